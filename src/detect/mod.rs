@@ -1,0 +1,1 @@
+//! Detection: which bytes of a line identify a person.

@@ -1,0 +1,1 @@
+//! Reading bytes from outside into blocks of whole lines.

@@ -1,0 +1,1 @@
+//! Use cases over the layers below: no printing, no argv.

@@ -1,0 +1,15 @@
+//! Plain data that the layers above share. No input or output, no logic that can fail at run time.
+
+pub mod finding;
+pub mod kind;
+pub mod record;
+pub mod rule;
+pub mod span;
+pub mod tag;
+
+pub use finding::{Canonical, Finding, Findings};
+pub use kind::{Kind, Kinds};
+pub use record::{Format, Record, StatedTime, TagPoint};
+pub use rule::RuleId;
+pub use span::Span;
+pub use tag::{ClassName, Expires, RenderedTag};

@@ -1,0 +1,49 @@
+//! A half-open range of bytes within one line.
+
+/// Bytes `start..end` of a line, counted from the line's first byte; `start <= end <= line length`.
+///
+/// Offsets are 32 bits: `max_line_bytes` cannot exceed 1 GiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// The range `start..end`.
+    ///
+    /// # Panics
+    /// If an offset does not fit in 32 bits; lines are bounded far below that.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "lines are bounded by max_line_bytes, at most 1 GiB")]
+    pub fn new(start: usize, end: usize) -> Self {
+        debug_assert!(start <= end && end <= u32::MAX as usize);
+        Self { start: start as u32, end: end as u32 }
+    }
+
+    /// The bytes of `line` that the span covers.
+    #[must_use]
+    pub fn of(self, line: &[u8]) -> &[u8] {
+        &line[self.start as usize..self.end as usize]
+    }
+
+    /// Number of bytes.
+    #[must_use]
+    pub fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Whether it covers no byte.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    /// Whether the two spans share a byte.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+}

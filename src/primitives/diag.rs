@@ -1,0 +1,76 @@
+//! Diagnostics: what, where, why, how to mend it. `cli::report` prints them; nobody else does.
+//!
+//! A diagnostic never quotes log content, an identifier, a token's input or a key: it names the
+//! source, line number, byte offset, length or rule.
+
+use std::fmt;
+
+/// A stable error code with the long text that `oubliette explain CODE` prints.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Code {
+    /// `K03`: one letter for the area (K keys, R rules, C command line and configuration, I input
+    /// and output, Q quarantine), two digits.
+    pub id: &'static str,
+    /// One line.
+    pub title: &'static str,
+    /// What it means, why it matters, an example, what to do, references.
+    pub text: &'static str,
+}
+
+/// One message for a person.
+#[derive(Debug)]
+pub struct Diagnostic {
+    /// Which message it is.
+    pub code: &'static Code,
+    /// What happened: lower case, no full stop.
+    pub what: String,
+    /// Where: file and line, key id, source.
+    pub place: Option<String>,
+    /// Why.
+    pub why: Option<String>,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    /// A message with nothing but its headline.
+    #[must_use]
+    pub fn new(code: &'static Code, what: impl Into<String>) -> Self {
+        Self { code, what: what.into(), place: None, why: None, hint: None }
+    }
+
+    /// Adds where.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
+    }
+
+    /// Adds why.
+    #[must_use]
+    pub fn because(mut self, why: impl Into<String>) -> Self {
+        self.why = Some(why.into());
+        self
+    }
+
+    /// Adds how to mend it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}] {}", self.code.id, self.what)?;
+        for (label, text) in [("where", &self.place), ("why", &self.why), ("hint", &self.hint)] {
+            if let Some(text) = text {
+                write!(f, "; {label}: {text}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostic {}

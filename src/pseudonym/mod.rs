@@ -1,0 +1,4 @@
+//! Pseudonyms: findings in, `Pseudonymised` bytes out.
+
+pub mod epoch;
+pub mod token;

@@ -1,0 +1,1 @@
+//! Lines that cannot be processed, sealed.

@@ -1,0 +1,1 @@
+//! Rule files: loaded, refused when unknown keys appear, run against their own samples.
