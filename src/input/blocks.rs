@@ -404,8 +404,8 @@ enum Step {
 /// Longest line by default, in bytes.
 pub const DEFAULT_MAX_LINE_BYTES: usize = 4 << 20;
 
-/// Offsets within a line are 32 bits ([`crate::model::Span`]).
-const MAX_LINE_BYTES_LIMIT: usize = 1 << 30;
+/// Longest limit that may be set: offsets within a line are 32 bits ([`crate::model::Span`]).
+pub const MAX_LINE_BYTES_LIMIT: usize = 1 << 30;
 
 /// Bytes asked for at a time: large against the cost of a system call, small against the second-level
 /// cache that the worker finds the block in.

@@ -129,7 +129,7 @@ What to do
   Keep the input, do not purge it, and report the numbers of the message. They hold no log content.
 
 References
-  DESIGN, \"The five losses we prevent\", second loss.",
+  GDPR 5(1)(f), integrity; CNIL deliberation 2021-122 on logs.",
 };
 
 static EPOCH_OVER: Code = Code {
@@ -151,5 +151,50 @@ What to do
   Set the clock (`timedatectl`), then start again. What was read before the jump was processed.
 
 References
-  DESIGN, section 5, \"Epoch\".",
+  NIST SP 800-57 Part 1, section 5.3, cryptoperiods.",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_whole_and_different() {
+        let codes: Vec<_> = crate::input::CODES.iter().chain(CODES).collect();
+        for (index, code) in codes.iter().enumerate() {
+            assert!(code.id.starts_with('I') && codes[..index].iter().all(|other| other.id != code.id));
+            for part in ["What it means\n", "Why it matters\n", "Example\n", "What to do\n", "References\n"] {
+                assert!(code.text.contains(part), "{} {part}", code.id);
+            }
+        }
+    }
+
+    #[test]
+    fn every_failure_has_its_code() {
+        let io = || std::io::Error::other("gone");
+        for (error, code) in [
+            (ReadError { offset: 7, source: io() }.into(), "I01"),
+            (WriteError::Io { offset: 7, source: io() }.into(), "I02"),
+            (PipelineError::Panicked { part: "a worker" }, "I03"),
+            (PipelineError::EpochOver, "I05"),
+            (QuarantineError::Token.into(), "Q02"),
+            (PipelineError::Work(Box::new(Diagnostic::new(&EPOCH_OVER, "as the worker said"))), "I05"),
+        ] {
+            let error: PipelineError = error;
+            assert_eq!(Diagnostic::from(error).code.id, code);
+        }
+        let error = PipelineError::Unbalanced {
+            lines_in: 10,
+            lines_out: 6,
+            quarantined: 1,
+            dropped: 2,
+            read: 10,
+            written: 7,
+        };
+        assert_eq!(
+            Diagnostic::from(error).to_string(),
+            "[I04] lines are not accounted for; why: 10 in = 6 out + 1 quarantined + 2 dropped does not hold, \
+             or 10 were read and 7 written; hint: keep the input: this run of it must not be relied upon"
+        );
+    }
+}

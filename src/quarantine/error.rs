@@ -69,7 +69,7 @@ impl From<QuarantineError> for Diagnostic {
             QuarantineError::Seal { path, source } => Self::new(&SEAL, what)
                 .at(path.display().to_string())
                 .because(source.to_string())
-                .hint("make room or make it writable, then start again; or raise `--max-line-bytes`"),
+                .hint("make room or make it writable, then start again; or raise `max_line_bytes`"),
             QuarantineError::Identity { path, source } => Self::new(&IDENTITY, what)
                 .at(path.display().to_string())
                 .because(source.to_string())
@@ -130,7 +130,7 @@ Example
 
 What to do
   Make room or mend the disk, then start again. If lines of that length are normal for this source,
-  raise `--max-line-bytes`: they are then searched and pseudonymised like all others.
+  raise `max_line_bytes`: they are then searched and pseudonymised like all others.
 
 References
   write(2), fsync(2), section ERRORS.",

@@ -19,16 +19,13 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// A recipient of sealed lines.
-pub type Recipient = Box<dyn age::Recipient + Send>;
-
 /// Where over-long lines go.
 pub struct Quarantine {
     directory: PathBuf,
     /// Longest line that passes; for the placeholder.
     max_line_bytes: u64,
     /// Who can open sealed lines; filled from the identity file when there are no others.
-    recipients: Vec<Recipient>,
+    recipients: Vec<Box<dyn age::Recipient + Send>>,
     /// The identity file that was put to use, for want of escrow recipients.
     own_identity: Option<PathBuf>,
     /// Whether `directory` is known to be there and private.
@@ -42,7 +39,11 @@ impl Quarantine {
     /// Without recipients, an identity of its own is made in that directory and used: see
     /// [`Quarantine::own_identity`].
     #[must_use]
-    pub fn new(state_dir: &Path, recipients: Vec<Recipient>, max_line_bytes: u64) -> Self {
+    pub fn new(
+        state_dir: &Path,
+        recipients: Vec<Box<dyn age::Recipient + Send>>,
+        max_line_bytes: u64,
+    ) -> Self {
         let directory = state_dir.join("quarantine");
         Self { directory, max_line_bytes, recipients, own_identity: None, ready: false }
     }
@@ -93,16 +94,20 @@ impl std::fmt::Debug for Quarantine {
 ///
 /// # Errors
 /// [`QuarantineError::Recipient`] with the position of the first one that is none of these.
-pub fn parse_recipients<S: AsRef<str>>(texts: &[S]) -> Result<Vec<Recipient>, QuarantineError> {
+pub fn parse_recipients<S: AsRef<str>>(
+    texts: &[S],
+) -> Result<Vec<Box<dyn age::Recipient + Send>>, QuarantineError> {
     let parse = |(index, text): (usize, &S)| {
         parse_recipient(text.as_ref()).ok_or(QuarantineError::Recipient { position: index + 1 })
     };
     texts.iter().enumerate().map(parse).collect()
 }
 
-fn parse_recipient(text: &str) -> Option<Recipient> {
-    fn read<R: age::Recipient + Send + FromStr + 'static>(text: &str) -> Option<Recipient> {
-        R::from_str(text).ok().map(|recipient| Box::new(recipient) as Recipient)
+fn parse_recipient(text: &str) -> Option<Box<dyn age::Recipient + Send>> {
+    fn read<R: age::Recipient + Send + FromStr + 'static>(
+        text: &str,
+    ) -> Option<Box<dyn age::Recipient + Send>> {
+        R::from_str(text).ok().map(|recipient| Box::new(recipient) as _)
     }
     read::<age::x25519::Recipient>(text)
         .or_else(|| read::<age::tag::Recipient>(text))

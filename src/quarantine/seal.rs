@@ -1,6 +1,6 @@
 //! One line on its way into a sealed file.
 
-use super::{Placeholder, QuarantineError, Recipient, sync_directory};
+use super::{Placeholder, QuarantineError, sync_directory};
 use age::Encryptor;
 use age::stream::StreamWriter;
 use rustix::fs::{FlockOperation, flock};
@@ -32,7 +32,7 @@ impl Sealing {
     pub(super) fn begin(
         directory: &Path,
         max_line_bytes: u64,
-        recipients: &[Recipient],
+        recipients: &[Box<dyn age::Recipient + Send>],
         hash: Box<dyn KeyedHash>,
     ) -> Result<Self, QuarantineError> {
         let (part, file) = Part::create(directory)
@@ -88,7 +88,7 @@ pub(super) struct Seal<W: Write> {
 impl<W: Write> Seal<W> {
     pub(super) fn begin(
         output: W,
-        recipients: &[Recipient],
+        recipients: &[Box<dyn age::Recipient + Send>],
         hash: Box<dyn KeyedHash>,
     ) -> Result<Self, age::EncryptError> {
         let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);

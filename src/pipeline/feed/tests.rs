@@ -209,7 +209,7 @@ impl Work<u32> for Copying {
 fn pipeline(
     state: &std::path::Path,
     waiting: Waiting,
-    recipients: Vec<crate::quarantine::Recipient>,
+    recipients: Vec<Box<dyn age::Recipient + Send>>,
     workers: usize,
     stop: &Stop,
 ) -> (Result<Finish, PipelineError>, Vec<u8>, Tally) {

@@ -32,7 +32,7 @@ impl Work<u8> for Upper {
     type Output = Plain;
 
     fn renew(&mut self, keys: Arc<u8>) {
-        assert!(*keys != PANIC_KEYS, "injected");
+        assert!(*keys != PANIC_KEYS && (*keys != PANIC_BUT_FRESH || self.pieces == 0), "injected");
         self.keys = Some(keys);
     }
 
@@ -57,7 +57,11 @@ impl Work<u8> for Upper {
     }
 }
 
+/// Keys over which every worker panics.
 const PANIC_KEYS: u8 = b'!';
+
+/// Keys over which a worker panics that has worked before.
+const PANIC_BUT_FRESH: u8 = b'?';
 
 /// What a script does next.
 enum Act {
@@ -284,9 +288,23 @@ fn a_panic_over_new_keys_is_an_error_while_nothing_comes() {
 }
 
 #[test]
+fn a_panic_out_of_turn_is_an_error_while_nothing_comes() {
+    for workers in [2, 3, 4] {
+        // The first worker panics, while the writer waits for the last one.
+        let mut acts = words(workers - 1);
+        acts.extend([Act::Keys(Arc::new(PANIC_BUT_FRESH)), Act::Block]);
+        let outcome = play(acts, workers);
+        assert!(matches!(outcome.result, Err(PipelineError::Panicked { part: "a worker" })));
+        assert_eq!(outcome.written, upper(workers - 1));
+    }
+}
+
+#[test]
 fn a_failed_output_stops_everything() {
+    // The last one: the failure comes when no worker has anything left to give.
+    let rooms = [0, 5, 100, upper(60).len() - 1];
     for workers in [1, 2, 4] {
-        for room in [0, 5, 100] {
+        for room in rooms {
             for last in [|| Act::Endless, || Act::Block] {
                 let sink = |kind| Failing { room, kind };
                 let acts = || words(60).into_iter().chain([last()]).collect();
