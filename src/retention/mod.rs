@@ -1,5 +1,8 @@
 //! Retention: which class a line is of, when it expires, what its tag says. No input or output.
 
+pub mod event_time;
+pub mod expiry;
+
 use crate::model::{Record, RenderedTag};
 use jiff::Timestamp;
 use std::borrow::Cow;
