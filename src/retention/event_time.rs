@@ -74,7 +74,7 @@ impl EventClock {
             return EventDay { day: self.legal_day(received), from: DayFrom::Untimed };
         };
         match self.instant(stated, received) {
-            Some(instant) if self.believes(instant.as_second(), received.as_second()) => {
+            Some(instant) if self.believes(whole_seconds(instant), whole_seconds(received)) => {
                 EventDay { day: self.legal_day(instant), from: DayFrom::Stated }
             }
             _ => EventDay { day: self.legal_day(received), from: DayFrom::Received },
@@ -162,6 +162,13 @@ impl EventClock {
         }
         text.parse().ok().or_else(|| self.in_source_zone(text.parse().ok()?, now))
     }
+}
+
+/// Unix time in whole seconds, rounded down.
+#[must_use]
+pub(super) fn whole_seconds(instant: Timestamp) -> i64 {
+    // Sign and fraction go together in jiff: only times before 1970 have a negative fraction.
+    instant.as_second() - i64::from(instant.subsec_nanosecond() < 0)
 }
 
 /// Around a century that is no leap year, 29 February comes after eight years.
