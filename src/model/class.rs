@@ -1,6 +1,8 @@
 //! A retention class as the rule files define it: how long, from when, on what basis, for which lines.
 
-use super::{ClassName, Format};
+use super::{ClassName, Expires, Format};
+use jiff::Timestamp;
+use jiff::civil::Date;
 use std::fmt;
 
 /// The unit of a [`Period`].
@@ -173,6 +175,27 @@ pub struct RetentionClass {
     pub clauses: Vec<Clause>,
     /// Whether lines that no clause of any class fits are of this class.
     pub is_default: bool,
+    /// Lines of this class, with the days that they must be given.
+    pub samples: Vec<RetentionSample>,
+    /// The rule file.
+    pub file: String,
+    /// The line of the file where the class starts, from 1.
+    pub line_number: usize,
+}
+
+/// A line of a class, with the days that it must be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionSample {
+    /// The line, without its line end.
+    pub line: String,
+    /// When it is received; `None`: at the time that the line states.
+    pub received: Option<Timestamp>,
+    /// When it must be archived, if the sample says so.
+    pub archive: Option<Date>,
+    /// When it must expire.
+    pub expires: Expires,
+    /// The line of the rule file where the sample starts, from 1.
+    pub line_number: usize,
 }
 
 #[cfg(test)]

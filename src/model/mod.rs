@@ -8,7 +8,7 @@ pub mod rule;
 pub mod span;
 pub mod tag;
 
-pub use class::{Clause, Keep, Pattern, Period, RetentionClass, Starts, Unit};
+pub use class::{Clause, Keep, Pattern, Period, RetentionClass, RetentionSample, Starts, Unit};
 pub use finding::{Canonical, Finding, Findings};
 pub use kind::{Kind, Kinds};
 pub use record::{Format, Record, StatedTime, TagPoint};

@@ -79,6 +79,9 @@ pub(super) mod tests {
             basis: String::new(),
             clauses: Vec::new(),
             is_default: true,
+            samples: Vec::new(),
+            file: String::new(),
+            line_number: 1,
         }
     }
 
