@@ -238,7 +238,8 @@ Example
   hosting-fr.toml (built in) and company.toml both have a default class.
 
 What to do
-  Take `default = true` out of one. To replace the built-in policy, call your file `hosting-fr.toml`.
+  Take `default = true` out of one. To replace the built-in policy, call your file
+  `hosting-fr.toml`.
 
 References
   rules/retention/hosting-fr.toml
