@@ -1,1 +1,3 @@
 //! Rule files: loaded, refused when unknown keys appear, run against their own samples.
+
+pub mod retention;
