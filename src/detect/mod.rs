@@ -87,9 +87,9 @@ impl Detector {
     }
 
     /// The identifiers in one line of a scanned block.
-    pub fn find(&self, line: &Line<'_>, scratch: &mut Scratch, findings: &mut Findings) {
+    pub fn find(&self, line: &Line<'_>, record: &Record, scratch: &mut Scratch, findings: &mut Findings) {
         findings.clear();
-        if line.candidates.is_empty() {
+        if line.candidates.is_empty() && self.accounts.is_empty() {
             return;
         }
         scratch.hits.clear();

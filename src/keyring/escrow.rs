@@ -2,10 +2,11 @@
 //! the custodian, and nobody on the node, can bring it back.
 
 use super::{KeyError, StateDir, random};
+use crate::primitives::recipient;
 use crate::primitives::secret::Secret;
 use crate::pseudonym::epoch::{Epoch, kid};
 use age::secrecy::ExposeSecret;
-use age::{Decryptor, Encryptor, NoCallbacks, plugin};
+use age::{Decryptor, Encryptor};
 use std::fmt;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -40,7 +41,7 @@ impl Escrow {
                 continue;
             }
             let wrong = || KeyError::Recipient { path: state.path(RECIPIENTS), line: index + 1 };
-            escrow.recipients.push(parse(line).ok_or_else(wrong)?);
+            escrow.recipients.push(recipient::parse(line).ok_or_else(wrong)?);
             escrow.names.push(line.to_owned());
         }
         let names = state.names("escrow")?;
@@ -107,7 +108,7 @@ impl Escrow {
             text.get_or_insert_with(|| "# age recipients of this node's secrets, one a line\n".to_owned());
         let mut added = 0;
         for (index, name) in names.iter().enumerate() {
-            if parse(name).is_none() {
+            if recipient::parse(name).is_none() {
                 return Err(KeyError::Recipient { path: "--recipient".into(), line: index + 1 });
             }
             if !known.names.contains(name) {
@@ -152,17 +153,6 @@ impl Escrow {
 
 fn wrap_name(epoch: Epoch, secret: &Secret) -> String {
     format!("wraps/{epoch}-{}.age", String::from_utf8_lossy(&kid(secret, epoch)))
-}
-
-/// An X25519 recipient, or one of a plugin.
-fn parse(name: &str) -> Option<Box<dyn age::Recipient + Send>> {
-    if let Ok(recipient) = name.parse::<age::x25519::Recipient>() {
-        return Some(Box::new(recipient));
-    }
-    let recipient = name.parse::<plugin::Recipient>().ok()?;
-    let plugin = recipient.plugin().to_owned();
-    let plugin = plugin::RecipientPluginV1::new(&plugin, &[recipient], &[], NoCallbacks).ok()?;
-    Some(Box::new(plugin))
 }
 
 /// The secrets of `epoch` that an identity file opens, from the wraps of a node (or a copy of them).

@@ -14,4 +14,4 @@ pub use kind::{Kind, Kinds};
 pub use record::{Format, Record, StatedTime, TagPoint};
 pub use rule::RuleId;
 pub use span::Span;
-pub use tag::{ClassName, Expires, Idiom, RenderedTag};
+pub use tag::{ClassName, Expires, Idiom, Placement, RenderedTag};

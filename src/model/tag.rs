@@ -1,5 +1,6 @@
 //! A retention tag: the only text, besides tokens, that is ever added to a line.
 
+use super::Span;
 use jiff::civil::Date;
 use std::fmt;
 
@@ -65,6 +66,16 @@ pub enum Idiom {
     },
     /// ` expires=... class=...` before the line end.
     Suffix,
+}
+
+/// A tag and its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement<'a> {
+    /// The bytes of the line that the tag replaces: none, or the `-` of an RFC 5424 line without
+    /// STRUCTURED-DATA.
+    pub replace: Span,
+    /// The tag.
+    pub text: &'a RenderedTag,
 }
 
 /// The bytes of a tag. Its only constructor takes validated parts, so nothing read from a line can

@@ -1,5 +1,6 @@
 //! The output: whole blocks of pseudonymised lines, and nothing else.
 
+use crate::pseudonym::Pseudonymised;
 use super::workers::Flow;
 use crate::input::blocks::count_lines;
 use crate::primitives::diag::{Code, Diagnostic};
@@ -22,6 +23,18 @@ pub trait Outgoing: Default + Send + sealed::Sealed {
 pub(super) mod sealed {
     /// What keeps [`super::Outgoing`] closed.
     pub trait Sealed {}
+}
+
+impl sealed::Sealed for Pseudonymised {}
+
+impl Outgoing for Pseudonymised {
+    fn as_bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+
+    fn clear(&mut self) {
+        self.clear();
+    }
 }
 
 /// Writes blocks and counts what it wrote.

@@ -8,7 +8,7 @@ pub mod epoch;
 pub mod recent;
 pub mod token;
 
-use crate::model::{Finding, Findings, Kind, Kinds, RenderedTag, Span};
+use crate::model::{Finding, Findings, Kind, Kinds, Placement, RenderedTag};
 use epoch::EpochKeys;
 use recent::{RecentTags, Slot};
 use std::sync::Arc;
@@ -48,15 +48,6 @@ impl Pseudonymised {
     }
 }
 
-/// A tag and the bytes of the line that it takes the place of (none, for an insertion).
-#[derive(Clone, Copy, Debug)]
-pub struct Tagging<'a> {
-    /// What it replaces; empty for an insertion.
-    pub replace: Span,
-    /// What it says.
-    pub text: &'a RenderedTag,
-}
-
 /// Replaces findings by tokens; one per worker, for it remembers recent tokens.
 pub struct Pseudonymiser {
     keys: Arc<EpochKeys>,
@@ -88,7 +79,7 @@ impl Pseudonymiser {
         line: &[u8],
         ending: &[u8],
         findings: &Findings,
-        tag: Option<Tagging<'_>>,
+        tag: Option<Placement<'_>>,
         out: &mut Pseudonymised,
         on_new: &mut impl FnMut(Kind, [u8; 16]),
     ) {
@@ -98,14 +89,19 @@ impl Pseudonymiser {
         let mut defused = findings.defused.iter().copied().peekable();
         let mut copy_to = |end: usize, position: &mut usize, out: &mut Vec<u8>| {
             while let Some(at) = defused.next_if(|&at| (at as usize) < end) {
+                // Within an identifier: the token that took its place holds no tag.
+                if (at as usize) < *position {
+                    continue;
+                }
                 out.extend_from_slice(&line[*position..at as usize]);
                 out.push(b'_');
                 *position = at as usize;
             }
-            if let Some(Tagging { replace, text }) = tag.filter(|tag| (tag.replace.start as usize) < end) {
-                out.extend_from_slice(&line[*position..replace.start as usize]);
+            if let Some(Placement { replace, text }) = tag.filter(|tag| (tag.replace.start as usize) < end) {
+                let start = (*position).max(replace.start as usize);
+                out.extend_from_slice(&line[*position..start]);
                 out.extend_from_slice(text.as_bytes());
-                *position = replace.end as usize;
+                *position = start.max(replace.end as usize);
                 tag = None;
             }
             out.extend_from_slice(&line[*position..end]);
@@ -117,24 +113,15 @@ impl Pseudonymiser {
             position = finding.span.end as usize;
         }
         copy_to(line.len(), &mut position, out);
-        if let Some(Tagging { text, .. }) = tag {
+        if let Some(Placement { text, .. }) = tag {
             out.extend_from_slice(text.as_bytes());
         }
         out.extend_from_slice(ending);
     }
 
-    /// Appends a line that this program wrote itself: it holds no finding by construction, for it is
-    /// made of a token and numbers only.
-    pub fn notice(
-        &mut self,
-        notice: &Notice,
-        tag: Option<&RenderedTag>,
-        ending: &[u8],
-        out: &mut Pseudonymised,
-    ) {
-        out.bytes.extend_from_slice(b"oubliette: line quarantined id=");
-        out.bytes.extend_from_slice(&notice.token);
-        out.bytes.extend_from_slice(format!(" bytes={} limit={}", notice.bytes, notice.limit).as_bytes());
+    /// Appends the line that stands for a quarantined one.
+    pub fn placeholder(&self, placeholder: &Placeholder, tag: Option<&RenderedTag>, ending: &[u8], out: &mut Pseudonymised) {
+        out.bytes.extend_from_slice(placeholder.to_string().as_bytes());
         if let Some(tag) = tag {
             out.bytes.extend_from_slice(tag.as_bytes());
         }
@@ -186,13 +173,38 @@ impl Pseudonymiser {
     }
 }
 
-/// What goes out in the place of a quarantined line.
+/// What goes out in the place of a quarantined line: a token and two numbers, nothing of the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// The `qr` token under which the line is sealed.
-    pub token: Vec<u8>,
-    /// Length of the line in bytes, without its line end.
-    pub bytes: u64,
-    /// The limit that it exceeded, in bytes.
-    pub limit: u64,
+pub struct Placeholder {
+    token: String,
+    bytes: u64,
+    limit: u64,
+}
+
+impl Placeholder {
+    /// The line of `bytes` bytes, more than `limit`, that is sealed under `token`. `None` if that is not
+    /// a `qr` token: it is written out, so nothing else may get in.
+    #[must_use]
+    pub fn new(token: &str, bytes: u64, limit: u64) -> Option<Self> {
+        let parts = token::parse(token.as_bytes()).filter(|parts| parts.kind == "qr");
+        parts.map(|_| Self { token: token.to_owned(), bytes, limit })
+    }
+
+    /// The token, which is also the name of the sealed file.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Length of the line, without its line end.
+    #[must_use]
+    pub fn line_bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl std::fmt::Display for Placeholder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "oubliette: line quarantined id={} bytes={} limit={}", self.token, self.bytes, self.limit)
+    }
 }

@@ -6,18 +6,17 @@
 
 mod error;
 mod identity;
-mod placeholder;
 mod seal;
 
 pub use error::{CODES, QuarantineError};
-pub use placeholder::Placeholder;
+use crate::primitives::recipient;
+pub use crate::pseudonym::Placeholder;
 pub use seal::{KeyedHash, Sealing};
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 /// Where over-long lines go.
 pub struct Quarantine {
@@ -98,21 +97,11 @@ pub fn parse_recipients<S: AsRef<str>>(
     texts: &[S],
 ) -> Result<Vec<Box<dyn age::Recipient + Send>>, QuarantineError> {
     let parse = |(index, text): (usize, &S)| {
-        parse_recipient(text.as_ref()).ok_or(QuarantineError::Recipient { position: index + 1 })
+        recipient::parse(text.as_ref()).ok_or(QuarantineError::Recipient { position: index + 1 })
     };
     texts.iter().enumerate().map(parse).collect()
 }
 
-fn parse_recipient(text: &str) -> Option<Box<dyn age::Recipient + Send>> {
-    fn read<R: age::Recipient + Send + FromStr + 'static>(
-        text: &str,
-    ) -> Option<Box<dyn age::Recipient + Send>> {
-        R::from_str(text).ok().map(|recipient| Box::new(recipient) as _)
-    }
-    read::<age::x25519::Recipient>(text)
-        .or_else(|| read::<age::tag::Recipient>(text))
-        .or_else(|| read::<age::tagpq::Recipient>(text))
-}
 
 /// Creates `directory` for its owner only, or takes everybody else's access away.
 fn private_directory(directory: &Path) -> io::Result<()> {

@@ -60,7 +60,7 @@ impl Sealing {
         let Self { directory, part, seal, max_line_bytes } = self;
         let failed = |source| QuarantineError::Seal { path: part.path.clone(), source };
         let (file, token, bytes) = seal.finish().map_err(failed)?;
-        let placeholder = Placeholder::new(token, bytes, max_line_bytes).ok_or(QuarantineError::Token)?;
+        let placeholder = Placeholder::new(&token, bytes, max_line_bytes).ok_or(QuarantineError::Token)?;
         let path = directory.join(format!("{}.age", placeholder.token()));
         if !path.try_exists().map_err(failed)? {
             file.sync_all().map_err(failed)?;

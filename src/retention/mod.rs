@@ -15,5 +15,5 @@ pub mod tag;
 
 pub use event_time::DayFrom;
 pub use policy::Policy;
-pub use stamp::{Dating, Options, Placement, Stamper, Start, StartFrom, TagForm, Verdict};
+pub use stamp::{Dating, Options, Stamper, Start, StartFrom, TagForm, Verdict};
 pub use tag::LookAlikes;

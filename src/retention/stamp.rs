@@ -5,7 +5,7 @@ use super::expiry::{self, Due};
 use super::memo::{Days, Instants, Shortlists, TagKey, Tags};
 use super::policy::{FieldOf, Match, Policy};
 use super::tag;
-use crate::model::{Expires, Idiom, Record, RenderedTag, Span, Starts, TagPoint};
+use crate::model::{Expires, Idiom, Placement, Record, RenderedTag, Span, Starts, TagPoint};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -59,16 +59,6 @@ pub enum Verdict<'a> {
         /// The day on which it expired.
         expires: Expires,
     },
-}
-
-/// A tag and its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placement<'a> {
-    /// The bytes of the line that the tag replaces: none, or the `-` of an RFC 5424 line without
-    /// STRUCTURED-DATA.
-    pub replace: Span,
-    /// The tag.
-    pub text: &'a RenderedTag,
 }
 
 /// The day from which a line is kept.
