@@ -1,1 +1,3 @@
 //! Detection: which bytes of a line identify a person.
+
+pub mod account;

@@ -10,6 +10,6 @@ pub mod tag;
 pub use finding::{Canonical, Finding, Findings};
 pub use kind::{Kind, Kinds};
 pub use record::{Format, Record, StatedTime, TagPoint};
-pub use rule::RuleId;
+pub use rule::{Expected, IdentifierRule, IdentifierSample, RuleId};
 pub use span::Span;
 pub use tag::{ClassName, Expires, RenderedTag};
