@@ -81,11 +81,9 @@ impl AccountRules {
         scratch: &mut AccountScratch,
         emit: &mut dyn FnMut(usize, Kind, Span),
     ) {
-        if self.rules.is_empty() || !self.literals.may_wake(line) {
-            return;
-        }
+        let Some(from) = self.literals.first_possible(line) else { return };
         scratch.fit(self);
-        if !self.literals.wake(line, &mut scratch.due) {
+        if !self.literals.wake(&line[from..], &mut scratch.due) {
             return;
         }
         let program = record.program.map(|span| span.of(line));
@@ -297,6 +295,8 @@ struct Literals {
     gate: Option<packed::Searcher>,
     /// All literals; `None` if there are none.
     all: Option<AhoCorasick>,
+    /// Length of the longest literal, in bytes.
+    longest: usize,
     /// Rules that each literal wakes.
     wakes: Vec<Vec<usize>>,
     /// Rules without literals.
@@ -315,11 +315,17 @@ impl Literals {
             Some(automaton)
         };
         let gate = if always.is_empty() { gate(wakes.keys()) } else { None };
-        Ok(Self { gate, all, wakes: wakes.values().cloned().collect(), always })
+        let longest = wakes.keys().map(|literal| literal.len()).max().unwrap_or(0);
+        Ok(Self { gate, all, longest, wakes: wakes.values().cloned().collect(), always })
     }
 
-    fn may_wake(&self, line: &[u8]) -> bool {
-        self.gate.as_ref().is_none_or(|gate| gate.find(line).is_some())
+    /// Where in `line` the first literal may begin; `None` if nothing can wake.
+    fn first_possible(&self, line: &[u8]) -> Option<usize> {
+        match &self.gate {
+            Some(gate) => Some(gate.find(line)?.start().saturating_sub(self.longest)),
+            None if self.all.is_none() && self.always.is_empty() => None,
+            None => Some(0),
+        }
     }
 
     /// Sets the bits of the rules that `line` wakes; `false` if there are none.
