@@ -1,13 +1,13 @@
 //! Detection by tables: each line with its identifiers replaced by `{kind:canonical}`.
 
 use oubliette::detect::{Detector, Options, Scratch};
-use oubliette::model::{Canonical, Finding, Findings, Kinds};
+use oubliette::model::{Canonical, Finding, Findings, Kinds, Record};
 use std::net::IpAddr;
 
 /// The line with every finding replaced by `{kind:canonical}`.
 fn mark(detector: &Detector, line: &[u8]) -> String {
     let (mut scratch, mut findings) = (Scratch::default(), Findings::default());
-    detector.find_alone(line, &mut scratch, &mut findings);
+    detector.find_alone(line, &Record::raw(line), &mut scratch, &mut findings);
     let kinds = Kinds::default();
     let mut marked = Vec::new();
     let mut position = 0;

@@ -1,6 +1,6 @@
 //! Canonical forms: one sequence of bytes for all spellings of an identifier.
 
-use crate::model::{Canonical, Finding, Findings, Kind, Span};
+use crate::model::{Finding, Findings, Kind, Record, Span};
 use std::net::IpAddr;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -75,7 +75,7 @@ pub fn typed(value: &str) -> Option<Typed> {
     let detector = super::Detector::new(super::Options { keep: Vec::new(), ..super::Options::default() });
     let mut scratch = super::Scratch::default();
     let mut findings = Findings::default();
-    detector.find_alone(value.as_bytes(), &mut scratch, &mut findings);
+    detector.find_alone(value.as_bytes(), &Record::raw(value.as_bytes()), &mut scratch, &mut findings);
     let whole = |finding: &Finding| finding.span == Span::new(0, value.len());
     let finding = findings.items.iter().find(|finding| whole(finding))?;
     let canonical = findings.canonical(finding, &mut [0; 17]).to_vec();
@@ -101,14 +101,5 @@ fn network_bytes(network: ipnet::IpNet) -> Option<Vec<u8>> {
             Some([&[6][..], &v6.network().octets()[..8]].concat())
         }
         _ => None,
-    }
-}
-
-/// The address that canonical bytes stand for, if they stand for one.
-pub(crate) fn address(canonical: &Canonical) -> Option<IpAddr> {
-    match canonical {
-        Canonical::V4(octets) => Some(IpAddr::from(*octets)),
-        Canonical::V6(octets) => Some(IpAddr::from(*octets)),
-        Canonical::Bytes(_) => None,
     }
 }

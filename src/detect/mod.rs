@@ -4,6 +4,7 @@
 //! parsers look at candidates only ([`ipv4`], [`ipv6`], [`email`], [`forged`]); lines with escapes are
 //! looked at decoded too ([`encoded`]). Detection knows no keys and no time.
 
+pub mod account;
 pub mod canonical;
 
 mod email;
@@ -18,7 +19,8 @@ mod merge;
 mod scan;
 mod version;
 
-use crate::model::{Canonical, Findings, Kind, RuleId};
+use crate::model::{Canonical, Finding, Findings, Kind, Record, RuleId, Span};
+use account::{AccountRules, AccountScratch};
 use encoded::{MOST_LEVELS, View};
 use hit::{Canon, Hit, Rule};
 use ipnet::IpNet;
@@ -52,10 +54,14 @@ pub fn loopback() -> [IpNet; 2] {
     [IpNet::V4(v4), IpNet::V6(v6)]
 }
 
-/// Finds identifiers. Shared by all workers.
+/// Finds identifiers; one per worker.
 #[derive(Clone, Debug, Default)]
 pub struct Detector {
     options: Options,
+    /// Rules of rule files that were asked for.
+    accounts: Option<AccountRules>,
+    /// Names of the rules of rule files, in load order.
+    rule_names: Vec<String>,
 }
 
 /// Working memory of one worker.
@@ -65,23 +71,34 @@ pub struct Scratch {
     merge: merge::Scratch,
     scan: Scan,
     views: [View; 2],
+    accounts: AccountScratch,
 }
 
 impl Detector {
     /// A detector.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { options }
+        Self { options, accounts: None, rule_names: Vec::new() }
     }
 
-    /// Name of a built-in rule, `None` for the rules of rule files.
+    /// The same with the rules of rule files, and the names of all of those in load order.
     #[must_use]
-    pub fn rule_name(rule: RuleId) -> Option<&'static str> {
-        Rule::NAMES.get(usize::from(rule.0)).copied()
+    pub fn with_accounts(mut self, accounts: AccountRules, rule_names: Vec<String>) -> Self {
+        self.accounts = Some(accounts).filter(|accounts| !accounts.is_empty());
+        self.rule_names = rule_names;
+        self
+    }
+
+    /// Name of a rule.
+    #[must_use]
+    pub fn rule_name(&self, rule: RuleId) -> &str {
+        let index = usize::from(rule.0);
+        let of_file = || self.rule_names.get(index - Rule::NAMES.len()).map_or("", String::as_str);
+        Rule::NAMES.get(index).copied().unwrap_or_else(of_file)
     }
 
     /// Scans a block of lines.
-    pub fn scan<'a>(&self, block: &'a [u8], scan: &'a mut Scan) -> Lines<'a> {
+    pub fn scan<'a>(block: &'a [u8], scan: &'a mut Scan) -> Lines<'a> {
         scan.run(block);
         Lines { block, scan, start: 0, newline: 0, candidate: 0 }
     }
@@ -89,7 +106,7 @@ impl Detector {
     /// The identifiers in one line of a scanned block.
     pub fn find(&self, line: &Line<'_>, record: &Record, scratch: &mut Scratch, findings: &mut Findings) {
         findings.clear();
-        if line.candidates.is_empty() && self.accounts.is_empty() {
+        if line.candidates.is_empty() && self.accounts.is_none() {
             return;
         }
         scratch.hits.clear();
@@ -106,25 +123,38 @@ impl Detector {
                 if encoded::touches_escape(line.bytes, hit.start) {
                     return;
                 }
-                let span = crate::model::Span::new(hit.start, hit.end);
+                let span = Span::new(hit.start, hit.end);
                 hits.push(Located::new(span, 0, &hit, line.bytes, findings));
             });
         }
         if escaped {
             self.find_decoded(line, scratch, findings);
         }
+        self.find_accounts(line.bytes, record, scratch, findings);
         merge::merge(&mut scratch.hits, &mut scratch.merge, &mut findings.items);
     }
 
+    fn find_accounts(&self, line: &[u8], record: &Record, scratch: &mut Scratch, findings: &mut Findings) {
+        let Some(accounts) = &self.accounts else { return };
+        let hits = &mut scratch.hits;
+        accounts.find(line, record, &mut scratch.accounts, &mut |index, kind, span| {
+            // Rule files hold far fewer than 65,528 rules; the loader counts them.
+            let rule = RuleId(u16::try_from(index + Rule::NAMES.len()).unwrap_or(u16::MAX));
+            let canonical = canonical_of(kind, span.of(line), findings);
+            let separator = Span::default();
+            hits.push(Located::of_rule(Finding { span, kind, canonical, rule, separator, brackets: false }));
+        });
+    }
+
     /// The identifiers in a text that is not part of a block.
-    pub fn find_alone(&self, line: &[u8], scratch: &mut Scratch, findings: &mut Findings) {
+    pub fn find_alone(&self, line: &[u8], record: &Record, scratch: &mut Scratch, findings: &mut Findings) {
         let mut scan = std::mem::take(&mut scratch.scan);
         scan.run(line);
         // Separate memory: decoded views are scanned too.
         let whole = Line { bytes: line, ending: b"", start: 0, candidates: &scan.candidates };
         let mut inner = Scratch::default();
         std::mem::swap(&mut inner, scratch);
-        self.find(&whole, &mut inner, findings);
+        self.find(&whole, record, &mut inner, findings);
         std::mem::swap(&mut inner, scratch);
         scratch.scan = scan;
     }
@@ -133,7 +163,7 @@ impl Detector {
         let Scratch { hits, scan, views, .. } = scratch;
         let [view, next] = views;
         let base = line.start as usize;
-        let line_offset = |offset: usize| crate::model::Span::new(0, offset).end;
+        let line_offset = |offset: usize| Span::new(0, offset).end;
         scan.candidates.clear();
         scan.candidates.extend(
             line.candidates

@@ -5,6 +5,7 @@ pub mod init;
 pub mod keys;
 pub mod recognition;
 pub mod retention_samples;
+pub mod rule_samples;
 pub mod token;
 
 use crate::primitives::diag::Code;

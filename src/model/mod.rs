@@ -12,6 +12,6 @@ pub use class::{Clause, Keep, Pattern, Period, RetentionClass, RetentionSample, 
 pub use finding::{Canonical, Finding, Findings};
 pub use kind::{Kind, Kinds};
 pub use record::{Format, Record, StatedTime, TagPoint};
-pub use rule::RuleId;
+pub use rule::{Expected, IdentifierRule, IdentifierSample, RuleId};
 pub use span::Span;
 pub use tag::{ClassName, Expires, Idiom, Placement, RenderedTag};

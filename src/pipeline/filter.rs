@@ -4,7 +4,7 @@ use super::tally::Tally;
 use super::workers::{Piece, Work};
 use crate::detect::{Detector, Line, Scan, Scratch};
 use crate::format::{self, Guess};
-use crate::model::{Findings, Format, Idiom, Kinds, Record};
+use crate::model::{Findings, Format, Kinds, Record, Span};
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::EpochKeys;
 use crate::pseudonym::{Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Shared {
     /// Finds identifiers.
-    pub detector: Arc<Detector>,
+    pub detector: Detector,
     /// The kinds of identifiers.
     pub kinds: Arc<Kinds>,
     /// Shape of the tokens.
@@ -142,10 +142,9 @@ impl Filter {
 
 /// Finds the places where text only looks like a tag.
 fn defuse(look_alikes: &LookAlikes, line: &[u8], record: &Record, suspicious: bool, findings: &mut Findings) {
-    let members = format::top_level_names(line, record, "retention");
-    let mut members = members.peekable();
-    if suspicious || members.peek().is_some() {
-        look_alikes.forged(line, record, members, &mut findings.defused);
+    let members: Vec<Span> = format::top_level_key_spans(line, record, "retention").collect();
+    if suspicious || !members.is_empty() {
+        look_alikes.forged(line, record, &members, &mut findings.defused);
     }
 }
 

@@ -15,6 +15,7 @@
 pub mod distinct;
 pub mod error;
 pub mod feed;
+pub mod filter;
 pub mod output;
 pub mod tally;
 pub mod workers;
