@@ -1,0 +1,44 @@
+//! Linux netfilter LOG lines: `IN=eth0 OUT= MAC=... SRC=203.0.113.9 DST=...`, after any prefix.
+
+use super::timestamp::Parsed;
+use crate::model::{Format, Record};
+use memchr::{memchr, memchr2};
+use nom::Parser;
+use nom::branch::alt;
+use nom::bytes::complete::tag;
+
+/// Lines of this format.
+pub const SAMPLES: &[&str] = &[
+    "IN=eth0 OUT= MAC=00:00:5e:00:53:01:00:00:5e:00:53:02:08:00 SRC=203.0.113.9 DST=192.0.2.1 LEN=60 TTL=52 PROTO=TCP SPT=57424 DPT=22 SYN",
+    "kernel: [12.345678] [UFW BLOCK] IN=eth0 OUT= MAC= SRC=2001:db8::7 DST=2001:db8::1 LEN=80 PROTO=UDP SPT=53 DPT=5353",
+    "[49787.970285] Shorewall:net2fw:DROP:IN=br0 OUT=br0 PHYSIN=eth0 PHYSOUT=eth1 SRC=198.51.100.7 DST=192.0.2.1 PROTO=ICMP",
+];
+
+/// How many fields may stand between OUT= and SRC= (PHYSIN=, PHYSOUT=, MAC=, and room for more).
+const MAX_FIELDS_BEFORE_SRC: usize = 4;
+
+/// The envelope of a line. The kernel writes `IN=` first, `OUT=` next and then `MAC=` or `SRC=`, so the
+/// first `=` of the line must be that of `IN=`. It states no time but its uptime.
+pub(super) fn read(line: &[u8]) -> Option<Record> {
+    let first = memchr(b'=', line)?;
+    let rest = line[..first].ends_with(b"IN").then_some(&line[first + 1..])?;
+    let rest = next_field(rest)?.strip_prefix(b"OUT=")?;
+    let mut rest = next_field(rest)?;
+    for _ in 0..MAX_FIELDS_BEFORE_SRC {
+        if origin(rest).is_ok() {
+            return Some(Record { format: Format::Netfilter, ..Record::raw(line) });
+        }
+        rest = next_field(rest)?;
+    }
+    None
+}
+
+fn origin(input: &[u8]) -> Parsed<'_, &[u8]> {
+    alt((tag("SRC="), tag("MAC="))).parse(input)
+}
+
+/// What follows the next space. Values hold no quote, so text that quotes such a line does not pass.
+fn next_field(input: &[u8]) -> Option<&[u8]> {
+    let at = memchr2(b' ', b'"', input)?;
+    input[at..].strip_prefix(b" ")
+}

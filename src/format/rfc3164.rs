@@ -1,0 +1,149 @@
+//! RFC 3164 (BSD) syslog as it is met: PRI, time, HOSTNAME and TAG may each be missing.
+
+use super::pri::pri;
+use super::timestamp::{MISMATCH, Parsed, bsd, rfc3339};
+use super::{between, some_span};
+use crate::model::{Format, Record, StatedTime, TagPoint};
+use memchr::memchr;
+use nom::Parser;
+use nom::branch::alt;
+use nom::bytes::complete::take_while1;
+use nom::character::complete::char;
+use nom::combinator::opt;
+use nom::sequence::terminated;
+
+/// Lines of this format.
+pub const SAMPLES: &[&str] = &[
+    "<38>Nov 23 10:00:00 web1 sshd[4321]: Failed password for invalid user admin from 203.0.113.9 port 57424 ssh2",
+    "Nov  3 10:00:00 mail.example.net postfix/smtpd[99]: connect from client.example.com[203.0.113.9]",
+    "<30>Nov 23 10:00:00 dovecot: imap-login: Login: user=<jean@example.fr>, rip=2001:db8::7",
+    "2026-11-23T10:00:00.123456+01:00 web1 sshd[4321]: Accepted publickey for jean from 198.51.100.7 port 50022",
+    r#"<190>Nov 23 10:00:00 edge nginx: 203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "curl/8.5.0""#,
+    "Nov 23 10:00:00 fw1 kernel: [12.345678] IN=eth0 OUT= MAC=00:00:5e:00:53:01 SRC=203.0.113.9 DST=192.0.2.1 PROTO=TCP",
+    "Nov 23 2026 10:00:00: last message repeated 3 times",
+];
+
+/// The envelope of a line.
+///
+/// With PRI the line is syslog, whatever follows; RFC 3164 4.3.3: "If a relay receives a syslog
+/// message without a PRI, or with an unidentifiable PRI, then it will insert a PRI". Without one, a BSD
+/// time is evidence enough. An RFC 3339 time is not, for many programs write it: a TAG must follow.
+pub(super) fn read(line: &[u8]) -> Option<Record> {
+    let (rest, pri) = opt(terminated(pri, opt(char(' ')))).parse(line).ok()?;
+    let (rest, time) = opt(timestamp).parse(rest).ok()?;
+    let origin = match (&time, &pri) {
+        (Some((_, Spelling::Bsd)), _) | (Some(_), Some(_)) => origin,
+        (Some((_, Spelling::Rfc3339)), None) => certain_origin,
+        (None, Some(_)) => program_only,
+        (None, None) => return None,
+    };
+    let (message, (host, program)) = origin(rest).ok()?;
+    Some(Record {
+        format: Format::Rfc3164,
+        inner: None,
+        time: time.map(|(time, _)| time),
+        host: some_span(line, host),
+        program: some_span(line, program),
+        message: between(line, message, &[]),
+        tag: TagPoint::LineEnd,
+    })
+}
+
+/// How the time is written: the two prove different things.
+#[derive(Clone, Copy)]
+enum Spelling {
+    Bsd,
+    Rfc3339,
+}
+
+/// HOSTNAME and TAG, each empty if it is missing.
+type Origin<'a> = (&'a [u8], &'a [u8]);
+
+/// The time with the space after it. Cisco devices write `: ` there.
+fn timestamp(input: &[u8]) -> Parsed<'_, (StatedTime, Spelling)> {
+    let spelt = alt((bsd.map(|time| (time, Spelling::Bsd)), rfc3339.map(|time| (time, Spelling::Rfc3339))));
+    terminated(spelt, (opt(char(':')), end_or_space)).parse(input)
+}
+
+/// `HOSTNAME TAG`, `TAG` or `HOSTNAME`, then the message; never fails.
+fn origin(input: &[u8]) -> Parsed<'_, Origin<'_>> {
+    if let Ok((message, program)) = tag_field(input) {
+        return Ok((message, (&input[..0], program)));
+    }
+    let Ok((rest, host)) = hostname(input) else { return Ok((input, (&input[..0], &input[..0]))) };
+    let rest = rest.strip_prefix(b": ").unwrap_or(rest);
+    match tag_field(rest) {
+        Ok((message, program)) => Ok((message, (host, program))),
+        Err(_) => Ok((rest, (host, &input[..0]))),
+    }
+}
+
+/// `TAG`, for a message without a time; never fails.
+fn program_only(input: &[u8]) -> Parsed<'_, Origin<'_>> {
+    let (message, program) = tag_field(input).unwrap_or((input, &input[..0]));
+    Ok((message, (&input[..0], program)))
+}
+
+/// `HOSTNAME TAG:` or `TAG[pid]:`, nothing less.
+fn certain_origin(input: &[u8]) -> Parsed<'_, Origin<'_>> {
+    if let Ok((message, program)) = tag_field(input) {
+        let with_pid = input.get(program.len()) == Some(&b'[');
+        return if with_pid { Ok((message, (&input[..0], program))) } else { Err(MISMATCH) };
+    }
+    let (rest, host) = hostname(input)?;
+    if LEVELS.iter().any(|level| host.eq_ignore_ascii_case(level)) {
+        return Err(MISMATCH);
+    }
+    let (message, program) = tag_field(rest)?;
+    Ok((message, (host, program)))
+}
+
+/// What programs that are not syslog write where HOSTNAME would be.
+const LEVELS: [&[u8]; 18] = [
+    b"trace", b"debug", b"dbg", b"info", b"inf", b"notice", b"note", b"warn", b"warning", b"wrn", b"error", b"err",
+    b"crit", b"critical", b"alert", b"emerg", b"fatal", b"panic",
+];
+
+/// HOSTNAME and the space after it: a name or an address, so no text such as `CEF:0|` or `key=value`.
+///
+/// RFC 3164 4.1.2: "The HOSTNAME field will contain only the hostname, the IPv4 address, or the IPv6
+/// address of the originator of the message." A zone (`%eth0`) and sysklogd's `name/address` occur.
+fn hostname(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'%' | b'/' | b'@');
+    terminated(take_while1(in_name), end_or_space).parse(input)
+}
+
+/// `TAG:` or `TAG[pid]:` with the space after it; the colon may be missing after a PID.
+///
+/// RFC 3164 4.1.3: "The TAG is a string of ABNF alphanumeric characters [...]. Any non-alphanumeric
+/// character will terminate the TAG field". Names such as `postfix/smtpd` and `systemd-logind` are
+/// older than that sentence and kept whole; `sshd(pam_unix)` is cut at the parenthesis.
+fn tag_field(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let (rest, name) = take_while1(in_tag).parse(input)?;
+    let rest = match rest {
+        [b'[', after @ ..] => {
+            let end = after.iter().position(|&byte| matches!(byte, b']' | b' ')).ok_or(MISMATCH)?;
+            let after = after[end..].strip_prefix(b"]").ok_or(MISMATCH)?;
+            after.strip_prefix(b":").unwrap_or(after)
+        }
+        // "CEF: 0|" is how some devices begin a CEF message.
+        [b':', after @ ..] if !matches!(name, b"CEF" | b"LEEF") => after,
+        _ => return Err(MISMATCH),
+    };
+    let (rest, ()) = end_or_space(rest)?;
+    let cut = memchr(b'(', name).filter(|&at| at > 0).unwrap_or(name.len());
+    Ok((rest, &name[..cut]))
+}
+
+fn in_tag(byte: u8) -> bool {
+    !byte.is_ascii_control() && !matches!(byte, b' ' | b':' | b'[' | b']' | b'{' | b'}' | b'"' | b'=' | b'<' | b'>' | b'|' | b',')
+}
+
+/// The end of the line, or one space, which is taken.
+fn end_or_space(input: &[u8]) -> Parsed<'_, ()> {
+    match input {
+        [] => Ok((input, ())),
+        [b' ', rest @ ..] => Ok((rest, ())),
+        _ => Err(MISMATCH),
+    }
+}

@@ -1,0 +1,397 @@
+//! Times as log lines spell them. What a line does not state (year, zone) stays `None`; nothing is guessed.
+
+use crate::model::StatedTime;
+use nom::Parser;
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_while_m_n};
+use nom::character::complete::{char, one_of, space1};
+use nom::combinator::{map_opt, not, opt, peek};
+use nom::sequence::{delimited, preceded, terminated};
+
+/// What every parser here returns: the rest of the input and the value. Failures carry nothing, for a
+/// line that does not fit one format is tried as the next.
+pub(super) type Parsed<'a, T> = nom::IResult<&'a [u8], T, ()>;
+
+/// The failure of a parser whose format it is not.
+pub(super) const MISMATCH: nom::Err<()> = nom::Err::Error(());
+
+/// First year that counts as stated. 1970 is what a clock says before it is set; taken at its word, it
+/// would make a line expire at once.
+const MIN_YEAR: i16 = 1971;
+/// Last year that counts as stated; beyond it the text is no event's time.
+const MAX_YEAR: i16 = 2199;
+/// Bare numbers are times only from 2000-01-01 to 2100-01-01 (in seconds), so that durations and sizes
+/// are not. The same window in ms, us and ns does not overlap it: each is a thousand times the last.
+const EPOCH_WINDOW: std::ops::Range<u128> = 946_684_800..4_102_444_800;
+
+/// The time that `text` states, in any spelling known here: a whole field value, such as a JSON member.
+///
+/// Spaces around it are ignored; words after it (a zone name that is not known) too.
+#[must_use]
+pub fn stated(text: &[u8]) -> Option<StatedTime> {
+    let text = text.trim_ascii();
+    if let Some(seconds) = epoch_number(text) {
+        return Some(StatedTime::Unix(seconds));
+    }
+    let (rest, time) = any(text).ok()?;
+    (rest.is_empty() || rest.starts_with(b" ")).then_some(time)
+}
+
+/// Any calendar spelling, at the start of the input.
+pub(super) fn any(input: &[u8]) -> Parsed<'_, StatedTime> {
+    match input.first() {
+        Some(byte) if byte.is_ascii_digit() => alt((iso8601, clf, slashed, day_first, year_bsd)).parse(input),
+        Some(byte) if byte.is_ascii_alphabetic() => alt((bsd, asctime, rfc5322, klog)).parse(input),
+        _ => Err(MISMATCH),
+    }
+}
+
+/// `2026-11-23T10:00:00.123+01:00`.
+///
+/// RFC 3339 5.6: "date-time = full-date "T" full-time"; the letters may be in lower case. A missing
+/// zone is tolerated and stays unstated.
+pub(super) fn rfc3339(input: &[u8]) -> Parsed<'_, StatedTime> {
+    let (rest, clock) = date_and_clock(input, b'-', |separator| matches!(separator, b'T' | b't'))?;
+    let (rest, offset) = opt(zone).parse(rest)?;
+    finish(rest, clock.at(offset))
+}
+
+/// RFC 3339, with a space for the `T` and for what stands before the zone, as most programs write it.
+pub(super) fn iso8601(input: &[u8]) -> Parsed<'_, StatedTime> {
+    let (rest, clock) = date_and_clock(input, b'-', |separator| matches!(separator, b'T' | b't' | b' ' | b'_'))?;
+    let (rest, offset) = opt(alt((zone, spaced_zone))).parse(rest)?;
+    finish(rest, clock.at(offset))
+}
+
+/// `2026/11/23 10:00:00`: nginx and Go.
+pub(super) fn slashed(input: &[u8]) -> Parsed<'_, StatedTime> {
+    let (rest, clock) = date_and_clock(input, b'/', |separator| separator == b' ')?;
+    let (rest, offset) = opt(alt((zone, spaced_zone))).parse(rest)?;
+    finish(rest, clock.at(offset))
+}
+
+/// `23/Nov/2026:10:00:00 +0100`, or cPanel's `11/23/2026:10:00:00 -0000`, month first; with or without
+/// fraction and zone.
+pub(super) fn clf(input: &[u8]) -> Parsed<'_, StatedTime> {
+    let (rest, first) = terminated(number_1_2, char('/')).parse(input)?;
+    // Only cPanel writes two numbers, and it writes the month first.
+    let name = month_name.map(|month| (month, first));
+    let (rest, (month, day)) = terminated(alt((name, number_2.map(|day| (first, day)))), char('/')).parse(rest)?;
+    let (rest, year) = terminated(number_4, char(':')).parse(rest)?;
+    let (rest, (hour, minute, second)) = clock_time(rest)?;
+    let (rest, offset) = opt(alt((spaced_zone, zone))).parse(rest)?;
+    finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
+}
+
+/// `Nov 23 10:00:00`, `Nov  3 10:00:00.123`, `Nov 23 2026 10:00:00`, `Nov 23 10:00:00 2026`.
+///
+/// RFC 3164 4.1.2: "The TIMESTAMP field is the local time and is in the format of "Mmm dd hh:mm:ss"
+/// (without the quote marks)". The two years and zones are what Cisco and CEF add.
+pub(super) fn bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
+    let (rest, month) = terminated(month_name, char(' ')).parse(input)?;
+    let (rest, day) = delimited(opt(char(' ')), number_1_2, char(' ')).parse(rest)?;
+    let (rest, year_before) = opt(terminated(number_4, char(' '))).parse(rest)?;
+    let (rest, (hour, minute, second)) = clock_time(rest)?;
+    let (rest, year_after) = if year_before.is_none() { opt(trailing_year).parse(rest)? } else { (rest, None) };
+    let (rest, offset) = opt(spaced_zone).parse(rest)?;
+    finish(rest, Clock { year: year_before.or(year_after), month, day, hour, minute, second }.at(offset))
+}
+
+/// `2026 Nov 23 10:00:00`.
+fn year_bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
+    let (rest, year) = terminated(number_4, char(' ')).parse(input)?;
+    let (rest, month) = terminated(month_name, char(' ')).parse(rest)?;
+    let (rest, day) = delimited(opt(char(' ')), number_1_2, char(' ')).parse(rest)?;
+    let (rest, (hour, minute, second)) = clock_time(rest)?;
+    let (rest, offset) = opt(spaced_zone).parse(rest)?;
+    finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
+}
+
+/// `Mon Nov 23 10:00:00.123456 2026`: asctime(3), Apache httpd.
+pub(super) fn asctime(input: &[u8]) -> Parsed<'_, StatedTime> {
+    preceded((weekday, char(' ')), bsd).parse(input)
+}
+
+/// `Mon, 23 Nov 2026 10:00:00 +0100`: RFC 5322 3.3.
+fn rfc5322(input: &[u8]) -> Parsed<'_, StatedTime> {
+    preceded((weekday, char(','), char(' ')), day_first).parse(input)
+}
+
+/// `23-Nov-2026 10:00:00.123`, `23 Nov 2026 10:00:00`: BIND, Tomcat, PHP, Redis, mail.
+fn day_first(input: &[u8]) -> Parsed<'_, StatedTime> {
+    let (rest, day) = terminated(number_1_2, one_of("- ")).parse(input)?;
+    let (rest, month) = terminated(month_name, one_of("- ")).parse(rest)?;
+    let (rest, year) = terminated(number_4, one_of(" :")).parse(rest)?;
+    let (rest, (hour, minute, second)) = clock_time(rest)?;
+    let (rest, offset) = opt(spaced_zone).parse(rest)?;
+    finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
+}
+
+/// `I1123 10:00:00.123456`: klog and glog, a severity letter and month and day.
+fn klog(input: &[u8]) -> Parsed<'_, StatedTime> {
+    let (rest, month) = preceded(one_of("IWEF"), number_2).parse(input)?;
+    let (rest, day) = terminated(number_2, char(' ')).parse(rest)?;
+    let (rest, (hour, minute, second)) = clock_time(rest)?;
+    finish(rest, Clock { year: None, month, day, hour, minute, second }.at(None))
+}
+
+/// Seconds since 1970 at the start of the input, with or without a fraction: 10 digits, then no word.
+pub(super) fn leading_epoch(input: &[u8]) -> Parsed<'_, StatedTime> {
+    let number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    let (rest, text) = take_while_m_n(10, 20, number).parse(input)?;
+    let ends = rest.first().is_none_or(|&next| matches!(next, b' ' | b'\t' | b']' | b':' | b',' | b'|'));
+    match epoch_number(text).filter(|_| ends && text[..10].iter().all(u8::is_ascii_digit)) {
+        Some(seconds) => Ok((rest, StatedTime::Unix(seconds))),
+        None => Err(MISMATCH),
+    }
+}
+
+/// `@4000000065f0a1b2075bcd15`: TAI64N, as multilog and s6-log write it.
+///
+/// A label is 2^62 plus TAI seconds; these programs take TAI as 10 s ahead of UTC, its distance in 1970.
+pub(super) fn tai64n(input: &[u8]) -> Parsed<'_, StatedTime> {
+    let hex = |byte: u8| byte.is_ascii_hexdigit();
+    let (rest, label) = preceded(char('@'), take_while_m_n(24, 24, hex)).parse(input)?;
+    let label = label[..16].iter().fold(0_u64, |sum, &digit| (sum << 4) | u64::from(hex_value(digit)));
+    let seconds = label.checked_sub((1 << 62) + 10).map(u128::from).filter(|at| EPOCH_WINDOW.contains(at));
+    match seconds.and_then(|at| i64::try_from(at).ok()) {
+        Some(seconds) => Ok((rest, StatedTime::Unix(seconds))),
+        None => Err(MISMATCH),
+    }
+}
+
+/// Seconds since 1970 from a whole number in s, ms, us or ns, also with a fraction or an exponent
+/// (`1795428000.25`, `1.795428e+09`). The unit is the one in which it lies between 2000 and 2100.
+pub(super) fn epoch_number(text: &[u8]) -> Option<i64> {
+    let value = match *text {
+        [b'0'..=b'9', ..] if text.len() <= 40 => decimal(text)?,
+        _ => return None,
+    };
+    let seconds = [1, 1_000, 1_000_000, 1_000_000_000].map(|unit| value / unit);
+    seconds.into_iter().find(|second| EPOCH_WINDOW.contains(second)).and_then(|at| i64::try_from(at).ok())
+}
+
+/// The whole part of a decimal number; `None` if it is none, or far beyond any time.
+fn decimal(text: &[u8]) -> Option<u128> {
+    let (mut digits, mut places, mut at) = (0_u128, 0_i32, 0);
+    let mut fraction = false;
+    for &byte in text {
+        match byte {
+            // At most 40 bytes: below 10^40 would not fit, so digits past the 30th only move the point.
+            b'0'..=b'9' if digits < 10_u128.pow(30) => {
+                digits = digits * 10 + u128::from(byte - b'0');
+                places -= i32::from(fraction);
+            }
+            b'0'..=b'9' => places += i32::from(!fraction),
+            b'.' if !fraction => fraction = true,
+            b'e' | b'E' if at > 0 => break,
+            _ => return None,
+        }
+        at += 1;
+    }
+    if let Some(exponent) = text.get(at + 1..) {
+        places += small_exponent(exponent)?;
+    } else if at < text.len() {
+        return None;
+    }
+    let power = 10_u128.checked_pow(places.unsigned_abs())?;
+    if places >= 0 { digits.checked_mul(power) } else { Some(digits / power) }
+}
+
+/// `+09`, `9`, `-3`: the exponent of a number, up to 99.
+fn small_exponent(text: &[u8]) -> Option<i32> {
+    let (sign, digits) = match text {
+        [b'-', digits @ ..] => (-1, digits),
+        [b'+', digits @ ..] | digits => (1, digits),
+    };
+    let well_formed = (1..=2).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    well_formed.then(|| sign * digits.iter().fold(0, |sum, &digit| sum * 10 + i32::from(digit - b'0')))
+}
+
+/// Date and time of day, before the zone is known.
+#[derive(Clone, Copy)]
+struct Clock {
+    year: Option<i16>,
+    month: u8,
+    day: u8,
+    hour: u8,
+    minute: u8,
+    second: u8,
+}
+
+impl Clock {
+    /// The stated time, if every field is in range; 29 February only in a leap year or without a year.
+    fn at(self, offset_seconds: Option<i32>) -> Option<StatedTime> {
+        let Self { year, month, day, hour, minute, second } = self;
+        let leap = year.is_none_or(|year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+        let days = match month {
+            2 => 28 + u8::from(leap),
+            4 | 6 | 9 | 11 => 30,
+            1..=12 => 31,
+            _ => 0,
+        };
+        let in_range = year.is_none_or(|year| (MIN_YEAR..=MAX_YEAR).contains(&year))
+            && (1..=days).contains(&day)
+            && hour <= 23
+            && minute <= 59
+            && second <= 60;
+        in_range.then_some(StatedTime::Civil { year, month, day, hour, minute, second, offset_seconds })
+    }
+}
+
+/// The result of a parser whose fields may have turned out to be out of range.
+fn finish(rest: &[u8], time: Option<StatedTime>) -> Parsed<'_, StatedTime> {
+    time.map(|time| (rest, time)).ok_or(MISMATCH)
+}
+
+/// `YYYY-MM-DD`, a separator, `HH:MM:SS` and a fraction, with `dash` between the parts of the date.
+fn date_and_clock(input: &[u8], dash: u8, separator: impl Fn(u8) -> bool) -> Parsed<'_, Clock> {
+    let Some(&[y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2, between]) = input.first_chunk() else {
+        return Err(MISMATCH);
+    };
+    let (Some(high), Some(low)) = (pair(y1, y2), pair(y3, y4)) else { return Err(MISMATCH) };
+    let (Some(month), Some(day)) = (pair(m1, m2), pair(d1, d2)) else { return Err(MISMATCH) };
+    if dash1 != dash || dash2 != dash || !separator(between) {
+        return Err(MISMATCH);
+    }
+    let (rest, (hour, minute, second)) = clock_time(&input[11..])?;
+    let year = Some(i16::from(high) * 100 + i16::from(low));
+    Ok((rest, Clock { year, month, day, hour, minute, second }))
+}
+
+/// `HH:MM:SS`, then a fraction after `.` or `,` (RFC 3339 5.6, ISO 8601), which is dropped.
+fn clock_time(input: &[u8]) -> Parsed<'_, (u8, u8, u8)> {
+    let Some(&[h1, h2, b':', m1, m2, b':', s1, s2]) = input.first_chunk() else { return Err(MISMATCH) };
+    let (Some(hour), Some(minute), Some(second)) = (pair(h1, h2), pair(m1, m2), pair(s1, s2)) else {
+        return Err(MISMATCH);
+    };
+    let rest = &input[8..];
+    let rest = match rest {
+        [b'.' | b',', digit, ..] if digit.is_ascii_digit() => {
+            let digits = rest[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            &rest[1 + digits..]
+        }
+        [digit, ..] if digit.is_ascii_digit() => return Err(MISMATCH),
+        _ => rest,
+    };
+    Ok((rest, (hour, minute, second)))
+}
+
+/// `Z`, `+01:00`, `+0100`, `+01`: seconds east of UTC.
+fn zone(input: &[u8]) -> Parsed<'_, i32> {
+    let (hours, minutes, rest) = match *input {
+        [b'Z' | b'z', ref rest @ ..] => return boundary(rest, 0),
+        [b'+' | b'-', h1, h2, b':', m1, m2, ref rest @ ..] if m1.is_ascii_digit() => (pair(h1, h2), pair(m1, m2), rest),
+        [b'+' | b'-', h1, h2, m1, m2, ref rest @ ..] if m1.is_ascii_digit() => (pair(h1, h2), pair(m1, m2), rest),
+        [b'+' | b'-', h1, h2, ref rest @ ..] => (pair(h1, h2), Some(0), rest),
+        _ => return Err(MISMATCH),
+    };
+    let (Some(hours @ 0..=23), Some(minutes @ 0..=59)) = (hours, minutes) else { return Err(MISMATCH) };
+    let seconds = i32::from(hours) * 3600 + i32::from(minutes) * 60;
+    boundary(rest, if input[0] == b'-' { -seconds } else { seconds })
+}
+
+/// A zone after a space: ` +0100`, ` UTC`, ` CEST`. Names are those that mean one thing only: RFC 5322
+/// 4.3 and the European ones; any other name leaves the zone unstated.
+fn spaced_zone(input: &[u8]) -> Parsed<'_, i32> {
+    let (rest, _) = char(' ').parse(input)?;
+    if !matches!(rest.first(), Some(b'A'..=b'Z')) {
+        return match rest {
+            // Four digits: "10:00:00 -05 text" is more likely a dash in a message than a zone.
+            [_, _, _, b':', ..] | [_, _, _, b'0'..=b'9', ..] => zone(rest),
+            _ => Err(MISMATCH),
+        };
+    }
+    let (rest, name) = take_while_m_n(1, 4, |byte: u8| byte.is_ascii_uppercase()).parse(rest)?;
+    let hours = match name {
+        b"Z" | b"UTC" | b"GMT" | b"UT" | b"WET" => 0,
+        b"WEST" | b"CET" => 1,
+        b"CEST" | b"EET" => 2,
+        b"EEST" => 3,
+        b"EDT" => -4,
+        b"EST" | b"CDT" => -5,
+        b"CST" | b"MDT" => -6,
+        b"MST" | b"PDT" => -7,
+        b"PST" => -8,
+        _ => return Err(MISMATCH),
+    };
+    // JavaScript: "GMT+0100".
+    if let (b"GMT" | b"UTC", [b'+' | b'-', ..]) = (name, rest) {
+        return zone(rest);
+    }
+    boundary(rest, hours * 3600)
+}
+
+/// A zone ends where no letter or digit follows.
+fn boundary(rest: &[u8], seconds: i32) -> Parsed<'_, i32> {
+    match rest.first() {
+        Some(byte) if byte.is_ascii_alphanumeric() => Err(MISMATCH),
+        _ => Ok((rest, seconds)),
+    }
+}
+
+/// ` 2026` after the time of day. A host name of four digits in this range would be misread; none is known.
+fn trailing_year(input: &[u8]) -> Parsed<'_, i16> {
+    let digit_follows = peek(not(take_while_m_n(1, 1, |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.')));
+    let year = map_opt(number_4, |year| (1990..=MAX_YEAR).contains(&year).then_some(year));
+    preceded(space1, terminated(year, digit_follows)).parse(input)
+}
+
+fn weekday(input: &[u8]) -> Parsed<'_, &[u8]> {
+    alt((tag("Mon"), tag("Tue"), tag("Wed"), tag("Thu"), tag("Fri"), tag("Sat"), tag("Sun"))).parse(input)
+}
+
+/// `Jan` to `Dec`, in any case.
+fn month_name(input: &[u8]) -> Parsed<'_, u8> {
+    let Some(name) = input.first_chunk::<3>() else { return Err(MISMATCH) };
+    let month = match &name.map(|byte| byte | 0x20) {
+        b"jan" => 1,
+        b"feb" => 2,
+        b"mar" => 3,
+        b"apr" => 4,
+        b"may" => 5,
+        b"jun" => 6,
+        b"jul" => 7,
+        b"aug" => 8,
+        b"sep" => 9,
+        b"oct" => 10,
+        b"nov" => 11,
+        b"dec" => 12,
+        _ => return Err(MISMATCH),
+    };
+    Ok((&input[3..], month))
+}
+
+fn number_2(input: &[u8]) -> Parsed<'_, u8> {
+    match *input {
+        [tens, ones, ref rest @ ..] => pair(tens, ones).map(|value| (rest, value)).ok_or(MISMATCH),
+        _ => Err(MISMATCH),
+    }
+}
+
+fn number_1_2(input: &[u8]) -> Parsed<'_, u8> {
+    match *input {
+        [tens @ b'0'..=b'9', ones @ b'0'..=b'9', ref rest @ ..] => Ok((rest, (tens - b'0') * 10 + (ones - b'0'))),
+        [ones @ b'0'..=b'9', ref rest @ ..] => Ok((rest, ones - b'0')),
+        _ => Err(MISMATCH),
+    }
+}
+
+fn number_4(input: &[u8]) -> Parsed<'_, i16> {
+    let (rest, high) = number_2(input)?;
+    let (rest, low) = number_2(rest)?;
+    Ok((rest, i16::from(high) * 100 + i16::from(low)))
+}
+
+/// The number that two digits spell.
+fn pair(tens: u8, ones: u8) -> Option<u8> {
+    (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| (tens - b'0') * 10 + (ones - b'0'))
+}
+
+fn hex_value(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        // Lower and upper case letters differ in bit 5 only; callers pass hexadecimal digits.
+        _ => (digit | 0x20).saturating_sub(b'a') + 10,
+    }
+}
