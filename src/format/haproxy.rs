@@ -1,6 +1,6 @@
 //! HAProxy HTTP and TCP logs (options `httplog` and `tcplog`), bare or as the MSG of syslog.
 
-use super::timestamp::{Parsed, clf};
+use super::timestamp::{MISMATCH, Parsed, clf};
 use crate::model::{Format, Record, StatedTime};
 use memchr::{memchr, memrchr};
 use nom::Parser;
@@ -8,7 +8,7 @@ use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while1};
 use nom::character::complete::{char, digit1};
 use nom::combinator::{map_opt, opt, recognize, verify};
-use nom::sequence::{delimited, terminated};
+use nom::sequence::{delimited, preceded, terminated};
 
 /// Lines of the HTTP format.
 pub const HTTP_SAMPLES: &[&str] = &[
@@ -22,11 +22,13 @@ pub const TCP_SAMPLES: &[&str] = &[
     "203.0.113.9:57424 [23/Nov/2026:10:00:00.123] fnt bck/srv1 0/0/5007 212 -- 0/0/0/0/3 0/0",
     "2001:db8::7:41234 [23/Nov/2026:10:00:00.123] smtp smtp/mx1 1/0/+5007 +212 cD 4/3/2/1/0 0/0",
     "198.51.100.7:50022 [23/Nov/2026:10:00:00.123] ssh ssh/<NOSRV> -1/-1/0 0 SC 1/1/0/0/0 0/0",
+    "203.0.113.9:57424 [23/Nov/2026:10:00:00.123] https/1: SSL handshake failure",
 ];
 
-/// The envelope of a line (HAProxy configuration manual 8.2.2 and 8.2.3), to the termination state.
+/// The envelope of a line (HAProxy configuration manual 8.2.2, 8.2.3 and 8.2.5), to the termination state.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
-    let (_, (_, time, _, _, (format, _))) = (client, accept_date, token, server, alt((http, tcp))).parse(line).ok()?;
+    let session = preceded((token, server), alt((http, tcp)));
+    let (_, (_, time, format)) = (client, accept_date, alt((session, connection_error))).parse(line).ok()?;
     Some(Record { format, time: Some(time), ..Record::raw(line) })
 }
 
@@ -49,16 +51,22 @@ fn server(input: &[u8]) -> Parsed<'_, &[u8]> {
 }
 
 /// `TR '/' Tw '/' Tc '/' Tr '/' Ta`, status, bytes, two cookies, `termination_state` of 4 characters.
-fn http(input: &[u8]) -> Parsed<'_, (Format, ())> {
+fn http(input: &[u8]) -> Parsed<'_, Format> {
     let (rest, _) = (timers::<5>, number, char(' '), number, char(' ')).parse(input)?;
     let (rest, _) = (token, token, termination::<4>).parse(rest)?;
-    Ok((rest, (Format::HaproxyHttp, ())))
+    Ok((rest, Format::HaproxyHttp))
 }
 
 /// `Tw '/' Tc '/' Tt`, bytes, `termination_state` of 2 characters.
-fn tcp(input: &[u8]) -> Parsed<'_, (Format, ())> {
+fn tcp(input: &[u8]) -> Parsed<'_, Format> {
     let (rest, _) = (timers::<3>, number, char(' '), termination::<2>).parse(input)?;
-    Ok((rest, (Format::HaproxyTcp, ())))
+    Ok((rest, Format::HaproxyTcp))
+}
+
+/// `frontend_name '/' bind_name ':' message`: a connection that never became a session, so TCP.
+fn connection_error(input: &[u8]) -> Parsed<'_, Format> {
+    let (rest, name) = server(input)?;
+    if name.ends_with(b":") { Ok((rest, Format::HaproxyTcp)) } else { Err(MISMATCH) }
 }
 
 /// `N` numbers with slashes between, then a space.

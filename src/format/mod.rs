@@ -67,7 +67,7 @@ pub fn field<'a>(line: &'a [u8], record: &Record, name: &str) -> Option<Cow<'a, 
         TagPoint::StructuredData { elements } => rfc5424::param(line, elements, name),
         _ => field_of(record.format, line, name),
     };
-    outer.or_else(|| field_of(record.inner?, record.message.of(line), name))
+    outer.or_else(|| field_of(record.inner?, inner_text(line, record), name))
 }
 
 /// Where members of the line's JSON object have the name `key`, escapes decoded: what stands between
@@ -112,7 +112,7 @@ fn syslog(line: &[u8]) -> Option<Record> {
 /// A line, or the MSG of a syslog line, that is no syslog itself.
 fn content(text: &[u8]) -> Option<Record> {
     match text.first()? {
-        b'{' | b' ' | b'\t' | 0xEF => json::read(text).or_else(|| netfilter::read(text)),
+        b'{' | b' ' | b'\t' | 0xEF => json::read(text).or_else(|| netfilter::read(text)).or_else(|| logfmt::read(text)),
         b'[' => apache_error::read(text).or_else(|| access_log::read(text)).or_else(|| netfilter::read(text)),
         b'@' if text.starts_with(b"@cee:") => json::read(text),
         b'C' if text.starts_with(b"CEF:") => cef::read(text),
@@ -149,10 +149,15 @@ fn only(format: Format, line: &[u8]) -> Option<Record> {
 
 /// A syslog record with the format of its MSG, and the time of that where it states none itself.
 fn with_inner(line: &[u8], outer: Record) -> Record {
-    match content(outer.message.of(line)) {
+    match content(inner_text(line, &outer)) {
         Some(inner) => Record { inner: Some(inner.format), time: outer.time.or(inner.time), ..outer },
         None => outer,
     }
+}
+
+/// The message, without the space that some relays leave before it.
+fn inner_text<'a>(line: &'a [u8], record: &Record) -> &'a [u8] {
+    record.message.of(line).trim_ascii_start()
 }
 
 fn field_of<'a>(format: Format, text: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {

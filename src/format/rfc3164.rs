@@ -71,7 +71,9 @@ fn origin(input: &[u8]) -> Parsed<'_, Origin<'_>> {
         return Ok((message, (&input[..0], program)));
     }
     let Ok((rest, host)) = hostname(input) else { return Ok((input, (&input[..0], &input[..0]))) };
+    // Cisco writes a lone colon after the name, UniFi its name twice.
     let rest = rest.strip_prefix(b": ").unwrap_or(rest);
+    let rest = rest.strip_prefix(host).and_then(|rest| rest.strip_prefix(b" ")).unwrap_or(rest);
     match tag_field(rest) {
         Ok((message, program)) => Ok((message, (host, program))),
         Err(_) => Ok((rest, (host, &input[..0]))),
@@ -109,6 +111,9 @@ const LEVELS: [&[u8]; 18] = [
 /// RFC 3164 4.1.2: "The HOSTNAME field will contain only the hostname, the IPv4 address, or the IPv6
 /// address of the originator of the message." A zone (`%eth0`) and sysklogd's `name/address` occur.
 fn hostname(input: &[u8]) -> Parsed<'_, &[u8]> {
+    if !matches!(input.first(), Some(b':' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')) {
+        return Err(MISMATCH);
+    }
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'%' | b'/' | b'@');
     terminated(take_while1(in_name), end_or_space).parse(input)
 }
@@ -124,15 +129,25 @@ fn tag_field(input: &[u8]) -> Parsed<'_, &[u8]> {
         [b'[', after @ ..] => {
             let end = after.iter().position(|&byte| matches!(byte, b']' | b' ')).ok_or(MISMATCH)?;
             let after = after[end..].strip_prefix(b"]").ok_or(MISMATCH)?;
-            after.strip_prefix(b":").unwrap_or(after)
+            match after {
+                // After "[pid]:" there is no doubt, so the space may be missing.
+                [b':', message @ ..] if !message.starts_with(b" ") => return Ok((message, program(name))),
+                [b':', after @ ..] => after,
+                _ => after,
+            }
         }
         // "CEF: 0|" is how some devices begin a CEF message.
         [b':', after @ ..] if !matches!(name, b"CEF" | b"LEEF") => after,
         _ => return Err(MISMATCH),
     };
     let (rest, ()) = end_or_space(rest)?;
+    Ok((rest, program(name)))
+}
+
+/// A TAG without what PAM adds to it: `sshd` of `sshd(pam_unix)`.
+fn program(name: &[u8]) -> &[u8] {
     let cut = memchr(b'(', name).filter(|&at| at > 0).unwrap_or(name.len());
-    Ok((rest, &name[..cut]))
+    &name[..cut]
 }
 
 fn in_tag(byte: u8) -> bool {

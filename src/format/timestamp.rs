@@ -41,7 +41,7 @@ pub fn stated(text: &[u8]) -> Option<StatedTime> {
 pub(super) fn any(input: &[u8]) -> Parsed<'_, StatedTime> {
     match input.first() {
         Some(byte) if byte.is_ascii_digit() => alt((iso8601, clf, slashed, day_first, year_bsd)).parse(input),
-        Some(byte) if byte.is_ascii_alphabetic() => alt((bsd, asctime, rfc5322, klog)).parse(input),
+        Some(byte) if byte.is_ascii_alphabetic() => alt((bsd, asctime, rfc5322, klog, month_first)).parse(input),
         _ => Err(MISMATCH),
     }
 }
@@ -83,17 +83,19 @@ pub(super) fn clf(input: &[u8]) -> Parsed<'_, StatedTime> {
     finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
 }
 
-/// `Nov 23 10:00:00`, `Nov  3 10:00:00.123`, `Nov 23 2026 10:00:00`, `Nov 23 10:00:00 2026`.
+/// `Nov 23 10:00:00`, `Nov  3 10:00:00.123`, `Nov 23 2026 10:00:00`, `Nov 23 10:00:00 2026`, and with a
+/// zone after the time or, as date(1) has it, before the year.
 ///
 /// RFC 3164 4.1.2: "The TIMESTAMP field is the local time and is in the format of "Mmm dd hh:mm:ss"
-/// (without the quote marks)". The two years and zones are what Cisco and CEF add.
+/// (without the quote marks)". Years and zones are what others add.
 pub(super) fn bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, month) = terminated(month_name, char(' ')).parse(input)?;
     let (rest, day) = delimited(opt(char(' ')), number_1_2, char(' ')).parse(rest)?;
     let (rest, year_before) = opt(terminated(number_4, char(' '))).parse(rest)?;
     let (rest, (hour, minute, second)) = clock_time(rest)?;
+    let (rest, zone_before) = opt(spaced_zone).parse(rest)?;
     let (rest, year_after) = if year_before.is_none() { opt(trailing_year).parse(rest)? } else { (rest, None) };
-    let (rest, offset) = opt(spaced_zone).parse(rest)?;
+    let (rest, offset) = if zone_before.is_none() { opt(spaced_zone).parse(rest)? } else { (rest, zone_before) };
     finish(rest, Clock { year: year_before.or(year_after), month, day, hour, minute, second }.at(offset))
 }
 
@@ -123,6 +125,23 @@ fn day_first(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, month) = terminated(month_name, one_of("- ")).parse(rest)?;
     let (rest, year) = terminated(number_4, one_of(" :")).parse(rest)?;
     let (rest, (hour, minute, second)) = clock_time(rest)?;
+    let (rest, offset) = opt(spaced_zone).parse(rest)?;
+    finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
+}
+
+/// `Nov 23, 2026 10:00:00 AM`, `November 23, 2026 10:00:00`: Java, Nextcloud.
+fn month_first(input: &[u8]) -> Parsed<'_, StatedTime> {
+    let rest_of_name = take_while_m_n(0, 6, |byte: u8| byte.is_ascii_lowercase());
+    let (rest, month) = terminated(month_name, (rest_of_name, char(' '))).parse(input)?;
+    let (rest, day) = terminated(number_1_2, tag(", ")).parse(rest)?;
+    let (rest, year) = terminated(number_4, (opt(char(',')), char(' '))).parse(rest)?;
+    let (rest, (hour, minute, second)) = clock_time(rest)?;
+    let (rest, half) = opt(alt((tag(" AM"), tag(" PM")))).parse(rest)?;
+    let hour = match (half, hour) {
+        (Some(b" AM"), 12) => 0,
+        (Some(b" PM"), 1..=11) => hour + 12,
+        _ => hour,
+    };
     let (rest, offset) = opt(spaced_zone).parse(rest)?;
     finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
 }
@@ -259,13 +278,19 @@ fn date_and_clock(input: &[u8], dash: u8, separator: impl Fn(u8) -> bool) -> Par
     Ok((rest, Clock { year, month, day, hour, minute, second }))
 }
 
-/// `HH:MM:SS`, then a fraction after `.` or `,` (RFC 3339 5.6, ISO 8601), which is dropped.
+/// `HH:MM:SS`, then a fraction after `.` or `,` (RFC 3339 5.6, ISO 8601), which is dropped. Java writes
+/// the hour with one digit, MariaDB with a space before it.
 fn clock_time(input: &[u8]) -> Parsed<'_, (u8, u8, u8)> {
-    let Some(&[h1, h2, b':', m1, m2, b':', s1, s2]) = input.first_chunk() else { return Err(MISMATCH) };
-    let (Some(hour), Some(minute), Some(second)) = (pair(h1, h2), pair(m1, m2), pair(s1, s2)) else {
+    let (rest, hour) = match *input {
+        [b' ', ones, b':', ref rest @ ..] | [ones, b':', ref rest @ ..] => (rest, pair(b'0', ones)),
+        [tens, ones, b':', ref rest @ ..] => (rest, pair(tens, ones)),
+        _ => return Err(MISMATCH),
+    };
+    let Some(&[m1, m2, b':', s1, s2]) = rest.first_chunk() else { return Err(MISMATCH) };
+    let (Some(hour), Some(minute), Some(second)) = (hour, pair(m1, m2), pair(s1, s2)) else {
         return Err(MISMATCH);
     };
-    let rest = &input[8..];
+    let rest = &rest[5..];
     let rest = match rest {
         [b'.' | b',', digit, ..] if digit.is_ascii_digit() => {
             let digits = rest[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
