@@ -1,14 +1,14 @@
 //! Access logs: NCSA common (CLF), combined, and either with the virtual host in front.
 
-use super::timestamp::{MISMATCH, Parsed, clf, rfc3339};
 use super::some_span;
+use super::timestamp::{MISMATCH, Parsed, clf, rfc3339};
 use crate::model::{Format, Record};
 use memchr::{memchr, memchr2, memrchr};
 use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while1};
 use nom::character::complete::{char, digit1};
-use nom::combinator::{all_consuming, verify};
+use nom::combinator::{all_consuming, peek, verify};
 use nom::sequence::{delimited, preceded, terminated};
 
 /// Lines of the common log format.
@@ -132,6 +132,111 @@ fn combined(input: &[u8]) -> bool {
 }
 
 fn number(input: &[u8]) -> Parsed<'_, &[u8]> {
-    terminated(take_while1(|byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.')), nom::combinator::peek(char(' '))).parse(input)
+    terminated(take_while1(|byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.')), peek(char(' ')))
+        .parse(input)
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::StatedTime;
+
+    fn host(line: &[u8]) -> Option<(Format, String)> {
+        let record = read(line)?;
+        Some((
+            record.format,
+            record.host.map_or(String::new(), |span| span.of(line).escape_ascii().to_string()),
+        ))
+    }
+
+    #[test]
+    fn virtual_hosts() {
+        let cases: &[(&str, Format, &str)] = &[
+            ("203.0.113.9 - -", Format::Combined, ""),
+            ("203.0.113.9 - jean", Format::Combined, ""),
+            ("203.0.113.9 - John Doe the 3rd", Format::Combined, ""),
+            ("203.0.113.9 ident jean", Format::Combined, ""),
+            ("::1 - -", Format::Combined, ""),
+            ("203.0.113.9, 198.51.100.7, 2001:db8::7 - -", Format::Combined, ""),
+            ("www.example.org 203.0.113.9 - -", Format::VhostCombined, "www.example.org"),
+            ("www.example.org:8080 203.0.113.9 - -", Format::VhostCombined, "www.example.org"),
+            ("203.0.113.80:443 203.0.113.9 - -", Format::VhostCombined, "203.0.113.80"),
+            ("[2001:db8::80]:443 2001:db8::7 - John Doe", Format::VhostCombined, "[2001:db8::80]"),
+            ("www.example.org 203.0.113.9 - jean@example.fr", Format::VhostCombined, "www.example.org"),
+            ("www.example.org 203.0.113.9 ident jean", Format::VhostCombined, "www.example.org"),
+        ];
+        for &(head, format, vhost) in cases {
+            let line = format!(r#"{head} [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "curl""#);
+            assert_eq!(host(line.as_bytes()), Some((format, vhost.to_owned())), "{head}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_request() {
+        let cases: &[(&str, Option<Format>)] = &[
+            (r#""GET / HTTP/1.1" 200 5"#, Some(Format::Clf)),
+            (r#""GET / HTTP/1.1" 200 -"#, Some(Format::Clf)),
+            (r#""-" 408 0"#, Some(Format::Clf)),
+            (r#""" - -"#, Some(Format::Clf)),
+            (r#""GET / HTTP/1.1" 200 5 0.003"#, Some(Format::Clf)),
+            (r#""GET / HTTP/1.1" 200 5 "only one""#, Some(Format::Clf)),
+            (r#""GET / HTTP/1.1" 200 5 "-" "unterminated"#, Some(Format::Clf)),
+            (r#""GET / HTTP/1.1" 200 5 "-" "curl""#, Some(Format::Combined)),
+            (
+                r#""GET / HTTP/1.1" 200 5 "-" "curl" "203.0.113.9, 198.51.100.7" 0.003 x"#,
+                Some(Format::Combined),
+            ),
+            (r#""GET / HTTP/1.1" 200 5 17 0.003 - "-" "curl""#, Some(Format::Combined)),
+            // Escapes inside the quotes.
+            (r#""GET /\" 200 5 \"" 404 5 "\\" "\"\\\"""#, Some(Format::Combined)),
+            (r#""GET /\x22 \\" 404 5 "" """#, Some(Format::Combined)),
+            // Not an access log.
+            (r#""GET / HTTP/1.1" 2000 5"#, None),
+            (r#""GET / HTTP/1.1" 20 5"#, None),
+            (r#""GET / HTTP/1.1" FAILED LOGIN"#, None),
+            (r#""GET / HTTP/1.1" 200"#, None),
+            (r#""GET / HTTP/1.1" 200 5x"#, None),
+            (r#""GET / HTTP/1.1"#, None),
+            (r#""GET / HTTP/1.1\" 200 5"#, None),
+        ];
+        for &(tail, expected) in cases {
+            let line = format!("203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] {tail}");
+            assert_eq!(read(line.as_bytes()).map(|record| record.format), expected, "{tail}");
+        }
+    }
+
+    #[test]
+    fn not_this_format() {
+        let cases = [
+            "",
+            "\"",
+            "[] \"",
+            "] \"GET / HTTP/1.1\" 200 5",
+            "[23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9 [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9 - [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            " - - [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9, [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9 - - [23/Nov/2026:25:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9 - - [23/Nov/2026:10:00:00 +0100]\"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9 - - [23/Nov/2026:10:00:00 +0100 x] \"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9 - - [yesterday] \"GET / HTTP/1.1\" 200 5",
+            "a plain sentence with five words [23/Nov/2026:10:00:00 +0100] \"GET\" 200 5",
+        ];
+        for line in cases {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    /// A user name is what a client types: neither its brackets nor its quotes (which httpd escapes)
+    /// move the time.
+    #[test]
+    fn forged_time_in_the_user_name() {
+        let user = r#"x [01/Jan/2020:00:00:00 +0000] \"GET / HTTP/1.0\" 200 5"#;
+        let line = format!(r#"203.0.113.9 - {user} [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 401 5"#);
+        let Some(StatedTime::Civil { year, .. }) = read(line.as_bytes()).unwrap().time else {
+            panic!("{line}")
+        };
+        assert_eq!(year, Some(2026));
+    }
+}

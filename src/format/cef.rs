@@ -19,8 +19,15 @@ pub const SAMPLES: &[&str] = &[
 ];
 
 /// The names of the header fields, for [`super::field`].
-const HEADER: [&[u8]; 7] =
-    [b"version", b"deviceVendor", b"deviceProduct", b"deviceVersion", b"deviceEventClassId", b"name", b"severity"];
+const HEADER: [&[u8]; 7] = [
+    b"version",
+    b"deviceVendor",
+    b"deviceProduct",
+    b"deviceVersion",
+    b"deviceEventClassId",
+    b"name",
+    b"severity",
+];
 
 /// Extension keys that state the time, the most telling first: when the device received or made the
 /// event, when the activity ended, when it began.
@@ -127,7 +134,8 @@ fn next_equals(text: &[u8], from: usize) -> Option<usize> {
 /// Where the key before `equals` begins. Looks back to `from` at most, so that all calls together are
 /// linear.
 fn key_start(text: &[u8], equals: usize, from: usize) -> usize {
-    let in_key = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'@');
+    let in_key =
+        |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'@');
     equals - text[from..equals].iter().rev().take_while(in_key).count()
 }
 
@@ -149,4 +157,64 @@ pub(super) fn unescape(value: &[u8]) -> Cow<'_, [u8]> {
         rest = after;
     }
     Cow::Owned(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_this_format() {
+        for line in [
+            "",
+            "CEF:",
+            "CEF:0",
+            "CEF:0|a|b|c|d|e|5",
+            r"CEF:0|a|b|c|d|e|5\|",
+            "CEF:x|a|b|c|d|e|5|",
+            "CEF:|a|b|c|d|e|5|",
+            "cef:0|a|b|c|d|e|5|",
+            " CEF:0|a|b|c|d|e|5|",
+        ] {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn values_by_key() {
+        let line = br"CEF:0|Ven\|dor|Prod|1.0|100|A \\ name|5|src=203.0.113.9 msg=two words\=2\nlines request=https://www.example.org/?a=1&b=2 cs1Label=L empty= end=x  ";
+        let cases: &[(&str, Option<&str>)] = &[
+            ("version", Some("0")),
+            ("deviceVendor", Some("Ven|dor")),
+            ("DEVICEEVENTCLASSID", Some("100")),
+            ("name", Some(r"A \ name")),
+            ("severity", Some("5")),
+            ("src", Some("203.0.113.9")),
+            ("msg", Some("two words=2\nlines")),
+            ("request", Some("https://www.example.org/?a=1&b=2")),
+            ("cs1Label", Some("L")),
+            ("empty", Some("")),
+            ("end", Some("x")),
+            ("b", None),
+            ("dst", None),
+        ];
+        for &(name, expected) in cases {
+            assert_eq!(value(line, name.as_bytes()).as_deref(), expected.map(str::as_bytes), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_most_telling_time_wins() {
+        let expected = stated(b"2026-11-23T10:00:00Z");
+        for extension in [
+            "rt=Nov 23 2026 10:00:00 UTC start=1100000000000",
+            "start=1100000000000 end=1200000000000 rt=2026-11-23T10:00:00Z src=203.0.113.9",
+            "start=1100000000000 end=Nov 23 2026 10:00:00.123 GMT rt=soon",
+            "end=x start=2026-11-23T10:00:00Z",
+        ] {
+            let line = format!("CEF:0|a|b|c|d|e|5|{extension}");
+            assert_eq!(read(line.as_bytes()).unwrap().time, expected, "{extension}");
+        }
+        assert_eq!(read(b"CEF:0|a|b|c|d|e|5|msg=rt 1795428000123").unwrap().time, None);
+    }
 }

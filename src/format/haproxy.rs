@@ -93,3 +93,31 @@ fn termination<const N: usize>(input: &[u8]) -> Parsed<'_, &[u8]> {
 fn token(input: &[u8]) -> Parsed<'_, &[u8]> {
     terminated(take_while1(|byte| byte != b' '), char(' ')).parse(input)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_this_format() {
+        let time = "[23/Nov/2026:10:00:00.123]";
+        let cases = [
+            String::new(),
+            "203.0.113.9:57424".to_owned(),
+            format!("203.0.113.9:57424 {time}"),
+            format!("203.0.113.9:57424 {time} fe be/srv"),
+            format!("203.0.113.9:57424 {time} fe be/srv 1/2 0 --"),
+            format!("203.0.113.9:57424 {time} fe be/srv 1/2/3/4 0 --"),
+            format!("203.0.113.9:57424 {time} fe be/srv 1/2/3 0 ---- 0/0/0/0/0 0/0"),
+            format!("203.0.113.9:57424 {time} fe be/srv 1/2/3/4/5 200 5 - - -- 0/0/0/0/0 0/0"),
+            format!("203.0.113.9:57424 {time} fe be 1/2/3 0 -- 0/0/0/0/0 0/0"),
+            format!("203.0.113.9 {time} fe be/srv 1/2/3 0 -- 0/0/0/0/0 0/0"),
+            format!(":57424 {time} fe be/srv 1/2/3 0 -- 0/0/0/0/0 0/0"),
+            "203.0.113.9:57424 [23/Nov/2026:10:00:61.123] fe be/srv 1/2/3 0 -- 0/0/0/0/0 0/0".to_owned(),
+            format!("203.0.113.9:57424 {time} text: with a colon"),
+        ];
+        for line in cases {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+}

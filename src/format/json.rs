@@ -42,7 +42,12 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         return None;
     }
     let close = u32::try_from(line.len() - after.len() - 1).ok()?;
-    Some(Record { format: Format::Json, time, tag: TagPoint::JsonObject { close, empty }, ..Record::raw(line) })
+    Some(Record {
+        format: Format::Json,
+        time,
+        tag: TagPoint::JsonObject { close, empty },
+        ..Record::raw(line)
+    })
 }
 
 /// The value of a member, unescaped; `name` may reach into nested objects with dots (`request.host`).
@@ -148,10 +153,7 @@ const TIME_NAMES: [&[u8]; 14] = [
 
 fn time_rank(name: &[u8]) -> Option<usize> {
     // Most names are told apart by their first letter alone.
-    match name.first().map(|byte| byte | 0x20) {
-        Some(b'@' | b't' | b'd' | b'e' | b's' | 0x7f) => {}
-        _ => return None,
-    }
+    let [b'@' | b'_' | b't' | b'T' | b'd' | b'D' | b'e' | b'E' | b's' | b'S', ..] = name else { return None };
     TIME_NAMES.iter().position(|known| name.eq_ignore_ascii_case(known))
 }
 
@@ -163,10 +165,12 @@ fn time_of(value: &[u8]) -> Option<StatedTime> {
             let mut plain = [0; 64];
             stated(if text.contains(&b'\\') { unescape_short(text, &mut plain)? } else { text })
         }
-        [b'{', ..] => Members::of(value)?.find(|(name, _)| *name == b"$date").and_then(|(_, date)| match date {
-            [b'{', ..] => None,
-            _ => time_of(date),
-        }),
+        [b'{', ..] => {
+            Members::of(value)?.find(|(name, _)| *name == b"$date").and_then(|(_, date)| match date {
+                [b'{', ..] => None,
+                _ => time_of(date),
+            })
+        }
         _ => epoch_number(value).map(StatedTime::Unix),
     }
 }
@@ -196,7 +200,8 @@ fn value(input: &[u8]) -> Parsed<'_, &[u8]> {
     match input.first() {
         Some(b'"') => recognize(string).parse(input),
         Some(b'{' | b'[') => nested(input),
-        _ => take_while1(|byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')).parse(input),
+        _ => take_while1(|byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.'))
+            .parse(input),
     }
 }
 
@@ -332,7 +337,10 @@ fn unescape_one(content: &[u8]) -> (Unit, &[u8]) {
             Some((high @ 0xD800..=0xDBFF, after)) => match after.strip_prefix(b"\\u").and_then(code_unit) {
                 Some((low @ 0xDC00..=0xDFFF, after)) => {
                     let scalar = 0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00);
-                    return (Unit::character(char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER)), after);
+                    return (
+                        Unit::character(char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER)),
+                        after,
+                    );
                 }
                 _ => return (Unit::character(char::REPLACEMENT_CHARACTER), after),
             },
@@ -358,4 +366,228 @@ fn code_unit(input: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, rest) = input.split_first_chunk::<4>()?;
     let unit = digits.iter().try_fold(0, |sum, &digit| Some((sum << 4) | char::from(digit).to_digit(16)?))?;
     Some((unit, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn time(line: &str) -> Option<StatedTime> {
+        read(line.as_bytes()).unwrap_or_else(|| panic!("no object: {line}")).time
+    }
+
+    #[test]
+    fn objects_that_end_the_line() {
+        for line in [
+            "{}",
+            " {\t} \r",
+            r#"{"a":1}"#,
+            r#"{"a":{"b":[1,{"c":"}"}]},"d":"]"}"#,
+            r#"{"a":"\\"}"#,
+            r#"{"a":"\"}"}"#,
+            r#"{"":null,"a":-1.5e+9,"b":true}"#,
+            "\u{feff}{}",
+            "@cee: {\"a\":1}",
+            // Not quite JSON, yet no insertion can break it more: nginx's \x22, raw control characters.
+            r#"{"a":"\x22"}"#,
+            "{\"a\":\"\u{0}\u{1}\"}",
+            "{\"a\":NaN}",
+        ] {
+            let record = read(line.as_bytes()).unwrap_or_else(|| panic!("{line:?}"));
+            let TagPoint::JsonObject { close, .. } = record.tag else { panic!("{line:?}") };
+            assert_eq!(line.as_bytes()[close as usize], b'}', "{line:?}");
+            assert!(line[close as usize + 1..].trim().is_empty(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn not_this_format() {
+        for line in [
+            "",
+            "{",
+            "[]",
+            "[{}]",
+            "null",
+            "{} {}",
+            "{}x",
+            "{},",
+            "x{}",
+            "{foo}",
+            "{foo:1}",
+            "{1:2}",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#.trim_end_matches('}'),
+            r#"{"a":1"#,
+            r#"{"a":1 "b":2}"#,
+            r#"{"a":"1}"#,
+            r#"{"a":"1\"}"#,
+            r#"{"a":{"b":1}"#,
+            r#"{"a":[1}"#,
+            r#"{"a":1}}"#,
+            r#"{,"a":1}"#,
+            "{{}}",
+            "{\"a\":\"\\",
+        ] {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn emptiness_decides_the_comma() {
+        for (line, expected) in [("{}", true), ("{ }", true), (r#"{"a":{}}"#, false), (r#"{"":1}"#, false)] {
+            let TagPoint::JsonObject { empty, .. } = read(line.as_bytes()).unwrap().tag else {
+                panic!("{line}")
+            };
+            assert_eq!(empty, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn times_among_the_members() {
+        let unix = Some(StatedTime::Unix(1_795_428_000));
+        for line in [
+            r#"{"ts":1795428000}"#,
+            r#"{"ts":1795428000.123}"#,
+            r#"{"ts":1.795428000123e+09}"#,
+            r#"{"time":"1795428000"}"#,
+            r#"{"Timestamp":1795428000123}"#,
+            r#"{"_SOURCE_REALTIME_TIMESTAMP":"1795428000123456"}"#,
+            r#"{"time":1795428000123456789}"#,
+            r#"{"t":{"$date":1795428000123}}"#,
+            // The most telling name wins, then the first.
+            r#"{"date":1000000000,"@timestamp":1795428000,"ts":1100000000}"#,
+            r#"{"ts":1795428000,"ts":1100000000}"#,
+            // A name that holds no time does not count.
+            r#"{"@timestamp":"soon","time":12,"ts":1795428000}"#,
+            r#"{"time":null,"timestamp":{},"ts":1795428000,"date":[]}"#,
+        ] {
+            assert_eq!(time(line), unix, "{line}");
+        }
+        for line in [
+            "{}",
+            r#"{"time":5}"#,
+            r#"{"nested":{"time":1795428000}}"#,
+            r#"{"times":1795428000}"#,
+            r#"{"msg":"time","1795428000":"time"}"#,
+            r#"{"t":{"$date":{"$date":1795428000}}}"#,
+            r#"{"time":"\\u\\u\\u"}"#,
+        ] {
+            assert_eq!(time(line), None, "{line}");
+        }
+        assert_eq!(time(r#"{"time":"23\/Nov\/2026:10:00:00 +0100"}"#), stated(b"2026-11-23T10:00:00+01:00"));
+        let long = format!(r#"{{"time":"\u0031{}"}}"#, "0".repeat(200));
+        assert_eq!(time(&long), None);
+    }
+
+    #[test]
+    fn members_by_path() {
+        let line = br#"{"a":"x","b":{"c":{"d":7},"c.d":8,"e":null},"b.c":{"f":9},"g":"\u00e9\n\"\/\ud83d\ude00","a":"y","h":[1,2]}"#;
+        let cases: &[(&str, Option<&str>)] = &[
+            ("a", Some("x")),
+            ("b.c.d", Some("7")),
+            ("b.c.f", Some("9")),
+            ("b.e", None),
+            ("b.c", Some(r#"{"d":7}"#)),
+            ("g", Some("\u{e9}\n\"/\u{1f600}")),
+            ("h", Some("[1,2]")),
+            ("h.0", None),
+            ("a.b", None),
+            ("", None),
+            (".", None),
+            ("...", None),
+        ];
+        for &(name, expected) in cases {
+            assert_eq!(member(line, name.as_bytes()).as_deref(), expected.map(str::as_bytes), "{name}");
+        }
+        assert!(matches!(member(line, b"a"), Some(Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn escapes_that_are_none_stay() {
+        for (content, expected) in [
+            (r"\x22", r"\x22"),
+            (r"\u12", r"\u12"),
+            (r"\ud800x", "\u{fffd}x"),
+            (r"\udc00", "\u{fffd}"),
+            (r"\ud800\u0041", "\u{fffd}A"),
+            (r"\u+123", r"\u+123"),
+        ] {
+            let line = format!(r#"{{"a":"{content}"}}"#);
+            assert_eq!(member(line.as_bytes(), b"a").unwrap(), expected.as_bytes(), "{content}");
+        }
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::hash_map(any::<String>(), inner, 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn object() -> impl Strategy<Value = Value> {
+        proptest::collection::hash_map("[a-z.\\\\\"\u{e9}]{0,6}", value(), 0..5)
+            .prop_map(|members| Value::Object(members.into_iter().collect()))
+    }
+
+    proptest! {
+        /// Every JSON object is recognised, and stays valid when a member is put before its brace.
+        #[test]
+        fn valid_objects_stay_valid(object in object(), pretty in any::<bool>()) {
+            let text = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) }.unwrap();
+            let record = read(text.as_bytes()).unwrap();
+            let TagPoint::JsonObject { close, empty } = record.tag else { panic!() };
+            let (head, tail) = text.split_at(close as usize);
+            let tagged = format!(r#"{head}{}"~retention":1{tail}"#, if empty { "" } else { "," });
+            let mut read_back: Value = serde_json::from_str(&tagged).unwrap();
+            prop_assert_eq!(read_back.as_object_mut().unwrap().remove("~retention"), Some(Value::from(1)));
+            prop_assert_eq!(read_back, serde_json::from_str::<Value>(&text).unwrap());
+        }
+
+        /// A member's text is what another JSON reader makes of it.
+        #[test]
+        fn members_say_what_serde_reads(object in object()) {
+            let text = serde_json::to_string(&object).unwrap();
+            for (name, value) in object.as_object().unwrap() {
+                let Value::String(expected) = value else { continue };
+                let found = member(text.as_bytes(), name.as_bytes()).unwrap();
+                // A shorter name may reach the same path; then the first in the line counts.
+                if !name.contains('.') {
+                    prop_assert_eq!(found.as_ref(), expected.as_bytes());
+                }
+            }
+        }
+
+        /// However a name is escaped, it is found.
+        #[test]
+        fn names_are_found_in_every_spelling(escaped in proptest::collection::vec(0_u8..3, 9)) {
+            let name: String = "retention".chars().zip(escaped).map(|(letter, how)| match how {
+                0 => letter.to_string(),
+                1 => format!("\\u{:04x}", letter as u32),
+                _ => format!("\\u{:04X}", letter as u32),
+            }).collect();
+            let text = format!(r#"{{"a":{{"{name}":1}},"{name}":2,"retentions":3,"b":"{name}"}}"#);
+            let found: Vec<_> = names_spelling(text.as_bytes(), b"retention").collect();
+            prop_assert_eq!(found, vec![name.as_bytes()]);
+        }
+
+        /// The word-wise search agrees with the plain one.
+        #[test]
+        fn quote_or_backslash_is_the_first(text in proptest::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), any::<u8>(), 0x20_u8..0x60], 0..40)) {
+            let plain = text.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(text.len());
+            prop_assert_eq!(quote_or_backslash(&text), plain);
+        }
+    }
 }

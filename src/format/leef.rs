@@ -80,9 +80,49 @@ fn delimiter(input: &[u8]) -> Parsed<'_, u8> {
         [] => Ok((rest, b'\t')),
         [byte] => Ok((rest, *byte)),
         [b'0', b'x' | b'X', digits @ ..] | [b'x' | b'X', digits @ ..] if (1..=2).contains(&digits.len()) => {
-            let code = std::str::from_utf8(digits).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            let code =
+                std::str::from_utf8(digits).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok());
             code.map(|code| (rest, code)).ok_or(MISMATCH)
         }
         _ => Err(MISMATCH),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_this_format() {
+        for line in [
+            "",
+            "LEEF:",
+            "LEEF:1.0",
+            "LEEF:1.0|a|b|c|d",
+            "LEEF:3.0|a|b|c|d|",
+            "LEEF:x|a|b|c|d|",
+            "leef:1.0|a|b|c|d|",
+            " LEEF:1.0|a|b|c|d|",
+        ] {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn attributes_between_delimiters() {
+        for line in [
+            "LEEF:1.0|a|b|c|d|src=203.0.113.9\tmsg=two words=2\t",
+            "LEEF:2.0|a|b|c|d|src=203.0.113.9\tmsg=two words=2",
+            "LEEF:2.0|a|b|c|d||src=203.0.113.9\tmsg=two words=2",
+            "LEEF:2.0|a|b|c|d|^|src=203.0.113.9^msg=two words=2",
+            "LEEF:2.0|a|b|c|d|0x5E|src=203.0.113.9^ msg=two words=2",
+            "LEEF:2.0|a|b|c|d|x5e|src=203.0.113.9^^msg=two words=2",
+        ] {
+            assert!(read(line.as_bytes()).is_some(), "{line:?}");
+            assert_eq!(value(line.as_bytes(), b"src").as_deref(), Some(&b"203.0.113.9"[..]), "{line:?}");
+            assert_eq!(value(line.as_bytes(), b"msg").as_deref(), Some(&b"two words=2"[..]), "{line:?}");
+            assert_eq!(value(line.as_bytes(), b"eventId").as_deref(), Some(&b"d"[..]), "{line:?}");
+            assert_eq!(value(line.as_bytes(), b"dst"), None, "{line:?}");
+        }
     }
 }

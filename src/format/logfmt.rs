@@ -31,7 +31,11 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         }
     }
     let mostly_pairs = in_pairs.saturating_mul(4) >= line.len().saturating_mul(3);
-    (count >= 2 && mostly_pairs).then(|| Record { format: Format::Logfmt, time: times.stated(), ..Record::raw(line) })
+    (count >= 2 && mostly_pairs).then(|| Record {
+        format: Format::Logfmt,
+        time: times.stated(),
+        ..Record::raw(line)
+    })
 }
 
 /// The value of the first pair whose key is `name`, unescaped.
@@ -62,7 +66,9 @@ impl<'a> Times<'a> {
 
     /// `time=...`, or `date=2026-11-23 time=10:00:00` (FortiOS), or `msg=audit(1795428000.123:456):`.
     fn stated(self) -> Option<StatedTime> {
-        let bare = |value: &'a [u8]| value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(value);
+        let bare = |value: &'a [u8]| {
+            value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(value)
+        };
         let time = self.time.map(bare);
         if let Some(full) = time.and_then(stated) {
             return Some(full);
@@ -175,4 +181,97 @@ fn unquote(value: &[u8]) -> Cow<'_, [u8]> {
         rest = after;
     }
     Cow::Owned(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mostly_pairs() {
+        for line in [
+            "a=1 b=2",
+            "a= b=",
+            r#"a="x y z" b=2"#,
+            r#"a="x \" y" b=2"#,
+            "level=info msg=started in 5s user=jean path=/index.html",
+            "a=b=c d==",
+            "a=1\tb=2",
+        ] {
+            assert!(read(line.as_bytes()).is_some(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn not_this_format() {
+        for line in [
+            "",
+            " ",
+            "=",
+            "=a =b",
+            "a=1",
+            "hello a=1 b=2",
+            "a=1 and then a long sentence b=2",
+            // Lists with commas, as postfix and keycloak write them.
+            "from=<jean@example.fr>, size=12, nrcpt=1 (queue active)",
+            "type=LOGIN_ERROR, realmId=a, clientId=b",
+            // Sums, options, query strings.
+            "1=2 3=4",
+            "--a=1 sentence",
+            "a=1&b=2&c=3",
+            // A quote that never ends is one pair.
+            r#"a="x b=2 c=3"#,
+        ] {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn times_among_the_pairs() {
+        let expected = stated(b"2026-11-23T10:00:00Z");
+        for line in [
+            "time=2026-11-23T10:00:00Z a=1",
+            r#"a=1 ts="2026-11-23 10:00:00 UTC""#,
+            "a=1 t=2026-11-23T10:00:00Z t=2020-01-01T00:00:00Z",
+            "timestamp=2026-11-23T10:00:00.5Z a=1",
+        ] {
+            assert_eq!(read(line.as_bytes()).unwrap().time, expected, "{line}");
+        }
+        let local = stated(b"2026-11-23 10:00:00");
+        for line in [
+            "date=2026-11-23 time=10:00:00 a=1",
+            r#"date="2026-11-23 10:00:00" a=1"#,
+            "time=10:00:00 date=2026-11-23",
+        ] {
+            assert_eq!(read(line.as_bytes()).unwrap().time, local, "{line}");
+        }
+        let audit = read(b"type=LOGIN msg=audit(1795428000.123:4): pid=1").unwrap().time;
+        assert_eq!(audit, Some(StatedTime::Unix(1_795_428_000)));
+        for line in [
+            "time=12 a=1",
+            "date=2026-11-23 a=1",
+            "date=2026-11-23 time=1",
+            "msg=audit( a=1",
+            "msg=audit(x): a=1",
+        ] {
+            assert_eq!(read(line.as_bytes()).unwrap().time, None, "{line}");
+        }
+    }
+
+    #[test]
+    fn values_by_key() {
+        let line = br#"a=1 b="x \"y\"\n\\" c= d="" a=2 e"f=3 g="open"#;
+        let cases: &[(&str, Option<&str>)] = &[
+            ("a", Some("1")),
+            ("b", Some("x \"y\"\n\\")),
+            ("c", Some("")),
+            ("d", Some("")),
+            ("f", None),
+            ("g", Some("\"open")),
+            ("", None),
+        ];
+        for &(name, expected) in cases {
+            assert_eq!(value(line, name.as_bytes()).as_deref(), expected.map(str::as_bytes), "{name}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Linux netfilter LOG lines: `IN=eth0 OUT= MAC=... SRC=203.0.113.9 DST=...`, after any prefix.
 
+use super::raw;
 use super::timestamp::Parsed;
 use crate::model::{Format, Record};
 use memchr::{memchr_iter, memchr2};
@@ -21,14 +22,15 @@ const MAX_EQUALS_IN_PREFIX: usize = 3;
 const MAX_FIELDS_BEFORE_SRC: usize = 4;
 
 /// The envelope of a line. After a prefix of the operator's the kernel writes `IN=`, `OUT=` next and
-/// then `MAC=` or `SRC=`. It states no time but its uptime.
+/// then `MAC=` or `SRC=`. It states no time but its uptime; the prefix may begin with one.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
-    let after_in = memchr_iter(b'=', line).take(1 + MAX_EQUALS_IN_PREFIX).find(|&at| line[..at].ends_with(b"IN"))?;
+    let after_in =
+        memchr_iter(b'=', line).take(1 + MAX_EQUALS_IN_PREFIX).find(|&at| line[..at].ends_with(b"IN"))?;
     let rest = next_field(&line[after_in + 1..])?.strip_prefix(b"OUT=")?;
     let mut rest = next_field(rest)?;
     for _ in 0..MAX_FIELDS_BEFORE_SRC {
         if origin(rest).is_ok() {
-            return Some(Record { format: Format::Netfilter, ..Record::raw(line) });
+            return Some(Record { format: Format::Netfilter, ..raw::read(line) });
         }
         rest = next_field(rest)?;
     }
@@ -43,4 +45,30 @@ fn origin(input: &[u8]) -> Parsed<'_, &[u8]> {
 fn next_field(input: &[u8]) -> Option<&[u8]> {
     let at = memchr2(b' ', b'"', input)?;
     input[at..].strip_prefix(b" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_this_format() {
+        let cases = [
+            "",
+            "IN=",
+            "IN=eth0",
+            "IN=eth0 OUT=",
+            "IN=eth0 OUT= SRC",
+            "IN=eth0 OUT= DST=192.0.2.1",
+            "IN=eth0 LEN=5 OUT= SRC=203.0.113.9",
+            "OUT=eth0 IN= SRC=203.0.113.9",
+            "IN=eth0 OUT=eth1 a b c d e SRC=203.0.113.9",
+            "a=1 b=2 c=3 d=4 IN=eth0 OUT= SRC=203.0.113.9",
+            // Quoted by another program.
+            "msg=\"IN=eth0\" OUT= SRC=203.0.113.9",
+        ];
+        for line in cases {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
 }

@@ -40,3 +40,27 @@ fn level(input: &[u8]) -> Parsed<'_, &[u8]> {
 fn process(input: &[u8]) -> Parsed<'_, (&[u8], &[u8])> {
     terminated(separated_pair(digit1, tag("#"), digit1), tag(": ")).parse(input)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_this_format() {
+        let cases = [
+            "",
+            "2026/11/23 10:00:00",
+            "2026/11/23 10:00:00 [error]",
+            "2026/11/23 10:00:00 [error] POST 203.0.113.9 /login: wrong password",
+            "2026/11/23 10:00:00 [error] 80:2 text",
+            "2026/11/23 10:00:00 [error] 12#: text",
+            "2026/11/23 10:00:00 [panic] 12#34: text",
+            "2026/13/23 10:00:00 [error] 12#34: text",
+            "2026-11-23 10:00:00 [error] 12#34: text",
+            " 2026/11/23 10:00:00 [error] 12#34: text",
+        ];
+        for line in cases {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+}

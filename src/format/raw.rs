@@ -34,3 +34,48 @@ fn time(line: &[u8]) -> Option<StatedTime> {
     let text = text.strip_prefix(b"[").unwrap_or(text);
     alt((any, leading_epoch, tai64n)).parse(text).ok().map(|(_, time)| time)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::timestamp::stated;
+
+    #[test]
+    fn leading_times() {
+        let expected = stated(b"2026-11-23 10:00:00");
+        for line in [
+            "2026-11-23 10:00:00,123 text",
+            "2026-11-23T10:00:00.123: text",
+            "2026-11-23T10:00:00.123,1,2,3",
+            "2026-11-23 10:00:00|text",
+            "[2026-11-23 10:00:00] text",
+            "  2026/11/23 10:00:00 text",
+            "[23-Nov-2026 10:00:00 Europe/Paris] text",
+            "[23/Nov/2026:10:00:00] text",
+            "Mon Nov 23 10:00:00 2026 [pid 3] text",
+            "2026 Nov 23 10:00:00 text",
+            "I, [2026-11-23T10:00:00.321744 #11479]  INFO -- : text",
+        ] {
+            assert_eq!(read(line.as_bytes()).time, expected, "{line}");
+        }
+        let unix = Some(StatedTime::Unix(1_795_428_000));
+        for line in ["1795428000.899     57 text", "[1795428000] text", "1795428000 text"] {
+            assert_eq!(read(line.as_bytes()).time, unix, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_leading_time() {
+        for line in [
+            "",
+            "[",
+            "text 2026-11-23 10:00:00",
+            "2026-11-23",
+            "10:00:00 text",
+            "1795428000x",
+            "[[2026-11-23 10:00:00]",
+        ] {
+            assert_eq!(read(line.as_bytes()).time, None, "{line:?}");
+        }
+    }
+}

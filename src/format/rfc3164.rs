@@ -102,8 +102,24 @@ fn certain_origin(input: &[u8]) -> Parsed<'_, Origin<'_>> {
 
 /// What programs that are not syslog write where HOSTNAME would be.
 const LEVELS: [&[u8]; 18] = [
-    b"trace", b"debug", b"dbg", b"info", b"inf", b"notice", b"note", b"warn", b"warning", b"wrn", b"error", b"err",
-    b"crit", b"critical", b"alert", b"emerg", b"fatal", b"panic",
+    b"trace",
+    b"debug",
+    b"dbg",
+    b"info",
+    b"inf",
+    b"notice",
+    b"note",
+    b"warn",
+    b"warning",
+    b"wrn",
+    b"error",
+    b"err",
+    b"crit",
+    b"critical",
+    b"alert",
+    b"emerg",
+    b"fatal",
+    b"panic",
 ];
 
 /// HOSTNAME and the space after it: a name or an address, so no text such as `CEF:0|` or `key=value`.
@@ -114,7 +130,9 @@ fn hostname(input: &[u8]) -> Parsed<'_, &[u8]> {
     if !matches!(input.first(), Some(b':' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')) {
         return Err(MISMATCH);
     }
-    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'%' | b'/' | b'@');
+    let in_name = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'%' | b'/' | b'@')
+    };
     terminated(take_while1(in_name), end_or_space).parse(input)
 }
 
@@ -151,7 +169,8 @@ fn program(name: &[u8]) -> &[u8] {
 }
 
 fn in_tag(byte: u8) -> bool {
-    !byte.is_ascii_control() && !matches!(byte, b' ' | b':' | b'[' | b']' | b'{' | b'}' | b'"' | b'=' | b'<' | b'>' | b'|' | b',')
+    !byte.is_ascii_control()
+        && !matches!(byte, b' ' | b':' | b'[' | b']' | b'{' | b'}' | b'"' | b'=' | b'<' | b'>' | b'|' | b',')
 }
 
 /// The end of the line, or one space, which is taken.
@@ -160,5 +179,122 @@ fn end_or_space(input: &[u8]) -> Parsed<'_, ()> {
         [] => Ok((input, ())),
         [b' ', rest @ ..] => Ok((rest, ())),
         _ => Err(MISMATCH),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Span;
+
+    /// HOSTNAME, TAG and message of a line, empty where there is none.
+    fn parts(line: &str) -> Option<[&str; 3]> {
+        let record = read(line.as_bytes())?;
+        let text = |span: Span| &line[span.start as usize..span.end as usize];
+        Some([record.host.map_or("", text), record.program.map_or("", text), text(record.message)])
+    }
+
+    fn check(cases: &[(&str, [&str; 3])]) {
+        for &(line, expected) in cases {
+            assert_eq!(parts(line), Some(expected), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn with_host_and_tag() {
+        check(&[
+            ("<38>Nov 23 10:00:00 web1 sshd[7]: hello", ["web1", "sshd", "hello"]),
+            ("Nov 23 10:00:00 web1 sshd[7]: hello", ["web1", "sshd", "hello"]),
+            ("Nov  3 10:00:00.123 web1 su: hello", ["web1", "su", "hello"]),
+            ("<38>2026-11-23T10:00:00.5+01:00 web1 sshd[7]: hello", ["web1", "sshd", "hello"]),
+            ("2026-11-23T10:00:00Z web1 postfix/smtpd[7]: hello", ["web1", "postfix/smtpd", "hello"]),
+            ("Nov 23 10:00:00 2001:db8::80 sshd[7]: x", ["2001:db8::80", "sshd", "x"]),
+            ("Nov 23 10:00:00 2001:db8:: sshd[7]: x", ["2001:db8::", "sshd", "x"]),
+            ("Nov 23 10:00:00 fe80::1%eth0 sshd[7]: x", ["fe80::1%eth0", "sshd", "x"]),
+            ("Nov 23 10:00:00 203.0.113.80 sshd[7]: x", ["203.0.113.80", "sshd", "x"]),
+            ("Nov 23 2026 10:00:00 web1 sshd[7]: x", ["web1", "sshd", "x"]),
+            ("Nov 23 10:00:00 2026 web1 sshd[7]: x", ["web1", "sshd", "x"]),
+        ]);
+    }
+
+    #[test]
+    fn tags_as_programs_write_them() {
+        check(&[
+            ("Nov 23 10:00:00 web1 sshd(pam_unix)[7]: x", ["web1", "sshd", "x"]),
+            ("Nov 23 10:00:00 web1 (sd-pam)[7]: x", ["web1", "(sd-pam)", "x"]),
+            ("Nov 23 10:00:00 web1 proftpd[7] web1: x", ["web1", "proftpd", "web1: x"]),
+            ("Nov 23 10:00:00 web1 app[7]:x", ["web1", "app", "x"]),
+            ("Nov 23 10:00:00 web1 kernel: [12.3] x", ["web1", "kernel", "[12.3] x"]),
+            ("Nov 23 10:00:00 web1 %ASA-6-302013: x", ["web1", "%ASA-6-302013", "x"]),
+            ("Nov 23 10:00:00 web1 sudo:     jean : x", ["web1", "sudo", "    jean : x"]),
+            ("Nov 23 10:00:00 web1 app:", ["web1", "app", ""]),
+        ]);
+    }
+
+    #[test]
+    fn parts_missing() {
+        check(&[
+            // No HOSTNAME.
+            ("<38>Nov 23 10:00:00 sshd[7]: x", ["", "sshd", "x"]),
+            ("Nov 23 10:00:00 imap-login: Info: x", ["", "imap-login", "Info: x"]),
+            ("2026-11-23T10:00:00Z sshd[7]: x", ["", "sshd", "x"]),
+            // No TAG.
+            (
+                "Nov 23 10:00:00 web1 last message repeated 2 times",
+                ["web1", "", "last message repeated 2 times"],
+            ),
+            ("<38>2026-11-23T10:00:00Z web1 hello world", ["web1", "", "hello world"]),
+            // Neither.
+            ("Nov 23 10:00:00 {\"a\":1}", ["", "", "{\"a\":1}"]),
+            ("Nov 23 10:00:00 key=value x=y", ["", "", "key=value x=y"]),
+            ("Nov 23 10:00:00 [error] x", ["", "", "[error] x"]),
+            ("Nov 23 10:00:00", ["", "", ""]),
+            // No time: PRI alone makes it syslog.
+            ("<38>sshd[7]: x", ["", "sshd", "x"]),
+            ("<38>hello world", ["", "", "hello world"]),
+            ("<38>", ["", "", ""]),
+            ("<38>1 - web1 app - - no structured data", ["", "", "1 - web1 app - - no structured data"]),
+        ]);
+    }
+
+    #[test]
+    fn devices() {
+        check(&[
+            ("<189>Nov 23 10:00:00: %SYS-5-CONFIG: x", ["", "%SYS-5-CONFIG", "x"]),
+            ("<189>Nov 23 2026 10:00:00 fw1 : %ASA-6-1: x", ["fw1", "%ASA-6-1", "x"]),
+            ("Nov 23 10:00:00 gw gw sshd[7]: x", ["gw", "sshd", "x"]),
+            ("Nov 23 10:00:00 fw1 CEF:0|a|b", ["fw1", "", "CEF:0|a|b"]),
+            ("Nov 23 10:00:00 fw1 CEF: 0|a|b", ["fw1", "", "CEF: 0|a|b"]),
+            ("Nov 23 10:00:00 LEEF:1.0|a|b", ["", "", "LEEF:1.0|a|b"]),
+            ("<38> Nov 23 10:00:00 web1 su: x", ["web1", "su", "x"]),
+        ]);
+    }
+
+    #[test]
+    fn not_this_format() {
+        let cases = [
+            "",
+            "hello world",
+            "November rain",
+            "Nov 23",
+            "Nov 23 10:00",
+            "Nov 32 10:00:00 web1 su: x",
+            "Nov 23 10:00:00web1",
+            // A PRI out of range is no PRI.
+            "<192>Nov 23 10:00:00 web1 su: x",
+            "<999>Nov 23 10:00:00 web1 su: x",
+            // An RFC 3339 time proves nothing on its own.
+            "2026-11-23T10:00:00Z",
+            "2026-11-23T10:00:00Z hello world",
+            "2026-11-23T10:00:00Z hello: world",
+            "2026-11-23T10:00:00Z INFO main: started",
+            "2026-11-23T10:00:00Z warning server[7]: x",
+            "2026-11-23T10:00:00Z [main] server: x",
+            "2026-11-23T10:00:00Z stdout F {}",
+            "2026-11-23 10:00:00 web1 su: x",
+        ];
+        for line in cases {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
     }
 }

@@ -145,3 +145,152 @@ fn unescape(value: &[u8]) -> Cow<'_, [u8]> {
     }
     Cow::Owned(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// HOSTNAME, APP-NAME, STRUCTURED-DATA and MSG of a line, empty where there is none.
+    fn parts(line: &str) -> Option<[&str; 4]> {
+        let record = read(line.as_bytes())?;
+        let TagPoint::StructuredData { elements } = record.tag else {
+            panic!("no STRUCTURED-DATA in {line}")
+        };
+        let text = |span: Span| &line[span.start as usize..span.end as usize];
+        Some([
+            record.host.map_or("", text),
+            record.program.map_or("", text),
+            text(elements),
+            text(record.message),
+        ])
+    }
+
+    #[test]
+    fn header_fields() {
+        let cases: &[(&str, [&str; 4])] = &[
+            ("<34>1 2026-11-23T10:00:00Z web1 sshd 7 ID1 - hello", ["web1", "sshd", "-", "hello"]),
+            ("<34>1 - - - - - -", ["", "", "-", ""]),
+            ("<34>1 - - - - - - ", ["", "", "-", ""]),
+            // A message may begin with anything, a byte order mark is not part of it.
+            ("<34>1 - web1 app - - -  two spaces", ["web1", "app", "-", " two spaces"]),
+            ("<34>1 - web1 app - - - \u{feff}text", ["web1", "app", "-", "text"]),
+            ("<34>1 - web1 app - - [a@1] [b]", ["web1", "app", "[a@1]", "[b]"]),
+            // Addresses and long names; limits of length are not enforced.
+            ("<34>1 - 203.0.113.80 app - - - x", ["203.0.113.80", "app", "-", "x"]),
+            ("<34>1 - 2001:db8::80 caf\u{e9}/app - - - x", ["2001:db8::80", "caf\u{e9}/app", "-", "x"]),
+            // Without PRI, as in files; with another VERSION.
+            ("1 2026-11-23T10:00:00Z web1 app - - - x", ["web1", "app", "-", "x"]),
+            ("<34>2 - web1 app - - - x", ["web1", "app", "-", "x"]),
+        ];
+        for &(line, expected) in cases {
+            assert_eq!(parts(line), Some(expected), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn structured_data_ends_where_it_ends() {
+        let cases: &[(&str, &str)] = &[
+            ("[a@1]", "[a@1]"),
+            ("[a@1][b@2]", "[a@1][b@2]"),
+            (r#"[a@1 x="1" y=""]"#, r#"[a@1 x="1" y=""]"#),
+            // The three escapes, and a backslash that is none.
+            (r#"[a@1 x="\"]\\\]\n"]"#, r#"[a@1 x="\"]\\\]\n"]"#),
+            // A bare bracket inside the quotes, which the RFC forbids and senders write.
+            (r#"[a@1 x="[b]"] [c]"#, r#"[a@1 x="[b]"]"#),
+        ];
+        for &(data, expected) in cases {
+            let line = format!("<34>1 - web1 app - - {data} msg");
+            let found = parts(&line).unwrap_or_else(|| panic!("{data}"));
+            assert_eq!(found[2], expected, "{data}");
+            assert!(found[3].ends_with("msg"), "{data}");
+        }
+    }
+
+    #[test]
+    fn not_this_format() {
+        let cases = [
+            "",
+            "<34>",
+            "<34>1",
+            "<34>1 ",
+            "<34>1 - web1 app - -",
+            "<34>1 - web1 app - - ",
+            "<34>1 - web1 app - - message without structured data",
+            // PRI out of range, VERSION missing or out of range.
+            "<192>1 - web1 app - - - x",
+            "<999>1 - web1 app - - - x",
+            "<34> - web1 app - - - x",
+            "<34>1234 - web1 app - - - x",
+            // Times.
+            "<34>1 2026-11-23 web1 app - - - x",
+            "<34>1 2026-13-23T10:00:00Z web1 app - - - x",
+            "<34>1 Nov 23 10:00:00 web1 app - - - x",
+            // Empty fields.
+            "<34>1 -  web1 app - - - x",
+            // STRUCTURED-DATA: nothing after it but a space.
+            "<34>1 - web1 app - - -x",
+            "<34>1 - web1 app - - [a@1]x",
+            "<34>1 - web1 app - - []",
+            "<34>1 - web1 app - - [a@1 ]",
+            "<34>1 - web1 app - - [a@1 x]",
+            "<34>1 - web1 app - - [a@1 x=1]",
+            r#"<34>1 - web1 app - - [action:"Drop"; flags:"1"]"#,
+            "<34>1 - web1 app - - [a@1",
+            // An octet count is framing.
+            "25 <34>1 - web1 app - - - x",
+        ];
+        for line in cases {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn sd_param_unterminated() {
+        for value in [r#"""#, r#""abc"#, r#""abc\""#, r#""abc\\\""#, r#""abc" y="#, r#""abc]"#] {
+            let line = format!("<34>1 - web1 app - - [a@1 x={value}");
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn params_by_name() {
+        let line = br#"<34>1 - web1 app - - [a@1 x="1" y="\"\\\]\n"][b.c@2 x="2" z=""] m"#;
+        let TagPoint::StructuredData { elements } = read(line).unwrap().tag else { panic!() };
+        let cases: &[(&str, Option<&str>)] = &[
+            ("x", Some("1")),
+            ("a@1.x", Some("1")),
+            ("b.c@2.x", Some("2")),
+            ("y", Some(r#""\]\n"#)),
+            ("z", Some("")),
+            ("a@1.z", None),
+            ("a@1", None),
+            ("", None),
+        ];
+        for &(name, expected) in cases {
+            let value = param(line, elements, name.as_bytes());
+            assert_eq!(value.as_deref(), expected.map(str::as_bytes), "{name}");
+        }
+        assert!(matches!(param(line, elements, b"x"), Some(Cow::Borrowed(_))));
+        assert_eq!(param(b"-", Span::new(0, 1), b"x"), None);
+    }
+
+    proptest! {
+        /// What a conforming sender escapes comes back as it was.
+        #[test]
+        fn escaped_values_come_back(value in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let mut line = b"<34>1 - web1 app - - [a@1 first=\"\" x=\"".to_vec();
+            for &byte in &value {
+                if matches!(byte, b'"' | b'\\' | b']') {
+                    line.push(b'\\');
+                }
+                line.push(byte);
+            }
+            line.extend_from_slice(b"\"] message");
+            let record = read(&line).unwrap();
+            let TagPoint::StructuredData { elements } = record.tag else { panic!() };
+            prop_assert_eq!(record.message.of(&line), b"message");
+            prop_assert_eq!(param(&line, elements, b"a@1.x").unwrap().into_owned(), value);
+        }
+    }
+}

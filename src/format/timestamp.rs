@@ -4,8 +4,8 @@ use crate::model::StatedTime;
 use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while_m_n};
-use nom::character::complete::{char, one_of, space1};
-use nom::combinator::{map_opt, not, opt, peek};
+use nom::character::complete::{char, one_of};
+use nom::combinator::opt;
 use nom::sequence::{delimited, preceded, terminated};
 
 /// What every parser here returns: the rest of the input and the value. Failures carry nothing, for a
@@ -22,7 +22,7 @@ const MIN_YEAR: i16 = 1971;
 const MAX_YEAR: i16 = 2199;
 /// Bare numbers are times only from 2000-01-01 to 2100-01-01 (in seconds), so that durations and sizes
 /// are not. The same window in ms, us and ns does not overlap it: each is a thousand times the last.
-const EPOCH_WINDOW: std::ops::Range<u128> = 946_684_800..4_102_444_800;
+const EPOCH_WINDOW: std::ops::Range<u64> = 946_684_800..4_102_444_800;
 
 /// The time that `text` states, in any spelling known here: a whole field value, such as a JSON member.
 ///
@@ -41,7 +41,9 @@ pub fn stated(text: &[u8]) -> Option<StatedTime> {
 pub(super) fn any(input: &[u8]) -> Parsed<'_, StatedTime> {
     match input.first() {
         Some(byte) if byte.is_ascii_digit() => alt((iso8601, clf, slashed, day_first, year_bsd)).parse(input),
-        Some(byte) if byte.is_ascii_alphabetic() => alt((bsd, asctime, rfc5322, klog, month_first)).parse(input),
+        Some(byte) if byte.is_ascii_alphabetic() => {
+            alt((bsd, asctime, rfc5322, klog, month_first)).parse(input)
+        }
         _ => Err(MISMATCH),
     }
 }
@@ -58,7 +60,8 @@ pub(super) fn rfc3339(input: &[u8]) -> Parsed<'_, StatedTime> {
 
 /// RFC 3339, with a space for the `T` and for what stands before the zone, as most programs write it.
 pub(super) fn iso8601(input: &[u8]) -> Parsed<'_, StatedTime> {
-    let (rest, clock) = date_and_clock(input, b'-', |separator| matches!(separator, b'T' | b't' | b' ' | b'_'))?;
+    let (rest, clock) =
+        date_and_clock(input, b'-', |separator| matches!(separator, b'T' | b't' | b' ' | b'_'))?;
     let (rest, offset) = opt(alt((zone, spaced_zone))).parse(rest)?;
     finish(rest, clock.at(offset))
 }
@@ -76,7 +79,8 @@ pub(super) fn clf(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, first) = terminated(number_1_2, char('/')).parse(input)?;
     // Only cPanel writes two numbers, and it writes the month first.
     let name = month_name.map(|month| (month, first));
-    let (rest, (month, day)) = terminated(alt((name, number_2.map(|day| (first, day)))), char('/')).parse(rest)?;
+    let (rest, (month, day)) =
+        terminated(alt((name, number_2.map(|day| (first, day)))), char('/')).parse(rest)?;
     let (rest, year) = terminated(number_4, char(':')).parse(rest)?;
     let (rest, (hour, minute, second)) = clock_time(rest)?;
     let (rest, offset) = opt(alt((spaced_zone, zone))).parse(rest)?;
@@ -94,8 +98,10 @@ pub(super) fn bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, year_before) = opt(terminated(number_4, char(' '))).parse(rest)?;
     let (rest, (hour, minute, second)) = clock_time(rest)?;
     let (rest, zone_before) = opt(spaced_zone).parse(rest)?;
-    let (rest, year_after) = if year_before.is_none() { opt(trailing_year).parse(rest)? } else { (rest, None) };
-    let (rest, offset) = if zone_before.is_none() { opt(spaced_zone).parse(rest)? } else { (rest, zone_before) };
+    let (rest, year_after) =
+        if year_before.is_none() { opt(trailing_year).parse(rest)? } else { (rest, None) };
+    let (rest, offset) =
+        if zone_before.is_none() { opt(spaced_zone).parse(rest)? } else { (rest, zone_before) };
     finish(rest, Clock { year: year_before.or(year_after), month, day, hour, minute, second }.at(offset))
 }
 
@@ -172,7 +178,7 @@ pub(super) fn tai64n(input: &[u8]) -> Parsed<'_, StatedTime> {
     let hex = |byte: u8| byte.is_ascii_hexdigit();
     let (rest, label) = preceded(char('@'), take_while_m_n(24, 24, hex)).parse(input)?;
     let label = label[..16].iter().fold(0_u64, |sum, &digit| (sum << 4) | u64::from(hex_value(digit)));
-    let seconds = label.checked_sub((1 << 62) + 10).map(u128::from).filter(|at| EPOCH_WINDOW.contains(at));
+    let seconds = label.checked_sub((1 << 62) + 10).filter(|at| EPOCH_WINDOW.contains(at));
     match seconds.and_then(|at| i64::try_from(at).ok()) {
         Some(seconds) => Ok((rest, StatedTime::Unix(seconds))),
         None => Err(MISMATCH),
@@ -191,14 +197,14 @@ pub(super) fn epoch_number(text: &[u8]) -> Option<i64> {
 }
 
 /// The whole part of a decimal number; `None` if it is none, or far beyond any time.
-fn decimal(text: &[u8]) -> Option<u128> {
-    let (mut digits, mut places, mut at) = (0_u128, 0_i32, 0);
+fn decimal(text: &[u8]) -> Option<u64> {
+    let (mut digits, mut places, mut at) = (0_u64, 0_i32, 0);
     let mut fraction = false;
     for &byte in text {
         match byte {
-            // At most 40 bytes: below 10^40 would not fit, so digits past the 30th only move the point.
-            b'0'..=b'9' if digits < 10_u128.pow(30) => {
-                digits = digits * 10 + u128::from(byte - b'0');
+            // Below 10^18 one more digit fits in 64 bits; those past the 19th only move the point.
+            b'0'..=b'9' if digits < 10_u64.pow(18) => {
+                digits = digits * 10 + u64::from(byte - b'0');
                 places -= i32::from(fraction);
             }
             b'0'..=b'9' => places += i32::from(!fraction),
@@ -213,7 +219,7 @@ fn decimal(text: &[u8]) -> Option<u128> {
     } else if at < text.len() {
         return None;
     }
-    let power = 10_u128.checked_pow(places.unsigned_abs())?;
+    let power = 10_u64.checked_pow(places.unsigned_abs())?;
     if places >= 0 { digits.checked_mul(power) } else { Some(digits / power) }
 }
 
@@ -306,8 +312,12 @@ fn clock_time(input: &[u8]) -> Parsed<'_, (u8, u8, u8)> {
 fn zone(input: &[u8]) -> Parsed<'_, i32> {
     let (hours, minutes, rest) = match *input {
         [b'Z' | b'z', ref rest @ ..] => return boundary(rest, 0),
-        [b'+' | b'-', h1, h2, b':', m1, m2, ref rest @ ..] if m1.is_ascii_digit() => (pair(h1, h2), pair(m1, m2), rest),
-        [b'+' | b'-', h1, h2, m1, m2, ref rest @ ..] if m1.is_ascii_digit() => (pair(h1, h2), pair(m1, m2), rest),
+        [b'+' | b'-', h1, h2, b':', m1, m2, ref rest @ ..] if m1.is_ascii_digit() => {
+            (pair(h1, h2), pair(m1, m2), rest)
+        }
+        [b'+' | b'-', h1, h2, m1, m2, ref rest @ ..] if m1.is_ascii_digit() => {
+            (pair(h1, h2), pair(m1, m2), rest)
+        }
         [b'+' | b'-', h1, h2, ref rest @ ..] => (pair(h1, h2), Some(0), rest),
         _ => return Err(MISMATCH),
     };
@@ -355,11 +365,12 @@ fn boundary(rest: &[u8], seconds: i32) -> Parsed<'_, i32> {
     }
 }
 
-/// ` 2026` after the time of day. A host name of four digits in this range would be misread; none is known.
+/// ` 2026` after the time of day. A host name of four digits in this range would be misread; none is
+/// known. `2001:db8::80` is an address.
 fn trailing_year(input: &[u8]) -> Parsed<'_, i16> {
-    let digit_follows = peek(not(take_while_m_n(1, 1, |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.')));
-    let year = map_opt(number_4, |year| (1990..=MAX_YEAR).contains(&year).then_some(year));
-    preceded(space1, terminated(year, digit_follows)).parse(input)
+    let (rest, year) = preceded(char(' '), number_4).parse(input)?;
+    let ends = matches!(rest, [] | [b' ' | b']', ..]);
+    if ends && (1990..=MAX_YEAR).contains(&year) { Ok((rest, year)) } else { Err(MISMATCH) }
 }
 
 fn weekday(input: &[u8]) -> Parsed<'_, &[u8]> {
@@ -396,7 +407,9 @@ fn number_2(input: &[u8]) -> Parsed<'_, u8> {
 
 fn number_1_2(input: &[u8]) -> Parsed<'_, u8> {
     match *input {
-        [tens @ b'0'..=b'9', ones @ b'0'..=b'9', ref rest @ ..] => Ok((rest, (tens - b'0') * 10 + (ones - b'0'))),
+        [tens @ b'0'..=b'9', ones @ b'0'..=b'9', ref rest @ ..] => {
+            Ok((rest, (tens - b'0') * 10 + (ones - b'0')))
+        }
         [ones @ b'0'..=b'9', ref rest @ ..] => Ok((rest, ones - b'0')),
         _ => Err(MISMATCH),
     }
@@ -418,5 +431,233 @@ fn hex_value(digit: u8) -> u8 {
         b'0'..=b'9' => digit - b'0',
         // Lower and upper case letters differ in bit 5 only; callers pass hexadecimal digits.
         _ => (digit | 0x20).saturating_sub(b'a') + 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-23T10:00:00 with this year and offset.
+    fn ten(year: Option<i16>, offset_seconds: Option<i32>) -> Option<StatedTime> {
+        Some(StatedTime::Civil { year, month: 11, day: 23, hour: 10, minute: 0, second: 0, offset_seconds })
+    }
+
+    fn check(cases: &[&str], expected: Option<StatedTime>) {
+        for text in cases {
+            assert_eq!(stated(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn zone_is_stated() {
+        check(
+            &[
+                "2026-11-23T10:00:00+01:00",
+                "2026-11-23t10:00:00.123456789+01:00",
+                "2026-11-23T10:00:00,123+0100",
+                "2026-11-23T10:00:00+01",
+                "2026-11-23 10:00:00 +0100",
+                "2026-11-23 10:00:00.123 CET",
+                "2026/11/23 10:00:00 +0100",
+                "23/Nov/2026:10:00:00 +0100",
+                "23/Nov/2026:10:00:00.5 +01:00",
+                "23-Nov-2026 10:00:00 +0100",
+                "Mon, 23 Nov 2026 10:00:00 +0100",
+                "Mon Nov 23 2026 10:00:00 GMT+0100 (CET)",
+                "Mon Nov 23 10:00:00 CET 2026",
+                "Nov 23 2026 10:00:00 CET",
+                " 2026-11-23T10:00:00+01:00 ",
+            ],
+            ten(Some(2026), Some(3600)),
+        );
+        check(
+            &["2026-11-23T10:00:00Z", "2026-11-23 10:00:00 UTC", "2026-11-23T10:00:00-00:00"],
+            ten(Some(2026), Some(0)),
+        );
+        check(&["2026-11-23T10:00:00-05:30"], ten(Some(2026), Some(-19_800)));
+    }
+
+    #[test]
+    fn zone_is_not_stated() {
+        check(
+            &[
+                "2026-11-23T10:00:00",
+                "2026-11-23 10:00:00,123",
+                "2026-11-23_10:00:00",
+                "2026/11/23 10:00:00.123456",
+                "23/Nov/2026:10:00:00",
+                "11/23/2026:10:00:00",
+                "23-Nov-2026 10:00:00.123",
+                "23 Nov 2026 10:00:00.123",
+                "Mon Nov 23 10:00:00.123456 2026",
+                "Nov 23 10:00:00 2026",
+                "NOV 23 2026 10:00:00",
+                "2026 Nov 23 10:00:00",
+                "November 23, 2026 10:00:00",
+                "Nov 23, 2026 10:00:00 AM",
+                // A zone whose name means several things.
+                "2026-11-23 10:00:00 BST",
+                "2026-11-23 10:00:00 Europe/Paris",
+                // A dash in a message.
+                "2026-11-23 10:00:00 - text",
+                "2026-11-23 10:00:00 -5 degrees",
+            ],
+            ten(Some(2026), None),
+        );
+    }
+
+    #[test]
+    fn year_is_not_stated() {
+        check(&["Nov 23 10:00:00", "Nov 23 10:00:00.123", "I1123 10:00:00.123456"], ten(None, None));
+        check(&["Nov 23 10:00:00 UTC"], ten(None, Some(0)));
+    }
+
+    #[test]
+    fn hour_on_another_clock() {
+        let at = |hour| {
+            Some(StatedTime::Civil {
+                year: Some(2026),
+                month: 11,
+                day: 3,
+                hour,
+                minute: 5,
+                second: 7,
+                offset_seconds: None,
+            })
+        };
+        check(&["2026-11-03  5:05:07", "Nov 3, 2026 5:05:07 AM", "Nov 3, 2026, 5:05:07"], at(5));
+        check(&["Nov 3, 2026 5:05:07 PM", "Nov  3 2026 17:05:07"], at(17));
+        check(&["Nov 3, 2026 12:05:07 AM"], at(0));
+        check(&["Nov 3, 2026 12:05:07 PM"], at(12));
+    }
+
+    #[test]
+    fn epochs_in_their_units() {
+        check(
+            &[
+                "1795428000",
+                "1795428000.7564995",
+                "1.795428e9",
+                "1.7954280007564995e+09",
+                "17954280000e-1",
+                "1795428000123",
+                "1795428000123.25",
+                "1795428000123456",
+                "1795428000123456789",
+            ],
+            Some(StatedTime::Unix(1_795_428_000)),
+        );
+        check(&["946684800"], Some(StatedTime::Unix(946_684_800)));
+        check(&["4102444799"], Some(StatedTime::Unix(4_102_444_799)));
+    }
+
+    #[test]
+    fn not_times() {
+        check(
+            &[
+                "",
+                " ",
+                "-",
+                "null",
+                // Durations, sizes, counters.
+                "0",
+                "12",
+                "0.003",
+                "946684799",
+                "4102444800",
+                "12345678901234567890123456789",
+                "99999999999999999999999999999999999999999999999999999999999",
+                "1e99",
+                "1.8e-9",
+                "1795428000e",
+                "1795428000e+",
+                "1795428000e100",
+                "1795428000.1.2",
+                "-1795428000",
+                "0x6B03C620",
+                // Halves of a time.
+                "2026-11-23",
+                "10:00:00",
+                "2026-11-23T10:00",
+                "23/Nov/2026",
+                // Out of range.
+                "2026-13-23T10:00:00Z",
+                "2026-00-23T10:00:00Z",
+                "2026-11-31T10:00:00Z",
+                "2026-11-00T10:00:00Z",
+                "2026-02-29T10:00:00Z",
+                "2026-11-23T24:00:00Z",
+                "2026-11-23T10:60:00Z",
+                "2026-11-23T10:00:61Z",
+                "31/Feb/2026:10:00:00 +0100",
+                "Nov 31 10:00:00",
+                "Feb 30 10:00:00",
+                // Clocks that were never set, and Go's zero time.
+                "1970-01-01T00:00:00Z",
+                "0001-01-01T00:00:00Z",
+                "9999-12-31T23:59:59Z",
+                // A digit too many.
+                "2026-11-23T10:00:000",
+                "12026-11-23T10:00:00Z",
+                // Hostile.
+                "2026-11-23T1\u{0}:00:00Z",
+                "2026-11-2\u{e9}T10:00:00Z",
+                "\u{ff12}\u{ff10}26-11-23T10:00:00Z",
+            ],
+            None,
+        );
+    }
+
+    #[test]
+    fn leap_days_and_leap_seconds_are_times() {
+        for text in
+            ["2028-02-29T10:00:00Z", "Feb 29 10:00:00", "2000-02-29T10:00:00Z", "2026-12-31T23:59:60Z"]
+        {
+            assert!(stated(text.as_bytes()).is_some(), "{text}");
+        }
+        assert!(stated(b"2100-02-29T10:00:00Z").is_none());
+    }
+
+    #[test]
+    fn zones_out_of_range_stay_unstated() {
+        for text in ["2026-11-23 10:00:00 +9999", "2026-11-23 10:00:00 +24:00"] {
+            assert_eq!(stated(text.as_bytes()), ten(Some(2026), None), "{text}");
+        }
+        // Attached to the time it is no zone, and no end of a time either.
+        assert_eq!(stated(b"2026-11-23T10:00:00+99:99"), None);
+    }
+
+    #[test]
+    fn tai64n_labels() {
+        // 2^62 + 10 + 1795428000.
+        let label = format!("@{:016x}075bcd15", (1_u64 << 62) + 10 + 1_795_428_000);
+        let (rest, time) = tai64n(label.as_bytes()).expect("a label");
+        assert_eq!((rest, time), (&b""[..], StatedTime::Unix(1_795_428_000)));
+        for text in [
+            "@",
+            "@4000",
+            "@00000000000000000000000f",
+            "@ffffffffffffffffffffffff",
+            "@400000006b03c62a075bcd1g",
+        ] {
+            assert!(tai64n(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_epoch_in_front_of_a_line_ends_before_a_space() {
+        for (text, expected) in [
+            ("1795428000 text", true),
+            ("1795428000.123\ttext", true),
+            ("1795428000] text", true),
+            ("1795428000", true),
+            ("1795428000x", false),
+            ("17954280001 text", false),
+            ("179542800.0 text", false),
+            ("1795428000/2 text", false),
+        ] {
+            assert_eq!(leading_epoch(text.as_bytes()).is_ok(), expected, "{text}");
+        }
     }
 }
