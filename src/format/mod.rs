@@ -29,6 +29,7 @@ mod tests;
 use crate::model::{Format, Record, Span, TagPoint};
 use memchr::memmem;
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 /// Tells the format of each line.
 ///
@@ -54,7 +55,9 @@ impl Guess {
         };
         match outer {
             None => raw::read(line),
-            Some(outer) if Format::Rfc3164 >= outer.format => with_inner(line, outer),
+            Some(outer) if matches!(outer.format, Format::Rfc5424 | Format::Rfc3164) => {
+                with_inner(line, outer)
+            }
             Some(outer) => outer,
         }
     }
@@ -175,9 +178,11 @@ fn field_of<'a>(format: Format, text: &'a [u8], name: &[u8]) -> Option<Cow<'a, [
     }
 }
 
-/// Whether a string in `line` can spell `key`: literally, or with `\u` escapes.
+/// Whether a string in `line` can spell `key`: literally, or with `\u` escapes. Cheaper than reading
+/// the members, which few lines then need.
 fn may_spell(line: &[u8], key: &[u8]) -> bool {
-    memmem::find(line, key).is_some() || memmem::find(line, b"\\u").is_some()
+    static UNICODE_ESCAPE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\\u"));
+    memmem::find(line, key).is_some() || UNICODE_ESCAPE.find(line).is_some()
 }
 
 /// The bytes of `line` from where `from` begins to where `to` begins; both are tails of `line`.

@@ -373,8 +373,12 @@ fn trailing_year(input: &[u8]) -> Parsed<'_, i16> {
     if ends && (1990..=MAX_YEAR).contains(&year) { Ok((rest, year)) } else { Err(MISMATCH) }
 }
 
-fn weekday(input: &[u8]) -> Parsed<'_, &[u8]> {
-    alt((tag("Mon"), tag("Tue"), tag("Wed"), tag("Thu"), tag("Fri"), tag("Sat"), tag("Sun"))).parse(input)
+/// `Mon` to `Sun`.
+fn weekday(input: &[u8]) -> Parsed<'_, ()> {
+    match input.first_chunk::<3>() {
+        Some(b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun") => Ok((&input[3..], ())),
+        _ => Err(MISMATCH),
+    }
 }
 
 /// `Jan` to `Dec`, in any case.
