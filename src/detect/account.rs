@@ -3,9 +3,11 @@
 //! One pass over the line looks for the literals of all rules; only the patterns of rules whose
 //! literal occurred, and whose scope fits, are run. Most lines end after the pass.
 
+mod literals;
+
 use crate::model::{Format, IdentifierRule, Kind, Kinds, Record, Span, TagPoint};
 use crate::primitives::diag::{Code, Diagnostic};
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use literals::Literals;
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -35,8 +37,7 @@ pub struct AccountScratch {
 
 impl AccountRules {
     /// Compiles those of `rules` that find a kind named in `also`; other kinds' groups are ignored.
-    /// Kinds that are new are added to `kinds`, in the order of the rules, whether asked for or
-    /// not, so that a kind's index does not depend on `also`.
+    /// Kinds that are new are added to `kinds`, in the order of the rules, asked for or not, so that a kind's index does not depend on `also`.
     ///
     /// # Errors
     /// If a pattern does not compile (the loader of rule files has checked that it does), or there
@@ -57,7 +58,8 @@ impl AccountRules {
             }
         }
         let always = (0..compiled.len()).filter(|&at| rules[compiled[at].index].literals.is_empty());
-        let literals = Literals::new(&wakes, always.collect())?;
+        let literals = Literals::new(&wakes, always.collect())
+            .map_err(|source| CompileError::Literals { source: Box::new(source) })?;
         Ok(Self { rules: compiled, literals, generation: NEXT_GENERATION.fetch_add(1, Ordering::Relaxed) })
     }
 
@@ -80,6 +82,9 @@ impl AccountRules {
         scratch: &mut AccountScratch,
         emit: &mut dyn FnMut(usize, Kind, Span),
     ) {
+        if self.is_empty() {
+            return;
+        }
         let Some(from) = self.literals.first_possible(line) else { return };
         scratch.fit(self);
         if !self.literals.wake(&line[from..], &mut scratch.due) {
@@ -138,11 +143,14 @@ impl CompiledRule {
         also: &BTreeSet<String>,
     ) -> Result<Option<Self>, CompileError> {
         for kind in &rule.kinds {
-            kinds.intern(kind).ok_or_else(|| CompileError::Kind { place: place(rule), kind: kind.clone() })?;
+            kinds
+                .intern(kind)
+                .ok_or_else(|| CompileError::Kind { place: place(rule), kind: kind.clone() })?;
         }
         if !rule.kinds.iter().any(|kind| also.contains(kind)) {
             return Ok(None);
         }
+        // As the loader of rule files compiles it, to check it: on bytes, `.` being any byte.
         let regex = RegexBuilder::new(&rule.pattern)
             .unicode(false)
             .dot_matches_new_line(true)
@@ -209,14 +217,23 @@ fn is_placeholder(kind: Kind, text: &[u8]) -> bool {
     word || kind == Kind::HOST && is_address(text)
 }
 
+/// As RFC 5321, section 4.1.3 writes address literals too: `[203.0.113.9]`, `[IPv6:2001:db8::9]`.
 fn is_address(text: &[u8]) -> bool {
-    std::str::from_utf8(text).is_ok_and(|text| text.parse::<IpAddr>().is_ok())
+    let literal = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]")).unwrap_or(text);
+    let address = literal.strip_prefix(b"IPv6:").unwrap_or(literal);
+    std::str::from_utf8(address).is_ok_and(|address| address.parse::<IpAddr>().is_ok())
 }
 
 /// Cuts `start..end` so that no piece crosses a place where a tag is, or may go. In JSON an
 /// identifier ends with the string that it stands in; around STRUCTURED-DATA, and before a tag at the
 /// line's end, it is cut in two.
-fn for_each_piece(line: &[u8], record: &Record, mut start: usize, mut end: usize, emit: &mut dyn FnMut(Span)) {
+fn for_each_piece(
+    line: &[u8],
+    record: &Record,
+    mut start: usize,
+    mut end: usize,
+    emit: &mut dyn FnMut(Span),
+) {
     // An object that was cut is not JSON to the parser, but its strings end in the same way.
     if record.is(Format::Json) || line.starts_with(b"{\"") {
         end = start + json_string_length(&line[start..end]);
@@ -284,133 +301,6 @@ impl Program {
             Self::Prefix(prefix) => program.starts_with(prefix),
         }
     }
-}
-
-/// Which rules a line wakes.
-#[derive(Clone, Debug)]
-struct Literals {
-    /// Says of most lines that no literal is in them. `None` if a literal is too short for it, or
-    /// every line wakes a rule anyway.
-    gate: Option<Gate>,
-    /// All literals; `None` if there are none.
-    all: Option<AhoCorasick>,
-    /// Length of the longest literal, in bytes.
-    longest: usize,
-    /// Rules that each literal wakes.
-    wakes: Vec<Vec<usize>>,
-    /// Rules without literals.
-    always: Vec<usize>,
-}
-
-impl Literals {
-    fn new(wakes: &BTreeMap<&str, Vec<usize>>, always: Vec<usize>) -> Result<Self, CompileError> {
-        let all = if wakes.is_empty() {
-            None
-        } else {
-            let automaton = AhoCorasick::builder()
-                .kind(Some(AhoCorasickKind::DFA))
-                .build(wakes.keys())
-                .map_err(|source| CompileError::Literals { source: Box::new(source) })?;
-            Some(automaton)
-        };
-        let gate = if always.is_empty() { Gate::new(wakes.keys()) } else { None };
-        let longest = wakes.keys().map(|literal| literal.len()).max().unwrap_or(0);
-        Ok(Self { gate, all, longest, wakes: wakes.values().cloned().collect(), always })
-    }
-
-    /// Where in `line` the first literal may begin; `None` if nothing can wake.
-    fn first_possible(&self, line: &[u8]) -> Option<usize> {
-        match &self.gate {
-            Some(gate) => Some(gate.find(line)?.saturating_sub(self.longest)),
-            None if self.all.is_none() && self.always.is_empty() => None,
-            None => Some(0),
-        }
-    }
-
-    /// Sets the bits of the rules that `line` wakes; `false` if there are none.
-    fn wake(&self, line: &[u8], due: &mut [u64]) -> bool {
-        let mut any = false;
-        let mut set = |rules: &[usize]| {
-            for &rule in rules {
-                due[rule / 64] |= 1 << (rule % 64);
-                any = true;
-            }
-        };
-        set(&self.always);
-        if let Some(all) = &self.all {
-            // Overlapping, or `user=` would be hidden in `ruser=`.
-            for hit in all.find_overlapping_iter(line) {
-                set(&self.wakes[hit.pattern().as_usize()]);
-            }
-        }
-        any
-    }
-}
-
-/// A set of hashed three-byte texts of which every literal contains one. An automaton waits for each
-/// byte's table entry before it can look at the next; these look-ups do not wait for each other.
-#[derive(Clone, Debug)]
-struct Gate {
-    bits: Box<[u64; Self::BITS / 64]>,
-}
-
-impl Gate {
-    /// 8 KiB: stays in the first-level cache, and is nearly empty with a few hundred literals.
-    const BITS: usize = 1 << 16;
-
-    /// `None` if a literal is shorter than three bytes.
-    fn new<'a>(literals: impl Iterator<Item = &'a &'a str>) -> Option<Self> {
-        let mut bits = Box::new([0_u64; Self::BITS / 64]);
-        for literal in literals {
-            let slot = Self::slot(number(literal.as_bytes().windows(3).max_by_key(|text| rarity(text))?));
-            bits[slot / 64] |= 1 << (slot % 64);
-        }
-        Some(Self { bits })
-    }
-
-    /// Where the first text of the set, or one that hashes like it, begins, or a little before.
-    fn find(&self, line: &[u8]) -> Option<usize> {
-        // Six texts in a word of eight bytes; the next word begins with the seventh.
-        let mut start = 0;
-        while let Some(word) = line.get(start..).and_then(<[u8]>::first_chunk) {
-            let word = u64::from_le_bytes(*word);
-            let hit = (0..6).fold(0, |hit, at| hit | self.bit(word >> (8 * at)));
-            if hit & 1 != 0 {
-                return Some(start);
-            }
-            start += 6;
-        }
-        let rest = line[start..].windows(3).position(|text| self.bit(number(text)) & 1 != 0);
-        rest.map(|at| start + at)
-    }
-
-    /// The lowest bit tells whether the text in the three low bytes is in the set.
-    fn bit(&self, text: u64) -> u64 {
-        let slot = Self::slot(text);
-        self.bits[slot / 64] >> (slot % 64)
-    }
-
-    /// Multiplicative hash of the three low bytes (Knuth, The Art of Computer Programming, 6.4).
-    fn slot(text: u64) -> usize {
-        ((text as u32 & 0x00FF_FFFF).wrapping_mul(0x9E37_79B1) >> 16) as usize % Self::BITS
-    }
-}
-
-/// A text of three bytes as a number.
-fn number(text: &[u8]) -> u64 {
-    text.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
-}
-
-/// How unlikely a text is in logs: bits of surprise of each byte, roughly.
-fn rarity(text: &[u8]) -> u32 {
-    let byte_rarity = |&byte: &u8| match byte {
-        b' ' | b'0'..=b'9' => 2,
-        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b'/' | b'.' | b'-' | b':' => 3,
-        b'a'..=b'z' => 4,
-        b'A'..=b'Z' | b'"' | b'[' | b']' => 5,
-        _ => 6,
-    };
-    text.iter().map(byte_rarity).sum()
 }
 
 static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
@@ -485,3 +375,260 @@ References
   https://docs.rs/regex/latest/regex/struct.RegexBuilder.html#method.size_limit
 ",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rule(id: &str, kinds: &[&str], literals: &[&str], pattern: &str) -> IdentifierRule {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        IdentifierRule {
+            id: id.to_owned(),
+            description: "test".to_owned(),
+            kinds: owned(kinds),
+            programs: Vec::new(),
+            formats: Vec::new(),
+            literals: owned(literals),
+            pattern: pattern.to_owned(),
+            source: "test".to_owned(),
+            file: "test.toml".to_owned(),
+            line_number: 1,
+            samples: Vec::new(),
+        }
+    }
+
+    fn compile(rules: &[IdentifierRule], also: &[&str]) -> AccountRules {
+        let also = also.iter().map(|kind| (*kind).to_owned()).collect();
+        AccountRules::compile(rules, &mut Kinds::default(), &also).expect("test rules compile")
+    }
+
+    fn find<'l>(rules: &AccountRules, line: &'l [u8], record: &Record) -> Vec<(usize, Kind, &'l [u8])> {
+        let mut found = Vec::new();
+        rules.find(line, record, &mut AccountScratch::default(), &mut |rule, kind, span| {
+            found.push((rule, kind, span.of(line)));
+        });
+        found
+    }
+
+    fn texts<'l>(rules: &[IdentifierRule], line: &'l [u8], record: &Record) -> Vec<&'l [u8]> {
+        let rules = compile(rules, &["usr", "host", "mac"]);
+        find(&rules, line, record).into_iter().map(|(_, _, text)| text).collect()
+    }
+
+    #[test]
+    fn groups_name_kinds() {
+        let rules = [
+            rule("a", &["host"], &["h="], r"h=(?P<host>\S+)"),
+            rule("b", &["usr", "badge"], &["u="], r"u=(?P<usr>\w+):(?P<usr_2>\w*)(?:/(?P<badge>\d+))?"),
+        ];
+        let line = b"u=jean:root/42 h=pc u=bob:";
+        let mut kinds = Kinds::default();
+        let also = BTreeSet::from(["usr".to_owned(), "badge".to_owned()]);
+        let compiled = AccountRules::compile(&rules, &mut kinds, &also).expect("compiles");
+        let badge = kinds.find("badge").expect("interned");
+        let expected: [(usize, Kind, &[u8]); 4] =
+            [(1, Kind::USR, b"jean"), (1, Kind::USR, b"root"), (1, badge, b"42"), (1, Kind::USR, b"bob")];
+        assert_eq!(find(&compiled, line, &Record::raw(line)), expected);
+    }
+
+    #[test]
+    fn kinds_do_not_depend_on_what_is_asked_for() {
+        let rules = [
+            rule("a", &["alpha"], &["a="], "a=(?P<alpha>.)"),
+            rule("b", &["beta"], &["b="], "b=(?P<beta>.)"),
+        ];
+        let (mut few, mut many) = (Kinds::default(), Kinds::default());
+        let only_beta = BTreeSet::from(["beta".to_owned()]);
+        let both = BTreeSet::from(["alpha".to_owned(), "beta".to_owned()]);
+        AccountRules::compile(&rules, &mut few, &only_beta).expect("compiles");
+        AccountRules::compile(&rules, &mut many, &both).expect("compiles");
+        assert_eq!(few.find("beta"), many.find("beta"));
+    }
+
+    #[test]
+    fn nothing_asked_for_finds_nothing() {
+        let rules = compile(&[rule("a", &["usr"], &["u="], "u=(?P<usr>.*)")], &["host"]);
+        assert!(rules.is_empty());
+        assert_eq!(find(&rules, b"u=jean", &Record::raw(b"u=jean")), []);
+    }
+
+    #[test]
+    fn scope() {
+        let scoped = |programs: &[&str], formats: &[Format]| IdentifierRule {
+            programs: programs.iter().map(|name| (*name).to_owned()).collect(),
+            formats: formats.to_vec(),
+            ..rule("a", &["usr"], &["u="], r"u=(?P<usr>\S+)")
+        };
+        let line = b"postfix/smtpd: u=jean";
+        let program = |length| Record { program: Some(Span::new(0, length)), ..Record::raw(line) };
+        let json = Record { inner: Some(Format::Json), ..Record::raw(line) };
+        // (programs, formats, record, read)
+        let cases: [(&[&str], &[Format], Record, bool); 9] = [
+            (&[], &[], program(13), true),
+            (&["postfix/smtpd"], &[], program(13), true),
+            (&["postfix/*"], &[], program(13), true),
+            (&["sshd", "postfix*"], &[], program(13), true),
+            (&["postfix"], &[], program(13), false),
+            (&["Postfix/smtpd"], &[], program(13), false),
+            (&["sshd"], &[], Record::raw(line), true),
+            (&[], &[Format::Json], Record::raw(line), false),
+            (&[], &[Format::Json], json, true),
+        ];
+        for (programs, formats, record, read) in cases {
+            let found = texts(&[scoped(programs, formats)], line, &record);
+            assert_eq!(found == [b"jean"], read, "{programs:?} {formats:?} {record:?}");
+        }
+    }
+
+    #[test]
+    fn literals_inside_others_wake_their_rules() {
+        let rules = [
+            rule("long", &["usr"], &["ruser="], r"ruser=(?P<usr>\S+)"),
+            rule("short", &["host"], &["user="], r"user=(?P<host>\S+)"),
+            rule("none", &["mac"], &[], r"(?P<mac>n{3})"),
+        ];
+        let line = b"ruser=nnn";
+        assert_eq!(texts(&rules, line, &Record::raw(line)), [b"nnn"; 3]);
+        assert_eq!(texts(&rules[..2], b"user", &Record::raw(b"user")), [b""; 0]);
+    }
+
+    #[test]
+    fn words_that_name_nobody() {
+        let rules = [rule("a", &["usr", "host"], &["u="], r"u=(?P<usr>\S*) h=(?P<host>\S*)")];
+        for (line, expected) in [
+            ("u= h=", &[][..]),
+            ("u=- h=-", &[]),
+            ("u=unknown h=unknown", &[]),
+            ("u=(unknown) h=(unknown)", &[]),
+            ("u=Unknown h=--", &["Unknown", "--"]),
+            ("u=203.0.113.9 h=203.0.113.9", &["203.0.113.9"]),
+            ("u=root h=2001:db8::9", &["root"]),
+            ("u=null h=[IPv6:2001:db8::9]", &["null"]),
+            ("u=anonymous h=203-0-113-9.example.net", &["anonymous", "203-0-113-9.example.net"]),
+        ] {
+            let expected: Vec<&[u8]> = expected.iter().map(|text| text.as_bytes()).collect();
+            assert_eq!(texts(&rules, line.as_bytes(), &Record::raw(line.as_bytes())), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn findings_do_not_cross_places_of_tags() {
+        let rules = [rule("a", &["usr"], &["u="], "u=(?P<usr>.*)")];
+        let json = |line: &[u8]| Record { format: Format::Json, ..Record::raw(line) };
+        let check = |line: &[u8], record: &Record, expected: &[&[u8]]| {
+            assert_eq!(texts(&rules, line, record), expected, "{}", line.escape_ascii());
+        };
+        let line = br#"{"m":"u=a\\\"b\\","n":1}"#;
+        check(line, &json(line), &[br#"a\\\"b\\"#]);
+        let line = br#"{"m":"u=","n":1}"#;
+        check(line, &json(line), &[]);
+        let line = br#"{"m":"u=-","n":1}"#;
+        check(line, &json(line), &[]);
+        let line = br#"{"m":"u=cut off"#;
+        check(line, &Record::raw(line), &[b"cut off"]);
+        let line = b"<1>1 - - - - - [x u=a] b";
+        let elements = Span::new(15, 22);
+        let record = Record { tag: TagPoint::StructuredData { elements }, ..Record::raw(line) };
+        check(line, &record, &[b"a]", b" b"]);
+        let tag = b" expires=2027-11-24 class=connection";
+        let line = b"u=a b expires=2027-11-24 class=connection";
+        check(line, &Record::raw(line), &[b"a b", tag]);
+        let line = b"u=a expires=2027-11-24 class=connection clock=received";
+        check(line, &Record::raw(line), &[b"a", &line[3..]]);
+        let line = b"u=a expires=tomorrow class=connection!";
+        check(line, &Record::raw(line), &[&line[2..]]);
+    }
+
+    #[test]
+    fn context_right_of_a_finding_may_introduce_the_next() {
+        let rules = [rule("a", &["usr"], &["x"], "(?:^|,)(?P<usr>x+)(?:,|$)")];
+        assert_eq!(texts(&rules, b"x,xx,xxx", &Record::raw(b"")), [&b"x"[..], b"xx", b"xxx"]);
+        // Not much of it: the line would be read again for every match.
+        let rules = [rule("a", &["usr"], &["x"], "(?P<usr>x).*")];
+        assert_eq!(texts(&rules, &[b'x'; 50], &Record::raw(b"")).len(), 50);
+        assert_eq!(texts(&rules, &[b'x'; 100], &Record::raw(b"")).len(), 1);
+    }
+
+    #[test]
+    fn any_byte_can_stand_in_a_name() {
+        let rules = [rule("a", &["usr"], &["user "], r"user (?P<usr>.*) from \S+")];
+        let line = b"user a\xff\xfe\0\n\xc3 b from x";
+        assert_eq!(texts(&rules, line, &Record::raw(line)), [b"a\xff\xfe\0\n\xc3 b"]);
+    }
+
+    #[test]
+    fn scratch_of_other_rules_is_not_trusted() {
+        let first = compile(&[rule("a", &["usr"], &["u="], "u=(?P<usr>.)")], &["usr"]);
+        let other =
+            [rule("b", &["usr"], &["u="], "(u)(=)(?P<usr>..)"), rule("c", &["usr"], &["v="], "v=(?P<usr>.)")];
+        let second = compile(&other, &["usr"]);
+        let mut scratch = AccountScratch::default();
+        for (rules, length) in [(&first, 1), (&second, 2), (&first, 1)] {
+            let mut lengths = Vec::new();
+            rules.find(b"u=abc", &Record::raw(b"u=abc"), &mut scratch, &mut |_, _, span| {
+                lengths.push(span.len())
+            });
+            assert_eq!(lengths, [length]);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_rule() {
+        let refused = |rule: IdentifierRule| {
+            let also = rule.kinds.iter().cloned().collect();
+            let error = AccountRules::compile(&[rule], &mut Kinds::default(), &also).expect_err("refused");
+            Diagnostic::from(&error).to_string()
+        };
+        assert!(refused(rule("a", &["usr"], &["u"], "(?P<usr>")).contains("test.toml:1"));
+        assert!(refused(rule("a", &["NOTAKIND"], &["u"], "(?P<NOTAKIND>.)")).contains("NOTAKIND"));
+    }
+
+    /// What lines of the property below are made of.
+    const PIECES: &[&[u8]] = &[
+        b"u=",
+        b" from ",
+        b"\"",
+        b"\\",
+        b"aa:bb:cc:dd:ee:ff",
+        b",",
+        b"x",
+        b"\xff",
+        b"-",
+        b" class=a",
+        b"{\"",
+        b" expires=2027-11-24",
+    ];
+
+    proptest! {
+        #[test]
+        fn spans_are_inside_the_line(
+            line in proptest::collection::vec(
+                proptest::sample::select(PIECES),
+                0..24,
+            ),
+            cut in 0_usize..64,
+        ) {
+            let line = line.concat();
+            let rules = compile(
+                &[
+                    rule("a", &["usr"], &["u="], "u=(?P<usr>.*?)(?: from (?P<usr_2>.*)|,|$)"),
+                    rule("b", &["mac"], &[], "(?:^|[^0-9a-f:])(?P<mac>[0-9a-f]{2}(?::[0-9a-f]{2}){5})(?:$|[^0-9a-f:])"),
+                    rule("c", &["host"], &["x"], "(?P<host>x*)"),
+                ],
+                &["usr", "host", "mac"],
+            );
+            let cut = cut.min(line.len());
+            let elements = Span::new(cut / 2, cut);
+            for record in [
+                Record::raw(&line),
+                Record { format: Format::Json, ..Record::raw(&line) },
+                Record { tag: TagPoint::StructuredData { elements }, ..Record::raw(&line) },
+            ] {
+                rules.find(&line, &record, &mut AccountScratch::default(), &mut |rule, _, span| {
+                    assert!(rule < 3 && span.start < span.end && span.end as usize <= line.len());
+                });
+            }
+        }
+    }
+}

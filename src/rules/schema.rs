@@ -188,13 +188,16 @@ fn check_sample(sample: SampleTable, kinds: &[String], at: &Place) -> Result<Ide
     }
     for expected in &sample.expect {
         if !kinds.contains(&expected.kind) {
-            return Err(at.wrong(format!("the sample expects kind `{}`, not one of the rule's", expected.kind)));
+            return Err(
+                at.wrong(format!("the sample expects kind `{}`, not one of the rule's", expected.kind))
+            );
         }
         if expected.text.is_empty() || !sample.line.get_ref().contains(&expected.text) {
             return Err(at.wrong("the sample expects a text that its line does not contain"));
         }
     }
-    let expect = sample.expect.into_iter().map(|ExpectTable { kind, text }| Expected { kind, text }).collect();
+    let expect =
+        sample.expect.into_iter().map(|ExpectTable { kind, text }| Expected { kind, text }).collect();
     Ok(IdentifierSample { line_number: at.line_number(), line: sample.line.into_inner(), expect })
 }
 
