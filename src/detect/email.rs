@@ -25,6 +25,7 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
     while let Some(length) = name_char(&text[end..]) {
         end += length;
     }
+    let mut cut_labels = 0;
     loop {
         while end > start && matches!(text[end - 1], b'.' | b'-' | b'_') {
             end -= 1;
@@ -38,8 +39,14 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
         if is_top_level(last) {
             return if host_name::is_no_domain(last) { None } else { Some(end) };
         }
+        // `jean@example.fr198.51.100.7`: an address is glued to the domain.
+        let letters = last.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        if cut_labels >= 3 && letters >= 2 && last[letters..].iter().all(u8::is_ascii_digit) {
+            return Some(start + dot + 1 + letters);
+        }
         // `jean@example.fr.1`: what follows the domain is cut off label by label.
         end = start + dot;
+        cut_labels += 1;
     }
 }
 
