@@ -74,8 +74,8 @@ fn request_start(line: &[u8]) -> Option<usize> {
 /// the text is neither.
 ///
 /// Ident (RFC 1413) is practically always `-`, which tells the two apart when a user name holds spaces.
-/// Where it is not, the client must be an address, for words before a bracket prove nothing; then user,
-/// or ident and user, may be missing.
+/// Where it is not, the client must be an address, for words before a bracket prove nothing; then other
+/// fields may be missing.
 /// The client may be a list (`203.0.113.9, 198.51.100.7`), as X-Forwarded-For is.
 fn vhost(head: &[u8]) -> Option<&[u8]> {
     let mut fields = head.split(|&byte| byte == b' ');
@@ -89,7 +89,7 @@ fn vhost(head: &[u8]) -> Option<&[u8]> {
         [Some(b"-"), Some(_), ..] => Some(&[]),
         [_, Some(b"-"), Some(_), _] if one_client => Some(first),
         [Some(second), Some(_), Some(_), None] if one_client && is_address(second) => Some(first),
-        [_, _, None, _] if is_address(client) => Some(&[]),
+        [second, _, None, _] if is_address(client) || second.is_some_and(is_address) => Some(&[]),
         _ => None,
     }
 }
@@ -167,6 +167,7 @@ mod tests {
             ("203.0.113.9 ident jean", Format::Combined, ""),
             ("203.0.113.9 -", Format::Combined, ""),
             ("2001:db8::7", Format::Combined, ""),
+            ("- 203.0.113.9 -", Format::Combined, ""),
             ("::1 - -", Format::Combined, ""),
             ("203.0.113.9, 198.51.100.7, 2001:db8::7 - -", Format::Combined, ""),
             ("www.example.org 203.0.113.9 - -", Format::VhostCombined, "www.example.org"),
