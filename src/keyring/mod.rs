@@ -1,7 +1,7 @@
 //! Epoch secrets on disk: the state directory, the fleet seed, key files, escrow.
 
-use crate::pseudonym::epoch::Epoch;
 use crate::primitives::secret::Secret;
+use crate::pseudonym::epoch::Epoch;
 use jiff::Timestamp;
 
 /// The secret that holds now.
