@@ -5,6 +5,7 @@ mod codes;
 mod commands;
 mod config;
 pub mod exit;
+mod picture;
 mod process;
 mod report;
 mod settings;

@@ -1,1 +1,3 @@
 //! Use cases over the layers below: no printing, no argv.
+
+pub mod explain;
