@@ -1,1 +1,45 @@
 //! Reading bytes from outside into blocks of whole lines.
+
+pub mod blocks;
+pub mod wait;
+
+pub use blocks::{Block, Blocks, Ending, Line, Piece, ReadError};
+pub use wait::{Stop, Stopped, Waiting};
+
+use crate::primitives::diag::Code;
+use jiff::Timestamp;
+use std::io::{self, Read};
+
+/// The codes of this area.
+pub const CODES: &[&Code] = &[&blocks::READ_FAILED];
+
+/// What one read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// That many bytes, at least one, are in the buffer.
+    Bytes(usize),
+    /// No more bytes will come.
+    End,
+    /// The deadline passed before a byte came; nothing is lost, reading may go on.
+    Deadline,
+}
+
+/// A reader that can be told how long to wait.
+///
+/// Anything that is [`Read`] is one that waits for ever; [`Waiting`] keeps to the deadline.
+pub trait ReadBy {
+    /// Reads into `buffer`, which is not empty. Waits for the first byte until `deadline` at most.
+    ///
+    /// # Errors
+    /// What the operating system says. The caller retries [`io::ErrorKind::Interrupted`].
+    fn read_by(&mut self, buffer: &mut [u8], deadline: Option<Timestamp>) -> io::Result<Arrival>;
+}
+
+impl<R: Read> ReadBy for R {
+    fn read_by(&mut self, buffer: &mut [u8], _deadline: Option<Timestamp>) -> io::Result<Arrival> {
+        Ok(match self.read(buffer)? {
+            0 => Arrival::End,
+            count => Arrival::Bytes(count),
+        })
+    }
+}

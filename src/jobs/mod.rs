@@ -1,3 +1,22 @@
 //! Use cases over the layers below: no printing, no argv.
 
 pub mod explain;
+pub mod filter;
+pub mod init;
+pub mod keys;
+pub mod recognition;
+pub mod retention_samples;
+pub mod rule_samples;
+pub mod token;
+
+use crate::primitives::diag::Code;
+
+/// All codes of this area.
+pub const CODES: &[&Code] = &[&token::NO_IDENTIFIER, &UNKNOWN_KIND];
+
+/// A kind that no rule finds.
+pub static UNKNOWN_KIND: Code = Code {
+    id: "R20",
+    title: "no rule finds this kind",
+    text: "What it means\n  --also, or also in the configuration, names a kind that no loaded rule finds.\n\nWhy it matters\n  What is asked for and not looked for would stay in clear. So nothing starts.\n\nExample\n  oubliette filter --also user      the kind is called usr\n\nWhat to do\n  Correct the name, or add a rule with a group of that name in --rules DIR/identifiers/.\n\nReferences\n  README.md, \"What is found\"",
+};

@@ -1,8 +1,61 @@
-//! Epoch secrets on disk: the state directory, the fleet seed, key files, escrow.
+//! Epoch secrets on disk: made, kept as long as their epoch, escrowed before their first use, erased.
+//!
+//! ```text
+//! <state>/keys/epoch-2026-11-23.secret    S of the running epoch, 32 bytes (source random)
+//! <state>/keys/chain                      the newest chain key (source seed)
+//! <state>/keys/epochs.jsonl               what was made and erased, without secrets
+//! <state>/escrow/recipients.txt           age recipients, one a line
+//! <state>/escrow/identity-*.txt           their identities, until somebody moves them off the node
+//! <state>/wraps/2026-11-23-2epqf.age      S wrapped to all recipients
+//! ```
+//! A keyring knows no log lines.
+
+mod chain;
+mod error;
+mod escrow;
+mod history;
+mod key_file;
+mod random;
+mod state_dir;
+#[cfg(test)]
+mod tests;
 
 use crate::primitives::secret::Secret;
+<<<<<<< HEAD
+use crate::pseudonym::epoch::{Epoch, EpochLength, kid};
+pub use chain::{Chain, SeedFile};
+pub use error::{CODES, KeyError};
+pub use escrow::{Escrow, unwrap};
+pub use history::{EpochRecord, EpochState};
+=======
 use crate::pseudonym::epoch::Epoch;
+>>>>>>> format
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
+pub use state_dir::StateDir;
+use std::path::PathBuf;
+
+/// Where secrets come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// The state directory: a fleet seed if one was imported, otherwise the OS's randomness.
+    StateDir,
+    /// A file with S itself; the epoch is fixed.
+    KeyFile(PathBuf),
+}
+
+/// What a keyring is opened with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The state directory. Not touched with a key file.
+    pub directory: PathBuf,
+    /// Where secrets come from.
+    pub source: SecretSource,
+    /// How long an epoch lasts. A fleet seed brings its own.
+    pub length: EpochLength,
+    /// The legal zone: epochs begin at its midnight.
+    pub zone: TimeZone,
+}
 
 /// The secret that holds now.
 #[derive(Debug)]
@@ -13,4 +66,116 @@ pub struct Current {
     pub secret: Secret,
     /// When the epoch ends; `None` if it never does.
     pub until: Option<Timestamp>,
+}
+
+/// The secrets of one node.
+#[derive(Debug)]
+pub struct Keyring {
+    settings: Settings,
+    state: Option<StateDir>,
+}
+
+impl Keyring {
+    /// Opens the keyring: checks the key file, or makes the state directory.
+    ///
+    /// # Errors
+    /// A state directory that others can write or that cannot be made; a key file that is refused.
+    pub fn open(settings: Settings) -> Result<Self, KeyError> {
+        let state = match &settings.source {
+            SecretSource::KeyFile(path) => {
+                key_file::read(path)?;
+                None
+            }
+            SecretSource::StateDir => Some(StateDir::open(&settings.directory)?),
+        };
+        Ok(Self { settings, state })
+    }
+
+    /// The secret that holds at `now`; made, wrapped and recorded if it is new. Secrets of epochs that
+    /// are over are overwritten and removed.
+    ///
+    /// # Errors
+    /// If the secret cannot be read, made, wrapped or kept: nothing may be written then.
+    pub fn current(&mut self, now: Timestamp) -> Result<Current, KeyError> {
+        let Settings { source, length, zone, .. } = &self.settings;
+        let Some(state) = &self.state else {
+            let SecretSource::KeyFile(path) = source else { return Err(KeyError::NoSource) };
+            return Ok(Current { epoch: Epoch::Fixed, secret: key_file::read(path)?, until: None });
+        };
+        let lock = state.lock()?;
+        let escrow = Escrow::load(state)?;
+        let (epoch, secret, length) = match Chain::load(state)? {
+            Some(chain) => {
+                let epoch = Epoch::at(now, chain.length(), zone);
+                let length = chain.length();
+                (epoch, chain.secret_at(epoch, state, &lock)?, length)
+            }
+            None => {
+                let epoch = Epoch::at(now, *length, zone);
+                let secret = random::secret_at(epoch, now, state, &lock, &escrow)?;
+                (epoch, secret, *length)
+            }
+        };
+        // A seed's secrets are wrapped here, random ones before they were first kept: both before use.
+        escrow.wrap(state, epoch, &secret)?;
+        history::note_active(state, &lock, epoch, &kid(&secret, epoch), now, escrow.recipients())?;
+        Ok(Current { epoch, secret, until: epoch.end(length, zone) })
+    }
+
+    /// Who could open this node's secrets later; `None` with a key file, which its owner keeps.
+    ///
+    /// # Errors
+    /// If the recipients cannot be read.
+    pub fn escrow(&self) -> Result<Option<Escrow>, KeyError> {
+        self.state.as_ref().map(Escrow::load).transpose()
+    }
+
+    /// What secrets this node has had, oldest first.
+    ///
+    /// # Errors
+    /// If the record cannot be read.
+    pub fn history(&self) -> Result<Vec<EpochRecord>, KeyError> {
+        self.state.as_ref().map_or(Ok(Vec::new()), history::load)
+    }
+
+    /// Wraps the running secret to all recipients again, after some were added.
+    ///
+    /// # Errors
+    /// As [`Keyring::current`].
+    pub fn wrap_again(&mut self, now: Timestamp) -> Result<(Epoch, usize), KeyError> {
+        let current = self.current(now)?;
+        let Some(state) = &self.state else { return Err(KeyError::RotateKeyFile) };
+        let escrow = Escrow::load(state)?;
+        if !escrow.is_missing() {
+            escrow.wrap_again(state, current.epoch, &current.secret)?;
+        }
+        Ok((current.epoch, escrow.recipients()))
+    }
+
+    /// The state directory, unless a key file is used.
+    #[must_use]
+    pub fn state(&self) -> Option<&StateDir> {
+        self.state.as_ref()
+    }
+
+    /// Ends the running secret at once and puts a new one in its place.
+    ///
+    /// # Errors
+    /// Refused for a key file and for a fleet seed, which are shared with others.
+    pub fn rotate(&mut self, now: Timestamp) -> Result<(Epoch, Option<[u8; 5]>, [u8; 5]), KeyError> {
+        let Some(state) = &self.state else { return Err(KeyError::RotateKeyFile) };
+        if Chain::load(state)?.is_some() {
+            return Err(KeyError::RotateSeed);
+        }
+        let epoch = Epoch::at(now, self.settings.length, &self.settings.zone);
+        let lock = state.lock()?;
+        let old = random::read(epoch, state)?.map(|secret| kid(&secret, epoch));
+        random::erase(epoch, state)?;
+        if let Some(old) = &old {
+            history::note_destroyed(state, &lock, epoch, old, now)?;
+        }
+        drop(lock);
+        let current = self.current(now)?;
+        Ok((epoch, old, kid(&current.secret, epoch)))
+    }
 }

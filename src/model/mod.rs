@@ -1,5 +1,6 @@
 //! Plain data that the layers above share. No input or output, no logic that can fail at run time.
 
+pub mod class;
 pub mod finding;
 pub mod kind;
 pub mod record;
@@ -7,9 +8,10 @@ pub mod rule;
 pub mod span;
 pub mod tag;
 
+pub use class::{Clause, Keep, Pattern, Period, RetentionClass, RetentionSample, Starts, Unit};
 pub use finding::{Canonical, Finding, Findings};
 pub use kind::{Kind, Kinds};
 pub use record::{Format, Record, StatedTime, TagPoint};
-pub use rule::RuleId;
+pub use rule::{Expected, IdentifierRule, IdentifierSample, RuleId};
 pub use span::Span;
-pub use tag::{ClassName, Expires, RenderedTag};
+pub use tag::{ClassName, Expires, Idiom, Placement, RenderedTag};

@@ -1,5 +1,6 @@
 //! A retention tag: the only text, besides tokens, that is ever added to a line.
 
+use super::Span;
 use jiff::civil::Date;
 use std::fmt;
 
@@ -11,10 +12,15 @@ impl ClassName {
     /// `None` if the name is not well formed.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
-        let well_formed = name.len() <= 64
+        Self::is_well_formed(name).then(|| Self(name.to_owned()))
+    }
+
+    /// Whether a class may be called `name`.
+    #[must_use]
+    pub fn is_well_formed(name: &str) -> bool {
+        name.len() <= 64
             && name.starts_with(|first: char| first.is_ascii_lowercase())
-            && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        well_formed.then(|| Self(name.to_owned()))
+            && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
     }
 
     /// The name.
@@ -30,7 +36,7 @@ impl fmt::Display for ClassName {
     }
 }
 
-/// The first legal day on which a line must no longer exist.
+/// The first legal day on which a line must no longer exist. `Contract` sorts after every day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Expires {
     /// On that day.
@@ -60,6 +66,16 @@ pub enum Idiom {
     },
     /// ` expires=... class=...` before the line end.
     Suffix,
+}
+
+/// A tag and its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement<'a> {
+    /// The bytes of the line that the tag replaces: none, or the `-` of an RFC 5424 line without
+    /// STRUCTURED-DATA.
+    pub replace: Span,
+    /// The tag.
+    pub text: &'a RenderedTag,
 }
 
 /// The bytes of a tag. Its only constructor takes validated parts, so nothing read from a line can
@@ -93,5 +109,65 @@ impl RenderedTag {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn class_names() {
+        for (name, well_formed) in [
+            ("connection", true),
+            ("a", true),
+            ("orders-2", true),
+            ("", false),
+            ("2orders", false),
+            ("-orders", false),
+            ("Orders", false),
+            ("or ders", false),
+            ("or\"ders", false),
+            ("or_ders", false),
+            ("\u{e9}tat", false),
+        ] {
+            assert_eq!(ClassName::new(name).is_some(), well_formed, "{name:?}");
+        }
+        assert!(ClassName::new(&"a".repeat(64)).is_some());
+        assert!(ClassName::new(&"a".repeat(65)).is_none());
+    }
+
+    /// The bytes of DESIGN.md section 6.
+    #[test]
+    fn forms() {
+        let class = ClassName::new("connection").unwrap();
+        let day = Expires::On("2027-11-24".parse().unwrap());
+        for (expires, clock_received, idiom, expected) in [
+            (day, false, Idiom::SdElement, r#"[retention@32473 class="connection" expires="2027-11-24"]"#),
+            (
+                day,
+                true,
+                Idiom::SdElement,
+                r#"[retention@32473 class="connection" expires="2027-11-24" clock="received"]"#,
+            ),
+            (
+                day,
+                false,
+                Idiom::JsonMember { only: false },
+                r#","retention":{"class":"connection","expires":"2027-11-24"}"#,
+            ),
+            (
+                day,
+                true,
+                Idiom::JsonMember { only: true },
+                r#""retention":{"class":"connection","expires":"2027-11-24","clock":"received"}"#,
+            ),
+            (day, false, Idiom::Suffix, " expires=2027-11-24 class=connection"),
+            (day, true, Idiom::Suffix, " expires=2027-11-24 class=connection clock=received"),
+            (Expires::Contract, false, Idiom::Suffix, " expires=contract class=connection"),
+        ] {
+            let tag = RenderedTag::new(&class, expires, clock_received, idiom);
+            assert_eq!(tag.as_bytes(), expected.as_bytes());
+        }
     }
 }

@@ -1,1 +1,27 @@
 //! The life of a line, top to bottom.
+//!
+//! ```text
+//! feed      reads blocks of whole lines, seals what is too long, hands out each epoch's keys
+//!   |       block i goes to worker i mod N
+//! workers   find, replace, classify, tag: bytes in, `Pseudonymised` out
+//!   |       block i comes from worker i mod N, so the order is that of the input
+//! output    writes whole blocks
+//! ```
+//!
+//! Queues are short, so a slow output slows the reading and memory stays bounded. Whatever fails,
+//! everything before it in the input is written, nothing after it, and the failure is returned. At the
+//! end [`tally`] checks that every line is accounted for.
+
+pub mod distinct;
+pub mod error;
+pub mod feed;
+pub mod filter;
+pub mod output;
+pub mod tally;
+pub mod workers;
+
+pub use error::{CODES, PipelineError};
+pub use feed::{Current, Epochs, Feed};
+pub use output::{Descriptor, Outgoing, Output, WriteError};
+pub use tally::{Counts, Tally};
+pub use workers::{Fed, Finish, Flow, Piece, Run, Source, Work, run};

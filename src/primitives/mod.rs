@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod crypto;
 pub mod diag;
+pub mod recipient;
 pub mod secret;

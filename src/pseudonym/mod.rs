@@ -1,4 +1,210 @@
-//! Pseudonyms: findings in, `Pseudonymised` bytes out.
+//! Pseudonyms: findings in, [`Pseudonymised`] bytes out.
+//!
+//! [`Pseudonymised`] is the proof that nothing leaves in clear: its only field is private to this
+//! file, [`Pseudonymiser::line`] is the only way to add a line to it, and outputs accept nothing else.
+//! Writing a raw line does not compile. Pseudonyms know no formats, no classes, no storage.
 
 pub mod epoch;
+pub mod recent;
 pub mod token;
+
+use crate::model::{Finding, Findings, Kind, Kinds, Placement, RenderedTag};
+use epoch::EpochKeys;
+use recent::{RecentTags, Slot};
+use std::sync::Arc;
+
+/// Shape of the tokens in a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TokenShape {
+    /// `ip_2epqfnspyfc4whwyd2jp92w06ftvdrr`
+    #[default]
+    Native,
+    /// An IPv6 unique local address for an IP, `...@pseudonym.invalid` for an e-mail.
+    Address,
+}
+
+/// Lines in which every finding has been replaced by its token. Reused from block to block.
+#[derive(Debug, Default)]
+pub struct Pseudonymised {
+    bytes: Vec<u8>,
+}
+
+impl Pseudonymised {
+    /// The lines.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Forgets the lines, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+/// Replaces findings by tokens; one per worker, for it remembers recent tokens.
+pub struct Pseudonymiser {
+    keys: Arc<EpochKeys>,
+    kinds: Arc<Kinds>,
+    shape: TokenShape,
+    recent: RecentTags,
+}
+
+impl Pseudonymiser {
+    /// A pseudonymiser for one epoch.
+    #[must_use]
+    pub fn new(keys: Arc<EpochKeys>, kinds: Arc<Kinds>, shape: TokenShape) -> Self {
+        Self { keys, kinds, shape, recent: RecentTags::default() }
+    }
+
+    /// Goes over to the keys of another epoch. Tokens of the old one are forgotten.
+    pub fn enter(&mut self, keys: &Arc<EpochKeys>) {
+        if !Arc::ptr_eq(&self.keys, keys) {
+            self.keys = Arc::clone(keys);
+            self.recent.clear();
+        }
+    }
+
+    /// Appends `line` to `out`: findings replaced, forged tags defused, `tag` put in, then `ending`.
+    /// All other bytes are copied as they are. `on_new` hears of each tag that was not among the recent
+    /// ones, so that distinct identifiers can be counted.
+    pub fn line(
+        &mut self,
+        line: &[u8],
+        ending: &[u8],
+        findings: &Findings,
+        tag: Option<Placement<'_>>,
+        out: &mut Pseudonymised,
+        on_new: &mut impl FnMut(Kind, [u8; 16]),
+    ) {
+        let out = &mut out.bytes;
+        let mut position = 0;
+        let mut tag = tag;
+        let mut defused = findings.defused.iter().copied().peekable();
+        let mut copy_to = |end: usize, position: &mut usize, out: &mut Vec<u8>| {
+            while let Some(at) = defused.next_if(|&at| (at as usize) < end) {
+                // Within an identifier: the token that took its place holds no tag.
+                if (at as usize) < *position {
+                    continue;
+                }
+                out.extend_from_slice(&line[*position..at as usize]);
+                out.push(b'_');
+                *position = at as usize;
+            }
+            if let Some(Placement { replace, text }) = tag.filter(|tag| (tag.replace.start as usize) < end) {
+                let start = (*position).max(replace.start as usize);
+                out.extend_from_slice(&line[*position..start]);
+                out.extend_from_slice(text.as_bytes());
+                *position = start.max(replace.end as usize);
+                tag = None;
+            }
+            out.extend_from_slice(&line[*position..end]);
+            *position = end;
+        };
+        for finding in &findings.items {
+            copy_to(finding.span.start as usize, &mut position, out);
+            self.token(finding, line, findings, out, on_new);
+            position = finding.span.end as usize;
+        }
+        copy_to(line.len(), &mut position, out);
+        if let Some(Placement { text, .. }) = tag {
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.extend_from_slice(ending);
+    }
+
+    /// Appends the line that stands for a quarantined one.
+    pub fn placeholder(&self, placeholder: &Placeholder, tag: Option<&RenderedTag>, ending: &[u8], out: &mut Pseudonymised) {
+        out.bytes.extend_from_slice(placeholder.to_string().as_bytes());
+        if let Some(tag) = tag {
+            out.bytes.extend_from_slice(tag.as_bytes());
+        }
+        out.bytes.extend_from_slice(ending);
+    }
+
+    fn token(
+        &mut self,
+        finding: &Finding,
+        line: &[u8],
+        findings: &Findings,
+        out: &mut Vec<u8>,
+        on_new: &mut impl FnMut(Kind, [u8; 16]),
+    ) {
+        let tag = self.tag(finding, findings, on_new);
+        let separator = finding.separator.of(line);
+        match (self.shape, finding.kind) {
+            (TokenShape::Address, Kind::IP) => {
+                token::write_address(&tag, separator, finding.brackets, out);
+            }
+            (TokenShape::Address, Kind::EM) => token::write_mailbox(&tag, separator, out),
+            _ => token::write(self.kinds.name(finding.kind), &self.keys.kid(), &tag, out),
+        }
+    }
+
+    fn tag(
+        &mut self,
+        finding: &Finding,
+        findings: &Findings,
+        on_new: &mut impl FnMut(Kind, [u8; 16]),
+    ) -> [u8; 16] {
+        let mut buffer = [0; 17];
+        let canonical = findings.canonical(finding, &mut buffer);
+        match self.recent.slot(finding.kind, canonical) {
+            Slot::Known(tag) => tag,
+            Slot::Free(slot) => {
+                let tag = self.keys.tag(finding.kind, canonical);
+                on_new(finding.kind, tag);
+                self.recent.remember(slot, finding.kind, canonical, tag);
+                tag
+            }
+        }
+    }
+
+    /// How many tokens were among the recent ones, and how many were not.
+    #[must_use]
+    pub fn hits_and_misses(&self) -> (u64, u64) {
+        self.recent.hits_and_misses()
+    }
+}
+
+/// What goes out in the place of a quarantined line: a token and two numbers, nothing of the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placeholder {
+    token: String,
+    bytes: u64,
+    limit: u64,
+}
+
+impl Placeholder {
+    /// The line of `bytes` bytes, more than `limit`, that is sealed under `token`. `None` if that is not
+    /// a `qr` token: it is written out, so nothing else may get in.
+    #[must_use]
+    pub fn new(token: &str, bytes: u64, limit: u64) -> Option<Self> {
+        let parts = token::parse(token.as_bytes()).filter(|parts| parts.kind == "qr");
+        parts.map(|_| Self { token: token.to_owned(), bytes, limit })
+    }
+
+    /// The token, which is also the name of the sealed file.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Length of the line, without its line end.
+    #[must_use]
+    pub fn line_bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl std::fmt::Display for Placeholder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "oubliette: line quarantined id={} bytes={} limit={}", self.token, self.bytes, self.limit)
+    }
+}

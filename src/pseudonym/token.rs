@@ -1,1 +1,173 @@
-//! The grammar of a token.
+//! The grammar of a token: `<kind> "_" <kid: 5> <tag: 26>` in lower-case Crockford base32.
+//!
+//! ```text
+//! ip_2epqfnspyfc4whwyd2jp92w06ftvdrr
+//! ^^ kind  ^^^^^ kid: 15 bits of day, 10 bits of fingerprint
+//!               ^^^^^^^^^^^^^^^^^^^^^^^^^^ tag: 128 bits, then two zero bits
+//! ```
+
+use std::net::Ipv6Addr;
+
+/// Crockford base32, lower case: no `i`, `l`, `o`, `u`.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Characters of a kid.
+pub const KID_BYTES: usize = 5;
+
+/// Characters of a tag.
+pub const TAG_BYTES: usize = 26;
+
+/// The domain of address-shaped e-mail tokens (`.invalid`: RFC 2606, 2).
+pub const MAILBOX_DOMAIN: &[u8] = b"pseudonym.invalid";
+
+/// Appends a token.
+pub fn write(kind: &str, kid: &[u8; KID_BYTES], tag: &[u8; 16], out: &mut Vec<u8>) {
+    out.extend_from_slice(kind.as_bytes());
+    out.push(b'_');
+    out.extend_from_slice(kid);
+    out.extend_from_slice(&encode_tag(tag));
+}
+
+/// Appends an address-shaped IP token: the unique local address (RFC 4193) `fd || tag[0..15]` in the
+/// text form of RFC 5952, in brackets if a port follows an IPv4 address. `separator` is how the line
+/// spells `:`; empty for `:` itself.
+pub fn write_address(tag: &[u8; 16], separator: &[u8], brackets: bool, out: &mut Vec<u8>) {
+    let mut octets = [0xfd; 16];
+    octets[1..].copy_from_slice(&tag[..15]);
+    let mut text = AddressText { bytes: [0; 39], length: 0 };
+    // The longest IPv6 text is 39 bytes: it fits.
+    let _ = std::fmt::write(&mut text, format_args!("{}", Ipv6Addr::from(octets)));
+    if brackets {
+        out.push(b'[');
+    }
+    for &byte in &text.bytes[..text.length] {
+        match byte {
+            b':' if !separator.is_empty() => out.extend_from_slice(separator),
+            _ => out.push(byte),
+        }
+    }
+    if brackets {
+        out.push(b']');
+    }
+}
+
+/// Appends an address-shaped e-mail token, `<tag: 26>@pseudonym.invalid`. `separator` is how the line
+/// spells `@`; empty for `@` itself.
+pub fn write_mailbox(tag: &[u8; 16], separator: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&encode_tag(tag));
+    out.extend_from_slice(if separator.is_empty() { b"@" } else { separator });
+    out.extend_from_slice(MAILBOX_DOMAIN);
+}
+
+/// The 26 characters of a tag.
+#[must_use]
+pub fn encode_tag(tag: &[u8; 16]) -> [u8; TAG_BYTES] {
+    let value = u128::from_be_bytes(*tag);
+    let mut characters = [0; TAG_BYTES];
+    // 25 characters of 5 bits from the top, then the last 3 bits with two zero bits behind.
+    for (index, character) in characters.iter_mut().enumerate() {
+        let shift = 123 - 5 * i32::try_from(index).unwrap_or(0);
+        let bits = if shift >= 0 { value >> shift } else { value << -shift };
+        *character = ALPHABET[(bits & 31) as usize];
+    }
+    characters
+}
+
+/// The 5 characters of a kid: 25 bits, `day` (15) then `fingerprint` (10).
+#[must_use]
+pub fn encode_kid(day: u16, fingerprint: u16) -> [u8; KID_BYTES] {
+    let value = u32::from(day & 0x7fff) << 10 | u32::from(fingerprint & 0x3ff);
+    [20, 15, 10, 5, 0].map(|shift| ALPHABET[(value >> shift & 31) as usize])
+}
+
+/// The parts of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenParts<'a> {
+    /// 1 to 8 lower-case letters.
+    pub kind: &'a str,
+    /// Names the epoch and its secret.
+    pub kid: [u8; KID_BYTES],
+    /// The tag.
+    pub tag: [u8; 16],
+}
+
+/// Reads a token, strictly: nothing before or behind it, padding bits zero.
+#[must_use]
+pub fn parse(token: &[u8]) -> Option<TokenParts<'_>> {
+    let underscore = token.iter().position(|&byte| byte == b'_')?;
+    let (kind, body) = (&token[..underscore], &token[underscore + 1..]);
+    let named = (1..=8).contains(&kind.len()) && kind.iter().all(u8::is_ascii_lowercase);
+    let (kid, tag) = body.split_at_checked(KID_BYTES)?;
+    if !named || tag.len() != TAG_BYTES || !kid.iter().all(|&byte| value_of(byte).is_some()) {
+        return None;
+    }
+    let (head, last) = tag.split_at(TAG_BYTES - 1);
+    let high = head.iter().try_fold(0u128, |value, &byte| Some(value << 5 | u128::from(value_of(byte)?)))?;
+    let low = value_of(last[0]).filter(|value| value & 3 == 0)?;
+    let value = high << 3 | u128::from(low >> 2);
+    Some(TokenParts {
+        kind: std::str::from_utf8(kind).ok()?,
+        kid: kid.try_into().ok()?,
+        tag: value.to_be_bytes(),
+    })
+}
+
+fn value_of(character: u8) -> Option<u8> {
+    ALPHABET.iter().position(|&known| known == character).and_then(|value| u8::try_from(value).ok())
+}
+
+/// Text of one address on the stack.
+struct AddressText {
+    bytes: [u8; 39],
+    length: usize,
+}
+
+impl std::fmt::Write for AddressText {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.length + text.len();
+        self.bytes.get_mut(self.length..end).ok_or(std::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn address_shape_spells_the_separator_as_the_line_does() {
+        let tag = [0xae, 0x6d, 0xe7, 0xb0, 0x9c, 0x8f, 0x3c, 0xd1, 0x4a, 0xc9, 0x17, 0, 0x67, 0xeb, 0x6d, 9];
+        let mut out = Vec::new();
+        write_address(&tag, b"%3A", true, &mut out);
+        assert_eq!(out, b"[fdae%3A6de7%3Ab09c%3A8f3c%3Ad14a%3Ac917%3A67%3Aeb6d]");
+    }
+
+    #[test]
+    fn what_is_no_token() {
+        for text in [
+            "ip_2epqfnspyfc4whwyd2jp92w06ftvdrs", // padding bits
+            "ip_2epqfnspyfc4whwyd2jp92w06ftvdr",
+            "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr0",
+            "ip-2epqfnspyfc4whwyd2jp92w06ftvdrr",
+            "IP_2epqfnspyfc4whwyd2jp92w06ftvdrr",
+            "_2epqfnspyfc4whwyd2jp92w06ftvdrr",
+            "ip_2epqinspyfc4whwyd2jp92w06ftvdrr", // no `i` in the alphabet
+            "",
+        ] {
+            assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn tokens_parse_back(tag: [u8; 16], day in 0u16..0x8000, fingerprint in 0u16..0x400) {
+            let kid = encode_kid(day, fingerprint);
+            let mut out = Vec::new();
+            write("em", &kid, &tag, &mut out);
+            prop_assert_eq!(out.len(), 34);
+            prop_assert_eq!(parse(&out), Some(TokenParts { kind: "em", kid, tag }));
+        }
+    }
+}

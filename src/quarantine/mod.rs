@@ -1,1 +1,128 @@
 //! Lines that cannot be processed, sealed.
+//!
+//! A line longer than the limit cannot be searched for identifiers, so it must not go out; it must not
+//! be lost either. It is encrypted as it comes to `<state>/quarantine/<token>.age`, for the escrow
+//! recipients, and a placeholder goes out in its place. Stock `age -d -i IDENTITY` opens it.
+
+mod error;
+mod identity;
+mod seal;
+
+pub use error::{CODES, QuarantineError};
+use crate::primitives::recipient;
+pub use crate::pseudonym::Placeholder;
+pub use seal::{KeyedHash, Sealing};
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Where over-long lines go.
+pub struct Quarantine {
+    directory: PathBuf,
+    /// Longest line that passes; for the placeholder.
+    max_line_bytes: u64,
+    /// Who can open sealed lines; filled from the identity file when there are no others.
+    recipients: Vec<Box<dyn age::Recipient + Send>>,
+    /// The identity file that was put to use, for want of escrow recipients.
+    own_identity: Option<PathBuf>,
+    /// Whether `directory` is known to be there and private.
+    ready: bool,
+}
+
+impl Quarantine {
+    /// A quarantine in `<state_dir>/quarantine` for these recipients. Nothing is created before the
+    /// first line that needs it.
+    ///
+    /// Without recipients, an identity of its own is made in that directory and used: see
+    /// [`Quarantine::own_identity`].
+    #[must_use]
+    pub fn new(
+        state_dir: &Path,
+        recipients: Vec<Box<dyn age::Recipient + Send>>,
+        max_line_bytes: u64,
+    ) -> Self {
+        let directory = state_dir.join("quarantine");
+        Self { directory, max_line_bytes, recipients, own_identity: None, ready: false }
+    }
+
+    /// Starts to seal one line; `hash` gives it its name.
+    ///
+    /// # Errors
+    /// If the directory, the identity or the file cannot be made.
+    pub fn begin(&mut self, hash: Box<dyn KeyedHash>) -> Result<Sealing, QuarantineError> {
+        if !self.ready {
+            self.prepare()?;
+            self.ready = true;
+        }
+        Sealing::begin(&self.directory, self.max_line_bytes, &self.recipients, hash)
+    }
+
+    /// The identity file in use, if sealed lines can be opened with nothing but the state directory:
+    /// the user should know, and move it away or name escrow recipients.
+    #[must_use]
+    pub fn own_identity(&self) -> Option<&Path> {
+        self.own_identity.as_deref()
+    }
+
+    /// Makes the directory private and settles who can open what is put there.
+    fn prepare(&mut self) -> Result<(), QuarantineError> {
+        private_directory(&self.directory)
+            .map_err(|source| QuarantineError::Directory { path: self.directory.clone(), source })?;
+        seal::remove_stale(&self.directory);
+        if self.recipients.is_empty() {
+            let path = self.directory.join("identity.txt");
+            self.recipients.push(Box::new(identity::load_or_make(&path)?));
+            self.own_identity = Some(path);
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Quarantine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Quarantine")
+            .field("directory", &self.directory)
+            .field("recipients", &self.recipients.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads age recipients: `age1...` (X25519), `age1tag1...` and `age1tagpq1...` (hardware-backed).
+///
+/// # Errors
+/// [`QuarantineError::Recipient`] with the position of the first one that is none of these.
+pub fn parse_recipients<S: AsRef<str>>(
+    texts: &[S],
+) -> Result<Vec<Box<dyn age::Recipient + Send>>, QuarantineError> {
+    let parse = |(index, text): (usize, &S)| {
+        recipient::parse(text.as_ref()).ok_or(QuarantineError::Recipient { position: index + 1 })
+    };
+    texts.iter().enumerate().map(parse).collect()
+}
+
+
+/// Creates `directory` for its owner only, or takes everybody else's access away.
+fn private_directory(directory: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Ok(()) => sync_directory(directory.parent().unwrap_or(Path::new("."))),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let mode = fs::metadata(directory)?.permissions().mode();
+            if mode & 0o077 == 0 {
+                return Ok(());
+            }
+            fs::set_permissions(directory, Permissions::from_mode(0o700))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes names that were added to or removed from `directory` durable.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

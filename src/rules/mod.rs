@@ -1,1 +1,235 @@
 //! Rule files: loaded, refused when unknown keys appear, run against their own samples.
+//!
+//! A rule file is TOML. Those under `rules/identifiers/` travel in the binary; the operator adds
+//! more, or replaces one by a file of the same name. Nothing is read from disk here: a file is a
+//! value, with its name and its text.
+//!
+//! ```toml
+//! [[rule]]
+//! id          = "example-login"               # unique over all files
+//! description = "login of the example daemon"
+//! kind        = "usr"                         # or a list; every group of the pattern is of a kind
+//! program     = ["exampled", "exampled-*"]    # optional: TAG or APP-NAME of syslog
+//! format      = ["syslog"]                    # optional: a format or a group of formats
+//! literals    = ["login by "]                 # one of these must be in the line; none: slow
+//! pattern     = 'login by (?P<usr>.*) from \S+'
+//! source      = "exampled(8), LOGGING"
+//!
+//! [[rule.sample]]
+//! line   = 'exampled[7]: login by jean from 192.0.2.1'
+//! expect = [{ kind = "usr", text = "jean" }]
+//!
+//! [[rule.sample]]
+//! line = 'exampled[7]: login refused'
+//! none = true
+//! ```
+//!
+//! A pattern is applied to bytes: `.` is any byte, `\w`, `\d`, `\s` and `(?i)` are ASCII. A client
+//! chooses what stands in a name, so a pattern reaches as far right as the text after the name
+//! allows (`(?P<usr>.*) from \S+`, not `(?P<usr>\S+) from`). What stands right of the last group
+//! may be matched again by the next match, up to 64 bytes of it. A pattern that has to read far
+//! beyond its match to decide on it costs that reading again at every match.
+
+pub mod retention;
+pub mod schema;
+
+use crate::model::IdentifierRule;
+use crate::primitives::diag::{Code, Diagnostic};
+use std::collections::BTreeMap;
+
+/// A rule file as a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFile {
+    /// Its name without directories, `sshd.toml`.
+    pub name: String,
+    /// What stands in it.
+    pub text: String,
+}
+
+/// The identifier rules: the built-in files, and those of `extra`, in the order of their names. A
+/// file of `extra` replaces the built-in one of the same name.
+///
+/// # Errors
+/// The first thing wrong in any file. Nothing is loaded then: a rule left out would be a leak.
+pub fn load(extra: &[RuleFile]) -> Result<Vec<IdentifierRule>, RulesError> {
+    let mut files: BTreeMap<&str, &str> = BUILTIN.iter().copied().collect();
+    files.extend(extra.iter().map(|file| (file.name.as_str(), file.text.as_str())));
+    let mut rules: Vec<IdentifierRule> = Vec::new();
+    let mut places: BTreeMap<String, String> = BTreeMap::new();
+    for (name, text) in files {
+        for rule in schema::parse(name, text)? {
+            let place = format!("{name}:{}", rule.line_number);
+            if let Some(first) = places.insert(rule.id.clone(), place) {
+                let why = format!("a rule of this `id` stands at {first} already");
+                let IdentifierRule { id, line_number, file, .. } = rule;
+                return Err(RulesError::Rule { file, line_number, rule: id, why });
+            }
+            rules.push(rule);
+        }
+    }
+    Ok(rules)
+}
+
+/// The built-in rule files, by name.
+pub const BUILTIN: &[(&str, &str)] = &[
+    ("dovecot.toml", include_str!("../../rules/identifiers/dovecot.toml")),
+    ("exim.toml", include_str!("../../rules/identifiers/exim.toml")),
+    ("mac.toml", include_str!("../../rules/identifiers/mac.toml")),
+    ("mysql.toml", include_str!("../../rules/identifiers/mysql.toml")),
+    ("named.toml", include_str!("../../rules/identifiers/named.toml")),
+    ("openvpn.toml", include_str!("../../rules/identifiers/openvpn.toml")),
+    ("pam.toml", include_str!("../../rules/identifiers/pam.toml")),
+    ("postfix.toml", include_str!("../../rules/identifiers/postfix.toml")),
+    ("postgresql.toml", include_str!("../../rules/identifiers/postgresql.toml")),
+    ("proftpd.toml", include_str!("../../rules/identifiers/proftpd.toml")),
+    ("pure-ftpd.toml", include_str!("../../rules/identifiers/pure-ftpd.toml")),
+    ("sshd.toml", include_str!("../../rules/identifiers/sshd.toml")),
+    ("sudo.toml", include_str!("../../rules/identifiers/sudo.toml")),
+    ("tel.toml", include_str!("../../rules/identifiers/tel.toml")),
+    ("vsftpd.toml", include_str!("../../rules/identifiers/vsftpd.toml")),
+    ("web.toml", include_str!("../../rules/identifiers/web.toml")),
+];
+
+/// Why rule files are refused. Rule files are configuration: their text may be quoted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RulesError {
+    /// Not TOML, an unknown key, a missing key, a value of the wrong type.
+    #[error("{file}: {source}")]
+    Syntax {
+        /// The rule file.
+        file: String,
+        /// Line, column and the line itself with a caret.
+        source: Box<toml::de::Error>,
+    },
+    /// A pattern that is no regular expression.
+    #[error("{file}:{line_number}: rule {rule}: {source}")]
+    Pattern {
+        /// The rule file.
+        file: String,
+        /// Where the pattern starts.
+        line_number: usize,
+        /// The rule's id.
+        rule: String,
+        /// What is wrong with it.
+        source: Box<regex::Error>,
+    },
+    /// A rule that says something impossible.
+    #[error("{file}:{line_number}: rule {rule}: {why}")]
+    Rule {
+        /// The rule file.
+        file: String,
+        /// Where.
+        line_number: usize,
+        /// The rule's id.
+        rule: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl From<&RulesError> for Diagnostic {
+    fn from(error: &RulesError) -> Self {
+        match error {
+            RulesError::Syntax { file, source } => Self::new(&SYNTAX, "a rule file does not load")
+                .at(file)
+                .because(source.to_string().trim_end())
+                .hint("nothing is filtered until the file is mended: a rule left out would be a leak"),
+            RulesError::Pattern { file, line_number, rule, source } => {
+                Self::new(&PATTERN, format!("the pattern of rule `{rule}` is no regular expression"))
+                    .at(format!("{file}:{line_number}"))
+                    .because(source.to_string())
+                    .hint("the syntax is that of the Rust crate regex: no look-around, no back-references")
+            }
+            RulesError::Rule { file, line_number, rule, why } => {
+                Self::new(&RULE, format!("rule `{rule}` is refused"))
+                    .at(format!("{file}:{line_number}"))
+                    .because(why)
+                    .hint("`oubliette explain R03` lists what a rule has to say")
+            }
+        }
+    }
+}
+
+/// The codes of this area.
+pub const CODES: &[&Code] = &[&SYNTAX, &PATTERN, &RULE];
+
+static SYNTAX: Code = Code {
+    id: "R01",
+    title: "a rule file does not load",
+    text: "\
+What it means
+  A file of identifier rules is not valid TOML, has a key that no rule knows, lacks a key that every
+  rule has, or gives a value of the wrong type. The message shows the line, with a mark under the
+  place.
+
+Why it matters
+  A key that is not understood could be the one that makes a rule find something. Going on without it
+  would let identifiers through in clear, so nothing is started and nothing is written.
+
+Example
+  literal = [\"login by \"]        the key is `literals`
+
+What to do
+  Mend the line that the message shows, then run `oubliette check`, which loads every rule file and
+  runs every sample in it.
+
+References
+  TOML v1.0.0, https://toml.io/en/v1.0.0
+",
+};
+
+static PATTERN: Code = Code {
+    id: "R02",
+    title: "a rule's pattern is no regular expression",
+    text: "\
+What it means
+  The `pattern` of an identifier rule does not compile, or compiles to more than 10 MiB.
+
+Why it matters
+  The rule would find nothing, and what it should have found would stay in clear. Patterns run in
+  linear time on every line, however hostile; that is why look-around and back-references, which
+  cannot promise it, are not in the language.
+
+Example
+  'user=(?P<usr>(?!root)\\S+)'     look-ahead: write what the name is, not what it is not
+
+What to do
+  Rewrite the pattern. It is applied to bytes: `.` is any byte, classes such as `\\w` and `\\d` are
+  ASCII only.
+
+References
+  https://docs.rs/regex/latest/regex/#syntax
+",
+};
+
+static RULE: Code = Code {
+    id: "R03",
+    title: "an identifier rule is refused",
+    text: "\
+What it means
+  A rule is well formed but cannot be meant as it stands. Every rule has
+  - an `id` of a-z, 0-9 and `-`, which no other rule of any file has;
+  - a `description` and a `source`, the document that describes the message;
+  - a `kind`, or a list of kinds, 1 to 8 letters each; not `ip`, `net`, `em`, `fk` or `qr`, which only
+    the built-in detectors find;
+  - a `pattern` with a named group for each of these kinds, and for no other: `(?P<usr>...)`,
+    and `(?P<usr_2>...)` for a second one;
+  - `literals`, no text in it empty;
+  - in `program` names whose only `*` is their last character, in `format` names of formats;
+  - at least one sample that it must hit, and one that it must leave alone.
+
+Why it matters
+  A slip in a group's name would make a kind that nobody asks for, and so a rule that never finds
+  anything. A rule without samples cannot be checked.
+
+Example
+  kind = \"usr\" with pattern = 'login by (?P<user>\\S+)'     the group is to be named `usr`
+
+What to do
+  Mend the rule at the line that the message names, then run `oubliette check`.
+
+References
+  The files in rules/identifiers/, which are examples of every form.
+",
+};

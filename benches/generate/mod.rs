@@ -1,0 +1,249 @@
+//! Deterministic logs: the same profile, size and seed give the same bytes on every machine.
+//!
+//! Addresses come from `--keep`-free public-looking space derived from the generator's state, names from
+//! the example domains. Each log comes with what a filter must find in it.
+
+use std::fmt::Write;
+
+/// What the lines look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// sshd and Postfix in RFC 3164, nginx access lines, RFC 5424, JSON: a collector's daily bread.
+    Mixed,
+    /// Combined access lines: 200,000 clients by Zipf's law, 15 % IPv6, an e-mail in 1 % of the URLs.
+    Nginx,
+    /// No address twice.
+    Worst,
+    /// Nothing to replace.
+    Clean,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Mixed, Self::Nginx, Self::Worst, Self::Clean];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mixed => "mixed",
+            Self::Nginx => "nginx",
+            Self::Worst => "worst",
+            Self::Clean => "clean",
+        }
+    }
+}
+
+/// A log and what is in it.
+pub struct Log {
+    /// Lines, each ended by LF.
+    pub bytes: Vec<u8>,
+    /// How many.
+    pub lines: u64,
+    /// How many IP addresses.
+    pub addresses: u64,
+    /// How many e-mail addresses.
+    pub emails: u64,
+}
+
+/// At least `size` bytes of `profile`, ending at a line.
+pub fn generate(profile: Profile, size: usize, seed: u64) -> Log {
+    let mut writer = Writer { text: String::with_capacity(size + 1024), random: seed, log: [0; 3] };
+    while writer.text.len() < size {
+        writer.line(profile);
+        writer.text.push('\n');
+        writer.log[0] += 1;
+    }
+    let [lines, addresses, emails] = writer.log;
+    Log { bytes: writer.text.into_bytes(), lines, addresses, emails }
+}
+
+struct Writer {
+    text: String,
+    random: u64,
+    /// Lines, addresses, e-mails.
+    log: [u64; 3],
+}
+
+const PATHS: [&str; 8] = [
+    "/",
+    "/index.html",
+    "/assets/app.css",
+    "/assets/app.js",
+    "/api/v1/items?page=2&sort=desc",
+    "/img/logo.svg",
+    "/blog/2026/11/how-to-keep-logs",
+    "/search?q=caf%C3%A9+noir",
+];
+const AGENTS: [&str; 4] = [
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.6778.85 Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Version/18.1 Mobile Safari/604.1",
+    "curl/8.11.0",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:132.0) Gecko/20100101 Firefox/132.0",
+];
+
+impl Writer {
+    /// splitmix64.
+    fn next(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        let index = self.below(choices.len() as u64);
+        choices[usize::try_from(index).unwrap_or(0)]
+    }
+
+    /// One of 200,000 clients; small numbers are much more frequent (1 / rank).
+    fn client(&mut self) -> u64 {
+        let share = self.below(1 << 20) as f64 / (1 << 20) as f64;
+        let rank = 200_000f64.powf(share);
+        rank as u64
+    }
+
+    /// Writes the address of a client; 15 % have IPv6.
+    fn address(&mut self, client: u64) {
+        self.log[1] += 1;
+        let mixed = client.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let [a, b, c, d, ..] = mixed.to_be_bytes();
+        if client % 100 < 15 {
+            let _ = write!(self.text, "2001:db8:{:x}{:02x}:{:x}::{:x}", a | 16, b, c, u16::from(d) + 1);
+        } else {
+            // 11.0.0.0 to 99.255.255.255: no loopback, no mask, no multicast.
+            let _ = write!(self.text, "{}.{}.{}.{}", 11 + a % 89, b, c, d);
+        }
+    }
+
+    fn email(&mut self, client: u64) {
+        self.log[2] += 1;
+        let _ = write!(self.text, "client{client}@mail{}.example.net", client % 40);
+    }
+
+    fn time(&mut self) -> [u64; 3] {
+        let second = self.log[0] / 50 % 86_400;
+        [second / 3600, second / 60 % 60, second % 60]
+    }
+
+    fn line(&mut self, profile: Profile) {
+        match profile {
+            Profile::Mixed => match self.below(10) {
+                0..3 => self.sshd(),
+                3..5 => self.postfix(),
+                5..8 => {
+                    let client = self.client();
+                    self.access(client);
+                }
+                8 => self.rfc5424(),
+                _ => self.json(),
+            },
+            Profile::Nginx => {
+                let client = self.client();
+                self.access(client);
+            }
+            Profile::Worst => {
+                let client = self.log[0];
+                self.unique(client);
+            }
+            Profile::Clean => self.clean(),
+        }
+    }
+
+    fn sshd(&mut self) {
+        let [hour, minute, second] = self.time();
+        let client = self.client();
+        let pid = 1000 + self.below(30_000);
+        let _ = write!(self.text, "Nov 23 {hour:02}:{minute:02}:{second:02} web{} sshd[{pid}]: ", client % 9);
+        let user = self.pick(&["root", "admin", "deploy", "oracle"]);
+        let _ = write!(self.text, "Failed password for invalid user {user} from ");
+        self.address(client);
+        let port = 1024 + self.below(60_000);
+        let _ = write!(self.text, " port {port} ssh2");
+    }
+
+    fn postfix(&mut self) {
+        let [hour, minute, second] = self.time();
+        let client = self.client();
+        let id = self.next() & 0xffff_ffff_ffff;
+        let _ = write!(
+            self.text,
+            "Nov 23 {hour:02}:{minute:02}:{second:02} mx1 postfix/smtp[{}]: {id:012X}: to=<",
+            id % 30_000
+        );
+        self.email(client);
+        let _ = write!(self.text, ">, relay=mx.example.org[");
+        self.address(client);
+        let _ =
+            write!(self.text, "]:25, delay=0.{}, delays=0.02/0.01/0.2/0.1, dsn=2.0.0, status=sent", id % 90);
+    }
+
+    fn access(&mut self, client: u64) {
+        let [hour, minute, second] = self.time();
+        self.address(client);
+        let path = self.pick(&PATHS);
+        let _ = write!(self.text, " - - [23/Nov/2026:{hour:02}:{minute:02}:{second:02} +0100] \"GET {path}");
+        if self.below(100) == 0 {
+            self.text.push_str(if path.contains('?') { "&mail=" } else { "?mail=" });
+            self.email(client);
+        }
+        let size = self.below(90_000);
+        let agent = self.pick(&AGENTS);
+        let _ = write!(self.text, " HTTP/1.1\" 200 {size} \"https://www.example.org/\" \"{agent}\"");
+    }
+
+    fn rfc5424(&mut self) {
+        let [hour, minute, second] = self.time();
+        let client = self.client();
+        let _ = write!(
+            self.text,
+            "<86>1 2026-11-23T{hour:02}:{minute:02}:{second:02}.123456+01:00 node{} imapd {} - - login from ",
+            client % 40,
+            client % 9000 + 100
+        );
+        self.address(client);
+    }
+
+    fn json(&mut self) {
+        let [hour, minute, second] = self.time();
+        let client = self.client();
+        let _ = write!(
+            self.text,
+            "{{\"time\":\"2026-11-23T{hour:02}:{minute:02}:{second:02}+01:00\",\"level\":\"info\",\"remote_ip\":\""
+        );
+        self.address(client);
+        self.text.push_str("\",\"user\":\"");
+        self.email(client);
+        let path = self.pick(&PATHS);
+        let _ = write!(self.text, "\",\"uri\":\"{path}\",\"status\":200,\"latency_ms\":{}}}", client % 250);
+    }
+
+    fn unique(&mut self, index: u64) {
+        let [hour, minute, second] = self.time();
+        self.log[1] += 1;
+        // A permutation of 2^31 numbers: no address comes twice.
+        let mixed = index.wrapping_mul(0x9e37_79b1) & 0x3fff_ffff;
+        let [_, _, _, _, a, b, c, d] = mixed.to_be_bytes();
+        let _ = write!(
+            self.text,
+            "{}.{b}.{c}.{d} - - [23/Nov/2026:{hour:02}:{minute:02}:{second:02} +0100] \"GET / HTTP/1.1\" 200 5",
+            a + 11
+        );
+    }
+
+    fn clean(&mut self) {
+        let [hour, minute, second] = self.time();
+        let unit = self.pick(&["cron", "systemd", "kernel", "dockerd"]);
+        let _ = write!(
+            self.text,
+            "Nov 23 {hour:02}:{minute:02}:{second:02} node7 {unit}[{}]: finished job {} in {} ms, queue empty",
+            self.log[0] % 30_000,
+            self.log[0],
+            self.log[0] % 777
+        );
+    }
+}

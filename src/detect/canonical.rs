@@ -1,0 +1,105 @@
+//! Canonical forms: one sequence of bytes for all spellings of an identifier.
+
+use crate::model::{Finding, Findings, Kind, Record, Span};
+use std::net::IpAddr;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+/// Appends the canonical form of the e-mail address `local @ domain` to `out`: local part NFC and lower
+/// case, `@`, domain as lower-case A-label without a final dot.
+pub(crate) fn push_email(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> Span {
+    let start = out.len();
+    push_folded(local, out);
+    out.push(b'@');
+    let domain = domain.strip_suffix(b".").unwrap_or(domain);
+    match std::str::from_utf8(domain) {
+        Ok(name) if !name.is_ascii() => match idna::domain_to_ascii(name) {
+            Ok(ascii) => out.extend_from_slice(ascii.as_bytes()),
+            // Not a name that DNS knows: still the same bytes for the same name.
+            Err(_) => push_folded(domain, out),
+        },
+        _ => {
+            push_lower(domain, out);
+        }
+    }
+    Span::new(start, out.len())
+}
+
+/// Appends `bytes` with ASCII letters in lower case.
+pub(crate) fn push_lower(bytes: &[u8], out: &mut Vec<u8>) -> Span {
+    let start = out.len();
+    out.extend(bytes.iter().map(u8::to_ascii_lowercase));
+    Span::new(start, out.len())
+}
+
+/// Appends `bytes`, in NFC and lower case if they are UTF-8; otherwise ASCII letters in lower case.
+fn push_folded(bytes: &[u8], out: &mut Vec<u8>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.is_ascii() => {
+            let mut buffer = [0; 4];
+            let lower = text.chars().flat_map(char::to_lowercase);
+            // Lower-casing can leave a composable pair behind, so it comes first.
+            if is_nfc(text) && text.chars().all(|c| c.to_lowercase().count() == 1) {
+                lower.for_each(|c| out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes()));
+            } else {
+                lower.nfc().for_each(|c| out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes()));
+            }
+        }
+        _ => {
+            push_lower(bytes, out);
+        }
+    }
+}
+
+/// A value that somebody typed on the command line, as an identifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed {
+    /// What kind of identifier it is.
+    pub kind: Kind,
+    /// What is HMACed.
+    pub canonical: Vec<u8>,
+}
+
+/// Reads `value` as an IP address, a network (`/64` or `/24`), or an e-mail address, in any notation
+/// that detection knows. `None` if it is none of them.
+#[must_use]
+pub fn typed(value: &str) -> Option<Typed> {
+    if let Ok(network) = value.parse::<ipnet::IpNet>()
+        && let Some(canonical) = network_bytes(network)
+    {
+        return Some(Typed { kind: Kind::NET, canonical });
+    }
+    let bare = value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(value);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Some(Typed { kind: Kind::IP, canonical: address_bytes(address) });
+    }
+    let detector = super::Detector::new(super::Options { keep: Vec::new(), ..super::Options::default() });
+    let mut scratch = super::Scratch::default();
+    let mut findings = Findings::default();
+    detector.find_alone(value.as_bytes(), &Record::raw(value.as_bytes()), &mut scratch, &mut findings);
+    let whole = |finding: &Finding| finding.span == Span::new(0, value.len());
+    let finding = findings.items.iter().find(|finding| whole(finding))?;
+    let canonical = findings.canonical(finding, &mut [0; 17]).to_vec();
+    Some(Typed { kind: finding.kind, canonical })
+}
+
+/// The canonical bytes of an address.
+#[must_use]
+pub fn address_bytes(address: IpAddr) -> Vec<u8> {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => [&[4][..], &v4.octets()].concat(),
+        IpAddr::V6(v6) => [&[6][..], &v6.octets()].concat(),
+    }
+}
+
+/// The canonical bytes of an IPv6 /64 (`06 || 8 bytes`) or an IPv4 /24 (`04 || 3 bytes`): kind `net`.
+fn network_bytes(network: ipnet::IpNet) -> Option<Vec<u8>> {
+    match network {
+        ipnet::IpNet::V4(v4) if v4.prefix_len() == 24 => {
+            Some([&[4][..], &v4.network().octets()[..3]].concat())
+        }
+        ipnet::IpNet::V6(v6) if v6.prefix_len() == 64 => {
+            Some([&[6][..], &v6.network().octets()[..8]].concat())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,253 @@
+//! E-mail addresses: RFC 5321 mailboxes as logs write them, RFC 6531 (UTF-8) included.
+//!
+//! The grammar allows nearly any character in a local part; logs put addresses behind `=`, `/`, `?`
+//! and `'`. So an unquoted local part is read with the characters that real ones hold, and the rest of
+//! the grammar only where the address stands in angle brackets or is one of the known wrappers that
+//! nest an address in a local part: SRS, BATV and VERP.
+
+use super::hit::{Canon, Hit, Rule};
+use super::host_name;
+
+/// Longest quoted local part that is looked for, in bytes: RFC 5321, 4.5.3.1.1 allows 64.
+const MOST_QUOTED_BYTES: usize = 128;
+
+/// Looks at an `AT` candidate: `at` is the offset of the `@`. Nothing before `floor` is read.
+pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
+    let end = domain_end(text, at + 1)?;
+    let start = local_start(text, at, floor)?;
+    Some(Hit::new(start, end, Canon::Email { at }, Rule::Email))
+}
+
+/// One past the last byte of the domain that starts at `start`: at least two labels, the last of
+/// which can be a top-level domain.
+fn domain_end(text: &[u8], start: usize) -> Option<usize> {
+    let mut end = start;
+    while let Some(length) = name_char(&text[end..]) {
+        end += length;
+    }
+    loop {
+        while end > start && matches!(text[end - 1], b'.' | b'-' | b'_') {
+            end -= 1;
+        }
+        let domain = &text[start..end];
+        let dot = domain.iter().rposition(|&byte| byte == b'.')?;
+        if dot == 0 || domain[0] == b'-' {
+            return None;
+        }
+        let last = &domain[dot + 1..];
+        if is_top_level(last) {
+            return if host_name::is_no_domain(last) { None } else { Some(end) };
+        }
+        // `jean@example.fr.1`: what follows the domain is cut off label by label.
+        end = start + dot;
+    }
+}
+
+/// Length of the letter, digit, `-`, `_` or `.` that `text` starts with.
+fn name_char(text: &[u8]) -> Option<usize> {
+    match text.first()? {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => Some(1),
+        0x80.. => letter_length(text),
+        _ => None,
+    }
+}
+
+/// Length of the non-ASCII letter that `text` starts with. A byte that is no UTF-8 counts as a letter
+/// of some eight-bit character set: in doubt it belongs to the name.
+fn letter_length(text: &[u8]) -> Option<usize> {
+    let head = &text[..text.len().min(4)];
+    let valid = match std::str::from_utf8(head) {
+        Ok(valid) => valid,
+        Err(error) => std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default(),
+    };
+    match valid.chars().next() {
+        Some(letter) if letter.is_alphanumeric() || is_mark(letter) => Some(letter.len_utf8()),
+        Some(_) => None,
+        None => Some(1),
+    }
+}
+
+/// Length of the non-ASCII letter that `text` ends in.
+fn letter_length_before(text: &[u8]) -> Option<usize> {
+    for length in 2..=4.min(text.len()) {
+        let tail = &text[text.len() - length..];
+        if let Ok(valid) = std::str::from_utf8(tail) {
+            let letter = valid.chars().next()?;
+            return (letter.is_alphanumeric() || is_mark(letter)).then_some(length);
+        }
+    }
+    Some(1)
+}
+
+/// Combining diacritical marks: letters of decomposed (NFD) text.
+fn is_mark(letter: char) -> bool {
+    ('\u{300}'..='\u{36f}').contains(&letter)
+}
+
+/// A label that can be a top-level domain: letters (ASCII or not), or an A-label.
+fn is_top_level(label: &[u8]) -> bool {
+    let punycode = label.len() > 4 && label[..4].eq_ignore_ascii_case(b"xn--");
+    punycode || (label.len() >= 2 && label.iter().all(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80))
+}
+
+/// The first byte of the local part that ends before the `@` at `at`.
+fn local_start(text: &[u8], at: usize, floor: usize) -> Option<usize> {
+    if at > floor && text[at - 1] == b'"' {
+        return quoted_start(text, at - 1, floor);
+    }
+    let mut start = plain_start(text, at, floor);
+    start += escape_letter(text, start, at);
+    start += terminal_colour(text, start, at);
+    // Leading punctuation belongs to the sentence.
+    while start < at && matches!(text[start], b'.' | b'-' | b'\'' | b'*' | b'~' | b'^' | b'!' | b'$' | b'#') {
+        start += 1;
+    }
+    let start = wrapper_start(text, start, at, floor).unwrap_or(start);
+    (start < at).then_some(start)
+}
+
+/// Scans left over the characters of an unquoted local part.
+fn plain_start(text: &[u8], at: usize, floor: usize) -> usize {
+    let mut start = at;
+    while start > floor {
+        let length = match text[start - 1] {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'+' | b'-' => 1,
+            // Inside a word only: `o'brien`, `user%relay.example`.
+            b'\'' | b'*' | b'~' | b'^' | b'!' | b'$' | b'#'
+                if start < at && is_word_end(text, start - 1, floor) =>
+            {
+                1
+            }
+            b'%' if start < at && !is_percent_escape(text, start - 1) => 1,
+            0x80.. => match letter_length_before(&text[floor..start]) {
+                Some(length) => length,
+                None => break,
+            },
+            _ => break,
+        };
+        // `%2Cjean@`: the escape's own digits are no part of the local part.
+        if length == 1
+            && start - 1 >= floor + 2
+            && text[start - 3] == b'%'
+            && is_percent_escape(text, start - 3)
+        {
+            break;
+        }
+        start -= length;
+    }
+    start
+}
+
+fn is_word_end(text: &[u8], position: usize, floor: usize) -> bool {
+    position > floor && text[position - 1].is_ascii_alphanumeric()
+}
+
+fn is_percent_escape(text: &[u8], percent: usize) -> bool {
+    matches!(text.get(percent + 1..percent + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
+}
+
+/// `"john doe"@`: the offset of the opening quote, or of the backslash before it in JSON.
+fn quoted_start(text: &[u8], closing: usize, floor: usize) -> Option<usize> {
+    let escaped = closing > floor && text[closing - 1] == b'\\';
+    let content_end = if escaped { closing - 1 } else { closing };
+    let limit = floor.max(content_end.saturating_sub(MOST_QUOTED_BYTES));
+    let mut position = content_end;
+    while position > limit {
+        position -= 1;
+        if text[position] != b'"' {
+            continue;
+        }
+        let backslash = position > limit && text[position - 1] == b'\\';
+        if escaped && backslash {
+            return (position < content_end - 1).then_some(position - 1);
+        }
+        if !escaped && !backslash {
+            return (position + 1 < content_end).then_some(position);
+        }
+    }
+    None
+}
+
+/// 1 if the local part starts with the letter of an escape (`\njean@`), else 0.
+fn escape_letter(text: &[u8], start: usize, at: usize) -> usize {
+    let escaped = start > 0
+        && start + 1 < at
+        && text[start - 1] == b'\\'
+        && matches!(text[start], b'n' | b'r' | b't' | b'b' | b'f' | b'v' | b'0' | b'e');
+    if escaped { 1 } else { 0 }
+}
+
+/// Length of the rest of a terminal colour sequence, `31m` of `ESC[31m`, when the local part starts
+/// with one.
+fn terminal_colour(text: &[u8], start: usize, at: usize) -> usize {
+    let Some(b'[' | b';') = start.checked_sub(1).map(|before| text[before]) else { return 0 };
+    let before = &text[start.saturating_sub(24)..start];
+    let Some(bracket) = before.iter().rposition(|&byte| byte == b'[') else { return 0 };
+    let escape = [&b"\x1b"[..], b"\\x1b", b"\\x1B", b"\\u001b", b"\\u001B", b"\\e", b"\\033", b"#033"]
+        .iter()
+        .any(|spelling| before[..bracket].ends_with(spelling));
+    let digits = text[start..at].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let ends = text[start..at].get(digits).is_some_and(|byte| byte.is_ascii_alphabetic());
+    if escape && ends { digits + 1 } else { 0 }
+}
+
+/// The start of the wrapper when `text[start..at]` is only the end of a local part that nests another
+/// address: `SRS0=hash=tt=example.org=user@`, `prvs=tag=user@`, `bounce+user=example.org@`; or any local
+/// part in angle brackets.
+fn wrapper_start(text: &[u8], start: usize, at: usize, floor: usize) -> Option<usize> {
+    let joint = start.checked_sub(1).filter(|&joint| joint >= floor)?;
+    if !matches!(text[joint], b'=' | b'/' | b'&' | b'?' | b'{' | b'}' | b'|' | b'`') {
+        return None;
+    }
+    let wide =
+        |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80 || b".!#$%&'*+-/=?^_`{|}~".contains(byte);
+    let window = &text[floor.max(joint.saturating_sub(256))..joint];
+    let length = window.iter().rev().take_while(|byte| wide(byte)).count();
+    let open = joint - length;
+    let bracketed = open > floor && text[open - 1] == b'<';
+    if bracketed && !text[open..at].starts_with(b"/") {
+        return Some(open);
+    }
+    // Outside brackets `=` only, and only in the known wrappers.
+    let narrow = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80 || b"._+-=".contains(byte);
+    if text[joint] != b'=' {
+        return None;
+    }
+    let length = window.iter().rev().take_while(|byte| narrow(byte)).count();
+    let mut open = joint - length;
+    let query = open > floor && matches!(text[open - 1], b'?' | b'&' | b';' | b'"' | b'\'');
+    // `from=SRS0=...`: the key before the wrapper stays.
+    if let Some(srs) = find_ignoring_case(&text[open..joint], &[b"srs0", b"srs1", b"prvs=", b"btv1="]) {
+        open += srs;
+        return Some(open);
+    }
+    let nested = &text[start..at];
+    let key_end =
+        text[open..joint].iter().rposition(|&byte| byte == b'=').map_or(open, |equals| open + equals + 1);
+    let prefix = &text[key_end..joint];
+    let bounce = find_ignoring_case(prefix, &[b"bounce", b"return", b"owner-", b"errors-"]).is_some();
+    let verp = (prefix.contains(&b'+') && !query || bounce) && is_nested_domain(nested);
+    verp.then_some(key_end)
+}
+
+/// Whether the right half of a VERP joint can be a domain: a dot, and a top-level domain that is a
+/// country's or one of the oldest.
+fn is_nested_domain(text: &[u8]) -> bool {
+    let Some(dot) = text.iter().rposition(|&byte| byte == b'.') else { return false };
+    let last = &text[dot + 1..];
+    let generic: [&[u8]; 12] = [
+        b"com", b"net", b"org", b"info", b"biz", b"edu", b"gov", b"example", b"test", b"name", b"shop",
+        b"online",
+    ];
+    dot > 0
+        && last.iter().all(u8::is_ascii_alphabetic)
+        && (last.len() == 2 || generic.iter().any(|known| known.eq_ignore_ascii_case(last)))
+}
+
+/// Offset of the first of `words` in `text`, ASCII case ignored; `text` is short.
+fn find_ignoring_case(text: &[u8], words: &[&[u8]]) -> Option<usize> {
+    words
+        .iter()
+        .filter_map(|word| text.windows(word.len()).position(|window| window.eq_ignore_ascii_case(word)))
+        .min()
+}

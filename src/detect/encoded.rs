@@ -1,0 +1,241 @@
+//! Decoded views: the text around percent- and backslash-escapes as the reader of the log would see it.
+//!
+//! An identifier may be spelt `2001%3Adb8%3A%3A1`, `jean\u0040example.fr`, or both at once, several
+//! levels deep (`%2540`, JSON in JSON). Each level of decoding is one more view: the windows around
+//! escapes, decoded once, with the offset in the line of every decoded byte. Detection runs on each view
+//! as on the line itself, and its hits are mapped back.
+
+use super::scan::Candidate;
+use crate::model::Span;
+
+/// Deepest nesting that is followed. Each level of percent-encoding makes text longer by two bytes an
+/// escape; nothing that a browser or a logger writes goes beyond three.
+pub(crate) const MOST_LEVELS: usize = 5;
+
+/// Bytes before a window that come along, for what stands before an identifier helps to judge it.
+const LEAD_BYTES: usize = 48;
+
+/// Text decoded once, and where its bytes come from.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// Decoded windows, each followed by LF.
+    pub(crate) text: Vec<u8>,
+    /// `origin[i]` is the offset in the line of the first byte that spells `text[i]`; one entry more
+    /// than `text`.
+    origin: Vec<u32>,
+}
+
+impl View {
+    /// Decodes the windows around `escapes` of `text` into `self`; `origin` maps an offset in `text` to
+    /// one in the line. Whether there was anything to decode.
+    pub(crate) fn decode(
+        &mut self,
+        text: &[u8],
+        escapes: &[Candidate],
+        origin: impl Fn(usize) -> u32,
+    ) -> bool {
+        self.text.clear();
+        self.origin.clear();
+        let mut end = 0;
+        for escape in escapes {
+            let at = escape.at as usize;
+            let start = if text[at] == b'\\' { at } else { at - 2 };
+            if at < end || escape_at(text, start).is_none_or(|escape| escape.quiet) {
+                continue;
+            }
+            let window_start = window_start(text, start, end);
+            end = window_end(text, at);
+            self.decode_window(text, window_start, end, &origin);
+        }
+        if self.text.is_empty() {
+            return false;
+        }
+        self.origin.push(origin(end));
+        true
+    }
+
+    fn decode_window(&mut self, text: &[u8], start: usize, end: usize, origin: &impl Fn(usize) -> u32) {
+        let mut position = start;
+        while position < end {
+            let from = origin(position);
+            match escape_at(text, position).filter(|escape| position + escape.length <= end) {
+                Some(escape) => {
+                    self.text.extend_from_slice(&escape.bytes[..escape.count]);
+                    self.origin.extend(std::iter::repeat_n(from, escape.count));
+                    position += escape.length;
+                }
+                None => {
+                    self.text.push(text[position]);
+                    self.origin.push(from);
+                    position += 1;
+                }
+            }
+        }
+        self.text.push(b'\n');
+        self.origin.push(origin(end));
+    }
+
+    /// Where byte `offset` of this view comes from in the line.
+    pub(crate) fn origin(&self, offset: usize) -> u32 {
+        self.origin[offset]
+    }
+
+    /// The bytes of the line that spell `start..end` of this view.
+    pub(crate) fn span(&self, start: usize, end: usize) -> Span {
+        Span { start: self.origin[start], end: self.origin[end] }
+    }
+}
+
+/// Whether the byte at `position` belongs to a percent-escape or follows one: what starts there is
+/// judged in the decoded view, where the bytes before it can be read.
+pub(crate) fn touches_escape(text: &[u8], position: usize) -> bool {
+    (position.saturating_sub(3)..position)
+        .any(|start| matches!(text.get(start..start + 3), Some([b'%', a, b]) if hex(*a).is_some() && hex(*b).is_some()))
+}
+
+/// Start of the white-space delimited word around `at`, with some text before it, not before `floor`.
+fn window_start(text: &[u8], at: usize, floor: usize) -> usize {
+    let word = text[floor..at].iter().rev().take_while(|byte| !is_space(**byte)).count();
+    let lead_floor = floor.max((at - word).saturating_sub(LEAD_BYTES));
+    // The lead starts at a word too: half a number is no number.
+    let lead = text[lead_floor..at - word].iter().position(|byte| is_space(*byte));
+    lead.map_or(at - word, |lead| lead_floor + lead)
+}
+
+fn window_end(text: &[u8], at: usize) -> usize {
+    at + text[at..].iter().take_while(|byte| !is_space(**byte)).count()
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// One escape sequence.
+struct Escape {
+    /// Bytes it takes.
+    length: usize,
+    /// The bytes it stands for: `bytes[..count]`.
+    bytes: [u8; 4],
+    count: usize,
+    /// Whether it stands for a byte that ends identifiers anyway, so that it is no reason to decode.
+    quiet: bool,
+}
+
+impl Escape {
+    fn byte(length: usize, byte: u8) -> Self {
+        // A decoded line end would end the window: any other space does as well.
+        let byte = if matches!(byte, b'\n' | b'\r') { b' ' } else { byte };
+        Self { length, bytes: [byte, 0, 0, 0], count: 1, quiet: false }
+    }
+
+    fn quiet(length: usize, byte: u8) -> Self {
+        Self { quiet: true, ..Self::byte(length, byte) }
+    }
+
+    fn letter(length: usize, letter: char) -> Self {
+        if letter.is_ascii() {
+            return Self::byte(length, letter as u8);
+        }
+        let mut bytes = [0; 4];
+        let count = letter.encode_utf8(&mut bytes).len();
+        Self { length, bytes, count, quiet: false }
+    }
+}
+
+/// The escape sequence that starts at `position`: `%XX` (RFC 3986, 2.1), the escapes of JSON strings
+/// (RFC 8259, 7), and `\xXX` as nginx and Apache httpd write it.
+fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
+    let rest = &text[position..];
+    match rest {
+        [b'%', high, low, ..] => Some(Escape::byte(3, hex(*high)? << 4 | hex(*low)?)),
+        [b'\\', b'x', high, low, ..] => Some(Escape::byte(4, hex(*high)? << 4 | hex(*low)?)),
+        [b'\\', b'u', ..] => unicode_escape(rest),
+        [b'\\', b'/', ..] => Some(Escape::byte(2, b'/')),
+        [b'\\', b'"', ..] => Some(Escape::quiet(2, b'"')),
+        // Before `\u` the second backslash of `\\u` is the one that matters, one level further in.
+        [b'\\', b'\\', b'u' | b'x' | b'/' | b'\\', ..] => Some(Escape::byte(2, b'\\')),
+        [b'\\', b'\\', ..] => Some(Escape::quiet(2, b'\\')),
+        [b'\\', b'n' | b'r' | b't' | b'b' | b'f', ..] => Some(Escape::quiet(2, b' ')),
+        _ => None,
+    }
+}
+
+/// `\uXXXX`, or two of them that make a surrogate pair.
+fn unicode_escape(rest: &[u8]) -> Option<Escape> {
+    let first = code_unit(rest)?;
+    if let Some(letter) = char::from_u32(u32::from(first)) {
+        return Some(Escape::letter(6, letter));
+    }
+    let second = code_unit(rest.get(6..)?).unwrap_or(0);
+    match char::decode_utf16([first, second]).next() {
+        Some(Ok(letter)) => Some(Escape::letter(12, letter)),
+        _ => Some(Escape::letter(6, char::REPLACEMENT_CHARACTER)),
+    }
+}
+
+/// The four hex digits after `\u`.
+fn code_unit(rest: &[u8]) -> Option<u16> {
+    let [b'\\', b'u', digits @ ..] = rest else { return None };
+    digits.get(..4)?.iter().try_fold(0, |unit, &digit| Some(unit << 4 | u16::from(hex(digit)?)))
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scan::{Scan, Shapes};
+    use super::*;
+
+    fn decode(text: &str) -> (String, View) {
+        let mut scan = Scan::default();
+        scan.run(text.as_bytes());
+        let escapes: Vec<_> = scan.candidates.into_iter().filter(|c| c.shapes.has(Shapes::ESCAPE)).collect();
+        let mut view = View::default();
+        view.decode(text.as_bytes(), &escapes, |offset| u32::try_from(offset).unwrap());
+        (String::from_utf8_lossy(&view.text).into_owned(), view)
+    }
+
+    #[test]
+    fn each_escape() {
+        for (text, decoded) in [
+            ("a%40b", "a@b\n"),
+            ("a%2540b", "a%40b\n"),
+            (r"a\u0040b", "a@b\n"),
+            (r"1\u002e2", "1.2\n"),
+            (r"http:\/\/x", "http://x\n"),
+            (r"a\x40b", "a@b\n"),
+            (r"a\\u0040b", "a\\u0040b\n"),
+            (r"\u00e9\ud83d\ude00", "\u{e9}\u{1f600}\n"),
+            (r"\ud83d!\u0041", "\u{fffd}!A\n"),
+            ("a%0Ab", "a b\n"),
+            ("100% sure, 50%zz", ""),
+            (r#"{\"a\":\"b\"}"#, ""),
+            (r"C:\temp", ""),
+        ] {
+            assert_eq!(decode(text).0, decoded, "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_map_back_to_the_line() {
+        let text = "GET /?m=jean%40example.fr&x=1 HTTP";
+        let (decoded, view) = decode(text);
+        let start = decoded.find("jean").unwrap();
+        let span = view.span(start, start + "jean@example.fr".len());
+        assert_eq!(span.of(text.as_bytes()), b"jean%40example.fr");
+    }
+
+    #[test]
+    fn windows_do_not_overlap() {
+        let (decoded, _) = decode("a%41 b%42 c%43");
+        assert_eq!(decoded.matches("aA").count(), 1);
+        assert_eq!(decoded.matches("bB").count(), 1);
+    }
+}

@@ -1,0 +1,26 @@
+//! Text that looks like one of our tokens: whoever wrote it into a log wants it to be taken for one.
+
+use super::hit::{Canon, Hit, Rule};
+
+/// Characters after the underscore: kid (5) and tag (26).
+pub(crate) const BODY_BYTES: usize = 31;
+
+/// Looks at a `TOKEN` candidate: `at` is the offset of the 31st lower-case letter or digit after an
+/// underscore.
+pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
+    let end = at + 1;
+    let underscore = end.checked_sub(BODY_BYTES + 1)?;
+    let body = &text[underscore + 1..end];
+    if !body.iter().all(|&byte| is_crockford(byte)) || text.get(end).is_some_and(u8::is_ascii_alphanumeric) {
+        return None;
+    }
+    let letters =
+        text[..underscore].iter().rev().take(8).take_while(|byte| byte.is_ascii_lowercase()).count();
+    let start = underscore - letters;
+    (letters > 0).then(|| Hit::new(start, end, Canon::Verbatim, Rule::ForgedToken))
+}
+
+/// Lower-case Crockford base32: no `i`, `l`, `o`, `u`.
+pub(crate) fn is_crockford(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'h' | b'j' | b'k' | b'm' | b'n' | b'p'..=b't' | b'v'..=b'z')
+}

@@ -1,0 +1,220 @@
+//! What stands around an address that is spelt in a host name.
+
+/// Suffixes of services that resolve `203.0.113.9.suffix` to the very address it spells.
+const FORWARD_SUFFIXES: [&[u8]; 4] = [b"nip.io", b"sslip.io", b"xip.io", b"traefik.me"];
+
+/// Words that network operators put before an address in a host name.
+const ADDRESS_PREFIXES: [&[u8]; 42] = [
+    b"ip",
+    b"ipv4",
+    b"host",
+    b"hosted",
+    b"static",
+    b"dyn",
+    b"dynamic",
+    b"dynip",
+    b"dhcp",
+    b"dsl",
+    b"adsl",
+    b"vdsl",
+    b"xdsl",
+    b"ppp",
+    b"pppoe",
+    b"pool",
+    b"cable",
+    b"client",
+    b"cust",
+    b"customer",
+    b"cpe",
+    b"user",
+    b"subscriber",
+    b"broadband",
+    b"bb",
+    b"mobile",
+    b"nat",
+    b"vps",
+    b"ec",
+    b"ns",
+    b"node",
+    b"crawl",
+    b"unknown",
+    b"rev",
+    b"reverse",
+    b"rdns",
+    b"addr",
+    b"inet",
+    b"net",
+    b"fiber",
+    b"ftth",
+    b"wan",
+];
+
+/// Last labels that make a dotted word a file name rather than a host name. None is a top-level domain.
+const FILE_EXTENSIONS: [&[u8]; 58] = [
+    b"png", b"jpg", b"jpeg", b"gif", b"webp", b"avif", b"svg", b"ico", b"bmp", b"tif", b"tiff", b"css",
+    b"js", b"mjs", b"json", b"xml", b"html", b"htm", b"xhtml", b"php", b"asp", b"aspx", b"jsp", b"txt",
+    b"log", b"pdf", b"csv", b"tsv", b"doc", b"docx", b"xls", b"xlsx", b"ppt", b"mp3", b"mp4", b"webm",
+    b"ogg", b"wav", b"woff", b"woff2", b"ttf", b"eot", b"map", b"gz", b"tgz", b"bz2", b"xz", b"zst", b"rar",
+    b"jar", b"war", b"rpm", b"deb", b"exe", b"dll", b"iso", b"tmp", b"bak",
+];
+
+/// systemd unit types (`user@1000.service`): none is a top-level domain.
+const UNIT_TYPES: [&[u8]; 11] = [
+    b"service",
+    b"socket",
+    b"timer",
+    b"target",
+    b"mount",
+    b"automount",
+    b"slice",
+    b"scope",
+    b"swap",
+    b"path",
+    b"device",
+];
+
+/// Whether the text goes on with `.in-addr.arpa`.
+pub(crate) fn is_in_addr_arpa(after: &[u8]) -> bool {
+    starts_with_ignoring_case(after, b".in-addr.arpa")
+}
+
+/// Whether the text goes on with `.ip6.arpa` (or the older `.ip6.int`).
+pub(crate) fn is_ip6_arpa(after: &[u8]) -> bool {
+    starts_with_ignoring_case(after, b".ip6.arpa") || starts_with_ignoring_case(after, b".ip6.int")
+}
+
+/// Whether the text goes on with at least two labels of a domain name: `.dialup.isp.example`.
+pub(crate) fn continues_domain(after: &[u8]) -> bool {
+    let labels = Labels::of(after);
+    labels.count >= 2 && labels.ends_in_name()
+}
+
+/// Whether the text goes on with at least one label of a host name: `.isp`, but not `.png`.
+pub(crate) fn continues_name(after: &[u8]) -> bool {
+    let labels = Labels::of(after);
+    labels.count >= 1 && labels.ends_in_name()
+}
+
+/// Whether the name belongs to a service that spells addresses first octet first.
+pub(crate) fn is_forward_suffix(after: &[u8]) -> bool {
+    let name = &after[..Labels::of(after).end];
+    FORWARD_SUFFIXES.iter().any(|suffix| {
+        name.len() > suffix.len()
+            && name[name.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
+            && name[name.len() - suffix.len() - 1] == b'.'
+    })
+}
+
+/// Whether `before` ends in a word that announces an address in a host name: `ip-`, `host.`, `dyn`.
+pub(crate) fn has_address_prefix(before: &[u8]) -> bool {
+    let before = match before {
+        [rest @ .., b'-' | b'_' | b'.'] => rest,
+        _ => before,
+    };
+    // `ec2-`: digits may end the word.
+    let before = before.trim_suffix_digits();
+    let letters = before.iter().rev().take(12).take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let word = &before[before.len() - letters..];
+    ADDRESS_PREFIXES.iter().any(|prefix| word.eq_ignore_ascii_case(prefix))
+}
+
+/// Whether a last label is a file extension or a systemd unit type, and so no top-level domain.
+pub(crate) fn is_no_domain(last_label: &[u8]) -> bool {
+    last_label.len() <= 9 && (contains(&FILE_EXTENSIONS, last_label) || contains(&UNIT_TYPES, last_label))
+}
+
+fn contains(words: &[&[u8]], word: &[u8]) -> bool {
+    words.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+fn starts_with_ignoring_case(text: &[u8], prefix: &[u8]) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Labels that follow, each with its dot in front: `.dialup.isp.example`.
+struct Labels<'a> {
+    count: usize,
+    last: &'a [u8],
+    end: usize,
+}
+
+impl<'a> Labels<'a> {
+    /// A name has at most 253 bytes (RFC 1035, 2.3.4): nothing beyond is read.
+    const MOST_BYTES: usize = 253;
+
+    fn of(after: &'a [u8]) -> Self {
+        let after = &after[..after.len().min(Self::MOST_BYTES)];
+        let mut labels = Self { count: 0, last: &[], end: 0 };
+        while after.get(labels.end) == Some(&b'.') {
+            let start = labels.end + 1;
+            let length = after[start..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+                .count();
+            if length == 0 {
+                break;
+            }
+            labels.count += 1;
+            labels.last = &after[start..start + length];
+            labels.end = start + length;
+        }
+        labels
+    }
+
+    /// Whether the last label can be a top-level domain: letters only, and no file extension.
+    fn ends_in_name(&self) -> bool {
+        self.last.len() >= 2 && self.last.iter().all(u8::is_ascii_alphabetic) && !is_no_domain(self.last)
+    }
+}
+
+trait TrimSuffixDigits {
+    fn trim_suffix_digits(&self) -> &[u8];
+}
+
+impl TrimSuffixDigits for [u8] {
+    /// Without up to three digits at the end.
+    fn trim_suffix_digits(&self) -> &[u8] {
+        let digits = self.iter().rev().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+        &self[..self.len() - digits]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_continues_a_name() {
+        for (after, domain, name) in [
+            (&b".dyn.example.net"[..], true, true),
+            (b".isp", false, true),
+            (b".png", false, false),
+            (b".2.tar.gz", false, false),
+            (b"", false, false),
+            (b".", false, false),
+            (b". Then", false, false),
+            (b" x.y", false, false),
+            (b".a.b:80", false, false),
+            (b".aa.bb:80", true, true),
+        ] {
+            assert_eq!(continues_domain(after), domain, "{:?}", String::from_utf8_lossy(after));
+            assert_eq!(continues_name(after), name, "{:?}", String::from_utf8_lossy(after));
+        }
+    }
+
+    #[test]
+    fn prefixes() {
+        for (before, expected) in [
+            (&b"from ip-"[..], true),
+            (b"ip", true),
+            (b"ec2-", true),
+            (b"HOST.", true),
+            (b"build-", false),
+            (b"clip-", false),
+            (b"", false),
+            (b"-", false),
+        ] {
+            assert_eq!(has_address_prefix(before), expected, "{:?}", String::from_utf8_lossy(before));
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! IPv6 in every notation of RFC 4291, 2.2, and what logs glue to it: brackets, ports, zones, words.
+
+use super::hit::{Canon, Hit, Rule};
+use super::host_name;
+use std::net::Ipv6Addr;
+
+/// Looks at a `COLONS` candidate: `at` is the offset of a colon. `done` as in [`super::ipv4::find`].
+pub(crate) fn find(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnMut(Hit)) {
+    if at < *done {
+        return;
+    }
+    let (start, end) = run_around(text, at, *done, |byte| byte.is_ascii_hexdigit() || byte == b':');
+    *done = end;
+    if let Some(hit) = parse(text, start, end) {
+        *done = hit.end.max(end);
+        emit(hit);
+    }
+}
+
+/// Groups of a run, at most one more than an address with a word before and a port behind can have.
+#[derive(Default)]
+struct Groups {
+    count: usize,
+    /// Start and end of each group; an empty group is one side of `::`.
+    spans: [(usize, usize); Groups::MOST],
+}
+
+impl Groups {
+    const MOST: usize = 14;
+
+    /// `None` if there are more groups than any reading allows.
+    fn split(text: &[u8], start: usize, end: usize) -> Option<Self> {
+        let mut groups = Self::default();
+        let mut from = start;
+        for position in start..=end {
+            if position < end && text[position] != b':' {
+                continue;
+            }
+            *groups.spans.get_mut(groups.count)? = (from, position);
+            groups.count += 1;
+            from = position + 1;
+        }
+        Some(groups)
+    }
+}
+
+/// The address in the run `start..end` of hex digits and colons.
+fn parse(text: &[u8], start: usize, end: usize) -> Option<Hit> {
+    let start = trim_start(text, start, end)?;
+    parse_trimmed(text, start, end).or_else(|| {
+        // `2001:db8::1::443`: two gaps are no address, but what stands before the second may be one.
+        let first = memchr::memmem::find(&text[start..end], b"::")? + 2;
+        let second = memchr::memmem::find(&text[start + first..end], b"::")?;
+        parse_trimmed(text, start, start + first + second)
+    })
+}
+
+fn parse_trimmed(text: &[u8], start: usize, mut end: usize) -> Option<Hit> {
+    let quad = quad_at_end(text, start, end);
+    if let Some(quad) = quad {
+        end = quad.end;
+    } else {
+        end = trim_end(text, start, end);
+    }
+    let hex_end = quad.map_or(end, |quad| quad.start);
+    let groups = Groups::split(text, start, hex_end)?;
+    let groups = &groups.spans[..groups.count];
+    let reading = Reading { text, groups, quad: quad.map(|quad| quad.octets) };
+    let (octets, first, last) = reading.octets()?;
+    let end = match quad {
+        Some(quad) if last == groups.len() => quad.end,
+        _ => groups[last - 1].1,
+    };
+    Some(Hit::new(groups[first].0, end, Canon::v6(octets), Rule::Ipv6))
+}
+
+/// Drops what stands before the address in its run: a lone colon, and a group that is the end of a
+/// word (`IPv6:2001:db8::1` has the 6, `std::vec` the d).
+fn trim_start(text: &[u8], start: usize, end: usize) -> Option<usize> {
+    // `203.0.113.9::1521`: the 9 belongs to the quad before.
+    let quad = start > 1 && text[start - 1] == b'.' && text[start - 2].is_ascii_digit();
+    let glued = quad || start > 0 && (text[start - 1].is_ascii_alphanumeric() || text[start - 1] == b'_');
+    let mut start = start;
+    if glued {
+        start += text[start..end].iter().position(|&byte| byte == b':')?;
+        // `Net::DNS`: two colons after a word are no part of an address, unless a third follows.
+        if text[start..end].starts_with(b"::") && !text[start..end].starts_with(b":::") {
+            return Some(start + 2);
+        }
+    }
+    let run = &text[start..end];
+    if let Some(port) = run.strip_prefix(b":::")
+        && !glued
+        && port.iter().all(u8::is_ascii_digit)
+    {
+        // `:::22`, as netstat writes it: any address, port 22.
+        return None;
+    }
+    if run.starts_with(b":::") || (run.starts_with(b":") && !run.starts_with(b"::")) {
+        start += 1;
+    }
+    Some(start)
+}
+
+/// Drops what stands behind the address in its run: a colon of the sentence, a word after `::`.
+fn trim_end(text: &[u8], start: usize, end: usize) -> usize {
+    let run = &text[start..end];
+    if run.ends_with(b":::") || (run.ends_with(b":") && !run.ends_with(b"::")) {
+        return end - 1;
+    }
+    end
+}
+
+/// A dotted quad that ends the address (RFC 4291, 2.2, form 3).
+#[derive(Clone, Copy)]
+struct Quad {
+    start: usize,
+    end: usize,
+    octets: [u8; 4],
+}
+
+/// The quad whose first octet is the last group of the run.
+fn quad_at_end(text: &[u8], start: usize, end: usize) -> Option<Quad> {
+    if text.get(end) != Some(&b'.') {
+        return None;
+    }
+    let first = text[start..end].iter().rposition(|&byte| byte == b':').map(|colon| start + colon + 1)?;
+    let mut octets = [0; 4];
+    let mut position = first;
+    for (index, octet) in octets.iter_mut().enumerate() {
+        if index > 0 {
+            if text.get(position) != Some(&b'.') {
+                return None;
+            }
+            position += 1;
+        }
+        let digits = text[position..].iter().take(4).take_while(|byte| byte.is_ascii_digit()).count();
+        if !(1..=3).contains(&digits) {
+            return None;
+        }
+        let value =
+            text[position..position + digits].iter().fold(0, |n, &digit| n * 10 + u16::from(digit - b'0'));
+        *octet = u8::try_from(value).ok()?;
+        position += digits;
+    }
+    Some(Quad { start: first, end: position, octets })
+}
+
+/// The ways to read a list of groups as an address.
+struct Reading<'a> {
+    text: &'a [u8],
+    /// Without the quad; with one, the last group is empty (it stands before the quad).
+    groups: &'a [(usize, usize)],
+    quad: Option<[u8; 4]>,
+}
+
+impl Reading<'_> {
+    /// The address, the index of its first group, and one past its last.
+    fn octets(&self) -> Option<([u8; 16], usize, usize)> {
+        let all = self.groups.len();
+        if let Some(found) = self.window(0, all) {
+            return Some(found);
+        }
+        if self.quad.is_some() {
+            return None;
+        }
+        // `2001:db8:1::ab9:C0A8:102:46824`, `1:2:3:4:5:6:7:8:443`: the last group is the port.
+        if self.is_port(all - 1)
+            && let Some(found) = self.window(0, all - 1)
+        {
+            return Some(found);
+        }
+        // A word or a time before a full address, `10:15:2001:db8:0:0:0:0:0:1`.
+        (1..all.saturating_sub(7)).find_map(|first| {
+            let (start, end) = self.groups[first];
+            let global = end - start == 4 && matches!(self.text[start], b'2' | b'3' | b'f' | b'F');
+            if global { self.window(first, first + 8) } else { None }
+        })
+    }
+
+    fn is_port(&self, index: usize) -> bool {
+        let digits = self.digits(index);
+        (1..=5).contains(&digits.len())
+            && digits.iter().all(u8::is_ascii_digit)
+            && digits.iter().fold(0, |n, &digit| n * 10 + u32::from(digit - b'0')) <= 65_535
+    }
+
+    fn digits(&self, index: usize) -> &[u8] {
+        let (start, end) = self.groups[index];
+        &self.text[start..end]
+    }
+
+    /// Groups `first..last` (and the quad, if `last` is the end) as one address.
+    fn window(&self, first: usize, last: usize) -> Option<([u8; 16], usize, usize)> {
+        if last <= first || (first..last).any(|index| self.digits(index).len() > 4) {
+            return None;
+        }
+        let quad = self.quad.filter(|_| last == self.groups.len());
+        // The group before the quad is the quad itself.
+        let hex_last = if quad.is_some() { last - 1 } else { last };
+        let gap = (first..hex_last).find(|&index| self.digits(index).is_empty());
+        let octets = match gap {
+            None => self.full(first, hex_last, quad)?,
+            Some(gap) => self.compressed(first, hex_last, gap, quad)?,
+        };
+        Some((octets, first, last))
+    }
+
+    /// Eight groups, or six and a quad.
+    fn full(&self, first: usize, last: usize, quad: Option<[u8; 4]>) -> Option<[u8; 16]> {
+        let expected = if quad.is_some() { 6 } else { 8 };
+        // Eight groups of two digits are an EUI-64, not an address.
+        let eui = (first..last).all(|index| self.digits(index).len() == 2);
+        if last - first != expected || (eui && quad.is_none()) {
+            return None;
+        }
+        let mut octets = [0; 16];
+        self.put(&mut octets, 0, first, last);
+        if let Some(quad) = quad {
+            octets[12..].copy_from_slice(&quad);
+        }
+        Some(octets)
+    }
+
+    /// With `::`, at the first empty group `gap`.
+    fn compressed(&self, first: usize, last: usize, gap: usize, quad: Option<[u8; 4]>) -> Option<[u8; 16]> {
+        // `::1` splits into two empty groups and `1`, `fe80::` into `fe80` and two empty ones.
+        let head = first..gap;
+        let after = (gap..last).take_while(|&index| self.digits(index).is_empty()).count();
+        let borders = usize::from(gap == first) + usize::from(gap + after == last && quad.is_none());
+        if after != 1 + borders {
+            return None;
+        }
+        let tail = gap + after..last;
+        if tail.clone().any(|index| self.digits(index).is_empty()) {
+            return None;
+        }
+        let quad_groups = if quad.is_some() { 2 } else { 0 };
+        let stated = head.len() + tail.len() + quad_groups;
+        // RFC 4291 wants `::` to stand for at least one group; real logs have it for none.
+        if stated > 8 || (quad.is_none() && !self.is_plausible(&head, &tail)) {
+            return None;
+        }
+        let mut octets = [0; 16];
+        self.put(&mut octets, 0, head.start, head.end);
+        self.put(&mut octets, 2 * (8 - quad_groups - tail.len()), tail.start, tail.end);
+        if let Some(quad) = quad {
+            octets[12..].copy_from_slice(&quad);
+        }
+        Some(octets)
+    }
+
+    /// Whether a compressed address is one, and not a word of a program: `dead::beef`, `b::`,
+    /// `1::bigint`. It has a digit or three groups, and a short one ends where its word ends.
+    fn is_plausible(&self, head: &std::ops::Range<usize>, tail: &std::ops::Range<usize>) -> bool {
+        let stated = head.len() + tail.len();
+        let mut digits = head.clone().chain(tail.clone()).flat_map(|index| self.digits(index));
+        let has_digit = digits.any(u8::is_ascii_digit);
+        let end = self.groups[self.groups.len() - 1].1;
+        let glued = self.text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        match stated {
+            0 => false,
+            1 if tail.is_empty() => has_digit && !glued && self.digits(head.start).len() >= 3,
+            1 | 2 => has_digit && !glued,
+            _ => true,
+        }
+    }
+
+    fn put(&self, octets: &mut [u8; 16], at: usize, first: usize, last: usize) {
+        for (slot, index) in (first..last).enumerate() {
+            let value = self.digits(index).iter().fold(0, |n: u16, &digit| n << 4 | hex_value(digit));
+            octets[at + 2 * slot..at + 2 * slot + 2].copy_from_slice(&value.to_be_bytes());
+        }
+    }
+}
+
+/// Looks at a `NIBBLES` candidate: 32 hex digits joined by dots before `.ip6.arpa` (RFC 3596, 2.5).
+pub(crate) fn find_ptr(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnMut(Hit)) {
+    if at < *done {
+        return;
+    }
+    let (_, end) = run_around(text, at, *done, |byte| byte.is_ascii_hexdigit() || byte == b'.');
+    *done = end;
+    let end = if text[end - 1] == b'.' { end - 1 } else { end };
+    let Some(start) = end.checked_sub(63) else { return };
+    let nibbles = &text[start..end];
+    let alternating = nibbles.iter().enumerate().all(|(index, byte)| (index % 2 == 1) == (*byte == b'.'));
+    if !alternating || !host_name::is_ip6_arpa(&text[end..]) {
+        return;
+    }
+    let mut value: u128 = 0;
+    for &digit in nibbles.iter().step_by(2).rev() {
+        value = value << 4 | u128::from(hex_value(digit));
+    }
+    emit(Hit::new(start, end, Canon::v6(value.to_be_bytes()), Rule::Ipv6Ptr));
+}
+
+/// Looks at a `DASHES` candidate: `2001-db8--1.ipv6-literal.net`, `2001-db8-0-0-0-0-0-1.isp.example`.
+pub(crate) fn find_dashed(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnMut(Hit)) {
+    if at < *done {
+        return;
+    }
+    let (mut start, end) = run_around(text, at, *done, |byte| byte.is_ascii_hexdigit() || byte == b'-');
+    *done = end;
+    // 8 groups of 4 and a prefix of a few words at most.
+    if end - start > 64 {
+        return;
+    }
+    let in_domain = host_name::continues_name(&text[end..]);
+    loop {
+        let run = &text[start..end];
+        let global = run.len() > 4 && matches!(run[0], b'2' | b'3' | b'f' | b'F') && run[4] == b'-';
+        if global && (in_domain || ends_in_ip6(&text[..start])) {
+            break;
+        }
+        match run.iter().position(|&byte| byte == b'-') {
+            Some(dash) => start += dash + 1,
+            None => return,
+        }
+    }
+    let mut colons = [0; 64];
+    let spelt = &mut colons[..end - start];
+    spelt.copy_from_slice(&text[start..end]);
+    spelt.iter_mut().filter(|byte| **byte == b'-').for_each(|byte| *byte = b':');
+    let lettered = text[start..end].iter().any(u8::is_ascii_alphabetic);
+    let address = std::str::from_utf8(spelt).ok().and_then(|spelt| spelt.parse::<Ipv6Addr>().ok());
+    if let Some(address) = address.filter(|_| lettered || memchr::memmem::find(spelt, b"::").is_some()) {
+        emit(Hit::new(start, end, Canon::v6(address.octets()), Rule::Ipv6HostName));
+    }
+}
+
+/// `ip6-`, `ipv6-`
+fn ends_in_ip6(before: &[u8]) -> bool {
+    [&b"ip6-"[..], b"ipv6-"].iter().any(|prefix| {
+        before.len() >= prefix.len() && before[before.len() - prefix.len()..].eq_ignore_ascii_case(prefix)
+    })
+}
+
+/// The maximal run of bytes of `class` around `at`, reading nothing before `floor`.
+fn run_around(text: &[u8], at: usize, floor: usize, class: impl Fn(u8) -> bool) -> (usize, usize) {
+    let left = text[floor..at].iter().rev().take_while(|byte| class(**byte)).count();
+    let right = text[at..].iter().take_while(|byte| class(**byte)).count();
+    (at - left, at + right)
+}
+
+fn hex_value(digit: u8) -> u16 {
+    u16::from(match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => (digit | 0x20) - b'a' + 10,
+    })
+}

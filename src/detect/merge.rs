@@ -1,0 +1,133 @@
+//! Putting together the hits of all parsers and views: sorted, disjoint, the truest reading first.
+
+use super::encoded::View;
+use super::hit::{Canon, Hit, Rule};
+use super::{canonical, canonical_of};
+use crate::model::{Canonical, Finding, Findings, Kind, Span};
+
+/// A hit with its place in the line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Located {
+    finding: Finding,
+    /// How often the text was decoded to find it.
+    level: usize,
+    /// The octets may stand in the opposite order.
+    either_way: bool,
+}
+
+impl Located {
+    /// A hit in `text`, which is spelt by `span` of the line. Its canonical bytes go to `findings`.
+    pub(crate) fn new(span: Span, level: usize, hit: &Hit, text: &[u8], findings: &mut Findings) -> Self {
+        let canonical = match hit.canon {
+            Canon::V4(octets) => Canonical::V4(octets),
+            Canon::V6(octets) => Canonical::V6(octets),
+            Canon::Email { at } => {
+                let (local, domain) = (&text[hit.start..at], &text[at + 1..hit.end]);
+                Canonical::Bytes(canonical::push_email(local, domain, &mut findings.bytes))
+            }
+            Canon::Verbatim => canonical_of(Kind::FK, &text[hit.start..hit.end], findings),
+        };
+        let finding = Finding {
+            span,
+            kind: hit.rule.kind(),
+            canonical,
+            rule: hit.rule.id(),
+            separator: Span::default(),
+            brackets: hit.brackets,
+        };
+        Self { finding, level, either_way: hit.either_way }
+    }
+
+    /// A finding of a rule file's rule.
+    pub(crate) fn of_rule(finding: Finding) -> Self {
+        Self { finding, level: 0, either_way: false }
+    }
+
+    /// Remembers how the first `:` or `@` of `from..to` of the view is spelt in the line.
+    pub(crate) fn separator(&mut self, view: &View, from: usize, to: usize) {
+        let first = view.text[from..to].iter().position(|byte| matches!(byte, b':' | b'@'));
+        if let Some(first) = first {
+            let span = view.span(from + first, from + first + 1);
+            if span.len() > 1 {
+                self.finding.separator = span;
+            }
+        }
+    }
+
+    /// Which of two overlapping hits wins: the deeper reading, then the longer, then an address or
+    /// e-mail over what a rule file calls it.
+    fn rank(&self) -> (usize, usize, bool) {
+        (self.level, self.finding.span.len(), self.finding.rule.0 <= Rule::ForgedToken as u16)
+    }
+}
+
+/// Working memory.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    kept: Vec<Located>,
+}
+
+/// Most plain addresses of a line that are asked about the order of octets in its host names.
+const MOST_WITNESSES: usize = 16;
+
+/// Sorts `hits`, settles overlaps, and writes the findings.
+pub(crate) fn merge(hits: &mut [Located], scratch: &mut Scratch, findings: &mut Vec<Finding>) {
+    if hits.len() > 1 {
+        hits.sort_unstable_by_key(|hit| (hit.finding.span.start, std::cmp::Reverse(hit.rank())));
+    }
+    let kept = &mut scratch.kept;
+    kept.clear();
+    for hit in hits.iter() {
+        settle_overlap(kept, *hit);
+    }
+    settle_order(kept);
+    findings.extend(kept.iter().map(|hit| hit.finding));
+}
+
+/// Adds `hit` to the disjoint hits before it, or lets the better of two that overlap win.
+fn settle_overlap(kept: &mut Vec<Located>, mut hit: Located) {
+    while let Some(last) = kept.last_mut() {
+        if !last.finding.span.overlaps(hit.finding.span) {
+            break;
+        }
+        // Two readings of one text: what sticks out of the winner is still part of an identifier and may
+        // not stay in clear. A deeper reading knows better where the identifier ends.
+        let union = last.level == hit.level;
+        if last.rank() >= hit.rank() {
+            if union {
+                last.finding.span.end = last.finding.span.end.max(hit.finding.span.end);
+            }
+            return;
+        }
+        if union {
+            hit.finding.span.start = hit.finding.span.start.min(last.finding.span.start);
+            hit.finding.span.end = hit.finding.span.end.max(last.finding.span.end);
+        }
+        kept.pop();
+    }
+    kept.push(hit);
+}
+
+/// In a host name, octets may stand first or last octet first. If another address of the line is
+/// one of the two readings, that one is meant.
+fn settle_order(hits: &mut [Located]) {
+    if !hits.iter().any(|hit| hit.either_way) {
+        return;
+    }
+    let mut witnesses = [[0; 4]; MOST_WITNESSES];
+    let mut count = 0;
+    for hit in hits.iter().filter(|hit| !hit.either_way) {
+        if let (Canonical::V4(octets), Some(slot)) = (hit.finding.canonical, witnesses.get_mut(count)) {
+            *slot = octets;
+            count += 1;
+        }
+    }
+    for hit in hits.iter_mut().filter(|hit| hit.either_way) {
+        if let Canonical::V4([a, b, c, d]) = hit.finding.canonical {
+            let (stated, turned) = ([a, b, c, d], [d, c, b, a]);
+            if !witnesses[..count].contains(&stated) && witnesses[..count].contains(&turned) {
+                hit.finding.canonical = Canonical::V4(turned);
+            }
+        }
+    }
+}

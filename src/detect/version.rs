@@ -1,0 +1,251 @@
+//! Version numbers that look like IPv4 addresses: told apart by what stands around them.
+//!
+//! When in doubt the number is an address: a false positive costs a version number, a miss costs a
+//! person. So only closed lists of words and shapes that no address has count as evidence.
+
+/// Products that state four-part versions after a slash, lower case. No word that could name a host
+/// or a role (`node/203.0.113.9`) may stand here.
+const PRODUCTS: [&[u8]; 50] = [
+    b"openssl",
+    b"libressl",
+    b"nginx",
+    b"apache",
+    b"httpd",
+    b"php",
+    b"python",
+    b"perl",
+    b"ruby",
+    b"jdk",
+    b"jre",
+    b"nodejs",
+    b"android",
+    b"chrome",
+    b"chromium",
+    b"headlesschrome",
+    b"crios",
+    b"firefox",
+    b"fxios",
+    b"safari",
+    b"applewebkit",
+    b"edg",
+    b"edga",
+    b"edgios",
+    b"opr",
+    b"opera",
+    b"vivaldi",
+    b"brave",
+    b"yabrowser",
+    b"ucbrowser",
+    b"samsungbrowser",
+    b"maxthon",
+    b"electron",
+    b"webkit",
+    b"gecko",
+    b"trident",
+    b"msie",
+    b"silk",
+    b"whale",
+    b"qqbrowser",
+    b"miuibrowser",
+    b"curl",
+    b"wget",
+    b"okhttp",
+    b"openssh",
+    b"jetty",
+    b"dalvik",
+    b"nextcloud",
+    b"owncloud",
+    b"aol",
+];
+
+/// Products that people write before a version with a space between, lower case. A much shorter list:
+/// after a space an address is what one expects.
+const SPOKEN_PRODUCTS: [&[u8]; 6] = [b"openssl", b"libressl", b"chrome", b"chromium", b"firefox", b"msie"];
+
+/// Words that announce a version, lower case; they count as the end of a longer word after a change
+/// of case or a separator too (`ProductVersion`, `OCS_Version`). `release`, `build`, `fw` and `kernel`
+/// are missing on purpose: DHCP releases addresses, and a firewall logs them after `fw:`.
+const ANNOUNCEMENTS: [&[u8]; 5] = [b"version", b"versions", b"ver", b"revision", b"firmware"];
+
+/// Suffixes of files whose names end in a version, after `name-`.
+const PACKAGES: [&[u8]; 19] = [
+    b".tar", b".tgz", b".zip", b".rpm", b".deb", b".apk", b".jar", b".war", b".whl", b".gem", b".msi",
+    b".exe", b".dmg", b".pkg", b".iso", b".dll", b".el", b".fc", b"-1.",
+];
+
+/// Whether the dotted number `text[start..end]` is a version.
+pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
+    let before = &text[..start];
+    let after = &text[end..];
+    match before {
+        // `v1.2.3.4`, `V1.2.3.4`, `@v1.2.3.4`
+        [rest @ .., b'v' | b'V'] if !ends_in(rest, u8::is_ascii_alphanumeric) => true,
+        // `Chrome/103.0.0.0`
+        [rest @ .., b'/'] => product_slash(rest, &text[start..end], after),
+        // `libfoo.so.1.2.3.4`
+        [.., b'.', b's', b'o', b'.'] => true,
+        // `openssl-3.0.22.1.tar.gz`, `SWS-3.0.1.86`
+        [rest @ .., b'-' | b'_'] => {
+            is_product(last_word(rest)) || is_package(rest, after) || is_coded(rest, &text[start..end])
+        }
+        // an SD-ID or a mailbox of numbers, `[junos@2636.1.1.1]`: never an address with five groups
+        [.., b'@'] => text[start..end].iter().filter(|&&byte| byte == b'.').count() > 3,
+        _ => is_announced(before),
+    }
+}
+
+/// `Name/1.2.3.4` as in a User-Agent (RFC 9110, 10.1.5: product / product-version). A host name that
+/// Java prints before its address, `gateway/203.0.113.9:5060`, is lower case, or has a port behind it.
+fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
+    // JSON writes the slash as `\/`.
+    let rest = rest.strip_suffix(b"\\").unwrap_or(rest);
+    let name = last_word(rest);
+    if name.is_empty() || matches!(after, [b':', b'0'..=b'9', ..]) {
+        return false;
+    }
+    if is_product(name) {
+        return true;
+    }
+    let groups = number.iter().filter(|&&byte| byte == b'.').count() + 1;
+    let within_user_agent = || {
+        let window = &rest[rest.len().saturating_sub(512)..];
+        memchr::memmem::find(window, b"Mozilla/").is_some()
+    };
+    name[0].is_ascii_uppercase() && (groups > 4 || number.ends_with(b".0.0.0") || within_user_agent())
+}
+
+/// `name-1.2.3.4.tar.gz`, `name-1.2.3.4-1.el9`: letters before the dash, a package suffix behind.
+fn is_package(rest: &[u8], after: &[u8]) -> bool {
+    ends_in(rest, u8::is_ascii_alphanumeric)
+        && PACKAGES
+            .iter()
+            .any(|suffix| after.get(..suffix.len()).is_some_and(|start| start.eq_ignore_ascii_case(suffix)))
+        && !super::host_name::has_address_prefix(rest)
+}
+
+/// `SWS-3.0.1.86`: a product code in capitals, then a number whose first three parts have one digit.
+fn is_coded(rest: &[u8], number: &[u8]) -> bool {
+    let code = last_word(rest);
+    (2..=5).contains(&code.len())
+        && code.iter().all(u8::is_ascii_uppercase)
+        && !super::host_name::has_address_prefix(rest)
+        && !matches!(code, b"SRC" | b"DST" | b"FROM" | b"TO" | b"VIA" | b"PEER" | b"GW")
+        && matches!(number, [_, b'.', _, b'.', _, b'.', ..])
+}
+
+/// `version 1.2.3.4`, `"ProductVersion":"1.2.3.4"`, `<AnalyzerVersion>1.2.3.4`, `OpenSSL 3.0.22.1`.
+fn is_announced(before: &[u8]) -> bool {
+    let separators = before
+        .iter()
+        .rev()
+        .take(8)
+        .take_while(|byte| {
+            matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b':' | b'=' | b'>' | b'\\' | b'(' | b'v')
+        })
+        .count();
+    if separators == 0 {
+        return false;
+    }
+    let rest = &before[..before.len() - separators];
+    let word = last_word(rest);
+    let announced = ANNOUNCEMENTS.iter().any(|announcement| ends_in_word(word, announcement));
+    announced || (matches!(&before[rest.len()..], b" " | b" v") && contains(&SPOKEN_PRODUCTS, word))
+}
+
+/// Whether `word` is `ending`, or ends in it at a change of case or after an underscore.
+fn ends_in_word(word: &[u8], ending: &[u8]) -> bool {
+    let Some(border) = word.len().checked_sub(ending.len()) else { return false };
+    let (head, tail) = word.split_at(border);
+    tail.eq_ignore_ascii_case(ending)
+        && match head.last() {
+            None | Some(b'_' | b'-' | b'.') => true,
+            Some(last) => {
+                last.is_ascii_digit()
+                    || (last.is_ascii_lowercase() && tail[0].is_ascii_uppercase())
+                    || ending == b"version"
+            }
+        }
+}
+
+fn is_product(word: &[u8]) -> bool {
+    (2..=14).contains(&word.len()) && contains(&PRODUCTS, word)
+}
+
+fn contains(words: &[&[u8]], word: &[u8]) -> bool {
+    words.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+/// The letters, digits, underscores that `text` ends in, at most 32.
+fn last_word(text: &[u8]) -> &[u8] {
+    let length =
+        text.iter().rev().take(32).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+    &text[text.len() - length..]
+}
+
+fn ends_in(text: &[u8], class: fn(&u8) -> bool) -> bool {
+    text.last().is_some_and(class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `|` stands before and after the number.
+    fn check(marked: &str) -> bool {
+        let start = marked.find('|').unwrap();
+        let end = marked.rfind('|').unwrap() - 1;
+        is_version(marked.replace('|', "").as_bytes(), start, end)
+    }
+
+    #[test]
+    fn versions() {
+        for marked in [
+            "OpenSSL |3.0.22.1|",
+            "Mozilla/5.0 (X11) Chrome/|103.0.0.0| Safari/537.36",
+            "Mozilla/5.0 (X11) NewBrowser/|9.1.2.3| Safari/537.36",
+            "Mozilla\\/5.0 Chrome\\/|103.0.1.2| Safari",
+            "\"version\":\"|23.0.0.10|\"",
+            "{\\\"version\\\": \\\"|23.0.0.10|\\\"}",
+            "ProductVersion=\"|10.6.1.112|\"",
+            "<AnalyzerVersion>|10.6.1.112|<",
+            "OCS_Version=|7.0.3.80|",
+            "agent v|1.2.3.4|",
+            "kernel version |5.10.0.1|",
+            "get openssl-|3.0.22.1|.tar.gz",
+            "libfoo.so.|1.2.3.4|",
+            "41=ABC-|3.0.1.86|/lists",
+            "Web Cache/|2.0.0.2.0|",
+            "[junos@|1.1.1.1.2|",
+        ] {
+            assert!(check(marked), "{marked}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for marked in [
+            "from |203.0.113.9|",
+            "server=|203.0.113.9|",
+            "server |203.0.113.9|",
+            "localhost/|203.0.113.9|:8080",
+            "gateway/|203.0.113.9| ",
+            "GET /|203.0.113.9|/x",
+            "http://|203.0.113.9|/x",
+            "ip-|203.0.113.9|",
+            "17-|198.51.100.1|:873",
+            "ABC-|198.51.100.1|",
+            "IP-|1.2.3.4|",
+            "resolver |203.0.113.9|",
+            "root@|203.0.113.9|",
+            "|203.0.113.9|",
+            "Chrome/|203.0.113.9|:80",
+            "receiver: |203.0.113.9|",
+            "nginx: |203.0.113.9|",
+            "kernel: |203.0.113.9|",
+            "node/|203.0.113.9|",
+            "DHCP release |203.0.113.9|",
+        ] {
+            assert!(!check(marked), "{marked}");
+        }
+    }
+}

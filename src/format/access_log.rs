@@ -1,0 +1,242 @@
+//! Access logs: NCSA common (CLF), combined, and either with the virtual host in front.
+
+use super::some_span;
+use super::timestamp::{MISMATCH, Parsed, clf, rfc3339};
+use crate::model::{Format, Record};
+use memchr::{memchr, memchr2, memrchr};
+use nom::Parser;
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_while1};
+use nom::character::complete::{char, digit1};
+use nom::combinator::{all_consuming, peek, verify};
+use nom::sequence::{delimited, preceded, terminated};
+
+/// Lines of the common log format.
+pub const CLF_SAMPLES: &[&str] = &[
+    r#"203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5"#,
+    r#"2001:db8::7 - jean [23/Nov/2026:10:00:00 +0100] "GET /a\"b HTTP/1.1" 304 -"#,
+    r#"client.example.com - John Doe [23/Nov/2026:10:00:00 +0100] "-" 408 0"#,
+    r#"203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "POST /login?user=jean%40example.fr HTTP/2.0" 302 0 0.003"#,
+];
+
+/// Lines of the combined log format.
+pub const COMBINED_SAMPLES: &[&str] = &[
+    r#"203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "Mozilla/5.0 (X11; Linux x86_64; rv:128.0)""#,
+    r#"2001:db8::7 - jean@example.fr [23/Nov/2026:10:00:00 +0100] "GET /?q=\\\" HTTP/1.1" 200 5 "https://www.example.org/?a=\"b\"" "x \" y" 0.003 "203.0.113.9, 198.51.100.7""#,
+    r#"203.0.113.9, 198.51.100.7 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "" """#,
+    r#"198.51.100.7 - - [23/Nov/2026:10:00:00 +0100] "\x16\x03\x01" 400 150 "-" "-""#,
+    r#"203.0.113.9 - - [11/23/2026:10:00:00 -0000] "GET / HTTP/1.1" 200 0 "-" "-" "-" "-" 2086"#,
+];
+
+/// Lines with the virtual host in front.
+pub const VHOST_COMBINED_SAMPLES: &[&str] = &[
+    r#"www.example.org:443 203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "curl/8.5.0""#,
+    r#"www.example.org 2001:db8::7 - John Doe [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5"#,
+    r#"[2001:db8::80]:443 203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 404 162 "-" "-" 0.000 -"#,
+];
+
+/// The envelope of a line.
+///
+/// Read from the first quote both ways. Client and user may hold anything but a bare quote, even a
+/// forged time in brackets; the time that counts stands right before the request.
+pub(super) fn read(line: &[u8]) -> Option<Record> {
+    let quote = request_start(line)?;
+    let head = line[..quote].strip_suffix(b"] ")?;
+    let bracket = memrchr(b'[', head)?;
+    let (_, time) = all_consuming(alt((clf, rfc3339))).parse(&head[bracket + 1..]).ok()?;
+    let vhost = vhost(head[..bracket].strip_suffix(b" ")?)?;
+    let (rest, _) = (quoted, char(' '), status, char(' '), size).parse(&line[quote..]).ok()?;
+    let format = match (vhost.is_empty(), combined(rest)) {
+        (false, _) => Format::VhostCombined,
+        (true, true) => Format::Combined,
+        (true, false) if rest.is_empty() || rest.starts_with(b" ") => Format::Clf,
+        (true, false) => return None,
+    };
+    Some(Record { format, time: Some(time), host: some_span(line, without_port(vhost)), ..Record::raw(line) })
+}
+
+/// Offset of the quote that opens the request: the first that is not escaped. Each quote that is
+/// escaped is inside a user name, as httpd writes it.
+fn request_start(line: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + memchr(b'"', line.get(from..)?)?;
+        if at == 0 || line[at - 1] != b'\\' {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
+
+/// The virtual host in `client ident user` or `vhost client ident user`: empty without one, `None` if
+/// the text is neither.
+///
+/// Ident (RFC 1413) is practically always `-`, which tells the two apart when a user name holds spaces.
+/// The client may be a list (`203.0.113.9, 198.51.100.7`), as X-Forwarded-For is.
+fn vhost(head: &[u8]) -> Option<&[u8]> {
+    let mut fields = head.split(|&byte| byte == b' ');
+    let first = fields.next().filter(|field| !field.is_empty())?;
+    let mut client = first;
+    while client.ends_with(b",") {
+        client = fields.next()?;
+    }
+    let (second, third) = (fields.next()?, fields.next()?);
+    let listed = first.ends_with(b",");
+    match (fields.next(), fields.next()) {
+        _ if second == b"-" || listed => Some(&[]),
+        (Some(_), _) if third == b"-" => Some(first),
+        (None, _) => Some(&[]),
+        (Some(_), None) => Some(first),
+        _ => None,
+    }
+}
+
+/// A virtual host without its port.
+fn without_port(vhost: &[u8]) -> &[u8] {
+    match memrchr(b':', vhost) {
+        Some(colon) if vhost[colon + 1..].iter().all(u8::is_ascii_digit) => &vhost[..colon],
+        _ => vhost,
+    }
+}
+
+/// A quoted field: `\"` and `\\` are inside it (httpd), as is `\x22` (nginx).
+fn quoted(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let (text, _) = char('"').parse(input)?;
+    let mut at = 0;
+    while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if text[at] == b'"' {
+            return Ok((&text[at + 1..], &text[..at]));
+        }
+        at += 2;
+    }
+    Err(MISMATCH)
+}
+
+/// Three digits, or `-` if nothing was answered.
+fn status(input: &[u8]) -> Parsed<'_, &[u8]> {
+    alt((verify(digit1, |digits: &[u8]| digits.len() == 3), tag("-"))).parse(input)
+}
+
+fn size(input: &[u8]) -> Parsed<'_, &[u8]> {
+    alt((digit1, tag("-"))).parse(input)
+}
+
+/// Whether referrer and user agent follow, after other numbers perhaps (bytes in, duration).
+fn combined(input: &[u8]) -> bool {
+    let mut rest = input;
+    while let Ok((after, _)) = preceded(char(' '), number).parse(rest) {
+        rest = after;
+    }
+    (delimited(char(' '), quoted, char(' ')), quoted).parse(rest).is_ok()
+}
+
+fn number(input: &[u8]) -> Parsed<'_, &[u8]> {
+    terminated(take_while1(|byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.')), peek(char(' ')))
+        .parse(input)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::StatedTime;
+
+    fn host(line: &[u8]) -> Option<(Format, String)> {
+        let record = read(line)?;
+        Some((
+            record.format,
+            record.host.map_or(String::new(), |span| span.of(line).escape_ascii().to_string()),
+        ))
+    }
+
+    #[test]
+    fn virtual_hosts() {
+        let cases: &[(&str, Format, &str)] = &[
+            ("203.0.113.9 - -", Format::Combined, ""),
+            ("203.0.113.9 - jean", Format::Combined, ""),
+            ("203.0.113.9 - John Doe the 3rd", Format::Combined, ""),
+            ("203.0.113.9 ident jean", Format::Combined, ""),
+            ("::1 - -", Format::Combined, ""),
+            ("203.0.113.9, 198.51.100.7, 2001:db8::7 - -", Format::Combined, ""),
+            ("www.example.org 203.0.113.9 - -", Format::VhostCombined, "www.example.org"),
+            ("www.example.org:8080 203.0.113.9 - -", Format::VhostCombined, "www.example.org"),
+            ("203.0.113.80:443 203.0.113.9 - -", Format::VhostCombined, "203.0.113.80"),
+            ("[2001:db8::80]:443 2001:db8::7 - John Doe", Format::VhostCombined, "[2001:db8::80]"),
+            ("www.example.org 203.0.113.9 - jean@example.fr", Format::VhostCombined, "www.example.org"),
+            ("www.example.org 203.0.113.9 ident jean", Format::VhostCombined, "www.example.org"),
+        ];
+        for &(head, format, vhost) in cases {
+            let line = format!(r#"{head} [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "curl""#);
+            assert_eq!(host(line.as_bytes()), Some((format, vhost.to_owned())), "{head}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_request() {
+        let cases: &[(&str, Option<Format>)] = &[
+            (r#""GET / HTTP/1.1" 200 5"#, Some(Format::Clf)),
+            (r#""GET / HTTP/1.1" 200 -"#, Some(Format::Clf)),
+            (r#""-" 408 0"#, Some(Format::Clf)),
+            (r#""" - -"#, Some(Format::Clf)),
+            (r#""GET / HTTP/1.1" 200 5 0.003"#, Some(Format::Clf)),
+            (r#""GET / HTTP/1.1" 200 5 "only one""#, Some(Format::Clf)),
+            (r#""GET / HTTP/1.1" 200 5 "-" "unterminated"#, Some(Format::Clf)),
+            (r#""GET / HTTP/1.1" 200 5 "-" "curl""#, Some(Format::Combined)),
+            (
+                r#""GET / HTTP/1.1" 200 5 "-" "curl" "203.0.113.9, 198.51.100.7" 0.003 x"#,
+                Some(Format::Combined),
+            ),
+            (r#""GET / HTTP/1.1" 200 5 17 0.003 - "-" "curl""#, Some(Format::Combined)),
+            // Escapes inside the quotes.
+            (r#""GET /\" 200 5 \"" 404 5 "\\" "\"\\\"""#, Some(Format::Combined)),
+            (r#""GET /\x22 \\" 404 5 "" """#, Some(Format::Combined)),
+            // Not an access log.
+            (r#""GET / HTTP/1.1" 2000 5"#, None),
+            (r#""GET / HTTP/1.1" 20 5"#, None),
+            (r#""GET / HTTP/1.1" FAILED LOGIN"#, None),
+            (r#""GET / HTTP/1.1" 200"#, None),
+            (r#""GET / HTTP/1.1" 200 5x"#, None),
+            (r#""GET / HTTP/1.1"#, None),
+            (r#""GET / HTTP/1.1\" 200 5"#, None),
+        ];
+        for &(tail, expected) in cases {
+            let line = format!("203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] {tail}");
+            assert_eq!(read(line.as_bytes()).map(|record| record.format), expected, "{tail}");
+        }
+    }
+
+    #[test]
+    fn not_this_format() {
+        let cases = [
+            "",
+            "\"",
+            "[] \"",
+            "] \"GET / HTTP/1.1\" 200 5",
+            "[23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9 [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9 - [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            " - - [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9, [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9 - - [23/Nov/2026:25:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9 - - [23/Nov/2026:10:00:00 +0100]\"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9 - - [23/Nov/2026:10:00:00 +0100 x] \"GET / HTTP/1.1\" 200 5",
+            "203.0.113.9 - - [yesterday] \"GET / HTTP/1.1\" 200 5",
+            "a plain sentence with five words [23/Nov/2026:10:00:00 +0100] \"GET\" 200 5",
+        ];
+        for line in cases {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    /// A user name is what a client types: neither its brackets nor its quotes (which httpd escapes)
+    /// move the time.
+    #[test]
+    fn forged_time_in_the_user_name() {
+        let user = r#"x [01/Jan/2020:00:00:00 +0000] \"GET / HTTP/1.0\" 200 5"#;
+        let line = format!(r#"203.0.113.9 - {user} [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 401 5"#);
+        let Some(StatedTime::Civil { year, .. }) = read(line.as_bytes()).unwrap().time else {
+            panic!("{line}")
+        };
+        assert_eq!(year, Some(2026));
+    }
+}

@@ -1,0 +1,593 @@
+//! JSON objects, one a line (RFC 8259): the members, the time among them, and where the object closes.
+//!
+//! A tag is inserted before the final brace, so the object must end the line. Strings are told from
+//! structure and braces are counted; what stands inside nested values is not judged. An object that
+//! is valid JSON stays valid.
+
+use super::timestamp::{MISMATCH, Parsed, epoch_number, stated};
+use crate::model::{Format, Record, StatedTime, TagPoint};
+use nom::Parser;
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_while, take_while1};
+use nom::character::complete::char;
+use nom::combinator::{opt, recognize};
+use nom::sequence::{delimited, separated_pair};
+use std::borrow::Cow;
+
+/// Lines of this format.
+pub const SAMPLES: &[&str] = &[
+    r#"{"time":"2026-11-23T10:00:00.123Z","level":"info","remote_ip":"203.0.113.9","common_log":"203.0.113.9 - -"}"#,
+    r#"{"level":"info","ts":1795428000.7564995,"request":{"remote_ip":"2001:db8::7","headers":{"User-Agent":["curl/8.5.0"]}},"status":200}"#,
+    r#" { "@timestamp" : "2026-11-23 10:00:00,123" , "msg" : "{\"ip\":\"203.0.113.9\"}" } "#,
+    r#"{"__REALTIME_TIMESTAMP":"1795428000123456","MESSAGE":"Accepted password for jean from 198.51.100.7","_PID":"42"}"#,
+    r#"{"timestamp":1795428000123,"user":"jean\u0040example.fr","retention":"forged","\u0072etention":{}}"#,
+    r#"{"date":"23\/Nov\/2026:10:00:00 +0100","client":"203.0.113.9"}"#,
+    "{}",
+];
+
+/// The envelope of a line that is one object, with white space around it at most.
+pub(super) fn read(line: &[u8]) -> Option<Record> {
+    let mut members = Members::of(line)?;
+    let (mut time, mut rank, mut empty) = (None, TIME_NAMES.len(), true);
+    for (name, value) in members.by_ref() {
+        empty = false;
+        if let Some(better) = time_rank(name).filter(|&found| found < rank)
+            && let Some(found) = time_of(value)
+        {
+            (time, rank) = (Some(found), better);
+        }
+    }
+    let after = members.after_object()?;
+    if !after.iter().all(|&byte| is_space(byte)) {
+        return None;
+    }
+    let close = u32::try_from(line.len() - after.len() - 1).ok()?;
+    Some(Record {
+        format: Format::Json,
+        time,
+        tag: TagPoint::JsonObject { close, empty },
+        ..Record::raw(line)
+    })
+}
+
+/// The value of a member, unescaped; `name` may reach into nested objects with dots (`request.host`).
+/// A member whose own name holds the dots counts too. The first of equal names wins; null is none.
+pub(super) fn member<'a>(object: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
+    Members::of(object)?.find_map(|(found, value)| {
+        if spells(found, name) {
+            return text_of(value);
+        }
+        // Each descent uses up a dot of `name`, which an operator wrote: the depth is his.
+        name.iter().enumerate().filter(|&(_, &byte)| byte == b'.').find_map(|(dot, _)| {
+            let reaches = value.starts_with(b"{") && spells(found, &name[..dot]);
+            if reaches { member(value, &name[dot + 1..]) } else { None }
+        })
+    })
+}
+
+/// The names of an object's members that spell `name`, escapes decoded, as they stand in the line
+/// between their quotes.
+pub(super) fn names_spelling<'a>(object: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    Members::of(object).into_iter().flatten().map(|(found, _)| found).filter(move |found| spells(found, name))
+}
+
+/// The members of an object: name (between the quotes, still escaped) and value (as it stands).
+/// Ends at the closing brace, or early where the text is no JSON; [`Members::after_object`] tells.
+pub(super) struct Members<'a> {
+    rest: &'a [u8],
+    state: State,
+}
+
+#[derive(PartialEq)]
+enum State {
+    First,
+    Next,
+    Closed,
+    Broken,
+}
+
+impl<'a> Members<'a> {
+    /// The members of the object that `text` begins with, after white space, a byte order mark or the
+    /// cookie `@cee:` (which marks JSON inside syslog).
+    pub(super) fn of(text: &'a [u8]) -> Option<Self> {
+        let cookie = opt(alt((tag(&b"@cee:"[..]), tag(&b"\xEF\xBB\xBF"[..]))));
+        let (rest, _) = (space, cookie, space, char('{')).parse(text).ok()?;
+        Some(Self { rest, state: State::First })
+    }
+
+    /// What follows the closing brace, once it was reached.
+    fn after_object(&self) -> Option<&'a [u8]> {
+        (self.state == State::Closed).then_some(self.rest)
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let input = skip_space(self.rest);
+        let input = match (&self.state, input) {
+            (State::First | State::Next, [b'}', rest @ ..]) => {
+                (self.rest, self.state) = (rest, State::Closed);
+                return None;
+            }
+            (State::First, _) => input,
+            (State::Next, [b',', rest @ ..]) => skip_space(rest),
+            (State::Closed, _) => return None,
+            _ => {
+                self.state = State::Broken;
+                return None;
+            }
+        };
+        match separated_pair(string, delimited(space, char(':'), space), value).parse(input) {
+            Ok((rest, member)) => {
+                (self.rest, self.state) = (rest, State::Next);
+                Some(member)
+            }
+            Err(_) => {
+                self.state = State::Broken;
+                None
+            }
+        }
+    }
+}
+
+/// Names of members that state the event's time, the most telling first; ASCII case does not matter.
+/// The last two are journald's, in microseconds.
+const TIME_NAMES: [&[u8]; 14] = [
+    b"@timestamp",
+    b"timestamp",
+    b"time",
+    b"ts",
+    b"date",
+    b"datetime",
+    b"eventTime",
+    b"@t",
+    b"t",
+    b"time_iso8601",
+    b"time_local",
+    b"StartUTC",
+    b"_SOURCE_REALTIME_TIMESTAMP",
+    b"__REALTIME_TIMESTAMP",
+];
+
+fn time_rank(name: &[u8]) -> Option<usize> {
+    // Most names are told apart by their first letter alone.
+    let [b'@' | b'_' | b't' | b'T' | b'd' | b'D' | b'e' | b'E' | b's' | b'S', ..] = name else { return None };
+    TIME_NAMES.iter().position(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// The time that a value states: a string in any spelling, a number, or MongoDB's `{"$date":"..."}`.
+fn time_of(value: &[u8]) -> Option<StatedTime> {
+    match value {
+        [b'"', text @ .., b'"'] => {
+            // PHP escapes slashes: 23\/Nov\/2026. No time needs more than 64 bytes.
+            let mut plain = [0; 64];
+            stated(if text.contains(&b'\\') { unescape_short(text, &mut plain)? } else { text })
+        }
+        [b'{', ..] => {
+            Members::of(value)?.find(|(name, _)| *name == b"$date").and_then(|(_, date)| match date {
+                [b'{', ..] => None,
+                _ => time_of(date),
+            })
+        }
+        _ => epoch_number(value).map(StatedTime::Unix),
+    }
+}
+
+/// A string and its quotes; the result lies between them.
+///
+/// RFC 8259 7: "A string begins and ends with quotation marks. All Unicode characters may be placed
+/// within the quotation marks, except for the characters that MUST be escaped: quotation mark,
+/// reverse solidus, and the control characters". Control characters are tolerated.
+fn string(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let [b'"', text @ ..] = input else { return Err(MISMATCH) };
+    let mut at = 0;
+    while let Some(rest) = text.get(at..) {
+        at += quote_or_backslash(rest);
+        match text.get(at) {
+            Some(b'"') => return Ok((&text[at + 1..], &text[..at])),
+            Some(_) => at += 2,
+            None => break,
+        }
+    }
+    Err(MISMATCH)
+}
+
+/// RFC 8259 3: "A JSON value MUST be an object, array, number, or string, or one of the following
+/// three literal names". Numbers and literals are taken as words.
+fn value(input: &[u8]) -> Parsed<'_, &[u8]> {
+    match input.first() {
+        Some(b'"') => recognize(string).parse(input),
+        Some(b'{' | b'[') => nested(input),
+        _ => take_while1(|byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.'))
+            .parse(input),
+    }
+}
+
+/// An object or array, to the bracket that closes it. Counts, so depth costs no memory.
+fn nested(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = input.get(at) {
+        at += 1;
+        match byte {
+            b'"' => {
+                let (rest, _) = string(&input[at - 1..])?;
+                at = input.len() - rest.len();
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 1 => return Ok((&input[at..], &input[..at])),
+            // Depth is at least 1 from the first byte on.
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+    }
+    Err(MISMATCH)
+}
+
+/// The number of bytes before the first `"` or `\`: eight at a time (Mycroft's test for a zero byte).
+fn quote_or_backslash(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let mut at = 0;
+    while let Some(chunk) = text[at..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        let found = zero_bytes(word ^ (ONES * b'"' as u64)) | zero_bytes(word ^ (ONES * b'\\' as u64));
+        if found != 0 {
+            // False hits can only follow a true one, towards the high end.
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    at + text[at..].iter().take_while(|byte| !matches!(byte, b'"' | b'\\')).count()
+}
+
+/// RFC 8259 2: "Insignificant whitespace is allowed before or after any of the six structural characters."
+fn space(input: &[u8]) -> Parsed<'_, &[u8]> {
+    take_while(is_space).parse(input)
+}
+
+fn skip_space(input: &[u8]) -> &[u8] {
+    match input {
+        [byte, ..] if is_space(*byte) => &input[input.iter().take_while(|&&byte| is_space(byte)).count()..],
+        _ => input,
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Whether the content of a string, escapes decoded, is `wanted`.
+fn spells(content: &[u8], wanted: &[u8]) -> bool {
+    if !content.contains(&b'\\') {
+        return content == wanted;
+    }
+    let (mut content, mut wanted) = (content, wanted);
+    while !content.is_empty() {
+        let (unit, rest) = unescape_one(content);
+        let Some(after) = wanted.strip_prefix(unit.bytes()) else { return false };
+        (content, wanted) = (rest, after);
+    }
+    wanted.is_empty()
+}
+
+/// What a value says: the text of a string, the bytes of anything else, nothing for null.
+fn text_of(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    match value {
+        b"null" => None,
+        [b'"', content @ .., b'"'] if content.contains(&b'\\') => {
+            let mut text = Vec::with_capacity(content.len());
+            let mut content = content;
+            while !content.is_empty() {
+                let (unit, rest) = unescape_one(content);
+                text.extend_from_slice(unit.bytes());
+                content = rest;
+            }
+            Some(Cow::Owned(text))
+        }
+        [b'"', content @ .., b'"'] => Some(Cow::Borrowed(content)),
+        _ => Some(Cow::Borrowed(value)),
+    }
+}
+
+/// The content of a string unescaped into `room`; `None` if it does not fit.
+fn unescape_short<'r>(mut content: &[u8], room: &'r mut [u8; 64]) -> Option<&'r [u8]> {
+    let mut length = 0;
+    while !content.is_empty() {
+        let (unit, rest) = unescape_one(content);
+        let bytes = unit.bytes();
+        room.get_mut(length..length + bytes.len())?.copy_from_slice(bytes);
+        length += bytes.len();
+        content = rest;
+    }
+    Some(&room[..length])
+}
+
+/// One character of a string: at most 4 bytes of UTF-8, or one byte as it stands.
+struct Unit {
+    bytes: [u8; 4],
+    length: usize,
+}
+
+impl Unit {
+    fn byte(byte: u8) -> Self {
+        Self { bytes: [byte, 0, 0, 0], length: 1 }
+    }
+
+    fn character(character: char) -> Self {
+        let mut bytes = [0; 4];
+        let length = character.encode_utf8(&mut bytes).len();
+        Self { bytes, length }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// The first character of a string's content, decoded, and the rest. Never takes nothing of a content
+/// that is not empty; what is no escape stays as it stands.
+///
+/// RFC 8259 7: "To escape an extended character that is not in the Basic Multilingual Plane, the
+/// character is represented as a 12-character sequence, encoding the UTF-16 surrogate pair."
+fn unescape_one(content: &[u8]) -> (Unit, &[u8]) {
+    let (byte, rest) = match content {
+        [b'\\', b'u', rest @ ..] => match code_unit(rest) {
+            Some((high @ 0xD800..=0xDBFF, after)) => match after.strip_prefix(b"\\u").and_then(code_unit) {
+                Some((low @ 0xDC00..=0xDFFF, after)) => {
+                    let scalar = 0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+                    return (
+                        Unit::character(char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER)),
+                        after,
+                    );
+                }
+                _ => return (Unit::character(char::REPLACEMENT_CHARACTER), after),
+            },
+            Some((unit, after)) => {
+                return (Unit::character(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)), after);
+            }
+            None => (b'\\', &content[1..]),
+        },
+        [b'\\', b'b', rest @ ..] => (0x08, rest),
+        [b'\\', b'f', rest @ ..] => (0x0C, rest),
+        [b'\\', b'n', rest @ ..] => (b'\n', rest),
+        [b'\\', b'r', rest @ ..] => (b'\r', rest),
+        [b'\\', b't', rest @ ..] => (b'\t', rest),
+        [b'\\', escaped @ (b'"' | b'\\' | b'/'), rest @ ..] => (*escaped, rest),
+        [byte, rest @ ..] => (*byte, rest),
+        [] => return (Unit { bytes: [0; 4], length: 0 }, content),
+    };
+    (Unit::byte(byte), rest)
+}
+
+/// Four hexadecimal digits.
+fn code_unit(input: &[u8]) -> Option<(u32, &[u8])> {
+    let (digits, rest) = input.split_first_chunk::<4>()?;
+    let unit = digits.iter().try_fold(0, |sum, &digit| Some((sum << 4) | char::from(digit).to_digit(16)?))?;
+    Some((unit, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn time(line: &str) -> Option<StatedTime> {
+        read(line.as_bytes()).unwrap_or_else(|| panic!("no object: {line}")).time
+    }
+
+    #[test]
+    fn objects_that_end_the_line() {
+        for line in [
+            "{}",
+            " {\t} \r",
+            r#"{"a":1}"#,
+            r#"{"a":{"b":[1,{"c":"}"}]},"d":"]"}"#,
+            r#"{"a":"\\"}"#,
+            r#"{"a":"\"}"}"#,
+            r#"{"":null,"a":-1.5e+9,"b":true}"#,
+            "\u{feff}{}",
+            "@cee: {\"a\":1}",
+            // Not quite JSON, yet no insertion can break it more: nginx's \x22, raw control characters.
+            r#"{"a":"\x22"}"#,
+            "{\"a\":\"\u{0}\u{1}\"}",
+            "{\"a\":NaN}",
+        ] {
+            let record = read(line.as_bytes()).unwrap_or_else(|| panic!("{line:?}"));
+            let TagPoint::JsonObject { close, .. } = record.tag else { panic!("{line:?}") };
+            assert_eq!(line.as_bytes()[close as usize], b'}', "{line:?}");
+            assert!(line[close as usize + 1..].trim().is_empty(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn not_this_format() {
+        for line in [
+            "",
+            "{",
+            "[]",
+            "[{}]",
+            "null",
+            "{} {}",
+            "{}x",
+            "{},",
+            "x{}",
+            "{foo}",
+            "{foo:1}",
+            "{1:2}",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#.trim_end_matches('}'),
+            r#"{"a":1"#,
+            r#"{"a":1 "b":2}"#,
+            r#"{"a":"1}"#,
+            r#"{"a":"1\"}"#,
+            r#"{"a":{"b":1}"#,
+            r#"{"a":[1}"#,
+            r#"{"a":1}}"#,
+            r#"{,"a":1}"#,
+            "{{}}",
+            "{\"a\":\"\\",
+        ] {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn emptiness_decides_the_comma() {
+        for (line, expected) in [("{}", true), ("{ }", true), (r#"{"a":{}}"#, false), (r#"{"":1}"#, false)] {
+            let TagPoint::JsonObject { empty, .. } = read(line.as_bytes()).unwrap().tag else {
+                panic!("{line}")
+            };
+            assert_eq!(empty, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn times_among_the_members() {
+        let unix = Some(StatedTime::Unix(1_795_428_000));
+        for line in [
+            r#"{"ts":1795428000}"#,
+            r#"{"ts":1795428000.123}"#,
+            r#"{"ts":1.795428000123e+09}"#,
+            r#"{"time":"1795428000"}"#,
+            r#"{"Timestamp":1795428000123}"#,
+            r#"{"_SOURCE_REALTIME_TIMESTAMP":"1795428000123456"}"#,
+            r#"{"time":1795428000123456789}"#,
+            r#"{"t":{"$date":1795428000123}}"#,
+            // The most telling name wins, then the first.
+            r#"{"date":1000000000,"@timestamp":1795428000,"ts":1100000000}"#,
+            r#"{"ts":1795428000,"ts":1100000000}"#,
+            // A name that holds no time does not count.
+            r#"{"@timestamp":"soon","time":12,"ts":1795428000}"#,
+            r#"{"time":null,"timestamp":{},"ts":1795428000,"date":[]}"#,
+        ] {
+            assert_eq!(time(line), unix, "{line}");
+        }
+        for line in [
+            "{}",
+            r#"{"time":5}"#,
+            r#"{"nested":{"time":1795428000}}"#,
+            r#"{"times":1795428000}"#,
+            r#"{"msg":"time","1795428000":"time"}"#,
+            r#"{"t":{"$date":{"$date":1795428000}}}"#,
+            r#"{"time":"\\u\\u\\u"}"#,
+        ] {
+            assert_eq!(time(line), None, "{line}");
+        }
+        assert_eq!(time(r#"{"time":"23\/Nov\/2026:10:00:00 +0100"}"#), stated(b"2026-11-23T10:00:00+01:00"));
+        let long = format!(r#"{{"time":"\u0031{}"}}"#, "0".repeat(200));
+        assert_eq!(time(&long), None);
+    }
+
+    #[test]
+    fn members_by_path() {
+        let line = br#"{"a":"x","b":{"c":{"d":7},"c.d":8,"e":null},"b.c":{"f":9},"g":"\u00e9\n\"\/\ud83d\ude00","a":"y","h":[1,2]}"#;
+        let cases: &[(&str, Option<&str>)] = &[
+            ("a", Some("x")),
+            ("b.c.d", Some("7")),
+            ("b.c.f", Some("9")),
+            ("b.e", None),
+            ("b.c", Some(r#"{"d":7}"#)),
+            ("g", Some("\u{e9}\n\"/\u{1f600}")),
+            ("h", Some("[1,2]")),
+            ("h.0", None),
+            ("a.b", None),
+            ("", None),
+            (".", None),
+            ("...", None),
+        ];
+        for &(name, expected) in cases {
+            assert_eq!(member(line, name.as_bytes()).as_deref(), expected.map(str::as_bytes), "{name}");
+        }
+        assert!(matches!(member(line, b"a"), Some(Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn escapes_that_are_none_stay() {
+        for (content, expected) in [
+            (r"\x22", r"\x22"),
+            (r"\u12", r"\u12"),
+            (r"\ud800x", "\u{fffd}x"),
+            (r"\udc00", "\u{fffd}"),
+            (r"\ud800\u0041", "\u{fffd}A"),
+            (r"\u+123", r"\u+123"),
+        ] {
+            let line = format!(r#"{{"a":"{content}"}}"#);
+            assert_eq!(member(line.as_bytes(), b"a").unwrap(), expected.as_bytes(), "{content}");
+        }
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::hash_map(any::<String>(), inner, 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn object() -> impl Strategy<Value = Value> {
+        proptest::collection::hash_map("[a-z.\\\\\"\u{e9}]{0,6}", value(), 0..5)
+            .prop_map(|members| Value::Object(members.into_iter().collect()))
+    }
+
+    proptest! {
+        /// Every JSON object is recognised, and stays valid when a member is put before its brace.
+        #[test]
+        fn valid_objects_stay_valid(object in object(), pretty in any::<bool>()) {
+            let text = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) }.unwrap();
+            let record = read(text.as_bytes()).unwrap();
+            let TagPoint::JsonObject { close, empty } = record.tag else { panic!() };
+            let (head, tail) = text.split_at(close as usize);
+            let tagged = format!(r#"{head}{}"~retention":1{tail}"#, if empty { "" } else { "," });
+            let mut read_back: Value = serde_json::from_str(&tagged).unwrap();
+            prop_assert_eq!(read_back.as_object_mut().unwrap().remove("~retention"), Some(Value::from(1)));
+            prop_assert_eq!(read_back, serde_json::from_str::<Value>(&text).unwrap());
+        }
+
+        /// A member's text is what another JSON reader makes of it.
+        #[test]
+        fn members_say_what_serde_reads(object in object()) {
+            let text = serde_json::to_string(&object).unwrap();
+            for (name, value) in object.as_object().unwrap() {
+                let Value::String(expected) = value else { continue };
+                let found = member(text.as_bytes(), name.as_bytes()).unwrap();
+                // A shorter name may reach the same path; then the first in the line counts.
+                if !name.contains('.') {
+                    prop_assert_eq!(found.as_ref(), expected.as_bytes());
+                }
+            }
+        }
+
+        /// However a name is escaped, it is found.
+        #[test]
+        fn names_are_found_in_every_spelling(escaped in proptest::collection::vec(0_u8..3, 9)) {
+            let name: String = "retention".chars().zip(escaped).map(|(letter, how)| match how {
+                0 => letter.to_string(),
+                1 => format!("\\u{:04x}", letter as u32),
+                _ => format!("\\u{:04X}", letter as u32),
+            }).collect();
+            let text = format!(r#"{{"a":{{"{name}":1}},"{name}":2,"retentions":3,"b":"{name}"}}"#);
+            let found: Vec<_> = names_spelling(text.as_bytes(), b"retention").collect();
+            prop_assert_eq!(found, vec![name.as_bytes()]);
+        }
+
+        /// The word-wise search agrees with the plain one.
+        #[test]
+        fn quote_or_backslash_is_the_first(text in proptest::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), any::<u8>(), 0x20_u8..0x60], 0..40)) {
+            let plain = text.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(text.len());
+            prop_assert_eq!(quote_or_backslash(&text), plain);
+        }
+    }
+}

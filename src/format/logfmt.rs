@@ -1,0 +1,277 @@
+//! logfmt: `key=value` pairs with spaces between, values in quotes where they hold spaces.
+
+use super::timestamp::{leading_epoch, stated};
+use crate::model::{Format, Record, StatedTime};
+use memchr::{memchr, memchr2};
+use std::borrow::Cow;
+
+/// Lines of this format.
+pub const SAMPLES: &[&str] = &[
+    r#"time="2026-11-23T10:00:00+01:00" level=error msg="authentication failed for \"jean\"" remote_ip=203.0.113.9"#,
+    "ts=2026-11-23T10:00:00.123Z caller=main.go:12 level=info client=[2001:db8::7]:41234",
+    "t=1795428000 lvl=info msg=started addr=192.0.2.1:443",
+    r#"date=2026-11-23 time=10:00:00 devname="fw1" srcip=203.0.113.9 dstip=192.0.2.1 action="deny""#,
+    r#"type=USER_AUTH msg=audit(1795428000.123:456): pid=1 uid=0 acct="jean" addr=203.0.113.9 res=failed"#,
+];
+
+/// The envelope of a line that begins with a pair, holds two or more, and is pairs for the most part:
+/// three bytes of four. The rest may be loose words.
+pub(super) fn read(line: &[u8]) -> Option<Record> {
+    let mut count = 0_usize;
+    let mut in_pairs = 0_usize;
+    let mut times = Times::default();
+    for item in Items::of(line) {
+        match item {
+            Item::Pair { key, value, length } => {
+                (count, in_pairs) = (count + 1, in_pairs + length);
+                times.note(key, value);
+            }
+            Item::Word if count == 0 => return None,
+            Item::Word => {}
+        }
+    }
+    let mostly_pairs = in_pairs.saturating_mul(4) >= line.len().saturating_mul(3);
+    (count >= 2 && mostly_pairs).then(|| Record {
+        format: Format::Logfmt,
+        time: times.stated(),
+        ..Record::raw(line)
+    })
+}
+
+/// The value of the first pair whose key is `name`, unescaped.
+pub(super) fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
+    Items::of(line).find_map(|item| match item {
+        Item::Pair { key, value, .. } if key == name => Some(unquote(value)),
+        _ => None,
+    })
+}
+
+/// The values that may state the time, the first of each.
+#[derive(Default)]
+struct Times<'a> {
+    time: Option<&'a [u8]>,
+    date: Option<&'a [u8]>,
+    audit: Option<&'a [u8]>,
+}
+
+impl<'a> Times<'a> {
+    fn note(&mut self, key: &[u8], value: &'a [u8]) {
+        match key {
+            b"time" | b"ts" | b"t" | b"timestamp" | b"@timestamp" => self.time = self.time.or(Some(value)),
+            b"date" => self.date = self.date.or(Some(value)),
+            b"msg" if value.starts_with(b"audit(") => self.audit = self.audit.or(Some(value)),
+            _ => {}
+        }
+    }
+
+    /// `time=...`, or `date=2026-11-23 time=10:00:00` (FortiOS), or `msg=audit(1795428000.123:456):`.
+    fn stated(self) -> Option<StatedTime> {
+        let bare = |value: &'a [u8]| {
+            value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(value)
+        };
+        let time = self.time.map(bare);
+        if let Some(full) = time.and_then(stated) {
+            return Some(full);
+        }
+        if let (Some(date), Some(time)) = (self.date.map(bare), time.or(Some(b""))) {
+            return stated(date).or_else(|| joined(date, time));
+        }
+        let audit = self.audit?.strip_prefix(b"audit(")?;
+        leading_epoch(audit).ok().map(|(_, time)| time)
+    }
+}
+
+/// A date and a time of day that stand in two fields.
+fn joined(date: &[u8], time: &[u8]) -> Option<StatedTime> {
+    let mut text = [b' '; 19];
+    text[..10].copy_from_slice(date.get(..10).filter(|_| date.len() == 10)?);
+    text[11..].copy_from_slice(time.get(..8)?);
+    stated(&text)
+}
+
+/// What stands between two spaces.
+enum Item<'a> {
+    /// `key=value`; the value still has its quotes. `length` counts the space before it too.
+    Pair { key: &'a [u8], value: &'a [u8], length: usize },
+    /// Anything else.
+    Word,
+}
+
+/// The items of a line.
+struct Items<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Items<'a> {
+    fn of(line: &'a [u8]) -> Self {
+        Self { rest: line }
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Item<'a>;
+
+    fn next(&mut self) -> Option<Item<'a>> {
+        let spaces = self.rest.iter().take_while(|&&byte| byte == b' ' || byte == b'\t').count();
+        let text = &self.rest[spaces..];
+        if text.is_empty() {
+            return None;
+        }
+        let key = text.iter().take_while(|&&byte| in_key(byte)).count();
+        let value = match text.get(key..) {
+            Some([b'=', value @ ..]) if key > 0 && !text[0].is_ascii_digit() => value,
+            _ => {
+                self.rest = &text[end_of_word(text)..];
+                return Some(Item::Word);
+            }
+        };
+        let length = end_of_value(value);
+        self.rest = &value[length..];
+        // A list of the form `a=1, b=2` is not logfmt: its values would take the comma along.
+        if matches!(value[..length].last(), Some(b',' | b';')) {
+            return Some(Item::Word);
+        }
+        Some(Item::Pair { key: &text[..key], value: &value[..length], length: spaces + key + 1 + length })
+    }
+}
+
+fn in_key(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'@' | b'/')
+}
+
+fn end_of_word(text: &[u8]) -> usize {
+    memchr2(b' ', b'\t', text).unwrap_or(text.len())
+}
+
+/// To the closing quote and on to the next space, or to the next space.
+fn end_of_value(value: &[u8]) -> usize {
+    let mut at = usize::from(value.starts_with(b"\""));
+    if at == 0 {
+        return end_of_word(value);
+    }
+    while let Some(found) = value.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if value[at] == b'"' {
+            return at + 1 + end_of_word(&value[at + 1..]);
+        }
+        at += 2;
+    }
+    value.len()
+}
+
+/// A value without its quotes, its escapes decoded: `\"`, `\\`, `\n`, `\r`, `\t`.
+fn unquote(value: &[u8]) -> Cow<'_, [u8]> {
+    let Some(inner) = value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")) else {
+        return Cow::Borrowed(value);
+    };
+    if memchr(b'\\', inner).is_none() {
+        return Cow::Borrowed(inner);
+    }
+    let mut text = Vec::with_capacity(inner.len());
+    let mut rest = inner;
+    while let [first, after @ ..] = rest {
+        let (byte, after) = match (first, after) {
+            (b'\\', [b'n', after @ ..]) => (b'\n', after),
+            (b'\\', [b'r', after @ ..]) => (b'\r', after),
+            (b'\\', [b't', after @ ..]) => (b'\t', after),
+            (b'\\', [escaped @ (b'"' | b'\\'), after @ ..]) => (*escaped, after),
+            _ => (*first, after),
+        };
+        text.push(byte);
+        rest = after;
+    }
+    Cow::Owned(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mostly_pairs() {
+        for line in [
+            "a=1 b=2",
+            "a= b=",
+            r#"a="x y z" b=2"#,
+            r#"a="x \" y" b=2"#,
+            "level=info msg=started in 5s user=jean path=/index.html",
+            "a=b=c d==",
+            "a=1\tb=2",
+        ] {
+            assert!(read(line.as_bytes()).is_some(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn not_this_format() {
+        for line in [
+            "",
+            " ",
+            "=",
+            "=a =b",
+            "a=1",
+            "hello a=1 b=2",
+            "a=1 and then a long sentence b=2",
+            // Lists with commas, as postfix and keycloak write them.
+            "from=<jean@example.fr>, size=12, nrcpt=1 (queue active)",
+            "type=LOGIN_ERROR, realmId=a, clientId=b",
+            // Sums, options, query strings.
+            "1=2 3=4",
+            "--a=1 sentence",
+            "a=1&b=2&c=3",
+            // A quote that never ends is one pair.
+            r#"a="x b=2 c=3"#,
+        ] {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn times_among_the_pairs() {
+        let expected = stated(b"2026-11-23T10:00:00Z");
+        for line in [
+            "time=2026-11-23T10:00:00Z a=1",
+            r#"a=1 ts="2026-11-23 10:00:00 UTC""#,
+            "a=1 t=2026-11-23T10:00:00Z t=2020-01-01T00:00:00Z",
+            "timestamp=2026-11-23T10:00:00.5Z a=1",
+        ] {
+            assert_eq!(read(line.as_bytes()).unwrap().time, expected, "{line}");
+        }
+        let local = stated(b"2026-11-23 10:00:00");
+        for line in [
+            "date=2026-11-23 time=10:00:00 a=1",
+            r#"date="2026-11-23 10:00:00" a=1"#,
+            "time=10:00:00 date=2026-11-23",
+        ] {
+            assert_eq!(read(line.as_bytes()).unwrap().time, local, "{line}");
+        }
+        let audit = read(b"type=LOGIN msg=audit(1795428000.123:4): pid=1").unwrap().time;
+        assert_eq!(audit, Some(StatedTime::Unix(1_795_428_000)));
+        for line in [
+            "time=12 a=1",
+            "date=2026-11-23 a=1",
+            "date=2026-11-23 time=1",
+            "msg=audit( a=1",
+            "msg=audit(x): a=1",
+        ] {
+            assert_eq!(read(line.as_bytes()).unwrap().time, None, "{line}");
+        }
+    }
+
+    #[test]
+    fn values_by_key() {
+        let line = br#"a=1 b="x \"y\"\n\\" c= d="" a=2 e"f=3 g="open"#;
+        let cases: &[(&str, Option<&str>)] = &[
+            ("a", Some("1")),
+            ("b", Some("x \"y\"\n\\")),
+            ("c", Some("")),
+            ("d", Some("")),
+            ("f", None),
+            ("g", Some("\"open")),
+            ("", None),
+        ];
+        for &(name, expected) in cases {
+            assert_eq!(value(line, name.as_bytes()).as_deref(), expected.map(str::as_bytes), "{name}");
+        }
+    }
+}

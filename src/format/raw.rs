@@ -1,0 +1,81 @@
+//! Lines of no known format: still the time that stands in front, so that they expire by their own date.
+
+use super::timestamp::{any, leading_epoch, tai64n};
+use crate::model::{Record, StatedTime};
+use nom::Parser;
+use nom::branch::alt;
+
+/// Lines of no known format.
+pub const SAMPLES: &[&str] = &[
+    "2026-11-23 10:00:00,123 fail2ban.actions [77]: NOTICE [sshd] Ban 203.0.113.9",
+    "2026-11-23T10:00:00.123456Z 42 [Note] Access denied for user 'jean'@'203.0.113.9' (using password: YES)",
+    "[2026-11-23 10:00:00 +0100] info [webmaild] 203.0.113.9 - jean@example.fr FAILED LOGIN",
+    "2026/11/23 10:00:00 [8203] connect from client.example.com (203.0.113.9)",
+    "[23/Nov/2026:10:00:00 +0100] 203.0.113.9 TLSv1.3 \"GET / HTTP/1.1\" 5",
+    "1795428000.899     57 203.0.113.9 TCP_MISS/200 2014 GET http://www.example.org/ - DIRECT/192.0.2.1 text/html",
+    "@400000006b03c62a075bcd15 tcpserver: pid 26162 from 203.0.113.9",
+    "an address on its own: 2001:db8::7",
+    "",
+];
+
+/// The envelope of a line of no known format.
+pub(super) fn read(line: &[u8]) -> Record {
+    Record { time: time(line), ..Record::raw(line) }
+}
+
+/// The time at the start of a line, in brackets or not.
+fn time(line: &[u8]) -> Option<StatedTime> {
+    let text = line.trim_ascii_start();
+    // Ruby: "I, [2026-11-23T10:00:00.321744 #11479]  INFO -- : ...".
+    let text = match text {
+        [b'A'..=b'Z', b',', b' ', rest @ ..] => rest,
+        _ => text,
+    };
+    let text = text.strip_prefix(b"[").unwrap_or(text);
+    alt((any, leading_epoch, tai64n)).parse(text).ok().map(|(_, time)| time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::timestamp::stated;
+
+    #[test]
+    fn leading_times() {
+        let expected = stated(b"2026-11-23 10:00:00");
+        for line in [
+            "2026-11-23 10:00:00,123 text",
+            "2026-11-23T10:00:00.123: text",
+            "2026-11-23T10:00:00.123,1,2,3",
+            "2026-11-23 10:00:00|text",
+            "[2026-11-23 10:00:00] text",
+            "  2026/11/23 10:00:00 text",
+            "[23-Nov-2026 10:00:00 Europe/Paris] text",
+            "[23/Nov/2026:10:00:00] text",
+            "Mon Nov 23 10:00:00 2026 [pid 3] text",
+            "2026 Nov 23 10:00:00 text",
+            "I, [2026-11-23T10:00:00.321744 #11479]  INFO -- : text",
+        ] {
+            assert_eq!(read(line.as_bytes()).time, expected, "{line}");
+        }
+        let unix = Some(StatedTime::Unix(1_795_428_000));
+        for line in ["1795428000.899     57 text", "[1795428000] text", "1795428000 text"] {
+            assert_eq!(read(line.as_bytes()).time, unix, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_leading_time() {
+        for line in [
+            "",
+            "[",
+            "text 2026-11-23 10:00:00",
+            "2026-11-23",
+            "10:00:00 text",
+            "1795428000x",
+            "[[2026-11-23 10:00:00]",
+        ] {
+            assert_eq!(read(line.as_bytes()).time, None, "{line:?}");
+        }
+    }
+}

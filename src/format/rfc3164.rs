@@ -1,0 +1,300 @@
+//! RFC 3164 (BSD) syslog as it is met: PRI, time, HOSTNAME and TAG may each be missing.
+
+use super::pri::pri;
+use super::timestamp::{MISMATCH, Parsed, bsd, rfc3339};
+use super::{between, some_span};
+use crate::model::{Format, Record, StatedTime, TagPoint};
+use memchr::memchr;
+use nom::Parser;
+use nom::branch::alt;
+use nom::bytes::complete::take_while1;
+use nom::character::complete::char;
+use nom::combinator::opt;
+use nom::sequence::terminated;
+
+/// Lines of this format.
+pub const SAMPLES: &[&str] = &[
+    "<38>Nov 23 10:00:00 web1 sshd[4321]: Failed password for invalid user admin from 203.0.113.9 port 57424 ssh2",
+    "Nov  3 10:00:00 mail.example.net postfix/smtpd[99]: connect from client.example.com[203.0.113.9]",
+    "<30>Nov 23 10:00:00 dovecot: imap-login: Login: user=<jean@example.fr>, rip=2001:db8::7",
+    "2026-11-23T10:00:00.123456+01:00 web1 sshd[4321]: Accepted publickey for jean from 198.51.100.7 port 50022",
+    r#"<190>Nov 23 10:00:00 edge nginx: 203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "curl/8.5.0""#,
+    "Nov 23 10:00:00 fw1 kernel: [12.345678] IN=eth0 OUT= MAC=00:00:5e:00:53:01 SRC=203.0.113.9 DST=192.0.2.1 PROTO=TCP",
+    "Nov 23 2026 10:00:00: last message repeated 3 times",
+];
+
+/// The envelope of a line.
+///
+/// With PRI the line is syslog, whatever follows; RFC 3164 4.3.3: "If a relay receives a syslog
+/// message without a PRI, or with an unidentifiable PRI, then it will insert a PRI". Without one, a BSD
+/// time is evidence enough. An RFC 3339 time is not, for many programs write it: a TAG must follow.
+pub(super) fn read(line: &[u8]) -> Option<Record> {
+    let (rest, pri) = opt(terminated(pri, opt(char(' ')))).parse(line).ok()?;
+    let (rest, time) = opt(timestamp).parse(rest).ok()?;
+    let origin = match (&time, &pri) {
+        (Some((_, Spelling::Bsd)), _) | (Some(_), Some(_)) => origin,
+        (Some((_, Spelling::Rfc3339)), None) => certain_origin,
+        (None, Some(_)) => program_only,
+        (None, None) => return None,
+    };
+    let (message, (host, program)) = origin(rest).ok()?;
+    Some(Record {
+        format: Format::Rfc3164,
+        inner: None,
+        time: time.map(|(time, _)| time),
+        host: some_span(line, host),
+        program: some_span(line, program),
+        message: between(line, message, &[]),
+        tag: TagPoint::LineEnd,
+    })
+}
+
+/// How the time is written: the two prove different things.
+#[derive(Clone, Copy)]
+enum Spelling {
+    Bsd,
+    Rfc3339,
+}
+
+/// HOSTNAME and TAG, each empty if it is missing.
+type Origin<'a> = (&'a [u8], &'a [u8]);
+
+/// The time with the space after it. Cisco devices write `: ` there.
+fn timestamp(input: &[u8]) -> Parsed<'_, (StatedTime, Spelling)> {
+    let spelt = alt((bsd.map(|time| (time, Spelling::Bsd)), rfc3339.map(|time| (time, Spelling::Rfc3339))));
+    terminated(spelt, (opt(char(':')), end_or_space)).parse(input)
+}
+
+/// `HOSTNAME TAG`, `TAG` or `HOSTNAME`, then the message; never fails.
+fn origin(input: &[u8]) -> Parsed<'_, Origin<'_>> {
+    if let Ok((message, program)) = tag_field(input) {
+        return Ok((message, (&input[..0], program)));
+    }
+    let Ok((rest, host)) = hostname(input) else { return Ok((input, (&input[..0], &input[..0]))) };
+    // Cisco writes a lone colon after the name, UniFi its name twice.
+    let rest = rest.strip_prefix(b": ").unwrap_or(rest);
+    let rest = rest.strip_prefix(host).and_then(|rest| rest.strip_prefix(b" ")).unwrap_or(rest);
+    match tag_field(rest) {
+        Ok((message, program)) => Ok((message, (host, program))),
+        Err(_) => Ok((rest, (host, &input[..0]))),
+    }
+}
+
+/// `TAG`, for a message without a time; never fails.
+fn program_only(input: &[u8]) -> Parsed<'_, Origin<'_>> {
+    let (message, program) = tag_field(input).unwrap_or((input, &input[..0]));
+    Ok((message, (&input[..0], program)))
+}
+
+/// `HOSTNAME TAG:` or `TAG[pid]:`, nothing less.
+fn certain_origin(input: &[u8]) -> Parsed<'_, Origin<'_>> {
+    if let Ok((message, program)) = tag_field(input) {
+        let with_pid = input.get(program.len()) == Some(&b'[');
+        return if with_pid { Ok((message, (&input[..0], program))) } else { Err(MISMATCH) };
+    }
+    let (rest, host) = hostname(input)?;
+    if LEVELS.iter().any(|level| host.eq_ignore_ascii_case(level)) {
+        return Err(MISMATCH);
+    }
+    let (message, program) = tag_field(rest)?;
+    Ok((message, (host, program)))
+}
+
+/// What programs that are not syslog write where HOSTNAME would be.
+const LEVELS: [&[u8]; 18] = [
+    b"trace",
+    b"debug",
+    b"dbg",
+    b"info",
+    b"inf",
+    b"notice",
+    b"note",
+    b"warn",
+    b"warning",
+    b"wrn",
+    b"error",
+    b"err",
+    b"crit",
+    b"critical",
+    b"alert",
+    b"emerg",
+    b"fatal",
+    b"panic",
+];
+
+/// HOSTNAME and the space after it: a name or an address, so no text such as `CEF:0|` or `key=value`.
+///
+/// RFC 3164 4.1.2: "The HOSTNAME field will contain only the hostname, the IPv4 address, or the IPv6
+/// address of the originator of the message." A zone (`%eth0`) and sysklogd's `name/address` occur.
+fn hostname(input: &[u8]) -> Parsed<'_, &[u8]> {
+    if !matches!(input.first(), Some(b':' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')) {
+        return Err(MISMATCH);
+    }
+    let in_name = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'%' | b'/' | b'@')
+    };
+    terminated(take_while1(in_name), end_or_space).parse(input)
+}
+
+/// `TAG:` or `TAG[pid]:` with the space after it; the colon may be missing after a PID.
+///
+/// RFC 3164 4.1.3: "The TAG is a string of ABNF alphanumeric characters [...]. Any non-alphanumeric
+/// character will terminate the TAG field". Names such as `postfix/smtpd` and `systemd-logind` are
+/// older than that sentence and kept whole; `sshd(pam_unix)` is cut at the parenthesis.
+fn tag_field(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let (rest, name) = take_while1(in_tag).parse(input)?;
+    let rest = match rest {
+        [b'[', after @ ..] => {
+            let end = after.iter().position(|&byte| matches!(byte, b']' | b' ')).ok_or(MISMATCH)?;
+            let after = after[end..].strip_prefix(b"]").ok_or(MISMATCH)?;
+            match after {
+                // After "[pid]:" there is no doubt, so the space may be missing.
+                [b':', message @ ..] if !message.starts_with(b" ") => return Ok((message, program(name))),
+                [b':', after @ ..] => after,
+                _ => after,
+            }
+        }
+        // "CEF: 0|" is how some devices begin a CEF message.
+        [b':', after @ ..] if !matches!(name, b"CEF" | b"LEEF") => after,
+        _ => return Err(MISMATCH),
+    };
+    let (rest, ()) = end_or_space(rest)?;
+    Ok((rest, program(name)))
+}
+
+/// A TAG without what PAM adds to it: `sshd` of `sshd(pam_unix)`.
+fn program(name: &[u8]) -> &[u8] {
+    let cut = memchr(b'(', name).filter(|&at| at > 0).unwrap_or(name.len());
+    &name[..cut]
+}
+
+fn in_tag(byte: u8) -> bool {
+    !byte.is_ascii_control()
+        && !matches!(byte, b' ' | b':' | b'[' | b']' | b'{' | b'}' | b'"' | b'=' | b'<' | b'>' | b'|' | b',')
+}
+
+/// The end of the line, or one space, which is taken.
+fn end_or_space(input: &[u8]) -> Parsed<'_, ()> {
+    match input {
+        [] => Ok((input, ())),
+        [b' ', rest @ ..] => Ok((rest, ())),
+        _ => Err(MISMATCH),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Span;
+
+    /// HOSTNAME, TAG and message of a line, empty where there is none.
+    fn parts(line: &str) -> Option<[&str; 3]> {
+        let record = read(line.as_bytes())?;
+        let text = |span: Span| &line[span.start as usize..span.end as usize];
+        Some([record.host.map_or("", text), record.program.map_or("", text), text(record.message)])
+    }
+
+    fn check(cases: &[(&str, [&str; 3])]) {
+        for &(line, expected) in cases {
+            assert_eq!(parts(line), Some(expected), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn with_host_and_tag() {
+        check(&[
+            ("<38>Nov 23 10:00:00 web1 sshd[7]: hello", ["web1", "sshd", "hello"]),
+            ("Nov 23 10:00:00 web1 sshd[7]: hello", ["web1", "sshd", "hello"]),
+            ("Nov  3 10:00:00.123 web1 su: hello", ["web1", "su", "hello"]),
+            ("<38>2026-11-23T10:00:00.5+01:00 web1 sshd[7]: hello", ["web1", "sshd", "hello"]),
+            ("2026-11-23T10:00:00Z web1 postfix/smtpd[7]: hello", ["web1", "postfix/smtpd", "hello"]),
+            ("Nov 23 10:00:00 2001:db8::80 sshd[7]: x", ["2001:db8::80", "sshd", "x"]),
+            ("Nov 23 10:00:00 2001:db8:: sshd[7]: x", ["2001:db8::", "sshd", "x"]),
+            ("Nov 23 10:00:00 fe80::1%eth0 sshd[7]: x", ["fe80::1%eth0", "sshd", "x"]),
+            ("Nov 23 10:00:00 203.0.113.80 sshd[7]: x", ["203.0.113.80", "sshd", "x"]),
+            ("Nov 23 2026 10:00:00 web1 sshd[7]: x", ["web1", "sshd", "x"]),
+            ("Nov 23 10:00:00 2026 web1 sshd[7]: x", ["web1", "sshd", "x"]),
+        ]);
+    }
+
+    #[test]
+    fn tags_as_programs_write_them() {
+        check(&[
+            ("Nov 23 10:00:00 web1 sshd(pam_unix)[7]: x", ["web1", "sshd", "x"]),
+            ("Nov 23 10:00:00 web1 (sd-pam)[7]: x", ["web1", "(sd-pam)", "x"]),
+            ("Nov 23 10:00:00 web1 proftpd[7] web1: x", ["web1", "proftpd", "web1: x"]),
+            ("Nov 23 10:00:00 web1 app[7]:x", ["web1", "app", "x"]),
+            ("Nov 23 10:00:00 web1 kernel: [12.3] x", ["web1", "kernel", "[12.3] x"]),
+            ("Nov 23 10:00:00 web1 %ASA-6-302013: x", ["web1", "%ASA-6-302013", "x"]),
+            ("Nov 23 10:00:00 web1 sudo:     jean : x", ["web1", "sudo", "    jean : x"]),
+            ("Nov 23 10:00:00 web1 app:", ["web1", "app", ""]),
+        ]);
+    }
+
+    #[test]
+    fn parts_missing() {
+        check(&[
+            // No HOSTNAME.
+            ("<38>Nov 23 10:00:00 sshd[7]: x", ["", "sshd", "x"]),
+            ("Nov 23 10:00:00 imap-login: Info: x", ["", "imap-login", "Info: x"]),
+            ("2026-11-23T10:00:00Z sshd[7]: x", ["", "sshd", "x"]),
+            // No TAG.
+            (
+                "Nov 23 10:00:00 web1 last message repeated 2 times",
+                ["web1", "", "last message repeated 2 times"],
+            ),
+            ("<38>2026-11-23T10:00:00Z web1 hello world", ["web1", "", "hello world"]),
+            // Neither.
+            ("Nov 23 10:00:00 {\"a\":1}", ["", "", "{\"a\":1}"]),
+            ("Nov 23 10:00:00 key=value x=y", ["", "", "key=value x=y"]),
+            ("Nov 23 10:00:00 [error] x", ["", "", "[error] x"]),
+            ("Nov 23 10:00:00", ["", "", ""]),
+            // No time: PRI alone makes it syslog.
+            ("<38>sshd[7]: x", ["", "sshd", "x"]),
+            ("<38>hello world", ["", "", "hello world"]),
+            ("<38>", ["", "", ""]),
+            ("<38>1 - web1 app - - no structured data", ["", "", "1 - web1 app - - no structured data"]),
+        ]);
+    }
+
+    #[test]
+    fn devices() {
+        check(&[
+            ("<189>Nov 23 10:00:00: %SYS-5-CONFIG: x", ["", "%SYS-5-CONFIG", "x"]),
+            ("<189>Nov 23 2026 10:00:00 fw1 : %ASA-6-1: x", ["fw1", "%ASA-6-1", "x"]),
+            ("Nov 23 10:00:00 gw gw sshd[7]: x", ["gw", "sshd", "x"]),
+            ("Nov 23 10:00:00 fw1 CEF:0|a|b", ["fw1", "", "CEF:0|a|b"]),
+            ("Nov 23 10:00:00 fw1 CEF: 0|a|b", ["fw1", "", "CEF: 0|a|b"]),
+            ("Nov 23 10:00:00 LEEF:1.0|a|b", ["", "", "LEEF:1.0|a|b"]),
+            ("<38> Nov 23 10:00:00 web1 su: x", ["web1", "su", "x"]),
+        ]);
+    }
+
+    #[test]
+    fn not_this_format() {
+        let cases = [
+            "",
+            "hello world",
+            "November rain",
+            "Nov 23",
+            "Nov 23 10:00",
+            "Nov 32 10:00:00 web1 su: x",
+            "Nov 23 10:00:00web1",
+            // A PRI out of range is no PRI.
+            "<192>Nov 23 10:00:00 web1 su: x",
+            "<999>Nov 23 10:00:00 web1 su: x",
+            // An RFC 3339 time proves nothing on its own.
+            "2026-11-23T10:00:00Z",
+            "2026-11-23T10:00:00Z hello world",
+            "2026-11-23T10:00:00Z hello: world",
+            "2026-11-23T10:00:00Z INFO main: started",
+            "2026-11-23T10:00:00Z warning server[7]: x",
+            "2026-11-23T10:00:00Z [main] server: x",
+            "2026-11-23T10:00:00Z stdout F {}",
+            "2026-11-23 10:00:00 web1 su: x",
+        ];
+        for line in cases {
+            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,633 @@
+//! Blocks of whole lines, cut out of whatever the reads return.
+//!
+//! A line is ended by LF; a CR before it belongs to the line end. A block is given out as soon as a
+//! read returned a whole line, so no line waits for a block to fill, and big reads make big blocks.
+//! A line longer than the limit is given out as it comes, so memory stays bounded. Which lines come
+//! out depends on the bytes alone, never on how the reads cut them.
+
+use super::{Arrival, ReadBy};
+use crate::primitives::diag::{Code, Diagnostic};
+use jiff::Timestamp;
+use memchr::{memchr, memchr_iter, memrchr};
+use std::io;
+use std::ops::Range;
+
+/// The next part of the input.
+#[derive(Debug)]
+pub enum Piece<'a> {
+    /// Whole lines, none longer than the limit.
+    Lines(Block),
+    /// The next bytes of a line longer than the limit, without its line end.
+    TooLong(&'a [u8]),
+    /// That line's end: everything of it has been given out.
+    TooLongEnd(Ending),
+    /// The deadline passed before anything came.
+    Deadline,
+    /// The end of the input, again and again.
+    End,
+}
+
+/// Whole lines in a buffer that is reused.
+#[derive(Debug, Default)]
+pub struct Block {
+    /// Initialised up to its length, so that a read needs no zeroing.
+    buffer: Vec<u8>,
+    /// The part of `buffer` that is the block.
+    range: Range<usize>,
+}
+
+impl Block {
+    /// A block of these bytes (tests, and lines that come from elsewhere).
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let range = 0..bytes.len();
+        Self { buffer: bytes, range }
+    }
+
+    /// The lines with their line ends. Only the last line of the input may lack its line end.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[self.range.clone()]
+    }
+
+    /// The lines one by one.
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let mut rest = self.bytes();
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let (line, after) = rest.split_at(memchr(b'\n', rest).map_or(rest.len(), |at| at + 1));
+            rest = after;
+            Some(Line::new(line))
+        })
+    }
+
+    /// How many lines there are.
+    #[must_use]
+    pub fn line_count(&self) -> u64 {
+        count_lines(self.bytes())
+    }
+}
+
+/// Lines in `bytes`: line feeds, and one more if something follows the last of them.
+#[must_use]
+pub fn count_lines(bytes: &[u8]) -> u64 {
+    let partial = bytes.last().is_some_and(|&last| last != b'\n');
+    memchr_iter(b'\n', bytes).count() as u64 + u64::from(partial)
+}
+
+/// One line and how it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// The bytes before the line end.
+    pub content: &'a [u8],
+    /// The line end.
+    pub ending: Ending,
+}
+
+impl<'a> Line<'a> {
+    /// Splits the line end off.
+    #[must_use]
+    pub fn new(line: &'a [u8]) -> Self {
+        match line {
+            [content @ .., b'\r', b'\n'] => Self { content, ending: Ending::CrLf },
+            [content @ .., b'\n'] => Self { content, ending: Ending::Lf },
+            content => Self { content, ending: Ending::Missing },
+        }
+    }
+}
+
+/// How a line ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// LF.
+    Lf,
+    /// CR LF.
+    CrLf,
+    /// Not at all: it is the last one.
+    Missing,
+}
+
+impl Ending {
+    /// The bytes of the line end.
+    #[must_use]
+    pub fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::Lf => b"\n",
+            Self::CrLf => b"\r\n",
+            Self::Missing => b"",
+        }
+    }
+}
+
+/// Cuts what `R` returns into [`Piece`]s.
+#[derive(Debug)]
+pub struct Blocks<R> {
+    source: R,
+    /// Longest line that passes, in bytes, its line end not counted.
+    max_line_bytes: usize,
+    /// `start <= scanned <= end <= buffer.len()`. `start..end` has been read and not given out;
+    /// `start..scanned` holds no LF. Between pieces it holds at most one partial line, unless a
+    /// piece is still to be cut from it.
+    buffer: Vec<u8>,
+    start: usize,
+    scanned: usize,
+    end: usize,
+    /// Whether `start..` continues a line of which a part was given out as too long.
+    too_long: bool,
+    /// Whether the source has nothing more to give: its end, or `failure`.
+    ended: bool,
+    /// Given out once all that was read before it has been.
+    failure: Option<io::Error>,
+    /// Bytes read so far, for messages.
+    offset: u64,
+    /// Buffers that came back.
+    spare: Vec<Vec<u8>>,
+}
+
+impl<R: ReadBy> Blocks<R> {
+    /// Cuts `source` into lines of at most `max_line_bytes` (line end not counted; 1 GiB at most).
+    #[must_use]
+    pub fn new(source: R, max_line_bytes: usize) -> Self {
+        Self {
+            source,
+            max_line_bytes: max_line_bytes.min(MAX_LINE_BYTES_LIMIT),
+            buffer: Vec::new(),
+            start: 0,
+            scanned: 0,
+            end: 0,
+            too_long: false,
+            ended: false,
+            failure: None,
+            offset: 0,
+            spare: Vec::new(),
+        }
+    }
+
+    /// The next piece; waits for it until `deadline` at most.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the source failed, after everything read before has been given out (a
+    /// partial line counts as the last one). Then [`Piece::End`].
+    pub fn next_piece(&mut self, deadline: Option<Timestamp>) -> Result<Piece<'_>, ReadError> {
+        loop {
+            let step = if self.too_long { self.step_too_long() } else { self.step_lines() };
+            match step {
+                Step::Lines(block) => return Ok(Piece::Lines(block)),
+                Step::TooLong(range) => return Ok(Piece::TooLong(&self.buffer[range])),
+                Step::TooLongEnd(ending) => return Ok(Piece::TooLongEnd(ending)),
+                Step::Starved if self.ended => {
+                    return match self.failure.take() {
+                        Some(source) => Err(ReadError { offset: self.offset, source }),
+                        None => Ok(Piece::End),
+                    };
+                }
+                Step::Starved => {
+                    if !self.fill(deadline) {
+                        return Ok(Piece::Deadline);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a block back, to reuse its memory.
+    pub fn recycle(&mut self, block: Block) {
+        // A buffer that grew for a long line is not kept: one hostile line must not cost memory for ever.
+        if block.buffer.len() <= 2 * READ_BYTES && self.spare.len() < MAX_SPARE {
+            self.spare.push(block.buffer);
+        }
+    }
+
+    /// The bytes read so far.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    fn step_lines(&mut self) -> Step {
+        let whole = self.end_of_whole_lines();
+        if whole > self.start {
+            return Step::Lines(self.cut(whole));
+        }
+        let rest = self.end - self.start;
+        self.scanned = self.start + rest.min(self.max_line_bytes + 1);
+        // One byte over the limit may still turn out to be the CR of the line end.
+        let over = rest.saturating_sub(self.max_line_bytes);
+        let undecided = over == 1 && !self.ended && self.buffer[self.end - 1] == b'\r';
+        if over > 0 && !undecided {
+            self.too_long = true;
+            return self.step_too_long();
+        }
+        if self.ended && rest > 0 {
+            return Step::Lines(self.cut(self.end));
+        }
+        Step::Starved
+    }
+
+    /// Where the whole lines from `start` on end that are not longer than the limit.
+    ///
+    /// Hops from the last LF within reach to the last LF within reach of that one, so a limit far above
+    /// the usual line costs nothing, and every byte is looked at twice at most.
+    fn end_of_whole_lines(&self) -> usize {
+        let limit = self.max_line_bytes;
+        let mut line = self.start;
+        loop {
+            let from = line.max(self.scanned);
+            let reach = self.end.min(line + limit + 1);
+            if from < reach
+                && let Some(at) = memrchr(b'\n', &self.buffer[from..reach])
+            {
+                line = from + at + 1;
+            } else if self.end - line >= limit + 2
+                && self.buffer[line + limit..].starts_with(Ending::CrLf.as_bytes())
+            {
+                line += limit + 2;
+            } else {
+                return line;
+            }
+        }
+    }
+
+    /// Gives out `start..whole`. Copies the lines or what follows them, whichever is shorter, so that
+    /// copying is linear in what was read.
+    fn cut(&mut self, whole: usize) -> Block {
+        let lines = self.start..whole;
+        let rest = whole..self.end;
+        let mut other = self.spare.pop().unwrap_or_default();
+        let copied = if rest.len() <= lines.len() { rest.clone() } else { lines.clone() };
+        if other.len() < copied.len() {
+            other.resize(copied.len().max(READ_BYTES), 0);
+        }
+        other[..copied.len()].copy_from_slice(&self.buffer[copied.clone()]);
+        // No LF follows within the limit: `end_of_whole_lines` looked.
+        let scanned = rest.len().min(self.max_line_bytes + 1);
+        if rest.len() <= lines.len() {
+            std::mem::swap(&mut self.buffer, &mut other);
+            (self.start, self.scanned, self.end) = (0, scanned, rest.len());
+            Block { buffer: other, range: lines }
+        } else {
+            (self.start, self.scanned) = (whole, whole + scanned);
+            Block { buffer: other, range: 0..copied.len() }
+        }
+    }
+
+    fn step_too_long(&mut self) -> Step {
+        let line_feed = memchr(b'\n', &self.buffer[self.scanned..self.end]).map(|at| self.scanned + at);
+        let until = line_feed.unwrap_or(self.end);
+        self.scanned = until;
+        // A CR that is last may belong to the line end: it waits for what follows.
+        let cr = until > self.start && self.buffer[until - 1] == b'\r';
+        let held_back = usize::from(cr && (line_feed.is_some() || !self.ended));
+        let content = self.start..until - held_back;
+        if !content.is_empty() {
+            self.start = content.end;
+            return Step::TooLong(content);
+        }
+        if line_feed.is_some() {
+            self.start = until + 1;
+            self.scanned = self.start;
+            self.too_long = false;
+            return Step::TooLongEnd(if held_back == 1 { Ending::CrLf } else { Ending::Lf });
+        }
+        if self.ended {
+            self.too_long = false;
+            return Step::TooLongEnd(Ending::Missing);
+        }
+        Step::Starved
+    }
+
+    /// Reads once. `false` if the deadline passed.
+    fn fill(&mut self, deadline: Option<Timestamp>) -> bool {
+        self.make_room();
+        loop {
+            let room = &mut self.buffer[self.end..];
+            let most = room.len().min(READ_BYTES);
+            match self.source.read_by(&mut room[..most], deadline) {
+                Ok(Arrival::Bytes(count)) => {
+                    // A reader that claims more than it was given room for is not believed.
+                    let count = count.min(most);
+                    self.end += count;
+                    self.offset = self.offset.saturating_add(count as u64);
+                    return true;
+                }
+                Ok(Arrival::Deadline) => return false,
+                Ok(Arrival::End) => self.ended = true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    self.failure = Some(error);
+                    self.ended = true;
+                }
+            }
+            return true;
+        }
+    }
+
+    /// Makes sure that a read has at least [`LEAST_ROOM`] bytes of room.
+    fn make_room(&mut self) {
+        if self.start == self.end {
+            (self.start, self.scanned, self.end) = (0, 0, 0);
+        }
+        if self.buffer.len() - self.end >= LEAST_ROOM {
+            return;
+        }
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.scanned -= self.start;
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.buffer.len() - self.end < LEAST_ROOM {
+            // Doubling keeps the copying linear. What is kept is one partial line within the limit, so
+            // the buffer stays below `max_line_bytes + 2 + READ_BYTES`.
+            let most = self.max_line_bytes + 2 + READ_BYTES;
+            let length = (2 * self.buffer.len()).clamp(READ_BYTES, most).max(self.end + LEAST_ROOM);
+            self.buffer.resize(length, 0);
+        }
+    }
+}
+
+/// The source could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the input after {offset} bytes")]
+#[non_exhaustive]
+pub struct ReadError {
+    /// Bytes read before.
+    pub offset: u64,
+    /// What the operating system says.
+    pub source: io::Error,
+}
+
+impl From<ReadError> for Diagnostic {
+    fn from(error: ReadError) -> Self {
+        Self::new(&READ_FAILED, "cannot read the input")
+            .at(format!("after {} bytes", error.offset))
+            .because(error.source.to_string())
+            .hint("the lines read before were processed; start again from that offset")
+    }
+}
+
+/// I01: a read failed.
+pub static READ_FAILED: Code = Code {
+    id: "I01",
+    title: "the input cannot be read",
+    text: "\
+What it means
+  The operating system reported an error while log lines were being read. Every line read before the
+  error was processed and written; a line that had been read in part was processed as the last one.
+
+Why it matters
+  What the source still holds has not been read. If it is a pipe, the program that writes into it gets
+  a broken pipe and may drop its lines.
+
+Example
+  oubliette filter < /mnt/nfs/access.log     # and the file server went away
+
+What to do
+  Mend the source (disk, mount, peer), then start again. For a file, go on after the offset that the
+  message names: `tail -c +OFFSET FILE | oubliette filter`, OFFSET being that number plus one.
+
+References
+  read(2), section ERRORS.",
+};
+
+/// What can be done with the bytes at hand.
+enum Step {
+    Lines(Block),
+    TooLong(Range<usize>),
+    TooLongEnd(Ending),
+    /// Nothing, without more bytes.
+    Starved,
+}
+
+/// Longest line by default, in bytes.
+pub const DEFAULT_MAX_LINE_BYTES: usize = 4 << 20;
+
+/// Longest limit that may be set: offsets within a line are 32 bits ([`crate::model::Span`]).
+pub const MAX_LINE_BYTES_LIMIT: usize = 1 << 30;
+
+/// Bytes asked for at a time: large against the cost of a system call, small against the second-level
+/// cache that the worker finds the block in.
+const READ_BYTES: usize = 256 << 10;
+
+/// A read with less room than this is not worth its system call.
+const LEAST_ROOM: usize = 64 << 10;
+
+/// Buffers kept for reuse.
+const MAX_SPARE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+    use std::io::Read;
+
+    /// Returns its bytes in reads of the given sizes, over and over; every third read is interrupted.
+    struct Chunks<'a> {
+        bytes: &'a [u8],
+        sizes: Vec<usize>,
+        reads: usize,
+    }
+
+    impl Read for Chunks<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.reads += 1;
+            if self.reads.is_multiple_of(3) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let size = self.sizes[self.reads % self.sizes.len()].min(buffer.len()).min(self.bytes.len());
+            let (now, later) = self.bytes.split_at(size);
+            buffer[..size].copy_from_slice(now);
+            self.bytes = later;
+            Ok(size)
+        }
+    }
+
+    #[derive(Debug, PartialEq, Eq, Clone)]
+    enum Seen {
+        Line(Vec<u8>, Ending),
+        TooLong(Vec<u8>, Ending),
+    }
+
+    fn lines_of(source: impl ReadBy, limit: usize) -> Vec<Seen> {
+        let mut blocks = Blocks::new(source, limit);
+        let (mut seen, mut long) = (Vec::new(), Vec::new());
+        loop {
+            match blocks.next_piece(None).unwrap() {
+                Piece::Lines(block) => {
+                    assert!(long.is_empty() && !block.bytes().is_empty());
+                    assert_eq!(block.line_count(), block.lines().count() as u64);
+                    seen.extend(block.lines().map(|line| Seen::Line(line.content.to_vec(), line.ending)));
+                    blocks.recycle(block);
+                }
+                Piece::TooLong(bytes) => {
+                    assert!(!bytes.is_empty());
+                    long.extend_from_slice(bytes);
+                }
+                Piece::TooLongEnd(ending) => seen.push(Seen::TooLong(std::mem::take(&mut long), ending)),
+                Piece::Deadline => unreachable!(),
+                Piece::End => break,
+            }
+        }
+        assert!(long.is_empty());
+        seen
+    }
+
+    /// The definition, without any buffer.
+    fn lines_by_definition(bytes: &[u8], limit: usize) -> Vec<Seen> {
+        bytes
+            .split_inclusive(|&byte| byte == b'\n')
+            .map(|line| {
+                let Line { content, ending } = Line::new(line);
+                if content.len() > limit {
+                    Seen::TooLong(content.to_vec(), ending)
+                } else {
+                    Seen::Line(content.to_vec(), ending)
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn lines_end_at_line_feeds() {
+        let line = |content: &[u8], ending| Seen::Line(content.to_vec(), ending);
+        let long = |content: &[u8], ending| Seen::TooLong(content.to_vec(), ending);
+        use Ending::{CrLf, Lf, Missing};
+        for (input, limit, expected) in [
+            // Nothing.
+            (&b""[..], 4, vec![]),
+            // Line ends.
+            (b"\n", 4, vec![line(b"", Lf)]),
+            (b"\r\n", 4, vec![line(b"", CrLf)]),
+            (b"a\nb", 4, vec![line(b"a", Lf), line(b"b", Missing)]),
+            (b"a\r\nb\r", 4, vec![line(b"a", CrLf), line(b"b\r", Missing)]),
+            (b"a\rb\r\r\n", 9, vec![line(b"a\rb\r", CrLf)]),
+            // The limit, line end not counted.
+            (b"abcd\nabcd\r\nabcd", 4, vec![line(b"abcd", Lf), line(b"abcd", CrLf), line(b"abcd", Missing)]),
+            (b"abcde\nx\n", 4, vec![long(b"abcde", Lf), line(b"x", Lf)]),
+            (b"x\nabcde\r\ny", 4, vec![line(b"x", Lf), long(b"abcde", CrLf), line(b"y", Missing)]),
+            (b"abcd\r", 4, vec![long(b"abcd\r", Missing)]),
+            (b"abcd\rx\n", 4, vec![long(b"abcd\rx", Lf)]),
+            (b"abcd\r\r\n", 4, vec![long(b"abcd\r", CrLf)]),
+            // No line at all passes but the empty one.
+            (b"\na\n\r\n\r", 0, vec![line(b"", Lf), long(b"a", Lf), line(b"", CrLf), long(b"\r", Missing)]),
+            // Bytes are bytes.
+            (b"\0\xff\xfe\n", 4, vec![line(b"\0\xff\xfe", Lf)]),
+        ] {
+            assert_eq!(lines_of(input, limit), expected, "{input:?} limit {limit}");
+            for size in 1..4 {
+                let chunks = Chunks { bytes: input, sizes: vec![size], reads: 0 };
+                assert_eq!(lines_of(chunks, limit), expected, "{input:?} limit {limit} reads of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_does_not_wait_for_a_full_block() {
+        struct Script(VecDeque<Arrival>);
+        impl ReadBy for Script {
+            fn read_by(&mut self, buffer: &mut [u8], _: Option<Timestamp>) -> io::Result<Arrival> {
+                let arrival = self.0.pop_front().unwrap();
+                if let Arrival::Bytes(count) = arrival {
+                    buffer[..count].fill(b'x');
+                    buffer[count - 1] = b'\n';
+                }
+                Ok(arrival)
+            }
+        }
+        let script = [Arrival::Bytes(5), Arrival::Deadline, Arrival::Bytes(7), Arrival::End];
+        let mut blocks = Blocks::new(Script(script.into()), 100);
+        assert!(
+            matches!(blocks.next_piece(None).unwrap(), Piece::Lines(block) if block.bytes() == b"xxxx\n")
+        );
+        assert!(matches!(blocks.next_piece(None).unwrap(), Piece::Deadline));
+        assert!(
+            matches!(blocks.next_piece(None).unwrap(), Piece::Lines(block) if block.bytes() == b"xxxxxx\n")
+        );
+        assert!(matches!(blocks.next_piece(None).unwrap(), Piece::End));
+        assert!(matches!(blocks.next_piece(None).unwrap(), Piece::End));
+    }
+
+    #[test]
+    fn what_was_read_before_a_failure_comes_out_first() {
+        struct Failing(usize);
+        impl Read for Failing {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0 += 1;
+                if self.0 > 1 {
+                    return Err(io::Error::other("gone"));
+                }
+                buffer[..5].copy_from_slice(b"a\nb\nc");
+                Ok(5)
+            }
+        }
+        let mut blocks = Blocks::new(Failing(0), 100);
+        assert!(
+            matches!(blocks.next_piece(None).unwrap(), Piece::Lines(block) if block.bytes() == b"a\nb\n")
+        );
+        assert!(matches!(blocks.next_piece(None).unwrap(), Piece::Lines(block) if block.bytes() == b"c"));
+        let error = blocks.next_piece(None).unwrap_err();
+        assert_eq!(error.offset, 5);
+        assert_eq!(Diagnostic::from(error).code.id, "I01");
+        assert!(matches!(blocks.next_piece(None).unwrap(), Piece::End));
+    }
+
+    #[test]
+    fn a_line_without_end_does_not_grow_the_buffer() {
+        let limit = 1 << 20;
+        let mut blocks = Blocks::new(io::repeat(b'a').take(300 << 20), limit);
+        let mut bytes = 0;
+        loop {
+            match blocks.next_piece(None).unwrap() {
+                Piece::TooLong(chunk) => bytes += chunk.len(),
+                Piece::TooLongEnd(ending) => assert_eq!(ending, Ending::Missing),
+                Piece::End => break,
+                piece => panic!("{piece:?}"),
+            }
+            assert!(blocks.buffer.len() <= limit + 2 + READ_BYTES);
+        }
+        assert_eq!(bytes, 300 << 20);
+    }
+
+    #[test]
+    fn hostile_alternation_of_long_and_short_lines_is_copied_once() {
+        // Half the lines are too long: what follows each must not be moved again and again.
+        let input = b"aaaaaaaaaa\nb\n".repeat(50_000);
+        assert_eq!(lines_of(&input[..], 4), lines_by_definition(&input, 4));
+    }
+
+    fn bytes_with_line_ends() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![4 => Just(b'a'), 2 => Just(b'\n'), 2 => Just(b'\r'), 1 => any::<u8>()];
+        proptest::collection::vec(byte, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same_lines(
+            bytes in bytes_with_line_ends(),
+            sizes in proptest::collection::vec(1..20usize, 1..6),
+            limit in 0..12usize,
+        ) {
+            let expected = lines_by_definition(&bytes, limit);
+            prop_assert_eq!(lines_of(Chunks { bytes: &bytes, sizes, reads: 0 }, limit), expected);
+        }
+
+        #[test]
+        fn a_line_about_the_limit_is_judged_by_its_length(
+            limit in 0..70_000usize,
+            over in -1..=2i32,
+            ending in prop_oneof![Just("\n"), Just("\r\n"), Just(""), Just("\r")],
+            size in prop_oneof![1..3usize, 60_000..70_000usize],
+        ) {
+            let length = limit.saturating_add_signed(over as isize);
+            let mut bytes = b"first\n".to_vec();
+            bytes.resize(bytes.len() + length, b'x');
+            bytes.extend_from_slice(ending.as_bytes());
+            let expected = lines_by_definition(&bytes, limit);
+            let chunks = Chunks { bytes: &bytes, sizes: vec![size], reads: 0 };
+            prop_assert_eq!(lines_of(chunks, limit), expected);
+        }
+    }
+}

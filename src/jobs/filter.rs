@@ -1,0 +1,146 @@
+//! `filter`: lines in, pseudonymised and tagged lines out.
+
+use super::recognition::Recognition;
+use crate::input::{Blocks, ReadBy};
+use crate::keyring::{self, Escrow, KeyError, Keyring};
+use crate::model::{Kind, Kinds};
+use crate::pipeline::filter::Filter;
+use crate::pipeline::{Current, Epochs, Feed, Finish, Output, PipelineError, Tally, run};
+use crate::primitives::clock::Clock;
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::recipient;
+use crate::pseudonym::epoch::{EpochKeys, TagHasher};
+use crate::pseudonym::token;
+use crate::quarantine::{KeyedHash, Quarantine};
+use jiff::Timestamp;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What a filter needs besides its input and output.
+#[derive(Debug)]
+pub struct Plan {
+    /// How lines are read.
+    pub recognition: Recognition,
+    /// Where secrets come from.
+    pub keys: keyring::Settings,
+    /// Whose tokens.
+    pub tenant: String,
+    /// Where over-long lines are sealed.
+    pub state_dir: PathBuf,
+    /// Longest line, in bytes.
+    pub max_line_bytes: usize,
+    /// How many workers.
+    pub workers: NonZeroUsize,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// What is ready to filter. Made before the first byte is read: what can be refused is refused here.
+#[derive(Debug)]
+pub struct Ready {
+    plan: Plan,
+    keyring: Keyring,
+    escrow: Option<Escrow>,
+}
+
+/// What became of the lines.
+#[derive(Debug)]
+pub struct Outcome {
+    /// All counts.
+    pub tally: Tally,
+    /// The kinds they speak of.
+    pub kinds: Arc<Kinds>,
+    /// Names of the classes they speak of.
+    pub classes: Vec<crate::model::ClassName>,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Failure, or how it ended.
+    pub result: Result<Finish, PipelineError>,
+}
+
+impl Ready {
+    /// Checks keys and escrow, and derives the first keys.
+    ///
+    /// # Errors
+    /// Whatever makes a filter refuse to start.
+    pub fn new(plan: Plan) -> Result<Self, Diagnostic> {
+        let mut keyring = Keyring::open(plan.keys.clone())?;
+        keyring.current(plan.clock.now())?;
+        let escrow = keyring.escrow()?;
+        Ok(Self { plan, keyring, escrow })
+    }
+
+    /// Who could open this node's secrets later; `None` with a key file.
+    #[must_use]
+    pub fn escrow(&self) -> Option<&Escrow> {
+        self.escrow.as_ref()
+    }
+
+    /// Filters `input` into `output` until its end. `stop` makes the input end.
+    pub fn run<R, W>(self, input: R, output: W, stop: &(dyn Fn() + Sync)) -> Outcome
+    where
+        R: ReadBy,
+        W: Write + Send,
+    {
+        let start = Instant::now();
+        let Self { plan, keyring, escrow } = self;
+        let names = escrow.iter().flat_map(Escrow::names);
+        let recipients = names.filter_map(|name| recipient::parse(name)).collect();
+        let quarantine = Quarantine::new(&plan.state_dir, recipients, plan.max_line_bytes as u64);
+        let Recognition { shared, stamper, .. } = plan.recognition;
+        let kinds = Arc::clone(&shared.kinds);
+        let classes: Vec<_> = stamper.policy().classes().iter().map(|class| class.name.clone()).collect();
+        let epochs = EpochsOf { keyring, tenant: plan.tenant, kinds: Arc::clone(&kinds) };
+        let feed = Feed::new(Blocks::new(input, plan.max_line_bytes), quarantine, epochs, plan.clock);
+        let worker = || Filter::new(shared.clone(), stamper.clone());
+        let workers = (0..plan.workers.get()).map(|_| worker()).collect();
+        let finished = run(feed, workers, Output::new(output), stop);
+        let mut tally = Tally::new(classes.len() + 1);
+        finished.workers.iter().for_each(|worker| tally.merge(worker.tally()));
+        let checked = tally.check(&finished.flow);
+        let result = finished.result.and_then(|finish| checked.map(|()| finish));
+        Outcome { tally, kinds, classes, elapsed: start.elapsed(), result }
+    }
+}
+
+/// A keyring as the source of each epoch's keys.
+struct EpochsOf {
+    keyring: Keyring,
+    tenant: String,
+    kinds: Arc<Kinds>,
+}
+
+impl Epochs for EpochsOf {
+    type Keys = EpochKeys;
+
+    fn at(&mut self, now: Timestamp) -> Result<Current<EpochKeys>, Diagnostic> {
+        let current = self.keyring.current(now).map_err(KeyError::into_diagnostic)?;
+        let keys = EpochKeys::derive(&current.secret, current.epoch, &self.tenant, &self.kinds);
+        Ok(Current { keys: Arc::new(keys), until: current.until })
+    }
+
+    fn line_hash(&self, keys: &EpochKeys) -> Box<dyn KeyedHash> {
+        Box::new(LineHash { hasher: keys.hasher(Kind::QR), kid: keys.kid() })
+    }
+}
+
+/// Names a sealed line by the token of its bytes: equal lines of one epoch have equal names.
+struct LineHash {
+    hasher: TagHasher,
+    kid: [u8; token::KID_BYTES],
+}
+
+impl KeyedHash for LineHash {
+    fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+    }
+
+    fn finalize(self: Box<Self>) -> String {
+        let mut name = Vec::with_capacity(34);
+        token::write("qr", &self.kid, &self.hasher.finish(), &mut name);
+        String::from_utf8_lossy(&name).into_owned()
+    }
+}

@@ -1,0 +1,110 @@
+//! Everything that decides how a line is read, put together from rules and choices: what `filter` and
+//! `explain` share, so that what is explained is what is done.
+
+use crate::detect::account::AccountRules;
+use crate::detect::{self, Detector};
+use crate::model::{Format, Kinds};
+use crate::pipeline::filter::Shared;
+use crate::primitives::diag::Diagnostic;
+use crate::pseudonym::TokenShape;
+use crate::retention::{self, Policy, Stamper, TagForm};
+use crate::rules::retention::RetentionError;
+use crate::rules::{self, RuleFile};
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What the operator chose.
+#[derive(Clone, Debug, Default)]
+pub struct Choices {
+    /// The only format, or `None` to guess.
+    pub format: Option<Format>,
+    /// Kinds to find beside IP and e-mail addresses.
+    pub also: BTreeSet<String>,
+    /// Networks that stay readable, beside loopback.
+    pub keep: Vec<IpNet>,
+    /// Whether the lines come from another oubliette.
+    pub trust_upstream: bool,
+    /// Shape of the tokens.
+    pub shape: TokenShape,
+    /// Form of the tags.
+    pub tags: TagForm,
+    /// The legal zone; the retention rules' own if not given.
+    pub zone: Option<TimeZone>,
+    /// The zone of times that state none.
+    pub source_zone: Option<TimeZone>,
+    /// Whether every past time is believed.
+    pub backfill: bool,
+    /// Identifier rule files beside the built-in ones.
+    pub identifier_rules: Vec<RuleFile>,
+    /// Retention rule files beside the built-in ones.
+    pub retention_rules: Vec<RuleFile>,
+}
+
+/// What reads lines.
+#[derive(Clone, Debug)]
+pub struct Recognition {
+    /// For all workers.
+    pub shared: Shared,
+    /// To be cloned for each.
+    pub stamper: Stamper,
+    /// The zone of legal days.
+    pub zone: TimeZone,
+}
+
+impl Recognition {
+    /// Loads the rules and compiles what was asked for.
+    ///
+    /// # Errors
+    /// A rule file that does not load, or a kind that no rule finds. Nothing may be read then.
+    pub fn new(choices: Choices) -> Result<Self, Diagnostic> {
+        let identifier_rules = rules::load(&choices.identifier_rules).map_err(|error| Diagnostic::from(&error))?;
+        let mut kinds = Kinds::default();
+        let known: BTreeSet<&str> = identifier_rules.iter().flat_map(|rule| &rule.kinds).map(String::as_str).collect();
+        if let Some(unknown) = choices.also.iter().find(|kind| !known.contains(kind.as_str())) {
+            let known: Vec<_> = known.into_iter().collect();
+            return Err(Diagnostic::new(&super::UNKNOWN_KIND, format!("no rule finds the kind `{unknown}`"))
+                .because(format!("the rules find: {}", known.join(", ")))
+                .hint("correct --also, or add a rule for it: `oubliette check` tells whether it loads"));
+        }
+        let accounts = AccountRules::compile(&identifier_rules, &mut kinds, &choices.also)
+            .map_err(|error| Diagnostic::from(&error))?;
+        let retention_rules = load_retention(&choices.retention_rules).map_err(|error| Diagnostic::from(&error))?;
+        let zone = choices.zone.unwrap_or(retention_rules.zone);
+        let policy = Policy::new(retention_rules.classes)
+            .ok_or_else(|| Diagnostic::from(&RetentionError::NoDefault))?;
+        let mut keep = detect::loopback().to_vec();
+        keep.extend(choices.keep);
+        let options = detect::Options {
+            keep,
+            trust_upstream: choices.trust_upstream,
+            address_shape: choices.shape == TokenShape::Address,
+        };
+        let names = identifier_rules.into_iter().map(|rule| rule.id).collect();
+        let shared = Shared {
+            detector: Detector::new(options).with_accounts(accounts, names),
+            kinds: Arc::new(kinds),
+            shape: choices.shape,
+            format: choices.format,
+            trust_upstream: choices.trust_upstream,
+        };
+        let options = retention::Options {
+            zone: zone.clone(),
+            source_zone: choices.source_zone,
+            backfill: choices.backfill,
+            tags: choices.tags,
+            trust_upstream: choices.trust_upstream,
+        };
+        Ok(Self { shared, stamper: Stamper::new(Arc::new(policy), options), zone })
+    }
+}
+
+/// The retention rules of the built-in files and `extra`.
+///
+/// # Errors
+/// The first thing wrong in any file.
+pub fn load_retention(extra: &[RuleFile]) -> Result<rules::retention::RetentionRules, RetentionError> {
+    let pairs: Vec<_> = extra.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
+    rules::retention::load(&pairs)
+}

@@ -1,0 +1,236 @@
+//! Runs identifier rules over their samples, and every rule over the samples of all others.
+
+use crate::detect::account::{AccountRules, AccountScratch, CompileError};
+use crate::format::Guess;
+use crate::model::{Expected, IdentifierRule, IdentifierSample, Kinds};
+use std::collections::BTreeSet;
+
+/// What came of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct SampleReport {
+    /// How many samples were run.
+    pub samples: usize,
+    /// Samples in which their own rule finds something else than they expect.
+    pub failures: Vec<SampleFailure>,
+    /// Samples of one rule in which another finds something that they do not expect.
+    pub overlaps: Vec<Overlap>,
+}
+
+/// A sample in which its own rule finds something else than it expects.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SampleFailure {
+    /// The rule.
+    pub rule: String,
+    /// `file:line` of the sample.
+    pub place: String,
+    /// Expected, in the order of the line.
+    pub expected: Vec<Expected>,
+    /// Found, in the order of the line. Samples are configuration: they may be shown.
+    pub found: Vec<Expected>,
+}
+
+/// A sample in which a rule that is not its own finds something that it does not expect.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// The rule that finds more.
+    pub rule: String,
+    /// The rule whose sample it is.
+    pub sample_of: String,
+    /// `file:line` of the sample.
+    pub place: String,
+    /// What it finds more, in the order of the line.
+    pub found: Vec<Expected>,
+}
+
+impl SampleReport {
+    /// Whether every sample went as it says, and no rule finds anything in another's samples.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.failures.is_empty() && self.overlaps.is_empty()
+    }
+}
+
+/// Runs all samples of `rules` with every kind asked for. The lines are parsed as in a live run.
+///
+/// # Errors
+/// If the rules do not compile together.
+pub fn run(rules: &[IdentifierRule]) -> Result<SampleReport, CompileError> {
+    let also: BTreeSet<String> = rules.iter().flat_map(|rule| rule.kinds.iter().cloned()).collect();
+    let mut kinds = Kinds::default();
+    let compiled = AccountRules::compile(rules, &mut kinds, &also)?;
+    let mut runner = Runner { rules, compiled, kinds, scratch: AccountScratch::default() };
+    let mut report = SampleReport::default();
+    for (owner, rule) in rules.iter().enumerate() {
+        for sample in &rule.samples {
+            report.samples += 1;
+            runner.run(owner, sample, &mut report);
+        }
+    }
+    Ok(report)
+}
+
+struct Runner<'a> {
+    rules: &'a [IdentifierRule],
+    compiled: AccountRules,
+    kinds: Kinds,
+    scratch: AccountScratch,
+}
+
+impl Runner<'_> {
+    fn run(&mut self, owner: usize, sample: &IdentifierSample, report: &mut SampleReport) {
+        let rule = &self.rules[owner];
+        let place = format!("{}:{}", rule.file, sample.line_number);
+        let mut found = self.findings(&sample.line);
+        let own = std::mem::take(&mut found[owner]);
+        if own != sample.expect {
+            report.failures.push(SampleFailure {
+                rule: rule.id.clone(),
+                place: place.clone(),
+                expected: sample.expect.clone(),
+                found: own,
+            });
+        }
+        for (other, mut found) in found.into_iter().enumerate() {
+            found.retain(|finding| !sample.expect.contains(finding));
+            if !found.is_empty() {
+                report.overlaps.push(Overlap {
+                    rule: self.rules[other].id.clone(),
+                    sample_of: rule.id.clone(),
+                    place: place.clone(),
+                    found,
+                });
+            }
+        }
+    }
+
+    /// What each rule finds in `line`, in the order of the line.
+    fn findings(&mut self, line: &str) -> Vec<Vec<Expected>> {
+        let bytes = line.as_bytes();
+        let record = Guess::new(None).parse(bytes);
+        let mut spans = vec![Vec::new(); self.rules.len()];
+        self.compiled.find(bytes, &record, &mut self.scratch, &mut |rule, kind, span| {
+            spans[rule].push((span, kind));
+        });
+        let kinds = &self.kinds;
+        let expected = |(span, kind): (crate::model::Span, crate::model::Kind)| Expected {
+            kind: kinds.name(kind).to_owned(),
+            text: String::from_utf8_lossy(span.of(bytes)).into_owned(),
+        };
+        spans
+            .into_iter()
+            .map(|mut found: Vec<_>| {
+                found.sort_unstable();
+                found.into_iter().map(expected).collect()
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Record;
+    use crate::rules::{self, RuleFile};
+    use std::time::{Duration, Instant};
+
+    fn builtin() -> Vec<IdentifierRule> {
+        rules::load(&[]).expect("built-in rules load")
+    }
+
+    #[test]
+    fn every_builtin_sample_goes_as_it_says() {
+        let report = run(&builtin()).expect("built-in rules compile");
+        assert!(report.is_clean(), "{report:#?}");
+        assert!(report.samples >= 150, "{}", report.samples);
+    }
+
+    /// Two rules that read each other's lines, one of them with a sample that does not hold.
+    const PAIR: &str = r#"
+[[rule]]
+id = "narrow"
+description = "one word"
+kind = "usr"
+literals = ["login "]
+pattern = 'login (?P<usr>\w+)'
+source = "test"
+[[rule.sample]]
+line = 'login jean dupont'
+expect = [{ kind = "usr", text = "jean" }]
+[[rule.sample]]
+line = 'login'
+none = true
+
+[[rule]]
+id = "wide"
+description = "the whole rest"
+kind = "usr"
+literals = ["login"]
+pattern = 'login (?P<usr>.*)'
+source = "test"
+[[rule.sample]]
+line = 'login jean'
+expect = [{ kind = "usr", text = "jean" }]
+[[rule.sample]]
+line = 'login  '
+none = true
+"#;
+
+    #[test]
+    fn failures_and_overlaps_are_reported() {
+        let rules = rules::schema::parse("pair.toml", PAIR).expect("well formed");
+        let report = run(&rules).expect("compiles");
+        let usr = |text: &str| Expected { kind: "usr".to_owned(), text: text.to_owned() };
+        assert_eq!(report.samples, 4);
+        assert_eq!(
+            report.failures,
+            [SampleFailure {
+                rule: "wide".to_owned(),
+                place: "pair.toml:27".to_owned(),
+                expected: vec![],
+                found: vec![usr(" ")],
+            }]
+        );
+        assert_eq!(
+            report.overlaps,
+            [Overlap {
+                rule: "wide".to_owned(),
+                sample_of: "narrow".to_owned(),
+                place: "pair.toml:10".to_owned(),
+                found: vec![usr("jean dupont")],
+            }]
+        );
+    }
+
+    #[test]
+    fn a_file_of_the_operator_replaces_the_builtin_one() {
+        let text = PAIR.split("[[rule]]\nid = \"wide\"").next().expect("first half").to_owned();
+        let rules = rules::load(&[RuleFile { name: "sshd.toml".to_owned(), text }]).expect("loads");
+        assert!(rules.iter().any(|rule| rule.id == "narrow"));
+        assert!(!rules.iter().any(|rule| rule.id.starts_with("sshd-")));
+        assert!(rules.iter().any(|rule| rule.file == "pam.toml"));
+    }
+
+    /// Every rule on a line of one megabyte made for it: a client can write such a line. Time that
+    /// grew with the square of the length would take hours, so the bound can be generous.
+    #[test]
+    fn hostile_lines_take_linear_time() {
+        let rules = builtin();
+        let also = rules.iter().flat_map(|rule| rule.kinds.iter().cloned()).collect();
+        let compiled = AccountRules::compile(&rules, &mut Kinds::default(), &also).expect("compiles");
+        let mut scratch = AccountScratch::default();
+        let samples = rules.iter().flat_map(|rule| rule.samples.iter().map(|sample| sample.line.as_str()));
+        let literals = rules.iter().flat_map(|rule| rule.literals.iter().map(String::as_str));
+        let starts =
+            ["Invalid user ", "Failed password for ", "user=<", " from ", "[pid 1] [", "aa:", "+33", "(a@"];
+        for text in starts.into_iter().chain(samples).chain(literals) {
+            let line = text.repeat((1 << 20) / text.len());
+            let start = Instant::now();
+            let mut bytes = 0;
+            compiled.find(line.as_bytes(), &Record::raw(line.as_bytes()), &mut scratch, &mut |_, _, span| {
+                bytes += span.len();
+            });
+            assert!(start.elapsed() < Duration::from_secs(20), "{text}: {:?}", start.elapsed());
+            assert!(bytes <= line.len() * rules.len());
+        }
+    }
+}

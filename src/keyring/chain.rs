@@ -1,0 +1,233 @@
+//! Source `seed`: a chain key that all nodes of a fleet share, ratcheted forwards, only the newest kept.
+//!
+//! `S_e = HKDF(C_e, "oubliette/1/epoch")`, `C_{e+1} = HKDF(C_e, "oubliette/1/next")`: equal tokens on every
+//! node, and a stolen node cannot compute the secrets of epochs that are over.
+
+use super::key_file::decode_hex;
+use super::random;
+use super::state_dir::Lock;
+use super::{KeyError, StateDir};
+use crate::primitives::crypto::hkdf;
+use crate::primitives::secret::Secret;
+use crate::pseudonym::epoch::{Epoch, EpochLength};
+use std::fmt::Write;
+use zeroize::{Zeroize, Zeroizing};
+
+const NAME: &str = "keys/chain";
+const HEADER: &str = "oubliette fleet seed 1";
+
+/// Most steps of the ratchet in one go: 50 years of days, some 20 ms.
+const MOST_STEPS: u32 = 18_300;
+
+/// A chain key and the epoch it belongs to.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    epoch: Epoch,
+    length: EpochLength,
+    key: Secret,
+}
+
+/// A chain as a text to hand to all nodes. Secret: whoever has it can compute all later tokens.
+pub type SeedFile = Zeroizing<String>;
+
+impl Chain {
+    /// A new chain that starts with `epoch`.
+    ///
+    /// # Errors
+    /// If the operating system gives no random bytes.
+    pub fn generate(epoch: Epoch, length: EpochLength) -> Result<Self, KeyError> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|_| KeyError::Randomness)?;
+        let key = Secret::new(bytes);
+        bytes.zeroize();
+        Ok(Self { epoch, length, key })
+    }
+
+    /// How long its epochs last.
+    #[must_use]
+    pub fn length(&self) -> EpochLength {
+        self.length
+    }
+
+    /// The epoch of its key.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The text form: four lines.
+    #[must_use]
+    pub fn to_text(&self) -> SeedFile {
+        let mut text = Zeroizing::new(String::with_capacity(256));
+        let _ = writeln!(text, "{HEADER}\nlength {}\nepoch {}", self.length.name(), self.epoch);
+        text.push_str("chain ");
+        for byte in self.key.expose() {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.push('\n');
+        text
+    }
+
+    /// Reads the text form; the reason if it is none.
+    ///
+    /// # Errors
+    /// What is wrong with the text, without quoting it.
+    pub fn from_text(text: &str) -> Result<Self, String> {
+        let mut lines = text.lines();
+        if lines.next() != Some(HEADER) {
+            return Err(format!("the first line is not `{HEADER}`"));
+        }
+        let mut value = |name: &str| {
+            let line =
+                lines.next().and_then(|line| line.strip_prefix(name)).and_then(|rest| rest.strip_prefix(' '));
+            line.ok_or_else(|| format!("a line `{name} ...` is missing"))
+        };
+        let length = match value("length")? {
+            "day" => EpochLength::Day,
+            "month" => EpochLength::Month,
+            "fixed" => EpochLength::Fixed,
+            _ => return Err("the length is not day, month or fixed".to_owned()),
+        };
+        let epoch = random::parse(value("epoch")?).ok_or("the epoch is not a date")?;
+        if (epoch == Epoch::Fixed) != (length == EpochLength::Fixed) {
+            return Err("the epoch does not fit its length".to_owned());
+        }
+        let mut bytes = decode_hex(value("chain")?.as_bytes()).ok_or("the chain is not 64 hex digits")?;
+        let key = Secret::new(bytes);
+        bytes.zeroize();
+        Ok(Self { epoch, length, key })
+    }
+
+    /// The chain of this node, if a seed was imported.
+    pub(super) fn load(state: &StateDir) -> Result<Option<Self>, KeyError> {
+        let Some(bytes) = state.read(NAME)? else { return Ok(None) };
+        let bytes = Zeroizing::new(bytes);
+        let text = std::str::from_utf8(&bytes).map_err(|_| "it is not text".to_owned());
+        let chain = text.and_then(Self::from_text);
+        chain.map(Some).map_err(|reason| KeyError::Damaged { path: state.path(NAME), reason })
+    }
+
+    /// Makes this the chain of the node; secrets of the source `random` are erased by the next start.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn import(&self, state: &StateDir) -> Result<(), KeyError> {
+        let _lock = state.lock()?;
+        for name in state.names("keys")? {
+            if name.starts_with("epoch-") {
+                state.erase(&format!("keys/{name}"))?;
+            }
+        }
+        self.replace(state)
+    }
+
+    /// S of `epoch`. The chain goes on to it first, durably, and the keys before are overwritten.
+    pub(super) fn secret_at(&self, epoch: Epoch, state: &StateDir, _lock: &Lock) -> Result<Secret, KeyError> {
+        let chain = self.advanced_to(epoch)?;
+        if chain.epoch != self.epoch {
+            chain.replace(state)?;
+        }
+        Ok(chain.secret())
+    }
+
+    /// S of the chain's own epoch.
+    #[must_use]
+    pub fn secret(&self) -> Secret {
+        hkdf(&self.key, b"oubliette/1/epoch")
+    }
+
+    /// The chain ratcheted to `epoch`.
+    ///
+    /// # Errors
+    /// If `epoch` is before the chain's, or more than [`MOST_STEPS`] after it.
+    pub fn advanced_to(&self, epoch: Epoch) -> Result<Self, KeyError> {
+        let out_of_reach =
+            || KeyError::ClockBeforeChain { now: epoch.to_string(), chain: self.epoch.to_string() };
+        let mut chain = self.clone();
+        for _ in 0..MOST_STEPS {
+            if chain.epoch >= epoch {
+                break;
+            }
+            chain.epoch = chain.epoch.next(self.length).ok_or_else(out_of_reach)?;
+            chain.key = hkdf(&chain.key, b"oubliette/1/next");
+        }
+        if chain.epoch == epoch { Ok(chain) } else { Err(out_of_reach()) }
+    }
+
+    /// The new chain key is durable before the old one's bytes are overwritten.
+    fn replace(&self, state: &StateDir) -> Result<(), KeyError> {
+        let old = "keys/chain.old";
+        state.erase(old)?;
+        match std::fs::hard_link(state.path(NAME), state.path(old)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(KeyError::Io { action: "link", path: state.path(old), source: error });
+            }
+            _ => {}
+        }
+        state.write(NAME, self.to_text().as_bytes())?;
+        state.erase(old)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+
+    fn chain() -> Chain {
+        let key = Secret::new([9; 32]);
+        Chain { epoch: Epoch::From(date(2026, 1, 1)), length: EpochLength::Day, key }
+    }
+
+    #[test]
+    fn two_steps_by_hand() {
+        let first = hkdf(&Secret::new([9; 32]), b"oubliette/1/next");
+        let second = hkdf(&first, b"oubliette/1/next");
+        let expected = hkdf(&second, b"oubliette/1/epoch");
+        let reached = chain().advanced_to(Epoch::From(date(2026, 1, 3))).unwrap();
+        assert_eq!(reached.secret().expose(), expected.expose());
+    }
+
+    #[test]
+    fn nodes_that_start_on_different_days_agree() {
+        let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let nodes = directories.each_ref().map(|directory| StateDir::open(directory.path()).unwrap());
+        nodes.iter().for_each(|node| chain().import(node).unwrap());
+        for offset in 0..400 {
+            let day = date(2026, 1, 1).checked_add(jiff::ToSpan::days(offset)).unwrap();
+            let secret = |node: &StateDir| {
+                let lock = node.lock().unwrap();
+                let chain = Chain::load(node).unwrap().unwrap();
+                *chain.secret_at(Epoch::From(day), node, &lock).unwrap().expose()
+            };
+            let first = secret(&nodes[0]);
+            // The second node is down three days in four.
+            if offset % 4 == 0 {
+                assert_eq!(first, secret(&nodes[1]), "{day}");
+            }
+        }
+        assert_eq!(Chain::load(&nodes[0]).unwrap().unwrap().epoch, Epoch::From(date(2027, 2, 4)));
+        assert!(!nodes[0].path("keys/chain.old").exists());
+    }
+
+    #[test]
+    fn the_chain_never_goes_back_nor_too_far() {
+        for day in [date(2025, 12, 31), date(2099, 1, 1)] {
+            assert!(matches!(chain().advanced_to(Epoch::From(day)), Err(KeyError::ClockBeforeChain { .. })));
+        }
+    }
+
+    #[test]
+    fn text_form_reads_back_and_says_what_is_wrong() {
+        let text = chain().to_text();
+        let read = Chain::from_text(&text).unwrap();
+        assert_eq!((read.epoch, read.length), (chain().epoch, chain().length));
+        assert_eq!(read.key.expose(), chain().key.expose());
+        for (from, to) in
+            [("seed 1", "seed 2"), ("length day", "length week"), ("2026", "x"), ("chain 0", "chain ")]
+        {
+            let reason = Chain::from_text(&text.replacen(from, to, 1)).unwrap_err();
+            assert!(!reason.contains("0909"), "quotes the key: {reason}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! What can go wrong with keys, and how to mend it.
+
+use crate::primitives::diag::{Code, Diagnostic};
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why a secret is not to be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// A file or directory could not be read or written.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A key file or secret that group or others can read.
+    #[error("key file {path} can be read by others (mode {mode:04o})")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A key file that is neither 32 bytes nor 64 hex digits.
+    #[error("key file {path} does not hold a 32-byte key")]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// A key of zeros.
+    #[error("key file {path} holds only zeros")]
+    Zero {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not a regular file.
+    #[error("key file {path} is not a regular file")]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A state directory that others can change.
+    #[error("state directory {path} can be changed by others (mode {mode:04o})")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file of the state directory that is damaged.
+    #[error("{path} is damaged")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The clock stands before the epoch of the chain key.
+    #[error("the clock is before the epoch of the fleet seed")]
+    ClockBeforeChain {
+        /// Epoch of the clock.
+        now: String,
+        /// Epoch of the chain key.
+        chain: String,
+    },
+    /// A recipient that is no age recipient.
+    #[error("recipient {line} of {path} is no age recipient")]
+    Recipient {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+    },
+    /// age refused to encrypt or decrypt.
+    #[error("cannot {action} a secret with age")]
+    Age {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// No wrap of that epoch.
+    #[error("no wrapped secret of epoch {epoch}")]
+    NoWrap {
+        /// The epoch.
+        epoch: String,
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A key file is rotated by whoever made it.
+    #[error("a key file is not rotated here")]
+    RotateKeyFile,
+    /// A fleet seed is shared.
+    #[error("a fleet seed cannot be rotated on one node")]
+    RotateSeed,
+    /// No source of secrets.
+    #[error("no source of secrets")]
+    NoSource,
+    /// The operating system gave no randomness.
+    #[error("the operating system gives no random bytes")]
+    Randomness,
+}
+
+impl KeyError {
+    /// The message for a person.
+    #[must_use]
+    pub fn into_diagnostic(self) -> Diagnostic {
+        Diagnostic::from(self)
+    }
+}
+
+impl From<KeyError> for Diagnostic {
+    fn from(error: KeyError) -> Self {
+        let what = error.to_string();
+        match error {
+            KeyError::Io { path, source, .. } => Self::new(&IO, what)
+                .because(source.to_string())
+                .hint(format!("check that {} exists and that this user may use it", parent(&path))),
+            KeyError::Exposed { path, .. } => Self::new(&EXPOSED, what)
+                .because("whoever reads the key can undo every token by trying all addresses")
+                .hint(format!(
+                    "`chmod 600 {0}`; if others may have read it, make a new one: `head -c 32 /dev/urandom > {0}`",
+                    path.display()
+                )),
+            KeyError::Length { path, bytes } => Self::new(&LENGTH, what)
+                .because(format!("it has {bytes} bytes; a key is 32 raw bytes or 64 hex digits"))
+                .hint(format!("`head -c 32 /dev/urandom > {}`", path.display())),
+            KeyError::Zero { path } => Self::new(&ZERO, what)
+                .because("a key of zeros is no secret")
+                .hint(format!("`head -c 32 /dev/urandom > {}`", path.display())),
+            KeyError::NotAFile { .. } => Self::new(&NOT_A_FILE, what)
+                .because("a key is read from a regular file, whose mode and length can be checked")
+                .hint("pass the path of a file with 32 bytes and mode 0600"),
+            KeyError::Directory { path, .. } => Self::new(&DIRECTORY, what)
+                .because("whoever can change it can put keys of their own into it")
+                .hint(format!("`chmod 700 {}`", path.display())),
+            KeyError::Damaged { path, reason } => Self::new(&DAMAGED, what)
+                .because(reason)
+                .hint(format!(
+                    "move {} away after looking at it; the next start makes what is missing",
+                    path.display()
+                )),
+            KeyError::ClockBeforeChain { now, chain } => Self::new(&CLOCK, what)
+                .because(format!("the clock says {now}, the chain has gone on to {chain} and cannot go back"))
+                .hint("set the clock right, or import the fleet seed again: `oubliette keys seed import FILE`"),
+            KeyError::Recipient { .. } => Self::new(&RECIPIENT, what)
+                .because("it starts with `age1` and is what `age-keygen` or a plugin printed as public key")
+                .hint("correct or remove the line; `oubliette init` makes two good ones"),
+            KeyError::Age { path, reason, .. } => Self::new(&AGE, what)
+                .at(path.display().to_string())
+                .because(reason)
+                .hint("use an identity of one of the recipients the secret was wrapped to: `oubliette keys list`"),
+            KeyError::NoWrap { path, .. } => Self::new(&NO_WRAP, what)
+                .at(path.display().to_string())
+                .because("its secret was never escrowed, or its wraps were moved elsewhere")
+                .hint("copy the wraps of that epoch back into the directory; `oubliette keys list` shows epochs"),
+            KeyError::RotateKeyFile => Self::new(&ROTATE, what)
+                .because("the file holds one fixed epoch, and only its owner can replace it")
+                .hint("write a new key file and restart the filters with it"),
+            KeyError::RotateSeed => Self::new(&ROTATE, what)
+                .because("the other nodes would go on with the old one, and tokens would no longer be equal")
+                .hint("make a new seed with `oubliette keys seed new FILE` and import it on every node"),
+            KeyError::NoSource => Self::new(&IO, what),
+            KeyError::Randomness => Self::new(&RANDOMNESS, what)
+                .because("getrandom(2) failed")
+                .hint("start later in the boot, or pass a key with `--key-file`"),
+        }
+    }
+}
+
+fn parent(path: &std::path::Path) -> String {
+    path.parent().unwrap_or(path).display().to_string()
+}
+
+/// All codes of this area.
+pub const CODES: &[&Code] = &[
+    &IO,
+    &EXPOSED,
+    &LENGTH,
+    &ZERO,
+    &NOT_A_FILE,
+    &DIRECTORY,
+    &DAMAGED,
+    &CLOCK,
+    &RECIPIENT,
+    &AGE,
+    &NO_WRAP,
+    &ROTATE,
+    &RANDOMNESS,
+];
+
+static IO: Code = Code {
+    id: "K01",
+    title: "a key file or the state directory cannot be used",
+    text: "What it means\n  A file with a secret could not be opened, read, written or made durable.\n\nWhy it matters\n  Without a key there are no tokens, and without tokens nothing is written: oubliette fails closed.\n\nExample\n  oubliette filter --state-dir /var/lib/oubliette    run by a user who may not write there\n\nWhat to do\n  Run it as the user who owns the state directory, or name another one with --state-dir. On a full disk\n  make room first: a new epoch needs a few hundred bytes.\n\nReferences\n  README.md, \"Keys and escrow\"",
+};
+static EXPOSED: Code = Code {
+    id: "K02",
+    title: "a key can be read by others",
+    text: "What it means\n  The mode of the key file lets its group or everybody read it.\n\nWhy it matters\n  A token is an HMAC: whoever holds the key can try all 4,294,967,296 IPv4 addresses in minutes and so name\n  everybody in the logs.\n\nExample\n  -rw-r--r-- 1 root root 32 key\n\nWhat to do\n  chmod 600 key. If somebody else may have read it, it is no secret any more: make a new one.\n\nReferences\n  ENISA, Pseudonymisation techniques and best practices (2019); GDPR art. 32(1)(a)",
+};
+static LENGTH: Code = Code {
+    id: "K03",
+    title: "a key has the wrong length",
+    text: "What it means\n  A key file holds 32 raw bytes, or 64 hex digits with or without a line end. This one holds something else.\n\nWhy it matters\n  Some tools pad a short key with zeros, and so make it weak in silence. oubliette refuses it.\n\nExample\n  echo secret > key\n\nWhat to do\n  (umask 077; head -c 32 /dev/urandom > key)\n\nReferences\n  RFC 2104, 3: keys shorter than the hash's output weaken HMAC",
+};
+static ZERO: Code = Code {
+    id: "K04",
+    title: "a key holds only zeros",
+    text: "What it means\n  All 32 bytes of the key are zero.\n\nWhy it matters\n  A key that everybody can guess protects nobody. It is what a failed copy or an empty disk block leaves.\n\nExample\n  head -c 32 /dev/zero > key\n\nWhat to do\n  (umask 077; head -c 32 /dev/urandom > key)\n\nReferences\n  NIST SP 800-133r2, 4: keys come from a random bit generator",
+};
+static NOT_A_FILE: Code = Code {
+    id: "K05",
+    title: "a key is not in a regular file",
+    text: "What it means\n  The path given with --key-file is a directory, a pipe or a device.\n\nWhy it matters\n  The key is read again at every start and its mode is checked; neither works on a pipe.\n\nExample\n  --key-file /dev/urandom\n\nWhat to do\n  Write the key to a file: (umask 077; head -c 32 /dev/urandom > key)\n\nReferences\n  README.md, \"Keys and escrow\"",
+};
+static DIRECTORY: Code = Code {
+    id: "K06",
+    title: "the state directory can be changed by others",
+    text: "What it means\n  Group or others may write to the state directory.\n\nWhy it matters\n  They could replace the secret of the day by one they know, and read every token.\n\nExample\n  drwxrwxr-x 5 root adm 4096 /var/lib/oubliette\n\nWhat to do\n  chmod 700 /var/lib/oubliette\n\nReferences\n  GDPR art. 32(1)(b)",
+};
+static DAMAGED: Code = Code {
+    id: "K07",
+    title: "a file of the state directory is damaged",
+    text: "What it means\n  A secret, the fleet chain or the recipients file does not have the form that oubliette writes.\n\nWhy it matters\n  A guess could give other tokens for the same person, or none that can be given back. So nothing starts.\n\nExample\n  keys/epoch-2026-11-23.secret with 7 bytes, after a copy that broke off\n\nWhat to do\n  Restore the file, or move it away: the next start makes a new secret, and tokens differ from there on.\n\nReferences\n  README.md, \"Keys and escrow\"",
+};
+static CLOCK: Code = Code {
+    id: "K08",
+    title: "the clock is before the fleet chain",
+    text: "What it means\n  The chain key of the fleet seed has been ratcheted to a later epoch than the clock shows.\n\nWhy it matters\n  The ratchet goes forwards only, so that a stolen node cannot read its past. Old secrets are gone.\n\nExample\n  A machine that starts with its clock in 1970\n\nWhat to do\n  Set the clock. If the chain was advanced by a clock in the future, import the seed again.\n\nReferences\n  DESIGN: C(e+1) = HKDF(C(e), \"oubliette/1/next\")",
+};
+static RECIPIENT: Code = Code {
+    id: "K09",
+    title: "not an age recipient",
+    text: "What it means\n  A line of recipients.txt, or a --recipient, is neither an X25519 recipient (age1...) nor one of a plugin.\n\nWhy it matters\n  Every epoch secret is wrapped to all recipients before it is used. One that cannot be used stops the start.\n\nExample\n  an identity (AGE-SECRET-KEY-1...) pasted where its public key belongs\n\nWhat to do\n  Paste the line that age-keygen prints after \"Public key:\".\n\nReferences\n  age-encryption.org/v1",
+};
+static AGE: Code = Code {
+    id: "K10",
+    title: "age cannot wrap or unwrap a secret",
+    text: "What it means\n  The wrapped secret could not be opened with the identity given, or not be made.\n\nWhy it matters\n  Without it a token of a past epoch cannot be computed again.\n\nExample\n  an identity that was not among the recipients on that day\n\nWhat to do\n  Try the other identity. A plugin must be installed on this machine (age-plugin-NAME on the PATH).\n\nReferences\n  age-encryption.org/v1; C2SP age-plugin",
+};
+static NO_WRAP: Code = Code {
+    id: "K11",
+    title: "no wrapped secret of that epoch",
+    text: "What it means\n  The directory wraps holds nothing for the epoch asked for.\n\nWhy it matters\n  The node itself forgets a secret when its epoch ends. Only a wrap can bring it back.\n\nExample\n  a day on which oubliette ran without escrow recipients\n\nWhat to do\n  Look for the wraps in the backup of the state directory. Without escrow the tokens of that day stay closed\n  for everybody.\n\nReferences\n  README.md, \"Keys and escrow\"",
+};
+static ROTATE: Code = Code {
+    id: "K12",
+    title: "this secret is not rotated here",
+    text: "What it means\n  keys rotate replaces a random secret of this node. A key file or a fleet seed belongs to others too.\n\nWhy it matters\n  One node with another secret would give other tokens for the same person.\n\nExample\n  oubliette keys rotate on a node that imported a fleet seed\n\nWhat to do\n  oubliette keys seed new FILE on one machine, then oubliette keys seed import FILE on all.\n\nReferences\n  README.md, \"A fleet\"",
+};
+static RANDOMNESS: Code = Code {
+    id: "K13",
+    title: "no random bytes",
+    text: "What it means\n  The operating system refused to give random bytes.\n\nWhy it matters\n  A secret that is not random is no secret.\n\nExample\n  a container whose seccomp profile forbids getrandom(2)\n\nWhat to do\n  Allow getrandom(2), or make the key elsewhere and pass it with --key-file.\n\nReferences\n  getrandom(2)",
+};

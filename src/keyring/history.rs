@@ -1,0 +1,114 @@
+//! Which secrets there were: epochs, kids and dates, no secrets. States are those of NIST SP 800-57 Part 1, 7.
+
+use super::state_dir::Lock;
+use super::{KeyError, StateDir};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+const NAME: &str = "keys/epochs.jsonl";
+
+/// State of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EpochState {
+    /// In use.
+    Active,
+    /// Overwritten and removed on this node.
+    Destroyed,
+}
+
+/// One secret of this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochRecord {
+    /// First legal day, or `fixed`.
+    pub epoch: String,
+    /// As in its tokens.
+    pub kid: String,
+    /// Active or destroyed.
+    pub state: EpochState,
+    /// When it was made or first used here.
+    pub created: Timestamp,
+    /// When it was erased here.
+    pub destroyed: Option<Timestamp>,
+    /// To how many recipients it was wrapped.
+    pub recipients: usize,
+}
+
+/// All secrets that this node has had, oldest first.
+pub(super) fn load(state: &StateDir) -> Result<Vec<EpochRecord>, KeyError> {
+    let bytes = state.read(NAME)?.unwrap_or_default();
+    let mut records = Vec::new();
+    for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+        if line.is_empty() {
+            continue;
+        }
+        let damaged = |error: serde_json::Error| KeyError::Damaged {
+            path: state.path(NAME),
+            reason: format!("line {}: {error}", index + 1),
+        };
+        records.push(serde_json::from_slice(line).map_err(damaged)?);
+    }
+    Ok(records)
+}
+
+/// Notes that a secret is in use. All others of a ratcheted chain are destroyed by then.
+pub(super) fn note_active(
+    state: &StateDir,
+    _lock: &Lock,
+    epoch: crate::pseudonym::epoch::Epoch,
+    kid: &[u8; 5],
+    now: Timestamp,
+    recipients: usize,
+) -> Result<(), KeyError> {
+    let mut records = load(state)?;
+    let (epoch, kid) = (epoch.to_string(), String::from_utf8_lossy(kid).into_owned());
+    let mut changed = false;
+    for record in records.iter_mut().filter(|record| record.kid != kid || record.epoch != epoch) {
+        if record.state == EpochState::Active {
+            record.state = EpochState::Destroyed;
+            record.destroyed = Some(now);
+            changed = true;
+        }
+    }
+    match records.iter_mut().find(|record| record.kid == kid && record.epoch == epoch) {
+        Some(known) if known.recipients != recipients => {
+            known.recipients = recipients;
+            changed = true;
+        }
+        Some(_) => {}
+        None => {
+            let state = EpochState::Active;
+            records.push(EpochRecord { epoch, kid, state, created: now, destroyed: None, recipients });
+            changed = true;
+        }
+    }
+    if changed { save(state, &records) } else { Ok(()) }
+}
+
+/// Notes that a secret was erased.
+pub(super) fn note_destroyed(
+    state: &StateDir,
+    _lock: &Lock,
+    epoch: crate::pseudonym::epoch::Epoch,
+    kid: &[u8; 5],
+    now: Timestamp,
+) -> Result<(), KeyError> {
+    let mut records = load(state)?;
+    let (epoch, kid) = (epoch.to_string(), String::from_utf8_lossy(kid));
+    for record in records.iter_mut().filter(|record| record.kid == kid && record.epoch == epoch) {
+        record.state = EpochState::Destroyed;
+        record.destroyed = Some(now);
+    }
+    save(state, &records)
+}
+
+fn save(state: &StateDir, records: &[EpochRecord]) -> Result<(), KeyError> {
+    let mut text = String::new();
+    for record in records {
+        // Plain strings, numbers and dates: they always serialise.
+        text.push_str(&serde_json::to_string(record).expect("a record is JSON"));
+        text.push('\n');
+    }
+    state.write(NAME, text.as_bytes())
+}

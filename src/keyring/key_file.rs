@@ -1,0 +1,104 @@
+//! `--key-file`: S as its owner wrote it, 32 raw bytes or 64 hex digits.
+
+use super::KeyError;
+use super::state_dir::io_error;
+use crate::primitives::secret::Secret;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Reads and checks a key file. A symbolic link is followed; what it leads to is checked.
+pub(super) fn read(path: &Path) -> Result<Secret, KeyError> {
+    let file = File::open(path).map_err(io_error("open", path))?;
+    let metadata = file.metadata().map_err(io_error("read", path))?;
+    if !metadata.is_file() {
+        return Err(KeyError::NotAFile { path: path.to_owned() });
+    }
+    if metadata.mode() & 0o077 != 0 {
+        return Err(KeyError::Exposed { path: path.to_owned(), mode: metadata.mode() & 0o7777 });
+    }
+    // Longer than any key, so that a long file is seen to be one.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(256));
+    file.take(256).read_to_end(&mut bytes).map_err(io_error("read", path))?;
+    let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX).max(bytes.len());
+    let mut key = decode(&bytes).ok_or(KeyError::Length { path: path.to_owned(), bytes: length })?;
+    let zero = key == [0; 32];
+    let secret = Secret::new(key);
+    key.zeroize();
+    if zero { Err(KeyError::Zero { path: path.to_owned() }) } else { Ok(secret) }
+}
+
+/// 32 raw bytes, or 64 hex digits and at most one line end.
+fn decode(bytes: &[u8]) -> Option<[u8; 32]> {
+    if let Ok(raw) = <[u8; 32]>::try_from(bytes) {
+        return Some(raw);
+    }
+    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    decode_hex(line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// 64 hex digits.
+pub(super) fn decode_hex(digits: &[u8]) -> Option<[u8; 32]> {
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if pairs.len() != 32 || !rest.is_empty() {
+        return None;
+    }
+    let mut key = [0; 32];
+    for (byte, pair) in key.iter_mut().zip(pairs) {
+        let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    fn file(bytes: &[u8], mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&path).unwrap();
+        file.write_all(bytes).unwrap();
+        (directory, path)
+    }
+
+    #[test]
+    fn raw_and_hex_are_the_same_key() {
+        let hex: String = (0..32u8).map(|byte| format!("{byte:02x}")).collect();
+        let raw: Vec<u8> = (0..32).collect();
+        let lines = [hex.clone(), hex.clone() + "\n", hex.to_uppercase() + "\r\n"];
+        for bytes in lines.iter().map(|line| line.as_bytes()).chain([&raw[..]]) {
+            let (_directory, path) = file(bytes, 0o600);
+            assert_eq!(read(&path).unwrap().expose()[..], raw);
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (bytes, mode, code) in [
+            (vec![1; 32], 0o644, "K02"),
+            (vec![1; 32], 0o640, "K02"),
+            (vec![1; 31], 0o600, "K03"),
+            (vec![1; 33], 0o600, "K03"),
+            (vec![1; 100_000], 0o600, "K03"),
+            (vec![b'g'; 64], 0o600, "K03"),
+            (vec![], 0o600, "K03"),
+            (vec![0; 32], 0o600, "K04"),
+            (vec![b'0'; 64], 0o600, "K04"),
+        ] {
+            let (_directory, path) = file(&bytes, mode);
+            let error = crate::primitives::diag::Diagnostic::from(read(&path).unwrap_err());
+            assert_eq!(error.code.id, code, "{} bytes, mode {mode:o}", bytes.len());
+            assert!(error.hint.is_some());
+        }
+        let directory = tempfile::tempdir().unwrap();
+        assert!(matches!(read(directory.path()), Err(KeyError::NotAFile { .. })));
+        assert!(matches!(read(&directory.path().join("none")), Err(KeyError::Io { .. })));
+    }
+}

@@ -1,0 +1,77 @@
+//! Source `random`: a secret an epoch from the operating system, on this node only.
+
+use super::state_dir::{Lock, take_32};
+use super::{Escrow, KeyError, StateDir, history};
+use crate::primitives::secret::Secret;
+use crate::pseudonym::epoch::{Epoch, kid};
+use jiff::Timestamp;
+use zeroize::Zeroize;
+
+fn name(epoch: Epoch) -> String {
+    format!("keys/epoch-{epoch}.secret")
+}
+
+/// The secret of `epoch`: read, or made and escrowed. Those of all other epochs are erased.
+pub(super) fn secret_at(
+    epoch: Epoch,
+    now: Timestamp,
+    state: &StateDir,
+    lock: &Lock,
+    escrow: &Escrow,
+) -> Result<Secret, KeyError> {
+    erase_others(epoch, now, state, lock)?;
+    if let Some(secret) = read(epoch, state)? {
+        return Ok(secret);
+    }
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|_| KeyError::Randomness)?;
+    let secret = Secret::new(bytes);
+    bytes.zeroize();
+    // The wrap first: a secret that was used can always be given back.
+    escrow.wrap(state, epoch, &secret)?;
+    state.write(&name(epoch), secret.expose())?;
+    Ok(secret)
+}
+
+/// The secret of `epoch`, if this node has it.
+pub(super) fn read(epoch: Epoch, state: &StateDir) -> Result<Option<Secret>, KeyError> {
+    let Some(bytes) = state.read(&name(epoch))? else { return Ok(None) };
+    let damaged = |length| KeyError::Damaged {
+        path: state.path(&name(epoch)),
+        reason: format!("a secret has 32 bytes, this file {length}"),
+    };
+    let mut bytes = take_32(bytes).map_err(damaged)?;
+    let secret = Secret::new(bytes);
+    bytes.zeroize();
+    Ok(Some(secret))
+}
+
+/// Overwrites and removes the secret of `epoch`.
+pub(super) fn erase(epoch: Epoch, state: &StateDir) -> Result<(), KeyError> {
+    state.erase(&name(epoch))
+}
+
+fn erase_others(epoch: Epoch, now: Timestamp, state: &StateDir, lock: &Lock) -> Result<(), KeyError> {
+    let current = format!("epoch-{epoch}.secret");
+    for file in state.names("keys")? {
+        let Some(stem) = file.strip_prefix("epoch-") else { continue };
+        let other = stem.strip_suffix(".secret").and_then(parse);
+        match other {
+            Some(other) if file != current => {
+                let destroyed = read(other, state)?.map(|secret| kid(&secret, other));
+                erase(other, state)?;
+                if let Some(destroyed) = destroyed {
+                    history::note_destroyed(state, lock, other, &destroyed, now)?;
+                }
+            }
+            // A part that a crash left behind was never used.
+            None if stem.ends_with(".part") => state.erase(&format!("keys/{file}"))?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn parse(name: &str) -> Option<Epoch> {
+    if name == "fixed" { Some(Epoch::Fixed) } else { name.parse().ok().map(Epoch::From) }
+}

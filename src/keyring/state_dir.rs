@@ -1,0 +1,141 @@
+//! The state directory: private from the first byte, one writer at a time, changes durable or absent.
+
+use super::KeyError;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroize;
+
+/// A state directory that exists and that only its owner can change.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+/// The right to change secrets, until dropped. Other processes wait for it.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "held for the lock that closing it releases")] File);
+
+impl StateDir {
+    /// Opens the directory, made with mode 0700 if it is missing.
+    ///
+    /// # Errors
+    /// If it cannot be made, or if group or others may write to it.
+    pub fn open(root: &Path) -> Result<Self, KeyError> {
+        let state = Self { root: root.to_owned() };
+        for directory in [root.to_owned(), state.path("keys"), state.path("escrow"), state.path("wraps")] {
+            let mut builder = DirBuilder::new();
+            builder.recursive(true).mode(0o700).create(&directory).map_err(io_error("make", &directory))?;
+        }
+        let metadata = fs::metadata(root).map_err(io_error("read", root))?;
+        if metadata.mode() & 0o022 != 0 {
+            return Err(KeyError::Directory { path: root.to_owned(), mode: metadata.mode() & 0o7777 });
+        }
+        Ok(state)
+    }
+
+    /// A path within the directory.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Waits for the lock on secrets.
+    pub(super) fn lock(&self) -> Result<Lock, KeyError> {
+        let path = self.path("keys/lock");
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(io_error("open", &path))?;
+        flock(&file, FlockOperation::LockExclusive).map_err(|error| io_error("lock", &path)(error.into()))?;
+        Ok(Lock(file))
+    }
+
+    /// The bytes of a secret file, `None` if there is none.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, KeyError> {
+        let path = self.path(name);
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(io_error("open", &path))?,
+        };
+        let mode = file.metadata().map_err(io_error("read", &path))?.mode();
+        if mode & 0o077 != 0 {
+            return Err(KeyError::Exposed { path, mode: mode & 0o7777 });
+        }
+        let mut bytes = Vec::with_capacity(4096);
+        file.read_to_end(&mut bytes).map_err(io_error("read", &path))?;
+        Ok(Some(bytes))
+    }
+
+    /// Writes a file whole or not at all, with mode 0600, and makes it durable.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), KeyError> {
+        let path = self.path(name);
+        let part = path.with_extension("part");
+        let written = || -> io::Result<()> {
+            // Left behind by a crash: it was never used.
+            erase_if_there(&part)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&part, &path)?;
+            sync_directory(&path)
+        };
+        written().map_err(io_error("write", &path))
+    }
+
+    /// Overwrites a file with zeros, syncs, removes it, syncs the directory. No file is fine.
+    pub(super) fn erase(&self, name: &str) -> Result<(), KeyError> {
+        let path = self.path(name);
+        let erased = erase_if_there(&path).and_then(|()| sync_directory(&path));
+        erased.map_err(io_error("erase", &path))
+    }
+
+    /// Names of the files in a sub-directory, sorted.
+    pub(super) fn names(&self, directory: &str) -> Result<Vec<String>, KeyError> {
+        let path = self.path(directory);
+        let listed = || -> io::Result<Vec<String>> {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(&path)? {
+                names.extend(entry?.file_name().into_string().ok());
+            }
+            names.sort();
+            Ok(names)
+        };
+        listed().map_err(io_error("list", &path))
+    }
+}
+
+/// Overwrites with zeros through the same inode, so that the old blocks are what is overwritten on file
+/// systems that write in place; copy-on-write ones and flash keep old blocks for a while, which is why
+/// epochs are short.
+fn erase_if_there(path: &Path) -> io::Result<()> {
+    let mut file = match OpenOptions::new().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let length = file.metadata()?.len();
+    let zeros = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(1 << 20)];
+    file.write_all(&zeros)?;
+    file.sync_all()?;
+    fs::remove_file(path)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {
+    let path = path.to_owned();
+    move |source| KeyError::Io { action, path, source }
+}
+
+/// 32 bytes out of a buffer that is wiped.
+pub(super) fn take_32(mut bytes: Vec<u8>) -> Result<[u8; 32], usize> {
+    let taken = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| bytes.len());
+    bytes.zeroize();
+    taken
+}

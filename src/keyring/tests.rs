@@ -1,0 +1,136 @@
+//! The keyring on a real directory.
+
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+fn keyring(directory: &Path, length: EpochLength) -> Keyring {
+    Keyring::open(Settings {
+        directory: directory.to_owned(),
+        source: SecretSource::StateDir,
+        length,
+        zone: TimeZone::get("Europe/Paris").unwrap(),
+    })
+    .unwrap()
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+#[test]
+fn one_secret_a_day_erased_at_midnight() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keys = keyring(directory.path(), EpochLength::Day);
+    let first = keys.current(at("2026-11-23T10:00:00Z")).unwrap();
+    assert_eq!(first.until, Some(at("2026-11-23T23:00:00Z")));
+    let again = keyring(directory.path(), EpochLength::Day).current(at("2026-11-23T22:59:59Z")).unwrap();
+    assert_eq!(first.secret.expose(), again.secret.expose());
+    let next = keys.current(at("2026-11-23T23:00:00Z")).unwrap();
+    assert_ne!(first.secret.expose(), next.secret.expose());
+    assert!(!directory.path().join("keys/epoch-2026-11-23.secret").exists());
+    let states: Vec<_> = keys.history().unwrap().iter().map(|record| record.state).collect();
+    assert_eq!(states, [EpochState::Destroyed, EpochState::Active]);
+    for name in ["keys/epoch-2026-11-24.secret", "keys/epochs.jsonl", "keys/lock"] {
+        let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn an_erased_secret_is_overwritten_before_it_is_unlinked() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keys = keyring(directory.path(), EpochLength::Day);
+    keys.current(at("2026-11-23T10:00:00Z")).unwrap();
+    // A second name for the same bytes shows what becomes of them.
+    let witness = directory.path().join("witness");
+    std::fs::hard_link(directory.path().join("keys/epoch-2026-11-23.secret"), &witness).unwrap();
+    keys.current(at("2026-11-24T10:00:00Z")).unwrap();
+    assert_eq!(std::fs::read(&witness).unwrap(), [0; 32]);
+}
+
+#[test]
+fn starting_at_once_gives_one_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let secrets: Vec<[u8; 32]> = std::thread::scope(|scope| {
+        let start =
+            || *keyring(path, EpochLength::Day).current(at("2026-11-23T10:00:00Z")).unwrap().secret.expose();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(secrets.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn wrapped_before_use_and_unwrapped_by_each_identity() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = StateDir::open(directory.path()).unwrap();
+    let identities = Escrow::make_identities(&state, 2).unwrap();
+    let mut keys = keyring(directory.path(), EpochLength::Day);
+    assert!(!keys.escrow().unwrap().unwrap().is_missing());
+    let current = keys.current(at("2026-11-23T10:00:00Z")).unwrap();
+    keys.current(at("2026-11-25T10:00:00Z")).unwrap();
+    for identity in &identities {
+        let secrets = unwrap(directory.path(), current.epoch, identity).unwrap();
+        assert_eq!(secrets.len(), 1);
+        assert_eq!(secrets[0].expose(), current.secret.expose());
+    }
+    let stranger = tempfile::tempdir().unwrap();
+    let stranger = &Escrow::make_identities(&StateDir::open(stranger.path()).unwrap(), 1).unwrap()[0];
+    assert!(matches!(unwrap(directory.path(), current.epoch, stranger), Err(KeyError::Age { .. })));
+    let never = Epoch::From(jiff::civil::date(2020, 1, 1));
+    assert!(matches!(unwrap(directory.path(), never, &identities[0]), Err(KeyError::NoWrap { .. })));
+}
+
+#[test]
+fn a_seed_is_wrapped_too_and_cannot_be_rotated() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = StateDir::open(directory.path()).unwrap();
+    let identities = Escrow::make_identities(&state, 1).unwrap();
+    let first = Epoch::From(jiff::civil::date(2026, 11, 1));
+    Chain::generate(first, EpochLength::Day).unwrap().import(&state).unwrap();
+    let mut keys = keyring(directory.path(), EpochLength::Month);
+    let current = keys.current(at("2026-11-23T10:00:00Z")).unwrap();
+    assert_eq!(current.epoch, Epoch::From(jiff::civil::date(2026, 11, 23)));
+    let wrapped = unwrap(directory.path(), current.epoch, &identities[0]).unwrap();
+    assert_eq!(wrapped[0].expose(), current.secret.expose());
+    assert!(matches!(keys.rotate(at("2026-11-23T10:00:00Z")), Err(KeyError::RotateSeed)));
+    assert!(matches!(keys.current(at("2026-11-22T10:00:00Z")), Err(KeyError::ClockBeforeChain { .. })));
+}
+
+#[test]
+fn rotation_gives_a_new_secret_in_the_same_epoch() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = at("2026-11-23T10:00:00Z");
+    let mut keys = keyring(directory.path(), EpochLength::Fixed);
+    let before = keys.current(now).unwrap();
+    let (epoch, old, new) = keys.rotate(now).unwrap();
+    assert_eq!(epoch, Epoch::Fixed);
+    assert_eq!(old, Some(kid(&before.secret, epoch)));
+    assert_ne!(old, Some(new));
+    assert_eq!(kid(&keys.current(now).unwrap().secret, epoch), new);
+}
+
+#[test]
+fn what_a_crash_leaves_is_ignored_and_cleaned() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keys = keyring(directory.path(), EpochLength::Day);
+    let part = directory.path().join("keys/epoch-2026-11-23.part");
+    std::fs::write(&part, [1; 7]).unwrap();
+    keys.current(at("2026-11-23T10:00:00Z")).unwrap();
+    assert!(!part.exists());
+}
+
+#[test]
+fn a_damaged_secret_or_an_open_directory_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keys = keyring(directory.path(), EpochLength::Day);
+    let now = at("2026-11-23T10:00:00Z");
+    keys.current(now).unwrap();
+    let secret = directory.path().join("keys/epoch-2026-11-23.secret");
+    std::fs::OpenOptions::new().write(true).open(&secret).unwrap().set_len(7).unwrap();
+    assert!(matches!(keys.current(now), Err(KeyError::Damaged { .. })));
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    assert!(matches!(StateDir::open(directory.path()), Err(KeyError::Directory { .. })));
+}

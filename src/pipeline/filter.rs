@@ -1,0 +1,173 @@
+//! The work on one block: what happens to each of its lines, from top to bottom.
+
+use super::tally::Tally;
+use super::workers::{Piece, Work};
+use crate::detect::{Detector, Line, Scan, Scratch};
+use crate::format::{self, Guess};
+use crate::model::{Findings, Format, Kinds, Record, Span};
+use crate::primitives::diag::Diagnostic;
+use crate::pseudonym::epoch::EpochKeys;
+use crate::pseudonym::{Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
+use crate::retention::{LookAlikes, Stamper, Verdict};
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// What all workers of a filter share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Finds identifiers.
+    pub detector: Detector,
+    /// The kinds of identifiers.
+    pub kinds: Arc<Kinds>,
+    /// Shape of the tokens.
+    pub shape: TokenShape,
+    /// The only format, or `None` to guess.
+    pub format: Option<Format>,
+    /// Whether the lines come from another oubliette: its tokens and tags stay.
+    pub trust_upstream: bool,
+}
+
+/// One worker of the filter.
+pub struct Filter {
+    shared: Shared,
+    guess: Guess,
+    look_alikes: LookAlikes,
+    stamper: Stamper,
+    /// `None` before the first keys come.
+    pseudonymiser: Option<Pseudonymiser>,
+    scan: Scan,
+    scratch: Scratch,
+    findings: Findings,
+    tally: Tally,
+}
+
+impl Filter {
+    /// A worker; `stamper` brings the policy and has nothing in memory yet.
+    #[must_use]
+    pub fn new(shared: Shared, stamper: Stamper) -> Self {
+        let classes = stamper.policy().classes().len() + 1;
+        Self {
+            guess: Guess::new(shared.format),
+            shared,
+            look_alikes: LookAlikes::default(),
+            stamper,
+            pseudonymiser: None,
+            scan: Scan::default(),
+            scratch: Scratch::default(),
+            findings: Findings::default(),
+            tally: Tally::new(classes),
+        }
+    }
+
+    /// What it counted.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    fn block(&mut self, block: &[u8], received: Timestamp, out: &mut Pseudonymised) {
+        let Some(mut pseudonymiser) = self.pseudonymiser.take() else { return };
+        let mut scan = std::mem::take(&mut self.scan);
+        let suspicious = self.look_alikes.forged_in_block(block);
+        for line in Detector::scan(block, &mut scan) {
+            self.line(&line, received, suspicious, &mut pseudonymiser, out);
+        }
+        self.scan = scan;
+        self.pseudonymiser = Some(pseudonymiser);
+        self.tally.bytes_in += block.len() as u64;
+        self.tally.bytes_out += out.as_bytes().len() as u64;
+    }
+
+    /// The life of a line.
+    #[inline]
+    fn line(
+        &mut self,
+        line: &Line<'_>,
+        received: Timestamp,
+        suspicious: bool,
+        pseudonymiser: &mut Pseudonymiser,
+        out: &mut Pseudonymised,
+    ) {
+        let Self { shared, guess, look_alikes, stamper, scratch, findings, tally, .. } = self;
+        let bytes = line.bytes;
+        tally.lines_in += 1;
+        let record = guess.parse(bytes);
+        tally.format(record.format);
+        let field = |name: &str| format::field(bytes, &record, name);
+        let tag = match stamper.stamp(bytes, &record, received, &field) {
+            Verdict::Expired { class, .. } => {
+                tally.class(class);
+                tally.dropped += 1;
+                tally.expired += 1;
+                return;
+            }
+            Verdict::Keep { class, tag, .. } => {
+                tally.class(class);
+                tag
+            }
+        };
+        shared.detector.find(line, &record, scratch, findings);
+        if !shared.trust_upstream {
+            defuse(look_alikes, bytes, &record, suspicious, findings);
+        }
+        for finding in &findings.items {
+            tally.identifier(finding.kind);
+        }
+        pseudonymiser.line(bytes, line.ending, findings, tag, out, &mut |kind, tag| tally.token(kind, &tag));
+        tally.lines_out += 1;
+    }
+
+    fn placeholder(
+        &mut self,
+        placeholder: &Placeholder,
+        ending: &[u8],
+        received: Timestamp,
+        out: &mut Pseudonymised,
+    ) {
+        let Self { shared: _, stamper, pseudonymiser: Some(pseudonymiser), tally, .. } = self else { return };
+        // The line stays sealed, so nothing is known of it but when it came.
+        let text = placeholder.to_string();
+        let record = Record::raw(text.as_bytes());
+        if let Verdict::Keep { class, tag, .. } = stamper.stamp(text.as_bytes(), &record, received, &|_| None) {
+            tally.class(class);
+            pseudonymiser.placeholder(placeholder, tag.map(|tag| tag.text), ending, out);
+        }
+        tally.format(Format::Raw);
+        tally.lines_in += 1;
+        tally.quarantined += 1;
+        tally.bytes_in += placeholder.line_bytes() + ending.len() as u64;
+        tally.bytes_out += out.as_bytes().len() as u64;
+    }
+}
+
+/// Finds the places where text only looks like a tag.
+fn defuse(look_alikes: &LookAlikes, line: &[u8], record: &Record, suspicious: bool, findings: &mut Findings) {
+    let members: Vec<Span> = format::top_level_key_spans(line, record, "retention").collect();
+    if suspicious || !members.is_empty() {
+        look_alikes.forged(line, record, &members, &mut findings.defused);
+    }
+}
+
+impl Work<EpochKeys> for Filter {
+    type Output = Pseudonymised;
+
+    fn renew(&mut self, keys: Arc<EpochKeys>) {
+        match &mut self.pseudonymiser {
+            Some(pseudonymiser) => pseudonymiser.enter(&keys),
+            None => {
+                let kinds = Arc::clone(&self.shared.kinds);
+                self.pseudonymiser = Some(Pseudonymiser::new(keys, kinds, self.shared.shape));
+            }
+        }
+    }
+
+    fn work(&mut self, piece: &Piece, received: Timestamp, out: &mut Pseudonymised) -> Result<(), Diagnostic> {
+        match piece {
+            Piece::Lines(block) => self.block(block.bytes(), received, out),
+            Piece::TooLong { placeholder, ending } => {
+                self.placeholder(placeholder, ending.as_bytes(), received, out);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,297 @@
+//! The output: whole blocks of pseudonymised lines, and nothing else.
+
+use crate::pseudonym::Pseudonymised;
+use super::workers::Flow;
+use crate::input::blocks::count_lines;
+use crate::primitives::diag::{Code, Diagnostic};
+use rustix::event::{PollFd, PollFlags, poll};
+use std::fs::File;
+use std::io::{self, Write};
+
+/// Bytes that may leave the process.
+///
+/// The trait is sealed: a type gets it here or not at all, so that nothing but what `pseudonym` made
+/// can be written. A raw line has no such type.
+pub trait Outgoing: Default + Send + sealed::Sealed {
+    /// The bytes, whole lines with their line ends.
+    fn as_bytes(&self) -> &[u8];
+
+    /// Forgets the bytes, keeps the memory.
+    fn clear(&mut self);
+}
+
+pub(super) mod sealed {
+    /// What keeps [`super::Outgoing`] closed.
+    pub trait Sealed {}
+}
+
+impl sealed::Sealed for Pseudonymised {}
+
+impl Outgoing for Pseudonymised {
+    fn as_bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+
+    fn clear(&mut self) {
+        self.clear();
+    }
+}
+
+/// Writes blocks and counts what it wrote.
+#[derive(Debug)]
+pub struct Output<W> {
+    sink: W,
+    lines: u64,
+    bytes: u64,
+    /// Whether the last line written lacks its line end.
+    partial: bool,
+    /// Whether a write failed: what the sink holds then is not known, so nothing more is added to it.
+    poisoned: bool,
+}
+
+impl<W: Write> Output<W> {
+    /// Writes to `sink`, which should not buffer: each block is one write.
+    #[must_use]
+    pub fn new(sink: W) -> Self {
+        Self { sink, lines: 0, bytes: 0, partial: false, poisoned: false }
+    }
+
+    /// Writes a block, whole.
+    ///
+    /// # Errors
+    /// [`WriteError`]; from then on, [`WriteError::Poisoned`].
+    pub fn write<B: Outgoing>(&mut self, block: &B) -> Result<(), WriteError> {
+        let bytes = block.as_bytes();
+        self.attempt(|sink| sink.write_all(bytes))?;
+        if let Some(&last) = bytes.last() {
+            // A line that the last block left open ends in this one.
+            self.lines += count_lines(bytes) - u64::from(self.partial);
+            self.partial = last != b'\n';
+            self.bytes += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Hands everything on.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn flush(&mut self) -> Result<(), WriteError> {
+        self.attempt(W::flush)
+    }
+
+    /// Puts what was written into `flow`.
+    pub(super) fn report(&self, flow: &mut Flow) {
+        flow.lines_out = self.lines;
+        flow.bytes_out = self.bytes;
+    }
+
+    fn attempt(&mut self, write: impl FnOnce(&mut W) -> io::Result<()>) -> Result<(), WriteError> {
+        if self.poisoned {
+            return Err(WriteError::Poisoned);
+        }
+        write(&mut self.sink).map_err(|source| {
+            self.poisoned = true;
+            match source.kind() {
+                io::ErrorKind::BrokenPipe => WriteError::BrokenPipe,
+                _ => WriteError::Io { offset: self.bytes, source },
+            }
+        })
+    }
+}
+
+/// An unbuffered file, pipe, socket or terminal; one that was made non-blocking, by whoever shares
+/// it, is waited for.
+#[derive(Debug)]
+pub struct Descriptor(File);
+
+impl Descriptor {
+    /// Writes to `file`.
+    #[must_use]
+    pub fn new(file: File) -> Self {
+        Self(file)
+    }
+}
+
+impl Write for Descriptor {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None) {
+                        Err(rustix::io::Errno::INTR) => {}
+                        other => drop(other?),
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// The output could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// Whoever read it has gone: a clean end (`oubliette filter | head`).
+    #[error("nobody reads the output any more")]
+    BrokenPipe,
+    /// Something else.
+    #[error("cannot write the output after {offset} bytes")]
+    Io {
+        /// Bytes written before the block that failed.
+        offset: u64,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A write failed before this one.
+    #[error("the output failed before")]
+    Poisoned,
+}
+
+impl From<WriteError> for Diagnostic {
+    fn from(error: WriteError) -> Self {
+        let what = "cannot write the output";
+        match error {
+            WriteError::Io { offset, source } => Self::new(&WRITE_FAILED, what)
+                .at(format!("after {offset} bytes"))
+                .because(source.to_string())
+                .hint("make room or mend the output, then send the input again"),
+            other => Self::new(&WRITE_FAILED, what).because(other.to_string()),
+        }
+    }
+}
+
+/// I02: a write failed.
+pub(super) static WRITE_FAILED: Code = Code {
+    id: "I02",
+    title: "the output cannot be written",
+    text: "\
+What it means
+  The operating system reported an error while pseudonymised lines were being written: the disk is
+  full, the file system is read-only, or the device failed. A reader that went away (`| head`) is not
+  an error.
+
+Why it matters
+  Lines that were read and not yet written are missing from the output, and the block that failed may
+  have been written in part.
+
+Example
+  oubliette filter < access.log > /srv/full/access.log
+
+What to do
+  Make room or mend the output, remove what was written, and send the whole input again. Tokens are the
+  same as long as the epoch is.
+
+References
+  write(2), section ERRORS.",
+};
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    /// Stands for pseudonymised bytes in the tests of this area.
+    #[derive(Debug, Default, Clone, PartialEq, Eq)]
+    pub(in super::super) struct Plain(pub(in super::super) Vec<u8>);
+
+    impl sealed::Sealed for Plain {}
+
+    impl Outgoing for Plain {
+        fn as_bytes(&self) -> &[u8] {
+            &self.0
+        }
+
+        fn clear(&mut self) {
+            self.0.clear();
+        }
+    }
+
+    /// Takes so many bytes, then fails so.
+    pub(in super::super) struct Failing {
+        pub(in super::super) room: usize,
+        pub(in super::super) kind: io::ErrorKind,
+    }
+
+    impl Write for Failing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if bytes.len() > self.room {
+                return Err(self.kind.into());
+            }
+            self.room -= bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn plain(bytes: &[u8]) -> Plain {
+        Plain(bytes.to_vec())
+    }
+
+    #[test]
+    fn lines_are_counted_across_blocks() {
+        for (blocks, lines) in [
+            (&[&b""[..]][..], 0),
+            (&[b"a\nb\n"], 2),
+            (&[b"a\nb"], 2),
+            (&[b"a\n", b"", b"b\n"], 2),
+            (&[b"a", b"b\n", b"c"], 2),
+            (&[b"a", b"", b"\n"], 1),
+        ] {
+            let mut output = Output::new(Vec::new());
+            for block in blocks {
+                output.write(&plain(block)).unwrap();
+            }
+            let mut flow = Flow::default();
+            output.report(&mut flow);
+            assert_eq!((flow.lines_out, flow.bytes_out), (lines, blocks.concat().len() as u64), "{blocks:?}");
+            assert_eq!(output.sink, blocks.concat());
+        }
+    }
+
+    #[test]
+    fn a_failed_output_takes_nothing_more() {
+        let mut output = Output::new(Failing { room: 4, kind: io::ErrorKind::StorageFull });
+        output.write(&plain(b"a\n")).unwrap();
+        assert!(matches!(output.write(&plain(b"too much\n")), Err(WriteError::Io { offset: 2, .. })));
+        assert!(matches!(output.write(&plain(b"b\n")), Err(WriteError::Poisoned)));
+        assert!(matches!(output.flush(), Err(WriteError::Poisoned)));
+        let mut output = Output::new(Failing { room: 0, kind: io::ErrorKind::BrokenPipe });
+        assert!(matches!(output.write(&plain(b"a\n")), Err(WriteError::BrokenPipe)));
+    }
+
+    #[test]
+    fn a_non_blocking_descriptor_gets_everything() {
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        writer.set_nonblocking(true).unwrap();
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|n| n.to_le_bytes()[1]).collect();
+        let sent = bytes.clone();
+        let sender = std::thread::spawn(move || {
+            let mut output = Output::new(Descriptor::new(File::from(OwnedFd::from(writer))));
+            output.write(&Plain(sent)).unwrap();
+            output.flush().unwrap();
+        });
+        let mut received = Vec::new();
+        reader.read_to_end(&mut received).unwrap();
+        sender.join().unwrap();
+        assert!(received == bytes);
+    }
+
+    #[test]
+    fn a_pipe_without_reader_is_a_broken_pipe() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        drop(reader);
+        let mut output = Output::new(Descriptor::new(File::from(writer)));
+        assert!(matches!(output.write(&plain(b"a\n")), Err(WriteError::BrokenPipe)));
+    }
+}

@@ -1,0 +1,204 @@
+//! What can go wrong with the quarantine. Each of these stops the filter: a line that can neither go
+//! out nor be sealed must not be passed over.
+
+use crate::primitives::diag::{Code, Diagnostic};
+use std::io;
+use std::path::PathBuf;
+
+/// A line could not be sealed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuarantineError {
+    /// The directory could not be made or made private.
+    #[error("cannot prepare the quarantine directory {}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The sealed line could not be written.
+    #[error("cannot seal a line that is too long to {}", path.display())]
+    Seal {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The identity of the quarantine could not be read or made.
+    #[error("cannot use the quarantine identity {}", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// The identity of the quarantine is readable by others.
+    #[error("the quarantine identity {} is open to others (mode {mode:04o})", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A recipient is not one. Its text is not kept: it may be a secret key put in by mistake.
+    #[error("recipient {position} is not an age recipient")]
+    Recipient {
+        /// Which one, from 1.
+        position: usize,
+    },
+    /// age refuses to encrypt to these recipients.
+    #[error("cannot encrypt to the escrow recipients")]
+    Recipients {
+        /// What age says.
+        source: age::EncryptError,
+    },
+    /// The keyed hash did not yield a token.
+    #[error("the keyed hash of a quarantined line is not a token")]
+    Token,
+}
+
+impl From<QuarantineError> for Diagnostic {
+    fn from(error: QuarantineError) -> Self {
+        let what = error.to_string();
+        match error {
+            QuarantineError::Directory { path, source } => Self::new(&DIRECTORY, what)
+                .at(path.display().to_string())
+                .because(source.to_string())
+                .hint("the state directory must exist and belong to the user who runs the filter"),
+            QuarantineError::Seal { path, source } => Self::new(&SEAL, what)
+                .at(path.display().to_string())
+                .because(source.to_string())
+                .hint("make room or make it writable, then start again; or raise `max_line_bytes`"),
+            QuarantineError::Identity { path, source } => Self::new(&IDENTITY, what)
+                .at(path.display().to_string())
+                .because(source.to_string())
+                .hint("put the file back, or move it away to have a new one made"),
+            QuarantineError::Exposed { path, mode } => Self::new(&EXPOSED, what)
+                .at(path.display().to_string())
+                .because(format!("its mode is {mode:04o}: others may have copied it"))
+                .hint("`chmod 600` it if nobody did; otherwise move it away to have a new one made"),
+            QuarantineError::Recipient { position } => Self::new(&RECIPIENT, what)
+                .at(format!("recipient {position}"))
+                .hint("a recipient starts with `age1`; `age-keygen -y IDENTITY` prints it"),
+            QuarantineError::Recipients { source } => Self::new(&RECIPIENT, what).because(source.to_string()),
+            QuarantineError::Token => Self::new(&SEAL, what).because("this is a defect of oubliette"),
+        }
+    }
+}
+
+/// The codes of this area.
+pub const CODES: &[&Code] = &[&DIRECTORY, &SEAL, &IDENTITY, &EXPOSED, &RECIPIENT];
+
+static DIRECTORY: Code = Code {
+    id: "Q01",
+    title: "the quarantine directory cannot be used",
+    text: "\
+What it means
+  A line was longer than `max_line_bytes` and had to be sealed, but `<state>/quarantine` could not be
+  created with mode 0700, or could not be made private.
+
+Why it matters
+  The line can neither go out (it cannot be searched for identifiers) nor be kept. The filter stops
+  rather than lose it.
+
+Example
+  oubliette filter --state-dir /var/lib/oubliette     # which belongs to root, run as www-data
+
+What to do
+  Give the state directory to the user who runs the filter, or name another with `--state-dir`. Then
+  send the input again from the line that is missing.
+
+References
+  mkdir(2), section ERRORS.",
+};
+
+static SEAL: Code = Code {
+    id: "Q02",
+    title: "a line that is too long cannot be sealed",
+    text: "\
+What it means
+  A line was longer than `max_line_bytes`, and writing its sealed copy failed: the disk is full, the
+  file system is read-only, or the device reported an error.
+
+Why it matters
+  A sealed line counts as kept only once it is on disk under its name. Going on would lose it without
+  a trace, so the filter stops. Nothing of the line has gone out, and no half-written copy stays.
+
+Example
+  a client sends 5 MiB without a newline while /var/lib is full
+
+What to do
+  Make room or mend the disk, then start again. If lines of that length are normal for this source,
+  raise `max_line_bytes`: they are then searched and pseudonymised like all others.
+
+References
+  write(2), fsync(2), section ERRORS.",
+};
+
+static IDENTITY: Code = Code {
+    id: "Q03",
+    title: "the quarantine identity cannot be used",
+    text: "\
+What it means
+  No escrow recipient is set, so over-long lines are sealed to the identity in
+  `<state>/quarantine/identity.txt`. That file cannot be read or made, or holds no age identity.
+
+Why it matters
+  Without a recipient nothing can be sealed, and the line would be lost.
+
+Example
+  identity.txt was emptied by a full disk
+
+What to do
+  Put the file back from where it was moved to, if lines sealed to it are still to be opened. Otherwise
+  move it away: a new one is made for the next line. Better: name escrow recipients (`oubliette init`),
+  whose identities are not on this machine.
+
+References
+  age-encryption.org/v1; age-keygen(1).",
+};
+
+static EXPOSED: Code = Code {
+    id: "Q04",
+    title: "the quarantine identity is open to others",
+    text: "\
+What it means
+  `<state>/quarantine/identity.txt` opens every line sealed to it, and its permissions let the group
+  or others read or write it.
+
+Why it matters
+  Whoever copied it can read the quarantined lines, which hold identifiers in clear.
+
+Example
+  chmod -R a+r /var/lib/oubliette
+
+What to do
+  If nobody can have copied it, `chmod 600` it. Otherwise move it away, so that a new one is made, and
+  treat the lines sealed so far as disclosed (GDPR 33 and 34).
+
+References
+  GDPR 32(1)(a); age-keygen(1).",
+};
+
+static RECIPIENT: Code = Code {
+    id: "Q05",
+    title: "a recipient cannot be encrypted to",
+    text: "\
+What it means
+  A text given as an age recipient is not one (`age1...`, `age1tag1...`, `age1tagpq1...`), or age
+  refuses to encrypt to these recipients together (post-quantum and classic ones do not mix).
+
+Why it matters
+  What is sealed to a wrong recipient can never be opened. It is refused before anything is sealed.
+  The text is not shown: a secret key (`AGE-SECRET-KEY-1...`) may have been put in by mistake.
+
+Example
+  recipients = [\"AGE-SECRET-KEY-1...\"]     # the identity instead of its recipient
+
+What to do
+  Print the recipient of an identity with `age-keygen -y IDENTITY` and use that.
+
+References
+  age-encryption.org/v1, section \"X25519 recipient stanza\".",
+};

@@ -1,0 +1,184 @@
+//! One line on its way into a sealed file.
+
+use super::{Placeholder, QuarantineError, sync_directory};
+use age::Encryptor;
+use age::stream::StreamWriter;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The keyed hash that names a sealed line: equal lines have equal names in one epoch, and the name
+/// tells nothing about the line.
+pub trait KeyedHash: Send {
+    /// Takes the next bytes of the line.
+    fn update(&mut self, bytes: &[u8]);
+
+    /// The token of kind `qr` for what was taken.
+    fn finalize(self: Box<Self>) -> String;
+}
+
+/// A line that is being sealed. Dropped unfinished, it leaves nothing behind.
+pub struct Sealing {
+    directory: PathBuf,
+    part: Part,
+    seal: Seal<File>,
+    max_line_bytes: u64,
+}
+
+impl Sealing {
+    pub(super) fn begin(
+        directory: &Path,
+        max_line_bytes: u64,
+        recipients: &[Box<dyn age::Recipient + Send>],
+        hash: Box<dyn KeyedHash>,
+    ) -> Result<Self, QuarantineError> {
+        let (part, file) = Part::create(directory)
+            .map_err(|source| QuarantineError::Seal { path: directory.to_owned(), source })?;
+        let seal = Seal::begin(file, recipients, hash).map_err(|error| in_file(&part.path, error))?;
+        Ok(Self { directory: directory.to_owned(), part, seal, max_line_bytes })
+    }
+
+    /// Seals the next bytes of the line.
+    ///
+    /// # Errors
+    /// [`QuarantineError::Seal`]; nothing of the line can go on then.
+    pub fn update(&mut self, bytes: &[u8]) -> Result<(), QuarantineError> {
+        self.seal
+            .update(bytes)
+            .map_err(|source| QuarantineError::Seal { path: self.part.path.clone(), source })
+    }
+
+    /// Makes the sealed line durable under its name. A line that is there already is not kept twice.
+    ///
+    /// # Errors
+    /// [`QuarantineError::Seal`] if it could not be written, [`QuarantineError::Token`] if the keyed
+    /// hash yields something else than a token.
+    pub fn finish(self) -> Result<Placeholder, QuarantineError> {
+        let Self { directory, part, seal, max_line_bytes } = self;
+        let failed = |source| QuarantineError::Seal { path: part.path.clone(), source };
+        let (file, token, bytes) = seal.finish().map_err(failed)?;
+        let placeholder = Placeholder::new(&token, bytes, max_line_bytes).ok_or(QuarantineError::Token)?;
+        let path = directory.join(format!("{}.age", placeholder.token()));
+        if !path.try_exists().map_err(failed)? {
+            file.sync_all().map_err(failed)?;
+            fs::rename(&part.path, &path).map_err(failed)?;
+        }
+        // Also when the file was there: whoever renamed it may have died before this.
+        sync_directory(&directory).map_err(failed)?;
+        Ok(placeholder)
+    }
+}
+
+impl std::fmt::Debug for Sealing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sealing").field("part", &self.part.path).finish_non_exhaustive()
+    }
+}
+
+/// Encrypts, names and measures a line in one pass.
+pub(super) struct Seal<W: Write> {
+    sealed: StreamWriter<W>,
+    hash: Box<dyn KeyedHash>,
+    bytes: u64,
+}
+
+impl<W: Write> Seal<W> {
+    pub(super) fn begin(
+        output: W,
+        recipients: &[Box<dyn age::Recipient + Send>],
+        hash: Box<dyn KeyedHash>,
+    ) -> Result<Self, age::EncryptError> {
+        let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
+        let sealed = Encryptor::with_recipients(recipients)?.wrap_output(output)?;
+        Ok(Self { sealed, hash, bytes: 0 })
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hash.update(bytes);
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        self.sealed.write_all(bytes)
+    }
+
+    /// The output, the token and the length of the line.
+    pub(super) fn finish(self) -> io::Result<(W, String, u64)> {
+        let output = self.sealed.finish()?;
+        Ok((output, self.hash.finalize(), self.bytes))
+    }
+}
+
+/// A file under a temporary name. It is locked as long as somebody writes to it, and removed when
+/// dropped, unless it got its name before.
+struct Part {
+    path: PathBuf,
+}
+
+impl Part {
+    fn create(directory: &Path) -> io::Result<(Self, File)> {
+        let process = std::process::id();
+        let mut attempt = 0u32;
+        loop {
+            let path = directory.join(format!(".{process}-{attempt}{PART_SUFFIX}"));
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(file) => {
+                    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+                    return Ok((Self { path }, file));
+                }
+                // The rest of a process that died, or another line of this one.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < MAX_ATTEMPTS => {
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Gone already if it got its name. If it cannot be removed, what stays is sealed, and the next
+        // run removes it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Removes what processes that died left half sealed: without its end nobody can open it for sure, and
+/// a copy that nobody counts would outlive its day.
+pub(super) fn remove_stale(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_part(path)) {
+        if is_abandoned(&path).unwrap_or(false) {
+            // Failing to remove it harms nothing that is being sealed now.
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+fn is_part(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with('.') && name.ends_with(PART_SUFFIX)
+}
+
+/// Who writes to a part holds its lock. A new one may not be locked yet.
+fn is_abandoned(path: &Path) -> io::Result<bool> {
+    let file = File::open(path)?;
+    let is_old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > LOCKED_WITHIN);
+    Ok(is_old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
+}
+
+fn in_file(path: &Path, error: age::EncryptError) -> QuarantineError {
+    match error {
+        age::EncryptError::Io(source) => QuarantineError::Seal { path: path.to_owned(), source },
+        source => QuarantineError::Recipients { source },
+    }
+}
+
+const PART_SUFFIX: &str = ".age.part";
+
+/// A process that takes longer from making a part to locking it is none that lives.
+const LOCKED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Names tried before giving up.
+const MAX_ATTEMPTS: u32 = 1000;

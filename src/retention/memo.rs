@@ -1,0 +1,253 @@
+//! What a worker remembers, so that the common line needs no calendar, no policy and no formatting.
+//!
+//! Every memo is exact: it holds an answer only together with all that the answer depends on, and
+//! without it the answer is worked out anew. So results never depend on the lines before. All tables are
+//! small and direct-mapped: a new entry takes the place of the one in its slot.
+
+use super::event_time::{EventClock, whole_seconds};
+use super::expiry::Due;
+use super::policy::Policy;
+use crate::model::{Format, Idiom, Record, RenderedTag, StatedTime};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use std::ops::Range;
+
+/// A direct-mapped table of `SLOTS` entries; `SLOTS` is a power of two.
+#[derive(Clone, Debug)]
+struct Slots<T, const SLOTS: usize>(Box<[Option<T>; SLOTS]>);
+
+impl<T, const SLOTS: usize> Default for Slots<T, SLOTS> {
+    fn default() -> Self {
+        const { assert!(SLOTS.is_power_of_two()) };
+        Self(Box::new([const { None }; SLOTS]))
+    }
+}
+
+impl<T, const SLOTS: usize> Slots<T, SLOTS> {
+    fn slot(&mut self, hash: usize) -> &mut Option<T> {
+        &mut self.0[hash % SLOTS]
+    }
+}
+
+/// Instants of civil times: the start of an hour, once known, gives every second in it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Instants(Slots<Hour, 32>);
+
+/// An hour in which no clock changes and every civil time occurs once.
+#[derive(Clone, Copy, Debug)]
+struct Hour {
+    stated: StatedHour,
+    /// Unix time of its first second. The year, if not stated, is the one of this instant.
+    start: i64,
+}
+
+/// What the line states, down to the hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct StatedHour {
+    year: Option<i16>,
+    month: u8,
+    day: u8,
+    hour: u8,
+    offset_seconds: Option<i32>,
+}
+
+impl Instants {
+    /// A time without a year that is no further than this from now has its nearest year: all other years
+    /// are at least 365 - 150 days away.
+    const NEAREST_YEAR_SECONDS: u64 = 150 * 86_400;
+
+    /// [`EventClock::instant`] in Unix seconds.
+    pub(super) fn seconds(
+        &mut self,
+        clock: &EventClock,
+        stated: StatedTime,
+        received: Timestamp,
+    ) -> Option<i64> {
+        let (stated_hour, second_of_hour) = match stated {
+            StatedTime::Unix(seconds) => {
+                return Timestamp::from_second(seconds).is_ok().then_some(seconds);
+            }
+            StatedTime::Civil { year, month, day, hour, minute, second, offset_seconds } => {
+                let second_of_hour = i64::from(minute) * 60 + i64::from(second.min(59));
+                (StatedHour { year, month, day, hour, offset_seconds }, second_of_hour)
+            }
+        };
+        let hash = usize::from(stated_hour.hour) + usize::from(stated_hour.day) * 7;
+        if let Some(hour) = self.0.slot(hash)
+            && hour.stated == stated_hour
+            // Fields out of range are for the long way to refuse.
+            && second_of_hour < 3600
+        {
+            let seconds = hour.start + second_of_hour;
+            let nearest = || seconds.abs_diff(whole_seconds(received)) <= Self::NEAREST_YEAR_SECONDS;
+            if stated_hour.year.is_some() || nearest() {
+                return Some(seconds);
+            }
+        }
+        let seconds = whole_seconds(clock.instant(stated, received)?);
+        if let Some(start) = plain_hour(clock.source_zone(), &stated_hour, seconds - second_of_hour) {
+            *self.0.slot(hash) = Some(Hour { stated: stated_hour, start });
+        }
+        Some(seconds)
+    }
+}
+
+/// `start` again, if it is the first second of an hour that can be counted through: with an offset
+/// stated, always; otherwise if both its ends occur once and no clock changes in between.
+fn plain_hour(zone: &TimeZone, stated: &StatedHour, start: i64) -> Option<i64> {
+    let (first, last) = (Timestamp::from_second(start).ok()?, Timestamp::from_second(start + 3599).ok()?);
+    if stated.offset_seconds.is_some() {
+        return Some(start);
+    }
+    let occurs_once = |civil: DateTime| !zone.to_ambiguous_timestamp(civil).is_ambiguous();
+    let from = zone.to_datetime(first);
+    let at_the_hour = (from.minute(), from.second()) == (0, 0) && from.hour().unsigned_abs() == stated.hour;
+    let steady = zone.following(first).next().is_none_or(|change| change.timestamp() > last);
+    (at_the_hour && steady && occurs_once(from) && occurs_once(zone.to_datetime(last))).then_some(start)
+}
+
+/// Legal days of instants.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Days(Slots<Day, 8>);
+
+/// Seconds that are all of one legal day.
+#[derive(Clone, Debug)]
+struct Day {
+    seconds: Range<i64>,
+    date: Date,
+}
+
+impl Days {
+    /// [`EventClock::legal_day`] of an instant in Unix seconds within the calendar.
+    pub(super) fn day(&mut self, clock: &EventClock, seconds: i64) -> Date {
+        let slot = self.0.slot(usize::try_from(seconds.div_euclid(86_400) & 7).unwrap_or(0));
+        if let Some(day) = slot
+            && day.seconds.contains(&seconds)
+        {
+            return day.date;
+        }
+        slot.insert(Day::around(clock.legal_zone(), seconds)).date
+    }
+}
+
+impl Day {
+    /// The part of the day between changes of the clock: a zone may go back over midnight, and then one
+    /// day comes in two parts.
+    fn around(zone: &TimeZone, seconds: i64) -> Self {
+        let edge = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        let instant = Timestamp::from_second(seconds).unwrap_or(edge);
+        let offset = i64::from(zone.to_offset(instant).seconds());
+        let midnight = (seconds + offset).div_euclid(86_400) * 86_400 - offset;
+        // `preceding` is exclusive, and changes happen on whole seconds: this includes one right now.
+        let next_second = instant.saturating_add(SignedDuration::from_secs(1)).unwrap_or(instant);
+        let last_change = zone.preceding(next_second).next().map(|change| change.timestamp().as_second());
+        let next_change = zone.following(instant).next().map(|change| change.timestamp().as_second());
+        let start = last_change.map_or(midnight, |change| change.max(midnight));
+        let end = next_change.map_or(midnight + 86_400, |change| change.min(midnight + 86_400));
+        Self { seconds: start..end, date: zone.to_datetime(instant).date() }
+    }
+}
+
+/// Shortlists of clauses by format and program.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shortlists {
+    slots: Slots<Shortlist, 64>,
+    /// For programs with long names, which are not remembered.
+    other: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct Shortlist {
+    format: Format,
+    inner: Option<Format>,
+    has_program: bool,
+    /// Length and bytes of the program's name.
+    length: u8,
+    name: [u8; Self::LONGEST_NAME_BYTES],
+    clauses: Vec<usize>,
+}
+
+impl Shortlist {
+    const LONGEST_NAME_BYTES: usize = 32;
+}
+
+impl Shortlists {
+    /// The clauses that format and program leave in play.
+    pub(super) fn of<'s>(&'s mut self, policy: &Policy, line: &[u8], record: &Record) -> &'s [usize] {
+        let program = record.program.map(|program| program.of(line));
+        let name = program.unwrap_or_default();
+        let Some(length) =
+            u8::try_from(name.len()).ok().filter(|_| name.len() <= Shortlist::LONGEST_NAME_BYTES)
+        else {
+            policy.shortlist(record, program, &mut self.other);
+            return &self.other;
+        };
+        let ends =
+            name.first().zip(name.last()).map_or(0, |(&first, &last)| first as usize * 5 + last as usize);
+        let slot = self.slots.slot(ends + name.len() * 3 + record.format as usize * 11);
+        let known = slot.as_ref().is_some_and(|entry| {
+            entry.format == record.format
+                && entry.inner == record.inner
+                && entry.has_program == program.is_some()
+                && entry.length == length
+                && entry.name[..name.len()] == *name
+        });
+        if !known {
+            // The vector of the entry that has to go is used again.
+            let mut clauses = slot.take().map(|entry| entry.clauses).unwrap_or_default();
+            policy.shortlist(record, program, &mut clauses);
+            let mut padded = [0; Shortlist::LONGEST_NAME_BYTES];
+            padded[..name.len()].copy_from_slice(name);
+            *slot = Some(Shortlist {
+                format: record.format,
+                inner: record.inner,
+                has_program: program.is_some(),
+                length,
+                name: padded,
+                clauses,
+            });
+        }
+        slot.as_ref().map_or(&[], |entry| &entry.clauses)
+    }
+}
+
+/// Tags by what they say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tags(Slots<Tag, 64>);
+
+/// What a tag depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TagKey {
+    pub(super) class: usize,
+    pub(super) start: Date,
+    pub(super) clock_received: bool,
+    pub(super) idiom: Idiom,
+}
+
+/// A tag and the days in it.
+#[derive(Clone, Debug)]
+pub(super) struct Tag {
+    key: TagKey,
+    pub(super) due: Due,
+    pub(super) text: RenderedTag,
+}
+
+impl Tags {
+    /// The tag for `key`, put together by `render` if it is not at hand.
+    pub(super) fn of(&mut self, key: TagKey, render: impl FnOnce() -> (Due, RenderedTag)) -> &Tag {
+        let idiom = match key.idiom {
+            Idiom::SdElement => 0,
+            Idiom::JsonMember { .. } => 1,
+            Idiom::Suffix => 2,
+        };
+        let day =
+            usize::from(key.start.day().unsigned_abs()) + usize::from(key.start.month().unsigned_abs()) * 31;
+        let slot = self.0.slot(day + key.class * 3 + idiom * 21 + usize::from(key.clock_received) * 42);
+        let at_hand = slot.take().filter(|tag| tag.key == key);
+        slot.insert(at_hand.unwrap_or_else(|| {
+            let (due, text) = render();
+            Tag { key, due, text }
+        }))
+    }
+}

@@ -1,0 +1,422 @@
+//! The policy: all classes, and which of them a line is of. The first clause that fits decides, in file
+//! order; a line that none fits is of the default class.
+//!
+//! Conditions on format and program need no look at the line. [`Policy::shortlist`] works them out
+//! apart, so that a worker does it once per program, and the common line is classified by looking up one
+//! entry.
+
+use crate::model::{Clause, Format, Record, RetentionClass};
+use memchr::memmem::Finder;
+use std::borrow::Cow;
+
+/// Looks up a field of the line at hand by name.
+pub type FieldOf<'f, 'l> = &'f (dyn Fn(&str) -> Option<Cow<'l, [u8]>> + 'f);
+
+/// The classes of all rule files, compiled.
+#[derive(Debug)]
+pub struct Policy {
+    classes: Vec<RetentionClass>,
+    /// Every clause of every class, in file order.
+    clauses: Vec<Compiled>,
+    /// Names of the fields that clauses ask for, without doubles.
+    fields: Vec<String>,
+    default: usize,
+}
+
+/// What decided the class of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// Index of the class.
+    pub class: usize,
+    /// Index of the clause among the class's own; `None` if the class is the default and none fitted.
+    pub clause: Option<usize>,
+}
+
+/// A clause, with what can be worked out beforehand.
+#[derive(Debug)]
+struct Compiled {
+    class: usize,
+    /// Index among the clauses of its class.
+    index: usize,
+    clause: Clause,
+    /// Bit `format as u16` is set for each format that fits.
+    formats: u16,
+    contains: Vec<Finder<'static>>,
+    /// For each field condition the index of its name in [`Policy::fields`].
+    fields: Vec<usize>,
+    /// Whether format and program alone decide.
+    envelope_only: bool,
+}
+
+impl Policy {
+    /// The name under which lines are counted whose tag another oubliette gave them, of a class that
+    /// this policy does not know. No class may have it.
+    pub const UPSTREAM: &str = "upstream";
+
+    /// Compiles the classes. `None` unless exactly one of them is the default.
+    #[must_use]
+    pub fn new(classes: Vec<RetentionClass>) -> Option<Self> {
+        let mut defaults = classes.iter().enumerate().filter(|(_, class)| class.is_default);
+        let (default, _) = defaults.next()?;
+        if defaults.next().is_some() {
+            return None;
+        }
+        let mut policy = Self { classes: Vec::new(), clauses: Vec::new(), fields: Vec::new(), default };
+        for (class, definition) in classes.iter().enumerate() {
+            for (index, clause) in definition.clauses.iter().enumerate() {
+                policy.add(class, index, clause.clone());
+            }
+        }
+        Some(Self { classes, ..policy })
+    }
+
+    /// The classes, in file order.
+    #[must_use]
+    pub fn classes(&self) -> &[RetentionClass] {
+        &self.classes
+    }
+
+    /// The index that stands for [`Self::UPSTREAM`]: one past the last class.
+    #[must_use]
+    pub fn upstream(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// The name of a class by its index in a verdict, [`Self::upstream`] included.
+    #[must_use]
+    pub fn name(&self, class: usize) -> &str {
+        self.classes.get(class).map_or(Self::UPSTREAM, |class| class.name.as_str())
+    }
+
+    /// The index of the class called `name`; [`Self::upstream`] if there is none.
+    #[must_use]
+    pub fn index_of(&self, name: &[u8]) -> usize {
+        let known = self.classes.iter().position(|class| class.name.as_str().as_bytes() == name);
+        known.unwrap_or(self.upstream())
+    }
+
+    /// The class of a line.
+    #[must_use]
+    pub fn classify<'l>(&self, line: &'l [u8], record: &Record, field: FieldOf<'_, 'l>) -> Match {
+        let mut fields = Fields::new(field);
+        let fits = |clause: &&Compiled| {
+            clause.fits_envelope(record, record.program.map(|program| program.of(line)))
+                && clause.fits_line(line, record, &self.fields, &mut fields)
+        };
+        self.matched(self.clauses.iter().find(fits))
+    }
+
+    /// Every class of which a clause fits the line, in file order: two are an overlap.
+    #[must_use]
+    pub fn all_matches<'l>(&self, line: &'l [u8], record: &Record, field: FieldOf<'_, 'l>) -> Vec<usize> {
+        let mut fields = Fields::new(field);
+        let program = record.program.map(|program| program.of(line));
+        let fitting = self.clauses.iter().filter(|clause| {
+            clause.fits_envelope(record, program) && clause.fits_line(line, record, &self.fields, &mut fields)
+        });
+        let mut classes: Vec<usize> = fitting.map(|clause| clause.class).collect();
+        classes.dedup();
+        classes
+    }
+
+    /// Puts into `shortlist` the clauses that format and program leave in play, in order, up to the first
+    /// that they alone decide.
+    pub(super) fn shortlist(&self, record: &Record, program: Option<&[u8]>, shortlist: &mut Vec<usize>) {
+        shortlist.clear();
+        for (index, clause) in self.clauses.iter().enumerate() {
+            if clause.fits_envelope(record, program) {
+                shortlist.push(index);
+                if clause.envelope_only {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The class of a line whose shortlist is known.
+    pub(super) fn class_from<'l>(
+        &self,
+        shortlist: &[usize],
+        line: &'l [u8],
+        record: &Record,
+        field: FieldOf<'_, 'l>,
+    ) -> usize {
+        let mut clauses = shortlist.iter().filter_map(|&index| self.clauses.get(index));
+        match clauses.next() {
+            None => self.default,
+            Some(first) if first.envelope_only => first.class,
+            Some(first) => {
+                let mut fields = Fields::new(field);
+                let fits = |clause: &&Compiled| clause.fits_line(line, record, &self.fields, &mut fields);
+                self.matched(std::iter::once(first).chain(clauses).find(fits)).class
+            }
+        }
+    }
+
+    fn matched(&self, clause: Option<&Compiled>) -> Match {
+        match clause {
+            Some(clause) => Match { class: clause.class, clause: Some(clause.index) },
+            None => Match { class: self.default, clause: None },
+        }
+    }
+
+    fn add(&mut self, class: usize, index: usize, clause: Clause) {
+        let fields = clause.fields.iter().map(|(name, _)| self.field_index(name)).collect();
+        let formats = match clause.formats.as_slice() {
+            [] => u16::MAX,
+            some => some.iter().fold(0, |bits, &format| bits | bit(format)),
+        };
+        let contains = clause.contains.iter().map(|text| Finder::new(text).into_owned()).collect();
+        let envelope_only = clause.hosts.is_empty() && clause.fields.is_empty() && clause.contains.is_empty();
+        self.clauses.push(Compiled { class, index, clause, formats, contains, fields, envelope_only });
+    }
+
+    fn field_index(&mut self, name: &str) -> usize {
+        self.fields.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.fields.push(name.to_owned());
+            self.fields.len() - 1
+        })
+    }
+}
+
+impl Compiled {
+    fn fits_envelope(&self, record: &Record, program: Option<&[u8]>) -> bool {
+        let formats = bit(record.format) | record.inner.map_or(0, bit);
+        let programs = &self.clause.programs;
+        self.formats & formats != 0
+            && (programs.is_empty()
+                || program.is_some_and(|program| programs.iter().any(|pattern| pattern.fits(program))))
+    }
+
+    fn fits_line<'l>(
+        &self,
+        line: &'l [u8],
+        record: &Record,
+        names: &[String],
+        fields: &mut Fields<'_, 'l>,
+    ) -> bool {
+        let fits_host = || {
+            let host = record.host.map(|host| host.of(line));
+            host.is_some_and(|host| self.clause.hosts.iter().any(|name| name.fits_ignoring_case(host)))
+        };
+        let mut fits_fields = || {
+            self.clause.fields.iter().zip(&self.fields).all(|((_, values), &index)| {
+                let value = names.get(index).and_then(|name| fields.value(index, name));
+                value.is_some_and(|value| values.iter().any(|pattern| pattern.fits(value)))
+            })
+        };
+        (self.clause.hosts.is_empty() || fits_host())
+            && (self.contains.is_empty() || self.contains.iter().any(|text| text.find(line).is_some()))
+            && fits_fields()
+    }
+}
+
+fn bit(format: Format) -> u16 {
+    1 << format as u16
+}
+
+/// A policy with more fields than this looks up the others again and again.
+const REMEMBERED: usize = 8;
+
+/// The fields of one line, each looked up once: a look-up reads the line from its start.
+struct Fields<'f, 'l> {
+    of_line: FieldOf<'f, 'l>,
+    known: [Lookup<'l>; REMEMBERED],
+    /// The last field beyond those remembered.
+    other: Option<Cow<'l, [u8]>>,
+}
+
+#[derive(Clone)]
+enum Lookup<'l> {
+    NotYet,
+    Done(Option<Cow<'l, [u8]>>),
+}
+
+impl<'f, 'l> Fields<'f, 'l> {
+    fn new(of_line: FieldOf<'f, 'l>) -> Self {
+        Self { of_line, known: [const { Lookup::NotYet }; REMEMBERED], other: None }
+    }
+
+    fn value(&mut self, index: usize, name: &str) -> Option<&[u8]> {
+        let Some(lookup) = self.known.get_mut(index) else {
+            self.other = (self.of_line)(name);
+            return self.other.as_deref();
+        };
+        if matches!(lookup, Lookup::NotYet) {
+            *lookup = Lookup::Done((self.of_line)(name));
+        }
+        match lookup {
+            Lookup::Done(value) => value.as_deref(),
+            Lookup::NotYet => None,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::model::{ClassName, Pattern, Span};
+    use std::cell::Cell;
+
+    fn patterns(texts: &[&str]) -> Vec<Pattern> {
+        texts.iter().map(|text| Pattern::new(text).unwrap()).collect()
+    }
+
+    fn class(name: &str, clauses: Vec<Clause>) -> RetentionClass {
+        let name = ClassName::new(name).unwrap();
+        let is_default = name.as_str() == "connection";
+        RetentionClass {
+            name,
+            clauses,
+            is_default,
+            ..crate::retention::expiry::tests::class(None, "12 months")
+        }
+    }
+
+    /// A small policy with every kind of condition.
+    pub(in crate::retention) fn policy() -> Policy {
+        let of_fields = |fields: &[(&str, &[&str])]| Clause {
+            formats: vec![Format::Json, Format::Logfmt],
+            fields: fields.iter().map(|(name, values)| ((*name).to_owned(), patterns(values))).collect(),
+            ..Clause::default()
+        };
+        Policy::new(vec![
+            class(
+                "mail",
+                vec![Clause { programs: patterns(&["postfix/*", "dovecot"]), ..Clause::default() }],
+            ),
+            class(
+                "cancelled",
+                vec![of_fields(&[("event", &["invoice"]), ("status", &["cancelled", "void"])])],
+            ),
+            class("invoice", vec![of_fields(&[("event", &["invoice"])])]),
+            class(
+                "connection",
+                vec![Clause { formats: vec![Format::Clf, Format::Combined], ..Clause::default() }],
+            ),
+            class(
+                "panel",
+                vec![
+                    Clause { hosts: patterns(&["*.panel.example.net"]), ..Clause::default() },
+                    Clause {
+                        contains: vec!["[panel]".to_owned(), "[admin]".to_owned()],
+                        ..Clause::default()
+                    },
+                ],
+            ),
+        ])
+        .unwrap()
+    }
+
+    /// `program host text`, or with `-` for none; fields are `name=value` in the text.
+    fn case(format: Format, inner: Option<Format>, line: &str) -> Record {
+        let words: Vec<&str> = line.split(' ').collect();
+        let span = |start: usize, word: &str| (word != "-").then(|| Span::new(start, start + word.len()));
+        Record {
+            format,
+            inner,
+            program: span(0, words[0]),
+            host: span(words[0].len() + 1, words[1]),
+            ..Record::raw(line.as_bytes())
+        }
+    }
+
+    fn field_of<'l>(line: &'l str, name: &str) -> Option<Cow<'l, [u8]>> {
+        let mut pairs = line.split(' ').filter_map(|word| word.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| Cow::Borrowed(value.as_bytes()))
+    }
+
+    #[test]
+    fn classes() {
+        let policy = policy();
+        for (format, inner, line, expected, clause) in [
+            // Program.
+            (Format::Rfc3164, None, "postfix/smtpd mx x", "mail", Some(0)),
+            (Format::Rfc3164, None, "dovecot mx x", "mail", Some(0)),
+            (Format::Rfc3164, None, "dovecot-lda mx x", "connection", None),
+            (Format::Raw, None, "- - postfix/smtpd", "connection", None),
+            // Format, outside and inside.
+            (Format::Combined, None, "- - x", "connection", Some(0)),
+            (Format::Rfc5424, Some(Format::Clf), "nginx web x", "connection", Some(0)),
+            // Fields: the first clause that fits.
+            (Format::Json, None, "- - event=invoice status=cancelled", "cancelled", Some(0)),
+            (Format::Json, None, "- - event=invoice status=paid", "invoice", Some(0)),
+            (Format::Json, None, "- - event=invoice", "invoice", Some(0)),
+            (
+                Format::Rfc3164,
+                Some(Format::Json),
+                "billing app event=invoice status=void",
+                "cancelled",
+                Some(0),
+            ),
+            (Format::Json, None, "- - status=void", "connection", None),
+            // The format does not fit: fields are not even looked up.
+            (Format::Raw, None, "- - event=invoice", "connection", None),
+            // A known program comes first, whatever the client writes.
+            (Format::Rfc3164, Some(Format::Logfmt), "dovecot mx event=invoice", "mail", Some(0)),
+            // Host and text.
+            (Format::Rfc3164, None, "php Web.PANEL.example.net x", "panel", Some(0)),
+            (Format::Rfc3164, None, "php web [admin] x", "panel", Some(1)),
+        ] {
+            let record = case(format, inner, line);
+            let field = |name: &str| field_of(line, name);
+            let found = policy.classify(line.as_bytes(), &record, &field);
+            assert_eq!((policy.name(found.class), found.clause), (expected, clause), "{line}");
+
+            let mut shortlist = Vec::new();
+            policy.shortlist(
+                &record,
+                record.program.map(|program| program.of(line.as_bytes())),
+                &mut shortlist,
+            );
+            let class = policy.class_from(&shortlist, line.as_bytes(), &record, &field);
+            assert_eq!(class, found.class, "{line}: the shortlist decides otherwise");
+        }
+    }
+
+    #[test]
+    fn overlaps() {
+        let policy = policy();
+        let line = "dovecot mx event=invoice status=void [panel]";
+        let record = case(Format::Rfc3164, Some(Format::Logfmt), line);
+        let all = policy.all_matches(line.as_bytes(), &record, &|name| field_of(line, name));
+        let names: Vec<&str> = all.into_iter().map(|class| policy.name(class)).collect();
+        assert_eq!(names, ["mail", "cancelled", "invoice", "panel"]);
+    }
+
+    #[test]
+    fn fields_are_looked_up_once_and_only_if_needed() {
+        let policy = policy();
+        for (format, line, expected) in
+            [(Format::Json, "- - event=x status=y", 1), (Format::Combined, "- - event=x", 0)]
+        {
+            let lookups = Cell::new(0);
+            let field = |name: &str| {
+                lookups.set(lookups.get() + 1);
+                field_of(line, name)
+            };
+            let _ = policy.classify(line.as_bytes(), &case(format, None, line), &field);
+            assert_eq!(lookups.get(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn one_default() {
+        let class = |is_default| RetentionClass {
+            is_default,
+            ..crate::retention::expiry::tests::class(None, "12 months")
+        };
+        assert!(Policy::new(vec![]).is_none());
+        assert!(Policy::new(vec![class(false)]).is_none());
+        assert!(Policy::new(vec![class(true), class(true)]).is_none());
+        assert!(Policy::new(vec![class(false), class(true)]).is_some());
+    }
+
+    #[test]
+    fn names() {
+        let policy = policy();
+        assert_eq!(policy.index_of(b"invoice"), 2);
+        assert_eq!(policy.index_of(b"other"), policy.upstream());
+        assert_eq!(policy.name(policy.upstream()), "upstream");
+    }
+}

@@ -1,0 +1,262 @@
+//! What an identifier rule file may say, and the checks that a rule has to pass before it is used.
+
+use super::RulesError;
+use crate::model::{Expected, Format, IdentifierRule, IdentifierSample, Kinds};
+use regex::bytes::{Regex, RegexBuilder};
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor, value::SeqAccessDeserializer};
+use std::collections::BTreeSet;
+use std::fmt;
+use toml::Spanned;
+
+/// Reads the rules of one file. `file` is its name in messages.
+///
+/// # Errors
+/// The first thing wrong with it.
+pub fn parse(file: &str, text: &str) -> Result<Vec<IdentifierRule>, RulesError> {
+    let document: Document = toml::from_str(text)
+        .map_err(|source| RulesError::Syntax { file: file.to_owned(), source: Box::new(source) })?;
+    let lines = Lines { file, text };
+    document.rule.into_iter().map(|rule| rule.check(&lines)).collect()
+}
+
+/// Compiles a rule's pattern as it is applied: to bytes, so that invalid UTF-8 in a line hides
+/// nothing from `.`; and `.` is any byte, for a message framed by octet counting may hold a line feed.
+///
+/// # Errors
+/// If the pattern is malformed or too big.
+pub fn regex(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).unicode(false).dot_matches_new_line(true).build()
+}
+
+/// Kinds that only the built-in detectors may give: their canonical bytes are not the text.
+const RESERVED_KINDS: [&str; 5] = ["ip", "net", "em", "fk", "qr"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    rule: Vec<RuleTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleTable {
+    id: Spanned<String>,
+    description: String,
+    kind: OneOrMany,
+    #[serde(default)]
+    program: Vec<String>,
+    #[serde(default)]
+    format: Vec<String>,
+    literals: Vec<String>,
+    pattern: Spanned<String>,
+    source: String,
+    #[serde(default)]
+    sample: Vec<SampleTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SampleTable {
+    line: Spanned<String>,
+    #[serde(default)]
+    expect: Vec<ExpectTable>,
+    #[serde(default)]
+    none: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectTable {
+    kind: String,
+    text: String,
+}
+
+impl RuleTable {
+    fn check(self, lines: &Lines) -> Result<IdentifierRule, RulesError> {
+        let at = Place { lines, rule: self.id.get_ref().clone(), offset: self.id.span().start };
+        if !is_rule_id(self.id.get_ref()) {
+            return Err(at.wrong("its `id` is not made of `a-z`, `0-9` and `-`"));
+        }
+        if [&self.description, &self.source].iter().any(|text| text.trim().is_empty()) {
+            return Err(at.wrong("`description` or `source` is empty"));
+        }
+        let kinds = check_kinds(self.kind.0, &at)?;
+        check_pattern(&self.pattern, &kinds, &at)?;
+        if let Some(program) = self.program.iter().find(|program| !is_program(program)) {
+            return Err(at.wrong(format!("`{program}` in `program`: a `*` may only end a name")));
+        }
+        if self.literals.iter().any(String::is_empty) {
+            return Err(at.wrong("an empty text in `literals` is in every line"));
+        }
+        let formats = check_formats(&self.format, &at)?;
+        let samples = check_samples(self.sample, &kinds, &at)?;
+        Ok(IdentifierRule {
+            line_number: at.line_number(),
+            id: self.id.into_inner(),
+            description: self.description,
+            kinds,
+            programs: self.program,
+            formats,
+            literals: self.literals,
+            pattern: self.pattern.into_inner(),
+            source: self.source,
+            file: lines.file.to_owned(),
+            samples,
+        })
+    }
+}
+
+fn is_rule_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+fn is_program(program: &str) -> bool {
+    !program.is_empty() && !program.strip_suffix('*').unwrap_or(program).contains('*')
+}
+
+fn check_kinds(kinds: Vec<String>, at: &Place) -> Result<Vec<String>, RulesError> {
+    if kinds.is_empty() {
+        return Err(at.wrong("`kind` is empty"));
+    }
+    for kind in &kinds {
+        if RESERVED_KINDS.contains(&kind.as_str()) {
+            return Err(at.wrong(format!("kind `{kind}` is found by the built-in detectors only")));
+        }
+        if Kinds::default().intern(kind).is_none() {
+            let limit = Kinds::MAX_NAME_BYTES;
+            return Err(at.wrong(format!("kind `{kind}` is not 1 to {limit} letters of `a-z`")));
+        }
+    }
+    Ok(kinds)
+}
+
+/// Every group must be of a declared kind, and every declared kind must have a group: a slip of
+/// the pen in a group's name would otherwise make a kind that nobody asks for, and so a leak.
+fn check_pattern(pattern: &Spanned<String>, kinds: &[String], at: &Place) -> Result<(), RulesError> {
+    let at = at.moved(pattern.span().start);
+    let regex = regex(pattern.get_ref()).map_err(|source| RulesError::Pattern {
+        file: at.lines.file.to_owned(),
+        line_number: at.line_number(),
+        rule: at.rule.clone(),
+        source: Box::new(source),
+    })?;
+    let named: BTreeSet<&str> = regex.capture_names().flatten().map(IdentifierRule::kind_of).collect();
+    if let Some(stray) = named.iter().find(|kind| !kinds.iter().any(|declared| declared == *kind)) {
+        return Err(at.wrong(format!("a group of `pattern` is named `{stray}`, which `kind` does not list")));
+    }
+    match kinds.iter().find(|kind| !named.contains(kind.as_str())) {
+        Some(kind) => Err(at.wrong(format!("no group of `pattern` is named `{kind}`"))),
+        None => Ok(()),
+    }
+}
+
+fn check_formats(names: &[String], at: &Place) -> Result<Vec<Format>, RulesError> {
+    let mut formats = Vec::new();
+    for name in names {
+        match Format::group(name) {
+            Some(group) => formats.extend_from_slice(group),
+            None => return Err(at.wrong(format!("`{name}` in `format` is not the name of a format"))),
+        }
+    }
+    Ok(formats)
+}
+
+fn check_samples(
+    samples: Vec<SampleTable>,
+    kinds: &[String],
+    at: &Place,
+) -> Result<Vec<IdentifierSample>, RulesError> {
+    let samples = samples
+        .into_iter()
+        .map(|sample| check_sample(sample, kinds, at))
+        .collect::<Result<Vec<IdentifierSample>, RulesError>>()?;
+    if samples.iter().all(|sample| sample.expect.is_empty()) {
+        return Err(at.wrong("it has no sample with `expect`: a line that it must hit"));
+    }
+    if samples.iter().all(|sample| !sample.expect.is_empty()) {
+        return Err(at.wrong("it has no sample with `none = true`: a line that it must leave alone"));
+    }
+    Ok(samples)
+}
+
+fn check_sample(sample: SampleTable, kinds: &[String], at: &Place) -> Result<IdentifierSample, RulesError> {
+    let at = at.moved(sample.line.span().start);
+    if sample.expect.is_empty() != sample.none {
+        return Err(at.wrong("a sample has either `expect` or `none = true`"));
+    }
+    for expected in &sample.expect {
+        if !kinds.contains(&expected.kind) {
+            return Err(
+                at.wrong(format!("the sample expects kind `{}`, not one of the rule's", expected.kind))
+            );
+        }
+        if expected.text.is_empty() || !sample.line.get_ref().contains(&expected.text) {
+            return Err(at.wrong("the sample expects a text that its line does not contain"));
+        }
+    }
+    let expect =
+        sample.expect.into_iter().map(|ExpectTable { kind, text }| Expected { kind, text }).collect();
+    Ok(IdentifierSample { line_number: at.line_number(), line: sample.line.into_inner(), expect })
+}
+
+/// A rule file, to turn offsets into line numbers.
+struct Lines<'a> {
+    file: &'a str,
+    text: &'a str,
+}
+
+/// Where in a rule file something is wrong.
+struct Place<'a> {
+    lines: &'a Lines<'a>,
+    rule: String,
+    offset: usize,
+}
+
+impl Place<'_> {
+    fn moved(&self, offset: usize) -> Self {
+        Self { lines: self.lines, rule: self.rule.clone(), offset }
+    }
+
+    fn line_number(&self) -> usize {
+        let before = self.lines.text.as_bytes().get(..self.offset).unwrap_or_default();
+        1 + before.iter().filter(|&&byte| byte == b'\n').count()
+    }
+
+    fn wrong(&self, why: impl Into<String>) -> RulesError {
+        RulesError::Rule {
+            file: self.lines.file.to_owned(),
+            line_number: self.line_number(),
+            rule: self.rule.clone(),
+            why: why.into(),
+        }
+    }
+}
+
+/// A text, or a list of texts.
+struct OneOrMany(Vec<String>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrManyVisitor)
+    }
+}
+
+struct OneOrManyVisitor;
+
+impl<'de> Visitor<'de> for OneOrManyVisitor {
+    type Value = OneOrMany;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a text or a list of texts")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<OneOrMany, E> {
+        Ok(OneOrMany(vec![text.to_owned()]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<OneOrMany, A::Error> {
+        Deserialize::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMany)
+    }
+}

@@ -1,0 +1,352 @@
+//! Detection by tables: each line with its identifiers replaced by `{kind:canonical}`.
+
+use oubliette::detect::{Detector, Options, Scratch};
+use oubliette::model::{Canonical, Finding, Findings, Kinds, Record};
+use std::net::IpAddr;
+
+/// The line with every finding replaced by `{kind:canonical}`.
+fn mark(detector: &Detector, line: &[u8]) -> String {
+    let (mut scratch, mut findings) = (Scratch::default(), Findings::default());
+    detector.find_alone(line, &Record::raw(line), &mut scratch, &mut findings);
+    let kinds = Kinds::default();
+    let mut marked = Vec::new();
+    let mut position = 0;
+    for finding in &findings.items {
+        marked.extend_from_slice(&line[position..finding.span.start as usize]);
+        let name = kinds.name(finding.kind);
+        marked.extend_from_slice(format!("{{{name}:{}}}", spell(finding, &findings)).as_bytes());
+        position = finding.span.end as usize;
+    }
+    marked.extend_from_slice(&line[position..]);
+    String::from_utf8_lossy(&marked).into_owned()
+}
+
+fn spell(finding: &Finding, findings: &Findings) -> String {
+    match finding.canonical {
+        Canonical::V4(octets) => IpAddr::from(octets).to_string(),
+        Canonical::V6(octets) => IpAddr::from(octets).to_string(),
+        Canonical::Bytes(span) => String::from_utf8_lossy(span.of(&findings.bytes)).into_owned(),
+    }
+}
+
+/// Checks a table of lines and their marked forms; reports all differences at once.
+fn check(table: &[(&str, &str)]) {
+    let detector = Detector::new(Options::default());
+    let wrong: Vec<String> = table
+        .iter()
+        .filter_map(|(line, expected)| {
+            let marked = mark(&detector, line.as_bytes());
+            (marked != *expected)
+                .then(|| format!("\n     line {line}\n expected {expected}\n      got {marked}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{} of {} lines:{}", wrong.len(), table.len(), wrong.concat());
+}
+
+/// Lines in which nothing may be found.
+fn check_left_alone(lines: &[&str]) {
+    let table: Vec<_> = lines.iter().map(|line| (*line, *line)).collect();
+    check(&table);
+}
+
+#[test]
+fn ipv4_and_what_stands_around_it() {
+    check(&[
+        ("203.0.113.9", "{ip:203.0.113.9}"),
+        ("from 203.0.113.9 port 22", "from {ip:203.0.113.9} port 22"),
+        ("[client 203.0.113.9:57424]", "[client {ip:203.0.113.9}:57424]"),
+        ("client=host.example[203.0.113.9]:41234", "client=host.example[{ip:203.0.113.9}]:41234"),
+        ("203.0.113.9:443", "{ip:203.0.113.9}:443"),
+        ("203.0.113.9#53", "{ip:203.0.113.9}#53"),
+        ("203.0.113.0/24", "{ip:203.0.113.0}/24"),
+        ("IP 203.0.113.9.51234 > 198.51.100.7.53:", "IP {ip:203.0.113.9}.51234 > {ip:198.51.100.7}.53:"),
+        ("203.0.113.95 203.0.113.9", "{ip:203.0.113.95} {ip:203.0.113.9}"),
+        ("203.0.113.9.", "{ip:203.0.113.9}."),
+        ("203.0.113.9, then", "{ip:203.0.113.9}, then"),
+        ("198.51.100.1-203.0.113.9", "{ip:198.51.100.1}-{ip:203.0.113.9}"),
+        ("ip=203.0.113.9;x", "ip={ip:203.0.113.9};x"),
+        ("203.000.113.009", "{ip:203.0.113.9}"),
+        ("addr_203.0.113.9_x", "addr_{ip:203.0.113.9}_x"),
+        (
+            "X-Forwarded-For: 203.0.113.9, 198.51.100.7:8080, \"[2001:db8::1]\"",
+            "X-Forwarded-For: {ip:203.0.113.9}, {ip:198.51.100.7}:8080, \"[{ip:2001:db8::1}]\"",
+        ),
+        (
+            "rsync@17-198.51.100.1:873-203.0.113.9:50514.service",
+            "rsync@17-{ip:198.51.100.1}:873-{ip:203.0.113.9}:50514.service",
+        ),
+        (
+            "Invalid user x x x 203.0.113.9 from 198.51.100.1 port 22",
+            "Invalid user x x x {ip:203.0.113.9} from {ip:198.51.100.1} port 22",
+        ),
+        ("root@203.0.113.9", "root@{ip:203.0.113.9}"),
+        ("user@[203.0.113.9]", "user@[{ip:203.0.113.9}]"),
+        ("localhost/203.0.113.9:8080", "localhost/{ip:203.0.113.9}:8080"),
+        ("http://203.0.113.9/x", "http://{ip:203.0.113.9}/x"),
+        ("line one#012203.0.113.9 line two", "line one#012{ip:203.0.113.9} line two"),
+        ("line one\\n203.0.113.9", "line one\\n{ip:203.0.113.9}"),
+        ("\u{1b}[31m203.0.113.9\u{1b}[0m", "\u{1b}[31m{ip:203.0.113.9}\u{1b}[0m"),
+        ("203.0.113.9::1521", "{ip:203.0.113.9}::1521"),
+        (
+            "<34>1 2026-11-23T10:00:00Z 203.0.113.9 sshd - - - x",
+            "<34>1 2026-11-23T10:00:00Z {ip:203.0.113.9} sshd - - - x",
+        ),
+        ("9273847.203.0.113.9", "9273847.203.0.113.9"),
+    ]);
+}
+
+/// A decision each, as CASES asks: never a partly masked address.
+#[test]
+fn ipv4_borders() {
+    check(&[
+        ("textnoblank1.1.1.9still", "textnoblank{ip:1.1.1.9}still"),
+        ("aa:bb::1.2.3.", "{ip:aa:bb::1}.2.3."),
+        ("61:34:ad::7:F", "{ip:61:34:ad::7:f}"),
+        ("13:abd:45:203.0.113.9", "13:abd:45:{ip:203.0.113.9}"),
+    ]);
+    check_left_alone(&[
+        "256.0.0.0",
+        "1.2.3.4.5.6.7.8.76",
+        "1111.1.1.8.1",
+        "1..1.1.8",
+        "1.2.3.",
+        "1.2.3",
+        "13:abd:45:0.0.0.0",
+        "12345678901234567890.12345678901234567890.12345678901234567890.12345678901234567890",
+        "203.0.113.256",
+        "203.0.113.0009",
+    ]);
+}
+
+#[test]
+fn left_alone() {
+    check_left_alone(&[
+        "OpenSSL 3.0.22.1",
+        "Mozilla/5.0 Chrome/103.0.5060.114 Safari/537.36",
+        "Mozilla/5.0 Chrome/103.0.0.0 Safari/537.36",
+        "1.3.6.1.4.1.311",
+        "00:1b:44:11:3a:b7",
+        "00-1b-44-11-3a-b7",
+        "MAC=00:16:3e:aa:bb:cc:00:16:3e:dd:ee:ff:08:00",
+        "50:06:01:60:3b:20:19:aa",
+        "12:34:56",
+        "10:15:30.123",
+        "2026-11-23 10:15:30,123",
+        "2026-11-23T10:15:30.123456+01:00",
+        "23/Nov/2026:10:15:30 +0100",
+        "std::vec<std::string>",
+        "core::f64::consts::E",
+        "Net::DNS::Resolver",
+        "$1::bigint",
+        "b::",
+        "::",
+        "dead::beef",
+        "[::]:80",
+        ":::22",
+        "0.0.0.0:80",
+        "netmask 255.255.255.0 broadcast 255.255.255.255",
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+        "MD5:d4:1d:8c:d9:8f:00:b2:04:e9:80:09:98:ec:f8:42:7e",
+        "123e4567-e89b-12d3-a456-426614174000",
+        "20112233-4455-2677-8899-aabbccddeeff",
+        "main.1a2b3c4d.js",
+        "chunk-1a2b3c4d.js",
+        "icon@2x.png",
+        "user@1000.service",
+        "getty@tty1.service",
+        "lodash@4.17.21",
+        "router@v1.4.5",
+        "root@localhost",
+        "@example",
+        "@",
+        "a@",
+        "127.0.0.1 ::1 127.1.2.3",
+        "pic-1-2-3-4.jpg",
+        "step 1-2-3-4",
+        "01-23-45-67-89",
+        "build-2026-11-23-10.tar.gz",
+        "session_d41d8cd98f00b204e9800998ecf8427e",
+        "foo-1.2.3.4.tar.gz libfoo.so.1.2.3.4",
+        "100% sure 50%",
+        "C:\\temp\\users",
+    ]);
+}
+
+#[test]
+fn ipv6_in_every_notation() {
+    check(&[
+        ("2001:DB8:0:0:0:0:0:1", "{ip:2001:db8::1}"),
+        ("2001:db8::1", "{ip:2001:db8::1}"),
+        ("2001:0db8::0001", "{ip:2001:db8::1}"),
+        ("[2001:db8::1]:443", "[{ip:2001:db8::1}]:443"),
+        ("2001:db8:1::ab9:C0A8:102:46824", "{ip:2001:db8:1::ab9:c0a8:102}:46824"),
+        ("2001:db8:0:0:0:0:0:1:443", "{ip:2001:db8::1}:443"),
+        ("2001:db8::1.443 >", "{ip:2001:db8::1}.443 >"),
+        ("2001:db8::/32", "{ip:2001:db8::}/32"),
+        ("::ffff:203.0.113.9", "{ip:203.0.113.9}"),
+        ("::FFFF:203.0.113.9]:22", "{ip:203.0.113.9}]:22"),
+        ("::ffff:cb00:7109", "{ip:203.0.113.9}"),
+        ("0:0:0:0:0:ffff:203.0.113.9", "{ip:203.0.113.9}"),
+        ("2002:cb00:7109::1", "{ip:2002:cb00:7109::1}"),
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", "{ip:2001:0:4136:e378:8000:63bf:3fff:fdd2}"),
+        ("64:ff9b::203.0.113.9", "{ip:64:ff9b::cb00:7109}"),
+        ("fe80::5efe:203.0.113.9", "{ip:fe80::5efe:cb00:7109}"),
+        ("fe80::1%eth0", "{ip:fe80::1}%eth0"),
+        ("IPv6:2001:db8::1]", "IPv6:{ip:2001:db8::1}]"),
+        ("inet6 addr:fe80::a00:27ff:fe4e:66a1/64", "inet6 addr:{ip:fe80::a00:27ff:fe4e:66a1}/64"),
+        ("client:2001:db8::1: denied", "client:{ip:2001:db8::1}: denied"),
+        ("client::2001:db8::1", "client::{ip:2001:db8::1}"),
+        (
+            "http: TLS handshake error from [2001:db8::1]:59062: EOF",
+            "http: TLS handshake error from [{ip:2001:db8::1}]:59062: EOF",
+        ),
+        ("fe80::", "{ip:fe80::}"),
+        ("2001:db8::1::443", "{ip:2001:db8::1}::443"),
+        ("FD00::AA11:20fe:601:5171:fa9b:87ac:bef0", "{ip:fd00:aa11:20fe:601:5171:fa9b:87ac:bef0}"),
+        ("src=2001:db8::1,dst=2001:db8::2", "src={ip:2001:db8::1},dst={ip:2001:db8::2}"),
+        ("10:15:30 2001:db8::1", "10:15:30 {ip:2001:db8::1}"),
+        ("dead:beef::cafe", "{ip:dead:beef::cafe}"),
+        ("(2001:db8::abcd)", "({ip:2001:db8::abcd})"),
+    ]);
+}
+
+#[test]
+fn addresses_in_names() {
+    check(&[
+        ("7.113.0.203.in-addr.arpa", "{ip:203.0.113.7}.in-addr.arpa"),
+        ("7.113.0.203.IN-ADDR.ARPA.", "{ip:203.0.113.7}.IN-ADDR.ARPA."),
+        (
+            "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
+            "{ip:2001:db8::1}.ip6.arpa",
+        ),
+        ("203-0-113-7.dyn.example.net", "{ip:203.0.113.7}.dyn.example.net"),
+        ("203-0-113-9.pool.isp.example", "{ip:203.0.113.9}.pool.isp.example"),
+        ("ip-203-0-113-7", "ip-{ip:203.0.113.7}"),
+        ("ec2-203-0-113-7.compute.example.com", "ec2-{ip:203.0.113.7}.compute.example.com"),
+        ("ip203-0-113-7.example.net", "ip{ip:203.0.113.7}.example.net"),
+        ("ip-cb007109.isp", "ip-{ip:203.0.113.9}.isp"),
+        ("pCB007109.dip0.t-ipconnect.example", "p{ip:203.0.113.9}.dip0.t-ipconnect.example"),
+        ("9.113.0.203.dialup.isp.example", "{ip:203.0.113.9}.dialup.isp.example"),
+        ("203.0.113.9.nip.io", "{ip:203.0.113.9}.nip.io"),
+        (
+            "203.0.113.9.static.isp.example[203.0.113.9]",
+            "{ip:203.0.113.9}.static.isp.example[{ip:203.0.113.9}]",
+        ),
+        ("9-113-0-203.isp.example (203.0.113.9)", "{ip:203.0.113.9}.isp.example ({ip:203.0.113.9})"),
+        ("2001-db8--1.ipv6-literal.net", "{ip:2001:db8::1}.ipv6-literal.net"),
+        ("host-2001-db8-0-0-0-0-0-a.isp.example", "host-{ip:2001:db8::a}.isp.example"),
+        ("203.0.113.9.log", "{ip:203.0.113.9}.log"),
+    ]);
+}
+
+#[test]
+fn email_in_every_notation() {
+    check(&[
+        ("jean@example.fr", "{em:jean@example.fr}"),
+        ("<Jean.Dupont@EX\u{c4}MPLE.fr>", "<{em:jean.dupont@xn--exmple-cua.fr}>"),
+        ("mailto:jean+tag@example.fr?x", "mailto:{em:jean+tag@example.fr}?x"),
+        ("to=<jean@example.fr>, relay", "to=<{em:jean@example.fr}>, relay"),
+        ("mail jean@example.fr.", "mail {em:jean@example.fr}."),
+        ("\"john doe\"@example.fr", "{em:\"john doe\"@example.fr}"),
+        ("jos\u{e9}@example.fr", "{em:jos\u{e9}@example.fr}"),
+        ("jose\u{301}@example.fr", "{em:jos\u{e9}@example.fr}"),
+        ("\u{ab}jean@example.fr\u{bb}", "\u{ab}{em:jean@example.fr}\u{bb}"),
+        ("user='jean@example.fr'", "user='{em:jean@example.fr}'"),
+        ("o'brien@example.fr", "{em:o'brien@example.fr}"),
+        ("GET /?email=a@x.fr&email=b@x.fr", "GET /?email={em:a@x.fr}&email={em:b@x.fr}"),
+        ("/users/jean@example.fr/x", "/users/{em:jean@example.fr}/x"),
+        ("https://u:pw@example.fr/x", "https://u:{em:pw@example.fr}/x"),
+        ("from=<SRS0=abc=de=example.org=user@fwd.fr>", "from=<{em:srs0=abc=de=example.org=user@fwd.fr}>"),
+        ("for SRS0=abc=de=example.org=user@fwd.fr now", "for {em:srs0=abc=de=example.org=user@fwd.fr} now"),
+        ("<bounce+jean=example.fr@list.fr>", "<{em:bounce+jean=example.fr@list.fr}>"),
+        ("bounce+jean=example.fr@list.fr", "{em:bounce+jean=example.fr@list.fr}"),
+        ("prvs=4567abc=jean@example.fr", "{em:prvs=4567abc=jean@example.fr}"),
+        ("user-mail=jean.dupont@example.fr", "user-mail={em:jean.dupont@example.fr}"),
+        ("jean.dupont@mail.example.co.uk", "{em:jean.dupont@mail.example.co.uk}"),
+        ("jean@example.museum", "{em:jean@example.museum}"),
+        ("jean@xn--exmple-cua.fr", "{em:jean@xn--exmple-cua.fr}"),
+        ("a@b.fr,c@d.fr;e@f.fr", "{em:a@b.fr},{em:c@d.fr};{em:e@f.fr}"),
+        ("user%relay.example@gate.fr", "{em:user%relay.example@gate.fr}"),
+        ("\\njean@example.fr", "\\n{em:jean@example.fr}"),
+        ("\u{1b}[31mjean@example.fr", "\u{1b}[31m{em:jean@example.fr}"),
+        ("jean@203-0-113-9.isp.example", "{em:jean@203-0-113-9.isp.example}"),
+        ("-jean@example.fr", "-{em:jean@example.fr}"),
+    ]);
+}
+
+#[test]
+fn encoded_identifiers() {
+    check(&[
+        ("GET /?mail=jean%40example.fr", "GET /?mail={em:jean@example.fr}"),
+        (
+            "GET /?mail=jean%40example.fr&u=a%2Bb%40example.fr&ip=2001%3Adb8%3A%3A1 HTTP/1.1",
+            "GET /?mail={em:jean@example.fr}&u={em:a+b@example.fr}&ip={ip:2001:db8::1} HTTP/1.1",
+        ),
+        ("ip=2001%3adb8%3a%3a1&x", "ip={ip:2001:db8::1}&x"),
+        ("m=jean%2540example.fr", "m={em:jean@example.fr}"),
+        ("m=jean%252540example.fr", "m={em:jean@example.fr}"),
+        ("q=%22203.0.113.9%22", "q=%22{ip:203.0.113.9}%22"),
+        ("q=%20201.2.3.4", "q=%20{ip:201.2.3.4}"),
+        ("203%2E0%2E113%2E9", "{ip:203.0.113.9}"),
+        ("{\"m\":\"jean\\u0040example.fr\"}", "{\"m\":\"{em:jean@example.fr}\"}"),
+        ("{\"ip\":\"203\\u002e0\\u002e113\\u002e9\"}", "{\"ip\":\"{ip:203.0.113.9}\"}"),
+        ("{\"u\":\"http:\\/\\/203.0.113.9\\/x\"}", "{\"u\":\"http:\\/\\/{ip:203.0.113.9}\\/x\"}"),
+        (
+            "{\"msg\":\"{\\\"ip\\\":\\\"203.0.113.9\\\"}\"}",
+            "{\"msg\":\"{\\\"ip\\\":\\\"{ip:203.0.113.9}\\\"}\"}",
+        ),
+        (
+            "{\"msg\":\"{\\\"m\\\":\\\"jean\\\\u0040example.fr\\\"}\"}",
+            "{\"msg\":\"{\\\"m\\\":\\\"{em:jean@example.fr}\\\"}\"}",
+        ),
+        ("\"\\x22jean\\x40example.fr\\x22\"", "\"\\x22{em:jean@example.fr}\\x22\""),
+        ("{\"msg\":\"\\\"john doe\\\"@example.fr\"}", "{\"msg\":\"{em:\\\"john doe\\\"@example.fr}\"}"),
+        ("%E2%80%9Cjean%40example.fr", "%E2%80%9C{em:jean@example.fr}"),
+        ("jos%C3%A9%40example.fr", "{em:jos\u{e9}@example.fr}"),
+        ("Chrome%2F103.0.0.0%20Safari", "Chrome%2F103.0.0.0%20Safari"),
+        (
+            "{\"remote_ip\":\"203.0.113.9\",\"common_log\":\"203.0.113.9 - -\"}",
+            "{\"remote_ip\":\"{ip:203.0.113.9}\",\"common_log\":\"{ip:203.0.113.9} - -\"}",
+        ),
+        ("%7B%22ip%22%3A%22203.0.113.9%22%7D", "%7B%22ip%22%3A%22{ip:203.0.113.9}%22%7D"),
+    ]);
+}
+
+#[test]
+fn forged_tokens() {
+    check(&[
+        (
+            "user ip_2epqfnspyfc4whwyd2jp92w06ftvdrr logged in",
+            "user {fk:ip_2epqfnspyfc4whwyd2jp92w06ftvdrr} logged in",
+        ),
+        ("zz_00000000000000000000000000000000", "zz_00000000000000000000000000000000"),
+        ("ip_2epqfnspyfc4whwyd2jp92w06ftvdr", "ip_2epqfnspyfc4whwyd2jp92w06ftvdr"),
+    ]);
+}
+
+#[test]
+fn trusted_upstream_tokens_stay() {
+    let trusting = Detector::new(Options { trust_upstream: true, ..Options::default() });
+    let line = "user ip_2epqfnspyfc4whwyd2jp92w06ftvdrr";
+    assert_eq!(mark(&trusting, line.as_bytes()), line);
+    let shaped = Detector::new(Options { trust_upstream: true, address_shape: true, ..Options::default() });
+    let line = "fdae:6de7:b09c:8f3c:d14a:c917:67:eb6d ps049vxty9y8jbv82397yeke8r@pseudonym.invalid";
+    assert_eq!(mark(&shaped, line.as_bytes()), line);
+    assert_ne!(mark(&trusting, line.as_bytes()), line);
+}
+
+#[test]
+fn kept_networks_stay_readable() {
+    let keep = ["10.0.0.0/8", "2001:db8:aaaa::/48"].map(|net| net.parse().unwrap()).to_vec();
+    let detector = Detector::new(Options { keep, ..Options::default() });
+    for (line, expected) in [
+        ("10.1.2.3 203.0.113.9", "10.1.2.3 {ip:203.0.113.9}"),
+        ("ip-10-1-2-3.isp.example", "ip-10-1-2-3.isp.example"),
+        ("::ffff:10.1.2.3", "::ffff:10.1.2.3"),
+        ("2001:db8:aaaa::1 2001:db8:bbbb::1", "2001:db8:aaaa::1 {ip:2001:db8:bbbb::1}"),
+        ("127.0.0.1", "{ip:127.0.0.1}"),
+    ] {
+        assert_eq!(mark(&detector, line.as_bytes()), expected);
+    }
+}

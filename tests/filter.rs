@@ -1,0 +1,246 @@
+//! The whole filter as a library: properties that hold for every input.
+
+use jiff::tz::TimeZone;
+use oubliette::jobs::filter::{Outcome, Plan, Ready};
+use oubliette::jobs::recognition::{Choices, Recognition};
+use oubliette::keyring::{SecretSource, Settings};
+use oubliette::primitives::clock::Clock;
+use oubliette::pseudonym::TokenShape;
+use oubliette::pseudonym::epoch::EpochLength;
+use oubliette::retention::TagForm;
+use proptest::prelude::*;
+use std::io::{Read, Write};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+const NOW: &str = "2026-11-23T12:00:00Z";
+const MAX_LINE_BYTES: usize = 2000;
+
+/// A key file that all tests share.
+fn key() -> PathBuf {
+    static DIRECTORY: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let directory = DIRECTORY.get_or_init(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(directory.path().join("key")).unwrap();
+        file.write_all(&[7; 32]).unwrap();
+        directory
+    });
+    directory.path().join("key")
+}
+
+fn run<R: Read>(input: R, choices: Choices, workers: usize) -> (Vec<u8>, Outcome) {
+    let recognition = Recognition::new(choices).unwrap();
+    let state_dir = key().parent().unwrap().join("state");
+    let plan = Plan {
+        keys: Settings {
+            directory: state_dir.clone(),
+            source: SecretSource::KeyFile(key()),
+            length: EpochLength::Day,
+            zone: TimeZone::get("Europe/Paris").unwrap(),
+        },
+        recognition,
+        tenant: "default".to_owned(),
+        state_dir,
+        max_line_bytes: MAX_LINE_BYTES,
+        workers: NonZeroUsize::new(workers).unwrap(),
+        clock: Clock::Fixed(NOW.parse().unwrap()),
+    };
+    let mut output = Vec::new();
+    let outcome = Ready::new(plan).unwrap().run(input, &mut output, &|| {});
+    assert!(outcome.result.is_ok(), "{:?}", outcome.result);
+    assert!(outcome.tally.holds());
+    (output, outcome)
+}
+
+fn filter(input: &[u8], choices: Choices) -> Vec<u8> {
+    run(input, choices, 1).0
+}
+
+/// Reads that return as many bytes as `sizes` says, over and over.
+struct Chunked<'a> {
+    rest: &'a [u8],
+    sizes: Vec<usize>,
+    next: usize,
+}
+
+impl Read for Chunked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let size = self.sizes[self.next % self.sizes.len()].min(buffer.len()).min(self.rest.len());
+        self.next += 1;
+        let (now, later) = self.rest.split_at(size);
+        buffer[..size].copy_from_slice(now);
+        self.rest = later;
+        Ok(size)
+    }
+}
+
+/// Pieces that logs are made of, and that clients put into them.
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    let fixed: Vec<&[u8]> = vec![
+        b"203.0.113.9",
+        b"198.51.100.7:443",
+        b"2001:db8::1",
+        b"[2001:db8::2]:443",
+        b"::ffff:203.0.113.9",
+        b"jean@example.fr",
+        b"jean%40example.fr",
+        b"\\u0040",
+        b"%2E",
+        b"203-0-113-9.dyn.example.net",
+        b"9.113.0.203.in-addr.arpa",
+        b"<34>1 2026-11-23T10:00:00Z host app 1 ID [a@1 b=\"c\"] ",
+        b"<34>1 2026-11-23T10:00:00Z host app - - - ",
+        b"<13>Nov 23 10:00:00 host sshd[1]: ",
+        b"Nov 23 10:00:00 host sshd[1]: Invalid user ",
+        b"{\"time\":\"2026-11-23T10:00:00Z\",\"ip\":\"",
+        b"\"}",
+        b"{",
+        b"}",
+        b"\"retention\":{\"class\":\"x\",\"expires\":\"2027-01-01\"}",
+        b"\"\\u0072etention\":",
+        b"[retention@32473 class=\"x\" expires=\"2027-01-01\"]",
+        b" expires=2027-01-01 class=connection",
+        b" expires=2027-01-01 class=connection clock=received",
+        b"ip_2epqfnspyfc4whwyd2jp92w06ftvdrr",
+        b"203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] \"GET /",
+        b" HTTP/1.1\" 200 5",
+        b"key=value other=\"v w\" ",
+        b"CEF:0|v|p|1|2|n|3|src=203.0.113.9 ",
+        b"\n",
+        b"\r\n",
+        b"\0",
+        b"\xff\xfe",
+        b"\xc3\xa9",
+        b" ",
+        b"::",
+        b"@",
+        b"%",
+        b"\\",
+        b"=",
+        b"_",
+        b"-",
+        b".",
+        b":",
+    ];
+    prop_oneof![
+        8 => proptest::sample::select(fixed).prop_map(<[u8]>::to_vec),
+        2 => proptest::collection::vec(any::<u8>(), 0..12),
+        1 => "[0-9a-f:.@%-]{0,24}".prop_map(String::into_bytes),
+    ]
+}
+
+fn log() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(piece(), 0..60).prop_map(|pieces| pieces.concat())
+}
+
+fn also_everything() -> Choices {
+    let also = ["usr", "host", "mac", "tel"].map(str::to_owned).into_iter().collect();
+    Choices { also, ..Choices::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_chunking_and_any_number_of_workers_give_the_same_bytes(
+        log in log(),
+        sizes in proptest::collection::vec(1usize..300, 1..8),
+    ) {
+        let whole = filter(&log, also_everything());
+        for workers in [1, 2, 4] {
+            let chunked = Chunked { rest: &log, sizes: sizes.clone(), next: 0 };
+            let (bytes, _) = run(chunked, also_everything(), workers);
+            prop_assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(&whole));
+        }
+    }
+
+    #[test]
+    fn a_run_split_at_any_line_equals_the_whole_run(log in log(), at in any::<proptest::sample::Index>()) {
+        let border = memchr::memchr_iter(b'\n', &log).map(|newline| newline + 1).collect::<Vec<_>>();
+        prop_assume!(!border.is_empty());
+        let (head, tail) = log.split_at(border[at.index(border.len())]);
+        let halves = [filter(head, Choices::default()), filter(tail, Choices::default())].concat();
+        let whole = filter(&log, Choices::default());
+        prop_assert_eq!(String::from_utf8_lossy(&halves), String::from_utf8_lossy(&whole));
+    }
+
+    #[test]
+    fn behind_another_oubliette_nothing_changes(log in log(), tags in 0..3usize, shaped in any::<bool>()) {
+        let tags = [TagForm::Native, TagForm::Suffix, TagForm::None][tags];
+        let shape = if shaped { TokenShape::Address } else { TokenShape::Native };
+        let first = Choices { tags, shape, ..Choices::default() };
+        let second = Choices { trust_upstream: true, ..first.clone() };
+        let once = filter(&log, first);
+        let twice = filter(&once, second);
+        prop_assert_eq!(String::from_utf8_lossy(&twice), String::from_utf8_lossy(&once));
+    }
+
+    #[test]
+    fn lines_and_line_ends_are_kept(log in log()) {
+        let (output, outcome) = run(&log[..], also_everything(), 1);
+        let ends = |bytes: &[u8]| {
+            bytes.split_inclusive(|&byte| byte == b'\n').map(|line| {
+                (line.ends_with(b"\n"), line.ends_with(b"\r\n"))
+            }).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(ends(&output), ends(&log));
+        prop_assert_eq!(outcome.tally.bytes_in, log.len() as u64);
+        prop_assert_eq!(outcome.tally.bytes_out, output.len() as u64);
+    }
+
+    /// Without findings and tags, the output is the input.
+    #[test]
+    fn text_without_identifiers_passes_byte_for_byte(
+        log in proptest::collection::vec(any::<u8>().prop_filter("no shapes", |byte| !b".:@%\\-_=\"".contains(byte)), 0..300)
+    ) {
+        let choices = Choices { tags: TagForm::None, ..Choices::default() };
+        prop_assert_eq!(filter(&log, choices), log);
+    }
+
+    /// What surrounds an identifier is untouched, whatever it is.
+    #[test]
+    fn bytes_around_identifiers_are_kept(
+        words in proptest::collection::vec("[g-z#;,()\u{e9}\0\u{7f}]{0,9}", 2..10),
+        identifiers in proptest::collection::vec(proptest::sample::select(vec![
+            "203.0.113.9", "2001:db8::1", "jean@example.fr", "::ffff:198.51.100.7",
+        ]), 9),
+    ) {
+        let line: String = words.iter().zip(&identifiers).map(|(word, id)| format!("{word} {id} ")).collect();
+        let choices = Choices { tags: TagForm::None, ..Choices::default() };
+        let output = String::from_utf8(filter(line.as_bytes(), choices)).unwrap();
+        let mut rest = output.as_str();
+        for (word, _) in words.iter().zip(&identifiers) {
+            rest = rest.strip_prefix(word.as_str()).and_then(|rest| rest.strip_prefix(' ')).unwrap();
+            let (token, after) = rest.split_once(' ').unwrap();
+            prop_assert_eq!(token.len(), 34);
+            rest = after;
+        }
+        prop_assert_eq!(rest, "");
+    }
+}
+
+/// Lines that would take hours if any step were quadratic.
+#[test]
+fn hostile_lines_are_linear() {
+    let seeds: [&[u8]; 22] = [
+        b"1.", b"1.1.1.1.", b"1-", b":", b"::", b"a:", b"1:2:3:4:", b"@", b"a@", b"a@b.", b"a@b.fr", b"\"@", b"%", b"%2",
+        b"%25", b"%40", b"\\", b"\\u0040", b"a_", b"0.a.", b" expires=", b"\"retention\":",
+    ];
+    for seed in seeds {
+        let line: Vec<u8> = seed.iter().copied().cycle().take(1_500_000).collect();
+        let choices = also_everything();
+        let recognition = Recognition::new(choices).unwrap();
+        let mut findings = oubliette::model::Findings::default();
+        let mut scratch = oubliette::detect::Scratch::default();
+        let record = oubliette::format::Guess::new(None).parse(&line);
+        recognition.shared.detector.find_alone(&line, &record, &mut scratch, &mut findings);
+        let mut end = 0;
+        for finding in &findings.items {
+            assert!(finding.span.start >= end && finding.span.end > finding.span.start);
+            end = finding.span.end;
+        }
+    }
+}
