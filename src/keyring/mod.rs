@@ -21,15 +21,11 @@ mod state_dir;
 mod tests;
 
 use crate::primitives::secret::Secret;
-<<<<<<< HEAD
 use crate::pseudonym::epoch::{Epoch, EpochLength, kid};
 pub use chain::{Chain, SeedFile};
 pub use error::{CODES, KeyError};
 pub use escrow::{Escrow, unwrap};
 pub use history::{EpochRecord, EpochState};
-=======
-use crate::pseudonym::epoch::Epoch;
->>>>>>> format
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 pub use state_dir::StateDir;
