@@ -24,7 +24,8 @@ fn key() -> PathBuf {
     let directory = DIRECTORY.get_or_init(|| {
         let directory = tempfile::tempdir().unwrap();
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(directory.path().join("key")).unwrap();
+        let mut file =
+            options.write(true).create_new(true).mode(0o600).open(directory.path().join("key")).unwrap();
         file.write_all(&[7; 32]).unwrap();
         directory
     });
@@ -226,8 +227,28 @@ proptest! {
 #[test]
 fn hostile_lines_are_linear() {
     let seeds: [&[u8]; 22] = [
-        b"1.", b"1.1.1.1.", b"1-", b":", b"::", b"a:", b"1:2:3:4:", b"@", b"a@", b"a@b.", b"a@b.fr", b"\"@", b"%", b"%2",
-        b"%25", b"%40", b"\\", b"\\u0040", b"a_", b"0.a.", b" expires=", b"\"retention\":",
+        b"1.",
+        b"1.1.1.1.",
+        b"1-",
+        b":",
+        b"::",
+        b"a:",
+        b"1:2:3:4:",
+        b"@",
+        b"a@",
+        b"a@b.",
+        b"a@b.fr",
+        b"\"@",
+        b"%",
+        b"%2",
+        b"%25",
+        b"%40",
+        b"\\",
+        b"\\u0040",
+        b"a_",
+        b"0.a.",
+        b" expires=",
+        b"\"retention\":",
     ];
     for seed in seeds {
         let line: Vec<u8> = seed.iter().copied().cycle().take(1_500_000).collect();

@@ -200,7 +200,3 @@ fn span_of(line: &[u8], part: &[u8]) -> Span {
 fn some_span(line: &[u8], part: &[u8]) -> Option<Span> {
     (!part.is_empty()).then(|| span_of(line, part))
 }
-/// Placeholder until the parsers are in.
-pub fn top_level_key_spans<'a>(_line: &'a [u8], _record: &Record, _key: &'a str) -> impl Iterator<Item = crate::model::Span> {
-    std::iter::empty()
-}

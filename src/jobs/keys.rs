@@ -70,7 +70,12 @@ pub fn wrap(settings: Settings, added: &[String], now: Timestamp) -> Result<(Epo
 ///
 /// # Errors
 /// If the file exists already or cannot be written.
-pub fn new_seed(file: &Path, length: EpochLength, zone: &TimeZone, now: Timestamp) -> Result<Epoch, KeyError> {
+pub fn new_seed(
+    file: &Path,
+    length: EpochLength,
+    zone: &TimeZone,
+    now: Timestamp,
+) -> Result<Epoch, KeyError> {
     let epoch = Epoch::at(now, length, zone);
     let text = Chain::generate(epoch, length)?.to_text();
     let write = || {

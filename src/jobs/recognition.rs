@@ -59,9 +59,11 @@ impl Recognition {
     /// # Errors
     /// A rule file that does not load, or a kind that no rule finds. Nothing may be read then.
     pub fn new(choices: Choices) -> Result<Self, Diagnostic> {
-        let identifier_rules = rules::load(&choices.identifier_rules).map_err(|error| Diagnostic::from(&error))?;
+        let identifier_rules =
+            rules::load(&choices.identifier_rules).map_err(|error| Diagnostic::from(&error))?;
         let mut kinds = Kinds::default();
-        let known: BTreeSet<&str> = identifier_rules.iter().flat_map(|rule| &rule.kinds).map(String::as_str).collect();
+        let known: BTreeSet<&str> =
+            identifier_rules.iter().flat_map(|rule| &rule.kinds).map(String::as_str).collect();
         if let Some(unknown) = choices.also.iter().find(|kind| !known.contains(kind.as_str())) {
             let known: Vec<_> = known.into_iter().collect();
             return Err(Diagnostic::new(&super::UNKNOWN_KIND, format!("no rule finds the kind `{unknown}`"))
@@ -70,7 +72,8 @@ impl Recognition {
         }
         let accounts = AccountRules::compile(&identifier_rules, &mut kinds, &choices.also)
             .map_err(|error| Diagnostic::from(&error))?;
-        let retention_rules = load_retention(&choices.retention_rules).map_err(|error| Diagnostic::from(&error))?;
+        let retention_rules =
+            load_retention(&choices.retention_rules).map_err(|error| Diagnostic::from(&error))?;
         let zone = choices.zone.unwrap_or(retention_rules.zone);
         let policy = Policy::new(retention_rules.classes)
             .ok_or_else(|| Diagnostic::from(&RetentionError::NoDefault))?;

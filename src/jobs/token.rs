@@ -32,7 +32,11 @@ pub struct Question {
 ///
 /// # Errors
 /// A value that is no identifier; a secret that is not to be had.
-pub fn run(question: &Question, settings: keyring::Settings, now: Timestamp) -> Result<Vec<String>, Diagnostic> {
+pub fn run(
+    question: &Question,
+    settings: keyring::Settings,
+    now: Timestamp,
+) -> Result<Vec<String>, Diagnostic> {
     let mut kinds = Kinds::default();
     let (kind, canonical) = canonical_bytes(question, &mut kinds)?;
     let secrets = secrets(question, settings, now)?;
@@ -52,11 +56,16 @@ pub fn run(question: &Question, settings: keyring::Settings, now: Timestamp) -> 
 
 fn canonical_bytes(question: &Question, kinds: &mut Kinds) -> Result<(Kind, Vec<u8>), Diagnostic> {
     let unknown = || {
-        Diagnostic::new(&NO_IDENTIFIER, "the value is neither an IP address, a network, nor an e-mail address")
-            .hint("name its kind: `oubliette token --kind usr VALUE`")
+        Diagnostic::new(
+            &NO_IDENTIFIER,
+            "the value is neither an IP address, a network, nor an e-mail address",
+        )
+        .hint("name its kind: `oubliette token --kind usr VALUE`")
     };
     match question.kind.as_deref() {
-        None => canonical::typed(&question.value).map(|typed| (typed.kind, typed.canonical)).ok_or_else(unknown),
+        None => {
+            canonical::typed(&question.value).map(|typed| (typed.kind, typed.canonical)).ok_or_else(unknown)
+        }
         Some(name @ ("ip" | "net" | "em")) => canonical::typed(&question.value)
             .filter(|typed| kinds.find(name) == Some(typed.kind))
             .map(|typed| (typed.kind, typed.canonical))
@@ -85,7 +94,9 @@ fn secrets(
             match asked {
                 // A key file holds for the epoch that its owner says it is of.
                 Some(epoch) if key_file || epoch == current.epoch => Ok(vec![(epoch, current.secret)]),
-                Some(epoch) => Err(KeyError::NoWrap { epoch: epoch.to_string(), path: directory.join("wraps") }),
+                Some(epoch) => {
+                    Err(KeyError::NoWrap { epoch: epoch.to_string(), path: directory.join("wraps") })
+                }
                 None => Ok(vec![(current.epoch, current.secret)]),
             }
         }
@@ -111,7 +122,8 @@ mod tests {
     fn vectors() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
         let bytes: [u8; 32] = std::array::from_fn(|index| u8::try_from(index).unwrap());
         std::io::Write::write_all(&mut file, &bytes).unwrap();
         let settings = keyring::Settings {
@@ -124,11 +136,29 @@ mod tests {
             ("203.0.113.7", None, "default", TokenShape::Native, "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr"),
             ("::ffff:203.0.113.7", None, "default", TokenShape::Native, "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr"),
             ("7.113.0.203.in-addr.arpa", None, "default", TokenShape::Native, ""),
-            ("2001:DB8:0:0:0:0:0:1", None, "default", TokenShape::Native, "ip_2epqf5eyaatrmxr379r56x075ngr4f4"),
+            (
+                "2001:DB8:0:0:0:0:0:1",
+                None,
+                "default",
+                TokenShape::Native,
+                "ip_2epqf5eyaatrmxr379r56x075ngr4f4",
+            ),
             ("2001:db8::1/64", None, "default", TokenShape::Native, "net_2epqfemdqws8pg3z4saazr913eb8arw"),
-            ("Jean.Dupont@EX\u{c4}MPLE.fr", None, "default", TokenShape::Native, "em_2epqfps049vxty9y8jbv82397yeke8r"),
+            (
+                "Jean.Dupont@EX\u{c4}MPLE.fr",
+                None,
+                "default",
+                TokenShape::Native,
+                "em_2epqfps049vxty9y8jbv82397yeke8r",
+            ),
             ("203.0.113.7", None, "acme", TokenShape::Native, "ip_2epqf4wzrj7jw644sfsp22vb8f6jd68"),
-            ("203.0.113.7", Some("ip"), "default", TokenShape::Address, "fdae:6de7:b09c:8f3c:d14a:c917:67:eb6d"),
+            (
+                "203.0.113.7",
+                Some("ip"),
+                "default",
+                TokenShape::Address,
+                "fdae:6de7:b09c:8f3c:d14a:c917:67:eb6d",
+            ),
             ("alice", None, "default", TokenShape::Native, ""),
         ] {
             let question = Question {

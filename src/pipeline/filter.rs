@@ -128,7 +128,8 @@ impl Filter {
         // The line stays sealed, so nothing is known of it but when it came.
         let text = placeholder.to_string();
         let record = Record::raw(text.as_bytes());
-        if let Verdict::Keep { class, tag, .. } = stamper.stamp(text.as_bytes(), &record, received, &|_| None) {
+        if let Verdict::Keep { class, tag, .. } = stamper.stamp(text.as_bytes(), &record, received, &|_| None)
+        {
             tally.class(class);
             pseudonymiser.placeholder(placeholder, tag.map(|tag| tag.text), ending, out);
         }
@@ -161,7 +162,12 @@ impl Work<EpochKeys> for Filter {
         }
     }
 
-    fn work(&mut self, piece: &Piece, received: Timestamp, out: &mut Pseudonymised) -> Result<(), Diagnostic> {
+    fn work(
+        &mut self,
+        piece: &Piece,
+        received: Timestamp,
+        out: &mut Pseudonymised,
+    ) -> Result<(), Diagnostic> {
         match piece {
             Piece::Lines(block) => self.block(block.bytes(), received, out),
             Piece::TooLong { placeholder, ending } => {

@@ -120,7 +120,13 @@ impl Pseudonymiser {
     }
 
     /// Appends the line that stands for a quarantined one.
-    pub fn placeholder(&self, placeholder: &Placeholder, tag: Option<&RenderedTag>, ending: &[u8], out: &mut Pseudonymised) {
+    pub fn placeholder(
+        &self,
+        placeholder: &Placeholder,
+        tag: Option<&RenderedTag>,
+        ending: &[u8],
+        out: &mut Pseudonymised,
+    ) {
         out.bytes.extend_from_slice(placeholder.to_string().as_bytes());
         if let Some(tag) = tag {
             out.bytes.extend_from_slice(tag.as_bytes());

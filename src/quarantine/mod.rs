@@ -8,9 +8,9 @@ mod error;
 mod identity;
 mod seal;
 
-pub use error::{CODES, QuarantineError};
 use crate::primitives::recipient;
 pub use crate::pseudonym::Placeholder;
+pub use error::{CODES, QuarantineError};
 pub use seal::{KeyedHash, Sealing};
 
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -101,7 +101,6 @@ pub fn parse_recipients<S: AsRef<str>>(
     };
     texts.iter().enumerate().map(parse).collect()
 }
-
 
 /// Creates `directory` for its owner only, or takes everybody else's access away.
 fn private_directory(directory: &Path) -> io::Result<()> {
