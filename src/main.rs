@@ -1,7 +1,7 @@
-//! The `oubliette` binary: parse the command line, run it, turn the outcome into an exit code.
+//! The `oubliette` binary: run the command line, hand its outcome to the operating system.
 
-use std::process::ExitCode;
+use oubliette::cli::exit::Exit;
 
-fn main() -> ExitCode {
+fn main() -> Exit {
     oubliette::cli::run()
 }

@@ -1,9 +1,72 @@
-//! The command line.
+//! The command line: what was typed, what it means, what is printed, how it ends.
 
-use std::process::ExitCode;
+mod args;
+mod codes;
+mod commands;
+mod config;
+pub mod exit;
+mod picture;
+mod process;
+mod report;
+mod settings;
+mod usage;
+
+use args::{Command, CommandLine};
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use exit::Exit;
+use report::{Report, Stop};
 
 /// Runs the command line of this process.
+///
+/// # Panics
+/// Never: a panic of a command is caught here and ends in [`Exit::CouldNot`], so that the exit code is
+/// ours.
 #[must_use]
-pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+pub fn run() -> Exit {
+    if let Err(diagnostic) = process::harden() {
+        Report::new(false).error(&diagnostic);
+        return Exit::CouldNot;
+    }
+    std::panic::catch_unwind(parse_and_dispatch).unwrap_or(Exit::CouldNot)
+}
+
+fn parse_and_dispatch() -> Exit {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => return not_a_command(&error),
+    };
+    let report = Report::new(line.common.json);
+    match dispatch(report, line) {
+        Ok(exit) => exit,
+        Err(Stop::StdoutClosed) => Exit::Done,
+        Err(Stop::Because(diagnostic)) => {
+            report.error(&diagnostic);
+            Exit::CouldNot
+        }
+    }
+}
+
+fn dispatch(report: Report, line: CommandLine) -> Result<Exit, Stop> {
+    match &line.command {
+        Command::Completions(args) => commands::completions::run(report, args),
+        Command::Man(args) => commands::man::run(report, args),
+        _ => Ok(Exit::CouldNot),
+    }
+}
+
+/// Help and version are data; everything else that `clap` returns is an error.
+fn not_a_command(error: &clap::Error) -> Exit {
+    let report = Report::new(false);
+    if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        report.error(&usage::diagnostic(error));
+        return Exit::CouldNot;
+    }
+    match report.text(&format!("{}\n", error.render().ansi().to_string().trim_end())) {
+        Ok(()) | Err(Stop::StdoutClosed) => Exit::Done,
+        Err(Stop::Because(diagnostic)) => {
+            report.error(&diagnostic);
+            Exit::CouldNot
+        }
+    }
 }

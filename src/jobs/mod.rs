@@ -1,5 +1,6 @@
 //! Use cases over the layers below: no printing, no argv.
 
+pub mod explain;
 pub mod filter;
 pub mod init;
 pub mod keys;

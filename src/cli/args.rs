@@ -1,0 +1,572 @@
+//! What was typed. Validates the form of each value and touches nothing: no file, no clock.
+
+use crate::model::{Format, Kinds};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "oubliette",
+    version,
+    about = "Replaces every IP and e-mail address in a log by a keyed token, and dates every line",
+    long_about = LONG_ABOUT,
+    after_help = "Example: tail -F access.log | oubliette filter >> access.pseudonymised.log",
+    after_long_help = MANUAL_END,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Options of all commands.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make the state directory, its configuration and two escrow identities
+    ///
+    /// Safe to run twice: what is there already stays as it is. The two escrow identities can open every
+    /// epoch secret made from now on. Move them off this machine, to two people or two places.
+    #[command(after_help = "Example: oubliette init --state-dir /var/lib/oubliette")]
+    Init(InitArgs),
+
+    /// Pseudonymise log lines: standard input to standard output
+    ///
+    /// Reads lines, finds the identifiers in each, replaces every one by its token, adds the retention
+    /// tag, and writes the line. All other bytes stay as they are. A line longer than --max-line-bytes
+    /// is sealed in the state directory, and a placeholder goes out in its place.
+    ///
+    /// Nothing goes out in clear: without a usable key or with a rule file that does not load, filter
+    /// refuses to start and prints nothing.
+    #[command(
+        after_help = "Example: oubliette filter --also usr --keep 10.0.0.0/8 access.log -o access.out.log"
+    )]
+    Filter(FilterArgs),
+
+    /// Look after epoch secrets and the fleet seed
+    #[command(subcommand)]
+    Keys(KeysCommand),
+
+    /// Print the token of an identifier in the current epoch
+    ///
+    /// Use it to search pseudonymised logs for somebody whose address you have. Whoever can run this
+    /// with the state directory can test addresses against tokens: give it to nobody who should not.
+    #[command(after_help = "Example: grep \"$(oubliette token 203.0.113.7)\" access.pseudonymised.log")]
+    Token(TokenArgs),
+
+    /// Show what is recognised in a line, or explain an error code
+    ///
+    /// Prints the line with a mark under every identifier, then its format, time, retention class and
+    /// expiry. Needs no key and shows no token. Without LINE, explains each line of standard input.
+    #[command(
+        after_help = "Example: oubliette explain '203.0.113.7 - - [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5'"
+    )]
+    Explain(ExplainArgs),
+
+    /// Check configuration and rules: load them all, run every sample
+    ///
+    /// Runs every rule over its own samples and over those of all other rules, and every retention
+    /// class over its samples. Exits 1 if anything is found.
+    #[command(after_help = "Example: oubliette check --rules /etc/oubliette/rules")]
+    Check(CheckArgs),
+
+    /// Print a completion script for a shell
+    #[command(after_help = "Example: oubliette completions bash > /etc/bash_completion.d/oubliette")]
+    Completions(CompletionsArgs),
+
+    /// Print the manual page, or write one page a command
+    #[command(after_help = "Example: oubliette man --out /usr/local/share/man/man1")]
+    Man(ManArgs),
+}
+
+/// `keys`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// List epoch secrets: kid, epoch, state, escrow
+    #[command(after_help = "Example: oubliette keys list --json")]
+    List,
+
+    /// End the current epoch now and start another secret
+    ///
+    /// Tokens made from now on differ from those made before, although the day is the same.
+    #[command(after_help = "Example: oubliette keys rotate")]
+    Rotate,
+
+    /// Make or import the seed that gives a fleet equal tokens
+    #[command(subcommand)]
+    Seed(SeedCommand),
+
+    /// Wrap the current epoch secret to the escrow recipients again
+    ///
+    /// For recipients that were added after the epoch began.
+    #[command(after_help = "Example: oubliette keys wrap")]
+    Wrap,
+}
+
+/// `keys seed`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SeedCommand {
+    /// Make a new seed for a fleet and write it to FILE
+    #[command(after_help = "Example: oubliette keys seed new fleet.seed")]
+    New {
+        /// Where to write it, mode 0600
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Take a seed into the state directory of this node
+    #[command(after_help = "Example: oubliette keys seed import fleet.seed")]
+    Import {
+        /// The seed; `-` is standard input
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+}
+
+/// Options of all commands.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "COMMON")]
+pub(crate) struct Common {
+    /// Where secrets and quarantine live
+    ///
+    /// /var/lib/oubliette for root, otherwise $XDG_STATE_HOME/oubliette (~/.local/state/oubliette).
+    #[arg(long, global = true, value_name = "DIR", env = "OUBLIETTE_STATE_DIR", hide_env = true)]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) state_dir: Option<PathBuf>,
+
+    /// Configuration file [default: config.toml in DIR]
+    ///
+    /// A file that is named must exist; the default one need not.
+    #[arg(long, global = true, value_name = "FILE", env = "OUBLIETTE_CONFIG", hide_env = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Use this 32-byte secret for ever instead of epoch secrets
+    ///
+    /// FILE holds 32 raw bytes or 64 hex digits. It is refused if group or others can read it, and if it
+    /// is all zero. The epoch is then `fixed`: tokens stay the same until the file changes.
+    #[arg(long, global = true, value_name = "FILE", env = "OUBLIETTE_KEY_FILE", hide_env = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) key_file: Option<PathBuf>,
+
+    /// More rules: DIR/identifiers/*.toml, DIR/retention/*.toml
+    ///
+    /// A file with the name of a built-in one replaces it.
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) rules: Option<PathBuf>,
+
+    /// Whose tokens: equal values of two tenants get different ones
+    #[arg(long, global = true, value_name = "NAME", value_parser = tenant)]
+    pub(crate) tenant: Option<String>,
+
+    /// Legal time zone: which day it is [default: Europe/Paris]
+    #[arg(long, global = true, value_name = "ZONE", value_parser = zone)]
+    pub(crate) zone: Option<TimeZone>,
+
+    /// Fix the clock: tests, what-if questions
+    #[arg(long, global = true, value_name = "RFC3339", value_parser = instant, hide_short_help = true)]
+    pub(crate) now: Option<Timestamp>,
+
+    /// Print counts to standard error at the end: json
+    #[arg(long, global = true, value_name = "FORM", hide_possible_values = true)]
+    pub(crate) stats: Option<Stats>,
+
+    /// Tables and messages as JSON lines
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What decides how a line is read and dated; shared by `filter` and `explain`.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Reading {
+    /// Read every line as this format instead of guessing
+    ///
+    /// Lines that do not fit are searched as text all the same.
+    #[arg(long, value_name = "NAME", value_parser = format_parser(), help_heading = "INPUT")]
+    #[arg(hide_possible_values = true)]
+    pub(crate) format: Option<Format>,
+
+    /// Longest line; longer ones are sealed apart [default: 4MiB]
+    #[arg(long, value_name = "SIZE", value_parser = line_bytes, help_heading = "INPUT")]
+    pub(crate) max_line_bytes: Option<usize>,
+
+    /// More kinds to find: usr, host, mac, tel, or a kind of your rules
+    ///
+    /// IP and e-mail addresses are always found.
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = kind, help_heading = "PRIVACY")]
+    pub(crate) also: Option<Vec<String>>,
+
+    /// Leave the addresses of this network in clear (repeatable)
+    ///
+    /// Loopback addresses are always left in clear.
+    #[arg(long, value_name = "CIDR", value_parser = network, help_heading = "PRIVACY")]
+    pub(crate) keep: Option<Vec<IpNet>>,
+
+    /// Input comes from another oubliette: leave its tokens and tags
+    #[arg(long, help_heading = "PRIVACY")]
+    pub(crate) trust_upstream: bool,
+
+    /// How lines are dated: native (default), suffix, none
+    ///
+    /// native: in the idiom of the line's format, an SD-ELEMENT in RFC 5424, a last member in a JSON object, otherwise
+    /// ` expires=DATE class=NAME` before the line end. suffix: always the latter.
+    #[arg(long, value_name = "FORM", hide_possible_values = true, help_heading = "RETENTION")]
+    pub(crate) tag: Option<Tag>,
+
+    /// Zone of times that state none [default: the legal zone]
+    #[arg(long, value_name = "ZONE", value_parser = zone, help_heading = "RETENTION")]
+    pub(crate) source_zone: Option<TimeZone>,
+
+    /// Old files: believe every past time, drop what has expired
+    ///
+    /// Otherwise a time more than 48 h before or 5 min after receipt is not believed: the day of receipt
+    /// counts, and the tag says clock=received.
+    #[arg(long, help_heading = "RETENTION")]
+    pub(crate) backfill: bool,
+}
+
+/// What tokens are like; shared by `filter` and `token`.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "PRIVACY")]
+pub(crate) struct Tokens {
+    /// How long tokens stay the same: day (default), month, fixed
+    #[arg(long, value_name = "LENGTH", hide_possible_values = true)]
+    pub(crate) epoch: Option<EpochName>,
+
+    /// native (default), or address for tools that demand addresses
+    ///
+    /// native: ip_2epqfnspyfc4whwyd2jp92w06ftvdrr. address: an IP address becomes a unique local IPv6
+    /// address, an e-mail address one of pseudonym.invalid.
+    #[arg(long, value_name = "SHAPE", hide_possible_values = true)]
+    pub(crate) token_shape: Option<TokenShape>,
+}
+
+/// `filter`.
+#[derive(Args, Debug)]
+pub(crate) struct FilterArgs {
+    /// Log file; `-` or nothing is standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "INPUT", display_order = 0)]
+    pub(crate) input: Option<PathBuf>,
+
+    /// How lines are read.
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+
+    /// Threads that work on lines [default: one a core]
+    #[arg(long, value_name = "N", help_heading = "INPUT", hide_short_help = true)]
+    pub(crate) workers: Option<NonZeroUsize>,
+
+    /// What tokens are like.
+    #[command(flatten)]
+    pub(crate) tokens: Tokens,
+
+    /// Write to FILE, made with mode 0600; `-` is standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "OUTPUT")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `init`.
+#[derive(Args, Debug)]
+pub(crate) struct InitArgs {
+    /// Wrap secrets to this age recipient instead of new identities (repeatable)
+    ///
+    /// Recipients of age plugins work, too.
+    #[arg(long, value_name = "AGE", help_heading = "PRIVACY")]
+    pub(crate) recipient: Vec<String>,
+}
+
+/// `token`.
+#[derive(Args, Debug)]
+pub(crate) struct TokenArgs {
+    /// The identifier in clear: an IP address, an e-mail address, or text with --kind
+    #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+    pub(crate) value: String,
+
+    /// Its kind, if it is neither an IP nor an e-mail address: usr, host, mac, tel, net
+    #[arg(long, value_name = "KIND", value_parser = kind, help_heading = "PRIVACY")]
+    pub(crate) kind: Option<String>,
+
+    /// What tokens are like.
+    #[command(flatten)]
+    pub(crate) tokens: Tokens,
+}
+
+/// `explain`.
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// A log line, or the code of a message such as K03
+    #[arg(value_name = "LINE or CODE", allow_hyphen_values = true, conflicts_with = "list")]
+    pub(crate) subject: Option<std::ffi::OsString>,
+
+    /// List all error codes
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// How lines are read.
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+}
+
+/// `check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// Rule and configuration files to check instead of those in use
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// `completions`.
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// `man`.
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// Write one page a command to this directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `--stats`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stats {
+    /// One JSON object on one line
+    Json,
+}
+
+/// `--tag`, and `tag` in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Tag {
+    /// In the format's own idiom
+    Native,
+    /// Before the line end
+    Suffix,
+    /// No tag
+    None,
+}
+
+/// `--epoch`, and `epoch` in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EpochName {
+    /// One legal day
+    Day,
+    /// One calendar month
+    Month,
+    /// As long as the secret
+    Fixed,
+}
+
+/// `--token-shape`, and `token_shape` in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TokenShape {
+    /// kind, underscore, kid, tag
+    Native,
+    /// What looks like an address
+    Address,
+}
+
+/// A tenant's name, which becomes part of the label that its keys are derived with.
+///
+/// # Errors
+/// If it is not 1 to 64 ASCII letters, digits, dots, underscores or hyphens.
+pub(crate) fn tenant(text: &str) -> Result<String, &'static str> {
+    let well_formed = (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    if well_formed { Ok(text.to_owned()) } else { Err("1 to 64 letters, digits, `.`, `_` or `-`") }
+}
+
+/// The name of a kind of identifier.
+///
+/// # Errors
+/// If it cannot be one, or is one that is never looked for.
+pub(crate) fn kind(text: &str) -> Result<String, &'static str> {
+    let well_formed = (1..=Kinds::MAX_NAME_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase());
+    if well_formed { Ok(text.to_owned()) } else { Err("a kind is 1 to 8 lower-case letters") }
+}
+
+/// A network in CIDR notation, or a single address.
+///
+/// # Errors
+/// If it is neither.
+pub(crate) fn network(text: &str) -> Result<IpNet, &'static str> {
+    let single = || text.parse().map(|address: std::net::IpAddr| IpNet::from(address));
+    let network = IpNet::from_str(text).or_else(|_| single());
+    network
+        .map(|network| network.trunc())
+        .map_err(|_| "a network is written 198.51.100.0/24 or 2001:db8::/32")
+}
+
+/// A time zone of the IANA database, or `UTC`.
+///
+/// # Errors
+/// If there is none of that name.
+pub(crate) fn zone(text: &str) -> Result<TimeZone, &'static str> {
+    TimeZone::get(text).map_err(|_| "a zone is named as in the IANA database: Europe/Paris, UTC")
+}
+
+/// A size in bytes, with `KiB` or `MiB` if it is one of those.
+///
+/// # Errors
+/// If it is no number, or outside 480 bytes to 1 GiB. RFC 5424, 6.1: "Any transport receiver MUST be
+/// able to accept messages of up to and including 480 octets in length."
+pub(crate) fn line_bytes(text: &str) -> Result<usize, &'static str> {
+    let (digits, unit) = match (text.strip_suffix("KiB"), text.strip_suffix("MiB")) {
+        (Some(digits), _) => (digits, 1 << 10),
+        (_, Some(digits)) => (digits, 1 << 20),
+        _ => (text, 1),
+    };
+    let bytes = digits.parse().ok().and_then(|number: usize| number.checked_mul(unit));
+    bytes
+        .filter(|bytes| (480..=1 << 30).contains(bytes))
+        .ok_or("480 to 1073741824 bytes, or such as 64KiB, 4MiB")
+}
+
+fn instant(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse().map_err(|_| "an instant is written 2026-11-23T10:00:00Z")
+}
+
+fn format_parser() -> impl clap::builder::TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name)).map(|name| {
+        // The parser before lets only these names pass; `Raw` searches the line as text, whatever it is.
+        Format::named(&name).unwrap_or(Format::Raw)
+    })
+}
+
+const LONG_ABOUT: &str = "\
+Reads log lines, replaces every IP and e-mail address (and, when asked, account names, client host \
+names, MAC addresses and phone numbers) by a keyed token, and adds to each line the day on which it \
+must be gone. Equal identifiers get equal tokens within one epoch, by default one legal day; without \
+the secret of that epoch nobody can tell whose they are.
+
+Data goes to standard output, talk to standard error. Nothing goes out in clear when something is \
+wrong: oubliette refuses instead.";
+
+const MANUAL_END: &str = "\
+Exit status:
+  0  done; also when the reader of standard output closed it
+  1  done, but something needs a human: quarantined lines, findings of `check`
+  2  could not: command line, configuration, keys, input or output
+
+Environment:
+  OUBLIETTE_STATE_DIR, OUBLIETTE_CONFIG, OUBLIETTE_KEY_FILE  as the options of those names
+  NO_COLOR, CLICOLOR_FORCE                                   colour of messages
+
+An option beats the environment, which beats the configuration file.
+
+Every message has a code; `oubliette explain K03` says what it means and what to do.
+
+Example:
+  tail -F access.log | oubliette filter >> access.pseudonymised.log";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn definitions_are_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn short_help_fits_one_screen() {
+        for arguments in [vec!["oubliette"], vec!["oubliette", "filter"], vec!["oubliette", "explain"]] {
+            let mut typed = arguments.clone();
+            typed.push("-h");
+            let help = CommandLine::try_parse_from(typed).unwrap_err().to_string();
+            let lines = help.lines().count();
+            let columns = help.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(lines <= 48 && columns <= 100, "{arguments:?}: {lines} lines, {columns} columns\n{help}");
+        }
+    }
+
+    #[test]
+    fn every_command_has_one_example() {
+        fn walk(command: &clap::Command) {
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let expected = usize::from(!command.has_subcommands() || command.get_name() == "oubliette");
+            assert_eq!(examples.matches("Example: ").count(), expected, "{}", command.get_name());
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&CommandLine::command());
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("480", Some(480)),
+            ("4MiB", Some(4 << 20)),
+            ("64KiB", Some(64 << 10)),
+            ("1024MiB", Some(1 << 30)),
+            ("479", None),
+            ("1025MiB", None),
+            ("18446744073709551615KiB", None),
+            ("4MB", None),
+            ("-1", None),
+            ("", None),
+            ("MiB", None),
+        ] {
+            assert_eq!(line_bytes(text).ok(), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        for (text, network_is) in [
+            ("192.0.2.0/24", Some("192.0.2.0/24")),
+            ("192.0.2.77/24", Some("192.0.2.0/24")),
+            ("192.0.2.1", Some("192.0.2.1/32")),
+            ("2001:db8::/32", Some("2001:db8::/32")),
+            ("192.0.2.0/33", None),
+            ("example.org", None),
+            ("", None),
+        ] {
+            assert_eq!(network(text).ok().map(|net| net.to_string()).as_deref(), network_is, "{text}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        for (text, good) in [("acme", true), ("a.b_c-9", true), ("", false), ("a/b", false), ("a b", false)] {
+            assert_eq!(tenant(text).is_ok(), good, "tenant {text:?}");
+        }
+        for (text, good) in [("usr", true), ("Usr", false), ("", false), ("toolongname", false)] {
+            assert_eq!(kind(text).is_ok(), good, "kind {text:?}");
+        }
+        for (text, good) in [("Europe/Paris", true), ("UTC", true), ("Mars/Base", false), ("", false)] {
+            assert_eq!(zone(text).is_ok(), good, "zone {text:?}");
+        }
+    }
+
+    #[test]
+    fn lists_and_repeats() {
+        let typed =
+            ["oubliette", "filter", "--also", "usr,host", "--keep", "10.0.0.0/8", "--keep", "fd00::/8"];
+        let Command::Filter(filter) = CommandLine::try_parse_from(typed).unwrap().command else {
+            panic!("not filter")
+        };
+        assert_eq!(filter.reading.also.unwrap(), ["usr", "host"]);
+        assert_eq!(filter.reading.keep.unwrap().len(), 2);
+    }
+}

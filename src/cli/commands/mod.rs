@@ -1,0 +1,4 @@
+//! The commands: settings -> job -> report.
+
+pub(crate) mod completions;
+pub(crate) mod man;

@@ -1,0 +1,222 @@
+//! The configuration file, `config.toml`: what may stand in it, and what is wrong with one.
+
+use super::args::{self, EpochName, Tag, TokenShape};
+use super::codes;
+use crate::primitives::diag::Diagnostic;
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use serde::de::{Deserialize, Deserializer, Error as _};
+use std::path::{Path, PathBuf};
+
+/// The configuration file. A key that is missing leaves the default in force; one that is unknown is an
+/// error.
+#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Legal time zone.
+    pub(crate) zone: Option<Typed<TimeZone>>,
+    /// Zone of times that state none.
+    pub(crate) source_zone: Option<Typed<TimeZone>>,
+    /// Whose tokens.
+    pub(crate) tenant: Option<Typed<Tenant>>,
+    /// How long tokens hold.
+    pub(crate) epoch: Option<EpochName>,
+    /// Where epoch secrets come from.
+    pub(crate) source: Option<SecretSource>,
+    /// age recipients to whom every epoch secret is wrapped.
+    pub(crate) recipients: Option<Vec<String>>,
+    /// More kinds to find.
+    pub(crate) also: Option<Vec<Typed<KindName>>>,
+    /// Networks left in clear.
+    pub(crate) keep: Option<Vec<Typed<IpNet>>>,
+    /// Form of tags.
+    pub(crate) tag: Option<Tag>,
+    /// Form of tokens.
+    pub(crate) token_shape: Option<TokenShape>,
+    /// Longest line.
+    pub(crate) max_line_bytes: Option<Typed<LineBytes>>,
+    /// Directory of more rules; relative to the configuration file.
+    pub(crate) rules: Option<PathBuf>,
+    /// Whether the input comes from another oubliette.
+    pub(crate) trust_upstream: Option<bool>,
+}
+
+/// Where epoch secrets come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SecretSource {
+    /// Each from the operating system's randomness.
+    #[default]
+    Random,
+    /// From the fleet's seed.
+    Seed,
+}
+
+/// A value that is written as on the command line, with the same checks.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Typed<T: Written>(pub(crate) T::Value);
+
+/// What is written as on the command line.
+pub(crate) trait Written {
+    /// What it means.
+    type Value;
+    /// Reads it.
+    fn read(text: &str) -> Result<Self::Value, &'static str>;
+}
+
+/// [`args::tenant`].
+#[derive(Debug, PartialEq)]
+pub(crate) enum Tenant {}
+
+/// [`args::kind`].
+#[derive(Debug, PartialEq)]
+pub(crate) enum KindName {}
+
+/// [`args::line_bytes`].
+#[derive(Debug, PartialEq)]
+pub(crate) enum LineBytes {}
+
+impl Config {
+    /// What `text`, the content of `path`, says.
+    ///
+    /// # Errors
+    /// If it is not TOML, or says something that cannot be. A configuration is no log: its line is quoted.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, Diagnostic> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
+            let place =
+                line.map_or_else(|| path.display().to_string(), |line| format!("{}:{line}", path.display()));
+            Diagnostic::new(&codes::CONFIG, "the configuration does not load")
+                .at(place)
+                .because(if text.contains(AGE_SECRET) { UNQUOTED.to_owned() } else { error.to_string() })
+                .hint("`oubliette explain C03` lists the keys")
+        })
+    }
+}
+
+impl<'de, T: Written> Deserialize<'de> for Typed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            other => {
+                return Err(D::Error::custom(format!("a string is expected, not a {}", other.type_str())));
+            }
+        };
+        T::read(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl Written for TimeZone {
+    type Value = Self;
+    fn read(text: &str) -> Result<Self, &'static str> {
+        args::zone(text)
+    }
+}
+
+impl Written for IpNet {
+    type Value = Self;
+    fn read(text: &str) -> Result<Self, &'static str> {
+        args::network(text)
+    }
+}
+
+impl Written for Tenant {
+    type Value = String;
+    fn read(text: &str) -> Result<String, &'static str> {
+        args::tenant(text)
+    }
+}
+
+impl Written for KindName {
+    type Value = String;
+    fn read(text: &str) -> Result<String, &'static str> {
+        args::kind(text)
+    }
+}
+
+impl Written for LineBytes {
+    type Value = usize;
+    fn read(text: &str) -> Result<usize, &'static str> {
+        args::line_bytes(text)
+    }
+}
+
+const UNQUOTED: &str = "something is wrong in this line; it is not quoted, for the file holds a secret key";
+
+/// How a secret key of age starts. One that was put among the recipients by mistake is not quoted.
+const AGE_SECRET: &str = "AGE-SECRET-KEY-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+
+    fn refusal(text: &str) -> String {
+        let diagnostic = Config::parse(Path::new("config.toml"), text).unwrap_err();
+        format!("{}\n{}", diagnostic.place.unwrap(), diagnostic.why.unwrap().trim_end())
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = r#"
+            zone = "Europe/Berlin"
+            source_zone = "UTC"
+            tenant = "acme"
+            epoch = "month"
+            source = "seed"
+            recipients = ["age1example"]
+            also = ["usr", "host"]
+            keep = ["10.0.0.0/8", "2001:db8::1"]
+            tag = "suffix"
+            token_shape = "address"
+            max_line_bytes = "64KiB"
+            rules = "rules"
+            trust_upstream = true
+        "#;
+        let config = Config::parse(Path::new("config.toml"), text).unwrap();
+        assert_eq!(config.epoch, Some(EpochName::Month));
+        assert_eq!(config.source, Some(SecretSource::Seed));
+        assert_eq!(config.keep.unwrap()[1].0, "2001:db8::1/128".parse().unwrap());
+        assert_eq!(config.max_line_bytes, Some(Typed(64 << 10)));
+        assert_eq!(config.trust_upstream, Some(true));
+    }
+
+    #[test]
+    fn nothing_need_stand_in_it() {
+        assert_eq!(Config::parse(Path::new("config.toml"), "").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_pointed_at() {
+        assert_snapshot!(refusal("tag = \"none\"\nzoen = \"UTC\"\n"), @r#"
+        config.toml:2
+        TOML parse error at line 2, column 1
+          |
+        2 | zoen = "UTC"
+          | ^^^^
+        unknown field `zoen`, expected one of `zone`, `source_zone`, `tenant`, `epoch`, `source`, `recipients`, `also`, `keep`, `tag`, `token_shape`, `max_line_bytes`, `rules`, `trust_upstream`
+        "#);
+    }
+
+    #[test]
+    fn a_secret_key_is_not_quoted() {
+        let refusal = refusal("recipients = 'AGE-SECRET-KEY-1EXAMPLE'");
+        assert!(refusal.contains("config.toml:1") && !refusal.contains("1EXAMPLE"), "{refusal}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_pointed_at() {
+        for (text, marked, why) in [
+            ("zone = 'Mars/Base'", "       ^^^^^^^^^^^", "a zone is named"),
+            ("keep = ['10.0.0.0/40']", "       ^^^^^^^^^^^^^^^", "a network is"),
+            ("max_line_bytes = 12", "                 ^^", "480 to 1073741824 bytes"),
+            ("tenant = true", "         ^^^^", "a string is expected, not a boolean"),
+            ("epoch = 'week'", "        ^^^^^^", "expected one of `day`, `month`, `fixed`"),
+        ] {
+            let refusal = refusal(text);
+            assert!(refusal.contains(&format!("1 | {text}\n  | {marked}\n")), "{refusal}");
+            assert!(refusal.contains(why), "{refusal}");
+        }
+    }
+}

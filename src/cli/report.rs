@@ -1,0 +1,309 @@
+//! The only module that prints: messages to standard error, tables and JSON lines to standard output.
+
+use super::codes;
+use crate::primitives::diag::Diagnostic;
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::panic::PanicHookInfo;
+
+/// Prints for one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report {
+    json: bool,
+}
+
+/// A line of a table.
+pub(crate) trait Row: Serialize {
+    /// The column heads.
+    const HEADS: &[&str];
+    /// One cell a column.
+    fn cells(&self) -> Vec<String>;
+}
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It could not go on.
+    Because(Box<Diagnostic>),
+    /// The reader of standard output has gone: a clean end.
+    StdoutClosed,
+}
+
+/// How grave a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// The command could not do it.
+    Error,
+    /// It did, but somebody should know.
+    Warning,
+}
+
+impl Report {
+    /// With `json`, everything is JSON lines.
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether everything is JSON lines.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Says that the command could not do it.
+    pub(crate) fn error(self, diagnostic: &Diagnostic) {
+        self.message(Level::Error, diagnostic);
+    }
+
+    /// Says something that somebody should know.
+    pub(crate) fn warning(self, diagnostic: &Diagnostic) {
+        self.message(Level::Warning, diagnostic);
+    }
+
+    /// A word by the way; not with `--json`.
+    pub(crate) fn note(self, text: &str) {
+        if !self.json {
+            to_stderr(&format!("{NOTE}note{NOTE:#}: {}\n", Plain(text)));
+        }
+    }
+
+    /// A line that belongs to standard error as it is: `--stats json`.
+    pub(crate) fn stats(self, line: &str) {
+        to_stderr(&format!("{line}\n"));
+    }
+
+    /// A table, or a JSON line for each of its rows.
+    ///
+    /// # Errors
+    /// If standard output does not take it.
+    pub(crate) fn table<R: Row>(self, rows: &[R]) -> Result<(), Stop> {
+        if self.json {
+            return rows.iter().try_for_each(|row| self.value(row));
+        }
+        if rows.is_empty() { Ok(()) } else { self.text(&table_text(rows)) }
+    }
+
+    /// One line of JSON.
+    ///
+    /// # Errors
+    /// If standard output does not take it.
+    pub(crate) fn value(self, value: &impl Serialize) -> Result<(), Stop> {
+        let mut line = serde_json::to_vec(value).map_err(io::Error::from)?;
+        line.push(b'\n');
+        self.bytes(&line)
+    }
+
+    /// Text, whose colours are taken out unless standard output is a terminal.
+    ///
+    /// # Errors
+    /// If standard output does not take it.
+    pub(crate) fn text(self, text: &str) -> Result<(), Stop> {
+        let mut stdout = anstream::stdout().lock();
+        Ok(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())?)
+    }
+
+    /// Bytes as they are.
+    ///
+    /// # Errors
+    /// If standard output does not take them.
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), Stop> {
+        let mut stdout = io::stdout().lock();
+        Ok(stdout.write_all(bytes).and_then(|()| stdout.flush())?)
+    }
+
+    fn message(self, level: Level, diagnostic: &Diagnostic) {
+        let text = if self.json { json_line(level, diagnostic) } else { message_text(level, diagnostic) };
+        to_stderr(&text);
+    }
+}
+
+/// Says where the program found itself to be wrong, and nothing else: the payload of a panic may quote a
+/// log line.
+pub(crate) fn panicked(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(|place| format!("{}:{}:{}", place.file(), place.line(), place.column()));
+    let mut diagnostic = Diagnostic::new(&codes::BUG, "this is a bug in oubliette: it has stopped itself")
+        .because("something that must always hold did not; no details, for they may quote a log line")
+        .hint("please report this place and `oubliette --version`; nothing else is needed");
+    diagnostic.place = place;
+    to_stderr(&message_text(Level::Error, &diagnostic));
+}
+
+impl From<Diagnostic> for Stop {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Because(Box::new(diagnostic))
+    }
+}
+
+impl From<io::Error> for Stop {
+    /// Errors of standard output only; those of files say which file.
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::StdoutClosed;
+        }
+        Diagnostic::new(&codes::STDOUT, "cannot write to standard output").because(error.to_string()).into()
+    }
+}
+
+/// The message as people read it.
+pub(crate) fn message_text(level: Level, diagnostic: &Diagnostic) -> String {
+    let (style, name) = level.shown();
+    let mut text = format!("{style}{name}[{}]{style:#}: {}\n", diagnostic.code.id, Plain(&diagnostic.what));
+    for (label, detail) in [("where:", &diagnostic.place), ("why:", &diagnostic.why)] {
+        for (number, line) in detail.iter().flat_map(|detail| detail.trim_end().lines()).enumerate() {
+            let label = if number == 0 { label } else { "" };
+            // A caret under a quoted line stays under its place: all lines start in one column.
+            text.push_str(format!("  {label:<6} {}", Plain(line)).trim_end());
+            text.push('\n');
+        }
+    }
+    if let Some(hint) = &diagnostic.hint {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{HINT}hint{HINT:#}: {}\n", Plain(hint));
+    }
+    text
+}
+
+fn json_line(level: Level, diagnostic: &Diagnostic) -> String {
+    let message = json!({
+        "level": level.shown().1,
+        "code": diagnostic.code.id,
+        "what": diagnostic.what,
+        "where": diagnostic.place,
+        "why": diagnostic.why,
+        "hint": diagnostic.hint,
+    });
+    format!("{message}\n")
+}
+
+fn table_text<R: Row>(rows: &[R]) -> String {
+    let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
+    let width_of = |column: usize, head: &str| {
+        let widest = cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+        widest.unwrap_or(0).max(head.len())
+    };
+    let widths: Vec<usize> =
+        R::HEADS.iter().enumerate().map(|(column, head)| width_of(column, head)).collect();
+    let heads: Vec<String> = R::HEADS.iter().map(|head| (*head).to_owned()).collect();
+    let mut text = format!("{HEAD}{}{HEAD:#}\n", table_line(&heads, &widths));
+    for row in &cells {
+        text.push_str(&table_line(row, &widths));
+        text.push('\n');
+    }
+    text
+}
+
+fn table_line(cells: &[String], widths: &[usize]) -> String {
+    let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{:<width$}", Plain(cell).to_string()));
+    padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+/// There is nobody left to tell when standard error does not take a message.
+fn to_stderr(text: &str) {
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Text without control characters: a file name cannot steer the terminal.
+struct Plain<'a>(&'a str);
+
+impl std::fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.chars().try_for_each(|character| match character {
+            character if character.is_control() => write!(f, "{}", character.escape_default()),
+            character => f.write_char(character),
+        })
+    }
+}
+
+impl Level {
+    fn shown(self) -> (Style, &'static str) {
+        match self {
+            Self::Error => (AnsiColor::Red.on_default().bold(), "error"),
+            Self::Warning => (AnsiColor::Yellow.on_default().bold(), "warning"),
+        }
+    }
+}
+
+const NOTE: Style = AnsiColor::Green.on_default();
+const HINT: Style = AnsiColor::Cyan.on_default();
+const HEAD: Style = Style::new().bold();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+
+    fn plain(level: Level, diagnostic: &Diagnostic) -> String {
+        anstream::adapter::strip_str(&message_text(level, diagnostic)).to_string()
+    }
+
+    fn full() -> Diagnostic {
+        Diagnostic::new(&codes::CONFIG, "the configuration does not load")
+            .at("config.toml")
+            .because("TOML parse error at line 1, column 1\n  |\n1 | zoen = 1\n  | ^^^^")
+            .hint("mend it")
+    }
+
+    #[test]
+    fn a_message_says_what_where_why_and_how_to_mend() {
+        assert_snapshot!(plain(Level::Error, &full()), @r"
+        error[C03]: the configuration does not load
+          where: config.toml
+          why:   TOML parse error at line 1, column 1
+                   |
+                 1 | zoen = 1
+                   | ^^^^
+
+        hint: mend it
+        ");
+    }
+
+    #[test]
+    fn a_message_leaves_out_what_it_does_not_know() {
+        let diagnostic = Diagnostic::new(&codes::CONFIG, "short");
+        assert_eq!(plain(Level::Warning, &diagnostic), "warning[C03]: short\n");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        let diagnostic = Diagnostic::new(&codes::CONFIG, "a\u{1b}[31mb").at("x\u{7}y").hint("p\rq");
+        assert!(plain(Level::Error, &diagnostic).chars().all(|shown| shown == '\n' || !shown.is_control()));
+    }
+
+    #[test]
+    fn a_message_as_json_is_one_line() {
+        let line = json_line(Level::Error, &full());
+        assert_eq!(line.matches('\n').count(), 1);
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&value["level"], &value["code"]), (&json!("error"), &json!("C03")));
+        assert_eq!(value["hint"], json!("mend it"));
+    }
+
+    #[derive(Serialize)]
+    struct Pair(&'static str, &'static str);
+
+    impl Row for Pair {
+        const HEADS: &[&str] = &["KID", "STATE"];
+        fn cells(&self) -> Vec<String> {
+            vec![self.0.to_owned(), self.1.to_owned()]
+        }
+    }
+
+    #[test]
+    fn columns_of_a_table_line_up() {
+        let text = table_text(&[Pair("2epqf", "active"), Pair("longer-than-head", "destroyed")]);
+        assert_snapshot!(anstream::adapter::strip_str(&text).to_string(), @r"
+        KID               STATE
+        2epqf             active
+        longer-than-head  destroyed
+        ");
+    }
+
+    #[test]
+    fn a_closed_standard_output_is_a_clean_end() {
+        let closed = Stop::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(matches!(closed, Stop::StdoutClosed));
+        assert!(matches!(Stop::from(io::Error::from(io::ErrorKind::StorageFull)), Stop::Because(_)));
+    }
+}

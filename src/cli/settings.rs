@@ -1,0 +1,318 @@
+//! What was meant: the command line, the environment and the configuration file together.
+//!
+//! An option beats the environment, which beats the configuration file, which beats the default. (The
+//! environment comes in with the options: `clap` reads it where the option is not typed.)
+
+use super::args::{Common, EpochName, Reading, Stats, Tag, TokenShape, Tokens};
+use super::codes;
+use super::config::{Config, SecretSource, Typed};
+use crate::model::Format;
+use crate::primitives::clock::Clock;
+use crate::primitives::diag::Diagnostic;
+use crate::pseudonym::epoch::EpochLength;
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a run goes by.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Where secrets and quarantine live.
+    pub(crate) state_dir: PathBuf,
+    /// The configuration file, whether it exists or not.
+    pub(crate) config_path: PathBuf,
+    /// The one secret to use instead of epoch secrets.
+    pub(crate) key_file: Option<PathBuf>,
+    /// Directory of more rules.
+    pub(crate) rules: Option<PathBuf>,
+    /// Whose tokens.
+    pub(crate) tenant: String,
+    /// Where epoch secrets come from.
+    pub(crate) source: SecretSource,
+    /// age recipients to whom every epoch secret is wrapped.
+    pub(crate) recipients: Vec<String>,
+    /// How long tokens hold; `Fixed` whenever there is a key file.
+    pub(crate) epoch: EpochLength,
+    /// Form of tokens.
+    pub(crate) token_shape: TokenShape,
+    /// Zone of legal days.
+    pub(crate) zone: TimeZone,
+    /// Zone of times that state none; the legal zone if there is none.
+    pub(crate) source_zone: Option<TimeZone>,
+    /// Where the present comes from.
+    pub(crate) clock: Clock,
+    /// Whether and how counts are printed at the end.
+    pub(crate) stats: Option<Stats>,
+    /// The one format of all lines.
+    pub(crate) format: Option<Format>,
+    /// More kinds to find.
+    pub(crate) also: Vec<String>,
+    /// Networks left in clear.
+    pub(crate) keep: Vec<IpNet>,
+    /// Whether tokens and tags of the input are left as they are.
+    pub(crate) trust_upstream: bool,
+    /// Form of tags.
+    pub(crate) tag: Tag,
+    /// Whether every past time is believed.
+    pub(crate) backfill: bool,
+    /// Longest line.
+    pub(crate) max_line_bytes: usize,
+}
+
+/// What of the user's surroundings decides where state lives.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Surroundings {
+    /// Whether the user is root.
+    pub(crate) root: bool,
+    /// `XDG_STATE_HOME`.
+    pub(crate) xdg_state_home: Option<OsString>,
+    /// `HOME`.
+    pub(crate) home: Option<OsString>,
+}
+
+impl Settings {
+    /// Settings of a command that has `reading` and `tokens` options (or their defaults).
+    ///
+    /// # Errors
+    /// If the configuration does not load, options contradict each other, or there is no place for the
+    /// state directory.
+    pub(crate) fn new(common: &Common, reading: &Reading, tokens: &Tokens) -> Result<Self, Diagnostic> {
+        let state_dir = state_dir(common, &Surroundings::of_process())?;
+        let (config_path, config) = config(common, &state_dir)?;
+        Self::resolve(common, reading, tokens, state_dir, config_path, config)
+    }
+
+    fn resolve(
+        common: &Common,
+        reading: &Reading,
+        tokens: &Tokens,
+        state_dir: PathBuf,
+        config_path: PathBuf,
+        config: Config,
+    ) -> Result<Self, Diagnostic> {
+        let key_file = common.key_file.clone().filter(|path| !path.as_os_str().is_empty());
+        let rules_beside = config_path.parent().map(Path::to_owned).unwrap_or_default();
+        Ok(Self {
+            state_dir,
+            config_path,
+            epoch: epoch(key_file.is_some(), tokens.epoch, config.epoch)?,
+            key_file,
+            rules: common.rules.clone().or_else(|| config.rules.map(|rules| rules_beside.join(rules))),
+            tenant: pick(common.tenant.clone(), config.tenant, "default".to_owned()),
+            source: config.source.unwrap_or_default(),
+            recipients: config.recipients.unwrap_or_default(),
+            token_shape: tokens.token_shape.or(config.token_shape).unwrap_or(TokenShape::Native),
+            zone: pick(common.zone.clone(), config.zone, legal_zone()),
+            source_zone: reading.source_zone.clone().or(config.source_zone.map(|Typed(zone)| zone)),
+            clock: common.now.map_or(Clock::System, Clock::Fixed),
+            stats: common.stats,
+            format: reading.format,
+            also: list(reading.also.clone(), config.also),
+            keep: list(reading.keep.clone(), config.keep),
+            trust_upstream: reading.trust_upstream || config.trust_upstream == Some(true),
+            tag: reading.tag.or(config.tag).unwrap_or(Tag::Native),
+            backfill: reading.backfill,
+            max_line_bytes: pick(reading.max_line_bytes, config.max_line_bytes, DEFAULT_MAX_LINE_BYTES),
+        })
+    }
+}
+
+impl Surroundings {
+    fn of_process() -> Self {
+        Self {
+            root: rustix::process::geteuid().is_root(),
+            xdg_state_home: std::env::var_os("XDG_STATE_HOME"),
+            home: std::env::var_os("HOME"),
+        }
+    }
+}
+
+/// The file called `path`, which somebody named.
+///
+/// # Errors
+/// If it cannot be read, or is not UTF-8.
+pub(crate) fn read_text(path: &Path, what: &str) -> Result<String, Diagnostic> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Diagnostic::new(&codes::OPEN, format!("cannot read {what}"))
+            .at(path.display().to_string())
+            .because(error.to_string())
+            .hint("mend the path or the permissions")
+    })
+}
+
+fn state_dir(common: &Common, surroundings: &Surroundings) -> Result<PathBuf, Diagnostic> {
+    if let Some(typed) = common.state_dir.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+        return Ok(typed.clone());
+    }
+    if surroundings.root {
+        return Ok(PathBuf::from("/var/lib/oubliette"));
+    }
+    // XDG Base Directory Specification: "All paths set in these environment variables must be absolute. If
+    // an implementation encounters a relative path [...] it should consider the path invalid and ignore it."
+    let absolute = |path: &OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    let xdg = surroundings.xdg_state_home.as_ref().and_then(absolute);
+    let home = || surroundings.home.as_ref().and_then(absolute).map(|home| home.join(".local/state"));
+    xdg.or_else(home).map(|base| base.join("oubliette")).ok_or_else(|| {
+        Diagnostic::new(&codes::NO_STATE_DIR, "there is no place for the state directory")
+            .because("neither XDG_STATE_HOME nor HOME is set to an absolute path")
+            .hint("name one with `--state-dir DIR` or OUBLIETTE_STATE_DIR")
+    })
+}
+
+/// The configuration and its path. A file that was named must exist; the default one need not.
+fn config(common: &Common, state_dir: &Path) -> Result<(PathBuf, Config), Diagnostic> {
+    let named = common.config.clone().filter(|path| !path.as_os_str().is_empty());
+    let path = named.clone().unwrap_or_else(|| state_dir.join("config.toml"));
+    let absent = |path: &Path| matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
+    if named.is_none() && absent(&path) {
+        return Ok((path, Config::default()));
+    }
+    let config = Config::parse(&path, &read_text(&path, "the configuration")?)?;
+    Ok((path, config))
+}
+
+/// A key file is one secret for ever, so a typed epoch of another length cannot hold.
+fn epoch(
+    key_file: bool,
+    typed: Option<EpochName>,
+    config: Option<EpochName>,
+) -> Result<EpochLength, Diagnostic> {
+    match (key_file, typed) {
+        (true, Some(EpochName::Day | EpochName::Month)) => {
+            Err(Diagnostic::new(&codes::CONFLICT, "a key file and an epoch that ends exclude each other")
+                .because("a key file is one secret for ever: its epoch is `fixed`")
+                .hint("leave out `--epoch`, or `--key-file` and OUBLIETTE_KEY_FILE"))
+        }
+        (true, _) => Ok(EpochLength::Fixed),
+        (false, _) => Ok(match typed.or(config).unwrap_or(EpochName::Day) {
+            EpochName::Day => EpochLength::Day,
+            EpochName::Month => EpochLength::Month,
+            EpochName::Fixed => EpochLength::Fixed,
+        }),
+    }
+}
+
+fn pick<T: super::config::Written>(
+    typed: Option<T::Value>,
+    config: Option<Typed<T>>,
+    default: T::Value,
+) -> T::Value {
+    typed.or(config.map(|Typed(value)| value)).unwrap_or(default)
+}
+
+/// A list that is typed replaces that of the configuration: what is typed is all that holds.
+fn list<T: super::config::Written>(
+    typed: Option<Vec<T::Value>>,
+    config: Option<Vec<Typed<T>>>,
+) -> Vec<T::Value> {
+    let configured = || config.unwrap_or_default().into_iter().map(|Typed(value)| value).collect();
+    typed.unwrap_or_else(configured)
+}
+
+/// Europe/Paris travels in the binary (`jiff`, `tzdb-bundle-always`).
+fn legal_zone() -> TimeZone {
+    // Holds: the bundled database has the zone, whatever the machine lacks; a test reads it.
+    TimeZone::get("Europe/Paris").expect("Europe/Paris is in the bundled time zone database")
+}
+
+/// 4 MiB.
+const DEFAULT_MAX_LINE_BYTES: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::{Command, CommandLine};
+    use clap::Parser as _;
+
+    fn settings(typed: &str, config: &str) -> Result<Settings, Diagnostic> {
+        let line =
+            CommandLine::try_parse_from(format!("oubliette filter {typed}").split_whitespace()).unwrap();
+        let Command::Filter(filter) = &line.command else { panic!("not filter") };
+        let path = PathBuf::from("/etc/oubliette/config.toml");
+        let config = Config::parse(&path, config)?;
+        Settings::resolve(&line.common, &filter.reading, &filter.tokens, PathBuf::from("/s"), path, config)
+    }
+
+    #[test]
+    fn defaults() {
+        let settings = settings("", "").unwrap();
+        assert_eq!(settings.zone.iana_name(), Some("Europe/Paris"));
+        assert_eq!((settings.tenant.as_str(), settings.epoch), ("default", EpochLength::Day));
+        assert_eq!((settings.max_line_bytes, settings.tag), (4 << 20, Tag::Native));
+        assert!(settings.also.is_empty() && settings.keep.is_empty() && !settings.trust_upstream);
+    }
+
+    #[test]
+    fn the_file_beats_the_default_and_the_option_beats_the_file() {
+        let file = "zone = 'UTC'\ntenant = 'file'\nepoch = 'month'\nalso = ['usr']\nmax_line_bytes = 1000\n\
+                    tag = 'none'\ntoken_shape = 'address'\nrules = 'more'\nkeep = ['192.0.2.0/24']";
+        let from_file = settings("", file).unwrap();
+        assert_eq!((from_file.tenant.as_str(), from_file.epoch), ("file", EpochLength::Month));
+        assert_eq!((from_file.zone.iana_name(), from_file.max_line_bytes), (Some("UTC"), 1000));
+        assert_eq!((from_file.tag, from_file.token_shape), (Tag::None, TokenShape::Address));
+        assert_eq!((from_file.also, from_file.keep.len()), (vec!["usr".to_owned()], 1));
+        assert_eq!(from_file.rules, Some(PathBuf::from("/etc/oubliette/more")));
+
+        let typed = "--zone Europe/Rome --tenant typed --epoch day --also host,mac --max-line-bytes 64KiB \
+                     --tag suffix --token-shape native --rules here --keep ::1";
+        let from_line = settings(typed, file).unwrap();
+        assert_eq!((from_line.tenant.as_str(), from_line.epoch), ("typed", EpochLength::Day));
+        assert_eq!((from_line.zone.iana_name(), from_line.max_line_bytes), (Some("Europe/Rome"), 64 << 10));
+        assert_eq!((from_line.tag, from_line.token_shape), (Tag::Suffix, TokenShape::Native));
+        assert_eq!(from_line.also, ["host", "mac"]);
+        assert_eq!(from_line.keep, ["::1/128".parse().unwrap()]);
+        assert_eq!(from_line.rules, Some(PathBuf::from("here")));
+    }
+
+    #[test]
+    fn a_key_file_fixes_the_epoch() {
+        for (typed, config, epoch) in [
+            ("--key-file k", "", Some(EpochLength::Fixed)),
+            ("--key-file k", "epoch = 'month'", Some(EpochLength::Fixed)),
+            ("--key-file k --epoch fixed", "", Some(EpochLength::Fixed)),
+            ("--key-file k --epoch day", "", None),
+            ("--epoch fixed", "", Some(EpochLength::Fixed)),
+        ] {
+            assert_eq!(
+                settings(typed, config).map(|settings| settings.epoch).ok(),
+                epoch,
+                "{typed} {config}"
+            );
+        }
+    }
+
+    #[test]
+    fn where_state_lives() {
+        let os = |text: &str| Some(OsString::from(text));
+        for (typed, root, xdg, home, expected) in [
+            ("--state-dir /x", true, None, None, Some("/x")),
+            ("", true, os("/xdg"), os("/root"), Some("/var/lib/oubliette")),
+            ("", false, os("/xdg"), os("/home/jo"), Some("/xdg/oubliette")),
+            ("", false, os("relative"), os("/home/jo"), Some("/home/jo/.local/state/oubliette")),
+            ("", false, os(""), os("/home/jo"), Some("/home/jo/.local/state/oubliette")),
+            ("", false, None, os(""), None),
+            ("", false, None, None, None),
+        ] {
+            let line = format!("oubliette filter {typed}");
+            let line = CommandLine::try_parse_from(line.split_whitespace()).unwrap();
+            let surroundings = Surroundings { root, xdg_state_home: xdg, home };
+            let found = state_dir(&line.common, &surroundings).ok();
+            assert_eq!(found, expected.map(PathBuf::from), "{typed} {surroundings:?}");
+        }
+    }
+
+    #[test]
+    fn a_named_configuration_must_exist_and_the_default_one_need_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("missing.toml");
+        let line = ["oubliette", "filter", "--config", missing.to_str().unwrap()];
+        let named = CommandLine::try_parse_from(line).unwrap().common;
+        assert_eq!(config(&named, directory.path()).unwrap_err().code.id, "C02");
+        let default = CommandLine::try_parse_from(["oubliette", "filter"]).unwrap().common;
+        assert_eq!(config(&default, directory.path()).unwrap().1, Config::default());
+        std::fs::write(directory.path().join("config.toml"), "tag = 'none'").unwrap();
+        assert_eq!(config(&default, directory.path()).unwrap().1.tag, Some(Tag::None));
+    }
+}

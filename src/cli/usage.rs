@@ -1,0 +1,143 @@
+//! Command lines that are not understood, as messages in our form.
+//!
+//! `clap` would quote the values that were typed. A value may be an identifier (`oubliette token ...`), and
+//! messages end up in logs; so only names of options, never values, are repeated.
+
+use super::codes;
+use crate::primitives::diag::Diagnostic;
+use clap::Error;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::error::Error as _;
+
+/// What is wrong with the command line.
+pub(crate) fn diagnostic(error: &Error) -> Diagnostic {
+    let option = text(error, ContextKind::InvalidArg).filter(|name| name.starts_with(['-', '<', '[']));
+    let what = match (error.kind(), &option) {
+        (ErrorKind::UnknownArgument, Some(option)) => format!("there is no option `{}`", name_only(option)),
+        (ErrorKind::UnknownArgument, None) => "there is an argument too many".to_owned(),
+        (ErrorKind::InvalidSubcommand, _) => "there is no such command".to_owned(),
+        (ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => {
+            "a command is missing".to_owned()
+        }
+        (ErrorKind::MissingRequiredArgument, _) => match text(error, ContextKind::InvalidArg) {
+            Some(missing) => format!("`{missing}` is missing"),
+            None => "an argument is missing".to_owned(),
+        },
+        (ErrorKind::InvalidValue, Some(option))
+            if text(error, ContextKind::InvalidValue).is_none_or(|value| value.is_empty()) =>
+        {
+            format!("`{option}` needs a value")
+        }
+        (ErrorKind::InvalidValue | ErrorKind::ValueValidation, Some(option)) => {
+            format!("the value of `{option}` has the wrong form")
+        }
+        (ErrorKind::ArgumentConflict, Some(option)) => match text(error, ContextKind::PriorArg) {
+            Some(prior) if prior != *option => format!("`{option}` and `{prior}` exclude each other"),
+            _ => format!("`{option}` is given twice"),
+        },
+        (_, Some(option)) => format!("`{option}` is not understood"),
+        (_, None) => "the command line is not understood".to_owned(),
+    };
+    let mut diagnostic = Diagnostic::new(&codes::USAGE, what).hint(hint(error));
+    diagnostic.why = why(error);
+    diagnostic
+}
+
+fn why(error: &Error) -> Option<String> {
+    if let Some(valid) = text(error, ContextKind::ValidValue) {
+        return Some(format!("it is one of: {valid}"));
+    }
+    // Our own parsers say what form they expect; none of them quotes what it got.
+    error.source().map(ToString::to_string)
+}
+
+fn hint(error: &Error) -> String {
+    let suggested =
+        [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+    let suggested = suggested.into_iter().find_map(|kind| text(error, kind));
+    let usage = text(error, ContextKind::Usage).unwrap_or_default();
+    let words = usage.trim_start_matches("Usage:").split_whitespace();
+    let command: Vec<&str> =
+        words.take_while(|word| word.starts_with(|first: char| first.is_ascii_lowercase())).collect();
+    let command = if command.is_empty() { "oubliette".to_owned() } else { command.join(" ") };
+    match suggested {
+        Some(name) => format!("did you mean `{name}`? `{command} -h` shows all"),
+        None => format!("`{command} -h` shows what can be typed"),
+    }
+}
+
+/// `--keep` of `--keep=10.0.0.0`.
+fn name_only(option: &str) -> &str {
+    option.split_once('=').map_or(option, |(name, _)| name)
+}
+
+fn text(error: &Error, kind: ContextKind) -> Option<String> {
+    Some(match error.get(kind)? {
+        ContextValue::String(text) => text.clone(),
+        ContextValue::Strings(texts) => texts.join(", "),
+        ContextValue::StyledStr(text) => text.to_string(),
+        ContextValue::StyledStrs(texts) => texts.first()?.to_string(),
+        ContextValue::Number(number) => number.to_string(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::CommandLine;
+    use clap::Parser as _;
+
+    fn message(typed: &[&str]) -> String {
+        let typed = std::iter::once("oubliette").chain(typed.iter().copied());
+        diagnostic(&CommandLine::try_parse_from(typed).unwrap_err()).to_string()
+    }
+
+    #[test]
+    fn messages_say_what_is_wrong() {
+        for (typed, expected) in [
+            (&["filter", "--kepe", "10.0.0.0/8"][..], "there is no option `--kepe`"),
+            (&["filter", "--kepe", "10.0.0.0/8"], "did you mean `--keep`"),
+            (&["filter", "--keep=192.0.2.0/99"], "a network is written"),
+            (&["filter", "--keep"], "needs a value"),
+            (&["filter", "--epoch", "week"], "it is one of: day, month, fixed"),
+            (&["filter", "--format", "sylog"], "rfc5424"),
+            (&["filter", "--zone", "Mars/Base"], "IANA"),
+            (&["filter", "--tag", "none", "--tag", "none"], "`--tag <FORM>` is given twice"),
+            (&["filter", "a", "b"], "an argument too many"),
+            (&["fliter"], "did you mean `filter`"),
+            (&[], "a command is missing"),
+            (&["token"], "is missing"),
+            (&["explain", "--list", "x"], "exclude each other"),
+            (&["completions", "tcsh"], "bash"),
+            (&["filter", "--workers", "0"], "the value of `--workers <N>`"),
+        ] {
+            let message = message(typed);
+            assert!(message.contains(expected), "{typed:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn messages_never_repeat_a_value() {
+        for typed in [
+            &["filter", "--keep", "canary"][..],
+            &["filter", "--keep=canary"],
+            &["filter", "--canary-option=canary2"],
+            &["filter", "--epoch", "canary"],
+            &["filter", "--workers", "canary"],
+            &["filter", "--max-line-bytes", "canary"],
+            &["filter", "--now", "canary"],
+            &["filter", "--tenant", "canary/"],
+            &["filter", "x", "canary"],
+            &["token", "x", "canary"],
+            &["explain", "x", "canary"],
+            &["token", "x", "--kind", "CANARY"],
+            &["canary"],
+            &["keys", "canary"],
+            &["keys", "seed", "canary"],
+        ] {
+            let message = message(typed).to_lowercase().replace("--canary-option", "");
+            assert!(!message.contains("canary"), "{typed:?}: {message}");
+        }
+    }
+}
