@@ -41,7 +41,7 @@ impl AccountRules {
     ///
     /// # Errors
     /// If a pattern does not compile (the loader of rule files has checked that it does), or there
-    /// are too many kinds or literals.
+    /// are too many kinds.
     pub fn compile(
         rules: &[IdentifierRule],
         kinds: &mut Kinds,
@@ -58,8 +58,7 @@ impl AccountRules {
             }
         }
         let always = (0..compiled.len()).filter(|&at| rules[compiled[at].index].literals.is_empty());
-        let literals = Literals::new(&wakes, always.collect())
-            .map_err(|source| CompileError::Literals { source: Box::new(source) })?;
+        let literals = Literals::new(&wakes, always.collect());
         Ok(Self { rules: compiled, literals, generation: NEXT_GENERATION.fetch_add(1, Ordering::Relaxed) })
     }
 
@@ -85,9 +84,8 @@ impl AccountRules {
         if self.is_empty() {
             return;
         }
-        let Some(from) = self.literals.first_possible(line) else { return };
         scratch.fit(self);
-        if !self.literals.wake(&line[from..], &mut scratch.due) {
+        if !self.literals.wake(line, &mut scratch.due) {
             return;
         }
         let program = record.program.map(|span| span.of(line));
@@ -369,12 +367,6 @@ pub enum CompileError {
         /// The kind.
         kind: String,
     },
-    /// The literals of all rules together are too many.
-    #[error("literals: {source}")]
-    Literals {
-        /// Which limit they exceed.
-        source: Box<aho_corasick::BuildError>,
-    },
 }
 
 impl From<&CompileError> for Diagnostic {
@@ -385,7 +377,6 @@ impl From<&CompileError> for Diagnostic {
             CompileError::Kind { place, kind } => {
                 diagnostic.at(place).because(format!("kind `{kind}` is malformed, or one too many (255)"))
             }
-            CompileError::Literals { source } => diagnostic.because(source.to_string()),
         }
         .hint("take rules out of the rule files until they fit; `oubliette check` tries")
     }
@@ -400,7 +391,7 @@ static COMPILE: Code = Code {
     text: "\
 What it means
   Each rule loads, but together, or once compiled, they exceed a limit: a pattern of more than 10 MiB,
-  more than 255 kinds, or more literals than the search automaton can number.
+  or more than 255 kinds.
 
 Why it matters
   Leaving a rule out would let through what it finds, so nothing is started.

@@ -11,7 +11,7 @@
 //! kind        = "usr"                         # or a list; every group of the pattern is of a kind
 //! program     = ["exampled", "exampled-*"]    # optional: TAG or APP-NAME of syslog
 //! format      = ["syslog"]                    # optional: a format or a group of formats
-//! literals    = ["login by "]                 # one of these must be in the line; none: slow
+//! literals    = ["login by "]                 # one must be in the line; under 3 bytes or none: slow
 //! pattern     = 'login by (?P<usr>.*) from \S+'
 //! source      = "exampled(8), LOGGING"
 //!
