@@ -232,3 +232,56 @@ References
   The files in rules/identifiers/, which are examples of every form.
 ",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, id: &str) -> RuleFile {
+        let text = format!(
+            r#"
+[[rule]]
+id = "{id}"
+description = "test"
+kind = "usr"
+literals = ["x="]
+pattern = 'x=(?P<usr>\S+)'
+source = "test"
+sample = [{{ line = "x=1", expect = [{{ kind = "usr", text = "1" }}] }}, {{ line = "x", none = true }}]
+"#
+        );
+        RuleFile { name: name.to_owned(), text }
+    }
+
+    #[test]
+    fn files_come_in_the_order_of_their_names() {
+        let rules = load(&[file("zz.toml", "last"), file("aa.toml", "first")]).expect("loads");
+        assert_eq!(rules.first().map(|rule| rule.id.as_str()), Some("first"));
+        assert_eq!(rules.last().map(|rule| rule.id.as_str()), Some("last"));
+        assert!(BUILTIN.is_sorted_by_key(|(name, _)| *name));
+        for (name, _) in BUILTIN {
+            assert!(rules.iter().any(|rule| rule.file == *name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_unique_over_all_files() {
+        let error = load(&[file("a.toml", "twice"), file("b.toml", "twice")]).expect_err("refused");
+        assert_eq!(error.to_string(), "b.toml:3: rule twice: a rule of this `id` stands at a.toml:3 already");
+        assert!(load(&[file("a.toml", "sshd-invalid-user")]).is_err());
+        assert!(load(&[file("sshd.toml", "sshd-invalid-user")]).is_ok());
+    }
+
+    #[test]
+    fn one_bad_file_loads_nothing() {
+        let bad = RuleFile { name: "bad.toml".to_owned(), text: "[[rule]]\nid = 7".to_owned() };
+        assert!(load(&[file("good.toml", "good"), bad]).is_err());
+    }
+
+    #[test]
+    fn builtin_files_are_ascii() {
+        for (name, text) in BUILTIN {
+            assert!(text.is_ascii(), "{name}");
+        }
+    }
+}
