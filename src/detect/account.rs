@@ -390,8 +390,8 @@ static COMPILE: Code = Code {
     title: "the identifier rules do not compile",
     text: "\
 What it means
-  Each rule loads, but together, or once compiled, they exceed a limit: a pattern of more than 10 MiB,
-  or more than 255 kinds.
+  Each rule loads, but together, or once compiled, they exceed a limit: a pattern of more than
+  10 MiB, or more than 255 kinds.
 
 Why it matters
   Leaving a rule out would let through what it finds, so nothing is started.
@@ -400,7 +400,8 @@ Example
   pattern = '(?P<usr>.{1,1000}){1,1000}'
 
 What to do
-  Shorten counted repetitions in the pattern, or merge kinds that need not be told apart. `oubliette check` compiles all rules.
+  Shorten counted repetitions in the pattern, or merge kinds that need not be told apart.
+  `oubliette check` compiles all rules.
 
 References
   https://docs.rs/regex/latest/regex/struct.RegexBuilder.html#method.size_limit

@@ -158,13 +158,13 @@ static SYNTAX: Code = Code {
     title: "a rule file does not load",
     text: "\
 What it means
-  A file of identifier rules is not valid TOML, has a key that no rule knows, lacks a key that every
-  rule has, or gives a value of the wrong type. The message shows the line, with a mark under the
-  place.
+  A file of identifier rules is not valid TOML, has a key that no rule knows, lacks a key that
+  every rule has, or gives a value of the wrong type. The message shows the line, with a mark under
+  the place.
 
 Why it matters
-  A key that is not understood could be the one that makes a rule find something. Going on without it
-  would let identifiers through in clear, so nothing is started and nothing is written.
+  A key that is not understood could be the one that makes a rule find something. Going on without
+  it would let identifiers through in clear, so nothing is started and nothing is written.
 
 Example
   literal = [\"login by \"]        the key is `literals`
@@ -210,8 +210,8 @@ What it means
   A rule is well formed but cannot be meant as it stands. Every rule has
   - an `id` of a-z, 0-9 and `-`, which no other rule of any file has;
   - a `description` and a `source`, the document that describes the message;
-  - a `kind`, or a list of kinds, 1 to 8 letters each; not `ip`, `net`, `em`, `fk` or `qr`, which only
-    the built-in detectors find;
+  - a `kind`, or a list of kinds, 1 to 8 letters each; not `ip`, `net`, `em`, `fk` or `qr`, which
+    only the built-in detectors find;
   - a `pattern` with a named group for each of these kinds, and for no other: `(?P<usr>...)`,
     and `(?P<usr_2>...)` for a second one;
   - `literals`, no text in it empty;
