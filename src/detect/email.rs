@@ -14,7 +14,8 @@ const MOST_QUOTED_BYTES: usize = 128;
 /// Looks at an `AT` candidate: `at` is the offset of the `@`. Nothing before `floor` is read.
 pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
     let end = domain_end(text, at + 1)?;
-    let start = local_start(text, at, floor)?;
+    // `a@b.fra@b.fr`: what could be the local part went into the address before, its domain must go too.
+    let start = if at == floor && at > 0 { at } else { local_start(text, at, floor)? };
     Some(Hit::new(start, end, Canon::Email { at }, Rule::Email))
 }
 
