@@ -115,6 +115,7 @@ fn ipv4_borders() {
         "12345678901234567890.12345678901234567890.12345678901234567890.12345678901234567890",
         "203.0.113.256",
         "203.0.113.0009",
+        "203.0.113.9203-0-113-9.dyn.example.net",
     ]);
 }
 
@@ -272,6 +273,7 @@ fn email_in_every_notation() {
         ("\u{1b}[31mjean@example.fr", "\u{1b}[31m{em:jean@example.fr}"),
         ("jean@203-0-113-9.isp.example", "{em:jean@203-0-113-9.isp.example}"),
         ("-jean@example.fr", "-{em:jean@example.fr}"),
+        ("jean@example.fr198.51.100.7:443", "{em:jean@example.fr}{ip:198.51.100.7}:443"),
     ]);
 }
 

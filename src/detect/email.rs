@@ -14,7 +14,8 @@ const MOST_QUOTED_BYTES: usize = 128;
 /// Looks at an `AT` candidate: `at` is the offset of the `@`. Nothing before `floor` is read.
 pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
     let end = domain_end(text, at + 1)?;
-    let start = local_start(text, at, floor)?;
+    // `a@b.fra@b.fr`: what could be the local part went into the address before, its domain must go too.
+    let start = if at == floor && at > 0 { at } else { local_start(text, at, floor)? };
     Some(Hit::new(start, end, Canon::Email { at }, Rule::Email))
 }
 
@@ -25,6 +26,7 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
     while let Some(length) = name_char(&text[end..]) {
         end += length;
     }
+    let mut cut_labels = 0;
     loop {
         while end > start && matches!(text[end - 1], b'.' | b'-' | b'_') {
             end -= 1;
@@ -38,8 +40,14 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
         if is_top_level(last) {
             return if host_name::is_no_domain(last) { None } else { Some(end) };
         }
+        // `jean@example.fr198.51.100.7`: an address is glued to the domain.
+        let letters = last.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        if cut_labels >= 3 && letters >= 2 && last[letters..].iter().all(u8::is_ascii_digit) {
+            return Some(start + dot + 1 + letters);
+        }
         // `jean@example.fr.1`: what follows the domain is cut off label by label.
         end = start + dot;
+        cut_labels += 1;
     }
 }
 

@@ -85,6 +85,9 @@ impl Run {
 
     /// Octets of the four groups from `first` on.
     fn octets(&self, text: &[u8], first: usize) -> Option<[u8; 4]> {
+        if self.count < first + 4 {
+            return None;
+        }
         let mut octets = [0; 4];
         for (octet, group) in octets.iter_mut().zip(self.groups.get(first..first + 4)?) {
             *octet = group.octet(text)?;

@@ -96,9 +96,8 @@ fn trim_start(text: &[u8], start: usize, end: usize) -> Option<usize> {
         // `:::22`, as netstat writes it: any address, port 22.
         return None;
     }
-    if run.starts_with(b":::") || (run.starts_with(b":") && !run.starts_with(b"::")) {
-        start += 1;
-    }
+    let colons = run.iter().take_while(|&&byte| byte == b':').count();
+    start += if colons == 1 { 1 } else { colons.saturating_sub(2) };
     Some(start)
 }
 

@@ -46,11 +46,13 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     let (_, time) = all_consuming(alt((clf, rfc3339))).parse(&head[bracket + 1..]).ok()?;
     let vhost = vhost(head[..bracket].strip_suffix(b" ")?)?;
     let (rest, _) = (quoted, char(' '), status, char(' '), size).parse(&line[quote..]).ok()?;
+    if !rest.is_empty() && !rest.starts_with(b" ") {
+        return None;
+    }
     let format = match (vhost.is_empty(), combined(rest)) {
         (false, _) => Format::VhostCombined,
         (true, true) => Format::Combined,
-        (true, false) if rest.is_empty() || rest.starts_with(b" ") => Format::Clf,
-        (true, false) => return None,
+        (true, false) => Format::Clf,
     };
     Some(Record { format, time: Some(time), host: some_span(line, without_port(vhost)), ..Record::raw(line) })
 }
@@ -72,6 +74,8 @@ fn request_start(line: &[u8]) -> Option<usize> {
 /// the text is neither.
 ///
 /// Ident (RFC 1413) is practically always `-`, which tells the two apart when a user name holds spaces.
+/// Where it is not, the client must be an address, for words before a bracket prove nothing; then other
+/// fields may be missing.
 /// The client may be a list (`203.0.113.9, 198.51.100.7`), as X-Forwarded-For is.
 fn vhost(head: &[u8]) -> Option<&[u8]> {
     let mut fields = head.split(|&byte| byte == b' ');
@@ -80,15 +84,20 @@ fn vhost(head: &[u8]) -> Option<&[u8]> {
     while client.ends_with(b",") {
         client = fields.next()?;
     }
-    let (second, third) = (fields.next()?, fields.next()?);
-    let listed = first.ends_with(b",");
-    match (fields.next(), fields.next()) {
-        _ if second == b"-" || listed => Some(&[]),
-        (Some(_), _) if third == b"-" => Some(first),
-        (None, _) => Some(&[]),
-        (Some(_), None) => Some(first),
+    let one_client = !first.ends_with(b",");
+    match [fields.next(), fields.next(), fields.next(), fields.next()] {
+        [Some(b"-"), Some(_), ..] => Some(&[]),
+        [_, Some(b"-"), Some(_), _] if one_client => Some(first),
+        [Some(second), Some(_), Some(_), None] if one_client && is_address(second) => Some(first),
+        [second, _, None, _] if is_address(client) || second.is_some_and(is_address) => Some(&[]),
         _ => None,
     }
+}
+
+/// Whether a field has the bytes of an IP address, and none other.
+fn is_address(field: &[u8]) -> bool {
+    let separated = field.iter().any(|byte| matches!(byte, b'.' | b':'));
+    separated && field.iter().all(|&byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
 }
 
 /// A virtual host without its port.
@@ -156,6 +165,9 @@ mod tests {
             ("203.0.113.9 - jean", Format::Combined, ""),
             ("203.0.113.9 - John Doe the 3rd", Format::Combined, ""),
             ("203.0.113.9 ident jean", Format::Combined, ""),
+            ("203.0.113.9 -", Format::Combined, ""),
+            ("2001:db8::7", Format::Combined, ""),
+            ("- 203.0.113.9 -", Format::Combined, ""),
             ("::1 - -", Format::Combined, ""),
             ("203.0.113.9, 198.51.100.7, 2001:db8::7 - -", Format::Combined, ""),
             ("www.example.org 203.0.113.9 - -", Format::VhostCombined, "www.example.org"),
@@ -213,14 +225,17 @@ mod tests {
             "[] \"",
             "] \"GET / HTTP/1.1\" 200 5",
             "[23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
-            "203.0.113.9 [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
-            "203.0.113.9 - [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "one [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "one - [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "dead beef cafe [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
             " - - [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
             "203.0.113.9, [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
             "203.0.113.9 - - [23/Nov/2026:25:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
             "203.0.113.9 - - [23/Nov/2026:10:00:00 +0100]\"GET / HTTP/1.1\" 200 5",
             "203.0.113.9 - - [23/Nov/2026:10:00:00 +0100 x] \"GET / HTTP/1.1\" 200 5",
             "203.0.113.9 - - [yesterday] \"GET / HTTP/1.1\" 200 5",
+            "one two three [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+            "2026-11-23T10:00:00Z stdout F [2026-11-23T10:00:00Z] \"GET / HTTP/1.1\" 200 5",
             "a plain sentence with five words [23/Nov/2026:10:00:00 +0100] \"GET\" 200 5",
         ];
         for line in cases {

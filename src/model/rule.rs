@@ -21,7 +21,8 @@ pub struct IdentifierRule {
     pub programs: Vec<String>,
     /// Formats it reads. Empty: all.
     pub formats: Vec<Format>,
-    /// A line is looked at only if it has one of these. Empty: every line is, which is slow.
+    /// A line is looked at only if it has one of these. Every line is, which is slow, if there are
+    /// none or one is shorter than three bytes.
     pub literals: Vec<String>,
     /// The regular expression, on bytes; each named group is a finding, and the name up to an
     /// underscore is its kind (`usr`, `usr_2`).

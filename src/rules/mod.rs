@@ -11,7 +11,7 @@
 //! kind        = "usr"                         # or a list; every group of the pattern is of a kind
 //! program     = ["exampled", "exampled-*"]    # optional: TAG or APP-NAME of syslog
 //! format      = ["syslog"]                    # optional: a format or a group of formats
-//! literals    = ["login by "]                 # one of these must be in the line; none: slow
+//! literals    = ["login by "]                 # one must be in the line; under 3 bytes or none: slow
 //! pattern     = 'login by (?P<usr>.*) from \S+'
 //! source      = "exampled(8), LOGGING"
 //!
@@ -159,13 +159,13 @@ static SYNTAX: Code = Code {
     title: "a rule file does not load",
     text: "\
 What it means
-  A file of identifier rules is not valid TOML, has a key that no rule knows, lacks a key that every
-  rule has, or gives a value of the wrong type. The message shows the line, with a mark under the
-  place.
+  A file of identifier rules is not valid TOML, has a key that no rule knows, lacks a key that
+  every rule has, or gives a value of the wrong type. The message shows the line, with a mark under
+  the place.
 
 Why it matters
-  A key that is not understood could be the one that makes a rule find something. Going on without it
-  would let identifiers through in clear, so nothing is started and nothing is written.
+  A key that is not understood could be the one that makes a rule find something. Going on without
+  it would let identifiers through in clear, so nothing is started and nothing is written.
 
 Example
   literal = [\"login by \"]        the key is `literals`
@@ -211,8 +211,8 @@ What it means
   A rule is well formed but cannot be meant as it stands. Every rule has
   - an `id` of a-z, 0-9 and `-`, which no other rule of any file has;
   - a `description` and a `source`, the document that describes the message;
-  - a `kind`, or a list of kinds, 1 to 8 letters each; not `ip`, `net`, `em`, `fk` or `qr`, which only
-    the built-in detectors find;
+  - a `kind`, or a list of kinds, 1 to 8 letters each; not `ip`, `net`, `em`, `fk` or `qr`, which
+    only the built-in detectors find;
   - a `pattern` with a named group for each of these kinds, and for no other: `(?P<usr>...)`,
     and `(?P<usr_2>...)` for a second one;
   - `literals`, no text in it empty;
@@ -233,3 +233,56 @@ References
   The files in rules/identifiers/, which are examples of every form.
 ",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, id: &str) -> RuleFile {
+        let text = format!(
+            r#"
+[[rule]]
+id = "{id}"
+description = "test"
+kind = "usr"
+literals = ["x="]
+pattern = 'x=(?P<usr>\S+)'
+source = "test"
+sample = [{{ line = "x=1", expect = [{{ kind = "usr", text = "1" }}] }}, {{ line = "x", none = true }}]
+"#
+        );
+        RuleFile { name: name.to_owned(), text }
+    }
+
+    #[test]
+    fn files_come_in_the_order_of_their_names() {
+        let rules = load(&[file("zz.toml", "last"), file("aa.toml", "first")]).expect("loads");
+        assert_eq!(rules.first().map(|rule| rule.id.as_str()), Some("first"));
+        assert_eq!(rules.last().map(|rule| rule.id.as_str()), Some("last"));
+        assert!(BUILTIN.is_sorted_by_key(|(name, _)| *name));
+        for (name, _) in BUILTIN {
+            assert!(rules.iter().any(|rule| rule.file == *name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_unique_over_all_files() {
+        let error = load(&[file("a.toml", "twice"), file("b.toml", "twice")]).expect_err("refused");
+        assert_eq!(error.to_string(), "b.toml:3: rule twice: a rule of this `id` stands at a.toml:3 already");
+        assert!(load(&[file("a.toml", "sshd-invalid-user")]).is_err());
+        assert!(load(&[file("sshd.toml", "sshd-invalid-user")]).is_ok());
+    }
+
+    #[test]
+    fn one_bad_file_loads_nothing() {
+        let bad = RuleFile { name: "bad.toml".to_owned(), text: "[[rule]]\nid = 7".to_owned() };
+        assert!(load(&[file("good.toml", "good"), bad]).is_err());
+    }
+
+    #[test]
+    fn builtin_files_are_ascii() {
+        for (name, text) in BUILTIN {
+            assert!(text.is_ascii(), "{name}");
+        }
+    }
+}

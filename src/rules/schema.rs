@@ -260,3 +260,134 @@ impl<'de> Visitor<'de> for OneOrManyVisitor {
         Deserialize::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMany)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitives::diag::Diagnostic;
+
+    const GOOD: &str = r#"# a rule file
+[[rule]]
+id = "example"
+description = "log-in"
+kind = "usr"
+program = ["exampled", "example-*"]
+format = ["access", "raw"]
+literals = ["login "]
+pattern = 'login (?P<usr>\w+)'
+source = "exampled(8)"
+
+[[rule.sample]]
+line = 'login jean'
+expect = [{ kind = "usr", text = "jean" }]
+
+[[rule.sample]]
+line = 'logout'
+none = true
+"#;
+
+    fn refusal(from: &str, to: &str) -> RulesError {
+        assert!(GOOD.contains(from), "{from}");
+        parse("my.toml", &GOOD.replacen(from, to, 1)).expect_err(to)
+    }
+
+    #[test]
+    fn a_rule_is_read_as_it_stands() {
+        let rules = parse("my.toml", GOOD).expect("well formed");
+        let [rule] = &rules[..] else { panic!("{rules:?}") };
+        assert_eq!((rule.id.as_str(), rule.file.as_str(), rule.line_number), ("example", "my.toml", 3));
+        assert_eq!(rule.kinds, ["usr"]);
+        assert_eq!(rule.programs, ["exampled", "example-*"]);
+        assert_eq!(rule.formats, [Format::Clf, Format::Combined, Format::VhostCombined, Format::Raw]);
+        assert_eq!(rule.literals, ["login "]);
+        let [hit, miss] = &rule.samples[..] else { panic!("{rule:?}") };
+        assert_eq!(hit.expect, [Expected { kind: "usr".to_owned(), text: "jean".to_owned() }]);
+        assert_eq!((hit.line.as_str(), hit.line_number, miss.line_number), ("login jean", 13, 17));
+        assert_eq!(miss.expect, []);
+    }
+
+    #[test]
+    fn scopes_may_be_left_out_and_kinds_be_many() {
+        let text = GOOD
+            .replace("program = [\"exampled\", \"example-*\"]\nformat = [\"access\", \"raw\"]\n", "")
+            .replace("kind = \"usr\"\n", "kind = [\"usr\", \"badge\"]\n")
+            .replace(r"(?P<usr>\w+)", r"(?P<usr>\w+)(?P<usr_2>)(?P<badge_of_2>\d*)");
+        let rules = parse("my.toml", &text).expect("well formed");
+        assert_eq!(rules[0].kinds, ["usr", "badge"]);
+        assert!(rules[0].programs.is_empty() && rules[0].formats.is_empty());
+        assert_eq!(parse("empty.toml", "").expect("no rules"), []);
+    }
+
+    #[test]
+    fn an_unknown_key_is_shown_in_its_line() {
+        let error = refusal("literals =", "literal =");
+        let shown = Diagnostic::from(&error);
+        assert_eq!(shown.code.id, "R01");
+        assert_eq!(shown.place.as_deref(), Some("my.toml"));
+        let why = shown.why.expect("a reason");
+        assert!(why.contains("line 8, column 1"), "{why}");
+        assert!(why.contains("8 | literal = [\"login \"]"), "{why}");
+        assert!(why.contains("^^^^^^^"), "{why}");
+        assert!(why.contains("unknown field `literal`"), "{why}");
+    }
+
+    #[test]
+    fn what_is_not_toml_or_of_the_wrong_shape() {
+        for (from, to, why) in [
+            ("# a rule file", "title = 7", "unknown field `title`"),
+            ("none = true", "nothing = true", "unknown field `nothing`"),
+            ("text = \"jean\"", "test = \"jean\"", "unknown field `test`"),
+            ("source = \"exampled(8)\"\n", "", "missing field `source`"),
+            ("literals = [\"login \"]\n", "", "missing field `literals`"),
+            ("kind = \"usr\"", "kind = 7", "a text or a list of texts"),
+            ("literals = [\"login \"]", "literals = \"login \"", "expected a sequence"),
+            ("id = \"example\"", "id = \"example", "invalid basic string"),
+        ] {
+            let error = refusal(from, to);
+            assert!(matches!(error, RulesError::Syntax { .. }), "{to}: {error}");
+            assert!(error.to_string().contains(why), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant() {
+        // (from, to, line of the message, a part of it)
+        for (from, to, line, why) in [
+            ("id = \"example\"", "id = \"Example\"", 3, "its `id`"),
+            ("\"log-in\"", "\" \"", 3, "`description` or `source`"),
+            ("kind = \"usr\"", "kind = []", 3, "`kind` is empty"),
+            ("kind = \"usr\"", "kind = \"ip\"", 3, "built-in detectors only"),
+            ("kind = \"usr\"", "kind = [\"usr\", \"em\"]", 3, "built-in detectors only"),
+            ("kind = \"usr\"", "kind = \"Usr\"", 3, "letters of `a-z`"),
+            ("kind = \"usr\"", "kind = \"employees\"", 3, "letters of `a-z`"),
+            ("kind = \"usr\"", "kind = \"host\"", 9, "named `usr`, which `kind` does not list"),
+            ("kind = \"usr\"", "kind = [\"usr\", \"host\"]", 9, "no group of `pattern` is named `host`"),
+            ("(?P<usr>", "(?P<user>", 9, "named `user`"),
+            ("(?P<usr>", "(", 9, "no group of `pattern` is named `usr`"),
+            ("example-*", "*-example", 3, "a `*` may only end a name"),
+            ("\"raw\"", "\"rawish\"", 3, "not the name of a format"),
+            ("[\"login \"]", "[\"login \", \"\"]", 3, "empty text in `literals`"),
+            ("none = true", "", 17, "either `expect` or `none"),
+            ("none = true", "none = true\nexpect = [{ kind = \"usr\", text = \"logout\" }]", 17, "either"),
+            ("none = true", "expect = [{ kind = \"usr\", text = \"logout\" }]", 3, "no sample with `none"),
+            ("expect = [{ kind = \"usr\", text = \"jean\" }]", "none = true", 3, "no sample with `expect`"),
+            ("{ kind = \"usr\"", "{ kind = \"host\"", 13, "not one of the rule's"),
+            ("text = \"jean\"", "text = \"jane\"", 13, "does not contain"),
+        ] {
+            let error = refusal(from, to);
+            let RulesError::Rule { line_number, rule, .. } = &error else { panic!("{to}: {error:?}") };
+            assert_eq!((*line_number, rule.to_lowercase().as_str()), (line, "example"), "{to}: {error}");
+            assert!(error.to_string().contains(why), "{to}: {error}");
+            assert_eq!(Diagnostic::from(&error).code.id, "R03");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_does_not_compile() {
+        for pattern in [r"(?P<usr>(?!x)\w+)", "(?P<usr>", "(?P<usr>a)(?P<usr>b)", r"(?P<usr>\p{Greek})"] {
+            let error = refusal(r"login (?P<usr>\w+)", pattern);
+            assert!(matches!(error, RulesError::Pattern { line_number: 9, .. }), "{pattern}: {error}");
+            assert_eq!(Diagnostic::from(&error).code.id, "R02");
+        }
+    }
+}

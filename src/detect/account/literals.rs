@@ -1,117 +1,114 @@
 //! Which identifier rules a line wakes: a search for the literals of all rules at once.
+//!
+//! Of each literal, the three bytes least to be expected in a log are hashed into a bit table. The
+//! line's bytes are looked up there, three at a time at every offset; a hit is compared with the
+//! literals of that hash. An automaton (Aho-Corasick) would wait for each byte's table entry before
+//! it can look at the next, 1.4 ns; these look-ups do not wait for each other, 0.5 ns.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError};
 use std::collections::BTreeMap;
 
 /// Which rules a line wakes.
 #[derive(Clone, Debug)]
 pub(super) struct Literals {
-    /// Says of most lines that no literal is in them. `None` if a literal is too short for it, or
-    /// every line wakes a rule anyway.
-    gate: Option<Gate>,
-    /// All literals; `None` if there are none.
-    all: Option<AhoCorasick>,
-    /// Length of the longest literal, in bytes.
-    longest: usize,
-    /// Rules that each literal wakes.
-    wakes: Vec<Vec<usize>>,
-    /// Rules without literals.
+    /// One bit for each hash; set if a literal has it.
+    bits: Box<[u64; BITS / 64]>,
+    /// Sorted by `slot`.
+    literals: Vec<Literal>,
+    /// Rules that are due on every line: without literals, or with one shorter than three bytes.
     always: Vec<usize>,
+}
+
+/// 8 KiB: stays in the first-level cache, and is nearly empty with a few hundred literals.
+const BITS: usize = 1 << 16;
+
+#[derive(Clone, Debug)]
+struct Literal {
+    /// Hash of three of its bytes.
+    slot: usize,
+    /// Where these begin in `text`.
+    offset: usize,
+    text: Vec<u8>,
+    /// Rules that it wakes.
+    wakes: Vec<usize>,
 }
 
 impl Literals {
     /// From each literal to the rules that it wakes, and the rules that have none.
-    pub(super) fn new(wakes: &BTreeMap<&str, Vec<usize>>, always: Vec<usize>) -> Result<Self, BuildError> {
-        let all = if wakes.is_empty() {
-            None
-        } else {
-            let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(wakes.keys())?;
-            Some(automaton)
-        };
-        let gate = if always.is_empty() { Gate::new(wakes.keys()) } else { None };
-        let longest = wakes.keys().map(|literal| literal.len()).max().unwrap_or(0);
-        Ok(Self { gate, all, longest, wakes: wakes.values().cloned().collect(), always })
-    }
-
-    /// Where in `line` the first literal may begin; `None` if nothing can wake.
-    pub(super) fn first_possible(&self, line: &[u8]) -> Option<usize> {
-        match &self.gate {
-            Some(gate) => Some(gate.find(line)?.saturating_sub(self.longest)),
-            None if self.all.is_none() && self.always.is_empty() => None,
-            None => Some(0),
+    pub(super) fn new(wakes: &BTreeMap<&str, Vec<usize>>, mut always: Vec<usize>) -> Self {
+        let mut bits = Box::new([0; BITS / 64]);
+        let mut literals = Vec::new();
+        for (&text, rules) in wakes {
+            let texts = text.as_bytes().windows(3).enumerate();
+            let Some((offset, rarest)) = texts.max_by_key(|(_, text)| rarity(text)) else {
+                always.extend(rules);
+                continue;
+            };
+            let slot = slot(number(rarest));
+            bits[slot / 64] |= 1 << (slot % 64);
+            literals.push(Literal { slot, offset, text: text.as_bytes().to_vec(), wakes: rules.clone() });
         }
+        literals.sort_by_key(|literal| literal.slot);
+        Self { bits, literals, always }
     }
 
     /// Sets the bits of the rules that `line` wakes; `false` if there are none.
     pub(super) fn wake(&self, line: &[u8], due: &mut [u64]) -> bool {
-        let mut any = false;
-        let mut set = |rules: &[usize]| {
-            for &rule in rules {
-                due[rule / 64] |= 1 << (rule % 64);
-                any = true;
+        let mut any = set(due, &self.always);
+        // Six texts begin in a word of eight bytes; the next word begins with the seventh.
+        let mut start = 0;
+        while let Some(word) = line.get(start..).and_then(<[u8]>::first_chunk) {
+            let word = u64::from_le_bytes(*word);
+            if (0..6).fold(0, |hit, at| hit | self.bit(word >> (8 * at))) & 1 != 0 {
+                for at in 0..6 {
+                    any |= self.wake_at(line, start + at, word >> (8 * at), due);
+                }
             }
-        };
-        set(&self.always);
-        if let Some(all) = &self.all {
-            // Overlapping, or `user=` would be hidden in `ruser=`.
-            for hit in all.find_overlapping_iter(line) {
-                set(&self.wakes[hit.pattern().as_usize()]);
+            start += 6;
+        }
+        for (at, text) in line[start..].windows(3).enumerate() {
+            any |= self.wake_at(line, start + at, number(text), due);
+        }
+        any
+    }
+
+    /// The lowest bit tells whether a literal has the hash of the three low bytes.
+    fn bit(&self, text: u64) -> u64 {
+        let slot = slot(text);
+        self.bits[slot / 64] >> (slot % 64)
+    }
+
+    /// Wakes the rules of the literals whose rarest three bytes are `text`, at `at` in `line`.
+    fn wake_at(&self, line: &[u8], at: usize, text: u64, due: &mut [u64]) -> bool {
+        if self.bit(text) & 1 == 0 {
+            return false;
+        }
+        let slot = slot(text);
+        let first = self.literals.partition_point(|literal| literal.slot < slot);
+        let mut any = false;
+        for literal in self.literals[first..].iter().take_while(|literal| literal.slot == slot) {
+            let rest = at.checked_sub(literal.offset).map(|start| &line[start..]);
+            if rest.is_some_and(|rest| rest.starts_with(&literal.text)) {
+                any |= set(due, &literal.wakes);
             }
         }
         any
     }
 }
 
-/// A set of hashed three-byte texts of which every literal contains one. An automaton waits for each
-/// byte's table entry before it can look at the next; these look-ups do not wait for each other.
-#[derive(Clone, Debug)]
-struct Gate {
-    bits: Box<[u64; Self::BITS / 64]>,
+/// Sets the bits of `rules`; `false` if there are none.
+fn set(due: &mut [u64], rules: &[usize]) -> bool {
+    for &rule in rules {
+        due[rule / 64] |= 1 << (rule % 64);
+    }
+    !rules.is_empty()
 }
 
-impl Gate {
-    /// 8 KiB: stays in the first-level cache, and is nearly empty with a few hundred literals.
-    const BITS: usize = 1 << 16;
-
-    /// `None` if a literal is shorter than three bytes.
-    fn new<'a>(literals: impl Iterator<Item = &'a &'a str>) -> Option<Self> {
-        let mut bits = Box::new([0_u64; Self::BITS / 64]);
-        for literal in literals {
-            let slot = Self::slot(number(literal.as_bytes().windows(3).max_by_key(|text| rarity(text))?));
-            bits[slot / 64] |= 1 << (slot % 64);
-        }
-        Some(Self { bits })
-    }
-
-    /// Where the first text of the set, or one that hashes like it, begins, or a little before.
-    fn find(&self, line: &[u8]) -> Option<usize> {
-        // Six texts in a word of eight bytes; the next word begins with the seventh.
-        let mut start = 0;
-        while let Some(word) = line.get(start..).and_then(<[u8]>::first_chunk) {
-            let word = u64::from_le_bytes(*word);
-            let hit = (0..6).fold(0, |hit, at| hit | self.bit(word >> (8 * at)));
-            if hit & 1 != 0 {
-                return Some(start);
-            }
-            start += 6;
-        }
-        let rest = line[start..].windows(3).position(|text| self.bit(number(text)) & 1 != 0);
-        rest.map(|at| start + at)
-    }
-
-    /// The lowest bit tells whether the text in the three low bytes is in the set.
-    fn bit(&self, text: u64) -> u64 {
-        let slot = Self::slot(text);
-        self.bits[slot / 64] >> (slot % 64)
-    }
-
-    /// Multiplicative hash of the three low bytes (Knuth, The Art of Computer Programming, 6.4).
-    fn slot(text: u64) -> usize {
-        ((text as u32 & 0x00FF_FFFF).wrapping_mul(0x9E37_79B1) >> 16) as usize % Self::BITS
-    }
+/// Multiplicative hash of the three low bytes (Knuth, The Art of Computer Programming, 6.4).
+fn slot(text: u64) -> usize {
+    ((text as u32 & 0x00FF_FFFF).wrapping_mul(0x9E37_79B1) >> 16) as usize % BITS
 }
 
-/// A text of three bytes as a number.
+/// A text of three bytes as a number: the first byte is the lowest, as in a word of the line.
 fn number(text: &[u8]) -> u64 {
     text.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
@@ -139,14 +136,17 @@ mod tests {
         for (rule, literal) in literals.iter().enumerate() {
             wakes.entry(literal).or_default().push(rule);
         }
-        let woken = Literals::new(&wakes, Vec::new()).expect("few literals");
         let mut due = [0];
-        if let Some(from) = woken.first_possible(line) {
-            woken.wake(&line[from..], &mut due);
-        }
+        let any = Literals::new(&wakes, Vec::new()).wake(line, &mut due);
+        assert_eq!(any, due[0] != 0);
         let contains = |literal: &str| line.windows(literal.len()).any(|text| text == literal.as_bytes());
         for (rule, literal) in literals.iter().enumerate() {
-            assert_eq!(due[0] >> rule & 1 == 1, contains(literal), "{literal:?} in {}", line.escape_ascii());
+            assert_eq!(
+                due[0] >> rule & 1 == 1,
+                literal.len() < 3 || contains(literal),
+                "{literal:?} in {}",
+                line.escape_ascii()
+            );
         }
     }
 
@@ -163,12 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_without_literals_is_always_due() {
-        let literals = Literals::new(&BTreeMap::new(), vec![1]).expect("no literals");
+    fn without_a_long_literal_a_rule_is_always_due() {
+        let literals = Literals::new(&BTreeMap::from([("ab", vec![2])]), vec![1]);
         let mut due = [0];
-        assert_eq!(literals.first_possible(b""), Some(0));
         assert!(literals.wake(b"", &mut due));
-        assert_eq!(due, [2]);
+        assert_eq!(due, [1 << 1 | 1 << 2]);
     }
 
     proptest! {
