@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use ipnet::IpNet;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use std::num::NonZeroUsize;
@@ -104,7 +105,7 @@ pub(crate) enum KeysCommand {
     ///
     /// Tokens made from now on differ from those made before, although the day is the same.
     #[command(after_help = "Example: oubliette keys rotate")]
-    Rotate,
+    Rotate(RotateArgs),
 
     /// Make or import the seed that gives a fleet equal tokens
     #[command(subcommand)]
@@ -114,7 +115,7 @@ pub(crate) enum KeysCommand {
     ///
     /// For recipients that were added after the epoch began.
     #[command(after_help = "Example: oubliette keys wrap")]
-    Wrap,
+    Wrap(WrapArgs),
 }
 
 /// `keys seed`.
@@ -123,9 +124,13 @@ pub(crate) enum SeedCommand {
     /// Make a new seed for a fleet and write it to FILE
     #[command(after_help = "Example: oubliette keys seed new fleet.seed")]
     New {
-        /// Where to write it, mode 0600
+        /// Where to write it, mode 0600; must not exist
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
+
+        /// How long tokens stay the same: day (default), month
+        #[arg(long, value_name = "LENGTH", hide_possible_values = true)]
+        epoch: Option<EpochName>,
     },
     /// Take a seed into the state directory of this node
     #[command(after_help = "Example: oubliette keys seed import fleet.seed")]
@@ -299,9 +304,36 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "KIND", value_parser = kind, help_heading = "PRIVACY")]
     pub(crate) kind: Option<String>,
 
+    /// In the epoch of this legal day [default: now]
+    ///
+    /// The secret of a past epoch is gone from this machine; its wrapped copy opens with --identity.
+    #[arg(long, value_name = "DATE", value_parser = day, help_heading = "PRIVACY")]
+    pub(crate) day: Option<Date>,
+
+    /// Escrow identity that opens the secret of a past epoch
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "PRIVACY")]
+    #[arg(requires = "day")]
+    pub(crate) identity: Option<PathBuf>,
+
     /// What tokens are like.
     #[command(flatten)]
     pub(crate) tokens: Tokens,
+}
+
+/// `keys rotate`.
+#[derive(Args, Debug)]
+pub(crate) struct RotateArgs {
+    /// What tokens are like.
+    #[command(flatten)]
+    pub(crate) tokens: Tokens,
+}
+
+/// `keys wrap`.
+#[derive(Args, Debug)]
+pub(crate) struct WrapArgs {
+    /// Add this age recipient first (repeatable)
+    #[arg(long, value_name = "AGE", help_heading = "PRIVACY")]
+    pub(crate) recipient: Vec<String>,
 }
 
 /// `explain`.
@@ -440,6 +472,10 @@ pub(crate) fn line_bytes(text: &str) -> Result<usize, &'static str> {
     bytes
         .filter(|bytes| (480..=1 << 30).contains(bytes))
         .ok_or("480 to 1073741824 bytes, or such as 64KiB, 4MiB")
+}
+
+fn day(text: &str) -> Result<Date, &'static str> {
+    text.parse().map_err(|_| "a day is written 2026-11-23")
 }
 
 fn instant(text: &str) -> Result<Timestamp, &'static str> {

@@ -20,7 +20,17 @@ pub(crate) fn is_id(text: &str) -> bool {
         if letter.is_ascii_alphabetic() && tens.is_ascii_digit() && ones.is_ascii_digit())
 }
 
-const AREAS: &[&[&Code]] = &[CODES];
+const AREAS: &[&[&Code]] = &[
+    CODES,
+    crate::detect::account::CODES,
+    crate::input::CODES,
+    crate::jobs::CODES,
+    crate::keyring::CODES,
+    crate::pipeline::CODES,
+    crate::quarantine::CODES,
+    crate::rules::CODES,
+    crate::rules::retention::CODES,
+];
 
 /// The codes of this area.
 const CODES: &[&Code] = &[
@@ -34,6 +44,9 @@ const CODES: &[&Code] = &[
     &BUG,
     &STDOUT,
     &UNKNOWN_CODE,
+    &QUARANTINED,
+    &NO_ESCROW,
+    &IDENTITIES_HERE,
 ];
 
 pub(crate) static USAGE: Code = Code {
@@ -250,6 +263,73 @@ What to do
 
 References
   none",
+};
+
+pub(crate) static QUARANTINED: Code = Code {
+    id: "C11",
+    title: "lines were too long and lie sealed in quarantine",
+    text: "\
+What it means
+  Lines longer than `max_line_bytes` were not searched. Each lies in `<state>/quarantine`, encrypted to the
+  escrow recipients, and a placeholder with its name and length went out in its place.
+
+Why it matters
+  They are not lost, but nobody sees them until the holder of an escrow identity opens them.
+
+Example
+  a debug log that prints a request body of 10 MiB on one line
+
+What to do
+  Find the source that writes such lines. If they are normal, raise `--max-line-bytes`. To read one:
+  `age --decrypt -i IDENTITY FILE`.
+
+References
+  age-encryption.org/v1",
+};
+
+pub(crate) static NO_ESCROW: Code = Code {
+    id: "K15",
+    title: "nobody could give an identifier back later",
+    text: "\
+What it means
+  Epoch secrets of this node are wrapped to nobody. When an epoch is over its secret is erased, and then
+  nobody can tell whose its tokens are.
+
+Why it matters
+  A judge may lawfully ask for the lines of one address, of a day long past. Without escrow there is no
+  answer. If that is what you want, nothing need be done.
+
+Example
+  the first `oubliette filter` on a machine, before any `oubliette init`
+
+What to do
+  `oubliette init` makes two identities and wraps every later secret to both; `oubliette keys wrap` does so
+  for the running one. Or name the recipients you have: `oubliette init --recipient age1...`.
+
+References
+  LCEN art. 6 V; NIST SP 800-57 Part 1, key escrow",
+};
+
+pub(crate) static IDENTITIES_HERE: Code = Code {
+    id: "K16",
+    title: "escrow identities still lie on this machine",
+    text: "\
+What it means
+  `oubliette init` made two identities in `<state>/escrow`. At least one of them is still there.
+
+Why it matters
+  Whoever reads this disk, or a backup of it, can open every epoch secret with it, and then tell whose every
+  token is. Data that the same person can re-identify at once is barely pseudonymised.
+
+Example
+  /var/lib/oubliette/escrow/identity-1.txt
+
+What to do
+  Move one to each of two people or places that do not run this machine: a safe, a notary, the legal
+  department. Check that the copies are readable, then erase them here.
+
+References
+  GDPR art. 4(5), \"kept separately\"; EDPB Guidelines 01/2025",
 };
 
 #[cfg(test)]

@@ -42,11 +42,10 @@ pub(crate) struct Config {
 }
 
 /// Where epoch secrets come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SecretSource {
     /// Each from the operating system's randomness.
-    #[default]
     Random,
     /// From the fleet's seed.
     Seed,
@@ -142,6 +141,46 @@ impl Written for LineBytes {
     }
 }
 
+/// The file that `oubliette init` writes: everything at its default, and what each key does.
+pub(crate) const TEMPLATE: &str = r#"# Configuration of oubliette. Every key is optional; what is commented out shows the default.
+# An option on the command line beats the environment, which beats this file.
+
+# The zone of legal days, and that of times that state no zone.
+# zone = "Europe/Paris"
+# source_zone = "Europe/Paris"
+
+# Equal identifiers of two tenants get different tokens.
+# tenant = "default"
+
+# How long tokens stay the same: "day", "month", or "fixed".
+# epoch = "day"
+
+# Where epoch secrets must come from: "random", or "seed" after `oubliette keys seed import`.
+# source = "random"
+
+# age recipients, beside those in escrow/recipients.txt, to whom every epoch secret is wrapped.
+# recipients = ["age1..."]
+
+# Find these kinds as well: "usr", "host", "mac", "tel", or kinds of your own rules.
+# also = []
+
+# Leave addresses of these networks in clear.
+# keep = ["10.0.0.0/8"]
+
+# Form of tags: "native", "suffix", or "none". Form of tokens: "native" or "address".
+# tag = "native"
+# token_shape = "native"
+
+# Longer lines are sealed in the state directory, and a placeholder goes out.
+# max_line_bytes = "4MiB"
+
+# Directory with identifiers/*.toml and retention/*.toml; relative to this file.
+# rules = "rules"
+
+# Whether lines come from another oubliette, whose tokens and tags stay as they are.
+# trust_upstream = false
+"#;
+
 const UNQUOTED: &str = "something is wrong in this line; it is not quoted, for the file holds a secret key";
 
 /// How a secret key of age starts. One that was put among the recipients by mistake is not quoted.
@@ -185,6 +224,18 @@ mod tests {
     #[test]
     fn nothing_need_stand_in_it() {
         assert_eq!(Config::parse(Path::new("config.toml"), "").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_template_loads_and_shows_every_key_that_loads() {
+        assert_eq!(Config::parse(Path::new("c"), TEMPLATE).unwrap(), Config::default());
+        let shown: String = TEMPLATE
+            .lines()
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(|line| line.contains(" = "))
+            .fold(String::new(), |text, line| text + line + "\n");
+        let config = Config::parse(Path::new("c"), &shown).unwrap();
+        assert!(!format!("{config:?}").contains("None"), "{config:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod codes;
 mod commands;
 mod config;
 pub mod exit;
+mod files;
 mod picture;
 mod process;
 mod report;
@@ -37,7 +38,7 @@ fn parse_and_dispatch() -> Exit {
         Err(error) => return not_a_command(&error),
     };
     let report = Report::new(line.common.json);
-    match dispatch(report, line) {
+    match dispatch(report, &line) {
         Ok(exit) => exit,
         Err(Stop::StdoutClosed) => Exit::Done,
         Err(Stop::Because(diagnostic)) => {
@@ -47,11 +48,17 @@ fn parse_and_dispatch() -> Exit {
     }
 }
 
-fn dispatch(report: Report, line: CommandLine) -> Result<Exit, Stop> {
+fn dispatch(report: Report, line: &CommandLine) -> Result<Exit, Stop> {
+    let common = &line.common;
     match &line.command {
+        Command::Init(args) => commands::init::run(report, common, args),
+        Command::Filter(args) => commands::filter::run(report, common, args),
+        Command::Keys(command) => commands::keys::run(report, common, command),
+        Command::Token(args) => commands::token::run(report, common, args),
+        Command::Explain(args) => commands::explain::run(report, common, args),
+        Command::Check(args) => commands::check::run(report, common, args),
         Command::Completions(args) => commands::completions::run(report, args),
         Command::Man(args) => commands::man::run(report, args),
-        _ => Ok(Exit::CouldNot),
     }
 }
 

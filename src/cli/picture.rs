@@ -73,12 +73,12 @@ impl Picture<'_> {
             self.end_row();
         }
         while let [first, rest @ ..] = self.marks
-            && first.span.end as usize <= offset
+            && first.end <= offset
         {
             self.marks = rest;
         }
-        let marked = self.marks.first().filter(|mark| mark.span.start as usize <= offset);
-        self.row.put(glyph, bytes, marked.map(|mark| (mark, mark.span.start as usize == offset)));
+        let marked = self.marks.first().filter(|mark| mark.start <= offset);
+        self.row.put(glyph, bytes, marked.map(|mark| (mark, mark.start == offset)));
     }
 
     fn end_row(&mut self) {
@@ -227,12 +227,11 @@ const DIM: Style = Style::new().dimmed();
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Span;
     use insta::assert_snapshot;
     use proptest::prelude::*;
 
     fn mark(span: std::ops::Range<usize>, kind: &str, rule: &str) -> Mark {
-        Mark { span: Span::new(span.start, span.end), kind: kind.to_owned(), rule: rule.to_owned() }
+        Mark { start: span.start, end: span.end, kind: kind.to_owned(), rule: rule.to_owned() }
     }
 
     fn marked(line: &[u8], texts: &[(&str, &str)]) -> Vec<Mark> {

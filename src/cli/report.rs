@@ -1,5 +1,7 @@
 //! The only module that prints: messages to standard error, tables and JSON lines to standard output.
 
+mod progress;
+
 use super::codes;
 use crate::primitives::diag::Diagnostic;
 use anstyle::{AnsiColor, Style};
@@ -8,6 +10,8 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::panic::PanicHookInfo;
+
+pub(crate) use progress::Progress;
 
 /// Prints for one run.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +87,14 @@ impl Report {
             return rows.iter().try_for_each(|row| self.value(row));
         }
         if rows.is_empty() { Ok(()) } else { self.text(&table_text(rows)) }
+    }
+
+    /// How wide text may be on standard output.
+    pub(crate) fn columns(self) -> usize {
+        rustix::termios::tcgetwinsize(io::stdout()).map_or(WIDTH, |size| match size.ws_col {
+            0 => WIDTH,
+            columns => usize::from(columns),
+        })
     }
 
     /// One line of JSON.
@@ -225,6 +237,8 @@ impl Level {
     }
 }
 
+/// Where there is no terminal.
+const WIDTH: usize = 100;
 const NOTE: Style = AnsiColor::Green.on_default();
 const HINT: Style = AnsiColor::Cyan.on_default();
 const HEAD: Style = Style::new().bold();

@@ -5,11 +5,16 @@
 
 use super::args::{Common, EpochName, Reading, Stats, Tag, TokenShape, Tokens};
 use super::codes;
-use super::config::{Config, SecretSource, Typed};
+use super::config::{Config, SecretSource, Typed, Written};
+use super::files::{RuleFiles, read_text};
+use crate::jobs::recognition::{Choices, load_retention};
+use crate::keyring;
 use crate::model::Format;
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
+use crate::pseudonym;
 use crate::pseudonym::epoch::EpochLength;
+use crate::retention::TagForm;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use std::ffi::OsString;
@@ -29,16 +34,16 @@ pub(crate) struct Settings {
     pub(crate) rules: Option<PathBuf>,
     /// Whose tokens.
     pub(crate) tenant: String,
-    /// Where epoch secrets come from.
-    pub(crate) source: SecretSource,
+    /// Where epoch secrets must come from, if the configuration says so.
+    pub(crate) source: Option<SecretSource>,
     /// age recipients to whom every epoch secret is wrapped.
     pub(crate) recipients: Vec<String>,
     /// How long tokens hold; `Fixed` whenever there is a key file.
     pub(crate) epoch: EpochLength,
     /// Form of tokens.
     pub(crate) token_shape: TokenShape,
-    /// Zone of legal days.
-    pub(crate) zone: TimeZone,
+    /// Zone of legal days; that of the retention rules if there is none.
+    pub(crate) zone: Option<TimeZone>,
     /// Zone of times that state none; the legal zone if there is none.
     pub(crate) source_zone: Option<TimeZone>,
     /// Where the present comes from.
@@ -101,10 +106,10 @@ impl Settings {
             key_file,
             rules: common.rules.clone().or_else(|| config.rules.map(|rules| rules_beside.join(rules))),
             tenant: pick(common.tenant.clone(), config.tenant, "default".to_owned()),
-            source: config.source.unwrap_or_default(),
+            source: config.source,
             recipients: config.recipients.unwrap_or_default(),
             token_shape: tokens.token_shape.or(config.token_shape).unwrap_or(TokenShape::Native),
-            zone: pick(common.zone.clone(), config.zone, legal_zone()),
+            zone: common.zone.clone().or(config.zone.map(|Typed(zone)| zone)),
             source_zone: reading.source_zone.clone().or(config.source_zone.map(|Typed(zone)| zone)),
             clock: common.now.map_or(Clock::System, Clock::Fixed),
             stats: common.stats,
@@ -119,6 +124,70 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The choices that decide how lines are read, rule files included.
+    ///
+    /// # Errors
+    /// If the rules directory cannot be read.
+    pub(crate) fn choices(&self) -> Result<Choices, Diagnostic> {
+        let RuleFiles { identifiers, retention } = self.rule_files()?;
+        Ok(Choices {
+            format: self.format,
+            also: self.also.iter().cloned().collect(),
+            keep: self.keep.clone(),
+            trust_upstream: self.trust_upstream,
+            shape: self.shape(),
+            tags: match self.tag {
+                Tag::Native => TagForm::Native,
+                Tag::Suffix => TagForm::Suffix,
+                Tag::None => TagForm::None,
+            },
+            zone: self.zone.clone(),
+            source_zone: self.source_zone.clone(),
+            backfill: self.backfill,
+            identifier_rules: identifiers,
+            retention_rules: retention,
+        })
+    }
+
+    /// The rule files of the rules directory.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn rule_files(&self) -> Result<RuleFiles, Diagnostic> {
+        self.rules.as_deref().map_or_else(|| Ok(RuleFiles::default()), RuleFiles::of_directory)
+    }
+
+    /// The zone of legal days without compiling any rule.
+    ///
+    /// # Errors
+    /// If the retention rules do not load.
+    pub(crate) fn legal_zone(&self) -> Result<TimeZone, Diagnostic> {
+        match &self.zone {
+            Some(zone) => Ok(zone.clone()),
+            None => {
+                let rules = load_retention(&self.rule_files()?.retention);
+                rules.map(|rules| rules.zone).map_err(|error| Diagnostic::from(&error))
+            }
+        }
+    }
+
+    /// What a keyring is opened with.
+    pub(crate) fn keys(&self, zone: TimeZone) -> keyring::Settings {
+        let source =
+            self.key_file.clone().map_or(keyring::SecretSource::StateDir, keyring::SecretSource::KeyFile);
+        keyring::Settings { directory: self.state_dir.clone(), source, length: self.epoch, zone }
+    }
+
+    /// Shape of tokens.
+    pub(crate) fn shape(&self) -> pseudonym::TokenShape {
+        match self.token_shape {
+            TokenShape::Native => pseudonym::TokenShape::Native,
+            TokenShape::Address => pseudonym::TokenShape::Address,
+        }
+    }
+}
+
 impl Surroundings {
     fn of_process() -> Self {
         Self {
@@ -127,19 +196,6 @@ impl Surroundings {
             home: std::env::var_os("HOME"),
         }
     }
-}
-
-/// The file called `path`, which somebody named.
-///
-/// # Errors
-/// If it cannot be read, or is not UTF-8.
-pub(crate) fn read_text(path: &Path, what: &str) -> Result<String, Diagnostic> {
-    std::fs::read_to_string(path).map_err(|error| {
-        Diagnostic::new(&codes::OPEN, format!("cannot read {what}"))
-            .at(path.display().to_string())
-            .because(error.to_string())
-            .hint("mend the path or the permissions")
-    })
 }
 
 fn state_dir(common: &Common, surroundings: &Surroundings) -> Result<PathBuf, Diagnostic> {
@@ -194,27 +250,14 @@ fn epoch(
     }
 }
 
-fn pick<T: super::config::Written>(
-    typed: Option<T::Value>,
-    config: Option<Typed<T>>,
-    default: T::Value,
-) -> T::Value {
+fn pick<T: Written>(typed: Option<T::Value>, config: Option<Typed<T>>, default: T::Value) -> T::Value {
     typed.or(config.map(|Typed(value)| value)).unwrap_or(default)
 }
 
 /// A list that is typed replaces that of the configuration: what is typed is all that holds.
-fn list<T: super::config::Written>(
-    typed: Option<Vec<T::Value>>,
-    config: Option<Vec<Typed<T>>>,
-) -> Vec<T::Value> {
+fn list<T: Written>(typed: Option<Vec<T::Value>>, config: Option<Vec<Typed<T>>>) -> Vec<T::Value> {
     let configured = || config.unwrap_or_default().into_iter().map(|Typed(value)| value).collect();
     typed.unwrap_or_else(configured)
-}
-
-/// Europe/Paris travels in the binary (`jiff`, `tzdb-bundle-always`).
-fn legal_zone() -> TimeZone {
-    // Holds: the bundled database has the zone, whatever the machine lacks; a test reads it.
-    TimeZone::get("Europe/Paris").expect("Europe/Paris is in the bundled time zone database")
 }
 
 /// 4 MiB.
@@ -238,7 +281,7 @@ mod tests {
     #[test]
     fn defaults() {
         let settings = settings("", "").unwrap();
-        assert_eq!(settings.zone.iana_name(), Some("Europe/Paris"));
+        assert_eq!(settings.zone, None);
         assert_eq!((settings.tenant.as_str(), settings.epoch), ("default", EpochLength::Day));
         assert_eq!((settings.max_line_bytes, settings.tag), (4 << 20, Tag::Native));
         assert!(settings.also.is_empty() && settings.keep.is_empty() && !settings.trust_upstream);
@@ -250,7 +293,7 @@ mod tests {
                     tag = 'none'\ntoken_shape = 'address'\nrules = 'more'\nkeep = ['192.0.2.0/24']";
         let from_file = settings("", file).unwrap();
         assert_eq!((from_file.tenant.as_str(), from_file.epoch), ("file", EpochLength::Month));
-        assert_eq!((from_file.zone.iana_name(), from_file.max_line_bytes), (Some("UTC"), 1000));
+        assert_eq!((from_file.zone, from_file.max_line_bytes), (Some(TimeZone::UTC), 1000));
         assert_eq!((from_file.tag, from_file.token_shape), (Tag::None, TokenShape::Address));
         assert_eq!((from_file.also, from_file.keep.len()), (vec!["usr".to_owned()], 1));
         assert_eq!(from_file.rules, Some(PathBuf::from("/etc/oubliette/more")));
@@ -259,7 +302,7 @@ mod tests {
                      --tag suffix --token-shape native --rules here --keep ::1";
         let from_line = settings(typed, file).unwrap();
         assert_eq!((from_line.tenant.as_str(), from_line.epoch), ("typed", EpochLength::Day));
-        assert_eq!((from_line.zone.iana_name(), from_line.max_line_bytes), (Some("Europe/Rome"), 64 << 10));
+        assert_eq!((from_line.zone, from_line.max_line_bytes), (TimeZone::get("Europe/Rome").ok(), 64 << 10));
         assert_eq!((from_line.tag, from_line.token_shape), (Tag::Suffix, TokenShape::Native));
         assert_eq!(from_line.also, ["host", "mac"]);
         assert_eq!(from_line.keep, ["::1/128".parse().unwrap()]);

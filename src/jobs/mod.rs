@@ -1,5 +1,6 @@
 //! Use cases over the layers below: no printing, no argv.
 
+pub mod check;
 pub mod explain;
 pub mod filter;
 pub mod init;
@@ -12,7 +13,7 @@ pub mod token;
 use crate::primitives::diag::Code;
 
 /// All codes of this area.
-pub const CODES: &[&Code] = &[&token::NO_IDENTIFIER, &UNKNOWN_KIND];
+pub const CODES: &[&Code] = &[&check::SAMPLE, &check::OVERLAP, &token::NO_IDENTIFIER, &UNKNOWN_KIND];
 
 /// A kind that no rule finds.
 pub static UNKNOWN_KIND: Code = Code {

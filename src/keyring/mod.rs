@@ -148,6 +148,14 @@ impl Keyring {
         Ok((current.epoch, escrow.recipients()))
     }
 
+    /// Whether secrets come from a fleet seed.
+    ///
+    /// # Errors
+    /// If the seed cannot be read.
+    pub fn has_seed(&self) -> Result<bool, KeyError> {
+        self.state.as_ref().map_or(Ok(false), |state| Ok(Chain::load(state)?.is_some()))
+    }
+
     /// The state directory, unless a key file is used.
     #[must_use]
     pub fn state(&self) -> Option<&StateDir> {

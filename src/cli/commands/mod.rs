@@ -1,4 +1,10 @@
 //! The commands: settings -> job -> report.
 
+pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod explain;
+pub(crate) mod filter;
+pub(crate) mod init;
+pub(crate) mod keys;
 pub(crate) mod man;
+pub(crate) mod token;

@@ -1,0 +1,112 @@
+//! `oubliette check`: configuration and rules, and every sample of every rule.
+
+use crate::cli::args::{CheckArgs, Common, Reading, Tokens};
+use crate::cli::codes;
+use crate::cli::config::Config;
+use crate::cli::exit::Exit;
+use crate::cli::files::{self, RuleFiles};
+use crate::cli::report::{Report, Row, Stop};
+use crate::cli::settings::Settings;
+use crate::jobs::check::{self, About, CheckReport};
+use crate::jobs::recognition::Recognition;
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::recipient;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Checks what is in use, or the files that are named.
+pub(crate) fn run(report: Report, common: &Common, args: &CheckArgs) -> Result<Exit, Stop> {
+    let (found, configured) =
+        if args.files.is_empty() { in_use(common) } else { (of_files(&args.files)?, Vec::new()) };
+    let CheckReport { rules, classes, samples, problems } = found;
+    let rows: Vec<Problem> = configured.iter().chain(&problems).map(Problem::new).collect();
+    report.table(&rows)?;
+    let problems = match rows.len() {
+        0 => "nothing found".to_owned(),
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    report.note(&format!(
+        "{rules} identifier rules, {classes} retention classes, {samples} samples: {problems}"
+    ));
+    Ok(if rows.is_empty() { Exit::Done } else { Exit::NeedsHuman })
+}
+
+/// The configuration and the rules that a filter would start with, and what is wrong with the former.
+fn in_use(common: &Common) -> (CheckReport, Vec<Diagnostic>) {
+    let settings = match Settings::new(common, &Reading::default(), &Tokens::default()) {
+        Ok(settings) => settings,
+        Err(problem) => return (check::run(&[], &[]), vec![problem]),
+    };
+    let mut problems = recipient_problems(&settings.recipients, &settings.config_path);
+    let rules = settings.rule_files().unwrap_or_else(|problem| {
+        problems.push(problem);
+        RuleFiles::default()
+    });
+    let report = check::run(&rules.identifiers, &rules.retention);
+    // Only if the rules load is it the choices that keep the whole from being put together.
+    if report.problems.is_empty() && problems.is_empty() {
+        problems.extend(settings.choices().and_then(Recognition::new).err());
+    }
+    (report, problems)
+}
+
+/// The files that are named, beside the built-in rules.
+fn of_files(paths: &[PathBuf]) -> Result<CheckReport, Stop> {
+    let mut rules = RuleFiles::default();
+    let mut problems = Vec::new();
+    for path in paths {
+        let file = files::rule_file(path)?;
+        match check::about(&file.text) {
+            About::Identifiers => rules.identifiers.push(file),
+            About::Retention => rules.retention.push(file),
+            About::Other => match Config::parse(path, &file.text) {
+                Ok(config) => {
+                    problems.extend(recipient_problems(&config.recipients.unwrap_or_default(), path))
+                }
+                Err(problem) => problems.push(problem),
+            },
+        }
+    }
+    let mut report = check::run(&rules.identifiers, &rules.retention);
+    report.problems.extend(problems);
+    Ok(report)
+}
+
+fn recipient_problems(recipients: &[String], config: &Path) -> Vec<Diagnostic> {
+    let bad = recipients.iter().enumerate().filter(|(_, text)| recipient::parse(text).is_none());
+    // Not quoted: it may be a secret key put in by mistake.
+    bad.map(|(index, _)| {
+        Diagnostic::new(&codes::CONFIG, format!("recipient {} is not an age recipient", index + 1))
+            .at(config.display().to_string())
+            .hint("a recipient starts with `age1`; `age-keygen -y IDENTITY` prints it")
+    })
+    .collect()
+}
+
+#[derive(Serialize)]
+struct Problem {
+    code: &'static str,
+    place: Option<String>,
+    what: String,
+    why: Option<String>,
+    hint: Option<String>,
+}
+
+impl Problem {
+    fn new(problem: &Diagnostic) -> Self {
+        let Diagnostic { code, what, place, why, hint } = problem;
+        let (place, why, hint) = (place.clone(), why.clone(), hint.clone());
+        Self { code: code.id, place, what: what.clone(), why, hint }
+    }
+}
+
+impl Row for Problem {
+    const HEADS: &[&str] = &["CODE", "WHERE", "WHAT"];
+
+    fn cells(&self) -> Vec<String> {
+        let why = self.why.as_deref().and_then(|why| why.lines().last());
+        let what = why.map_or_else(|| self.what.clone(), |why| format!("{}: {why}", self.what));
+        vec![self.code.to_owned(), self.place.clone().unwrap_or_else(|| "-".to_owned()), what]
+    }
+}

@@ -1,0 +1,110 @@
+//! `oubliette filter`: log lines in, pseudonymised and tagged lines out.
+
+use super::keys;
+use crate::cli::args::{Common, FilterArgs};
+use crate::cli::codes;
+use crate::cli::exit::Exit;
+use crate::cli::files;
+use crate::cli::report::{Progress, Report, Stop};
+use crate::cli::settings::Settings;
+use crate::input::{Stop as StopReading, Waiting};
+use crate::jobs::filter::{Outcome, Plan, Ready};
+use crate::jobs::recognition::Recognition;
+use crate::keyring::Escrow;
+use crate::pipeline::{Descriptor, Finish};
+use crate::primitives::diag::Diagnostic;
+use std::fs::File;
+use std::io;
+use std::num::NonZeroUsize;
+
+/// Filters until the end of the input, or until SIGTERM or SIGINT.
+///
+/// Everything that can be refused is refused before the output is touched.
+pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<Exit, Stop> {
+    let settings = Settings::new(common, &args.reading, &args.tokens)?;
+    let ready = ready(&settings, args.workers)?;
+    warn_of_escrow(report, ready.escrow());
+    let input = files::input(args.input.as_deref())?;
+    let output = files::output(args.output.as_deref(), &input)?;
+    let (stop, stopped) = StopReading::new().map_err(|error| no_signals(&error))?;
+    let signals = stop.on_signals().map_err(|error| no_signals(&error))?;
+    let progress = Progress::of(&input);
+    let synced = output.try_clone();
+    let outcome =
+        ready.run(Waiting::new(input, stopped, settings.clock), Descriptor::new(output), &|| stop.request());
+    drop(signals);
+    drop(progress);
+    let exit = conclude(report, &settings, outcome);
+    synced.and_then(|output| sync(&output)).map_err(|error| {
+        Diagnostic::new(&codes::STDOUT, "the output may be incomplete").because(error.to_string())
+    })?;
+    Ok(exit)
+}
+
+fn ready(settings: &Settings, workers: Option<NonZeroUsize>) -> Result<Ready, Stop> {
+    let recognition = Recognition::new(settings.choices()?)?;
+    let keys = keys::prepared(settings, recognition.zone.clone())?;
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let plan = Plan {
+        recognition,
+        keys,
+        tenant: settings.tenant.clone(),
+        state_dir: settings.state_dir.clone(),
+        max_line_bytes: settings.max_line_bytes,
+        workers: workers.unwrap_or_else(cores),
+        clock: settings.clock,
+    };
+    Ok(Ready::new(plan)?)
+}
+
+/// Says in one line what is missing for escrow.
+fn warn_of_escrow(report: Report, escrow: Option<&Escrow>) {
+    let Some(escrow) = escrow else { return };
+    if escrow.is_missing() {
+        report.warning(&Diagnostic::new(
+            &codes::NO_ESCROW,
+            "once this epoch is over nobody can tell whose its tokens are; `oubliette init` sets up escrow",
+        ));
+    } else if !escrow.identities_on_node().is_empty() {
+        report.warning(&Diagnostic::new(
+            &codes::IDENTITIES_HERE,
+            "escrow identities still lie on this machine; `oubliette explain K16` says where they belong",
+        ));
+    }
+}
+
+fn conclude(report: Report, settings: &Settings, outcome: Outcome) -> Exit {
+    let Outcome { tally, kinds, classes, elapsed, result } = outcome;
+    if settings.stats.is_some() {
+        report.stats(&tally.counts(&kinds, &classes, elapsed).to_json());
+    }
+    if tally.expired > 0 {
+        report.note(&format!("{} lines had expired before today and were dropped", tally.expired));
+    }
+    if tally.quarantined > 0 {
+        let what = format!("{} lines were too long and lie sealed in quarantine", tally.quarantined);
+        let place = settings.state_dir.join("quarantine").display().to_string();
+        report.warning(
+            &Diagnostic::new(&codes::QUARANTINED, what).at(place).hint(
+                "if lines of that length are normal here, raise `--max-line-bytes` and send them again",
+            ),
+        );
+    }
+    match result {
+        Ok(Finish::Complete | Finish::BrokenPipe) if tally.quarantined == 0 => Exit::Done,
+        Ok(_) => Exit::NeedsHuman,
+        Err(error) => {
+            report.error(&error.into());
+            Exit::CouldNot
+        }
+    }
+}
+
+/// Some file systems tell only now that they could not keep what was written.
+fn sync(output: &File) -> io::Result<()> {
+    if output.metadata()?.is_file() { output.sync_data() } else { Ok(()) }
+}
+
+fn no_signals(error: &io::Error) -> Diagnostic {
+    Diagnostic::new(&codes::OPEN, "cannot prepare to be stopped by a signal").because(error.to_string())
+}

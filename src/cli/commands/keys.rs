@@ -1,0 +1,190 @@
+//! `oubliette keys`: what secrets there are, and changing them; and the keyring of other commands.
+
+use crate::cli::args::{Common, EpochName, KeysCommand, Reading, SeedCommand, Tokens};
+use crate::cli::codes;
+use crate::cli::config::SecretSource;
+use crate::cli::exit::Exit;
+use crate::cli::files;
+use crate::cli::report::{Report, Row, Stop};
+use crate::cli::settings::Settings;
+use crate::jobs::keys;
+use crate::keyring::{self, EpochRecord, EpochState, Escrow, Keyring, StateDir};
+use crate::primitives::diag::Diagnostic;
+use crate::pseudonym::epoch::EpochLength;
+use jiff::tz::TimeZone;
+use serde_json::json;
+use std::io::{self, Read as _};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// Lists, rotates, wraps, or deals with the fleet's seed.
+pub(crate) fn run(report: Report, common: &Common, command: &KeysCommand) -> Result<Exit, Stop> {
+    match command {
+        KeysCommand::List => list(report, common),
+        KeysCommand::Rotate(args) => rotate(report, common, &args.tokens),
+        KeysCommand::Wrap(args) => wrap(report, common, &args.recipient),
+        KeysCommand::Seed(SeedCommand::New { file, epoch }) => new_seed(report, common, file, *epoch),
+        KeysCommand::Seed(SeedCommand::Import { file }) => import_seed(report, common, file),
+    }
+}
+
+/// The keyring's settings, after the recipients of the configuration are among those of the node, and the
+/// secrets come from where the configuration says they must.
+pub(crate) fn prepared(settings: &Settings, zone: TimeZone) -> Result<keyring::Settings, Diagnostic> {
+    let keys = settings.keys(zone);
+    if settings.key_file.is_some() {
+        return Ok(keys);
+    }
+    if !settings.recipients.is_empty() {
+        Escrow::add(&StateDir::open(&settings.state_dir)?, &settings.recipients)?;
+    }
+    if let Some(source) = settings.source {
+        check_source(source, Keyring::open(keys.clone())?.has_seed()?)?;
+    }
+    Ok(keys)
+}
+
+fn check_source(source: SecretSource, has_seed: bool) -> Result<(), Diagnostic> {
+    let (why, hint) = match (source, has_seed) {
+        (SecretSource::Seed, false) => (
+            "the configuration wants secrets from a fleet seed, and none was imported",
+            "`oubliette keys seed import FILE`, or take `source` out of the configuration",
+        ),
+        (SecretSource::Random, true) => (
+            "the configuration wants random secrets, and a fleet seed was imported",
+            "take `source` out of the configuration, or `keys/chain` out of the state directory",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Diagnostic::new(&codes::CONFLICT, "secrets do not come from where they must").because(why).hint(hint))
+}
+
+fn list(report: Report, common: &Common) -> Result<Exit, Stop> {
+    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let listing = keys::list(settings.keys(settings.legal_zone()?)).map_err(Diagnostic::from)?;
+    report.table(&listing.epochs)?;
+    if listing.epochs.is_empty() {
+        report.note("there is no secret yet; the first filter makes one");
+    }
+    report.note(&match listing.recipients.len() {
+        0 => "secrets are wrapped to nobody: `oubliette init` sets up escrow".to_owned(),
+        1 => "secrets are wrapped to 1 recipient".to_owned(),
+        count => format!("secrets are wrapped to {count} recipients"),
+    });
+    for identity in &listing.identities_on_node {
+        report.note(&format!("{identity} still lies in {}/escrow", settings.state_dir.display()));
+    }
+    Ok(Exit::Done)
+}
+
+fn rotate(report: Report, common: &Common, tokens: &Tokens) -> Result<Exit, Stop> {
+    let settings = Settings::new(common, &Reading::default(), tokens)?;
+    let keys = prepared(&settings, settings.legal_zone()?)?;
+    let rotated = keys::rotate(keys, settings.clock.now()).map_err(Diagnostic::from)?;
+    let old = rotated.old.as_deref();
+    if report.is_json() {
+        report.value(&json!({ "epoch": rotated.epoch.to_string(), "old": old, "new": rotated.new }))?;
+    } else {
+        let old =
+            old.map_or_else(|| "there was no secret".to_owned(), |kid| format!("secret {kid} is erased"));
+        report.note(&format!("{old}; epoch {} goes on with {}", rotated.epoch, rotated.new));
+        report.note("a filter that runs goes on with the old one until it is started again");
+    }
+    Ok(Exit::Done)
+}
+
+fn wrap(report: Report, common: &Common, recipients: &[String]) -> Result<Exit, Stop> {
+    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let keys = prepared(&settings, settings.legal_zone()?)?;
+    let (epoch, count) = keys::wrap(keys, recipients, settings.clock.now()).map_err(Diagnostic::from)?;
+    if report.is_json() {
+        report.value(&json!({ "epoch": epoch.to_string(), "recipients": count }))?;
+    } else {
+        report.note(&format!("the secret of epoch {epoch} is wrapped to {count} recipients"));
+    }
+    Ok(if count == 0 { Exit::NeedsHuman } else { Exit::Done })
+}
+
+fn new_seed(report: Report, common: &Common, file: &Path, epoch: Option<EpochName>) -> Result<Exit, Stop> {
+    let tokens = Tokens { epoch, ..Tokens::default() };
+    let settings = Settings::new(common, &Reading::default(), &tokens)?;
+    if settings.epoch == EpochLength::Fixed {
+        let conflict = Diagnostic::new(&codes::CONFLICT, "a seed and a fixed epoch exclude each other");
+        return Err(conflict
+            .because("a seed makes a new secret for each epoch; a fixed epoch has just one")
+            .hint("`--epoch day` or `--epoch month`, without a key file")
+            .into());
+    }
+    let epoch = keys::new_seed(file, settings.epoch, &settings.legal_zone()?, settings.clock.now())
+        .map_err(Diagnostic::from)?;
+    if report.is_json() {
+        report.value(&json!({ "file": file.display().to_string(), "epoch": epoch.to_string() }))?;
+    } else {
+        report.note(&format!("{} holds the seed from epoch {epoch} on", file.display()));
+        report.note("import it on every node, then erase it: whoever has it can make all later secrets");
+    }
+    Ok(Exit::Done)
+}
+
+fn import_seed(report: Report, common: &Common, file: &Path) -> Result<Exit, Stop> {
+    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let text = secret_text(file)?;
+    let (epoch, length) = keys::import_seed(&settings.state_dir, file, &text).map_err(Diagnostic::from)?;
+    let length = length.name();
+    if report.is_json() {
+        report.value(&json!({ "epoch": epoch.to_string(), "length": length }))?;
+    } else {
+        report.note(&format!("secrets come from the seed now: one a {length}, from epoch {epoch} on"));
+        report.note("a filter that runs takes it up when it is started again");
+    }
+    Ok(Exit::Done)
+}
+
+/// The text of a file that holds a secret; wiped when it is dropped.
+fn secret_text(file: &Path) -> Result<Zeroizing<String>, Stop> {
+    // With room for all of it, so that no shorter copy is left behind.
+    let mut text = Zeroizing::new(String::with_capacity(SEED_BYTES_LIMIT));
+    let input = files::input(Some(file))?;
+    let read = input.take(SEED_BYTES_LIMIT as u64).read_to_string(&mut text);
+    read.map(|_| text).map_err(|error: io::Error| {
+        Diagnostic::new(&codes::OPEN, "cannot read the seed")
+            .at(file.display().to_string())
+            .because(error.to_string())
+            .into()
+    })
+}
+
+impl Row for EpochRecord {
+    const HEADS: &[&str] = &["EPOCH", "KID", "STATE", "MADE", "ERASED", "WRAPPED TO"];
+
+    fn cells(&self) -> Vec<String> {
+        let state = match self.state {
+            EpochState::Active => "active",
+            EpochState::Destroyed => "destroyed",
+        };
+        let erased = self.destroyed.map_or_else(|| "-".to_owned(), |at| at.to_string());
+        let wrapped = self.recipients.to_string();
+        [self.epoch.clone(), self.kid.clone(), state.to_owned(), self.created.to_string(), erased, wrapped]
+            .into()
+    }
+}
+
+/// A seed is four short lines.
+const SEED_BYTES_LIMIT: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_come_from_where_they_must() {
+        for (source, has_seed, right) in [
+            (SecretSource::Seed, true, true),
+            (SecretSource::Seed, false, false),
+            (SecretSource::Random, false, true),
+            (SecretSource::Random, true, false),
+        ] {
+            assert_eq!(check_source(source, has_seed).is_ok(), right, "{source:?} {has_seed}");
+        }
+    }
+}

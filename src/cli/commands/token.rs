@@ -1,0 +1,42 @@
+//! `oubliette token`: the token of an identifier.
+
+use super::keys;
+use crate::cli::args::{Common, Reading, TokenArgs};
+use crate::cli::exit::Exit;
+use crate::cli::report::{Report, Stop};
+use crate::cli::settings::Settings;
+use crate::jobs::token::{self, Question};
+use crate::pseudonym::epoch::{Epoch, EpochLength};
+use jiff::civil::Date;
+use serde_json::json;
+
+/// Prints one token a line: there are several if the secret was rotated within the epoch.
+pub(crate) fn run(report: Report, common: &Common, args: &TokenArgs) -> Result<Exit, Stop> {
+    let settings = Settings::new(common, &Reading::default(), &args.tokens)?;
+    let question = Question {
+        value: args.value.clone(),
+        kind: args.kind.clone(),
+        tenant: settings.tenant.clone(),
+        shape: settings.shape(),
+        epoch: args.day.map(|day| epoch_of(day, settings.epoch)),
+        identity: args.identity.clone(),
+    };
+    let keys = keys::prepared(&settings, settings.legal_zone()?)?;
+    let tokens = token::run(&question, keys, settings.clock.now())?;
+    for token in &tokens {
+        if report.is_json() {
+            report.value(&json!({ "token": token }))?;
+        } else {
+            report.text(&format!("{token}\n"))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The epoch that holds on `day`. With a key file, which is fixed, its owner says which day it was of.
+fn epoch_of(day: Date, length: EpochLength) -> Epoch {
+    match length {
+        EpochLength::Month => Epoch::From(day.first_of_month()),
+        EpochLength::Day | EpochLength::Fixed => Epoch::From(day),
+    }
+}

@@ -1,0 +1,195 @@
+//! Files that are named on the command line or in the configuration: opened, or refused with the reason.
+
+use super::codes;
+use crate::primitives::diag::Diagnostic;
+use crate::rules::RuleFile;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The rule files of a directory.
+#[derive(Debug, Default)]
+pub(crate) struct RuleFiles {
+    /// `identifiers/*.toml`.
+    pub(crate) identifiers: Vec<RuleFile>,
+    /// `retention/*.toml`.
+    pub(crate) retention: Vec<RuleFile>,
+}
+
+impl RuleFiles {
+    /// The files of `directory`. Other names than `*.toml`, and hidden files, are passed over.
+    ///
+    /// # Errors
+    /// If it has neither of the two folders, or a file cannot be read: a rule left out would be a leak.
+    pub(crate) fn of_directory(directory: &Path) -> Result<Self, Diagnostic> {
+        let folders = ["identifiers", "retention"].map(|name| directory.join(name));
+        if !folders.iter().any(|folder| folder.is_dir()) {
+            return Err(Diagnostic::new(&codes::OPEN, "there are no rules in the rules directory")
+                .at(directory.display().to_string())
+                .because("it has neither a folder `identifiers` nor a folder `retention`")
+                .hint("name the directory that holds these folders"));
+        }
+        let [identifiers, retention] = folders;
+        Ok(Self { identifiers: rule_files(&identifiers)?, retention: rule_files(&retention)? })
+    }
+}
+
+/// One rule file. Its name has no directories, so that it can replace a built-in one.
+///
+/// # Errors
+/// If it cannot be read, or is not UTF-8.
+pub(crate) fn rule_file(path: &Path) -> Result<RuleFile, Diagnostic> {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Ok(RuleFile { name, text: read_text(path, "a rule file")? })
+}
+
+/// The text of the file called `path`, which somebody named as `what`.
+///
+/// # Errors
+/// If it cannot be read, or is not UTF-8.
+pub(crate) fn read_text(path: &Path, what: &str) -> Result<String, Diagnostic> {
+    fs::read_to_string(path).map_err(|error| cannot(&format!("cannot read {what}"), path, &error))
+}
+
+/// The input called `path`, or standard input.
+///
+/// # Errors
+/// If it cannot be opened, or is a directory.
+pub(crate) fn input(path: Option<&Path>) -> Result<File, Diagnostic> {
+    let Some(path) = named(path) else {
+        return standard(&io::stdin(), "standard input");
+    };
+    let file = File::open(path).map_err(|error| cannot("cannot open the input", path, &error))?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        let error = io::Error::from(io::ErrorKind::IsADirectory);
+        return Err(cannot("cannot open the input", path, &error));
+    }
+    Ok(file)
+}
+
+/// The output called `path`, or standard output. A new file gets mode 0600; one that exists is emptied,
+/// unless it is the input.
+///
+/// # Errors
+/// If it cannot be opened, or is the file behind `input`.
+pub(crate) fn output(path: Option<&Path>, input: &File) -> Result<File, Diagnostic> {
+    let Some(path) = named(path) else {
+        let stdout = standard(&io::stdout(), "standard output")?;
+        refuse_same(input, stdout.metadata(), "standard output")?;
+        return Ok(stdout);
+    };
+    // Before it is opened, for opening empties it.
+    refuse_same(input, fs::metadata(path), &path.display().to_string())?;
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    opened.map_err(|error| cannot("cannot open the output", path, &error))
+}
+
+/// Whether two files that can hold bytes are one.
+fn refuse_same(input: &File, output: io::Result<Metadata>, name: &str) -> Result<(), Diagnostic> {
+    let (Ok(input), Ok(output)) = (input.metadata(), output) else { return Ok(()) };
+    let one = input.is_file() && (input.dev(), input.ino()) == (output.dev(), output.ino());
+    if !one {
+        return Ok(());
+    }
+    Err(Diagnostic::new(&codes::SAME_FILE, "input and output are the same file")
+        .at(name)
+        .because("lines would be overwritten before they are read, or read again without end")
+        .hint("write to another file, then rename it over this one"))
+}
+
+fn standard(stream: &impl AsFd, name: &str) -> Result<File, Diagnostic> {
+    let descriptor = stream.as_fd().try_clone_to_owned();
+    descriptor.map(File::from).map_err(|error| cannot("cannot use", Path::new(name), &error))
+}
+
+fn named(path: Option<&Path>) -> Option<&Path> {
+    path.filter(|path| path.as_os_str() != "-")
+}
+
+fn rule_files(folder: &Path) -> Result<Vec<RuleFile>, Diagnostic> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(cannot("cannot read a rules folder", folder, &error)),
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<PathBuf>>>();
+    let mut paths = paths.map_err(|error| cannot("cannot read a rules folder", folder, &error))?;
+    paths.retain(|path| {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.extension().is_some_and(|extension| extension == "toml")
+    });
+    paths.sort();
+    paths.iter().map(|path| rule_file(path)).collect()
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
+    Diagnostic::new(&codes::OPEN, what)
+        .at(path.display().to_string())
+        .because(error.to_string())
+        .hint("mend the path or the permissions")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn same_file_is_refused_under_any_name_and_stays_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        fs::write(&path, "line\n").unwrap();
+        let (soft, hard) = (directory.path().join("soft"), directory.path().join("hard"));
+        std::os::unix::fs::symlink(&path, &soft).unwrap();
+        fs::hard_link(&path, &hard).unwrap();
+        let input = input(Some(&path)).unwrap();
+        for name in [&path, &soft, &hard] {
+            assert_eq!(output(Some(name), &input).unwrap_err().code.id, "C05");
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "line\n");
+    }
+
+    #[test]
+    fn devices_are_not_the_same_file() {
+        let input = input(Some(Path::new("/dev/null"))).unwrap();
+        output(Some(Path::new("/dev/null")), &input).unwrap();
+    }
+
+    #[test]
+    fn a_new_output_is_ours_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        let input = input(Some(Path::new("/dev/null"))).unwrap();
+        let mode = output(Some(&path), &input).unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(input(Some(directory.path())).unwrap_err().code.id, "C02");
+        assert_eq!(input(Some(&directory.path().join("missing"))).unwrap_err().code.id, "C02");
+        assert_eq!(RuleFiles::of_directory(directory.path()).unwrap_err().code.id, "C02");
+        fs::create_dir(directory.path().join("identifiers")).unwrap();
+        assert!(RuleFiles::of_directory(directory.path()).unwrap().identifiers.is_empty());
+        fs::write(directory.path().join("identifiers/x.toml"), b"\xff").unwrap();
+        assert_eq!(RuleFiles::of_directory(directory.path()).unwrap_err().code.id, "C02");
+    }
+
+    #[test]
+    fn only_rule_files_are_rule_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("retention");
+        fs::create_dir(&folder).unwrap();
+        for name in ["b.toml", "a.toml", ".hidden.toml", "a.toml~", "README"] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        let files = RuleFiles::of_directory(directory.path()).unwrap();
+        assert_eq!(
+            files.retention.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(),
+            ["a.toml", "b.toml"]
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! The progress bar over an input file.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fs::File;
+use std::io::{self, IsTerminal, Seek};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A bar that follows how far a file has been read, until it is dropped.
+///
+/// It watches the position of the file and not the pipeline, which thus need not know of it: a duplicate of
+/// a descriptor shares its position (dup(2)).
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// Dropped to end the thread.
+    end: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Progress {
+    /// A bar for `input`, if it is a regular file, and a person sees standard error and not the data.
+    pub(crate) fn of(input: &File) -> Option<Self> {
+        let watched = io::stderr().is_terminal() && !io::stdout().is_terminal();
+        let metadata = input.metadata().ok().filter(|metadata| watched && metadata.is_file())?;
+        let mut position = input.try_clone().ok()?;
+        let bar = ProgressBar::with_draw_target(Some(metadata.len()), ProgressDrawTarget::stderr());
+        bar.set_style(ProgressStyle::with_template(TEMPLATE).ok()?.progress_chars("=> "));
+        let (end, ended) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                if let Ok(bytes) = position.stream_position() {
+                    bar.set_position(bytes);
+                }
+            }
+            bar.finish_and_clear();
+        });
+        Some(Self { end: Some(end), thread: Some(thread) })
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end.take();
+        if let Some(thread) = self.thread.take() {
+            // A bar that failed is not worth a word.
+            let _ = thread.join();
+        }
+    }
+}
+
+const INTERVAL: Duration = Duration::from_millis(100);
+const TEMPLATE: &str = "[{bar:30}] {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
