@@ -178,9 +178,10 @@ proptest! {
     fn behind_another_oubliette_nothing_changes(
         words in proptest::collection::vec((piece(), proptest::sample::select(vec![" ", ",", "\"", "=", "\t", "\n"])), 0..50),
         tags in tag_form(),
+        also in any::<bool>(),
     ) {
         let log: Vec<u8> = words.iter().flat_map(|(word, apart)| [word, apart.as_bytes()].concat()).collect();
-        let first = Choices { tags, ..Choices::default() };
+        let first = Choices { tags, ..if also { also_everything() } else { Choices::default() } };
         let second = Choices { trust_upstream: true, ..first.clone() };
         let once = filter(&log, first);
         let twice = filter(&once, second);
@@ -242,6 +243,22 @@ proptest! {
             rest = after;
         }
         prop_assert_eq!(rest, "");
+    }
+}
+
+/// A field that a rule file names goes as a whole, whatever stands in it.
+#[test]
+fn a_field_with_an_encoded_address_in_it_leaves_nothing_behind() {
+    for line in [
+        "Nov 23 10:00:00 h sshd[1]: Invalid user secret 203.0.113%2E9 zzz from 198.51.100.1 port 22",
+        "Nov 23 10:00:00 h sshd[1]: Invalid user secret jean%40example.org zzz from 198.51.100.1 port 22",
+        "Nov 23 10:00:00 h sshd[1]: Invalid user secret 203.0.113.9 zzz from 198.51.100.1 port 22",
+    ] {
+        let output = String::from_utf8(filter(line.as_bytes(), also_everything())).unwrap();
+        assert!(
+            !output.contains("secret") && !output.contains("zzz") && output.contains(" from ip_"),
+            "{output}"
+        );
     }
 }
 

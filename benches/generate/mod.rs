@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 /// What the lines look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
+pub(crate) enum Profile {
     /// sshd and Postfix in RFC 3164, nginx access lines, RFC 5424, JSON: a collector's daily bread.
     Mixed,
     /// Combined access lines: 200,000 clients by Zipf's law, 15 % IPv6, an e-mail in 1 % of the URLs.
@@ -20,10 +20,10 @@ pub enum Profile {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Mixed, Self::Nginx, Self::Worst, Self::Clean];
+    pub(crate) const ALL: [Self; 4] = [Self::Mixed, Self::Nginx, Self::Worst, Self::Clean];
 
     /// The name on the command line.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mixed => "mixed",
             Self::Nginx => "nginx",
@@ -34,19 +34,19 @@ impl Profile {
 }
 
 /// A log and what is in it.
-pub struct Log {
+pub(crate) struct Log {
     /// Lines, each ended by LF.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// How many.
-    pub lines: u64,
+    pub(crate) lines: u64,
     /// How many IP addresses.
-    pub addresses: u64,
+    pub(crate) addresses: u64,
     /// How many e-mail addresses.
-    pub emails: u64,
+    pub(crate) emails: u64,
 }
 
 /// At least `size` bytes of `profile`, ending at a line.
-pub fn generate(profile: Profile, size: usize, seed: u64) -> Log {
+pub(crate) fn generate(profile: Profile, size: usize, seed: u64) -> Log {
     let mut writer = Writer { text: String::with_capacity(size + 1024), random: seed, log: [0; 3] };
     while writer.text.len() < size {
         writer.line(profile);

@@ -134,11 +134,7 @@ fn plain_start(text: &[u8], at: usize, floor: usize) -> usize {
             _ => break,
         };
         // `%2Cjean@`: the escape's own digits are no part of the local part.
-        if length == 1
-            && start - 1 >= floor + 2
-            && text[start - 3] == b'%'
-            && is_percent_escape(text, start - 3)
-        {
+        if length == 1 && start > floor + 2 && text[start - 3] == b'%' && is_percent_escape(text, start - 3) {
             break;
         }
         start -= length;

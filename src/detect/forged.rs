@@ -20,6 +20,15 @@ pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
     (letters > 0).then(|| Hit::new(start, end, Canon::Verbatim, Rule::ForgedToken))
 }
 
+/// Whether a token stands in `text`.
+pub(crate) fn holds_token(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'_', text).any(|underscore| {
+        let lettered = underscore > 0 && text[underscore - 1].is_ascii_lowercase();
+        let body = text.get(underscore + 1..underscore + 1 + BODY_BYTES);
+        lettered && body.is_some_and(|body| body.iter().all(|&byte| is_crockford(byte)))
+    })
+}
+
 /// Lower-case Crockford base32: no `i`, `l`, `o`, `u`.
 pub(crate) fn is_crockford(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'h' | b'j' | b'k' | b'm' | b'n' | b'p'..=b't' | b'v'..=b'z')

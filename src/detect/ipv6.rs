@@ -32,13 +32,10 @@ impl Groups {
     fn split(text: &[u8], start: usize, end: usize) -> Option<Self> {
         let mut groups = Self::default();
         let mut from = start;
-        for position in start..=end {
-            if position < end && text[position] != b':' {
-                continue;
-            }
-            *groups.spans.get_mut(groups.count)? = (from, position);
+        for group in text[start..end].split(|&byte| byte == b':') {
+            *groups.spans.get_mut(groups.count)? = (from, from + group.len());
             groups.count += 1;
-            from = position + 1;
+            from += group.len() + 1;
         }
         Some(groups)
     }

@@ -54,10 +54,27 @@ impl Located {
         }
     }
 
-    /// Which of two overlapping hits wins: the deeper reading, then the longer, then an address or
-    /// e-mail over what a rule file calls it.
-    fn rank(&self) -> (usize, usize, bool) {
-        (self.level, self.finding.span.len(), self.finding.rule.0 <= Rule::ForgedToken as u16)
+    /// Whether a rule of a rule file made it.
+    fn is_of_rule_file(&self) -> bool {
+        self.finding.rule.0 > Rule::ForgedToken as u16
+    }
+
+    /// Whether `self` wins over `other`, which overlaps it. Between readings of one text the deeper one
+    /// knows better where an identifier ends. A field that a rule file names is one identifier, with all
+    /// that stands in it, unless it is itself an address or an e-mail.
+    fn beats(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.finding.span.len(), other.finding.span.len());
+        match (self.is_of_rule_file(), other.is_of_rule_file()) {
+            (true, false) => ours > theirs,
+            (false, true) => ours >= theirs,
+            _ => (self.level, ours) >= (other.level, theirs),
+        }
+    }
+
+    /// Whether what sticks out of one of two overlapping hits, beyond the winner, is to go too: it is part
+    /// of an identifier. Not so for a shallower reading, which took an escape for text.
+    fn joins(&self, other: &Self) -> bool {
+        self.level == other.level || self.is_of_rule_file() || other.is_of_rule_file()
     }
 }
 
@@ -73,7 +90,9 @@ const MOST_WITNESSES: usize = 16;
 /// Sorts `hits`, settles overlaps, and writes the findings.
 pub(crate) fn merge(hits: &mut [Located], scratch: &mut Scratch, findings: &mut Vec<Finding>) {
     if hits.len() > 1 {
-        hits.sort_unstable_by_key(|hit| (hit.finding.span.start, std::cmp::Reverse(hit.rank())));
+        let key =
+            |hit: &Located| (hit.finding.span.start, std::cmp::Reverse((hit.level, hit.finding.span.len())));
+        hits.sort_by_key(key);
     }
     let kept = &mut scratch.kept;
     kept.clear();
@@ -90,16 +109,14 @@ fn settle_overlap(kept: &mut Vec<Located>, mut hit: Located) {
         if !last.finding.span.overlaps(hit.finding.span) {
             break;
         }
-        // Two readings of one text: what sticks out of the winner is still part of an identifier and may
-        // not stay in clear. A deeper reading knows better where the identifier ends.
-        let union = last.level == hit.level;
-        if last.rank() >= hit.rank() {
-            if union {
+        let joins = last.joins(&hit);
+        if last.beats(&hit) {
+            if joins {
                 last.finding.span.end = last.finding.span.end.max(hit.finding.span.end);
             }
             return;
         }
-        if union {
+        if joins {
             hit.finding.span.start = hit.finding.span.start.min(last.finding.span.start);
             hit.finding.span.end = hit.finding.span.end.max(last.finding.span.end);
         }

@@ -1,6 +1,6 @@
 //! `keys`: what secrets there are, and changing them.
 
-use crate::keyring::{Chain, EpochRecord, KeyError, Keyring, Settings, StateDir};
+use crate::keyring::{Chain, EpochRecord, KeyError, Keyring, Rotation, Settings, StateDir};
 use crate::pseudonym::epoch::{Epoch, EpochLength};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -48,7 +48,7 @@ pub struct Rotated {
 /// # Errors
 /// Refused for key files and fleet seeds.
 pub fn rotate(settings: Settings, now: Timestamp) -> Result<Rotated, KeyError> {
-    let (epoch, old, new) = Keyring::open(settings)?.rotate(now)?;
+    let Rotation { epoch, old, new } = Keyring::open(settings)?.rotate(now)?;
     let text = |kid: [u8; 5]| String::from_utf8_lossy(&kid).into_owned();
     Ok(Rotated { epoch, old: old.map(text), new: text(new) })
 }

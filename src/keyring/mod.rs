@@ -64,6 +64,17 @@ pub struct Current {
     pub until: Option<Timestamp>,
 }
 
+/// What a rotation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// Kid of the secret that was erased, if there was one.
+    pub old: Option<[u8; 5]>,
+    /// Kid of the new one.
+    pub new: [u8; 5],
+}
+
 /// The secrets of one node.
 #[derive(Debug)]
 pub struct Keyring {
@@ -166,7 +177,7 @@ impl Keyring {
     ///
     /// # Errors
     /// Refused for a key file and for a fleet seed, which are shared with others.
-    pub fn rotate(&mut self, now: Timestamp) -> Result<(Epoch, Option<[u8; 5]>, [u8; 5]), KeyError> {
+    pub fn rotate(&mut self, now: Timestamp) -> Result<Rotation, KeyError> {
         let Some(state) = &self.state else { return Err(KeyError::RotateKeyFile) };
         if Chain::load(state)?.is_some() {
             return Err(KeyError::RotateSeed);
@@ -180,6 +191,6 @@ impl Keyring {
         }
         drop(lock);
         let current = self.current(now)?;
-        Ok((epoch, old, kid(&current.secret, epoch)))
+        Ok(Rotation { epoch, old, new: kid(&current.secret, epoch) })
     }
 }

@@ -105,7 +105,7 @@ fn rotation_gives_a_new_secret_in_the_same_epoch() {
     let now = at("2026-11-23T10:00:00Z");
     let mut keys = keyring(directory.path(), EpochLength::Fixed);
     let before = keys.current(now).unwrap();
-    let (epoch, old, new) = keys.rotate(now).unwrap();
+    let Rotation { epoch, old, new } = keys.rotate(now).unwrap();
     assert_eq!(epoch, Epoch::Fixed);
     assert_eq!(old, Some(kid(&before.secret, epoch)));
     assert_ne!(old, Some(new));
