@@ -115,9 +115,11 @@ fn count(output: &mut impl Read) -> [u64; 4] {
 fn children_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("a Linux /proc");
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields: Vec<u64> = after_name.split_whitespace().filter_map(|field| field.parse().ok()).collect();
-    // Fields 16 and 17 of proc(5); the state (3) is no number, so 4 is the first here.
-    (fields[12] + fields[13]) as f64 / 100.0
+    let field =
+        |number: usize| after_name.split_whitespace().nth(number - 3).and_then(|field| field.parse().ok());
+    // Fields 16 and 17 of proc(5); the first after the name is 3.
+    let ticks: u64 = field(16).unwrap_or(0) + field(17).unwrap_or(0);
+    ticks as f64 / 100.0
 }
 
 fn medians(runs: &mut [(f64, f64)]) -> (f64, f64) {

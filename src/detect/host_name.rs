@@ -49,30 +49,6 @@ const ADDRESS_PREFIXES: [&[u8]; 42] = [
     b"wan",
 ];
 
-/// Last labels that make a dotted word a file name rather than a host name. None is a top-level domain.
-const FILE_EXTENSIONS: [&[u8]; 58] = [
-    b"png", b"jpg", b"jpeg", b"gif", b"webp", b"avif", b"svg", b"ico", b"bmp", b"tif", b"tiff", b"css",
-    b"js", b"mjs", b"json", b"xml", b"html", b"htm", b"xhtml", b"php", b"asp", b"aspx", b"jsp", b"txt",
-    b"log", b"pdf", b"csv", b"tsv", b"doc", b"docx", b"xls", b"xlsx", b"ppt", b"mp3", b"mp4", b"webm",
-    b"ogg", b"wav", b"woff", b"woff2", b"ttf", b"eot", b"map", b"gz", b"tgz", b"bz2", b"xz", b"zst", b"rar",
-    b"jar", b"war", b"rpm", b"deb", b"exe", b"dll", b"iso", b"tmp", b"bak",
-];
-
-/// systemd unit types (`user@1000.service`): none is a top-level domain.
-const UNIT_TYPES: [&[u8]; 11] = [
-    b"service",
-    b"socket",
-    b"timer",
-    b"target",
-    b"mount",
-    b"automount",
-    b"slice",
-    b"scope",
-    b"swap",
-    b"path",
-    b"device",
-];
-
 /// Whether the text goes on with `.in-addr.arpa`.
 pub(crate) fn is_in_addr_arpa(after: &[u8]) -> bool {
     starts_with_ignoring_case(after, b".in-addr.arpa")
@@ -118,13 +94,25 @@ pub(crate) fn has_address_prefix(before: &[u8]) -> bool {
     ADDRESS_PREFIXES.iter().any(|prefix| word.eq_ignore_ascii_case(prefix))
 }
 
-/// Whether a last label is a file extension or a systemd unit type, and so no top-level domain.
+/// Whether a last label is a file extension or a systemd unit type (`user@1000.service`). None of them is
+/// a top-level domain.
 pub(crate) fn is_no_domain(last_label: &[u8]) -> bool {
-    last_label.len() <= 9 && (contains(&FILE_EXTENSIONS, last_label) || contains(&UNIT_TYPES, last_label))
-}
-
-fn contains(words: &[&[u8]], word: &[u8]) -> bool {
-    words.iter().any(|known| known.eq_ignore_ascii_case(word))
+    let mut lower = [0; 9];
+    let Some(lower) = lower.get_mut(..last_label.len()) else { return false };
+    lower.copy_from_slice(last_label);
+    lower.make_ascii_lowercase();
+    matches!(
+        &*lower,
+        b"png" | b"jpg" | b"jpeg" | b"gif" | b"webp" | b"avif" | b"svg" | b"ico" | b"bmp" | b"tif" |
+        b"tiff" | b"css" | b"js" | b"mjs" | b"json" | b"xml" | b"html" | b"htm" | b"xhtml" | b"php" |
+        b"asp" | b"aspx" | b"jsp" | b"txt" | b"log" | b"pdf" | b"csv" | b"tsv" | b"doc" | b"docx" |
+        b"xls" | b"xlsx" | b"ppt" | b"mp3" | b"mp4" | b"webm" | b"ogg" | b"wav" | b"woff" | b"woff2" |
+        b"ttf" | b"eot" | b"map" | b"gz" | b"tgz" | b"bz2" | b"xz" | b"zst" | b"rar" | b"jar" | b"war" |
+        b"rpm" | b"deb" | b"exe" | b"dll" | b"iso" | b"tmp" | b"bak" |
+        // systemd.unit(5)
+        b"service" | b"socket" | b"timer" | b"target" | b"mount" | b"automount" | b"slice" | b"scope" | b"swap" |
+        b"path" | b"device"
+    )
 }
 
 fn starts_with_ignoring_case(text: &[u8], prefix: &[u8]) -> bool {

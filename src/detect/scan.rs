@@ -15,7 +15,8 @@ pub(crate) struct Shapes(u8);
 impl Shapes {
     /// Third separator (`.`, `-` or `_`) of a chain of digit groups of 1 to 3 digits.
     pub(crate) const QUAD: Self = Self(1);
-    /// Second colon of `::`, or third colon of a chain of groups of 1 to 4 bytes.
+    /// Second colon of `::`, or fourth colon of a chain of groups of 1 to 4 bytes (a time has two, the
+    /// time of an access log three).
     pub(crate) const COLONS: Self = Self(2);
     /// `@`.
     pub(crate) const AT: Self = Self(4);
@@ -27,7 +28,7 @@ impl Shapes {
     pub(crate) const HEX8: Self = Self(32);
     /// Ninth or later of single hex digits that are joined by dots.
     pub(crate) const NIBBLES: Self = Self(64);
-    /// Second dash of `--`, or third dash of a chain of groups of 1 to 4 bytes.
+    /// Second dash of `--`, or fourth dash of a chain of groups of 1 to 4 bytes.
     pub(crate) const DASHES: Self = Self(128);
 
     /// Whether `shape` is among them.
@@ -157,9 +158,9 @@ struct Chains {
     underscore: Stream,
     separator: Stream,
     second_separator: Stream,
-    second_colon: Stream,
+    colon_chain: [Stream; 2],
     dash: Stream,
-    second_dash: Stream,
+    dash_chain: [Stream; 2],
     hex_runs: [Stream; 3],
     token_runs: [Stream; 5],
     nibbles: [Stream; 3],
@@ -176,7 +177,7 @@ impl Chains {
         let underscore = self.underscore.push(classes.underscore);
         Found {
             quad: self.quad(classes, digit),
-            colons: doubled_or_third(colon, &mut self.second_colon),
+            colons: doubled_or_fourth(colon, &mut self.colon_chain),
             at: classes.at,
             escape: (percent.back(2) & hex.back(1) & hex.now) | classes.backslash,
             token: self.token(classes) & underscore.back(31),
@@ -185,7 +186,7 @@ impl Chains {
             dashes: {
                 let dash = self.dash.push(classes.dash);
                 // `--` only after a hex digit: a rule of dashes or an option is no address.
-                doubled_or_third(dash, &mut self.second_dash) & (hex.back(1) | hex.back(2))
+                doubled_or_fourth(dash, &mut self.dash_chain) & (hex.back(1) | hex.back(2))
             },
         }
     }
@@ -228,13 +229,14 @@ impl Chains {
     }
 }
 
-/// Two separators in a row, or the third of a chain with 1 to 4 bytes between them. `second` is the
-/// chain's memory.
+/// Two separators in a row, or the fourth of a chain with 1 to 4 bytes between them. `chain` is what it
+/// remembers of the second and the third.
 #[inline(always)]
-fn doubled_or_third(separator: Stream, second: &mut Stream) -> u64 {
+fn doubled_or_fourth(separator: Stream, chain: &mut [Stream; 2]) -> u64 {
     let near = |stream: Stream| stream.back(2) | stream.back(3) | stream.back(4) | stream.back(5);
-    let second = second.push(separator.now & near(separator));
-    separator.now & (separator.back(1) | near(second))
+    let second = chain[0].push(separator.now & near(separator));
+    let third = chain[1].push(second.now & near(second));
+    separator.now & (separator.back(1) | near(third))
 }
 
 #[cfg(test)]
@@ -253,12 +255,12 @@ mod tests {
         let token = format!("x_{}", "0123456789abcdefghjkmnpqrstvwxy");
         let cases: [(&[u8], Shapes, usize); 11] = [
             (b"2001-db8--1", Shapes::DASHES, 9),
-            (b"2001-db8-0-1-2", Shapes::DASHES, 10),
+            (b"2001-db8-0-1-2", Shapes::DASHES, 12),
             (b"203.0.113.9", Shapes::QUAD, 9),
             (b"203-0-113-9", Shapes::QUAD, 9),
             (b"1.2.3.4", Shapes::QUAD, 5),
             (b"fe80::1", Shapes::COLONS, 5),
-            (b"1:22:3333:4:5", Shapes::COLONS, 9),
+            (b"1:22:3333:4:5", Shapes::COLONS, 12),
             (b"a@b", Shapes::AT, 1),
             (b"%3A", Shapes::ESCAPE, 2),
             (token.as_bytes(), Shapes::TOKEN, 32),

@@ -73,7 +73,11 @@ impl Instants {
                 (StatedHour { year, month, day, hour, offset_seconds }, second_of_hour)
             }
         };
-        let hash = usize::from(stated_hour.hour) + usize::from(stated_hour.day) * 7;
+        // Lines of several formats alternate within one hour: each form of time has a slot of its own.
+        let offset_hours =
+            stated_hour.offset_seconds.map_or(9, |seconds| seconds.unsigned_abs() as usize / 3600);
+        let form = offset_hours * 5 + usize::from(stated_hour.year.is_some()) * 3;
+        let hash = usize::from(stated_hour.hour) + usize::from(stated_hour.day) * 7 + form;
         if let Some(hour) = self.0.slot(hash)
             && hour.stated == stated_hour
             // Fields out of range are for the long way to refuse.
