@@ -143,7 +143,13 @@ impl Filter {
 
 /// Finds the places where text only looks like a tag. `suspicious` is whether [`LookAlikes::forged_in_block`]
 /// holds for the block, or simply true.
-pub fn defuse(look_alikes: &LookAlikes, line: &[u8], record: &Record, suspicious: bool, findings: &mut Findings) {
+pub fn defuse(
+    look_alikes: &LookAlikes,
+    line: &[u8],
+    record: &Record,
+    suspicious: bool,
+    findings: &mut Findings,
+) {
     let members: Vec<Span> = format::top_level_key_spans(line, record, "retention").collect();
     if suspicious || !members.is_empty() {
         look_alikes.forged(line, record, &members, &mut findings.defused);
