@@ -85,35 +85,14 @@ impl Pseudonymiser {
     ) {
         let out = &mut out.bytes;
         let mut position = 0;
-        let mut tag = tag;
-        let mut defused = findings.defused.iter().copied().peekable();
-        let mut copy_to = |end: usize, position: &mut usize, out: &mut Vec<u8>| {
-            while let Some(at) = defused.next_if(|&at| (at as usize) < end) {
-                // Within an identifier: the token that took its place holds no tag.
-                if (at as usize) < *position {
-                    continue;
-                }
-                out.extend_from_slice(&line[*position..at as usize]);
-                out.push(b'_');
-                *position = at as usize;
-            }
-            if let Some(Placement { replace, text }) = tag.filter(|tag| (tag.replace.start as usize) < end) {
-                let start = (*position).max(replace.start as usize);
-                out.extend_from_slice(&line[*position..start]);
-                out.extend_from_slice(text.as_bytes());
-                *position = start.max(replace.end as usize);
-                tag = None;
-            }
-            out.extend_from_slice(&line[*position..end]);
-            *position = end;
-        };
+        let mut insertions = Insertions { line, defused: &findings.defused, tag };
         for finding in &findings.items {
-            copy_to(finding.span.start as usize, &mut position, out);
+            insertions.copy_to(finding.span.start as usize, &mut position, out);
             self.token(finding, line, findings, out, on_new);
             position = finding.span.end as usize;
         }
-        copy_to(line.len(), &mut position, out);
-        if let Some(Placement { text, .. }) = tag {
+        insertions.copy_to(line.len(), &mut position, out);
+        if let Some(Placement { text, .. }) = insertions.tag {
             out.extend_from_slice(text.as_bytes());
         }
         out.extend_from_slice(ending);
@@ -176,6 +155,46 @@ impl Pseudonymiser {
     #[must_use]
     pub fn hits_and_misses(&self) -> (u64, u64) {
         self.recent.hits_and_misses()
+    }
+}
+
+/// What is put into a line beside tokens, still to come: underscores that defuse, and the tag.
+struct Insertions<'a> {
+    line: &'a [u8],
+    /// Sorted.
+    defused: &'a [u32],
+    tag: Option<Placement<'a>>,
+}
+
+impl Insertions<'_> {
+    /// Copies the line from `position` to `end`, with what is to be put in before `end`.
+    fn copy_to(&mut self, end: usize, position: &mut usize, out: &mut Vec<u8>) {
+        while let Some((&at, later)) = self.defused.split_first()
+            && (at as usize) < end
+        {
+            self.tag_before(at as usize + 1, position, out);
+            self.defused = later;
+            // Within an identifier: the token that took its place holds no tag.
+            if at as usize >= *position {
+                out.extend_from_slice(&self.line[*position..at as usize]);
+                out.push(b'_');
+                *position = at as usize;
+            }
+        }
+        self.tag_before(end, position, out);
+        out.extend_from_slice(&self.line[*position..end]);
+        *position = end;
+    }
+
+    /// Puts the tag in if its place is before `end`.
+    fn tag_before(&mut self, end: usize, position: &mut usize, out: &mut Vec<u8>) {
+        if let Some(Placement { replace, text }) = self.tag.take_if(|tag| (tag.replace.start as usize) < end)
+        {
+            let start = (*position).max(replace.start as usize);
+            out.extend_from_slice(&self.line[*position..start]);
+            out.extend_from_slice(text.as_bytes());
+            *position = start.max(replace.end as usize);
+        }
     }
 }
 
