@@ -139,11 +139,10 @@ impl Explainer {
             rule: shared.detector.rule_name(finding.rule).to_owned(),
         });
         let mut marks: Vec<Mark> = found.collect();
+        // Findings are sorted and disjoint: only the last one that starts before can cover an offset.
         let covered = |offset: usize| {
-            findings
-                .items
-                .iter()
-                .any(|finding| (finding.span.start as usize..finding.span.end as usize).contains(&offset))
+            let before = findings.items.partition_point(|finding| finding.span.start as usize <= offset);
+            before > 0 && offset < findings.items[before - 1].span.end as usize
         };
         let defused = findings.defused.iter().map(|&offset| offset as usize);
         marks.extend(defused.filter(|&offset| offset < line.len() && !covered(offset)).map(|offset| Mark {
