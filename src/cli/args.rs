@@ -182,6 +182,8 @@ pub(crate) struct Common {
     pub(crate) zone: Option<TimeZone>,
 
     /// Fix the clock: tests, what-if questions
+    ///
+    /// Lines count as received at this instant, and the epoch is the one that holds then.
     #[arg(long, global = true, value_name = "RFC3339", value_parser = instant, hide_short_help = true)]
     pub(crate) now: Option<Timestamp>,
 
@@ -271,6 +273,8 @@ pub(crate) struct FilterArgs {
     pub(crate) reading: Reading,
 
     /// Threads that work on lines [default: one a core]
+    ///
+    /// The output is the same whatever their number.
     #[arg(long, value_name = "N", help_heading = "INPUT", hide_short_help = true)]
     pub(crate) workers: Option<NonZeroUsize>,
 

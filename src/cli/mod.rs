@@ -64,7 +64,8 @@ fn dispatch(report: Report, line: &CommandLine) -> Result<Exit, Stop> {
 
 /// Help and version are data; everything else that `clap` returns is an error.
 fn not_a_command(error: &clap::Error) -> Exit {
-    let report = Report::new(false);
+    // What could not be parsed does not say whether `--json` is in it.
+    let report = Report::new(std::env::args_os().any(|typed| typed == "--json"));
     if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         report.error(&usage::diagnostic(error));
         return Exit::CouldNot;

@@ -13,7 +13,7 @@ use unicode_width::UnicodeWidthChar as _;
 pub(crate) fn draw(line: &[u8], marks: &[Mark], columns: usize) -> String {
     let columns = columns.saturating_sub(INDENT.len()).max(NARROWEST);
     let mut picture =
-        Picture { marks, columns, row: Row::default(), shown: String::new(), hidden: 0, rows: 0 };
+        Picture { marks, columns, row: Row::default(), shown: String::new(), held: None, hidden: 0, rows: 0 };
     let mut offset = 0;
     for chunk in line.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -36,7 +36,9 @@ struct Picture<'a> {
     columns: usize,
     row: Row,
     shown: String,
-    /// Bytes of rows left out since the last row shown.
+    /// A row without a mark: shown if it is alone, for a note in its place would be as long.
+    held: Option<Row>,
+    /// Bytes of rows left out since the last row shown, if there was more than one.
     hidden: usize,
     rows: usize,
 }
@@ -83,21 +85,27 @@ impl Picture<'_> {
 
     fn end_row(&mut self) {
         let row = std::mem::take(&mut self.row);
-        if self.rows > 0 && row.pieces.is_empty() {
-            self.hidden += row.bytes;
+        self.rows += 1;
+        if self.rows > 1 && row.pieces.is_empty() {
+            if self.hidden == 0 && self.held.is_none() {
+                self.held = Some(row);
+            } else {
+                self.hidden += row.bytes + self.held.take().map_or(0, |held| held.bytes);
+            }
         } else {
             self.end_hidden();
             row.show(&mut self.shown, self.columns);
         }
-        self.rows += 1;
     }
 
     fn end_hidden(&mut self) {
+        if let Some(row) = self.held.take() {
+            row.show(&mut self.shown, self.columns);
+        }
         let bytes = std::mem::take(&mut self.hidden);
         if bytes > 0 {
-            let plural = if bytes == 1 { "" } else { "s" };
             // Writing to a string cannot fail, here and below.
-            let _ = writeln!(self.shown, "{INDENT}{DIM}... {bytes} byte{plural} without findings ...{DIM:#}");
+            let _ = writeln!(self.shown, "{INDENT}{DIM}... {bytes} bytes without findings ...{DIM:#}");
         }
     }
 }
@@ -270,7 +278,7 @@ mod tests {
     fn bytes_a_terminal_would_act_on_are_spelt_out() {
         let line = "\u{1b}[31m\ta\u{202e}b\u{4e16}\u{754c}e\u{301} 192.0.2.1\u{7f}".as_bytes();
         let picture = plain(&[line, b"\xff\xfe\0"].concat(), &[("192.0.2.1", "ip")], 90);
-        assert_snapshot!(picture.replace('\u{4e16}', "WW").replace('\u{754c}', "WW").replace('\u{301}', ""), @r"
+        assert_snapshot!(picture.replace(['\u{4e16}', '\u{754c}'], "WW").replace('\u{301}', ""), @r"
           \x1b[31m\ta\u{202e}bWWWWe 192.0.2.1\x7f\xff\xfe\x00
                                     ^^^^^^^^^
                                     ip (rule)

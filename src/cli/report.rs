@@ -158,6 +158,12 @@ impl From<io::Error> for Stop {
     }
 }
 
+/// `1 line`, `2 lines`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 /// The message as people read it.
 pub(crate) fn message_text(level: Level, diagnostic: &Diagnostic) -> String {
     let (style, name) = level.shown();

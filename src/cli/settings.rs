@@ -97,7 +97,7 @@ impl Settings {
         config_path: PathBuf,
         config: Config,
     ) -> Result<Self, Diagnostic> {
-        let key_file = common.key_file.clone().filter(|path| !path.as_os_str().is_empty());
+        let key_file = common.key_file.clone();
         let rules_beside = config_path.parent().map(Path::to_owned).unwrap_or_default();
         Ok(Self {
             state_dir,
@@ -199,7 +199,7 @@ impl Surroundings {
 }
 
 fn state_dir(common: &Common, surroundings: &Surroundings) -> Result<PathBuf, Diagnostic> {
-    if let Some(typed) = common.state_dir.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+    if let Some(typed) = common.state_dir.as_ref() {
         return Ok(typed.clone());
     }
     if surroundings.root {
@@ -219,7 +219,7 @@ fn state_dir(common: &Common, surroundings: &Surroundings) -> Result<PathBuf, Di
 
 /// The configuration and its path. A file that was named must exist; the default one need not.
 fn config(common: &Common, state_dir: &Path) -> Result<(PathBuf, Config), Diagnostic> {
-    let named = common.config.clone().filter(|path| !path.as_os_str().is_empty());
+    let named = common.config.clone();
     let path = named.clone().unwrap_or_else(|| state_dir.join("config.toml"));
     let absent = |path: &Path| matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
     if named.is_none() && absent(&path) {

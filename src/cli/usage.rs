@@ -44,7 +44,7 @@ pub(crate) fn diagnostic(error: &Error) -> Diagnostic {
 }
 
 fn why(error: &Error) -> Option<String> {
-    if let Some(valid) = text(error, ContextKind::ValidValue) {
+    if let Some(valid) = text(error, ContextKind::ValidValue).filter(|valid| !valid.is_empty()) {
         return Some(format!("it is one of: {valid}"));
     }
     // Our own parsers say what form they expect; none of them quotes what it got.

@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(codes(&good), [""; 0]);
         let bad = run(&[file("example.toml", &RULE.replace("TEXT", "jea"))], &[]);
         assert_eq!(codes(&bad), ["R05"]);
-        assert_eq!(bad.problems[0].place.as_deref(), Some("example.toml:9"));
+        assert_eq!(bad.problems[0].place.as_deref(), Some("example.toml:10"));
     }
 
     #[test]

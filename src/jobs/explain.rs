@@ -139,11 +139,10 @@ impl Explainer {
             rule: shared.detector.rule_name(finding.rule).to_owned(),
         });
         let mut marks: Vec<Mark> = found.collect();
+        // Findings are sorted and disjoint: only the last one that starts before can cover an offset.
         let covered = |offset: usize| {
-            findings
-                .items
-                .iter()
-                .any(|finding| (finding.span.start as usize..finding.span.end as usize).contains(&offset))
+            let before = findings.items.partition_point(|finding| finding.span.start as usize <= offset);
+            before > 0 && offset < findings.items[before - 1].span.end as usize
         };
         let defused = findings.defused.iter().map(|&offset| offset as usize);
         marks.extend(defused.filter(|&offset| offset < line.len() && !covered(offset)).map(|offset| Mark {
@@ -170,14 +169,14 @@ fn start_from(from: StartFrom) -> &'static str {
     }
 }
 
-/// The time in the form of RFC 3339; what the line does not state stays blank.
+/// The time in the form of RFC 3339; `X` stands for digits that the line does not state (ISO 8601-2, 4.3).
 fn stated(time: StatedTime) -> String {
     match time {
         StatedTime::Unix(seconds) => {
             jiff::Timestamp::from_second(seconds).map_or_else(|_| format!("@{seconds}"), |at| at.to_string())
         }
         StatedTime::Civil { year, month, day, hour, minute, second, offset_seconds } => {
-            let year = year.map_or_else(|| "----".to_owned(), |year| format!("{year:04}"));
+            let year = year.map_or_else(|| "XXXX".to_owned(), |year| format!("{year:04}"));
             let zone = match offset_seconds {
                 None => " without a zone".to_owned(),
                 Some(0) => "Z".to_owned(),
@@ -220,9 +219,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_line_does_not_say_stays_blank() {
+    fn what_the_line_does_not_say_stays_open() {
         let explanation = explain(b"Nov 23 10:00:00 h sshd[1]: hello", Choices::default());
-        assert_eq!(explanation.time.as_deref(), Some("-----11-23T10:00:00 without a zone"));
+        assert_eq!(explanation.time.as_deref(), Some("XXXX-11-23T10:00:00 without a zone"));
         let explanation = explain(b"hello", Choices::default());
         assert_eq!((explanation.time, explanation.format), (None, "raw"));
         assert_eq!(explanation.start_from, "receipt: the line states no time");

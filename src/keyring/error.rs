@@ -179,7 +179,13 @@ impl From<KeyError> for Diagnostic {
 }
 
 fn parent(path: &std::path::Path) -> String {
-    path.parent().unwrap_or(path).display().to_string()
+    let parent = path.parent().unwrap_or(path);
+    // A bare file name lies in the current directory.
+    if parent.as_os_str().is_empty() {
+        "the current directory".to_owned()
+    } else {
+        parent.display().to_string()
+    }
 }
 
 /// All codes of this area.

@@ -1,3 +1,5 @@
+//! Tests of the quarantine: sealed, named, private, and no half file left.
+
 use super::seal::Seal;
 use super::*;
 use crate::primitives::diag::Diagnostic;

@@ -5,7 +5,7 @@ use crate::cli::codes;
 use crate::cli::config::Config;
 use crate::cli::exit::Exit;
 use crate::cli::files::{self, RuleFiles};
-use crate::cli::report::{Report, Row, Stop};
+use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::check::{self, About, CheckReport};
 use crate::jobs::recognition::Recognition;
@@ -21,11 +21,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &CheckArgs) -> Result<E
     let CheckReport { rules, classes, samples, problems } = found;
     let rows: Vec<Problem> = configured.iter().chain(&problems).map(Problem::new).collect();
     report.table(&rows)?;
-    let problems = match rows.len() {
-        0 => "nothing found".to_owned(),
-        1 => "1 problem".to_owned(),
-        count => format!("{count} problems"),
-    };
+    let problems =
+        if rows.is_empty() { "nothing found".to_owned() } else { counted(rows.len() as u64, "problem") };
     report.note(&format!(
         "{rules} identifier rules, {classes} retention classes, {samples} samples: {problems}"
     ));

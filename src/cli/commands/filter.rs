@@ -5,7 +5,7 @@ use crate::cli::args::{Common, FilterArgs};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::files;
-use crate::cli::report::{Progress, Report, Stop};
+use crate::cli::report::{Progress, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::input::{Stop as StopReading, Waiting};
 use crate::jobs::filter::{Outcome, Plan, Ready};
@@ -79,10 +79,10 @@ fn conclude(report: Report, settings: &Settings, outcome: Outcome) -> Exit {
         report.stats(&tally.counts(&kinds, &classes, elapsed).to_json());
     }
     if tally.expired > 0 {
-        report.note(&format!("{} lines had expired before today and were dropped", tally.expired));
+        report.note(&format!("dropped because they had expired: {}", counted(tally.expired, "line")));
     }
     if tally.quarantined > 0 {
-        let what = format!("{} lines were too long and lie sealed in quarantine", tally.quarantined);
+        let what = format!("too long, and sealed in quarantine: {}", counted(tally.quarantined, "line"));
         let place = settings.state_dir.join("quarantine").display().to_string();
         report.warning(
             &Diagnostic::new(&codes::QUARANTINED, what).at(place).hint(

@@ -4,7 +4,7 @@ use crate::cli::args::{Common, InitArgs, Reading, Tokens};
 use crate::cli::codes;
 use crate::cli::config::TEMPLATE;
 use crate::cli::exit::Exit;
-use crate::cli::report::{Report, Stop};
+use crate::cli::report::{Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::init;
 use crate::primitives::diag::Diagnostic;
@@ -36,7 +36,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &InitArgs) -> Result<Ex
     }
     report.note(&format!("state directory: {}", settings.state_dir.display()));
     report.note(&format!("configuration: {}", settings.config_path.display()));
-    report.note(&format!("every epoch secret will be wrapped to {} recipients", done.recipients));
+    let recipients = counted(done.recipients as u64, "recipient");
+    report.note(&format!("every epoch secret will be wrapped to {recipients}"));
     if !identities.is_empty() {
         report.note("MOVE THESE TWO OFF THIS MACHINE, to two people or two places:");
         identities.iter().for_each(|identity| report.note(&format!("  {identity}")));

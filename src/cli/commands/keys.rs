@@ -5,7 +5,7 @@ use crate::cli::codes;
 use crate::cli::config::SecretSource;
 use crate::cli::exit::Exit;
 use crate::cli::files;
-use crate::cli::report::{Report, Row, Stop};
+use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::keys;
 use crate::keyring::{self, EpochRecord, EpochState, Escrow, Keyring, StateDir};
@@ -68,8 +68,7 @@ fn list(report: Report, common: &Common) -> Result<Exit, Stop> {
     }
     report.note(&match listing.recipients.len() {
         0 => "secrets are wrapped to nobody: `oubliette init` sets up escrow".to_owned(),
-        1 => "secrets are wrapped to 1 recipient".to_owned(),
-        count => format!("secrets are wrapped to {count} recipients"),
+        count => format!("secrets are wrapped to {}", counted(count as u64, "recipient")),
     });
     for identity in &listing.identities_on_node {
         report.note(&format!("{identity} still lies in {}/escrow", settings.state_dir.display()));
@@ -100,7 +99,8 @@ fn wrap(report: Report, common: &Common, recipients: &[String]) -> Result<Exit, 
     if report.is_json() {
         report.value(&json!({ "epoch": epoch.to_string(), "recipients": count }))?;
     } else {
-        report.note(&format!("the secret of epoch {epoch} is wrapped to {count} recipients"));
+        let count = counted(count as u64, "recipient");
+        report.note(&format!("the secret of epoch {epoch} is wrapped to {count}"));
     }
     Ok(if count == 0 { Exit::NeedsHuman } else { Exit::Done })
 }

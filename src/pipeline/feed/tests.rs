@@ -1,3 +1,5 @@
+//! Tests of the feed: pieces, keys and sealed lines in the order of the input.
+
 use super::*;
 use crate::input::{Arrival, Stop, Waiting};
 use crate::pipeline::output::Output;

@@ -1,3 +1,5 @@
+//! Tests of the workers: order, faults and counts.
+
 use super::*;
 use crate::pipeline::output::tests::{Failing, Plain};
 use crate::primitives::diag::Code;
