@@ -1,5 +1,7 @@
 //! Every command line shown in the README and under `tests/cmd` is run, and its output compared.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
