@@ -260,7 +260,7 @@ mod tests {
             (b"203-0-113-9", Shapes::QUAD, 9),
             (b"1.2.3.4", Shapes::QUAD, 5),
             (b"fe80::1", Shapes::COLONS, 5),
-            (b"1:22:3333:4:5", Shapes::COLONS, 12),
+            (b"1:22:3333:4:5", Shapes::COLONS, 11),
             (b"a@b", Shapes::AT, 1),
             (b"%3A", Shapes::ESCAPE, 2),
             (token.as_bytes(), Shapes::TOKEN, 32),

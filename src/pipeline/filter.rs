@@ -8,7 +8,7 @@ use crate::model::{Findings, Format, Kinds, Record, Span};
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::EpochKeys;
 use crate::pseudonym::{Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
-use crate::retention::{LookAlikes, Stamper, Verdict};
+use crate::retention::{self, LookAlikes, Stamper, Verdict};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -109,6 +109,9 @@ impl Filter {
         shared.detector.find(line, &record, scratch, findings);
         if !shared.trust_upstream {
             defuse(look_alikes, bytes, &record, suspicious, findings);
+        } else if let Some(tag) = retention::tag::existing(bytes, &record) {
+            // A field that runs to the end of the line does not run into the tag.
+            findings.items.retain(|finding| !finding.span.overlaps(tag.span));
         }
         for finding in &findings.items {
             tally.identifier(finding.kind);

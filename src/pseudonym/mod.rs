@@ -142,10 +142,10 @@ impl Pseudonymiser {
         let canonical = findings.canonical(finding, &mut buffer);
         match self.recent.slot(finding.kind, canonical) {
             Slot::Known(tag) => tag,
-            Slot::Free(slot) => {
+            Slot::Free(place) => {
                 let tag = self.keys.tag(finding.kind, canonical);
                 on_new(finding.kind, tag);
-                self.recent.remember(slot, finding.kind, canonical, tag);
+                self.recent.remember(place, tag);
                 tag
             }
         }
@@ -211,8 +211,8 @@ impl Placeholder {
     /// a `qr` token: it is written out, so nothing else may get in.
     #[must_use]
     pub fn new(token: &str, bytes: u64, limit: u64) -> Option<Self> {
-        let parts = token::parse(token.as_bytes()).filter(|parts| parts.kind == "qr");
-        parts.map(|_| Self { token: token.to_owned(), bytes, limit })
+        let body = token.strip_prefix("qr_").filter(|body| token::is_body(body.as_bytes()));
+        body.map(|_| Self { token: token.to_owned(), bytes, limit })
     }
 
     /// The token, which is also the name of the sealed file.

@@ -1,27 +1,52 @@
 //! The recent tags of one worker: a bounded table in front of the HMAC.
 //!
 //! Direct-mapped, two ways a set: the newer entry comes first, the older one falls out. Memory is fixed
-//! (`SETS * 2` entries of 40 bytes, 5 MiB), however many distinct addresses go by: a miss costs one
-//! HMAC, never memory.
+//! (`SETS * 2` entries of 40 bytes, 2.5 MiB), however many distinct
+//! addresses go by: a miss costs one HMAC, never memory.
 
 use crate::model::Kind;
 
-/// Longest canonical form that is remembered, in bytes: every address, not every e-mail.
-const MOST_BYTES: usize = 22;
-
 /// Sets of two entries. A power of two.
-const SETS: usize = 1 << 16;
+const SETS: usize = 1 << 15;
+
+/// Kind, length and canonical form, filled up with zeros: equal keys are equal identifiers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key([u64; 3]);
+
+impl Key {
+    /// The key of nothing: no kind has the number 255.
+    const NONE: Self = Self([u64::MAX; 3]);
+
+    /// `None` if the canonical form has more than 22 bytes: every address fits, not every e-mail.
+    #[inline]
+    fn new(kind: Kind, canonical: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 24];
+        bytes[0] = kind.0;
+        bytes[1] = u8::try_from(canonical.len()).ok()?;
+        bytes[2..].get_mut(..canonical.len())?.copy_from_slice(canonical);
+        let (words, _) = bytes.as_chunks::<8>();
+        Some(Self([0, 1, 2].map(|word| u64::from_le_bytes(words[word]))))
+    }
+
+    /// A quick mix. Not keyed: whoever crafts collisions gains cache misses, each the price of one HMAC,
+    /// which is what every new address costs anyway.
+    #[inline]
+    fn set(self) -> usize {
+        const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+        let [a, b, c] = self.0;
+        let mixed = (a ^ b.rotate_left(23) ^ c.rotate_left(47)).wrapping_mul(MULTIPLIER);
+        let mixed = (mixed ^ mixed >> 32 ^ b).wrapping_mul(MULTIPLIER);
+        (mixed >> 40) as usize & (SETS - 1)
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Entry {
-    /// Kind + 1; 0 in an empty entry.
-    kind: u8,
-    length: u8,
-    canonical: [u8; MOST_BYTES],
+    key: Key,
     tag: [u8; 16],
 }
 
-const EMPTY: Entry = Entry { kind: 0, length: 0, canonical: [0; MOST_BYTES], tag: [0; 16] };
+const EMPTY: Entry = Entry { key: Key::NONE, tag: [0; 16] };
 
 /// A bounded table of recent tags.
 pub(crate) struct RecentTags {
@@ -34,8 +59,15 @@ pub(crate) struct RecentTags {
 pub(crate) enum Slot {
     /// Its tag.
     Known([u8; 16]),
-    /// Nothing; the tag may be remembered in that set (`None`: too long to be remembered).
-    Free(Option<usize>),
+    /// Nothing; the tag may be remembered in that place (`None`: too long to be remembered).
+    Free(Option<Place>),
+}
+
+/// Where a tag may be remembered, and under which key.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    key: Key,
+    set: usize,
 }
 
 impl Default for RecentTags {
@@ -48,34 +80,25 @@ impl RecentTags {
     /// Looks a canonical form up.
     #[inline]
     pub(crate) fn slot(&mut self, kind: Kind, canonical: &[u8]) -> Slot {
-        if canonical.len() > MOST_BYTES {
+        let Some(key) = Key::new(kind, canonical) else {
             self.misses += 1;
             return Slot::Free(None);
-        }
-        let set = hash(kind, canonical) as usize & (SETS - 1);
-        for entry in &self.entries[set] {
-            if entry.kind == kind.0 + 1
-                && usize::from(entry.length) == canonical.len()
-                && &entry.canonical[..canonical.len()] == canonical
-            {
-                self.hits += 1;
-                return Slot::Known(entry.tag);
-            }
+        };
+        let set = key.set();
+        if let Some(entry) = self.entries[set].iter().find(|entry| entry.key == key) {
+            self.hits += 1;
+            return Slot::Known(entry.tag);
         }
         self.misses += 1;
-        Slot::Free(Some(set))
+        Slot::Free(Some(Place { key, set }))
     }
 
-    /// Remembers a tag in the set that [`RecentTags::slot`] named.
-    pub(crate) fn remember(&mut self, set: Option<usize>, kind: Kind, canonical: &[u8], tag: [u8; 16]) {
-        let Some(set) = set else { return };
-        let mut entry = Entry { kind: kind.0 + 1, length: 0, canonical: [0; MOST_BYTES], tag };
-        // `slot` gave a set only for a canonical form that fits.
-        entry.canonical[..canonical.len()].copy_from_slice(canonical);
-        entry.length = u8::try_from(canonical.len()).unwrap_or(u8::MAX);
+    /// Remembers a tag in the place that [`RecentTags::slot`] named.
+    pub(crate) fn remember(&mut self, place: Option<Place>, tag: [u8; 16]) {
+        let Some(Place { key, set }) = place else { return };
         let [newer, older] = &mut self.entries[set];
         *older = *newer;
-        *newer = entry;
+        *newer = Entry { key, tag };
     }
 
     /// Forgets all tags.
@@ -86,21 +109,6 @@ impl RecentTags {
     pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
         (self.hits, self.misses)
     }
-}
-
-/// A quick mix of at most 22 bytes. Not keyed: whoever crafts collisions gains cache misses, each the
-/// price of one HMAC, which is what every new address costs anyway.
-#[inline]
-fn hash(kind: Kind, canonical: &[u8]) -> u64 {
-    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut state = u64::from(kind.0) ^ (canonical.len() as u64) << 8;
-    for chunk in canonical.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        state = (state ^ u64::from_le_bytes(word)).wrapping_mul(MULTIPLIER);
-        state ^= state >> 32;
-    }
-    state
 }
 
 #[cfg(test)]
@@ -118,7 +126,7 @@ mod tests {
                     Slot::Free(set) => {
                         let mut tag = [0; 16];
                         tag[..4].copy_from_slice(&canonical);
-                        recent.remember(set, Kind::IP, &canonical, tag);
+                        recent.remember(set, tag);
                     }
                 }
             }
@@ -134,7 +142,7 @@ mod tests {
     fn kinds_and_lengths_do_not_mix() {
         let mut recent = RecentTags::default();
         let Slot::Free(set) = recent.slot(Kind::IP, b"abc") else { panic!("empty table knows a tag") };
-        recent.remember(set, Kind::IP, b"abc", [7; 16]);
+        recent.remember(set, [7; 16]);
         assert!(matches!(recent.slot(Kind::EM, b"abc"), Slot::Free(_)));
         assert!(matches!(recent.slot(Kind::IP, b"abc\0"), Slot::Free(_)));
         assert!(matches!(recent.slot(Kind::IP, b"abc"), Slot::Known(_)));

@@ -64,12 +64,15 @@ pub fn write_mailbox(tag: &[u8; 16], separator: &[u8], out: &mut Vec<u8>) {
 pub fn encode_tag(tag: &[u8; 16]) -> [u8; TAG_BYTES] {
     let value = u128::from_be_bytes(*tag);
     let mut characters = [0; TAG_BYTES];
-    // 25 characters of 5 bits from the top, then the last 3 bits with two zero bits behind.
-    for (index, character) in characters.iter_mut().enumerate() {
-        let shift = 123 - 5 * i32::try_from(index).unwrap_or(0);
-        let bits = if shift >= 0 { value >> shift } else { value << -shift };
-        *character = ALPHABET[(bits & 31) as usize];
+    // 12 characters from the first 60 bits, 12 from the next 60, then 8 bits and two zero bits.
+    let (high, middle, low) = ((value >> 68) as u64, (value >> 8) as u64, (value as u64 & 0xff) << 2);
+    for index in 0..12 {
+        let shift = 55 - 5 * index;
+        characters[index] = ALPHABET[(high >> shift & 31) as usize];
+        characters[12 + index] = ALPHABET[(middle >> shift & 31) as usize];
     }
+    characters[24] = ALPHABET[(low >> 5 & 31) as usize];
+    characters[25] = ALPHABET[(low & 31) as usize];
     characters
 }
 
@@ -110,6 +113,12 @@ pub fn parse(token: &[u8]) -> Option<TokenParts<'_>> {
         kid: kid.try_into().ok()?,
         tag: value.to_be_bytes(),
     })
+}
+
+/// Whether `body` could follow the underscore of a token: 31 characters of the alphabet.
+#[must_use]
+pub fn is_body(body: &[u8]) -> bool {
+    body.len() == KID_BYTES + TAG_BYTES && body.iter().all(|&byte| value_of(byte).is_some())
 }
 
 fn value_of(character: u8) -> Option<u8> {

@@ -93,8 +93,8 @@ impl From<&RetentionError> for Diagnostic {
                 Self::new(&PERIOD, format!("retention class `{class}` is kept for no known time"))
                     .at(place)
                     .because(format!("`{text}` is no period between a day and a hundred years"))
-                    .hint("write \"30 days\", \"12 months\" or \"10 years\"; `keep` may be \"contract\"")
-            }
+                    .hint("write \"30 days\", \"12 months\" or \"10 years\"; `keep` may be
+  \"contract\"") }
             RetentionError::NoDefault => Self::new(&NO_DEFAULT, "no retention class is the default")
                 .because("a line that fits no class would have no expiry")
                 .hint("add `default = true` to the class that such lines are to be of"),
@@ -105,13 +105,13 @@ impl From<&RetentionError> for Diagnostic {
             .at(format!("{first} and {second}"))
             .because("a line that fits no class would have two expiries")
             .hint(
-                "keep `default = true` in one; a file `hosting-fr.toml` of yours replaces the built-in one",
-            ),
+                "keep `default = true` in one; a file `hosting-fr.toml` of yours replaces the
+  built-in one", ),
             RetentionError::Zone { place, why } => Self::new(&ZONE, "the legal zone is not known")
                 .at(place)
                 .because(why)
-                .hint("`zone` is a name such as \"Europe/Paris\", the same in every file that has one"),
-        }
+                .hint("`zone` is a name such as \"Europe/Paris\", the same in every file that
+  has one"), }
     }
 }
 
@@ -157,7 +157,8 @@ What it means
   - a `match` with at least one clause, unless it is the default class. A clause has one or more of
     `program`, `host`, `format`, `field` and `contains`; none of them is empty, a `*` only stands at
     one end of a text, and `format` names formats or groups of them;
-  - samples: `line` and `expires` (a date, or \"contract\"), and if need be `received` and `archive`.
+  - samples: `line` and `expires` (a date, or \"contract\"), and if need be `received` and
+  `archive`.
 
 Why it matters
   A clause that fits every line would give one class's time to all others. A class that no line can
@@ -254,8 +255,8 @@ What it means
   `zone` does not name a time zone of the IANA database, or two files name different ones.
 
 Why it matters
-  A legal day starts at midnight where the law holds. In another zone, lines would be purged hours too
-  soon or too late, and twice a year a day off.
+  A legal day starts at midnight where the law holds. In another zone, lines would be purged hours
+  too soon or too late, and twice a year a day off.
 
 Example
   zone = \"Paris\"                write \"Europe/Paris\"
@@ -285,13 +286,13 @@ Why it matters
 
 Example
   expected 2027-11-23, got 2027-11-24
-  The last day of twelve months from 23 November 2026 is 23 November 2027, and the first day on which
-  the line must be gone is the day after: `expires` is 2027-11-24.
+  The last day of twelve months from 23 November 2026 is 23 November 2027, and the first day on
+  which the line must be gone is the day after: `expires` is 2027-11-24.
 
 What to do
-  If the class is another one, a clause above fits too, or `match` asks for a field that the line does
-  not have: `oubliette explain` shows what was recognised in it. If the day is another one, count as
-  art. 641 does. A line without a full time needs `received`.
+  If the class is another one, a clause above fits too, or `match` asks for a field that the
+  line does not have: `oubliette explain` shows what was recognised in it. If the day is
+  another one, count as art. 641 does. A line without a full time needs `received`.
 
 References
   Code de procedure civile, art. 641
@@ -304,8 +305,8 @@ pub static OVERLAP: Code = Code {
     title: "a sample fits two retention classes",
     text: "\
 What it means
-  A clause of another class fits a sample too. The first clause in file order decides, so today one of
-  the two classes wins by its place in the file.
+  A clause of another class fits a sample too. The first clause in file order decides, so today
+  one of the two classes wins by its place in the file.
 
 Why it matters
   When somebody moves a class, lines change their expiry without a word.

@@ -1,0 +1,32 @@
+//! Every format parser, guessed and forced: offsets inside the line, the same answer for any history.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use oubliette::format::{self, Guess};
+use oubliette::model::{Format, TagPoint};
+
+fuzz_target!(|line: &[u8]| {
+    let fresh = Guess::new(None).parse(line);
+    let mut seasoned = Guess::new(None);
+    for (_, sample) in format::samples() {
+        seasoned.parse(sample.as_bytes());
+    }
+    assert_eq!(fresh, seasoned.parse(line));
+    for format in Format::ALL {
+        let record = Guess::new(Some(format)).parse(line);
+        for span in [record.host, record.program, Some(record.message)].into_iter().flatten() {
+            assert!(span.start <= span.end && span.end as usize <= line.len());
+        }
+        match record.tag {
+            TagPoint::StructuredData { elements } => assert!(!elements.is_empty()),
+            TagPoint::JsonObject { close, .. } => assert_eq!(line[close as usize], b'}'),
+            TagPoint::LineEnd => {}
+        }
+        for name in ["time", "src", "a.b", "event"] {
+            let _ = format::field(line, &record, name);
+        }
+        for name in format::top_level_key_spans(line, &record, "retention") {
+            assert!(name.end as usize <= line.len());
+        }
+    }
+});
