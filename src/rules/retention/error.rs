@@ -93,8 +93,8 @@ impl From<&RetentionError> for Diagnostic {
                 Self::new(&PERIOD, format!("retention class `{class}` is kept for no known time"))
                     .at(place)
                     .because(format!("`{text}` is no period between a day and a hundred years"))
-                    .hint("write \"30 days\", \"12 months\" or \"10 years\"; `keep` may be
-  \"contract\"") }
+                    .hint("write \"30 days\", \"12 months\" or \"10 years\"; `keep` may be \"contract\"")
+            }
             RetentionError::NoDefault => Self::new(&NO_DEFAULT, "no retention class is the default")
                 .because("a line that fits no class would have no expiry")
                 .hint("add `default = true` to the class that such lines are to be of"),
@@ -105,13 +105,13 @@ impl From<&RetentionError> for Diagnostic {
             .at(format!("{first} and {second}"))
             .because("a line that fits no class would have two expiries")
             .hint(
-                "keep `default = true` in one; a file `hosting-fr.toml` of yours replaces the
-  built-in one", ),
+                "keep `default = true` in one; a file `hosting-fr.toml` of yours replaces the built-in one",
+            ),
             RetentionError::Zone { place, why } => Self::new(&ZONE, "the legal zone is not known")
                 .at(place)
                 .because(why)
-                .hint("`zone` is a name such as \"Europe/Paris\", the same in every file that
-  has one"), }
+                .hint("`zone` is a name such as \"Europe/Paris\", the same in every file that has one"),
+        }
     }
 }
 

@@ -1,0 +1,229 @@
+//! Canaries: identifiers planted in every notation, then looked for in every byte that is written.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// A state directory with a key file.
+fn place() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = std::fs::OpenOptions::new();
+    let mut key =
+        options.write(true).create_new(true).mode(0o600).open(directory.path().join("key")).unwrap();
+    key.write_all(&[9; 32]).unwrap();
+    directory
+}
+
+fn oubliette(directory: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_oubliette"))
+        .args(arguments)
+        .arg("--state-dir")
+        .arg(directory.join("state"))
+        .env_remove("OUBLIETTE_KEY_FILE")
+        .env("TMPDIR", directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // A child that refuses to start closes its input: no matter.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+/// All files below `directory`, with what stands in them.
+fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.display().to_string(), std::fs::read(&path).unwrap()));
+        }
+    }
+    found
+}
+
+/// What may be nowhere: parts of the planted identifiers, in lower case.
+const TELLING: [&str; 10] = [
+    "203.0.113.77",
+    "203-0-113-77",
+    "77.113.0.203",
+    "cb00714d",
+    "198.51.100.177",
+    "feed:beef",
+    "canary.local",
+    "canary.mail",
+    "secretuser",
+    "%2e113",
+];
+
+fn planted() -> String {
+    let identifiers = [
+        "203.0.113.77",
+        "203.0.113.77:443",
+        "[::ffff:203.0.113.77]:22",
+        "::ffff:cb00:714d",
+        "203%2E0%2E113%2E77",
+        "203\\u002e0\\u002e113\\u002e77",
+        "203-0-113-77.dyn.example.net",
+        "77.113.0.203.in-addr.arpa",
+        "77.113.0.203.pool.isp.example",
+        "ip-cb00714d.isp",
+        "2001:db8::feed:beef",
+        "2001:DB8::FEED:BEEF",
+        "[2001:db8:0:0:0:0:feed:beef]:443",
+        "2001%3Adb8%3A%3Afeed%3Abeef",
+        "2002:cb00:714d::feed:beef",
+        "64:ff9b::198.51.100.177",
+        "canary.local@canary.mail.example",
+        "Canary.Local%40canary.mail.example",
+        "canary.local\\u0040canary.mail.example",
+        "canary.local%2540canary.mail.example",
+        "<SRS0=ab=cd=canary.mail.example=canary.local@fwd.example>",
+        "bounce+canary.local=canary.mail.example@l.example",
+        "\"canary.local\"@canary.mail.example",
+    ];
+    let mut log = String::new();
+    for identifier in identifiers {
+        for (before, after) in [
+            ("Nov 23 10:00:00 host sshd[1]: Invalid user secretuser from ", " port 22"),
+            ("<34>1 2026-11-23T10:00:00Z ", " app - - - hello"),
+            ("<34>1 2026-11-23T10:00:00Z host app - - [a@1 ip=\"", "\"] hello"),
+            ("{\"time\":\"2026-11-23T10:00:00Z\",\"a\":{\"b\":[\"", "\"]}}"),
+            ("{\"msg\":\"{\\\"ip\\\":\\\"", "\\\"}\"}"),
+            ("192.0.2.1 - - [23/Nov/2026:10:00:00 +0100] \"GET /?x=", "&y=1 HTTP/1.1\" 200 5 \"-\" \"-\""),
+            ("a=b c=", " d=e"),
+            ("CEF:0|v|p|1|2|n|3|src=", " dst=192.0.2.2"),
+            ("", ""),
+            ("\u{1b}[31m", "\u{1b}[0m"),
+            ("text,", ",text"),
+        ] {
+            log.push_str(&format!("{before}{identifier}{after}\n"));
+        }
+    }
+    log
+}
+
+fn assert_no_canary(name: &str, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes).to_lowercase();
+    for telling in TELLING {
+        let line = text.lines().find(|line| line.contains(telling));
+        assert_eq!(line, None, "{telling} in {name}");
+    }
+}
+
+#[test]
+fn no_canary_in_any_byte_that_is_written() {
+    let directory = place();
+    let key = directory.path().join("key");
+    let mut log = planted();
+    // Too long a line goes to quarantine; there it is sealed.
+    log.push_str(&"203.0.113.77 canary.local@canary.mail.example ".repeat(40));
+    let output_file = directory.path().join("out.log");
+    for extra in [
+        &["--also", "usr,host,mac,tel"][..],
+        &["--also", "usr", "--token-shape", "address"],
+        &["--also", "usr", "--tag", "none"],
+    ] {
+        let mut arguments = vec![
+            "filter",
+            "--max-line-bytes",
+            "1000",
+            "--stats",
+            "json",
+            "--key-file",
+            key.to_str().unwrap(),
+        ];
+        arguments.extend(extra);
+        let output = oubliette(directory.path(), &arguments, log.as_bytes());
+        assert_eq!(output.status.code(), Some(1), "one line was quarantined");
+        assert_eq!(output.stdout.iter().filter(|&&byte| byte == b'\n').count() + 1, log.lines().count());
+        assert_no_canary("stdout", &output.stdout);
+        assert_no_canary("stderr", &output.stderr);
+        std::fs::write(&output_file, &output.stdout).unwrap();
+    }
+    let written = files(directory.path());
+    assert!(written.iter().any(|(name, _)| name.contains("quarantine/qr_")), "nothing was sealed");
+    for (name, bytes) in written {
+        assert_no_canary(&name, &bytes);
+    }
+}
+
+#[test]
+fn a_key_that_is_no_secret_is_refused_and_nothing_is_printed() {
+    for (bytes, mode, code) in
+        [(vec![9; 32], 0o644, "K02"), (vec![9; 31], 0o600, "K03"), (vec![0; 32], 0o600, "K04")]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(mode).open(&path).unwrap().write_all(&bytes).unwrap();
+        let output =
+            oubliette(directory.path(), &["filter", "--key-file", path.to_str().unwrap()], b"203.0.113.77\n");
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(output.stdout, b"");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains(&format!("error[{code}]")) && message.contains("hint:"), "{message}");
+        assert_no_canary("stderr", message.as_bytes());
+    }
+}
+
+#[test]
+fn a_rule_file_that_does_not_load_stops_everything() {
+    let directory = place();
+    let rules = directory.path().join("rules/identifiers");
+    std::fs::create_dir_all(&rules).unwrap();
+    std::fs::write(rules.join("bad.toml"), "[[rule]]\nid = \"x\"\nnonsense = 1\n").unwrap();
+    let rules = directory.path().join("rules");
+    let key = directory.path().join("key");
+    let arguments = ["filter", "--rules", rules.to_str().unwrap(), "--key-file", key.to_str().unwrap()];
+    let output = oubliette(directory.path(), &arguments, b"203.0.113.77\n");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nonsense"));
+}
+
+/// Peak memory stays bounded however many addresses go by.
+#[test]
+#[cfg(target_os = "linux")]
+fn ten_million_distinct_addresses_fit_in_256_mib() {
+    let directory = place();
+    let key = directory.path().join("key");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_oubliette"))
+        .args(["filter", "--workers", "2", "--stats", "json", "--key-file"])
+        .arg(key)
+        .arg("--state-dir")
+        .arg(directory.path().join("state"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut block = Vec::with_capacity(1 << 20);
+    for number in 0..10_000_000u32 {
+        let [a, b, c, d] = (number + (20 << 24)).to_be_bytes();
+        writeln!(block, "{a}.{b}.{c}.{d}").unwrap();
+        if block.len() > 1_000_000 || number == 9_999_999 {
+            stdin.write_all(&block).unwrap();
+            block.clear();
+        }
+    }
+    // The process still waits for its input: its peak can be read.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let stats: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(stats["identifiers"]["ip"], 10_000_000);
+    let distinct = stats["distinct"]["ip"].as_f64().unwrap();
+    assert!((distinct / 1e7 - 1.0).abs() < 0.05, "{distinct} estimated");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kib < 256 * 1024, "{kib} KiB at the peak");
+}
