@@ -1,5 +1,7 @@
 //! The whole filter as a library: properties that hold for every input.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
+
 use jiff::tz::TimeZone;
 use oubliette::jobs::filter::{Outcome, Plan, Ready};
 use oubliette::jobs::recognition::{Choices, Recognition};

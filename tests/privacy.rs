@@ -1,5 +1,7 @@
 //! Canaries: identifiers planted in every notation, then looked for in every byte that is written.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
+
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;

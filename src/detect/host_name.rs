@@ -90,8 +90,14 @@ pub(crate) fn has_address_prefix(before: &[u8]) -> bool {
     // `ec2-`: digits may end the word.
     let before = before.trim_suffix_digits();
     let letters = before.iter().rev().take(12).take_while(|byte| byte.is_ascii_alphabetic()).count();
-    let word = &before[before.len() - letters..];
-    ADDRESS_PREFIXES.iter().any(|prefix| word.eq_ignore_ascii_case(prefix))
+    let (rest, word) = before.split_at(before.len() - letters);
+    let is_prefix = |word: &[u8]| ADDRESS_PREFIXES.iter().any(|prefix| word.eq_ignore_ascii_case(prefix));
+    // The first letter may end an escape: `\nip-`, `ESC[31mip-`.
+    let escaped = matches!(
+        (rest.last(), word.first()),
+        (Some(b'\\'), Some(b'n' | b'r' | b't')) | (Some(b'0'..=b'9' | b'[' | b';'), Some(b'm' | b'K'))
+    );
+    is_prefix(word) || escaped && is_prefix(&word[1..])
 }
 
 /// Whether a last label is a file extension or a systemd unit type (`user@1000.service`). None of them is
@@ -197,6 +203,8 @@ mod tests {
             (b"ip", true),
             (b"ec2-", true),
             (b"HOST.", true),
+            (b"\x1b[31mip-", true),
+            (b"x\\nip-", true),
             (b"build-", false),
             (b"clip-", false),
             (b"", false),

@@ -104,6 +104,10 @@ pub fn parse_recipients<S: AsRef<str>>(
 
 /// Creates `directory` for its owner only, or takes everybody else's access away.
 fn private_directory(directory: &Path) -> io::Result<()> {
+    // With a key file nothing else has made the state directory.
+    if let Some(parent) = directory.parent().filter(|parent| !parent.exists()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
     match DirBuilder::new().mode(0o700).create(directory) {
         Ok(()) => sync_directory(directory.parent().unwrap_or(Path::new("."))),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

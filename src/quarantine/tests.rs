@@ -155,10 +155,12 @@ fn an_identity_that_cannot_be_trusted_is_refused() {
 
 #[test]
 fn what_cannot_be_sealed_is_an_error_and_leaves_nothing() {
-    // No state directory.
+    // A file in the place of the state directory.
     let state = tempfile::tempdir().unwrap();
-    let gone = state.path().join("gone");
-    let error = seal(&mut Quarantine::new(&gone, Vec::new(), 4), b"a line").unwrap_err();
+    let file = state.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let error = seal(&mut Quarantine::new(&file, Vec::new(), 4), b"a line").unwrap_err();
+    fs::remove_file(&file).unwrap();
     assert_eq!(Diagnostic::from(error).code.id, "Q01");
 
     // A hash that is no token must not become a file name.
