@@ -254,8 +254,8 @@ What it means
   `zone` does not name a time zone of the IANA database, or two files name different ones.
 
 Why it matters
-  A legal day starts at midnight where the law holds. In another zone, lines would be purged hours too
-  soon or too late, and twice a year a day off.
+  A legal day starts at midnight where the law holds. In another zone, lines would be purged hours
+  too soon or too late, and those around midnight would count from another day.
 
 Example
   zone = \"Paris\"                write \"Europe/Paris\"
@@ -285,13 +285,13 @@ Why it matters
 
 Example
   expected 2027-11-23, got 2027-11-24
-  The last day of twelve months from 23 November 2026 is 23 November 2027, and the first day on which
-  the line must be gone is the day after: `expires` is 2027-11-24.
+  The last day of twelve months from 23 November 2026 is 23 November 2027, and the first day on
+  which the line must be gone is the day after: `expires` is 2027-11-24.
 
 What to do
-  If the class is another one, a clause above fits too, or `match` asks for a field that the line does
-  not have: `oubliette explain` shows what was recognised in it. If the day is another one, count as
-  art. 641 does. A line without a full time needs `received`.
+  If the class is another one, a clause above fits too, or `match` asks for a field that the line
+  does not have: `oubliette explain` shows what was recognised in it. If the day is another one,
+  count as art. 641 does. A line without a full time needs `received`.
 
 References
   Code de procedure civile, art. 641
@@ -304,8 +304,8 @@ pub static OVERLAP: Code = Code {
     title: "a sample fits two retention classes",
     text: "\
 What it means
-  A clause of another class fits a sample too. The first clause in file order decides, so today one of
-  the two classes wins by its place in the file.
+  A clause of another class fits a sample too. The first clause in file order decides, so today one
+  of the two classes wins by its place in the file.
 
 Why it matters
   When somebody moves a class, lines change their expiry without a word.
