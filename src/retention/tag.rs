@@ -6,7 +6,7 @@
 //! JSON member  "retention":{"class":"CLASS","expires":"EXPIRES"}        also  ...,"clock":"received"}
 //! suffix        expires=EXPIRES class=CLASS                             also  ... clock=received
 //! ```
-//! CLASS is a [`ClassName`](crate::model::ClassName); EXPIRES is `contract` or a date `YYYY-MM-DD`. The
+//! CLASS is a [`ClassName`]; EXPIRES is `contract` or a date `YYYY-MM-DD`. The
 //! element stands among the SD-ELEMENTs, the member comes last in the object, the suffix ends the line.
 //!
 //! # Look-alikes
