@@ -1,8 +1,8 @@
 //! Detection: which bytes of a line identify a person.
 //!
-//! [`Detector::scan`] passes once over a block and yields line ends and candidates ([`scan`]); the
-//! parsers look at candidates only ([`ipv4`], [`ipv6`], [`email`], [`forged`]); lines with escapes are
-//! looked at decoded too ([`encoded`]). Detection knows no keys and no time.
+//! [`Detector::scan`] passes once over a block and yields line ends and candidates (`scan`); the
+//! parsers look at candidates only (`ipv4`, `ipv6`, `email`, `forged`); lines with escapes are
+//! looked at decoded too (`encoded`). Detection knows no keys and no time.
 
 pub mod account;
 pub mod canonical;

@@ -3,12 +3,12 @@
 use super::recognition::Recognition;
 use crate::detect::Scratch;
 use crate::format::{self, Guess};
-use crate::model::{Expires, Findings, Record, RetentionClass, StatedTime};
+use crate::model::{ClassName, Expires, Findings, Record, RetentionClass, StatedTime};
 use crate::pipeline::filter::{self, Shared};
 use crate::primitives::clock::Clock;
 use crate::retention::event_time::DayFrom;
 use crate::retention::stamp::StartFrom;
-use crate::retention::{LookAlikes, Policy, Stamper, Verdict};
+use crate::retention::{LookAlikes, Stamper, Verdict};
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -111,7 +111,7 @@ impl Explainer {
             format: record.format.name(),
             inner: record.inner.map(crate::model::Format::name),
             time: record.time.map(stated),
-            class: known.map_or(Policy::UPSTREAM, |class| class.name.as_str()).to_owned(),
+            class: known.map_or(ClassName::UPSTREAM, |class| class.name.as_str()).to_owned(),
             description: known.map(|class| class.description.clone()).unwrap_or_default(),
             basis: known.map(|class| class.basis.clone()).unwrap_or_default(),
             clause: dating.matched.clause.filter(|_| ours).map(|clause| clause + 1),

@@ -139,7 +139,7 @@ impl Chain {
     /// The chain ratcheted to `epoch`.
     ///
     /// # Errors
-    /// If `epoch` is before the chain's, or more than [`MOST_STEPS`] after it.
+    /// If `epoch` is before the chain's, or more than 18,300 epochs after it.
     pub fn advanced_to(&self, epoch: Epoch) -> Result<Self, KeyError> {
         let out_of_reach =
             || KeyError::ClockBeforeChain { now: epoch.to_string(), chain: self.epoch.to_string() };

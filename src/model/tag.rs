@@ -9,6 +9,10 @@ use std::fmt;
 pub struct ClassName(String);
 
 impl ClassName {
+    /// The name under which lines are counted whose tag another oubliette gave them, of a class that
+    /// the policy here does not know. No class may have it.
+    pub const UPSTREAM: &str = "upstream";
+
     /// `None` if the name is not well formed.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {

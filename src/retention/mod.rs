@@ -14,6 +14,6 @@ pub mod stamp;
 pub mod tag;
 
 pub use event_time::DayFrom;
-pub use policy::Policy;
+pub use policy::{FieldOf, Match, Policy};
 pub use stamp::{Dating, Options, Stamper, Start, StartFrom, TagForm, Verdict};
 pub use tag::LookAlikes;

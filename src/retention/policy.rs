@@ -1,11 +1,11 @@
 //! The policy: all classes, and which of them a line is of. The first clause that fits decides, in file
 //! order; a line that none fits is of the default class.
 //!
-//! Conditions on format and program need no look at the line. [`Policy::shortlist`] works them out
+//! Conditions on format and program need no look at the line. `Policy::shortlist` works them out
 //! apart, so that a worker does it once per program, and the common line is classified by looking up one
 //! entry.
 
-use crate::model::{Clause, Format, Record, RetentionClass};
+use crate::model::{ClassName, Clause, Format, Record, RetentionClass};
 use memchr::memmem::Finder;
 use std::borrow::Cow;
 
@@ -49,10 +49,6 @@ struct Compiled {
 }
 
 impl Policy {
-    /// The name under which lines are counted whose tag another oubliette gave them, of a class that
-    /// this policy does not know. No class may have it.
-    pub const UPSTREAM: &str = "upstream";
-
     /// Compiles the classes. `None` unless exactly one of them is the default.
     #[must_use]
     pub fn new(classes: Vec<RetentionClass>) -> Option<Self> {
@@ -76,7 +72,7 @@ impl Policy {
         &self.classes
     }
 
-    /// The index that stands for [`Self::UPSTREAM`]: one past the last class.
+    /// The index that stands for [`ClassName::UPSTREAM`]: one past the last class.
     #[must_use]
     pub fn upstream(&self) -> usize {
         self.classes.len()
@@ -85,7 +81,7 @@ impl Policy {
     /// The name of a class by its index in a verdict, [`Self::upstream`] included.
     #[must_use]
     pub fn name(&self, class: usize) -> &str {
-        self.classes.get(class).map_or(Self::UPSTREAM, |class| class.name.as_str())
+        self.classes.get(class).map_or(ClassName::UPSTREAM, |class| class.name.as_str())
     }
 
     /// The index of the class called `name`; [`Self::upstream`] if there is none.
@@ -255,7 +251,7 @@ impl<'f, 'l> Fields<'f, 'l> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::model::{ClassName, Pattern, Span};
+    use crate::model::{Pattern, Span};
     use std::cell::Cell;
 
     fn patterns(texts: &[&str]) -> Vec<Pattern> {

@@ -596,20 +596,5 @@ mod tests {
                 }
             }
         }
-
-        /// Every second around a change of the clock, one after the other.
-        #[test]
-        fn days_are_exact_across_changes_of_the_clock(
-            zone in any_zone(), start in any_receipt(), steps in prop::collection::vec(0i64..5000, 1..80),
-        ) {
-            let clock = EventClock::new(zone, None, false);
-            let mut days = Days::default();
-            let mut seconds = start;
-            for step in steps {
-                seconds += step;
-                let instant = Timestamp::from_second(seconds).unwrap();
-                prop_assert_eq!(days.day(&clock, seconds), clock.legal_day(instant));
-            }
-        }
     }
 }

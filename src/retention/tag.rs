@@ -6,7 +6,7 @@
 //! JSON member  "retention":{"class":"CLASS","expires":"EXPIRES"}        also  ...,"clock":"received"}
 //! suffix        expires=EXPIRES class=CLASS                             also  ... clock=received
 //! ```
-//! CLASS is a [`ClassName`](crate::model::ClassName); EXPIRES is `contract` or a date `YYYY-MM-DD`. The
+//! CLASS is a [`ClassName`]; EXPIRES is `contract` or a date `YYYY-MM-DD`. The
 //! element stands among the SD-ELEMENTs, the member comes last in the object, the suffix ends the line.
 //!
 //! # Look-alikes
@@ -176,8 +176,10 @@ fn existing_element(line: &[u8], elements: Span) -> Option<ExistingTag<'_>> {
 
 fn existing_member(line: &[u8], close: usize) -> Option<ExistingTag<'_>> {
     const OPEN: &[u8] = b"\"retention\":{\"class\":\"";
-    let members = line.get(..close)?;
-    let (start, mut rest) = last_in_tail(members, OPEN)?;
+    let members = line.get(..close).filter(|members| members.ends_with(b"\"}"))?;
+    let tail_start = members.len().saturating_sub(LONGEST_TAG_BYTES);
+    let start = tail_start + memchr::memmem::rfind(&members[tail_start..], OPEN)?;
+    let mut rest = &members[start + OPEN.len()..];
     let start = match members[..start].last()? {
         b',' => start - 1,
         b'{' => start,
@@ -193,20 +195,26 @@ fn existing_member(line: &[u8], close: usize) -> Option<ExistingTag<'_>> {
 }
 
 fn existing_suffix(line: &[u8]) -> Option<ExistingTag<'_>> {
-    let (start, mut rest) = last_in_tail(line, b" expires=")?;
-    let expires = take_expires(&mut rest)?;
-    take(&mut rest, b" class=")?;
-    let class = take_class(&mut rest)?;
-    let clock_received = take(&mut rest, b" clock=received").is_some();
-    let ends = rest.is_empty();
-    ends.then_some(ExistingTag { span: Span::new(start, line.len()), class, expires, clock_received })
+    let rest = line.strip_suffix(b" clock=received");
+    let (rest, clock_received) = (rest.unwrap_or(line), rest.is_some());
+    let (rest, mut class) = last_word(rest)?;
+    take(&mut class, b"class=")?;
+    let (rest, mut expires) = last_word(rest)?;
+    take(&mut expires, b"expires=")?;
+    let tag = ExistingTag {
+        span: Span::new(rest.len(), line.len()),
+        class: take_class(&mut class)?,
+        expires: take_expires(&mut expires)?,
+        clock_received,
+    };
+    (class.is_empty() && expires.is_empty()).then_some(tag)
 }
 
-/// The last `opening` near the end of `text`: where it starts, and what follows it.
-fn last_in_tail<'l>(text: &'l [u8], opening: &[u8]) -> Option<(usize, &'l [u8])> {
+/// The word behind the last blank, if it is short enough for a tag, and what stands before the blank.
+fn last_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let tail_start = text.len().saturating_sub(LONGEST_TAG_BYTES);
-    let start = tail_start + memchr::memmem::rfind(&text[tail_start..], opening)?;
-    Some((start, &text[start + opening.len()..]))
+    let blank = tail_start + memchr::memrchr(b' ', &text[tail_start..])?;
+    Some((&text[..blank], &text[blank + 1..]))
 }
 
 fn take(rest: &mut &[u8], literal: &[u8]) -> Option<()> {

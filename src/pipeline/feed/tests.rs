@@ -175,8 +175,10 @@ fn without_keys_nothing_is_read() {
 #[test]
 fn a_line_that_cannot_be_sealed_stops_the_feed() {
     let state = tempfile::tempdir().unwrap();
-    let gone = state.path().join("gone");
-    let mut feed = feed(&gone, &["a\nlong line\nb\n"], Numbered::default());
+    // A file in the place of the state directory.
+    let file = state.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    let mut feed = feed(&file, &["a\nlong line\nb\n"], Numbered::default());
     assert_eq!(told(&mut feed), ["keys 1", "\"a\\n\"", "Q01"]);
 }
 

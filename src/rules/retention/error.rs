@@ -157,8 +157,7 @@ What it means
   - a `match` with at least one clause, unless it is the default class. A clause has one or more of
     `program`, `host`, `format`, `field` and `contains`; none of them is empty, a `*` only stands at
     one end of a text, and `format` names formats or groups of them;
-  - samples: `line` and `expires` (a date, or \"contract\"), and if need be `received` and
-  `archive`.
+  - samples: `line` and `expires` (a date, or \"contract\"), and if need be `received` and `archive`.
 
 Why it matters
   A clause that fits every line would give one class's time to all others. A class that no line can
@@ -256,7 +255,7 @@ What it means
 
 Why it matters
   A legal day starts at midnight where the law holds. In another zone, lines would be purged hours
-  too soon or too late, and twice a year a day off.
+  too soon or too late, and those around midnight would count from another day.
 
 Example
   zone = \"Paris\"                write \"Europe/Paris\"
@@ -290,9 +289,9 @@ Example
   which the line must be gone is the day after: `expires` is 2027-11-24.
 
 What to do
-  If the class is another one, a clause above fits too, or `match` asks for a field that the
-  line does not have: `oubliette explain` shows what was recognised in it. If the day is
-  another one, count as art. 641 does. A line without a full time needs `received`.
+  If the class is another one, a clause above fits too, or `match` asks for a field that the line
+  does not have: `oubliette explain` shows what was recognised in it. If the day is another one,
+  count as art. 641 does. A line without a full time needs `received`.
 
 References
   Code de procedure civile, art. 641
@@ -305,8 +304,8 @@ pub static OVERLAP: Code = Code {
     title: "a sample fits two retention classes",
     text: "\
 What it means
-  A clause of another class fits a sample too. The first clause in file order decides, so today
-  one of the two classes wins by its place in the file.
+  A clause of another class fits a sample too. The first clause in file order decides, so today one
+  of the two classes wins by its place in the file.
 
 Why it matters
   When somebody moves a class, lines change their expiry without a word.

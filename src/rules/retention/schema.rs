@@ -192,11 +192,8 @@ impl ClassTable {
     }
 }
 
-/// The name under which lines with a foreign tag are counted.
-const RESERVED: &str = "upstream";
-
 fn check_name(at: &Place<'_>) -> Result<ClassName, RetentionError> {
-    if at.class == RESERVED {
+    if at.class == ClassName::UPSTREAM {
         return Err(at.wrong("`upstream` is how lines with the tag of another policy are counted"));
     }
     let wrong = || at.wrong("its name is not made of `a-z`, `0-9` and `-`, a letter first, 64 at most");
