@@ -1,7 +1,10 @@
 //! Deterministic logs: the same profile, size and seed give the same bytes on every machine.
 //!
 //! Addresses come from `--keep`-free public-looking space derived from the generator's state, names from
-//! the example domains. Each log comes with what a filter must find in it.
+//! the example domains. Each log comes with what a filter must find in it. A log is made whole
+//! ([`generate`]) or piece by piece ([`Stream`]), with the same bytes.
+
+mod hostile;
 
 use std::fmt::Write;
 
@@ -16,11 +19,13 @@ pub(crate) enum Profile {
     Worst,
     /// Nothing to replace.
     Clean,
+    /// Nearly every byte could belong to an identifier, and hardly any does.
+    Hostile,
 }
 
 impl Profile {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Mixed, Self::Nginx, Self::Worst, Self::Clean];
+    pub(crate) const ALL: [Self; 5] = [Self::Mixed, Self::Nginx, Self::Worst, Self::Clean, Self::Hostile];
 
     /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -29,39 +34,88 @@ impl Profile {
             Self::Nginx => "nginx",
             Self::Worst => "worst",
             Self::Clean => "clean",
+            Self::Hostile => "hostile",
         }
     }
 }
 
+/// What is in a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Lines, each ended by LF.
+    pub(crate) lines: u64,
+    /// IP addresses.
+    pub(crate) addresses: u64,
+    /// E-mail addresses.
+    pub(crate) emails: u64,
+}
+
 /// A log and what is in it.
 pub(crate) struct Log {
-    /// Lines, each ended by LF.
+    /// Whole lines.
     pub(crate) bytes: Vec<u8>,
-    /// How many.
-    pub(crate) lines: u64,
-    /// How many IP addresses.
-    pub(crate) addresses: u64,
-    /// How many e-mail addresses.
-    pub(crate) emails: u64,
+    /// What they hold.
+    pub(crate) counts: Counts,
 }
 
 /// At least `size` bytes of `profile`, ending at a line.
 pub(crate) fn generate(profile: Profile, size: usize, seed: u64) -> Log {
-    let mut writer = Writer { text: String::with_capacity(size + 1024), random: seed, log: [0; 3] };
-    while writer.text.len() < size {
-        writer.line(profile);
-        writer.text.push('\n');
-        writer.log[0] += 1;
+    let mut stream = Stream::new(profile, seed);
+    stream.writer.text.reserve(size + 1024);
+    stream.extend_to(size);
+    stream.into_log()
+}
+
+/// At least `size` bytes in lines that hold each hostile shape over `run` bytes without a break.
+pub(crate) fn generate_hostile_runs(size: usize, run: usize) -> Log {
+    let mut stream = Stream::new(Profile::Hostile, 1);
+    while stream.writer.text.len() < size {
+        stream.writer.hostile_run(run);
+        stream.writer.end_line();
     }
-    let [lines, addresses, emails] = writer.log;
-    Log { bytes: writer.text.into_bytes(), lines, addresses, emails }
+    stream.into_log()
+}
+
+/// A log of any size, a piece at a time.
+pub(crate) struct Stream {
+    profile: Profile,
+    writer: Writer,
+}
+
+impl Stream {
+    /// The beginning of the log that [`generate`] makes of the same profile and seed.
+    pub(crate) fn new(profile: Profile, seed: u64) -> Self {
+        Self { profile, writer: Writer { text: String::new(), random: seed, counts: Counts::default() } }
+    }
+
+    /// The next lines, at least `size` bytes of them.
+    pub(crate) fn piece(&mut self, size: usize) -> &[u8] {
+        self.writer.text.clear();
+        self.extend_to(size);
+        self.writer.text.as_bytes()
+    }
+
+    /// What all pieces so far hold.
+    pub(crate) fn counts(&self) -> Counts {
+        self.writer.counts
+    }
+
+    fn extend_to(&mut self, size: usize) {
+        while self.writer.text.len() < size {
+            self.writer.line(self.profile);
+            self.writer.end_line();
+        }
+    }
+
+    fn into_log(self) -> Log {
+        Log { bytes: self.writer.text.into_bytes(), counts: self.writer.counts }
+    }
 }
 
 struct Writer {
     text: String,
     random: u64,
-    /// Lines, addresses, e-mails.
-    log: [u64; 3],
+    counts: Counts,
 }
 
 const PATHS: [&str; 8] = [
@@ -107,12 +161,18 @@ impl Writer {
         rank as u64
     }
 
-    /// Writes the address of a client; 15 % have IPv6.
+    fn end_line(&mut self) {
+        self.text.push('\n');
+        self.counts.lines += 1;
+    }
+
+    /// Writes the address of a client; 15 % have IPv6. These three remainders make it 15 % of the clients
+    /// and, as few clients write most of the lines, 15 % of the lines, too.
     fn address(&mut self, client: u64) {
-        self.log[1] += 1;
+        self.counts.addresses += 1;
         let mixed = client.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let [a, b, c, d, ..] = mixed.to_be_bytes();
-        if client % 100 < 15 {
+        if matches!(client % 20, 3 | 10 | 17) {
             let _ = write!(self.text, "2001:db8:{:x}{:02x}:{:x}::{:x}", a | 16, b, c, u16::from(d) + 1);
         } else {
             // 11.0.0.0 to 99.255.255.255: no loopback, no mask, no multicast.
@@ -121,12 +181,12 @@ impl Writer {
     }
 
     fn email(&mut self, client: u64) {
-        self.log[2] += 1;
+        self.counts.emails += 1;
         let _ = write!(self.text, "client{client}@mail{}.example.net", client % 40);
     }
 
     fn time(&mut self) -> [u64; 3] {
-        let second = self.log[0] / 50 % 86_400;
+        let second = self.counts.lines / 50 % 86_400;
         [second / 3600, second / 60 % 60, second % 60]
     }
 
@@ -147,10 +207,11 @@ impl Writer {
                 self.access(client);
             }
             Profile::Worst => {
-                let client = self.log[0];
+                let client = self.counts.lines;
                 self.unique(client);
             }
             Profile::Clean => self.clean(),
+            Profile::Hostile => self.hostile(),
         }
     }
 
@@ -224,8 +285,8 @@ impl Writer {
 
     fn unique(&mut self, index: u64) {
         let [hour, minute, second] = self.time();
-        self.log[1] += 1;
-        // A permutation of 2^31 numbers: no address comes twice.
+        self.counts.addresses += 1;
+        // A permutation of 2^30 numbers: no address comes twice.
         let mixed = index.wrapping_mul(0x9e37_79b1) & 0x3fff_ffff;
         let [_, _, _, _, a, b, c, d] = mixed.to_be_bytes();
         let _ = write!(
@@ -241,9 +302,9 @@ impl Writer {
         let _ = write!(
             self.text,
             "Nov 23 {hour:02}:{minute:02}:{second:02} node7 {unit}[{}]: finished job {} in {} ms, queue empty",
-            self.log[0] % 30_000,
-            self.log[0],
-            self.log[0] % 777
+            self.counts.lines % 30_000,
+            self.counts.lines,
+            self.counts.lines % 777
         );
     }
 }

@@ -1,0 +1,241 @@
+//! The contenders: how each is told to replace every address, and how its answer is checked.
+//!
+//! Nobody else dates lines or keys tokens, so each does the nearest thing it can. That favours them.
+
+use super::reference::Replacement;
+use super::workplace::{Workplace, find_program, library_folders};
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+/// Every address and e-mail address of the generated logs. Not as the filter finds them: no other notation,
+/// no exception for versions. Without captures, with which ripgrep would be five times as slow.
+const PATTERN: &str = concat!(
+    "(?:[0-9]{1,3}[.]){3}[0-9]{1,3}",
+    "|(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}",
+    "|(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}",
+    "|[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:[.][A-Za-z0-9-]+)+",
+);
+
+/// What stands in their place.
+const CONSTANT: &str = "REDACTED";
+
+/// How a contender gets its input and gives its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Standard input to standard output.
+    Pipe,
+    /// `input.log` of the workplace to standard output; a daemon that does not see the end.
+    InputFile,
+}
+
+/// Somebody to be compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Contender {
+    /// The name in the table.
+    pub(crate) name: &'static str,
+    /// What it puts in the place of identifiers.
+    pub(crate) replacement: Replacement,
+    /// Whether it takes e-mail addresses for identifiers too.
+    pub(crate) emails: bool,
+    /// How it is fed.
+    pub(crate) way: Way,
+    /// The slow ones get only the beginning of the log: about a second's worth.
+    pub(crate) most_megabytes: usize,
+    /// Program, and what its version is asked with.
+    pub(crate) program: (&'static str, &'static str),
+    /// The command; its configuration is written to the workplace.
+    pub(crate) command: fn(&Workplace, &Path) -> io::Result<Command>,
+}
+
+/// Ours.
+const FILTER: Contender = Contender {
+    name: "oubliette",
+    replacement: Replacement::Token,
+    emails: true,
+    way: Way::Pipe,
+    most_megabytes: usize::MAX,
+    program: ("oubliette", "--version"),
+    command: |place, _| Ok(place.filter(1)),
+};
+
+/// What a pipe costs: the measure of the machine.
+const CAT: Contender = Contender {
+    name: "cat",
+    replacement: Replacement::Nothing,
+    emails: false,
+    way: Way::Pipe,
+    most_megabytes: usize::MAX,
+    program: ("cat", "--version"),
+    command: |_, program| Ok(Command::new(program)),
+};
+
+/// All, ours first.
+pub(crate) const ALL: [Contender; 9] = [
+    FILTER,
+    CAT,
+    Contender {
+        name: "rg --replace",
+        program: ("rg", "--version"),
+        command: |_, program| {
+            let mut command = with_c_locale(program);
+            command.args(["--no-config", "--passthru", "--no-line-number", "--color=never", "--text"]);
+            command.args(["--replace", CONSTANT, PATTERN, "-"]);
+            Ok(command)
+        },
+        ..regex("rg", 100)
+    },
+    Contender {
+        program: ("sed", "--version"),
+        command: |_, program| {
+            let mut command = with_c_locale(program);
+            // POSIX knows no groups without captures.
+            command.args(["-E", &format!("s/{}/{CONSTANT}/g", PATTERN.replace("(?:", "("))]);
+            Ok(command)
+        },
+        ..regex("sed", 10)
+    },
+    Contender {
+        program: ("perl", "-v"),
+        command: |_, program| {
+            let mut command = with_c_locale(program);
+            command.args(["-pe", &format!("s/{}/{CONSTANT}/g", PATTERN.replace('@', "\\@"))]);
+            Ok(command)
+        },
+        ..regex("perl", 5)
+    },
+    Contender {
+        name: "mmanon zero",
+        replacement: Replacement::Zeros,
+        command: |place, program| rsyslog(place, program, "zero"),
+        ..RSYSLOG
+    },
+    Contender {
+        name: "mmanon random-consistent",
+        replacement: Replacement::Address,
+        command: |place, program| rsyslog(place, program, "random-consistent"),
+        ..RSYSLOG
+    },
+    Contender {
+        name: "syslog-ng constant",
+        command: |place, program| syslog_ng(place, program, CONSTANT),
+        ..SYSLOG_NG
+    },
+    Contender {
+        name: "syslog-ng sha256",
+        replacement: Replacement::Sha256,
+        command: |place, program| syslog_ng(place, program, "$(sha256 $0)"),
+        ..SYSLOG_NG
+    },
+];
+
+const RSYSLOG: Contender =
+    Contender { emails: false, way: Way::InputFile, program: ("rsyslogd", "-v"), ..regex("rsyslog", 20) };
+
+const SYSLOG_NG: Contender = Contender { program: ("syslog-ng", "--version"), ..regex("syslog-ng", 20) };
+
+/// A contender that puts a constant in place of what a pattern finds.
+const fn regex(name: &'static str, most_megabytes: usize) -> Contender {
+    Contender {
+        name,
+        replacement: Replacement::Text(CONSTANT),
+        emails: true,
+        way: Way::Pipe,
+        most_megabytes,
+        program: ("", ""),
+        command: |_, program| Ok(Command::new(program)),
+    }
+}
+
+impl Contender {
+    /// Its program, if this machine has it.
+    pub(crate) fn program(&self) -> Option<std::path::PathBuf> {
+        match self.program.0 {
+            "oubliette" => Some(env!("CARGO_BIN_EXE_oubliette").into()),
+            name => find_program(name),
+        }
+    }
+
+    /// The first line of what it says about its version.
+    pub(crate) fn version(&self) -> Option<String> {
+        let output = with_libraries(Command::new(self.program()?)).arg(self.program.1).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+    }
+}
+
+/// Bytes, not characters: faster for all of them, and logs are bytes.
+fn with_c_locale(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env("LC_ALL", "C");
+    command
+}
+
+/// With the libraries that `benches/peers/get` unpacked beside it.
+fn with_libraries(mut command: Command) -> Command {
+    let folders = [library_folders(""), library_folders("syslog-ng")].concat();
+    let unpacked = folders.iter().filter(|folder| !folder.starts_with("/usr") && !folder.starts_with("/lib"));
+    if let Ok(path) = std::env::join_paths(unpacked) {
+        command.env("LD_LIBRARY_PATH", path);
+    }
+    command
+}
+
+/// A file read by `imfile`, since rsyslog reads no pipe; the whole line is the message, so that mmanon,
+/// which leaves headers alone, sees all of it.
+fn rsyslog(place: &Workplace, program: &Path, mode: &str) -> io::Result<Command> {
+    let work = place.path("rsyslog");
+    // The position in the input is remembered there: each run starts anew.
+    let _ = std::fs::remove_dir_all(&work);
+    std::fs::create_dir_all(&work)?;
+    let configuration = format!(
+        r#"global(workDirectory="{work}" maxMessageSize="64k" net.enableDNS="off")
+module(load="imfile")
+module(load="mmanon")
+template(name="line" type="string" string="%msg%\n")
+main_queue(queue.type="LinkedList" queue.size="200000" queue.dequeueBatchSize="1024")
+input(type="imfile" file="{input}" tag="bench" ruleset="bench" freshStartTail="off")
+ruleset(name="bench") {{
+  action(type="mmanon" ipv4.mode="{mode}" ipv4.bits="32" ipv6.anonmode="{mode}" ipv6.bits="128"
+         embeddedipv4.anonmode="{mode}" embeddedipv4.bits="128")
+  action(type="omfile" file="/dev/stdout" template="line" ioBufferSize="256k")
+}}
+"#,
+        work = work.display(),
+        input = place.path("input.log").display(),
+    );
+    let configuration = place.write("rsyslog.conf", configuration.as_bytes())?;
+    let mut command = with_libraries(Command::new(program));
+    command.args(["-n", "-f"]).arg(configuration).arg("-i").arg(place.path("rsyslog.pid"));
+    let modules = library_folders("rsyslog");
+    if let Some(folder) = modules.first() {
+        command.arg("-M").arg(folder);
+    }
+    Ok(command)
+}
+
+/// Standard input, not parsed, one substitution, standard output.
+fn syslog_ng(place: &Workplace, program: &Path, replacement: &str) -> io::Result<Command> {
+    // Debian 12 and 13; where neither is found, it knows its own.
+    let modules = ["syslog-ng/3.38", "syslog-ng/4.8"].into_iter().flat_map(library_folders).next();
+    let configuration = format!(
+        r#"@version: 3.38
+options {{ stats-freq(0); log-msg-size(65536); }};
+source s {{ stdin(flags(no-parse)); }};
+rewrite r {{ subst('{PATTERN}', "{replacement}", value("MESSAGE") type("pcre") flags("global" "store-matches")); }};
+destination d {{ file("/dev/stdout" template("$MESSAGE\n")); }};
+log {{ source(s); rewrite(r); destination(d); }};
+"#
+    );
+    let configuration = place.write("syslog-ng.conf", configuration.as_bytes())?;
+    let mut command = with_libraries(Command::new(program));
+    command.args(["-F", "--no-caps", "-f"]).arg(configuration);
+    for (option, file) in [("--persist-file", "ng.persist"), ("--control", "ng.ctl"), ("--pidfile", "ng.pid")]
+    {
+        command.arg(option).arg(place.path(file));
+    }
+    if let Some(folder) = modules {
+        command.arg("--module-path").arg(folder);
+    }
+    Ok(command)
+}

@@ -1,0 +1,43 @@
+//! Two workers against one, per wall second, from a pipe and from a file. The pipe's writer is one more
+//! process, and takes its share of two cores.
+
+use super::child::{Input, Time, run_to_null};
+use super::record::{Label, Record, rate};
+use super::statistics;
+use super::workplace::Workplace;
+use crate::generate::{Log, Profile, generate};
+use std::fs::File;
+use std::io;
+
+/// Runs both, in alternation, on `mixed`, and prints a table.
+///
+/// # Errors
+/// A run failed, or its answer is wrong.
+#[expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
+pub(crate) fn cores(megabytes: usize, runs: usize, place: &Workplace, record: &mut Record) -> io::Result<()> {
+    let log = generate(Profile::Mixed, megabytes * 1_000_000, 1);
+    let file = File::open(place.write("cores.log", &log.bytes)?)?;
+    println!("\n{:<24} {:>10} {:>10} {:>8}", "workers (mixed)", "1: MB/s", "2: MB/s", "ratio");
+    for (name, input) in [("pipe", Input::Pipe(&log.bytes)), ("file", Input::File(&file))] {
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        for run in 0..runs {
+            for (workers, times) in [(1, &mut one), (2, &mut two)] {
+                let time = time(workers, input, &log, place)?;
+                let subject = format!("{workers} workers");
+                let label = Label { profile: "mixed", subject: &subject, setting: name };
+                record.add_time(label, run, log.bytes.len(), time);
+                times.push(time);
+            }
+        }
+        let [one, two] = [one, two].map(|times| rate(log.bytes.len(), &times, Time::wall));
+        println!("{name:<24} {one:>10.0} {two:>10.0} {:>8.2}", two / one);
+    }
+    Ok(())
+}
+
+fn time(workers: usize, mut input: Input<'_>, log: &Log, place: &Workplace) -> io::Result<Time> {
+    input.rewind()?;
+    let outcome = run_to_null(&mut place.filter(workers), input).map_err(io::Error::other)?;
+    statistics::check(&outcome.talk, log.counts).map_err(io::Error::other)?;
+    Ok(outcome.time)
+}
