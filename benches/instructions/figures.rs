@@ -1,0 +1,98 @@
+//! The figures that were accepted last, and the comparison with them.
+
+use super::callgrind::Count;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What a count depends on beside the source.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Environment {
+    compiler: String,
+    valgrind: String,
+    /// Architecture, and the widest vectors that both the processor and valgrind have.
+    processor: String,
+}
+
+impl Environment {
+    /// That of this run.
+    pub(crate) fn here(valgrind: String) -> Self {
+        let said = Command::new("rustc").arg("--version").output();
+        let compiler = said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned());
+        Self { compiler: compiler.unwrap_or_default(), valgrind, processor: processor() }
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}; {}", self.compiler, self.valgrind, self.processor)
+    }
+}
+
+/// Accepted figures.
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Figures {
+    /// What they were measured with.
+    pub(crate) environment: Environment,
+    /// One count a profile.
+    pub(crate) counts: BTreeMap<String, Count>,
+}
+
+impl Figures {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The file is not there or not as it should be.
+    pub(crate) fn load() -> std::io::Result<Self> {
+        toml::from_str(&std::fs::read_to_string(path())?).map_err(std::io::Error::other)
+    }
+
+    /// Writes them.
+    ///
+    /// # Errors
+    /// The file could not be written.
+    pub(crate) fn save(&self) -> std::io::Result<()> {
+        let text = toml::to_string(self).map_err(std::io::Error::other)?;
+        std::fs::write(
+            path(),
+            format!("# Written by `cargo bench --bench instructions -- --accept`.\n\n{text}"),
+        )
+    }
+
+    /// Prints `counts` beside these; returns by how much each differs, in percent.
+    #[expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
+    pub(crate) fn show(&self, counts: &BTreeMap<String, Count>) -> Vec<f64> {
+        println!("{:<10} {:<8} {:>14} {:>14} {:>8}", "profile", "what", "instructions", "accepted", "change");
+        let mut changes = Vec::new();
+        for (profile, count) in counts {
+            let accepted = self.counts.get(profile).copied().unwrap_or_default();
+            let pairs = [("work", count.work, accepted.work), ("sha256", count.sha256, accepted.sha256)];
+            for (what, now, before) in pairs {
+                let change = growth(now, before);
+                changes.push(change);
+                println!("{profile:<10} {what:<8} {now:>14} {before:>14} {change:>+7.2}%");
+            }
+        }
+        changes
+    }
+}
+
+/// Growth in percent. What was nothing before has grown without measure.
+fn growth(now: u64, before: u64) -> f64 {
+    if now == before { 0.0 } else { 100.0 * (now as f64 / before as f64 - 1.0) }
+}
+
+fn processor() -> String {
+    #[cfg(target_arch = "x86_64")]
+    let vectors = if std::arch::is_x86_feature_detected!("avx2") { "avx2" } else { "sse2" };
+    #[cfg(not(target_arch = "x86_64"))]
+    let vectors = "baseline";
+    format!("{} {vectors}", std::env::consts::ARCH)
+}
+
+fn path() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions/figures.toml"))
+}

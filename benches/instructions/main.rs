@@ -1,0 +1,92 @@
+//! A guard against slowness that does not depend on the machine: instructions, counted by callgrind, compared
+//! with the figures that were accepted last.
+//!
+//! ```text
+//! cargo bench --bench instructions               # compare; fails if a figure has grown by over 3 %
+//! cargo bench --bench instructions -- --accept   # measure, and write benches/instructions/figures.toml
+//! ```
+//!
+//! What is counted, and why it is stable, is said in `callgrind`. The figures are of one compiler, one
+//! valgrind and one kind of processor: elsewhere they are shown beside those accepted, and nothing fails.
+
+#[path = "../generate/mod.rs"]
+#[expect(dead_code, reason = "other benchmarks generate in other ways")]
+mod generate;
+
+mod callgrind;
+mod figures;
+
+use callgrind::{Count, Setup};
+use figures::{Environment, Figures};
+use generate::{Profile, generate};
+use std::collections::BTreeMap;
+use std::io;
+use std::process::ExitCode;
+
+/// Of each log: enough to remember most of the clients, and a few seconds under callgrind.
+const LOG_BYTES: usize = 4_000_000;
+
+/// How far a figure may grow, in percent.
+const MARGIN: f64 = 3.0;
+
+#[expect(clippy::print_stderr, reason = "a benchmark reports its failure on standard error")]
+fn main() -> ExitCode {
+    let accept = std::env::args().any(|word| word == "--accept");
+    match run(accept) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!(
+                "error: more instructions than accepted, by over {MARGIN} %\n\n\
+                 hint: if that is what a change costs, accept it with \
+                 `cargo bench --bench instructions -- --accept`"
+            );
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all is well, which it is if nothing can be compared.
+#[expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
+fn run(accept: bool) -> io::Result<bool> {
+    let Some(valgrind) = callgrind::version() else {
+        println!("instructions: skipped, for there is no valgrind (Debian: apt-get install valgrind)");
+        return Ok(true);
+    };
+    let environment = Environment::here(valgrind);
+    let counts = count()?;
+    if accept {
+        let figures = Figures { environment, counts };
+        figures.show(&figures.counts);
+        figures.save()?;
+        return Ok(true);
+    }
+    let accepted = Figures::load()?;
+    let changes = accepted.show(&counts);
+    if accepted.environment != environment {
+        println!(
+            "not compared, for these are not of the same tools:\n  here     {environment}\n  accepted {}",
+            accepted.environment
+        );
+        return Ok(true);
+    }
+    if changes.iter().any(|&change| change < -MARGIN) {
+        println!("less than accepted: `cargo bench --bench instructions -- --accept` keeps it so");
+    }
+    Ok(changes.iter().all(|&change| change <= MARGIN))
+}
+
+/// The instructions that each profile takes, without those of the start and the end.
+fn count() -> io::Result<BTreeMap<String, Count>> {
+    let setup = Setup::new()?;
+    let idle = setup.count(b"")?;
+    let mut counts = BTreeMap::new();
+    for profile in Profile::ALL {
+        let log = generate(profile, LOG_BYTES, 1);
+        counts.insert(profile.name().to_owned(), setup.count(&log.bytes)?.less(idle));
+    }
+    Ok(counts)
+}
