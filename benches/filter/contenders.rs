@@ -71,7 +71,7 @@ const CAT: Contender = Contender {
 };
 
 /// All, ours first.
-pub(crate) const ALL: [Contender; 9] = [
+pub(crate) const ALL: [Contender; 11] = [
     FILTER,
     CAT,
     Contender {
@@ -127,12 +127,33 @@ pub(crate) const ALL: [Contender; 9] = [
         command: |place, program| syslog_ng(place, program, "$(sha256 $0)"),
         ..SYSLOG_NG
     },
+    Contender {
+        name: "VRL redact",
+        command: |_, program| {
+            let mut command = Command::new(program);
+            command.args(["redact", PATTERN]);
+            Ok(command)
+        },
+        ..VRL
+    },
+    Contender {
+        name: "VRL hmac",
+        replacement: Replacement::Text("hmac_"),
+        command: |_, program| {
+            let mut command = Command::new(program);
+            command.args(["hmac", PATTERN]);
+            Ok(command)
+        },
+        ..VRL
+    },
 ];
 
 const RSYSLOG: Contender =
     Contender { emails: false, way: Way::InputFile, program: ("rsyslogd", "-v"), ..regex("rsyslog", 20) };
 
 const SYSLOG_NG: Contender = Contender { program: ("syslog-ng", "--version"), ..regex("syslog-ng", 20) };
+
+const VRL: Contender = Contender { program: ("vrl-peer", "--version"), ..regex("VRL", 40) };
 
 /// A contender that puts a constant in place of what a pattern finds.
 const fn regex(name: &'static str, most_megabytes: usize) -> Contender {
