@@ -3,7 +3,7 @@
 use super::child::{Input, Outcome, Time, run_to_null, run_to_pipe};
 use super::contenders::{Contender, Way};
 use super::record::{Label, Record};
-use super::reference::{Replacement, Seen, compare, count};
+use super::reference::{Replacement, Seen, compare, count, distinct_identifiers, distinct_tokens};
 use super::statistics;
 use super::table;
 use super::workplace::{EXPIRES, Workplace};
@@ -152,7 +152,16 @@ impl<'a> Entry<'a> {
             email_tokens: if ours { emails } else { 0 },
             tags: if ours { lines } else { 0 },
         };
-        if seen == least { Ok(()) } else { Err(format!("wrong answer: {seen:?}, not {least:?}")) }
+        if seen != least {
+            return Err(format!("wrong answer: {seen:?}, not {least:?}"));
+        }
+        let distinct = || (distinct_identifiers(self.input), distinct_tokens(output));
+        match ours.then(distinct) {
+            Some((identifiers, tokens)) if identifiers != tokens => {
+                Err(format!("{tokens} different tokens for {identifiers} different identifiers"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn note(&mut self, run: usize, profile: Profile, to: Output, time: Time, record: &mut Record) {

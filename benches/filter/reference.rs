@@ -6,6 +6,7 @@
 //! enough to be believed. It is no detector: real lines hold addresses in many other notations.
 
 use crate::generate::Counts;
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 /// What a contender puts in the place of an identifier.
@@ -72,6 +73,19 @@ pub(crate) fn compare(input: &[u8], output: &[u8], replacement: Replacement, exp
         seen.tags += u64::from(tags.iter().any(|tag| contains(after, tag.as_bytes())));
     }
     seen
+}
+
+/// How many different addresses and e-mail addresses `log` holds.
+pub(crate) fn distinct_identifiers(log: &[u8]) -> usize {
+    let addresses: HashSet<IpAddr> = lines(log).flat_map(addresses).collect();
+    let emails: HashSet<&[u8]> = lines(log).flat_map(emails).collect();
+    addresses.len() + emails.len()
+}
+
+/// How many different tokens `output` holds: as many as there were identifiers, or some fell together.
+pub(crate) fn distinct_tokens(output: &[u8]) -> usize {
+    let of = |prefix| lines(output).flat_map(move |line| tokens(line, prefix));
+    of(b"ip_").chain(of(b"em_")).collect::<HashSet<_>>().len()
 }
 
 fn replacements(line: &[u8], replacement: Replacement) -> u64 {
