@@ -16,7 +16,7 @@ use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use generate::{Counts, Log, Profile, generate};
 use jiff::Timestamp;
-use oubliette::detect::{Detector, Line, Scan, Scratch};
+use oubliette::detect::Scratch;
 use oubliette::format::{self, Guess};
 use oubliette::jobs::recognition::{Choices, Recognition};
 use oubliette::model::{Findings, Kind, Record};
@@ -24,6 +24,7 @@ use oubliette::primitives::secret::Secret;
 use oubliette::pseudonym::epoch::{Epoch, EpochKeys};
 use oubliette::pseudonym::{Pseudonymised, Pseudonymiser, TokenShape};
 use oubliette::retention::{Stamper, Verdict};
+use oubliette::scan::{Line, Scan};
 use std::sync::Arc;
 
 #[global_allocator]
@@ -31,6 +32,9 @@ static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
 /// Bytes of a block: half of a second-level cache, as in the filter.
 const BLOCK_BYTES: usize = 512 * 1024;
+
+/// Memory for recent tokens: more than a block of `worst` needs.
+const RECENT_BYTES: usize = 1 << 20;
 
 fn main() {
     divan::main();
@@ -53,7 +57,7 @@ impl Bench {
     }
 
     fn lines<'a>(&'a self, scan: &'a mut Scan) -> Vec<Line<'a>> {
-        let lines: Vec<_> = Detector::scan(&self.log.bytes, scan).collect();
+        let lines: Vec<_> = scan.lines(&self.log.bytes).collect();
         assert_eq!(lines.len() as u64, self.log.counts.lines, "lines");
         lines
     }
@@ -61,7 +65,7 @@ impl Bench {
     /// The lines with their envelopes.
     fn records<'a>(&'a self, scan: &'a mut Scan) -> Vec<(Line<'a>, Record)> {
         let mut guess = Guess::new(None);
-        self.lines(scan).into_iter().map(|line| (line, guess.parse(line.bytes))).collect()
+        self.lines(scan).into_iter().map(|line| (line, guess.read(&line))).collect()
     }
 
     fn keys(&self) -> Arc<EpochKeys> {
@@ -70,7 +74,12 @@ impl Bench {
     }
 
     fn pseudonymiser(&self) -> Pseudonymiser {
-        Pseudonymiser::new(self.keys(), Arc::clone(&self.recognition.shared.kinds), TokenShape::Native)
+        Pseudonymiser::new(
+            self.keys(),
+            Arc::clone(&self.recognition.shared.kinds),
+            TokenShape::Native,
+            RECENT_BYTES,
+        )
     }
 }
 
@@ -81,7 +90,7 @@ fn scan(bencher: Bencher<'_, '_>, profile: Profile) {
     let mut scan = Scan::default();
     let lines = bench.log.counts.lines;
     measure(bencher, &bench, || {
-        assert_eq!(Detector::scan(black_box(&bench.log.bytes), &mut scan).count() as u64, lines);
+        assert_eq!(scan.lines(black_box(&bench.log.bytes)).count() as u64, lines);
     });
 }
 
@@ -94,7 +103,7 @@ fn format(bencher: Bencher<'_, '_>, profile: Profile) {
     let mut guess = Guess::new(None);
     measure(bencher, &bench, || {
         for line in &lines {
-            black_box(guess.parse(black_box(line.bytes)));
+            black_box(guess.read(black_box(line)));
         }
     });
 }
@@ -149,11 +158,14 @@ fn pseudonymise(bencher: Bencher<'_, '_>, profile: Profile) {
     let mut out = Pseudonymised::default();
     measure(bencher, &bench, || {
         out.clear();
+        let mut layout = pseudonymiser.layout(&mut out);
         for ((line, record), findings) in records.iter().zip(&findings) {
             if let Verdict::Keep { tag, .. } = stamp_line(&mut stamper, line, record, bench.received) {
-                pseudonymiser.line(line.bytes, line.ending, findings, tag, &mut out, &mut |_, _| {});
+                layout.line(line, findings, tag);
             }
         }
+        drop(layout);
+        pseudonymiser.new_tags().for_each(drop);
         assert!(out.as_bytes().len() > bench.log.bytes.len(), "tags are missing");
     });
 }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Imports go to the right only:
-//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine } -> model -> primitives`.
+//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine } -> scan -> model -> primitives`.
 //! The modules in braces do not know each other; `pipeline` and `jobs` compose them.
 
 pub mod cli;
@@ -25,6 +25,8 @@ pub mod pseudonym;
 pub mod quarantine;
 pub mod retention;
 pub mod rules;
+
+pub mod scan;
 
 pub mod model;
 pub mod primitives;

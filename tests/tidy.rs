@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["jobs"],
     &["pipeline"],
     &["input", "format", "rules", "detect", "pseudonym", "retention", "keyring", "quarantine"],
+    &["scan"],
     &["model"],
     &["primitives"],
 ];
@@ -110,7 +111,7 @@ fn wrong_edges_are_seen() {
         ("cli", "model::Span", true),
         ("jobs", "cli::report", false),
         ("format", "model::Record", true),
-        ("format", "detect::scan", false),
+        ("format", "detect::ipv4", false),
         ("format", "format::pri", true),
         ("keyring", "pseudonym::epoch::Epoch", true),
         ("keyring", "pseudonym::token", false),

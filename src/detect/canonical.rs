@@ -8,9 +8,15 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 /// case, `@`, domain as lower-case A-label without a final dot.
 pub(crate) fn push_email(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> Span {
     let start = out.len();
+    let domain = domain.strip_suffix(b".").unwrap_or(domain);
+    if local.is_ascii() && domain.is_ascii() {
+        push_lower(local, out);
+        out.push(b'@');
+        push_lower(domain, out);
+        return Span::new(start, out.len());
+    }
     push_folded(local, out);
     out.push(b'@');
-    let domain = domain.strip_suffix(b".").unwrap_or(domain);
     match std::str::from_utf8(domain) {
         Ok(name) if !name.is_ascii() => match idna::domain_to_ascii(name) {
             Ok(ascii) => out.extend_from_slice(ascii.as_bytes()),
@@ -27,7 +33,8 @@ pub(crate) fn push_email(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> Span
 /// Appends `bytes` with ASCII letters in lower case.
 pub(crate) fn push_lower(bytes: &[u8], out: &mut Vec<u8>) -> Span {
     let start = out.len();
-    out.extend(bytes.iter().map(u8::to_ascii_lowercase));
+    out.extend_from_slice(bytes);
+    out[start..].make_ascii_lowercase();
     Span::new(start, out.len())
 }
 

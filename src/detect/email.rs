@@ -19,6 +19,57 @@ pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
     Some(Hit::new(start, end, Canon::Email { at }, Rule::Email))
 }
 
+/// An address of ASCII letters, digits, dots and dashes with nothing around it that could belong to it.
+pub(crate) struct Plain {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// The address around the `@` at `at`, if it is as plain as nearly all are. `None` means nothing but that
+/// [`find`] has to look. Nothing before `floor` is read.
+#[inline]
+pub(crate) fn plain(text: &[u8], at: usize, floor: usize) -> Option<Plain> {
+    let in_address = |byte: &&u8| CLASSES[usize::from(**byte)] == IN_ADDRESS;
+    let start = at - text[floor..at].iter().rev().take_while(in_address).count();
+    let end = at + 1 + text[at + 1..].iter().take_while(in_address).count();
+    let ends = |position: Option<usize>| {
+        position.and_then(|position| text.get(position)).is_none_or(|&byte| CLASSES[usize::from(byte)] == ENDS)
+    };
+    let domain = &text[at + 1..end];
+    let last = &domain[domain.iter().rposition(|&byte| byte == b'.')? + 1..];
+    let fits = !domain.contains(&b'+')
+        && start > floor
+        && start < at
+        && ends(start.checked_sub(1))
+        && ends(Some(end))
+        && text[start].is_ascii_alphanumeric()
+        && domain[0].is_ascii_alphanumeric()
+        && last.len() >= 2
+        && last.iter().all(u8::is_ascii_alphabetic)
+        && (matches!(last, b"net" | b"com" | b"org" | b"fr") || !host_name::is_no_domain(last));
+    fits.then_some(Plain { start, end })
+}
+
+/// May stand anywhere in an address.
+const IN_ADDRESS: u8 = 1;
+/// Ends an address on either side, and is no sign of one of the notations that nest an address, quote
+/// it or escape it.
+const ENDS: u8 = 2;
+
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        classes[byte as usize] = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'+' => IN_ADDRESS,
+            b' ' | b'\t' | b'<' | b'>' | b'(' | b')' | b'"' | b',' => ENDS,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
+
 /// One past the last byte of the domain that starts at `start`: at least two labels, the last of
 /// which can be a top-level domain.
 fn domain_end(text: &[u8], start: usize) -> Option<usize> {
@@ -254,4 +305,39 @@ fn find_ignoring_case(text: &[u8], words: &[&[u8]]) -> Option<usize> {
         .iter()
         .filter_map(|word| text.windows(word.len()).position(|window| window.eq_ignore_ascii_case(word)))
         .min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn plain_addresses_are_seen() {
+        for line in ["to=<jean.dupont+a@mail.example.org>, relay", "\"user\":\"jean@example.fr\"", "x jean@a.info,"] {
+            let at = line.find('@').unwrap();
+            let plain = plain(line.as_bytes(), at, 0).unwrap_or_else(|| panic!("{line}"));
+            let hit = find(line.as_bytes(), at, 0).unwrap();
+            assert_eq!((plain.start, plain.end), (hit.start, hit.end));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        /// What is plain is what the long way finds.
+        #[test]
+        fn plain_is_what_find_says(
+            line in "[a-z ]{0,2}[<(\"= ,;%\\[/'][a-z0-9.+_%='-]{0,6}@[a-z0-9.+_-]{0,6}[.](fr|net|png|a|7x|info|service)?[a-z0-9.@> :=+]{0,4}",
+            floor in 0..4_usize,
+        ) {
+            let line = line.as_bytes();
+            if let Some(at) = memchr::memchr(b'@', line).filter(|&at| at >= floor)
+                && let Some(plain) = plain(line, at, floor)
+            {
+                let hit = find(line, at, floor).map(|hit| (hit.start, hit.end));
+                prop_assert_eq!(hit, Some((plain.start, plain.end)), "{}", line.escape_ascii());
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! escapes, decoded once, with the offset in the line of every decoded byte. Detection runs on each view
 //! as on the line itself, and its hits are mapped back.
 
-use super::scan::Candidate;
+use crate::scan::{Candidate, Line, Shapes};
 use crate::model::Span;
 
 /// Deepest nesting that is followed. Each level of percent-encoding makes text longer by two bytes an
@@ -91,6 +91,46 @@ impl View {
 pub(crate) fn touches_escape(text: &[u8], position: usize) -> bool {
     (position.saturating_sub(3)..position)
         .any(|start| matches!(text.get(start..start + 3), Some([b'%', a, b]) if hex(*a).is_some() && hex(*b).is_some()))
+}
+
+/// Whether no escape of the line spells a part of an identifier: each stands for bytes that end every
+/// shape, and in a word that has no other candidate. Then its decoded views hold nothing that the line
+/// itself does not. A word ends at white space here, and at a quote, unless that is the end of a quoted
+/// local part.
+pub(crate) fn are_inert(line: &Line<'_>) -> bool {
+    let mut last: Option<&Candidate> = None;
+    for candidate in line.candidates {
+        let at = (candidate.at - line.start) as usize;
+        let escape = candidate.shapes == Shapes::ESCAPE;
+        let spells = candidate.shapes.has(Shapes::ESCAPE) && !(escape && is_inert(line.bytes, at));
+        let quoted = candidate.shapes.has(Shapes::AT) && at > 0 && line.bytes[at - 1] == b'"';
+        if spells || quoted {
+            return false;
+        }
+        if let Some(last) = last
+            && (last.shapes == Shapes::ESCAPE) != escape
+            && !line.bytes[(last.at - line.start) as usize..at]
+                .iter()
+                .any(|&byte| is_space(byte) || byte == b'"')
+        {
+            return false;
+        }
+        last = Some(candidate);
+    }
+    true
+}
+
+/// Whether the escape at this candidate stands for bytes that end every shape.
+fn is_inert(text: &[u8], at: usize) -> bool {
+    let start = if text.get(at) == Some(&b'\\') { at } else { at - 2 };
+    escape_at(text, start).is_none_or(|escape| {
+        escape.quiet || escape.bytes[..escape.count].iter().all(|&byte| ends_shapes(byte))
+    })
+}
+
+/// Whether no shape of a candidate, nor an escape, has this byte in it.
+fn ends_shapes(byte: u8) -> bool {
+    !byte.is_ascii_alphanumeric() && !matches!(byte, b'.' | b'-' | b'_' | b':' | b'@' | b'%' | b'\\')
 }
 
 /// Start of the white-space delimited word around `at`, with some text before it, not before `floor`.
@@ -190,8 +230,8 @@ fn hex(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scan::{Scan, Shapes};
     use super::*;
+    use crate::scan::Scan;
 
     fn decode(text: &str) -> (String, View) {
         let mut scan = Scan::default();

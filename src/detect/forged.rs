@@ -5,12 +5,12 @@ use super::hit::{Canon, Hit, Rule};
 /// Characters after the underscore: kid (5) and tag (26).
 pub(crate) const BODY_BYTES: usize = 31;
 
-/// Looks at a `TOKEN` candidate: `at` is the offset of the 31st lower-case letter or digit after an
+/// Looks at a `TOKEN` candidate: `at` is the offset of the 16th lower-case letter or digit after an
 /// underscore.
 pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
-    let end = at + 1;
-    let underscore = end.checked_sub(BODY_BYTES + 1)?;
-    let body = &text[underscore + 1..end];
+    let underscore = at.checked_sub(16)?;
+    let end = underscore + 1 + BODY_BYTES;
+    let body = text.get(underscore + 1..end)?;
     if !body.iter().all(|&byte| is_crockford(byte)) || text.get(end).is_some_and(u8::is_ascii_alphanumeric) {
         return None;
     }

@@ -3,6 +3,65 @@
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
 use super::version;
+use wide::u8x16;
+
+/// A dotted quad with nothing around it that could mean something else.
+pub(crate) struct Plain {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) octets: [u8; 4],
+    /// Whether a port follows.
+    pub(crate) brackets: bool,
+}
+
+/// The quad whose third dot stands at `at`, if it is as plain as nearly all are. `None` means nothing
+/// but that [`find`] has to look. `block` may hold other lines: a line feed ends a word like a space.
+///
+/// Without a branch on the digits: which of the 16 bytes around are digits and dots is worked out at once,
+/// and from that where each octet ends.
+#[inline]
+pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
+    // Three octets and their dots have 12 bytes at most, the fourth 3: `ddd.ddd.ddd.ddd`.
+    let base = at.checked_sub(11)?;
+    let window: &[u8; 16] = block.get(base..)?.first_chunk()?;
+    let bytes = u8x16::new(*window);
+    let numbers = bytes - u8x16::splat(b'0');
+    let digits = numbers.min(u8x16::splat(9)).simd_eq(numbers).to_bitmask();
+    let dots = bytes.simd_eq(u8x16::splat(b'.')).to_bitmask();
+    // Bit 11 is the third dot.
+    let before = dots & 0x7ff;
+    let second = before.checked_ilog2()?;
+    let first = (before & !(1 << second)).checked_ilog2()?;
+    let start = (!digits & ((1 << first) - 1)).checked_ilog2().map_or(0, |other| other + 1);
+    let last_digits = ((!digits >> 12) | 8).trailing_zeros();
+    let between = 0x7ff & !((2 << first) - 1) & !(1 << second);
+    let lengths = [first - start, second - first - 1, 10 - second, last_digits];
+    let ends = [first, second, 11, 12 + last_digits];
+    let mut octets = [0; 4];
+    let mut fits = dots & 0x800 != 0 && digits & between == between;
+    for ((octet, length), end) in octets.iter_mut().zip(lengths).zip(ends) {
+        let value = number(block, base + end as usize, length & 3)?;
+        fits &= (1..=3).contains(&length) && value <= 255;
+        *octet = value.to_le_bytes()[0];
+    }
+    let (start, end) = (base + start as usize, base + 12 + last_digits as usize);
+    let previous = block[start.checked_sub(1)?];
+    let next = block.get(end).copied().unwrap_or(b'\n');
+    fits &= !next.is_ascii_digit() && next != b'.' && version::is_none_before(&block[..start], previous);
+    let brackets = next == b':' && block.get(end + 1).is_some_and(u8::is_ascii_digit);
+    fits.then_some(Plain { start, end, octets, brackets })
+}
+
+/// The number of `length` digits, 0 to 3, that ends before `end`; any number if they are no digits.
+#[inline]
+fn number(block: &[u8], end: usize, length: u32) -> Option<u32> {
+    let word = u32::from_le_bytes(*block.get(end.checked_sub(4)?..end)?.first_chunk()?);
+    // The last digit is the highest byte; what stands before the first one is masked out.
+    let mask = u32::MAX.unbounded_shl(8 * (4 - length));
+    let digits = (word & mask).wrapping_sub(u32::from_ne_bytes([b'0'; 4]) & mask);
+    let [_, hundreds, tens, units] = digits.to_le_bytes();
+    Some(100 * u32::from(hundreds) + 10 * u32::from(tens) + u32::from(units))
+}
 
 /// Looks at a `QUAD` candidate: `at` is the offset of the third separator. `done` is the end of the
 /// last run looked at: nothing before it is read again, which keeps hostile lines linear.
@@ -195,4 +254,55 @@ pub(crate) fn find_hex(text: &[u8], at: usize) -> Option<Hit> {
 fn reversed(octets: [u8; 4]) -> [u8; 4] {
     let [a, b, c, d] = octets;
     [d, c, b, a]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What [`find`] makes of the candidate at `at`, if it is a plain address.
+    fn by_find(line: &[u8], at: usize) -> Option<(usize, usize, Canon, bool)> {
+        let mut found = None;
+        find(line, at, &mut 0, &mut |hit| found = Some((hit.start, hit.end, hit.canon, hit.brackets)));
+        found
+    }
+
+    /// Offset of the third dot of the first quad.
+    fn third_dot(line: &[u8]) -> Option<usize> {
+        let mut scan = crate::scan::Scan::default();
+        let line = scan.line(line);
+        let quad = line.candidates.iter().find(|candidate| candidate.shapes.has(crate::scan::Shapes::QUAD));
+        quad.map(|candidate| candidate.at as usize)
+    }
+
+    #[test]
+    fn plain_addresses_are_seen() {
+        for (line, address) in [
+            ("a line before\n203.0.113.9 - - [", [203, 0, 113, 9]),
+            ("Failed password from 1.2.3.4 port 22", [1, 2, 3, 4]),
+            ("relay=mx.example.org[100.200.250.255]:25", [100, 200, 250, 255]),
+            ("\"remote_ip\":\"192.0.2.70\",", [192, 0, 2, 70]),
+        ] {
+            let at = third_dot(line.as_bytes()).unwrap();
+            let plain = plain(line.as_bytes(), at).unwrap_or_else(|| panic!("{line}"));
+            assert_eq!(plain.octets, address, "{line}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        /// What is plain is what the long way finds.
+        #[test]
+        fn plain_is_what_find_says(line in "[a-z ]{0,3}(version |OpenSSL|Chrome/|v|ip-|\\[|\"|=|:|/|-|_|@|\\.)?[0-9]{1,4}[.][0-9]{1,4}[.][0-9]{1,3}[.][0-9]{0,4}([.: a-z-][0-9a-z .]{0,4})?") {
+            let padded = format!("                {line}");
+            if let Some(at) = third_dot(padded.as_bytes()).filter(|&at| padded.as_bytes()[at] == b'.')
+                && let Some(plain) = plain(padded.as_bytes(), at)
+            {
+                let expected = (plain.start, plain.end, Canon::V4(plain.octets), plain.brackets);
+                prop_assert_eq!(by_find(padded.as_bytes(), at), Some(expected), "{}", padded);
+            }
+        }
+    }
 }

@@ -17,6 +17,93 @@ pub(crate) fn find(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnM
     }
 }
 
+/// An address with nothing around it that could mean something else.
+pub(crate) struct Plain {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) octets: [u8; 16],
+}
+
+/// The address around the colon at `at`, if it is as plain as nearly all are: eight groups, or three to
+/// seven and one `::` between them. `None` means nothing but that [`find`] has to look. `block` may hold
+/// other lines.
+#[inline]
+pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
+    const LONGEST: usize = "2001:0db8:0000:0000:0000:0000:0000:0001".len();
+    let in_run = |byte: &&u8| VALUES[usize::from(**byte)] <= COLON;
+    let start = at - block[..at].iter().rev().take(LONGEST).take_while(in_run).count();
+    let around = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':');
+    if start.checked_sub(1).is_some_and(|before| around(block[before])) {
+        return None;
+    }
+    let run = &block[start..block.len().min(start + LONGEST + 1)];
+    // Groups of 16 bits, those before the gap and those behind it, each pushed in from the right.
+    let (mut head, mut all, mut group, mut digits, mut count, mut gap) = (0_u128, 0_u128, 0_u16, 0, 0, None);
+    let mut length = 0;
+    // Whether each group so far has two digits: an EUI-64, which is no address, looks like that.
+    let mut pairs = true;
+    for &byte in run {
+        match VALUES[usize::from(byte)] {
+            COLON => {
+                if digits == 0 {
+                    // A second colon: the gap, if it is the first and not at the start.
+                    if gap.is_some() || count == 0 {
+                        return None;
+                    }
+                    gap = Some(count);
+                    head = all;
+                } else {
+                    all = all << 16 | u128::from(group);
+                    pairs &= digits == 2;
+                    count += 1;
+                }
+                (group, digits) = (0, 0);
+            }
+            value if value < COLON => {
+                group = group << 4 | u16::from(value);
+                digits += 1;
+                if digits > 4 {
+                    return None;
+                }
+            }
+            _ => break,
+        }
+        length += 1;
+    }
+    let end = start + length;
+    if digits == 0 || block.get(end).is_some_and(|&after| around(after)) {
+        return None;
+    }
+    all = all << 16 | u128::from(group);
+    pairs &= digits == 2;
+    count += 1;
+    let value = match gap {
+        None if count == 8 && !pairs => all,
+        // The groups behind the gap are already where they belong.
+        Some(before) if (3..=7).contains(&count) => {
+            let behind = 16 * (count - before);
+            all & !(u128::MAX << behind) | head << (128 - 16 * before)
+        }
+        _ => return None,
+    };
+    Some(Plain { start, end, octets: value.to_be_bytes() })
+}
+
+/// The value of a hexadecimal digit; [`COLON`] for a colon; more for anything else.
+static VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        values[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values[b':' as usize] = COLON;
+    values
+};
+
+const COLON: u8 = 16;
+
 /// Groups of a run, at most one more than an address with a word before and a port behind can have.
 #[derive(Default)]
 struct Groups {
@@ -344,4 +431,43 @@ fn hex_value(digit: u8) -> u16 {
         b'0'..=b'9' => digit - b'0',
         _ => (digit | 0x20) - b'a' + 10,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn by_find(line: &[u8], at: usize) -> Option<(usize, usize, Canon)> {
+        let mut found = None;
+        find(line, at, &mut 0, &mut |hit| found = Some((hit.start, hit.end, hit.canon)));
+        found
+    }
+
+    #[test]
+    fn plain_addresses_are_seen() {
+        for address in ["2001:db8::1:2", "2001:db8:1:2:3:4:5:6", "fe80::1:2:3:4:5", "2001:DB8:0:0:0:0:0:1"] {
+            for line in [format!("from {address} port"), format!("a\n{address} -"), format!("[{address}]")] {
+                let at = line.find(address).unwrap() + address.find("::").map_or(4, |gap| gap + 1);
+                let plain = plain(line.as_bytes(), at).unwrap_or_else(|| panic!("{line}"));
+                assert_eq!(Ipv6Addr::from(plain.octets), address.parse::<Ipv6Addr>().unwrap());
+                assert_eq!(&line[plain.start..plain.end], address);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        /// What is plain is what the long way finds.
+        #[test]
+        fn plain_is_what_find_says(line in "[a-z. ]{0,2}([0-9a-fA-F]{0,4}:){2,9}[0-9a-f]{0,5}([.: a-z%]{0,3}[0-9]{0,2})?") {
+            for (at, _) in line.match_indices(':') {
+                if let Some(plain) = plain(line.as_bytes(), at) {
+                    let expected = (plain.start, plain.end, Canon::v6(plain.octets));
+                    prop_assert_eq!(by_find(line.as_bytes(), at), Some(expected), "{}", line);
+                }
+            }
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::encoded::View;
 use super::hit::{Canon, Hit, Rule};
-use super::{canonical, canonical_of};
-use crate::model::{Canonical, Finding, Findings, Kind, Span};
+use super::canonical;
+use crate::model::{Canonical, Finding, Findings, Span};
 
 /// A hit with its place in the line.
 #[derive(Clone, Copy, Debug)]
@@ -18,23 +18,7 @@ pub(crate) struct Located {
 impl Located {
     /// A hit in `text`, which is spelt by `span` of the line. Its canonical bytes go to `findings`.
     pub(crate) fn new(span: Span, level: usize, hit: &Hit, text: &[u8], findings: &mut Findings) -> Self {
-        let canonical = match hit.canon {
-            Canon::V4(octets) => Canonical::V4(octets),
-            Canon::V6(octets) => Canonical::V6(octets),
-            Canon::Email { at } => {
-                let (local, domain) = (&text[hit.start..at], &text[at + 1..hit.end]);
-                Canonical::Bytes(canonical::push_email(local, domain, &mut findings.bytes))
-            }
-            Canon::Verbatim => canonical_of(Kind::FK, &text[hit.start..hit.end], findings),
-        };
-        let finding = Finding {
-            span,
-            kind: hit.rule.kind(),
-            canonical,
-            rule: hit.rule.id(),
-            separator: Span::default(),
-            brackets: hit.brackets,
-        };
+        let finding = finding(span, hit, text, &mut findings.bytes);
         Self { finding, level, either_way: hit.either_way }
     }
 
@@ -76,6 +60,22 @@ impl Located {
     fn joins(&self, other: &Self) -> bool {
         self.level == other.level || self.is_of_rule_file() || other.is_of_rule_file()
     }
+}
+
+/// The finding of a hit in `text`, which is spelt by `span` of the line. Canonical bytes go to `bytes`.
+#[inline]
+pub(crate) fn finding(span: Span, hit: &Hit, text: &[u8], bytes: &mut Vec<u8>) -> Finding {
+    let canonical = match hit.canon {
+        Canon::V4(octets) => Canonical::V4(octets),
+        Canon::V6(octets) => Canonical::V6(octets),
+        Canon::Email { at } => {
+            let (local, domain) = (&text[hit.start..at], &text[at + 1..hit.end]);
+            Canonical::Bytes(canonical::push_email(local, domain, bytes))
+        }
+        Canon::Verbatim => Canonical::Bytes(canonical::push_lower(&text[hit.start..hit.end], bytes)),
+    };
+    let (kind, rule) = (hit.rule.kind(), hit.rule.id());
+    Finding { span, kind, canonical, rule, separator: Span::default(), brackets: hit.brackets }
 }
 
 /// Working memory.

@@ -1,7 +1,7 @@
 //! Detection: which bytes of a line identify a person.
 //!
-//! [`Detector::scan`] passes once over a block and yields line ends and candidates (`scan`); the
-//! parsers look at candidates only (`ipv4`, `ipv6`, `email`, `forged`); lines with escapes are
+//! The pass over the block ([`crate::scan`]) yields line ends and candidates; the parsers look at
+//! candidates only (`ipv4`, `ipv6`, `email`, `forged`); lines with escapes are
 //! looked at decoded too (`encoded`). Detection knows no keys and no time.
 
 pub mod account;
@@ -14,20 +14,17 @@ mod hit;
 mod host_name;
 mod ipv4;
 mod ipv6;
-mod masks;
 mod merge;
-mod scan;
 mod version;
 
 use crate::model::{Canonical, Finding, Findings, Kind, Record, RuleId, Span};
 use account::{AccountRules, AccountScratch};
 use encoded::{MOST_LEVELS, View};
 use hit::{Canon, Hit, Rule};
+use crate::scan::{Candidate, Line, Scan, Shapes};
 use ipnet::IpNet;
 use merge::Located;
-pub use scan::Scan;
-use scan::{Candidate, Shapes};
-use std::net::IpAddr;
+
 
 /// What is looked for and what is left alone.
 #[derive(Clone, Debug)]
@@ -55,9 +52,12 @@ pub fn loopback() -> [IpNet; 2] {
 }
 
 /// Finds identifiers; one per worker.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Detector {
     options: Options,
+    /// Networks that stay readable, and their masks.
+    kept_v4: Vec<(u32, u32)>,
+    kept_v6: Vec<(u128, u128)>,
     /// Rules of rule files that were asked for.
     accounts: Option<AccountRules>,
     /// Names of the rules of rule files, in load order.
@@ -69,7 +69,10 @@ pub struct Detector {
 pub struct Scratch {
     hits: Vec<Located>,
     merge: merge::Scratch,
+    /// Of decoded views.
     scan: Scan,
+    /// Of texts that are not part of a block.
+    alone: Scan,
     views: [View; 2],
     accounts: AccountScratch,
 }
@@ -78,7 +81,14 @@ impl Detector {
     /// A detector.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { options, accounts: None, rule_names: Vec::new() }
+        let (mut kept_v4, mut kept_v6) = (Vec::new(), Vec::new());
+        for network in &options.keep {
+            match network {
+                IpNet::V4(v4) => kept_v4.push((v4.network().to_bits(), v4.netmask().to_bits())),
+                IpNet::V6(v6) => kept_v6.push((v6.network().to_bits(), v6.netmask().to_bits())),
+            }
+        }
+        Self { options, kept_v4, kept_v6, accounts: None, rule_names: Vec::new() }
     }
 
     /// The same with the rules of rule files, and the names of all of those in load order.
@@ -97,18 +107,111 @@ impl Detector {
         Rule::NAMES.get(index).copied().unwrap_or_else(of_file)
     }
 
-    /// Scans a block of lines.
-    pub fn scan<'a>(block: &'a [u8], scan: &'a mut Scan) -> Lines<'a> {
-        scan.run(block);
-        Lines { block, scan, start: 0, newline: 0, candidate: 0 }
-    }
-
     /// The identifiers in one line of a scanned block.
+    #[inline]
     pub fn find(&self, line: &Line<'_>, record: &Record, scratch: &mut Scratch, findings: &mut Findings) {
         findings.clear();
-        if line.candidates.is_empty() && self.accounts.is_none() {
-            return;
+        if self.accounts.is_none() {
+            if line.candidates.is_empty() || self.find_plain(line, findings) {
+                return;
+            }
+            findings.clear();
         }
+        self.find_all(line, record, scratch, findings);
+    }
+
+    /// The identifiers of a line in which they stand one after another, and no escape spells a part of
+    /// one: nearly every line. `false` if it is not one of those; then `findings` holds nothing of use.
+    fn find_plain(&self, line: &Line<'_>, findings: &mut Findings) -> bool {
+        if line.has_escapes() && !encoded::are_inert(line) {
+            return false;
+        }
+        let mut found = Plain { line, findings, done: Done::default(), end: 0, in_order: true };
+        for &Candidate { at, shapes } in line.candidates {
+            let at = (at - line.start) as usize;
+            let plain = match shapes {
+                Shapes::QUAD => self.plain_v4(at, &mut found),
+                Shapes::COLONS => self.plain_v6(at, &mut found),
+                Shapes::AT => self.plain_email(at, &mut found),
+                // Those that are not inert have been seen to.
+                Shapes::ESCAPE => true,
+                _ => false,
+            };
+            if !plain {
+                self.find_at(at, shapes, &mut found);
+            }
+        }
+        found.in_order
+    }
+
+    /// Whether nothing more is to be done about a `QUAD` candidate.
+    #[inline]
+    fn plain_v4(&self, at: usize, found: &mut Plain<'_>) -> bool {
+        let start = found.line.start as usize;
+        if at < found.done.quad {
+            return true;
+        }
+        let Some(plain) = ipv4::plain(found.line.block, start + at) else { return false };
+        if plain.start < start + found.done.quad {
+            return false;
+        }
+        found.done.quad = plain.end - start;
+        if self.is_wanted_v4(plain.octets) {
+            let span = Span::new(plain.start - start, plain.end - start);
+            found.push(span, Kind::IP, Canonical::V4(plain.octets), Rule::Ipv4, plain.brackets);
+        }
+        true
+    }
+
+    /// Whether nothing more is to be done about a `COLONS` candidate.
+    #[inline]
+    fn plain_v6(&self, at: usize, found: &mut Plain<'_>) -> bool {
+        let start = found.line.start as usize;
+        if at < found.done.colons {
+            return true;
+        }
+        let Some(plain) = ipv6::plain(found.line.block, start + at) else { return false };
+        if plain.start < start + found.done.colons {
+            return false;
+        }
+        found.done.colons = plain.end - start;
+        if self.is_wanted_v6(plain.octets) {
+            let span = Span::new(plain.start - start, plain.end - start);
+            found.push(span, Kind::IP, Canonical::V6(plain.octets), Rule::Ipv6, false);
+        }
+        true
+    }
+
+    /// Whether nothing more is to be done about an `AT` candidate.
+    #[inline]
+    fn plain_email(&self, at: usize, found: &mut Plain<'_>) -> bool {
+        let text = found.line.bytes;
+        let Some(plain) = email::plain(text, at, found.done.email) else { return false };
+        found.done.email = plain.end;
+        if self.is_wanted_email(&text[plain.start..plain.end], at - plain.start) {
+            let canonical = canonical::push_lower(&text[plain.start..plain.end], &mut found.findings.bytes);
+            let span = Span::new(plain.start, plain.end);
+            found.push(span, Kind::EM, Canonical::Bytes(canonical), Rule::Email, false);
+        }
+        true
+    }
+
+    /// Looks at one candidate of a line by the long way.
+    fn find_at(&self, at: usize, shapes: Shapes, found: &mut Plain<'_>) {
+        let Plain { line, findings, done, end, in_order } = found;
+        let candidate = Candidate { at: Span::new(0, at).end, shapes };
+        self.find_by(line.bytes, candidate, done, &mut |hit: Hit| {
+            if self.is_wanted(&hit, line.bytes) {
+                let span = Span::new(hit.start, hit.end);
+                *in_order &= span.start >= *end && !hit.either_way;
+                *end = span.end;
+                findings.items.push(merge::finding(span, &hit, line.bytes, &mut findings.bytes));
+            }
+        });
+    }
+
+    /// The identifiers of any line.
+    fn find_all(&self, line: &Line<'_>, record: &Record, scratch: &mut Scratch, findings: &mut Findings) {
         scratch.hits.clear();
         let base = line.start;
         let mut escaped = false;
@@ -152,15 +255,9 @@ impl Detector {
 
     /// The identifiers in a text that is not part of a block.
     pub fn find_alone(&self, line: &[u8], record: &Record, scratch: &mut Scratch, findings: &mut Findings) {
-        let mut scan = std::mem::take(&mut scratch.scan);
-        scan.run(line);
-        // Separate memory: decoded views are scanned too.
-        let whole = Line { bytes: line, ending: b"", start: 0, candidates: &scan.candidates };
-        let mut inner = Scratch::default();
-        std::mem::swap(&mut inner, scratch);
-        self.find(&whole, record, &mut inner, findings);
-        std::mem::swap(&mut inner, scratch);
-        scratch.scan = scan;
+        let mut scan = std::mem::take(&mut scratch.alone);
+        self.find(&scan.line(line), record, scratch, findings);
+        scratch.alone = scan;
     }
 
     fn find_decoded(&self, line: &Line<'_>, scratch: &mut Scratch, findings: &mut Findings) {
@@ -218,37 +315,42 @@ impl Detector {
                 emit(hit);
             }
         };
-        for Candidate { at, shapes } in candidates {
-            let at = at as usize;
-            if shapes.has(Shapes::QUAD) {
-                ipv4::find(text, at, &mut done.quad, &mut keep);
-            }
-            if shapes.has(Shapes::COLONS) {
-                ipv6::find(text, at, &mut done.colons, &mut keep);
-            }
-            if shapes.has(Shapes::AT)
-                && let Some(hit) = email::find(text, at, done.email)
-            {
-                done.email = hit.end;
-                keep(hit);
-            }
-            if shapes.has(Shapes::TOKEN)
-                && !self.options.trust_upstream
-                && let Some(hit) = forged::find(text, at)
-            {
-                keep(hit);
-            }
-            if shapes.has(Shapes::HEX8)
-                && let Some(hit) = ipv4::find_hex(text, at)
-            {
-                keep(hit);
-            }
-            if shapes.has(Shapes::NIBBLES) {
-                ipv6::find_ptr(text, at, &mut done.nibbles, &mut keep);
-            }
-            if shapes.has(Shapes::DASHES) {
-                ipv6::find_dashed(text, at, &mut done.dashes, &mut keep);
-            }
+        for candidate in candidates {
+            self.find_by(text, candidate, &mut done, &mut keep);
+        }
+    }
+
+    /// Runs the parsers of a candidate's shapes.
+    fn find_by(&self, text: &[u8], candidate: Candidate, done: &mut Done, keep: &mut impl FnMut(Hit)) {
+        let (at, shapes) = (candidate.at as usize, candidate.shapes);
+        if shapes.has(Shapes::QUAD) {
+            ipv4::find(text, at, &mut done.quad, keep);
+        }
+        if shapes.has(Shapes::COLONS) {
+            ipv6::find(text, at, &mut done.colons, keep);
+        }
+        if shapes.has(Shapes::AT)
+            && let Some(hit) = email::find(text, at, done.email)
+        {
+            done.email = hit.end;
+            keep(hit);
+        }
+        if shapes.has(Shapes::TOKEN)
+            && !self.options.trust_upstream
+            && let Some(hit) = forged::find(text, at)
+        {
+            keep(hit);
+        }
+        if shapes.has(Shapes::HEX8)
+            && let Some(hit) = ipv4::find_hex(text, at)
+        {
+            keep(hit);
+        }
+        if shapes.has(Shapes::NIBBLES) {
+            ipv6::find_ptr(text, at, &mut done.nibbles, keep);
+        }
+        if shapes.has(Shapes::DASHES) {
+            ipv6::find_dashed(text, at, &mut done.dashes, keep);
         }
     }
 
@@ -256,27 +358,65 @@ impl Detector {
     /// no token of a trusted upstream.
     fn is_wanted(&self, hit: &Hit, text: &[u8]) -> bool {
         match hit.canon {
-            Canon::V4(octets) => {
-                octets != [0; 4] && !is_netmask(octets) && !self.is_kept(IpAddr::from(octets))
-            }
-            Canon::V6(octets) => {
-                let upstream = self.options.trust_upstream && self.options.address_shape && octets[0] == 0xfd;
-                octets != [0; 16] && !upstream && !self.is_kept(IpAddr::from(octets))
-            }
-            Canon::Email { at } => {
-                let upstream = self.options.trust_upstream
-                    && self.options.address_shape
-                    && &text[at + 1..hit.end] == b"pseudonym.invalid"
-                    && at - hit.start == 26
-                    && text[hit.start..at].iter().all(|&byte| forged::is_crockford(byte));
-                !upstream
-            }
+            Canon::V4(octets) => self.is_wanted_v4(octets),
+            Canon::V6(octets) => self.is_wanted_v6(octets),
+            Canon::Email { at } => self.is_wanted_email(&text[hit.start..hit.end], at - hit.start),
             Canon::Verbatim => true,
         }
     }
 
-    fn is_kept(&self, address: IpAddr) -> bool {
-        self.options.keep.iter().any(|network| network.contains(&address))
+    #[inline]
+    fn is_wanted_v4(&self, octets: [u8; 4]) -> bool {
+        octets != [0; 4] && !is_netmask(octets) && !self.is_kept_v4(octets)
+    }
+
+    #[inline]
+    fn is_wanted_v6(&self, octets: [u8; 16]) -> bool {
+        let upstream = self.options.trust_upstream && self.options.address_shape && octets[0] == 0xfd;
+        octets != [0; 16] && !upstream && !self.is_kept_v6(octets)
+    }
+
+    /// `at` is the offset of the `@` in the address.
+    #[inline]
+    fn is_wanted_email(&self, address: &[u8], at: usize) -> bool {
+        let upstream = self.options.trust_upstream
+            && self.options.address_shape
+            && &address[at + 1..] == b"pseudonym.invalid"
+            && at == 26
+            && address[..at].iter().all(|&byte| forged::is_crockford(byte));
+        !upstream
+    }
+
+    #[inline]
+    fn is_kept_v4(&self, octets: [u8; 4]) -> bool {
+        let address = u32::from_be_bytes(octets);
+        self.kept_v4.iter().any(|&(network, mask)| address & mask == network)
+    }
+
+    #[inline]
+    fn is_kept_v6(&self, octets: [u8; 16]) -> bool {
+        let address = u128::from_be_bytes(octets);
+        self.kept_v6.iter().any(|&(network, mask)| address & mask == network)
+    }
+}
+
+/// The findings of a line in the making, as long as one stands behind another.
+struct Plain<'a> {
+    line: &'a Line<'a>,
+    findings: &'a mut Findings,
+    done: Done,
+    /// End of the last finding.
+    end: u32,
+    in_order: bool,
+}
+
+impl Plain<'_> {
+    #[inline]
+    fn push(&mut self, span: Span, kind: Kind, canonical: Canonical, rule: Rule, brackets: bool) {
+        self.in_order &= span.start >= self.end;
+        self.end = span.end;
+        let rule = rule.id();
+        self.findings.items.push(Finding { span, kind, canonical, rule, separator: Span::default(), brackets });
     }
 }
 
@@ -294,55 +434,6 @@ struct Done {
 fn is_netmask(octets: [u8; 4]) -> bool {
     let mask = u32::from_be_bytes(octets);
     mask.leading_ones() >= 8 && mask.leading_ones() + mask.trailing_zeros() >= 32
-}
-
-/// One line of a scanned block.
-#[derive(Clone, Copy, Debug)]
-pub struct Line<'a> {
-    /// The line without its line end.
-    pub bytes: &'a [u8],
-    /// LF, CRLF, or nothing for a last line that lacks it.
-    pub ending: &'a [u8],
-    start: u32,
-    candidates: &'a [Candidate],
-}
-
-/// The lines of a scanned block, in order.
-#[derive(Debug)]
-pub struct Lines<'a> {
-    block: &'a [u8],
-    scan: &'a Scan,
-    start: usize,
-    newline: usize,
-    candidate: usize,
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = Line<'a>;
-
-    fn next(&mut self) -> Option<Line<'a>> {
-        if self.start >= self.block.len() {
-            return None;
-        }
-        let (end, next) = match self.scan.newlines.get(self.newline) {
-            Some(&newline) => (newline as usize, newline as usize + 1),
-            None => (self.block.len(), self.block.len()),
-        };
-        self.newline += 1;
-        let candidates = &self.scan.candidates[self.candidate..];
-        let here = candidates.iter().take_while(|candidate| (candidate.at as usize) < next).count();
-        self.candidate += here;
-        let carriage_return = end < next && end > self.start && self.block[end - 1] == b'\r';
-        let text_end = if carriage_return { end - 1 } else { end };
-        let line = Line {
-            bytes: &self.block[self.start..text_end],
-            ending: &self.block[text_end..next],
-            start: u32::try_from(self.start).unwrap_or(u32::MAX),
-            candidates: &candidates[..here],
-        };
-        self.start = next;
-        Some(line)
-    }
 }
 
 /// The canonical form of a finding of kind `kind` that a rule file's rule made.

@@ -94,6 +94,33 @@ pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
     }
 }
 
+/// Whether it is plain that no version stands behind `before`, whose last byte is `previous`. `false` means
+/// nothing but that [`is_version`] has to look.
+#[inline]
+pub(crate) fn is_none_before(before: &[u8], previous: u8) -> bool {
+    match previous {
+        b'v' | b'V' | b'/' | b'.' | b'-' | b'_' | b'@' | b'#' | b'\\' | b'0'..=b'9' => false,
+        _ if is_separator(previous) => {
+            // The last letters of all announcements and spoken products: few other words end so.
+            let separators = before.iter().rev().take(8).take_while(|byte| is_separator(**byte)).count();
+            let word = before[..before.len() - separators].last_chunk::<3>();
+            let tail = word.map(|tail| tail.map(|byte| byte | 0x20));
+            separators < 8
+                && !matches!(
+                tail.as_ref(),
+                Some(b"ion" | b"ons" | b"ver" | b"are" | b"ssl" | b"ome" | b"ium" | b"fox" | b"sie")
+            )
+        }
+        _ => true,
+    }
+}
+
+/// What may stand between a word that announces a version and the version.
+#[inline]
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b':' | b'=' | b'>' | b'\\' | b'(' | b'v')
+}
+
 /// `Name/1.2.3.4` as in a User-Agent (RFC 9110, 10.1.5: product / product-version). A host name that
 /// Java prints before its address, `gateway/203.0.113.9:5060`, is lower case, or has a port behind it.
 fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
@@ -135,14 +162,7 @@ fn is_coded(rest: &[u8], number: &[u8]) -> bool {
 
 /// `version 1.2.3.4`, `"ProductVersion":"1.2.3.4"`, `<AnalyzerVersion>1.2.3.4`, `OpenSSL 3.0.22.1`.
 fn is_announced(before: &[u8]) -> bool {
-    let separators = before
-        .iter()
-        .rev()
-        .take(8)
-        .take_while(|byte| {
-            matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b':' | b'=' | b'>' | b'\\' | b'(' | b'v')
-        })
-        .count();
+    let separators = before.iter().rev().take(8).take_while(|byte| is_separator(**byte)).count();
     if separators == 0 {
         return false;
     }

@@ -1,8 +1,9 @@
 //! Access logs: NCSA common (CLF), combined, and either with the virtual host in front.
 
 use super::some_span;
-use super::timestamp::{MISMATCH, Parsed, clf, rfc3339};
+use super::timestamp::{MISMATCH, Parsed, clf, clf_columns, rfc3339};
 use crate::model::{Format, Record};
+use crate::scan::Line;
 use memchr::{memchr, memchr2, memrchr};
 use nom::Parser;
 use nom::branch::alt;
@@ -55,6 +56,51 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         (true, false) => Format::Clf,
     };
     Some(Record { format, time: Some(time), host: some_span(line, without_port(vhost)), ..Record::raw(line) })
+}
+
+/// The envelope of a common or combined line without a virtual host, whose ident is `-` and in which no
+/// backslash stands, as in nearly all. `None` means nothing but that [`read`] has to look.
+#[inline]
+pub(super) fn read_plain(line: &Line<'_>) -> Option<Record> {
+    let text = line.bytes;
+    // Other formats come first where a line begins like them.
+    let begins_plain = match text {
+        [b'0'..=b'9', second, _, _, fifth, ..] => *second != b' ' && !matches!(fifth, b'-' | b'/'),
+        [b'C', b'E', b'F', b':', ..] | [b'L', b'E', b'E', b'F', ..] => false,
+        [first, ..] => first.is_ascii_alphabetic() || *first == b':',
+        [] => false,
+    };
+    if !begins_plain || line.has_backslash() {
+        return None;
+    }
+    let quotes = line.quotes();
+    let request = quotes.next(0)?;
+    let head = text[..request].strip_suffix(b"] ")?;
+    let (head, time) = head.split_last_chunk::<26>()?;
+    let time = clf_columns(time)?;
+    let head = head.strip_suffix(b" [")?;
+    let client = memchr(b' ', head)?;
+    if client == 0 || text[client - 1] == b',' || !head[client..].starts_with(b" - ") {
+        return None;
+    }
+    let after_request = quotes.next(request + 1)? + 1;
+    let [b' ', s1, s2, s3, b' ', size @ ..] = &text[after_request..] else { return None };
+    let digits = size.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if ![s1, s2, s3].iter().all(|byte| byte.is_ascii_digit()) || digits == 0 {
+        return None;
+    }
+    let format = match &size[digits..] {
+        [] => Format::Clf,
+        [b' ', b'"', ..] => {
+            // Referrer and user agent: two more pairs of quotes, with a space between.
+            let referrer = quotes.next(after_request + 5 + digits + 2)?;
+            let agent = quotes.next(referrer + 1)?;
+            let joined = agent == referrer + 2 && text[referrer + 1] == b' ';
+            quotes.next(agent + 1).filter(|_| joined).map(|_| Format::Combined)?
+        }
+        _ => return None,
+    };
+    Some(Record { format, time: Some(time), ..Record::raw(text) })
 }
 
 /// Offset of the quote that opens the request: the first that is not escaped. Each quote that is

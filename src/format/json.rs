@@ -4,8 +4,9 @@
 //! structure and braces are counted; what stands inside nested values is not judged. An object that
 //! is valid JSON stays valid.
 
-use super::timestamp::{MISMATCH, Parsed, epoch_number, stated};
-use crate::model::{Format, Record, StatedTime, TagPoint};
+use super::timestamp::{MISMATCH, Parsed, epoch_number, rfc3339, stated};
+use crate::model::{Format, Names, Record, StatedTime, TagPoint};
+use crate::scan::Line;
 use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while, take_while1};
@@ -48,6 +49,54 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         tag: TagPoint::JsonObject { close, empty },
         ..Record::raw(line)
     })
+}
+
+/// The envelope of an object in which no backslash and no white space between its parts stand, from its
+/// first byte to its last, as loggers write it. `None` means nothing but that [`read`] has to look.
+#[inline]
+pub(super) fn read_plain(line: &Line<'_>) -> Option<Record> {
+    let text = line.bytes;
+    if line.has_backslash() {
+        return None;
+    }
+    let quotes = line.quotes();
+    let (mut time, mut rank, mut at, mut names) = (None, TIME_NAMES.len(), 0, Names::NONE);
+    loop {
+        // `at` is before the name: at the opening brace, or at a comma.
+        let name = at + 2;
+        if text.get(at + 1) != Some(&b'"') {
+            return None;
+        }
+        let colon = quotes.next(name)? + 1;
+        let value = colon + 1;
+        if text.get(colon) != Some(&b':') {
+            return None;
+        }
+        at = match text.get(value)? {
+            b'"' => quotes.next(value + 1)? + 1,
+            b'{' | b'[' => {
+                let (rest, _) = nested(&text[value..]).ok()?;
+                text.len() - rest.len()
+            }
+            _ => {
+                let (rest, _) = self::value(&text[value..]).ok()?;
+                text.len() - rest.len()
+            }
+        };
+        names.add(&text[name..colon - 1]);
+        if let Some(better) = time_rank(&text[name..colon - 1]).filter(|&found| found < rank)
+            && let Some(found) = time_of(&text[value..at])
+        {
+            (time, rank) = (Some(found), better);
+        }
+        match text.get(at)? {
+            b',' => {}
+            b'}' if at + 1 == text.len() => break,
+            _ => return None,
+        }
+    }
+    let tag = TagPoint::JsonObject { close: u32::try_from(at).ok()?, empty: false };
+    Some(Record { format: Format::Json, time, tag, names, ..Record::raw(text) })
 }
 
 /// The value of a member, unescaped; `name` may reach into nested objects with dots (`request.host`).
@@ -161,6 +210,10 @@ fn time_rank(name: &[u8]) -> Option<usize> {
 fn time_of(value: &[u8]) -> Option<StatedTime> {
     match value {
         [b'"', text @ .., b'"'] => {
+            // The common spelling first; `stated` knows it too.
+            if let Ok((b"", time)) = rfc3339(text) {
+                return Some(time);
+            }
             // PHP escapes slashes: 23\/Nov\/2026. No time needs more than 64 bytes.
             let mut plain = [0; 64];
             stated(if text.contains(&b'\\') { unescape_short(text, &mut plain)? } else { text })

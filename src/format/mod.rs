@@ -27,9 +27,9 @@ pub mod timestamp;
 mod tests;
 
 use crate::model::{Format, Record, Span, TagPoint};
-use memchr::{memchr3, memmem};
+use crate::scan::Line;
+use memchr::memchr3;
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 /// Tells the format of each line.
 ///
@@ -45,6 +45,20 @@ impl Guess {
     #[must_use]
     pub fn new(forced: Option<Format>) -> Self {
         Self { forced }
+    }
+
+    /// The envelope of a line of a scanned block. The same as [`Self::parse`] says; the envelopes that nearly
+    /// all lines have are read from fixed columns and from the marks that the scan left.
+    #[inline]
+    pub fn read(&mut self, line: &Line<'_>) -> Record {
+        let plain = match line.bytes {
+            _ if self.forced.is_some() => None,
+            [b'{', ..] => json::read_plain(line),
+            [b'A'..=b'Z' | b'a'..=b'z', _, _, b' ', ..] => rfc3164::read_plain(line),
+            [b'<', ..] => rfc5424::read_plain(line),
+            _ => access_log::read_plain(line),
+        };
+        plain.unwrap_or_else(|| self.parse(line.bytes))
     }
 
     /// The envelope of `line` (without its line end).
@@ -69,6 +83,10 @@ impl Guess {
 #[must_use]
 pub fn field<'a>(line: &'a [u8], record: &Record, name: &str) -> Option<Cow<'a, [u8]>> {
     let name = name.as_bytes();
+    let head = name.iter().position(|&byte| byte == b'.').map_or(name, |dot| &name[..dot]);
+    if !record.names.may_hold(name) && !record.names.may_hold(head) {
+        return None;
+    }
     let outer = match record.tag {
         TagPoint::StructuredData { elements } => rfc5424::param(line, elements, name),
         _ => field_of(record.format, line, name),
@@ -79,8 +97,7 @@ pub fn field<'a>(line: &'a [u8], record: &Record, name: &str) -> Option<Cow<'a, 
 /// Where members of the line's JSON object have the name `key`, escapes decoded: what stands between
 /// the quotes. Empty for a line that is no object. Nested objects are not searched, they cannot clash.
 pub fn top_level_key_spans<'a>(line: &'a [u8], record: &Record, key: &'a str) -> impl Iterator<Item = Span> {
-    let possible = record.format == Format::Json && may_spell(line, key.as_bytes());
-    let object = if possible { line } else { &[] };
+    let object = if record.format == Format::Json { line } else { &[] };
     json::names_spelling(object, key.as_bytes()).map(move |name| span_of(line, name))
 }
 
@@ -165,6 +182,40 @@ fn with_inner(line: &[u8], outer: Record) -> Record {
     }
 }
 
+/// Whether it is plain that the bytes of a syslog line from `message` on have no format of their own.
+/// `false` means nothing but that [`content`] has to look.
+#[inline]
+fn has_no_content(line: &Line<'_>, message: usize) -> bool {
+    let text = &line.bytes[message..];
+    let Some(&first) = text.first() else { return true };
+    let begins = match first {
+        b'{' | b' ' | b'\t'..=b'\r' | 0xEF | b'[' | b'@' => true,
+        b'C' => text.starts_with(b"CEF:"),
+        b'L' => text.starts_with(b"LEEF:"),
+        _ => false,
+    };
+    let name = line.name_ends(message).trailing_zeros() as usize;
+    if begins || text.get(4) == Some(&b'/') || name == 64 {
+        return false;
+    }
+    // An address with its port, and a bracket after a space, are HAProxy's.
+    let word = match text.get(name) {
+        Some(b' ') => Some(name),
+        _ => text.iter().skip(name).position(|&byte| byte == b' ').map(|length| name + length),
+    };
+    if word.is_some_and(|word| text.get(word + 1) == Some(&b'[')) {
+        return false;
+    }
+    if line.marks().next(message).is_none() {
+        return true;
+    }
+    // An access line has quotes. A pair at the front is logfmt: a key, which is a name or has an `@` in it, and an
+    // equals sign.
+    line.quotes().next(message).is_none()
+        && !matches!(text.get(name), Some(b'=' | b'@'))
+        && netfilter::is_absent(line, message)
+}
+
 /// The message, without the space that some relays leave before it.
 fn inner_text<'a>(line: &'a [u8], record: &Record) -> &'a [u8] {
     record.message.of(line).trim_ascii_start()
@@ -178,13 +229,6 @@ fn field_of<'a>(format: Format, text: &'a [u8], name: &[u8]) -> Option<Cow<'a, [
         Format::Leef => leef::value(text, name),
         _ => None,
     }
-}
-
-/// Whether a string in `line` can spell `key`: literally, or with `\u` escapes. Cheaper than reading
-/// the members, which few lines then need.
-fn may_spell(line: &[u8], key: &[u8]) -> bool {
-    static UNICODE_ESCAPE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\\u"));
-    memmem::find(line, key).is_some() || UNICODE_ESCAPE.find(line).is_some()
 }
 
 /// The bytes of `line` from where `from` begins to where `to` begins; both are tails of `line`.

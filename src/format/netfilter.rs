@@ -3,6 +3,7 @@
 use super::raw;
 use super::timestamp::Parsed;
 use crate::model::{Format, Record};
+use crate::scan::Line;
 use memchr::{memchr_iter, memchr2};
 use nom::Parser;
 use nom::branch::alt;
@@ -35,6 +36,22 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         rest = next_field(rest)?;
     }
     None
+}
+
+/// Whether `IN=` is not among the first equals signs of the line from `from` on, so that [`read`] would
+/// find nothing there.
+#[inline]
+pub(super) fn is_absent(line: &Line<'_>, from: usize) -> bool {
+    let equals = line.equals();
+    let mut at = from;
+    for _ in 0..=MAX_EQUALS_IN_PREFIX {
+        let Some(found) = equals.next(at) else { return true };
+        if line.bytes[from..found].ends_with(b"IN") {
+            return false;
+        }
+        at = found + 1;
+    }
+    true
 }
 
 fn origin(input: &[u8]) -> Parsed<'_, &[u8]> {

@@ -1,9 +1,10 @@
 //! RFC 3164 (BSD) syslog as it is met: PRI, time, HOSTNAME and TAG may each be missing.
 
 use super::pri::pri;
-use super::timestamp::{MISMATCH, Parsed, bsd, rfc3339};
+use super::timestamp::{MISMATCH, Parsed, bsd, bsd_columns, rfc3339};
 use super::{between, some_span};
-use crate::model::{Format, Record, StatedTime, TagPoint};
+use crate::model::{Format, Names, Record, Span, StatedTime, TagPoint};
+use crate::scan::Line;
 use memchr::memchr;
 use nom::Parser;
 use nom::branch::alt;
@@ -46,6 +47,51 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         program: some_span(line, program),
         message: between(line, message, &[]),
         tag: TagPoint::LineEnd,
+        names: Names::ANY,
+    })
+}
+
+/// The envelope of `Nov 23 10:00:00 host program[pid]: message` or `... program: message` whose message has no
+/// format of its own, if the names are as plain as nearly all are. `None` means nothing but that
+/// [`read`] has to look.
+#[inline]
+pub(super) fn read_plain(line: &Line<'_>) -> Option<Record> {
+    let time = bsd_columns(line.bytes.first_chunk()?)?;
+    // A host that begins with a small letter is no year, and no zone but perhaps `z`.
+    if !matches!(line.bytes.get(16)?, b'a'..=b'y') {
+        return None;
+    }
+    let mut ends = line.name_ends(16);
+    let mut next = || {
+        let end = 16 + ends.trailing_zeros() as usize;
+        ends &= ends.wrapping_sub(1);
+        // None within 64 bytes is far enough.
+        (end < line.bytes.len().min(16 + 64)).then_some(end)
+    };
+    let host = next().filter(|&end| line.bytes[end] == b' ')?;
+    let program = next()?;
+    let colon = match line.bytes[program] {
+        b'[' => {
+            let closing = next().filter(|&end| line.bytes[end] == b']')?;
+            next().filter(|&end| end == closing + 1)?
+        }
+        _ => program,
+    };
+    let message = colon + 2;
+    let name = &line.bytes[host + 1..program];
+    let fits = line.bytes[colon] == b':'
+        && line.bytes.get(colon + 1) == Some(&b' ')
+        && !matches!(name, b"" | b"CEF" | b"LEEF")
+        && super::has_no_content(line, message);
+    fits.then(|| Record {
+        format: Format::Rfc3164,
+        inner: None,
+        time: Some(time),
+        host: Some(Span::new(16, host)),
+        program: Some(Span::new(host + 1, program)),
+        message: Span::new(message, line.bytes.len()),
+        tag: TagPoint::LineEnd,
+        names: Names::NONE,
     })
 }
 
@@ -185,7 +231,6 @@ fn end_or_space(input: &[u8]) -> Parsed<'_, ()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Span;
 
     /// HOSTNAME, TAG and message of a line, empty where there is none.
     fn parts(line: &str) -> Option<[&str; 3]> {

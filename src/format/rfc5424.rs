@@ -3,8 +3,9 @@
 use super::pri::pri;
 use super::timestamp::{MISMATCH, Parsed, rfc3339};
 use super::{between, some_span};
-use crate::model::{Format, Record, Span, StatedTime, TagPoint};
-use memchr::memchr2;
+use crate::model::{Format, Names, Record, Span, StatedTime, TagPoint};
+use crate::scan::Line;
+use memchr::{memchr, memchr2};
 use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while_m_n, take_while1};
@@ -47,6 +48,44 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         program: some_span(line, program),
         message: between(line, message, &[]),
         tag: TagPoint::StructuredData { elements },
+        names: Names::ANY,
+    })
+}
+
+/// The envelope of a line without STRUCTURED-DATA whose message has no format of its own. `None` means
+/// nothing but that [`read`], or another format, has to look.
+#[inline]
+pub(super) fn read_plain(line: &Line<'_>) -> Option<Record> {
+    let text = line.bytes;
+    let (rest, _) = pri(text).ok()?;
+    let rest = rest.strip_prefix(b"1 ")?;
+    let (rest, time) = rfc3339(rest).ok()?;
+    let mut at = text.len() - rest.len();
+    let mut fields = [Span::default(); 4];
+    for field in &mut fields {
+        // `at` is at the space before the field.
+        let start = at + 1;
+        at = start + memchr(b' ', text.get(start..)?)?;
+        *field = Span::new(start, at);
+    }
+    let elements = Span::new(at + 1, at + 2);
+    let message = at + 3;
+    let filled = fields.iter().all(|field| !field.is_empty());
+    let plain = rest.first() == Some(&b' ')
+        && filled
+        && text.get(at + 1..message) == Some(b"- ")
+        && text.get(message) != Some(&BOM[0])
+        && super::has_no_content(line, message);
+    let stated = |field: Span| (field.of(text) != b"-").then_some(field);
+    plain.then(|| Record {
+        format: Format::Rfc5424,
+        inner: None,
+        time: Some(time),
+        host: stated(fields[0]),
+        program: stated(fields[1]),
+        message: Span::new(message, text.len()),
+        tag: TagPoint::StructuredData { elements },
+        names: Names::NONE,
     })
 }
 

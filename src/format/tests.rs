@@ -1,7 +1,8 @@
 //! Tests of all formats together: samples, both levels, independence of earlier lines, hostile bytes.
 
 use super::*;
-use crate::model::StatedTime;
+use crate::model::{Names, StatedTime};
+use crate::scan::Scan;
 use proptest::prelude::*;
 
 fn parse(line: &[u8]) -> Record {
@@ -310,6 +311,22 @@ proptest! {
             let mut guess = Guess::new(None);
             guess.parse(earlier.as_bytes());
             prop_assert_eq!(guess.parse(&lines[0]), parse(&lines[0]));
+        }
+    }
+
+    /// The short ways say what the long way says, wherever in a block the line stands.
+    #[test]
+    fn plain_lines_are_read_as_all_others(lines in proptest::collection::vec(hostile_line(), 1..8)) {
+        let one_line = |line: Vec<u8>| line.into_iter().filter(|byte| *byte != b'\n').collect::<Vec<_>>();
+        let mut block = lines.into_iter().map(one_line).collect::<Vec<_>>().join(&b'\n');
+        block.extend_from_slice(b"\n.............................................................................");
+        let mut scan = Scan::default();
+        for line in scan.lines(&block) {
+            let (read, parsed) = (Guess::new(None).read(&line), parse(line.bytes));
+            prop_assert_eq!(Record { names: Names::ANY, ..read }, parsed, "{}", line.bytes.escape_ascii());
+            for name in ["time", "a.b", "x", "remote_ip", "", "request.remote_ip"] {
+                prop_assert_eq!(field(line.bytes, &read, name), field(line.bytes, &parsed, name));
+            }
         }
     }
 

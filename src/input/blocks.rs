@@ -409,7 +409,7 @@ pub const MAX_LINE_BYTES_LIMIT: usize = 1 << 30;
 
 /// Bytes asked for at a time: large against the cost of a system call, small against the second-level
 /// cache that the worker finds the block in.
-const READ_BYTES: usize = 256 << 10;
+const READ_BYTES: usize = 128 << 10;
 
 /// A read with less room than this is not worth its system call.
 const LEAST_ROOM: usize = 64 << 10;

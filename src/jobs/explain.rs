@@ -9,6 +9,7 @@ use crate::primitives::clock::Clock;
 use crate::retention::event_time::DayFrom;
 use crate::retention::stamp::StartFrom;
 use crate::retention::{LookAlikes, Stamper, Verdict};
+use crate::scan::Scan;
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -68,6 +69,7 @@ pub struct Explainer {
     clock: Clock,
     guess: Guess,
     look_alikes: LookAlikes,
+    scan: Scan,
     scratch: Scratch,
     findings: Findings,
 }
@@ -82,6 +84,7 @@ impl Explainer {
             stamper: recognition.stamper,
             clock,
             look_alikes: LookAlikes::default(),
+            scan: Scan::default(),
             scratch: Scratch::default(),
             findings: Findings::default(),
         }
@@ -127,10 +130,11 @@ impl Explainer {
     }
 
     fn marks(&mut self, line: &[u8], record: &Record) -> Vec<Mark> {
-        let Self { shared, look_alikes, scratch, findings, .. } = self;
-        shared.detector.find_alone(line, record, scratch, findings);
+        let Self { shared, look_alikes, scan, scratch, findings, .. } = self;
+        let whole = scan.line(line);
+        shared.detector.find(&whole, record, scratch, findings);
         if !shared.trust_upstream {
-            filter::defuse(look_alikes, line, record, true, findings);
+            filter::defuse(look_alikes, &whole, record, findings);
         }
         let found = findings.items.iter().map(|finding| Mark {
             start: finding.span.start as usize,

@@ -19,6 +19,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Memory of all workers together for recent tokens: a part of what a node can spare, not of its cores.
+const RECENT_BYTES: usize = 32 << 20;
+
+/// Memory of one worker for recent tokens: about what its share of a third-level cache holds. It
+/// remembers 262,144 IPv4 addresses, and 131,072 other identifiers.
+const MOST_RECENT_BYTES: usize = 16 << 20;
+
 /// What a filter needs besides its input and output.
 #[derive(Debug)]
 pub struct Plan {
@@ -95,7 +102,8 @@ impl Ready {
         let classes: Vec<_> = stamper.policy().classes().iter().map(|class| class.name.clone()).collect();
         let epochs = EpochsOf { keyring, tenant: plan.tenant, kinds: Arc::clone(&kinds) };
         let feed = Feed::new(Blocks::new(input, plan.max_line_bytes), quarantine, epochs, plan.clock);
-        let worker = || Filter::new(shared.clone(), stamper.clone());
+        let recent_bytes = (RECENT_BYTES / plan.workers).min(MOST_RECENT_BYTES);
+        let worker = || Filter::new(shared.clone(), stamper.clone(), recent_bytes);
         let workers = (0..plan.workers.get()).map(|_| worker()).collect();
         let finished = run(feed, workers, Output::new(output), stop);
         let mut tally = Tally::new(classes.len() + 1);

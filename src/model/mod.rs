@@ -11,7 +11,7 @@ pub mod tag;
 pub use class::{Clause, Keep, Pattern, Period, RetentionClass, RetentionSample, Starts, Unit};
 pub use finding::{Canonical, Finding, Findings};
 pub use kind::{Kind, Kinds};
-pub use record::{Format, Record, StatedTime, TagPoint};
+pub use record::{Format, Names, Record, StatedTime, TagPoint};
 pub use rule::{Expected, IdentifierRule, IdentifierSample, RuleId};
 pub use span::Span;
 pub use tag::{ClassName, Expires, Idiom, Placement, RenderedTag};

@@ -164,6 +164,39 @@ pub struct Record {
     pub message: Span,
     /// Where a tag may go.
     pub tag: TagPoint,
+    /// Names that its fields can have.
+    pub names: Names,
+}
+
+/// A set of names that may hold more than it was given (Bloom 1970, one hash of 6 bits): enough to tell
+/// that a line has not the field that is asked for without reading it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names(u64);
+
+impl Names {
+    /// Any name.
+    pub const ANY: Self = Self(u64::MAX);
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// Adds a name.
+    #[inline]
+    pub fn add(&mut self, name: &[u8]) {
+        self.0 |= Self::bit(name);
+    }
+
+    /// Whether it may have been added; `false` is certain.
+    #[inline]
+    #[must_use]
+    pub fn may_hold(self, name: &[u8]) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    #[inline]
+    fn bit(name: &[u8]) -> u64 {
+        let [first, last] = [name.first(), name.last()].map(|byte| u64::from(byte.copied().unwrap_or(0)));
+        1 << ((first * 7 + last * 13 + name.len() as u64 * 29) % 64)
+    }
 }
 
 impl Record {
@@ -178,6 +211,7 @@ impl Record {
             program: None,
             message: Span::new(0, line.len()),
             tag: TagPoint::LineEnd,
+            names: Names::ANY,
         }
     }
 

@@ -85,9 +85,19 @@ pub struct Placement<'a> {
 /// The bytes of a tag. Its only constructor takes validated parts, so nothing read from a line can
 /// travel in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RenderedTag(Vec<u8>);
+pub struct RenderedTag {
+    /// The bytes, then zeros: short tags are copied in a stride of one size.
+    padded: Vec<u8>,
+    length: usize,
+}
 
 impl RenderedTag {
+    /// No tag is longer: a class name has 64 bytes at most, all else at most 80.
+    pub const MOST_BYTES: usize = 144;
+
+    /// Zeros behind the bytes.
+    const PADDING: usize = 64;
+
     /// Puts a tag together.
     #[must_use]
     pub fn new(class: &ClassName, expires: Expires, clock_received: bool, idiom: Idiom) -> Self {
@@ -106,13 +116,22 @@ impl RenderedTag {
                 format!(" expires={expires} class={class}{clock}")
             }
         };
-        Self(text.into_bytes())
+        let mut padded = text.into_bytes();
+        let length = padded.len();
+        padded.resize(length + Self::PADDING, 0);
+        Self { padded, length }
     }
 
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.padded[..self.length]
+    }
+
+    /// The bytes, and zeros behind them.
+    #[must_use]
+    pub fn padded(&self) -> &[u8] {
+        &self.padded
     }
 }
 
@@ -139,6 +158,16 @@ mod tests {
         }
         assert!(ClassName::new(&"a".repeat(64)).is_some());
         assert!(ClassName::new(&"a".repeat(65)).is_none());
+    }
+
+    #[test]
+    fn no_tag_is_longer() {
+        let class = ClassName::new(&"a".repeat(64)).unwrap();
+        let day = Expires::On("2027-11-24".parse().unwrap());
+        for idiom in [Idiom::SdElement, Idiom::JsonMember { only: false }, Idiom::Suffix] {
+            let tag = RenderedTag::new(&class, day, true, idiom);
+            assert!(tag.as_bytes().len() <= RenderedTag::MOST_BYTES);
+        }
     }
 
     /// The bytes of DESIGN.md section 6.

@@ -2,13 +2,14 @@
 
 use super::tally::Tally;
 use super::workers::{Piece, Work};
-use crate::detect::{Detector, Line, Scan, Scratch};
+use crate::detect::{Detector, Scratch};
 use crate::format::{self, Guess};
-use crate::model::{Findings, Format, Kinds, Record, Span};
+use crate::model::{Findings, Format, Kinds, Record, Span, TagPoint};
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::EpochKeys;
-use crate::pseudonym::{Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
+use crate::pseudonym::{Layout, Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
 use crate::retention::{self, LookAlikes, Stamper, Verdict};
+use crate::scan::{Line, Scan};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub struct Filter {
     stamper: Stamper,
     /// `None` before the first keys come.
     pseudonymiser: Option<Pseudonymiser>,
+    /// Memory for recent tokens, in bytes.
+    recent_bytes: usize,
     scan: Scan,
     scratch: Scratch,
     findings: Findings,
@@ -42,9 +45,10 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A worker; `stamper` brings the policy and has nothing in memory yet.
+    /// A worker, which remembers recent tokens in `recent_bytes` bytes; `stamper` brings the policy and has
+    /// nothing in memory yet.
     #[must_use]
-    pub fn new(shared: Shared, stamper: Stamper) -> Self {
+    pub fn new(shared: Shared, stamper: Stamper, recent_bytes: usize) -> Self {
         let classes = stamper.policy().classes().len() + 1;
         Self {
             guess: Guess::new(shared.format),
@@ -52,6 +56,7 @@ impl Filter {
             look_alikes: LookAlikes::default(),
             stamper,
             pseudonymiser: None,
+            recent_bytes,
             scan: Scan::default(),
             scratch: Scratch::default(),
             findings: Findings::default(),
@@ -68,11 +73,14 @@ impl Filter {
     fn block(&mut self, block: &[u8], received: Timestamp, out: &mut Pseudonymised) {
         let Some(mut pseudonymiser) = self.pseudonymiser.take() else { return };
         let mut scan = std::mem::take(&mut self.scan);
-        let suspicious = self.look_alikes.forged_in_block(block);
-        for line in Detector::scan(block, &mut scan) {
-            self.line(&line, received, suspicious, &mut pseudonymiser, out);
+        let mut layout = pseudonymiser.layout(out);
+        for line in scan.lines(block) {
+            self.line(&line, received, &mut layout);
         }
+        drop(layout);
         self.scan = scan;
+        pseudonymiser.new_tags().for_each(|(kind, tag)| self.tally.token(kind, &tag));
+        self.tally.recent = pseudonymiser.hits_and_misses();
         self.pseudonymiser = Some(pseudonymiser);
         self.tally.bytes_in += block.len() as u64;
         self.tally.bytes_out += out.as_bytes().len() as u64;
@@ -84,14 +92,12 @@ impl Filter {
         &mut self,
         line: &Line<'_>,
         received: Timestamp,
-        suspicious: bool,
-        pseudonymiser: &mut Pseudonymiser,
-        out: &mut Pseudonymised,
+        layout: &mut Layout<'_>,
     ) {
         let Self { shared, guess, look_alikes, stamper, scratch, findings, tally, .. } = self;
         let bytes = line.bytes;
         tally.lines_in += 1;
-        let record = guess.parse(bytes);
+        let record = guess.read(line);
         tally.format(record.format);
         let field = |name: &str| format::field(bytes, &record, name);
         let tag = match stamper.stamp(bytes, &record, received, &field) {
@@ -108,7 +114,7 @@ impl Filter {
         };
         shared.detector.find(line, &record, scratch, findings);
         if !shared.trust_upstream {
-            defuse(look_alikes, bytes, &record, suspicious, findings);
+            defuse(look_alikes, line, &record, findings);
         } else if let Some(tag) = retention::tag::existing(bytes, &record) {
             // A field that runs to the end of the line does not run into the tag.
             findings.items.retain(|finding| !finding.span.overlaps(tag.span));
@@ -116,7 +122,7 @@ impl Filter {
         for finding in &findings.items {
             tally.identifier(finding.kind);
         }
-        pseudonymiser.line(bytes, line.ending, findings, tag, out, &mut |kind, tag| tally.token(kind, &tag));
+        layout.line(line, findings, tag);
         tally.lines_out += 1;
     }
 
@@ -134,7 +140,7 @@ impl Filter {
         if let Verdict::Keep { class, tag, .. } = stamper.stamp(text.as_bytes(), &record, received, &|_| None)
         {
             tally.class(class);
-            pseudonymiser.placeholder(placeholder, tag.map(|tag| tag.text), ending, out);
+            pseudonymiser.layout(out).placeholder(placeholder, tag.map(|tag| tag.text), ending);
         }
         tally.format(Format::Raw);
         tally.lines_in += 1;
@@ -144,19 +150,16 @@ impl Filter {
     }
 }
 
-/// Finds the places where text only looks like a tag. `suspicious` is whether [`LookAlikes::forged_in_block`]
-/// holds for the block, or simply true.
-pub fn defuse(
-    look_alikes: &LookAlikes,
-    line: &[u8],
-    record: &Record,
-    suspicious: bool,
-    findings: &mut Findings,
-) {
-    let members: Vec<Span> = format::top_level_key_spans(line, record, "retention").collect();
-    if suspicious || !members.is_empty() {
-        look_alikes.forged(line, record, &members, &mut findings.defused);
+/// Finds the places where text only looks like a tag.
+pub fn defuse(look_alikes: &LookAlikes, line: &Line<'_>, record: &Record, findings: &mut Findings) {
+    // Names of members may be spelt with escapes, and need no word of a tag beside them.
+    let json = matches!(record.tag, TagPoint::JsonObject { .. });
+    let named = json && (line.has_backslash() || look_alikes.names_retention(line.bytes));
+    if !named && !line.block_holds_tag_words() {
+        return;
     }
+    let members: Vec<Span> = format::top_level_key_spans(line.bytes, record, "retention").collect();
+    look_alikes.forged(line.bytes, record, &members, &mut findings.defused);
 }
 
 impl Work<EpochKeys> for Filter {
@@ -167,7 +170,7 @@ impl Work<EpochKeys> for Filter {
             Some(pseudonymiser) => pseudonymiser.enter(&keys),
             None => {
                 let kinds = Arc::clone(&self.shared.kinds);
-                self.pseudonymiser = Some(Pseudonymiser::new(keys, kinds, self.shared.shape));
+                self.pseudonymiser = Some(Pseudonymiser::new(keys, kinds, self.shared.shape, self.recent_bytes));
             }
         }
     }

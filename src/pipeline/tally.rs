@@ -25,6 +25,8 @@ pub struct Tally {
     pub bytes_in: u64,
     /// Bytes that went out, tokens, tags and placeholders included.
     pub bytes_out: u64,
+    /// Identifiers whose token was among the recent ones, and those whose was not.
+    pub recent: (u64, u64),
     /// Identifiers replaced, by [`Kind`].
     identifiers: [u64; KINDS],
     /// Lines, by [`Format`].
@@ -47,6 +49,7 @@ impl Tally {
             expired: 0,
             bytes_in: 0,
             bytes_out: 0,
+            recent: (0, 0),
             identifiers: [0; KINDS],
             formats: [0; Format::ALL.len()],
             classes: vec![0; classes],
@@ -90,6 +93,7 @@ impl Tally {
         self.expired += other.expired;
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
+        self.recent = (self.recent.0 + other.recent.0, self.recent.1 + other.recent.1);
         add(&mut self.identifiers, &other.identifiers);
         add(&mut self.formats, &other.formats);
         if self.classes.len() < other.classes.len() {
@@ -158,6 +162,7 @@ impl Tally {
             distinct: by_kind(&|kind| self.distinct[kind].count()),
             formats: nonzero(Format::ALL.into_iter().map(Format::name).zip(self.formats)),
             classes: nonzero(classes.into_iter().map(ClassName::as_str).zip(self.classes.iter().copied())),
+            recent: Recent { hits: self.recent.0, misses: self.recent.1 },
             seconds: elapsed.as_millis() as f64 / 1000.0,
         }
     }
@@ -190,8 +195,19 @@ pub struct Counts<'a> {
     pub formats: BTreeMap<&'a str, u64>,
     /// Lines, by retention class.
     pub classes: BTreeMap<&'a str, u64>,
+    /// How often the tables of recent tokens spared an HMAC.
+    pub recent: Recent,
     /// Wall-clock time, to the millisecond.
     pub seconds: f64,
+}
+
+/// Look-ups in the tables of recent tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Recent {
+    /// The token was there.
+    pub hits: u64,
+    /// It had to be made.
+    pub misses: u64,
 }
 
 impl Counts<'_> {

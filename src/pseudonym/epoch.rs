@@ -1,10 +1,11 @@
 //! Epochs, and the keys that hold for one (NIST SP 800-57: an epoch is a cryptoperiod).
 
+use super::hmac::{self, PaddedKey};
 use super::token;
 use crate::model::{Kind, Kinds};
 use crate::primitives::crypto::{hkdf, hkdf_into};
 use crate::primitives::secret::Secret;
-use hmac::{Hmac, KeyInit, Mac};
+use ::hmac::{Hmac, KeyInit, Mac};
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -108,11 +109,14 @@ pub fn kid(secret: &Secret, epoch: Epoch) -> [u8; token::KID_BYTES] {
     token::encode_kid(epoch.kid_day(), u16::from_be_bytes(fingerprint) >> 6)
 }
 
-/// The keys of one epoch: per kind the HMAC state after its key, and the kid.
+/// The keys of one epoch: per kind the HMAC states after its key, and the kid.
 #[derive(Clone)]
 pub struct EpochKeys {
     kid: [u8; token::KID_BYTES],
+    /// For inputs of any length.
     states: Vec<Hmac<Sha256>>,
+    /// For short ones, several at a time.
+    padded: Vec<PaddedKey>,
 }
 
 impl EpochKeys {
@@ -120,12 +124,14 @@ impl EpochKeys {
     /// `K = HKDF-SHA256(S, "oubliette/1/token/<tenant>/<kind>", 32)`.
     #[must_use]
     pub fn derive(secret: &Secret, epoch: Epoch, tenant: &str, kinds: &Kinds) -> Self {
-        let states = kinds.iter().map(|(_, kind)| {
+        let keys = kinds.iter().map(|(_, kind)| {
             let key = hkdf(secret, format!("oubliette/1/token/{tenant}/{kind}").as_bytes());
             // RFC 2104, 2 allows keys of any length, and so does the crate.
-            Hmac::<Sha256>::new_from_slice(key.expose()).expect("HMAC takes a key of any length")
+            let state = Hmac::<Sha256>::new_from_slice(key.expose()).expect("HMAC takes a key of any length");
+            (state, PaddedKey::new(&key))
         });
-        Self { kid: kid(secret, epoch), states: states.collect() }
+        let (states, padded) = keys.unzip();
+        Self { kid: kid(secret, epoch), states, padded }
     }
 
     /// The five characters that name the epoch and its secret in a token.
@@ -140,6 +146,12 @@ impl EpochKeys {
         let mut hasher = self.hasher(kind);
         hasher.update(canonical);
         hasher.finish()
+    }
+
+    /// [`Self::tag`] of several short inputs, side by side.
+    #[inline]
+    pub(super) fn tags<const N: usize>(&self, inputs: [(Kind, hmac::Block); N]) -> [[u8; 16]; N] {
+        hmac::tags(inputs.map(|(kind, block)| (&self.padded[usize::from(kind.0)], block)))
     }
 
     /// The same for an input that comes in pieces.

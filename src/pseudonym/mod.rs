@@ -1,16 +1,21 @@
 //! Pseudonyms: findings in, [`Pseudonymised`] bytes out.
 //!
-//! [`Pseudonymised`] is the proof that nothing leaves in clear: its only field is private to this
-//! file, [`Pseudonymiser::line`] is the only way to add a line to it, and outputs accept nothing else.
-//! Writing a raw line does not compile. Pseudonyms know no formats, no classes, no storage.
+//! [`Pseudonymised`] is the proof that nothing leaves in clear: its fields are private to this folder,
+//! [`Layout`] is the only way to add a line to it, and outputs accept nothing else. Writing a raw line does
+//! not compile. Pseudonyms know no formats, no classes, no storage.
 
 pub mod epoch;
-pub mod recent;
 pub mod token;
 
-use crate::model::{Finding, Findings, Kind, Kinds, Placement, RenderedTag};
+mod hmac;
+mod layout;
+mod recent;
+
+use crate::model::{Kind, Kinds};
 use epoch::EpochKeys;
-use recent::{RecentTags, Slot};
+pub use layout::Layout;
+use layout::Holes;
+use recent::RecentTokens;
 use std::sync::Arc;
 
 /// Shape of the tokens in a line.
@@ -26,41 +31,79 @@ pub enum TokenShape {
 /// Lines in which every finding has been replaced by its token. Reused from block to block.
 #[derive(Debug, Default)]
 pub struct Pseudonymised {
-    bytes: Vec<u8>,
+    /// Longer than what it holds, so that short runs can be copied in strides of one size.
+    buffer: Vec<u8>,
+    /// How much of `buffer` counts.
+    length: usize,
 }
 
 impl Pseudonymised {
     /// The lines.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.buffer[..self.length]
     }
 
     /// Forgets the lines, keeps the memory.
     pub fn clear(&mut self) {
-        self.bytes.clear();
+        self.length = 0;
     }
 
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.length == 0
     }
 }
 
-/// Replaces findings by tokens; one per worker, for it remembers recent tokens.
+/// Makes tokens; one per worker, for it remembers recent ones.
 pub struct Pseudonymiser {
     keys: Arc<EpochKeys>,
     kinds: Arc<Kinds>,
     shape: TokenShape,
-    recent: RecentTags,
+    recent: RecentTokens,
+    /// Of the lines that are being laid out.
+    holes: Holes,
+    /// What each token of a kind begins with: kind, underscore, kid.
+    prefixes: Vec<Prefix>,
+    /// Tags that were not among the recent ones.
+    new: Vec<(Kind, [u8; 16])>,
+}
+
+/// The first bytes of a token.
+#[derive(Clone, Copy)]
+struct Prefix {
+    bytes: [u8; 16],
+    length: usize,
+}
+
+impl Prefix {
+    fn new(kind: &str, kid: &[u8; token::KID_BYTES]) -> Self {
+        let mut bytes = [0; 16];
+        let length = kind.len() + 1 + kid.len();
+        // A kind has at most 8 letters.
+        bytes[..kind.len()].copy_from_slice(kind.as_bytes());
+        bytes[kind.len()] = b'_';
+        bytes[kind.len() + 1..length].copy_from_slice(kid);
+        Self { bytes, length }
+    }
 }
 
 impl Pseudonymiser {
-    /// A pseudonymiser for one epoch.
+    /// A pseudonymiser for one epoch, which remembers recent tokens in about `recent_bytes` bytes.
     #[must_use]
-    pub fn new(keys: Arc<EpochKeys>, kinds: Arc<Kinds>, shape: TokenShape) -> Self {
-        Self { keys, kinds, shape, recent: RecentTags::default() }
+    pub fn new(keys: Arc<EpochKeys>, kinds: Arc<Kinds>, shape: TokenShape, recent_bytes: usize) -> Self {
+        let mut made = Self {
+            keys,
+            kinds,
+            shape,
+            recent: RecentTokens::new(recent_bytes),
+            holes: Holes::default(),
+            prefixes: Vec::new(),
+            new: Vec::new(),
+        };
+        made.set_prefixes();
+        made
     }
 
     /// Goes over to the keys of another epoch. Tokens of the old one are forgotten.
@@ -68,87 +111,19 @@ impl Pseudonymiser {
         if !Arc::ptr_eq(&self.keys, keys) {
             self.keys = Arc::clone(keys);
             self.recent.clear();
+            self.set_prefixes();
         }
     }
 
-    /// Appends `line` to `out`: findings replaced, forged tags defused, `tag` put in, then `ending`.
-    /// All other bytes are copied as they are. `on_new` hears of each tag that was not among the recent
-    /// ones, so that distinct identifiers can be counted.
-    pub fn line(
-        &mut self,
-        line: &[u8],
-        ending: &[u8],
-        findings: &Findings,
-        tag: Option<Placement<'_>>,
-        out: &mut Pseudonymised,
-        on_new: &mut impl FnMut(Kind, [u8; 16]),
-    ) {
-        let out = &mut out.bytes;
-        let mut position = 0;
-        let mut insertions = Insertions { line, defused: &findings.defused, tag };
-        for finding in &findings.items {
-            insertions.copy_to(finding.span.start as usize, &mut position, out);
-            self.token(finding, line, findings, out, on_new);
-            position = finding.span.end as usize;
-        }
-        insertions.copy_to(line.len(), &mut position, out);
-        if let Some(Placement { text, .. }) = insertions.tag {
-            out.extend_from_slice(text.as_bytes());
-        }
-        out.extend_from_slice(ending);
+    /// Begins to lay out lines at the end of `out`. They are complete when the layout is dropped.
+    pub fn layout<'a>(&'a mut self, out: &'a mut Pseudonymised) -> Layout<'a> {
+        Layout::new(self, out)
     }
 
-    /// Appends the line that stands for a quarantined one.
-    pub fn placeholder(
-        &self,
-        placeholder: &Placeholder,
-        tag: Option<&RenderedTag>,
-        ending: &[u8],
-        out: &mut Pseudonymised,
-    ) {
-        out.bytes.extend_from_slice(placeholder.to_string().as_bytes());
-        if let Some(tag) = tag {
-            out.bytes.extend_from_slice(tag.as_bytes());
-        }
-        out.bytes.extend_from_slice(ending);
-    }
-
-    fn token(
-        &mut self,
-        finding: &Finding,
-        line: &[u8],
-        findings: &Findings,
-        out: &mut Vec<u8>,
-        on_new: &mut impl FnMut(Kind, [u8; 16]),
-    ) {
-        let tag = self.tag(finding, findings, on_new);
-        let separator = finding.separator.of(line);
-        match (self.shape, finding.kind) {
-            (TokenShape::Address, Kind::IP) => {
-                token::write_address(&tag, separator, finding.brackets, out);
-            }
-            (TokenShape::Address, Kind::EM) => token::write_mailbox(&tag, separator, out),
-            _ => token::write(self.kinds.name(finding.kind), &self.keys.kid(), &tag, out),
-        }
-    }
-
-    fn tag(
-        &mut self,
-        finding: &Finding,
-        findings: &Findings,
-        on_new: &mut impl FnMut(Kind, [u8; 16]),
-    ) -> [u8; 16] {
-        let mut buffer = [0; 17];
-        let canonical = findings.canonical(finding, &mut buffer);
-        match self.recent.slot(finding.kind, canonical) {
-            Slot::Known(tag) => tag,
-            Slot::Free(place) => {
-                let tag = self.keys.tag(finding.kind, canonical);
-                on_new(finding.kind, tag);
-                self.recent.remember(place, tag);
-                tag
-            }
-        }
+    /// The tags that were not among the recent ones since it was last asked, so that distinct
+    /// identifiers can be counted. One may come twice.
+    pub fn new_tags(&mut self) -> impl Iterator<Item = (Kind, [u8; 16])> {
+        self.new.drain(..)
     }
 
     /// How many tokens were among the recent ones, and how many were not.
@@ -156,45 +131,10 @@ impl Pseudonymiser {
     pub fn hits_and_misses(&self) -> (u64, u64) {
         self.recent.hits_and_misses()
     }
-}
 
-/// What is put into a line beside tokens, still to come: underscores that defuse, and the tag.
-struct Insertions<'a> {
-    line: &'a [u8],
-    /// Sorted.
-    defused: &'a [u32],
-    tag: Option<Placement<'a>>,
-}
-
-impl Insertions<'_> {
-    /// Copies the line from `position` to `end`, with what is to be put in before `end`.
-    fn copy_to(&mut self, end: usize, position: &mut usize, out: &mut Vec<u8>) {
-        while let Some((&at, later)) = self.defused.split_first()
-            && (at as usize) < end
-        {
-            self.tag_before(at as usize + 1, position, out);
-            self.defused = later;
-            // Within an identifier: the token that took its place holds no tag.
-            if at as usize >= *position {
-                out.extend_from_slice(&self.line[*position..at as usize]);
-                out.push(b'_');
-                *position = at as usize;
-            }
-        }
-        self.tag_before(end, position, out);
-        out.extend_from_slice(&self.line[*position..end]);
-        *position = end;
-    }
-
-    /// Puts the tag in if its place is before `end`.
-    fn tag_before(&mut self, end: usize, position: &mut usize, out: &mut Vec<u8>) {
-        if let Some(Placement { replace, text }) = self.tag.take_if(|tag| (tag.replace.start as usize) < end)
-        {
-            let start = (*position).max(replace.start as usize);
-            out.extend_from_slice(&self.line[*position..start]);
-            out.extend_from_slice(text.as_bytes());
-            *position = start.max(replace.end as usize);
-        }
+    fn set_prefixes(&mut self) {
+        let kid = self.keys.kid();
+        self.prefixes = self.kinds.iter().map(|(_, name)| Prefix::new(name, &kid)).collect();
     }
 }
 

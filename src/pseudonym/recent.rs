@@ -1,156 +1,270 @@
-//! The recent tags of one worker: a bounded table in front of the HMAC.
+//! The recent tokens of one worker: bounded tables in front of the HMAC.
 //!
-//! Direct-mapped, two ways a set: the newer entry comes first, the older one falls out. Memory is fixed
-//! (`SETS * 2` entries of 40 bytes, 2.5 MiB), however many distinct
-//! addresses go by: a miss costs one HMAC, never memory.
+//! Two tables, for two sizes of key: IPv4 addresses, whose entries take half a cache line, and all
+//! else that is short, whose entries take a whole one. Direct-mapped, two ways a set: the newer entry
+//! comes first, the older one falls out. An entry holds the text of the tag as it stands in a token,
+//! so a known identifier costs one look-up and one copy. Memory is fixed, however many distinct
+//! identifiers go by: a miss costs one HMAC, never memory.
 
+use super::token::TAG_BYTES;
 use crate::model::Kind;
 
-/// Sets of two entries. A power of two.
-const SETS: usize = 1 << 15;
+/// The text of a tag.
+pub(crate) type TagText = [u8; TAG_BYTES];
+
+/// Longest canonical form that is remembered, in bytes: every address fits, and nearly every e-mail.
+const LONGEST_BYTES: usize = 36;
 
 /// Kind, length and canonical form, filled up with zeros: equal keys are equal identifiers.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Key([u64; 3]);
+#[derive(Clone, Copy)]
+pub(crate) struct Key([u8; 2 + LONGEST_BYTES]);
 
 impl Key {
     /// The key of nothing: no kind has the number 255.
-    const NONE: Self = Self([u64::MAX; 3]);
+    const NONE: Self = Self([u8::MAX; 2 + LONGEST_BYTES]);
 
-    /// `None` if the canonical form has more than 22 bytes: every address fits, not every e-mail.
+    /// `None` if the canonical form is longer than what is remembered.
     #[inline]
-    fn new(kind: Kind, canonical: &[u8]) -> Option<Self> {
-        let mut bytes = [0; 24];
+    pub(crate) fn new(kind: Kind, canonical: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 2 + LONGEST_BYTES];
         bytes[0] = kind.0;
         bytes[1] = u8::try_from(canonical.len()).ok()?;
         bytes[2..].get_mut(..canonical.len())?.copy_from_slice(canonical);
-        let (words, _) = bytes.as_chunks::<8>();
-        Some(Self([0, 1, 2].map(|word| u64::from_le_bytes(words[word]))))
+        Some(Self(bytes))
     }
 
-    /// A quick mix. Not keyed: whoever crafts collisions gains cache misses, each the price of one HMAC,
-    /// which is what every new address costs anyway.
+    /// The kind.
+    pub(crate) fn kind(&self) -> Kind {
+        Kind(self.0[0])
+    }
+
+    /// The canonical form.
+    pub(crate) fn canonical(&self) -> &[u8] {
+        &self.0[2..2 + usize::from(self.0[1])]
+    }
+
+    /// A quick mix. Not keyed: whoever crafts collisions gains misses, each the price of one HMAC, which
+    /// is what every new identifier costs anyway.
     #[inline]
-    fn set(self) -> usize {
-        const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-        let [a, b, c] = self.0;
-        let mixed = (a ^ b.rotate_left(23) ^ c.rotate_left(47)).wrapping_mul(MULTIPLIER);
-        let mixed = (mixed ^ mixed >> 32 ^ b).wrapping_mul(MULTIPLIER);
-        (mixed >> 40) as usize & (SETS - 1)
+    fn hash(&self) -> u64 {
+        let [a, b, c, d, e] = self.words();
+        let (high, low) = (fold(a ^ MIX[0], b ^ MIX[1]), fold(c ^ MIX[2], d ^ MIX[3]));
+        fold(high ^ e, low ^ MIX[4])
+    }
+
+    /// All bytes, some of them twice.
+    #[inline]
+    fn words(&self) -> [u64; 5] {
+        [0, 8, 16, 24, 30].map(|at| self.0[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word)))
+    }
+
+    /// Equality without a call and without a branch.
+    #[inline]
+    fn is(&self, other: &Self) -> bool {
+        self.words().into_iter().zip(other.words()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
     }
 }
 
+/// Digits of pi (as in Blowfish): numbers without a pattern.
+const MIX: [u64; 5] = [
+    0x243f_6a88_85a3_08d3,
+    0x1319_8a2e_0370_7344,
+    0xa409_3822_299f_31d0,
+    0x082e_fa98_ec4e_6c89,
+    0x4528_21e6_38d0_1377,
+];
+
+/// The two halves of the product, one over the other.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// 32 bytes: two of them, a set, are one cache line.
 #[derive(Clone, Copy)]
+#[repr(align(32))]
+struct V4Entry {
+    address: [u8; 4],
+    known: bool,
+    text: TagText,
+}
+
+/// 64 bytes: one cache line.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
 struct Entry {
     key: Key,
-    tag: [u8; 16],
+    text: TagText,
 }
 
-const EMPTY: Entry = Entry { key: Key::NONE, tag: [0; 16] };
+const NO_V4: V4Entry = V4Entry { address: [0; 4], known: false, text: [0; TAG_BYTES] };
+const NONE: Entry = Entry { key: Key::NONE, text: [0; TAG_BYTES] };
 
-/// A bounded table of recent tags.
-pub(crate) struct RecentTags {
-    entries: Vec<[Entry; 2]>,
+/// Bounded tables of recent tag texts.
+pub(crate) struct RecentTokens {
+    v4: Vec<[V4Entry; 2]>,
+    other: Vec<[Entry; 2]>,
     hits: u64,
     misses: u64,
 }
 
-/// What the table knows of a canonical form.
-pub(crate) enum Slot {
-    /// Its tag.
-    Known([u8; 16]),
-    /// Nothing; the tag may be remembered in that place (`None`: too long to be remembered).
-    Free(Option<Place>),
-}
-
-/// Where a tag may be remembered, and under which key.
-#[derive(Clone, Copy)]
-pub(crate) struct Place {
-    key: Key,
-    set: usize,
-}
-
-impl Default for RecentTags {
-    fn default() -> Self {
-        Self { entries: vec![[EMPTY; 2]; SETS], hits: 0, misses: 0 }
-    }
-}
-
-impl RecentTags {
-    /// Looks a canonical form up.
-    #[inline]
-    pub(crate) fn slot(&mut self, kind: Kind, canonical: &[u8]) -> Slot {
-        let Some(key) = Key::new(kind, canonical) else {
-            self.misses += 1;
-            return Slot::Free(None);
-        };
-        let set = key.set();
-        if let Some(entry) = self.entries[set].iter().find(|entry| entry.key == key) {
-            self.hits += 1;
-            return Slot::Known(entry.tag);
+impl RecentTokens {
+    /// Tables of `bytes` bytes together, rounded down to a power of two, at least 1 MiB.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let half = (bytes / 2).max(512 << 10);
+        let sets = |set_bytes: usize| 1 << (half / set_bytes).ilog2();
+        Self {
+            v4: vec![[NO_V4; 2]; sets(size_of::<[V4Entry; 2]>())],
+            other: vec![[NONE; 2]; sets(size_of::<[Entry; 2]>())],
+            hits: 0,
+            misses: 0,
         }
+    }
+
+    /// Brings the entries of these addresses near, all at once.
+    #[inline]
+    pub(crate) fn fetch_v4(&self, addresses: impl Iterator<Item = [u8; 4]>) {
+        let first = |address| self.v4[set(v4_hash(address), self.v4.len())][0].known;
+        std::hint::black_box(addresses.map(first).fold(false, |any, known| any | known));
+    }
+
+    /// Brings the entries of these keys near, all at once.
+    #[inline]
+    pub(crate) fn fetch_other<'k>(&self, keys: impl Iterator<Item = &'k Key>) {
+        let sets = keys.map(|key| &self.other[set(key.hash(), self.other.len())]);
+        std::hint::black_box(sets.fold(0, |all, set| all | set[0].key.0[0] | set[1].key.0[0]));
+    }
+
+    /// The text of the tag of an IPv4 address, if it is remembered.
+    #[inline]
+    pub(crate) fn v4(&mut self, address: [u8; 4]) -> Option<&TagText> {
+        let set = &self.v4[set(v4_hash(address), self.v4.len())];
+        // Which of the two it is cannot be foretold, so it is no branch.
+        let is = |entry: &V4Entry| entry.known & (u32::from_ne_bytes(entry.address) == u32::from_ne_bytes(address));
+        let (newer, older) = (is(&set[0]), is(&set[1]));
+        let found = newer | older;
+        self.hits += u64::from(found);
+        self.misses += u64::from(!found);
+        found.then(|| &set[usize::from(!newer)].text)
+    }
+
+    /// Remembers the text of the tag of an IPv4 address.
+    pub(crate) fn remember_v4(&mut self, address: [u8; 4], text: TagText) {
+        let set = set(v4_hash(address), self.v4.len());
+        let [newer, older] = &mut self.v4[set];
+        *older = std::mem::replace(newer, V4Entry { address, known: true, text });
+    }
+
+    /// The text of the tag of any other identifier, if it is remembered.
+    #[inline]
+    pub(crate) fn other(&mut self, key: &Key) -> Option<&TagText> {
+        let set = &self.other[set(key.hash(), self.other.len())];
+        let (newer, older) = (set[0].key.is(key), set[1].key.is(key));
+        let found = newer | older;
+        self.hits += u64::from(found);
+        self.misses += u64::from(!found);
+        found.then(|| &set[usize::from(!newer)].text)
+    }
+
+    /// Remembers the text of the tag of any other identifier.
+    pub(crate) fn remember_other(&mut self, key: Key, text: TagText) {
+        let set = set(key.hash(), self.other.len());
+        let [newer, older] = &mut self.other[set];
+        *older = std::mem::replace(newer, Entry { key, text });
+    }
+
+    /// Counts an identifier that is too long to be remembered.
+    pub(crate) fn miss(&mut self) {
         self.misses += 1;
-        Slot::Free(Some(Place { key, set }))
     }
 
-    /// Remembers a tag in the place that [`RecentTags::slot`] named.
-    pub(crate) fn remember(&mut self, place: Option<Place>, tag: [u8; 16]) {
-        let Some(Place { key, set }) = place else { return };
-        let [newer, older] = &mut self.entries[set];
-        *older = *newer;
-        *newer = Entry { key, tag };
-    }
-
-    /// Forgets all tags.
+    /// Forgets all of it.
     pub(crate) fn clear(&mut self) {
-        self.entries.fill([EMPTY; 2]);
+        self.v4.fill([NO_V4; 2]);
+        self.other.fill([NONE; 2]);
     }
 
+    /// How many identifiers were among the recent ones, and how many were not.
     pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
         (self.hits, self.misses)
     }
+}
+
+#[inline]
+fn v4_hash(address: [u8; 4]) -> u64 {
+    fold(u64::from(u32::from_ne_bytes(address)) ^ MIX[0], MIX[1])
+}
+
+/// The set of a hash among `sets`, a power of two.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "only the low bits are wanted")]
+fn set(hash: u64, sets: usize) -> usize {
+    hash as usize & (sets - 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SMALL: usize = 1 << 20;
+
+    fn text(value: u32) -> TagText {
+        let mut text = [b'0'; TAG_BYTES];
+        text[..4].copy_from_slice(&value.to_be_bytes());
+        text
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!((size_of::<V4Entry>(), size_of::<Entry>()), (32, 64));
+        let recent = RecentTokens::new(SMALL);
+        assert_eq!(recent.v4.len() * 64 + recent.other.len() * 128, SMALL);
+        assert_eq!(RecentTokens::new(0).v4.len(), recent.v4.len());
+    }
+
     #[test]
     fn remembers_and_forgets() {
-        let mut recent = RecentTags::default();
+        let mut recent = RecentTokens::new(SMALL);
         for round in 0..2 {
             for value in 0..1000u32 {
-                let canonical = value.to_be_bytes();
-                match recent.slot(Kind::IP, &canonical) {
-                    Slot::Known(tag) => assert_eq!(tag[..4], canonical, "round {round}"),
-                    Slot::Free(set) => {
-                        let mut tag = [0; 16];
-                        tag[..4].copy_from_slice(&canonical);
-                        recent.remember(set, tag);
-                    }
+                let address = value.to_be_bytes();
+                let key = Key::new(Kind::EM, &address).unwrap();
+                match recent.v4(address).copied() {
+                    Some(known) => assert_eq!(known, text(value), "round {round}"),
+                    None => recent.remember_v4(address, text(value)),
+                }
+                match recent.other(&key).copied() {
+                    Some(known) => assert_eq!(known, text(!value), "round {round}"),
+                    None => recent.remember_other(key, text(!value)),
                 }
             }
         }
         let (hits, misses) = recent.hits_and_misses();
-        assert!(hits >= 990, "{hits} hits");
-        assert_eq!(hits + misses, 2000);
+        assert!(hits >= 1950, "{hits} hits");
+        assert_eq!(hits + misses, 4000);
         recent.clear();
-        assert!(matches!(recent.slot(Kind::IP, &[0; 4]), Slot::Free(Some(_))));
+        assert!(recent.v4([0; 4]).is_none());
+        assert!(recent.other(&Key::new(Kind::EM, &[0; 4]).unwrap()).is_none());
     }
 
     #[test]
     fn kinds_and_lengths_do_not_mix() {
-        let mut recent = RecentTags::default();
-        let Slot::Free(set) = recent.slot(Kind::IP, b"abc") else { panic!("empty table knows a tag") };
-        recent.remember(set, [7; 16]);
-        assert!(matches!(recent.slot(Kind::EM, b"abc"), Slot::Free(_)));
-        assert!(matches!(recent.slot(Kind::IP, b"abc\0"), Slot::Free(_)));
-        assert!(matches!(recent.slot(Kind::IP, b"abc"), Slot::Known(_)));
+        let mut recent = RecentTokens::new(SMALL);
+        let key = |kind, canonical: &[u8]| Key::new(kind, canonical).unwrap();
+        recent.remember_other(key(Kind::IP, b"abc"), text(7));
+        assert!(recent.other(&key(Kind::EM, b"abc")).is_none());
+        assert!(recent.other(&key(Kind::IP, b"abc\0")).is_none());
+        assert!(recent.other(&key(Kind::IP, b"abc")).is_some());
+        assert!(recent.v4([0; 4]).is_none(), "an empty entry is no address");
     }
 
     #[test]
-    fn long_values_are_not_remembered() {
-        let mut recent = RecentTags::default();
-        assert!(matches!(recent.slot(Kind::EM, &[b'a'; 23]), Slot::Free(None)));
+    fn keys_keep_what_they_are_made_of() {
+        let key = Key::new(Kind::EM, b"jean@example.fr").unwrap();
+        assert_eq!((key.kind(), key.canonical()), (Kind::EM, &b"jean@example.fr"[..]));
+        assert!(Key::new(Kind::EM, &[b'a'; LONGEST_BYTES]).is_some());
+        assert!(Key::new(Kind::EM, &[b'a'; LONGEST_BYTES + 1]).is_none());
     }
 }

@@ -64,17 +64,28 @@ pub fn write_mailbox(tag: &[u8; 16], separator: &[u8], out: &mut Vec<u8>) {
 pub fn encode_tag(tag: &[u8; 16]) -> [u8; TAG_BYTES] {
     let value = u128::from_be_bytes(*tag);
     let mut characters = [0; TAG_BYTES];
-    // 12 characters from the first 60 bits, 12 from the next 60, then 8 bits and two zero bits.
+    let (pairs, _) = characters.as_chunks_mut::<2>();
+    // 6 pairs from the first 60 bits, 6 from the next 60, then 8 bits and two zero bits.
     let (high, middle, low) = ((value >> 68) as u64, (value >> 8) as u64, (value as u64 & 0xff) << 2);
-    for index in 0..12 {
-        let shift = 55 - 5 * index;
-        characters[index] = ALPHABET[(high >> shift & 31) as usize];
-        characters[12 + index] = ALPHABET[(middle >> shift & 31) as usize];
+    for index in 0..6 {
+        let shift = 50 - 10 * index;
+        pairs[index] = PAIRS[(high >> shift & 1023) as usize];
+        pairs[6 + index] = PAIRS[(middle >> shift & 1023) as usize];
     }
-    characters[24] = ALPHABET[(low >> 5 & 31) as usize];
-    characters[25] = ALPHABET[(low & 31) as usize];
+    pairs[12] = PAIRS[low as usize];
     characters
 }
+
+/// The two characters of each number of 10 bits.
+static PAIRS: [[u8; 2]; 1024] = {
+    let mut pairs = [[0; 2]; 1024];
+    let mut number = 0;
+    while number < 1024 {
+        pairs[number] = [ALPHABET[number >> 5], ALPHABET[number & 31]];
+        number += 1;
+    }
+    pairs
+};
 
 /// The 5 characters of a kid: 25 bits, `day` (15) then `fingerprint` (10).
 #[must_use]
@@ -104,15 +115,20 @@ pub fn parse(token: &[u8]) -> Option<TokenParts<'_>> {
     if !named || tag.len() != TAG_BYTES || !kid.iter().all(|&byte| value_of(byte).is_some()) {
         return None;
     }
-    let (head, last) = tag.split_at(TAG_BYTES - 1);
-    let high = head.iter().try_fold(0u128, |value, &byte| Some(value << 5 | u128::from(value_of(byte)?)))?;
-    let low = value_of(last[0]).filter(|value| value & 3 == 0)?;
-    let value = high << 3 | u128::from(low >> 2);
     Some(TokenParts {
         kind: std::str::from_utf8(kind).ok()?,
         kid: kid.try_into().ok()?,
-        tag: value.to_be_bytes(),
+        tag: decode_tag(tag.first_chunk()?)?,
     })
+}
+
+/// The tag that 26 characters spell, strictly: padding bits zero.
+#[must_use]
+pub fn decode_tag(characters: &[u8; TAG_BYTES]) -> Option<[u8; 16]> {
+    let (head, last) = characters.split_at(TAG_BYTES - 1);
+    let high = head.iter().try_fold(0u128, |value, &byte| Some(value << 5 | u128::from(value_of(byte)?)))?;
+    let low = value_of(last[0]).filter(|value| value & 3 == 0)?;
+    Some((high << 3 | u128::from(low >> 2)).to_be_bytes())
 }
 
 /// Whether `body` could follow the underscore of a token: 31 characters of the alphabet.

@@ -4,10 +4,10 @@
 //! without it the answer is worked out anew. So results never depend on the lines before. All tables are
 //! small and direct-mapped: a new entry takes the place of the one in its slot.
 
-use super::event_time::{EventClock, whole_seconds};
+use super::event_time::{EventClock, EventDay, whole_seconds};
 use super::expiry::Due;
 use super::policy::Policy;
-use crate::model::{Format, Idiom, Record, RenderedTag, StatedTime};
+use crate::model::{Format, Idiom, Record, RenderedTag, Span, StatedTime};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -28,6 +28,10 @@ impl<T, const SLOTS: usize> Slots<T, SLOTS> {
     fn slot(&mut self, hash: usize) -> &mut Option<T> {
         &mut self.0[hash % SLOTS]
     }
+
+    fn peek(&self, hash: usize) -> &Option<T> {
+        &self.0[hash % SLOTS]
+    }
 }
 
 /// Instants of civil times: the start of an hour, once known, gives every second in it.
@@ -42,14 +46,42 @@ struct Hour {
     start: i64,
 }
 
-/// What the line states, down to the hour.
+/// What the line states, down to the hour, in one number: year (16 bits, 0 if not stated), month, day, hour
+/// and offset (18 bits, all ones if not stated).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct StatedHour {
-    year: Option<i16>,
-    month: u8,
-    day: u8,
-    hour: u8,
-    offset_seconds: Option<i32>,
+struct StatedHour(u64);
+
+impl StatedHour {
+    const NO_OFFSET: u64 = (1 << 18) - 1;
+
+    /// `None` if a field is out of range, which is for the long way to refuse.
+    fn new(year: Option<i16>, month: u8, day: u8, hour: u8, offset_seconds: Option<i32>) -> Option<Self> {
+        let year = u64::from(u16::try_from(year.unwrap_or(0)).ok()?);
+        let offset = match offset_seconds {
+            None => Self::NO_OFFSET,
+            Some(seconds) => u64::try_from(seconds + 86_400).ok().filter(|&seconds| seconds <= 2 * 86_400)?,
+        };
+        let fits = month < 16 && day < 32 && hour < 32;
+        let date = u64::from(month) << 10 | u64::from(day) << 5 | u64::from(hour);
+        fits.then_some(Self(year << 32 | date << 18 | offset))
+    }
+
+    fn states_year(self) -> bool {
+        self.0 >> 32 != 0
+    }
+
+    fn states_offset(self) -> bool {
+        self.0 & Self::NO_OFFSET != Self::NO_OFFSET
+    }
+
+    fn hour(self) -> u8 {
+        (self.0 >> 18).to_le_bytes()[0] & 31
+    }
+
+    /// Lines of several formats alternate within one hour: each form of time has a slot of its own.
+    fn hash(self) -> usize {
+        usize::try_from(self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56).unwrap_or(0)
+    }
 }
 
 impl Instants {
@@ -70,28 +102,27 @@ impl Instants {
             }
             StatedTime::Civil { year, month, day, hour, minute, second, offset_seconds } => {
                 let second_of_hour = i64::from(minute) * 60 + i64::from(second.min(59));
-                (StatedHour { year, month, day, hour, offset_seconds }, second_of_hour)
+                (StatedHour::new(year, month, day, hour, offset_seconds), second_of_hour)
             }
         };
-        // Lines of several formats alternate within one hour: each form of time has a slot of its own.
-        let offset_hours =
-            stated_hour.offset_seconds.map_or(9, |seconds| seconds.unsigned_abs() as usize / 3600);
-        let form = offset_hours * 5 + usize::from(stated_hour.year.is_some()) * 3;
-        let hash = usize::from(stated_hour.hour) + usize::from(stated_hour.day) * 7 + form;
-        if let Some(hour) = self.0.slot(hash)
+        let Some(stated_hour) = stated_hour else {
+            return clock.instant(stated, received).map(whole_seconds);
+        };
+        let slot = self.0.slot(stated_hour.hash());
+        if let Some(hour) = slot
             && hour.stated == stated_hour
             // Fields out of range are for the long way to refuse.
             && second_of_hour < 3600
         {
             let seconds = hour.start + second_of_hour;
             let nearest = || seconds.abs_diff(whole_seconds(received)) <= Self::NEAREST_YEAR_SECONDS;
-            if stated_hour.year.is_some() || nearest() {
+            if stated_hour.states_year() || nearest() {
                 return Some(seconds);
             }
         }
         let seconds = whole_seconds(clock.instant(stated, received)?);
-        if let Some(start) = plain_hour(clock.source_zone(), &stated_hour, seconds - second_of_hour) {
-            *self.0.slot(hash) = Some(Hour { stated: stated_hour, start });
+        if let Some(start) = plain_hour(clock.source_zone(), stated_hour, seconds - second_of_hour) {
+            *slot = Some(Hour { stated: stated_hour, start });
         }
         Some(seconds)
     }
@@ -99,14 +130,14 @@ impl Instants {
 
 /// `start` again, if it is the first second of an hour that can be counted through: with an offset
 /// stated, always; otherwise if both its ends occur once and no clock changes in between.
-fn plain_hour(zone: &TimeZone, stated: &StatedHour, start: i64) -> Option<i64> {
+fn plain_hour(zone: &TimeZone, stated: StatedHour, start: i64) -> Option<i64> {
     let (first, last) = (Timestamp::from_second(start).ok()?, Timestamp::from_second(start + 3599).ok()?);
-    if stated.offset_seconds.is_some() {
+    if stated.states_offset() {
         return Some(start);
     }
     let occurs_once = |civil: DateTime| !zone.to_ambiguous_timestamp(civil).is_ambiguous();
     let from = zone.to_datetime(first);
-    let at_the_hour = (from.minute(), from.second()) == (0, 0) && from.hour().unsigned_abs() == stated.hour;
+    let at_the_hour = (from.minute(), from.second()) == (0, 0) && from.hour().unsigned_abs() == stated.hour();
     let steady = zone.following(first).next().is_none_or(|change| change.timestamp() > last);
     (at_the_hour && steady && occurs_once(from) && occurs_once(zone.to_datetime(last))).then_some(start)
 }
@@ -218,6 +249,89 @@ impl Shortlists {
     }
 }
 
+/// Verdicts by the envelope, for lines whose class and day depend on nothing else.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Verdicts(Slots<(Envelope, Tag), 256>);
+
+/// What a verdict depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Envelope {
+    /// Format, inner format (255 for none), idiom, where the day comes from, length of the program's name
+    /// (255 for none).
+    parts: [u8; 5],
+    /// The name of the program, filled up with zeros.
+    program: u128,
+    /// The day of the event.
+    day: Date,
+}
+
+impl Envelope {
+    const LONGEST_NAME_BYTES: usize = 16;
+
+    /// `None` if the program's name is too long to be remembered.
+    #[inline]
+    pub(super) fn new(line: &[u8], record: &Record, idiom: Idiom, event: EventDay) -> Option<Self> {
+        let (length, program) = match record.program {
+            None => (u8::MAX, 0),
+            Some(name) if name.len() > Self::LONGEST_NAME_BYTES => return None,
+            Some(name) => (u8::try_from(name.len()).ok()?, padded(line, name)),
+        };
+        let inner = record.inner.map_or(u8::MAX, |inner| inner as u8);
+        let parts = [record.format as u8, inner, number_of(idiom), event.from as u8, length];
+        Some(Self { parts, program, day: event.day })
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
+    fn hash(&self) -> usize {
+        let name = self.program as u64 ^ (self.program >> 64) as u64;
+        let [format, inner, idiom, from, length] = self.parts.map(u64::from);
+        let rest = format | inner << 8 | idiom << 16 | from << 24 | length << 32;
+        let mixed = (name ^ rest).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 56) as usize ^ usize::from(self.day.day().unsigned_abs())
+    }
+}
+
+/// The bytes of `name`, at most 16, and zeros.
+#[inline]
+fn padded(line: &[u8], name: Span) -> u128 {
+    let start = name.start as usize;
+    if let Some(bytes) = line.get(start..).and_then(<[u8]>::first_chunk) {
+        return u128::from_le_bytes(*bytes) & !u128::MAX.unbounded_shl(8 * (name.end - name.start));
+    }
+    let mut bytes = [0; 16];
+    bytes[..name.len()].copy_from_slice(name.of(line));
+    u128::from_le_bytes(bytes)
+}
+
+fn number_of(idiom: Idiom) -> u8 {
+    match idiom {
+        Idiom::SdElement => 0,
+        Idiom::JsonMember { only } => 1 + u8::from(only),
+        Idiom::Suffix => 3,
+    }
+}
+
+impl Verdicts {
+    /// Where the verdict on lines of this envelope is remembered, if it is.
+    #[inline]
+    pub(super) fn place_of(&self, envelope: &Envelope) -> Option<usize> {
+        let place = envelope.hash();
+        self.0.peek(place).as_ref().is_some_and(|(known, _)| known == envelope).then_some(place)
+    }
+
+    /// What is remembered in a place that [`Self::place_of`] gave just now.
+    #[inline]
+    pub(super) fn at(&self, place: usize) -> &Tag {
+        self.0.peek(place).as_ref().map(|(_, tag)| tag).expect("a verdict")
+    }
+
+    /// Remembers the verdict on lines of an envelope.
+    pub(super) fn remember(&mut self, envelope: Envelope, tag: Tag) {
+        *self.0.slot(envelope.hash()) = Some((envelope, tag));
+    }
+}
+
 /// Tags by what they say.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tags(Slots<Tag, 64>);
@@ -234,7 +348,7 @@ pub(super) struct TagKey {
 /// A tag and the days in it.
 #[derive(Clone, Debug)]
 pub(super) struct Tag {
-    key: TagKey,
+    pub(super) key: TagKey,
     pub(super) due: Due,
     pub(super) text: RenderedTag,
 }

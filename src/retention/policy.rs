@@ -129,6 +129,14 @@ impl Policy {
         }
     }
 
+    /// The class of a line whose shortlist is known, if format and program alone decide it.
+    pub(super) fn class_of_envelope(&self, shortlist: &[usize]) -> Option<usize> {
+        match shortlist.first().and_then(|&index| self.clauses.get(index)) {
+            None => Some(self.default),
+            Some(first) => first.envelope_only.then_some(first.class),
+        }
+    }
+
     /// The class of a line whose shortlist is known.
     pub(super) fn class_from<'l>(
         &self,

@@ -2,10 +2,10 @@
 
 use super::event_time::{DayFrom, EventClock, EventDay, whole_seconds};
 use super::expiry::{self, Due};
-use super::memo::{Days, Instants, Shortlists, TagKey, Tags};
+use super::memo::{Days, Envelope, Instants, Shortlists, TagKey, Tags, Verdicts};
 use super::policy::{FieldOf, Match, Policy};
 use super::tag;
-use crate::model::{Expires, Idiom, Placement, Record, RenderedTag, Span, Starts, TagPoint};
+use crate::model::{Expires, Idiom, Placement, Record, RenderedTag, Span, Starts, StatedTime, TagPoint};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -113,12 +113,15 @@ pub struct Stamper {
     policy: Arc<Policy>,
     options: Options,
     clock: EventClock,
+    /// The last time of each form, the instant of its receipt, and the day that was made of them.
+    last_events: [Option<(Option<StatedTime>, Timestamp, EventDay)>; 6],
     shortlists: Shortlists,
     instants: Instants,
     days: Days,
     /// Apart from `days`, so that old lines do not push it out.
     receipt_days: Days,
     tags: Tags,
+    verdicts: Verdicts,
 }
 
 impl Stamper {
@@ -130,11 +133,13 @@ impl Stamper {
             policy,
             options,
             clock,
+            last_events: [None; 6],
             shortlists: Shortlists::default(),
             instants: Instants::default(),
             days: Days::default(),
             receipt_days: Days::default(),
             tags: Tags::default(),
+            verdicts: Verdicts::default(),
         }
     }
 
@@ -166,13 +171,30 @@ impl Stamper {
                 received,
             );
         }
-        let shortlist = self.shortlists.of(&self.policy, line, record);
-        let class = self.policy.class_from(shortlist, line, record, field);
-        let start = self.start(class, record, received, field);
+        let event = self.event_day(record, received);
         let (idiom, replace) = place(record, line, self.options.tags);
+        let envelope = Envelope::new(line, record, idiom, event).filter(|_| !self.options.backfill);
+        if let Some(known) = envelope.as_ref().and_then(|envelope| self.verdicts.place_of(envelope)) {
+            let tag = self.verdicts.at(known);
+            let start = Start { day: event.day, from: StartFrom::Event(event.from) };
+            let placement = Placement { replace, text: &tag.text };
+            let placed = (self.options.tags != TagForm::None).then_some(placement);
+            return Verdict::Keep { class: tag.key.class, start, expires: tag.due.expires, tag: placed };
+        }
+        let shortlist = self.shortlists.of(&self.policy, line, record);
+        let by_envelope = self.policy.class_of_envelope(shortlist);
+        let class =
+            by_envelope.unwrap_or_else(|| self.policy.class_from(shortlist, line, record, field));
+        let start = self.start(class, event, received, field);
         let key = TagKey { class, start: start.day, clock_received: start.from.clock_received(), idiom };
         let policy = &self.policy;
         let tag = self.tags.of(key, || render(policy, key));
+        if let Some(envelope) = envelope
+            && by_envelope.is_some()
+            && matches!(start.from, StartFrom::Event(_))
+        {
+            self.verdicts.remember(envelope, tag.clone());
+        }
         let expires = tag.due.expires;
         if self.options.backfill
             && expires <= Expires::On(receipt_day(&mut self.receipt_days, &self.clock, received))
@@ -224,8 +246,7 @@ impl Stamper {
         }
     }
 
-    fn start(&mut self, class: usize, record: &Record, received: Timestamp, field: FieldOf<'_, '_>) -> Start {
-        let event = self.event_day(record, received);
+    fn start(&self, class: usize, event: EventDay, received: Timestamp, field: FieldOf<'_, '_>) -> Start {
         match self.policy.classes().get(class).map(|class| &class.starts) {
             Some(Starts::Field(name)) => self.field_start(name, event, received, field),
             _ => Start { day: event.day, from: StartFrom::Event(event.from) },
@@ -239,8 +260,28 @@ impl Stamper {
         }
     }
 
-    /// [`EventClock::event_day`], from memory if possible.
+    /// [`EventClock::event_day`], from memory if possible: many lines state the time of the one before.
+    #[inline]
     fn event_day(&mut self, record: &Record, received: Timestamp) -> EventDay {
+        let form = match record.time {
+            None => 0,
+            Some(StatedTime::Unix(_)) => 1,
+            Some(StatedTime::Civil { year, offset_seconds, .. }) => {
+                2 + usize::from(year.is_some()) + 2 * usize::from(offset_seconds.is_some())
+            }
+        };
+        if let Some((time, at, event)) = &self.last_events[form]
+            && *time == record.time
+            && *at == received
+        {
+            return *event;
+        }
+        let event = self.event_day_anew(record, received);
+        self.last_events[form] = Some((record.time, received, event));
+        event
+    }
+
+    fn event_day_anew(&mut self, record: &Record, received: Timestamp) -> EventDay {
         let stated = record.time.map(|stated| self.instants.seconds(&self.clock, stated, received));
         let from = match stated {
             Some(Some(seconds)) if self.clock.believes(seconds, whole_seconds(received)) => {
@@ -284,7 +325,7 @@ fn render(policy: &Policy, key: TagKey) -> (Due, RenderedTag) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClassName, Clause, Format, Pattern, RetentionClass, StatedTime};
+    use crate::model::{ClassName, Clause, Format, Pattern, RetentionClass};
     use crate::retention::expiry::tests::class;
     use proptest::prelude::*;
     use std::borrow::Cow;

@@ -3,11 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use oubliette::detect::{Detector, Scan, Scratch};
+use oubliette::detect::Scratch;
 use oubliette::format::{self, Guess};
 use oubliette::jobs::recognition::{Choices, Recognition};
 use oubliette::model::Findings;
 use oubliette::retention::Verdict;
+use oubliette::scan::Scan;
 use std::cell::RefCell;
 
 thread_local! {
@@ -23,7 +24,7 @@ fuzz_target!(|block: &[u8]| {
         let mut guess = Guess::new(None);
         let received = jiff::Timestamp::from_second(1_795_428_000).expect("a time");
         let mut bytes = 0;
-        for line in Detector::scan(block, &mut scan) {
+        for line in scan.lines(block) {
             bytes += line.bytes.len() + line.ending.len();
             let record = guess.parse(line.bytes);
             recognition.shared.detector.find(&line, &record, &mut scratch, &mut findings);

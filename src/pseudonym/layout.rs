@@ -1,0 +1,334 @@
+//! Laying out lines before their tokens are known.
+//!
+//! A token has a fixed width, so a line is put down at once, with a hole for the tag of each token. When
+//! the block is done, the holes are filled in batches: look-ups that do not wait for each other, then
+//! the HMACs of those that missed, several side by side. Runs of the line are copied in one stride of
+//! [`STRIDE`] bytes where the block allows it, which costs no call and no branch on their length: what is
+//! too much is overwritten by what comes next, or lies behind the end.
+
+use super::hmac::{self, AT_ONCE};
+use super::recent::{Key, TagText};
+use super::token::{self, TAG_BYTES};
+use super::{Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
+use crate::model::{Canonical, Finding, Findings, Kind, Placement, RenderedTag};
+use crate::scan::Line;
+
+/// Bytes that are copied at least. Nine runs of ten are shorter.
+const STRIDE: usize = 64;
+
+/// Most bytes of a token: kind, underscore, kid and tag, or an address or a mailbox in its place.
+const TOKEN_ROOM: usize = 48;
+
+/// How many entries are fetched from the tables before the first is looked at: a fetch from far away in
+/// memory takes as long as all of them together.
+const LOOKED_UP_AT_ONCE: usize = 16;
+
+/// Tags that are still to be put in: where, and whose.
+#[derive(Default)]
+pub(super) struct Holes {
+    v4: Vec<(usize, [u8; 4])>,
+    other: Vec<(usize, Key)>,
+    /// Those that the recent tokens do not have.
+    missed: Vec<Missed>,
+}
+
+struct Missed {
+    at: usize,
+    kind: Kind,
+    block: hmac::Block,
+    whose: Whose,
+}
+
+/// Under what a tag is to be remembered.
+#[derive(Clone, Copy)]
+enum Whose {
+    V4([u8; 4]),
+    Other(Key),
+}
+
+/// Lines in the making. While it lives the output cannot be looked at; when it is dropped, every token is
+/// in its place.
+pub struct Layout<'a> {
+    maker: &'a mut Pseudonymiser,
+    out: &'a mut Pseudonymised,
+}
+
+impl<'a> Layout<'a> {
+    pub(super) fn new(maker: &'a mut Pseudonymiser, out: &'a mut Pseudonymised) -> Self {
+        Self { maker, out }
+    }
+
+    /// Adds `line`: findings replaced, forged tags defused, `tag` put in, then the line end. All other
+    /// bytes are copied as they are.
+    #[inline]
+    pub fn line(&mut self, line: &Line<'_>, findings: &Findings, tag: Option<Placement<'_>>) {
+        self.make_room(line.bytes.len() + self.room_for(findings));
+        let mut insertions = Insertions { defused: &findings.defused, tag };
+        let mut position = 0;
+        for finding in &findings.items {
+            self.copy_to(finding.span.start, &mut position, line, &mut insertions);
+            self.token(finding, line.bytes, findings);
+            position = finding.span.end;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "lines are bounded, at most 1 GiB")]
+        let end = line.bytes.len() as u32;
+        self.copy_to(end, &mut position, line, &mut insertions);
+        if let Some(Placement { text, .. }) = insertions.tag {
+            self.tag(text);
+        }
+        match line.ending {
+            b"\n" => self.push(b'\n'),
+            ending => self.extend(ending),
+        }
+    }
+
+    /// Adds the line that stands for a quarantined one.
+    pub fn placeholder(&mut self, placeholder: &Placeholder, tag: Option<&RenderedTag>, ending: &[u8]) {
+        let text = placeholder.to_string();
+        self.make_room(text.len());
+        self.extend(text.as_bytes());
+        if let Some(tag) = tag {
+            self.tag(tag);
+        }
+        self.extend(ending);
+    }
+
+    /// Most bytes that the findings of a line add to it.
+    #[inline]
+    fn room_for(&self, findings: &Findings) -> usize {
+        // An address-shaped token spells its separators, eight at most, as the line does.
+        let separators = match self.maker.shape {
+            TokenShape::Native => 0,
+            TokenShape::Address => findings.items.iter().map(|finding| 8 * finding.separator.len()).sum(),
+        };
+        findings.items.len() * TOKEN_ROOM + separators + findings.defused.len()
+    }
+
+    /// Makes sure that `bytes` more bytes fit, with a tag, a line end and a stride.
+    #[inline]
+    fn make_room(&mut self, bytes: usize) {
+        let needed = self.out.length + bytes + RenderedTag::MOST_BYTES + 2 + STRIDE;
+        if self.out.buffer.len() < needed {
+            self.out.buffer.resize((2 * needed).max(64 << 10), 0);
+        }
+    }
+
+    /// Copies the line from `position` to `end`, with what is to be put in before `end`.
+    #[inline(always)]
+    fn copy_to(&mut self, end: u32, position: &mut u32, line: &Line<'_>, insertions: &mut Insertions<'_>) {
+        while let Some((&at, later)) = insertions.defused.split_first()
+            && at < end
+        {
+            self.tag_before(at + 1, position, line, insertions);
+            insertions.defused = later;
+            // Within an identifier: the token that took its place holds no tag.
+            if at >= *position {
+                self.copy(line, *position, at);
+                self.push(b'_');
+                *position = at;
+            }
+        }
+        self.tag_before(end, position, line, insertions);
+        self.copy(line, *position, end);
+        *position = end;
+    }
+
+    /// Puts the tag in if its place is before `end`.
+    #[inline(always)]
+    fn tag_before(&mut self, end: u32, position: &mut u32, line: &Line<'_>, insertions: &mut Insertions<'_>) {
+        if let Some(Placement { replace, text }) = insertions.tag.take_if(|tag| tag.replace.start < end) {
+            let start = (*position).max(replace.start);
+            self.copy(line, *position, start);
+            self.tag(text);
+            *position = start.max(replace.end);
+        }
+    }
+
+    /// Copies bytes `from..to` of the line.
+    #[inline(always)]
+    fn copy(&mut self, line: &Line<'_>, from: u32, to: u32) {
+        self.copy_from(line.block, line.start as usize + from as usize, to as usize - from as usize);
+    }
+
+    /// Copies `length` bytes of `text` from `from` on, reading and writing a whole stride if it is there.
+    #[inline(always)]
+    fn copy_from(&mut self, text: &[u8], from: usize, length: usize) {
+        let at = self.out.length;
+        self.out.length = at + length;
+        let out = &mut self.out.buffer[at..];
+        let text = &text[from..];
+        let (Some(target), Some(source)) = (out.first_chunk_mut::<STRIDE>(), text.first_chunk::<STRIDE>())
+        else {
+            out[..length].copy_from_slice(&text[..length]);
+            return;
+        };
+        *target = *source;
+        if length > STRIDE {
+            out[STRIDE..length].copy_from_slice(&text[STRIDE..length]);
+        }
+    }
+
+    #[inline(always)]
+    fn tag(&mut self, tag: &RenderedTag) {
+        self.copy_from(tag.padded(), 0, tag.as_bytes().len());
+    }
+
+    #[inline(always)]
+    fn push(&mut self, byte: u8) {
+        self.out.buffer[self.out.length] = byte;
+        self.out.length += 1;
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        self.out.buffer[self.out.length..][..bytes.len()].copy_from_slice(bytes);
+        self.out.length += bytes.len();
+    }
+
+    #[inline(always)]
+    fn token(&mut self, finding: &Finding, line: &[u8], findings: &Findings) {
+        if self.maker.shape == TokenShape::Address && matches!(finding.kind, Kind::IP | Kind::EM) {
+            return self.address_shaped(finding, line, findings);
+        }
+        let prefix = self.maker.prefixes[usize::from(finding.kind.0)];
+        self.out.buffer[self.out.length..][..16].copy_from_slice(&prefix.bytes);
+        let at = self.out.length + prefix.length;
+        self.out.length = at + TAG_BYTES;
+        match finding.canonical {
+            Canonical::V4(octets) if finding.kind == Kind::IP => self.maker.holes.v4.push((at, octets)),
+            _ => {
+                let mut buffer = [0; 17];
+                let canonical = findings.canonical(finding, &mut buffer);
+                match Key::new(finding.kind, canonical) {
+                    Some(key) => self.maker.holes.other.push((at, key)),
+                    None => {
+                        let tag = self.maker.long(finding.kind, canonical);
+                        self.out.buffer[at..][..TAG_BYTES].copy_from_slice(&token::encode_tag(&tag));
+                    }
+                }
+            }
+        }
+    }
+
+    /// An address-shaped token has no fixed width, so it is made at once.
+    fn address_shaped(&mut self, finding: &Finding, line: &[u8], findings: &Findings) {
+        let mut buffer = [0; 17];
+        let canonical = findings.canonical(finding, &mut buffer);
+        let tag = self.maker.tag_now(finding.kind, canonical);
+        let separator = finding.separator.of(line);
+        let mut text = Vec::with_capacity(TOKEN_ROOM);
+        match finding.kind {
+            Kind::IP => token::write_address(&tag, separator, finding.brackets, &mut text),
+            _ => token::write_mailbox(&tag, separator, &mut text),
+        }
+        self.extend(&text);
+    }
+}
+
+impl Drop for Layout<'_> {
+    fn drop(&mut self) {
+        self.maker.fill(&mut self.out.buffer);
+    }
+}
+
+impl Pseudonymiser {
+    /// Fills all holes in `out`.
+    fn fill(&mut self, out: &mut [u8]) {
+        let Self { recent, holes: Holes { v4, other, missed }, .. } = self;
+        for batch in v4.chunks(LOOKED_UP_AT_ONCE) {
+            recent.fetch_v4(batch.iter().map(|(_, address)| *address));
+            for &(at, address) in batch {
+                match recent.v4(address) {
+                    Some(text) => put(out, at, text),
+                    None => {
+                        let [a, b, c, d] = address;
+                        missed.extend(hmac::Block::new(&[4, a, b, c, d]).map(|block| Missed {
+                            at,
+                            kind: Kind::IP,
+                            block,
+                            whose: Whose::V4(address),
+                        }));
+                    }
+                }
+            }
+        }
+        for batch in other.chunks(LOOKED_UP_AT_ONCE) {
+            recent.fetch_other(batch.iter().map(|(_, key)| key));
+            for (at, key) in batch {
+                match recent.other(key) {
+                    Some(text) => put(out, *at, text),
+                    None => missed.extend(hmac::Block::new(key.canonical()).map(|block| Missed {
+                        at: *at,
+                        kind: key.kind(),
+                        block,
+                        whose: Whose::Other(*key),
+                    })),
+                }
+            }
+        }
+        v4.clear();
+        other.clear();
+        self.fill_missed(out);
+    }
+
+    /// Fills the holes whose tokens must be made.
+    fn fill_missed(&mut self, out: &mut [u8]) {
+        let missed = std::mem::take(&mut self.holes.missed);
+        let (batches, rest) = missed.as_chunks::<AT_ONCE>();
+        for batch in batches {
+            let tags = self.keys.tags(batch.each_ref().map(|hole| (hole.kind, hole.block)));
+            batch.iter().zip(tags).for_each(|(hole, tag)| self.fill_one(hole, tag, out));
+        }
+        for hole in rest {
+            let [tag] = self.keys.tags([(hole.kind, hole.block)]);
+            self.fill_one(hole, tag, out);
+        }
+        self.holes.missed = missed;
+        self.holes.missed.clear();
+    }
+
+    fn fill_one(&mut self, hole: &Missed, tag: [u8; 16], out: &mut [u8]) {
+        let text = token::encode_tag(&tag);
+        put(out, hole.at, &text);
+        match hole.whose {
+            Whose::V4(address) => self.recent.remember_v4(address, text),
+            Whose::Other(key) => self.recent.remember_other(key, text),
+        }
+        self.new.push((hole.kind, tag));
+    }
+
+    /// The tag of a canonical form that is too long to be remembered.
+    fn long(&mut self, kind: Kind, canonical: &[u8]) -> [u8; 16] {
+        let tag = self.keys.tag(kind, canonical);
+        self.recent.miss();
+        self.new.push((kind, tag));
+        tag
+    }
+
+    /// The tag of a canonical form, remembered or made at once.
+    fn tag_now(&mut self, kind: Kind, canonical: &[u8]) -> [u8; 16] {
+        let Some(key) = Key::new(kind, canonical) else { return self.long(kind, canonical) };
+        if let Some(text) = self.recent.other(&key)
+            && let Some(tag) = token::decode_tag(text)
+        {
+            return tag;
+        }
+        let tag = self.keys.tag(kind, canonical);
+        self.recent.remember_other(key, token::encode_tag(&tag));
+        self.new.push((kind, tag));
+        tag
+    }
+}
+
+#[inline]
+fn put(out: &mut [u8], at: usize, text: &TagText) {
+    if let Some(hole) = out[at..].first_chunk_mut::<TAG_BYTES>() {
+        *hole = *text;
+    }
+}
+
+/// What is put into a line beside tokens, still to come: underscores that defuse, and the tag.
+struct Insertions<'a> {
+    /// Sorted.
+    defused: &'a [u32],
+    tag: Option<Placement<'a>>,
+}

@@ -1,0 +1,394 @@
+//! Byte classes of 64 bytes at a time, as bit masks: bit `i` speaks of byte `i`.
+//!
+//! This is the one place that looks at every byte of the input, and the one file with `unsafe`. It
+//! reads a chunk with the widest vectors that the processor has: AVX-512BW or AVX2, found out at run
+//! time, or what every machine of the architecture has (SSE2, NEON) by way of `wide`. All of them
+//! are tested against a byte-by-byte reading. What `unsafe` buys is in `benches/README.md`: the scan is
+//! three times as fast as the portable one.
+//!
+//! # Safety
+//! The functions with `#[target_feature]` do no pointer arithmetic and keep no references: a chunk is a
+//! `&[u8; 64]`, and each load stays within it. The one condition is that the processor has the feature.
+//! [`Avx512`] and [`Avx2`] are made in [`vectorize`] alone, after `is_x86_feature_detected!` said so,
+//! so whoever holds one has the proof in hand.
+
+#![allow(
+    unsafe_code,
+    clippy::allow_attributes,
+    reason = "vector instructions that were found at run time; see Safety above"
+)]
+
+use wide::u8x16;
+
+/// Which of 64 bytes belong to which class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Classes {
+    /// LF.
+    pub(crate) newline: u64,
+    /// `.`
+    pub(crate) dot: u64,
+    /// `-`
+    pub(crate) dash: u64,
+    /// `_`
+    pub(crate) underscore: u64,
+    /// `0-9`
+    pub(crate) digit: u64,
+    /// `0-9A-Fa-f`
+    pub(crate) hex: u64,
+    /// `0-9a-z`
+    pub(crate) token: u64,
+    /// `:`
+    pub(crate) colon: u64,
+    /// `@`
+    pub(crate) at: u64,
+    /// `%`
+    pub(crate) percent: u64,
+    /// `\`
+    pub(crate) backslash: u64,
+    /// `"`
+    pub(crate) quote: u64,
+    /// `=`
+    pub(crate) equals: u64,
+    /// `x`, the rarest letter of `expires=`
+    pub(crate) x: u64,
+    /// `0-9A-Za-z`, `.`, `-`, `/` and `_`: what names of hosts and programs are made of
+    pub(crate) name: u64,
+}
+
+/// Vectors of some width.
+pub(crate) trait Lanes: Copy {
+    /// The classes of 64 bytes.
+    fn classify(self, chunk: &[u8; 64]) -> Classes;
+}
+
+/// Work that is compiled once for each kind of [`Lanes`]. `run` must be `#[inline(always)]`, so that the
+/// instructions of the processor at hand are used in all of it.
+pub(crate) trait Kernel {
+    /// What comes out.
+    type Output;
+
+    /// The work.
+    fn run(self, lanes: impl Lanes) -> Self::Output;
+}
+
+/// Runs `kernel` with the widest vectors of this processor.
+#[inline]
+pub(crate) fn vectorize<K: Kernel>(kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if Avx512::is_here() {
+            // SAFETY: the processor has the features.
+            return unsafe { x86::with_avx512(kernel) };
+        }
+        if Avx2::is_here() {
+            // SAFETY: the processor has the features.
+            return unsafe { x86::with_avx2(kernel) };
+        }
+    }
+    kernel.run(Portable)
+}
+
+/// What every machine of the architecture has.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+impl Lanes for Portable {
+    #[inline(always)]
+    fn classify(self, chunk: &[u8; 64]) -> Classes {
+        let mut classes = Classes::default();
+        for (index, lane) in chunk.as_chunks::<16>().0.iter().enumerate() {
+            let shift = 16 * index;
+            let bytes = u8x16::new(*lane);
+            let folded = bytes | u8x16::splat(0x20);
+            let digit = at_most(bytes - u8x16::splat(b'0'), 9);
+            let hex_letter = at_most(folded - u8x16::splat(b'a'), 5);
+            let lower = at_most(bytes - u8x16::splat(b'a'), 25);
+            let letter = at_most(folded - u8x16::splat(b'a'), 25);
+            // `-`, `.` and `/` are neighbours.
+            let joint = at_most(bytes - u8x16::splat(b'-'), 2) | equal(bytes, b'_');
+            classes.newline |= mask(equal(bytes, b'\n'), shift);
+            classes.dot |= mask(equal(bytes, b'.'), shift);
+            classes.dash |= mask(equal(bytes, b'-'), shift);
+            classes.underscore |= mask(equal(bytes, b'_'), shift);
+            classes.digit |= mask(digit, shift);
+            classes.hex |= mask(digit | hex_letter, shift);
+            classes.token |= mask(digit | lower, shift);
+            classes.colon |= mask(equal(bytes, b':'), shift);
+            classes.at |= mask(equal(bytes, b'@'), shift);
+            classes.percent |= mask(equal(bytes, b'%'), shift);
+            classes.backslash |= mask(equal(bytes, b'\\'), shift);
+            classes.quote |= mask(equal(bytes, b'"'), shift);
+            classes.equals |= mask(equal(bytes, b'='), shift);
+            classes.x |= mask(equal(bytes, b'x'), shift);
+            classes.name |= mask(letter | digit | joint, shift);
+        }
+        classes
+    }
+}
+
+/// Lanes of all ones where `bytes == byte`.
+#[inline(always)]
+fn equal(bytes: u8x16, byte: u8) -> u8x16 {
+    bytes.simd_eq(u8x16::splat(byte))
+}
+
+/// Lanes of all ones where `bytes <= limit`, unsigned.
+#[inline(always)]
+fn at_most(bytes: u8x16, limit: u8) -> u8x16 {
+    bytes.min(u8x16::splat(limit)).simd_eq(bytes)
+}
+
+#[inline(always)]
+fn mask(lanes: u8x16, shift: usize) -> u64 {
+    u64::from(lanes.to_bitmask()) << shift
+}
+
+/// Proof that the processor has AVX-512F and AVX-512BW, and all that comes with them.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+/// Proof that the processor has AVX2, and the bit instructions that came with it.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+#[cfg(target_arch = "x86_64")]
+impl Avx512 {
+    #[inline]
+    fn is_here() -> bool {
+        is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512f") && Avx2::is_here()
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Avx2 {
+    #[inline]
+    fn is_here() -> bool {
+        is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt")
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Lanes for Avx512 {
+    #[inline(always)]
+    fn classify(self, chunk: &[u8; 64]) -> Classes {
+        // SAFETY: `self` is the proof that the processor has the features.
+        unsafe { x86::classify_avx512(chunk) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Lanes for Avx2 {
+    #[inline(always)]
+    fn classify(self, chunk: &[u8; 64]) -> Classes {
+        // SAFETY: `self` is the proof that the processor has the features.
+        unsafe { x86::classify_avx2(chunk) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Avx2, Avx512, Classes, Kernel};
+    use std::arch::x86_64::{
+        __m256i, __m512i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
+        _mm256_or_si256, _mm256_set1_epi8, _mm256_sub_epi8, _mm512_cmpeq_epi8_mask, _mm512_cmple_epu8_mask,
+        _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi8, _mm512_sub_epi8,
+    };
+
+    #[target_feature(enable = "avx512f,avx512bw,avx2,bmi1,bmi2,lzcnt,popcnt")]
+    pub(super) fn with_avx512<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run(Avx512(()))
+    }
+
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    pub(super) fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run(Avx2(()))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) fn classify_avx512(chunk: &[u8; 64]) -> Classes {
+        // SAFETY: reads the 64 bytes of the chunk; the instruction asks for no alignment.
+        let bytes = unsafe { _mm512_loadu_si512(chunk.as_ptr().cast()) };
+        let folded = _mm512_or_si512(bytes, _mm512_set1_epi8(0x20));
+        let digit = within_512(bytes, b'0', 9);
+        let underscore = equal_512(bytes, b'_');
+        Classes {
+            newline: equal_512(bytes, b'\n'),
+            dot: equal_512(bytes, b'.'),
+            dash: equal_512(bytes, b'-'),
+            underscore,
+            digit,
+            hex: digit | within_512(folded, b'a', 5),
+            token: digit | within_512(bytes, b'a', 25),
+            colon: equal_512(bytes, b':'),
+            at: equal_512(bytes, b'@'),
+            percent: equal_512(bytes, b'%'),
+            backslash: equal_512(bytes, b'\\'),
+            quote: equal_512(bytes, b'"'),
+            equals: equal_512(bytes, b'='),
+            x: equal_512(bytes, b'x'),
+            // `-`, `.` and `/` are neighbours.
+            name: digit | within_512(folded, b'a', 25) | within_512(bytes, b'-', 2) | underscore,
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn equal_512(bytes: __m512i, byte: u8) -> u64 {
+        _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(byte.cast_signed()))
+    }
+
+    /// Which bytes are `first` to `first + more`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn within_512(bytes: __m512i, first: u8, more: u8) -> u64 {
+        let from_first = _mm512_sub_epi8(bytes, _mm512_set1_epi8(first.cast_signed()));
+        _mm512_cmple_epu8_mask(from_first, _mm512_set1_epi8(more.cast_signed()))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn classify_avx2(chunk: &[u8; 64]) -> Classes {
+        let half = chunk.as_ptr().cast::<__m256i>();
+        // SAFETY: the two halves of the chunk; the instruction asks for no alignment.
+        let bytes = unsafe { [_mm256_loadu_si256(half), _mm256_loadu_si256(half.add(1))] };
+        let fold = _mm256_set1_epi8(0x20);
+        let folded = [_mm256_or_si256(bytes[0], fold), _mm256_or_si256(bytes[1], fold)];
+        let digit = within_256(bytes, b'0', 9);
+        let underscore = equal_256(bytes, b'_');
+        Classes {
+            newline: equal_256(bytes, b'\n'),
+            dot: equal_256(bytes, b'.'),
+            dash: equal_256(bytes, b'-'),
+            underscore,
+            digit,
+            hex: digit | within_256(folded, b'a', 5),
+            token: digit | within_256(bytes, b'a', 25),
+            colon: equal_256(bytes, b':'),
+            at: equal_256(bytes, b'@'),
+            percent: equal_256(bytes, b'%'),
+            backslash: equal_256(bytes, b'\\'),
+            quote: equal_256(bytes, b'"'),
+            equals: equal_256(bytes, b'='),
+            x: equal_256(bytes, b'x'),
+            // `-`, `.` and `/` are neighbours.
+            name: digit | within_256(folded, b'a', 25) | within_256(bytes, b'-', 2) | underscore,
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn mask_256([low, high]: [__m256i; 2]) -> u64 {
+        let low = u64::from(_mm256_movemask_epi8(low).cast_unsigned());
+        low | u64::from(_mm256_movemask_epi8(high).cast_unsigned()) << 32
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn equal_256([low, high]: [__m256i; 2], byte: u8) -> u64 {
+        let byte = _mm256_set1_epi8(byte.cast_signed());
+        mask_256([_mm256_cmpeq_epi8(low, byte), _mm256_cmpeq_epi8(high, byte)])
+    }
+
+    /// Which bytes are `first` to `first + more`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn within_256([low, high]: [__m256i; 2], first: u8, more: u8) -> u64 {
+        let (first, more) = (_mm256_set1_epi8(first.cast_signed()), _mm256_set1_epi8(more.cast_signed()));
+        let (low, high) = (_mm256_sub_epi8(low, first), _mm256_sub_epi8(high, first));
+        let (least_low, least_high) = (_mm256_min_epu8(low, more), _mm256_min_epu8(high, more));
+        mask_256([_mm256_cmpeq_epi8(least_low, low), _mm256_cmpeq_epi8(least_high, high)])
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Runs `kernel` with every kind of lanes that this machine has, by name.
+    pub(in super::super) fn with_each<K: Kernel + Clone>(kernel: &K) -> Vec<(&'static str, K::Output)> {
+        let mut outputs = vec![("portable", kernel.clone().run(Portable))];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if Avx2::is_here() {
+                // SAFETY: the processor has the features.
+                outputs.push(("avx2", unsafe { x86::with_avx2(kernel.clone()) }));
+            }
+            if Avx512::is_here() {
+                // SAFETY: the processor has the features.
+                outputs.push(("avx512", unsafe { x86::with_avx512(kernel.clone()) }));
+            }
+        }
+        outputs
+    }
+
+    #[derive(Clone)]
+    struct Classify([u8; 64]);
+
+    impl Kernel for Classify {
+        type Output = Classes;
+
+        #[inline(always)]
+        fn run(self, lanes: impl Lanes) -> Classes {
+            lanes.classify(&self.0)
+        }
+    }
+
+    fn one_by_one(chunk: &[u8; 64]) -> Classes {
+        let mut classes = Classes::default();
+        for (index, &byte) in chunk.iter().enumerate() {
+            let bit = |holds: bool| u64::from(holds) << index;
+            classes.newline |= bit(byte == b'\n');
+            classes.dot |= bit(byte == b'.');
+            classes.dash |= bit(byte == b'-');
+            classes.underscore |= bit(byte == b'_');
+            classes.digit |= bit(byte.is_ascii_digit());
+            classes.hex |= bit(byte.is_ascii_hexdigit());
+            classes.token |= bit(byte.is_ascii_digit() || byte.is_ascii_lowercase());
+            classes.colon |= bit(byte == b':');
+            classes.at |= bit(byte == b'@');
+            classes.percent |= bit(byte == b'%');
+            classes.backslash |= bit(byte == b'\\');
+            classes.quote |= bit(byte == b'"');
+            classes.equals |= bit(byte == b'=');
+            classes.x |= bit(byte == b'x');
+            classes.name |= bit(byte.is_ascii_alphanumeric() || b"./-_".contains(&byte));
+        }
+        classes
+    }
+
+    #[test]
+    fn every_byte_value_in_every_lane() {
+        for byte in 0..=255 {
+            for lane in 0..64 {
+                let mut chunk = [b' '; 64];
+                chunk[lane] = byte;
+                for (lanes, classes) in with_each(&Classify(chunk)) {
+                    assert_eq!(classes, one_by_one(&chunk), "{lanes}: byte {byte:#x} in lane {lane}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_byte_by_byte_reading(
+            low in proptest::array::uniform32(any::<u8>()),
+            high in proptest::array::uniform32(any::<u8>()),
+        ) {
+            let mut chunk = [0; 64];
+            chunk[..32].copy_from_slice(&low);
+            chunk[32..].copy_from_slice(&high);
+            for (lanes, classes) in with_each(&Classify(chunk)) {
+                prop_assert_eq!(classes, one_by_one(&chunk), "{}", lanes);
+            }
+        }
+    }
+}
