@@ -119,6 +119,25 @@ fn ipv4_borders() {
     ]);
 }
 
+/// Identifiers with nothing, or next to nothing, between them.
+#[test]
+fn what_is_glued_together() {
+    check(&[
+        ("2026-11-23-203.0.113.9.log", "2026-11-23-{ip:203.0.113.9}.log"),
+        ("app 1.2.3-203.0.113.9", "app 1.2.3-{ip:203.0.113.9}"),
+        ("1.2.7_203.0.113.9", "1.2.7_{ip:203.0.113.9}"),
+        ("203.0.113.9.203-0-113-9.isp.example.net", "{ip:203.0.113.9}.{ip:203.0.113.9}.isp.example.net"),
+        ("203.0.113.9.fe80::1%eth0", "{ip:203.0.113.9}.{ip:fe80::1}%eth0"),
+        ("2001:db8::1a203.0.113.9", "{ip:2001:db8::1a}{ip:203.0.113.9}"),
+        ("203.0.113.9a2001:db8::1", "{ip:203.0.113.9}a{ip:2001:db8::1}"),
+        ("2001:db8::1::2001:db8::2", "{ip:2001:db8::1}::{ip:2001:db8::2}"),
+        ("::ffff:203.0.113.9.198.51.100.7", "{ip:203.0.113.9}.{ip:198.51.100.7}"),
+        ("jean@example.org2001:db8::1", "{em:jean@example.org}{ip:2001:db8::1}"),
+        ("jean@example.fr-2001:db8::1", "{em:jean@example.fr}-{ip:2001:db8::1}"),
+        ("jean@example.fr.OpenSSL 203.0.113.9", "{em:jean@example.fr.openssl} {ip:203.0.113.9}"),
+    ]);
+}
+
 #[test]
 fn left_alone() {
     check_left_alone(&[

@@ -174,15 +174,16 @@ proptest! {
         prop_assert_eq!(String::from_utf8_lossy(&halves), String::from_utf8_lossy(&whole));
     }
 
-    /// Words stand apart by something: where identifiers are glued to each other, what is left between
-    /// two tokens can look like another one.
+    /// Words may be glued to each other: what touches a token was before the eyes of the first pass. Only host
+    /// names end where they end, for an address glued to `.net` would make another label of it.
     #[test]
     fn behind_another_oubliette_nothing_changes(
-        words in proptest::collection::vec((piece(), proptest::sample::select(vec![" ", ",", "\"", "=", "\t", "\n"])), 0..50),
+        words in proptest::collection::vec(piece(), 0..50),
         tags in tag_form(),
         also in any::<bool>(),
     ) {
-        let log: Vec<u8> = words.iter().flat_map(|(word, apart)| [word, apart.as_bytes()].concat()).collect();
+        let apart = |word: &Vec<u8>| if word.ends_with(b".example.net") { &b" "[..] } else { b"" };
+        let log: Vec<u8> = words.iter().flat_map(|word| [word, apart(word)].concat()).collect();
         let first = Choices { tags, ..if also { also_everything() } else { Choices::default() } };
         let second = Choices { trust_upstream: true, ..first.clone() };
         let once = filter(&log, first);

@@ -33,7 +33,9 @@ pub(crate) fn plain(text: &[u8], at: usize, floor: usize) -> Option<Plain> {
     let start = at - text[floor..at].iter().rev().take_while(in_address).count();
     let end = at + 1 + text[at + 1..].iter().take_while(in_address).count();
     let ends = |position: Option<usize>| {
-        position.and_then(|position| text.get(position)).is_none_or(|&byte| CLASSES[usize::from(byte)] == ENDS)
+        position
+            .and_then(|position| text.get(position))
+            .is_none_or(|&byte| CLASSES[usize::from(byte)] == ENDS)
     };
     let domain = &text[at + 1..end];
     let last = &domain[domain.iter().rposition(|&byte| byte == b'.')? + 1..];
@@ -91,15 +93,26 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
         if is_top_level(last) {
             return if host_name::is_no_domain(last) { None } else { Some(end) };
         }
-        // `jean@example.fr198.51.100.7`: an address is glued to the domain.
-        let letters = last.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-        if cut_labels >= 3 && letters >= 2 && last[letters..].iter().all(u8::is_ascii_digit) {
+        if let Some(letters) = glued_top_level(&domain[..dot], last, cut_labels) {
             return Some(start + dot + 1 + letters);
         }
         // `jean@example.fr.1`: what follows the domain is cut off label by label.
         end = start + dot;
         cut_labels += 1;
     }
+}
+
+/// Length of the top-level domain that `last` starts with when something is glued to it:
+/// `jean@example.fr198.51.100.7`, after the three labels of the address are cut off, and
+/// `jean@example.org2001:db8::1`, `jean@example.fr-2001:db8::1`, when that domain is a well-known one and
+/// the label before it is a word.
+fn glued_top_level(before: &[u8], last: &[u8], cut_labels: usize) -> Option<usize> {
+    let letters = last.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let (top_level, glued) = last.split_at(letters);
+    let address = cut_labels >= 3 && letters >= 2 && glued.iter().all(u8::is_ascii_digit);
+    let word = before.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+    let well_known = is_well_known(top_level) && word.iter().any(u8::is_ascii_alphabetic);
+    (address || well_known).then_some(letters)
 }
 
 /// Length of the letter, digit, `-`, `_` or `.` that `text` starts with.
@@ -285,18 +298,20 @@ fn wrapper_start(text: &[u8], start: usize, at: usize, floor: usize) -> Option<u
     verp.then_some(key_end)
 }
 
-/// Whether the right half of a VERP joint can be a domain: a dot, and a top-level domain that is a
-/// country's or one of the oldest.
+/// Whether the right half of a VERP joint can be a domain: a dot, and a well-known top-level domain.
 fn is_nested_domain(text: &[u8]) -> bool {
-    let Some(dot) = text.iter().rposition(|&byte| byte == b'.') else { return false };
-    let last = &text[dot + 1..];
+    let dot = text.iter().rposition(|&byte| byte == b'.');
+    dot.is_some_and(|dot| dot > 0 && is_well_known(&text[dot + 1..]))
+}
+
+/// Whether `top_level` is a country's, or one of the oldest.
+fn is_well_known(top_level: &[u8]) -> bool {
     let generic: [&[u8]; 12] = [
         b"com", b"net", b"org", b"info", b"biz", b"edu", b"gov", b"example", b"test", b"name", b"shop",
         b"online",
     ];
-    dot > 0
-        && last.iter().all(u8::is_ascii_alphabetic)
-        && (last.len() == 2 || generic.iter().any(|known| known.eq_ignore_ascii_case(last)))
+    let country = top_level.len() == 2 && top_level.iter().all(u8::is_ascii_alphabetic);
+    country || generic.iter().any(|known| known.eq_ignore_ascii_case(top_level))
 }
 
 /// Offset of the first of `words` in `text`, ASCII case ignored; `text` is short.
@@ -314,7 +329,9 @@ mod tests {
 
     #[test]
     fn plain_addresses_are_seen() {
-        for line in ["to=<jean.dupont+a@mail.example.org>, relay", "\"user\":\"jean@example.fr\"", "x jean@a.info,"] {
+        for line in
+            ["to=<jean.dupont+a@mail.example.org>, relay", "\"user\":\"jean@example.fr\"", "x jean@a.info,"]
+        {
             let at = line.find('@').unwrap();
             let plain = plain(line.as_bytes(), at, 0).unwrap_or_else(|| panic!("{line}"));
             let hit = find(line.as_bytes(), at, 0).unwrap();

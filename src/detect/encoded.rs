@@ -5,8 +5,9 @@
 //! escapes, decoded once, with the offset in the line of every decoded byte. Detection runs on each view
 //! as on the line itself, and its hits are mapped back.
 
-use crate::scan::{Candidate, Line, Shapes};
+use super::forged;
 use crate::model::Span;
+use crate::scan::{Candidate, Line, Shapes};
 
 /// Deepest nesting that is followed. Each level of percent-encoding makes text longer by two bytes an
 /// escape; nothing that a browser or a logger writes goes beyond three.
@@ -89,8 +90,10 @@ impl View {
 /// Whether the byte at `position` belongs to a percent-escape or follows one: what starts there is
 /// judged in the decoded view, where the bytes before it can be read.
 pub(crate) fn touches_escape(text: &[u8], position: usize) -> bool {
-    (position.saturating_sub(3)..position)
-        .any(|start| matches!(text.get(start..start + 3), Some([b'%', a, b]) if hex(*a).is_some() && hex(*b).is_some()))
+    (position.saturating_sub(3)..position).any(|start| {
+        matches!(text.get(start..start + 3), Some([b'%', a, b]) if hex(*a).is_some() && hex(*b).is_some())
+            && !forged::starts_with_shaped(&text[start + 1..])
+    })
 }
 
 /// Whether no escape of the line spells a part of an identifier: each stands for bytes that end every
@@ -136,10 +139,10 @@ fn ends_shapes(byte: u8) -> bool {
 /// Start of the white-space delimited word around `at`, with some text before it, not before `floor`.
 fn window_start(text: &[u8], at: usize, floor: usize) -> usize {
     let word = text[floor..at].iter().rev().take_while(|byte| !is_space(**byte)).count();
-    let lead_floor = floor.max((at - word).saturating_sub(LEAD_BYTES));
-    // The lead starts at a word too: half a number is no number.
-    let lead = text[lead_floor..at - word].iter().position(|byte| is_space(*byte));
-    lead.map_or(at - word, |lead| lead_floor + lead)
+    // The lead starts at a word too: half a number is no number. Nothing before `floor` is read, so that
+    // all windows together read the text once.
+    let lead = floor.max((at - word).saturating_sub(LEAD_BYTES));
+    lead - text[floor..lead].iter().rev().take_while(|byte| !is_space(**byte)).count()
 }
 
 fn window_end(text: &[u8], at: usize) -> usize {
@@ -187,6 +190,9 @@ impl Escape {
 fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
     let rest = &text[position..];
     match rest {
+        // What happens to stand before an address-shaped token makes no escape of it.
+        [b'%', token @ ..] | [b'\\', b'u' | b'x', token @ ..] if forged::starts_with_shaped(token) => None,
+        [b'\\', token @ ..] if forged::starts_with_shaped(token) => None,
         [b'%', high, low, ..] => Some(Escape::byte(3, hex(*high)? << 4 | hex(*low)?)),
         [b'\\', b'x', high, low, ..] => Some(Escape::byte(4, hex(*high)? << 4 | hex(*low)?)),
         [b'\\', b'u', ..] => unicode_escape(rest),

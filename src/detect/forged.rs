@@ -1,35 +1,153 @@
-//! Text that looks like one of our tokens: whoever wrote it into a log wants it to be taken for one.
+//! Text that looks like one of our tokens. From a client, it is a forgery: whoever wrote it wants it to be
+//! taken for a token. From a trusted upstream, it is one, and stands as it is.
 
 use super::hit::{Canon, Hit, Rule};
 
 /// Characters after the underscore: kid (5) and tag (26).
 pub(crate) const BODY_BYTES: usize = 31;
 
+/// Letters of a kind, at most.
+const MOST_KIND_BYTES: usize = 8;
+
 /// Looks at a `TOKEN` candidate: `at` is the offset of the 16th lower-case letter or digit after an
 /// underscore.
 pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
-    let underscore = at.checked_sub(16)?;
-    let end = underscore + 1 + BODY_BYTES;
-    let body = text.get(underscore + 1..end)?;
-    if !body.iter().all(|&byte| is_crockford(byte)) || text.get(end).is_some_and(u8::is_ascii_alphanumeric) {
-        return None;
-    }
-    let letters =
-        text[..underscore].iter().rev().take(8).take_while(|byte| byte.is_ascii_lowercase()).count();
-    let start = underscore - letters;
-    (letters > 0).then(|| Hit::new(start, end, Canon::Verbatim, Rule::ForgedToken))
+    let (start, end) = native(text, at.checked_sub(16)?)?;
+    let longer = text.get(end).is_some_and(u8::is_ascii_alphanumeric);
+    (!longer).then(|| Hit::new(start, end, Canon::Verbatim, Rule::ForgedToken))
 }
 
-/// Whether a token stands in `text`.
-pub(crate) fn holds_token(text: &[u8]) -> bool {
-    memchr::memchr_iter(b'_', text).any(|underscore| {
-        let lettered = underscore > 0 && text[underscore - 1].is_ascii_lowercase();
-        let body = text.get(underscore + 1..underscore + 1 + BODY_BYTES);
-        lettered && body.is_some_and(|body| body.iter().all(|&byte| is_crockford(byte)))
-    })
+/// The token whose underscore stands at `underscore`, whatever is glued to its end.
+fn native(text: &[u8], underscore: usize) -> Option<(usize, usize)> {
+    let end = underscore + 1 + BODY_BYTES;
+    let body = text.get(underscore + 1..end)?;
+    let before = text[..underscore].iter().rev().take(MOST_KIND_BYTES);
+    let letters = before.take_while(|byte| byte.is_ascii_lowercase()).count();
+    (letters > 0 && body.iter().all(|&byte| is_crockford(byte))).then(|| (underscore - letters, end))
+}
+
+/// End of the token in which a `TOKEN` candidate stands, whatever is glued to it.
+pub(crate) fn end_at(text: &[u8], at: usize) -> Option<usize> {
+    native(text, at.checked_sub(16)?).map(|(_, end)| end)
+}
+
+/// What follows the last token of `word`; all of it, if there is none.
+pub(crate) fn after_tokens(word: &[u8]) -> &[u8] {
+    let last = memchr::memrchr_iter(b'_', word).find_map(|underscore| native(word, underscore));
+    last.map_or(word, |(_, end)| &word[end..])
+}
+
+/// The tokens of a trusted upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tokens {
+    /// `ip_...`
+    Native,
+    /// The same, and `fd..:...`, `...@pseudonym.invalid`.
+    AddressShaped,
+}
+
+impl Tokens {
+    /// Whether a token stands in `start..end` of `text`, or reaches into it.
+    pub(crate) fn overlap(self, text: &[u8], start: usize, end: usize) -> bool {
+        self.any(text, start, end, |from, to| from < end && to > start)
+    }
+
+    /// Whether a token touches `start..end` of `text`, or is joined to it as in one name or one address: by
+    /// a dot, or by a colon where tokens hold colons themselves.
+    ///
+    /// Upstream had it before its eyes, together with the identifier that the token replaced, and left it.
+    /// What looks like an identifier now does so only because the token reads otherwise.
+    pub(crate) fn touch(self, text: &[u8], start: usize, end: usize) -> bool {
+        let joins = |byte: &u8| *byte == b'.' || (*byte == b':' && self == Self::AddressShaped);
+        let start = start - usize::from(text[..start].last().is_some_and(joins));
+        let end = end + usize::from(text.get(end).is_some_and(joins));
+        self.any(text, start, end, |from, to| from <= end && to >= start)
+    }
+
+    /// Whether `test` holds for the start and the end of any token in `start..end` or near it.
+    fn any(self, text: &[u8], start: usize, end: usize, test: impl Fn(usize, usize) -> bool) -> bool {
+        let near = |before: usize, after: usize| {
+            let from = start.saturating_sub(before);
+            (from, &text[from..text.len().min(end + after)])
+        };
+        let (base, window) = near(BODY_BYTES + 1, MOST_KIND_BYTES + 1);
+        if memchr::memchr_iter(b'_', window)
+            .filter_map(|underscore| native(text, base + underscore))
+            .any(|(from, to)| test(from, to))
+        {
+            return true;
+        }
+        if self == Self::Native {
+            return false;
+        }
+        let (base, window) = near(MAILBOX_DOMAIN.len(), TAG_BYTES + MOST_ESCAPE_BYTES + MAILBOX_DOMAIN.len());
+        if memchr::memmem::find_iter(window, MAILBOX_DOMAIN)
+            .filter_map(|domain| mailbox(text, base + domain))
+            .any(|(from, to)| test(from, to))
+        {
+            return true;
+        }
+        let (base, window) = near(MOST_ADDRESS_BYTES, 3);
+        memchr::memmem::find_iter(window, b"fd")
+            .filter_map(|at| Some((base + at, base + at + address_length(&text[base + at..])?)))
+            .any(|(from, to)| test(from, to))
+    }
+}
+
+/// Characters of the local part of an address-shaped e-mail token.
+const TAG_BYTES: usize = 26;
+
+/// Its domain.
+const MAILBOX_DOMAIN: &[u8] = b"pseudonym.invalid";
+
+/// How `@` may be spelt.
+pub(crate) const AT_SIGNS: [&[u8]; 5] = [b"@", b"%40", b"%2540", b"\\u0040", b"\\x40"];
+
+/// How `:` may be spelt.
+const COLONS: [&[u8]; 9] =
+    [b":", b"%3A", b"%3a", b"%253A", b"%253a", b"\\u003a", b"\\u003A", b"\\x3a", b"\\x3A"];
+
+/// Longest of these.
+const MOST_ESCAPE_BYTES: usize = 6;
+
+/// Longest address-shaped IP token: eight groups of four, seven colons.
+const MOST_ADDRESS_BYTES: usize = 8 * 4 + 7 * MOST_ESCAPE_BYTES;
+
+/// The address-shaped e-mail token whose domain starts at `domain`.
+fn mailbox(text: &[u8], domain: usize) -> Option<(usize, usize)> {
+    let at_sign = AT_SIGNS.iter().find(|at_sign| text[..domain].ends_with(at_sign))?;
+    let start = (domain - at_sign.len()).checked_sub(TAG_BYTES)?;
+    let tag = text[start..start + TAG_BYTES].iter().all(|&byte| is_crockford(byte));
+    tag.then(|| (start, domain + MAILBOX_DOMAIN.len()))
+}
+
+/// Whether an address-shaped token stands at the start of `text`.
+pub(crate) fn starts_with_shaped(text: &[u8]) -> bool {
+    if text.starts_with(b"fd") && address_length(text).is_some() {
+        return true;
+    }
+    let Some((tag, rest)) = text.split_at_checked(TAG_BYTES) else { return false };
+    let domain = AT_SIGNS.iter().find_map(|at_sign| rest.strip_prefix(*at_sign));
+    domain.is_some_and(|domain| domain.starts_with(MAILBOX_DOMAIN))
+        && tag.iter().all(|&byte| is_crockford(byte))
+}
+
+/// Length of the address-shaped IP token that `text` starts with: `fdXX` and seven more groups. Its 15 bytes
+/// are random, so that none has two groups of zeros that `::` would stand for.
+fn address_length(text: &[u8]) -> Option<usize> {
+    let colon = COLONS.iter().find(|colon| text.get(4..).is_some_and(|rest| rest.starts_with(colon)))?;
+    let mut end = 0;
+    for index in 0..8 {
+        if index > 0 {
+            end += text[end..].starts_with(colon).then_some(colon.len())?;
+        }
+        let digits = text[end..].iter().take(4).take_while(|byte| byte.is_ascii_hexdigit()).count();
+        end += (digits > 0).then_some(digits)?;
+    }
+    Some(end)
 }
 
 /// Lower-case Crockford base32: no `i`, `l`, `o`, `u`.
-pub(crate) fn is_crockford(byte: u8) -> bool {
+fn is_crockford(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'h' | b'j' | b'k' | b'm' | b'n' | b'p'..=b't' | b'v'..=b'z')
 }

@@ -70,12 +70,15 @@ pub(crate) fn find(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnM
         return;
     }
     let run = Run::around(text, at, *done);
-    *done = run.end;
+    // The last group may be the first of a run with another separator: `2026-11-23-203.0.113.9`. So no byte
+    // is read more than twice.
+    *done = run.last;
     let hit = match text[at] {
         b'.' => dotted(text, &run),
         separator => dashed(text, &run, separator),
     };
     if let Some(hit) = hit {
+        *done = hit.end.max(run.last);
         emit(hit);
     }
 }
@@ -83,6 +86,8 @@ pub(crate) fn find(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnM
 /// A maximal run of digit groups joined by single separators.
 struct Run {
     end: usize,
+    /// Start of the last group.
+    last: usize,
     /// How many groups there are; only the first [`Run::KEPT`] are kept.
     count: usize,
     groups: [Group; Run::KEPT],
@@ -122,7 +127,7 @@ impl Run {
         if text[start] == separator && start < at {
             start += 1;
         }
-        let mut run = Self { end: start, count: 0, groups: [Group::default(); Self::KEPT] };
+        let mut run = Self { end: start, last: start, count: 0, groups: [Group::default(); Self::KEPT] };
         let mut position = start;
         loop {
             let digits = text[position..].iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -133,6 +138,7 @@ impl Run {
                 *slot = Group { start: position, end: position + digits };
             }
             run.count += 1;
+            run.last = position;
             run.end = position + digits;
             if text.get(run.end) != Some(&separator) {
                 break;

@@ -4,18 +4,38 @@ use super::hit::{Canon, Hit, Rule};
 use super::host_name;
 use std::net::Ipv6Addr;
 
-/// Looks at a `COLONS` candidate: `at` is the offset of a colon. `done` as in [`super::ipv4::find`].
-pub(crate) fn find(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnMut(Hit)) {
+/// Looks at a `COLONS` candidate: `at` is the offset of a colon. `done` as in [`super::ipv4::find`], where
+/// `quads_done` goes: the quad of `::ffff:203.0.113.9.198.51.100.7` is not looked at twice.
+pub(crate) fn find(
+    text: &[u8],
+    at: usize,
+    done: &mut usize,
+    quads_done: &mut usize,
+    emit: &mut impl FnMut(Hit),
+) {
     if at < *done {
         return;
     }
     let (start, end) = run_around(text, at, *done, |byte| byte.is_ascii_hexdigit() || byte == b':');
     *done = end;
-    if let Some(hit) = parse(text, start, end) {
+    let mut from = start;
+    // `2001:db8::1::2001:db8::2`: what follows an address in its run may hold another one.
+    for _ in 0..MOST_IN_RUN {
+        let Some(hit) = parse(text, from, end) else { return };
         *done = hit.end.max(end);
+        if hit.end > end {
+            *quads_done = hit.end.max(*quads_done);
+        }
+        from = hit.end;
         emit(hit);
+        if from >= end {
+            return;
+        }
     }
 }
+
+/// Addresses that are looked for in one run. A bound, for each look may read the whole run.
+const MOST_IN_RUN: usize = 8;
 
 /// An address with nothing around it that could mean something else.
 pub(crate) struct Plain {
@@ -131,12 +151,26 @@ impl Groups {
 /// The address in the run `start..end` of hex digits and colons.
 fn parse(text: &[u8], start: usize, end: usize) -> Option<Hit> {
     let start = trim_start(text, start, end)?;
-    parse_trimmed(text, start, end).or_else(|| {
-        // `2001:db8::1::443`: two gaps are no address, but what stands before the second may be one.
-        let first = memchr::memmem::find(&text[start..end], b"::")? + 2;
-        let second = memchr::memmem::find(&text[start + first..end], b"::")?;
-        parse_trimmed(text, start, start + first + second)
-    })
+    parse_trimmed(text, start, end)
+        .or_else(|| {
+            // `2001:db8::1::443`: two gaps are no address, but what stands before the second may be one.
+            let first = memchr::memmem::find(&text[start..end], b"::")? + 2;
+            let second = memchr::memmem::find(&text[start + first..end], b"::")?;
+            parse_trimmed(text, start, start + first + second)
+        })
+        .or_else(|| {
+            // `2001:db8::1a203.0.113.9`, `2001:db8:0:0:0:0:0:1:203.0.113.9`: the quad is an address of its own.
+            let quad = separate_quad(text, start, end)?;
+            let colon = usize::from(text[quad - 1] == b':');
+            parse_trimmed(text, start, quad - colon)
+        })
+}
+
+/// Where a dotted quad starts in the last group of the run, or instead of it.
+fn separate_quad(text: &[u8], start: usize, end: usize) -> Option<usize> {
+    let digits = text[start..end].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let first = end - digits;
+    (first > start && quad_from(text, first, end).is_some()).then_some(first)
 }
 
 fn parse_trimmed(text: &[u8], start: usize, mut end: usize) -> Option<Hit> {
@@ -161,12 +195,24 @@ fn parse_trimmed(text: &[u8], start: usize, mut end: usize) -> Option<Hit> {
 /// Drops what stands before the address in its run: a lone colon, and a group that is the end of a
 /// word (`IPv6:2001:db8::1` has the 6, `std::vec` the d).
 fn trim_start(text: &[u8], start: usize, end: usize) -> Option<usize> {
-    // `203.0.113.9::1521`: the 9 belongs to the quad before.
-    let quad = start > 1 && text[start - 1] == b'.' && text[start - 2].is_ascii_digit();
+    // `203.0.113.9::1521`: the 9 belongs to the quad before. Not so the group of `203.0.113.9.fe80::1`.
+    let quad = start > 1 && text[start - 1] == b'.' && text[start - 2].is_ascii_digit() && {
+        let digits = text[start..end].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (1..=3).contains(&digits) && text.get(start + digits) == Some(&b':')
+    };
     let glued = quad || start > 0 && (text[start - 1].is_ascii_alphanumeric() || text[start - 1] == b'_');
     let mut start = start;
-    if glued {
-        start += text[start..end].iter().position(|&byte| byte == b':')?;
+    let group = text[start..end].iter().position(|&byte| byte == b':')?;
+    if group > 4 || (glued && !quad) {
+        // `peer2001:db8::1`, `203.0.113.9a2001:db8::1`: four digits of a global address, not the end of a word.
+        let four = start + group.saturating_sub(4);
+        let global = group >= 4 && matches!(text[four], b'2' | b'3') && text[four..four + 4].is_ascii();
+        if global && text[start + group..].get(1) != Some(&b':') {
+            return Some(four);
+        }
+    }
+    if glued || group > 4 {
+        start += group;
         // `Net::DNS`: two colons after a word are no part of an address, unless a third follows.
         if text[start..end].starts_with(b"::") && !text[start..end].starts_with(b":::") {
             return Some(start + 2);
@@ -204,10 +250,15 @@ struct Quad {
 
 /// The quad whose first octet is the last group of the run.
 fn quad_at_end(text: &[u8], start: usize, end: usize) -> Option<Quad> {
+    let first = text[start..end].iter().rposition(|&byte| byte == b':').map(|colon| start + colon + 1)?;
+    quad_from(text, first, end)
+}
+
+/// The quad whose first octet is `first..end`.
+fn quad_from(text: &[u8], first: usize, end: usize) -> Option<Quad> {
     if text.get(end) != Some(&b'.') {
         return None;
     }
-    let first = text[start..end].iter().rposition(|&byte| byte == b':').map(|colon| start + colon + 1)?;
     let mut octets = [0; 4];
     let mut position = first;
     for (index, octet) in octets.iter_mut().enumerate() {
@@ -440,7 +491,9 @@ mod tests {
 
     fn by_find(line: &[u8], at: usize) -> Option<(usize, usize, Canon)> {
         let mut found = None;
-        find(line, at, &mut 0, &mut |hit| found = Some((hit.start, hit.end, hit.canon)));
+        find(line, at, &mut 0, &mut 0, &mut |hit| {
+            found.get_or_insert((hit.start, hit.end, hit.canon));
+        });
         found
     }
 

@@ -1,8 +1,8 @@
 //! Putting together the hits of all parsers and views: sorted, disjoint, the truest reading first.
 
+use super::canonical;
 use super::encoded::View;
 use super::hit::{Canon, Hit, Rule};
-use super::canonical;
 use crate::model::{Canonical, Finding, Findings, Span};
 
 /// A hit with its place in the line.
@@ -56,9 +56,12 @@ impl Located {
     }
 
     /// Whether what sticks out of one of two overlapping hits, beyond the winner, is to go too: it is part
-    /// of an identifier. Not so for a shallower reading, which took an escape for text.
+    /// of an identifier. Not so for a shallower reading of the same identifier, which took an escape for text.
     fn joins(&self, other: &Self) -> bool {
-        self.level == other.level || self.is_of_rule_file() || other.is_of_rule_file()
+        self.level == other.level
+            || self.finding.kind != other.finding.kind
+            || self.is_of_rule_file()
+            || other.is_of_rule_file()
     }
 }
 

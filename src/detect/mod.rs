@@ -18,13 +18,13 @@ mod merge;
 mod version;
 
 use crate::model::{Canonical, Finding, Findings, Kind, Record, RuleId, Span};
+use crate::scan::{Candidate, Line, Scan, Shapes};
 use account::{AccountRules, AccountScratch};
 use encoded::{MOST_LEVELS, View};
+use forged::Tokens;
 use hit::{Canon, Hit, Rule};
-use crate::scan::{Candidate, Line, Scan, Shapes};
 use ipnet::IpNet;
 use merge::Located;
-
 
 /// What is looked for and what is left alone.
 #[derive(Clone, Debug)]
@@ -156,8 +156,8 @@ impl Detector {
             return false;
         }
         found.done.quad = plain.end - start;
-        if self.is_wanted_v4(plain.octets) {
-            let span = Span::new(plain.start - start, plain.end - start);
+        let span = Span::new(plain.start - start, plain.end - start);
+        if self.identifies_v4(plain.octets) && !found.touches_token(self, span) {
             found.push(span, Kind::IP, Canonical::V4(plain.octets), Rule::Ipv4, plain.brackets);
         }
         true
@@ -175,8 +175,8 @@ impl Detector {
             return false;
         }
         found.done.colons = plain.end - start;
-        if self.is_wanted_v6(plain.octets) {
-            let span = Span::new(plain.start - start, plain.end - start);
+        let span = Span::new(plain.start - start, plain.end - start);
+        if self.identifies_v6(plain.octets) && !found.touches_token(self, span) {
             found.push(span, Kind::IP, Canonical::V6(plain.octets), Rule::Ipv6, false);
         }
         true
@@ -188,9 +188,9 @@ impl Detector {
         let text = found.line.bytes;
         let Some(plain) = email::plain(text, at, found.done.email) else { return false };
         found.done.email = plain.end;
-        if self.is_wanted_email(&text[plain.start..plain.end], at - plain.start) {
-            let canonical = canonical::push_lower(&text[plain.start..plain.end], &mut found.findings.bytes);
-            let span = Span::new(plain.start, plain.end);
+        let span = Span::new(plain.start, plain.end);
+        if !found.touches_token(self, span) {
+            let canonical = canonical::push_lower(span.of(text), &mut found.findings.bytes);
             found.push(span, Kind::EM, Canonical::Bytes(canonical), Rule::Email, false);
         }
         true
@@ -242,7 +242,10 @@ impl Detector {
         let hits = &mut scratch.hits;
         accounts.find(line, record, &mut scratch.accounts, &mut |index, kind, span| {
             // What upstream has been through is left as it is.
-            if self.options.trust_upstream && forged::holds_token(span.of(line)) {
+            if self
+                .upstream()
+                .is_some_and(|tokens| tokens.overlap(line, span.start as usize, span.end as usize))
+            {
                 return;
             }
             // Rule files hold far fewer than 65,528 rules; the loader counts them.
@@ -327,7 +330,7 @@ impl Detector {
             ipv4::find(text, at, &mut done.quad, keep);
         }
         if shapes.has(Shapes::COLONS) {
-            ipv6::find(text, at, &mut done.colons, keep);
+            ipv6::find(text, at, &mut done.colons, &mut done.quad, keep);
         }
         if shapes.has(Shapes::AT)
             && let Some(hit) = email::find(text, at, done.email)
@@ -335,11 +338,13 @@ impl Detector {
             done.email = hit.end;
             keep(hit);
         }
-        if shapes.has(Shapes::TOKEN)
-            && !self.options.trust_upstream
-            && let Some(hit) = forged::find(text, at)
-        {
-            keep(hit);
+        if shapes.has(Shapes::TOKEN) {
+            if self.options.trust_upstream {
+                // No local part runs back into a token.
+                done.email = forged::end_at(text, at).unwrap_or(0).max(done.email);
+            } else if let Some(hit) = forged::find(text, at) {
+                keep(hit);
+            }
         }
         if shapes.has(Shapes::HEX8)
             && let Some(hit) = ipv4::find_hex(text, at)
@@ -355,36 +360,37 @@ impl Detector {
     }
 
     /// Whether a hit is an identifier: no mask, no unspecified address, no network that stays readable,
-    /// no token of a trusted upstream.
+    /// nothing that touches a token of a trusted upstream.
     fn is_wanted(&self, hit: &Hit, text: &[u8]) -> bool {
-        match hit.canon {
-            Canon::V4(octets) => self.is_wanted_v4(octets),
-            Canon::V6(octets) => self.is_wanted_v6(octets),
-            Canon::Email { at } => self.is_wanted_email(&text[hit.start..hit.end], at - hit.start),
-            Canon::Verbatim => true,
-        }
+        let identifies = match hit.canon {
+            Canon::V4(octets) => self.identifies_v4(octets),
+            Canon::V6(octets) => self.identifies_v6(octets),
+            Canon::Email { .. } | Canon::Verbatim => true,
+        };
+        identifies && !self.touches_token(text, hit.start, hit.end)
+    }
+
+    /// Whether a token of a trusted upstream touches `start..end`.
+    #[inline]
+    fn touches_token(&self, text: &[u8], start: usize, end: usize) -> bool {
+        self.upstream().is_some_and(|tokens| tokens.touch(text, start, end))
+    }
+
+    /// The tokens that stay as they are.
+    #[inline]
+    fn upstream(&self) -> Option<Tokens> {
+        let shaped = if self.options.address_shape { Tokens::AddressShaped } else { Tokens::Native };
+        self.options.trust_upstream.then_some(shaped)
     }
 
     #[inline]
-    fn is_wanted_v4(&self, octets: [u8; 4]) -> bool {
+    fn identifies_v4(&self, octets: [u8; 4]) -> bool {
         octets != [0; 4] && !is_netmask(octets) && !self.is_kept_v4(octets)
     }
 
     #[inline]
-    fn is_wanted_v6(&self, octets: [u8; 16]) -> bool {
-        let upstream = self.options.trust_upstream && self.options.address_shape && octets[0] == 0xfd;
-        octets != [0; 16] && !upstream && !self.is_kept_v6(octets)
-    }
-
-    /// `at` is the offset of the `@` in the address.
-    #[inline]
-    fn is_wanted_email(&self, address: &[u8], at: usize) -> bool {
-        let upstream = self.options.trust_upstream
-            && self.options.address_shape
-            && &address[at + 1..] == b"pseudonym.invalid"
-            && at == 26
-            && address[..at].iter().all(|&byte| forged::is_crockford(byte));
-        !upstream
+    fn identifies_v6(&self, octets: [u8; 16]) -> bool {
+        octets != [0; 16] && !self.is_kept_v6(octets)
     }
 
     #[inline]
@@ -412,11 +418,23 @@ struct Plain<'a> {
 
 impl Plain<'_> {
     #[inline]
+    fn touches_token(&self, detector: &Detector, span: Span) -> bool {
+        detector.touches_token(self.line.bytes, span.start as usize, span.end as usize)
+    }
+
+    #[inline]
     fn push(&mut self, span: Span, kind: Kind, canonical: Canonical, rule: Rule, brackets: bool) {
         self.in_order &= span.start >= self.end;
         self.end = span.end;
         let rule = rule.id();
-        self.findings.items.push(Finding { span, kind, canonical, rule, separator: Span::default(), brackets });
+        self.findings.items.push(Finding {
+            span,
+            kind,
+            canonical,
+            rule,
+            separator: Span::default(),
+            brackets,
+        });
     }
 }
 

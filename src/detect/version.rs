@@ -3,6 +3,8 @@
 //! When in doubt the number is an address: a false positive costs a version number, a miss costs a
 //! person. So only closed lists of words and shapes that no address has count as evidence.
 
+use super::forged::AT_SIGNS;
+
 /// Products that state four-part versions after a slash, lower case. No word that could name a host
 /// or a role (`node/203.0.113.9`) may stand here.
 const PRODUCTS: [&[u8]; 50] = [
@@ -107,9 +109,9 @@ pub(crate) fn is_none_before(before: &[u8], previous: u8) -> bool {
             let tail = word.map(|tail| tail.map(|byte| byte | 0x20));
             separators < 8
                 && !matches!(
-                tail.as_ref(),
-                Some(b"ion" | b"ons" | b"ver" | b"are" | b"ssl" | b"ome" | b"ium" | b"fox" | b"sie")
-            )
+                    tail.as_ref(),
+                    Some(b"ion" | b"ons" | b"ver" | b"are" | b"ssl" | b"ome" | b"ium" | b"fox" | b"sie")
+                )
         }
         _ => true,
     }
@@ -168,8 +170,20 @@ fn is_announced(before: &[u8]) -> bool {
     }
     let rest = &before[..before.len() - separators];
     let word = last_word(rest);
+    if is_of_email(&rest[..rest.len() - word.len()]) {
+        return false;
+    }
     let announced = ANNOUNCEMENTS.iter().any(|announcement| ends_in_word(word, announcement));
     announced || (matches!(&before[rest.len()..], b" " | b" v") && contains(&SPOKEN_PRODUCTS, word))
+}
+
+/// Whether the word behind `before` is the end of an e-mail address, `jean@example.fr.version`, which
+/// announces nothing. The address may be spelt with escapes.
+fn is_of_email(before: &[u8]) -> bool {
+    let before = &before[before.len().saturating_sub(253)..];
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_@%\\".contains(byte) || *byte >= 0x80;
+    let start = before.iter().rposition(|byte| !in_name(byte)).map_or(0, |last| last + 1);
+    AT_SIGNS.iter().any(|at_sign| memchr::memmem::find(&before[start..], at_sign).is_some())
 }
 
 /// Whether `word` is `ending`, or ends in it at a change of case or after an underscore.
@@ -197,9 +211,18 @@ fn contains(words: &[&[u8]], word: &[u8]) -> bool {
 
 /// The letters, digits, underscores that `text` ends in, at most 32.
 fn last_word(text: &[u8]) -> &[u8] {
-    let length =
-        text.iter().rev().take(32).take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-    &text[text.len() - length..]
+    let word = |most: usize| {
+        let bytes = text.iter().rev().take(most);
+        let length = bytes.take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+        &text[text.len() - length..]
+    };
+    let last = word(32);
+    if last.len() < 32 {
+        return last;
+    }
+    // A word that is glued to a token is a word of its own.
+    let longer = super::forged::after_tokens(word(80));
+    &longer[longer.len().saturating_sub(32)..]
 }
 
 fn ends_in(text: &[u8], class: fn(&u8) -> bool) -> bool {

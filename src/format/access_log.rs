@@ -1,7 +1,8 @@
 //! Access logs: NCSA common (CLF), combined, and either with the virtual host in front.
 
+use super::columns::clf_columns;
 use super::some_span;
-use super::timestamp::{MISMATCH, Parsed, clf, clf_columns, rfc3339};
+use super::timestamp::{MISMATCH, Parsed, clf, rfc3339};
 use crate::model::{Format, Record};
 use crate::scan::Line;
 use memchr::{memchr, memchr2, memrchr};

@@ -11,6 +11,7 @@
 pub mod access_log;
 pub mod apache_error;
 pub mod cef;
+mod columns;
 pub mod haproxy;
 pub mod json;
 pub mod leef;

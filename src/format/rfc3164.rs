@@ -1,7 +1,8 @@
 //! RFC 3164 (BSD) syslog as it is met: PRI, time, HOSTNAME and TAG may each be missing.
 
+use super::columns::bsd_columns;
 use super::pri::pri;
-use super::timestamp::{MISMATCH, Parsed, bsd, bsd_columns, rfc3339};
+use super::timestamp::{MISMATCH, Parsed, bsd, rfc3339};
 use super::{between, some_span};
 use crate::model::{Format, Names, Record, Span, StatedTime, TagPoint};
 use crate::scan::Line;

@@ -88,12 +88,7 @@ impl Filter {
 
     /// The life of a line.
     #[inline]
-    fn line(
-        &mut self,
-        line: &Line<'_>,
-        received: Timestamp,
-        layout: &mut Layout<'_>,
-    ) {
+    fn line(&mut self, line: &Line<'_>, received: Timestamp, layout: &mut Layout<'_>) {
         let Self { shared, guess, look_alikes, stamper, scratch, findings, tally, .. } = self;
         let bytes = line.bytes;
         tally.lines_in += 1;
@@ -170,7 +165,8 @@ impl Work<EpochKeys> for Filter {
             Some(pseudonymiser) => pseudonymiser.enter(&keys),
             None => {
                 let kinds = Arc::clone(&self.shared.kinds);
-                self.pseudonymiser = Some(Pseudonymiser::new(keys, kinds, self.shared.shape, self.recent_bytes));
+                self.pseudonymiser =
+                    Some(Pseudonymiser::new(keys, kinds, self.shared.shape, self.recent_bytes));
             }
         }
     }

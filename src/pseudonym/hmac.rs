@@ -16,9 +16,8 @@ pub(crate) const AT_ONCE: usize = 4;
 pub(crate) const LONGEST_BYTES: usize = 55;
 
 /// The initial hash value (FIPS 180-4, 5.3.3).
-const INITIAL: [u32; 8] = [
-    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
-];
+const INITIAL: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// `SHA-256` states after `K xor ipad` and after `K xor opad` (RFC 2104, 2).
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]

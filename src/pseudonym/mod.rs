@@ -13,8 +13,8 @@ mod recent;
 
 use crate::model::{Kind, Kinds};
 use epoch::EpochKeys;
-pub use layout::Layout;
 use layout::Holes;
+pub use layout::Layout;
 use recent::RecentTokens;
 use std::sync::Arc;
 

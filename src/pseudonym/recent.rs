@@ -142,7 +142,9 @@ impl RecentTokens {
     pub(crate) fn v4(&mut self, address: [u8; 4]) -> Option<&TagText> {
         let set = &self.v4[set(v4_hash(address), self.v4.len())];
         // Which of the two it is cannot be foretold, so it is no branch.
-        let is = |entry: &V4Entry| entry.known & (u32::from_ne_bytes(entry.address) == u32::from_ne_bytes(address));
+        let is = |entry: &V4Entry| {
+            entry.known & (u32::from_ne_bytes(entry.address) == u32::from_ne_bytes(address))
+        };
         let (newer, older) = (is(&set[0]), is(&set[1]));
         let found = newer | older;
         self.hits += u64::from(found);

@@ -183,8 +183,7 @@ impl Stamper {
         }
         let shortlist = self.shortlists.of(&self.policy, line, record);
         let by_envelope = self.policy.class_of_envelope(shortlist);
-        let class =
-            by_envelope.unwrap_or_else(|| self.policy.class_from(shortlist, line, record, field));
+        let class = by_envelope.unwrap_or_else(|| self.policy.class_from(shortlist, line, record, field));
         let start = self.start(class, event, received, field);
         let key = TagKey { class, start: start.day, clock_received: start.from.clock_received(), idiom };
         let policy = &self.policy;

@@ -180,9 +180,10 @@ fn existing_member(line: &[u8], close: usize) -> Option<ExistingTag<'_>> {
     let tail_start = members.len().saturating_sub(LONGEST_TAG_BYTES);
     let start = tail_start + memchr::memmem::rfind(&members[tail_start..], OPEN)?;
     let mut rest = &members[start + OPEN.len()..];
-    let start = match members[..start].last()? {
-        b',' => start - 1,
-        b'{' => start,
+    // A tag that is the only member may have the white space of the empty object before it.
+    let start = match (members[..start].last()?, members[..start].trim_ascii_end().last()) {
+        (b',', _) => start - 1,
+        (_, Some(b'{')) => start,
         _ => return None,
     };
     let class = take_class(&mut rest)?;
@@ -322,6 +323,11 @@ mod tests {
                 json,
                 r#"{"retention":{"class":"a","expires":"contract","clock":"received"}}"#,
                 Some(("a", Expires::Contract, true)),
+            ),
+            (
+                json,
+                r#"{ "retention":{"class":"a","expires":"2027-11-24"}}"#,
+                Some(("a", day("2027-11-24"), false)),
             ),
             (json, r#"{"retention":{"class":"a","expires":"2027-11-24"},"x":1}"#, None),
             (json, r#"{"y":{"retention":{"class":"a","expires":"2027-11-24"}}}"#, None),

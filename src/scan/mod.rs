@@ -374,7 +374,18 @@ mod tests {
                 (scan.candidates, scan.newlines)
             }
         }
-        let pieces = ["1.", "203.0.113.9", "::", "ab:", "\n", "@", "%3A", "\\", "_0123456789abcdefghjkmnpqrstvwxy", " "];
+        let pieces = [
+            "1.",
+            "203.0.113.9",
+            "::",
+            "ab:",
+            "\n",
+            "@",
+            "%3A",
+            "\\",
+            "_0123456789abcdefghjkmnpqrstvwxy",
+            " ",
+        ];
         let mut random = 7_u64;
         for length in 0..400 {
             let text: String = (0..length)

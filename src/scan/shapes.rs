@@ -63,14 +63,7 @@ pub(super) struct Found {
 impl Found {
     #[inline(always)]
     pub(super) fn any(&self) -> u64 {
-        self.quad
-            | self.colons
-            | self.at
-            | self.escape
-            | self.token
-            | self.hex8
-            | self.nibbles
-            | self.dashes
+        self.quad | self.colons | self.at | self.escape | self.token | self.hex8 | self.nibbles | self.dashes
     }
 
     #[inline(always)]
@@ -95,7 +88,8 @@ impl Found {
 impl Found {
     #[inline(always)]
     pub(super) fn of(classes: &Classes) -> Self {
-        let &Classes { dot, dash, underscore, digit, hex, token, colon, at, percent, backslash, .. } = classes;
+        let &Classes { dot, dash, underscore, digit, hex, token, colon, at, percent, backslash, .. } =
+            classes;
         Self {
             quad: quad(dot | dash | underscore, digit),
             colons: doubled_or_fourth(colon),
