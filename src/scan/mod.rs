@@ -67,61 +67,75 @@ impl Kernel for Pass<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(mut self, lanes: impl Lanes) {
-        let text = self.text;
+    fn run(self, lanes: impl Lanes) {
+        let Self { scan, text } = self;
+        // Held apart from `scan`, so that they stay in registers.
+        let mut candidates = std::mem::take(&mut scan.candidates);
+        let mut newlines = std::mem::take(&mut scan.newlines);
+        let (quotes, equals, marks, name_ends) =
+            (&mut *scan.quotes.0, &mut *scan.equals.0, &mut *scan.marks.0, &mut *scan.name_ends.0);
         let mut edge = [0; 64];
-        for index in 0..text.len().div_ceil(STRIDE) {
-            let inner = (index * STRIDE).checked_sub(LEAD).and_then(|start| text[start..].first_chunk());
+        let mut base = 0_usize;
+        while base < text.len() {
+            let inner = base.checked_sub(LEAD).and_then(|start| text[start..].first_chunk());
             let window = inner.unwrap_or_else(|| {
-                at_edge(text, index, &mut edge);
+                at_edge(text, base, &mut edge);
                 &edge
             });
-            self.note(index, &lanes.classify(window));
+            let classes = lanes.classify(window);
+            put(quotes, base, classes.quote >> LEAD);
+            put(equals, base, classes.equals >> LEAD);
+            put(marks, base, (classes.quote | classes.equals) >> LEAD);
+            put(name_ends, base, !classes.name >> LEAD);
+            #[expect(clippy::cast_possible_truncation, reason = "blocks are bounded, below 4 GiB")]
+            let offset = base as u32;
+            let mut ends = classes.newline >> LEAD;
+            while ends != 0 {
+                newlines.push(offset + ends.trailing_zeros());
+                ends &= ends - 1;
+            }
+            let found = Found::of(&classes);
+            let mut any = found.any() >> LEAD;
+            while any != 0 {
+                let bit = any.trailing_zeros();
+                any &= any - 1;
+                let shapes = found.shapes(bit + LEAD as u32);
+                candidates.push(Candidate { at: offset + bit, shapes });
+            }
+            if (found.at | found.expires) >> LEAD != 0 {
+                scan.tag_words |= holds_tag_word(text, offset, &found);
+            }
+            base += STRIDE;
         }
+        (scan.candidates, scan.newlines) = (candidates, newlines);
     }
 }
 
 /// The first window, before which there is nothing, or one at the end: what is not there is zeros. Never
 /// inlined, so that the common windows are read from where they are.
 #[inline(never)]
-fn at_edge(text: &[u8], index: usize, window: &mut [u8; 64]) {
-    let start = (index * STRIDE).saturating_sub(LEAD);
-    let lead = LEAD - (index * STRIDE - start);
+fn at_edge(text: &[u8], base: usize, window: &mut [u8; 64]) {
+    let start = base.saturating_sub(LEAD);
+    let lead = LEAD - (base - start);
     let length = (64 - lead).min(text.len() - start);
     window.fill(0);
     window[lead..lead + length].copy_from_slice(&text[start..start + length]);
 }
 
-impl Pass<'_> {
-    #[inline(always)]
-    fn note(&mut self, index: usize, classes: &Classes) {
-        let scan = &mut *self.scan;
-        scan.quotes.put(index, classes.quote >> LEAD);
-        scan.equals.put(index, classes.equals >> LEAD);
-        scan.marks.put(index, (classes.quote | classes.equals) >> LEAD);
-        scan.name_ends.put(index, !classes.name >> LEAD);
-        #[expect(clippy::cast_possible_truncation, reason = "blocks are bounded, below 4 GiB")]
-        let base = (index * STRIDE) as u32;
-        let mut newlines = classes.newline >> LEAD;
-        while newlines != 0 {
-            scan.newlines.push(base + newlines.trailing_zeros());
-            newlines &= newlines - 1;
-        }
-        let found = Found::of(classes);
-        let mut any = found.any() >> LEAD;
-        while any != 0 {
-            let bit = any.trailing_zeros();
-            any &= any - 1;
-            let shapes = found.shapes(bit + LEAD as u32);
-            scan.candidates.push(Candidate { at: base + bit, shapes });
-        }
-        if (found.at | found.expires) >> LEAD != 0 {
-            scan.tag_words |= holds_tag_word(self.text, base, &found);
-        }
+/// Puts the [`STRIDE`] bits of the window at `base` into a map, in the order of the windows: what lies
+/// behind them in their words is overwritten.
+#[inline(always)]
+fn put(map: &mut [u64], base: usize, bits: u64) {
+    let (word, bit) = (base / 64, base % 64);
+    if let Some([first, second]) = map.get_mut(word..).and_then(<[u64]>::first_chunk_mut) {
+        // The bits before are those of the window before. `bit` is a multiple of 16.
+        *first = *first & !(u64::MAX << bit) | bits << bit;
+        *second = bits >> 1 >> (63 - bit);
     }
 }
 
 /// Whether one of the words of a tag ends in the window of `text` whose new bytes start at `base`.
+#[inline(never)]
 fn holds_tag_word(text: &[u8], base: u32, found: &Found) -> bool {
     let ends_in = |ends: u64, word: &[u8]| {
         let (mut any, mut ends) = (false, ends >> LEAD);
@@ -147,18 +161,6 @@ impl Bits {
             self.0.resize(words, 0);
         }
         self.0[0] = 0;
-    }
-
-    /// Puts the [`STRIDE`] bits of window `index`, in order of the windows: what lies behind them in their
-    /// words is overwritten.
-    #[inline(always)]
-    fn put(&mut self, index: usize, bits: u64) {
-        let (word, bit) = (index * STRIDE / 64, index * STRIDE % 64);
-        if let Some([first, second]) = self.0.get_mut(word..).and_then(<[u64]>::first_chunk_mut) {
-            // The bits before are those of the window before. `bit` is a multiple of 16.
-            *first = *first & !(u64::MAX << bit) | bits << bit;
-            *second = bits >> 1 >> (63 - bit);
-        }
     }
 
     /// 64 bits from `from` on.
