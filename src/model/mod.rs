@@ -1,6 +1,7 @@
 //! Plain data that the layers above share. No input or output, no logic that can fail at run time.
 
 pub mod class;
+pub mod custody;
 pub mod finding;
 pub mod kind;
 pub mod record;
@@ -9,6 +10,7 @@ pub mod span;
 pub mod tag;
 
 pub use class::{Clause, Keep, Pattern, Period, RetentionClass, RetentionSample, Starts, Unit};
+pub use custody::{Seal, Sealer, ShredKeys};
 pub use finding::{Canonical, Finding, Findings};
 pub use kind::{Kind, Kinds};
 pub use record::{Format, Record, StatedTime, TagPoint};
