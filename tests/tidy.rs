@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
     &["jobs"],
     &["pipeline"],
-    &["input", "format", "rules", "detect", "pseudonym", "retention", "keyring", "quarantine"],
+    &["input", "format", "rules", "detect", "pseudonym", "retention", "keyring", "quarantine", "ledger"],
     &["model"],
     &["primitives"],
 ];

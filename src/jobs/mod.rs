@@ -3,8 +3,10 @@
 pub mod check;
 pub mod explain;
 pub mod filter;
+pub mod findings;
 pub mod init;
 pub mod keys;
+pub mod ledger;
 pub mod recognition;
 pub mod retention_samples;
 pub mod rule_samples;

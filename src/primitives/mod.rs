@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod crypto;
 pub mod diag;
+pub mod hex;
 pub mod recipient;
 pub mod secret;
