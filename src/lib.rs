@@ -10,13 +10,14 @@
 //! ```
 //!
 //! Imports go to the right only:
-//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine ledger } -> model -> primitives`.
+//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine archive vault ledger } -> model -> primitives`.
 //! The modules in braces do not know each other; `pipeline` and `jobs` compose them.
 
 pub mod cli;
 pub mod jobs;
 pub mod pipeline;
 
+pub mod archive;
 pub mod detect;
 pub mod format;
 pub mod input;
@@ -26,6 +27,7 @@ pub mod pseudonym;
 pub mod quarantine;
 pub mod retention;
 pub mod rules;
+pub mod vault;
 
 pub mod model;
 pub mod primitives;

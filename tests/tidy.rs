@@ -13,7 +13,19 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
     &["jobs"],
     &["pipeline"],
-    &["input", "format", "rules", "detect", "pseudonym", "retention", "keyring", "quarantine", "ledger"],
+    &[
+        "input",
+        "format",
+        "rules",
+        "detect",
+        "pseudonym",
+        "retention",
+        "keyring",
+        "quarantine",
+        "archive",
+        "vault",
+        "ledger",
+    ],
     &["model"],
     &["primitives"],
 ];
@@ -22,6 +34,8 @@ const LAYERS: &[&[&str]] = &[
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("keyring", "pseudonym::epoch", "a secret belongs to an epoch"),
     ("quarantine", "pseudonym::epoch", "a quarantined line is named under the keys of an epoch"),
+    ("archive", "pseudonym::Pseudonymised", "nothing else can be archived"),
+    ("vault", "pseudonym::Tokens", "what a vault keeps apart from the lines"),
     ("quarantine", "pseudonym::Pseudonymised", "nothing else can be written out"),
     ("quarantine", "pseudonym::Placeholder", "what goes out in place of a sealed line"),
 ];

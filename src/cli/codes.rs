@@ -22,6 +22,7 @@ pub(crate) fn is_id(text: &str) -> bool {
 
 const AREAS: &[&[&Code]] = &[
     CODES,
+    crate::archive::CODES,
     crate::detect::account::CODES,
     crate::input::CODES,
     crate::jobs::CODES,
@@ -31,6 +32,7 @@ const AREAS: &[&[&Code]] = &[
     crate::quarantine::CODES,
     crate::rules::CODES,
     crate::rules::retention::CODES,
+    crate::vault::CODES,
 ];
 
 /// The codes of this area.

@@ -145,6 +145,7 @@ impl Settings {
             zone: self.zone.clone(),
             source_zone: self.source_zone.clone(),
             backfill: self.backfill,
+            archived: false,
             identifier_rules: identifiers,
             retention_rules: retention,
         })

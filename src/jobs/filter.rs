@@ -5,12 +5,12 @@ use crate::input::{Blocks, ReadBy};
 use crate::keyring::{self, Escrow, KeyError, Keyring};
 use crate::model::{Kind, Kinds};
 use crate::pipeline::filter::Filter;
-use crate::pipeline::{Current, Epochs, Feed, Finish, Output, PipelineError, Tally, run};
+use crate::pipeline::{Current, Epochs, Feed, Finish, Output, PipelineError, Sink, Tally, run};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::recipient;
 use crate::pseudonym::epoch::{EpochKeys, TagHasher};
-use crate::pseudonym::token;
+use crate::pseudonym::{Pseudonymised, token};
 use crate::quarantine::{KeyedHash, Quarantine};
 use jiff::Timestamp;
 use std::io::Write;
@@ -79,11 +79,34 @@ impl Ready {
         self.escrow.as_ref()
     }
 
+    /// The escrow recipients, read again, for somebody to keep; `None` with a key file.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn recipients(&self) -> Result<Option<Escrow>, Diagnostic> {
+        Ok(self.keyring.escrow()?)
+    }
+
+    /// What the filter goes by.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// Filters `input` into `output` until its end. `stop` makes the input end.
     pub fn run<R, W>(self, input: R, output: W, stop: &(dyn Fn() + Sync)) -> Outcome
     where
         R: ReadBy,
         W: Write + Send,
+    {
+        self.run_into(input, &mut Output::new(output), stop)
+    }
+
+    /// The same into any output: an archive, for one.
+    pub fn run_into<R, O>(self, input: R, output: &mut O, stop: &(dyn Fn() + Sync)) -> Outcome
+    where
+        R: ReadBy,
+        O: Sink<Pseudonymised>,
     {
         let start = Instant::now();
         let Self { plan, keyring, escrow } = self;
@@ -97,7 +120,7 @@ impl Ready {
         let feed = Feed::new(Blocks::new(input, plan.max_line_bytes), quarantine, epochs, plan.clock);
         let worker = || Filter::new(shared.clone(), stamper.clone());
         let workers = (0..plan.workers.get()).map(|_| worker()).collect();
-        let finished = run(feed, workers, Output::new(output), stop);
+        let finished = run(feed, workers, output, stop);
         let mut tally = Tally::new(classes.len() + 1);
         finished.workers.iter().for_each(|worker| tally.merge(worker.tally()));
         let checked = tally.check(&finished.flow);
@@ -118,7 +141,8 @@ impl Epochs for EpochsOf {
 
     fn at(&mut self, now: Timestamp) -> Result<Current<EpochKeys>, Diagnostic> {
         let current = self.keyring.current(now).map_err(KeyError::into_diagnostic)?;
-        let keys = EpochKeys::derive(&current.secret, current.epoch, &self.tenant, &self.kinds);
+        let keys = EpochKeys::derive(&current.secret, current.epoch, &self.tenant, &self.kinds)
+            .lasting_until(current.until);
         Ok(Current { keys: Arc::new(keys), until: current.until })
     }
 

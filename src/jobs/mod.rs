@@ -1,5 +1,6 @@
 //! Use cases over the layers below: no printing, no argv.
 
+pub mod archive;
 pub mod check;
 pub mod explain;
 pub mod filter;
@@ -15,7 +16,14 @@ pub mod token;
 use crate::primitives::diag::Code;
 
 /// All codes of this area.
-pub const CODES: &[&Code] = &[&check::SAMPLE, &check::OVERLAP, &token::NO_IDENTIFIER, &UNKNOWN_KIND];
+pub const CODES: &[&Code] = &[
+    &check::SAMPLE,
+    &check::OVERLAP,
+    &token::NO_IDENTIFIER,
+    &UNKNOWN_KIND,
+    &archive::NOBODY_OPENS,
+    &archive::ANONYMISED,
+];
 
 /// A kind that no rule finds.
 pub static UNKNOWN_KIND: Code = Code {

@@ -140,14 +140,23 @@ impl Escrow {
     /// As [`Escrow::wrap`].
     pub fn wrap_again(&self, state: &StateDir, epoch: Epoch, secret: &Secret) -> Result<(), KeyError> {
         let name = wrap_name(epoch, secret);
-        let failed = |reason: String| KeyError::Age { action: "wrap", path: state.path(&name), reason };
+        let wrapped = self.wrapped(secret);
+        let failed = |reason| KeyError::Age { action: "wrap", path: state.path(&name), reason };
+        state.write(&name, &wrapped.map_err(failed)?)
+    }
+
+    /// `secret` encrypted to all recipients.
+    ///
+    /// # Errors
+    /// What age says if it refuses; so it does when there are no recipients.
+    pub fn wrapped(&self, secret: &Secret) -> Result<Vec<u8>, String> {
         let recipients = self.recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
-        let encryptor = Encryptor::with_recipients(recipients).map_err(|error| failed(error.to_string()))?;
+        let encryptor = Encryptor::with_recipients(recipients).map_err(|error| error.to_string())?;
         let mut wrapped = Vec::new();
-        let mut writer = encryptor.wrap_output(&mut wrapped).map_err(|error| failed(error.to_string()))?;
-        writer.write_all(secret.expose()).map_err(|error| failed(error.to_string()))?;
-        writer.finish().map_err(|error| failed(error.to_string()))?;
-        state.write(&name, &wrapped)
+        let mut writer = encryptor.wrap_output(&mut wrapped).map_err(|error| error.to_string())?;
+        writer.write_all(secret.expose()).map_err(|error| error.to_string())?;
+        writer.finish().map_err(|error| error.to_string())?;
+        Ok(wrapped)
     }
 }
 

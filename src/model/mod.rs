@@ -6,6 +6,7 @@ pub mod finding;
 pub mod kind;
 pub mod record;
 pub mod rule;
+pub mod segment;
 pub mod span;
 pub mod tag;
 
@@ -15,5 +16,6 @@ pub use finding::{Canonical, Finding, Findings};
 pub use kind::{Kind, Kinds};
 pub use record::{Format, Record, StatedTime, TagPoint};
 pub use rule::{Expected, IdentifierRule, IdentifierSample, RuleId};
+pub use segment::{Folder, NodeName, SegmentId, SegmentName, Tree};
 pub use span::Span;
 pub use tag::{ClassName, Expires, Idiom, Placement, RenderedTag};

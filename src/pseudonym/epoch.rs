@@ -112,6 +112,8 @@ pub fn kid(secret: &Secret, epoch: Epoch) -> [u8; token::KID_BYTES] {
 #[derive(Clone)]
 pub struct EpochKeys {
     kid: [u8; token::KID_BYTES],
+    secret: Secret,
+    until: Option<Timestamp>,
     states: Vec<Hmac<Sha256>>,
 }
 
@@ -125,13 +127,31 @@ impl EpochKeys {
             // RFC 2104, 2 allows keys of any length, and so does the crate.
             Hmac::<Sha256>::new_from_slice(key.expose()).expect("HMAC takes a key of any length")
         });
-        Self { kid: kid(secret, epoch), states: states.collect() }
+        Self { kid: kid(secret, epoch), secret: secret.clone(), until: None, states: states.collect() }
     }
 
     /// The five characters that name the epoch and its secret in a token.
     #[must_use]
     pub fn kid(&self) -> [u8; token::KID_BYTES] {
         self.kid
+    }
+
+    /// The same keys, known to hold before that instant only.
+    #[must_use]
+    pub fn lasting_until(self, until: Option<Timestamp>) -> Self {
+        Self { until, ..self }
+    }
+
+    /// The first instant at which they hold no more, if that is known.
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+
+    /// The epoch secret S, from which a vault's key is made.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// `HMAC-SHA256(K, canonical)[0..16]` (RFC 2104, truncated to half as its section 5 allows).

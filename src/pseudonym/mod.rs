@@ -5,12 +5,16 @@
 //! Writing a raw line does not compile. Pseudonyms know no formats, no classes, no storage.
 
 pub mod epoch;
+pub mod index;
 pub mod recent;
 pub mod token;
 
 use crate::model::{Finding, Findings, Kind, Kinds, Placement, RenderedTag};
 use epoch::EpochKeys;
+use index::Index;
+pub use index::{Dated, Networks, Tokens};
 use recent::{RecentTags, Slot};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Shape of the tokens in a line.
@@ -27,6 +31,8 @@ pub enum TokenShape {
 #[derive(Debug, Default)]
 pub struct Pseudonymised {
     bytes: Vec<u8>,
+    /// `None` unless somebody asked for it.
+    index: Option<Box<Index>>,
 }
 
 impl Pseudonymised {
@@ -39,12 +45,67 @@ impl Pseudonymised {
     /// Forgets the lines, keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        if let Some(index) = &mut self.index {
+            index.clear();
+        }
+    }
+
+    /// The keys of the epoch that its tokens are of; `None` if no line was indexed.
+    #[must_use]
+    pub fn keys(&self) -> Option<&Arc<EpochKeys>> {
+        self.index.as_ref()?.keys.as_ref()
+    }
+
+    /// Whether every byte belongs to an indexed line.
+    #[must_use]
+    pub fn is_indexed(&self) -> bool {
+        let end = self.index.as_ref().and_then(|index| index.entries.last()).map_or(0, |last| last.end);
+        end == self.bytes.len()
+    }
+
+    /// How many lines the index holds.
+    #[must_use]
+    pub fn indexed_lines(&self) -> usize {
+        self.index.as_ref().map_or(0, |index| index.entries.len())
+    }
+
+    /// The bytes of an indexed line with its line end, and its retention.
+    ///
+    /// # Panics
+    /// If the index holds no such line.
+    #[must_use]
+    pub fn indexed_line(&self, line: usize) -> (&[u8], Dated) {
+        let entries = self.index.as_ref().map_or(&[][..], |index| &index.entries);
+        let start = line.checked_sub(1).map_or(0, |before| entries[before].end);
+        (&self.bytes[start..entries[line].end], entries[line].dated)
+    }
+
+    /// Adds the tokens of these indexed lines to `tokens`.
+    pub fn copy_tokens(&self, lines: Range<usize>, tokens: &mut Tokens) {
+        if let Some(index) = &self.index {
+            tokens.extend_from(&index.tokens, index.tokens_of(lines));
+        }
     }
 
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+}
+
+#[cfg(test)]
+impl Pseudonymised {
+    /// Lines without any identifier, indexed, with the seconds of their events.
+    pub(crate) fn of_lines(expires: crate::model::Expires, lines: &[(&str, i64)]) -> Self {
+        let mut index = Box::<Index>::default();
+        let mut bytes = Vec::new();
+        for &(line, event_second) in lines {
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.push(b'\n');
+            index.end_line(bytes.len(), Dated { class: 0, expires, event_second });
+        }
+        Self { bytes, index: Some(index) }
     }
 }
 
@@ -149,6 +210,31 @@ impl Pseudonymiser {
                 tag
             }
         }
+    }
+
+    /// Enters the line that was appended to `out` last into its index, for an archive: all that stands
+    /// between it and the line indexed before. Its tokens are those of `findings`.
+    pub fn index_line(&mut self, findings: &Findings, dated: Dated, out: &mut Pseudonymised) {
+        let Pseudonymised { bytes, index } = out;
+        let index = index.get_or_insert_default();
+        index.keys.get_or_insert_with(|| Arc::clone(&self.keys));
+        let mut buffer = [0; 17];
+        for finding in &findings.items {
+            let tag = self.tag(finding, findings, &mut |_, _| {});
+            index.tokens.push(finding.kind, tag, findings.canonical(finding, &mut buffer));
+        }
+        index.end_line(bytes.len(), dated);
+    }
+
+    /// The same for a line that stands for a quarantined one: its token names a sealed file, nobody.
+    pub fn index_placeholder(&self, placeholder: &Placeholder, dated: Dated, out: &mut Pseudonymised) {
+        let Pseudonymised { bytes, index } = out;
+        let index = index.get_or_insert_default();
+        index.keys.get_or_insert_with(|| Arc::clone(&self.keys));
+        if let Some(parts) = token::parse(placeholder.token().as_bytes()) {
+            index.tokens.push(Kind::QR, parts.tag, &[]);
+        }
+        index.end_line(bytes.len(), dated);
     }
 
     /// How many tokens were among the recent ones, and how many were not.

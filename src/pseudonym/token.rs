@@ -115,6 +115,16 @@ pub fn parse(token: &[u8]) -> Option<TokenParts<'_>> {
     })
 }
 
+/// The tags of everything in `text` that is spelt like a token, whoever made it.
+pub fn all(text: &[u8]) -> impl Iterator<Item = [u8; 16]> {
+    memchr::memchr_iter(b'_', text).filter_map(move |underscore| {
+        let letters = text[..underscore].iter().rev().take_while(|byte| byte.is_ascii_lowercase());
+        let start = underscore - letters.take(8).count();
+        let end = underscore + 1 + KID_BYTES + TAG_BYTES;
+        parse(text.get(start..end)?).map(|parts| parts.tag)
+    })
+}
+
 /// Whether `body` could follow the underscore of a token: 31 characters of the alphabet.
 #[must_use]
 pub fn is_body(body: &[u8]) -> bool {
@@ -167,6 +177,15 @@ mod tests {
         ] {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn tokens_are_found_in_a_line() {
+        let token = "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr";
+        let tag = parse(token.as_bytes()).unwrap().tag;
+        let line = format!("a_b {token}:443 x=__{token} ip_2epqinspyfc4whwyd2jp92w06ftvdrr_ {token}");
+        assert_eq!(all(line.as_bytes()).collect::<Vec<_>>(), [tag; 3]);
+        assert_eq!(all(&token.as_bytes()[..33]).count(), 0);
     }
 
     proptest! {

@@ -32,10 +32,18 @@ pub struct Options {
     pub source_zone: Option<TimeZone>,
     /// Whether every past time is believed, and expired lines are dropped.
     pub backfill: bool,
+    /// Whether lines go to an archive: it takes none that has expired, whatever says when it was.
+    pub archived: bool,
     /// The form of tags.
     pub tags: TagForm,
     /// Whether tags that lines bring with them are kept.
     pub trust_upstream: bool,
+}
+
+impl Options {
+    fn drops_expired(&self) -> bool {
+        self.backfill || self.archived
+    }
 }
 
 /// What is to be done with a line.
@@ -52,7 +60,7 @@ pub enum Verdict<'a> {
         /// Its tag; `None` with `--tag none`, or if it brought its own.
         tag: Option<Placement<'a>>,
     },
-    /// It has expired already (only with `--backfill`): drop and count it.
+    /// It has expired already (only with `--backfill` or for an archive): drop and count it.
     Expired {
         /// Index of its class in the policy.
         class: usize,
@@ -174,7 +182,7 @@ impl Stamper {
         let policy = &self.policy;
         let tag = self.tags.of(key, || render(policy, key));
         let expires = tag.due.expires;
-        if self.options.backfill
+        if self.options.drops_expired()
             && expires <= Expires::On(receipt_day(&mut self.receipt_days, &self.clock, received))
         {
             return Verdict::Expired { class, expires };
@@ -182,6 +190,14 @@ impl Stamper {
         let placement = Placement { replace, text: &tag.text };
         let tag = (self.options.tags != TagForm::None).then_some(placement);
         Verdict::Keep { class, start, expires, tag }
+    }
+
+    /// When the event of a line was, in Unix seconds: the time it states if that is believed, otherwise its
+    /// receipt.
+    pub fn event_second(&mut self, record: &Record, received: Timestamp) -> i64 {
+        let receipt = whole_seconds(received);
+        let stated = record.time.and_then(|stated| self.instants.seconds(&self.clock, stated, received));
+        stated.filter(|&stated| self.clock.believes(stated, receipt)).unwrap_or(receipt)
     }
 
     /// All about `line`, worked out without anything remembered.
@@ -215,7 +231,7 @@ impl Stamper {
         expires: Expires,
         received: Timestamp,
     ) -> Verdict<'_> {
-        let expired = self.options.backfill
+        let expired = self.options.drops_expired()
             && expires <= Expires::On(receipt_day(&mut self.receipt_days, &self.clock, received));
         if expired {
             Verdict::Expired { class, expires }
@@ -318,6 +334,7 @@ mod tests {
             zone: TimeZone::get("Europe/Paris").unwrap(),
             source_zone: None,
             backfill: false,
+            archived: false,
             tags: TagForm::Native,
             trust_upstream: false,
         }
