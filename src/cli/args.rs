@@ -1,7 +1,9 @@
 //! What was typed. Validates the form of each value and touches nothing: no file, no clock.
 
-use crate::jobs::ledger::Anchor;
+mod archive;
+
 use crate::model::{Format, Kinds};
+pub(crate) use archive::{ArchivePlace, HoldCommand, LedgerCommand, LedgerPlace, PurgeArgs, VerifyArgs};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -67,6 +69,27 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Ledger(LedgerCommand),
 
+    /// Remove what has expired, with proof; move what is due for the intermediate store
+    ///
+    /// From 00:00 legal time of its expiry day: the ledger keeps what is to go, the shred key of the day is
+    /// erased, segments and vaults are removed, and the ledger keeps that they are gone. Safe to run again
+    /// after a crash, and while a filter is writing. Run it daily, from a timer.
+    ///
+    /// Refuses if the clock went back, or jumped by more than 36 hours, since the last entry of the ledger.
+    #[command(after_help = "Example: oubliette purge --archive /srv/log --dry-run")]
+    Purge(PurgeArgs),
+
+    /// Keep what a case needs beyond its day, until a day
+    #[command(subcommand)]
+    Hold(HoldCommand),
+
+    /// Check segments, vaults and the ledger: nothing changed, nothing missing
+    ///
+    /// Needs no secret. Exits 1 if something is wrong, and names file and place. PATH is a segment, the
+    /// directory of an archive, or that of a ledger; without PATH, the ledger of this node is checked.
+    #[command(after_help = "Example: oubliette verify /srv/log")]
+    Verify(VerifyArgs),
+
     /// Print the token of an identifier in the current epoch
     ///
     /// Use it to search pseudonymised logs for somebody whose address you have. Whoever can run this
@@ -121,49 +144,6 @@ pub(crate) enum KeysCommand {
     /// For recipients that were added after the epoch began.
     #[command(after_help = "Example: oubliette keys wrap")]
     Wrap(WrapArgs),
-}
-
-/// `ledger`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum LedgerCommand {
-    /// Show the entries, or the public key of a day
-    ///
-    /// With --json, the entries as they were written.
-    #[command(after_help = "Example: oubliette ledger show --key 2026-11-23 > day.pem")]
-    Show {
-        /// Which ledger.
-        #[command(flatten)]
-        place: LedgerPlace,
-
-        /// Print the public key of this legal day instead, in PEM: for openssl
-        #[arg(long, value_name = "DATE", value_parser = day)]
-        key: Option<Date>,
-    },
-
-    /// Check that no entry was changed, added, taken out or put elsewhere
-    ///
-    /// Needs no secret: public keys are in the ledger. Exits 1 if something is wrong, and says where. Prints
-    /// the end of the ledger; keep it elsewhere, and give it with --expect next time.
-    #[command(after_help = "Example: oubliette ledger verify --json")]
-    Verify {
-        /// Which ledger.
-        #[command(flatten)]
-        place: LedgerPlace,
-
-        /// The ledger must have this entry with this hash (repeatable)
-        ///
-        /// What an earlier run printed as `end`. Tells when an older copy was put back.
-        #[arg(long, value_name = "N:HASH", value_parser = anchor)]
-        expect: Vec<Anchor>,
-    },
-}
-
-/// Which ledger.
-#[derive(Args, Debug)]
-pub(crate) struct LedgerPlace {
-    /// Folder of a ledger, or a copy of it [default: ledger in the state directory]
-    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) directory: Option<PathBuf>,
 }
 
 /// `keys seed`.
@@ -528,10 +508,6 @@ pub(crate) fn line_bytes(text: &str) -> Result<usize, &'static str> {
 
 fn day(text: &str) -> Result<Date, &'static str> {
     text.parse().map_err(|_| "a day is written 2026-11-23")
-}
-
-fn anchor(text: &str) -> Result<Anchor, &'static str> {
-    Anchor::parse(text).ok_or("the end of a ledger is written 17: and 64 hexadecimal digits")
 }
 
 fn instant(text: &str) -> Result<Timestamp, &'static str> {

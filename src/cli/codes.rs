@@ -26,6 +26,8 @@ const AREAS: &[&[&Code]] = &[
     crate::detect::account::CODES,
     crate::input::CODES,
     crate::jobs::CODES,
+    crate::jobs::hold::CODES,
+    crate::jobs::purge::CODES,
     crate::keyring::CODES,
     crate::ledger::CODES,
     crate::pipeline::CODES,

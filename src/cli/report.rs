@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::panic::PanicHookInfo;
 
-pub(crate) use progress::Progress;
+pub(crate) use progress::{Counted, Progress};
 
 /// Prints for one run.
 #[derive(Clone, Copy, Debug)]

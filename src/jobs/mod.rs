@@ -2,16 +2,22 @@
 
 pub mod archive;
 pub mod check;
+pub mod custody;
 pub mod explain;
 pub mod filter;
 pub mod findings;
+pub mod hold;
 pub mod init;
 pub mod keys;
 pub mod ledger;
+pub mod purge;
 pub mod recognition;
 pub mod retention_samples;
 pub mod rule_samples;
+#[cfg(test)]
+mod scene;
 pub mod token;
+pub mod verify;
 
 use crate::primitives::diag::Code;
 
@@ -23,6 +29,7 @@ pub const CODES: &[&Code] = &[
     &UNKNOWN_KIND,
     &archive::NOBODY_OPENS,
     &archive::ANONYMISED,
+    &verify::CHANGED,
 ];
 
 /// A kind that no rule finds.

@@ -53,7 +53,7 @@ fn key(report: Report, directory: &Path, day: Date) -> Result<Exit, Stop> {
     Ok(Exit::Done)
 }
 
-fn verify(report: Report, directory: &Path, expect: &[Anchor]) -> Result<Exit, Stop> {
+pub(super) fn verify(report: Report, directory: &Path, expect: &[Anchor]) -> Result<Exit, Stop> {
     let LedgerReport { end, days, findings } =
         ledger::verify(&disk(), directory, expect).map_err(Diagnostic::from)?;
     if report.is_json() {
