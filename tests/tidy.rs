@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
         "quarantine",
         "archive",
         "vault",
+        "ledger",
     ],
     &["model"],
     &["primitives"],

@@ -1,5 +1,6 @@
 //! What was typed. Validates the form of each value and touches nothing: no file, no clock.
 
+use crate::jobs::ledger::Anchor;
 use crate::model::{Format, Kinds};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -62,6 +63,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keys(KeysCommand),
 
+    /// Show or check what was done to the data: keys, purges, holds
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+
     /// Print the token of an identifier in the current epoch
     ///
     /// Use it to search pseudonymised logs for somebody whose address you have. Whoever can run this
@@ -116,6 +121,49 @@ pub(crate) enum KeysCommand {
     /// For recipients that were added after the epoch began.
     #[command(after_help = "Example: oubliette keys wrap")]
     Wrap(WrapArgs),
+}
+
+/// `ledger`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Show the entries, or the public key of a day
+    ///
+    /// With --json, the entries as they were written.
+    #[command(after_help = "Example: oubliette ledger show --key 2026-11-23 > day.pem")]
+    Show {
+        /// Which ledger.
+        #[command(flatten)]
+        place: LedgerPlace,
+
+        /// Print the public key of this legal day instead, in PEM: for openssl
+        #[arg(long, value_name = "DATE", value_parser = day)]
+        key: Option<Date>,
+    },
+
+    /// Check that no entry was changed, added, taken out or put elsewhere
+    ///
+    /// Needs no secret: public keys are in the ledger. Exits 1 if something is wrong, and says where. Prints
+    /// the end of the ledger; keep it elsewhere, and give it with --expect next time.
+    #[command(after_help = "Example: oubliette ledger verify --json")]
+    Verify {
+        /// Which ledger.
+        #[command(flatten)]
+        place: LedgerPlace,
+
+        /// The ledger must have this entry with this hash (repeatable)
+        ///
+        /// What an earlier run printed as `end`. Tells when an older copy was put back.
+        #[arg(long, value_name = "N:HASH", value_parser = anchor)]
+        expect: Vec<Anchor>,
+    },
+}
+
+/// Which ledger.
+#[derive(Args, Debug)]
+pub(crate) struct LedgerPlace {
+    /// Folder of a ledger, or a copy of it [default: ledger in the state directory]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 /// `keys seed`.
@@ -480,6 +528,10 @@ pub(crate) fn line_bytes(text: &str) -> Result<usize, &'static str> {
 
 fn day(text: &str) -> Result<Date, &'static str> {
     text.parse().map_err(|_| "a day is written 2026-11-23")
+}
+
+fn anchor(text: &str) -> Result<Anchor, &'static str> {
+    Anchor::parse(text).ok_or("the end of a ledger is written 17: and 64 hexadecimal digits")
 }
 
 fn instant(text: &str) -> Result<Timestamp, &'static str> {

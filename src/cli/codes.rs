@@ -27,6 +27,7 @@ const AREAS: &[&[&Code]] = &[
     crate::input::CODES,
     crate::jobs::CODES,
     crate::keyring::CODES,
+    crate::ledger::CODES,
     crate::pipeline::CODES,
     crate::quarantine::CODES,
     crate::rules::CODES,

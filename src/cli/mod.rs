@@ -54,6 +54,7 @@ fn dispatch(report: Report, line: &CommandLine) -> Result<Exit, Stop> {
         Command::Init(args) => commands::init::run(report, common, args),
         Command::Filter(args) => commands::filter::run(report, common, args),
         Command::Keys(command) => commands::keys::run(report, common, command),
+        Command::Ledger(command) => commands::ledger::run(report, common, command),
         Command::Token(args) => commands::token::run(report, common, args),
         Command::Explain(args) => commands::explain::run(report, common, args),
         Command::Check(args) => commands::check::run(report, common, args),

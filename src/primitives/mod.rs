@@ -4,6 +4,7 @@ pub mod byte_map;
 pub mod clock;
 pub mod crypto;
 pub mod diag;
+pub mod hex;
 pub mod recipient;
 pub mod secret;
 pub mod storage;

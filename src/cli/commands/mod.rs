@@ -6,5 +6,6 @@ pub(crate) mod explain;
 pub(crate) mod filter;
 pub(crate) mod init;
 pub(crate) mod keys;
+pub(crate) mod ledger;
 pub(crate) mod man;
 pub(crate) mod token;
