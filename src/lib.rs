@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Imports go to the right only:
-//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine archive vault ledger } -> model -> primitives`.
+//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine archive vault ledger shred } -> model -> primitives`.
 //! The modules in braces do not know each other; `pipeline` and `jobs` compose them.
 
 pub mod cli;
@@ -27,6 +27,7 @@ pub mod pseudonym;
 pub mod quarantine;
 pub mod retention;
 pub mod rules;
+pub mod shred;
 pub mod vault;
 
 pub mod model;

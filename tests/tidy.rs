@@ -25,6 +25,7 @@ const LAYERS: &[&[&str]] = &[
         "archive",
         "vault",
         "ledger",
+        "shred",
     ],
     &["model"],
     &["primitives"],

@@ -32,6 +32,7 @@ const AREAS: &[&[&Code]] = &[
     crate::quarantine::CODES,
     crate::rules::CODES,
     crate::rules::retention::CODES,
+    crate::shred::CODES,
     crate::vault::CODES,
 ];
 

@@ -2,8 +2,10 @@
 
 use super::findings::Finding;
 use crate::ledger::{self, ENTRIES, Entry, LedgerError, Verifier, pem};
+use crate::primitives::storage::Storage;
 use jiff::civil::Date;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The end of a ledger, as somebody kept it elsewhere: how many entries, and the hash of the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +47,12 @@ pub struct LedgerReport {
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn verify(directory: &Path, anchors: &[Anchor]) -> Result<LedgerReport, LedgerError> {
-    read(directory, anchors, &mut |_| {}).map(|(report, _)| report)
+pub fn verify(
+    storage: &Arc<dyn Storage>,
+    directory: &Path,
+    anchors: &[Anchor],
+) -> Result<LedgerReport, LedgerError> {
+    read(storage, directory, anchors, &mut |_| {}).map(|(report, _)| report)
 }
 
 /// As [`verify`], handing every entry up to the first fault to `visit`; with the keys of its days.
@@ -54,12 +60,13 @@ pub fn verify(directory: &Path, anchors: &[Anchor]) -> Result<LedgerReport, Ledg
 /// # Errors
 /// If it cannot be read.
 pub fn read(
+    storage: &Arc<dyn Storage>,
     directory: &Path,
     anchors: &[Anchor],
     visit: &mut dyn FnMut(&Entry),
 ) -> Result<(LedgerReport, Verifier), LedgerError> {
     let mut missed: Vec<&Anchor> = anchors.iter().collect();
-    let checked = ledger::check(directory, &mut |entry, head| {
+    let checked = ledger::check(storage, directory, &mut |entry, head| {
         missed.retain(|anchor| anchor.n != head.n || anchor.hash != head.hash);
         visit(entry);
     })?;
@@ -85,8 +92,8 @@ pub fn read(
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn key(directory: &Path, day: Date) -> Result<Option<String>, LedgerError> {
-    let (_, verifier) = read(directory, &[], &mut |_| {})?;
+pub fn key(storage: &Arc<dyn Storage>, directory: &Path, day: Date) -> Result<Option<String>, LedgerError> {
+    let (_, verifier) = read(storage, directory, &[], &mut |_| {})?;
     Ok(verifier.key_of(day).map(pem))
 }
 
@@ -95,9 +102,15 @@ mod tests {
     use super::*;
     use crate::ledger::{Event, Ledger, Settings};
     use crate::primitives::clock::Clock;
+    use crate::primitives::storage::Disk;
+
+    fn disk() -> Arc<dyn Storage> {
+        Arc::new(Disk)
+    }
 
     fn append(directory: &Path) {
         let settings = Settings {
+            storage: disk(),
             directory: directory.to_owned(),
             zone: jiff::tz::TimeZone::UTC,
             who: "root".to_owned(),
@@ -113,12 +126,12 @@ mod tests {
         let older: Vec<_> = [ENTRIES, "head"]
             .map(|name| (directory.path().join(name), std::fs::read(directory.path().join(name)).unwrap()))
             .into();
-        let old = verify(directory.path(), &[]).unwrap();
+        let old = verify(&disk(), directory.path(), &[]).unwrap();
         append(directory.path());
-        let new = verify(directory.path(), std::slice::from_ref(&old.end)).unwrap();
+        let new = verify(&disk(), directory.path(), std::slice::from_ref(&old.end)).unwrap();
         assert_eq!((old.end.n, new.end.n, &new.findings[..]), (2, 3, &[][..]));
         older.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
-        let found = verify(directory.path(), &[old.end.clone(), new.end]).unwrap().findings;
+        let found = verify(&disk(), directory.path(), &[old.end.clone(), new.end]).unwrap().findings;
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].place.as_deref(), Some("line 3"));
         assert_eq!(Anchor::parse(&old.end.to_string()), Some(old.end));

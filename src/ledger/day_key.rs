@@ -9,8 +9,6 @@ use ed25519_dalek::pkcs8::EncodePublicKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use jiff::civil::Date;
-use std::io;
-use zeroize::Zeroize as _;
 
 /// `key-2026-11-23`
 pub(super) fn file_name(day: Date) -> String {
@@ -22,16 +20,7 @@ pub(super) fn day_of(file_name: &str) -> Option<Date> {
     file_name.strip_prefix(PREFIX)?.parse().ok()
 }
 
-/// 32 bytes that make a key.
-pub(super) fn generate() -> io::Result<Secret> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    let secret = Secret::new(bytes);
-    bytes.zeroize();
-    Ok(secret)
-}
-
-/// The key that they make; wiped when it is dropped.
+/// The key that 32 random bytes make; wiped when it is dropped.
 pub(super) fn signing_key(secret: &Secret) -> SigningKey {
     SigningKey::from_bytes(secret.expose())
 }

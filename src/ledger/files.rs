@@ -1,114 +1,83 @@
-//! The files of a ledger: private, one writer at a time, durable when a call returns.
+//! The files of a ledger, in a folder that only its owner reads.
 
 use super::head::Head;
 use super::verify::Fault;
 use super::{ENTRIES, HEAD, LedgerError};
+use crate::primitives::private_folder::{PrivateFolder, Turn, read_from};
 use crate::primitives::secret::Secret;
-use rustix::fs::{FlockOperation, flock};
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use crate::primitives::storage::{Storage, Stored};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
-use zeroize::Zeroize as _;
+use std::sync::Arc;
 
 /// The folder of a ledger.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Files {
-    directory: PathBuf,
+    folder: PrivateFolder,
 }
-
-/// The turn at the ledger, until dropped. Other processes wait for it.
-#[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held for the lock that closing it releases")] File);
 
 impl Files {
     /// Makes the folder if it is missing.
-    pub(super) fn open(directory: &Path) -> Result<Self, LedgerError> {
-        let files = Self::at(directory);
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(io_error("make", directory))?;
-        Ok(files)
+    pub(super) fn open(storage: &Arc<dyn Storage>, directory: &Path) -> Result<Self, LedgerError> {
+        let folder = PrivateFolder::open(storage, directory).map_err(io_error("make", directory))?;
+        Ok(Self { folder })
     }
 
     /// The folder as it is, for reading.
-    pub(super) fn at(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+    pub(super) fn at(storage: &Arc<dyn Storage>, directory: &Path) -> Self {
+        Self { folder: PrivateFolder::at(storage, directory) }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+        self.folder.path(name)
     }
 
     /// Waits for the turn.
-    pub(super) fn lock(&self) -> Result<Lock, LedgerError> {
-        let path = self.path("lock");
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(io_error("open", &path))?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|error| io_error("lock", &path)(error.into()))?;
-        Ok(Lock(file))
+    pub(super) fn lock(&self) -> Result<Turn, LedgerError> {
+        self.folder.turn().map_err(self.error("lock", ENTRIES))
     }
 
     /// Names of all files, sorted.
     pub(super) fn names(&self) -> Result<Vec<String>, LedgerError> {
-        let list = || -> io::Result<Vec<String>> {
-            let entries = fs::read_dir(&self.directory)?;
-            let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
-            let mut names: Vec<String> =
-                names.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect();
-            names.sort();
-            Ok(names)
-        };
-        list().map_err(io_error("list", &self.directory))
+        self.folder.names().map_err(self.error("list", ""))
     }
 
     /// How long the entries are, in bytes.
     pub(super) fn entries_length(&self) -> Result<u64, LedgerError> {
-        match fs::metadata(self.path(ENTRIES)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            metadata => Ok(metadata.map_err(self.reading(ENTRIES))?.len()),
-        }
+        let length = self.folder.existing(ENTRIES).and_then(|file| file.map_or(Ok(0), |file| file.length()));
+        length.map_err(self.error("read", ENTRIES))
     }
 
     /// The entries that begin at byte `from` or after it.
     pub(super) fn entries_after(&self, from: u64) -> Result<Vec<u8>, LedgerError> {
-        let mut bytes = Vec::new();
-        let Some(mut file) = self.existing(ENTRIES)? else { return Ok(bytes) };
-        let read = file.seek(SeekFrom::Start(from)).and_then(|_| file.read_to_end(&mut bytes));
-        read.map(|_| bytes).map_err(self.reading(ENTRIES))
+        let file = self.folder.existing(ENTRIES);
+        let bytes = file.and_then(|file| file.map_or(Ok(Vec::new()), |file| read_from(&*file, from)));
+        bytes.map_err(self.error("read", ENTRIES))
     }
 
     /// All entries, to be read line by line.
-    pub(super) fn entries(&self) -> Result<impl io::BufRead + use<>, LedgerError> {
-        File::open(self.path(ENTRIES)).map(BufReader::new).map_err(self.reading(ENTRIES))
+    pub(super) fn entries(&self, storage: &dyn Storage) -> Result<impl io::BufRead + use<>, LedgerError> {
+        let file = storage.open(&self.path(ENTRIES)).map_err(self.error("read", ENTRIES))?;
+        Ok(BufReader::new(Sequential { file, offset: 0 }))
     }
 
     /// Adds a line with its end.
     pub(super) fn append(&self, line: &[u8]) -> Result<(), LedgerError> {
-        let path = self.path(ENTRIES);
-        let is_new = !path.exists();
-        let append = || -> io::Result<()> {
-            let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
-            file.write_all(line)?;
-            file.sync_all()?;
-            if is_new { self.sync() } else { Ok(()) }
-        };
-        append().map_err(io_error("write", &path))
+        let file = self.folder.edit(ENTRIES);
+        let appended = file.and_then(|mut file| file.append(line).and_then(|()| file.sync()));
+        appended.map_err(self.error("write", ENTRIES))
     }
 
     /// Cuts the entries off at that length.
     pub(super) fn cut(&self, length: u64) -> Result<(), LedgerError> {
-        let path = self.path(ENTRIES);
-        let cut = || {
-            let file = OpenOptions::new().write(true).open(&path)?;
-            file.set_len(length)?;
-            file.sync_all()
-        };
-        cut().map_err(io_error("cut", &path))
+        let file = self.folder.edit(ENTRIES);
+        let cut = file.and_then(|mut file| file.truncate(length).and_then(|()| file.sync()));
+        cut.map_err(self.error("cut", ENTRIES))
     }
 
     pub(super) fn head_text(&self) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.read(HEAD)
+        let text = self.folder.read(HEAD).map_err(self.error("read", HEAD))?;
+        Ok(text.map(|text| text.to_vec()))
     }
 
     /// The note about the end. One that cannot be read is as good as none here: then all is read.
@@ -122,35 +91,20 @@ impl Files {
 
     /// A file of 32 secret bytes; `None` if there is none or it is no such file.
     pub(super) fn secret(&self, name: &str) -> Result<Option<Secret>, LedgerError> {
-        let Some(mut bytes) = self.read(name)? else { return Ok(None) };
-        let secret = <[u8; 32]>::try_from(bytes.as_slice()).ok().map(|mut taken| {
-            let secret = Secret::new(taken);
-            taken.zeroize();
-            secret
-        });
-        bytes.zeroize();
-        Ok(secret)
+        match self.folder.secret(name) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+            secret => secret.map_err(self.error("read", name)),
+        }
     }
 
     /// Writes a file whole or not at all, mode 0600, and makes it durable.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), LedgerError> {
-        let path = self.path(name);
-        let part = self.path(&format!("{name}.part"));
-        let write = || -> io::Result<()> {
-            erase_if_there(&part)?;
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&part, &path)?;
-            self.sync()
-        };
-        write().map_err(io_error("write", &path))
+        self.folder.write(name, bytes).map_err(self.error("write", name))
     }
 
-    /// Overwrites a file with zeros, syncs, removes it, syncs the folder. No file is fine.
+    /// Overwrites a file, removes it, syncs the folder. No file is fine.
     pub(super) fn erase(&self, name: &str) -> Result<(), LedgerError> {
-        let path = self.path(name);
-        erase_if_there(&path).and_then(|()| self.sync()).map_err(io_error("erase", &path))
+        self.folder.erase(name).map_err(self.error("erase", name))
     }
 
     /// Something that was found to be wrong with the entries.
@@ -158,47 +112,30 @@ impl Files {
         LedgerError::Fault { path: self.path(ENTRIES), fault }
     }
 
-    /// What an error of reading the file `name` becomes.
-    pub(super) fn reading(&self, name: &str) -> impl FnOnce(io::Error) -> LedgerError + use<> {
-        io_error("read", &self.path(name))
-    }
-
-    /// What an error of making the file `name` becomes.
-    pub(super) fn making(&self, name: &str) -> impl FnOnce(io::Error) -> LedgerError + use<> {
-        io_error("make", &self.path(name))
-    }
-
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        let Some(mut file) = self.existing(name)? else { return Ok(None) };
-        // Room enough for a secret, of which no shorter copy is left behind then.
-        let mut bytes = Vec::with_capacity(4096);
-        file.read_to_end(&mut bytes).map_err(self.reading(name))?;
-        Ok(Some(bytes))
-    }
-
-    fn existing(&self, name: &str) -> Result<Option<File>, LedgerError> {
-        match File::open(self.path(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened.map(Some).map_err(self.reading(name)),
-        }
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        File::open(&self.directory)?.sync_all()
+    /// What an error of doing `action` to the file `name` becomes.
+    pub(super) fn error(
+        &self,
+        action: &'static str,
+        name: &str,
+    ) -> impl FnOnce(io::Error) -> LedgerError + use<> {
+        io_error(action, &self.path(name))
     }
 }
 
-/// Through the same inode, so that the old blocks are what is overwritten on file systems that write in
-/// place; copy-on-write ones and flash keep old blocks for a while.
-fn erase_if_there(path: &Path) -> io::Result<()> {
-    let mut file = match OpenOptions::new().write(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        opened => opened?,
-    };
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-    file.write_all(&vec![0; length.min(1 << 20)])?;
-    file.sync_all()?;
-    fs::remove_file(path)
+/// A file from its beginning to its end.
+struct Sequential {
+    file: Box<dyn Stored>,
+    offset: u64,
+}
+
+impl io::Read for Sequential {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.file.length()?.saturating_sub(self.offset);
+        let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.file.read_at(self.offset, &mut buffer[..count])?;
+        self.offset += count as u64;
+        Ok(count)
+    }
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError + use<> {

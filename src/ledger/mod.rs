@@ -1,3 +1,5 @@
+//! What was done to personal data, when and by whom, as entries that nobody can change unseen.
+//!
 #![doc = include_str!("LEDGER.md")]
 
 mod day_key;
@@ -13,6 +15,7 @@ mod tests;
 mod verify;
 
 use crate::primitives::clock::Clock;
+use crate::primitives::storage::Storage;
 pub use day_key::pem;
 pub use entry::{Entry, LineHash};
 pub use error::{CODES, FAULT, LedgerError, NO_DAY};
@@ -24,6 +27,7 @@ use jiff::tz::TimeZone;
 use session::Session;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 pub use verify::{Fault, FaultKind, KeyPeriod, Verifier};
 
 /// Version of the format that this program writes.
@@ -41,6 +45,8 @@ pub const HEAD: &str = "head";
 /// What a ledger is opened with.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Where files are.
+    pub storage: Arc<dyn Storage>,
     /// The folder `ledger` of the state directory.
     pub directory: PathBuf,
     /// The legal zone of its days. One that exists keeps its own.
@@ -66,7 +72,7 @@ impl Ledger {
     /// # Errors
     /// If the folder cannot be made.
     pub fn open(settings: Settings) -> Result<Self, LedgerError> {
-        let files = Files::open(&settings.directory)?;
+        let files = Files::open(&settings.storage, &settings.directory)?;
         Ok(Self { settings, files, poisoned: false })
     }
 
@@ -79,6 +85,12 @@ impl Ledger {
         self.session(self.settings.clock.now(), |session| session.append(event))
     }
 
+    /// What its clock says.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.settings.clock.now()
+    }
+
     /// The jump of the clock that must be confirmed before anything is purged, if there is one.
     ///
     /// # Errors
@@ -86,6 +98,22 @@ impl Ledger {
     pub fn clock_step(&mut self) -> Result<Option<ClockStep>, LedgerError> {
         let now = self.settings.clock.now();
         Ok(self.files.head()?.and_then(|head| head.step_to(now)))
+    }
+
+    /// Reads the ledger from its beginning, checks it, and hands every entry to `visit`. One without entries
+    /// is fine.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not what was written.
+    pub fn read(&self, visit: &mut dyn FnMut(&Entry, &Head)) -> Result<(), LedgerError> {
+        if self.files.entries_length()? == 0 {
+            return Ok(());
+        }
+        // A last line that a crash tore, or that another process is writing, is no entry yet.
+        match check(&self.settings.storage, &self.settings.directory, visit)?.fault {
+            Some(fault) if !matches!(fault.kind, FaultKind::Torn) => Err(self.files.fault(fault)),
+            _ => Ok(()),
+        }
     }
 
     /// Runs `work` while no other process changes the ledger.
@@ -118,16 +146,20 @@ pub struct Checked {
 ///
 /// # Errors
 /// If there is none, or it cannot be read. What is wrong with it is no error but the answer.
-pub fn check(directory: &Path, visit: &mut dyn FnMut(&Entry, &Head)) -> Result<Checked, LedgerError> {
-    let files = Files::at(directory);
+pub fn check(
+    storage: &Arc<dyn Storage>,
+    directory: &Path,
+    visit: &mut dyn FnMut(&Entry, &Head),
+) -> Result<Checked, LedgerError> {
+    let files = Files::at(storage, directory);
     // Before the entries, of which more may be added meanwhile: the note is never ahead of them.
     let noted = files.head_text()?;
     let mut noted = noted.map(|text| Head::from_text(&text).ok_or(FaultKind::Note)).transpose();
     let mut verifier = Verifier::default();
-    let mut reader = files.entries()?;
+    let mut reader = files.entries(&**storage)?;
     let mut line = Vec::new();
     let mut fault = None;
-    while fault.is_none() && reader.read_until(b'\n', &mut line).map_err(files.reading(ENTRIES))? > 0 {
+    while fault.is_none() && reader.read_until(b'\n', &mut line).map_err(files.error("read", ENTRIES))? > 0 {
         match verifier.line(&line) {
             Ok(entry) => visit(&entry, verifier.head()),
             Err(found) => fault = Some(found),

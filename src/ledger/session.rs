@@ -8,9 +8,10 @@
 use super::day_key::{self, day_of, file_name};
 use super::entry::Entry;
 use super::event::{DayKey, Event};
-use super::files::{Files, Lock};
+use super::files::Files;
 use super::verify::{FaultKind, Verifier};
 use super::{LedgerError, Settings};
+use crate::primitives::private_folder::{Turn, random_secret};
 use crate::primitives::secret::Secret;
 use ed25519_dalek::{Signer as _, SigningKey};
 use jiff::Timestamp;
@@ -26,7 +27,7 @@ pub(super) struct Session<'l> {
     verifier: Verifier,
     key: SigningKey,
     /// Others wait for it.
-    _lock: Lock,
+    _turn: Turn,
 }
 
 impl<'l> Session<'l> {
@@ -36,7 +37,7 @@ impl<'l> Session<'l> {
         settings: &'l Settings,
         now: Timestamp,
     ) -> Result<Self, LedgerError> {
-        let lock = files.lock()?;
+        let turn = files.lock()?;
         let (verifier, cut) = read_end(files)?;
         let (key, first) = match &verifier.head().key {
             Some(current) => (key_of_day(files, current)?, None),
@@ -45,12 +46,13 @@ impl<'l> Session<'l> {
                 (key, Some(first))
             }
         };
-        let mut session = Self { files, who: &settings.who, now, verifier, key, _lock: lock };
+        let mut session = Self { files, who: &settings.who, now, verifier, key, _turn: turn };
         if let Some(first) = first {
             session.append(Event::Begin(first))?;
         }
-        session.erase_other_keys()?;
+        // First: under a key whose day is over nothing but the handing over may be added.
         session.hand_over()?;
+        session.erase_other_keys()?;
         if cut > 0 {
             session.append(Event::Cut { bytes: cut })?;
         }
@@ -132,7 +134,7 @@ impl<'l> Session<'l> {
         let next = day_key::public(&key, today, &current.zone);
         self.append(Event::NextKey(next))?;
         self.key = key;
-        self.erase_other_keys()
+        Ok(())
     }
 
     /// Erases every key but that of the day: it has handed over, or was never used.
@@ -189,7 +191,7 @@ fn first_key(files: &Files, zone: &TimeZone, now: Timestamp) -> Result<(SigningK
 /// A new key, durable in its file. What lies there already was never used.
 fn new_key(files: &Files, day: Date) -> Result<Secret, LedgerError> {
     let name = file_name(day);
-    let secret = day_key::generate().map_err(files.making(&name))?;
+    let secret = random_secret().map_err(files.error("make", &name))?;
     files.erase(&name)?;
     files.write(&name, secret.expose())?;
     Ok(secret)

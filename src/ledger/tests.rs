@@ -5,18 +5,24 @@ use super::event::{DayKey, Event, Segment};
 use super::*;
 use crate::model::{Seal, Sealer as _};
 use crate::primitives::hex;
+use crate::primitives::storage::{Disk, Fault as Breakdown, Memory, Survives};
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use std::fs;
 use std::process::Command;
 
 fn ledger(directory: &Path, now: &str) -> Ledger {
     Ledger::open(Settings {
+        storage: disk(),
         directory: directory.to_owned(),
         zone: TimeZone::get("Europe/Paris").unwrap(),
         who: "root".to_owned(),
         clock: Clock::Fixed(now.parse().unwrap()),
     })
     .unwrap()
+}
+
+fn disk() -> Arc<dyn Storage> {
+    Arc::new(Disk)
 }
 
 fn start() -> Event {
@@ -40,12 +46,12 @@ fn lines(directory: &Path) -> Vec<Vec<u8>> {
 }
 
 fn fault(directory: &Path) -> Option<Fault> {
-    check(directory, &mut |_, _| {}).unwrap().fault
+    check(&disk(), directory, &mut |_, _| {}).unwrap().fault
 }
 
 fn events(directory: &Path) -> Vec<String> {
     let mut events = Vec::new();
-    let checked = check(directory, &mut |entry, _| events.push(entry.event.clone())).unwrap();
+    let checked = check(&disk(), directory, &mut |entry, _| events.push(entry.event.clone())).unwrap();
     assert_eq!(checked.fault, None);
     events
 }
@@ -67,10 +73,10 @@ fn a_day_hands_over_to_the_next_and_its_key_is_erased() {
         "stop",
     ];
     assert_eq!(events(directory.path()), expected);
-    let checked = check(directory.path(), &mut |_, _| {}).unwrap();
+    let checked = check(&disk(), directory.path(), &mut |_, _| {}).unwrap();
     let firsts: Vec<u64> = checked.verifier.keys().iter().map(|key| key.first).collect();
     assert_eq!(firsts, [1, 5, 9]);
-    let names = Files::at(directory.path()).names().unwrap();
+    let names = Files::at(&disk(), directory.path()).names().unwrap();
     assert_eq!(names, ["head", "key-2026-11-24", "ledger.jsonl", "lock"]);
 }
 
@@ -330,7 +336,7 @@ fn a_seal_is_checked_with_the_key_of_its_day() {
     // Sealed again after a crash: the same digest is kept once.
     assert_eq!(ledger.seal(now, "a.log.zst", &[7; 32]).unwrap(), seal);
     let mut segments = Vec::new();
-    let checked = check(directory.path(), &mut |entry, _| segments.extend(segment(entry))).unwrap();
+    let checked = check(&disk(), directory.path(), &mut |entry, _| segments.extend(segment(entry))).unwrap();
     let (name, zeros) = ("a.log.zst".to_owned(), hex::encode(&[0; 32]));
     assert_eq!(segments, [Segment { name, digest: hex::encode(&[7; 32]), previous: zeros }]);
     let key = checked.verifier.key_of(seal.day).unwrap();
@@ -346,11 +352,63 @@ fn segment(entry: &Entry) -> Option<Segment> {
     }
 }
 
+/// The process stops at every operation of a change of day, with all that may be left on the disk: what was
+/// acknowledged is there, the ledger is whole or ends in a torn line, and it goes on.
+#[test]
+fn it_survives_a_crash_at_every_operation() {
+    let before = Memory::new();
+    in_memory(&before, "2026-11-22T10:00:00Z").unwrap();
+    let clean = before.with_fault(Breakdown::Freeze(u64::MAX));
+    in_memory(&clean, "2026-11-23T10:00:00Z").unwrap();
+    let operations = clean.operations();
+    assert!(operations > 20, "{operations}");
+    for at in 0..operations {
+        for fault in
+            [Breakdown::Freeze(at), Breakdown::Tear(at), Breakdown::Fail(at, std::io::ErrorKind::Other)]
+        {
+            let memory = before.with_fault(fault);
+            let acknowledged = in_memory(&memory, "2026-11-23T10:00:00Z");
+            for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
+                let after = memory.after_crash(survives);
+                in_memory(&after, "2026-11-23T11:00:00Z")
+                    .unwrap_or_else(|error| panic!("{fault:?} {survives:?}: {error}"));
+                let storage: Arc<dyn Storage> = Arc::new(after.clone());
+                let mut events = Vec::new();
+                let checked =
+                    check(&storage, Path::new("/ledger"), &mut |entry, _| events.push(entry.event.clone()));
+                assert_eq!(checked.unwrap().fault, None, "{fault:?} {survives:?}");
+                let starts = events.iter().filter(|event| *event == "start").count();
+                assert!(
+                    starts >= 2 + usize::from(acknowledged.is_ok()),
+                    "{fault:?} {survives:?}: {events:?}"
+                );
+                let keys = after.files().into_keys().filter(|path| path.to_string_lossy().contains("key-"));
+                assert_eq!(
+                    keys.collect::<Vec<_>>(),
+                    [PathBuf::from("/ledger/key-2026-11-23")],
+                    "{fault:?} {survives:?}"
+                );
+            }
+        }
+    }
+}
+
+fn in_memory(memory: &Memory, now: &str) -> Result<u64, LedgerError> {
+    let settings = Settings {
+        storage: Arc::new(memory.clone()),
+        directory: "/ledger".into(),
+        zone: TimeZone::get("Europe/Paris").unwrap(),
+        who: "root".to_owned(),
+        clock: Clock::Fixed(now.parse().unwrap()),
+    };
+    Ledger::open(settings)?.append(start())
+}
+
 /// The commands of LEDGER.md, by hand.
 #[test]
 fn openssl_checks_an_entry() {
     let directory = three_days();
-    let checked = check(directory.path(), &mut |_, _| {}).unwrap();
+    let checked = check(&disk(), directory.path(), &mut |_, _| {}).unwrap();
     let path = |name: &str| directory.path().join(name);
     let openssl = |key: &VerifyingKey, line: &[u8]| {
         let parsed = Entry::parse(line.trim_ascii_end()).unwrap();

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod crypto;
 pub mod diag;
 pub mod hex;
+pub mod private_folder;
 pub mod recipient;
 pub mod secret;
 pub mod storage;

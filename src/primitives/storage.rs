@@ -66,6 +66,12 @@ pub trait Storage: Debug + Send + Sync {
     /// [`io::ErrorKind::NotFound`] if there is none.
     fn unlink(&self, path: &Path) -> io::Result<()>;
 
+    /// Overwrites a file with as many zeros, durably, through the same inode.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none. Some of it may be overwritten.
+    fn overwrite(&self, path: &Path) -> io::Result<()>;
+
     /// Removes an empty directory.
     ///
     /// # Errors

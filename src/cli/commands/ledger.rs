@@ -8,10 +8,12 @@ use crate::jobs::findings::Finding;
 use crate::jobs::ledger::{self, Anchor, LedgerReport};
 use crate::ledger::{Entry, FAULT, FOLDER, NO_DAY};
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::{Disk, Storage};
 use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Shows or checks the ledger.
 pub(crate) fn run(report: Report, common: &Common, command: &LedgerCommand) -> Result<Exit, Stop> {
@@ -32,14 +34,14 @@ fn directory(common: &Common, place: &LedgerPlace) -> Result<PathBuf, Diagnostic
 
 fn show(report: Report, directory: &Path) -> Result<Exit, Stop> {
     let mut rows = Vec::new();
-    let read = ledger::read(directory, &[], &mut |entry| rows.push(Shown(entry.clone())));
+    let read = ledger::read(&disk(), directory, &[], &mut |entry| rows.push(Shown(entry.clone())));
     let (LedgerReport { findings, .. }, _) = read.map_err(Diagnostic::from)?;
     report.table(&rows)?;
     Ok(tell(report, &findings))
 }
 
 fn key(report: Report, directory: &Path, day: Date) -> Result<Exit, Stop> {
-    match ledger::key(directory, day).map_err(Diagnostic::from)? {
+    match ledger::key(&disk(), directory, day).map_err(Diagnostic::from)? {
         Some(pem) if report.is_json() => report.value(&json!({ "day": day, "pem": pem }))?,
         Some(pem) => report.text(&pem)?,
         None => {
@@ -52,7 +54,8 @@ fn key(report: Report, directory: &Path, day: Date) -> Result<Exit, Stop> {
 }
 
 fn verify(report: Report, directory: &Path, expect: &[Anchor]) -> Result<Exit, Stop> {
-    let LedgerReport { end, days, findings } = ledger::verify(directory, expect).map_err(Diagnostic::from)?;
+    let LedgerReport { end, days, findings } =
+        ledger::verify(&disk(), directory, expect).map_err(Diagnostic::from)?;
     if report.is_json() {
         report.value(&json!({
             "ledger": directory.display().to_string(),
@@ -71,6 +74,10 @@ fn verify(report: Report, directory: &Path, expect: &[Anchor]) -> Result<Exit, S
         report.text(&format!("whole: {entries} of {days}\nend: {end}\n"))?;
     }
     Ok(tell(report, &findings))
+}
+
+fn disk() -> Arc<dyn Storage> {
+    Arc::new(Disk)
 }
 
 /// Says that a ledger is not whole, if it is not.

@@ -236,6 +236,18 @@ impl Storage for Memory {
         state.living()
     }
 
+    fn overwrite(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let turn = state.turn(false)?;
+        let file = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let Contents { bytes, durable, .. } = &mut state.files[file];
+        let overwritten = if turn == Turn::Whole { bytes.len() } else { bytes.len() / 2 };
+        bytes[..overwritten].fill(0);
+        // Torn, some of it may have reached the disk: as good as all.
+        durable.clone_from(bytes);
+        state.living()
+    }
+
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.turn(false)?;
