@@ -1,5 +1,9 @@
 //! What was typed. Validates the form of each value and touches nothing: no file, no clock.
 
+mod archive;
+
+pub(crate) use archive::{ArchiveArgs, EscrowName, node, sync};
+
 use crate::jobs::ledger::Anchor;
 use crate::model::{Format, Kinds};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -333,6 +337,10 @@ pub(crate) struct FilterArgs {
     /// Write to FILE, made with mode 0600; `-` is standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "OUTPUT")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Where lines are archived.
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
 }
 
 /// `init`.

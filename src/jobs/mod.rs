@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod check;
+pub mod custody;
 pub mod explain;
 pub mod filter;
 pub mod findings;
