@@ -1,12 +1,14 @@
 //! What was typed. Validates the form of each value and touches nothing: no file, no clock.
 
 mod archive;
+mod custody;
 
 use crate::model::{Format, Kinds};
-pub(crate) use archive::{ArchivePlace, HoldCommand, LedgerCommand, LedgerPlace, PurgeArgs, VerifyArgs};
+pub(crate) use archive::{ArchiveArgs, EscrowName, node, sync};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+pub(crate) use custody::{ArchivePlace, HoldCommand, LedgerCommand, LedgerPlace, PurgeArgs, VerifyArgs};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -313,6 +315,10 @@ pub(crate) struct FilterArgs {
     /// Write to FILE, made with mode 0600; `-` is standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "OUTPUT")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Where lines are archived.
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
 }
 
 /// `init`.

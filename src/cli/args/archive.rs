@@ -1,195 +1,115 @@
-//! What was typed for the commands over an archive: `purge`, `verify`, `ledger`.
+//! What was typed about an archive.
 
-use super::day;
-use crate::jobs::ledger::Anchor;
-use crate::model::ClassName;
-use clap::{Args, Subcommand, ValueHint};
-use jiff::civil::Date;
+use crate::model::NodeName;
+use crate::pipeline::SyncPolicy;
+use clap::{Args, ValueEnum, ValueHint};
+use serde::Deserialize;
 use std::path::PathBuf;
+use std::time::Duration;
 
-/// `ledger`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum LedgerCommand {
-    /// Show the entries, or the public key of a day
-    ///
-    /// With --json, the entries as they were written.
-    #[command(after_help = "Example: oubliette ledger show --key 2026-11-23 > day.pem")]
-    Show {
-        /// Which ledger.
-        #[command(flatten)]
-        place: LedgerPlace,
-
-        /// Print the public key of this legal day instead, in PEM: for openssl
-        #[arg(long, value_name = "DATE", value_parser = day)]
-        key: Option<Date>,
-    },
-
-    /// Check that no entry was changed, added, taken out or put elsewhere
-    ///
-    /// Needs no secret: public keys are in the ledger. Exits 1 if something is wrong, and says where. Prints
-    /// the end of the ledger; keep it elsewhere, and give it with --expect next time.
-    #[command(after_help = "Example: oubliette ledger verify --json")]
-    Verify {
-        /// Which ledger.
-        #[command(flatten)]
-        place: LedgerPlace,
-
-        /// The ledger must have this entry with this hash (repeatable)
-        ///
-        /// What an earlier run printed as `end`. Tells when an older copy was put back.
-        #[arg(long, value_name = "N:HASH", value_parser = anchor)]
-        expect: Vec<Anchor>,
-    },
-}
-
-/// Where an archive is.
-#[derive(Args, Debug)]
+/// How an archive is written.
+#[derive(Args, Debug, Default)]
 #[command(next_help_heading = "ARCHIVE")]
-pub(crate) struct ArchivePlace {
-    /// The archive: its folders archive, vault and intermediate
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) archive: PathBuf,
-
-    /// The vaults, if they lie elsewhere [default: vault in the archive]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) vault: Option<PathBuf>,
-}
-
-/// `hold`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum HoldCommand {
-    /// Freeze segments for a case, for 7 days at most
+pub(crate) struct ArchiveArgs {
+    /// Store lines in DIR/archive by expiry day, originals in DIR/vault
     ///
-    /// Within that time, extract what the case needs: the segments go on their day.
-    #[command(
-        after_help = "Example: oubliette hold add --archive /srv/log --case 2027/0815 --until 2028-01-31 --class connection"
-    )]
-    Add {
-        /// Which archive.
-        #[command(flatten)]
-        place: ArchivePlace,
-
-        /// Reference of the authority that asked
-        #[arg(long, value_name = "REF", help_heading = "CASE")]
-        case: String,
-
-        /// First legal day on which it no longer holds
-        #[arg(long, value_name = "DATE", value_parser = day, help_heading = "CASE")]
-        until: Date,
-
-        /// Only segments of this class
-        #[arg(long, value_name = "NAME", value_parser = class, help_heading = "CASE")]
-        class: Option<ClassName>,
-
-        /// Only segments with events on this legal day or after it
-        #[arg(long, value_name = "DATE", value_parser = day, help_heading = "CASE")]
-        from: Option<Date>,
-
-        /// Only segments with events on this legal day or before it
-        #[arg(long, value_name = "DATE", value_parser = day, help_heading = "CASE")]
-        to: Option<Date>,
-    },
-
-    /// List the holds
-    #[command(after_help = "Example: oubliette hold list --json")]
-    List,
-
-    /// Keep the lines with the targets, encrypted to the escrow recipients, and end the freeze
-    ///
-    /// With --identity also what the tokens in them stand for. Extracts lie in `holds` in the state directory;
-    /// `age -d -i IDENTITY FILE` opens them.
-    #[command(
-        after_help = "Example: oubliette hold extract --archive /srv/log --case 2027/0815 --ip 203.0.113.7 --identity identity-1.txt"
-    )]
-    Extract {
-        /// Which archive.
-        #[command(flatten)]
-        place: ArchivePlace,
-
-        /// The case
-        #[arg(long, value_name = "REF", help_heading = "CASE")]
-        case: String,
-
-        /// Lines with this token (repeatable)
-        #[arg(long, value_name = "TOKEN", help_heading = "CASE", required_unless_present_any = ["ip", "email"])]
-        token: Vec<String>,
-
-        /// Lines of this address (repeatable); needs --identity
-        #[arg(long, value_name = "ADDRESS", help_heading = "CASE", requires = "identity")]
-        ip: Vec<String>,
-
-        /// Lines of this e-mail address (repeatable); needs --identity
-        #[arg(long, value_name = "ADDRESS", help_heading = "CASE", requires = "identity")]
-        email: Vec<String>,
-
-        /// Escrow identity
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "CASE")]
-        identity: Option<PathBuf>,
-    },
-
-    /// End a hold and erase its extracts
-    #[command(after_help = "Example: oubliette hold release --archive /srv/log --case 2027/0815")]
-    Release {
-        /// Which archive.
-        #[command(flatten)]
-        place: ArchivePlace,
-
-        /// The case
-        #[arg(long, value_name = "REF", help_heading = "CASE")]
-        case: String,
-    },
-}
-
-/// `purge`.
-#[derive(Args, Debug)]
-pub(crate) struct PurgeArgs {
-    /// Which archive.
-    #[command(flatten)]
-    pub(crate) place: ArchivePlace,
-
-    /// Print the plan that would run, and change nothing
-    #[arg(long, help_heading = "RETENTION")]
-    pub(crate) dry_run: bool,
-
-    /// The clock has jumped, and is right: the ledger keeps that you said so
-    #[arg(long, conflicts_with = "dry_run", help_heading = "RETENTION")]
-    pub(crate) confirm_clock: bool,
-}
-
-/// `verify`.
-#[derive(Args, Debug)]
-pub(crate) struct VerifyArgs {
-    /// A segment, the directory of an archive, or that of a ledger
-    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    pub(crate) path: Option<PathBuf>,
-
-    /// The ledger with the public keys [default: ledger in the state directory]
+    /// Nothing goes to standard output then, unless --tee is given. Segments are zstd files of plain lines.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) ledger: Option<PathBuf>,
+    pub(crate) archive: Option<PathBuf>,
 
-    /// The vaults, if they lie elsewhere [default: vault in the archive]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// Write lines to the output as well as to the archive
+    #[arg(long, requires = "archive")]
+    pub(crate) tee: bool,
+
+    /// Put vaults into DIR, on another volume if you like
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "archive")]
+    #[arg(hide_short_help = true)]
     pub(crate) vault: Option<PathBuf>,
 
-    /// The ledger must have this entry with this hash (repeatable)
+    /// When lines are made durable: frame (default), a time such as 5s, none
     ///
-    /// What an earlier run printed as `end`. Tells when an older copy was put back.
-    #[arg(long, value_name = "N:HASH", value_parser = anchor)]
-    pub(crate) expect: Vec<Anchor>,
+    /// frame: as soon as they are compressed. A time: that long after, together. none: when a segment is
+    /// sealed, or when the operating system likes.
+    #[arg(long, value_name = "WHEN", value_parser = sync, requires = "archive", hide_short_help = true)]
+    pub(crate) sync: Option<SyncPolicy>,
+
+    /// Compression level of zstd, 1 to 19 [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=19), requires = "archive")]
+    #[arg(hide_short_help = true)]
+    pub(crate) level: Option<i32>,
+
+    /// Name of this machine in file names [default: its host name]
+    #[arg(long, value_name = "NAME", value_parser = node, requires = "archive", hide_short_help = true)]
+    pub(crate) node: Option<NodeName>,
+
+    /// What becomes of originals: age (default) or none, which nobody can undo
+    ///
+    /// age: they are encrypted into vaults, which an escrow identity and this machine together can open.
+    /// none: they are dropped. That is anonymisation; a lawful request can never be answered.
+    #[arg(
+        long,
+        value_name = "HOW",
+        hide_possible_values = true,
+        requires = "archive",
+        hide_short_help = true
+    )]
+    pub(crate) escrow: Option<EscrowName>,
 }
 
-/// Which ledger.
-#[derive(Args, Debug)]
-pub(crate) struct LedgerPlace {
-    /// Folder of a ledger, or a copy of it [default: ledger in the state directory]
-    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) directory: Option<PathBuf>,
+/// What becomes of originals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EscrowName {
+    /// They go into vaults.
+    Age,
+    /// They are dropped.
+    None,
 }
 
-fn anchor(text: &str) -> Result<Anchor, &'static str> {
-    Anchor::parse(text).ok_or("the end of a ledger is written 17: and 64 hexadecimal digits")
+/// When lines are made durable.
+///
+/// # Errors
+/// If it is neither `frame`, `none`, nor a time from 10 ms to an hour.
+pub(crate) fn sync(text: &str) -> Result<SyncPolicy, &'static str> {
+    let milliseconds = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        _ if text == "frame" => return Ok(SyncPolicy::Frame),
+        _ if text == "none" => return Ok(SyncPolicy::None),
+        (Some(digits), _) => digits.parse().ok(),
+        (_, Some(digits)) => digits.parse().ok().and_then(|seconds: u64| seconds.checked_mul(1000)),
+        _ => None,
+    };
+    milliseconds
+        .filter(|milliseconds| (10..=3_600_000).contains(milliseconds))
+        .map(|milliseconds| SyncPolicy::Interval(Duration::from_millis(milliseconds)))
+        .ok_or("frame, none, or a time from 10ms to 3600s")
 }
 
-fn class(text: &str) -> Result<ClassName, &'static str> {
-    ClassName::new(text).ok_or("a class is 1 to 64 of a-z, 0-9 and -, and begins with a letter")
+/// The name of this machine.
+///
+/// # Errors
+/// If it cannot stand in a file name.
+pub(crate) fn node(text: &str) -> Result<NodeName, &'static str> {
+    NodeName::new(text).ok_or("1 to 63 of a-z, 0-9, `.`, `_`, `-`, starting with a letter or digit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_syncing() {
+        let interval = |milliseconds| Ok(SyncPolicy::Interval(Duration::from_millis(milliseconds)));
+        for (text, expected) in [
+            ("frame", Ok(SyncPolicy::Frame)),
+            ("none", Ok(SyncPolicy::None)),
+            ("5s", interval(5_000)),
+            ("250ms", interval(250)),
+            ("3600s", interval(3_600_000)),
+        ] {
+            assert_eq!(sync(text), expected, "{text}");
+        }
+        for text in ["", "5", "0s", "9ms", "3601s", "-1s", "1m", "frames", "99999999999999999999s"] {
+            assert!(sync(text).is_err(), "{text}");
+        }
+    }
 }

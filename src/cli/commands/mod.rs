@@ -1,5 +1,6 @@
 //! The commands: settings -> job -> report.
 
+mod archive;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod explain;
