@@ -1,11 +1,13 @@
 //! `filter`: lines in, pseudonymised and tagged lines out.
 
+use super::custody::RecordedKeyring;
 use super::recognition::Recognition;
 use crate::input::{Blocks, ReadBy};
-use crate::keyring::{self, Escrow, KeyError, Keyring};
+use crate::keyring::{self, Escrow};
+use crate::ledger::{Event, Ledger};
 use crate::model::{Kind, Kinds};
 use crate::pipeline::filter::Filter;
-use crate::pipeline::{Current, Epochs, Feed, Finish, Output, PipelineError, Sink, Tally, run};
+use crate::pipeline::{Current, Epochs, Feed, Finish, Output, PipelineError, Sink, Tally, WriteError, run};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::recipient;
@@ -42,7 +44,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Ready {
     plan: Plan,
-    keyring: Keyring,
+    keyring: RecordedKeyring,
     escrow: Option<Escrow>,
 }
 
@@ -67,10 +69,19 @@ impl Ready {
     /// # Errors
     /// Whatever makes a filter refuse to start.
     pub fn new(plan: Plan) -> Result<Self, Diagnostic> {
-        let mut keyring = Keyring::open(plan.keys.clone())?;
+        let mut keyring = RecordedKeyring::open(plan.keys.clone())?;
         keyring.current(plan.clock.now())?;
         let escrow = keyring.escrow()?;
         Ok(Self { plan, keyring, escrow })
+    }
+
+    /// Keeps in `ledger` that the filter starts and stops, and which epoch secrets are made and erased.
+    ///
+    /// # Errors
+    /// If that cannot be kept.
+    pub fn record(&mut self, ledger: Ledger) -> Result<(), Diagnostic> {
+        let (command, version) = (COMMAND.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        self.keyring.record(ledger, Event::Start { command, version })
     }
 
     /// Who could open this node's secrets later; `None` with a key file.
@@ -110,6 +121,7 @@ impl Ready {
     {
         let start = Instant::now();
         let Self { plan, keyring, escrow } = self;
+        let mut ledger = keyring.ledger().cloned();
         let names = escrow.iter().flat_map(Escrow::names);
         let recipients = names.filter_map(|name| recipient::parse(name)).collect();
         let quarantine = Quarantine::new(&plan.state_dir, recipients, plan.max_line_bytes as u64);
@@ -125,13 +137,22 @@ impl Ready {
         finished.workers.iter().for_each(|worker| tally.merge(worker.tally()));
         let checked = tally.check(&finished.flow);
         let result = finished.result.and_then(|finish| checked.map(|()| finish));
+        let exit = if result.is_err() { 2 } else { u8::from(tally.quarantined > 0) };
+        let stopped = ledger
+            .as_mut()
+            .map_or(Ok(0), |ledger| ledger.append(Event::Stop { command: COMMAND.to_owned(), exit }));
+        let stopped =
+            stopped.map_err(|error| PipelineError::Write(WriteError::Archive(Box::new(error.into()))));
+        let result = result.and_then(|finish| stopped.map(|_| finish));
         Outcome { tally, kinds, classes, elapsed: start.elapsed(), result }
     }
 }
 
+const COMMAND: &str = "filter";
+
 /// A keyring as the source of each epoch's keys.
 struct EpochsOf {
-    keyring: Keyring,
+    keyring: RecordedKeyring,
     tenant: String,
     kinds: Arc<Kinds>,
 }
@@ -140,7 +161,7 @@ impl Epochs for EpochsOf {
     type Keys = EpochKeys;
 
     fn at(&mut self, now: Timestamp) -> Result<Current<EpochKeys>, Diagnostic> {
-        let current = self.keyring.current(now).map_err(KeyError::into_diagnostic)?;
+        let current = self.keyring.current(now)?;
         let keys = EpochKeys::derive(&current.secret, current.epoch, &self.tenant, &self.kinds)
             .lasting_until(current.until);
         Ok(Current { keys: Arc::new(keys), until: current.until })

@@ -57,8 +57,8 @@ pub struct Settings {
     pub clock: Clock,
 }
 
-/// A ledger to which entries are added.
-#[derive(Debug)]
+/// A ledger to which entries are added. Clones, like other processes, take turns at it.
+#[derive(Clone, Debug)]
 pub struct Ledger {
     settings: Settings,
     files: Files,

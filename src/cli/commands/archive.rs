@@ -25,7 +25,7 @@ pub(super) fn open(
     settings: &Settings,
     args: &ArchiveArgs,
     directory: &Path,
-    ready: &Ready,
+    ready: &mut Ready,
     tee: Option<Output<Descriptor>>,
 ) -> Result<Archiver, Diagnostic> {
     let storage: Arc<dyn Storage> = Arc::new(Disk);
@@ -37,6 +37,8 @@ pub(super) fn open(
         who: process::user(),
         clock: settings.clock,
     };
+    // Before anything that a crash left is sealed: that is part of the run.
+    ready.record(Ledger::open(ledger.clone())?)?;
     let shred_store = ShredStore::open(&storage, &settings.state_dir.join(shred::FOLDER))?;
     let plan = Plan {
         storage,

@@ -23,7 +23,7 @@ use std::num::NonZeroUsize;
 pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<Exit, Stop> {
     archive::check(args)?;
     let settings = Settings::new(common, &args.reading, &args.tokens)?;
-    let ready = ready(&settings, args)?;
+    let mut ready = ready(&settings, args)?;
     if args.archive.archive.is_none() {
         warn_of_escrow(report, ready.escrow());
     }
@@ -41,7 +41,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
     let stop = || stop.request();
     let outcome = match (&args.archive.archive, output) {
         (Some(directory), tee) => {
-            let mut archiver = archive::open(report, &settings, &args.archive, directory, &ready, tee)?;
+            let mut archiver = archive::open(report, &settings, &args.archive, directory, &mut ready, tee)?;
             ready.run_into(input, &mut archiver, &stop)
         }
         (None, Some(mut output)) => ready.run_into(input, &mut output, &stop),

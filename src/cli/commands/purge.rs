@@ -2,6 +2,7 @@
 
 use super::hold;
 use crate::cli::args::{ArchivePlace, Common, PurgeArgs, Reading, Tokens};
+use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::process;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
@@ -46,6 +47,12 @@ pub(crate) fn run(report: Report, common: &Common, args: &PurgeArgs) -> Result<E
 
 /// The archive, its keys and its ledger.
 pub(super) fn site(settings: &Settings, place: &ArchivePlace) -> Result<Site, Diagnostic> {
+    if !place.archive.is_dir() {
+        // A name with a mistake in it would else purge nothing, for ever, and say that all is well.
+        return Err(Diagnostic::new(&codes::OPEN, "there is no such archive")
+            .at(place.archive.display().to_string())
+            .hint("name the directory that `oubliette filter --archive` writes to"));
+    }
     let storage: Arc<dyn Storage> = Arc::new(Disk);
     let retention =
         load_retention(&settings.rule_files()?.retention).map_err(|error| Diagnostic::from(&error))?;
