@@ -10,21 +10,25 @@
 //! ```
 //!
 //! Imports go to the right only:
-//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine } -> scan -> model -> primitives`.
+//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine archive vault ledger shred } -> scan -> model -> primitives`.
 //! The modules in braces do not know each other; `pipeline` and `jobs` compose them.
 
 pub mod cli;
 pub mod jobs;
 pub mod pipeline;
 
+pub mod archive;
 pub mod detect;
 pub mod format;
 pub mod input;
 pub mod keyring;
+pub mod ledger;
 pub mod pseudonym;
 pub mod quarantine;
 pub mod retention;
 pub mod rules;
+pub mod shred;
+pub mod vault;
 
 pub mod scan;
 

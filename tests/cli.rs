@@ -5,7 +5,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn command_lines() {
@@ -24,8 +24,19 @@ fn command_lines() {
         .unwrap()
         .case("tests/cmd/*/*.toml")
         .case("tests/cmd/*/*.trycmd")
-        .case("README.md");
+        .case(readme(directory.path()));
     // The cases run when the value above is dropped; the directory outlives it.
+}
+
+/// The README beside a directory of its own to run in: one of its commands writes an archive.
+fn readme(directory: &Path) -> PathBuf {
+    let data = directory.join("README.in/tests/data");
+    fs::create_dir_all(&data).unwrap();
+    fs::create_dir(directory.join("README.out")).unwrap();
+    fs::copy("tests/data/sample.log", data.join("sample.log")).unwrap();
+    let readme = directory.join("README.md");
+    fs::copy("README.md", &readme).unwrap();
+    readme
 }
 
 fn private(path: &Path, text: &str) {

@@ -1,9 +1,14 @@
 //! What was typed. Validates the form of each value and touches nothing: no file, no clock.
 
+mod archive;
+mod custody;
+
 use crate::model::{Format, Kinds};
+pub(crate) use archive::{ArchiveArgs, EscrowName, node, sync};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+pub(crate) use custody::{ArchivePlace, HoldCommand, LedgerCommand, LedgerPlace, PurgeArgs, VerifyArgs};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -61,6 +66,31 @@ pub(crate) enum Command {
     /// Look after epoch secrets and the fleet seed
     #[command(subcommand)]
     Keys(KeysCommand),
+
+    /// Show or check what was done to the data: keys, purges, holds
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+
+    /// Remove what has expired, with proof; move what is due for the intermediate store
+    ///
+    /// From 00:00 legal time of its expiry day: the ledger keeps what is to go, the shred key of the day is
+    /// erased, segments and vaults are removed, and the ledger keeps that they are gone. Safe to run again
+    /// after a crash, and while a filter is writing. Run it daily, from a timer.
+    ///
+    /// Refuses if the clock went back, or jumped by more than 36 hours, since the last entry of the ledger.
+    #[command(after_help = "Example: oubliette purge --archive /srv/log --dry-run")]
+    Purge(PurgeArgs),
+
+    /// Keep what a case needs beyond its day, until a day
+    #[command(subcommand)]
+    Hold(HoldCommand),
+
+    /// Check segments, vaults and the ledger: nothing changed, nothing missing
+    ///
+    /// Needs no secret. Exits 1 if something is wrong, and names file and place. PATH is a segment, the
+    /// directory of an archive, or that of a ledger; without PATH, the ledger of this node is checked.
+    #[command(after_help = "Example: oubliette verify /srv/log")]
+    Verify(VerifyArgs),
 
     /// Print the token of an identifier in the current epoch
     ///
@@ -285,6 +315,10 @@ pub(crate) struct FilterArgs {
     /// Write to FILE, made with mode 0600; `-` is standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "OUTPUT")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Where lines are archived.
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
 }
 
 /// `init`.

@@ -22,14 +22,20 @@ pub(crate) fn is_id(text: &str) -> bool {
 
 const AREAS: &[&[&Code]] = &[
     CODES,
+    crate::archive::CODES,
     crate::detect::account::CODES,
     crate::input::CODES,
     crate::jobs::CODES,
+    crate::jobs::hold::CODES,
+    crate::jobs::purge::CODES,
     crate::keyring::CODES,
+    crate::ledger::CODES,
     crate::pipeline::CODES,
     crate::quarantine::CODES,
     crate::rules::CODES,
     crate::rules::retention::CODES,
+    crate::shred::CODES,
+    crate::vault::CODES,
 ];
 
 /// The codes of this area.

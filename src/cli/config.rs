@@ -1,7 +1,9 @@
 //! The configuration file, `config.toml`: what may stand in it, and what is wrong with one.
 
-use super::args::{self, EpochName, Tag, TokenShape};
+use super::args::{self, EpochName, EscrowName, Tag, TokenShape};
 use super::codes;
+use crate::model::NodeName;
+use crate::pipeline::SyncPolicy;
 use crate::primitives::diag::Diagnostic;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
@@ -39,6 +41,14 @@ pub(crate) struct Config {
     pub(crate) rules: Option<PathBuf>,
     /// Whether the input comes from another oubliette.
     pub(crate) trust_upstream: Option<bool>,
+    /// Directory of vaults.
+    pub(crate) vault: Option<PathBuf>,
+    /// When archived lines are made durable.
+    pub(crate) sync: Option<Typed<SyncPolicy>>,
+    /// Name of this machine.
+    pub(crate) node: Option<Typed<NodeName>>,
+    /// What becomes of originals.
+    pub(crate) escrow: Option<EscrowName>,
 }
 
 /// Where epoch secrets come from.
@@ -120,6 +130,20 @@ impl Written for IpNet {
     }
 }
 
+impl Written for SyncPolicy {
+    type Value = Self;
+    fn read(text: &str) -> Result<Self, &'static str> {
+        args::sync(text)
+    }
+}
+
+impl Written for NodeName {
+    type Value = Self;
+    fn read(text: &str) -> Result<Self, &'static str> {
+        args::node(text)
+    }
+}
+
 impl Written for Tenant {
     type Value = String;
     fn read(text: &str) -> Result<String, &'static str> {
@@ -179,6 +203,18 @@ pub(crate) const TEMPLATE: &str = r#"# Configuration of oubliette. Every key is 
 
 # Whether lines come from another oubliette, whose tokens and tags stay as they are.
 # trust_upstream = false
+
+# Where vaults lie; beside the archive if this is not set.
+# vault = "/srv/vault"
+
+# When archived lines are made durable: "frame", a time such as "5s", or "none".
+# sync = "frame"
+
+# The name of this machine in an archive; its host name if this is not set.
+# node = "web1"
+
+# What becomes of originals in an archive: "age", or "none" to drop them for good.
+# escrow = "age"
 "#;
 
 const UNQUOTED: &str = "something is wrong in this line; it is not quoted, for the file holds a secret key";
@@ -212,6 +248,10 @@ mod tests {
             max_line_bytes = "64KiB"
             rules = "rules"
             trust_upstream = true
+            vault = "/srv/vault"
+            sync = "5s"
+            node = "web1"
+            escrow = "none"
         "#;
         let config = Config::parse(Path::new("config.toml"), text).unwrap();
         assert_eq!(config.epoch, Some(EpochName::Month));
@@ -246,7 +286,7 @@ mod tests {
           |
         2 | zoen = "UTC"
           | ^^^^
-        unknown field `zoen`, expected one of `zone`, `source_zone`, `tenant`, `epoch`, `source`, `recipients`, `also`, `keep`, `tag`, `token_shape`, `max_line_bytes`, `rules`, `trust_upstream`
+        unknown field `zoen`, expected one of `zone`, `source_zone`, `tenant`, `epoch`, `source`, `recipients`, `also`, `keep`, `tag`, `token_shape`, `max_line_bytes`, `rules`, `trust_upstream`, `vault`, `sync`, `node`, `escrow`
         "#);
     }
 

@@ -19,6 +19,22 @@ pub(crate) fn harden() -> Result<(), Diagnostic> {
     })
 }
 
+/// The system user who runs this: the name of the real user id, or the id if it has none here.
+pub(crate) fn user() -> String {
+    let id = rustix::process::getuid().as_raw();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    name_of(id, &accounts).unwrap_or_else(|| format!("uid {id}"))
+}
+
+/// passwd(5): `name:password:UID:...`
+fn name_of(id: u32, accounts: &str) -> Option<String> {
+    let mut fields = accounts.lines().map(|line| line.split(':'));
+    fields.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    })
+}
+
 fn no_core_dumps() -> Result<(), Errno> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     // core(5): when core dumps go to a program, RLIMIT_CORE is not enforced; only this stops them.
@@ -30,6 +46,14 @@ fn no_core_dumps() -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_have_names() {
+        let accounts = "root:x:0:0:root:/root:/bin/sh\n\nbroken\nlog:x:104:111::/nonexistent:/bin/false\n";
+        assert_eq!(name_of(104, accounts).as_deref(), Some("log"));
+        assert_eq!(name_of(1, accounts), None);
+        assert!(!user().is_empty());
+    }
 
     #[test]
     fn core_dumps_are_off() {

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::panic::PanicHookInfo;
 
-pub(crate) use progress::Progress;
+pub(crate) use progress::{Counted, Progress};
 
 /// Prints for one run.
 #[derive(Clone, Copy, Debug)]
@@ -158,10 +158,13 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// `1 line`, `2 lines`.
+/// `1 line`, `2 lines`; `2 entries`, for things in `ry`.
 pub(crate) fn counted(count: u64, thing: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {thing}{plural}")
+    match thing.strip_suffix("ry") {
+        _ if count == 1 => format!("{count} {thing}"),
+        Some(stem) => format!("{count} {stem}ries"),
+        None => format!("{count} {thing}s"),
+    }
 }
 
 /// The message as people read it.
@@ -318,6 +321,13 @@ mod tests {
         2epqf             active
         longer-than-head  destroyed
         ");
+    }
+
+    #[test]
+    fn one_and_many() {
+        assert_eq!(counted(1, "entry"), "1 entry");
+        assert_eq!(counted(0, "entry"), "0 entries");
+        assert_eq!(counted(2, "day"), "2 days");
     }
 
     #[test]

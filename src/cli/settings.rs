@@ -3,13 +3,14 @@
 //! An option beats the environment, which beats the configuration file, which beats the default. (The
 //! environment comes in with the options: `clap` reads it where the option is not typed.)
 
-use super::args::{Common, EpochName, Reading, Stats, Tag, TokenShape, Tokens};
+use super::args::{Common, EpochName, EscrowName, Reading, Stats, Tag, TokenShape, Tokens};
 use super::codes;
 use super::config::{Config, SecretSource, Typed, Written};
 use super::files::{RuleFiles, read_text};
 use crate::jobs::recognition::{Choices, load_retention};
 use crate::keyring;
-use crate::model::Format;
+use crate::model::{Format, NodeName};
+use crate::pipeline::SyncPolicy;
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym;
@@ -64,6 +65,14 @@ pub(crate) struct Settings {
     pub(crate) backfill: bool,
     /// Longest line.
     pub(crate) max_line_bytes: usize,
+    /// Directory of vaults, if not beside the archive.
+    pub(crate) vault: Option<PathBuf>,
+    /// When archived lines are made durable.
+    pub(crate) sync: Option<SyncPolicy>,
+    /// Name of this machine in an archive.
+    pub(crate) node: Option<NodeName>,
+    /// What becomes of originals in an archive.
+    pub(crate) escrow: Option<EscrowName>,
 }
 
 /// What of the user's surroundings decides where state lives.
@@ -120,6 +129,10 @@ impl Settings {
             tag: reading.tag.or(config.tag).unwrap_or(Tag::Native),
             backfill: reading.backfill,
             max_line_bytes: pick(reading.max_line_bytes, config.max_line_bytes, DEFAULT_MAX_LINE_BYTES),
+            vault: config.vault,
+            sync: config.sync.map(|Typed(sync)| sync),
+            node: config.node.map(|Typed(node)| node),
+            escrow: config.escrow,
         })
     }
 }
@@ -145,6 +158,7 @@ impl Settings {
             zone: self.zone.clone(),
             source_zone: self.source_zone.clone(),
             backfill: self.backfill,
+            archived: false,
             identifier_rules: identifiers,
             retention_rules: retention,
         })

@@ -1,16 +1,18 @@
 //! `filter`: lines in, pseudonymised and tagged lines out.
 
+use super::custody::RecordedKeyring;
 use super::recognition::Recognition;
 use crate::input::{Blocks, ReadBy};
-use crate::keyring::{self, Escrow, KeyError, Keyring};
+use crate::keyring::{self, Escrow};
+use crate::ledger::{Event, Ledger};
 use crate::model::{Kind, Kinds};
 use crate::pipeline::filter::Filter;
-use crate::pipeline::{Current, Epochs, Feed, Finish, Output, PipelineError, Tally, run};
+use crate::pipeline::{Current, Epochs, Feed, Finish, Output, PipelineError, Sink, Tally, WriteError, run};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::recipient;
 use crate::pseudonym::epoch::{EpochKeys, TagHasher};
-use crate::pseudonym::token;
+use crate::pseudonym::{Pseudonymised, token};
 use crate::quarantine::{KeyedHash, Quarantine};
 use jiff::Timestamp;
 use std::io::Write;
@@ -49,7 +51,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Ready {
     plan: Plan,
-    keyring: Keyring,
+    keyring: RecordedKeyring,
     escrow: Option<Escrow>,
 }
 
@@ -74,10 +76,19 @@ impl Ready {
     /// # Errors
     /// Whatever makes a filter refuse to start.
     pub fn new(plan: Plan) -> Result<Self, Diagnostic> {
-        let mut keyring = Keyring::open(plan.keys.clone())?;
+        let mut keyring = RecordedKeyring::open(plan.keys.clone())?;
         keyring.current(plan.clock.now())?;
         let escrow = keyring.escrow()?;
         Ok(Self { plan, keyring, escrow })
+    }
+
+    /// Keeps in `ledger` that the filter starts and stops, and which epoch secrets are made and erased.
+    ///
+    /// # Errors
+    /// If that cannot be kept.
+    pub fn record(&mut self, ledger: Ledger) -> Result<(), Diagnostic> {
+        let (command, version) = (COMMAND.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        self.keyring.record(ledger, Event::Start { command, version })
     }
 
     /// Who could open this node's secrets later; `None` with a key file.
@@ -86,14 +97,38 @@ impl Ready {
         self.escrow.as_ref()
     }
 
+    /// The escrow recipients, read again, for somebody to keep; `None` with a key file.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn recipients(&self) -> Result<Option<Escrow>, Diagnostic> {
+        Ok(self.keyring.escrow()?)
+    }
+
+    /// What the filter goes by.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// Filters `input` into `output` until its end. `stop` makes the input end.
     pub fn run<R, W>(self, input: R, output: W, stop: &(dyn Fn() + Sync)) -> Outcome
     where
         R: ReadBy,
         W: Write + Send,
     {
+        self.run_into(input, &mut Output::new(output), stop)
+    }
+
+    /// The same into any output: an archive, for one.
+    pub fn run_into<R, O>(self, input: R, output: &mut O, stop: &(dyn Fn() + Sync)) -> Outcome
+    where
+        R: ReadBy,
+        O: Sink<Pseudonymised>,
+    {
         let start = Instant::now();
         let Self { plan, keyring, escrow } = self;
+        let mut ledger = keyring.ledger().cloned();
         let names = escrow.iter().flat_map(Escrow::names);
         let recipients = names.filter_map(|name| recipient::parse(name)).collect();
         let quarantine = Quarantine::new(&plan.state_dir, recipients, plan.max_line_bytes as u64);
@@ -105,18 +140,27 @@ impl Ready {
         let recent_bytes = (RECENT_BYTES / plan.workers).min(MOST_RECENT_BYTES);
         let worker = || Filter::new(shared.clone(), stamper.clone(), recent_bytes);
         let workers = (0..plan.workers.get()).map(|_| worker()).collect();
-        let finished = run(feed, workers, Output::new(output), stop);
+        let finished = run(feed, workers, output, stop);
         let mut tally = Tally::new(classes.len() + 1);
         finished.workers.iter().for_each(|worker| tally.merge(worker.tally()));
         let checked = tally.check(&finished.flow);
         let result = finished.result.and_then(|finish| checked.map(|()| finish));
+        let exit = if result.is_err() { 2 } else { u8::from(tally.quarantined > 0) };
+        let stopped = ledger
+            .as_mut()
+            .map_or(Ok(0), |ledger| ledger.append(Event::Stop { command: COMMAND.to_owned(), exit }));
+        let stopped =
+            stopped.map_err(|error| PipelineError::Write(WriteError::Archive(Box::new(error.into()))));
+        let result = result.and_then(|finish| stopped.map(|_| finish));
         Outcome { tally, kinds, classes, elapsed: start.elapsed(), result }
     }
 }
 
+const COMMAND: &str = "filter";
+
 /// A keyring as the source of each epoch's keys.
 struct EpochsOf {
-    keyring: Keyring,
+    keyring: RecordedKeyring,
     tenant: String,
     kinds: Arc<Kinds>,
 }
@@ -125,8 +169,9 @@ impl Epochs for EpochsOf {
     type Keys = EpochKeys;
 
     fn at(&mut self, now: Timestamp) -> Result<Current<EpochKeys>, Diagnostic> {
-        let current = self.keyring.current(now).map_err(KeyError::into_diagnostic)?;
-        let keys = EpochKeys::derive(&current.secret, current.epoch, &self.tenant, &self.kinds);
+        let current = self.keyring.current(now)?;
+        let keys = EpochKeys::derive(&current.secret, current.epoch, &self.tenant, &self.kinds)
+            .lasting_until(current.until);
         Ok(Current { keys: Arc::new(keys), until: current.until })
     }
 

@@ -1,19 +1,36 @@
 //! Use cases over the layers below: no printing, no argv.
 
+pub mod archive;
 pub mod check;
+pub mod custody;
 pub mod explain;
 pub mod filter;
+pub mod findings;
+pub mod hold;
 pub mod init;
 pub mod keys;
+pub mod ledger;
+pub mod purge;
 pub mod recognition;
 pub mod retention_samples;
 pub mod rule_samples;
+#[cfg(test)]
+mod scene;
 pub mod token;
+pub mod verify;
 
 use crate::primitives::diag::Code;
 
 /// All codes of this area.
-pub const CODES: &[&Code] = &[&check::SAMPLE, &check::OVERLAP, &token::NO_IDENTIFIER, &UNKNOWN_KIND];
+pub const CODES: &[&Code] = &[
+    &check::SAMPLE,
+    &check::OVERLAP,
+    &token::NO_IDENTIFIER,
+    &UNKNOWN_KIND,
+    &archive::NOBODY_OPENS,
+    &archive::ANONYMISED,
+    &verify::CHANGED,
+];
 
 /// A kind that no rule finds.
 pub static UNKNOWN_KIND: Code = Code {

@@ -36,6 +36,8 @@ pub struct Choices {
     pub source_zone: Option<TimeZone>,
     /// Whether every past time is believed.
     pub backfill: bool,
+    /// Whether the lines go to an archive.
+    pub archived: bool,
     /// Identifier rule files beside the built-in ones.
     pub identifier_rules: Vec<RuleFile>,
     /// Retention rule files beside the built-in ones.
@@ -51,6 +53,8 @@ pub struct Recognition {
     pub stamper: Stamper,
     /// The zone of legal days.
     pub zone: TimeZone,
+    /// SHA-256 of the retention rules.
+    pub policy_digest: [u8; 32],
 }
 
 impl Recognition {
@@ -74,6 +78,7 @@ impl Recognition {
             .map_err(|error| Diagnostic::from(&error))?;
         let retention_rules =
             load_retention(&choices.retention_rules).map_err(|error| Diagnostic::from(&error))?;
+        let policy_digest = rules::retention::digest(&pairs(&choices.retention_rules));
         let zone = choices.zone.unwrap_or(retention_rules.zone);
         let policy = Policy::new(retention_rules.classes)
             .ok_or_else(|| Diagnostic::from(&RetentionError::NoDefault))?;
@@ -91,15 +96,17 @@ impl Recognition {
             shape: choices.shape,
             format: choices.format,
             trust_upstream: choices.trust_upstream,
+            indexed: choices.archived,
         };
         let options = retention::Options {
             zone: zone.clone(),
             source_zone: choices.source_zone,
             backfill: choices.backfill,
+            archived: choices.archived,
             tags: choices.tags,
             trust_upstream: choices.trust_upstream,
         };
-        Ok(Self { shared, stamper: Stamper::new(Arc::new(policy), options), zone })
+        Ok(Self { shared, stamper: Stamper::new(Arc::new(policy), options), zone, policy_digest })
     }
 }
 
@@ -108,6 +115,9 @@ impl Recognition {
 /// # Errors
 /// The first thing wrong in any file.
 pub fn load_retention(extra: &[RuleFile]) -> Result<rules::retention::RetentionRules, RetentionError> {
-    let pairs: Vec<_> = extra.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
-    rules::retention::load(&pairs)
+    rules::retention::load(&pairs(extra))
+}
+
+fn pairs(files: &[RuleFile]) -> Vec<(&str, &str)> {
+    files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect()
 }

@@ -95,6 +95,7 @@ pub fn run(rules: &RetentionRules) -> Option<SampleReport> {
         zone: rules.zone.clone(),
         source_zone: None,
         backfill: false,
+        archived: false,
         tags: TagForm::None,
         trust_upstream: false,
     };

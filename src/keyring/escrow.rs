@@ -140,19 +140,74 @@ impl Escrow {
     /// As [`Escrow::wrap`].
     pub fn wrap_again(&self, state: &StateDir, epoch: Epoch, secret: &Secret) -> Result<(), KeyError> {
         let name = wrap_name(epoch, secret);
-        let failed = |reason: String| KeyError::Age { action: "wrap", path: state.path(&name), reason };
+        let wrapped = self.wrapped(secret);
+        let failed = |reason| KeyError::Age { action: "wrap", path: state.path(&name), reason };
+        state.write(&name, &wrapped.map_err(failed)?)
+    }
+
+    /// `secret` encrypted to all recipients.
+    ///
+    /// # Errors
+    /// What age says if it refuses; so it does when there are no recipients.
+    pub fn wrapped(&self, secret: &Secret) -> Result<Vec<u8>, String> {
+        self.encrypted(secret.expose())
+    }
+
+    /// `bytes` encrypted to all recipients, as `age -d` opens them.
+    ///
+    /// # Errors
+    /// As [`Escrow::wrapped`].
+    pub fn encrypted(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
         let recipients = self.recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
-        let encryptor = Encryptor::with_recipients(recipients).map_err(|error| failed(error.to_string()))?;
+        let encryptor = Encryptor::with_recipients(recipients).map_err(|error| error.to_string())?;
         let mut wrapped = Vec::new();
-        let mut writer = encryptor.wrap_output(&mut wrapped).map_err(|error| failed(error.to_string()))?;
-        writer.write_all(secret.expose()).map_err(|error| failed(error.to_string()))?;
-        writer.finish().map_err(|error| failed(error.to_string()))?;
-        state.write(&name, &wrapped)
+        let mut writer = encryptor.wrap_output(&mut wrapped).map_err(|error| error.to_string())?;
+        writer.write_all(bytes).map_err(|error| error.to_string())?;
+        writer.finish().map_err(|error| error.to_string())?;
+        Ok(wrapped)
     }
 }
 
 fn wrap_name(epoch: Epoch, secret: &Secret) -> String {
     format!("wraps/{epoch}-{}.age", String::from_utf8_lossy(&kid(secret, epoch)))
+}
+
+/// Escrow identities: what opens the wraps of a node.
+pub struct Identities(Vec<Box<dyn age::Identity + Send + Sync>>);
+
+impl fmt::Debug for Identities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identities([{} redacted])", self.0.len())
+    }
+}
+
+impl Identities {
+    /// Reads an identity file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is none.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let failed = |reason: String| KeyError::Age { action: "unwrap", path: path.to_owned(), reason };
+        let file = std::fs::File::open(path).map_err(super::state_dir::io_error("open", path))?;
+        let file = age::IdentityFile::from_buffer(std::io::BufReader::new(file));
+        let identities = file.map_err(|error| failed(error.to_string()))?.into_identities();
+        identities.map(Self).map_err(|error| failed(error.to_string()))
+    }
+
+    /// The secret in a wrap.
+    ///
+    /// # Errors
+    /// What age says if none of them opens it.
+    pub fn unwrap(&self, wrapped: &[u8]) -> Result<Secret, String> {
+        let decryptor = Decryptor::new(wrapped).map_err(|error| error.to_string())?;
+        let identities = self.0.iter().map(|identity| &**identity as &dyn age::Identity);
+        let mut reader = decryptor.decrypt(identities).map_err(|error| error.to_string())?;
+        let mut bytes = [0; 32];
+        let read = reader.read_exact(&mut bytes).map_err(|error| error.to_string());
+        let secret = Secret::new(bytes);
+        bytes.zeroize();
+        read.map(|()| secret)
+    }
 }
 
 /// The secrets of `epoch` that an identity file opens, from the wraps of a node (or a copy of them).
@@ -162,11 +217,7 @@ fn wrap_name(epoch: Epoch, secret: &Secret) -> String {
 pub fn unwrap(directory: &Path, epoch: Epoch, identity: &Path) -> Result<Vec<Secret>, KeyError> {
     let failed =
         |path: &Path, reason: String| KeyError::Age { action: "unwrap", path: path.to_owned(), reason };
-    let file = std::fs::File::open(identity).map_err(super::state_dir::io_error("open", identity))?;
-    let identities = age::IdentityFile::from_buffer(std::io::BufReader::new(file))
-        .map_err(|error| failed(identity, error.to_string()))?
-        .into_identities()
-        .map_err(|error| failed(identity, error.to_string()))?;
+    let identities = Identities::read(identity)?;
     let wraps = directory.join("wraps");
     let mut secrets = Vec::new();
     let mut refused = None;
@@ -177,7 +228,8 @@ pub fn unwrap(directory: &Path, epoch: Epoch, identity: &Path) -> Result<Vec<Sec
         if stem.and_then(|(epoch, _)| random::parse(epoch)) != Some(epoch) {
             continue;
         }
-        match open(&entry.path(), &identities) {
+        let wrapped = std::fs::read(entry.path()).map_err(|error| error.to_string());
+        match wrapped.and_then(|wrapped| identities.unwrap(&wrapped)) {
             Ok(secret) => secrets.push(secret),
             Err(reason) => refused = Some(failed(&entry.path(), reason)),
         }
@@ -187,16 +239,4 @@ pub fn unwrap(directory: &Path, epoch: Epoch, identity: &Path) -> Result<Vec<Sec
         (true, None) => Err(KeyError::NoWrap { epoch: epoch.to_string(), path: wraps }),
         (false, _) => Ok(secrets),
     }
-}
-
-fn open(path: &Path, identities: &[Box<dyn age::Identity + Send + Sync>]) -> Result<Secret, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let decryptor = Decryptor::new(file).map_err(|error| error.to_string())?;
-    let identities = identities.iter().map(|identity| &**identity as &dyn age::Identity);
-    let mut reader = decryptor.decrypt(identities).map_err(|error| error.to_string())?;
-    let mut bytes = [0; 32];
-    let read = reader.read_exact(&mut bytes).map_err(|error| error.to_string());
-    let secret = Secret::new(bytes);
-    bytes.zeroize();
-    read.map(|()| secret)
 }

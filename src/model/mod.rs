@@ -1,17 +1,21 @@
 //! Plain data that the layers above share. No input or output, no logic that can fail at run time.
 
 pub mod class;
+pub mod custody;
 pub mod finding;
 pub mod kind;
 pub mod record;
 pub mod rule;
+pub mod segment;
 pub mod span;
 pub mod tag;
 
 pub use class::{Clause, Keep, Pattern, Period, RetentionClass, RetentionSample, Starts, Unit};
+pub use custody::{Seal, Sealer, ShredKeys};
 pub use finding::{Canonical, Finding, Findings};
 pub use kind::{Kind, Kinds};
 pub use record::{Format, Names, Record, StatedTime, TagPoint};
 pub use rule::{Expected, IdentifierRule, IdentifierSample, RuleId};
+pub use segment::{Folder, NodeName, SegmentId, SegmentName, Tree};
 pub use span::Span;
 pub use tag::{ClassName, Expires, Idiom, Placement, RenderedTag};

@@ -7,7 +7,7 @@ use crate::format::{self, Guess};
 use crate::model::{Findings, Format, Kinds, Record, Span, TagPoint};
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::EpochKeys;
-use crate::pseudonym::{Layout, Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
+use crate::pseudonym::{Dated, Layout, Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
 use crate::retention::{self, LookAlikes, Stamper, Verdict};
 use crate::scan::{Line, Scan};
 use jiff::Timestamp;
@@ -26,6 +26,8 @@ pub struct Shared {
     pub format: Option<Format>,
     /// Whether the lines come from another oubliette: its tokens and tags stay.
     pub trust_upstream: bool,
+    /// Whether an archive needs an index of what comes out.
+    pub indexed: bool,
 }
 
 /// One worker of the filter.
@@ -74,6 +76,9 @@ impl Filter {
         let Some(mut pseudonymiser) = self.pseudonymiser.take() else { return };
         let mut scan = std::mem::take(&mut self.scan);
         let mut layout = pseudonymiser.layout(out);
+        if self.shared.indexed {
+            layout.remember_places();
+        }
         for line in scan.lines(block) {
             self.line(&line, received, &mut layout);
         }
@@ -95,16 +100,17 @@ impl Filter {
         let record = guess.read(line);
         tally.format(record.format);
         let field = |name: &str| format::field(bytes, &record, name);
-        let tag = match stamper.stamp(bytes, &record, received, &field) {
+        let event_second = if shared.indexed { stamper.event_second(&record, received) } else { 0 };
+        let (class, expires, tag) = match stamper.stamp(bytes, &record, received, &field) {
             Verdict::Expired { class, .. } => {
                 tally.class(class);
                 tally.dropped += 1;
                 tally.expired += 1;
                 return;
             }
-            Verdict::Keep { class, tag, .. } => {
+            Verdict::Keep { class, expires, tag, .. } => {
                 tally.class(class);
-                tag
+                (class, expires, tag)
             }
         };
         shared.detector.find(line, &record, scratch, findings);
@@ -118,6 +124,9 @@ impl Filter {
             tally.identifier(finding.kind);
         }
         layout.line(line, findings, tag);
+        if shared.indexed {
+            layout.index_line(findings, Dated { class, expires, event_second });
+        }
         tally.lines_out += 1;
     }
 
@@ -128,14 +137,20 @@ impl Filter {
         received: Timestamp,
         out: &mut Pseudonymised,
     ) {
-        let Self { shared: _, stamper, pseudonymiser: Some(pseudonymiser), tally, .. } = self else { return };
+        let Self { shared, stamper, pseudonymiser: Some(pseudonymiser), tally, .. } = self else { return };
         // The line stays sealed, so nothing is known of it but when it came.
         let text = placeholder.to_string();
         let record = Record::raw(text.as_bytes());
-        if let Verdict::Keep { class, tag, .. } = stamper.stamp(text.as_bytes(), &record, received, &|_| None)
+        let event_second = stamper.event_second(&record, received);
+        if let Verdict::Keep { class, expires, tag, .. } =
+            stamper.stamp(text.as_bytes(), &record, received, &|_| None)
         {
             tally.class(class);
-            pseudonymiser.layout(out).placeholder(placeholder, tag.map(|tag| tag.text), ending);
+            let mut layout = pseudonymiser.layout(out);
+            layout.placeholder(placeholder, tag.map(|tag| tag.text), ending);
+            if shared.indexed {
+                layout.index_placeholder(placeholder, Dated { class, expires, event_second });
+            }
         }
         tally.format(Format::Raw);
         tally.lines_in += 1;

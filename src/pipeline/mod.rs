@@ -5,13 +5,14 @@
 //!   |       block i goes to worker i mod N
 //! workers   find, replace, classify, tag: bytes in, `Pseudonymised` out
 //!   |       block i comes from worker i mod N, so the order is that of the input
-//! output    writes whole blocks
+//! output    writes whole blocks, or the archiver, into segments and vaults
 //! ```
 //!
 //! Queues are short, so a slow output slows the reading and memory stays bounded. Whatever fails,
 //! everything before it in the input is written, nothing after it, and the failure is returned. At the
 //! end [`tally`] checks that every line is accounted for.
 
+pub mod archiver;
 pub mod distinct;
 pub mod error;
 pub mod feed;
@@ -20,8 +21,9 @@ pub mod output;
 pub mod tally;
 pub mod workers;
 
+pub use archiver::{Archiver, Escrow, Keeping, SyncPolicy};
 pub use error::{CODES, PipelineError};
 pub use feed::{Current, Epochs, Feed};
-pub use output::{Descriptor, Outgoing, Output, WriteError};
+pub use output::{Descriptor, Outgoing, Output, Sink, WriteError};
 pub use tally::{Counts, Tally};
 pub use workers::{Fed, Finish, Flow, Piece, Run, Source, Work, run};

@@ -7,6 +7,7 @@ use crate::pseudonym::Pseudonymised;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::File;
 use std::io::{self, Write};
+use std::time::Duration;
 
 /// Bytes that may leave the process.
 ///
@@ -35,6 +36,37 @@ impl Outgoing for Pseudonymised {
     fn clear(&mut self) {
         self.clear();
     }
+}
+
+/// Where blocks go, in the order of the input.
+pub trait Sink<B>: Send {
+    /// Takes a block, whole.
+    ///
+    /// # Errors
+    /// [`WriteError`]; from then on, [`WriteError::Poisoned`].
+    fn write(&mut self, block: &B) -> Result<(), WriteError>;
+
+    /// Does what is due although no block comes.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    fn idle(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    /// How long it may wait for a block before [`Sink::idle`] is called; `None` for ever.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Hands everything on: the last call, whether the pipeline ended well or failed.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    fn flush(&mut self) -> Result<(), WriteError>;
+
+    /// Puts what was written into `flow`.
+    fn report(&self, flow: &mut Flow);
 }
 
 /// Writes blocks and counts what it wrote.
@@ -100,6 +132,20 @@ impl<W: Write> Output<W> {
     }
 }
 
+impl<B: Outgoing, W: Write + Send> Sink<B> for Output<W> {
+    fn write(&mut self, block: &B) -> Result<(), WriteError> {
+        self.write(block)
+    }
+
+    fn flush(&mut self) -> Result<(), WriteError> {
+        self.flush()
+    }
+
+    fn report(&self, flow: &mut Flow) {
+        self.report(flow);
+    }
+}
+
 /// An unbuffered file, pipe, socket or terminal; one that was made non-blocking, by whoever shares
 /// it, is waited for.
 #[derive(Debug)]
@@ -148,6 +194,9 @@ pub enum WriteError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The archive could not be written.
+    #[error("cannot write the archive")]
+    Archive(#[source] Box<Diagnostic>),
     /// A write failed before this one.
     #[error("the output failed before")]
     Poisoned,
@@ -161,6 +210,7 @@ impl From<WriteError> for Diagnostic {
                 .at(format!("after {offset} bytes"))
                 .because(source.to_string())
                 .hint("make room or mend the output, then send the input again"),
+            WriteError::Archive(diagnostic) => *diagnostic,
             other => Self::new(&WRITE_FAILED, what).because(other.to_string()),
         }
     }

@@ -6,13 +6,12 @@
 //! written, so no worker is stuck and the reader can hand out block i.
 
 use super::error::PipelineError;
-use super::output::{Outgoing, Output, WriteError};
+use super::output::{Outgoing, Sink, WriteError};
 use crate::input::{Block, Ending};
 use crate::primitives::diag::Diagnostic;
 use crate::quarantine::Placeholder;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use jiff::Timestamp;
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -129,25 +128,26 @@ pub struct Run<W> {
     pub result: Result<Finish, PipelineError>,
 }
 
-/// Runs everything that `source` gives through `workers` to `output`. One worker works in this thread;
-/// more have a thread each, and so has the writer.
+/// Runs everything that `source` gives through `workers` to `output`. One worker works in this thread, unless
+/// the output must not wait; more have a thread each, and so has the writer.
 ///
 /// `stop` is called when the output or a worker has ended: it must make `source` end, now if it is
 /// blocked. It may be called more than once, and also after the end.
-pub fn run<S, W, O>(mut source: S, workers: Vec<W>, mut output: Output<O>, stop: &(dyn Fn() + Sync)) -> Run<W>
+pub fn run<S, W, O>(mut source: S, workers: Vec<W>, output: &mut O, stop: &(dyn Fn() + Sync)) -> Run<W>
 where
     S: Source,
     W: Work<S::Keys>,
-    O: Write + Send,
+    O: Sink<W::Output>,
 {
     let mut flow = Flow::default();
     let (workers, result) = match <[W; 1]>::try_from(workers) {
-        Ok([mut worker]) => {
-            let result = alone(&mut source, &mut worker, &mut output, &mut flow);
+        Ok([mut worker]) if output.patience().is_none() => {
+            let result = alone(&mut source, &mut worker, output, &mut flow);
             (vec![worker], result)
         }
+        Ok(worker) => together(&mut source, worker.into(), output, stop, &mut flow),
         Err(workers) if workers.is_empty() => (workers, Err(PipelineError::NoWorkers)),
-        Err(workers) => together(&mut source, workers, &mut output, stop, &mut flow),
+        Err(workers) => together(&mut source, workers, output, stop, &mut flow),
     };
     output.report(&mut flow);
     flow.complete = matches!(result, Ok(Finish::Complete));
@@ -158,13 +158,13 @@ where
 fn alone<S, W, O>(
     source: &mut S,
     worker: &mut W,
-    output: &mut Output<O>,
+    output: &mut O,
     flow: &mut Flow,
 ) -> Result<Finish, PipelineError>
 where
     S: Source,
     W: Work<S::Keys>,
-    O: Write,
+    O: Sink<W::Output>,
 {
     let mut out = W::Output::default();
     loop {
@@ -194,14 +194,14 @@ where
 fn together<S, W, O>(
     source: &mut S,
     workers: Vec<W>,
-    output: &mut Output<O>,
+    output: &mut O,
     stop: &(dyn Fn() + Sync),
     flow: &mut Flow,
 ) -> (Vec<W>, Result<Finish, PipelineError>)
 where
     S: Source,
     W: Work<S::Keys>,
-    O: Write + Send,
+    O: Sink<W::Output>,
 {
     let (spare_in, spares) = bounded(workers.len() * (DEPTH + 2));
     thread::scope(|scope| {
@@ -323,17 +323,22 @@ struct Lane<B> {
 }
 
 /// Takes the results in turn, until the first failure.
-fn write_in_order<B: Outgoing, O: Write>(
+fn write_in_order<B: Outgoing, O: Sink<B>>(
     lanes: &[Lane<B>],
-    output: &mut Output<O>,
+    output: &mut O,
 ) -> Result<Finish, PipelineError> {
     for lane in lanes.iter().cycle() {
-        let Ok(result) = lane.done.recv() else { break };
-        let out = result?;
+        let Some(result) = patiently(&lane.done, output)? else { break };
+        let mut out = match result {
+            Ok(out) => out,
+            Err(error) => return Err(ended_by(error, output)),
+        };
         let written = finish(output.write(&out))?;
         if written == Finish::BrokenPipe {
             return Ok(written);
         }
+        // Now: it may hold keys that must go when their epoch does.
+        out.clear();
         // No room means that there are empty ones enough.
         let _ = lane.empties.try_send(out);
     }
@@ -341,10 +346,36 @@ fn write_in_order<B: Outgoing, O: Write>(
     // that still comes is a failure, or shows that this worker died.
     for lane in lanes {
         if let Ok(result) = lane.done.recv() {
-            return Err(result.err().unwrap_or(PipelineError::Panicked { part: "a worker" }));
+            let error = result.err().unwrap_or(PipelineError::Panicked { part: "a worker" });
+            return Err(ended_by(error, output));
         }
     }
     finish(output.flush())
+}
+
+/// The next result; `None` if none will come. Meanwhile `output` does what is due.
+fn patiently<B, O: Sink<B>>(
+    done: &Receiver<Result<B, PipelineError>>,
+    output: &mut O,
+) -> Result<Option<Result<B, PipelineError>>, PipelineError> {
+    loop {
+        let received = match output.patience() {
+            None => done.recv().map_err(RecvTimeoutError::from),
+            Some(patience) => done.recv_timeout(patience),
+        };
+        match received {
+            Ok(result) => return Ok(Some(result)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => output.idle()?,
+        }
+    }
+}
+
+/// A failure that is not the output's: what came before it is handed on.
+fn ended_by<B, O: Sink<B>>(error: PipelineError, output: &mut O) -> PipelineError {
+    // The failure that came first is the one to tell.
+    let _ = output.flush();
+    error
 }
 
 fn finish(written: Result<(), WriteError>) -> Result<Finish, PipelineError> {

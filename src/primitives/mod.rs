@@ -1,7 +1,12 @@
 //! What every layer may use: the clock, secrets, diagnostics, cryptographic formulas.
 
+pub mod byte_map;
 pub mod clock;
 pub mod crypto;
 pub mod diag;
+pub mod hex;
+pub mod private_folder;
 pub mod recipient;
 pub mod secret;
+pub mod storage;
+pub mod tag_set;

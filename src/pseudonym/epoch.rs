@@ -113,6 +113,8 @@ pub fn kid(secret: &Secret, epoch: Epoch) -> [u8; token::KID_BYTES] {
 #[derive(Clone)]
 pub struct EpochKeys {
     kid: [u8; token::KID_BYTES],
+    secret: Secret,
+    until: Option<Timestamp>,
     /// For inputs of any length.
     states: Vec<Hmac<Sha256>>,
     /// For short ones, several at a time.
@@ -131,13 +133,31 @@ impl EpochKeys {
             (state, PaddedKey::new(&key))
         });
         let (states, padded) = keys.unzip();
-        Self { kid: kid(secret, epoch), states, padded }
+        Self { kid: kid(secret, epoch), secret: secret.clone(), until: None, states, padded }
     }
 
     /// The five characters that name the epoch and its secret in a token.
     #[must_use]
     pub fn kid(&self) -> [u8; token::KID_BYTES] {
         self.kid
+    }
+
+    /// The same keys, known to hold before that instant only.
+    #[must_use]
+    pub fn lasting_until(self, until: Option<Timestamp>) -> Self {
+        Self { until, ..self }
+    }
+
+    /// The first instant at which they hold no more, if that is known.
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+
+    /// The epoch secret S, from which a vault's key is made.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// `HMAC-SHA256(K, canonical)[0..16]` (RFC 2104, truncated to half as its section 5 allows).

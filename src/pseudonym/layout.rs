@@ -9,9 +9,10 @@
 use super::hmac::{self, AT_ONCE};
 use super::recent::{Key, TagText};
 use super::token::{self, TAG_BYTES};
-use super::{Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
+use super::{Dated, Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
 use crate::model::{Canonical, Finding, Findings, Kind, Placement, RenderedTag};
 use crate::scan::Line;
+use std::sync::Arc;
 
 /// Bytes that are copied at least. Nine runs of ten are shorter.
 const STRIDE: usize = 64;
@@ -51,11 +52,54 @@ enum Whose {
 pub struct Layout<'a> {
     maker: &'a mut Pseudonymiser,
     out: &'a mut Pseudonymised,
+    /// Where the tokens of the last line are, if somebody wants to index it.
+    places: Option<Vec<Place>>,
+}
+
+/// Where a tag is to be had.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the hole at that offset, once it is filled.
+    Hole(usize),
+    /// Here.
+    Here([u8; 16]),
 }
 
 impl<'a> Layout<'a> {
     pub(super) fn new(maker: &'a mut Pseudonymiser, out: &'a mut Pseudonymised) -> Self {
-        Self { maker, out }
+        Self { maker, out, places: None }
+    }
+
+    /// Remembers from now on where the tokens of a line are, so that it can be indexed.
+    pub fn remember_places(&mut self) {
+        self.places = Some(Vec::new());
+    }
+
+    /// Enters the line that was added last into the index of the output, for an archive: all that stands
+    /// between it and the line indexed before. Its tokens are those of `findings`.
+    pub fn index_line(&mut self, findings: &Findings, dated: Dated) {
+        let Some(places) = &mut self.places else { return };
+        let index = self.out.index.get_or_insert_default();
+        index.keys.get_or_insert_with(|| Arc::clone(&self.maker.keys));
+        let mut buffer = [0; 17];
+        for (finding, place) in findings.items.iter().zip(places.drain(..)) {
+            let canonical = findings.canonical(finding, &mut buffer);
+            match place {
+                Place::Hole(at) => index.push_later(finding.kind, at, canonical),
+                Place::Here(tag) => index.tokens.push(finding.kind, tag, canonical),
+            }
+        }
+        index.end_line(self.out.length, dated);
+    }
+
+    /// The same for a line that stands for a quarantined one: its token names a sealed file, nobody.
+    pub fn index_placeholder(&mut self, placeholder: &Placeholder, dated: Dated) {
+        let index = self.out.index.get_or_insert_default();
+        index.keys.get_or_insert_with(|| Arc::clone(&self.maker.keys));
+        if let Some(parts) = token::parse(placeholder.token().as_bytes()) {
+            index.tokens.push(Kind::QR, parts.tag, &[]);
+        }
+        index.end_line(self.out.length, dated);
     }
 
     /// Adds `line`: findings replaced, forged tags defused, `tag` put in, then the line end. All other
@@ -193,6 +237,9 @@ impl<'a> Layout<'a> {
         self.out.buffer[self.out.length..][..16].copy_from_slice(&prefix.bytes);
         let at = self.out.length + prefix.length;
         self.out.length = at + TAG_BYTES;
+        if let Some(places) = &mut self.places {
+            places.push(Place::Hole(at));
+        }
         match finding.canonical {
             Canonical::V4(octets) if finding.kind == Kind::IP => self.maker.holes.v4.push((at, octets)),
             _ => {
@@ -214,6 +261,9 @@ impl<'a> Layout<'a> {
         let mut buffer = [0; 17];
         let canonical = findings.canonical(finding, &mut buffer);
         let tag = self.maker.tag_now(finding.kind, canonical);
+        if let Some(places) = &mut self.places {
+            places.push(Place::Here(tag));
+        }
         let separator = finding.separator.of(line);
         let mut text = Vec::with_capacity(TOKEN_ROOM);
         match finding.kind {
@@ -227,6 +277,9 @@ impl<'a> Layout<'a> {
 impl Drop for Layout<'_> {
     fn drop(&mut self) {
         self.maker.fill(&mut self.out.buffer);
+        if let Some(index) = &mut self.out.index {
+            index.complete(&self.out.buffer);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! not compile. Pseudonyms know no formats, no classes, no storage.
 
 pub mod epoch;
+pub mod index;
 pub mod token;
 
 mod hmac;
@@ -13,9 +14,12 @@ mod recent;
 
 use crate::model::{Kind, Kinds};
 use epoch::EpochKeys;
+use index::Index;
+pub use index::{Dated, Networks, Tokens};
 use layout::Holes;
 pub use layout::Layout;
 use recent::RecentTokens;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Shape of the tokens in a line.
@@ -35,6 +39,8 @@ pub struct Pseudonymised {
     buffer: Vec<u8>,
     /// How much of `buffer` counts.
     length: usize,
+    /// `None` unless somebody asked for it.
+    index: Option<Box<Index>>,
 }
 
 impl Pseudonymised {
@@ -47,12 +53,67 @@ impl Pseudonymised {
     /// Forgets the lines, keeps the memory.
     pub fn clear(&mut self) {
         self.length = 0;
+        if let Some(index) = &mut self.index {
+            index.clear();
+        }
+    }
+
+    /// The keys of the epoch that its tokens are of; `None` if no line was indexed.
+    #[must_use]
+    pub fn keys(&self) -> Option<&Arc<EpochKeys>> {
+        self.index.as_ref()?.keys.as_ref()
+    }
+
+    /// Whether every byte belongs to an indexed line.
+    #[must_use]
+    pub fn is_indexed(&self) -> bool {
+        let end = self.index.as_ref().and_then(|index| index.entries.last()).map_or(0, |last| last.end);
+        end == self.length
+    }
+
+    /// How many lines the index holds.
+    #[must_use]
+    pub fn indexed_lines(&self) -> usize {
+        self.index.as_ref().map_or(0, |index| index.entries.len())
+    }
+
+    /// The bytes of an indexed line with its line end, and its retention.
+    ///
+    /// # Panics
+    /// If the index holds no such line.
+    #[must_use]
+    pub fn indexed_line(&self, line: usize) -> (&[u8], Dated) {
+        let entries = self.index.as_ref().map_or(&[][..], |index| &index.entries);
+        let start = line.checked_sub(1).map_or(0, |before| entries[before].end);
+        (&self.buffer[start..entries[line].end], entries[line].dated)
+    }
+
+    /// Adds the tokens of these indexed lines to `tokens`.
+    pub fn copy_tokens(&self, lines: Range<usize>, tokens: &mut Tokens) {
+        if let Some(index) = &self.index {
+            tokens.extend_from(&index.tokens, index.tokens_of(lines));
+        }
     }
 
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
+    }
+}
+
+#[cfg(test)]
+impl Pseudonymised {
+    /// Lines without any identifier, indexed, with the seconds of their events.
+    pub(crate) fn of_lines(expires: crate::model::Expires, lines: &[(&str, i64)]) -> Self {
+        let mut index = Box::<Index>::default();
+        let mut bytes = Vec::new();
+        for &(line, event_second) in lines {
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.push(b'\n');
+            index.end_line(bytes.len(), Dated { class: 0, expires, event_second });
+        }
+        Self { length: bytes.len(), buffer: bytes, index: Some(index) }
     }
 }
 

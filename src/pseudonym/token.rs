@@ -131,6 +131,16 @@ pub fn decode_tag(characters: &[u8; TAG_BYTES]) -> Option<[u8; 16]> {
     Some((high << 3 | u128::from(low >> 2)).to_be_bytes())
 }
 
+/// The tags of everything in `text` that is spelt like a token, whoever made it.
+pub fn all(text: &[u8]) -> impl Iterator<Item = [u8; 16]> {
+    memchr::memchr_iter(b'_', text).filter_map(move |underscore| {
+        let letters = text[..underscore].iter().rev().take_while(|byte| byte.is_ascii_lowercase());
+        let start = underscore - letters.take(8).count();
+        let end = underscore + 1 + KID_BYTES + TAG_BYTES;
+        parse(text.get(start..end)?).map(|parts| parts.tag)
+    })
+}
+
 /// Whether `body` could follow the underscore of a token: 31 characters of the alphabet.
 #[must_use]
 pub fn is_body(body: &[u8]) -> bool {
@@ -138,8 +148,19 @@ pub fn is_body(body: &[u8]) -> bool {
 }
 
 fn value_of(character: u8) -> Option<u8> {
-    ALPHABET.iter().position(|&known| known == character).and_then(|value| u8::try_from(value).ok())
+    VALUES.get(usize::from(character)).copied().filter(|&value| value < 32)
 }
+
+/// The value of each ASCII character; 32 for those that are not in the alphabet.
+static VALUES: [u8; 128] = {
+    let mut values = [32; 128];
+    let mut value = 0;
+    while value < 32 {
+        values[ALPHABET[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 /// Text of one address on the stack.
 struct AddressText {
@@ -183,6 +204,15 @@ mod tests {
         ] {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn tokens_are_found_in_a_line() {
+        let token = "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr";
+        let tag = parse(token.as_bytes()).unwrap().tag;
+        let line = format!("a_b {token}:443 x=__{token} ip_2epqinspyfc4whwyd2jp92w06ftvdrr_ {token}");
+        assert_eq!(all(line.as_bytes()).collect::<Vec<_>>(), [tag; 3]);
+        assert_eq!(all(&token.as_bytes()[..33]).count(), 0);
     }
 
     proptest! {

@@ -45,6 +45,26 @@ pub fn last_day(start: Date, period: Period) -> Date {
     start.saturating_add(span)
 }
 
+/// The first legal day of the second phase of lines that expire on `expires` and are kept for `keep` in it;
+/// the reverse of [`due`].
+///
+/// Where months are clamped several days expire together; the earliest of them counts, so that no line stays
+/// in its first phase for too long.
+#[must_use]
+pub fn archive_day(expires: Date, keep: Period) -> Date {
+    let last = expires.saturating_sub(1.day());
+    let count = i32::from(keep.count);
+    let back: Span = match keep.unit {
+        Unit::Days => count.days(),
+        Unit::Months => count.months(),
+        Unit::Years => count.years(),
+    };
+    // Clamping moves a day by three at most: from the 31st to the 28th.
+    let around = (-3..=3).map(|days: i64| last.saturating_sub(back).saturating_add(days.days()));
+    let ends_then = around.clone().find(|day| last_day(*day, keep) == last);
+    next_day(ends_then.unwrap_or_else(|| last.saturating_sub(back)))
+}
+
 /// The instant from which lines that expire on `expires` must no longer exist: the start of that legal
 /// day, which is not always midnight (some zones change their clocks then).
 ///
@@ -107,6 +127,25 @@ pub(super) mod tests {
             let expected = Due { archive: None, expires: Expires::On(date(expires)) };
             assert_eq!(due(&class(None, keep), legal_day), expected, "{event}");
             assert_eq!(purge_instant(date(expires), &paris), Some(purge.parse().unwrap()), "{event}");
+        }
+    }
+
+    /// Whatever the day on which a class begins: the reverse is that day, or one before it that expires with
+    /// it.
+    #[test]
+    fn the_second_phase_begins_when_it_should() {
+        for keep in ["6 months", "1 month", "30 days", "10 years", "1 year"] {
+            let class = class(Some("3 months"), keep);
+            let Keep::For(period) = class.keep else { panic!("a period") };
+            for offset in 0..1500 {
+                let due = due(&class, date("2026-11-23").saturating_add(offset.days()));
+                let (Some(archive), Expires::On(expires)) = (due.archive, due.expires) else {
+                    panic!("two phases")
+                };
+                let found = archive_day(expires, period);
+                assert!(found <= archive && archive <= found.saturating_add(3.days()), "{keep} {expires}");
+                assert_eq!(next_day(last_day(found.saturating_sub(1.day()), period)), expires);
+            }
         }
     }
 

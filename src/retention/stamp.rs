@@ -2,7 +2,7 @@
 
 use super::event_time::{DayFrom, EventClock, EventDay, whole_seconds};
 use super::expiry::{self, Due};
-use super::memo::{Days, Envelope, Instants, Shortlists, TagKey, Tags, Verdicts};
+use super::memo::{Days, Envelope, Instants, Shortlists, Tag, TagKey, Tags, Verdicts};
 use super::policy::{FieldOf, Match, Policy};
 use super::tag;
 use crate::model::{Expires, Idiom, Placement, Record, RenderedTag, Span, Starts, StatedTime, TagPoint};
@@ -32,10 +32,18 @@ pub struct Options {
     pub source_zone: Option<TimeZone>,
     /// Whether every past time is believed, and expired lines are dropped.
     pub backfill: bool,
+    /// Whether lines go to an archive: it takes none that has expired, whatever says when it was.
+    pub archived: bool,
     /// The form of tags.
     pub tags: TagForm,
     /// Whether tags that lines bring with them are kept.
     pub trust_upstream: bool,
+}
+
+impl Options {
+    fn drops_expired(&self) -> bool {
+        self.backfill || self.archived
+    }
 }
 
 /// What is to be done with a line.
@@ -52,7 +60,7 @@ pub enum Verdict<'a> {
         /// Its tag; `None` with `--tag none`, or if it brought its own.
         tag: Option<Placement<'a>>,
     },
-    /// It has expired already (only with `--backfill`): drop and count it.
+    /// It has expired already (only with `--backfill` or for an archive): drop and count it.
     Expired {
         /// Index of its class in the policy.
         class: usize,
@@ -173,13 +181,17 @@ impl Stamper {
         }
         let event = self.event_day(record, received);
         let (idiom, replace) = place(record, line, self.options.tags);
-        let envelope = Envelope::new(line, record, idiom, event).filter(|_| !self.options.backfill);
+        let envelope = Envelope::new(line, record, idiom, event);
         if let Some(known) = envelope.as_ref().and_then(|envelope| self.verdicts.place_of(envelope)) {
+            let Tag { key: TagKey { class, .. }, due: Due { expires, .. }, .. } = *self.verdicts.at(known);
+            if self.has_expired(expires, received) {
+                return Verdict::Expired { class, expires };
+            }
             let tag = self.verdicts.at(known);
             let start = Start { day: event.day, from: StartFrom::Event(event.from) };
             let placement = Placement { replace, text: &tag.text };
             let placed = (self.options.tags != TagForm::None).then_some(placement);
-            return Verdict::Keep { class: tag.key.class, start, expires: tag.due.expires, tag: placed };
+            return Verdict::Keep { class, start, expires, tag: placed };
         }
         let shortlist = self.shortlists.of(&self.policy, line, record);
         let by_envelope = self.policy.class_of_envelope(shortlist);
@@ -195,14 +207,21 @@ impl Stamper {
             self.verdicts.remember(envelope, tag.clone());
         }
         let expires = tag.due.expires;
-        if self.options.backfill
-            && expires <= Expires::On(receipt_day(&mut self.receipt_days, &self.clock, received))
-        {
+        if self.has_expired(expires, received) {
             return Verdict::Expired { class, expires };
         }
+        let tag = self.tags.of(key, || render(&self.policy, key));
         let placement = Placement { replace, text: &tag.text };
         let tag = (self.options.tags != TagForm::None).then_some(placement);
         Verdict::Keep { class, start, expires, tag }
+    }
+
+    /// When the event of a line was, in Unix seconds: the time it states if that is believed, otherwise its
+    /// receipt.
+    pub fn event_second(&mut self, record: &Record, received: Timestamp) -> i64 {
+        let receipt = whole_seconds(received);
+        let stated = record.time.and_then(|stated| self.instants.seconds(&self.clock, stated, received));
+        stated.filter(|&stated| self.clock.believes(stated, receipt)).unwrap_or(receipt)
     }
 
     /// All about `line`, worked out without anything remembered.
@@ -229,6 +248,13 @@ impl Stamper {
         Dating { matched, start, due, purge }
     }
 
+    /// Whether a line that expires then is to be dropped now.
+    #[inline]
+    fn has_expired(&mut self, expires: Expires, received: Timestamp) -> bool {
+        self.options.drops_expired()
+            && expires <= Expires::On(receipt_day(&mut self.receipt_days, &self.clock, received))
+    }
+
     fn keep_or_drop(
         &mut self,
         class: usize,
@@ -236,8 +262,7 @@ impl Stamper {
         expires: Expires,
         received: Timestamp,
     ) -> Verdict<'_> {
-        let expired = self.options.backfill
-            && expires <= Expires::On(receipt_day(&mut self.receipt_days, &self.clock, received));
+        let expired = self.has_expired(expires, received);
         if expired {
             Verdict::Expired { class, expires }
         } else {
@@ -358,6 +383,7 @@ mod tests {
             zone: TimeZone::get("Europe/Paris").unwrap(),
             source_zone: None,
             backfill: false,
+            archived: false,
             tags: TagForm::Native,
             trust_upstream: false,
         }

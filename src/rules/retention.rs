@@ -36,6 +36,7 @@ pub use error::{CODES, OVERLAP, RetentionError, SAMPLE};
 
 use crate::model::RetentionClass;
 use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// The rule files that travel in the binary, by name.
@@ -61,8 +62,7 @@ pub struct RetentionRules {
 /// The first thing wrong in any file. Nothing is loaded then: a class left out would be kept for
 /// somebody else's time.
 pub fn load(extra: &[(&str, &str)]) -> Result<RetentionRules, RetentionError> {
-    let mut files: BTreeMap<&str, &str> = BUILTIN.iter().copied().collect();
-    files.extend(extra.iter().copied());
+    let files = in_force(extra);
     let mut zone: Option<schema::Zone> = None;
     let mut classes: Vec<RetentionClass> = Vec::new();
     for (file, text) in files {
@@ -83,6 +83,24 @@ pub fn load(extra: &[(&str, &str)]) -> Result<RetentionRules, RetentionError> {
         None => schema::Zone::of_file("built in", 1, DEFAULT_ZONE)?.zone,
     };
     Ok(RetentionRules { zone, classes })
+}
+
+/// SHA-256 of the files that [`load`] would read: each name and text, with its length in front. It says
+/// afterwards by which rules lines were dated.
+#[must_use]
+pub fn digest(extra: &[(&str, &str)]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in in_force(extra).into_iter().flat_map(|(name, text)| [name, text]) {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+fn in_force<'f>(extra: &[(&'f str, &'f str)]) -> BTreeMap<&'f str, &'f str> {
+    let mut files: BTreeMap<&str, &str> = BUILTIN.iter().copied().collect();
+    files.extend(extra.iter().copied());
+    files
 }
 
 fn check_default(classes: &[RetentionClass]) -> Result<(), RetentionError> {

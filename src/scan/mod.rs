@@ -7,7 +7,7 @@ mod vectors;
 pub(crate) use shapes::{Candidate, Shapes};
 
 use shapes::{Found, LEAD};
-use vectors::{Classes, Kernel, Lanes, vectorize};
+use vectors::{Kernel, Lanes, vectorize};
 
 /// The result of scanning a text. Reused from block to block.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! `oubliette filter`: log lines in, pseudonymised and tagged lines out.
 
-use super::keys;
+use super::{archive, keys};
 use crate::cli::args::{Common, FilterArgs};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
@@ -9,9 +9,9 @@ use crate::cli::report::{Progress, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::input::{Stop as StopReading, Waiting};
 use crate::jobs::filter::{Outcome, Plan, Ready};
-use crate::jobs::recognition::Recognition;
+use crate::jobs::recognition::{Choices, Recognition};
 use crate::keyring::Escrow;
-use crate::pipeline::{Descriptor, Finish};
+use crate::pipeline::{Descriptor, Finish, Output};
 use crate::primitives::diag::Diagnostic;
 use std::fs::File;
 use std::io;
@@ -21,28 +21,44 @@ use std::num::NonZeroUsize;
 ///
 /// Everything that can be refused is refused before the output is touched.
 pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<Exit, Stop> {
+    archive::check(args)?;
     let settings = Settings::new(common, &args.reading, &args.tokens)?;
-    let ready = ready(&settings, args.workers)?;
-    warn_of_escrow(report, ready.escrow());
+    let mut ready = ready(&settings, args)?;
+    if args.archive.archive.is_none() {
+        warn_of_escrow(report, ready.escrow());
+    }
     let input = files::input(args.input.as_deref())?;
-    let output = files::output(args.output.as_deref(), &input)?;
     let (stop, stopped) = StopReading::new().map_err(|error| no_signals(&error))?;
     let signals = stop.on_signals().map_err(|error| no_signals(&error))?;
+    let output = match (&args.archive.archive, args.archive.tee) {
+        (Some(_), false) => None,
+        _ => Some(files::output(args.output.as_deref(), &input)?),
+    };
+    let synced = output.as_ref().map(File::try_clone).transpose();
+    let output = output.map(|output| Output::new(Descriptor::new(output)));
     let progress = Progress::of(&input);
-    let synced = output.try_clone();
-    let outcome =
-        ready.run(Waiting::new(input, stopped, settings.clock), Descriptor::new(output), &|| stop.request());
+    let input = Waiting::new(input, stopped, settings.clock);
+    let stop = || stop.request();
+    let outcome = match (&args.archive.archive, output) {
+        (Some(directory), tee) => {
+            let mut archiver = archive::open(report, &settings, &args.archive, directory, &mut ready, tee)?;
+            ready.run_into(input, &mut archiver, &stop)
+        }
+        (None, Some(mut output)) => ready.run_into(input, &mut output, &stop),
+        (None, None) => return Err(Diagnostic::new(&codes::BUG, "lines have nowhere to go").into()),
+    };
     drop(signals);
     drop(progress);
     let exit = conclude(report, &settings, outcome);
-    synced.and_then(|output| sync(&output)).map_err(|error| {
+    synced.and_then(|output| output.as_ref().map_or(Ok(()), sync)).map_err(|error| {
         Diagnostic::new(&codes::STDOUT, "the output may be incomplete").because(error.to_string())
     })?;
     Ok(exit)
 }
 
-fn ready(settings: &Settings, workers: Option<NonZeroUsize>) -> Result<Ready, Stop> {
-    let recognition = Recognition::new(settings.choices()?)?;
+fn ready(settings: &Settings, args: &FilterArgs) -> Result<Ready, Stop> {
+    let archived = args.archive.archive.is_some();
+    let recognition = Recognition::new(Choices { archived, ..settings.choices()? })?;
     let keys = keys::prepared(settings, recognition.zone.clone())?;
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let plan = Plan {
@@ -51,7 +67,7 @@ fn ready(settings: &Settings, workers: Option<NonZeroUsize>) -> Result<Ready, St
         tenant: settings.tenant.clone(),
         state_dir: settings.state_dir.clone(),
         max_line_bytes: settings.max_line_bytes,
-        workers: workers.unwrap_or_else(cores),
+        workers: args.workers.unwrap_or_else(cores),
         clock: settings.clock,
     };
     Ok(Ready::new(plan)?)

@@ -1,10 +1,15 @@
 //! The commands: settings -> job -> report.
 
+mod archive;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod filter;
+pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod keys;
+pub(crate) mod ledger;
 pub(crate) mod man;
+pub(crate) mod purge;
 pub(crate) mod token;
+pub(crate) mod verify;

@@ -1,4 +1,4 @@
-//! The progress bar over an input file.
+//! Progress bars: over an input file, and over files that are read here and there.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
@@ -36,6 +36,33 @@ impl Progress {
             bar.finish_and_clear();
         });
         Some(Self { end: Some(end), thread: Some(thread) })
+    }
+}
+
+/// A bar that is told how many bytes are done.
+#[derive(Debug)]
+pub(crate) struct Counted(Option<ProgressBar>);
+
+impl Counted {
+    /// A bar for so many bytes, if a person sees standard error.
+    pub(crate) fn of(bytes: u64) -> Self {
+        let style = ProgressStyle::with_template(TEMPLATE).ok().filter(|_| io::stderr().is_terminal());
+        Self(style.map(|style| {
+            let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
+            bar.set_style(style.progress_chars("=> "));
+            bar
+        }))
+    }
+
+    /// So many bytes more are done.
+    pub(crate) fn add(&self, bytes: u64) {
+        self.0.iter().for_each(|bar| bar.inc(bytes));
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.iter().for_each(ProgressBar::finish_and_clear);
     }
 }
 

@@ -221,7 +221,7 @@ fn pipeline(
     let feed = Feed::new(Blocks::new(waiting, 4096), quarantine, Numbered::default(), Clock::System);
     let team = (0..workers).map(|_| Copying(Tally::new(0))).collect();
     let mut bytes = Vec::new();
-    let run = run(feed, team, Output::new(&mut bytes), &|| stop.request());
+    let run = run(feed, team, &mut Output::new(&mut bytes), &|| stop.request());
     let mut tally = Tally::new(0);
     run.workers.iter().for_each(|worker| tally.merge(&worker.0));
     tally.check(&run.flow).unwrap();

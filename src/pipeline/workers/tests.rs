@@ -1,10 +1,12 @@
 //! Tests of the workers: order, faults and counts.
 
 use super::*;
+use crate::pipeline::Output;
 use crate::pipeline::output::tests::{Failing, Plain};
 use crate::primitives::diag::Code;
 use std::collections::VecDeque;
 use std::io;
+use std::io::Write;
 use std::sync::Mutex;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -159,7 +161,7 @@ fn play_to<O: Write + Send + 'static>(acts: Vec<Act>, workers: usize, sink: O, w
             recycled: 0,
         };
         let team = (0..workers).map(|_| Upper::default()).collect();
-        let run = run(source, team, Output::new(sink), &|| stopped.store(true, Ordering::SeqCst));
+        let run = run(source, team, &mut Output::new(sink), &|| stopped.store(true, Ordering::SeqCst));
         Outcome {
             result: run.result,
             written: String::from_utf8(written.0.lock().unwrap().clone()).unwrap(),

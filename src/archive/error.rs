@@ -1,0 +1,128 @@
+//! What can go wrong with segments, and how to mend it.
+
+use super::footer::Malformed;
+use crate::primitives::diag::{Code, Diagnostic};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a segment cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// A file or directory could not be read or written.
+    #[error("cannot {action} in the archive")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A write or sync failed before: nothing more may be added.
+    #[error("the segment failed before")]
+    Poisoned {
+        /// The segment.
+        path: PathBuf,
+    },
+    /// A file that is no segment, or a damaged one.
+    #[error("a segment is damaged")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        malformed: Malformed,
+    },
+    /// The segment could not be sealed, or its vault not be had.
+    #[error("a segment cannot be sealed")]
+    Custody(#[source] Box<Diagnostic>),
+    /// zstd has no memory.
+    #[error("lines cannot be compressed")]
+    Compress(#[source] io::Error),
+    /// The operating system gave no randomness.
+    #[error("the operating system gives no random bytes")]
+    Randomness,
+}
+
+impl ArchiveError {
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+}
+
+impl From<ArchiveError> for Diagnostic {
+    fn from(error: ArchiveError) -> Self {
+        let what = error.to_string();
+        match error {
+            ArchiveError::Io { path, source, .. } => {
+                let hint = match source.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        "make room, then start again: nothing is purged before its day to make any"
+                    }
+                    _ => "mend the disk or the permissions, then start again",
+                };
+                Self::new(&WRITE, what).at(path.display().to_string()).because(source.to_string()).hint(hint)
+            }
+            ArchiveError::Poisoned { path } => Self::new(&WRITE, what)
+                .at(path.display().to_string())
+                .because("a write or a sync of it failed, so nobody knows what it holds")
+                .hint("start again: what is whole in it is kept"),
+            ArchiveError::Damaged { path, malformed } => Self::new(&DAMAGED, what)
+                .at(format!("{}, byte {}", path.display(), malformed.offset))
+                .because(malformed.what)
+                .hint("restore it from a copy; `zstd -t FILE` says which lines can still be read"),
+            ArchiveError::Custody(diagnostic) => *diagnostic,
+            ArchiveError::Compress(source) => Self::new(&WRITE, what).because(source.to_string()),
+            ArchiveError::Randomness => Self::new(&WRITE, what),
+        }
+    }
+}
+
+/// The codes of this area.
+pub const CODES: &[&Code] = &[&WRITE, &DAMAGED];
+
+static WRITE: Code = Code {
+    id: "A01",
+    title: "the archive cannot be written or read",
+    text: "\
+What it means
+  The operating system reported an error for a file of the archive: the disk is full, the file system is
+  read-only, the device failed, or permissions are missing.
+
+Why it matters
+  After a failed write or sync nobody knows what a file holds, so nothing more is added to it and nothing
+  more is acknowledged. Lines that were acknowledged are safe.
+
+Example
+  oubliette filter --archive /srv/full < access.log
+
+What to do
+  Make room or mend the disk, then start again: the next start cuts a segment that was left open at its
+  last whole frame and seals it. Lines that were read and not acknowledged must be sent again. A full disk
+  never purges anything before its day.
+
+References
+  FORMAT.md; fsync(2), section ERRORS.",
+};
+
+static DAMAGED: Code = Code {
+    id: "A02",
+    title: "a segment is damaged",
+    text: "\
+What it means
+  A file of the archive is not what was sealed: its footer, its seek table or a frame differs from its
+  digest, or the file is shorter or longer than it was.
+
+Why it matters
+  Lines may be missing or changed. A judge cannot rely on that segment.
+
+Example
+  a bit that flipped on the disk
+
+What to do
+  Keep the file, restore it from a copy, and find out who or what changed it. `zstd -t FILE` checks the
+  frames, each of which has a checksum of its own; `zstdcat FILE` shows the lines before the damage.
+
+References
+  FORMAT.md, \"Footer\".",
+};

@@ -1,0 +1,158 @@
+//! Lines on their way into a frame, and frames: compressed, decompressed, cut out of what a crash left.
+
+use crate::pseudonym::Pseudonymised;
+use std::ops::Range;
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::{self, CParameter};
+
+/// Most bytes of lines in a frame, unless a single line is longer.
+pub const MOST_LINE_BYTES: usize = 1 << 20;
+
+/// Longest frame that is decompressed, in bytes of lines: more than the longest line that is ever let
+/// through (1 GiB), and a bound for what a damaged or hostile file makes us allocate.
+const LONGEST_LINE_BYTES: u64 = 1_200_000_000;
+
+/// The magic number of a zstd frame, as it stands in the file (RFC 8878, 3.1.1).
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Lines of one class, expiry day and epoch, that will be a frame.
+///
+/// They can only come from [`Pseudonymised`]: an archive cannot be given anything else.
+#[derive(Debug)]
+pub struct Lines {
+    bytes: Vec<u8>,
+    lines: u32,
+    first: i64,
+    last: i64,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), lines: 0, first: i64::MAX, last: i64::MIN }
+    }
+}
+
+impl Lines {
+    /// Adds indexed lines of `block`, as many as fit, and at least one if there is none yet. How many.
+    /// A line without line end gets one.
+    pub fn push(&mut self, block: &Pseudonymised, lines: Range<usize>) -> usize {
+        let count = lines.len();
+        for (pushed, line) in lines.enumerate() {
+            let (bytes, dated) = block.indexed_line(line);
+            // One byte more for a line end.
+            if self.lines > 0 && self.bytes.len() + bytes.len() + 1 > MOST_LINE_BYTES {
+                return pushed;
+            }
+            self.bytes.extend_from_slice(bytes);
+            if bytes.last() != Some(&b'\n') {
+                self.bytes.push(b'\n');
+            }
+            self.lines += 1;
+            self.first = self.first.min(dated.event_second);
+            self.last = self.last.max(dated.event_second);
+        }
+        count
+    }
+
+    /// The lines, each with its line end.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.lines
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
+}
+
+/// A compressed frame and its index.
+#[derive(Debug)]
+pub struct Frame {
+    pub(super) bytes: Vec<u8>,
+    pub(super) line_bytes: u32,
+    pub(super) lines: u32,
+    pub(super) first: i64,
+    pub(super) last: i64,
+    pub(super) filter: Vec<u8>,
+}
+
+impl Frame {
+    /// Its lines.
+    #[must_use]
+    pub fn lines(&self) -> u32 {
+        self.lines
+    }
+
+    /// Its length, compressed.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Compresses frames; one a thread, for it keeps its memory.
+pub struct Packer(Compressor<'static>);
+
+impl Packer {
+    /// A packer at a compression level of zstd.
+    ///
+    /// # Errors
+    /// If zstd has no memory.
+    pub fn new(level: i32) -> std::io::Result<Self> {
+        let mut compressor = Compressor::new(level)?;
+        compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+        compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
+        Ok(Self(compressor))
+    }
+
+    /// Compresses lines; `filter` says which tokens are in them.
+    ///
+    /// # Errors
+    /// If zstd has no memory.
+    pub fn pack(&mut self, lines: &Lines, filter: Vec<u8>) -> std::io::Result<Frame> {
+        let bytes = self.0.compress(&lines.bytes)?;
+        // Longer lines are not let through by `--max-line-bytes`.
+        let line_bytes = u32::try_from(lines.bytes.len()).map_err(std::io::Error::other)?;
+        let Lines { lines, first, last, .. } = *lines;
+        Ok(Frame { bytes, line_bytes, lines, first, last, filter })
+    }
+}
+
+impl std::fmt::Debug for Packer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Packer")
+    }
+}
+
+/// Decompresses a frame and compares its content checksum. `None` if it is not one whole frame.
+pub(super) fn unpack(frame: &[u8]) -> Option<Vec<u8>> {
+    let stated = zstd_safe::get_frame_content_size(frame).ok()??;
+    if !frame.starts_with(&ZSTD_MAGIC) || stated > LONGEST_LINE_BYTES {
+        return None;
+    }
+    let lines = Decompressor::new().ok()?.decompress(frame, usize::try_from(stated).ok()?).ok()?;
+    (lines.len() as u64 == stated).then_some(lines)
+}
+
+/// Whole lines, frame after frame, at the start of `bytes`; ends at the first thing that is no whole frame.
+pub(super) fn whole_frames(bytes: &[u8]) -> impl Iterator<Item = (&[u8], Vec<u8>)> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if !rest.starts_with(&ZSTD_MAGIC) {
+            return None;
+        }
+        let length = zstd_safe::find_frame_compressed_size(rest).ok()?;
+        let (frame, after) = rest.split_at_checked(length)?;
+        let lines = unpack(frame).filter(|lines| lines.last() == Some(&b'\n'))?;
+        rest = after;
+        Some((frame, lines))
+    })
+}

@@ -1,0 +1,24 @@
+//! Segments: the lines of one class, expiry day and epoch in a file that every zstd reader reads.
+//!
+//! [`frame::Lines`] takes nothing but [`crate::pseudonym::Pseudonymised`]; that is the proof that no line in
+//! clear gets into an archive. Segments know no rules, no keys and no vaults: who they belong to is a name,
+//! what they hold is lines and a filter, their seal comes from a [`crate::model::Sealer`].
+#![doc = include_str!("FORMAT.md")]
+
+mod chain;
+pub mod error;
+pub mod filter;
+pub mod footer;
+pub mod frame;
+pub mod reader;
+pub mod recovery;
+#[cfg(test)]
+mod tests;
+pub mod writer;
+
+pub use error::{ArchiveError, CODES};
+pub use footer::{Footer, FrameEntry, Malformed, Origin, Sealed, VaultMark};
+pub use frame::{Frame, Lines, Packer};
+pub use reader::{Found, Segment, list};
+pub use recovery::{Known, Recovered, VaultOf, new_id, recover};
+pub use writer::SegmentWriter;

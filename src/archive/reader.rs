@@ -1,0 +1,186 @@
+//! Reading segments: the footer first, then only the frames that are asked for.
+
+use super::chain::Chain;
+use super::error::ArchiveError;
+use super::filter;
+use super::footer::{self, Footer, FrameEntry, Malformed, SEEK_END_BYTES, Sealed};
+use super::frame;
+use crate::model::{Folder, SegmentName, Tree};
+use crate::primitives::storage::{Storage, Stored};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+/// A sealed segment, opened. Its footer is whole and fits its digest; its seal and its frames are not
+/// looked at yet.
+#[derive(Debug)]
+pub struct Segment {
+    file: Box<dyn Stored>,
+    path: PathBuf,
+    file_bytes: u64,
+    sealed: Sealed,
+}
+
+impl Segment {
+    /// Opens the segment in that file, and reads its footer.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Damaged`] if anything behind the frames is not as it was written, the seal
+    /// apart; [`ArchiveError::Io`] if the file cannot be read.
+    pub fn open(storage: &dyn Storage, path: &Path) -> Result<Self, ArchiveError> {
+        let file = storage.open(path).map_err(ArchiveError::io("open a segment", path))?;
+        let file_bytes = file.length().map_err(ArchiveError::io("read a segment", path))?;
+        let sealed = read_footer(&*file, path, file_bytes)?;
+        Ok(Self { file, path: path.to_owned(), file_bytes, sealed })
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Length of its file.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn footer(&self) -> &Footer {
+        &self.sealed.footer
+    }
+
+    /// Its digest, which is sealed.
+    #[must_use]
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.sealed.digest
+    }
+
+    /// Its seal, unchecked: it must be one over [`crate::model::Seal::message`] of the digest, by the key
+    /// that the ledger names for that day.
+    #[must_use]
+    pub fn seal(&self) -> &crate::model::Seal {
+        &self.sealed.seal
+    }
+
+    /// The frames with an event in `seconds` (Unix time, both ends included) that may hold a token of `tag`,
+    /// if one is asked for. Nothing but the footer is looked at.
+    pub fn frames_with(
+        &self,
+        seconds: RangeInclusive<i64>,
+        tag: Option<&[u8; 16]>,
+    ) -> impl Iterator<Item = usize> {
+        let key = tag.map(filter::key);
+        let fits = move |entry: &FrameEntry| {
+            let in_time = entry.first <= *seconds.end() && entry.last >= *seconds.start();
+            in_time && key.is_none_or(|key| filter::may_contain(&entry.filter, key))
+        };
+        self.footer().frames.iter().enumerate().filter(move |(_, entry)| fits(entry)).map(|(frame, _)| frame)
+    }
+
+    /// The lines of a frame, checked against the digest chain and the checksum of zstd.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Damaged`] with the place of the frame if it is not as it was written.
+    ///
+    /// # Panics
+    /// If there is no such frame.
+    pub fn lines(&self, frame: usize) -> Result<Vec<u8>, ArchiveError> {
+        let entry = &self.footer().frames[frame];
+        let damaged = |what| self.damaged(Malformed { what, offset: entry.offset });
+        let mut bytes = vec![0; entry.bytes as usize];
+        self.file
+            .read_at(entry.offset, &mut bytes)
+            .map_err(ArchiveError::io("read a segment", &self.path))?;
+        let before = match frame.checked_sub(1) {
+            Some(before) => Chain(self.footer().frames[before].chain),
+            None => Chain::new(&self.footer().origin.id),
+        };
+        if before.next(&bytes).0 != entry.chain {
+            return Err(damaged("a frame that differs from its digest"));
+        }
+        let lines = frame::unpack(&bytes).ok_or_else(|| damaged("a frame that does not decompress"))?;
+        let counted = memchr::memchr_iter(b'\n', &lines).count();
+        if (lines.len(), counted) != (entry.line_bytes as usize, entry.lines as usize) {
+            return Err(damaged("a frame that holds other lines than its entry says"));
+        }
+        Ok(lines)
+    }
+
+    /// Reads every frame and checks it.
+    ///
+    /// # Errors
+    /// As [`Segment::lines`], for the first frame that is wrong.
+    pub fn check(&self) -> Result<(), ArchiveError> {
+        (0..self.footer().frames.len()).try_for_each(|frame| self.lines(frame).map(drop))
+    }
+
+    fn damaged(&self, malformed: Malformed) -> ArchiveError {
+        ArchiveError::Damaged { path: self.path.clone(), malformed }
+    }
+}
+
+fn read_footer(file: &dyn Stored, path: &Path, file_bytes: u64) -> Result<Sealed, ArchiveError> {
+    let damaged = |malformed| ArchiveError::Damaged { path: path.to_owned(), malformed };
+    let short = |what| damaged(Malformed { what, offset: file_bytes });
+    let read = |offset: u64, buffer: &mut [u8]| {
+        file.read_at(offset, buffer).map_err(ArchiveError::io("read a segment", path))
+    };
+    let mut end = [0; SEEK_END_BYTES];
+    let end_offset = file_bytes.checked_sub(SEEK_END_BYTES as u64);
+    read(end_offset.ok_or_else(|| short("a file too short for a segment"))?, &mut end)?;
+    let table_bytes = footer::seek_table_bytes(&end, file_bytes).map_err(damaged)?;
+    let mut table = vec![0; table_bytes];
+    let table_offset = file_bytes - table_bytes as u64;
+    read(table_offset, &mut table)?;
+    let frame_bytes = footer::footer_frame_bytes(&table).ok_or_else(|| short("no seek table"))?;
+    let footer_offset = table_offset.checked_sub(u64::from(frame_bytes));
+    let footer_offset = footer_offset.ok_or_else(|| short("a footer longer than the file"))?;
+    let mut frame = vec![0; frame_bytes as usize];
+    read(footer_offset, &mut frame)?;
+    footer::decode(&frame, &table, footer_offset).map_err(damaged)
+}
+
+/// What lies in an archive under the name of a segment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    /// Its name.
+    pub name: SegmentName,
+    /// Whether it is a part: being written, or left by a crash.
+    pub part: bool,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// All segments and parts of an archive, by expiry day, class and name. Files of other names are passed over.
+///
+/// # Errors
+/// If a directory cannot be read.
+pub fn list(storage: &dyn Storage, tree: &Tree) -> Result<Vec<Found>, ArchiveError> {
+    let mut found = Vec::new();
+    for (folder, path) in folders(storage, &tree.archive)? {
+        let files = storage.list(&path).map_err(ArchiveError::io("list a directory", &path))?;
+        found.extend(files.into_iter().filter_map(|file| {
+            let (name, part) = SegmentName::parse(&folder, &file.name)?;
+            Some(Found { name, part, path: file.path })
+        }));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The directories `expires=.../class=...` below `root`.
+fn folders(storage: &dyn Storage, root: &Path) -> Result<Vec<(Folder, PathBuf)>, ArchiveError> {
+    let mut folders = Vec::new();
+    let directories = |path: &Path| {
+        let listed = storage.list(path).map_err(ArchiveError::io("list a directory", path));
+        listed.map(|listed| listed.into_iter().filter(|listed| listed.directory))
+    };
+    for expires in directories(root)? {
+        for class in directories(&expires.path)? {
+            folders.extend(Folder::parse(&expires.name, &class.name).map(|folder| (folder, class.path)));
+        }
+    }
+    Ok(folders)
+}

@@ -1,0 +1,220 @@
+//! A segment that is being written: begun under a name that nobody else has, appended to, sealed.
+//!
+//! ```text
+//! create .part -> lock -> sync directory -> (append frame -> sync)* -> append footer and seek table -> sync
+//!              -> rename -> sync directory
+//! ```
+//! A crash before the rename leaves a part, which [`super::recovery`] seals. After a failed operation the
+//! writer is poisoned: it does nothing any more.
+
+use super::chain::Chain;
+use super::error::ArchiveError;
+use super::footer::{self, Footer, FrameEntry, Origin, VaultMark};
+use super::frame::Frame;
+use crate::model::{Sealer, SegmentId, SegmentName, Tree};
+use crate::primitives::storage::{Storage, Stored};
+use jiff::Timestamp;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Permission bits of directories with segments, and of segments: a group may read them.
+const DIRECTORY_MODE: u32 = 0o750;
+const FILE_MODE: u32 = 0o640;
+
+/// A segment under its temporary name.
+#[derive(Debug)]
+pub struct SegmentWriter {
+    storage: Arc<dyn Storage>,
+    tree: Tree,
+    name: SegmentName,
+    part: PathBuf,
+    file: Box<dyn Stored>,
+    origin: Origin,
+    chain: Chain,
+    frames: Vec<FrameEntry>,
+    /// Length of the file.
+    bytes: u64,
+    poisoned: bool,
+}
+
+impl SegmentWriter {
+    /// Begins a segment; its number is the first from 1 that is free, in the archive and as far as `is_free`
+    /// says.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn begin(
+        storage: &Arc<dyn Storage>,
+        tree: &Tree,
+        origin: Origin,
+        is_free: &dyn Fn(&SegmentName) -> io::Result<bool>,
+    ) -> Result<Self, ArchiveError> {
+        let directory = tree.archive.join(origin.folder.to_string());
+        storage
+            .create_directory(&directory, DIRECTORY_MODE)
+            .map_err(ArchiveError::io("make a directory", &directory))?;
+        let listed = storage.list(&directory).map_err(ArchiveError::io("list a directory", &directory))?;
+        let names = listed.iter().filter_map(|file| SegmentName::parse(&origin.folder, &file.name));
+        let alike = names.filter(|(name, _)| (&name.node, &name.kid) == (&origin.node, &origin.kid));
+        let last = alike.map(|(name, _)| name.number).max().unwrap_or(0);
+        for number in last.saturating_add(1).. {
+            let (node, folder) = (origin.node.clone(), origin.folder.clone());
+            let name = SegmentName { folder, node, kid: origin.kid, number };
+            let part = tree.part(&name);
+            let claimed = claim(&**storage, tree, &name, is_free);
+            if let Some(file) = claimed.map_err(ArchiveError::io("make a segment", &part))? {
+                storage
+                    .sync_directory(&directory)
+                    .map_err(ArchiveError::io("sync a directory", &directory))?;
+                let (storage, tree, chain) = (Arc::clone(storage), tree.clone(), Chain::new(&origin.id));
+                let frames = Vec::new();
+                return Ok(Self {
+                    storage,
+                    tree,
+                    name,
+                    part,
+                    file,
+                    origin,
+                    chain,
+                    frames,
+                    bytes: 0,
+                    poisoned: false,
+                });
+            }
+        }
+        let exhausted = io::ErrorKind::AlreadyExists.into();
+        Err(ArchiveError::io("number a segment", &directory)(exhausted))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &SegmentName {
+        &self.name
+    }
+
+    /// What tells it from all others.
+    #[must_use]
+    pub fn id(&self) -> SegmentId {
+        self.origin.id
+    }
+
+    /// Length of the file so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Appends a frame. It is durable after [`SegmentWriter::sync`].
+    ///
+    /// # Errors
+    /// If it cannot be written; from then on [`ArchiveError::Poisoned`].
+    pub fn append(&mut self, frame: Frame) -> Result<(), ArchiveError> {
+        self.attempt("write a segment", |file| file.append(&frame.bytes))?;
+        let Frame { bytes, line_bytes, lines, first, last, filter } = frame;
+        self.chain = self.chain.next(&bytes);
+        let (offset, chain) = (self.bytes, self.chain.0);
+        self.bytes += bytes.len() as u64;
+        // A frame is far below 4 GiB: its lines are, and zstd adds little even to what it cannot compress.
+        let bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.frames.push(FrameEntry { offset, bytes, line_bytes, lines, first, last, filter, chain });
+        Ok(())
+    }
+
+    /// Makes all frames durable.
+    ///
+    /// # Errors
+    /// If that fails; from then on [`ArchiveError::Poisoned`].
+    pub fn sync(&mut self) -> Result<(), ArchiveError> {
+        self.attempt("sync a segment", |file| file.sync())
+    }
+
+    /// Ends the segment: footer, seal, seek table, and its final name, all durable.
+    ///
+    /// # Errors
+    /// If any of that fails: a part is left, which the next start seals.
+    pub fn seal(
+        mut self,
+        vault: Option<VaultMark>,
+        sealer: &mut dyn Sealer,
+        now: Timestamp,
+    ) -> Result<SegmentName, ArchiveError> {
+        let previous = sealer.previous().map_err(|diagnostic| ArchiveError::Custody(Box::new(diagnostic)))?;
+        let (origin, frames) = (self.origin.clone(), std::mem::take(&mut self.frames));
+        let footer = Footer { origin, recovered: false, previous, vault, frames };
+        let trailer = sealed(&footer, &self.name, sealer, now)?;
+        self.attempt("write a segment", |file| file.append(&trailer))?;
+        self.sync()?;
+        publish(&*self.storage, &self.tree, &self.name)?;
+        Ok(self.name)
+    }
+
+    /// Removes the segment, in which there is nothing.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn discard(self) -> Result<(), ArchiveError> {
+        self.storage.unlink(&self.part).map_err(ArchiveError::io("remove an empty segment", &self.part))
+    }
+
+    fn attempt(
+        &mut self,
+        action: &'static str,
+        operation: impl FnOnce(&mut dyn Stored) -> io::Result<()>,
+    ) -> Result<(), ArchiveError> {
+        if self.poisoned {
+            return Err(ArchiveError::Poisoned { path: self.part.clone() });
+        }
+        operation(&mut *self.file).map_err(|source| {
+            self.poisoned = true;
+            ArchiveError::io(action, &self.part)(source)
+        })
+    }
+}
+
+/// Makes the part of that name and locks it; `None` if the name is taken. The lock tells a part that is
+/// written to from one that a crash left.
+fn claim(
+    storage: &dyn Storage,
+    tree: &Tree,
+    name: &SegmentName,
+    is_free: &dyn Fn(&SegmentName) -> io::Result<bool>,
+) -> io::Result<Option<Box<dyn Stored>>> {
+    let part = tree.part(name);
+    let mut file = match storage.create(&part, FILE_MODE) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+        made => made?,
+    };
+    // Somebody who looks for parts that a crash left may be faster; he removes it, for it is empty.
+    if !file.try_lock()? {
+        return Ok(None);
+    }
+    // Another process may have sealed that number after the directory was listed.
+    if storage.exists(&tree.segment(name))? || !is_free(name)? {
+        storage.unlink(&part)?;
+        return Ok(None);
+    }
+    Ok(Some(file))
+}
+
+/// The end of a segment with that footer.
+pub(super) fn sealed(
+    footer: &Footer,
+    name: &SegmentName,
+    sealer: &mut dyn Sealer,
+    now: Timestamp,
+) -> Result<Vec<u8>, ArchiveError> {
+    let body = footer.encode();
+    let digest = footer::digest_of(&body);
+    let seal = sealer.seal(now, &name.to_string(), &digest);
+    let seal = seal.map_err(|diagnostic| ArchiveError::Custody(Box::new(diagnostic)))?;
+    Ok(footer::trailer(footer, body, &digest, &seal))
+}
+
+/// Gives a part its final name, durably.
+pub(super) fn publish(storage: &dyn Storage, tree: &Tree, name: &SegmentName) -> Result<(), ArchiveError> {
+    let (part, path) = (tree.part(name), tree.segment(name));
+    storage.rename(&part, &path).map_err(ArchiveError::io("rename a segment", &part))?;
+    let directory = tree.archive.join(name.folder.to_string());
+    storage.sync_directory(&directory).map_err(ArchiveError::io("sync a directory", &directory))
+}

@@ -1,0 +1,195 @@
+//! What was typed for the commands that look after an archive: `purge`, `hold`, `verify`, `ledger`.
+
+use super::day;
+use crate::jobs::ledger::Anchor;
+use crate::model::ClassName;
+use clap::{Args, Subcommand, ValueHint};
+use jiff::civil::Date;
+use std::path::PathBuf;
+
+/// `ledger`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Show the entries, or the public key of a day
+    ///
+    /// With --json, the entries as they were written.
+    #[command(after_help = "Example: oubliette ledger show --key 2026-11-23 > day.pem")]
+    Show {
+        /// Which ledger.
+        #[command(flatten)]
+        place: LedgerPlace,
+
+        /// Print the public key of this legal day instead, in PEM: for openssl
+        #[arg(long, value_name = "DATE", value_parser = day)]
+        key: Option<Date>,
+    },
+
+    /// Check that no entry was changed, added, taken out or put elsewhere
+    ///
+    /// Needs no secret: public keys are in the ledger. Exits 1 if something is wrong, and says where. Prints
+    /// the end of the ledger; keep it elsewhere, and give it with --expect next time.
+    #[command(after_help = "Example: oubliette ledger verify --json")]
+    Verify {
+        /// Which ledger.
+        #[command(flatten)]
+        place: LedgerPlace,
+
+        /// The ledger must have this entry with this hash (repeatable)
+        ///
+        /// What an earlier run printed as `end`. Tells when an older copy was put back.
+        #[arg(long, value_name = "N:HASH", value_parser = anchor)]
+        expect: Vec<Anchor>,
+    },
+}
+
+/// Where an archive is.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "ARCHIVE")]
+pub(crate) struct ArchivePlace {
+    /// The archive: its folders archive, vault and intermediate
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) archive: PathBuf,
+
+    /// The vaults, if they lie elsewhere [default: vault in the archive]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) vault: Option<PathBuf>,
+}
+
+/// `hold`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HoldCommand {
+    /// Freeze segments for a case, for 7 days at most
+    ///
+    /// Within that time, extract what the case needs: the segments go on their day.
+    #[command(
+        after_help = "Example: oubliette hold add --archive /srv/log --case 2027/0815 --until 2028-01-31 --class connection"
+    )]
+    Add {
+        /// Which archive.
+        #[command(flatten)]
+        place: ArchivePlace,
+
+        /// Reference of the authority that asked
+        #[arg(long, value_name = "REF", help_heading = "CASE")]
+        case: String,
+
+        /// First legal day on which it no longer holds
+        #[arg(long, value_name = "DATE", value_parser = day, help_heading = "CASE")]
+        until: Date,
+
+        /// Only segments of this class
+        #[arg(long, value_name = "NAME", value_parser = class, help_heading = "CASE")]
+        class: Option<ClassName>,
+
+        /// Only segments with events on this legal day or after it
+        #[arg(long, value_name = "DATE", value_parser = day, help_heading = "CASE")]
+        from: Option<Date>,
+
+        /// Only segments with events on this legal day or before it
+        #[arg(long, value_name = "DATE", value_parser = day, help_heading = "CASE")]
+        to: Option<Date>,
+    },
+
+    /// List the holds
+    #[command(after_help = "Example: oubliette hold list --json")]
+    List,
+
+    /// Keep the lines with the targets, encrypted to the escrow recipients, and end the freeze
+    ///
+    /// With --identity also what the tokens in them stand for. Extracts lie in `holds` in the state directory;
+    /// `age -d -i IDENTITY FILE` opens them.
+    #[command(
+        after_help = "Example: oubliette hold extract --archive /srv/log --case 2027/0815 --ip 203.0.113.7 --identity identity-1.txt"
+    )]
+    Extract {
+        /// Which archive.
+        #[command(flatten)]
+        place: ArchivePlace,
+
+        /// The case
+        #[arg(long, value_name = "REF", help_heading = "CASE")]
+        case: String,
+
+        /// Lines with this token (repeatable)
+        #[arg(long, value_name = "TOKEN", help_heading = "CASE", required_unless_present_any = ["ip", "email"])]
+        token: Vec<String>,
+
+        /// Lines of this address (repeatable); needs --identity
+        #[arg(long, value_name = "ADDRESS", help_heading = "CASE", requires = "identity")]
+        ip: Vec<String>,
+
+        /// Lines of this e-mail address (repeatable); needs --identity
+        #[arg(long, value_name = "ADDRESS", help_heading = "CASE", requires = "identity")]
+        email: Vec<String>,
+
+        /// Escrow identity
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "CASE")]
+        identity: Option<PathBuf>,
+    },
+
+    /// End a hold and erase its extracts
+    #[command(after_help = "Example: oubliette hold release --archive /srv/log --case 2027/0815")]
+    Release {
+        /// Which archive.
+        #[command(flatten)]
+        place: ArchivePlace,
+
+        /// The case
+        #[arg(long, value_name = "REF", help_heading = "CASE")]
+        case: String,
+    },
+}
+
+/// `purge`.
+#[derive(Args, Debug)]
+pub(crate) struct PurgeArgs {
+    /// Which archive.
+    #[command(flatten)]
+    pub(crate) place: ArchivePlace,
+
+    /// Print the plan that would run, and change nothing
+    #[arg(long, help_heading = "RETENTION")]
+    pub(crate) dry_run: bool,
+
+    /// The clock has jumped, and is right: the ledger keeps that you said so
+    #[arg(long, conflicts_with = "dry_run", help_heading = "RETENTION")]
+    pub(crate) confirm_clock: bool,
+}
+
+/// `verify`.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// A segment, the directory of an archive, or that of a ledger
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) path: Option<PathBuf>,
+
+    /// The ledger with the public keys [default: ledger in the state directory]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) ledger: Option<PathBuf>,
+
+    /// The vaults, if they lie elsewhere [default: vault in the archive]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) vault: Option<PathBuf>,
+
+    /// The ledger must have this entry with this hash (repeatable)
+    ///
+    /// What an earlier run printed as `end`. Tells when an older copy was put back.
+    #[arg(long, value_name = "N:HASH", value_parser = anchor)]
+    pub(crate) expect: Vec<Anchor>,
+}
+
+/// Which ledger.
+#[derive(Args, Debug)]
+pub(crate) struct LedgerPlace {
+    /// Folder of a ledger, or a copy of it [default: ledger in the state directory]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+fn anchor(text: &str) -> Result<Anchor, &'static str> {
+    Anchor::parse(text).ok_or("the end of a ledger is written 17: and 64 hexadecimal digits")
+}
+
+fn class(text: &str) -> Result<ClassName, &'static str> {
+    ClassName::new(text).ok_or("a class is 1 to 64 of a-z, 0-9 and -, and begins with a letter")
+}

@@ -1,0 +1,105 @@
+//! The archive of `oubliette filter`: what was typed and configured, put together.
+
+use crate::archive::Recovered;
+use crate::cli::args::{ArchiveArgs, EscrowName, FilterArgs};
+use crate::cli::codes;
+use crate::cli::process;
+use crate::cli::report::{Report, counted};
+use crate::cli::settings::Settings;
+use crate::jobs::archive::{self, Plan};
+use crate::jobs::custody::RecordedShredKeys;
+use crate::jobs::filter::Ready;
+use crate::ledger::{self, Ledger};
+use crate::model::{NodeName, Tree};
+use crate::pipeline::archiver::{Archiver, Options};
+use crate::pipeline::{Descriptor, Output};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::{Disk, Storage};
+use crate::shred::{self, ShredStore};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Opens the archive in `directory`, and says what was found of a run that crashed.
+pub(super) fn open(
+    report: Report,
+    settings: &Settings,
+    args: &ArchiveArgs,
+    directory: &Path,
+    ready: &mut Ready,
+    tee: Option<Output<Descriptor>>,
+) -> Result<Archiver, Diagnostic> {
+    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let zone = ready.plan().recognition.zone.clone();
+    let ledger = ledger::Settings {
+        storage: Arc::clone(&storage),
+        directory: settings.state_dir.join(ledger::FOLDER),
+        zone: zone.clone(),
+        who: process::user(),
+        clock: settings.clock,
+    };
+    // Before anything that a crash left is sealed: that is part of the run.
+    ready.record(Ledger::open(ledger.clone())?)?;
+    let shred_store = ShredStore::open(&storage, &settings.state_dir.join(shred::FOLDER))?;
+    let plan = Plan {
+        storage,
+        tree: tree(settings, args, directory),
+        node: args.node.clone().or_else(|| settings.node.clone()).unwrap_or_else(host),
+        options: options(settings, args, ready),
+        anonymised: args.escrow.or(settings.escrow) == Some(EscrowName::None),
+        sealer: Box::new(Ledger::open(ledger.clone())?),
+        shred_keys: Box::new(RecordedShredKeys::new(shred_store, Ledger::open(ledger)?, zone)),
+        tee,
+    };
+    let (archiver, recovered) = archive::open(ready, plan)?;
+    recovered.iter().for_each(|recovered| report.note(&told(recovered)));
+    Ok(archiver)
+}
+
+/// Refuses what would write lines to two places without being asked to.
+pub(super) fn check(args: &FilterArgs) -> Result<(), Diagnostic> {
+    if args.archive.archive.is_none() || args.output.is_none() || args.archive.tee {
+        return Ok(());
+    }
+    Err(Diagnostic::new(&codes::CONFLICT, "an archive and an output at once")
+        .because("with `--archive` lines go to the archive and nowhere else")
+        .hint("add `--tee` to have them in both, or leave one of them out"))
+}
+
+fn tree(settings: &Settings, args: &ArchiveArgs, directory: &Path) -> Tree {
+    let Tree { archive, vault } = Tree::at(directory);
+    let vault = args.vault.clone().or_else(|| settings.vault.clone()).unwrap_or(vault);
+    Tree { archive, vault }
+}
+
+fn options(settings: &Settings, args: &ArchiveArgs, ready: &Ready) -> Options {
+    let default = Options::default();
+    Options {
+        sync: args.sync.or(settings.sync).unwrap_or(default.sync),
+        level: args.level.unwrap_or(default.level),
+        packers: ready.plan().workers.get(),
+        ..default
+    }
+}
+
+fn host() -> NodeName {
+    NodeName::of_host(&rustix::system::uname().nodename().to_string_lossy())
+}
+
+fn told(recovered: &Recovered) -> String {
+    match recovered {
+        Recovered::Sealed { name, lines, cut_bytes: 0 } => {
+            format!("a segment that was left open is sealed: {name}, {}", counted(*lines, "line"))
+        }
+        Recovered::Sealed { name, lines, cut_bytes } => format!(
+            "a segment that was left open is cut at its last whole frame and sealed: {name}, {}; {} cut off",
+            counted(*lines, "line"),
+            counted(*cut_bytes, "byte")
+        ),
+        Recovered::Removed { name, cut_bytes } => {
+            format!(
+                "a segment that was left open held no whole frame: {name}, {}",
+                counted(*cut_bytes, "byte")
+            )
+        }
+    }
+}

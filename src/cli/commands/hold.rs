@@ -1,0 +1,116 @@
+//! `oubliette hold`: what a case needs is kept beyond its day.
+
+use super::purge;
+use crate::cli::args::{ArchivePlace, Common, HoldCommand, Reading, Tokens};
+use crate::cli::exit::Exit;
+use crate::cli::report::{Report, Row, Stop, counted};
+use crate::cli::settings::Settings;
+use crate::jobs::hold::{Extracted, FOLDER, Hold, Holds, Scope, Targets};
+use crate::jobs::purge::Site;
+use crate::keyring::{Escrow, Identities, StateDir};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::{Disk, Storage};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Adds, lists, extracts or releases.
+pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Result<Exit, Stop> {
+    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    match command {
+        HoldCommand::List => list(report, &settings),
+        HoldCommand::Add { place, case, until, class, from, to } => {
+            let scope = Scope { class: class.clone(), from: *from, to: *to };
+            with(&settings, place, report, |holds, site| {
+                let hold = holds.add(site, case, *until, &scope)?;
+                report.note(&format!(
+                    "frozen until {}: {}; the hold ends on {}",
+                    hold.frozen_until,
+                    counted(hold.segments.len() as u64, "segment"),
+                    hold.until
+                ));
+                Ok(vec![hold])
+            })
+        }
+        HoldCommand::Release { place, case } => with(&settings, place, report, |holds, site| {
+            holds.release(site, case)?;
+            report.note("the hold is over, and its extracts are erased");
+            Ok(Vec::new())
+        }),
+        HoldCommand::Extract { place, case, token, ip, email, identity } => {
+            let targets =
+                Targets { tokens: token.clone(), identifiers: ip.iter().chain(email).cloned().collect() };
+            with(&settings, place, report, |holds, site| {
+                extract(report, &settings, holds, site, case, &targets, identity.as_deref())
+            })
+        }
+    }
+}
+
+/// The holds of the node.
+pub(super) fn holds(settings: &Settings, site: &Site) -> Result<Holds, Diagnostic> {
+    Holds::open(&site.storage, &settings.state_dir.join(FOLDER))
+}
+
+/// Says which holds have ended.
+pub(super) fn tell_expired(report: Report, over: &[Hold]) {
+    for hold in over {
+        report.note(&format!(
+            "the hold of case {} ended on {}; its extracts are erased",
+            hold.case, hold.until
+        ));
+    }
+}
+
+fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
+    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let holds = Holds::open(&storage, &settings.state_dir.join(FOLDER))?.list()?;
+    report.table(&holds)?;
+    if holds.is_empty() {
+        report.note("there is no hold");
+    }
+    Ok(Exit::Done)
+}
+
+/// Does `work` while nobody else changes holds or purges; with `--json` the holds that it returns are printed.
+fn with(
+    settings: &Settings,
+    place: &ArchivePlace,
+    report: Report,
+    work: impl FnOnce(&Holds, &mut Site) -> Result<Vec<Hold>, Diagnostic>,
+) -> Result<Exit, Stop> {
+    let mut site = purge::site(settings, place)?;
+    let holds = holds(settings, &site)?;
+    let _turn = holds.turn()?;
+    tell_expired(report, &holds.expire(&mut site)?);
+    let changed = work(&holds, &mut site)?;
+    if report.is_json() {
+        report.table(&changed)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn extract(
+    report: Report,
+    settings: &Settings,
+    holds: &Holds,
+    site: &mut Site,
+    case: &str,
+    targets: &Targets,
+    identity: Option<&Path>,
+) -> Result<Vec<Hold>, Diagnostic> {
+    let escrow = Escrow::load(&StateDir::open(&settings.state_dir)?)?;
+    let identities = identity.map(Identities::read).transpose()?;
+    let Extracted { lines, pairs } = holds.extract(site, case, targets, identities.as_ref(), &escrow)?;
+    let (lines, pairs) = (counted(lines, "line"), counted(pairs, "pair"));
+    report.note(&format!("extracted: {lines}, {pairs}; the segments are no longer frozen"));
+    Ok(holds.list()?.into_iter().filter(|hold| hold.case == case).collect())
+}
+
+impl Row for Hold {
+    const HEADS: &[&str] = &["CASE", "UNTIL", "FROZEN UNTIL", "SEGMENTS", "EXTRACTS"];
+
+    fn cells(&self) -> Vec<String> {
+        let (segments, extracts) = (self.segments.len().to_string(), self.extracts.to_string());
+        vec![self.case.clone(), self.until.to_string(), self.frozen_until.to_string(), segments, extracts]
+    }
+}

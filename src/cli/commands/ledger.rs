@@ -1,0 +1,150 @@
+//! `oubliette ledger`: what was done, and the proof that it was written down then.
+
+use crate::cli::args::{Common, LedgerCommand, LedgerPlace, Reading, Tokens};
+use crate::cli::exit::Exit;
+use crate::cli::report::{Report, Row, Stop, counted};
+use crate::cli::settings::Settings;
+use crate::jobs::findings::Finding;
+use crate::jobs::ledger::{self, Anchor, LedgerReport};
+use crate::ledger::{Entry, FAULT, FOLDER, NO_DAY};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::{Disk, Storage};
+use jiff::civil::Date;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Shows or checks the ledger.
+pub(crate) fn run(report: Report, common: &Common, command: &LedgerCommand) -> Result<Exit, Stop> {
+    match command {
+        LedgerCommand::Show { place, key: None } => show(report, &directory(common, place)?),
+        LedgerCommand::Show { place, key: Some(day) } => key(report, &directory(common, place)?, *day),
+        LedgerCommand::Verify { place, expect } => verify(report, &directory(common, place)?, expect),
+    }
+}
+
+/// The ledger that is named, or that of this node.
+fn directory(common: &Common, place: &LedgerPlace) -> Result<PathBuf, Diagnostic> {
+    match &place.directory {
+        Some(directory) => Ok(directory.clone()),
+        None => Ok(Settings::new(common, &Reading::default(), &Tokens::default())?.state_dir.join(FOLDER)),
+    }
+}
+
+fn show(report: Report, directory: &Path) -> Result<Exit, Stop> {
+    let mut rows = Vec::new();
+    let read = ledger::read(&disk(), directory, &[], &mut |entry| rows.push(Shown(entry.clone())));
+    let (LedgerReport { findings, .. }, _) = read.map_err(Diagnostic::from)?;
+    report.table(&rows)?;
+    Ok(tell(report, &findings))
+}
+
+fn key(report: Report, directory: &Path, day: Date) -> Result<Exit, Stop> {
+    match ledger::key(&disk(), directory, day).map_err(Diagnostic::from)? {
+        Some(pem) if report.is_json() => report.value(&json!({ "day": day, "pem": pem }))?,
+        Some(pem) => report.text(&pem)?,
+        None => {
+            let what = format!("the ledger has no key of {day}");
+            let missing = Diagnostic::new(&NO_DAY, what).at(directory.display().to_string());
+            return Err(missing.hint("`oubliette ledger show` shows the days it was kept on").into());
+        }
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn verify(report: Report, directory: &Path, expect: &[Anchor]) -> Result<Exit, Stop> {
+    let LedgerReport { end, days, findings } =
+        ledger::verify(&disk(), directory, expect).map_err(Diagnostic::from)?;
+    if report.is_json() {
+        report.value(&json!({
+            "ledger": directory.display().to_string(),
+            "entries": end.n,
+            "end": end.to_string(),
+            "days": days.len(),
+            "first_day": days.first(),
+            "last_day": days.last(),
+            "findings": findings,
+        }))?;
+        return Ok(if findings.is_empty() { Exit::Done } else { Exit::NeedsHuman });
+    }
+    report.table(&findings)?;
+    if findings.is_empty() {
+        let (entries, days) = (counted(end.n, "entry"), counted(days.len() as u64, "day"));
+        report.text(&format!("whole: {entries} of {days}\nend: {end}\n"))?;
+    }
+    Ok(tell(report, &findings))
+}
+
+fn disk() -> Arc<dyn Storage> {
+    Arc::new(Disk)
+}
+
+/// Says that a ledger is not whole, if it is not.
+fn tell(report: Report, findings: &[Finding]) -> Exit {
+    let Some(finding) = findings.first() else { return Exit::Done };
+    report.warning(
+        &Diagnostic::new(&FAULT, "the ledger is not what was written")
+            .at(format!("{}, {}", finding.file, finding.place.as_deref().unwrap_or("-")))
+            .because(finding.what.clone())
+            .hint("`oubliette explain L02` says what to keep and how to go on"),
+    );
+    Exit::NeedsHuman
+}
+
+impl Row for Finding {
+    const HEADS: &[&str] = &["FILE", "WHERE", "WHAT"];
+
+    fn cells(&self) -> Vec<String> {
+        let place = self.place.clone().unwrap_or_else(|| "-".to_owned());
+        vec![self.file.clone(), place, self.what.clone()]
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Shown(Entry);
+
+impl Row for Shown {
+    const HEADS: &[&str] = &["ENTRY", "AT", "WHO", "EVENT", "ABOUT"];
+
+    fn cells(&self) -> Vec<String> {
+        let Entry { n, at, who, event, about, .. } = &self.0;
+        vec![n.to_string(), at.to_string(), who.clone(), event.clone(), in_brief(about)]
+    }
+}
+
+/// `command=filter version=0.1.0`: what is a list is counted, what is a hash is shortened.
+fn in_brief(about: &Value) -> String {
+    let Some(members) = about.as_object() else { return String::new() };
+    let brief = members.iter().map(|(name, value)| match value {
+        Value::String(text) if text.len() == HASH_DIGITS && !text.contains('/') => {
+            format!("{name}={}..", text.get(..8).unwrap_or(text))
+        }
+        Value::String(text) => format!("{name}={text}"),
+        Value::Array(list) => format!("{name}={}", list.len()),
+        other => format!("{name}={other}"),
+    });
+    brief.collect::<Vec<_>>().join(" ")
+}
+
+/// SHA-256 and Ed25519 public keys, in hex.
+const HASH_DIGITS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_entry_is_about_in_brief() {
+        let hash = "0f".repeat(32);
+        for (about, brief) in [
+            (json!({ "command": "filter" }), "command=filter"),
+            (json!({ "digest": hash, "bytes": 7 }), "bytes=7 digest=0f0f0f0f.."),
+            (json!({ "files": [1, 2, 3] }), "files=3"),
+            (json!(null), ""),
+        ] {
+            assert_eq!(in_brief(&about), brief);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `oubliette purge`: what has expired goes, and the ledger proves it.
+
+use super::hold;
+use crate::cli::args::{ArchivePlace, Common, PurgeArgs, Reading, Tokens};
+use crate::cli::codes;
+use crate::cli::exit::Exit;
+use crate::cli::process;
+use crate::cli::report::{Counted, Report, Row, Stop, counted};
+use crate::cli::settings::Settings;
+use crate::jobs::purge::{BLOCKED, Batch, Blocked, Item, Plan, Reason, Site};
+use crate::jobs::recognition::load_retention;
+use crate::jobs::verify::bytes_below;
+use crate::ledger::{self, Ledger};
+use crate::model::Tree;
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::{Disk, Storage};
+use crate::shred::{self, ShredStore};
+use jiff::civil::Date;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Purges, or shows what a purge would do.
+pub(crate) fn run(report: Report, common: &Common, args: &PurgeArgs) -> Result<Exit, Stop> {
+    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let mut site = site(&settings, &args.place)?;
+    let holds = hold::holds(&settings, &site)?;
+    // No hold is added or released meanwhile.
+    let turn = holds.turn()?;
+    if !args.dry_run {
+        hold::tell_expired(report, &holds.expire(&mut site)?);
+    }
+    site.held = holds.held(site.today())?;
+    let roots = [&*site.tree.archive, &*site.tree.vault, &*site.intermediate];
+    let progress = Counted::of(bytes_below(&*site.storage, &roots).unwrap_or(0));
+    let plan = if args.dry_run {
+        site.plan(&|bytes| progress.add(bytes))?
+    } else {
+        site.purge(args.confirm_clock, &|bytes| progress.add(bytes))?
+    };
+    drop(progress);
+    drop(turn);
+    report.table(&rows(&plan))?;
+    summarise(report, &plan, args.dry_run);
+    Ok(if plan.is_blocked() { Exit::NeedsHuman } else { Exit::Done })
+}
+
+/// The archive, its keys and its ledger.
+pub(super) fn site(settings: &Settings, place: &ArchivePlace) -> Result<Site, Diagnostic> {
+    if !place.archive.is_dir() {
+        // A name with a mistake in it would else purge nothing, for ever, and say that all is well.
+        return Err(Diagnostic::new(&codes::OPEN, "there is no such archive")
+            .at(place.archive.display().to_string())
+            .hint("name the directory that `oubliette filter --archive` writes to"));
+    }
+    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let retention =
+        load_retention(&settings.rule_files()?.retention).map_err(|error| Diagnostic::from(&error))?;
+    let zone = settings.zone.clone().unwrap_or(retention.zone);
+    let ledger = Ledger::open(ledger::Settings {
+        storage: Arc::clone(&storage),
+        directory: settings.state_dir.join(ledger::FOLDER),
+        zone: zone.clone(),
+        who: process::user(),
+        clock: settings.clock,
+    })?;
+    let shred = ShredStore::open(&storage, &settings.state_dir.join(shred::FOLDER))?;
+    Ok(Site {
+        storage,
+        tree: tree(place),
+        intermediate: place.archive.join("intermediate"),
+        shred,
+        ledger,
+        classes: retention.classes,
+        held: BTreeMap::new(),
+        zone,
+        now: settings.clock.now(),
+    })
+}
+
+fn tree(place: &ArchivePlace) -> Tree {
+    let tree = Tree::at(&place.archive);
+    Tree { vault: place.vault.clone().unwrap_or(tree.vault), ..tree }
+}
+
+fn rows(plan: &Plan) -> Vec<Line> {
+    let purged = plan.purges.iter().flat_map(|batch| {
+        let gone = batch.files.iter().map(|file| Line::file("purge", batch.expires, file));
+        let stays = batch.blocked.iter().map(|blocked| Line::blocked(batch.expires, blocked));
+        gone.chain(stays).collect::<Vec<_>>()
+    });
+    let moved = plan.moves.iter().flat_map(|batch| {
+        batch.files.iter().map(|file| Line::file("move", batch.expires, file)).collect::<Vec<_>>()
+    });
+    purged.chain(moved).collect()
+}
+
+fn summarise(report: Report, plan: &Plan, dry_run: bool) {
+    let files = |batches: &[Batch]| batches.iter().map(|batch| batch.files.len() as u64).sum::<u64>();
+    let lines: u64 = plan.purges.iter().map(Batch::lines).sum();
+    let bytes: u64 = plan.purges.iter().map(Batch::bytes).sum();
+    let would = if dry_run { "would be " } else { "" };
+    let (gone, keys) =
+        (counted(files(&plan.purges), "file"), plan.purges.iter().filter(|batch| batch.key).count());
+    report.note(&format!(
+        "{would}purged: {gone} with {} and {}, {}",
+        counted(lines, "line"),
+        counted(bytes, "byte"),
+        counted(keys as u64, "shred key")
+    ));
+    if !plan.moves.is_empty() {
+        report.note(&format!(
+            "{would}moved to the intermediate store: {}",
+            counted(files(&plan.moves), "segment")
+        ));
+    }
+    let blocked: usize = plan.purges.iter().map(|batch| batch.blocked.len()).sum();
+    if blocked > 0 {
+        let what = format!("of days that are over, {} had to stay", counted(blocked as u64, "file"));
+        report.warning(
+            &Diagnostic::new(&BLOCKED, what).hint("`oubliette explain P04` says what to do about each"),
+        );
+    }
+}
+
+/// A file of a plan.
+#[derive(Serialize)]
+struct Line {
+    action: &'static str,
+    expires: Date,
+    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    case: Option<String>,
+    bytes: Option<u64>,
+    lines: Option<u64>,
+    sha256: Option<String>,
+}
+
+impl Line {
+    fn file(action: &'static str, expires: Date, file: &Item) -> Self {
+        let entry = &file.entry;
+        let (bytes, sha256) = (Some(entry.bytes), Some(entry.sha256.clone()));
+        Self { action, expires, file: entry.name.clone(), case: None, bytes, lines: entry.lines, sha256 }
+    }
+
+    fn blocked(expires: Date, blocked: &Blocked) -> Self {
+        let (action, case) = match &blocked.reason {
+            Reason::Held { case } => ("held", Some(case.clone())),
+            Reason::InUse => ("in use", None),
+            Reason::Foreign => ("not ours", None),
+        };
+        Self { action, expires, file: blocked.name.clone(), case, bytes: None, lines: None, sha256: None }
+    }
+}
+
+impl Row for Line {
+    const HEADS: &[&str] = &["ACTION", "FILE", "LINES", "BYTES"];
+
+    fn cells(&self) -> Vec<String> {
+        let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        let action =
+            self.case.as_ref().map_or_else(|| self.action.to_owned(), |case| format!("held, {case}"));
+        vec![action, self.file.clone(), number(self.lines), number(self.bytes)]
+    }
+}

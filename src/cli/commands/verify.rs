@@ -1,0 +1,80 @@
+//! `oubliette verify`: whether segments, vaults and the ledger are what was written.
+
+use super::ledger as ledger_command;
+use crate::cli::args::{Common, Reading, Tokens, VerifyArgs};
+use crate::cli::exit::Exit;
+use crate::cli::report::{Counted, Report, Stop, counted};
+use crate::cli::settings::Settings;
+use crate::jobs::verify::{Archive, CHANGED, Checker, Verified, bytes_below};
+use crate::ledger::{ENTRIES, FOLDER};
+use crate::model::Tree;
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::{Disk, Storage};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Checks what is at the path, or the ledger of this node.
+pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<Exit, Stop> {
+    let ledger = ledger(common, args)?;
+    let Some(path) = args.path.as_deref() else {
+        return ledger_command::verify(report, &ledger, &args.expect);
+    };
+    if path.join(ENTRIES).is_file() {
+        return ledger_command::verify(report, path, &args.expect);
+    }
+    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let checker = Checker::new(&storage, &ledger, &args.expect)?;
+    let verified = if path.is_dir() {
+        let archive = archive(path, args.vault.as_deref());
+        let roots = [&*archive.tree.archive, &*archive.tree.vault, &*archive.intermediate];
+        let progress = Counted::of(bytes_below(&*storage, &roots).unwrap_or(0));
+        checker.archive(&archive, &|bytes| progress.add(bytes))?
+    } else {
+        let progress = Counted::of(path.metadata().map_or(0, |metadata| metadata.len()));
+        checker.one(path, &|bytes| progress.add(bytes))?
+    };
+    tell(report, path, &verified)
+}
+
+fn ledger(common: &Common, args: &VerifyArgs) -> Result<PathBuf, Diagnostic> {
+    match &args.ledger {
+        Some(ledger) => Ok(ledger.clone()),
+        None => Ok(Settings::new(common, &Reading::default(), &Tokens::default())?.state_dir.join(FOLDER)),
+    }
+}
+
+fn archive(directory: &Path, vault: Option<&Path>) -> Archive {
+    let tree = Tree::at(directory);
+    let vault = vault.map_or(tree.vault, Path::to_owned);
+    Archive { tree: Tree { archive: tree.archive, vault }, intermediate: directory.join("intermediate") }
+}
+
+fn tell(report: Report, path: &Path, verified: &Verified) -> Result<Exit, Stop> {
+    let Verified { segments, lines, vaults, parts, bytes, entries, findings } = verified;
+    let exit = if findings.is_empty() { Exit::Done } else { Exit::NeedsHuman };
+    if report.is_json() {
+        report.value(&json!({
+            "path": path.display().to_string(), "segments": segments, "lines": lines, "vaults": vaults,
+            "parts": parts, "bytes": bytes, "ledger_entries": entries, "findings": findings,
+        }))?;
+        return Ok(exit);
+    }
+    report.table(findings)?;
+    let (segments, lines) = (counted(*segments, "segment"), counted(*lines, "line"));
+    let (vaults, entries) = (counted(*vaults, "vault"), counted(*entries, "entry"));
+    let read = format!("{segments} with {lines}, {vaults}, a ledger of {entries}");
+    if findings.is_empty() {
+        report.text(&format!("whole: {read}\n"))?;
+    } else {
+        let what = format!("of {read}, {} found", counted(findings.len() as u64, "fault"));
+        report.warning(
+            &Diagnostic::new(&CHANGED, what)
+                .hint("`oubliette explain P05` says what to keep and how to go on"),
+        );
+    }
+    if *parts > 0 {
+        report.note(&format!("still written to, so without a seal yet: {}", counted(*parts, "segment")));
+    }
+    Ok(exit)
+}

@@ -1,0 +1,137 @@
+//! The archive of a filter: opened before the first line is read, with all that can be refused.
+
+use super::filter::Ready;
+use crate::archive::Recovered;
+use crate::keyring::{Escrow as Recipients, KeyError};
+use crate::model::{ClassName, NodeName, Sealer, ShredKeys, Tree};
+use crate::pipeline::archiver::{Archiver, Desk, Escrow, Keeping, Options, Wrap};
+use crate::pipeline::{Descriptor, Output};
+use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::secret::Secret;
+use crate::primitives::storage::Storage;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What an archive needs besides what its filter goes by.
+pub struct Plan {
+    /// Where files are.
+    pub storage: Arc<dyn Storage>,
+    /// The archive and its vaults.
+    pub tree: Tree,
+    /// This machine.
+    pub node: NodeName,
+    /// How it is written.
+    pub options: Options,
+    /// Whether originals are dropped: nobody can undo that.
+    pub anonymised: bool,
+    /// Who seals segments.
+    pub sealer: Box<dyn Sealer>,
+    /// Who keeps shred keys.
+    pub shred_keys: Box<dyn ShredKeys>,
+    /// Where the lines go as well.
+    pub tee: Option<Output<Descriptor>>,
+}
+
+/// Opens the archive for the lines of a filter; what a crash left is sealed. What became of that.
+///
+/// # Errors
+/// If nobody could open what is archived, or something that a crash left cannot be sealed.
+pub fn open(ready: &Ready, plan: Plan) -> Result<(Archiver, Vec<Recovered>), Diagnostic> {
+    let filter = ready.plan();
+    let shared = &filter.recognition.shared;
+    let policy = filter.recognition.stamper.policy();
+    let keeping = Keeping {
+        storage: plan.storage,
+        tree: plan.tree,
+        node: plan.node,
+        zone: filter.recognition.zone.clone(),
+        policy: filter.recognition.policy_digest,
+        tenant: filter.tenant.clone(),
+        kinds: Arc::clone(&shared.kinds),
+        escrow: escrow(ready, plan.anonymised)?,
+        foreign_tokens: shared.trust_upstream,
+        sealer: plan.sealer,
+        shred_keys: plan.shred_keys,
+    };
+    let mut classes: Vec<_> = policy.classes().iter().map(|class| class.name.clone()).collect();
+    classes.extend(ClassName::new(ClassName::UPSTREAM));
+    let (desk, recovered) = Desk::open(keeping, filter.clock.now())?;
+    let archiver = Archiver::new(desk, classes, plan.options, filter.clock, plan.tee)?;
+    Ok((archiver, recovered))
+}
+
+/// What becomes of originals: decided before anything is written.
+fn escrow(ready: &Ready, anonymised: bool) -> Result<Escrow, Diagnostic> {
+    let recipients = ready.recipients()?;
+    match (recipients, anonymised) {
+        (Some(recipients), true) if !recipients.is_missing() => {
+            Err(Diagnostic::new(&ANONYMISED, "escrow is switched off, and there are escrow recipients")
+                .because(
+                    "what the archive drops could be made again from the epoch secrets that they can open",
+                )
+                .hint("take `escrow = \"none\"` away, or the recipients out of escrow/recipients.txt"))
+        }
+        (_, true) => Ok(Escrow::None),
+        (None, false) => Ok(Escrow::KeyFile),
+        (Some(recipients), false) if recipients.is_missing() => {
+            Err(Diagnostic::new(&NOBODY_OPENS, "nobody could tell whose the archived tokens are")
+                .because("there are no escrow recipients, and the epoch secret is erased when its epoch ends")
+                .hint("`oubliette init` makes two; or say that you want anonymisation: `--escrow none`"))
+        }
+        (Some(recipients), false) => Ok(Escrow::Wrap(Box::new(recipients))),
+    }
+}
+
+impl Wrap for Recipients {
+    fn wrap(&self, secret: &Secret) -> Result<Vec<u8>, Diagnostic> {
+        self.wrapped(secret)
+            .map_err(|reason| KeyError::Age { action: "wrap", path: PathBuf::from("vault"), reason }.into())
+    }
+}
+
+/// A03: no escrow.
+pub static NOBODY_OPENS: Code = Code {
+    id: "A03",
+    title: "nobody could open what is archived",
+    text: "\
+What it means
+  Lines are to be archived, and there is no escrow recipient to whom the epoch secret could be wrapped.
+
+Why it matters
+  When the epoch ends its secret is erased. Without a wrap nobody could answer a lawful request for the
+  lines of that day, not even a judge's.
+
+Example
+  oubliette filter --archive /srv/log       on a node where `oubliette init` was never run
+
+What to do
+  Run `oubliette init` and move the two identities off the machine; or name recipients you have: `oubliette
+  init --recipient age1...`. If nobody is ever to open the archive, say so with `--escrow none` or `escrow =
+  \"none\"`: then what tokens stand for is dropped. That is anonymisation, and it cannot be undone.
+
+References
+  GDPR 4(5), recital 26; LCEN art. 6 V.",
+};
+
+/// A04: escrow and none at once.
+pub static ANONYMISED: Code = Code {
+    id: "A04",
+    title: "escrow is switched off, and there are recipients",
+    text: "\
+What it means
+  `escrow = \"none\"` says that what tokens stand for is dropped for good, while every epoch secret is wrapped
+  to the recipients in escrow/recipients.txt.
+
+Why it matters
+  With an epoch secret all addresses can be tried. What is called anonymised would be pseudonymised.
+
+Example
+  oubliette filter --archive /srv/log --escrow none       after `oubliette init`
+
+What to do
+  Decide. To anonymise, remove the recipients (and the wraps of the epochs that are not to be opened);
+  otherwise leave `--escrow none` out.
+
+References
+  GDPR recital 26; Article 29 Working Party, Opinion 05/2014 on anonymisation techniques.",
+};

@@ -1,0 +1,191 @@
+//! Keys, and a ledger that keeps which were made and erased: shred keys of expiry days, secrets of epochs. The
+//! ledger itself is what seals segments.
+
+use crate::keyring::{self, EpochRecord, EpochState, Escrow, KeyError, Keyring};
+use crate::ledger::{Event, Ledger};
+use crate::model::{Expires, ShredKeys};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::secret::Secret;
+use crate::shred::{Kept, ShredError, ShredStore};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+/// Shred keys, each of which the ledger knows.
+#[derive(Debug)]
+pub struct RecordedShredKeys {
+    store: ShredStore,
+    ledger: Ledger,
+    zone: TimeZone,
+}
+
+impl RecordedShredKeys {
+    /// The keys of `store`, told to `ledger`; days in `zone`.
+    #[must_use]
+    pub fn new(store: ShredStore, ledger: Ledger, zone: TimeZone) -> Self {
+        Self { store, ledger, zone }
+    }
+
+    fn today(&self) -> Date {
+        self.ledger.now().to_zoned(self.zone.clone()).date()
+    }
+}
+
+/// A keyring whose secrets a ledger knows of: when each was made, and when it was erased.
+#[derive(Debug)]
+pub struct RecordedKeyring {
+    keyring: Keyring,
+    ledger: Option<Ledger>,
+    /// What happened before there was a ledger.
+    untold: Vec<Event>,
+}
+
+impl RecordedKeyring {
+    /// Opens the keyring.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`].
+    pub fn open(settings: keyring::Settings) -> Result<Self, KeyError> {
+        Ok(Self { keyring: Keyring::open(settings)?, ledger: None, untold: Vec::new() })
+    }
+
+    /// Tells `ledger` of `first`, of what happened so far, and from now on of every change.
+    ///
+    /// # Errors
+    /// If it cannot be kept.
+    pub fn record(&mut self, mut ledger: Ledger, first: Event) -> Result<(), Diagnostic> {
+        ledger.append(first)?;
+        self.ledger = Some(ledger);
+        self.tell()
+    }
+
+    /// The ledger, if there is one.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_ref()
+    }
+
+    /// As [`Keyring::current`], and what became of secrets is in the ledger before this returns.
+    ///
+    /// # Errors
+    /// As [`Keyring::current`]; if the ledger cannot be kept.
+    pub fn current(&mut self, now: Timestamp) -> Result<keyring::Current, Diagnostic> {
+        let before = self.keyring.history()?;
+        let current = self.keyring.current(now)?;
+        self.untold.extend(changes(&before, &self.keyring.history()?));
+        self.tell()?;
+        Ok(current)
+    }
+
+    /// As [`Keyring::escrow`].
+    ///
+    /// # Errors
+    /// As [`Keyring::escrow`].
+    pub fn escrow(&self) -> Result<Option<Escrow>, KeyError> {
+        self.keyring.escrow()
+    }
+
+    fn tell(&mut self) -> Result<(), Diagnostic> {
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        for event in self.untold.drain(..) {
+            ledger.append(event)?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of epoch secrets between two looks at the history of a keyring.
+fn changes(before: &[EpochRecord], after: &[EpochRecord]) -> Vec<Event> {
+    let known = |record: &EpochRecord| {
+        before.iter().find(|known| (&known.epoch, &known.kid) == (&record.epoch, &record.kid))
+    };
+    let mut events = Vec::new();
+    for record in after {
+        let EpochRecord { epoch, kid, recipients, state, .. } = record.clone();
+        let was = known(record).map(|known| known.state);
+        if state == EpochState::Destroyed && was != Some(EpochState::Destroyed) {
+            events.push(Event::EpochSecretErased { epoch, kid });
+        } else if was.is_none() {
+            events.push(Event::EpochSecretMade { epoch, kid, recipients });
+        }
+    }
+    events
+}
+
+impl ShredKeys for RecordedShredKeys {
+    /// No key is made for a day that has begun, whether it was purged yet or not: what has expired is not
+    /// stored.
+    fn key_for(&mut self, expires: Expires) -> Result<Secret, Diagnostic> {
+        if let Expires::On(day) = expires
+            && day <= self.today()
+        {
+            return Err(ShredError::Expired { day }.into());
+        }
+        let Kept { key, is_new } = self.store.key_for(expires)?;
+        if is_new {
+            // Durable before the key is used; a crash in between leaves a key that nothing was written under.
+            self.ledger.append(Event::ShredKeyMade { expires: expires.to_string() })?;
+        }
+        Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::scene::{DAY, MIDNIGHT, WRITTEN, events, site};
+    use crate::primitives::storage::Memory;
+
+    fn keys(memory: &Memory, now: &str) -> RecordedShredKeys {
+        let site = site(memory, now).unwrap();
+        RecordedShredKeys::new(site.shred, site.ledger, site.zone)
+    }
+
+    #[test]
+    fn a_key_that_is_made_is_in_the_ledger_once() {
+        let memory = Memory::new();
+        let first = keys(&memory, WRITTEN).key_for(Expires::On(DAY)).unwrap();
+        let again = keys(&memory, WRITTEN).key_for(Expires::On(DAY)).unwrap();
+        assert_eq!(first.expose(), again.expose());
+        let made = Event::ShredKeyMade { expires: DAY.to_string() };
+        assert_eq!(events(&memory).iter().filter(|event| **event == made).count(), 1);
+    }
+
+    #[test]
+    fn secrets_of_epochs_are_told_when_they_are_made_and_erased() {
+        let directory = tempfile::tempdir().unwrap();
+        let memory = Memory::new();
+        let mut keyring = RecordedKeyring::open(keyring::Settings {
+            directory: directory.path().to_owned(),
+            source: keyring::SecretSource::StateDir,
+            length: crate::pseudonym::epoch::EpochLength::Day,
+            zone: TimeZone::UTC,
+        })
+        .unwrap();
+        keyring.current(WRITTEN.parse().unwrap()).unwrap();
+        let start = Event::Start { command: "filter".to_owned(), version: "0".to_owned() };
+        keyring.record(site(&memory, WRITTEN).unwrap().ledger, start.clone()).unwrap();
+        keyring.current(WRITTEN.parse().unwrap()).unwrap();
+        keyring.current("2026-11-24T10:00:00Z".parse().unwrap()).unwrap();
+        let told = events(&memory);
+        let epochs: Vec<&str> = told
+            .iter()
+            .filter_map(|event| match event {
+                Event::EpochSecretMade { epoch, .. } | Event::EpochSecretErased { epoch, .. } => {
+                    Some(epoch.as_str())
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!((&told[1], epochs), (&start, vec!["2026-11-23", "2026-11-23", "2026-11-24"]));
+        assert!(matches!(told[3], Event::EpochSecretErased { .. }));
+    }
+
+    #[test]
+    fn a_day_that_has_begun_gets_none() {
+        let memory = Memory::new();
+        let refused = keys(&memory, MIDNIGHT).key_for(Expires::On(DAY)).unwrap_err();
+        assert_eq!(refused.code.id, "S02");
+        assert!(keys(&memory, MIDNIGHT).key_for(Expires::Contract).is_ok());
+    }
+}

@@ -1,0 +1,360 @@
+//! `hold`: what a case needs is kept beyond its day, and nothing else is.
+//!
+//! A hold freezes whole segments, for 7 days at most: long enough to extract the lines that the case names.
+//! The extract is encrypted to the escrow recipients, and is erased when the hold ends; the segments go on
+//! their day.
+//!
+//! ```text
+//! <state>/holds/3f1c9a52e07b46d8.json           the hold: its case, its dates, the segments it freezes
+//! <state>/holds/3f1c9a52e07b46d8-1.lines.age    the lines of its first extract, as they are in the archive
+//! <state>/holds/3f1c9a52e07b46d8-1.pairs.age    what the tokens in them stand for, JSON lines
+//! ```
+//! The file is named after SHA-256 of the case, which may hold any character.
+
+mod extract;
+#[cfg(test)]
+mod tests;
+
+use super::purge::Site;
+use crate::archive::{self, Segment};
+use crate::ledger::event::{self, Event};
+use crate::model::ClassName;
+use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::hex;
+use crate::primitives::private_folder::{PrivateFolder, Turn};
+use crate::primitives::storage::Storage;
+pub use extract::{Extracted, Targets};
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The folder of a state directory that holds holds.
+pub const FOLDER: &str = "holds";
+
+/// Whole segments are frozen for so many days at most. (Contract: DESIGN, hold.)
+pub const LONGEST_FREEZE_DAYS: i64 = 7;
+
+/// A hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// The case: a reference of the authority that asked.
+    pub case: String,
+    /// The first legal day on which it no longer holds.
+    pub until: Date,
+    /// The first legal day on which segments are no longer frozen; at most 7 days after it was added.
+    pub frozen_until: Date,
+    /// Names of the segments that it freezes.
+    pub segments: Vec<String>,
+    /// How many extracts were made.
+    pub extracts: u32,
+}
+
+impl Hold {
+    /// Whether its segments may not be purged on `today`.
+    #[must_use]
+    pub fn freezes(&self, today: Date) -> bool {
+        today < self.frozen_until
+    }
+}
+
+/// Which segments are to be frozen.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// Of this class alone.
+    pub class: Option<ClassName>,
+    /// With events on this legal day or after it.
+    pub from: Option<Date>,
+    /// With events on this legal day or before it.
+    pub to: Option<Date>,
+}
+
+/// The holds of a node.
+#[derive(Debug)]
+pub struct Holds {
+    folder: PrivateFolder,
+}
+
+impl Holds {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn open(storage: &Arc<dyn Storage>, directory: &Path) -> Result<Self, Diagnostic> {
+        let folder = PrivateFolder::open(storage, directory).map_err(failed("make", directory))?;
+        Ok(Self { folder })
+    }
+
+    /// Waits until no other process changes holds or purges.
+    ///
+    /// # Errors
+    /// If the lock cannot be had.
+    pub fn turn(&self) -> Result<Turn, Diagnostic> {
+        self.folder.turn().map_err(failed("lock", &self.folder.path("")))
+    }
+
+    /// All holds, by case.
+    ///
+    /// # Errors
+    /// If one cannot be read: what it freezes is not known, so nothing may be purged.
+    pub fn list(&self) -> Result<Vec<Hold>, Diagnostic> {
+        let names = self.folder.names().map_err(failed("list", &self.folder.path("")))?;
+        let mut holds = Vec::new();
+        for name in names.iter().filter(|name| name.ends_with(".json")) {
+            let path = self.folder.path(name);
+            let text = self.folder.read(name).map_err(failed("read", &path))?.unwrap_or_default();
+            let hold = serde_json::from_slice(&text).map_err(io::Error::other);
+            holds.push(hold.map_err(failed("read", &path))?);
+        }
+        holds.sort_by(|a: &Hold, b| a.case.cmp(&b.case));
+        Ok(holds)
+    }
+
+    /// Names of the segments that are frozen on `today`, each with its case.
+    ///
+    /// # Errors
+    /// As [`Holds::list`].
+    pub fn held(&self, today: Date) -> Result<BTreeMap<String, String>, Diagnostic> {
+        let holds = self.list()?;
+        let frozen = holds.iter().filter(|hold| hold.freezes(today));
+        Ok(frozen
+            .flat_map(|hold| hold.segments.iter().map(|name| (name.clone(), hold.case.clone())))
+            .collect())
+    }
+
+    /// Freezes the segments of `scope` for a case, until a day.
+    ///
+    /// # Errors
+    /// A day that is over, a case that has a hold already, a scope without segments.
+    pub fn add(&self, site: &mut Site, case: &str, until: Date, scope: &Scope) -> Result<Hold, Diagnostic> {
+        let today = site.today();
+        if until <= today {
+            return self.refuse(site, &DATES, "a hold ends on a day to come", "`--until` is today or before");
+        }
+        if self.find(case)?.is_some() {
+            return self.refuse(site, &CASE, "the case has a hold already", "a case has one hold at a time");
+        }
+        let segments = frozen(site, scope)?;
+        if segments.is_empty() {
+            return self.refuse(
+                site,
+                &NOTHING,
+                "there is nothing to hold",
+                "no segment is of that class and time",
+            );
+        }
+        let longest = today.saturating_add(LONGEST_FREEZE_DAYS.days());
+        let frozen_until = until.min(longest);
+        let hold = Hold { case: case.to_owned(), until, frozen_until, segments, extracts: 0 };
+        let segments = hold.segments.len() as u64;
+        site.ledger.append(Event::HoldAdded(event::Hold {
+            case: case.to_owned(),
+            until,
+            frozen_until,
+            segments,
+        }))?;
+        self.keep(&hold)?;
+        Ok(hold)
+    }
+
+    /// Ends a hold; its extracts are erased.
+    ///
+    /// # Errors
+    /// If the case has none.
+    pub fn release(&self, site: &mut Site, case: &str) -> Result<Hold, Diagnostic> {
+        let hold = self.found(case)?;
+        site.ledger.append(Event::HoldReleased { case: case.to_owned() })?;
+        self.erase(&hold)?;
+        Ok(hold)
+    }
+
+    /// Ends every hold whose day has come. Those it ended.
+    ///
+    /// # Errors
+    /// If one cannot be erased.
+    pub fn expire(&self, site: &mut Site) -> Result<Vec<Hold>, Diagnostic> {
+        let today = site.today();
+        let over: Vec<Hold> = self.list()?.into_iter().filter(|hold| hold.until <= today).collect();
+        for hold in &over {
+            site.ledger.append(Event::HoldExpired { case: hold.case.clone() })?;
+            self.erase(hold)?;
+        }
+        Ok(over)
+    }
+
+    fn found(&self, case: &str) -> Result<Hold, Diagnostic> {
+        self.find(case)?.ok_or_else(|| {
+            Diagnostic::new(&CASE, "the case has no hold").hint("`oubliette hold list` shows those there are")
+        })
+    }
+
+    fn find(&self, case: &str) -> Result<Option<Hold>, Diagnostic> {
+        Ok(self.list()?.into_iter().find(|hold| hold.case == case))
+    }
+
+    fn keep(&self, hold: &Hold) -> Result<(), Diagnostic> {
+        let name = format!("{}.json", stem(&hold.case));
+        // Strings, numbers and dates under fixed names: they always serialise.
+        let text = serde_json::to_vec(hold).expect("a hold is JSON");
+        self.folder.write(&name, &text).map_err(failed("write", &self.folder.path(&name)))
+    }
+
+    /// Extracts first: as long as they are there the hold is, too.
+    fn erase(&self, hold: &Hold) -> Result<(), Diagnostic> {
+        let stem = stem(&hold.case);
+        let names = self.folder.names().map_err(failed("list", &self.folder.path("")))?;
+        let extracts = names.into_iter().filter(|name| name.starts_with(&format!("{stem}-")));
+        for name in extracts.chain([format!("{stem}.json")]) {
+            self.folder.erase(&name).map_err(failed("erase", &self.folder.path(&name)))?;
+        }
+        Ok(())
+    }
+
+    fn refuse<T>(
+        &self,
+        site: &mut Site,
+        code: &'static Code,
+        what: &str,
+        why: &str,
+    ) -> Result<T, Diagnostic> {
+        site.ledger.append(Event::Refused { command: "hold".to_owned(), code: code.id.to_owned() })?;
+        let hint = format!("`oubliette explain {}` says what a hold needs", code.id);
+        Err(Diagnostic::new(code, what).because(why).hint(hint))
+    }
+}
+
+/// Names of the segments of `scope`, those that are still written to included.
+fn frozen(site: &Site, scope: &Scope) -> Result<Vec<String>, Diagnostic> {
+    let seconds = seconds(site, scope);
+    let mut names = Vec::new();
+    for tree in [&site.tree, &site.second_tree()] {
+        for found in archive::list(&*site.storage, tree)? {
+            if scope.class.as_ref().is_some_and(|class| *class != found.name.folder.class) {
+                continue;
+            }
+            let in_time = found.part
+                || Segment::open(&*site.storage, &found.path)?
+                    .frames_with(seconds.clone(), None)
+                    .next()
+                    .is_some();
+            names.extend(in_time.then(|| found.name.to_string()));
+        }
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// The instants of the legal days of `scope`, Unix seconds.
+fn seconds(site: &Site, scope: &Scope) -> RangeInclusive<i64> {
+    let start = |day: Date| day.to_zoned(site.zone.clone()).ok().map(|start| start.timestamp().as_second());
+    let from = scope.from.and_then(start).unwrap_or(i64::MIN);
+    let to = scope.to.and_then(|day| start(day.saturating_add(1.day()))).map_or(i64::MAX, |next| next - 1);
+    from..=to
+}
+
+fn stem(case: &str) -> String {
+    hex::encode(&Sha256::digest(case)[..8])
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagnostic + use<> {
+    let place = path.display().to_string();
+    move |error| {
+        Diagnostic::new(&IO, format!("cannot {action} a hold"))
+            .at(place)
+            .because(error.to_string())
+            .hint("run it as the user who owns the state directory; on a full disk make room first")
+    }
+}
+
+/// All codes of this area.
+pub const CODES: &[&Code] = &[&IO, &DATES, &CASE, &NOTHING, &extract::CLOSED];
+
+static IO: Code = Code {
+    id: "H01",
+    title: "a hold cannot be read or written",
+    text: "\
+What it means
+  A file in `<state>/holds` could not be opened, read, written or erased.
+
+Why it matters
+  What a hold freezes must not be purged. If a hold cannot be read, nothing is.
+
+Example
+  oubliette purge    run by a user who may not read the state directory
+
+What to do
+  Run it as the user who owns the state directory; on a full disk make room first. A damaged hold is named
+  in the message: add it again under the case it was of, which `oubliette ledger show` lists.
+
+References
+  README.md, \"Holds\"",
+};
+
+static DATES: Code = Code {
+    id: "H02",
+    title: "a hold needs a day to come",
+    text: "\
+What it means
+  A hold ends on the day given with --until, which must be after today.
+
+Why it matters
+  A hold without an end is a way around every retention period.
+
+Example
+  oubliette hold add --case 2027/0815 --until 2026-01-01
+
+What to do
+  Give the day on which the authority said that the data is no longer needed. Whole segments are frozen for
+  7 days at most: extract what the case needs within that time.
+
+References
+  Code de procedure penale art. 60-2; GDPR art. 5(1)(e), 18(2)",
+};
+
+static CASE: Code = Code {
+    id: "H03",
+    title: "the case has a hold already, or has none",
+    text: "\
+What it means
+  A case has one hold at a time; and only a case that has one can be extracted or released.
+
+Why it matters
+  Two holds of one case would end on different days, and nobody could say which one counts.
+
+Example
+  oubliette hold release --case 2027/0815     a reference with a digit wrong
+
+What to do
+  `oubliette hold list` shows the cases. To change a day or a class, release the hold and add another.
+
+References
+  README.md, \"Holds\"",
+};
+
+static NOTHING: Code = Code {
+    id: "H04",
+    title: "there is nothing to hold",
+    text: "\
+What it means
+  No segment of the archive is of the class and the days given.
+
+Why it matters
+  Somebody relies on a hold. One that holds nothing would keep nothing.
+
+Example
+  oubliette hold add --case 2027/0815 --until 2027-12-01 --class conection
+
+What to do
+  Look at the names of directories in the archive: `class=...`, and give --from and --to as legal days. What
+  was purged already cannot be held; `oubliette ledger show` says what that was.
+
+References
+  README.md, \"Holds\"",
+};

@@ -1,0 +1,140 @@
+//! Holds over an archive in memory, their extracts opened with age.
+
+use super::*;
+use crate::jobs::purge::Reason;
+use crate::jobs::scene::{DAY, archive as scene, events, of_day, segment, site};
+use crate::keyring::{Escrow, Identities, StateDir};
+use crate::primitives::storage::Memory;
+use jiff::civil::date;
+
+const NOW: &str = "2027-11-22T10:00:00Z";
+const MIDNIGHT: &str = crate::jobs::scene::MIDNIGHT;
+const UNTIL: Date = date(2028, 1, 31);
+
+fn holds(memory: &Memory) -> Holds {
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    Holds::open(&storage, Path::new("/state/holds")).unwrap()
+}
+
+fn mail() -> Scope {
+    Scope { class: ClassName::new("mail"), ..Scope::default() }
+}
+
+fn purge(memory: &Memory, now: &str) -> crate::jobs::purge::Plan {
+    let mut site = site(memory, now).unwrap();
+    let holds = holds(memory);
+    holds.expire(&mut site).unwrap();
+    site.held = holds.held(site.today()).unwrap();
+    site.purge(true, &|_| {}).unwrap()
+}
+
+/// Escrow to one identity, and that identity.
+fn escrow(directory: &Path) -> (Escrow, Identities) {
+    let state = StateDir::open(directory).unwrap();
+    let path = Escrow::make_identities(&state, 1).unwrap().remove(0);
+    (Escrow::load(&state).unwrap(), Identities::read(&path).unwrap())
+}
+
+#[test]
+fn a_held_segment_stays_for_a_week_and_then_goes() {
+    let memory = scene();
+    let hold = holds(&memory).add(&mut site(&memory, NOW).unwrap(), "2027/0815", UNTIL, &mail()).unwrap();
+    assert_eq!(
+        (hold.segments.clone(), hold.frozen_until),
+        (vec![segment(DAY, "mail").to_string()], date(2027, 11, 29))
+    );
+    let done = purge(&memory, MIDNIGHT);
+    assert_eq!(done.purges[0].files.len(), 2);
+    let case = "2027/0815".to_owned();
+    assert!(
+        done.purges[0].blocked.iter().all(|blocked| blocked.reason == Reason::Held { case: case.clone() })
+    );
+    assert_eq!(of_day(&memory, DAY).len(), 2, "a segment and its vault");
+    purge(&memory, "2027-11-28T22:59:59Z");
+    assert_eq!(of_day(&memory, DAY).len(), 2);
+    purge(&memory, "2027-11-28T23:00:00Z");
+    assert!(of_day(&memory, DAY).is_empty());
+}
+
+#[test]
+fn a_hold_that_is_released_or_over_freezes_nothing() {
+    for ended in ["release", "expiry"] {
+        let memory = scene();
+        let until = date(2027, 11, 24);
+        let mut site = site(&memory, NOW).unwrap();
+        holds(&memory).add(&mut site, "a", until, &Scope::default()).unwrap();
+        if ended == "release" {
+            holds(&memory).release(&mut site, "a").unwrap();
+        }
+        assert!(purge(&memory, MIDNIGHT).purges[0].blocked.is_empty(), "{ended}");
+        assert!(holds(&memory).list().unwrap().is_empty(), "{ended}");
+        let over = events(&memory)
+            .into_iter()
+            .filter(|event| matches!(event, Event::HoldReleased { .. } | Event::HoldExpired { .. }));
+        assert_eq!(over.count(), 1, "{ended}");
+    }
+}
+
+#[test]
+fn what_is_no_hold_is_refused_and_the_ledger_knows() {
+    let memory = scene();
+    let mut site = site(&memory, NOW).unwrap();
+    let holds = holds(&memory);
+    holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
+    let never = Scope { from: Some(date(2030, 1, 1)), ..Scope::default() };
+    for (case, until, scope, code) in [
+        ("b", date(2027, 11, 22), mail(), "H02"),
+        ("a", UNTIL, mail(), "H03"),
+        ("b", UNTIL, Scope { class: ClassName::new("web"), ..Scope::default() }, "H04"),
+        ("b", UNTIL, never, "H04"),
+    ] {
+        assert_eq!(holds.add(&mut site, case, until, &scope).unwrap_err().code.id, code);
+        assert!(
+            events(&memory).contains(&Event::Refused { command: "hold".to_owned(), code: code.to_owned() })
+        );
+    }
+    assert_eq!(holds.release(&mut site, "b").unwrap_err().code.id, "H03");
+}
+
+#[test]
+fn an_extract_keeps_the_targeted_lines_and_lets_the_segments_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let (escrow, _) = escrow(directory.path());
+    let memory = scene();
+    let mut site = site(&memory, NOW).unwrap();
+    let holds = holds(&memory);
+    holds.add(&mut site, "2027/0815", UNTIL, &mail()).unwrap();
+    let targets = Targets { tokens: vec!["two".to_owned()], identifiers: Vec::new() };
+    let extracted = holds.extract(&mut site, "2027/0815", &targets, None, &escrow).unwrap();
+    assert_eq!(extracted, Extracted { lines: 1, pairs: 0 });
+    purge(&memory, MIDNIGHT);
+    assert!(of_day(&memory, DAY).is_empty());
+    let name = format!("/state/holds/{}-1.lines.age", stem("2027/0815"));
+    let encrypted = memory.files()[Path::new(&name)].clone();
+    let identity = std::fs::read_to_string(directory.path().join("escrow/identity-1.txt")).unwrap();
+    let identity: age::x25519::Identity = identity.lines().last().unwrap().parse().unwrap();
+    assert_eq!(age::decrypt(&identity, &encrypted).unwrap(), b"two\n");
+    let entry = event::Extract { case: "2027/0815".to_owned(), targets: 1, lines: 1, pairs: 0 };
+    assert!(events(&memory).contains(&Event::HoldExtracted(entry)));
+    purge(&memory, "2028-01-31T10:00:00Z");
+    assert!(!memory.files().keys().any(|path| path.to_string_lossy().contains(&stem("2027/0815"))));
+}
+
+#[test]
+fn an_identifier_is_not_looked_for_without_an_identity() {
+    let directory = tempfile::tempdir().unwrap();
+    let (escrow, identities) = escrow(directory.path());
+    let memory = scene();
+    let mut site = site(&memory, NOW).unwrap();
+    let holds = holds(&memory);
+    holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
+    let targets = Targets { tokens: Vec::new(), identifiers: vec!["203.0.113.7".to_owned()] };
+    for identities in [None, Some(&identities)] {
+        // The vaults of that archive are wrapped to nobody that age knows.
+        let refused = holds.extract(&mut site, "a", &targets, identities, &escrow).unwrap_err();
+        assert_eq!(refused.code.id, "H05");
+    }
+    let nobody = tempfile::tempdir().unwrap();
+    let nobody = Escrow::load(&StateDir::open(nobody.path()).unwrap()).unwrap();
+    assert_eq!(holds.extract(&mut site, "a", &Targets::default(), None, &nobody).unwrap_err().code.id, "H05");
+}

@@ -1,0 +1,139 @@
+//! `ledger`: what the ledger says, and whether it is whole.
+
+use super::findings::Finding;
+use crate::ledger::{self, ENTRIES, Entry, LedgerError, Verifier, pem};
+use crate::primitives::storage::Storage;
+use jiff::civil::Date;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The end of a ledger, as somebody kept it elsewhere: how many entries, and the hash of the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Number of the entry.
+    pub n: u64,
+    /// SHA-256 of its line, in hex.
+    pub hash: String,
+}
+
+impl Anchor {
+    /// Reads `17:<64 hex digits>`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (n, hash) = text.split_once(':')?;
+        crate::primitives::hex::decode::<32>(hash)?;
+        Some(Self { n: n.parse().ok()?, hash: hash.to_owned() })
+    }
+}
+
+impl std::fmt::Display for Anchor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.n, self.hash)
+    }
+}
+
+/// Whether a ledger is whole.
+#[derive(Debug)]
+pub struct LedgerReport {
+    /// Its end, as far as it is whole.
+    pub end: Anchor,
+    /// The days it was kept on.
+    pub days: Vec<Date>,
+    /// What is wrong with it.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks the ledger in `directory`, and that it has the entries it had when somebody noted `anchors`.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn verify(
+    storage: &Arc<dyn Storage>,
+    directory: &Path,
+    anchors: &[Anchor],
+) -> Result<LedgerReport, LedgerError> {
+    read(storage, directory, anchors, &mut |_| {}).map(|(report, _)| report)
+}
+
+/// As [`verify`], handing every entry up to the first fault to `visit`; with the keys of its days.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read(
+    storage: &Arc<dyn Storage>,
+    directory: &Path,
+    anchors: &[Anchor],
+    visit: &mut dyn FnMut(&Entry),
+) -> Result<(LedgerReport, Verifier), LedgerError> {
+    let mut missed: Vec<&Anchor> = anchors.iter().collect();
+    let checked = ledger::check(storage, directory, &mut |entry, head| {
+        missed.retain(|anchor| anchor.n != head.n || anchor.hash != head.hash);
+        visit(entry);
+    })?;
+    let file = directory.join(ENTRIES).display().to_string();
+    let fault = checked.fault.map(|fault| Finding {
+        file: file.clone(),
+        place: Some(format!("line {}, byte {}", fault.line, fault.offset)),
+        what: fault.kind.to_string(),
+    });
+    let missed = missed.into_iter().map(|anchor| Finding {
+        file: file.clone(),
+        place: Some(format!("line {}", anchor.n)),
+        what: "the entry is not the one that was noted elsewhere: an older copy was put back".to_owned(),
+    });
+    let findings = fault.into_iter().chain(missed).collect();
+    let head = checked.verifier.head();
+    let end = Anchor { n: head.n, hash: head.hash.clone() };
+    let days = checked.verifier.keys().iter().map(|key| key.day).collect();
+    Ok((LedgerReport { end, days, findings }, checked.verifier))
+}
+
+/// The public key of a day in PEM, `None` if the ledger was not kept on that day.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn key(storage: &Arc<dyn Storage>, directory: &Path, day: Date) -> Result<Option<String>, LedgerError> {
+    let (_, verifier) = read(storage, directory, &[], &mut |_| {})?;
+    Ok(verifier.key_of(day).map(pem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Event, Ledger, Settings};
+    use crate::primitives::clock::Clock;
+    use crate::primitives::storage::Disk;
+
+    fn disk() -> Arc<dyn Storage> {
+        Arc::new(Disk)
+    }
+
+    fn append(directory: &Path) {
+        let settings = Settings {
+            storage: disk(),
+            directory: directory.to_owned(),
+            zone: jiff::tz::TimeZone::UTC,
+            who: "root".to_owned(),
+            clock: Clock::Fixed("2026-11-23T10:00:00Z".parse().unwrap()),
+        };
+        Ledger::open(settings).unwrap().append(Event::Cut { bytes: 1 }).unwrap();
+    }
+
+    #[test]
+    fn an_older_copy_that_was_put_back_is_found_by_its_end() {
+        let directory = tempfile::tempdir().unwrap();
+        append(directory.path());
+        let older: Vec<_> = [ENTRIES, "head"]
+            .map(|name| (directory.path().join(name), std::fs::read(directory.path().join(name)).unwrap()))
+            .into();
+        let old = verify(&disk(), directory.path(), &[]).unwrap();
+        append(directory.path());
+        let new = verify(&disk(), directory.path(), std::slice::from_ref(&old.end)).unwrap();
+        assert_eq!((old.end.n, new.end.n, &new.findings[..]), (2, 3, &[][..]));
+        older.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+        let found = verify(&disk(), directory.path(), &[old.end.clone(), new.end]).unwrap().findings;
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].place.as_deref(), Some("line 3"));
+        assert_eq!(Anchor::parse(&old.end.to_string()), Some(old.end));
+    }
+}

@@ -1,0 +1,389 @@
+//! `purge`: what has expired goes, and the ledger proves it; what is due for it moves to the intermediate
+//! store.
+//!
+//! For each expiry day that has come, in this order (contract: DESIGN, purge):
+//!
+//! ```text
+//! no key of that day is made any more -> ledger: intent -> erase H -> unlink -> sync -> list again
+//!                                                                                  -> ledger: done
+//! ```
+//! Each step may be done twice, so that a run after a crash, or after days without one, goes on where the
+//! last one stopped. A filter that writes meanwhile has its parts locked and gets no key of a day that is
+//! over; a segment that is held stays, and so does H.
+
+mod inventory;
+mod moving;
+#[cfg(test)]
+mod tests;
+
+use crate::ledger::event::{Event, Purge, PurgedFile};
+use crate::ledger::{ClockStep, Ledger};
+use crate::model::{RetentionClass, Tree};
+use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::storage::Storage;
+use crate::shred::ShredStore;
+pub(in crate::jobs) use inventory::hash;
+pub use inventory::{Blocked, Item, Reason};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a purge works on.
+#[derive(Debug)]
+pub struct Site {
+    /// Where files are.
+    pub storage: Arc<dyn Storage>,
+    /// Segments and vaults.
+    pub tree: Tree,
+    /// The sealed store of the second phase.
+    pub intermediate: PathBuf,
+    /// Shred keys.
+    pub shred: ShredStore,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The classes of the policy.
+    pub classes: Vec<RetentionClass>,
+    /// Names of the segments that are frozen, each with its case.
+    pub held: BTreeMap<String, String>,
+    /// The legal zone.
+    pub zone: TimeZone,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// What is to be done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Files that go, by expiry day.
+    pub purges: Vec<Batch>,
+    /// Segments that move to the intermediate store, by expiry day.
+    pub moves: Vec<Batch>,
+}
+
+impl Plan {
+    /// Whether a file of a day that is over has to stay.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.purges.iter().any(|batch| !batch.blocked.is_empty())
+    }
+}
+
+/// Files of one expiry day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The day.
+    pub expires: Date,
+    /// Those that go.
+    pub files: Vec<Item>,
+    /// Those that have to stay, and why.
+    pub blocked: Vec<Blocked>,
+    /// Whether the shred key of the day goes, too.
+    pub key: bool,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.blocked.is_empty() && !self.key
+    }
+
+    /// Their bytes together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.entry.bytes).sum()
+    }
+
+    /// Their lines together.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.files.iter().filter_map(|file| file.entry.lines).sum()
+    }
+}
+
+/// What a purge that broke off had begun.
+#[derive(Debug, Default)]
+struct Begun {
+    files: Vec<PurgedFile>,
+    key_erased: bool,
+}
+
+impl Site {
+    /// What a purge would do now. Nothing is changed; the purge makes the same plan, day by day.
+    ///
+    /// # Errors
+    /// If the archive, the shred keys or the ledger cannot be read.
+    pub fn plan(&self, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
+        let begun = self.begun()?;
+        let mut plan = Plan::default();
+        for expires in self.due_days(&begun)? {
+            let batch = self.batch(expires, progress)?;
+            plan.purges.extend((!batch.is_empty() || begun.contains_key(&expires)).then_some(batch));
+        }
+        plan.moves = self.moves(progress)?;
+        Ok(plan)
+    }
+
+    /// Does it. What it did, and what had to stay.
+    ///
+    /// # Errors
+    /// A clock that jumped and was not confirmed: then nothing is done. Anything that cannot be read, written
+    /// or erased: the next run goes on from there.
+    pub fn purge(&mut self, confirm_clock: bool, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
+        self.check_clock(confirm_clock)?;
+        let (command, version) = ("purge".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        // Whatever there is to do: an entry a day is what a clock that jumps is told by.
+        self.ledger.append(Event::Start { command: command.clone(), version })?;
+        let mut begun = self.begun()?;
+        let mut done = Plan::default();
+        for expires in self.due_days(&begun)? {
+            let before = begun.remove(&expires);
+            done.purges.extend(self.purge_day(expires, before, progress)?);
+        }
+        done.moves = self.moves(progress)?;
+        for batch in &done.moves {
+            self.move_batch(batch)?;
+        }
+        self.ledger.append(Event::Stop { command, exit: u8::from(done.is_blocked()) })?;
+        Ok(done)
+    }
+
+    /// The legal day.
+    #[must_use]
+    pub fn today(&self) -> Date {
+        self.now.to_zoned(self.zone.clone()).date()
+    }
+
+    fn check_clock(&mut self, confirm: bool) -> Result<(), Diagnostic> {
+        let Some(ClockStep { from, to }) = self.ledger.clock_step()? else { return Ok(()) };
+        if confirm {
+            self.ledger.append(Event::ClockConfirmed { from, to })?;
+            return Ok(());
+        }
+        Err(Diagnostic::new(&CLOCK, "the clock has jumped, so nothing is purged")
+            .because(format!("it said {from}, and then {to}"))
+            .hint("if it is right now, run `oubliette purge --confirm-clock`; if not, set it first"))
+    }
+
+    fn purge_day(
+        &mut self,
+        expires: Date,
+        before: Option<Begun>,
+        progress: &dyn Fn(u64),
+    ) -> Result<Option<Batch>, Diagnostic> {
+        // From here on nobody begins a segment of that day: what is listed now is all there is.
+        self.shred.expire_until(expires)?;
+        let batch = self.batch(expires, progress)?;
+        if batch.is_empty() && before.is_none() {
+            return Ok(None);
+        }
+        let key_noted = before.as_ref().is_some_and(|begun| begun.key_erased);
+        let entry = joined(expires, &batch, before.as_ref());
+        if batch.files.is_empty() && !batch.key && before.is_none() {
+            return Ok(Some(batch));
+        }
+        self.ledger.append(Event::PurgeIntent(entry.clone()))?;
+        if !batch.blocked.iter().any(Blocked::is_held) {
+            let erased = self.shred.erase(expires)?;
+            if erased || (before.is_some() && !key_noted) {
+                self.ledger.append(Event::ShredKeyErased { expires: expires.to_string() })?;
+            }
+        }
+        for file in &batch.files {
+            self.unlink(file)?;
+        }
+        self.sync_day(expires)?;
+        self.check_gone(expires, &batch)?;
+        self.ledger.append(Event::PurgeDone(entry))?;
+        Ok(Some(batch))
+    }
+
+    fn unlink(&self, file: &Item) -> Result<(), Diagnostic> {
+        if file.is_part && !self.is_abandoned(&file.path)? {
+            return Ok(());
+        }
+        match self.storage.unlink(&file.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &file.path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the removals durable, and removes the directories that are empty now.
+    fn sync_day(&self, expires: Date) -> Result<(), Diagnostic> {
+        for root in self.roots() {
+            let day = root.join(format!("expires={expires}"));
+            let listed = self.storage.list(&day).map_err(failed("list", &day))?;
+            let classes = listed.into_iter().filter(|listed| listed.directory).map(|listed| listed.path);
+            for directory in classes.chain([day.clone()]) {
+                if !self.storage.exists(&directory).map_err(failed("look for", &directory))? {
+                    continue;
+                }
+                self.storage.sync_directory(&directory).map_err(failed("sync", &directory))?;
+                if self.storage.list(&directory).map_err(failed("list", &directory))?.is_empty() {
+                    self.storage.remove_directory(&directory).map_err(failed("remove", &directory))?;
+                }
+            }
+            if self.storage.exists(root).map_err(failed("look for", root))? {
+                self.storage.sync_directory(root).map_err(failed("sync", root))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists again: of what was to go, nothing may be there.
+    fn check_gone(&self, expires: Date, batch: &Batch) -> Result<(), Diagnostic> {
+        let listed = self.lying(expires)?;
+        let left = listed.iter().find(|lying| batch.files.iter().any(|file| file.path == lying.path));
+        match left {
+            None => Ok(()),
+            Some(left) => Err(Diagnostic::new(&LEFT, "a file that was removed is still there")
+                .at(left.path.display().to_string())
+                .because("somebody holds or made it anew")
+                .hint("find out who writes there, then run `oubliette purge` again")),
+        }
+    }
+
+    /// Days that are over and have files, a shred key, or a purge that broke off.
+    fn due_days(&self, begun: &BTreeMap<Date, Begun>) -> Result<BTreeSet<Date>, Diagnostic> {
+        let mut days: BTreeSet<Date> = begun.keys().copied().collect();
+        days.extend(self.shred.days()?);
+        days.extend(self.days_of_trees()?);
+        let today = self.today();
+        days.retain(|day| *day <= today);
+        Ok(days)
+    }
+
+    /// Purges that have an intent and no end.
+    fn begun(&self) -> Result<BTreeMap<Date, Begun>, Diagnostic> {
+        let mut begun: BTreeMap<Date, Begun> = BTreeMap::new();
+        self.ledger.read(&mut |entry, _| match entry.event() {
+            Some(Event::PurgeIntent(purge)) => {
+                begun.entry(purge.expires).or_default().files = purge.files;
+            }
+            Some(Event::ShredKeyErased { expires }) => {
+                let day = expires.parse::<Date>().ok();
+                if let Some(begun) = day.and_then(|day| begun.get_mut(&day)) {
+                    begun.key_erased = true;
+                }
+            }
+            Some(Event::PurgeDone(purge)) => drop(begun.remove(&purge.expires)),
+            _ => {}
+        })?;
+        Ok(begun)
+    }
+}
+
+/// What the ledger is told: the files that are there, and those that a run before this one listed and perhaps
+/// removed.
+fn joined(expires: Date, batch: &Batch, before: Option<&Begun>) -> Purge {
+    let listed = batch.files.iter().map(|file| file.entry.clone());
+    let before = before.map(|begun| begun.files.clone()).unwrap_or_default();
+    let files: BTreeMap<String, PurgedFile> =
+        before.into_iter().chain(listed).map(|file| (file.name.clone(), file)).collect();
+    let files: Vec<PurgedFile> = files.into_values().collect();
+    let bytes = files.iter().map(|file| file.bytes).sum();
+    let lines = files.iter().filter_map(|file| file.lines).sum();
+    Purge { expires, files, bytes, lines }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
+    let place = path.display().to_string();
+    move |error| {
+        Diagnostic::new(&IO, format!("cannot {action} a file of the archive"))
+            .at(place)
+            .because(error.to_string())
+            .hint("mend the disk or the permissions, then run it again: it goes on where it stopped")
+    }
+}
+
+/// All codes of this area.
+pub const CODES: &[&Code] = &[&CLOCK, &IO, &LEFT, &BLOCKED];
+
+static CLOCK: Code = Code {
+    id: "P01",
+    title: "the clock has jumped",
+    text: "\
+What it means
+  Between two entries of the ledger, or since the last one, the clock went back, or went forwards by more than
+  36 hours. Nothing was purged.
+
+Why it matters
+  A clock that is a year ahead would purge a year of lines before their day, and nobody could bring them
+  back. After a power cut many machines start in the wrong year.
+
+Example
+  a machine that was off for a week; a clock without a battery
+
+What to do
+  Compare the clock with another one. If it is right, run `oubliette purge --confirm-clock`: the ledger keeps
+  who said so. If not, set it first. Run purge daily, from a timer: then the ledger has an entry a day.
+
+References
+  README.md, \"Purge\"; CNIL, deliberation SAN-2021-019 on keeping data beyond its period",
+};
+
+static IO: Code = Code {
+    id: "P02",
+    title: "the archive cannot be purged",
+    text: "\
+What it means
+  A file or directory of the archive could not be read, moved, removed or synced.
+
+Why it matters
+  What has expired must be gone. The ledger has an intent without an end now, which says so.
+
+Example
+  an archive on a file system that became read-only
+
+What to do
+  Mend the disk or the permissions, then run `oubliette purge` again: it goes on where it stopped.
+
+References
+  README.md, \"Purge\"; GDPR art. 5(1)(e)",
+};
+
+static LEFT: Code = Code {
+    id: "P03",
+    title: "a file that was removed is there again",
+    text: "\
+What it means
+  After the files of a day were removed, their directories were listed again, and one of them is there.
+
+Why it matters
+  A line that is kept after its day is one kept too long, whoever put it back.
+
+Example
+  a synchronisation with another machine that restores what is missing
+
+What to do
+  Find out who writes to the archive besides oubliette, stop that, and run `oubliette purge` again.
+
+References
+  README.md, \"Purge\"",
+};
+
+/// Something had to stay.
+pub static BLOCKED: Code = Code {
+    id: "P04",
+    title: "files of an expired day had to stay",
+    text: "\
+What it means
+  Everything else of that day was purged. What had to stay is frozen by a hold, is a segment that a filter
+  still writes to, or is a file that oubliette did not make and does not touch.
+
+Why it matters
+  Its day is over. A hold is a reason to keep it; the other two are not.
+
+Example
+  held: archive/expires=2027-11-24/class=connection/web1-2epqf-1.log.zst, case 2027/0815
+
+What to do
+  Held: `oubliette hold extract` keeps what the case needs, then the segment goes. In use: run purge again
+  once the filter has closed it, which it does at the end of its epoch or when it stops. Not ours: look at
+  it, and move it out of the archive or remove it.
+
+References
+  README.md, \"Purge\" and \"Holds\"; GDPR art. 17(3)(e), 18(2)",
+};

@@ -1,0 +1,101 @@
+//! The second phase: segments of a class with `archive_after` move to the intermediate store on that day.
+//!
+//! A segment is copied under a temporary name, synced, renamed, its directory synced; only then does the
+//! first copy go. After a crash there are two whole copies, or one and a temporary one, and the next run goes
+//! on. The copy is read-only, its directory is closed to all but its owner.
+
+use super::inventory::{CHUNK_BYTES, Sealed};
+use super::{Batch, Item, Site, failed};
+use crate::archive;
+use crate::ledger::event::{Event, Purge};
+use crate::model::{Expires, Keep, SegmentName, Tree};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::Stored;
+use crate::retention::expiry::archive_day;
+use jiff::civil::Date;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o400;
+
+impl Site {
+    /// Segments whose second phase has begun, by expiry day.
+    pub(super) fn moves(&self, progress: &dyn Fn(u64)) -> Result<Vec<Batch>, Diagnostic> {
+        let mut batches: BTreeMap<Date, Vec<Item>> = BTreeMap::new();
+        for found in archive::list(&*self.storage, &self.tree)? {
+            let Some(expires) = self.second_phase_of(&found.name).filter(|_| !found.part) else { continue };
+            let name = format!("archive/{}", found.name);
+            batches.entry(expires).or_default().extend(self.item(name, found.path, &Sealed, progress)?);
+        }
+        let batch = |(expires, files)| Batch { expires, files, blocked: Vec::new(), key: false };
+        Ok(batches.into_iter().map(batch).collect())
+    }
+
+    /// The expiry day of a segment that is in its second phase.
+    fn second_phase_of(&self, name: &SegmentName) -> Option<Date> {
+        let Expires::On(expires) = name.folder.expires else { return None };
+        let class = self.classes.iter().find(|class| class.name == name.folder.class)?;
+        let (Some(_), Keep::For(keep)) = (class.archive_after, class.keep) else { return None };
+        let today = self.today();
+        (archive_day(expires, keep) <= today && today < expires).then_some(expires)
+    }
+
+    pub(super) fn move_batch(&mut self, batch: &Batch) -> Result<(), Diagnostic> {
+        for file in &batch.files {
+            self.move_file(&file.path)?;
+        }
+        let files = batch.files.iter().map(|file| file.entry.clone()).collect();
+        let (expires, bytes, lines) = (batch.expires, batch.bytes(), batch.lines());
+        self.ledger.append(Event::Moved(Purge { expires, files, bytes, lines }))?;
+        Ok(())
+    }
+
+    fn move_file(&self, from: &Path) -> Result<(), Diagnostic> {
+        let Ok(within) = from.strip_prefix(&self.tree.archive) else { return Ok(()) };
+        let to = self.intermediate.join(within);
+        let (Some(from_directory), Some(to_directory)) = (from.parent(), to.parent()) else { return Ok(()) };
+        if !self.storage.exists(&to).map_err(failed("look for", &to))? {
+            self.storage
+                .create_directory(to_directory, DIRECTORY_MODE)
+                .map_err(failed("make", to_directory))?;
+            self.copy(from, &to).map_err(failed("move", from))?;
+            self.storage.sync_directory(to_directory).map_err(failed("sync", to_directory))?;
+        }
+        self.storage.unlink(from).map_err(failed("remove", from))?;
+        self.storage.sync_directory(from_directory).map_err(failed("sync", from_directory))
+    }
+
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let part = to.with_extension("zst.part");
+        match self.storage.unlink(&part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let source = self.storage.open(from)?;
+        let mut copy = self.storage.create(&part, FILE_MODE)?;
+        copy_bytes(&*source, &mut *copy)?;
+        copy.sync()?;
+        self.storage.rename(&part, to)
+    }
+
+    /// The intermediate store, as an archive of its own.
+    #[must_use]
+    pub fn second_tree(&self) -> Tree {
+        Tree { archive: self.intermediate.clone(), vault: self.tree.vault.clone() }
+    }
+}
+
+fn copy_bytes(from: &dyn Stored, to: &mut dyn Stored) -> io::Result<()> {
+    let length = from.length()?;
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut offset = 0;
+    while offset < length {
+        let count = usize::try_from(length - offset).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        from.read_at(offset, &mut buffer[..count])?;
+        to.append(&buffer[..count])?;
+        offset += count as u64;
+    }
+    Ok(())
+}

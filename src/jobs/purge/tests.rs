@@ -1,0 +1,256 @@
+//! Purges over files in memory that fail, freeze and tear at every operation.
+
+use super::*;
+use crate::jobs::scene::{
+    DAY, MIDNIGHT, NEXT, WRITTEN, archive, events, folder, of_day, secret, segment, site, write,
+};
+use crate::model::{ClassName, Expires, Period};
+use crate::primitives::storage::{Fault, Memory, Survives};
+use crate::shred::ShredError;
+use crate::vault::{Vault, VaultError};
+use std::cell::Cell;
+
+fn names(batch: &Batch) -> Vec<&str> {
+    batch.files.iter().map(|file| file.entry.name.as_str()).collect()
+}
+
+#[test]
+fn what_has_expired_goes_with_its_key_and_nothing_else() {
+    let memory = archive();
+    let copy = memory.after_crash(Survives::Everything);
+    let key = site(&copy, WRITTEN).unwrap().shred.existing(Expires::On(DAY)).unwrap().unwrap();
+    let frames =
+        memory.files()[&PathBuf::from("/log/archive").join(segment(DAY, "mail").to_string())][..16].to_vec();
+    let done = site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+    assert_eq!(done.purges.len(), 1);
+    assert_eq!(
+        names(&done.purges[0]),
+        [
+            "archive/expires=2027-11-24/class=connection/web1-2epqf-1.log.zst",
+            "archive/expires=2027-11-24/class=mail/web1-2epqf-1.log.zst",
+            "vault/expires=2027-11-24/class=connection/web1-2epqf-1.vault",
+            "vault/expires=2027-11-24/class=mail/web1-2epqf-1.vault",
+        ]
+    );
+    assert_eq!(done.purges[0].lines(), 4);
+    assert_eq!(of_day(&memory, DAY), Vec::<PathBuf>::new());
+    assert_eq!(of_day(&memory, NEXT).len(), 2);
+    assert!(!Storage::exists(&memory, Path::new("/log/archive/expires=2027-11-24")).unwrap());
+    for (path, bytes) in memory.files() {
+        let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+        assert!(!holds(key.expose()), "{}", path.display());
+        let other_day = path.to_string_lossy().contains("expires=2027-11-25");
+        assert!(other_day || !holds(&frames), "{}", path.display());
+    }
+    // A copy of the archive taken before, and the secret of the epoch: H is gone, so it stays closed.
+    let vault = Vault::open(&copy, &Tree::at(Path::new("/log")).vault(&segment(DAY, "mail"))).unwrap();
+    assert_eq!(vault.originals(&secret(), &key).unwrap().len(), 1);
+    let shred = site(&memory, MIDNIGHT).unwrap().shred;
+    assert!(shred.existing(Expires::On(DAY)).unwrap().is_none());
+    assert!(matches!(shred.key_for(Expires::On(DAY)), Err(ShredError::Expired { .. })));
+    let other = shred.existing(Expires::On(NEXT)).unwrap().unwrap();
+    assert!(matches!(vault.originals(&secret(), &other), Err(VaultError::WrongKey { .. })));
+    assert!(matches!(vault.wrap(&other), Err(VaultError::WrongKey { .. })));
+}
+
+#[test]
+fn nothing_goes_a_moment_too_soon() {
+    let memory = archive();
+    let before = of_day(&memory, DAY);
+    let done = site(&memory, "2027-11-23T22:59:59Z").unwrap().purge(true, &|_| {}).unwrap();
+    assert_eq!((done, of_day(&memory, DAY)), (Plan::default(), before));
+}
+
+#[test]
+fn a_dry_run_is_the_plan_and_changes_nothing() {
+    let memory = archive();
+    let before = memory.files();
+    let counted = Cell::new(0);
+    let plan = site(&memory, MIDNIGHT).unwrap().plan(&|bytes| counted.set(counted.get() + bytes)).unwrap();
+    assert_eq!(memory.files(), before);
+    assert_eq!(counted.get(), plan.purges[0].bytes());
+    assert_eq!(site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap(), plan);
+    let again = site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+    assert_eq!(again, Plan::default());
+}
+
+#[test]
+fn the_ledger_tells_what_in_the_order_in_which_it_was_done() {
+    let memory = archive();
+    let plan = site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+    let events = events(&memory);
+    let start = events.iter().position(|event| matches!(event, Event::PurgeIntent(_))).unwrap();
+    let [
+        Event::PurgeIntent(intent),
+        Event::ShredKeyErased { expires },
+        Event::PurgeDone(done),
+        Event::Stop { .. },
+    ] = &events[start..]
+    else {
+        panic!("{:?}", &events[start..])
+    };
+    assert_eq!((intent, expires.as_str()), (done, "2027-11-24"));
+    let files: Vec<PurgedFile> = plan.purges[0].files.iter().map(|file| file.entry.clone()).collect();
+    assert_eq!((&done.files, done.bytes, done.lines), (&files, plan.purges[0].bytes(), 4));
+}
+
+/// The process stops, or an operation fails, at every operation of a purge, whatever is left of it on the
+/// disk: the next run ends it; H is never there when a file of the day is gone; the ledger tells of every
+/// file, once.
+#[test]
+fn a_purge_that_breaks_off_anywhere_is_ended_by_the_next() {
+    let before = archive();
+    let clean = before.with_fault(Fault::Freeze(u64::MAX));
+    site(&clean, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+    let operations = clean.operations();
+    assert!(operations > 40, "{operations}");
+    let all = of_day(&before, DAY).len();
+    for at in 0..operations {
+        for fault in [Fault::Freeze(at), Fault::Tear(at), Fault::Fail(at, io::ErrorKind::Other)] {
+            let memory = before.with_fault(fault);
+            let _ = site(&memory, MIDNIGHT).and_then(|mut site| site.purge(true, &|_| {}));
+            for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
+                let after = memory.after_crash(survives);
+                let case = format!("{fault:?} {survives:?}");
+                let key = |memory: &Memory| memory.files().contains_key(Path::new("/state/shred/2027-11-24"));
+                assert!(of_day(&after, DAY).len() == all || !key(&after), "{case}");
+                let mut next = site(&after, MIDNIGHT).unwrap();
+                next.purge(true, &|_| {}).unwrap_or_else(|error| panic!("{case}: {error}"));
+                assert_eq!(of_day(&after, DAY), Vec::<PathBuf>::new(), "{case}");
+                assert_eq!((key(&after), of_day(&after, NEXT).len()), (false, 2), "{case}");
+                let events = events(&after);
+                let done: Vec<_> = events
+                    .iter()
+                    .filter_map(|event| match event {
+                        Event::PurgeDone(done) => Some(done.files.len()),
+                        _ => None,
+                    })
+                    .collect();
+                assert_eq!(done, [4], "{case}");
+                let erased =
+                    events.iter().filter(|event| matches!(event, Event::ShredKeyErased { .. })).count();
+                assert!((1..=2).contains(&erased), "{case}: {erased}");
+                assert_eq!(next.plan(&|_| {}).unwrap(), Plan::default(), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn days_that_were_missed_are_caught_up() {
+    let memory = archive();
+    let done = site(&memory, "2027-12-24T10:00:00Z").unwrap().purge(true, &|_| {}).unwrap();
+    assert_eq!(done.purges.iter().map(|batch| batch.expires).collect::<Vec<_>>(), [DAY, NEXT]);
+    assert!(of_day(&memory, NEXT).is_empty());
+}
+
+#[test]
+fn a_clock_that_jumped_purges_nothing_until_it_is_confirmed() {
+    for now in ["2027-11-24T10:00:00Z", "2026-11-22T10:00:00Z"] {
+        let memory = archive();
+        let before = of_day(&memory, DAY);
+        let refused = site(&memory, now).unwrap().purge(false, &|_| {}).unwrap_err();
+        assert_eq!((refused.code.id, of_day(&memory, DAY)), ("P01", before));
+        // Another command that wrote to the ledger meanwhile does not make the clock right.
+        let start = Event::Start { command: "filter".to_owned(), version: "0".to_owned() };
+        site(&memory, now).unwrap().ledger.append(start).unwrap();
+        assert!(site(&memory, now).unwrap().purge(false, &|_| {}).is_err());
+        site(&memory, now).unwrap().purge(true, &|_| {}).unwrap();
+        site(&memory, now).unwrap().purge(false, &|_| {}).unwrap();
+        assert!(events(&memory).iter().any(|event| matches!(event, Event::ClockConfirmed { .. })));
+    }
+}
+
+#[test]
+fn what_is_written_to_held_or_foreign_stays_and_the_rest_goes() {
+    let memory = archive();
+    let mut site = site(&memory, WRITTEN).unwrap();
+    let writer = write(&mut site, &folder(DAY, "web"), true).unwrap();
+    let foreign = Path::new("/log/archive/expires=2027-11-24/class=web/notes.txt");
+    memory.create(foreign, 0o600).unwrap();
+    site = self::site(&memory, MIDNIGHT).unwrap();
+    site.held.insert(segment(DAY, "mail").to_string(), "2027/0815".to_owned());
+    let done = site.purge(true, &|_| {}).unwrap();
+    let held = || Reason::Held { case: "2027/0815".to_owned() };
+    let blocked: Vec<(&str, Reason)> = done.purges[0]
+        .blocked
+        .iter()
+        .map(|blocked| (blocked.name.as_str(), blocked.reason.clone()))
+        .collect();
+    assert_eq!(
+        blocked,
+        [
+            ("archive/expires=2027-11-24/class=mail/web1-2epqf-1.log.zst", held()),
+            ("archive/expires=2027-11-24/class=web/notes.txt", Reason::Foreign),
+            ("archive/expires=2027-11-24/class=web/web1-2epqf-1.log.zst.part", Reason::InUse),
+            ("vault/expires=2027-11-24/class=mail/web1-2epqf-1.vault", held()),
+            ("vault/expires=2027-11-24/class=web/web1-2epqf-1.vault", Reason::InUse),
+        ]
+    );
+    assert_eq!(names(&done.purges[0]).len(), 2);
+    assert!(site.shred.existing(Expires::On(DAY)).unwrap().is_some(), "a held segment needs H");
+    // A segment of a day that is over cannot be begun again.
+    assert!(matches!(site.shred.key_for(Expires::On(DAY)), Err(ShredError::Expired { .. })));
+    drop(writer);
+    site.held.clear();
+    let done = site.purge(true, &|_| {}).unwrap();
+    assert_eq!(done.purges[0].blocked.len(), 1);
+    assert_eq!(of_day(&memory, DAY), [foreign]);
+    assert!(site.shred.existing(Expires::On(DAY)).unwrap().is_none());
+}
+
+/// A class that is kept for 6 months in a second phase: on its day the segment moves, at every operation
+/// there is a whole copy, and it is purged from there.
+#[test]
+fn a_second_phase_moves_segments_and_purges_them_from_there() {
+    let before = archive();
+    let in_phase_two = |memory: &Memory, now: &str| {
+        let mut site = site(memory, now)?;
+        site.classes.push(two_phases("mail"));
+        site.purge(true, &|_| {})
+    };
+    // Expires on 2027-11-24: the last day of the first phase is 2027-05-23.
+    assert!(in_phase_two(&before, "2027-05-23T21:59:59Z").unwrap().moves.is_empty());
+    let name = segment(DAY, "mail");
+    let (from, to) = (
+        Path::new("/log/archive").join(name.to_string()),
+        Path::new("/log/intermediate").join(name.to_string()),
+    );
+    let bytes = before.files()[&from].clone();
+    let clean = before.with_fault(Fault::Freeze(u64::MAX));
+    let moved = in_phase_two(&clean, "2027-05-23T22:00:00Z").unwrap();
+    assert_eq!(names(&moved.moves[0]), ["archive/expires=2027-11-24/class=mail/web1-2epqf-1.log.zst"]);
+    assert_eq!(of_day(&clean, DAY).len(), 4);
+    assert!(events(&clean).iter().any(|event| matches!(event, Event::Moved(_))));
+    for at in 0..clean.operations() {
+        let memory = before.with_fault(Fault::Tear(at));
+        let _ = in_phase_two(&memory, "2027-05-23T22:00:00Z");
+        for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
+            let after = memory.after_crash(survives);
+            let files = after.files();
+            let whole = [&from, &to].iter().any(|path| files.get(*path) == Some(&bytes));
+            assert!(whole, "{at} {survives:?}");
+            in_phase_two(&after, "2027-05-23T22:00:00Z").unwrap();
+            let files = after.files();
+            assert_eq!((files.get(&from), files.get(&to)), (None, Some(&bytes)), "{at} {survives:?}");
+            in_phase_two(&after, MIDNIGHT).unwrap();
+            assert!(of_day(&after, DAY).is_empty(), "{at} {survives:?}");
+        }
+    }
+}
+
+fn two_phases(class: &str) -> RetentionClass {
+    RetentionClass {
+        name: ClassName::new(class).unwrap(),
+        description: String::new(),
+        keep: crate::model::Keep::For(Period::parse("6 months").unwrap()),
+        archive_after: Period::parse("3 months"),
+        starts: crate::model::Starts::Event,
+        basis: String::new(),
+        clauses: Vec::new(),
+        is_default: false,
+        samples: Vec::new(),
+        file: String::new(),
+        line_number: 1,
+    }
+}

@@ -1,0 +1,125 @@
+//! An archive in memory for the tests of what works on archives: two segments that expire on one day, one on
+//! the next.
+
+use super::purge::Site;
+use crate::archive::{Lines, Origin, Packer, SegmentWriter, VaultMark, filter};
+use crate::ledger::{Event, Ledger, Settings, check};
+use crate::model::{ClassName, Expires, Folder, Kind, NodeName, SegmentId, SegmentName, Tree};
+use crate::primitives::clock::Clock;
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::secret::Secret;
+use crate::primitives::storage::{Memory, Storage};
+use crate::pseudonym::{Pseudonymised, Tokens};
+use crate::shred::ShredStore;
+use crate::vault::{Custody, VaultWriter};
+use jiff::Timestamp;
+use jiff::civil::{Date, date};
+use jiff::tz::TimeZone;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(in crate::jobs) const DAY: Date = date(2027, 11, 24);
+pub(in crate::jobs) const NEXT: Date = date(2027, 11, 25);
+pub(in crate::jobs) const WRITTEN: &str = "2026-11-23T10:00:00Z";
+/// The first instant of the legal day 2027-11-24.
+pub(in crate::jobs) const MIDNIGHT: &str = "2027-11-23T23:00:00Z";
+
+pub(in crate::jobs) fn site(memory: &Memory, now: &str) -> Result<Site, Diagnostic> {
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let zone = TimeZone::get("Europe/Paris").unwrap();
+    let now: Timestamp = now.parse().unwrap();
+    let ledger = Ledger::open(Settings {
+        storage: Arc::clone(&storage),
+        directory: "/state/ledger".into(),
+        zone: zone.clone(),
+        who: "root".to_owned(),
+        clock: Clock::Fixed(now),
+    })?;
+    let shred = ShredStore::open(&storage, Path::new("/state/shred"))?;
+    let (tree, intermediate) = (Tree::at(Path::new("/log")), PathBuf::from("/log/intermediate"));
+    let (classes, held) = (Vec::new(), BTreeMap::new());
+    Ok(Site { storage, tree, intermediate, shred, ledger, classes, held, zone, now })
+}
+
+pub(in crate::jobs) fn folder(expires: Date, class: &str) -> Folder {
+    Folder { expires: Expires::On(expires), class: ClassName::new(class).unwrap() }
+}
+
+pub(in crate::jobs) fn secret() -> Secret {
+    Secret::new([1; 32])
+}
+
+/// A segment with its vault, the lines `one` and `two`; sealed unless `open`.
+pub(in crate::jobs) fn write(site: &mut Site, folder: &Folder, open: bool) -> Option<SegmentWriter> {
+    let origin = Origin {
+        id: SegmentId([5; 16]),
+        node: NodeName::new("web1").unwrap(),
+        folder: folder.clone(),
+        zone: "Europe/Paris".to_owned(),
+        kid: *b"2epqf",
+        policy: [3; 32],
+        networks_unknown: false,
+    };
+    let mut segment = SegmentWriter::begin(&site.storage, &site.tree, origin, &|_| Ok(true)).unwrap();
+    let shred_key = site.shred.key_for(folder.expires).unwrap().key;
+    let kinds = ["ip"].map(str::to_owned);
+    let custody = Custody {
+        secret: &secret(),
+        wrap: b"wrapped",
+        shred_key: &shred_key,
+        tenant: "default",
+        kinds: &kinds,
+    };
+    let mut vault =
+        VaultWriter::begin(&site.storage, &site.tree, segment.name(), segment.id(), &custody).unwrap();
+    let mut tokens = Tokens::default();
+    tokens.push(Kind::IP, [9; 16], &[4, 203, 0, 113, 7]);
+    vault.add(&tokens).unwrap();
+    vault.sync().unwrap();
+    let block = Pseudonymised::of_lines(folder.expires, &[("one", 10), ("two", 12)]);
+    let mut lines = Lines::default();
+    lines.push(&block, 0..2);
+    segment
+        .append(Packer::new(1).unwrap().pack(&lines, filter::build(&HashSet::from([1]))).unwrap())
+        .unwrap();
+    segment.sync().unwrap();
+    if open {
+        return Some(segment);
+    }
+    let (bytes, digest) = vault.mark();
+    segment.seal(Some(VaultMark { bytes, digest }), &mut site.ledger, WRITTEN.parse().unwrap()).unwrap();
+    None
+}
+
+/// Two segments that expire on one day, one on the next.
+pub(in crate::jobs) fn archive() -> Memory {
+    let memory = Memory::new();
+    let mut site = site(&memory, WRITTEN).unwrap();
+    for folder in [folder(DAY, "connection"), folder(DAY, "mail"), folder(NEXT, "connection")] {
+        write(&mut site, &folder, false);
+    }
+    memory
+}
+
+pub(in crate::jobs) fn events(memory: &Memory) -> Vec<Event> {
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let mut events = Vec::new();
+    let checked = check(&storage, Path::new("/state/ledger"), &mut |entry, _| events.extend(entry.event()));
+    assert_eq!(checked.unwrap().fault, None);
+    events
+}
+
+pub(in crate::jobs) fn of_day(memory: &Memory, day: Date) -> Vec<PathBuf> {
+    let inside = format!("expires={day}");
+    memory.files().into_keys().filter(|path| path.to_string_lossy().contains(&inside)).collect()
+}
+
+pub(in crate::jobs) fn segment(expires: Date, class: &str) -> SegmentName {
+    SegmentName {
+        folder: folder(expires, class),
+        node: NodeName::new("web1").unwrap(),
+        kid: *b"2epqf",
+        number: 1,
+    }
+}

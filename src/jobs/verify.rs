@@ -1,0 +1,364 @@
+//! `verify`: whether segments, vaults and the ledger are what they were when they were written. Needs no
+//! secret: public keys are in the ledger.
+//!
+//! A segment is whole if its frames fit their digests, its footer fits its own, the seal over that is one by
+//! the key that the ledger names for that day, and the ledger lists that very digest under that name. A
+//! segment that the ledger lists is there, or was purged.
+
+use super::findings::Finding;
+use super::ledger::{self, Anchor, LedgerReport};
+use super::purge::hash;
+use crate::archive::{self, ArchiveError, Segment, VaultMark};
+use crate::ledger::Verifier;
+use crate::ledger::event::{self, Event};
+use crate::model::{Folder, Seal, SegmentName, Tree};
+use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::hex;
+use crate::primitives::storage::{Listed, Storage};
+use ed25519_dalek::{Signature, VerifyingKey};
+use jiff::civil::Date;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is checked.
+#[derive(Debug)]
+pub struct Archive {
+    /// Segments and vaults.
+    pub tree: Tree,
+    /// The store of the second phase.
+    pub intermediate: PathBuf,
+}
+
+/// What was found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Sealed segments that were read.
+    pub segments: u64,
+    /// Their lines.
+    pub lines: u64,
+    /// Vaults that were read.
+    pub vaults: u64,
+    /// Segments that are still written to: they have no seal yet.
+    pub parts: u64,
+    /// Bytes of segments and vaults.
+    pub bytes: u64,
+    /// Entries of the ledger.
+    pub entries: u64,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// What the ledger says of segments.
+#[derive(Debug)]
+struct Record {
+    verifier: Verifier,
+    /// Every sealing of a segment: on which day, and its digest.
+    sealed: BTreeMap<String, Vec<(Date, String)>>,
+    digests: BTreeSet<String>,
+    /// Names of segments that may be gone.
+    purged: BTreeSet<String>,
+}
+
+/// Checks segments against a ledger.
+#[derive(Debug)]
+pub struct Checker {
+    storage: Arc<dyn Storage>,
+    record: Record,
+    verified: Verified,
+}
+
+impl Checker {
+    /// Reads and checks the ledger in `directory`.
+    ///
+    /// # Errors
+    /// If there is none or it cannot be read.
+    pub fn new(storage: &Arc<dyn Storage>, directory: &Path, anchors: &[Anchor]) -> Result<Self, Diagnostic> {
+        let (mut sealed, mut purged) = (BTreeMap::<String, Vec<_>>::new(), BTreeSet::new());
+        let mut digests = BTreeSet::from([hex::encode(&[0; 32])]);
+        let read = ledger::read(storage, directory, anchors, &mut |entry| match entry.event() {
+            Some(Event::Segment(event::Segment { name, digest, .. })) => {
+                digests.insert(digest.clone());
+                sealed.entry(name).or_default().push((entry.day, digest));
+            }
+            // From the intent on a segment may be gone; if the purge broke off, the next run ends it.
+            Some(Event::PurgeIntent(purge)) => {
+                purged.extend(purge.files.into_iter().filter_map(|file| within_store(&file.name)));
+            }
+            _ => {}
+        })?;
+        let (LedgerReport { end, findings, .. }, verifier) = read;
+        let verified = Verified { entries: end.n, findings, ..Verified::default() };
+        let record = Record { verifier, sealed, digests, purged };
+        Ok(Self { storage: Arc::clone(storage), record, verified })
+    }
+
+    /// Checks a whole archive: what is there, and that nothing is missing. What was found, all in all.
+    ///
+    /// # Errors
+    /// If something cannot be read.
+    pub fn archive(mut self, archive: &Archive, progress: &dyn Fn(u64)) -> Result<Verified, Diagnostic> {
+        let mut there = BTreeSet::new();
+        for root in [&archive.tree.archive, &archive.intermediate] {
+            let tree = Tree { archive: root.clone(), vault: archive.tree.vault.clone() };
+            for found in archive::list(&*self.storage, &tree)? {
+                there.insert(found.name.to_string());
+                if found.part {
+                    self.verified.parts += 1;
+                } else {
+                    self.segment(&tree, &found.name, &found.path, progress)?;
+                }
+            }
+        }
+        self.missing(&archive.tree, &there);
+        self.orphans(&archive.tree, &there)?;
+        Ok(self.verified)
+    }
+
+    /// Checks one segment, wherever it lies. What was found.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn one(mut self, path: &Path, progress: &dyn Fn(u64)) -> Result<Verified, Diagnostic> {
+        if let Some(segment) = self.open(path)? {
+            self.frames(&segment, progress)?;
+            let name = segment.footer().origin.folder.to_string();
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            self.seal(&segment, &format!("{name}/{file}"));
+        }
+        Ok(self.verified)
+    }
+
+    fn segment(
+        &mut self,
+        tree: &Tree,
+        name: &SegmentName,
+        path: &Path,
+        progress: &dyn Fn(u64),
+    ) -> Result<(), Diagnostic> {
+        let Some(segment) = self.open(path)? else { return Ok(()) };
+        if segment.footer().origin.folder != name.folder {
+            self.wrong(path, None, "it lies in the directory of another day or class than it says");
+        }
+        self.frames(&segment, progress)?;
+        self.seal(&segment, &name.to_string());
+        if let Some(mark) = segment.footer().vault {
+            self.vault(&tree.vault(name), &mark, progress)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a segment; `None`, and a finding, if it is damaged.
+    fn open(&mut self, path: &Path) -> Result<Option<Segment>, Diagnostic> {
+        let opened = Segment::open(&*self.storage, path);
+        self.damage(opened)
+    }
+
+    /// Reads every frame.
+    fn frames(&mut self, segment: &Segment, progress: &dyn Fn(u64)) -> Result<(), Diagnostic> {
+        for (frame, entry) in segment.footer().frames.iter().enumerate() {
+            let read = segment.lines(frame);
+            if self.damage(read)?.is_none() {
+                break;
+            }
+            progress(u64::from(entry.bytes));
+        }
+        self.verified.segments += 1;
+        self.verified.lines += segment.footer().lines();
+        self.verified.bytes += segment.file_bytes();
+        Ok(())
+    }
+
+    /// What is damaged is a finding; what cannot be read is an error.
+    fn damage<T>(&mut self, read: Result<T, ArchiveError>) -> Result<Option<T>, Diagnostic> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(ArchiveError::Damaged { path, malformed }) => {
+                self.wrong(&path, Some(malformed.offset), malformed.what);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The seal, and what the ledger says of it.
+    fn seal(&mut self, segment: &Segment, name: &str) {
+        let seal = segment.seal();
+        // Where the footer begins, at whose end the seal is.
+        let place = Some(segment.footer().data_bytes());
+        let digest = hex::encode(segment.digest());
+        let key = self.record.verifier.key_of(seal.day).copied();
+        match key {
+            None => self.wrong(
+                segment.path(),
+                None,
+                &format!("the ledger has no key of {}, on which it was sealed", seal.day),
+            ),
+            Some(key) if !is_sealed(&key, seal, segment.digest()) => self.wrong(
+                segment.path(),
+                place,
+                &format!(
+                    "the seal is none by the key of {}: it was changed, or sealed again with another key",
+                    seal.day
+                ),
+            ),
+            Some(_) => {}
+        }
+        match self.record.sealed.get(name).map(Vec::as_slice) {
+            None => self.wrong(segment.path(), None, "the ledger does not know it"),
+            Some([.., (_, last)]) if *last != digest => {
+                self.wrong(segment.path(), None, "the ledger knows another segment of that name");
+            }
+            Some([(first, _), .., (last, _)]) if first != last => {
+                let what = format!("it was sealed on {first}, and again with a later key on {last}");
+                self.wrong(segment.path(), None, &what);
+            }
+            Some([.., (day, _)]) if *day != seal.day => {
+                let what = format!("it says that it was sealed on {}, and the ledger, on {day}", seal.day);
+                self.wrong(segment.path(), place, &what);
+            }
+            Some(_) => {}
+        }
+        if !self.record.digests.contains(&hex::encode(&segment.footer().previous)) {
+            self.wrong(segment.path(), None, "the segment sealed before it is not in the ledger");
+        }
+    }
+
+    fn vault(&mut self, path: &Path, mark: &VaultMark, progress: &dyn Fn(u64)) -> Result<(), Diagnostic> {
+        let hashed = self.storage.open(path).and_then(|file| hash(&*file, progress));
+        match hashed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.wrong(path, None, "the vault is missing")
+            }
+            Err(error) => {
+                return Err(ArchiveError::Io {
+                    action: "read a vault",
+                    path: path.to_owned(),
+                    source: error,
+                }
+                .into());
+            }
+            Ok((bytes, digest)) => {
+                self.verified.vaults += 1;
+                self.verified.bytes += bytes;
+                if (bytes, digest) != (mark.bytes, hex::encode(&mark.digest)) {
+                    self.wrong(path, None, "the vault is not what its segment says: it was changed");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Segments that were sealed, were not purged, and are not there.
+    fn missing(&mut self, tree: &Tree, there: &BTreeSet<String>) {
+        let Record { sealed, purged, .. } = &self.record;
+        let gone = sealed.keys().filter(|name| !there.contains(*name) && !purged.contains(*name));
+        for name in gone.cloned().collect::<Vec<_>>() {
+            self.wrong(
+                &tree.archive.join(name),
+                None,
+                "the segment is missing: it was sealed, and not purged",
+            );
+        }
+    }
+
+    /// Vaults without a segment.
+    fn orphans(&mut self, tree: &Tree, there: &BTreeSet<String>) -> Result<(), Diagnostic> {
+        for (name, path) in vaults(&*self.storage, &tree.vault)? {
+            if !there.contains(&name.to_string()) {
+                self.wrong(&path, None, "the vault has no segment");
+            }
+        }
+        Ok(())
+    }
+
+    fn wrong(&mut self, path: &Path, byte: Option<u64>, what: &str) {
+        let place = byte.map(|byte| format!("byte {byte}"));
+        self.verified.findings.push(Finding {
+            file: path.display().to_string(),
+            place,
+            what: what.to_owned(),
+        });
+    }
+}
+
+/// All vaults below `root`.
+fn vaults(storage: &dyn Storage, root: &Path) -> Result<Vec<(SegmentName, PathBuf)>, Diagnostic> {
+    let list = |path: &Path| {
+        let listed = storage.list(path);
+        listed.map_err(|source| ArchiveError::Io {
+            action: "list a directory",
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let mut vaults = Vec::new();
+    for day in list(root)?.into_iter().filter(|listed| listed.directory) {
+        for class in list(&day.path)?.into_iter().filter(|listed| listed.directory) {
+            let Some(folder) = Folder::parse(&day.name, &class.name) else { continue };
+            let named = |file: Listed| Some((SegmentName::parse_vault(&folder, &file.name)?, file.path));
+            vaults.extend(list(&class.path)?.into_iter().filter_map(named));
+        }
+    }
+    Ok(vaults)
+}
+
+/// How many bytes there are below some directories, for a progress bar.
+///
+/// # Errors
+/// If one cannot be listed.
+pub fn bytes_below(storage: &dyn Storage, roots: &[&Path]) -> io::Result<u64> {
+    let mut bytes = 0;
+    for root in roots {
+        for listed in storage.list(root)? {
+            bytes += if listed.directory {
+                bytes_below(storage, &[&listed.path])?
+            } else {
+                storage.open(&listed.path).and_then(|file| file.length()).unwrap_or(0)
+            };
+        }
+    }
+    Ok(bytes)
+}
+
+fn is_sealed(key: &VerifyingKey, seal: &Seal, digest: &[u8; 32]) -> bool {
+    let signature = Signature::from_bytes(&seal.signature);
+    key.as_bytes() == &seal.key && key.verify_strict(&Seal::message(digest), &signature).is_ok()
+}
+
+/// `expires=.../x` of `archive/expires=.../x`; a vault is no segment.
+fn within_store(name: &str) -> Option<String> {
+    let within = name.strip_prefix("archive/").or_else(|| name.strip_prefix("intermediate/"))?;
+    Some(within.to_owned())
+}
+
+/// What is checked is not what was written.
+pub static CHANGED: Code = Code {
+    id: "P05",
+    title: "the archive is not what was sealed",
+    text: "\
+What it means
+  A segment or vault was changed, is missing though it was not purged, is not the one that the ledger lists,
+  or was sealed again with a later key; or the ledger itself was changed. The table names each file, and
+  the place in it.
+
+Why it matters
+  What was changed is no proof any more. A disk that fails and a hand that meddles look alike.
+
+Example
+  archive/expires=2027-11-24/class=connection/web1-2epqf-1.log.zst, byte 8123: a frame that differs from its
+  digest
+
+What to do
+  Keep the file as it is, find out who or what changed it, and restore it from a copy: a copy that was not
+  changed passes. `zstd -t FILE` says which lines can still be read. A segment that is said to be sealed again
+  with a later key was either forged or left by a crash in the moment of its sealing; the ledger says whether
+  the filter was stopped then.
+
+References
+  README.md, \"Verify\"; src/archive/FORMAT.md; src/ledger/LEDGER.md",
+};
+
+#[cfg(test)]
+mod tests;

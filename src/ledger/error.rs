@@ -1,0 +1,191 @@
+//! What can go wrong with the ledger, and how to mend it.
+
+use super::verify::Fault;
+use crate::primitives::diag::{Code, Diagnostic};
+use jiff::civil::Date;
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why the ledger cannot be kept or read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// A file of it could not be read or written.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// An earlier write or sync failed, and it was not opened again since.
+    #[error("cannot write {path} after a write that failed")]
+    Poisoned {
+        /// The ledger.
+        path: PathBuf,
+    },
+    /// It was changed.
+    #[error("the ledger is not what was written")]
+    Fault {
+        /// The ledger.
+        path: PathBuf,
+        /// Where and what.
+        fault: Fault,
+    },
+    /// The key that must sign is not there.
+    #[error("the key of the ledger for {day} is lost")]
+    KeyLost {
+        /// Its file.
+        path: PathBuf,
+        /// Its day.
+        day: Date,
+    },
+    /// The zone has no name, or none that is known here.
+    #[error("the legal zone of the ledger is not known")]
+    Zone,
+}
+
+impl From<LedgerError> for Diagnostic {
+    fn from(error: LedgerError) -> Self {
+        let what = error.to_string();
+        match error {
+            LedgerError::Io { source, .. } => Self::new(&IO, what).because(source.to_string()).hint(
+                "run it as the user who owns the state directory; on a full disk make room: an entry \
+                     needs half a kilobyte",
+            ),
+            LedgerError::Poisoned { .. } => Self::new(&IO, what)
+                .because("nobody can say how much of it reached the disk")
+                .hint("mend the disk and start again; the next start reads what is there"),
+            LedgerError::Fault { path, fault } => Self::new(&FAULT, what)
+                .at(format!("{}:{}, byte {}", path.display(), fault.line, fault.offset))
+                .because(fault.kind.to_string())
+                .hint("`oubliette explain L02` says what to keep and how to go on"),
+            LedgerError::KeyLost { path, .. } => Self::new(&KEY_LOST, what)
+                .at(path.display().to_string())
+                .because("the file is missing, or holds another key than the ledger names")
+                .hint("`oubliette explain L03` says how to go on"),
+            LedgerError::Zone => Self::new(&ZONE, what)
+                .because("it is an IANA name such as Europe/Paris")
+                .hint("name one with `--zone`"),
+        }
+    }
+}
+
+/// All codes of this area.
+pub const CODES: &[&Code] = &[&IO, &FAULT, &KEY_LOST, &ZONE, &NO_DAY];
+
+static IO: Code = Code {
+    id: "L01",
+    title: "the ledger cannot be read or written",
+    text: "\
+What it means
+  A file in `<state>/ledger` could not be opened, read, written or made durable.
+
+Why it matters
+  What is done to personal data is written down before it is done. What cannot be written down is not
+  done: nothing is purged, no segment is sealed.
+
+Example
+  oubliette purge    run by a user who may not write to the state directory
+
+What to do
+  Run it as the user who owns the state directory, or name another one with --state-dir. On a full disk
+  make room first: an entry needs half a kilobyte.
+
+References
+  README.md, \"The ledger\"; GDPR art. 5(2)",
+};
+
+/// The ledger was changed.
+pub static FAULT: Code = Code {
+    id: "L02",
+    title: "the ledger is not what was written",
+    text: "\
+What it means
+  A line of the ledger does not follow from the one before, was not signed with the key of its day, or
+  lines are missing. The message names the first such line, and the byte at which it begins. Lines after
+  it say nothing any more.
+
+Why it matters
+  The ledger proves what was purged, held and handed over. One that was changed proves nothing from there
+  on. A disk that fails, a copy that broke off and a hand that meddles look alike.
+
+Example
+  ledger.jsonl:17, byte 8123: the entry was not signed with the key of 2026-11-23: it was changed
+
+What to do
+  Keep the folder `<state>/ledger` as it is: move it away whole, do not edit it. Compare it with its
+  backup. Then start again: a new ledger begins. Say so in your register; `oubliette verify` no longer
+  knows the segments sealed before, and counts them.
+
+References
+  README.md, \"The ledger\"; GDPR art. 5(2), 33",
+};
+
+static KEY_LOST: Code = Code {
+    id: "L03",
+    title: "the key of the ledger is lost",
+    text: "\
+What it means
+  The ledger says which key signs its next entry. The file with that key is missing, or is another.
+
+Why it matters
+  Without it nobody can add to the ledger, which is what protects it. The key of a day that is over is
+  erased, so an older backup of the state directory does not have it.
+
+Example
+  a state directory put back from the backup of last night
+
+What to do
+  Move the folder `<state>/ledger` away whole and keep it: it is still checked with
+  `oubliette ledger verify DIR`. The next start begins a new ledger. Leave keys of the ledger out of
+  backups: they are of no use there.
+
+References
+  README.md, \"The ledger\"; NIST SP 800-57 Part 1, 8.3.4",
+};
+
+static ZONE: Code = Code {
+    id: "L04",
+    title: "the zone of the ledger is not known",
+    text: "\
+What it means
+  The days of the ledger are legal days in a zone that is named after a place. This one has no such name.
+
+Why it matters
+  Whoever checks the ledger later must know when its days began and ended.
+
+Example
+  a zone that was taken out of the IANA database
+
+What to do
+  Name a zone of the IANA database: --zone Europe/Paris.
+
+References
+  RFC 6557; README.md, \"Retention and tags\"",
+};
+
+/// No key of that day.
+pub static NO_DAY: Code = Code {
+    id: "L05",
+    title: "the ledger has no key of that day",
+    text: "\
+What it means
+  A key is made on a legal day on which something is written to the ledger. On that day nothing was.
+
+Why it matters
+  Without the public key of a day its entries and seals cannot be checked.
+
+Example
+  oubliette ledger show --key 2026-11-22    on a node that began on 2026-11-23
+
+What to do
+  `oubliette ledger show` shows on which days the ledger was kept; the zone of these days is in its first
+  entry.
+
+References
+  README.md, \"The ledger\"",
+};

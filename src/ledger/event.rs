@@ -1,0 +1,213 @@
+//! What is kept in the ledger: which events there are, and what is told of each. Never an identifier, a
+//! token or a line: names of files, dates, sizes, counts, hashes.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", content = "about", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Event {
+    /// The ledger begins; signed with the very key it names.
+    Begin(DayKey),
+    /// The key of the day hands over to the next one; signed with the former. Its last entry.
+    NextKey(DayKey),
+    /// The key of a day was overwritten and removed.
+    KeyErased {
+        /// Which day's.
+        day: Date,
+    },
+    /// A crash left half a line at the end; it was cut off.
+    Cut {
+        /// How long it was.
+        bytes: u64,
+    },
+    /// A command began its work.
+    Start {
+        /// Its name.
+        command: String,
+        /// Of this program.
+        version: String,
+    },
+    /// A command ended.
+    Stop {
+        /// Its name.
+        command: String,
+        /// Its exit code.
+        exit: u8,
+    },
+    /// A command was refused.
+    Refused {
+        /// Its name.
+        command: String,
+        /// The code of the message, for `oubliette explain`.
+        code: String,
+    },
+    /// A segment was sealed.
+    Segment(Segment),
+    /// A shred key was made: lines that expire on that day may come.
+    ShredKeyMade {
+        /// The expiry day, or `contract`.
+        expires: String,
+    },
+    /// A shred key was overwritten and removed.
+    ShredKeyErased {
+        /// The expiry day.
+        expires: String,
+    },
+    /// An epoch secret S was made, or first used.
+    EpochSecretMade {
+        /// First legal day of the epoch, or `fixed`.
+        epoch: String,
+        /// As in its tokens.
+        kid: String,
+        /// To how many recipients it was wrapped.
+        recipients: usize,
+    },
+    /// An epoch secret S was overwritten and removed on this node.
+    EpochSecretErased {
+        /// First legal day of the epoch, or `fixed`.
+        epoch: String,
+        /// As in its tokens.
+        kid: String,
+    },
+    /// Files are about to be purged.
+    PurgeIntent(Purge),
+    /// They are gone.
+    PurgeDone(Purge),
+    /// Segments were moved to the intermediate store.
+    Moved(Purge),
+    /// Somebody said that a clock which had jumped is right.
+    ClockConfirmed {
+        /// What it was before the jump.
+        from: Timestamp,
+        /// What it was after.
+        to: Timestamp,
+    },
+    /// Segments are frozen for a case.
+    HoldAdded(Hold),
+    /// The targeted lines of a case were extracted.
+    HoldExtracted(Extract),
+    /// A hold was ended by somebody.
+    HoldReleased {
+        /// The case.
+        case: String,
+    },
+    /// A hold ended on its day; its extract was erased.
+    HoldExpired {
+        /// The case.
+        case: String,
+    },
+}
+
+/// A key of one legal day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayKey {
+    /// Version of the format.
+    pub version: u32,
+    /// The day, in `zone`.
+    pub day: Date,
+    /// The legal zone, an IANA name.
+    pub zone: String,
+    /// The Ed25519 public key, in hex.
+    pub public: String,
+}
+
+/// A sealed segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Its path within the archive.
+    pub name: String,
+    /// The digest that its seal is over, in hex.
+    pub digest: String,
+    /// The digest of the segment sealed before it.
+    pub previous: String,
+}
+
+/// Files that are purged or moved together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purge {
+    /// Their expiry day.
+    pub expires: Date,
+    /// The files.
+    pub files: Vec<PurgedFile>,
+    /// How many bytes they have together.
+    pub bytes: u64,
+    /// How many lines they have together.
+    pub lines: u64,
+}
+
+/// One file of a purge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgedFile {
+    /// Its path within the archive.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its lines; `None` for a vault, and for a file that cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u64>,
+    /// SHA-256 of the whole file, in hex.
+    pub sha256: String,
+}
+
+/// A hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The case: a reference of the authority that asked.
+    pub case: String,
+    /// The first legal day on which it no longer holds.
+    pub until: Date,
+    /// The last legal day of the freeze of whole segments, at most 7 days after its first.
+    pub frozen_until: Date,
+    /// How many segments it freezes.
+    pub segments: u64,
+}
+
+/// What was extracted for a case. Targets are identifiers, so only their number is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extract {
+    /// The case.
+    pub case: String,
+    /// How many tokens were looked for.
+    pub targets: u64,
+    /// How many lines were found.
+    pub lines: u64,
+    /// How many pairs of token and original were found.
+    pub pairs: u64,
+}
+
+impl Event {
+    /// `event` and `about` of an entry.
+    pub(super) fn into_parts(self) -> (String, Value) {
+        // Strings, numbers and dates under fixed names: they always serialise.
+        let mut value = serde_json::to_value(self).expect("an event is JSON");
+        let about = value["about"].take();
+        (value["event"].as_str().unwrap_or_default().to_owned(), about)
+    }
+
+    pub(super) fn from_parts(event: &str, about: &Value) -> Option<Self> {
+        serde_json::from_value(json!({ "event": event, "about": about })).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_read_back() {
+        for event in [
+            Event::KeyErased { day: jiff::civil::date(2026, 11, 23) },
+            Event::Cut { bytes: 7 },
+            Event::Stop { command: "filter".to_owned(), exit: 1 },
+        ] {
+            let (name, about) = event.clone().into_parts();
+            assert_eq!(Event::from_parts(&name, &about), Some(event));
+        }
+        assert_eq!(Event::from_parts("cut", &json!({})), None);
+    }
+}

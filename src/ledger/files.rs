@@ -1,0 +1,144 @@
+//! The files of a ledger, in a folder that only its owner reads.
+
+use super::head::Head;
+use super::verify::Fault;
+use super::{ENTRIES, HEAD, LedgerError};
+use crate::primitives::private_folder::{PrivateFolder, Turn, read_from};
+use crate::primitives::secret::Secret;
+use crate::primitives::storage::{Storage, Stored};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The folder of a ledger.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    folder: PrivateFolder,
+}
+
+impl Files {
+    /// Makes the folder if it is missing.
+    pub(super) fn open(storage: &Arc<dyn Storage>, directory: &Path) -> Result<Self, LedgerError> {
+        let folder = PrivateFolder::open(storage, directory).map_err(io_error("make", directory))?;
+        Ok(Self { folder })
+    }
+
+    /// The folder as it is, for reading.
+    pub(super) fn at(storage: &Arc<dyn Storage>, directory: &Path) -> Self {
+        Self { folder: PrivateFolder::at(storage, directory) }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path(name)
+    }
+
+    /// Waits for the turn.
+    pub(super) fn lock(&self) -> Result<Turn, LedgerError> {
+        self.folder.turn().map_err(self.error("lock", ENTRIES))
+    }
+
+    /// Names of all files, sorted.
+    pub(super) fn names(&self) -> Result<Vec<String>, LedgerError> {
+        self.folder.names().map_err(self.error("list", ""))
+    }
+
+    /// How long the entries are, in bytes.
+    pub(super) fn entries_length(&self) -> Result<u64, LedgerError> {
+        let length = self.folder.existing(ENTRIES).and_then(|file| file.map_or(Ok(0), |file| file.length()));
+        length.map_err(self.error("read", ENTRIES))
+    }
+
+    /// The entries that begin at byte `from` or after it.
+    pub(super) fn entries_after(&self, from: u64) -> Result<Vec<u8>, LedgerError> {
+        let file = self.folder.existing(ENTRIES);
+        let bytes = file.and_then(|file| file.map_or(Ok(Vec::new()), |file| read_from(&*file, from)));
+        bytes.map_err(self.error("read", ENTRIES))
+    }
+
+    /// All entries, to be read line by line.
+    pub(super) fn entries(&self, storage: &dyn Storage) -> Result<impl io::BufRead + use<>, LedgerError> {
+        let file = storage.open(&self.path(ENTRIES)).map_err(self.error("read", ENTRIES))?;
+        Ok(BufReader::new(Sequential { file, offset: 0 }))
+    }
+
+    /// Adds a line with its end.
+    pub(super) fn append(&self, line: &[u8]) -> Result<(), LedgerError> {
+        let file = self.folder.edit(ENTRIES);
+        let appended = file.and_then(|mut file| file.append(line).and_then(|()| file.sync()));
+        appended.map_err(self.error("write", ENTRIES))
+    }
+
+    /// Cuts the entries off at that length.
+    pub(super) fn cut(&self, length: u64) -> Result<(), LedgerError> {
+        let file = self.folder.edit(ENTRIES);
+        let cut = file.and_then(|mut file| file.truncate(length).and_then(|()| file.sync()));
+        cut.map_err(self.error("cut", ENTRIES))
+    }
+
+    pub(super) fn head_text(&self) -> Result<Option<Vec<u8>>, LedgerError> {
+        let text = self.folder.read(HEAD).map_err(self.error("read", HEAD))?;
+        Ok(text.map(|text| text.to_vec()))
+    }
+
+    /// The note about the end. One that cannot be read is as good as none here: then all is read.
+    pub(super) fn head(&self) -> Result<Option<Head>, LedgerError> {
+        Ok(self.head_text()?.and_then(|text| Head::from_text(&text)))
+    }
+
+    pub(super) fn write_head(&self, head: &Head) -> Result<(), LedgerError> {
+        self.write(HEAD, &head.to_text())
+    }
+
+    /// A file of 32 secret bytes; `None` if there is none or it is no such file.
+    pub(super) fn secret(&self, name: &str) -> Result<Option<Secret>, LedgerError> {
+        match self.folder.secret(name) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+            secret => secret.map_err(self.error("read", name)),
+        }
+    }
+
+    /// Writes a file whole or not at all, mode 0600, and makes it durable.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), LedgerError> {
+        self.folder.write(name, bytes).map_err(self.error("write", name))
+    }
+
+    /// Overwrites a file, removes it, syncs the folder. No file is fine.
+    pub(super) fn erase(&self, name: &str) -> Result<(), LedgerError> {
+        self.folder.erase(name).map_err(self.error("erase", name))
+    }
+
+    /// Something that was found to be wrong with the entries.
+    pub(super) fn fault(&self, fault: Fault) -> LedgerError {
+        LedgerError::Fault { path: self.path(ENTRIES), fault }
+    }
+
+    /// What an error of doing `action` to the file `name` becomes.
+    pub(super) fn error(
+        &self,
+        action: &'static str,
+        name: &str,
+    ) -> impl FnOnce(io::Error) -> LedgerError + use<> {
+        io_error(action, &self.path(name))
+    }
+}
+
+/// A file from its beginning to its end.
+struct Sequential {
+    file: Box<dyn Stored>,
+    offset: u64,
+}
+
+impl io::Read for Sequential {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.file.length()?.saturating_sub(self.offset);
+        let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.file.read_at(self.offset, &mut buffer[..count])?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError + use<> {
+    let path = path.to_owned();
+    move |source| LedgerError::Io { action, path, source }
+}

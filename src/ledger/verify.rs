@@ -1,0 +1,225 @@
+//! Whether a ledger is whole: each line signed under the key of its day, chained to the one before, none
+//! missing. Needs public keys alone, and those are in the ledger.
+
+use super::entry::{Entry, LineHash, Parsed, line_hash};
+use super::event::{DayKey, Event};
+use super::head::Head;
+use crate::primitives::hex;
+use ed25519_dalek::{Signature, VerifyingKey};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use std::fmt;
+
+/// The key of one day, as the ledger hands it over.
+#[derive(Clone, Debug)]
+pub struct KeyPeriod {
+    /// The legal day.
+    pub day: Date,
+    /// Its zone.
+    pub zone: TimeZone,
+    /// The public key.
+    pub public: VerifyingKey,
+    /// Number of the first entry under it.
+    pub first: u64,
+}
+
+/// Where a ledger is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Line, from 1; one more than there are for an end that is missing.
+    pub line: u64,
+    /// Where that line begins, in bytes.
+    pub offset: u64,
+    /// What is wrong.
+    pub kind: FaultKind,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// It has no line end.
+    Torn,
+    /// It does not have the form of an entry.
+    Form,
+    /// The first entry is none that begins a ledger, or a later one is.
+    Beginning,
+    /// The numbers do not go up by one.
+    Number {
+        /// The number it must have.
+        expected: u64,
+        /// The number it has.
+        found: u64,
+    },
+    /// It does not name the hash of the line before.
+    Chain,
+    /// It was not signed with the key of its day.
+    Signature {
+        /// The day whose key holds here.
+        day: Date,
+    },
+    /// It is of another day than the key that signed it.
+    Day {
+        /// The day whose key holds here.
+        key: Date,
+        /// The day it says it is of.
+        entry: Date,
+    },
+    /// It is dated before the entry above it.
+    Time,
+    /// The key it hands over to is of no later day, or is none.
+    NextKey,
+    /// The note about the end of the ledger is missing or was changed.
+    Note,
+    /// Entries at the end are missing: there were as many as this.
+    Truncated {
+        /// How many there were.
+        entries: u64,
+    },
+    /// The entry is not the one that stood there when the note about the end of the ledger was made.
+    Replaced,
+}
+
+impl Fault {
+    /// Whether a write that broke off leaves such a line.
+    #[must_use]
+    pub fn is_of_a_crash(&self) -> bool {
+        matches!(self.kind, FaultKind::Torn | FaultKind::Form)
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Torn => f.write_str("the line has no end: a write broke off"),
+            Self::Form => f.write_str("the line is not an entry: it was changed"),
+            Self::Beginning => f.write_str("a ledger begins here, and nowhere else may one begin"),
+            Self::Number { expected, found } => write!(
+                f,
+                "entry {found} stands where entry {expected} belongs: entries are missing, repeated or in \
+                 another order"
+            ),
+            Self::Chain => f.write_str("the entry does not follow the line before it"),
+            Self::Signature { day } => {
+                write!(f, "the entry was not signed with the key of {day}: it was changed")
+            }
+            Self::Day { key, entry } => write!(f, "an entry of {entry} stands under the key of {key}"),
+            Self::Time => f.write_str("the entry is dated before the one above it"),
+            Self::NextKey => f.write_str("the key that follows is of no later day, or is none"),
+            Self::Note => {
+                f.write_str("the note about the end of the ledger, `head`, is missing or was changed")
+            }
+            Self::Truncated { entries } => write!(f, "entries are missing at the end: there were {entries}"),
+            Self::Replaced => f.write_str("another entry stands here than when it was written"),
+        }
+    }
+}
+
+/// Reads a ledger line by line, and says at the first line that is wrong what is wrong with it.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    /// Empty only before the first entry.
+    keys: Vec<KeyPeriod>,
+    head: Head,
+}
+
+impl Verifier {
+    /// Goes on where `head` ends, without looking at what is before it. `None` if its key is none.
+    #[must_use]
+    pub fn after(head: Head) -> Option<Self> {
+        let keys = head.key.iter().map(|key| key_period(key, head.n)).collect::<Option<Vec<_>>>()?;
+        (keys.is_empty() == (head.n == 0)).then_some(Self { keys, head })
+    }
+
+    /// The keys of all days so far, oldest first.
+    #[must_use]
+    pub fn keys(&self) -> &[KeyPeriod] {
+        &self.keys
+    }
+
+    /// The key of that legal day, if the ledger has been kept on it.
+    #[must_use]
+    pub fn key_of(&self, day: Date) -> Option<&VerifyingKey> {
+        self.keys.iter().find(|period| period.day == day).map(|period| &period.public)
+    }
+
+    /// The end of the ledger so far.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Checks the next line, given with its line end.
+    ///
+    /// # Errors
+    /// What is wrong with it. The lines after it say nothing any more.
+    pub fn line(&mut self, line: &[u8]) -> Result<Entry, Fault> {
+        let checked = self.check(line);
+        let (entry, hash) = checked.map_err(|kind| self.fault(kind))?;
+        self.head = self.head.after(&entry, &hash, line.len() as u64);
+        Ok(entry)
+    }
+
+    /// A fault of the line that would come next.
+    #[must_use]
+    pub fn fault(&self, kind: FaultKind) -> Fault {
+        Fault { line: self.head.n + 1, offset: self.head.bytes, kind }
+    }
+
+    fn check(&mut self, line: &[u8]) -> Result<(Entry, LineHash), FaultKind> {
+        let line = line.strip_suffix(b"\n").ok_or(FaultKind::Torn)?;
+        let Parsed { entry, signed, signature } = Entry::parse(line).ok_or(FaultKind::Form)?;
+        let follows = self.follower(&entry)?;
+        let key = match (self.keys.last(), &follows) {
+            (Some(period), _) => period,
+            (None, Some(first)) => first,
+            (None, None) => return Err(FaultKind::Beginning),
+        };
+        let signature = Signature::from_bytes(&signature);
+        let signed_under = |_| FaultKind::Signature { day: key.day };
+        key.public.verify_strict(signed, &signature).map_err(signed_under)?;
+        self.check_place(&entry, key, self.keys.is_empty() || follows.is_none())?;
+        self.keys.extend(follows);
+        Ok((entry, line_hash(line)))
+    }
+
+    /// The key that holds after `entry`, if another does.
+    fn follower(&self, entry: &Entry) -> Result<Option<KeyPeriod>, FaultKind> {
+        let (key, first) = match (entry.event(), self.keys.is_empty()) {
+            (Some(Event::Begin(key)), true) => (key, entry.n),
+            (Some(Event::NextKey(key)), false) => (key, entry.n.saturating_add(1)),
+            (Some(Event::Begin(_)), false) | (_, true) => return Err(FaultKind::Beginning),
+            _ => return Ok(None),
+        };
+        let period = key_period(&key, first).ok_or(FaultKind::NextKey)?;
+        let later = self.keys.last().is_none_or(|last| last.day < period.day);
+        if later { Ok(Some(period)) } else { Err(FaultKind::NextKey) }
+    }
+
+    /// Number, chain, time, and that the entry is of the day of its key. The entry that hands over to the
+    /// key of a later day is the only one that may be written on that day.
+    fn check_place(&self, entry: &Entry, key: &KeyPeriod, on_its_day: bool) -> Result<(), FaultKind> {
+        let expected = self.head.n + 1;
+        if entry.n != expected {
+            return Err(FaultKind::Number { expected, found: entry.n });
+        }
+        if entry.prev != self.head.hash {
+            return Err(FaultKind::Chain);
+        }
+        if self.head.at.is_some_and(|before| entry.at < before) {
+            return Err(FaultKind::Time);
+        }
+        let dated = entry.at.to_zoned(key.zone.clone()).date();
+        let wrong = |entry| Err(FaultKind::Day { key: key.day, entry });
+        match () {
+            () if entry.day != key.day => wrong(entry.day),
+            () if on_its_day && dated != key.day => wrong(dated),
+            () => Ok(()),
+        }
+    }
+}
+
+fn key_period(key: &DayKey, first: u64) -> Option<KeyPeriod> {
+    let public = VerifyingKey::from_bytes(&hex::decode(&key.public)?).ok()?;
+    Some(KeyPeriod { day: key.day, zone: TimeZone::get(&key.zone).ok()?, public, first })
+}

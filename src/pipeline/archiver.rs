@@ -1,0 +1,366 @@
+//! The archive as an output: blocks of pseudonymised lines into segments and vaults.
+//!
+//! ```text
+//! block --by class and day--> Pending --packers (threads)--> Packed
+//!       --in order--> vault: new originals, sync --> segment: frame, sync --> acknowledged
+//! ```
+//! - What a token stands for is durable before the frame that holds the token is written.
+//! - Frames are written in the order of their lines. All that are ready are written together, so that one
+//!   sync serves many.
+//! - An epoch that ends takes its segments with it: they are sealed, and what is left of its keys is wiped.
+
+mod desk;
+mod packing;
+#[cfg(test)]
+mod tests;
+
+pub use desk::{Desk, Escrow, Keeping, Wrap};
+
+use super::output::{Descriptor, Output, Sink, WriteError};
+use super::workers::Flow;
+use crate::model::{ClassName, Folder};
+use crate::primitives::clock::Clock;
+use crate::primitives::diag::Diagnostic;
+use crate::pseudonym::epoch::EpochKeys;
+use crate::pseudonym::{Dated, Pseudonymised};
+use packing::{Packed, Packing, Pending};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// When frames are made durable, and so when lines are acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// As soon as they are compressed; those that are ready together share a sync.
+    Frame,
+    /// After so much time, or when 16 MiB wait. Until then they wait in memory.
+    Interval(Duration),
+    /// Not before a segment is sealed: a line is acknowledged when the operating system has it. That survives
+    /// the end of the process, not that of the machine; and a power cut may keep a frame and lose what its
+    /// tokens stand for.
+    None,
+}
+
+/// How an archive is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// When frames are made durable.
+    pub sync: SyncPolicy,
+    /// Lines that have waited so long for more of their frame wait no longer.
+    pub flush: Duration,
+    /// Compression level of zstd.
+    pub level: i32,
+    /// Threads that compress; with 0, it is done where lines are taken.
+    pub packers: usize,
+    /// So many frames may wait for a sync.
+    pub most_unsynced_frames: usize,
+    /// A segment of so many bytes is sealed.
+    pub most_segment_bytes: u64,
+    /// So many segments are open at a time; the one that was used least recently makes room.
+    pub most_open: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            sync: SyncPolicy::Frame,
+            flush: Duration::from_secs(1),
+            level: 1,
+            packers: 1,
+            most_unsynced_frames: 256,
+            most_segment_bytes: 256 << 20,
+            most_open: 64,
+        }
+    }
+}
+
+/// Compressed bytes that may wait for a sync.
+const MOST_UNSYNCED_BYTES: usize = 16 << 20;
+
+/// Writes what it is given to an archive, and to an output beside it.
+pub struct Archiver {
+    options: Options,
+    clock: Clock,
+    desk: Desk,
+    packing: Packing,
+    folders: Folders,
+    /// Keys of the block that came last.
+    keys: Option<Arc<EpochKeys>>,
+    /// Lines that wait for more of their frame.
+    pending: HashMap<Folder, Pending>,
+    /// Frames that are compressed and not written, in the order of their lines.
+    packed: Vec<Packed>,
+    packed_bytes: usize,
+    last_commit: Instant,
+    tee: Option<Output<Descriptor>>,
+    lines: u64,
+    bytes: u64,
+    /// Lines that are as safe as the sync policy makes them.
+    acknowledged: u64,
+    failed: bool,
+}
+
+impl Archiver {
+    /// Writes to the archive of `desk`; `classes` are the names of the policy's classes, then that of
+    /// lines whose class it has not.
+    ///
+    /// # Errors
+    /// If there are no threads or no memory to compress.
+    pub fn new(
+        desk: Desk,
+        classes: Vec<ClassName>,
+        options: Options,
+        clock: Clock,
+        tee: Option<Output<Descriptor>>,
+    ) -> Result<Self, Diagnostic> {
+        Ok(Self {
+            packing: Packing::start(options.packers, options.level, desk.finds_foreign_tokens())?,
+            options,
+            clock,
+            desk,
+            folders: Folders { classes, last: None },
+            keys: None,
+            pending: HashMap::new(),
+            packed: Vec::new(),
+            packed_bytes: 0,
+            last_commit: Instant::now(),
+            tee,
+            lines: 0,
+            bytes: 0,
+            acknowledged: 0,
+            failed: false,
+        })
+    }
+
+    /// Lines, counted from the first one, that are acknowledged: durable, or with [`SyncPolicy::None`] handed
+    /// to the operating system. Lines of different segments are acknowledged out of order, so this is a
+    /// number and not a position, unless all have one class and day.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    fn take(&mut self, block: &Pseudonymised) -> Result<(), Diagnostic> {
+        let Some(keys) = block.keys().cloned() else { return Ok(()) };
+        if self.keys.as_ref().is_some_and(|before| !Arc::ptr_eq(before, &keys)) {
+            self.end_epoch()?;
+        }
+        self.keys = Some(Arc::clone(&keys));
+        let lines = block.indexed_lines();
+        let mut start = 0;
+        while start < lines {
+            let (_, dated) = block.indexed_line(start);
+            let alike = |line: &usize| {
+                let (_, other) = block.indexed_line(*line);
+                (other.class, other.expires) == (dated.class, dated.expires)
+            };
+            let run = start..start + (start..lines).take_while(alike).count();
+            start = run.end;
+            self.add(block, run, dated, &keys)?;
+        }
+        self.lines += lines as u64;
+        self.bytes += block.as_bytes().len() as u64;
+        self.tend()
+    }
+
+    /// Adds lines of one class and day.
+    fn add(
+        &mut self,
+        block: &Pseudonymised,
+        mut run: Range<usize>,
+        dated: Dated,
+        keys: &Arc<EpochKeys>,
+    ) -> Result<(), Diagnostic> {
+        let folder = self.folders.of(dated);
+        if !self.pending.contains_key(folder) {
+            self.pending.insert(folder.clone(), Pending::new(folder.clone(), Arc::clone(keys)));
+        }
+        let folder = folder.clone();
+        while let Some(pending) = self.pending.get_mut(&folder) {
+            run.start += pending.push(block, run.clone());
+            if run.is_empty() {
+                break;
+            }
+            // Full.
+            let next = Pending::new(folder.clone(), Arc::clone(keys));
+            let full = std::mem::replace(pending, next);
+            self.pack(full)?;
+        }
+        Ok(())
+    }
+
+    fn pack(&mut self, pending: Pending) -> Result<(), Diagnostic> {
+        self.packing.send(pending)?;
+        while self.packing.is_full() {
+            self.receive_one()?;
+            self.commit_if_due()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the frame whose turn it is.
+    fn receive_one(&mut self) -> Result<(), Diagnostic> {
+        if let Some(packed) = self.packing.next()? {
+            self.packed_bytes += packed.frame.bytes();
+            self.packed.push(packed);
+        }
+        Ok(())
+    }
+
+    /// Packs what has waited long enough, and writes what is ready, if that is due.
+    fn tend(&mut self) -> Result<(), Diagnostic> {
+        let crowded = self.pending.len() > self.options.most_open;
+        let flush = self.options.flush;
+        let due = |pending: &Pending| crowded || pending.age() >= flush;
+        for pending in extract(&mut self.pending, due) {
+            self.pack(pending)?;
+        }
+        while self.packing.has_ready() {
+            self.receive_one()?;
+        }
+        self.commit_if_due()
+    }
+
+    fn commit_if_due(&mut self) -> Result<(), Diagnostic> {
+        let crowded = self.packed_bytes >= MOST_UNSYNCED_BYTES
+            || self.packed.len() >= self.options.most_unsynced_frames;
+        let due = match self.options.sync {
+            SyncPolicy::Frame | SyncPolicy::None => true,
+            SyncPolicy::Interval(interval) => self.last_commit.elapsed() >= interval,
+        };
+        if due || crowded { self.commit() } else { Ok(()) }
+    }
+
+    fn commit(&mut self) -> Result<(), Diagnostic> {
+        let packed = std::mem::take(&mut self.packed);
+        (self.packed_bytes, self.last_commit) = (0, Instant::now());
+        let lines: u64 = packed.iter().map(|packed| u64::from(packed.frame.lines())).sum();
+        self.desk.write(packed, &self.options, self.clock.now())?;
+        self.acknowledged += lines;
+        Ok(())
+    }
+
+    /// Writes everything.
+    fn drain(&mut self) -> Result<(), Diagnostic> {
+        for pending in extract(&mut self.pending, |_| true) {
+            self.pack(pending)?;
+        }
+        while !self.packing.is_empty() {
+            self.receive_one()?;
+        }
+        self.commit()
+    }
+
+    /// Writes everything, seals every segment, forgets the keys.
+    fn end_epoch(&mut self) -> Result<(), Diagnostic> {
+        self.drain()?;
+        self.desk.seal_all(self.clock.now())?;
+        self.packing.forget_keys();
+        self.keys = None;
+        Ok(())
+    }
+
+    fn epoch_is_over(&self) -> bool {
+        let until = self.keys.as_ref().and_then(|keys| keys.until());
+        until.is_some_and(|until| self.clock.now() >= until)
+    }
+
+    /// After a failure nothing more is written: nobody knows what the files hold.
+    fn attempt(
+        &mut self,
+        action: impl FnOnce(&mut Self) -> Result<(), Diagnostic>,
+    ) -> Result<(), WriteError> {
+        if self.failed {
+            return Err(WriteError::Poisoned);
+        }
+        action(self).map_err(|diagnostic| {
+            self.failed = true;
+            WriteError::Archive(Box::new(diagnostic))
+        })
+    }
+
+    /// A reader of the other output that goes away is no reason to archive no more.
+    fn tee(&mut self, block: &Pseudonymised) -> Result<(), WriteError> {
+        let Some(tee) = &mut self.tee else { return Ok(()) };
+        match tee.write(block) {
+            Err(WriteError::BrokenPipe) => {
+                self.tee = None;
+                Ok(())
+            }
+            written => written,
+        }
+    }
+}
+
+impl Sink<Pseudonymised> for Archiver {
+    fn write(&mut self, block: &Pseudonymised) -> Result<(), WriteError> {
+        // A line that is not indexed would be lost.
+        assert!(block.is_indexed(), "a line of the block is not in its index");
+        self.attempt(|archiver| archiver.take(block))?;
+        self.tee(block)
+    }
+
+    fn idle(&mut self) -> Result<(), WriteError> {
+        self.attempt(|archiver| {
+            archiver.tend()?;
+            if archiver.epoch_is_over() {
+                archiver.end_epoch()?;
+            }
+            archiver.desk.seal_old(archiver.clock.now())
+        })
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        let waiting = !self.pending.is_empty() || !self.packing.is_empty() || !self.packed.is_empty();
+        Some(if waiting { SHORT_PATIENCE } else { LONG_PATIENCE })
+    }
+
+    fn flush(&mut self) -> Result<(), WriteError> {
+        self.attempt(Self::end_epoch)?;
+        self.tee.as_mut().map_or(Ok(()), Output::flush)
+    }
+
+    fn report(&self, flow: &mut Flow) {
+        flow.lines_out = self.lines;
+        flow.bytes_out = self.bytes;
+    }
+}
+
+impl std::fmt::Debug for Archiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Archiver").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Takes out what is due.
+fn extract(pending: &mut HashMap<Folder, Pending>, due: impl Fn(&Pending) -> bool) -> Vec<Pending> {
+    let mut taken: Vec<_> =
+        pending.extract_if(|_, pending| due(pending)).map(|(_, pending)| pending).collect();
+    // The same input gives the same archive.
+    taken.sort_by(|a, b| a.folder().cmp(b.folder()));
+    taken
+}
+
+/// From a class by index and an expiry day to a directory; the last one is remembered.
+struct Folders {
+    classes: Vec<ClassName>,
+    last: Option<(usize, Folder)>,
+}
+
+impl Folders {
+    fn of(&mut self, dated: Dated) -> &Folder {
+        let same =
+            |(class, folder): &(usize, Folder)| *class == dated.class && folder.expires == dated.expires;
+        let class = dated.class.min(self.classes.len().saturating_sub(1));
+        let made = || (dated.class, Folder { expires: dated.expires, class: self.classes[class].clone() });
+        let folder = self.last.take().filter(same).unwrap_or_else(made);
+        &self.last.insert(folder).1
+    }
+}
+
+/// While something waits to be written.
+const SHORT_PATIENCE: Duration = Duration::from_millis(100);
+
+/// While nothing waits but the end of the epoch.
+const LONG_PATIENCE: Duration = Duration::from_secs(1);

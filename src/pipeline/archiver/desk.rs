@@ -1,0 +1,324 @@
+//! The open segments and their vaults: begun when a line comes for them, written to in the right order, sealed.
+
+use super::packing::Packed;
+use super::{Options, SyncPolicy};
+use crate::archive::{
+    self, ArchiveError, Frame, Known, Origin, Recovered, SegmentWriter, VaultMark, VaultOf,
+};
+use crate::model::{Folder, Kinds, NodeName, Sealer, SegmentId, SegmentName, ShredKeys, Tree};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::secret::Secret;
+use crate::primitives::storage::Storage;
+use crate::pseudonym::epoch::EpochKeys;
+use crate::vault::{self, Custody, VaultError, VaultWriter};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What becomes of originals.
+pub enum Escrow {
+    /// They go into vaults, with the epoch secret wrapped to the escrow recipients.
+    Wrap(Box<dyn Wrap>),
+    /// They go into vaults, which the owner of the key file opens.
+    KeyFile,
+    /// They are dropped: nobody can undo that, no judge either. It is anonymisation.
+    None,
+}
+
+/// Wraps epoch secrets to the escrow recipients.
+pub trait Wrap: Send {
+    /// `secret`, encrypted to all of them.
+    ///
+    /// # Errors
+    /// If that cannot be done: no line of that epoch may be archived then.
+    fn wrap(&self, secret: &Secret) -> Result<Vec<u8>, Diagnostic>;
+}
+
+/// What an archive is kept with.
+pub struct Keeping {
+    /// Where files are.
+    pub storage: Arc<dyn Storage>,
+    /// The archive and its vaults.
+    pub tree: Tree,
+    /// This machine.
+    pub node: NodeName,
+    /// The legal zone.
+    pub zone: TimeZone,
+    /// SHA-256 of the retention rules in force.
+    pub policy: [u8; 32],
+    /// Whose tokens.
+    pub tenant: String,
+    /// The kinds of tokens.
+    pub kinds: Arc<Kinds>,
+    /// What becomes of originals.
+    pub escrow: Escrow,
+    /// Whether tokens of other nodes are left in the lines.
+    pub foreign_tokens: bool,
+    /// Who seals segments.
+    pub sealer: Box<dyn Sealer>,
+    /// Who keeps shred keys.
+    pub shred_keys: Box<dyn ShredKeys>,
+}
+
+/// All open segments.
+pub struct Desk {
+    keeping: Keeping,
+    kind_names: Vec<String>,
+    open: HashMap<Folder, Open>,
+    /// How often a segment was asked for.
+    turn: u64,
+    /// S of that kid, wrapped.
+    wrap: Option<([u8; 5], Vec<u8>)>,
+}
+
+struct Open {
+    segment: SegmentWriter,
+    vault: Option<VaultWriter>,
+    kid: [u8; 5],
+    /// The legal day on which it was begun: no segment outlasts it, whatever the epoch.
+    day: Date,
+    last_used: u64,
+    /// Whether the vault holds what is not durable.
+    vault_waits: bool,
+}
+
+impl Desk {
+    /// Opens an archive: what a crash left is sealed. What became of it.
+    ///
+    /// # Errors
+    /// If something that a crash left cannot be sealed.
+    pub fn open(mut keeping: Keeping, now: Timestamp) -> Result<(Self, Vec<Recovered>), Diagnostic> {
+        let known = Known { zone: zone_name(&keeping.zone), policy: keeping.policy };
+        let storage = Arc::clone(&keeping.storage);
+        let mut vaults = Vaults { storage: Arc::clone(&storage), tree: keeping.tree.clone() };
+        let sealer = &mut *keeping.sealer;
+        let recovered = archive::recover(&*storage, &keeping.tree, &known, &mut vaults, sealer, now)?;
+        let kind_names = keeping.kinds.iter().map(|(_, name)| name.to_owned()).collect();
+        Ok((Self { keeping, kind_names, open: HashMap::new(), turn: 0, wrap: None }, recovered))
+    }
+
+    /// Whether tokens of other nodes may be in the lines.
+    pub(super) fn finds_foreign_tokens(&self) -> bool {
+        self.keeping.foreign_tokens
+    }
+
+    /// Writes frames in this order, each after what its tokens stand for; then seals what is full.
+    pub(super) fn write(
+        &mut self,
+        packed: Vec<Packed>,
+        options: &Options,
+        now: Timestamp,
+    ) -> Result<(), Diagnostic> {
+        let mut staged = Vec::with_capacity(packed.len());
+        for Packed { folder, keys, frame, tokens } in packed {
+            if !self.has_room_for(&folder, &keys, options) {
+                self.append(std::mem::take(&mut staged), options)?;
+                self.make_room_for(&folder, options, now)?;
+            }
+            let open = self.at(&folder, &keys, now)?;
+            if let Some(vault) = &mut open.vault {
+                open.vault_waits |= vault.add(&tokens)?;
+            }
+            staged.push((folder, frame));
+        }
+        self.append(staged, options)?;
+        let full = |open: &Open| open.segment.bytes() >= options.most_segment_bytes;
+        self.seal_those(full, now)?;
+        self.seal_old(now)
+    }
+
+    /// Appends frames whose vaults have everything already.
+    fn append(&mut self, staged: Vec<(Folder, Frame)>, options: &Options) -> Result<(), Diagnostic> {
+        let durable = options.sync != SyncPolicy::None;
+        let folders: BTreeSet<Folder> = staged.iter().map(|(folder, _)| folder.clone()).collect();
+        for folder in folders.iter().filter(|_| durable) {
+            if let Some(Open { vault: Some(vault), vault_waits, .. }) = self.open.get_mut(folder)
+                && *vault_waits
+            {
+                vault.sync()?;
+                *vault_waits = false;
+            }
+        }
+        for (folder, frame) in staged {
+            if let Some(open) = self.open.get_mut(&folder) {
+                open.segment.append(frame)?;
+            }
+        }
+        for folder in folders.iter().filter(|_| durable) {
+            if let Some(open) = self.open.get_mut(folder) {
+                open.segment.sync()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the segment of `folder` is open, or can be without another one being sealed.
+    fn has_room_for(&self, folder: &Folder, keys: &EpochKeys, options: &Options) -> bool {
+        match self.open.get(folder) {
+            Some(open) => open.kid == keys.kid(),
+            None => self.open.len() < options.most_open.max(1),
+        }
+    }
+
+    /// Seals the segment that is open in the place of the one that is wanted.
+    fn make_room_for(
+        &mut self,
+        folder: &Folder,
+        options: &Options,
+        now: Timestamp,
+    ) -> Result<(), Diagnostic> {
+        if let Some(open) = self.open.remove(folder) {
+            // Of another epoch.
+            self.seal(open, now)?;
+        }
+        while self.open.len() >= options.most_open.max(1) {
+            let oldest = self.open.iter().min_by_key(|(_, open)| open.last_used);
+            let Some(oldest) = oldest.map(|(folder, _)| folder.clone()) else { break };
+            if let Some(open) = self.open.remove(&oldest) {
+                self.seal(open, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The segment of `folder`, begun if it is not open.
+    fn at(&mut self, folder: &Folder, keys: &EpochKeys, now: Timestamp) -> Result<&mut Open, Diagnostic> {
+        self.turn += 1;
+        if !self.open.contains_key(folder) {
+            let begun = self.begin(folder, keys, now)?;
+            self.open.insert(folder.clone(), begun);
+        }
+        // It was just put there if it was not.
+        let open = self.open.get_mut(folder).expect("the segment that was begun");
+        open.last_used = self.turn;
+        Ok(open)
+    }
+
+    fn begin(&mut self, folder: &Folder, keys: &EpochKeys, now: Timestamp) -> Result<Open, Diagnostic> {
+        let Keeping { storage, tree, node, zone, policy, .. } = &self.keeping;
+        let origin = Origin {
+            id: archive::new_id()?,
+            node: node.clone(),
+            folder: folder.clone(),
+            zone: zone_name(zone),
+            kid: keys.kid(),
+            policy: *policy,
+            networks_unknown: self.keeping.foreign_tokens,
+        };
+        let is_free = |name: &SegmentName| storage.exists(&tree.vault(name)).map(|exists| !exists);
+        let segment = SegmentWriter::begin(storage, tree, origin, &is_free)?;
+        let day = now.to_zoned(zone.clone()).date();
+        let vault = self.begin_vault(&segment, keys)?;
+        let vault_waits = vault.is_some();
+        Ok(Open { segment, vault, kid: keys.kid(), day, last_used: self.turn, vault_waits })
+    }
+
+    fn begin_vault(
+        &mut self,
+        segment: &SegmentWriter,
+        keys: &EpochKeys,
+    ) -> Result<Option<VaultWriter>, Diagnostic> {
+        let wrap = match &mut self.keeping.escrow {
+            Escrow::None => return Ok(None),
+            Escrow::KeyFile => Vec::new(),
+            Escrow::Wrap(recipients) => match self.wrap.take().filter(|(kid, _)| *kid == keys.kid()) {
+                Some((_, wrapped)) => wrapped,
+                None => recipients.wrap(keys.secret())?,
+            },
+        };
+        let Keeping { storage, tree, tenant, shred_keys, .. } = &mut self.keeping;
+        let name = segment.name();
+        let shred_key = shred_keys.key_for(name.folder.expires)?;
+        let custody = Custody {
+            secret: keys.secret(),
+            wrap: &wrap,
+            shred_key: &shred_key,
+            tenant,
+            kinds: &self.kind_names,
+        };
+        let vault = VaultWriter::begin(storage, tree, name, segment.id(), &custody)?;
+        self.wrap = Some((keys.kid(), wrap));
+        Ok(Some(vault))
+    }
+
+    /// Seals segments that were begun on another legal day.
+    pub(super) fn seal_old(&mut self, now: Timestamp) -> Result<(), Diagnostic> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        let today = now.to_zoned(self.keeping.zone.clone()).date();
+        self.seal_those(|open| open.day != today, now)
+    }
+
+    pub(super) fn seal_all(&mut self, now: Timestamp) -> Result<(), Diagnostic> {
+        self.seal_those(|_| true, now)?;
+        self.wrap = None;
+        Ok(())
+    }
+
+    fn seal_those(&mut self, which: impl Fn(&Open) -> bool, now: Timestamp) -> Result<(), Diagnostic> {
+        let mut chosen: Vec<_> = self.open.extract_if(|_, open| which(open)).collect();
+        chosen.sort_by(|(a, _), (b, _)| a.cmp(b));
+        chosen.into_iter().try_for_each(|(_, open)| self.seal(open, now))
+    }
+
+    /// The vault first: the footer of the segment says how long it is.
+    fn seal(&mut self, open: Open, now: Timestamp) -> Result<(), Diagnostic> {
+        let Open { segment, vault, .. } = open;
+        let mark = match vault {
+            None => None,
+            Some(mut vault) => {
+                vault.sync()?;
+                let (bytes, digest) = vault.mark();
+                Some(VaultMark { bytes, digest })
+            }
+        };
+        segment.seal(mark, &mut *self.keeping.sealer, now)?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("open", &self.open.len()).finish_non_exhaustive()
+    }
+}
+
+/// Zones without a name are given by offset on no command line: this is for completeness.
+fn zone_name(zone: &TimeZone) -> String {
+    zone.iana_name().unwrap_or("UTC").to_owned()
+}
+
+/// Vaults as the recovery of segments sees them.
+struct Vaults {
+    storage: Arc<dyn Storage>,
+    tree: Tree,
+}
+
+impl VaultOf for Vaults {
+    fn recover(&mut self, name: &SegmentName) -> Result<Option<(SegmentId, VaultMark)>, ArchiveError> {
+        let cut = vault::cut(&*self.storage, &self.tree.vault(name)).map_err(in_custody)?;
+        Ok(cut.map(|(id, bytes, digest)| (id, VaultMark { bytes, digest })))
+    }
+
+    fn remove(&mut self, name: &SegmentName) -> Result<(), ArchiveError> {
+        let path = self.tree.vault(name);
+        let directory: PathBuf = self.tree.vault.join(name.folder.to_string());
+        let exists = self.storage.exists(&path);
+        let removed = exists.and_then(|exists| {
+            if exists {
+                self.storage.unlink(&path)?;
+                self.storage.sync_directory(&directory)?;
+            }
+            Ok(())
+        });
+        removed.map_err(|source| ArchiveError::Io { action: "remove a vault", path, source })
+    }
+}
+
+fn in_custody(error: VaultError) -> ArchiveError {
+    ArchiveError::Custody(Box::new(error.into()))
+}

@@ -1,0 +1,190 @@
+//! Compression on threads of its own: lines in, frames out, in the same order.
+
+use crate::archive::{ArchiveError, Frame, Lines, Packer, filter};
+use crate::model::{Folder, Kind};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::tag_set::{TagHasher, TagSet};
+use crate::pseudonym::epoch::EpochKeys;
+use crate::pseudonym::{Networks, Pseudonymised, Tokens, token};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::{HashSet, VecDeque};
+use std::hash::BuildHasherDefault;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Lines of one class, day and epoch, with their tokens.
+pub(super) struct Pending {
+    folder: Folder,
+    keys: Arc<EpochKeys>,
+    lines: Lines,
+    tokens: Tokens,
+    since: Instant,
+}
+
+impl Pending {
+    pub(super) fn new(folder: Folder, keys: Arc<EpochKeys>) -> Self {
+        let (lines, tokens) = (Lines::default(), Tokens::default());
+        Self { folder, keys, lines, tokens, since: Instant::now() }
+    }
+
+    /// Adds lines, as many as fit. How many.
+    pub(super) fn push(&mut self, block: &Pseudonymised, lines: Range<usize>) -> usize {
+        let pushed = self.lines.push(block, lines.clone());
+        block.copy_tokens(lines.start..lines.start + pushed, &mut self.tokens);
+        pushed
+    }
+
+    /// How long its first line has waited.
+    pub(super) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+}
+
+/// A frame, and the tokens in it, each once.
+pub(super) struct Packed {
+    pub(super) folder: Folder,
+    pub(super) keys: Arc<EpochKeys>,
+    pub(super) frame: Frame,
+    pub(super) tokens: Tokens,
+}
+
+/// Threads that compress.
+pub(super) struct Packing {
+    jobs: Sender<Job>,
+    /// Results in the order of the jobs.
+    results: VecDeque<Receiver<Result<Packed, ArchiveError>>>,
+    threads: usize,
+    /// Does the work if there are no threads.
+    here: Bench,
+}
+
+enum Job {
+    Pack(Box<Pending>, Sender<Result<Packed, ArchiveError>>),
+    /// The keys at hand belong to an epoch that is over.
+    ForgetKeys,
+}
+
+impl Packing {
+    /// Starts `threads` of them. With `foreign` tokens of other nodes may be in the lines.
+    pub(super) fn start(threads: usize, level: i32, foreign: bool) -> Result<Self, Diagnostic> {
+        let (jobs, queue) = bounded::<Job>(threads * 2);
+        let bench = || {
+            let packer = Packer::new(level).map_err(ArchiveError::Compress)?;
+            Ok::<_, ArchiveError>(Bench { packer, foreign, networks: None })
+        };
+        for _ in 0..threads {
+            let bench = bench()?;
+            let queue = queue.clone();
+            let started = thread::Builder::new().name("packer".to_owned()).spawn(move || bench.toil(&queue));
+            drop(started.map_err(ArchiveError::Compress)?);
+        }
+        Ok(Self { jobs, results: VecDeque::new(), threads, here: bench()? })
+    }
+
+    pub(super) fn send(&mut self, pending: Pending) -> Result<(), Diagnostic> {
+        let (result_in, result) = bounded(1);
+        if self.threads == 0 {
+            // There is room for one, and the other end is here.
+            let _ = result_in.send(self.here.pack(pending));
+        } else {
+            self.jobs.send(Job::Pack(Box::new(pending), result_in)).map_err(|_| gone())?;
+        }
+        self.results.push_back(result);
+        Ok(())
+    }
+
+    /// The next frame in order, waited for; `None` if there is none to come.
+    pub(super) fn next(&mut self) -> Result<Option<Packed>, Diagnostic> {
+        let Some(result) = self.results.pop_front() else { return Ok(None) };
+        let packed = result.recv().map_err(|_| gone())?;
+        Ok(Some(packed?))
+    }
+
+    /// Whether [`Packing::next`] would not wait.
+    pub(super) fn has_ready(&self) -> bool {
+        self.results.front().is_some_and(|result| !result.is_empty())
+    }
+
+    /// Whether so many are on their way that the next should be waited for.
+    pub(super) fn is_full(&self) -> bool {
+        self.results.len() > self.threads * 3
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.results.is_empty()
+    }
+
+    /// Makes every thread forget the keys it used last. Each takes one of these jobs, unless it is slower than
+    /// another one; keys that stay behind so are replaced with the next frame.
+    pub(super) fn forget_keys(&mut self) {
+        self.here.networks = None;
+        for _ in 0..self.threads {
+            // Threads that have ended hold no keys.
+            let _ = self.jobs.send(Job::ForgetKeys);
+        }
+    }
+}
+
+fn gone() -> Diagnostic {
+    ArchiveError::Compress(io::Error::other("a thread that compresses has ended")).into()
+}
+
+/// One of the threads.
+struct Bench {
+    packer: Packer,
+    foreign: bool,
+    networks: Option<Networks>,
+}
+
+impl Bench {
+    fn toil(mut self, queue: &Receiver<Job>) {
+        for job in queue {
+            match job {
+                Job::ForgetKeys => self.networks = None,
+                Job::Pack(pending, result) => {
+                    // Whoever asked may have failed meanwhile.
+                    let _ = result.send(self.pack(*pending));
+                }
+            }
+        }
+    }
+
+    fn pack(&mut self, pending: Pending) -> Result<Packed, ArchiveError> {
+        let Pending { folder, keys, lines, tokens, .. } = pending;
+        let networks = self.networks.get_or_insert_with(|| Networks::new(Arc::clone(&keys)));
+        networks.enter(&keys);
+        let (distinct, mut in_filter) = distinct(&tokens, networks);
+        if self.foreign {
+            in_filter.extend(token::all(lines.as_bytes()).map(|tag| filter::key(&tag)));
+        }
+        let filter = filter::build(&in_filter);
+        let frame = self.packer.pack(&lines, filter).map_err(ArchiveError::Compress)?;
+        Ok(Packed { folder, keys, frame, tokens: distinct })
+    }
+}
+
+/// Keys of tokens: they are as good as random, so they are their own hash.
+type KeySet = HashSet<u64, BuildHasherDefault<TagHasher>>;
+
+/// The tokens, each once, and what to put into the filter of the frame: they and the networks of addresses.
+fn distinct(tokens: &Tokens, networks: &mut Networks) -> (Tokens, KeySet) {
+    let (mut seen, mut keys, mut distinct) = (TagSet::default(), KeySet::default(), Tokens::default());
+    for (kind, tag, original) in tokens.iter() {
+        if !seen.insert(tag) {
+            continue;
+        }
+        keys.insert(filter::key(&tag));
+        if kind == Kind::IP {
+            keys.extend(networks.tag_of(original).map(|network| filter::key(&network)));
+        }
+        distinct.push(kind, tag, original);
+    }
+    (distinct, keys)
+}

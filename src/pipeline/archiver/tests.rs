@@ -1,0 +1,328 @@
+//! Blocks into segments and vaults, and back.
+
+use super::*;
+use crate::archive::{self, Found, Segment};
+use crate::model::{
+    Canonical, Expires, Finding, Findings, Kind, Kinds, NodeName, RuleId, Seal, Sealer, ShredKeys, Span, Tree,
+};
+use crate::primitives::secret::Secret;
+use crate::primitives::storage::Memory;
+use crate::pseudonym::epoch::Epoch;
+use crate::pseudonym::{Pseudonymiser, TokenShape};
+use crate::scan::Scan;
+use crate::vault::Vault;
+use jiff::Timestamp;
+use jiff::civil::{Date, date};
+use jiff::tz::TimeZone;
+use std::path::Path;
+
+#[derive(Default)]
+struct TestCustody(Option<[u8; 32]>);
+
+impl Sealer for TestCustody {
+    fn previous(&mut self) -> Result<[u8; 32], Diagnostic> {
+        Ok(self.0.unwrap_or_default())
+    }
+
+    fn seal(&mut self, now: Timestamp, _name: &str, digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
+        self.0 = Some(*digest);
+        let day = now.to_zoned(TimeZone::UTC).date();
+        Ok(Seal { day, key: [1; 32], signature: [2; 64] })
+    }
+}
+
+impl ShredKeys for TestCustody {
+    fn key_for(&mut self, _expires: Expires) -> Result<Secret, Diagnostic> {
+        Ok(Secret::new([8; 32]))
+    }
+}
+
+/// Wraps a secret by taking its first bytes.
+struct FirstBytes;
+
+impl Wrap for FirstBytes {
+    fn wrap(&self, secret: &Secret) -> Result<Vec<u8>, Diagnostic> {
+        Ok(secret.expose()[..3].to_vec())
+    }
+}
+
+const NOW: &str = "2026-11-23T12:00:00Z";
+
+fn keeping(memory: &Memory, escrow: Escrow) -> Keeping {
+    Keeping {
+        storage: Arc::new(memory.clone()),
+        tree: Tree::at(Path::new("/srv")),
+        node: NodeName::new("web1").unwrap(),
+        zone: TimeZone::get("Europe/Paris").unwrap(),
+        policy: [3; 32],
+        tenant: "default".to_owned(),
+        kinds: Arc::new(Kinds::default()),
+        escrow,
+        foreign_tokens: false,
+        sealer: Box::<TestCustody>::default(),
+        shred_keys: Box::<TestCustody>::default(),
+    }
+}
+
+fn archiver(memory: &Memory, options: Options, escrow: Escrow) -> Archiver {
+    let clock = Clock::Fixed(NOW.parse().unwrap());
+    let (desk, _) = Desk::open(keeping(memory, escrow), clock.now()).unwrap();
+    let classes = ["connection", "ticket"].map(|name| ClassName::new(name).unwrap()).to_vec();
+    Archiver::new(desk, classes, options, clock, None).unwrap()
+}
+
+fn options() -> Options {
+    Options { packers: 0, ..Options::default() }
+}
+
+fn keys(secret: u8) -> Arc<EpochKeys> {
+    let kinds = Kinds::default();
+    let epoch = Epoch::From(date(2026, 11, 23));
+    Arc::new(EpochKeys::derive(&Secret::new([secret; 32]), epoch, "default", &kinds))
+}
+
+/// A line `<text> <address>`, with the address found in it.
+struct Line<'a> {
+    text: &'a str,
+    address: [u8; 4],
+    class: usize,
+    expires: Date,
+}
+
+fn line(text: &str, address: [u8; 4]) -> Line<'_> {
+    Line { text, address, class: 0, expires: date(2027, 11, 24) }
+}
+
+fn block(keys: &Arc<EpochKeys>, lines: &[Line<'_>]) -> Pseudonymised {
+    let mut pseudonymiser =
+        Pseudonymiser::new(Arc::clone(keys), Arc::new(Kinds::default()), TokenShape::Native, 0);
+    let (mut scan, mut block) = (Scan::default(), Pseudonymised::default());
+    let mut layout = pseudonymiser.layout(&mut block);
+    layout.remember_places();
+    for Line { text, address, class, expires } in lines {
+        let clear = format!("{text} {}\n", std::net::Ipv4Addr::from(*address));
+        let span = Span::new(text.len() + 1, clear.len() - 1);
+        let canonical = Canonical::V4(*address);
+        let rule = RuleId(0);
+        let finding =
+            Finding { span, kind: Kind::IP, canonical, rule, separator: Span::default(), brackets: false };
+        let findings = Findings { items: vec![finding], ..Findings::default() };
+        let dated = Dated { class: *class, expires: Expires::On(*expires), event_second: 1_795_435_200 };
+        layout.line(&scan.lines(clear.as_bytes()).next().unwrap(), &findings, None);
+        layout.index_line(&findings, dated);
+    }
+    drop(layout);
+    block
+}
+
+fn segments(memory: &Memory) -> Vec<(Found, Segment)> {
+    let found = archive::list(memory, &Tree::at(Path::new("/srv"))).unwrap();
+    assert!(found.iter().all(|found| !found.part), "{found:?}");
+    found.into_iter().map(|found| (found.clone(), Segment::open(memory, &found.path).unwrap())).collect()
+}
+
+fn text(segment: &Segment) -> String {
+    let frames = 0..segment.footer().frames.len();
+    String::from_utf8(frames.flat_map(|frame| segment.lines(frame).unwrap()).collect()).unwrap()
+}
+
+fn originals(memory: &Memory, found: &Found, secret: u8) -> Vec<Vec<u8>> {
+    let vault = Vault::open(memory, &Tree::at(Path::new("/srv")).vault(&found.name)).unwrap();
+    let originals = vault.originals(&Secret::new([secret; 32]), &Secret::new([8; 32])).unwrap();
+    originals.into_iter().map(|original| original.canonical.to_vec()).collect()
+}
+
+#[test]
+fn lines_go_where_their_class_and_day_say() {
+    let memory = Memory::new();
+    let keys = keys(1);
+    let mut archiver = archiver(&memory, options(), Escrow::KeyFile);
+    let late = Line { expires: date(2027, 11, 23), ..line("late", [192, 0, 2, 3]) };
+    let ticket = Line { class: 1, ..line("ticket", [192, 0, 2, 1]) };
+    let unknown = Line { class: 7, ..line("unknown", [192, 0, 2, 1]) };
+    let lines = [
+        line("one", [192, 0, 2, 1]),
+        late,
+        line("two", [192, 0, 2, 2]),
+        ticket,
+        line("three", [192, 0, 2, 1]),
+        unknown,
+    ];
+    let block = block(&keys, &lines);
+    archiver.write(&block).unwrap();
+    archiver.flush().unwrap();
+    assert_eq!(archiver.acknowledged(), 6);
+    let segments = segments(&memory);
+    let kid = String::from_utf8(keys.kid().to_vec()).unwrap();
+    let names: Vec<_> = segments.iter().map(|(found, _)| found.name.to_string()).collect();
+    let file = |folder: &str| format!("{folder}/web1-{kid}-1.log.zst");
+    assert_eq!(
+        names,
+        [
+            file("expires=2027-11-23/class=connection"),
+            file("expires=2027-11-24/class=connection"),
+            file("expires=2027-11-24/class=ticket"),
+        ]
+    );
+    let (found, connection) = &segments[1];
+    let texts = text(connection);
+    let words: Vec<_> = texts.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(words, ["one", "two", "three"]);
+    assert_eq!(
+        texts,
+        String::from_utf8(block.as_bytes().to_vec())
+            .unwrap()
+            .lines()
+            .enumerate()
+            .filter(|(index, _)| [0, 2, 4].contains(index))
+            .map(|(_, line)| format!("{line}\n"))
+            .collect::<String>()
+    );
+    // Each original once, and only those of its own lines.
+    assert_eq!(originals(&memory, found, 1), [[4, 192, 0, 2, 1], [4, 192, 0, 2, 2]]);
+    assert_eq!(originals(&memory, &segments[0].0, 1), [[4, 192, 0, 2, 3]]);
+    assert_eq!(originals(&memory, &segments[2].0, 1).len(), 1);
+}
+
+#[test]
+fn the_index_knows_addresses_and_their_networks() {
+    let memory = Memory::new();
+    let keys = keys(1);
+    let mut archiver = archiver(&memory, options(), Escrow::KeyFile);
+    archiver.write(&block(&keys, &[line("one", [192, 0, 2, 1])])).unwrap();
+    archiver.flush().unwrap();
+    let (_, segment) = segments(&memory).remove(0);
+    let frames = |kind, canonical: &[u8]| {
+        segment.frames_with(i64::MIN..=i64::MAX, Some(&keys.tag(kind, canonical))).count()
+    };
+    assert_eq!(frames(Kind::IP, &[4, 192, 0, 2, 1]), 1);
+    assert_eq!(frames(Kind::NET, &[4, 192, 0, 2]), 1);
+    let others = (0..100).filter(|&last| frames(Kind::IP, &[4, 198, 51, 100, last]) > 0).count();
+    assert!(others < 5, "{others} of 100 addresses that are not there");
+}
+
+#[test]
+fn the_vault_and_its_segment_know_each_other() {
+    let memory = Memory::new();
+    let mut archiver = archiver(&memory, options(), Escrow::Wrap(Box::new(FirstBytes)));
+    archiver.write(&block(&keys(1), &[line("one", [192, 0, 2, 1])])).unwrap();
+    archiver.flush().unwrap();
+    let (found, segment) = segments(&memory).remove(0);
+    let vault = Vault::open(&memory, &Tree::at(Path::new("/srv")).vault(&found.name)).unwrap();
+    let (bytes, digest) = vault.mark();
+    assert_eq!(segment.footer().vault, Some(archive::VaultMark { bytes, digest }));
+    assert_eq!(vault.header().id, segment.footer().origin.id);
+    assert_eq!(vault.wrap(&Secret::new([8; 32])).unwrap().unwrap().as_slice(), [1, 1, 1]);
+}
+
+#[test]
+fn without_escrow_originals_are_nowhere() {
+    let memory = Memory::new();
+    let mut archiver = archiver(&memory, options(), Escrow::None);
+    archiver.write(&block(&keys(1), &[line("one", [192, 0, 2, 1])])).unwrap();
+    archiver.flush().unwrap();
+    let (_, segment) = segments(&memory).remove(0);
+    assert_eq!(segment.footer().vault, None);
+    assert!(memory.files().keys().all(|path| !path.starts_with("/srv/vault")));
+}
+
+#[test]
+fn an_epoch_that_ends_takes_its_segments_with_it() {
+    let memory = Memory::new();
+    let mut archiver = archiver(&memory, options(), Escrow::KeyFile);
+    let first = Arc::downgrade(&{
+        let keys = keys(1);
+        archiver.write(&block(&keys, &[line("old", [192, 0, 2, 1])])).unwrap();
+        keys
+    });
+    archiver.write(&block(&keys(2), &[line("new", [192, 0, 2, 1])])).unwrap();
+    assert_eq!(first.strong_count(), 0, "keys of an epoch that is over");
+    let sealed = archive::list(&memory, &Tree::at(Path::new("/srv"))).unwrap();
+    assert_eq!(sealed.iter().filter(|found| !found.part).count(), 1);
+    archiver.flush().unwrap();
+    let segments = segments(&memory);
+    let mut words: Vec<_> = segments.iter().map(|(_, segment)| text(segment)[..3].to_owned()).collect();
+    words.sort();
+    assert_eq!(words, ["new", "old"]);
+    // In the order of sealing, each names the one before.
+    let (old, new) = if text(&segments[0].1).starts_with("old") { (0, 1) } else { (1, 0) };
+    assert_eq!(&segments[new].1.footer().previous, segments[old].1.digest());
+}
+
+#[test]
+fn an_epoch_that_ends_without_another_line_is_ended_while_idle() {
+    let memory = Memory::new();
+    let mut archiver = archiver(&memory, options(), Escrow::KeyFile);
+    let over: Timestamp = NOW.parse().unwrap();
+    let over = Arc::new(EpochKeys::clone(&keys(1)).lasting_until(Some(over)));
+    archiver.write(&block(&over, &[line("old", [192, 0, 2, 1])])).unwrap();
+    archiver.idle().unwrap();
+    assert_eq!(segments(&memory).len(), 1);
+    assert_eq!(Arc::strong_count(&over), 1);
+}
+
+#[test]
+fn segments_roll_by_size_and_few_are_open() {
+    let memory = Memory::new();
+    let small = Options { most_segment_bytes: 1, flush: Duration::ZERO, ..options() };
+    let mut rolling = archiver(&memory, small, Escrow::KeyFile);
+    for _ in 0..3 {
+        rolling.write(&block(&keys(1), &[line("one", [192, 0, 2, 1])])).unwrap();
+    }
+    assert_eq!(segments(&memory).len(), 3);
+    let memory = Memory::new();
+    let few = Options { most_open: 2, flush: Duration::ZERO, ..options() };
+    let mut crowded = archiver(&memory, few, Escrow::KeyFile);
+    let keys = keys(1);
+    for day in 1..=9 {
+        let lines = [Line { expires: date(2027, 1, day), ..line("one", [192, 0, 2, 1]) }];
+        crowded.write(&block(&keys, &lines)).unwrap();
+        let found = archive::list(&memory, &Tree::at(Path::new("/srv"))).unwrap();
+        assert!(found.iter().filter(|found| found.part).count() <= 2);
+    }
+    crowded.flush().unwrap();
+    assert_eq!(segments(&memory).len(), 9);
+}
+
+#[test]
+fn threads_keep_the_order_and_lose_nothing() {
+    let memory = Memory::new();
+    let mut archiver = archiver(&memory, Options { packers: 3, ..Options::default() }, Escrow::KeyFile);
+    let keys = keys(1);
+    let long = "x".repeat(1000);
+    let mut number = 0;
+    for _ in 0..40 {
+        let lines: Vec<_> = (0..100)
+            .map(|_| {
+                number += 1;
+                format!("{number} {long}")
+            })
+            .collect();
+        let lines: Vec<_> = lines.iter().map(|text| line(text, [192, 0, 2, 1])).collect();
+        archiver.write(&block(&keys, &lines)).unwrap();
+    }
+    archiver.flush().unwrap();
+    assert_eq!(archiver.acknowledged(), 4000);
+    let (_, segment) = segments(&memory).remove(0);
+    assert!(segment.footer().frames.len() >= 4);
+    let numbers: Vec<u32> =
+        text(&segment).lines().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
+    assert_eq!(numbers, (1..=4000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_failure_is_told_once_and_nothing_is_written_after_it() {
+    use crate::primitives::storage::Fault;
+    let memory = Memory::new().with_fault(Fault::Full(12));
+    let mut archiver = archiver(&memory, Options { flush: Duration::ZERO, ..options() }, Escrow::KeyFile);
+    let keys = keys(1);
+    let results: Vec<_> =
+        (0..20).map(|_| archiver.write(&block(&keys, &[line("one", [192, 0, 2, 1])]))).collect();
+    let first = results.iter().position(Result::is_err).unwrap();
+    assert!(matches!(&results[first], Err(WriteError::Archive(diagnostic)) if diagnostic.code.id == "A01"));
+    assert!(results[first + 1..].iter().all(|result| matches!(result, Err(WriteError::Poisoned))));
+    assert_eq!(archiver.acknowledged(), first as u64);
+    let before = memory.files();
+    assert!(archiver.flush().is_err());
+    assert_eq!(memory.files(), before);
+}

@@ -1,0 +1,142 @@
+//! Files as an argument: what an archive asks of a disk, and no more.
+//!
+//! [`Disk`] is the real one. [`Memory`] keeps files in memory, counts operations, fails or freezes at
+//! the one it is told to, and knows which bytes and names would survive a power cut: the crash tests run
+//! over it.
+//!
+//! # Assumptions about the medium
+//! - What was synced stays, under names whose directory was synced.
+//! - Of bytes appended since the last sync, a power cut keeps any part, from none to all, and what
+//!   it keeps may be damaged. It never changes bytes that were synced.
+//! - A rename is all or nothing. Until its directory is synced, a power cut may undo it.
+//! - After a sync that failed nothing is known of the file: it must not be written to again.
+
+mod disk;
+mod memory;
+
+pub use disk::Disk;
+pub use memory::{Fault, Memory, Survives};
+
+use std::fmt::Debug;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A directory tree. All paths are absolute or all relative to one place.
+pub trait Storage: Debug + Send + Sync {
+    /// Makes a directory and those above it, with permission bits `mode`, and makes their names durable.
+    /// One that exists stays as it is.
+    ///
+    /// # Errors
+    /// As the operating system says; likewise below.
+    fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()>;
+
+    /// Makes a file, which must not exist. Its name is durable after [`Storage::sync_directory`].
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if there is one.
+    fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn Stored>>;
+
+    /// Opens a file to read it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Stored>>;
+
+    /// Opens a file to read it, append to it, and cut it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none.
+    fn edit(&self, path: &Path) -> io::Result<Box<dyn Stored>>;
+
+    /// Whether there is something of that name.
+    ///
+    /// # Errors
+    /// If that cannot be known.
+    fn exists(&self, path: &Path) -> io::Result<bool>;
+
+    /// Gives a file another name in the same directory, in place of a file that has it.
+    ///
+    /// # Errors
+    /// The old name still holds then.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none.
+    fn unlink(&self, path: &Path) -> io::Result<()>;
+
+    /// Overwrites a file with as many zeros, durably, through the same inode.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none. Some of it may be overwritten.
+    fn overwrite(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// If it is not empty.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a directory durable.
+    ///
+    /// # Errors
+    /// Nothing is known of them then.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// What is in a directory, sorted by name; nothing if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn list(&self, path: &Path) -> io::Result<Vec<Listed>>;
+}
+
+/// An open file.
+pub trait Stored: Debug + Send {
+    /// Adds bytes at the end, all of them.
+    ///
+    /// # Errors
+    /// Some of them may have been added.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes what the file holds durable.
+    ///
+    /// # Errors
+    /// Nothing is known of the file then.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Cuts the file to `length` bytes.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
+
+    /// Length in bytes.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Fills `buffer` with the bytes from `offset`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] if there are not so many.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Takes the lock of the file, which ends with it; false if another process or handle has it.
+    ///
+    /// # Errors
+    /// If there are no locks.
+    fn try_lock(&mut self) -> io::Result<bool>;
+}
+
+/// Something in a directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// Its name. What is not UTF-8 is none of ours and is left out.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it is a directory.
+    pub directory: bool,
+}

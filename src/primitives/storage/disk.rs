@@ -1,0 +1,153 @@
+//! The file system of the operating system.
+
+use super::{Listed, Storage, Stored};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The real disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disk;
+
+impl Storage for Disk {
+    fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
+        match DirBuilder::new().mode(mode).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_directory(parent(path), mode)?;
+                self.create_directory(path, mode)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            made => made.and_then(|()| self.sync_directory(parent(path))),
+        }
+    }
+
+    fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn Stored>> {
+        open(OpenOptions::new().read(true).append(true).create_new(true).mode(mode), path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Stored>> {
+        open(OpenOptions::new().read(true), path)
+    }
+
+    fn edit(&self, path: &Path) -> io::Result<Box<dyn Stored>> {
+        open(OpenOptions::new().read(true).append(true), path)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        path.try_exists()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn overwrite(&self, path: &Path) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        let length = file.metadata()?.len();
+        io::copy(&mut io::repeat(0).take(length), &mut file)?;
+        file.sync_all()
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Listed>> {
+        let entries = match fs::read_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut listed = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            listed.push(Listed { name, path: entry.path(), directory: entry.file_type()?.is_dir() });
+        }
+        listed.sort();
+        Ok(listed)
+    }
+}
+
+impl Stored for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at(buffer, offset)
+    }
+
+    fn try_lock(&mut self) -> io::Result<bool> {
+        match File::try_lock(self) {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+fn open(options: &OpenOptions, path: &Path) -> io::Result<Box<dyn Stored>> {
+    options.open(path).map(|file| Box::new(file) as _)
+}
+
+/// The directory that holds `path`; for a bare name that is the working directory.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_from_its_making_to_its_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("a/b");
+        Disk.create_directory(&folder, 0o700).unwrap();
+        Disk.create_directory(&folder, 0o700).unwrap();
+        let (part, whole) = (folder.join("x.part"), folder.join("x"));
+        let mut file = Disk.create(&part, 0o600).unwrap();
+        assert_eq!(Disk.create(&part, 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        file.append(b"hello world").unwrap();
+        assert!(file.try_lock().unwrap());
+        assert!(!Disk.edit(&part).unwrap().try_lock().unwrap());
+        file.truncate(5).unwrap();
+        file.append(b"!").unwrap();
+        file.sync().unwrap();
+        Disk.rename(&part, &whole).unwrap();
+        Disk.sync_directory(&folder).unwrap();
+        let read = Disk.open(&whole).unwrap();
+        let mut bytes = [0; 6];
+        read.read_at(0, &mut bytes).unwrap();
+        assert_eq!((&bytes, read.length().unwrap()), (b"hello!", 6));
+        assert_eq!(read.read_at(1, &mut bytes).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let listed = Disk.list(&folder).unwrap();
+        assert_eq!(listed, [Listed { name: "x".to_owned(), path: whole.clone(), directory: false }]);
+        assert!(Disk.list(&directory.path().join("a")).unwrap()[0].directory);
+        Disk.unlink(&whole).unwrap();
+        assert!(!Disk.exists(&whole).unwrap());
+        Disk.remove_directory(&folder).unwrap();
+        assert_eq!(Disk.list(&folder).unwrap(), []);
+    }
+}

@@ -1,0 +1,232 @@
+//! What an archive must know of pseudonymised lines beside their bytes: class, days, and the tokens in
+//! them with what they stand for.
+//!
+//! Made only for an archive ([`super::Pseudonymiser::index_line`]); a filter that writes to a pipe makes none.
+
+use super::epoch::EpochKeys;
+use super::recent::{Key, RecentTokens};
+use super::token;
+use crate::model::{Expires, Kind};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// The retention of one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dated {
+    /// Index of its class in the policy; the number of classes stands for one that the policy has not.
+    pub class: usize,
+    /// The first legal day on which it must no longer exist.
+    pub expires: Expires,
+    /// When the event was, in Unix seconds: what the line states if that is believed, otherwise receipt.
+    pub event_second: i64,
+}
+
+/// One line of the index.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    /// Where it ends in the bytes, its line end included.
+    pub(super) end: usize,
+    /// Where its tokens end in the tokens.
+    pub(super) tokens_end: usize,
+    pub(super) dated: Dated,
+}
+
+/// Lines and tokens in the order in which they were written.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Of the epoch that all tokens are of.
+    pub(super) keys: Option<Arc<EpochKeys>>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) tokens: Tokens,
+    /// Tokens whose tags are not known yet: which, and where the tag will be spelt.
+    later: Vec<(usize, usize)>,
+}
+
+impl Index {
+    /// Adds a token whose tag will be spelt at `at` in the bytes.
+    pub(super) fn push_later(&mut self, kind: Kind, at: usize, original: &[u8]) {
+        self.later.push((self.tokens.items.len(), at));
+        self.tokens.push(kind, [0; 16], original);
+    }
+
+    /// Reads the tags that were not known, now that `bytes` spell them.
+    pub(super) fn complete(&mut self, bytes: &[u8]) {
+        for (item, at) in self.later.drain(..) {
+            let spelt = bytes.get(at..).and_then(<[u8]>::first_chunk);
+            // We have spelt it ourselves.
+            self.tokens.items[item].tag = spelt.and_then(token::decode_tag).expect("a tag");
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.keys = None;
+        self.later.clear();
+        self.entries.clear();
+        self.tokens.clear();
+    }
+
+    pub(super) fn end_line(&mut self, end: usize, dated: Dated) {
+        self.entries.push(Entry { end, tokens_end: self.tokens.items.len(), dated });
+    }
+
+    /// Where the tokens of the line of that number start and end.
+    pub(super) fn tokens_of(&self, lines: Range<usize>) -> Range<usize> {
+        let end_before = |line: usize| line.checked_sub(1).map_or(0, |line| self.entries[line].tokens_end);
+        end_before(lines.start)..end_before(lines.end)
+    }
+}
+
+/// Tokens and the canonical bytes they stand for, in clear: for the vault alone. Wiped when dropped, never
+/// printed.
+#[derive(Default)]
+pub struct Tokens {
+    items: Vec<Item>,
+    originals: Zeroizing<Vec<u8>>,
+}
+
+#[derive(Clone, Copy)]
+struct Item {
+    kind: Kind,
+    tag: [u8; 16],
+    /// Where its canonical bytes end; they start where those of the item before end.
+    end: u32,
+}
+
+impl Tokens {
+    /// Adds a token. One whose original is not known has none, empty.
+    pub fn push(&mut self, kind: Kind, tag: [u8; 16], original: &[u8]) {
+        self.originals.extend_from_slice(original);
+        // Blocks and frames are far smaller than 4 GiB; a wrong length here would only lose what follows.
+        let end = u32::try_from(self.originals.len()).unwrap_or(u32::MAX);
+        self.items.push(Item { kind, tag, end });
+    }
+
+    /// Adds the tokens of `other` that stand in this range.
+    pub fn extend_from(&mut self, other: &Self, range: Range<usize>) {
+        let start = other.start_of(range.start);
+        let Some(last) = range.end.checked_sub(1).filter(|&last| last >= range.start) else { return };
+        let bytes = &other.originals[start as usize..other.items[last].end as usize];
+        let base = self.originals.len() as u32;
+        self.originals.extend_from_slice(bytes);
+        let moved = other.items[range].iter().map(|item| Item { end: item.end - start + base, ..*item });
+        self.items.extend(moved);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Kind, tag and canonical bytes of each, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Kind, [u8; 16], &[u8])> {
+        let mut start = 0;
+        self.items.iter().map(move |item| {
+            let original = &self.originals[start..item.end as usize];
+            start = item.end as usize;
+            (item.kind, item.tag, original)
+        })
+    }
+
+    /// Forgets them all, keeps the memory.
+    pub fn clear(&mut self) {
+        self.items.clear();
+        self.originals.clear();
+    }
+
+    fn start_of(&self, index: usize) -> u32 {
+        index.checked_sub(1).map_or(0, |before| self.items[before].end)
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokens({}, [{} bytes redacted])", self.items.len(), self.originals.len())
+    }
+}
+
+/// Memory for the tags of recent networks, in bytes: what fits in the cache of a core.
+const NETWORK_BYTES: usize = 1 << 20;
+
+/// Tags of the networks that addresses are in: for search, never in a line.
+pub struct Networks {
+    keys: Arc<EpochKeys>,
+    recent: RecentTokens,
+}
+
+impl Networks {
+    /// Networks in one epoch.
+    #[must_use]
+    pub fn new(keys: Arc<EpochKeys>) -> Self {
+        Self { keys, recent: RecentTokens::new(NETWORK_BYTES) }
+    }
+
+    /// Goes over to the keys of another epoch.
+    pub fn enter(&mut self, keys: &Arc<EpochKeys>) {
+        if !Arc::ptr_eq(&self.keys, keys) {
+            self.keys = Arc::clone(keys);
+            self.recent.clear();
+        }
+    }
+
+    /// The tag of the network of an address, given its canonical bytes: the /24 of an IPv4 address (`04`
+    /// and 3 bytes), the /64 of an IPv6 address (`06` and 8 bytes). `None` if that is no address.
+    pub fn tag_of(&mut self, address: &[u8]) -> Option<[u8; 16]> {
+        let network = match address {
+            [4, _, _, _, _] => &address[..4],
+            [6, ..] if address.len() == 17 => &address[..9],
+            _ => return None,
+        };
+        let key = Key::new(Kind::NET, network)?;
+        if let Some(tag) = self.recent.other(&key).and_then(token::decode_tag) {
+            return Some(tag);
+        }
+        let tag = self.keys.tag(Kind::NET, network);
+        self.recent.remember_other(key, token::encode_tag(&tag));
+        Some(tag)
+    }
+}
+
+impl fmt::Debug for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Networks")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(tokens: &Tokens) -> Vec<(Kind, u8, Vec<u8>)> {
+        tokens.iter().map(|(kind, tag, original)| (kind, tag[0], original.to_vec())).collect()
+    }
+
+    #[test]
+    fn tokens_keep_their_originals() {
+        let mut first = Tokens::default();
+        for (number, original) in [(1, &b"one"[..]), (2, b""), (3, b"three"), (4, b"four")] {
+            first.push(Kind::EM, [number; 16], original);
+        }
+        let mut second = Tokens::default();
+        second.push(Kind::IP, [9; 16], b"nine");
+        second.extend_from(&first, 1..3);
+        second.extend_from(&first, 2..2);
+        second.extend_from(&first, 0..1);
+        let expected = [
+            (Kind::IP, 9, b"nine".to_vec()),
+            (Kind::EM, 2, b"".to_vec()),
+            (Kind::EM, 3, b"three".to_vec()),
+            (Kind::EM, 1, b"one".to_vec()),
+        ];
+        assert_eq!(all(&second), expected);
+        assert_eq!(format!("{second:?}"), "Tokens(4, [12 bytes redacted])");
+    }
+}

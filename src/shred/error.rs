@@ -1,0 +1,97 @@
+//! What can go wrong with shred keys, and how to mend it.
+
+use crate::primitives::diag::{Code, Diagnostic};
+use jiff::civil::Date;
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Why a shred key is not to be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ShredError {
+    /// A file could not be read or written.
+    #[error("cannot {action} a shred key")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The day is over.
+    #[error("the expiry day {day} is over: it has no shred key any more")]
+    Expired {
+        /// The day.
+        day: Date,
+    },
+}
+
+impl ShredError {
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+impl From<ShredError> for Diagnostic {
+    fn from(error: ShredError) -> Self {
+        let what = error.to_string();
+        match error {
+            ShredError::Io { path, source, .. } => Self::new(&IO, what)
+                .at(path.display().to_string())
+                .because(source.to_string())
+                .hint("run it as the user who owns the state directory; on a full disk make room first"),
+            ShredError::Expired { .. } => Self::new(&EXPIRED, what)
+                .because("its lines were purged, and nothing may be written for that day again")
+                .hint("`oubliette explain S02` says what that means for late lines"),
+        }
+    }
+}
+
+/// All codes of this area.
+pub const CODES: &[&Code] = &[&IO, &EXPIRED];
+
+static IO: Code = Code {
+    id: "S01",
+    title: "a shred key cannot be read or written",
+    text: "\
+What it means
+  A file in `<state>/shred` could not be opened, read, written, made durable or erased.
+
+Why it matters
+  What a token stands for is encrypted under the shred key of its expiry day. Without the key nothing can
+  be archived for that day; and a key that cannot be erased keeps alive what must be gone.
+
+Example
+  a state directory on a file system that became read-only
+
+What to do
+  Mend the disk or the permissions, then run the command again: it goes on where it stopped.
+
+References
+  README.md, \"Purge\"; NIST SP 800-88r1, cryptographic erase",
+};
+
+static EXPIRED: Code = Code {
+    id: "S02",
+    title: "an expiry day is over",
+    text: "\
+What it means
+  The lines of that expiry day were purged. A line that came later, and would have had to be gone by then,
+  is not archived.
+
+Why it matters
+  A line that is stored after its day is one kept too long.
+
+Example
+  a queue that was stuck for a year, and is sent on now
+
+What to do
+  Nothing: such lines are dropped and counted. If the day is not over by the calendar, the clock was wrong
+  when `oubliette purge` ran; `oubliette ledger show` says when that was.
+
+References
+  README.md, \"Purge\"; GDPR art. 5(1)(e)",
+};

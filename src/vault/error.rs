@@ -1,0 +1,144 @@
+//! What can go wrong with vaults, and how to mend it.
+
+use crate::primitives::diag::{Code, Diagnostic};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a vault cannot be written or opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// A file or directory could not be read or written.
+    #[error("cannot {action}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A write or sync failed before: nothing more may be added.
+    #[error("the vault failed before")]
+    Poisoned {
+        /// The vault.
+        path: PathBuf,
+    },
+    /// A file that is no vault, or a damaged one.
+    #[error("a vault is damaged")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it.
+        what: &'static str,
+        /// Where it starts.
+        offset: u64,
+    },
+    /// Keys that are not those of the vault.
+    #[error("a vault does not open")]
+    WrongKey {
+        /// The vault.
+        path: PathBuf,
+    },
+}
+
+impl VaultError {
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    pub(super) fn damaged(path: &Path, what: &'static str, offset: u64) -> Self {
+        Self::Damaged { path: path.to_owned(), what, offset }
+    }
+}
+
+impl From<VaultError> for Diagnostic {
+    fn from(error: VaultError) -> Self {
+        let what = error.to_string();
+        match error {
+            VaultError::Io { path, source, .. } => Self::new(&WRITE, what)
+                .at(path.display().to_string())
+                .because(source.to_string())
+                .hint("mend the disk or the permissions, then start again"),
+            VaultError::Poisoned { path } => Self::new(&WRITE, what)
+                .at(path.display().to_string())
+                .because("a write or a sync of it failed, so nobody knows what it holds")
+                .hint("start again: what is whole in it is kept"),
+            VaultError::Damaged { path, what: part, offset } => Self::new(&DAMAGED, what)
+                .at(format!("{}, byte {offset}", path.display()))
+                .because(format!("{part} is not as it was written"))
+                .hint("restore it from a copy: what is damaged cannot be given back without one"),
+            VaultError::WrongKey { path } => Self::new(&KEY, what)
+                .at(path.display().to_string())
+                .because("the epoch secret or the shred key is not the one it was written under")
+                .hint("use the shred key of its expiry day, and an identity of that epoch's recipients"),
+        }
+    }
+}
+
+/// The codes of this area.
+pub const CODES: &[&Code] = &[&WRITE, &DAMAGED, &KEY];
+
+static WRITE: Code = Code {
+    id: "V01",
+    title: "a vault cannot be written or read",
+    text: "\
+What it means
+  The operating system reported an error for a file of the vault: the disk is full, the file system is
+  read-only, the device failed, or permissions are missing.
+
+Why it matters
+  What a token stands for must be durable before the line that holds the token. So no line is archived
+  either.
+
+Example
+  oubliette filter --archive /srv/log --vault /mnt/read-only
+
+What to do
+  Make room or mend the disk, then start again.
+
+References
+  ARCHITECTURE.md, \"Vault\"; fsync(2), section ERRORS.",
+};
+
+static DAMAGED: Code = Code {
+    id: "V02",
+    title: "a vault is damaged",
+    text: "\
+What it means
+  A file of the vault is not as it was written.
+
+Why it matters
+  What stood in the damaged part can no longer be given back to a lawful request.
+
+Example
+  a bit that flipped on the disk
+
+What to do
+  Restore the file from a copy. Copies open as well as the original as long as the shred key of the day
+  exists.
+
+References
+  src/vault/FORMAT.md.",
+};
+
+static KEY: Code = Code {
+    id: "V03",
+    title: "a vault does not open",
+    text: "\
+What it means
+  Two keys open a vault: the epoch secret, which the custodian's identity unwraps, and the shred key of the
+  expiry day, which the node keeps. One of them is not the right one.
+
+Why it matters
+  That nobody opens a vault alone is what it is for.
+
+Example
+  a vault copied from another node, with this node's shred keys
+
+What to do
+  Open it on the node that wrote it, or with that node's shred key of the day.
+
+References
+  ARCHITECTURE.md, \"Vault\".",
+};

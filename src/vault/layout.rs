@@ -1,0 +1,138 @@
+//! A vault as bytes: FORMAT.md. No input or output.
+
+use crate::model::SegmentId;
+use crate::primitives::byte_map;
+use crate::primitives::crypto::{hkdf, hkdf_salted};
+use crate::primitives::secret::Secret;
+use sha2::{Digest, Sha256};
+
+const SIGNATURE: &[u8; 8] = b"OUBLVLT\0";
+const VERSION: u16 = 1;
+
+/// Fields in their order, with their bytes: FORMAT.md says the same, and a test compares them.
+pub(super) const FIXED: [(&str, usize); 7] = [
+    ("signature", 8),
+    ("version", 2),
+    ("flags", 2),
+    ("wrap bytes", 4),
+    ("segment id", 16),
+    ("text bytes", 4),
+    ("check", 8),
+];
+pub(super) const RECORD: [(&str, usize); 2] = [("record bytes", 4), ("record check", 8)];
+pub(super) const GROUP: [(&str, usize); 3] = [("kind", 1), ("original bytes", 4), ("originals", 4)];
+pub(super) const FIXED_BYTES: usize = byte_map::length(&FIXED);
+pub(super) const RECORD_HEADER_BYTES: usize = byte_map::length(&RECORD);
+pub(super) const GROUP_HEADER_BYTES: usize = byte_map::length(&GROUP);
+const CHECK_OFFSET: usize = 36;
+const TEXTS: usize = 3;
+
+/// What a vault says of itself, in clear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The segment it belongs to.
+    pub id: SegmentId,
+    /// The epoch and its secret.
+    pub kid: String,
+    /// Whose tokens.
+    pub tenant: String,
+    /// Names of the kinds, by index.
+    pub kinds: Vec<String>,
+    /// S wrapped with age and sealed under H; empty if the owner of a key file keeps S.
+    pub sealed_wrap: Vec<u8>,
+}
+
+impl Header {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut texts = Vec::with_capacity(128);
+        let kinds = self.kinds.join(",");
+        for text in [&self.kid, &self.tenant, &kinds] {
+            // 255 kinds of at most 8 letters; a tenant is shorter still.
+            texts.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
+            texts.extend_from_slice(text.as_bytes());
+        }
+        let mut bytes = Vec::with_capacity(FIXED_BYTES + texts.len() + self.sealed_wrap.len());
+        bytes.extend_from_slice(SIGNATURE);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&[0, 0]);
+        bytes.extend_from_slice(&count(self.sealed_wrap.len()).to_le_bytes());
+        bytes.extend_from_slice(&self.id.0);
+        bytes.extend_from_slice(&count(texts.len()).to_le_bytes());
+        let check = check(&[&bytes, &texts, &self.sealed_wrap]);
+        bytes.extend_from_slice(&check);
+        bytes.extend_from_slice(&texts);
+        bytes.extend_from_slice(&self.sealed_wrap);
+        bytes
+    }
+
+    /// The header at the start of `bytes`, and its length; `None` if there is none, or not a whole one.
+    pub(super) fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
+        let (fixed, rest) = bytes.split_at_checked(FIXED_BYTES)?;
+        let number = |at: usize| Some(u32::from_le_bytes(*fixed.get(at..)?.first_chunk()?) as usize);
+        if !fixed.starts_with(SIGNATURE) || fixed[8..12] != [1, 0, 0, 0] {
+            return None;
+        }
+        let (wrap_bytes, text_bytes) = (number(12)?, number(32)?);
+        let (texts, rest) = rest.split_at_checked(text_bytes)?;
+        let sealed_wrap = rest.get(..wrap_bytes)?;
+        if fixed[CHECK_OFFSET..] != check(&[&fixed[..CHECK_OFFSET], texts, sealed_wrap]) {
+            return None;
+        }
+        let [kid, tenant, kinds] = decode_texts(texts)?;
+        let kinds = kinds.split(',').map(str::to_owned).collect();
+        let id = SegmentId(*fixed[16..].first_chunk()?);
+        let sealed_wrap = sealed_wrap.to_vec();
+        Some((Self { id, kid, tenant, kinds, sealed_wrap }, FIXED_BYTES + text_bytes + wrap_bytes))
+    }
+}
+
+fn decode_texts(mut bytes: &[u8]) -> Option<[String; TEXTS]> {
+    let mut texts = [const { String::new() }; TEXTS];
+    for text in &mut texts {
+        let (length, rest) = bytes.split_first_chunk()?;
+        let (found, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        *text = std::str::from_utf8(found).ok()?.to_owned();
+        bytes = rest;
+    }
+    bytes.is_empty().then_some(texts)
+}
+
+/// The key of the records.
+pub(super) fn record_key(secret: &Secret, shred_key: &Secret, id: &SegmentId) -> Secret {
+    hkdf_salted(secret, shred_key, format!("oubliette/1/vault/{id}").as_bytes())
+}
+
+/// The key under which a wrap is sealed.
+pub(super) fn wrap_key(shred_key: &Secret, id: &SegmentId) -> Secret {
+    hkdf(shred_key, format!("oubliette/1/wrap/{id}").as_bytes())
+}
+
+/// The header of a record.
+pub(super) fn record_header(encrypted: &[u8]) -> Vec<u8> {
+    [&count(encrypted.len()).to_le_bytes()[..], &check(&[encrypted])].concat()
+}
+
+/// The encrypted part of the record at the start of `bytes`, and what comes after it; `None` if there is no
+/// whole one.
+pub(super) fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (header, rest) = bytes.split_at_checked(RECORD_HEADER_BYTES)?;
+    let length = u32::from_le_bytes(*header.first_chunk()?) as usize;
+    let (encrypted, rest) = rest.split_at_checked(length)?;
+    // No record is empty: a row of zeros, which a power cut may leave, is none.
+    (length > 0 && header[4..] == check(&[encrypted])).then_some((encrypted, rest))
+}
+
+/// The first eight bytes of SHA-256: against accidents; against intent there is the segment's seal.
+fn check(parts: &[&[u8]]) -> [u8; 8] {
+    let mut hasher = Sha256::new();
+    parts.iter().for_each(|part| hasher.update(part));
+    let digest: [u8; 32] = hasher.finalize().into();
+    let mut check = [0; 8];
+    check.copy_from_slice(&digest[..8]);
+    check
+}
+
+/// The number as it stands in the format; a record is far below 4 GiB.
+pub(super) fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

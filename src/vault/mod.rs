@@ -1,0 +1,17 @@
+//! Vaults: what could name a person again, apart from the lines, for two parties together to open.
+//!
+//! A vault takes [`crate::pseudonym::Tokens`] and gives back their originals to whoever has the epoch secret
+//! and the shred key. It knows no lines.
+#![doc = include_str!("FORMAT.md")]
+
+mod error;
+mod layout;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use error::{CODES, VaultError};
+pub use layout::Header;
+pub use reader::{Original, Vault, cut};
+pub use writer::{Custody, VaultWriter};

@@ -1,0 +1,153 @@
+//! Opening a vault, with both keys; and cutting one that a crash left.
+
+use super::error::VaultError;
+use super::layout::{self, GROUP_HEADER_BYTES, Header};
+use crate::model::SegmentId;
+use crate::primitives::crypto::decrypt;
+use crate::primitives::secret::Secret;
+use crate::primitives::storage::{Storage, Stored};
+use sha2::{Digest, Sha256};
+use std::io;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// A vault that was read, still closed.
+pub struct Vault {
+    path: PathBuf,
+    header: Header,
+    bytes: Vec<u8>,
+    /// Where the records start.
+    records: usize,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vault").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Something that a token stands for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Original {
+    /// Name of its kind.
+    pub kind: String,
+    /// Its canonical bytes, in clear.
+    pub canonical: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Original {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Original({}, [{} bytes redacted])", self.kind, self.canonical.len())
+    }
+}
+
+impl Vault {
+    /// Reads the vault in that file.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] if it has no whole header; [`VaultError::Io`] if it cannot be read.
+    pub fn open(storage: &dyn Storage, path: &Path) -> Result<Self, VaultError> {
+        let file = storage.open(path).map_err(VaultError::io("open a vault", path))?;
+        let bytes = read_whole(&*file).map_err(VaultError::io("read a vault", path))?;
+        let (header, records) =
+            Header::decode(&bytes).ok_or_else(|| VaultError::damaged(path, "its header", 0))?;
+        Ok(Self { path: path.to_owned(), header, bytes, records })
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Length and SHA-256 of the file: what its segment must say.
+    #[must_use]
+    pub fn mark(&self) -> (u64, [u8; 32]) {
+        (self.bytes.len() as u64, Sha256::digest(&self.bytes).into())
+    }
+
+    /// S as age wrapped it, for the custodian to unwrap; `None` if the owner of a key file keeps S.
+    ///
+    /// # Errors
+    /// [`VaultError::WrongKey`] if H is that of another day.
+    pub fn wrap(&self, shred_key: &Secret) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        if self.header.sealed_wrap.is_empty() {
+            return Ok(None);
+        }
+        let key = layout::wrap_key(shred_key, &self.header.id);
+        let wrap = decrypt(&key, 0, self.header.sealed_wrap.clone());
+        wrap.map(Some).ok_or_else(|| VaultError::WrongKey { path: self.path.clone() })
+    }
+
+    /// Everything in it.
+    ///
+    /// # Errors
+    /// [`VaultError::WrongKey`] if S or H is another one; [`VaultError::Damaged`] with the place at which a
+    /// record is not as it was written.
+    pub fn originals(&self, secret: &Secret, shred_key: &Secret) -> Result<Vec<Original>, VaultError> {
+        let key = layout::record_key(secret, shred_key, &self.header.id);
+        let mut originals = Vec::new();
+        let (mut rest, mut number) = (&self.bytes[self.records..], 0);
+        while !rest.is_empty() {
+            let damaged =
+                || VaultError::damaged(&self.path, "a record", self.bytes.len() as u64 - rest.len() as u64);
+            let (encrypted, after) = layout::split_record(rest).ok_or_else(damaged)?;
+            let record = decrypt(&key, number, encrypted.to_vec());
+            let record = record.ok_or_else(|| VaultError::WrongKey { path: self.path.clone() })?;
+            read_groups(&record, &self.header.kinds, &mut originals).ok_or_else(damaged)?;
+            (rest, number) = (after, number + 1);
+        }
+        Ok(originals)
+    }
+}
+
+fn read_groups(mut record: &[u8], kinds: &[String], originals: &mut Vec<Original>) -> Option<()> {
+    while let Some((header, rest)) = record.split_at_checked(GROUP_HEADER_BYTES) {
+        let kind = kinds.get(usize::from(header[0]))?;
+        let length = u32::from_le_bytes(*header[1..].first_chunk()?) as usize;
+        let count = u32::from_le_bytes(*header[5..].first_chunk()?) as usize;
+        let (group, rest) = rest.split_at_checked(length.checked_mul(count)?)?;
+        if length == 0 {
+            return None;
+        }
+        originals.extend(
+            group.chunks_exact(length).map(|canonical| Original {
+                kind: kind.clone(),
+                canonical: Zeroizing::new(canonical.to_vec()),
+            }),
+        );
+        record = rest;
+    }
+    record.is_empty().then_some(())
+}
+
+/// Cuts the vault in that file at its last whole record, durably. Its segment's id, length and SHA-256; `None`
+/// if there is no vault, or not even a whole header: then no frame was ever written that needed it.
+///
+/// # Errors
+/// If it cannot be read or cut.
+pub fn cut(storage: &dyn Storage, path: &Path) -> Result<Option<(SegmentId, u64, [u8; 32])>, VaultError> {
+    let mut file = match storage.edit(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(VaultError::io("open a vault", path))?,
+    };
+    let bytes = read_whole(&*file).map_err(VaultError::io("read a vault", path))?;
+    let Some((header, records)) = Header::decode(&bytes) else { return Ok(None) };
+    let mut rest = &bytes[records..];
+    while let Some((_, after)) = layout::split_record(rest) {
+        rest = after;
+    }
+    let whole = &bytes[..bytes.len() - rest.len()];
+    if !rest.is_empty() {
+        file.truncate(whole.len() as u64).map_err(VaultError::io("cut a vault", path))?;
+    }
+    file.sync().map_err(VaultError::io("sync a vault", path))?;
+    Ok(Some((header.id, whole.len() as u64, Sha256::digest(whole).into())))
+}
+
+fn read_whole(file: &dyn Stored) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(file.length()?).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,176 @@
+//! Vaults written, opened, damaged and cut.
+
+use super::layout::{FIXED, GROUP, RECORD};
+use super::*;
+use crate::model::{ClassName, Expires, Folder, Kind, NodeName, SegmentId, SegmentName, Tree};
+use crate::primitives::byte_map;
+use crate::primitives::secret::Secret;
+use crate::primitives::storage::{Memory, Storage};
+use crate::pseudonym::Tokens;
+use jiff::civil::date;
+use std::path::Path;
+use std::sync::Arc;
+
+fn name() -> SegmentName {
+    let folder =
+        Folder { expires: Expires::On(date(2027, 11, 24)), class: ClassName::new("connection").unwrap() };
+    SegmentName { folder, node: NodeName::new("web1").unwrap(), kid: *b"2epqf", number: 1 }
+}
+
+fn tree() -> Tree {
+    Tree::at(Path::new("/srv"))
+}
+
+fn tokens(pairs: &[(Kind, &[u8])]) -> Tokens {
+    let mut tokens = Tokens::default();
+    for (kind, original) in pairs {
+        let mut tag = [kind.0; 16];
+        original.iter().zip(&mut tag[..14]).for_each(|(byte, slot)| *slot = *byte);
+        tag[15] = original.len() as u8;
+        tokens.push(*kind, tag, original);
+    }
+    tokens
+}
+
+struct Keys {
+    secret: Secret,
+    shred_key: Secret,
+}
+
+fn keys() -> Keys {
+    Keys { secret: Secret::new([1; 32]), shred_key: Secret::new([2; 32]) }
+}
+
+fn begin(memory: &Memory, wrap: &[u8]) -> VaultWriter {
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let Keys { secret, shred_key } = &keys();
+    let kinds = ["ip", "net", "em"].map(str::to_owned);
+    let custody = Custody { secret, wrap, shred_key, tenant: "acme", kinds: &kinds };
+    VaultWriter::begin(&storage, &tree(), &name(), SegmentId([5; 16]), &custody).unwrap()
+}
+
+/// Three records: the second with nothing but what the first has is none.
+fn written(memory: &Memory) -> VaultWriter {
+    let mut vault = begin(memory, b"wrapped");
+    assert!(
+        vault.add(&tokens(&[(Kind::IP, &[4, 203, 0, 113, 7]), (Kind::EM, b"jean@example.org")])).unwrap()
+    );
+    assert!(
+        !vault.add(&tokens(&[(Kind::IP, &[4, 203, 0, 113, 7]), (Kind::QR, b"x"), (Kind::FK, b"")])).unwrap()
+    );
+    let more: [(Kind, &[u8]); 3] =
+        [(Kind::IP, &[4, 192, 0, 2, 1]), (Kind::IP, &[4, 203, 0, 113, 7]), (Kind::EM, b"jo@example.org")];
+    assert!(vault.add(&tokens(&more)).unwrap());
+    vault.sync().unwrap();
+    vault
+}
+
+fn path() -> std::path::PathBuf {
+    tree().vault(&name())
+}
+
+fn opened(memory: &Memory) -> Result<Vec<(String, Vec<u8>)>, VaultError> {
+    let Keys { secret, shred_key } = &keys();
+    let originals = Vault::open(memory, &path())?.originals(secret, shred_key)?;
+    Ok(originals.into_iter().map(|original| (original.kind, original.canonical.to_vec())).collect())
+}
+
+#[test]
+fn the_format_is_as_described() {
+    let document = include_str!("FORMAT.md");
+    assert_eq!(byte_map::described(document, "## Header"), FIXED);
+    let (records, groups) = document.split_once("Then the encrypted part").unwrap();
+    assert_eq!(byte_map::described(records, "## Record"), RECORD);
+    let groups = format!("## Group\n{groups}");
+    assert_eq!(byte_map::described(&groups, "## Group"), GROUP);
+}
+
+#[test]
+fn what_is_written_opens_with_both_keys() {
+    let memory = Memory::new();
+    let writer = written(&memory);
+    let vault = Vault::open(&memory, &path()).unwrap();
+    assert_eq!(vault.mark(), writer.mark());
+    let header = vault.header();
+    assert_eq!((header.id, &*header.kid, &*header.tenant), (SegmentId([5; 16]), "2epqf", "acme"));
+    assert_eq!(vault.wrap(&keys().shred_key).unwrap().unwrap().as_slice(), b"wrapped");
+    let pair = |kind: &str, original: &[u8]| (kind.to_owned(), original.to_vec());
+    let expected = [
+        pair("ip", &[4, 203, 0, 113, 7]),
+        pair("em", b"jean@example.org"),
+        pair("ip", &[4, 192, 0, 2, 1]),
+        pair("em", b"jo@example.org"),
+    ];
+    assert_eq!(opened(&memory).unwrap(), expected);
+}
+
+#[test]
+fn one_key_is_not_enough() {
+    let memory = Memory::new();
+    written(&memory);
+    let vault = Vault::open(&memory, &path()).unwrap();
+    let Keys { secret, shred_key } = keys();
+    let other = Secret::new([9; 32]);
+    assert!(matches!(vault.wrap(&other), Err(VaultError::WrongKey { .. })));
+    assert!(matches!(vault.originals(&secret, &other), Err(VaultError::WrongKey { .. })));
+    assert!(matches!(vault.originals(&other, &shred_key), Err(VaultError::WrongKey { .. })));
+}
+
+#[test]
+fn nothing_stands_in_it_in_clear() {
+    let memory = Memory::new();
+    written(&memory);
+    let bytes = memory.files().remove(&path()).unwrap();
+    for clear in [&[203, 0, 113, 7][..], b"jean", b"example.org", b"wrapped"] {
+        assert!(!bytes.windows(clear.len()).any(|window| window == clear), "{clear:?}");
+    }
+}
+
+#[test]
+fn a_key_file_needs_no_wrap() {
+    let memory = Memory::new();
+    begin(&memory, b"").sync().unwrap();
+    assert_eq!(Vault::open(&memory, &path()).unwrap().wrap(&keys().shred_key).unwrap(), None);
+}
+
+#[test]
+fn every_flipped_bit_is_found() {
+    let memory = Memory::new();
+    written(&memory);
+    let whole = memory.files().remove(&path()).unwrap();
+    for bit in 0..whole.len() * 8 {
+        memory.damage(&path(), |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+        assert!(opened(&memory).is_err(), "bit {bit}");
+        memory.damage(&path(), |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+    }
+}
+
+#[test]
+fn a_torn_vault_is_cut_at_its_last_whole_record() {
+    let memory = Memory::new();
+    let mark = written(&memory).mark();
+    let whole = memory.files().remove(&path()).unwrap();
+    let (_, header) = Header::decode(&whole).unwrap();
+    for length in 0..=whole.len() {
+        memory.damage(&path(), |bytes| *bytes = whole[..length].to_vec());
+        let cut = cut(&memory, &path()).unwrap();
+        if length < header {
+            assert_eq!(cut, None, "{length}");
+            continue;
+        }
+        let (id, bytes, digest) = cut.unwrap();
+        assert_eq!(id, SegmentId([5; 16]));
+        assert_eq!(Vault::open(&memory, &path()).unwrap().mark(), (bytes, digest));
+        let count = opened(&memory).unwrap().len();
+        assert!(if length == whole.len() {
+            (bytes, digest) == mark && count == 4
+        } else {
+            count == 0 || count == 2
+        });
+    }
+    // A power cut may leave zeros.
+    memory.damage(&path(), |bytes| *bytes = [&whole[..], &[0; 100]].concat());
+    assert_eq!(cut(&memory, &path()).unwrap().unwrap().1, mark.0);
+    memory.unlink(&path()).unwrap();
+    assert_eq!(cut(&memory, &path()).unwrap(), None);
+}

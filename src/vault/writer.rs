@@ -1,0 +1,166 @@
+//! A vault that is being written: it can be added to, and not read by who adds to it once the epoch is over.
+
+use super::error::VaultError;
+use super::layout::{self, GROUP_HEADER_BYTES, Header};
+use crate::model::{Kind, SegmentId, SegmentName, Tree};
+use crate::primitives::crypto::encrypt;
+use crate::primitives::secret::Secret;
+use crate::primitives::storage::{Storage, Stored};
+use crate::primitives::tag_set::TagSet;
+use crate::pseudonym::Tokens;
+use sha2::{Digest, Sha256};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Permission bits of directories with vaults, and of vaults.
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// Tokens that are remembered as written. When there are more they are all forgotten, and some originals
+/// are written again: that costs bytes, never memory.
+const MOST_REMEMBERED: usize = 1 << 20;
+
+/// What a vault is begun with.
+#[derive(Clone, Copy, Debug)]
+pub struct Custody<'a> {
+    /// S, the secret of the epoch.
+    pub secret: &'a Secret,
+    /// S wrapped with age; empty if the owner of a key file keeps it.
+    pub wrap: &'a [u8],
+    /// H, the shred key of the expiry day.
+    pub shred_key: &'a Secret,
+    /// Whose tokens.
+    pub tenant: &'a str,
+    /// Names of the kinds, by index.
+    pub kinds: &'a [String],
+}
+
+/// A vault beside a segment that is being written.
+#[derive(Debug)]
+pub struct VaultWriter {
+    path: PathBuf,
+    file: Box<dyn Stored>,
+    key: Secret,
+    /// Number of the next record.
+    next: u64,
+    /// Length of the file.
+    bytes: u64,
+    digest: Sha256,
+    written: TagSet,
+    poisoned: bool,
+}
+
+impl VaultWriter {
+    /// Begins the vault of a segment. It is durable after [`VaultWriter::sync`].
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn begin(
+        storage: &Arc<dyn Storage>,
+        tree: &Tree,
+        name: &SegmentName,
+        id: SegmentId,
+        custody: &Custody<'_>,
+    ) -> Result<Self, VaultError> {
+        let path = tree.vault(name);
+        let directory = tree.vault.join(name.folder.to_string());
+        storage
+            .create_directory(&directory, DIRECTORY_MODE)
+            .map_err(VaultError::io("make a directory", &directory))?;
+        let file = storage.create(&path, FILE_MODE).map_err(VaultError::io("make a vault", &path))?;
+        storage.sync_directory(&directory).map_err(VaultError::io("sync a directory", &directory))?;
+        let key = layout::record_key(custody.secret, custody.shred_key, &id);
+        let (digest, written) = (Sha256::new(), TagSet::default());
+        let mut vault = Self { path, file, key, next: 0, bytes: 0, digest, written, poisoned: false };
+        vault.append(&header(name, id, custody).encode())?;
+        Ok(vault)
+    }
+
+    /// Adds what is not in the vault yet: the originals of these tokens. Whether there was any.
+    ///
+    /// # Errors
+    /// If it cannot be written; from then on [`VaultError::Poisoned`].
+    pub fn add(&mut self, tokens: &Tokens) -> Result<bool, VaultError> {
+        let mut record = self.record(tokens);
+        if record.is_empty() {
+            return Ok(false);
+        }
+        encrypt(&self.key, self.next, &mut record);
+        self.next += 1;
+        let header = layout::record_header(&record);
+        self.append(&[&header[..], &record].concat())?;
+        Ok(true)
+    }
+
+    /// Makes everything durable. The data that uses it may be written then.
+    ///
+    /// # Errors
+    /// If that fails; from then on [`VaultError::Poisoned`].
+    pub fn sync(&mut self) -> Result<(), VaultError> {
+        self.attempt("sync a vault", |file| file.sync())
+    }
+
+    /// Length and SHA-256 of the file.
+    #[must_use]
+    pub fn mark(&self) -> (u64, [u8; 32]) {
+        (self.bytes, self.digest.clone().finalize().into())
+    }
+
+    /// Groups of originals, not encrypted yet. The bytes are encrypted in their place: no copy is left.
+    fn record(&mut self, tokens: &Tokens) -> Vec<u8> {
+        if self.written.len() > MOST_REMEMBERED {
+            self.written.clear();
+        }
+        let new = |(kind, tag, original): &(Kind, [u8; 16], &[u8])| {
+            *kind != Kind::QR && !original.is_empty() && self.written.insert(*tag)
+        };
+        let mut pairs: Vec<(Kind, &[u8])> =
+            tokens.iter().filter(new).map(|(kind, _, original)| (kind, original)).collect();
+        pairs.sort_unstable_by_key(|(kind, original)| (*kind, original.len()));
+        let groups = pairs.chunk_by(|a, b| (a.0, a.1.len()) == (b.0, b.1.len()));
+        // The length is known before, so that the vector never moves and leaves no copy behind.
+        let bytes: usize =
+            groups.clone().map(|group| GROUP_HEADER_BYTES + group.len() * group[0].1.len()).sum();
+        let mut record = Vec::with_capacity(if bytes == 0 { 0 } else { bytes + 16 });
+        for group in groups {
+            let (kind, first) = group[0];
+            record.push(kind.0);
+            record.extend_from_slice(&layout::count(first.len()).to_le_bytes());
+            record.extend_from_slice(&layout::count(group.len()).to_le_bytes());
+            group.iter().for_each(|(_, original)| record.extend_from_slice(original));
+        }
+        record
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), VaultError> {
+        self.attempt("write a vault", |file| file.append(bytes))?;
+        self.digest.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn attempt(
+        &mut self,
+        action: &'static str,
+        operation: impl FnOnce(&mut dyn Stored) -> io::Result<()>,
+    ) -> Result<(), VaultError> {
+        if self.poisoned {
+            return Err(VaultError::Poisoned { path: self.path.clone() });
+        }
+        operation(&mut *self.file).map_err(|source| {
+            self.poisoned = true;
+            VaultError::io(action, &self.path)(source)
+        })
+    }
+}
+
+fn header(name: &SegmentName, id: SegmentId, custody: &Custody<'_>) -> Header {
+    let mut sealed_wrap = Vec::new();
+    if !custody.wrap.is_empty() {
+        sealed_wrap.extend_from_slice(custody.wrap);
+        encrypt(&layout::wrap_key(custody.shred_key, &id), 0, &mut sealed_wrap);
+    }
+    let (tenant, kinds) = (custody.tenant.to_owned(), custody.kinds.to_vec());
+    Header { id, kid: name.kid(), tenant, kinds, sealed_wrap }
+}
