@@ -158,6 +158,39 @@ fn no_canary_in_any_byte_that_is_written() {
     }
 }
 
+/// Neither in the lines, once decompressed, nor in the index, the vault, the ledger or the shred keys.
+#[test]
+fn no_canary_in_any_byte_of_an_archive() {
+    let directory = place();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (key, tree) = (path("key"), path("tree"));
+    let mut log = planted();
+    log.push_str(&"203.0.113.77 canary.local@canary.mail.example ".repeat(40));
+    let now = "2026-11-23T09:30:00Z";
+    let arguments =
+        ["filter", "--also", "usr", "--max-line-bytes", "1000", "--key-file", &key, "--archive", &tree];
+    let output = oubliette(directory.path(), &[&arguments[..], &["--now", now]].concat(), log.as_bytes());
+    assert_eq!(output.status.code(), Some(1), "one line was quarantined");
+    assert_eq!(output.stdout, b"");
+    assert_no_canary("stderr", &output.stderr);
+    let (mut lines, mut vaults) = (0, 0);
+    for (name, bytes) in files(directory.path()) {
+        assert_no_canary(&name, &bytes);
+        // The canonical bytes of an address, as a vault has them.
+        for canonical in [&[4, 203, 0, 113, 77][..], b"canary.local", b"secretuser"] {
+            assert!(!bytes.windows(canonical.len()).any(|window| window == canonical), "{name}");
+        }
+        if name.ends_with(".log.zst") {
+            let text = zstd::decode_all(&bytes[..]).unwrap();
+            assert_no_canary(&name, &text);
+            lines += text.iter().filter(|&&byte| byte == b'\n').count();
+        }
+        vaults += usize::from(name.ends_with(".vault"));
+    }
+    assert_eq!(lines, log.lines().count());
+    assert!(vaults > 0);
+}
+
 #[test]
 fn a_key_that_is_no_secret_is_refused_and_nothing_is_printed() {
     for (bytes, mode, code) in

@@ -1,10 +1,9 @@
 //! What an archive must know of pseudonymised lines beside their bytes: class, days, and the tokens in
 //! them with what they stand for.
 //!
-//! Made only for an archive ([`super::Pseudonymiser::index_line`]); a filter that writes to a pipe makes none.
+//! Made only for an archive ([`super::Layout::index_line`]); a filter that writes to a pipe makes none.
 
 use super::epoch::EpochKeys;
-use super::recent::{Key, RecentTokens};
 use super::token;
 use crate::model::{Expires, Kind};
 use std::fmt;
@@ -153,44 +152,56 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// Memory for the tags of recent networks, in bytes: what fits in the cache of a core.
-const NETWORK_BYTES: usize = 1 << 20;
-
-/// Tags of the networks that addresses are in: for search, never in a line.
+/// Tags of the networks that addresses are in: for search, never in a line. One a thread, for it remembers
+/// recent ones.
 pub struct Networks {
     keys: Arc<EpochKeys>,
-    recent: RecentTokens,
+    /// Of IPv4 and of IPv6: direct-mapped, small enough to stay in the cache of a core.
+    recent: [Vec<Option<Remembered>>; 2],
 }
+
+#[derive(Clone, Copy)]
+struct Remembered {
+    /// The bits of the network.
+    network: u64,
+    tag: [u8; 16],
+}
+
+/// Networks that are remembered of each version; a power of two.
+const REMEMBERED: usize = 1 << 13;
 
 impl Networks {
     /// Networks in one epoch.
     #[must_use]
     pub fn new(keys: Arc<EpochKeys>) -> Self {
-        Self { keys, recent: RecentTokens::new(NETWORK_BYTES) }
+        Self { keys, recent: [vec![None; REMEMBERED], vec![None; REMEMBERED]] }
     }
 
     /// Goes over to the keys of another epoch.
     pub fn enter(&mut self, keys: &Arc<EpochKeys>) {
         if !Arc::ptr_eq(&self.keys, keys) {
-            self.keys = Arc::clone(keys);
-            self.recent.clear();
+            *self = Self::new(Arc::clone(keys));
         }
     }
 
     /// The tag of the network of an address, given its canonical bytes: the /24 of an IPv4 address (`04`
     /// and 3 bytes), the /64 of an IPv6 address (`06` and 8 bytes). `None` if that is no address.
     pub fn tag_of(&mut self, address: &[u8]) -> Option<[u8; 16]> {
-        let network = match address {
-            [4, _, _, _, _] => &address[..4],
-            [6, ..] if address.len() == 17 => &address[..9],
+        let (version, network, bits) = match *address {
+            [4, a, b, c, _] => (0, &address[..4], u64::from_be_bytes([0, 0, 0, 0, 0, a, b, c])),
+            [6, a, b, c, d, e, f, g, h, ..] if address.len() == 17 => {
+                (1, &address[..9], u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+            }
             _ => return None,
         };
-        let key = Key::new(Kind::NET, network)?;
-        if let Some(tag) = self.recent.other(&key).and_then(token::decode_tag) {
-            return Some(tag);
+        const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+        let place = (bits.wrapping_mul(MULTIPLIER) >> 32) as usize % REMEMBERED;
+        let slot = &mut self.recent[version][place];
+        if let Some(known) = slot.filter(|known| known.network == bits) {
+            return Some(known.tag);
         }
         let tag = self.keys.tag(Kind::NET, network);
-        self.recent.remember_other(key, token::encode_tag(&tag));
+        *slot = Some(Remembered { network: bits, tag });
         Some(tag)
     }
 }
@@ -204,9 +215,33 @@ impl fmt::Debug for Networks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Kinds;
+    use crate::primitives::secret::Secret;
+    use crate::pseudonym::epoch::Epoch;
 
     fn all(tokens: &Tokens) -> Vec<(Kind, u8, Vec<u8>)> {
         tokens.iter().map(|(kind, tag, original)| (kind, tag[0], original.to_vec())).collect()
+    }
+
+    #[test]
+    fn networks_are_those_of_the_addresses() {
+        let keys = EpochKeys::derive(&Secret::new([7; 32]), Epoch::Fixed, "default", &Kinds::default());
+        let mut networks = Networks::new(Arc::new(keys.clone()));
+        let v6 = |last: u8| [&[6, 0x20, 1, 0xd, 0xb8, 0, 0, 0, last][..], &[1; 8]].concat();
+        // Twice, in an order in which networks push each other out.
+        for round in 0..2 {
+            for number in 0..20_000_u32 {
+                let [_, a, b, c] = number.to_be_bytes();
+                let tag = networks.tag_of(&[4, a, b, c, 9]);
+                assert_eq!(tag, Some(keys.tag(Kind::NET, &[4, a, b, c])), "round {round}");
+            }
+            for last in 0..3 {
+                assert_eq!(networks.tag_of(&v6(last)), Some(keys.tag(Kind::NET, &v6(last)[..9])));
+            }
+        }
+        for other in [&b""[..], b"\x04\x01", b"\x06\x01", b"jean@example.org"] {
+            assert_eq!(networks.tag_of(other), None);
+        }
     }
 
     #[test]
