@@ -16,6 +16,7 @@ use oubliette::primitives::secret::Secret;
 use oubliette::primitives::storage::{Memory, Storage};
 use oubliette::pseudonym::epoch::{Epoch, EpochKeys};
 use oubliette::pseudonym::{Dated, Pseudonymised, Pseudonymiser, TokenShape};
+use oubliette::scan::Scan;
 use oubliette::vault::Vault;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -111,10 +112,12 @@ fn order(block: u32) -> [u32; 3] {
 /// Three lines, the second of another class; each has an address of its own.
 pub(crate) fn block(keys: &Arc<EpochKeys>, block: u32) -> Pseudonymised {
     let kinds = Arc::new(Kinds::default());
-    let mut pseudonymiser = Pseudonymiser::new(Arc::clone(keys), kinds, TokenShape::Native);
-    let mut out = Pseudonymised::default();
+    let mut pseudonymiser = Pseudonymiser::new(Arc::clone(keys), kinds, TokenShape::Native, 0);
+    let (mut scan, mut out) = (Scan::default(), Pseudonymised::default());
+    let mut layout = pseudonymiser.layout(&mut out);
+    layout.remember_places();
     for (number, class) in (block * 3..).zip([0, 1, 0]) {
-        let clear = format!("{} says hello, line {number}", std::net::Ipv4Addr::from(address(number)));
+        let clear = format!("{} says hello, line {number}\n", std::net::Ipv4Addr::from(address(number)));
         let finding = Finding {
             span: Span::new(0, clear.find(' ').unwrap()),
             kind: Kind::IP,
@@ -125,9 +128,10 @@ pub(crate) fn block(keys: &Arc<EpochKeys>, block: u32) -> Pseudonymised {
         };
         let findings = Findings { items: vec![finding], ..Findings::default() };
         let expires = Expires::On(date(2027, 11, 24));
-        pseudonymiser.line(clear.as_bytes(), b"\n", &findings, None, &mut out, &mut |_, _| {});
-        pseudonymiser.index_line(&findings, Dated { class, expires, event_second: 0 }, &mut out);
+        layout.line(&scan.lines(clear.as_bytes()).next().unwrap(), &findings, None);
+        layout.index_line(&findings, Dated { class, expires, event_second: 0 });
     }
+    drop(layout);
     out
 }
 
