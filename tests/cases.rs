@@ -22,10 +22,14 @@
 //! | parsers that demand an address | `an_address_takes_the_place_of_an_address` |
 //! | own networks | `own_networks_stay_readable` |
 //! | source port | `brackets_and_ports_stay` |
+//! | `kill -9` at every write, power cuts, torn frames | `crash.rs` |
+//! | a clock that jumps before a purge | `jobs::purge`: `a_clock_that_jumped_purges_nothing_until_it_is_confirmed` |
+//! | a crash between unlinking and the ledger | `jobs::purge`: `a_purge_that_breaks_off_anywhere_is_ended_by_the_next` |
+//! | retention by event, not by rotation or file time | `pipeline::archiver`: `lines_go_where_their_class_and_day_say`; `jobs::purge`: `what_has_expired_goes_with_its_key_and_nothing_else`, `days_that_were_missed_are_caught_up` |
+//! | reversible by two parties only | `vault`: `what_is_written_opens_with_both_keys`, `one_key_is_not_enough` |
 //!
-//! Not here, for they belong to the archive, the sidecar and replay: a clock that jumps before a purge,
-//! `kill -9` at every write, back-pressure from a slow disk on one of several inputs, retention that ran
-//! only at rotation, deleting the lines of one person, escrow by two parties, searching across epochs.
+//! Not here, for they belong to the sidecar and to replay: back-pressure from a slow disk on one of
+//! several inputs, deleting the lines of one person, searching across epochs under a case number.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 

@@ -127,6 +127,10 @@ pub(crate) fn starts_with_shaped(text: &[u8]) -> bool {
         return true;
     }
     let Some((tag, rest)) = text.split_at_checked(TAG_BYTES) else { return false };
+    // All spellings of `@` begin with one of these; little else does just here.
+    if !matches!(rest.first(), Some(b'@' | b'%' | b'\\')) {
+        return false;
+    }
     let domain = AT_SIGNS.iter().find_map(|at_sign| rest.strip_prefix(*at_sign));
     domain.is_some_and(|domain| domain.starts_with(MAILBOX_DOMAIN))
         && tag.iter().all(|&byte| is_crockford(byte))

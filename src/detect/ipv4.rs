@@ -165,6 +165,10 @@ impl Run {
 fn dotted(text: &[u8], run: &Run) -> Option<Hit> {
     let mut run = Run { groups: run.groups, ..*run };
     run.groups[0].start += escape_digits(text, run.groups[0]);
+    if run.count == 4 {
+        run.groups[3].end -= glued_digits(text, run.groups[3]);
+        run.end = run.groups[3].end;
+    }
     let octets = run.octets(text, 0)?;
     let start = run.groups[0].start;
     let end = run.groups[3].end;
@@ -203,6 +207,14 @@ fn escape_digits(text: &[u8], first: Group) -> usize {
         && matches!(text[first.start - 1], b'#' | b'\\')
         && matches!(text[first.start..first.start + 3], [b'0'..=b'3', b'0'..=b'7', b'0'..=b'7']);
     if escaped { 3 } else { 0 }
+}
+
+/// Digits behind the last octet that are the first group of an IPv6 address: `203.0.113.92001:db8::1`.
+fn glued_digits(text: &[u8], last: Group) -> usize {
+    let glued = last.end - last.start > 3
+        && matches!(text[last.end - 4..], [b'2' | b'3', _, _, _, b':', ..])
+        && last.end - last.start <= 7;
+    if glued { 4 } else { 0 }
 }
 
 /// A decimal port number, 1 to 65535.
