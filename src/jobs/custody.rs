@@ -8,7 +8,6 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
 use crate::shred::{Kept, ShredError, ShredStore};
 use jiff::Timestamp;
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 /// Shred keys, each of which the ledger knows.
@@ -26,8 +25,9 @@ impl RecordedShredKeys {
         Self { store, ledger, zone }
     }
 
-    fn today(&self) -> Date {
-        self.ledger.now().to_zoned(self.zone.clone()).date()
+    /// Whether the legal day of `expires` has come.
+    fn has_come(&self, expires: Expires) -> bool {
+        expires <= Expires::On(self.ledger.now().to_zoned(self.zone.clone()).date())
     }
 }
 
@@ -113,20 +113,21 @@ fn changes(before: &[EpochRecord], after: &[EpochRecord]) -> Vec<Event> {
 }
 
 impl ShredKeys for RecordedShredKeys {
-    /// No key is made for a day that has begun, whether it was purged yet or not: what has expired is not
-    /// stored.
-    fn key_for(&mut self, expires: Expires) -> Result<Secret, Diagnostic> {
-        if let Expires::On(day) = expires
-            && day <= self.today()
-        {
-            return Err(ShredError::Expired { day }.into());
+    /// No key is made for a day that has begun, whether it was purged yet or not.
+    fn key_for(&mut self, expires: Expires) -> Result<Option<Secret>, Diagnostic> {
+        if self.has_come(expires) {
+            return Ok(None);
         }
-        let Kept { key, is_new } = self.store.key_for(expires)?;
+        let Kept { key, is_new } = match self.store.key_for(expires) {
+            // The day came, and a purge with it, since the line above.
+            Err(ShredError::Expired { .. }) if self.has_come(expires) => return Ok(None),
+            kept => kept?,
+        };
         if is_new {
             // Durable before the key is used; a crash in between leaves a key that nothing was written under.
             self.ledger.append(Event::ShredKeyMade { expires: expires.to_string() })?;
         }
-        Ok(key)
+        Ok(Some(key))
     }
 }
 
@@ -144,8 +145,8 @@ mod tests {
     #[test]
     fn a_key_that_is_made_is_in_the_ledger_once() {
         let memory = Memory::new();
-        let first = keys(&memory, WRITTEN).key_for(Expires::On(DAY)).unwrap();
-        let again = keys(&memory, WRITTEN).key_for(Expires::On(DAY)).unwrap();
+        let first = keys(&memory, WRITTEN).key_for(Expires::On(DAY)).unwrap().unwrap();
+        let again = keys(&memory, WRITTEN).key_for(Expires::On(DAY)).unwrap().unwrap();
         assert_eq!(first.expose(), again.expose());
         let made = Event::ShredKeyMade { expires: DAY.to_string() };
         assert_eq!(events(&memory).iter().filter(|event| **event == made).count(), 1);
@@ -184,8 +185,15 @@ mod tests {
     #[test]
     fn a_day_that_has_begun_gets_none() {
         let memory = Memory::new();
-        let refused = keys(&memory, MIDNIGHT).key_for(Expires::On(DAY)).unwrap_err();
+        assert!(keys(&memory, MIDNIGHT).key_for(Expires::On(DAY)).unwrap().is_none());
+        assert!(keys(&memory, MIDNIGHT).key_for(Expires::Contract).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_day_that_was_purged_and_has_not_come_is_refused() {
+        let memory = Memory::new();
+        site(&memory, MIDNIGHT).unwrap().shred.expire_until(DAY).unwrap();
+        let refused = keys(&memory, WRITTEN).key_for(Expires::On(DAY)).unwrap_err();
         assert_eq!(refused.code.id, "S02");
-        assert!(keys(&memory, MIDNIGHT).key_for(Expires::Contract).is_ok());
     }
 }

@@ -143,6 +143,7 @@ impl Ready {
         let finished = run(feed, workers, output, stop);
         let mut tally = Tally::new(classes.len() + 1);
         finished.workers.iter().for_each(|worker| tally.merge(worker.tally()));
+        tally.expire(finished.flow.expired);
         let checked = tally.check(&finished.flow);
         let result = finished.result.and_then(|finish| checked.map(|()| finish));
         let exit = if result.is_err() { 2 } else { u8::from(tally.quarantined > 0) };

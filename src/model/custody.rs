@@ -56,9 +56,10 @@ pub trait Sealer: Send {
 
 /// The shred keys H of the node, one an expiry day.
 pub trait ShredKeys: Send {
-    /// H of `expires`; made, durably, if there is none yet.
+    /// H of `expires`; made, durably, if there is none yet. `None` once that day has come: what has expired is
+    /// not stored.
     ///
     /// # Errors
-    /// If it cannot be read or made, or was erased: nothing can be written for that day any more.
-    fn key_for(&mut self, expires: Expires) -> Result<Secret, Diagnostic>;
+    /// If it cannot be read or made, or was erased although its day has not come.
+    fn key_for(&mut self, expires: Expires) -> Result<Option<Secret>, Diagnostic>;
 }

@@ -7,6 +7,7 @@
 //! - What a token stands for is durable before the frame that holds the token is written.
 //! - Frames are written in the order of their lines. All that are ready are written together, so that one
 //!   sync serves many.
+//! - A frame whose expiry day has come by the time its segment would be opened is dropped and counted.
 //! - An epoch that ends takes its segments with it: they are sealed, and what is left of its keys is wiped.
 
 mod desk;
@@ -96,7 +97,7 @@ pub struct Archiver {
     tee: Option<Output<Descriptor>>,
     lines: u64,
     bytes: u64,
-    /// Lines that are as safe as the sync policy makes them.
+    /// Lines that are as safe as the sync policy makes them; none that has expired.
     acknowledged: u64,
     failed: bool,
 }
@@ -135,7 +136,8 @@ impl Archiver {
 
     /// Lines, counted from the first one, that are acknowledged: durable, or with [`SyncPolicy::None`] handed
     /// to the operating system. Lines of different segments are acknowledged out of order, so this is a
-    /// number and not a position, unless all have one class and day.
+    /// number and not a position, unless all have one class and day. Lines that expired on the way are not among
+    /// them.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged
@@ -148,6 +150,8 @@ impl Archiver {
         }
         self.keys = Some(Arc::clone(&keys));
         let lines = block.indexed_lines();
+        self.lines += lines as u64;
+        self.bytes += block.as_bytes().len() as u64;
         let mut start = 0;
         while start < lines {
             let (_, dated) = block.indexed_line(start);
@@ -159,8 +163,6 @@ impl Archiver {
             start = run.end;
             self.add(block, run, dated, &keys)?;
         }
-        self.lines += lines as u64;
-        self.bytes += block.as_bytes().len() as u64;
         self.tend()
     }
 
@@ -235,9 +237,7 @@ impl Archiver {
     fn commit(&mut self) -> Result<(), Diagnostic> {
         let packed = std::mem::take(&mut self.packed);
         (self.packed_bytes, self.last_commit) = (0, Instant::now());
-        let lines: u64 = packed.iter().map(|packed| u64::from(packed.frame.lines())).sum();
-        self.desk.write(packed, &self.options, self.clock.now())?;
-        self.acknowledged += lines;
+        self.acknowledged += self.desk.write(packed, &self.options, self.clock.now())?;
         Ok(())
     }
 
@@ -322,8 +322,10 @@ impl Sink<Pseudonymised> for Archiver {
     }
 
     fn report(&self, flow: &mut Flow) {
-        flow.lines_out = self.lines;
-        flow.bytes_out = self.bytes;
+        let expired = self.desk.expired();
+        flow.lines_out = self.lines - expired.lines;
+        flow.bytes_out = self.bytes - expired.bytes;
+        flow.expired = expired;
     }
 }
 

@@ -26,4 +26,4 @@ pub use error::{CODES, PipelineError};
 pub use feed::{Current, Epochs, Feed};
 pub use output::{Descriptor, Outgoing, Output, Sink, WriteError};
 pub use tally::{Counts, Tally};
-pub use workers::{Fed, Finish, Flow, Piece, Run, Source, Work, run};
+pub use workers::{Fed, Finish, Flow, Piece, Portion, Run, Source, Work, run};

@@ -2,7 +2,7 @@
 
 use super::distinct::Distinct;
 use super::error::PipelineError;
-use super::workers::Flow;
+use super::workers::{Flow, Portion};
 use crate::model::{ClassName, Format, Kind, Kinds};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -15,11 +15,11 @@ pub struct Tally {
     pub lines_in: u64,
     /// Lines that went out, without placeholders.
     pub lines_out: u64,
-    /// Lines that were sealed; a placeholder went out for each.
+    /// Lines that were sealed; a placeholder went out for each, unless that expired on the way.
     pub quarantined: u64,
     /// Lines dropped by rule, those that had expired included.
     pub dropped: u64,
-    /// Lines that had expired when they came.
+    /// Lines that had expired when they came, or when their segment was to be opened.
     pub expired: u64,
     /// Bytes that came in, line ends and sealed lines included.
     pub bytes_in: u64,
@@ -105,6 +105,17 @@ impl Tally {
         }
     }
 
+    /// What the workers gave out and the writer dropped, because its expiry day came on the way, did not go
+    /// out. A line that was sealed is in quarantine all the same.
+    pub fn expire(&mut self, dropped: Portion) {
+        // The writer may have dropped more than is counted here: a worker that panicked took its counts along.
+        let lines = dropped.lines.saturating_sub(dropped.placeholders).min(self.lines_out);
+        self.lines_out -= lines;
+        self.dropped += lines;
+        self.expired += lines;
+        self.bytes_out = self.bytes_out.saturating_sub(dropped.bytes);
+    }
+
     /// Lines in = lines out + quarantined + dropped, and what expired is a part of what was dropped.
     #[must_use]
     pub fn holds(&self) -> bool {
@@ -120,8 +131,9 @@ impl Tally {
     /// [`PipelineError::Unbalanced`].
     pub fn check(&self, flow: &Flow) -> Result<(), PipelineError> {
         let placed = self.lines_out + self.quarantined;
+        let written = flow.lines_out + flow.expired.placeholders;
         let read_as_counted = (flow.lines_in, flow.bytes_in) == (self.lines_in, self.bytes_in);
-        let written_as_counted = (flow.lines_out, flow.bytes_out) == (placed, self.bytes_out);
+        let written_as_counted = (written, flow.bytes_out) == (placed, self.bytes_out);
         // After an early end (error, broken pipe) blocks were on their way that nobody counted.
         let balanced = self.holds() && (!flow.complete || read_as_counted && written_as_counted);
         if balanced {
@@ -259,7 +271,14 @@ mod tests {
     #[test]
     fn reader_and_writer_are_witnesses() {
         let tally = Tally { bytes_in: 100, bytes_out: 120, ..tally(10, 7, 1, 2, 0) };
-        let flow = Flow { lines_in: 10, bytes_in: 100, lines_out: 8, bytes_out: 120, complete: true };
+        let flow = Flow {
+            lines_in: 10,
+            bytes_in: 100,
+            lines_out: 8,
+            bytes_out: 120,
+            complete: true,
+            ..Flow::default()
+        };
         assert!(tally.check(&flow).is_ok());
         for wrong in [
             Flow { lines_in: 11, ..flow },
@@ -272,6 +291,24 @@ mod tests {
         }
         let lost = Tally { lines_out: 6, ..tally };
         assert!(lost.check(&Flow { complete: false, ..flow }).is_err());
+    }
+
+    #[test]
+    fn what_expired_on_the_way_is_dropped_and_sealed_lines_stay_sealed() {
+        let given_out = Tally { bytes_in: 100, bytes_out: 120, ..tally(10, 7, 1, 2, 2) };
+        let expired = Portion { lines: 3, placeholders: 1, bytes: 50 };
+        let read = Flow { lines_in: 10, bytes_in: 100, complete: true, ..Flow::default() };
+        let flow = Flow { lines_out: 5, bytes_out: 70, expired, ..read };
+        assert!(given_out.check(&flow).is_err());
+        let mut counted = given_out.clone();
+        counted.expire(expired);
+        assert!(counted.check(&flow).is_ok());
+        assert!(counted.check(&Flow { lines_out: 4, ..flow }).is_err());
+        let Tally { lines_out, quarantined, dropped, expired, bytes_out, .. } = counted;
+        assert_eq!((lines_out, quarantined, dropped, expired, bytes_out), (5, 1, 4, 4, 70));
+        let mut panicked = tally(1, 1, 0, 0, 0);
+        panicked.expire(Portion { lines: 3, placeholders: 1, bytes: 50 });
+        assert!(panicked.holds());
     }
 
     #[test]

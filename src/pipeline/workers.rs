@@ -12,6 +12,7 @@ use crate::primitives::diag::Diagnostic;
 use crate::quarantine::Placeholder;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use jiff::Timestamp;
+use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -104,8 +105,21 @@ pub struct Flow {
     pub lines_out: u64,
     /// Bytes written.
     pub bytes_out: u64,
+    /// What the writer dropped by rule instead: its expiry day came on the way.
+    pub expired: Portion,
     /// Whether everything that was read was written.
     pub complete: bool,
+}
+
+/// A part of what the workers gave out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Portion {
+    /// Lines, placeholders included.
+    pub lines: u64,
+    /// Those of them that are placeholders.
+    pub placeholders: u64,
+    /// Bytes.
+    pub bytes: u64,
 }
 
 /// How it ended, without error.
@@ -408,6 +422,14 @@ impl Flow {
     fn count(&mut self, piece: &Piece) {
         self.lines_in += piece.lines();
         self.bytes_in += piece.bytes();
+    }
+}
+
+impl AddAssign for Portion {
+    fn add_assign(&mut self, other: Self) {
+        self.lines += other.lines;
+        self.placeholders += other.placeholders;
+        self.bytes += other.bytes;
     }
 }
 

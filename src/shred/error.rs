@@ -44,8 +44,8 @@ impl From<ShredError> for Diagnostic {
                 .because(source.to_string())
                 .hint("run it as the user who owns the state directory; on a full disk make room first"),
             ShredError::Expired { .. } => Self::new(&EXPIRED, what)
-                .because("its lines were purged, and nothing may be written for that day again")
-                .hint("`oubliette explain S02` says what that means for late lines"),
+                .because("its lines were purged, and by the clock it has not come yet")
+                .hint("check the clock of this machine; `oubliette ledger show` says when the purge was"),
         }
     }
 }
@@ -79,18 +79,19 @@ static EXPIRED: Code = Code {
     title: "an expiry day is over",
     text: "\
 What it means
-  The lines of that expiry day were purged. A line that came later, and would have had to be gone by then,
-  is not archived.
+  The lines of that expiry day were purged, and by the clock the day has not come yet. So the clock is wrong
+  now, or it was when `oubliette purge` ran. A line for that day came, and the filter stopped: it neither
+  archives the line nor drops it.
 
 Why it matters
-  A line that is stored after its day is one kept too long.
+  A line that is stored after its day is one kept too long; one that is dropped before it is lost.
 
 Example
-  a queue that was stuck for a year, and is sent on now
+  a clock that went back by a month while the machine was off
 
 What to do
-  Nothing: such lines are dropped and counted. If the day is not over by the calendar, the clock was wrong
-  when `oubliette purge` ran; `oubliette ledger show` says when that was.
+  Set the clock. `oubliette ledger show` says when the purge was. Lines that come after their day by a clock
+  that is right stop nothing: they are dropped and counted.
 
 References
   README.md, \"Purge\"; GDPR art. 5(1)(e)",

@@ -44,8 +44,8 @@ impl Sealer for Custody {
 }
 
 impl ShredKeys for Custody {
-    fn key_for(&mut self, _expires: Expires) -> Result<Secret, Diagnostic> {
-        Ok(shred_key())
+    fn key_for(&mut self, _expires: Expires) -> Result<Option<Secret>, Diagnostic> {
+        Ok(Some(shred_key()))
     }
 }
 

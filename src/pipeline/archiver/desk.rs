@@ -5,7 +5,8 @@ use super::{Options, SyncPolicy};
 use crate::archive::{
     self, ArchiveError, Frame, Known, Origin, Recovered, SegmentWriter, VaultMark, VaultOf,
 };
-use crate::model::{Folder, Kinds, NodeName, Sealer, SegmentId, SegmentName, ShredKeys, Tree};
+use crate::model::{Expires, Folder, Kinds, NodeName, Sealer, SegmentId, SegmentName, ShredKeys, Tree};
+use crate::pipeline::workers::Portion;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::Storage;
@@ -72,6 +73,8 @@ pub struct Desk {
     turn: u64,
     /// S of that kid, wrapped.
     wrap: Option<([u8; 5], Vec<u8>)>,
+    /// What was dropped: its day had come when its segment was to be begun.
+    expired: Portion,
 }
 
 struct Open {
@@ -97,7 +100,8 @@ impl Desk {
         let sealer = &mut *keeping.sealer;
         let recovered = archive::recover(&*storage, &keeping.tree, &known, &mut vaults, sealer, now)?;
         let kind_names = keeping.kinds.iter().map(|(_, name)| name.to_owned()).collect();
-        Ok((Self { keeping, kind_names, open: HashMap::new(), turn: 0, wrap: None }, recovered))
+        let (open, expired) = (HashMap::new(), Portion::default());
+        Ok((Self { keeping, kind_names, open, turn: 0, wrap: None, expired }, recovered))
     }
 
     /// Whether tokens of other nodes may be in the lines.
@@ -105,29 +109,40 @@ impl Desk {
         self.keeping.foreign_tokens
     }
 
-    /// Writes frames in this order, each after what its tokens stand for; then seals what is full.
+    /// What was dropped so far, because its day had come when its segment was to be begun.
+    pub(super) fn expired(&self) -> Portion {
+        self.expired
+    }
+
+    /// Writes frames in this order, each after what its tokens stand for; then seals what is full. How many
+    /// lines were written: the others have expired.
     pub(super) fn write(
         &mut self,
         packed: Vec<Packed>,
         options: &Options,
         now: Timestamp,
-    ) -> Result<(), Diagnostic> {
-        let mut staged = Vec::with_capacity(packed.len());
-        for Packed { folder, keys, frame, tokens } in packed {
+    ) -> Result<u64, Diagnostic> {
+        let (mut staged, mut lines) = (Vec::with_capacity(packed.len()), 0);
+        for Packed { folder, keys, frame, tokens, portion } in packed {
             if !self.has_room_for(&folder, &keys, options) {
                 self.append(std::mem::take(&mut staged), options)?;
                 self.make_room_for(&folder, options, now)?;
             }
-            let open = self.at(&folder, &keys, now)?;
+            let Some(open) = self.at(&folder, &keys, now)? else {
+                self.expired += portion;
+                continue;
+            };
             if let Some(vault) = &mut open.vault {
                 open.vault_waits |= vault.add(&tokens)?;
             }
+            lines += portion.lines;
             staged.push((folder, frame));
         }
         self.append(staged, options)?;
         let full = |open: &Open| open.segment.bytes() >= options.most_segment_bytes;
         self.seal_those(full, now)?;
-        self.seal_old(now)
+        self.seal_old(now)?;
+        Ok(lines)
     }
 
     /// Appends frames whose vaults have everything already.
@@ -184,20 +199,43 @@ impl Desk {
         Ok(())
     }
 
-    /// The segment of `folder`, begun if it is not open.
-    fn at(&mut self, folder: &Folder, keys: &EpochKeys, now: Timestamp) -> Result<&mut Open, Diagnostic> {
+    /// The segment of `folder`, begun if it is not open; `None` if it is too late for that.
+    fn at(
+        &mut self,
+        folder: &Folder,
+        keys: &EpochKeys,
+        now: Timestamp,
+    ) -> Result<Option<&mut Open>, Diagnostic> {
         self.turn += 1;
         if !self.open.contains_key(folder) {
-            let begun = self.begin(folder, keys, now)?;
+            let Some(begun) = self.begin(folder, keys, now)? else { return Ok(None) };
             self.open.insert(folder.clone(), begun);
         }
         // It was just put there if it was not.
         let open = self.open.get_mut(folder).expect("the segment that was begun");
         open.last_used = self.turn;
-        Ok(open)
+        Ok(Some(open))
     }
 
-    fn begin(&mut self, folder: &Folder, keys: &EpochKeys, now: Timestamp) -> Result<Open, Diagnostic> {
+    /// Begins a segment, unless its day has come: what has expired is not stored.
+    fn begin(
+        &mut self,
+        folder: &Folder,
+        keys: &EpochKeys,
+        now: Timestamp,
+    ) -> Result<Option<Open>, Diagnostic> {
+        let day = self.legal_day(now);
+        if folder.expires <= Expires::On(day) {
+            return Ok(None);
+        }
+        // Asked before there is a file: whoever keeps the keys has a clock, which may be past midnight by now.
+        let shred_key = match self.keeping.escrow {
+            Escrow::None => None,
+            Escrow::Wrap(_) | Escrow::KeyFile => match self.keeping.shred_keys.key_for(folder.expires)? {
+                None => return Ok(None),
+                key => key,
+            },
+        };
         let Keeping { storage, tree, node, zone, policy, .. } = &self.keeping;
         let origin = Origin {
             id: archive::new_id()?,
@@ -210,38 +248,32 @@ impl Desk {
         };
         let is_free = |name: &SegmentName| storage.exists(&tree.vault(name)).map(|exists| !exists);
         let segment = SegmentWriter::begin(storage, tree, origin, &is_free)?;
-        let day = now.to_zoned(zone.clone()).date();
-        let vault = self.begin_vault(&segment, keys)?;
+        let vault = shred_key.map(|key| self.begin_vault(&segment, keys, &key)).transpose()?;
         let vault_waits = vault.is_some();
-        Ok(Open { segment, vault, kid: keys.kid(), day, last_used: self.turn, vault_waits })
+        Ok(Some(Open { segment, vault, kid: keys.kid(), day, last_used: self.turn, vault_waits }))
     }
 
+    /// Begins the vault of `segment`; without escrow nobody calls this.
     fn begin_vault(
         &mut self,
         segment: &SegmentWriter,
         keys: &EpochKeys,
-    ) -> Result<Option<VaultWriter>, Diagnostic> {
+        shred_key: &Secret,
+    ) -> Result<VaultWriter, Diagnostic> {
         let wrap = match &mut self.keeping.escrow {
-            Escrow::None => return Ok(None),
-            Escrow::KeyFile => Vec::new(),
+            Escrow::KeyFile | Escrow::None => Vec::new(),
             Escrow::Wrap(recipients) => match self.wrap.take().filter(|(kid, _)| *kid == keys.kid()) {
                 Some((_, wrapped)) => wrapped,
                 None => recipients.wrap(keys.secret())?,
             },
         };
-        let Keeping { storage, tree, tenant, shred_keys, .. } = &mut self.keeping;
+        let Keeping { storage, tree, tenant, .. } = &self.keeping;
         let name = segment.name();
-        let shred_key = shred_keys.key_for(name.folder.expires)?;
-        let custody = Custody {
-            secret: keys.secret(),
-            wrap: &wrap,
-            shred_key: &shred_key,
-            tenant,
-            kinds: &self.kind_names,
-        };
+        let custody =
+            Custody { secret: keys.secret(), wrap: &wrap, shred_key, tenant, kinds: &self.kind_names };
         let vault = VaultWriter::begin(storage, tree, name, segment.id(), &custody)?;
         self.wrap = Some((keys.kid(), wrap));
-        Ok(Some(vault))
+        Ok(vault)
     }
 
     /// Seals segments that were begun on another legal day.
@@ -249,8 +281,12 @@ impl Desk {
         if self.open.is_empty() {
             return Ok(());
         }
-        let today = now.to_zoned(self.keeping.zone.clone()).date();
+        let today = self.legal_day(now);
         self.seal_those(|open| open.day != today, now)
+    }
+
+    fn legal_day(&self, now: Timestamp) -> Date {
+        now.to_zoned(self.keeping.zone.clone()).date()
     }
 
     pub(super) fn seal_all(&mut self, now: Timestamp) -> Result<(), Diagnostic> {

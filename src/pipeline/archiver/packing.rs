@@ -2,6 +2,7 @@
 
 use crate::archive::{ArchiveError, Frame, Lines, Packer, filter};
 use crate::model::{Folder, Kind};
+use crate::pipeline::workers::Portion;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::tag_set::{TagHasher, TagSet};
 use crate::pseudonym::epoch::EpochKeys;
@@ -21,19 +22,23 @@ pub(super) struct Pending {
     keys: Arc<EpochKeys>,
     lines: Lines,
     tokens: Tokens,
+    /// Bytes of its lines as they came: a line end that the archive adds is not among them.
+    bytes: u64,
     since: Instant,
 }
 
 impl Pending {
     pub(super) fn new(folder: Folder, keys: Arc<EpochKeys>) -> Self {
         let (lines, tokens) = (Lines::default(), Tokens::default());
-        Self { folder, keys, lines, tokens, since: Instant::now() }
+        Self { folder, keys, lines, tokens, bytes: 0, since: Instant::now() }
     }
 
     /// Adds lines, as many as fit. How many.
     pub(super) fn push(&mut self, block: &Pseudonymised, lines: Range<usize>) -> usize {
         let pushed = self.lines.push(block, lines.clone());
-        block.copy_tokens(lines.start..lines.start + pushed, &mut self.tokens);
+        let lines = lines.start..lines.start + pushed;
+        self.bytes += lines.clone().map(|line| block.indexed_line(line).0.len() as u64).sum::<u64>();
+        block.copy_tokens(lines, &mut self.tokens);
         pushed
     }
 
@@ -53,6 +58,8 @@ pub(super) struct Packed {
     pub(super) keys: Arc<EpochKeys>,
     pub(super) frame: Frame,
     pub(super) tokens: Tokens,
+    /// How much the frame holds.
+    pub(super) portion: Portion,
 }
 
 /// Threads that compress.
@@ -157,7 +164,7 @@ impl Bench {
     }
 
     fn pack(&mut self, pending: Pending) -> Result<Packed, ArchiveError> {
-        let Pending { folder, keys, lines, tokens, .. } = pending;
+        let Pending { folder, keys, lines, tokens, bytes, .. } = pending;
         let networks = self.networks.get_or_insert_with(|| Networks::new(Arc::clone(&keys)));
         networks.enter(&keys);
         let (distinct, mut in_filter) = distinct(&tokens, networks);
@@ -166,8 +173,15 @@ impl Bench {
         }
         let filter = filter::build(&in_filter);
         let frame = self.packer.pack(&lines, filter).map_err(ArchiveError::Compress)?;
-        Ok(Packed { folder, keys, frame, tokens: distinct })
+        let portion = Portion { lines: u64::from(lines.count()), placeholders: placeholders(&tokens), bytes };
+        Ok(Packed { folder, keys, frame, tokens: distinct, portion })
     }
+}
+
+/// How many of the lines stand for sealed ones: each has a token without original.
+fn placeholders(tokens: &Tokens) -> u64 {
+    // A rule may call what it finds `qr` too, but has found something.
+    tokens.iter().filter(|(kind, _, original)| *kind == Kind::QR && original.is_empty()).count() as u64
 }
 
 /// Keys of tokens: they are as good as random, so they are their own hash.

@@ -5,10 +5,11 @@ use crate::archive::{self, Found, Segment};
 use crate::model::{
     Canonical, Expires, Finding, Findings, Kind, Kinds, NodeName, RuleId, Seal, Sealer, ShredKeys, Span, Tree,
 };
+use crate::pipeline::Tally;
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::Memory;
 use crate::pseudonym::epoch::Epoch;
-use crate::pseudonym::{Pseudonymiser, TokenShape};
+use crate::pseudonym::{Placeholder, Pseudonymiser, TokenShape};
 use crate::scan::Scan;
 use crate::vault::Vault;
 use jiff::Timestamp;
@@ -32,8 +33,17 @@ impl Sealer for TestCustody {
 }
 
 impl ShredKeys for TestCustody {
-    fn key_for(&mut self, _expires: Expires) -> Result<Secret, Diagnostic> {
-        Ok(Secret::new([8; 32]))
+    fn key_for(&mut self, _expires: Expires) -> Result<Option<Secret>, Diagnostic> {
+        Ok(Some(Secret::new([8; 32])))
+    }
+}
+
+/// Its clock is past every day.
+struct NoKeyAnyMore;
+
+impl ShredKeys for NoKeyAnyMore {
+    fn key_for(&mut self, _expires: Expires) -> Result<Option<Secret>, Diagnostic> {
+        Ok(None)
     }
 }
 
@@ -308,6 +318,127 @@ fn threads_keep_the_order_and_lose_nothing() {
     let numbers: Vec<u32> =
         text(&segment).lines().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
     assert_eq!(numbers, (1..=4000).collect::<Vec<_>>());
+}
+
+/// The first instant of the legal day 2026-11-24, and the one before it.
+const MIDNIGHT: &str = "2026-11-23T23:00:00Z";
+const BEFORE_MIDNIGHT: &str = "2026-11-23T22:59:59.999Z";
+const DAY: Date = date(2026, 11, 24);
+
+fn set_clock(archiver: &mut Archiver, now: &str) {
+    archiver.clock = Clock::Fixed(now.parse().unwrap());
+}
+
+/// What the workers of a filter count for lines that all go out, as bytes of `block`.
+fn counted(block: &Pseudonymised, lines: u64, placeholders: u64) -> Tally {
+    let mut tally = Tally::new(2);
+    (tally.lines_in, tally.lines_out, tally.quarantined) = (lines, lines - placeholders, placeholders);
+    tally.bytes_out = block.as_bytes().len() as u64;
+    tally
+}
+
+/// The tally after the archiver has had its say, checked against what it wrote.
+fn settled(archiver: &Archiver, mut tally: Tally) -> Tally {
+    let mut flow = Flow { lines_in: tally.lines_in, complete: true, ..Flow::default() };
+    archiver.report(&mut flow);
+    tally.expire(flow.expired);
+    tally.check(&flow).unwrap();
+    tally
+}
+
+#[test]
+fn lines_that_expire_before_their_segment_opens_are_dropped_and_counted() {
+    for escrow in [Escrow::KeyFile, Escrow::Wrap(Box::new(FirstBytes)), Escrow::None] {
+        let memory = Memory::new();
+        let mut archiver = archiver(&memory, options(), escrow);
+        set_clock(&mut archiver, BEFORE_MIDNIGHT);
+        let due = |text| Line { expires: DAY, ..line(text, [192, 0, 2, 1]) };
+        let block = block(&keys(1), &[due("one"), line("stays", [192, 0, 2, 2]), due("two")]);
+        archiver.write(&block).unwrap();
+        set_clock(&mut archiver, MIDNIGHT);
+        archiver.flush().unwrap();
+        let segments = segments(&memory);
+        assert_eq!(segments.len(), 1);
+        assert!(text(&segments[0].1).starts_with("stays "));
+        assert!(memory.files().keys().all(|path| !path.to_string_lossy().contains("expires=2026-11-24")));
+        assert_eq!(archiver.acknowledged(), 1);
+        let tally = settled(&archiver, counted(&block, 3, 0));
+        assert_eq!((tally.lines_out, tally.dropped, tally.expired), (1, 2, 2));
+        assert_eq!(tally.bytes_out, text(&segments[0].1).len() as u64);
+    }
+}
+
+#[test]
+fn without_escrow_no_segment_opens_on_its_expiry_day() {
+    let memory = Memory::new();
+    let mut archiver = archiver(&memory, Options { flush: Duration::ZERO, ..options() }, Escrow::None);
+    set_clock(&mut archiver, MIDNIGHT);
+    let block = block(&keys(1), &[Line { expires: DAY, ..line("late", [192, 0, 2, 1]) }]);
+    archiver.write(&block).unwrap();
+    assert!(memory.files().is_empty(), "{:?}", memory.files().keys());
+    archiver.flush().unwrap();
+    assert!(memory.files().is_empty(), "{:?}", memory.files().keys());
+    let tally = settled(&archiver, counted(&block, 1, 0));
+    assert_eq!((tally.lines_out, tally.dropped, tally.expired, tally.bytes_out), (0, 1, 1, 0));
+}
+
+#[test]
+fn lines_stay_in_a_segment_that_was_open_before_their_day() {
+    let memory = Memory::new();
+    let now = Options { flush: Duration::ZERO, ..options() };
+    let mut archiver = archiver(&memory, now, Escrow::KeyFile);
+    let keys = keys(1);
+    let due = |text| block(&keys, &[Line { expires: DAY, ..line(text, [192, 0, 2, 1]) }]);
+    set_clock(&mut archiver, BEFORE_MIDNIGHT);
+    archiver.write(&due("in time")).unwrap();
+    set_clock(&mut archiver, MIDNIGHT);
+    archiver.write(&due("still open")).unwrap();
+    archiver.write(&due("too late")).unwrap();
+    archiver.flush().unwrap();
+    let segments = segments(&memory);
+    assert_eq!(segments.len(), 1);
+    assert_eq!(text(&segments[0].1).lines().count(), 2);
+    assert_eq!(archiver.acknowledged(), 2);
+    assert_eq!(archiver.desk.expired().lines, 1);
+}
+
+#[test]
+fn a_key_that_is_refused_past_midnight_is_no_failure() {
+    let memory = Memory::new();
+    let keeping = Keeping { shred_keys: Box::new(NoKeyAnyMore), ..keeping(&memory, Escrow::KeyFile) };
+    let clock = Clock::Fixed(BEFORE_MIDNIGHT.parse().unwrap());
+    let (desk, _) = Desk::open(keeping, clock.now()).unwrap();
+    let classes = vec![ClassName::new("connection").unwrap()];
+    let mut archiver = Archiver::new(desk, classes, options(), clock, None).unwrap();
+    let block = block(&keys(1), &[Line { expires: DAY, ..line("late", [192, 0, 2, 1]) }]);
+    archiver.write(&block).unwrap();
+    archiver.flush().unwrap();
+    assert!(memory.files().is_empty(), "{:?}", memory.files().keys());
+    assert_eq!(settled(&archiver, counted(&block, 1, 0)).expired, 1);
+}
+
+#[test]
+fn a_sealed_line_stays_quarantined_when_its_placeholder_expires() {
+    let memory = Memory::new();
+    let mut archiver = archiver(&memory, options(), Escrow::KeyFile);
+    let keys = keys(1);
+    let mut pseudonymiser =
+        Pseudonymiser::new(Arc::clone(&keys), Arc::new(Kinds::default()), TokenShape::Native, 0);
+    let mut block = Pseudonymised::default();
+    let mut layout = pseudonymiser.layout(&mut block);
+    // The same line twice has one token; the last has no line end, which the archive would add.
+    let placeholder = Placeholder::new(&format!("qr_2ep1w{}", "0".repeat(26)), 20, 10).unwrap();
+    for ending in [&b"\n"[..], b""] {
+        layout.placeholder(&placeholder, None, ending);
+        let dated = Dated { class: 0, expires: Expires::On(DAY), event_second: 1_795_435_200 };
+        layout.index_placeholder(&placeholder, dated);
+    }
+    drop(layout);
+    archiver.write(&block).unwrap();
+    set_clock(&mut archiver, MIDNIGHT);
+    archiver.flush().unwrap();
+    let tally = settled(&archiver, counted(&block, 2, 2));
+    assert_eq!((tally.lines_out, tally.quarantined, tally.dropped, tally.bytes_out), (0, 2, 0, 0));
 }
 
 #[test]

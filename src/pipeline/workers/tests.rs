@@ -200,8 +200,14 @@ fn the_order_is_that_of_the_input() {
             assert_eq!(outcome.pieces.len(), workers);
             let lines = upper(count).lines().count() as u64;
             let bytes = upper(count).len() as u64;
-            let expected =
-                Flow { lines_in: lines, bytes_in: bytes, lines_out: lines, bytes_out: bytes, complete: true };
+            let expected = Flow {
+                lines_in: lines,
+                bytes_in: bytes,
+                lines_out: lines,
+                bytes_out: bytes,
+                complete: true,
+                ..Flow::default()
+            };
             assert_eq!(outcome.flow, expected);
         }
     }
