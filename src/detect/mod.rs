@@ -140,8 +140,11 @@ impl Detector {
             if !plain {
                 self.find_at(at, shapes, &mut found);
             }
+            if !found.in_order {
+                return false;
+            }
         }
-        found.in_order
+        true
     }
 
     /// Whether nothing more is to be done about a `QUAD` candidate.
