@@ -3,19 +3,26 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 
 use jiff::tz::TimeZone;
+use oubliette::jobs::custody::RecordedShredKeys;
 use oubliette::jobs::filter::{Outcome, Plan, Ready};
 use oubliette::jobs::recognition::{Choices, Recognition};
 use oubliette::keyring::{SecretSource, Settings};
+use oubliette::ledger::{self, Ledger};
+use oubliette::model::{NodeName, Tree};
+use oubliette::pipeline::Finish;
+use oubliette::pipeline::archiver::{Archiver, Desk, Escrow, Keeping, Options};
 use oubliette::primitives::clock::Clock;
+use oubliette::primitives::storage::{Memory, Storage};
 use oubliette::pseudonym::TokenShape;
 use oubliette::pseudonym::epoch::EpochLength;
 use oubliette::retention::TagForm;
+use oubliette::shred::ShredStore;
 use proptest::prelude::*;
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 const NOW: &str = "2026-11-23T12:00:00Z";
 const MAX_LINE_BYTES: usize = 2000;
@@ -34,7 +41,7 @@ fn key() -> PathBuf {
     directory.path().join("key")
 }
 
-fn run<R: Read>(input: R, choices: Choices, workers: usize) -> (Vec<u8>, Outcome) {
+fn ready(choices: Choices, workers: usize, now: &str) -> Ready {
     let recognition = Recognition::new(choices).unwrap();
     let state_dir = key().parent().unwrap().join("state");
     let plan = Plan {
@@ -49,10 +56,14 @@ fn run<R: Read>(input: R, choices: Choices, workers: usize) -> (Vec<u8>, Outcome
         state_dir,
         max_line_bytes: MAX_LINE_BYTES,
         workers: NonZeroUsize::new(workers).unwrap(),
-        clock: Clock::Fixed(NOW.parse().unwrap()),
+        clock: Clock::Fixed(now.parse().unwrap()),
     };
+    Ready::new(plan).unwrap()
+}
+
+fn run<R: Read>(input: R, choices: Choices, workers: usize) -> (Vec<u8>, Outcome) {
     let mut output = Vec::new();
-    let outcome = Ready::new(plan).unwrap().run(input, &mut output, &|| {});
+    let outcome = ready(choices, workers, NOW).run(input, &mut output, &|| {});
     assert!(outcome.result.is_ok(), "{:?}", outcome.result);
     assert!(outcome.tally.holds());
     (output, outcome)
@@ -306,4 +317,59 @@ fn hostile_lines_are_linear() {
             end = finding.span.end;
         }
     }
+}
+
+/// An archive in memory, with a ledger and shred keys, at an instant.
+fn archiver(memory: &Memory, ready: &Ready, now: &str) -> Archiver {
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let clock = Clock::Fixed(now.parse().unwrap());
+    let recognition = &ready.plan().recognition;
+    let ledger = || {
+        let settings = ledger::Settings {
+            storage: Arc::clone(&storage),
+            directory: "/state/ledger".into(),
+            zone: recognition.zone.clone(),
+            who: "root".to_owned(),
+            clock,
+        };
+        Ledger::open(settings).unwrap()
+    };
+    let shred_store = ShredStore::open(&storage, Path::new("/state/shred")).unwrap();
+    let keeping = Keeping {
+        tree: Tree::at(Path::new("/srv")),
+        node: NodeName::new("web1").unwrap(),
+        zone: recognition.zone.clone(),
+        policy: recognition.policy_digest,
+        tenant: "default".to_owned(),
+        kinds: Arc::clone(&recognition.shared.kinds),
+        escrow: Escrow::KeyFile,
+        foreign_tokens: false,
+        sealer: Box::new(ledger()),
+        shred_keys: Box::new(RecordedShredKeys::new(shred_store, ledger(), recognition.zone.clone())),
+        storage: Arc::clone(&storage),
+    };
+    let (desk, _) = Desk::open(keeping, clock.now()).unwrap();
+    let classes = recognition.stamper.policy().classes().iter().map(|class| class.name.clone());
+    Archiver::new(desk, classes.collect(), Options::default(), clock, None).unwrap()
+}
+
+#[test]
+fn lines_that_expire_on_their_way_to_the_archive_are_dropped_and_counted() {
+    // Kept for twelve months: the first must be gone with the midnight that comes while both wait.
+    let input = concat!(
+        "203.0.113.9 - - [23/Nov/2025:10:00:00 +0100] \"GET /a HTTP/1.1\" 200 5\n",
+        "203.0.113.9 - - [24/Nov/2025:10:00:00 +0100] \"GET /b HTTP/1.1\" 200 5\n",
+    );
+    let choices = Choices { archived: true, backfill: true, ..Choices::default() };
+    let ready = ready(choices, 1, "2026-11-23T22:59:59Z");
+    let memory = Memory::new();
+    let mut archiver = archiver(&memory, &ready, "2026-11-23T23:00:00Z");
+    let Outcome { tally, result, .. } = ready.run_into(input.as_bytes(), &mut archiver, &|| {});
+    assert!(matches!(result, Ok(Finish::Complete)), "{result:?}");
+    assert_eq!((tally.lines_in, tally.lines_out, tally.dropped, tally.expired), (2, 1, 1, 1));
+    let files = memory.files();
+    let count = |part: &str| files.keys().filter(|path| path.to_string_lossy().contains(part)).count();
+    assert_eq!((count("expires=2026-11-24"), count("/state/shred/2026-11-24")), (0, 0));
+    // A segment and its vault, and what they are shredded with.
+    assert_eq!((count("expires=2026-11-25"), count("/state/shred/2026-11-25")), (2, 1));
 }
