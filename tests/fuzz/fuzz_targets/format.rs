@@ -1,9 +1,11 @@
-//! Every format parser, guessed and forced: offsets inside the line, the same answer for any history.
+//! Every format parser, guessed and forced: offsets inside the line, the same answer for any history, and by
+//! the short ways as by the long ones.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use oubliette::format::{self, Guess};
-use oubliette::model::{Format, TagPoint};
+use oubliette::model::{Format, Names, Record, TagPoint};
+use oubliette::scan::Scan;
 
 fuzz_target!(|line: &[u8]| {
     let fresh = Guess::new(None).parse(line);
@@ -12,6 +14,11 @@ fuzz_target!(|line: &[u8]| {
         seasoned.parse(sample.as_bytes());
     }
     assert_eq!(fresh, seasoned.parse(line));
+    let mut scan = Scan::default();
+    for line in scan.lines(line) {
+        let read = Guess::new(None).read(&line);
+        assert_eq!(Record { names: Names::ANY, ..read }, Guess::new(None).parse(line.bytes));
+    }
     for format in Format::ALL {
         let record = Guess::new(Some(format)).parse(line);
         for span in [record.host, record.program, Some(record.message)].into_iter().flatten() {
