@@ -3,6 +3,8 @@
 use super::codes;
 use crate::primitives::diag::Diagnostic;
 use crate::rules::RuleFile;
+#[cfg(target_os = "linux")]
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
@@ -100,9 +102,26 @@ fn refuse_same(input: &File, output: io::Result<Metadata>, name: &str) -> Result
 }
 
 fn standard(stream: &impl AsFd, name: &str) -> Result<File, Diagnostic> {
+    widen(stream);
     let descriptor = stream.as_fd().try_clone_to_owned();
     descriptor.map(File::from).map_err(|error| cannot("cannot use", Path::new(name), &error))
 }
+
+/// Makes room for two blocks in a pipe, so that they are read whole and a process on the other side need not
+/// be woken for each 64 KiB. What is no pipe stays as it is, and so does a pipe of a user who may have no
+/// larger one.
+fn widen(stream: &impl AsFd) {
+    #[cfg(target_os = "linux")]
+    if fcntl_getpipe_size(stream).is_ok_and(|bytes| bytes < PIPE_BYTES) {
+        let _ = fcntl_setpipe_size(stream, PIPE_BYTES);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
+}
+
+/// Room in a pipe.
+#[cfg(target_os = "linux")]
+const PIPE_BYTES: usize = 256 << 10;
 
 fn named(path: Option<&Path>) -> Option<&Path> {
     path.filter(|path| path.as_os_str() != "-")
