@@ -3,15 +3,15 @@
 //! This is the one place that looks at every byte of the input, and the one file with `unsafe`. It
 //! reads a chunk with the widest vectors that the processor has: AVX-512BW or AVX2, found out at run
 //! time, or what every machine of the architecture has (SSE2, NEON) by way of `wide`. All of them
-//! are tested against a byte-by-byte reading. What `unsafe` buys, whole filter, user
-//! time of 200 MB, AVX-512BW against portable lanes in one run: 0.51 s for 0.59 s on `mixed`, 0.30 s for 0.36 s on
-//! `clean` (medians of 5).
+//! are tested against a byte-by-byte reading. What `unsafe` buys, whole filter, user time of 200 MB,
+//! AVX-512BW against portable lanes in one run: 0.51 s for 0.59 s on `mixed`, 0.30 s for 0.36 s on `clean`
+//! (medians of 5).
 //!
 //! # Safety
-//! The functions with `#[target_feature]` do no pointer arithmetic and keep no references: a chunk is a
-//! `&[u8; 64]`, and each load stays within it. The one condition is that the processor has the feature.
-//! [`Avx512`] and [`Avx2`] are made in [`vectorize`] alone, after `is_x86_feature_detected!` said so,
-//! so whoever holds one has the proof in hand.
+//! The functions with `#[target_feature]` keep no references: a chunk is a `&[u8; 64]`, and each load stays
+//! within it or within one of its halves. The one condition is that the processor has the feature.
+//! [`Avx512`] and [`Avx2`] are made for [`vectorize`] alone, after `is_x86_feature_detected!` said so, so
+//! whoever holds one has the proof in hand.
 
 #![allow(
     unsafe_code,
