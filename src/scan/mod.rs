@@ -173,7 +173,7 @@ impl Bits {
 }
 
 /// One line of a scanned block.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Line<'a> {
     /// The line without its line end.
     pub bytes: &'a [u8],
@@ -185,6 +185,13 @@ pub struct Line<'a> {
     /// Those in the line or its ending; their offsets count in `block`.
     pub(crate) candidates: &'a [Candidate],
     scan: &'a Scan,
+}
+
+/// Tells lengths only: a line is raw.
+impl std::fmt::Debug for Line<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Line([{} bytes redacted], {} candidates)", self.bytes.len(), self.candidates.len())
+    }
 }
 
 impl<'a> Line<'a> {
@@ -260,7 +267,6 @@ impl Marks<'_> {
 }
 
 /// The lines of a scanned block, in order.
-#[derive(Debug)]
 pub struct Lines<'a> {
     block: &'a [u8],
     scan: &'a Scan,
