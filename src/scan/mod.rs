@@ -426,6 +426,13 @@ mod tests {
     }
 
     #[test]
+    fn debug_shows_nothing_of_a_line() {
+        let mut scan = Scan::default();
+        let shown = format!("{:?}", scan.line(b"from 203.0.113.9"));
+        assert_eq!(shown, "Line([16 bytes redacted], 1 candidates)");
+    }
+
+    #[test]
     fn words_of_tags_are_seen() {
         let mut scan = Scan::default();
         for lead in 0..130 {
