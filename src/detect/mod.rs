@@ -285,27 +285,26 @@ impl Detector {
             }
             scan.run(&view.text);
             // Windows are lines of their own: nothing may be found across two of them.
-            let mut start = 0;
-            let mut from = 0;
-            for &newline in &scan.newlines {
-                let window = &view.text[..newline as usize];
-                let to = from + scan.candidates[from..].partition_point(|candidate| candidate.at < newline);
-                let anchors = scan.candidates[from..to]
-                    .iter()
-                    .copied()
-                    .map(|candidate| Candidate { at: candidate.at - start, ..candidate });
-                let text = &window[start as usize..];
+            let line_feeds = scan.line_feeds(&view.text);
+            let (mut start, mut from) = (0, 0);
+            while let Some(line_feed) = line_feeds.next(start) {
+                let text = &view.text[start..line_feed];
+                let here = &scan.candidates[from..];
+                let here = &here[..here.partition_point(|candidate| (candidate.at as usize) < line_feed)];
+                let base = line_offset(start);
+                let anchors =
+                    here.iter().map(|candidate| Candidate { at: candidate.at - base, ..*candidate });
                 self.find_in(text, anchors, |hit| {
                     if level < MOST_LEVELS && encoded::touches_escape(text, hit.start) {
                         return;
                     }
-                    let (from, to) = (start as usize + hit.start, start as usize + hit.end);
+                    let (from, to) = (start + hit.start, start + hit.end);
                     let mut located = Located::new(view.span(from, to), level, &hit, text, findings);
                     located.separator(view, from, to);
                     hits.push(located);
                 });
-                start = newline + 1;
-                from = to;
+                start = line_feed + 1;
+                from += here.len();
             }
             scan.candidates.retain(|candidate| candidate.shapes.has(Shapes::ESCAPE));
             more = next.decode(&view.text, &scan.candidates, |offset| view.origin(offset));

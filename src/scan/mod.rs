@@ -6,7 +6,7 @@ mod vectors;
 
 pub(crate) use shapes::{Candidate, Shapes};
 
-use shapes::{Found, LEAD};
+use shapes::{Found, LEAD, Stretch, WINDOWS};
 use vectors::{Kernel, Lanes, vectorize};
 
 /// The result of scanning a text. Reused from block to block.
@@ -14,8 +14,8 @@ use vectors::{Kernel, Lanes, vectorize};
 pub struct Scan {
     /// Sorted by position.
     pub(crate) candidates: Vec<Candidate>,
-    /// Offsets of the LF bytes, sorted.
-    pub(crate) newlines: Vec<u32>,
+    /// Where LF stands.
+    line_feeds: Bits,
     /// Where `"` stands.
     quotes: Bits,
     /// Where `=` stands.
@@ -32,7 +32,7 @@ impl Scan {
     /// Scans `block` and gives its lines.
     pub fn lines<'a>(&'a mut self, block: &'a [u8]) -> Lines<'a> {
         self.run(block);
-        Lines { block, scan: self, start: 0, newline: 0, candidate: 0 }
+        Lines { block, scan: self, start: 0, candidate: 0 }
     }
 
     /// Scans `text` and gives it as one line, whatever is in it.
@@ -43,19 +43,20 @@ impl Scan {
 
     /// Scans `text`, forgetting what was scanned before.
     pub(crate) fn run(&mut self, text: &[u8]) {
-        self.candidates.clear();
-        self.newlines.clear();
-        self.tag_words = false;
-        let bytes = text.len();
-        for bits in [&mut self.quotes, &mut self.equals, &mut self.marks, &mut self.name_ends] {
-            bits.reset(bytes);
-        }
         vectorize(Pass { scan: self, text });
+    }
+
+    /// Where LF stands in `text`, which was scanned last.
+    pub(crate) fn line_feeds(&self, text: &[u8]) -> Marks<'_> {
+        Marks { bits: &self.line_feeds, start: 0, length: text.len() }
     }
 }
 
 /// New bytes in each window: a window of 64 bytes begins with the last [`LEAD`] of the one before.
 const STRIDE: usize = 64 - LEAD;
+
+/// New bytes in each stretch of [`WINDOWS`] windows, before which there are [`LEAD`] of the one before.
+const STRETCH: usize = WINDOWS * STRIDE;
 
 /// The pass over one text.
 struct Pass<'a> {
@@ -69,106 +70,162 @@ impl Kernel for Pass<'_> {
     #[inline(always)]
     fn run(self, lanes: impl Lanes) {
         let Self { scan, text } = self;
-        // Held apart from `scan`, so that they stay in registers.
-        let mut candidates = std::mem::take(&mut scan.candidates);
-        let mut newlines = std::mem::take(&mut scan.newlines);
-        let (quotes, equals, marks, name_ends) =
-            (&mut *scan.quotes.0, &mut *scan.equals.0, &mut *scan.marks.0, &mut *scan.name_ends.0);
-        let mut edge = [0; 64];
-        let mut base = 0_usize;
-        while base < text.len() {
+        let Scan { candidates, line_feeds, quotes, equals, marks, name_ends, tag_words } = scan;
+        candidates.clear();
+        *tag_words = false;
+        for bits in [&mut *line_feeds, quotes, equals, marks, name_ends] {
+            bits.make_room(text.len());
+        }
+        let mut edge = [0; LEAD + STRETCH];
+        let mut stretch = Stretch::default();
+        for base in (0..text.len()).step_by(STRETCH) {
             let inner = base.checked_sub(LEAD).and_then(|start| text[start..].first_chunk());
-            let window = inner.unwrap_or_else(|| {
+            let bytes = inner.unwrap_or_else(|| {
                 at_edge(text, base, &mut edge);
                 &edge
             });
-            let classes = lanes.classify(window);
-            put(quotes, base, classes.quote >> LEAD);
-            put(equals, base, classes.equals >> LEAD);
-            put(marks, base, (classes.quote | classes.equals) >> LEAD);
-            put(name_ends, base, !classes.name >> LEAD);
+            classify(lanes, bytes, &mut stretch);
+            line_feeds.put(base, &stretch.newline);
+            quotes.put(base, &stretch.quote);
+            equals.put(base, &stretch.equals);
+            marks.put(base, &either(&stretch.quote, &stretch.equals));
+            name_ends.put(base, &none_of(&stretch.name));
+            let found = Found::of(&stretch);
             #[expect(clippy::cast_possible_truncation, reason = "blocks are bounded, below 4 GiB")]
-            let offset = base as u32;
-            let mut ends = classes.newline >> LEAD;
-            while ends != 0 {
-                newlines.push(offset + ends.trailing_zeros());
-                ends &= ends - 1;
+            let base = base as u32;
+            if found.any != [0; WINDOWS] {
+                push_candidates(candidates, base, &found);
             }
-            let found = Found::of(&classes);
-            let mut any = found.any() >> LEAD;
-            while any != 0 {
-                let bit = any.trailing_zeros();
-                any &= any - 1;
-                let shapes = found.shapes(bit + LEAD as u32);
-                candidates.push(Candidate { at: offset + bit, shapes });
+            if found.tag_words != [0; WINDOWS] {
+                *tag_words |= holds_tag_word(text, base, &found.tag_words);
             }
-            if (found.at | found.expires) >> LEAD != 0 {
-                scan.tag_words |= holds_tag_word(text, offset, &found);
-            }
-            base += STRIDE;
         }
-        (scan.candidates, scan.newlines) = (candidates, newlines);
     }
 }
 
-/// The first window, before which there is nothing, or one at the end: what is not there is zeros. Never
-/// inlined, so that the common windows are read from where they are.
+/// The classes of all windows of a stretch.
+#[inline(always)]
+fn classify(lanes: impl Lanes, bytes: &[u8; LEAD + STRETCH], stretch: &mut Stretch) {
+    for window in 0..WINDOWS {
+        if let Some(bytes) = bytes[window * STRIDE..].first_chunk() {
+            stretch.set(window, &lanes.classify(bytes));
+        }
+    }
+}
+
+#[inline(always)]
+fn either(one: &[u64; WINDOWS], other: &[u64; WINDOWS]) -> [u64; WINDOWS] {
+    let mut either = *one;
+    for (one, other) in either.iter_mut().zip(other) {
+        *one |= other;
+    }
+    either
+}
+
+#[inline(always)]
+fn none_of(masks: &[u64; WINDOWS]) -> [u64; WINDOWS] {
+    let mut none = *masks;
+    for mask in &mut none {
+        *mask = !*mask;
+    }
+    none
+}
+
+/// Adds what was found in the stretch at `base` to the candidates.
+#[inline(always)]
+fn push_candidates(candidates: &mut Vec<Candidate>, base: u32, found: &Found) {
+    for (window, start) in (base..).step_by(STRIDE).take(WINDOWS).enumerate() {
+        let mut any = found.any[window];
+        while any != 0 {
+            let position = any.trailing_zeros();
+            any &= any - 1;
+            candidates.push(Candidate { at: start + position, shapes: found.shapes(window, position) });
+        }
+    }
+}
+
+/// The first stretch, before which there is nothing, or the last: what is not there is zeros. Never inlined,
+/// so that the common ones are read from where they are.
 #[inline(never)]
-fn at_edge(text: &[u8], base: usize, window: &mut [u8; 64]) {
+fn at_edge(text: &[u8], base: usize, bytes: &mut [u8; LEAD + STRETCH]) {
     let start = base.saturating_sub(LEAD);
     let lead = LEAD - (base - start);
-    let length = (64 - lead).min(text.len() - start);
-    window.fill(0);
-    window[lead..lead + length].copy_from_slice(&text[start..start + length]);
+    let length = (bytes.len() - lead).min(text.len() - start);
+    bytes.fill(0);
+    bytes[lead..lead + length].copy_from_slice(&text[start..start + length]);
 }
 
-/// Puts the [`STRIDE`] bits of the window at `base` into a map, in the order of the windows: what lies
-/// behind them in their words is overwritten.
-#[inline(always)]
-fn put(map: &mut [u64], base: usize, bits: u64) {
-    let (word, bit) = (base / 64, base % 64);
-    if let Some([first, second]) = map.get_mut(word..).and_then(<[u64]>::first_chunk_mut) {
-        // The bits before are those of the window before. `bit` is a multiple of 16.
-        *first = *first & !(u64::MAX << bit) | bits << bit;
-        *second = bits >> 1 >> (63 - bit);
-    }
-}
-
-/// Whether one of the words of a tag ends in the window of `text` whose new bytes start at `base`.
+/// Whether one of the words of a tag ends in the stretch of `text` whose new bytes start at `base`, where
+/// `ends` says that one could.
 #[inline(never)]
-fn holds_tag_word(text: &[u8], base: u32, found: &Found) -> bool {
-    let ends_in = |ends: u64, word: &[u8]| {
-        let (mut any, mut ends) = (false, ends >> LEAD);
+fn holds_tag_word(text: &[u8], base: u32, ends: &[u64; WINDOWS]) -> bool {
+    let mut any = false;
+    for (start, &ends) in (base..).step_by(STRIDE).zip(ends) {
+        let mut ends = ends;
         while ends != 0 {
-            let end = (base + ends.trailing_zeros()) as usize;
+            let end = (start + ends.trailing_zeros()) as usize;
             ends &= ends - 1;
-            any |= text[..=end].ends_with(word);
+            let before = &text[..=end];
+            any |= before.ends_with(b"expires=") || before.ends_with(b"retention@");
         }
-        any
-    };
-    ends_in(found.expires, b"expires=") || ends_in(found.at, b"retention@")
+    }
+    any
 }
 
-/// One bit for each byte of the text: bit `i % 64` of word `i / 64` speaks of byte `i`.
-#[derive(Debug, Default)]
-struct Bits(Vec<u64>);
+/// One bit for each byte of the text: bit `i % 8` of byte `i / 8` speaks of byte `i`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Bits(Vec<u8>);
 
 impl Bits {
-    /// Makes room for `bytes` bytes, and a window more.
-    fn reset(&mut self, bytes: usize) {
-        let words = bytes / 64 + 3;
-        if self.0.len() < words {
-            self.0.resize(words, 0);
+    /// Makes room for `bytes` bytes, and a stretch more.
+    fn make_room(&mut self, bytes: usize) {
+        let needed = bytes / 8 + STRETCH;
+        if self.0.len() < needed {
+            self.0.resize(needed, 0);
         }
-        self.0[0] = 0;
     }
 
-    /// 64 bits from `from` on.
+    /// Puts the bits of the stretch at `base` in, in the order of the stretches: what lies behind them is
+    /// overwritten.
+    #[inline(always)]
+    fn put(&mut self, base: usize, masks: &[u64; WINDOWS]) {
+        // A window has [`STRIDE`] bits, which are whole bytes, and zeros behind them.
+        const WINDOW: usize = STRIDE / 8;
+        let bytes = self.0.get_mut(base / 8..).and_then(<[u8]>::first_chunk_mut::<{ WINDOW * WINDOWS + 2 }>);
+        let Some(bytes) = bytes else { return };
+        for (window, mask) in masks.iter().enumerate() {
+            bytes[window * WINDOW..][..8].copy_from_slice(&(mask >> LEAD).to_le_bytes());
+        }
+    }
+
+    /// The bits from `from` on, of which at least 57 are there.
     #[inline]
     fn window(&self, from: usize) -> u64 {
-        let (word, bit) = (from / 64, from % 64);
-        let [first, second] = self.0.get(word..).and_then(<[u64]>::first_chunk).unwrap_or(&[0; 2]);
-        first >> bit | second << 1 << (63 - bit)
+        self.word(from / 8) >> (from % 8)
+    }
+
+    /// 64 bits from a byte on; nothing stands behind the end.
+    #[inline]
+    fn word(&self, byte: usize) -> u64 {
+        let word = self.0.get(byte..).and_then(<[u8]>::first_chunk);
+        word.map_or(0, |word| u64::from_le_bytes(*word))
+    }
+
+    /// The first bit that is set at or after `from`, and before `end`.
+    #[inline]
+    fn next(&self, from: usize, end: usize) -> Option<usize> {
+        let (mut byte, mut bits) = (from / 8, self.window(from));
+        let mut at = from;
+        while bits == 0 {
+            byte += 8;
+            at = 8 * byte;
+            if at >= end {
+                return None;
+            }
+            bits = self.word(byte);
+        }
+        let found = at + bits.trailing_zeros() as usize;
+        (found < end).then_some(found)
     }
 }
 
@@ -210,7 +267,7 @@ impl<'a> Line<'a> {
         Marks { bits: &self.scan.marks, start: self.start as usize, length: self.bytes.len() }
     }
 
-    /// Which of 64 bytes from `from` on are in no name of a host or program: all but ASCII letters, digits,
+    /// Which of 57 bytes or more from `from` on are in no name of a host or program: all but ASCII letters, digits,
     /// `.`, `-`, `/` and `_`. Bits beyond the line speak of what follows it in the block.
     #[inline]
     pub(crate) fn name_ends(&self, from: usize) -> u64 {
@@ -251,18 +308,7 @@ impl Marks<'_> {
     /// Offset in the line of the first at or after `from`.
     #[inline]
     pub(crate) fn next(&self, from: usize) -> Option<usize> {
-        let (at, end) = (self.start + from, self.start + self.length);
-        let mut word = at / 64;
-        let mut bits = self.bits.0.get(word)? >> (at % 64) << (at % 64);
-        while bits == 0 {
-            word += 1;
-            if word * 64 >= end {
-                return None;
-            }
-            bits = *self.bits.0.get(word)?;
-        }
-        let found = word * 64 + bits.trailing_zeros() as usize;
-        (found < end).then(|| found - self.start)
+        self.bits.next(self.start + from, self.start + self.length).map(|found| found - self.start)
     }
 }
 
@@ -271,7 +317,6 @@ pub struct Lines<'a> {
     block: &'a [u8],
     scan: &'a Scan,
     start: usize,
-    newline: usize,
     candidate: usize,
 }
 
@@ -283,11 +328,10 @@ impl<'a> Iterator for Lines<'a> {
         if self.start >= self.block.len() {
             return None;
         }
-        let (end, next) = match self.scan.newlines.get(self.newline) {
-            Some(&newline) => (newline as usize, newline as usize + 1),
+        let (end, next) = match self.scan.line_feeds.next(self.start, self.block.len()) {
+            Some(line_feed) => (line_feed, line_feed + 1),
             None => (self.block.len(), self.block.len()),
         };
-        self.newline += 1;
         let candidates = &self.scan.candidates[self.candidate..];
         let here = candidates.iter().take_while(|candidate| (candidate.at as usize) < next).count();
         self.candidate += here;
@@ -318,9 +362,9 @@ mod tests {
         scan.candidates.iter().filter(|c| c.shapes.has(shape)).map(|c| c.at).collect()
     }
 
-    /// Every shape at every alignment to the windows.
+    /// Every shape at every alignment to the windows and stretches.
     #[test]
-    fn shapes_are_seen_across_window_borders() {
+    fn shapes_are_seen_across_borders() {
         let token = format!("x_{}", "0123456789abcdefghjkmnpqrstvwxy");
         let cases: [(&[u8], Shapes, usize); 11] = [
             (b"2001-db8--1", Shapes::DASHES, 9),
@@ -336,7 +380,7 @@ mod tests {
             (b"x-cb007109.", Shapes::HEX8, 9),
         ];
         for (text, shape, at) in cases {
-            for lead in 0..200 {
+            for lead in 0..900 {
                 let mut padded = vec![b' '; lead];
                 padded.extend_from_slice(text);
                 assert!(
@@ -362,7 +406,8 @@ mod tests {
         let mut scan = Scan::default();
         scan.run(text);
         assert_eq!(scan.candidates, []);
-        assert_eq!(scan.newlines, [76]);
+        assert_eq!(scan.line_feeds(text).next(0), Some(76));
+        assert_eq!(scan.line_feeds(text).next(77), None);
     }
 
     /// Every kind of lanes finds the same.
@@ -371,15 +416,13 @@ mod tests {
         #[derive(Clone)]
         struct Alone<'a>(&'a [u8]);
         impl Kernel for Alone<'_> {
-            type Output = (Vec<Candidate>, Vec<u32>);
+            type Output = (Vec<Candidate>, [Bits; 5], bool);
             #[inline(always)]
             fn run(self, lanes: impl Lanes) -> Self::Output {
                 let mut scan = Scan::default();
-                for bits in [&mut scan.quotes, &mut scan.equals, &mut scan.marks, &mut scan.name_ends] {
-                    bits.reset(self.0.len());
-                }
                 Pass { scan: &mut scan, text: self.0 }.run(lanes);
-                (scan.candidates, scan.newlines)
+                let bits = [scan.line_feeds, scan.quotes, scan.equals, scan.marks, scan.name_ends];
+                (scan.candidates, bits, scan.tag_words)
             }
         }
         let pieces = [
@@ -395,7 +438,7 @@ mod tests {
             " ",
         ];
         let mut random = 7_u64;
-        for length in 0..400 {
+        for length in 0..300 {
             let text: String = (0..length)
                 .map(|_| {
                     random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -435,7 +478,7 @@ mod tests {
     #[test]
     fn words_of_tags_are_seen() {
         let mut scan = Scan::default();
-        for lead in 0..130 {
+        for lead in 0..900 {
             let lead = " ".repeat(lead);
             for (text, holds) in [
                 ("expires=", true),

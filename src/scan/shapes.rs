@@ -46,61 +46,117 @@ pub(crate) struct Candidate {
     pub(crate) shapes: Shapes,
 }
 
-/// Positions in one chunk at which a shape is complete, one mask a shape.
+/// Windows that are looked at together, one beside the other in a vector.
+pub(super) const WINDOWS: usize = 8;
+
+/// The classes of the windows of a stretch: for each class, one mask a window.
+#[derive(Default)]
+pub(super) struct Stretch {
+    pub(super) newline: [u64; WINDOWS],
+    pub(super) quote: [u64; WINDOWS],
+    pub(super) equals: [u64; WINDOWS],
+    pub(super) name: [u64; WINDOWS],
+    dot: [u64; WINDOWS],
+    dash: [u64; WINDOWS],
+    underscore: [u64; WINDOWS],
+    digit: [u64; WINDOWS],
+    hex: [u64; WINDOWS],
+    token: [u64; WINDOWS],
+    colon: [u64; WINDOWS],
+    at: [u64; WINDOWS],
+    percent: [u64; WINDOWS],
+    backslash: [u64; WINDOWS],
+    x: [u64; WINDOWS],
+}
+
+impl Stretch {
+    #[inline(always)]
+    pub(super) fn set(&mut self, window: usize, classes: &Classes) {
+        self.newline[window] = classes.newline;
+        self.quote[window] = classes.quote;
+        self.equals[window] = classes.equals;
+        self.name[window] = classes.name;
+        self.dot[window] = classes.dot;
+        self.dash[window] = classes.dash;
+        self.underscore[window] = classes.underscore;
+        self.digit[window] = classes.digit;
+        self.hex[window] = classes.hex;
+        self.token[window] = classes.token;
+        self.colon[window] = classes.colon;
+        self.at[window] = classes.at;
+        self.percent[window] = classes.percent;
+        self.backslash[window] = classes.backslash;
+        self.x[window] = classes.x;
+    }
+}
+
+/// Positions in the windows of a stretch at which a shape is complete: for each shape, one mask a window, in
+/// which bit `i` speaks of byte `i` of the window. What is found is right from bit [`LEAD`] on: the bits before
+/// belong to the window before, and are there because shapes begin in them. With them each step of a chain is
+/// one shift, nothing is carried from window to window, and all windows of a stretch are one vector.
+#[derive(Default)]
 pub(super) struct Found {
-    quad: u64,
-    colons: u64,
-    pub(super) at: u64,
-    /// Where `=` ends a word of eight bytes whose second is `x`, as in `expires=`. No candidate.
-    pub(super) expires: u64,
-    escape: u64,
-    token: u64,
-    hex8: u64,
-    nibbles: u64,
-    dashes: u64,
+    quad: [u64; WINDOWS],
+    colons: [u64; WINDOWS],
+    at: [u64; WINDOWS],
+    escape: [u64; WINDOWS],
+    token: [u64; WINDOWS],
+    hex8: [u64; WINDOWS],
+    nibbles: [u64; WINDOWS],
+    dashes: [u64; WINDOWS],
+    /// Where any shape is complete, without the lead.
+    pub(super) any: [u64; WINDOWS],
+    /// Where a word of a tag may end, without the lead: at `@`, or at the `=` of a word of eight bytes whose
+    /// second is `x`, as in `expires=`. The latter is no candidate.
+    pub(super) tag_words: [u64; WINDOWS],
 }
 
 impl Found {
     #[inline(always)]
-    pub(super) fn any(&self) -> u64 {
-        self.quad | self.colons | self.at | self.escape | self.token | self.hex8 | self.nibbles | self.dashes
-    }
-
-    #[inline(always)]
-    pub(super) fn shapes(&self, bit: u32) -> Shapes {
-        let pick = |mask: u64, shape: Shapes| if mask >> bit & 1 == 1 { shape.0 } else { 0 };
-        Shapes(
-            pick(self.quad, Shapes::QUAD)
-                | pick(self.colons, Shapes::COLONS)
-                | pick(self.at, Shapes::AT)
-                | pick(self.escape, Shapes::ESCAPE)
-                | pick(self.token, Shapes::TOKEN)
-                | pick(self.hex8, Shapes::HEX8)
-                | pick(self.nibbles, Shapes::NIBBLES)
-                | pick(self.dashes, Shapes::DASHES),
-        )
-    }
-}
-
-/// The masks of one window, in which bit `i` speaks of byte `i`. What is found is right from bit
-/// [`LEAD`] on: the bits before belong to the window before, and are there because shapes begin in them.
-/// With them each step of a chain is one shift, and nothing is carried from window to window.
-impl Found {
-    #[inline(always)]
-    pub(super) fn of(classes: &Classes) -> Self {
-        let &Classes { dot, dash, underscore, digit, hex, token, colon, at, percent, backslash, .. } =
-            classes;
-        Self {
-            quad: quad(dot | dash | underscore, digit),
-            colons: doubled_or_fourth(colon),
-            at,
-            expires: classes.x << 6 & classes.equals,
-            escape: (percent << 2 & hex << 1 & hex) | backslash,
-            token: begun_token(token, underscore),
-            hex8: hex8(hex),
-            nibbles: nibbles(hex, dot),
-            dashes: dashes(dash, hex),
+    pub(super) fn of(stretch: &Stretch) -> Self {
+        let mut found = Self::default();
+        // No branch and no call: the compiler makes vectors of it.
+        for window in 0..WINDOWS {
+            let (dot, dash, underscore) =
+                (stretch.dot[window], stretch.dash[window], stretch.underscore[window]);
+            let (digit, hex, at) = (stretch.digit[window], stretch.hex[window], stretch.at[window]);
+            let quad = quad(dot | dash | underscore, digit);
+            let colons = doubled_or_fourth(stretch.colon[window]);
+            let escape = (stretch.percent[window] << 2 & hex << 1 & hex) | stretch.backslash[window];
+            let token = begun_token(stretch.token[window], underscore);
+            let hex8 = hex8(hex);
+            let nibbles = nibbles(hex, dot);
+            let dashes = dashes(dash, hex);
+            found.quad[window] = quad;
+            found.colons[window] = colons;
+            found.at[window] = at;
+            found.escape[window] = escape;
+            found.token[window] = token;
+            found.hex8[window] = hex8;
+            found.nibbles[window] = nibbles;
+            found.dashes[window] = dashes;
+            found.any[window] = (quad | colons | at | escape | token | hex8 | nibbles | dashes) >> LEAD;
+            found.tag_words[window] = (stretch.x[window] << 6 & stretch.equals[window] | at) >> LEAD;
         }
+        found
+    }
+
+    /// What is complete at a position of a window, which counts from the end of its lead.
+    #[inline(always)]
+    pub(super) fn shapes(&self, window: usize, position: u32) -> Shapes {
+        let bit = LEAD as u32 + position;
+        let pick =
+            |masks: &[u64; WINDOWS], shape: Shapes| if masks[window] >> bit & 1 == 1 { shape.0 } else { 0 };
+        Shapes(
+            pick(&self.quad, Shapes::QUAD)
+                | pick(&self.colons, Shapes::COLONS)
+                | pick(&self.at, Shapes::AT)
+                | pick(&self.escape, Shapes::ESCAPE)
+                | pick(&self.token, Shapes::TOKEN)
+                | pick(&self.hex8, Shapes::HEX8)
+                | pick(&self.nibbles, Shapes::NIBBLES)
+                | pick(&self.dashes, Shapes::DASHES),
+        )
     }
 }
 
@@ -136,10 +192,6 @@ fn hex8(hex: u64) -> u64 {
 /// `h.h.h.h.h.h.h.h`: eight hex digits joined by dots, 15 bytes.
 #[inline(always)]
 fn nibbles(hex: u64, dot: u64) -> u64 {
-    // Seven dots are rare, so this is nearly always all.
-    if dot.count_ones() < 7 {
-        return 0;
-    }
     let one = hex & dot << 1 & hex << 2;
     let two = one & one << 2;
     let four = two & two << 4;
@@ -150,10 +202,6 @@ fn nibbles(hex: u64, dot: u64) -> u64 {
 /// address.
 #[inline(always)]
 fn dashes(dash: u64, hex: u64) -> u64 {
-    // A date has two dashes, apart from each other; more are rare.
-    if dash.count_ones() < 4 && dash & dash << 1 == 0 {
-        return 0;
-    }
     doubled_or_fourth(dash) & (hex << 1 | hex << 2)
 }
 
