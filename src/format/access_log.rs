@@ -1,6 +1,6 @@
 //! Access logs: NCSA common (CLF), combined, and either with the virtual host in front.
 
-use super::columns::clf_columns;
+use super::last_times::LastTimes;
 use super::some_span;
 use super::timestamp::{MISMATCH, Parsed, clf, rfc3339};
 use crate::model::{Format, Record};
@@ -62,7 +62,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
 /// The envelope of a common or combined line without a virtual host, whose ident is `-` and in which no
 /// backslash stands, as in nearly all. `None` means nothing but that [`read`] has to look.
 #[inline]
-pub(super) fn read_plain(line: &Line<'_>) -> Option<Record> {
+pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Record> {
     let text = line.bytes;
     // Other formats come first where a line begins like them.
     let begins_plain = match text {
@@ -78,7 +78,7 @@ pub(super) fn read_plain(line: &Line<'_>) -> Option<Record> {
     let request = quotes.next(0)?;
     let head = text[..request].strip_suffix(b"] ")?;
     let (head, time) = head.split_last_chunk::<26>()?;
-    let time = clf_columns(time)?;
+    let time = times.clf(time)?;
     let head = head.strip_suffix(b" [")?;
     let client = memchr(b' ', head)?;
     if client == 0 || text[client - 1] == b',' || !head[client..].starts_with(b" - ") {

@@ -4,6 +4,7 @@
 //! structure and braces are counted; what stands inside nested values is not judged. An object that
 //! is valid JSON stays valid.
 
+use super::last_times::LastTimes;
 use super::timestamp::{MISMATCH, Parsed, epoch_number, rfc3339, stated};
 use crate::model::{Format, Names, Record, StatedTime, TagPoint};
 use crate::scan::Line;
@@ -54,7 +55,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
 /// The envelope of an object in which no backslash and no white space between its parts stand, from its
 /// first byte to its last, as loggers write it. `None` means nothing but that [`read`] has to look.
 #[inline]
-pub(super) fn read_plain(line: &Line<'_>) -> Option<Record> {
+pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Record> {
     let text = line.bytes;
     if line.has_backslash() {
         return None;
@@ -85,7 +86,7 @@ pub(super) fn read_plain(line: &Line<'_>) -> Option<Record> {
         };
         names.add(&text[name..colon - 1]);
         if let Some(better) = time_rank(&text[name..colon - 1]).filter(|&found| found < rank)
-            && let Some(found) = time_of(&text[value..at])
+            && let Some(found) = plain_time_of(&text[value..at], times)
         {
             (time, rank) = (Some(found), better);
         }
@@ -204,6 +205,15 @@ fn time_rank(name: &[u8]) -> Option<usize> {
     // Most names are told apart by their first letter alone.
     let [b'@' | b'_' | b't' | b'T' | b'd' | b'D' | b'e' | b'E' | b's' | b'S', ..] = name else { return None };
     TIME_NAMES.iter().position(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// [`time_of`], with the common spelling from memory.
+fn plain_time_of(value: &[u8], times: &mut LastTimes) -> Option<StatedTime> {
+    let plain = match value {
+        [b'"', text @ .., b'"'] => times.rfc3339_json(text),
+        _ => None,
+    };
+    plain.or_else(|| time_of(value))
 }
 
 /// The time that a value states: a string in any spelling, a number, or MongoDB's `{"$date":"..."}`.

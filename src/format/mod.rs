@@ -14,6 +14,7 @@ pub mod cef;
 mod columns;
 pub mod haproxy;
 pub mod json;
+mod last_times;
 pub mod leef;
 pub mod logfmt;
 pub mod netfilter;
@@ -29,23 +30,25 @@ mod tests;
 
 use crate::model::{Format, Record, Span, TagPoint};
 use crate::scan::Line;
+use last_times::LastTimes;
 use memchr::memchr3;
 use std::borrow::Cow;
 
 /// Tells the format of each line.
 ///
 /// The answer depends on the line alone: its first bytes say which formats it can have, and these are
-/// tried in a fixed order. Nothing is remembered from line to line; that would be no faster.
+/// tried in a fixed order. Nothing is remembered from line to line but what the last times, byte for byte, mean.
 #[derive(Clone, Debug)]
 pub struct Guess {
     forced: Option<Format>,
+    times: LastTimes,
 }
 
 impl Guess {
     /// A guesser, or with `forced` a parser of that one format (a line that does not fit is `Raw`).
     #[must_use]
     pub fn new(forced: Option<Format>) -> Self {
-        Self { forced }
+        Self { forced, times: LastTimes::default() }
     }
 
     /// The envelope of a line of a scanned block. The same as [`Self::parse`] says; the envelopes that nearly
@@ -54,10 +57,10 @@ impl Guess {
     pub fn read(&mut self, line: &Line<'_>) -> Record {
         let plain = match line.bytes {
             _ if self.forced.is_some() => None,
-            [b'{', ..] => json::read_plain(line),
-            [b'A'..=b'Z' | b'a'..=b'z', _, _, b' ', ..] => rfc3164::read_plain(line),
-            [b'<', ..] => rfc5424::read_plain(line),
-            _ => access_log::read_plain(line),
+            [b'{', ..] => json::read_plain(line, &mut self.times),
+            [b'A'..=b'Z' | b'a'..=b'z', _, _, b' ', ..] => rfc3164::read_plain(line, &mut self.times),
+            [b'<', ..] => rfc5424::read_plain(line, &mut self.times),
+            _ => access_log::read_plain(line, &mut self.times),
         };
         plain.unwrap_or_else(|| self.parse(line.bytes))
     }

@@ -1,6 +1,6 @@
 //! RFC 3164 (BSD) syslog as it is met: PRI, time, HOSTNAME and TAG may each be missing.
 
-use super::columns::bsd_columns;
+use super::last_times::LastTimes;
 use super::pri::pri;
 use super::timestamp::{MISMATCH, Parsed, bsd, rfc3339};
 use super::{between, some_span};
@@ -56,8 +56,8 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
 /// format of its own, if the names are as plain as nearly all are. `None` means nothing but that
 /// [`read`] has to look.
 #[inline]
-pub(super) fn read_plain(line: &Line<'_>) -> Option<Record> {
-    let time = bsd_columns(line.bytes.first_chunk()?)?;
+pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Record> {
+    let time = times.bsd(line.bytes.first_chunk()?)?;
     // A host that begins with a small letter is no year, and no zone but perhaps `z`.
     if !matches!(line.bytes.get(16)?, b'a'..=b'y') {
         return None;

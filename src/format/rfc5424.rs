@@ -1,5 +1,6 @@
 //! RFC 5424 syslog: HEADER, STRUCTURED-DATA, MSG.
 
+use super::last_times::LastTimes;
 use super::pri::pri;
 use super::timestamp::{MISMATCH, Parsed, rfc3339};
 use super::{between, some_span};
@@ -55,12 +56,12 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
 /// The envelope of a line without STRUCTURED-DATA whose message has no format of its own. `None` means
 /// nothing but that [`read`], or another format, has to look.
 #[inline]
-pub(super) fn read_plain(line: &Line<'_>) -> Option<Record> {
+pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Record> {
     let text = line.bytes;
     let (rest, _) = pri(text).ok()?;
     let rest = rest.strip_prefix(b"1 ")?;
-    let (rest, time) = rfc3339(rest).ok()?;
-    let mut at = text.len() - rest.len();
+    let (time, length) = times.rfc3339_header(rest)?;
+    let mut at = text.len() - rest.len() + length;
     let mut fields = [Span::default(); 4];
     for field in &mut fields {
         // `at` is at the space before the field.
@@ -71,8 +72,7 @@ pub(super) fn read_plain(line: &Line<'_>) -> Option<Record> {
     let elements = Span::new(at + 1, at + 2);
     let message = at + 3;
     let filled = fields.iter().all(|field| !field.is_empty());
-    let plain = rest.first() == Some(&b' ')
-        && filled
+    let plain = filled
         && text.get(at + 1..message) == Some(b"- ")
         && text.get(message) != Some(&BOM[0])
         && super::has_no_content(line, message);
