@@ -256,13 +256,12 @@ pub(super) struct Verdicts(Slots<(Envelope, Tag), 256>);
 /// What a verdict depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Envelope {
-    /// Format, inner format (255 for none), idiom, where the day comes from, length of the program's name
-    /// (255 for none).
-    parts: [u8; 5],
     /// The name of the program, filled up with zeros.
     program: u128,
-    /// The day of the event.
-    day: Date,
+    /// From the lowest byte on: format, inner format (255 for none), length of the program's name (255 for
+    /// none), idiom (4 bits) and where the day comes from (4 bits); then the day of the event: day, month, and
+    /// year in two bytes.
+    rest: u64,
 }
 
 impl Envelope {
@@ -277,18 +276,18 @@ impl Envelope {
             Some(name) => (u8::try_from(name.len()).ok()?, padded(line, name)),
         };
         let inner = record.inner.map_or(u8::MAX, |inner| inner as u8);
-        let parts = [record.format as u8, inner, number_of(idiom), event.from as u8, length];
-        Some(Self { parts, program, day: event.day })
+        let idiom_and_from = number_of(idiom) | (event.from as u8) << 4;
+        let [day, month] = [event.day.day(), event.day.month()].map(i8::cast_unsigned);
+        let [early, late] = event.day.year().to_le_bytes();
+        let parts = [record.format as u8, inner, length, idiom_and_from, day, month, early, late];
+        Some(Self { program, rest: u64::from_le_bytes(parts) })
     }
 
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
     fn hash(&self) -> usize {
         let name = self.program as u64 ^ (self.program >> 64) as u64;
-        let [format, inner, idiom, from, length] = self.parts.map(u64::from);
-        let rest = format | inner << 8 | idiom << 16 | from << 24 | length << 32;
-        let mixed = (name ^ rest).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed >> 56) as usize ^ usize::from(self.day.day().unsigned_abs())
+        ((name ^ self.rest).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
     }
 }
 

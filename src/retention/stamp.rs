@@ -4,7 +4,7 @@ use super::event_time::{DayFrom, EventClock, EventDay, whole_seconds};
 use super::expiry::{self, Due};
 use super::memo::{Days, Envelope, Instants, Shortlists, Tag, TagKey, Tags, Verdicts};
 use super::policy::{FieldOf, Match, Policy};
-use super::tag;
+use super::tag::{self, ExistingTag};
 use crate::model::{Expires, Idiom, Placement, Record, RenderedTag, Span, Starts, StatedTime, TagPoint};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -159,6 +159,7 @@ impl Stamper {
 
     /// The verdict on `line` (without its line end), received at `received`. `field` looks up a field of
     /// the line by name; it is asked only if a class needs it.
+    #[inline]
     pub fn stamp<'l>(
         &mut self,
         line: &'l [u8],
@@ -169,30 +170,34 @@ impl Stamper {
         if self.options.trust_upstream
             && let Some(existing) = tag::existing(line, record)
         {
-            let class = self.policy.index_of(existing.class.as_bytes());
-            let from = if existing.clock_received { DayFrom::Received } else { DayFrom::Stated };
-            let day = self.event_day(record, received).day;
-            return self.keep_or_drop(
-                class,
-                Start { day, from: StartFrom::Event(from) },
-                existing.expires,
-                received,
-            );
+            return self.as_upstream_says(&existing, record, received);
         }
         let event = self.event_day(record, received);
         let (idiom, replace) = place(record, line, self.options.tags);
-        let envelope = Envelope::new(line, record, idiom, event);
-        if let Some(known) = envelope.as_ref().and_then(|envelope| self.verdicts.place_of(envelope)) {
+        let dated = DatedLine { event, idiom, replace, envelope: Envelope::new(line, record, idiom, event) };
+        let known = dated.envelope.as_ref().and_then(|envelope| self.verdicts.place_of(envelope));
+        let Some(known) = known else { return self.stamp_anew(line, record, received, field, dated) };
+        if self.options.drops_expired() {
             let Tag { key: TagKey { class, .. }, due: Due { expires, .. }, .. } = *self.verdicts.at(known);
             if self.has_expired(expires, received) {
                 return Verdict::Expired { class, expires };
             }
-            let tag = self.verdicts.at(known);
-            let start = Start { day: event.day, from: StartFrom::Event(event.from) };
-            let placement = Placement { replace, text: &tag.text };
-            let placed = (self.options.tags != TagForm::None).then_some(placement);
-            return Verdict::Keep { class, start, expires, tag: placed };
         }
+        let start = Start { day: event.day, from: StartFrom::Event(event.from) };
+        keep(start, self.verdicts.at(known), replace, self.options.tags)
+    }
+
+    /// The verdict on a line whose envelope is not remembered.
+    #[inline(never)]
+    fn stamp_anew<'l>(
+        &mut self,
+        line: &'l [u8],
+        record: &Record,
+        received: Timestamp,
+        field: FieldOf<'_, 'l>,
+        dated: DatedLine,
+    ) -> Verdict<'_> {
+        let DatedLine { event, idiom, replace, envelope } = dated;
         let shortlist = self.shortlists.of(&self.policy, line, record);
         let by_envelope = self.policy.class_of_envelope(shortlist);
         let class = by_envelope.unwrap_or_else(|| self.policy.class_from(shortlist, line, record, field));
@@ -210,10 +215,25 @@ impl Stamper {
         if self.has_expired(expires, received) {
             return Verdict::Expired { class, expires };
         }
-        let tag = self.tags.of(key, || render(&self.policy, key));
-        let placement = Placement { replace, text: &tag.text };
-        let tag = (self.options.tags != TagForm::None).then_some(placement);
-        Verdict::Keep { class, start, expires, tag }
+        keep(start, self.tags.of(key, || render(&self.policy, key)), replace, self.options.tags)
+    }
+
+    /// The verdict on a line that brought its own tag from an upstream that is trusted.
+    fn as_upstream_says(
+        &mut self,
+        existing: &ExistingTag<'_>,
+        record: &Record,
+        received: Timestamp,
+    ) -> Verdict<'_> {
+        let class = self.policy.index_of(existing.class.as_bytes());
+        let from = if existing.clock_received { DayFrom::Received } else { DayFrom::Stated };
+        let start = Start { day: self.event_day(record, received).day, from: StartFrom::Event(from) };
+        let expires = existing.expires;
+        if self.has_expired(expires, received) {
+            Verdict::Expired { class, expires }
+        } else {
+            Verdict::Keep { class, start, expires, tag: None }
+        }
     }
 
     /// When the event of a line was, in Unix seconds: the time it states if that is believed, otherwise its
@@ -253,21 +273,6 @@ impl Stamper {
     fn has_expired(&mut self, expires: Expires, received: Timestamp) -> bool {
         self.options.drops_expired()
             && expires <= Expires::On(receipt_day(&mut self.receipt_days, &self.clock, received))
-    }
-
-    fn keep_or_drop(
-        &mut self,
-        class: usize,
-        start: Start,
-        expires: Expires,
-        received: Timestamp,
-    ) -> Verdict<'_> {
-        let expired = self.has_expired(expires, received);
-        if expired {
-            Verdict::Expired { class, expires }
-        } else {
-            Verdict::Keep { class, start, expires, tag: None }
-        }
     }
 
     fn start(&self, class: usize, event: EventDay, received: Timestamp, field: FieldOf<'_, '_>) -> Start {
@@ -316,6 +321,24 @@ impl Stamper {
         };
         EventDay { day: receipt_day(&mut self.receipt_days, &self.clock, received), from }
     }
+}
+
+/// What is known of a line before its class is.
+struct DatedLine {
+    event: EventDay,
+    /// The form of its tag, and what that replaces.
+    idiom: Idiom,
+    replace: Span,
+    /// What its verdict is remembered by.
+    envelope: Option<Envelope>,
+}
+
+/// The verdict that keeps a line under `tag`, in the place of `replace`.
+#[inline]
+fn keep(start: Start, tag: &Tag, replace: Span, tags: TagForm) -> Verdict<'_> {
+    let Tag { key: TagKey { class, .. }, due: Due { expires, .. }, text } = tag;
+    let placement = (tags != TagForm::None).then_some(Placement { replace, text });
+    Verdict::Keep { class: *class, start, expires: *expires, tag: placement }
 }
 
 fn receipt_day(days: &mut Days, clock: &EventClock, received: Timestamp) -> Date {
