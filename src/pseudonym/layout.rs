@@ -208,7 +208,7 @@ impl<'a> Layout<'a> {
         };
         *target = *source;
         if length > STRIDE {
-            out[STRIDE..length].copy_from_slice(&text[STRIDE..length]);
+            copy_rest(&mut out[STRIDE..], &text[STRIDE..], length - STRIDE);
         }
     }
 
@@ -369,6 +369,15 @@ impl Pseudonymiser {
         self.recent.remember_other(key, token::encode_tag(&tag));
         self.new.push((kind, tag));
         tag
+    }
+}
+
+/// Copies `length` bytes: in one more stride, or as many as there are.
+#[inline]
+fn copy_rest(out: &mut [u8], text: &[u8], length: usize) {
+    match (out.first_chunk_mut::<STRIDE>(), text.first_chunk::<STRIDE>()) {
+        (Some(target), Some(source)) if length <= STRIDE => *target = *source,
+        _ => out[..length].copy_from_slice(&text[..length]),
     }
 }
 
