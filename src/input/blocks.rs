@@ -7,8 +7,9 @@
 
 use super::{Arrival, ReadBy};
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::scan::count_lines;
 use jiff::Timestamp;
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 use std::io;
 use std::ops::Range;
 
@@ -68,13 +69,6 @@ impl Block {
     pub fn line_count(&self) -> u64 {
         count_lines(self.bytes())
     }
-}
-
-/// Lines in `bytes`: line feeds, and one more if something follows the last of them.
-#[must_use]
-pub fn count_lines(bytes: &[u8]) -> u64 {
-    let partial = bytes.last().is_some_and(|&last| last != b'\n');
-    memchr_iter(b'\n', bytes).count() as u64 + u64::from(partial)
 }
 
 /// One line and how it ends.

@@ -1,9 +1,9 @@
 //! The output: whole blocks of pseudonymised lines, and nothing else.
 
 use super::workers::Flow;
-use crate::input::blocks::count_lines;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::pseudonym::Pseudonymised;
+use crate::scan::count_lines;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::File;
 use std::io::{self, Write};

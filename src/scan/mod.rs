@@ -1,9 +1,11 @@
 //! One pass over a block: where its lines end, where an identifier could be, and where the marks are
 //! by which formats are told apart. Nobody after it looks at every byte again.
 
+mod line_feeds;
 mod shapes;
 mod vectors;
 
+pub use line_feeds::count_lines;
 pub(crate) use shapes::{Candidate, Shapes};
 
 use shapes::{Found, LEAD, Stretch, WINDOWS};
