@@ -81,12 +81,14 @@ impl Kernel for Pass<'_> {
         let mut edge = [0; LEAD + STRETCH];
         let mut stretch = Stretch::default();
         for base in (0..text.len()).step_by(STRETCH) {
-            let inner = base.checked_sub(LEAD).and_then(|start| text[start..].first_chunk());
-            let bytes = inner.unwrap_or_else(|| {
-                at_edge(text, base, &mut edge);
-                &edge
-            });
-            classify(lanes, bytes, &mut stretch);
+            match base.checked_sub(LEAD).and_then(|start| text[start..].first_chunk()) {
+                Some(bytes) => classify(lanes, bytes, WINDOWS, &mut stretch),
+                None => {
+                    let windows = at_edge(text, base, &mut edge);
+                    stretch = Stretch::default();
+                    classify(lanes, &edge, windows, &mut stretch);
+                }
+            }
             line_feeds.put(base, &stretch.newline);
             quotes.put(base, &stretch.quote);
             equals.put(base, &stretch.equals);
@@ -105,10 +107,10 @@ impl Kernel for Pass<'_> {
     }
 }
 
-/// The classes of all windows of a stretch.
+/// The classes of the first windows of a stretch.
 #[inline(always)]
-fn classify(lanes: impl Lanes, bytes: &[u8; LEAD + STRETCH], stretch: &mut Stretch) {
-    for window in 0..WINDOWS {
+fn classify(lanes: impl Lanes, bytes: &[u8; LEAD + STRETCH], windows: usize, stretch: &mut Stretch) {
+    for window in 0..windows.min(WINDOWS) {
         if let Some(bytes) = bytes[window * STRIDE..].first_chunk() {
             stretch.set(window, &lanes.classify(bytes));
         }
@@ -138,23 +140,29 @@ fn none_of(masks: &[u64; WINDOWS]) -> [u64; WINDOWS] {
 fn push_candidates(candidates: &mut Vec<Candidate>, base: u32, found: &Found) {
     for (window, start) in (base..).step_by(STRIDE).take(WINDOWS).enumerate() {
         let mut any = found.any[window];
+        if any == 0 {
+            continue;
+        }
+        let shapes = found.shapes(window);
         while any != 0 {
             let position = any.trailing_zeros();
             any &= any - 1;
-            candidates.push(Candidate { at: start + position, shapes: found.shapes(window, position) });
+            candidates.push(Candidate { at: start + position, shapes: shapes[position as usize % 64] });
         }
     }
 }
 
-/// The first stretch, before which there is nothing, or the last: what is not there is zeros. Never inlined,
-/// so that the common ones are read from where they are.
+/// The first stretch, before which there is nothing, or the last: what is not there is zeros. Gives the number of
+/// windows that hold new bytes: a short text is not to cost a whole stretch. Never inlined, so that the common
+/// stretches are read from where they are.
 #[inline(never)]
-fn at_edge(text: &[u8], base: usize, bytes: &mut [u8; LEAD + STRETCH]) {
+fn at_edge(text: &[u8], base: usize, bytes: &mut [u8; LEAD + STRETCH]) -> usize {
     let start = base.saturating_sub(LEAD);
     let lead = LEAD - (base - start);
     let length = (bytes.len() - lead).min(text.len() - start);
     bytes.fill(0);
     bytes[lead..lead + length].copy_from_slice(&text[start..start + length]);
+    (text.len() - base).div_ceil(STRIDE).min(WINDOWS)
 }
 
 /// Whether one of the words of a tag ends in the stretch of `text` whose new bytes start at `base`, where
@@ -167,8 +175,11 @@ fn holds_tag_word(text: &[u8], base: u32, ends: &[u64; WINDOWS]) -> bool {
         while ends != 0 {
             let end = (start + ends.trailing_zeros()) as usize;
             ends &= ends - 1;
-            let before = &text[..=end];
-            any |= before.ends_with(b"expires=") || before.ends_with(b"retention@");
+            any |= match text[..=end] {
+                [.., b's', b'='] => text[..=end].ends_with(b"expires="),
+                [.., b'n', b'@'] => text[..=end].ends_with(b"retention@"),
+                _ => false,
+            };
         }
     }
     any

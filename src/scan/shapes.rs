@@ -141,22 +141,28 @@ impl Found {
         found
     }
 
-    /// What is complete at a position of a window, which counts from the end of its lead.
+    /// What is complete at each position of a window, without its lead. Shape by shape, for most windows have
+    /// candidates of one shape only.
     #[inline(always)]
-    pub(super) fn shapes(&self, window: usize, position: u32) -> Shapes {
-        let bit = LEAD as u32 + position;
-        let pick =
-            |masks: &[u64; WINDOWS], shape: Shapes| if masks[window] >> bit & 1 == 1 { shape.0 } else { 0 };
-        Shapes(
-            pick(&self.quad, Shapes::QUAD)
-                | pick(&self.colons, Shapes::COLONS)
-                | pick(&self.at, Shapes::AT)
-                | pick(&self.escape, Shapes::ESCAPE)
-                | pick(&self.token, Shapes::TOKEN)
-                | pick(&self.hex8, Shapes::HEX8)
-                | pick(&self.nibbles, Shapes::NIBBLES)
-                | pick(&self.dashes, Shapes::DASHES),
-        )
+    pub(super) fn shapes(&self, window: usize) -> [Shapes; 64] {
+        let mut shapes = [Shapes(0); 64];
+        for (masks, shape) in [
+            (&self.quad, Shapes::QUAD),
+            (&self.colons, Shapes::COLONS),
+            (&self.at, Shapes::AT),
+            (&self.escape, Shapes::ESCAPE),
+            (&self.token, Shapes::TOKEN),
+            (&self.hex8, Shapes::HEX8),
+            (&self.nibbles, Shapes::NIBBLES),
+            (&self.dashes, Shapes::DASHES),
+        ] {
+            let mut mask = masks[window] >> LEAD;
+            while mask != 0 {
+                shapes[mask.trailing_zeros() as usize % 64].0 |= shape.0;
+                mask &= mask - 1;
+            }
+        }
+        shapes
     }
 }
 
