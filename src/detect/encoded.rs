@@ -8,6 +8,7 @@
 use super::forged;
 use crate::model::Span;
 use crate::scan::{Candidate, Line, Shapes};
+use std::ops::Range;
 
 /// Deepest nesting that is followed. Each level of percent-encoding makes text longer by two bytes an
 /// escape; nothing that a browser or a logger writes goes beyond three.
@@ -38,15 +39,20 @@ impl View {
         self.text.clear();
         self.origin.clear();
         let mut end = 0;
-        for escape in escapes {
-            let at = escape.at as usize;
-            let start = if text[at] == b'\\' { at } else { at - 2 };
-            if at < end || escape_at(text, start).is_none_or(|escape| escape.quiet) {
+        let mut rest = escapes;
+        while let Some((escape, later)) = rest.split_first() {
+            let start = start_of(text, escape);
+            if start < end || escape_at(text, start).is_none_or(|escape| escape.quiet) {
+                rest = later;
                 continue;
             }
             let window_start = window_start(text, start, end);
-            end = window_end(text, at);
-            self.decode_window(text, window_start, end, &origin);
+            end = window_end(text, escape.at as usize);
+            // Those before it in its window are decoded with it, quiet or not.
+            let before = escapes[..escapes.len() - rest.len()].iter().rev();
+            let before = before.take_while(|before| start_of(text, before) >= window_start).count();
+            rest = &escapes[escapes.len() - rest.len() - before..];
+            rest = self.decode_window(text, window_start..end, rest, &origin);
         }
         if self.text.is_empty() {
             return false;
@@ -55,25 +61,41 @@ impl View {
         true
     }
 
-    fn decode_window(&mut self, text: &[u8], start: usize, end: usize, origin: &impl Fn(usize) -> u32) {
-        let mut position = start;
-        while position < end {
-            let from = origin(position);
-            match escape_at(text, position).filter(|escape| position + escape.length <= end) {
-                Some(escape) => {
-                    self.text.extend_from_slice(&escape.bytes[..escape.count]);
-                    self.origin.extend(std::iter::repeat_n(from, escape.count));
-                    position += escape.length;
-                }
-                None => {
-                    self.text.push(text[position]);
-                    self.origin.push(from);
-                    position += 1;
-                }
+    /// Decodes a window; `escapes` are those from its start on. Gives those behind it.
+    fn decode_window<'e>(
+        &mut self,
+        text: &[u8],
+        window: Range<usize>,
+        mut escapes: &'e [Candidate],
+        origin: &impl Fn(usize) -> u32,
+    ) -> &'e [Candidate] {
+        let mut position = window.start;
+        while let Some((escape, later)) = escapes.split_first() {
+            let start = start_of(text, escape);
+            if start >= window.end {
+                break;
+            }
+            escapes = later;
+            // One that begins within the one before is none.
+            if start >= position
+                && let Some(escape) = escape_at(text, start)
+                && start + escape.length <= window.end
+            {
+                self.copy(text, position..start, origin);
+                self.text.extend_from_slice(&escape.bytes[..escape.count]);
+                self.origin.extend(std::iter::repeat_n(origin(start), escape.count));
+                position = start + escape.length;
             }
         }
+        self.copy(text, position..window.end, origin);
         self.text.push(b'\n');
-        self.origin.push(origin(end));
+        self.origin.push(origin(window.end));
+        escapes
+    }
+
+    fn copy(&mut self, text: &[u8], bytes: Range<usize>, origin: &impl Fn(usize) -> u32) {
+        self.origin.extend(bytes.clone().map(origin));
+        self.text.extend_from_slice(&text[bytes]);
     }
 
     /// Where byte `offset` of this view comes from in the line.
@@ -85,6 +107,12 @@ impl View {
     pub(crate) fn span(&self, start: usize, end: usize) -> Span {
         Span { start: self.origin[start], end: self.origin[end] }
     }
+}
+
+/// Where the escape of a candidate begins.
+fn start_of(text: &[u8], escape: &Candidate) -> usize {
+    let at = escape.at as usize;
+    if text[at] == b'\\' { at } else { at - 2 }
 }
 
 /// Whether the byte at `position` belongs to a percent-escape or follows one: what starts there is

@@ -328,6 +328,9 @@ impl Detector {
     /// Runs the parsers of a candidate's shapes.
     fn find_by(&self, text: &[u8], candidate: Candidate, done: &mut Done, keep: &mut impl FnMut(Hit)) {
         let (at, shapes) = (candidate.at as usize, candidate.shapes);
+        if shapes == Shapes::ESCAPE {
+            return;
+        }
         if shapes.has(Shapes::QUAD) {
             ipv4::find(text, at, &mut done.quad, keep);
         }
