@@ -13,5 +13,5 @@ mod writer;
 
 pub use error::{CODES, VaultError};
 pub use layout::Header;
-pub use reader::{Original, Vault, cut};
+pub use reader::{Original, Vault, cut, header};
 pub use writer::{Custody, VaultWriter};

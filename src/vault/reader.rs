@@ -101,6 +101,26 @@ impl Vault {
     }
 }
 
+/// What the vault in that file says of itself, without reading the rest of it.
+///
+/// # Errors
+/// As [`Vault::open`].
+pub fn header(storage: &dyn Storage, path: &Path) -> Result<Header, VaultError> {
+    let file = storage.open(path).map_err(VaultError::io("open a vault", path))?;
+    let length = file.length().map_err(VaultError::io("read a vault", path))?;
+    let most = usize::try_from(length).unwrap_or(usize::MAX).min(LONGEST_HEADER_BYTES);
+    let mut bytes = vec![0; most];
+    file.read_at(0, &mut bytes).map_err(VaultError::io("read a vault", path))?;
+    match Header::decode(&bytes) {
+        Some((header, _)) => Ok(header),
+        // A wrap to hundreds of recipients.
+        None => Vault::open(storage, path).map(|vault| vault.header),
+    }
+}
+
+/// A header with a wrap to twenty recipients has 3 KiB.
+const LONGEST_HEADER_BYTES: usize = 16 << 10;
+
 fn read_groups(mut record: &[u8], kinds: &[String], originals: &mut Vec<Original>) -> Option<()> {
     while let Some((header, rest)) = record.split_at_checked(GROUP_HEADER_BYTES) {
         let kind = kinds.get(usize::from(header[0]))?;
