@@ -5,11 +5,12 @@ use super::{KeyError, StateDir, random};
 use crate::primitives::recipient;
 use crate::primitives::secret::Secret;
 use crate::pseudonym::epoch::{Epoch, kid};
-use age::secrecy::ExposeSecret;
+use age::secrecy::{ExposeSecret, SecretString};
 use age::{Decryptor, Encryptor};
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 use zeroize::{Zeroize, Zeroizing};
 
 const RECIPIENTS: &str = "escrow/recipients.txt";
@@ -182,16 +183,38 @@ impl fmt::Debug for Identities {
 }
 
 impl Identities {
-    /// Reads an identity file.
+    /// Reads an identity file that needs nobody to be asked.
     ///
     /// # Errors
-    /// If it cannot be read, or is none.
+    /// If it cannot be read, is none, or is locked with a passphrase.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
+        Self::read_asking(path, &Asking(None))
+    }
+
+    /// Reads an identity file: plain, or locked with a passphrase (`age -p`). What its passphrase or a plugin
+    /// wants to know is asked of `ask`.
+    ///
+    /// # Errors
+    /// If it cannot be read, is none, or the passphrase is not the right one.
+    pub fn unlock(path: &Path, ask: Arc<dyn Ask>) -> Result<Self, KeyError> {
+        Self::read_asking(path, &Asking(Some(ask)))
+    }
+
+    fn read_asking(path: &Path, asking: &Asking) -> Result<Self, KeyError> {
         let failed = |reason: String| KeyError::Age { action: "unwrap", path: path.to_owned(), reason };
-        let file = std::fs::File::open(path).map_err(super::state_dir::io_error("open", path))?;
-        let file = age::IdentityFile::from_buffer(std::io::BufReader::new(file));
-        let identities = file.map_err(|error| failed(error.to_string()))?.into_identities();
-        identities.map(Self).map_err(|error| failed(error.to_string()))
+        let bytes = std::fs::read(path).map_err(super::state_dir::io_error("open", path))?;
+        // An identity file has a few hundred bytes: they are wiped, whatever becomes of it.
+        let bytes = Zeroizing::new(bytes);
+        let identities = if bytes.starts_with(AGE_FILE) || bytes.starts_with(ARMORED_AGE_FILE) {
+            locked(&bytes, path, asking)
+        } else {
+            let file = age::IdentityFile::from_buffer(&bytes[..]).map_err(|error| error.to_string());
+            file.and_then(|file| {
+                let file = file.with_callbacks(asking.clone());
+                file.into_identities().map_err(|error| error.to_string())
+            })
+        };
+        identities.map(Self).map_err(failed)
     }
 
     /// The secret in a wrap.
@@ -208,6 +231,82 @@ impl Identities {
         bytes.zeroize();
         read.map(|()| secret)
     }
+}
+
+/// Whom to ask for the passphrase of an identity file, or for what a plugin wants to know.
+pub trait Ask: Send + Sync {
+    /// Shows a message.
+    fn tell(&self, message: &str);
+
+    /// An answer that anybody may read; `None` if nobody can be asked.
+    fn line(&self, question: &str) -> Option<String>;
+
+    /// A passphrase or PIN; `None` if nobody can be asked.
+    fn passphrase(&self, question: &str) -> Option<Zeroizing<String>>;
+}
+
+/// [`Ask`] as age wants it.
+#[derive(Clone)]
+struct Asking(Option<Arc<dyn Ask>>);
+
+impl age::Callbacks for Asking {
+    fn display_message(&self, message: &str) {
+        self.0.iter().for_each(|ask| ask.tell(message));
+    }
+
+    fn confirm(&self, message: &str, yes: &str, no: Option<&str>) -> Option<bool> {
+        let no = no.unwrap_or("no");
+        let answer = self.0.as_ref()?.line(&format!("{message} [{yes}/{no}]"))?;
+        Some(answer.trim().eq_ignore_ascii_case(yes))
+    }
+
+    fn request_public_string(&self, description: &str) -> Option<String> {
+        self.0.as_ref()?.line(description)
+    }
+
+    fn request_passphrase(&self, description: &str) -> Option<SecretString> {
+        let passphrase = self.0.as_ref()?.passphrase(description)?;
+        Some(SecretString::from(passphrase.as_str().to_owned()))
+    }
+}
+
+/// The identities in a file that is locked with a passphrase.
+fn locked(
+    bytes: &[u8],
+    path: &Path,
+    asking: &Asking,
+) -> Result<Vec<Box<dyn age::Identity + Send + Sync>>, String> {
+    let said = |error: age::DecryptError| error.to_string();
+    let decryptor = Decryptor::new_buffered(age::armor::ArmoredReader::new(bytes)).map_err(said)?;
+    let locked = age::encrypted::EncryptedIdentity::new(decryptor, asking.clone(), None);
+    let locked = locked.ok_or("it is an age file without a passphrase, and no identity file")?;
+    let file = locked.decrypt(Some(&path.display().to_string())).map_err(said)?;
+    file.into_identities().map_err(said)
+}
+
+/// How an age file begins (age-encryption.org/v1), and an armored one.
+const AGE_FILE: &[u8] = b"age-encryption.org/";
+const ARMORED_AGE_FILE: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
+
+/// The wraps of all secrets with that kid in a state directory, or a copy of one: as a rule one.
+///
+/// # Errors
+/// If they cannot be listed or read.
+pub fn wraps_of(directory: &Path, kid: &[u8; 5]) -> Result<Vec<Vec<u8>>, KeyError> {
+    let wraps = directory.join("wraps");
+    let entries = match std::fs::read_dir(&wraps) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.map_err(super::state_dir::io_error("list", &wraps))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(super::state_dir::io_error("list", &wraps))?.path();
+        let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".age"));
+        if stem.and_then(|stem| stem.rsplit_once('-')).is_some_and(|(_, named)| named.as_bytes() == kid) {
+            found.push(std::fs::read(&path).map_err(super::state_dir::io_error("read", &path))?);
+        }
+    }
+    Ok(found)
 }
 
 /// The secrets of `epoch` that an identity file opens, from the wraps of a node (or a copy of them).

@@ -24,7 +24,7 @@ use crate::primitives::secret::Secret;
 use crate::pseudonym::epoch::{Epoch, EpochLength, kid};
 pub use chain::{Chain, SeedFile};
 pub use error::{CODES, KeyError};
-pub use escrow::{Escrow, Identities, unwrap};
+pub use escrow::{Ask, Escrow, Identities, unwrap, wraps_of};
 pub use history::{EpochRecord, EpochState};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -127,6 +127,30 @@ impl Keyring {
         escrow.wrap(state, epoch, &secret)?;
         history::note_active(state, &lock, epoch, &kid(&secret, epoch), now, escrow.recipients())?;
         Ok(Current { epoch, secret, until: epoch.end(length, zone) })
+    }
+
+    /// The secret that holds at `now`, if this node has it already: nothing is made, ratcheted or erased.
+    /// One of an epoch that is over counts as erased, whether it still lies there or not.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn running(&self, now: Timestamp) -> Result<Option<Current>, KeyError> {
+        let Settings { source, length, zone, .. } = &self.settings;
+        let Some(state) = &self.state else {
+            let SecretSource::KeyFile(path) = source else { return Err(KeyError::NoSource) };
+            return Ok(Some(Current { epoch: Epoch::Fixed, secret: key_file::read(path)?, until: None }));
+        };
+        let (epoch, secret, length) = match Chain::load(state)? {
+            Some(chain) => {
+                let epoch = Epoch::at(now, chain.length(), zone);
+                (epoch, (chain.epoch() == epoch).then(|| chain.secret()), chain.length())
+            }
+            None => {
+                let epoch = Epoch::at(now, *length, zone);
+                (epoch, random::read(epoch, state)?, *length)
+            }
+        };
+        Ok(secret.map(|secret| Current { epoch, secret, until: epoch.end(length, zone) }))
     }
 
     /// Who could open this node's secrets later; `None` with a key file, which its owner keeps.
