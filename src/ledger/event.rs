@@ -101,6 +101,18 @@ pub enum Event {
         /// The case.
         case: String,
     },
+    /// Somebody asks for the lines of a person in clear, or for originals: before anything is opened.
+    Access(Access),
+    /// What came of it.
+    AccessDone(AccessDone),
+    /// It was refused, and nothing went out.
+    AccessRefused {
+        /// What was asked.
+        #[serde(flatten)]
+        access: Access,
+        /// The code of the message, for `oubliette explain`.
+        code: String,
+    },
 }
 
 /// A key of one legal day.
@@ -180,6 +192,56 @@ pub struct Extract {
     pub pairs: u64,
 }
 
+/// Who asks for what, and why. What is asked for are identifiers, so only their number is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// The command.
+    pub command: String,
+    /// Who had it run, where that is not the system user alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// The case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
+    /// The legal basis.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<String>,
+    /// Events from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Events until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Timestamp>,
+    /// Of these classes alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    /// How many identifiers in clear were named.
+    pub identifiers: u64,
+    /// How many tokens were named.
+    pub tokens: u64,
+    /// Whose originals are given back: `none`, `asked` or `all`.
+    pub reveal: String,
+}
+
+/// What an access opened and found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessDone {
+    /// Number of the entry that it was announced with.
+    pub entry: u64,
+    /// Whether it came to its end: a reader may go away before.
+    pub complete: bool,
+    /// Segments that were searched.
+    pub segments: u64,
+    /// Epochs whose secret was unwrapped.
+    pub epochs: u64,
+    /// Segments whose originals were opened.
+    pub opened: Vec<String>,
+    /// Lines that went out.
+    pub lines: u64,
+    /// How many times an original was put in the place of a token.
+    pub revealed: u64,
+}
+
 impl Event {
     /// `event` and `about` of an entry.
     pub(super) fn into_parts(self) -> (String, Value) {
@@ -204,6 +266,8 @@ mod tests {
             Event::KeyErased { day: jiff::civil::date(2026, 11, 23) },
             Event::Cut { bytes: 7 },
             Event::Stop { command: "filter".to_owned(), exit: 1 },
+            Event::Access(Access::default()),
+            Event::AccessRefused { access: Access::default(), code: "P11".to_owned() },
         ] {
             let (name, about) = event.clone().into_parts();
             assert_eq!(Event::from_parts(&name, &about), Some(event));
