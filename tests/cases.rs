@@ -27,9 +27,10 @@
 //! | a crash between unlinking and the ledger | `jobs::purge`: `a_purge_that_breaks_off_anywhere_is_ended_by_the_next` |
 //! | retention by event, not by rotation or file time | `pipeline::archiver`: `lines_go_where_their_class_and_day_say`; `jobs::purge`: `what_has_expired_goes_with_its_key_and_nothing_else`, `days_that_were_missed_are_caught_up` |
 //! | reversible by two parties only | `vault`: `what_is_written_opens_with_both_keys`, `one_key_is_not_enough` |
+//! | searching across epochs under a case number | `replay.rs`: `what_is_found_is_what_a_plain_search_finds`, `a_reveal_gives_back_what_was_asked_for_and_nobody_else`, `what_is_refused_leaves_nothing_but_an_entry_in_the_ledger` |
 //!
 //! Not here, for they belong to the sidecar and to replay: back-pressure from a slow disk on one of
-//! several inputs, deleting the lines of one person, searching across epochs under a case number.
+//! several inputs, deleting the lines of one person.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 

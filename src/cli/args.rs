@@ -2,6 +2,7 @@
 
 mod archive;
 mod custody;
+mod replay;
 
 use crate::model::{Format, Kinds};
 pub(crate) use archive::{ArchiveArgs, EscrowName, node, sync};
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+pub(crate) use replay::{AccessArgs, LineArgs, ReplayArgs};
 use serde::Deserialize;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -62,6 +64,19 @@ pub(crate) enum Command {
         after_help = "Example: oubliette filter --also usr --keep 10.0.0.0/8 access.log -o access.out.log"
     )]
     Filter(FilterArgs),
+
+    /// Archived lines back out, in time order; a person's from the clear identifier
+    ///
+    /// Segments and frames that cannot match are not read. An identifier in clear becomes its tokens in every
+    /// epoch: with --identity, or with the node's own secret for the running one. Conditions of different
+    /// options must all hold, but --ip, --net, --email, --user and --token are one: any of them.
+    ///
+    /// Originals stay hidden unless --reveal says otherwise. The ledger keeps every search for an identifier in
+    /// clear, every --reveal and every refusal; never the identifier.
+    #[command(
+        after_help = "Example: oubliette replay --archive /srv/log --ip 203.0.113.7 --from 2026-11-23 --identity identity-1.txt"
+    )]
+    Replay(Box<ReplayArgs>),
 
     /// Look after epoch secrets and the fleet seed
     #[command(subcommand)]

@@ -28,6 +28,7 @@ const AREAS: &[&[&Code]] = &[
     crate::jobs::CODES,
     crate::jobs::hold::CODES,
     crate::jobs::purge::CODES,
+    crate::jobs::replay::CODES,
     crate::keyring::CODES,
     crate::ledger::CODES,
     crate::pipeline::CODES,

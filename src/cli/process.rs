@@ -4,6 +4,11 @@ use super::{codes, report};
 use crate::primitives::diag::Diagnostic;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Keeps memory, which holds lines in clear and secrets, off the disk; and keeps what a panic says, which
 /// may quote a line, off standard error.
@@ -33,6 +38,20 @@ fn name_of(id: u32, accounts: &str) -> Option<String> {
         let name = fields.next()?;
         (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
     })
+}
+
+/// Whether SIGINT or SIGTERM came. A second one has the signal's default effect.
+///
+/// # Errors
+/// If the handlers cannot be installed.
+pub(crate) fn interrupted() -> io::Result<Arc<AtomicBool>> {
+    let seen = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // The order matters: the default comes first and looks at `seen` before it is set.
+        flag::register_conditional_default(signal, Arc::clone(&seen))?;
+        flag::register(signal, Arc::clone(&seen))?;
+    }
+    Ok(seen)
 }
 
 fn no_core_dumps() -> Result<(), Errno> {

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod ledger;
 pub mod purge;
 pub mod recognition;
+pub mod replay;
 pub mod retention_samples;
 pub mod rule_samples;
 #[cfg(test)]

@@ -11,5 +11,6 @@ pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod man;
 pub(crate) mod purge;
+pub(crate) mod replay;
 pub(crate) mod token;
 pub(crate) mod verify;

@@ -54,6 +54,21 @@ impl Counted {
         }))
     }
 
+    /// The same with a note in it, where the data goes elsewhere.
+    pub(crate) fn with_note(bytes: u64, note: &str) -> Self {
+        if io::stdout().is_terminal() {
+            return Self(None);
+        }
+        let counted = Self::of(bytes);
+        if let Self(Some(bar)) = &counted
+            && let Ok(style) = ProgressStyle::with_template(NOTED_TEMPLATE)
+        {
+            bar.set_style(style.progress_chars("=> "));
+            bar.set_message(note.to_owned());
+        }
+        counted
+    }
+
     /// So many bytes more are done.
     pub(crate) fn add(&self, bytes: u64) {
         self.0.iter().for_each(|bar| bar.inc(bytes));
@@ -77,4 +92,5 @@ impl Drop for Progress {
 }
 
 const INTERVAL: Duration = Duration::from_millis(100);
+const NOTED_TEMPLATE: &str = "[{bar:30}] {bytes} of {total_bytes}, {msg}, {eta} left";
 const TEMPLATE: &str = "[{bar:30}] {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";

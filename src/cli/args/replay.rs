@@ -1,0 +1,266 @@
+//! What was typed for `replay`.
+
+use super::custody::ArchivePlace;
+use super::{format_parser, zone};
+use crate::jobs::replay::{Basis, Framing};
+use crate::model::{ClassName, Format, Pattern};
+use clap::{Args, ValueEnum, ValueHint};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+use std::path::PathBuf;
+
+/// `replay`.
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// Which archive.
+    #[command(flatten)]
+    pub(crate) place: ArchivePlace,
+
+    /// Which lines.
+    #[command(flatten)]
+    pub(crate) lines: LineArgs,
+
+    /// Who asks and why.
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+
+    /// Put the originals of what was asked for in the place of their tokens
+    ///
+    /// Of nobody else on the same lines. Demands --case, --basis, --from, --to and a custodian: --identity.
+    #[arg(long, help_heading = "ACCESS")]
+    pub(crate) reveal: bool,
+
+    /// Put everybody's originals back
+    #[arg(long, conflicts_with = "reveal", help_heading = "ACCESS")]
+    pub(crate) reveal_all: bool,
+
+    /// Send lines there instead of to standard output
+    #[arg(long, value_name = "tcp://HOST:PORT", value_parser = receiver, help_heading = "OUTPUT")]
+    pub(crate) output: Option<String>,
+
+    /// How messages are told apart (RFC 6587): lf (default), octet-counting
+    #[arg(long, value_name = "FORM", hide_possible_values = true, default_value = "lf")]
+    #[arg(hide_default_value = true, help_heading = "OUTPUT")]
+    pub(crate) framing: FramingName,
+
+    /// Replay at a multiple of the original pace [default: as fast as they are read]
+    #[arg(long, value_name = "10x", value_parser = speed, help_heading = "OUTPUT")]
+    pub(crate) speed: Option<f64>,
+}
+
+/// Which lines are asked for. Of several values of one option, one is enough.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "LINES")]
+pub(crate) struct LineArgs {
+    /// Events from then on: an instant, or a legal day from its beginning
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    pub(crate) from: Option<When>,
+
+    /// Events until then: an instant and its whole second, or a legal day to its end
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    pub(crate) to: Option<When>,
+
+    /// Of this class (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = class, value_delimiter = ',')]
+    pub(crate) class: Vec<ClassName>,
+
+    /// With this address in any notation (repeatable)
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) ip: Vec<String>,
+
+    /// With an address of this IPv4 /24 or IPv6 /64 (repeatable)
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) net: Vec<String>,
+
+    /// With this e-mail address (repeatable)
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: Vec<String>,
+
+    /// With this account name, where the filter looked for such (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Vec<String>,
+
+    /// With this token (repeatable)
+    #[arg(long, value_name = "TOKEN", value_delimiter = ',')]
+    pub(crate) token: Vec<String>,
+
+    /// In which this regular expression is found (repeatable)
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) grep: Vec<String>,
+
+    /// Of this host, `*` at one end stands for anything (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = pattern)]
+    pub(crate) host: Vec<Pattern>,
+
+    /// Of this program, `*` at one end stands for anything (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = pattern)]
+    pub(crate) program: Vec<Pattern>,
+
+    /// Zone of times that state none, as it was for the filter [default: the legal zone]
+    #[arg(long, value_name = "ZONE", value_parser = zone, hide_short_help = true)]
+    pub(crate) source_zone: Option<TimeZone>,
+
+    /// Format of all lines, as it was for the filter
+    #[arg(long, value_name = "NAME", value_parser = format_parser(), hide_possible_values = true)]
+    #[arg(hide_short_help = true)]
+    pub(crate) format: Option<Format>,
+}
+
+/// Who asks and why.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "ACCESS")]
+pub(crate) struct AccessArgs {
+    /// Escrow identity: opens past epochs. Plain, locked with a passphrase, or of a plugin
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) identity: Option<PathBuf>,
+
+    /// First line of FILE is the passphrase of the identity [default: asked for on the terminal]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "identity")]
+    #[arg(hide_short_help = true)]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
+    /// Reference of the authority or the request; no identifier
+    #[arg(long, value_name = "REF")]
+    pub(crate) case: Option<String>,
+
+    /// 60-1, 77-1-1, 99-3 (with /1 to /4 as 60-1-2 has it), EPOC, EPOC-PR, GDPR-15, internal
+    #[arg(long, value_name = "TEXT", value_parser = basis)]
+    pub(crate) basis: Option<Basis>,
+
+    /// Who had this run, for the ledger [default: the system user alone]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operator: Option<String>,
+}
+
+/// A legal day or an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// A legal day.
+    Day(Date),
+    /// An instant.
+    Instant(Timestamp),
+}
+
+impl When {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let day = || text.parse().map(Self::Day).ok().filter(|_| text.len() == "2026-11-23".len());
+        let instant = || text.parse().map(Self::Instant).ok();
+        day().or_else(instant).ok_or("a day is written 2026-11-23, an instant 2026-11-23T10:00:00Z")
+    }
+
+    /// Its first instant in a zone.
+    pub(crate) fn begin(self, zone: &TimeZone) -> Timestamp {
+        match self {
+            Self::Instant(instant) => instant,
+            // Days that can be typed have a beginning, the first one of the calendar perhaps apart.
+            Self::Day(day) => day.to_zoned(zone.clone()).map_or(Timestamp::MIN, |zoned| zoned.timestamp()),
+        }
+    }
+
+    /// Its last second in a zone.
+    pub(crate) fn end(self, zone: &TimeZone) -> Timestamp {
+        match self {
+            Self::Instant(instant) => instant,
+            Self::Day(day) => {
+                let next = day.tomorrow().and_then(|next| next.to_zoned(zone.clone()));
+                let last = next.and_then(|next| next.timestamp().checked_sub(1.second()));
+                last.unwrap_or(Timestamp::MAX)
+            }
+        }
+    }
+}
+
+/// `--framing`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FramingName {
+    /// Each message ends with a line feed
+    #[default]
+    Lf,
+    /// Each message has its length in front
+    OctetCounting,
+}
+
+impl From<FramingName> for Framing {
+    fn from(name: FramingName) -> Self {
+        match name {
+            FramingName::Lf => Self::LineFeed,
+            FramingName::OctetCounting => Self::OctetCounting,
+        }
+    }
+}
+
+fn class(text: &str) -> Result<ClassName, &'static str> {
+    ClassName::new(text).ok_or("a class is 1 to 64 of a-z, 0-9 and -, and begins with a letter")
+}
+
+fn pattern(text: &str) -> Result<Pattern, &'static str> {
+    if text.parse::<std::net::IpAddr>().is_ok() {
+        return Err("an address is looked for with --ip: in the archive a token stands for it");
+    }
+    Pattern::new(text).ok_or("a name, with at most one `*`, at its beginning or end")
+}
+
+fn basis(text: &str) -> Result<Basis, &'static str> {
+    Basis::parse(text).ok_or(Basis::FORMS)
+}
+
+fn receiver(text: &str) -> Result<String, &'static str> {
+    let address = text.strip_prefix("tcp://").filter(|address| {
+        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    });
+    address.map(str::to_owned).ok_or("a receiver is written tcp://192.0.2.1:514")
+}
+
+fn speed(text: &str) -> Result<f64, &'static str> {
+    let number = text.strip_suffix('x').unwrap_or(text).parse().ok();
+    number.filter(|speed: &f64| (0.001..=1e9).contains(speed)).ok_or("a speed is written 10x, from 0.001x on")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_have_a_beginning_and_an_end() {
+        let paris = TimeZone::get("Europe/Paris").unwrap();
+        for (text, begin, end) in [
+            ("2026-11-23", "2026-11-22T23:00:00Z", "2026-11-23T22:59:59Z"),
+            // 25 hours.
+            ("2026-10-25", "2026-10-24T22:00:00Z", "2026-10-25T22:59:59Z"),
+            ("2026-11-23T10:00:00+01:00", "2026-11-23T09:00:00Z", "2026-11-23T09:00:00Z"),
+        ] {
+            let when = When::parse(text).unwrap();
+            let instant = |text: &str| text.parse::<Timestamp>().unwrap();
+            assert_eq!((when.begin(&paris), when.end(&paris)), (instant(begin), instant(end)), "{text}");
+        }
+        for text in ["", "2026", "2026-11-23T10:00:00", "yesterday", "20261123"] {
+            assert!(When::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn receivers_and_speeds() {
+        for (text, address) in [
+            ("tcp://127.0.0.1:5140", Some("127.0.0.1:5140")),
+            ("tcp://[::1]:5140", Some("[::1]:5140")),
+            ("tcp://log.example.net:514", Some("log.example.net:514")),
+            ("udp://127.0.0.1:5140", None),
+            ("tcp://127.0.0.1", None),
+            ("tcp://:1", None),
+        ] {
+            assert_eq!(receiver(text).ok().as_deref(), address, "{text}");
+        }
+        for (text, expected) in [
+            ("10x", Some(10.0)),
+            ("0.5x", Some(0.5)),
+            ("2", Some(2.0)),
+            ("0x", None),
+            ("-1x", None),
+            ("x", None),
+            ("NaNx", None),
+        ] {
+            assert_eq!(speed(text).ok(), expected, "{text}");
+        }
+    }
+}

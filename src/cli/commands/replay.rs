@@ -1,0 +1,224 @@
+//! `oubliette replay`: archived lines back out.
+
+use super::{keys, purge};
+use crate::cli::args::{AccessArgs, Common, LineArgs, Reading, ReplayArgs, Tokens};
+use crate::cli::codes;
+use crate::cli::exit::Exit;
+use crate::cli::passphrase::Passphrases;
+use crate::cli::process;
+use crate::cli::report::{Counted, Report, Stop, counted};
+use crate::cli::settings::Settings;
+use crate::jobs::purge::Site;
+use crate::jobs::replay::{
+    self, Access, Broken, Counts, Custody, Outlet, Purpose, Question, Ready, Scope, Selection,
+};
+use crate::keyring::{Identities, Keyring};
+use crate::model::Kind;
+use crate::primitives::diag::Diagnostic;
+use jiff::Timestamp;
+use std::io::{self, Read as _, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Replays.
+pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<Exit, Stop> {
+    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let mut site = purge::site(&settings, &args.place)?;
+    let scope = match (args.reveal, args.reveal_all) {
+        (_, true) => Scope::Everybody,
+        (true, false) => Scope::Asked,
+        (false, false) => Scope::Nobody,
+    };
+    let purpose = purpose(&args.access, &args.lines, &site);
+    let access = access("replay", &purpose, scope, &args.lines);
+    match question(&settings, args, scope, purpose) {
+        Err(refusal) => Err(refused(&mut site, &access, refusal)),
+        Ok(question) => answer(report, &settings, args, &mut site, &question, access),
+    }
+}
+
+/// Keeps a refusal in the ledger.
+fn refused(site: &mut Site, access: &Access, refusal: Diagnostic) -> Stop {
+    match access.refuse(site, &refusal) {
+        Ok(()) => refusal.into(),
+        Err(unkept) => unkept.into(),
+    }
+}
+
+/// What the ledger keeps of a question, before it is known whether it makes sense.
+fn access(command: &str, purpose: &Purpose, scope: Scope, lines: &LineArgs) -> Access {
+    let identifiers = [&lines.ip, &lines.net, &lines.email, &lines.user].map(Vec::len).iter().sum();
+    Access::new(command, purpose, scope, identifiers, lines.token.len()).of_classes(&lines.class)
+}
+
+fn purpose(access: &AccessArgs, lines: &LineArgs, site: &Site) -> Purpose {
+    Purpose {
+        operator: access.operator.clone(),
+        case: access.case.clone(),
+        basis: access.basis,
+        from: lines.from.map(|from| from.begin(&site.zone)),
+        to: lines.to.map(|to| to.end(&site.zone)),
+    }
+}
+
+fn question(
+    settings: &Settings,
+    args: &ReplayArgs,
+    scope: Scope,
+    purpose: Purpose,
+) -> Result<Question, Diagnostic> {
+    let source_zone = args.lines.source_zone.clone().or_else(|| settings.source_zone.clone());
+    let reading = replay::Reading { format: args.lines.format, source_zone };
+    let selection = selection(&args.lines, &purpose)?;
+    Ok(Question { selection, scope, purpose, reading })
+}
+
+/// The lines asked for. Both ends of the period belong to it; times of lines are whole seconds.
+fn selection(lines: &LineArgs, purpose: &Purpose) -> Result<Selection, Diagnostic> {
+    let from = purpose.from.map_or(i64::MIN, Timestamp::as_second);
+    let to = purpose.to.map_or(i64::MAX, Timestamp::as_second);
+    let mut selection = Selection {
+        seconds: from..=to,
+        classes: lines.class.clone(),
+        hosts: lines.host.clone(),
+        programs: lines.program.clone(),
+        ..Selection::default()
+    };
+    for (kind, option, typed) in [
+        (Kind::IP, "--ip", &lines.ip),
+        (Kind::NET, "--net", &lines.net),
+        (Kind::EM, "--email", &lines.email),
+        (Kind::USR, "--user", &lines.user),
+    ] {
+        selection.add_identifiers(kind, option, typed)?;
+    }
+    selection.add_tokens("--token", &lines.token)?;
+    selection.set_texts("--grep", &lines.grep)?;
+    Ok(selection)
+}
+
+/// Who opens: the custodian's identity, the secret of the running epoch, a key file.
+fn custody(settings: &Settings, access: &AccessArgs) -> Result<Custody, Diagnostic> {
+    let ask = Arc::new(Passphrases::new(access.passphrase_file.as_deref())?);
+    let identities = access.identity.as_deref().map(|path| Identities::unlock(path, ask)).transpose()?;
+    let keyring = Keyring::open(keys::prepared(settings, settings.legal_zone()?)?)?;
+    Ok(Custody {
+        identities,
+        running: keyring.running(settings.clock.now())?,
+        owns_key_file: settings.key_file.is_some(),
+        state_dir: settings.state_dir.clone(),
+        tenant: settings.tenant.clone(),
+    })
+}
+
+fn answer(
+    report: Report,
+    settings: &Settings,
+    args: &ReplayArgs,
+    site: &mut Site,
+    question: &Question,
+    access: Access,
+) -> Result<Exit, Stop> {
+    let custody = match custody(settings, &args.access) {
+        Ok(custody) => custody,
+        Err(refusal) => return Err(refused(site, &access, refusal)),
+    };
+    let ready = Ready::new(question, access, site, custody)?;
+    let stopped = process::interrupted().map_err(|error| {
+        Diagnostic::new(&codes::OPEN, "cannot listen to signals").because(error.to_string())
+    })?;
+    let (bytes, skipped) = ready.bytes_and_skipped_frames();
+    let progress = Counted::with_note(bytes, &format!("{} skipped", counted(skipped, "frame")));
+    let tell = |bytes| progress.add(bytes);
+    let framing = args.framing.into();
+    let outcome = match &args.output {
+        None => {
+            let outlet = Outlet::new(io::stdout().lock(), framing, args.speed, stopped);
+            let outcome = ready.run(site, outlet, &tell)?;
+            (outcome.counts, outcome.end.map(drop), outcome.unsealed)
+        }
+        Some(address) => {
+            let outlet = Outlet::new(connected(address)?, framing, args.speed, stopped);
+            let outcome = ready.run(site, outlet, &tell)?;
+            (outcome.counts, outcome.end.map(close), outcome.unsealed)
+        }
+    };
+    drop(progress);
+    let (counts, end, unsealed) = outcome;
+    summarise(report, &counts)?;
+    let ended = ended(report, args.output.is_some(), end)?;
+    Ok(ended.and(left_out(report, unsealed.len() as u64)))
+}
+
+fn connected(address: &str) -> Result<TcpStream, Diagnostic> {
+    TcpStream::connect(address).map_err(|error| {
+        Diagnostic::new(&codes::OPEN, "cannot connect to the receiver")
+            .because(error.to_string())
+            .hint("start the receiver first; nothing was sent")
+    })
+}
+
+/// Ends the connection, and waits until the receiver has ended it too: then it has read everything.
+fn close(mut stream: TcpStream) {
+    let waited = stream
+        .flush()
+        .and_then(|()| stream.shutdown(Shutdown::Write))
+        .and_then(|()| stream.set_read_timeout(Some(LONGEST_CLOSE)));
+    if waited.is_ok() {
+        // What it says, if anything, is not for us.
+        while stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
+    }
+}
+
+fn summarise(report: Report, counts: &Counts) -> Result<(), Stop> {
+    if report.is_json() {
+        report.stats(&serde_json::to_string(counts).map_err(io::Error::from)?);
+        return Ok(());
+    }
+    report.note(&format!(
+        "{} of {}; {} read, {} skipped",
+        counted(counts.read.lines, "line"),
+        counted(counts.plan.segments, "segment"),
+        counted(counts.read.frames_read, "frame"),
+        counts.frames_skipped,
+    ));
+    Ok(())
+}
+
+/// What became of the reader.
+fn ended(report: Report, over_network: bool, end: Result<(), Broken>) -> Result<Exit, Stop> {
+    let Err(broken) = end else { return Ok(Exit::Done) };
+    let from =
+        Timestamp::from_second(broken.resume()).map_or("its beginning".to_owned(), |at| at.to_string());
+    let resume = format!("go on with `--from {from}`");
+    match broken {
+        Broken::Stopped { .. } => {
+            report.warning(&Diagnostic::new(&replay::STOPPED, "the replay was stopped").hint(resume));
+            Ok(Exit::NeedsHuman)
+        }
+        Broken::Write { error, .. } if over_network => {
+            Err(Diagnostic::new(&replay::STOPPED, "the receiver does not take more")
+                .because(error.to_string())
+                .hint(format!("{resume}; the last lines may come twice then"))
+                .into())
+        }
+        Broken::Write { error, .. } => Err(error.into()),
+    }
+}
+
+/// Says which segments nobody can search yet.
+fn left_out(report: Report, unsealed: u64) -> Exit {
+    if unsealed == 0 {
+        return Exit::Done;
+    }
+    let what = format!("{} not sealed yet, and left out", counted(unsealed, "segment"));
+    report.warning(
+        &Diagnostic::new(&replay::UNSEALED, what)
+            .hint("their lines are found once the filter that writes them has ended, or the day is over"),
+    );
+    Exit::NeedsHuman
+}
+
+/// A receiver that does not end the connection by then is left.
+const LONGEST_CLOSE: Duration = Duration::from_secs(5);

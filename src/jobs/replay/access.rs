@@ -1,0 +1,247 @@
+//! Who asks, for what and why: demanded before originals are given back, and kept in the ledger before
+//! anything is opened, whether it is then granted or refused.
+
+use super::codes::NO_GRANT;
+use super::reveal::Scope;
+use super::selection::Selection;
+use crate::detect::{Detector, Options, Scratch};
+use crate::jobs::purge::Site;
+use crate::ledger::event::{self, AccessDone, Event};
+use crate::model::{Findings, Record, RetentionClass};
+use crate::primitives::diag::Diagnostic;
+use jiff::Timestamp;
+use std::fmt;
+
+/// A legal basis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Basis {
+    kind: Kind,
+    /// The case of article 60-1-2 that a requisition states, 1 to 4.
+    traffic_case: Option<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Code de procedure penale: 60-1 (flagrance), 77-1-1 (preliminary), 99-3 (examining magistrate).
+    Requisition(&'static str),
+    /// A European order, a data subject's request, an own purpose.
+    Other(&'static str),
+}
+
+impl Basis {
+    /// What can be typed.
+    pub const FORMS: &str = "60-1, 77-1-1 or 99-3, each with /1 to /4 for data of article 60-1-2; EPOC, EPOC-PR, GDPR-15, internal";
+
+    /// Reads `60-1`, `60-1/3`, `EPOC`, ...
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, traffic_case) = match text.split_once('/') {
+            Some((name, number)) => {
+                let number: u8 = number.parse().ok()?;
+                (name, Some(number).filter(|number| (1..=4).contains(number)))
+            }
+            None => (text, None),
+        };
+        if text.contains('/') && traffic_case.is_none() {
+            return None;
+        }
+        let requisition = ["60-1", "77-1-1", "99-3"].into_iter().find(|known| *known == name);
+        let other = ["EPOC", "EPOC-PR", "GDPR-15", "internal"].into_iter().find(|known| *known == name);
+        let kind = match (requisition, other) {
+            (Some(name), _) => Kind::Requisition(name),
+            (None, Some(name)) if traffic_case.is_none() => Kind::Other(name),
+            _ => return None,
+        };
+        Some(Self { kind, traffic_case })
+    }
+
+    /// Whether it lacks the case of article 60-1-2, which a requisition of such data must state.
+    fn lacks_traffic_case(self) -> bool {
+        matches!(self.kind, Kind::Requisition(_)) && self.traffic_case.is_none()
+    }
+}
+
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Kind::Requisition(name) | Kind::Other(name)) = self.kind;
+        match self.traffic_case {
+            Some(number) => write!(f, "{name}/{number}"),
+            None => f.write_str(name),
+        }
+    }
+}
+
+/// Who asks, and why.
+#[derive(Clone, Debug, Default)]
+pub struct Purpose {
+    /// Who had it run.
+    pub operator: Option<String>,
+    /// Reference of the authority, or of the request.
+    pub case: Option<String>,
+    /// On what basis.
+    pub basis: Option<Basis>,
+    /// The period, as it was stated.
+    pub from: Option<Timestamp>,
+    /// Its end.
+    pub to: Option<Timestamp>,
+}
+
+impl Purpose {
+    /// Demands what must be stated before originals are given back.
+    ///
+    /// # Errors
+    /// [`NO_GRANT`] with the name of what is missing.
+    pub fn demand(&self, selection: &Selection, classes: &[RetentionClass]) -> Result<(), Diagnostic> {
+        let missing = [
+            ("a case", "--case REF", self.case.as_deref().is_none_or(|case| case.trim().is_empty())),
+            ("a legal basis", "--basis TEXT", self.basis.is_none()),
+            ("the beginning of the period", "--from", self.from.is_none()),
+            ("the end of the period", "--to", self.to.is_none()),
+        ];
+        if let Some((what, option, _)) = missing.into_iter().find(|(.., missing)| *missing) {
+            return Err(refusal(&format!("{what} is missing"), &format!("state it with `{option}`")));
+        }
+        let traffic =
+            |class: &&RetentionClass| selection.takes_class(&class.name) && holds_traffic_data(class);
+        if let Some(class) = classes.iter().find(traffic)
+            && self.basis.is_some_and(Basis::lacks_traffic_case)
+        {
+            let what = format!("class {} holds data of article 60-1-2, and its case is missing", class.name);
+            return Err(refusal(
+                &what,
+                "state the case that the requisition names, for example `--basis 60-1/3`",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Demands that what is written down of it names nobody.
+    ///
+    /// # Errors
+    /// [`NO_GRANT`] if the case has an address in it.
+    pub fn demand_nobody_in_case(&self) -> Result<(), Diagnostic> {
+        let Some(case) = &self.case else { return Ok(()) };
+        let detector = Detector::new(Options { keep: Vec::new(), ..Options::default() });
+        let mut findings = Findings::default();
+        let record = Record::raw(case.as_bytes());
+        detector.find_alone(case.as_bytes(), &record, &mut Scratch::default(), &mut findings);
+        if findings.items.is_empty() {
+            return Ok(());
+        }
+        Err(refusal(
+            "the case has an identifier in it",
+            "the ledger keeps the case for ever: use a reference",
+        ))
+    }
+}
+
+/// Technical and traffic data of L. 34-1 CPCE, which LCEN art. 6 V and decree 2021-1362 make a provider keep:
+/// what article 60-1-2 is about. The policy says so in the legal basis of a class.
+fn holds_traffic_data(class: &RetentionClass) -> bool {
+    ["2021-1362", "34-1"].iter().any(|text| class.basis.contains(text))
+}
+
+fn refusal(why: &str, hint: &str) -> Diagnostic {
+    Diagnostic::new(&NO_GRANT, "originals are not given back").because(why).hint(hint)
+}
+
+/// An access to be kept in the ledger.
+#[derive(Clone, Debug)]
+pub struct Access {
+    about: event::Access,
+    /// The number of the entry that announces it.
+    entry: Option<u64>,
+}
+
+impl Access {
+    /// An access by `command` with so many identifiers in clear and tokens.
+    #[must_use]
+    pub fn new(command: &str, purpose: &Purpose, scope: Scope, identifiers: usize, tokens: usize) -> Self {
+        let about = event::Access {
+            command: command.to_owned(),
+            operator: purpose.operator.clone(),
+            case: purpose.case.clone().filter(|_| purpose.demand_nobody_in_case().is_ok()),
+            basis: purpose.basis.map(|basis| basis.to_string()),
+            from: purpose.from,
+            to: purpose.to,
+            classes: Vec::new(),
+            identifiers: identifiers as u64,
+            tokens: tokens as u64,
+            reveal: scope.name().to_owned(),
+        };
+        Self { about, entry: None }
+    }
+
+    /// The same for these classes alone.
+    #[must_use]
+    pub fn of_classes(mut self, classes: &[crate::model::ClassName]) -> Self {
+        self.about.classes = classes.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Whether the ledger keeps it: somebody is asked for in clear, or originals are.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.about.identifiers > 0 || self.about.reveal != Scope::Nobody.name()
+    }
+
+    /// Announces it, durably. To be called before anything is opened.
+    ///
+    /// # Errors
+    /// If the ledger cannot be kept: then nothing may be opened.
+    pub fn begin(&mut self, site: &mut Site) -> Result<(), Diagnostic> {
+        if self.is_kept() {
+            self.entry = Some(site.ledger.append(Event::Access(self.about.clone()))?);
+        }
+        Ok(())
+    }
+
+    /// Keeps that it was refused. Nothing went out.
+    ///
+    /// # Errors
+    /// If the ledger cannot be kept.
+    pub fn refuse(&self, site: &mut Site, refusal: &Diagnostic) -> Result<(), Diagnostic> {
+        if self.is_kept() {
+            let (access, code) = (self.about.clone(), refusal.code.id.to_owned());
+            site.ledger.append(Event::AccessRefused { access, code })?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what came of it.
+    ///
+    /// # Errors
+    /// If the ledger cannot be kept.
+    pub fn done(&self, site: &mut Site, done: AccessDone) -> Result<(), Diagnostic> {
+        if let Some(entry) = self.entry {
+            site.ledger.append(Event::AccessDone(AccessDone { entry, ..done }))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bases() {
+        for text in ["60-1", "77-1-1/1", "99-3/4", "EPOC", "EPOC-PR", "GDPR-15", "internal"] {
+            assert_eq!(Basis::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "60-1/0", "60-1/5", "60-1/", "60-1/x", "EPOC/1", "epoc", "60-1-2", "because"] {
+            assert_eq!(Basis::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_case_names_nobody() {
+        let of = |case: &str| Purpose { case: Some(case.to_owned()), ..Purpose::default() };
+        assert!(of("PV 2026/0815-3").demand_nobody_in_case().is_ok());
+        for case in ["Durand 203.0.113.7", "jean@example.org"] {
+            let refused = of(case).demand_nobody_in_case().unwrap_err();
+            assert!(!refused.to_string().contains(case));
+            assert_eq!(Access::new("replay", &of(case), Scope::Asked, 1, 0).about.case, None);
+        }
+    }
+}

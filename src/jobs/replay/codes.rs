@@ -1,0 +1,262 @@
+//! The messages of a replay: what is missing, by name.
+
+use crate::model::SegmentName;
+use crate::primitives::diag::{Code, Diagnostic};
+use std::io;
+use std::path::Path;
+
+/// All codes of this area.
+pub const CODES: &[&Code] = &[
+    &BAD_QUESTION,
+    &NO_GRANT,
+    &NO_IDENTITY,
+    &WRONG_IDENTITY,
+    &NO_SHRED_KEY,
+    &NO_ORIGINALS,
+    &UNSEALED,
+    &STOPPED,
+];
+
+pub(super) fn no_identity(name: &SegmentName) -> Diagnostic {
+    Diagnostic::new(&NO_IDENTITY, "an escrow identity is missing")
+        .at(name.to_string())
+        .because("its epoch is over, and the node has erased the secret of it")
+        .hint("let the custodian run this with `--identity FILE`, or ask for tokens with `--token`")
+}
+
+pub(super) fn nobody_opens() -> Diagnostic {
+    Diagnostic::new(&NO_IDENTITY, "an escrow identity is missing")
+        .because("originals are given back by two parties: this node, and the owner of an identity")
+        .hint("let the custodian run this with `--identity FILE`")
+}
+
+pub(super) fn no_wrap(name: &SegmentName) -> Diagnostic {
+    Diagnostic::new(&NO_IDENTITY, "the secret of an epoch is missing")
+        .at(name.to_string())
+        .because("the state directory has no wrap of it, and the segment has no vault")
+        .hint("name the state directory of the node that wrote it, or leave its days out with `--from` and `--to`")
+}
+
+pub(super) fn key_file(name: &SegmentName) -> Diagnostic {
+    Diagnostic::new(&NO_IDENTITY, "the secret of an epoch is missing")
+        .at(name.to_string())
+        .because("it is a key file, which its owner keeps")
+        .hint("name it with `--key-file FILE`")
+}
+
+pub(super) fn wrong_identity(name: &SegmentName) -> Diagnostic {
+    Diagnostic::new(&WRONG_IDENTITY, "the identity does not open the secret of an epoch")
+        .at(name.to_string())
+        .because("the secret was wrapped to other recipients")
+        .hint("try the other identity; `oubliette keys list` shows to how many each epoch was wrapped")
+}
+
+pub(super) fn no_shred_key(name: &SegmentName) -> Diagnostic {
+    Diagnostic::new(&NO_SHRED_KEY, "the shred key H of an expiry day is missing")
+        .at(name.to_string())
+        .because("it was erased, or this is not the node that wrote the segment")
+        .hint("run this on the node, with its state directory: H is in no backup")
+}
+
+pub(super) fn no_originals(vault: &Path) -> Diagnostic {
+    Diagnostic::new(&NO_ORIGINALS, "a segment has no originals")
+        .at(vault.display().to_string())
+        .because("there is no vault: it lies elsewhere, or the lines were archived with `--escrow none`")
+        .hint("name the folder of vaults with `--vault DIR`; what was anonymised can be given back by nobody")
+}
+
+pub(super) fn cannot_look(path: &Path, error: &io::Error) -> Diagnostic {
+    Diagnostic::new(&NO_ORIGINALS, "cannot look for a vault")
+        .at(path.display().to_string())
+        .because(error.to_string())
+        .hint("mend the disk or the permissions")
+}
+
+/// P10: a value of an option.
+pub static BAD_QUESTION: Code = Code {
+    id: "P10",
+    title: "what is asked for is not understood",
+    text: "\
+What it means
+  A value of --ip, --net, --email, --user, --token, --grep, --host or --program is not what that option
+  takes.
+
+Why it matters
+  A search for something that cannot be found would answer that there is nothing, and somebody might believe
+  it.
+
+Example
+  oubliette replay --archive /srv/log --net 203.0.113.0/25
+
+What to do
+  --ip takes one IPv4 or IPv6 address in any notation, --net an IPv4 /24 or an IPv6 /64, --email an address,
+  --user a name, --token a token as it stands in the lines, --grep a regular expression, --host and --program a
+  name with at most one `*`, at its beginning or end. The message says which value it is and does not repeat
+  it: it may be an identifier.
+
+References
+  README.md, \"Replay\"",
+};
+
+/// P11: nobody said why.
+pub static NO_GRANT: Code = Code {
+    id: "P11",
+    title: "a case, a legal basis or a period is missing",
+    text: "\
+What it means
+  Originals are given back only for a case, on a legal basis, within a period. One of these was not stated.
+
+Why it matters
+  The ledger keeps who asked for what and why. Without that nobody could tell a requisition from
+  curiosity. Nothing was opened and nothing printed; the ledger keeps that it was refused.
+
+Example
+  oubliette replay --archive /srv/log --ip 203.0.113.7 --reveal --identity identity-1.txt
+
+What to do
+  State all of: --case REF, --basis TEXT, --from and --to. The basis is one of 60-1, 77-1-1, 99-3 (code de
+  procedure penale), EPOC, EPOC-PR (Regulation (EU) 2023/1543), GDPR-15, internal. For data of article 60-1-2
+  (connection logs) the first three state its case, 1 to 4: --basis 60-1/3.
+
+References
+  Code de procedure penale 60-1, 60-1-2, 77-1-1, 99-3; Regulation (EU) 2023/1543, art. 5; GDPR 15.",
+};
+
+/// P12: no key of the epoch.
+pub static NO_IDENTITY: Code = Code {
+    id: "P12",
+    title: "the secret of an epoch is missing",
+    text: "\
+What it means
+  Tokens of a past epoch are made from its secret S, which the node has erased. It is wrapped to the escrow
+  recipients; there is no identity here to unwrap it, or no wrap.
+
+Why it matters
+  The node that writes cannot read its past: that takes the custodian. A search that left such days out
+  would look as if there were nothing on them. So nothing was printed.
+
+Example
+  oubliette replay --archive /srv/log --ip 203.0.113.7       on the day after
+
+What to do
+  Let the custodian run it with --identity FILE; with --key-file FILE if the lines were written with one. The
+  message names the segment: its days can be left out with --from and --to. Lines of a token that you have
+  need no secret: --token.
+
+References
+  README.md, \"Keys and escrow\"; GDPR art. 4(5)",
+};
+
+/// P13: the key of somebody else.
+pub static WRONG_IDENTITY: Code = Code {
+    id: "P13",
+    title: "the identity opens none of the secrets",
+    text: "\
+What it means
+  The secret of an epoch was wrapped to recipients, and the identity that was given is not that of one of
+  them.
+
+Why it matters
+  Nothing can be found or given back for that epoch with it. Nothing was printed.
+
+Example
+  an identity made after that day
+
+What to do
+  Try the other identity. `oubliette keys list` shows to how many recipients each epoch was wrapped. A plugin must
+  be installed on this machine (age-plugin-NAME on the PATH).
+
+References
+  age-encryption.org/v1",
+};
+
+/// P14: no H.
+pub static NO_SHRED_KEY: Code = Code {
+    id: "P14",
+    title: "the shred key of an expiry day is missing",
+    text: "\
+What it means
+  Originals open with two keys: the custodian's identity, and the shred key H of the expiry day, which
+  lies in the state directory of the node. There is no H of that day here.
+
+Why it matters
+  When a day is purged its H is erased, and with it the originals of that day in every copy. Nobody can give
+  them back after that; nothing was printed.
+
+Example
+  oubliette replay --reveal over a copy of an archive, with the state directory of another machine
+
+What to do
+  Run it on the node that wrote the archive. If H was purged, say so to who asked: the ledger proves when.
+
+References
+  README.md, \"Purge\"; GDPR art. 17, art. 5(1)(e)",
+};
+
+/// P15: no vault.
+pub static NO_ORIGINALS: Code = Code {
+    id: "P15",
+    title: "a segment has no originals",
+    text: "\
+What it means
+  The vault of a segment is not where it should be, or cannot be looked for.
+
+Why it matters
+  Without it a token cannot be turned back. Nothing was printed.
+
+Example
+  vaults on another volume that is not mounted
+
+What to do
+  Name the folder of vaults with --vault DIR. Lines that were archived with --escrow none have none: that is
+  anonymisation.
+
+References
+  README.md, \"Archive\"",
+};
+
+/// P16: lines that are not searchable yet.
+pub static UNSEALED: Code = Code {
+    id: "P16",
+    title: "segments that are still written to were left out",
+    text: "\
+What it means
+  A filter is writing to segments of the archive, or a crash left some. Their lines are not searched before
+  they are sealed.
+
+Why it matters
+  An answer as of now may miss the lines of the running day.
+
+Example
+  oubliette replay --archive /srv/log --token ip_...       while a filter runs
+
+What to do
+  Ask again when the day is over, or end the filter: it seals what is open. What a crash left is sealed at
+  the next start of a filter.
+
+References
+  README.md, \"Archive\"",
+};
+
+/// P17: it ended before its end.
+pub static STOPPED: Code = Code {
+    id: "P17",
+    title: "a replay ended before its last line",
+    text: "\
+What it means
+  The replay was interrupted, or its reader went away. The message says from which time it goes on.
+
+Why it matters
+  What went out is a beginning, and not the answer.
+
+Example
+  oubliette replay --archive /srv/log --output tcp://127.0.0.1:5140     and the receiver was restarted
+
+What to do
+  Run it again with the `--from` of the message. After an interruption every line before that time went out and
+  none after it. If a TCP receiver went away, nobody knows what it had read: the time is early enough that no
+  line is lost, and the last ones may come twice.
+
+References
+  README.md, \"Replay\"; RFC 6587, 3.4",
+};

@@ -1,0 +1,192 @@
+//! When the event of an archived line was: read from the line again, as the live run read it.
+//!
+//! The archive keeps no time beside a line. What it keeps is the range of each frame, from the times that were
+//! believed when the lines came and, for the others, from their receipt. From these follows, line by line:
+//!
+//! 1. A line whose tag says `clock=received` was not believed.
+//! 2. Of the readings of a time (a year that is not stated, the hour that comes twice in autumn) the one within
+//!    the range of its frame is the one that was believed. A time that has none was not believed, even if
+//!    the line bears no tag.
+//! 3. A line that was not believed, or states no time, counts with its receipt. Lines of a frame stand in the
+//!    order of their receipt, and no event is much later than its receipt: so it is the latest time believed in
+//!    the frame before it, or the beginning of the range.
+//!
+//! Times are whole seconds, as the formats read them. The same line in the same frame always gets the same time,
+//! so a replay that is resumed goes on exactly where it was.
+
+use crate::format::Guess;
+use crate::model::{Format, Record, StatedTime};
+use crate::retention::DayFrom;
+use crate::retention::event_time::EventClock;
+use crate::retention::tag;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::ops::RangeInclusive;
+
+/// How lines are read.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// The only format, or `None` to guess: as it was when they were archived.
+    pub format: Option<Format>,
+    /// The zone of times that state none; the legal zone of the segment if not given.
+    pub source_zone: Option<TimeZone>,
+}
+
+/// When an event was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventTime {
+    /// In Unix seconds.
+    pub second: i64,
+    /// What says so.
+    pub from: DayFrom,
+}
+
+/// Reads the lines of one frame, in order.
+#[derive(Debug)]
+pub struct FrameTimes {
+    clock: EventClock,
+    guess: Guess,
+    range: RangeInclusive<i64>,
+    /// An instant near to all events.
+    near: Timestamp,
+    /// The latest time that was believed so far.
+    latest: Option<i64>,
+}
+
+impl FrameTimes {
+    /// For a frame with that range of event seconds in a segment of the legal zone `legal`, which was sealed
+    /// near to the instant `sealed`. A frame that a crash left without a range has that of all numbers.
+    #[must_use]
+    pub fn new(reading: &Reading, legal: TimeZone, range: RangeInclusive<i64>, sealed: Timestamp) -> Self {
+        let known = *range.end() != i64::MAX;
+        let near = known.then(|| Timestamp::from_second(*range.end()).ok()).flatten();
+        Self {
+            clock: EventClock::new(legal, reading.source_zone.clone(), true),
+            guess: Guess::new(reading.format),
+            range,
+            near: near.unwrap_or(sealed),
+            latest: None,
+        }
+    }
+
+    /// The envelope of the next line (without its line end), and when its event was.
+    pub fn read(&mut self, line: &[u8]) -> (Record, EventTime) {
+        let record = self.guess.parse(line);
+        let tag = tag::existing(line, &record);
+        let unbelieved = tag.is_some_and(|tag| tag.clock_received);
+        let stated = record.time.filter(|_| !unbelieved).and_then(|stated| self.second(stated));
+        let time = match stated {
+            Some(second) => {
+                self.latest = self.latest.max(Some(second));
+                EventTime { second, from: DayFrom::Stated }
+            }
+            None => EventTime {
+                second: self.latest.unwrap_or_else(|| self.begin()),
+                from: if record.time.is_some() { DayFrom::Received } else { DayFrom::Untimed },
+            },
+        };
+        (record, time)
+    }
+
+    /// The second that a stated time means, if it is one that was believed.
+    fn second(&self, stated: StatedTime) -> Option<i64> {
+        let first = Timestamp::from_second(*self.range.start()).ok();
+        let readings = [Some(self.near), first].into_iter().flatten();
+        readings
+            .filter_map(|near| self.clock.instant(stated, near))
+            .map(Timestamp::as_second)
+            .find(|second| self.range.contains(second))
+    }
+
+    fn begin(&self) -> i64 {
+        if *self.range.start() == i64::MIN { self.near.as_second() } else { *self.range.start() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(text: &str) -> i64 {
+        text.parse::<Timestamp>().unwrap().as_second()
+    }
+
+    fn times(first: &str, last: &str) -> FrameTimes {
+        let paris = TimeZone::get("Europe/Paris").unwrap();
+        let range = seconds(first)..=seconds(last);
+        FrameTimes::new(&Reading::default(), paris, range, "2026-11-25T00:00:00Z".parse().unwrap())
+    }
+
+    fn check(times: &mut FrameTimes, lines: &[(&str, &str, DayFrom)]) {
+        for (line, second, from) in lines {
+            let (_, time) = times.read(line.as_bytes());
+            assert_eq!(time, EventTime { second: seconds(second), from: *from }, "{line}");
+        }
+    }
+
+    #[test]
+    fn stated_times_are_those_of_the_live_run() {
+        let mut times = times("2026-11-23T08:59:00Z", "2026-11-23T09:00:10Z");
+        check(
+            &mut times,
+            &[
+                (
+                    "a - - [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5",
+                    "2026-11-23T09:00:00Z",
+                    DayFrom::Stated,
+                ),
+                ("Nov 23 09:59:00 web1 sshd[1]: x", "2026-11-23T08:59:00Z", DayFrom::Stated),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_was_not_believed_counts_with_its_receipt() {
+        let mut times = times("2026-11-23T08:59:00Z", "2026-11-23T09:00:10Z");
+        check(
+            &mut times,
+            &[
+                ("no time at all", "2026-11-23T08:59:00Z", DayFrom::Untimed),
+                ("Nov 23 10:00:05 web1 sshd[1]: x", "2026-11-23T09:00:05Z", DayFrom::Stated),
+                // Within the range, and yet the tag says that it was not believed.
+                (
+                    "Nov 23 10:00:09 web1 sshd[1]: x expires=2027-11-24 class=connection clock=received",
+                    "2026-11-23T09:00:05Z",
+                    DayFrom::Received,
+                ),
+                // Without a tag, but far from everything else in its frame.
+                ("Jun 23 10:00:09 web1 sshd[1]: x", "2026-11-23T09:00:05Z", DayFrom::Received),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_a_line_leaves_open_is_found_in_the_range() {
+        // The hour that comes twice.
+        for (first, last, meant) in [
+            ("2026-10-25T00:29:00Z", "2026-10-25T00:31:00Z", "2026-10-25T00:30:00Z"),
+            ("2026-10-25T01:29:00Z", "2026-10-25T01:31:00Z", "2026-10-25T01:30:00Z"),
+        ] {
+            let line = [("Oct 25 02:30:00 web1 sshd[1]: x", meant, DayFrom::Stated)];
+            check(&mut times(first, last), &line);
+        }
+        // The turn of the year.
+        let line = [("Dec 31 23:59:59 web1 sshd[1]: x", "2025-12-31T22:59:59Z", DayFrom::Stated)];
+        check(&mut times("2025-12-31T22:59:00Z", "2026-01-01T10:00:00Z"), &line);
+    }
+
+    #[test]
+    fn a_frame_without_range_is_read_near_to_its_seal() {
+        let paris = TimeZone::get("Europe/Paris").unwrap();
+        let sealed = "2026-11-25T00:00:00Z".parse().unwrap();
+        let mut times = FrameTimes::new(&Reading::default(), paris, i64::MIN..=i64::MAX, sealed);
+        check(
+            &mut times,
+            &[
+                ("no time", "2026-11-25T00:00:00Z", DayFrom::Untimed),
+                ("Nov 23 10:00:05 web1 sshd[1]: x", "2026-11-23T09:00:05Z", DayFrom::Stated),
+                ("no time", "2026-11-23T09:00:05Z", DayFrom::Untimed),
+            ],
+        );
+    }
+}

@@ -1,0 +1,37 @@
+//! `replay`: archived lines back out, in the order of their events; a person's lines from the clear
+//! identifier, and the identifier from its line.
+//!
+//! ```text
+//! Selection --Plan--> frames that may hold it --Lines--> lines in time order --Reveal--> originals put back
+//!              ^ footers, and Secrets for identifiers in clear                   ^ vaults, opened with Secrets
+//! ```
+//! What cannot match is not read. A secret, an identity or H that is missing is named and stops the replay
+//! before anything goes out: an answer with a gap would look like a whole one.
+
+pub mod access;
+mod codes;
+pub mod event_time;
+pub mod lines;
+pub mod outlet;
+pub mod plan;
+pub mod reveal;
+mod run;
+pub mod secrets;
+pub mod selection;
+pub mod spelling;
+#[cfg(test)]
+mod tests;
+
+pub use access::{Access, Basis, Purpose};
+pub use codes::{
+    BAD_QUESTION, CODES, NO_GRANT, NO_IDENTITY, NO_ORIGINALS, NO_SHRED_KEY, STOPPED, UNSEALED, WRONG_IDENTITY,
+};
+pub use event_time::{EventTime, Reading};
+pub use lines::{Line, Lines, ReadCounts};
+pub use outlet::{Broken, Framing, Outlet};
+pub use plan::{Plan, PlanCounts, PlannedSegment};
+pub use reveal::{Reveal, Revealed, Scope};
+pub use run::{Counts, Outcome, Question, Ready};
+pub use secrets::{Custody, Opened, Secrets};
+pub use selection::{Identifier, Selection};
+pub use spelling::TagKey;

@@ -1,0 +1,236 @@
+//! Originals put back in the place of tokens: of those asked for, and of nobody else.
+//!
+//! An original is written in its canonical form: an IPv4 address dotted, an IPv6 address as RFC 5952 has it, an
+//! e-mail address in lower case with an A-label. Where the token has the shape of an address, its `:` and
+//! `@` are spelt as the token spells them, so that a place that was encoded stays so. A native token has none, and
+//! the archive does not keep how the original was spelt; within a JSON object quotes and backslashes of the
+//! original are escaped, and that is all that can be known. Brackets that an address-shaped token was given for
+//! its port stay.
+
+use super::event_time::Reading;
+use super::lines::Line;
+use super::plan::Plan;
+use super::secrets::{Opened, Secrets};
+use super::spelling::{self, Spelt, TagKey};
+use crate::format::Guess;
+use crate::model::Format;
+use crate::primitives::diag::Diagnostic;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use zeroize::Zeroizing;
+
+/// Whose originals are given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// Those of the identifiers and tokens asked for.
+    Asked,
+    /// Those of everybody in the lines.
+    Everybody,
+}
+
+impl Scope {
+    /// Its name in the ledger.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nobody => "none",
+            Self::Asked => "asked",
+            Self::Everybody => "all",
+        }
+    }
+}
+
+/// An original in clear.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Revealed {
+    /// Name of its kind.
+    pub kind: String,
+    /// Its text.
+    pub text: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Revealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Revealed({}, [{} bytes redacted])", self.kind, self.text.len())
+    }
+}
+
+/// The originals of a segment that may be shown.
+type Shown = HashMap<TagKey, Revealed>;
+
+/// Puts originals back.
+#[derive(Debug)]
+pub struct Reveal<'s> {
+    secrets: &'s mut Secrets,
+    scope: Scope,
+    /// By index of the segment in the plan. All of those asked for; of everybody's only those of segments
+    /// that were needed last, for they may be many.
+    shown: HashMap<usize, Shown>,
+    opened: Vec<String>,
+    revealed: u64,
+    guess: Guess,
+}
+
+impl<'s> Reveal<'s> {
+    /// Opens the vaults of all segments of a plan, so that what is missing is known before the first line goes
+    /// out. With [`Scope::Nobody`] none is opened.
+    ///
+    /// # Errors
+    /// With the name of what is missing: an identity, the right one, H, or a vault.
+    pub fn prepare(
+        plan: &Plan,
+        scope: Scope,
+        secrets: &'s mut Secrets,
+        reading: &Reading,
+    ) -> Result<Self, Diagnostic> {
+        let guess = Guess::new(reading.format);
+        let mut reveal =
+            Self { secrets, scope, shown: HashMap::new(), opened: Vec::new(), revealed: 0, guess };
+        if scope == Scope::Nobody {
+            return Ok(reveal);
+        }
+        for (index, segment) in plan.segments.iter().enumerate() {
+            let opened = reveal.secrets.open(&segment.name)?;
+            reveal.opened.push(segment.name.to_string());
+            if let (Scope::Asked, Some(asked)) = (scope, &segment.tokens) {
+                reveal.shown.insert(index, shown(&opened, |key| asked.contains(key)));
+            }
+        }
+        Ok(reveal)
+    }
+
+    /// Names of the segments whose originals were opened.
+    #[must_use]
+    pub fn opened(&self) -> &[String] {
+        &self.opened
+    }
+
+    /// How many times an original was put in the place of a token.
+    #[must_use]
+    pub fn revealed(&self) -> u64 {
+        self.revealed
+    }
+
+    /// The tokens in a line that may be shown, with what they stand for, in order.
+    ///
+    /// # Errors
+    /// If a vault cannot be opened any more.
+    pub fn originals(&mut self, line: &Line<'_>) -> Result<Vec<(Spelt, Revealed)>, Diagnostic> {
+        if self.scope == Scope::Nobody {
+            return Ok(Vec::new());
+        }
+        self.show_everybody_in(line)?;
+        let Some(shown) = self.shown.get(&line.segment) else { return Ok(Vec::new()) };
+        let with_original = |spelt: Spelt| shown.get(&spelt.key).cloned().map(|original| (spelt, original));
+        Ok(spelling::all(line.bytes).into_iter().filter_map(with_original).collect())
+    }
+
+    /// Appends the line to `out` with originals in the place of the tokens that may be shown.
+    ///
+    /// # Errors
+    /// As [`Reveal::originals`].
+    pub fn put_back(&mut self, line: &Line<'_>, out: &mut Vec<u8>) -> Result<(), Diagnostic> {
+        let originals = self.originals(line)?;
+        if originals.is_empty() {
+            out.extend_from_slice(line.bytes);
+            return Ok(());
+        }
+        self.revealed += originals.len() as u64;
+        let json = self.guess.parse(line.bytes.trim_ascii_end()).is(Format::Json);
+        let mut end = 0;
+        for (spelt, original) in &originals {
+            // Tokens do not lie across each other, but what only looks like one may.
+            if spelt.span.start < end {
+                continue;
+            }
+            out.extend_from_slice(&line.bytes[end..spelt.span.start]);
+            write(original, &line.bytes[spelt.separator.clone()], json, out);
+            end = spelt.span.end;
+        }
+        out.extend_from_slice(&line.bytes[end..]);
+        Ok(())
+    }
+
+    /// Has the originals of everybody in the segment of a line at hand, if that is what was asked.
+    fn show_everybody_in(&mut self, line: &Line<'_>) -> Result<(), Diagnostic> {
+        if self.scope != Scope::Everybody || self.shown.contains_key(&line.segment) {
+            return Ok(());
+        }
+        if self.shown.len() >= MOST_SHOWN {
+            self.shown.clear();
+        }
+        let opened = self.secrets.open(line.name)?;
+        self.shown.insert(line.segment, shown(&opened, |_| true));
+        Ok(())
+    }
+}
+
+fn shown(opened: &Opened, is_shown: impl Fn(&TagKey) -> bool) -> Shown {
+    let entry = |original: &crate::vault::Original| {
+        let kind = opened.kinds.find(&original.kind)?;
+        let key = TagKey::of(&opened.keys.tag(kind, &original.canonical));
+        let revealed =
+            || Revealed { kind: original.kind.clone(), text: text(&original.kind, &original.canonical) };
+        is_shown(&key).then(|| (key, revealed()))
+    };
+    opened.originals.iter().filter_map(entry).collect()
+}
+
+/// The text of canonical bytes.
+fn text(kind: &str, canonical: &[u8]) -> Zeroizing<Vec<u8>> {
+    let address = match (kind, canonical) {
+        ("ip", [4, octets @ ..]) => <[u8; 4]>::try_from(octets).ok().map(|v4| Ipv4Addr::from(v4).to_string()),
+        ("ip", [6, octets @ ..]) => {
+            <[u8; 16]>::try_from(octets).ok().map(|v6| Ipv6Addr::from(v6).to_string())
+        }
+        _ => None,
+    };
+    Zeroizing::new(address.map_or_else(|| canonical.to_vec(), String::into_bytes))
+}
+
+fn write(original: &Revealed, separator: &[u8], json: bool, out: &mut Vec<u8>) {
+    for &byte in original.text.iter() {
+        match byte {
+            b':' | b'@' if !separator.is_empty() => out.extend_from_slice(separator),
+            b'"' | b'\\' if json => out.extend_from_slice(&[b'\\', byte]),
+            0..0x20 if json => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            _ => out.push(byte),
+        }
+    }
+}
+
+/// Segments whose originals are all in memory at once.
+const MOST_SHOWN: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn originals_are_written_as_their_place_is() {
+        for (kind, canonical, separator, json, expected) in [
+            ("ip", &[4, 203, 0, 113, 7][..], "", false, "203.0.113.7"),
+            ("ip", &[6, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], ":", false, "2001:db8::1"),
+            (
+                "ip",
+                &[6, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+                "%3A",
+                false,
+                "2001%3Adb8%3A%3A1",
+            ),
+            ("em", b"jean@example.org", "", true, "jean@example.org"),
+            ("em", b"jean@example.org", "\\u0040", true, "jean\\u0040example.org"),
+            ("em", b"\"a b\"@example.org", "", true, "\\\"a b\\\"@example.org"),
+            ("em", b"\"a b\"@example.org", "", false, "\"a b\"@example.org"),
+            ("usr", b"root", "", false, "root"),
+        ] {
+            let revealed = Revealed { kind: kind.to_owned(), text: text(kind, canonical) };
+            let mut out = Vec::new();
+            write(&revealed, separator.as_bytes(), json, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! One replay from the question to the last line, with its entries in the ledger.
+
+use super::access::{Access, Purpose};
+use super::event_time::Reading;
+use super::lines::{Lines, ReadCounts};
+use super::outlet::{Broken, Ended, Outlet};
+use super::plan::{Plan, PlanCounts};
+use super::reveal::{Reveal, Scope};
+use super::secrets::{Custody, Secrets};
+use super::selection::Selection;
+use crate::jobs::purge::Site;
+use crate::ledger::event::AccessDone;
+use crate::model::SegmentName;
+use crate::primitives::diag::Diagnostic;
+use serde::Serialize;
+use std::io::Write;
+use std::sync::Arc;
+
+/// What is asked, by whom, and how it is read.
+#[derive(Debug)]
+pub struct Question {
+    /// Which lines.
+    pub selection: Selection,
+    /// Whose originals are given back.
+    pub scope: Scope,
+    /// By whom and why.
+    pub purpose: Purpose,
+    /// How lines are read.
+    pub reading: Reading,
+}
+
+/// What a replay did.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Counts {
+    /// What was looked at.
+    #[serde(flatten)]
+    pub plan: PlanCounts,
+    /// What was read.
+    #[serde(flatten)]
+    pub read: ReadCounts,
+    /// Frames that were left out.
+    pub frames_skipped: u64,
+    /// How many times an original was put in the place of a token.
+    pub revealed: u64,
+}
+
+/// How a replay ended.
+#[derive(Debug)]
+pub struct Outcome<W> {
+    /// What it did.
+    pub counts: Counts,
+    /// Where the lines went; or why it ended before the last.
+    pub end: Result<W, Broken>,
+    /// Segments that are not sealed yet, which it left out.
+    pub unsealed: Vec<SegmentName>,
+}
+
+/// A replay that is ready: everything that can be refused was not.
+pub struct Ready<'q> {
+    question: &'q Question,
+    access: Access,
+    plan: Plan,
+    secrets: Secrets,
+}
+
+impl<'q> Ready<'q> {
+    /// Demands what must be stated, announces the access in the ledger, and finds the frames to read. The
+    /// ledger keeps a refusal.
+    ///
+    /// # Errors
+    /// What is missing: a case, a basis, a period, an identity, H, a vault.
+    pub fn new(
+        question: &'q Question,
+        mut access: Access,
+        site: &mut Site,
+        custody: Custody,
+    ) -> Result<Self, Diagnostic> {
+        let mut secrets = Secrets::new(site, custody);
+        match plan(question, &mut access, site, &mut secrets) {
+            Ok(plan) => Ok(Self { question, access, plan, secrets }),
+            Err(refusal) => {
+                access.refuse(site, &refusal)?;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// How many bytes are to be read, and how many frames are not.
+    #[must_use]
+    pub fn bytes_and_skipped_frames(&self) -> (u64, u64) {
+        (self.plan.bytes(), self.plan.counts.frames - self.plan.frames())
+    }
+
+    /// Writes the lines. `progress` is told how many bytes of the archive were read since it was told last.
+    ///
+    /// # Errors
+    /// A vault that does not open, or a ledger that cannot be kept: then no line has gone out. A segment that
+    /// cannot be read.
+    pub fn run<W: Write>(
+        mut self,
+        site: &mut Site,
+        outlet: Outlet<W>,
+        progress: &dyn Fn(u64),
+    ) -> Result<Outcome<W>, Diagnostic> {
+        let storage = Arc::clone(&site.storage);
+        let Question { selection, scope, reading, .. } = self.question;
+        let prepared = Reveal::prepare(&self.plan, *scope, &mut self.secrets, reading);
+        let mut reveal = match prepared {
+            Ok(reveal) => reveal,
+            Err(refusal) => {
+                self.access.refuse(site, &refusal)?;
+                return Err(refusal);
+            }
+        };
+        let mut lines = Lines::new(&*storage, &self.plan, selection, reading);
+        let ended = write_all(&mut lines, &mut reveal, outlet, progress);
+        let read = lines.counts();
+        let frames_skipped = self.plan.counts.frames - self.plan.frames();
+        let (plan, revealed) = (self.plan.counts, reveal.revealed());
+        let done = AccessDone {
+            complete: ended.is_ok(),
+            segments: plan.segments,
+            epochs: plan.epochs,
+            opened: reveal.opened().to_vec(),
+            lines: read.lines,
+            revealed,
+            ..AccessDone::default()
+        };
+        self.access.done(site, done)?;
+        let end = match ended {
+            Ok(to) => Ok(to),
+            Err(Ended::Reader(broken)) => Err(broken),
+            Err(Ended::Archive(error)) => return Err(error),
+        };
+        let counts = Counts { plan, read, frames_skipped, revealed };
+        Ok(Outcome { counts, end, unsealed: self.plan.unsealed })
+    }
+}
+
+fn plan(
+    question: &Question,
+    access: &mut Access,
+    site: &mut Site,
+    secrets: &mut Secrets,
+) -> Result<Plan, Diagnostic> {
+    let Question { selection, scope, purpose, .. } = question;
+    purpose.demand_nobody_in_case()?;
+    if *scope != Scope::Nobody {
+        purpose.demand(selection, &site.classes)?;
+        if !secrets.has_custodian() {
+            return Err(super::codes::nobody_opens());
+        }
+    }
+    access.begin(site)?;
+    Plan::new(site, selection, secrets)
+}
+
+fn write_all<W: Write>(
+    lines: &mut Lines<'_>,
+    reveal: &mut Reveal<'_>,
+    mut outlet: Outlet<W>,
+    progress: &dyn Fn(u64),
+) -> Result<W, Ended> {
+    let mut told = 0;
+    let mut text = zeroize::Zeroizing::new(Vec::new());
+    loop {
+        let read = lines.counts().bytes_read;
+        if read > told {
+            progress(read - told);
+            told = read;
+        }
+        let Some(line) = lines.next()? else { break };
+        text.clear();
+        reveal.put_back(&line, &mut text)?;
+        outlet.line(&text, line.second)?;
+    }
+    Ok(outlet.finish()?)
+}

@@ -1,0 +1,195 @@
+//! Epoch secrets for those who may have them, and the originals that they open.
+//!
+//! ```text
+//! S of the running epoch    the node itself, or the owner of a key file
+//! S of a past epoch         an escrow identity, and a wrap: from the state directory, or, under H, from a vault
+//! originals of a segment    S and the shred key H of its expiry day: two parties
+//! ```
+//! Each secret is unwrapped once, whatever number of segments is of its epoch. Whatever is missing is
+//! named; nothing is passed over in silence, for an answer that misses lines would look like one that has them all.
+
+use super::codes;
+use crate::jobs::purge::Site;
+use crate::keyring::{Current, Identities, wraps_of};
+use crate::model::{Kinds, SegmentName};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::secret::Secret;
+use crate::primitives::storage::Storage;
+use crate::pseudonym::epoch::{Epoch, EpochKeys, kid};
+use crate::pseudonym::token::KID_BYTES;
+use crate::shred::ShredStore;
+use crate::vault::{self, Header, Original, Vault, VaultError};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Who opens, and with what.
+#[derive(Debug)]
+pub struct Custody {
+    /// Escrow identities, if there are any.
+    pub identities: Option<Identities>,
+    /// The secret of the running epoch, or of a key file.
+    pub running: Option<Current>,
+    /// Whether that is a key file: its owner is the custodian then.
+    pub owns_key_file: bool,
+    /// The state directory with the wraps, or a copy of it.
+    pub state_dir: PathBuf,
+    /// Whose tokens, for segments without vault. A vault says so itself.
+    pub tenant: String,
+}
+
+/// Secrets of epochs, unwrapped when they are first needed.
+#[derive(Debug)]
+pub struct Secrets {
+    custody: Custody,
+    storage: Arc<dyn Storage>,
+    tree: crate::model::Tree,
+    shred: ShredStore,
+    unwrapped: HashMap<[u8; KID_BYTES], Secret>,
+}
+
+/// The originals of a segment, and the keys of their tokens.
+pub struct Opened {
+    /// Keys of its epoch and tenant, for the kinds of its vault.
+    pub keys: EpochKeys,
+    /// Its kinds.
+    pub kinds: Kinds,
+    /// Everything that its tokens stand for.
+    pub originals: Vec<Original>,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Opened([{} originals redacted])", self.originals.len())
+    }
+}
+
+impl Secrets {
+    /// For the segments of a site.
+    #[must_use]
+    pub fn new(site: &Site, custody: Custody) -> Self {
+        let (storage, tree, shred) = (Arc::clone(&site.storage), site.tree.clone(), site.shred.clone());
+        Self { custody, storage, tree, shred, unwrapped: HashMap::new() }
+    }
+
+    /// Whether a custodian takes part, without whom no vault is opened: the owner of an identity or of a key
+    /// file. The node alone gives nothing back, not even of the running day, whose secret it has.
+    #[must_use]
+    pub fn has_custodian(&self) -> bool {
+        self.custody.identities.is_some() || self.custody.owns_key_file
+    }
+
+    /// How many epochs were opened.
+    #[must_use]
+    pub fn epochs(&self) -> usize {
+        self.unwrapped.len()
+    }
+
+    /// Whose tokens are in a segment.
+    ///
+    /// # Errors
+    /// If its vault cannot be read.
+    pub fn tenant_of(&self, name: &SegmentName) -> Result<String, Diagnostic> {
+        Ok(self.header(name)?.map_or_else(|| self.custody.tenant.clone(), |header| header.tenant))
+    }
+
+    /// S of the epoch of a segment.
+    ///
+    /// # Errors
+    /// With the name of what is missing: an identity, the right one, a wrap, or H.
+    pub fn of(&mut self, name: &SegmentName) -> Result<Secret, Diagnostic> {
+        if let Some(secret) = self.unwrapped.get(&name.kid) {
+            return Ok(secret.clone());
+        }
+        let secret = match self.of_node(&name.kid) {
+            Some(secret) => secret,
+            None => self.of_wrap(name)?,
+        };
+        self.unwrapped.insert(name.kid, secret.clone());
+        Ok(secret)
+    }
+
+    /// What the tokens of a segment stand for. Takes S and H.
+    ///
+    /// # Errors
+    /// As [`Secrets::of`]; if there is no vault; if H is missing or that of another node.
+    pub fn open(&mut self, name: &SegmentName) -> Result<Opened, Diagnostic> {
+        let path = self.tree.vault(name);
+        if !self.exists(&path)? {
+            return Err(codes::no_originals(&path));
+        }
+        // H first: without it not even the secret is asked for.
+        let shred_key = self.shred_key(name)?;
+        let secret = self.of(name)?;
+        let vault = Vault::open(&*self.storage, &path)?;
+        let originals = match vault.originals(&secret, &shred_key) {
+            Err(VaultError::WrongKey { .. }) => {
+                // Another secret with the same kid: the wrap in the vault is surely the right one.
+                let secret = self.of_vault(vault.header(), name)?;
+                vault.originals(&secret, &shred_key)?
+            }
+            opened => opened?,
+        };
+        let mut kinds = Kinds::default();
+        for kind in &vault.header().kinds {
+            kinds.intern(kind);
+        }
+        let keys = EpochKeys::derive(&secret, Epoch::Fixed, &vault.header().tenant, &kinds);
+        Ok(Opened { keys, kinds, originals })
+    }
+
+    /// S that needs nobody's identity: that of the running epoch, or of a key file.
+    fn of_node(&self, wanted: &[u8; KID_BYTES]) -> Option<Secret> {
+        let Current { epoch, secret, .. } = self.custody.running.as_ref()?;
+        (kid(secret, *epoch) == *wanted).then(|| secret.clone())
+    }
+
+    /// S from a wrap of the state directory, or else from the vault.
+    fn of_wrap(&self, name: &SegmentName) -> Result<Secret, Diagnostic> {
+        let identities = self.custody.identities.as_ref().ok_or_else(|| codes::no_identity(name))?;
+        let wraps = wraps_of(&self.custody.state_dir, &name.kid)?;
+        for wrap in &wraps {
+            if let Some(secret) = identities.unwrap(wrap).ok().filter(|secret| fits(secret, &name.kid)) {
+                return Ok(secret);
+            }
+        }
+        match self.header(name)? {
+            Some(header) => self.of_vault(&header, name),
+            None if wraps.is_empty() => Err(codes::no_wrap(name)),
+            None => Err(codes::wrong_identity(name)),
+        }
+    }
+
+    /// S from the wrap in the vault of a segment, which takes H.
+    fn of_vault(&self, header: &Header, name: &SegmentName) -> Result<Secret, Diagnostic> {
+        if header.sealed_wrap.is_empty() {
+            return Err(codes::key_file(name));
+        }
+        let identities = self.custody.identities.as_ref().ok_or_else(|| codes::no_identity(name))?;
+        let path = self.tree.vault(name);
+        let vault = Vault::open(&*self.storage, &path)?;
+        let wrap = vault.wrap(&self.shred_key(name)?)?.ok_or_else(|| codes::key_file(name))?;
+        identities.unwrap(&wrap).map_err(|_| codes::wrong_identity(name))
+    }
+
+    fn shred_key(&self, name: &SegmentName) -> Result<Secret, Diagnostic> {
+        self.shred.existing(name.folder.expires)?.ok_or_else(|| codes::no_shred_key(name))
+    }
+
+    fn header(&self, name: &SegmentName) -> Result<Option<Header>, Diagnostic> {
+        let path = self.tree.vault(name);
+        if !self.exists(&path)? {
+            return Ok(None);
+        }
+        Ok(Some(vault::header(&*self.storage, &path)?))
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, Diagnostic> {
+        self.storage.exists(path).map_err(|error| codes::cannot_look(path, &error))
+    }
+}
+
+/// Whether the fingerprint in the kid, its last two characters, is that of the secret.
+fn fits(secret: &Secret, wanted: &[u8; KID_BYTES]) -> bool {
+    kid(secret, Epoch::Fixed)[3..] == wanted[3..]
+}

@@ -1,0 +1,204 @@
+//! Plans and lines over an archive in memory, whose secret is that of a running epoch.
+
+use super::*;
+use crate::archive::{Lines as Block, Origin, Packer, SegmentWriter, filter};
+use crate::jobs::purge::Site;
+use crate::jobs::scene::{self, WRITTEN};
+use crate::keyring::Current;
+use crate::model::{Expires, Folder, Kind, Kinds, NodeName, SegmentId};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::secret::Secret;
+use crate::primitives::storage::Memory;
+use crate::pseudonym::epoch::{Epoch, EpochKeys, kid};
+use crate::pseudonym::{Pseudonymised, token};
+use jiff::Timestamp;
+use jiff::civil::date;
+use std::collections::HashSet;
+
+const EPOCH: Epoch = Epoch::From(date(2026, 11, 23));
+
+fn secret() -> Secret {
+    scene::secret()
+}
+
+fn keys() -> EpochKeys {
+    EpochKeys::derive(&secret(), EPOCH, "default", &Kinds::default())
+}
+
+fn canonical(address: &str) -> Vec<u8> {
+    crate::detect::canonical::address_bytes(address.parse().unwrap())
+}
+
+/// The token of an address.
+fn ip(address: &str) -> String {
+    let mut text = Vec::new();
+    token::write("ip", &keys().kid(), &keys().tag(Kind::IP, &canonical(address)), &mut text);
+    String::from_utf8(text).unwrap()
+}
+
+fn second(text: &str) -> i64 {
+    text.parse::<Timestamp>().unwrap().as_second()
+}
+
+/// `HH:MM:SS` of the legal day 2026-11-23 and an address, as a line of an access log.
+fn line(time: &str, address: &str) -> (String, i64) {
+    let line = format!(
+        "{} - - [23/Nov/2026:{time} +0100] \"GET / HTTP/1.1\" 200 5 expires=2027-11-24 class=connection",
+        ip(address)
+    );
+    (line, second(&format!("2026-11-23T{time}+01:00")))
+}
+
+/// A segment of a class with these frames, each of lines with the address in them.
+fn write(site: &mut Site, class: &str, frames: &[&[(&str, &str)]]) {
+    let folder: Folder = scene::folder(scene::DAY, class);
+    let origin = Origin {
+        id: SegmentId([5; 16]),
+        node: NodeName::new("web1").unwrap(),
+        folder: folder.clone(),
+        zone: "Europe/Paris".to_owned(),
+        kid: kid(&secret(), EPOCH),
+        policy: [3; 32],
+        networks_unknown: false,
+    };
+    let mut segment = SegmentWriter::begin(&site.storage, &site.tree, origin, &|_| Ok(true)).unwrap();
+    for frame in frames {
+        let lines: Vec<(String, i64)> = frame.iter().map(|(time, address)| line(time, address)).collect();
+        let lines: Vec<(&str, i64)> = lines.iter().map(|(line, second)| (line.as_str(), *second)).collect();
+        let block = Pseudonymised::of_lines(Expires::On(scene::DAY), &lines);
+        let mut packed = Block::default();
+        packed.push(&block, 0..lines.len());
+        let mut tags = HashSet::new();
+        for (_, address) in *frame {
+            let canonical = canonical(address);
+            tags.insert(filter::key(&keys().tag(Kind::IP, &canonical)));
+            let network = if canonical[0] == 4 { &canonical[..4] } else { &canonical[..9] };
+            tags.insert(filter::key(&keys().tag(Kind::NET, network)));
+        }
+        segment.append(Packer::new(1).unwrap().pack(&packed, filter::build(&tags)).unwrap()).unwrap();
+    }
+    segment.sync().unwrap();
+    segment.seal(None, &mut site.ledger, WRITTEN.parse().unwrap()).unwrap();
+}
+
+/// Two classes whose frames lie across each other.
+fn site() -> Site {
+    let mut site = scene::site(&Memory::new(), WRITTEN).unwrap();
+    write(
+        &mut site,
+        "connection",
+        &[
+            &[("10:00:00", "203.0.113.7"), ("10:00:05", "198.51.100.1"), ("10:00:03", "203.0.113.9")],
+            &[("10:00:04", "203.0.113.7"), ("10:00:10", "2001:db8::1")],
+        ],
+    );
+    write(&mut site, "mail", &[&[("10:00:01", "203.0.113.7"), ("10:00:04", "192.0.2.1")]]);
+    site
+}
+
+fn custody(running: bool) -> Custody {
+    let running = running.then(|| Current { epoch: EPOCH, secret: secret(), until: None });
+    let state_dir = "/state".into();
+    Custody { identities: None, running, owns_key_file: false, state_dir, tenant: "default".to_owned() }
+}
+
+/// Seconds after 10:00 and addresses of the lines found; and the plan.
+fn found(site: &Site, selection: &Selection) -> Result<(Vec<(i64, String)>, Plan), Diagnostic> {
+    let mut secrets = Secrets::new(site, custody(true));
+    let plan = Plan::new(site, selection, &mut secrets)?;
+    let addresses = ["203.0.113.7", "203.0.113.9", "198.51.100.1", "192.0.2.1", "2001:db8::1"];
+    let reading = Reading::default();
+    let mut lines = Lines::new(&*site.storage, &plan, selection, &reading);
+    let mut found = Vec::new();
+    while let Some(line) = lines.next()? {
+        let text = String::from_utf8(line.bytes.to_vec()).unwrap();
+        assert!(text.ends_with('\n'));
+        let address = addresses.into_iter().find(|address| text.contains(&ip(address))).unwrap();
+        found.push((line.second - second("2026-11-23T09:00:00Z"), address.to_owned()));
+    }
+    Ok((found, plan))
+}
+
+fn of(kind: Kind, typed: &str) -> Selection {
+    let mut selection = Selection::default();
+    selection.add_identifiers(kind, "--option", &[typed.to_owned()]).unwrap();
+    selection
+}
+
+#[test]
+fn lines_come_in_the_order_of_their_events_across_segments() {
+    let (found, plan) = found(&site(), &Selection::default()).unwrap();
+    let expected = [
+        (0, "203.0.113.7"),
+        (1, "203.0.113.7"),
+        (3, "203.0.113.9"),
+        (4, "203.0.113.7"),
+        (4, "192.0.2.1"),
+        (5, "198.51.100.1"),
+        (10, "2001:db8::1"),
+    ];
+    assert_eq!(found, expected.map(|(second, address)| (second, address.to_owned())));
+    assert_eq!((plan.counts.hmacs, plan.counts.frames, plan.frames()), (0, 3, 3));
+}
+
+#[test]
+fn an_address_costs_one_hmac_and_the_frames_it_is_in() {
+    let (found, plan) = found(&site(), &of(Kind::IP, "203.0.113.9")).unwrap();
+    assert_eq!(found, [(3, "203.0.113.9".to_owned())]);
+    assert_eq!((plan.counts.hmacs, plan.counts.epochs), (1, 1));
+    // One frame in 256 may be read for nothing; these keys and seeds are fixed.
+    assert_eq!(plan.frames(), 1);
+}
+
+#[test]
+fn a_network_is_all_of_its_addresses() {
+    let (found, _) = found(&site(), &of(Kind::NET, "203.0.113.0/24")).unwrap();
+    assert_eq!(found.iter().map(|(second, _)| *second).collect::<Vec<_>>(), [0, 1, 3, 4]);
+}
+
+#[test]
+fn tokens_and_identifiers_are_one_condition_and_all_others_are_more() {
+    let mut selection = of(Kind::IP, "203.0.113.7");
+    selection.add_tokens("--token", &[ip("192.0.2.1")]).unwrap();
+    let seconds = |selection: &Selection| -> Vec<i64> {
+        found(&site(), selection).unwrap().0.into_iter().map(|(second, _)| second).collect()
+    };
+    assert_eq!(seconds(&selection), [0, 1, 4, 4]);
+    selection.seconds = second("2026-11-23T09:00:01Z")..=second("2026-11-23T09:00:04Z");
+    assert_eq!(seconds(&selection), [1, 4, 4]);
+    selection.classes = vec![crate::model::ClassName::new("mail").unwrap()];
+    assert_eq!(seconds(&selection), [1, 4]);
+    selection.set_texts("--grep", &["10:00:0[23]".to_owned(), "10:00:04".to_owned()]).unwrap();
+    assert_eq!(seconds(&selection), [4]);
+    selection.programs = vec![crate::model::Pattern::new("sshd").unwrap()];
+    assert!(seconds(&selection).is_empty());
+}
+
+#[test]
+fn the_secret_of_a_past_epoch_is_missing_by_name() {
+    let site = site();
+    let mut secrets = Secrets::new(&site, custody(false));
+    let error = Plan::new(&site, &of(Kind::IP, "203.0.113.9"), &mut secrets).unwrap_err();
+    assert_eq!(error.code.id, "P12");
+    // A token needs no secret.
+    let mut selection = Selection::default();
+    selection.add_tokens("--token", &[ip("203.0.113.9")]).unwrap();
+    assert_eq!(Plan::new(&site, &selection, &mut secrets).unwrap().frames(), 1);
+}
+
+#[test]
+fn what_is_not_understood_is_refused_and_not_repeated() {
+    let mut selection = Selection::default();
+    let canary = ["canary".to_owned()];
+    let errors = [
+        selection.add_identifiers(Kind::IP, "--ip", &canary).unwrap_err(),
+        selection.add_identifiers(Kind::NET, "--net", &["203.0.113.0/25".to_owned()]).unwrap_err(),
+        selection.add_identifiers(Kind::IP, "--ip", &["203.0.113.0/24".to_owned()]).unwrap_err(),
+        selection.add_tokens("--token", &canary).unwrap_err(),
+        selection.set_texts("--grep", &["canary(".to_owned()]).unwrap_err(),
+    ];
+    for error in errors {
+        let text = error.to_string();
+        assert!(error.code.id == "P10" && !text.contains("canary") && !text.contains("113.0/25"), "{text}");
+    }
+}
