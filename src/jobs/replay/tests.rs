@@ -4,15 +4,15 @@ use super::*;
 use crate::archive::{Lines as Block, Origin, Packer, SegmentWriter, filter};
 use crate::jobs::purge::Site;
 use crate::jobs::scene::{self, WRITTEN};
-use crate::keyring::Current;
+use crate::keyring::{Current, Escrow, Identities, StateDir};
 use crate::model::{Expires, Folder, Kind, Kinds, NodeName, SegmentId};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::Memory;
 use crate::pseudonym::epoch::{Epoch, EpochKeys, kid};
 use crate::pseudonym::{Pseudonymised, token};
-use jiff::Timestamp;
 use jiff::civil::date;
+use jiff::{Timestamp, ToSpan as _};
 use std::collections::HashSet;
 
 const EPOCH: Epoch = Epoch::From(date(2026, 11, 23));
@@ -22,7 +22,11 @@ fn secret() -> Secret {
 }
 
 fn keys() -> EpochKeys {
-    EpochKeys::derive(&secret(), EPOCH, "default", &Kinds::default())
+    keys_of(&secret(), EPOCH)
+}
+
+fn keys_of(secret: &Secret, epoch: Epoch) -> EpochKeys {
+    EpochKeys::derive(secret, epoch, "default", &Kinds::default())
 }
 
 fn canonical(address: &str) -> Vec<u8> {
@@ -51,31 +55,48 @@ fn line(time: &str, address: &str) -> (String, i64) {
 
 /// A segment of a class with these frames, each of lines with the address in them.
 fn write(site: &mut Site, class: &str, frames: &[&[(&str, &str)]]) {
+    let frames: Vec<Frame> = frames.iter().map(|frame| Frame::of(frame)).collect();
+    write_frames(site, class, kid(&secret(), EPOCH), &frames);
+}
+
+/// Lines with their seconds, and what is in the filter.
+struct Frame {
+    lines: Vec<(String, i64)>,
+    tags: HashSet<u64>,
+}
+
+impl Frame {
+    fn of(frame: &[(&str, &str)]) -> Self {
+        let lines = frame.iter().map(|(time, address)| line(time, address)).collect();
+        let mut tags = HashSet::new();
+        for (_, address) in frame {
+            let canonical = canonical(address);
+            tags.insert(filter::key(&keys().tag(Kind::IP, &canonical)));
+            let network = if canonical[0] == 4 { &canonical[..4] } else { &canonical[..9] };
+            tags.insert(filter::key(&keys().tag(Kind::NET, network)));
+        }
+        Self { lines, tags }
+    }
+}
+
+fn write_frames(site: &mut Site, class: &str, kid: [u8; 5], frames: &[Frame]) {
     let folder: Folder = scene::folder(scene::DAY, class);
     let origin = Origin {
         id: SegmentId([5; 16]),
         node: NodeName::new("web1").unwrap(),
         folder: folder.clone(),
         zone: "Europe/Paris".to_owned(),
-        kid: kid(&secret(), EPOCH),
+        kid,
         policy: [3; 32],
         networks_unknown: false,
     };
     let mut segment = SegmentWriter::begin(&site.storage, &site.tree, origin, &|_| Ok(true)).unwrap();
-    for frame in frames {
-        let lines: Vec<(String, i64)> = frame.iter().map(|(time, address)| line(time, address)).collect();
+    for Frame { lines, tags } in frames {
         let lines: Vec<(&str, i64)> = lines.iter().map(|(line, second)| (line.as_str(), *second)).collect();
         let block = Pseudonymised::of_lines(Expires::On(scene::DAY), &lines);
         let mut packed = Block::default();
         packed.push(&block, 0..lines.len());
-        let mut tags = HashSet::new();
-        for (_, address) in *frame {
-            let canonical = canonical(address);
-            tags.insert(filter::key(&keys().tag(Kind::IP, &canonical)));
-            let network = if canonical[0] == 4 { &canonical[..4] } else { &canonical[..9] };
-            tags.insert(filter::key(&keys().tag(Kind::NET, network)));
-        }
-        segment.append(Packer::new(1).unwrap().pack(&packed, filter::build(&tags)).unwrap()).unwrap();
+        segment.append(Packer::new(1).unwrap().pack(&packed, filter::build(tags)).unwrap()).unwrap();
     }
     segment.sync().unwrap();
     segment.seal(None, &mut site.ledger, WRITTEN.parse().unwrap()).unwrap();
@@ -148,6 +169,41 @@ fn an_address_costs_one_hmac_and_the_frames_it_is_in() {
     assert_eq!((plan.counts.hmacs, plan.counts.epochs), (1, 1));
     // One frame in 256 may be read for nothing; these keys and seeds are fixed.
     assert_eq!(plan.frames(), 1);
+}
+
+#[test]
+fn a_year_of_daily_epochs_costs_one_hmac_each() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = StateDir::open(directory.path()).unwrap();
+    let identity = Escrow::make_identities(&state, 1).unwrap();
+    let escrow = Escrow::load(&state).unwrap();
+    let mut site = scene::site(&Memory::new(), WRITTEN).unwrap();
+    let address = canonical("203.0.113.9");
+    for day in 0..365_u16 {
+        let [high, low] = day.to_be_bytes();
+        let secret = Secret::new(std::array::from_fn(|index| if index % 2 == 0 { high + 1 } else { low }));
+        let epoch = Epoch::From(date(2026, 1, 1).checked_add(i64::from(day).days()).unwrap());
+        escrow.wrap(&state, epoch, &secret).unwrap();
+        let keys = keys_of(&secret, epoch);
+        let mut token_text = Vec::new();
+        token::write("ip", &keys.kid(), &keys.tag(Kind::IP, &address), &mut token_text);
+        let lines = vec![(String::from_utf8(token_text).unwrap(), i64::from(day) * 86_400)];
+        let tags = HashSet::from([filter::key(&keys.tag(Kind::IP, &address))]);
+        // Two segments of each epoch.
+        for class in ["connection", "mail"] {
+            write_frames(&mut site, class, keys.kid(), &[Frame { lines: lines.clone(), tags: tags.clone() }]);
+        }
+    }
+    let identities = Some(Identities::read(&identity[0]).unwrap());
+    let custody = Custody { identities, state_dir: directory.path().to_owned(), ..custody(false) };
+    let mut secrets = Secrets::new(&site, custody);
+    let selection = of(Kind::IP, "203.0.113.9");
+    let plan = Plan::new(&site, &selection, &mut secrets).unwrap();
+    assert_eq!((plan.counts.segments, plan.counts.epochs, plan.counts.hmacs), (730, 365, 365));
+    let reading = Reading::default();
+    let mut lines = Lines::new(&*site.storage, &plan, &selection, &reading);
+    while lines.next().unwrap().is_some() {}
+    assert_eq!(lines.counts().lines, 730);
 }
 
 #[test]
