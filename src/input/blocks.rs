@@ -45,6 +45,12 @@ impl Block {
         Self { buffer: bytes, range }
     }
 
+    /// Its memory, to be used again.
+    #[must_use]
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+
     /// The lines with their line ends. Only the last line of the input may lack its line end.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

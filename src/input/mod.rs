@@ -1,8 +1,10 @@
-//! Reading bytes from outside into blocks of whole lines.
+//! Bytes from outside: into blocks of whole lines, or batches of records.
 
+pub mod batch;
 pub mod blocks;
 pub mod wait;
 
+pub use batch::{Batch, Closed, Deliver, Long, Lost};
 pub use blocks::{Block, Blocks, Ending, Line, Piece, ReadError};
 pub use wait::{Stop, Stopped, Waiting};
 

@@ -9,6 +9,8 @@ use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::quarantine::{KeyedHash, Quarantine, Sealing};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// The keys that hold now, and until when.
@@ -35,26 +37,79 @@ pub trait Epochs {
     fn line_hash(&self, keys: &Self::Keys) -> Box<dyn KeyedHash>;
 }
 
+/// The next part of what is read.
+#[derive(Debug)]
+pub enum Part<'a> {
+    /// Whole lines.
+    Lines(Block),
+    /// The next bytes of a line that is too long.
+    TooLong {
+        /// Which input it comes from: there may be one such line from each at a time.
+        origin: u64,
+        /// The bytes, without line end.
+        bytes: &'a [u8],
+    },
+    /// That line's end.
+    TooLongEnd {
+        /// Which input it came from.
+        origin: u64,
+        /// How it ended.
+        ending: Ending,
+    },
+    /// The deadline passed before anything came.
+    Deadline,
+    /// The end, again and again.
+    End,
+}
+
+/// Where parts come from.
+pub trait Parts {
+    /// The next part; waits for it until `deadline` at most.
+    ///
+    /// # Errors
+    /// If it cannot be read. All that came before is good.
+    fn next_part(&mut self, deadline: Option<Timestamp>) -> Result<Part<'_>, PipelineError>;
+
+    /// Takes a block back, to reuse its memory.
+    fn recycle(&mut self, block: Block);
+}
+
+impl<R: ReadBy> Parts for Blocks<R> {
+    fn next_part(&mut self, deadline: Option<Timestamp>) -> Result<Part<'_>, PipelineError> {
+        Ok(match self.next_piece(deadline)? {
+            blocks::Piece::Lines(block) => Part::Lines(block),
+            blocks::Piece::TooLong(bytes) => Part::TooLong { origin: 0, bytes },
+            blocks::Piece::TooLongEnd(ending) => Part::TooLongEnd { origin: 0, ending },
+            blocks::Piece::Deadline => Part::Deadline,
+            blocks::Piece::End => Part::End,
+        })
+    }
+
+    fn recycle(&mut self, block: Block) {
+        self.recycle(block);
+    }
+}
+
 /// Gives the pieces of the input with the time they were received.
 #[derive(Debug)]
-pub struct Feed<R, E: Epochs> {
-    blocks: Blocks<R>,
+pub struct Feed<P, E: Epochs> {
+    parts: P,
     quarantine: Quarantine,
     epochs: E,
     clock: Clock,
     /// `None` before the first piece is asked for, then never again.
     current: Option<Current<E::Keys>>,
-    /// A line of which a part was sealed.
-    sealing: Option<Sealing>,
+    /// Lines of which a part was sealed, by where they come from.
+    sealing: BTreeMap<u64, Sealing>,
     /// A piece that was received in the new epoch: it waits until the workers have the new keys.
     held: Option<(Piece, Timestamp)>,
 }
 
-impl<R: ReadBy, E: Epochs> Feed<R, E> {
-    /// Reads `blocks`, seals into `quarantine`, takes keys from `epochs`.
+impl<P: Parts, E: Epochs> Feed<P, E> {
+    /// Reads `parts`, seals into `quarantine`, takes keys from `epochs`.
     #[must_use]
-    pub fn new(blocks: Blocks<R>, quarantine: Quarantine, epochs: E, clock: Clock) -> Self {
-        Self { blocks, quarantine, epochs, clock, current: None, sealing: None, held: None }
+    pub fn new(parts: P, quarantine: Quarantine, epochs: E, clock: Clock) -> Self {
+        Self { parts, quarantine, epochs, clock, current: None, sealing: BTreeMap::new(), held: None }
     }
 
     /// `piece`, or first the keys it needs.
@@ -86,13 +141,24 @@ impl<R: ReadBy, E: Epochs> Feed<R, E> {
         Ok(Some(keys))
     }
 
-    fn finish_line(&mut self, ending: Ending) -> Result<Option<Piece>, PipelineError> {
-        let Some(sealing) = self.sealing.take() else { return Ok(None) };
+    fn finish_line(&mut self, origin: u64, ending: Ending) -> Result<Option<Piece>, PipelineError> {
+        let Some(sealing) = self.sealing.remove(&origin) else { return Ok(None) };
         Ok(Some(Piece::TooLong { placeholder: sealing.finish()?, ending }))
     }
 }
 
-impl<R: ReadBy, E: Epochs> Source for Feed<R, E> {
+impl<P: Parts, E: Epochs> Feed<P, E> {
+    /// The end: after what was sealed of lines whose end will not come.
+    fn finish(&mut self) -> Result<Fed<E::Keys>, PipelineError> {
+        let Some(origin) = self.sealing.keys().next().copied() else { return Ok(Fed::End) };
+        match self.finish_line(origin, Ending::Lf)? {
+            Some(piece) => self.deliver(piece),
+            None => Ok(Fed::End),
+        }
+    }
+}
+
+impl<P: Parts, E: Epochs> Source for Feed<P, E> {
     type Keys = E::Keys;
 
     fn next(&mut self) -> Result<Fed<E::Keys>, PipelineError> {
@@ -108,33 +174,35 @@ impl<R: ReadBy, E: Epochs> Source for Feed<R, E> {
                     None => continue,
                 }
             };
-            match self.blocks.next_piece(current.until)? {
-                blocks::Piece::Lines(block) => return self.deliver(Piece::Lines(block)),
-                blocks::Piece::TooLong(bytes) => {
-                    let sealing = match &mut self.sealing {
-                        Some(sealing) => sealing,
-                        none => none.insert(self.quarantine.begin(self.epochs.line_hash(&current.keys))?),
+            match self.parts.next_part(current.until)? {
+                Part::Lines(block) => return self.deliver(Piece::Lines(block)),
+                Part::TooLong { origin, bytes } => {
+                    let sealing = match self.sealing.entry(origin) {
+                        Entry::Occupied(sealing) => sealing.into_mut(),
+                        Entry::Vacant(none) => {
+                            none.insert(self.quarantine.begin(self.epochs.line_hash(&current.keys))?)
+                        }
                     };
                     sealing.update(bytes)?;
                 }
-                blocks::Piece::TooLongEnd(ending) => {
-                    if let Some(piece) = self.finish_line(ending)? {
+                Part::TooLongEnd { origin, ending } => {
+                    if let Some(piece) = self.finish_line(origin, ending)? {
                         return self.deliver(piece);
                     }
                 }
-                blocks::Piece::Deadline => {
+                Part::Deadline => {
                     let now = self.clock.now();
                     if let Some(keys) = self.renew(now)? {
                         return Ok(Fed::Renewed(keys));
                     }
                 }
-                blocks::Piece::End => return Ok(Fed::End),
+                Part::End => return self.finish(),
             }
         }
     }
 
     fn recycle(&mut self, block: Block) {
-        self.blocks.recycle(block);
+        self.parts.recycle(block);
     }
 }
 

@@ -17,13 +17,15 @@ pub mod distinct;
 pub mod error;
 pub mod feed;
 pub mod filter;
+pub mod intake;
 pub mod output;
 pub mod tally;
 pub mod workers;
 
 pub use archiver::{Archiver, Escrow, Keeping, SyncPolicy};
 pub use error::{CODES, PipelineError};
-pub use feed::{Current, Epochs, Feed};
+pub use feed::{Current, Epochs, Feed, Part, Parts};
+pub use intake::{Gate, Gathered, Intake, Receipt, Room};
 pub use output::{Descriptor, Outgoing, Output, Sink, WriteError};
 pub use tally::{Counts, Tally};
 pub use workers::{Fed, Finish, Flow, Piece, Portion, Run, Source, Work, run};

@@ -1,6 +1,6 @@
-//! The clock as an argument: the system's, or one fixed by `--now`.
+//! The clock as an argument: the system's, one fixed by `--now`, or one that starts there.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// Where the present comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub enum Clock {
     System,
     /// Always this instant (tests, what-if questions).
     Fixed(Timestamp),
+    /// The system clock, ahead by so much: it runs, but from another instant on (tests of a daemon).
+    Shifted(SignedDuration),
 }
 
 impl Clock {
@@ -18,6 +20,37 @@ impl Clock {
         match self {
             Self::System => Timestamp::now(),
             Self::Fixed(instant) => instant,
+            // Out of the range of timestamps: as far as that goes.
+            Self::Shifted(ahead) => Timestamp::now().checked_add(ahead).unwrap_or(Timestamp::MAX),
         }
+    }
+
+    /// Whether waiting brings any instant nearer.
+    #[must_use]
+    pub fn is_running(self) -> bool {
+        !matches!(self, Self::Fixed(_))
+    }
+
+    /// A clock that shows `instant` now and runs on.
+    #[must_use]
+    pub fn starting_at(instant: Timestamp) -> Self {
+        Self::Shifted(instant.duration_since(Timestamp::now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shifted_clock_runs() {
+        let start: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
+        let clock = Clock::starting_at(start);
+        let first = clock.now();
+        assert!(first >= start && first.duration_since(start) < SignedDuration::from_mins(1));
+        while clock.now() <= first {
+            std::thread::yield_now();
+        }
+        assert!(clock.is_running() && !Clock::Fixed(start).is_running());
     }
 }

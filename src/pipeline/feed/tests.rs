@@ -76,13 +76,13 @@ impl ReadBy for Script {
     }
 }
 
-fn feed(state: &std::path::Path, parts: &[&'static str], epochs: Numbered) -> Feed<Script, Numbered> {
+fn feed(state: &std::path::Path, parts: &[&'static str], epochs: Numbered) -> Feed<Blocks<Script>, Numbered> {
     let quarantine = Quarantine::new(state, Vec::new(), 4);
     Feed::new(Blocks::new(Script(parts.iter().copied().collect()), 4), quarantine, epochs, Clock::System)
 }
 
 /// Everything a feed gives, as text.
-fn told<R: ReadBy>(feed: &mut Feed<R, Numbered>) -> Vec<String> {
+fn told<P: Parts>(feed: &mut Feed<P, Numbered>) -> Vec<String> {
     let mut told = Vec::new();
     loop {
         told.push(match feed.next() {

@@ -1,0 +1,160 @@
+//! What an input from the network hands on: records, whole and in order, and what became of them.
+
+use memchr::{memchr, memchr_iter};
+use std::future::Future;
+
+/// Where records of one connection, socket or file go, in order.
+pub trait Deliver: Send + 'static {
+    /// Resolves when what was delivered is durable wherever it must be.
+    type Receipt: Future<Output = Result<(), Lost>> + Send + 'static;
+
+    /// Hands `batch` on; waits as long as there is no memory for it, which slows the peer down.
+    ///
+    /// A receipt that nobody waits for may be dropped: the records are delivered all the same.
+    ///
+    /// # Errors
+    /// [`Closed`] once nothing more is taken: the batch was not.
+    fn deliver(&mut self, batch: Batch) -> impl Future<Output = Result<Self::Receipt, Closed>> + Send;
+
+    /// Asks whether an unfinished record of so many bytes may be kept in memory until the rest of it comes;
+    /// asked again for the whole whenever it has grown or gone. If not, it is to be delivered as
+    /// [too long](Batch::seal).
+    fn may_hold(&mut self, bytes: usize) -> bool;
+}
+
+/// Nothing more is taken: the program is about to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("records are taken no more")]
+pub struct Closed;
+
+/// The pipeline failed, or ended, before the records were durable. Whether some of them are is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not known whether the records are durable")]
+pub struct Lost;
+
+/// Records of one connection, in order. A record is what its framing carried: a line without its line end.
+///
+/// The core reads lines, so a record must be one. A line feed inside a record, which only octet counting,
+/// RELP and datagrams can carry, is written `#012`, as rsyslog and syslog-ng do. Everything else stays as it is,
+/// CR and NUL included. Empty records are no records.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Records, each ended by LF; no other LF in them.
+    lines: Vec<u8>,
+    /// After all of `lines`.
+    long: Option<Long>,
+}
+
+/// Bytes of a record that is longer than the limit, or than there is memory for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Long {
+    /// The next bytes of it, raw.
+    pub bytes: Vec<u8>,
+    /// Whether these are the last ones.
+    pub ends: bool,
+}
+
+impl Batch {
+    /// Adds a record, without trailer; one of more than `limit` bytes is to be sealed. The batch must not be
+    /// [full](Self::is_full).
+    pub fn push(&mut self, record: &[u8], limit: usize) {
+        if record.len() > limit {
+            self.seal(record.to_vec(), true);
+        } else if memchr(b'\n', record).is_some() {
+            record.split(|&byte| byte == b'\n').enumerate().for_each(|(index, part)| {
+                let before: &[u8] = if index > 0 { ESCAPED_LF } else { b"" };
+                self.lines.extend_from_slice(before);
+                self.lines.extend_from_slice(part);
+            });
+            self.lines.push(b'\n');
+        } else if !record.is_empty() {
+            self.lines.extend_from_slice(record);
+            self.lines.push(b'\n');
+        }
+    }
+
+    /// Adds the next bytes of a record that is too long. Nothing can be added after them.
+    pub fn seal(&mut self, bytes: Vec<u8>, ends: bool) {
+        debug_assert!(self.long.is_none(), "a batch ends with its long record");
+        self.long = Some(Long { bytes, ends });
+    }
+
+    /// Whether it should be delivered before anything is added.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.long.is_some() || self.lines.len() >= FULL_BYTES
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.long.is_none()
+    }
+
+    /// Memory that its records take, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.lines.len() + self.long.as_ref().map_or(0, |long| long.bytes.len())
+    }
+
+    /// Records that end in it.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        let long = self.long.as_ref().is_some_and(|long| long.ends);
+        memchr_iter(b'\n', &self.lines).count() as u64 + u64::from(long)
+    }
+
+    /// Whether a long record ends in it; `None` if it has no part of one.
+    #[must_use]
+    pub fn ends_long(&self) -> Option<bool> {
+        self.long.as_ref().map(|long| long.ends)
+    }
+
+    /// Its whole records, each ended by LF; and then the part of a long one.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<u8>, Option<Long>) {
+        (self.lines, self.long)
+    }
+}
+
+/// How a line feed inside a record is written: its code in octal.
+const ESCAPED_LF: &[u8] = b"#012";
+
+/// Half a block of the core.
+const FULL_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_become_lines() {
+        let mut batch = Batch::default();
+        for record in [&b"one"[..], b"", b"tw\no\n", b"\n", b"cr\r", b"nul\0 \xff"] {
+            batch.push(record, 10);
+        }
+        assert_eq!((batch.records(), batch.is_full()), (5, false));
+        let (lines, long) = batch.into_parts();
+        assert_eq!(lines, b"one\ntw#012o#012\n#012\ncr\r\nnul\0 \xff\n");
+        assert_eq!(long, None);
+    }
+
+    #[test]
+    fn a_record_is_judged_by_the_bytes_it_came_with() {
+        for (bytes, is_long) in [(9, false), (10, false), (11, true)] {
+            let mut batch = Batch::default();
+            batch.push(&vec![b'\n'; bytes], 10);
+            assert_eq!((batch.is_full(), batch.records()), (is_long, 1));
+            assert_eq!(batch.into_parts().1.is_some(), is_long);
+        }
+    }
+
+    #[test]
+    fn it_is_full_before_it_is_large() {
+        let mut batch = Batch::default();
+        while !batch.is_full() {
+            batch.push(&[b'x'; 1000], 1000);
+        }
+        assert!((FULL_BYTES..FULL_BYTES + 1001).contains(&batch.bytes()));
+    }
+}
