@@ -65,6 +65,17 @@ pub(crate) enum Command {
     )]
     Filter(FilterArgs),
 
+    /// Run as a sidecar: syslog from many connections into the archive
+    ///
+    /// Takes records from what [serve] of the configuration names; without it, over TCP and UDP on 127.0.0.1:5514.
+    /// Each is treated as `filter` treats a line, and archived in the state directory unless the configuration
+    /// says otherwise.
+    ///
+    /// SIGTERM: nothing more is accepted, what has come is written, segments are sealed. SIGHUP: rules and
+    /// configuration are loaded again; if something is wrong with them, the old ones stay in force.
+    #[command(after_help = "Example: oubliette serve --config /etc/oubliette/config.toml")]
+    Serve(ServeArgs),
+
     /// Archived lines back out, in time order; a person's from the clear identifier
     ///
     /// Segments and frames that cannot match are not read. An identifier in clear becomes its tokens in every
@@ -187,7 +198,7 @@ pub(crate) enum SeedCommand {
 }
 
 /// Options of all commands.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "COMMON")]
 pub(crate) struct Common {
     /// Where secrets and quarantine live
@@ -242,7 +253,7 @@ pub(crate) struct Common {
 }
 
 /// What decides how a line is read and dated; shared by `filter` and `explain`.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Reading {
     /// Read every line as this format instead of guessing
     ///
@@ -291,7 +302,7 @@ pub(crate) struct Reading {
 }
 
 /// What tokens are like; shared by `filter` and `token`.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "PRIVACY")]
 pub(crate) struct Tokens {
     /// How long tokens stay the same: day (default), month, fixed
@@ -334,6 +345,22 @@ pub(crate) struct FilterArgs {
     /// Where lines are archived.
     #[command(flatten)]
     pub(crate) archive: ArchiveArgs,
+}
+
+/// `serve`.
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// How lines are read.
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+
+    /// Threads that work on lines [default: one a core]
+    #[arg(long, value_name = "N", help_heading = "INPUT", hide_short_help = true)]
+    pub(crate) workers: Option<NonZeroUsize>,
+
+    /// What tokens are like.
+    #[command(flatten)]
+    pub(crate) tokens: Tokens,
 }
 
 /// `init`.

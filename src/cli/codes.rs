@@ -118,7 +118,8 @@ Example
 What to do
   Mend the line, then run `oubliette check`. The keys are: zone, source_zone, tenant, epoch (day, month,
   fixed), source (random, seed), recipients, also, keep, tag (native, suffix, none), token_shape (native,
-  address), max_line_bytes, rules, trust_upstream.
+  address), max_line_bytes, rules, trust_upstream, vault, sync, node, escrow, and the table [serve] with
+  [serve.limits] and [[serve.input]].
 
 References
   TOML v1.0.0, https://toml.io/en/v1.0.0",

@@ -1,5 +1,9 @@
 //! The configuration file, `config.toml`: what may stand in it, and what is wrong with one.
 
+mod serve;
+
+pub(crate) use serve::{Input, Kind, Serve};
+
 use super::args::{self, EpochName, EscrowName, Tag, TokenShape};
 use super::codes;
 use crate::model::NodeName;
@@ -8,6 +12,7 @@ use crate::primitives::diag::Diagnostic;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use serde::de::{Deserialize, Deserializer, Error as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The configuration file. A key that is missing leaves the default in force; one that is unknown is an
@@ -49,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) node: Option<Typed<NodeName>>,
     /// What becomes of originals.
     pub(crate) escrow: Option<EscrowName>,
+    /// The sidecar.
+    pub(crate) serve: Serve,
 }
 
 /// Where epoch secrets come from.
@@ -85,22 +92,65 @@ pub(crate) enum KindName {}
 #[derive(Debug, PartialEq)]
 pub(crate) enum LineBytes {}
 
+/// A size in bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Size {}
+
+/// A time.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Span {}
+
+/// A number with a unit.
+enum Quantity {}
+
+impl Quantity {
+    /// The number times what its unit counts; the units in this order, one that ends another one after it.
+    fn read(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+        units
+            .iter()
+            .find_map(|(unit, counts)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*counts))
+    }
+}
+
 impl Config {
     /// What `text`, the content of `path`, says.
     ///
     /// # Errors
     /// If it is not TOML, or says something that cannot be. A configuration is no log: its line is quoted.
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, Diagnostic> {
-        toml::from_str(text).map_err(|error: toml::de::Error| {
-            let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
-            let place =
-                line.map_or_else(|| path.display().to_string(), |line| format!("{}:{line}", path.display()));
-            Diagnostic::new(&codes::CONFIG, "the configuration does not load")
-                .at(place)
-                .because(if text.contains(AGE_SECRET) { UNQUOTED.to_owned() } else { error.to_string() })
-                .hint("`oubliette explain C03` lists the keys")
-        })
+        let config: Self = toml::from_str(text)
+            .map_err(|error: toml::de::Error| refused(path, text, error.span(), &error.to_string()))?;
+        match config.serve.problem() {
+            None => Ok(config),
+            Some((span, problem)) => {
+                let pointed = pointed_at(text, &span, &problem);
+                Err(refused(path, text, Some(span), &pointed))
+            }
+        }
     }
+}
+
+fn refused(path: &Path, text: &str, span: Option<Range<usize>>, why: &str) -> Diagnostic {
+    let line = span.map(|span| 1 + text[..span.start].matches('\n').count());
+    let place = line.map_or_else(|| path.display().to_string(), |line| format!("{}:{line}", path.display()));
+    Diagnostic::new(&codes::CONFIG, "the configuration does not load")
+        .at(place)
+        .because(if text.contains(AGE_SECRET) { UNQUOTED } else { why })
+        .hint("`oubliette explain C03` says where the keys are listed")
+}
+
+/// `why`, below a picture of the first line of `span`, as errors of TOML itself have it.
+fn pointed_at(text: &str, span: &Range<usize>, why: &str) -> String {
+    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
+    let (number, column) = (1 + text[..start].matches('\n').count(), span.start - start);
+    let marked = span.end.min(start + line.len()).saturating_sub(span.start).max(1);
+    let (margin, marks) = (" ".repeat(number.to_string().len()), "^".repeat(marked));
+    format!(
+        "TOML parse error at line {number}, column {}\n{margin} |\n{number} | {line}\n{margin} | {}{marks}\n{why}",
+        column + 1,
+        " ".repeat(column)
+    )
 }
 
 impl<'de, T: Written> Deserialize<'de> for Typed<T> {
@@ -215,6 +265,13 @@ pub(crate) const TEMPLATE: &str = r#"# Configuration of oubliette. Every key is 
 
 # What becomes of originals in an archive: "age", or "none" to drop them for good.
 # escrow = "age"
+
+# What `oubliette serve` listens to. Without any input: TCP and UDP on 127.0.0.1:5514, into the state directory.
+# [serve]
+# archive = "/srv/log"
+# [[serve.input]]
+# type = "tcp"
+# listen = "127.0.0.1:5514"
 "#;
 
 const UNQUOTED: &str = "something is wrong in this line; it is not quoted, for the file holds a secret key";
@@ -272,10 +329,11 @@ mod tests {
         let shown: String = TEMPLATE
             .lines()
             .filter_map(|line| line.strip_prefix("# "))
-            .filter(|line| line.contains(" = "))
+            .filter(|line| line.contains(" = ") || line.starts_with('['))
             .fold(String::new(), |text, line| text + line + "\n");
         let config = Config::parse(Path::new("c"), &shown).unwrap();
-        assert!(!format!("{config:?}").contains("None"), "{config:?}");
+        let Config { serve, .. } = &config;
+        assert!(!format!("{config:?}").replace(&format!("{serve:?}"), "").contains("None"), "{config:?}");
     }
 
     #[test]
@@ -286,7 +344,7 @@ mod tests {
           |
         2 | zoen = "UTC"
           | ^^^^
-        unknown field `zoen`, expected one of `zone`, `source_zone`, `tenant`, `epoch`, `source`, `recipients`, `also`, `keep`, `tag`, `token_shape`, `max_line_bytes`, `rules`, `trust_upstream`, `vault`, `sync`, `node`, `escrow`
+        unknown field `zoen`, expected one of `zone`, `source_zone`, `tenant`, `epoch`, `source`, `recipients`, `also`, `keep`, `tag`, `token_shape`, `max_line_bytes`, `rules`, `trust_upstream`, `vault`, `sync`, `node`, `escrow`, `serve`
         "#);
     }
 

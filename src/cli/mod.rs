@@ -54,6 +54,7 @@ fn dispatch(report: Report, line: &CommandLine) -> Result<Exit, Stop> {
     match &line.command {
         Command::Init(args) => commands::init::run(report, common, args),
         Command::Filter(args) => commands::filter::run(report, common, args),
+        Command::Serve(args) => commands::serve::run(report, common, args),
         Command::Replay(args) => commands::replay::run(report, common, args),
         Command::Keys(command) => commands::keys::run(report, common, command),
         Command::Ledger(command) => commands::ledger::run(report, common, command),

@@ -24,6 +24,13 @@ pub(crate) fn harden() -> Result<(), Diagnostic> {
     })
 }
 
+/// Lets this process have as many descriptors as it may: each connection takes one, and the usual limit is 1024.
+pub(crate) fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    // If it stays as it is, connections wait at the door.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
 /// The system user who runs this: the name of the real user id, or the id if it has none here.
 pub(crate) fn user() -> String {
     let id = rustix::process::getuid().as_raw();

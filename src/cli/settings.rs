@@ -5,7 +5,7 @@
 
 use super::args::{Common, EpochName, EscrowName, Reading, Stats, Tag, TokenShape, Tokens};
 use super::codes;
-use super::config::{Config, SecretSource, Typed, Written};
+use super::config::{Config, SecretSource, Serve, Typed, Written};
 use super::files::{RuleFiles, read_text};
 use crate::jobs::recognition::{Choices, load_retention};
 use crate::keyring;
@@ -73,6 +73,8 @@ pub(crate) struct Settings {
     pub(crate) node: Option<NodeName>,
     /// What becomes of originals in an archive.
     pub(crate) escrow: Option<EscrowName>,
+    /// The sidecar.
+    pub(crate) serve: Serve,
 }
 
 /// What of the user's surroundings decides where state lives.
@@ -133,6 +135,7 @@ impl Settings {
             sync: config.sync.map(|Typed(sync)| sync),
             node: config.node.map(|Typed(node)| node),
             escrow: config.escrow,
+            serve: config.serve,
         })
     }
 }

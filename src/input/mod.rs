@@ -2,6 +2,11 @@
 
 pub mod batch;
 pub mod blocks;
+pub mod datagram;
+pub mod framing;
+pub mod sockets;
+pub mod standard;
+pub mod stream;
 pub mod wait;
 
 pub use batch::{Batch, Closed, Deliver, Long, Lost};
@@ -13,7 +18,7 @@ use jiff::Timestamp;
 use std::io::{self, Read};
 
 /// The codes of this area.
-pub const CODES: &[&Code] = &[&blocks::READ_FAILED];
+pub const CODES: &[&Code] = &[&blocks::READ_FAILED, &sockets::NO_LISTENER];
 
 /// What one read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

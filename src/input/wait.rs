@@ -92,7 +92,7 @@ impl Waiting {
 
     fn wait(&self, deadline: Option<Timestamp>) -> io::Result<Ready> {
         // With a clock that stands still, no deadline is ever reached by waiting.
-        let deadline = deadline.filter(|_| self.clock == Clock::System);
+        let deadline = deadline.filter(|_| self.clock.is_running());
         loop {
             let left = deadline.map(|deadline| until(deadline, self.clock.now()));
             let mut fds =

@@ -7,7 +7,9 @@ use crate::keyring::{self, Escrow};
 use crate::ledger::{Event, Ledger};
 use crate::model::{Kind, Kinds};
 use crate::pipeline::filter::Filter;
-use crate::pipeline::{Current, Epochs, Feed, Finish, Output, PipelineError, Sink, Tally, WriteError, run};
+use crate::pipeline::{
+    Current, Epochs, Feed, Finish, Output, Parts, PipelineError, Sink, Tally, WriteError, run,
+};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::recipient;
@@ -53,6 +55,8 @@ pub struct Ready {
     plan: Plan,
     keyring: RecordedKeyring,
     escrow: Option<Escrow>,
+    /// What the ledger calls it.
+    command: &'static str,
 }
 
 /// What became of the lines.
@@ -79,7 +83,13 @@ impl Ready {
         let mut keyring = RecordedKeyring::open(plan.keys.clone())?;
         keyring.current(plan.clock.now())?;
         let escrow = keyring.escrow()?;
-        Ok(Self { plan, keyring, escrow })
+        Ok(Self { plan, keyring, escrow, command: "filter" })
+    }
+
+    /// The same on behalf of another command, whose name the ledger keeps.
+    #[must_use]
+    pub fn for_command(self, command: &'static str) -> Self {
+        Self { command, ..self }
     }
 
     /// Keeps in `ledger` that the filter starts and stops, and which epoch secrets are made and erased.
@@ -87,7 +97,7 @@ impl Ready {
     /// # Errors
     /// If that cannot be kept.
     pub fn record(&mut self, ledger: Ledger) -> Result<(), Diagnostic> {
-        let (command, version) = (COMMAND.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        let (command, version) = (self.command.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         self.keyring.record(ledger, Event::Start { command, version })
     }
 
@@ -126,8 +136,18 @@ impl Ready {
         R: ReadBy,
         O: Sink<Pseudonymised>,
     {
+        let blocks = Blocks::new(input, self.plan.max_line_bytes);
+        self.run_parts(blocks, output, stop)
+    }
+
+    /// The same from anything that gives lines: the records of many connections.
+    pub fn run_parts<P, O>(self, parts: P, output: &mut O, stop: &(dyn Fn() + Sync)) -> Outcome
+    where
+        P: Parts,
+        O: Sink<Pseudonymised>,
+    {
         let start = Instant::now();
-        let Self { plan, keyring, escrow } = self;
+        let Self { plan, keyring, escrow, command } = self;
         let mut ledger = keyring.ledger().cloned();
         let names = escrow.iter().flat_map(Escrow::names);
         let recipients = names.filter_map(|name| recipient::parse(name)).collect();
@@ -136,7 +156,7 @@ impl Ready {
         let kinds = Arc::clone(&shared.kinds);
         let classes: Vec<_> = stamper.policy().classes().iter().map(|class| class.name.clone()).collect();
         let epochs = EpochsOf { keyring, tenant: plan.tenant, kinds: Arc::clone(&kinds) };
-        let feed = Feed::new(Blocks::new(input, plan.max_line_bytes), quarantine, epochs, plan.clock);
+        let feed = Feed::new(parts, quarantine, epochs, plan.clock);
         let recent_bytes = (RECENT_BYTES / plan.workers).min(MOST_RECENT_BYTES);
         let worker = || Filter::new(shared.clone(), stamper.clone(), recent_bytes);
         let workers = (0..plan.workers.get()).map(|_| worker()).collect();
@@ -149,15 +169,13 @@ impl Ready {
         let exit = if result.is_err() { 2 } else { u8::from(tally.quarantined > 0) };
         let stopped = ledger
             .as_mut()
-            .map_or(Ok(0), |ledger| ledger.append(Event::Stop { command: COMMAND.to_owned(), exit }));
+            .map_or(Ok(0), |ledger| ledger.append(Event::Stop { command: command.to_owned(), exit }));
         let stopped =
             stopped.map_err(|error| PipelineError::Write(WriteError::Archive(Box::new(error.into()))));
         let result = result.and_then(|finish| stopped.map(|_| finish));
         Outcome { tally, kinds, classes, elapsed: start.elapsed(), result }
     }
 }
-
-const COMMAND: &str = "filter";
 
 /// A keyring as the source of each epoch's keys.
 struct EpochsOf {

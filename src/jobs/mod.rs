@@ -17,6 +17,7 @@ pub mod retention_samples;
 pub mod rule_samples;
 #[cfg(test)]
 mod scene;
+pub mod serve;
 pub mod token;
 pub mod verify;
 
@@ -31,6 +32,7 @@ pub const CODES: &[&Code] = &[
     &archive::NOBODY_OPENS,
     &archive::ANONYMISED,
     &verify::CHANGED,
+    &serve::CANNOT_START,
 ];
 
 /// A kind that no rule finds.

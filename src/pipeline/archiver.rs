@@ -95,6 +95,8 @@ pub struct Archiver {
     packed_bytes: usize,
     last_commit: Instant,
     tee: Option<Output<Descriptor>>,
+    /// Blocks taken so far.
+    blocks: u64,
     lines: u64,
     bytes: u64,
     /// Lines that are as safe as the sync policy makes them; none that has expired.
@@ -127,6 +129,7 @@ impl Archiver {
             packed_bytes: 0,
             last_commit: Instant::now(),
             tee,
+            blocks: 0,
             lines: 0,
             bytes: 0,
             acknowledged: 0,
@@ -143,7 +146,27 @@ impl Archiver {
         self.acknowledged
     }
 
+    /// Blocks, counted from the first one, of which every line is as safe as the sync policy makes it, or has
+    /// expired on the way.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        let pending = self.pending.values().map(Pending::first_block);
+        let waiting = pending
+            .chain(self.packing.first_block())
+            .chain(self.packed.iter().map(|packed| packed.first_block));
+        waiting.min().map_or(self.blocks, |first| first.saturating_sub(1))
+    }
+
+    /// Writes everything that waits for more of its frame, or for a sync: somebody waits for it.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    pub fn hasten(&mut self) -> Result<(), WriteError> {
+        self.attempt(Self::drain)
+    }
+
     fn take(&mut self, block: &Pseudonymised) -> Result<(), Diagnostic> {
+        self.blocks += 1;
         let Some(keys) = block.keys().cloned() else { return Ok(()) };
         if self.keys.as_ref().is_some_and(|before| !Arc::ptr_eq(before, &keys)) {
             self.end_epoch()?;
@@ -176,7 +199,8 @@ impl Archiver {
     ) -> Result<(), Diagnostic> {
         let folder = self.folders.of(dated);
         if !self.pending.contains_key(folder) {
-            self.pending.insert(folder.clone(), Pending::new(folder.clone(), Arc::clone(keys)));
+            let new = Pending::new(folder.clone(), Arc::clone(keys), self.blocks);
+            self.pending.insert(folder.clone(), new);
         }
         let folder = folder.clone();
         while let Some(pending) = self.pending.get_mut(&folder) {
@@ -185,7 +209,7 @@ impl Archiver {
                 break;
             }
             // Full.
-            let next = Pending::new(folder.clone(), Arc::clone(keys));
+            let next = Pending::new(folder.clone(), Arc::clone(keys), self.blocks);
             let full = std::mem::replace(pending, next);
             self.pack(full)?;
         }

@@ -176,6 +176,18 @@ impl Gate {
         state.turns.clear();
     }
 
+    /// Whether nothing more is taken.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+
+    /// The outputs have met so many pieces: those that ended a run are among them.
+    pub fn count_to(&self, pieces: u64) {
+        let mut state = self.shared.lock();
+        state.pieces = state.pieces.max(pieces);
+    }
+
     fn share_bytes(&self) -> usize {
         self.room.connection_bytes.min(self.room.all_bytes / 2)
     }
@@ -288,6 +300,11 @@ impl State {
 }
 
 impl Gathered {
+    /// Forgets interruptions: they have ended the run that they were meant for.
+    pub fn resume(&self) {
+        self.shared.lock().interrupted = false;
+    }
+
     /// Lines of as many batches as make a block, or up to the first part of a long record.
     fn gather(&mut self, state: &mut State) -> Option<Block> {
         let mut lines = Vec::new();

@@ -15,6 +15,7 @@
 pub mod archiver;
 pub mod distinct;
 pub mod error;
+pub mod fanout;
 pub mod feed;
 pub mod filter;
 pub mod intake;
@@ -24,6 +25,7 @@ pub mod workers;
 
 pub use archiver::{Archiver, Escrow, Keeping, SyncPolicy};
 pub use error::{CODES, PipelineError};
+pub use fanout::{Branch, Fanout};
 pub use feed::{Current, Epochs, Feed, Part, Parts};
 pub use intake::{Gate, Gathered, Intake, Receipt, Room};
 pub use output::{Descriptor, Outgoing, Output, Sink, WriteError};

@@ -89,7 +89,7 @@ fn warn_of_escrow(report: Report, escrow: Option<&Escrow>) {
     }
 }
 
-fn conclude(report: Report, settings: &Settings, outcome: Outcome) -> Exit {
+pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) -> Exit {
     let Outcome { tally, kinds, classes, elapsed, result } = outcome;
     if settings.stats.is_some() {
         report.stats(&tally.counts(&kinds, &classes, elapsed).to_json());

@@ -12,5 +12,6 @@ pub(crate) mod ledger;
 pub(crate) mod man;
 pub(crate) mod purge;
 pub(crate) mod replay;
+pub(crate) mod serve;
 pub(crate) mod token;
 pub(crate) mod verify;

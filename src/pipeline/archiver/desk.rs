@@ -123,7 +123,7 @@ impl Desk {
         now: Timestamp,
     ) -> Result<u64, Diagnostic> {
         let (mut staged, mut lines) = (Vec::with_capacity(packed.len()), 0);
-        for Packed { folder, keys, frame, tokens, portion } in packed {
+        for Packed { folder, keys, frame, tokens, portion, .. } in packed {
             if !self.has_room_for(&folder, &keys, options) {
                 self.append(std::mem::take(&mut staged), options)?;
                 self.make_room_for(&folder, options, now)?;

@@ -25,12 +25,14 @@ pub(super) struct Pending {
     /// Bytes of its lines as they came: a line end that the archive adds is not among them.
     bytes: u64,
     since: Instant,
+    /// The number of the block that its first line came in.
+    first_block: u64,
 }
 
 impl Pending {
-    pub(super) fn new(folder: Folder, keys: Arc<EpochKeys>) -> Self {
+    pub(super) fn new(folder: Folder, keys: Arc<EpochKeys>, first_block: u64) -> Self {
         let (lines, tokens) = (Lines::default(), Tokens::default());
-        Self { folder, keys, lines, tokens, bytes: 0, since: Instant::now() }
+        Self { folder, keys, lines, tokens, bytes: 0, since: Instant::now(), first_block }
     }
 
     /// Adds lines, as many as fit. How many.
@@ -50,6 +52,10 @@ impl Pending {
     pub(super) fn folder(&self) -> &Folder {
         &self.folder
     }
+
+    pub(super) fn first_block(&self) -> u64 {
+        self.first_block
+    }
 }
 
 /// A frame, and the tokens in it, each once.
@@ -60,13 +66,15 @@ pub(super) struct Packed {
     pub(super) tokens: Tokens,
     /// How much the frame holds.
     pub(super) portion: Portion,
+    /// The number of the block that its first line came in.
+    pub(super) first_block: u64,
 }
 
 /// Threads that compress.
 pub(super) struct Packing {
     jobs: Sender<Job>,
-    /// Results in the order of the jobs.
-    results: VecDeque<Receiver<Result<Packed, ArchiveError>>>,
+    /// Results in the order of the jobs, and the number of the block that each begins in.
+    results: VecDeque<(u64, Receiver<Result<Packed, ArchiveError>>)>,
     threads: usize,
     /// Does the work if there are no threads.
     here: Bench,
@@ -97,26 +105,32 @@ impl Packing {
 
     pub(super) fn send(&mut self, pending: Pending) -> Result<(), Diagnostic> {
         let (result_in, result) = bounded(1);
+        let first_block = pending.first_block;
         if self.threads == 0 {
             // There is room for one, and the other end is here.
             let _ = result_in.send(self.here.pack(pending));
         } else {
             self.jobs.send(Job::Pack(Box::new(pending), result_in)).map_err(|_| gone())?;
         }
-        self.results.push_back(result);
+        self.results.push_back((first_block, result));
         Ok(())
     }
 
     /// The next frame in order, waited for; `None` if there is none to come.
     pub(super) fn next(&mut self) -> Result<Option<Packed>, Diagnostic> {
-        let Some(result) = self.results.pop_front() else { return Ok(None) };
+        let Some((_, result)) = self.results.pop_front() else { return Ok(None) };
         let packed = result.recv().map_err(|_| gone())?;
         Ok(Some(packed?))
     }
 
     /// Whether [`Packing::next`] would not wait.
     pub(super) fn has_ready(&self) -> bool {
-        self.results.front().is_some_and(|result| !result.is_empty())
+        self.results.front().is_some_and(|(_, result)| !result.is_empty())
+    }
+
+    /// The number of the first block of which a line is on its way.
+    pub(super) fn first_block(&self) -> Option<u64> {
+        self.results.iter().map(|(first_block, _)| *first_block).min()
     }
 
     /// Whether so many are on their way that the next should be waited for.
@@ -164,7 +178,7 @@ impl Bench {
     }
 
     fn pack(&mut self, pending: Pending) -> Result<Packed, ArchiveError> {
-        let Pending { folder, keys, lines, tokens, bytes, .. } = pending;
+        let Pending { folder, keys, lines, tokens, bytes, first_block, .. } = pending;
         let networks = self.networks.get_or_insert_with(|| Networks::new(Arc::clone(&keys)));
         networks.enter(&keys);
         let (distinct, mut in_filter) = distinct(&tokens, networks);
@@ -174,7 +188,7 @@ impl Bench {
         let filter = filter::build(&in_filter);
         let frame = self.packer.pack(&lines, filter).map_err(ArchiveError::Compress)?;
         let portion = Portion { lines: u64::from(lines.count()), placeholders: placeholders(&tokens), bytes };
-        Ok(Packed { folder, keys, frame, tokens: distinct, portion })
+        Ok(Packed { folder, keys, frame, tokens: distinct, portion, first_block })
     }
 }
 

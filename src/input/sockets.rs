@@ -1,0 +1,183 @@
+//! Sockets that wait for peers: made here, before anything is taken.
+
+use super::datagram;
+use crate::primitives::diag::{Code, Diagnostic};
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// Listens for connections over TCP.
+///
+/// # Errors
+/// I10, if the address is not ours to listen at.
+pub fn tcp(address: SocketAddr) -> Result<TcpListener, Diagnostic> {
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| no_listener(&format!("tcp {address}"), &error))
+}
+
+/// Listens for datagrams over UDP, with a buffer of so many bytes if the kernel gives it.
+///
+/// # Errors
+/// I10, if the address is not ours to listen at.
+pub fn udp(address: SocketAddr, buffer_bytes: usize) -> Result<UdpSocket, Diagnostic> {
+    let socket = UdpSocket::bind(address).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    });
+    let socket = socket.map_err(|error| no_listener(&format!("udp {address}"), &error))?;
+    datagram::widen(&socket, buffer_bytes);
+    Ok(socket)
+}
+
+/// Listens for connections to a socket file.
+///
+/// # Errors
+/// I10, if the file cannot be made, or somebody listens to it already.
+pub fn unix(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), Diagnostic> {
+    let listener = at(path, mode, |path| {
+        let listener = UnixListener::bind(path)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| no_listener(&format!("unix {}", path.display()), &error))
+}
+
+/// Listens for datagrams to a socket file, with a buffer of so many bytes if the kernel gives it.
+///
+/// # Errors
+/// I10, if the file cannot be made, or somebody listens to it already.
+pub fn unix_datagram(
+    path: &Path,
+    mode: u32,
+    buffer_bytes: usize,
+) -> Result<(UnixDatagram, SocketFile), Diagnostic> {
+    let socket = at(path, mode, |path| {
+        let socket = UnixDatagram::bind(path)?;
+        socket.set_nonblocking(true)?;
+        datagram::widen(&socket, buffer_bytes);
+        Ok(socket)
+    });
+    socket.map_err(|error| no_listener(&format!("unix-datagram {}", path.display()), &error))
+}
+
+/// A socket file that we made. It is removed when dropped, unless another one is in its place.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    /// Its name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            // What stays is replaced by the next one who listens here.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Makes a socket file, in the place of one that nobody listens to.
+fn at<S>(path: &Path, mode: u32, bind: impl FnOnce(&Path) -> io::Result<S>) -> io::Result<(S, SocketFile)> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        if is_in_use(path) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        fs::remove_file(path)?;
+    }
+    let socket = bind(path)?;
+    let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    Ok((socket, file))
+}
+
+fn is_in_use(path: &Path) -> bool {
+    let datagram = || UnixDatagram::unbound().and_then(|socket| socket.connect(path));
+    UnixStream::connect(path).is_ok() || datagram().is_ok()
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
+fn no_listener(place: &str, error: &io::Error) -> Diagnostic {
+    Diagnostic::new(&NO_LISTENER, "cannot listen")
+        .at(place)
+        .because(error.to_string())
+        .hint("`ss -lntup` shows who listens where; ports below 1024 need CAP_NET_BIND_SERVICE")
+}
+
+/// I10: nobody can connect.
+pub static NO_LISTENER: Code = Code {
+    id: "I10",
+    title: "cannot listen",
+    text: "\
+What it means
+  An input of `oubliette serve` could not be opened: its address or socket file is in use, does not belong to
+  this machine, or may not be used without privileges.
+
+Why it matters
+  Lines that are sent there would be lost, some of them without an error at their sender. So nothing starts;
+  while the sidecar runs, a configuration that asks for such an input is not taken, and the old one stays.
+
+Example
+  [[serve.input]] with listen = \"0.0.0.0:514\"     as an ordinary user
+
+What to do
+  `ss -lntup` shows who listens where. Another syslog daemon often has port 514 and /dev/log. Ports below 1024
+  need CAP_NET_BIND_SERVICE, which the unit that comes with oubliette grants.
+
+References
+  bind(2), unix(7), capabilities(7)",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_file_that_is_left_is_replaced_and_one_in_use_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let (listener, file) = unix(&path, 0o666).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+        assert_eq!(unix(&path, 0o600).unwrap_err().code.id, "I10");
+        assert_eq!(unix_datagram(&path, 0o600, 4096).unwrap_err().code.id, "I10");
+        drop((listener, file));
+        assert!(!path.exists());
+        let (_socket, _file) = unix_datagram(&path, 0o600, 4096).unwrap();
+        assert_eq!(unix_datagram(&path, 0o600, 4096).unwrap_err().code.id, "I10");
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        fs::write(&path, "precious").unwrap();
+        assert!(unix(&path, 0o666).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn an_address_is_listened_to_once() {
+        let first = tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let error = tcp(first.local_addr().unwrap()).unwrap_err();
+        assert_eq!((error.code.id, error.place.is_some()), ("I10", true));
+    }
+}

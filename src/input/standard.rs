@@ -1,0 +1,55 @@
+//! Standard input of a sidecar: lines until its end, or until it is stopped.
+
+use super::framing::{Framer, Framing};
+use super::{Arrival, Closed, Deliver, ReadBy, ReadError, Waiting};
+use std::io;
+use tokio::runtime::Handle;
+
+/// Reads frames until the end. Blocks: for a thread of its own.
+///
+/// # Errors
+/// If it cannot be read. What was read before is delivered.
+pub fn read<D: Deliver>(
+    mut input: Waiting,
+    mut deliver: D,
+    framing: Framing,
+    runtime: &Handle,
+) -> Result<(), ReadError> {
+    let mut framer = Framer::new(framing);
+    let (mut buffer, mut offset) = (vec![0; READ_BYTES], 0);
+    let ended = loop {
+        match input.read_by(&mut buffer, None) {
+            Ok(Arrival::Bytes(bytes)) => {
+                offset += bytes as u64;
+                framer.room(bytes).extend_from_slice(&buffer[..bytes]);
+                if hand_on(&mut framer, &mut deliver, runtime).is_err() || framer.is_hopeless() {
+                    break Ok(());
+                }
+            }
+            Ok(Arrival::Deadline) => {}
+            Ok(Arrival::End) => break Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => break Err(ReadError { offset, source }),
+        }
+    };
+    while let Some(batch) = framer.last_batch() {
+        if runtime.block_on(deliver.deliver(batch)).is_err() {
+            break;
+        }
+    }
+    ended
+}
+
+fn hand_on(framer: &mut Framer, deliver: &mut impl Deliver, runtime: &Handle) -> Result<(), Closed> {
+    loop {
+        while let Some(batch) = framer.next_batch() {
+            drop(runtime.block_on(deliver.deliver(batch))?);
+        }
+        if deliver.may_hold(framer.unfinished_bytes()) {
+            return Ok(());
+        }
+        framer.seal_unfinished();
+    }
+}
+
+const READ_BYTES: usize = 64 << 10;

@@ -1,0 +1,211 @@
+//! Connections that send frames: TCP, TLS on top of it, and stream sockets of this machine.
+
+use super::framing::{Framer, Framing};
+use super::{Closed, Deliver};
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What takes connections.
+pub trait Listener: Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = tokio::net::TcpStream;
+
+    async fn accept(&self) -> io::Result<Self::Stream> {
+        let (stream, _) = self.accept().await?;
+        // Answers are small and waited for. If it cannot be set, they are later, no more.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+}
+
+impl Listener for UnixListener {
+    type Stream = tokio::net::UnixStream;
+
+    async fn accept(&self) -> io::Result<Self::Stream> {
+        Ok(self.accept().await?.0)
+    }
+}
+
+/// What all listeners share.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    /// A permit for each connection there may be.
+    pub connections: Arc<Semaphore>,
+    /// Every connection is a task.
+    pub tasks: TaskTracker,
+    /// No more connections; those there are end when they have nothing to say.
+    pub stopped: CancellationToken,
+}
+
+impl Doors {
+    /// Takes connections and has each handled, until stopped. When there are as many as there may be, the next one
+    /// waits at the door.
+    pub async fn open<L, H, F>(self, listener: L, handle: H)
+    where
+        L: Listener,
+        H: Fn(L::Stream) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        loop {
+            let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                biased;
+                () = self.stopped.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok(stream) => {
+                    let handled = handle(stream);
+                    self.tasks.spawn(async move {
+                        handled.await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Out of descriptors, most likely: others must end first.
+                    time::sleep(ACCEPT_AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+/// Why a connection ended, if not because its peer wanted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// Nothing came for too long.
+    #[error("nothing came for {0:?}")]
+    Idle(Duration),
+    /// A frame was longer than what is sealed of one.
+    #[error("a frame is longer than what is sealed of one")]
+    Endless,
+    /// The connection broke.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Records are taken no more.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// Reads frames until the peer ends, or until `stopped` and what is on its way has come. What was read before
+/// is always delivered, a frame that was cut off included.
+///
+/// # Errors
+/// [`StreamError`]: the connection is to be dropped.
+pub async fn read<R, D>(
+    reader: R,
+    mut deliver: D,
+    framing: Framing,
+    idle: Duration,
+    stopped: impl Future<Output = ()>,
+) -> Result<(), StreamError>
+where
+    R: AsyncRead + Unpin,
+    D: Deliver,
+{
+    let mut framer = Framer::new(framing);
+    let ended = read_frames(reader, &mut framer, &mut deliver, idle, stopped).await;
+    if !matches!(ended, Err(StreamError::Closed(_))) {
+        while let Some(batch) = framer.last_batch() {
+            drop(deliver.deliver(batch).await?);
+        }
+    }
+    ended
+}
+
+async fn read_frames<R: AsyncRead + Unpin>(
+    mut reader: R,
+    framer: &mut Framer,
+    deliver: &mut impl Deliver,
+    idle: Duration,
+    stopped: impl Future<Output = ()>,
+) -> Result<(), StreamError> {
+    let (mut stopped, mut until) = (pin!(stopped), None);
+    let mut size = LEAST_READ_BYTES;
+    loop {
+        let buffer = framer.room(size);
+        let room = buffer.capacity() - buffer.len();
+        let patience = if until.is_some() { QUIET } else { idle };
+        let read = tokio::select! {
+            biased;
+            () = &mut stopped, if until.is_none() => {
+                until = Some(time::Instant::now() + LONGEST_DRAIN);
+                continue;
+            }
+            read = time::timeout(patience, reader.read_buf(buffer)) => read,
+        };
+        let bytes = match read {
+            Ok(read) => read?,
+            Err(_) if until.is_some() => return Ok(()),
+            Err(_) => return Err(StreamError::Idle(idle)),
+        };
+        if bytes == 0 {
+            return Ok(());
+        }
+        size = next_size(size, bytes, room);
+        hand_on(framer, deliver).await?;
+        if until.is_some_and(|until| time::Instant::now() >= until) {
+            return Ok(());
+        }
+    }
+}
+
+/// Delivers what is whole, and what there is no memory to wait for.
+async fn hand_on(framer: &mut Framer, deliver: &mut impl Deliver) -> Result<(), StreamError> {
+    loop {
+        while let Some(batch) = framer.next_batch() {
+            // Nobody is told when it is durable.
+            drop(deliver.deliver(batch).await?);
+        }
+        if framer.is_hopeless() {
+            return Err(StreamError::Endless);
+        }
+        if deliver.may_hold(framer.unfinished_bytes()) {
+            return Ok(());
+        }
+        framer.seal_unfinished();
+    }
+}
+
+/// A busy connection gets larger reads, an idle one gives the memory back.
+fn next_size(size: usize, bytes: usize, room: usize) -> usize {
+    if bytes == room {
+        (2 * size).min(MOST_READ_BYTES)
+    } else if bytes < size / 4 {
+        (size / 2).max(LEAST_READ_BYTES)
+    } else {
+        size
+    }
+}
+
+const LEAST_READ_BYTES: usize = 4 << 10;
+const MOST_READ_BYTES: usize = 128 << 10;
+
+/// After a stop: what has not come after so long was not on its way.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// After a stop: so long may a peer that goes on and on keep us.
+const LONGEST_DRAIN: Duration = Duration::from_secs(2);
+
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);

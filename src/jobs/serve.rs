@@ -1,0 +1,330 @@
+//! `serve`: inputs all the time, and one run of the pipeline after another.
+//!
+//! A run ends when rules or keys are to be loaded again: it writes what it has gathered, and the next one goes on
+//! with the batches that wait meanwhile. Connections notice nothing but a pause.
+
+use super::filter::{Outcome, Ready};
+use crate::input::framing::{Framing, Trailer};
+use crate::input::sockets::SocketFile;
+use crate::input::stream::{self, Doors, Listener};
+use crate::input::{Stop, Waiting, datagram, standard};
+use crate::pipeline::{Archiver, Branch, Fanout, Gate, Gathered, Intake, Room};
+use crate::primitives::clock::Clock;
+use crate::primitives::diag::{Code, Diagnostic};
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What peers may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// Memory for records on their way, in bytes.
+    pub memory_bytes: usize,
+    /// Longest record that is not sealed, in bytes.
+    pub max_record_bytes: usize,
+    /// How much of a longer one is sealed, in bytes.
+    pub max_sealed_bytes: u64,
+    /// How long a connection may say nothing.
+    pub idle: Duration,
+    /// How long a stop waits for connections to end.
+    pub drain: Duration,
+}
+
+/// An input that is open: sockets are bound, and nothing was taken yet.
+#[derive(Debug)]
+pub enum Entrance {
+    /// Connections over TCP.
+    Tcp(TcpListener),
+    /// Datagrams over UDP.
+    Udp(UdpSocket),
+    /// Connections to a socket file.
+    Unix(UnixListener, SocketFile),
+    /// Datagrams to a socket file.
+    UnixDatagram(UnixDatagram, SocketFile),
+    /// Standard input. When it ends, so does the sidecar, if nothing else can come.
+    Stdin {
+        /// It.
+        file: File,
+        /// Whether it is the only input.
+        is_only: bool,
+    },
+}
+
+impl Entrance {
+    /// Where peers find it.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let at = |address: io::Result<std::net::SocketAddr>| address.map(|address| address.to_string());
+        match self {
+            Self::Tcp(listener) => format!("tcp {}", at(listener.local_addr()).unwrap_or_default()),
+            Self::Udp(socket) => format!("udp {}", at(socket.local_addr()).unwrap_or_default()),
+            Self::Unix(_, file) => format!("unix {}", file.path().display()),
+            Self::UnixDatagram(_, file) => format!("unix-datagram {}", file.path().display()),
+            Self::Stdin { .. } => "standard input".to_owned(),
+        }
+    }
+}
+
+/// The sidecar: it takes records from when an entrance is opened, and writes them when it [runs](Self::run).
+pub struct Daemon {
+    runtime: Runtime,
+    hall: Hall,
+    gathered: Gathered,
+    branches: Vec<Box<dyn Branch>>,
+}
+
+/// What all inputs share.
+#[derive(Clone, Debug)]
+struct Hall {
+    gate: Gate,
+    doors: Doors,
+    limits: Limits,
+    clock: Clock,
+    /// Asks for the end.
+    ended: CancellationToken,
+}
+
+impl Daemon {
+    /// A sidecar without inputs, that writes to the archive of each run and to `branches`.
+    ///
+    /// # Errors
+    /// J01, if there are no threads to be had.
+    pub fn new(limits: Limits, clock: Clock, branches: Vec<Box<dyn Branch>>) -> Result<Self, Diagnostic> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(RUNTIME_THREADS)
+            .thread_name("input")
+            .enable_all()
+            .build()
+            .map_err(|error| cannot_start(&error))?;
+        let room = Room { all_bytes: limits.memory_bytes, connection_bytes: CONNECTION_BYTES };
+        let (gate, gathered) = Gate::new(room, clock);
+        let doors = Doors {
+            connections: Arc::new(Semaphore::new(limits.connections)),
+            tasks: TaskTracker::new(),
+            stopped: CancellationToken::new(),
+        };
+        let hall = Hall { gate, doors, limits, clock, ended: CancellationToken::new() };
+        Ok(Self { runtime, hall, gathered, branches })
+    }
+
+    /// Takes what comes in at `entrance`, until the token is cancelled or the sidecar stops.
+    ///
+    /// # Errors
+    /// J01, if it cannot be waited for.
+    pub fn open(&self, entrance: Entrance) -> Result<CancellationToken, Diagnostic> {
+        let _runtime = self.runtime.enter();
+        let stopped = self.hall.doors.stopped.child_token();
+        let hall = Hall {
+            doors: Doors { stopped: stopped.clone(), ..self.hall.doors.clone() },
+            ..self.hall.clone()
+        };
+        hall.open(entrance).map_err(|error| cannot_start(&error))?;
+        Ok(stopped)
+    }
+
+    /// From now on SIGTERM and SIGINT stop the sidecar, and SIGHUP calls `reload`.
+    ///
+    /// # Errors
+    /// J01, if signals cannot be waited for.
+    pub fn heed_signals(&self, reload: impl FnMut() + Send + 'static) -> Result<(), Diagnostic> {
+        let _runtime = self.runtime.enter();
+        let to = |kind| signal(kind).map_err(|error| cannot_start(&error));
+        let signals = [to(SignalKind::terminate())?, to(SignalKind::interrupt())?, to(SignalKind::hangup())?];
+        self.runtime.spawn(heed(self.hall.clone(), signals, reload));
+        Ok(())
+    }
+
+    /// What ends a run so that the next one can begin with other rules.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        self.hall.gate.clone()
+    }
+
+    /// Whether nothing more is taken.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.hall.gate.is_closed()
+    }
+
+    /// Writes what comes in, until the sidecar stops, or the [gate](Self::gate) is interrupted.
+    pub fn run(&mut self, ready: Ready, archiver: Option<Archiver>) -> Outcome {
+        let gate = self.gate();
+        let mut outputs = Fanout::new(archiver, &mut self.branches, gate.clone());
+        let outcome = ready.run_parts(&mut self.gathered, &mut outputs, &|| gate.interrupt());
+        // Parts of the pipeline interrupt when they end. What came from elsewhere meanwhile has its effect, for the run
+        // has ended.
+        self.gathered.resume();
+        if outcome.result.is_err() {
+            gate.fail();
+            self.hall.doors.stopped.cancel();
+        }
+        outcome
+    }
+
+    /// Ends the threads of the inputs.
+    pub fn end(self) {
+        self.runtime.shutdown_timeout(LAST_TASKS);
+    }
+}
+
+impl std::fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Daemon").field("limits", &self.hall.limits).finish_non_exhaustive()
+    }
+}
+
+/// Waits for signals; after the first that stops, lets everything drain.
+async fn heed(hall: Hall, signals: [Signal; 3], mut reload: impl FnMut()) {
+    let [mut terminate, mut interrupt, mut hangup] = signals;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = hall.ended.cancelled() => break,
+            _ = hangup.recv() => tokio::task::block_in_place(&mut reload),
+        }
+    }
+    hall.drain().await;
+}
+
+impl Hall {
+    /// Accepts nothing more, lets connections say what is on its way, and closes the gate behind them.
+    async fn drain(&self) {
+        self.doors.stopped.cancel();
+        self.doors.tasks.close();
+        if tokio::time::timeout(self.limits.drain, self.doors.tasks.wait()).await.is_err() {
+            tracing::warn!("connections are cut off: they did not end in time");
+        }
+        self.gate.close();
+    }
+
+    fn open(self, entrance: Entrance) -> io::Result<()> {
+        match entrance {
+            Entrance::Tcp(listener) => {
+                self.listen(tokio::net::TcpListener::from_std(listener)?, Trailer::Lf, None);
+            }
+            Entrance::Unix(listener, file) => {
+                self.listen(tokio::net::UnixListener::from_std(listener)?, Trailer::NulOrLf, Some(file));
+            }
+            Entrance::Udp(socket) => {
+                self.receive(tokio::net::UdpSocket::from_std(socket)?, datagram::LONGEST_UDP_BYTES, None);
+            }
+            Entrance::UnixDatagram(socket, file) => {
+                let socket = tokio::net::UnixDatagram::from_std(socket)?;
+                self.receive(socket, datagram::LONGEST_UNIX_BYTES, Some(file));
+            }
+            Entrance::Stdin { file, is_only } => self.read_standard(file, is_only)?,
+        }
+        Ok(())
+    }
+
+    fn listen<L: Listener>(self, listener: L, trailer: Trailer, file: Option<SocketFile>) {
+        let tasks = self.doors.tasks.clone();
+        let doors = self.doors.clone();
+        tasks.spawn(async move {
+            doors.open(listener, move |stream| self.clone().serve(stream, trailer)).await;
+            drop(file);
+        });
+    }
+
+    fn serve<S>(self, stream: S, trailer: Trailer) -> impl Future<Output = ()> + Send + 'static
+    where
+        S: tokio::io::AsyncRead + Unpin + Send + 'static,
+    {
+        let (intake, framing) = (self.gate.intake(), self.framing(trailer));
+        async move {
+            let stopped = self.doors.stopped.cancelled();
+            if let Err(error) = stream::read(stream, intake, framing, self.limits.idle, stopped).await {
+                // Not who: that would be an address in clear.
+                tracing::info!(%error, "a connection ended");
+            }
+        }
+    }
+
+    fn receive(self, socket: impl datagram::Socket, longest_bytes: usize, file: Option<SocketFile>) {
+        let intake = self.gate.intake();
+        let datagrams = datagram::Datagrams { max_record_bytes: self.limits.max_record_bytes, longest_bytes };
+        let tasks = self.doors.tasks.clone();
+        tasks.spawn(async move {
+            let stopped = self.doors.stopped.cancelled();
+            if let Err(error) = datagram::read(socket, intake, datagrams, stopped).await {
+                tracing::error!(%error, "datagrams are received no more");
+            }
+            drop(file);
+        });
+    }
+
+    fn read_standard(self, file: File, is_only: bool) -> io::Result<()> {
+        let (stop, stopped) = Stop::new()?;
+        let waiting = Waiting::new(file, stopped, self.clock);
+        let (intake, framing): (Intake, _) = (self.gate.intake(), self.framing(Trailer::Lf));
+        let runtime = tokio::runtime::Handle::current();
+        let (tasks, token) = (self.doors.tasks.clone(), self.doors.stopped.clone());
+        let over = token.clone();
+        tasks.spawn(async move {
+            over.cancelled().await;
+            stop.request();
+        });
+        let ended = self.ended.clone();
+        tasks.spawn_blocking(move || {
+            if let Err(error) = standard::read(waiting, intake, framing, &runtime) {
+                tracing::error!(%error, "standard input is read no more");
+            }
+            token.cancel();
+            if is_only {
+                ended.cancel();
+            }
+        });
+        Ok(())
+    }
+
+    fn framing(&self, trailer: Trailer) -> Framing {
+        let Limits { max_record_bytes, max_sealed_bytes, .. } = self.limits;
+        Framing { max_frame_bytes: max_record_bytes, max_sealed_bytes, trailer }
+    }
+}
+
+fn cannot_start(error: &io::Error) -> Diagnostic {
+    Diagnostic::new(&CANNOT_START, "the sidecar cannot start").because(error.to_string())
+}
+
+/// Threads that wait for peers. Workers and packers do the rest, and need the cores.
+const RUNTIME_THREADS: usize = 2;
+
+/// Whole records of one connection that may be on their way, in bytes.
+const CONNECTION_BYTES: usize = 1 << 20;
+
+/// What tasks still have to do when everything is written: nothing that anybody waits for.
+const LAST_TASKS: Duration = Duration::from_millis(100);
+
+/// J01: the operating system gives no threads or descriptors.
+pub static CANNOT_START: Code = Code {
+    id: "J01",
+    title: "the sidecar cannot start",
+    text: "\
+What it means
+  The operating system gave no threads, descriptors or signals to wait with.
+
+Why it matters
+  Nothing was taken from anybody, so nothing is lost but what datagrams bring meanwhile.
+
+Example
+  a unit with TasksMax=1
+
+What to do
+  Raise the limits of the unit: `LimitNOFILE=` above the connections of [serve.limits], `TasksMax=` above 32.
+
+References
+  systemd.exec(5), systemd.resource-control(5)",
+};

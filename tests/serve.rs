@@ -1,0 +1,245 @@
+//! The sidecar as a process: real sockets on loopback, and what is in the archive afterwards.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
+
+#[path = "serve/sidecar.rs"]
+mod sidecar;
+
+use sidecar::{Sidecar, line};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const TCP: &str = "[[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n";
+const UDP: &str = "[[serve.input]]\ntype = 'udp'\nlisten = '127.0.0.1:0'\n";
+
+/// How often each of these is archived.
+fn once(ids: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
+    ids.into_iter().map(|id| (id, 1)).collect()
+}
+
+fn ids(prefix: impl Into<String>, count: usize) -> impl Iterator<Item = String> {
+    let prefix = prefix.into();
+    (0..count).map(move |number| format!("{prefix}{number}"))
+}
+
+fn counted(line: &str) -> String {
+    format!("{} {line}", line.len())
+}
+
+#[test]
+fn each_line_of_any_framing_is_archived_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (stream, datagram) = (directory.path().join("stream"), directory.path().join("log"));
+    let sockets = format!(
+        "[[serve.input]]\ntype = 'unix'\npath = '{}'\n[[serve.input]]\ntype = 'unix-datagram'\npath = '{}'\n",
+        stream.display(),
+        datagram.display()
+    );
+    let sidecar = Sidecar::start(&format!("{TCP}{UDP}{sockets}"), &[]);
+    const COUNT: usize = 2_000;
+    let mut lines = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    let mut mixed = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    let mut unix = UnixStream::connect(&stream).unwrap();
+    let (udp, local) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UnixDatagram::unbound().unwrap());
+    for number in 0..COUNT {
+        writeln!(lines, "{}", line(&format!("lf{number}"))).unwrap();
+        let text = line(&format!("mixed{number}"));
+        let frame = if number % 3 == 0 { format!("{text}\n") } else { counted(&text) };
+        mixed.write_all(frame.as_bytes()).unwrap();
+        unix.write_all(format!("{}\0", line(&format!("nul{number}"))).as_bytes()).unwrap();
+        local.send_to(line(&format!("local{number}")).as_bytes(), &datagram).unwrap();
+        udp.send_to(line(&format!("udp{number}")).as_bytes(), sidecar.address("udp")).unwrap();
+        if number % 50 == 0 {
+            // A modest rate, which nothing else slows down.
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    mixed.write_all(counted(&format!("{}\nsecond line", line("escaped"))).as_bytes()).unwrap();
+    drop((lines, mixed, unix));
+    let ended = sidecar.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.told);
+    let expected = ["lf", "mixed", "nul", "local", "udp"].into_iter().flat_map(|prefix| ids(prefix, COUNT));
+    assert_eq!(ended.archived(), once(expected.chain(["escaped".to_owned()])));
+    assert!(ended.lines().iter().any(|line| line.contains("#012second line")));
+    ended.check_balance(5 * COUNT as u64 + 1, 0);
+    ended.check_privacy();
+    assert!(!stream.exists() && !datagram.exists());
+}
+
+#[test]
+fn a_hostile_peer_harms_its_own_connection_only() {
+    const CONNECTIONS: usize = 1_000;
+    const LINES: usize = 20;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    let sidecar = Sidecar::start(&format!("[serve.limits]\nsealed = '16MiB'\n{TCP}"), &[]);
+    let connect = || TcpStream::connect(sidecar.address("tcp")).unwrap();
+    let mut good: Vec<TcpStream> = (0..CONNECTIONS - 3).map(|_| connect()).collect();
+    let (mut endless, mut slow, mut malformed) = (connect(), connect(), connect());
+    let flood = thread::spawn(move || {
+        let chunk = vec![b'x'; 1 << 20];
+        // A gigabyte, or until the connection is closed.
+        (0..1024).take_while(|_| endless.write_all(&chunk).is_ok()).count()
+    });
+    for number in 0..LINES {
+        for (connection, stream) in good.iter_mut().enumerate() {
+            let text = line(&format!("c{connection}-{number}"));
+            let frame = if connection % 2 == 0 { counted(&text) } else { format!("{text}\n") };
+            stream.write_all(frame.as_bytes()).unwrap();
+        }
+        slow.write_all(b"<").unwrap();
+        malformed.write_all(format!("{} <13>1 - h a - - - bad\n", 999_999_999 - number).as_bytes()).unwrap();
+    }
+    let sent = flood.join().unwrap();
+    assert!(sent < 1024, "the endless frame was taken whole");
+    // The others are served while it is still there.
+    let memory = sidecar.most_memory_bytes();
+    drop((good, slow, malformed));
+    let ended = sidecar.stop();
+    assert!(memory < 512 << 20, "{memory} bytes");
+    assert_eq!(ended.code, Some(1), "{}", ended.told);
+    let expected = (0..CONNECTIONS - 3).flat_map(|connection| ids(format!("c{connection}-"), LINES));
+    let archived = ended.archived();
+    assert_eq!(archived, once(expected));
+    let counts = ended.counts();
+    assert_eq!(
+        counts["lines_in"],
+        counts["lines_out"].as_u64().unwrap() + counts["quarantined"].as_u64().unwrap()
+    );
+    // The endless one, and the first malformed count, which takes all that follows it.
+    assert_eq!(counts["quarantined"], 2);
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_and_silent_ones_are_closed() {
+    let sidecar = Sidecar::start(&format!("[serve.limits]\nconnections = 1\nidle = '300ms'\n{TCP}"), &[]);
+    let mut silent = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    let mut waiting = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(waiting, "{}", line("waited")).unwrap();
+    silent.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "the silent connection is closed");
+    // The other one is served now, and closed in turn.
+    waiting.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(waiting.read(&mut [0]).unwrap(), 0);
+    assert_eq!(sidecar.stop().archived(), once(["waited".to_owned()]));
+}
+
+#[test]
+fn midnight_and_hangups_under_load_lose_no_line_and_no_token_is_of_the_wrong_epoch() {
+    // Four seconds before midnight in Paris.
+    let sidecar = Sidecar::start(TCP, &["--now", "2026-11-23T22:59:56Z"]);
+    let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    let (start, mut sent, mut hangups) = (Instant::now(), 0, 0);
+    while start.elapsed() < Duration::from_secs(8) {
+        for _ in 0..200 {
+            let text = line(&format!("t{sent}"));
+            stream
+                .write_all(if sent % 2 == 0 { counted(&text) } else { format!("{text}\n") }.as_bytes())
+                .unwrap();
+            sent += 1;
+        }
+        if start.elapsed() > Duration::from_secs(hangups + 1) {
+            sidecar.hang_up();
+            hangups += 1;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    assert!(hangups >= 6);
+    drop(stream);
+    let ended = sidecar.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.told);
+    assert!(ended.told.matches("loaded again").count() >= 1, "{}", ended.told);
+    assert_eq!(ended.archived(), once(ids("t", sent)));
+    let by_kid = ended.check_epochs();
+    assert_eq!(by_kid.len(), 2, "{by_kid:?}");
+    // In the order of the input: first those of the day before, then the others.
+    let last = |kid: &str| by_kid[kid].iter().max().copied().unwrap();
+    let first = |kid: &str| by_kid[kid].iter().min().copied().unwrap();
+    let kids: Vec<&String> = by_kid.keys().collect();
+    let (old, new) = if first(kids[0]) == 0 { (kids[0], kids[1]) } else { (kids[1], kids[0]) };
+    assert!(last(old) + 1 == first(new) && last(new) + 1 == sent, "{old} {new}");
+}
+
+#[test]
+fn a_bad_configuration_keeps_the_old_one_and_says_so() {
+    let sidecar = Sidecar::start(TCP, &[]);
+    let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(stream, "{}", line("before")).unwrap();
+    let good = sidecar.configuration();
+    sidecar.configure("zoen = 'UTC'\n");
+    sidecar.hang_up();
+    sidecar.wait_for("stay in force");
+    writeln!(stream, "{}", line("between")).unwrap();
+    sidecar.configure(&format!("keep = ['203.0.113.0/24']\n{good}"));
+    sidecar.hang_up();
+    sidecar.wait_for("loaded again");
+    writeln!(stream, "{}", line("after")).unwrap();
+    drop(stream);
+    let ended = sidecar.stop();
+    assert!(ended.told.contains("error[C03]") && ended.told.contains("config.toml:1"), "{}", ended.told);
+    let of = |id: &str| ended.lines().into_iter().find(|line| line.contains(&format!("id={id} "))).unwrap();
+    assert!(of("before").contains("client ip_") && of("between").contains("client ip_"));
+    assert!(of("after").contains("client 203.0.113."), "{}", of("after"));
+}
+
+#[test]
+fn an_input_that_cannot_be_opened_keeps_the_old_ones() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let sidecar = Sidecar::start(TCP, &[]);
+    let good = sidecar.configuration();
+    let address = taken.local_addr().unwrap();
+    sidecar.configure(&format!("{good}[[serve.input]]\ntype = 'tcp'\nlisten = '{address}'\n"));
+    sidecar.hang_up();
+    sidecar.wait_for("stay in force");
+    let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(stream, "{}", line("still")).unwrap();
+    drop(stream);
+    let ended = sidecar.stop();
+    assert!(ended.told.contains("error[I10]"), "{}", ended.told);
+    assert_eq!(ended.archived(), once(["still".to_owned()]));
+}
+
+#[test]
+fn a_kill_loses_at_most_what_came_since_the_last_flush() {
+    let mut sidecar = Sidecar::start(TCP, &[]);
+    let (mut owed, mut random) = (Vec::new(), 0x9e37_79b9_u64);
+    for round in 0..4 {
+        let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
+        let start = Instant::now();
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let life = Duration::from_millis(3_000 + (random >> 33) % 1_000);
+        let mut sent = Vec::new();
+        while start.elapsed() < life {
+            let id = format!("k{round}-{}", sent.len());
+            writeln!(stream, "{}", line(&id)).unwrap();
+            sent.push((start.elapsed(), id));
+            thread::sleep(Duration::from_millis(1));
+        }
+        // A second of waiting for more of the frame, and one for a slow disk.
+        let flushed = life.saturating_sub(Duration::from_secs(2));
+        owed.extend(sent.into_iter().filter(|(at, _)| *at < flushed).map(|(_, id)| id));
+        sidecar = sidecar.kill_and_restart();
+    }
+    let archived = sidecar.stop().archived();
+    let lost: Vec<_> = owed.iter().filter(|id| !archived.contains_key(*id)).collect();
+    assert!(lost.is_empty() && !owed.is_empty(), "{} of {} are lost", lost.len(), owed.len());
+    assert!(archived.values().all(|count| *count == 1));
+}
+
+#[test]
+fn standard_input_alone_ends_the_sidecar() {
+    let mut sidecar = Sidecar::start("[[serve.input]]\ntype = 'stdin'\n", &[]);
+    let mut input = sidecar.take_stdin();
+    for number in 0..1_000 {
+        writeln!(input, "{}", line(&format!("in{number}"))).unwrap();
+    }
+    drop(input);
+    let ended = sidecar.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.told);
+    assert_eq!(ended.archived(), once(ids("in", 1_000)));
+}

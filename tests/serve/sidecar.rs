@@ -1,0 +1,237 @@
+//! A sidecar that a test has started, and what it left.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// A line with an identifier of a person, that can be found again.
+pub(crate) fn line(id: &str) -> String {
+    let host = id.bytes().map(u32::from).sum::<u32>() % 250 + 1;
+    format!("<13>1 - web1 app - - - id={id} client 203.0.113.{host}")
+}
+
+/// A process that serves.
+pub(crate) struct Sidecar {
+    child: Child,
+    directory: tempfile::TempDir,
+    told: Arc<(Mutex<String>, Condvar)>,
+    reader: Option<JoinHandle<()>>,
+    addresses: BTreeMap<String, String>,
+    arguments: Vec<String>,
+}
+
+/// One that has ended.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    /// Its standard error.
+    pub(crate) told: String,
+    directory: tempfile::TempDir,
+}
+
+impl Sidecar {
+    /// With this configuration, and these arguments; its listeners are open.
+    pub(crate) fn start(config: &str, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        fs::write(directory.path().join("config.toml"), format!("escrow = 'none'\n{config}")).unwrap();
+        Self::start_in(directory, arguments)
+    }
+
+    fn start_in(directory: tempfile::TempDir, arguments: Vec<String>) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_oubliette"))
+            .args(["serve", "--stats", "json", "--state-dir"])
+            .arg(directory.path())
+            .args(&arguments)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let told = Arc::new((Mutex::new(String::new()), Condvar::new()));
+        let (stderr, heard) = (child.stderr.take().unwrap(), Arc::clone(&told));
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let (told, changed) = &*heard;
+                *told.lock().unwrap() += &(line + "\n");
+                changed.notify_all();
+            }
+        });
+        let mut sidecar =
+            Self { child, directory, told, reader: Some(reader), addresses: BTreeMap::new(), arguments };
+        let inputs = sidecar.configuration().matches("[[serve.input]]").count();
+        let told = sidecar.wait_until(|told| told.matches("listening: ").count() >= inputs);
+        for place in told.lines().filter_map(|line| line.strip_prefix("note: listening: ")) {
+            let (kind, address) = place.split_once(' ').unwrap();
+            sidecar.addresses.insert(kind.to_owned(), address.to_owned());
+        }
+        sidecar
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self, kind: &str) -> &str {
+        &self.addresses[kind]
+    }
+
+    pub(crate) fn configuration(&self) -> String {
+        fs::read_to_string(self.directory.path().join("config.toml")).unwrap()
+    }
+
+    pub(crate) fn configure(&self, config: &str) {
+        fs::write(self.directory.path().join("config.toml"), config).unwrap();
+    }
+
+    pub(crate) fn take_stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
+    pub(crate) fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    /// Waits until it says so.
+    pub(crate) fn wait_for(&self, text: &str) {
+        self.wait_until(|told| told.contains(text));
+    }
+
+    fn wait_until(&self, is_told: impl Fn(&str) -> bool) -> String {
+        let (told, changed) = &*self.told;
+        let (told, timeout) =
+            changed.wait_timeout_while(told.lock().unwrap(), PATIENCE, |told| !is_told(told)).unwrap();
+        assert!(!timeout.timed_out(), "it says nothing of the kind: {told}");
+        told.clone()
+    }
+
+    /// The most memory it has had so far.
+    pub(crate) fn most_memory_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// SIGTERM, and the end.
+    pub(crate) fn stop(self) -> Ended {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait()
+    }
+
+    /// The end.
+    pub(crate) fn wait(mut self) -> Ended {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > deadline {
+                self.child.kill().unwrap();
+                panic!("it does not end: {}", self.told.0.lock().unwrap());
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        self.reader.take().unwrap().join().unwrap();
+        let told = self.told.0.lock().unwrap().clone();
+        Ended { code: status.code(), told, directory: self.directory }
+    }
+
+    /// SIGKILL, and another one on what is left.
+    pub(crate) fn kill_and_restart(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        Self::start_in(self.directory, self.arguments)
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, signal).unwrap();
+    }
+}
+
+impl Ended {
+    /// What is archived, as any program that reads zstd sees it.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.segments().into_iter().flat_map(|(_, lines)| lines).collect()
+    }
+
+    /// How often each line is archived, by its id; placeholders and lines of others left out.
+    pub(crate) fn archived(&self) -> BTreeMap<String, usize> {
+        let mut found = BTreeMap::new();
+        for line in self.lines() {
+            if let Some((_, rest)) = line.split_once("id=")
+                && line.contains("client ")
+            {
+                *found.entry(rest.split(' ').next().unwrap().to_owned()).or_default() += 1;
+            }
+        }
+        found
+    }
+
+    /// What it counted, all runs together.
+    pub(crate) fn counts(&self) -> serde_json::Value {
+        let mut sum = serde_json::json!({});
+        for line in self.told.lines().filter(|line| line.starts_with("{\"lines_in\"")) {
+            let counts: serde_json::Value = serde_json::from_str(line).unwrap();
+            for (name, count) in counts.as_object().unwrap() {
+                if let Some(count) = count.as_u64() {
+                    sum[name] = (sum[name].as_u64().unwrap_or(0) + count).into();
+                }
+            }
+        }
+        sum
+    }
+
+    pub(crate) fn check_balance(&self, lines: u64, quarantined: u64) {
+        let counts = self.counts();
+        assert_eq!((&counts["lines_in"], &counts["quarantined"]), (&lines.into(), &quarantined.into()));
+        assert_eq!(counts["lines_out"].as_u64().unwrap() + quarantined, lines, "{counts}");
+    }
+
+    /// No address is in clear, in any file but those of the keys.
+    pub(crate) fn check_privacy(&self) {
+        assert!(!self.told.contains("203.0.113."), "{}", self.told);
+        assert!(!self.lines().iter().any(|line| line.contains("203.0.113.")));
+    }
+
+    /// Every token of a segment is of the segment's epoch. Numbers of lines by kid.
+    pub(crate) fn check_epochs(&self) -> BTreeMap<String, Vec<usize>> {
+        let mut by_kid: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (path, lines) in self.segments() {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let kid = name.rsplit('-').nth(1).unwrap();
+            for line in lines {
+                assert!(line.contains(&format!("client ip_{kid}")), "{name}");
+                let number = line.split_once("id=t").unwrap().1.split(' ').next().unwrap();
+                by_kid.entry(kid.to_owned()).or_default().push(number.parse().unwrap());
+            }
+        }
+        by_kid
+    }
+
+    fn segments(&self) -> Vec<(PathBuf, Vec<String>)> {
+        let mut files = Vec::new();
+        walk(&self.directory.path().join("archive"), &mut files);
+        files
+            .into_iter()
+            .map(|path| {
+                assert!(path.extension().is_some_and(|extension| extension == "zst"), "{}", path.display());
+                let bytes = zstd::decode_all(fs::File::open(&path).unwrap()).unwrap();
+                let lines = String::from_utf8(bytes).unwrap().lines().map(ToOwned::to_owned).collect();
+                (path, lines)
+            })
+            .collect()
+    }
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            walk(&entry.path(), files);
+        } else {
+            files.push(entry.path());
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
