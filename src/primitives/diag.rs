@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Code {
     /// `K03`: one letter for the area (K keys, R rules, C command line and configuration, I input
-    /// and output, Q quarantine, A archive, V vault), two digits.
+    /// and output, O outputs of the sidecar, Q quarantine, A archive, V vault), two digits.
     pub id: &'static str,
     /// One line.
     pub title: &'static str,

@@ -7,6 +7,7 @@ pub mod diag;
 pub mod hex;
 pub mod private_folder;
 pub mod recipient;
+pub mod relp;
 pub mod secret;
 pub mod storage;
 pub mod tag_set;

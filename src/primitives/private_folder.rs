@@ -150,6 +150,17 @@ impl PrivateFolder {
         self.sync()
     }
 
+    /// Removes a file that holds no secret. No file is fine.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        match self.storage.unlink(&self.path(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.storage.sync_directory(&self.directory)
     }
