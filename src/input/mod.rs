@@ -4,10 +4,16 @@ pub mod batch;
 pub mod blocks;
 pub mod datagram;
 pub mod framing;
+pub mod proxy_protocol;
+pub mod relp;
 pub mod sockets;
 pub mod standard;
 pub mod stream;
+pub mod tail;
 pub mod wait;
+
+#[cfg(test)]
+mod shelf;
 
 pub use batch::{Batch, Closed, Deliver, Long, Lost};
 pub use blocks::{Block, Blocks, Ending, Line, Piece, ReadError};
@@ -18,7 +24,7 @@ use jiff::Timestamp;
 use std::io::{self, Read};
 
 /// The codes of this area.
-pub const CODES: &[&Code] = &[&blocks::READ_FAILED, &sockets::NO_LISTENER];
+pub const CODES: &[&Code] = &[&blocks::READ_FAILED, &sockets::NO_LISTENER, &tail::NOT_FOLLOWED];
 
 /// What one read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,264 @@
+//! A log file that somebody else writes, followed through its rotations.
+//!
+//! - How far it was read is kept durably, and only advanced over lines that are durable. So after a crash some lines are
+//!   read twice, and none is missed.
+//! - A file is known by device, inode and time of birth, not by its name. When it is renamed, it is read to its end beside
+//!   the file that takes its name; also if that happened while nobody followed it.
+//! - When it is cut (`copytruncate`), reading starts again at its beginning. What was written between the last look and
+//!   the cut is lost, as it is for every follower.
+//! - A last line without line feed waits for its rest. When the file is given up, it is a line.
+
+mod cutter;
+mod file;
+mod offsets;
+
+pub use offsets::{Identity, Kept, Offsets};
+
+use super::{Closed, Deliver, Lost};
+use crate::primitives::diag::Code;
+use file::Followed;
+use std::fs;
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::task;
+use tokio::time::{self, Instant};
+
+/// How a file is followed.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its path. It need not be there yet.
+    pub path: PathBuf,
+    /// A longer line is sealed, in bytes.
+    pub max_record_bytes: usize,
+    /// How often is looked for more, and for a rotation.
+    pub poll: Duration,
+    /// A file that was renamed is given up when nothing was written to it for so long: its writer needs a moment to
+    /// open the new one.
+    pub linger: Duration,
+}
+
+/// Why a file is followed no more.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TailError {
+    /// Offsets cannot be read or kept.
+    #[error("cannot keep how far it was read")]
+    Offsets(#[source] io::Error),
+    /// The file is there and cannot be read.
+    #[error("cannot read it")]
+    Read(#[source] io::Error),
+    /// Records are taken no more.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// Lines could not be made durable; they are read again the next time.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+/// Follows a file until `stopped`; then waits until what was read is durable, and keeps how far that is.
+///
+/// # Errors
+/// [`TailError`]. Nothing is lost by following it again.
+pub async fn follow<D: Deliver>(
+    settings: Settings,
+    deliver: D,
+    offsets: Offsets,
+    stopped: impl Future<Output = ()>,
+) -> Result<(), TailError> {
+    let mut tail = Tail::start(settings, deliver, offsets)?;
+    let mut stopped = pin!(stopped);
+    loop {
+        let more = tail.read().await?;
+        tail.settle()?;
+        tail.save_if_due().await?;
+        let pause = if more { Duration::ZERO } else { tail.settings.poll };
+        tokio::select! {
+            biased;
+            () = &mut stopped => break,
+            () = time::sleep(pause) => {}
+        }
+        if !more {
+            tail.look()?;
+        }
+    }
+    for file in &mut tail.files {
+        file.settle_all().await?;
+    }
+    tail.save().await
+}
+
+/// What is followed.
+struct Tail<D: Deliver> {
+    settings: Settings,
+    deliver: D,
+    offsets: Offsets,
+    /// Renamed ones first, oldest first; last, the one that has the name.
+    files: Vec<Followed<D::Receipt>>,
+    /// What was kept last, and when.
+    kept: (Vec<Kept>, Instant),
+}
+
+impl<D: Deliver> Tail<D> {
+    /// Finds the files that were followed before under whatever name, and those that came between them and the one that
+    /// has the name now.
+    fn start(settings: Settings, deliver: D, offsets: Offsets) -> Result<Self, TailError> {
+        let kept = offsets.load().map_err(TailError::Offsets)?.unwrap_or_default();
+        let mut files = Vec::new();
+        if let Some(newest) = kept.last() {
+            let siblings = siblings(&settings.path).map_err(TailError::Read)?;
+            for known in &kept {
+                match siblings.iter().find(|(_, file)| *file == known.file) {
+                    Some((path, _)) => files.extend(open(path, Some(known), &settings)?),
+                    None => {
+                        tracing::warn!(path = %settings.path.display(), "a file that was followed is gone")
+                    }
+                }
+            }
+            let has_name = |path: &Path| path == settings.path;
+            for (path, file) in &siblings {
+                let is_known = kept.iter().any(|known| known.file == *file);
+                if !has_name(path)
+                    && !is_known
+                    && file.is_younger_than(&newest.file)
+                    && is_rotated(path, &settings.path)
+                {
+                    files.extend(open(path, None, &settings)?);
+                }
+            }
+            files.sort_by_key(|followed| followed.identity().born_ns());
+        }
+        let mut tail = Self { settings, deliver, offsets, files, kept: (kept, Instant::now()) };
+        tail.look()?;
+        Ok(tail)
+    }
+
+    /// Looks which file has the name; one that had it is given up when it has been quiet.
+    fn look(&mut self) -> Result<(), TailError> {
+        let named = match fs::metadata(&self.settings.path) {
+            Ok(metadata) => Identity::of(&metadata),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(TailError::Read(error)),
+        };
+        match self.files.iter().position(|followed| followed.identity() == named) {
+            Some(at) => self.files[at..].rotate_left(1),
+            None => self.files.extend(open(&self.settings.path, None, &self.settings)?),
+        }
+        let renamed = self.files.len().saturating_sub(1);
+        self.files[..renamed].iter_mut().for_each(Followed::is_renamed);
+        self.files[renamed..].iter_mut().for_each(Followed::has_name);
+        Ok(())
+    }
+
+    /// Reads a part of each file; whether there may be more at once.
+    async fn read(&mut self) -> Result<bool, TailError> {
+        let mut more = false;
+        for file in &mut self.files {
+            more |= file.read(&mut self.deliver).await?;
+            if file.is_quiet_for(self.settings.linger) {
+                file.finish(&mut self.deliver).await?;
+            }
+        }
+        Ok(more)
+    }
+
+    fn settle(&mut self) -> Result<(), TailError> {
+        for file in &mut self.files {
+            file.settle()?;
+        }
+        self.files.retain(|file| !file.is_done());
+        Ok(())
+    }
+
+    async fn save_if_due(&mut self) -> Result<(), TailError> {
+        if self.kept.1.elapsed() < SAVE_INTERVAL { Ok(()) } else { self.save().await }
+    }
+
+    async fn save(&mut self) -> Result<(), TailError> {
+        let now =
+            self.files.iter().map(Followed::kept).collect::<io::Result<Vec<_>>>().map_err(TailError::Read)?;
+        self.kept.1 = Instant::now();
+        if self.kept.0 != now {
+            self.kept.0.clone_from(&now);
+            let offsets = self.offsets.clone();
+            let saved = task::spawn_blocking(move || offsets.save(&now)).await;
+            saved.map_err(io::Error::other).flatten().map_err(TailError::Offsets)?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens a file; `None` if it has gone meanwhile.
+fn open<R>(path: &Path, known: Option<&Kept>, settings: &Settings) -> Result<Option<Followed<R>>, TailError>
+where
+    R: Future<Output = Result<(), Lost>>,
+{
+    match Followed::open(path, known, settings.max_record_bytes) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some).map_err(TailError::Read),
+    }
+}
+
+/// The regular files beside `path`, and itself.
+fn siblings(path: &Path) -> io::Result<Vec<(PathBuf, Identity)>> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        // One that goes away meanwhile is not there.
+        if let Ok(metadata) = fs::metadata(&path)
+            && metadata.is_file()
+        {
+            found.push((path, Identity::of(&metadata)));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether `path` has a name that a rotation gives to `of`, and is not compressed.
+fn is_rotated(path: &Path, of: &Path) -> bool {
+    let name =
+        |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let (found, of) = (name(path), name(of));
+    let rest = found.strip_prefix(&of).filter(|rest| rest.starts_with(['.', '-']));
+    rest.is_some_and(|rest| !COMPRESSED.iter().any(|end| rest.ends_with(end)))
+}
+
+/// What compressing programs add to a name.
+const COMPRESSED: &[&str] = &[".gz", ".xz", ".bz2", ".zst", ".lz4", ".Z"];
+
+/// How often offsets are kept at most: so many seconds of lines are read twice after a crash.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// I11: a file is not read.
+pub static NOT_FOLLOWED: Code = Code {
+    id: "I11",
+    title: "a file cannot be followed",
+    text: "\
+What it means
+  An input of type `file` cannot be read, or how far it was read cannot be kept in `<state>/tails`. It is tried again every
+  five seconds.
+
+Why it matters
+  Lines that are written to it meanwhile are not lost as long as the file stays: reading goes on after the last line that
+  was durable. If it is rotated and removed or compressed before that, they are.
+
+Example
+  [[serve.input]] with path = \"/var/log/auth.log\"     as a user who is not in the group `adm`
+
+What to do
+  Give the user of oubliette the right to read the file and to list its directory: `usermod -aG adm oubliette`, or
+  `setfacl -m u:oubliette:r FILE`. Let log rotation compress with a delay of one rotation (`delaycompress`).
+
+References
+  docs/inputs.md, logrotate(8)",
+};
+
+#[cfg(test)]
+mod tests;

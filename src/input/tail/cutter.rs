@@ -1,0 +1,191 @@
+//! Lines out of a file, and the offset up to which they are whole.
+
+use crate::input::Batch;
+use memchr::memchr;
+
+/// Cuts what was read of a file into batches of lines.
+#[derive(Debug)]
+pub(super) struct Cutter {
+    buffer: Vec<u8>,
+    /// What comes before it in `buffer` has been given out.
+    start: usize,
+    /// Of `buffer[start]` in the file.
+    offset: u64,
+    /// After the last line that was given out whole.
+    line_end: u64,
+    /// Whether the line that is being read is too long, and a part of it was given out.
+    in_long: bool,
+    max_record_bytes: usize,
+}
+
+impl Cutter {
+    /// Reads from `offset` on, where a line begins.
+    pub(super) fn new(offset: u64, max_record_bytes: usize) -> Self {
+        Self { buffer: Vec::new(), start: 0, offset, line_end: offset, in_long: false, max_record_bytes }
+    }
+
+    /// Where the next bytes are to be appended.
+    pub(super) fn room(&mut self) -> &mut Vec<u8> {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        if self.buffer.is_empty() && self.buffer.capacity() > 4 * READ_BYTES {
+            self.buffer = Vec::new();
+        }
+        self.buffer.reserve(READ_BYTES);
+        &mut self.buffer
+    }
+
+    /// The next lines, and the offset after the last one that is whole. `None` without more bytes.
+    pub(super) fn next_batch(&mut self) -> Option<(Batch, u64)> {
+        let before = self.offset;
+        let mut batch = Batch::default();
+        while !batch.is_full() {
+            let rest = &self.buffer[self.start..];
+            match memchr(b'\n', rest) {
+                Some(end) => {
+                    match self.in_long {
+                        true => batch.seal(rest[..end].to_vec(), true),
+                        false => batch.push(&rest[..end], self.max_record_bytes),
+                    }
+                    self.in_long = false;
+                    self.advance(end + 1);
+                    self.line_end = self.offset;
+                }
+                None if !rest.is_empty() && (self.in_long || rest.len() > self.max_record_bytes) => {
+                    self.seal_part(&mut batch);
+                }
+                None => break,
+            }
+        }
+        (self.offset > before).then_some((batch, self.line_end))
+    }
+
+    /// Bytes of the line that is not whole.
+    pub(super) fn unfinished_bytes(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
+    /// Gives out the line that is not whole, for it cannot be held.
+    pub(super) fn seal_unfinished(&mut self) -> Option<(Batch, u64)> {
+        let mut batch = Batch::default();
+        self.seal_part(&mut batch);
+        (!batch.is_empty()).then_some((batch, self.line_end))
+    }
+
+    /// No more bytes will come: what is left is a line.
+    pub(super) fn finish(&mut self) -> Option<(Batch, u64)> {
+        let rest = &self.buffer[self.start..];
+        if rest.is_empty() && !self.in_long {
+            return None;
+        }
+        let mut batch = Batch::default();
+        match self.in_long {
+            true => batch.seal(rest.to_vec(), true),
+            false => batch.push(rest, self.max_record_bytes),
+        }
+        self.in_long = false;
+        self.advance(self.unfinished_bytes());
+        self.line_end = self.offset;
+        Some((batch, self.line_end))
+    }
+
+    /// After the last byte that was read.
+    pub(super) fn read_to(&self) -> u64 {
+        self.offset + self.unfinished_bytes() as u64
+    }
+
+    fn seal_part(&mut self, batch: &mut Batch) {
+        let rest = &self.buffer[self.start..];
+        if !rest.is_empty() {
+            batch.seal(rest.to_vec(), false);
+            self.in_long = true;
+            self.advance(self.unfinished_bytes());
+        }
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.offset += bytes as u64;
+    }
+}
+
+/// Read at a time.
+pub(super) const READ_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Lines, sealed ones, and the last offset.
+    fn cut<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> (Vec<u8>, Vec<Vec<u8>>, u64) {
+        let mut cutter = Cutter::new(100, limit);
+        let (mut lines, mut sealed, mut part, mut last) = (Vec::new(), Vec::new(), Vec::new(), 100);
+        let mut take = |(batch, offset): (Batch, u64)| {
+            assert!(offset >= last);
+            last = offset;
+            let (whole, long) = batch.into_parts();
+            lines.extend(whole);
+            if let Some(long) = long {
+                part.extend(long.bytes);
+                if long.ends {
+                    sealed.push(std::mem::take(&mut part));
+                }
+            }
+        };
+        for chunk in chunks {
+            cutter.room().extend_from_slice(chunk);
+            while let Some(batch) = cutter.next_batch() {
+                take(batch);
+            }
+        }
+        cutter.finish().into_iter().for_each(take);
+        assert!(part.is_empty());
+        (lines, sealed, last)
+    }
+
+    #[test]
+    fn lines_and_offsets() {
+        let seal = |lines: &[&[u8]]| lines.iter().map(|line| line.to_vec()).collect::<Vec<_>>();
+        for (bytes, lines, sealed) in [
+            (&b""[..], &b""[..], seal(&[])),
+            (b"a\nbb\n", b"a\nbb\n", seal(&[])),
+            (b"a\r\n\n\nb", b"a\r\nb\n", seal(&[])),
+            (b"1234\n12345\n1\n", b"1234\n1\n", seal(&[b"12345"])),
+            (b"1\n1234567", b"1\n", seal(&[b"1234567"])),
+        ] {
+            for size in 1..6 {
+                let cut = cut(bytes.chunks(size), 4);
+                assert_eq!(
+                    cut,
+                    (lines.to_vec(), sealed.clone(), 100 + bytes.len() as u64),
+                    "{bytes:?} by {size}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_offset_is_never_inside_a_line() {
+        let mut cutter = Cutter::new(0, 4);
+        cutter.room().extend_from_slice(b"a\n123456");
+        let (batch, offset) = cutter.next_batch().unwrap();
+        assert_eq!((batch.records(), offset, cutter.read_to()), (1, 2, 8));
+        cutter.room().extend_from_slice(b"789");
+        assert_eq!(cutter.next_batch().unwrap().1, 2);
+        cutter.room().extend_from_slice(b"\nx");
+        assert_eq!(cutter.next_batch().unwrap().1, 12);
+        assert_eq!((cutter.next_batch(), cutter.unfinished_bytes()), (None, 1));
+        assert_eq!(cutter.seal_unfinished().unwrap().1, 12);
+        assert_eq!(cutter.finish().unwrap().1, 13);
+        assert_eq!(cutter.finish(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same(bytes in "[ab\n]{0,80}", limit in 0..6usize, size in 1..30usize) {
+            let bytes = bytes.as_bytes();
+            prop_assert_eq!(cut(bytes.chunks(size), limit), cut([bytes], limit));
+        }
+    }
+}

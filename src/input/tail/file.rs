@@ -1,0 +1,259 @@
+//! One file that is followed, whatever its name is now.
+
+use super::cutter::{Cutter, READ_BYTES};
+use super::offsets::{CHECKED_BYTES, Identity, Kept, check};
+use crate::input::tail::TailError;
+use crate::input::{Batch, Closed, Deliver, Lost};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::task;
+use tokio::time::Instant;
+
+/// An open file, and what is on its way from it.
+pub(super) struct Followed<R> {
+    file: Arc<File>,
+    identity: Identity,
+    cutter: Cutter,
+    /// The last bytes that were read: if they are others now, the file was cut.
+    last: Vec<u8>,
+    /// What was delivered and is not known to be durable, in order.
+    unsettled: VecDeque<Unsettled<R>>,
+    /// After the last line that is durable.
+    durable: u64,
+    /// Since when nothing came, once it was renamed.
+    quiet: Option<Instant>,
+    finished: bool,
+    max_record_bytes: usize,
+}
+
+/// Something after which the file is durable up to an offset.
+struct Unsettled<R> {
+    /// `None` if there was nothing to deliver.
+    receipt: Option<Pin<Box<R>>>,
+    offset: u64,
+}
+
+/// What a look at a file showed.
+enum Look {
+    /// Nothing new.
+    Same,
+    /// It was cut, or is another one.
+    Cut,
+    /// More bytes.
+    Bytes(Vec<u8>),
+}
+
+impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
+    /// Opens a file, to be read on from where `known` says, if that still is its beginning.
+    pub(super) fn open(path: &Path, known: Option<&Kept>, max_record_bytes: usize) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let identity = Identity::of(&file.metadata()?);
+        let mut offset = 0;
+        if let Some(known) = known
+            && known.file == identity
+            && matches!(before(&file, known.offset), Ok(bytes) if check(&bytes) == known.check)
+        {
+            offset = known.offset;
+        }
+        Ok(Self {
+            last: before(&file, offset)?,
+            file: Arc::new(file),
+            identity,
+            cutter: Cutter::new(offset, max_record_bytes),
+            unsettled: VecDeque::new(),
+            durable: offset,
+            quiet: None,
+            finished: false,
+            max_record_bytes,
+        })
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// It has the name.
+    pub(super) fn has_name(&mut self) {
+        self.quiet = None;
+    }
+
+    /// It has the name no more.
+    pub(super) fn is_renamed(&mut self) {
+        self.quiet.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether it was renamed, and nothing came since, for so long.
+    pub(super) fn is_quiet_for(&self, linger: Duration) -> bool {
+        !self.finished && self.quiet.is_some_and(|quiet| quiet.elapsed() >= linger)
+    }
+
+    /// Whether everything of it is durable, and no more will come.
+    pub(super) fn is_done(&self) -> bool {
+        self.finished && self.unsettled.is_empty()
+    }
+
+    /// How far it was read, durably.
+    pub(super) fn kept(&self) -> io::Result<Kept> {
+        // If it was cut meanwhile, there may be fewer bytes; then the check will not fit, and must not.
+        let bytes = match before(&self.file, self.durable) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Vec::new(),
+            bytes => bytes?,
+        };
+        Ok(Kept { file: self.identity, offset: self.durable, check: check(&bytes) })
+    }
+
+    /// Reads and delivers what came; whether there may be more.
+    pub(super) async fn read<D: Deliver<Receipt = R>>(&mut self, deliver: &mut D) -> Result<bool, TailError> {
+        if self.finished {
+            return Ok(false);
+        }
+        let (file, last, at) =
+            (Arc::clone(&self.file), std::mem::take(&mut self.last), self.cutter.read_to());
+        let looked = task::spawn_blocking(move || look(&file, last, at)).await;
+        let (look, last) = looked.map_err(io::Error::other).flatten().map_err(TailError::Read)?;
+        self.last = last;
+        match look {
+            Look::Same => return Ok(false),
+            Look::Cut => self.start_again(deliver).await?,
+            Look::Bytes(bytes) => {
+                self.quiet = self.quiet.map(|_| Instant::now());
+                self.cutter.room().extend_from_slice(&bytes);
+                self.deliver_whole(deliver).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// No more will come: a line that has no end yet has one now.
+    pub(super) async fn finish<D: Deliver<Receipt = R>>(&mut self, deliver: &mut D) -> Result<(), Closed> {
+        self.finished = true;
+        let rest = self.cutter.finish();
+        self.deliver(rest, deliver).await
+    }
+
+    /// Takes note of what has become durable.
+    pub(super) fn settle(&mut self) -> Result<(), Lost> {
+        let mut context = Context::from_waker(Waker::noop());
+        while let Some(first) = self.unsettled.front_mut() {
+            match first.receipt.as_mut().map(|receipt| receipt.as_mut().poll(&mut context)) {
+                Some(Poll::Pending) => break,
+                Some(Poll::Ready(settled)) => settled?,
+                None => {}
+            }
+            self.settle_first();
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is durable.
+    pub(super) async fn settle_all(&mut self) -> Result<(), Lost> {
+        while let Some(first) = self.unsettled.front_mut() {
+            if let Some(receipt) = &mut first.receipt {
+                receipt.as_mut().await?;
+            }
+            self.settle_first();
+        }
+        Ok(())
+    }
+
+    fn settle_first(&mut self) {
+        if let Some(first) = self.unsettled.pop_front() {
+            self.durable = first.offset;
+        }
+    }
+
+    async fn start_again<D: Deliver<Receipt = R>>(&mut self, deliver: &mut D) -> Result<(), Closed> {
+        let rest = self.cutter.finish();
+        self.deliver(rest, deliver).await?;
+        self.cutter = Cutter::new(0, self.max_record_bytes);
+        self.last.clear();
+        // After all that was read before the cut.
+        self.unsettled.push_back(Unsettled { receipt: None, offset: 0 });
+        Ok(())
+    }
+
+    async fn deliver_whole<D: Deliver<Receipt = R>>(&mut self, deliver: &mut D) -> Result<(), TailError> {
+        while let Some(batch) = self.cutter.next_batch() {
+            self.deliver(Some(batch), deliver).await?;
+        }
+        if !deliver.may_hold(self.cutter.unfinished_bytes()) {
+            let part = self.cutter.seal_unfinished();
+            self.deliver(part, deliver).await?;
+        }
+        while self.unsettled.len() > MOST_UNSETTLED {
+            if let Some(receipt) = self.unsettled.front_mut().and_then(|first| first.receipt.as_mut()) {
+                receipt.as_mut().await?;
+            }
+            self.settle_first();
+        }
+        Ok(())
+    }
+
+    async fn deliver<D: Deliver<Receipt = R>>(
+        &mut self,
+        batch: Option<(Batch, u64)>,
+        deliver: &mut D,
+    ) -> Result<(), Closed> {
+        let Some((batch, offset)) = batch else { return Ok(()) };
+        let receipt = match batch.is_empty() {
+            true => None,
+            false => Some(Box::pin(deliver.deliver(batch).await?)),
+        };
+        self.unsettled.push_back(Unsettled { receipt, offset });
+        Ok(())
+    }
+}
+
+/// Reads on from `at`, if the bytes before that are still `last`. Gives back what comes to be the last bytes.
+fn look(file: &File, last: Vec<u8>, at: u64) -> io::Result<(Look, Vec<u8>)> {
+    let length = file.metadata()?.len();
+    if length == at {
+        return Ok((Look::Same, last));
+    }
+    let mut bytes = vec![0; last.len() + READ_BYTES];
+    let count = read_at(file, at - last.len() as u64, &mut bytes)?;
+    bytes.truncate(count);
+    if length < at || !bytes.starts_with(&last) {
+        return Ok((Look::Cut, last));
+    }
+    let more = bytes.split_off(last.len());
+    if more.is_empty() {
+        return Ok((Look::Same, last));
+    }
+    bytes.extend_from_slice(&more);
+    let keep = bytes.len().min(CHECKED_BYTES as usize);
+    Ok((Look::Bytes(more), bytes.split_off(bytes.len() - keep)))
+}
+
+/// Fills as much of `buffer` as there are bytes for.
+fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut count = 0;
+    while count < buffer.len() {
+        match file.read_at(&mut buffer[count..], offset + count as u64) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
+}
+
+/// The last bytes before `offset`, [`CHECKED_BYTES`] at most.
+fn before(file: &File, offset: u64) -> io::Result<Vec<u8>> {
+    let start = offset.saturating_sub(CHECKED_BYTES);
+    let mut bytes = vec![0; usize::try_from(offset - start).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, start)?;
+    Ok(bytes)
+}
+
+/// Batches that may be on their way; one is half a block.
+const MOST_UNSETTLED: usize = 256;

@@ -1,0 +1,253 @@
+//! Files that are written, renamed and cut while, and while not, they are followed.
+
+use super::*;
+use crate::input::shelf::Shelf;
+use crate::primitives::storage::{Disk, Storage};
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A log in a directory of its own.
+struct Scene {
+    directory: TempDir,
+    shelf: Shelf,
+}
+
+/// Somebody who follows it.
+struct Follower {
+    task: JoinHandle<Result<(), TailError>>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Scene {
+    fn new(shelf: Shelf) -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), shelf }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join("log").join(name)
+    }
+
+    /// Appends to a file, and makes it.
+    fn write(&self, name: &str, text: &str) -> File {
+        fs::create_dir_all(self.directory.path().join("log")).unwrap();
+        let mut file = OpenOptions::new().create(true).append(true).open(self.path(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    /// Waits until a new file is younger than `name`: the clock of a file system ticks slowly.
+    async fn tick(&self, name: &str) {
+        let of = |path: &Path| Identity::of(&fs::metadata(path).unwrap());
+        let probe = self.directory.path().join("probe");
+        let start = Instant::now();
+        loop {
+            fs::write(&probe, "").unwrap();
+            if of(&probe).is_younger_than(&of(&self.path(name))) {
+                break;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "the file system keeps no times of birth");
+            fs::remove_file(&probe).unwrap();
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn follow(&self) -> Follower {
+        let settings = Settings {
+            path: self.path("a.log"),
+            max_record_bytes: 32,
+            poll: Duration::from_millis(1),
+            linger: Duration::from_secs(1),
+        };
+        let storage: Arc<dyn Storage> = Arc::new(Disk);
+        let offsets = Offsets::open(&storage, self.directory.path(), &settings.path).unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async move { drop(stopped.await) };
+        let task = tokio::spawn(follow(settings, self.shelf.clone(), offsets, stopped));
+        Follower { task, stop }
+    }
+
+    /// Waits until these lines were delivered.
+    async fn expect(&self, expected: &str) {
+        self.until(|text| text == expected, expected).await;
+    }
+
+    /// Waits until these lines were delivered, in whatever order.
+    async fn expect_all(&self, expected: &[&str]) {
+        let sorted = |text: &str| {
+            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        self.until(|text| sorted(text) == expected, &expected.join("\n")).await;
+    }
+
+    async fn until(&self, reached: impl Fn(&str) -> bool, expected: &str) {
+        let start = Instant::now();
+        while !reached(&self.shelf.text()) {
+            assert!(start.elapsed() < Duration::from_secs(20), "{} instead of {expected}", self.shelf.text());
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+impl Follower {
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+
+    /// Ends it as a crash does.
+    async fn crash(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_is_delivered_line_by_line() {
+    let scene = Scene::new(Shelf::durable());
+    let follower = scene.follow();
+    scene.write("a.log", "one\ntw");
+    scene.expect("one\n").await;
+    scene.write("a.log", "o\r\nthree\n\nlast");
+    scene.expect("one\ntwo\r\nthree\n").await;
+    follower.stop().await;
+    // The rest of a line may still come: it was not read.
+    scene.write("a.log", " one\n");
+    let follower = scene.follow();
+    scene.expect("one\ntwo\r\nthree\nlast one\n").await;
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn a_renamed_file_is_read_to_its_end() {
+    let scene = Scene::new(Shelf::durable());
+    let follower = scene.follow();
+    let mut old = scene.write("a.log", "1\n");
+    scene.expect("1\n").await;
+    scene.rename("a.log", "a.log.1");
+    old.write_all(b"2\n").unwrap();
+    scene.write("a.log", "4\n");
+    scene.expect_all(&["1", "2", "4"]).await;
+    // Its writer has not opened the new one yet, and ends without a line feed.
+    old.write_all(b"3").unwrap();
+    scene.expect_all(&["1", "2", "3", "4"]).await;
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_is_read_from_its_beginning() {
+    let scene = Scene::new(Shelf::durable());
+    let follower = scene.follow();
+    let file = scene.write("a.log", "one\ntwo\nthr");
+    scene.expect("one\ntwo\n").await;
+    file.set_len(0).unwrap();
+    scene.write("a.log", "four\n");
+    scene.expect("one\ntwo\nthr\nfour\n").await;
+    // Cut, and longer than before when it is looked at.
+    let (new, path) = (scene.path("new"), scene.path("a.log"));
+    fs::write(&new, "a much longer first line\nand another\n").unwrap();
+    fs::copy(new, path).unwrap();
+    scene.expect("one\ntwo\nthr\nfour\na much longer first line\nand another\n").await;
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_not_durable_at_a_crash_is_read_again() {
+    let scene = Scene::new(Shelf::default());
+    scene.write("a.log", "one\n");
+    let follower = scene.follow();
+    scene.expect("one\n").await;
+    // Durable, and the offset is kept.
+    scene.shelf.receipts.lock().unwrap().pop_front().unwrap().send(()).unwrap();
+    follower.stop().await;
+    let follower = scene.follow();
+    scene.write("a.log", "two\n");
+    scene.expect("one\ntwo\n").await;
+    follower.crash().await;
+    let follower = scene.follow();
+    scene.expect("one\ntwo\ntwo\n").await;
+    let receipts = std::mem::take(&mut *scene.shelf.receipts.lock().unwrap());
+    for receipt in receipts {
+        // That of the one who crashed has nobody who waits for it.
+        let _ = receipt.send(());
+    }
+    follower.stop().await;
+    let follower = scene.follow();
+    scene.write("a.log", "three\n");
+    scene.expect("one\ntwo\ntwo\nthree\n").await;
+    follower.crash().await;
+}
+
+#[tokio::test]
+async fn what_is_lost_ends_it_and_is_read_again() {
+    let scene = Scene::new(Shelf::default());
+    scene.write("a.log", "one\n");
+    let follower = scene.follow();
+    scene.expect("one\n").await;
+    scene.shelf.receipts.lock().unwrap().clear();
+    assert!(matches!(follower.task.await.unwrap(), Err(TailError::Lost(Lost))));
+    let follower = scene.follow();
+    scene.expect("one\none\n").await;
+    follower.crash().await;
+}
+
+#[tokio::test]
+async fn rotations_while_nobody_follows_are_made_up_for() {
+    let scene = Scene::new(Shelf::durable());
+    scene.write("a.log", "1\n");
+    let follower = scene.follow();
+    scene.expect("1\n").await;
+    follower.stop().await;
+    scene.write("a.log", "2\n3");
+    scene.tick("a.log").await;
+    scene.rename("a.log", "a.log.1");
+    scene.write("a.log", "4\n");
+    scene.rename("a.log.1", "a.log.2");
+    scene.rename("a.log", "a.log.1");
+    scene.write("a.log", "5\n");
+    // None of it.
+    scene.write("a.log.3.gz", "x\n");
+    scene.write("b.log", "x\n");
+    scene.write("a.logs", "x\n");
+    let follower = scene.follow();
+    scene.expect_all(&["1", "2", "3", "4", "5"]).await;
+    follower.stop().await;
+    let follower = scene.follow();
+    scene.write("a.log", "6\n");
+    scene.expect_all(&["1", "2", "3", "4", "5", "6"]).await;
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_cut_while_nobody_follows_is_read_from_its_beginning() {
+    let scene = Scene::new(Shelf::durable());
+    let file = scene.write("a.log", "one\n");
+    let follower = scene.follow();
+    scene.expect("one\n").await;
+    follower.stop().await;
+    file.set_len(0).unwrap();
+    scene.write("a.log", "longer\n");
+    let follower = scene.follow();
+    scene.expect("one\nlonger\n").await;
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_line_is_sealed() {
+    let scene = Scene::new(Shelf::durable());
+    let long = "x".repeat(100);
+    scene.write("a.log", &format!("one\n{long}\ntwo\n"));
+    let follower = scene.follow();
+    scene.expect("one\ntwo\n").await;
+    assert_eq!(*scene.shelf.long.lock().unwrap(), long.as_bytes());
+    follower.stop().await;
+}
