@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Imports go to the right only:
-//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine archive vault ledger shred } -> scan -> model -> primitives`.
+//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine archive vault ledger shred output } -> scan -> model -> primitives`.
 //! The modules in braces do not know each other; `pipeline` and `jobs` compose them.
 
 pub mod cli;
@@ -23,6 +23,7 @@ pub mod format;
 pub mod input;
 pub mod keyring;
 pub mod ledger;
+pub mod output;
 pub mod pseudonym;
 pub mod quarantine;
 pub mod retention;

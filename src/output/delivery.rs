@@ -1,0 +1,228 @@
+//! From a spool over one link after another, until everything was taken over.
+
+use super::backoff::Backoff;
+use super::spool::{Position, Reader};
+use super::{Link, Target};
+use crate::primitives::clock::Clock;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::{self, Instant};
+
+/// What an output has done, for whoever watches.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// Lines that were taken over.
+    pub delivered: AtomicU64,
+    /// Lines that were sent before on a link that broke, and were sent again: the receiver may have them twice.
+    pub resent: AtomicU64,
+    /// Lines that this output never got: its spool was full or could not be written, and it is not required.
+    pub dropped: AtomicU64,
+    /// Links that broke or could not be made.
+    pub failures: AtomicU64,
+    /// Whether there is a link.
+    pub linked: AtomicBool,
+}
+
+/// What all outputs have in common.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What it is called in messages.
+    pub name: String,
+    /// The clock, and the zone of legal days: lines whose day has come are not sent.
+    pub clock: Clock,
+    /// See `clock`.
+    pub zone: TimeZone,
+    /// How long to go on sending when no more lines will come. What is left stays in the spool.
+    pub drain: Duration,
+}
+
+/// Takes lines from a spool to a target. It reads files as it goes: give it a thread of its own.
+pub struct Delivery<T> {
+    settings: Settings,
+    target: T,
+    reader: Reader,
+    meter: Arc<Meter>,
+    backoff: Backoff,
+    /// When the time to send what is left is over; known once no more lines will come.
+    deadline: Option<Instant>,
+    /// The day for which expired lines were looked for.
+    looked: Option<Date>,
+}
+
+/// Lines that were sent and not taken over: where they end, how many they are.
+type Sent = VecDeque<(Position, u64)>;
+
+/// Why a link is used no more.
+enum Ended {
+    /// Everything was taken over and no more will come, or there is no time left.
+    Done,
+    /// It broke.
+    Broken(io::Error),
+    /// The spool cannot be read.
+    Spool(io::Error),
+}
+
+impl<T: Target> Delivery<T> {
+    /// A delivery of what `reader` gives.
+    #[must_use]
+    pub fn new(settings: Settings, target: T, reader: Reader, meter: Arc<Meter>) -> Self {
+        let backoff = Backoff::default();
+        Self { settings, target, reader, meter, backoff, deadline: None, looked: None }
+    }
+
+    /// Delivers until no more lines will come and all were taken over, or time is up.
+    ///
+    /// # Errors
+    /// If the spool cannot be read or kept. What is in it stays.
+    pub async fn run(mut self) -> io::Result<()> {
+        loop {
+            let ended = match self.link().await {
+                Ok(link) => self.deliver(link).await,
+                Err(ended) => ended,
+            };
+            self.meter.linked.store(false, Ordering::Relaxed);
+            match ended {
+                Ended::Done => return self.reader.save(),
+                Ended::Spool(error) => return Err(error),
+                Ended::Broken(error) => self.rest(&error).await,
+            }
+        }
+    }
+
+    /// A link, as soon as there is something to send.
+    async fn link(&mut self) -> Result<T::Link, Ended> {
+        while self.reader.level().lines == 0 {
+            self.look().map_err(Ended::Spool)?;
+            if self.reader.is_closed() {
+                return Err(Ended::Done);
+            }
+            let _ = time::timeout(LONGEST_IDLE, self.reader.arrival()).await;
+        }
+        let left = self.time_left()?.min(LONGEST_WAIT);
+        let linked = time::timeout(left, self.target.link()).await;
+        linked.unwrap_or(Err(io::ErrorKind::TimedOut.into())).map_err(Ended::Broken)
+    }
+
+    async fn deliver(&mut self, mut link: T::Link) -> Ended {
+        self.meter.linked.store(true, Ordering::Relaxed);
+        let mut sent = Sent::new();
+        let mut ended = loop {
+            if let Err(ended) = self.step(&mut link, &mut sent).await {
+                break ended;
+            }
+        };
+        if let Ended::Done = ended
+            && let Ok(Ok(())) = time::timeout(self.settings.drain.min(LONGEST_CLOSE), link.close()).await
+        {
+            // Otherwise it stays in the spool.
+            ended = sent.drain(..).try_for_each(|taken| self.confirm(taken)).err().unwrap_or(ended);
+        }
+        self.meter.resent.fetch_add(sent.iter().map(|(_, count)| count).sum(), Ordering::Relaxed);
+        ended
+    }
+
+    /// Sends the next lines, or waits until something happens.
+    async fn step(&mut self, link: &mut T::Link, sent: &mut Sent) -> Result<(), Ended> {
+        let left = self.time_left()?;
+        self.look().map_err(Ended::Spool)?;
+        if link.has_room()
+            && let Some(lines) = self.reader.next(self.today()).map_err(Ended::Spool)?
+        {
+            let in_time = time::timeout(left.min(LONGEST_WAIT), link.send(&lines)).await;
+            in_time.unwrap_or(Err(io::ErrorKind::TimedOut.into())).map_err(Ended::Broken)?;
+            sent.push_back((lines.end, lines.count));
+            return self.take_over(link, sent).await;
+        }
+        if sent.is_empty() && self.reader.is_closed() {
+            return Err(Ended::Done);
+        }
+        let patience = if sent.is_empty() { IDLE } else { LONGEST_WAIT };
+        tokio::select! {
+            taken = link.taken_over() => self.is_taken_over(taken, sent),
+            () = self.reader.arrival(), if link.has_room() => Ok(()),
+            () = time::sleep(patience.min(left)) => match () {
+                () if sent.is_empty() => self.reader.rest().map_err(Ended::Spool),
+                () if left <= patience => Ok(()),
+                () => Err(Ended::Broken(io::ErrorKind::TimedOut.into())),
+            },
+        }
+    }
+
+    /// Takes note of everything that was taken over by now.
+    async fn take_over(&mut self, link: &mut T::Link, sent: &mut Sent) -> Result<(), Ended> {
+        while !sent.is_empty() {
+            tokio::select! {
+                biased;
+                taken = link.taken_over() => self.is_taken_over(taken, sent)?,
+                () = std::future::ready(()) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_taken_over(&mut self, taken: io::Result<()>, sent: &mut Sent) -> Result<(), Ended> {
+        taken.map_err(Ended::Broken)?;
+        self.backoff.reset();
+        sent.pop_front().map_or(Ok(()), |taken| self.confirm(taken))
+    }
+
+    fn confirm(&mut self, (end, count): (Position, u64)) -> Result<(), Ended> {
+        self.meter.delivered.fetch_add(count, Ordering::Relaxed);
+        self.reader.confirm(end, count).map_err(Ended::Spool)
+    }
+
+    /// Waits before the next link, unless no time is left.
+    async fn rest(&mut self, error: &io::Error) {
+        let wait = self.backoff.next();
+        self.meter.failures.fetch_add(1, Ordering::Relaxed);
+        // The error of a link names no peer but its own, which stands in the configuration.
+        tracing::warn!(output = self.settings.name, %error, ?wait, "an output is away");
+        self.reader.rewind();
+        let left = self.time_left().unwrap_or_default();
+        time::sleep(wait.min(left)).await;
+    }
+
+    /// Erases expired lines, once a day.
+    fn look(&mut self) -> io::Result<()> {
+        let today = self.today();
+        if self.looked != Some(today) {
+            self.reader.expire(today)?;
+            self.looked = Some(today);
+        }
+        Ok(())
+    }
+
+    fn today(&self) -> Date {
+        self.settings.clock.now().to_zoned(self.settings.zone.clone()).date()
+    }
+
+    /// The time to send what is left.
+    fn time_left(&mut self) -> Result<Duration, Ended> {
+        if !self.reader.is_closed() {
+            return Ok(Duration::MAX);
+        }
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + self.settings.drain);
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(Ended::Done) } else { Ok(left) }
+    }
+}
+
+/// A link that does not come about, a send or an answer that takes so long has failed.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A receiver that says nothing to the end of a link for so long is not waited for.
+const LONGEST_CLOSE: Duration = Duration::from_secs(5);
+
+/// After so long without anything to send, it is kept that everything was taken over.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How often is looked whether a day has come while there is no link.
+const LONGEST_IDLE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Deliveries over links that break.
+
+use super::*;
+use crate::model::Expires;
+use crate::output::Lines;
+use crate::output::spool::{self, Writer};
+use crate::primitives::storage::{Memory, Storage};
+use crate::pseudonym::Pseudonymised;
+use std::path::Path;
+use std::sync::Mutex;
+
+/// Takes everything, and breaks after so many sends, the last of which it has and does not answer.
+#[derive(Clone)]
+struct Flaky {
+    got: Arc<Mutex<String>>,
+    sends_a_link: usize,
+    window: usize,
+}
+
+struct FlakyLink {
+    target: Flaky,
+    left: usize,
+    unanswered: usize,
+}
+
+impl Target for Flaky {
+    type Link = FlakyLink;
+
+    async fn link(&mut self) -> io::Result<FlakyLink> {
+        Ok(FlakyLink { left: self.sends_a_link, target: self.clone(), unanswered: 0 })
+    }
+}
+
+impl Link for FlakyLink {
+    fn has_room(&self) -> bool {
+        self.unanswered < self.target.window
+    }
+
+    async fn send(&mut self, lines: &Lines) -> io::Result<()> {
+        self.target.got.lock().unwrap().push_str(std::str::from_utf8(&lines.bytes).unwrap());
+        self.unanswered += 1;
+        Ok(())
+    }
+
+    async fn taken_over(&mut self) -> io::Result<()> {
+        if self.unanswered == 0 {
+            return std::future::pending().await;
+        }
+        time::sleep(Duration::from_millis(1)).await;
+        if self.left == 0 {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        self.left -= 1;
+        self.unanswered -= 1;
+        Ok(())
+    }
+
+    async fn close(self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn spool() -> (Writer, Reader) {
+    let storage: Arc<dyn Storage> = Arc::new(Memory::new());
+    let (writer, reader, _) = spool::open(&storage, Path::new("/s"), 1 << 20).unwrap();
+    (writer, reader)
+}
+
+fn write(writer: &mut Writer, lines: std::ops::Range<u64>) {
+    for number in lines {
+        let line = number.to_string();
+        writer.append(&Pseudonymised::of_lines(Expires::Contract, &[(&line, 0)]), None).unwrap();
+    }
+}
+
+fn delivery<T: Target>(target: T, reader: Reader, meter: &Arc<Meter>) -> Delivery<T> {
+    let settings = Settings {
+        name: "test".to_owned(),
+        clock: Clock::System,
+        zone: TimeZone::UTC,
+        drain: Duration::from_secs(3600),
+    };
+    Delivery::new(settings, target, reader, Arc::clone(meter))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_answered_is_sent_again_and_counted() {
+    for window in [1, 3] {
+        let (mut writer, reader) = spool();
+        let (got, meter) = (Arc::new(Mutex::new(String::new())), Arc::new(Meter::default()));
+        let target = Flaky { got: Arc::clone(&got), sends_a_link: 7, window };
+        let delivering = tokio::spawn(delivery(target, reader, &meter).run());
+        write(&mut writer, 0..50);
+        tokio::task::yield_now().await;
+        write(&mut writer, 50..100);
+        drop(writer);
+        delivering.await.unwrap().unwrap();
+        let got = got.lock().unwrap().clone();
+        let mut numbers: Vec<u64> = got.lines().map(|line| line.parse().unwrap()).collect();
+        let total = numbers.len() as u64;
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+        assert_eq!(meter.delivered.load(Ordering::Relaxed), 100);
+        assert_eq!(total - 100, meter.resent.load(Ordering::Relaxed));
+        assert!(total > 100 && meter.failures.load(Ordering::Relaxed) >= 13);
+    }
+}
+
+/// Never there.
+struct Away;
+
+impl Target for Away {
+    type Link = FlakyLink;
+
+    async fn link(&mut self) -> io::Result<FlakyLink> {
+        Err(io::ErrorKind::ConnectionRefused.into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_delivered_at_the_end_stays() {
+    let storage: Arc<dyn Storage> = Arc::new(Memory::new());
+    let open = || spool::open(&storage, Path::new("/s"), 1 << 20).unwrap();
+    let (mut writer, reader, _) = open();
+    let meter = Arc::new(Meter::default());
+    write(&mut writer, 0..3);
+    drop(writer);
+    let start = Instant::now();
+    delivery(Away, reader, &meter).run().await.unwrap();
+    assert!(start.elapsed() >= Duration::from_secs(3600));
+    let (_writer, reader, _) = open();
+    assert_eq!(reader.level().lines, 3);
+}

@@ -1,0 +1,321 @@
+//! A file that is rotated by size and time, and standard output.
+
+use super::{Lines, Link, Target};
+use crate::primitives::clock::Clock;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// When a file is renamed and a new one begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Every {
+    /// At every full hour.
+    Hour,
+    /// At midnight.
+    Day,
+    /// Only by size.
+    #[default]
+    Never,
+}
+
+/// A file by its name.
+#[derive(Clone, Debug)]
+pub struct Rotated {
+    /// Its path. Rotated ones get the instant behind it: `out.log.20261123T100000Z`.
+    pub path: PathBuf,
+    /// Rotated before it is larger than this.
+    pub most_bytes: u64,
+    /// Rotated also then, in `zone`.
+    pub every: Every,
+    /// The zone of legal days.
+    pub zone: TimeZone,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// The open file. A line in it is taken over when it is synced.
+#[derive(Debug)]
+pub struct OpenFile {
+    settings: Rotated,
+    file: File,
+    bytes: u64,
+    /// The hour or day that it belongs to.
+    period: String,
+    unsynced: usize,
+    since: Option<Instant>,
+    synced: usize,
+}
+
+/// Standard output.
+#[derive(Clone, Copy, Debug)]
+pub struct Stdout;
+
+/// The open one. A line is taken over when it is written.
+#[derive(Debug)]
+pub struct OpenStdout {
+    written: usize,
+}
+
+impl Target for Rotated {
+    type Link = OpenFile;
+
+    async fn link(&mut self) -> io::Result<OpenFile> {
+        OpenFile::open(self.clone())
+    }
+}
+
+impl OpenFile {
+    fn open(settings: Rotated) -> io::Result<Self> {
+        let mut file =
+            OpenOptions::new().create(true).append(true).read(true).mode(0o640).open(&settings.path)?;
+        let metadata = file.metadata()?;
+        let mut bytes = metadata.len();
+        if metadata.is_file() && bytes > 0 {
+            bytes += end_line(&mut file)?;
+        }
+        let begun = if bytes == 0 {
+            settings.clock.now()
+        } else {
+            Timestamp::from_second(metadata.mtime()).map_err(io::Error::other)?
+        };
+        let period = period(&settings, begun);
+        Ok(Self { settings, file, bytes, period, unsynced: 0, since: None, synced: 0 })
+    }
+
+    /// Begins a new file if it is time to, or if somebody has taken this one away.
+    fn rotate_if_due(&mut self, more: u64) -> io::Result<()> {
+        let now = self.settings.clock.now();
+        let is_due = self.bytes > 0
+            && (self.bytes + more > self.settings.most_bytes || period(&self.settings, now) != self.period);
+        let is_gone = !is_same(&self.file, &self.settings.path)?;
+        if !is_due && !is_gone {
+            return Ok(());
+        }
+        self.sync()?;
+        if !is_gone {
+            fs::rename(&self.settings.path, free_name(&self.settings.path, now)?)?;
+        }
+        let Self { file, bytes, period, .. } = Self::open(self.settings.clone())?;
+        (self.file, self.bytes, self.period) = (file, bytes, period);
+        let directory = self.settings.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.unsynced > 0 {
+            match self.file.sync_data() {
+                // A pipe or a terminal cannot be synced.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                synced => synced?,
+            }
+        }
+        self.synced += std::mem::take(&mut self.unsynced);
+        self.since = None;
+        Ok(())
+    }
+}
+
+impl Link for OpenFile {
+    fn has_room(&self) -> bool {
+        self.unsynced < MOST_UNSYNCED
+    }
+
+    async fn send(&mut self, lines: &Lines) -> io::Result<()> {
+        self.rotate_if_due(lines.bytes.len() as u64)?;
+        if let Err(error) = self.file.write_all(&lines.bytes) {
+            // All of it is sent again: what was written of it must go. If it cannot, lines are there twice.
+            let _ = self.file.set_len(self.bytes);
+            return Err(error);
+        }
+        self.bytes += lines.bytes.len() as u64;
+        self.unsynced += 1;
+        self.since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    async fn taken_over(&mut self) -> io::Result<()> {
+        if self.synced == 0 {
+            let Some(since) = self.since else { return std::future::pending().await };
+            if self.has_room() {
+                tokio::time::sleep_until(since + SYNC_INTERVAL).await;
+            }
+            self.sync()?;
+        }
+        self.synced -= 1;
+        Ok(())
+    }
+
+    async fn close(mut self) -> io::Result<()> {
+        self.sync()
+    }
+}
+
+impl Target for Stdout {
+    type Link = OpenStdout;
+
+    async fn link(&mut self) -> io::Result<OpenStdout> {
+        Ok(OpenStdout { written: 0 })
+    }
+}
+
+impl Link for OpenStdout {
+    fn has_room(&self) -> bool {
+        self.written == 0
+    }
+
+    async fn send(&mut self, lines: &Lines) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&lines.bytes)?;
+        stdout.flush()?;
+        self.written += 1;
+        Ok(())
+    }
+
+    async fn taken_over(&mut self) -> io::Result<()> {
+        if self.written == 0 {
+            return std::future::pending().await;
+        }
+        self.written -= 1;
+        Ok(())
+    }
+
+    async fn close(self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Ends a line that a crash left without its line feed: it was sent again, and must not run into the next one. Returns
+/// how many bytes that took.
+fn end_line(file: &mut File) -> io::Result<u64> {
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    if last == *b"\n" {
+        return Ok(0);
+    }
+    file.write_all(b"\n")?;
+    Ok(1)
+}
+
+/// What changes when a file is to be rotated by time.
+fn period(settings: &Rotated, at: Timestamp) -> String {
+    let format = match settings.every {
+        Every::Never => "",
+        Every::Day => "%F",
+        Every::Hour => "%F %H %z",
+    };
+    at.to_zoned(settings.zone.clone()).strftime(format).to_string()
+}
+
+/// Whether `path` is the name of `file`.
+fn is_same(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        named => named.map(|named| (named.dev(), named.ino()) == (open.dev(), open.ino())),
+    }
+}
+
+/// A name for a file rotated at `now` that is not taken.
+fn free_name(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
+    let stem = format!("{}.{}", path.display(), now.strftime("%Y%m%dT%H%M%SZ"));
+    let names = (0..1000).map(|n| PathBuf::from(if n == 0 { stem.clone() } else { format!("{stem}-{n}") }));
+    for name in names {
+        if !name.try_exists()? {
+            return Ok(name);
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Lines wait for a sync so long at most.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Blocks that may wait for one.
+const MOST_UNSYNCED: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::spool::Position;
+
+    fn target(path: PathBuf, most_bytes: u64, every: Every, now: &str) -> Rotated {
+        let clock = Clock::Fixed(now.parse().unwrap());
+        Rotated { path, most_bytes, every, zone: TimeZone::get("Europe/Paris").unwrap(), clock }
+    }
+
+    async fn send(link: &mut OpenFile, text: &str) {
+        let lines = Lines { bytes: text.into(), count: 1, end: Position::default() };
+        link.send(&lines).await.unwrap();
+    }
+
+    fn files(directory: &Path) -> Vec<(String, String)> {
+        let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut files: Vec<_> =
+            entries.map(|path| (name(&path), fs::read_to_string(path).unwrap())).collect();
+        files.sort();
+        files
+    }
+
+    fn named(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_rotated_by_size() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut target = target(directory.path().join("o"), 8, Every::Never, "2026-11-23T10:00:00Z");
+        let mut link = target.link().await.unwrap();
+        for text in ["one\n", "two\n", "three\n", "a long line\n"] {
+            send(&mut link, text).await;
+        }
+        let expected = [
+            ("o", "a long line\n"),
+            ("o.20261123T100000Z", "one\ntwo\n"),
+            ("o.20261123T100000Z-1", "three\n"),
+        ];
+        assert_eq!(files(directory.path()), named(&expected));
+        for _ in 0..4 {
+            link.taken_over().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_rotated_at_legal_midnight() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("o");
+        let mut link = target(path, 1000, Every::Day, "2026-11-23T22:59:59Z").link().await.unwrap();
+        send(&mut link, "one\n").await;
+        link.settings.clock = Clock::Fixed("2026-11-23T23:00:00Z".parse().unwrap());
+        send(&mut link, "two\n").await;
+        assert_eq!(files(directory.path()), named(&[("o", "two\n"), ("o.20261123T230000Z", "one\n")]));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_taken_away_is_made_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("o");
+        let mut link = target(path.clone(), 1000, Every::Never, "2026-11-23T10:00:00Z").link().await.unwrap();
+        send(&mut link, "one\n").await;
+        fs::rename(&path, directory.path().join("o.1")).unwrap();
+        send(&mut link, "two\n").await;
+        assert_eq!(files(directory.path()), named(&[("o", "two\n"), ("o.1", "one\n")]));
+    }
+
+    #[tokio::test]
+    async fn half_a_line_does_not_run_into_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("o");
+        fs::write(&path, "one\nha").unwrap();
+        let mut link = target(path, 1000, Every::Never, "2026-11-23T10:00:00Z").link().await.unwrap();
+        send(&mut link, "half\n").await;
+        assert_eq!(files(directory.path()), named(&[("o", "one\nha\nhalf\n")]));
+    }
+}

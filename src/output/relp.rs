@@ -1,0 +1,286 @@
+//! RELP, the side that sends: lines are taken over when the receiver has answered them.
+
+use super::{Lines, Link, messages};
+use crate::primitives::relp::{self, Header};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+
+/// A session.
+#[derive(Debug)]
+pub struct Session<S> {
+    reader: ReadHalf<S>,
+    writer: WriteHalf<S>,
+    /// Records that may be unanswered; lines are sent as long as there are fewer.
+    window: usize,
+    txnr: u32,
+    /// Transactions that are not answered, and which send they belong to.
+    unanswered: BTreeMap<u32, u64>,
+    /// Answers that each send waits for, in order.
+    sends: VecDeque<usize>,
+    /// The number of the first of `sends`.
+    first_send: u64,
+    /// What was read and is no whole frame yet.
+    buffer: Vec<u8>,
+    frames: Vec<u8>,
+}
+
+impl<S: AsyncRead + AsyncWrite> Session<S> {
+    /// Opens a session over `stream`.
+    ///
+    /// # Errors
+    /// If the peer does not speak RELP, or takes no syslog.
+    pub async fn open(stream: S, window: usize) -> io::Result<Self> {
+        let (reader, writer) = tokio::io::split(stream);
+        let mut session = Self {
+            reader,
+            writer,
+            window,
+            txnr: 0,
+            unanswered: BTreeMap::new(),
+            sends: VecDeque::new(),
+            first_send: 0,
+            buffer: Vec::new(),
+            frames: Vec::new(),
+        };
+        let offers = concat!(
+            "relp_version=0\nrelp_software=oubliette,",
+            env!("CARGO_PKG_VERSION"),
+            "\ncommands=syslog"
+        );
+        session.ask("open", offers.as_bytes()).await?;
+        Ok(session)
+    }
+
+    /// Sends something that is not a record, and waits for its answer, and those of all before it.
+    async fn ask(&mut self, command: &str, data: &[u8]) -> io::Result<()> {
+        let number = self.begin_send();
+        self.frames.clear();
+        self.add(number, command, data);
+        self.flush().await?;
+        while self.sends.back().is_some_and(|answers| *answers > 0) {
+            self.read().await?;
+        }
+        self.sends.clear();
+        self.first_send = number + 1;
+        Ok(())
+    }
+
+    fn begin_send(&mut self) -> u64 {
+        self.sends.push_back(0);
+        self.first_send + self.sends.len() as u64 - 1
+    }
+
+    fn add(&mut self, send: u64, command: &str, data: &[u8]) {
+        self.txnr = relp::next_txnr(self.txnr);
+        relp::write(&mut self.frames, self.txnr, command, data);
+        self.unanswered.insert(self.txnr, send);
+        if let Some(answers) = self.sends.back_mut() {
+            *answers += 1;
+        }
+    }
+
+    /// Writes the frames, and takes answers meanwhile: a peer that cannot send them might read no more.
+    async fn flush(&mut self) -> io::Result<()> {
+        let frames = std::mem::take(&mut self.frames);
+        let mut rest = &frames[..];
+        while !rest.is_empty() {
+            tokio::select! {
+                written = self.writer.write(rest) => match written? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    count => rest = &rest[count..],
+                },
+                read = self.reader.read_buf(&mut self.buffer) => Self::some(read)?,
+            }
+            self.take_answers()?;
+        }
+        self.frames = frames;
+        self.writer.flush().await
+    }
+
+    async fn read(&mut self) -> io::Result<()> {
+        Self::some(self.reader.read_buf(&mut self.buffer).await)?;
+        self.take_answers()
+    }
+
+    fn some(read: io::Result<usize>) -> io::Result<()> {
+        if read? == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+
+    /// Takes the whole frames of `buffer`.
+    fn take_answers(&mut self) -> io::Result<()> {
+        let mut start = 0;
+        while let Some(Header { txnr, command, data_bytes, header_bytes }) =
+            relp::header(&self.buffer[start..]).map_err(|_| refused("it does not speak RELP"))?
+        {
+            if data_bytes > MOST_ANSWER_BYTES {
+                return Err(refused("an answer is too long"));
+            }
+            let data = start + header_bytes..start + header_bytes + data_bytes;
+            let end = if data.is_empty() { data.end } else { data.end + 1 };
+            if self.buffer.len() < end {
+                break;
+            }
+            if command == b"serverclose" {
+                if self.unanswered.is_empty() {
+                    // The end comes next.
+                    start = end;
+                    continue;
+                }
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            let is_taken = data.is_empty() || self.buffer[data].starts_with(b"200");
+            if command != b"rsp" || !is_taken {
+                return Err(refused("it refuses what it is sent"));
+            }
+            self.answered(txnr)?;
+            start = end;
+        }
+        self.buffer.drain(..start);
+        Ok(())
+    }
+
+    fn answered(&mut self, txnr: u32) -> io::Result<()> {
+        let send = self.unanswered.remove(&txnr).ok_or_else(|| refused("it answers what it was not sent"))?;
+        // A send is forgotten when its last answer has come, and not before.
+        let at = usize::try_from(send - self.first_send).map_err(io::Error::other)?;
+        self.sends[at] -= 1;
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send> Link for Session<S> {
+    fn has_room(&self) -> bool {
+        self.unanswered.len() < self.window
+    }
+
+    async fn send(&mut self, lines: &Lines) -> io::Result<()> {
+        let send = self.begin_send();
+        self.frames.clear();
+        messages(&lines.bytes).for_each(|message| self.add(send, "syslog", message));
+        self.flush().await
+    }
+
+    async fn taken_over(&mut self) -> io::Result<()> {
+        while self.sends.front().is_none_or(|answers| *answers > 0) {
+            self.read().await?;
+        }
+        self.sends.pop_front();
+        self.first_send += 1;
+        Ok(())
+    }
+
+    async fn close(mut self) -> io::Result<()> {
+        self.ask("close", b"").await?;
+        self.writer.shutdown().await
+    }
+}
+
+fn refused(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+/// An answer is a number and a few words; that to `open`, some lines.
+const MOST_ANSWER_BYTES: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::spool::Position;
+    use tokio::io::DuplexStream;
+
+    fn lines(text: &str) -> Lines {
+        Lines { bytes: text.into(), count: text.lines().count() as u64, end: Position::default() }
+    }
+
+    async fn expect(peer: &mut DuplexStream, expected: &str) {
+        let mut bytes = vec![0; expected.len()];
+        peer.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+    }
+
+    /// An open session with a window of 2, and the peer's end.
+    async fn opened() -> (Session<DuplexStream>, DuplexStream) {
+        let (mut peer, stream) = tokio::io::duplex(1 << 16);
+        let opening = tokio::spawn(Session::open(stream, 2));
+        let offers = concat!(
+            "relp_version=0\nrelp_software=oubliette,",
+            env!("CARGO_PKG_VERSION"),
+            "\ncommands=syslog"
+        );
+        expect(&mut peer, &format!("1 open {} {offers}\n", offers.len())).await;
+        peer.write_all(b"1 rsp 41 200 OK\nrelp_version=0\ncommands=syslog\nx=\n\n").await.unwrap();
+        (opening.await.unwrap().unwrap(), peer)
+    }
+
+    #[tokio::test]
+    async fn a_send_is_taken_over_when_all_of_it_is_answered() {
+        let (mut session, mut peer) = opened().await;
+        session.send(&lines("one\n")).await.unwrap();
+        assert!(session.has_room());
+        session.send(&lines("two\r\n\nthree\n")).await.unwrap();
+        assert!(!session.has_room());
+        expect(&mut peer, "2 syslog 3 one\n3 syslog 3 two\n4 syslog 5 three\n").await;
+        // Out of order, and cut.
+        peer.write_all(b"4 rsp 6 200 OK\n3 rsp 6 20").await.unwrap();
+        let none = tokio::time::timeout(std::time::Duration::from_millis(20), session.taken_over()).await;
+        assert!(none.is_err());
+        peer.write_all(b"0 OK\n2 rsp 6 200 OK\n").await.unwrap();
+        session.taken_over().await.unwrap();
+        session.taken_over().await.unwrap();
+        assert!(session.has_room());
+        let closing = tokio::spawn(session.close());
+        expect(&mut peer, "5 close 0\n").await;
+        peer.write_all(b"5 rsp 0\n0 serverclose 0\n").await.unwrap();
+        closing.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_bad_answer_breaks_the_session() {
+        for (answer, kind) in [
+            (&b"2 rsp 9 500 error\n"[..], io::ErrorKind::InvalidData),
+            (b"7 rsp 6 200 OK\n", io::ErrorKind::InvalidData),
+            (b"2 syslog 6 200 OK\n", io::ErrorKind::InvalidData),
+            (b"HTTP/1.1 400 Bad Request\r\n", io::ErrorKind::InvalidData),
+            (b"2 rsp 999999 200 OK\n", io::ErrorKind::InvalidData),
+            (b"0 serverclose 0\n", io::ErrorKind::ConnectionReset),
+            (b"", io::ErrorKind::UnexpectedEof),
+        ] {
+            let (mut session, mut peer) = opened().await;
+            session.send(&lines("one\n")).await.unwrap();
+            peer.write_all(answer).await.unwrap();
+            drop(peer);
+            assert_eq!(session.taken_over().await.unwrap_err().kind(), kind, "{answer:?}");
+        }
+    }
+
+    /// The peer's answers fill the pipe while it is still being sent to.
+    #[tokio::test]
+    async fn answers_are_taken_while_sending() {
+        let (mut peer, stream) = tokio::io::duplex(256);
+        let answering = tokio::spawn(async move {
+            let (mut buffer, mut answered) = (Vec::new(), 0);
+            while answered < 1001 {
+                while let Some(Header { txnr, data_bytes, header_bytes, .. }) = relp::header(&buffer).unwrap()
+                {
+                    if buffer.len() <= header_bytes + data_bytes {
+                        break;
+                    }
+                    buffer.drain(..=header_bytes + data_bytes);
+                    let mut answer = Vec::new();
+                    relp::write(&mut answer, txnr, "rsp", b"200 OK");
+                    peer.write_all(&answer).await.unwrap();
+                    answered += 1;
+                }
+                if answered < 1001 {
+                    peer.read_buf(&mut buffer).await.unwrap();
+                }
+            }
+            peer
+        });
+        let mut session = Session::open(stream, 10_000).await.unwrap();
+        session.send(&lines(&"line\n".repeat(1000))).await.unwrap();
+        session.taken_over().await.unwrap();
+        drop(answering.await.unwrap());
+    }
+}

@@ -1,0 +1,183 @@
+//! What goes in comes out, in order, also after a crash.
+
+use super::*;
+use crate::model::Expires;
+use crate::primitives::storage::{Fault, Memory, Survives};
+use crate::pseudonym::Pseudonymised;
+use jiff::civil::{Date, date};
+
+const TODAY: Date = date(2026, 11, 23);
+
+fn block(lines: &[&str], expires: Date) -> Pseudonymised {
+    let lines: Vec<_> = lines.iter().map(|line| (*line, 0)).collect();
+    Pseudonymised::of_lines(Expires::On(expires), &lines)
+}
+
+fn later(lines: &[&str]) -> Pseudonymised {
+    block(lines, date(2027, 11, 24))
+}
+
+fn opened(memory: &Memory, most_bytes: u64) -> (Writer, Reader, Syncer) {
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    open(&storage, Path::new("/spool"), most_bytes).unwrap()
+}
+
+/// Everything that is left to read.
+fn rest(reader: &mut Reader) -> String {
+    let mut text = String::new();
+    while let Some(lines) = reader.next(TODAY).unwrap() {
+        assert_eq!(lines.count, lines.bytes.iter().filter(|&&byte| byte == b'\n').count() as u64);
+        text.push_str(std::str::from_utf8(&lines.bytes).unwrap());
+    }
+    text
+}
+
+#[test]
+fn lines_come_out_in_order_and_again_until_they_are_taken_over() {
+    let (mut writer, mut reader, _) = opened(&Memory::new(), 1 << 20);
+    assert_eq!(reader.next(TODAY).unwrap(), None);
+    assert!(writer.append(&later(&["a", "b"]), None).unwrap());
+    assert!(writer.append(&later(&["c"]), None).unwrap());
+    let first = reader.next(TODAY).unwrap().unwrap();
+    assert_eq!((first.bytes.as_slice(), first.count), (&b"a\nb\n"[..], 2));
+    assert_eq!(rest(&mut reader), "c\n");
+    reader.confirm(first.end, first.count).unwrap();
+    reader.rewind();
+    assert_eq!(rest(&mut reader), "c\n");
+    assert_eq!(reader.level().lines, 1);
+    drop(writer);
+    assert!(reader.is_closed());
+}
+
+#[test]
+fn what_is_left_is_there_after_a_restart() {
+    let memory = Memory::new();
+    let (mut writer, mut reader, _) = opened(&memory, 1 << 20);
+    for line in ["a", "b", "c"] {
+        writer.append(&later(&[line]), None).unwrap();
+    }
+    let first = reader.next(TODAY).unwrap().unwrap();
+    reader.confirm(first.end, first.count).unwrap();
+    reader.save().unwrap();
+    drop((writer, reader));
+    let (mut writer, mut reader, _) = opened(&memory, 1 << 20);
+    assert_eq!(reader.level().lines, 2);
+    writer.append(&later(&["d"]), None).unwrap();
+    assert_eq!(rest(&mut reader), "b\nc\nd\n");
+}
+
+#[test]
+fn a_full_spool_takes_nothing_until_something_went() {
+    let memory = Memory::new();
+    let (mut writer, mut reader, _) = opened(&memory, 100);
+    assert!(writer.append(&later(&[&"x".repeat(300)]), None).unwrap(), "an empty one takes any block");
+    assert!(!writer.append(&later(&["y"]), None).unwrap());
+    let first = reader.next(TODAY).unwrap().unwrap();
+    reader.confirm(first.end, first.count).unwrap();
+    assert!(writer.append(&later(&["y"]), None).unwrap());
+    assert_eq!(rest(&mut reader), "y\n");
+}
+
+#[test]
+fn files_go_when_they_are_taken_over() {
+    let memory = Memory::new();
+    let (mut writer, mut reader, _) = opened(&memory, 1 << 30);
+    let line = "x".repeat(1 << 20);
+    for _ in 0..20 {
+        writer.append(&later(&[&line]), None).unwrap();
+    }
+    let is_file = |name: &str| name.ends_with(SUFFIX);
+    let files = |memory: &Memory| {
+        let listed = memory.list(Path::new("/spool")).unwrap();
+        listed.iter().filter(|listed| is_file(&listed.name)).count()
+    };
+    assert_eq!(files(&memory), 3);
+    while let Some(lines) = reader.next(TODAY).unwrap() {
+        reader.confirm(lines.end, lines.count).unwrap();
+    }
+    assert_eq!((files(&memory), reader.level().lines), (1, 0));
+    assert!(reader.level().bytes < 8 << 20);
+}
+
+#[test]
+fn lines_whose_day_has_come_are_not_sent_and_are_overwritten() {
+    let memory = Memory::new();
+    let (mut writer, reader, _) = opened(&memory, 1 << 20);
+    writer.append(&block(&["gone"], TODAY), None).unwrap();
+    writer.append(&later(&["stays"]), None).unwrap();
+    writer.append(&block(&["gone too"], date(2026, 11, 1)), None).unwrap();
+    drop((writer, reader));
+    let (_writer, mut reader, _) = opened(&memory, 1 << 20);
+    assert_eq!(rest(&mut reader), "stays\n");
+    assert_eq!((reader.level().lines, reader.level().expired), (1, 2));
+    let holds = |text: &str| {
+        let path = memory.list(Path::new("/spool")).unwrap().swap_remove(0).path;
+        let file = memory.open(&path).unwrap();
+        let bytes = crate::primitives::private_folder::read_from(&*file, 0).unwrap();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    assert!(holds("gone") && holds("stays"));
+    reader.expire(TODAY).unwrap();
+    assert!(!holds("gone") && holds("stays"));
+    reader.rewind();
+    assert_eq!(rest(&mut reader), "stays\n");
+}
+
+#[test]
+fn pieces_are_durable_when_they_are_synced_or_taken_over() {
+    let (mut writer, mut reader, syncer) = opened(&Memory::new(), 1 << 20);
+    assert_eq!(writer.first_not_durable(), None);
+    writer.append(&later(&["a"]), Some(2)).unwrap();
+    writer.append(&later(&["b"]), Some(3)).unwrap();
+    assert_eq!(writer.first_not_durable(), Some(2));
+    let first = reader.next(TODAY).unwrap().unwrap();
+    reader.confirm(first.end, first.count).unwrap();
+    assert_eq!(writer.first_not_durable(), Some(3));
+    syncer.sync().unwrap();
+    assert_eq!(writer.first_not_durable(), None);
+    writer.append(&later(&["c"]), Some(7)).unwrap();
+    assert_eq!(writer.first_not_durable(), Some(7));
+    assert_eq!(rest(&mut reader), "b\nc\n");
+    reader.rest().unwrap();
+    assert_eq!(writer.first_not_durable(), None);
+}
+
+/// Stops, tears and fails at every operation: what was synced comes out, whole and in order, after any crash.
+#[test]
+fn what_was_synced_survives_every_crash() {
+    let run = |memory: &Memory| -> io::Result<usize> {
+        let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+        let mut synced = 0;
+        let mut steps = || -> io::Result<()> {
+            let (mut writer, mut reader, syncer) = open(&storage, Path::new("/spool"), 1 << 20)?;
+            for (piece, line) in ["1", "2", "3", "4"].into_iter().enumerate() {
+                writer.append(&later(&[line]), None)?;
+                syncer.sync()?;
+                synced = piece + 1;
+            }
+            let first = reader.next(TODAY)?.ok_or(io::ErrorKind::NotFound)?;
+            reader.confirm(first.end, first.count)?;
+            reader.save()
+        };
+        let _ = steps();
+        Ok(synced)
+    };
+    let whole = Memory::new();
+    assert_eq!(run(&whole).unwrap(), 4);
+    for at in 0..40 {
+        for fault in [Fault::Freeze(at), Fault::Tear(at), Fault::Fail(at, io::ErrorKind::Other)] {
+            let memory = Memory::new().with_fault(fault);
+            let synced = run(&memory).unwrap();
+            for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
+                let (_writer, mut reader, _) = opened(&memory.after_crash(survives), 1 << 20);
+                let text = rest(&mut reader).replace('\n', "");
+                let from = if text.starts_with('1') { "1234" } else { "234" };
+                let least = &from[..synced.saturating_sub(4 - from.len()).min(from.len())];
+                assert!(
+                    from.starts_with(&text) && text.starts_with(least) || text.is_empty() && synced == 0,
+                    "{fault:?} {survives:?}: {text} after {synced}"
+                );
+            }
+        }
+    }
+}

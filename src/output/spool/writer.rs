@@ -1,0 +1,124 @@
+//! The end of a spool where lines go in.
+
+use super::{Level, Position, Shared, file_name, record};
+use crate::primitives::storage::Stored;
+use crate::pseudonym::Pseudonymised;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Adds lines. When it is dropped, no more will come.
+#[derive(Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+    /// The file that is being written, and since when.
+    file: Option<(Box<dyn Stored>, Instant)>,
+    number: u64,
+    /// After all lines.
+    end: Position,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, number: u64) -> Self {
+        Self { shared, file: None, number, end: Position { file: number, offset: 0 } }
+    }
+
+    /// Adds the lines of a block; false if there is no room. `piece` is its number, if somebody waits until it is durable.
+    ///
+    /// # Errors
+    /// If they cannot be written: none of them will be sent.
+    pub fn append(&mut self, block: &Pseudonymised, piece: Option<u64>) -> io::Result<bool> {
+        let records = record::encode(block);
+        let length = records.bytes.len() as u64;
+        if !self.has_room(length) {
+            return Ok(false);
+        }
+        if length == 0 {
+            return Ok(true);
+        }
+        self.write(&records.bytes)?;
+        self.end = Position { file: self.number, offset: self.offset() + length };
+        let mut state = self.shared.lock();
+        let contents = state.files.entry(self.number).or_default();
+        contents.bytes += length;
+        contents.earliest = contents.earliest.into_iter().chain(records.earliest).min();
+        state.open = Some(self.number);
+        state.level.bytes += length;
+        state.level.lines += records.lines;
+        state.marks.extend(piece.map(|piece| (self.end, piece)));
+        drop(state);
+        self.shared.arrived.notify_one();
+        self.shared.unsynced.notify_one();
+        if self.offset() >= FILE_BYTES {
+            self.roll();
+        }
+        Ok(true)
+    }
+
+    /// Ends a file that has been written to for long, so that what was taken over of it can go.
+    pub fn tend(&mut self) {
+        if self.file.as_ref().is_some_and(|(_, since)| since.elapsed() >= LONGEST_OPEN) {
+            self.roll();
+        }
+    }
+
+    /// Waits until lines went, for so long at most.
+    pub fn wait_for_room(&self, longest: Duration) {
+        let state = self.shared.lock();
+        drop(self.shared.freed.wait_timeout(state, longest));
+    }
+
+    /// The number of the first piece that is neither synced nor taken over.
+    #[must_use]
+    pub fn first_not_durable(&self) -> Option<u64> {
+        self.shared.lock().first_not_durable()
+    }
+
+    /// What is in it.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.shared.lock().level
+    }
+
+    /// A block always fits into an empty spool.
+    fn has_room(&self, bytes: u64) -> bool {
+        let level = self.shared.lock().level;
+        level.lines == 0 || level.bytes.saturating_add(bytes) <= self.shared.most_bytes
+    }
+
+    fn offset(&self) -> u64 {
+        if self.end.file == self.number { self.end.offset } else { 0 }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (file, _) = match &mut self.file {
+            Some(file) => file,
+            none => none.insert((self.shared.folder.edit(&file_name(self.number))?, Instant::now())),
+        };
+        file.append(bytes).inspect_err(|_| {
+            // What it holds now is not known: nothing is added to it.
+            self.roll();
+        })
+    }
+
+    fn roll(&mut self) {
+        if self.file.take().is_some() {
+            self.number += 1;
+            self.shared.lock().open = None;
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.arrived.notify_one();
+        self.shared.unsynced.notify_one();
+    }
+}
+
+/// A file of so many bytes is complete: few enough to give room back in time, many enough not to make files all the time.
+const FILE_BYTES: u64 = 8 << 20;
+
+/// A file that was written to for so long is complete.
+const LONGEST_OPEN: Duration = Duration::from_secs(60);
