@@ -32,6 +32,7 @@ const AREAS: &[&[&Code]] = &[
     crate::keyring::CODES,
     crate::ledger::CODES,
     crate::pipeline::CODES,
+    crate::pipeline::outlet::CODES,
     crate::quarantine::CODES,
     crate::rules::CODES,
     crate::rules::retention::CODES,

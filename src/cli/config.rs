@@ -1,7 +1,9 @@
 //! The configuration file, `config.toml`: what may stand in it, and what is wrong with one.
 
+mod output;
 mod serve;
 
+pub(crate) use output::{Output, OutputKind};
 pub(crate) use serve::{Input, Kind, Serve};
 
 use super::args::{self, EpochName, EscrowName, Tag, TokenShape};

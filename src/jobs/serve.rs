@@ -3,16 +3,21 @@
 //! A run ends when rules or keys are to be loaded again: it writes what it has gathered, and the next one goes on
 //! with the batches that wait meanwhile. Connections notice nothing but a pause.
 
+mod conversation;
+mod following;
+
+pub use conversation::{Manner, Protocol};
+
 use super::filter::{Outcome, Ready};
 use crate::input::framing::{Framing, Trailer};
 use crate::input::sockets::SocketFile;
-use crate::input::stream::{self, Doors, Listener};
+use crate::input::stream::{Doors, Listener};
+use crate::input::tail::{self, Offsets};
 use crate::input::{Stop, Waiting, datagram, standard};
 use crate::pipeline::{Archiver, Branch, Fanout, Gate, Gathered, Intake, Room};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::{Code, Diagnostic};
 use std::fs::File;
-use std::future::Future;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -45,13 +50,15 @@ pub struct Limits {
 #[derive(Debug)]
 pub enum Entrance {
     /// Connections over TCP.
-    Tcp(TcpListener),
+    Tcp(TcpListener, Manner),
     /// Datagrams over UDP.
     Udp(UdpSocket),
     /// Connections to a socket file.
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener, SocketFile, Manner),
     /// Datagrams to a socket file.
     UnixDatagram(UnixDatagram, SocketFile),
+    /// A file that somebody else writes.
+    File(tail::Settings, Offsets),
     /// Standard input. When it ends, so does the sidecar, if nothing else can come.
     Stdin {
         /// It.
@@ -67,10 +74,14 @@ impl Entrance {
     pub fn place(&self) -> String {
         let at = |address: io::Result<std::net::SocketAddr>| address.map(|address| address.to_string());
         match self {
-            Self::Tcp(listener) => format!("tcp {}", at(listener.local_addr()).unwrap_or_default()),
+            Self::Tcp(listener, manner) => {
+                let protocol = if let Protocol::Relp { .. } = manner.protocol { "relp" } else { "tcp" };
+                format!("{protocol} {}", at(listener.local_addr()).unwrap_or_default())
+            }
             Self::Udp(socket) => format!("udp {}", at(socket.local_addr()).unwrap_or_default()),
-            Self::Unix(_, file) => format!("unix {}", file.path().display()),
+            Self::Unix(_, file, _) => format!("unix {}", file.path().display()),
             Self::UnixDatagram(_, file) => format!("unix-datagram {}", file.path().display()),
+            Self::File(settings, _) => format!("file {}", settings.path.display()),
             Self::Stdin { .. } => "standard input".to_owned(),
         }
     }
@@ -145,6 +156,11 @@ impl Daemon {
         Ok(())
     }
 
+    /// The outputs besides the archive, in the order of their making: for changes between two runs.
+    pub fn branches(&mut self) -> &mut Vec<Box<dyn Branch>> {
+        &mut self.branches
+    }
+
     /// What ends a run so that the next one can begin with other rules.
     #[must_use]
     pub fn gate(&self) -> Gate {
@@ -211,12 +227,13 @@ impl Hall {
 
     fn open(self, entrance: Entrance) -> io::Result<()> {
         match entrance {
-            Entrance::Tcp(listener) => {
-                self.listen(tokio::net::TcpListener::from_std(listener)?, Trailer::Lf, None);
+            Entrance::Tcp(listener, manner) => {
+                self.listen(tokio::net::TcpListener::from_std(listener)?, manner, None);
             }
-            Entrance::Unix(listener, file) => {
-                self.listen(tokio::net::UnixListener::from_std(listener)?, Trailer::NulOrLf, Some(file));
+            Entrance::Unix(listener, file, manner) => {
+                self.listen(tokio::net::UnixListener::from_std(listener)?, manner, Some(file));
             }
+            Entrance::File(settings, offsets) => self.follow(settings, offsets),
             Entrance::Udp(socket) => {
                 self.receive(tokio::net::UdpSocket::from_std(socket)?, datagram::LONGEST_UDP_BYTES, None);
             }
@@ -229,27 +246,13 @@ impl Hall {
         Ok(())
     }
 
-    fn listen<L: Listener>(self, listener: L, trailer: Trailer, file: Option<SocketFile>) {
+    fn listen<L: Listener>(self, listener: L, manner: Manner, file: Option<SocketFile>) {
         let tasks = self.doors.tasks.clone();
         let doors = self.doors.clone();
         tasks.spawn(async move {
-            doors.open(listener, move |stream| self.clone().serve(stream, trailer)).await;
+            doors.open(listener, move |stream| self.clone().serve(stream, manner)).await;
             drop(file);
         });
-    }
-
-    fn serve<S>(self, stream: S, trailer: Trailer) -> impl Future<Output = ()> + Send + 'static
-    where
-        S: tokio::io::AsyncRead + Unpin + Send + 'static,
-    {
-        let (intake, framing) = (self.gate.intake(), self.framing(trailer));
-        async move {
-            let stopped = self.doors.stopped.cancelled();
-            if let Err(error) = stream::read(stream, intake, framing, self.limits.idle, stopped).await {
-                // Not who: that would be an address in clear.
-                tracing::info!(%error, "a connection ended");
-            }
-        }
     }
 
     fn receive(self, socket: impl datagram::Socket, longest_bytes: usize, file: Option<SocketFile>) {

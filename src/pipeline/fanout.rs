@@ -4,36 +4,35 @@ use super::archiver::Archiver;
 use super::intake::Gate;
 use super::output::{Sink, WriteError};
 use super::workers::{Flow, Portion};
-
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::Pseudonymised;
 use crate::scan::count_lines;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// An output beside the archive. It must not wait for its peer for long: what that does not take now goes to a spool.
+/// An output beside the archive. What its receiver does not take now goes to a spool.
 pub trait Branch: Send {
-    /// Takes the lines of piece number `piece`. Pieces come in order, counted from 1 over all runs; empty ones
-    /// are left out.
+    /// Takes the lines of piece number `piece`; false if there is no room for them and they must not be dropped: it is to
+    /// be offered again. Pieces come in order, counted from 1 over all runs; empty ones are left out.
     ///
     /// # Errors
     /// If they can neither be sent nor kept: the pipeline stops.
-    fn take(&mut self, piece: u64, lines: &Pseudonymised) -> Result<(), Diagnostic>;
+    fn take(&mut self, piece: u64, lines: &Pseudonymised) -> Result<bool, Diagnostic>;
+
+    /// Waits until there may be room again, for so long at most.
+    fn wait_for_room(&mut self, longest: Duration);
+
+    /// Told that it had no room until the end: what to say of it.
+    fn is_stuck(&self) -> Diagnostic;
 
     /// The number of the first piece that it took and that is not durable yet; `None` if there is none, or if nobody
     /// is to wait for this output.
     fn first_not_durable(&self) -> Option<u64>;
 
-    /// Makes durable what can be, soon, for somebody waits for it.
+    /// Does what is due although no piece comes.
     ///
     /// # Errors
-    /// As [`Branch::take`].
-    fn hasten(&mut self) -> Result<(), Diagnostic>;
-
-    /// No more pieces come in this run. What is not sent stays in the spool.
-    ///
-    /// # Errors
-    /// As [`Branch::take`].
-    fn finish(&mut self) -> Result<(), Diagnostic>;
+    /// If what it took cannot be made durable: the pipeline stops.
+    fn tend(&mut self) -> Result<(), Diagnostic>;
 }
 
 /// Writes every piece to all outputs, and tells the gate what is durable in all that must have it.
@@ -57,21 +56,35 @@ impl<'a> Fanout<'a> {
         Self { archiver, branches, gate, before, pieces: 0, lines: 0, bytes: 0 }
     }
 
-    fn publish(&self) {
+    /// Tells what is durable, but none after piece number `last`.
+    fn publish(&self, last: u64) {
         let archived = self.archiver.as_ref().map_or(self.pieces, Archiver::durable) + self.before;
+        let archived = archived.min(last);
         let first = self.branches.iter().filter_map(|branch| branch.first_not_durable()).min();
         self.gate.durable(first.map_or(archived, |first| archived.min(first.saturating_sub(1))));
     }
 
-    fn each(
-        &mut self,
-        mut act: impl FnMut(&mut dyn Branch) -> Result<(), Diagnostic>,
-    ) -> Result<(), WriteError> {
-        let mut branches = self.branches.iter_mut();
-        branches
-            .try_for_each(|branch| act(&mut **branch))
-            .map_err(|error| WriteError::Archive(Box::new(error)))
+    /// Gives a piece to every branch. One that must have it and has no room holds everything up: then nothing is read until
+    /// it has, and the archive goes on with what it has.
+    fn branch_off(&mut self, piece: u64, block: &Pseudonymised) -> Result<(), WriteError> {
+        for at in 0..self.branches.len() {
+            let mut ending = None;
+            while !self.branches[at].take(piece, block).map_err(failed)? {
+                let deadline = || Instant::now() + LAST_WAIT;
+                if self.gate.is_closed() && *ending.get_or_insert_with(deadline) <= Instant::now() {
+                    return Err(failed(self.branches[at].is_stuck()));
+                }
+                self.branches[at].wait_for_room(UNHURRIED);
+                self.archiver.as_mut().map_or(Ok(()), Sink::idle)?;
+                self.publish(piece - 1);
+            }
+        }
+        Ok(())
     }
+}
+
+fn failed(diagnostic: Diagnostic) -> WriteError {
+    WriteError::Archive(Box::new(diagnostic))
 }
 
 impl Sink<Pseudonymised> for Fanout<'_> {
@@ -84,9 +97,9 @@ impl Sink<Pseudonymised> for Fanout<'_> {
         }
         let piece = self.before + self.pieces;
         if !block.as_bytes().is_empty() {
-            self.each(|branch| branch.take(piece, block))?;
+            self.branch_off(piece, block)?;
         }
-        self.publish();
+        self.publish(u64::MAX);
         Ok(())
     }
 
@@ -94,13 +107,13 @@ impl Sink<Pseudonymised> for Fanout<'_> {
         if let Some(archiver) = &mut self.archiver {
             archiver.idle()?;
         }
-        if self.gate.is_waited_for() {
-            if let Some(archiver) = &mut self.archiver {
-                archiver.hasten()?;
-            }
-            self.each(|branch| branch.hasten())?;
+        if self.gate.is_waited_for()
+            && let Some(archiver) = &mut self.archiver
+        {
+            archiver.hasten()?;
         }
-        self.publish();
+        self.branches.iter_mut().try_for_each(|branch| branch.tend()).map_err(failed)?;
+        self.publish(u64::MAX);
         Ok(())
     }
 
@@ -115,9 +128,8 @@ impl Sink<Pseudonymised> for Fanout<'_> {
         if let Some(archiver) = &mut self.archiver {
             archiver.flush()?;
         }
-        self.each(|branch| branch.finish())?;
         self.gate.count_to(self.before + self.pieces);
-        self.publish();
+        self.publish(u64::MAX);
         Ok(())
     }
 
@@ -142,3 +154,6 @@ impl std::fmt::Debug for Fanout<'_> {
 const WAITED_FOR: Duration = Duration::from_millis(2);
 
 const UNHURRIED: Duration = Duration::from_millis(100);
+
+/// How long a stop waits for an output that is required and full.
+const LAST_WAIT: Duration = Duration::from_secs(10);

@@ -1,7 +1,9 @@
 //! `[serve]` of the configuration: what `oubliette serve` listens to, where lines go, what it allows.
 
+use super::output::{Output, Window};
 use super::{Quantity, Size, Span, Typed, Written};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -16,6 +18,8 @@ pub(crate) struct Serve {
     pub(crate) input: Option<Vec<Spanned<Input>>>,
     /// Directory of the archive; relative to the configuration file. The state directory if it is not set.
     pub(crate) archive: Option<PathBuf>,
+    /// Where lines go besides the archive.
+    pub(crate) output: Vec<Spanned<Output>>,
     /// What peers may take.
     pub(crate) limits: Limits,
 }
@@ -27,14 +31,23 @@ pub(crate) struct Input {
     /// Which kind of input.
     #[serde(rename = "type")]
     pub(crate) kind: Kind,
-    /// Address and port of `tcp`, `tls` and `udp`: `127.0.0.1:5514`, `[::1]:6514`.
+    /// Address and port of `tcp`, `udp` and `relp`: `127.0.0.1:5514`, `[::1]:6514`.
     pub(crate) listen: Option<Typed<SocketAddr>>,
-    /// Socket file of `unix` and `unix-datagram`. One that is there and that nobody listens to is replaced.
+    /// Socket file of `unix` and `unix-datagram`. One that is there and that nobody listens to is replaced. The file of
+    /// `file`, which is followed through its rotations.
     pub(crate) path: Option<PathBuf>,
     /// Permissions of that file, in octal.
     pub(crate) mode: Option<Typed<Mode>>,
     /// Buffer that the kernel keeps for `udp` and `unix-datagram`, which nothing slows down.
     pub(crate) receive_buffer: Option<Typed<Size>>,
+    /// Whether peers of `tcp`, `relp` and `unix` come through a proxy that says so in the PROXY protocol, version 1 or 2.
+    /// What it says is checked and forgotten; a connection without it is refused.
+    #[serde(default)]
+    pub(crate) proxy_protocol: bool,
+    /// Records of one `relp` connection that may be unanswered.
+    pub(crate) window: Option<Typed<Window>>,
+    /// How often a `file` is looked at.
+    pub(crate) poll: Option<Typed<Span>>,
 }
 
 /// Kinds of inputs.
@@ -49,6 +62,10 @@ pub(crate) enum Kind {
     Unix,
     /// Datagrams to a socket file: `/dev/log`, nginx.
     UnixDatagram,
+    /// RELP over TCP: records are answered when they are durable.
+    Relp,
+    /// A log file that somebody else writes.
+    File,
     /// Standard input, until its end.
     Stdin,
 }
@@ -72,28 +89,45 @@ pub(crate) struct Limits {
 impl Input {
     /// An input that needs nothing but an address.
     pub(crate) fn listening(kind: Kind, address: SocketAddr) -> Self {
-        Self { kind, listen: Some(Typed(address)), path: None, mode: None, receive_buffer: None }
+        Self {
+            kind,
+            listen: Some(Typed(address)),
+            path: None,
+            mode: None,
+            receive_buffer: None,
+            proxy_protocol: false,
+            window: None,
+            poll: None,
+        }
     }
 
     /// What is missing, or has no meaning for this kind.
     fn problem(&self) -> Option<String> {
+        use Kind::{File, Relp, Tcp, Udp, Unix, UnixDatagram};
+        let is = |kinds: &[Kind]| kinds.contains(&self.kind);
         let keys = [
-            ("listen", self.listen.is_some(), matches!(self.kind, Kind::Tcp | Kind::Udp), true),
-            ("path", self.path.is_some(), matches!(self.kind, Kind::Unix | Kind::UnixDatagram), true),
-            ("mode", self.mode.is_some(), matches!(self.kind, Kind::Unix | Kind::UnixDatagram), false),
-            (
-                "receive_buffer",
-                self.receive_buffer.is_some(),
-                matches!(self.kind, Kind::Udp | Kind::UnixDatagram),
-                false,
-            ),
+            ("listen", self.listen.is_some(), is(&[Tcp, Udp, Relp]), true),
+            ("path", self.path.is_some(), is(&[Unix, UnixDatagram, File]), true),
+            ("mode", self.mode.is_some(), is(&[Unix, UnixDatagram]), false),
+            ("receive_buffer", self.receive_buffer.is_some(), is(&[Udp, UnixDatagram]), false),
+            ("proxy_protocol", self.proxy_protocol, is(&[Tcp, Relp, Unix]), false),
+            ("window", self.window.is_some(), is(&[Relp]), false),
+            ("poll", self.poll.is_some(), is(&[File]), false),
         ];
-        keys.into_iter().find_map(|(key, is_there, has_meaning, is_needed)| match (is_there, has_meaning) {
-            (true, false) => Some(format!("`{key}` has no meaning for this type of input")),
-            (false, true) if is_needed => Some(format!("this type of input needs `{key}`")),
-            _ => None,
-        })
+        first_problem("input", keys)
     }
+}
+
+/// The first of these keys that is there and has no meaning, or is needed and not there.
+pub(super) fn first_problem<const N: usize>(
+    what: &str,
+    keys: [(&str, bool, bool, bool); N],
+) -> Option<String> {
+    keys.into_iter().find_map(|(key, is_there, has_meaning, is_needed)| match (is_there, has_meaning) {
+        (true, false) => Some(format!("`{key}` has no meaning for this type of {what}")),
+        (false, true) if is_needed => Some(format!("this type of {what} needs `{key}`")),
+        _ => None,
+    })
 }
 
 impl Serve {
@@ -101,7 +135,22 @@ impl Serve {
     pub(crate) fn problem(&self) -> Option<(Range<usize>, String)> {
         let inputs = self.input.iter().flatten();
         let told = |input: &Spanned<Input>| input.get_ref().problem().map(|problem| (input.span(), problem));
-        inputs.clone().find_map(told)
+        inputs.clone().find_map(told).or_else(|| self.problem_of_outputs())
+    }
+
+    fn problem_of_outputs(&self) -> Option<(Range<usize>, String)> {
+        let mut names = BTreeSet::new();
+        self.output.iter().find_map(|output| {
+            let is_new = names.insert(output.get_ref().name.0.as_str());
+            let twice = || Some("another output has this name".to_owned());
+            let problem = output.get_ref().problem().or_else(|| if is_new { None } else { twice() });
+            problem.map(|problem| (output.span(), problem))
+        })
+    }
+
+    /// The outputs besides the archive.
+    pub(crate) fn outputs(&self) -> Vec<Output> {
+        self.output.iter().map(|output| output.get_ref().clone()).collect()
     }
 
     /// The inputs, or those that there are without any.
@@ -197,6 +246,8 @@ pub(crate) const DEFAULT_PORT: u16 = 5514;
 mod tests {
     use super::*;
     use crate::cli::config::Config;
+    use crate::output::Framing;
+    use crate::output::file::Every;
     use insta::assert_snapshot;
     use std::path::Path;
 
@@ -221,7 +272,13 @@ mod tests {
         let serve = parsed(
             "[serve]\narchive = '/srv/log'\n[serve.limits]\nconnections = 5\nmemory = '1GiB'\nidle = '90s'\n\
              sealed = '1MiB'\ndrain = '500ms'\n[[serve.input]]\ntype = 'udp'\nlisten = '[::1]:514'\n\
-             receive_buffer = '8MiB'\n[[serve.input]]\ntype = 'unix-datagram'\npath = '/dev/log'\nmode = '0666'",
+             receive_buffer = '8MiB'\n[[serve.input]]\ntype = 'unix-datagram'\npath = '/dev/log'\nmode = '0666'\n\
+             [[serve.input]]\ntype = 'relp'\nlisten = '[::1]:2514'\nproxy_protocol = true\nwindow = 10\n\
+             [[serve.input]]\ntype = 'file'\npath = '/var/log/a'\npoll = '1s'\n[[serve.output]]\ntype = 'relp'\n\
+             name = 'c1'\naddress = 'c:2514'\nwindow = 9\nrequired = true\nspool_bytes = '8GiB'\n\
+             [[serve.output]]\ntype = 'file'\nname = 'f'\npath = 'f'\nrotate_bytes = '1MiB'\n\
+             rotate_every = 'day'\n[[serve.output]]\ntype = 'tcp'\nname = 't'\naddress = '[::1]:514'\n\
+             framing = 'non-transparent'",
         )
         .unwrap();
         let limits = &serve.limits;
@@ -231,6 +288,17 @@ mod tests {
         let inputs = serve.inputs();
         assert_eq!(inputs[0].receive_buffer, Some(Typed(8 << 20)));
         assert_eq!((inputs[1].kind, &inputs[1].mode), (Kind::UnixDatagram, &Some(Typed(0o666))));
+        assert!(inputs[2].proxy_protocol && inputs[2].window == Some(Typed(10)));
+        assert_eq!(inputs[3].poll, Some(Typed(Duration::from_secs(1))));
+        let outputs = serve.outputs();
+        assert!(outputs[0].required && !outputs[1].required);
+        assert_eq!((outputs[0].most_spool_bytes(), outputs[1].most_spool_bytes()), (8 << 30, 1 << 30));
+        assert_eq!(
+            (outputs[0].window.as_ref(), &outputs[0].name),
+            (Some(&Typed(9)), &Typed("c1".to_owned()))
+        );
+        assert_eq!(outputs[1].rotate_every, Some(Every::Day));
+        assert_eq!(outputs[2].framing, Some(Framing::NonTransparent));
     }
 
     #[test]
@@ -250,6 +318,16 @@ mod tests {
             ("[[serve.input]]\ntype = 'stdin'\nmode = '0600'", "`mode` has no meaning"),
             ("[[serve.input]]\ntype = 'unix'\npath = 'x'\nmode = '666'", "written in octal"),
             ("[[serve.input]]\ntype = 'unix'\npath = 'x'\nmode = '01000'", "written in octal"),
+            ("[[serve.input]]\ntype = 'udp'\nlisten = '[::1]:1'\nproxy_protocol = true", "no meaning"),
+            ("[[serve.output]]\ntype = 'relp'\nname = 'a'", "this type of output needs `address`"),
+            ("[[serve.output]]\ntype = 'stdout'\nname = 'a'\npath = 'x'", "`path` has no meaning"),
+            ("[[serve.output]]\ntype = 'stdout'\nname = '../a'", "letters, digits and dashes"),
+            ("[[serve.output]]\ntype = 'tcp'\nname = 'a'\naddress = 'host'", "host and port"),
+            ("[[serve.output]]\ntype = 'relp'\nname = 'a'\naddress = 'host:1'\nwindow = 0", "1 to 1000000"),
+            (
+                "[[serve.output]]\ntype = 'stdout'\nname = 'a'\n[[serve.output]]\ntype = 'stdout'\nname = 'a'",
+                "another output has this name",
+            ),
             ("[serve.limits]\nconnections = 0", "1 to 1000000"),
             ("[serve.limits]\nmemory = '65GiB'", "a size in bytes"),
             ("[serve.limits]\nidle = '0s'", "a time such as"),

@@ -1,0 +1,101 @@
+//! The outputs of the sidecar besides the archive: from the configuration to running ones.
+
+use super::Setup;
+use crate::cli::codes;
+use crate::cli::config::{Output, OutputKind, Typed};
+use crate::cli::report::Report;
+use crate::jobs::serve::Daemon;
+use crate::output::delivery;
+use crate::output::file::{Rotated, Stdout};
+use crate::output::tcp::{Relp, Tcp, Unix};
+use crate::output::unix::Datagrams;
+use crate::pipeline::{Outlet, OutletSettings};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::{Disk, Storage};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The outputs that run, in the order in which the sidecar has them.
+#[derive(Default)]
+pub(super) struct Outlets(Vec<Output>);
+
+impl Outlets {
+    /// Ends those that are configured no more or otherwise, and starts those that are new. What is left in the spool of one
+    /// that ends stays there.
+    pub(super) fn follow(
+        &mut self,
+        report: Report,
+        daemon: &mut Daemon,
+        setup: &Setup,
+    ) -> Result<(), Diagnostic> {
+        let wanted = setup.settings.serve.outputs();
+        tell_what_is_left(report, &setup.settings.state_dir.join(SPOOLS), &wanted);
+        let branches = daemon.branches();
+        for at in (0..self.0.len()).rev() {
+            if !wanted.contains(&self.0[at]) {
+                self.0.remove(at);
+                drop(branches.remove(at));
+            }
+        }
+        for output in wanted {
+            if !self.0.contains(&output) {
+                branches.push(Box::new(start(&output, setup)?));
+                self.0.push(output);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Spools of outputs that are configured no more: nobody sends what is in them, and nobody purges it.
+fn tell_what_is_left(report: Report, directory: &Path, wanted: &[Output]) {
+    for spool in Disk.list(directory).unwrap_or_default() {
+        let is_wanted = wanted.iter().any(|output| output.name.0 == spool.name);
+        let files = Disk.list(&spool.path).unwrap_or_default();
+        if !is_wanted && files.iter().any(|file| file.name.ends_with(".spool")) {
+            let path = spool.path.display();
+            report.note(&format!("{path} holds lines for an output that is configured no more; remove it"));
+        }
+    }
+}
+
+fn start(output: &Output, setup: &Setup) -> Result<Outlet, Diagnostic> {
+    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let (zone, clock) = (setup.recognition.zone.clone(), setup.settings.clock);
+    let Typed(name) = &output.name;
+    let settings = OutletSettings {
+        delivery: delivery::Settings {
+            name: name.clone(),
+            clock,
+            zone: zone.clone(),
+            drain: setup.settings.serve.limits.drain(),
+        },
+        required: output.required,
+        spool: setup.settings.state_dir.join(SPOOLS).join(name),
+        most_spool_bytes: output.most_spool_bytes(),
+    };
+    let framing = output.framing.unwrap_or_default();
+    let address = output.address.as_ref().map(|Typed(address)| address.clone());
+    match (output.kind, address, output.path.clone()) {
+        (OutputKind::Tcp, Some(address), _) => Outlet::start(settings, Tcp { address, framing }, &storage),
+        (OutputKind::Relp, Some(address), _) => {
+            let window = output.window.as_ref().map_or(DEFAULT_WINDOW, |Typed(records)| *records);
+            Outlet::start(settings, Relp { address, window }, &storage)
+        }
+        (OutputKind::Unix, _, Some(path)) => Outlet::start(settings, Unix { path, framing }, &storage),
+        (OutputKind::UnixDatagram, _, Some(path)) => Outlet::start(settings, Datagrams(path), &storage),
+        (OutputKind::File, _, Some(path)) => {
+            let most_bytes = output.rotate_bytes.as_ref().map_or(u64::MAX, |Typed(bytes)| *bytes as u64);
+            let every = output.rotate_every.unwrap_or_default();
+            Outlet::start(settings, Rotated { path, most_bytes, every, zone, clock }, &storage)
+        }
+        (OutputKind::Stdout, ..) => Outlet::start(settings, Stdout, &storage),
+        _ => Err(Diagnostic::new(&codes::BUG, "an output without its address was not refused")),
+    }
+}
+
+/// Below the state directory: a directory for each output.
+const SPOOLS: &str = "spool";
+
+/// Enough to keep a distant receiver busy; few to be sent again after a crash.
+const DEFAULT_WINDOW: usize = 1000;

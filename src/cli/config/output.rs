@@ -1,0 +1,113 @@
+//! `[[serve.output]]` of the configuration: where lines go besides the archive.
+
+use super::{Size, Typed, Written};
+use crate::output::Framing;
+use crate::output::file::Every;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// One place where lines go.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Output {
+    /// Which kind of output.
+    #[serde(rename = "type")]
+    pub(crate) kind: OutputKind,
+    /// What it is called in messages and metrics, and its spool: letters, digits and dashes.
+    pub(crate) name: Typed<OutputName>,
+    /// Host and port of `tcp`, `tls` and `relp`: `log.example.net:2514`.
+    pub(crate) address: Option<Typed<Peer>>,
+    /// The socket of `unix` and `unix-datagram`, the file of `file`.
+    pub(crate) path: Option<PathBuf>,
+    /// How messages follow one another over `tcp`, `tls` and `unix`: `octet-counting` or `non-transparent`.
+    pub(crate) framing: Option<Framing>,
+    /// Records that may be unanswered over `relp`.
+    pub(crate) window: Option<Typed<Window>>,
+    /// Whether a record is acknowledged only when this output has it. Then senders wait for it when its spool is full;
+    /// otherwise lines are dropped for it, and counted.
+    #[serde(default)]
+    pub(crate) required: bool,
+    /// How large its spool may become.
+    pub(crate) spool_bytes: Option<Typed<Size>>,
+    /// A file is rotated before it is larger than this.
+    pub(crate) rotate_bytes: Option<Typed<Size>>,
+    /// A file is rotated then: `hour`, `day` (at legal midnight) or `never`.
+    pub(crate) rotate_every: Option<Every>,
+}
+
+/// Kinds of outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OutputKind {
+    /// Syslog over TCP (RFC 6587).
+    Tcp,
+    /// RELP: lines are taken over when they are answered.
+    Relp,
+    /// Syslog to a stream socket of this machine.
+    Unix,
+    /// Syslog to a datagram socket of this machine.
+    UnixDatagram,
+    /// A file that is rotated.
+    File,
+    /// Standard output.
+    Stdout,
+}
+
+impl Output {
+    /// What is missing, or has no meaning for this kind.
+    pub(crate) fn problem(&self) -> Option<String> {
+        use OutputKind::{File, Relp, Tcp, Unix, UnixDatagram};
+        let is = |kinds: &[OutputKind]| kinds.contains(&self.kind);
+        let keys = [
+            ("address", self.address.is_some(), is(&[Tcp, Relp]), true),
+            ("path", self.path.is_some(), is(&[Unix, UnixDatagram, File]), true),
+            ("framing", self.framing.is_some(), is(&[Tcp, Unix]), false),
+            ("window", self.window.is_some(), is(&[Relp]), false),
+            ("rotate_bytes", self.rotate_bytes.is_some(), is(&[File]), false),
+            ("rotate_every", self.rotate_every.is_some(), is(&[File]), false),
+        ];
+        super::serve::first_problem("output", keys)
+    }
+
+    /// How large its spool may become, in bytes.
+    pub(crate) fn most_spool_bytes(&self) -> u64 {
+        self.spool_bytes.as_ref().map_or(1 << 30, |Typed(bytes)| *bytes as u64)
+    }
+}
+
+/// The name of an output.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum OutputName {}
+
+/// Host and port.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Peer {}
+
+/// Records that may be unanswered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Window {}
+
+impl Written for OutputName {
+    type Value = String;
+    fn read(text: &str) -> Result<String, &'static str> {
+        let is_good = (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        is_good.then(|| text.to_owned()).ok_or("a name of 1 to 64 letters, digits and dashes")
+    }
+}
+
+impl Written for Peer {
+    type Value = String;
+    fn read(text: &str) -> Result<String, &'static str> {
+        let parts =
+            text.rsplit_once(':').filter(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        parts.map(|_| text.to_owned()).ok_or("host and port are written log.example.net:2514 or [::1]:2514")
+    }
+}
+
+impl Written for Window {
+    type Value = usize;
+    fn read(text: &str) -> Result<usize, &'static str> {
+        text.parse().ok().filter(|records| (1..=1_000_000).contains(records)).ok_or("1 to 1000000 records")
+    }
+}

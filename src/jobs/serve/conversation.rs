@@ -1,0 +1,90 @@
+//! What a connection speaks: syslog frames or RELP, behind a proxy or not.
+
+use super::Hall;
+use crate::input::framing::Trailer;
+use crate::input::proxy_protocol;
+use crate::input::relp;
+use crate::input::stream;
+use std::error::Error;
+use std::io::{self, Cursor};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::time;
+
+/// What the peers of a listener speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// What carries the records.
+    pub protocol: Protocol,
+    /// Whether a proxy says first whom it stands for, in the PROXY protocol. Without that, a connection is refused.
+    pub is_proxied: bool,
+}
+
+/// What carries records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Frames of RFC 6587. Nothing is answered.
+    Syslog(Trailer),
+    /// RELP: records are answered when they are durable.
+    Relp {
+        /// Records that may be unanswered.
+        window: usize,
+    },
+}
+
+impl Hall {
+    /// Serves one connection to its end.
+    pub(super) async fn serve<S>(self, stream: S, manner: Manner)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let ended = match manner.is_proxied {
+            true => self.serve_proxied(stream, manner.protocol).await,
+            false => self.speak(stream, manner.protocol).await,
+        };
+        if let Err(error) = ended {
+            // Not who: that would be an address in clear.
+            tracing::info!(error, "a connection ended");
+        }
+    }
+
+    /// Takes the proxy's header off the connection. Whom it names is not kept.
+    async fn serve_proxied<S>(
+        self,
+        mut stream: S,
+        protocol: Protocol,
+    ) -> Result<(), Box<dyn Error + Send + Sync>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let header = time::timeout(LONGEST_HEADER, proxy_protocol::strip(&mut stream)).await;
+        let rest = header.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
+        let (reader, writer) = tokio::io::split(stream);
+        self.speak(tokio::io::join(Cursor::new(rest).chain(reader), writer), protocol).await
+    }
+
+    async fn speak<S>(self, stream: S, protocol: Protocol) -> Result<(), Box<dyn Error + Send + Sync>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (intake, limits) = (self.gate.intake(), self.limits);
+        let stopped = self.doors.stopped.cancelled();
+        match protocol {
+            Protocol::Syslog(trailer) => {
+                Ok(stream::read(stream, intake, self.framing(trailer), limits.idle, stopped).await?)
+            }
+            Protocol::Relp { window } => {
+                let settings = relp::Settings {
+                    max_record_bytes: limits.max_record_bytes,
+                    max_sealed_bytes: limits.max_sealed_bytes,
+                    window,
+                    idle: limits.idle,
+                };
+                Ok(relp::serve(stream, intake, settings, stopped).await?)
+            }
+        }
+    }
+}
+
+/// A proxy sends its header at once.
+const LONGEST_HEADER: Duration = Duration::from_secs(5);

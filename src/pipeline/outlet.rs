@@ -1,0 +1,254 @@
+//! An output beside the archive: a spool, a thread that takes lines from it to their receiver, and, if it is required, one
+//! that makes the spool durable.
+
+use super::fanout::Branch;
+use crate::output::Target;
+use crate::output::delivery::{self, Delivery, Meter};
+use crate::output::spool::{self, Level, Syncer, Writer};
+use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::storage::Storage;
+use crate::pseudonym::Pseudonymised;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// What all outlets have.
+#[derive(Clone, Debug)]
+pub struct OutletSettings {
+    /// What it is called, how days are counted, how long it drains.
+    pub delivery: delivery::Settings,
+    /// Whether records are acknowledged only when it has them, and wait for it when its spool is full.
+    pub required: bool,
+    /// Where its spool is.
+    pub spool: PathBuf,
+    /// How large that may become, in bytes.
+    pub most_spool_bytes: u64,
+}
+
+/// An output with its spool.
+#[derive(Debug)]
+pub struct Outlet {
+    settings: OutletSettings,
+    /// `None` when it is being ended.
+    writer: Option<Writer>,
+    meter: Arc<Meter>,
+    /// Whether the spool could not be made durable: then nothing in it can be vouched for.
+    is_unsafe: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    /// Whether lines were dropped last time, so that it is told once.
+    dropping: bool,
+}
+
+impl Outlet {
+    /// Opens the spool, and starts to deliver what is in it.
+    ///
+    /// # Errors
+    /// O01, if the spool cannot be used.
+    pub fn start<T: Target>(
+        settings: OutletSettings,
+        target: T,
+        storage: &Arc<dyn Storage>,
+    ) -> Result<Self, Diagnostic> {
+        let failed = |error: io::Error| spool_failed(&settings, &error);
+        let (writer, reader, syncer) =
+            spool::open(storage, &settings.spool, settings.most_spool_bytes).map_err(failed)?;
+        let (meter, is_unsafe) = (Arc::new(Meter::default()), Arc::new(AtomicBool::new(false)));
+        let delivery = Delivery::new(settings.delivery.clone(), target, reader, Arc::clone(&meter));
+        let name = settings.delivery.name.clone();
+        let mut threads = vec![start(&settings, async move {
+            if let Err(error) = delivery.run().await {
+                tracing::error!(output = name, %error, "the spool of an output cannot be read");
+            }
+        })?];
+        if settings.required {
+            threads.push(start(&settings, keep_synced(syncer, Arc::clone(&is_unsafe)))?);
+        }
+        Ok(Self { settings, writer: Some(writer), meter, is_unsafe, threads, dropping: false })
+    }
+
+    /// What it has done.
+    #[must_use]
+    pub fn meter(&self) -> Arc<Meter> {
+        Arc::clone(&self.meter)
+    }
+
+    /// What is in its spool.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.writer.as_ref().map(Writer::level).unwrap_or_default()
+    }
+
+    /// Lines that this output does not get, for it is not required.
+    fn drop_lines(&mut self, lines: &Pseudonymised, why: &str) {
+        if !self.dropping {
+            tracing::error!(
+                code = DROPPED.id,
+                output = self.settings.delivery.name,
+                why,
+                "lines are dropped"
+            );
+        }
+        self.dropping = true;
+        self.meter.dropped.fetch_add(lines.indexed_lines() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Branch for Outlet {
+    fn take(&mut self, piece: u64, lines: &Pseudonymised) -> Result<bool, Diagnostic> {
+        let Some(writer) = &mut self.writer else { return Ok(true) };
+        match writer.append(lines, self.settings.required.then_some(piece)) {
+            Ok(true) => self.dropping = false,
+            Ok(false) if self.settings.required => return Ok(false),
+            Ok(false) => self.drop_lines(lines, "the spool is full"),
+            Err(error) if self.settings.required => return Err(spool_failed(&self.settings, &error)),
+            Err(error) => self.drop_lines(lines, &error.to_string()),
+        }
+        Ok(true)
+    }
+
+    fn wait_for_room(&mut self, longest: Duration) {
+        if let Some(writer) = &self.writer {
+            writer.wait_for_room(longest);
+        }
+    }
+
+    fn is_stuck(&self) -> Diagnostic {
+        Diagnostic::new(&STUCK, format!("the output `{}` takes no more", self.settings.delivery.name))
+            .at(self.settings.spool.display().to_string())
+            .because(format!("its spool has {} bytes and its receiver is away", self.level().bytes))
+            .hint("bring the receiver back and start again: what is in the spool is sent first")
+    }
+
+    fn first_not_durable(&self) -> Option<u64> {
+        self.writer.as_ref().and_then(Writer::first_not_durable)
+    }
+
+    fn tend(&mut self) -> Result<(), Diagnostic> {
+        if self.is_unsafe.load(Ordering::Relaxed) {
+            return Err(spool_failed(&self.settings, &io::ErrorKind::Other.into()));
+        }
+        self.writer.iter_mut().for_each(Writer::tend);
+        Ok(())
+    }
+}
+
+/// No more lines come: waits until those there are were taken over, or the time to drain is over.
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.writer = None;
+        for thread in self.threads.drain(..) {
+            // One that panicked has said so; its lines are in the spool.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Runs `task` in a thread of its own.
+fn start(
+    settings: &OutletSettings,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> Result<JoinHandle<()>, Diagnostic> {
+    let failed = |error: io::Error| spool_failed(settings, &error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let name = format!("output {}", settings.delivery.name);
+    thread::Builder::new().name(name).spawn(move || runtime.block_on(task)).map_err(failed)
+}
+
+/// Makes the spool durable whenever something came, until no more will.
+async fn keep_synced(syncer: Syncer, is_unsafe: Arc<AtomicBool>) {
+    while !syncer.is_closed() {
+        syncer.arrival().await;
+        if syncer.sync().is_err() {
+            // Nothing is known of what is in it: nothing is acknowledged any more.
+            is_unsafe.store(true, Ordering::Relaxed);
+            return;
+        }
+    }
+}
+
+fn spool_failed(settings: &OutletSettings, error: &io::Error) -> Diagnostic {
+    Diagnostic::new(&SPOOL_FAILED, format!("cannot use the spool of the output `{}`", settings.delivery.name))
+        .at(settings.spool.display().to_string())
+        .because(error.to_string())
+        .hint("make room, or put the state directory on a disk that can be written to")
+}
+
+/// The codes of this area.
+pub const CODES: &[&Code] = &[&SPOOL_FAILED, &DROPPED, &STUCK];
+
+/// O01: a required output cannot keep lines.
+pub static SPOOL_FAILED: Code = Code {
+    id: "O01",
+    title: "the spool of an output cannot be used",
+    text: "\
+What it means
+  Lines that an output has not taken over yet wait in `<state>/spool/<name>`. That directory cannot be made, read,
+  written or synced: the disk is full or read-only, or the permissions are wrong.
+
+Why it matters
+  A required output must have every line that is acknowledged. If it cannot be kept for it, nothing more is
+  acknowledged and oubliette stops; senders that wait for an answer send again. What is in the spool stays.
+
+Example
+  [[serve.output]] with required = true, and /var full
+
+What to do
+  Make room or mend the disk, then start again. An output that is not required never stops anything: lines that it
+  cannot keep are dropped for it, counted and told (O02).
+
+References
+  docs/outputs.md",
+};
+
+/// O02: an output that is not required lost lines.
+pub static DROPPED: Code = Code {
+    id: "O02",
+    title: "lines are dropped for an output",
+    text: "\
+What it means
+  An output that is not required has been away or slow for so long that its spool is full, or its spool cannot be
+  written. The lines that come now are not sent to it. They are in the archive.
+
+Why it matters
+  Its receiver will miss them. It is told once when it begins, and counted until it ends.
+
+Example
+  a collector that was switched off for good, and is still configured
+
+What to do
+  Bring the receiver back, remove the output, or give it more room: `spool = \"8GiB\"`. If no line may be missing
+  there, say `required = true`: then senders wait instead. To send what is missing, use `oubliette replay`.
+
+References
+  docs/outputs.md",
+};
+
+/// O03: a required output was full at the end.
+pub static STUCK: Code = Code {
+    id: "O03",
+    title: "a required output takes no more",
+    text: "\
+What it means
+  oubliette was told to stop while the spool of a required output was full and its receiver away. The lines on their way
+  could not be given to it in time.
+
+Why it matters
+  They were not acknowledged. Senders that wait for an answer (RELP, files) send them again; what came over TCP or
+  UDP may be in the archive and not there.
+
+Example
+  a collector that is away for longer than the spool lasts, and `systemctl stop oubliette`
+
+What to do
+  Bring the receiver back and start again: what is in the spool is sent first. A larger spool lasts longer:
+  `spool = \"8GiB\"`.
+
+References
+  docs/outputs.md",
+};
+
+#[cfg(test)]
+mod tests;

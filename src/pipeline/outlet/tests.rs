@@ -1,0 +1,151 @@
+//! Outputs that are away, slow and full.
+
+use super::*;
+use crate::model::Expires;
+use crate::output::{Lines, Link};
+use crate::primitives::clock::Clock;
+use crate::primitives::storage::{Fault, Memory};
+use jiff::tz::TimeZone;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// Takes lines while it is there.
+#[derive(Clone, Default)]
+struct Receiver {
+    is_there: Arc<AtomicBool>,
+    got: Arc<Mutex<String>>,
+}
+
+struct Wire(Receiver, usize);
+
+impl Target for Receiver {
+    type Link = Wire;
+
+    async fn link(&mut self) -> io::Result<Wire> {
+        match self.is_there.load(Ordering::Relaxed) {
+            true => Ok(Wire(self.clone(), 0)),
+            false => Err(io::ErrorKind::ConnectionRefused.into()),
+        }
+    }
+}
+
+impl Link for Wire {
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    async fn send(&mut self, lines: &Lines) -> io::Result<()> {
+        self.0.got.lock().unwrap().push_str(std::str::from_utf8(&lines.bytes).unwrap());
+        self.1 += 1;
+        Ok(())
+    }
+
+    async fn taken_over(&mut self) -> io::Result<()> {
+        if self.1 == 0 {
+            return std::future::pending().await;
+        }
+        self.1 -= 1;
+        Ok(())
+    }
+
+    async fn close(self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn outlet(memory: &Memory, receiver: &Receiver, required: bool, most_spool_bytes: u64) -> Outlet {
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let delivery = delivery::Settings {
+        name: "test".to_owned(),
+        clock: Clock::System,
+        zone: TimeZone::UTC,
+        drain: Duration::from_millis(500),
+    };
+    let spool = Path::new("/spool/test").to_owned();
+    let settings = OutletSettings { delivery, required, spool, most_spool_bytes };
+    Outlet::start(settings, receiver.clone(), &storage).unwrap()
+}
+
+fn block(text: &str) -> Pseudonymised {
+    Pseudonymised::of_lines(Expires::Contract, &[(text, 0)])
+}
+
+fn until(what: &str, reached: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !reached() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_required_output_has_lines_durably_while_its_receiver_is_away() {
+    let (memory, receiver) = (Memory::new(), Receiver::default());
+    let mut outlet = outlet(&memory, &receiver, true, 1 << 20);
+    assert!(outlet.take(1, &block("a")).unwrap());
+    until("the spool is synced", || outlet.first_not_durable().is_none());
+    assert_eq!(outlet.level().lines, 1);
+    receiver.is_there.store(true, Ordering::Relaxed);
+    until("the line is sent", || outlet.level().lines == 0);
+    assert_eq!(*receiver.got.lock().unwrap(), "a\n");
+    outlet.tend().unwrap();
+}
+
+#[test]
+fn nobody_waits_for_an_output_that_is_not_required() {
+    let (memory, receiver) = (Memory::new(), Receiver::default());
+    let mut outlet = outlet(&memory, &receiver, false, 100);
+    let line = "x".repeat(90);
+    for piece in 1..=3 {
+        assert!(outlet.take(piece, &block(&line)).unwrap());
+        assert_eq!(outlet.first_not_durable(), None);
+    }
+    assert_eq!(outlet.meter().dropped.load(Ordering::Relaxed), 2);
+    receiver.is_there.store(true, Ordering::Relaxed);
+    until("there is room again", || outlet.level().lines == 0);
+    outlet.take(4, &block("y")).unwrap();
+    drop(outlet);
+    assert_eq!(*receiver.got.lock().unwrap(), format!("{line}\ny\n"));
+}
+
+#[test]
+fn a_required_output_that_is_full_takes_nothing_until_there_is_room() {
+    let (memory, receiver) = (Memory::new(), Receiver::default());
+    let mut outlet = outlet(&memory, &receiver, true, 100);
+    assert!(outlet.take(1, &block(&"x".repeat(90))).unwrap());
+    assert!(!outlet.take(2, &block("y")).unwrap());
+    receiver.is_there.store(true, Ordering::Relaxed);
+    let start = Instant::now();
+    while !outlet.take(2, &block("y")).unwrap() {
+        assert!(start.elapsed() < Duration::from_secs(20));
+        outlet.wait_for_room(Duration::from_millis(100));
+    }
+    drop(outlet);
+    assert!(receiver.got.lock().unwrap().ends_with("x\ny\n"));
+}
+
+#[test]
+fn a_full_disk_stops_a_required_output_and_no_other() {
+    for (required, code) in [(true, Some("O01")), (false, None)] {
+        let receiver = Receiver::default();
+        let memory = Memory::new();
+        drop(outlet(&memory, &receiver, required, 1 << 20));
+        let mut outlet = outlet(&memory.with_fault(Fault::Full(0)), &receiver, required, 1 << 20);
+        let taken = outlet.take(1, &block("a"));
+        assert_eq!(taken.err().map(|error| error.code.id), code);
+        assert_eq!(outlet.meter().dropped.load(Ordering::Relaxed), u64::from(!required));
+    }
+}
+
+#[test]
+fn what_could_not_be_sent_is_sent_by_the_next_process() {
+    let (memory, receiver) = (Memory::new(), Receiver::default());
+    let mut first = outlet(&memory, &receiver, false, 1 << 20);
+    first.take(1, &block("a")).unwrap();
+    drop(first);
+    receiver.is_there.store(true, Ordering::Relaxed);
+    let second = outlet(&memory, &receiver, false, 1 << 20);
+    until("the line is sent", || second.level().lines == 0);
+    assert_eq!(*receiver.got.lock().unwrap(), "a\n");
+}
