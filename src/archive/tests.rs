@@ -9,7 +9,6 @@ use crate::primitives::storage::{Disk, Fault, Memory, Storage, Survives};
 use crate::pseudonym::Pseudonymised;
 use jiff::Timestamp;
 use jiff::civil::date;
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,8 +53,7 @@ fn lines(block: &Pseudonymised) -> Lines {
 }
 
 fn packed(block: &Pseudonymised, keys: &[u64]) -> Frame {
-    let keys: HashSet<u64> = keys.iter().copied().collect();
-    Packer::new(1).unwrap().pack(&lines(block), filter::build(&keys)).unwrap()
+    Packer::new(1).unwrap().pack(&lines(block), filter::build(&mut keys.to_vec())).unwrap()
 }
 
 fn folder() -> Folder {
@@ -170,7 +168,7 @@ fn the_footer_alone_decides_which_frames_are_read() {
         (12..=19, None, &[0]),
         (13..=19, None, &[]),
         (20..=20, None, &[1]),
-        (i64::MIN..=i64::MAX, Some(200), &[0]),
+        (i64::MIN..=i64::MAX, Some(100), &[0]),
         (i64::MIN..=i64::MAX, Some(300), &[1]),
         (0..=15, Some(300), &[]),
     ] {

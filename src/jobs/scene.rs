@@ -15,7 +15,7 @@ use crate::vault::{Custody, VaultWriter};
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -80,9 +80,7 @@ pub(in crate::jobs) fn write(site: &mut Site, folder: &Folder, open: bool) -> Op
     let block = Pseudonymised::of_lines(folder.expires, &[("one", 10), ("two", 12)]);
     let mut lines = Lines::default();
     lines.push(&block, 0..2);
-    segment
-        .append(Packer::new(1).unwrap().pack(&lines, filter::build(&HashSet::from([1]))).unwrap())
-        .unwrap();
+    segment.append(Packer::new(1).unwrap().pack(&lines, filter::build(&mut vec![1])).unwrap()).unwrap();
     segment.sync().unwrap();
     if open {
         return Some(segment);

@@ -17,10 +17,6 @@ impl Hasher for TagHasher {
         }
     }
 
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
-
     /// The length of the array, which says nothing.
     fn write_usize(&mut self, _: usize) {}
 

@@ -96,7 +96,14 @@ fn write_frames(site: &mut Site, class: &str, kid: [u8; 5], frames: &[Frame]) {
         let block = Pseudonymised::of_lines(Expires::On(scene::DAY), &lines);
         let mut packed = Block::default();
         packed.push(&block, 0..lines.len());
-        segment.append(Packer::new(1).unwrap().pack(&packed, filter::build(tags)).unwrap()).unwrap();
+        segment
+            .append(
+                Packer::new(1)
+                    .unwrap()
+                    .pack(&packed, filter::build(&mut tags.iter().copied().collect()))
+                    .unwrap(),
+            )
+            .unwrap();
     }
     segment.sync().unwrap();
     segment.seal(None, &mut site.ledger, WRITTEN.parse().unwrap()).unwrap();

