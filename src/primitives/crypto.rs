@@ -37,6 +37,9 @@ pub fn hkdf_into(ikm: &Secret, info: &[u8], okm: &mut [u8]) {
     assert!(expanded.is_ok(), "HKDF output longer than 255 blocks");
 }
 
+/// What [`encrypt`] adds to a message.
+pub const TAG_BYTES: usize = 16;
+
 /// Encrypts `message` in its place and adds the tag: AEAD_CHACHA20_POLY1305 (RFC 8439, 2.8) without associated
 /// data. The nonce is `number`, which must not come twice under one key.
 ///

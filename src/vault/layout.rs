@@ -7,7 +7,8 @@ use crate::primitives::secret::Secret;
 use sha2::{Digest, Sha256};
 
 const SIGNATURE: &[u8; 8] = b"OUBLVLT\0";
-const VERSION: u16 = 1;
+/// What is written; what is read may be older.
+const VERSION: u16 = 2;
 
 /// Fields in their order, with their bytes: FORMAT.md says the same, and a test compares them.
 pub(super) const FIXED: [(&str, usize); 7] = [
@@ -20,16 +21,16 @@ pub(super) const FIXED: [(&str, usize); 7] = [
     ("check", 8),
 ];
 pub(super) const RECORD: [(&str, usize); 2] = [("record bytes", 4), ("record check", 8)];
-pub(super) const GROUP: [(&str, usize); 3] = [("kind", 1), ("original bytes", 4), ("originals", 4)];
 pub(super) const FIXED_BYTES: usize = byte_map::length(&FIXED);
 pub(super) const RECORD_HEADER_BYTES: usize = byte_map::length(&RECORD);
-pub(super) const GROUP_HEADER_BYTES: usize = byte_map::length(&GROUP);
 const CHECK_OFFSET: usize = 36;
 const TEXTS: usize = 3;
 
 /// What a vault says of itself, in clear.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
+    /// How its records are written.
+    pub(super) version: u16,
     /// The segment it belongs to.
     pub id: SegmentId,
     /// The epoch and its secret.
@@ -43,6 +44,17 @@ pub struct Header {
 }
 
 impl Header {
+    /// A header as it is written today.
+    pub(super) fn new(
+        id: SegmentId,
+        kid: String,
+        tenant: String,
+        kinds: Vec<String>,
+        sealed_wrap: Vec<u8>,
+    ) -> Self {
+        Self { version: VERSION, id, kid, tenant, kinds, sealed_wrap }
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut texts = Vec::with_capacity(128);
         let kinds = self.kinds.join(",");
@@ -53,7 +65,7 @@ impl Header {
         }
         let mut bytes = Vec::with_capacity(FIXED_BYTES + texts.len() + self.sealed_wrap.len());
         bytes.extend_from_slice(SIGNATURE);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&self.version.to_le_bytes());
         bytes.extend_from_slice(&[0, 0]);
         bytes.extend_from_slice(&count(self.sealed_wrap.len()).to_le_bytes());
         bytes.extend_from_slice(&self.id.0);
@@ -69,7 +81,8 @@ impl Header {
     pub(super) fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
         let (fixed, rest) = bytes.split_at_checked(FIXED_BYTES)?;
         let number = |at: usize| Some(u32::from_le_bytes(*fixed.get(at..)?.first_chunk()?) as usize);
-        if !fixed.starts_with(SIGNATURE) || fixed[8..12] != [1, 0, 0, 0] {
+        let version = u16::from_le_bytes(*fixed[8..].first_chunk()?);
+        if !fixed.starts_with(SIGNATURE) || !(1..=VERSION).contains(&version) || fixed[10..12] != [0, 0] {
             return None;
         }
         let (wrap_bytes, text_bytes) = (number(12)?, number(32)?);
@@ -82,7 +95,7 @@ impl Header {
         let kinds = kinds.split(',').map(str::to_owned).collect();
         let id = SegmentId(*fixed[16..].first_chunk()?);
         let sealed_wrap = sealed_wrap.to_vec();
-        Some((Self { id, kid, tenant, kinds, sealed_wrap }, FIXED_BYTES + text_bytes + wrap_bytes))
+        Some((Self { version, id, kid, tenant, kinds, sealed_wrap }, FIXED_BYTES + text_bytes + wrap_bytes))
     }
 }
 

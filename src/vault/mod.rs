@@ -4,8 +4,10 @@
 //! and the shred key. It knows no lines.
 #![doc = include_str!("FORMAT.md")]
 
+mod addresses;
 mod error;
 mod layout;
+mod originals;
 mod reader;
 #[cfg(test)]
 mod tests;

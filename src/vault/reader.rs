@@ -1,7 +1,8 @@
 //! Opening a vault, with both keys; and cutting one that a crash left.
 
 use super::error::VaultError;
-use super::layout::{self, GROUP_HEADER_BYTES, Header};
+use super::layout::{self, Header};
+use super::originals;
 use crate::model::SegmentId;
 use crate::primitives::crypto::decrypt;
 use crate::primitives::secret::Secret;
@@ -79,7 +80,7 @@ impl Vault {
         wrap.map(Some).ok_or_else(|| VaultError::WrongKey { path: self.path.clone() })
     }
 
-    /// Everything in it.
+    /// Everything in it, in no order that means anything.
     ///
     /// # Errors
     /// [`VaultError::WrongKey`] if S or H is another one; [`VaultError::Damaged`] with the place at which a
@@ -94,7 +95,8 @@ impl Vault {
             let (encrypted, after) = layout::split_record(rest).ok_or_else(damaged)?;
             let record = decrypt(&key, number, encrypted.to_vec());
             let record = record.ok_or_else(|| VaultError::WrongKey { path: self.path.clone() })?;
-            read_groups(&record, &self.header.kinds, &mut originals).ok_or_else(damaged)?;
+            originals::decode(self.header.version, &record, &self.header.kinds, &mut originals)
+                .ok_or_else(damaged)?;
             (rest, number) = (after, number + 1);
         }
         Ok(originals)
@@ -120,26 +122,6 @@ pub fn header(storage: &dyn Storage, path: &Path) -> Result<Header, VaultError> 
 
 /// A header with a wrap to twenty recipients has 3 KiB.
 const LONGEST_HEADER_BYTES: usize = 16 << 10;
-
-fn read_groups(mut record: &[u8], kinds: &[String], originals: &mut Vec<Original>) -> Option<()> {
-    while let Some((header, rest)) = record.split_at_checked(GROUP_HEADER_BYTES) {
-        let kind = kinds.get(usize::from(header[0]))?;
-        let length = u32::from_le_bytes(*header[1..].first_chunk()?) as usize;
-        let count = u32::from_le_bytes(*header[5..].first_chunk()?) as usize;
-        let (group, rest) = rest.split_at_checked(length.checked_mul(count)?)?;
-        if length == 0 {
-            return None;
-        }
-        originals.extend(
-            group.chunks_exact(length).map(|canonical| Original {
-                kind: kind.clone(),
-                canonical: Zeroizing::new(canonical.to_vec()),
-            }),
-        );
-        record = rest;
-    }
-    record.is_empty().then_some(())
-}
 
 /// Cuts the vault in that file at its last whole record, durably. Its segment's id, length and SHA-256; `None`
 /// if there is no vault, or not even a whole header: then no frame was ever written that needed it.

@@ -1,6 +1,7 @@
 //! Vaults written, opened, damaged and cut.
 
-use super::layout::{FIXED, GROUP, RECORD};
+use super::layout::{FIXED, RECORD};
+use super::originals::GROUP;
 use super::*;
 use crate::model::{ClassName, Expires, Folder, Kind, NodeName, SegmentId, SegmentName, Tree};
 use crate::primitives::byte_map;

@@ -1,9 +1,10 @@
 //! A vault that is being written: it can be added to, and not read by who adds to it once the epoch is over.
 
 use super::error::VaultError;
-use super::layout::{self, GROUP_HEADER_BYTES, Header};
+use super::layout::{self, Header};
+use super::originals;
 use crate::model::{Kind, SegmentId, SegmentName, Tree};
-use crate::primitives::crypto::encrypt;
+use crate::primitives::crypto::{TAG_BYTES, encrypt};
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::{Storage, Stored};
 use crate::primitives::tag_set::TagSet;
@@ -115,22 +116,8 @@ impl VaultWriter {
         let new = |(kind, tag, original): &(Kind, [u8; 16], &[u8])| {
             *kind != Kind::QR && !original.is_empty() && self.written.insert(*tag)
         };
-        let mut pairs: Vec<(Kind, &[u8])> =
-            tokens.iter().filter(new).map(|(kind, _, original)| (kind, original)).collect();
-        pairs.sort_unstable_by_key(|(kind, original)| (*kind, original.len()));
-        let groups = pairs.chunk_by(|a, b| (a.0, a.1.len()) == (b.0, b.1.len()));
-        // The length is known before, so that the vector never moves and leaves no copy behind.
-        let bytes: usize =
-            groups.clone().map(|group| GROUP_HEADER_BYTES + group.len() * group[0].1.len()).sum();
-        let mut record = Vec::with_capacity(if bytes == 0 { 0 } else { bytes + 16 });
-        for group in groups {
-            let (kind, first) = group[0];
-            record.push(kind.0);
-            record.extend_from_slice(&layout::count(first.len()).to_le_bytes());
-            record.extend_from_slice(&layout::count(group.len()).to_le_bytes());
-            group.iter().for_each(|(_, original)| record.extend_from_slice(original));
-        }
-        record
+        let pairs = tokens.iter().filter(new).map(|(kind, _, original)| (kind, original)).collect();
+        originals::encode(pairs, TAG_BYTES)
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), VaultError> {
@@ -161,6 +148,5 @@ fn header(name: &SegmentName, id: SegmentId, custody: &Custody<'_>) -> Header {
         sealed_wrap.extend_from_slice(custody.wrap);
         encrypt(&layout::wrap_key(custody.shred_key, &id), 0, &mut sealed_wrap);
     }
-    let (tenant, kinds) = (custody.tenant.to_owned(), custody.kinds.to_vec());
-    Header { id, kid: name.kid(), tenant, kinds, sealed_wrap }
+    Header::new(id, name.kid(), custody.tenant.to_owned(), custody.kinds.to_vec(), sealed_wrap)
 }
