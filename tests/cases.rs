@@ -26,6 +26,9 @@
 //! | a clock that jumps before a purge | `jobs::purge`: `a_clock_that_jumped_purges_nothing_until_it_is_confirmed` |
 //! | a crash between unlinking and the ledger | `jobs::purge`: `a_purge_that_breaks_off_anywhere_is_ended_by_the_next` |
 //! | retention by event, not by rotation or file time | `pipeline::archiver`: `lines_go_where_their_class_and_day_say`; `jobs::purge`: `what_has_expired_goes_with_its_key_and_nothing_else`, `days_that_were_missed_are_caught_up` |
+//! | many connections, one hostile | `serve.rs`: `a_hostile_peer_harms_its_own_connection_only` |
+//! | a reload and a midnight under load | `serve.rs`: `midnight_and_hangups_under_load_lose_no_line_and_no_token_is_of_the_wrong_epoch` |
+//! | `kill -9` of the sidecar | `serve.rs`: `a_kill_loses_at_most_what_came_since_the_last_flush` |
 //! | reversible by two parties only | `vault`: `what_is_written_opens_with_both_keys`, `one_key_is_not_enough` |
 //! | searching across epochs under a case number | `replay.rs`: `what_is_found_is_what_a_plain_search_finds`, `a_reveal_gives_back_what_was_asked_for_and_nobody_else`, `what_is_refused_leaves_nothing_but_an_entry_in_the_ledger` |
 //!

@@ -4,6 +4,10 @@
 
 #[path = "serve/sidecar.rs"]
 mod sidecar;
+#[path = "serve/systemd.rs"]
+mod systemd;
+#[path = "serve/tls.rs"]
+mod tls;
 
 use sidecar::{Sidecar, line};
 use std::collections::BTreeMap;

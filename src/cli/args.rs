@@ -3,6 +3,7 @@
 mod archive;
 mod custody;
 mod replay;
+mod serve;
 
 use crate::model::{Format, Kinds};
 pub(crate) use archive::{ArchiveArgs, EscrowName, node, sync};
@@ -15,7 +16,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 pub(crate) use replay::{AccessArgs, LineArgs, ReplayArgs};
+use schemars::JsonSchema;
 use serde::Deserialize;
+pub(crate) use serve::ServeArgs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -347,22 +350,6 @@ pub(crate) struct FilterArgs {
     pub(crate) archive: ArchiveArgs,
 }
 
-/// `serve`.
-#[derive(Args, Debug)]
-pub(crate) struct ServeArgs {
-    /// How lines are read.
-    #[command(flatten)]
-    pub(crate) reading: Reading,
-
-    /// Threads that work on lines [default: one a core]
-    #[arg(long, value_name = "N", help_heading = "INPUT", hide_short_help = true)]
-    pub(crate) workers: Option<NonZeroUsize>,
-
-    /// What tokens are like.
-    #[command(flatten)]
-    pub(crate) tokens: Tokens,
-}
-
 /// `init`.
 #[derive(Args, Debug)]
 pub(crate) struct InitArgs {
@@ -438,6 +425,14 @@ pub(crate) struct CheckArgs {
     /// Rule and configuration files to check instead of those in use
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,
+
+    /// Print a JSON schema of the configuration instead
+    #[arg(long, conflicts_with_all = ["files", "reference"])]
+    pub(crate) schema: bool,
+
+    /// Print every key of the configuration as Markdown instead
+    #[arg(long, conflicts_with = "files")]
+    pub(crate) reference: bool,
 }
 
 /// `completions`.
@@ -464,7 +459,7 @@ pub(crate) enum Stats {
 }
 
 /// `--tag`, and `tag` in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Tag {
     /// In the format's own idiom
@@ -476,7 +471,7 @@ pub(crate) enum Tag {
 }
 
 /// `--epoch`, and `epoch` in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum EpochName {
     /// One legal day
@@ -488,7 +483,7 @@ pub(crate) enum EpochName {
 }
 
 /// `--token-shape`, and `token_shape` in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TokenShape {
     /// kind, underscore, kid, tag

@@ -1,9 +1,11 @@
 //! The configuration file, `config.toml`: what may stand in it, and what is wrong with one.
 
 mod output;
+mod reference;
 mod serve;
 
 pub(crate) use output::{Output, OutputKind};
+pub(crate) use reference::{markdown, schema};
 pub(crate) use serve::{Input, Kind, Serve};
 
 use super::args::{self, EpochName, EscrowName, Tag, TokenShape};
@@ -13,55 +15,66 @@ use crate::pipeline::SyncPolicy;
 use crate::primitives::diag::Diagnostic;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The configuration file. A key that is missing leaves the default in force; one that is unknown is an
 /// error.
-#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[derive(Debug, Default, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Legal time zone.
+    /// The zone of legal days, by its name in the IANA database.
+    #[schemars(extend("default" = "Europe/Paris"))]
     pub(crate) zone: Option<Typed<TimeZone>>,
-    /// Zone of times that state none.
+    /// The zone of times that state none; the legal zone if this is not set.
     pub(crate) source_zone: Option<Typed<TimeZone>>,
-    /// Whose tokens.
+    /// Whose tokens: equal identifiers of two tenants get different ones.
+    #[schemars(extend("default" = "default"))]
     pub(crate) tenant: Option<Typed<Tenant>>,
-    /// How long tokens hold.
+    /// How long tokens stay the same.
+    #[schemars(extend("default" = "day"))]
     pub(crate) epoch: Option<EpochName>,
-    /// Where epoch secrets come from.
+    /// Where epoch secrets must come from.
+    #[schemars(extend("default" = "random"))]
     pub(crate) source: Option<SecretSource>,
-    /// age recipients to whom every epoch secret is wrapped.
+    /// age recipients, beside those in `escrow/recipients.txt`, to whom every epoch secret is wrapped.
     pub(crate) recipients: Option<Vec<String>>,
-    /// More kinds to find.
+    /// More kinds to find: `usr`, `host`, `mac`, `tel`, or kinds of your own rules.
     pub(crate) also: Option<Vec<Typed<KindName>>>,
-    /// Networks left in clear.
+    /// Networks whose addresses stay in clear, in CIDR notation.
     pub(crate) keep: Option<Vec<Typed<IpNet>>>,
     /// Form of tags.
+    #[schemars(extend("default" = "native"))]
     pub(crate) tag: Option<Tag>,
     /// Form of tokens.
+    #[schemars(extend("default" = "native"))]
     pub(crate) token_shape: Option<TokenShape>,
-    /// Longest line.
+    /// Longest line; longer ones are sealed in the state directory, and a placeholder goes out.
+    #[schemars(extend("default" = "4MiB"))]
     pub(crate) max_line_bytes: Option<Typed<LineBytes>>,
-    /// Directory of more rules; relative to the configuration file.
+    /// Directory with `identifiers/*.toml` and `retention/*.toml`; relative to this file.
     pub(crate) rules: Option<PathBuf>,
-    /// Whether the input comes from another oubliette.
+    /// Whether lines come from another oubliette, whose tokens and tags stay as they are.
+    #[schemars(extend("default" = false))]
     pub(crate) trust_upstream: Option<bool>,
-    /// Directory of vaults.
+    /// Directory of vaults; beside the archive if this is not set.
     pub(crate) vault: Option<PathBuf>,
-    /// When archived lines are made durable.
+    /// When archived lines are made durable: `frame`, a time such as `5s`, or `none`.
+    #[schemars(extend("default" = "frame"))]
     pub(crate) sync: Option<Typed<SyncPolicy>>,
-    /// Name of this machine.
+    /// The name of this machine in an archive; its host name if this is not set.
     pub(crate) node: Option<Typed<NodeName>>,
-    /// What becomes of originals.
+    /// What becomes of originals in an archive.
+    #[schemars(extend("default" = "age"))]
     pub(crate) escrow: Option<EscrowName>,
     /// The sidecar.
     pub(crate) serve: Serve,
 }
 
 /// Where epoch secrets come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SecretSource {
     /// Each from the operating system's randomness.

@@ -55,6 +55,14 @@ pub(crate) fn read_text(path: &Path, what: &str) -> Result<String, Diagnostic> {
     fs::read_to_string(path).map_err(|error| cannot(&format!("cannot read {what}"), path, &error))
 }
 
+/// Where `credential:NAME` lies: what systemd loaded for this service (systemd.exec(5), LoadCredential). `None` for any
+/// other path.
+pub(crate) fn credential(path: &Path) -> Option<PathBuf> {
+    let name = path.to_str()?.strip_prefix("credential:")?;
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_default();
+    Some(Path::new(&directory).join(name))
+}
+
 /// The input called `path`, or standard input.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ mod passphrase;
 mod picture;
 mod process;
 mod report;
+mod service;
 mod settings;
 mod usage;
 

@@ -6,7 +6,7 @@
 use super::args::{Common, EpochName, EscrowName, Reading, Stats, Tag, TokenShape, Tokens};
 use super::codes;
 use super::config::{Config, SecretSource, Serve, Typed, Written};
-use super::files::{RuleFiles, read_text};
+use super::files::{RuleFiles, credential, read_text};
 use crate::jobs::recognition::{Choices, load_retention};
 use crate::keyring;
 use crate::model::{Format, NodeName};
@@ -108,7 +108,7 @@ impl Settings {
         config_path: PathBuf,
         config: Config,
     ) -> Result<Self, Diagnostic> {
-        let key_file = common.key_file.clone();
+        let key_file = common.key_file.as_ref().map(|path| credential(path).unwrap_or_else(|| path.clone()));
         let rules_beside = config_path.parent().map(Path::to_owned).unwrap_or_default();
         Ok(Self {
             state_dir,

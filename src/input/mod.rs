@@ -4,12 +4,14 @@ pub mod batch;
 pub mod blocks;
 pub mod datagram;
 pub mod framing;
+pub mod inherited;
 pub mod proxy_protocol;
 pub mod relp;
 pub mod sockets;
 pub mod standard;
 pub mod stream;
 pub mod tail;
+pub mod tls;
 pub mod wait;
 
 #[cfg(test)]
@@ -24,7 +26,8 @@ use jiff::Timestamp;
 use std::io::{self, Read};
 
 /// The codes of this area.
-pub const CODES: &[&Code] = &[&blocks::READ_FAILED, &sockets::NO_LISTENER, &tail::NOT_FOLLOWED];
+pub const CODES: &[&Code] =
+    &[&blocks::READ_FAILED, &sockets::NO_LISTENER, &tail::NOT_FOLLOWED, &tls::UNUSABLE];
 
 /// What one read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -58,34 +58,40 @@ pub struct Doors {
 
 impl Doors {
     /// Takes connections and has each handled, until stopped. When there are as many as there may be, the next one
-    /// waits at the door.
+    /// waits at the door. Those who wait there at the stop are heard, for they may have said what they had to say.
     pub async fn open<L, H, F>(self, listener: L, handle: H)
     where
         L: Listener,
         H: Fn(L::Stream) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
+        let admit = |stream, permit: OwnedSemaphorePermit| {
+            let handled = handle(stream);
+            self.tasks.spawn(async move {
+                handled.await;
+                drop(permit);
+            });
+        };
         loop {
             let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else { return };
             let accepted = tokio::select! {
                 biased;
-                () = self.stopped.cancelled() => return,
+                () = self.stopped.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok(stream) => {
-                    let handled = handle(stream);
-                    self.tasks.spawn(async move {
-                        handled.await;
-                        drop(permit);
-                    });
-                }
+                Ok(stream) => admit(stream, permit),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     // Out of descriptors, most likely: others must end first.
                     time::sleep(ACCEPT_AGAIN).await;
                 }
             }
+        }
+        while let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned()
+            && let Ok(Ok(stream)) = time::timeout(AT_THE_DOOR, listener.accept()).await
+        {
+            admit(stream, permit);
         }
     }
 }
@@ -141,23 +147,23 @@ async fn read_frames<R: AsyncRead + Unpin>(
     idle: Duration,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), StreamError> {
-    let (mut stopped, mut until) = (pin!(stopped), None);
+    let (mut stopped, mut left) = (pin!(stopped), None);
     let mut size = LEAST_READ_BYTES;
     loop {
         let buffer = framer.room(size);
         let room = buffer.capacity() - buffer.len();
-        let patience = if until.is_some() { QUIET } else { idle };
+        let patience = if left.is_some() { QUIET } else { idle };
         let read = tokio::select! {
             biased;
-            () = &mut stopped, if until.is_none() => {
-                until = Some(time::Instant::now() + LONGEST_DRAIN);
+            () = &mut stopped, if left.is_none() => {
+                left = Some(MOST_ON_THE_WAY_BYTES);
                 continue;
             }
             read = time::timeout(patience, reader.read_buf(buffer)) => read,
         };
         let bytes = match read {
             Ok(read) => read?,
-            Err(_) if until.is_some() => return Ok(()),
+            Err(_) if left.is_some() => return Ok(()),
             Err(_) => return Err(StreamError::Idle(idle)),
         };
         if bytes == 0 {
@@ -165,7 +171,8 @@ async fn read_frames<R: AsyncRead + Unpin>(
         }
         size = next_size(size, bytes, room);
         hand_on(framer, deliver).await?;
-        if until.is_some_and(|until| time::Instant::now() >= until) {
+        left = left.map(|left| left.saturating_sub(bytes));
+        if left == Some(0) {
             return Ok(());
         }
     }
@@ -205,7 +212,10 @@ const MOST_READ_BYTES: usize = 128 << 10;
 /// After a stop: what has not come after so long was not on its way.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// After a stop: so long may a peer that goes on and on keep us.
-const LONGEST_DRAIN: Duration = Duration::from_secs(2);
+/// After a stop: no socket holds more by default (tcp(7), `tcp_rmem`), so a peer that goes on and on cannot keep us.
+const MOST_ON_THE_WAY_BYTES: usize = 8 << 20;
+
+/// At a stop: who waits at the door is there at once.
+const AT_THE_DOOR: Duration = Duration::from_millis(10);
 
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);

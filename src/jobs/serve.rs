@@ -13,6 +13,7 @@ use crate::input::framing::{Framing, Trailer};
 use crate::input::sockets::SocketFile;
 use crate::input::stream::{Doors, Listener};
 use crate::input::tail::{self, Offsets};
+use crate::input::tls::Tls;
 use crate::input::{Stop, Waiting, datagram, standard};
 use crate::pipeline::{Archiver, Branch, Fanout, Gate, Gathered, Intake, Room};
 use crate::primitives::clock::Clock;
@@ -53,10 +54,12 @@ pub enum Entrance {
     Tcp(TcpListener, Manner),
     /// Datagrams over UDP.
     Udp(UdpSocket),
-    /// Connections to a socket file.
-    Unix(UnixListener, SocketFile, Manner),
-    /// Datagrams to a socket file.
-    UnixDatagram(UnixDatagram, SocketFile),
+    /// Connections over TLS.
+    Tls(TcpListener, Tls, Manner),
+    /// Connections to a socket file, which is removed at the end if it is ours.
+    Unix(UnixListener, Option<SocketFile>, Manner),
+    /// Datagrams to a socket file, which is removed at the end if it is ours.
+    UnixDatagram(UnixDatagram, Option<SocketFile>),
     /// A file that somebody else writes.
     File(tail::Settings, Offsets),
     /// Standard input. When it ends, so does the sidecar, if nothing else can come.
@@ -73,14 +76,19 @@ impl Entrance {
     #[must_use]
     pub fn place(&self) -> String {
         let at = |address: io::Result<std::net::SocketAddr>| address.map(|address| address.to_string());
+        let file = |name: io::Result<std::os::unix::net::SocketAddr>| {
+            let path = name.ok().and_then(|name| name.as_pathname().map(|path| path.display().to_string()));
+            path.unwrap_or_default()
+        };
         match self {
             Self::Tcp(listener, manner) => {
                 let protocol = if let Protocol::Relp { .. } = manner.protocol { "relp" } else { "tcp" };
                 format!("{protocol} {}", at(listener.local_addr()).unwrap_or_default())
             }
             Self::Udp(socket) => format!("udp {}", at(socket.local_addr()).unwrap_or_default()),
-            Self::Unix(_, file, _) => format!("unix {}", file.path().display()),
-            Self::UnixDatagram(_, file) => format!("unix-datagram {}", file.path().display()),
+            Self::Tls(listener, ..) => format!("tls {}", at(listener.local_addr()).unwrap_or_default()),
+            Self::Unix(listener, ..) => format!("unix {}", file(listener.local_addr())),
+            Self::UnixDatagram(socket, _) => format!("unix-datagram {}", file(socket.local_addr())),
             Self::File(settings, _) => format!("file {}", settings.path.display()),
             Self::Stdin { .. } => "standard input".to_owned(),
         }
@@ -144,21 +152,35 @@ impl Daemon {
         Ok(stopped)
     }
 
-    /// From now on SIGTERM and SIGINT stop the sidecar, and SIGHUP calls `reload`.
+    /// From now on SIGTERM and SIGINT stop the sidecar, and `told` is told of every signal.
     ///
     /// # Errors
     /// J01, if signals cannot be waited for.
-    pub fn heed_signals(&self, reload: impl FnMut() + Send + 'static) -> Result<(), Diagnostic> {
+    pub fn heed_signals(&self, told: impl FnMut(Wish) + Send + 'static) -> Result<(), Diagnostic> {
         let _runtime = self.runtime.enter();
         let to = |kind| signal(kind).map_err(|error| cannot_start(&error));
         let signals = [to(SignalKind::terminate())?, to(SignalKind::interrupt())?, to(SignalKind::hangup())?];
-        self.runtime.spawn(heed(self.hall.clone(), signals, reload));
+        self.runtime.spawn(heed(self.hall.clone(), signals, told));
         Ok(())
     }
 
     /// The outputs besides the archive, in the order of their making: for changes between two runs.
     pub fn branches(&mut self) -> &mut Vec<Box<dyn Branch>> {
         &mut self.branches
+    }
+
+    /// Calls `alive` twice in each `interval`, as long as the outputs are at work or have none.
+    pub fn keep_watch(&self, interval: Duration, alive: impl Fn() + Send + 'static) {
+        let gate = self.gate();
+        self.runtime.spawn(async move {
+            let mut ticks = tokio::time::interval(interval / 2);
+            loop {
+                ticks.tick().await;
+                if gate.since_beat() < interval {
+                    alive();
+                }
+            }
+        });
     }
 
     /// What ends a run so that the next one can begin with other rules.
@@ -200,17 +222,27 @@ impl std::fmt::Debug for Daemon {
     }
 }
 
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Load everything again.
+    Reload,
+    /// Stop. It is about to.
+    Stop,
+}
+
 /// Waits for signals; after the first that stops, lets everything drain.
-async fn heed(hall: Hall, signals: [Signal; 3], mut reload: impl FnMut()) {
+async fn heed(hall: Hall, signals: [Signal; 3], mut told: impl FnMut(Wish)) {
     let [mut terminate, mut interrupt, mut hangup] = signals;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = hall.ended.cancelled() => break,
-            _ = hangup.recv() => tokio::task::block_in_place(&mut reload),
+            _ = hangup.recv() => tokio::task::block_in_place(|| told(Wish::Reload)),
         }
     }
+    told(Wish::Stop);
     hall.drain().await;
 }
 
@@ -230,8 +262,11 @@ impl Hall {
             Entrance::Tcp(listener, manner) => {
                 self.listen(tokio::net::TcpListener::from_std(listener)?, manner, None);
             }
+            Entrance::Tls(listener, tls, manner) => {
+                self.listen_tls(tokio::net::TcpListener::from_std(listener)?, tls, manner);
+            }
             Entrance::Unix(listener, file, manner) => {
-                self.listen(tokio::net::UnixListener::from_std(listener)?, manner, Some(file));
+                self.listen(tokio::net::UnixListener::from_std(listener)?, manner, file);
             }
             Entrance::File(settings, offsets) => self.follow(settings, offsets),
             Entrance::Udp(socket) => {
@@ -239,7 +274,7 @@ impl Hall {
             }
             Entrance::UnixDatagram(socket, file) => {
                 let socket = tokio::net::UnixDatagram::from_std(socket)?;
-                self.receive(socket, datagram::LONGEST_UNIX_BYTES, Some(file));
+                self.receive(socket, datagram::LONGEST_UNIX_BYTES, file);
             }
             Entrance::Stdin { file, is_only } => self.read_standard(file, is_only)?,
         }
@@ -253,6 +288,20 @@ impl Hall {
             doors.open(listener, move |stream| self.clone().serve(stream, manner)).await;
             drop(file);
         });
+    }
+
+    fn listen_tls(self, listener: tokio::net::TcpListener, tls: Tls, manner: Manner) {
+        let tasks = self.doors.tasks.clone();
+        let doors = self.doors.clone();
+        tasks.spawn(doors.open(listener, move |stream| {
+            let (hall, tls) = (self.clone(), tls.clone());
+            async move {
+                match tls.accept(stream).await {
+                    Ok(stream) => hall.serve(stream, manner).await,
+                    Err(error) => tracing::info!(%error, "a connection was refused"),
+                }
+            }
+        }));
     }
 
     fn receive(self, socket: impl datagram::Socket, longest_bytes: usize, file: Option<SocketFile>) {

@@ -58,6 +58,7 @@ impl<'a> Fanout<'a> {
 
     /// Tells what is durable, but none after piece number `last`.
     fn publish(&self, last: u64) {
+        self.gate.beat();
         let archived = self.archiver.as_ref().map_or(self.pieces, Archiver::durable) + self.before;
         let archived = archived.min(last);
         let first = self.branches.iter().filter_map(|branch| branch.first_not_durable()).min();

@@ -18,9 +18,10 @@ use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Memory for records that are on their way.
@@ -77,6 +78,9 @@ struct Shared {
     state: Mutex<State>,
     /// Told when there is something to gather, or no more will come.
     arrived: Condvar,
+    /// When the outputs last did something, in milliseconds after `start`.
+    beat: AtomicU64,
+    start: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -105,7 +109,12 @@ impl Gate {
     /// A gate, and where what it lets in comes out.
     #[must_use]
     pub fn new(room: Room, clock: Clock) -> (Self, Gathered) {
-        let shared = Arc::new(Shared { state: Mutex::default(), arrived: Condvar::new() });
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            beat: AtomicU64::new(0),
+            start: Instant::now(),
+        });
         let half = Arc::new(Semaphore::new(room.all_bytes / 2));
         let unfinished = Arc::new(Semaphore::new(room.all_bytes / 2));
         let gathered = Gathered {
@@ -174,6 +183,19 @@ impl Gate {
         state.waiting.clear();
         state.queues.clear();
         state.turns.clear();
+    }
+
+    /// The outputs are at work, or wait for some.
+    pub fn beat(&self) {
+        let now = u64::try_from(self.shared.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.shared.beat.store(now, Ordering::Relaxed);
+    }
+
+    /// How long ago the outputs did something. They do at least every second.
+    #[must_use]
+    pub fn since_beat(&self) -> Duration {
+        let last = Duration::from_millis(self.shared.beat.load(Ordering::Relaxed));
+        self.shared.start.elapsed().saturating_sub(last)
     }
 
     /// Whether nothing more is taken.

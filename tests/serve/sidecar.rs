@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -36,21 +37,52 @@ pub(crate) struct Ended {
 impl Sidecar {
     /// With this configuration, and these arguments; its listeners are open.
     pub(crate) fn start(config: &str, arguments: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        fs::write(directory.path().join("config.toml"), format!("escrow = 'none'\n{config}")).unwrap();
-        Self::start_in(directory, arguments)
+        Self::start_with(config, arguments, |_| ())
     }
 
-    fn start_in(directory: tempfile::TempDir, arguments: Vec<String>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_oubliette"))
-            .args(["serve", "--stats", "json", "--state-dir"])
-            .arg(directory.path())
-            .args(&arguments)
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    /// The same, after `prepare` has put files beside the configuration.
+    pub(crate) fn start_with(config: &str, arguments: &[&str], prepare: impl FnOnce(&Path)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        prepare(directory.path());
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        fs::write(directory.path().join("config.toml"), format!("escrow = 'none'\n{config}")).unwrap();
+        Self::start_in(directory, arguments, &[])
+    }
+
+    /// The same, with these variables of the environment.
+    pub(crate) fn start_in_environment(config: &str, environment: &[(&str, String)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("config.toml"), format!("escrow = 'none'\n{config}")).unwrap();
+        Self::start_in(directory, Vec::new(), environment)
+    }
+
+    /// The same, with a socket handed over as systemd does (sd_listen_fds(3)).
+    pub(crate) fn start_with_socket(config: &str, socket: OwnedFd) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("config.toml"), format!("escrow = 'none'\n{config}")).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec 3<&0; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\""]);
+        command.arg(env!("CARGO_BIN_EXE_oubliette")).stdin(Stdio::from(socket));
+        Self::started(command, directory, Vec::new())
+    }
+
+    fn start_in(
+        directory: tempfile::TempDir,
+        arguments: Vec<String>,
+        environment: &[(&str, String)],
+    ) -> Self {
+        // systemd names the process that is to feed the watchdog.
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "export WATCHDOG_PID=$$; exec \"$0\" \"$@\""])
+            .arg(env!("CARGO_BIN_EXE_oubliette"));
+        command.envs(environment.iter().map(|(name, value)| (name, value))).stdin(Stdio::piped());
+        Self::started(command, directory, arguments)
+    }
+
+    fn started(mut command: Command, directory: tempfile::TempDir, arguments: Vec<String>) -> Self {
+        command.args(["serve", "--stats", "json", "--state-dir"]).arg(directory.path()).args(&arguments);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let told = Arc::new((Mutex::new(String::new()), Condvar::new()));
         let (stderr, heard) = (child.stderr.take().unwrap(), Arc::clone(&told));
         let reader = thread::spawn(move || {
@@ -69,6 +101,11 @@ impl Sidecar {
             sidecar.addresses.insert(kind.to_owned(), address.to_owned());
         }
         sidecar
+    }
+
+    /// Where its configuration and its state are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Where it listens.
@@ -140,7 +177,7 @@ impl Sidecar {
     pub(crate) fn kill_and_restart(mut self) -> Self {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        Self::start_in(self.directory, self.arguments)
+        Self::start_in(self.directory, self.arguments, &[])
     }
 
     fn signal(&self, signal: rustix::process::Signal) {

@@ -3,6 +3,7 @@
 use crate::model::NodeName;
 use crate::pipeline::SyncPolicy;
 use clap::{Args, ValueEnum, ValueHint};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,7 +58,7 @@ pub(crate) struct ArchiveArgs {
 }
 
 /// What becomes of originals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum EscrowName {
     /// They go into vaults.

@@ -2,7 +2,7 @@
 
 use crate::cli::args::{CheckArgs, Common, Reading, Tokens};
 use crate::cli::codes;
-use crate::cli::config::Config;
+use crate::cli::config::{self, Config};
 use crate::cli::exit::Exit;
 use crate::cli::files::{self, RuleFiles};
 use crate::cli::report::{Report, Row, Stop, counted};
@@ -16,6 +16,14 @@ use std::path::{Path, PathBuf};
 
 /// Checks what is in use, or the files that are named.
 pub(crate) fn run(report: Report, common: &Common, args: &CheckArgs) -> Result<Exit, Stop> {
+    if args.schema {
+        report.value(&config::schema())?;
+        return Ok(Exit::Done);
+    }
+    if args.reference {
+        report.bytes(config::markdown().as_bytes())?;
+        return Ok(Exit::Done);
+    }
     let (found, configured) =
         if args.files.is_empty() { in_use(common) } else { (of_files(&args.files)?, Vec::new()) };
     let CheckReport { rules, classes, samples, problems } = found;

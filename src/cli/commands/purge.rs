@@ -23,8 +23,16 @@ use std::sync::Arc;
 /// Purges, or shows what a purge would do.
 pub(crate) fn run(report: Report, common: &Common, args: &PurgeArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
-    let mut site = site(&settings, &args.place)?;
-    let holds = hold::holds(&settings, &site)?;
+    let plan = perform(report, &settings, args)?;
+    report.table(&rows(&plan))?;
+    summarise(report, &plan, args.dry_run);
+    Ok(if plan.is_blocked() { Exit::NeedsHuman } else { Exit::Done })
+}
+
+/// Purges, or plans it. What was done, or would be.
+pub(super) fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> Result<Plan, Diagnostic> {
+    let mut site = site(settings, &args.place)?;
+    let holds = hold::holds(settings, &site)?;
     // No hold is added or released meanwhile.
     let turn = holds.turn()?;
     if !args.dry_run {
@@ -40,9 +48,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &PurgeArgs) -> Result<E
     };
     drop(progress);
     drop(turn);
-    report.table(&rows(&plan))?;
-    summarise(report, &plan, args.dry_run);
-    Ok(if plan.is_blocked() { Exit::NeedsHuman } else { Exit::Done })
+    Ok(plan)
 }
 
 /// The archive, its keys and its ledger.
@@ -95,7 +101,7 @@ fn rows(plan: &Plan) -> Vec<Line> {
     purged.chain(moved).collect()
 }
 
-fn summarise(report: Report, plan: &Plan, dry_run: bool) {
+pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
     let files = |batches: &[Batch]| batches.iter().map(|batch| batch.files.len() as u64).sum::<u64>();
     let lines: u64 = plan.purges.iter().map(Batch::lines).sum();
     let bytes: u64 = plan.purges.iter().map(Batch::bytes).sum();

@@ -1,33 +1,29 @@
 //! `oubliette serve`: settings -> sockets, rules and keys -> the sidecar; and again at SIGHUP.
 
+mod inputs;
 mod outlets;
+mod schedule;
 
 use super::{archive, filter, keys};
 use crate::cli::args::{ArchiveArgs, Common, Reading, ServeArgs, Tokens};
-use crate::cli::codes;
-use crate::cli::config::{Input, Kind, Typed};
 use crate::cli::exit::Exit;
-use crate::cli::files;
 use crate::cli::process;
 use crate::cli::report::{Report, Stop};
+use crate::cli::service;
 use crate::cli::settings::Settings;
-use crate::input::framing::Trailer;
-use crate::input::sockets;
-use crate::input::tail::{self, Offsets};
 use crate::jobs::filter::{Plan, Ready};
 use crate::jobs::recognition::{Choices, Recognition};
-use crate::jobs::serve::{Daemon, Entrance, Limits, Manner, Protocol};
+use crate::jobs::serve::{Daemon, Limits, Wish};
 use crate::pipeline::{Archiver, Gate};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Storage};
+use inputs::Inputs;
 use jiff::Timestamp;
 use outlets::Outlets;
+use schedule::Schedule;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// Serves until SIGTERM or SIGINT, or until standard input ends if that is all there is.
 ///
@@ -41,12 +37,17 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let mut outlets = Outlets::default();
     outlets.follow(report, &mut daemon, &setup)?;
     let next = Arc::new(Mutex::new(None));
-    daemon.heed_signals(on_hangup(report, typed.clone(), daemon.gate(), Arc::clone(&next)))?;
-    let mut inputs = Inputs::default();
+    daemon.heed_signals(on_signal(report, typed.clone(), daemon.gate(), Arc::clone(&next)))?;
+    let mut inputs = Inputs::new()?;
     inputs.follow(report, &daemon, &setup.settings)?;
+    if let Some(interval) = service::watchdog() {
+        daemon.keep_watch(interval, service::alive);
+    }
+    let schedule = Schedule::start(report, &setup.settings, setup.recognition.zone.clone());
     let mut worst = Exit::Done;
     loop {
         let (ready, archiver) = opened;
+        service::ready();
         let outcome = daemon.run(ready, Some(archiver));
         worst = worst.max(filter::conclude(report, &setup.settings, outcome));
         if daemon.is_over() {
@@ -64,7 +65,9 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
                 (setup, opened)
             }
         };
+        schedule.follow(&setup.settings);
     }
+    drop(schedule);
     daemon.end();
     Ok(worst)
 }
@@ -77,8 +80,9 @@ fn go_on(
     before: Setup,
     loaded: Setup,
 ) -> Result<(Setup, Opened), Diagnostic> {
-    let opened = inputs.follow(report, daemon, &loaded.settings).and_then(|()| loaded.open(report));
-    match opened {
+    let followed = inputs.follow(report, daemon, &loaded.settings);
+    let is_followed = followed.is_ok();
+    match followed.and_then(|()| loaded.open(report)) {
         Ok(opened) => {
             report.note("rules and configuration are loaded again");
             Ok((loaded, opened))
@@ -86,27 +90,38 @@ fn go_on(
         Err(problem) => {
             report.error(&problem);
             report.note("the rules and the configuration from before stay in force");
+            if is_followed {
+                inputs.follow(report, daemon, &before.settings)?;
+            }
             let opened = before.open(report)?;
             Ok((before, opened))
         }
     }
 }
 
-/// Loads everything again. If it is good, the run that is going on ends, and the next one begins with it.
-fn on_hangup(
+/// At SIGHUP, loads everything again. If it is good, the run that is going on ends, and the next one begins with it.
+fn on_signal(
     report: Report,
     typed: Typing,
     gate: Gate,
     next: Arc<Mutex<Option<Setup>>>,
-) -> impl FnMut() + Send + 'static {
-    move || match Setup::load(&typed) {
-        Ok(setup) => {
-            *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(setup);
-            gate.interrupt();
+) -> impl FnMut(Wish) + Send + 'static {
+    move |wish| {
+        if wish == Wish::Stop {
+            service::stopping();
+            return;
         }
-        Err(problem) => {
-            report.error(&problem);
-            report.note("the rules and the configuration from before stay in force");
+        service::reloading();
+        match Setup::load(&typed) {
+            Ok(setup) => {
+                *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(setup);
+                gate.interrupt();
+            }
+            Err(problem) => {
+                report.error(&problem);
+                report.note("the rules and the configuration from before stay in force");
+                service::ready();
+            }
         }
     }
 }
@@ -188,96 +203,3 @@ fn limits(settings: &Settings) -> Limits {
         drain: limits.drain(),
     }
 }
-
-/// The inputs that are open.
-#[derive(Default)]
-struct Inputs(Vec<(Input, CancellationToken)>);
-
-impl Inputs {
-    /// Opens those that `settings` has and that are not open, then closes those that it has no more. If one
-    /// cannot be opened, all stays as it was.
-    fn follow(&mut self, report: Report, daemon: &Daemon, settings: &Settings) -> Result<(), Diagnostic> {
-        let wanted = settings.serve.inputs();
-        let is_only = wanted.len() == 1;
-        let new: Vec<_> =
-            wanted.iter().filter(|input| !self.0.iter().any(|(open, _)| open == *input)).collect();
-        let entrances = new
-            .iter()
-            .map(|input| entrance(input, is_only, settings))
-            .collect::<Result<Vec<_>, Diagnostic>>()?;
-        for (input, entrance) in new.into_iter().zip(entrances) {
-            report.note(&format!("listening: {}", entrance.place()));
-            self.0.push((input.clone(), daemon.open(entrance)?));
-        }
-        self.0.retain(|(input, token)| {
-            let stays = wanted.contains(input);
-            if !stays {
-                token.cancel();
-            }
-            stays
-        });
-        Ok(())
-    }
-}
-
-/// Binds the socket of an input. What the configuration lacks was refused when it was loaded.
-fn entrance(input: &Input, is_only: bool, settings: &Settings) -> Result<Entrance, Diagnostic> {
-    let mode = input.mode.as_ref().map_or(0o660, |Typed(mode)| *mode);
-    let buffer_bytes =
-        input.receive_buffer.as_ref().map_or(DEFAULT_RECEIVE_BUFFER_BYTES, |Typed(bytes)| *bytes);
-    match (input.kind, &input.listen, &input.path) {
-        (Kind::Tcp | Kind::Relp, Some(Typed(address)), _) => {
-            Ok(Entrance::Tcp(sockets::tcp(*address)?, manner(input)))
-        }
-        (Kind::Udp, Some(Typed(address)), _) => Ok(Entrance::Udp(sockets::udp(*address, buffer_bytes)?)),
-        (Kind::Unix, _, Some(path)) => {
-            sockets::unix(path, mode).map(|(listener, file)| Entrance::Unix(listener, file, manner(input)))
-        }
-        (Kind::UnixDatagram, _, Some(path)) => sockets::unix_datagram(path, mode, buffer_bytes)
-            .map(|(socket, file)| Entrance::UnixDatagram(socket, file)),
-        (Kind::File, _, Some(path)) => followed(input, path, settings),
-        (Kind::Stdin, ..) => Ok(Entrance::Stdin { file: files::input(None)?, is_only }),
-        _ => Err(Diagnostic::new(&codes::BUG, "an input without its address was not refused")),
-    }
-}
-
-/// What the peers of an input speak.
-fn manner(input: &Input) -> Manner {
-    let window = input.window.as_ref().map_or(DEFAULT_WINDOW, |Typed(records)| *records);
-    let protocol = match input.kind {
-        Kind::Relp => Protocol::Relp { window },
-        Kind::Unix => Protocol::Syslog(Trailer::NulOrLf),
-        _ => Protocol::Syslog(Trailer::Lf),
-    };
-    Manner { protocol, is_proxied: input.proxy_protocol }
-}
-
-/// A file, and how far it was read.
-fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<Entrance, Diagnostic> {
-    let storage: Arc<dyn Storage> = Arc::new(Disk);
-    let offsets = Offsets::open(&storage, &settings.state_dir, path).map_err(|error| {
-        Diagnostic::new(&tail::NOT_FOLLOWED, "cannot keep how far a file was read")
-            .at(settings.state_dir.join("tails").display().to_string())
-            .because(error.to_string())
-            .hint("the state directory must belong to the user who runs oubliette, with mode 0700")
-    })?;
-    let file = tail::Settings {
-        path: path.to_owned(),
-        max_record_bytes: settings.max_line_bytes,
-        poll: input.poll.as_ref().map_or(DEFAULT_POLL, |Typed(time)| *time),
-        linger: LINGER,
-    };
-    Ok(Entrance::File(file, offsets))
-}
-
-/// Enough to share a sync; few to be sent again after a crash.
-const DEFAULT_WINDOW: usize = 1000;
-
-/// How often a file is looked at.
-const DEFAULT_POLL: Duration = Duration::from_millis(250);
-
-/// How long somebody may go on writing to a file that was renamed: until a daemon has opened the new one.
-const LINGER: Duration = Duration::from_secs(60);
-
-/// Some seconds of datagrams, if net.core.rmem_max or CAP_NET_ADMIN allows.
-const DEFAULT_RECEIVE_BUFFER_BYTES: usize = 8 << 20;

@@ -3,11 +3,12 @@
 use super::{Size, Typed, Written};
 use crate::output::Framing;
 use crate::output::file::Every;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
 
 /// One place where lines go.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Output {
     /// Which kind of output.
@@ -20,6 +21,7 @@ pub(crate) struct Output {
     /// The socket of `unix` and `unix-datagram`, the file of `file`.
     pub(crate) path: Option<PathBuf>,
     /// How messages follow one another over `tcp`, `tls` and `unix`: `octet-counting` or `non-transparent`.
+    #[schemars(with = "Option<String>")]
     pub(crate) framing: Option<Framing>,
     /// Records that may be unanswered over `relp`.
     pub(crate) window: Option<Typed<Window>>,
@@ -28,15 +30,17 @@ pub(crate) struct Output {
     #[serde(default)]
     pub(crate) required: bool,
     /// How large its spool may become.
+    #[schemars(extend("default" = "1GiB"))]
     pub(crate) spool_bytes: Option<Typed<Size>>,
     /// A file is rotated before it is larger than this.
     pub(crate) rotate_bytes: Option<Typed<Size>>,
     /// A file is rotated then: `hour`, `day` (at legal midnight) or `never`.
+    #[schemars(with = "Option<String>")]
     pub(crate) rotate_every: Option<Every>,
 }
 
 /// Kinds of outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum OutputKind {
     /// Syslog over TCP (RFC 6587).

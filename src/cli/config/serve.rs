@@ -2,6 +2,8 @@
 
 use super::output::{Output, Window};
 use super::{Quantity, Size, Span, Typed, Written};
+use crate::input::tls::Client;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -11,51 +13,70 @@ use std::time::Duration;
 use toml::Spanned;
 
 /// The sidecar.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Serve {
     /// Where lines come from. Without any: TCP and UDP, both on 127.0.0.1:5514.
+    #[schemars(with = "Option<Vec<Input>>")]
     pub(crate) input: Option<Vec<Spanned<Input>>>,
     /// Directory of the archive; relative to the configuration file. The state directory if it is not set.
     pub(crate) archive: Option<PathBuf>,
     /// Where lines go besides the archive.
+    #[schemars(with = "Vec<Output>")]
     pub(crate) output: Vec<Spanned<Output>>,
+    /// Whether what has expired is purged, at the start and after each legal midnight.
+    #[schemars(extend("default" = true))]
+    pub(crate) purge: Option<bool>,
     /// What peers may take.
     pub(crate) limits: Limits,
 }
 
 /// One place where lines come from.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Input {
     /// Which kind of input.
     #[serde(rename = "type")]
     pub(crate) kind: Kind,
-    /// Address and port of `tcp`, `udp` and `relp`: `127.0.0.1:5514`, `[::1]:6514`.
+    /// Address and port of `tcp`, `tls`, `udp` and `relp`: `127.0.0.1:5514`, `[::1]:6514`.
     pub(crate) listen: Option<Typed<SocketAddr>>,
     /// Socket file of `unix` and `unix-datagram`. One that is there and that nobody listens to is replaced. The file of
     /// `file`, which is followed through its rotations.
     pub(crate) path: Option<PathBuf>,
     /// Permissions of that file, in octal.
+    #[schemars(extend("default" = "0660"))]
     pub(crate) mode: Option<Typed<Mode>>,
+    /// Certificate of `tls` and those between it and a root, in PEM. `credential:NAME` is what systemd loaded.
+    pub(crate) certificate: Option<PathBuf>,
+    /// Private key of that certificate, in PEM.
+    pub(crate) key: Option<PathBuf>,
+    /// Roots of the certificates of clients, in PEM. Without them and `clients`, anybody may connect.
+    pub(crate) client_ca: Option<PathBuf>,
+    /// Who may connect: DNS names in their certificates, `*.` for one label, or `sha-256:` fingerprints.
+    pub(crate) clients: Option<Vec<Typed<Client>>>,
     /// Buffer that the kernel keeps for `udp` and `unix-datagram`, which nothing slows down.
+    #[schemars(extend("default" = "8MiB"))]
     pub(crate) receive_buffer: Option<Typed<Size>>,
     /// Whether peers of `tcp`, `relp` and `unix` come through a proxy that says so in the PROXY protocol, version 1 or 2.
     /// What it says is checked and forgotten; a connection without it is refused.
     #[serde(default)]
     pub(crate) proxy_protocol: bool,
     /// Records of one `relp` connection that may be unanswered.
+    #[schemars(extend("default" = "1000"))]
     pub(crate) window: Option<Typed<Window>>,
     /// How often a `file` is looked at.
+    #[schemars(extend("default" = "250ms"))]
     pub(crate) poll: Option<Typed<Span>>,
 }
 
 /// Kinds of inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     /// Connections over TCP: octet counting and lines, told apart for each frame (RFC 6587).
     Tcp,
+    /// The same inside TLS (RFC 5425).
+    Tls,
     /// Datagrams over UDP, a record each (RFC 5426).
     Udp,
     /// Connections to a socket file.
@@ -71,18 +92,23 @@ pub(crate) enum Kind {
 }
 
 /// What peers may take, so that none harms others.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
     /// Connections at once, of all inputs together; the next one waits.
+    #[schemars(extend("default" = "1024"))]
     pub(crate) connections: Option<Typed<Connections>>,
     /// Memory for records on their way, of all inputs together; then peers wait.
+    #[schemars(extend("default" = "64MiB"))]
     pub(crate) memory: Option<Typed<Size>>,
     /// A connection that says nothing for so long is closed.
+    #[schemars(extend("default" = "1h"))]
     pub(crate) idle: Option<Typed<Span>>,
     /// So much of a record longer than `max_line_bytes` is sealed; then its connection is closed.
+    #[schemars(extend("default" = "64MiB"))]
     pub(crate) sealed: Option<Typed<Size>>,
     /// How long a stop waits for connections to end.
+    #[schemars(extend("default" = "10s"))]
     pub(crate) drain: Option<Typed<Span>>,
 }
 
@@ -94,6 +120,10 @@ impl Input {
             listen: Some(Typed(address)),
             path: None,
             mode: None,
+            certificate: None,
+            key: None,
+            client_ca: None,
+            clients: None,
             receive_buffer: None,
             proxy_protocol: false,
             window: None,
@@ -103,12 +133,20 @@ impl Input {
 
     /// What is missing, or has no meaning for this kind.
     fn problem(&self) -> Option<String> {
-        use Kind::{File, Relp, Tcp, Udp, Unix, UnixDatagram};
+        use Kind::{File, Relp, Tcp, Tls, Udp, Unix, UnixDatagram};
         let is = |kinds: &[Kind]| kinds.contains(&self.kind);
+        let is_name = |client: &Typed<Client>| matches!(client.0, Client::Name(_));
+        if self.client_ca.is_none() && self.clients.iter().flatten().any(is_name) {
+            return Some("names of clients are only believed with `client_ca`".to_owned());
+        }
         let keys = [
-            ("listen", self.listen.is_some(), is(&[Tcp, Udp, Relp]), true),
+            ("listen", self.listen.is_some(), is(&[Tcp, Tls, Udp, Relp]), true),
             ("path", self.path.is_some(), is(&[Unix, UnixDatagram, File]), true),
             ("mode", self.mode.is_some(), is(&[Unix, UnixDatagram]), false),
+            ("certificate", self.certificate.is_some(), is(&[Tls]), true),
+            ("key", self.key.is_some(), is(&[Tls]), true),
+            ("client_ca", self.client_ca.is_some(), is(&[Tls]), false),
+            ("clients", self.clients.is_some(), is(&[Tls]), false),
             ("receive_buffer", self.receive_buffer.is_some(), is(&[Udp, UnixDatagram]), false),
             ("proxy_protocol", self.proxy_protocol, is(&[Tcp, Relp, Unix]), false),
             ("window", self.window.is_some(), is(&[Relp]), false),
@@ -151,6 +189,11 @@ impl Serve {
     /// The outputs besides the archive.
     pub(crate) fn outputs(&self) -> Vec<Output> {
         self.output.iter().map(|output| output.get_ref().clone()).collect()
+    }
+
+    /// Whether what has expired is purged.
+    pub(crate) fn purge(&self) -> bool {
+        self.purge.unwrap_or(true)
     }
 
     /// The inputs, or those that there are without any.
@@ -211,6 +254,13 @@ impl Written for Mode {
     fn read(text: &str) -> Result<u32, &'static str> {
         let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
         mode.filter(|_| text.starts_with('0')).ok_or("permissions are written in octal: \"0660\"")
+    }
+}
+
+impl Written for Client {
+    type Value = Self;
+    fn read(text: &str) -> Result<Self, &'static str> {
+        Self::parse(text).ok_or("a client is a DNS name, or sha-256: and 64 hex digits")
     }
 }
 
@@ -328,6 +378,9 @@ mod tests {
                 "[[serve.output]]\ntype = 'stdout'\nname = 'a'\n[[serve.output]]\ntype = 'stdout'\nname = 'a'",
                 "another output has this name",
             ),
+            ("[[serve.input]]\ntype = 'tls'\nlisten = '[::1]:1'", "needs `certificate`"),
+            ("[[serve.input]]\ntype = 'tls'\nclients = ['a.example']", "only believed with `client_ca`"),
+            ("[[serve.input]]\ntype = 'tls'\nclients = ['sha-1:00']", "a client is a DNS name"),
             ("[serve.limits]\nconnections = 0", "1 to 1000000"),
             ("[serve.limits]\nmemory = '65GiB'", "a size in bytes"),
             ("[serve.limits]\nidle = '0s'", "a time such as"),

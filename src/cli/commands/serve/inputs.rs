@@ -1,0 +1,191 @@
+//! The inputs of a sidecar: opened, kept and closed as the configuration says.
+
+use crate::cli::codes;
+use crate::cli::config::{Input, Kind, Typed};
+use crate::cli::files;
+use crate::cli::report::Report;
+use crate::cli::settings::Settings;
+use crate::input::framing::Trailer;
+use crate::input::inherited::Inherited;
+use crate::input::sockets;
+use crate::input::tail::{self, Offsets};
+use crate::input::tls::{self, Tls};
+use crate::jobs::serve::{Daemon, Entrance, Manner, Protocol};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::{Disk, Storage};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The inputs that are open.
+#[derive(Default)]
+pub(super) struct Inputs {
+    open: Vec<Open>,
+    /// Sockets from systemd that no input has taken yet.
+    inherited: Inherited,
+}
+
+struct Open {
+    input: Input,
+    token: CancellationToken,
+    tls: Option<Tls>,
+}
+
+impl Inputs {
+    /// None yet; those that systemd listens to already will be taken over.
+    pub(super) fn new() -> Result<Self, Diagnostic> {
+        let inherited = Inherited::from_environment().map_err(|error| {
+            Diagnostic::new(&codes::OPEN, "cannot take over the sockets from systemd")
+                .because(error.to_string())
+                .hint("`systemctl status` of the socket unit shows what it listens to")
+        })?;
+        Ok(Self { open: Vec::new(), inherited })
+    }
+
+    /// Opens those that `settings` has and that are not open, then closes those that it has no more. Certificates
+    /// are loaded again. If anything is wrong with one of them, all stays as it was.
+    pub(super) fn follow(
+        &mut self,
+        report: Report,
+        daemon: &Daemon,
+        settings: &Settings,
+    ) -> Result<(), Diagnostic> {
+        let wanted = settings.serve.inputs();
+        self.reload_certificates(&wanted, settings)?;
+        let is_only = wanted.len() == 1;
+        let is_open = |input: &Input| self.open.iter().any(|open| open.input == *input);
+        let new: Vec<_> = wanted.iter().filter(|input| !is_open(input)).cloned().collect();
+        let entrances: Result<Vec<_>, Diagnostic> =
+            new.iter().map(|input| self.entrance(input, is_only, settings)).collect();
+        for (input, entrance) in new.into_iter().zip(entrances?) {
+            let tls = if let Entrance::Tls(_, tls, _) = &entrance { Some(tls.clone()) } else { None };
+            let place = entrance.place();
+            let token = daemon.open(entrance)?;
+            report.note(&format!("listening: {place}"));
+            self.open.push(Open { input, token, tls });
+        }
+        self.open.retain(|open| {
+            let stays = wanted.contains(&open.input);
+            if !stays {
+                open.token.cancel();
+            }
+            stays
+        });
+        if self.inherited.left() > 0 {
+            report.note(&format!(
+                "systemd listens to {} sockets for which there is no input",
+                self.inherited.left()
+            ));
+        }
+        Ok(())
+    }
+
+    /// All or none: each is loaded once to see whether it can be.
+    fn reload_certificates(&self, wanted: &[Input], settings: &Settings) -> Result<(), Diagnostic> {
+        let stay = self.open.iter().filter(|open| wanted.contains(&open.input));
+        let with_tls: Vec<_> = stay
+            .filter_map(|open| open.tls.as_ref().map(|tls| (tls, tls_files(&open.input, settings))))
+            .collect();
+        for (_, files) in &with_tls {
+            Tls::load(files)?;
+        }
+        with_tls.into_iter().try_for_each(|(tls, files)| tls.reload(&files))
+    }
+
+    /// The socket of an input. What the configuration lacks was refused when it was loaded.
+    fn entrance(
+        &mut self,
+        input: &Input,
+        is_only: bool,
+        settings: &Settings,
+    ) -> Result<Entrance, Diagnostic> {
+        let mode = input.mode.as_ref().map_or(DEFAULT_MODE, |Typed(mode)| *mode);
+        let buffer =
+            input.receive_buffer.as_ref().map_or(DEFAULT_RECEIVE_BUFFER_BYTES, |Typed(bytes)| *bytes);
+        match (input.kind, &input.listen, &input.path) {
+            (Kind::Tcp | Kind::Relp | Kind::Tls, Some(Typed(address)), _) => {
+                let tls =
+                    (input.kind == Kind::Tls).then(|| Tls::load(&tls_files(input, settings))).transpose()?;
+                let listener = self.inherited.tcp(*address).map_or_else(|| sockets::tcp(*address), Ok)?;
+                Ok(match tls {
+                    Some(tls) => Entrance::Tls(listener, tls, manner(input)),
+                    None => Entrance::Tcp(listener, manner(input)),
+                })
+            }
+            (Kind::Udp, Some(Typed(address)), _) => {
+                let socket = self.inherited.udp(*address);
+                Ok(Entrance::Udp(socket.map_or_else(|| sockets::udp(*address, buffer), Ok)?))
+            }
+            (Kind::Unix, _, Some(path)) => match self.inherited.unix(path) {
+                Some(listener) => Ok(Entrance::Unix(listener, None, manner(input))),
+                None => sockets::unix(path, mode)
+                    .map(|(listener, file)| Entrance::Unix(listener, Some(file), manner(input))),
+            },
+            (Kind::UnixDatagram, _, Some(path)) => match self.inherited.unix_datagram(path) {
+                Some(socket) => Ok(Entrance::UnixDatagram(socket, None)),
+                None => sockets::unix_datagram(path, mode, buffer)
+                    .map(|(socket, file)| Entrance::UnixDatagram(socket, Some(file))),
+            },
+            (Kind::File, _, Some(path)) => followed(input, path, settings),
+            (Kind::Stdin, ..) => Ok(Entrance::Stdin { file: files::input(None)?, is_only }),
+            _ => Err(Diagnostic::new(&codes::BUG, "an input without its address was not refused")),
+        }
+    }
+}
+
+/// Files of an input with TLS; relative to the configuration file.
+fn tls_files(input: &Input, settings: &Settings) -> tls::Files {
+    let beside = settings.config_path.parent().unwrap_or(Path::new(""));
+    let place = |path: &Path| files::credential(path).unwrap_or_else(|| beside.join(path));
+    tls::Files {
+        certificate: input.certificate.as_deref().map(place).unwrap_or_default(),
+        key: input.key.as_deref().map(place).unwrap_or_default(),
+        client_ca: input.client_ca.as_deref().map(place),
+        clients: input.clients.iter().flatten().map(|Typed(client)| client.clone()).collect(),
+    }
+}
+
+/// What the peers of an input speak.
+fn manner(input: &Input) -> Manner {
+    let window = input.window.as_ref().map_or(DEFAULT_WINDOW, |Typed(records)| *records);
+    let protocol = match input.kind {
+        Kind::Relp => Protocol::Relp { window },
+        Kind::Unix => Protocol::Syslog(Trailer::NulOrLf),
+        _ => Protocol::Syslog(Trailer::Lf),
+    };
+    Manner { protocol, is_proxied: input.proxy_protocol }
+}
+
+/// A file, and how far it was read.
+fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<Entrance, Diagnostic> {
+    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let offsets = Offsets::open(&storage, &settings.state_dir, path).map_err(|error| {
+        Diagnostic::new(&tail::NOT_FOLLOWED, "cannot keep how far a file was read")
+            .at(settings.state_dir.join("tails").display().to_string())
+            .because(error.to_string())
+            .hint("the state directory must belong to the user who runs oubliette, with mode 0700")
+    })?;
+    let file = tail::Settings {
+        path: path.to_owned(),
+        max_record_bytes: settings.max_line_bytes,
+        poll: input.poll.as_ref().map_or(DEFAULT_POLL, |Typed(time)| *time),
+        linger: LINGER,
+    };
+    Ok(Entrance::File(file, offsets))
+}
+
+/// Enough to share a sync; few to be sent again after a crash.
+const DEFAULT_WINDOW: usize = 1000;
+
+/// How often a file is looked at.
+const DEFAULT_POLL: Duration = Duration::from_millis(250);
+
+/// How long somebody may go on writing to a file that was renamed: until a daemon has opened the new one.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// For our user and group.
+const DEFAULT_MODE: u32 = 0o660;
+
+/// Some seconds of datagrams, if net.core.rmem_max or CAP_NET_ADMIN allows.
+const DEFAULT_RECEIVE_BUFFER_BYTES: usize = 8 << 20;

@@ -1,0 +1,184 @@
+//! TLS in front of connections (RFC 5425): our certificate, and which clients may come.
+//!
+//! Certificates can be exchanged while connections last: those that begin later see the new ones.
+
+mod clients;
+
+pub use clients::Client;
+
+use crate::primitives::diag::{Code, Diagnostic};
+use clients::Pinned;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// The files that an input with TLS is set up from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// Our certificate and those between it and a root, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
+    /// Roots of the certificates of clients, in PEM. Without it, clients can only be known by fingerprint.
+    pub client_ca: Option<PathBuf>,
+    /// Who may connect. Empty: whoever has a certificate of that root, or anybody if there is none either.
+    pub clients: Vec<Client>,
+}
+
+/// What new connections are accepted with.
+#[derive(Clone, Debug)]
+pub struct Tls(Arc<RwLock<Loaded>>);
+
+#[derive(Clone, Debug)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    clients: Arc<[Client]>,
+}
+
+/// Why a connection was not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The handshake failed.
+    #[error("the handshake failed: {0}")]
+    Handshake(#[from] io::Error),
+    /// It took too long.
+    #[error("the handshake took too long")]
+    Slow,
+    /// The client has a certificate, but is not on the list.
+    #[error("the client is not on the list")]
+    NotListed,
+}
+
+impl Tls {
+    /// Loads all files.
+    ///
+    /// # Errors
+    /// I11 with the file that is wrong.
+    pub fn load(files: &Files) -> Result<Self, Diagnostic> {
+        Ok(Self(Arc::new(RwLock::new(Loaded::new(files)?))))
+    }
+
+    /// Loads all files again, for the connections that come from now on.
+    ///
+    /// # Errors
+    /// I11 with the file that is wrong; then those from before stay in force.
+    pub fn reload(&self, files: &Files) -> Result<(), Diagnostic> {
+        let loaded = Loaded::new(files)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        Ok(())
+    }
+
+    /// Shakes hands, and looks whether the client is on the list.
+    ///
+    /// # Errors
+    /// [`TlsError`]; nothing was read of what the client has to say.
+    pub async fn accept<S>(&self, stream: S) -> Result<TlsStream<S>, TlsError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Loaded { config, clients } = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let accepted = timeout(LONGEST_HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await;
+        let stream = accepted.map_err(|_| TlsError::Slow)??;
+        let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let is_listed = clients.is_empty()
+            || certificate.is_some_and(|certificate| clients::any_is(&clients, certificate));
+        if is_listed { Ok(stream) } else { Err(TlsError::NotListed) }
+    }
+}
+
+impl Loaded {
+    fn new(files: &Files) -> Result<Self, Diagnostic> {
+        let chain = certificates(&files.certificate)?;
+        let key =
+            PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable(&files.key, &told(error)))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder
+            .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+            .map_err(|error| unusable(&files.certificate, &error.to_string()))?;
+        let builder = match verifier(files)? {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let config = builder
+            .with_single_cert(chain, key)
+            .map_err(|error| unusable(&files.certificate, &error.to_string()))?;
+        Ok(Self { config: Arc::new(config), clients: files.clients.clone().into() })
+    }
+}
+
+/// Who looks at the certificates of clients; `None` if they need none.
+fn verifier(files: &Files) -> Result<Option<Arc<dyn ClientCertVerifier>>, Diagnostic> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let Some(path) = &files.client_ca else {
+        let pinned =
+            || Arc::new(Pinned::new(files.clients.clone(), &provider)) as Arc<dyn ClientCertVerifier>;
+        return Ok((!files.clients.is_empty()).then(pinned));
+    };
+    let mut roots = RootCertStore::empty();
+    for root in certificates(path)? {
+        roots.add(root).map_err(|error| unusable(path, &error.to_string()))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    Ok(Some(verifier.map_err(|error| unusable(path, &error.to_string()))?))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Diagnostic> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = read.map_err(|error| unusable(path, &told(error)))?;
+    if certificates.is_empty() {
+        return Err(unusable(path, "it holds no certificate"));
+    }
+    Ok(certificates)
+}
+
+/// What is wrong with a file, without what is in it.
+fn told(error: pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => error.to_string(),
+        pem::Error::NoItemsFound => "it holds nothing of the kind".to_owned(),
+        _ => "it is not PEM".to_owned(),
+    }
+}
+
+fn unusable(path: &Path, why: &str) -> Diagnostic {
+    Diagnostic::new(&UNUSABLE, "TLS cannot be set up").at(path.display().to_string()).because(why).hint(
+        "`openssl x509 -noout -text -in FILE` shows a certificate; the key must belong to the first one",
+    )
+}
+
+const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// I11: a certificate or key that is of no use.
+pub static UNUSABLE: Code = Code {
+    id: "I11",
+    title: "TLS cannot be set up",
+    text: "\
+What it means
+  The certificate, its key or the root of the clients' certificates could not be read, or do not belong together.
+
+Why it matters
+  Log lines hold what they hold in clear on their way here. Without TLS that was asked for, nothing is taken;
+  while the sidecar runs, the certificates from before stay in force.
+
+Example
+  key = \"log.pem\"          with the certificate in it instead of the key
+
+What to do
+  `openssl x509 -noout -text -in FILE` shows a certificate, `openssl pkey -noout -check -in FILE` checks a key. The
+  sidecar must be able to read the key: with systemd, `LoadCredential=` and `key = \"credential:NAME\"`.
+
+References
+  RFC 5425; RFC 7468; systemd.exec(5), LoadCredential",
+};

@@ -1,0 +1,159 @@
+//! TLS as clients see it: who may come, and certificates that are exchanged while it runs.
+
+use crate::sidecar::{Sidecar, line};
+use crate::{ids, once};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use sha2::{Digest as _, Sha256};
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A root, and what it signs.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key.
+struct Identity {
+    certificate: CertificateDer<'static>,
+    key: KeyPair,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn identity(&self, name: &str) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Identity { certificate: certificate.der().clone(), pem: certificate.pem(), key }
+    }
+
+    fn write(&self, path: &Path) {
+        fs::write(path, self.0.pem()).unwrap();
+    }
+}
+
+impl Identity {
+    fn write(&self, folder: &Path) {
+        fs::write(folder.join("certificate.pem"), &self.pem).unwrap();
+        fs::write(folder.join("key.pem"), self.key.serialize_pem()).unwrap();
+    }
+
+    fn fingerprint(&self) -> String {
+        let digits =
+            Sha256::digest(&self.certificate).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        format!("sha-256:{digits}")
+    }
+}
+
+type Connection = StreamOwned<ClientConnection, TcpStream>;
+
+/// Connects with the certificate of `client`, to whoever `authority` vouches for as `web.example`.
+fn connect(sidecar: &Sidecar, authority: &Authority, client: Option<&Identity>) -> Connection {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.0.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_protocol_versions(rustls::DEFAULT_VERSIONS);
+    let builder = builder.unwrap().with_root_certificates(roots);
+    let config = match client {
+        Some(client) => {
+            let key = PrivateKeyDer::try_from(client.key.serialize_der()).unwrap();
+            builder.with_client_auth_cert(vec![client.certificate.clone()], key).unwrap()
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let name = ServerName::try_from("web.example").unwrap();
+    let session = ClientConnection::new(Arc::new(config), name).unwrap();
+    let stream = TcpStream::connect(sidecar.address("tls")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    StreamOwned::new(session, stream)
+}
+
+/// Sends a line and the end of the session; whether it was taken shows in the archive.
+fn send(mut connection: Connection, id: &str) {
+    let text = line(id);
+    let sent = connection.write_all(format!("{} {text}", text.len()).as_bytes());
+    connection.conn.send_close_notify();
+    let flushed = connection.flush();
+    if sent.and(flushed).is_ok() {
+        // Until the other side has ended it too.
+        let _ = connection.read(&mut [0]);
+    }
+}
+
+fn config(clients: &str) -> String {
+    format!(
+        "[[serve.input]]\ntype = 'tls'\nlisten = '127.0.0.1:0'\ncertificate = 'certificate.pem'\nkey = 'key.pem'\n{clients}"
+    )
+}
+
+#[test]
+fn anybody_may_come_if_nobody_is_listed() {
+    let authority = Authority::new();
+    let sidecar =
+        Sidecar::start_with(&config(""), &[], |folder| authority.identity("web.example").write(folder));
+    for id in ids("open", 20) {
+        send(connect(&sidecar, &authority, None), &id);
+    }
+    let ended = sidecar.stop();
+    assert_eq!(ended.archived(), once(ids("open", 20)));
+    ended.check_privacy();
+}
+
+#[test]
+fn only_listed_clients_of_the_root_may_come() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let clients = "client_ca = 'ca.pem'\nclients = ['*.nodes.example']\n";
+    let sidecar = Sidecar::start_with(&config(clients), &[], |folder| {
+        authority.identity("web.example").write(folder);
+        authority.write(&folder.join("ca.pem"));
+    });
+    send(connect(&sidecar, &authority, Some(&authority.identity("a.nodes.example"))), "listed");
+    send(connect(&sidecar, &authority, Some(&authority.identity("a.others.example"))), "unlisted");
+    send(connect(&sidecar, &authority, Some(&other.identity("b.nodes.example"))), "foreign");
+    send(connect(&sidecar, &authority, None), "nobody");
+    assert_eq!(sidecar.stop().archived(), once(["listed".to_owned()]));
+}
+
+#[test]
+fn a_fingerprint_is_enough() {
+    let (authority, unknown) = (Authority::new(), Authority::new());
+    let client = unknown.identity("whoever.example");
+    let clients = format!("clients = ['{}']\n", client.fingerprint());
+    let sidecar =
+        Sidecar::start_with(&config(&clients), &[], |folder| authority.identity("web.example").write(folder));
+    send(connect(&sidecar, &authority, Some(&client)), "known");
+    send(connect(&sidecar, &authority, Some(&unknown.identity("whoever.example"))), "unknown");
+    assert_eq!(sidecar.stop().archived(), once(["known".to_owned()]));
+}
+
+#[test]
+fn certificates_are_exchanged_while_connections_last() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let sidecar = Sidecar::start_with(&config(""), &[], |folder| old.identity("web.example").write(folder));
+    let mut lasting = connect(&sidecar, &old, None);
+    writeln!(lasting, "{}", line("before")).unwrap();
+    fs::write(sidecar.folder().join("key.pem"), "no key").unwrap();
+    sidecar.hang_up();
+    sidecar.wait_for("stay in force");
+    send(connect(&sidecar, &old, None), "still");
+    new.identity("web.example").write(sidecar.folder());
+    sidecar.hang_up();
+    sidecar.wait_for("loaded again");
+    send(connect(&sidecar, &new, None), "new");
+    writeln!(lasting, "{}", line("after")).unwrap();
+    send(lasting, "last");
+    let ended = sidecar.stop();
+    assert!(ended.told.contains("error[I11]"), "{}", ended.told);
+    assert_eq!(ended.archived(), once(["before", "still", "new", "after", "last"].map(ToOwned::to_owned)));
+}
