@@ -347,6 +347,7 @@ fn what_is_refused_leaves_nothing_but_an_entry_in_the_ledger() {
     for missing in ["--case", "--basis", "--from", "--to"] {
         check(&[&["--identity", right][..], &without(missing)].concat(), "P11");
     }
+    check(&[&["--identity", right, "--basis", "because"][..], &without("--basis")].concat(), "P11");
     // The case of article 60-1-2.
     check(&[&["--identity", right, "--basis", "99-3"][..], &without("--basis")].concat(), "P11");
     check(&CASE, "P12");
@@ -486,6 +487,20 @@ fn a_receiver_gets_them_over_tcp_in_either_framing() {
     let address = format!("tcp://{}", listener.local_addr().unwrap());
     drop(listener);
     assert_eq!(node.replay(&["--output", &address]).status.code(), Some(2));
+}
+
+#[test]
+fn a_question_that_makes_no_sense_is_refused() {
+    let node = two_people();
+    let turned = ["--from", "2026-11-24", "--to", "2026-11-23", "--ip", "203.0.113.7"];
+    let nobody = [&["--reveal"][..], &CASE].concat();
+    for (extra, code) in [(&turned[..], "P10"), (&nobody, "P11"), (&["--ip", "203.0.113.0/24"], "P10")] {
+        let output = node.replay(extra);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{code}");
+        assert!(text(&output.stderr).contains(&format!("error[{code}]")), "{}", text(&output.stderr));
+        assert_eq!(node.accesses().last().unwrap().1["code"], *code);
+    }
+    assert_eq!(node.replay(&["--host", "203.0.113.7"]).status.code(), Some(2));
 }
 
 #[test]

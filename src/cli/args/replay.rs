@@ -2,7 +2,7 @@
 
 use super::custody::ArchivePlace;
 use super::{format_parser, zone};
-use crate::jobs::replay::{Basis, Framing};
+use crate::jobs::replay::Framing;
 use crate::model::{ClassName, Format, Pattern};
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::civil::Date;
@@ -125,8 +125,8 @@ pub(crate) struct AccessArgs {
     pub(crate) case: Option<String>,
 
     /// 60-1, 77-1-1, 99-3 (with /1 to /4 as 60-1-2 has it), EPOC, EPOC-PR, GDPR-15, internal
-    #[arg(long, value_name = "TEXT", value_parser = basis)]
-    pub(crate) basis: Option<Basis>,
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) basis: Option<String>,
 
     /// Who had this run, for the ledger [default: the system user alone]
     #[arg(long, value_name = "NAME")]
@@ -199,10 +199,6 @@ fn pattern(text: &str) -> Result<Pattern, &'static str> {
         return Err("an address is looked for with --ip: in the archive a token stands for it");
     }
     Pattern::new(text).ok_or("a name, with at most one `*`, at its beginning or end")
-}
-
-fn basis(text: &str) -> Result<Basis, &'static str> {
-    Basis::parse(text).ok_or(Basis::FORMS)
 }
 
 fn receiver(text: &str) -> Result<String, &'static str> {

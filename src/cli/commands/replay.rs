@@ -1,6 +1,6 @@
 //! `oubliette replay`: archived lines back out.
 
-use super::{keys, purge};
+use super::purge;
 use crate::cli::args::{AccessArgs, Common, LineArgs, Reading, ReplayArgs, Tokens};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
@@ -10,7 +10,7 @@ use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    self, Access, Broken, Counts, Custody, Outlet, Purpose, Question, Ready, Scope, Selection,
+    self, Access, Basis, Broken, Counts, Custody, Outlet, Purpose, Question, Ready, Scope, Selection,
 };
 use crate::keyring::{Identities, Keyring};
 use crate::model::Kind;
@@ -56,7 +56,7 @@ fn purpose(access: &AccessArgs, lines: &LineArgs, site: &Site) -> Purpose {
     Purpose {
         operator: access.operator.clone(),
         case: access.case.clone(),
-        basis: access.basis,
+        basis: access.basis.as_deref().and_then(Basis::parse),
         from: lines.from.map(|from| from.begin(&site.zone)),
         to: lines.to.map(|to| to.end(&site.zone)),
     }
@@ -70,6 +70,13 @@ fn question(
 ) -> Result<Question, Diagnostic> {
     let source_zone = args.lines.source_zone.clone().or_else(|| settings.source_zone.clone());
     let reading = replay::Reading { format: args.lines.format, source_zone };
+    if let Some(typed) = &args.access.basis
+        && Basis::parse(typed).is_none()
+    {
+        return Err(Diagnostic::new(&replay::NO_GRANT, "there is no such legal basis")
+            .because(format!("it is one of: {}", Basis::FORMS))
+            .hint("`oubliette explain P11` says what they are"));
+    }
     let selection = selection(&args.lines, &purpose)?;
     Ok(Question { selection, scope, purpose, reading })
 }
@@ -102,7 +109,7 @@ fn selection(lines: &LineArgs, purpose: &Purpose) -> Result<Selection, Diagnosti
 fn custody(settings: &Settings, access: &AccessArgs) -> Result<Custody, Diagnostic> {
     let ask = Arc::new(Passphrases::new(access.passphrase_file.as_deref())?);
     let identities = access.identity.as_deref().map(|path| Identities::unlock(path, ask)).transpose()?;
-    let keyring = Keyring::open(keys::prepared(settings, settings.legal_zone()?)?)?;
+    let keyring = Keyring::open(settings.keys(settings.legal_zone()?))?;
     Ok(Custody {
         identities,
         running: keyring.running(settings.clock.now())?,
@@ -152,7 +159,11 @@ fn answer(
 }
 
 fn connected(address: &str) -> Result<TcpStream, Diagnostic> {
-    TcpStream::connect(address).map_err(|error| {
+    let connected = TcpStream::connect(address).and_then(|stream| {
+        // A receiver that reads no more cannot keep a signal from being seen.
+        stream.set_write_timeout(Some(LOOK_AT_SIGNALS)).map(|()| stream)
+    });
+    connected.map_err(|error| {
         Diagnostic::new(&codes::OPEN, "cannot connect to the receiver")
             .because(error.to_string())
             .hint("start the receiver first; nothing was sent")
@@ -219,6 +230,8 @@ fn left_out(report: Report, unsealed: u64) -> Exit {
     );
     Exit::NeedsHuman
 }
+
+const LOOK_AT_SIGNALS: Duration = Duration::from_millis(200);
 
 /// A receiver that does not end the connection by then is left.
 const LONGEST_CLOSE: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! Who asks, for what and why: demanded before originals are given back, and kept in the ledger before
 //! anything is opened, whether it is then granted or refused.
 
-use super::codes::NO_GRANT;
+use super::codes::{BAD_QUESTION, NO_GRANT};
 use super::reveal::Scope;
 use super::selection::Selection;
 use crate::detect::{Detector, Options, Scratch};
@@ -87,11 +87,37 @@ pub struct Purpose {
 }
 
 impl Purpose {
+    /// Demands what makes sense of a period.
+    ///
+    /// # Errors
+    /// [`BAD_QUESTION`] if it ends before it begins.
+    pub fn demand_a_period(&self) -> Result<(), Diagnostic> {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if to < from => {
+                Err(Diagnostic::new(&BAD_QUESTION, "the period ends before it begins")
+                    .because(format!("it is from {from} to {to}"))
+                    .hint("state `--from` and `--to` the other way round"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Demands what must be stated before originals are given back.
     ///
     /// # Errors
     /// [`NO_GRANT`] with the name of what is missing.
-    pub fn demand(&self, selection: &Selection, classes: &[RetentionClass]) -> Result<(), Diagnostic> {
+    pub fn demand(
+        &self,
+        selection: &Selection,
+        scope: Scope,
+        classes: &[RetentionClass],
+    ) -> Result<(), Diagnostic> {
+        if scope == Scope::Asked && !selection.names_somebody() {
+            return Err(refusal(
+                "nobody is asked for, so nobody's are",
+                "name somebody with `--ip`, `--email` or `--token`, or ask for everybody's: `--reveal-all`",
+            ));
+        }
         let missing = [
             ("a case", "--case REF", self.case.as_deref().is_none_or(|case| case.trim().is_empty())),
             ("a legal basis", "--basis TEXT", self.basis.is_none()),

@@ -17,6 +17,8 @@ use crate::retention::DayFrom;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A line as it is in the archive.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +76,11 @@ pub struct Lines<'p> {
     /// Segments whose footers are in memory.
     open: HashMap<usize, Segment>,
     counts: ReadCounts,
+    /// The second of the last line.
+    last: i64,
+    /// Whether to stop; and the second to go on from, once it did.
+    stopped: Arc<AtomicBool>,
+    resume: Option<i64>,
 }
 
 /// A frame by its indices in the plan.
@@ -138,7 +145,23 @@ impl<'p> Lines<'p> {
             current: None,
             open: HashMap::new(),
             counts: ReadCounts::default(),
+            last: i64::MIN,
+            stopped: Arc::default(),
+            resume: None,
         }
+    }
+
+    /// The same, until `stopped`: no more frames are read then, unless they may have lines of a second that has
+    /// begun.
+    #[must_use]
+    pub fn until(self, stopped: Arc<AtomicBool>) -> Self {
+        Self { stopped, ..self }
+    }
+
+    /// If it was stopped, the second to go on from: every line before it came, and none of it or after it.
+    #[must_use]
+    pub fn resume(&self) -> Option<i64> {
+        self.resume
     }
 
     /// What was read so far.
@@ -147,7 +170,7 @@ impl<'p> Lines<'p> {
         self.counts
     }
 
-    /// The next line; `None` after the last.
+    /// The next line; `None` after the last, or when it was stopped.
     ///
     /// # Errors
     /// A segment that cannot be read, or is not as it was written.
@@ -160,6 +183,7 @@ impl<'p> Lines<'p> {
         let Some(loaded) = self.loaded.get_mut(&place) else { return Ok(None) };
         let Fitting { second, from, number, ref span } = loaded.lines[loaded.done];
         loaded.done += 1;
+        self.last = second;
         Ok(Some(Line {
             bytes: &loaded.bytes[span.clone()],
             second,
@@ -183,8 +207,12 @@ impl<'p> Lines<'p> {
                 }
                 self.queue.push(Reverse(due));
             }
-            let Some(Reverse((_, place))) = self.queue.pop() else { return Ok(None) };
+            let Some(Reverse((second, place))) = self.queue.pop() else { return Ok(None) };
             if !self.loaded.contains_key(&place) {
+                if second > self.last && self.stopped.load(Ordering::Relaxed) {
+                    self.resume = Some(second);
+                    return Ok(None);
+                }
                 self.load(place)?;
             }
             self.current = Some(place);
@@ -260,6 +288,7 @@ fn fitting(
         let span = start..end;
         start = end;
         let line = &bytes[span.start..end - 1];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         let (record, time) = times.read(line);
         let fits = selection.seconds.contains(&time.second)
             && planned.tokens.as_ref().is_none_or(|tokens| has_one_of(line, tokens))

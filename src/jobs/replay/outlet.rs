@@ -67,6 +67,12 @@ impl<W: Write> Outlet<W> {
         Self { to, framing, pace, stopped, buffer, second: None, written: 0, seconds: VecDeque::new() }
     }
 
+    /// What stops it.
+    #[must_use]
+    pub fn stopped(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stopped)
+    }
+
     /// Takes the line with its line feed, whose event was in `second`.
     ///
     /// # Errors
@@ -119,8 +125,7 @@ impl<W: Write> Outlet<W> {
     }
 
     fn flush(&mut self) -> Result<(), Broken> {
-        let written = self.to.write_all(&self.buffer).and_then(|()| self.to.flush());
-        if let Err(error) = written {
+        if let Err(error) = self.write_whole() {
             return Err(Broken::Write { error, resume: self.earliest_unread() });
         }
         self.written += self.buffer.len() as u64;
@@ -131,6 +136,21 @@ impl<W: Write> Outlet<W> {
             self.seconds.pop_front();
         }
         Ok(())
+    }
+
+    /// Writes the buffer. A writer with a time limit is given more time until the replay is stopped.
+    fn write_whole(&mut self) -> io::Result<()> {
+        let mut rest = &self.buffer[..];
+        while !rest.is_empty() {
+            match self.to.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_late(&error) && !self.stopped.load(Ordering::Relaxed) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.to.flush()
     }
 
     fn earliest_unread(&self) -> i64 {
@@ -172,6 +192,10 @@ impl From<Broken> for Ended {
     fn from(broken: Broken) -> Self {
         Self::Reader(broken)
     }
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// Written in one go.

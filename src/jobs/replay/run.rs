@@ -112,7 +112,7 @@ impl<'q> Ready<'q> {
                 return Err(refusal);
             }
         };
-        let mut lines = Lines::new(&*storage, &self.plan, selection, reading);
+        let mut lines = Lines::new(&*storage, &self.plan, selection, reading).until(outlet.stopped());
         let ended = write_all(&mut lines, &mut reveal, outlet, progress);
         let read = lines.counts();
         let frames_skipped = self.plan.counts.frames - self.plan.frames();
@@ -145,8 +145,9 @@ fn plan(
 ) -> Result<Plan, Diagnostic> {
     let Question { selection, scope, purpose, .. } = question;
     purpose.demand_nobody_in_case()?;
+    purpose.demand_a_period()?;
     if *scope != Scope::Nobody {
-        purpose.demand(selection, &site.classes)?;
+        purpose.demand(selection, *scope, &site.classes)?;
         if !secrets.has_custodian() {
             return Err(super::codes::nobody_opens());
         }
@@ -174,5 +175,10 @@ fn write_all<W: Write>(
         reveal.put_back(&line, &mut text)?;
         outlet.line(&text, line.second)?;
     }
-    Ok(outlet.finish()?)
+    let resume = lines.resume();
+    let to = outlet.finish()?;
+    match resume {
+        Some(resume) => Err(Broken::Stopped { resume }.into()),
+        None => Ok(to),
+    }
 }
