@@ -162,7 +162,7 @@ impl Pace {
     /// When an event of `second` is due.
     fn due(&mut self, second: i64) -> Option<Instant> {
         let (began, first) = *self.began.get_or_insert_with(|| (Instant::now(), second));
-        let after = Duration::try_from_secs_f64((second - first) as f64 / self.speed).ok()?;
+        let after = Duration::try_from_secs_f64(second.saturating_sub(first) as f64 / self.speed).ok()?;
         began.checked_add(after)
     }
 }

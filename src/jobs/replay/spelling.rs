@@ -82,9 +82,22 @@ fn address(line: &[u8], start: usize) -> Option<Spelt> {
     if start.checked_sub(1).is_some_and(|before| line[before].is_ascii_hexdigit()) {
         return None;
     }
-    let mut text = String::with_capacity(39);
+    let (text, ends, separator) = address_text(line, start);
+    // A port may be glued to it by one more separator: the longest text that is an address is the one.
+    (2..=text.len()).rev().find_map(|length| {
+        let address: Ipv6Addr = text[..length].parse().ok()?;
+        let mut key = [0; 15];
+        key.copy_from_slice(&address.octets()[1..]);
+        Some(Spelt { span: start..ends[length - 1], key: TagKey(key), separator: separator.clone() })
+    })
+}
+
+/// The hexadecimal digits and separators from `start` on, as many as an address may have, with plain separators;
+/// where each ends in the line; and the first separator.
+fn address_text(line: &[u8], start: usize) -> (String, Vec<usize>, Range<usize>) {
+    let (mut text, mut ends) = (String::with_capacity(LONGEST_ADDRESS), Vec::with_capacity(LONGEST_ADDRESS));
     let (mut position, mut separator) = (start, start..start);
-    while text.len() <= LONGEST_ADDRESS {
+    while text.len() < LONGEST_ADDRESS {
         match line.get(position) {
             Some(byte) if byte.is_ascii_hexdigit() => {
                 text.push(char::from(*byte));
@@ -99,20 +112,9 @@ fn address(line: &[u8], start: usize) -> Option<Spelt> {
                 position = end;
             }
         }
+        ends.push(position);
     }
-    let separator_bytes = separator.len();
-    // A port may be glued to it by one more separator: the longest text that is an address is the one.
-    loop {
-        if let Ok(address) = text.parse::<Ipv6Addr>() {
-            let mut key = [0; 15];
-            key.copy_from_slice(&address.octets()[1..]);
-            return Some(Spelt { span: start..position, key: TagKey(key), separator });
-        }
-        match text.pop()? {
-            ':' => position -= separator_bytes.max(1),
-            _ => position -= 1,
-        }
-    }
+    (text, ends, separator)
 }
 
 /// Where the separator at `position` ends: `plain` itself, or an escape of its `code`, however deep
@@ -150,6 +152,24 @@ const LONGEST_SEPARATOR: usize = 40;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whoever wrote the line: what is found lies in it.
+        #[test]
+        fn anything_can_stand_in_a_line(line in "(fd|f|d|0|12|:|%3[aA]|%253a|u003a|\\\\{1,3}u003a|pseudonym.invalid|@|%40|_|ip|[a-z]{26}|.){0,40}") {
+            for spelt in all(line.as_bytes()) {
+                prop_assert!(spelt.span.start < spelt.span.end && spelt.span.end <= line.len());
+                prop_assert!(spelt.separator.start <= spelt.separator.end && spelt.separator.end <= line.len());
+            }
+        }
+    }
+
+    #[test]
+    fn separators_may_differ_within_an_address() {
+        let line = b"fd%3A:::::: fd00%3A:%3A0:1:2:3";
+        assert!(all(line).iter().all(|spelt| spelt.span.end <= line.len()));
+    }
 
     const TAG: [u8; 16] =
         [0xae, 0x6d, 0xe7, 0xb0, 0x9c, 0x8f, 0x3c, 0xd1, 0x4a, 0xc9, 0x17, 0, 0x67, 0xeb, 0x6d, 9];
