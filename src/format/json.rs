@@ -33,7 +33,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     let (mut time, mut rank, mut empty) = (None, TIME_NAMES.len(), true);
     for (name, value) in members.by_ref() {
         empty = false;
-        if let Some(better) = time_rank(name).filter(|&found| found < rank)
+        if let Some(better) = time_rank(name, rank)
             && let Some(found) = time_of(value)
         {
             (time, rank) = (Some(found), better);
@@ -85,7 +85,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
             }
         };
         names.add(&text[name..colon - 1]);
-        if let Some(better) = time_rank(&text[name..colon - 1]).filter(|&found| found < rank)
+        if let Some(better) = time_rank(&text[name..colon - 1], rank)
             && let Some(found) = plain_time_of(&text[value..at], times)
         {
             (time, rank) = (Some(found), better);
@@ -201,10 +201,10 @@ const TIME_NAMES: [&[u8]; 14] = [
     b"__REALTIME_TIMESTAMP",
 ];
 
-fn time_rank(name: &[u8]) -> Option<usize> {
+fn time_rank(name: &[u8], below: usize) -> Option<usize> {
     // Most names are told apart by their first letter alone.
     let [b'@' | b'_' | b't' | b'T' | b'd' | b'D' | b'e' | b'E' | b's' | b'S', ..] = name else { return None };
-    TIME_NAMES.iter().position(|known| name.eq_ignore_ascii_case(known))
+    TIME_NAMES[..below].iter().position(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// [`time_of`], with the common spelling from memory.

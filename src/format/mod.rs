@@ -51,18 +51,24 @@ impl Guess {
         Self { forced, times: LastTimes::default() }
     }
 
-    /// The envelope of a line of a scanned block. The same as [`Self::parse`] says; the envelopes that nearly
-    /// all lines have are read from fixed columns and from the marks that the scan left.
+    /// The envelope of a line of a scanned block: the same as [`Self::parse`] says.
     #[inline]
     pub fn read(&mut self, line: &Line<'_>) -> Record {
-        let plain = match line.bytes {
+        self.read_plain(line).unwrap_or_else(|| self.parse(line.bytes))
+    }
+
+    /// The envelope of a line of a scanned block if it is one of those that nearly all lines have, which are read
+    /// from fixed columns and from the marks that the scan left. `None` means nothing but that [`Self::parse`]
+    /// has to look.
+    #[inline]
+    pub fn read_plain(&mut self, line: &Line<'_>) -> Option<Record> {
+        match line.bytes {
             _ if self.forced.is_some() => None,
             [b'{', ..] => json::read_plain(line, &mut self.times),
             [b'A'..=b'Z' | b'a'..=b'z', _, _, b' ', ..] => rfc3164::read_plain(line, &mut self.times),
             [b'<', ..] => rfc5424::read_plain(line, &mut self.times),
             _ => access_log::read_plain(line, &mut self.times),
-        };
-        plain.unwrap_or_else(|| self.parse(line.bytes))
+        }
     }
 
     /// The envelope of `line` (without its line end).

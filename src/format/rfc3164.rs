@@ -84,7 +84,10 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
         && line.bytes.get(colon + 1) == Some(&b' ')
         && !matches!(name, b"" | b"CEF" | b"LEEF")
         && super::has_no_content(line, message);
-    fits.then(|| Record {
+    if !fits {
+        return None;
+    }
+    Some(Record {
         format: Format::Rfc3164,
         inner: None,
         time: Some(time),

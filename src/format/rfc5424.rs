@@ -77,7 +77,10 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
         && text.get(message) != Some(&BOM[0])
         && super::has_no_content(line, message);
     let stated = |field: Span| (field.of(text) != b"-").then_some(field);
-    plain.then(|| Record {
+    if !plain {
+        return None;
+    }
+    Some(Record {
         format: Format::Rfc5424,
         inner: None,
         time: Some(time),

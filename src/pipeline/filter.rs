@@ -97,11 +97,20 @@ impl Filter {
         let Self { shared, guess, look_alikes, stamper, scratch, findings, tally, .. } = self;
         let bytes = line.bytes;
         tally.lines_in += 1;
-        let record = guess.read(line);
+        // Borrowed where it was written: to move a record costs as much as to read it.
+        let plain = guess.read_plain(line);
+        let parsed;
+        let record = match &plain {
+            Some(record) => record,
+            None => {
+                parsed = guess.parse(bytes);
+                &parsed
+            }
+        };
         tally.format(record.format);
-        let field = |name: &str| format::field(bytes, &record, name);
-        let event_second = if shared.indexed { stamper.event_second(&record, received) } else { 0 };
-        let (class, expires, tag) = match stamper.stamp(bytes, &record, received, &field) {
+        let field = |name: &str| format::field(bytes, record, name);
+        let event_second = if shared.indexed { stamper.event_second(record, received) } else { 0 };
+        let (class, expires, tag) = match stamper.stamp(bytes, record, received, &field) {
             Verdict::Expired { class, .. } => {
                 tally.class(class);
                 tally.dropped += 1;
@@ -113,10 +122,10 @@ impl Filter {
                 (class, expires, tag)
             }
         };
-        shared.detector.find(line, &record, scratch, findings);
+        shared.detector.find(line, record, scratch, findings);
         if !shared.trust_upstream {
-            defuse(look_alikes, line, &record, findings);
-        } else if let Some(tag) = retention::tag::existing(bytes, &record) {
+            defuse(look_alikes, line, record, findings);
+        } else if let Some(tag) = retention::tag::existing(bytes, record) {
             // A field that runs to the end of the line does not run into the tag.
             findings.items.retain(|finding| !finding.span.overlaps(tag.span));
         }

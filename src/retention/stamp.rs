@@ -5,7 +5,9 @@ use super::expiry::{self, Due};
 use super::memo::{Days, Envelope, Instants, Shortlists, Tag, TagKey, Tags, Verdicts};
 use super::policy::{FieldOf, Match, Policy};
 use super::tag::{self, ExistingTag};
-use crate::model::{Expires, Idiom, Placement, Record, RenderedTag, Span, Starts, StatedTime, TagPoint};
+use crate::model::{
+    Expires, Format, Idiom, Placement, Record, RenderedTag, Span, Starts, StatedTime, TagPoint,
+};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -121,8 +123,8 @@ pub struct Stamper {
     policy: Arc<Policy>,
     options: Options,
     clock: EventClock,
-    /// The last time of each form, the instant of its receipt, and the day that was made of them.
-    last_events: [Option<(Option<StatedTime>, Timestamp, EventDay)>; 6],
+    /// The last time in a line of each format, the instant of its receipt, and the day that was made of them.
+    last_events: [Option<(Option<StatedTime>, Timestamp, EventDay)>; Format::ALL.len()],
     shortlists: Shortlists,
     instants: Instants,
     days: Days,
@@ -141,7 +143,7 @@ impl Stamper {
             policy,
             options,
             clock,
-            last_events: [None; 6],
+            last_events: [None; Format::ALL.len()],
             shortlists: Shortlists::default(),
             instants: Instants::default(),
             days: Days::default(),
@@ -292,21 +294,15 @@ impl Stamper {
     /// [`EventClock::event_day`], from memory if possible: many lines state the time of the one before.
     #[inline]
     fn event_day(&mut self, record: &Record, received: Timestamp) -> EventDay {
-        let form = match record.time {
-            None => 0,
-            Some(StatedTime::Unix(_)) => 1,
-            Some(StatedTime::Civil { year, offset_seconds, .. }) => {
-                2 + usize::from(year.is_some()) + 2 * usize::from(offset_seconds.is_some())
-            }
-        };
-        if let Some((time, at, event)) = &self.last_events[form]
+        let format = record.format as usize;
+        if let Some((time, at, event)) = &self.last_events[format]
             && *time == record.time
             && *at == received
         {
             return *event;
         }
         let event = self.event_day_anew(record, received);
-        self.last_events[form] = Some((record.time, received, event));
+        self.last_events[format] = Some((record.time, received, event));
         event
     }
 
@@ -372,7 +368,7 @@ fn render(policy: &Policy, key: TagKey) -> (Due, RenderedTag) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClassName, Clause, Format, Pattern, RetentionClass};
+    use crate::model::{ClassName, Clause, Pattern, RetentionClass};
     use crate::retention::expiry::tests::class;
     use proptest::prelude::*;
     use std::borrow::Cow;
