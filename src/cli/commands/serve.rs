@@ -57,7 +57,10 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
         (setup, opened) = match loaded {
             Some(loaded) => {
                 let (setup, opened) = go_on(report, &daemon, &mut inputs, setup, loaded)?;
-                outlets.follow(report, &mut daemon, &setup)?;
+                if let Err(problem) = outlets.follow(report, &mut daemon, &setup) {
+                    // Those that could be started were; lines that were taken go on to them and to the archive.
+                    report.error(&problem);
+                }
                 (setup, opened)
             }
             None => {
