@@ -81,10 +81,11 @@ impl Entrance {
             path.unwrap_or_default()
         };
         match self {
-            Self::Tcp(listener, manner) => {
-                let protocol = if let Protocol::Relp { .. } = manner.protocol { "relp" } else { "tcp" };
-                format!("{protocol} {}", at(listener.local_addr()).unwrap_or_default())
+            Self::Tcp(listener, Manner { protocol: Protocol::Relp { .. }, .. })
+            | Self::Tls(listener, _, Manner { protocol: Protocol::Relp { .. }, .. }) => {
+                format!("relp {}", at(listener.local_addr()).unwrap_or_default())
             }
+            Self::Tcp(listener, _) => format!("tcp {}", at(listener.local_addr()).unwrap_or_default()),
             Self::Udp(socket) => format!("udp {}", at(socket.local_addr()).unwrap_or_default()),
             Self::Tls(listener, ..) => format!("tls {}", at(listener.local_addr()).unwrap_or_default()),
             Self::Unix(listener, ..) => format!("unix {}", file(listener.local_addr())),
@@ -260,13 +261,13 @@ impl Hall {
     fn open(self, entrance: Entrance) -> io::Result<()> {
         match entrance {
             Entrance::Tcp(listener, manner) => {
-                self.listen(tokio::net::TcpListener::from_std(listener)?, manner, None);
+                self.listen(tokio::net::TcpListener::from_std(listener)?, manner, None, None);
             }
             Entrance::Tls(listener, tls, manner) => {
-                self.listen_tls(tokio::net::TcpListener::from_std(listener)?, tls, manner);
+                self.listen(tokio::net::TcpListener::from_std(listener)?, manner, Some(tls), None);
             }
             Entrance::Unix(listener, file, manner) => {
-                self.listen(tokio::net::UnixListener::from_std(listener)?, manner, file);
+                self.listen(tokio::net::UnixListener::from_std(listener)?, manner, None, file);
             }
             Entrance::File(settings, offsets) => self.follow(settings, offsets),
             Entrance::Udp(socket) => {
@@ -281,27 +282,13 @@ impl Hall {
         Ok(())
     }
 
-    fn listen<L: Listener>(self, listener: L, manner: Manner, file: Option<SocketFile>) {
+    fn listen<L: Listener>(self, listener: L, manner: Manner, tls: Option<Tls>, file: Option<SocketFile>) {
         let tasks = self.doors.tasks.clone();
         let doors = self.doors.clone();
         tasks.spawn(async move {
-            doors.open(listener, move |stream| self.clone().serve(stream, manner)).await;
+            doors.open(listener, move |stream| self.clone().serve(stream, manner, tls.clone())).await;
             drop(file);
         });
-    }
-
-    fn listen_tls(self, listener: tokio::net::TcpListener, tls: Tls, manner: Manner) {
-        let tasks = self.doors.tasks.clone();
-        let doors = self.doors.clone();
-        tasks.spawn(doors.open(listener, move |stream| {
-            let (hall, tls) = (self.clone(), tls.clone());
-            async move {
-                match tls.accept(stream).await {
-                    Ok(stream) => hall.serve(stream, manner).await,
-                    Err(error) => tracing::info!(%error, "a connection was refused"),
-                }
-            }
-        }));
     }
 
     fn receive(self, socket: impl datagram::Socket, longest_bytes: usize, file: Option<SocketFile>) {

@@ -14,6 +14,7 @@ pub mod relp;
 pub mod spool;
 pub mod stream;
 pub mod tcp;
+pub mod tls;
 pub mod unix;
 
 mod backoff;

@@ -1,26 +1,41 @@
-//! Receivers over TCP and unix stream sockets, with syslog frames or with RELP.
+//! Receivers over TCP, TLS and unix stream sockets, with syslog frames or with RELP.
 
 use super::relp::Session;
 use super::stream::Stream;
+use super::tls::Files;
 use super::{Framing, Target};
 use std::io;
 use std::path::PathBuf;
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
-/// A receiver of syslog over TCP.
+/// Where a receiver is.
 #[derive(Clone, Debug)]
-pub struct Tcp {
+pub struct Peer {
     /// `host:port`; the name is looked up for each connection.
     pub address: String,
+    /// If the connection is encrypted, with what.
+    pub tls: Option<Files>,
+}
+
+/// A connection to one.
+pub type Wire = Either<TcpStream, TlsStream<TcpStream>>;
+
+/// A receiver of syslog.
+#[derive(Clone, Debug)]
+pub struct Tcp {
+    /// Where it is.
+    pub peer: Peer,
     /// How messages follow one another.
     pub framing: Framing,
 }
 
-/// A receiver of RELP over TCP.
+/// A receiver of RELP.
 #[derive(Clone, Debug)]
 pub struct Relp {
-    /// `host:port`; the name is looked up for each connection.
-    pub address: String,
+    /// Where it is.
+    pub peer: Peer,
     /// Records that may be unanswered.
     pub window: usize,
 }
@@ -35,18 +50,18 @@ pub struct Unix {
 }
 
 impl Target for Tcp {
-    type Link = Stream<TcpStream>;
+    type Link = Stream<Wire>;
 
     async fn link(&mut self) -> io::Result<Self::Link> {
-        Ok(Stream::new(connect(&self.address).await?, self.framing))
+        Ok(Stream::new(self.peer.connect().await?, self.framing))
     }
 }
 
 impl Target for Relp {
-    type Link = Session<TcpStream>;
+    type Link = Session<Wire>;
 
     async fn link(&mut self) -> io::Result<Self::Link> {
-        Session::open(connect(&self.address).await?, self.window).await
+        Session::open(self.peer.connect().await?, self.window).await
     }
 }
 
@@ -58,9 +73,14 @@ impl Target for Unix {
     }
 }
 
-async fn connect(address: &str) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    // Whole blocks are written at once; what is left of one should not wait for an answer.
-    stream.set_nodelay(true)?;
-    Ok(stream)
+impl Peer {
+    async fn connect(&self) -> io::Result<Wire> {
+        let stream = TcpStream::connect(&self.address).await?;
+        // Whole blocks are written at once; what is left of one should not wait for an answer.
+        stream.set_nodelay(true)?;
+        let Some(tls) = &self.tls else { return Ok(Either::Left(stream)) };
+        let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Ok(Either::Right(tls.connect(stream, host).await?))
+    }
 }

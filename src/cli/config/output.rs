@@ -23,6 +23,14 @@ pub(crate) struct Output {
     /// How messages follow one another over `tcp`, `tls` and `unix`: `octet-counting` or `non-transparent`.
     #[schemars(with = "Option<String>")]
     pub(crate) framing: Option<Framing>,
+    /// Roots of the receiver's certificate, in PEM: `tls`, or `relp` inside TLS. `credential:NAME` is what systemd loaded.
+    pub(crate) ca: Option<PathBuf>,
+    /// Our certificate, for a receiver that asks for one, and those between it and a root, in PEM.
+    pub(crate) certificate: Option<PathBuf>,
+    /// Private key of that certificate, in PEM.
+    pub(crate) key: Option<PathBuf>,
+    /// The name in the receiver's certificate, if it is not the host of `address`.
+    pub(crate) server_name: Option<String>,
     /// Records that may be unanswered over `relp`.
     pub(crate) window: Option<Typed<Window>>,
     /// Whether a record is acknowledged only when this output has it. Then senders wait for it when its spool is full;
@@ -45,6 +53,8 @@ pub(crate) struct Output {
 pub(crate) enum OutputKind {
     /// Syslog over TCP (RFC 6587).
     Tcp,
+    /// The same inside TLS (RFC 5425).
+    Tls,
     /// RELP: lines are taken over when they are answered.
     Relp,
     /// Syslog to a stream socket of this machine.
@@ -60,12 +70,18 @@ pub(crate) enum OutputKind {
 impl Output {
     /// What is missing, or has no meaning for this kind.
     pub(crate) fn problem(&self) -> Option<String> {
-        use OutputKind::{File, Relp, Tcp, Unix, UnixDatagram};
+        use OutputKind::{File, Relp, Tcp, Tls, Unix, UnixDatagram};
         let is = |kinds: &[OutputKind]| kinds.contains(&self.kind);
+        let has_tls =
+            is(&[Tls]) || self.certificate.is_some() || self.key.is_some() || self.server_name.is_some();
         let keys = [
-            ("address", self.address.is_some(), is(&[Tcp, Relp]), true),
+            ("address", self.address.is_some(), is(&[Tcp, Tls, Relp]), true),
             ("path", self.path.is_some(), is(&[Unix, UnixDatagram, File]), true),
-            ("framing", self.framing.is_some(), is(&[Tcp, Unix]), false),
+            ("framing", self.framing.is_some(), is(&[Tcp, Tls, Unix]), false),
+            ("ca", self.ca.is_some(), is(&[Tls, Relp]), has_tls),
+            ("certificate", self.certificate.is_some(), is(&[Tls, Relp]), self.key.is_some()),
+            ("key", self.key.is_some(), is(&[Tls, Relp]), self.certificate.is_some()),
+            ("server_name", self.server_name.is_some(), is(&[Tls, Relp]), false),
             ("window", self.window.is_some(), is(&[Relp]), false),
             ("rotate_bytes", self.rotate_bytes.is_some(), is(&[File]), false),
             ("rotate_every", self.rotate_every.is_some(), is(&[File]), false),

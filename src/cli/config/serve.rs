@@ -46,7 +46,8 @@ pub(crate) struct Input {
     /// Permissions of that file, in octal.
     #[schemars(extend("default" = "0660"))]
     pub(crate) mode: Option<Typed<Mode>>,
-    /// Certificate of `tls` and those between it and a root, in PEM. `credential:NAME` is what systemd loaded.
+    /// Certificate of `tls`, or of `relp` inside TLS, and those between it and a root, in PEM. `credential:NAME` is what
+    /// systemd loaded.
     pub(crate) certificate: Option<PathBuf>,
     /// Private key of that certificate, in PEM.
     pub(crate) key: Option<PathBuf>,
@@ -57,7 +58,7 @@ pub(crate) struct Input {
     /// Buffer that the kernel keeps for `udp` and `unix-datagram`, which nothing slows down.
     #[schemars(extend("default" = "8MiB"))]
     pub(crate) receive_buffer: Option<Typed<Size>>,
-    /// Whether peers of `tcp`, `relp` and `unix` come through a proxy that says so in the PROXY protocol, version 1 or 2.
+    /// Whether peers of `tcp`, `tls`, `relp` and `unix` come through a proxy that says so in the PROXY protocol, version 1 or 2.
     /// What it says is checked and forgotten; a connection without it is refused.
     #[serde(default)]
     pub(crate) proxy_protocol: bool,
@@ -139,16 +140,23 @@ impl Input {
         if self.client_ca.is_none() && self.clients.iter().flatten().any(is_name) {
             return Some("names of clients are only believed with `client_ca`".to_owned());
         }
+        let tls = [
+            self.certificate.is_some(),
+            self.key.is_some(),
+            self.client_ca.is_some(),
+            self.clients.is_some(),
+        ];
+        let has_tls = self.kind == Tls || tls.contains(&true);
         let keys = [
             ("listen", self.listen.is_some(), is(&[Tcp, Tls, Udp, Relp]), true),
             ("path", self.path.is_some(), is(&[Unix, UnixDatagram, File]), true),
             ("mode", self.mode.is_some(), is(&[Unix, UnixDatagram]), false),
-            ("certificate", self.certificate.is_some(), is(&[Tls]), true),
-            ("key", self.key.is_some(), is(&[Tls]), true),
-            ("client_ca", self.client_ca.is_some(), is(&[Tls]), false),
-            ("clients", self.clients.is_some(), is(&[Tls]), false),
+            ("certificate", self.certificate.is_some(), is(&[Tls, Relp]), has_tls),
+            ("key", self.key.is_some(), is(&[Tls, Relp]), has_tls),
+            ("client_ca", self.client_ca.is_some(), is(&[Tls, Relp]), false),
+            ("clients", self.clients.is_some(), is(&[Tls, Relp]), false),
             ("receive_buffer", self.receive_buffer.is_some(), is(&[Udp, UnixDatagram]), false),
-            ("proxy_protocol", self.proxy_protocol, is(&[Tcp, Relp, Unix]), false),
+            ("proxy_protocol", self.proxy_protocol, is(&[Tcp, Tls, Relp, Unix]), false),
             ("window", self.window.is_some(), is(&[Relp]), false),
             ("poll", self.poll.is_some(), is(&[File]), false),
         ];
@@ -381,6 +389,13 @@ mod tests {
             ("[[serve.input]]\ntype = 'tls'\nlisten = '[::1]:1'", "needs `certificate`"),
             ("[[serve.input]]\ntype = 'tls'\nclients = ['a.example']", "only believed with `client_ca`"),
             ("[[serve.input]]\ntype = 'tls'\nclients = ['sha-1:00']", "a client is a DNS name"),
+            ("[[serve.input]]\ntype = 'relp'\nlisten = '[::1]:1'\nkey = 'k'", "needs `certificate`"),
+            ("[[serve.output]]\ntype = 'tls'\nname = 'a'\naddress = 'a:1'", "needs `ca`"),
+            (
+                "[[serve.output]]\ntype = 'relp'\nname = 'a'\naddress = 'a:1'\nca = 'c'\nkey = 'k'",
+                "needs `certificate`",
+            ),
+            ("[[serve.output]]\ntype = 'relp'\nname = 'a'\naddress = 'a:1'\nserver_name = 'b'", "needs `ca`"),
             ("[serve.limits]\nconnections = 0", "1 to 1000000"),
             ("[serve.limits]\nmemory = '65GiB'", "a size in bytes"),
             ("[serve.limits]\nidle = '0s'", "a time such as"),

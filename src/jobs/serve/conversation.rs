@@ -5,6 +5,7 @@ use crate::input::framing::Trailer;
 use crate::input::proxy_protocol;
 use crate::input::relp;
 use crate::input::stream;
+use crate::input::tls::Tls;
 use std::error::Error;
 use std::io::{self, Cursor};
 use std::time::Duration;
@@ -32,15 +33,18 @@ pub enum Protocol {
     },
 }
 
+/// What ends a conversation before its peer does.
+type Failure = Box<dyn Error + Send + Sync>;
+
 impl Hall {
-    /// Serves one connection to its end.
-    pub(super) async fn serve<S>(self, stream: S, manner: Manner)
+    /// Serves one connection to its end; inside TLS, if there is `tls`.
+    pub(super) async fn serve<S>(self, stream: S, manner: Manner, tls: Option<Tls>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let ended = match manner.is_proxied {
-            true => self.serve_proxied(stream, manner.protocol).await,
-            false => self.speak(stream, manner.protocol).await,
+            true => self.serve_proxied(stream, manner.protocol, tls).await,
+            false => self.enter(stream, manner.protocol, tls).await,
         };
         if let Err(error) = ended {
             // Not who: that would be an address in clear.
@@ -48,22 +52,33 @@ impl Hall {
         }
     }
 
-    /// Takes the proxy's header off the connection. Whom it names is not kept.
+    /// Takes the proxy's header off the connection, which comes before TLS. Whom it names is not kept.
     async fn serve_proxied<S>(
         self,
         mut stream: S,
         protocol: Protocol,
-    ) -> Result<(), Box<dyn Error + Send + Sync>>
+        tls: Option<Tls>,
+    ) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let header = time::timeout(LONGEST_HEADER, proxy_protocol::strip(&mut stream)).await;
         let rest = header.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
         let (reader, writer) = tokio::io::split(stream);
-        self.speak(tokio::io::join(Cursor::new(rest).chain(reader), writer), protocol).await
+        self.enter(tokio::io::join(Cursor::new(rest).chain(reader), writer), protocol, tls).await
     }
 
-    async fn speak<S>(self, stream: S, protocol: Protocol) -> Result<(), Box<dyn Error + Send + Sync>>
+    async fn enter<S>(self, stream: S, protocol: Protocol, tls: Option<Tls>) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        match tls {
+            Some(tls) => self.speak(tls.accept(stream).await?, protocol).await,
+            None => self.speak(stream, protocol).await,
+        }
+    }
+
+    async fn speak<S>(self, stream: S, protocol: Protocol) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

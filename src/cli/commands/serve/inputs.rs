@@ -105,8 +105,8 @@ impl Inputs {
             input.receive_buffer.as_ref().map_or(DEFAULT_RECEIVE_BUFFER_BYTES, |Typed(bytes)| *bytes);
         match (input.kind, &input.listen, &input.path) {
             (Kind::Tcp | Kind::Relp | Kind::Tls, Some(Typed(address)), _) => {
-                let tls =
-                    (input.kind == Kind::Tls).then(|| Tls::load(&tls_files(input, settings))).transpose()?;
+                let has_tls = input.certificate.is_some();
+                let tls = has_tls.then(|| Tls::load(&tls_files(input, settings))).transpose()?;
                 let listener = self.inherited.tcp(*address).map_or_else(|| sockets::tcp(*address), Ok)?;
                 Ok(match tls {
                     Some(tls) => Entrance::Tls(listener, tls, manner(input)),

@@ -3,16 +3,20 @@
 use super::Setup;
 use crate::cli::codes;
 use crate::cli::config::{Output, OutputKind, Typed};
+use crate::cli::files;
 use crate::cli::report::Report;
+use crate::cli::settings::Settings;
+use crate::input::tls::UNUSABLE;
 use crate::jobs::serve::Daemon;
 use crate::output::delivery;
 use crate::output::file::{Rotated, Stdout};
-use crate::output::tcp::{Relp, Tcp, Unix};
+use crate::output::tcp::{Peer, Relp, Tcp, Unix};
+use crate::output::tls::Files;
 use crate::output::unix::Datagrams;
 use crate::pipeline::{Outlet, OutletSettings};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The outputs that run, in the order in which the sidecar has them.
@@ -75,12 +79,13 @@ fn start(output: &Output, setup: &Setup) -> Result<Outlet, Diagnostic> {
         most_spool_bytes: output.most_spool_bytes(),
     };
     let framing = output.framing.unwrap_or_default();
-    let address = output.address.as_ref().map(|Typed(address)| address.clone());
-    match (output.kind, address, output.path.clone()) {
-        (OutputKind::Tcp, Some(address), _) => Outlet::start(settings, Tcp { address, framing }, &storage),
-        (OutputKind::Relp, Some(address), _) => {
+    match (output.kind, peer(output, &setup.settings)?, output.path.clone()) {
+        (OutputKind::Tcp | OutputKind::Tls, Some(peer), _) => {
+            Outlet::start(settings, Tcp { peer, framing }, &storage)
+        }
+        (OutputKind::Relp, Some(peer), _) => {
             let window = output.window.as_ref().map_or(DEFAULT_WINDOW, |Typed(records)| *records);
-            Outlet::start(settings, Relp { address, window }, &storage)
+            Outlet::start(settings, Relp { peer, window }, &storage)
         }
         (OutputKind::Unix, _, Some(path)) => Outlet::start(settings, Unix { path, framing }, &storage),
         (OutputKind::UnixDatagram, _, Some(path)) => Outlet::start(settings, Datagrams(path), &storage),
@@ -92,6 +97,29 @@ fn start(output: &Output, setup: &Setup) -> Result<Outlet, Diagnostic> {
         (OutputKind::Stdout, ..) => Outlet::start(settings, Stdout, &storage),
         _ => Err(Diagnostic::new(&codes::BUG, "an output without its address was not refused")),
     }
+}
+
+/// Where the receiver is, and what the connection is encrypted with.
+fn peer(output: &Output, settings: &Settings) -> Result<Option<Peer>, Diagnostic> {
+    let Some(Typed(address)) = &output.address else { return Ok(None) };
+    let beside = settings.config_path.parent().unwrap_or(Path::new(""));
+    let place = |path: &PathBuf| files::credential(path).unwrap_or_else(|| beside.join(path));
+    let identity = output.certificate.as_ref().zip(output.key.as_ref());
+    let tls = output.ca.as_ref().map(|ca| Files {
+        ca: place(ca),
+        identity: identity.map(|(certificate, key)| (place(certificate), place(key))),
+        server_name: output.server_name.clone(),
+    });
+    if let Some(files) = &tls {
+        let unusable = |error: std::io::Error| {
+            Diagnostic::new(&UNUSABLE, "TLS cannot be set up")
+                .at(format!("the output `{}`", output.name.0))
+                .because(error.to_string())
+                .hint("`openssl x509 -noout -text -in FILE` shows a certificate")
+        };
+        files.load().map_err(unusable)?;
+    }
+    Ok(Some(Peer { address: address.clone(), tls }))
 }
 
 /// Below the state directory: a directory for each output.
