@@ -128,6 +128,7 @@ fn new_seed(report: Report, common: &Common, file: &Path, epoch: Option<EpochNam
 
 fn import_seed(report: Report, common: &Common, file: &Path) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let file = &files::credential(file).unwrap_or_else(|| file.to_owned());
     let text = secret_text(file)?;
     let (epoch, length) = keys::import_seed(&settings.state_dir, file, &text).map_err(Diagnostic::from)?;
     let length = length.name();

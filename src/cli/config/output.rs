@@ -21,7 +21,7 @@ pub(crate) struct Output {
     /// The socket of `unix` and `unix-datagram`, the file of `file`.
     pub(crate) path: Option<PathBuf>,
     /// How messages follow one another over `tcp`, `tls` and `unix`: `octet-counting` or `non-transparent`.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("default" = "octet-counting"))]
     pub(crate) framing: Option<Framing>,
     /// Roots of the receiver's certificate, in PEM: `tls`, or `relp` inside TLS. `credential:NAME` is what systemd loaded.
     pub(crate) ca: Option<PathBuf>,
@@ -32,6 +32,7 @@ pub(crate) struct Output {
     /// The name in the receiver's certificate, if it is not the host of `address`.
     pub(crate) server_name: Option<String>,
     /// Records that may be unanswered over `relp`.
+    #[schemars(extend("default" = "1000"))]
     pub(crate) window: Option<Typed<Window>>,
     /// Whether a record is acknowledged only when this output has it. Then senders wait for it when its spool is full;
     /// otherwise lines are dropped for it, and counted.
@@ -43,7 +44,7 @@ pub(crate) struct Output {
     /// A file is rotated before it is larger than this.
     pub(crate) rotate_bytes: Option<Typed<Size>>,
     /// A file is rotated then: `hour`, `day` (at legal midnight) or `never`.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("default" = "never"))]
     pub(crate) rotate_every: Option<Every>,
 }
 

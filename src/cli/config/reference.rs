@@ -113,6 +113,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_page_is_up_to_date() {
+        let page = include_str!("../../../docs/configuration.md");
+        assert!(page == markdown(), "run `oubliette check --reference > docs/configuration.md`");
+    }
+
+    #[test]
     fn every_key_has_a_meaning() {
         let page = markdown();
         assert!(!page.contains("|  |"), "{page}");

@@ -109,7 +109,7 @@ pub(crate) struct Limits {
     #[schemars(extend("default" = "64MiB"))]
     pub(crate) sealed: Option<Typed<Size>>,
     /// How long a stop waits for connections to end.
-    #[schemars(extend("default" = "10s"))]
+    #[schemars(extend("default" = "30s"))]
     pub(crate) drain: Option<Typed<Span>>,
 }
 
@@ -237,7 +237,7 @@ impl Limits {
 
     /// How long a stop waits.
     pub(crate) fn drain(&self) -> Duration {
-        self.drain.as_ref().map_or(Duration::from_secs(10), |Typed(time)| *time)
+        self.drain.as_ref().map_or(Duration::from_secs(30), |Typed(time)| *time)
     }
 }
 
