@@ -212,8 +212,9 @@ const MOST_READ_BYTES: usize = 128 << 10;
 /// After a stop: what has not come after so long was not on its way.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// After a stop: no socket holds more by default (tcp(7), `tcp_rmem`), so a peer that goes on and on cannot keep us.
-const MOST_ON_THE_WAY_BYTES: usize = 8 << 20;
+/// After a stop: the sockets of both ends together hold no more by default (tcp(7), `tcp_wmem` and `tcp_rmem`), so a
+/// peer that goes on and on cannot keep us.
+const MOST_ON_THE_WAY_BYTES: usize = 16 << 20;
 
 /// At a stop: who waits at the door is there at once.
 const AT_THE_DOOR: Duration = Duration::from_millis(10);
