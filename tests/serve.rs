@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 
+#[path = "serve/purge.rs"]
+mod purge;
 #[path = "serve/sidecar.rs"]
 mod sidecar;
 #[path = "serve/systemd.rs"]
@@ -167,6 +169,26 @@ fn midnight_and_hangups_under_load_lose_no_line_and_no_token_is_of_the_wrong_epo
     let kids: Vec<&String> = by_kid.keys().collect();
     let (old, new) = if first(kids[0]) == 0 { (kids[0], kids[1]) } else { (kids[1], kids[0]) };
     assert!(last(old) + 1 == first(new) && last(new) + 1 == sent, "{old} {new}");
+}
+
+#[test]
+fn what_was_sent_before_a_stop_is_archived() {
+    const LINES: usize = 40_000;
+    let sidecar = Sidecar::start(TCP, &[]);
+    thread::scope(|scope| {
+        for connection in 0..3 {
+            let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
+            scope.spawn(move || {
+                let all: String = ids(format!("s{connection}-"), LINES).map(|id| line(&id) + "\n").collect();
+                stream.write_all(all.as_bytes()).unwrap();
+            });
+        }
+    });
+    // Megabytes of it are in the buffers of the kernel.
+    let ended = sidecar.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.told);
+    let sent = (0..3).flat_map(|connection| ids(format!("s{connection}-"), LINES));
+    assert!(ended.archived() == once(sent), "{} lines are archived", ended.archived().len());
 }
 
 #[test]

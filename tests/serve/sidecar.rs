@@ -50,8 +50,13 @@ impl Sidecar {
     }
 
     /// The same, with these variables of the environment.
-    pub(crate) fn start_in_environment(config: &str, environment: &[(&str, String)]) -> Self {
+    pub(crate) fn start_in_environment(
+        config: &str,
+        environment: &[(&str, String)],
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        prepare(directory.path());
         fs::write(directory.path().join("config.toml"), format!("escrow = 'none'\n{config}")).unwrap();
         Self::start_in(directory, Vec::new(), environment)
     }
@@ -187,6 +192,17 @@ impl Sidecar {
 }
 
 impl Ended {
+    /// Where its configuration and its state are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Another one on what it left.
+    pub(crate) fn restart(self, arguments: &[&str]) -> Sidecar {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Sidecar::start_in(self.directory, arguments, &[])
+    }
+
     /// What is archived, as any program that reads zstd sees it.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.segments().into_iter().flat_map(|(_, lines)| lines).collect()

@@ -45,7 +45,7 @@ impl Manager {
 fn the_manager_is_told_of_every_stage() {
     let manager = Manager::new();
     let environment = [("NOTIFY_SOCKET", manager.path()), ("WATCHDOG_USEC", "1000000".to_owned())];
-    let sidecar = Sidecar::start_in_environment(TCP, &environment);
+    let sidecar = Sidecar::start_in_environment(TCP, &environment, |_| ());
     manager.wait_for("READY=1");
     manager.wait_for("WATCHDOG=1");
     sidecar.hang_up();

@@ -157,3 +157,17 @@ fn certificates_are_exchanged_while_connections_last() {
     assert!(ended.told.contains("error[I11]"), "{}", ended.told);
     assert_eq!(ended.archived(), once(["before", "still", "new", "after", "last"].map(ToOwned::to_owned)));
 }
+
+#[test]
+fn the_key_may_be_a_credential_of_the_service() {
+    let authority = Authority::new();
+    let credentials = tempfile::tempdir().unwrap();
+    let environment = [("CREDENTIALS_DIRECTORY", credentials.path().display().to_string())];
+    let config = config("").replace("'key.pem'", "'credential:log.key'");
+    let sidecar = Sidecar::start_in_environment(&config, &environment, |folder| {
+        authority.identity("web.example").write(folder);
+        fs::rename(folder.join("key.pem"), credentials.path().join("log.key")).unwrap();
+    });
+    send(connect(&sidecar, &authority, None), "sent");
+    assert_eq!(sidecar.stop().archived(), once(["sent".to_owned()]));
+}
