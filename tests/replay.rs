@@ -246,6 +246,12 @@ fn hosts_programs_texts_and_networks() {
     assert_eq!(of(&["--grep", "req=[13] "]), [1, 3]);
     assert_eq!(of(&["--net", "203.0.113.0/24"]), [0, 1]);
     assert_eq!(of(&["--net", "2001:db8:1:2::/64"]), [2]);
+    let (_, done) = node.accesses().pop().unwrap();
+    assert_eq!(
+        done["opened"].as_array().unwrap().len(),
+        1,
+        "the vault that tells the addresses of an IPv6 network"
+    );
     assert_eq!(of(&["--net", "2001:db8:1:2::/64", "--ip", "203.0.113.8"]), [1, 2]);
     assert_eq!(of(&["--net", "2001:db8:1:4::/64"]), [0; 0]);
 }

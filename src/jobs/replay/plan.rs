@@ -36,7 +36,7 @@ pub struct PlanCounts {
     pub epochs: u64,
     /// HMACs made: one an epoch for an address, and 256 more for an IPv4 /24 where it may occur.
     pub hmacs: u64,
-    /// Vaults opened to find the addresses of an IPv6 network.
+    /// Vaults opened: to find the addresses of an IPv6 network, to give originals back.
     pub vaults: u64,
 }
 

@@ -69,7 +69,6 @@ pub struct Reveal<'s> {
     /// By index of the segment in the plan. All of those asked for; of everybody's only those of segments
     /// that were needed last, for they may be many.
     shown: HashMap<usize, Shown>,
-    opened: Vec<String>,
     revealed: u64,
     guess: Guess,
 }
@@ -87,25 +86,17 @@ impl<'s> Reveal<'s> {
         reading: &Reading,
     ) -> Result<Self, Diagnostic> {
         let guess = Guess::new(reading.format);
-        let mut reveal =
-            Self { secrets, scope, shown: HashMap::new(), opened: Vec::new(), revealed: 0, guess };
+        let mut reveal = Self { secrets, scope, shown: HashMap::new(), revealed: 0, guess };
         if scope == Scope::Nobody {
             return Ok(reveal);
         }
         for (index, segment) in plan.segments.iter().enumerate() {
             let opened = reveal.secrets.open(&segment.name)?;
-            reveal.opened.push(segment.name.to_string());
             if let (Scope::Asked, Some(asked)) = (scope, &segment.tokens) {
                 reveal.shown.insert(index, shown(&opened, |key| asked.contains(key)));
             }
         }
         Ok(reveal)
-    }
-
-    /// Names of the segments whose originals were opened.
-    #[must_use]
-    pub fn opened(&self) -> &[String] {
-        &self.opened
     }
 
     /// How many times an original was put in the place of a token.

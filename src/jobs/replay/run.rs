@@ -116,12 +116,19 @@ impl<'q> Ready<'q> {
         let ended = write_all(&mut lines, &mut reveal, outlet, progress);
         let read = lines.counts();
         let frames_skipped = self.plan.counts.frames - self.plan.frames();
-        let (plan, revealed) = (self.plan.counts, reveal.revealed());
+        let revealed = reveal.revealed();
+        // What was opened for the plan and, since, for the originals.
+        let opened = self.secrets.opened();
+        let plan = PlanCounts {
+            epochs: self.secrets.epochs() as u64,
+            vaults: opened.len() as u64,
+            ..self.plan.counts
+        };
         let done = AccessDone {
             complete: ended.is_ok(),
             segments: plan.segments,
             epochs: plan.epochs,
-            opened: reveal.opened().to_vec(),
+            opened,
             lines: read.lines,
             revealed,
             ..AccessDone::default()

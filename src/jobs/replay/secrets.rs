@@ -19,7 +19,7 @@ use crate::pseudonym::epoch::{Epoch, EpochKeys, kid};
 use crate::pseudonym::token::KID_BYTES;
 use crate::shred::ShredStore;
 use crate::vault::{self, Header, Original, Vault, VaultError};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,6 +46,8 @@ pub struct Secrets {
     tree: crate::model::Tree,
     shred: ShredStore,
     unwrapped: HashMap<[u8; KID_BYTES], Secret>,
+    /// Segments whose originals were opened.
+    opened: BTreeSet<SegmentName>,
 }
 
 /// The originals of a segment, and the keys of their tokens.
@@ -69,7 +71,7 @@ impl Secrets {
     #[must_use]
     pub fn new(site: &Site, custody: Custody) -> Self {
         let (storage, tree, shred) = (Arc::clone(&site.storage), site.tree.clone(), site.shred.clone());
-        Self { custody, storage, tree, shred, unwrapped: HashMap::new() }
+        Self { custody, storage, tree, shred, unwrapped: HashMap::new(), opened: BTreeSet::new() }
     }
 
     /// Whether a custodian takes part, without whom no vault is opened: the owner of an identity or of a key
@@ -83,6 +85,12 @@ impl Secrets {
     #[must_use]
     pub fn epochs(&self) -> usize {
         self.unwrapped.len()
+    }
+
+    /// Names of the segments whose originals were opened, whatever for.
+    #[must_use]
+    pub fn opened(&self) -> Vec<String> {
+        self.opened.iter().map(ToString::to_string).collect()
     }
 
     /// Whose tokens are in a segment.
@@ -130,6 +138,7 @@ impl Secrets {
             }
             opened => opened?,
         };
+        self.opened.insert(name.clone());
         let mut kinds = Kinds::default();
         for kind in &vault.header().kinds {
             kinds.intern(kind);
