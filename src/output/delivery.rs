@@ -183,8 +183,12 @@ impl<T: Target> Delivery<T> {
         // The error of a link names no peer but its own, which stands in the configuration.
         tracing::warn!(output = self.settings.name, %error, ?wait, "an output is away");
         self.reader.rewind();
-        let left = self.time_left().unwrap_or_default();
-        time::sleep(wait.min(left)).await;
+        let (was_closed, left) = (self.reader.is_closed(), self.time_left().unwrap_or_default());
+        let until = Instant::now() + wait.min(left);
+        while self.reader.is_closed() == was_closed && Instant::now() < until {
+            // Lines that come do not end it. The end does: what is left is tried once more, at once.
+            let _ = time::timeout_at(until, self.reader.arrival()).await;
+        }
     }
 
     /// Erases expired lines, once a day.

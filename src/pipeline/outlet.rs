@@ -8,12 +8,13 @@ use crate::output::spool::{self, Level, Syncer, Writer};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::Storage;
 use crate::pseudonym::Pseudonymised;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What all outlets have.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ pub struct Outlet {
     meter: Arc<Meter>,
     /// Whether the spool could not be made durable: then nothing in it can be vouched for.
     is_unsafe: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Thread>,
     /// Whether lines were dropped last time, so that it is told once.
     dropping: bool,
 }
@@ -135,26 +136,46 @@ impl Branch for Outlet {
     }
 }
 
-/// No more lines come: waits until those there are were taken over, or the time to drain is over.
+/// No more lines come: waits until those there are were taken over, or the time to drain is over. What is left is in the
+/// spool.
 impl Drop for Outlet {
     fn drop(&mut self) {
         self.writer = None;
-        for thread in self.threads.drain(..) {
-            // One that panicked has said so; its lines are in the spool.
-            let _ = thread.join();
+        let deadline = Instant::now() + self.settings.delivery.drain + LONGEST_END;
+        for Thread(ended) in &self.threads {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(left) {
+                tracing::warn!(
+                    output = self.settings.delivery.name,
+                    "an output is left in the middle of something"
+                );
+            }
         }
     }
 }
+
+/// A thread; the other end of the channel goes when it ends.
+#[derive(Debug)]
+struct Thread(Receiver<()>);
+
+/// What a connection that hangs may take of a stop, beyond the time to drain.
+const LONGEST_END: Duration = Duration::from_secs(6);
 
 /// Runs `task` in a thread of its own.
 fn start(
     settings: &OutletSettings,
     task: impl Future<Output = ()> + Send + 'static,
-) -> Result<JoinHandle<()>, Diagnostic> {
+) -> Result<Thread, Diagnostic> {
     let failed = |error: io::Error| spool_failed(settings, &error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let name = format!("output {}", settings.delivery.name);
-    thread::Builder::new().name(name).spawn(move || runtime.block_on(task)).map_err(failed)
+    let (running, ended) = bounded(0);
+    let run = move || {
+        let _running: Sender<()> = running;
+        runtime.block_on(task);
+    };
+    thread::Builder::new().name(name).spawn(run).map_err(failed)?;
+    Ok(Thread(ended))
 }
 
 /// Makes the spool durable whenever something came, until no more will.

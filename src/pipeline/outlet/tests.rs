@@ -8,7 +8,6 @@ use crate::primitives::storage::{Fault, Memory};
 use jiff::tz::TimeZone;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Instant;
 
 /// Takes lines while it is there.
 #[derive(Clone, Default)]
