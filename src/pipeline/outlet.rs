@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -151,6 +151,16 @@ impl Drop for Outlet {
                 );
             }
         }
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Meter { delivered, resent, dropped, failures, .. } = &*self.meter;
+        tracing::info!(
+            output = self.settings.delivery.name,
+            delivered = count(delivered),
+            resent = count(resent),
+            dropped = count(dropped),
+            failures = count(failures),
+            "an output has ended"
+        );
     }
 }
 
