@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Imports go to the right only:
-//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine archive vault ledger shred output } -> scan -> model -> primitives`.
+//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine archive vault ledger shred output telemetry } -> scan -> model -> primitives`.
 //! The modules in braces do not know each other; `pipeline` and `jobs` compose them.
 
 pub mod cli;
@@ -29,6 +29,7 @@ pub mod quarantine;
 pub mod retention;
 pub mod rules;
 pub mod shred;
+pub mod telemetry;
 pub mod vault;
 
 pub mod scan;

@@ -27,6 +27,7 @@ const LAYERS: &[&[&str]] = &[
         "vault",
         "ledger",
         "shred",
+        "telemetry",
     ],
     &["scan"],
     &["model"],

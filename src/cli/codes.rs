@@ -37,6 +37,7 @@ const AREAS: &[&[&Code]] = &[
     crate::rules::CODES,
     crate::rules::retention::CODES,
     crate::shred::CODES,
+    crate::telemetry::CODES,
     crate::vault::CODES,
 ];
 

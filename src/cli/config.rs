@@ -6,7 +6,7 @@ mod serve;
 
 pub(crate) use output::{Output, OutputKind};
 pub(crate) use reference::{markdown, schema};
-pub(crate) use serve::{Input, Kind, Serve};
+pub(crate) use serve::{DEFAULT_METRICS_PORT, Input, Kind, Serve};
 
 use super::args::{self, EpochName, EscrowName, Tag, TokenShape};
 use super::codes;

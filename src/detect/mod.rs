@@ -107,6 +107,11 @@ impl Detector {
         Rule::NAMES.get(index).copied().unwrap_or_else(of_file)
     }
 
+    /// Names of all rules, by their number.
+    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
+        Rule::NAMES.into_iter().chain(self.rule_names.iter().map(String::as_str))
+    }
+
     /// The identifiers in one line of a scanned block.
     #[inline]
     pub fn find(&self, line: &Line<'_>, record: &Record, scratch: &mut Scratch, findings: &mut Findings) {

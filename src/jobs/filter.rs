@@ -5,8 +5,9 @@ use super::recognition::Recognition;
 use crate::input::{Blocks, ReadBy};
 use crate::keyring::{self, Escrow};
 use crate::ledger::{Event, Ledger};
-use crate::model::{Kind, Kinds};
+use crate::model::{ClassName, Kind, Kinds};
 use crate::pipeline::filter::Filter;
+use crate::pipeline::watch::{Names, Observed, Watched};
 use crate::pipeline::{
     Current, Epochs, Feed, Finish, Output, Parts, PipelineError, Sink, Tally, WriteError, run,
 };
@@ -57,6 +58,8 @@ pub struct Ready {
     escrow: Option<Escrow>,
     /// What the ledger calls it.
     command: &'static str,
+    /// Who looks on.
+    observed: Option<Arc<Observed>>,
 }
 
 /// What became of the lines.
@@ -67,7 +70,7 @@ pub struct Outcome {
     /// The kinds they speak of.
     pub kinds: Arc<Kinds>,
     /// Names of the classes they speak of.
-    pub classes: Vec<crate::model::ClassName>,
+    pub classes: Vec<ClassName>,
     /// How long it took.
     pub elapsed: Duration,
     /// Failure, or how it ended.
@@ -83,13 +86,19 @@ impl Ready {
         let mut keyring = RecordedKeyring::open(plan.keys.clone())?;
         keyring.current(plan.clock.now())?;
         let escrow = keyring.escrow()?;
-        Ok(Self { plan, keyring, escrow, command: "filter" })
+        Ok(Self { plan, keyring, escrow, command: "filter", observed: None })
     }
 
     /// The same on behalf of another command, whose name the ledger keeps.
     #[must_use]
     pub fn for_command(self, command: &'static str) -> Self {
         Self { command, ..self }
+    }
+
+    /// The same, for others to look on.
+    #[must_use]
+    pub fn observed_by(self, observed: Arc<Observed>) -> Self {
+        Self { observed: Some(observed), ..self }
     }
 
     /// Keeps in `ledger` that the filter starts and stops, and which epoch secrets are made and erased.
@@ -147,7 +156,7 @@ impl Ready {
         O: Sink<Pseudonymised>,
     {
         let start = Instant::now();
-        let Self { plan, keyring, escrow, command } = self;
+        let Self { plan, keyring, escrow, command, observed } = self;
         let mut ledger = keyring.ledger().cloned();
         let names = escrow.iter().flat_map(Escrow::names);
         let recipients = names.filter_map(|name| recipient::parse(name)).collect();
@@ -158,12 +167,20 @@ impl Ready {
         let epochs = EpochsOf { keyring, tenant: plan.tenant, kinds: Arc::clone(&kinds) };
         let feed = Feed::new(parts, quarantine, epochs, plan.clock);
         let recent_bytes = (RECENT_BYTES / plan.workers).min(MOST_RECENT_BYTES);
-        let worker = || Filter::new(shared.clone(), stamper.clone(), recent_bytes);
-        let workers = (0..plan.workers.get()).map(|_| worker()).collect();
+        let count = plan.workers.get();
+        let mut slots = observed.as_ref().map_or_else(Vec::new, |observed| {
+            let classes = classes.iter().cloned().chain(ClassName::new(ClassName::UPSTREAM)).collect();
+            observed.begin(Names::new(Arc::clone(&kinds), &shared.detector, classes), count)
+        });
+        let filter = || Filter::new(shared.clone(), stamper.clone(), recent_bytes);
+        let workers = (0..count).map(|_| Watched::new(filter(), slots.pop())).collect();
         let finished = run(feed, workers, output, stop);
         let mut tally = Tally::new(classes.len() + 1);
         finished.workers.iter().for_each(|worker| tally.merge(worker.tally()));
         tally.expire(finished.flow.expired);
+        if let Some(observed) = &observed {
+            observed.end(&tally);
+        }
         let checked = tally.check(&finished.flow);
         let result = finished.result.and_then(|finish| checked.map(|()| finish));
         let exit = if result.is_err() { 2 } else { u8::from(tally.quarantined > 0) };

@@ -5,8 +5,10 @@
 
 mod conversation;
 mod following;
+mod status;
 
 pub use conversation::{Manner, Protocol};
+pub use status::{Calendar, Status};
 
 use super::filter::{Outcome, Ready};
 use crate::input::framing::{Framing, Trailer};
@@ -15,9 +17,10 @@ use crate::input::stream::{Doors, Listener};
 use crate::input::tail::{self, Offsets};
 use crate::input::tls::Tls;
 use crate::input::{Stop, Waiting, datagram, standard};
-use crate::pipeline::{Archiver, Branch, Fanout, Gate, Gathered, Intake, Room};
+use crate::pipeline::{Archiver, Branch, Fanout, Gate, Gathered, Intake, Metered, Observed, Room};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::telemetry::{self, Meter, State};
 use std::fs::File;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
@@ -113,6 +116,9 @@ struct Hall {
     clock: Clock,
     /// Asks for the end.
     ended: CancellationToken,
+    observed: Arc<Observed>,
+    /// Of the entrance.
+    meter: Arc<Meter>,
 }
 
 impl Daemon {
@@ -134,7 +140,8 @@ impl Daemon {
             tasks: TaskTracker::new(),
             stopped: CancellationToken::new(),
         };
-        let hall = Hall { gate, doors, limits, clock, ended: CancellationToken::new() };
+        let (ended, observed) = (CancellationToken::new(), Arc::<Observed>::default());
+        let hall = Hall { gate, doors, limits, clock, ended, observed, meter: Arc::default() };
         Ok(Self { runtime, hall, gathered, branches })
     }
 
@@ -147,6 +154,7 @@ impl Daemon {
         let stopped = self.hall.doors.stopped.child_token();
         let hall = Hall {
             doors: Doors { stopped: stopped.clone(), ..self.hall.doors.clone() },
+            meter: self.hall.observed.meter(&entrance.place()),
             ..self.hall.clone()
         };
         hall.open(entrance).map_err(|error| cannot_start(&error))?;
@@ -184,6 +192,25 @@ impl Daemon {
         });
     }
 
+    /// What can be seen of it.
+    #[must_use]
+    pub fn observed(&self) -> Arc<Observed> {
+        Arc::clone(&self.hall.observed)
+    }
+
+    /// Answers whoever asks `listener` how it is doing, until the token is cancelled or the sidecar ends.
+    pub fn show(&self, listener: telemetry::server::Listener, status: Arc<Status>) -> CancellationToken {
+        let shown = CancellationToken::new();
+        let until = shown.clone();
+        self.runtime.spawn(async move {
+            let answered = until.run_until_cancelled(telemetry::serve(listener, status)).await;
+            if let Some(Err(error)) = answered {
+                tracing::error!(%error, "nobody is answered any more who asks for metrics and health");
+            }
+        });
+        shown
+    }
+
     /// What ends a run so that the next one can begin with other rules.
     #[must_use]
     pub fn gate(&self) -> Gate {
@@ -198,13 +225,20 @@ impl Daemon {
 
     /// Writes what comes in, until the sidecar stops, or the [gate](Self::gate) is interrupted.
     pub fn run(&mut self, ready: Ready, archiver: Option<Archiver>) -> Outcome {
-        let gate = self.gate();
-        let mut outputs = Fanout::new(archiver, &mut self.branches, gate.clone());
-        let outcome = ready.run_parts(&mut self.gathered, &mut outputs, &|| gate.interrupt());
+        let (gate, observed) = (self.gate(), self.observed());
+        let mut outputs = Fanout::new(archiver, &mut self.branches, gate.clone(), Arc::clone(&observed));
+        if !gate.is_closed() {
+            observed.enter(State::Running);
+        }
+        let outcome =
+            ready
+                .observed_by(Arc::clone(&observed))
+                .run_parts(&mut self.gathered, &mut outputs, &|| gate.interrupt());
         // Parts of the pipeline interrupt when they end. What came from elsewhere meanwhile has its effect, for the run
         // has ended.
         self.gathered.resume();
         if outcome.result.is_err() {
+            observed.enter(State::Failed);
             gate.fail();
             self.hall.doors.stopped.cancel();
         }
@@ -250,6 +284,7 @@ async fn heed(hall: Hall, signals: [Signal; 3], mut told: impl FnMut(Wish)) {
 impl Hall {
     /// Accepts nothing more, lets connections say what is on its way, and closes the gate behind them.
     async fn drain(&self) {
+        self.observed.enter(State::Draining);
         self.doors.stopped.cancel();
         self.doors.tasks.close();
         if tokio::time::timeout(self.limits.drain, self.doors.tasks.wait()).await.is_err() {
@@ -292,7 +327,7 @@ impl Hall {
     }
 
     fn receive(self, socket: impl datagram::Socket, longest_bytes: usize, file: Option<SocketFile>) {
-        let intake = self.gate.intake();
+        let intake = self.intake();
         let datagrams = datagram::Datagrams { max_record_bytes: self.limits.max_record_bytes, longest_bytes };
         let tasks = self.doors.tasks.clone();
         tasks.spawn(async move {
@@ -307,7 +342,7 @@ impl Hall {
     fn read_standard(self, file: File, is_only: bool) -> io::Result<()> {
         let (stop, stopped) = Stop::new()?;
         let waiting = Waiting::new(file, stopped, self.clock);
-        let (intake, framing): (Intake, _) = (self.gate.intake(), self.framing(Trailer::Lf));
+        let (intake, framing) = (self.intake(), self.framing(Trailer::Lf));
         let runtime = tokio::runtime::Handle::current();
         let (tasks, token) = (self.doors.tasks.clone(), self.doors.stopped.clone());
         let over = token.clone();
@@ -326,6 +361,16 @@ impl Hall {
             }
         });
         Ok(())
+    }
+
+    /// A way in for a connection, which is counted.
+    fn connection(&self) -> Metered<Intake> {
+        Metered::of_connection(self.gate.intake(), Arc::clone(&self.meter))
+    }
+
+    /// A way in whose records are counted.
+    fn intake(&self) -> Metered<Intake> {
+        Metered::new(self.gate.intake(), Arc::clone(&self.meter))
     }
 
     fn framing(&self, trailer: Trailer) -> Framing {

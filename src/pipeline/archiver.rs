@@ -157,6 +157,12 @@ impl Archiver {
         waiting.min().map_or(self.blocks, |first| first.saturating_sub(1))
     }
 
+    /// Segments that are being written.
+    #[must_use]
+    pub fn open_segments(&self) -> usize {
+        self.desk.open_segments()
+    }
+
     /// Writes everything that waits for more of its frame, or for a sync: somebody waits for it.
     ///
     /// # Errors

@@ -3,10 +3,13 @@
 use super::archiver::Archiver;
 use super::intake::Gate;
 use super::output::{Sink, WriteError};
+use super::watch::Observed;
 use super::workers::{Flow, Portion};
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::Pseudonymised;
 use crate::scan::count_lines;
+use crate::telemetry::Output;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// An output beside the archive. What its receiver does not take now goes to a spool.
@@ -24,6 +27,9 @@ pub trait Branch: Send {
     /// Told that it had no room until the end: what to say of it.
     fn is_stuck(&self) -> Diagnostic;
 
+    /// What waits for it.
+    fn shown(&self) -> Output;
+
     /// The number of the first piece that it took and that is not durable yet; `None` if there is none, or if nobody
     /// is to wait for this output.
     fn first_not_durable(&self) -> Option<u64>;
@@ -40,6 +46,7 @@ pub struct Fanout<'a> {
     archiver: Option<Archiver>,
     branches: &'a mut [Box<dyn Branch>],
     gate: Gate,
+    observed: Arc<Observed>,
     /// Pieces of earlier runs.
     before: u64,
     /// Pieces of this run.
@@ -51,9 +58,14 @@ pub struct Fanout<'a> {
 impl<'a> Fanout<'a> {
     /// Writes to these outputs, for one run of the pipeline.
     #[must_use]
-    pub fn new(archiver: Option<Archiver>, branches: &'a mut [Box<dyn Branch>], gate: Gate) -> Self {
+    pub fn new(
+        archiver: Option<Archiver>,
+        branches: &'a mut [Box<dyn Branch>],
+        gate: Gate,
+        observed: Arc<Observed>,
+    ) -> Self {
         let before = gate.pieces();
-        Self { archiver, branches, gate, before, pieces: 0, lines: 0, bytes: 0 }
+        Self { archiver, branches, gate, observed, before, pieces: 0, lines: 0, bytes: 0 }
     }
 
     /// Tells what is durable, but none after piece number `last`.
@@ -62,7 +74,11 @@ impl<'a> Fanout<'a> {
         let archived = self.archiver.as_ref().map_or(self.pieces, Archiver::durable) + self.before;
         let archived = archived.min(last);
         let first = self.branches.iter().filter_map(|branch| branch.first_not_durable()).min();
-        self.gate.durable(first.map_or(archived, |first| archived.min(first.saturating_sub(1))));
+        let durable = first.map_or(archived, |first| archived.min(first.saturating_sub(1)));
+        self.gate.durable(durable);
+        self.observed.durable(durable);
+        self.observed.outputs(self.branches.iter().map(|branch| branch.shown()));
+        self.observed.segments(self.archiver.as_ref().map_or(0, Archiver::open_segments));
     }
 
     /// Gives a piece to every branch. One that must have it and has no room holds everything up: then nothing is read until
@@ -91,6 +107,7 @@ fn failed(diagnostic: Diagnostic) -> WriteError {
 impl Sink<Pseudonymised> for Fanout<'_> {
     fn write(&mut self, block: &Pseudonymised) -> Result<(), WriteError> {
         self.pieces += 1;
+        self.observed.wrote(self.before + self.pieces);
         self.lines += count_lines(block.as_bytes());
         self.bytes += block.as_bytes().len() as u64;
         if let Some(archiver) = &mut self.archiver {

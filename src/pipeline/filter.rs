@@ -131,6 +131,7 @@ impl Filter {
         }
         for finding in &findings.items {
             tally.identifier(finding.kind);
+            tally.rule(finding.rule);
         }
         layout.line(line, findings, tag);
         if shared.indexed {

@@ -22,6 +22,7 @@ pub mod intake;
 pub mod outlet;
 pub mod output;
 pub mod tally;
+pub mod watch;
 pub mod workers;
 
 pub use archiver::{Archiver, Escrow, Keeping, SyncPolicy};
@@ -32,4 +33,5 @@ pub use intake::{Gate, Gathered, Intake, Receipt, Room};
 pub use outlet::{Outlet, OutletSettings};
 pub use output::{Descriptor, Outgoing, Output, Sink, WriteError};
 pub use tally::{Counts, Tally};
+pub use watch::{Metered, Observed, Watched};
 pub use workers::{Fed, Finish, Flow, Piece, Portion, Run, Source, Work, run};

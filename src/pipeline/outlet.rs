@@ -8,6 +8,7 @@ use crate::output::spool::{self, Level, Syncer, Writer};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::Storage;
 use crate::pseudonym::Pseudonymised;
+use crate::telemetry::Output;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
 use std::path::PathBuf;
@@ -121,6 +122,17 @@ impl Branch for Outlet {
             .at(self.settings.spool.display().to_string())
             .because(format!("its spool has {} bytes and its receiver is away", self.level().bytes))
             .hint("bring the receiver back and start again: what is in the spool is sent first")
+    }
+
+    fn shown(&self) -> Output {
+        let Level { bytes, lines, .. } = self.level();
+        Output {
+            name: self.settings.delivery.name.clone(),
+            required: self.settings.required,
+            spool_bytes: bytes,
+            spool_lines: lines,
+            dropped: self.meter.dropped.load(Ordering::Relaxed),
+        }
     }
 
     fn first_not_durable(&self) -> Option<u64> {

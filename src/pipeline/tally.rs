@@ -3,7 +3,7 @@
 use super::distinct::Distinct;
 use super::error::PipelineError;
 use super::workers::{Flow, Portion};
-use crate::model::{ClassName, Format, Kind, Kinds};
+use crate::model::{ClassName, Format, Kind, Kinds, RuleId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct Tally {
     pub recent: (u64, u64),
     /// Identifiers replaced, by [`Kind`].
     identifiers: [u64; KINDS],
+    /// Identifiers replaced, by [`RuleId`]; as long as the highest that found one.
+    rules: Vec<u64>,
     /// Lines, by [`Format`].
     formats: [u64; Format::ALL.len()],
     /// Lines, by the index of their class in the policy.
@@ -51,6 +53,7 @@ impl Tally {
             bytes_out: 0,
             recent: (0, 0),
             identifiers: [0; KINDS],
+            rules: Vec::new(),
             formats: [0; Format::ALL.len()],
             classes: vec![0; classes],
             distinct: vec![Distinct::default(); KINDS],
@@ -61,6 +64,22 @@ impl Tally {
     #[inline]
     pub fn identifier(&mut self, kind: Kind) {
         self.identifiers[usize::from(kind.0)] += 1;
+    }
+
+    /// A rule found an identifier that was replaced.
+    #[inline]
+    pub fn rule(&mut self, rule: RuleId) {
+        match self.rules.get_mut(usize::from(rule.0)) {
+            Some(count) => *count += 1,
+            None => self.first_of(rule),
+        }
+    }
+
+    #[cold]
+    fn first_of(&mut self, rule: RuleId) {
+        let index = usize::from(rule.0);
+        self.rules.resize(index + 1, 0);
+        self.rules[index] = 1;
     }
 
     /// A token was made. Tokens that a cache remembers need not be reported again.
@@ -96,10 +115,10 @@ impl Tally {
         self.recent = (self.recent.0 + other.recent.0, self.recent.1 + other.recent.1);
         add(&mut self.identifiers, &other.identifiers);
         add(&mut self.formats, &other.formats);
-        if self.classes.len() < other.classes.len() {
-            self.classes.resize(other.classes.len(), 0);
+        for (ours, theirs) in [(&mut self.rules, &other.rules), (&mut self.classes, &other.classes)] {
+            ours.resize(ours.len().max(theirs.len()), 0);
+            add(ours, theirs);
         }
-        add(&mut self.classes, &other.classes);
         for (ours, theirs) in self.distinct.iter_mut().zip(&other.distinct) {
             ours.merge(theirs);
         }
@@ -149,6 +168,17 @@ impl Tally {
         })
     }
 
+    /// The counts by index, for whoever knows what the indices stand for.
+    #[must_use]
+    pub(super) fn indexed(&self) -> Indexed<'_> {
+        Indexed {
+            kinds: &self.identifiers,
+            rules: &self.rules,
+            formats: &self.formats,
+            classes: &self.classes,
+        }
+    }
+
     /// The counts by name. `classes` are the names of the policy's classes, in its order.
     #[must_use]
     pub fn counts<'a>(
@@ -178,6 +208,19 @@ impl Tally {
             seconds: elapsed.as_millis() as f64 / 1000.0,
         }
     }
+}
+
+/// Counts by index.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Indexed<'a> {
+    /// Identifiers replaced, by [`Kind`].
+    pub(super) kinds: &'a [u64],
+    /// Identifiers replaced, by [`RuleId`].
+    pub(super) rules: &'a [u64],
+    /// Lines, by [`Format`].
+    pub(super) formats: &'a [u64],
+    /// Lines, by the index of their class in the policy.
+    pub(super) classes: &'a [u64],
 }
 
 /// The counts as `--stats json` shows them: these keys in this order, the maps sorted by name. Zeros
@@ -346,6 +389,16 @@ mod tests {
                 r#""classes":{},"recent":{"hits":0,"misses":0},"seconds":0.0}"#
             )
         );
+    }
+
+    #[test]
+    fn rules_are_counted_however_many_there_are() {
+        let (mut few, mut many) = (Tally::new(0), Tally::new(0));
+        few.rule(RuleId(0));
+        [RuleId(900), RuleId(0), RuleId(900)].into_iter().for_each(|rule| many.rule(rule));
+        few.merge(&many);
+        let rules = few.indexed().rules;
+        assert_eq!((rules[0], rules[1], rules[900], rules.len()), (2, 0, 2, 901));
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub(super) fn check(args: &FilterArgs) -> Result<(), Diagnostic> {
         .hint("add `--tee` to have them in both, or leave one of them out"))
 }
 
-fn tree(settings: &Settings, args: &ArchiveArgs, directory: &Path) -> Tree {
+pub(super) fn tree(settings: &Settings, args: &ArchiveArgs, directory: &Path) -> Tree {
     let Tree { archive, vault } = Tree::at(directory);
     let vault = args.vault.clone().or_else(|| settings.vault.clone()).unwrap_or(vault);
     Tree { archive, vault }

@@ -13,5 +13,6 @@ pub(crate) mod man;
 pub(crate) mod purge;
 pub(crate) mod replay;
 pub(crate) mod serve;
+mod status;
 pub(crate) mod token;
 pub(crate) mod verify;

@@ -4,6 +4,7 @@ mod inputs;
 mod outlets;
 mod schedule;
 
+use super::status::Shown;
 use super::{archive, filter, keys};
 use crate::cli::args::{ArchiveArgs, Common, Reading, ServeArgs, Tokens};
 use crate::cli::exit::Exit;
@@ -13,10 +14,13 @@ use crate::cli::service;
 use crate::cli::settings::Settings;
 use crate::jobs::filter::{Plan, Ready};
 use crate::jobs::recognition::{Choices, Recognition};
-use crate::jobs::serve::{Daemon, Limits, Wish};
+use crate::jobs::serve::{Calendar, Daemon, Limits, Wish};
+use crate::model::Tree;
 use crate::pipeline::{Archiver, Gate};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::Disk;
+use crate::telemetry::log::{self, Form};
 use inputs::Inputs;
 use jiff::Timestamp;
 use outlets::Outlets;
@@ -30,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Everything that can be refused is refused before anything is taken.
 pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<Exit, Stop> {
     process::raise_descriptor_limit();
+    start_log(report);
     let typed = Typing::new(common, args);
     let mut setup = Setup::load(&typed)?;
     let mut opened = setup.open(report)?;
@@ -44,6 +49,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
         daemon.keep_watch(interval, service::alive);
     }
     let schedule = Schedule::start(report, &setup.settings, setup.recognition.zone.clone());
+    let mut shown = Shown::new(&daemon, calendar(&setup));
+    shown.follow(report, &daemon, &setup.settings)?;
     let mut worst = Exit::Done;
     loop {
         let (ready, archiver) = opened;
@@ -69,10 +76,20 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
             }
         };
         schedule.follow(&setup.settings);
+        shown.renew(report, &daemon, calendar(&setup), &setup.settings);
     }
     drop(schedule);
     daemon.end();
     Ok(worst)
+}
+
+/// Events go to standard error beside the messages, in the same form.
+fn start_log(report: Report) {
+    // A journal that standard error leads to adds the time by itself.
+    let timed = std::env::var_os("JOURNAL_STREAM").is_none();
+    let form = if report.is_json() { Form::Json } else { Form::Text { timed } };
+    // Fails only if this process writes events already.
+    let _ = log::start(form);
 }
 
 /// With what was loaded; with what was in force before, if that cannot be put to use.
@@ -187,6 +204,19 @@ impl Setup {
         let archiver =
             archive::open(report, settings, &ArchiveArgs::default(), &directory, &mut ready, None)?;
         Ok((ready, archiver))
+    }
+}
+
+/// Where the days are that are to be purged.
+fn calendar(setup: &Setup) -> Calendar {
+    let Setup { settings, recognition, .. } = setup;
+    let directory = archive_directory(settings);
+    let Tree { archive, vault } = archive::tree(settings, &ArchiveArgs::default(), &directory);
+    Calendar {
+        storage: Arc::new(Disk),
+        roots: [archive, vault, directory.join("intermediate")],
+        zone: recognition.zone.clone(),
+        clock: settings.clock,
     }
 }
 

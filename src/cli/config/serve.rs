@@ -3,12 +3,13 @@
 use super::output::{Output, Window};
 use super::{Quantity, Size, Span, Typed, Written};
 use crate::input::tls::Client;
+use crate::telemetry::Place;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
@@ -29,6 +30,17 @@ pub(crate) struct Serve {
     pub(crate) purge: Option<bool>,
     /// What peers may take.
     pub(crate) limits: Limits,
+    /// Where it shows how it is doing.
+    pub(crate) metrics: Metrics,
+}
+
+/// Where the sidecar shows how it is doing: `/metrics`, `/healthz`, `/readyz`, and a page at `/`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Metrics {
+    /// An address and a port, `unix:` and a socket file, or `none`. The default gives way if it is taken.
+    #[schemars(extend("default" = "127.0.0.1:9514"))]
+    pub(crate) listen: Option<Typed<Shown>>,
 }
 
 /// One place where lines come from.
@@ -241,6 +253,24 @@ impl Limits {
     }
 }
 
+/// A place to be shown at, or none.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Shown {}
+
+impl Written for Shown {
+    type Value = Option<Place>;
+    fn read(text: &str) -> Result<Option<Place>, &'static str> {
+        match text.strip_prefix("unix:") {
+            Some(path) if Path::new(path).is_absolute() => Ok(Some(Place::Unix(path.into()))),
+            None if text == "none" => Ok(None),
+            None => text.parse().map(|address| Some(Place::Tcp(address))).map_err(|_| NO_PLACE),
+            Some(_) => Err(NO_PLACE),
+        }
+    }
+}
+
+const NO_PLACE: &str = "a place is written 127.0.0.1:9514, unix:/run/oubliette/status, or none";
+
 /// A number of connections.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Connections {}
@@ -296,6 +326,9 @@ impl Written for Span {
         milliseconds.map(Duration::from_millis).ok_or("a time such as 500ms, 30s, 10min, 1h, up to 1000h")
     }
 }
+
+/// Where it shows how it is doing if nobody said where.
+pub(crate) const DEFAULT_METRICS_PORT: u16 = 9514;
 
 /// The port of an oubliette that nobody told where to listen: 514 without its privileges.
 pub(crate) const DEFAULT_PORT: u16 = 5514;
@@ -360,6 +393,19 @@ mod tests {
     }
 
     #[test]
+    fn it_is_shown_where_it_is_said() {
+        for (listen, place) in [
+            ("none", None),
+            ("[::1]:9514", Some(Place::Tcp("[::1]:9514".parse().unwrap()))),
+            ("unix:/run/oubliette/status", Some(Place::Unix("/run/oubliette/status".into()))),
+        ] {
+            let serve = parsed(&format!("[serve.metrics]\nlisten = '{listen}'")).unwrap();
+            assert_eq!(serve.metrics.listen, Some(Typed(place)));
+        }
+        assert_eq!(parsed("").unwrap().metrics.listen, None);
+    }
+
+    #[test]
     fn what_does_not_fit_is_pointed_at() {
         assert_snapshot!(parsed("tag = 'none'\n[[serve.input]]\ntype = 'udp'\npath = '/x'\n").unwrap_err(), @r"
         config.toml:2
@@ -398,6 +444,8 @@ mod tests {
             ("[[serve.output]]\ntype = 'relp'\nname = 'a'\naddress = 'a:1'\nserver_name = 'b'", "needs `ca`"),
             ("[serve.limits]\nconnections = 0", "1 to 1000000"),
             ("[serve.limits]\nmemory = '65GiB'", "a size in bytes"),
+            ("[serve.metrics]\nlisten = 'unix:status'", "a place is written"),
+            ("[serve.metrics]\nlisten = 'localhost:9514'", "a place is written"),
             ("[serve.limits]\nidle = '0s'", "a time such as"),
             ("[serve.limits]\nidle = '99999999999999999999h'", "a time such as"),
         ] {

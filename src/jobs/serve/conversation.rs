@@ -8,6 +8,7 @@ use crate::input::stream;
 use crate::input::tls::Tls;
 use std::error::Error;
 use std::io::{self, Cursor};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time;
@@ -42,11 +43,13 @@ impl Hall {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let meter = Arc::clone(&self.meter);
         let ended = match manner.is_proxied {
             true => self.serve_proxied(stream, manner.protocol, tls).await,
             false => self.enter(stream, manner.protocol, tls).await,
         };
         if let Err(error) = ended {
+            meter.broke();
             // Not who: that would be an address in clear.
             tracing::info!(error, "a connection ended");
         }
@@ -82,7 +85,7 @@ impl Hall {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (intake, limits) = (self.gate.intake(), self.limits);
+        let (intake, limits) = (self.connection(), self.limits);
         let stopped = self.doors.stopped.cancelled();
         match protocol {
             Protocol::Syslog(trailer) => {

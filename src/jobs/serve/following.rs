@@ -12,7 +12,7 @@ impl Hall {
         tasks.spawn(async move {
             loop {
                 let stopped = self.doors.stopped.cancelled();
-                let ended = tail::follow(settings.clone(), self.gate.intake(), offsets.clone(), stopped).await;
+                let ended = tail::follow(settings.clone(), self.intake(), offsets.clone(), stopped).await;
                 let path = settings.path.display();
                 match ended {
                     Ok(()) | Err(TailError::Closed(_)) => return,

@@ -109,6 +109,11 @@ impl Desk {
         self.keeping.foreign_tokens
     }
 
+    /// Segments that are being written.
+    pub(super) fn open_segments(&self) -> usize {
+        self.open.len()
+    }
+
     /// What was dropped so far, because its day had come when its segment was to be begun.
     pub(super) fn expired(&self) -> Portion {
         self.expired

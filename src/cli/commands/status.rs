@@ -1,0 +1,62 @@
+//! Where a sidecar shows how it is doing: as the settings say, and elsewhere when they change.
+
+use crate::cli::config::{DEFAULT_METRICS_PORT, Typed};
+use crate::cli::report::Report;
+use crate::cli::settings::Settings;
+use crate::jobs::serve::{Calendar, Daemon, Status};
+use crate::primitives::diag::Diagnostic;
+use crate::telemetry::Place;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What is shown, and where.
+pub(super) struct Shown {
+    status: Arc<Status>,
+    at: Option<(Place, CancellationToken)>,
+}
+
+impl Shown {
+    /// The status of `daemon`, shown nowhere yet.
+    pub(super) fn new(daemon: &Daemon, calendar: Calendar) -> Self {
+        Self { status: Arc::new(Status::new(daemon.observed(), calendar)), at: None }
+    }
+
+    /// Shows it where `settings` say. Where nobody said anything and the usual place is taken, nowhere.
+    pub(super) fn follow(
+        &mut self,
+        report: Report,
+        daemon: &Daemon,
+        settings: &Settings,
+    ) -> Result<(), Diagnostic> {
+        let said = settings.serve.metrics.listen.as_ref();
+        let usual = Place::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_METRICS_PORT)));
+        let wanted = said.map_or(Some(usual), |Typed(place)| place.clone());
+        if self.at.as_ref().map(|(place, _)| place) == wanted.as_ref() {
+            return Ok(());
+        }
+        let listener = match wanted.as_ref().map(Place::listen).transpose() {
+            Err(problem) if said.is_none() => {
+                report.warning(&problem);
+                None
+            }
+            listener => listener?,
+        };
+        if let Some((_, before)) = self.at.take() {
+            before.cancel();
+        }
+        if let Some((place, listener)) = wanted.zip(listener) {
+            report.note(&format!("status: {}", listener.place(&place)));
+            self.at = Some((place, daemon.show(listener, Arc::clone(&self.status))));
+        }
+        Ok(())
+    }
+
+    /// The same after settings were loaded again. If it cannot be shown there, it stays where it was.
+    pub(super) fn renew(&mut self, report: Report, daemon: &Daemon, calendar: Calendar, settings: &Settings) {
+        self.status.follow(calendar);
+        if let Err(problem) = self.follow(report, daemon, settings) {
+            report.error(&problem);
+        }
+    }
+}

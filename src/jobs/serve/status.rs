@@ -1,0 +1,99 @@
+//! How a sidecar is doing: what its pipeline shows, and what comes next in the calendar of its archive.
+
+use crate::pipeline::Observed;
+use crate::primitives::clock::Clock;
+use crate::primitives::storage::Storage;
+use crate::telemetry::{Observe, Purge, Snapshot};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where days are looked up.
+#[derive(Clone, Debug)]
+pub struct Calendar {
+    /// Where files are.
+    pub storage: Arc<dyn Storage>,
+    /// Segments, vaults, and segments of the second phase.
+    pub roots: [PathBuf; 3],
+    /// The zone of legal days.
+    pub zone: TimeZone,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// The status of a sidecar, to be asked for at any time.
+#[derive(Debug)]
+pub struct Status {
+    observed: Arc<Observed>,
+    calendar: Mutex<Calendar>,
+}
+
+impl Status {
+    /// That of a sidecar which writes to the archive of `calendar`.
+    #[must_use]
+    pub fn new(observed: Arc<Observed>, calendar: Calendar) -> Self {
+        Self { observed, calendar: Mutex::new(calendar) }
+    }
+
+    /// It writes to another archive from now on.
+    pub fn follow(&self, calendar: Calendar) {
+        *self.calendar.lock().unwrap_or_else(PoisonError::into_inner) = calendar;
+    }
+}
+
+impl Observe for Status {
+    fn snapshot(&self) -> Snapshot {
+        let calendar = self.calendar.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Snapshot { purge: calendar.next(), ..self.observed.snapshot() }
+    }
+}
+
+impl Calendar {
+    /// The earliest expiry day of all that lies in the archive; `None` without one, or if it cannot be read.
+    fn next(&self) -> Option<Purge> {
+        let names = self.roots.iter().filter_map(|root| self.storage.list(root).ok()).flatten();
+        let expires = names.filter_map(|listed| day_of(&listed.name)).min()?;
+        let now = self.clock.now();
+        let today = self.zone.to_datetime(now).date();
+        let days = i64::from(today.until(expires).ok()?.get_days());
+        let begins = expires.to_zoned(self.zone.clone()).ok()?.timestamp();
+        Some(Purge { expires, days, wait: begins.duration_since(now) })
+    }
+}
+
+/// The day of a directory `expires=2027-11-24`.
+fn day_of(name: &str) -> Option<Date> {
+    name.strip_prefix("expires=")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitives::storage::Disk;
+    use jiff::SignedDuration;
+
+    #[test]
+    fn the_earliest_day_of_all_stores_comes_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let roots = ["archive", "vault", "intermediate"].map(|name| directory.path().join(name));
+        let calendar = Calendar {
+            storage: Arc::new(Disk),
+            roots: roots.clone(),
+            zone: TimeZone::get("Europe/Paris").unwrap(),
+            // Already the 24th there.
+            clock: Clock::Fixed("2026-11-23T23:30:00Z".parse().unwrap()),
+        };
+        assert_eq!(calendar.next(), None);
+        for (root, name) in
+            [(0, "expires=2027-11-24"), (2, "expires=2026-12-24"), (1, "expires=contract"), (0, "lost")]
+        {
+            std::fs::create_dir_all(roots[root].join(name)).unwrap();
+        }
+        let (expires, days) = (jiff::civil::date(2026, 12, 24), 30);
+        let wait = SignedDuration::from_mins(30 * 24 * 60 - 30);
+        assert_eq!(calendar.next(), Some(Purge { expires, days, wait }));
+        std::fs::create_dir(roots[0].join("expires=2026-11-23")).unwrap();
+        assert_eq!(calendar.next().unwrap().days, -1);
+    }
+}

@@ -1,0 +1,468 @@
+//! What can be seen of a pipeline while it runs: counts that workers publish after each block, how far the writer is,
+//! what inputs took.
+//!
+//! Counts go on over all runs of a process. A run with other rules has other indices, so what a run counted is kept by
+//! name when it ends.
+
+use super::filter::Filter;
+use super::tally::Tally;
+use super::workers::{Piece, Work};
+use crate::detect::Detector;
+use crate::input::{Batch, Closed, Deliver};
+use crate::model::{ClassName, Format, Kinds};
+use crate::primitives::diag::Diagnostic;
+use crate::pseudonym::Pseudonymised;
+use crate::pseudonym::epoch::EpochKeys;
+use crate::telemetry::{Connection, Counts, Lag, Lines, Meter, Output, Snapshot, State};
+use jiff::Timestamp;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// All that can be seen of a pipeline.
+#[derive(Debug)]
+pub struct Observed {
+    started: Instant,
+    state: Mutex<State>,
+    meters: Mutex<Vec<Arc<Meter>>>,
+    outputs: Mutex<Vec<Output>>,
+    board: Mutex<Board>,
+    /// Pieces that are not durable, in order, and when they were written.
+    written: Mutex<VecDeque<(u64, Instant)>>,
+    open_segments: AtomicU64,
+}
+
+/// What the workers of a run count by index, by name.
+#[derive(Debug)]
+pub struct Names {
+    /// Kinds of identifiers.
+    pub kinds: Arc<Kinds>,
+    /// Rules, by their number.
+    pub rules: Vec<String>,
+    /// Classes, as in the policy.
+    pub classes: Vec<ClassName>,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    /// Of runs that have ended.
+    before: Named,
+    /// Of the run that goes on.
+    names: Option<Names>,
+    slots: Vec<Slot>,
+}
+
+/// Where one worker publishes.
+#[derive(Clone, Debug, Default)]
+pub struct Slot(Arc<Mutex<Totals>>);
+
+/// Counts by index.
+#[derive(Debug, Default)]
+struct Totals {
+    lines: Lines,
+    kinds: Vec<u64>,
+    rules: Vec<u64>,
+    formats: Vec<u64>,
+    classes: Vec<u64>,
+}
+
+/// Counts by name.
+#[derive(Clone, Debug, Default)]
+struct Named {
+    lines: Lines,
+    kinds: Counts,
+    rules: Counts,
+    formats: Counts,
+    classes: Counts,
+}
+
+impl Names {
+    /// Those that `detector` and the policy use.
+    #[must_use]
+    pub fn new(kinds: Arc<Kinds>, detector: &Detector, classes: Vec<ClassName>) -> Self {
+        Self { kinds, rules: detector.rule_names().map(str::to_owned).collect(), classes }
+    }
+}
+
+impl Default for Observed {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            state: Mutex::default(),
+            meters: Mutex::default(),
+            outputs: Mutex::default(),
+            board: Mutex::default(),
+            written: Mutex::default(),
+            open_segments: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Observed {
+    /// The meter of the input called `name`; the same one when that is opened again.
+    pub fn meter(&self, name: &str) -> Arc<Meter> {
+        let mut meters = lock(&self.meters);
+        if let Some(meter) = meters.iter().find(|meter| meter.name() == name) {
+            return Arc::clone(meter);
+        }
+        let meter = Meter::new(name);
+        meters.push(Arc::clone(&meter));
+        meter
+    }
+
+    /// This waits for outputs now.
+    pub fn outputs(&self, waiting: impl Iterator<Item = Output>) {
+        let mut outputs = lock(&self.outputs);
+        outputs.clear();
+        outputs.extend(waiting);
+    }
+
+    /// It is in this state. What has failed stays so.
+    pub fn enter(&self, state: State) {
+        let mut current = lock(&self.state);
+        if *current != State::Failed {
+            *current = state;
+        }
+    }
+
+    /// A run begins, with this number of workers.
+    pub fn begin(&self, names: Names, workers: usize) -> Vec<Slot> {
+        let mut board = lock(&self.board);
+        board.names = Some(names);
+        board.slots = (0..workers).map(|_| Slot::default()).collect();
+        board.slots.clone()
+    }
+
+    /// The run has ended, and this is what its workers counted.
+    pub fn end(&self, tally: &Tally) {
+        let mut board = lock(&self.board);
+        let Some(names) = board.names.take() else { return };
+        let mut totals = Totals::default();
+        totals.read(tally);
+        board.before.add(&totals, &names);
+        board.slots.clear();
+    }
+
+    /// A piece was handed to the outputs; pieces are counted over all runs.
+    pub fn wrote(&self, piece: u64) {
+        lock(&self.written).push_back((piece, Instant::now()));
+    }
+
+    /// All pieces up to this one are durable.
+    pub fn durable(&self, pieces: u64) {
+        let mut written = lock(&self.written);
+        while written.front().is_some_and(|(piece, _)| *piece <= pieces) {
+            written.pop_front();
+        }
+    }
+
+    /// So many segments are open.
+    pub fn segments(&self, open: usize) {
+        self.open_segments.store(open as u64, Relaxed);
+    }
+
+    /// How all of it is now. Nobody but this knows the archive's calendar: `purge` is left out.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        // Workers first: what they have was taken before, so no line seems to come from nowhere.
+        let mut named = lock(&self.board).current();
+        let inputs: Vec<_> = lock(&self.meters).iter().map(|meter| meter.read()).collect();
+        named.lines.taken = inputs.iter().map(|input| input.lines).sum();
+        let written = lock(&self.written);
+        let lag = Lag {
+            blocks: written.len() as u64,
+            oldest: written.front().map(|(_, since)| since.elapsed()).unwrap_or_default(),
+        };
+        drop(written);
+        let Named { lines, kinds, rules, formats, classes } = named;
+        Snapshot {
+            state: *lock(&self.state),
+            uptime: self.started.elapsed(),
+            lines,
+            inputs,
+            kinds,
+            rules,
+            formats,
+            classes,
+            outputs: lock(&self.outputs).clone(),
+            lag,
+            open_segments: self.open_segments.load(Relaxed),
+            purge: None,
+        }
+    }
+}
+
+impl Board {
+    fn current(&self) -> Named {
+        let mut sum = self.before.clone();
+        if let Some(names) = &self.names {
+            self.slots.iter().for_each(|slot| sum.add(&lock(&slot.0), names));
+        }
+        sum
+    }
+}
+
+impl Totals {
+    fn read(&mut self, tally: &Tally) {
+        self.lines = Lines {
+            taken: 0,
+            lines_in: tally.lines_in,
+            lines_out: tally.lines_out,
+            quarantined: tally.quarantined,
+            dropped: tally.dropped,
+            expired: tally.expired,
+            bytes_in: tally.bytes_in,
+            bytes_out: tally.bytes_out,
+        };
+        let indexed = tally.indexed();
+        for (ours, theirs) in [
+            (&mut self.kinds, indexed.kinds),
+            (&mut self.rules, indexed.rules),
+            (&mut self.formats, indexed.formats),
+            (&mut self.classes, indexed.classes),
+        ] {
+            ours.clear();
+            ours.extend_from_slice(theirs);
+        }
+    }
+}
+
+impl Named {
+    fn add(&mut self, totals: &Totals, names: &Names) {
+        let (sum, lines) = (&mut self.lines, &totals.lines);
+        sum.lines_in += lines.lines_in;
+        sum.lines_out += lines.lines_out;
+        sum.quarantined += lines.quarantined;
+        sum.dropped += lines.dropped;
+        sum.expired += lines.expired;
+        sum.bytes_in += lines.bytes_in;
+        sum.bytes_out += lines.bytes_out;
+        add(&mut self.kinds, names.kinds.iter().map(|(_, name)| name), &totals.kinds);
+        add(&mut self.rules, names.rules.iter().map(String::as_str), &totals.rules);
+        add(&mut self.formats, Format::ALL.into_iter().map(Format::name), &totals.formats);
+        add(&mut self.classes, names.classes.iter().map(ClassName::as_str), &totals.classes);
+    }
+}
+
+/// Zeros are left out.
+fn add<'n>(sum: &mut Counts, names: impl Iterator<Item = &'n str>, counts: &[u64]) {
+    for (name, count) in names.zip(counts).filter(|(_, count)| **count > 0) {
+        *sum.entry(name.to_owned()).or_default() += count;
+    }
+}
+
+/// A thread that panicked while it held the lock left whole numbers.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A worker that publishes what it counted after each block, if anybody looks.
+pub struct Watched {
+    filter: Filter,
+    slot: Option<Slot>,
+}
+
+impl Watched {
+    /// A worker, and where it publishes.
+    #[must_use]
+    pub fn new(filter: Filter, slot: Option<Slot>) -> Self {
+        Self { filter, slot }
+    }
+
+    /// What it counted.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        self.filter.tally()
+    }
+}
+
+impl Work<EpochKeys> for Watched {
+    type Output = Pseudonymised;
+
+    fn renew(&mut self, keys: Arc<EpochKeys>) {
+        self.filter.renew(keys);
+    }
+
+    fn work(
+        &mut self,
+        piece: &Piece,
+        received: Timestamp,
+        out: &mut Pseudonymised,
+    ) -> Result<(), Diagnostic> {
+        let worked = self.filter.work(piece, received, out);
+        if let Some(slot) = &self.slot {
+            lock(&slot.0).read(self.filter.tally());
+        }
+        worked
+    }
+}
+
+/// What an input delivers, counted.
+#[derive(Debug)]
+pub struct Metered<D> {
+    deliver: D,
+    meter: Arc<Meter>,
+    /// Whether a record that is too long was begun and not ended.
+    in_long: bool,
+    _connection: Option<Connection>,
+}
+
+impl<D> Metered<D> {
+    /// Counts what `deliver` is given.
+    #[must_use]
+    pub fn new(deliver: D, meter: Arc<Meter>) -> Self {
+        Self { deliver, meter, in_long: false, _connection: None }
+    }
+
+    /// The same for a connection, which is counted until this is dropped.
+    #[must_use]
+    pub fn of_connection(deliver: D, meter: Arc<Meter>) -> Self {
+        let connection = Some(meter.connected());
+        Self { deliver, meter, in_long: false, _connection: connection }
+    }
+}
+
+impl<D: Deliver> Deliver for Metered<D> {
+    type Receipt = D::Receipt;
+
+    async fn deliver(&mut self, batch: Batch) -> Result<D::Receipt, Closed> {
+        let (records, bytes, long) = (batch.records(), batch.bytes() as u64, batch.ends_long());
+        // Before it is on its way: no worker has a line that was not counted.
+        self.meter.took(records, bytes);
+        let delivered = self.deliver.deliver(batch).await;
+        match (&delivered, long) {
+            (Err(Closed), _) => self.meter.returned(records, bytes),
+            (Ok(_), Some(ends)) => self.in_long = !ends,
+            (Ok(_), None) => {}
+        }
+        delivered
+    }
+
+    fn may_hold(&mut self, bytes: usize) -> bool {
+        self.deliver.may_hold(bytes)
+    }
+}
+
+impl<D> Drop for Metered<D> {
+    fn drop(&mut self) {
+        // What delivers ends the record, in a moment.
+        if self.in_long {
+            self.meter.took(1, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::Options;
+    use crate::model::{Kind, RuleId};
+    use std::future::{Ready, ready};
+
+    fn names(classes: &[&str]) -> Names {
+        let classes = classes.iter().map(|name| ClassName::new(name).unwrap()).collect();
+        Names::new(Arc::default(), &Detector::new(Options::default()), classes)
+    }
+
+    fn tally(lines: u64, class: usize) -> Tally {
+        let mut tally = Tally::new(3);
+        (tally.lines_in, tally.lines_out) = (lines, lines);
+        tally.identifier(Kind::IP);
+        tally.rule(RuleId(3));
+        tally.format(Format::Json);
+        tally.class(class);
+        tally
+    }
+
+    #[test]
+    fn counts_go_on_when_a_run_has_other_rules() {
+        let observed = Observed::default();
+        let meter = observed.meter("stdin");
+        let _slots = observed.begin(names(&["connection", "billing"]), 1);
+        observed.end(&tally(4, 1));
+        let slots = observed.begin(names(&["billing"]), 2);
+        for slot in &slots {
+            lock(&slot.0).read(&tally(3, 0));
+        }
+        meter.took(10, 100);
+        let snapshot = observed.snapshot();
+        assert_eq!((snapshot.lines.lines_in, snapshot.lines.taken), (10, 10));
+        assert!(snapshot.lines.balanced());
+        let count = |name: &str, count| Counts::from([(name.to_owned(), count)]);
+        assert_eq!(snapshot.classes, count("billing", 3));
+        assert_eq!((snapshot.kinds, snapshot.rules), (count("ip", 3), count("ipv6", 3)));
+        assert_eq!(snapshot.formats, count("json", 3));
+    }
+
+    #[test]
+    fn what_has_failed_stays_failed() {
+        let observed = Observed::default();
+        for (state, then) in [
+            (State::Running, State::Running),
+            (State::Failed, State::Failed),
+            (State::Draining, State::Failed),
+        ] {
+            observed.enter(state);
+            assert_eq!(observed.snapshot().state, then);
+        }
+    }
+
+    #[test]
+    fn the_oldest_block_that_is_not_durable_tells_the_lag() {
+        let observed = Observed::default();
+        assert_eq!(observed.snapshot().lag, Lag::default());
+        (1..=3).for_each(|piece| observed.wrote(piece));
+        observed.durable(2);
+        assert_eq!(observed.snapshot().lag.blocks, 1);
+        observed.durable(3);
+        assert_eq!(observed.snapshot().lag, Lag::default());
+    }
+
+    /// Takes batches until it is closed.
+    struct Sink {
+        open: bool,
+    }
+
+    impl Deliver for Sink {
+        type Receipt = Ready<Result<(), crate::input::Lost>>;
+
+        async fn deliver(&mut self, _: Batch) -> Result<Self::Receipt, Closed> {
+            if self.open { Ok(ready(Ok(()))) } else { Err(Closed) }
+        }
+
+        fn may_hold(&mut self, _: usize) -> bool {
+            true
+        }
+    }
+
+    fn block_on(future: impl Future<Output = Result<Ready<Result<(), crate::input::Lost>>, Closed>>) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(future).is_ok()
+    }
+
+    #[test]
+    fn a_record_that_is_broken_off_is_counted_once() {
+        let observed = Observed::default();
+        let mut metered = Metered::of_connection(Sink { open: true }, observed.meter("tcp"));
+        let mut batch = Batch::default();
+        batch.push(b"one", 100);
+        batch.seal(vec![b'x'; 1000], false);
+        assert!(block_on(metered.deliver(batch)));
+        let read = || observed.meter("tcp").read();
+        assert_eq!((read().lines, read().connections), (1, 1));
+        drop(metered);
+        assert_eq!((read().lines, read().connections), (2, 0));
+    }
+
+    #[test]
+    fn what_is_not_taken_is_not_counted() {
+        let observed = Observed::default();
+        let mut metered = Metered::new(Sink { open: false }, observed.meter("tcp"));
+        let mut batch = Batch::default();
+        batch.push(b"one", 100);
+        assert!(!block_on(metered.deliver(batch)));
+        let read = observed.meter("tcp").read();
+        assert_eq!((read.lines, read.bytes), (0, 0));
+    }
+}

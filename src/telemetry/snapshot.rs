@@ -1,0 +1,233 @@
+//! The state of a sidecar at one moment, as plain data.
+
+use jiff::SignedDuration;
+use jiff::civil::Date;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Whoever can be asked how a sidecar is doing.
+pub trait Observe: Send + Sync + 'static {
+    /// How it is doing now. Called for every request; must not wait for the pipeline.
+    fn snapshot(&self) -> Snapshot;
+}
+
+/// Counts by name.
+pub type Counts = BTreeMap<String, u64>;
+
+/// What is shown. Counts are since the start of the process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Whether it takes lines.
+    pub state: State,
+    /// How long it has been running.
+    pub uptime: Duration,
+    /// What became of the lines.
+    pub lines: Lines,
+    /// What came in, by input, in the order in which inputs were opened.
+    pub inputs: Vec<Input>,
+    /// Identifiers replaced, by kind.
+    pub kinds: Counts,
+    /// Identifiers replaced, by the rule that found them.
+    pub rules: Counts,
+    /// Lines, by format.
+    pub formats: Counts,
+    /// Lines, by retention class.
+    pub classes: Counts,
+    /// Outputs beside the archive.
+    pub outputs: Vec<Output>,
+    /// How far what is durable is behind what came in.
+    pub lag: Lag,
+    /// Segments of the archive that are being written.
+    pub open_segments: u64,
+    /// The expiry day that comes next, of all that is in the archive.
+    pub purge: Option<Purge>,
+}
+
+/// Whether a sidecar takes lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// Not yet: it opens what it writes to.
+    #[default]
+    Starting,
+    /// It does.
+    Running,
+    /// Not any more: what came is being written.
+    Draining,
+    /// Not any more: what it writes to failed.
+    Failed,
+}
+
+impl State {
+    /// One word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Draining => "draining",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What became of the lines: in = out + quarantined + dropped, once nothing is on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// Records that inputs took.
+    pub taken: u64,
+    /// Lines that workers were given.
+    pub lines_in: u64,
+    /// Lines that went out.
+    pub lines_out: u64,
+    /// Lines that were sealed.
+    pub quarantined: u64,
+    /// Lines dropped by rule, those that had expired included.
+    pub dropped: u64,
+    /// Of these, those that had expired.
+    pub expired: u64,
+    /// Bytes that workers were given.
+    pub bytes_in: u64,
+    /// Bytes that they gave out.
+    pub bytes_out: u64,
+}
+
+impl Lines {
+    /// Records that were taken and that no worker has finished.
+    #[must_use]
+    pub fn on_their_way(&self) -> u64 {
+        self.taken.saturating_sub(self.lines_in)
+    }
+
+    /// Whether every line is accounted for, and none came from nowhere.
+    #[must_use]
+    pub fn balanced(&self) -> bool {
+        let accounted = [self.lines_out, self.quarantined, self.dropped];
+        accounted.into_iter().try_fold(0, u64::checked_add) == Some(self.lines_in)
+            && self.lines_in <= self.taken
+    }
+}
+
+/// What came in at one input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Input {
+    /// As in the configuration: `tcp 127.0.0.1:5514`.
+    pub name: String,
+    /// Records.
+    pub lines: u64,
+    /// Their bytes, with a line end each.
+    pub bytes: u64,
+    /// Connections at the moment.
+    pub connections: u64,
+    /// Connections there ever were.
+    pub accepted: u64,
+    /// Connections that were ended because of what came, or did not come, over them.
+    pub broken: u64,
+}
+
+/// One output beside the archive.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// As in the configuration.
+    pub name: String,
+    /// Whether records are acknowledged only when it has them.
+    pub required: bool,
+    /// Bytes that wait for it on disk.
+    pub spool_bytes: u64,
+    /// Lines that wait there.
+    pub spool_lines: u64,
+    /// Lines that it did not get because its spool was full.
+    pub dropped: u64,
+}
+
+/// How far what is durable is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Blocks that are not durable yet.
+    pub blocks: u64,
+    /// How long the oldest of them has waited.
+    pub oldest: Duration,
+}
+
+/// The next purge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purge {
+    /// The first day on which what is purged must not exist any more.
+    pub expires: Date,
+    /// Legal days until then; negative if it is overdue.
+    pub days: i64,
+    /// Time until that day begins; negative if it is overdue.
+    pub wait: SignedDuration,
+}
+
+impl Snapshot {
+    /// What a person should look at; empty if there is nothing.
+    #[must_use]
+    pub fn concerns(&self) -> Vec<String> {
+        let lines = &self.lines;
+        let seconds = self.lag.oldest.as_secs();
+        let overdue = self.purge.filter(|purge| purge.days < 0);
+        let failed =
+            (self.state == State::Failed).then(|| "What it writes to has failed; nothing is taken.".into());
+        let unbalanced =
+            (!lines.balanced()).then(|| "Lines are not accounted for. Please report this bug.".into());
+        let late = (self.lag.oldest >= LATE)
+            .then(|| format!("Lines have waited for {seconds} seconds to become durable."));
+        let sealed = (lines.quarantined > 0)
+            .then(|| format!("Lines that were too long lie sealed in quarantine: {}.", lines.quarantined));
+        let due = overdue.map(|purge| format!("Lines that expired on {} are still there.", purge.expires));
+        let lost = self.outputs.iter().filter(|output| output.dropped > 0);
+        let lost = lost.map(|output| format!("{} did not get all lines: {}.", output.name, output.dropped));
+        [failed, unbalanced, late, sealed, due].into_iter().flatten().chain(lost).collect()
+    }
+}
+
+/// A disk that is well makes lines durable in a second or two.
+const LATE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_accounted_for_or_not() {
+        let lines =
+            Lines { taken: 12, lines_in: 10, lines_out: 7, quarantined: 1, dropped: 2, ..Lines::default() };
+        assert!(lines.balanced());
+        assert_eq!(lines.on_their_way(), 2);
+        for wrong in [
+            Lines { lines_out: 6, ..lines },
+            Lines { dropped: 3, ..lines },
+            Lines { taken: 9, ..lines },
+            Lines { lines_out: u64::MAX, ..lines },
+        ] {
+            assert!(!wrong.balanced(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_person_is_told_what_to_look_at() {
+        let well = Snapshot { state: State::Running, ..Snapshot::default() };
+        assert!(well.concerns().is_empty());
+        let sealed = Lines { taken: 3, lines_in: 3, quarantined: 3, ..Lines::default() };
+        let late = Lag { blocks: 1, oldest: Duration::from_secs(11) };
+        let overdue = Purge {
+            expires: jiff::civil::date(2026, 11, 24),
+            days: -1,
+            wait: SignedDuration::from_hours(-30),
+        };
+        let slow = Output { name: "collector".into(), dropped: 7, ..Output::default() };
+        let ill = Snapshot {
+            state: State::Failed,
+            lines: sealed,
+            lag: late,
+            purge: Some(overdue),
+            outputs: vec![slow],
+            ..Snapshot::default()
+        };
+        let concerns = ill.concerns().join("\n");
+        for part in ["nothing is taken", "11 seconds", "quarantine: 3", "2026-11-24", "all lines: 7"] {
+            assert!(concerns.contains(part), "{concerns}");
+        }
+        assert!(!concerns.contains("not accounted for"), "{concerns}");
+    }
+}
