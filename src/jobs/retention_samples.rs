@@ -71,6 +71,11 @@ pub enum Difference {
         /// As it turned out; `None` if its class has no such phase.
         got: Option<Date>,
     },
+    /// There is a duty to keep the class where the sample says that there is none, or the other way round.
+    Duty {
+        /// As the sample says.
+        expected: bool,
+    },
     /// The line states no full time, and the sample does not say when it is received.
     NoTime,
 }
@@ -135,7 +140,7 @@ impl Runner {
             Some(received) => {
                 let dating = self.stamper.explain(line, &record, received, &field);
                 let got = self.policy.name(dating.matched.class);
-                differences(sample, (dating.matched.class != index).then_some(got), dating.due)
+                differences(sample, class, (dating.matched.class != index).then_some(got), dating.due)
             }
         };
         report.failures.extend(differences.into_iter().map(|difference| SampleFailure {
@@ -166,17 +171,20 @@ const FAR_FROM_1970: i64 = 4_102_444_800;
 
 fn differences(
     sample: &RetentionSample,
+    class: &RetentionClass,
     other_class: Option<&str>,
     due: crate::retention::expiry::Due,
 ) -> Vec<Difference> {
-    let class = other_class.map(|got| Difference::Class { got: got.to_owned() });
+    let other = other_class.map(|got| Difference::Class { got: got.to_owned() });
     let expires = (due.expires != sample.expires)
         .then_some(Difference::Expires { expected: sample.expires, got: due.expires });
     let archive = sample
         .archive
         .filter(|&expected| due.archive != Some(expected))
         .map(|expected| Difference::Archive { expected, got: due.archive });
-    class.into_iter().chain(expires).chain(archive).collect()
+    let duty = sample.duty.filter(|&expected| expected != class.duty);
+    let duty = duty.map(|expected| Difference::Duty { expected });
+    other.into_iter().chain(expires).chain(archive).chain(duty).collect()
 }
 
 impl From<&SampleFailure> for Diagnostic {
@@ -190,6 +198,8 @@ impl From<&SampleFailure> for Diagnostic {
             Difference::Archive { expected, got: None } => {
                 format!("archived: expected {expected}, got no such phase")
             }
+            Difference::Duty { expected: true } => "expected a duty to keep it, got none".to_owned(),
+            Difference::Duty { expected: false } => "expected no duty to keep it, got one".to_owned(),
             Difference::NoTime => "the line states no full time, and the sample has no `received`".to_owned(),
         };
         Self::new(&SAMPLE, format!("a sample of retention class `{}` turns out otherwise", failure.class))
@@ -248,6 +258,7 @@ line = "one"
 received = "2026-11-23T10:00:00Z"
 archive = 2026-12-23
 expires = 2027-12-23
+duty = true
 [[class.one.sample]]
 line = "one and two"
 received = "2026-11-23T10:00:00Z"
@@ -286,9 +297,10 @@ match = [{ contains = "four" }]
             [
                 "R26 hosting-fr.toml:15 expected 2027-12-23, got 2027-12-24",
                 "R26 hosting-fr.toml:15 archived: expected 2026-12-23, got 2026-12-24",
-                "R26 hosting-fr.toml:24 the line states no full time, and the sample has no `received`",
-                "R26 hosting-fr.toml:32 expected class two, got one",
-                "R27 hosting-fr.toml:20 the first clause in file order decides",
+                "R26 hosting-fr.toml:15 expected a duty to keep it, got none",
+                "R26 hosting-fr.toml:25 the line states no full time, and the sample has no `received`",
+                "R26 hosting-fr.toml:33 expected class two, got one",
+                "R27 hosting-fr.toml:21 the first clause in file order decides",
                 "R26  nothing shows that it does what it says",
             ]
         );

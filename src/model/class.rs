@@ -171,6 +171,8 @@ pub struct RetentionClass {
     pub starts: Starts,
     /// The legal basis.
     pub basis: String,
+    /// Whether that basis obliges to keep it: nobody can have it erased before its day (GDPR art. 17(3)(b)).
+    pub duty: bool,
     /// The ways for a line to be of this class, in file order.
     pub clauses: Vec<Clause>,
     /// Whether lines that no clause of any class fits are of this class.
@@ -194,6 +196,8 @@ pub struct RetentionSample {
     pub archive: Option<Date>,
     /// When it must expire.
     pub expires: Expires,
+    /// Whether there must be a duty to keep it, if the sample says so.
+    pub duty: Option<bool>,
     /// The line of the rule file where the sample starts, from 1.
     pub line_number: usize,
 }

@@ -97,6 +97,7 @@ pub(super) mod tests {
             archive_after: archive_after.map(|phase| Period::parse(phase).unwrap()),
             starts: Starts::Event,
             basis: String::new(),
+            duty: false,
             clauses: Vec::new(),
             is_default: true,
             samples: Vec::new(),

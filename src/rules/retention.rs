@@ -9,6 +9,7 @@
 //! keep          = "3 years"           # days, months, years; or "contract": no end known yet
 //! starts        = { field = "closed_at" }   # or "event", the line's own time, which is the default
 //! basis         = "GDPR art. 5(1)(e)"
+//! duty          = false               # optional; true: the basis obliges to keep it, so nobody can have it erased
 //! match         = [
 //!     # One clause must fit. In a clause every key must fit, with one of its values.
 //!     { program = ["ticketd", "support/*"] },
@@ -21,6 +22,7 @@
 //! received = "2026-11-23T09:00:01Z"   # optional: the line's own time
 //! archive  = 2027-02-21               # optional
 //! expires  = 2030-02-21               # or "contract"
+//! duty     = false                    # optional
 //! ```
 //! Clauses are tried in file order, files in the order of their names, and the first that fits decides.
 //! One class has `default = true`: lines that fit nowhere are of it. A `*` may stand at one end of a
@@ -133,6 +135,7 @@ zone = "America/New_York"
 description = "z"
 keep = "30 days"
 basis = "b"
+duty = true
 match = [
     { program = "ticketd", host = ["a.example.net", "*.b.example.net"] },
     { format = ["access", "json"], field = { n = 5, ok = true, s = ["x", "y*"] }, contains = "[t]" },
@@ -142,6 +145,7 @@ line = 'x'
 received = "2026-11-23T10:00:00Z"
 archive = 2026-12-01
 expires = 2026-12-24
+duty = true
 [[class.zulu.sample]]
 line = 'y'
 expires = "contract"
@@ -161,7 +165,7 @@ default = true
         assert_eq!(rules.zone.iana_name(), Some("America/New_York"));
         let [zulu, alpha] = rules.classes.as_slice() else { panic!("two classes") };
         assert_eq!((zulu.name.as_str(), zulu.line_number, zulu.is_default), ("zulu", 4, false));
-        assert_eq!((alpha.name.as_str(), alpha.line_number, alpha.is_default), ("alpha", 21, true));
+        assert_eq!((alpha.name.as_str(), alpha.line_number, alpha.is_default), ("alpha", 23, true));
         let [first, second] = zulu.clauses.as_slice() else { panic!("two clauses") };
         let exact = |text: &str| Pattern::Exact(text.to_owned());
         assert_eq!(first.programs, [exact("ticketd")]);
@@ -175,16 +179,17 @@ default = true
         ];
         assert_eq!(second.fields, fields);
         let [sample, open] = zulu.samples.as_slice() else { panic!("two samples") };
-        assert_eq!((sample.line.as_str(), sample.line_number), ("x", 13));
+        assert_eq!((sample.line.as_str(), sample.line_number), ("x", 14));
         assert_eq!(sample.received, Some("2026-11-23T10:00:00Z".parse().unwrap()));
         assert_eq!(sample.archive, Some("2026-12-01".parse().unwrap()));
         assert_eq!(sample.expires, Expires::On("2026-12-24".parse().unwrap()));
-        assert_eq!((open.line_number, open.received, open.expires), (18, None, Expires::Contract));
+        assert_eq!((open.line_number, open.received, open.expires), (20, None, Expires::Contract));
         assert_eq!(
             (alpha.keep, alpha.archive_after.unwrap().to_string()),
             (Keep::Contract, "3 months".to_owned())
         );
         assert_eq!(alpha.starts, Starts::Field("closed_at".to_owned()));
+        assert_eq!((zulu.duty, alpha.duty, sample.duty, open.duty), (true, false, Some(true), None));
     }
 
     #[test]
@@ -220,6 +225,12 @@ default = true
         );
         for class in &rules.classes {
             assert_eq!(class.is_default, class.name.as_str() == "connection");
+            assert_eq!(
+                class.duty,
+                ["connection", "invoice"].contains(&class.name.as_str()),
+                "{}",
+                class.name
+            );
             assert!(class.samples.len() >= 2, "{} needs samples", class.name);
         }
     }
@@ -364,7 +375,7 @@ default = true
         assert_eq!(
             diagnostic.why.unwrap(),
             "TOML parse error at line 3, column 1\n  |\n3 | keeps = '12 months'\n  | ^^^^^\nunknown field \
-             `keeps`, expected one of `description`, `keep`, `archive_after`, `starts`, `basis`, `match`, \
+             `keeps`, expected one of `description`, `keep`, `archive_after`, `starts`, `basis`, `duty`, `match`, \
              `default`, `sample`"
         );
     }

@@ -247,6 +247,7 @@ fn two_phases(class: &str) -> RetentionClass {
         archive_after: Period::parse("3 months"),
         starts: crate::model::Starts::Event,
         basis: String::new(),
+        duty: false,
         clauses: Vec::new(),
         is_default: false,
         samples: Vec::new(),

@@ -276,8 +276,9 @@ pub static SAMPLE: Code = Code {
     title: "a retention sample turns out otherwise",
     text: "\
 What it means
-  A sample line of a class is given another class, or another day, than the sample says. The message
-  names both.
+  A sample line of a class is given another class, or another day, than the sample says; or it says
+  that there is a duty to keep such lines and the class does not, or the other way round. The
+  message names both.
 
 Why it matters
   Samples are how the policy is proved. Either the rules do not do what was meant, or what was meant
@@ -291,7 +292,8 @@ Example
 What to do
   If the class is another one, a clause above fits too, or `match` asks for a field that the line
   does not have: `oubliette explain` shows what was recognised in it. If the day is another one,
-  count as art. 641 does. A line without a full time needs `received`.
+  count as art. 641 does. A line without a full time needs `received`. `duty = true` stands in a
+  class whose legal basis obliges to keep it: nobody can have such lines erased before their day.
 
 References
   Code de procedure civile, art. 641

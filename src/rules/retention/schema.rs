@@ -81,6 +81,8 @@ struct ClassTable {
     starts: Option<StartsTable>,
     basis: String,
     #[serde(default)]
+    duty: bool,
+    #[serde(default)]
     r#match: Vec<Spanned<ClauseTable>>,
     #[serde(default)]
     default: bool,
@@ -125,6 +127,7 @@ struct SampleTable {
     received: Option<Spanned<Value>>,
     archive: Option<Spanned<Value>>,
     expires: Spanned<Value>,
+    duty: Option<bool>,
 }
 
 /// Where in a file: for messages.
@@ -183,6 +186,7 @@ impl ClassTable {
             archive_after,
             starts: check_starts(self.starts, at)?,
             basis: self.basis,
+            duty: self.duty,
             clauses: clauses.collect::<Result<_, _>>()?,
             is_default: self.default,
             samples: self.sample.into_iter().map(|sample| sample.check(at)).collect::<Result<_, _>>()?,
@@ -313,6 +317,7 @@ impl SampleTable {
             received: received.transpose()?,
             archive: archive.transpose()?,
             expires,
+            duty: self.duty,
             line_number,
         })
     }
