@@ -76,6 +76,8 @@ pub struct Sealed {
     pub footer: Footer,
     /// SHA-256 of its bytes up to the seal, as stated and as computed: they are equal.
     pub digest: [u8; 32],
+    /// How many bytes that is over.
+    pub bytes: usize,
     /// The seal over that digest. Whose key that is, and whether it is right, is for the ledger to say.
     pub seal: Seal,
 }
@@ -275,7 +277,8 @@ pub(super) fn decode(frame: &[u8], table: &[u8], offset: u64) -> Result<Sealed, 
     }
     let body = reader.bytes;
     let footer = footer(&mut reader)?;
-    let digest = digest_of(&body[..body.len() - reader.bytes.len()]);
+    let bytes = body.len() - reader.bytes.len();
+    let digest = digest_of(&body[..bytes]);
     let seal_offset = reader.offset;
     let (stated, seal) = seal(&mut reader)?;
     if stated != digest {
@@ -289,7 +292,7 @@ pub(super) fn decode(frame: &[u8], table: &[u8], offset: u64) -> Result<Sealed, 
     }
     let expected = footer.seek_table(count(frame.len()));
     match expected.iter().zip(table).position(|(expected, found)| expected != found) {
-        None if expected.len() == table.len() => Ok(Sealed { footer, digest, seal }),
+        None if expected.len() == table.len() => Ok(Sealed { footer, digest, bytes, seal }),
         differs => {
             let at = differs.unwrap_or(expected.len()) as u64;
             let offset = seal_offset + SEAL_BYTES as u64 + at;

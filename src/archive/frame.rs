@@ -1,5 +1,6 @@
 //! Lines on their way into a frame, and frames: compressed, decompressed, cut out of what a crash left.
 
+use super::footer::FrameEntry;
 use crate::pseudonym::Pseudonymised;
 use std::ops::Range;
 use zstd::bulk::{Compressor, Decompressor};
@@ -17,7 +18,8 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Lines of one class, expiry day and epoch, that will be a frame.
 ///
-/// They can only come from [`Pseudonymised`]: an archive cannot be given anything else.
+/// They can only come from [`Pseudonymised`], or from a segment that is sealed: an archive cannot be given
+/// anything else.
 #[derive(Debug)]
 pub struct Lines {
     bytes: Vec<u8>,
@@ -52,6 +54,17 @@ impl Lines {
             self.last = self.last.max(dated.event_second);
         }
         count
+    }
+
+    /// Those lines of a sealed frame that stay. They were [`Pseudonymised`] when it was sealed, and its reader has
+    /// compared them with its digest.
+    pub(super) fn of_frame(entry: &FrameEntry, lines: &[u8], stays: &dyn Fn(&[u8]) -> bool) -> Self {
+        let mut kept = Self { first: entry.first, last: entry.last, ..Self::default() };
+        for line in lines.split_inclusive(|&byte| byte == b'\n').filter(|line| stays(line)) {
+            kept.bytes.extend_from_slice(line);
+            kept.lines += 1;
+        }
+        kept
     }
 
     /// The lines, each with its line end.

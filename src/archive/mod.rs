@@ -12,6 +12,7 @@ pub mod footer;
 pub mod frame;
 pub mod reader;
 pub mod recovery;
+mod rewriting;
 #[cfg(test)]
 mod tests;
 pub mod writer;
@@ -21,4 +22,5 @@ pub use footer::{Footer, FrameEntry, Malformed, Origin, Sealed, VaultMark};
 pub use frame::{Frame, Lines, Packer};
 pub use reader::{Found, Segment, list};
 pub use recovery::{Known, Recovered, VaultOf, new_id, recover};
-pub use writer::SegmentWriter;
+pub use rewriting::{Keeps, Rewritten, rewrite};
+pub use writer::{FILE_MODE, Place, SegmentWriter};

@@ -4,7 +4,7 @@ use super::chain::Chain;
 use super::error::ArchiveError;
 use super::filter;
 use super::footer::{self, Footer, FrameEntry, Malformed, SEEK_END_BYTES, Sealed};
-use super::frame;
+use super::frame::{self, Frame};
 use crate::model::{Folder, SegmentName, Tree};
 use crate::primitives::storage::{Storage, Stored};
 use std::ops::RangeInclusive;
@@ -89,6 +89,36 @@ impl Segment {
     pub fn lines(&self, frame: usize) -> Result<Vec<u8>, ArchiveError> {
         let entry = &self.footer().frames[frame];
         let damaged = |what| self.damaged(Malformed { what, offset: entry.offset });
+        let bytes = self.compressed(frame)?;
+        let lines = frame::unpack(&bytes).ok_or_else(|| damaged("a frame that does not decompress"))?;
+        let counted = memchr::memchr_iter(b'\n', &lines).count();
+        if (lines.len(), counted) != (entry.line_bytes as usize, entry.lines as usize) {
+            return Err(damaged("a frame that holds other lines than its entry says"));
+        }
+        Ok(lines)
+    }
+
+    /// A frame as it is, with its index, checked against the digest chain.
+    pub(super) fn frame(&self, frame: usize) -> Result<Frame, ArchiveError> {
+        let bytes = self.compressed(frame)?;
+        let FrameEntry { line_bytes, lines, first, last, ref filter, .. } = self.footer().frames[frame];
+        Ok(Frame { bytes, line_bytes, lines, first, last, filter: filter.clone() })
+    }
+
+    /// What the digest is over: the footer up to its seal, as it stands in the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn sealed_bytes(&self) -> Result<Vec<u8>, ArchiveError> {
+        let mut bytes = vec![0; self.sealed.bytes];
+        let offset = self.footer().data_bytes() + footer::SKIPPABLE_BYTES as u64;
+        self.file.read_at(offset, &mut bytes).map_err(ArchiveError::io("read a segment", &self.path))?;
+        Ok(bytes)
+    }
+
+    /// The bytes of a frame, checked against the digest chain.
+    fn compressed(&self, frame: usize) -> Result<Vec<u8>, ArchiveError> {
+        let entry = &self.footer().frames[frame];
         let mut bytes = vec![0; entry.bytes as usize];
         self.file
             .read_at(entry.offset, &mut bytes)
@@ -98,14 +128,10 @@ impl Segment {
             None => Chain::new(&self.footer().origin.id),
         };
         if before.next(&bytes).0 != entry.chain {
-            return Err(damaged("a frame that differs from its digest"));
+            let what = "a frame that differs from its digest";
+            return Err(self.damaged(Malformed { what, offset: entry.offset }));
         }
-        let lines = frame::unpack(&bytes).ok_or_else(|| damaged("a frame that does not decompress"))?;
-        let counted = memchr::memchr_iter(b'\n', &lines).count();
-        if (lines.len(), counted) != (entry.line_bytes as usize, entry.lines as usize) {
-            return Err(damaged("a frame that holds other lines than its entry says"));
-        }
-        Ok(lines)
+        Ok(bytes)
     }
 
     /// Reads every frame and checks it.

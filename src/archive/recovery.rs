@@ -138,7 +138,7 @@ fn recover_one(
     };
     let previous = sealer.previous().map_err(|diagnostic| ArchiveError::Custody(Box::new(diagnostic)))?;
     let footer = Footer { origin, recovered: true, previous, vault: vault.map(|(_, mark)| mark), frames };
-    let trailer = sealed(&footer, name, sealer, now)?;
+    let (_, trailer) = sealed(&footer, name, sealer, now)?;
     file.append(&trailer).map_err(failed("write a segment"))?;
     file.sync().map_err(failed("sync a segment"))?;
     publish(storage, tree, name)?;

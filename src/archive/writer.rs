@@ -18,9 +18,21 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Permission bits of directories with segments, and of segments: a group may read them.
+/// Permission bits of directories with segments: a group may read them.
 const DIRECTORY_MODE: u32 = 0o750;
-const FILE_MODE: u32 = 0o640;
+/// Permission bits of a segment: a group may read it.
+pub const FILE_MODE: u32 = 0o640;
+
+/// Where a segment is, and with which permission bits.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The archive, or its store of the second phase.
+    pub tree: &'a Tree,
+    /// Its name in there.
+    pub name: &'a SegmentName,
+    /// Permission bits of its file.
+    pub mode: u32,
+}
 
 /// A segment under its temporary name.
 #[derive(Debug)]
@@ -87,6 +99,27 @@ impl SegmentWriter {
         Err(ArchiveError::io("number a segment", &directory)(exhausted))
     }
 
+    /// Begins a segment that will take the place of the sealed one called `name`, under a name of its own. What
+    /// lies there was left by a crash, and goes.
+    pub(super) fn stage(
+        storage: &Arc<dyn Storage>,
+        place: &Place<'_>,
+        origin: Origin,
+    ) -> Result<Self, ArchiveError> {
+        let Place { tree, name, mode } = *place;
+        let part = tree.staged(name);
+        match storage.unlink(&part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(ArchiveError::io("remove what a crash left", &part)(error));
+            }
+            _ => {}
+        }
+        let file = storage.create(&part, mode).map_err(ArchiveError::io("make a segment", &part))?;
+        let (storage, tree, name) = (Arc::clone(storage), tree.clone(), name.clone());
+        let (chain, frames) = (Chain::new(&origin.id), Vec::new());
+        Ok(Self { storage, tree, name, part, file, origin, chain, frames, bytes: 0, poisoned: false })
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &SegmentName {
@@ -140,13 +173,42 @@ impl SegmentWriter {
         now: Timestamp,
     ) -> Result<SegmentName, ArchiveError> {
         let previous = sealer.previous().map_err(|diagnostic| ArchiveError::Custody(Box::new(diagnostic)))?;
-        let (origin, frames) = (self.origin.clone(), std::mem::take(&mut self.frames));
-        let footer = Footer { origin, recovered: false, previous, vault, frames };
-        let trailer = sealed(&footer, &self.name, sealer, now)?;
-        self.attempt("write a segment", |file| file.append(&trailer))?;
-        self.sync()?;
+        self.end(previous, vault, sealer, now)?;
         publish(&*self.storage, &self.tree, &self.name)?;
         Ok(self.name)
+    }
+
+    /// Ends a segment that was staged: footer, which names `previous`, seal and seek table, all durable under
+    /// the name it has. Its digest.
+    ///
+    /// # Errors
+    /// If any of that fails.
+    pub fn seal_staged(
+        mut self,
+        previous: [u8; 32],
+        vault: Option<VaultMark>,
+        sealer: &mut dyn Sealer,
+        now: Timestamp,
+    ) -> Result<[u8; 32], ArchiveError> {
+        let digest = self.end(previous, vault, sealer, now)?;
+        let directory = self.tree.archive.join(self.name.folder.to_string());
+        self.storage.sync_directory(&directory).map_err(ArchiveError::io("sync a directory", &directory))?;
+        Ok(digest)
+    }
+
+    fn end(
+        &mut self,
+        previous: [u8; 32],
+        vault: Option<VaultMark>,
+        sealer: &mut dyn Sealer,
+        now: Timestamp,
+    ) -> Result<[u8; 32], ArchiveError> {
+        let (origin, frames) = (self.origin.clone(), std::mem::take(&mut self.frames));
+        let footer = Footer { origin, recovered: false, previous, vault, frames };
+        let (digest, trailer) = sealed(&footer, &self.name, sealer, now)?;
+        self.attempt("write a segment", |file| file.append(&trailer))?;
+        self.sync()?;
+        Ok(digest)
     }
 
     /// Removes the segment, in which there is nothing.
@@ -197,18 +259,18 @@ fn claim(
     Ok(Some(file))
 }
 
-/// The end of a segment with that footer.
+/// The digest of a segment with that footer, and its end.
 pub(super) fn sealed(
     footer: &Footer,
     name: &SegmentName,
     sealer: &mut dyn Sealer,
     now: Timestamp,
-) -> Result<Vec<u8>, ArchiveError> {
+) -> Result<([u8; 32], Vec<u8>), ArchiveError> {
     let body = footer.encode();
     let digest = footer::digest_of(&body);
     let seal = sealer.seal(now, &name.to_string(), &digest);
     let seal = seal.map_err(|diagnostic| ArchiveError::Custody(Box::new(diagnostic)))?;
-    Ok(footer::trailer(footer, body, &digest, &seal))
+    Ok((digest, footer::trailer(footer, body, &digest, &seal)))
 }
 
 /// Gives a part its final name, durably.

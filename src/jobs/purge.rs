@@ -27,6 +27,7 @@ pub use inventory::{Blocked, Item, Reason};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+pub(in crate::jobs) use moving::SECOND_PHASE_FILE_MODE;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};

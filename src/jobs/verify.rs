@@ -86,6 +86,17 @@ impl Checker {
             Some(Event::PurgeIntent(purge)) => {
                 purged.extend(purge.files.into_iter().filter_map(|file| within_store(&file.name)));
             }
+            // It takes the place of what was sealed under that name before, which is no longer looked for.
+            Some(Event::EraseIntent(erasure)) => match erasure.digest {
+                Some(digest) => {
+                    digests.insert(digest.clone());
+                    sealed.insert(erasure.name, vec![(erasure.sealed, digest)]);
+                }
+                None => {
+                    sealed.remove(&erasure.name);
+                    purged.insert(erasure.name);
+                }
+            },
             _ => {}
         })?;
         let (LedgerReport { end, findings, .. }, verifier) = read;

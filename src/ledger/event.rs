@@ -87,6 +87,12 @@ pub enum Event {
         /// What it was after.
         to: Timestamp,
     },
+    /// A segment is about to be replaced by one without a person's lines, or removed with all of them.
+    EraseIntent(Erasure),
+    /// It was.
+    EraseDone(Erasure),
+    /// Lines of a case were put together for an authority, and signed.
+    Bundled(Bundled),
     /// Segments are frozen for a case.
     HoldAdded(Hold),
     /// The targeted lines of a case were extracted.
@@ -164,6 +170,36 @@ pub struct PurgedFile {
     pub lines: Option<u64>,
     /// SHA-256 of the whole file, in hex.
     pub sha256: String,
+}
+
+/// A segment without a person's lines. Whose they were is told nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erasure {
+    /// Reference of the request.
+    pub case: String,
+    /// The path of the segment within the archive.
+    pub name: String,
+    /// The digest that the seal of the old one is over, in hex.
+    pub before: String,
+    /// That of the new one; `None` if no line is left, so that it goes.
+    pub digest: Option<String>,
+    /// The legal day on which the new one was sealed.
+    pub sealed: Date,
+    /// How many lines the old one has.
+    pub lines_before: u64,
+    /// How many lines the new one has.
+    pub lines: u64,
+}
+
+/// A bundle of lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundled {
+    /// The case.
+    pub case: String,
+    /// How many lines are in it.
+    pub lines: u64,
+    /// SHA-256 of its `SHA256SUMS`, which is signed with the key of the day, in hex.
+    pub sums: String,
 }
 
 /// A hold.

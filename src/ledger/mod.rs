@@ -14,6 +14,7 @@ mod session;
 mod tests;
 mod verify;
 
+use crate::model::Seal;
 use crate::primitives::clock::Clock;
 use crate::primitives::storage::Storage;
 pub use day_key::pem;
@@ -23,7 +24,9 @@ pub use event::Event;
 use files::Files;
 pub use head::{CLOCK_SLACK, ClockStep, Head, LONGEST_STEP};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
+pub use sealer::Unrecorded;
 use session::Session;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
@@ -83,6 +86,27 @@ impl Ledger {
     /// until the ledger is opened again.
     pub fn append(&mut self, event: Event) -> Result<u64, LedgerError> {
         self.session(self.settings.clock.now(), |session| session.append(event))
+    }
+
+    /// Adds an entry, and signs `message` with the key of the same day: an entry begins with `{"n":`, what a segment
+    /// is sealed by with `oubliette/`, and `message` must begin with neither.
+    ///
+    /// # Errors
+    /// As [`Ledger::append`].
+    pub fn sign(&mut self, event: Event, message: &[u8]) -> Result<Seal, LedgerError> {
+        self.session(self.settings.clock.now(), |session| {
+            session.append(event)?;
+            let (day, key) = (session.day()?.day, session.public_key());
+            Ok(Seal { day, key, signature: session.sign(message) })
+        })
+    }
+
+    /// The legal day whose key signs now.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read, or not be brought to this day.
+    pub fn day(&mut self) -> Result<Date, LedgerError> {
+        self.session(self.settings.clock.now(), |session| Ok(session.day()?.day))
     }
 
     /// What its clock says.
@@ -180,4 +204,42 @@ pub fn check(
     };
     let fault = fault.or_else(|| at_end.map(|kind| verifier.fault(kind)));
     Ok(Checked { verifier, fault })
+}
+
+/// An entry as it was signed.
+#[derive(Debug)]
+pub struct Signed<'l> {
+    /// What it says.
+    pub entry: Entry,
+    /// The bytes that are signed.
+    pub signed: &'l [u8],
+    /// The signature by the key of the entry's day.
+    pub signature: [u8; 64],
+}
+
+/// Reads the ledger in `directory`, checks it, and hands every entry with its signature to `visit`. The keys of its
+/// days. A last line that is still being written is no entry yet.
+///
+/// # Errors
+/// If it cannot be read, or is not what was written.
+pub fn signed(
+    storage: &Arc<dyn Storage>,
+    directory: &Path,
+    visit: &mut dyn FnMut(Signed<'_>),
+) -> Result<Verifier, LedgerError> {
+    let files = Files::at(storage, directory);
+    let mut verifier = Verifier::default();
+    let mut reader = files.entries(&**storage)?;
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).map_err(files.error("read", ENTRIES))? > 0 {
+        match verifier.line(&line) {
+            Err(fault) if matches!(fault.kind, FaultKind::Torn) => break,
+            checked => drop(checked.map_err(|fault| files.fault(fault))?),
+        }
+        if let Some(parsed) = Entry::parse(line.trim_ascii_end()) {
+            visit(Signed { entry: parsed.entry, signed: parsed.signed, signature: parsed.signature });
+        }
+        line.clear();
+    }
+    Ok(verifier)
 }

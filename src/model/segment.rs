@@ -32,6 +32,18 @@ impl Tree {
         self.archive.join(format!("{name}{PART}"))
     }
 
+    /// The file of a segment that is to take the place of a sealed one: no name of a segment or a part.
+    #[must_use]
+    pub fn staged(&self, name: &SegmentName) -> PathBuf {
+        self.archive.join(format!("{name}{STAGED}"))
+    }
+
+    /// The file of the vault of such a segment.
+    #[must_use]
+    pub fn staged_vault(&self, name: &SegmentName) -> PathBuf {
+        self.vault.join(name.folder.to_string()).join(format!("{}{VAULT}{STAGED}", name.stem()))
+    }
+
     /// The file of its vault.
     #[must_use]
     pub fn vault(&self, name: &SegmentName) -> PathBuf {
@@ -89,6 +101,12 @@ impl SegmentName {
             None => (file, false),
         };
         Self::from_stem(folder, sealed.strip_suffix(SEGMENT)?).map(|name| (name, part))
+    }
+
+    /// Whether a file of that name is a segment or a vault that is to take the place of another one.
+    #[must_use]
+    pub fn is_staged(file: &str) -> bool {
+        file.strip_suffix(STAGED).is_some_and(|file| file.ends_with(SEGMENT) || file.ends_with(VAULT))
     }
 
     /// Reads the name of a vault in `folder`.
@@ -184,6 +202,7 @@ impl fmt::Display for SegmentId {
 const SEGMENT: &str = ".log.zst";
 const PART: &str = ".part";
 const VAULT: &str = ".vault";
+const STAGED: &str = ".staged";
 
 #[cfg(test)]
 mod tests {

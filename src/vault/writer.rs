@@ -64,13 +64,43 @@ impl VaultWriter {
         id: SegmentId,
         custody: &Custody<'_>,
     ) -> Result<Self, VaultError> {
-        let path = tree.vault(name);
-        let directory = tree.vault.join(name.folder.to_string());
+        Self::begin_at(storage, tree.vault(name), name, id, custody)
+    }
+
+    /// Begins a vault that will take the place of that of the segment `name`, under a name of its own. What lies
+    /// there was left by a crash, and goes.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn stage(
+        storage: &Arc<dyn Storage>,
+        tree: &Tree,
+        name: &SegmentName,
+        id: SegmentId,
+        custody: &Custody<'_>,
+    ) -> Result<Self, VaultError> {
+        let path = tree.staged_vault(name);
+        match storage.unlink(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(VaultError::io("remove what a crash left", &path)(error))
+            }
+            _ => Self::begin_at(storage, path, name, id, custody),
+        }
+    }
+
+    fn begin_at(
+        storage: &Arc<dyn Storage>,
+        path: PathBuf,
+        name: &SegmentName,
+        id: SegmentId,
+        custody: &Custody<'_>,
+    ) -> Result<Self, VaultError> {
+        let directory = path.parent().unwrap_or(&path);
         storage
-            .create_directory(&directory, DIRECTORY_MODE)
-            .map_err(VaultError::io("make a directory", &directory))?;
+            .create_directory(directory, DIRECTORY_MODE)
+            .map_err(VaultError::io("make a directory", directory))?;
         let file = storage.create(&path, FILE_MODE).map_err(VaultError::io("make a vault", &path))?;
-        storage.sync_directory(&directory).map_err(VaultError::io("sync a directory", &directory))?;
+        storage.sync_directory(directory).map_err(VaultError::io("sync a directory", directory))?;
         let key = layout::record_key(custody.secret, custody.shred_key, &id);
         let (digest, written) = (Sha256::new(), TagSet::default());
         let mut vault = Self { path, file, key, next: 0, bytes: 0, digest, written, poisoned: false };

@@ -18,7 +18,8 @@ use std::io;
 use std::path::Path;
 
 const DIRECTORY_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o400;
+/// Permission bits of a segment in the store of the second phase.
+pub(in crate::jobs) const SECOND_PHASE_FILE_MODE: u32 = 0o400;
 
 impl Site {
     /// Segments whose second phase has begun, by expiry day.
@@ -74,7 +75,7 @@ impl Site {
             _ => {}
         }
         let source = self.storage.open(from)?;
-        let mut copy = self.storage.create(&part, FILE_MODE)?;
+        let mut copy = self.storage.create(&part, SECOND_PHASE_FILE_MODE)?;
         copy_bytes(&*source, &mut *copy)?;
         copy.sync()?;
         self.storage.rename(&part, to)
