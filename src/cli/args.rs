@@ -4,6 +4,7 @@ mod archive;
 mod custody;
 mod replay;
 mod serve;
+mod subject;
 
 use crate::model::{Format, Kinds};
 pub(crate) use archive::{ArchiveArgs, EscrowName, node, sync};
@@ -22,6 +23,7 @@ pub(crate) use serve::ServeArgs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
+pub(crate) use subject::{DossierForm, PeriodArgs, PersonArgs, SubjectCommand};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -113,6 +115,10 @@ pub(crate) enum Command {
     /// Keep what a case needs beyond its day, until a day
     #[command(subcommand)]
     Hold(HoldCommand),
+
+    /// Answer a person: access, erasure, restriction; and tell whom a breach is about
+    #[command(subcommand)]
+    Subject(SubjectCommand),
 
     /// Check segments, vaults and the ledger: nothing changed, nothing missing
     ///

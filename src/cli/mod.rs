@@ -61,6 +61,7 @@ fn dispatch(report: Report, line: &CommandLine) -> Result<Exit, Stop> {
         Command::Ledger(command) => commands::ledger::run(report, common, command),
         Command::Purge(args) => commands::purge::run(report, common, args),
         Command::Hold(command) => commands::hold::run(report, common, command),
+        Command::Subject(command) => commands::subject::run(report, common, command),
         Command::Verify(args) => commands::verify::run(report, common, args),
         Command::Token(args) => commands::token::run(report, common, args),
         Command::Explain(args) => commands::explain::run(report, common, args),

@@ -1,6 +1,7 @@
 //! Use cases over the layers below: no printing, no argv.
 
 pub mod archive;
+pub mod bundle;
 pub mod check;
 pub mod custody;
 pub mod explain;
@@ -18,6 +19,7 @@ pub mod rule_samples;
 #[cfg(test)]
 mod scene;
 pub mod serve;
+pub mod subject;
 pub mod token;
 pub mod verify;
 

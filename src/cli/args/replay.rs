@@ -39,6 +39,18 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "tcp://HOST:PORT", value_parser = receiver, help_heading = "OUTPUT")]
     pub(crate) output: Option<String>,
 
+    /// Put the lines into a directory for the authority, with what it takes to check them
+    ///
+    /// DIR must not exist. It gets the lines as stored, a table with what is revealed, the proof, and a README in
+    /// French and English. Demands --case, --basis, --from and --to. Nothing goes to standard output.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "OUTPUT")]
+    #[arg(conflicts_with_all = ["output", "speed", "framing"])]
+    pub(crate) bundle: Option<PathBuf>,
+
+    /// Encrypt the bundle to this age recipient: then DIR is one file (repeatable)
+    #[arg(long, value_name = "AGE", requires = "bundle", help_heading = "OUTPUT")]
+    pub(crate) bundle_recipient: Vec<String>,
+
     /// How messages are told apart (RFC 6587): lf (default), octet-counting
     #[arg(long, value_name = "FORM", hide_possible_values = true, default_value = "lf")]
     #[arg(hide_default_value = true, help_heading = "OUTPUT")]
@@ -143,7 +155,7 @@ pub(crate) enum When {
 }
 
 impl When {
-    fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let day = || text.parse().map(Self::Day).ok().filter(|_| text.len() == "2026-11-23".len());
         let instant = || text.parse().map(Self::Instant).ok();
         day().or_else(instant).ok_or("a day is written 2026-11-23, an instant 2026-11-23T10:00:00Z")
@@ -190,7 +202,7 @@ impl From<FramingName> for Framing {
     }
 }
 
-fn class(text: &str) -> Result<ClassName, &'static str> {
+pub(super) fn class(text: &str) -> Result<ClassName, &'static str> {
     ClassName::new(text).ok_or("a class is 1 to 64 of a-z, 0-9 and -, and begins with a letter")
 }
 

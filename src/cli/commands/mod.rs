@@ -16,3 +16,7 @@ pub(crate) mod serve;
 mod status;
 pub(crate) mod token;
 pub(crate) mod verify;
+
+// For the legal desk and the data protection officer.
+mod bundle;
+pub(crate) mod subject;

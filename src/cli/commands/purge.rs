@@ -9,6 +9,7 @@ use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::{BLOCKED, Batch, Blocked, Item, Plan, Reason, Site};
 use crate::jobs::recognition::load_retention;
+use crate::jobs::subject::erase;
 use crate::jobs::verify::bytes_below;
 use crate::ledger::{self, Ledger};
 use crate::model::Tree;
@@ -36,6 +37,7 @@ pub(super) fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> 
     // No hold is added or released meanwhile.
     let turn = holds.turn()?;
     if !args.dry_run {
+        erase::finish(&mut site)?;
         hold::tell_expired(report, &holds.expire(&mut site)?);
     }
     site.held = holds.held(site.today())?;

@@ -32,14 +32,17 @@ pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<
     };
     let purpose = purpose(&args.access, &args.lines, &site);
     let access = access("replay", &purpose, scope, &args.lines);
-    match question(&settings, args, scope, purpose) {
+    let access = if args.bundle.is_some() { access.kept() } else { access };
+    let question = question(&settings, args, scope, purpose)
+        .and_then(|question| super::bundle::demand(args, &site, question));
+    match question {
         Err(refusal) => Err(refused(&mut site, &access, refusal)),
         Ok(question) => answer(report, &settings, args, &mut site, &question, access),
     }
 }
 
 /// Keeps a refusal in the ledger.
-fn refused(site: &mut Site, access: &Access, refusal: Diagnostic) -> Stop {
+pub(super) fn refused(site: &mut Site, access: &Access, refusal: Diagnostic) -> Stop {
     match access.refuse(site, &refusal) {
         Ok(()) => refusal.into(),
         Err(unkept) => unkept.into(),
@@ -106,7 +109,7 @@ fn selection(lines: &LineArgs, purpose: &Purpose) -> Result<Selection, Diagnosti
 }
 
 /// Who opens: the custodian's identity, the secret of the running epoch, a key file.
-fn custody(settings: &Settings, access: &AccessArgs) -> Result<Custody, Diagnostic> {
+pub(super) fn custody(settings: &Settings, access: &AccessArgs) -> Result<Custody, Diagnostic> {
     let ask = Arc::new(Passphrases::new(access.passphrase_file.as_deref())?);
     let identities = access.identity.as_deref().map(|path| Identities::unlock(path, ask)).transpose()?;
     let keyring = Keyring::open(settings.keys(settings.legal_zone()?))?;
@@ -132,6 +135,9 @@ fn answer(
         Err(refusal) => return Err(refused(site, &access, refusal)),
     };
     let ready = Ready::new(question, access, site, custody)?;
+    if let Some(to) = &args.bundle {
+        return super::bundle::write(report, settings, args, to, site, question, ready);
+    }
     let stopped = process::interrupted().map_err(|error| {
         Diagnostic::new(&codes::OPEN, "cannot listen to signals").because(error.to_string())
     })?;
@@ -182,7 +188,7 @@ fn close(mut stream: TcpStream) {
     }
 }
 
-fn summarise(report: Report, counts: &Counts) -> Result<(), Stop> {
+pub(super) fn summarise(report: Report, counts: &Counts) -> Result<(), Stop> {
     if report.is_json() {
         report.stats(&serde_json::to_string(counts).map_err(io::Error::from)?);
         return Ok(());
@@ -219,7 +225,7 @@ fn ended(report: Report, over_network: bool, end: Result<(), Broken>) -> Result<
 }
 
 /// Says which segments nobody can search yet.
-fn left_out(report: Report, unsealed: u64) -> Exit {
+pub(super) fn left_out(report: Report, unsealed: u64) -> Exit {
     if unsealed == 0 {
         return Exit::Done;
     }

@@ -177,6 +177,8 @@ pub struct Access {
     about: event::Access,
     /// The number of the entry that announces it.
     entry: Option<u64>,
+    /// Whether it is kept whatever it asks for.
+    always: bool,
 }
 
 impl Access {
@@ -195,7 +197,7 @@ impl Access {
             tokens: tokens as u64,
             reveal: scope.name().to_owned(),
         };
-        Self { about, entry: None }
+        Self { about, entry: None, always: false }
     }
 
     /// The same for these classes alone.
@@ -205,10 +207,17 @@ impl Access {
         self
     }
 
-    /// Whether the ledger keeps it: somebody is asked for in clear, or originals are.
+    /// The same, kept even if it names nobody in clear and gives nothing back: what answers an authority or a person,
+    /// or tells whom a breach is about.
+    #[must_use]
+    pub fn kept(self) -> Self {
+        Self { always: true, ..self }
+    }
+
+    /// Whether the ledger keeps it: somebody is asked for in clear, or originals are, or it is always kept.
     #[must_use]
     pub fn is_kept(&self) -> bool {
-        self.about.identifiers > 0 || self.about.reveal != Scope::Nobody.name()
+        self.always || self.about.identifiers > 0 || self.about.reveal != Scope::Nobody.name()
     }
 
     /// Announces it, durably. To be called before anything is opened.

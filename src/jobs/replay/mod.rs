@@ -31,7 +31,7 @@ pub use lines::{Line, Lines, ReadCounts};
 pub use outlet::{Broken, Framing, Outlet};
 pub use plan::{Plan, PlanCounts, PlannedSegment};
 pub use reveal::{Reveal, Revealed, Scope};
-pub use run::{Counts, Outcome, Question, Ready};
+pub use run::{Counts, Each, Outcome, Question, Ready, Visited};
 pub use secrets::{Custody, Opened, Secrets};
 pub use selection::{Identifier, Selection};
 pub use spelling::TagKey;

@@ -1,5 +1,7 @@
 //! One replay from the question to the last line, with its entries in the ledger.
 
+mod visit;
+
 use super::access::{Access, Purpose};
 use super::event_time::Reading;
 use super::lines::{Lines, ReadCounts};
@@ -15,6 +17,7 @@ use crate::primitives::diag::Diagnostic;
 use serde::Serialize;
 use std::io::Write;
 use std::sync::Arc;
+pub use visit::{Each, Visited};
 
 /// What is asked, by whom, and how it is read.
 #[derive(Debug)]

@@ -1,0 +1,167 @@
+//! What was typed for `subject`.
+
+use super::custody::ArchivePlace;
+use super::day;
+use super::replay::{AccessArgs, When};
+use crate::model::ClassName;
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::civil::Date;
+
+/// `subject`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SubjectCommand {
+    /// A person's lines, as JSON or CSV, with purposes, legal bases and expiry dates
+    ///
+    /// Her own identifiers stand in clear, other people stay tokens. Takes the custodian: --identity.
+    #[command(
+        after_help = "Example: oubliette subject access --archive /srv/log --case DSR-12 --email jean@example.fr --from 2026-01-01 --to 2026-12-31 --identity identity-1.txt"
+    )]
+    Access {
+        /// Which archive.
+        #[command(flatten)]
+        place: ArchivePlace,
+
+        /// Whose lines.
+        #[command(flatten)]
+        person: PersonArgs,
+
+        /// Within which time.
+        #[command(flatten)]
+        period: PeriodArgs,
+
+        /// Who asks.
+        #[command(flatten)]
+        access: AccessArgs,
+
+        /// json (default), csv
+        #[arg(long, value_name = "FORM", hide_possible_values = true, default_value = "json")]
+        #[arg(hide_default_value = true, help_heading = "OUTPUT")]
+        form: DossierForm,
+    },
+
+    /// Erase a person's lines, where no law obliges to keep them
+    ///
+    /// Segments are written anew without them and sealed again; the ledger keeps that. Where a duty stands, it is
+    /// answered with the legal basis and the day on which the lines go. Exits 1 if lines had to stay for another
+    /// reason.
+    #[command(
+        after_help = "Example: oubliette subject erase --archive /srv/log --case DSR-13 --email jean@example.fr --identity identity-1.txt"
+    )]
+    Erase {
+        /// Which archive.
+        #[command(flatten)]
+        place: ArchivePlace,
+
+        /// Whose lines.
+        #[command(flatten)]
+        person: PersonArgs,
+
+        /// Who asks.
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+
+    /// Keep a person's lines until a day, encrypted, whatever becomes of their segments: a hold
+    #[command(
+        after_help = "Example: oubliette subject restrict --archive /srv/log --case DSR-14 --until 2027-12-31 --ip 203.0.113.7 --identity identity-1.txt"
+    )]
+    Restrict {
+        /// Which archive.
+        #[command(flatten)]
+        place: ArchivePlace,
+
+        /// Whose lines.
+        #[command(flatten)]
+        person: PersonArgs,
+
+        /// First legal day on which they are no longer kept
+        #[arg(long, value_name = "DATE", value_parser = day, help_heading = "CASE")]
+        until: Date,
+
+        /// Who asks.
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+
+    /// Count and list the people in the lines of a period, after a breach
+    ///
+    /// By tokens, of which each person has another one in every epoch; with --reveal by originals.
+    #[command(
+        after_help = "Example: oubliette subject affected --archive /srv/log --from 2026-11-23 --to 2026-11-24 --list"
+    )]
+    Affected {
+        /// Which archive.
+        #[command(flatten)]
+        place: ArchivePlace,
+
+        /// Within which time.
+        #[command(flatten)]
+        period: PeriodArgs,
+
+        /// Of this class (repeatable)
+        #[arg(long, value_name = "NAME", value_parser = super::replay::class, value_delimiter = ',')]
+        #[arg(help_heading = "LINES")]
+        class: Vec<ClassName>,
+
+        /// List them, each with its number of lines, first and last event
+        #[arg(long, help_heading = "OUTPUT")]
+        list: bool,
+
+        /// By their originals, in clear in a list; takes --case and --identity
+        #[arg(long, help_heading = "ACCESS")]
+        reveal: bool,
+
+        /// Encrypt the list to this age recipient (repeatable); it goes to standard output
+        #[arg(long, value_name = "AGE", requires = "list", help_heading = "OUTPUT")]
+        recipient: Vec<String>,
+
+        /// Who asks.
+        #[command(flatten)]
+        access: AccessArgs,
+    },
+}
+
+/// Whose lines.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "PERSON")]
+#[group(required = true, multiple = true)]
+pub(crate) struct PersonArgs {
+    /// This address in any notation (repeatable)
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) ip: Vec<String>,
+
+    /// This e-mail address (repeatable)
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: Vec<String>,
+
+    /// This account name, where the filter looked for such (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Vec<String>,
+
+    /// This token (repeatable)
+    #[arg(long, value_name = "TOKEN", value_delimiter = ',')]
+    pub(crate) token: Vec<String>,
+}
+
+/// Within which time.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "LINES")]
+pub(crate) struct PeriodArgs {
+    /// Events from then on: an instant, or a legal day from its beginning
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    pub(crate) from: When,
+
+    /// Events until then: an instant, or a legal day to its end
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    pub(crate) to: When,
+}
+
+/// `--form`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DossierForm {
+    /// One JSON object
+    #[default]
+    Json,
+    /// A table
+    Csv,
+}

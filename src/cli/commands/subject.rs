@@ -1,0 +1,312 @@
+//! `oubliette subject`: what a person may ask for, and whom a breach is about.
+
+use super::replay::{custody, left_out, refused};
+use super::{hold, purge};
+use crate::cli::args::{AccessArgs, ArchivePlace, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
+use crate::cli::args::{SubjectCommand, Tokens};
+use crate::cli::exit::Exit;
+use crate::cli::report::{Counted, Report, Row, Stop, counted};
+use crate::cli::settings::Settings;
+use crate::jobs::hold::{Scope as HoldScope, Targets};
+use crate::jobs::purge::Site;
+use crate::jobs::replay::{
+    Access, BAD_QUESTION, Basis, Line, NO_GRANT, Purpose, Question, Ready, Reveal, Scope, Secrets, Selection,
+    Visited,
+};
+use crate::jobs::subject::access::Dossier;
+use crate::jobs::subject::affected::{Affected, Count, Person};
+use crate::jobs::subject::erase::{Answer, Erased, Outcome, erase};
+use crate::jobs::subject::{self, STAYS};
+use crate::keyring::{Escrow, StateDir};
+use crate::ledger::event::AccessDone;
+use crate::model::{ClassName, Kind};
+use crate::primitives::diag::Diagnostic;
+use jiff::civil::Date;
+use std::io;
+
+/// Answers.
+pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> Result<Exit, Stop> {
+    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    match command {
+        SubjectCommand::Access { place, person, period, access, form } => {
+            let site = purge::site(&settings, place)?;
+            Desk { report, settings, site, access }.access(person, period, *form)
+        }
+        SubjectCommand::Erase { place, person, access } => {
+            let site = purge::site(&settings, place)?;
+            Desk { report, settings, site, access }.erase(person)
+        }
+        SubjectCommand::Restrict { place, person, until, access } => {
+            restrict(report, &settings, place, person, *until, access)
+        }
+        SubjectCommand::Affected { place, period, class, list, reveal, recipient, access } => {
+            let site = purge::site(&settings, place)?;
+            let wanted = Wanted { classes: class, list: *list, reveal: *reveal, recipients: recipient };
+            Desk { report, settings, site, access }.affected(period, &wanted)
+        }
+    }
+}
+
+/// What `affected` is to tell.
+struct Wanted<'w> {
+    classes: &'w [ClassName],
+    list: bool,
+    reveal: bool,
+    recipients: &'w [String],
+}
+
+/// Where requests are answered.
+struct Desk<'d> {
+    report: Report,
+    settings: Settings,
+    site: Site,
+    access: &'d AccessArgs,
+}
+
+impl Desk<'_> {
+    fn access(mut self, person: &PersonArgs, period: &PeriodArgs, form: DossierForm) -> Result<Exit, Stop> {
+        let purpose = self.purpose("GDPR-15", Some(period));
+        let access = announced("subject access", &purpose, Scope::Asked, person);
+        let selection = selection(person, &purpose);
+        let mut dossier = Dossier::new(self.site.now, self.site.zone.clone());
+        (dossier.case, dossier.from, dossier.to) = (purpose.case.clone(), purpose.from, purpose.to);
+        let visited = self
+            .visit(access, selection, Scope::Asked, purpose, &mut |line, reveal| dossier.add(line, reveal))?;
+        dossier.explain(&self.site.classes);
+        match form {
+            DossierForm::Json => self.report.value(&dossier)?,
+            DossierForm::Csv => self.report.bytes(&dossier.csv().map_err(io::Error::from)?)?,
+        }
+        self.report.note(&format!("{} of the person", counted(dossier.lines.len() as u64, "line")));
+        Ok(left_out(self.report, visited.unsealed))
+    }
+
+    fn affected(mut self, period: &PeriodArgs, wanted: &Wanted<'_>) -> Result<Exit, Stop> {
+        let scope = if wanted.reveal { Scope::Everybody } else { Scope::Nobody };
+        let purpose = self.purpose("internal", Some(period));
+        let access = Access::new("subject affected", &purpose, scope, 0, 0);
+        let access = access.of_classes(wanted.classes).kept();
+        let selection = Selection { classes: wanted.classes.to_vec(), ..in_period(&purpose) };
+        let mut affected = Affected::default();
+        let visited = self.visit(access, Ok(selection), scope, purpose, &mut |line, reveal| {
+            affected.add(line, scope, reveal)
+        })?;
+        if wanted.recipients.is_empty() {
+            if wanted.list {
+                self.report.table(&affected.people())?;
+            } else {
+                self.report.table(&affected.counts())?;
+            }
+        } else {
+            self.report.bytes(&subject::encrypted(&affected.people(), wanted.recipients)?)?;
+        }
+        let people: u64 = affected.counts().iter().map(|count| count.distinct).sum();
+        let by =
+            if wanted.reveal { "" } else { ", counted by tokens: a person has another one in every epoch" };
+        self.report.note(&format!("{}{by}", counted(people, "distinct identifier")));
+        Ok(left_out(self.report, visited.unsealed))
+    }
+
+    fn erase(mut self, person: &PersonArgs) -> Result<Exit, Stop> {
+        let purpose = self.purpose("internal", None);
+        let access = announced("subject erase", &purpose, Scope::Nobody, person);
+        match self.try_erase(person, &purpose, &access) {
+            Ok(erased) => self.tell(&erased),
+            Err(refusal) => Err(refused(&mut self.site, &access, refusal)),
+        }
+    }
+
+    fn try_erase(
+        &mut self,
+        person: &PersonArgs,
+        purpose: &Purpose,
+        access: &Access,
+    ) -> Result<Erased, Diagnostic> {
+        let case = stated_case(purpose)?;
+        let selection = selection(person, purpose)?;
+        let custody = custody(&self.settings, self.access)?;
+        let holds = hold::holds(&self.settings, &self.site)?;
+        // Nobody purges, holds or erases meanwhile.
+        let _turn = holds.turn()?;
+        self.site.held = holds.held(self.site.today())?;
+        let mut access = access.clone();
+        access.begin(&mut self.site)?;
+        let mut secrets = Secrets::new(&self.site, custody);
+        let progress = Counted::of(0);
+        let erased = erase(&mut self.site, &case, &selection, &mut secrets, &|bytes| progress.add(bytes))?;
+        let segments = erased.answers.len() as u64;
+        let done = AccessDone { complete: true, segments, lines: erased.lines(), ..AccessDone::default() };
+        access.done(&mut self.site, done)?;
+        Ok(erased)
+    }
+
+    fn tell(&self, erased: &Erased) -> Result<Exit, Stop> {
+        self.report.table(&erased.answers)?;
+        let (gone, kept) = (counted(erased.lines(), "line"), counted(erased.kept(), "line"));
+        self.report.note(&format!("erased: {gone}; kept: {kept}"));
+        let stays = erased.answers.iter().filter(|answer| answer.outcome.needs_human()).count() as u64;
+        if stays > 0 {
+            let what = format!("{} of the person had to stay as they are", counted(stays, "segment"));
+            self.report
+                .warning(&Diagnostic::new(&STAYS, what).hint("`oubliette explain D02` says what to do"));
+        }
+        let exit = if stays > 0 { Exit::NeedsHuman } else { Exit::Done };
+        Ok(exit.and(left_out(self.report, erased.unsealed as u64)))
+    }
+
+    /// Hands every line to `each`; whatever is refused is in the ledger.
+    fn visit(
+        &mut self,
+        access: Access,
+        selection: Result<Selection, Diagnostic>,
+        scope: Scope,
+        purpose: Purpose,
+        each: &mut dyn FnMut(&Line<'_>, &mut Reveal<'_>) -> Result<(), Diagnostic>,
+    ) -> Result<Visited, Stop> {
+        let custody = selection.and_then(|selection| Ok((selection, custody(&self.settings, self.access)?)));
+        let (selection, custody) = match custody {
+            Ok(both) => both,
+            Err(refusal) => return Err(refused(&mut self.site, &access, refusal)),
+        };
+        let question = Question { selection, scope, purpose, reading: Default::default() };
+        let ready = Ready::new(&question, access, &mut self.site, custody)?;
+        let (bytes, skipped) = ready.bytes_and_skipped_frames();
+        let progress = Counted::with_note(bytes, &format!("{} skipped", counted(skipped, "frame")));
+        let mut each = |_: &_, line: &Line<'_>, reveal: &mut Reveal<'_>| each(line, reveal);
+        Ok(ready.visit(&mut self.site, &mut each, &|bytes| progress.add(bytes))?)
+    }
+
+    fn purpose(&self, basis: &str, period: Option<&PeriodArgs>) -> Purpose {
+        Purpose {
+            operator: self.access.operator.clone(),
+            case: self.access.case.clone(),
+            basis: Basis::parse(self.access.basis.as_deref().unwrap_or(basis)),
+            from: period.map(|period| period.from.begin(&self.site.zone)),
+            to: period.map(|period| period.to.end(&self.site.zone)),
+        }
+    }
+}
+
+/// Freezes the segments of a case and extracts the person's lines at once, so that only these outlast their day.
+fn restrict(
+    report: Report,
+    settings: &Settings,
+    place: &ArchivePlace,
+    person: &PersonArgs,
+    until: Date,
+    args: &AccessArgs,
+) -> Result<Exit, Stop> {
+    let site = purge::site(settings, place)?;
+    let mut desk = Desk { report, settings: settings.clone(), site, access: args };
+    let purpose = desk.purpose("internal", None);
+    let access = announced("subject restrict", &purpose, Scope::Nobody, person);
+    match desk.try_restrict(person, until, &purpose, &access) {
+        Ok(lines) => {
+            report
+                .note(&format!("restricted until {until}: {}, encrypted in `holds`", counted(lines, "line")));
+            Ok(Exit::Done)
+        }
+        Err(refusal) => Err(refused(&mut desk.site, &access, refusal)),
+    }
+}
+
+impl Desk<'_> {
+    fn try_restrict(
+        &mut self,
+        person: &PersonArgs,
+        until: Date,
+        purpose: &Purpose,
+        access: &Access,
+    ) -> Result<u64, Diagnostic> {
+        let case = stated_case(purpose)?;
+        // What cannot be meant is refused before anything is frozen.
+        selection(person, purpose)?;
+        if !person.user.is_empty() {
+            return Err(Diagnostic::new(&BAD_QUESTION, "`--user` is not taken here")
+                .because("an extract finds addresses and tokens")
+                .hint("name the tokens of the account: `oubliette token --kind usr NAME`"));
+        }
+        let escrow = Escrow::load(&StateDir::open(&self.settings.state_dir)?)?;
+        let identities = custody(&self.settings, self.access)?.identities;
+        let holds = hold::holds(&self.settings, &self.site)?;
+        let _turn = holds.turn()?;
+        access.clone().begin(&mut self.site)?;
+        holds.add(&mut self.site, &case, until, &HoldScope::default())?;
+        let identifiers = person.ip.iter().chain(&person.email).chain(&person.user).cloned().collect();
+        let targets = Targets { tokens: person.token.clone(), identifiers };
+        let extracted = holds.extract(&mut self.site, &case, &targets, identities.as_ref(), &escrow);
+        if extracted.is_err() {
+            // A freeze of everything for a request that was refused would be more than anybody asked for.
+            holds.release(&mut self.site, &case)?;
+        }
+        Ok(extracted?.lines)
+    }
+}
+
+fn announced(command: &str, purpose: &Purpose, scope: Scope, person: &PersonArgs) -> Access {
+    let identifiers = person.ip.len() + person.email.len() + person.user.len();
+    Access::new(command, purpose, scope, identifiers, person.token.len()).kept()
+}
+
+fn stated_case(purpose: &Purpose) -> Result<String, Diagnostic> {
+    purpose.demand_nobody_in_case()?;
+    if purpose.basis.is_none() {
+        return Err(Diagnostic::new(&NO_GRANT, "the legal basis is none that is known")
+            .hint("leave `--basis` out, or state one that `oubliette explain P11` lists"));
+    }
+    purpose.case.clone().filter(|case| !case.trim().is_empty()).ok_or_else(|| {
+        Diagnostic::new(&NO_GRANT, "a request of a person is not answered without its reference")
+            .because("a case is missing")
+            .hint("state it with `--case REF`")
+    })
+}
+
+fn in_period(purpose: &Purpose) -> Selection {
+    let from = purpose.from.map_or(i64::MIN, |from| from.as_second());
+    let to = purpose.to.map_or(i64::MAX, |to| to.as_second());
+    Selection { seconds: from..=to, ..Selection::default() }
+}
+
+fn selection(person: &PersonArgs, purpose: &Purpose) -> Result<Selection, Diagnostic> {
+    let mut selection = in_period(purpose);
+    for (kind, option, typed) in [
+        (Kind::IP, "--ip", &person.ip),
+        (Kind::EM, "--email", &person.email),
+        (Kind::USR, "--user", &person.user),
+    ] {
+        selection.add_identifiers(kind, option, typed)?;
+    }
+    selection.add_tokens("--token", &person.token)?;
+    Ok(selection)
+}
+
+impl Row for Answer {
+    const HEADS: &[&str] = &["CLASS", "EXPIRES", "LINES", "ANSWER"];
+
+    fn cells(&self) -> Vec<String> {
+        let answer = match &self.outcome {
+            Outcome::Erased => "erased".to_owned(),
+            Outcome::Duty { basis } => format!("kept until that day by law: {basis}"),
+            Outcome::Held { case } => format!("held, case {case}"),
+            Outcome::ClassUnknown => "kept: no rule says whether the law obliges to".to_owned(),
+        };
+        vec![self.place.class.clone(), self.place.expires.clone(), self.lines.to_string(), answer]
+    }
+}
+
+impl Row for Count {
+    const HEADS: &[&str] = &["KIND", "DISTINCT", "LINES"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.kind.clone(), self.distinct.to_string(), self.lines.to_string()]
+    }
+}
+
+impl Row for Person {
+    const HEADS: &[&str] = &["KIND", "IDENTIFIER", "LINES", "FIRST", "LAST"];
+
+    fn cells(&self) -> Vec<String> {
+        let Self { kind, identifier, lines, first, last } = self;
+        vec![kind.clone(), identifier.clone(), lines.to_string(), first.to_string(), last.to_string()]
+    }
+}

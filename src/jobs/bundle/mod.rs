@@ -1,0 +1,236 @@
+//! `replay --bundle`: the lines of a case for the authority that asked, with what it takes to check them on a machine
+//! without oubliette.
+//!
+//! ```text
+//! README.txt LISEZMOI.txt    what this is, in both languages, and how to check it
+//! lines.log                  the lines as stored, byte for byte
+//! lines.csv                  a row a line: times, identifier, port, the line with what was revealed
+//! proof/check.sh             the check, for sh, sha256sum and openssl
+//! proof/frames.csv           where each line was found: segment, frame, digests of frames
+//! proof/segments/1/          what the seal of a segment is over, and the seal
+//! proof/keys/2026-11-23.pem  public keys of the days, each signed with the one before
+//! proof/ledger/17.json       entries of the ledger that belong to the case, to its segments and to those keys
+//! SHA256SUMS, SHA256SUMS.sig over all of these, signed with the key of the day
+//! ```
+//! A frame holds lines of other people, so it is not in there: only its digest is. The whole bundle is in memory until
+//! it is written, so that one that is to be encrypted never lies on a disk in clear.
+
+mod output;
+mod port;
+mod proof;
+mod readme;
+mod table;
+
+use crate::jobs::purge::Site;
+use crate::jobs::replay::{Line, PlannedSegment, Purpose, Revealed, spelling::Spelt};
+use crate::ledger::event::{Bundled, Event};
+use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::hex;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+pub use output::Destination;
+pub(in crate::jobs) use output::encrypted_to;
+use proof::Proof;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::path::Path;
+use table::Table;
+pub(in crate::jobs) use table::{cell, text};
+use zeroize::Zeroizing;
+
+/// What a bundle says of itself.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Who asked, and why. Case, basis and period are stated.
+    pub purpose: Purpose,
+    /// The legal zone.
+    pub zone: TimeZone,
+    /// When it was made.
+    pub made: Timestamp,
+    /// How many segments were searched.
+    pub segments: u64,
+    /// How many were left out: they are not sealed yet.
+    pub unsealed: u64,
+}
+
+/// The files of a bundle, by their names within it; wiped when dropped.
+pub type Files = BTreeMap<String, Zeroizing<Vec<u8>>>;
+
+/// A bundle in the making.
+#[derive(Debug)]
+pub struct Bundle {
+    about: About,
+    lines: Zeroizing<Vec<u8>>,
+    table: Table,
+    proof: Proof,
+    count: u64,
+}
+
+/// What a bundle became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Lines in it.
+    pub lines: u64,
+    /// Its files.
+    pub files: u64,
+}
+
+impl Bundle {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// If the head of its table cannot be written.
+    pub fn new(about: About) -> Result<Self, Diagnostic> {
+        let table = Table::new(about.zone.clone())?;
+        Ok(Self { about, lines: Zeroizing::default(), table, proof: Proof::default(), count: 0 })
+    }
+
+    /// Adds a line of `planned`, with what of it is revealed, and the line in which that stands.
+    ///
+    /// # Errors
+    /// [`TOO_LONG`] if it grows beyond what fits into memory.
+    pub fn add(
+        &mut self,
+        planned: &PlannedSegment,
+        line: &Line<'_>,
+        originals: &[(Spelt, Revealed)],
+        revealed: &[u8],
+    ) -> Result<(), Diagnostic> {
+        if self.lines.len() + line.bytes.len() > MOST_LINE_BYTES {
+            return Err(Diagnostic::new(&TOO_LONG, "the bundle grows too long")
+                .because(format!("its lines have more than {MOST_LINE_BYTES} bytes"))
+                .hint("make one for each part of the period: `--from`, `--to`"));
+        }
+        self.count += 1;
+        let place = self.proof.place(planned, line);
+        self.table.row(self.count, place, line, originals, revealed)?;
+        self.lines.extend_from_slice(line.bytes);
+        Ok(())
+    }
+
+    /// Notes how many segments were searched, and how many were left out because they are not sealed yet.
+    pub fn searched(&mut self, segments: u64, unsealed: u64) {
+        (self.about.segments, self.about.unsealed) = (segments, unsealed);
+    }
+
+    /// Signs it and writes it to `destination`. `ledger` is the folder of the ledger.
+    ///
+    /// # Errors
+    /// If a segment or the ledger cannot be read, the ledger not be kept, or the bundle not be written.
+    pub fn write(
+        self,
+        site: &mut Site,
+        ledger: &Path,
+        destination: &Destination,
+    ) -> Result<Written, Diagnostic> {
+        destination.check(&*site.storage)?;
+        let Self { about, lines, table, proof, count } = self;
+        let case = about.purpose.case.clone().unwrap_or_default();
+        let mut files = Files::new();
+        files.insert("lines.log".to_owned(), lines);
+        files.insert("lines.csv".to_owned(), table.into_bytes()?);
+        // From here on the ledger has a key of today.
+        let day = site.ledger.day()?;
+        proof.collect(&site.storage, ledger, &case, day, &mut files)?;
+        files.insert("proof/check.sh".to_owned(), Zeroizing::new(readme::check(day).into_bytes()));
+        for (name, text) in [
+            ("README.txt", readme::english(&about, count, day)),
+            ("LISEZMOI.txt", readme::french(&about, count, day)),
+        ] {
+            files.insert(name.to_owned(), Zeroizing::new(text.into_bytes()));
+        }
+        let sums = sums(&files);
+        let event = Event::Bundled(Bundled { case, lines: count, sums: hex::encode(&Sha256::digest(&sums)) });
+        let seal = site.ledger.sign(event, &sums)?;
+        if seal.day != day {
+            return Err(Diagnostic::new(&MIDNIGHT, "midnight passed while the bundle was written")
+                .hint("run it again: the bundle names the key of one day"));
+        }
+        files.insert(SUMS.to_owned(), Zeroizing::new(sums));
+        files.insert(format!("{SUMS}.sig"), Zeroizing::new(seal.signature.to_vec()));
+        destination.write(&*site.storage, &files, about.made)?;
+        Ok(Written { lines: count, files: files.len() as u64 })
+    }
+}
+
+/// What `sha256sum` prints of the files.
+fn sums(files: &Files) -> Vec<u8> {
+    let line = |(name, bytes): (&String, &Zeroizing<Vec<u8>>)| {
+        format!("{}  {name}\n", hex::encode(&Sha256::digest(bytes)))
+    };
+    files.iter().map(line).collect::<String>().into_bytes()
+}
+
+const SUMS: &str = "SHA256SUMS";
+
+/// Most bytes of lines in a bundle; table and encryption take a few times as much memory.
+const MOST_LINE_BYTES: usize = 256 << 20;
+
+/// All codes of this area.
+pub const CODES: &[&Code] = &[&WRITE, &TOO_LONG, &MIDNIGHT];
+
+/// B01: where it should go.
+pub static WRITE: Code = Code {
+    id: "B01",
+    title: "a bundle cannot be written",
+    text: "\
+What it means
+  The directory or file of --bundle exists already, or cannot be made or written; or what --bundle-recipient
+  names is no age recipient.
+
+Why it matters
+  A bundle is never written over or into something else: what is handed over must be exactly what was signed.
+
+Example
+  oubliette replay ... --bundle /srv/cases/2027-0815      a second time
+
+What to do
+  Name a directory that does not exist yet, on a disk with room. The entries in the ledger stay: they say that
+  the lines were looked for.
+
+References
+  README.md, \"Bundle\"",
+};
+
+/// B02: more than fits into memory.
+pub static TOO_LONG: Code = Code {
+    id: "B02",
+    title: "a bundle grows too long",
+    text: "\
+What it means
+  A bundle is put together in memory and holds 256 MiB of lines at most.
+
+Why it matters
+  One that is encrypted must never lie on a disk in clear, not even in part.
+
+Example
+  oubliette replay --bundle DIR over a year, without an identifier
+
+What to do
+  Make a bundle for each part of the period, with --from and --to. Ask whether the request is meant to be that wide:
+  access has a defined duration and perimeter.
+
+References
+  Cass. crim., 25 October 2022, 21-87.397; README.md, \"Bundle\"",
+};
+
+/// B03: the day of the key is over.
+pub static MIDNIGHT: Code = Code {
+    id: "B03",
+    title: "midnight passed while a bundle was written",
+    text: "\
+What it means
+  A bundle names the key of the legal day with which it is signed. That day ended meanwhile.
+
+Why it matters
+  The command in its README would check the signature with the key of another day, and fail.
+
+Example
+  oubliette replay --bundle DIR at 23:59:59
+
+What to do
+  Run it again. Nothing was written.
+
+References
+  README.md, \"Bundle\"; src/ledger/LEDGER.md",
+};

@@ -1,0 +1,190 @@
+//! What a bundle says of itself, in English and in French, and the script that checks it.
+//!
+//! French has its accents in the file; here they are escapes, for sources are ASCII.
+
+use super::About;
+use crate::jobs::replay::Purpose;
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+/// `README.txt`.
+pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
+    let Stated { case, basis, operator, from, to } = Stated::of(&about.purpose, "not stated");
+    let answer = match lines {
+        0 => "NO LINE WAS FOUND. That is the answer: in the period and the classes asked for, no line of the archive \
+              names what was asked for. lines.log is empty."
+            .to_owned(),
+        1 => "One line was found.".to_owned(),
+        _ => format!("{lines} lines were found."),
+    };
+    let unsealed = match about.unsealed {
+        0 => String::new(),
+        count => format!(
+            "\nLeft out: {count} segments that were still being written when this was made. Their lines are of the \
+             running day.\n"
+        ),
+    };
+    let (made, segments, zone) = (about.made, about.segments, zone(about));
+    format!(
+        "\
+LOG LINES OF ONE CASE
+
+Case:         {case}
+Legal basis:  {basis}
+Period:       {from} to {to}
+Made:         {made} by oubliette {VERSION}, operator {operator}
+Searched:     {segments} segments
+
+{answer}
+{unsealed}
+FILES
+
+lines.log      The lines as they are stored, byte for byte, in the order of their events. Identifiers of people
+               are replaced by tokens (ip_..., em_...): keyed HMAC-SHA-256 of the identifier in its canonical form.
+lines.csv      One row a line: RFC 4180, UTF-8. time_utc is in UTC; time_legal in the legal zone, {zone}.
+               identifiers holds what was asked for, put back; ports what stands beside each, ? if nothing
+               does. line_revealed is the line with the asked identifiers put back; other people stay tokens
+               unless the request covers them. A cell that would begin with = + - or @ has an apostrophe in front,
+               so that no spreadsheet computes it; bytes that are no text are written \\xff.
+proof/         frames.csv says in which frame of which segment each line was found. A segment is a sealed file of
+               log lines, its frames are compressed blocks. proof/segments holds what each seal is over and the
+               seal; proof/ledger the entries of the signed record that belong to this case, to these segments
+               and to the keys; proof/keys the public keys.
+SHA256SUMS     SHA-256 of every file. SHA256SUMS.sig is its Ed25519 signature with the key of {day}.
+
+CANONICAL FORM
+
+An IPv4 address is 04 and its 4 bytes, an IPv6 address 06 and its 16 bytes; ::ffff:a.b.c.d is IPv4. An e-mail
+address is in lower case and NFC, its domain an A-label without a final dot. So every notation of an identifier has
+one token, and a revealed identifier is written in its canonical notation.
+
+HOW TO CHECK
+
+With sha256sum and openssl (3.0 or later) and nothing else, in this directory:
+
+    sha256sum -c SHA256SUMS
+    openssl pkeyutl -verify -rawin -pubin -inkey proof/keys/{day}.pem -in SHA256SUMS -sigfile SHA256SUMS.sig
+    sh proof/check.sh
+
+The first compares every file, the second the signature. The third does both, and checks every entry, every seal and
+the chain of keys: the key of each day is named by an entry that was signed with the key of the day before it. Each
+ends with 0 if all is well. The first key is that of the beginning of the record; compare it with what the host
+published or deposited earlier.
+
+WHAT THIS PROVES
+
+Lines cannot be changed, added or taken out here without the check failing. That a line stands in its frame is stated
+by the host, under its signature; the frame is not in here, for it holds lines of other people. By order it can be
+produced, and SHA-256(chain_before || frame) must be the chain in frames.csv, which the seal covers.
+"
+    )
+}
+
+/// `LISEZMOI.txt`.
+pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
+    let Stated { case, basis, operator, from, to } = Stated::of(&about.purpose, "non pr\u{e9}cis\u{e9}");
+    let answer = match lines {
+        0 => "AUCUNE LIGNE N'A \u{c9}T\u{c9} TROUV\u{c9}E. C'est la r\u{e9}ponse : dans la p\u{e9}riode et les classes \
+              demand\u{e9}es, aucune ligne de l'archive ne contient ce qui est demand\u{e9}. lines.log est vide."
+            .to_owned(),
+        1 => "Une ligne a \u{e9}t\u{e9} trouv\u{e9}e.".to_owned(),
+        _ => format!("{lines} lignes ont \u{e9}t\u{e9} trouv\u{e9}es."),
+    };
+    let unsealed = match about.unsealed {
+        0 => String::new(),
+        count => format!(
+            "\nNon examin\u{e9}s : {count} segments en cours d'\u{e9}criture. Leurs lignes sont du jour en cours.\n"
+        ),
+    };
+    let (made, segments, zone) = (about.made, about.segments, zone(about));
+    format!(
+        "\
+LIGNES DE JOURNAUX POUR UNE AFFAIRE
+
+Affaire :          {case}
+Base l\u{e9}gale :      {basis}
+P\u{e9}riode :          {from} \u{e0} {to}
+\u{c9}tabli :           {made} par oubliette {VERSION}, op\u{e9}rateur {operator}
+Examin\u{e9}s :         {segments} segments
+
+{answer}
+{unsealed}
+FICHIERS
+
+lines.log      Les lignes telles qu'elles sont conserv\u{e9}es, \u{e0} l'octet pr\u{e8}s, dans l'ordre des \u{e9}v\u{e9}nements.
+               Les identifiants des personnes y sont remplac\u{e9}s par des jetons (ip_..., em_...) : HMAC-SHA-256
+               \u{e0} cl\u{e9} de l'identifiant sous sa forme canonique.
+lines.csv      Une rang\u{e9}e par ligne (RFC 4180, UTF-8). time_utc : heure UTC ; time_legal : heure l\u{e9}gale,
+               {zone}. identifiers : ce qui est demand\u{e9}, en clair ; ports : le port \u{e0} c\u{f4}t\u{e9} de
+               chacun, ? s'il n'y en a pas. line_revealed : la ligne avec les identifiants demand\u{e9}s ;
+               les autres personnes restent des jetons, sauf si la demande les couvre. Une cellule qui
+               commencerait par = + - ou @ est pr\u{e9}c\u{e9}d\u{e9}e d'une apostrophe ; les octets qui ne sont pas du texte
+               sont \u{e9}crits \\xff.
+proof/         frames.csv : dans quelle trame de quel segment chaque ligne se trouve. proof/segments : ce que
+               couvre chaque sceau, et le sceau ; proof/ledger : les \u{e9}critures du registre sign\u{e9} relatives \u{e0}
+               l'affaire, aux segments et aux cl\u{e9}s ; proof/keys : les cl\u{e9}s publiques.
+SHA256SUMS     SHA-256 de chaque fichier. SHA256SUMS.sig : sa signature Ed25519 par la cl\u{e9} du {day}.
+
+FORME CANONIQUE
+
+Adresse IPv4 : 04 puis ses 4 octets ; IPv6 : 06 puis ses 16 octets ; ::ffff:a.b.c.d est IPv4. Adresse \u{e9}lectronique :
+minuscules, NFC, domaine en A-label sans point final. Toute notation d'un identifiant a donc un seul jeton.
+
+COMMENT V\u{c9}RIFIER
+
+Avec sha256sum et openssl (3.0 ou plus r\u{e9}cent), sans autre logiciel, dans ce r\u{e9}pertoire :
+
+    sha256sum -c SHA256SUMS
+    openssl pkeyutl -verify -rawin -pubin -inkey proof/keys/{day}.pem -in SHA256SUMS -sigfile SHA256SUMS.sig
+    sh proof/check.sh
+
+La premi\u{e8}re commande compare chaque fichier, la deuxi\u{e8}me v\u{e9}rifie la signature. La troisi\u{e8}me fait les deux et
+v\u{e9}rifie chaque \u{e9}criture, chaque sceau et la cha\u{ee}ne des cl\u{e9}s : la cl\u{e9} de chaque jour est nomm\u{e9}e par une
+\u{e9}criture sign\u{e9}e avec la cl\u{e9} du jour pr\u{e9}c\u{e9}dent. Chacune se termine par 0 si tout est conforme.
+
+CE QUE CELA PROUVE
+
+Aucune ligne ne peut \u{ea}tre chang\u{e9}e, ajout\u{e9}e ou retir\u{e9}e ici sans que la v\u{e9}rification \u{e9}choue. Que la ligne est dans sa
+trame, l'h\u{e9}bergeur le d\u{e9}clare sous sa signature ; la trame n'est pas jointe, car elle contient des lignes d'autres
+personnes. Sur ordre elle peut \u{ea}tre produite : SHA-256(chain_before || trame) doit \u{ea}tre la valeur chain de
+frames.csv, que le sceau couvre.
+"
+    )
+}
+
+/// `proof/check.sh`.
+pub(super) fn check(day: Date) -> String {
+    include_str!("check.sh").replace("DAY_OF_SUMS", &day.to_string())
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn zone(about: &About) -> String {
+    about.zone.iana_name().unwrap_or("UTC").to_owned()
+}
+
+/// What was stated, as text.
+struct Stated {
+    case: String,
+    basis: String,
+    operator: String,
+    from: String,
+    to: String,
+}
+
+impl Stated {
+    fn of(purpose: &Purpose, nothing: &str) -> Self {
+        // What somebody typed stays on its line.
+        let plain = |text: &str| text.chars().filter(|character| !character.is_control()).collect::<String>();
+        let text = |text: Option<&str>| text.map_or_else(|| nothing.to_owned(), plain);
+        let instant =
+            |instant: Option<Timestamp>| instant.map_or_else(|| nothing.to_owned(), |at| at.to_string());
+        Self {
+            case: text(purpose.case.as_deref()),
+            basis: purpose.basis.map_or_else(|| nothing.to_owned(), |basis| basis.to_string()),
+            operator: text(purpose.operator.as_deref()),
+            from: instant(purpose.from),
+            to: instant(purpose.to),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `subject access`: a person's lines in a portable form, with what GDPR art. 15(1) wants to be told of them.
+//!
+//! Her own identifiers stand in clear, those of other people stay tokens (art. 15(4)).
+
+use crate::jobs::bundle::{cell, text};
+use crate::jobs::replay::{Line, Reveal};
+use crate::model::RetentionClass;
+use crate::primitives::diag::Diagnostic;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use zeroize::Zeroizing;
+
+/// What is told of the lines of one class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Processing {
+    /// The class.
+    pub class: String,
+    /// What for.
+    pub purpose: String,
+    /// On what legal basis.
+    pub legal_basis: String,
+    /// For how long.
+    pub kept_for: String,
+    /// Whether the law obliges to keep it, so that it cannot be erased before.
+    pub legal_duty: bool,
+    /// How many lines.
+    pub lines: u64,
+    /// The first days on which they must no longer exist.
+    pub expires: BTreeSet<String>,
+}
+
+/// A line of the person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OwnLine {
+    /// When its event was.
+    pub time_utc: String,
+    /// The same in the legal zone.
+    pub time_legal: String,
+    /// Its class.
+    pub class: String,
+    /// The first legal day on which it must no longer exist.
+    pub expires: String,
+    /// The line, her own identifiers in clear.
+    pub line: String,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub struct Dossier {
+    /// When it was made.
+    pub made: Timestamp,
+    /// Reference of the request.
+    pub case: Option<String>,
+    /// The period asked for.
+    pub from: Option<Timestamp>,
+    /// Its end.
+    pub to: Option<Timestamp>,
+    /// What is told of the lines, by class.
+    pub processing: Vec<Processing>,
+    /// The lines, in the order of their events.
+    pub lines: Vec<OwnLine>,
+    #[serde(skip)]
+    zone: TimeZone,
+    #[serde(skip)]
+    counts: BTreeMap<String, (u64, BTreeSet<String>)>,
+}
+
+impl Dossier {
+    /// One without lines.
+    #[must_use]
+    pub fn new(made: Timestamp, zone: TimeZone) -> Self {
+        let (processing, lines, counts) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { made, case: None, from: None, to: None, processing, lines, zone, counts }
+    }
+
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// If a vault cannot be opened any more.
+    pub fn add(&mut self, line: &Line<'_>, reveal: &mut Reveal<'_>) -> Result<(), Diagnostic> {
+        let mut revealed = Zeroizing::new(Vec::with_capacity(line.bytes.len() * 2));
+        reveal.put_back(line, &mut revealed)?;
+        let time = Timestamp::from_second(line.second).unwrap_or(Timestamp::UNIX_EPOCH);
+        let legal = time.to_zoned(self.zone.clone());
+        let (class, expires) = (line.name.folder.class.to_string(), line.expires().to_string());
+        let (count, days) = self.counts.entry(class.clone()).or_default();
+        *count += 1;
+        days.insert(expires.clone());
+        self.lines.push(OwnLine {
+            time_utc: time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            time_legal: legal.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            class,
+            expires,
+            line: text(revealed.trim_ascii_end()),
+        });
+        Ok(())
+    }
+
+    /// Adds what the policy says of the classes that lines were found in.
+    pub fn explain(&mut self, classes: &[RetentionClass]) {
+        self.processing = self.counts.iter().map(|(name, found)| processing(name, found, classes)).collect();
+    }
+
+    /// The lines as a table (RFC 4180), in which no cell is a formula.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn csv(&self) -> Result<Zeroizing<Vec<u8>>, csv::Error> {
+        let mut builder = csv::WriterBuilder::new();
+        let mut writer = builder.terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+        writer.write_record([
+            "time_utc",
+            "time_legal",
+            "class",
+            "purpose",
+            "legal_basis",
+            "expires",
+            "line",
+        ])?;
+        for line in &self.lines {
+            let told = self.processing.iter().find(|told| told.class == line.class);
+            let (purpose, basis) = told.map_or(("", ""), |told| (&told.purpose, &told.legal_basis));
+            let cells = [&line.time_utc, &line.time_legal, &line.class, purpose, basis, &line.expires];
+            let cells = cells.into_iter().map(cell).chain([cell(&line.line)]);
+            writer.write_record(cells.collect::<Vec<_>>())?;
+        }
+        Ok(Zeroizing::new(writer.into_inner().map_err(|error| error.into_error())?))
+    }
+}
+
+fn processing(name: &str, found: &(u64, BTreeSet<String>), classes: &[RetentionClass]) -> Processing {
+    let class = classes.iter().find(|class| class.name.as_str() == name);
+    let (lines, expires) = found.clone();
+    let unknown = "no rule of the policy in force names this class".to_owned();
+    Processing {
+        class: name.to_owned(),
+        purpose: class.map_or_else(|| unknown.clone(), |class| class.description.clone()),
+        legal_basis: class.map_or_else(|| unknown.clone(), |class| class.basis.clone()),
+        kept_for: class.map_or(unknown, |class| match class.archive_after {
+            Some(phase) => format!("{phase}, then {} in the intermediate archive", class.keep),
+            None => class.keep.to_string(),
+        }),
+        legal_duty: class.is_some_and(|class| class.duty),
+        lines,
+        expires,
+    }
+}

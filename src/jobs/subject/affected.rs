@@ -1,0 +1,116 @@
+//! `subject affected`: whom the lines of a period are about, for the notices of GDPR art. 33 and 34.
+//!
+//! Without originals people are counted by their tokens, of which each has another one in every epoch: the count is
+//! then an upper bound. With originals each counts once, however long the period is.
+
+use crate::jobs::bundle::text;
+use crate::jobs::replay::{Line, Reveal, Scope, spelling};
+use crate::primitives::diag::Diagnostic;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Somebody in the lines of a period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Person {
+    /// The kind of the identifier.
+    pub kind: String,
+    /// The token; or the identifier in clear, if originals are given back.
+    pub identifier: String,
+    /// In how many lines.
+    pub lines: u64,
+    /// The earliest event.
+    pub first: Timestamp,
+    /// The latest event.
+    pub last: Timestamp,
+}
+
+/// How many there are of a kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// The kind.
+    pub kind: String,
+    /// How many distinct identifiers of it.
+    pub distinct: u64,
+    /// In how many lines, a line with two of them counted twice.
+    pub lines: u64,
+}
+
+/// Everybody in the lines of a period.
+#[derive(Debug, Default)]
+pub struct Affected {
+    people: BTreeMap<(String, String), Seen>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    lines: u64,
+    first: i64,
+    last: i64,
+}
+
+impl Affected {
+    /// Counts those in a line: by originals if `scope` gives back those of everybody, else by tokens. A token whose
+    /// original the vault does not have is counted as a token.
+    ///
+    /// # Errors
+    /// If a vault cannot be opened any more.
+    pub fn add(&mut self, line: &Line<'_>, scope: Scope, reveal: &mut Reveal<'_>) -> Result<(), Diagnostic> {
+        let originals = if scope == Scope::Everybody { reveal.originals(line)? } else { Vec::new() };
+        let mut seen: Vec<(String, String)> = Vec::new();
+        for spelt in spelling::all(line.bytes) {
+            let known = originals.iter().find(|(other, _)| other.span == spelt.span);
+            let person = match known {
+                Some((_, original)) => (original.kind.clone(), text(&original.text)),
+                None => token(&line.bytes[spelt.span]),
+            };
+            if !seen.contains(&person) {
+                seen.push(person);
+            }
+        }
+        for person in seen {
+            let entry = self.people.entry(person);
+            let entry = entry.or_insert(Seen { lines: 0, first: line.second, last: line.second });
+            entry.lines += 1;
+            (entry.first, entry.last) = (entry.first.min(line.second), entry.last.max(line.second));
+        }
+        Ok(())
+    }
+
+    /// How many of each kind.
+    #[must_use]
+    pub fn counts(&self) -> Vec<Count> {
+        let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for ((kind, _), seen) in &self.people {
+            let (distinct, lines) = counts.entry(kind).or_default();
+            (*distinct, *lines) = (*distinct + 1, *lines + seen.lines);
+        }
+        let count = |(kind, (distinct, lines)): (&str, _)| Count { kind: kind.to_owned(), distinct, lines };
+        counts.into_iter().map(count).collect()
+    }
+
+    /// Each of them, by kind.
+    #[must_use]
+    pub fn people(&self) -> Vec<Person> {
+        let instant = |second| Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
+        let person = |((kind, identifier), seen): (&(String, String), &Seen)| Person {
+            kind: kind.clone(),
+            identifier: identifier.clone(),
+            lines: seen.lines,
+            first: instant(seen.first),
+            last: instant(seen.last),
+        };
+        self.people.iter().map(person).collect()
+    }
+}
+
+/// Kind and text of a token as it stands in a line. One in the shape of an address is of the kind of its shape.
+fn token(spelt: &[u8]) -> (String, String) {
+    let spelt = text(spelt);
+    let kind = match spelt.split_once('_') {
+        Some((kind, _)) => kind.to_owned(),
+        None if spelt.ends_with("pseudonym.invalid") => "em".to_owned(),
+        None => "ip".to_owned(),
+    };
+    (kind, spelt)
+}

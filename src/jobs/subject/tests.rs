@@ -1,0 +1,294 @@
+//! Erasures over an archive in memory that stops, tears and fails at every operation.
+
+use super::erase::{Erased, Outcome, erase, finish};
+use crate::archive::{Lines, Origin, Packer, Segment, SegmentWriter, VaultMark, filter};
+use crate::jobs::purge::Site;
+use crate::jobs::replay::{Custody, Secrets, Selection};
+use crate::jobs::scene::{self, DAY, WRITTEN, events};
+use crate::jobs::verify::{Archive, Checker, Verified};
+use crate::keyring::Current;
+use crate::ledger::Event;
+use crate::model::{
+    ClassName, Expires, Keep, Kind, Kinds, NodeName, Period, RetentionClass, SegmentId, SegmentName, Starts,
+};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::{Fault, Memory, Storage, Survives};
+use crate::pseudonym::epoch::{Epoch, EpochKeys, kid};
+use crate::pseudonym::{Pseudonymised, Tokens, token};
+use crate::vault::{self, VaultWriter};
+use jiff::civil::date;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const EPOCH: Epoch = Epoch::From(date(2026, 11, 23));
+const JEAN: &str = "203.0.113.7";
+const ANNE: &str = "198.51.100.1";
+
+fn keys() -> EpochKeys {
+    EpochKeys::derive(&scene::secret(), EPOCH, "default", &Kinds::default())
+}
+
+fn canonical(address: &str) -> Vec<u8> {
+    crate::detect::canonical::address_bytes(address.parse().unwrap())
+}
+
+fn token_of(address: &str) -> String {
+    let mut text = Vec::new();
+    token::write("ip", &keys().kid(), &keys().tag(Kind::IP, &canonical(address)), &mut text);
+    String::from_utf8(text).unwrap()
+}
+
+fn line(address: &str, number: usize) -> String {
+    format!("{} event={number}", token_of(address))
+}
+
+/// A sealed segment with its vault; a frame for each list of addresses, a line for each address.
+fn write(site: &mut Site, class: &str, frames: &[&[&str]]) {
+    let folder = scene::folder(DAY, class);
+    let origin = Origin {
+        id: SegmentId([5; 16]),
+        node: NodeName::new("web1").unwrap(),
+        folder: folder.clone(),
+        zone: "Europe/Paris".to_owned(),
+        kid: kid(&scene::secret(), EPOCH),
+        policy: [3; 32],
+        networks_unknown: false,
+    };
+    let mut segment = SegmentWriter::begin(&site.storage, &site.tree, origin, &|_| Ok(true)).unwrap();
+    let kinds: Vec<String> = Kinds::default().iter().map(|(_, name)| name.to_owned()).collect();
+    let shred_key = site.shred.key_for(folder.expires).unwrap().key;
+    let custody = vault::Custody {
+        secret: &scene::secret(),
+        wrap: b"wrapped",
+        shred_key: &shred_key,
+        tenant: "default",
+        kinds: &kinds,
+    };
+    let mut vault =
+        VaultWriter::begin(&site.storage, &site.tree, segment.name(), segment.id(), &custody).unwrap();
+    let mut tokens = Tokens::default();
+    for address in frames.iter().copied().flatten() {
+        tokens.push(Kind::IP, keys().tag(Kind::IP, &canonical(address)), &canonical(address));
+    }
+    vault.add(&tokens).unwrap();
+    vault.sync().unwrap();
+    for frame in frames {
+        let lines: Vec<String> =
+            frame.iter().enumerate().map(|(number, address)| line(address, number)).collect();
+        let lines: Vec<(&str, i64)> = lines.iter().map(|line| (line.as_str(), 1)).collect();
+        let block = Pseudonymised::of_lines(Expires::On(DAY), &lines);
+        let mut packed = Lines::default();
+        packed.push(&block, 0..lines.len());
+        let tags = frame.iter().flat_map(|address| {
+            let address = canonical(address);
+            [keys().tag(Kind::IP, &address), keys().tag(Kind::NET, &address[..4])]
+        });
+        let filter = filter::build(&mut tags.map(|tag| filter::key(&tag)).collect());
+        segment.append(Packer::new(1).unwrap().pack(&packed, filter).unwrap()).unwrap();
+    }
+    segment.sync().unwrap();
+    let (bytes, digest) = vault.mark();
+    segment.seal(Some(VaultMark { bytes, digest }), &mut site.ledger, WRITTEN.parse().unwrap()).unwrap();
+}
+
+fn class(name: &str, duty: bool) -> RetentionClass {
+    RetentionClass {
+        name: ClassName::new(name).unwrap(),
+        description: String::new(),
+        keep: Keep::For(Period::parse("12 months").unwrap()),
+        archive_after: None,
+        starts: Starts::Event,
+        basis: format!("basis of {name}"),
+        duty,
+        clauses: Vec::new(),
+        is_default: false,
+        samples: Vec::new(),
+        file: String::new(),
+        line_number: 1,
+    }
+}
+
+fn site(memory: &Memory) -> Result<Site, Diagnostic> {
+    let mut site = scene::site(memory, WRITTEN)?;
+    site.classes = vec![class("connection", true), class("ticket", false), class("order", false)];
+    Ok(site)
+}
+
+/// Jean's lines are in a class with a duty, in one without, and alone in a segment of another one without.
+fn archive() -> Memory {
+    let memory = Memory::new();
+    let mut site = site(&memory).unwrap();
+    write(&mut site, "connection", &[&[JEAN, ANNE]]);
+    write(&mut site, "ticket", &[&[JEAN, ANNE, JEAN], &[ANNE], &[JEAN]]);
+    write(&mut site, "order", &[&[JEAN]]);
+    memory
+}
+
+fn secrets(site: &Site) -> Secrets {
+    let running = Some(Current { epoch: EPOCH, secret: scene::secret(), until: None });
+    Secrets::new(
+        site,
+        Custody {
+            identities: None,
+            running,
+            owns_key_file: false,
+            state_dir: "/state".into(),
+            tenant: "default".into(),
+        },
+    )
+}
+
+fn of(address: &str) -> Selection {
+    let mut selection = Selection::default();
+    selection.add_identifiers(Kind::IP, "--ip", &[address.to_owned()]).unwrap();
+    selection
+}
+
+fn erase_jean(memory: &Memory) -> Result<Erased, Diagnostic> {
+    let mut site = site(memory)?;
+    let mut secrets = secrets(&site);
+    erase(&mut site, "R-17", &of(JEAN), &mut secrets, &|_| {})
+}
+
+fn name(class: &str) -> SegmentName {
+    SegmentName { kid: kid(&scene::secret(), EPOCH), ..scene::segment(DAY, class) }
+}
+
+fn lines(memory: &Memory, class: &str) -> Option<Vec<String>> {
+    let site = site(memory).unwrap();
+    let path = site.tree.segment(&name(class));
+    let segment = Segment::open(&*site.storage, &path).ok()?;
+    let frames = (0..segment.footer().frames.len()).map(|frame| segment.lines(frame).unwrap());
+    let bytes: Vec<u8> = frames.flatten().collect();
+    Some(String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect())
+}
+
+fn originals(memory: &Memory, class: &str) -> Vec<Vec<u8>> {
+    let site = site(memory).unwrap();
+    let opened = secrets(&site).open(&name(class)).unwrap();
+    opened.originals.iter().map(|original| original.canonical.to_vec()).collect()
+}
+
+fn verified(memory: &Memory) -> Verified {
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let site = site(memory).unwrap();
+    let archive = Archive { tree: site.tree, intermediate: site.intermediate };
+    Checker::new(&storage, Path::new("/state/ledger"), &[]).unwrap().archive(&archive, &|_| {}).unwrap()
+}
+
+fn staged(memory: &Memory) -> Vec<PathBuf> {
+    memory.files().into_keys().filter(|path| path.to_string_lossy().ends_with(".staged")).collect()
+}
+
+/// That nothing of Jean is left where no duty stands, and everything else is.
+fn check_erased(memory: &Memory, case: &str) {
+    assert_eq!(lines(memory, "connection").unwrap(), [line(JEAN, 0), line(ANNE, 1)], "{case}");
+    assert_eq!(lines(memory, "ticket").unwrap(), [line(ANNE, 1), line(ANNE, 0)], "{case}");
+    assert_eq!(lines(memory, "order"), None, "{case}");
+    assert_eq!(originals(memory, "ticket"), [canonical(ANNE)], "{case}");
+    assert_eq!(originals(memory, "connection").len(), 2, "{case}");
+    assert!(!memory.files().contains_key(&site(memory).unwrap().tree.vault(&name("order"))), "{case}");
+    assert_eq!(staged(memory), Vec::<PathBuf>::new(), "{case}");
+    let verified = verified(memory);
+    assert_eq!((verified.findings, verified.segments, verified.vaults), (Vec::new(), 2, 2), "{case}");
+}
+
+#[test]
+fn lines_go_where_no_law_keeps_them() {
+    let memory = archive();
+    let erased = erase_jean(&memory).unwrap();
+    let answers: Vec<(&str, u64, &Outcome)> = erased
+        .answers
+        .iter()
+        .map(|answer| (answer.place.class.as_str(), answer.lines, &answer.outcome))
+        .collect();
+    let duty = Outcome::Duty { basis: "basis of connection".to_owned() };
+    assert_eq!(
+        answers,
+        [("connection", 1, &duty), ("order", 1, &Outcome::Erased), ("ticket", 3, &Outcome::Erased)]
+    );
+    assert_eq!((erased.lines(), erased.kept(), erased.unsealed), (4, 1, 0));
+    check_erased(&memory, "");
+    // A search finds others through the filters as before, and Jean no more, not even his network.
+    let ticket = Segment::open(&memory, &site(&memory).unwrap().tree.segment(&name("ticket"))).unwrap();
+    let frames = |tag| ticket.frames_with(i64::MIN..=i64::MAX, Some(&tag)).collect::<Vec<_>>();
+    let network = |address: &str| keys().tag(Kind::NET, &canonical(address)[..4]);
+    assert_eq!(frames(keys().tag(Kind::IP, &canonical(ANNE))), [0, 1]);
+    assert_eq!(frames(network(ANNE)), [0, 1]);
+    assert_eq!(frames(keys().tag(Kind::IP, &canonical(JEAN))), Vec::<usize>::new());
+    assert_eq!(frames(network(JEAN)), Vec::<usize>::new());
+    assert!(!ticket.footer().origin.networks_unknown);
+    // Twice is once: there is nothing left but the duty.
+    let again = erase_jean(&memory).unwrap();
+    assert_eq!((again.lines(), again.kept()), (0, 1));
+    check_erased(&memory, "again");
+}
+
+#[test]
+fn the_ledger_tells_how_many_and_never_whose() {
+    let memory = archive();
+    erase_jean(&memory).unwrap();
+    let told: Vec<(String, u64, u64, bool)> = events(&memory)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::EraseDone(erasure) => {
+                Some((erasure.name, erasure.lines_before, erasure.lines, erasure.digest.is_some()))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [(name("order").to_string(), 1, 0, false), (name("ticket").to_string(), 5, 2, true)]);
+    let ledger = memory.files()[Path::new("/state/ledger/ledger.jsonl")].clone();
+    let ledger = String::from_utf8(ledger).unwrap();
+    assert!(!ledger.contains(&token_of(JEAN)) && !ledger.contains(JEAN));
+}
+
+#[test]
+fn what_is_held_or_of_an_unknown_class_stays() {
+    let memory = archive();
+    let mut site = site(&memory).unwrap();
+    site.held.insert(name("ticket").to_string(), "2027/0815".to_owned());
+    site.classes.retain(|class| class.name.as_str() != "order");
+    let mut secrets = secrets(&site);
+    let erased = erase(&mut site, "R-17", &of(JEAN), &mut secrets, &|_| {}).unwrap();
+    let outcomes: Vec<&Outcome> = erased.answers.iter().map(|answer| &answer.outcome).collect();
+    let held = Outcome::Held { case: "2027/0815".to_owned() };
+    assert_eq!(outcomes[1..], [&Outcome::ClassUnknown, &held]);
+    assert!(erased.answers[1].outcome.needs_human());
+    assert_eq!((erased.lines(), erased.kept()), (0, 5));
+}
+
+/// The process stops, or an operation fails, at every operation of an erasure, whatever is left of it on the disk: a
+/// segment is the old one or the new one, and the next run ends it.
+#[test]
+fn an_erasure_that_breaks_off_anywhere_is_ended_by_the_next() {
+    let before = archive();
+    let old = before.files()[&site(&before).unwrap().tree.segment(&name("ticket"))].clone();
+    let clean = before.with_fault(Fault::Freeze(u64::MAX));
+    erase_jean(&clean).unwrap();
+    let new_lines = lines(&clean, "ticket");
+    let operations = clean.operations();
+    assert!(operations > 40, "{operations}");
+    for at in 0..operations {
+        for fault in [Fault::Freeze(at), Fault::Tear(at), Fault::Fail(at, io::ErrorKind::Other)] {
+            let memory = before.with_fault(fault);
+            let _ = erase_jean(&memory);
+            for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
+                let after = memory.after_crash(survives);
+                let case = format!("{fault:?} {survives:?}");
+                let found = after.files()[&site(&after).unwrap().tree.segment(&name("ticket"))].clone();
+                assert!(found == old || lines(&after, "ticket") == new_lines, "{case}");
+                let ended = finish(&mut site(&after).unwrap());
+                ended.unwrap_or_else(|error| panic!("{case}: {error}"));
+                assert_eq!(staged(&after), Vec::<PathBuf>::new(), "{case}");
+                // A line of the ledger that was torn is cut by whoever writes there next.
+                site(&after).unwrap().ledger.day().unwrap();
+                let verified = verified(&after);
+                assert_eq!(verified.findings, Vec::new(), "{case}");
+                erase_jean(&after).unwrap_or_else(|error| panic!("{case}: {error}"));
+                check_erased(&after, &case);
+            }
+        }
+    }
+}
