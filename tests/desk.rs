@@ -1,0 +1,10 @@
+//! The legal desk and the data protection officer at work, as real runs: bundles for authorities, answers to people.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod desk {
+    mod bundle;
+    mod docs;
+    mod node;
+    mod subject;
+}

@@ -1,0 +1,158 @@
+//! Bundles: what is in one, that stock tools check it on a machine without oubliette, and that a change fails.
+
+use super::node::{Node, PERIOD, arg, text};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const CASE: [&str; 4] = ["--case", "PV 2026/0815", "--basis", "60-1/3"];
+
+fn bundle(node: &Node, name: &str, options: &[&str]) -> PathBuf {
+    let to = node.path(name);
+    let options = [&["--bundle", arg(&to)], &CASE[..], &PERIOD[..], options].concat();
+    assert_eq!(node.answer(&["replay"], &options, 0), "", "lines go into the bundle alone");
+    to
+}
+
+/// The commands that a README shows, in the order in which it shows them.
+fn commands(readme: &Path) -> Vec<String> {
+    let readme = fs::read_to_string(readme).unwrap();
+    let shown = readme.lines().filter_map(|line| line.strip_prefix("    "));
+    let commands: Vec<String> =
+        shown.filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase())).map(str::to_owned).collect();
+    assert_eq!(commands.len(), 3, "{readme}");
+    commands
+}
+
+/// Whether a command succeeds in `directory`, where there is nothing but the tools of the system.
+fn succeeds(command: &str, directory: &Path) -> bool {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]).current_dir(directory).env_clear().env("PATH", "/usr/bin:/bin");
+    shell.stdin(Stdio::null()).output().unwrap().status.success()
+}
+
+fn rows(bundle: &Path) -> Vec<Vec<String>> {
+    let mut table = csv::ReaderBuilder::new().has_headers(false).from_path(bundle.join("lines.csv")).unwrap();
+    table.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+}
+
+/// Every file of a bundle.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_bundle_holds_exactly_the_lines_of_the_replay() {
+    let node = Node::new();
+    let replay = ["--ip", "203.0.113.7", "--reveal"];
+    let to = bundle(&node, "case", &replay);
+    let stored = node.answer(&["replay"], &[&["--ip", "203.0.113.7"], &PERIOD[..]].concat(), 0);
+    assert_eq!(fs::read_to_string(to.join("lines.log")).unwrap(), stored);
+    assert_eq!(stored.lines().count(), 4);
+    let rows = rows(&to);
+    assert_eq!(rows.len(), 5);
+    let ssh = &rows[2];
+    assert_eq!(ssh[1..4], ["2026-11-23T09:00:02Z", "2026-11-23T10:00:02+01:00", "line"]);
+    assert_eq!(ssh[4..8], ["connection", "2027-11-24", "203.0.113.7", "57424"]);
+    assert_eq!(ssh[8], stored.lines().nth(1).unwrap());
+    assert!(ssh[9].contains("from 203.0.113.7 port 57424 ssh2"), "{}", ssh[9]);
+    // Others stay tokens, and no cell is a formula.
+    let all = fs::read_to_string(to.join("lines.csv")).unwrap();
+    assert!(!all.contains("anne@example.org") && !all.contains("jean@example.org"));
+    assert!(rows.iter().flatten().all(|cell| !cell.starts_with('=')));
+    assert!(rows[4][9].starts_with("'=1+1 203.0.113.7"), "{}", rows[4][9]);
+    let event = node.ledger().into_iter().find(|(event, _)| event == "bundled").unwrap();
+    assert_eq!((&event.1["case"], &event.1["lines"]), (&"PV 2026/0815".into(), &4.into()));
+    node.verify();
+}
+
+#[test]
+fn the_commands_of_both_readmes_check_it_and_a_change_fails() {
+    let node = Node::new();
+    let to = bundle(&node, "case", &["--ip", "203.0.113.7", "--reveal"]);
+    let commands_of = |directory: &Path, name: &str| commands(&directory.join(name));
+    for readme in ["README.txt", "LISEZMOI.txt"] {
+        for command in commands_of(&to, readme) {
+            assert!(succeeds(&command, &to), "{command}");
+        }
+    }
+    let commands = commands_of(&to, "README.txt");
+    let (sums, whole) = (&commands[0], &commands[2]);
+    // Any byte of any file: the whole check fails.
+    let copy = node.path("copy");
+    for file in files(&to) {
+        let _ = fs::remove_dir_all(&copy);
+        let copied = Command::new("cp").arg("-r").args([&to, &copy]).status().unwrap();
+        assert!(copied.success());
+        let changed = copy.join(file.strip_prefix(&to).unwrap());
+        let mut bytes = fs::read(&changed).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&changed, bytes).unwrap();
+        // The script itself may not even run any more, and that is a failure, too.
+        assert!(!succeeds(whole, &copy) || !succeeds(sums, &copy), "{}", file.display());
+    }
+    // A line taken out, and the sums made again by somebody without the key.
+    let lines = fs::read_to_string(to.join("lines.log")).unwrap();
+    let fewer: String = lines.split_inclusive('\n').skip(1).collect();
+    fs::write(to.join("lines.log"), fewer).unwrap();
+    assert!(!succeeds(sums, &to));
+    assert!(succeeds(
+        "find . -type f ! -name 'SHA256SUMS*' | sed 's|^./||' | xargs sha256sum > SHA256SUMS",
+        &to
+    ));
+    assert!(succeeds(sums, &to) && !succeeds(&commands[1], &to) && !succeeds(whole, &to));
+}
+
+#[test]
+fn nothing_found_is_an_answer() {
+    let node = Node::new();
+    let to = bundle(&node, "case", &["--ip", "192.0.2.99"]);
+    assert_eq!(fs::read(to.join("lines.log")).unwrap(), b"");
+    assert_eq!(rows(&to).len(), 1);
+    for (readme, says) in [("README.txt", "NO LINE WAS FOUND"), ("LISEZMOI.txt", "AUCUNE LIGNE N'A")] {
+        assert!(fs::read_to_string(to.join(readme)).unwrap().contains(says));
+        for command in commands(&to.join(readme)) {
+            assert!(succeeds(&command, &to), "{command}");
+        }
+    }
+}
+
+#[test]
+fn a_bundle_demands_a_case_a_basis_and_a_place_of_its_own() {
+    let node = Node::new();
+    let to = node.path("case");
+    let name = ["--bundle", arg(&to), "--ip", "203.0.113.7"];
+    for options in [&CASE[..], &PERIOD[..], &[&CASE[..2], &PERIOD[..]].concat()] {
+        let refused = node.desk(&["replay"], &[&name, options].concat());
+        assert_eq!(refused.status.code(), Some(2), "{options:?}");
+        assert!(text(&refused.stderr).starts_with("error[P11]"), "{}", text(&refused.stderr));
+        assert!(!to.exists());
+    }
+    fs::create_dir(&to).unwrap();
+    let refused = node.desk(&["replay"], &[&name[..], &CASE, &PERIOD].concat());
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).starts_with("error[B01]"), "{}", text(&refused.stderr));
+    assert_eq!(node.ledger().iter().filter(|(event, _)| event == "access-refused").count(), 4);
+}
+
+#[test]
+fn one_file_for_an_age_recipient() {
+    let node = Node::new();
+    let identity = age::x25519::Identity::generate();
+    let recipient = identity.to_public().to_string();
+    let to = bundle(&node, "case.tar.age", &["--ip", "203.0.113.7", "--bundle-recipient", &recipient]);
+    let decrypted = age::decrypt(&identity, &fs::read(&to).unwrap()).unwrap();
+    fs::write(node.path("case.tar"), decrypted).unwrap();
+    assert!(succeeds("tar -xf case.tar", &node.path("")));
+    let directory = node.path("bundle");
+    for command in commands(&directory.join("README.txt")) {
+        assert!(succeeds(&command, &directory), "{command}");
+    }
+}

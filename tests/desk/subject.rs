@@ -1,0 +1,154 @@
+//! Requests of people, and the list after a breach.
+
+use super::node::{LATER, Node, PERIOD, arg, text};
+use serde_json::Value;
+
+const JEAN: [&str; 4] = ["--email", "jean@example.org", "--ip", "203.0.113.7"];
+const CASE: [&str; 2] = ["--case", "DSR-12"];
+
+#[test]
+fn access_gives_a_person_her_lines_and_nobody_elses_name() {
+    let node = Node::new();
+    let options = [&JEAN[..], &CASE, &PERIOD].concat();
+    let answer = node.answer(&["subject", "access"], &options, 0);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let lines = answer["lines"].as_array().unwrap();
+    assert_eq!(lines.len(), 5);
+    assert_eq!(lines[1]["time_utc"], "2026-11-23T09:00:02Z");
+    assert_eq!(lines[1]["time_legal"], "2026-11-23T10:00:02+01:00");
+    assert_eq!((&lines[1]["class"], &lines[1]["expires"]), (&"connection".into(), &"2027-11-24".into()));
+    assert!(lines[1]["line"].as_str().unwrap().contains("from 203.0.113.7 port 57424"));
+    assert!(lines[2]["line"].as_str().unwrap().contains(r#""from":"jean@example.org""#));
+    let all = answer.to_string();
+    assert!(all.contains("to=em_"), "somebody else is a token");
+    assert!(!all.contains("anne@example.org") && !all.contains("198.51.100.9"));
+    let [connection, ticket] = answer["processing"].as_array().unwrap().as_slice() else {
+        panic!("{answer}")
+    };
+    assert_eq!((&connection["class"], &connection["legal_duty"]), (&"connection".into(), &true.into()));
+    assert!(connection["legal_basis"].as_str().unwrap().starts_with("LCEN art. 6 V"));
+    assert_eq!(
+        (&ticket["class"], &ticket["legal_duty"], &ticket["lines"]),
+        (&"support-ticket".into(), &false.into(), &2.into())
+    );
+    assert_eq!(ticket["expires"].as_array().unwrap().len(), 2);
+    // The same as a table.
+    let table = node.answer(&["subject", "access"], &[&options[..], &["--form", "csv"]].concat(), 0);
+    assert_eq!(table.lines().count(), 6);
+    assert!(table.contains("\"'=1+1 203.0.113.7") || table.contains(",'=1+1 203.0.113.7"), "{table}");
+    node.verify();
+}
+
+#[test]
+fn erasure_stops_where_a_duty_stands_and_says_until_when() {
+    let node = Node::new();
+    let options = [&JEAN[..], &CASE].concat();
+    let table = node.answer(&["subject", "erase"], &options, 0);
+    assert!(table.contains("kept until that day by law: LCEN art. 6 V"), "{table}");
+    let answers = node.answer(&["subject", "erase", "--json"], &options, 0);
+    let answers: Vec<Value> = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<(&str, &str, u64)> = answers
+        .iter()
+        .map(|answer| {
+            (
+                answer["outcome"].as_str().unwrap(),
+                answer["expires"].as_str().unwrap(),
+                answer["lines"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    // The first run erased the others.
+    assert_eq!(told, [("duty", "2027-11-24", 2), ("duty", "2027-11-25", 1)]);
+    let found = |options: &[&str]| node.answer(&["replay"], options, 0).lines().count();
+    assert_eq!(found(&["--email", "jean@example.org"]), 0);
+    assert_eq!((found(&["--ip", "203.0.113.7"]), found(&["--email", "anne@example.org"])), (3, 2));
+    let erased: Vec<(u64, u64)> = node
+        .ledger()
+        .into_iter()
+        .filter(|(event, _)| event == "erase-done")
+        .map(|(_, about)| (about["lines_before"].as_u64().unwrap(), about["lines"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(erased, [(2, 1), (1, 0)]);
+    node.verify();
+    // Other tools read what is left, and a purge on the day takes it.
+    let srv = node.path("srv");
+    let purged =
+        node.run(&["purge", "--archive", arg(&srv), "--confirm-clock", "--now", "2030-01-01T10:00:00Z"]);
+    assert_eq!(purged.status.code(), Some(0), "{}", text(&purged.stderr));
+}
+
+#[test]
+fn what_is_refused_erases_nothing() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    let erase = ["subject", "erase", "--archive", arg(&srv), "--now", LATER];
+    for (options, code) in [
+        (&["--ip", "203.0.113.7"][..], "P11"),
+        (&["--ip", "203.0.113.7", "--case", "jean@example.org"], "P11"),
+        (&["--ip", "203.0.113.7", "--case", "DSR-13"], "P12"),
+        (&["--ip", "203.0.113", "--case", "DSR-13"], "P10"),
+    ] {
+        let refused = node.run(&[&erase[..], options].concat());
+        assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), String::new()), "{options:?}");
+        assert!(text(&refused.stderr).starts_with(&format!("error[{code}]")), "{}", text(&refused.stderr));
+    }
+    assert_eq!(node.ledger().iter().filter(|(event, _)| event == "access-refused").count(), 4);
+    assert_eq!(node.answer(&["replay"], &["--ip", "203.0.113.7"], 0).lines().count(), 4);
+    node.verify();
+}
+
+#[test]
+fn restriction_keeps_the_lines_encrypted_and_freezes_nothing_else() {
+    let node = Node::new();
+    let options = [&JEAN[..], &CASE, &["--until", "2027-06-30"]].concat();
+    assert_eq!(node.answer(&["subject", "restrict"], &options, 0), "");
+    let held = node.run(&["hold", "list", "--json", "--now", LATER]);
+    let hold: Value = serde_json::from_slice(&held.stdout).unwrap();
+    assert_eq!((&hold["case"], &hold["until"]), (&"DSR-12".into(), &"2027-06-30".into()));
+    assert_eq!(hold["frozen_until"], "2026-11-30");
+    let extracts: Vec<_> = std::fs::read_dir(node.path("state/holds"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_str().unwrap().ends_with(".lines.age"))
+        .collect();
+    let identity = std::fs::read_to_string(node.identity()).unwrap();
+    let secret = identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
+    let identity: age::x25519::Identity = secret.parse().unwrap();
+    let lines = age::decrypt(&identity, &std::fs::read(&extracts[0]).unwrap()).unwrap();
+    assert_eq!(text(&lines).lines().count(), 5);
+    node.verify();
+}
+
+#[test]
+fn a_breach_is_counted_and_its_people_listed() {
+    let node = Node::new();
+    let of = |options: &[&str]| {
+        let rows = node.answer(&["subject", "affected", "--json"], &[&PERIOD[..], options].concat(), 0);
+        rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    let distinct = |rows: &[Value]| {
+        rows.iter()
+            .map(|row| (row["kind"].as_str().unwrap().to_owned(), row["distinct"].as_u64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    // By tokens somebody counts once a day, by originals once.
+    assert_eq!(distinct(&of(&[])), [("em".to_owned(), 3), ("ip".to_owned(), 3)]);
+    let reveal = [&["--reveal"], &CASE[..]].concat();
+    assert_eq!(distinct(&of(&reveal)), [("em".to_owned(), 2), ("ip".to_owned(), 2)]);
+    let listed = of(&[&reveal[..], &["--list"]].concat());
+    let jean = listed.iter().find(|person| person["identifier"] == "203.0.113.7").unwrap();
+    assert_eq!((&jean["lines"], &jean["first"]), (&4.into(), &"2026-11-23T09:00:00Z".into()));
+    let tokens = of(&["--list"]);
+    assert!(tokens.iter().all(|person| person["identifier"].as_str().unwrap().len() == 34));
+    // Encrypted, there is nothing in clear on standard output.
+    let identity = age::x25519::Identity::generate();
+    let recipient = identity.to_public().to_string();
+    let options = [&PERIOD[..], &reveal, &["--list", "--recipient", &recipient]].concat();
+    let output = node.desk(&["subject", "affected"], &options);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let list = text(&age::decrypt(&identity, &output.stdout).unwrap());
+    assert!(list.contains("anne@example.org") && list.lines().count() == 4, "{list}");
+    let refused = node.desk(&["subject", "affected"], &[&PERIOD[..], &["--reveal"]].concat());
+    assert!(text(&refused.stderr).starts_with("error[P11]"), "{}", text(&refused.stderr));
+    node.verify();
+}
