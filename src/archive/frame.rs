@@ -24,13 +24,15 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 pub struct Lines {
     bytes: Vec<u8>,
     lines: u32,
+    /// Line ends that they came without.
+    ends: u64,
     first: i64,
     last: i64,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { bytes: Vec::new(), lines: 0, first: i64::MAX, last: i64::MIN }
+        Self { bytes: Vec::new(), lines: 0, ends: 0, first: i64::MAX, last: i64::MIN }
     }
 }
 
@@ -48,6 +50,7 @@ impl Lines {
             self.bytes.extend_from_slice(bytes);
             if bytes.last() != Some(&b'\n') {
                 self.bytes.push(b'\n');
+                self.ends += 1;
             }
             self.lines += 1;
             self.first = self.first.min(dated.event_second);
@@ -71,6 +74,21 @@ impl Lines {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Their bytes as they came: a line end that was added is not among them.
+    #[must_use]
+    pub fn bytes_as_they_came(&self) -> u64 {
+        self.bytes.len() as u64 - self.ends
+    }
+
+    /// Forgets them, keeps the memory.
+    pub fn clear(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        // A line longer than that has come and gone.
+        bytes.shrink_to(2 * MOST_LINE_BYTES);
+        *self = Self { bytes, ..Self::default() };
     }
 
     /// How many there are.
@@ -112,7 +130,11 @@ impl Frame {
 }
 
 /// Compresses frames; one a thread, for it keeps its memory.
-pub struct Packer(Compressor<'static>);
+pub struct Packer {
+    compressor: Compressor<'static>,
+    /// As long as the longest frame may get: a frame takes from it what it needs.
+    buffer: Vec<u8>,
+}
 
 impl Packer {
     /// A packer at a compression level of zstd; the fast levels are tuned to lines full of tokens.
@@ -127,7 +149,7 @@ impl Packer {
         for parameter in tuning(level) {
             compressor.set_parameter(parameter)?;
         }
-        Ok(Self(compressor))
+        Ok(Self { compressor, buffer: Vec::new() })
     }
 
     /// Compresses lines; `filter` says which tokens are in them.
@@ -135,7 +157,11 @@ impl Packer {
     /// # Errors
     /// If zstd has no memory.
     pub fn pack(&mut self, lines: &Lines, filter: Vec<u8>) -> std::io::Result<Frame> {
-        let bytes = self.0.compress(&lines.bytes)?;
+        self.buffer.clear();
+        self.buffer.reserve(zstd_safe::compress_bound(lines.bytes.len()));
+        self.compressor.compress_to_buffer(&lines.bytes, &mut self.buffer)?;
+        let bytes = self.buffer.clone();
+        self.buffer.shrink_to(2 * MOST_LINE_BYTES);
         // Longer lines are not let through by `--max-line-bytes`.
         let line_bytes = u32::try_from(lines.bytes.len()).map_err(std::io::Error::other)?;
         let Lines { lines, first, last, .. } = *lines;

@@ -205,8 +205,8 @@ impl Archiver {
     ) -> Result<(), Diagnostic> {
         let folder = self.folders.of(dated);
         if !self.pending.contains_key(folder) {
-            let new = Pending::new(folder.clone(), Arc::clone(keys), self.blocks);
-            self.pending.insert(folder.clone(), new);
+            let pending = self.packing.pending(folder.clone(), Arc::clone(keys), self.blocks);
+            self.pending.insert(folder.clone(), pending);
         }
         let folder = folder.clone();
         while let Some(pending) = self.pending.get_mut(&folder) {
@@ -215,7 +215,7 @@ impl Archiver {
                 break;
             }
             // Full.
-            let next = Pending::new(folder.clone(), Arc::clone(keys), self.blocks);
+            let next = self.packing.pending(folder.clone(), Arc::clone(keys), self.blocks);
             let full = std::mem::replace(pending, next);
             self.pack(full)?;
         }

@@ -19,27 +19,26 @@ use std::time::{Duration, Instant};
 pub(super) struct Pending {
     folder: Folder,
     keys: Arc<EpochKeys>,
-    lines: Lines,
-    tokens: Tokens,
-    /// Bytes of its lines as they came: a line end that the archive adds is not among them.
-    bytes: u64,
+    content: Content,
     since: Instant,
     /// The number of the block that its first line came in.
     first_block: u64,
 }
 
-impl Pending {
-    pub(super) fn new(folder: Folder, keys: Arc<EpochKeys>, first_block: u64) -> Self {
-        let (lines, tokens) = (Lines::default(), Tokens::default());
-        Self { folder, keys, lines, tokens, bytes: 0, since: Instant::now(), first_block }
-    }
+/// Lines and their tokens. The memory goes from frame to frame: fresh memory would cost more to get than the
+/// lines to copy.
+#[derive(Default)]
+struct Content {
+    lines: Lines,
+    tokens: Tokens,
+}
 
+impl Pending {
     /// Adds lines, as many as fit. How many.
     pub(super) fn push(&mut self, block: &Pseudonymised, lines: Range<usize>) -> usize {
-        let pushed = self.lines.push(block, lines.clone());
-        let lines = lines.start..lines.start + pushed;
-        self.bytes += lines.clone().map(|line| block.indexed_line(line).0.len() as u64).sum::<u64>();
-        block.copy_tokens(lines, &mut self.tokens);
+        let start = lines.start;
+        let pushed = self.content.lines.push(block, lines);
+        block.copy_tokens(start..start + pushed, &mut self.content.tokens);
         pushed
     }
 
@@ -67,6 +66,8 @@ pub(super) struct Packed {
     pub(super) portion: Portion,
     /// The number of the block that its first line came in.
     pub(super) first_block: u64,
+    /// What it was packed from, emptied.
+    spare: Content,
 }
 
 /// Threads that compress.
@@ -77,6 +78,8 @@ pub(super) struct Packing {
     threads: usize,
     /// Does the work if there are no threads.
     here: Bench,
+    /// Memory for lines to come; wiped with the keys of their epoch.
+    spares: Vec<Content>,
 }
 
 enum Job {
@@ -91,8 +94,7 @@ impl Packing {
         let (jobs, queue) = bounded::<Job>(threads * 2);
         let bench = || {
             let packer = Packer::new(level).map_err(ArchiveError::Compress)?;
-            let (networks, index) = (None, FrameIndex::default());
-            Ok::<_, ArchiveError>(Bench { packer, foreign, networks, index })
+            Ok::<_, ArchiveError>(Bench { packer, foreign, networks: None, index: FrameIndex::new() })
         };
         for _ in 0..threads {
             let bench = bench()?;
@@ -100,7 +102,14 @@ impl Packing {
             let started = thread::Builder::new().name("packer".to_owned()).spawn(move || bench.toil(&queue));
             drop(started.map_err(ArchiveError::Compress)?);
         }
-        Ok(Self { jobs, results: VecDeque::new(), threads, here: bench()? })
+        let (results, spares) = (VecDeque::new(), Vec::new());
+        Ok(Self { jobs, results, threads, here: bench()?, spares })
+    }
+
+    /// Room for lines.
+    pub(super) fn pending(&mut self, folder: Folder, keys: Arc<EpochKeys>, first_block: u64) -> Pending {
+        let content = self.spares.pop().unwrap_or_default();
+        Pending { folder, keys, content, since: Instant::now(), first_block }
     }
 
     pub(super) fn send(&mut self, pending: Pending) -> Result<(), Diagnostic> {
@@ -119,8 +128,11 @@ impl Packing {
     /// The next frame in order, waited for; `None` if there is none to come.
     pub(super) fn next(&mut self) -> Result<Option<Packed>, Diagnostic> {
         let Some((_, result)) = self.results.pop_front() else { return Ok(None) };
-        let packed = result.recv().map_err(|_| gone())?;
-        Ok(Some(packed?))
+        let mut packed = result.recv().map_err(|_| gone())??;
+        if self.spares.len() <= self.threads * 3 {
+            self.spares.push(std::mem::take(&mut packed.spare));
+        }
+        Ok(Some(packed))
     }
 
     /// Whether [`Packing::next`] would not wait.
@@ -145,6 +157,7 @@ impl Packing {
     /// Makes every thread forget the keys it used last. Each takes one of these jobs, unless it is slower than
     /// another one; keys that stay behind so are replaced with the next frame.
     pub(super) fn forget_keys(&mut self) {
+        self.spares.clear();
         self.here.networks = None;
         for _ in 0..self.threads {
             // Threads that have ended hold no keys.
@@ -179,17 +192,21 @@ impl Bench {
     }
 
     fn pack(&mut self, pending: Pending) -> Result<Packed, ArchiveError> {
-        let Pending { folder, keys, lines, tokens, bytes, first_block, .. } = pending;
+        let Pending { folder, keys, mut content, first_block, .. } = pending;
+        let Content { lines, tokens } = &content;
         let networks = self.networks.get_or_insert_with(|| Networks::new(Arc::clone(&keys)));
         networks.enter(&keys);
-        let distinct = self.index.take(&tokens, networks);
+        let distinct = self.index.take(tokens, networks);
         if self.foreign {
             token::all(lines.as_bytes()).for_each(|tag| self.index.note(tag));
         }
         let filter = self.index.filter();
-        let frame = self.packer.pack(&lines, filter).map_err(ArchiveError::Compress)?;
-        let portion = Portion { lines: u64::from(lines.count()), placeholders: placeholders(&tokens), bytes };
-        Ok(Packed { folder, keys, frame, tokens: distinct, portion, first_block })
+        let frame = self.packer.pack(lines, filter).map_err(ArchiveError::Compress)?;
+        let (lines_count, bytes) = (u64::from(lines.count()), lines.bytes_as_they_came());
+        let portion = Portion { lines: lines_count, placeholders: placeholders(tokens), bytes };
+        content.lines.clear();
+        content.tokens.clear();
+        Ok(Packed { folder, keys, frame, tokens: distinct, portion, first_block, spare: content })
     }
 }
 
@@ -200,14 +217,23 @@ fn placeholders(tokens: &Tokens) -> u64 {
 }
 
 /// What the filter of a frame is made of. Emptied by [`FrameIndex::filter`], and its memory used again.
-#[derive(Default)]
 struct FrameIndex {
     seen: TagSet,
     /// Of all in `seen`.
     keys: Vec<u64>,
+    /// Tags of addresses and of their networks: direct-mapped, half a cache of a core. A network costs an HMAC, and
+    /// most clients come again. Two addresses whose tags begin with the same 64 bits do not meet.
+    known: Vec<(u64, [u8; 16])>,
 }
 
+/// Addresses whose networks are remembered; a power of two.
+const KNOWN: usize = 1 << 15;
+
 impl FrameIndex {
+    fn new() -> Self {
+        Self { seen: TagSet::default(), keys: Vec::new(), known: vec![(0, [0; 16]); KNOWN] }
+    }
+
     /// Notes the tokens and the networks of addresses. The tokens, each once.
     fn take(&mut self, tokens: &Tokens, networks: &mut Networks) -> Tokens {
         let mut distinct = Tokens::default();
@@ -218,12 +244,22 @@ impl FrameIndex {
             self.keys.push(filter::key(&tag));
             distinct.push(kind, tag, original);
             if kind == Kind::IP
-                && let Some(network) = networks.tag_of(original)
+                && let Some(network) = self.network(&tag, original, networks)
             {
                 self.note(network);
             }
         }
         distinct
+    }
+
+    /// The tag of the network of an address.
+    fn network(&mut self, tag: &[u8; 16], address: &[u8], networks: &mut Networks) -> Option<[u8; 16]> {
+        let key = filter::key(tag);
+        let slot = &mut self.known[key as usize % KNOWN];
+        if slot.0 != key || key == 0 {
+            *slot = (key, networks.tag_of(address)?);
+        }
+        Some(slot.1)
     }
 
     fn note(&mut self, tag: [u8; 16]) {

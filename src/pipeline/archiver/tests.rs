@@ -25,10 +25,18 @@ impl Sealer for TestCustody {
         Ok(self.0.unwrap_or_default())
     }
 
-    fn seal(&mut self, now: Timestamp, _name: &str, digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
-        self.0 = Some(*digest);
+    fn sign(&mut self, now: Timestamp, _digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
         let day = now.to_zoned(TimeZone::UTC).date();
         Ok(Seal { day, key: [1; 32], signature: [2; 64] })
+    }
+
+    fn record(&mut self, _now: Timestamp, _name: &str, digest: &[u8; 32]) -> Result<(), Diagnostic> {
+        self.0 = Some(*digest);
+        Ok(())
+    }
+
+    fn knows(&mut self, _name: &str, digest: &[u8; 32]) -> Result<bool, Diagnostic> {
+        Ok(self.0 == Some(*digest))
     }
 }
 
