@@ -1,17 +1,20 @@
 //! What a crash left: a part is cut at its last whole frame and sealed.
 //!
-//! The index of its frames was in memory and is gone. So each is read by every search, and its times are
-//! not known. All its lines are there, which is what matters; the next segment has an index again.
+//! The index of its frames was in memory and is gone. The tokens are found again in the lines; the instants of events
+//! and the networks of addresses are not, so a search by time or network reads every frame of that segment.
 
 use super::chain::Chain;
 use super::error::ArchiveError;
+use super::filter;
 use super::footer::{Footer, FrameEntry, Origin, VaultMark};
 use super::frame::whole_frames;
 use super::reader::{Found, Segment, list};
-use super::writer::{publish, sealed};
+use super::writer::{in_custody, publish, record, sealed};
 use crate::model::{Sealer, SegmentId, SegmentName, Tree};
 use crate::primitives::storage::{Storage, Stored};
+use crate::pseudonym::token;
 use jiff::Timestamp;
+use memchr::memmem;
 use std::path::Path;
 
 /// What is known of all segments of a node when it starts.
@@ -105,9 +108,12 @@ fn recover_one(
 ) -> Result<Recovered, ArchiveError> {
     let part = tree.part(name);
     let failed = |action| ArchiveError::io(action, &part);
-    if let Some(lines) = whole_segment(storage, &part) {
-        // Sealed, but for its name.
+    if let Some((lines, digest)) = whole_segment(storage, &part) {
+        // Signed: it may lack its entry, and lacks its name.
         file.sync().map_err(failed("sync a segment"))?;
+        if !sealer.knows(&name.to_string(), &digest).map_err(in_custody)? {
+            record(name, &digest, sealer, now)?;
+        }
         publish(storage, tree, name)?;
         return Ok(Recovered::Sealed { name: name.clone(), lines, cut_bytes: 0 });
     }
@@ -136,20 +142,21 @@ fn recover_one(
         policy: known.policy,
         networks_unknown: true,
     };
-    let previous = sealer.previous().map_err(|diagnostic| ArchiveError::Custody(Box::new(diagnostic)))?;
+    let previous = sealer.previous().map_err(in_custody)?;
     let footer = Footer { origin, recovered: true, previous, vault: vault.map(|(_, mark)| mark), frames };
-    let (_, trailer) = sealed(&footer, name, sealer, now)?;
+    let (trailer, digest) = sealed(&footer, sealer, now)?;
     file.append(&trailer).map_err(failed("write a segment"))?;
     file.sync().map_err(failed("sync a segment"))?;
+    record(name, &digest, sealer, now)?;
     publish(storage, tree, name)?;
     Ok(Recovered::Sealed { name: name.clone(), lines: footer.lines(), cut_bytes })
 }
 
-/// The lines of a part that is a whole segment already.
-fn whole_segment(storage: &dyn Storage, part: &Path) -> Option<u64> {
+/// The lines of a part that is a whole segment already, and its digest.
+fn whole_segment(storage: &dyn Storage, part: &Path) -> Option<(u64, [u8; 32])> {
     let segment = Segment::open(storage, part).ok()?;
     segment.check().ok()?;
-    Some(segment.footer().lines())
+    Some((segment.footer().lines(), *segment.digest()))
 }
 
 /// An id for a segment; 16 bytes from the operating system.
@@ -169,7 +176,7 @@ fn read_whole(file: &dyn Stored) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Entries for the whole frames at the start of `bytes`, without index.
+/// Entries for the whole frames at the start of `bytes`, with the tokens found in them.
 fn frames_of(bytes: &[u8], id: &SegmentId) -> Vec<FrameEntry> {
     let mut chain = Chain::new(id);
     let mut offset = 0;
@@ -183,11 +190,36 @@ fn frames_of(bytes: &[u8], id: &SegmentId) -> Vec<FrameEntry> {
                 lines: u32::try_from(memchr::memchr_iter(b'\n', &lines).count()).ok()?,
                 first: i64::MIN,
                 last: i64::MAX,
-                filter: Vec::new(),
+                filter: filter_of(&lines),
                 chain: chain.0,
             };
             offset += frame.len() as u64;
             Some(entry)
         })
         .collect()
+}
+
+/// The filter of the tokens that are spelt in `lines`; empty, which is "not known", if some may be spelt in the
+/// shape of addresses, of which the line ending and the escapes are many.
+fn filter_of(lines: &[u8]) -> Vec<u8> {
+    if may_hold_address_shapes(lines) {
+        return Vec::new();
+    }
+    let mut keys: Vec<u64> = token::all(lines).map(|tag| filter::key(&tag)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    filter::build(&mut keys)
+}
+
+/// Whether there is the domain of such an e-mail address, or four digits that such an IP address begins with before
+/// a colon, however that is escaped.
+fn may_hold_address_shapes(lines: &[u8]) -> bool {
+    let mailbox = memmem::find(lines, token::MAILBOX_DOMAIN).is_some();
+    mailbox
+        || memmem::find_iter(lines, b"fd").any(|at| match lines.get(at + 2..at + 5) {
+            Some([a, b, separator]) => {
+                a.is_ascii_hexdigit() && b.is_ascii_hexdigit() && matches!(separator, b':' | b'%' | b'\\')
+            }
+            _ => false,
+        })
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! create .part -> lock -> sync directory -> (append frame -> sync)* -> append footer and seek table -> sync
-//!              -> rename -> sync directory
+//!              -> recorded by the sealer -> rename -> sync directory
 //! ```
 //! A crash before the rename leaves a part, which [`super::recovery`] seals. After a failed operation the
 //! writer is poisoned: it does nothing any more.
@@ -12,6 +12,7 @@ use super::error::ArchiveError;
 use super::footer::{self, Footer, FrameEntry, Origin, VaultMark};
 use super::frame::Frame;
 use crate::model::{Sealer, SegmentId, SegmentName, Tree};
+use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Storage, Stored};
 use jiff::Timestamp;
 use std::io;
@@ -172,14 +173,15 @@ impl SegmentWriter {
         sealer: &mut dyn Sealer,
         now: Timestamp,
     ) -> Result<SegmentName, ArchiveError> {
-        let previous = sealer.previous().map_err(|diagnostic| ArchiveError::Custody(Box::new(diagnostic)))?;
-        self.end(previous, vault, sealer, now)?;
+        let previous = sealer.previous().map_err(in_custody)?;
+        let digest = self.end(previous, vault, sealer, now)?;
+        record(&self.name, &digest, sealer, now)?;
         publish(&*self.storage, &self.tree, &self.name)?;
         Ok(self.name)
     }
 
     /// Ends a segment that was staged: footer, which names `previous`, seal and seek table, all durable under
-    /// the name it has. Its digest.
+    /// the name it has. Its digest, which the sealer does not record: whoever replaces a segment says so himself.
     ///
     /// # Errors
     /// If any of that fails.
@@ -205,7 +207,7 @@ impl SegmentWriter {
     ) -> Result<[u8; 32], ArchiveError> {
         let (origin, frames) = (self.origin.clone(), std::mem::take(&mut self.frames));
         let footer = Footer { origin, recovered: false, previous, vault, frames };
-        let (digest, trailer) = sealed(&footer, &self.name, sealer, now)?;
+        let (trailer, digest) = sealed(&footer, sealer, now)?;
         self.attempt("write a segment", |file| file.append(&trailer))?;
         self.sync()?;
         Ok(digest)
@@ -259,18 +261,30 @@ fn claim(
     Ok(Some(file))
 }
 
-/// The digest of a segment with that footer, and its end.
+/// The end of a segment with that footer, and the digest that its seal is over.
 pub(super) fn sealed(
     footer: &Footer,
-    name: &SegmentName,
     sealer: &mut dyn Sealer,
     now: Timestamp,
-) -> Result<([u8; 32], Vec<u8>), ArchiveError> {
+) -> Result<(Vec<u8>, [u8; 32]), ArchiveError> {
     let body = footer.encode();
     let digest = footer::digest_of(&body);
-    let seal = sealer.seal(now, &name.to_string(), &digest);
-    let seal = seal.map_err(|diagnostic| ArchiveError::Custody(Box::new(diagnostic)))?;
-    Ok((digest, footer::trailer(footer, body, &digest, &seal)))
+    let seal = sealer.sign(now, &digest).map_err(in_custody)?;
+    Ok((footer::trailer(footer, body, &digest, &seal), digest))
+}
+
+/// Has a segment that is durable but for its name kept in mind.
+pub(super) fn record(
+    name: &SegmentName,
+    digest: &[u8; 32],
+    sealer: &mut dyn Sealer,
+    now: Timestamp,
+) -> Result<(), ArchiveError> {
+    sealer.record(now, &name.to_string(), digest).map_err(in_custody)
+}
+
+pub(super) fn in_custody(diagnostic: Diagnostic) -> ArchiveError {
+    ArchiveError::Custody(Box::new(diagnostic))
 }
 
 /// Gives a part its final name, durably.

@@ -52,6 +52,16 @@ pub(in crate::jobs) fn secret() -> Secret {
 
 /// A segment with its vault, the lines `one` and `two`; sealed unless `open`.
 pub(in crate::jobs) fn write(site: &mut Site, folder: &Folder, open: bool) -> Option<SegmentWriter> {
+    try_write(site, folder, open, b"wrapped").unwrap()
+}
+
+/// The same, on a disk that may fail, with the epoch secret wrapped so.
+pub(in crate::jobs) fn try_write(
+    site: &mut Site,
+    folder: &Folder,
+    open: bool,
+    wrap: &[u8],
+) -> Result<Option<SegmentWriter>, Diagnostic> {
     let origin = Origin {
         id: SegmentId([5; 16]),
         node: NodeName::new("web1").unwrap(),
@@ -61,33 +71,27 @@ pub(in crate::jobs) fn write(site: &mut Site, folder: &Folder, open: bool) -> Op
         policy: [3; 32],
         networks_unknown: false,
     };
-    let mut segment = SegmentWriter::begin(&site.storage, &site.tree, origin, &|_| Ok(true)).unwrap();
-    let shred_key = site.shred.key_for(folder.expires).unwrap().key;
+    let mut segment = SegmentWriter::begin(&site.storage, &site.tree, origin, &|_| Ok(true))?;
+    let shred_key = site.shred.key_for(folder.expires)?.key;
     let kinds = ["ip"].map(str::to_owned);
-    let custody = Custody {
-        secret: &secret(),
-        wrap: b"wrapped",
-        shred_key: &shred_key,
-        tenant: "default",
-        kinds: &kinds,
-    };
-    let mut vault =
-        VaultWriter::begin(&site.storage, &site.tree, segment.name(), segment.id(), &custody).unwrap();
+    let custody =
+        Custody { secret: &secret(), wrap, shred_key: &shred_key, tenant: "default", kinds: &kinds };
+    let mut vault = VaultWriter::begin(&site.storage, &site.tree, segment.name(), segment.id(), &custody)?;
     let mut tokens = Tokens::default();
     tokens.push(Kind::IP, [9; 16], &[4, 203, 0, 113, 7]);
-    vault.add(&tokens).unwrap();
-    vault.sync().unwrap();
+    vault.add(&tokens)?;
+    vault.sync()?;
     let block = Pseudonymised::of_lines(folder.expires, &[("one", 10), ("two", 12)]);
     let mut lines = Lines::default();
     lines.push(&block, 0..2);
-    segment.append(Packer::new(1).unwrap().pack(&lines, filter::build(&mut vec![1])).unwrap()).unwrap();
-    segment.sync().unwrap();
+    segment.append(Packer::new(1).unwrap().pack(&lines, filter::build(&mut vec![1])).unwrap())?;
+    segment.sync()?;
     if open {
-        return Some(segment);
+        return Ok(Some(segment));
     }
     let (bytes, digest) = vault.mark();
-    segment.seal(Some(VaultMark { bytes, digest }), &mut site.ledger, WRITTEN.parse().unwrap()).unwrap();
-    None
+    segment.seal(Some(VaultMark { bytes, digest }), &mut site.ledger, WRITTEN.parse().unwrap())?;
+    Ok(None)
 }
 
 /// Two segments that expire on one day, one on the next.

@@ -26,7 +26,6 @@ pub use head::{CLOCK_SLACK, ClockStep, Head, LONGEST_STEP};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-pub use sealer::Unrecorded;
 use session::Session;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};

@@ -7,25 +7,6 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::hex;
 use jiff::Timestamp;
 
-/// Signs, and keeps nothing: for a segment that takes the place of another one, of which the entry about the
-/// erasure tells. Without an entry that names its digest nobody takes the seal for one.
-#[derive(Debug)]
-pub struct Unrecorded<'l>(pub &'l mut Ledger);
-
-impl Sealer for Unrecorded<'_> {
-    fn previous(&mut self) -> Result<[u8; 32], Diagnostic> {
-        self.0.previous()
-    }
-
-    fn seal(&mut self, now: Timestamp, _name: &str, digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
-        let sealed = self.0.session(now, |session| {
-            let (day, key) = (session.day()?.day, session.public_key());
-            Ok(Seal { day, key, signature: session.sign(&Seal::message(digest)) })
-        });
-        sealed.map_err(Diagnostic::from)
-    }
-}
-
 impl Sealer for Ledger {
     fn previous(&mut self) -> Result<[u8; 32], Diagnostic> {
         let now = self.settings.clock.now();
@@ -34,16 +15,32 @@ impl Sealer for Ledger {
         Ok(digest?.unwrap_or_default())
     }
 
-    fn seal(&mut self, now: Timestamp, name: &str, digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
+    fn sign(&mut self, now: Timestamp, digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
         let sealed = self.session(now, |session| {
-            let previous = session.last_seal().to_owned();
-            let (name, digest_text) = (name.to_owned(), hex::encode(digest));
-            if previous != digest_text {
-                session.append(Event::Segment(Segment { name, digest: digest_text, previous }))?;
-            }
             let (day, key) = (session.day()?.day, session.public_key());
             Ok(Seal { day, key, signature: session.sign(&Seal::message(digest)) })
         });
         sealed.map_err(Diagnostic::from)
+    }
+
+    fn record(&mut self, now: Timestamp, name: &str, digest: &[u8; 32]) -> Result<(), Diagnostic> {
+        let recorded = self.session(now, |session| {
+            let previous = session.last_seal().to_owned();
+            let (name, digest) = (name.to_owned(), hex::encode(digest));
+            session.append(Event::Segment(Segment { name, digest, previous })).map(drop)
+        });
+        recorded.map_err(Diagnostic::from)
+    }
+
+    fn knows(&mut self, name: &str, digest: &[u8; 32]) -> Result<bool, Diagnostic> {
+        let digest = hex::encode(digest);
+        let mut known = false;
+        self.read(&mut |entry, _| {
+            known |= matches!(
+                entry.event(),
+                Some(Event::Segment(segment)) if (&*segment.name, &segment.digest) == (name, &digest)
+            );
+        })?;
+        Ok(known)
     }
 }

@@ -331,10 +331,13 @@ fn a_seal_is_checked_with_the_key_of_its_day() {
     let mut ledger = ledger(directory.path(), "2026-11-24T10:00:00Z");
     assert_eq!(ledger.previous().unwrap(), [0; 32]);
     let now = "2026-11-24T22:59:59Z".parse().unwrap();
-    let seal = ledger.seal(now, "a.log.zst", &[7; 32]).unwrap();
+    let seal = ledger.sign(now, &[7; 32]).unwrap();
+    assert!(!ledger.knows("a.log.zst", &[7; 32]).unwrap());
+    ledger.record(now, "a.log.zst", &[7; 32]).unwrap();
     assert_eq!(ledger.previous().unwrap(), [7; 32]);
-    // Sealed again after a crash: the same digest is kept once.
-    assert_eq!(ledger.seal(now, "a.log.zst", &[7; 32]).unwrap(), seal);
+    assert!(ledger.knows("a.log.zst", &[7; 32]).unwrap());
+    assert!(!ledger.knows("b.log.zst", &[7; 32]).unwrap());
+    assert!(!ledger.knows("a.log.zst", &[8; 32]).unwrap());
     let mut segments = Vec::new();
     let checked = check(&disk(), directory.path(), &mut |entry, _| segments.extend(segment(entry))).unwrap();
     let (name, zeros) = ("a.log.zst".to_owned(), hex::encode(&[0; 32]));

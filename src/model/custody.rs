@@ -43,15 +43,25 @@ pub trait Sealer: Send {
     /// If that cannot be known.
     fn previous(&mut self) -> Result<[u8; 32], Diagnostic>;
 
-    /// Signs [`Seal::message`] of `digest` with the key of the legal day of `now`, and keeps in mind that
-    /// the segment `name`, a path within the archive, has it.
-    ///
-    /// Sealing the same segment twice is fine: a crash between this and the renaming of the segment makes
-    /// it happen.
+    /// Signs [`Seal::message`] of `digest` with the key of the legal day of `now`.
     ///
     /// # Errors
-    /// If there is no key of that day or the fact cannot be kept: the segment stays a part then.
-    fn seal(&mut self, now: Timestamp, name: &str, digest: &[u8; 32]) -> Result<Seal, Diagnostic>;
+    /// If there is no key of that day: the segment stays a part then.
+    fn sign(&mut self, now: Timestamp, digest: &[u8; 32]) -> Result<Seal, Diagnostic>;
+
+    /// Keeps in mind, durably, that the segment `name`, a path within the archive, has that digest. Called when
+    /// the signed segment is durable: a crash before it leaves a segment that nobody knows of, and not a seal
+    /// without its segment.
+    ///
+    /// # Errors
+    /// If the fact cannot be kept: the segment stays a part then.
+    fn record(&mut self, now: Timestamp, name: &str, digest: &[u8; 32]) -> Result<(), Diagnostic>;
+
+    /// Whether [`Sealer::record`] was called for that very segment, by whatever process.
+    ///
+    /// # Errors
+    /// If that cannot be known.
+    fn knows(&mut self, name: &str, digest: &[u8; 32]) -> Result<bool, Diagnostic>;
 }
 
 /// The shred keys H of the node, one an expiry day.

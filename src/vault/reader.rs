@@ -67,6 +67,20 @@ impl Vault {
         (self.bytes.len() as u64, Sha256::digest(&self.bytes).into())
     }
 
+    /// Whether every record is as it was written, as far as that can be told without a key: each has a check.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] with the place of the first record that is not.
+    pub fn check(&self) -> Result<(), VaultError> {
+        let mut rest = &self.bytes[self.records..];
+        while !rest.is_empty() {
+            let offset = (self.bytes.len() - rest.len()) as u64;
+            let record = layout::split_record(rest);
+            (_, rest) = record.ok_or_else(|| VaultError::damaged(&self.path, "a record", offset))?;
+        }
+        Ok(())
+    }
+
     /// S as age wrapped it, for the custodian to unwrap; `None` if the owner of a key file keeps S.
     ///
     /// # Errors

@@ -38,8 +38,16 @@ impl Sealer for Custody {
         Ok([0; 32])
     }
 
-    fn seal(&mut self, _now: Timestamp, _name: &str, _digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
+    fn sign(&mut self, _now: Timestamp, _digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
         Ok(Seal { day: date(2026, 11, 23), key: [1; 32], signature: [2; 64] })
+    }
+
+    fn record(&mut self, _now: Timestamp, _name: &str, _digest: &[u8; 32]) -> Result<(), Diagnostic> {
+        Ok(())
+    }
+
+    fn knows(&mut self, _name: &str, _digest: &[u8; 32]) -> Result<bool, Diagnostic> {
+        Ok(false)
     }
 }
 

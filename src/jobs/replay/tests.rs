@@ -174,7 +174,7 @@ fn an_address_costs_one_hmac_and_the_frames_it_is_in() {
     let (found, plan) = found(&site(), &of(Kind::IP, "203.0.113.9")).unwrap();
     assert_eq!(found, [(3, "203.0.113.9".to_owned())]);
     assert_eq!((plan.counts.hmacs, plan.counts.epochs), (1, 1));
-    // One frame in 256 may be read for nothing; these keys and seeds are fixed.
+    // One frame in 16 may be read for nothing; these keys and seeds are fixed.
     assert_eq!(plan.frames(), 1);
 }
 

@@ -207,7 +207,7 @@ fn rewrite(
     };
     if let Rewritten { segment: Some(writer), .. } = staged {
         let (previous, now) = (old.footer().previous, site.now);
-        let digest = writer.seal_staged(previous, mark, &mut Unrecorded(&mut site.ledger), now)?;
+        let digest = writer.seal_staged(previous, mark, &mut site.ledger, now)?;
         // Read back before the old one goes.
         let new = Segment::open(&*site.storage, &tree.staged(name))?;
         new.check()?;
