@@ -23,7 +23,7 @@ use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
 use crate::primitives::private_folder::{PrivateFolder, Turn};
 use crate::primitives::storage::Storage;
-pub use extract::{Extracted, Targets};
+pub use extract::{Extracted, Opener, Targets};
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,10 @@ use std::path::Path;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Reads and checks a key file. A symbolic link is followed; what it leads to is checked.
-pub(super) fn read(path: &Path) -> Result<Secret, KeyError> {
+///
+/// # Errors
+/// If it cannot be read, is open to others, or holds no key.
+pub fn read(path: &Path) -> Result<Secret, KeyError> {
     let file = File::open(path).map_err(io_error("open", path))?;
     let metadata = file.metadata().map_err(io_error("read", path))?;
     if !metadata.is_file() {

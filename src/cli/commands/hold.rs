@@ -5,9 +5,9 @@ use crate::cli::args::{ArchivePlace, Common, HoldCommand, Reading, Tokens};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::hold::{Extracted, FOLDER, Hold, Holds, Scope, Targets};
+use crate::jobs::hold::{Extracted, FOLDER, Hold, Holds, Opener, Scope, Targets};
 use crate::jobs::purge::Site;
-use crate::keyring::{Escrow, Identities, StateDir};
+use crate::keyring::{Escrow, Identities, StateDir, key_file};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
 use std::path::Path;
@@ -99,8 +99,12 @@ fn extract(
     identity: Option<&Path>,
 ) -> Result<Vec<Hold>, Diagnostic> {
     let escrow = Escrow::load(&StateDir::open(&settings.state_dir)?)?;
-    let identities = identity.map(Identities::read).transpose()?;
-    let Extracted { lines, pairs } = holds.extract(site, case, targets, identities.as_ref(), &escrow)?;
+    let opener = match (identity, &settings.key_file) {
+        (Some(identity), _) => Some(Opener::Identities(Identities::read(identity)?)),
+        (None, Some(key_file)) => Some(Opener::KeyFile(key_file::read(key_file)?)),
+        (None, None) => None,
+    };
+    let Extracted { lines, pairs } = holds.extract(site, case, targets, opener.as_ref(), &escrow)?;
     let (lines, pairs) = (counted(lines, "line"), counted(pairs, "pair"));
     report.note(&format!("extracted: {lines}, {pairs}; the segments are no longer frozen"));
     Ok(holds.list()?.into_iter().filter(|hold| hold.case == case).collect())

@@ -28,6 +28,33 @@ pub struct Targets {
     pub identifiers: Vec<String>,
 }
 
+/// What opens vaults, together with the shred key of their day.
+#[derive(Debug)]
+pub enum Opener {
+    /// Escrow identities, which unwrap the secrets of epochs.
+    Identities(Identities),
+    /// The secret of a key file.
+    KeyFile(Secret),
+}
+
+impl Opener {
+    /// The epoch secret of a vault.
+    fn secret(&self, wrap: Option<&[u8]>) -> Result<Secret, Diagnostic> {
+        match (self, wrap) {
+            (Self::KeyFile(secret), None) => Ok(secret.clone()),
+            (Self::Identities(identities), Some(wrap)) => {
+                identities.unwrap(wrap).map_err(|_| closed("the identity does not open its epoch"))
+            }
+            (Self::KeyFile(_), Some(_)) => Err(closed(
+                "its epoch secret is wrapped to the escrow recipients: `--identity FILE` opens it",
+            )),
+            (Self::Identities(_), None) => {
+                Err(closed("its epoch secret is that of a key file: `--key-file FILE` opens it"))
+            }
+        }
+    }
+}
+
 /// What was extracted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extracted {
@@ -67,35 +94,35 @@ struct Opened {
 }
 
 impl Holds {
-    /// Extracts the lines with `targets` from the segments that a case froze, encrypted to `escrow`. With
-    /// `identities` also what the tokens in them stand for.
+    /// Extracts the lines with `targets` from the segments that a case froze, encrypted to `escrow`. With an
+    /// `opener` also what the tokens in them stand for.
     ///
-    /// Identifiers in clear can only be looked for with `identities`: the node has no secret of a past epoch.
+    /// Identifiers in clear can only be looked for with an `opener`: the node has no secret of a past epoch.
     ///
     /// # Errors
-    /// No such hold; no recipients; identities that do not open a vault.
+    /// No such hold; no recipients; an opener that does not open a vault.
     pub fn extract(
         &self,
         site: &mut Site,
         case: &str,
         targets: &Targets,
-        identities: Option<&Identities>,
+        opener: Option<&Opener>,
         escrow: &Escrow,
     ) -> Result<Extracted, Diagnostic> {
         let hold = self.found(case)?;
         if escrow.is_missing() {
             return Err(closed("there are no escrow recipients to whom it could be encrypted"));
         }
-        if identities.is_none() && !targets.identifiers.is_empty() {
+        if opener.is_none() && !targets.identifiers.is_empty() {
             return Err(closed(
-                "an identifier in clear is looked for with `--identity FILE`, or by its tokens",
+                "an identifier in clear is looked for with `--identity` or `--key-file`, or by its tokens",
             ));
         }
         let mut collected = Collected::default();
         for tree in [&site.tree, &site.second_tree()] {
             for found in archive::list(&*site.storage, tree)? {
                 if !found.part && hold.segments.contains(&found.name.to_string()) {
-                    collect(site, &found, targets, identities, &mut collected)?;
+                    collect(site, &found, targets, opener, &mut collected)?;
                 }
             }
         }
@@ -132,10 +159,10 @@ fn collect(
     site: &Site,
     found: &Found,
     targets: &Targets,
-    identities: Option<&Identities>,
+    opener: Option<&Opener>,
     collected: &mut Collected,
 ) -> Result<(), Diagnostic> {
-    let opened = identities.map(|identities| opened(site, &found.name, identities)).transpose()?.flatten();
+    let opened = opener.map(|opener| opened(site, &found.name, opener)).transpose()?.flatten();
     let in_clear = |identifier: &String| {
         opened.as_ref().map_or_else(Vec::new, |opened| opened.tokens_of_text(identifier))
     };
@@ -165,7 +192,7 @@ fn collect(
 }
 
 /// The vault of a segment, opened; `None` if it has none.
-fn opened(site: &Site, name: &SegmentName, identities: &Identities) -> Result<Option<Opened>, Diagnostic> {
+fn opened(site: &Site, name: &SegmentName, opener: &Opener) -> Result<Option<Opened>, Diagnostic> {
     let path = site.tree.vault(name);
     if !site.storage.exists(&path).map_err(failed("look for", &path))? {
         return Ok(None);
@@ -173,11 +200,8 @@ fn opened(site: &Site, name: &SegmentName, identities: &Identities) -> Result<Op
     let vault = Vault::open(&*site.storage, &path)?;
     let shred_key = site.shred.existing(name.folder.expires)?;
     let shred_key = shred_key.ok_or_else(|| closed("the shred key of its day was erased"))?;
-    let Some(wrap) = vault.wrap(&shred_key)? else {
-        return Err(closed("its epoch secret is a key file, which this command does not take"));
-    };
-    let secret: Secret =
-        identities.unwrap(&wrap).map_err(|_| closed("the identity does not open its epoch"))?;
+    let wrap = vault.wrap(&shred_key)?;
+    let secret = opener.secret(wrap.as_deref().map(Vec::as_slice))?;
     let mut kinds = Kinds::default();
     for kind in &vault.header().kinds {
         kinds.intern(kind);
@@ -236,7 +260,8 @@ Example
   oubliette hold extract --case 2027/0815 --ip 203.0.113.7      without --identity
 
 What to do
-  Let the custodian run the command with `--identity FILE`, or ask for the tokens, which `oubliette token`
+  Let the custodian run the command with `--identity FILE`, or with the `--key-file FILE` that the lines were
+  filtered with, or ask for the tokens, which `oubliette token`
   gives for a day, and pass them with --token. Without recipients run `oubliette init` first.
 
 References

@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::jobs::purge::Reason;
-use crate::jobs::scene::{DAY, archive as scene, events, of_day, segment, site};
+use crate::jobs::scene::{
+    DAY, WRITTEN, archive as scene, events, folder, of_day, secret, segment, site, try_write,
+};
 use crate::keyring::{Escrow, Identities, StateDir};
-use crate::primitives::storage::Memory;
+use crate::primitives::secret::Secret;
+use crate::primitives::storage::{Fault, Memory, Survives};
 use jiff::civil::date;
 
 const NOW: &str = "2027-11-22T10:00:00Z";
@@ -120,6 +123,84 @@ fn an_extract_keeps_the_targeted_lines_and_lets_the_segments_go() {
     assert!(!memory.files().keys().any(|path| path.to_string_lossy().contains(&stem("2027/0815"))));
 }
 
+/// The process stops, or an operation fails, at every operation on a hold, whatever is left on the disk: holds can
+/// be read, so that purges go on; what was acknowledged is so; doing it again ends it.
+#[test]
+fn an_operation_on_a_hold_that_breaks_off_anywhere_is_ended_by_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let (escrow, _) = escrow(directory.path());
+    let targets = Targets { tokens: vec!["two".to_owned()], identifiers: Vec::new() };
+    let add = |memory: &Memory| holds(memory).add(&mut site(memory, NOW)?, "a", UNTIL, &mail()).map(drop);
+    let extract = |memory: &Memory| {
+        holds(memory).extract(&mut site(memory, NOW)?, "a", &targets, None, &escrow).map(drop)
+    };
+    let release = |memory: &Memory| holds(memory).release(&mut site(memory, NOW)?, "a").map(drop);
+    let empty = scene();
+    // The folder is there, so that opening it does not fail.
+    holds(&empty).list().unwrap();
+    let held = empty.after_crash(Survives::Everything);
+    add(&held).unwrap();
+    let extracted = held.after_crash(Survives::Everything);
+    extract(&extracted).unwrap();
+    let files =
+        |memory: &Memory| memory.files().into_keys().filter(|path| path.starts_with("/state/holds")).count();
+    let (one, three) = (files(&held), files(&extracted));
+    // The hold alone, and with its two extracts; beside them the lock of the folder.
+    let disturb = |before: &Memory, operation: &dyn Fn(&Memory) -> Result<(), Diagnostic>, left: usize| {
+        let clean = before.with_fault(Fault::Freeze(u64::MAX));
+        operation(&clean).unwrap();
+        for at in 0..clean.operations() {
+            for fault in [Fault::Freeze(at), Fault::Tear(at), Fault::Fail(at, io::ErrorKind::Other)] {
+                let memory = before.with_fault(fault);
+                let acknowledged = operation(&memory).is_ok() && !memory.is_frozen();
+                for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
+                    let after = memory.after_crash(survives);
+                    let case = format!("{left}: {fault:?} {survives:?}");
+                    let listed = holds(&after).list().unwrap_or_else(|error| panic!("{case}: {error}"));
+                    if acknowledged {
+                        assert_eq!(files(&after), left, "{case}");
+                        continue;
+                    }
+                    let done = (listed.is_empty(), listed.first().map_or(0, |hold| hold.extracts));
+                    let whole = [(false, 0), (false, 1), (true, 0)].contains(&done);
+                    assert!(whole, "{case}: {done:?}");
+                    match operation(&after) {
+                        Ok(()) => {}
+                        // It was done, and nobody was told.
+                        Err(refused) => assert_eq!(refused.code.id, "H03", "{case}: {refused}"),
+                    }
+                    let extracts = holds(&after).list().unwrap().first().map_or(0, |hold| hold.extracts);
+                    assert!(files(&after) == left || extracts == 2, "{case}: {} files", files(&after));
+                    purge(&after, "2028-01-31T10:00:00Z");
+                    assert_eq!(files(&after), one - 1, "{case}");
+                    assert!(of_day(&after, DAY).is_empty(), "{case}");
+                }
+            }
+        }
+    };
+    disturb(&empty, &add, one);
+    disturb(&held, &extract, three);
+    disturb(&extracted, &release, one - 1);
+}
+
+#[test]
+fn an_extract_of_lines_of_a_key_file_opens_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (escrow, identities) = escrow(directory.path());
+    let memory = Memory::new();
+    let mail_folder = folder(DAY, "mail");
+    try_write(&mut site(&memory, WRITTEN).unwrap(), &mail_folder, false, b"").unwrap();
+    let mut site = site(&memory, NOW).unwrap();
+    let holds = holds(&memory);
+    holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
+    let targets = Targets { tokens: vec!["two".to_owned()], identifiers: vec!["203.0.113.7".to_owned()] };
+    let mut extract = |opener| holds.extract(&mut site, "a", &targets, Some(&opener), &escrow);
+    let extracted = extract(Opener::KeyFile(secret())).unwrap();
+    assert_eq!(extracted, Extracted { lines: 1, pairs: 0 });
+    assert_eq!(extract(Opener::KeyFile(Secret::new([9; 32]))).unwrap_err().code.id, "V03");
+    assert_eq!(extract(Opener::Identities(identities)).unwrap_err().code.id, "H05");
+}
+
 #[test]
 fn an_identifier_is_not_looked_for_without_an_identity() {
     let directory = tempfile::tempdir().unwrap();
@@ -129,9 +210,10 @@ fn an_identifier_is_not_looked_for_without_an_identity() {
     let holds = holds(&memory);
     holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
     let targets = Targets { tokens: Vec::new(), identifiers: vec!["203.0.113.7".to_owned()] };
-    for identities in [None, Some(&identities)] {
+    let key_file = Opener::KeyFile(Secret::new([1; 32]));
+    for identities in [None, Some(Opener::Identities(identities)), Some(key_file)] {
         // The vaults of that archive are wrapped to nobody that age knows.
-        let refused = holds.extract(&mut site, "a", &targets, identities, &escrow).unwrap_err();
+        let refused = holds.extract(&mut site, "a", &targets, identities.as_ref(), &escrow).unwrap_err();
         assert_eq!(refused.code.id, "H05");
     }
     let nobody = tempfile::tempdir().unwrap();
