@@ -123,7 +123,8 @@ pub(crate) enum Command {
     /// Check segments, vaults and the ledger: nothing changed, nothing missing
     ///
     /// Needs no secret. Exits 1 if something is wrong, and names file and place. PATH is a segment, the
-    /// directory of an archive, or that of a ledger; without PATH, the ledger of this node is checked.
+    /// directory of an archive, or that of a ledger; without PATH it is the archive of the configuration, or if
+    /// that names none, the ledger of this node.
     #[command(after_help = "Example: oubliette verify /srv/log")]
     Verify(VerifyArgs),
 

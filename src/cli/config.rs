@@ -59,6 +59,9 @@ pub(crate) struct Config {
     /// Whether lines come from another oubliette, whose tokens and tags stay as they are.
     #[schemars(extend("default" = false))]
     pub(crate) trust_upstream: Option<bool>,
+    /// The archive that `purge`, `hold`, `replay` and `verify` look for, if it is not that of `[serve]`; relative
+    /// to this file. `filter` writes to it with `--archive` alone.
+    pub(crate) archive: Option<PathBuf>,
     /// Directory of vaults; beside the archive if this is not set.
     pub(crate) vault: Option<PathBuf>,
     /// When archived lines are made durable: `frame`, a time such as `5s`, or `none`.
@@ -269,6 +272,10 @@ pub(crate) const TEMPLATE: &str = r#"# Configuration of oubliette. Every key is 
 # Whether lines come from another oubliette, whose tokens and tags stay as they are.
 # trust_upstream = false
 
+# The archive that purge, hold, replay and verify look for, if it is not that of [serve]; relative to this file.
+# filter writes to it with --archive alone.
+# archive = "/srv/log"
+
 # Where vaults lie; beside the archive if this is not set.
 # vault = "/srv/vault"
 
@@ -320,6 +327,7 @@ mod tests {
             max_line_bytes = "64KiB"
             rules = "rules"
             trust_upstream = true
+            archive = "/srv/log"
             vault = "/srv/vault"
             sync = "5s"
             node = "web1"
@@ -359,7 +367,7 @@ mod tests {
           |
         2 | zoen = "UTC"
           | ^^^^
-        unknown field `zoen`, expected one of `zone`, `source_zone`, `tenant`, `epoch`, `source`, `recipients`, `also`, `keep`, `tag`, `token_shape`, `max_line_bytes`, `rules`, `trust_upstream`, `vault`, `sync`, `node`, `escrow`, `serve`
+        unknown field `zoen`, expected one of `zone`, `source_zone`, `tenant`, `epoch`, `source`, `recipients`, `also`, `keep`, `tag`, `token_shape`, `max_line_bytes`, `rules`, `trust_upstream`, `archive`, `vault`, `sync`, `node`, `escrow`, `serve`
         "#);
     }
 

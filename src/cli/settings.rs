@@ -65,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) backfill: bool,
     /// Longest line.
     pub(crate) max_line_bytes: usize,
+    /// Directory of the archive, for what looks after one.
+    pub(crate) archive: Option<PathBuf>,
     /// Directory of vaults, if not beside the archive.
     pub(crate) vault: Option<PathBuf>,
     /// When archived lines are made durable.
@@ -89,6 +91,12 @@ pub(crate) struct Surroundings {
 }
 
 impl Settings {
+    /// The archive that is looked after if none is named: that of the configuration, or that of its `[serve]`.
+    pub(crate) fn archive(&self) -> Option<PathBuf> {
+        let beside = self.config_path.parent().unwrap_or(Path::new("."));
+        self.archive.as_ref().or(self.serve.archive.as_ref()).map(|archive| beside.join(archive))
+    }
+
     /// Settings of a command that has `reading` and `tokens` options (or their defaults).
     ///
     /// # Errors
@@ -131,6 +139,7 @@ impl Settings {
             tag: reading.tag.or(config.tag).unwrap_or(Tag::Native),
             backfill: reading.backfill,
             max_line_bytes: pick(reading.max_line_bytes, config.max_line_bytes, DEFAULT_MAX_LINE_BYTES),
+            archive: config.archive,
             vault: config.vault,
             sync: config.sync.map(|Typed(sync)| sync),
             node: config.node.map(|Typed(node)| node),

@@ -19,6 +19,9 @@ pub(crate) struct ArchiveArgs {
     pub(crate) archive: Option<PathBuf>,
 
     /// Write lines to the output as well as to the archive
+    ///
+    /// A block goes to the output when the archive has taken it, before its frame is written: a line that is
+    /// dropped from the archive because its day came meanwhile has gone out already.
     #[arg(long, requires = "archive")]
     pub(crate) tee: bool,
 

@@ -46,11 +46,11 @@ pub(crate) enum LedgerCommand {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "ARCHIVE")]
 pub(crate) struct ArchivePlace {
-    /// The archive: its folders archive, vault and intermediate
+    /// The archive: its folders archive, vault and intermediate [default: that of the configuration]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) archive: PathBuf,
+    pub(crate) archive: Option<PathBuf>,
 
-    /// The vaults, if they lie elsewhere [default: vault in the archive]
+    /// The vaults, if they lie elsewhere [default: that of the configuration, or vault in the archive]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) vault: Option<PathBuf>,
 }
@@ -96,7 +96,7 @@ pub(crate) enum HoldCommand {
 
     /// Keep the lines with the targets, encrypted to the escrow recipients, and end the freeze
     ///
-    /// With --identity also what the tokens in them stand for. Extracts lie in `holds` in the state directory;
+    /// With --identity, or the --key-file of the lines, also what the tokens in them stand for. Extracts lie in `holds` in the state directory;
     /// `age -d -i IDENTITY FILE` opens them.
     #[command(
         after_help = "Example: oubliette hold extract --archive /srv/log --case 2027/0815 --ip 203.0.113.7 --identity identity-1.txt"
@@ -114,12 +114,12 @@ pub(crate) enum HoldCommand {
         #[arg(long, value_name = "TOKEN", help_heading = "CASE", required_unless_present_any = ["ip", "email"])]
         token: Vec<String>,
 
-        /// Lines of this address (repeatable); needs --identity
-        #[arg(long, value_name = "ADDRESS", help_heading = "CASE", requires = "identity")]
+        /// Lines of this address (repeatable); needs --identity or --key-file
+        #[arg(long, value_name = "ADDRESS", help_heading = "CASE")]
         ip: Vec<String>,
 
-        /// Lines of this e-mail address (repeatable); needs --identity
-        #[arg(long, value_name = "ADDRESS", help_heading = "CASE", requires = "identity")]
+        /// Lines of this e-mail address (repeatable); needs --identity or --key-file
+        #[arg(long, value_name = "ADDRESS", help_heading = "CASE")]
         email: Vec<String>,
 
         /// Escrow identity
@@ -159,7 +159,7 @@ pub(crate) struct PurgeArgs {
 /// `verify`.
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
-    /// A segment, the directory of an archive, or that of a ledger
+    /// A segment, the directory of an archive, or that of a ledger [default: the archive of the configuration]
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) path: Option<PathBuf>,
 
@@ -167,7 +167,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) ledger: Option<PathBuf>,
 
-    /// The vaults, if they lie elsewhere [default: vault in the archive]
+    /// The vaults, if they lie elsewhere [default: that of the configuration, or vault in the archive]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) vault: Option<PathBuf>,
 

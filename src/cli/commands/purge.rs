@@ -19,6 +19,7 @@ use crate::shred::{self, ShredStore};
 use jiff::civil::Date;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Purges, or shows what a purge would do.
@@ -55,10 +56,14 @@ pub(super) fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> 
 
 /// The archive, its keys and its ledger.
 pub(super) fn site(settings: &Settings, place: &ArchivePlace) -> Result<Site, Diagnostic> {
-    if !place.archive.is_dir() {
+    let archive = &place.archive.clone().or_else(|| settings.archive()).ok_or_else(|| {
+        Diagnostic::new(&codes::OPEN, "no archive is named")
+            .hint("give `--archive DIR`, or set `archive` in the configuration")
+    })?;
+    if !archive.is_dir() {
         // A name with a mistake in it would else purge nothing, for ever, and say that all is well.
         return Err(Diagnostic::new(&codes::OPEN, "there is no such archive")
-            .at(place.archive.display().to_string())
+            .at(archive.display().to_string())
             .hint("name the directory that `oubliette filter --archive` writes to"));
     }
     let storage: Arc<dyn Storage> = Arc::new(Disk);
@@ -75,8 +80,8 @@ pub(super) fn site(settings: &Settings, place: &ArchivePlace) -> Result<Site, Di
     let shred = ShredStore::open(&storage, &settings.state_dir.join(shred::FOLDER))?;
     Ok(Site {
         storage,
-        tree: tree(place),
-        intermediate: place.archive.join("intermediate"),
+        tree: tree(archive, place.vault.as_ref().or(settings.vault.as_ref())),
+        intermediate: archive.join("intermediate"),
         shred,
         ledger,
         classes: retention.classes,
@@ -86,9 +91,10 @@ pub(super) fn site(settings: &Settings, place: &ArchivePlace) -> Result<Site, Di
     })
 }
 
-fn tree(place: &ArchivePlace) -> Tree {
-    let tree = Tree::at(&place.archive);
-    Tree { vault: place.vault.clone().unwrap_or(tree.vault), ..tree }
+/// The archive in a directory, with its vaults elsewhere if they are.
+pub(super) fn tree(archive: &Path, vault: Option<&PathBuf>) -> Tree {
+    let tree = Tree::at(archive);
+    Tree { vault: vault.cloned().unwrap_or(tree.vault), ..tree }
 }
 
 fn rows(plan: &Plan) -> Vec<Line> {

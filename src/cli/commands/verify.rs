@@ -1,23 +1,24 @@
 //! `oubliette verify`: whether segments, vaults and the ledger are what was written.
 
 use super::ledger as ledger_command;
+use super::purge::tree;
 use crate::cli::args::{Common, Reading, Tokens, VerifyArgs};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::verify::{Archive, CHANGED, Checker, Verified, bytes_below};
 use crate::ledger::{ENTRIES, FOLDER};
-use crate::model::Tree;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-/// Checks what is at the path, or the ledger of this node.
+/// Checks what is at the path, or the archive of the configuration, or the ledger of this node.
 pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<Exit, Stop> {
-    let ledger = ledger(common, args)?;
-    let Some(path) = args.path.as_deref() else {
+    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let ledger = args.ledger.clone().unwrap_or_else(|| settings.state_dir.join(FOLDER));
+    let Some(path) = &args.path.clone().or_else(|| settings.archive()) else {
         return ledger_command::verify(report, &ledger, &args.expect);
     };
     if path.join(ENTRIES).is_file() {
@@ -26,7 +27,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
     let storage: Arc<dyn Storage> = Arc::new(Disk);
     let checker = Checker::new(&storage, &ledger, &args.expect)?;
     let verified = if path.is_dir() {
-        let archive = archive(path, args.vault.as_deref());
+        let tree = tree(path, args.vault.as_ref().or(settings.vault.as_ref()));
+        let archive = Archive { tree, intermediate: path.join("intermediate") };
         let roots = [&*archive.tree.archive, &*archive.tree.vault, &*archive.intermediate];
         let progress = Counted::of(bytes_below(&*storage, &roots).unwrap_or(0));
         checker.archive(&archive, &|bytes| progress.add(bytes))?
@@ -35,19 +37,6 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
         checker.one(path, &|bytes| progress.add(bytes))?
     };
     tell(report, path, &verified)
-}
-
-fn ledger(common: &Common, args: &VerifyArgs) -> Result<PathBuf, Diagnostic> {
-    match &args.ledger {
-        Some(ledger) => Ok(ledger.clone()),
-        None => Ok(Settings::new(common, &Reading::default(), &Tokens::default())?.state_dir.join(FOLDER)),
-    }
-}
-
-fn archive(directory: &Path, vault: Option<&Path>) -> Archive {
-    let tree = Tree::at(directory);
-    let vault = vault.map_or(tree.vault, Path::to_owned);
-    Archive { tree: Tree { archive: tree.archive, vault }, intermediate: directory.join("intermediate") }
 }
 
 fn tell(report: Report, path: &Path, verified: &Verified) -> Result<Exit, Stop> {

@@ -77,7 +77,7 @@ fn purge_once(report: Report, settings: &Settings) {
     if !archive.join("archive").is_dir() {
         return;
     }
-    let place = ArchivePlace { archive, vault: settings.vault.clone() };
+    let place = ArchivePlace { archive: Some(archive), vault: settings.vault.clone() };
     let args = PurgeArgs { place, dry_run: false, confirm_clock: false };
     let purged: Result<_, Diagnostic> = purge::perform(report, settings, &args);
     match purged {
