@@ -236,9 +236,9 @@ const COMPRESSED: &[&str] = &[".gz", ".xz", ".bz2", ".zst", ".lz4", ".Z"];
 /// How often offsets are kept at most: so many seconds of lines are read twice after a crash.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// I11: a file is not read.
+/// I12: a file is not read.
 pub static NOT_FOLLOWED: Code = Code {
-    id: "I11",
+    id: "I12",
     title: "a file cannot be followed",
     text: "\
 What it means

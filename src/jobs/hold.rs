@@ -210,10 +210,12 @@ impl Holds {
         let stem = stem(&hold.case);
         let names = self.folder.names().map_err(failed("list", &self.folder.path("")))?;
         let extracts = names.into_iter().filter(|name| name.starts_with(&format!("{stem}-")));
-        for name in extracts.chain([format!("{stem}.json")]) {
+        for name in extracts {
             self.folder.erase(&name).map_err(failed("erase", &self.folder.path(&name)))?;
         }
-        Ok(())
+        // Last, and not overwritten first: a hold of zeros could not be read, and no purge could go on.
+        let name = format!("{stem}.json");
+        self.folder.remove(&name).map_err(failed("remove", &self.folder.path(&name)))
     }
 
     fn refuse<T>(

@@ -150,15 +150,16 @@ impl PrivateFolder {
         self.sync()
     }
 
-    /// Removes a file that holds no secret. No file is fine.
+    /// Removes a file that holds no secret, and makes that durable. No file is fine.
     ///
     /// # Errors
     /// If it cannot be removed.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         match self.storage.unlink(&self.path(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            removed => removed?,
         }
+        self.sync()
     }
 
     fn sync(&self) -> io::Result<()> {
