@@ -11,7 +11,9 @@ pub(crate) use archive::{ArchiveArgs, EscrowName, node, sync};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-pub(crate) use custody::{ArchivePlace, HoldCommand, LedgerCommand, LedgerPlace, PurgeArgs, VerifyArgs};
+pub(crate) use custody::{
+    ArchivePlace, HoldCommand, LedgerCommand, LedgerPlace, PurgeArgs, ReportArgs, VerifyArgs,
+};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -127,6 +129,13 @@ pub(crate) enum Command {
     /// that names none, the ledger of this node.
     #[command(after_help = "Example: oubliette verify /srv/log")]
     Verify(VerifyArgs),
+
+    /// Write a report for the data protection officer: what is kept, what went, who intervened
+    ///
+    /// An HTML page that stands alone, or JSON with --json. From the ledger and the footers of segments: needs
+    /// no secret, names no person. Exits 1 if something needs a human, such as lines past their day.
+    #[command(after_help = "Example: oubliette report --archive /srv/log --out report.html")]
+    Report(ReportArgs),
 
     /// Print the token of an identifier in the current epoch
     ///

@@ -56,6 +56,7 @@ const CODES: &[&Code] = &[
     &STDOUT,
     &UNKNOWN_CODE,
     &QUARANTINED,
+    &ATTENTION,
     &NO_ESCROW,
     &IDENTITIES_HERE,
 ];
@@ -275,6 +276,30 @@ What to do
 
 References
   none",
+};
+
+pub(crate) static ATTENTION: Code = Code {
+    id: "C12",
+    title: "the report names something that needs a human",
+    text: "\
+What it means
+  The report was written. Under \"Needs attention\" it names what is not as it should be: lines past their
+  expiry day, a purge that was begun and not ended, a class that the policy does not know, or a ledger that
+  is not whole.
+
+Why it matters
+  Lines kept too long break the law (Code penal 226-20), and a ledger that is not whole proves nothing.
+
+Example
+  segments past their expiry day 2027-11-24: 2
+
+What to do
+  Lines past their day: run `oubliette purge`, which says why a file stays, such as a hold. A purge not
+  ended: run it again. A class: put its rule back, or tell why it is gone. A ledger: `oubliette ledger
+  verify` names the place, `oubliette explain L02` says what to keep.
+
+References
+  GDPR 5(1)(e), 5(2), 30",
 };
 
 pub(crate) static QUARANTINED: Code = Code {

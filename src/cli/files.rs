@@ -6,7 +6,7 @@ use crate::rules::RuleFile;
 #[cfg(target_os = "linux")]
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -94,6 +94,23 @@ pub(crate) fn output(path: Option<&Path>, input: &File) -> Result<File, Diagnost
     refuse_same(input, fs::metadata(path), &path.display().to_string())?;
     let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     opened.map_err(|error| cannot("cannot open the output", path, &error))
+}
+
+/// Writes a whole file, or leaves the one that is there as it was. A new file gets mode 0600.
+///
+/// # Errors
+/// If it cannot be written.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    };
+    write().map_err(|error| cannot("cannot write the output", path, &error))
 }
 
 /// Whether two files that can hold bytes are one.

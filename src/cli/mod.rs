@@ -6,6 +6,7 @@ mod commands;
 mod config;
 pub mod exit;
 mod files;
+mod page;
 mod passphrase;
 mod picture;
 mod process;
@@ -63,6 +64,7 @@ fn dispatch(report: Report, line: &CommandLine) -> Result<Exit, Stop> {
         Command::Hold(command) => commands::hold::run(report, common, command),
         Command::Subject(command) => commands::subject::run(report, common, command),
         Command::Verify(args) => commands::verify::run(report, common, args),
+        Command::Report(args) => commands::report::run(report, common, args),
         Command::Token(args) => commands::token::run(report, common, args),
         Command::Explain(args) => commands::explain::run(report, common, args),
         Command::Check(args) => commands::check::run(report, common, args),

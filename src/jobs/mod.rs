@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod purge;
 pub mod recognition;
 pub mod replay;
+pub mod report;
 pub mod retention_samples;
 pub mod rule_samples;
 #[cfg(test)]

@@ -178,6 +178,26 @@ pub(crate) struct VerifyArgs {
     pub(crate) expect: Vec<Anchor>,
 }
 
+/// `report`.
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// Which archive.
+    #[command(flatten)]
+    pub(crate) place: ArchivePlace,
+
+    /// The file to write; `-` is standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "OUTPUT")]
+    pub(crate) out: PathBuf,
+
+    /// Purges and interventions of this legal day and after it [default: a year ago]
+    #[arg(long, value_name = "DATE", value_parser = day, help_heading = "OUTPUT")]
+    pub(crate) from: Option<Date>,
+
+    /// Purges and interventions of this legal day and before it [default: today]
+    #[arg(long, value_name = "DATE", value_parser = day, help_heading = "OUTPUT")]
+    pub(crate) to: Option<Date>,
+}
+
 /// Which ledger.
 #[derive(Args, Debug)]
 pub(crate) struct LedgerPlace {

@@ -115,7 +115,7 @@ impl Row for Shown {
 }
 
 /// `command=filter version=0.1.0`: what is a list is counted, what is a hash is shortened.
-fn in_brief(about: &Value) -> String {
+pub(in crate::cli) fn in_brief(about: &Value) -> String {
     let Some(members) = about.as_object() else { return String::new() };
     let brief = members.iter().map(|(name, value)| match value {
         Value::String(text) if text.len() == HASH_DIGITS && !text.contains('/') => {

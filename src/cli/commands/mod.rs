@@ -12,6 +12,7 @@ pub(crate) mod ledger;
 pub(crate) mod man;
 pub(crate) mod purge;
 pub(crate) mod replay;
+pub(crate) mod report;
 pub(crate) mod serve;
 mod status;
 pub(crate) mod token;

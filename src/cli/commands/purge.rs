@@ -56,16 +56,7 @@ pub(super) fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> 
 
 /// The archive, its keys and its ledger.
 pub(super) fn site(settings: &Settings, place: &ArchivePlace) -> Result<Site, Diagnostic> {
-    let archive = &place.archive.clone().or_else(|| settings.archive()).ok_or_else(|| {
-        Diagnostic::new(&codes::OPEN, "no archive is named")
-            .hint("give `--archive DIR`, or set `archive` in the configuration")
-    })?;
-    if !archive.is_dir() {
-        // A name with a mistake in it would else purge nothing, for ever, and say that all is well.
-        return Err(Diagnostic::new(&codes::OPEN, "there is no such archive")
-            .at(archive.display().to_string())
-            .hint("name the directory that `oubliette filter --archive` writes to"));
-    }
+    let archive = &archive(settings, place)?;
     let storage: Arc<dyn Storage> = Arc::new(Disk);
     let retention =
         load_retention(&settings.rule_files()?.retention).map_err(|error| Diagnostic::from(&error))?;
@@ -89,6 +80,21 @@ pub(super) fn site(settings: &Settings, place: &ArchivePlace) -> Result<Site, Di
         zone,
         now: settings.clock.now(),
     })
+}
+
+/// The archive that is named on the command line or in the configuration, which must be there.
+pub(super) fn archive(settings: &Settings, place: &ArchivePlace) -> Result<PathBuf, Diagnostic> {
+    let archive = place.archive.clone().or_else(|| settings.archive()).ok_or_else(|| {
+        Diagnostic::new(&codes::OPEN, "no archive is named")
+            .hint("give `--archive DIR`, or set `archive` in the configuration")
+    })?;
+    if !archive.is_dir() {
+        // A name with a mistake in it would else purge nothing, for ever, and say that all is well.
+        return Err(Diagnostic::new(&codes::OPEN, "there is no such archive")
+            .at(archive.display().to_string())
+            .hint("name the directory that `oubliette filter --archive` writes to"));
+    }
+    Ok(archive)
 }
 
 /// The archive in a directory, with its vaults elsewhere if they are.

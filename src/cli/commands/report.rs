@@ -1,0 +1,73 @@
+//! `oubliette report`: what a data protection officer wants to know, as a page or as JSON.
+
+use super::purge::{archive, tree};
+use crate::cli::args::{Common, Reading, ReportArgs, Tokens};
+use crate::cli::codes;
+use crate::cli::exit::Exit;
+use crate::cli::files::write_whole;
+use crate::cli::page::page;
+use crate::cli::report::{Report, Stop, counted};
+use crate::cli::settings::Settings;
+use crate::jobs::recognition::load_retention;
+use crate::jobs::report::{self, Scope};
+use crate::ledger::FOLDER;
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::Disk;
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Writes the report.
+pub(crate) fn run(report: Report, common: &Common, args: &ReportArgs) -> Result<Exit, Stop> {
+    let made = report::report(&scope(common, args)?)?;
+    let text = if report.is_json() {
+        // Strings, numbers and dates under fixed names: they always serialise.
+        serde_json::to_string(&made).expect("a report is JSON") + "\n"
+    } else {
+        page(&made)
+    };
+    if args.out == Path::new("-") {
+        report.bytes(text.as_bytes())?;
+    } else {
+        write_whole(&args.out, text.as_bytes())?;
+    }
+    if made.attention.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let what = format!("the report names {} to attend to", counted(made.attention.len() as u64, "thing"));
+    report.warning(
+        &Diagnostic::new(&codes::ATTENTION, what).hint("`oubliette explain C12` says what to do about each"),
+    );
+    Ok(Exit::NeedsHuman)
+}
+
+fn scope(common: &Common, args: &ReportArgs) -> Result<Scope, Diagnostic> {
+    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let retention =
+        load_retention(&settings.rule_files()?.retention).map_err(|error| Diagnostic::from(&error))?;
+    let zone = settings.zone.clone().unwrap_or(retention.zone);
+    let now = settings.clock.now();
+    let archive = archive(&settings, &args.place)?;
+    Ok(Scope {
+        storage: Arc::new(Disk),
+        tree: tree(&archive, args.place.vault.as_ref().or(settings.vault.as_ref())),
+        intermediate: archive.join("intermediate"),
+        ledger: settings.state_dir.join(FOLDER),
+        classes: retention.classes,
+        days: days(args, zone.to_datetime(now).date())?,
+        zone,
+        now,
+    })
+}
+
+fn days(args: &ReportArgs, today: Date) -> Result<RangeInclusive<Date>, Diagnostic> {
+    let to = args.to.unwrap_or(today);
+    let from = args.from.unwrap_or_else(|| to.saturating_sub(1.year()));
+    if from > to {
+        return Err(Diagnostic::new(&codes::USAGE, "`--from` is a later day than `--to`")
+            .hint("both days are part of the report, so they may be the same"));
+    }
+    Ok(from..=to)
+}

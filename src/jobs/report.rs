@@ -1,0 +1,347 @@
+//! `report`: what is kept, for how long and on what basis, what was purged, and who intervened. For the data
+//! protection officer (GDPR 5(2), 30), from the ledger and the footers of segments. Needs no secret and
+//! shows no token.
+
+use super::ledger::{self, LedgerReport};
+use crate::archive::{self, Segment};
+use crate::ledger::event::{self, Event};
+use crate::ledger::{Entry, LedgerError};
+use crate::model::{ClassName, Expires, RetentionClass, Starts, Tree};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::Storage;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What is reported on.
+#[derive(Debug)]
+pub struct Scope {
+    /// Where files are.
+    pub storage: Arc<dyn Storage>,
+    /// Segments and vaults.
+    pub tree: Tree,
+    /// The store of the second phase.
+    pub intermediate: PathBuf,
+    /// The folder of the ledger.
+    pub ledger: PathBuf,
+    /// The policy in force.
+    pub classes: Vec<RetentionClass>,
+    /// The legal zone.
+    pub zone: TimeZone,
+    /// The legal days whose purges and interventions are told.
+    pub days: RangeInclusive<Date>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// The report.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// When it was made.
+    pub made: Timestamp,
+    /// The legal zone.
+    pub zone: String,
+    /// First legal day whose purges and interventions are told.
+    pub from: Date,
+    /// Last one.
+    pub to: Date,
+    /// What needs a human; empty if nothing does.
+    pub attention: Vec<String>,
+    /// The classes of the policy, in order.
+    pub policy: Vec<Class>,
+    /// What lies in the archive, by class.
+    pub kept: Vec<Kept>,
+    /// Keys made and erased since the ledger began.
+    pub keys: Keys,
+    /// Purges within the days.
+    pub purges: Vec<Purged>,
+    /// What people and faults did within the days: holds, replays, reveals, refusals, confirmations.
+    pub interventions: Vec<Entry>,
+    /// Entries of the whole ledger.
+    pub ledger_entries: u64,
+    /// Its end, to be kept elsewhere: `oubliette ledger verify --expect`.
+    pub ledger_end: String,
+}
+
+/// A class of the policy.
+#[derive(Debug, Serialize)]
+pub struct Class {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub description: String,
+    /// How long it is kept, in all its phases.
+    pub keep: String,
+    /// From when.
+    pub starts: String,
+    /// The legal basis.
+    pub basis: String,
+}
+
+/// What lies in the archive of one class.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Its name.
+    pub class: String,
+    /// Sealed segments.
+    pub segments: u64,
+    /// Segments that are still written to: their lines are not counted.
+    pub parts: u64,
+    /// Lines in sealed segments.
+    pub lines: u64,
+    /// Bytes of sealed segments.
+    pub bytes: u64,
+    /// The legal day of the earliest event.
+    pub first_event: Option<Date>,
+    /// That of the latest.
+    pub last_event: Option<Date>,
+    /// The first day on which some of it must be gone; `None` while no end is known of any.
+    pub first_expiry: Option<Date>,
+    /// The first day on which all of it must be gone, what has no known end apart.
+    pub last_expiry: Option<Date>,
+}
+
+/// Keys since the ledger began.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Keys {
+    /// Epoch secrets made.
+    pub epoch_secrets_made: u64,
+    /// Epoch secrets erased on this node.
+    pub epoch_secrets_erased: u64,
+    /// Shred keys made, one an expiry day.
+    pub shred_keys_made: u64,
+    /// Shred keys erased.
+    pub shred_keys_erased: u64,
+}
+
+/// A purge that was done.
+#[derive(Debug, Serialize)]
+pub struct Purged {
+    /// The expiry day of what went.
+    pub expires: Date,
+    /// When it had gone.
+    pub at: Timestamp,
+    /// Legal days from the expiry day to that day; 0 is on the day.
+    pub days_late: i64,
+    /// Files.
+    pub files: usize,
+    /// Lines.
+    pub lines: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Makes the report. Of segments only the footers are read.
+///
+/// # Errors
+/// If the ledger, a directory or a segment cannot be read.
+pub fn report(scope: &Scope) -> Result<Report, Diagnostic> {
+    let today = scope.zone.to_datetime(scope.now).date();
+    let mut told = Told::default();
+    let (ledger, _) = told.read(scope)?;
+    let mut attention: Vec<String> =
+        ledger.findings.iter().map(|finding| format!("the ledger is not whole: {}", finding.what)).collect();
+    attention.extend(told.unfinished.iter().map(|day| format!("a purge of {day} was begun and not ended")));
+    let kept = kept(scope, today, &mut attention)?;
+    let names = scope.classes.iter().map(|class| class.name.as_str());
+    let known: BTreeSet<&str> = names.chain([ClassName::UPSTREAM]).collect();
+    let unknown = kept.iter().filter(|kept| !known.contains(kept.class.as_str()));
+    attention.extend(unknown.map(|kept| format!("class {} is archived and not in the policy", kept.class)));
+    Ok(Report {
+        made: scope.now,
+        zone: scope.zone.iana_name().unwrap_or("UTC").to_owned(),
+        from: *scope.days.start(),
+        to: *scope.days.end(),
+        attention,
+        policy: scope.classes.iter().map(Class::of).collect(),
+        kept,
+        keys: told.keys,
+        purges: told.purges,
+        interventions: told.interventions,
+        ledger_entries: ledger.end.n,
+        ledger_end: ledger.end.to_string(),
+    })
+}
+
+impl Class {
+    fn of(class: &RetentionClass) -> Self {
+        let keep = match class.archive_after {
+            Some(first) => format!("{first}, then {} in the intermediate store", class.keep),
+            None => class.keep.to_string(),
+        };
+        let starts = match &class.starts {
+            Starts::Event => "the event".to_owned(),
+            Starts::Field(field) => format!("the date in `{field}`"),
+        };
+        let (name, description, basis) =
+            (class.name.as_str().to_owned(), class.description.clone(), class.basis.clone());
+        Self { name, description, keep, starts, basis }
+    }
+}
+
+/// What the ledger tells.
+#[derive(Debug, Default)]
+struct Told {
+    keys: Keys,
+    purges: Vec<Purged>,
+    interventions: Vec<Entry>,
+    /// Expiry days whose purge was announced and not reported as done since.
+    unfinished: BTreeSet<Date>,
+}
+
+impl Told {
+    fn read(&mut self, scope: &Scope) -> Result<(LedgerReport, crate::ledger::Verifier), LedgerError> {
+        ledger::read(&scope.storage, &scope.ledger, &[], &mut |entry| self.hear(entry, &scope.days))
+    }
+
+    fn hear(&mut self, entry: &Entry, days: &RangeInclusive<Date>) {
+        match entry.event() {
+            Some(Event::EpochSecretMade { .. }) => self.keys.epoch_secrets_made += 1,
+            Some(Event::EpochSecretErased { .. }) => self.keys.epoch_secrets_erased += 1,
+            Some(Event::ShredKeyMade { .. }) => self.keys.shred_keys_made += 1,
+            Some(Event::ShredKeyErased { .. }) => self.keys.shred_keys_erased += 1,
+            Some(Event::PurgeIntent(purge)) => {
+                self.unfinished.insert(purge.expires);
+            }
+            Some(Event::PurgeDone(purge)) => self.purged(entry, &purge, days),
+            Some(
+                Event::Begin(_)
+                | Event::NextKey(_)
+                | Event::KeyErased { .. }
+                | Event::Start { .. }
+                | Event::Stop { .. }
+                | Event::Segment(_)
+                | Event::Moved(_),
+            ) => {}
+            // What this version does not know is shown rather than passed over.
+            _ if days.contains(&entry.day) => self.interventions.push(entry.clone()),
+            _ => {}
+        }
+    }
+
+    fn purged(&mut self, entry: &Entry, purge: &event::Purge, days: &RangeInclusive<Date>) {
+        self.unfinished.remove(&purge.expires);
+        if !days.contains(&entry.day) {
+            return;
+        }
+        // Dates of this era: their difference is far from any limit.
+        let days_late = (entry.day - purge.expires).get_days().into();
+        let event::Purge { expires, ref files, bytes, lines } = *purge;
+        self.purges.push(Purged { expires, at: entry.at, days_late, files: files.len(), lines, bytes });
+    }
+}
+
+/// What lies in both stores, by class; what should be gone is added to `attention`.
+fn kept(scope: &Scope, today: Date, attention: &mut Vec<String>) -> Result<Vec<Kept>, Diagnostic> {
+    let (mut classes, mut overdue) = (BTreeMap::<String, Kept>::new(), BTreeMap::<Date, u64>::new());
+    for root in [&scope.tree.archive, &scope.intermediate] {
+        let tree = Tree { archive: root.clone(), vault: scope.tree.vault.clone() };
+        for found in archive::list(&*scope.storage, &tree)? {
+            let class = found.name.folder.class.as_str().to_owned();
+            let kept = classes.entry(class.clone()).or_insert_with(|| Kept { class, ..Kept::default() });
+            if let Expires::On(day) = found.name.folder.expires {
+                widen(&mut kept.first_expiry, &mut kept.last_expiry, day);
+                if day <= today {
+                    *overdue.entry(day).or_default() += 1;
+                }
+            }
+            if found.part {
+                kept.parts += 1;
+            } else {
+                kept.add(&Segment::open(&*scope.storage, &found.path)?, &scope.zone);
+            }
+        }
+    }
+    let left =
+        |(day, files)| format!("segments past their expiry day {day}: {files}; `oubliette purge` says why");
+    attention.extend(overdue.into_iter().map(left));
+    Ok(classes.into_values().collect())
+}
+
+impl Kept {
+    fn add(&mut self, segment: &Segment, zone: &TimeZone) {
+        self.segments += 1;
+        self.lines += segment.footer().lines();
+        self.bytes += segment.file_bytes();
+        let frames = segment.footer().frames.iter();
+        for second in frames.flat_map(|frame| [frame.first, frame.last]) {
+            // A recovered segment has no times: its range is everything, which is no date.
+            if let Ok(instant) = Timestamp::from_second(second) {
+                widen(&mut self.first_event, &mut self.last_event, zone.to_datetime(instant).date());
+            }
+        }
+    }
+}
+
+fn widen(first: &mut Option<Date>, last: &mut Option<Date>, day: Date) {
+    *first = Some(first.map_or(day, |first| first.min(day)));
+    *last = Some(last.map_or(day, |last| last.max(day)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::scene::{DAY, MIDNIGHT, NEXT, WRITTEN, archive, site};
+    use crate::primitives::storage::Memory;
+    use std::path::Path;
+
+    fn scope(memory: &Memory, now: &str) -> Scope {
+        Scope {
+            storage: Arc::new(memory.clone()),
+            tree: Tree::at(Path::new("/log")),
+            intermediate: "/log/intermediate".into(),
+            ledger: "/state/ledger".into(),
+            classes: Vec::new(),
+            zone: TimeZone::get("Europe/Paris").unwrap(),
+            days: jiff::civil::date(2026, 1, 1)..=jiff::civil::date(2028, 1, 1),
+            now: now.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_counted_by_class() {
+        let report = report(&scope(&archive(), WRITTEN)).unwrap();
+        let counted = |kept: &Kept| (kept.class.clone(), kept.segments, kept.lines);
+        let counted: Vec<_> = report.kept.iter().map(counted).collect();
+        assert_eq!(counted, [("connection".to_owned(), 2, 4), ("mail".to_owned(), 1, 2)]);
+        let connection = &report.kept[0];
+        assert_eq!((connection.first_expiry, connection.last_expiry), (Some(DAY), Some(NEXT)));
+        assert_eq!(connection.first_event, Some(jiff::civil::date(1970, 1, 1)));
+        // Neither class is in the empty policy.
+        assert_eq!(report.attention.len(), 2);
+    }
+
+    #[test]
+    fn what_should_be_gone_needs_a_human_until_it_is() {
+        let memory = archive();
+        let overdue =
+            |report: &Report| report.attention.iter().any(|line| line.contains("past their expiry"));
+        assert!(overdue(&report(&scope(&memory, MIDNIGHT)).unwrap()));
+        site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+        let after = report(&scope(&memory, MIDNIGHT)).unwrap();
+        assert!(!overdue(&after));
+        let purges: Vec<_> = after.purges.iter().map(|purge| (purge.expires, purge.days_late)).collect();
+        assert_eq!(purges, [(DAY, 0)]);
+        assert_eq!((after.purges[0].files, after.purges[0].lines), (4, 4));
+        assert_eq!(after.keys.shred_keys_erased, 1);
+        let named: Vec<_> = after.interventions.iter().map(|entry| entry.event.as_str()).collect();
+        assert_eq!(named, ["clock-confirmed"]);
+    }
+
+    #[test]
+    fn a_changed_ledger_needs_a_human() {
+        let memory = archive();
+        let entries = PathBuf::from("/state/ledger").join(crate::ledger::ENTRIES);
+        memory.damage(&entries, |bytes| {
+            let last = bytes.len() - 3;
+            bytes[last] ^= 1;
+        });
+        let attention = report(&scope(&memory, WRITTEN)).unwrap().attention;
+        assert!(attention.iter().any(|line| line.contains("the ledger is not whole")), "{attention:?}");
+    }
+}
