@@ -23,7 +23,7 @@ impl Sealer for TestSealer {
         Ok(self.sealed.last().map_or([0; 32], |(_, digest)| *digest))
     }
 
-    fn sign(&mut self, _now: Timestamp, _digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
+    fn seal(&mut self, _now: Timestamp, _digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
         Ok(Seal { day: date(2026, 11, 23), key: [1; 32], signature: [2; 64] })
     }
 

@@ -269,7 +269,7 @@ pub(super) fn sealed(
 ) -> Result<(Vec<u8>, [u8; 32]), ArchiveError> {
     let body = footer.encode();
     let digest = footer::digest_of(&body);
-    let seal = sealer.sign(now, &digest).map_err(in_custody)?;
+    let seal = sealer.seal(now, &digest).map_err(in_custody)?;
     Ok((footer::trailer(footer, body, &digest, &seal), digest))
 }
 

@@ -15,7 +15,7 @@ impl Sealer for Ledger {
         Ok(digest?.unwrap_or_default())
     }
 
-    fn sign(&mut self, now: Timestamp, digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
+    fn seal(&mut self, now: Timestamp, digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
         let sealed = self.session(now, |session| {
             let (day, key) = (session.day()?.day, session.public_key());
             Ok(Seal { day, key, signature: session.sign(&Seal::message(digest)) })

@@ -331,7 +331,7 @@ fn a_seal_is_checked_with_the_key_of_its_day() {
     let mut ledger = ledger(directory.path(), "2026-11-24T10:00:00Z");
     assert_eq!(ledger.previous().unwrap(), [0; 32]);
     let now = "2026-11-24T22:59:59Z".parse().unwrap();
-    let seal = ledger.sign(now, &[7; 32]).unwrap();
+    let seal = ledger.seal(now, &[7; 32]).unwrap();
     assert!(!ledger.knows("a.log.zst", &[7; 32]).unwrap());
     ledger.record(now, "a.log.zst", &[7; 32]).unwrap();
     assert_eq!(ledger.previous().unwrap(), [7; 32]);

@@ -47,7 +47,7 @@ pub trait Sealer: Send {
     ///
     /// # Errors
     /// If there is no key of that day: the segment stays a part then.
-    fn sign(&mut self, now: Timestamp, digest: &[u8; 32]) -> Result<Seal, Diagnostic>;
+    fn seal(&mut self, now: Timestamp, digest: &[u8; 32]) -> Result<Seal, Diagnostic>;
 
     /// Keeps in mind, durably, that the segment `name`, a path within the archive, has that digest. Called when
     /// the signed segment is durable: a crash before it leaves a segment that nobody knows of, and not a seal

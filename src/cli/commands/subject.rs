@@ -7,7 +7,7 @@ use crate::cli::args::{SubjectCommand, Tokens};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::hold::{Scope as HoldScope, Targets};
+use crate::jobs::hold::{Opener, Scope as HoldScope, Targets};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
     Access, BAD_QUESTION, Basis, Line, NO_GRANT, Purpose, Question, Ready, Reveal, Scope, Secrets, Selection,
@@ -227,14 +227,14 @@ impl Desk<'_> {
                 .hint("name the tokens of the account: `oubliette token --kind usr NAME`"));
         }
         let escrow = Escrow::load(&StateDir::open(&self.settings.state_dir)?)?;
-        let identities = custody(&self.settings, self.access)?.identities;
+        let opener = custody(&self.settings, self.access)?.identities.map(Opener::Identities);
         let holds = hold::holds(&self.settings, &self.site)?;
         let _turn = holds.turn()?;
         access.clone().begin(&mut self.site)?;
         holds.add(&mut self.site, &case, until, &HoldScope::default())?;
         let identifiers = person.ip.iter().chain(&person.email).chain(&person.user).cloned().collect();
         let targets = Targets { tokens: person.token.clone(), identifiers };
-        let extracted = holds.extract(&mut self.site, &case, &targets, identities.as_ref(), &escrow);
+        let extracted = holds.extract(&mut self.site, &case, &targets, opener.as_ref(), &escrow);
         if extracted.is_err() {
             // A freeze of everything for a request that was refused would be more than anybody asked for.
             holds.release(&mut self.site, &case)?;

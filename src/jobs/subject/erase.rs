@@ -12,7 +12,6 @@ use super::failed;
 use crate::archive::{self, FILE_MODE, Keeps, Place, Rewritten, Segment, VaultMark, filter};
 use crate::jobs::purge::{SECOND_PHASE_FILE_MODE, Site};
 use crate::jobs::replay::{NO_SHRED_KEY, Opened, Plan, PlannedSegment, Secrets, Selection, TagKey, spelling};
-use crate::ledger::Unrecorded;
 use crate::ledger::event::{Erasure, Event};
 use crate::model::{Folder, Kind, SegmentId, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;

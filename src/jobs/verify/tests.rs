@@ -222,7 +222,7 @@ fn a_segment_sealed_again_with_a_later_key_is_found() {
         *Segment::open(&*storage, &Path::new("/log/archive").join(&name)).unwrap().digest()
     };
     let now = "2026-11-24T10:00:00Z".parse().unwrap();
-    let seal = later.ledger.sign(now, &digest).unwrap();
+    let seal = later.ledger.seal(now, &digest).unwrap();
     later.ledger.record(now, &name, &digest).unwrap();
     let path = Path::new("/log/archive").join(&name);
     let bytes = memory.files()[&path].clone();

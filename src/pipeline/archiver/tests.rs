@@ -25,7 +25,7 @@ impl Sealer for TestCustody {
         Ok(self.0.unwrap_or_default())
     }
 
-    fn sign(&mut self, now: Timestamp, _digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
+    fn seal(&mut self, now: Timestamp, _digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
         let day = now.to_zoned(TimeZone::UTC).date();
         Ok(Seal { day, key: [1; 32], signature: [2; 64] })
     }
