@@ -7,8 +7,8 @@
 //! ```text
 //! <n>.spool    records, see `record`          position    file and offset up to which everything was taken over
 //! ```
-//! Nothing but [`Pseudonymised`] gets in. It is a copy like any other: lines whose day has come are not sent, and are
-//! overwritten ([`Reader::expire`]).
+//! Nothing but [`crate::pseudonym::Pseudonymised`] gets in. It is a copy like any other: lines whose day has come are
+//! not sent, and are overwritten ([`Reader::expire`]).
 
 mod reader;
 mod record;

@@ -52,7 +52,7 @@ pub struct Kept {
     pub file: Identity,
     /// After the last line that is durable, in bytes.
     pub offset: u64,
-    /// [`check`] of the bytes before it.
+    /// `check` of the bytes before it.
     pub check: u16,
 }
 

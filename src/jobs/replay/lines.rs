@@ -2,7 +2,7 @@
 //!
 //! A merge of frames: each is read when its first event is due, and its lines are sorted. Lines of one second
 //! stand in the order of class, segment and place. Frames whose lines lie far apart wait; when they hold more
-//! than [`MOST_BYTES`], those that are due last are forgotten and read once more when their time comes. So
+//! than `MOST_BYTES`, those that are due last are forgotten and read once more when their time comes. So
 //! memory is bounded whatever the archive holds.
 
 use super::event_time::{FrameTimes, Reading};
