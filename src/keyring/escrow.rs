@@ -129,10 +129,15 @@ impl Escrow {
     /// # Errors
     /// If age refuses, or the wrap cannot be written: the secret may not be used then.
     pub fn wrap(&self, state: &StateDir, epoch: Epoch, secret: &Secret) -> Result<(), KeyError> {
-        if self.is_missing() || state.path(&wrap_name(epoch, secret)).exists() {
+        if self.is_missing() || Self::is_wrapped(state, epoch, secret) {
             return Ok(());
         }
         self.wrap_again(state, epoch, secret)
+    }
+
+    /// Whether there is a wrap of `secret`, or of another one that has its kid.
+    pub(super) fn is_wrapped(state: &StateDir, epoch: Epoch, secret: &Secret) -> bool {
+        state.path(&wrap_name(epoch, secret)).exists()
     }
 
     /// Wraps `secret` to all recipients, over an older wrap.

@@ -23,15 +23,35 @@ pub(super) fn secret_at(
     if let Some(secret) = read(epoch, state)? {
         return Ok(secret);
     }
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|_| KeyError::Randomness)?;
-    let secret = Secret::new(bytes);
-    bytes.zeroize();
+    let secret = fresh(epoch, state)?;
     // The wrap first: a secret that was used can always be given back.
     escrow.wrap(state, epoch, &secret)?;
     state.write(&name(epoch), secret.expose())?;
     Ok(secret)
 }
+
+/// A new secret. No other secret of `epoch` has its kid, after which wraps and segments are named: of two
+/// with one name, one could not be given back.
+fn fresh(epoch: Epoch, state: &StateDir) -> Result<Secret, KeyError> {
+    let records = history::load(state)?;
+    for _ in 0..MOST_DRAWS {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|_| KeyError::Randomness)?;
+        let secret = Secret::new(bytes);
+        bytes.zeroize();
+        let (kid, epoch_name) = (kid(&secret, epoch), epoch.to_string());
+        let is_known =
+            records.iter().any(|record| record.epoch == epoch_name && record.kid.as_bytes() == kid);
+        if !is_known && !Escrow::is_wrapped(state, epoch, &secret) {
+            return Ok(secret);
+        }
+    }
+    let reason = format!("nearly all of the 1,024 kids of epoch {epoch} are taken by secrets before");
+    Err(KeyError::Damaged { path: state.path("keys"), reason })
+}
+
+/// With half of the kids taken, which no node comes near, a draw fails once in 2^64 epochs.
+const MOST_DRAWS: usize = 64;
 
 /// The secret of `epoch`, if this node has it.
 pub(super) fn read(epoch: Epoch, state: &StateDir) -> Result<Option<Secret>, KeyError> {

@@ -83,6 +83,21 @@ fn wrapped_before_use_and_unwrapped_by_each_identity() {
     assert!(matches!(unwrap(directory.path(), never, &identities[0]), Err(KeyError::NoWrap { .. })));
 }
 
+/// A kid has 10 random bits: of 200 secrets of one day, left to chance, some would have the same.
+#[test]
+fn secrets_of_one_epoch_have_kids_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keys = keyring(directory.path(), EpochLength::Day);
+    let now = at("2026-11-23T10:00:00Z");
+    keys.current(now).unwrap();
+    for _ in 0..200 {
+        keys.rotate(now).unwrap();
+    }
+    let kids: std::collections::BTreeSet<_> =
+        keys.history().unwrap().into_iter().map(|record| record.kid).collect();
+    assert_eq!(kids.len(), 201);
+}
+
 #[test]
 fn a_seed_is_wrapped_too_and_cannot_be_rotated() {
     let directory = tempfile::tempdir().unwrap();
