@@ -130,7 +130,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example: oubliette verify /srv/log")]
     Verify(VerifyArgs),
 
-    /// Write a report for the data protection officer: what is kept, what went, who intervened
+    /// Tell the data protection officer what is kept, what went and who intervened
     ///
     /// An HTML page that stands alone, or JSON with --json. From the ledger and the footers of segments: needs
     /// no secret, names no person. Exits 1 if something needs a human, such as lines past their day.
