@@ -19,7 +19,7 @@ impl Sealer for Nobody {
         Ok([0; 32])
     }
 
-    fn sign(&mut self, _now: Timestamp, _digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
+    fn seal(&mut self, _now: Timestamp, _digest: &[u8; 32]) -> Result<Seal, Diagnostic> {
         Ok(Seal { day: jiff::civil::date(2026, 11, 23), key: [1; 32], signature: [2; 64] })
     }
 
