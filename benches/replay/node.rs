@@ -36,9 +36,9 @@ impl Node {
     pub(crate) fn archive(&self, day: u64, write: impl FnOnce(&str, &mut dyn Write)) {
         let day = FIRST.checked_add(i64::try_from(day).expect("a day").days()).expect("a day").to_string();
         let now = format!("{day}T10:00:00Z");
-        let mut command = self.command(&["filter", "--node", "web1", "--now", &now, "--archive"]);
-        let mut child: Child =
-            command.arg(self.path("srv")).stdin(Stdio::piped()).spawn().expect("it starts");
+        let mut command = self.command(&["filter", "--node", "web1", "--now", &now]);
+        command.arg("--archive").arg(self.path("srv")).stdin(Stdio::piped());
+        let mut child: Child = command.spawn().expect("it starts");
         let mut stdin = child.stdin.take().expect("a pipe");
         write(&day, &mut stdin);
         drop(stdin);
