@@ -37,7 +37,7 @@ pub struct Lost;
 /// The core reads lines, so a record must be one. A line feed inside a record, which only octet counting,
 /// RELP and datagrams can carry, is written `#012`, as rsyslog and syslog-ng do. Everything else stays as it is,
 /// CR and NUL included. Empty records are no records.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub struct Batch {
     /// Records, each ended by LF; no other LF in them.
     lines: Vec<u8>,
@@ -46,12 +46,25 @@ pub struct Batch {
 }
 
 /// Bytes of a record that is longer than the limit, or than there is memory for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Long {
     /// The next bytes of it, raw.
     pub bytes: Vec<u8>,
     /// Whether these are the last ones.
     pub ends: bool,
+}
+
+/// Records are in clear: lengths only.
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Batch([{} bytes redacted], {:?})", self.lines.len(), self.long)
+    }
+}
+
+impl std::fmt::Debug for Long {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Long([{} bytes redacted], ends: {})", self.bytes.len(), self.ends)
+    }
 }
 
 impl Batch {

@@ -29,12 +29,19 @@ pub enum Piece<'a> {
 }
 
 /// Whole lines in a buffer that is reused.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Block {
     /// Initialised up to its length, so that a read needs no zeroing.
     buffer: Vec<u8>,
     /// The part of `buffer` that is the block.
     range: Range<usize>,
+}
+
+/// Lines are in clear: the length only.
+impl std::fmt::Debug for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Block([{} bytes redacted])", self.range.len())
+    }
 }
 
 impl Block {
@@ -78,12 +85,18 @@ impl Block {
 }
 
 /// One line and how it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Line<'a> {
     /// The bytes before the line end.
     pub content: &'a [u8],
     /// The line end.
     pub ending: Ending,
+}
+
+impl std::fmt::Debug for Line<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Line([{} bytes redacted], {:?})", self.content.len(), self.ending)
+    }
 }
 
 impl<'a> Line<'a> {
@@ -122,7 +135,6 @@ impl Ending {
 }
 
 /// Cuts what `R` returns into [`Piece`]s.
-#[derive(Debug)]
 pub struct Blocks<R> {
     source: R,
     /// Longest line that passes, in bytes, its line end not counted.
@@ -144,6 +156,12 @@ pub struct Blocks<R> {
     offset: u64,
     /// Buffers that came back.
     spare: Vec<Vec<u8>>,
+}
+
+impl<R> std::fmt::Debug for Blocks<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Blocks(at {}, [{} bytes redacted])", self.offset, self.end - self.start)
+    }
 }
 
 impl<R: ReadBy> Blocks<R> {

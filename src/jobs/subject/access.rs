@@ -32,7 +32,7 @@ pub struct Processing {
 }
 
 /// A line of the person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct OwnLine {
     /// When its event was.
     pub time_utc: String,
@@ -44,6 +44,13 @@ pub struct OwnLine {
     pub expires: String,
     /// The line, her own identifiers in clear.
     pub line: String,
+}
+
+/// Her identifiers are in clear: the length only.
+impl std::fmt::Debug for OwnLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OwnLine([{} bytes redacted])", self.line.len())
+    }
 }
 
 /// The answer.
