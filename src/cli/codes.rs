@@ -26,6 +26,7 @@ const AREAS: &[&[&Code]] = &[
     crate::detect::account::CODES,
     crate::input::CODES,
     crate::jobs::CODES,
+    crate::jobs::batch::CODES,
     crate::jobs::bundle::CODES,
     crate::jobs::hold::CODES,
     crate::jobs::purge::CODES,

@@ -15,7 +15,7 @@ mod service;
 mod settings;
 mod usage;
 
-use args::{Command, CommandLine};
+use args::{Command, CommandLine, FleetCommand};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use exit::Exit;
@@ -58,6 +58,7 @@ fn dispatch(report: Report, line: &CommandLine) -> Result<Exit, Stop> {
         Command::Filter(args) => commands::filter::run(report, common, args),
         Command::Serve(args) => commands::serve::run(report, common, args),
         Command::Replay(args) => commands::replay::run(report, common, args),
+        Command::Fleet(FleetCommand::Batch(args)) => commands::batch::run(report, common, args),
         Command::Keys(command) => commands::keys::run(report, common, command),
         Command::Ledger(command) => commands::ledger::run(report, common, command),
         Command::Purge(args) => commands::purge::run(report, common, args),

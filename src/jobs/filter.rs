@@ -32,7 +32,7 @@ const RECENT_BYTES: usize = 32 << 20;
 const MOST_RECENT_BYTES: usize = 16 << 20;
 
 /// What a filter needs besides its input and output.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// How lines are read.
     pub recognition: Recognition,

@@ -1,6 +1,7 @@
 //! Use cases over the layers below: no printing, no argv.
 
 pub mod archive;
+pub mod batch;
 pub mod bundle;
 pub mod check;
 pub mod custody;

@@ -13,9 +13,11 @@
 
 mod disk;
 mod memory;
+mod sequential;
 
 pub use disk::Disk;
 pub use memory::{Fault, Memory, Survives};
+pub use sequential::Sequential;
 
 use std::fmt::Debug;
 use std::io;
@@ -59,6 +61,12 @@ pub trait Storage: Debug + Send + Sync {
     /// # Errors
     /// The old name still holds then.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file another name in the same directory, which no file has. Of two who try at once, one succeeds.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if a file has it; the old name still holds then.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
     ///

@@ -74,7 +74,7 @@ fn ready(settings: &Settings, args: &FilterArgs) -> Result<Ready, Stop> {
 }
 
 /// Says in one line what is missing for escrow.
-fn warn_of_escrow(report: Report, escrow: Option<&Escrow>) {
+pub(super) fn warn_of_escrow(report: Report, escrow: Option<&Escrow>) {
     let Some(escrow) = escrow else { return };
     if escrow.is_missing() {
         report.warning(&Diagnostic::new(

@@ -1,6 +1,7 @@
 //! The commands: settings -> job -> report.
 
 mod archive;
+pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod explain;

@@ -229,6 +229,18 @@ impl Storage for Memory {
         state.living()
     }
 
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.living()?;
+        if state.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        state.turn(false)?;
+        let file = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(to.to_owned(), file);
+        state.living()
+    }
+
     fn unlink(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.turn(false)?;

@@ -1,0 +1,125 @@
+//! Values of options: the form each is written in. The configuration has the same forms.
+
+use crate::model::Kinds;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use std::str::FromStr as _;
+
+/// A tenant's name, which becomes part of the label that its keys are derived with.
+///
+/// # Errors
+/// If it is not 1 to 64 ASCII letters, digits, dots, underscores or hyphens.
+pub(crate) fn tenant(text: &str) -> Result<String, &'static str> {
+    let well_formed = (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    if well_formed { Ok(text.to_owned()) } else { Err("1 to 64 letters, digits, `.`, `_` or `-`") }
+}
+
+/// The name of a kind of identifier.
+///
+/// # Errors
+/// If it cannot be one, or is one that is never looked for.
+pub(crate) fn kind(text: &str) -> Result<String, &'static str> {
+    let well_formed = (1..=Kinds::MAX_NAME_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase());
+    if well_formed { Ok(text.to_owned()) } else { Err("a kind is 1 to 8 lower-case letters") }
+}
+
+/// A network in CIDR notation, or a single address.
+///
+/// # Errors
+/// If it is neither.
+pub(crate) fn network(text: &str) -> Result<IpNet, &'static str> {
+    let single = || text.parse().map(|address: std::net::IpAddr| IpNet::from(address));
+    let network = IpNet::from_str(text).or_else(|_| single());
+    network
+        .map(|network| network.trunc())
+        .map_err(|_| "a network is written 198.51.100.0/24 or 2001:db8::/32")
+}
+
+/// A time zone of the IANA database, or `UTC`.
+///
+/// # Errors
+/// If there is none of that name.
+pub(crate) fn zone(text: &str) -> Result<TimeZone, &'static str> {
+    TimeZone::get(text).map_err(|_| "a zone is named as in the IANA database: Europe/Paris, UTC")
+}
+
+/// A size in bytes, with `KiB` or `MiB` if it is one of those.
+///
+/// # Errors
+/// If it is no number, or outside 480 bytes to 1 GiB. RFC 5424, 6.1: "Any transport receiver MUST be
+/// able to accept messages of up to and including 480 octets in length."
+pub(crate) fn line_bytes(text: &str) -> Result<usize, &'static str> {
+    let (digits, unit) = match (text.strip_suffix("KiB"), text.strip_suffix("MiB")) {
+        (Some(digits), _) => (digits, 1 << 10),
+        (_, Some(digits)) => (digits, 1 << 20),
+        _ => (text, 1),
+    };
+    let bytes = digits.parse().ok().and_then(|number: usize| number.checked_mul(unit));
+    bytes
+        .filter(|bytes| (480..=1 << 30).contains(bytes))
+        .ok_or("480 to 1073741824 bytes, or such as 64KiB, 4MiB")
+}
+
+pub(super) fn day(text: &str) -> Result<Date, &'static str> {
+    text.parse().map_err(|_| "a day is written 2026-11-23")
+}
+
+pub(super) fn instant(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse().map_err(|_| "an instant is written 2026-11-23T10:00:00Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("480", Some(480)),
+            ("4MiB", Some(4 << 20)),
+            ("64KiB", Some(64 << 10)),
+            ("1024MiB", Some(1 << 30)),
+            ("479", None),
+            ("1025MiB", None),
+            ("18446744073709551615KiB", None),
+            ("4MB", None),
+            ("-1", None),
+            ("", None),
+            ("MiB", None),
+        ] {
+            assert_eq!(line_bytes(text).ok(), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        for (text, network_is) in [
+            ("192.0.2.0/24", Some("192.0.2.0/24")),
+            ("192.0.2.77/24", Some("192.0.2.0/24")),
+            ("192.0.2.1", Some("192.0.2.1/32")),
+            ("2001:db8::/32", Some("2001:db8::/32")),
+            ("192.0.2.0/33", None),
+            ("example.org", None),
+            ("", None),
+        ] {
+            assert_eq!(network(text).ok().map(|net| net.to_string()).as_deref(), network_is, "{text}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        for (text, good) in [("acme", true), ("a.b_c-9", true), ("", false), ("a/b", false), ("a b", false)] {
+            assert_eq!(tenant(text).is_ok(), good, "tenant {text:?}");
+        }
+        for (text, good) in [("usr", true), ("Usr", false), ("", false), ("toolongname", false)] {
+            assert_eq!(kind(text).is_ok(), good, "kind {text:?}");
+        }
+        for (text, good) in [("Europe/Paris", true), ("UTC", true), ("Mars/Base", false), ("", false)] {
+            assert_eq!(zone(text).is_ok(), good, "zone {text:?}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! `oubliette batch`: a list of old logs in, their pseudonymised copies and a manifest out.
+
+use super::{filter, keys};
+use crate::cli::args::{BatchArgs, Common};
+use crate::cli::codes;
+use crate::cli::exit::Exit;
+use crate::cli::files;
+use crate::cli::report::{Report, Stop, counted};
+use crate::cli::settings::Settings;
+use crate::jobs::batch::{self, Batch, Checked, Entry, Processed};
+use crate::jobs::filter::{Plan, Ready};
+use crate::jobs::recognition::{Choices, Recognition};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::{Disk, Storage};
+use std::io::{self, BufRead as _};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Processes the list on standard input, or checks it against manifests.
+pub(crate) fn run(report: Report, common: &Common, args: &BatchArgs) -> Result<Exit, Stop> {
+    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let Some(out) = &args.out else { return check(report, &*storage, args) };
+    let settings = Settings::new(common, &args.reading, &args.tokens)?;
+    let plan = plan(&settings, args)?;
+    // What can be refused is refused before the list is read; and the first process makes the secret.
+    filter::warn_of_escrow(report, Ready::new(plan.clone())?.escrow());
+    let batch = Batch::new(storage, out, plan, args.level.unwrap_or(DEFAULT_LEVEL))?;
+    let mut exit = Exit::Done;
+    for input in list()? {
+        let processed = regular(&input?).and_then(|input| batch.process(&input));
+        match processed {
+            Ok(Processed { entry, outcome }) => {
+                if let Some(outcome) = outcome.filter(|_| settings.stats.is_some()) {
+                    let counts = outcome.tally.counts(&outcome.kinds, &outcome.classes, outcome.elapsed);
+                    report.stats(&counts.to_json());
+                }
+                report.value(&entry)?;
+            }
+            Err(diagnostic) => {
+                report.error(&diagnostic);
+                exit = exit.and(Exit::CouldNot);
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn plan(settings: &Settings, args: &BatchArgs) -> Result<Plan, Diagnostic> {
+    let recognition = Recognition::new(Choices { backfill: true, ..settings.choices()? })?;
+    let keys = keys::prepared(settings, recognition.zone.clone())?;
+    Ok(Plan {
+        recognition,
+        keys,
+        tenant: settings.tenant.clone(),
+        state_dir: settings.state_dir.clone(),
+        max_line_bytes: settings.max_line_bytes,
+        workers: args.workers.unwrap_or(NonZeroUsize::MIN),
+        clock: settings.clock,
+    })
+}
+
+/// The paths on standard input, as they come; empty lines are passed over.
+fn list() -> Result<impl Iterator<Item = Result<String, Diagnostic>>, Diagnostic> {
+    let input = io::BufReader::new(files::input(None)?);
+    let lines = input.lines().enumerate().map(|(index, line)| {
+        line.map_err(|error| {
+            Diagnostic::new(&batch::UNREADABLE, "cannot read the list of objects")
+                .at(format!("standard input, line {}", index + 1))
+                .because(error.to_string())
+                .hint("give one path a line, in UTF-8")
+        })
+    });
+    Ok(lines.filter(|line| !line.as_ref().is_ok_and(String::is_empty)))
+}
+
+/// Refuses pipes, directories and devices: they have no length, and would look empty.
+fn regular(input: &str) -> Result<String, Diagnostic> {
+    let path = Path::new(input);
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Diagnostic::new(&batch::UNREADABLE, "an object of the batch is no regular file")
+            .at(input)
+            .hint("name files: `find DIR -type f`"));
+    }
+    Ok(input.to_owned())
+}
+
+fn check(report: Report, storage: &dyn Storage, args: &BatchArgs) -> Result<Exit, Stop> {
+    let mut manifest = Vec::new();
+    for path in &args.check {
+        manifest.extend(entries(path)?);
+    }
+    let inputs = list()?.collect::<Result<Vec<_>, _>>()?;
+    let checked = batch::check(storage, &inputs, &manifest)?;
+    report.table(&checked.findings)?;
+    let Checked { objects, lines_in, lines_out, findings } = checked;
+    let read = format!(
+        "{}, {} in and {} out",
+        counted(objects, "object"),
+        counted(lines_in, "line"),
+        counted(lines_out, "line")
+    );
+    if findings.is_empty() {
+        report.note(&format!("manifest, inputs and outputs agree: {read}"));
+        return Ok(Exit::Done);
+    }
+    let what = format!("of {read}, {} found", counted(findings.len() as u64, "fault"));
+    report.warning(&Diagnostic::new(&batch::DIFFERS, what).hint("`oubliette explain F13` says how to go on"));
+    Ok(Exit::NeedsHuman)
+}
+
+/// The lines of a manifest.
+fn entries(path: &Path) -> Result<Vec<Entry>, Diagnostic> {
+    let text = files::read_text(path, "a manifest")?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
+    let entry = |(index, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|error| {
+            Diagnostic::new(&codes::OPEN, "cannot read a manifest")
+                .at(format!("{}, line {}", path.display(), index + 1))
+                // The message of the parser may quote what it found there: only where it stopped is told.
+                .because(format!("it is no line of a manifest, from column {} on", error.column()))
+                .hint("give what `oubliette batch` wrote to standard output, and nothing else")
+        })
+    };
+    lines.map(entry).collect()
+}
+
+/// That of the zstd command: a batch is read once and kept for months.
+const DEFAULT_LEVEL: i32 = 3;
