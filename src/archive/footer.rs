@@ -162,7 +162,7 @@ impl Footer {
 
     /// The name of the file, given its number.
     #[must_use]
-    pub fn name(&self, number: u32) -> SegmentName {
+    pub fn name(&self, number: u64) -> SegmentName {
         let Origin { node, folder, kid, .. } = &self.origin;
         SegmentName { folder: folder.clone(), node: node.clone(), kid: *kid, number }
     }

@@ -15,6 +15,7 @@ pub mod recovery;
 mod rewriting;
 #[cfg(test)]
 mod tests;
+pub mod whole;
 pub mod writer;
 
 pub use error::{ArchiveError, CODES};
@@ -23,4 +24,5 @@ pub use frame::{Frame, Lines, Packer};
 pub use reader::{Found, Segment, list};
 pub use recovery::{Known, Recovered, VaultOf, new_id, recover};
 pub use rewriting::{Keeps, Rewritten, rewrite};
+pub use whole::WholeSegment;
 pub use writer::{FILE_MODE, Place, SegmentWriter};

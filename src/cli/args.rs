@@ -16,7 +16,7 @@ use clap_complete::Shell;
 pub(crate) use custody::{
     ArchivePlace, HoldCommand, LedgerCommand, LedgerPlace, PurgeArgs, ReportArgs, VerifyArgs,
 };
-pub(crate) use fleet::{BatchArgs, FleetCommand};
+pub(crate) use fleet::{BatchArgs, CollectArgs, FleetCommand, LifecycleArgs, VaultsArgs};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::Date;

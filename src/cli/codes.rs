@@ -28,10 +28,12 @@ const AREAS: &[&[&Code]] = &[
     crate::jobs::CODES,
     crate::jobs::batch::CODES,
     crate::jobs::bundle::CODES,
+    crate::jobs::collect::CODES,
     crate::jobs::hold::CODES,
     crate::jobs::purge::CODES,
     crate::jobs::replay::CODES,
     crate::jobs::subject::CODES,
+    crate::jobs::vaults::CODES,
     crate::keyring::CODES,
     crate::ledger::CODES,
     crate::pipeline::CODES,
@@ -60,6 +62,7 @@ const CODES: &[&Code] = &[
     &ATTENTION,
     &NO_ESCROW,
     &IDENTITIES_HERE,
+    &NO_OBJECTS,
 ];
 
 pub(crate) static USAGE: Code = Code {
@@ -368,6 +371,28 @@ What to do
 
 References
   GDPR art. 4(5), \"kept separately\"; EDPB Guidelines 01/2025",
+};
+
+pub(crate) static NO_OBJECTS: Code = Code {
+    id: "F01",
+    title: "this build knows no object storage",
+    text: "\
+What it means
+  A path begins with s3://, and this oubliette was built without the feature `s3`.
+
+Why it matters
+  Most nodes never need object storage, and its client is larger than the rest of oubliette. So it is off unless asked
+  for. Nothing was done.
+
+Example
+  oubliette verify s3://logs/fleet
+
+What to do
+  Install the fleet's build, or build it: `cargo build --release --features s3`; with `kafka` instead of `s3`, it
+  has both.
+
+References
+  README.md, \"Fleet\"",
 };
 
 #[cfg(test)]

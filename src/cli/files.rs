@@ -2,6 +2,7 @@
 
 use super::codes;
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::{Disk, KNOWS_OBJECTS, Seen, Storage, everywhere, is_remote};
 use crate::rules::RuleFile;
 #[cfg(target_os = "linux")]
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
@@ -10,6 +11,7 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The rule files of a directory.
 #[derive(Debug, Default)]
@@ -61,6 +63,21 @@ pub(crate) fn credential(path: &Path) -> Option<PathBuf> {
     let name = path.to_str()?.strip_prefix("credential:")?;
     let directory = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_default();
     Some(Path::new(&directory).join(name))
+}
+
+/// A storage for files below these paths, which are directories or, where they begin with `s3://`, prefixes in buckets.
+///
+/// # Errors
+/// If one of them is in object storage and this build knows none.
+pub(crate) fn storage(paths: &[&Path], seen: Seen) -> Result<Arc<dyn Storage>, Diagnostic> {
+    let Some(remote) = paths.iter().find(|path| is_remote(path)) else { return Ok(Arc::new(Disk)) };
+    if !KNOWS_OBJECTS {
+        return Err(Diagnostic::new(&codes::NO_OBJECTS, "this build knows no object storage")
+            .at(remote.display().to_string())
+            .because("it was made without the feature `s3`")
+            .hint("build it with `cargo build --release --features s3`"));
+    }
+    everywhere(seen).map_err(|error| cannot("cannot use object storage", remote, &error))
 }
 
 /// The input called `path`, or standard input.

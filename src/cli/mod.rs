@@ -6,6 +6,8 @@ mod commands;
 mod config;
 pub mod exit;
 mod files;
+#[cfg(feature = "kafka")]
+mod librdkafka;
 mod page;
 mod passphrase;
 mod picture;
@@ -59,6 +61,9 @@ fn dispatch(report: Report, line: &CommandLine) -> Result<Exit, Stop> {
         Command::Serve(args) => commands::serve::run(report, common, args),
         Command::Replay(args) => commands::replay::run(report, common, args),
         Command::Fleet(FleetCommand::Batch(args)) => commands::batch::run(report, common, args),
+        Command::Fleet(FleetCommand::Archive(args)) => commands::collect::run(report, common, args),
+        Command::Fleet(FleetCommand::Lifecycle(args)) => commands::lifecycle::run(report, common, args),
+        Command::Fleet(FleetCommand::Vaults(args)) => commands::vaults::run(report, common, args),
         Command::Keys(command) => commands::keys::run(report, common, command),
         Command::Ledger(command) => commands::ledger::run(report, common, command),
         Command::Purge(args) => commands::purge::run(report, common, args),

@@ -13,6 +13,7 @@ use crate::model::{Format, NodeName};
 use crate::pipeline::SyncPolicy;
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::is_remote;
 use crate::pseudonym;
 use crate::pseudonym::epoch::EpochLength;
 use crate::retention::TagForm;
@@ -94,7 +95,8 @@ impl Settings {
     /// The archive that is looked after if none is named: that of the configuration, or that of its `[serve]`.
     pub(crate) fn archive(&self) -> Option<PathBuf> {
         let beside = self.config_path.parent().unwrap_or(Path::new("."));
-        self.archive.as_ref().or(self.serve.archive.as_ref()).map(|archive| beside.join(archive))
+        let archive = self.archive.as_ref().or(self.serve.archive.as_ref())?;
+        Some(if is_remote(archive) { archive.clone() } else { beside.join(archive) })
     }
 
     /// Settings of a command that has `reading` and `tokens` options (or their defaults).

@@ -5,6 +5,8 @@ pub mod blocks;
 pub mod datagram;
 pub mod framing;
 pub mod inherited;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod proxy_protocol;
 pub mod relp;
 pub mod sockets;

@@ -164,7 +164,7 @@ impl Ready {
         let Recognition { shared, stamper, .. } = plan.recognition;
         let kinds = Arc::clone(&shared.kinds);
         let classes: Vec<_> = stamper.policy().classes().iter().map(|class| class.name.clone()).collect();
-        let epochs = EpochsOf { keyring, tenant: plan.tenant, kinds: Arc::clone(&kinds) };
+        let epochs = EpochsOf::new(keyring, plan.tenant, Arc::clone(&kinds));
         let feed = Feed::new(parts, quarantine, epochs, plan.clock);
         let recent_bytes = (RECENT_BYTES / plan.workers).min(MOST_RECENT_BYTES);
         let count = plan.workers.get();
@@ -195,10 +195,16 @@ impl Ready {
 }
 
 /// A keyring as the source of each epoch's keys.
-struct EpochsOf {
+pub(super) struct EpochsOf {
     keyring: RecordedKeyring,
     tenant: String,
     kinds: Arc<Kinds>,
+}
+
+impl EpochsOf {
+    pub(super) fn new(keyring: RecordedKeyring, tenant: String, kinds: Arc<Kinds>) -> Self {
+        Self { keyring, tenant, kinds }
+    }
 }
 
 impl Epochs for EpochsOf {

@@ -14,7 +14,7 @@ use crate::ledger::event::{self, Event};
 use crate::model::{Folder, Seal, SegmentName, Tree};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
-use crate::primitives::storage::{Listed, Storage};
+use crate::primitives::storage::{Listed, Storage, is_remote};
 use crate::vault::{Vault, VaultError};
 use ed25519_dalek::{Signature, VerifyingKey};
 use jiff::civil::Date;
@@ -51,13 +51,15 @@ pub struct Verified {
     pub findings: Vec<Finding>,
 }
 
-/// What the ledger says of segments.
+/// What a ledger says of segments.
 #[derive(Debug)]
 struct Record {
     verifier: Verifier,
     /// Every sealing of a segment: on which day, and its digest.
     sealed: BTreeMap<String, Vec<(Date, String)>>,
     digests: BTreeSet<String>,
+    /// Names of segments that an erasure replaced: what other ledgers say of them was true before.
+    erased: BTreeSet<String>,
     /// Names of segments that may be gone.
     purged: BTreeSet<String>,
 }
@@ -66,7 +68,8 @@ struct Record {
 #[derive(Debug)]
 pub struct Checker {
     storage: Arc<dyn Storage>,
-    record: Record,
+    /// One a ledger, at least one.
+    records: Vec<Record>,
     verified: Verified,
 }
 
@@ -76,9 +79,21 @@ impl Checker {
     /// # Errors
     /// If there is none or it cannot be read.
     pub fn new(storage: &Arc<dyn Storage>, directory: &Path, anchors: &[Anchor]) -> Result<Self, Diagnostic> {
+        let mut checker =
+            Self { storage: Arc::clone(storage), records: Vec::new(), verified: Verified::default() };
+        checker.add_ledger(directory, anchors)?;
+        Ok(checker)
+    }
+
+    /// Reads and checks one more ledger: workers of a fleet have one each, and their segments lie together.
+    ///
+    /// # Errors
+    /// If there is none or it cannot be read.
+    pub fn add_ledger(&mut self, directory: &Path, anchors: &[Anchor]) -> Result<(), Diagnostic> {
         let (mut sealed, mut purged) = (BTreeMap::<String, Vec<_>>::new(), BTreeSet::new());
         let mut digests = BTreeSet::from([hex::encode(&[0; 32])]);
-        let read = ledger::read(storage, directory, anchors, &mut |entry| match entry.event() {
+        let mut erased = BTreeSet::new();
+        let read = ledger::read(&self.storage, directory, anchors, &mut |entry| match entry.event() {
             Some(Event::Segment(event::Segment { name, digest, .. })) => {
                 digests.insert(digest.clone());
                 sealed.entry(name).or_default().push((entry.day, digest));
@@ -91,6 +106,7 @@ impl Checker {
             Some(Event::EraseIntent(erasure)) => match erasure.digest {
                 Some(digest) => {
                     digests.insert(digest.clone());
+                    erased.insert(erasure.name.clone());
                     sealed.insert(erasure.name, vec![(erasure.sealed, digest)]);
                 }
                 None => {
@@ -101,9 +117,10 @@ impl Checker {
             _ => {}
         })?;
         let (LedgerReport { end, findings, .. }, verifier) = read;
-        let verified = Verified { entries: end.n, findings, ..Verified::default() };
-        let record = Record { verifier, sealed, digests, purged };
-        Ok(Self { storage: Arc::clone(storage), record, verified })
+        self.verified.entries += end.n;
+        self.verified.findings.extend(findings);
+        self.records.push(Record { verifier, sealed, digests, erased, purged });
+        Ok(())
     }
 
     /// Checks a whole archive: what is there, and that nothing is missing. What was found, all in all.
@@ -200,24 +217,22 @@ impl Checker {
         // Where the footer begins, at whose end the seal is.
         let place = Some(segment.footer().data_bytes());
         let digest = hex::encode(segment.digest());
-        let key = self.record.verifier.key_of(seal.day).copied();
-        match key {
-            None => self.wrong(
-                segment.path(),
-                None,
-                &format!("the ledger has no key of {}, on which it was sealed", seal.day),
-            ),
-            Some(key) if !is_sealed(&key, seal, segment.digest()) => self.wrong(
-                segment.path(),
-                place,
-                &format!(
-                    "the seal is none by the key of {}: it was changed, or sealed again with another key",
-                    seal.day
-                ),
-            ),
-            Some(_) => {}
+        // A worker of a fleet may know a segment that another one sealed, which died before it could say so.
+        let keys = self.records.iter().filter_map(|record| record.verifier.key_of(seal.day).copied());
+        let keys: Vec<VerifyingKey> = keys.collect();
+        if keys.is_empty() {
+            let what = format!("the ledger has no key of {}, on which it was sealed", seal.day);
+            self.wrong(segment.path(), None, &what);
+        } else if !keys.iter().any(|key| is_sealed(key, seal, segment.digest())) {
+            let what = format!(
+                "the seal is none by the key of {}: it was changed, or sealed again with another key",
+                seal.day
+            );
+            self.wrong(segment.path(), place, &what);
         }
-        match self.record.sealed.get(name).map(Vec::as_slice) {
+        let Some(record) = self.record_of(name, &digest) else { return };
+        let sealed = record.sealed.get(name).cloned();
+        match sealed.as_deref() {
             None => self.wrong(segment.path(), None, "the ledger does not know it"),
             Some([.., (_, last)]) if *last != digest => {
                 self.wrong(segment.path(), None, "the ledger knows another segment of that name");
@@ -233,9 +248,22 @@ impl Checker {
             }
             Some(_) => {}
         }
-        if !self.record.digests.contains(&hex::encode(&segment.footer().previous)) {
+        let previous = hex::encode(&segment.footer().previous);
+        if !self.records.iter().any(|record| record.digests.contains(&previous)) {
             self.wrong(segment.path(), None, "the segment sealed before it is not in the ledger");
         }
+    }
+
+    /// The ledger with an erasure of that segment; else one that knows that very segment; else one that knows its name; else
+    /// the first one.
+    fn record_of(&self, name: &str, digest: &str) -> Option<&Record> {
+        let last = |record: &Record| record.sealed.get(name).and_then(|sealed| sealed.last()).cloned();
+        let knows = |record: &&Record| last(record).is_some_and(|(_, known)| known == digest);
+        let names = |record: &&Record| record.sealed.contains_key(name);
+        let mut records = self.records.iter();
+        let erased = records.clone().find(|record| record.erased.contains(name));
+        let known = erased.or_else(|| records.clone().find(knows));
+        known.or_else(|| records.clone().find(names)).or_else(|| records.next())
     }
 
     fn vault(&mut self, path: &Path, mark: &VaultMark, progress: &dyn Fn(u64)) -> Result<(), Diagnostic> {
@@ -283,9 +311,10 @@ impl Checker {
 
     /// Segments that were sealed, were not purged, and are not there.
     fn missing(&mut self, tree: &Tree, there: &BTreeSet<String>) {
-        let Record { sealed, purged, .. } = &self.record;
-        let gone = sealed.keys().filter(|name| !there.contains(*name) && !purged.contains(*name));
-        for name in gone.cloned().collect::<Vec<_>>() {
+        let purged = |name: &str| self.records.iter().any(|record| record.purged.contains(name));
+        let sealed = self.records.iter().flat_map(|record| record.sealed.keys());
+        let gone = sealed.filter(|name| !there.contains(*name) && !purged(name));
+        for name in gone.cloned().collect::<BTreeSet<_>>() {
             self.wrong(
                 &tree.archive.join(name),
                 None,
@@ -335,13 +364,14 @@ fn vaults(storage: &dyn Storage, root: &Path) -> Result<Vec<(SegmentName, PathBu
     Ok(vaults)
 }
 
-/// How many bytes there are below some directories, for a progress bar.
+/// How many bytes there are below some directories, for a progress bar; those in object storage are not counted, for that
+/// would ask for each object.
 ///
 /// # Errors
 /// If one cannot be listed.
 pub fn bytes_below(storage: &dyn Storage, roots: &[&Path]) -> io::Result<u64> {
     let mut bytes = 0;
-    for root in roots {
+    for root in roots.iter().filter(|root| !is_remote(root)) {
         for listed in storage.list(root)? {
             bytes += if listed.directory {
                 bytes_below(storage, &[&listed.path])?

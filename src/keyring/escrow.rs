@@ -7,6 +7,7 @@ use crate::primitives::secret::Secret;
 use crate::pseudonym::epoch::{Epoch, kid};
 use age::secrecy::{ExposeSecret, SecretString};
 use age::{Decryptor, Encryptor};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -312,6 +313,25 @@ pub fn wraps_of(directory: &Path, kid: &[u8; 5]) -> Result<Vec<Vec<u8>>, KeyErro
         }
     }
     Ok(found)
+}
+
+/// The kids of all wraps in a state directory, or a copy of one.
+///
+/// # Errors
+/// If they cannot be listed.
+pub fn wrapped_kids(directory: &Path) -> Result<BTreeSet<[u8; 5]>, KeyError> {
+    let wraps = directory.join("wraps");
+    let entries = match std::fs::read_dir(&wraps) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        listed => listed.map_err(super::state_dir::io_error("list", &wraps))?,
+    };
+    let mut kids = BTreeSet::new();
+    for entry in entries {
+        let name = entry.map_err(super::state_dir::io_error("list", &wraps))?.file_name();
+        let stem = name.to_str().and_then(|name| name.strip_suffix(".age")?.rsplit_once('-'));
+        kids.extend(stem.and_then(|(_, kid)| <[u8; 5]>::try_from(kid.as_bytes()).ok()));
+    }
+    Ok(kids)
 }
 
 /// The secrets of `epoch` that an identity file opens, from the wraps of a node (or a copy of them).

@@ -89,10 +89,13 @@ pub struct SegmentName {
     /// The epoch and its secret.
     pub kid: [u8; 5],
     /// Which one of those that share all of the above, from 1.
-    pub number: u32,
+    pub number: u64,
 }
 
 impl SegmentName {
+    /// The kid of a segment with tokens of many nodes and epochs: no epoch has it, for it names the first day of 2020.
+    pub const MANY_EPOCHS: [u8; 5] = *b"00000";
+
     /// Reads the name of a file in `folder`; and whether it is a part, still written to or left by a crash.
     #[must_use]
     pub fn parse(folder: &Folder, file: &str) -> Option<(Self, bool)> {
@@ -126,7 +129,7 @@ impl SegmentName {
 
     /// The same but for its number.
     #[must_use]
-    pub fn with_number(&self, number: u32) -> Self {
+    pub fn with_number(&self, number: u64) -> Self {
         Self { number, ..self.clone() }
     }
 
@@ -245,7 +248,7 @@ mod tests {
             "web1-2epq-1.log.zst",
             "2epqf-1.log.zst",
             "-2epqf-1.log.zst",
-            "web1-2epqf-4294967296.log.zst",
+            "web1-2epqf-18446744073709551616.log.zst",
             "web1-2epqf-1.log.zst.part.part",
             ".web1-2epqf-1.log.zst",
         ] {

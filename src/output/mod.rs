@@ -1,7 +1,7 @@
 //! Where pseudonymised lines go besides the archive.
 //!
 //! ```text
-//! block --Writer--> spool --Reader--> delivery --Link--> TCP, TLS, RELP, unix socket, file, stdout
+//! block --Writer--> spool --Reader--> delivery --Link--> TCP, TLS, RELP, Kafka, unix socket, file, stdout
 //!                     ^                  |
 //!                     +---- confirmed ---+      what was not is sent again on the next link
 //! ```
@@ -10,6 +10,8 @@
 
 pub mod delivery;
 pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod relp;
 pub mod spool;
 pub mod stream;

@@ -82,6 +82,12 @@ impl Tally {
         self.rules[index] = 1;
     }
 
+    /// Identifiers replaced, of all kinds.
+    #[must_use]
+    pub fn all_identifiers(&self) -> u64 {
+        self.identifiers.iter().sum()
+    }
+
     /// A token was made. Tokens that a cache remembers need not be reported again.
     #[inline]
     pub fn token(&mut self, kind: Kind, tag: &[u8; 16]) {

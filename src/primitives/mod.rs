@@ -5,6 +5,8 @@ pub mod clock;
 pub mod crypto;
 pub mod diag;
 pub mod hex;
+#[cfg(feature = "kafka")]
+pub mod librdkafka;
 pub mod private_folder;
 pub mod recipient;
 pub mod relp;

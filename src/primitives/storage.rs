@@ -13,10 +13,18 @@
 
 mod disk;
 mod memory;
+mod place;
+#[cfg(feature = "s3")]
+mod s3;
 mod sequential;
+#[cfg(feature = "s3")]
+mod versions;
 
 pub use disk::Disk;
 pub use memory::{Fault, Memory, Survives};
+pub use place::{KNOWS_OBJECTS, Seen, everywhere, is_remote};
+#[cfg(feature = "s3")]
+pub use s3::{Marks, Probe, S3};
 pub use sequential::Sequential;
 
 use std::fmt::Debug;
@@ -62,11 +70,12 @@ pub trait Storage: Debug + Send + Sync {
     /// The old name still holds then.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Gives a file another name in the same directory, which no file has. Of two who try at once, one succeeds.
+    /// Makes what a file holds durable, and gives it another name in the same directory, which no file has. Of two who try
+    /// at once, one succeeds.
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] if a file has it; the old name still holds then.
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn publish(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
     ///
@@ -130,6 +139,14 @@ pub trait Stored: Debug + Send {
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] if there are not so many.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// SHA-256 of the whole file, if it was kept with the file when that was stored; nothing is read.
+    ///
+    /// # Errors
+    /// As the storage says.
+    fn recorded_sha256(&self) -> io::Result<Option<[u8; 32]>> {
+        Ok(None)
+    }
 
     /// Takes the lock of the file, which ends with it; false if another process or handle has it.
     ///

@@ -163,9 +163,11 @@ pub(crate) struct VerifyArgs {
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) path: Option<PathBuf>,
 
-    /// The ledger with the public keys [default: ledger in the state directory]
+    /// The ledger with the public keys (repeatable) [default: ledger in the state directory]
+    ///
+    /// Workers of a fleet have one each: give those of all workers whose segments lie there, and that of the purge.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) ledger: Option<PathBuf>,
+    pub(crate) ledger: Vec<PathBuf>,
 
     /// The vaults, if they lie elsewhere [default: that of the configuration, or vault in the archive]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]

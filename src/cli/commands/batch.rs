@@ -11,16 +11,18 @@ use crate::jobs::batch::{self, Batch, Checked, Entry, Processed};
 use crate::jobs::filter::{Plan, Ready};
 use crate::jobs::recognition::{Choices, Recognition};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Storage};
+use crate::primitives::storage::{Seen, Storage, everywhere, is_remote};
 use std::io::{self, BufRead as _};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Processes the list on standard input, or checks it against manifests.
 pub(crate) fn run(report: Report, common: &Common, args: &BatchArgs) -> Result<Exit, Stop> {
-    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let storage = everywhere(Seen::Newest).map_err(|error| {
+        Diagnostic::new(&batch::UNREADABLE, "cannot use object storage").because(error.to_string())
+    })?;
     let Some(out) = &args.out else { return check(report, &*storage, args) };
+    files::storage(&[out], Seen::Newest)?;
     let settings = Settings::new(common, &args.reading, &args.tokens)?;
     let plan = plan(&settings, args)?;
     // What can be refused is refused before the list is read; and the first process makes the secret.
@@ -77,6 +79,9 @@ fn list() -> Result<impl Iterator<Item = Result<String, Diagnostic>>, Diagnostic
 /// Refuses pipes, directories and devices: they have no length, and would look empty.
 fn regular(input: &str) -> Result<String, Diagnostic> {
     let path = Path::new(input);
+    if is_remote(path) {
+        return files::storage(&[path], Seen::Newest).map(|_| input.to_owned());
+    }
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return Err(Diagnostic::new(&batch::UNREADABLE, "an object of the batch is no regular file")
             .at(input)

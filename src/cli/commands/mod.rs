@@ -3,6 +3,8 @@
 mod archive;
 pub(crate) mod batch;
 pub(crate) mod check;
+#[cfg_attr(not(feature = "kafka"), path = "no_collect.rs")]
+pub(crate) mod collect;
 pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod filter;
@@ -10,6 +12,7 @@ pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod ledger;
+pub(crate) mod lifecycle;
 pub(crate) mod man;
 pub(crate) mod purge;
 pub(crate) mod replay;
@@ -17,6 +20,7 @@ pub(crate) mod report;
 pub(crate) mod serve;
 mod status;
 pub(crate) mod token;
+pub(crate) mod vaults;
 pub(crate) mod verify;
 
 // For the legal desk and the data protection officer.

@@ -4,6 +4,7 @@ use super::hold;
 use crate::cli::args::{ArchivePlace, Common, PurgeArgs, Reading, Tokens};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
+use crate::cli::files;
 use crate::cli::process;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
@@ -14,7 +15,7 @@ use crate::jobs::verify::bytes_below;
 use crate::ledger::{self, Ledger};
 use crate::model::Tree;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Storage};
+use crate::primitives::storage::{Seen, is_remote};
 use crate::shred::{self, ShredStore};
 use jiff::civil::Date;
 use serde::Serialize;
@@ -54,10 +55,21 @@ pub(super) fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> 
     Ok(plan)
 }
 
-/// The archive, its keys and its ledger.
+/// The archive, its keys and its ledger, for whoever removes something: of objects old versions as well, so that what is
+/// purged is gone and not hidden.
 pub(super) fn site(settings: &Settings, place: &ArchivePlace) -> Result<Site, Diagnostic> {
+    site_seen(settings, place, Seen::AllVersions)
+}
+
+/// The same for whoever reads.
+pub(super) fn site_to_read(settings: &Settings, place: &ArchivePlace) -> Result<Site, Diagnostic> {
+    site_seen(settings, place, Seen::Newest)
+}
+
+fn site_seen(settings: &Settings, place: &ArchivePlace, seen: Seen) -> Result<Site, Diagnostic> {
     let archive = &archive(settings, place)?;
-    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let tree = tree(archive, place.vault.as_ref().or(settings.vault.as_ref()));
+    let storage = files::storage(&[archive, &tree.vault], seen)?;
     let retention =
         load_retention(&settings.rule_files()?.retention).map_err(|error| Diagnostic::from(&error))?;
     let zone = settings.zone.clone().unwrap_or(retention.zone);
@@ -71,7 +83,7 @@ pub(super) fn site(settings: &Settings, place: &ArchivePlace) -> Result<Site, Di
     let shred = ShredStore::open(&storage, &settings.state_dir.join(shred::FOLDER))?;
     Ok(Site {
         storage,
-        tree: tree(archive, place.vault.as_ref().or(settings.vault.as_ref())),
+        tree,
         intermediate: archive.join("intermediate"),
         shred,
         ledger,
@@ -88,7 +100,7 @@ pub(super) fn archive(settings: &Settings, place: &ArchivePlace) -> Result<PathB
         Diagnostic::new(&codes::OPEN, "no archive is named")
             .hint("give `--archive DIR`, or set `archive` in the configuration")
     })?;
-    if !archive.is_dir() {
+    if !is_remote(&archive) && !archive.is_dir() {
         // A name with a mistake in it would else purge nothing, for ever, and say that all is well.
         return Err(Diagnostic::new(&codes::OPEN, "there is no such archive")
             .at(archive.display().to_string())

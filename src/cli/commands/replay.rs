@@ -24,7 +24,7 @@ use std::time::Duration;
 /// Replays.
 pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
-    let mut site = purge::site(&settings, &args.place)?;
+    let mut site = purge::site_to_read(&settings, &args.place)?;
     let scope = match (args.reveal, args.reveal_all) {
         (_, true) => Scope::Everybody,
         (true, false) => Scope::Asked,

@@ -4,7 +4,7 @@ use super::purge::{archive, tree};
 use crate::cli::args::{Common, Reading, ReportArgs, Tokens};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
-use crate::cli::files::write_whole;
+use crate::cli::files::{self, write_whole};
 use crate::cli::page::page;
 use crate::cli::report::{Report, Stop, counted};
 use crate::cli::settings::Settings;
@@ -12,12 +12,11 @@ use crate::jobs::recognition::load_retention;
 use crate::jobs::report::{self, Scope};
 use crate::ledger::FOLDER;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::Disk;
+use crate::primitives::storage::Seen;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Writes the report.
 pub(crate) fn run(report: Report, common: &Common, args: &ReportArgs) -> Result<Exit, Stop> {
@@ -50,9 +49,10 @@ fn scope(common: &Common, args: &ReportArgs) -> Result<Scope, Diagnostic> {
     let zone = settings.zone.clone().unwrap_or(retention.zone);
     let now = settings.clock.now();
     let archive = archive(&settings, &args.place)?;
+    let tree = tree(&archive, args.place.vault.as_ref().or(settings.vault.as_ref()));
     Ok(Scope {
-        storage: Arc::new(Disk),
-        tree: tree(&archive, args.place.vault.as_ref().or(settings.vault.as_ref())),
+        storage: files::storage(&[&archive, &tree.vault], Seen::Newest)?,
+        tree,
         intermediate: archive.join("intermediate"),
         ledger: settings.state_dir.join(FOLDER),
         classes: retention.classes,

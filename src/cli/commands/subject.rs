@@ -29,7 +29,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> 
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
     match command {
         SubjectCommand::Access { place, person, period, access, form } => {
-            let site = purge::site(&settings, place)?;
+            let site = purge::site_to_read(&settings, place)?;
             Desk { report, settings, site, access }.access(person, period, *form)
         }
         SubjectCommand::Erase { place, person, access } => {
@@ -40,7 +40,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> 
             restrict(report, &settings, place, person, *until, access)
         }
         SubjectCommand::Affected { place, period, class, list, reveal, recipient, access } => {
-            let site = purge::site(&settings, place)?;
+            let site = purge::site_to_read(&settings, place)?;
             let wanted = Wanted { classes: class, list: *list, reveal: *reveal, recipients: recipient };
             Desk { report, settings, site, access }.affected(period, &wanted)
         }

@@ -4,30 +4,35 @@ use super::ledger as ledger_command;
 use super::purge::tree;
 use crate::cli::args::{Common, Reading, Tokens, VerifyArgs};
 use crate::cli::exit::Exit;
+use crate::cli::files;
 use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::verify::{Archive, CHANGED, Checker, Verified, bytes_below};
 use crate::ledger::{ENTRIES, FOLDER};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Storage};
+use crate::primitives::storage::{Seen, is_remote};
 use serde_json::json;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Checks what is at the path, or the archive of the configuration, or the ledger of this node.
 pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
-    let ledger = args.ledger.clone().unwrap_or_else(|| settings.state_dir.join(FOLDER));
+    // `--expect` speaks of the first one.
+    let (ledger, others) = match args.ledger.as_slice() {
+        [first, others @ ..] => (first.clone(), others),
+        [] => (settings.state_dir.join(FOLDER), &[][..]),
+    };
     let Some(path) = &args.path.clone().or_else(|| settings.archive()) else {
         return ledger_command::verify(report, &ledger, &args.expect);
     };
     if path.join(ENTRIES).is_file() {
         return ledger_command::verify(report, path, &args.expect);
     }
-    let storage: Arc<dyn Storage> = Arc::new(Disk);
-    let checker = Checker::new(&storage, &ledger, &args.expect)?;
-    let verified = if path.is_dir() {
-        let tree = tree(path, args.vault.as_ref().or(settings.vault.as_ref()));
+    let tree = tree(path, args.vault.as_ref().or(settings.vault.as_ref()));
+    let storage = files::storage(&[path, &tree.vault], Seen::Newest)?;
+    let mut checker = Checker::new(&storage, &ledger, &args.expect)?;
+    others.iter().try_for_each(|other| checker.add_ledger(other, &[]))?;
+    let verified = if is_archive(path) {
         let archive = Archive { tree, intermediate: path.join("intermediate") };
         let roots = [&*archive.tree.archive, &*archive.tree.vault, &*archive.intermediate];
         let progress = Counted::of(bytes_below(&*storage, &roots).unwrap_or(0));
@@ -37,6 +42,11 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
         checker.one(path, &|bytes| progress.add(bytes))?
     };
     tell(report, path, &verified)
+}
+
+/// Whether it is a directory, or may be one: in object storage a segment is told by its name.
+fn is_archive(path: &Path) -> bool {
+    if is_remote(path) { !path.to_string_lossy().ends_with(".log.zst") } else { path.is_dir() }
 }
 
 fn tell(report: Report, path: &Path, verified: &Verified) -> Result<Exit, Stop> {

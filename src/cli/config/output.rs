@@ -18,6 +18,12 @@ pub(crate) struct Output {
     pub(crate) name: Typed<OutputName>,
     /// Host and port of `tcp`, `tls` and `relp`: `log.example.net:2514`.
     pub(crate) address: Option<Typed<Peer>>,
+    /// Brokers of `kafka` to begin with: `["kafka1:9092", "kafka2:9092"]`.
+    pub(crate) brokers: Option<Vec<Typed<Peer>>>,
+    /// The topic of `kafka`. One topic holds one retention class.
+    pub(crate) topic: Option<String>,
+    /// Settings of librdkafka for `kafka`, `key=value` a line: TLS, passwords. `credential:NAME` is what systemd loaded.
+    pub(crate) kafka_config: Option<PathBuf>,
     /// The socket of `unix` and `unix-datagram`, the file of `file`.
     pub(crate) path: Option<PathBuf>,
     /// How messages follow one another over `tcp`, `tls` and `unix`: `octet-counting` or `non-transparent`.
@@ -31,7 +37,7 @@ pub(crate) struct Output {
     pub(crate) key: Option<PathBuf>,
     /// The name in the receiver's certificate, if it is not the host of `address`.
     pub(crate) server_name: Option<String>,
-    /// Records that may be unanswered over `relp`.
+    /// Records that may be unanswered over `relp`, or not acknowledged by `kafka`.
     #[schemars(extend("default" = "1000"))]
     pub(crate) window: Option<Typed<Window>>,
     /// Whether a record is acknowledged only when this output has it. Then senders wait for it when its spool is full;
@@ -58,6 +64,8 @@ pub(crate) enum OutputKind {
     Tls,
     /// RELP: lines are taken over when they are answered.
     Relp,
+    /// A topic of Kafka: lines are taken over when the brokers have acknowledged them. Needs the feature `kafka`.
+    Kafka,
     /// Syslog to a stream socket of this machine.
     Unix,
     /// Syslog to a datagram socket of this machine.
@@ -71,19 +79,22 @@ pub(crate) enum OutputKind {
 impl Output {
     /// What is missing, or has no meaning for this kind.
     pub(crate) fn problem(&self) -> Option<String> {
-        use OutputKind::{File, Relp, Tcp, Tls, Unix, UnixDatagram};
+        use OutputKind::{File, Kafka, Relp, Tcp, Tls, Unix, UnixDatagram};
         let is = |kinds: &[OutputKind]| kinds.contains(&self.kind);
         let has_tls =
             is(&[Tls]) || self.certificate.is_some() || self.key.is_some() || self.server_name.is_some();
         let keys = [
             ("address", self.address.is_some(), is(&[Tcp, Tls, Relp]), true),
+            ("brokers", self.brokers.is_some(), is(&[Kafka]), true),
+            ("topic", self.topic.is_some(), is(&[Kafka]), true),
+            ("kafka_config", self.kafka_config.is_some(), is(&[Kafka]), false),
             ("path", self.path.is_some(), is(&[Unix, UnixDatagram, File]), true),
             ("framing", self.framing.is_some(), is(&[Tcp, Tls, Unix]), false),
             ("ca", self.ca.is_some(), is(&[Tls, Relp]), has_tls),
             ("certificate", self.certificate.is_some(), is(&[Tls, Relp]), self.key.is_some()),
             ("key", self.key.is_some(), is(&[Tls, Relp]), self.certificate.is_some()),
             ("server_name", self.server_name.is_some(), is(&[Tls, Relp]), false),
-            ("window", self.window.is_some(), is(&[Relp]), false),
+            ("window", self.window.is_some(), is(&[Relp, Kafka]), false),
             ("rotate_bytes", self.rotate_bytes.is_some(), is(&[File]), false),
             ("rotate_every", self.rotate_every.is_some(), is(&[File]), false),
         ];

@@ -32,10 +32,9 @@ impl Part {
 
     /// Makes it durable under the name `output`. Whether it did; not if a file has that name.
     pub(super) fn publish(mut self, output: &Path) -> io::Result<bool> {
-        self.file.sync()?;
-        match self.storage.rename_new(&self.path, output) {
+        match self.storage.publish(&self.path, output) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-            renamed => renamed?,
+            published => published?,
         }
         self.published = true;
         self.storage.sync_directory(output.parent().unwrap_or(Path::new(".")))?;

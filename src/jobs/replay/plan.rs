@@ -76,7 +76,14 @@ impl Plan {
     /// # Errors
     /// If a footer cannot be read; if a secret that is needed is missing.
     pub fn new(site: &Site, selection: &Selection, secrets: &mut Secrets) -> Result<Self, Diagnostic> {
-        let mut planner = Planner { site, selection, secrets, epochs: HashMap::new(), plan: Self::default() };
+        let mut planner = Planner {
+            site,
+            selection,
+            secrets,
+            epochs: HashMap::new(),
+            in_any_epoch: None,
+            plan: Self::default(),
+        };
         for found in sealed_and_unsealed(site)? {
             if selection.takes_class(&found.name.folder.class) {
                 planner.add(found)?;
@@ -117,6 +124,8 @@ struct Planner<'p> {
     secrets: &'p mut Secrets,
     /// What is asked for in each epoch, by kid and tenant.
     epochs: HashMap<([u8; 5], String), Arc<InEpoch>>,
+    /// The tokens of all epochs together, once they were needed.
+    in_any_epoch: Option<Arc<HashSet<TagKey>>>,
     plan: Plan,
 }
 
@@ -160,6 +169,10 @@ impl Planner<'_> {
         if self.selection.identifiers.is_empty() {
             return Ok(tokens);
         }
+        if name.kid == SegmentName::MANY_EPOCHS {
+            tokens.extend(self.in_any_epoch(name)?.iter());
+            return Ok(tokens);
+        }
         let epoch = self.in_epoch(name)?;
         tokens.extend(&epoch.tokens);
         for (network, identifier) in &epoch.networks {
@@ -169,6 +182,27 @@ impl Planner<'_> {
                 tokens.extend(self.addresses_of(identifier, &epoch.keys, name)?);
             }
         }
+        Ok(tokens)
+    }
+
+    /// The tokens asked for, as they are in the epochs of all secrets: a worker of a fleet stores those of all nodes together.
+    fn in_any_epoch(&mut self, name: &SegmentName) -> Result<Arc<HashSet<TagKey>>, Diagnostic> {
+        if let Some(known) = &self.in_any_epoch {
+            return Ok(Arc::clone(known));
+        }
+        let mut tokens = HashSet::new();
+        for keys in self.secrets.of_all(name)? {
+            for identifier in &self.selection.identifiers {
+                if identifier.kind == Kind::NET {
+                    tokens.extend(self.addresses_of(identifier, &keys, name)?);
+                } else {
+                    tokens.insert(TagKey::of(&keys.tag(identifier.kind, &identifier.canonical)));
+                    self.plan.counts.hmacs += 1;
+                }
+            }
+        }
+        let tokens = Arc::new(tokens);
+        self.in_any_epoch = Some(Arc::clone(&tokens));
         Ok(tokens)
     }
 

@@ -10,7 +10,7 @@
 
 use super::codes;
 use crate::jobs::purge::Site;
-use crate::keyring::{Current, Identities, wraps_of};
+use crate::keyring::{Current, Identities, wrapped_kids, wraps_of};
 use crate::model::{Kinds, SegmentName};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
@@ -99,6 +99,23 @@ impl Secrets {
     /// If its vault cannot be read.
     pub fn tenant_of(&self, name: &SegmentName) -> Result<String, Diagnostic> {
         Ok(self.header(name)?.map_or_else(|| self.custody.tenant.clone(), |header| header.tenant))
+    }
+
+    /// The keys of all epochs that there are secrets of, for a segment whose tokens are of any: `name` is that segment.
+    ///
+    /// # Errors
+    /// As [`Secrets::of`]; if there is no secret at all.
+    pub fn of_all(&mut self, name: &SegmentName) -> Result<Vec<EpochKeys>, Diagnostic> {
+        let mut kids = wrapped_kids(&self.custody.state_dir)?;
+        kids.extend(self.custody.running.as_ref().map(|Current { epoch, secret, .. }| kid(secret, *epoch)));
+        if kids.is_empty() {
+            return Err(codes::no_wrap(name));
+        }
+        let keys = |kid| {
+            let secret = self.of(&SegmentName { kid, ..name.clone() })?;
+            Ok(EpochKeys::derive(&secret, Epoch::Fixed, &self.custody.tenant, &Kinds::default()))
+        };
+        kids.into_iter().map(keys).collect()
     }
 
     /// S of the epoch of a segment.

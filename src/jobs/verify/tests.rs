@@ -164,7 +164,7 @@ fn openssl_checks_a_seal() {
     let storage: Arc<dyn Storage> = Arc::new(memory.clone());
     let checker = Checker::new(&storage, Path::new("/state/ledger"), &[]).unwrap();
     let opened = Segment::open(&*storage, &path).unwrap();
-    let key = checker.record.verifier.key_of(opened.seal().day).unwrap();
+    let key = checker.records[0].verifier.key_of(opened.seal().day).unwrap();
     std::fs::write(directory.path().join("day.pem"), crate::ledger::pem(key)).unwrap();
     let document = include_str!("../../archive/FORMAT.md");
     let (_, section) = document.split_once("### A seal by hand").unwrap();

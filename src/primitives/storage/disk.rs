@@ -42,7 +42,8 @@ impl Storage for Disk {
         fs::rename(from, to)
     }
 
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn publish(&self, from: &Path, to: &Path) -> io::Result<()> {
+        File::open(from)?.sync_all()?;
         // A link takes no name that is there, on every file system that has links.
         fs::hard_link(from, to)?;
         fs::remove_file(from)
@@ -141,9 +142,9 @@ mod tests {
         file.truncate(5).unwrap();
         file.append(b"!").unwrap();
         file.sync().unwrap();
-        Disk.rename_new(&part, &whole).unwrap();
+        Disk.publish(&part, &whole).unwrap();
         Disk.create(&part, 0o600).unwrap();
-        assert_eq!(Disk.rename_new(&part, &whole).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(Disk.publish(&part, &whole).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         Disk.unlink(&part).unwrap();
         Disk.rename(&whole, &part).unwrap();
         Disk.rename(&part, &whole).unwrap();

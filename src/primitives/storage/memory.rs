@@ -229,7 +229,7 @@ impl Storage for Memory {
         state.living()
     }
 
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn publish(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.living()?;
         if state.names.contains_key(to) {
@@ -237,6 +237,7 @@ impl Storage for Memory {
         }
         state.turn(false)?;
         let file = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.files[file].durable = state.files[file].bytes.clone();
         state.names.insert(to.to_owned(), file);
         state.living()
     }

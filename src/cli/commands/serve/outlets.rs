@@ -1,5 +1,8 @@
 //! The outputs of the sidecar besides the archive: from the configuration to running ones.
 
+#[cfg_attr(not(feature = "kafka"), path = "outlets/no_kafka.rs")]
+mod kafka;
+
 use super::Setup;
 use crate::cli::codes;
 use crate::cli::config::{Output, OutputKind, Typed};
@@ -87,6 +90,7 @@ fn start(output: &Output, setup: &Setup) -> Result<Outlet, Diagnostic> {
             let window = output.window.as_ref().map_or(DEFAULT_WINDOW, |Typed(records)| *records);
             Outlet::start(settings, Relp { peer, window }, &storage)
         }
+        (OutputKind::Kafka, ..) => kafka::start(output, settings, &setup.settings, &storage),
         (OutputKind::Unix, _, Some(path)) => Outlet::start(settings, Unix { path, framing }, &storage),
         (OutputKind::UnixDatagram, _, Some(path)) => Outlet::start(settings, Datagrams(path), &storage),
         (OutputKind::File, _, Some(path)) => {
@@ -102,8 +106,7 @@ fn start(output: &Output, setup: &Setup) -> Result<Outlet, Diagnostic> {
 /// Where the receiver is, and what the connection is encrypted with.
 fn peer(output: &Output, settings: &Settings) -> Result<Option<Peer>, Diagnostic> {
     let Some(Typed(address)) = &output.address else { return Ok(None) };
-    let beside = settings.config_path.parent().unwrap_or(Path::new(""));
-    let place = |path: &PathBuf| files::credential(path).unwrap_or_else(|| beside.join(path));
+    let place = |path: &PathBuf| place(settings, path);
     let identity = output.certificate.as_ref().zip(output.key.as_ref());
     let tls = output.ca.as_ref().map(|ca| Files {
         ca: place(ca),
@@ -120,6 +123,12 @@ fn peer(output: &Output, settings: &Settings) -> Result<Option<Peer>, Diagnostic
         files.load().map_err(unusable)?;
     }
     Ok(Some(Peer { address: address.clone(), tls }))
+}
+
+/// Where a file of the configuration lies.
+fn place(settings: &Settings, path: &Path) -> PathBuf {
+    let beside = settings.config_path.parent().unwrap_or(Path::new(""));
+    files::credential(path).unwrap_or_else(|| beside.join(path))
 }
 
 /// Below the state directory: a directory for each output.

@@ -1,0 +1,119 @@
+//! `oubliette archive`: a worker that stores in object storage what nodes sent to Kafka.
+
+use super::keys;
+use crate::cli::args::{CollectArgs, Common};
+use crate::cli::exit::Exit;
+use crate::cli::librdkafka;
+use crate::cli::process;
+use crate::cli::report::{Report, Stop, counted};
+use crate::cli::settings::Settings;
+use crate::input::kafka::Member;
+use crate::jobs::collect::{Advance, Collector, KAFKA, LEAKED, Limits, Objects, Workbench, worker};
+use crate::jobs::filter::Plan;
+use crate::jobs::recognition::{Choices, Recognition};
+use crate::ledger::{self, Event, Ledger};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::librdkafka::why;
+use crate::primitives::storage::{Disk, S3};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Works until SIGTERM or SIGINT; then stores what it has.
+pub(crate) fn run(report: Report, common: &Common, args: &CollectArgs) -> Result<Exit, Stop> {
+    let settings = Settings::new(common, &args.reading, &args.tokens)?;
+    let bench = Workbench::new(plan(&settings)?, args.level.unwrap_or(1))?;
+    let mut ledger = ledger(&settings, &bench)?;
+    let s3 = S3::from_environment().map_err(|error| unready(&error.to_string()))?;
+    let store = Objects::open(s3, &args.s3)?;
+    let topics: BTreeMap<_, _> = args.topic.iter().cloned().collect();
+    let limits = Limits {
+        bytes: args.cut_bytes.unwrap_or(DEFAULT_CUT_BYTES),
+        age: args.cut_after.unwrap_or(DEFAULT_CUT_AFTER),
+    };
+    let mut collector = Collector::new(&store, &args.s3, &topics, limits, Box::new(ledger.clone()), bench)?;
+    let stopped = stop_on_signals().map_err(|error| unready(&error.to_string()))?;
+    let names: Vec<&str> = topics.keys().map(String::as_str).collect();
+    let kafka = args.kafka_config.as_deref().map(librdkafka::settings).transpose()?.unwrap_or_default();
+    let member =
+        Member::join(&args.kafka, &args.group, &names, &kafka).map_err(|error| unready(&why(&error)))?;
+    let (command, version) = (COMMAND.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    ledger.append(Event::Start { command, version }).map_err(Diagnostic::from)?;
+    let (mut leaked, mut dropped) = (0, 0);
+    let mut tell = |advance: &Advance| {
+        leaked += advance.leaked;
+        dropped += advance.dropped;
+        report.value(advance).map_err(|_| unready("standard output does not take what was stored"))
+    };
+    let worked = worker::work(&member, &mut collector, None, &|| stopped.load(Ordering::Relaxed), &mut tell);
+    let exit = if worked.is_err() { 2 } else { u8::from(leaked > 0) };
+    ledger.append(Event::Stop { command: COMMAND.to_owned(), exit }).map_err(Diagnostic::from)?;
+    worked?;
+    if dropped > 0 {
+        report.note(&format!("dropped because they had expired: {}", counted(dropped, "line")));
+    }
+    if leaked > 0 {
+        report.warning(
+            &Diagnostic::new(&LEAKED, "nodes left identifiers in clear")
+                .because(format!("{leaked} were found and replaced before they were stored"))
+                .hint("`oubliette explain F06` says what to do"),
+        );
+        return Ok(Exit::NeedsHuman);
+    }
+    Ok(Exit::Done)
+}
+
+fn plan(settings: &Settings) -> Result<Plan, Diagnostic> {
+    let choices = Choices { trust_upstream: true, archived: true, ..settings.choices()? };
+    let recognition = Recognition::new(choices)?;
+    let keys = keys::prepared(settings, recognition.zone.clone())?;
+    Ok(Plan {
+        recognition,
+        keys,
+        tenant: settings.tenant.clone(),
+        state_dir: settings.state_dir.clone(),
+        max_line_bytes: settings.max_line_bytes,
+        workers: NonZeroUsize::MIN,
+        clock: settings.clock,
+    })
+}
+
+fn ledger(settings: &Settings, bench: &Workbench) -> Result<Ledger, Diagnostic> {
+    Ok(Ledger::open(ledger::Settings {
+        storage: Arc::new(Disk),
+        directory: settings.state_dir.join(ledger::FOLDER),
+        zone: bench.zone().clone(),
+        who: process::user(),
+        clock: settings.clock,
+    })?)
+}
+
+/// Set by the first SIGTERM or SIGINT; a second one has its default effect.
+fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // The order matters: the default comes first and looks at `stopped` before it is set.
+        flag::register_conditional_default(signal, Arc::clone(&stopped))?;
+        flag::register(signal, Arc::clone(&stopped))?;
+    }
+    Ok(stopped)
+}
+
+fn unready(why: &str) -> Diagnostic {
+    Diagnostic::new(&KAFKA, "the worker cannot start or go on")
+        .because(why)
+        .hint("mend that, then start it again: nothing that is not stored was committed")
+}
+
+const COMMAND: &str = "archive";
+
+/// One PUT; ten seconds on a busy network.
+const DEFAULT_CUT_BYTES: usize = 64 << 20;
+
+/// How late a line may be in the archive.
+const DEFAULT_CUT_AFTER: Duration = Duration::from_secs(900);

@@ -1,0 +1,39 @@
+//! The output of type `kafka`: from the configuration to a running one.
+
+use super::{DEFAULT_WINDOW, place};
+use crate::cli::config::{Output, Typed};
+use crate::cli::librdkafka;
+use crate::cli::settings::Settings;
+use crate::jobs::collect::KAFKA;
+use crate::output::kafka::Topic;
+use crate::pipeline::{Outlet, OutletSettings};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::Storage;
+use std::sync::Arc;
+
+/// Starts it.
+///
+/// # Errors
+/// If a setting of librdkafka is not understood; brokers that are away are waited for.
+pub(super) fn start(
+    output: &Output,
+    outlet: OutletSettings,
+    settings: &Settings,
+    storage: &Arc<dyn Storage>,
+) -> Result<Outlet, Diagnostic> {
+    let file = output.kafka_config.as_deref().map(|path| place(settings, path));
+    let brokers = output.brokers.iter().flatten().map(|Typed(broker)| broker.as_str());
+    let topic = Topic {
+        brokers: brokers.collect::<Vec<_>>().join(","),
+        name: output.topic.clone().unwrap_or_default(),
+        settings: file.as_deref().map(librdkafka::settings).transpose()?.unwrap_or_default(),
+        window: output.window.as_ref().map_or(DEFAULT_WINDOW, |Typed(records)| *records),
+    };
+    topic.producer().map_err(|error| {
+        Diagnostic::new(&KAFKA, "an output to Kafka cannot be set up")
+            .at(format!("the output `{}`", output.name.0))
+            .because(error.to_string())
+            .hint("CONFIGURATION.md of librdkafka lists the settings")
+    })?;
+    Outlet::start(outlet, topic, storage)
+}

@@ -1,0 +1,38 @@
+//! `oubliette vaults`: copies of closed vaults, in a place of their own.
+
+use super::purge;
+use crate::cli::args::{Common, Reading, Tokens, VaultsArgs};
+use crate::cli::exit::Exit;
+use crate::cli::files;
+use crate::cli::report::{Report, Row, Stop, counted};
+use crate::cli::settings::Settings;
+use crate::jobs::purge::Site;
+use crate::jobs::vaults::{self, Copied};
+use crate::primitives::storage::Seen;
+
+/// Copies what is not there yet.
+pub(crate) fn run(report: Report, common: &Common, args: &VaultsArgs) -> Result<Exit, Stop> {
+    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    // A copy that is replaced is gone, and not hidden as an old version.
+    let storage = files::storage(&[&args.to], Seen::AllVersions)?;
+    let site = Site { storage, ..purge::site(&settings, &args.place)? };
+    let mut copied = Vec::new();
+    let worked = vaults::copy(&site, &args.to, &mut |vault| {
+        copied.push(vault);
+        Ok(())
+    });
+    let (there, new): (Vec<_>, Vec<_>) = copied.into_iter().partition(|vault| vault.skipped);
+    report.table(&new)?;
+    worked?;
+    let (new, there) = (counted(new.len() as u64, "vault"), counted(there.len() as u64, "vault"));
+    report.note(&format!("copied: {new}; there already: {there}"));
+    Ok(Exit::Done)
+}
+
+impl Row for Copied {
+    const HEADS: &[&str] = &["VAULT", "BYTES"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.vault.clone(), self.bytes.to_string()]
+    }
+}

@@ -1,0 +1,429 @@
+//! `archive`: records of a message log into segments in object storage, each once.
+//!
+//! ```text
+//! record --by topic and partition--> lines --filter core, upstream trusted--> frames
+//!   --cut by size, age or day--> segment --ONE conditional PUT--> object storage --then--> commit of the offset
+//! ```
+//! - The name of a segment follows from topic, partition and first offset, and the expiry day from the broker's time of the
+//!   first record. So two workers that have the same records, because one of them was thought dead, want the same name,
+//!   and the store gives it to one of them.
+//! - The other one **adopts**: it goes on where that segment ends, whatever it had beyond. So every segment of a partition
+//!   begins where another one ended, whoever wrote it, and no record is in two.
+//! - Every segment stands in the ledger of a worker: of the one that stored it, or, if that died before it could say so, of
+//!   the one that adopted it.
+//! - An offset is committed when everything before it is stored. A worker that dies in between leaves a segment that its
+//!   successor adopts. Workers keep nothing and need not know each other.
+//! - Lines were pseudonymised by the nodes; they pass the filter all the same, which finds what leaked. So what is stored
+//!   is [`crate::pseudonym::Pseudonymised`] here as everywhere.
+
+mod segment;
+#[cfg(feature = "s3")]
+mod store;
+#[cfg(test)]
+mod tests;
+mod workbench;
+#[cfg(feature = "kafka")]
+pub mod worker;
+
+#[cfg(feature = "s3")]
+pub use store::Objects;
+pub use workbench::Workbench;
+
+use crate::archive::ArchiveError;
+use crate::model::{ClassName, NodeName, RetentionClass, Sealer, Tree};
+use crate::primitives::diag::{Code, Diagnostic};
+use jiff::Timestamp;
+use segment::Open;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Partition {
+    /// The topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: i32,
+}
+
+/// A record of a partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its place in the partition.
+    pub offset: u64,
+    /// The broker's time.
+    pub time: Timestamp,
+    /// A line, or several; nothing in a record that only says that its key is gone.
+    pub payload: Option<&'a [u8]>,
+}
+
+/// What a stored segment says of its records without being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The offset after its last record.
+    pub next: u64,
+    /// How many records it has.
+    pub records: u64,
+}
+
+/// Where segments are stored.
+pub trait SegmentStore {
+    /// Stores a segment whole, under a name that none has. Whether it did; not if there is one.
+    ///
+    /// # Errors
+    /// If nobody knows whether it is stored.
+    fn put_new(&self, path: &Path, bytes: Vec<u8>, end: End) -> io::Result<bool>;
+
+    /// The end of a segment.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none; [`io::ErrorKind::InvalidData`] if it does not say.
+    fn end_of(&self, path: &Path) -> io::Result<End>;
+
+    /// The digest that the seal of a segment is over.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no segment.
+    fn digest_of(&self, path: &Path) -> Result<[u8; 32], ArchiveError>;
+}
+
+/// When a segment is cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of so many bytes, compressed.
+    pub bytes: usize,
+    /// So long after its first record came.
+    pub age: Duration,
+}
+
+/// What became of the records of a partition up to an offset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Advance {
+    /// Which partition.
+    #[serde(flatten)]
+    pub source: Partition,
+    /// The first offset of the segment.
+    pub first: u64,
+    /// The offset to commit, and to go on with.
+    pub next: u64,
+    /// What was done.
+    pub done: Fate,
+    /// Lines that this worker stored.
+    pub lines: u64,
+    /// Lines that it dropped, because their expiry day had come.
+    pub dropped: u64,
+    /// Identifiers in them that upstream had left in clear.
+    pub leaked: u64,
+    /// The segment.
+    pub segment: String,
+}
+
+/// What was done with the records of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// They are stored.
+    Stored,
+    /// Another worker had stored a segment that begins with the same one.
+    Adopted,
+    /// There is nothing to store: no line, or the expiry day has come.
+    Dropped,
+}
+
+/// The segments that are being filled, one a partition.
+pub struct Collector<'a> {
+    store: &'a dyn SegmentStore,
+    tree: Tree,
+    classes: BTreeMap<String, RetentionClass>,
+    limits: Limits,
+    sealer: Box<dyn Sealer>,
+    bench: Workbench,
+    open: BTreeMap<Partition, Open>,
+}
+
+impl<'a> Collector<'a> {
+    /// Stores below `root`. `topics` says which class the lines of a topic have.
+    ///
+    /// # Errors
+    /// A topic whose name cannot stand in the name of a segment, or a class that the policy does not have.
+    pub fn new(
+        store: &'a dyn SegmentStore,
+        root: &Path,
+        topics: &BTreeMap<String, ClassName>,
+        limits: Limits,
+        sealer: Box<dyn Sealer>,
+        bench: Workbench,
+    ) -> Result<Self, Diagnostic> {
+        let class = |(topic, class): (&String, &ClassName)| {
+            // The longest partition number has ten digits.
+            if NodeName::new(&format!("{topic}.p2147483647")).is_none() {
+                return Err(unusable(topic, "a topic is 1 to 51 of a-z, 0-9, `.`, `_`, `-` here"));
+            }
+            let known = bench.classes().iter().find(|known| known.name == *class);
+            let known = known.ok_or_else(|| unusable(topic, "the policy has no class of that name"));
+            Ok((topic.clone(), known?.clone()))
+        };
+        let classes = topics.iter().map(class).collect::<Result<_, _>>()?;
+        Ok(Self { store, tree: Tree::at(root), classes, limits, sealer, bench, open: BTreeMap::new() })
+    }
+
+    /// Takes a record. What became of those before it, if a segment ended there. After [`Fate::Adopted`] the record is not
+    /// taken, and the partition must be read from `next` on.
+    ///
+    /// # Errors
+    /// What stops a worker. Nothing that was not stored was committed, so the next one does it again.
+    pub fn take(&mut self, source: &Partition, record: &Record<'_>) -> Result<Option<Advance>, Diagnostic> {
+        let folder = self.folder_of(&source.topic, record.time)?;
+        let fits = |open: &Open| *open.folder() == folder && record.offset >= open.next();
+        let mut advance = None;
+        match self.open.get(source) {
+            Some(open) if fits(open) => {}
+            // A partition that is read again from an earlier offset: what was not stored is thrown away.
+            Some(open) if record.offset < open.next() => drop(self.open.remove(source)),
+            Some(_) => {
+                advance = self.cut(source)?;
+                if advance.as_ref().is_some_and(|advance| advance.done == Fate::Adopted) {
+                    return Ok(advance);
+                }
+            }
+            None => {}
+        }
+        if !self.open.contains_key(source) {
+            self.open.insert(source.clone(), Open::begin(source, folder, record.offset, &self.bench)?);
+        }
+        let Some(open) = self.open.get_mut(source) else { return Ok(advance) };
+        open.push(record, &mut self.bench)?;
+        if advance.is_none() && open.bytes() >= self.limits.bytes {
+            advance = self.cut(source)?;
+        }
+        Ok(advance)
+    }
+
+    /// Ends the segments that are old enough. What became of them.
+    ///
+    /// # Errors
+    /// As [`Collector::take`].
+    pub fn tend(&mut self) -> Result<Vec<Advance>, Diagnostic> {
+        let age = self.limits.age;
+        self.cut_all(|open| open.age() >= age)
+    }
+
+    /// Ends all segments.
+    ///
+    /// # Errors
+    /// As [`Collector::take`].
+    pub fn finish(&mut self) -> Result<Vec<Advance>, Diagnostic> {
+        self.cut_all(|_| true)
+    }
+
+    /// Throws away what was taken of a partition and not stored: it is another worker's now.
+    pub fn forget(&mut self, source: &Partition) {
+        self.open.remove(source);
+    }
+
+    fn cut_all(&mut self, due: impl Fn(&Open) -> bool) -> Result<Vec<Advance>, Diagnostic> {
+        let due: Vec<_> =
+            self.open.iter().filter(|(_, open)| due(open)).map(|(source, _)| source.clone()).collect();
+        let mut advances = Vec::new();
+        for source in due {
+            advances.extend(self.cut(&source)?);
+        }
+        Ok(advances)
+    }
+
+    fn folder_of(&self, topic: &str, time: Timestamp) -> Result<crate::model::Folder, Diagnostic> {
+        let class =
+            self.classes.get(topic).ok_or_else(|| unusable(topic, "nobody said which class it has"))?;
+        let day = time.to_zoned(self.bench.zone().clone()).date();
+        let expires = crate::retention::expiry::due(class, day).expires;
+        Ok(crate::model::Folder { expires, class: class.name.clone() })
+    }
+
+    /// Ends the segment of a partition, and stores it unless another worker did.
+    fn cut(&mut self, source: &Partition) -> Result<Option<Advance>, Diagnostic> {
+        let Some(mut open) = self.open.remove(source) else { return Ok(None) };
+        open.settle(&mut self.bench)?;
+        let end = End { next: open.next(), records: open.records() };
+        let (first, name, leaked) = (open.first(), open.name().clone(), open.leaked());
+        let (expired, segment) = (self.bench.has_expired(open.folder()), open.into_segment());
+        let lines = segment.lines();
+        let advance = |next, done, lines, dropped| Advance {
+            source: source.clone(),
+            first,
+            next,
+            done,
+            lines,
+            dropped,
+            leaked,
+            segment: name.to_string(),
+        };
+        if lines == 0 || expired {
+            return Ok(Some(advance(end.next, Fate::Dropped, 0, lines)));
+        }
+        let (now, path) = (self.bench.now(), self.tree.segment(&name));
+        let (bytes, digest) = segment.seal(&mut *self.sealer, now)?;
+        if self.store.put_new(&path, bytes, end).map_err(failed(&path))? {
+            self.sealer.record(now, &name.to_string(), &digest)?;
+            return Ok(Some(advance(end.next, Fate::Stored, lines, 0)));
+        }
+        // Whoever stored it may have died before it could say so.
+        let digest = self.store.digest_of(&path)?;
+        if !self.sealer.knows(&name.to_string(), &digest)? {
+            self.sealer.record(now, &name.to_string(), &digest)?;
+        }
+        let theirs = self.store.end_of(&path).map_err(failed(&path))?;
+        // A segment that ends before it begins would be read for ever.
+        if theirs.next <= first {
+            return Err(failed(&path)(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it ends before it begins",
+            )));
+        }
+        Ok(Some(advance(theirs.next, Fate::Adopted, 0, 0)))
+    }
+}
+
+fn unusable(topic: &str, why: &str) -> Diagnostic {
+    Diagnostic::new(&TOPIC, "a topic cannot be archived")
+        .at(topic)
+        .because(why)
+        .hint("`--topic NAME=CLASS`, with a class of the retention rules; `oubliette check` loads them")
+}
+
+/// What a build without Kafka says to whoever asks for it.
+#[cfg(not(feature = "kafka"))]
+#[must_use]
+pub fn not_built(place: String) -> Diagnostic {
+    Diagnostic::new(&KAFKA, "this build knows no Kafka")
+        .at(place)
+        .because("it was made without the feature `kafka`")
+        .hint("build it with `cargo build --release --features kafka`")
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
+    let place: PathBuf = path.to_owned();
+    move |error| {
+        Diagnostic::new(&STORE, "a segment cannot be stored")
+            .at(place.display().to_string())
+            .because(error.to_string())
+            .hint("mend the store or the access to it, then start again: nothing that is not stored was committed")
+    }
+}
+
+/// All codes of this area.
+pub const CODES: &[&Code] = &[&TOPIC, &STORE, &CONDITION, &KAFKA, &LEAKED];
+
+static TOPIC: Code = Code {
+    id: "F02",
+    title: "a topic cannot be archived",
+    text: "\
+What it means
+  One topic holds the lines of one retention class, and its name becomes a part of the names of segments. This one has no
+  class, a class that the retention rules do not have, or a name with upper-case letters or longer than 51.
+
+Why it matters
+  Without a class nobody knows when its lines must go.
+
+Example
+  oubliette archive --kafka broker:9092 --topic Logs=connection --s3 s3://logs/fleet
+
+What to do
+  Give --topic NAME=CLASS for each topic, with classes of the retention rules, or rename the topic.
+
+References
+  README.md, \"Fleet\"",
+};
+
+static STORE: Code = Code {
+    id: "F03",
+    title: "a segment cannot be stored",
+    text: "\
+What it means
+  The object storage did not answer, refused, or has an object of that name that does not say where it ends.
+
+Why it matters
+  The worker stops. The offset was not committed, so whoever takes over the partition stores the same records under the
+  same name; if the segment was stored after all, it is adopted. No record is lost, and none is there twice.
+
+Example
+  credentials that have ended; a bucket without room
+
+What to do
+  Mend the store or the access to it. Workers that a service manager starts again go on by themselves.
+
+References
+  README.md, \"Fleet\"; docs/fleet/kafka.md",
+};
+
+/// A store that does not look at conditions.
+pub static CONDITION: Code = Code {
+    id: "F04",
+    title: "the object storage ignores If-None-Match",
+    text: "\
+What it means
+  At the start two objects of one name were stored, the second one on the condition that there is none. The store took
+  both.
+
+Why it matters
+  Two workers that have the same records would overwrite each other's segments, and lines would be lost or doubled.
+  Nothing was read and nothing else was stored.
+
+Example
+  an old version of a store, or a gateway in front of one, that drops the header
+
+What to do
+  Use a store that honours `If-None-Match: *` in a PUT: Amazon S3, Ceph 16 and later, and most others of 2025 and later.
+
+References
+  docs/fleet/kafka.md; Amazon S3 API Reference, PutObject",
+};
+
+/// Records cannot be had.
+pub static KAFKA: Code = Code {
+    id: "F05",
+    title: "records cannot be had from Kafka",
+    text: "\
+What it means
+  The brokers cannot be reached or refuse, a setting is not understood, a record has no time, or this build was made without the
+  feature `kafka`.
+
+Why it matters
+  The worker stops. What it had and did not store, another worker gets.
+
+Example
+  oubliette archive --kafka broker:9092 ...      the topic needs TLS
+
+What to do
+  Mend what the message says. Settings of librdkafka, TLS and passwords among them, go into a file: --kafka-config.
+  Topics need message.timestamp.type=LogAppendTime, or at least times of their producers.
+
+References
+  docs/fleet/kafka.md; CONFIGURATION.md of librdkafka",
+};
+
+/// Nodes let identifiers through.
+pub static LEAKED: Code = Code {
+    id: "F06",
+    title: "nodes left identifiers in clear",
+    text: "\
+What it means
+  Lines that nodes had pseudonymised still held addresses. The worker replaced them with tokens of its own before it stored
+  the lines; what they stand for is not kept.
+
+Why it matters
+  They were in clear on the brokers, and may be in other consumers of the topic. A node runs an older version, other options, or
+  sends lines past its filter.
+
+Example
+  a node whose rsyslog forwards the raw file
+
+What to do
+  The lines that the worker prints name topic, partition and offsets, and the lines there the host. Mend that node. On the
+  brokers they are gone after retention.ms; shorten it for a while if that is long.
+
+References
+  README.md, \"Fleet\"; GDPR art. 32, 33",
+};

@@ -1,0 +1,188 @@
+//! `vaults`: copies of closed vaults in a bucket of their own, sealed as they are.
+//!
+//! A vault goes there when its segment is sealed, for then it does not change any more; its digest stands in the footer of
+//! the segment. What lies there with that digest is not read and not stored again. One that an erasure wrote anew takes the
+//! place of the old copy. The shred keys stay on the node: a copy opens for nobody once its day is over.
+
+use super::purge::{Site, identify};
+use crate::archive::{self, Found, Segment, VaultMark};
+use crate::model::{Expires, Tree};
+use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::storage::{Sequential, Storage};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+/// A vault that has a copy now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Copied {
+    /// The copy.
+    pub vault: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Whether it was there already.
+    pub skipped: bool,
+}
+
+/// Copies the vaults of all sealed segments whose day has not come into `to`, a tree like that of the archive.
+///
+/// # Errors
+/// If a vault is not the one that its segment knows, or something cannot be read or written. What was copied stays.
+pub fn copy(
+    site: &Site,
+    to: &Path,
+    tell: &mut dyn FnMut(Copied) -> Result<(), Diagnostic>,
+) -> Result<(), Diagnostic> {
+    let to = Tree::at(to);
+    for tree in [site.tree.clone(), site.second_tree()] {
+        for found in archive::list(&*site.storage, &tree)? {
+            let is_over = found.name.folder.expires <= Expires::On(site.today());
+            if found.part || is_over {
+                continue;
+            }
+            if let Some(mark) = Segment::open(&*site.storage, &found.path)?.footer().vault {
+                tell(copy_one(site, &found, mark, &to)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn copy_one(site: &Site, found: &Found, mark: VaultMark, to: &Tree) -> Result<Copied, Diagnostic> {
+    let place = to.vault(&found.name);
+    let there = recorded(&*site.storage, &place).map_err(failed(&place))?;
+    let skipped = there.as_ref() == Some(&crate::primitives::hex::encode(&mark.digest));
+    if !skipped {
+        let vault = site.tree.vault(&found.name);
+        let bytes = read(&*site.storage, &vault, mark).map_err(failed(&vault))?;
+        let staged = to.staged_vault(&found.name);
+        store(&*site.storage, &bytes, &staged, &place, there.is_some()).map_err(failed(&place))?;
+    }
+    Ok(Copied { vault: place.display().to_string(), bytes: mark.bytes, skipped })
+}
+
+/// SHA-256 of the copy that is there.
+fn recorded(storage: &dyn Storage, place: &Path) -> io::Result<Option<String>> {
+    match storage.open(place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => identify(&*opened?, &|_| {}).map(|(_, sha256)| Some(sha256)),
+    }
+}
+
+/// The vault, if it is the one that its segment knows.
+fn read(storage: &dyn Storage, vault: &Path, mark: VaultMark) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    Sequential::open(storage, vault)?.read_to_end(&mut bytes)?;
+    if Sha256::digest(&bytes)[..] != mark.digest {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not the one that its segment knows"));
+    }
+    Ok(bytes)
+}
+
+/// Whole or not at all.
+fn store(storage: &dyn Storage, bytes: &[u8], staged: &Path, place: &Path, is_there: bool) -> io::Result<()> {
+    let directory = place.parent().map(PathBuf::from).unwrap_or_default();
+    storage.create_directory(&directory, DIRECTORY_MODE)?;
+    match storage.unlink(staged) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        // What a copy that broke off left, if it left something.
+        _ => {}
+    }
+    let mut file = storage.create(staged, FILE_MODE)?;
+    file.append(bytes)?;
+    if is_there {
+        file.sync()?;
+        storage.rename(staged, place)?;
+    } else {
+        storage.publish(staged, place)?;
+    }
+    storage.sync_directory(&directory)
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
+    let place = path.display().to_string();
+    move |error| {
+        Diagnostic::new(&VAULT, "a vault cannot be copied")
+            .at(place)
+            .because(error.to_string())
+            .hint("mend that and run it again: what is copied is skipped")
+    }
+}
+
+/// For its owner alone, as vaults are.
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// All codes of this area.
+pub const CODES: &[&Code] = &[&VAULT];
+
+static VAULT: Code = Code {
+    id: "F07",
+    title: "a vault cannot be copied",
+    text: "\
+What it means
+  The vault of a sealed segment could not be read, is not the one whose digest stands in the footer of the segment, or the
+  place of copies refused it.
+
+Why it matters
+  Originals of that segment are on the node alone. If the node is lost, its lines can be searched, and nobody can say whom
+  their tokens stand for.
+
+Example
+  a bucket whose key has ended
+
+What to do
+  Mend the access and run it again. If the vault was changed, `oubliette verify` says where.
+
+References
+  README.md, \"Fleet\"; docs/fleet/aws.md",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::scene::{DAY, MIDNIGHT, WRITTEN, archive, of_day, segment, site};
+    use crate::primitives::storage::{Memory, Survives};
+
+    fn copied(memory: &Memory, now: &str) -> Result<Vec<(u64, bool)>, &'static str> {
+        let mut told = Vec::new();
+        copy(&site(memory, now).unwrap(), Path::new("/copies"), &mut |copied| {
+            told.push((copied.bytes, copied.skipped));
+            Ok(())
+        })
+        .map(|()| told)
+        .map_err(|diagnostic| diagnostic.code.id)
+    }
+
+    fn vault(root: &str, class: &str) -> PathBuf {
+        Tree::at(Path::new(root)).vault(&segment(DAY, class))
+    }
+
+    #[test]
+    fn every_closed_vault_is_copied_once_and_again_when_it_has_changed() {
+        let memory = archive();
+        let first = copied(&memory, WRITTEN).unwrap();
+        assert_eq!(first.iter().map(|(_, skipped)| *skipped).collect::<Vec<_>>(), [false; 3]);
+        let files = memory.files();
+        assert_eq!(files[&vault("/copies", "mail")], files[&vault("/log", "mail")]);
+        assert_eq!(copied(&memory, WRITTEN).unwrap().iter().filter(|(_, skipped)| *skipped).count(), 3);
+        // As if an erasure had written it anew since it was copied.
+        memory.damage(&vault("/copies", "mail"), |bytes| bytes.truncate(40));
+        assert_eq!(copied(&memory, WRITTEN).unwrap().iter().filter(|(_, skipped)| *skipped).count(), 2);
+        assert_eq!(memory.files(), files);
+        assert_eq!(
+            memory.after_crash(Survives::Synced).files()[&vault("/copies", "mail")].len(),
+            files[&vault("/log", "mail")].len()
+        );
+    }
+
+    #[test]
+    fn what_has_expired_or_was_changed_is_not_copied() {
+        let memory = archive();
+        assert_eq!(copied(&memory, MIDNIGHT).unwrap().len(), 1);
+        assert_eq!(of_day(&memory, DAY).iter().filter(|path| path.starts_with("/copies")).count(), 0);
+        memory.damage(&vault("/log", "mail"), |bytes| bytes[40] ^= 1);
+        assert_eq!(copied(&memory, WRITTEN), Err("F07"));
+    }
+}

@@ -1,0 +1,27 @@
+//! What librdkafka says, without what it must not repeat.
+
+use rdkafka::error::KafkaError;
+
+/// Why something failed. Values of settings are left out: one may be a password.
+#[must_use]
+pub fn why(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, _, setting, _) => format!("the setting `{setting}` is not understood"),
+        error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::ClientConfig;
+    use rdkafka::producer::BaseProducer;
+
+    #[test]
+    fn a_setting_is_named_and_its_value_is_not() {
+        let mut config = ClientConfig::new();
+        config.set("sasl.pasword", "hunter2");
+        let refused = config.create::<BaseProducer>().map(drop).unwrap_err();
+        assert_eq!(why(&refused), "the setting `sasl.pasword` is not understood");
+    }
+}
