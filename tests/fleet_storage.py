@@ -1,0 +1,357 @@
+"""The commands on s3://, other readers on the segments there, and the test of exactly-once, over an S3 server on loopback.
+
+Called by tests/fleet with the programs oubliette and exactly_once, both built with the feature `kafka`.
+"""
+
+import datetime
+import gzip
+import http.client
+import http.server
+import json
+import logging
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import boto3
+import chdb
+import duckdb
+import polars
+import pyarrow.csv
+import pyarrow.fs
+from moto.server import ThreadedMotoServer
+
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+oubliette, exactly_once = sys.argv[1:]
+work = pathlib.Path(tempfile.mkdtemp(prefix="fleet-"))
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+host, port = server.get_host_and_port()
+endpoint = f"http://{host}:{port}"
+KEY, SECRET = "key", "secret"
+os.environ.update(
+    AWS_ENDPOINT_URL=endpoint, AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_REGION="us-east-1",
+    AWS_DEFAULT_REGION="us-east-1", AWS_ALLOW_HTTP="true",
+)
+s3 = boto3.client("s3")
+state = ["--state-dir", str(work / "state"), "--key-file", str(work / "key")]
+NO_BYTE = "\x01"
+
+
+def check(what, found, expected):
+    if found != expected:
+        sys.exit(f"{what}: found {found}, expected {expected}")
+    print(f"ok: {what}", flush=True)
+
+
+def run(*arguments, expected=0, stdin=None, env=None):
+    done = subprocess.run(
+        [oubliette, *arguments], input=stdin, capture_output=True, text=True, env={**os.environ, **(env or {})}
+    )
+    if done.returncode != expected:
+        sys.exit(f"{arguments}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def keys(bucket, prefix=""):
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def versions(bucket, prefix):
+    listed = s3.list_object_versions(Bucket=bucket, Prefix=prefix)
+    return len(listed.get("Versions", [])) + len(listed.get("DeleteMarkers", []))
+
+
+def log(days, lines):
+    return "".join(
+        f"203.0.113.{n % 250} - - [{days[n % len(days)]}/Nov/2026:10:{n // 60 % 60:02}:{n % 60:02} +0100] "
+        f"\"GET /a?b='{n}',\\\"c HTTP/1.1\" 200 {n}\n"
+        for n in range(lines)
+    )
+
+
+# An archive of three days, made on a disk and copied.
+LINES = 60_000
+for bucket in ("logs", "desk", "vaults", "old", "new", "fleet"):
+    s3.create_bucket(Bucket=bucket)
+for bucket in ("logs", "desk", "vaults"):
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+(work / "key").write_bytes(b"\7" * 32)
+(work / "key").chmod(0o600)
+(work / "input").write_text(log([21, 22, 23], LINES))
+NOW = ["--now", "2026-11-23T12:00:00Z"]
+run("filter", "--archive", str(work / "srv"), "--backfill", *NOW, *state, str(work / "input"))
+
+
+def upload(directory, bucket, prefix):
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(directory)}")
+
+
+upload(work / "srv", "logs", "fleet")
+segments = [key for key in keys("logs", "fleet/archive/") if key.endswith(".log.zst")]
+check("segments", len(segments), 3)
+
+# verify: everything is read, what was changed is found.
+whole = json.loads(run("verify", "s3://logs/fleet", "--json", *state).stdout)
+check("verify", (whole["segments"], whole["lines"], whole["vaults"], whole["findings"]), (3, LINES, 3, []))
+check("verify, one segment", json.loads(run("verify", f"s3://logs/{segments[0]}", "--json", *state).stdout)["segments"], 1)
+bytes_of = s3.get_object(Bucket="logs", Key=segments[0])["Body"].read()
+s3.put_object(Bucket="logs", Key=segments[0], Body=bytes_of[:100] + bytes([bytes_of[100] ^ 1]) + bytes_of[101:])
+check("verify, a byte changed", len(json.loads(run("verify", "s3://logs/fleet", "--json", *state, expected=1).stdout)["findings"]), 1)
+s3.put_object(Bucket="logs", Key=segments[0], Body=bytes_of)
+
+# Other readers: every line of every segment.
+with open(work / "expected", "w", encoding="utf-8") as file:
+    for key in segments:
+        local = work / pathlib.Path(key).name
+        s3.download_file("logs", key, str(work / "segment.zst"))
+        file.write(subprocess.run(["zstdcat", str(work / "segment.zst")], capture_output=True, text=True, check=True).stdout)
+expected = sorted((work / "expected").read_text(encoding="utf-8").splitlines(), key=lambda row: row.encode())
+check("zstd", len(expected), LINES)
+token = run("token", "203.0.113.7", *NOW, *state).stdout.strip()
+hits = sum(token in row for row in expected)
+check("lines of one token", hits > 0, True)
+
+
+def statement(heading):
+    """A statement of the documentation, for this server, these files and this token."""
+    text = pathlib.Path("docs/fleet/search.md").read_text().split(f"## {heading}")[1].split("```sql")[1].split("```")[0]
+    for old, new in {
+        "http://rgw.example.net": endpoint, "'KEY'": f"'{KEY}'", "'SECRET'": f"'{SECRET}'", "/srv/log/": f"{work}/srv/",
+        "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr": token,
+    }.items():
+        text = text.replace(old, new)
+    return text
+
+
+text = lambda value: value.decode() if isinstance(value, bytes) else str(value)
+everything = statement("ClickHouse").replace(f"line LIKE '%{token}%' AND", "")
+rows = chdb.query(everything, "ArrowTable").to_pylist()
+check("ClickHouse", sorted((text(row["line"]) for row in rows), key=lambda row: row.encode()), expected)
+check("ClickHouse, by token", len(chdb.query(statement("ClickHouse"), "ArrowTable").to_pylist()), hits)
+rows = duckdb.sql(statement("DuckDB").replace(f"WHERE line LIKE '%{token}%'", "")).fetchall()
+check("DuckDB", sorted((row[2] for row in rows), key=lambda row: row.encode()), expected)
+check("DuckDB, by token", len(duckdb.sql(statement("DuckDB")).fetchall()), hits)
+
+options = {
+    "aws_endpoint_url": endpoint, "aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "aws_region": "us-east-1",
+    "aws_allow_http": "true",
+}
+frame = polars.scan_csv(
+    [f"s3://logs/{key}" for key in segments], has_header=False, separator=NO_BYTE, quote_char=None, new_columns=["line"],
+    encoding="utf8", storage_options=options,
+).collect()
+check("Polars", sorted(frame["line"], key=lambda row: row.encode()), expected)
+
+rows = []
+system = pyarrow.fs.S3FileSystem(
+    access_key=KEY, secret_key=SECRET, endpoint_override=f"{host}:{port}", scheme="http", region="us-east-1"
+)
+for key in segments:
+    with system.open_input_stream(f"logs/{key}", compression="zstd") as stream:
+        rows += pyarrow.csv.read_csv(
+            stream,
+            read_options=pyarrow.csv.ReadOptions(column_names=["line"]),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=NO_BYTE, quote_char=False),
+        )["line"].to_pylist()
+check("pyarrow", sorted(rows, key=lambda row: row.encode()), expected)
+
+# A person's lines, by the clear identifier.
+found = run("replay", "--archive", "s3://logs/fleet", "--ip", "203.0.113.7", *NOW, *state).stdout
+check("replay", sorted(found.splitlines(), key=lambda row: row.encode()), [row for row in expected if token in row])
+
+# Vaults travel to a bucket of their own, once, and are as good there.
+vaults = ["vaults", "--archive", str(work / "srv"), "s3://vaults/web1", *NOW, *state]
+check("vaults", len(run(*vaults, "--json").stdout.splitlines()), 3)
+check("vaults, again", run(*vaults, "--json").stdout, "")
+check("vaults: for purge and lifecycle", len(keys("vaults", "web1/vault/expires=2027-11-")), 3)
+whole = json.loads(run("verify", "s3://logs/fleet", "--vault", "s3://vaults/web1/vault", "--json", *state).stdout)
+check("vaults: whole", (whole["vaults"], whole["findings"]), (3, []))
+
+# Holds, then the purge: old versions and marks of deletion go too.
+hold = ["--archive", "s3://logs/fleet", "--case", "2027/0815"]
+run("hold", "add", *hold, "--until", "2026-11-29", *NOW, *state)
+run("purge", "--archive", "s3://logs/fleet", "--confirm-clock", "--now", "2027-11-23T23:00:00Z", *state)
+days = ["fleet/archive/expires=2027-11-22/", "fleet/archive/expires=2027-11-23/", "fleet/archive/expires=2027-11-24/"]
+beside = [day.replace("archive", "vault") for day in days]
+check("purge: versions left", sum(versions("logs", prefix) for prefix in [*days, *beside]), 0)
+events = [json.loads(line) for line in run("ledger", "show", "--json", *state).stdout.splitlines()]
+check("purge: in the ledger", sum(event["event"] == "purge-done" for event in events), 3)
+check("verify after the purge", json.loads(run("verify", "s3://logs/fleet", "--json", *state).stdout)["findings"], [])
+
+# A person's request where the archive is a bucket: her lines go, in old versions as well.
+desk = ["--state-dir", str(work / "desk-state")]
+run("init", *desk)
+tickets = "".join(
+    json.dumps({"time": "2026-11-23T10:00:00+01:00", "event": "ticket", "ticket": n, "from": f"{who}@example.org"}) + "\n"
+    for n, who in enumerate(["jean", "anne", "jean", "paul"])
+)
+(work / "tickets").write_text(tickets)
+run("filter", "--archive", str(work / "desk"), "--backfill", *NOW, *desk, str(work / "tickets"))
+upload(work / "desk", "desk", "fleet")
+identity = ["--identity", str(work / "desk-state/escrow/identity-1.txt"), "--now", "2026-11-30T10:00:00Z", *desk]
+person = ["--archive", "s3://desk/fleet", "--email", "jean@example.org", *identity]
+access = json.loads(run("subject", "access", *person, "--case", "DSR-1", "--from", "2026-11-23", "--to", "2026-11-24").stdout)
+check("subject access", len(access["lines"]), 2)
+erased = json.loads(run("subject", "erase", *person, "--case", "DSR-1", "--json").stdout)
+check("subject erase", (erased["outcome"], erased["lines"]), ("erased", 2))
+check("subject erase: her lines", run("replay", *person).stdout, "")
+anne = ["--archive", "s3://desk/fleet", "--email", "anne@example.org", *identity]
+check("subject erase: those of others", len(run("replay", *anne).stdout.splitlines()), 1)
+check("subject erase: versions left", [versions("desk", key) for key in keys("desk")], [1, 1])
+check("subject erase: verify", json.loads(run("verify", "s3://desk/fleet", "--json", *desk).stdout)["findings"], [])
+
+# Rules that the server takes.
+rules = json.loads(run("lifecycle", "s3://logs/fleet", *NOW, *state).stdout)
+s3.put_bucket_lifecycle_configuration(Bucket="logs", LifecycleConfiguration=rules)
+check("lifecycle", len(s3.get_bucket_lifecycle_configuration(Bucket="logs")["Rules"]), len(rules["Rules"]))
+
+# A batch from a bucket to a bucket.
+for n in range(4):
+    s3.put_object(Bucket="old", Key=f"{n}.log.gz", Body=gzip.compress(log([22], 1000).encode()))
+listed = "".join(f"s3://old/{n}.log.gz\n" for n in range(4))
+batch = ["batch", "--out", "s3://new/out", *NOW, *state]
+manifest = run(*batch, stdin=listed).stdout
+check("batch", [json.loads(line)["lines_out"] for line in manifest.splitlines()], [1000] * 4)
+check("batch, again", [json.loads(line)["skipped"] for line in run(*batch, stdin=listed).stdout.splitlines()], [True] * 4)
+(work / "manifest").write_text(manifest)
+run("batch", "--check", str(work / "manifest"), stdin=listed)
+s3.put_object(Bucket="old", Key="2.log.gz", Body=gzip.compress(log([22], 999).encode()))
+check("batch, an object that changed", "F12" in run(*batch, stdin=listed, expected=2).stderr, True)
+check("batch, check", "other bytes" in run("batch", "--check", str(work / "manifest"), stdin=listed, expected=1).stdout, True)
+
+
+class Careless(http.server.BaseHTTPRequestHandler):
+    """Passes requests on without their conditions."""
+
+    protocol_version = "HTTP/1.1"
+
+    def pass_on(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("if-none-match", "host")}
+        upstream = http.client.HTTPConnection(host, port)
+        upstream.request(self.command, self.path, body, headers)
+        answer = upstream.getresponse()
+        payload = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = pass_on
+
+    def log_message(self, *_):
+        pass
+
+
+careless = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Careless)
+threading.Thread(target=careless.serve_forever, daemon=True).start()
+archive = ["archive", "--kafka", "127.0.0.1:1", "--topic", "logs=connection", "--s3", "s3://fleet/probe"]
+refused = run(*archive, *state, expected=2, env={"AWS_ENDPOINT_URL": f"http://127.0.0.1:{careless.server_port}"})
+check("a store that ignores conditions", "error[F04]" in refused.stderr, True)
+check("a store that ignores conditions: nothing left", keys("fleet"), [])
+
+# From a node to the bucket, as docs/fleet/kafka.md says: filter, rsyslog, Kafka, archive.
+if os.geteuid() == 0 and not pathlib.Path("/usr/lib/x86_64-linux-gnu/rsyslog/omkafka.so").exists():
+    subprocess.run("apt-get update -qq && apt-get install -y -qq --no-install-recommends rsyslog rsyslog-kafka",
+                   shell=True, check=True, stdout=subprocess.DEVNULL)
+cluster = subprocess.Popen([exactly_once, "cluster"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+brokers = cluster.stdout.readline().strip()
+now = datetime.datetime.now(datetime.timezone.utc).strftime("%d/%b/%Y:%H:%M:%S +0000")
+lines = "".join(f'203.0.113.{n % 250} - - [{now}] "GET /{n} HTTP/1.1" 200 5\n' for n in range(20_000))
+(work / "node.log").write_text(lines)
+run("filter", *state, "-o", str(work / "connection.log"), str(work / "node.log"))
+recipe = pathlib.Path("docs/fleet/kafka.md").read_text().split("```")[1]
+(work / "spool").mkdir()
+for old, new in {
+    '"kafka1:9092", "kafka2:9092"': ", ".join(f'"{broker}"' for broker in brokers.split(",")),
+    "/var/log/oubliette": str(work), "/var/spool/rsyslog": str(work / "spool"),
+}.items():
+    if old not in recipe:
+        sys.exit(f"the recipe does not say {old}")
+    recipe = recipe.replace(old, new)
+(work / "rsyslog.conf").write_text(f'global(workDirectory="{work}/spool")\n{recipe}')
+rsyslog = subprocess.Popen(["/usr/sbin/rsyslogd", "-n", "-f", str(work / "rsyslog.conf"), "-i", str(work / "rsyslog.pid")])
+
+
+def collect(prefix, lines):
+    """The lines of a topic, once a worker has stored as many."""
+    topic = ["--topic", "logs.connection=connection", "--group", prefix, "--s3", f"s3://fleet/{prefix}"]
+    command = [oubliette, "archive", "--kafka", brokers, *topic, "--cut-after", "10s", *state]
+    worker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    alarm = threading.Timer(120, worker.kill)
+    alarm.start()
+    stored = 0
+    for told in worker.stdout:
+        stored += json.loads(told)["lines"]
+        if stored >= lines:
+            break
+    alarm.cancel()
+    worker.terminate()
+    check(f"{prefix}: the worker's end", worker.wait(), 0)
+    found = []
+    for key in keys("fleet", f"{prefix}/archive/"):
+        s3.download_file("fleet", key, str(work / "segment.zst"))
+        found += subprocess.run(["zstdcat", str(work / "segment.zst")], capture_output=True, text=True, check=True).stdout.splitlines()
+    return sorted(found)
+
+
+check("node to bucket: every line once", collect("node", 20_000), sorted((work / "connection.log").read_text().splitlines()))
+rsyslog.terminate()
+rsyslog.wait()
+found = run("replay", "--archive", "s3://fleet/node", "--ip", "203.0.113.7", *state).stdout.splitlines()
+token = run("token", "203.0.113.7", *state).stdout.strip()
+check("node to bucket: by the clear identifier", (len(found), all(token in line for line in found)), (80, True))
+
+# The same from the sidecar: a required output, so that a record is acknowledged when the brokers have it.
+listed = ", ".join(f'"{broker}"' for broker in brokers.split(","))
+(work / "serve.toml").write_text(
+    f"""
+[serve]
+archive = "{work}/sidecar"
+[serve.metrics]
+listen = "none"
+[[serve.input]]
+type = "unix"
+path = "{work}/in.sock"
+[[serve.output]]
+type = "kafka"
+name = "fleet"
+brokers = [{listed}]
+topic = "logs.connection"
+required = true
+"""
+)
+sidecar = subprocess.Popen([oubliette, "serve", "--config", str(work / "serve.toml"), *state], stderr=subprocess.PIPE, text=True)
+deadline = time.monotonic() + 30
+while not (work / "in.sock").exists():
+    if sidecar.poll() is not None or time.monotonic() > deadline:
+        sys.exit(f"serve does not listen: {sidecar.stderr.read()}")
+    time.sleep(0.05)
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.connect(str(work / "in.sock"))
+    connection.sendall("".join(line.replace("GET /", "GET /sidecar-") + "\n" for line in lines.splitlines()[:5_000]).encode())
+arrived = collect("sidecar", 25_000)
+check("sidecar to bucket: every line once", len({line for line in arrived if "/sidecar-" in line}), 5_000)
+check("sidecar to bucket: nothing twice", len(arrived), 25_000)
+check("sidecar to bucket: nothing in clear", sum("203.0.113." in line for line in arrived), 0)
+sidecar.terminate()
+check("sidecar to bucket: the sidecar's end", sidecar.wait(), 0)
+cluster.stdin.close()
+cluster.wait()
+
+# Every record once.
+subprocess.run([exactly_once], check=True, env={**os.environ, "FLEET_BUCKET": "fleet"})
+server.stop()
+print("all good")
