@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use oubliette::jobs::custody::RecordedShredKeys;
 use oubliette::jobs::filter::{Outcome, Plan, Ready};
 use oubliette::jobs::recognition::{Choices, Recognition};
-use oubliette::keyring::{SecretSource, Settings};
+use oubliette::keyring::{KeyFile, SecretSource, Settings};
 use oubliette::ledger::{self, Ledger};
 use oubliette::model::{NodeName, Tree};
 use oubliette::pipeline::Finish;
@@ -47,7 +47,7 @@ fn ready(choices: Choices, workers: usize, now: &str) -> Ready {
     let plan = Plan {
         keys: Settings {
             directory: state_dir.clone(),
-            source: SecretSource::KeyFile(key()),
+            source: SecretSource::KeyFile(KeyFile::Own(key())),
             length: EpochLength::Day,
             zone: TimeZone::get("Europe/Paris").unwrap(),
         },

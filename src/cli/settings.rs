@@ -8,7 +8,7 @@ use super::codes;
 use super::config::{Config, SecretSource, Serve, Typed, Written};
 use super::files::{RuleFiles, credential, read_text};
 use crate::jobs::recognition::{Choices, load_retention};
-use crate::keyring;
+use crate::keyring::{self, KeyFile};
 use crate::model::{Format, NodeName};
 use crate::pipeline::SyncPolicy;
 use crate::primitives::clock::Clock;
@@ -31,7 +31,7 @@ pub(crate) struct Settings {
     /// The configuration file, whether it exists or not.
     pub(crate) config_path: PathBuf,
     /// The one secret to use instead of epoch secrets.
-    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<KeyFile>,
     /// Directory of more rules.
     pub(crate) rules: Option<PathBuf>,
     /// Whose tokens.
@@ -118,7 +118,10 @@ impl Settings {
         config_path: PathBuf,
         config: Config,
     ) -> Result<Self, Diagnostic> {
-        let key_file = common.key_file.as_ref().map(|path| credential(path).unwrap_or_else(|| path.clone()));
+        let key_file = common.key_file.as_ref().map(|path| match credential(path) {
+            Some(credential) => KeyFile::Credential(credential),
+            None => KeyFile::Own(path.clone()),
+        });
         let rules_beside = config_path.parent().map(Path::to_owned).unwrap_or_default();
         Ok(Self {
             state_dir,

@@ -128,7 +128,7 @@ mod tests {
         std::io::Write::write_all(&mut file, &bytes).unwrap();
         let settings = keyring::Settings {
             directory: directory.path().to_owned(),
-            source: SecretSource::KeyFile(path),
+            source: SecretSource::KeyFile(keyring::KeyFile::Own(path)),
             length: EpochLength::Day,
             zone: TimeZone::UTC,
         };

@@ -3,23 +3,56 @@
 use super::KeyError;
 use super::state_dir::io_error;
 use crate::primitives::secret::Secret;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
+
+/// A key file, and who has put it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyFile {
+    /// Its owner, who alone may read it.
+    Own(PathBuf),
+    /// systemd, as a credential of this service (systemd.exec(5), LoadCredential).
+    Credential(PathBuf),
+}
+
+impl KeyFile {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        let (Self::Own(path) | Self::Credential(path)) = self;
+        path
+    }
+
+    /// Whether group or others can read it.
+    ///
+    /// systemd gives a credential to the user of its service (mode 0400); or leaves it to root and lets that user read it by
+    /// an access control list, whose mask then stands where the group's permissions are (root, root, mode 0440; the group itself
+    /// has none). Nothing looser is a credential.
+    fn is_exposed(&self, metadata: &Metadata) -> bool {
+        let (open, mode) = (metadata.mode() & 0o077 != 0, metadata.mode() & 0o7777);
+        let is_listed = mode == 0o440 && (metadata.uid(), metadata.gid()) == (0, 0);
+        match self {
+            Self::Own(_) => open,
+            Self::Credential(_) => open && !is_listed,
+        }
+    }
+}
 
 /// Reads and checks a key file. A symbolic link is followed; what it leads to is checked.
 ///
 /// # Errors
 /// If it cannot be read, is open to others, or holds no key.
-pub fn read(path: &Path) -> Result<Secret, KeyError> {
+pub fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
+    let path = key_file.path();
     let file = File::open(path).map_err(io_error("open", path))?;
     let metadata = file.metadata().map_err(io_error("read", path))?;
     if !metadata.is_file() {
         return Err(KeyError::NotAFile { path: path.to_owned() });
     }
-    if metadata.mode() & 0o077 != 0 {
+    if key_file.is_exposed(&metadata) {
         return Err(KeyError::Exposed { path: path.to_owned(), mode: metadata.mode() & 0o7777 });
     }
     // Longer than any key, so that a long file is seen to be one.
@@ -78,7 +111,20 @@ mod tests {
         let lines = [hex.clone(), hex.clone() + "\n", hex.to_uppercase() + "\r\n"];
         for bytes in lines.iter().map(|line| line.as_bytes()).chain([&raw[..]]) {
             let (_directory, path) = file(bytes, 0o600);
-            assert_eq!(read(&path).unwrap().expose()[..], raw);
+            assert_eq!(read(&KeyFile::Own(path)).unwrap().expose()[..], raw);
+        }
+    }
+
+    /// Only root can make one that belongs to root.
+    #[test]
+    fn a_credential_is_what_systemd_makes_of_it_and_nothing_looser() {
+        for (mode, is_good) in [(0o400, true), (0o600, true), (0o440, false), (0o444, false), (0o404, false)]
+        {
+            let (_directory, path) = file(&[1; 32], mode);
+            let by_root = std::fs::metadata(&path).unwrap().uid() == 0;
+            let is_good = is_good || by_root && mode == 0o440;
+            assert_eq!(read(&KeyFile::Credential(path.clone())).is_ok(), is_good, "{mode:o}");
+            assert_eq!(read(&KeyFile::Own(path)).is_ok(), mode & 0o077 == 0, "{mode:o}");
         }
     }
 
@@ -96,12 +142,12 @@ mod tests {
             (vec![b'0'; 64], 0o600, "K04"),
         ] {
             let (_directory, path) = file(&bytes, mode);
-            let error = crate::primitives::diag::Diagnostic::from(read(&path).unwrap_err());
+            let error = crate::primitives::diag::Diagnostic::from(read(&KeyFile::Own(path)).unwrap_err());
             assert_eq!(error.code.id, code, "{} bytes, mode {mode:o}", bytes.len());
             assert!(error.hint.is_some());
         }
         let directory = tempfile::tempdir().unwrap();
-        assert!(matches!(read(directory.path()), Err(KeyError::NotAFile { .. })));
-        assert!(matches!(read(&directory.path().join("none")), Err(KeyError::Io { .. })));
+        assert!(matches!(read(&KeyFile::Own(directory.path().to_owned())), Err(KeyError::NotAFile { .. })));
+        assert!(matches!(read(&KeyFile::Own(directory.path().join("none"))), Err(KeyError::Io { .. })));
     }
 }

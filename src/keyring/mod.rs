@@ -28,6 +28,7 @@ pub use escrow::{Ask, Escrow, Identities, unwrap, wrapped_kids, wraps_of};
 pub use history::{EpochRecord, EpochState};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+pub use key_file::KeyFile;
 pub use state_dir::StateDir;
 use std::path::PathBuf;
 
@@ -37,7 +38,7 @@ pub enum SecretSource {
     /// The state directory: a fleet seed if one was imported, otherwise the OS's randomness.
     StateDir,
     /// A file with S itself; the epoch is fixed.
-    KeyFile(PathBuf),
+    KeyFile(KeyFile),
 }
 
 /// What a keyring is opened with.
@@ -89,8 +90,8 @@ impl Keyring {
     /// A state directory that others can write or that cannot be made; a key file that is refused.
     pub fn open(settings: Settings) -> Result<Self, KeyError> {
         let state = match &settings.source {
-            SecretSource::KeyFile(path) => {
-                key_file::read(path)?;
+            SecretSource::KeyFile(key_file) => {
+                key_file::read(key_file)?;
                 None
             }
             SecretSource::StateDir => Some(StateDir::open(&settings.directory)?),
@@ -106,8 +107,8 @@ impl Keyring {
     pub fn current(&mut self, now: Timestamp) -> Result<Current, KeyError> {
         let Settings { source, length, zone, .. } = &self.settings;
         let Some(state) = &self.state else {
-            let SecretSource::KeyFile(path) = source else { return Err(KeyError::NoSource) };
-            return Ok(Current { epoch: Epoch::Fixed, secret: key_file::read(path)?, until: None });
+            let SecretSource::KeyFile(key_file) = source else { return Err(KeyError::NoSource) };
+            return Ok(Current { epoch: Epoch::Fixed, secret: key_file::read(key_file)?, until: None });
         };
         let lock = state.lock()?;
         let escrow = Escrow::load(state)?;
@@ -137,8 +138,8 @@ impl Keyring {
     pub fn running(&self, now: Timestamp) -> Result<Option<Current>, KeyError> {
         let Settings { source, length, zone, .. } = &self.settings;
         let Some(state) = &self.state else {
-            let SecretSource::KeyFile(path) = source else { return Err(KeyError::NoSource) };
-            return Ok(Some(Current { epoch: Epoch::Fixed, secret: key_file::read(path)?, until: None }));
+            let SecretSource::KeyFile(key_file) = source else { return Err(KeyError::NoSource) };
+            return Ok(Some(Current { epoch: Epoch::Fixed, secret: key_file::read(key_file)?, until: None }));
         };
         let (epoch, secret, length) = match Chain::load(state)? {
             Some(chain) => {
