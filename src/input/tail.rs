@@ -11,8 +11,10 @@
 mod cutter;
 mod file;
 mod offsets;
+mod pattern;
 
 pub use offsets::{Identity, Kept, Offsets};
+pub use pattern::Pattern;
 
 use super::{Closed, Deliver, Lost};
 use crate::primitives::diag::Code;
@@ -221,13 +223,17 @@ fn siblings(path: &Path) -> io::Result<Vec<(PathBuf, Identity)>> {
     Ok(found)
 }
 
-/// Whether `path` has a name that a rotation gives to `of`, and is not compressed.
+/// Whether `path` has a name that a rotation gives to `of`, and is not compressed: `.1`, `-20261123`, `.20261123T230000Z`, `.old`.
+/// `mail.log` is another log than `mail`.
 fn is_rotated(path: &Path, of: &Path) -> bool {
     let name =
         |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (found, of) = (name(path), name(of));
-    let rest = found.strip_prefix(&of).filter(|rest| rest.starts_with(['.', '-']));
-    rest.is_some_and(|rest| !COMPRESSED.iter().any(|end| rest.ends_with(end)))
+    let is_number = |rest: &str| {
+        rest.starts_with(['.', '-'])
+            && rest.bytes().all(|byte| byte.is_ascii_digit() || b".-_TZ".contains(&byte))
+    };
+    found.strip_prefix(&of).is_some_and(|rest| is_number(rest) || rest == ".old")
 }
 
 /// What compressing programs add to a name.

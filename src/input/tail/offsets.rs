@@ -85,6 +85,14 @@ impl Offsets {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
+    /// Forgets what is kept: the file is gone for good.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn forget(&self) -> io::Result<()> {
+        self.folder.remove(&self.name)
+    }
+
     /// Keeps `files` durably, in place of what was kept.
     ///
     /// # Errors
@@ -119,6 +127,8 @@ mod tests {
         open("/var/log/a").save(&[kept(None), kept(Some(5))]).unwrap();
         assert_eq!(open("/var/log/a").load().unwrap().unwrap(), [kept(None), kept(Some(5))]);
         assert_eq!(open("/var/log/b").load().unwrap(), None);
+        open("/var/log/a").forget().unwrap();
+        assert_eq!(open("/var/log/a").load().unwrap(), None);
     }
 
     #[test]

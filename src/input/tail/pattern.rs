@@ -1,0 +1,82 @@
+//! Files by a pattern: which of the files of that name are logs, and which are rotated ones of another log.
+
+use super::is_rotated;
+use std::path::{Path, PathBuf};
+
+/// A path with `*`, `?`, `[...]` or `**` in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// `path`, if it is a pattern.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of(path: &Path) -> Result<Option<Self>, &'static str> {
+        let Some(text) = path.to_str().filter(|text| text.contains(['*', '?', '['])) else { return Ok(None) };
+        match glob::Pattern::new(text) {
+            Ok(_) => Ok(Some(Self(text.to_owned()))),
+            Err(error) => Err(error.msg),
+        }
+    }
+
+    /// The files of that name which are there: logs only, whole paths, in order. One with a name that a rotation gives to
+    /// another of them, or to one of `followed`, is left to whoever follows that one; so is what is compressed.
+    #[must_use]
+    pub fn files(&self, followed: &[PathBuf]) -> Vec<PathBuf> {
+        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+        let found = glob::glob_with(&self.0, options).into_iter().flatten();
+        // A directory that cannot be read has no files for us.
+        let mut files: Vec<PathBuf> = found.flatten().filter(|path| path.is_file()).collect();
+        let all = files.clone();
+        files.retain(|path| !is_compressed(path));
+        files
+            .retain(|path| !all.iter().chain(followed).any(|of| is_beside(path, of) && is_rotated(path, of)));
+        files
+    }
+}
+
+fn is_beside(path: &Path, other: &Path) -> bool {
+    path.parent() == other.parent()
+}
+
+fn is_compressed(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    super::COMPRESSED.iter().any(|end| name.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn only_patterns_are_patterns() {
+        let of = |path: &str| Pattern::of(Path::new(path)).map(|pattern| pattern.is_some());
+        assert_eq!(
+            (of("/var/log/a.log"), of("/var/log/*.log"), of("/var/log/[ab]")),
+            (Ok(false), Ok(true), Ok(true))
+        );
+        assert!(of("/var/log/[a").is_err() && of("/var/***/x").is_err());
+    }
+
+    #[test]
+    fn rotated_ones_are_left_to_who_follows_the_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let names =
+            ["mail", "mail.log", "mail.log.1", "mail.log.2.gz", "mail-20261123", "mail.old", "app.log-1"];
+        names.iter().for_each(|name| fs::write(at(name), "").unwrap());
+        fs::write(at(".hidden"), "").unwrap();
+        fs::create_dir(at("directory")).unwrap();
+        let files = |pattern: &str, followed: &[PathBuf]| -> Vec<String> {
+            let pattern = Pattern::of(&at(pattern)).unwrap().unwrap();
+            let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+            pattern.files(followed).into_iter().map(name).collect()
+        };
+        assert_eq!(files("*", &[]), ["app.log-1", "mail", "mail.log"]);
+        assert_eq!(files("*", &[at("app.log")]), ["mail", "mail.log"]);
+        assert_eq!(files("mail.lo?", &[]), ["mail.log"]);
+        assert!(files("none*", &[]).is_empty());
+    }
+}
