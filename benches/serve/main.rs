@@ -1,12 +1,13 @@
-//! The sidecar beside rsyslog: the same lines over the same TCP connections on loopback, in one run, in alternation.
+//! The sidecar beside rsyslog: the same lines over loopback, in one run, in alternation.
 //!
 //! ```text
 //! benches/peers/get                        # unpacks rsyslog
-//! cargo bench --bench serve                # 100 MB, 4 connections, 5 runs
+//! cargo bench --bench serve                # TCP: 100 MB, 4 connections, 5 runs
 //! cargo bench --bench serve -- 200 8 9     # MB, connections, runs
+//! cargo bench --bench serve -- udp 5       # the highest rate without loss; seconds of a run
 //! ```
 //!
-//! oubliette finds all identifiers, dates every line, and archives: compressed, indexed, originals encrypted apart.
+//! Over TCP: oubliette finds all identifiers, dates every line, and archives: compressed, indexed, originals encrypted apart.
 //! rsyslog sets addresses to zero (mmanon) and writes a file. A run lasts from the first byte sent to the
 //! last line written: for oubliette, until it has sealed everything and ended; for rsyslog, until the file has all
 //! lines. Each answer is checked: no line is missing, no address is left.
@@ -14,36 +15,54 @@
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 
 #[expect(dead_code, reason = "other benchmarks use the rest")]
+#[path = "../generate/mod.rs"]
 mod generate;
+mod receivers;
+mod udp;
 #[expect(dead_code, reason = "other benchmarks use the rest")]
-#[path = "filter/workplace.rs"]
+#[path = "../filter/workplace.rs"]
 mod workplace;
 
 use generate::{Profile, generate};
-use memchr::memchr_iter;
-use rustix::process::{Pid, Signal, kill_process};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use receivers::{Oubliette, Rsyslog, Setup};
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
-use workplace::{find_program, library_folders};
+use std::time::Instant;
+use workplace::find_program;
 
 /// What stands before each line, so that it is syslog for everybody.
 const HEADER: &[u8] = b"<13>1 - web1 app - - - ";
 
+/// rsyslog as fast as it gets, with addresses set to zero.
+const ANONYMISING: Setup = Setup {
+    modules: r#"module(load="imtcp" maxSessions="1000") module(load="mmanon")"#,
+    queue: r#"queue.type="LinkedList" queue.size="200000" queue.dequeueBatchSize="1024" queue.workerThreads="2""#,
+    input: r#"type="imtcp""#,
+    actions: r#"action(type="mmanon" ipv4.mode="zero" ipv4.bits="32" ipv6.anonmode="zero" ipv6.bits="128"
+         embeddedipv4.anonmode="zero" embeddedipv4.bits="128")"#,
+    file: r#"ioBufferSize="256k" asyncWriting="on" flushOnTXEnd="off""#,
+};
+
 fn main() {
-    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let numbers: Vec<usize> = words.iter().filter_map(|word| word.parse().ok()).collect();
     let number = |index: usize, default: usize| numbers.get(index).copied().unwrap_or(default);
-    let (megabytes, connections, runs) = (number(0, 100), number(1, 4), number(2, 5));
+    if words.iter().any(|word| word == "udp") {
+        udp::run(number(0, 5) as u64);
+    } else {
+        tcp(number(0, 100), number(1, 4), number(2, 5));
+    }
+}
+
+fn tcp(megabytes: usize, connections: usize, runs: usize) {
     let load = Load::new(megabytes * 1_000_000, connections);
-    let rsyslog = find_program("rsyslogd");
+    let program = find_program("rsyslogd");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..runs {
         ours.push(oubliette(&load));
-        theirs.extend(rsyslog.as_deref().map(|program| rsyslogd(program, &load)));
+        theirs.extend(program.as_deref().map(|program| rsyslog(program, &load)));
     }
     let rate = |seconds: &mut [f64]| load.bytes as f64 / 1e6 / median(seconds);
     let ours = rate(&mut ours);
@@ -94,111 +113,25 @@ impl Load {
 
 /// Seconds of one run.
 fn oubliette(load: &Load) -> f64 {
-    let place = tempfile::tempdir().expect("room for a state directory");
-    let config = "escrow = 'none'\n[[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n";
-    std::fs::write(place.path().join("config.toml"), config).expect("room for a configuration");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_oubliette"))
-        .args(["serve", "--stats", "json", "--state-dir"])
-        .arg(place.path())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the built binary");
-    let mut talk = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
-    let listening = talk.find_map(|line| line.strip_prefix("note: listening: tcp ").map(ToOwned::to_owned));
-    let address = listening.expect("an address");
+    let oubliette = Oubliette::start("tcp");
     let start = Instant::now();
-    load.send(&address);
-    terminate(&mut child);
+    load.send(oubliette.address());
+    let lines = oubliette.stop();
     let seconds = start.elapsed().as_secs_f64();
-    let counts = talk.find(|line| line.starts_with('{')).expect("counts");
-    assert!(counts.contains(&format!("\"lines_in\":{0},\"lines_out\":{0}", load.lines)), "{counts}");
+    assert_eq!(lines, load.lines);
     seconds
 }
 
 /// Seconds of one run.
-fn rsyslogd(program: &Path, load: &Load) -> f64 {
-    let place = tempfile::tempdir().expect("room for a configuration");
-    let output = place.path().join("out.log");
-    let port = free_port();
-    let configuration = format!(
-        r#"global(workDirectory="{place}" maxMessageSize="64k" net.enableDNS="off")
-module(load="imtcp" maxSessions="1000")
-module(load="mmanon")
-template(name="line" type="string" string="%msg%\n")
-main_queue(queue.type="LinkedList" queue.size="200000" queue.dequeueBatchSize="1024" queue.workerThreads="2")
-input(type="imtcp" port="{port}" address="127.0.0.1" ruleset="bench")
-ruleset(name="bench") {{
-  action(type="mmanon" ipv4.mode="zero" ipv4.bits="32" ipv6.anonmode="zero" ipv6.bits="128"
-         embeddedipv4.anonmode="zero" embeddedipv4.bits="128")
-  action(type="omfile" file="{output}" template="line" ioBufferSize="256k" asyncWriting="on" flushOnTXEnd="off")
-}}
-"#,
-        place = place.path().display(),
-        output = output.display(),
-    );
-    let file = place.path().join("rsyslog.conf");
-    std::fs::write(&file, configuration).expect("room for a configuration");
-    let mut command = Command::new(program);
-    command.args(["-n", "-f"]).arg(file).arg("-i").arg(place.path().join("pid"));
-    if let Some(modules) = library_folders("rsyslog").first() {
-        command.arg("-M").arg(modules);
-    }
-    if let Ok(path) = std::env::join_paths(library_folders("")) {
-        command.env("LD_LIBRARY_PATH", path);
-    }
-    let mut child = command.spawn().expect("rsyslogd");
-    let address = format!("127.0.0.1:{port}");
-    wait_until("it listens", || TcpStream::connect(&address).is_ok());
+fn rsyslog(program: &Path, load: &Load) -> f64 {
+    let mut rsyslog = Rsyslog::start(program, &ANONYMISING);
+    rsyslog.wait_for_connections();
     let start = Instant::now();
-    load.send(&address);
-    let mut written = Written { file: None, path: &output, lines: 0, has_address: false };
-    wait_until("all lines are written", || written.look() >= load.lines);
+    load.send(rsyslog.address());
+    rsyslog.wait_for_lines(load.lines);
     let seconds = start.elapsed().as_secs_f64();
-    assert_eq!((written.lines, written.has_address), (load.lines, false));
-    terminate(&mut child);
+    assert_eq!(rsyslog.stop(), load.lines);
     seconds
-}
-
-/// A file that is read as it grows.
-struct Written<'p> {
-    file: Option<File>,
-    path: &'p Path,
-    lines: u64,
-    /// Whether an address of the generated logs is left.
-    has_address: bool,
-}
-
-impl Written<'_> {
-    fn look(&mut self) -> u64 {
-        self.file = self.file.take().or_else(|| File::open(self.path).ok());
-        let mut buffer = vec![0; 1 << 20];
-        while let Some(file) = &mut self.file
-            && let Ok(read @ 1..) = file.read(&mut buffer)
-        {
-            self.lines += memchr_iter(b'\n', &buffer[..read]).count() as u64;
-            self.has_address |= memchr::memmem::find(&buffer[..read], b" 203.0.113.").is_some();
-        }
-        self.lines
-    }
-}
-
-fn terminate(child: &mut Child) {
-    kill_process(Pid::from_child(child), Signal::TERM).expect("it is there");
-    child.wait().expect("it ends");
-}
-
-/// A port that nobody has; somebody might take it meanwhile.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    listener.local_addr().expect("a port").port()
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(300);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 fn median(numbers: &mut [f64]) -> f64 {
