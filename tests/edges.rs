@@ -10,7 +10,7 @@ use sidecar::{Sidecar, line};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 const OPEN: &str = "1 open 46 relp_version=0\nrelp_software=x\ncommands=syslog\n";
@@ -113,6 +113,39 @@ fn a_file_is_read_on_after_a_kill_and_through_a_rotation() {
 }
 
 #[test]
+fn files_of_a_pattern_are_followed_also_when_they_come_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let append = |name: &str, id: &str| {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(at(name)).unwrap();
+        writeln!(file, "{}", line(id)).unwrap();
+    };
+    let config =
+        format!("[[serve.input]]\ntype = 'file'\npath = '{}'\npoll = '10ms'\n", at("*.log*").display());
+    append("a.log", "one");
+    append("b.log", "two");
+    append("b.log.1", "rotated before anybody looked");
+    append("c.txt", "no log");
+    let sidecar = Sidecar::start(&config, &[]);
+    sidecar.wait_until_archived("id=one");
+    sidecar.wait_until_archived("id=two");
+    append("d.log", "three");
+    sidecar.wait_until_archived("id=three");
+    // As logrotate does it, and on after a restart.
+    fs::rename(at("a.log"), at("a.log.1")).unwrap();
+    append("a.log.1", "four");
+    append("a.log", "five");
+    sidecar.wait_until_archived("id=four");
+    sidecar.wait_until_archived("id=five");
+    let sidecar = sidecar.stop().restart(&[]);
+    append("d.log", "six");
+    sidecar.wait_until_archived("id=six");
+    let ended = sidecar.stop();
+    assert_eq!(ended.archived(), once(&["one", "two", "three", "four", "five", "six"]));
+    ended.check_privacy();
+}
+
+#[test]
 fn outputs_get_what_the_archive_gets() {
     let directory = tempfile::tempdir().unwrap();
     let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -141,6 +174,107 @@ fn outputs_get_what_the_archive_gets() {
     );
     assert_eq!(ended.code, Some(0));
     ended.check_privacy();
+}
+
+/// What is shown of an output moves when it should.
+#[test]
+fn metrics_of_outputs_tell_what_becomes_of_lines() {
+    let unreachable = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = format!(
+        "[serve.limits]\ndrain = '100ms'\n[serve.metrics]\nlisten = '127.0.0.1:0'\n\
+         [[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n\
+         [[serve.output]]\ntype = 'relp'\nname = 'r'\naddress = '{}'\n\
+         [[serve.output]]\ntype = 'tcp'\nname = 'gone'\naddress = '{unreachable}'\nspool_bytes = '1'\n",
+        receiver.local_addr().unwrap()
+    );
+    let sidecar = Sidecar::start(&config, &[]);
+    let of =
+        |output: &str, metric: &str| format!("oubliette_{metric}{{output=\"{output}\",required=\"false\"}}");
+    let is = |value: f64| move |found: f64| (found - value).abs() < 0.5;
+    let mut peer = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(peer, "{}", line("one")).unwrap();
+    let mut session = accepted(&receiver);
+    let first = read_until(&mut session, "\n");
+    assert!(first.starts_with("2 syslog ") && first.contains("id=one"), "{first}");
+    session.write_all(b"2 rsp 9 500 error\n").unwrap();
+    sidecar.wait_for_metric(&of("r", "output_refused_total"), is(1.0));
+    // The other one is away: the first block is in its spool, and there is no room for the next one.
+    sidecar.wait_for_metric(&of("gone", "spool_lines"), is(1.0));
+    sidecar.wait_for_metric(&of("gone", "spool_bytes"), |bytes| bytes > 100.0);
+    sidecar.wait_for_metric(&of("gone", "output_failures_total"), |failures| failures > 0.5);
+    let waited = sidecar.wait_for_metric(&of("gone", "output_lag_seconds"), |seconds| seconds > 0.0);
+    sidecar.wait_for_metric(&of("gone", "output_lag_seconds"), |seconds| seconds > waited);
+    writeln!(peer, "{}", line("two")).unwrap();
+    sidecar.wait_for_metric(&of("gone", "output_dropped_total"), is(1.0));
+    // It got the line and breaks off: nobody knows whether it has it.
+    assert!(read_until(&mut session, "\n").contains("id=two"));
+    drop(session);
+    let mut session = accepted(&receiver);
+    sidecar.wait_for_metric(&of("r", "output_resent_total"), is(1.0));
+    sidecar.wait_for_metric(&of("r", "output_linked"), is(1.0));
+    assert!(read_until(&mut session, "\n").contains("id=two"));
+    session.write_all(b"2 rsp 6 200 OK\n").unwrap();
+    sidecar.wait_for_metric(&of("r", "output_delivered_total"), is(1.0));
+    sidecar.wait_for_metric(&of("r", "spool_lines"), is(0.0));
+    sidecar.wait_for_metric(&of("r", "output_lag_seconds"), is(0.0));
+    sidecar.wait_for_metric(&of("gone", "output_linked"), is(0.0));
+    drop((peer, session));
+    let ended = sidecar.stop();
+    assert_eq!((ended.code, ended.archived()), (Some(0), once(&["one", "two"])));
+    ended.check_privacy();
+}
+
+/// A required output without room holds back who can wait, and nobody else: datagrams go to the archive as ever.
+#[test]
+fn the_archive_goes_on_while_a_required_output_is_full() {
+    // It lets us connect, and says nothing for now.
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = format!(
+        "[serve.metrics]\nlisten = '127.0.0.1:0'\n[[serve.input]]\ntype = 'relp'\nlisten = '127.0.0.1:0'\n\
+         [[serve.input]]\ntype = 'udp'\nlisten = '127.0.0.1:0'\n[[serve.output]]\ntype = 'relp'\nname = 'r'\n\
+         address = '{}'\nrequired = true\nspool_bytes = '1'\n",
+        receiver.local_addr().unwrap()
+    );
+    let sidecar = Sidecar::start(&config, &[]);
+    let mut peer = TcpStream::connect(sidecar.address("relp")).unwrap();
+    peer.write_all(OPEN.as_bytes()).unwrap();
+    read_until(&mut peer, "commands=syslog\n");
+    peer.write_all(record(2, &line("one")).as_bytes()).unwrap();
+    read_until(&mut peer, "2 rsp 6 200 OK\n");
+    peer.write_all(record(3, &line("two")).as_bytes()).unwrap();
+    sidecar.wait_until_archived("id=two");
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for id in ["three", "four"] {
+        datagrams.send_to(line(id).as_bytes(), sidecar.address("udp")).unwrap();
+        sidecar.wait_until_archived(&format!("id={id}"));
+    }
+    // Read before the pause was known, or not: not answered either way.
+    peer.write_all(record(4, &line("five")).as_bytes()).unwrap();
+    peer.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    assert!(peer.read(&mut [0; 100]).is_err(), "a record is answered that the output does not have");
+    let mut session = accepted(&receiver);
+    let mut received = BTreeMap::new();
+    for txnr in 2..7 {
+        let text = read_until(&mut session, "\n");
+        let id = text.split_once("id=").unwrap().1.split(' ').next().unwrap().to_owned();
+        *received.entry(id).or_default() += 1;
+        session.write_all(format!("{txnr} rsp 6 200 OK\n").as_bytes()).unwrap();
+    }
+    let all = once(&["one", "two", "three", "four", "five"]);
+    assert_eq!(received, all);
+    read_until(&mut peer, "4 rsp 6 200 OK\n");
+    drop((peer, session));
+    let ended = sidecar.stop();
+    assert_eq!((ended.code, ended.archived()), (Some(0), all));
+}
+
+/// The next session of a receiver of RELP, open.
+fn accepted(receiver: &TcpListener) -> TcpStream {
+    let (mut session, _) = receiver.accept().unwrap();
+    read_until(&mut session, "commands=syslog\n");
+    session.write_all(b"1 rsp 37 200 OK\nrelp_version=0\ncommands=syslog\n").unwrap();
+    session
 }
 
 /// A required output without room: nothing more is answered until there is, and the stop says so.

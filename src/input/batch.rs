@@ -20,6 +20,10 @@ pub trait Deliver: Send + 'static {
     /// asked again for the whole whenever it has grown or gone. If not, it is to be delivered as
     /// [too long](Batch::seal).
     fn may_hold(&mut self, bytes: usize) -> bool;
+
+    /// Told that the connection broke before so many records that were delivered could be answered: their sender sends
+    /// them again.
+    fn left_unanswered(&mut self, _records: u64) {}
 }
 
 /// Nothing more is taken: the program is about to end.

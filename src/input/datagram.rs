@@ -1,10 +1,10 @@
 //! Datagrams: UDP (RFC 5426) and datagram sockets of this machine, many in one call.
 //!
 //! A datagram is a record. Nothing slows its sender down: what comes while the buffer of the socket is full,
-//! the kernel drops. So that buffer is made large, and emptied in batches.
+//! the kernel drops. So that buffer is made large, and emptied in batches; and what the kernel dropped is counted.
 
 use super::{Batch, Closed, Deliver};
-use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt};
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd};
@@ -63,16 +63,23 @@ impl Socket for UnixDatagram {
     }
 }
 
-/// Asks the kernel for so large a buffer; it may give less, unless we may insist.
+/// Asks the kernel for a buffer of so many bytes at least; it may give less, unless we may insist.
 pub fn widen(socket: &impl AsFd, bytes: usize) {
     use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
-    if set_socket_recv_buffer_size_force(socket, bytes).is_err() {
+    if buffer_bytes(socket) < bytes && set_socket_recv_buffer_size_force(socket, bytes).is_err() {
         // As much as net.core.rmem_max allows.
         let _ = set_socket_recv_buffer_size(socket, bytes);
     }
 }
 
-/// Reads datagrams until `stopped` and those that the kernel holds by then are read.
+/// How large that buffer is, in the bytes that are asked for: Linux doubles them for what it keeps beside (socket(7)).
+#[must_use]
+pub fn buffer_bytes(socket: &impl AsFd) -> usize {
+    rustix::net::sockopt::socket_recv_buffer_size(socket).unwrap_or(0) / 2
+}
+
+/// Reads datagrams until `stopped` and those that the kernel holds by then are read. `dropped` is told how many the
+/// kernel has dropped since the last time, for its buffer was full; it says so with the next datagram that fits.
 ///
 /// # Errors
 /// If the socket fails. [`io::ErrorKind::BrokenPipe`] if records are taken no more.
@@ -80,9 +87,12 @@ pub async fn read<S: Socket, D: Deliver>(
     socket: S,
     mut deliver: D,
     datagrams: Datagrams,
+    dropped: impl FnMut(u64) + Send,
     stopped: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let mut receiver = Receiver::new(datagrams);
+    // Sockets of this machine make their senders wait instead, and have no such count.
+    let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
+    let mut receiver = Receiver::new(datagrams, dropped);
     let mut stopped = pin!(stopped);
     loop {
         tokio::select! {
@@ -97,7 +107,7 @@ pub async fn read<S: Socket, D: Deliver>(
         }
     }
     // What is in the buffer now and no more: a sender that goes on and on cannot keep us.
-    for _ in 0..MOST_CALLS_AFTER_STOP {
+    for _ in 0..most_calls_after_stop(buffer_bytes(&socket)) {
         match receiver.receive(&socket) {
             Ok(batches) => hand_on(batches, &mut deliver).await?,
             Err(_) => break,
@@ -120,26 +130,41 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 /// Buffers for many datagrams.
-struct Receiver {
+struct Receiver<F> {
     datagrams: Datagrams,
     buffers: Vec<Vec<u8>>,
+    /// How many the kernel had dropped when the newest datagram came, modulo 2^32.
+    overflow: u32,
+    dropped: F,
 }
 
-impl Receiver {
-    fn new(datagrams: Datagrams) -> Self {
+impl<F: FnMut(u64)> Receiver<F> {
+    fn new(datagrams: Datagrams, dropped: F) -> Self {
         let buffers = vec![vec![0; datagrams.longest_bytes]; AT_A_TIME];
-        Self { datagrams, buffers }
+        Self { datagrams, buffers, overflow: 0, dropped }
     }
 
     /// As many as are there, up to [`AT_A_TIME`].
     fn receive(&mut self, socket: &impl AsFd) -> io::Result<Vec<Batch>> {
         let mut slices: Vec<_> = self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
         // Made anew each time, for it holds pointers and may not go from thread to thread.
-        let mut headers = MultiHeaders::<()>::preallocate(AT_A_TIME, None);
+        let mut headers = MultiHeaders::<()>::preallocate(AT_A_TIME, Some(nix::cmsg_space!(u32)));
         let flags = MsgFlags::MSG_DONTWAIT;
         let received = recvmmsg(socket.as_fd().as_raw_fd(), &mut headers, slices.iter_mut(), flags, None)?;
+        let mut overflow = self.overflow;
+        let received = received.inspect(|message| {
+            for control in message.cmsgs().into_iter().flatten() {
+                if let ControlMessageOwned::RxqOvfl(count) = control {
+                    overflow = count;
+                }
+            }
+        });
         let lengths: Vec<_> =
             received.map(|message| (message.bytes, message.flags.contains(MsgFlags::MSG_TRUNC))).collect();
+        if overflow != self.overflow {
+            (self.dropped)(overflow.wrapping_sub(self.overflow).into());
+            self.overflow = overflow;
+        }
         let mut batches = vec![Batch::default()];
         for (buffer, (bytes, is_cut)) in self.buffers.iter().zip(lengths) {
             if is_cut {
@@ -165,12 +190,49 @@ fn record(datagram: &[u8]) -> &[u8] {
 
 const AT_A_TIME: usize = 32;
 
-/// 8 MiB of the smallest datagrams, which take 768 bytes each in the kernel.
-const MOST_CALLS_AFTER_STOP: usize = 400;
+/// Calls that empty a full buffer: the smallest datagrams take 768 bytes each of what the kernel has doubled.
+fn most_calls_after_stop(buffer_bytes: usize) -> usize {
+    2 * buffer_bytes / 768 / AT_A_TIME + 1
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The kernel tells with the first datagram that it has room for again.
+    #[test]
+    fn what_the_kernel_drops_is_counted() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        setsockopt(&socket, sockopt::RxqOvfl, &1).unwrap();
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.connect(socket.local_addr().unwrap()).unwrap();
+        let (datagrams, mut dropped) = (Datagrams { max_record_bytes: 9000, longest_bytes: 9000 }, 0);
+        let mut receiver = Receiver::new(datagrams, |count| dropped += count);
+        let all = |receiver: &mut Receiver<_>| {
+            let batches = std::iter::from_fn(|| receiver.receive(&socket).ok());
+            batches.flatten().map(|batch| batch.records()).sum::<u64>()
+        };
+        let sent = (buffer_bytes(&socket) / 4000) as u64;
+        let full = vec![b'x'; 8000];
+        for _ in 0..sent {
+            sender.send(&full).unwrap();
+        }
+        let mut received = all(&mut receiver);
+        sender.send(b"again").unwrap();
+        received += all(&mut receiver);
+        assert!(dropped > 0);
+        assert_eq!(received + dropped, sent + 1);
+    }
+
+    #[test]
+    fn a_buffer_is_widened_and_never_narrowed() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let before = buffer_bytes(&socket);
+        widen(&socket, before / 2);
+        assert_eq!(buffer_bytes(&socket), before);
+        widen(&socket, before * 2);
+        assert!(buffer_bytes(&socket) >= before);
+    }
 
     #[test]
     fn a_datagram_is_a_record() {

@@ -86,8 +86,28 @@ where
     S: AsyncRead + AsyncWrite,
     D: Deliver,
 {
-    let (mut reader, writer) = tokio::io::split(stream);
+    let (reader, writer) = tokio::io::split(stream);
     let mut session = Session::new(writer, deliver, settings);
+    let ended = converse(&mut session, reader, stopped).await;
+    let ended = match ended {
+        Ok(()) => session.farewell().await,
+        broken => broken,
+    };
+    session.deliver.left_unanswered(session.records as u64);
+    ended
+}
+
+/// Takes records and answers them, until no more come and all are answered.
+async fn converse<S, D>(
+    session: &mut Session<S, D>,
+    mut reader: ReadHalf<S>,
+    stopped: impl Future<Output = ()>,
+) -> Result<(), RelpError>
+where
+    S: AsyncRead + AsyncWrite,
+    D: Deliver,
+{
+    let settings = session.settings;
     let mut stopped = pin!(stopped);
     while session.is_open || !session.unanswered.is_empty() {
         let may_read = session.is_open && session.records < settings.window;
@@ -106,7 +126,7 @@ where
             }
         }
     }
-    session.farewell().await
+    Ok(())
 }
 
 /// Records that were handed on together, in the order in which they came.
@@ -196,11 +216,11 @@ impl<S: AsyncRead + AsyncWrite, D: Deliver> Session<S, D> {
         if batch.is_empty() && txnrs.is_empty() {
             return Ok(());
         }
-        self.records += txnrs.len();
         let receipt = match batch.is_empty() {
             true => None,
             false => Some(Box::pin(self.deliver.deliver(batch).await?)),
         };
+        self.records += txnrs.len();
         self.unanswered.push_back(Unanswered { receipt, txnrs });
         Ok(())
     }
@@ -208,13 +228,14 @@ impl<S: AsyncRead + AsyncWrite, D: Deliver> Session<S, D> {
     /// The records that came first are durable.
     async fn answer_first(&mut self) -> Result<(), RelpError> {
         let Some(first) = self.unanswered.pop_front() else { return Ok(()) };
-        self.records -= first.txnrs.len();
         let mut frames = Vec::new();
         first.txnrs.iter().for_each(|&txnr| relp::write(&mut frames, txnr, "rsp", b"200 OK"));
-        self.write(&frames).await
+        self.write(&frames).await?;
+        self.records -= first.txnrs.len();
+        Ok(())
     }
 
-    async fn farewell(mut self) -> Result<(), RelpError> {
+    async fn farewell(&mut self) -> Result<(), RelpError> {
         if let Some(txnr) = self.closing {
             self.send(txnr, b"").await?;
         }

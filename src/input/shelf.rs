@@ -3,6 +3,7 @@
 use super::{Batch, Closed, Deliver, Lost};
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
@@ -18,6 +19,8 @@ pub(super) struct Shelf {
     pub(super) receipts: Arc<Mutex<VecDeque<oneshot::Sender<()>>>>,
     /// Whether everything is durable at once.
     pub(super) at_once: bool,
+    /// Records that could not be answered.
+    pub(super) unanswered: Arc<AtomicU64>,
 }
 
 /// Resolves when the test says so.
@@ -54,6 +57,10 @@ impl Deliver for Shelf {
 
     fn may_hold(&mut self, _: usize) -> bool {
         true
+    }
+
+    fn left_unanswered(&mut self, records: u64) {
+        self.unanswered.fetch_add(records, Relaxed);
     }
 }
 

@@ -3,11 +3,13 @@
 //! A run ends when rules or keys are to be loaded again: it writes what it has gathered, and the next one goes on
 //! with the batches that wait meanwhile. Connections notice nothing but a pause.
 
+mod before;
 mod conversation;
 mod following;
 mod status;
 
 pub use conversation::{Manner, Protocol};
+pub use following::Matching;
 pub use status::{Calendar, Status};
 
 use super::filter::{Outcome, Ready};
@@ -17,16 +19,18 @@ use crate::input::stream::{Doors, Listener};
 use crate::input::tail::{self, Offsets};
 use crate::input::tls::Tls;
 use crate::input::{Stop, Waiting, datagram, standard};
-use crate::pipeline::{Archiver, Branch, Fanout, Gate, Gathered, Intake, Metered, Observed, Room};
+use crate::model::Tree;
+use crate::pipeline::{Archiver, Branch, Fanout, Gate, Gathered, Intake, Metered, Observed, Repeats, Room};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::storage::Storage;
 use crate::telemetry::{self, Meter, State};
 use std::fs::File;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -34,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// What peers may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at once.
     pub connections: usize,
@@ -65,6 +69,8 @@ pub enum Entrance {
     UnixDatagram(UnixDatagram, Option<SocketFile>),
     /// A file that somebody else writes.
     File(tail::Settings, Offsets),
+    /// All files that a pattern matches.
+    Files(Matching),
     /// Standard input. When it ends, so does the sidecar, if nothing else can come.
     Stdin {
         /// It.
@@ -75,6 +81,16 @@ pub enum Entrance {
 }
 
 impl Entrance {
+    /// The buffer that the kernel keeps for it, in bytes; `None` if it does not take datagrams.
+    #[must_use]
+    pub fn buffer_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Udp(socket) => Some(datagram::buffer_bytes(socket)),
+            Self::UnixDatagram(socket, _) => Some(datagram::buffer_bytes(socket)),
+            _ => None,
+        }
+    }
+
     /// Where peers find it.
     #[must_use]
     pub fn place(&self) -> String {
@@ -93,7 +109,9 @@ impl Entrance {
             Self::Tls(listener, ..) => format!("tls {}", at(listener.local_addr()).unwrap_or_default()),
             Self::Unix(listener, ..) => format!("unix {}", file(listener.local_addr())),
             Self::UnixDatagram(socket, _) => format!("unix-datagram {}", file(socket.local_addr())),
-            Self::File(settings, _) => format!("file {}", settings.path.display()),
+            Self::File(settings, _) | Self::Files(Matching { settings, .. }) => {
+                format!("file {}", settings.path.display())
+            }
             Self::Stdin { .. } => "standard input".to_owned(),
         }
     }
@@ -105,6 +123,7 @@ pub struct Daemon {
     hall: Hall,
     gathered: Gathered,
     branches: Vec<Box<dyn Branch>>,
+    repeats: Repeats,
 }
 
 /// What all inputs share.
@@ -142,7 +161,7 @@ impl Daemon {
         };
         let (ended, observed) = (CancellationToken::new(), Arc::<Observed>::default());
         let hall = Hall { gate, doors, limits, clock, ended, observed, meter: Arc::default() };
-        Ok(Self { runtime, hall, gathered, branches })
+        Ok(Self { runtime, hall, gathered, branches, repeats: Repeats::default() })
     }
 
     /// Takes what comes in at `entrance`, until the token is cancelled or the sidecar stops.
@@ -152,11 +171,10 @@ impl Daemon {
     pub fn open(&self, entrance: Entrance) -> Result<CancellationToken, Diagnostic> {
         let _runtime = self.runtime.enter();
         let stopped = self.hall.doors.stopped.child_token();
-        let hall = Hall {
-            doors: Doors { stopped: stopped.clone(), ..self.hall.doors.clone() },
-            meter: self.hall.observed.meter(&entrance.place()),
-            ..self.hall.clone()
-        };
+        let meter = self.hall.observed.meter(&entrance.place());
+        entrance.buffer_bytes().into_iter().for_each(|bytes| meter.buffered(bytes));
+        let doors = Doors { stopped: stopped.clone(), ..self.hall.doors.clone() };
+        let hall = Hall { doors, meter, ..self.hall.clone() };
         hall.open(entrance).map_err(|error| cannot_start(&error))?;
         Ok(stopped)
     }
@@ -176,6 +194,12 @@ impl Daemon {
     /// The outputs besides the archive, in the order of their making: for changes between two runs.
     pub fn branches(&mut self) -> &mut Vec<Box<dyn Branch>> {
         &mut self.branches
+    }
+
+    /// From now on lines count as repeated that the archive in `tree` got last, in processes before this one. Every part
+    /// that a crash left must be sealed.
+    pub fn expect_repeats(&mut self, storage: &dyn Storage, tree: &Tree) {
+        self.repeats = before::last_lines(storage, tree);
     }
 
     /// Calls `alive` twice in each `interval`, as long as the outputs are at work or have none.
@@ -226,7 +250,8 @@ impl Daemon {
     /// Writes what comes in, until the sidecar stops, or the [gate](Self::gate) is interrupted.
     pub fn run(&mut self, ready: Ready, archiver: Option<Archiver>) -> Outcome {
         let (gate, observed) = (self.gate(), self.observed());
-        let mut outputs = Fanout::new(archiver, &mut self.branches, gate.clone(), Arc::clone(&observed));
+        let (branches, repeats) = (&mut self.branches, &mut self.repeats);
+        let mut outputs = Fanout::new(archiver, branches, repeats, gate.clone(), Arc::clone(&observed));
         if !gate.is_closed() {
             observed.enter(State::Running);
         }
@@ -305,6 +330,7 @@ impl Hall {
                 self.listen(tokio::net::UnixListener::from_std(listener)?, manner, None, file);
             }
             Entrance::File(settings, offsets) => self.follow(settings, offsets),
+            Entrance::Files(matching) => self.follow_all(matching),
             Entrance::Udp(socket) => {
                 self.receive(tokio::net::UdpSocket::from_std(socket)?, datagram::LONGEST_UDP_BYTES, None);
             }
@@ -327,12 +353,13 @@ impl Hall {
     }
 
     fn receive(self, socket: impl datagram::Socket, longest_bytes: usize, file: Option<SocketFile>) {
-        let intake = self.intake();
+        let intake = Metered::new(self.gate.intake_of_datagrams(), Arc::clone(&self.meter));
         let datagrams = datagram::Datagrams { max_record_bytes: self.limits.max_record_bytes, longest_bytes };
         let tasks = self.doors.tasks.clone();
+        let dropped = count_dropped(Arc::clone(&self.meter));
         tasks.spawn(async move {
             let stopped = self.doors.stopped.cancelled();
-            if let Err(error) = datagram::read(socket, intake, datagrams, stopped).await {
+            if let Err(error) = datagram::read(socket, intake, datagrams, dropped, stopped).await {
                 tracing::error!(%error, "datagrams are received no more");
             }
             drop(file);
@@ -379,6 +406,19 @@ impl Hall {
     }
 }
 
+/// Counts what the kernel drops, and tells it once a minute at most.
+fn count_dropped(meter: Arc<Meter>) -> impl FnMut(u64) + Send {
+    let mut told: Option<Instant> = None;
+    move |datagrams| {
+        meter.overflowed(datagrams);
+        if told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
+            let all = meter.read().kernel_dropped;
+            tracing::warn!(input = meter.name(), all, "the kernel drops datagrams, for its buffer is full");
+            told = Some(Instant::now());
+        }
+    }
+}
+
 fn cannot_start(error: &io::Error) -> Diagnostic {
     Diagnostic::new(&CANNOT_START, "the sidecar cannot start").because(error.to_string())
 }
@@ -388,6 +428,9 @@ const RUNTIME_THREADS: usize = 2;
 
 /// Whole records of one connection that may be on their way, in bytes.
 const CONNECTION_BYTES: usize = 1 << 20;
+
+/// How often it is told that datagrams are lost.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// What tasks still have to do when everything is written: nothing that anybody waits for.
 const LAST_TASKS: Duration = Duration::from_millis(100);

@@ -22,6 +22,8 @@ pub struct Meter {
     pub resent: AtomicU64,
     /// Lines that this output never got: its spool was full or could not be written, and it is not required.
     pub dropped: AtomicU64,
+    /// Lines that the receiver refused, and that are not sent again: the output is not required.
+    pub refused: AtomicU64,
     /// Links that broke or could not be made.
     pub failures: AtomicU64,
     /// Whether there is a link.
@@ -120,7 +122,7 @@ impl<T: Target> Delivery<T> {
             && let Ok(Ok(())) = time::timeout(self.settings.drain.min(LONGEST_CLOSE), link.close()).await
         {
             // Otherwise it stays in the spool.
-            ended = sent.drain(..).try_for_each(|taken| self.confirm(taken)).err().unwrap_or(ended);
+            ended = sent.drain(..).try_for_each(|taken| self.confirm(taken, 0)).err().unwrap_or(ended);
         }
         self.meter.resent.fetch_add(sent.iter().map(|(_, count)| count).sum(), Ordering::Relaxed);
         ended
@@ -143,7 +145,7 @@ impl<T: Target> Delivery<T> {
         }
         let patience = if sent.is_empty() { IDLE } else { LONGEST_WAIT };
         tokio::select! {
-            taken = link.taken_over() => self.is_taken_over(taken, sent),
+            taken = link.taken_over() => self.is_taken_over(taken, link.refused(), sent),
             () = self.reader.arrival(), if link.has_room() => Ok(()),
             () = time::sleep(patience.min(left)) => match () {
                 () if sent.is_empty() => self.reader.rest().map_err(Ended::Spool),
@@ -158,21 +160,26 @@ impl<T: Target> Delivery<T> {
         while !sent.is_empty() {
             tokio::select! {
                 biased;
-                taken = link.taken_over() => self.is_taken_over(taken, sent)?,
+                taken = link.taken_over() => self.is_taken_over(taken, link.refused(), sent)?,
                 () = std::future::ready(()) => break,
             }
         }
         Ok(())
     }
 
-    fn is_taken_over(&mut self, taken: io::Result<()>, sent: &mut Sent) -> Result<(), Ended> {
+    /// Takes note of what a link says of the lines that were sent first: they were taken over, but for `refused` ones.
+    fn is_taken_over(&mut self, taken: io::Result<()>, refused: u64, sent: &mut Sent) -> Result<(), Ended> {
         taken.map_err(Ended::Broken)?;
         self.backoff.reset();
-        sent.pop_front().map_or(Ok(()), |taken| self.confirm(taken))
+        if refused > 0 {
+            tracing::error!(output = self.settings.name, lines = refused, "the receiver refuses lines");
+            self.meter.refused.fetch_add(refused, Ordering::Relaxed);
+        }
+        sent.pop_front().map_or(Ok(()), |(end, count)| self.confirm((end, count), refused))
     }
 
-    fn confirm(&mut self, (end, count): (Position, u64)) -> Result<(), Ended> {
-        self.meter.delivered.fetch_add(count, Ordering::Relaxed);
+    fn confirm(&mut self, (end, count): (Position, u64), refused: u64) -> Result<(), Ended> {
+        self.meter.delivered.fetch_add(count.saturating_sub(refused), Ordering::Relaxed);
         self.reader.confirm(end, count).map_err(Ended::Spool)
     }
 

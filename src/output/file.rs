@@ -2,8 +2,8 @@
 
 use super::{Lines, Link, Target};
 use crate::primitives::clock::Clock;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -60,6 +60,50 @@ pub struct Stdout;
 #[derive(Debug)]
 pub struct OpenStdout {
     written: usize,
+}
+
+/// Removes what was rotated from `path` longer than `keep` ago, and the file itself if nothing was written to it for so long.
+/// What was removed.
+///
+/// # Errors
+/// If a file cannot be removed, or the directory cannot be read; others may have been removed.
+pub fn purge(path: &Path, keep: SignedDuration, now: Timestamp) -> io::Result<Vec<PathBuf>> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+        return Ok(Vec::new());
+    };
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut removed = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let since = match entry.file_name().to_str().and_then(|found| found.strip_prefix(&name)) {
+            Some("") => Timestamp::from_second(entry.metadata()?.mtime()).ok(),
+            Some(suffix) => rotated_at(suffix),
+            None => None,
+        };
+        if entry.file_type()?.is_file() && since.is_some_and(|since| now.duration_since(since) >= keep) {
+            fs::remove_file(entry.path())?;
+            removed.push(entry.path());
+        }
+    }
+    if !removed.is_empty() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(removed)
+}
+
+/// When a file was rotated, as what is behind its name says: `.20261123T230000Z`, `.20261123T230000Z-1`.
+fn rotated_at(suffix: &str) -> Option<Timestamp> {
+    let (instant, rest) = suffix.strip_prefix('.')?.split_once('Z')?;
+    let is_ours = rest.is_empty()
+        || rest
+            .strip_prefix('-')
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()));
+    let rotated = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S", instant).ok()?;
+    rotated.to_zoned(TimeZone::UTC).ok().filter(|_| is_ours).map(|rotated| rotated.timestamp())
 }
 
 impl Target for Rotated {
@@ -296,6 +340,32 @@ mod tests {
         link.settings.clock = Clock::Fixed("2026-11-23T23:00:00Z".parse().unwrap());
         send(&mut link, "two\n").await;
         assert_eq!(files(directory.path()), named(&[("o", "two\n"), ("o.20261123T230000Z", "one\n")]));
+    }
+
+    #[tokio::test]
+    async fn what_was_rotated_goes_after_its_time_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let mut link = target(at("o"), 4, Every::Day, "2026-11-23T10:00:00Z").link().await.unwrap();
+        for text in ["one\n", "two\n", "now\n"] {
+            send(&mut link, text).await;
+        }
+        let others = ["o.1", "o.20261123T100000Z.gz", "o.20261123T100000Z-", "other.20261123T100000Z", "o.d"];
+        others.iter().for_each(|name| fs::write(at(name), "").unwrap());
+        let purge = |now: &str| {
+            let mut removed = purge(&at("o"), SignedDuration::from_hours(48), now.parse().unwrap()).unwrap();
+            removed.sort();
+            removed
+        };
+        assert!(purge("2026-11-25T09:59:59Z").is_empty());
+        let rotated = ["o.20261123T100000Z", "o.20261123T100000Z-1"].map(at);
+        assert_eq!(purge("2026-11-25T10:00:00Z"), rotated);
+        // By the clock of the file system, it was written a moment ago.
+        assert!(at("o").exists());
+        assert_eq!(purge("2999-01-01T00:00:00Z"), [at("o")]);
+        assert!(others.iter().all(|name| at(name).exists()));
+        send(&mut link, "new\n").await;
+        assert_eq!(fs::read_to_string(at("o")).unwrap(), "new\n");
     }
 
     #[tokio::test]

@@ -57,6 +57,11 @@ pub trait Link: Send {
     /// If the link is broken, also while nothing is on its way.
     fn taken_over(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 
+    /// How many of the lines that [`Link::taken_over`] resolved for last were refused and are not to be sent again.
+    fn refused(&self) -> u64 {
+        0
+    }
+
     /// Ends the link; afterwards everything that was sent is taken over.
     ///
     /// # Errors

@@ -16,13 +16,34 @@ pub struct Session<S> {
     txnr: u32,
     /// Transactions that are not answered, and which send they belong to.
     unanswered: BTreeMap<u32, u64>,
-    /// Answers that each send waits for, in order.
-    sends: VecDeque<usize>,
+    /// What was sent and not taken over, in order.
+    sends: VecDeque<Sent>,
     /// The number of the first of `sends`.
     first_send: u64,
     /// What was read and is no whole frame yet.
     buffer: Vec<u8>,
     frames: Vec<u8>,
+    refusals: Refusals,
+    /// Of the send that was taken over last.
+    refused: u64,
+}
+
+/// What becomes of a record that the receiver refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusals {
+    /// The link breaks, and the record is sent again until it is taken: nothing may be missing there.
+    Insist,
+    /// It is counted, and the next ones go on: it would be refused for ever, and hold up all others.
+    Count,
+}
+
+/// Lines that were sent together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    /// Answers that are still to come.
+    answers: usize,
+    /// Records that were refused.
+    refused: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite> Session<S> {
@@ -30,7 +51,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     ///
     /// # Errors
     /// If the peer does not speak RELP, or takes no syslog.
-    pub async fn open(stream: S, window: usize) -> io::Result<Self> {
+    pub async fn open(stream: S, window: usize, refusals: Refusals) -> io::Result<Self> {
         let (reader, writer) = tokio::io::split(stream);
         let mut session = Self {
             reader,
@@ -42,6 +63,8 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             first_send: 0,
             buffer: Vec::new(),
             frames: Vec::new(),
+            refusals: Refusals::Insist,
+            refused: 0,
         };
         let offers = concat!(
             "relp_version=0\nrelp_software=oubliette,",
@@ -49,6 +72,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             "\ncommands=syslog"
         );
         session.ask("open", offers.as_bytes()).await?;
+        session.refusals = refusals;
         Ok(session)
     }
 
@@ -58,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         self.frames.clear();
         self.add(number, command, data);
         self.flush().await?;
-        while self.sends.back().is_some_and(|answers| *answers > 0) {
+        while self.sends.back().is_some_and(|sent| sent.answers > 0) {
             self.read().await?;
         }
         self.sends.clear();
@@ -67,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     }
 
     fn begin_send(&mut self) -> u64 {
-        self.sends.push_back(0);
+        self.sends.push_back(Sent::default());
         self.first_send + self.sends.len() as u64 - 1
     }
 
@@ -75,8 +99,8 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         self.txnr = relp::next_txnr(self.txnr);
         relp::write(&mut self.frames, self.txnr, command, data);
         self.unanswered.insert(self.txnr, send);
-        if let Some(answers) = self.sends.back_mut() {
-            *answers += 1;
+        if let Some(sent) = self.sends.back_mut() {
+            sent.answers += 1;
         }
     }
 
@@ -130,22 +154,22 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
             let is_taken = data.is_empty() || self.buffer[data].starts_with(b"200");
-            if command != b"rsp" || !is_taken {
+            if command != b"rsp" || !is_taken && self.refusals == Refusals::Insist {
                 return Err(refused("it refuses what it is sent"));
             }
-            self.answered(txnr)?;
+            self.answered(txnr)?.refused += u64::from(!is_taken);
             start = end;
         }
         self.buffer.drain(..start);
         Ok(())
     }
 
-    fn answered(&mut self, txnr: u32) -> io::Result<()> {
+    fn answered(&mut self, txnr: u32) -> io::Result<&mut Sent> {
         let send = self.unanswered.remove(&txnr).ok_or_else(|| refused("it answers what it was not sent"))?;
         // A send is forgotten when its last answer has come, and not before.
         let at = usize::try_from(send - self.first_send).map_err(io::Error::other)?;
-        self.sends[at] -= 1;
-        Ok(())
+        self.sends[at].answers -= 1;
+        Ok(&mut self.sends[at])
     }
 }
 
@@ -162,12 +186,16 @@ impl<S: AsyncRead + AsyncWrite + Send> Link for Session<S> {
     }
 
     async fn taken_over(&mut self) -> io::Result<()> {
-        while self.sends.front().is_none_or(|answers| *answers > 0) {
+        while self.sends.front().is_none_or(|sent| sent.answers > 0) {
             self.read().await?;
         }
-        self.sends.pop_front();
+        self.refused = self.sends.pop_front().map_or(0, |sent| sent.refused);
         self.first_send += 1;
         Ok(())
+    }
+
+    fn refused(&self) -> u64 {
+        self.refused
     }
 
     async fn close(mut self) -> io::Result<()> {
@@ -200,9 +228,9 @@ mod tests {
     }
 
     /// An open session with a window of 2, and the peer's end.
-    async fn opened() -> (Session<DuplexStream>, DuplexStream) {
+    async fn opened(refusals: Refusals) -> (Session<DuplexStream>, DuplexStream) {
         let (mut peer, stream) = tokio::io::duplex(1 << 16);
-        let opening = tokio::spawn(Session::open(stream, 2));
+        let opening = tokio::spawn(Session::open(stream, 2, refusals));
         let offers = concat!(
             "relp_version=0\nrelp_software=oubliette,",
             env!("CARGO_PKG_VERSION"),
@@ -215,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_send_is_taken_over_when_all_of_it_is_answered() {
-        let (mut session, mut peer) = opened().await;
+        let (mut session, mut peer) = opened(Refusals::Insist).await;
         session.send(&lines("one\n")).await.unwrap();
         assert!(session.has_room());
         session.send(&lines("two\r\n\nthree\n")).await.unwrap();
@@ -236,6 +264,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_refused_is_counted_where_nobody_insists() {
+        let (mut session, mut peer) = opened(Refusals::Count).await;
+        session.send(&lines("one\ntwo\n")).await.unwrap();
+        session.send(&lines("three\n")).await.unwrap();
+        peer.write_all(b"2 rsp 9 500 error\n3 rsp 6 200 OK\n4 rsp 6 200 OK\n").await.unwrap();
+        session.taken_over().await.unwrap();
+        assert_eq!(session.refused(), 1);
+        session.taken_over().await.unwrap();
+        assert_eq!(session.refused(), 0);
+    }
+
+    #[tokio::test]
     async fn a_bad_answer_breaks_the_session() {
         for (answer, kind) in [
             (&b"2 rsp 9 500 error\n"[..], io::ErrorKind::InvalidData),
@@ -246,7 +286,7 @@ mod tests {
             (b"0 serverclose 0\n", io::ErrorKind::ConnectionReset),
             (b"", io::ErrorKind::UnexpectedEof),
         ] {
-            let (mut session, mut peer) = opened().await;
+            let (mut session, mut peer) = opened(Refusals::Insist).await;
             session.send(&lines("one\n")).await.unwrap();
             peer.write_all(answer).await.unwrap();
             drop(peer);
@@ -278,7 +318,7 @@ mod tests {
             }
             peer
         });
-        let mut session = Session::open(stream, 10_000).await.unwrap();
+        let mut session = Session::open(stream, 10_000, Refusals::Insist).await.unwrap();
         session.send(&lines(&"line\n".repeat(1000))).await.unwrap();
         session.taken_over().await.unwrap();
         drop(answering.await.unwrap());

@@ -15,15 +15,18 @@ mod record;
 mod writer;
 
 pub use reader::{Lines, Reader};
+pub use record::Records;
 pub use writer::Writer;
 
 use crate::primitives::private_folder::PrivateFolder;
 use crate::primitives::storage::Storage;
+use jiff::civil::Date;
 use record::{Day, HEADER_BYTES, Record};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// A place between two records. What comes before it was written before.
@@ -71,6 +74,8 @@ struct State {
     synced: Position,
     /// Where pieces end that are not known to be durable.
     marks: VecDeque<(Position, u64)>,
+    /// Where lines end that came at about that time, in order.
+    ages: VecDeque<(Position, Instant)>,
     closed: bool,
 }
 
@@ -97,6 +102,10 @@ pub fn open(
             state.add_left(&folder, number)?;
         }
     }
+    if let Some((&file, contents)) = state.files.last_key_value() {
+        // How long they waited in processes before this one is not known.
+        state.came(Position { file, offset: contents.bytes });
+    }
     // A file that is continued could hold half a record; a new one cannot.
     let last = state.files.last_key_value().map_or(0, |(number, _)| *number);
     let next = last.max(state.confirmed.file) + 1;
@@ -112,6 +121,23 @@ pub fn open(
     let (writer, reader) =
         (Writer::new(Arc::clone(&shared), next), Reader::new(Arc::clone(&shared), confirmed));
     Ok((writer, reader, Syncer(shared)))
+}
+
+/// Overwrites what has expired by `today` in a spool that nobody sends from any more; whether lines are left in it. Without
+/// any, its files are removed.
+///
+/// # Errors
+/// If it cannot be read or written.
+pub fn expire_left(storage: &Arc<dyn Storage>, directory: &Path, today: Date) -> io::Result<bool> {
+    let (_, mut reader, syncer) = open(storage, directory, 0)?;
+    reader.expire(today)?;
+    if reader.next(today)?.is_some() {
+        return Ok(true);
+    }
+    let folder = &syncer.0.folder;
+    let ours = folder.names()?.into_iter().filter(|name| name.ends_with(SUFFIX) || name == POSITION);
+    ours.map(|name| folder.remove(&name)).collect::<io::Result<()>>()?;
+    Ok(false)
 }
 
 impl Syncer {
@@ -179,6 +205,22 @@ impl State {
         Ok(())
     }
 
+    /// Lines that end at `end` came.
+    fn came(&mut self, end: Position) {
+        let is_full = self.ages.len() >= MOST_AGES;
+        match self.ages.back_mut() {
+            Some((last, since)) if is_full || since.elapsed() < AGE_STEP => *last = end,
+            _ => self.ages.push_back((end, Instant::now())),
+        }
+    }
+
+    /// How long the oldest line that was not taken over has waited; at most [`AGE_STEP`] too long.
+    fn waiting(&mut self) -> Duration {
+        let confirmed = self.confirmed;
+        while self.ages.pop_front_if(|(end, _)| *end <= confirmed).is_some() {}
+        self.ages.front().map(|(_, since)| since.elapsed()).unwrap_or_default()
+    }
+
     /// The first piece that is not durable.
     fn first_not_durable(&mut self) -> Option<u64> {
         let durable = self.synced.max(self.confirmed);
@@ -209,6 +251,12 @@ fn load_position(folder: &PrivateFolder) -> io::Result<Position> {
 fn file_name(number: u64) -> String {
     format!("{number:020}{SUFFIX}")
 }
+
+/// Lines that came within so long count as equally old.
+const AGE_STEP: Duration = Duration::from_secs(1);
+
+/// More than an hour of them; what comes later counts as old as the last.
+const MOST_AGES: usize = 4096;
 
 const SUFFIX: &str = ".spool";
 const POSITION: &str = "position";

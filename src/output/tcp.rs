@@ -1,6 +1,6 @@
 //! Receivers over TCP, TLS and unix stream sockets, with syslog frames or with RELP.
 
-use super::relp::Session;
+use super::relp::{Refusals, Session};
 use super::stream::Stream;
 use super::tls::Files;
 use super::{Framing, Target};
@@ -38,6 +38,8 @@ pub struct Relp {
     pub peer: Peer,
     /// Records that may be unanswered.
     pub window: usize,
+    /// What becomes of a record that it refuses.
+    pub refusals: Refusals,
 }
 
 /// A receiver of syslog at a unix stream socket.
@@ -61,7 +63,7 @@ impl Target for Relp {
     type Link = Session<Wire>;
 
     async fn link(&mut self) -> io::Result<Self::Link> {
-        Session::open(self.peer.connect().await?, self.window).await
+        Session::open(self.peer.connect().await?, self.window, self.refusals).await
     }
 }
 

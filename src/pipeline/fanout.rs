@@ -1,8 +1,9 @@
 //! All outputs as one: the archive, and any number beside it; and the one number that says what is durable.
 
 use super::archiver::Archiver;
-use super::intake::Gate;
+use super::intake::{Gate, Sender};
 use super::output::{Sink, WriteError};
+use super::repeats::Repeats;
 use super::watch::Observed;
 use super::workers::{Flow, Portion};
 use crate::primitives::diag::Diagnostic;
@@ -14,15 +15,18 @@ use std::time::{Duration, Instant};
 
 /// An output beside the archive. What its receiver does not take now goes to a spool.
 pub trait Branch: Send {
-    /// Takes the lines of piece number `piece`; false if there is no room for them and they must not be dropped: it is to
-    /// be offered again. Pieces come in order, counted from 1 over all runs; empty ones are left out.
+    /// Takes the lines of piece number `piece`, which came from `sender`. Pieces come in order, counted from 1 over all runs;
+    /// empty ones are left out.
     ///
     /// # Errors
     /// If they can neither be sent nor kept: the pipeline stops.
-    fn take(&mut self, piece: u64, lines: &Pseudonymised) -> Result<bool, Diagnostic>;
+    fn take(&mut self, piece: u64, lines: &Pseudonymised, sender: Sender) -> Result<(), Diagnostic>;
+
+    /// Whether it has no room and must have everything: senders that can wait should.
+    fn is_full(&self) -> bool;
 
     /// Waits until there may be room again, for so long at most.
-    fn wait_for_room(&mut self, longest: Duration);
+    fn wait_for_room(&self, longest: Duration);
 
     /// Told that it had no room until the end: what to say of it.
     fn is_stuck(&self) -> Diagnostic;
@@ -45,6 +49,7 @@ pub trait Branch: Send {
 pub struct Fanout<'a> {
     archiver: Option<Archiver>,
     branches: &'a mut [Box<dyn Branch>],
+    repeats: &'a mut Repeats,
     gate: Gate,
     observed: Arc<Observed>,
     /// Pieces of earlier runs.
@@ -61,18 +66,22 @@ impl<'a> Fanout<'a> {
     pub fn new(
         archiver: Option<Archiver>,
         branches: &'a mut [Box<dyn Branch>],
+        repeats: &'a mut Repeats,
         gate: Gate,
         observed: Arc<Observed>,
     ) -> Self {
         let before = gate.pieces();
-        Self { archiver, branches, gate, observed, before, pieces: 0, lines: 0, bytes: 0 }
+        Self { archiver, branches, repeats, gate, observed, before, pieces: 0, lines: 0, bytes: 0 }
     }
 
-    /// Tells what is durable, but none after piece number `last`.
-    fn publish(&self, last: u64) {
+    /// Tells what is durable, and whether senders must wait.
+    fn publish(&self) {
         self.gate.beat();
+        match self.is_full() {
+            true => self.gate.pause(),
+            false => self.gate.go_on(),
+        }
         let archived = self.archiver.as_ref().map_or(self.pieces, Archiver::durable) + self.before;
-        let archived = archived.min(last);
         let first = self.branches.iter().filter_map(|branch| branch.first_not_durable()).min();
         let durable = first.map_or(archived, |first| archived.min(first.saturating_sub(1)));
         self.gate.durable(durable);
@@ -81,20 +90,24 @@ impl<'a> Fanout<'a> {
         self.observed.segments(self.archiver.as_ref().map_or(0, Archiver::open_segments));
     }
 
-    /// Gives a piece to every branch. One that must have it and has no room holds everything up: then nothing is read until
-    /// it has, and the archive goes on with what it has.
-    fn branch_off(&mut self, piece: u64, block: &Pseudonymised) -> Result<(), WriteError> {
-        for at in 0..self.branches.len() {
-            let mut ending = None;
-            while !self.branches[at].take(piece, block).map_err(failed)? {
-                let deadline = || Instant::now() + LAST_WAIT;
-                if self.gate.is_closed() && *ending.get_or_insert_with(deadline) <= Instant::now() {
-                    return Err(failed(self.branches[at].is_stuck()));
-                }
-                self.branches[at].wait_for_room(UNHURRIED);
-                self.archiver.as_mut().map_or(Ok(()), Sink::idle)?;
-                self.publish(piece - 1);
+    fn is_full(&self) -> bool {
+        self.branches.iter().any(|branch| branch.is_full())
+    }
+
+    fn tend(&mut self) -> Result<(), WriteError> {
+        self.branches.iter_mut().try_for_each(|branch| branch.tend()).map_err(failed)
+    }
+
+    /// No more comes: waits for a while until those that must have everything have it.
+    fn wait_for_full(&mut self) -> Result<(), WriteError> {
+        let deadline = Instant::now() + LAST_WAIT;
+        while let Some(full) = self.branches.iter().find(|branch| branch.is_full()) {
+            if Instant::now() >= deadline {
+                return Err(failed(full.is_stuck()));
             }
+            full.wait_for_room(UNHURRIED);
+            self.tend()?;
+            self.publish();
         }
         Ok(())
     }
@@ -110,14 +123,21 @@ impl Sink<Pseudonymised> for Fanout<'_> {
         self.observed.wrote(self.before + self.pieces);
         self.lines += count_lines(block.as_bytes());
         self.bytes += block.as_bytes().len() as u64;
+        let again = self.repeats.count(block.as_bytes());
+        if again > 0 {
+            self.observed.repeated(again);
+            tracing::info!(lines = again, "lines came again that were archived before the start");
+        }
         if let Some(archiver) = &mut self.archiver {
             archiver.write(block)?;
         }
         let piece = self.before + self.pieces;
         if !block.as_bytes().is_empty() {
-            self.branch_off(piece, block)?;
+            let sender = self.gate.sender_of(piece);
+            let mut branches = self.branches.iter_mut();
+            branches.try_for_each(|branch| branch.take(piece, block, sender)).map_err(failed)?;
         }
-        self.publish(u64::MAX);
+        self.publish();
         Ok(())
     }
 
@@ -130,12 +150,15 @@ impl Sink<Pseudonymised> for Fanout<'_> {
         {
             archiver.hasten()?;
         }
-        self.branches.iter_mut().try_for_each(|branch| branch.tend()).map_err(failed)?;
-        self.publish(u64::MAX);
+        self.tend()?;
+        self.publish();
         Ok(())
     }
 
     fn patience(&self) -> Option<Duration> {
+        if self.is_full() {
+            return Some(FULL);
+        }
         if self.gate.is_waited_for() {
             return Some(WAITED_FOR);
         }
@@ -147,8 +170,8 @@ impl Sink<Pseudonymised> for Fanout<'_> {
             archiver.flush()?;
         }
         self.gate.count_to(self.before + self.pieces);
-        self.publish(u64::MAX);
-        Ok(())
+        self.publish();
+        if self.gate.is_closed() { self.wait_for_full() } else { Ok(()) }
     }
 
     fn report(&self, flow: &mut Flow) {
@@ -170,6 +193,9 @@ impl std::fmt::Debug for Fanout<'_> {
 
 /// While an input waits to acknowledge: more lines may come with which to share a sync.
 const WAITED_FOR: Duration = Duration::from_millis(2);
+
+/// While a branch is full: how often is looked whether it still is.
+const FULL: Duration = Duration::from_millis(20);
 
 const UNHURRIED: Duration = Duration::from_millis(100);
 

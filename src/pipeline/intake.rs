@@ -8,6 +8,8 @@
 //! - Memory is bounded: a batch waits for a share of its connection and a share of all, and gives both back
 //!   when it is copied into a block. Whoever waited longest comes first.
 //! - Nobody is starved: one batch from each connection that has any, in turn.
+//! - While an output that must have everything is full, senders that can wait are made to ([`Gate::pause`]). Datagrams
+//!   come all the same, for they would be lost; so the archive has them.
 //! - There is one order. Pieces are counted as the writer meets them, and one number says what is durable.
 
 use super::error::PipelineError;
@@ -22,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 /// Memory for records that are on their way.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,18 @@ pub struct Intake {
     in_long: bool,
     /// What an unfinished record may take.
     held: Option<OwnedSemaphorePermit>,
+    sender: Sender,
+    /// Whether senders that can wait are to.
+    paused: watch::Receiver<bool>,
+}
+
+/// Who sends what comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// Somebody who waits while nothing is read: a connection, a file.
+    Patient,
+    /// Somebody who goes on and never knows: datagrams.
+    Hasty,
 }
 
 /// Resolves when a batch is durable.
@@ -77,6 +91,8 @@ struct Shared {
     state: Mutex<State>,
     /// Told when there is something to gather, or no more will come.
     arrived: Condvar,
+    /// Whether senders that can wait are to.
+    paused: watch::Sender<bool>,
     /// When the outputs last did something, in milliseconds after `start`.
     beat: AtomicU64,
     start: Instant,
@@ -94,11 +110,14 @@ struct State {
     pieces: u64,
     /// Batches whose last record is in that piece.
     waiting: VecDeque<(u64, oneshot::Sender<()>)>,
+    /// Pieces with records of patient senders that are not durable, in order.
+    patient: VecDeque<u64>,
 }
 
 #[derive(Debug)]
 struct Entry {
     batch: Batch,
+    sender: Sender,
     receipt: oneshot::Sender<()>,
     /// Given back when the batch is copied: the share of the connection, and that of all.
     _room: [OwnedSemaphorePermit; 2],
@@ -111,6 +130,7 @@ impl Gate {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             arrived: Condvar::new(),
+            paused: watch::Sender::new(false),
             beat: AtomicU64::new(0),
             start: Instant::now(),
         });
@@ -130,17 +150,30 @@ impl Gate {
     /// A way in for another connection.
     #[must_use]
     pub fn intake(&self) -> Intake {
+        self.intake_of(Sender::Patient)
+    }
+
+    /// A way in for a socket of datagrams. It never waits for an output, and has a larger share than a connection, for there is
+    /// one for all its senders.
+    #[must_use]
+    pub fn intake_of_datagrams(&self) -> Intake {
+        self.intake_of(Sender::Hasty)
+    }
+
+    fn intake_of(&self, sender: Sender) -> Intake {
         let mut state = self.shared.lock();
         state.next_origin += 1;
         let origin = state.next_origin;
         drop(state);
-        let share = Arc::new(Semaphore::new(self.share_bytes()));
-        Intake { gate: self.clone(), origin, share, in_long: false, held: None }
+        let share = Arc::new(Semaphore::new(self.share_bytes(sender)));
+        let paused = self.shared.paused.subscribe();
+        Intake { gate: self.clone(), origin, share, in_long: false, held: None, sender, paused }
     }
 
     /// Takes nothing more. What was taken is still gathered; then comes the end.
     pub fn close(&self) {
         self.shared.lock().closed = true;
+        self.go_on();
         self.whole.close();
         self.shared.arrived.notify_all();
     }
@@ -152,6 +185,24 @@ impl Gate {
         self.shared.arrived.notify_all();
     }
 
+    /// Senders that can wait are to, until further notice: an output that must have everything is full.
+    pub fn pause(&self) {
+        let is_closed = self.is_closed();
+        self.shared.paused.send_if_modified(|paused| !is_closed && !std::mem::replace(paused, true));
+    }
+
+    /// Nobody has to wait any more.
+    pub fn go_on(&self) {
+        self.shared.paused.send_if_modified(|paused| std::mem::take(paused));
+    }
+
+    /// Whether piece number `piece`, which is not durable, has records of senders that can wait.
+    #[must_use]
+    pub fn sender_of(&self, piece: u64) -> Sender {
+        let is_patient = self.shared.lock().patient.binary_search(&piece).is_ok();
+        if is_patient { Sender::Patient } else { Sender::Hasty }
+    }
+
     /// The pieces up to and including number `pieces`, counted from 1 over all runs, are durable.
     pub fn durable(&self, pieces: u64) {
         let mut state = self.shared.lock();
@@ -161,6 +212,7 @@ impl Gate {
                 let _ = receipt.send(());
             }
         }
+        while state.patient.pop_front_if(|piece| *piece <= pieces).is_some() {}
     }
 
     /// Whether somebody waits for pieces that were given to become durable.
@@ -209,15 +261,19 @@ impl Gate {
         state.pieces = state.pieces.max(pieces);
     }
 
-    fn share_bytes(&self) -> usize {
-        self.room.connection_bytes.min(self.room.all_bytes / 2)
+    fn share_bytes(&self, sender: Sender) -> usize {
+        let wanted = match sender {
+            Sender::Patient => self.room.connection_bytes,
+            Sender::Hasty => self.room.connection_bytes.max(self.room.all_bytes / 4),
+        };
+        wanted.min(self.room.all_bytes / 2)
     }
 }
 
 impl Intake {
     /// Waits until there is room. A batch larger than all there may be takes all there may be.
     async fn room(&self, bytes: usize) -> Result<[OwnedSemaphorePermit; 2], Closed> {
-        let most = u32::try_from(self.gate.share_bytes()).unwrap_or(u32::MAX);
+        let most = u32::try_from(self.gate.share_bytes(self.sender)).unwrap_or(u32::MAX);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(most);
         let own = Arc::clone(&self.share).acquire_many_owned(bytes).await.map_err(|_| Closed)?;
         let of_all = Arc::clone(&self.gate.whole).acquire_many_owned(bytes).await.map_err(|_| Closed)?;
@@ -244,10 +300,14 @@ impl Deliver for Intake {
     type Receipt = Receipt;
 
     async fn deliver(&mut self, batch: Batch) -> Result<Receipt, Closed> {
+        if self.sender == Sender::Patient {
+            // Fails only if there is no gate any more.
+            let _ = self.paused.wait_for(|paused| !paused).await;
+        }
         let room = self.room(batch.bytes()).await?;
         let long = batch.ends_long();
         let (receipt, resolved) = oneshot::channel();
-        self.enqueue(Entry { batch, receipt, _room: room })?;
+        self.enqueue(Entry { batch, sender: self.sender, receipt, _room: room })?;
         if let Some(ends) = long {
             self.in_long = !ends;
         }
@@ -277,7 +337,7 @@ impl Drop for Intake {
         // Closed: then the end of the run ends the record.
         if let (Some(own), Some(of_all)) = (none(&self.share), none(&self.gate.whole)) {
             let (receipt, _) = oneshot::channel();
-            let _ = self.enqueue(Entry { batch, receipt, _room: [own, of_all] });
+            let _ = self.enqueue(Entry { batch, sender: self.sender, receipt, _room: [own, of_all] });
         }
     }
 }
@@ -312,10 +372,13 @@ impl State {
     }
 
     /// The batch of `receipt` ends in the piece that is given next.
-    fn await_piece(&mut self, receipt: oneshot::Sender<()>) {
+    fn await_piece(&mut self, receipt: oneshot::Sender<()>, sender: Sender) {
+        let piece = self.pieces + 1;
         if !receipt.is_closed() {
-            let piece = self.pieces + 1;
             self.waiting.push_back((piece, receipt));
+        }
+        if sender == Sender::Patient && self.patient.back() != Some(&piece) {
+            self.patient.push_back(piece);
         }
     }
 }
@@ -352,10 +415,10 @@ impl Gathered {
             if self.long.as_ref().is_some_and(|(_, long)| long.ends) && !lines.is_empty() {
                 // The lines are a piece, and the sealed record the one after it.
                 state.pieces += 1;
-                state.await_piece(entry.receipt);
+                state.await_piece(entry.receipt, entry.sender);
                 return Some(Block::new(lines));
             }
-            state.await_piece(entry.receipt);
+            state.await_piece(entry.receipt, entry.sender);
         }
         if lines.is_empty() {
             return None;

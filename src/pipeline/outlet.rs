@@ -2,14 +2,16 @@
 //! that makes the spool durable.
 
 use super::fanout::Branch;
+use super::intake;
 use crate::output::Target;
 use crate::output::delivery::{self, Delivery, Meter};
-use crate::output::spool::{self, Level, Syncer, Writer};
+use crate::output::spool::{self, Level, Records, Syncer, Writer};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::Storage;
 use crate::pseudonym::Pseudonymised;
 use crate::telemetry::Output;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +44,10 @@ pub struct Outlet {
     threads: Vec<Thread>,
     /// Whether lines were dropped last time, so that it is told once.
     dropping: bool,
+    /// Pieces for which the spool of a required output has no room, in order. Their senders wait, so that these are few; what
+    /// datagrams may add to them is bounded.
+    parked: VecDeque<(u64, Records)>,
+    parked_bytes: usize,
 }
 
 impl Outlet {
@@ -68,7 +74,16 @@ impl Outlet {
         if settings.required {
             threads.push(start(&settings, keep_synced(syncer, Arc::clone(&is_unsafe)))?);
         }
-        Ok(Self { settings, writer: Some(writer), meter, is_unsafe, threads, dropping: false })
+        Ok(Self {
+            settings,
+            writer: Some(writer),
+            meter,
+            is_unsafe,
+            threads,
+            dropping: false,
+            parked: VecDeque::new(),
+            parked_bytes: 0,
+        })
     }
 
     /// What it has done.
@@ -83,8 +98,31 @@ impl Outlet {
         self.writer.as_ref().map(Writer::level).unwrap_or_default()
     }
 
-    /// Lines that this output does not get, for it is not required.
-    fn drop_lines(&mut self, lines: &Pseudonymised, why: &str) {
+    /// Keeps a piece until the spool has room; not for a sender who goes on and on, once there are too many.
+    fn park(&mut self, piece: u64, records: Records, sender: intake::Sender) {
+        if sender == intake::Sender::Hasty && self.parked_bytes + records.bytes() > MOST_PARKED_BYTES {
+            return self.drop_lines(&records, "the spool is full, and datagrams cannot wait");
+        }
+        self.parked_bytes += records.bytes();
+        self.parked.push_back((piece, records));
+    }
+
+    /// Puts into the spool what it has room for again.
+    fn unpark(&mut self) -> Result<(), Diagnostic> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        while let Some((piece, records)) = self.parked.front() {
+            let failed = |error: io::Error| spool_failed(&self.settings, &error);
+            if !writer.append_records(records, Some(*piece)).map_err(failed)? {
+                break;
+            }
+            self.parked_bytes -= records.bytes();
+            self.parked.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Lines that this output does not get.
+    fn drop_lines(&mut self, lines: &Records, why: &str) {
         if !self.dropping {
             tracing::error!(
                 code = DROPPED.id,
@@ -94,24 +132,34 @@ impl Outlet {
             );
         }
         self.dropping = true;
-        self.meter.dropped.fetch_add(lines.indexed_lines() as u64, Ordering::Relaxed);
+        self.meter.dropped.fetch_add(lines.lines(), Ordering::Relaxed);
     }
 }
 
 impl Branch for Outlet {
-    fn take(&mut self, piece: u64, lines: &Pseudonymised) -> Result<bool, Diagnostic> {
-        let Some(writer) = &mut self.writer else { return Ok(true) };
-        match writer.append(lines, self.settings.required.then_some(piece)) {
-            Ok(true) => self.dropping = false,
-            Ok(false) if self.settings.required => return Ok(false),
-            Ok(false) => self.drop_lines(lines, "the spool is full"),
-            Err(error) if self.settings.required => return Err(spool_failed(&self.settings, &error)),
-            Err(error) => self.drop_lines(lines, &error.to_string()),
+    fn take(&mut self, piece: u64, lines: &Pseudonymised, sender: intake::Sender) -> Result<(), Diagnostic> {
+        self.unpark()?;
+        let records = Records::of(lines);
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        if !self.parked.is_empty() {
+            self.park(piece, records, sender);
+            return Ok(());
         }
-        Ok(true)
+        match writer.append_records(&records, self.settings.required.then_some(piece)) {
+            Ok(true) => self.dropping = false,
+            Ok(false) if self.settings.required => self.park(piece, records, sender),
+            Ok(false) => self.drop_lines(&records, "the spool is full"),
+            Err(error) if self.settings.required => return Err(spool_failed(&self.settings, &error)),
+            Err(error) => self.drop_lines(&records, &error.to_string()),
+        }
+        Ok(())
     }
 
-    fn wait_for_room(&mut self, longest: Duration) {
+    fn is_full(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    fn wait_for_room(&self, longest: Duration) {
         if let Some(writer) = &self.writer {
             writer.wait_for_room(longest);
         }
@@ -125,24 +173,35 @@ impl Branch for Outlet {
     }
 
     fn shown(&self) -> Output {
-        let Level { bytes, lines, .. } = self.level();
+        let Level { bytes, lines, expired } = self.level();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Meter { delivered, resent, dropped, refused, failures, linked } = &*self.meter;
         Output {
             name: self.settings.delivery.name.clone(),
             required: self.settings.required,
             spool_bytes: bytes,
             spool_lines: lines,
-            dropped: self.meter.dropped.load(Ordering::Relaxed),
+            waiting: self.writer.as_ref().map(Writer::waiting).unwrap_or_default(),
+            linked: linked.load(Ordering::Relaxed),
+            delivered: count(delivered),
+            resent: count(resent),
+            dropped: count(dropped),
+            refused: count(refused),
+            expired,
+            failures: count(failures),
         }
     }
 
     fn first_not_durable(&self) -> Option<u64> {
-        self.writer.as_ref().and_then(Writer::first_not_durable)
+        let spooled = self.writer.as_ref().and_then(Writer::first_not_durable);
+        spooled.into_iter().chain(self.parked.front().map(|(piece, _)| *piece)).min()
     }
 
     fn tend(&mut self) -> Result<(), Diagnostic> {
         if self.is_unsafe.load(Ordering::Relaxed) {
             return Err(spool_failed(&self.settings, &io::ErrorKind::Other.into()));
         }
+        self.unpark()?;
         self.writer.iter_mut().for_each(Writer::tend);
         Ok(())
     }
@@ -164,12 +223,13 @@ impl Drop for Outlet {
             }
         }
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Meter { delivered, resent, dropped, failures, .. } = &*self.meter;
+        let Meter { delivered, resent, dropped, refused, failures, .. } = &*self.meter;
         tracing::info!(
             output = self.settings.delivery.name,
             delivered = count(delivered),
             resent = count(resent),
             dropped = count(dropped),
+            refused = count(refused),
             failures = count(failures),
             "an output has ended"
         );
@@ -179,6 +239,9 @@ impl Drop for Outlet {
 /// A thread; the other end of the channel goes when it ends.
 #[derive(Debug)]
 struct Thread(Receiver<()>);
+
+/// What datagrams may take of memory while the spool of a required output is full.
+const MOST_PARKED_BYTES: usize = 32 << 20;
 
 /// What a connection that hangs may take of a stop, beyond the time to drain.
 const LONGEST_END: Duration = Duration::from_secs(6);
@@ -252,8 +315,9 @@ pub static DROPPED: Code = Code {
     title: "lines are dropped for an output",
     text: "\
 What it means
-  An output that is not required has been away or slow for so long that its spool is full, or its spool cannot be
-  written. The lines that come now are not sent to it. They are in the archive.
+  An output has been away or slow for so long that its spool is full, or its spool cannot be written. The lines that come
+  now are not sent to it. They are in the archive. To an output that is required this happens with datagrams alone: their
+  senders cannot be made to wait, and after 32 MiB of them there is no room in memory either.
 
 Why it matters
   Its receiver will miss them. It is told once when it begins, and counted until it ends.
@@ -262,8 +326,8 @@ Example
   a collector that was switched off for good, and is still configured
 
 What to do
-  Bring the receiver back, remove the output, or give it more room: `spool = \"8GiB\"`. If no line may be missing
-  there, say `required = true`: then senders wait instead. To send what is missing, use `oubliette replay`.
+  Bring the receiver back, remove the output, or give it more room: `spool_bytes = \"8GiB\"`. If no line may be missing
+  there, say `required = true`, and let lines come by RELP or TCP: then senders wait instead. To send what is missing, use `oubliette replay`.
 
 References
   docs/outputs.md",
@@ -287,7 +351,7 @@ Example
 
 What to do
   Bring the receiver back and start again: what is in the spool is sent first. A larger spool lasts longer:
-  `spool = \"8GiB\"`.
+  `spool_bytes = \"8GiB\"`.
 
 References
   docs/outputs.md",

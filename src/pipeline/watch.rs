@@ -31,6 +31,7 @@ pub struct Observed {
     /// Pieces that are not durable, in order, and when they were written.
     written: Mutex<VecDeque<(u64, Instant)>>,
     open_segments: AtomicU64,
+    repeated: AtomicU64,
 }
 
 /// What the workers of a run count by index, by name.
@@ -95,6 +96,7 @@ impl Default for Observed {
             board: Mutex::default(),
             written: Mutex::default(),
             open_segments: AtomicU64::new(0),
+            repeated: AtomicU64::new(0),
         }
     }
 }
@@ -162,6 +164,11 @@ impl Observed {
         self.open_segments.store(open as u64, Relaxed);
     }
 
+    /// So many lines came that were archived before the start.
+    pub fn repeated(&self, lines: u64) {
+        self.repeated.fetch_add(lines, Relaxed);
+    }
+
     /// How all of it is now. Nobody but this knows the archive's calendar: `purge` is left out.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -188,6 +195,7 @@ impl Observed {
             outputs: lock(&self.outputs).clone(),
             lag,
             open_segments: self.open_segments.load(Relaxed),
+            repeated: self.repeated.load(Relaxed),
             purge: None,
         }
     }
@@ -341,6 +349,10 @@ impl<D: Deliver> Deliver for Metered<D> {
 
     fn may_hold(&mut self, bytes: usize) -> bool {
         self.deliver.may_hold(bytes)
+    }
+
+    fn left_unanswered(&mut self, records: u64) {
+        self.meter.left_unanswered(records);
     }
 }
 

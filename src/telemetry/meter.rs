@@ -13,6 +13,10 @@ pub struct Meter {
     accepted: AtomicU64,
     ended: AtomicU64,
     broken: AtomicU64,
+    unanswered: AtomicU64,
+    kernel_dropped: AtomicU64,
+    /// 0: not an input of datagrams.
+    buffer_bytes: AtomicU64,
 }
 
 /// A connection that is counted until it is dropped.
@@ -56,6 +60,21 @@ impl Meter {
         self.broken.fetch_add(1, Relaxed);
     }
 
+    /// A connection broke before its peer had answers for so many records that were taken.
+    pub fn left_unanswered(&self, records: u64) {
+        self.unanswered.fetch_add(records, Relaxed);
+    }
+
+    /// The kernel dropped datagrams.
+    pub fn overflowed(&self, datagrams: u64) {
+        self.kernel_dropped.fetch_add(datagrams, Relaxed);
+    }
+
+    /// The kernel keeps so many bytes of datagrams.
+    pub fn buffered(&self, bytes: usize) {
+        self.buffer_bytes.store(bytes as u64, Relaxed);
+    }
+
     /// What was counted.
     #[must_use]
     pub fn read(&self) -> Input {
@@ -69,6 +88,9 @@ impl Meter {
             connections: accepted.saturating_sub(ended),
             accepted,
             broken: self.broken.load(Relaxed),
+            unanswered: self.unanswered.load(Relaxed),
+            kernel_dropped: self.kernel_dropped.load(Relaxed),
+            buffer_bytes: Some(self.buffer_bytes.load(Relaxed)).filter(|bytes| *bytes > 0),
         }
     }
 }
@@ -90,10 +112,15 @@ mod tests {
         let second = meter.connected();
         meter.took(3, 90);
         meter.broke();
+        meter.overflowed(4);
+        meter.left_unanswered(6);
+        assert_eq!(meter.read().buffer_bytes, None);
+        meter.buffered(8192);
         drop(first);
         let read = meter.read();
         assert_eq!((read.connections, read.accepted, read.broken), (1, 2, 1));
         assert_eq!((read.lines, read.bytes, read.name.as_str()), (3, 90, "tcp 127.0.0.1:5514"));
+        assert_eq!((read.kernel_dropped, read.unanswered, read.buffer_bytes), (4, 6, Some(8192)));
         drop(second);
         assert_eq!(meter.read().connections, 0);
     }

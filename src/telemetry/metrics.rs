@@ -22,6 +22,8 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
         .plain(lines.quarantined);
     text.counter("lines_dropped_total", "Lines dropped by rule, expired ones included.").plain(lines.dropped);
     text.counter("lines_expired_total", "Lines dropped because they had expired.").plain(lines.expired);
+    text.counter("lines_repeated_total", "Lines that came again after they were archived before the start.")
+        .plain(snapshot.repeated);
     text.gauge("lines_on_their_way", "Lines taken that no worker has finished.").plain(lines.on_their_way());
     text.gauge("invariant_holds", "1 if lines in = lines out + quarantined + dropped.")
         .plain(u8::from(lines.balanced()));
@@ -53,11 +55,13 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
 
 fn inputs(text: &mut Exposition, snapshot: &Snapshot) {
     type Of = fn(&super::snapshot::Input) -> u64;
-    let counters: [(&str, &str, Of); 4] = [
+    let counters: [(&str, &str, Of); 6] = [
         ("input_lines_total", "Records taken, by input.", |input| input.lines),
         ("input_bytes_total", "Bytes taken, by input.", |input| input.bytes),
         ("input_connections_total", "Connections accepted, by input.", |input| input.accepted),
         ("input_broken_total", "Connections ended because of their peer, by input.", |input| input.broken),
+        ("input_unanswered_total", UNANSWERED, |input| input.unanswered),
+        ("input_kernel_dropped_total", KERNEL_DROPPED, |input| input.kernel_dropped),
     ];
     for (name, help, of) in counters {
         let mut metric = text.counter(name, help);
@@ -65,19 +69,54 @@ fn inputs(text: &mut Exposition, snapshot: &Snapshot) {
     }
     let mut open = text.gauge("input_connections", "Connections at the moment, by input.");
     snapshot.inputs.iter().for_each(|input| open.labelled(&[("input", &input.name)], input.connections));
+    let help = "Buffer that the kernel keeps for datagrams, by input.";
+    let mut buffers = text.gauge("input_receive_buffer_bytes", help);
+    for (name, bytes) in snapshot.inputs.iter().filter_map(|input| Some((&input.name, input.buffer_bytes?))) {
+        buffers.labelled(&[("input", name)], bytes);
+    }
 }
 
+const UNANSWERED: &str = "Records taken whose connection broke before they were answered, by input: their sender sends them again.";
+const KERNEL_DROPPED: &str =
+    "Datagrams that the kernel dropped because the buffer was full, by input; told with the next datagram.";
+
 fn outputs(text: &mut Exposition, snapshot: &Snapshot) {
-    let each = |metric: &mut Metric<'_>, of: fn(&super::snapshot::Output) -> u64| {
+    type Of = fn(&super::snapshot::Output) -> u64;
+    let gauges: [(&str, &str, Of); 3] = [
+        ("output_linked", "1 if there is a connection, by output.", |output| output.linked.into()),
+        ("spool_bytes", "Bytes that wait on disk, by output.", |output| output.spool_bytes),
+        ("spool_lines", "Lines that wait on disk, by output.", |output| output.spool_lines),
+    ];
+    let counters: [(&str, &str, Of); 6] = [
+        ("output_delivered_total", "Lines that were taken over, by output.", |output| output.delivered),
+        ("output_resent_total", "Lines that were sent again after a link broke, by output.", |output| {
+            output.resent
+        }),
+        ("output_dropped_total", "Lines that an output did not get, for its spool was full.", |output| {
+            output.dropped
+        }),
+        ("output_refused_total", "Lines that the receiver of an output refused.", |output| output.refused),
+        ("output_expired_total", "Lines whose day came before they were sent, by output.", |output| {
+            output.expired
+        }),
+        ("output_failures_total", "Links that broke or could not be made, by output.", |output| {
+            output.failures
+        }),
+    ];
+    let each = |mut metric: Metric<'_>, of: &dyn Fn(&super::snapshot::Output) -> String| {
         for output in &snapshot.outputs {
             let required = if output.required { "true" } else { "false" };
             metric.labelled(&[("output", &output.name), ("required", required)], of(output));
         }
     };
-    each(&mut text.gauge("spool_bytes", "Bytes that wait on disk, by output."), |output| output.spool_bytes);
-    each(&mut text.gauge("spool_lines", "Lines that wait on disk, by output."), |output| output.spool_lines);
-    let help = "Lines that an output did not get, for its spool was full.";
-    each(&mut text.counter("output_dropped_total", help), |output| output.dropped);
+    for (name, help, of) in gauges {
+        each(text.gauge(name, help), &|output| of(output).to_string());
+    }
+    let help = "How long the oldest line that an output has not taken over has waited.";
+    each(text.gauge("output_lag_seconds", help), &|output| output.waiting.as_secs_f64().to_string());
+    for (name, help, of) in counters {
+        each(text.counter(name, help), &|output| of(output).to_string());
+    }
 }
 
 /// The text so far.
@@ -154,6 +193,9 @@ mod tests {
                 connections: 1,
                 accepted: 3,
                 broken: 2,
+                unanswered: 6,
+                kernel_dropped: 4,
+                buffer_bytes: Some(8192),
             }],
             kinds: count("ip", 9),
             rules: count("ipv4", 9),
@@ -164,10 +206,18 @@ mod tests {
                 required: true,
                 spool_bytes: 4096,
                 spool_lines: 20,
-                dropped: 0,
+                waiting: Duration::from_millis(1250),
+                linked: true,
+                delivered: 5,
+                resent: 6,
+                dropped: 7,
+                refused: 8,
+                expired: 9,
+                failures: 10,
             }],
             lag: Lag { blocks: 2, oldest: Duration::from_millis(250) },
             open_segments: 3,
+            repeated: 11,
             purge: Some(Purge {
                 expires: jiff::civil::date(2027, 11, 24),
                 days: 363,
@@ -188,12 +238,16 @@ mod tests {
         oubliette_input_bytes_total{input="unix /run/\"x\"\\\n"} 1200
         oubliette_input_connections_total{input="unix /run/\"x\"\\\n"} 3
         oubliette_input_broken_total{input="unix /run/\"x\"\\\n"} 2
+        oubliette_input_unanswered_total{input="unix /run/\"x\"\\\n"} 6
+        oubliette_input_kernel_dropped_total{input="unix /run/\"x\"\\\n"} 4
         oubliette_input_connections{input="unix /run/\"x\"\\\n"} 1
+        oubliette_input_receive_buffer_bytes{input="unix /run/\"x\"\\\n"} 8192
         oubliette_lines_in_total 10
         oubliette_lines_out_total 7
         oubliette_lines_quarantined_total 1
         oubliette_lines_dropped_total 2
         oubliette_lines_expired_total 2
+        oubliette_lines_repeated_total 11
         oubliette_lines_on_their_way 2
         oubliette_invariant_holds 1
         oubliette_bytes_in_total 1000
@@ -205,9 +259,16 @@ mod tests {
         oubliette_durable_lag_seconds 0.25
         oubliette_durable_lag_blocks 2
         oubliette_open_segments 3
+        oubliette_output_linked{output="collector",required="true"} 1
         oubliette_spool_bytes{output="collector",required="true"} 4096
         oubliette_spool_lines{output="collector",required="true"} 20
-        oubliette_output_dropped_total{output="collector",required="true"} 0
+        oubliette_output_lag_seconds{output="collector",required="true"} 1.25
+        oubliette_output_delivered_total{output="collector",required="true"} 5
+        oubliette_output_resent_total{output="collector",required="true"} 6
+        oubliette_output_dropped_total{output="collector",required="true"} 7
+        oubliette_output_refused_total{output="collector",required="true"} 8
+        oubliette_output_expired_total{output="collector",required="true"} 9
+        oubliette_output_failures_total{output="collector",required="true"} 10
         oubliette_until_purge_seconds 31327200
         "#);
     }

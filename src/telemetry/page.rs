@@ -55,6 +55,7 @@ fn lines(page: &mut String, snapshot: &Snapshot) {
         ("Quarantined", grouped(lines.quarantined)),
         ("Dropped by rule", grouped(lines.dropped)),
         ("On their way", grouped(lines.on_their_way())),
+        ("Came again after the start", grouped(snapshot.repeated)),
     ];
     table(
         page,
@@ -91,9 +92,10 @@ fn archive(page: &mut String, snapshot: &Snapshot) {
     ];
     for output in &snapshot.outputs {
         let required = if output.required { ", required" } else { "" };
+        let away = if output.linked || output.spool_lines == 0 { "" } else { ", away" };
         rows.push(vec![
             format!("Waiting for {}{required}", output.name),
-            format!("{} lines, {} bytes", grouped(output.spool_lines), grouped(output.spool_bytes)),
+            format!("{} lines, {} bytes{away}", grouped(output.spool_lines), grouped(output.spool_bytes)),
         ]);
     }
     table(page, "Archive and outputs", &["What", "Now"], &rows);

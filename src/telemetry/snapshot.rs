@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub lag: Lag,
     /// Segments of the archive that are being written.
     pub open_segments: u64,
+    /// Lines that the archive had before the start and that came again: their senders had no answer.
+    pub repeated: u64,
     /// The expiry day that comes next, of all that is in the archive.
     pub purge: Option<Purge>,
 }
@@ -122,6 +124,12 @@ pub struct Input {
     pub accepted: u64,
     /// Connections that were ended because of what came, or did not come, over them.
     pub broken: u64,
+    /// Records that were taken and could not be answered, for their connection broke: they are sent again.
+    pub unanswered: u64,
+    /// Datagrams that the kernel dropped because its buffer was full, as far as it has told.
+    pub kernel_dropped: u64,
+    /// How large that buffer is; `None` if it is no input of datagrams.
+    pub buffer_bytes: Option<u64>,
 }
 
 /// One output beside the archive.
@@ -135,8 +143,22 @@ pub struct Output {
     pub spool_bytes: u64,
     /// Lines that wait there.
     pub spool_lines: u64,
+    /// How long the oldest of them has waited, since the start of the process.
+    pub waiting: Duration,
+    /// Whether there is a connection, or an open file.
+    pub linked: bool,
+    /// Lines that it took over.
+    pub delivered: u64,
+    /// Lines that were sent again after a link broke: it may have them twice.
+    pub resent: u64,
     /// Lines that it did not get because its spool was full.
     pub dropped: u64,
+    /// Lines that its receiver refused, and that are not sent again.
+    pub refused: u64,
+    /// Lines whose day came before they were sent.
+    pub expired: u64,
+    /// Links that broke or could not be made.
+    pub failures: u64,
 }
 
 /// How far what is durable is behind.
@@ -175,9 +197,13 @@ impl Snapshot {
         let sealed = (lines.quarantined > 0)
             .then(|| format!("Lines that were too long lie sealed in quarantine: {}.", lines.quarantined));
         let due = overdue.map(|purge| format!("Lines that expired on {} are still there.", purge.expires));
-        let lost = self.outputs.iter().filter(|output| output.dropped > 0);
-        let lost = lost.map(|output| format!("{} did not get all lines: {}.", output.name, output.dropped));
-        [failed, unbalanced, late, sealed, due].into_iter().flatten().chain(lost).collect()
+        let missing = |output: &Output| output.dropped + output.refused;
+        let lost = self.outputs.iter().filter(|output| missing(output) > 0);
+        let lost = lost.map(|output| format!("{} did not get all lines: {}.", output.name, missing(output)));
+        let overrun = self.inputs.iter().filter(|input| input.kernel_dropped > 0);
+        let overrun = overrun
+            .map(|input| format!("Datagrams were lost before {}: {}.", input.name, input.kernel_dropped));
+        [failed, unbalanced, late, sealed, due].into_iter().flatten().chain(lost).chain(overrun).collect()
     }
 }
 
@@ -215,17 +241,21 @@ mod tests {
             days: -1,
             wait: SignedDuration::from_hours(-30),
         };
-        let slow = Output { name: "collector".into(), dropped: 7, ..Output::default() };
+        let slow = Output { name: "collector".into(), dropped: 7, refused: 2, ..Output::default() };
+        let busy = Input { name: "udp 127.0.0.1:514".into(), kernel_dropped: 5, ..Input::default() };
         let ill = Snapshot {
             state: State::Failed,
             lines: sealed,
             lag: late,
             purge: Some(overdue),
             outputs: vec![slow],
+            inputs: vec![busy],
             ..Snapshot::default()
         };
         let concerns = ill.concerns().join("\n");
-        for part in ["nothing is taken", "11 seconds", "quarantine: 3", "2026-11-24", "all lines: 7"] {
+        for part in
+            ["nothing is taken", "11 seconds", "quarantine: 3", "2026-11-24", "all lines: 9", "514: 5"]
+        {
             assert!(concerns.contains(part), "{concerns}");
         }
         assert!(!concerns.contains("not accounted for"), "{concerns}");

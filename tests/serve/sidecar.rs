@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -145,6 +146,53 @@ impl Sidecar {
             changed.wait_timeout_while(told.lock().unwrap(), PATIENCE, |told| !is_told(told)).unwrap();
         assert!(!timeout.timed_out(), "it says nothing of the kind: {told}");
         told.clone()
+    }
+
+    /// Waits until this sample of its metrics is as it should be; it must show them. Gives what it is then.
+    pub(crate) fn wait_for_metric(&self, sample: &str, is_so: impl Fn(f64) -> bool) -> f64 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.metrics();
+            let value = shown.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok());
+            match value {
+                Some(value) if is_so(value) => return value,
+                _ => assert!(Instant::now() < deadline, "{sample} is {value:?}:\n{shown}"),
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until this is in the archive, in a segment that is being written, too.
+    pub(crate) fn wait_until_archived(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.archived_so_far().contains(text) {
+            assert!(Instant::now() < deadline, "{text} is not archived");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn archived_so_far(&self) -> String {
+        let (archive, mut files, mut lines) = (self.directory.path().join("archive"), Vec::new(), Vec::new());
+        if archive.is_dir() {
+            walk(&archive, &mut files);
+        }
+        // One that gets its last name meanwhile is there the next time.
+        for file in files.into_iter().filter_map(|file| fs::File::open(file).ok()) {
+            // Up to what is not whole yet.
+            let _ = zstd::Decoder::new(file).unwrap().read_to_end(&mut lines);
+        }
+        String::from_utf8_lossy(&lines).into_owned()
+    }
+
+    /// What it shows for Prometheus.
+    pub(crate) fn metrics(&self) -> String {
+        let told = self.wait_until(|told| told.contains("note: status: "));
+        let address = told.split_once("note: status: ").unwrap().1.lines().next().unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// The most memory it has had so far.

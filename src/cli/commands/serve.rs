@@ -39,6 +39,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let mut setup = Setup::load(&typed)?;
     let mut opened = setup.open(report)?;
     let mut daemon = Daemon::new(limits(&setup.settings), typed.clock, Vec::new())?;
+    daemon.expect_repeats(&Disk, &tree(&setup.settings));
     let mut outlets = Outlets::default();
     outlets.follow(report, &mut daemon, &setup)?;
     let next = Arc::new(Mutex::new(None));
@@ -105,6 +106,9 @@ fn go_on(
     match followed.and_then(|()| loaded.open(report)) {
         Ok(opened) => {
             report.note("rules and configuration are loaded again");
+            if limits(&before.settings) != limits(&loaded.settings) {
+                report.note("other limits, and `max_line_bytes`, hold from the next start");
+            }
             Ok((loaded, opened))
         }
         Err(problem) => {
@@ -210,14 +214,18 @@ impl Setup {
 /// Where the days are that are to be purged.
 fn calendar(setup: &Setup) -> Calendar {
     let Setup { settings, recognition, .. } = setup;
-    let directory = archive_directory(settings);
-    let Tree { archive, vault } = archive::tree(settings, &ArchiveArgs::default(), &directory);
+    let Tree { archive, vault } = tree(settings);
     Calendar {
         storage: Arc::new(Disk),
-        roots: [archive, vault, directory.join("intermediate")],
+        roots: [archive, vault, archive_directory(settings).join("intermediate")],
         zone: recognition.zone.clone(),
         clock: settings.clock,
     }
+}
+
+/// Where segments and vaults are.
+fn tree(settings: &Settings) -> Tree {
+    archive::tree(settings, &ArchiveArgs::default(), &archive_directory(settings))
 }
 
 fn archive_directory(settings: &Settings) -> PathBuf {

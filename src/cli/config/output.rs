@@ -52,6 +52,8 @@ pub(crate) struct Output {
     /// A file is rotated then: `hour`, `day` (at legal midnight) or `never`.
     #[schemars(with = "Option<String>", extend("default" = "never"))]
     pub(crate) rotate_every: Option<Every>,
+    /// After so many days a rotated file is removed. Without it, nobody removes them.
+    pub(crate) keep_days: Option<Typed<Days>>,
 }
 
 /// Kinds of outputs.
@@ -96,7 +98,8 @@ impl Output {
             ("server_name", self.server_name.is_some(), is(&[Tls, Relp]), false),
             ("window", self.window.is_some(), is(&[Relp, Kafka]), false),
             ("rotate_bytes", self.rotate_bytes.is_some(), is(&[File]), false),
-            ("rotate_every", self.rotate_every.is_some(), is(&[File]), false),
+            ("rotate_every", self.rotate_every.is_some(), is(&[File]), self.keep_days.is_some()),
+            ("keep_days", self.keep_days.is_some(), is(&[File]), false),
         ];
         super::serve::first_problem("output", keys)
     }
@@ -118,6 +121,10 @@ pub(crate) enum Peer {}
 /// Records that may be unanswered.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Window {}
+
+/// A number of days.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Days {}
 
 impl Written for OutputName {
     type Value = String;
@@ -141,5 +148,12 @@ impl Written for Window {
     type Value = usize;
     fn read(text: &str) -> Result<usize, &'static str> {
         text.parse().ok().filter(|records| (1..=1_000_000).contains(records)).ok_or("1 to 1000000 records")
+    }
+}
+
+impl Written for Days {
+    type Value = u16;
+    fn read(text: &str) -> Result<u16, &'static str> {
+        text.parse().ok().filter(|days| (1..=3660).contains(days)).ok_or("1 to 3660 days")
     }
 }

@@ -2,6 +2,7 @@
 
 use super::output::{Output, Window};
 use super::{Quantity, Size, Span, Typed, Written};
+use crate::input::tail::Pattern;
 use crate::input::tls::Client;
 use crate::telemetry::Place;
 use schemars::JsonSchema;
@@ -53,7 +54,7 @@ pub(crate) struct Input {
     /// Address and port of `tcp`, `tls`, `udp` and `relp`: `127.0.0.1:5514`, `[::1]:6514`.
     pub(crate) listen: Option<Typed<SocketAddr>>,
     /// Socket file of `unix` and `unix-datagram`. One that is there and that nobody listens to is replaced. The file of
-    /// `file`, which is followed through its rotations.
+    /// `file`, which is followed through its rotations; or all that match, with `*`, `?`, `[...]` and `**`.
     pub(crate) path: Option<PathBuf>,
     /// Permissions of that file, in octal.
     #[schemars(extend("default" = "0660"))]
@@ -151,6 +152,11 @@ impl Input {
         let is_name = |client: &Typed<Client>| matches!(client.0, Client::Name(_));
         if self.client_ca.is_none() && self.clients.iter().flatten().any(is_name) {
             return Some("names of clients are only believed with `client_ca`".to_owned());
+        }
+        if self.kind == File
+            && let Some(Err(why)) = self.path.as_deref().map(Pattern::of)
+        {
+            return Some(format!("`path` is no pattern: {why}"));
         }
         let tls = [
             self.certificate.is_some(),
@@ -368,7 +374,7 @@ mod tests {
              [[serve.input]]\ntype = 'file'\npath = '/var/log/a'\npoll = '1s'\n[[serve.output]]\ntype = 'relp'\n\
              name = 'c1'\naddress = 'c:2514'\nwindow = 9\nrequired = true\nspool_bytes = '8GiB'\n\
              [[serve.output]]\ntype = 'file'\nname = 'f'\npath = 'f'\nrotate_bytes = '1MiB'\n\
-             rotate_every = 'day'\n[[serve.output]]\ntype = 'tcp'\nname = 't'\naddress = '[::1]:514'\n\
+             rotate_every = 'day'\nkeep_days = 30\n[[serve.output]]\ntype = 'tcp'\nname = 't'\naddress = '[::1]:514'\n\
              framing = 'non-transparent'",
         )
         .unwrap();
@@ -388,7 +394,7 @@ mod tests {
             (outputs[0].window.as_ref(), &outputs[0].name),
             (Some(&Typed(9)), &Typed("c1".to_owned()))
         );
-        assert_eq!(outputs[1].rotate_every, Some(Every::Day));
+        assert_eq!((outputs[1].rotate_every, &outputs[1].keep_days), (Some(Every::Day), &Some(Typed(30))));
         assert_eq!(outputs[2].framing, Some(Framing::NonTransparent));
     }
 
@@ -421,6 +427,7 @@ mod tests {
             ("[[serve.input]]\ntype = 'tcp'\nlisten = 'localhost'", "an address and a port"),
             ("[[serve.input]]\ntype = 'stdin'\nmode = '0600'", "`mode` has no meaning"),
             ("[[serve.input]]\ntype = 'unix'\npath = 'x'\nmode = '666'", "written in octal"),
+            ("[[serve.input]]\ntype = 'file'\npath = '/var/log/[a'", "`path` is no pattern"),
             ("[[serve.input]]\ntype = 'unix'\npath = 'x'\nmode = '01000'", "written in octal"),
             ("[[serve.input]]\ntype = 'udp'\nlisten = '[::1]:1'\nproxy_protocol = true", "no meaning"),
             ("[[serve.output]]\ntype = 'relp'\nname = 'a'", "this type of output needs `address`"),
@@ -431,6 +438,15 @@ mod tests {
             (
                 "[[serve.output]]\ntype = 'stdout'\nname = 'a'\n[[serve.output]]\ntype = 'stdout'\nname = 'a'",
                 "another output has this name",
+            ),
+            (
+                "[[serve.output]]\ntype = 'file'\nname = 'f'\npath = 'f'\nkeep_days = 1",
+                "needs `rotate_every`",
+            ),
+            ("[[serve.output]]\ntype = 'stdout'\nname = 'f'\nkeep_days = 1", "no meaning"),
+            (
+                "[[serve.output]]\ntype = 'file'\nname = 'f'\npath = 'f'\nrotate_every = 'day'\nkeep_days = 0",
+                "1 to 3660 days",
             ),
             ("[[serve.input]]\ntype = 'tls'\nlisten = '[::1]:1'", "needs `certificate`"),
             ("[[serve.input]]\ntype = 'tls'\nclients = ['a.example']", "only believed with `client_ca`"),

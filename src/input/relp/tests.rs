@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::input::shelf::Shelf;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::io::DuplexStream;
 use tokio::sync::oneshot;
 
@@ -64,6 +65,7 @@ async fn a_record_is_answered_when_it_is_durable_and_not_before() {
     peer.write_all(b"5 close 0\n").await.unwrap();
     expect(&mut peer, "5 rsp 0\n0 serverclose 0\n").await;
     session.await.unwrap().unwrap();
+    assert_eq!(shelf.unanswered.load(Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,6 +111,7 @@ async fn what_is_lost_is_not_answered() {
     shelf.receipts.lock().unwrap().clear();
     assert_eq!(settle(&mut peer).await, "");
     assert!(matches!(session.await.unwrap(), Err(RelpError::Lost(Lost))));
+    assert_eq!(shelf.unanswered.load(Relaxed), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -51,7 +51,7 @@ impl Hall {
         if let Err(error) = ended {
             meter.broke();
             // Not who: that would be an address in clear.
-            tracing::info!(error, "a connection ended");
+            tracing::info!(input = meter.name(), error, "a connection ended");
         }
     }
 

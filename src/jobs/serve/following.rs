@@ -1,11 +1,96 @@
 //! Files that others write, followed as long as the sidecar runs.
 
 use super::Hall;
-use crate::input::tail::{self, Offsets, TailError};
+use crate::input::stream::Doors;
+use crate::input::tail::{self, Offsets, Pattern, TailError};
+use crate::primitives::storage::Storage;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time;
+use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// The files of a pattern.
+#[derive(Clone, Debug)]
+pub struct Matching {
+    /// Which.
+    pub pattern: Pattern,
+    /// How each is followed.
+    pub settings: tail::Settings,
+    /// Where offsets are kept.
+    pub storage: Arc<dyn Storage>,
+    /// See `storage`.
+    pub state_dir: PathBuf,
+}
+
+impl Matching {
+    fn offsets(&self, path: &Path) -> io::Result<Offsets> {
+        Offsets::open(&self.storage, &self.state_dir, path)
+    }
+}
+
+/// A file that is followed for a pattern.
+struct Follower {
+    ends: CancellationToken,
+    offsets: Offsets,
+    /// When the pattern matched it last.
+    seen: Instant,
+}
 
 impl Hall {
+    /// Follows every file that a pattern matches, and those that it will. One that has been gone for long is given up.
+    pub(super) fn follow_all(self, matching: Matching) {
+        let tasks = self.doors.tasks.clone();
+        tasks.spawn(async move {
+            let mut followers = BTreeMap::new();
+            loop {
+                self.look(&matching, &mut followers).await;
+                tokio::select! {
+                    () = self.doors.stopped.cancelled() => return,
+                    () = time::sleep(LOOK) => {}
+                }
+            }
+        });
+    }
+
+    async fn look(&self, matching: &Matching, followers: &mut BTreeMap<PathBuf, Follower>) {
+        let followed: Vec<_> = followers.keys().cloned().collect();
+        let pattern = matching.pattern.clone();
+        let found = tokio::task::spawn_blocking(move || pattern.files(&followed)).await.unwrap_or_default();
+        for path in found {
+            if let Some(follower) = followers.get_mut(&path) {
+                follower.seen = Instant::now();
+            } else if followers.len() < MOST_FILES {
+                match self.follow_one(matching, &path) {
+                    Ok(follower) => drop(followers.insert(path, follower)),
+                    Err(error) => {
+                        let code = tail::NOT_FOLLOWED.id;
+                        tracing::error!(code, path = %path.display(), %error, "a file cannot be followed");
+                    }
+                }
+            }
+        }
+        followers.retain(|_, follower| {
+            let stays = follower.seen.elapsed() < matching.settings.linger + GONE;
+            if !stays {
+                follower.ends.cancel();
+                // Left behind, it is a small file that nobody looks at.
+                let _ = follower.offsets.forget();
+            }
+            stays
+        });
+    }
+
+    fn follow_one(&self, matching: &Matching, path: &Path) -> io::Result<Follower> {
+        let offsets = matching.offsets(path)?;
+        let ends = self.doors.stopped.child_token();
+        let hall = Self { doors: Doors { stopped: ends.clone(), ..self.doors.clone() }, ..self.clone() };
+        hall.follow(tail::Settings { path: path.to_owned(), ..matching.settings.clone() }, offsets.clone());
+        Ok(Follower { ends, offsets, seen: Instant::now() })
+    }
+
     /// Follows a file; again, if it could not be read for a while.
     pub(super) fn follow(self, settings: tail::Settings, offsets: Offsets) {
         let tasks = self.doors.tasks.clone();
@@ -33,6 +118,15 @@ impl Hall {
         });
     }
 }
+
+/// How often is looked for new files.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A file that the pattern has not matched for so long after the last of it was read is gone for good.
+const GONE: Duration = Duration::from_secs(60);
+
+/// Files of one pattern that are followed: each is looked at several times a second.
+const MOST_FILES: usize = 1024;
 
 /// Somebody has to mend something first.
 const AGAIN: Duration = Duration::from_secs(5);

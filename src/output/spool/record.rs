@@ -28,9 +28,9 @@ pub(super) struct Record {
     pub(super) expires: Day,
 }
 
-/// Records that are to be written.
-#[derive(Debug, Default)]
-pub(super) struct Encoded {
+/// The lines of a block, as they are in a spool: a run of lines that expire on the same day each.
+#[derive(Default)]
+pub struct Records {
     pub(super) bytes: Vec<u8>,
     pub(super) lines: u64,
     pub(super) earliest: Option<Day>,
@@ -82,13 +82,39 @@ impl Record {
     }
 }
 
-/// The records of a block: a run of lines that expire on the same day each.
-///
-/// # Panics
-/// If the block has a line that is not indexed: nobody would know when it is to go.
-pub(super) fn encode(block: &Pseudonymised) -> Encoded {
+/// Lines are many: their number only.
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Records").field("lines", &self.lines).finish_non_exhaustive()
+    }
+}
+
+impl Records {
+    /// Those of a block.
+    ///
+    /// # Panics
+    /// If the block has a line that is not indexed: nobody would know when it is to go.
+    #[must_use]
+    pub fn of(block: &Pseudonymised) -> Self {
+        encode(block)
+    }
+
+    /// How many lines they hold.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// How many bytes they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+fn encode(block: &Pseudonymised) -> Records {
     assert!(block.is_indexed(), "a line of the block is not in its index");
-    let mut encoded = Encoded::default();
+    let mut encoded = Records::default();
     let mut run: Option<(Day, usize, u32)> = None;
     for line in 0..block.indexed_lines() {
         let (bytes, dated) = block.indexed_line(line);
@@ -108,7 +134,7 @@ pub(super) fn encode(block: &Pseudonymised) -> Encoded {
     encoded
 }
 
-impl Encoded {
+impl Records {
     /// Fills in the header of the lines from `start` on.
     fn end(&mut self, (day, start, lines): (Day, usize, u32)) {
         let (before, bytes) = self.bytes.split_at_mut(start);

@@ -124,6 +124,28 @@ fn lines_whose_day_has_come_are_not_sent_and_are_overwritten() {
 }
 
 #[test]
+fn a_spool_that_nobody_sends_from_expires() {
+    let memory = Memory::new();
+    let (mut writer, reader, _) = opened(&memory, 1 << 20);
+    for (line, day) in [("soon", date(2026, 11, 24)), ("later", date(2026, 12, 1))] {
+        writer.append(&block(&[line], day), None).unwrap();
+    }
+    drop((writer, reader));
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let files = || memory.list(Path::new("/spool")).unwrap().len();
+    for (today, left, whole) in [
+        (TODAY, true, "soon\nlater\n"),
+        (date(2026, 11, 24), true, "later\n"),
+        (date(2026, 12, 1), false, ""),
+    ] {
+        assert_eq!(expire_left(&storage, Path::new("/spool"), today).unwrap(), left);
+        assert_eq!(files() > 0, left);
+        let (_, mut reader, _) = opened(&memory, 1 << 20);
+        assert_eq!(rest(&mut reader), whole);
+    }
+}
+
+#[test]
 fn pieces_are_durable_when_they_are_synced_or_taken_over() {
     let (mut writer, mut reader, syncer) = opened(&Memory::new(), 1 << 20);
     assert_eq!(writer.first_not_durable(), None);
@@ -140,6 +162,37 @@ fn pieces_are_durable_when_they_are_synced_or_taken_over() {
     assert_eq!(rest(&mut reader), "b\nc\n");
     reader.rest().unwrap();
     assert_eq!(writer.first_not_durable(), None);
+}
+
+#[test]
+fn the_oldest_line_tells_the_lag() {
+    let (mut writer, mut reader, _) = opened(&Memory::new(), 1 << 20);
+    assert_eq!(writer.waiting(), Duration::ZERO);
+    for line in ["a", "b"] {
+        writer.append(&later(&[line]), None).unwrap();
+    }
+    let first = reader.next(TODAY).unwrap().unwrap();
+    reader.confirm(first.end, first.count).unwrap();
+    let before = writer.waiting();
+    assert!(before > Duration::ZERO && writer.waiting() > before);
+    let second = reader.next(TODAY).unwrap().unwrap();
+    reader.confirm(second.end, second.count).unwrap();
+    assert_eq!(writer.waiting(), Duration::ZERO);
+}
+
+#[test]
+fn ages_do_not_take_memory_without_end() {
+    let mut state = State::default();
+    let long_ago = Instant::now().checked_sub(AGE_STEP).unwrap();
+    for offset in 0..2 * MOST_AGES as u64 {
+        state.came(Position { file: 1, offset });
+        state.ages.iter_mut().rev().take(1).for_each(|(_, since)| *since = long_ago);
+    }
+    assert_eq!(state.ages.len(), MOST_AGES);
+    state.confirmed = Position { file: 1, offset: 2 * MOST_AGES as u64 - 2 };
+    assert!(state.waiting() >= AGE_STEP, "the last line waits still");
+    state.confirmed.offset += 1;
+    assert_eq!(state.waiting(), Duration::ZERO);
 }
 
 /// Stops, tears and fails at every operation: what was synced comes out, whole and in order, after any crash.

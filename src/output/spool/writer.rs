@@ -1,8 +1,7 @@
 //! The end of a spool where lines go in.
 
-use super::{Level, Position, Shared, file_name, record};
+use super::{Level, Position, Records, Shared, file_name};
 use crate::primitives::storage::Stored;
-use crate::pseudonym::Pseudonymised;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,12 +22,21 @@ impl Writer {
         Self { shared, file: None, number, end: Position { file: number, offset: 0 } }
     }
 
+    /// As [`Writer::append_records`], with the lines of a block.
+    #[cfg(test)]
+    pub(crate) fn append(
+        &mut self,
+        block: &crate::pseudonym::Pseudonymised,
+        piece: Option<u64>,
+    ) -> io::Result<bool> {
+        self.append_records(&Records::of(block), piece)
+    }
+
     /// Adds the lines of a block; false if there is no room. `piece` is its number, if somebody waits until it is durable.
     ///
     /// # Errors
     /// If they cannot be written: none of them will be sent.
-    pub fn append(&mut self, block: &Pseudonymised, piece: Option<u64>) -> io::Result<bool> {
-        let records = record::encode(block);
+    pub fn append_records(&mut self, records: &Records, piece: Option<u64>) -> io::Result<bool> {
         let length = records.bytes.len() as u64;
         if !self.has_room(length) {
             return Ok(false);
@@ -45,6 +53,7 @@ impl Writer {
         state.open = Some(self.number);
         state.level.bytes += length;
         state.level.lines += records.lines;
+        state.came(self.end);
         state.marks.extend(piece.map(|piece| (self.end, piece)));
         drop(state);
         self.shared.arrived.notify_one();
@@ -78,6 +87,12 @@ impl Writer {
     #[must_use]
     pub fn level(&self) -> Level {
         self.shared.lock().level
+    }
+
+    /// How long the oldest line that was not taken over has waited, in this process.
+    #[must_use]
+    pub fn waiting(&self) -> Duration {
+        self.shared.lock().waiting()
     }
 
     /// A block always fits into an empty spool.

@@ -181,6 +181,30 @@ async fn an_interrupted_run_leaves_the_rest_to_the_next_one() {
 }
 
 #[tokio::test]
+async fn who_can_wait_waits_while_an_output_is_full() {
+    let (gate, mut gathered) = gate(ROOM);
+    let (mut patient, mut hasty) = (gate.intake(), gate.intake_of_datagrams());
+    patient.deliver(batch(&["a"])).await.unwrap();
+    assert_eq!(next(&mut gathered), "a\n");
+    gate.pause();
+    assert!(waits(patient.deliver(batch(&["b"]))).await);
+    hasty.deliver(batch(&["c"])).await.unwrap();
+    assert_eq!(next(&mut gathered), "c\n");
+    assert_eq!([1, 2].map(|piece| gate.sender_of(piece)), [Sender::Patient, Sender::Hasty]);
+    gate.go_on();
+    patient.deliver(batch(&["b"])).await.unwrap();
+    hasty.deliver(batch(&["d"])).await.unwrap();
+    assert_eq!(next(&mut gathered), "b\nd\n");
+    assert_eq!(gate.sender_of(3), Sender::Patient);
+    gate.durable(3);
+    assert!(gate.shared.lock().patient.is_empty());
+    gate.pause();
+    gate.close();
+    gate.pause();
+    assert_eq!(patient.deliver(batch(&["e"])).await.err(), Some(Closed));
+}
+
+#[tokio::test]
 async fn unfinished_records_are_bounded_together() {
     let (gate, _gathered) = gate(Room { all_bytes: 400 << 10, connection_bytes: 1 << 20 });
     let (mut one, mut two) = (gate.intake(), gate.intake());

@@ -9,6 +9,9 @@ use jiff::tz::TimeZone;
 use std::path::Path;
 use std::sync::Mutex;
 
+const PATIENT: intake::Sender = intake::Sender::Patient;
+const HASTY: intake::Sender = intake::Sender::Hasty;
+
 /// Takes lines while it is there.
 #[derive(Clone, Default)]
 struct Receiver {
@@ -82,7 +85,7 @@ fn until(what: &str, reached: impl Fn() -> bool) {
 fn a_required_output_has_lines_durably_while_its_receiver_is_away() {
     let (memory, receiver) = (Memory::new(), Receiver::default());
     let mut outlet = outlet(&memory, &receiver, true, 1 << 20);
-    assert!(outlet.take(1, &block("a")).unwrap());
+    assert!(outlet.take(1, &block("a"), PATIENT).is_ok());
     until("the spool is synced", || outlet.first_not_durable().is_none());
     assert_eq!(outlet.level().lines, 1);
     receiver.is_there.store(true, Ordering::Relaxed);
@@ -97,31 +100,52 @@ fn nobody_waits_for_an_output_that_is_not_required() {
     let mut outlet = outlet(&memory, &receiver, false, 100);
     let line = "x".repeat(90);
     for piece in 1..=3 {
-        assert!(outlet.take(piece, &block(&line)).unwrap());
+        outlet.take(piece, &block(&line), PATIENT).unwrap();
+        assert!(!outlet.is_full());
         assert_eq!(outlet.first_not_durable(), None);
     }
     assert_eq!(outlet.meter().dropped.load(Ordering::Relaxed), 2);
     receiver.is_there.store(true, Ordering::Relaxed);
     until("there is room again", || outlet.level().lines == 0);
-    outlet.take(4, &block("y")).unwrap();
+    outlet.take(4, &block("y"), PATIENT).unwrap();
     drop(outlet);
     assert_eq!(*receiver.got.lock().unwrap(), format!("{line}\ny\n"));
 }
 
 #[test]
-fn a_required_output_that_is_full_takes_nothing_until_there_is_room() {
+fn a_required_output_that_is_full_keeps_what_comes_until_there_is_room() {
     let (memory, receiver) = (Memory::new(), Receiver::default());
     let mut outlet = outlet(&memory, &receiver, true, 100);
-    assert!(outlet.take(1, &block(&"x".repeat(90))).unwrap());
-    assert!(!outlet.take(2, &block("y")).unwrap());
+    outlet.take(1, &block(&"x".repeat(90)), PATIENT).unwrap();
+    assert!(!outlet.is_full());
+    until("the spool is synced", || outlet.first_not_durable().is_none());
+    outlet.take(2, &block("y"), PATIENT).unwrap();
+    outlet.take(3, &block("z"), HASTY).unwrap();
+    assert!(outlet.is_full());
+    assert_eq!(outlet.first_not_durable(), Some(2));
     receiver.is_there.store(true, Ordering::Relaxed);
     let start = Instant::now();
-    while !outlet.take(2, &block("y")).unwrap() {
+    while outlet.is_full() {
         assert!(start.elapsed() < Duration::from_secs(20));
         outlet.wait_for_room(Duration::from_millis(100));
+        outlet.tend().unwrap();
     }
     drop(outlet);
-    assert!(receiver.got.lock().unwrap().ends_with("x\ny\n"));
+    assert!(receiver.got.lock().unwrap().ends_with("x\ny\nz\n"));
+}
+
+#[test]
+fn datagrams_take_no_more_than_their_memory_while_a_required_output_is_full() {
+    let (memory, receiver) = (Memory::new(), Receiver::default());
+    let mut outlet = outlet(&memory, &receiver, true, 1);
+    let line = "x".repeat(MOST_PARKED_BYTES / 4);
+    for piece in 1..=6 {
+        outlet.take(piece, &block(&line), HASTY).unwrap();
+    }
+    // One is in the spool, three fit into memory.
+    assert_eq!((outlet.parked.len(), outlet.meter().dropped.load(Ordering::Relaxed)), (3, 2));
+    outlet.take(7, &block(&line), PATIENT).unwrap();
+    assert_eq!((outlet.parked.len(), outlet.meter().dropped.load(Ordering::Relaxed)), (4, 2));
 }
 
 #[test]
@@ -131,7 +155,7 @@ fn a_full_disk_stops_a_required_output_and_no_other() {
         let memory = Memory::new();
         drop(outlet(&memory, &receiver, required, 1 << 20));
         let mut outlet = outlet(&memory.with_fault(Fault::Full(0)), &receiver, required, 1 << 20);
-        let taken = outlet.take(1, &block("a"));
+        let taken = outlet.take(1, &block("a"), PATIENT);
         assert_eq!(taken.err().map(|error| error.code.id), code);
         assert_eq!(outlet.meter().dropped.load(Ordering::Relaxed), u64::from(!required));
     }
@@ -141,7 +165,7 @@ fn a_full_disk_stops_a_required_output_and_no_other() {
 fn what_could_not_be_sent_is_sent_by_the_next_process() {
     let (memory, receiver) = (Memory::new(), Receiver::default());
     let mut first = outlet(&memory, &receiver, false, 1 << 20);
-    first.take(1, &block("a")).unwrap();
+    first.take(1, &block("a"), PATIENT).unwrap();
     drop(first);
     receiver.is_there.store(true, Ordering::Relaxed);
     let second = outlet(&memory, &receiver, false, 1 << 20);

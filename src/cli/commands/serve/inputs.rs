@@ -7,10 +7,10 @@ use crate::cli::report::Report;
 use crate::cli::settings::Settings;
 use crate::input::framing::Trailer;
 use crate::input::inherited::Inherited;
-use crate::input::sockets;
-use crate::input::tail::{self, Offsets};
+use crate::input::tail::{self, Offsets, Pattern};
 use crate::input::tls::{self, Tls};
-use crate::jobs::serve::{Daemon, Entrance, Manner, Protocol};
+use crate::input::{datagram, sockets};
+use crate::jobs::serve::{Daemon, Entrance, Manner, Matching, Protocol};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
 use std::path::Path;
@@ -61,6 +61,7 @@ impl Inputs {
         for (input, entrance) in new.into_iter().zip(entrances?) {
             let tls = if let Entrance::Tls(_, tls, _) = &entrance { Some(tls.clone()) } else { None };
             let place = entrance.place();
+            tell_buffer(report, &input, &entrance);
             let token = daemon.open(entrance)?;
             report.note(&format!("listening: {place}"));
             self.open.push(Open { input, token, tls });
@@ -101,8 +102,7 @@ impl Inputs {
         settings: &Settings,
     ) -> Result<Entrance, Diagnostic> {
         let mode = input.mode.as_ref().map_or(DEFAULT_MODE, |Typed(mode)| *mode);
-        let buffer =
-            input.receive_buffer.as_ref().map_or(DEFAULT_RECEIVE_BUFFER_BYTES, |Typed(bytes)| *bytes);
+        let buffer = receive_buffer(input);
         match (input.kind, &input.listen, &input.path) {
             (Kind::Tcp | Kind::Relp | Kind::Tls, Some(Typed(address)), _) => {
                 let has_tls = input.certificate.is_some();
@@ -114,8 +114,9 @@ impl Inputs {
                 })
             }
             (Kind::Udp, Some(Typed(address)), _) => {
-                let socket = self.inherited.udp(*address);
-                Ok(Entrance::Udp(socket.map_or_else(|| sockets::udp(*address, buffer), Ok)?))
+                let inherited = self.inherited.udp(*address);
+                let inherited = inherited.inspect(|socket| datagram::widen(socket, buffer));
+                Ok(Entrance::Udp(inherited.map_or_else(|| sockets::udp(*address, buffer), Ok)?))
             }
             (Kind::Unix, _, Some(path)) => match self.inherited.unix(path) {
                 Some(listener) => Ok(Entrance::Unix(listener, None, manner(input))),
@@ -123,7 +124,10 @@ impl Inputs {
                     .map(|(listener, file)| Entrance::Unix(listener, Some(file), manner(input))),
             },
             (Kind::UnixDatagram, _, Some(path)) => match self.inherited.unix_datagram(path) {
-                Some(socket) => Ok(Entrance::UnixDatagram(socket, None)),
+                Some(socket) => {
+                    datagram::widen(&socket, buffer);
+                    Ok(Entrance::UnixDatagram(socket, None))
+                }
                 None => sockets::unix_datagram(path, mode, buffer)
                     .map(|(socket, file)| Entrance::UnixDatagram(socket, Some(file))),
             },
@@ -132,6 +136,22 @@ impl Inputs {
             _ => Err(Diagnostic::new(&codes::BUG, "an input without its address was not refused")),
         }
     }
+}
+
+/// Says it if the kernel gives less room for datagrams than was asked for.
+fn tell_buffer(report: Report, input: &Input, entrance: &Entrance) {
+    let wanted = receive_buffer(input);
+    if let Some(bytes) = entrance.buffer_bytes().filter(|bytes| *bytes < wanted) {
+        report.note(&format!(
+            "{}: the kernel keeps {bytes} bytes of datagrams, not {wanted}: raise net.core.rmem_max, or let systemd listen",
+            entrance.place()
+        ));
+    }
+}
+
+/// How much of its datagrams the kernel is to keep, in bytes.
+fn receive_buffer(input: &Input) -> usize {
+    input.receive_buffer.as_ref().map_or(DEFAULT_RECEIVE_BUFFER_BYTES, |Typed(bytes)| *bytes)
 }
 
 /// Files of an input with TLS; relative to the configuration file.
@@ -160,6 +180,7 @@ fn manner(input: &Input) -> Manner {
 /// A file, and how far it was read.
 fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<Entrance, Diagnostic> {
     let storage: Arc<dyn Storage> = Arc::new(Disk);
+    // Made here, so that what is wrong with the state directory is told before anything is taken.
     let offsets = Offsets::open(&storage, &settings.state_dir, path).map_err(|error| {
         Diagnostic::new(&tail::NOT_FOLLOWED, "cannot keep how far a file was read")
             .at(settings.state_dir.join("tails").display().to_string())
@@ -172,7 +193,14 @@ fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<Entrance,
         poll: input.poll.as_ref().map_or(DEFAULT_POLL, |Typed(time)| *time),
         linger: LINGER,
     };
-    Ok(Entrance::File(file, offsets))
+    // What is wrong with a pattern was refused when the configuration was loaded.
+    Ok(match Pattern::of(path).ok().flatten() {
+        Some(pattern) => {
+            let state_dir = settings.state_dir.clone();
+            Entrance::Files(Matching { pattern, settings: file, storage, state_dir })
+        }
+        None => Entrance::File(file, offsets),
+    })
 }
 
 /// Enough to share a sync; few to be sent again after a crash.

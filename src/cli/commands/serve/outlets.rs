@@ -11,14 +11,17 @@ use crate::cli::report::Report;
 use crate::cli::settings::Settings;
 use crate::input::tls::UNUSABLE;
 use crate::jobs::serve::Daemon;
-use crate::output::delivery;
-use crate::output::file::{Rotated, Stdout};
+use crate::output::file::{self, Rotated, Stdout};
+use crate::output::relp::Refusals;
 use crate::output::tcp::{Peer, Relp, Tcp, Unix};
 use crate::output::tls::Files;
 use crate::output::unix::Datagrams;
+use crate::output::{delivery, spool};
 use crate::pipeline::{Outlet, OutletSettings};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,7 +39,10 @@ impl Outlets {
         setup: &Setup,
     ) -> Result<(), Diagnostic> {
         let wanted = setup.settings.serve.outputs();
-        tell_what_is_left(report, &setup.settings.state_dir.join(SPOOLS), &wanted);
+        wanted.iter().filter(|output| keeps_for_ever(output)).for_each(|output| {
+            let name = &output.name.0;
+            report.note(&format!("nobody removes the files of the output `{name}`: set `keep_days`"));
+        });
         let branches = daemon.branches();
         for at in (0..self.0.len()).rev() {
             if !wanted.contains(&self.0[at]) {
@@ -54,16 +60,50 @@ impl Outlets {
     }
 }
 
-/// Spools of outputs that are configured no more: nobody sends what is in them, and nobody purges it.
-fn tell_what_is_left(report: Report, directory: &Path, wanted: &[Output]) {
-    for spool in Disk.list(directory).unwrap_or_default() {
-        let is_wanted = wanted.iter().any(|output| output.name.0 == spool.name);
-        let files = Disk.list(&spool.path).unwrap_or_default();
-        if !is_wanted && files.iter().any(|file| file.name.ends_with(".spool")) {
-            let path = spool.path.display();
-            report.note(&format!("{path} holds lines for an output that is configured no more; remove it"));
+/// Whether nothing says when its files go.
+fn keeps_for_ever(output: &Output) -> bool {
+    let is_file = output.path.as_ref().is_some_and(|path| !path.exists() || path.is_file());
+    output.kind == OutputKind::File && output.keep_days.is_none() && is_file
+}
+
+/// Removes the copies of lines that outputs have left: rotated files after their time, and lines whose day has come in
+/// spools of outputs that are configured no more.
+pub(super) fn purge(report: Report, settings: &Settings, zone: &TimeZone) {
+    let (now, outputs) = (settings.clock.now(), settings.serve.outputs());
+    for output in &outputs {
+        if let (Some(path), Some(Typed(days))) = (&output.path, &output.keep_days) {
+            let keep = SignedDuration::from_hours(24 * i64::from(*days));
+            match file::purge(path, keep, now) {
+                Ok(removed) => removed
+                    .iter()
+                    .for_each(|path| report.note(&format!("removed after {days} days: {}", path.display()))),
+                Err(error) => report.error(&cannot_purge(path, &error)),
+            }
         }
     }
+    let (storage, today): (Arc<dyn Storage>, _) = (Arc::new(Disk), zone.to_datetime(now).date());
+    for left in storage.list(&settings.state_dir.join(SPOOLS)).unwrap_or_default() {
+        let is_wanted = outputs.iter().any(|output| output.name.0 == left.name);
+        let is_empty = || storage.list(&left.path).is_ok_and(|files| files.is_empty());
+        if is_wanted || !left.directory || is_empty() {
+            continue;
+        }
+        match spool::expire_left(&storage, &left.path, today) {
+            Ok(false) => {}
+            Ok(true) => report.note(&format!(
+                "{} holds lines for an output that is configured no more, until their day comes; remove it",
+                left.path.display()
+            )),
+            Err(error) => report.error(&cannot_purge(&left.path, &error)),
+        }
+    }
+}
+
+fn cannot_purge(path: &Path, error: &std::io::Error) -> Diagnostic {
+    Diagnostic::new(&codes::OPEN, "cannot remove what an output has left")
+        .at(path.display().to_string())
+        .because(error.to_string())
+        .hint("mend the permissions; it is tried again after the next legal midnight")
 }
 
 fn start(output: &Output, setup: &Setup) -> Result<Outlet, Diagnostic> {
@@ -88,7 +128,8 @@ fn start(output: &Output, setup: &Setup) -> Result<Outlet, Diagnostic> {
         }
         (OutputKind::Relp, Some(peer), _) => {
             let window = output.window.as_ref().map_or(DEFAULT_WINDOW, |Typed(records)| *records);
-            Outlet::start(settings, Relp { peer, window }, &storage)
+            let refusals = if output.required { Refusals::Insist } else { Refusals::Count };
+            Outlet::start(settings, Relp { peer, window, refusals }, &storage)
         }
         (OutputKind::Kafka, ..) => kafka::start(output, settings, &setup.settings, &storage),
         (OutputKind::Unix, _, Some(path)) => Outlet::start(settings, Unix { path, framing }, &storage),

@@ -1,6 +1,6 @@
-//! The purge inside the sidecar: at its start, and after each legal midnight.
+//! The purge inside the sidecar, of the archive and of what outputs have left: at its start, and after each legal midnight.
 
-use super::archive_directory;
+use super::{archive_directory, outlets};
 use crate::cli::args::{ArchivePlace, PurgeArgs};
 use crate::cli::commands::purge;
 use crate::cli::report::Report;
@@ -57,6 +57,7 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone) {
         if settings.serve.purge() {
             purge_once(report, &settings);
         }
+        outlets::purge(report, &settings, zone);
         let clock = settings.clock;
         let Some(next) = next_midnight(clock.now(), zone) else { return };
         let mut state = shared.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,102 @@
+//! Lines that come again: a sender that had no answer before the end of a process sends them once more to the next one.
+//!
+//! Nothing in a record says that it came before; RELP numbers its records anew for each connection. But a line that comes
+//! again in the same epoch becomes the same bytes. So the last lines of the archive are remembered at the start, as numbers,
+//! and those that come once more are counted. A line that a daemon happens to write twice counts as well.
+
+use memchr::memchr_iter;
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::{Duration, Instant};
+
+/// The last lines that were archived before the start, until they have come again, or no sender will send them any more.
+#[derive(Debug)]
+pub struct Repeats {
+    hasher: RandomState,
+    /// Their hashes under a key of this process.
+    hashes: HashSet<u64>,
+    until: Instant,
+}
+
+impl Default for Repeats {
+    fn default() -> Self {
+        Self { hasher: RandomState::new(), hashes: HashSet::new(), until: Instant::now() + LONGEST_AWAY }
+    }
+}
+
+impl Repeats {
+    /// Remembers whole lines, as they are in the archive.
+    pub fn remember(&mut self, lines: &[u8]) {
+        for line in each(lines) {
+            if self.hashes.len() < MOST_LINES {
+                self.hashes.insert(self.hasher.hash_one(line));
+            }
+        }
+    }
+
+    /// How many of these lines were there before the start. Each counts once.
+    pub fn count(&mut self, lines: &[u8]) -> u64 {
+        if self.hashes.is_empty() {
+            return 0;
+        }
+        if Instant::now() >= self.until {
+            self.hashes = HashSet::new();
+            return 0;
+        }
+        each(lines).filter(|line| self.hashes.remove(&self.hasher.hash_one(line))).count() as u64
+    }
+}
+
+fn each(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr_iter(b'\n', lines).map(move |end| {
+        let line = &lines[start..end];
+        start = end + 1;
+        line
+    })
+}
+
+/// The windows of a hundred connections, and more; 16 bytes each.
+const MOST_LINES: usize = 200_000;
+
+/// Senders try again after seconds or minutes.
+const LONGEST_AWAY: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_comes_again_is_counted_once() {
+        let mut repeats = Repeats::default();
+        assert_eq!(repeats.count(b"a\n"), 0);
+        repeats.remember(b"a\nb\n");
+        repeats.remember(b"\nc\n");
+        for (lines, count) in [
+            (&b"new\nb\nB\n"[..], 1),
+            (b"b\na\n", 1),
+            (b"\n", 1),
+            (b"", 0),
+            (b"c\nc\n", 1),
+            (b"a\nb\nc\n", 0),
+        ] {
+            assert_eq!(repeats.count(lines), count, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_waited_for_without_end() {
+        let mut repeats = Repeats::default();
+        repeats.remember(b"a\nb\n");
+        repeats.until = Instant::now();
+        assert_eq!((repeats.count(b"a\n"), repeats.hashes.len()), (0, 0));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut repeats = Repeats::default();
+        let lines: String = (0..MOST_LINES + 10).map(|number| format!("{number}\n")).collect();
+        repeats.remember(lines.as_bytes());
+        assert_eq!(repeats.count(lines.as_bytes()), MOST_LINES as u64);
+    }
+}
