@@ -172,8 +172,11 @@ impl Gate {
 
     /// Takes nothing more. What was taken is still gathered; then comes the end.
     pub fn close(&self) {
-        self.shared.lock().closed = true;
+        let mut state = self.shared.lock();
+        state.closed = true;
+        // Under the lock, so that nobody pauses afterwards.
         self.go_on();
+        drop(state);
         self.whole.close();
         self.shared.arrived.notify_all();
     }
@@ -187,8 +190,8 @@ impl Gate {
 
     /// Senders that can wait are to, until further notice: an output that must have everything is full.
     pub fn pause(&self) {
-        let is_closed = self.is_closed();
-        self.shared.paused.send_if_modified(|paused| !is_closed && !std::mem::replace(paused, true));
+        let state = self.shared.lock();
+        self.shared.paused.send_if_modified(|paused| !state.closed && !std::mem::replace(paused, true));
     }
 
     /// Nobody has to wait any more.

@@ -211,7 +211,13 @@ impl Branch for Outlet {
 /// spool.
 impl Drop for Outlet {
     fn drop(&mut self) {
-        self.writer = None;
+        if let Some(mut writer) = self.writer.take() {
+            // Beyond what the spool should hold: another process, or another configuration, sends them.
+            let mut parked = self.parked.drain(..);
+            if let Err(error) = parked.try_for_each(|(_, records)| writer.append_beyond(&records)) {
+                tracing::error!(output = self.settings.delivery.name, %error, "lines cannot be kept for an output");
+            }
+        }
         let deadline = Instant::now() + self.settings.delivery.drain + LONGEST_END;
         for Thread(ended) in &self.threads {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -340,11 +346,11 @@ pub static STUCK: Code = Code {
     text: "\
 What it means
   oubliette was told to stop while the spool of a required output was full and its receiver away. The lines on their way
-  could not be given to it in time.
+  could not be put there in time.
 
 Why it matters
-  They were not acknowledged. Senders that wait for an answer (RELP, files) send them again; what came over TCP or
-  UDP may be in the archive and not there.
+  They were not acknowledged: senders that wait for an answer (RELP, files) send them again. They are kept in the spool
+  all the same, beyond its size, and sent at the next start; so the receiver may get some of them twice.
 
 Example
   a collector that is away for longer than the spool lasts, and `systemctl stop oubliette`

@@ -32,17 +32,30 @@ impl Writer {
         self.append_records(&Records::of(block), piece)
     }
 
+    /// Adds lines for which there is no room: the last ones, which have nowhere else to stay.
+    ///
+    /// # Errors
+    /// If they cannot be written: none of them will be sent.
+    pub fn append_beyond(&mut self, records: &Records) -> io::Result<()> {
+        self.add(records, None)
+    }
+
     /// Adds the lines of a block; false if there is no room. `piece` is its number, if somebody waits until it is durable.
     ///
     /// # Errors
     /// If they cannot be written: none of them will be sent.
     pub fn append_records(&mut self, records: &Records, piece: Option<u64>) -> io::Result<bool> {
-        let length = records.bytes.len() as u64;
-        if !self.has_room(length) {
+        if !self.has_room(records.bytes.len() as u64) {
             return Ok(false);
         }
+        self.add(records, piece)?;
+        Ok(true)
+    }
+
+    fn add(&mut self, records: &Records, piece: Option<u64>) -> io::Result<()> {
+        let length = records.bytes.len() as u64;
         if length == 0 {
-            return Ok(true);
+            return Ok(());
         }
         self.write(&records.bytes)?;
         self.end = Position { file: self.number, offset: self.offset() + length };
@@ -61,7 +74,7 @@ impl Writer {
         if self.offset() >= FILE_BYTES {
             self.roll();
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Ends a file that has been written to for long, so that what was taken over of it can go.

@@ -135,6 +135,21 @@ fn a_required_output_that_is_full_keeps_what_comes_until_there_is_room() {
 }
 
 #[test]
+fn what_a_full_output_was_to_get_is_sent_by_the_next_process() {
+    let (memory, receiver) = (Memory::new(), Receiver::default());
+    let mut first = outlet(&memory, &receiver, true, 1);
+    for (piece, line) in [(1, "a"), (2, "b"), (3, "c")] {
+        first.take(piece, &block(line), PATIENT).unwrap();
+    }
+    assert_eq!(first.parked.len(), 2);
+    drop(first);
+    receiver.is_there.store(true, Ordering::Relaxed);
+    let second = outlet(&memory, &receiver, true, 1 << 20);
+    until("the lines are sent", || second.level().lines == 0);
+    assert_eq!(*receiver.got.lock().unwrap(), "a\nb\nc\n");
+}
+
+#[test]
 fn datagrams_take_no_more_than_their_memory_while_a_required_output_is_full() {
     let (memory, receiver) = (Memory::new(), Receiver::default());
     let mut outlet = outlet(&memory, &receiver, true, 1);
