@@ -176,6 +176,44 @@ fn outputs_get_what_the_archive_gets() {
     ended.check_privacy();
 }
 
+/// Copies of lines that outputs leave behind do not stay for ever.
+#[test]
+fn what_outputs_have_left_goes() {
+    let directory = tempfile::tempdir().unwrap();
+    let rotated = directory.path().join("out.20200101T000000Z");
+    fs::write(&rotated, "long ago\n").unwrap();
+    let unreachable = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let input = "[serve.limits]\ndrain = '100ms'\n[serve.metrics]\nlisten = '127.0.0.1:0'\n\
+                 [[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n";
+    let config = format!(
+        "{input}[[serve.output]]\ntype = 'file'\nname = 'f'\npath = '{}'\nrotate_every = 'day'\nkeep_days = 1\n\
+         [[serve.output]]\ntype = 'tcp'\nname = 'gone'\naddress = '{unreachable}'\n",
+        directory.path().join("out").display()
+    );
+    let sidecar = Sidecar::start(&config, &[]);
+    sidecar.wait_for("removed, for its time is over");
+    assert!(!rotated.exists());
+    let mut peer = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(peer, "{}", line("one")).unwrap();
+    sidecar.wait_for_metric("oubliette_spool_lines{output=\"gone\",required=\"false\"}", |lines| lines > 0.5);
+    drop(peer);
+    let ended = sidecar.stop();
+    let spool = ended.folder().join("spool/gone");
+    assert!(fs::read_dir(&spool).unwrap().count() > 0);
+    // Without that output: what waits for it is told, and goes when its day has come.
+    fs::write(ended.folder().join("config.toml"), format!("escrow = 'none'\n{input}")).unwrap();
+    let sidecar = ended.restart(&["--now", "2026-11-26T10:00:00Z"]);
+    sidecar.wait_for("configured no more");
+    let sidecar = sidecar.stop().restart(&["--now", "2999-01-01T00:00:00Z"]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let spool = sidecar.folder().join("spool/gone");
+    while fs::read_dir(&spool).unwrap().count() > 0 {
+        assert!(Instant::now() < deadline, "lines that have expired are still there");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    sidecar.stop();
+}
+
 /// What is shown of an output moves when it should.
 #[test]
 fn metrics_of_outputs_tell_what_becomes_of_lines() {

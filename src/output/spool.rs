@@ -135,8 +135,8 @@ pub fn expire_left(storage: &Arc<dyn Storage>, directory: &Path, today: Date) ->
         return Ok(true);
     }
     let folder = &syncer.0.folder;
-    let ours = folder.names()?.into_iter().filter(|name| name.ends_with(SUFFIX) || name == POSITION);
-    ours.map(|name| folder.remove(&name)).collect::<io::Result<()>>()?;
+    let mut ours = folder.names()?.into_iter().filter(|name| name.ends_with(SUFFIX) || name == POSITION);
+    ours.try_for_each(|name| folder.remove(&name))?;
     Ok(false)
 }
 

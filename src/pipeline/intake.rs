@@ -196,7 +196,7 @@ impl Gate {
 
     /// Nobody has to wait any more.
     pub fn go_on(&self) {
-        self.shared.paused.send_if_modified(|paused| std::mem::take(paused));
+        self.shared.paused.send_if_modified(std::mem::take);
     }
 
     /// Whether piece number `piece`, which is not durable, has records of senders that can wait.

@@ -74,9 +74,9 @@ pub(super) fn purge(report: Report, settings: &Settings, zone: &TimeZone) {
         if let (Some(path), Some(Typed(days))) = (&output.path, &output.keep_days) {
             let keep = SignedDuration::from_hours(24 * i64::from(*days));
             match file::purge(path, keep, now) {
-                Ok(removed) => removed
-                    .iter()
-                    .for_each(|path| report.note(&format!("removed after {days} days: {}", path.display()))),
+                Ok(removed) => removed.iter().for_each(|path| {
+                    report.note(&format!("removed, for its time is over: {}", path.display()))
+                }),
                 Err(error) => report.error(&cannot_purge(path, &error)),
             }
         }
