@@ -192,6 +192,13 @@ impl Names {
         self.0 & Self::bit(name) != 0
     }
 
+    /// Whether all of these may have been added; `false` is certain.
+    #[inline]
+    #[must_use]
+    pub fn may_hold_all(self, names: Self) -> bool {
+        self.0 & names.0 == names.0
+    }
+
     #[inline]
     fn bit(name: &[u8]) -> u64 {
         let [first, last] = [name.first(), name.last()].map(|byte| u64::from(byte.copied().unwrap_or(0)));

@@ -259,8 +259,8 @@ pub(super) struct Envelope {
     /// The name of the program, filled up with zeros.
     program: u128,
     /// From the lowest byte on: format, inner format (255 for none), length of the program's name (255 for
-    /// none), idiom (4 bits) and where the day comes from (4 bits); then the day of the event: day, month, and
-    /// year in two bytes.
+    /// none), idiom (3 bits), whether its fields may have a say (1 bit) and where the day comes from (4 bits);
+    /// then the day of the event: day, month, and year in two bytes.
     rest: u64,
 }
 
@@ -269,14 +269,20 @@ impl Envelope {
 
     /// `None` if the program's name is too long to be remembered.
     #[inline]
-    pub(super) fn new(line: &[u8], record: &Record, idiom: Idiom, event: EventDay) -> Option<Self> {
+    pub(super) fn new(
+        line: &[u8],
+        record: &Record,
+        idiom: Idiom,
+        event: EventDay,
+        fields: bool,
+    ) -> Option<Self> {
         let (length, program) = match record.program {
             None => (u8::MAX, 0),
             Some(name) if name.len() > Self::LONGEST_NAME_BYTES => return None,
             Some(name) => (u8::try_from(name.len()).ok()?, padded(line, name)),
         };
         let inner = record.inner.map_or(u8::MAX, |inner| inner as u8);
-        let idiom_and_from = number_of(idiom) | (event.from as u8) << 4;
+        let idiom_and_from = number_of(idiom) | u8::from(fields) << 3 | (event.from as u8) << 4;
         let [day, month] = [event.day.day(), event.day.month()].map(i8::cast_unsigned);
         let [early, late] = event.day.year().to_le_bytes();
         let parts = [record.format as u8, inner, length, idiom_and_from, day, month, early, late];

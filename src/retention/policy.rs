@@ -5,7 +5,7 @@
 //! apart, so that a worker does it once per program, and the common line is classified by looking up one
 //! entry.
 
-use crate::model::{ClassName, Clause, Format, Record, RetentionClass};
+use crate::model::{ClassName, Clause, Format, Names, Record, RetentionClass};
 use memchr::memmem::Finder;
 use std::borrow::Cow;
 
@@ -20,6 +20,8 @@ pub struct Policy {
     clauses: Vec<Compiled>,
     /// Names of the fields that clauses ask for, without doubles.
     fields: Vec<String>,
+    /// Sets of fields without all of which no clause that asks for fields can fit. None holds another.
+    needed: Vec<Names>,
     default: usize,
 }
 
@@ -57,7 +59,13 @@ impl Policy {
         if defaults.next().is_some() {
             return None;
         }
-        let mut policy = Self { classes: Vec::new(), clauses: Vec::new(), fields: Vec::new(), default };
+        let mut policy = Self {
+            classes: Vec::new(),
+            clauses: Vec::new(),
+            fields: Vec::new(),
+            needed: Vec::new(),
+            default,
+        };
         for (class, definition) in classes.iter().enumerate() {
             for (index, clause) in definition.clauses.iter().enumerate() {
                 policy.add(class, index, clause.clone());
@@ -129,9 +137,17 @@ impl Policy {
         }
     }
 
-    /// The class of a line whose shortlist is known, if format and program alone decide it.
-    pub(super) fn class_of_envelope(&self, shortlist: &[usize]) -> Option<usize> {
-        match shortlist.first().and_then(|&index| self.clauses.get(index)) {
+    /// Whether a line whose fields have these names may fit a clause that asks for fields; `false` is certain.
+    #[inline]
+    pub(super) fn fields_may_decide(&self, names: Names) -> bool {
+        self.needed.iter().any(|needed| names.may_hold_all(*needed))
+    }
+
+    /// The class of a line whose shortlist is known, if format and program alone decide it. `fields` says
+    /// whether its fields may have a say ([`Self::fields_may_decide`]).
+    pub(super) fn class_of_envelope(&self, shortlist: &[usize], fields: bool) -> Option<usize> {
+        let clauses = shortlist.iter().filter_map(|&index| self.clauses.get(index));
+        match clauses.into_iter().find(|clause| fields || clause.fields.is_empty()) {
             None => Some(self.default),
             Some(first) => first.envelope_only.then_some(first.class),
         }
@@ -165,7 +181,14 @@ impl Policy {
     }
 
     fn add(&mut self, class: usize, index: usize, clause: Clause) {
-        let fields = clause.fields.iter().map(|(name, _)| self.field_index(name)).collect();
+        let fields: Vec<usize> = clause.fields.iter().map(|(name, _)| self.field_index(name)).collect();
+        if !fields.is_empty() {
+            let needed = needed(&clause);
+            if !self.needed.iter().any(|fewer| needed.may_hold_all(*fewer)) {
+                self.needed.retain(|more| !more.may_hold_all(needed));
+                self.needed.push(needed);
+            }
+        }
         let formats = match clause.formats.as_slice() {
             [] => u16::MAX,
             some => some.iter().fold(0, |bits, &format| bits | bit(format)),
@@ -213,6 +236,15 @@ impl Compiled {
             && (self.contains.is_empty() || self.contains.iter().any(|text| text.find(line).is_some()))
             && fits_fields()
     }
+}
+
+/// The fields without which a clause cannot fit. One with dots in its name may be spelt in two ways, so it is
+/// not counted.
+fn needed(clause: &Clause) -> Names {
+    let mut names = Names::NONE;
+    let plain = clause.fields.iter().map(|(name, _)| name.as_bytes()).filter(|name| !name.contains(&b'.'));
+    plain.for_each(|name| names.add(name));
+    names
 }
 
 fn bit(format: Format) -> u16 {

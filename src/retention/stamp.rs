@@ -176,7 +176,9 @@ impl Stamper {
         }
         let event = self.event_day(record, received);
         let (idiom, replace) = place(record, line, self.options.tags);
-        let dated = DatedLine { event, idiom, replace, envelope: Envelope::new(line, record, idiom, event) };
+        let fields = self.policy.fields_may_decide(record.names);
+        let envelope = Envelope::new(line, record, idiom, event, fields);
+        let dated = DatedLine { event, idiom, replace, fields, envelope };
         let known = dated.envelope.as_ref().and_then(|envelope| self.verdicts.place_of(envelope));
         let Some(known) = known else { return self.stamp_anew(line, record, received, field, dated) };
         if self.options.drops_expired() {
@@ -199,9 +201,9 @@ impl Stamper {
         field: FieldOf<'_, 'l>,
         dated: DatedLine,
     ) -> Verdict<'_> {
-        let DatedLine { event, idiom, replace, envelope } = dated;
+        let DatedLine { event, idiom, replace, fields, envelope } = dated;
         let shortlist = self.shortlists.of(&self.policy, line, record);
-        let by_envelope = self.policy.class_of_envelope(shortlist);
+        let by_envelope = self.policy.class_of_envelope(shortlist, fields);
         let class = by_envelope.unwrap_or_else(|| self.policy.class_from(shortlist, line, record, field));
         let start = self.start(class, event, received, field);
         let key = TagKey { class, start: start.day, clock_received: start.from.clock_received(), idiom };
@@ -325,6 +327,8 @@ struct DatedLine {
     /// The form of its tag, and what that replaces.
     idiom: Idiom,
     replace: Span,
+    /// Whether its fields may have a say in its class.
+    fields: bool,
     /// What its verdict is remembered by.
     envelope: Option<Envelope>,
 }
@@ -368,7 +372,7 @@ fn render(policy: &Policy, key: TagKey) -> (Due, RenderedTag) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClassName, Clause, Pattern, RetentionClass};
+    use crate::model::{ClassName, Clause, Names, Pattern, RetentionClass};
     use crate::retention::expiry::tests::class;
     use proptest::prelude::*;
     use std::borrow::Cow;
@@ -649,15 +653,18 @@ mod tests {
         #[test]
         fn what_is_remembered_changes_nothing(
             zone in any_zone(), source_zone in prop::option::of(any_zone()), backfill in any::<bool>(),
-            lines in prop::collection::vec((any_stated(), any_receipt(), 0usize..5), 1..60),
+            lines in prop::collection::vec((any_stated(), any_receipt(), 0usize..6, any::<bool>()), 1..60),
         ) {
             let options = Options { zone, source_zone, backfill, ..options() };
             let mut stamper = Stamper::new(policy(), options);
-            for (time, received, kind) in lines {
+            for (time, received, kind, names_known) in lines {
                 let line = ["x", r#"{"event":"order"}"#, r#"{"event":"profile"}"#, r#"{"event":"ticket"}"#,
-                    r#"{"event":"ticket","closed_at":"2006-10-29T00:30:00"}"#][kind];
+                    r#"{"event":"ticket","closed_at":"2006-10-29T00:30:00"}"#, r#"{"level":"info"}"#][kind];
                 let format = if kind == 0 { Format::Raw } else { Format::Json };
-                let record = Record { time, ..record(format, line, None) };
+                let mut names = Names::NONE;
+                line.split('"').for_each(|word| names.add(word.as_bytes()));
+                let names = if names_known { names } else { Names::ANY };
+                let record = Record { time, names, ..record(format, line, None) };
                 let received = Timestamp::from_second(received).unwrap();
                 let field = |name: &str| field_of(line, name);
                 let expected = stamper.explain(line.as_bytes(), &record, received, &field);
