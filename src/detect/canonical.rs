@@ -38,6 +38,20 @@ pub(crate) fn push_lower(bytes: &[u8], out: &mut Vec<u8>) -> Span {
     Span::new(start, out.len())
 }
 
+/// Appends the first `length` bytes of `text` as [`push_lower`] does: in one stride if they are few.
+#[inline]
+pub(crate) fn push_lower_start(text: &[u8], length: usize, out: &mut Vec<u8>) -> Span {
+    const STRIDE: usize = 64;
+    let Some(mut stride) = text.first_chunk::<STRIDE>().copied().filter(|_| length <= STRIDE) else {
+        return push_lower(&text[..length], out);
+    };
+    stride.make_ascii_lowercase();
+    let start = out.len();
+    out.extend_from_slice(&stride);
+    out.truncate(start + length);
+    Span::new(start, start + length)
+}
+
 /// Appends `bytes`, in NFC and lower case if they are UTF-8; otherwise ASCII letters in lower case.
 fn push_folded(bytes: &[u8], out: &mut Vec<u8>) {
     match std::str::from_utf8(bytes) {

@@ -7,6 +7,8 @@
 
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
+use crate::scan::Line;
+use wide::u8x16;
 
 /// Longest quoted local part that is looked for, in bytes: RFC 5321, 4.5.3.1.1 allows 64.
 const MOST_QUOTED_BYTES: usize = 128;
@@ -27,23 +29,22 @@ pub(crate) struct Plain {
 
 /// The address around the `@` at `at`, if it is as plain as nearly all are. `None` means nothing but that
 /// [`find`] has to look. Nothing before `floor` is read.
+///
+/// Where it ends on both sides is read from the marks of the scan, whose names hold a `/` more than addresses do.
 #[inline]
-pub(crate) fn plain(text: &[u8], at: usize, floor: usize) -> Option<Plain> {
-    let in_address = |byte: &&u8| CLASSES[usize::from(**byte)] == IN_ADDRESS;
-    let start = at - text[floor..at].iter().rev().take_while(in_address).count();
-    let end = at + 1 + text[at + 1..].iter().take_while(in_address).count();
-    let ends = |position: Option<usize>| {
-        position
-            .and_then(|position| text.get(position))
-            .is_none_or(|&byte| CLASSES[usize::from(byte)] == ENDS)
-    };
-    let domain = &text[at + 1..end];
+pub(crate) fn plain(line: &Line<'_>, at: usize, floor: usize) -> Option<Plain> {
+    let text = line.bytes;
+    let local_bytes = line.name_ends_before(at).leading_zeros() as usize;
+    let domain_bytes = line.name_ends(at + 1).trailing_zeros() as usize;
+    let start = at.checked_sub(local_bytes).filter(|&start| start > floor && start < at)?;
+    let end = at + 1 + domain_bytes;
+    let domain = text.get(at + 1..end)?;
+    let ends = |byte: Option<&u8>| byte.is_none_or(|&byte| ENDS[usize::from(byte)]);
     let last = &domain[domain.iter().rposition(|&byte| byte == b'.')? + 1..];
-    let fits = !domain.contains(&b'+')
-        && start > floor
-        && start < at
-        && ends(start.checked_sub(1))
-        && ends(Some(end))
+    let fits = local_bytes.max(domain_bytes) <= HALF_BYTES
+        && !holds_slash(line, at, local_bytes, domain_bytes)
+        && ends(Some(&text[start - 1]))
+        && ends(text.get(end))
         && text[start].is_ascii_alphanumeric()
         && domain[0].is_ascii_alphanumeric()
         && last.len() >= 2
@@ -52,24 +53,34 @@ pub(crate) fn plain(text: &[u8], at: usize, floor: usize) -> Option<Plain> {
     fits.then_some(Plain { start, end })
 }
 
-/// May stand anywhere in an address.
-const IN_ADDRESS: u8 = 1;
-/// Ends an address on either side, and is no sign of one of the notations that nest an address, quote
-/// it or escape it.
-const ENDS: u8 = 2;
+/// Bytes on either side of the `@` of an address that is read as a plain one.
+const HALF_BYTES: usize = 32;
 
-static CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
+/// Whether a slash stands in so many bytes before and behind the one at `at`, at most [`HALF_BYTES`] each; also
+/// if it stands so near the edge of the block that this is not to be seen at once.
+#[inline]
+fn holds_slash(line: &Line<'_>, at: usize, before: usize, behind: usize) -> bool {
+    let window = (line.start as usize + at).checked_sub(HALF_BYTES).and_then(|start| line.block.get(start..));
+    let Some(window) = window.and_then(<[u8]>::first_chunk::<{ 2 * HALF_BYTES + 1 }>) else { return true };
+    let mut slashes = 0_u64;
+    // The byte in the middle is none of them.
+    for (index, start) in [0, 16, 33, 49].into_iter().enumerate() {
+        let bytes = window[start..].first_chunk().map_or(u8x16::ZERO, |bytes| u8x16::new(*bytes));
+        slashes |= u64::from(bytes.simd_eq(u8x16::splat(b'/')).to_bitmask()) << (16 * index);
+    }
+    (slashes & u64::MAX >> (HALF_BYTES - behind)) >> (HALF_BYTES - before) != 0
+}
+
+/// What ends an address on either side, and is no sign of one of the notations that nest an address, quote
+/// it or escape it.
+static ENDS: [bool; 256] = {
+    let mut ends = [false; 256];
     let mut byte = 0;
     while byte < 128 {
-        classes[byte as usize] = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'+' => IN_ADDRESS,
-            b' ' | b'\t' | b'<' | b'>' | b'(' | b')' | b'"' | b',' => ENDS,
-            _ => 0,
-        };
+        ends[byte as usize] = matches!(byte, b' ' | b'\t' | b'<' | b'>' | b'(' | b')' | b'"' | b',');
         byte += 1;
     }
-    classes
+    ends
 };
 
 /// One past the last byte of the domain that starts at `start`: at least two labels, the last of
@@ -325,17 +336,45 @@ fn find_ignoring_case(text: &[u8], words: &[&[u8]]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scan::Scan;
     use proptest::prelude::*;
+
+    /// [`plain`] in a line with others around it.
+    fn plain_in(line: &[u8], at: usize, floor: usize) -> Option<Plain> {
+        let other = [b'/'; 2 * HALF_BYTES];
+        let block = [&other[..], line, &other].join(&b'\n');
+        let mut scan = Scan::default();
+        let line = scan.lines(&block).nth(1).unwrap();
+        plain(&line, at, floor)
+    }
 
     #[test]
     fn plain_addresses_are_seen() {
         for line in
-            ["to=<jean.dupont+a@mail.example.org>, relay", "\"user\":\"jean@example.fr\"", "x jean@a.info,"]
+            ["to=<jean.dupont@mail.example.org>, relay", "\"user\":\"jean@example.fr\"", "x jean@a.info,"]
         {
             let at = line.find('@').unwrap();
-            let plain = plain(line.as_bytes(), at, 0).unwrap_or_else(|| panic!("{line}"));
+            let plain = plain_in(line.as_bytes(), at, 0).unwrap_or_else(|| panic!("{line}"));
             let hit = find(line.as_bytes(), at, 0).unwrap();
             assert_eq!((plain.start, plain.end), (hit.start, hit.end));
+        }
+    }
+
+    #[test]
+    fn plain_addresses_have_no_slash_and_a_bounded_length() {
+        let half = "a".repeat(HALF_BYTES);
+        for (local, domain, is_plain) in [
+            (half.as_str(), "example.org", true),
+            (&format!("{half}a"), "example.org", false),
+            ("jean", &format!("{}.fr", &half[3..]), true),
+            ("jean", &format!("{}.fr", &half[2..]), false),
+            ("a/jean", "example.org", false),
+            ("jean", "example.org/a", false),
+            ("jean", "example/a.org", false),
+        ] {
+            let line = format!("/ {local}@{domain} /");
+            let found = plain_in(line.as_bytes(), 2 + local.len(), 0).is_some();
+            assert_eq!(found, is_plain, "{line}");
         }
     }
 
@@ -345,12 +384,12 @@ mod tests {
         /// What is plain is what the long way finds.
         #[test]
         fn plain_is_what_find_says(
-            line in "[a-z ]{0,2}[<(\"= ,;%\\[/'][a-z0-9.+_%='-]{0,6}@[a-z0-9.+_-]{0,6}[.](fr|net|png|a|7x|info|service)?[a-z0-9.@> :=+]{0,4}",
+            line in "[a-z ]{0,2}[<(\"= ,;%\\[/'][a-z0-9.+_%='-]{0,6}/?[a-z0-9]{0,2}@[a-z0-9.+_/-]{0,6}[.](fr|net|png|a|7x|info|service)?[a-z0-9.@> :=+]{0,4}",
             floor in 0..4_usize,
         ) {
             let line = line.as_bytes();
             if let Some(at) = memchr::memchr(b'@', line).filter(|&at| at >= floor)
-                && let Some(plain) = plain(line, at, floor)
+                && let Some(plain) = plain_in(line, at, floor)
             {
                 let hit = find(line, at, floor).map(|hit| (hit.start, hit.end));
                 prop_assert_eq!(hit, Some((plain.start, plain.end)), "{}", line.escape_ascii());

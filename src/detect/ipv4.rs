@@ -21,10 +21,11 @@ pub(crate) struct Plain {
 /// and from that where each octet ends.
 #[inline]
 pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
-    // Three octets and their dots have 12 bytes at most, the fourth 3: `ddd.ddd.ddd.ddd`.
-    let base = at.checked_sub(11)?;
-    let window: &[u8; 16] = block.get(base..)?.first_chunk()?;
-    let bytes = u8x16::new(*window);
+    // Three octets and their dots have 12 bytes at most, the fourth 3: `ddd.ddd.ddd.ddd`. Before them one more
+    // word, behind them what may follow.
+    let base = at.checked_sub(WORD + 11)?;
+    let around: &[u8; AROUND] = block.get(base..)?.first_chunk()?;
+    let bytes = around[WORD..].first_chunk().map_or(u8x16::ZERO, |window| u8x16::new(*window));
     let numbers = bytes - u8x16::splat(b'0');
     let digits = numbers.min(u8x16::splat(9)).simd_eq(numbers).to_bitmask();
     let dots = bytes.simd_eq(u8x16::splat(b'.')).to_bitmask();
@@ -40,27 +41,36 @@ pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
     let mut octets = [0; 4];
     let mut fits = dots & 0x800 != 0 && digits & between == between;
     for ((octet, length), end) in octets.iter_mut().zip(lengths).zip(ends) {
-        let value = number(block, base + end as usize, length & 3)?;
+        let value = number(around, end as usize, length as usize);
         fits &= (1..=3).contains(&length) && value <= 255;
         *octet = value.to_le_bytes()[0];
     }
-    let (start, end) = (base + start as usize, base + 12 + last_digits as usize);
-    let previous = block[start.checked_sub(1)?];
-    let next = block.get(end).copied().unwrap_or(b'\n');
+    let behind = WORD + 12 + last_digits as usize % 4;
+    let [previous, next, after] =
+        [WORD + start as usize - 1, behind, behind + 1].map(|index| around[index % AROUND]);
+    let (start, end) = (base + WORD + start as usize, base + behind);
     fits &= !next.is_ascii_digit() && next != b'.' && version::is_none_before(&block[..start], previous);
-    let brackets = next == b':' && block.get(end + 1).is_some_and(u8::is_ascii_digit);
+    let brackets = next == b':' && after.is_ascii_digit();
     fits.then_some(Plain { start, end, octets, brackets })
 }
 
-/// The number of `length` digits, 0 to 3, that ends before `end`; any number if they are no digits.
+/// Bytes that are read at once to get at a number.
+const WORD: usize = 4;
+
+/// A word, the 16 bytes in the middle, and more than can matter behind them: a power of two.
+const AROUND: usize = 32;
+
+/// The number of `length` digits, 0 to 3, that ends before byte `end` of the 16 in the middle; any number if
+/// they are no digits.
 #[inline]
-fn number(block: &[u8], end: usize, length: u32) -> Option<u32> {
-    let word = u32::from_le_bytes(*block.get(end.checked_sub(4)?..end)?.first_chunk()?);
+fn number(around: &[u8; AROUND], end: usize, length: usize) -> u32 {
     // The last digit is the highest byte; what stands before the first one is masked out.
-    let mask = u32::MAX.unbounded_shl(8 * (4 - length));
+    const MASKS: [u32; 4] = [0, 0xff00_0000, 0xffff_0000, 0xffff_ff00];
+    let word = around[end % 16..].first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
+    let mask = MASKS[length % 4];
     let digits = (word & mask).wrapping_sub(u32::from_ne_bytes([b'0'; 4]) & mask);
     let [_, hundreds, tens, units] = digits.to_le_bytes();
-    Some(100 * u32::from(hundreds) + 10 * u32::from(tens) + u32::from(units))
+    100 * u32::from(hundreds) + 10 * u32::from(tens) + u32::from(units)
 }
 
 /// Looks at a `QUAD` candidate: `at` is the offset of the third separator. `done` is the end of the
@@ -297,13 +307,14 @@ mod tests {
     #[test]
     fn plain_addresses_are_seen() {
         for (line, address) in [
-            ("a line before\n203.0.113.9 - - [", [203, 0, 113, 9]),
+            ("203.0.113.9 - - [", [203, 0, 113, 9]),
             ("Failed password from 1.2.3.4 port 22", [1, 2, 3, 4]),
             ("relay=mx.example.org[100.200.250.255]:25", [100, 200, 250, 255]),
             ("\"remote_ip\":\"192.0.2.70\",", [192, 0, 2, 70]),
         ] {
-            let at = third_dot(line.as_bytes()).unwrap();
-            let plain = plain(line.as_bytes(), at).unwrap_or_else(|| panic!("{line}"));
+            let block = format!("a line before it\n{line}\na line behind it");
+            let at = third_dot(block.as_bytes()).unwrap();
+            let plain = plain(block.as_bytes(), at).unwrap_or_else(|| panic!("{line}"));
             assert_eq!(plain.octets, address, "{line}");
         }
     }
@@ -314,7 +325,7 @@ mod tests {
         /// What is plain is what the long way finds.
         #[test]
         fn plain_is_what_find_says(line in "[a-z ]{0,3}(version |OpenSSL|Chrome/|v|ip-|\\[|\"|=|:|/|-|_|@|\\.)?[0-9]{1,4}[.][0-9]{1,4}[.][0-9]{1,3}[.][0-9]{0,4}([.: a-z-][0-9a-z .]{0,4})?") {
-            let padded = format!("                {line}");
+            let padded = format!("                {line}\n                ");
             if let Some(at) = third_dot(padded.as_bytes()).filter(|&at| padded.as_bytes()[at] == b'.')
                 && let Some(plain) = plain(padded.as_bytes(), at)
             {

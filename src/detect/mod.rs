@@ -193,12 +193,13 @@ impl Detector {
     /// Whether nothing more is to be done about an `AT` candidate.
     #[inline]
     fn plain_email(&self, at: usize, found: &mut Plain<'_>) -> bool {
-        let text = found.line.bytes;
-        let Some(plain) = email::plain(text, at, found.done.email) else { return false };
+        let Some(plain) = email::plain(found.line, at, found.done.email) else { return false };
         found.done.email = plain.end;
         let span = Span::new(plain.start, plain.end);
         if !found.touches_token(self, span) {
-            let canonical = canonical::push_lower(span.of(text), &mut found.findings.bytes);
+            let start = found.line.start as usize + plain.start;
+            let text = &found.line.block[start..];
+            let canonical = canonical::push_lower_start(text, span.len(), &mut found.findings.bytes);
             found.push(span, Kind::EM, Canonical::Bytes(canonical), Rule::Email, false);
         }
         true

@@ -60,7 +60,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
     if line.has_backslash() {
         return None;
     }
-    let quotes = line.quotes();
+    let mut quotes = line.quotes().walk();
     let (mut time, mut rank, mut at, mut names) = (None, TIME_NAMES.len(), 0, Names::NONE);
     loop {
         // `at` is before the name: at the opening brace, or at a comma.
@@ -201,10 +201,26 @@ const TIME_NAMES: [&[u8]; 14] = [
     b"__REALTIME_TIMESTAMP",
 ];
 
+/// Bit `n` is set if one of [`TIME_NAMES`] has `n` bytes.
+const TIME_NAME_LENGTHS: u32 = {
+    let (mut lengths, mut index) = (0, 0);
+    while index < TIME_NAMES.len() {
+        lengths |= 1 << TIME_NAMES[index].len();
+        index += 1;
+    }
+    lengths
+};
+
 fn time_rank(name: &[u8], below: usize) -> Option<usize> {
-    // Most names are told apart by their first letter alone.
+    // Most names are told apart by their first letter, or their length, alone.
     let [b'@' | b'_' | b't' | b'T' | b'd' | b'D' | b'e' | b'E' | b's' | b'S', ..] = name else { return None };
-    TIME_NAMES[..below].iter().position(|known| name.eq_ignore_ascii_case(known))
+    if TIME_NAME_LENGTHS.unbounded_shr(u32::try_from(name.len()).unwrap_or(u32::MAX)) & 1 == 0 {
+        return None;
+    }
+    let begins_alike = |known: &[u8]| known[0] | 0x20 == name[0] | 0x20;
+    TIME_NAMES[..below].iter().position(|known| {
+        known.len() == name.len() && begins_alike(known) && name.eq_ignore_ascii_case(known)
+    })
 }
 
 /// [`time_of`], with the common spelling from memory.

@@ -143,11 +143,16 @@ fn push_candidates(candidates: &mut Vec<Candidate>, base: u32, found: &Found) {
         if any == 0 {
             continue;
         }
-        let shapes = found.shapes(window);
+        let with_rare = (found.rare[window] != 0).then(|| found.shapes(window));
         while any != 0 {
             let position = any.trailing_zeros();
             any &= any - 1;
-            candidates.push(Candidate { at: start + position, shapes: shapes[position as usize % 64] });
+            let bit = position + LEAD as u32;
+            let shapes = match &with_rare {
+                None => found.common_shapes(window, bit),
+                Some(shapes) => shapes[bit as usize % 64],
+            };
+            candidates.push(Candidate { at: start + position, shapes });
         }
     }
 }
@@ -215,6 +220,14 @@ impl Bits {
     #[inline]
     fn window(&self, from: usize) -> u64 {
         self.word(from / 8) >> (from % 8)
+    }
+
+    /// The bits before `end`, of which at least 56 are there: the last is bit 63.
+    #[inline]
+    fn window_before(&self, end: usize) -> u64 {
+        let first = (end / 8).saturating_sub(7);
+        // At most 8 if there are bits enough.
+        self.word(first).unbounded_shl(u32::try_from(8 * first + 64 - end).unwrap_or(u32::MAX))
     }
 
     /// 64 bits from a byte on; nothing stands behind the end.
@@ -287,6 +300,12 @@ impl<'a> Line<'a> {
         self.scan.name_ends.window(self.start as usize + from)
     }
 
+    /// The same of 56 bytes or more before `at`: bit 63 speaks of the last of them. Bits before the block are 0.
+    #[inline]
+    pub(crate) fn name_ends_before(&self, at: usize) -> u64 {
+        self.scan.name_ends.window_before(self.start as usize + at)
+    }
+
     /// Whether `expires=` or `retention@` stands in the block: only then a line may hold what looks like a
     /// retention tag, unless it is a JSON object.
     #[must_use]
@@ -322,6 +341,49 @@ impl Marks<'_> {
     #[inline]
     pub(crate) fn next(&self, from: usize) -> Option<usize> {
         self.bits.next(self.start + from, self.start + self.length).map(|found| found - self.start)
+    }
+}
+
+/// The same positions for whoever asks for them from left to right: a step within 64 bytes reads nothing.
+pub(crate) struct Walk<'a> {
+    marks: Marks<'a>,
+    /// Offset in the block of the first bit of `word`.
+    base: usize,
+    word: u64,
+}
+
+impl<'a> Marks<'a> {
+    /// Asks from left to right.
+    #[inline]
+    pub(crate) fn walk(self) -> Walk<'a> {
+        let base = self.start & !7;
+        Walk { marks: self, base, word: self.bits.word(base / 8) }
+    }
+}
+
+impl Walk<'_> {
+    /// [`Marks::next`].
+    #[inline]
+    pub(crate) fn next(&mut self, from: usize) -> Option<usize> {
+        let Marks { bits, start, length } = self.marks;
+        let from = start + from;
+        let mut passed = from.wrapping_sub(self.base);
+        if passed >= 64 {
+            self.base = from & !7;
+            self.word = bits.word(self.base / 8);
+            passed = from % 8;
+        }
+        let mut ahead = self.word & (u64::MAX << passed);
+        while ahead == 0 {
+            self.base += 64;
+            if self.base >= start + length {
+                return None;
+            }
+            self.word = bits.word(self.base / 8);
+            ahead = self.word;
+        }
+        let found = self.base + ahead.trailing_zeros() as usize;
+        (found < start + length).then(|| found - start)
     }
 }
 

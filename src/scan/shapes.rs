@@ -104,6 +104,8 @@ pub(super) struct Found {
     hex8: [u64; WINDOWS],
     nibbles: [u64; WINDOWS],
     dashes: [u64; WINDOWS],
+    /// Where a shape is complete that few lines have: none of the first four.
+    pub(super) rare: [u64; WINDOWS],
     /// Where any shape is complete, without the lead.
     pub(super) any: [u64; WINDOWS],
     /// Where a word of a tag may end, without the lead: at `@`, or at the `=` of a word of eight bytes whose
@@ -135,14 +137,24 @@ impl Found {
             found.hex8[window] = hex8;
             found.nibbles[window] = nibbles;
             found.dashes[window] = dashes;
-            found.any[window] = (quad | colons | at | escape | token | hex8 | nibbles | dashes) >> LEAD;
+            let rare = token | hex8 | nibbles | dashes;
+            found.rare[window] = rare;
+            found.any[window] = (quad | colons | at | escape | rare) >> LEAD;
             found.tag_words[window] = (stretch.x[window] << 6 & stretch.equals[window] | at) >> LEAD;
         }
         found
     }
 
-    /// What is complete at each position of a window, without its lead. Shape by shape, for most windows have
-    /// candidates of one shape only.
+    /// What is complete at bit `at` of a window without rare shapes. Which of them comes next cannot be foretold,
+    /// so it is no branch.
+    #[inline(always)]
+    pub(super) fn common_shapes(&self, window: usize, at: u32) -> Shapes {
+        let bit = |masks: &[u64; WINDOWS], shape: Shapes| (masks[window] >> at) as u8 % 2 * shape.0;
+        let (quad, colons) = (bit(&self.quad, Shapes::QUAD), bit(&self.colons, Shapes::COLONS));
+        Shapes(quad | colons | bit(&self.at, Shapes::AT) | bit(&self.escape, Shapes::ESCAPE))
+    }
+
+    /// What is complete at each bit of any window.
     #[inline(always)]
     pub(super) fn shapes(&self, window: usize) -> [Shapes; 64] {
         let mut shapes = [Shapes(0); 64];
@@ -156,7 +168,7 @@ impl Found {
             (&self.nibbles, Shapes::NIBBLES),
             (&self.dashes, Shapes::DASHES),
         ] {
-            let mut mask = masks[window] >> LEAD;
+            let mut mask = masks[window];
             while mask != 0 {
                 shapes[mask.trailing_zeros() as usize % 64].0 |= shape.0;
                 mask &= mask - 1;
