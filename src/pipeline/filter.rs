@@ -130,8 +130,7 @@ impl Filter {
             findings.items.retain(|finding| !finding.span.overlaps(tag.span));
         }
         for finding in &findings.items {
-            tally.identifier(finding.kind);
-            tally.rule(finding.rule);
+            tally.identifier(finding.kind, finding.rule);
         }
         layout.line(line, findings, tag);
         if shared.indexed {

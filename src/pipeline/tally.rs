@@ -60,15 +60,10 @@ impl Tally {
         }
     }
 
-    /// An identifier was replaced.
+    /// An identifier that a rule found was replaced.
     #[inline]
-    pub fn identifier(&mut self, kind: Kind) {
+    pub fn identifier(&mut self, kind: Kind, rule: RuleId) {
         self.identifiers[usize::from(kind.0)] += 1;
-    }
-
-    /// A rule found an identifier that was replaced.
-    #[inline]
-    pub fn rule(&mut self, rule: RuleId) {
         match self.rules.get_mut(usize::from(rule.0)) {
             Some(count) => *count += 1,
             None => self.first_of(rule),
@@ -368,10 +363,10 @@ mod tests {
         let mut first = Tally { bytes_in: 1500, ..tally(10, 6, 1, 3, 1) };
         let mut second = Tally { bytes_out: 1600, ..tally(2, 2, 0, 0, 0) };
         for (kind, byte) in [(Kind::IP, 1), (Kind::IP, 1), (Kind::IP, 2), (Kind::USR, 1), (plate, 9)] {
-            first.identifier(kind);
+            first.identifier(kind, RuleId(1));
             first.token(kind, &[byte; 16]);
         }
-        second.identifier(Kind::IP);
+        second.identifier(Kind::IP, RuleId(1));
         second.token(Kind::IP, &[2; 16]);
         [Format::Raw, Format::Json, Format::Raw].into_iter().for_each(|format| first.format(format));
         second.format(Format::Clf);
@@ -400,8 +395,8 @@ mod tests {
     #[test]
     fn rules_are_counted_however_many_there_are() {
         let (mut few, mut many) = (Tally::new(0), Tally::new(0));
-        few.rule(RuleId(0));
-        [RuleId(900), RuleId(0), RuleId(900)].into_iter().for_each(|rule| many.rule(rule));
+        few.identifier(Kind::IP, RuleId(0));
+        [RuleId(900), RuleId(0), RuleId(900)].into_iter().for_each(|rule| many.identifier(Kind::IP, rule));
         few.merge(&many);
         let rules = few.indexed().rules;
         assert_eq!((rules[0], rules[1], rules[900], rules.len()), (2, 0, 2, 901));

@@ -380,8 +380,7 @@ mod tests {
     fn tally(lines: u64, class: usize) -> Tally {
         let mut tally = Tally::new(3);
         (tally.lines_in, tally.lines_out) = (lines, lines);
-        tally.identifier(Kind::IP);
-        tally.rule(RuleId(3));
+        tally.identifier(Kind::IP, RuleId(3));
         tally.format(Format::Json);
         tally.class(class);
         tally
