@@ -1,10 +1,12 @@
-//! The legal desk and the data protection officer at work, as real runs: bundles for authorities, answers to people.
+//! The legal desk and the data protection officer at work, as real runs: bundles for authorities, extracts of holds,
+//! answers to people.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod desk {
     mod bundle;
     mod docs;
+    mod hold;
     mod node;
     mod subject;
 }

@@ -1,0 +1,49 @@
+//! A hold on lines that were filtered with a key file: its extract needs that file, and opens with the escrow identity.
+
+use crate::desk::node::{LATER, Node, arg, text};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+#[test]
+fn lines_of_a_key_file_are_extracted_with_that_file() {
+    let node = Node::new();
+    let (key, log, archive) = (node.path("key"), node.path("keyed.log"), node.path("keyed"));
+    let mut private = std::fs::OpenOptions::new();
+    let mut file = private.write(true).create_new(true).mode(0o600).open(&key).unwrap();
+    std::io::Write::write_all(&mut file, &[9; 32]).unwrap();
+    std::fs::write(&log, "203.0.113.7 logs in\n198.51.100.9 logs in\n").unwrap();
+    let run = |arguments: &[&str], exit: i32| {
+        let output = node.run(&[arguments, &["--archive", arg(&archive)]].concat());
+        assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    run(&["filter", "--now", "2026-11-25T09:00:00Z", "--key-file", arg(&key), arg(&log)], 0);
+    run(&["hold", "add", "--now", LATER, "--case", "2027/0815", "--until", "2027-01-31"], 0);
+    let extract = ["hold", "extract", "--now", LATER, "--case", "2027/0815", "--ip", "203.0.113.7"];
+    let refused = run(&extract, 2);
+    assert!(refused.contains("--key-file"), "{refused}");
+    let extracted = run(&[&extract[..], &["--key-file", arg(&key)]].concat(), 0);
+    assert!(extracted.contains("extracted: 1 line, 1 pair"), "{extracted}");
+
+    let lines = opened(&node, ".lines.age");
+    assert!(lines.starts_with("ip_000") && lines.ends_with(" class=connection\n"), "{lines}");
+    assert_eq!(lines.lines().count(), 1);
+    let pairs = opened(&node, ".pairs.age");
+    // Canonical bytes of 203.0.113.7, and of nobody else.
+    assert!(pairs.contains("\"04cb007107\"") && pairs.lines().count() == 1, "{pairs}");
+}
+
+/// The extract whose name ends so, opened by the custodian.
+fn opened(node: &Node, suffix: &str) -> String {
+    let names = std::fs::read_dir(node.path("state/holds")).unwrap().map(|entry| entry.unwrap().path());
+    let is_wanted = |path: &Path| path.to_str().unwrap().ends_with(suffix);
+    let path = names.into_iter().find(|path| is_wanted(path)).unwrap();
+    let identity = age::IdentityFile::from_file(arg(&node.identity()).to_owned()).unwrap();
+    let identities = identity.into_identities().unwrap();
+    let decryptor = age::Decryptor::new(std::fs::File::open(path).unwrap()).unwrap();
+    let mut clear = String::new();
+    let identities = identities.iter().map(|identity| &**identity as &dyn age::Identity);
+    decryptor.decrypt(identities).unwrap().read_to_string(&mut clear).unwrap();
+    clear
+}
