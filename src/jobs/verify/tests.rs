@@ -154,7 +154,7 @@ fn recover(memory: &Memory, now: &str) -> Result<(), Diagnostic> {
     Desk::open(keeping, now).map(drop)
 }
 
-/// The commands of FORMAT.md, by a shell.
+/// The commands of FORMAT.md and the README, by a shell.
 #[test]
 fn openssl_checks_a_seal() {
     let memory = archive();
@@ -169,6 +169,7 @@ fn openssl_checks_a_seal() {
     let document = include_str!("../../archive/FORMAT.md");
     let (_, section) = document.split_once("### A seal by hand").unwrap();
     let script = section.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
+    assert!(include_str!("../../../README.md").contains(script), "the README shows other commands");
     // The key is there already; `oubliette` is not.
     let script = script.split_once('\n').unwrap().1;
     let run = || {
@@ -180,7 +181,7 @@ fn openssl_checks_a_seal() {
     let digest = hex::encode(opened.digest());
     assert!(passed.status.success(), "{}", String::from_utf8_lossy(&passed.stderr));
     let said = String::from_utf8(passed.stdout).unwrap();
-    assert!(said.starts_with(&format!("{digest}\n{digest}\n")), "{said}");
+    assert_eq!(said, format!("{digest}\n{digest}\nSignature Verified Successfully\n"));
     // Another seal.
     let mut bytes = memory.files()[&path].clone();
     let at = bytes.windows(64).position(|window| window == opened.seal().signature).unwrap();
