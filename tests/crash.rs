@@ -40,7 +40,7 @@ fn owed(policy: SyncPolicy, survives: Survives, acknowledged: BTreeSet<u32>) -> 
 /// Operations of an undisturbed run.
 fn operations(policy: SyncPolicy) -> u64 {
     let memory = Memory::new();
-    let acknowledged = play(&memory, Scene { policy, first: 0, blocks: BLOCKS });
+    let acknowledged = play(&memory, Scene { policy, first: 0, blocks: BLOCKS, packers: 0 });
     assert_eq!(acknowledged.len(), (BLOCKS * 3) as usize, "an undisturbed run acknowledges all");
     check(&memory, &acknowledged, true);
     memory.operations()
@@ -54,7 +54,7 @@ fn every_operation_freezes_or_tears() {
         for at in 0..operations {
             for fault in [Fault::Freeze(at), Fault::Tear(at)] {
                 let memory = Memory::new().with_fault(fault);
-                let acknowledged = play(&memory, Scene { policy, first: 0, blocks: BLOCKS });
+                let acknowledged = play(&memory, Scene { policy, first: 0, blocks: BLOCKS, packers: 0 });
                 assert!(memory.is_frozen(), "{policy:?}: {fault:?}");
                 for survives in POWER_CUTS {
                     let left = memory.after_crash(survives);
@@ -63,7 +63,7 @@ fn every_operation_freezes_or_tears() {
                     let pairs = policy != SyncPolicy::None || survives == Survives::Everything;
                     check(&left, &owed, pairs);
                     // The next run goes on.
-                    let next = play(&left, Scene { policy, first: 1000, blocks: 2 });
+                    let next = play(&left, Scene { policy, first: 1000, blocks: 2, packers: 0 });
                     assert_eq!(next.len(), 6, "{policy:?}: {fault:?}, {survives:?}");
                     check(&left, &owed.union(&next).copied().collect(), pairs);
                 }
@@ -83,7 +83,7 @@ fn every_operation_fails() {
             ];
             for fault in faults {
                 let memory = Memory::new().with_fault(fault);
-                let acknowledged = play(&memory, Scene { policy, first: 0, blocks: BLOCKS });
+                let acknowledged = play(&memory, Scene { policy, first: 0, blocks: BLOCKS, packers: 0 });
                 // Who restarts it finds the disk mended.
                 let left = memory.after_crash(Survives::Everything);
                 recover(&left).unwrap();
@@ -93,13 +93,36 @@ fn every_operation_fails() {
     }
 }
 
+/// How many frames are written together depends on the threads then, and so does which operation the n-th is.
+#[test]
+fn any_operation_on_a_thread_of_its_own_freezes_tears_or_fails() {
+    let mut disturbed = 0;
+    for policy in POLICIES {
+        for at in 0..operations(policy) {
+            for fault in [Fault::Freeze(at), Fault::Tear(at), Fault::Fail(at, ErrorKind::Other)] {
+                let memory = Memory::new().with_fault(fault);
+                let acknowledged = play(&memory, Scene { policy, first: 0, blocks: BLOCKS, packers: 2 });
+                disturbed += usize::from(acknowledged.len() < (BLOCKS * 3) as usize);
+                for survives in POWER_CUTS {
+                    let left = memory.after_crash(survives);
+                    recover(&left).unwrap();
+                    let pairs = policy != SyncPolicy::None || survives == Survives::Everything;
+                    check(&left, &owed(policy, survives, acknowledged.clone()), pairs);
+                }
+            }
+        }
+    }
+    assert!(disturbed > 200, "{disturbed}");
+}
+
 /// A second crash while what the first one left is being sealed.
 #[test]
 fn every_operation_of_the_recovery_freezes() {
     let mut crashes = 0;
     for at in 0..operations(SyncPolicy::Frame) {
         let memory = Memory::new().with_fault(Fault::Tear(at));
-        let acknowledged = play(&memory, Scene { policy: SyncPolicy::Frame, first: 0, blocks: BLOCKS });
+        let acknowledged =
+            play(&memory, Scene { policy: SyncPolicy::Frame, first: 0, blocks: BLOCKS, packers: 0 });
         for survives in [Survives::Synced, Survives::Half] {
             let left = memory.after_crash(survives);
             for again in 0.. {
@@ -124,7 +147,8 @@ fn a_disk_that_is_not_mended_is_no_crash_loop() {
     let mut refusals = 0;
     for at in 0..operations(SyncPolicy::Frame) {
         let memory = Memory::new().with_fault(Fault::Tear(at));
-        let acknowledged = play(&memory, Scene { policy: SyncPolicy::Frame, first: 0, blocks: BLOCKS });
+        let acknowledged =
+            play(&memory, Scene { policy: SyncPolicy::Frame, first: 0, blocks: BLOCKS, packers: 0 });
         let mut left = memory.after_crash(Survives::Half);
         for _ in 0..3 {
             let full = left.with_fault(Fault::Full(0));

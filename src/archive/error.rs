@@ -39,6 +39,9 @@ pub enum ArchiveError {
     /// zstd has no memory.
     #[error("lines cannot be compressed")]
     Compress(#[source] io::Error),
+    /// A thread that compresses or writes could not be started, or has ended.
+    #[error("a thread of the archive is missing")]
+    Thread(#[source] io::Error),
     /// The operating system gave no randomness.
     #[error("the operating system gives no random bytes")]
     Randomness,
@@ -72,7 +75,9 @@ impl From<ArchiveError> for Diagnostic {
                 .because(malformed.what)
                 .hint("restore it from a copy; `zstd -t FILE` says which lines can still be read"),
             ArchiveError::Custody(diagnostic) => *diagnostic,
-            ArchiveError::Compress(source) => Self::new(&WRITE, what).because(source.to_string()),
+            ArchiveError::Compress(source) | ArchiveError::Thread(source) => {
+                Self::new(&WRITE, what).because(source.to_string())
+            }
             ArchiveError::Randomness => Self::new(&WRITE, what),
         }
     }

@@ -29,26 +29,90 @@ pub fn key(tag: &[u8; 16]) -> u64 {
     u64::from_be_bytes([tag[0], tag[1], tag[2], tag[3], tag[4], tag[5], tag[6], tag[7]])
 }
 
-/// Builds the filter of these keys. Empty, which stands for "not known", if that does not succeed.
-///
-/// Keys that stand there twice are put in order and removed, which takes longer.
+/// Builds the filter of these keys, as [`Builder::build`] does.
 #[must_use]
 pub fn build(keys: &mut Vec<u64>) -> Vec<u8> {
-    if keys.is_empty() {
-        return vec![NONE];
-    }
-    let shape = Shape::of(keys.len());
-    // Fixed seeds: the same tokens give the same bytes.
-    let seeds = (1..=MAX_ATTEMPTS).map(|attempt| mix(attempt ^ keys.len() as u64)).collect::<Vec<_>>();
-    for seed in seeds {
-        if let Some(fingerprints) = shape.solve(keys, seed) {
-            return shape.encode(seed, &fingerprints);
+    Builder::default().build(keys)
+}
+
+/// Builds filters; keeps its memory from one to the next.
+#[derive(Default)]
+pub struct Builder {
+    /// Of the keys in a slot: how many, and all of them in one (exclusive or).
+    keys_in: Vec<(u32, u64)>,
+    /// Slots in which a single key may lie.
+    single: Vec<u32>,
+    /// Keys that were taken away, and from which slot.
+    taken: Vec<(u32, u64)>,
+    fingerprints: Vec<u8>,
+}
+
+impl Builder {
+    /// Builds the filter of these keys. Empty, which stands for "not known", if that does not succeed.
+    ///
+    /// Keys that stand there twice are put in order and removed, which takes longer.
+    #[must_use]
+    pub fn build(&mut self, keys: &mut Vec<u64>) -> Vec<u8> {
+        if keys.is_empty() {
+            return vec![NONE];
         }
-        // With equal keys no seed succeeds.
-        keys.sort_unstable();
-        keys.dedup();
+        let shape = Shape::of(keys.len());
+        // Fixed seeds: the same tokens give the same bytes.
+        let count = keys.len() as u64;
+        for seed in (1..=MAX_ATTEMPTS).map(|attempt| mix(attempt ^ count)) {
+            if self.solve(shape, keys, seed) {
+                return shape.encode(seed, &self.fingerprints);
+            }
+            // With equal keys no seed succeeds.
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        Vec::new()
     }
-    Vec::new()
+
+    /// Fingerprints such that those of each key come to its own; false if this seed allows none.
+    ///
+    /// A slot in which a single key lies can be given the fingerprint that key needs, whatever the other two
+    /// are. So keys are taken away from such slots until none is left, and then fingerprints are
+    /// given in the reverse order.
+    fn solve(&mut self, shape: Shape, keys: &[u64], seed: u64) -> bool {
+        let Self { keys_in, single, taken, fingerprints } = self;
+        let Ok(slots) = u32::try_from(shape.slots()) else { return false };
+        keys_in.clear();
+        keys_in.resize(slots as usize, (0, 0));
+        for key in keys {
+            let hash = mix(key.wrapping_add(seed));
+            for position in shape.positions(hash) {
+                let slot = &mut keys_in[position as usize];
+                *slot = (slot.0 + 1, slot.1 ^ hash);
+            }
+        }
+        single.clear();
+        single.extend((0..slots).filter(|&slot| keys_in[slot as usize].0 == 1));
+        taken.clear();
+        while let Some(slot) = single.pop() {
+            let (1, hash) = keys_in[slot as usize] else { continue };
+            taken.push((slot, hash));
+            for position in shape.positions(hash) {
+                let slot = &mut keys_in[position as usize];
+                *slot = (slot.0 - 1, slot.1 ^ hash);
+                if slot.0 == 1 {
+                    single.push(position);
+                }
+            }
+        }
+        if taken.len() != keys.len() {
+            return false;
+        }
+        fingerprints.clear();
+        fingerprints.resize(slots as usize, 0);
+        for &(slot, hash) in taken.iter().rev() {
+            // That of `slot` is still zero.
+            let others = shape.positions(hash).map(|position| fingerprints[position as usize]);
+            fingerprints[slot as usize] = others[0] ^ others[1] ^ others[2] ^ fingerprint(hash);
+        }
+        true
+    }
 }
 
 /// Whether a token of that key may be in the frame. What is not understood may hold anything.
@@ -59,7 +123,8 @@ pub fn may_contain(filter: &[u8], key: u64) -> bool {
     }
     let Some(Parsed { seed, shape, width, fingerprints }) = parse(filter) else { return true };
     let hash = mix(key.wrapping_add(seed));
-    let [first, second, third] = shape.positions(hash).map(|position| width.at(fingerprints, position));
+    let [first, second, third] =
+        shape.positions(hash).map(|position| width.at(fingerprints, position as usize));
     first ^ second ^ third == fingerprint(hash) & width.mask()
 }
 
@@ -117,6 +182,7 @@ fn parse(filter: &[u8]) -> Option<Parsed<'_>> {
     let sound = shape.segment_length.is_power_of_two()
         && shape.segment_length <= LONGEST_SEGMENT
         && (1..=u32::MAX - 2).contains(&shape.segment_count)
+        && u32::try_from(shape.slots()).is_ok()
         && fingerprints.len() as u64 == width.bytes(shape.slots());
     sound.then_some(Parsed { seed, shape, width, fingerprints })
 }
@@ -159,55 +225,13 @@ impl Shape {
         (u64::from(self.segment_count) + 2) * u64::from(self.segment_length)
     }
 
-    fn positions(self, hash: u64) -> [usize; 3] {
+    fn positions(self, hash: u64) -> [u32; 3] {
         let reach = u128::from(self.segment_count) * u128::from(self.segment_length);
         let first = ((u128::from(hash) * reach) >> 64) as u64;
         let (length, mask) = (u64::from(self.segment_length), u64::from(self.segment_length) - 1);
         let second = (first + length) ^ ((hash >> 18) & mask);
         let third = (first + 2 * length) ^ (hash & mask);
-        [first as usize, second as usize, third as usize]
-    }
-
-    /// Fingerprints such that those of each key come to its own; `None` if this seed allows none.
-    ///
-    /// A slot in which a single key lies can be given the fingerprint that key needs, whatever the other two
-    /// are. So keys are taken away from such slots until none is left, and then fingerprints are
-    /// given in the reverse order.
-    fn solve(self, keys: &[u64], seed: u64) -> Option<Vec<u8>> {
-        let slots = usize::try_from(self.slots()).ok()?;
-        // Of the keys in a slot: how many, and all of them in one (exclusive or).
-        let mut keys_in = vec![(0_u32, 0_u64); slots];
-        for key in keys {
-            let hash = mix(key.wrapping_add(seed));
-            for position in self.positions(hash) {
-                keys_in[position].0 += 1;
-                keys_in[position].1 ^= hash;
-            }
-        }
-        let mut single: Vec<usize> = (0..slots).filter(|&slot| keys_in[slot].0 == 1).collect();
-        let mut taken = Vec::with_capacity(keys.len());
-        while let Some(slot) = single.pop() {
-            let (1, hash) = keys_in[slot] else { continue };
-            taken.push((slot, hash));
-            for position in self.positions(hash) {
-                keys_in[position].0 -= 1;
-                keys_in[position].1 ^= hash;
-                if keys_in[position].0 == 1 {
-                    single.push(position);
-                }
-            }
-        }
-        if taken.len() != keys.len() {
-            return None;
-        }
-        let mut fingerprints = vec![0; slots];
-        for (slot, hash) in taken.into_iter().rev() {
-            let [first, second, third] = self.positions(hash);
-            // That of `slot` is still zero.
-            let others = fingerprints[first] ^ fingerprints[second] ^ fingerprints[third];
-            fingerprints[slot] = others ^ fingerprint(hash);
-        }
-        Some(fingerprints)
+        [first as u32, second as u32, third as u32]
     }
 }
 

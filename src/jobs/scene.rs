@@ -79,7 +79,7 @@ pub(in crate::jobs) fn try_write(
     let mut vault = VaultWriter::begin(&site.storage, &site.tree, segment.name(), segment.id(), &custody)?;
     let mut tokens = Tokens::default();
     tokens.push(Kind::IP, [9; 16], &[4, 203, 0, 113, 7]);
-    vault.add(&tokens)?;
+    vault.add(&[&tokens])?;
     vault.sync()?;
     let block = Pseudonymised::of_lines(folder.expires, &[("one", 10), ("two", 12)]);
     let mut lines = Lines::default();

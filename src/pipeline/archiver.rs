@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! block --by class and day--> Pending --packers (threads)--> Packed
-//!       --in order--> vault: new originals, sync --> segment: frame, sync --> acknowledged
+//!       --in order, committer (thread)--> vault: new originals, sync --> segment: frame, sync --> acknowledged
 //! ```
 //! - What a token stands for is durable before the frame that holds the token is written.
-//! - Frames are written in the order of their lines. All that are ready are written together, so that one
-//!   sync serves many.
+//! - Frames are written in the order of their lines. All that get ready while others are being written are written
+//!   together, so that one sync serves many.
 //! - A frame whose expiry day has come by the time its segment would be opened is dropped and counted.
 //! - An epoch that ends takes its segments with it: they are sealed, and what is left of its keys is wiped.
 
+mod committer;
 mod desk;
 mod packing;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::EpochKeys;
 use crate::pseudonym::{Dated, Pseudonymised};
+use committer::Committer;
 use packing::{Packed, Packing, Pending};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -33,7 +35,7 @@ use std::time::{Duration, Instant};
 /// When frames are made durable, and so when lines are acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncPolicy {
-    /// As soon as they are compressed; those that are ready together share a sync.
+    /// As soon as they are compressed and those before are durable; those that are ready together share a sync.
     Frame,
     /// After so much time, or when 16 MiB wait. Until then they wait in memory.
     Interval(Duration),
@@ -83,7 +85,7 @@ const MOST_UNSYNCED_BYTES: usize = 16 << 20;
 pub struct Archiver {
     options: Options,
     clock: Clock,
-    desk: Desk,
+    committer: Committer,
     packing: Packing,
     folders: Folders,
     /// Keys of the block that came last.
@@ -99,8 +101,6 @@ pub struct Archiver {
     blocks: u64,
     lines: u64,
     bytes: u64,
-    /// Lines that are as safe as the sync policy makes them; none that has expired.
-    acknowledged: u64,
     failed: bool,
 }
 
@@ -121,7 +121,7 @@ impl Archiver {
             packing: Packing::start(options.packers, options.level, desk.finds_foreign_tokens())?,
             options,
             clock,
-            desk,
+            committer: Committer::start(desk, options)?,
             folders: Folders { classes, last: None },
             keys: None,
             pending: HashMap::new(),
@@ -132,7 +132,6 @@ impl Archiver {
             blocks: 0,
             lines: 0,
             bytes: 0,
-            acknowledged: 0,
             failed: false,
         })
     }
@@ -143,7 +142,7 @@ impl Archiver {
     /// them.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
-        self.acknowledged
+        self.committer.acknowledged()
     }
 
     /// Blocks, counted from the first one, of which every line is as safe as the sync policy makes it, or has
@@ -153,14 +152,15 @@ impl Archiver {
         let pending = self.pending.values().map(Pending::first_block);
         let waiting = pending
             .chain(self.packing.first_block())
-            .chain(self.packed.iter().map(|packed| packed.first_block));
+            .chain(self.packed.iter().map(|packed| packed.first_block))
+            .chain(self.committer.first_block());
         waiting.min().map_or(self.blocks, |first| first.saturating_sub(1))
     }
 
     /// Segments that are being written.
     #[must_use]
     pub fn open_segments(&self) -> usize {
-        self.desk.open_segments()
+        self.committer.open_segments()
     }
 
     /// Writes everything that waits for more of its frame, or for a sync: somebody waits for it.
@@ -182,13 +182,9 @@ impl Archiver {
         self.lines += lines as u64;
         self.bytes += block.as_bytes().len() as u64;
         let mut start = 0;
-        while start < lines {
-            let (_, dated) = block.indexed_line(start);
-            let alike = |line: &usize| {
-                let (_, other) = block.indexed_line(*line);
-                (other.class, other.expires) == (dated.class, dated.expires)
-            };
-            let run = start..start + (start..lines).take_while(alike).count();
+        while let Some(dated) = block.dated(start..lines).next() {
+            let alike = |other: &Dated| (other.class, other.expires) == (dated.class, dated.expires);
+            let run = start..start + block.dated(start..lines).take_while(alike).count();
             start = run.end;
             self.add(block, run, dated, &keys)?;
         }
@@ -261,13 +257,15 @@ impl Archiver {
             SyncPolicy::Frame | SyncPolicy::None => true,
             SyncPolicy::Interval(interval) => self.last_commit.elapsed() >= interval,
         };
-        if due || crowded { self.commit() } else { Ok(()) }
+        self.committer.look()?;
+        if crowded || due && self.committer.is_free() { self.commit() } else { Ok(()) }
     }
 
     fn commit(&mut self) -> Result<(), Diagnostic> {
         let packed = std::mem::take(&mut self.packed);
         (self.packed_bytes, self.last_commit) = (0, Instant::now());
-        self.acknowledged += self.desk.write(packed, &self.options, self.clock.now())?;
+        self.committer.write(packed, self.clock)?;
+        self.packing.keep(self.committer.spares());
         Ok(())
     }
 
@@ -279,13 +277,15 @@ impl Archiver {
         while !self.packing.is_empty() {
             self.receive_one()?;
         }
-        self.commit()
+        self.commit()?;
+        self.committer.wait()
     }
 
     /// Writes everything, seals every segment, forgets the keys.
     fn end_epoch(&mut self) -> Result<(), Diagnostic> {
         self.drain()?;
-        self.desk.seal_all(self.clock.now())?;
+        self.committer.seal_all(self.clock)?;
+        drop(self.committer.spares());
         self.packing.forget_keys();
         self.keys = None;
         Ok(())
@@ -337,12 +337,13 @@ impl Sink<Pseudonymised> for Archiver {
             if archiver.epoch_is_over() {
                 archiver.end_epoch()?;
             }
-            archiver.desk.seal_old(archiver.clock.now())
+            archiver.committer.seal_old(archiver.clock)
         })
     }
 
     fn patience(&self) -> Option<Duration> {
-        let waiting = !self.pending.is_empty() || !self.packing.is_empty() || !self.packed.is_empty();
+        let packing = !self.pending.is_empty() || !self.packing.is_empty();
+        let waiting = packing || !self.packed.is_empty() || !self.committer.is_free();
         Some(if waiting { SHORT_PATIENCE } else { LONG_PATIENCE })
     }
 
@@ -352,7 +353,7 @@ impl Sink<Pseudonymised> for Archiver {
     }
 
     fn report(&self, flow: &mut Flow) {
-        let expired = self.desk.expired();
+        let expired = self.committer.expired();
         flow.lines_out = self.lines - expired.lines;
         flow.bytes_out = self.bytes - expired.bytes;
         flow.expired = expired;

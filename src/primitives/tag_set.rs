@@ -1,26 +1,139 @@
 //! Sets of tags: 16 bytes that are as good as random, so that a part of them is their hash.
-
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
+//!
+//! The tags lie one behind the other, and a table of small numbers finds them. So a set that is emptied and filled again
+//! for every frame fits a cache, and filling it anew brings it there in order, not by one wait for memory a tag.
 
 /// A set of tags. It need not fear crafted collisions: nobody without the key can craft a tag.
-pub type TagSet = HashSet<[u8; 16], BuildHasherDefault<TagHasher>>;
+#[derive(Clone, Debug, Default)]
+pub struct TagSet {
+    /// In the order in which they came.
+    tags: Vec<[u8; 16]>,
+    /// Open addressing, linear probing: one more than the place of a tag in `tags`; 0 marks a free slot. A power of
+    /// two long, at most half full.
+    slots: Vec<u32>,
+}
 
-/// Takes the first eight bytes of a tag for its hash.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TagHasher(u64);
+impl TagSet {
+    /// Adds a tag; `false` if it is there already.
+    #[inline]
+    pub fn insert(&mut self, tag: [u8; 16]) -> bool {
+        if 2 * self.tags.len() >= self.slots.len() {
+            self.grow();
+        }
+        let mask = self.slots.len() - 1;
+        let mut slot = hash(&tag) & mask;
+        loop {
+            match self.slots[slot] {
+                0 => break,
+                number if self.tags[number as usize - 1] == tag => return false,
+                _ => slot = (slot + 1) & mask,
+            }
+        }
+        self.tags.push(tag);
+        self.slots[slot] = self.number();
+        true
+    }
 
-impl Hasher for TagHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
+    /// Brings near what [`TagSet::insert`] will look at for these tags, all at once: a large set lies far away in memory,
+    /// and one fetch takes as long as a dozen together.
+    #[inline]
+    pub fn fetch(&self, tags: impl Iterator<Item = [u8; 16]>) {
+        let mask = self.slots.len().wrapping_sub(1);
+        let near = tags.map(|tag| {
+            let number = self.slots.get(hash(&tag) & mask).map_or(0, |&number| number as usize);
+            self.tags.get(number.wrapping_sub(1)).map_or(0, |tag| tag[0])
+        });
+        std::hint::black_box(near.fold(0, |all, byte| all | byte));
+    }
+
+    /// All tags, each once, in the order in which they came.
+    #[must_use]
+    pub fn as_slice(&self) -> &[[u8; 16]] {
+        &self.tags
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tags.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
+
+    /// Forgets them all, keeps the memory.
+    pub fn clear(&mut self) {
+        self.tags.clear();
+        self.slots.fill(0);
+    }
+
+    fn grow(&mut self) {
+        self.slots = vec![0; (2 * self.slots.len()).max(LEAST_SLOTS)];
+        let mask = self.slots.len() - 1;
+        for (tag, number) in self.tags.iter().zip(1..) {
+            let mut slot = hash(tag) & mask;
+            while self.slots[slot] != 0 {
+                slot = (slot + 1) & mask;
+            }
+            self.slots[slot] = number;
         }
     }
 
-    /// The length of the array, which says nothing.
-    fn write_usize(&mut self, _: usize) {}
+    /// The number of the tag that came last, from 1.
+    #[expect(clippy::cast_possible_truncation, reason = "2^32 tags would fill 64 GiB")]
+    fn number(&self) -> u32 {
+        self.tags.len() as u32
+    }
+}
 
-    fn finish(&self) -> u64 {
-        self.0
+/// Slots of the first table.
+const LEAST_SLOTS: usize = 64;
+
+/// The first eight bytes.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "only the low bits are wanted")]
+fn hash(tag: &[u8; 16]) -> usize {
+    let [head @ .., _, _, _, _, _, _, _, _] = *tag;
+    u64::from_le_bytes(head) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn tags_that_begin_alike_are_told_apart() {
+        let mut set = TagSet::default();
+        let tag = |last: u8| [&[0; 15][..], &[last]].concat().try_into().unwrap();
+        assert!((0..200).all(|last| set.insert(tag(last))));
+        assert!(!(0..200).any(|last| set.insert(tag(last))));
+        assert_eq!((set.len(), set.as_slice()[7]), (200, tag(7)));
+        set.clear();
+        assert!(set.is_empty() && set.insert(tag(7)));
+    }
+
+    proptest! {
+        #[test]
+        fn as_the_standard_library_has_it(
+            tags in prop::collection::vec(prop::array::uniform16(0u8..3), 0..600),
+            round in 0usize..400,
+        ) {
+            let (mut set, mut reference) = (TagSet::default(), HashSet::new());
+            for (number, tag) in tags.iter().enumerate() {
+                set.fetch(tags[number..].iter().take(16).copied());
+                prop_assert_eq!(set.insert(*tag), reference.insert(*tag));
+                if number == round {
+                    set.clear();
+                    reference.clear();
+                }
+            }
+            prop_assert_eq!(set.len(), reference.len());
+            prop_assert_eq!(set.as_slice().iter().copied().collect::<HashSet<_>>(), reference);
+        }
     }
 }

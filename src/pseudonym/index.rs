@@ -4,6 +4,7 @@
 //! Made only for an archive ([`super::Layout::index_line`]); a filter that writes to a pipe makes none.
 
 use super::epoch::EpochKeys;
+use super::hmac::{self, AT_ONCE};
 use super::token;
 use crate::model::{Expires, Kind};
 use std::fmt;
@@ -38,6 +39,8 @@ pub(super) struct Index {
     /// Of the epoch that all tokens are of.
     pub(super) keys: Option<Arc<EpochKeys>>,
     pub(super) entries: Vec<Entry>,
+    /// Whether a line has no line end.
+    pub(super) unended: bool,
     pub(super) tokens: Tokens,
     /// Tokens whose tags are not known yet: which, and where the tag will be spelt.
     later: Vec<(usize, usize)>,
@@ -60,14 +63,16 @@ impl Index {
     }
 
     pub(super) fn clear(&mut self) {
-        self.keys = None;
+        (self.keys, self.unended) = (None, false);
         self.later.clear();
         self.entries.clear();
         self.tokens.clear();
     }
 
-    pub(super) fn end_line(&mut self, end: usize, dated: Dated) {
-        self.entries.push(Entry { end, tokens_end: self.tokens.items.len(), dated });
+    /// Ends a line where `bytes` end.
+    pub(super) fn end_line(&mut self, bytes: &[u8], dated: Dated) {
+        self.unended |= bytes.last() != Some(&b'\n');
+        self.entries.push(Entry { end: bytes.len(), tokens_end: self.tokens.items.len(), dated });
     }
 
     /// Where the tokens of the line of that number start and end.
@@ -111,6 +116,25 @@ impl Tokens {
         self.originals.extend_from_slice(bytes);
         let moved = other.items[range].iter().map(|item| Item { end: item.end - start + base, ..*item });
         self.items.extend(moved);
+    }
+
+    /// Forgets those whose tag `keeps` does not want to keep.
+    pub fn retain(&mut self, mut keeps: impl FnMut([u8; 16]) -> bool) {
+        let (mut kept, mut kept_end, mut start) = (0, 0, 0);
+        for at in 0..self.items.len() {
+            let item = self.items[at];
+            if keeps(item.tag) {
+                if kept < at {
+                    self.originals.copy_within(start as usize..item.end as usize, kept_end as usize);
+                }
+                kept_end += item.end - start;
+                self.items[kept] = Item { end: kept_end, ..item };
+                kept += 1;
+            }
+            start = item.end;
+        }
+        self.items.truncate(kept);
+        self.originals.truncate(kept_end as usize);
     }
 
     /// How many there are.
@@ -158,6 +182,10 @@ pub struct Networks {
     keys: Arc<EpochKeys>,
     /// Of IPv4 and of IPv6: direct-mapped, small enough to stay in the cache of a core.
     recent: [Vec<Option<Remembered>>; 2],
+    /// Those that are asked for together; empty in between.
+    asked: Vec<Network>,
+    /// Those of them that are not remembered.
+    unknown: Vec<Network>,
 }
 
 #[derive(Clone, Copy)]
@@ -170,11 +198,52 @@ struct Remembered {
 /// Networks that are remembered of each version; a power of two.
 const REMEMBERED: usize = 1 << 13;
 
+/// The /24 of an IPv4 address, or the /64 of an IPv6 address.
+#[derive(Clone, Copy)]
+struct Network {
+    bits: u64,
+    /// 0 for IPv4, 1 for IPv6.
+    version: usize,
+}
+
+impl Network {
+    /// That of an address, given its canonical bytes.
+    fn of(address: &[u8]) -> Option<Self> {
+        match *address {
+            [4, a, b, c, _] => Some(Self { version: 0, bits: u64::from_be_bytes([0, 0, 0, 0, 0, a, b, c]) }),
+            [6, a, b, c, d, e, f, g, h, ..] if address.len() == 17 => {
+                Some(Self { version: 1, bits: u64::from_be_bytes([a, b, c, d, e, f, g, h]) })
+            }
+            _ => None,
+        }
+    }
+
+    fn place(self) -> usize {
+        const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+        (self.bits.wrapping_mul(MULTIPLIER) >> 32) as usize % REMEMBERED
+    }
+
+    /// Its canonical bytes, `04` and 3 bytes or `06` and 8 bytes, as an HMAC takes them.
+    fn block(self) -> hmac::Block {
+        let mut bytes = [6; 9];
+        bytes[1..].copy_from_slice(&self.bits.to_be_bytes());
+        let canonical = match self.version {
+            0 => {
+                bytes[5] = 4;
+                &bytes[5..]
+            }
+            _ => &bytes[..],
+        };
+        hmac::Block::new(canonical).expect("nine bytes are short enough")
+    }
+}
+
 impl Networks {
     /// Networks in one epoch.
     #[must_use]
     pub fn new(keys: Arc<EpochKeys>) -> Self {
-        Self { keys, recent: [vec![None; REMEMBERED], vec![None; REMEMBERED]] }
+        let recent = [vec![None; REMEMBERED], vec![None; REMEMBERED]];
+        Self { keys, recent, asked: Vec::new(), unknown: Vec::new() }
     }
 
     /// Goes over to the keys of another epoch.
@@ -187,24 +256,48 @@ impl Networks {
     /// The tag of the network of an address, given its canonical bytes: the /24 of an IPv4 address (`04`
     /// and 3 bytes), the /64 of an IPv6 address (`06` and 8 bytes). `None` if that is no address.
     pub fn tag_of(&mut self, address: &[u8]) -> Option<[u8; 16]> {
-        let (version, network, bits) = match *address {
-            [4, a, b, c, _] => (0, &address[..4], u64::from_be_bytes([0, 0, 0, 0, 0, a, b, c])),
-            [6, a, b, c, d, e, f, g, h, ..] if address.len() == 17 => {
-                (1, &address[..9], u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        let mut found = None;
+        self.tags_of([address].into_iter(), |tag| found = Some(tag));
+        found
+    }
+
+    /// The same for many addresses, whose waits for memory overlap. Tags come in any order, those of a
+    /// network once or more often.
+    pub fn tags_of<'a>(&mut self, addresses: impl Iterator<Item = &'a [u8]>, mut take: impl FnMut([u8; 16])) {
+        let Self { keys, recent, asked, unknown } = self;
+        asked.extend(addresses.filter_map(Network::of));
+        for batch in asked.chunks(FETCHED_AT_ONCE) {
+            let near = batch.iter().map(|network| recent[network.version][network.place()].is_some());
+            std::hint::black_box(near.fold(false, |any, known| any | known));
+            for network in batch {
+                let known =
+                    recent[network.version][network.place()].filter(|known| known.network == network.bits);
+                match known {
+                    Some(known) => take(known.tag),
+                    None => unknown.push(*network),
+                }
             }
-            _ => return None,
-        };
-        const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-        let place = (bits.wrapping_mul(MULTIPLIER) >> 32) as usize % REMEMBERED;
-        let slot = &mut self.recent[version][place];
-        if let Some(known) = slot.filter(|known| known.network == bits) {
-            return Some(known.tag);
         }
-        let tag = self.keys.tag(Kind::NET, network);
-        *slot = Some(Remembered { network: bits, tag });
-        Some(tag)
+        let mut remember = |network: &Network, tag| {
+            recent[network.version][network.place()] = Some(Remembered { network: network.bits, tag });
+            take(tag);
+        };
+        let (batches, rest) = unknown.as_chunks::<AT_ONCE>();
+        for batch in batches {
+            let tags = keys.tags(batch.map(|network| (Kind::NET, network.block())));
+            batch.iter().zip(tags).for_each(|(network, tag)| remember(network, tag));
+        }
+        for network in rest {
+            let [tag] = keys.tags([(Kind::NET, network.block())]);
+            remember(network, tag);
+        }
+        asked.clear();
+        unknown.clear();
     }
 }
+
+/// How many networks are fetched before the first is looked at.
+const FETCHED_AT_ONCE: usize = 16;
 
 impl fmt::Debug for Networks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -239,9 +332,16 @@ mod tests {
                 assert_eq!(networks.tag_of(&v6(last)), Some(keys.tag(Kind::NET, &v6(last)[..9])));
             }
         }
-        for other in [&b""[..], b"\x04\x01", b"\x06\x01", b"jean@example.org"] {
-            assert_eq!(networks.tag_of(other), None);
-        }
+        let others = [&b""[..], b"\x04\x01", b"\x06\x01", b"jean@example.org"];
+        assert!(others.iter().all(|other| networks.tag_of(other).is_none()));
+        // Together, with some that are remembered and one that comes twice.
+        let many: Vec<_> = [7, 7, 0, 1, 2].map(v6).into_iter().chain([vec![4, 1, 2, 3, 9]]).collect();
+        let mut tags = Vec::new();
+        networks.tags_of(many.iter().map(Vec::as_slice).chain(others), |tag| tags.push(tag));
+        tags.sort_unstable();
+        let mut expected: Vec<_> = many.iter().map(|address| networks.tag_of(address).unwrap()).collect();
+        expected.sort_unstable();
+        assert_eq!(tags, expected);
     }
 
     #[test]
@@ -262,6 +362,11 @@ mod tests {
             (Kind::EM, 1, b"one".to_vec()),
         ];
         assert_eq!(all(&second), expected);
-        assert_eq!(format!("{second:?}"), "Tokens(4, [12 bytes redacted])");
+        second.retain(|tag| ![[2; 16], [9; 16]].contains(&tag));
+        assert_eq!(all(&second), expected[2..]);
+        second.push(Kind::IP, [5; 16], b"five");
+        second.retain(|tag| tag != [1; 16]);
+        assert_eq!(all(&second), [expected[2].clone(), (Kind::IP, 5, b"five".to_vec())]);
+        assert_eq!(format!("{second:?}"), "Tokens(2, [9 bytes redacted])");
     }
 }

@@ -89,7 +89,7 @@ impl<'a> Layout<'a> {
                 Place::Here(tag) => index.tokens.push(finding.kind, tag, canonical),
             }
         }
-        index.end_line(self.out.length, dated);
+        index.end_line(&self.out.buffer[..self.out.length], dated);
     }
 
     /// The same for a line that stands for a quarantined one: its token names a sealed file, nobody.
@@ -99,7 +99,7 @@ impl<'a> Layout<'a> {
         if let Some(parts) = token::parse(placeholder.token().as_bytes()) {
             index.tokens.push(Kind::QR, parts.tag, &[]);
         }
-        index.end_line(self.out.length, dated);
+        index.end_line(&self.out.buffer[..self.out.length], dated);
     }
 
     /// Adds `line`: findings replaced, forged tags defused, `tag` put in, then the line end. All other

@@ -91,8 +91,33 @@ impl Pseudonymised {
     #[must_use]
     pub fn indexed_line(&self, line: usize) -> (&[u8], Dated) {
         let entries = self.index.as_ref().map_or(&[][..], |index| &index.entries);
-        let start = line.checked_sub(1).map_or(0, |before| entries[before].end);
-        (&self.buffer[start..entries[line].end], entries[line].dated)
+        (self.indexed_bytes(line..line + 1), entries[line].dated)
+    }
+
+    /// The retention of these indexed lines.
+    ///
+    /// # Panics
+    /// If the index does not hold all of them.
+    pub fn dated(&self, lines: Range<usize>) -> impl Iterator<Item = Dated> {
+        let entries = self.index.as_ref().map_or(&[][..], |index| &index.entries);
+        entries[lines].iter().map(|entry| entry.dated)
+    }
+
+    /// Whether every indexed line ends with LF. Only the last line of an input may end without.
+    #[must_use]
+    pub fn every_line_ends(&self) -> bool {
+        self.index.as_ref().is_none_or(|index| !index.unended)
+    }
+
+    /// The bytes of these indexed lines.
+    ///
+    /// # Panics
+    /// If the index does not hold all of them.
+    #[must_use]
+    pub fn indexed_bytes(&self, lines: Range<usize>) -> &[u8] {
+        let entries = self.index.as_ref().map_or(&[][..], |index| &index.entries);
+        let end_before = |line: usize| line.checked_sub(1).map_or(0, |before| entries[before].end);
+        &self.buffer[end_before(lines.start)..end_before(lines.end)]
     }
 
     /// Adds the tokens of these indexed lines to `tokens`.
@@ -118,7 +143,7 @@ impl Pseudonymised {
         for &(line, event_second) in lines {
             bytes.extend_from_slice(line.as_bytes());
             bytes.push(b'\n');
-            index.end_line(bytes.len(), Dated { class: 0, expires, event_second });
+            index.end_line(&bytes, Dated { class: 0, expires, event_second });
         }
         Self { length: bytes.len(), buffer: bytes, index: Some(index) }
     }

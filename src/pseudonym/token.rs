@@ -125,10 +125,13 @@ pub fn parse(token: &[u8]) -> Option<TokenParts<'_>> {
 /// The tag that 26 characters spell, strictly: padding bits zero.
 #[must_use]
 pub fn decode_tag(characters: &[u8; TAG_BYTES]) -> Option<[u8; 16]> {
-    let (head, last) = characters.split_at(TAG_BYTES - 1);
-    let high = head.iter().try_fold(0u128, |value, &byte| Some(value << 5 | u128::from(value_of(byte)?)))?;
-    let low = value_of(last[0]).filter(|value| value & 3 == 0)?;
-    Some((high << 3 | u128::from(low >> 2)).to_be_bytes())
+    let values = characters.map(|character| VALUES[usize::from(character)]);
+    // As many as fit into a word: 60 bits, 60 bits, then 8 bits and two zero bits.
+    let number = |values: &[u8]| values.iter().fold(0, |number, &value| number << 5 | u64::from(value));
+    let (high, middle, low) = (number(&values[..12]), number(&values[12..24]), number(&values[24..]));
+    let all = values.iter().fold(0, |all, value| all | value);
+    let tag = u128::from(high) << 68 | u128::from(middle) << 8 | u128::from(low >> 2);
+    (all < 32 && low & 3 == 0).then(|| tag.to_be_bytes())
 }
 
 /// The tags of everything in `text` that is spelt like a token, whoever made it.
@@ -148,12 +151,12 @@ pub fn is_body(body: &[u8]) -> bool {
 }
 
 fn value_of(character: u8) -> Option<u8> {
-    VALUES.get(usize::from(character)).copied().filter(|&value| value < 32)
+    Some(VALUES[usize::from(character)]).filter(|&value| value < 32)
 }
 
-/// The value of each ASCII character; 32 for those that are not in the alphabet.
-static VALUES: [u8; 128] = {
-    let mut values = [32; 128];
+/// The value of each character; 32 for those that are not in the alphabet.
+static VALUES: [u8; 256] = {
+    let mut values = [32; 256];
     let mut value = 0;
     while value < 32 {
         values[ALPHABET[value as usize] as usize] = value;

@@ -52,13 +52,26 @@ pub(super) fn decode(bytes: &[u8], count: usize) -> Option<Zeroizing<Vec<u32>>> 
     bits.is_at_end().then_some(addresses)
 }
 
-/// The number of low bits to leave as they are that makes the whole shortest.
+/// The number of low bits to leave as they are that makes the whole shortest; the smallest, if there are several.
+///
+/// With one bit more, each costs one more and saves half its quotient, rounded up. Quotients get smaller, so
+/// the length falls and then rises, and whoever goes downhill gets to the bottom.
 fn parameter(sorted: &[u32]) -> u32 {
-    let bits = |parameter: u32| {
-        let quotients: u64 = differences(sorted).map(|difference| u64::from(difference >> parameter)).sum();
-        quotients + sorted.len() as u64 * u64::from(parameter + 1)
-    };
-    (0..WIDTH).min_by_key(|&parameter| bits(parameter)).unwrap_or(0)
+    let mean = sorted.last().map_or(0, |last| *last as usize / sorted.len());
+    let mut parameter = mean.checked_ilog2().unwrap_or(0);
+    while parameter > 0 && bits(sorted, parameter - 1) <= bits(sorted, parameter) {
+        parameter -= 1;
+    }
+    while parameter + 1 < WIDTH && bits(sorted, parameter + 1) < bits(sorted, parameter) {
+        parameter += 1;
+    }
+    parameter
+}
+
+/// Bits of all addresses with that parameter.
+fn bits(sorted: &[u32], parameter: u32) -> u64 {
+    let quotients: u64 = differences(sorted).map(|difference| u64::from(difference >> parameter)).sum();
+    quotients + sorted.len() as u64 * u64::from(parameter + 1)
 }
 
 /// Of each to the one before, the first to zero.
@@ -166,6 +179,14 @@ mod tests {
             let bytes = encode(&addresses);
             prop_assert!(bytes.len() <= bytes.capacity() && bytes.len() <= 2 + addresses.len() * 4 + addresses.len().div_ceil(8));
             prop_assert_eq!(&*decode(&bytes, addresses.len()).unwrap(), &addresses);
+        }
+
+        #[test]
+        fn no_parameter_is_better(mut addresses: Vec<u32>, shift in 0u32..32) {
+            addresses.iter_mut().for_each(|address| *address >>= shift);
+            addresses.sort_unstable();
+            let best = (0..WIDTH).min_by_key(|&parameter| bits(&addresses, parameter));
+            prop_assert_eq!(Some(parameter(&addresses)), best);
         }
 
         #[test]

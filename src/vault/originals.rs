@@ -9,7 +9,7 @@ use super::layout::count;
 use super::reader::Original;
 use crate::model::Kind;
 use crate::primitives::byte_map;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 use zstd::zstd_safe;
 
 /// Fields in their order, with their bytes: FORMAT.md says the same, and a test compares them.
@@ -34,7 +34,7 @@ const LONGEST_GROUP: u64 = 1 << 30;
 const V6: usize = 16;
 
 /// How a group is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     /// `04` and four bytes: [`addresses`].
     Ipv4 = 0,
@@ -54,12 +54,37 @@ impl Coding {
     }
 }
 
+/// An original, and what it is put in order by.
+struct Ranked<'a> {
+    /// Kind, coding, and the first bytes of the original: most comparisons are of these numbers alone.
+    rank: u128,
+    original: &'a [u8],
+}
+
+/// Bytes of an original that fit into a rank beside kind and coding.
+const RANKED_BYTES: usize = 14;
+
+impl<'a> Ranked<'a> {
+    fn new(kind: Kind, original: &'a [u8]) -> Self {
+        let mut rank = [0; 2 + RANKED_BYTES];
+        rank[..2].copy_from_slice(&[kind.0, Coding::of(original) as u8]);
+        rank[2..].iter_mut().zip(original).for_each(|(ranked, byte)| *ranked = *byte);
+        Self { rank: u128::from_be_bytes(rank), original }
+    }
+
+    /// Equal for those of a group.
+    fn group(&self) -> u128 {
+        self.rank >> (8 * RANKED_BYTES)
+    }
+}
+
 /// Groups of these originals, with room for the tag of the encryption: the vector does not move when it is
 /// encrypted in its place, and leaves no copy behind.
-pub(super) fn encode(mut pairs: Vec<(Kind, &[u8])>, room: usize) -> Vec<u8> {
-    pairs.sort_unstable_by_key(|&(kind, original)| (kind, Coding::of(original), original));
-    let alike = |a: &(Kind, &[u8]), b: &(Kind, &[u8])| (a.0, Coding::of(a.1)) == (b.0, Coding::of(b.1));
-    let groups: Vec<_> = pairs.chunk_by(alike).map(group).collect();
+pub(super) fn encode<'a>(pairs: impl Iterator<Item = (Kind, &'a [u8])>, room: usize) -> Vec<u8> {
+    let mut ranked: Vec<_> = pairs.map(|(kind, original)| Ranked::new(kind, original)).collect();
+    ranked.sort_unstable_by(|a, b| a.rank.cmp(&b.rank).then_with(|| a.original.cmp(b.original)));
+    let groups: Vec<_> = ranked.chunk_by(|a, b| a.group() == b.group()).map(group).collect();
+    ranked.iter_mut().for_each(|ranked| ranked.rank.zeroize());
     let bytes: usize = groups.iter().map(|(_, body)| GROUP_BYTES + body.len()).sum();
     let mut record = Vec::with_capacity(if bytes == 0 { 0 } else { bytes + room });
     for (header, body) in groups {
@@ -70,18 +95,18 @@ pub(super) fn encode(mut pairs: Vec<(Kind, &[u8])>, room: usize) -> Vec<u8> {
 }
 
 /// Header and body of a group, which has one kind and one coding.
-fn group(pairs: &[(Kind, &[u8])]) -> ([u8; GROUP_BYTES], Zeroizing<Vec<u8>>) {
-    let (kind, first) = pairs[0];
-    let coding = Coding::of(first);
-    let originals = pairs.iter().map(|&(_, original)| original);
+fn group(ranked: &[Ranked<'_>]) -> ([u8; GROUP_BYTES], Zeroizing<Vec<u8>>) {
+    let [kind, ..] = ranked[0].rank.to_be_bytes();
+    let coding = Coding::of(ranked[0].original);
+    let originals = ranked.iter().map(|ranked| ranked.original);
     let (compressed, body) = match coding {
         Coding::Ipv4 => (0, ipv4(originals)),
         Coding::Ipv6 => compress(ipv6(originals)),
         Coding::Text => compress(text(originals)),
     };
     let mut header = [0; GROUP_BYTES];
-    header[..2].copy_from_slice(&[kind.0, coding as u8 | compressed]);
-    header[2..6].copy_from_slice(&count(pairs.len()).to_le_bytes());
+    header[..2].copy_from_slice(&[kind, coding as u8 | compressed]);
+    header[2..6].copy_from_slice(&count(ranked.len()).to_le_bytes());
     header[6..].copy_from_slice(&count(body.len()).to_le_bytes());
     (header, body)
 }
@@ -248,7 +273,7 @@ mod tests {
         };
         for (original, most) in [(&address as &dyn Fn(u32) -> Vec<u8>, 3.3), (&v6, 5.0), (&email, 6.0)] {
             let all: Vec<_> = (0..1_000).map(original).collect();
-            let record = encode(all.iter().map(|original| (Kind::IP, &**original)).collect(), 16);
+            let record = encode(all.iter().map(|original| (Kind::IP, &**original)), 16);
             assert!((record.len() as f64) < most * 1_000.0, "{} bytes for 1000", record.len());
             let mut read: Vec<_> =
                 decoded(&record).unwrap().into_iter().map(|(_, original)| original).collect();
@@ -261,14 +286,14 @@ mod tests {
 
     #[test]
     fn nothing_is_no_record() {
-        assert_eq!(encode(Vec::new(), 16).capacity(), 0);
+        assert_eq!(encode(std::iter::empty(), 16).capacity(), 0);
         assert_eq!(decoded(&[]), Some(Vec::new()));
     }
 
     #[test]
     fn what_is_no_group() {
         let emails: Vec<_> = (0..50).map(email).collect();
-        let record = encode(emails.iter().map(|original| (Kind::EM, &**original)).collect(), 16);
+        let record = encode(emails.iter().map(|original| (Kind::EM, &**original)), 16);
         assert!(decoded(&record).is_some());
         for (at, byte) in [(0, 3), (1, 3), (1, 0x83), (2, 49), (2, 51), (6, 1)] {
             let mut other = record.clone();
@@ -287,7 +312,7 @@ mod tests {
             prop::array::uniform4(any::<u8>()).prop_map(|address| [&[4][..], &address].concat()),
             prop::array::uniform16(any::<u8>()).prop_map(|address| [&[6][..], &address].concat()),
         ]), 0..60)) {
-            let record = encode(pairs.iter().map(|(kind, original)| (Kind(*kind), &**original)).collect(), 16);
+            let record = encode(pairs.iter().map(|(kind, original)| (Kind(*kind), &**original)), 16);
             let names = kinds();
             let mut read = decoded(&record).unwrap();
             read.sort();
@@ -295,6 +320,8 @@ mod tests {
             let mut expected: Vec<_> = named.collect();
             expected.sort();
             prop_assert_eq!(read, expected);
+            let backwards = pairs.iter().rev().map(|(kind, original)| (Kind(*kind), &**original));
+            prop_assert_eq!(&encode(backwards, 16), &record, "their order says nothing");
         }
 
         #[test]

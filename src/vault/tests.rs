@@ -54,14 +54,16 @@ fn begin(memory: &Memory, wrap: &[u8]) -> VaultWriter {
 fn written(memory: &Memory) -> VaultWriter {
     let mut vault = begin(memory, b"wrapped");
     assert!(
-        vault.add(&tokens(&[(Kind::IP, &[4, 203, 0, 113, 7]), (Kind::EM, b"jean@example.org")])).unwrap()
+        vault.add(&[&tokens(&[(Kind::IP, &[4, 203, 0, 113, 7]), (Kind::EM, b"jean@example.org")])]).unwrap()
     );
     assert!(
-        !vault.add(&tokens(&[(Kind::IP, &[4, 203, 0, 113, 7]), (Kind::QR, b"x"), (Kind::FK, b"")])).unwrap()
+        !vault
+            .add(&[&tokens(&[(Kind::IP, &[4, 203, 0, 113, 7]), (Kind::QR, b"x"), (Kind::FK, b"")])])
+            .unwrap()
     );
     let more: [(Kind, &[u8]); 3] =
         [(Kind::IP, &[4, 192, 0, 2, 1]), (Kind::IP, &[4, 203, 0, 113, 7]), (Kind::EM, b"jo@example.org")];
-    assert!(vault.add(&tokens(&more)).unwrap());
+    assert!(vault.add(&[&tokens(&more)]).unwrap());
     vault.sync().unwrap();
     vault
 }

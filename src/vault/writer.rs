@@ -22,6 +22,9 @@ const FILE_MODE: u32 = 0o600;
 /// are written again: that costs bytes, never memory.
 const MOST_REMEMBERED: usize = 1 << 20;
 
+/// How many of those that are remembered are fetched from memory before the first is looked at.
+const FETCHED_AT_ONCE: usize = 16;
+
 /// What a vault is begun with.
 #[derive(Clone, Copy, Debug)]
 pub struct Custody<'a> {
@@ -108,11 +111,11 @@ impl VaultWriter {
         Ok(vault)
     }
 
-    /// Adds what is not in the vault yet: the originals of these tokens. Whether there was any.
+    /// Adds what is not in the vault yet, as one record: the originals of these tokens. Whether there was any.
     ///
     /// # Errors
     /// If it cannot be written; from then on [`VaultError::Poisoned`].
-    pub fn add(&mut self, tokens: &Tokens) -> Result<bool, VaultError> {
+    pub fn add(&mut self, tokens: &[&Tokens]) -> Result<bool, VaultError> {
         let mut record = self.record(tokens);
         if record.is_empty() {
             return Ok(false);
@@ -139,15 +142,23 @@ impl VaultWriter {
     }
 
     /// Groups of originals, not encrypted yet. The bytes are encrypted in their place: no copy is left.
-    fn record(&mut self, tokens: &Tokens) -> Vec<u8> {
+    fn record(&mut self, tokens: &[&Tokens]) -> Vec<u8> {
         if self.written.len() > MOST_REMEMBERED {
             self.written.clear();
         }
-        let new = |(kind, tag, original): &(Kind, [u8; 16], &[u8])| {
-            *kind != Kind::QR && !original.is_empty() && self.written.insert(*tag)
-        };
-        let pairs = tokens.iter().filter(new).map(|(kind, _, original)| (kind, original)).collect();
-        originals::encode(pairs, TAG_BYTES)
+        let mut pairs = Vec::new();
+        for tokens in tokens {
+            let mut ahead = tokens.iter().map(|(_, tag, _)| tag);
+            for (number, (kind, tag, original)) in tokens.iter().enumerate() {
+                if number.is_multiple_of(FETCHED_AT_ONCE) {
+                    self.written.fetch(ahead.by_ref().take(FETCHED_AT_ONCE));
+                }
+                if kind != Kind::QR && !original.is_empty() && self.written.insert(tag) {
+                    pairs.push((kind, original));
+                }
+            }
+        }
+        originals::encode(pairs.into_iter(), TAG_BYTES)
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), VaultError> {

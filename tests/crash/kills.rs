@@ -61,7 +61,7 @@ fn kill_on_one_archive(seed: u32) {
     }
     let tree = Tree::at(directory.path());
     // Opening it seals what the last one left.
-    drop(archiver(Arc::new(Disk), tree.clone(), SyncPolicy::Frame).unwrap());
+    drop(archiver(Arc::new(Disk), tree.clone(), SyncPolicy::Frame, 0).unwrap());
     check_tree(&Disk, &tree, &owed, true);
     assert!(owed.len() as u32 >= KILLS_AN_ARCHIVE * 3, "only {} lines", owed.len());
 }
@@ -106,12 +106,13 @@ fn number(line: &str) -> Option<u32> {
     line.trim_end().strip_prefix("acknowledged ")?.strip_suffix('.')?.parse().ok()
 }
 
-/// Writes blocks for ever, and says after each how many lines are acknowledged.
+/// Writes blocks for ever, every second child on threads, and says after each how many lines are acknowledged.
 pub(crate) fn child() {
     let Some(directory) = std::env::var_os(DIRECTORY).map(PathBuf::from) else { return };
     let number = |name| std::env::var(name).unwrap().parse::<u32>().unwrap();
     let first = number(FIRST);
-    let mut archiver = archiver(Arc::new(Disk), Tree::at(&directory), policy(number(POLICY))).unwrap();
+    let (policy, packers) = (policy(number(POLICY)), (number(POLICY) % 2) as usize);
+    let mut archiver = archiver(Arc::new(Disk), Tree::at(&directory), policy, packers).unwrap();
     let (keys, mut output) = (keys(), std::io::stdout());
     for number in first..first + 10_000 {
         archiver.write(&block(&keys, number)).unwrap();

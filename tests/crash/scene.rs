@@ -29,6 +29,8 @@ pub(crate) struct Scene {
     pub(crate) policy: SyncPolicy,
     pub(crate) first: u32,
     pub(crate) blocks: u32,
+    /// Threads that compress; with some, there is one that writes, too.
+    pub(crate) packers: usize,
 }
 
 struct Custody;
@@ -93,11 +95,12 @@ pub(crate) fn archiver(
     storage: Arc<dyn Storage>,
     tree: Tree,
     policy: SyncPolicy,
+    packers: usize,
 ) -> Result<Archiver, Diagnostic> {
     let options = Options {
         sync: policy,
         flush: Duration::ZERO,
-        packers: 0,
+        packers,
         most_unsynced_frames: 3,
         // Some segments are sealed on the way.
         most_segment_bytes: 600,
@@ -145,7 +148,7 @@ pub(crate) fn block(keys: &Arc<EpochKeys>, block: u32) -> Pseudonymised {
 
 /// Runs until the end, or until something fails. The numbers of the lines that were acknowledged.
 pub(crate) fn play(memory: &Memory, scene: Scene) -> BTreeSet<u32> {
-    let Ok(mut archiver) = archiver(Arc::new(memory.clone()), tree(), scene.policy) else {
+    let Ok(mut archiver) = archiver(Arc::new(memory.clone()), tree(), scene.policy, scene.packers) else {
         return BTreeSet::new();
     };
     let keys = keys();

@@ -252,7 +252,7 @@ fn stage_vault(
                 tokens.push(Kind(number), tag, &original.canonical);
             }
         }
-        writer.add(&tokens)?;
+        writer.add(&[&tokens])?;
     }
     writer.sync()?;
     let (bytes, digest) = writer.mark();

@@ -71,7 +71,7 @@ fn write(site: &mut Site, class: &str, frames: &[&[&str]]) {
     for address in frames.iter().copied().flatten() {
         tokens.push(Kind::IP, keys().tag(Kind::IP, &canonical(address)), &canonical(address));
     }
-    vault.add(&tokens).unwrap();
+    vault.add(&[&tokens]).unwrap();
     vault.sync().unwrap();
     for frame in frames {
         let lines: Vec<String> =

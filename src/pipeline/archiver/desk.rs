@@ -10,6 +10,7 @@ use crate::pipeline::workers::Portion;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::Storage;
+use crate::pseudonym::Tokens;
 use crate::pseudonym::epoch::EpochKeys;
 use crate::vault::{self, Custody, VaultError, VaultWriter};
 use jiff::Timestamp;
@@ -88,6 +89,13 @@ struct Open {
     vault_waits: bool,
 }
 
+/// A frame whose segment is open.
+struct Staged {
+    folder: Folder,
+    frame: Frame,
+    tokens: Tokens,
+}
+
 impl Desk {
     /// Opens an archive: what a crash left is sealed. What became of it.
     ///
@@ -120,49 +128,52 @@ impl Desk {
     }
 
     /// Writes frames in this order, each after what its tokens stand for; then seals what is full. How many
-    /// lines were written: the others have expired.
+    /// lines were written, for the others have expired; and the tokens, which nobody needs any more.
     pub(super) fn write(
         &mut self,
         packed: Vec<Packed>,
         options: &Options,
         now: Timestamp,
-    ) -> Result<u64, Diagnostic> {
+    ) -> Result<(u64, Vec<Tokens>), Diagnostic> {
         let (mut staged, mut lines) = (Vec::with_capacity(packed.len()), 0);
+        let mut spares = Vec::with_capacity(packed.len());
         for Packed { folder, keys, frame, tokens, portion, .. } in packed {
             if !self.has_room_for(&folder, &keys, options) {
-                self.append(std::mem::take(&mut staged), options)?;
+                spares.extend(self.append(std::mem::take(&mut staged), options)?);
                 self.make_room_for(&folder, options, now)?;
             }
-            let Some(open) = self.at(&folder, &keys, now)? else {
+            if self.opens(&folder, &keys, now)? {
+                lines += portion.lines;
+                staged.push(Staged { folder, frame, tokens });
+            } else {
                 self.expired += portion;
-                continue;
-            };
-            if let Some(vault) = &mut open.vault {
-                open.vault_waits |= vault.add(&tokens)?;
             }
-            lines += portion.lines;
-            staged.push((folder, frame));
         }
-        self.append(staged, options)?;
+        spares.extend(self.append(staged, options)?);
         let full = |open: &Open| open.segment.bytes() >= options.most_segment_bytes;
         self.seal_those(full, now)?;
         self.seal_old(now)?;
-        Ok(lines)
+        Ok((lines, spares))
     }
 
-    /// Appends frames whose vaults have everything already.
-    fn append(&mut self, staged: Vec<(Folder, Frame)>, options: &Options) -> Result<(), Diagnostic> {
+    /// Appends frames to segments that are open: first to all vaults what their tokens stand for. The tokens.
+    fn append(&mut self, staged: Vec<Staged>, options: &Options) -> Result<Vec<Tokens>, Diagnostic> {
         let durable = options.sync != SyncPolicy::None;
-        let folders: BTreeSet<Folder> = staged.iter().map(|(folder, _)| folder.clone()).collect();
-        for folder in folders.iter().filter(|_| durable) {
-            if let Some(Open { vault: Some(vault), vault_waits, .. }) = self.open.get_mut(folder)
-                && *vault_waits
-            {
+        let folders: BTreeSet<Folder> = staged.iter().map(|staged| staged.folder.clone()).collect();
+        for folder in &folders {
+            let Some(Open { vault: Some(vault), vault_waits, .. }) = self.open.get_mut(folder) else {
+                continue;
+            };
+            let of_folder = staged.iter().filter(|staged| staged.folder == *folder);
+            *vault_waits |= vault.add(&of_folder.map(|staged| &staged.tokens).collect::<Vec<_>>())?;
+            if durable && *vault_waits {
                 vault.sync()?;
                 *vault_waits = false;
             }
         }
-        for (folder, frame) in staged {
+        let mut spares = Vec::with_capacity(staged.len());
+        for Staged { folder, frame, tokens } in staged {
+            spares.push(tokens);
             if let Some(open) = self.open.get_mut(&folder) {
                 open.segment.append(frame)?;
             }
@@ -172,7 +183,7 @@ impl Desk {
                 open.segment.sync()?;
             }
         }
-        Ok(())
+        Ok(spares)
     }
 
     /// Whether the segment of `folder` is open, or can be without another one being sealed.
@@ -204,22 +215,17 @@ impl Desk {
         Ok(())
     }
 
-    /// The segment of `folder`, begun if it is not open; `None` if it is too late for that.
-    fn at(
-        &mut self,
-        folder: &Folder,
-        keys: &EpochKeys,
-        now: Timestamp,
-    ) -> Result<Option<&mut Open>, Diagnostic> {
+    /// Opens the segment of `folder` if it is not open; false if it is too late for that.
+    fn opens(&mut self, folder: &Folder, keys: &EpochKeys, now: Timestamp) -> Result<bool, Diagnostic> {
         self.turn += 1;
-        if !self.open.contains_key(folder) {
-            let Some(begun) = self.begin(folder, keys, now)? else { return Ok(None) };
-            self.open.insert(folder.clone(), begun);
+        if let Some(open) = self.open.get_mut(folder) {
+            open.last_used = self.turn;
+            return Ok(true);
         }
-        // It was just put there if it was not.
-        let open = self.open.get_mut(folder).expect("the segment that was begun");
-        open.last_used = self.turn;
-        Ok(Some(open))
+        let begun = self.begin(folder, keys, now)?;
+        let is_open = begun.is_some();
+        self.open.extend(begun.map(|begun| (folder.clone(), begun)));
+        Ok(is_open)
     }
 
     /// Begins a segment, unless its day has come: what has expired is not stored.

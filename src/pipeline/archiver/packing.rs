@@ -19,26 +19,19 @@ use std::time::{Duration, Instant};
 pub(super) struct Pending {
     folder: Folder,
     keys: Arc<EpochKeys>,
-    content: Content,
+    lines: Lines,
+    tokens: Tokens,
     since: Instant,
     /// The number of the block that its first line came in.
     first_block: u64,
-}
-
-/// Lines and their tokens. The memory goes from frame to frame: fresh memory would cost more to get than the
-/// lines to copy.
-#[derive(Default)]
-struct Content {
-    lines: Lines,
-    tokens: Tokens,
 }
 
 impl Pending {
     /// Adds lines, as many as fit. How many.
     pub(super) fn push(&mut self, block: &Pseudonymised, lines: Range<usize>) -> usize {
         let start = lines.start;
-        let pushed = self.content.lines.push(block, lines);
-        block.copy_tokens(start..start + pushed, &mut self.content.tokens);
+        let pushed = self.lines.push(block, lines);
+        block.copy_tokens(start..start + pushed, &mut self.tokens);
         pushed
     }
 
@@ -66,8 +59,8 @@ pub(super) struct Packed {
     pub(super) portion: Portion,
     /// The number of the block that its first line came in.
     pub(super) first_block: u64,
-    /// What it was packed from, emptied.
-    spare: Content,
+    /// Where its lines were, emptied.
+    spare: Lines,
 }
 
 /// Threads that compress.
@@ -78,8 +71,15 @@ pub(super) struct Packing {
     threads: usize,
     /// Does the work if there are no threads.
     here: Bench,
-    /// Memory for lines to come; wiped with the keys of their epoch.
-    spares: Vec<Content>,
+    spares: Spares,
+}
+
+/// Memory for lines and tokens to come; wiped with the keys of their epoch. It goes from frame to frame: fresh memory
+/// would cost more to get than the lines to copy.
+#[derive(Default)]
+struct Spares {
+    lines: Vec<Lines>,
+    tokens: Vec<Tokens>,
 }
 
 enum Job {
@@ -94,22 +94,23 @@ impl Packing {
         let (jobs, queue) = bounded::<Job>(threads * 2);
         let bench = || {
             let packer = Packer::new(level).map_err(ArchiveError::Compress)?;
-            Ok::<_, ArchiveError>(Bench { packer, foreign, networks: None, index: FrameIndex::new() })
+            Ok::<_, ArchiveError>(Bench { packer, foreign, networks: None, index: FrameIndex::default() })
         };
         for _ in 0..threads {
             let bench = bench()?;
             let queue = queue.clone();
             let started = thread::Builder::new().name("packer".to_owned()).spawn(move || bench.toil(&queue));
-            drop(started.map_err(ArchiveError::Compress)?);
+            drop(started.map_err(ArchiveError::Thread)?);
         }
-        let (results, spares) = (VecDeque::new(), Vec::new());
+        let (results, spares) = (VecDeque::new(), Spares::default());
         Ok(Self { jobs, results, threads, here: bench()?, spares })
     }
 
     /// Room for lines.
     pub(super) fn pending(&mut self, folder: Folder, keys: Arc<EpochKeys>, first_block: u64) -> Pending {
-        let content = self.spares.pop().unwrap_or_default();
-        Pending { folder, keys, content, since: Instant::now(), first_block }
+        let lines = self.spares.lines.pop().unwrap_or_default();
+        let tokens = self.spares.tokens.pop().unwrap_or_default();
+        Pending { folder, keys, lines, tokens, since: Instant::now(), first_block }
     }
 
     pub(super) fn send(&mut self, pending: Pending) -> Result<(), Diagnostic> {
@@ -129,10 +130,19 @@ impl Packing {
     pub(super) fn next(&mut self) -> Result<Option<Packed>, Diagnostic> {
         let Some((_, result)) = self.results.pop_front() else { return Ok(None) };
         let mut packed = result.recv().map_err(|_| gone())??;
-        if self.spares.len() <= self.threads * 3 {
-            self.spares.push(std::mem::take(&mut packed.spare));
+        if self.spares.lines.len() <= self.threads * 3 {
+            self.spares.lines.push(std::mem::take(&mut packed.spare));
         }
         Ok(Some(packed))
+    }
+
+    /// Takes tokens back whose originals are in a vault, to use their memory again.
+    pub(super) fn keep(&mut self, tokens: impl Iterator<Item = Tokens>) {
+        let room = MOST_SPARE_TOKENS.saturating_sub(self.spares.tokens.len());
+        self.spares.tokens.extend(tokens.take(room).map(|mut tokens| {
+            tokens.clear();
+            tokens
+        }));
     }
 
     /// Whether [`Packing::next`] would not wait.
@@ -157,7 +167,7 @@ impl Packing {
     /// Makes every thread forget the keys it used last. Each takes one of these jobs, unless it is slower than
     /// another one; keys that stay behind so are replaced with the next frame.
     pub(super) fn forget_keys(&mut self) {
-        self.spares.clear();
+        self.spares = Spares::default();
         self.here.networks = None;
         for _ in 0..self.threads {
             // Threads that have ended hold no keys.
@@ -167,7 +177,7 @@ impl Packing {
 }
 
 fn gone() -> Diagnostic {
-    ArchiveError::Compress(io::Error::other("a thread that compresses has ended")).into()
+    ArchiveError::Thread(io::Error::other("one that compresses has ended")).into()
 }
 
 /// One of the threads.
@@ -192,23 +202,25 @@ impl Bench {
     }
 
     fn pack(&mut self, pending: Pending) -> Result<Packed, ArchiveError> {
-        let Pending { folder, keys, mut content, first_block, .. } = pending;
-        let Content { lines, tokens } = &content;
+        let Pending { folder, keys, mut lines, mut tokens, first_block, .. } = pending;
+        let placeholders = placeholders(&tokens);
         let networks = self.networks.get_or_insert_with(|| Networks::new(Arc::clone(&keys)));
         networks.enter(&keys);
-        let distinct = self.index.take(tokens, networks);
+        self.index.take(&mut tokens, networks);
         if self.foreign {
             token::all(lines.as_bytes()).for_each(|tag| self.index.note(tag));
         }
         let filter = self.index.filter();
-        let frame = self.packer.pack(lines, filter).map_err(ArchiveError::Compress)?;
-        let (lines_count, bytes) = (u64::from(lines.count()), lines.bytes_as_they_came());
-        let portion = Portion { lines: lines_count, placeholders: placeholders(tokens), bytes };
-        content.lines.clear();
-        content.tokens.clear();
-        Ok(Packed { folder, keys, frame, tokens: distinct, portion, first_block, spare: content })
+        let frame = self.packer.pack(&lines, filter).map_err(ArchiveError::Compress)?;
+        let bytes = lines.bytes_as_they_came();
+        let portion = Portion { lines: u64::from(lines.count()), placeholders, bytes };
+        lines.clear();
+        Ok(Packed { folder, keys, frame, tokens, portion, first_block, spare: lines })
     }
 }
+
+/// Emptied tokens that are kept: as many as are on their way when the disk keeps up.
+const MOST_SPARE_TOKENS: usize = 32;
 
 /// How many of the lines stand for sealed ones: each has a token without original.
 fn placeholders(tokens: &Tokens) -> u64 {
@@ -217,62 +229,31 @@ fn placeholders(tokens: &Tokens) -> u64 {
 }
 
 /// What the filter of a frame is made of. Emptied by [`FrameIndex::filter`], and its memory used again.
+#[derive(Default)]
 struct FrameIndex {
     seen: TagSet,
-    /// Of all in `seen`.
+    /// Of all in `seen`, for as long as it takes to make a filter of them.
     keys: Vec<u64>,
-    /// Tags of addresses and of their networks: direct-mapped, half a cache of a core. A network costs an HMAC, and
-    /// most clients come again. Two addresses whose tags begin with the same 64 bits do not meet.
-    known: Vec<(u64, [u8; 16])>,
+    filters: filter::Builder,
 }
 
-/// Addresses whose networks are remembered; a power of two.
-const KNOWN: usize = 1 << 15;
-
 impl FrameIndex {
-    fn new() -> Self {
-        Self { seen: TagSet::default(), keys: Vec::new(), known: vec![(0, [0; 16]); KNOWN] }
-    }
-
-    /// Notes the tokens and the networks of addresses. The tokens, each once.
-    fn take(&mut self, tokens: &Tokens, networks: &mut Networks) -> Tokens {
-        let mut distinct = Tokens::default();
-        for (kind, tag, original) in tokens.iter() {
-            if !self.seen.insert(tag) {
-                continue;
-            }
-            self.keys.push(filter::key(&tag));
-            distinct.push(kind, tag, original);
-            if kind == Kind::IP
-                && let Some(network) = self.network(&tag, original, networks)
-            {
-                self.note(network);
-            }
-        }
-        distinct
-    }
-
-    /// The tag of the network of an address.
-    fn network(&mut self, tag: &[u8; 16], address: &[u8], networks: &mut Networks) -> Option<[u8; 16]> {
-        let key = filter::key(tag);
-        let slot = &mut self.known[key as usize % KNOWN];
-        if slot.0 != key || key == 0 {
-            *slot = (key, networks.tag_of(address)?);
-        }
-        Some(slot.1)
+    /// Notes the tokens and the networks of addresses. Each token is left once.
+    fn take(&mut self, tokens: &mut Tokens, networks: &mut Networks) {
+        tokens.retain(|tag| self.seen.insert(tag));
+        let addresses = tokens.iter().filter(|(kind, ..)| *kind == Kind::IP);
+        networks.tags_of(addresses.map(|(_, _, address)| address), |network| self.note(network));
     }
 
     fn note(&mut self, tag: [u8; 16]) {
-        if self.seen.insert(tag) {
-            self.keys.push(filter::key(&tag));
-        }
+        self.seen.insert(tag);
     }
 
     /// The filter of all that was noted.
     fn filter(&mut self) -> Vec<u8> {
-        let filter = filter::build(&mut self.keys);
         self.keys.clear();
+        self.keys.extend(self.seen.as_slice().iter().map(filter::key));
         self.seen.clear();
-        filter
+        self.filters.build(&mut self.keys)
     }
 }

@@ -407,7 +407,7 @@ fn lines_stay_in_a_segment_that_was_open_before_their_day() {
     assert_eq!(segments.len(), 1);
     assert_eq!(text(&segments[0].1).lines().count(), 2);
     assert_eq!(archiver.acknowledged(), 2);
-    assert_eq!(archiver.desk.expired().lines, 1);
+    assert_eq!(archiver.committer.expired().lines, 1);
 }
 
 #[test]

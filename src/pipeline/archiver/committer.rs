@@ -1,0 +1,221 @@
+//! The desk on a thread of its own: whoever takes lines does not wait for the disk.
+//!
+//! One batch of frames is written at a time. What is packed meanwhile is the next batch, so that a disk that syncs slowly
+//! has more lines in each sync, and not fewer lines a second.
+
+use super::Options;
+use super::desk::Desk;
+use super::packing::Packed;
+use crate::archive::ArchiveError;
+use crate::pipeline::workers::Portion;
+use crate::primitives::clock::Clock;
+use crate::primitives::diag::Diagnostic;
+use crate::pseudonym::Tokens;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::io;
+use std::thread::{self, JoinHandle};
+
+/// Writes, one thing after another; knows what became of what it was given.
+pub(super) struct Committer {
+    place: Place,
+    /// Whether a result is still to come.
+    busy: bool,
+    /// The number of the first block of which a line is being written, or could not be.
+    first_block: Option<u64>,
+    acknowledged: u64,
+    shown: Shown,
+    /// Tokens that are no longer needed.
+    spares: Vec<Tokens>,
+}
+
+/// Where the desk is.
+enum Place {
+    /// Here: who asks waits.
+    Here(Box<Work>),
+    /// On a thread of its own.
+    There(Queues),
+}
+
+/// The ends of its queues.
+struct Queues {
+    /// `None` when it shall end.
+    jobs: Option<Sender<Job>>,
+    results: Receiver<Done>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What is to be done, by the clock at the time when it is done.
+enum Job {
+    Write(Vec<Packed>, Clock),
+    SealOld(Clock),
+    SealAll(Clock),
+}
+
+/// How many lines were acknowledged, the tokens that were in them, and what the desk shows afterwards.
+type Done = Result<(u64, Vec<Tokens>, Shown), Diagnostic>;
+
+/// What others want to know of a desk.
+#[derive(Clone, Copy, Default)]
+struct Shown {
+    open_segments: usize,
+    expired: Portion,
+}
+
+impl Committer {
+    /// Takes the desk to a thread of its own; without `packers` it stays here.
+    pub(super) fn start(desk: Desk, options: Options) -> Result<Self, Diagnostic> {
+        let work = Work { desk, options };
+        let place = match options.packers {
+            0 => Place::Here(Box::new(work)),
+            _ => Place::There(Queues::start(work).map_err(ArchiveError::Thread)?),
+        };
+        let (shown, spares) = (Shown::default(), Vec::new());
+        Ok(Self { place, busy: false, first_block: None, acknowledged: 0, shown, spares })
+    }
+
+    /// Whether nothing is being written.
+    pub(super) fn is_free(&self) -> bool {
+        !self.busy
+    }
+
+    /// Begins to write these frames, as soon as those before are written.
+    pub(super) fn write(&mut self, packed: Vec<Packed>, clock: Clock) -> Result<(), Diagnostic> {
+        self.wait()?;
+        if packed.is_empty() {
+            return Ok(());
+        }
+        self.first_block = packed.iter().map(|packed| packed.first_block).min();
+        self.ask(Job::Write(packed, clock))
+    }
+
+    /// Takes note of what has been written.
+    pub(super) fn look(&mut self) -> Result<(), Diagnostic> {
+        match &self.place {
+            Place::There(Queues { results, .. }) if !results.is_empty() => self.wait(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until everything is written.
+    pub(super) fn wait(&mut self) -> Result<(), Diagnostic> {
+        match &self.place {
+            Place::There(Queues { results, .. }) if self.busy => {
+                let done = results.recv().map_err(|_| gone())?;
+                self.note(done)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Seals segments that were begun on another legal day.
+    pub(super) fn seal_old(&mut self, clock: Clock) -> Result<(), Diagnostic> {
+        self.seal(Job::SealOld(clock))
+    }
+
+    /// Seals all segments.
+    pub(super) fn seal_all(&mut self, clock: Clock) -> Result<(), Diagnostic> {
+        self.seal(Job::SealAll(clock))
+    }
+
+    /// Tokens that are in their vaults, for their memory to be used again.
+    pub(super) fn spares(&mut self) -> impl Iterator<Item = Tokens> {
+        self.spares.drain(..)
+    }
+
+    /// Lines that are as safe as the sync policy makes them; none that has expired.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// The number of the first block of which a line is being written, or could not be.
+    pub(super) fn first_block(&self) -> Option<u64> {
+        self.first_block
+    }
+
+    /// Segments that were open after what was written last.
+    pub(super) fn open_segments(&self) -> usize {
+        self.shown.open_segments
+    }
+
+    /// What was dropped so far, because its day had come when its segment was to be begun.
+    pub(super) fn expired(&self) -> Portion {
+        self.shown.expired
+    }
+
+    fn seal(&mut self, job: Job) -> Result<(), Diagnostic> {
+        self.wait()?;
+        self.ask(job)?;
+        self.wait()
+    }
+
+    fn ask(&mut self, job: Job) -> Result<(), Diagnostic> {
+        self.busy = true;
+        match &mut self.place {
+            Place::Here(work) => {
+                let done = work.on(job);
+                self.note(done)
+            }
+            Place::There(Queues { jobs, .. }) => {
+                jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or_else(gone)
+            }
+        }
+    }
+
+    fn note(&mut self, done: Done) -> Result<(), Diagnostic> {
+        self.busy = false;
+        let (lines, spares, shown) = done?;
+        self.acknowledged += lines;
+        self.spares.extend(spares);
+        (self.first_block, self.shown) = (None, shown);
+        Ok(())
+    }
+}
+
+impl Queues {
+    fn start(mut work: Work) -> io::Result<Self> {
+        let (job_in, jobs) = bounded(1);
+        let (done, results) = bounded(1);
+        let work = move || {
+            for job in jobs {
+                if done.send(work.on(job)).is_err() {
+                    break;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("committer".to_owned()).spawn(work)?;
+        Ok(Self { jobs: Some(job_in), results, thread: Some(thread) })
+    }
+}
+
+/// Who drops it may open the archive again: nobody may hold its files then.
+impl Drop for Queues {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // It has said what it had to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A desk, and what it needs to work.
+struct Work {
+    desk: Desk,
+    options: Options,
+}
+
+impl Work {
+    fn on(&mut self, job: Job) -> Done {
+        let Self { desk, options } = self;
+        let (lines, spares) = match job {
+            Job::Write(packed, clock) => desk.write(packed, options, clock.now())?,
+            Job::SealOld(clock) => desk.seal_old(clock.now()).map(|()| (0, Vec::new()))?,
+            Job::SealAll(clock) => desk.seal_all(clock.now()).map(|()| (0, Vec::new()))?,
+        };
+        Ok((lines, spares, Shown { open_segments: desk.open_segments(), expired: desk.expired() }))
+    }
+}
+
+fn gone() -> Diagnostic {
+    ArchiveError::Thread(io::Error::other("the one that writes has ended")).into()
+}
