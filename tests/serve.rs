@@ -174,6 +174,30 @@ fn connections_beyond_the_limit_wait_and_silent_ones_are_closed() {
 }
 
 #[test]
+fn limits_change_without_a_restart() {
+    let sidecar = Sidecar::start(&format!("[serve.limits]\nconnections = 1\n{TCP}"), &[]);
+    let silent = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    let mut waiting = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(waiting, "{}", line("waited")).unwrap();
+    let wider = sidecar.configuration().replace("connections = 1", "connections = 2\nidle = '300ms'");
+    sidecar.configure(&wider);
+    sidecar.hang_up();
+    // Served now, under the limits of now.
+    waiting.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(waiting.read(&mut [0]).unwrap(), 0, "the silent connection is closed");
+    // Two are one too many again: the next one waits until the first has ended.
+    sidecar.configure(&wider.replace("connections = 2", "connections = 1"));
+    sidecar.hang_up();
+    sidecar.wait_for("loaded again");
+    let mut last = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(last, "{}", line("last")).unwrap();
+    drop(silent);
+    last.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(last.read(&mut [0]).unwrap(), 0);
+    assert_eq!(sidecar.stop().archived(), once(["waited", "last"].map(ToOwned::to_owned)));
+}
+
+#[test]
 fn midnight_and_hangups_under_load_lose_no_line_and_no_token_is_of_the_wrong_epoch() {
     // Four seconds before midnight in Paris.
     let sidecar = Sidecar::start(TCP, &["--now", "2026-11-23T22:59:56Z"]);
@@ -239,7 +263,7 @@ fn a_bad_configuration_keeps_the_old_one_and_says_so() {
     sidecar.hang_up();
     sidecar.wait_for("stay in force");
     writeln!(stream, "{}", line("between")).unwrap();
-    sidecar.configure(&format!("keep = ['203.0.113.0/24']\nmax_line_bytes = 1000\n{good}"));
+    sidecar.configure(&format!("keep = ['203.0.113.0/24']\n{good}[serve.limits]\nmemory = '32MiB'\n"));
     sidecar.hang_up();
     sidecar.wait_for("loaded again");
     sidecar.wait_for("hold from the next start");

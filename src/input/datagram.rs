@@ -13,10 +13,10 @@ use tokio::io::Interest;
 use tokio::net::{UdpSocket, UnixDatagram};
 
 /// How datagrams are read.
-#[derive(Clone, Copy, Debug)]
-pub struct Datagrams {
-    /// Longer records are sealed, in bytes.
-    pub max_record_bytes: usize,
+#[derive(Clone, Copy)]
+pub struct Datagrams<M> {
+    /// Longer records are sealed, in bytes; asked each time.
+    pub max_record_bytes: M,
     /// Longest datagram that the socket can carry, in bytes.
     pub longest_bytes: usize,
 }
@@ -86,7 +86,7 @@ pub fn buffer_bytes(socket: &impl AsFd) -> usize {
 pub async fn read<S: Socket, D: Deliver>(
     socket: S,
     mut deliver: D,
-    datagrams: Datagrams,
+    datagrams: Datagrams<impl Fn() -> usize + Send>,
     dropped: impl FnMut(u64) + Send,
     stopped: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -130,16 +130,16 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 /// Buffers for many datagrams.
-struct Receiver<F> {
-    datagrams: Datagrams,
+struct Receiver<M, F> {
+    datagrams: Datagrams<M>,
     buffers: Vec<Vec<u8>>,
     /// How many the kernel had dropped when the newest datagram came, modulo 2^32.
     overflow: u32,
     dropped: F,
 }
 
-impl<F: FnMut(u64)> Receiver<F> {
-    fn new(datagrams: Datagrams, dropped: F) -> Self {
+impl<M: Fn() -> usize, F: FnMut(u64)> Receiver<M, F> {
+    fn new(datagrams: Datagrams<M>, dropped: F) -> Self {
         let buffers = vec![vec![0; datagrams.longest_bytes]; AT_A_TIME];
         Self { datagrams, buffers, overflow: 0, dropped }
     }
@@ -165,7 +165,7 @@ impl<F: FnMut(u64)> Receiver<F> {
             (self.dropped)(overflow.wrapping_sub(self.overflow).into());
             self.overflow = overflow;
         }
-        let mut batches = vec![Batch::default()];
+        let (mut batches, most) = (vec![Batch::default()], (self.datagrams.max_record_bytes)());
         for (buffer, (bytes, is_cut)) in self.buffers.iter().zip(lengths) {
             if is_cut {
                 tracing::warn!(bytes, "a datagram is longer than any can be; its end is lost");
@@ -174,7 +174,7 @@ impl<F: FnMut(u64)> Receiver<F> {
                 batches.push(Batch::default());
             }
             if let Some(batch) = batches.last_mut() {
-                batch.push(record(&buffer[..bytes]), self.datagrams.max_record_bytes);
+                batch.push(record(&buffer[..bytes]), most);
             }
         }
         batches.retain(|batch| !batch.is_empty());
@@ -206,9 +206,9 @@ mod tests {
         setsockopt(&socket, sockopt::RxqOvfl, &1).unwrap();
         let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         sender.connect(socket.local_addr().unwrap()).unwrap();
-        let (datagrams, mut dropped) = (Datagrams { max_record_bytes: 9000, longest_bytes: 9000 }, 0);
+        let (datagrams, mut dropped) = (Datagrams { max_record_bytes: || 9000, longest_bytes: 9000 }, 0);
         let mut receiver = Receiver::new(datagrams, |count| dropped += count);
-        let all = |receiver: &mut Receiver<_>| {
+        let all = |receiver: &mut Receiver<_, _>| {
             let batches = std::iter::from_fn(|| receiver.receive(&socket).ok());
             batches.flatten().map(|batch| batch.records()).sum::<u64>()
         };

@@ -29,7 +29,7 @@ use std::fs::File;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -131,7 +131,7 @@ pub struct Daemon {
 struct Hall {
     gate: Gate,
     doors: Doors,
-    limits: Limits,
+    limits: Arc<RwLock<Limits>>,
     clock: Clock,
     /// Asks for the end.
     ended: CancellationToken,
@@ -160,6 +160,7 @@ impl Daemon {
             stopped: CancellationToken::new(),
         };
         let (ended, observed) = (CancellationToken::new(), Arc::<Observed>::default());
+        let limits = Arc::new(RwLock::new(limits));
         let hall = Hall { gate, doors, limits, clock, ended, observed, meter: Arc::default() };
         Ok(Self { runtime, hall, gathered, branches, repeats: Repeats::default() })
     }
@@ -189,6 +190,24 @@ impl Daemon {
         let signals = [to(SignalKind::terminate())?, to(SignalKind::interrupt())?, to(SignalKind::hangup())?];
         self.runtime.spawn(heed(self.hall.clone(), signals, told));
         Ok(())
+    }
+
+    /// From now on these limits hold: for connections that come, and for datagrams. `memory_bytes` stays what it was.
+    pub fn limit(&self, limits: Limits) {
+        let mut current = self.hall.limits.write().unwrap_or_else(PoisonError::into_inner);
+        let (before, now) = (current.connections, limits.connections);
+        *current = Limits { memory_bytes: current.memory_bytes, ..limits };
+        let connections = Arc::clone(&self.hall.doors.connections);
+        if now >= before {
+            return connections.add_permits(now - before);
+        }
+        let too_many = u32::try_from(before - now).unwrap_or(u32::MAX);
+        self.runtime.spawn(async move {
+            // As many must end before another one is let in.
+            if let Ok(permits) = connections.acquire_many_owned(too_many).await {
+                permits.forget();
+            }
+        });
     }
 
     /// The outputs besides the archive, in the order of their making: for changes between two runs.
@@ -312,7 +331,7 @@ impl Hall {
         self.observed.enter(State::Draining);
         self.doors.stopped.cancel();
         self.doors.tasks.close();
-        if tokio::time::timeout(self.limits.drain, self.doors.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(self.limits().drain, self.doors.tasks.wait()).await.is_err() {
             tracing::warn!("connections are cut off: they did not end in time");
         }
         self.gate.close();
@@ -354,7 +373,9 @@ impl Hall {
 
     fn receive(self, socket: impl datagram::Socket, longest_bytes: usize, file: Option<SocketFile>) {
         let intake = Metered::new(self.gate.intake_of_datagrams(), Arc::clone(&self.meter));
-        let datagrams = datagram::Datagrams { max_record_bytes: self.limits.max_record_bytes, longest_bytes };
+        let limits = Arc::clone(&self.limits);
+        let max_record_bytes = move || read(&limits).max_record_bytes;
+        let datagrams = datagram::Datagrams { max_record_bytes, longest_bytes };
         let tasks = self.doors.tasks.clone();
         let dropped = count_dropped(Arc::clone(&self.meter));
         tasks.spawn(async move {
@@ -390,6 +411,11 @@ impl Hall {
         Ok(())
     }
 
+    /// What holds now.
+    fn limits(&self) -> Limits {
+        read(&self.limits)
+    }
+
     /// A way in for a connection, which is counted.
     fn connection(&self) -> Metered<Intake> {
         Metered::of_connection(self.gate.intake(), Arc::clone(&self.meter))
@@ -401,9 +427,14 @@ impl Hall {
     }
 
     fn framing(&self, trailer: Trailer) -> Framing {
-        let Limits { max_record_bytes, max_sealed_bytes, .. } = self.limits;
+        let Limits { max_record_bytes, max_sealed_bytes, .. } = self.limits();
         Framing { max_frame_bytes: max_record_bytes, max_sealed_bytes, trailer }
     }
+}
+
+/// A thread that panicked while it held the lock left whole limits.
+fn read(limits: &RwLock<Limits>) -> Limits {
+    *limits.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Counts what the kernel drops, and tells it once a minute at most.

@@ -7,6 +7,7 @@ mod schedule;
 use super::status::Shown;
 use super::{archive, filter, keys};
 use crate::cli::args::{ArchiveArgs, Common, Reading, ServeArgs, Tokens};
+use crate::cli::config::Kind;
 use crate::cli::exit::Exit;
 use crate::cli::process;
 use crate::cli::report::{Report, Stop};
@@ -106,9 +107,8 @@ fn go_on(
     match followed.and_then(|()| loaded.open(report)) {
         Ok(opened) => {
             report.note("rules and configuration are loaded again");
-            if limits(&before.settings) != limits(&loaded.settings) {
-                report.note("other limits, and `max_line_bytes`, hold from the next start");
-            }
+            daemon.limit(limits(&loaded.settings));
+            tell_what_waits(report, &before.settings, &loaded.settings);
             Ok((loaded, opened))
         }
         Err(problem) => {
@@ -120,6 +120,18 @@ fn go_on(
             let opened = before.open(report)?;
             Ok((before, opened))
         }
+    }
+}
+
+/// Says it if something that was loaded holds from the next start only.
+fn tell_what_waits(report: Report, before: &Settings, loaded: &Settings) {
+    let (before, now) = (limits(before), limits(loaded));
+    if before.memory_bytes != now.memory_bytes {
+        report.note("the other `memory` holds from the next start");
+    }
+    let has_files = loaded.serve.inputs().iter().any(|input| input.kind == Kind::File);
+    if has_files && before.max_record_bytes != now.max_record_bytes {
+        report.note("the other `max_line_bytes` holds for files from the next start");
     }
 }
 

@@ -85,7 +85,7 @@ impl Hall {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (intake, limits) = (self.connection(), self.limits);
+        let (intake, limits) = (self.connection(), self.limits());
         let stopped = self.doors.stopped.cancelled();
         match protocol {
             Protocol::Syslog(trailer) => {
