@@ -98,7 +98,9 @@ fn a_file_is_read_on_after_a_kill_and_through_a_rotation() {
         out.display()
     );
     fs::write(&path, line("one") + "\n").unwrap();
-    let sidecar = Sidecar::start(&config, &[]).kill_and_restart();
+    let sidecar = Sidecar::start(&config, &[]);
+    sidecar.wait_until_archived("id=one");
+    let sidecar = sidecar.kill_and_restart();
     fs::rename(&path, directory.path().join("a.log.1")).unwrap();
     fs::write(&path, line("two") + "\n").unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
