@@ -129,7 +129,9 @@ fn a_hostile_peer_harms_its_own_connection_only() {
     // follows it.
     let quarantined = counts["quarantined"].as_u64().unwrap();
     assert!(cut_off > 1 && (cut_off + 1..=cut_off + 2).contains(&quarantined), "{cut_off}, {quarantined}");
-    assert!(ended.told.matches("longer than what is sealed").count() as u64 == cut_off, "{}", ended.told);
+    let told = ended.told.matches("longer than what is sealed").count() as u64;
+    // The last one may be cut off when everything is sent.
+    assert!((cut_off..=cut_off + 1).contains(&told), "{cut_off}: {}", ended.told);
 }
 
 /// Sends a gigabyte without a line end, over as many connections as it takes; how many of them were cut off.
@@ -266,7 +268,7 @@ fn a_bad_configuration_keeps_the_old_one_and_says_so() {
     sidecar.configure(&format!("keep = ['203.0.113.0/24']\n{good}[serve.limits]\nmemory = '32MiB'\n"));
     sidecar.hang_up();
     sidecar.wait_for("loaded again");
-    sidecar.wait_for("hold from the next start");
+    sidecar.wait_for("`memory` holds from the next start");
     writeln!(stream, "{}", line("after")).unwrap();
     drop(stream);
     let ended = sidecar.stop();
