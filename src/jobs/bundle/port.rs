@@ -1,11 +1,14 @@
 //! The port beside an identifier: the law wants it, and a filter leaves it in clear.
 //!
 //! ```text
-//! TOKEN:443   [TOKEN]:443   TOKEN#53   TOKEN.443   TOKEN port 50514   SRC=TOKEN ... SPT=50514   DST=TOKEN ... DPT=22
+//! TOKEN:443   [TOKEN]:443   TOKEN#53   TOKEN.443   TOKEN port 50514            glued to it, or spelt behind it
+//! SRC=TOKEN ... SPT=50514   src=TOKEN spt=50514   src=TOKEN srcPort=50514      netfilter, CEF, LEEF
+//! "remote_ip":"TOKEN","remote_port":50514   rip=TOKEN, rport=50514             fields that are named alike
+//! "ip":"TOKEN","port":50514   client=TOKEN port=50514                          a field that is named so, right behind it
 //! ```
-//! Where a line states it otherwise, it is in the line and in no column.
+//! A wrong port names a wrong person behind a shared address: where nothing says whose port it is, none is given. The
+//! line has whatever else it states.
 
-use memchr::memmem;
 use std::ops::Range;
 
 /// The port of the identifier at `span` of `line`, as the line spells it.
@@ -17,19 +20,77 @@ pub(super) fn beside<'l>(line: &'l [u8], span: &Range<usize>) -> Option<&'l str>
         _ => None,
     };
     let spelt = || after.strip_prefix(b" port ").and_then(number);
-    glued.or_else(spelt).or_else(|| of_netfilter(line, span))
+    glued.or_else(spelt).or_else(|| of_field(line, span))
 }
 
-/// `SRC=` has `SPT=`, `DST=` has `DPT=`: netfilter's own names.
-fn of_netfilter<'l>(line: &'l [u8], span: &Range<usize>) -> Option<&'l str> {
-    let before = line.get(..span.start)?;
-    let name: &[u8] = match before {
-        [.., b'S', b'R', b'C', b'='] => b" SPT=",
-        [.., b'D', b'S', b'T', b'='] => b" DPT=",
-        _ => return None,
+/// The port in a field that belongs to the one in which the identifier stands: the first behind it, or else the last
+/// before it.
+fn of_field<'l>(line: &'l [u8], span: &Range<usize>) -> Option<&'l str> {
+    let stem = stem(&name_before(line, span.start)?);
+    let fields = || {
+        let ends = memchr::memchr2_iter(b'=', b':', line);
+        ends.filter_map(|end| Some((end, name_of(line, end)?, number(value(&line[end + 1..]))?)))
     };
-    let at = memmem::find(line.get(span.end..)?, name)?;
-    number(line.get(span.end + at + name.len()..)?)
+    let (mut before, mut is_next) = (None, true);
+    for (at, name, port) in fields() {
+        let named_alike = is_port_of(&name, &stem);
+        if at < span.start {
+            before = named_alike.then_some(port).or(before);
+            continue;
+        }
+        let is_behind =
+            is_next && name == "port" && line[span.end..at].iter().all(|byte| FILLING.contains(byte));
+        if named_alike || is_behind {
+            return Some(port);
+        }
+        is_next = false;
+    }
+    before
+}
+
+/// What may stand between a value and the next separator, where the next name is `port`.
+const FILLING: &[u8] = b"\"'\\ ,;|]\tport";
+
+/// The name of the field whose value begins at `start`, in lower case and without separators.
+fn name_before(line: &[u8], start: usize) -> Option<String> {
+    let before = trimmed(&line[..start], b"\"'\\[ ");
+    let (separator, _) = before.split_last()?;
+    matches!(separator, b'=' | b':').then(|| name_of(line, before.len() - 1))?
+}
+
+/// The name before the separator at `end`.
+fn name_of(line: &[u8], end: usize) -> Option<String> {
+    let name = trimmed(&line[..end], b"\"'\\ ");
+    let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
+    let length = name.iter().rev().take(LONGEST_NAME).take_while(is_part).count();
+    let letters = name[name.len() - length..].iter().filter(|byte| byte.is_ascii_alphanumeric());
+    let name: String = letters.map(|byte| char::from(byte.to_ascii_lowercase())).collect();
+    (!name.is_empty()).then_some(name)
+}
+
+/// What the names of an address and of its port have in common: `remote` of `remoteaddr`, `r` of `rip`.
+fn stem(name: &str) -> String {
+    let kinds = ["address", "addr", "host", "ip"];
+    let stem = kinds.into_iter().find_map(|kind| name.strip_suffix(kind)).unwrap_or(name);
+    stem.to_owned()
+}
+
+fn is_port_of(name: &str, stem: &str) -> bool {
+    let others: &[&str] = match stem {
+        "src" | "source" => &["spt", "sport"],
+        "dst" | "dest" | "destination" => &["dpt", "dport"],
+        // Zeek: `id.orig_h` and `id.orig_p`.
+        "idorigh" => &["idorigp"],
+        "idresph" => &["idrespp"],
+        _ => &[],
+    };
+    name.strip_suffix("port") == Some(stem) || others.contains(&name)
+}
+
+/// A value without what stands around it.
+fn value(text: &[u8]) -> &[u8] {
+    let around = text.iter().take_while(|byte| b"\"'\\ ".contains(byte)).count();
+    &text[around..]
 }
 
 /// A port at the start of `text`: digits, and no more of them than a port has.
@@ -39,28 +100,70 @@ fn number(text: &[u8]) -> Option<&str> {
     digits.parse::<u16>().ok().map(|_| digits)
 }
 
+/// Text without these bytes at its end.
+fn trimmed<'l>(text: &'l [u8], around: &[u8]) -> &'l [u8] {
+    let trailing = text.iter().rev().take_while(|byte| around.contains(byte)).count();
+    &text[..text.len() - trailing]
+}
+
+/// No name of a field is longer.
+const LONGEST_NAME: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn ports() {
-        for (before, after, port) in [
-            ("", ":443 x", Some("443")),
-            ("[", "]:443, y", Some("443")),
-            ("client ", "#53 (example.org)", Some("53")),
-            ("IP ", ".46824 > x", Some("46824")),
-            ("from ", " port 50514 ssh2", Some("50514")),
-            ("IN=eth0 SRC=", " DST=y LEN=60 SPT=50514 DPT=22", Some("50514")),
-            ("IN=eth0 SRC=x DST=", " LEN=60 SPT=50514 DPT=22", Some("22")),
-            ("", " - - \"GET / HTTP/1.1\" 200 5", None),
-            ("", ":99999", None),
-            ("", ": the end", None),
-            ("", "", None),
+        for (line, port) in [
+            ("TOKEN:443 x", Some("443")),
+            ("[TOKEN]:443, y", Some("443")),
+            ("client TOKEN#53 (example.org)", Some("53")),
+            ("IP TOKEN.46824 > x", Some("46824")),
+            ("from TOKEN port 50514 ssh2", Some("50514")),
+            ("TOKEN - - \"GET / HTTP/1.1\" 200 5", None),
+            ("TOKEN:99999", None),
+            ("TOKEN: the end", None),
+            ("TOKEN", None),
+            // Netfilter.
+            ("IN=eth0 SRC=TOKEN DST=y LEN=60 SPT=50514 DPT=22", Some("50514")),
+            ("IN=eth0 SRC=x DST=TOKEN LEN=60 SPT=50514 DPT=22", Some("22")),
+            ("IN=eth0 SRC=TOKEN DST=y LEN=60 PROTO=ICMP", None),
+            // CEF and LEEF.
+            ("CEF:0|v|p|1|9|n|5|src=TOKEN dst=y spt=50514 dpt=443", Some("50514")),
+            ("CEF:0|v|p|1|9|n|5|dpt=443 spt=50514 dst=TOKEN", Some("443")),
+            ("CEF:0|v|p|1|9|n|5|sourceTranslatedAddress=TOKEN sourceTranslatedPort=1025 spt=2", Some("1025")),
+            ("LEEF:1.0|v|p|1|9|src=TOKEN\tdst=y\tsrcPort=50514\tdstPort=443", Some("50514")),
+            // JSON.
+            (r#"{"remote_ip":"TOKEN","remote_port":"50514","status":200}"#, Some("50514")),
+            (r#"{"client_port": 50514, "client_addr": "TOKEN"}"#, Some("50514")),
+            (r#"{"ClientHost":"TOKEN","ClientPort":"50514"}"#, Some("50514")),
+            (r#"{"source.port":50514,"source.ip":"TOKEN","destination.port":443}"#, Some("50514")),
+            (r#"{"src":{"ip":"TOKEN","port":50514},"dst":{"ip":"y","port":443}}"#, Some("50514")),
+            (r#"{"src":{"ip":"x","port":50514},"dst":{"ip":"TOKEN","port":443}}"#, Some("443")),
+            (r#"{"id.orig_h":"TOKEN","id.orig_p":50514,"id.resp_h":"y","id.resp_p":443}"#, Some("50514")),
+            (r#"{"log":"{\"src_ip\":\"TOKEN\",\"src_port\":50514}"}"#, Some("50514")),
+            (r#"{"remote_ip":"TOKEN","status":200,"server_port":443}"#, None),
+            // logfmt and its like.
+            ("level=info src_ip=TOKEN src_port=50514 dst_port=443", Some("50514")),
+            ("level=info client=TOKEN port=50514", Some("50514")),
+            ("level=info client=TOKEN status=200 port=443", None),
+            ("imap-login: Login: rip=TOKEN, lip=y, rport=50514, lport=993", Some("50514")),
+            ("imap-login: Login: rip=x, lip=TOKEN, rport=50514, lport=993", Some("993")),
+            ("postfix/smtpd[1]: client=unknown[TOKEN]:50514", Some("50514")),
         ] {
+            let at = line.find("TOKEN").unwrap();
+            assert_eq!(beside(line.as_bytes(), &(at..at + 5)), port, "{line}");
+        }
+    }
+
+    proptest! {
+        /// Whoever wrote the line.
+        #[test]
+        fn anything_may_stand_around(before in "[a-z=:\"' \\[\\\\_0-9.]{0,30}", after in "(port|spt|[=:\"' ,\\]0-9]){0,20}") {
             let line = format!("{before}TOKEN{after}");
-            let span = before.len()..before.len() + 5;
-            assert_eq!(beside(line.as_bytes(), &span), port, "{line}");
+            let _ = beside(line.as_bytes(), &(before.len()..before.len() + 5));
         }
     }
 }
