@@ -76,10 +76,12 @@ fn exact(lines: u64, identifiers: u64) {
         assert_eq!(numbers.len(), expected.len(), "lines of one identifier, each once");
         assert_eq!(&numbers.into_iter().collect::<BTreeSet<_>>(), expected, "lines of one identifier");
         let counts: serde_json::Value = serde_json::from_slice(&output.stderr).expect("counts");
-        assert_eq!((&counts["epochs"], &counts["hmacs"]), (&DAYS.into(), &DAYS.into()), "one an epoch");
+        // One more for the network of an address where that spares reading frames.
+        let made = counts["hmacs"].as_u64().expect("a number");
+        assert!(counts["epochs"] == DAYS && (DAYS..=2 * DAYS).contains(&made), "{counts}");
         found += expected.len();
         empty += usize::from(expected.is_empty());
-        hmacs += counts["hmacs"].as_u64().unwrap_or(0);
+        hmacs += made;
     }
     let seconds = start.elapsed().as_secs_f64();
     println!(

@@ -225,26 +225,53 @@ impl std::fmt::Debug for Packer {
     }
 }
 
-/// Decompresses a frame and compares its content checksum. `None` if it is not one whole frame.
-pub(super) fn unpack(frame: &[u8]) -> Option<Vec<u8>> {
-    let stated = zstd_safe::get_frame_content_size(frame).ok()??;
-    if !frame.starts_with(&ZSTD_MAGIC) || stated > LONGEST_LINE_BYTES {
-        return None;
+/// Decompresses frames; one a thread, for it keeps its memory.
+pub(super) struct Unpacker(Decompressor<'static>);
+
+impl Unpacker {
+    /// # Errors
+    /// If zstd has no memory.
+    pub(super) fn new() -> std::io::Result<Self> {
+        Decompressor::new().map(Self)
     }
-    let lines = Decompressor::new().ok()?.decompress(frame, usize::try_from(stated).ok()?).ok()?;
-    (lines.len() as u64 == stated).then_some(lines)
+
+    /// Decompresses a frame into `lines`, in place of what is there, and compares its content checksum. `None` if
+    /// it is not one whole frame; what is in `lines` means nothing then.
+    pub(super) fn unpack(&mut self, frame: &[u8], lines: &mut Vec<u8>) -> Option<()> {
+        let stated = zstd_safe::get_frame_content_size(frame).ok()??;
+        if !frame.starts_with(&ZSTD_MAGIC) || stated > LONGEST_LINE_BYTES {
+            return None;
+        }
+        lines.clear();
+        // A line longer than a frame has come and gone.
+        lines.shrink_to(2 * MOST_LINE_BYTES);
+        lines.reserve_exact(usize::try_from(stated).ok()?);
+        self.0.decompress_to_buffer(frame, lines).ok()?;
+        (lines.len() as u64 == stated).then_some(())
+    }
+}
+
+impl std::fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unpacker")
+    }
 }
 
 /// Whole lines, frame after frame, at the start of `bytes`; ends at the first thing that is no whole frame.
 pub(super) fn whole_frames(bytes: &[u8]) -> impl Iterator<Item = (&[u8], Vec<u8>)> {
     let mut rest = bytes;
+    let mut unpacker = Unpacker::new().ok();
     std::iter::from_fn(move || {
         if !rest.starts_with(&ZSTD_MAGIC) {
             return None;
         }
         let length = zstd_safe::find_frame_compressed_size(rest).ok()?;
         let (frame, after) = rest.split_at_checked(length)?;
-        let lines = unpack(frame).filter(|lines| lines.last() == Some(&b'\n'))?;
+        let mut lines = Vec::new();
+        unpacker.as_mut()?.unpack(frame, &mut lines)?;
+        if lines.last() != Some(&b'\n') {
+            return None;
+        }
         rest = after;
         Some((frame, lines))
     })

@@ -4,7 +4,8 @@ use super::chain::Chain;
 use super::error::ArchiveError;
 use super::filter;
 use super::footer::{self, Footer, FrameEntry, Malformed, SEEK_END_BYTES, Sealed};
-use super::frame::{self, Frame};
+use super::frame::{Frame, Unpacker};
+use super::frame_reader::FramePlace;
 use crate::model::{Folder, SegmentName, Tree};
 use crate::primitives::storage::{Storage, Stored};
 use std::ops::RangeInclusive;
@@ -31,6 +32,20 @@ impl Segment {
         let file_bytes = file.length().map_err(ArchiveError::io("read a segment", path))?;
         let sealed = read_footer(&*file, path, file_bytes)?;
         Ok(Self { file, path: path.to_owned(), file_bytes, sealed })
+    }
+
+    /// The same, if it is the segment of that name: its lines were written for that day and class, under that epoch.
+    ///
+    /// # Errors
+    /// As [`Segment::open`]; [`ArchiveError::Damaged`] if it says that it is another one.
+    pub fn open_as(storage: &dyn Storage, path: &Path, name: &SegmentName) -> Result<Self, ArchiveError> {
+        let segment = Self::open(storage, path)?;
+        if segment.footer().name(name.number) != *name {
+            let malformed =
+                Malformed { what: "the footer of another segment", offset: segment.footer().data_bytes() };
+            return Err(ArchiveError::Damaged { path: path.to_owned(), malformed });
+        }
+        Ok(segment)
     }
 
     /// Its file.
@@ -87,15 +102,25 @@ impl Segment {
     /// # Panics
     /// If there is no such frame.
     pub fn lines(&self, frame: usize) -> Result<Vec<u8>, ArchiveError> {
-        let entry = &self.footer().frames[frame];
-        let damaged = |what| self.damaged(Malformed { what, offset: entry.offset });
+        let mut unpacker = Unpacker::new().map_err(ArchiveError::Compress)?;
+        let mut lines = Vec::new();
         let bytes = self.compressed(frame)?;
-        let lines = frame::unpack(&bytes).ok_or_else(|| damaged("a frame that does not decompress"))?;
-        let counted = memchr::memchr_iter(b'\n', &lines).count();
-        if (lines.len(), counted) != (entry.line_bytes as usize, entry.lines as usize) {
-            return Err(damaged("a frame that holds other lines than its entry says"));
-        }
+        self.place(frame).unpack(&mut unpacker, &self.path, &bytes, &mut lines)?;
         Ok(lines)
+    }
+
+    /// Where a frame lies and what it must be: it can be read without this footer then.
+    ///
+    /// # Panics
+    /// If there is no such frame.
+    #[must_use]
+    pub fn place(&self, frame: usize) -> FramePlace {
+        let FrameEntry { offset, bytes, line_bytes, lines, chain, .. } = self.footer().frames[frame];
+        let before = match frame.checked_sub(1) {
+            Some(before) => Chain(self.footer().frames[before].chain),
+            None => Chain::new(&self.footer().origin.id),
+        };
+        FramePlace { offset, bytes, line_bytes, lines, chain: Some([before, Chain(chain)]) }
     }
 
     /// A frame as it is, with its index, checked against the digest chain.
@@ -118,19 +143,8 @@ impl Segment {
 
     /// The bytes of a frame, checked against the digest chain.
     fn compressed(&self, frame: usize) -> Result<Vec<u8>, ArchiveError> {
-        let entry = &self.footer().frames[frame];
-        let mut bytes = vec![0; entry.bytes as usize];
-        self.file
-            .read_at(entry.offset, &mut bytes)
-            .map_err(ArchiveError::io("read a segment", &self.path))?;
-        let before = match frame.checked_sub(1) {
-            Some(before) => Chain(self.footer().frames[before].chain),
-            None => Chain::new(&self.footer().origin.id),
-        };
-        if before.next(&bytes).0 != entry.chain {
-            let what = "a frame that differs from its digest";
-            return Err(self.damaged(Malformed { what, offset: entry.offset }));
-        }
+        let mut bytes = Vec::new();
+        self.place(frame).read(&*self.file, &self.path, &mut bytes)?;
         Ok(bytes)
     }
 
@@ -140,10 +154,6 @@ impl Segment {
     /// As [`Segment::lines`], for the first frame that is wrong.
     pub fn check(&self) -> Result<(), ArchiveError> {
         (0..self.footer().frames.len()).try_for_each(|frame| self.lines(frame).map(drop))
-    }
-
-    fn damaged(&self, malformed: Malformed) -> ArchiveError {
-        ArchiveError::Damaged { path: self.path.clone(), malformed }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
 use crate::primitives::private_folder::{PrivateFolder, Turn};
 use crate::primitives::storage::Storage;
-pub use extract::{Extracted, Opener, Targets};
+pub use extract::{Extracted, Targets};
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -149,18 +149,38 @@ impl Holds {
                 "no segment is of that class and time",
             );
         }
-        let longest = today.saturating_add(LONGEST_FREEZE_DAYS.days());
-        let frozen_until = until.min(longest);
+        let frozen_until = longest_freeze(today, until);
         let hold = Hold { case: case.to_owned(), until, frozen_until, segments, extracts: 0 };
-        let segments = hold.segments.len() as u64;
-        site.ledger.append(Event::HoldAdded(event::Hold {
-            case: case.to_owned(),
-            until,
-            frozen_until,
-            segments,
-        }))?;
-        self.keep(&hold)?;
+        self.put(site, &hold)?;
         Ok(hold)
+    }
+
+    /// Lets the hold of a case last longer, its extracts with it, and freezes everything that there is now, to extract
+    /// once more. The hold as it was; `None` if the case has none.
+    ///
+    /// # Errors
+    /// A day before the one on which it ends now.
+    pub fn prolong(&self, site: &mut Site, case: &str, until: Date) -> Result<Option<Hold>, Diagnostic> {
+        let Some(before) = self.find(case)? else { return Ok(None) };
+        if until < before.until {
+            let why = "a hold is prolonged, and not shortened";
+            return self.refuse(site, &DATES, "the hold of the case lasts longer already", why);
+        }
+        let frozen_until = longest_freeze(site.today(), until);
+        let segments = frozen(site, &Scope::default())?;
+        self.put(site, &Hold { until, frozen_until, segments, ..before.clone() })?;
+        Ok(Some(before))
+    }
+
+    /// Keeps a hold as it is, and in the ledger.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn put(&self, site: &mut Site, hold: &Hold) -> Result<(), Diagnostic> {
+        let Hold { case, until, frozen_until, segments, .. } = hold.clone();
+        let segments = segments.len() as u64;
+        site.ledger.append(Event::HoldAdded(event::Hold { case, until, frozen_until, segments }))?;
+        self.keep(hold)
     }
 
     /// Ends a hold; its extracts are erased.
@@ -229,6 +249,11 @@ impl Holds {
         let hint = format!("`oubliette explain {}` says what a hold needs", code.id);
         Err(Diagnostic::new(code, what).because(why).hint(hint))
     }
+}
+
+/// The first day on which segments are no longer frozen by a hold of `today` until `until`.
+fn longest_freeze(today: Date, until: Date) -> Date {
+    until.min(today.saturating_add(LONGEST_FREEZE_DAYS.days()))
 }
 
 /// Names of the segments of `scope`, those that are still written to included.

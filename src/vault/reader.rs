@@ -81,6 +81,12 @@ impl Vault {
         Ok(())
     }
 
+    /// Leaves out what follows the last whole record: somebody is writing it.
+    pub fn forget_half_a_record(&mut self) {
+        let whole = self.bytes.len() - behind_whole_records(&self.bytes[self.records..]).len();
+        self.bytes.truncate(whole);
+    }
+
     /// S as age wrapped it, for the custodian to unwrap; `None` if the owner of a key file keeps S.
     ///
     /// # Errors
@@ -149,16 +155,21 @@ pub fn cut(storage: &dyn Storage, path: &Path) -> Result<Option<(SegmentId, u64,
     };
     let bytes = read_whole(&*file).map_err(VaultError::io("read a vault", path))?;
     let Some((header, records)) = Header::decode(&bytes) else { return Ok(None) };
-    let mut rest = &bytes[records..];
-    while let Some((_, after)) = layout::split_record(rest) {
-        rest = after;
-    }
+    let rest = behind_whole_records(&bytes[records..]);
     let whole = &bytes[..bytes.len() - rest.len()];
     if !rest.is_empty() {
         file.truncate(whole.len() as u64).map_err(VaultError::io("cut a vault", path))?;
     }
     file.sync().map_err(VaultError::io("sync a vault", path))?;
     Ok(Some((header.id, whole.len() as u64, Sha256::digest(whole).into())))
+}
+
+fn behind_whole_records(records: &[u8]) -> &[u8] {
+    let mut rest = records;
+    while let Some((_, after)) = layout::split_record(rest) {
+        rest = after;
+    }
+    rest
 }
 
 fn read_whole(file: &dyn Stored) -> io::Result<Vec<u8>> {

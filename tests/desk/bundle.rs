@@ -1,9 +1,10 @@
 //! Bundles: what is in one, that stock tools check it on a machine without oubliette, and that a change fails.
 
-use super::node::{Node, PERIOD, arg, text};
+use super::node::{LATER, Node, PERIOD, arg, text};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const CASE: [&str; 4] = ["--case", "PV 2026/0815", "--basis", "60-1/3"];
 
@@ -139,7 +140,52 @@ fn a_bundle_demands_a_case_a_basis_and_a_place_of_its_own() {
     let refused = node.desk(&["replay"], &[&name[..], &CASE, &PERIOD].concat());
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).starts_with("error[B01]"), "{}", text(&refused.stderr));
-    assert_eq!(node.ledger().iter().filter(|(event, _)| event == "access-refused").count(), 4);
+    // What a killed process left.
+    fs::rename(&to, node.path("case.partial")).unwrap();
+    let refused = node.desk(&["replay"], &[&name[..], &CASE, &PERIOD].concat());
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("case.partial"), "{}", text(&refused.stderr));
+    assert_eq!(node.ledger().iter().filter(|(event, _)| event == "access-refused").count(), 5);
+}
+
+/// A bundle that is stopped, or that finds no room, leaves nothing.
+#[test]
+fn what_does_not_become_whole_is_removed() {
+    let node = Node::new();
+    let line = |number: usize| {
+        format!(
+            "Nov 23 10:{:02}:{:02} web1 sshd[1]: from 203.0.113.7 n={number}\n",
+            number / 6000,
+            number / 100 % 60
+        )
+    };
+    let many: String = (0..240_000).map(line).collect();
+    node.archive("2026-11-23T09:40:00Z", &many);
+    let (srv, identity, to) = (node.path("srv"), node.identity(), node.path("case"));
+    let recipient = age::x25519::Identity::generate().to_public().to_string();
+    for (encrypted, left) in [(false, "case.partial"), (true, "case.partial.lines.log")] {
+        let mut arguments =
+            vec!["replay", "--archive", arg(&srv), "--now", LATER, "--identity", arg(&identity)];
+        arguments.extend(["--ip", "203.0.113.7", "--bundle", arg(&to)]);
+        arguments.extend(CASE.iter().chain(&PERIOD));
+        if encrypted {
+            arguments.extend(["--bundle-recipient", &recipient]);
+        }
+        let mut child = node.command(&arguments).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !node.path(left).exists() {
+            assert!(child.try_wait().unwrap().is_none() && Instant::now() < deadline);
+        }
+        let id = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).starts_with("error[P17]"), "{}", text(&output.stderr));
+        let names = fs::read_dir(node.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(!names.into_iter().any(|name| name.to_string_lossy().starts_with("case")));
+        let (event, done) = node.ledger().pop().unwrap();
+        assert_eq!((event.as_str(), &done["complete"]), ("access-done", &false.into()));
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Node {
         self.path("state/escrow/identity-1.txt")
     }
 
-    fn archive(&self, now: &str, lines: &str) {
+    pub(crate) fn archive(&self, now: &str, lines: &str) {
         let srv = self.path("srv");
         let mut child = self.command(&["filter", "--node", "web1", "--now", now, "--archive", arg(&srv)]);
         let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
@@ -54,7 +54,7 @@ impl Node {
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette"));
         command.args(arguments).arg("--state-dir").arg(self.path("state")).env_remove("OUBLIETTE_KEY_FILE");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -116,6 +116,18 @@ fn restriction_keeps_the_lines_encrypted_and_freezes_nothing_else() {
     let identity: age::x25519::Identity = secret.parse().unwrap();
     let lines = age::decrypt(&identity, &std::fs::read(&extracts[0]).unwrap()).unwrap();
     assert_eq!(text(&lines).lines().count(), 5);
+    // Prolonged: what was extracted stays, and what has come since is added.
+    let longer = [&JEAN[..], &CASE, &["--user", "jean", "--until", "2028-06-30"]].concat();
+    assert_eq!(node.answer(&["subject", "restrict"], &longer, 0), "");
+    let held = node.run(&["hold", "list", "--json", "--now", LATER]);
+    let hold: Value = serde_json::from_slice(&held.stdout).unwrap();
+    assert_eq!((&hold["until"], &hold["extracts"]), (&"2028-06-30".into(), &2.into()));
+    let shorter = node.desk(&["subject", "restrict"], &options);
+    assert_eq!(shorter.status.code(), Some(2));
+    assert!(text(&shorter.stderr).starts_with("error[H02]"), "{}", text(&shorter.stderr));
+    // Each states the article that it answers.
+    let bases = node.ledger().into_iter().filter(|(event, _)| event == "access");
+    assert!(bases.into_iter().all(|(_, about)| about["basis"] == "GDPR-18"));
     node.verify();
 }
 

@@ -111,7 +111,7 @@ pub(crate) enum HoldCommand {
         case: String,
 
         /// Lines with this token (repeatable)
-        #[arg(long, value_name = "TOKEN", help_heading = "CASE", required_unless_present_any = ["ip", "email"])]
+        #[arg(long, value_name = "TOKEN", help_heading = "CASE", required_unless_present_any = ["ip", "email", "user"])]
         token: Vec<String>,
 
         /// Lines of this address (repeatable); needs --identity or --key-file
@@ -122,7 +122,11 @@ pub(crate) enum HoldCommand {
         #[arg(long, value_name = "ADDRESS", help_heading = "CASE")]
         email: Vec<String>,
 
-        /// Escrow identity
+        /// Lines of this account name (repeatable); needs --identity or --key-file
+        #[arg(long, value_name = "NAME", help_heading = "CASE")]
+        user: Vec<String>,
+
+        /// Escrow identity: plain, locked with a passphrase, or of a plugin
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "CASE")]
         identity: Option<PathBuf>,
     },

@@ -2,12 +2,14 @@
 
 use super::replay::{left_out, summarise};
 use crate::cli::args::ReplayArgs;
+use crate::cli::codes;
 use crate::cli::exit::Exit;
+use crate::cli::process;
 use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::bundle::{About, Bundle, Destination};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Question, Ready};
+use crate::jobs::replay::{Grant, Question, Ready};
 use crate::ledger;
 use crate::primitives::diag::Diagnostic;
 use std::path::Path;
@@ -16,7 +18,7 @@ use zeroize::Zeroizing;
 /// Demands case, basis and period for a bundle, whether anything is revealed or not; and a place for it.
 pub(super) fn demand(args: &ReplayArgs, site: &Site, question: Question) -> Result<Question, Diagnostic> {
     if let Some(to) = &args.bundle {
-        question.purpose.demand(&question.selection, question.scope, &site.classes)?;
+        question.purpose.demand(Grant::Bundle, &question.selection, question.scope, &site.classes)?;
         destination(args, to).check(&*site.storage)?;
     }
     Ok(question)
@@ -39,7 +41,10 @@ pub(super) fn write(
         segments: 0,
         unsealed: 0,
     };
-    let mut bundle = Bundle::new(about)?;
+    let stopped = process::interrupted().map_err(|error| {
+        Diagnostic::new(&codes::OPEN, "cannot listen to signals").because(error.to_string())
+    })?;
+    let mut bundle = Bundle::begin(about, &site.storage, &destination(args, to))?;
     let (bytes, skipped) = ready.bytes_and_skipped_frames();
     let progress = Counted::with_note(bytes, &format!("{} skipped", counted(skipped, "frame")));
     let mut revealed = Zeroizing::new(Vec::new());
@@ -51,18 +56,19 @@ pub(super) fn write(
             reveal.put_back(line, &mut revealed)?;
             bundle.add(planned, line, &originals, &revealed)
         },
+        &stopped,
         &|bytes| progress.add(bytes),
     )?;
     drop(progress);
-    bundle.searched(visited.counts.plan.segments, visited.unsealed);
-    let written = bundle.write(site, &settings.state_dir.join(ledger::FOLDER), &destination(args, to))?;
+    bundle.searched(visited.counts.plan.segments, visited.left_out);
+    let written = bundle.finish(site, &settings.state_dir.join(ledger::FOLDER))?;
     summarise(report, &visited.counts)?;
     report.note(&format!(
         "bundle of {} in {}; README.txt in it says how to check it",
         counted(written.lines, "line"),
         counted(written.files, "file")
     ));
-    Ok(left_out(report, visited.unsealed))
+    Ok(left_out(report, visited.left_out))
 }
 
 fn destination(args: &ReplayArgs, to: &Path) -> Destination {

@@ -1,16 +1,17 @@
 //! `oubliette hold`: what a case needs is kept beyond its day.
 
-use super::purge;
-use crate::cli::args::{ArchivePlace, Common, HoldCommand, Reading, Tokens};
+use super::{purge, replay};
+use crate::cli::args::{AccessArgs, ArchivePlace, Common, HoldCommand, Reading, Tokens};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::hold::{Extracted, FOLDER, Hold, Holds, Opener, Scope, Targets};
+use crate::jobs::hold::{Extracted, FOLDER, Hold, Holds, Scope, Targets};
 use crate::jobs::purge::Site;
-use crate::keyring::{Escrow, Identities, StateDir, key_file};
+use crate::jobs::replay::{Secrets, Selection};
+use crate::keyring::{Escrow, StateDir};
+use crate::model::Kind;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
-use std::path::Path;
 use std::sync::Arc;
 
 /// Adds, lists, extracts or releases.
@@ -36,11 +37,11 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
             report.note("the hold is over, and its extracts are erased");
             Ok(Vec::new())
         }),
-        HoldCommand::Extract { place, case, token, ip, email, identity } => {
-            let targets =
-                Targets { tokens: token.clone(), identifiers: ip.iter().chain(email).cloned().collect() };
+        HoldCommand::Extract { place, case, token, ip, email, user, identity } => {
+            let targets = targets(token, ip, email, user)?;
+            let access = AccessArgs { identity: identity.clone(), ..AccessArgs::default() };
             with(&settings, place, report, |holds, site| {
-                extract(report, &settings, holds, site, case, &targets, identity.as_deref())
+                extract(report, &settings, holds, site, case, &targets, &access)
             })
         }
     }
@@ -89,6 +90,25 @@ fn with(
     Ok(Exit::Done)
 }
 
+/// Whose lines an extract is of.
+///
+/// # Errors
+/// With the number of the value that is no identifier.
+pub(super) fn targets(
+    tokens: &[String],
+    ip: &[String],
+    email: &[String],
+    user: &[String],
+) -> Result<Targets, Diagnostic> {
+    let mut selection = Selection::default();
+    for (kind, option, typed) in
+        [(Kind::IP, "--ip", ip), (Kind::EM, "--email", email), (Kind::USR, "--user", user)]
+    {
+        selection.add_identifiers(kind, option, typed)?;
+    }
+    Ok(Targets { tokens: tokens.to_vec(), identifiers: selection.identifiers })
+}
+
 fn extract(
     report: Report,
     settings: &Settings,
@@ -96,15 +116,11 @@ fn extract(
     site: &mut Site,
     case: &str,
     targets: &Targets,
-    identity: Option<&Path>,
+    access: &AccessArgs,
 ) -> Result<Vec<Hold>, Diagnostic> {
     let escrow = Escrow::load(&StateDir::open(&settings.state_dir)?)?;
-    let opener = match (identity, &settings.key_file) {
-        (Some(identity), _) => Some(Opener::Identities(Identities::read(identity)?)),
-        (None, Some(key_file)) => Some(Opener::KeyFile(key_file::read(key_file)?)),
-        (None, None) => None,
-    };
-    let Extracted { lines, pairs } = holds.extract(site, case, targets, opener.as_ref(), &escrow)?;
+    let mut secrets = Secrets::new(site, replay::custody(settings, access)?);
+    let Extracted { lines, pairs } = holds.extract(site, case, targets, &mut secrets, &escrow)?;
     let (lines, pairs) = (counted(lines, "line"), counted(pairs, "pair"));
     report.note(&format!("extracted: {lines}, {pairs}; the segments are no longer frozen"));
     Ok(holds.list()?.into_iter().filter(|hold| hold.case == case).collect())

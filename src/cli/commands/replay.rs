@@ -10,7 +10,8 @@ use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    self, Access, Basis, Broken, Counts, Custody, Outlet, Purpose, Question, Ready, Scope, Selection,
+    self, Access, Basis, Broken, Counts, Custody, Outlet, PlanCounts, Purpose, Question, Ready, Scope,
+    Selection, Unsealed,
 };
 use crate::keyring::{Identities, Keyring};
 use crate::model::Kind;
@@ -73,15 +74,11 @@ fn question(
 ) -> Result<Question, Diagnostic> {
     let source_zone = args.lines.source_zone.clone().or_else(|| settings.source_zone.clone());
     let reading = replay::Reading { format: args.lines.format, source_zone };
-    if let Some(typed) = &args.access.basis
-        && Basis::parse(typed).is_none()
-    {
-        return Err(Diagnostic::new(&replay::NO_GRANT, "there is no such legal basis")
-            .because(format!("it is one of: {}", Basis::FORMS))
-            .hint("`oubliette explain P11` says what they are"));
-    }
+    args.access.basis.as_deref().map(Basis::typed).transpose()?;
     let selection = selection(&args.lines, &purpose)?;
-    Ok(Question { selection, scope, purpose, reading })
+    // What a bundle holds has a seal over it.
+    let unsealed = if args.bundle.is_some() { Unsealed::LeftOut } else { Unsealed::Read };
+    Ok(Question { selection, scope, purpose, reading, unsealed })
 }
 
 /// The lines asked for. Both ends of the period belong to it; times of lines are whole seconds.
@@ -149,19 +146,19 @@ fn answer(
         None => {
             let outlet = Outlet::new(io::stdout().lock(), framing, args.speed, stopped);
             let outcome = ready.run(site, outlet, &tell)?;
-            (outcome.counts, outcome.end.map(drop), outcome.unsealed)
+            (outcome.counts, outcome.end.map(drop), outcome.left_out)
         }
         Some(address) => {
             let outlet = Outlet::new(connected(address)?, framing, args.speed, stopped);
             let outcome = ready.run(site, outlet, &tell)?;
-            (outcome.counts, outcome.end.map(close), outcome.unsealed)
+            (outcome.counts, outcome.end.map(close), outcome.left_out)
         }
     };
     drop(progress);
-    let (counts, end, unsealed) = outcome;
+    let (counts, end, left_out_segments) = outcome;
     summarise(report, &counts)?;
     let ended = ended(report, args.output.is_some(), end)?;
-    Ok(ended.and(left_out(report, unsealed.len() as u64)))
+    Ok(ended.and(left_out(report, left_out_segments.len() as u64)))
 }
 
 fn connected(address: &str) -> Result<TcpStream, Diagnostic> {
@@ -200,7 +197,16 @@ pub(super) fn summarise(report: Report, counts: &Counts) -> Result<(), Stop> {
         counted(counts.read.frames_read, "frame"),
         counts.frames_skipped,
     ));
+    as_far_as_written(report, &counts.plan);
     Ok(())
+}
+
+/// Says up to where segments that are not sealed yet were read.
+pub(super) fn as_far_as_written(report: Report, plan: &PlanCounts) {
+    if plan.unsealed > 0 {
+        let segments = counted(plan.unsealed, "segment");
+        report.note(&format!("{segments} not sealed yet: what a filter has not written out was not read"));
+    }
 }
 
 /// What became of the reader.
@@ -224,7 +230,7 @@ fn ended(report: Report, over_network: bool, end: Result<(), Broken>) -> Result<
     }
 }
 
-/// Says which segments nobody can search yet.
+/// Says how many segments were left out for want of a seal.
 pub(super) fn left_out(report: Report, unsealed: u64) -> Exit {
     if unsealed == 0 {
         return Exit::Done;

@@ -1,16 +1,16 @@
 //! `oubliette subject`: what a person may ask for, and whom a breach is about.
 
-use super::replay::{custody, left_out, refused};
+use super::replay::{as_far_as_written, custody, left_out, refused};
 use super::{hold, purge};
 use crate::cli::args::{AccessArgs, ArchivePlace, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
 use crate::cli::args::{SubjectCommand, Tokens};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::hold::{Opener, Scope as HoldScope, Targets};
+use crate::jobs::hold::Scope as HoldScope;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    Access, BAD_QUESTION, Basis, Line, NO_GRANT, Purpose, Question, Ready, Reveal, Scope, Secrets, Selection,
+    Access, Basis, Line, NO_GRANT, Purpose, Question, Ready, Reveal, Scope, Secrets, Selection, Unsealed,
     Visited,
 };
 use crate::jobs::subject::access::Dossier;
@@ -23,6 +23,7 @@ use crate::model::{ClassName, Kind};
 use crate::primitives::diag::Diagnostic;
 use jiff::civil::Date;
 use std::io;
+use std::sync::atomic::AtomicBool;
 
 /// Answers.
 pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> Result<Exit, Stop> {
@@ -65,7 +66,7 @@ struct Desk<'d> {
 
 impl Desk<'_> {
     fn access(mut self, person: &PersonArgs, period: &PeriodArgs, form: DossierForm) -> Result<Exit, Stop> {
-        let purpose = self.purpose("GDPR-15", Some(period));
+        let purpose = self.purpose(Basis::ACCESS, Some(period));
         let access = announced("subject access", &purpose, Scope::Asked, person);
         let selection = selection(person, &purpose);
         let mut dossier = Dossier::new(self.site.now, self.site.zone.clone());
@@ -78,12 +79,16 @@ impl Desk<'_> {
             DossierForm::Csv => self.report.bytes(&dossier.csv().map_err(io::Error::from)?)?,
         }
         self.report.note(&format!("{} of the person", counted(dossier.lines.len() as u64, "line")));
-        Ok(left_out(self.report, visited.unsealed))
+        Ok(left_out(self.report, visited.left_out))
     }
 
     fn affected(mut self, period: &PeriodArgs, wanted: &Wanted<'_>) -> Result<Exit, Stop> {
-        let scope = if wanted.reveal { Scope::Everybody } else { Scope::Nobody };
-        let purpose = self.purpose("internal", Some(period));
+        // Originals are given back on one of the bases that can be typed.
+        let (scope, basis) = match wanted.reveal {
+            true => (Scope::Everybody, Basis::INTERNAL),
+            false => (Scope::Nobody, Basis::BREACH),
+        };
+        let purpose = self.purpose(basis, Some(period));
         let access = Access::new("subject affected", &purpose, scope, 0, 0);
         let access = access.of_classes(wanted.classes).kept();
         let selection = Selection { classes: wanted.classes.to_vec(), ..in_period(&purpose) };
@@ -104,11 +109,11 @@ impl Desk<'_> {
         let by =
             if wanted.reveal { "" } else { ", counted by tokens: a person has another one in every epoch" };
         self.report.note(&format!("{}{by}", counted(people, "distinct identifier")));
-        Ok(left_out(self.report, visited.unsealed))
+        Ok(left_out(self.report, visited.left_out))
     }
 
     fn erase(mut self, person: &PersonArgs) -> Result<Exit, Stop> {
-        let purpose = self.purpose("internal", None);
+        let purpose = self.purpose(Basis::ERASURE, None);
         let access = announced("subject erase", &purpose, Scope::Nobody, person);
         match self.try_erase(person, &purpose, &access) {
             Ok(erased) => self.tell(&erased),
@@ -163,24 +168,37 @@ impl Desk<'_> {
         purpose: Purpose,
         each: &mut dyn FnMut(&Line<'_>, &mut Reveal<'_>) -> Result<(), Diagnostic>,
     ) -> Result<Visited, Stop> {
-        let custody = selection.and_then(|selection| Ok((selection, custody(&self.settings, self.access)?)));
+        let custody = self
+            .check_basis()
+            .and(selection)
+            .and_then(|selection| Ok((selection, custody(&self.settings, self.access)?)));
         let (selection, custody) = match custody {
             Ok(both) => both,
             Err(refusal) => return Err(refused(&mut self.site, &access, refusal)),
         };
-        let question = Question { selection, scope, purpose, reading: Default::default() };
+        let (reading, unsealed) = (Default::default(), Unsealed::Read);
+        let question = Question { selection, scope, purpose, reading, unsealed };
         let ready = Ready::new(&question, access, &mut self.site, custody)?;
         let (bytes, skipped) = ready.bytes_and_skipped_frames();
         let progress = Counted::with_note(bytes, &format!("{} skipped", counted(skipped, "frame")));
         let mut each = |_: &_, line: &Line<'_>, reveal: &mut Reveal<'_>| each(line, reveal);
-        Ok(ready.visit(&mut self.site, &mut each, &|bytes| progress.add(bytes))?)
+        let visited =
+            ready.visit(&mut self.site, &mut each, &AtomicBool::new(false), &|bytes| progress.add(bytes))?;
+        as_far_as_written(self.report, &visited.counts.plan);
+        Ok(visited)
     }
 
-    fn purpose(&self, basis: &str, period: Option<&PeriodArgs>) -> Purpose {
+    /// Refuses a basis that is none.
+    fn check_basis(&self) -> Result<(), Diagnostic> {
+        self.access.basis.as_deref().map(Basis::typed).transpose().map(drop)
+    }
+
+    /// Who asks and why; `own` is the basis of the command, if no other is stated.
+    fn purpose(&self, own: Basis, period: Option<&PeriodArgs>) -> Purpose {
         Purpose {
             operator: self.access.operator.clone(),
             case: self.access.case.clone(),
-            basis: Basis::parse(self.access.basis.as_deref().unwrap_or(basis)),
+            basis: self.access.basis.as_deref().map_or(Some(own), Basis::parse),
             from: period.map(|period| period.from.begin(&self.site.zone)),
             to: period.map(|period| period.to.end(&self.site.zone)),
         }
@@ -198,7 +216,7 @@ fn restrict(
 ) -> Result<Exit, Stop> {
     let site = purge::site(settings, place)?;
     let mut desk = Desk { report, settings: settings.clone(), site, access: args };
-    let purpose = desk.purpose("internal", None);
+    let purpose = desk.purpose(Basis::RESTRICTION, None);
     let access = announced("subject restrict", &purpose, Scope::Nobody, person);
     match desk.try_restrict(person, until, &purpose, &access) {
         Ok(lines) => {
@@ -220,24 +238,23 @@ impl Desk<'_> {
     ) -> Result<u64, Diagnostic> {
         let case = stated_case(purpose)?;
         // What cannot be meant is refused before anything is frozen.
-        selection(person, purpose)?;
-        if !person.user.is_empty() {
-            return Err(Diagnostic::new(&BAD_QUESTION, "`--user` is not taken here")
-                .because("an extract finds addresses and tokens")
-                .hint("name the tokens of the account: `oubliette token --kind usr NAME`"));
-        }
+        let targets = hold::targets(&person.token, &person.ip, &person.email, &person.user)?;
         let escrow = Escrow::load(&StateDir::open(&self.settings.state_dir)?)?;
-        let opener = custody(&self.settings, self.access)?.identities.map(Opener::Identities);
+        let mut secrets = Secrets::new(&self.site, custody(&self.settings, self.access)?);
         let holds = hold::holds(&self.settings, &self.site)?;
         let _turn = holds.turn()?;
         access.clone().begin(&mut self.site)?;
-        holds.add(&mut self.site, &case, until, &HoldScope::default())?;
-        let identifiers = person.ip.iter().chain(&person.email).chain(&person.user).cloned().collect();
-        let targets = Targets { tokens: person.token.clone(), identifiers };
-        let extracted = holds.extract(&mut self.site, &case, &targets, opener.as_ref(), &escrow);
+        let before = holds.prolong(&mut self.site, &case, until)?;
+        if before.is_none() {
+            holds.add(&mut self.site, &case, until, &HoldScope::default())?;
+        }
+        let extracted = holds.extract(&mut self.site, &case, &targets, &mut secrets, &escrow);
         if extracted.is_err() {
             // A freeze of everything for a request that was refused would be more than anybody asked for.
-            holds.release(&mut self.site, &case)?;
+            match before {
+                Some(before) => holds.put(&mut self.site, &before)?,
+                None => drop(holds.release(&mut self.site, &case)?),
+            }
         }
         Ok(extracted?.lines)
     }

@@ -12,13 +12,15 @@
 //! proof/ledger/17.json       entries of the ledger that belong to the case, to its segments and to those keys
 //! SHA256SUMS, SHA256SUMS.sig over all of these, signed with the key of the day
 //! ```
-//! A frame holds lines of other people, so it is not in there: only its digest is. The whole bundle is in memory until
-//! it is written, so that one that is to be encrypted never lies on a disk in clear.
+//! A frame holds lines of other people, so it is not in there: only its digest is. Lines go to the disk as they come,
+//! under a name that says that the bundle is not whole; one that is to be encrypted never lies there in clear.
 
 mod output;
 mod port;
 mod proof;
 mod readme;
+mod spool;
+mod stage;
 mod table;
 
 use crate::jobs::purge::Site;
@@ -26,14 +28,19 @@ use crate::jobs::replay::{Line, PlannedSegment, Purpose, Revealed, spelling::Spe
 use crate::ledger::event::{Bundled, Event};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
+use crate::primitives::storage::Storage;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 pub use output::Destination;
 pub(in crate::jobs) use output::encrypted_to;
 use proof::Proof;
 use sha2::{Digest as _, Sha256};
+use spool::Spool;
+use stage::{Stage, Sums};
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use table::Table;
 pub(in crate::jobs) use table::{cell, text};
 use zeroize::Zeroizing;
@@ -53,14 +60,15 @@ pub struct About {
     pub unsealed: u64,
 }
 
-/// The files of a bundle, by their names within it; wiped when dropped.
+/// The small files of a bundle, by their names within it; wiped when dropped.
 pub type Files = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
 /// A bundle in the making.
 #[derive(Debug)]
 pub struct Bundle {
     about: About,
-    lines: Zeroizing<Vec<u8>>,
+    stage: Stage,
+    lines: Spool,
     table: Table,
     proof: Proof,
     count: u64,
@@ -76,19 +84,25 @@ pub struct Written {
 }
 
 impl Bundle {
-    /// An empty one.
+    /// An empty one, which will be at `destination`. What is there of it is removed if it is dropped.
     ///
     /// # Errors
-    /// If the head of its table cannot be written.
-    pub fn new(about: About) -> Result<Self, Diagnostic> {
-        let table = Table::new(about.zone.clone())?;
-        Ok(Self { about, lines: Zeroizing::default(), table, proof: Proof::default(), count: 0 })
+    /// [`WRITE`].
+    pub fn begin(
+        about: About,
+        storage: &Arc<dyn Storage>,
+        destination: &Destination,
+    ) -> Result<Self, Diagnostic> {
+        let mut stage = Stage::begin(storage, destination, about.made)?;
+        let lines = stage.spool(LINES)?;
+        let table = Table::new(stage.spool(TABLE)?, about.zone.clone())?;
+        Ok(Self { about, stage, lines, table, proof: Proof::default(), count: 0 })
     }
 
     /// Adds a line of `planned`, with what of it is revealed, and the line in which that stands.
     ///
     /// # Errors
-    /// [`TOO_LONG`] if it grows beyond what fits into memory.
+    /// [`WRITE`].
     pub fn add(
         &mut self,
         planned: &PlannedSegment,
@@ -96,16 +110,14 @@ impl Bundle {
         originals: &[(Spelt, Revealed)],
         revealed: &[u8],
     ) -> Result<(), Diagnostic> {
-        if self.lines.len() + line.bytes.len() > MOST_LINE_BYTES {
-            return Err(Diagnostic::new(&TOO_LONG, "the bundle grows too long")
-                .because(format!("its lines have more than {MOST_LINE_BYTES} bytes"))
-                .hint("make one for each part of the period: `--from`, `--to`"));
-        }
         self.count += 1;
         let place = self.proof.place(planned, line);
         self.table.row(self.count, place, line, originals, revealed)?;
-        self.lines.extend_from_slice(line.bytes);
-        Ok(())
+        self.lines.write_all(line.bytes).map_err(|error| {
+            Diagnostic::new(&WRITE, "cannot write a bundle")
+                .because(error.to_string())
+                .hint("name a place on a disk with room; what was there of the bundle is removed")
+        })
     }
 
     /// Notes how many segments were searched, and how many were left out because they are not sealed yet.
@@ -113,22 +125,16 @@ impl Bundle {
         (self.about.segments, self.about.unsealed) = (segments, unsealed);
     }
 
-    /// Signs it and writes it to `destination`. `ledger` is the folder of the ledger.
+    /// Signs it and gives it its name. `ledger` is the folder of the ledger.
     ///
     /// # Errors
     /// If a segment or the ledger cannot be read, the ledger not be kept, or the bundle not be written.
-    pub fn write(
-        self,
-        site: &mut Site,
-        ledger: &Path,
-        destination: &Destination,
-    ) -> Result<Written, Diagnostic> {
-        destination.check(&*site.storage)?;
-        let Self { about, lines, table, proof, count } = self;
+    pub fn finish(self, site: &mut Site, ledger: &Path) -> Result<Written, Diagnostic> {
+        let Self { about, mut stage, lines, table, proof, count } = self;
+        stage.take(LINES, lines)?;
+        stage.take(TABLE, table.into_spool()?)?;
         let case = about.purpose.case.clone().unwrap_or_default();
         let mut files = Files::new();
-        files.insert("lines.log".to_owned(), lines);
-        files.insert("lines.csv".to_owned(), table.into_bytes()?);
         // From here on the ledger has a key of today.
         let day = site.ledger.day()?;
         proof.collect(&site.storage, ledger, &case, day, &mut files)?;
@@ -139,7 +145,7 @@ impl Bundle {
         ] {
             files.insert(name.to_owned(), Zeroizing::new(text.into_bytes()));
         }
-        let sums = sums(&files);
+        let sums = text_of(&stage.sums(&files));
         let event = Event::Bundled(Bundled { case, lines: count, sums: hex::encode(&Sha256::digest(&sums)) });
         let seal = site.ledger.sign(event, &sums)?;
         if seal.day != day {
@@ -148,26 +154,22 @@ impl Bundle {
         }
         files.insert(SUMS.to_owned(), Zeroizing::new(sums));
         files.insert(format!("{SUMS}.sig"), Zeroizing::new(seal.signature.to_vec()));
-        destination.write(&*site.storage, &files, about.made)?;
-        Ok(Written { lines: count, files: files.len() as u64 })
+        Ok(Written { lines: count, files: stage.finish(&files)? })
     }
 }
 
 /// What `sha256sum` prints of the files.
-fn sums(files: &Files) -> Vec<u8> {
-    let line = |(name, bytes): (&String, &Zeroizing<Vec<u8>>)| {
-        format!("{}  {name}\n", hex::encode(&Sha256::digest(bytes)))
-    };
-    files.iter().map(line).collect::<String>().into_bytes()
+fn text_of(sums: &Sums) -> Vec<u8> {
+    let lines = sums.iter().map(|(name, digest)| format!("{}  {name}\n", hex::encode(digest)));
+    lines.collect::<String>().into_bytes()
 }
 
+const LINES: &str = "lines.log";
+const TABLE: &str = "lines.csv";
 const SUMS: &str = "SHA256SUMS";
 
-/// Most bytes of lines in a bundle; table and encryption take a few times as much memory.
-const MOST_LINE_BYTES: usize = 256 << 20;
-
 /// All codes of this area.
-pub const CODES: &[&Code] = &[&WRITE, &TOO_LONG, &MIDNIGHT];
+pub const CODES: &[&Code] = &[&WRITE, &MIDNIGHT];
 
 /// B01: where it should go.
 pub static WRITE: Code = Code {
@@ -180,38 +182,19 @@ What it means
 
 Why it matters
   A bundle is never written over or into something else: what is handed over must be exactly what was signed.
+  Until it is whole it has `.partial` behind its name, and is removed if it does not become whole; what a killed
+  process leaves under that name is no bundle.
 
 Example
   oubliette replay ... --bundle /srv/cases/2027-0815      a second time
 
 What to do
-  Name a directory that does not exist yet, on a disk with room. The entries in the ledger stay: they say that
+  Name a directory that does not exist yet, on a disk with room, and remove what an earlier run left under its
+  name with `.partial` behind it. The entries in the ledger stay: they say that
   the lines were looked for.
 
 References
   README.md, \"Bundle\"",
-};
-
-/// B02: more than fits into memory.
-pub static TOO_LONG: Code = Code {
-    id: "B02",
-    title: "a bundle grows too long",
-    text: "\
-What it means
-  A bundle is put together in memory and holds 256 MiB of lines at most.
-
-Why it matters
-  One that is encrypted must never lie on a disk in clear, not even in part.
-
-Example
-  oubliette replay --bundle DIR over a year, without an identifier
-
-What to do
-  Make a bundle for each part of the period, with --from and --to. Ask whether the request is meant to be that wide:
-  access has a defined duration and perimeter.
-
-References
-  Cass. crim., 25 October 2022, 21-87.397; README.md, \"Bundle\"",
 };
 
 /// B03: the day of the key is over.

@@ -4,6 +4,7 @@
 //! has an apostrophe in front: a client chooses what stands in a line. Bytes that are no UTF-8, and control
 //! characters, are written as `\xff`. `lines.log` has every byte as it is.
 
+use super::spool::Spool;
 use super::{WRITE, port};
 use crate::jobs::replay::{Line, Revealed, spelling::Spelt};
 use crate::primitives::diag::Diagnostic;
@@ -11,7 +12,6 @@ use crate::retention::DayFrom;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
-use zeroize::Zeroizing;
 
 /// Where a line states no port beside an identifier. (No hyphen: a spreadsheet would begin to compute.)
 const NO_PORT: &str = "?";
@@ -33,7 +33,7 @@ const HEADS: [&str; 12] = [
 
 /// The rows so far.
 pub(super) struct Table {
-    writer: csv::Writer<Vec<u8>>,
+    writer: csv::Writer<Spool>,
     zone: TimeZone,
 }
 
@@ -45,9 +45,9 @@ impl std::fmt::Debug for Table {
 
 impl Table {
     /// With its head. Times are in UTC and in `zone`.
-    pub(super) fn new(zone: TimeZone) -> Result<Self, Diagnostic> {
+    pub(super) fn new(spool: Spool, zone: TimeZone) -> Result<Self, Diagnostic> {
         let mut builder = csv::WriterBuilder::new();
-        let mut writer = builder.terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+        let mut writer = builder.terminator(csv::Terminator::CRLF).from_writer(spool);
         writer.write_record(HEADS).map_err(failed)?;
         Ok(Self { writer, zone })
     }
@@ -85,10 +85,9 @@ impl Table {
         self.writer.write_record(&cells).map_err(failed)
     }
 
-    /// The whole table.
-    pub(super) fn into_bytes(self) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
-        let bytes = self.writer.into_inner().map_err(|error| failed(error.into_error()))?;
-        Ok(Zeroizing::new(bytes))
+    /// The file of the whole table.
+    pub(super) fn into_spool(self) -> Result<Spool, Diagnostic> {
+        self.writer.into_inner().map_err(|error| failed(error.into_error()))
     }
 }
 

@@ -3,19 +3,16 @@
 
 use super::{Hold, Holds, failed};
 use crate::archive::{self, Found, Segment};
-use crate::detect::canonical;
 use crate::jobs::purge::Site;
-use crate::keyring::{Escrow, Identities};
+use crate::jobs::replay::{Identifier, Opened, Secrets, TagKey, Wanted, spelling};
+use crate::keyring::Escrow;
 use crate::ledger::event::{self, Event};
-use crate::model::{Kind, Kinds, SegmentName};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
-use crate::primitives::secret::Secret;
-use crate::pseudonym::epoch::{Epoch, EpochKeys};
-use crate::pseudonym::token;
-use crate::vault::{Original, Vault};
+use crate::vault::Original;
 use memchr::memmem;
 use serde_json::json;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -24,35 +21,8 @@ use zeroize::{Zeroize as _, Zeroizing};
 pub struct Targets {
     /// Tokens, as they stand in the lines.
     pub tokens: Vec<String>,
-    /// Identifiers in clear: IP addresses, networks or e-mail addresses.
-    pub identifiers: Vec<String>,
-}
-
-/// What opens vaults, together with the shred key of their day.
-#[derive(Debug)]
-pub enum Opener {
-    /// Escrow identities, which unwrap the secrets of epochs.
-    Identities(Identities),
-    /// The secret of a key file.
-    KeyFile(Secret),
-}
-
-impl Opener {
-    /// The epoch secret of a vault.
-    fn secret(&self, wrap: Option<&[u8]>) -> Result<Secret, Diagnostic> {
-        match (self, wrap) {
-            (Self::KeyFile(secret), None) => Ok(secret.clone()),
-            (Self::Identities(identities), Some(wrap)) => {
-                identities.unwrap(wrap).map_err(|_| closed("the identity does not open its epoch"))
-            }
-            (Self::KeyFile(_), Some(_)) => Err(closed(
-                "its epoch secret is wrapped to the escrow recipients: `--identity FILE` opens it",
-            )),
-            (Self::Identities(_), None) => {
-                Err(closed("its epoch secret is that of a key file: `--key-file FILE` opens it"))
-            }
-        }
-    }
+    /// Identifiers in clear.
+    pub identifiers: Vec<Identifier>,
 }
 
 /// What was extracted.
@@ -84,36 +54,27 @@ impl Collected {
     }
 }
 
-/// What the vault of a segment holds, and the keys to look for more.
-struct Opened {
-    keys: EpochKeys,
-    /// That of the segment.
-    kid: [u8; token::KID_BYTES],
-    kinds: Kinds,
-    originals: Vec<Original>,
-}
-
 impl Holds {
-    /// Extracts the lines with `targets` from the segments that a case froze, encrypted to `escrow`. With an
-    /// `opener` also what the tokens in them stand for.
+    /// Extracts the lines with `targets` from the segments that a case froze, encrypted to `escrow`. If a custodian
+    /// takes part in `secrets`, also what the tokens in them stand for.
     ///
-    /// Identifiers in clear can only be looked for with an `opener`: the node has no secret of a past epoch.
+    /// Identifiers in clear can only be looked for with a custodian: the node has no secret of a past epoch.
     ///
     /// # Errors
-    /// No such hold; no recipients; an opener that does not open a vault.
+    /// No such hold; no recipients; a secret that is missing.
     pub fn extract(
         &self,
         site: &mut Site,
         case: &str,
         targets: &Targets,
-        opener: Option<&Opener>,
+        secrets: &mut Secrets,
         escrow: &Escrow,
     ) -> Result<Extracted, Diagnostic> {
         let hold = self.found(case)?;
         if escrow.is_missing() {
             return Err(closed("there are no escrow recipients to whom it could be encrypted"));
         }
-        if opener.is_none() && !targets.identifiers.is_empty() {
+        if !secrets.has_custodian() && !targets.identifiers.is_empty() {
             return Err(closed(
                 "an identifier in clear is looked for with `--identity` or `--key-file`, or by its tokens",
             ));
@@ -122,7 +83,7 @@ impl Holds {
         for tree in [&site.tree, &site.second_tree()] {
             for found in archive::list(&*site.storage, tree)? {
                 if !found.part && hold.segments.contains(&found.name.to_string()) {
-                    collect(site, &found, targets, opener, &mut collected)?;
+                    collect(site, &found, targets, secrets, &mut collected)?;
                 }
             }
         }
@@ -159,82 +120,49 @@ fn collect(
     site: &Site,
     found: &Found,
     targets: &Targets,
-    opener: Option<&Opener>,
+    secrets: &mut Secrets,
     collected: &mut Collected,
 ) -> Result<(), Diagnostic> {
-    let opened = opener.map(|opener| opened(site, &found.name, opener)).transpose()?.flatten();
-    let in_clear = |identifier: &String| {
-        opened.as_ref().map_or_else(Vec::new, |opened| opened.tokens_of_text(identifier))
-    };
-    let mut tokens: Vec<String> = targets.identifiers.iter().flat_map(in_clear).collect();
-    tokens.extend(targets.tokens.iter().cloned());
-    let segment = Segment::open(&*site.storage, &found.path)?;
+    let mut keys: HashSet<TagKey> = targets.tokens.iter().filter_map(|token| spelling::only(token)).collect();
+    if !targets.identifiers.is_empty() {
+        for epoch in secrets.keys_of_each(&found.name)? {
+            let key = |target: &Identifier| TagKey::of(&epoch.tag(target.kind, &target.canonical));
+            keys.extend(targets.identifiers.iter().map(key));
+        }
+    }
+    let wanted = Wanted::new(keys);
+    let is_spelt =
+        |line: &[u8]| targets.tokens.iter().any(|token| memmem::find(line, token.as_bytes()).is_some());
+    let segment = Segment::open_as(&*site.storage, &found.path, &found.name)?;
     let mut kept = Zeroizing::new(Vec::new());
     for frame in 0..segment.footer().frames.len() {
         let lines = segment.lines(frame)?;
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
-            if tokens.iter().any(|token| memmem::find(line, token.as_bytes()).is_some()) {
+            if wanted.is_in(line) || is_spelt(line) {
                 kept.extend_from_slice(line);
                 collected.counted.lines += 1;
             }
         }
     }
-    if let Some(opened) = &opened {
-        for original in &opened.originals {
-            let mut tokens = opened.tokens_of_original(original).into_iter();
-            if let Some(token) = tokens.find(|token| memmem::find(&kept, token.as_bytes()).is_some()) {
-                collected.pair(&token, original);
-            }
-        }
+    if let Some(opened) = secrets.open_if_any(&found.name)? {
+        collect_pairs(&kept, &opened, collected);
     }
     collected.lines.extend_from_slice(&kept);
     Ok(())
 }
 
-/// The vault of a segment, opened; `None` if it has none.
-fn opened(site: &Site, name: &SegmentName, opener: &Opener) -> Result<Option<Opened>, Diagnostic> {
-    let path = site.tree.vault(name);
-    if !site.storage.exists(&path).map_err(failed("look for", &path))? {
-        return Ok(None);
+/// What the tokens in these lines stand for, each once, as it is spelt first.
+fn collect_pairs(lines: &[u8], opened: &Opened, collected: &mut Collected) {
+    let mut spelt = HashMap::new();
+    for found in spelling::all(lines) {
+        spelt.entry(found.key).or_insert(&lines[found.span]);
     }
-    let vault = Vault::open(&*site.storage, &path)?;
-    let shred_key = site.shred.existing(name.folder.expires)?;
-    let shred_key = shred_key.ok_or_else(|| closed("the shred key of its day was erased"))?;
-    let wrap = vault.wrap(&shred_key)?;
-    let secret = opener.secret(wrap.as_deref().map(Vec::as_slice))?;
-    let mut kinds = Kinds::default();
-    for kind in &vault.header().kinds {
-        kinds.intern(kind);
-    }
-    // A tag does not depend on the day of its epoch, and the kid, which does, is that of the segment.
-    let keys = EpochKeys::derive(&secret, Epoch::Fixed, &vault.header().tenant, &kinds);
-    let originals = vault.originals(&secret, &shred_key)?;
-    Ok(Some(Opened { keys, kid: name.kid, kinds, originals }))
-}
-
-impl Opened {
-    /// The token of something, in each shape that a line of that segment may have it in.
-    fn tokens_of(&self, kind: Kind, canonical: &[u8]) -> Vec<String> {
-        let tag = self.keys.tag(kind, canonical);
-        let (mut native, mut address) = (Vec::new(), Vec::new());
-        token::write(self.kinds.name(kind), &self.kid, &tag, &mut native);
-        match kind {
-            Kind::IP => token::write_address(&tag, b"", false, &mut address),
-            Kind::EM => token::write_mailbox(&tag, b"", &mut address),
-            _ => {}
+    for original in &opened.originals {
+        let Some(kind) = opened.kinds.find(&original.kind) else { continue };
+        let key = TagKey::of(&opened.keys.tag(kind, &original.canonical));
+        if let Some(token) = spelt.get(&key) {
+            collected.pair(&String::from_utf8_lossy(token), original);
         }
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        [native, address].into_iter().filter(|bytes| !bytes.is_empty()).map(text).collect()
-    }
-
-    fn tokens_of_original(&self, original: &Original) -> Vec<String> {
-        let kind = self.kinds.find(&original.kind);
-        kind.map_or_else(Vec::new, |kind| self.tokens_of(kind, &original.canonical))
-    }
-
-    fn tokens_of_text(&self, identifier: &str) -> Vec<String> {
-        let typed = canonical::typed(identifier);
-        typed.map_or_else(Vec::new, |typed| self.tokens_of(typed.kind, &typed.canonical))
     }
 }
 

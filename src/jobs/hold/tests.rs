@@ -2,12 +2,15 @@
 
 use super::*;
 use crate::jobs::purge::Reason;
+use crate::jobs::replay::{Custody, Identifier, Secrets};
 use crate::jobs::scene::{
     DAY, WRITTEN, archive as scene, events, folder, of_day, secret, segment, site, try_write,
 };
-use crate::keyring::{Escrow, Identities, StateDir};
+use crate::keyring::{Current, Escrow, Identities, StateDir};
+use crate::model::Kind;
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::{Fault, Memory, Survives};
+use crate::pseudonym::epoch::Epoch;
 use jiff::civil::date;
 
 const NOW: &str = "2027-11-22T10:00:00Z";
@@ -36,6 +39,39 @@ fn escrow(directory: &Path) -> (Escrow, Identities) {
     let state = StateDir::open(directory).unwrap();
     let path = Escrow::make_identities(&state, 1).unwrap().remove(0);
     (Escrow::load(&state).unwrap(), Identities::read(&path).unwrap())
+}
+
+/// The node alone, whose secret of that epoch is gone.
+fn nobody() -> Custody {
+    Custody {
+        identities: None,
+        running: None,
+        owns_key_file: false,
+        state_dir: "/nowhere".into(),
+        tenant: "default".to_owned(),
+    }
+}
+
+/// The owner of a key file, under whose kid the segments of the scene are.
+fn key_file(secret: Secret) -> Custody {
+    let epoch = Epoch::From(date(2026, 11, 23));
+    Custody { running: Some(Current { epoch, secret, until: None }), owns_key_file: true, ..nobody() }
+}
+
+fn asked() -> Identifier {
+    Identifier::parse(Kind::IP, "203.0.113.7").unwrap()
+}
+
+fn extract(
+    holds: &Holds,
+    site: &mut Site,
+    case: &str,
+    targets: &Targets,
+    custody: Custody,
+    escrow: &Escrow,
+) -> Result<Extracted, Diagnostic> {
+    let mut secrets = Secrets::new(site, custody);
+    holds.extract(site, case, targets, &mut secrets, escrow)
 }
 
 #[test]
@@ -108,7 +144,7 @@ fn an_extract_keeps_the_targeted_lines_and_lets_the_segments_go() {
     let holds = holds(&memory);
     holds.add(&mut site, "2027/0815", UNTIL, &mail()).unwrap();
     let targets = Targets { tokens: vec!["two".to_owned()], identifiers: Vec::new() };
-    let extracted = holds.extract(&mut site, "2027/0815", &targets, None, &escrow).unwrap();
+    let extracted = extract(&holds, &mut site, "2027/0815", &targets, nobody(), &escrow).unwrap();
     assert_eq!(extracted, Extracted { lines: 1, pairs: 0 });
     purge(&memory, MIDNIGHT);
     assert!(of_day(&memory, DAY).is_empty());
@@ -132,7 +168,7 @@ fn an_operation_on_a_hold_that_breaks_off_anywhere_is_ended_by_the_next() {
     let targets = Targets { tokens: vec!["two".to_owned()], identifiers: Vec::new() };
     let add = |memory: &Memory| holds(memory).add(&mut site(memory, NOW)?, "a", UNTIL, &mail()).map(drop);
     let extract = |memory: &Memory| {
-        holds(memory).extract(&mut site(memory, NOW)?, "a", &targets, None, &escrow).map(drop)
+        self::extract(&holds(memory), &mut site(memory, NOW)?, "a", &targets, nobody(), &escrow).map(drop)
     };
     let release = |memory: &Memory| holds(memory).release(&mut site(memory, NOW)?, "a").map(drop);
     let empty = scene();
@@ -193,12 +229,13 @@ fn an_extract_of_lines_of_a_key_file_opens_with_it() {
     let mut site = site(&memory, NOW).unwrap();
     let holds = holds(&memory);
     holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
-    let targets = Targets { tokens: vec!["two".to_owned()], identifiers: vec!["203.0.113.7".to_owned()] };
-    let mut extract = |opener| holds.extract(&mut site, "a", &targets, Some(&opener), &escrow);
-    let extracted = extract(Opener::KeyFile(secret())).unwrap();
+    let targets = Targets { tokens: vec!["two".to_owned()], identifiers: vec![asked()] };
+    let mut extract = |custody| extract(&holds, &mut site, "a", &targets, custody, &escrow);
+    let extracted = extract(key_file(secret())).unwrap();
     assert_eq!(extracted, Extracted { lines: 1, pairs: 0 });
-    assert_eq!(extract(Opener::KeyFile(Secret::new([9; 32]))).unwrap_err().code.id, "V03");
-    assert_eq!(extract(Opener::Identities(identities)).unwrap_err().code.id, "H05");
+    assert_eq!(extract(key_file(Secret::new([9; 32]))).unwrap_err().code.id, "P12");
+    let identities = Custody { identities: Some(identities), ..nobody() };
+    assert_eq!(extract(identities).unwrap_err().code.id, "P12");
 }
 
 #[test]
@@ -209,14 +246,39 @@ fn an_identifier_is_not_looked_for_without_an_identity() {
     let mut site = site(&memory, NOW).unwrap();
     let holds = holds(&memory);
     holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
-    let targets = Targets { tokens: Vec::new(), identifiers: vec!["203.0.113.7".to_owned()] };
-    let key_file = Opener::KeyFile(Secret::new([1; 32]));
-    for identities in [None, Some(Opener::Identities(identities)), Some(key_file)] {
-        // The vaults of that archive are wrapped to nobody that age knows.
-        let refused = holds.extract(&mut site, "a", &targets, identities.as_ref(), &escrow).unwrap_err();
-        assert_eq!(refused.code.id, "H05");
+    let targets = Targets { tokens: Vec::new(), identifiers: vec![asked()] };
+    let identities = Custody { identities: Some(identities), ..nobody() };
+    // The vaults of that archive are wrapped to nobody that age knows.
+    for (custody, code) in [(nobody(), "H05"), (identities, "P13"), (key_file(Secret::new([1; 32])), "P12")] {
+        let refused = extract(&holds, &mut site, "a", &targets, custody, &escrow).unwrap_err();
+        assert_eq!(refused.code.id, code);
     }
-    let nobody = tempfile::tempdir().unwrap();
-    let nobody = Escrow::load(&StateDir::open(nobody.path()).unwrap()).unwrap();
-    assert_eq!(holds.extract(&mut site, "a", &Targets::default(), None, &nobody).unwrap_err().code.id, "H05");
+    let none = tempfile::tempdir().unwrap();
+    let none = Escrow::load(&StateDir::open(none.path()).unwrap()).unwrap();
+    let refused = extract(&holds, &mut site, "a", &Targets::default(), nobody(), &none).unwrap_err();
+    assert_eq!(refused.code.id, "H05");
+}
+
+#[test]
+fn a_hold_is_prolonged_with_what_was_extracted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (escrow, _) = escrow(directory.path());
+    let memory = scene();
+    let mut site = site(&memory, NOW).unwrap();
+    let holds = holds(&memory);
+    assert_eq!(holds.prolong(&mut site, "a", UNTIL).unwrap(), None);
+    let first = holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
+    let targets = Targets { tokens: vec!["two".to_owned()], identifiers: Vec::new() };
+    extract(&holds, &mut site, "a", &targets, nobody(), &escrow).unwrap();
+    assert_eq!(holds.prolong(&mut site, "a", first.frozen_until).unwrap_err().code.id, "H02");
+    let later = date(2029, 1, 31);
+    let before = holds.prolong(&mut site, "a", later).unwrap().unwrap();
+    assert_eq!((before.until, before.extracts), (UNTIL, 1));
+    let hold = holds.list().unwrap().remove(0);
+    assert_eq!((hold.until, hold.extracts, hold.segments.len()), (later, 1, 3));
+    extract(&holds, &mut site, "a", &targets, nobody(), &escrow).unwrap();
+    purge(&memory, "2028-02-01T10:00:00Z");
+    let files = memory.files();
+    let extracts = files.keys().filter(|path| path.to_string_lossy().ends_with(".lines.age"));
+    assert_eq!(extracts.count(), 2, "both, beyond the day on which it would have ended");
 }

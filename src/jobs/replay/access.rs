@@ -26,9 +26,22 @@ enum Kind {
     Requisition(&'static str),
     /// A European order, a data subject's request, an own purpose.
     Other(&'static str),
+    /// A right of a data subject, or a duty to her, other than access: its command states it, and nobody types it.
+    Subject(&'static str),
 }
 
 impl Basis {
+    /// A person has a copy of her data.
+    pub const ACCESS: Self = Self { kind: Kind::Other("GDPR-15"), traffic_case: None };
+    /// An own purpose.
+    pub const INTERNAL: Self = Self { kind: Kind::Other("internal"), traffic_case: None };
+    /// A person has her data erased.
+    pub const ERASURE: Self = Self { kind: Kind::Subject("GDPR-17"), traffic_case: None };
+    /// A person has her data restricted.
+    pub const RESTRICTION: Self = Self { kind: Kind::Subject("GDPR-18"), traffic_case: None };
+    /// The people of a breach are counted, for the authority and for themselves.
+    pub const BREACH: Self = Self { kind: Kind::Subject("GDPR-33"), traffic_case: None };
+
     /// What can be typed.
     pub const FORMS: &str = "60-1, 77-1-1 or 99-3, each with /1 to /4 for data of article 60-1-2; EPOC, EPOC-PR, GDPR-15, internal";
 
@@ -55,6 +68,18 @@ impl Basis {
         Some(Self { kind, traffic_case })
     }
 
+    /// Reads what was typed.
+    ///
+    /// # Errors
+    /// [`NO_GRANT`] if there is no such basis.
+    pub fn typed(text: &str) -> Result<Self, Diagnostic> {
+        Self::parse(text).ok_or_else(|| {
+            Diagnostic::new(&NO_GRANT, "there is no such legal basis")
+                .because(format!("it is one of: {}", Self::FORMS))
+                .hint("`oubliette explain P11` says what they are")
+        })
+    }
+
     /// Whether it lacks the case of article 60-1-2, which a requisition of such data must state.
     fn lacks_traffic_case(self) -> bool {
         matches!(self.kind, Kind::Requisition(_)) && self.traffic_case.is_none()
@@ -63,7 +88,7 @@ impl Basis {
 
 impl fmt::Display for Basis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Kind::Requisition(name) | Kind::Other(name)) = self.kind;
+        let (Kind::Requisition(name) | Kind::Other(name) | Kind::Subject(name)) = self.kind;
         match self.traffic_case {
             Some(number) => write!(f, "{name}/{number}"),
             None => f.write_str(name),
@@ -102,16 +127,18 @@ impl Purpose {
         }
     }
 
-    /// Demands what must be stated before originals are given back.
+    /// Demands what must be stated before originals are given back, or lines handed over.
     ///
     /// # Errors
     /// [`NO_GRANT`] with the name of what is missing.
     pub fn demand(
         &self,
+        grant: Grant,
         selection: &Selection,
         scope: Scope,
         classes: &[RetentionClass],
     ) -> Result<(), Diagnostic> {
+        let refusal = |why: &str, hint: &str| refusal(grant.refused(), why, hint);
         if scope == Scope::Asked && !selection.names_somebody() {
             return Err(refusal(
                 "nobody is asked for, so nobody's are",
@@ -155,7 +182,8 @@ impl Purpose {
             return Ok(());
         }
         Err(refusal(
-            "the case has an identifier in it",
+            "the case is no reference",
+            "it has an identifier in it",
             "the ledger keeps the case for ever: use a reference",
         ))
     }
@@ -167,8 +195,26 @@ fn holds_traffic_data(class: &RetentionClass) -> bool {
     ["2021-1362", "34-1"].iter().any(|text| class.basis.contains(text))
 }
 
-fn refusal(why: &str, hint: &str) -> Diagnostic {
-    Diagnostic::new(&NO_GRANT, "originals are not given back").because(why).hint(hint)
+/// What is granted, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Originals in the place of tokens.
+    Originals,
+    /// A bundle for an authority, with originals or without.
+    Bundle,
+}
+
+impl Grant {
+    const fn refused(self) -> &'static str {
+        match self {
+            Self::Originals => "originals are not given back",
+            Self::Bundle => "no bundle is made",
+        }
+    }
+}
+
+fn refusal(what: &str, why: &str, hint: &str) -> Diagnostic {
+    Diagnostic::new(&NO_GRANT, what).because(why).hint(hint)
 }
 
 /// An access to be kept in the ledger.
@@ -264,6 +310,10 @@ mod tests {
         for text in ["60-1", "77-1-1/1", "99-3/4", "EPOC", "EPOC-PR", "GDPR-15", "internal"] {
             assert_eq!(Basis::parse(text).unwrap().to_string(), text);
         }
+        for basis in [Basis::ERASURE, Basis::RESTRICTION, Basis::BREACH] {
+            assert_eq!(Basis::parse(&basis.to_string()), None, "nobody types it");
+        }
+        assert_eq!(Basis::parse("GDPR-15"), Some(Basis::ACCESS));
         for text in ["", "60-1/0", "60-1/5", "60-1/", "60-1/x", "EPOC/1", "epoc", "60-1-2", "because"] {
             assert_eq!(Basis::parse(text), None, "{text}");
         }

@@ -215,27 +215,27 @@ References
   README.md, \"Archive\"",
 };
 
-/// P16: lines that are not searchable yet.
+/// P16: lines that have no seal yet.
 pub static UNSEALED: Code = Code {
     id: "P16",
-    title: "segments that are still written to were left out",
+    title: "segments that are not sealed yet were left out",
     text: "\
 What it means
-  A filter is writing to segments of the archive, or a crash left some. Their lines are not searched before
-  they are sealed.
+  A filter is writing to segments of the archive, or a crash left some. A bundle holds only what a seal proves, and
+  an erasure changes only what is finished, so both left them out.
 
 Why it matters
-  An answer as of now may miss the lines of the running day.
+  An answer as of now misses the lines of the running day; an erasure has not looked at them.
 
 Example
-  oubliette replay --archive /srv/log --token ip_...       while a filter runs
+  oubliette replay --archive /srv/log --bundle DIR ...       while a filter runs
 
 What to do
   Ask again when the day is over, or end the filter: it seals what is open. What a crash left is sealed at
-  the next start of a filter.
+  the next start of a filter. A replay without --bundle finds such lines now.
 
 References
-  README.md, \"Archive\"",
+  README.md, \"Replay\" and \"Bundle\"",
 };
 
 /// P17: it ended before its end.

@@ -11,9 +11,11 @@
 //!    order of their receipt, and no event is much later than its receipt: so it is the latest time believed in
 //!    the frame before it, or the beginning of the range.
 //!
-//! Times are whole seconds, as the formats read them. The same line in the same frame always gets the same time,
-//! so a replay that is resumed goes on exactly where it was.
+//! Days and periods are counted in whole seconds, as the formats read them. Within one second lines stand by the
+//! fraction that they state; one that states none stands with the line before it, if that is of the same second. The
+//! same line in the same frame always gets the same time, so a replay that is resumed goes on exactly where it was.
 
+use super::fraction;
 use crate::format::Guess;
 use crate::model::{Format, Record, StatedTime};
 use crate::retention::DayFrom;
@@ -37,6 +39,8 @@ pub struct Reading {
 pub struct EventTime {
     /// In Unix seconds.
     pub second: i64,
+    /// And nanoseconds after that.
+    pub nanosecond: u32,
     /// What says so.
     pub from: DayFrom,
 }
@@ -51,6 +55,8 @@ pub struct FrameTimes {
     near: Timestamp,
     /// The latest time that was believed so far.
     latest: Option<i64>,
+    /// That of the line before.
+    before: (i64, u32),
 }
 
 impl FrameTimes {
@@ -66,6 +72,7 @@ impl FrameTimes {
             range,
             near: near.unwrap_or(sealed),
             latest: None,
+            before: (i64::MIN, 0),
         }
     }
 
@@ -75,17 +82,21 @@ impl FrameTimes {
         let tag = tag::existing(line, &record);
         let unbelieved = tag.is_some_and(|tag| tag.clock_received);
         let stated = record.time.filter(|_| !unbelieved).and_then(|stated| self.second(stated));
-        let time = match stated {
+        let (second, from) = match stated {
             Some(second) => {
                 self.latest = self.latest.max(Some(second));
-                EventTime { second, from: DayFrom::Stated }
+                (second, DayFrom::Stated)
             }
-            None => EventTime {
-                second: self.latest.unwrap_or_else(|| self.begin()),
-                from: if record.time.is_some() { DayFrom::Received } else { DayFrom::Untimed },
-            },
+            None => {
+                let from = if record.time.is_some() { DayFrom::Received } else { DayFrom::Untimed };
+                (self.latest.unwrap_or_else(|| self.begin()), from)
+            }
         };
-        (record, time)
+        let fraction = record.time.filter(|_| from == DayFrom::Stated);
+        let fraction = fraction.and_then(|time| fraction::nanoseconds(line, time));
+        let nanosecond = fraction.unwrap_or(if self.before.0 == second { self.before.1 } else { 0 });
+        self.before = (second, nanosecond);
+        (record, EventTime { second, nanosecond, from })
     }
 
     /// The second that a stated time means, if it is one that was believed.
@@ -120,7 +131,7 @@ mod tests {
     fn check(times: &mut FrameTimes, lines: &[(&str, &str, DayFrom)]) {
         for (line, second, from) in lines {
             let (_, time) = times.read(line.as_bytes());
-            assert_eq!(time, EventTime { second: seconds(second), from: *from }, "{line}");
+            assert_eq!((time.second, time.from), (seconds(second), *from), "{line}");
         }
     }
 
@@ -173,6 +184,20 @@ mod tests {
         // The turn of the year.
         let line = [("Dec 31 23:59:59 web1 sshd[1]: x", "2025-12-31T22:59:59Z", DayFrom::Stated)];
         check(&mut times("2025-12-31T22:59:00Z", "2026-01-01T10:00:00Z"), &line);
+    }
+
+    #[test]
+    fn a_line_without_fraction_stands_with_the_one_before() {
+        let mut times = times("2026-11-23T09:00:00Z", "2026-11-23T09:00:10Z");
+        for (line, nanosecond) in [
+            ("Nov 23 10:00:05 web1 sshd[1]: x", 0),
+            ("2026-11-23T10:00:05.25+01:00 web1 sshd[1]: x", 250_000_000),
+            ("Nov 23 10:00:05 web1 sshd[1]: x", 250_000_000),
+            ("Nov 23 10:00:06 web1 sshd[1]: x", 0),
+            ("2026-11-23T10:00:06.1+01:00 web1 sshd[1]: x expires=2027-11-24 class=c clock=received", 0),
+        ] {
+            assert_eq!(times.read(line.as_bytes()).1.nanosecond, nanosecond, "{line}");
+        }
     }
 
     #[test]

@@ -1,22 +1,21 @@
 //! The lines of a plan in the order of their events, across segments.
 //!
-//! A merge of frames: each is read when its first event is due, and its lines are sorted. Lines of one second
+//! A merge of frames: each is read when its first event is due, and its lines are sorted. Lines of one instant
 //! stand in the order of class, segment and place. Frames whose lines lie far apart wait; when they hold more
 //! than `MOST_BYTES`, those that are due last are forgotten and read once more when their time comes. So
-//! memory is bounded whatever the archive holds.
+//! memory is bounded whatever the archive holds. The frames that are due next are read together, on several threads.
 
-use super::event_time::{FrameTimes, Reading};
-use super::plan::{Plan, PlannedSegment};
+use super::event_time::Reading;
+use super::frames::{Asked, Fitting, Frames, Loaded};
+use super::plan::Plan;
+use super::secrets::State;
 use super::selection::Selection;
-use super::spelling::{self, TagKey};
-use crate::archive::Segment;
 use crate::model::{Expires, SegmentName};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Storage;
 use crate::retention::DayFrom;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::ops::Range;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,6 +32,8 @@ pub struct Line<'l> {
     pub segment: usize,
     /// The name of its segment: class, expiry day, epoch.
     pub name: &'l SegmentName,
+    /// Whether that is sealed.
+    pub state: State,
     /// Number of its frame in the segment.
     pub frame: usize,
     /// Number of the line in its frame, from 0.
@@ -61,20 +62,18 @@ pub struct ReadCounts {
 /// Reads lines in the order of their events.
 #[derive(Debug)]
 pub struct Lines<'p> {
-    storage: &'p dyn Storage,
     plan: &'p Plan,
-    selection: &'p Selection,
-    reading: &'p Reading,
+    frames: Frames<'p>,
     /// Frames by the second in which their next line is due, or may be.
     queue: BinaryHeap<Reverse<Due>>,
+    /// Frames that were not read yet, in the order in which they are due.
+    unread: VecDeque<Place>,
     /// Frames in memory.
     loaded: HashMap<Place, Loaded>,
     loaded_bytes: usize,
     /// How many lines of a frame went out before it was forgotten.
     done: HashMap<Place, usize>,
     current: Option<Place>,
-    /// Segments whose footers are in memory.
-    open: HashMap<usize, Segment>,
     counts: ReadCounts,
     /// The second of the last line.
     last: i64,
@@ -84,71 +83,42 @@ pub struct Lines<'p> {
 }
 
 /// A frame by its indices in the plan.
-type Place = (usize, usize);
+pub(super) type Place = (usize, usize);
 
-/// When a frame is due: first by second, then in the order of the plan.
-type Due = (i64, Place);
-
-/// The lines of a frame that fit, in order.
-#[derive(Debug, Default)]
-struct Loaded {
-    bytes: Vec<u8>,
-    lines: Vec<Fitting>,
-    /// Those that went out.
-    done: usize,
-}
-
-#[derive(Clone, Debug)]
-struct Fitting {
-    second: i64,
-    from: DayFrom,
-    number: usize,
-    span: Range<usize>,
-}
-
-impl Loaded {
-    fn next_second(&self) -> Option<i64> {
-        self.lines.get(self.done).map(|line| line.second)
-    }
-
-    /// What it takes in memory.
-    fn size(&self) -> usize {
-        self.bytes.len() + self.lines.len() * size_of::<Fitting>()
-    }
-}
+/// When a frame is due: first by second and nanosecond, then in the order of the plan.
+type Due = (i64, u32, Place);
 
 impl<'p> Lines<'p> {
     /// The lines of `plan`, which was made of `selection`.
-    #[must_use]
+    ///
+    /// # Errors
+    /// If there is no memory to decompress with.
     pub fn new(
         storage: &'p dyn Storage,
         plan: &'p Plan,
         selection: &'p Selection,
         reading: &'p Reading,
-    ) -> Self {
-        let frames = plan.segments.iter().enumerate().flat_map(|(segment, planned)| {
-            planned
-                .frames
-                .iter()
-                .enumerate()
-                .map(move |(frame, entry)| Reverse((entry.first, (segment, frame))))
+    ) -> Result<Self, Diagnostic> {
+        let places = plan.segments.iter().enumerate().flat_map(|(segment, planned)| {
+            let frames = planned.frames.iter().enumerate();
+            frames.map(move |(frame, entry)| (entry.first, 0, (segment, frame)))
         });
-        Self {
-            storage,
+        let mut due: Vec<Due> = places.collect();
+        due.sort_unstable();
+        Ok(Self {
             plan,
-            selection,
-            reading,
-            queue: frames.collect(),
+            frames: Frames::new(storage, Asked { plan, selection, reading })?,
+            unread: due.iter().map(|(.., place)| *place).collect(),
+            queue: due.into_iter().map(Reverse).collect(),
             loaded: HashMap::new(),
             loaded_bytes: 0,
             done: HashMap::new(),
             current: None,
-            open: HashMap::new(),
             counts: ReadCounts::default(),
             last: i64::MIN,
             stopped: Arc::default(),
             resume: None,
-        }
+        })
     }
 
     /// The same, until `stopped`: no more frames are read then, unless they may have lines of a second that has
@@ -181,7 +151,7 @@ impl<'p> Lines<'p> {
         let (segment, frame) = place;
         let planned = &self.plan.segments[segment];
         let Some(loaded) = self.loaded.get_mut(&place) else { return Ok(None) };
-        let Fitting { second, from, number, ref span } = loaded.lines[loaded.done];
+        let Fitting { second, from, number, ref span, .. } = loaded.lines[loaded.done];
         loaded.done += 1;
         self.last = second;
         Ok(Some(Line {
@@ -190,6 +160,7 @@ impl<'p> Lines<'p> {
             from,
             segment,
             name: &planned.name,
+            state: planned.state,
             frame: planned.frames[frame].number,
             number,
         }))
@@ -207,7 +178,7 @@ impl<'p> Lines<'p> {
                 }
                 self.queue.push(Reverse(due));
             }
-            let Some(Reverse((second, place))) = self.queue.pop() else { return Ok(None) };
+            let Some(Reverse((second, _, place))) = self.queue.pop() else { return Ok(None) };
             if !self.loaded.contains_key(&place) {
                 if second > self.last && self.stopped.load(Ordering::Relaxed) {
                     self.resume = Some(second);
@@ -222,7 +193,7 @@ impl<'p> Lines<'p> {
     /// When the next line of a frame in memory is due; the frame is forgotten if it has none.
     fn due(&mut self, place: Place) -> Option<Due> {
         let loaded = self.loaded.get(&place)?;
-        let due = loaded.next_second().map(|second| (second, place));
+        let due = loaded.next().map(|(second, nanosecond)| (second, nanosecond, place));
         if due.is_none() {
             self.forget(place);
         }
@@ -235,34 +206,44 @@ impl<'p> Lines<'p> {
         loaded.done
     }
 
+    /// Reads a frame and, if it is read for the first time, those that are due next.
     fn load(&mut self, place: Place) -> Result<(), Diagnostic> {
-        let (segment, frame) = place;
-        let planned = &self.plan.segments[segment];
-        if self.open.len() >= MOST_OPEN && !self.open.contains_key(&segment) {
-            self.open.clear();
+        let places = self.due_next(place);
+        for (place, loaded) in places.iter().zip(self.frames.read(&places)) {
+            let mut loaded = loaded?;
+            self.counts.frames_read += 1;
+            self.counts.bytes_read += u64::from(self.plan.frame(*place).place.bytes);
+            loaded.done = self.done.remove(place).unwrap_or(0);
+            self.loaded_bytes += loaded.size();
+            self.loaded.insert(*place, loaded);
         }
-        let opened = match self.open.entry(segment) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(new) => {
-                new.insert(Segment::open(self.storage, &planned.path)?)
-            }
-        };
-        let bytes = opened.lines(planned.frames[frame].number)?;
-        self.counts.frames_read += 1;
-        self.counts.bytes_read += u64::from(planned.frames[frame].bytes);
-        let mut loaded = fitting(bytes, planned, frame, self.selection, self.reading);
-        loaded.done = self.done.remove(&place).unwrap_or(0);
-        self.loaded_bytes += loaded.size();
-        self.loaded.insert(place, loaded);
         self.make_room(place);
         Ok(())
+    }
+
+    /// `place`, and as many of those behind it as are worth reading at once.
+    fn due_next(&mut self, place: Place) -> Vec<Place> {
+        let mut places = vec![place];
+        if self.unread.front() != Some(&place) {
+            return places;
+        }
+        self.unread.pop_front();
+        let mut bytes = u64::from(self.plan.frame(place).place.line_bytes);
+        while let Some(next) = self.unread.front() {
+            bytes += u64::from(self.plan.frame(*next).place.line_bytes);
+            if bytes > MOST_AHEAD_BYTES {
+                break;
+            }
+            places.extend(self.unread.pop_front());
+        }
+        places
     }
 
     /// Forgets the frames that are due last, until those in memory are small enough.
     fn make_room(&mut self, wanted: Place) {
         while self.loaded_bytes > MOST_BYTES {
             let others = self.loaded.iter().filter(|(place, _)| **place != wanted);
-            let last = others.max_by_key(|(place, loaded)| (loaded.next_second(), **place));
+            let last = others.max_by_key(|(place, loaded)| (loaded.next(), **place));
             let Some(place) = last.map(|(place, _)| *place) else { return };
             // It is in the queue, with the second of its next line.
             let done = self.forget(place);
@@ -271,60 +252,8 @@ impl<'p> Lines<'p> {
     }
 }
 
-/// The lines of a frame that are asked for, sorted by their events.
-fn fitting(
-    bytes: Vec<u8>,
-    planned: &PlannedSegment,
-    frame: usize,
-    selection: &Selection,
-    reading: &Reading,
-) -> Loaded {
-    // One frame in 256 passes its filter by chance: no envelope in it need be read.
-    if planned.tokens.as_ref().is_some_and(|tokens| !has_one_of(&bytes, tokens)) {
-        return Loaded::default();
-    }
-    let entry = planned.frames[frame];
-    let range = entry.first..=entry.last;
-    let mut times = FrameTimes::new(reading, planned.zone.clone(), range, planned.sealed);
-    let mut loaded = Loaded::default();
-    let mut start = 0;
-    for (number, end) in memchr::memchr_iter(b'\n', &bytes).map(|at| at + 1).enumerate() {
-        let span = start..end;
-        start = end;
-        let line = &bytes[span.start..end - 1];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let (record, time) = times.read(line);
-        let fits = selection.seconds.contains(&time.second)
-            && planned.tokens.as_ref().is_none_or(|tokens| has_one_of(line, tokens))
-            && selection.takes_text(line)
-            && selection.takes_envelope(line, &record);
-        if fits {
-            loaded.lines.push(Fitting { second: time.second, from: time.from, number, span });
-        }
-    }
-    if loaded.lines.len() * 2 > bytes.len() / MEAN_LINE_BYTES {
-        loaded.bytes = bytes;
-    } else {
-        for line in &mut loaded.lines {
-            let start = loaded.bytes.len();
-            loaded.bytes.extend_from_slice(&bytes[line.span.clone()]);
-            line.span = start..loaded.bytes.len();
-        }
-    }
-    // Stable: lines of one second stay in the order of their receipt.
-    loaded.lines.sort_by_key(|line| line.second);
-    loaded
-}
-
-fn has_one_of(line: &[u8], tokens: &HashSet<TagKey>) -> bool {
-    spelling::all(line).iter().any(|spelt| tokens.contains(&spelt.key))
-}
-
 /// Frames in memory take so much together. A frame has 1 MiB, unless a line is longer.
 const MOST_BYTES: usize = 256 << 20;
 
-/// Segments that are kept open; the footer of a large one has 1 MiB.
-const MOST_OPEN: usize = 64;
-
-/// Where most of a frame fits, copying its lines would gain nothing.
-const MEAN_LINE_BYTES: usize = 128;
+/// Lines of frames that are read together: enough for some threads, and little to wait for.
+const MOST_AHEAD_BYTES: u64 = 16 << 20;

@@ -11,6 +11,8 @@
 pub mod access;
 mod codes;
 pub mod event_time;
+mod fraction;
+mod frames;
 pub mod lines;
 pub mod outlet;
 pub mod plan;
@@ -21,17 +23,20 @@ pub mod selection;
 pub mod spelling;
 #[cfg(test)]
 mod tests;
+mod threads;
+pub mod wanted;
 
-pub use access::{Access, Basis, Purpose};
+pub use access::{Access, Basis, Grant, Purpose};
 pub use codes::{
     BAD_QUESTION, CODES, NO_GRANT, NO_IDENTITY, NO_ORIGINALS, NO_SHRED_KEY, STOPPED, UNSEALED, WRONG_IDENTITY,
 };
 pub use event_time::{EventTime, Reading};
 pub use lines::{Line, Lines, ReadCounts};
 pub use outlet::{Broken, Framing, Outlet};
-pub use plan::{Plan, PlanCounts, PlannedSegment};
+pub use plan::{Plan, PlanCounts, PlannedSegment, Unsealed};
 pub use reveal::{Reveal, Revealed, Scope};
 pub use run::{Counts, Each, Outcome, Question, Ready, Visited};
-pub use secrets::{Custody, Opened, Secrets};
+pub use secrets::{Custody, Opened, Secrets, State};
 pub use selection::{Identifier, Selection};
 pub use spelling::TagKey;
+pub use wanted::Wanted;

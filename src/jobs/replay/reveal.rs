@@ -91,8 +91,8 @@ impl<'s> Reveal<'s> {
             return Ok(reveal);
         }
         for (index, segment) in plan.segments.iter().enumerate() {
-            let opened = reveal.secrets.open(&segment.name)?;
-            if let (Scope::Asked, Some(asked)) = (scope, &segment.tokens) {
+            let opened = reveal.secrets.open(&segment.name, segment.state)?;
+            if let (Scope::Asked, Some(asked)) = (scope, &segment.wanted) {
                 reveal.shown.insert(index, shown(&opened, |key| asked.contains(key)));
             }
         }
@@ -153,7 +153,7 @@ impl<'s> Reveal<'s> {
         if self.shown.len() >= MOST_SHOWN {
             self.shown.clear();
         }
-        let opened = self.secrets.open(line.name)?;
+        let opened = self.secrets.open(line.name, line.state)?;
         self.shown.insert(line.segment, shown(&opened, |_| true));
         Ok(())
     }

@@ -2,11 +2,11 @@
 
 mod visit;
 
-use super::access::{Access, Purpose};
+use super::access::{Access, Grant, Purpose};
 use super::event_time::Reading;
 use super::lines::{Lines, ReadCounts};
 use super::outlet::{Broken, Ended, Outlet};
-use super::plan::{Plan, PlanCounts};
+use super::plan::{Plan, PlanCounts, Unsealed};
 use super::reveal::{Reveal, Scope};
 use super::secrets::{Custody, Secrets};
 use super::selection::Selection;
@@ -30,6 +30,8 @@ pub struct Question {
     pub purpose: Purpose,
     /// How lines are read.
     pub reading: Reading,
+    /// What becomes of segments that are not sealed yet.
+    pub unsealed: Unsealed,
 }
 
 /// What a replay did.
@@ -55,7 +57,7 @@ pub struct Outcome<W> {
     /// Where the lines went; or why it ended before the last.
     pub end: Result<W, Broken>,
     /// Segments that are not sealed yet, which it left out.
-    pub unsealed: Vec<SegmentName>,
+    pub left_out: Vec<SegmentName>,
 }
 
 /// A replay that is ready: everything that can be refused was not.
@@ -106,44 +108,60 @@ impl<'q> Ready<'q> {
         progress: &dyn Fn(u64),
     ) -> Result<Outcome<W>, Diagnostic> {
         let storage = Arc::clone(&site.storage);
-        let Question { selection, scope, reading, .. } = self.question;
-        let prepared = Reveal::prepare(&self.plan, *scope, &mut self.secrets, reading);
-        let mut reveal = match prepared {
-            Ok(reveal) => reveal,
-            Err(refusal) => {
-                self.access.refuse(site, &refusal)?;
-                return Err(refusal);
-            }
-        };
-        let mut lines = Lines::new(&*storage, &self.plan, selection, reading).until(outlet.stopped());
+        let Question { selection, reading, .. } = self.question;
+        let mut reveal = prepare(&self.plan, self.question, &mut self.secrets, &self.access, site)?;
+        let mut lines = Lines::new(&*storage, &self.plan, selection, reading)?.until(outlet.stopped());
         let ended = write_all(&mut lines, &mut reveal, outlet, progress);
-        let read = lines.counts();
-        let frames_skipped = self.plan.counts.frames - self.plan.frames();
-        let revealed = reveal.revealed();
-        // What was opened for the plan and, since, for the originals.
-        let opened = self.secrets.opened();
-        let plan = PlanCounts {
-            epochs: self.secrets.epochs() as u64,
-            vaults: opened.len() as u64,
-            ..self.plan.counts
+        let (read, revealed) = (lines.counts(), reveal.revealed());
+        let counts = self.settle(site, read, revealed, ended.is_ok())?;
+        let end = match ended {
+            Ok(to) => Ok(to),
+            Err(Ended::Reader(broken)) => Err(broken),
+            Err(Ended::Archive(error)) => return Err(error),
         };
+        Ok(Outcome { counts, end, left_out: self.plan.left_out })
+    }
+
+    /// Keeps in the ledger what came of it.
+    fn settle(
+        &self,
+        site: &mut Site,
+        read: ReadCounts,
+        revealed: u64,
+        complete: bool,
+    ) -> Result<Counts, Diagnostic> {
+        // What was opened for the plan and, since, for the originals.
+        let (opened, epochs) = (self.secrets.opened(), self.secrets.epochs() as u64);
+        let plan = PlanCounts { epochs, vaults: opened.len() as u64, ..self.plan.counts };
         let done = AccessDone {
-            complete: ended.is_ok(),
+            complete,
             segments: plan.segments,
-            epochs: plan.epochs,
+            epochs,
             opened,
             lines: read.lines,
             revealed,
             ..AccessDone::default()
         };
         self.access.done(site, done)?;
-        let end = match ended {
-            Ok(to) => Ok(to),
-            Err(Ended::Reader(broken)) => Err(broken),
-            Err(Ended::Archive(error)) => return Err(error),
-        };
-        let counts = Counts { plan, read, frames_skipped, revealed };
-        Ok(Outcome { counts, end, unsealed: self.plan.unsealed })
+        let frames_skipped = self.plan.counts.frames - self.plan.frames();
+        Ok(Counts { plan, read, frames_skipped, revealed })
+    }
+}
+
+/// Has at hand what puts originals back; a refusal is in the ledger.
+fn prepare<'s>(
+    plan: &Plan,
+    question: &Question,
+    secrets: &'s mut Secrets,
+    access: &Access,
+    site: &mut Site,
+) -> Result<Reveal<'s>, Diagnostic> {
+    match Reveal::prepare(plan, question.scope, secrets, &question.reading) {
+        Ok(reveal) => Ok(reveal),
+        Err(refusal) => {
+            access.refuse(site, &refusal)?;
+            Err(refusal)
+        }
     }
 }
 
@@ -157,13 +175,13 @@ fn plan(
     purpose.demand_nobody_in_case()?;
     purpose.demand_a_period()?;
     if *scope != Scope::Nobody {
-        purpose.demand(selection, *scope, &site.classes)?;
+        purpose.demand(Grant::Originals, selection, *scope, &site.classes)?;
         if !secrets.has_custodian() {
             return Err(super::codes::nobody_opens());
         }
     }
     access.begin(site)?;
-    Plan::new(site, selection, secrets)
+    Plan::new(site, selection, question.unsealed, secrets)
 }
 
 fn write_all<W: Write>(

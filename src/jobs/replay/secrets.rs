@@ -38,6 +38,15 @@ pub struct Custody {
     pub tenant: String,
 }
 
+/// Whether a segment has its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is sealed, and so is its vault.
+    Sealed,
+    /// It may be written to: the last record of its vault may be half there.
+    Unsealed,
+}
+
 /// Secrets of epochs, unwrapped when they are first needed.
 #[derive(Debug)]
 pub struct Secrets {
@@ -134,11 +143,41 @@ impl Secrets {
         Ok(secret)
     }
 
+    /// The keys of the tokens of a segment, for the kinds that every policy knows.
+    ///
+    /// # Errors
+    /// As [`Secrets::of`].
+    pub fn keys_of(&mut self, name: &SegmentName) -> Result<EpochKeys, Diagnostic> {
+        let (secret, tenant) = (self.of(name)?, self.tenant_of(name)?);
+        // A tag does not depend on the day of its epoch, and who looks for tags needs no kid.
+        Ok(EpochKeys::derive(&secret, Epoch::Fixed, &tenant, &Kinds::default()))
+    }
+
+    /// The same of every epoch that lines of a segment may be of: one as a rule.
+    ///
+    /// # Errors
+    /// As [`Secrets::of`].
+    pub fn keys_of_each(&mut self, name: &SegmentName) -> Result<Vec<EpochKeys>, Diagnostic> {
+        if name.kid == SegmentName::MANY_EPOCHS {
+            return self.of_all(name);
+        }
+        Ok(vec![self.keys_of(name)?])
+    }
+
+    /// What the tokens of a segment stand for; `None` if it has no vault, or no custodian takes part.
+    ///
+    /// # Errors
+    /// As [`Secrets::open`].
+    pub fn open_if_any(&mut self, name: &SegmentName) -> Result<Option<Opened>, Diagnostic> {
+        let opens = self.has_custodian() && self.exists(&self.tree.vault(name))?;
+        opens.then(|| self.open(name, State::Sealed)).transpose()
+    }
+
     /// What the tokens of a segment stand for. Takes S and H.
     ///
     /// # Errors
     /// As [`Secrets::of`]; if there is no vault; if H is missing or that of another node.
-    pub fn open(&mut self, name: &SegmentName) -> Result<Opened, Diagnostic> {
+    pub fn open(&mut self, name: &SegmentName, state: State) -> Result<Opened, Diagnostic> {
         let path = self.tree.vault(name);
         if !self.exists(&path)? {
             return Err(codes::no_originals(&path));
@@ -146,7 +185,10 @@ impl Secrets {
         // H first: without it not even the secret is asked for.
         let shred_key = self.shred_key(name)?;
         let secret = self.of(name)?;
-        let vault = Vault::open(&*self.storage, &path)?;
+        let mut vault = Vault::open(&*self.storage, &path)?;
+        if state == State::Unsealed {
+            vault.forget_half_a_record();
+        }
         let originals = match vault.originals(&secret, &shred_key) {
             Err(VaultError::WrongKey { .. }) => {
                 // Another secret with the same kid: the wrap in the vault is surely the right one.

@@ -44,6 +44,17 @@ impl Identifier {
         };
         Some(Self { kind, canonical: Zeroizing::new(canonical) })
     }
+
+    /// Canonical bytes of the network that an address is in: the /24 of IPv4, the /64 of IPv6.
+    #[must_use]
+    pub fn network(&self) -> Option<Zeroizing<Vec<u8>>> {
+        let network = match (self.kind, &self.canonical[..]) {
+            (Kind::IP, [4, a, b, c, _]) => vec![4, *a, *b, *c],
+            (Kind::IP, address @ [6, ..]) => address.get(..9)?.to_vec(),
+            _ => return None,
+        };
+        Some(Zeroizing::new(network))
+    }
 }
 
 /// What is asked for.

@@ -1,8 +1,10 @@
 //! Tokens as they stand in lines: native ones, and those in the shape of addresses, however the line spells
 //! their separators.
 
+use crate::primitives::hex;
 use crate::pseudonym::token::{self, KID_BYTES, MAILBOX_DOMAIN, TAG_BYTES};
 use memchr::memmem;
+use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
@@ -26,6 +28,20 @@ impl TagKey {
         let mut tag = [0; 16];
         tag[..15].copy_from_slice(&self.0);
         tag
+    }
+
+    /// Text that every spelling of it contains one of: of a native token and a mailbox 24 of the 26 characters, which
+    /// are these 120 bits; of an address its first group, in either case.
+    #[must_use]
+    pub fn beginnings(self) -> BTreeSet<String> {
+        let characters = token::encode_tag(&self.tag());
+        let group = hex::encode(&self.0[..1]);
+        let (high, low) = group.split_at(1);
+        let mut beginnings = BTreeSet::from([String::from_utf8_lossy(&characters[..24]).into_owned()]);
+        for high in [high, &high.to_ascii_uppercase()] {
+            beginnings.extend([low, &low.to_ascii_uppercase()].map(|low| format!("fd{high}{low}")));
+        }
+        beginnings
     }
 }
 
@@ -86,8 +102,8 @@ fn address(line: &[u8], start: usize) -> Option<Spelt> {
     // A port may be glued to it by one more separator: the longest text that is an address is the one.
     (2..=text.len()).rev().find_map(|length| {
         let address: Ipv6Addr = text[..length].parse().ok()?;
-        let mut key = [0; 15];
-        key.copy_from_slice(&address.octets()[1..]);
+        let [0xfd, octets @ ..] = address.octets() else { return None };
+        let key = octets;
         Some(Spelt { span: start..ends[length - 1], key: TagKey(key), separator: separator.clone() })
     })
 }

@@ -133,10 +133,10 @@ fn custody(running: bool) -> Custody {
 /// Seconds after 10:00 and addresses of the lines found; and the plan.
 fn found(site: &Site, selection: &Selection) -> Result<(Vec<(i64, String)>, Plan), Diagnostic> {
     let mut secrets = Secrets::new(site, custody(true));
-    let plan = Plan::new(site, selection, &mut secrets)?;
+    let plan = Plan::new(site, selection, Unsealed::Read, &mut secrets)?;
     let addresses = ["203.0.113.7", "203.0.113.9", "198.51.100.1", "192.0.2.1", "2001:db8::1"];
     let reading = Reading::default();
-    let mut lines = Lines::new(&*site.storage, &plan, selection, &reading);
+    let mut lines = Lines::new(&*site.storage, &plan, selection, &reading)?;
     let mut found = Vec::new();
     while let Some(line) = lines.next()? {
         let text = String::from_utf8(line.bytes.to_vec()).unwrap();
@@ -205,10 +205,10 @@ fn a_year_of_daily_epochs_costs_one_hmac_each() {
     let custody = Custody { identities, state_dir: directory.path().to_owned(), ..custody(false) };
     let mut secrets = Secrets::new(&site, custody);
     let selection = of(Kind::IP, "203.0.113.9");
-    let plan = Plan::new(&site, &selection, &mut secrets).unwrap();
+    let plan = Plan::new(&site, &selection, Unsealed::Read, &mut secrets).unwrap();
     assert_eq!((plan.counts.segments, plan.counts.epochs, plan.counts.hmacs), (730, 365, 365));
     let reading = Reading::default();
-    let mut lines = Lines::new(&*site.storage, &plan, &selection, &reading);
+    let mut lines = Lines::new(&*site.storage, &plan, &selection, &reading).unwrap();
     while lines.next().unwrap().is_some() {}
     assert_eq!(lines.counts().lines, 730);
 }
@@ -241,12 +241,12 @@ fn tokens_and_identifiers_are_one_condition_and_all_others_are_more() {
 fn the_secret_of_a_past_epoch_is_missing_by_name() {
     let site = site();
     let mut secrets = Secrets::new(&site, custody(false));
-    let error = Plan::new(&site, &of(Kind::IP, "203.0.113.9"), &mut secrets).unwrap_err();
+    let error = Plan::new(&site, &of(Kind::IP, "203.0.113.9"), Unsealed::Read, &mut secrets).unwrap_err();
     assert_eq!(error.code.id, "P12");
     // A token needs no secret.
     let mut selection = Selection::default();
     selection.add_tokens("--token", &[ip("203.0.113.9")]).unwrap();
-    assert_eq!(Plan::new(&site, &selection, &mut secrets).unwrap().frames(), 1);
+    assert_eq!(Plan::new(&site, &selection, Unsealed::Read, &mut secrets).unwrap().frames(), 1);
 }
 
 #[test]

@@ -11,7 +11,9 @@
 use super::failed;
 use crate::archive::{self, FILE_MODE, Keeps, Place, Rewritten, Segment, VaultMark, filter};
 use crate::jobs::purge::{SECOND_PHASE_FILE_MODE, Site};
-use crate::jobs::replay::{NO_SHRED_KEY, Opened, Plan, PlannedSegment, Secrets, Selection, TagKey, spelling};
+use crate::jobs::replay::{
+    NO_SHRED_KEY, Opened, Plan, PlannedSegment, Secrets, Selection, State, TagKey, Unsealed, Wanted, spelling,
+};
 use crate::ledger::event::{Erasure, Event};
 use crate::model::{Folder, Kind, SegmentId, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
@@ -117,25 +119,25 @@ pub fn erase(
     progress: &dyn Fn(u64),
 ) -> Result<Erased, Diagnostic> {
     finish(site)?;
-    let plan = Plan::new(site, selection, secrets)?;
+    let plan = Plan::new(site, selection, Unsealed::LeftOut, secrets)?;
     let mut answers = Vec::new();
     for planned in &plan.segments {
         // The plan is of somebody, or there would be nothing to tell lines by.
-        let Some(tokens) = &planned.tokens else { continue };
-        let lines = count(site, planned, tokens, progress)?;
+        let Some(wanted) = &planned.wanted else { continue };
+        let lines = count(site, planned, wanted, progress)?;
         if lines == 0 {
             continue;
         }
         let outcome = match reason_to_keep(site, &planned.name) {
             Some(reason) => reason,
             None => {
-                rewrite(site, case, planned, tokens, secrets)?;
+                rewrite(site, case, planned, wanted, secrets)?;
                 Outcome::Erased
             }
         };
         answers.push(Answer { place: place(&planned.name), lines, outcome });
     }
-    Ok(Erased { answers, unsealed: plan.unsealed.len() })
+    Ok(Erased { answers, unsealed: plan.left_out.len() })
 }
 
 fn place(name: &SegmentName) -> AnswerPlace {
@@ -147,7 +149,7 @@ fn place(name: &SegmentName) -> AnswerPlace {
 fn count(
     site: &Site,
     planned: &PlannedSegment,
-    tokens: &HashSet<TagKey>,
+    wanted: &Wanted,
     progress: &dyn Fn(u64),
 ) -> Result<u64, Diagnostic> {
     let segment = Segment::open(&*site.storage, &planned.path)?;
@@ -155,14 +157,10 @@ fn count(
     for frame in &planned.frames {
         let lines = segment.lines(frame.number)?;
         let lines = lines.split_inclusive(|&byte| byte == b'\n');
-        count += lines.filter(|line| names_one_of(line, tokens)).count() as u64;
-        progress(u64::from(frame.bytes));
+        count += lines.filter(|line| wanted.is_in(line)).count() as u64;
+        progress(u64::from(frame.place.bytes));
     }
     Ok(count)
-}
-
-fn names_one_of(line: &[u8], tokens: &HashSet<TagKey>) -> bool {
-    spelling::all(line).iter().any(|spelt| tokens.contains(&spelt.key))
 }
 
 fn reason_to_keep(site: &Site, name: &SegmentName) -> Option<Outcome> {
@@ -181,17 +179,18 @@ fn rewrite(
     site: &mut Site,
     case: &str,
     planned: &PlannedSegment,
-    tokens: &HashSet<TagKey>,
+    wanted: &Wanted,
     secrets: &mut Secrets,
 ) -> Result<(), Diagnostic> {
     let name = &planned.name;
     let old = Segment::open(&*site.storage, &planned.path)?;
     let id = archive::new_id()?;
-    let opened = old.footer().vault.map(|_| secrets.open(name)).transpose()?;
-    let mark = opened.as_ref().map(|opened| stage_vault(site, name, id, opened, tokens)).transpose()?;
+    let opened = old.footer().vault.map(|_| secrets.open(name, State::Sealed)).transpose()?;
+    let gone = needed_no_more(&old, wanted)?;
+    let mark = opened.as_ref().map(|opened| stage_vault(site, name, id, opened, &gone)).transpose()?;
     let tree = tree_of(site, planned);
     let mode = if tree == site.tree { FILE_MODE } else { SECOND_PHASE_FILE_MODE };
-    let mut stay = Staying::new(tokens, opened.as_ref());
+    let mut stay = Staying::new(wanted, opened.as_ref());
     let staged = archive::rewrite(&site.storage, &old, &Place { tree: &tree, name, mode }, id, &mut stay)?;
     let before = hex::encode(old.digest());
     let lines_before = old.footer().lines();
@@ -218,13 +217,40 @@ fn rewrite(
     Ok(())
 }
 
-/// Writes the vault anew, without what the tokens of the person stand for.
+/// The tokens of the person, and those of others that stand in her lines and in none that stays: nothing needs their
+/// originals any more. A token that is in no line at all, or spelt as nobody can read it, keeps its original.
+fn needed_no_more(segment: &Segment, erased: &Wanted) -> Result<HashSet<TagKey>, Diagnostic> {
+    let keys = |line: &[u8]| spelling::all(line).into_iter().map(|spelt| spelt.key);
+    let mut gone: HashSet<TagKey> = erased.iter().copied().collect();
+    each_line(segment, &mut |line| {
+        if erased.is_in(line) {
+            gone.extend(keys(line));
+        }
+    })?;
+    each_line(segment, &mut |line| {
+        if !erased.is_in(line) {
+            for key in keys(line) {
+                gone.remove(&key);
+            }
+        }
+    })?;
+    Ok(gone)
+}
+
+fn each_line(segment: &Segment, each: &mut dyn FnMut(&[u8])) -> Result<(), Diagnostic> {
+    for frame in 0..segment.footer().frames.len() {
+        segment.lines(frame)?.split_inclusive(|&byte| byte == b'\n').for_each(&mut *each);
+    }
+    Ok(())
+}
+
+/// Writes the vault anew, without what the tokens in `gone` stand for.
 fn stage_vault(
     site: &Site,
     name: &SegmentName,
     id: SegmentId,
     opened: &Opened,
-    erased: &HashSet<TagKey>,
+    gone: &HashSet<TagKey>,
 ) -> Result<VaultMark, Diagnostic> {
     let shred_key = site.shred.existing(name.folder.expires)?;
     let shred_key =
@@ -248,7 +274,7 @@ fn stage_vault(
             let Some(number) = number.and_then(|number| u8::try_from(number).ok()) else { continue };
             let Some(kind) = opened.kinds.find(&original.kind) else { continue };
             let tag = opened.keys.tag(kind, &original.canonical);
-            if !erased.contains(&TagKey::of(&tag)) {
+            if !gone.contains(&TagKey::of(&tag)) {
                 tokens.push(Kind(number), tag, &original.canonical);
             }
         }
@@ -264,13 +290,13 @@ const RECORD_ORIGINALS: usize = 4096;
 
 /// The lines that name nobody who is erased.
 struct Staying<'t> {
-    erased: &'t HashSet<TagKey>,
+    erased: &'t Wanted,
     /// Addresses by their tokens, and networks; `None` without a vault.
     addresses: Option<(HashMap<TagKey, &'t [u8]>, Networks)>,
 }
 
 impl<'t> Staying<'t> {
-    fn new(erased: &'t HashSet<TagKey>, opened: Option<&'t Opened>) -> Self {
+    fn new(erased: &'t Wanted, opened: Option<&'t Opened>) -> Self {
         let addresses = opened.map(|opened| {
             let addresses = opened.originals.iter().filter(|original| original.kind == "ip");
             let by_token = addresses.map(|original| {
@@ -284,7 +310,7 @@ impl<'t> Staying<'t> {
 
 impl Keeps for Staying<'_> {
     fn keeps(&self, line: &[u8]) -> bool {
-        !names_one_of(line, self.erased)
+        !self.erased.is_in(line)
     }
 
     fn keys(&mut self, lines: &[u8]) -> Vec<u64> {

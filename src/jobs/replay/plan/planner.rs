@@ -1,0 +1,306 @@
+//! What is asked for, epoch by epoch, and the frames of a segment that may hold it.
+
+use super::{Plan, PlannedFrame, PlannedSegment};
+use crate::archive::{Found, Part, Segment};
+use crate::jobs::purge::Site;
+use crate::jobs::replay::secrets::{Secrets, State};
+use crate::jobs::replay::selection::{Identifier, Selection};
+use crate::jobs::replay::spelling::TagKey;
+use crate::jobs::replay::wanted::Wanted;
+use crate::model::{Kind, SegmentName};
+use crate::primitives::diag::Diagnostic;
+use crate::pseudonym::epoch::EpochKeys;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Plans segment after segment.
+pub(super) struct Planner<'p> {
+    site: &'p Site,
+    selection: &'p Selection,
+    pub(super) secrets: &'p mut Secrets,
+    /// The tokens that were named, as they are: enough if no identifier is asked for.
+    named: Rc<InEpoch>,
+    /// What is asked for in each epoch, by kid and tenant.
+    epochs: HashMap<([u8; 5], String), Rc<InEpoch>>,
+    /// What is asked for in all epochs together, once it was needed.
+    in_any_epoch: Option<Rc<InEpoch>>,
+    pub(super) plan: Plan,
+}
+
+/// What is asked for, as it is in one epoch.
+struct InEpoch {
+    /// `None` if no identifier in clear is asked for.
+    keys: Option<EpochKeys>,
+    /// The tokens that stand in lines, and what else their frames must have.
+    tokens: HashMap<TagKey, Option<NetworkOf>>,
+    wanted: Arc<Wanted>,
+    /// Those of networks, which stand in filters alone, with the network.
+    networks: Vec<(TagKey, Identifier)>,
+}
+
+/// The network that an address is in. Its token is in the filter of every frame that the address is in, so that a frame
+/// passes by chance once in 256 times instead of once in 16.
+struct NetworkOf {
+    canonical: Zeroizing<Vec<u8>>,
+    tag: OnceCell<[u8; 16]>,
+}
+
+impl InEpoch {
+    fn of(
+        keys: Option<EpochKeys>,
+        tokens: HashMap<TagKey, Option<NetworkOf>>,
+        networks: Vec<(TagKey, Identifier)>,
+    ) -> Self {
+        let wanted = Arc::new(Wanted::new(tokens.keys().copied().collect()));
+        Self { keys, tokens, wanted, networks }
+    }
+
+    /// The tokens that stand in lines, and `others`.
+    fn wanted_and(&self, mut others: Vec<TagKey>) -> Arc<Wanted> {
+        if others.is_empty() {
+            return Arc::clone(&self.wanted);
+        }
+        others.extend(self.wanted.iter());
+        Arc::new(Wanted::new(others.into_iter().collect()))
+    }
+}
+
+impl<'p> Planner<'p> {
+    pub(super) fn new(site: &'p Site, selection: &'p Selection, secrets: &'p mut Secrets) -> Self {
+        let named = selection.tokens.iter().map(|token| (*token, None)).collect();
+        let named = Rc::new(InEpoch::of(None, named, Vec::new()));
+        let (epochs, in_any_epoch, plan) = (HashMap::new(), None, Plan::default());
+        Self { site, selection, secrets, named, epochs, in_any_epoch, plan }
+    }
+
+    /// Adds a sealed segment, in that file.
+    pub(super) fn add(
+        &mut self,
+        name: &SegmentName,
+        path: PathBuf,
+        segment: &Segment,
+    ) -> Result<(), Diagnostic> {
+        self.plan.counts.segments += 1;
+        self.plan.counts.frames += segment.footer().frames.len() as u64;
+        let in_time: Vec<usize> = segment.frames_with(self.selection.seconds.clone(), None).collect();
+        if in_time.is_empty() {
+            return Ok(());
+        }
+        let (frames, wanted) = if self.selection.names_somebody() {
+            let (frames, wanted) = self.of_somebody(segment, name)?;
+            (frames, Some(wanted))
+        } else {
+            (in_time, None)
+        };
+        if !frames.is_empty() {
+            self.plan.segments.push(planned(segment, name, path, &frames, wanted));
+        }
+        Ok(())
+    }
+
+    /// Adds a part. It has no index: every frame of it is looked through.
+    pub(super) fn add_part(&mut self, found: &Found, part: &Part) -> Result<(), Diagnostic> {
+        let mut parts = part.frames().enumerate().peekable();
+        if parts.peek().is_none() {
+            // Nothing was written to it yet, and its vault may be as new.
+            return Ok(());
+        }
+        let wanted = if self.selection.names_somebody() { Some(self.in_part(&found.name)?) } else { None };
+        let mut frames = Vec::new();
+        for (number, (place, lines)) in parts {
+            self.plan.counts.frames += 1;
+            if wanted.as_ref().is_none_or(|wanted| wanted.is_in(&lines)) {
+                frames.push(PlannedFrame { number, first: i64::MIN, last: i64::MAX, place });
+            }
+        }
+        self.plan.counts.segments += 1;
+        self.plan.counts.unsealed += 1;
+        if !frames.is_empty() {
+            self.plan.segments.push(PlannedSegment {
+                name: found.name.clone(),
+                path: found.path.clone(),
+                state: State::Unsealed,
+                frames,
+                wanted,
+                zone: self.site.zone.clone(),
+                sealed: self.site.now,
+            });
+        }
+        Ok(())
+    }
+
+    /// The tokens of somebody who is asked for, in a part.
+    fn in_part(&mut self, name: &SegmentName) -> Result<Arc<Wanted>, Diagnostic> {
+        let epoch = self.in_epoch(name)?;
+        let mut inside = Vec::new();
+        for (_, network) in &epoch.networks {
+            inside.extend(self.addresses_of(network, epoch.keys.as_ref(), name, State::Unsealed)?);
+        }
+        Ok(epoch.wanted_and(inside))
+    }
+
+    /// The frames of this segment that may have lines of somebody who is asked for, and the tokens in those.
+    fn of_somebody(
+        &mut self,
+        segment: &Segment,
+        name: &SegmentName,
+    ) -> Result<(Vec<usize>, Arc<Wanted>), Diagnostic> {
+        let epoch = self.in_epoch(name)?;
+        let mut frames = BTreeSet::new();
+        for (token, network) in &epoch.tokens {
+            frames.extend(self.frames_with(segment, &epoch, *token, network.as_ref()));
+        }
+        let mut inside = Vec::new();
+        for (network, identifier) in &epoch.networks {
+            let unknown = segment.footer().origin.networks_unknown;
+            if unknown || !self.frames_of(segment, &network.tag()).is_empty() {
+                inside.extend(self.addresses_of(identifier, epoch.keys.as_ref(), name, State::Sealed)?);
+            }
+        }
+        frames.extend(inside.iter().flat_map(|token| self.frames_of(segment, &token.tag())));
+        Ok((frames.into_iter().collect(), epoch.wanted_and(inside)))
+    }
+
+    fn in_epoch(&mut self, name: &SegmentName) -> Result<Rc<InEpoch>, Diagnostic> {
+        if self.selection.identifiers.is_empty() {
+            return Ok(Rc::clone(&self.named));
+        }
+        if name.kid == SegmentName::MANY_EPOCHS {
+            return self.in_any_epoch(name);
+        }
+        let place = (name.kid, self.secrets.tenant_of(name)?);
+        if let Some(known) = self.epochs.get(&place) {
+            return Ok(Rc::clone(known));
+        }
+        let keys = self.secrets.keys_of(name)?;
+        let mut tokens: HashMap<_, _> = self.selection.tokens.iter().map(|token| (*token, None)).collect();
+        let mut networks = Vec::new();
+        for identifier in &self.selection.identifiers {
+            let key = TagKey::of(&keys.tag(identifier.kind, &identifier.canonical));
+            self.plan.counts.hmacs += 1;
+            if identifier.kind == Kind::NET {
+                networks.push((key, identifier.clone()));
+            } else {
+                let network =
+                    identifier.network().map(|canonical| NetworkOf { canonical, tag: OnceCell::new() });
+                tokens.insert(key, network);
+            }
+        }
+        let epoch = Rc::new(InEpoch::of(Some(keys), tokens, networks));
+        self.epochs.insert(place, Rc::clone(&epoch));
+        Ok(epoch)
+    }
+
+    /// What is asked for in the epochs of all secrets: a worker of a fleet stores lines of all nodes together.
+    fn in_any_epoch(&mut self, name: &SegmentName) -> Result<Rc<InEpoch>, Diagnostic> {
+        if let Some(known) = &self.in_any_epoch {
+            return Ok(Rc::clone(known));
+        }
+        let mut tokens: HashMap<_, _> = self.selection.tokens.iter().map(|token| (*token, None)).collect();
+        for keys in self.secrets.of_all(name)? {
+            for identifier in &self.selection.identifiers {
+                if identifier.kind == Kind::NET {
+                    let inside = self.addresses_of(identifier, Some(&keys), name, State::Sealed)?;
+                    tokens.extend(inside.into_iter().map(|token| (token, None)));
+                } else {
+                    tokens.insert(TagKey::of(&keys.tag(identifier.kind, &identifier.canonical)), None);
+                    self.plan.counts.hmacs += 1;
+                }
+            }
+        }
+        let epoch = Rc::new(InEpoch::of(None, tokens, Vec::new()));
+        self.in_any_epoch = Some(Rc::clone(&epoch));
+        Ok(epoch)
+    }
+
+    /// The tokens of the addresses of a network: of an IPv4 /24 all 256 that there are, of an IPv6 /64 those
+    /// in the vault of the segment.
+    fn addresses_of(
+        &mut self,
+        network: &Identifier,
+        keys: Option<&EpochKeys>,
+        name: &SegmentName,
+        state: State,
+    ) -> Result<Vec<TagKey>, Diagnostic> {
+        let prefix: &[u8] = &network.canonical;
+        if let (Some(4), Some(keys)) = (prefix.first(), keys) {
+            let all = (0..=u8::MAX).map(|last| [prefix, &[last]].concat());
+            self.plan.counts.hmacs += 256;
+            return Ok(all.map(|address| TagKey::of(&keys.tag(Kind::IP, &address))).collect());
+        }
+        let opened = self.secrets.open(name, state)?;
+        self.plan.counts.vaults += 1;
+        let inside = opened
+            .originals
+            .iter()
+            .filter(|original| original.kind == "ip" && original.canonical.starts_with(prefix));
+        let keys: Vec<TagKey> =
+            inside.map(|original| TagKey::of(&opened.keys.tag(Kind::IP, &original.canonical))).collect();
+        self.plan.counts.hmacs += keys.len() as u64;
+        Ok(keys)
+    }
+
+    /// The frames in time that may hold a token. Where there are several, also its network must be in them.
+    fn frames_with(
+        &mut self,
+        segment: &Segment,
+        epoch: &InEpoch,
+        token: TagKey,
+        network: Option<&NetworkOf>,
+    ) -> Vec<usize> {
+        let mut frames = self.frames_of(segment, &token.tag());
+        if let (Some(network), Some(keys)) = (network, &epoch.keys)
+            && frames.len() >= FRAMES_WORTH_AN_HMAC
+            && !segment.footer().origin.networks_unknown
+        {
+            let hmacs = &mut self.plan.counts.hmacs;
+            let tag = network.tag.get_or_init(|| {
+                *hmacs += 1;
+                keys.tag(Kind::NET, &network.canonical)
+            });
+            let of_network: HashSet<usize> = self.frames_of(segment, tag).into_iter().collect();
+            frames.retain(|frame| of_network.contains(frame));
+        }
+        frames
+    }
+
+    fn frames_of(&self, segment: &Segment, tag: &[u8; 16]) -> Vec<usize> {
+        segment.frames_with(self.selection.seconds.clone(), Some(tag)).collect()
+    }
+}
+
+fn planned(
+    segment: &Segment,
+    name: &SegmentName,
+    path: PathBuf,
+    frames: &[usize],
+    wanted: Option<Arc<Wanted>>,
+) -> PlannedSegment {
+    let footer = segment.footer();
+    let frame = |&number: &usize| {
+        let entry = &footer.frames[number];
+        PlannedFrame { number, first: entry.first, last: entry.last, place: segment.place(number) }
+    };
+    let zone = TimeZone::get(&footer.origin.zone).unwrap_or(TimeZone::UTC);
+    // Days of the calendar have an instant, the last one perhaps apart.
+    let sealed = segment.seal().day.tomorrow().and_then(|day| day.to_zoned(zone.clone()));
+    PlannedSegment {
+        name: name.clone(),
+        path,
+        state: State::Sealed,
+        frames: frames.iter().map(frame).collect(),
+        wanted,
+        zone,
+        sealed: sealed.map_or(Timestamp::MAX, |zoned| zoned.timestamp()),
+    }
+}
+
+/// From so many frames of a segment on, one HMAC more is less than reading those that hold nothing: a microsecond
+/// beside half a millisecond each.
+const FRAMES_WORTH_AN_HMAC: usize = 2;

@@ -1,0 +1,208 @@
+//! Archives that somebody has tampered with, and readers that go away: what is said of them names a place and nobody,
+//! and nothing that looks like an answer goes out.
+
+use super::{CASE, Node, text};
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+/// Whoever is asked for; in no message and in no entry of the ledger.
+const ASKED: [&str; 2] = ["203.0.113.7", "jean@example.org"];
+
+fn node() -> Node {
+    let node = Node::new();
+    for day in ["23", "24"] {
+        let mail = format!(
+            "Nov {day} 10:00:00 mx1 postfix/smtp[1]: to=<jean@example.org> relay=203.0.113.7 req=1\n"
+        );
+        let line = format!("Nov {day} 10:00:00 web1 sshd[1]: from 203.0.113.7 req=2\n");
+        node.archive(&format!("2026-11-{day}T09:00:00Z"), &[], &(mail + &line));
+    }
+    node
+}
+
+/// All segments, in order.
+fn segments(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().flatten() {
+        if entry.path().is_dir() { found.extend(segments(&entry.path())) } else { found.push(entry.path()) }
+    }
+    found.sort();
+    found
+}
+
+/// It was refused, and names nobody anywhere.
+fn refused(node: &Node, output: &Output, code: &str) {
+    let message = text(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{message}");
+    assert!(message.contains(&format!("error[{code}]")), "{message}");
+    names_nobody(node, &message);
+}
+
+fn names_nobody(node: &Node, message: &str) {
+    let ledger = std::fs::read_to_string(node.path("state/ledger/ledger.jsonl")).unwrap();
+    for asked in ASKED {
+        assert!(!message.contains(asked) && !ledger.contains(asked), "{message}");
+    }
+}
+
+#[test]
+fn a_segment_that_is_not_as_it_was_written_is_named_and_nothing_goes_out() {
+    let node = node();
+    let all = segments(&node.path("srv/archive"));
+    let (first, other) = (&all[0], &all[all.len() - 1]);
+    let whole = std::fs::read(first).unwrap();
+    let asked = ["--ip", ASKED[0]];
+    let mut attacks: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        whole[..whole.len() - 1].to_vec(),
+        whole[..whole.len() / 2].to_vec(),
+        whole[1..].to_vec(),
+        [&whole[..], &b"x"[..]].concat(),
+        // Another segment under its name.
+        std::fs::read(other).unwrap(),
+        vec![0; 4096],
+        vec![0xff; 4096],
+    ];
+    // A byte anywhere: in a frame, the footer, the seek table.
+    attacks.extend((0..whole.len()).step_by(7).map(|at| {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x40;
+        flipped
+    }));
+    for attack in attacks {
+        std::fs::write(first, &attack).unwrap();
+        let output = node.replay(&asked);
+        if output.status.code() == Some(0) {
+            // The signature of the seal is for `verify` to check: it stands behind all that was compared here.
+            assert_eq!(text(&output.stdout).lines().count(), 4, "{} bytes", attack.len());
+            continue;
+        }
+        refused(&node, &output, "A02");
+        assert!(text(&output.stderr).contains("expires="), "{}", text(&output.stderr));
+    }
+    std::fs::write(first, &whole).unwrap();
+    assert_eq!(node.found(&asked).len(), 4);
+}
+
+#[test]
+fn vaults_that_were_exchanged_give_nothing_back() {
+    let node = node();
+    let all = segments(&node.path("srv/vault"));
+    let (first, other) = (&all[0], &all[all.len() - 1]);
+    let whole = std::fs::read(first).unwrap();
+    for attack in [std::fs::read(other).unwrap(), whole[..whole.len() - 3].to_vec(), vec![0; 100], Vec::new()]
+    {
+        std::fs::write(first, attack).unwrap();
+        let output = node.replay(&[&["--ip", ASKED[0], "--reveal"][..], &CASE].concat());
+        let message = text(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{message}");
+        names_nobody(&node, &message);
+    }
+}
+
+#[test]
+fn an_identifier_in_any_notation_is_the_same_person() {
+    let node = Node::new();
+    node.archive(
+        "2026-11-23T09:00:00Z",
+        &[],
+        "from 203.0.113.7 and <J\u{e9}r\u{f4}me@Ex\u{e4}mple.fr> req=1 \n",
+    );
+    for (option, typed) in [
+        ("--ip", "::ffff:203.0.113.7"),
+        ("--ip", "::FFFF:cb00:7107"),
+        ("--ip", "[::ffff:203.0.113.7]"),
+        ("--net", "203.0.113.0/24"),
+        ("--email", "j\u{e9}r\u{f4}me@ex\u{e4}mple.fr"),
+        ("--email", "J\u{c9}R\u{d4}ME@xn--exmple-cua.fr"),
+        // e and o with combining accents.
+        ("--email", "je\u{301}ro\u{302}me@exa\u{308}mple.fr"),
+    ] {
+        assert_eq!(node.found(&[option, typed]).len(), 1, "{option} {typed}");
+    }
+}
+
+#[test]
+fn a_period_beyond_the_calendar_is_refused_or_finds_everything() {
+    let node = node();
+    assert_eq!(node.found(&["--from", "0001-01-01", "--to", "9999-12-30", "--ip", ASKED[0]]).len(), 4);
+    assert_eq!(node.found(&["--from", "0001-01-01T00:00:00Z", "--ip", ASKED[0]]).len(), 4);
+    for period in ["99999-01-01", "2026-13-01", "+300000-01-01T00:00:00Z"] {
+        let output = node.replay(&["--from", period, "--ip", ASKED[0]]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{period}");
+        names_nobody(&node, &text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_locked_identity_without_a_terminal_is_refused() {
+    let node = node();
+    let locked = concat!(
+        "age-encryption.org/v1\n",
+        "-> scrypt bBjlhJVYZeE4aqUdmtRHfw 10\n",
+        "zoyrBxz1sUUG0sSa1Mkp4Jx4oj6yp3Ig6cT3TKRtJRA\n",
+        "--- fh1OVmTYcMx6AUOgBxQLYTfeYIK6wqwB4sJtV1vUZx8\n"
+    );
+    let path = node.path("locked.age");
+    std::fs::write(&path, locked).unwrap();
+    let output = node.replay_alone(&["--ip", ASKED[0], "--identity", path.to_str().unwrap()]);
+    let message = text(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{message}");
+    names_nobody(&node, &message);
+    let empty = node.path("empty");
+    std::fs::write(&empty, "").unwrap();
+    let file = ["--passphrase-file", empty.to_str().unwrap()];
+    let output =
+        node.replay_alone(&[&["--ip", ASKED[0], "--identity", path.to_str().unwrap()][..], &file].concat());
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{}", text(&output.stderr));
+}
+
+/// Far more than any buffer between two programs holds.
+fn long() -> Node {
+    let node = Node::new();
+    let line = |number: usize| {
+        let second = number / 4000;
+        format!("Nov 23 10:00:{second:02} web1 sshd[1]: from 203.0.113.7 {:0>120} req={number} x\n", 1)
+    };
+    let lines: String = (0..200_000).map(line).collect();
+    node.archive("2026-11-23T09:01:00Z", &[], &lines);
+    node
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_replay_cleanly_or_with_the_place_to_go_on_from() {
+    let node = long();
+    // `| head`: with and without a pace.
+    for extra in [&["--ip", ASKED[0]][..], &["--ip", ASKED[0], "--speed", "1000000x"], &["--speed", "60x"]] {
+        let mut child =
+            super::started(&node, &[&identity(&node).each_ref().map(String::as_str)[..], extra].concat());
+        let mut some = [0; 4096];
+        child.stdout.as_mut().unwrap().read_exact(&mut some).unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        names_nobody(&node, &text(&output.stderr));
+    }
+    // A receiver that resets the connection in the middle.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    let receiver = std::thread::spawn(move || {
+        let mut some = [0; 4096];
+        listener.accept().unwrap().0.read_exact(&mut some).unwrap();
+    });
+    let output = node.replay(&["--ip", ASKED[0], "--output", &address]);
+    receiver.join().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("error[P17]") && message.contains("--from "), "{message}");
+    names_nobody(&node, &message);
+    let (event, done) = node.accesses().pop().unwrap();
+    assert_eq!((event.as_str(), &done["complete"]), ("access-done", &false.into()));
+}
+
+fn identity(node: &Node) -> [String; 2] {
+    let identity = node.path("state/escrow/identity-1.txt");
+    ["--identity".to_owned(), identity.to_str().unwrap().to_owned()]
+}
