@@ -6,6 +6,7 @@ Both programs are built with the feature `kafka`; tests/fleet does that, and mak
 loopback: moto for S3, librdkafka's mock cluster for Kafka.
 """
 
+import atexit
 import http.client
 import http.server
 import json
@@ -28,6 +29,7 @@ oubliette, exactly_once = sys.argv[1:3]
 archive_mb = int(sys.argv[3]) if len(sys.argv) > 3 else 1000
 RECORDS = 3_000_000
 work = pathlib.Path(tempfile.mkdtemp(prefix="fleet-bench-"))
+atexit.register(shutil.rmtree, work, True)
 (work / "key").write_bytes(b"\7" * 32)
 (work / "key").chmod(0o600)
 state = ["--state-dir", str(work / "state"), "--key-file", str(work / "key")]
@@ -102,15 +104,16 @@ def worker():
 
 
 def generate(days, lines):
-    """Access lines, 200,000 clients by a law like Zipf's, over some days."""
+    """Access lines, 200,000 clients by a law like Zipf's, over as many days from 1 October on, at most 60."""
     return f"""BEGIN {{
         srand(7)
         for (n = 0; n < {lines}; n++) {{
             client = int(exp(rand() * log(200000)))
             second = int(n * {days} * 86400 / {lines})
             day = 1 + int(second / 86400); second %= 86400
-            printf "198.%d.%d.%d - - [%02d/Nov/2026:%02d:%02d:%02d +0100] \\"GET /shop/%d/item-%d?session=%d HTTP/1.1\\" %d %d \\"-\\" \\"Mozilla/5.0 (X11; Linux x86_64) agent/%d\\"\\n",
-                18 + client % 2, client / 2 % 256, client / 512 % 256, day, second / 3600, second / 60 % 60, second % 60,
+            month = day > 31 ? "Nov" : "Oct"; if (day > 31) day -= 31
+            printf "198.%d.%d.%d - - [%02d/%s/2026:%02d:%02d:%02d +0100] \\"GET /shop/%d/item-%d?session=%d HTTP/1.1\\" %d %d \\"-\\" \\"Mozilla/5.0 (X11; Linux x86_64) agent/%d\\"\\n",
+                18 + client % 2, client / 2 % 256, client / 512 % 256, day, month, second / 3600, second / 60 % 60, second % 60,
                 rand() * 1e6, rand() * 1e5, rand() * 1e9, rand() < 0.9 ? 200 : 404, rand() * 5e4, rand() * 40
         }}
     }}"""
@@ -118,23 +121,24 @@ def generate(days, lines):
 
 def legal_request():
     """What is read for the lines of one address on one day."""
-    days, bytes_a_line = 20, 70
+    days, bytes_a_line = 60, 37
     lines = archive_mb * 1_000_000 // bytes_a_line
     source = subprocess.Popen(["awk", generate(days, lines)], stdout=subprocess.PIPE)
-    command = [oubliette, "filter", "--archive", str(work / "srv"), "--backfill", "--now", "2026-11-21T12:00:00Z", "--sync", "none", *state]
+    command = [oubliette, "filter", "--archive", str(work / "srv"), "--backfill", "--now", "2026-11-30T12:00:00Z", "--sync", "none", *state]
     subprocess.run(command, stdin=source.stdout, check=True, stderr=subprocess.DEVNULL)
     source.wait()
     total = 0
     for path in sorted((work / "srv").rglob("*.log.zst")):
-        s3.upload_file(str(path), "logs", f"legal/{path.relative_to(work / 'srv')}")
+        with open(path, "rb") as segment:  # In one PUT, as a worker stores it.
+            s3.put_object(Bucket="logs", Key=f"legal/{path.relative_to(work / 'srv')}", Body=segment)
         total += path.stat().st_size
-    shutil.rmtree(work / "srv")
+        path.unlink()
     proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Counting)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     environment = {**os.environ, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.server_port}"}
     # A client in the middle of the law: client 2,000 has about one line in 25,000.
     address = "198.18.232.3"
-    for period in (["--from", "2026-11-10", "--to", "2026-11-10"], []):
+    for period in (["--from", "2026-10-20", "--to", "2026-10-20"], []):
         Counting.requests = Counting.payload = 0
         begun = time.monotonic()
         answer = subprocess.run(
@@ -153,7 +157,7 @@ def legal_request():
         # A whole pass over what the store has, as another engine would make it, says how many there are.
         if period:
             token = subprocess.run([oubliette, "token", address, *state], capture_output=True, text=True, check=True).stdout.strip()
-            day = [item["Key"] for item in s3.list_objects_v2(Bucket="logs", Prefix="legal/archive/expires=2027-11-11/")["Contents"]]
+            day = [item["Key"] for item in s3.list_objects_v2(Bucket="logs", Prefix="legal/archive/expires=2027-10-21/")["Contents"]]
             there = 0
             for key in day:
                 s3.download_file("logs", key, str(work / "segment.zst"))
@@ -164,6 +168,6 @@ def legal_request():
 
 print(f"date: {time.strftime('%Y-%m-%d')}; cores: {os.cpu_count()}; load before: {os.getloadavg()[0]:.1f}")
 worker()
-legal_request()
+if archive_mb:
+    legal_request()
 server.stop()
-shutil.rmtree(work)

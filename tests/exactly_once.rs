@@ -7,8 +7,8 @@
 //! them.
 //!
 //! Needs a server: `AWS_ENDPOINT_URL` and the rest of the environment, and a bucket, `FLEET_BUCKET`. tests/fleet brings
-//! them. `FLEET_RECORDS` says how many records, 1,000,000 unless set. tests/fleet-nightly brings real brokers as well,
-//! `FLEET_BROKERS`, of Kafka 0.9: their records have no time, and their producers are not idempotent.
+//! them. `FLEET_RECORDS` says how many records, at least 200,000; 1,000,000 unless set. tests/fleet-nightly brings real
+//! brokers as well, `FLEET_BROKERS`, of Kafka 0.9: their records have no time, and their producers are not idempotent.
 
 #![expect(
     clippy::unwrap_used,

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ state = ["--state-dir", str(work / "state"), "--key-file", str(work / "key")]
 (work / "key").write_bytes(b"\7" * 32)
 (work / "key").chmod(0o600)
 ends = contextlib.ExitStack()
+ends.callback(shutil.rmtree, work, True)
 
 
 def check(what, found, expected):

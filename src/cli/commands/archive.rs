@@ -14,7 +14,7 @@ use crate::model::{NodeName, Tree};
 use crate::pipeline::archiver::{Archiver, Options};
 use crate::pipeline::{Descriptor, Output};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Storage};
+use crate::primitives::storage::{Disk, Storage, is_remote};
 use crate::shred::{self, ShredStore};
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub(super) fn open(
     ready: &mut Ready,
     tee: Option<Output<Descriptor>>,
 ) -> Result<Archiver, Diagnostic> {
+    let tree = tree(settings, args, directory);
+    on_disk(&tree)?;
     let storage: Arc<dyn Storage> = Arc::new(Disk);
     let zone = ready.plan().recognition.zone.clone();
     let ledger = ledger::Settings {
@@ -42,7 +44,7 @@ pub(super) fn open(
     let shred_store = ShredStore::open(&storage, &settings.state_dir.join(shred::FOLDER))?;
     let plan = Plan {
         storage,
-        tree: tree(settings, args, directory),
+        tree,
         node: args.node.clone().or_else(|| settings.node.clone()).unwrap_or_else(host),
         options: options(settings, args, ready),
         anonymised: args.escrow.or(settings.escrow) == Some(EscrowName::None),
@@ -53,6 +55,17 @@ pub(super) fn open(
     let (archiver, recovered) = archive::open(ready, plan)?;
     recovered.iter().for_each(|recovered| report.note(&told(recovered)));
     Ok(archiver)
+}
+
+/// Refuses a bucket: nothing can be appended to an object, and a directory called `s3:` is not what was meant.
+fn on_disk(tree: &Tree) -> Result<(), Diagnostic> {
+    match [&tree.archive, &tree.vault].into_iter().find(|path| is_remote(path)) {
+        None => Ok(()),
+        Some(remote) => Err(Diagnostic::new(&codes::USAGE, "an archive that is written to lies on a disk")
+            .at(remote.display().to_string())
+            .because("nothing can be appended to what is in object storage")
+            .hint("name a directory; `oubliette archive` stores in buckets, `oubliette vaults` copies vaults to one")),
+    }
 }
 
 /// Refuses what would write lines to two places without being asked to.
