@@ -11,6 +11,7 @@ use object_store::{ClientConfigKey, ClientOptions};
 use serde::Deserialize;
 use std::fmt::Write as _;
 use std::io;
+use std::time::Duration;
 
 /// The versions in a bucket.
 #[derive(Debug)]
@@ -115,7 +116,21 @@ impl Versions {
         self.request(Method::DELETE, &format!("/{key}?versionId={id}")).await.map(drop)
     }
 
+    /// Asks again, as `object_store` does, where the store is away or overloaded. Whatever is asked here may be asked twice.
     async fn request(&self, method: Method, rest: &str) -> io::Result<Vec<u8>> {
+        let mut wait = FIRST_WAIT;
+        loop {
+            match self.request_once(method.clone(), rest).await {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted && wait <= LONGEST_WAIT => {
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn request_once(&self, method: Method, rest: &str) -> io::Result<Vec<u8>> {
         let credential = self.credentials.get_credential().await.map_err(as_io)?;
         let request = http::Request::builder().method(method).uri(format!("{}{rest}", self.url));
         let mut request: HttpRequest = request.body(HttpRequestBody::empty()).map_err(io::Error::other)?;
@@ -130,11 +145,18 @@ impl Versions {
         let kind = match status {
             StatusCode::NOT_FOUND => io::ErrorKind::NotFound,
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => io::ErrorKind::PermissionDenied,
-            _ => io::ErrorKind::ConnectionAborted,
+            StatusCode::TOO_MANY_REQUESTS => io::ErrorKind::ConnectionAborted,
+            status if status.is_server_error() => io::ErrorKind::ConnectionAborted,
+            _ => io::ErrorKind::ConnectionRefused,
         };
         Err(io::Error::new(kind, format!("the store answers {status}")))
     }
 }
+
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+/// Eight tries, for 25 seconds.
+const LONGEST_WAIT: Duration = Duration::from_millis(12_800);
 
 fn lost(error: object_store::client::HttpError) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, error)
