@@ -3,6 +3,7 @@
 //! Partitions come and go while it polls. What came of a partition that went and was not committed must be thrown away:
 //! its next owner gets it again.
 
+use crate::primitives::librdkafka::why;
 use jiff::Timestamp;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
@@ -75,7 +76,10 @@ impl Member {
         match polled {
             None => Ok(Polled::Nothing),
             Some(Ok(record)) => Ok(Polled::Record(record)),
-            Some(Err(error)) if is_passing(&error) => Ok(Polled::Nothing),
+            Some(Err(error)) if is_passing(&error) => {
+                tracing::warn!(why = why(&error), "Kafka is away");
+                Ok(Polled::Nothing)
+            }
             Some(Err(error)) => Err(error),
         }
     }

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// A topic.
-#[derive(Clone, Debug)]
+/// A topic. Its settings may hold a password, so it is not printed.
+#[derive(Clone)]
 pub struct Topic {
     /// Brokers to begin with, as `host:port`, separated by commas.
     pub brokers: String,

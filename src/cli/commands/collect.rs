@@ -1,6 +1,6 @@
 //! `oubliette archive`: a worker that stores in object storage what nodes sent to Kafka.
 
-use super::keys;
+use super::{keys, serve};
 use crate::cli::args::{CollectArgs, Common};
 use crate::cli::exit::Exit;
 use crate::cli::librdkafka;
@@ -37,6 +37,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &CollectArgs) -> Result
         age: args.cut_after.unwrap_or(DEFAULT_CUT_AFTER),
     };
     let mut collector = Collector::new(&store, &args.s3, &topics, limits, Box::new(ledger.clone()), bench)?;
+    serve::start_log(report);
     let stopped = stop_on_signals().map_err(|error| unready(&error.to_string()))?;
     let names: Vec<&str> = topics.keys().map(String::as_str).collect();
     let kafka = args.kafka_config.as_deref().map(librdkafka::settings).transpose()?.unwrap_or_default();

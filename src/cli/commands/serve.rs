@@ -86,7 +86,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
 }
 
 /// Events go to standard error beside the messages, in the same form.
-fn start_log(report: Report) {
+pub(super) fn start_log(report: Report) {
     // A journal that standard error leads to adds the time by itself.
     let timed = std::env::var_os("JOURNAL_STREAM").is_none();
     let form = if report.is_json() { Form::Json } else { Form::Text { timed } };

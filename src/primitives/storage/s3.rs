@@ -29,6 +29,7 @@ use object_store::{
 use part::{Part, Parts};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,10 +50,16 @@ struct Shared {
     parts: Parts,
 }
 
-#[derive(Debug)]
 struct Bucket {
     store: AmazonS3,
     versions: Versions,
+}
+
+/// Not what it has: credentials.
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bucket([credentials redacted])")
+    }
 }
 
 /// An object and its own data beside its bytes.

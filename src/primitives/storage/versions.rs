@@ -14,7 +14,6 @@ use std::io;
 use std::time::Duration;
 
 /// The versions in a bucket.
-#[derive(Debug)]
 pub(super) struct Versions {
     client: HttpClient,
     /// The address of the bucket.
