@@ -68,8 +68,11 @@ fn on_disk(tree: &Tree) -> Result<(), Diagnostic> {
     }
 }
 
-/// Refuses what would write lines to two places without being asked to.
+/// Refuses a bucket, and what would write lines to two places without being asked to: before any key is touched.
 pub(super) fn check(args: &FilterArgs) -> Result<(), Diagnostic> {
+    if let Some(directory) = &args.archive.archive {
+        on_disk(&Tree::at(directory))?;
+    }
     if args.archive.archive.is_none() || args.output.is_none() || args.archive.tee {
         return Ok(());
     }
