@@ -59,7 +59,9 @@ impl StatedHour {
         let year = u64::from(u16::try_from(year.unwrap_or(0)).ok()?);
         let offset = match offset_seconds {
             None => Self::NO_OFFSET,
-            Some(seconds) => u64::try_from(i64::from(seconds) + 86_400).ok().filter(|&seconds| seconds <= 2 * 86_400)?,
+            Some(seconds) => {
+                u64::try_from(i64::from(seconds) + 86_400).ok().filter(|&seconds| seconds <= 2 * 86_400)?
+            }
         };
         let fits = month < 16 && day < 32 && hour < 32;
         let date = u64::from(month) << 10 | u64::from(day) << 5 | u64::from(hour);
