@@ -14,7 +14,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 pub(crate) use custody::{
-    ArchivePlace, HoldCommand, LedgerCommand, LedgerPlace, PurgeArgs, ReportArgs, VerifyArgs,
+    ArchivePlace, HoldCommand, LedgerCommand, LedgerPlace, PurgeArgs, ReportArgs, SearchPlace, VerifyArgs,
 };
 pub(crate) use fleet::{BatchArgs, CollectArgs, FleetCommand, LifecycleArgs, VaultsArgs};
 use ipnet::IpNet;

@@ -60,6 +60,12 @@ impl ShredStore {
         Ok(Self { folder })
     }
 
+    /// The keys of another node, where its folder can be reached. Nothing is made in it.
+    #[must_use]
+    pub fn of_node(storage: &Arc<dyn Storage>, directory: &Path) -> Self {
+        Self { folder: PrivateFolder::at(storage, directory) }
+    }
+
     /// H of `expires`; made, durably, if there is none yet.
     ///
     /// # Errors

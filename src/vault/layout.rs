@@ -2,9 +2,10 @@
 
 use crate::model::SegmentId;
 use crate::primitives::byte_map;
-use crate::primitives::crypto::{hkdf, hkdf_salted};
+use crate::primitives::crypto::{decrypt, hkdf, hkdf_salted};
 use crate::primitives::secret::Secret;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 const SIGNATURE: &[u8; 8] = b"OUBLVLT\0";
 /// What is written; what is read may be older.
@@ -75,6 +76,17 @@ impl Header {
         bytes.extend_from_slice(&texts);
         bytes.extend_from_slice(&self.sealed_wrap);
         bytes
+    }
+
+    /// Whether H may be that of its day and node: it opens the wrap, or there is none to tell by.
+    #[must_use]
+    pub fn may_open_with(&self, shred_key: &Secret) -> bool {
+        self.sealed_wrap.is_empty() || self.unseal(shred_key).is_some()
+    }
+
+    /// The wrap, as age made it; `None` under another H.
+    pub(super) fn unseal(&self, shred_key: &Secret) -> Option<Zeroizing<Vec<u8>>> {
+        decrypt(&wrap_key(shred_key, &self.id), 0, self.sealed_wrap.clone())
     }
 
     /// The header at the start of `bytes`, and its length; `None` if there is none, or not a whole one.

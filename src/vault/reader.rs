@@ -9,6 +9,7 @@ use crate::primitives::secret::Secret;
 use crate::primitives::storage::{Storage, Stored};
 use sha2::{Digest, Sha256};
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -95,8 +96,7 @@ impl Vault {
         if self.header.sealed_wrap.is_empty() {
             return Ok(None);
         }
-        let key = layout::wrap_key(shred_key, &self.header.id);
-        let wrap = decrypt(&key, 0, self.header.sealed_wrap.clone());
+        let wrap = self.header.unseal(shred_key);
         wrap.map(Some).ok_or_else(|| VaultError::WrongKey { path: self.path.clone() })
     }
 
@@ -106,8 +106,25 @@ impl Vault {
     /// [`VaultError::WrongKey`] if S or H is another one; [`VaultError::Damaged`] with the place at which a
     /// record is not as it was written.
     pub fn originals(&self, secret: &Secret, shred_key: &Secret) -> Result<Vec<Original>, VaultError> {
-        let key = layout::record_key(secret, shred_key, &self.header.id);
         let mut originals = Vec::new();
+        self.each_record(secret, shred_key, &mut |record| {
+            originals.extend(record);
+            ControlFlow::Continue(())
+        })?;
+        Ok(originals)
+    }
+
+    /// Hands the originals of one record after the other to `take`, until it has enough.
+    ///
+    /// # Errors
+    /// As [`Vault::originals`].
+    pub fn each_record(
+        &self,
+        secret: &Secret,
+        shred_key: &Secret,
+        take: &mut dyn FnMut(Vec<Original>) -> ControlFlow<()>,
+    ) -> Result<(), VaultError> {
+        let key = layout::record_key(secret, shred_key, &self.header.id);
         let (mut rest, mut number) = (&self.bytes[self.records..], 0);
         while !rest.is_empty() {
             let damaged =
@@ -115,11 +132,24 @@ impl Vault {
             let (encrypted, after) = layout::split_record(rest).ok_or_else(damaged)?;
             let record = decrypt(&key, number, encrypted.to_vec());
             let record = record.ok_or_else(|| VaultError::WrongKey { path: self.path.clone() })?;
+            let mut originals = Vec::new();
             originals::decode(self.header.version, &record, &self.header.kinds, &mut originals)
                 .ok_or_else(damaged)?;
+            if take(originals).is_break() {
+                break;
+            }
             (rest, number) = (after, number + 1);
         }
-        Ok(originals)
+        Ok(())
+    }
+
+    /// Whether S and H are those of it, as far as its first record tells.
+    #[must_use]
+    pub fn opens_with(&self, secret: &Secret, shred_key: &Secret) -> bool {
+        // One that is damaged is no proof against the keys: whoever reads it is told.
+        let Some((encrypted, _)) = layout::split_record(&self.bytes[self.records..]) else { return true };
+        let key = layout::record_key(secret, shred_key, &self.header.id);
+        decrypt(&key, 0, encrypted.to_vec()).is_some()
     }
 }
 

@@ -55,6 +55,35 @@ pub(crate) struct ArchivePlace {
     pub(crate) vault: Option<PathBuf>,
 }
 
+/// Where an archive is, for whoever gives originals back: those of lines that a worker of a fleet stored are elsewhere.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "ARCHIVE")]
+pub(crate) struct SearchPlace {
+    /// The archive: its folders archive, vault and intermediate [default: that of the configuration]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) archive: Option<PathBuf>,
+
+    /// The vaults, if they lie elsewhere (repeatable) [default: that of the configuration, or vault in the archive]
+    ///
+    /// For lines that a worker of a fleet stored: those of the nodes, as s3://vaults/web1, or of all nodes, as s3://vaults. Only
+    /// vaults of the epoch, class and expiry day of a line are opened.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) vault: Vec<PathBuf>,
+
+    /// Shred keys of another node: the folder shred of its state directory (repeatable)
+    ///
+    /// Vaults of a node open with its own H. Reach the folder over the network for the case; a copy would outlast its day.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, hide_short_help = true)]
+    pub(crate) shred_keys: Vec<PathBuf>,
+}
+
+impl SearchPlace {
+    /// The archive and the vaults of its own segments.
+    pub(crate) fn archive(&self) -> ArchivePlace {
+        ArchivePlace { archive: self.archive.clone(), vault: self.vault.first().cloned() }
+    }
+}
+
 /// `hold`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum HoldCommand {

@@ -1,6 +1,6 @@
 //! What was typed for `replay`.
 
-use super::custody::ArchivePlace;
+use super::custody::SearchPlace;
 use super::{format_parser, zone};
 use crate::jobs::replay::Framing;
 use crate::model::{ClassName, Format, Pattern};
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 pub(crate) struct ReplayArgs {
     /// Which archive.
     #[command(flatten)]
-    pub(crate) place: ArchivePlace,
+    pub(crate) place: SearchPlace,
 
     /// Which lines.
     #[command(flatten)]

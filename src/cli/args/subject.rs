@@ -1,6 +1,6 @@
 //! What was typed for `subject`.
 
-use super::custody::ArchivePlace;
+use super::custody::{ArchivePlace, SearchPlace};
 use super::day;
 use super::replay::{AccessArgs, When};
 use crate::model::ClassName;
@@ -19,7 +19,7 @@ pub(crate) enum SubjectCommand {
     Access {
         /// Which archive.
         #[command(flatten)]
-        place: ArchivePlace,
+        place: SearchPlace,
 
         /// Whose lines.
         #[command(flatten)]
@@ -92,7 +92,7 @@ pub(crate) enum SubjectCommand {
     Affected {
         /// Which archive.
         #[command(flatten)]
-        place: ArchivePlace,
+        place: SearchPlace,
 
         /// Within which time.
         #[command(flatten)]

@@ -1,7 +1,7 @@
 //! `oubliette purge`: what has expired goes, and the ledger proves it.
 
 use super::hold;
-use crate::cli::args::{ArchivePlace, Common, PurgeArgs, Reading, Tokens};
+use crate::cli::args::{ArchivePlace, Common, PurgeArgs, Reading, SearchPlace, Tokens};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::files;
@@ -10,6 +10,7 @@ use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::{BLOCKED, Batch, Blocked, Item, Plan, Reason, Site};
 use crate::jobs::recognition::load_retention;
+use crate::jobs::replay::NodePlaces;
 use crate::jobs::subject::erase;
 use crate::jobs::verify::bytes_below;
 use crate::ledger::{self, Ledger};
@@ -58,18 +59,37 @@ pub(super) fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> 
 /// The archive, its keys and its ledger, for whoever removes something: of objects old versions as well, so that what is
 /// purged is gone and not hidden.
 pub(super) fn site(settings: &Settings, place: &ArchivePlace) -> Result<Site, Diagnostic> {
-    site_seen(settings, place, Seen::AllVersions)
+    site_seen(settings, place, &[], Seen::AllVersions)
 }
 
-/// The same for whoever reads.
-pub(super) fn site_to_read(settings: &Settings, place: &ArchivePlace) -> Result<Site, Diagnostic> {
-    site_seen(settings, place, Seen::Newest)
+/// The same for whoever reads, and where else originals are.
+pub(super) fn site_to_search(
+    settings: &Settings,
+    place: &SearchPlace,
+) -> Result<(Site, NodePlaces), Diagnostic> {
+    for folder in &place.shred_keys {
+        // With a mistake in its name no key would be there, and seem erased.
+        if !folder.is_dir() {
+            return Err(Diagnostic::new(&codes::OPEN, "there is no such folder of shred keys")
+                .at(folder.display().to_string())
+                .hint("name the folder `shred` of the state directory of a node"));
+        }
+    }
+    let site = site_seen(settings, &place.archive(), &place.vault, Seen::Newest)?;
+    let (vaults, shred_keys) = (place.vault.clone(), place.shred_keys.clone());
+    Ok((site, NodePlaces { vaults, shred_keys }))
 }
 
-fn site_seen(settings: &Settings, place: &ArchivePlace, seen: Seen) -> Result<Site, Diagnostic> {
+fn site_seen(
+    settings: &Settings,
+    place: &ArchivePlace,
+    others: &[PathBuf],
+    seen: Seen,
+) -> Result<Site, Diagnostic> {
     let archive = &archive(settings, place)?;
     let tree = tree(archive, place.vault.as_ref().or(settings.vault.as_ref()));
-    let storage = files::storage(&[archive, &tree.vault], seen)?;
+    let paths: Vec<&Path> = [archive, &tree.vault].into_iter().chain(others).map(PathBuf::as_path).collect();
+    let storage = files::storage(&paths, seen)?;
     let retention =
         load_retention(&settings.rule_files()?.retention).map_err(|error| Diagnostic::from(&error))?;
     let zone = settings.zone.clone().unwrap_or(retention.zone);

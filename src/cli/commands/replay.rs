@@ -10,8 +10,8 @@ use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    self, Access, Basis, Broken, Counts, Custody, Outlet, PlanCounts, Purpose, Question, Ready, Scope,
-    Selection, Unsealed,
+    self, Access, Basis, Broken, Counts, Custody, NodePlaces, Outlet, PlanCounts, Purpose, Question, Ready,
+    Scope, Selection, Unsealed,
 };
 use crate::keyring::{Identities, Keyring};
 use crate::model::Kind;
@@ -25,7 +25,7 @@ use std::time::Duration;
 /// Replays.
 pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
-    let mut site = purge::site_to_read(&settings, &args.place)?;
+    let (mut site, places) = purge::site_to_search(&settings, &args.place)?;
     let scope = match (args.reveal, args.reveal_all) {
         (_, true) => Scope::Everybody,
         (true, false) => Scope::Asked,
@@ -38,7 +38,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<
         .and_then(|question| super::bundle::demand(args, &site, question));
     match question {
         Err(refusal) => Err(refused(&mut site, &access, refusal)),
-        Ok(question) => answer(report, &settings, args, &mut site, &question, access),
+        Ok(question) => answer(report, &settings, args, &mut site, places, &question, access),
     }
 }
 
@@ -116,6 +116,7 @@ pub(super) fn custody(settings: &Settings, access: &AccessArgs) -> Result<Custod
         owns_key_file: settings.key_file.is_some(),
         state_dir: settings.state_dir.clone(),
         tenant: settings.tenant.clone(),
+        places: NodePlaces::default(),
     })
 }
 
@@ -124,11 +125,12 @@ fn answer(
     settings: &Settings,
     args: &ReplayArgs,
     site: &mut Site,
+    places: NodePlaces,
     question: &Question,
     access: Access,
 ) -> Result<Exit, Stop> {
     let custody = match custody(settings, &args.access) {
-        Ok(custody) => custody,
+        Ok(custody) => Custody { places, ..custody },
         Err(refusal) => return Err(refused(site, &access, refusal)),
     };
     let ready = Ready::new(question, access, site, custody)?;

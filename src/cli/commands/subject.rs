@@ -10,8 +10,8 @@ use crate::cli::settings::Settings;
 use crate::jobs::hold::Scope as HoldScope;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    Access, Basis, Line, NO_GRANT, Purpose, Question, Ready, Reveal, Scope, Secrets, Selection, Unsealed,
-    Visited,
+    Access, Basis, Custody, Line, NO_GRANT, NodePlaces, Purpose, Question, Ready, Reveal, Scope, Secrets,
+    Selection, Unsealed, Visited,
 };
 use crate::jobs::subject::access::Dossier;
 use crate::jobs::subject::affected::{Affected, Count, Person};
@@ -30,20 +30,20 @@ pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> 
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
     match command {
         SubjectCommand::Access { place, person, period, access, form } => {
-            let site = purge::site_to_read(&settings, place)?;
-            Desk { report, settings, site, access }.access(person, period, *form)
+            let (site, places) = purge::site_to_search(&settings, place)?;
+            Desk { report, settings, site, places, access }.access(person, period, *form)
         }
         SubjectCommand::Erase { place, person, access } => {
-            let site = purge::site(&settings, place)?;
-            Desk { report, settings, site, access }.erase(person)
+            let (site, places) = (purge::site(&settings, place)?, NodePlaces::default());
+            Desk { report, settings, site, places, access }.erase(person)
         }
         SubjectCommand::Restrict { place, person, until, access } => {
             restrict(report, &settings, place, person, *until, access)
         }
         SubjectCommand::Affected { place, period, class, list, reveal, recipient, access } => {
-            let site = purge::site_to_read(&settings, place)?;
+            let (site, places) = purge::site_to_search(&settings, place)?;
             let wanted = Wanted { classes: class, list: *list, reveal: *reveal, recipients: recipient };
-            Desk { report, settings, site, access }.affected(period, &wanted)
+            Desk { report, settings, site, places, access }.affected(period, &wanted)
         }
     }
 }
@@ -61,6 +61,8 @@ struct Desk<'d> {
     report: Report,
     settings: Settings,
     site: Site,
+    /// Where originals are beside that.
+    places: NodePlaces,
     access: &'d AccessArgs,
 }
 
@@ -173,7 +175,7 @@ impl Desk<'_> {
             .and(selection)
             .and_then(|selection| Ok((selection, custody(&self.settings, self.access)?)));
         let (selection, custody) = match custody {
-            Ok(both) => both,
+            Ok((selection, custody)) => (selection, Custody { places: self.places.clone(), ..custody }),
             Err(refusal) => return Err(refused(&mut self.site, &access, refusal)),
         };
         let (reading, unsealed) = (Default::default(), Unsealed::Read);
@@ -214,8 +216,8 @@ fn restrict(
     until: Date,
     args: &AccessArgs,
 ) -> Result<Exit, Stop> {
-    let site = purge::site(settings, place)?;
-    let mut desk = Desk { report, settings: settings.clone(), site, access: args };
+    let (site, places) = (purge::site(settings, place)?, NodePlaces::default());
+    let mut desk = Desk { report, settings: settings.clone(), site, places, access: args };
     let purpose = desk.purpose(Basis::RESTRICTION, None);
     let access = announced("subject restrict", &purpose, Scope::Nobody, person);
     match desk.try_restrict(person, until, &purpose, &access) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::jobs::purge::Reason;
-use crate::jobs::replay::{Custody, Identifier, Secrets};
+use crate::jobs::replay::{Custody, Identifier, NodePlaces, Secrets};
 use crate::jobs::scene::{
     DAY, WRITTEN, archive as scene, events, folder, of_day, secret, segment, site, try_write,
 };
@@ -49,6 +49,7 @@ fn nobody() -> Custody {
         owns_key_file: false,
         state_dir: "/nowhere".into(),
         tenant: "default".to_owned(),
+        places: NodePlaces::default(),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The messages of a replay: what is missing, by name.
 
+use super::nodes::{MOST_SOUGHT, Missing};
 use crate::model::SegmentName;
 use crate::primitives::diag::{Code, Diagnostic};
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -55,14 +57,77 @@ pub(super) fn no_shred_key(name: &SegmentName) -> Diagnostic {
     Diagnostic::new(&NO_SHRED_KEY, "the shred key H of an expiry day is missing")
         .at(name.to_string())
         .because("it was erased, or this is not the node that wrote the segment")
-        .hint("run this on the node, with its state directory: H is in no backup")
+        .hint("run this on the node, with its state directory, or name its folder `shred` with `--shred-keys DIR`: H is in no backup")
 }
+
+pub(super) fn foreign_shred_key(vault: &Path) -> Diagnostic {
+    Diagnostic::new(&NO_SHRED_KEY, "the shred key H of a node is missing")
+        .at(vault.display().to_string())
+        .because("none of the shred keys of that day here is that of the node that wrote it")
+        .hint("name the folder `shred` of its state directory with `--shred-keys DIR`, or run this on that node")
+}
+
+pub(super) fn too_many_tokens() -> Diagnostic {
+    Diagnostic::new(&NO_ORIGINALS, "the originals of so many tokens are not given back at once")
+        .because(format!("lines that workers stored have more than {MOST_SOUGHT} different ones"))
+        .hint("ask for a shorter period, or for fewer classes")
+}
+
+/// Names all that cannot be given back, and why; the code is that of the first reason.
+pub(super) fn not_given_back(missing: &[Missing]) -> Diagnostic {
+    let obstacle = missing.iter().find_map(|missing| missing.obstacles.first());
+    let tokens: usize = missing.iter().map(|missing| missing.keys.len()).sum();
+    let told: Vec<_> = missing.iter().take(MOST_TOLD).map(ToString::to_string).collect();
+    let hint = obstacle.and_then(|obstacle| obstacle.hint.clone()).unwrap_or_else(|| NAME_VAULTS.to_owned());
+    let more = missing.len() - told.len();
+    let more = if more > 0 { format!("; and so at {more} other places") } else { String::new() };
+    Diagnostic::new(
+        obstacle.map_or(&NO_ORIGINALS, |obstacle| obstacle.code),
+        format!("originals of lines that workers stored cannot be given back: of {tokens} different tokens"),
+    )
+    .because(format!("{}{more}", told.join("; ")))
+    .hint(hint)
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}: ", self.keys.len(), self.place)?;
+        let Some(obstacle) = self.obstacles.first() else {
+            return match self.searched {
+                0 => f.write_str("no vault of that lies where vaults were looked for"),
+                searched => write!(f, "they are in none of {searched} vaults of that, which were opened"),
+            };
+        };
+        let why = obstacle.why.as_deref().unwrap_or(&obstacle.what);
+        write!(f, "{why} ({}", obstacle.place.as_deref().unwrap_or(&obstacle.what))?;
+        match self.obstacles.len() - 1 {
+            0 => f.write_str(")"),
+            more => write!(f, ", and {more} more)"),
+        }
+    }
+}
+
+const NAME_VAULTS: &str = "name the vaults of the nodes that wrote the lines with `--vault`, each or a folder of them; what a node wrote \
+    with `--escrow none`, or left in clear, can be given back by nobody";
+
+/// Places at which tokens have no original, in one message.
+const MOST_TOLD: usize = 5;
 
 pub(super) fn no_originals(vault: &Path) -> Diagnostic {
     Diagnostic::new(&NO_ORIGINALS, "a segment has no originals")
         .at(vault.display().to_string())
         .because("there is no vault: it lies elsewhere, or the lines were archived with `--escrow none`")
         .hint("name the folder of vaults with `--vault DIR`; what was anonymised can be given back by nobody")
+}
+
+/// Only the addresses of a network are looked for in the vault of a segment before its tokens are known.
+pub(super) fn originals_of_nodes(name: &SegmentName) -> Diagnostic {
+    Diagnostic::new(&NO_ORIGINALS, "an IPv6 network cannot be looked for in lines that a worker stored")
+        .at(name.to_string())
+        .because(
+            "which of its addresses there are is in the vaults of the nodes, one for each of their segments",
+        )
+        .hint("ask for addresses with `--ip`, or ask on the nodes")
 }
 
 pub(super) fn cannot_look(path: &Path, error: &io::Error) -> Diagnostic {
@@ -187,7 +252,9 @@ Example
   oubliette replay --reveal over a copy of an archive, with the state directory of another machine
 
 What to do
-  Run it on the node that wrote the archive. If H was purged, say so to who asked: the ledger proves when.
+  Run it on the node that wrote the archive. Where lines of several nodes were stored by workers, name the folder
+  `shred` of each node's state directory with --shred-keys; to copy these keys would keep them beyond their day. If H was
+  purged, say so to who asked: the ledger proves when.
 
 References
   README.md, \"Purge\"; GDPR art. 17, art. 5(1)(e)",
@@ -199,7 +266,8 @@ pub static NO_ORIGINALS: Code = Code {
     title: "a segment has no originals",
     text: "\
 What it means
-  The vault of a segment is not where it should be, or cannot be looked for.
+  The vault of a segment is not where it should be, or cannot be looked for. Or a worker stored the line, and none of
+  the vaults that were named has what its token stands for.
 
 Why it matters
   Without it a token cannot be turned back. Nothing was printed.
@@ -208,11 +276,12 @@ Example
   vaults on another volume that is not mounted
 
 What to do
-  Name the folder of vaults with --vault DIR. Lines that were archived with --escrow none have none: that is
-  anonymisation.
+  Name the folder of vaults with --vault DIR. For lines that a worker stored, name those of the nodes, or a folder that has
+  those of all nodes; the message names class, expiry day and epoch. Lines that were archived with --escrow none have
+  none: that is anonymisation. What a node left in clear, and a worker replaced, has none either.
 
 References
-  README.md, \"Archive\"",
+  README.md, \"Archive\" and \"Fleet\"",
 };
 
 /// P16: lines that have no seal yet.

@@ -14,6 +14,7 @@ pub mod event_time;
 mod fraction;
 mod frames;
 pub mod lines;
+pub mod nodes;
 pub mod outlet;
 pub mod plan;
 pub mod reveal;
@@ -32,8 +33,9 @@ pub use codes::{
 };
 pub use event_time::{EventTime, Reading};
 pub use lines::{Line, Lines, ReadCounts};
+pub use nodes::NodePlaces;
 pub use outlet::{Broken, Framing, Outlet};
-pub use plan::{Plan, PlanCounts, PlannedSegment, Unsealed};
+pub use plan::{Originals, Plan, PlanCounts, PlannedSegment, Unsealed};
 pub use reveal::{Reveal, Revealed, Scope};
 pub use run::{Counts, Each, Outcome, Question, Ready, Visited};
 pub use secrets::{Custody, Opened, Secrets, State};

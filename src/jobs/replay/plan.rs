@@ -56,8 +56,17 @@ pub struct PlanCounts {
     pub vaults: u64,
 }
 
+/// Where the originals of a segment are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Originals {
+    /// In the vault of its name.
+    Beside,
+    /// In vaults of the nodes that wrote its lines: a worker of a fleet stored them.
+    OfNodes,
+}
+
 /// A segment of a plan.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PlannedSegment {
     /// Its name.
     pub name: SegmentName,
@@ -65,6 +74,8 @@ pub struct PlannedSegment {
     pub path: PathBuf,
     /// Whether it is a part.
     pub state: State,
+    /// Where its originals are.
+    pub originals: Originals,
     /// The frames to read, in order.
     pub frames: Vec<PlannedFrame>,
     /// The tokens asked for; `None` if lines of anybody are.

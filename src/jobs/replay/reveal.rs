@@ -9,13 +9,17 @@
 
 use super::event_time::Reading;
 use super::lines::Line;
-use super::plan::Plan;
+use super::nodes;
+use super::plan::{Originals, Plan};
 use super::secrets::{Opened, Secrets};
+use super::selection::Selection;
 use super::spelling::{self, Spelt, TagKey};
 use crate::format::Guess;
-use crate::model::Format;
+use crate::model::{Format, Kinds};
 use crate::primitives::diag::Diagnostic;
-use std::collections::HashMap;
+use crate::pseudonym::epoch::EpochKeys;
+use crate::vault::Original;
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use zeroize::Zeroizing;
 
@@ -52,14 +56,20 @@ pub struct Revealed {
     pub text: Zeroizing<Vec<u8>>,
 }
 
+impl Revealed {
+    pub(super) fn of(original: &Original) -> Self {
+        Self { kind: original.kind.clone(), text: text(&original.kind, &original.canonical) }
+    }
+}
+
 impl std::fmt::Debug for Revealed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Revealed({}, [{} bytes redacted])", self.kind, self.text.len())
     }
 }
 
-/// The originals of a segment that may be shown.
-type Shown = HashMap<TagKey, Revealed>;
+/// The originals that may be shown, of a segment or of all that workers stored.
+pub(super) type Shown = HashMap<TagKey, Revealed>;
 
 /// Puts originals back.
 #[derive(Debug)]
@@ -69,32 +79,46 @@ pub struct Reveal<'s> {
     /// By index of the segment in the plan. All of those asked for; of everybody's only those of segments
     /// that were needed last, for they may be many.
     shown: HashMap<usize, Shown>,
+    /// The segments that workers stored, and what their tokens stand for.
+    of_workers: HashSet<usize>,
+    of_nodes: Shown,
     revealed: u64,
     guess: Guess,
 }
 
 impl<'s> Reveal<'s> {
-    /// Opens the vaults of all segments of a plan, so that what is missing is known before the first line goes
-    /// out. With [`Scope::Nobody`] none is opened.
+    /// Opens the vaults of all segments of a plan, and those of nodes whose lines a worker stored, so that what is missing is
+    /// known before the first line goes out. With [`Scope::Nobody`] none is opened.
     ///
     /// # Errors
     /// With the name of what is missing: an identity, the right one, H, or a vault.
     pub fn prepare(
         plan: &Plan,
+        selection: &Selection,
         scope: Scope,
         secrets: &'s mut Secrets,
         reading: &Reading,
     ) -> Result<Self, Diagnostic> {
         let guess = Guess::new(reading.format);
-        let mut reveal = Self { secrets, scope, shown: HashMap::new(), revealed: 0, guess };
+        let (of_workers, of_nodes) = (HashSet::new(), Shown::new());
+        let mut reveal =
+            Self { secrets, scope, shown: HashMap::new(), of_workers, of_nodes, revealed: 0, guess };
         if scope == Scope::Nobody {
             return Ok(reveal);
         }
         for (index, segment) in plan.segments.iter().enumerate() {
+            if segment.originals == Originals::OfNodes {
+                reveal.of_workers.insert(index);
+                continue;
+            }
             let opened = reveal.secrets.open(&segment.name, segment.state)?;
             if let (Scope::Asked, Some(asked)) = (scope, &segment.wanted) {
                 reveal.shown.insert(index, shown(&opened, |key| asked.contains(key)));
             }
+        }
+        if !reveal.of_workers.is_empty() {
+            let sought = nodes::sought(&*reveal.secrets.storage(), plan, selection, scope, reading)?;
+            reveal.of_nodes = nodes::originals(sought, scope, reveal.secrets)?;
         }
         Ok(reveal)
     }
@@ -114,7 +138,8 @@ impl<'s> Reveal<'s> {
             return Ok(Vec::new());
         }
         self.show_everybody_in(line)?;
-        let Some(shown) = self.shown.get(&line.segment) else { return Ok(Vec::new()) };
+        let of_worker = self.of_workers.contains(&line.segment).then_some(&self.of_nodes);
+        let Some(shown) = of_worker.or_else(|| self.shown.get(&line.segment)) else { return Ok(Vec::new()) };
         let with_original = |spelt: Spelt| shown.get(&spelt.key).cloned().map(|original| (spelt, original));
         Ok(spelling::all(line.bytes).into_iter().filter_map(with_original).collect())
     }
@@ -147,7 +172,8 @@ impl<'s> Reveal<'s> {
 
     /// Has the originals of everybody in the segment of a line at hand, if that is what was asked.
     fn show_everybody_in(&mut self, line: &Line<'_>) -> Result<(), Diagnostic> {
-        if self.scope != Scope::Everybody || self.shown.contains_key(&line.segment) {
+        let at_hand = self.shown.contains_key(&line.segment) || self.of_workers.contains(&line.segment);
+        if self.scope != Scope::Everybody || at_hand {
             return Ok(());
         }
         if self.shown.len() >= MOST_SHOWN {
@@ -160,14 +186,17 @@ impl<'s> Reveal<'s> {
 }
 
 fn shown(opened: &Opened, is_shown: impl Fn(&TagKey) -> bool) -> Shown {
-    let entry = |original: &crate::vault::Original| {
-        let kind = opened.kinds.find(&original.kind)?;
-        let key = TagKey::of(&opened.keys.tag(kind, &original.canonical));
-        let revealed =
-            || Revealed { kind: original.kind.clone(), text: text(&original.kind, &original.canonical) };
-        is_shown(&key).then(|| (key, revealed()))
+    let entry = |original: &Original| {
+        let key = key_of(original, &opened.keys, &opened.kinds)?;
+        is_shown(&key).then(|| (key, Revealed::of(original)))
     };
     opened.originals.iter().filter_map(entry).collect()
+}
+
+/// Which token stands for an original, by the keys of its epoch and the kinds of its vault.
+pub(super) fn key_of(original: &Original, keys: &EpochKeys, kinds: &Kinds) -> Option<TagKey> {
+    let kind = kinds.find(&original.kind)?;
+    Some(TagKey::of(&keys.tag(kind, &original.canonical)))
 }
 
 /// The text of canonical bytes.

@@ -156,7 +156,8 @@ fn prepare<'s>(
     access: &Access,
     site: &mut Site,
 ) -> Result<Reveal<'s>, Diagnostic> {
-    match Reveal::prepare(plan, question.scope, secrets, &question.reading) {
+    let Question { selection, scope, reading, .. } = question;
+    match Reveal::prepare(plan, selection, *scope, secrets, reading) {
         Ok(reveal) => Ok(reveal),
         Err(refusal) => {
             access.refuse(site, &refusal)?;

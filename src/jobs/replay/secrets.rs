@@ -9,9 +9,10 @@
 //! named; nothing is passed over in silence, for an answer that misses lines would look like one that has them all.
 
 use super::codes;
+use super::nodes::NodePlaces;
 use crate::jobs::purge::Site;
 use crate::keyring::{Current, Identities, wrapped_kids, wraps_of};
-use crate::model::{Kinds, SegmentName};
+use crate::model::{Kinds, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::Storage;
@@ -20,8 +21,10 @@ use crate::pseudonym::token::KID_BYTES;
 use crate::shred::ShredStore;
 use crate::vault::{self, Header, Original, Vault, VaultError};
 use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Who opens, and with what.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub struct Custody {
     pub state_dir: PathBuf,
     /// Whose tokens, for segments without vault. A vault says so itself.
     pub tenant: String,
+    /// Vaults and shred keys of other places than the archive and the state directory.
+    pub places: NodePlaces,
 }
 
 /// Whether a segment has its end.
@@ -52,8 +57,10 @@ pub enum State {
 pub struct Secrets {
     custody: Custody,
     storage: Arc<dyn Storage>,
-    tree: crate::model::Tree,
-    shred: ShredStore,
+    /// Trees whose vaults are looked through, one after the other.
+    trees: Vec<Tree>,
+    /// Shred keys of this node, then of others that can be reached.
+    shred: Vec<ShredStore>,
     unwrapped: HashMap<[u8; KID_BYTES], Secret>,
     /// Segments whose originals were opened.
     opened: BTreeSet<SegmentName>,
@@ -69,6 +76,26 @@ pub struct Opened {
     pub originals: Vec<Original>,
 }
 
+/// A vault, and what opens it.
+pub(super) struct Unlocked {
+    vault: Vault,
+    secret: Secret,
+    shred_key: Secret,
+    /// Keys of its epoch and tenant, for its kinds.
+    pub(super) keys: EpochKeys,
+    pub(super) kinds: Kinds,
+}
+
+impl Unlocked {
+    /// Hands the originals of one record after the other to `take`, until it has enough.
+    pub(super) fn each_record(
+        &self,
+        take: &mut dyn FnMut(Vec<Original>) -> ControlFlow<()>,
+    ) -> Result<(), VaultError> {
+        self.vault.each_record(&self.secret, &self.shred_key, take)
+    }
+}
+
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Opened([{} originals redacted])", self.originals.len())
@@ -79,8 +106,26 @@ impl Secrets {
     /// For the segments of a site.
     #[must_use]
     pub fn new(site: &Site, custody: Custody) -> Self {
-        let (storage, tree, shred) = (Arc::clone(&site.storage), site.tree.clone(), site.shred.clone());
-        Self { custody, storage, tree, shred, unwrapped: HashMap::new(), opened: BTreeSet::new() }
+        let storage = Arc::clone(&site.storage);
+        let NodePlaces { vaults, shred_keys } = &custody.places;
+        let mut trees: Vec<_> =
+            vaults.iter().map(|vault| Tree { vault: vault.clone(), ..site.tree.clone() }).collect();
+        if trees.is_empty() {
+            trees.push(site.tree.clone());
+        }
+        let others = shred_keys.iter().map(|directory| ShredStore::of_node(&storage, directory));
+        let shred = std::iter::once(site.shred.clone()).chain(others).collect();
+        Self { custody, storage, trees, shred, unwrapped: HashMap::new(), opened: BTreeSet::new() }
+    }
+
+    /// Where vaults are looked for.
+    pub(super) fn vault_places(&self) -> Vec<PathBuf> {
+        self.trees.iter().map(|tree| tree.vault.clone()).collect()
+    }
+
+    /// Where they, and segments, are.
+    pub(super) fn storage(&self) -> Arc<dyn Storage> {
+        Arc::clone(&self.storage)
     }
 
     /// Whether a custodian takes part, without whom no vault is opened: the owner of an identity or of a key
@@ -135,9 +180,18 @@ impl Secrets {
         if let Some(secret) = self.unwrapped.get(&name.kid) {
             return Ok(secret.clone());
         }
+        let vault = self.vault_of(name)?;
+        self.of_epoch(name, vault.as_deref())
+    }
+
+    /// S of the epoch of a segment, whose vault lies there if it has one.
+    fn of_epoch(&mut self, name: &SegmentName, vault: Option<&Path>) -> Result<Secret, Diagnostic> {
+        if let Some(secret) = self.unwrapped.get(&name.kid) {
+            return Ok(secret.clone());
+        }
         let secret = match self.of_node(&name.kid) {
             Some(secret) => secret,
-            None => self.of_wrap(name)?,
+            None => self.of_wrap(name, vault)?,
         };
         self.unwrapped.insert(name.kid, secret.clone());
         Ok(secret)
@@ -169,7 +223,7 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::open`].
     pub fn open_if_any(&mut self, name: &SegmentName) -> Result<Option<Opened>, Diagnostic> {
-        let opens = self.has_custodian() && self.exists(&self.tree.vault(name))?;
+        let opens = self.has_custodian() && self.vault_of(name)?.is_some();
         opens.then(|| self.open(name, State::Sealed)).transpose()
     }
 
@@ -178,24 +232,48 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::of`]; if there is no vault; if H is missing or that of another node.
     pub fn open(&mut self, name: &SegmentName, state: State) -> Result<Opened, Diagnostic> {
-        let path = self.tree.vault(name);
-        if !self.exists(&path)? {
-            return Err(codes::no_originals(&path));
+        let Some(path) = self.vault_of(name)? else {
+            return Err(match name.kid {
+                SegmentName::MANY_EPOCHS => codes::originals_of_nodes(name),
+                _ => codes::no_originals(&self.trees[0].vault(name)),
+            });
+        };
+        let Unlocked { vault, secret, shred_key, keys, kinds } = self.unlock(name, &path, state)?;
+        let originals = vault.originals(&secret, &shred_key)?;
+        Ok(Opened { keys, kinds, originals })
+    }
+
+    /// The vault in that file, with what opens it; of a node that may be another one than this. Nothing but its header is
+    /// read if there is no H here that is of that node.
+    ///
+    /// # Errors
+    /// As [`Secrets::open`].
+    pub(super) fn unlock_of_node(&mut self, name: &SegmentName, path: &Path) -> Result<Unlocked, Diagnostic> {
+        let shred_keys = self.shred_keys(name)?;
+        let header = vault::header(&*self.storage, path)?;
+        if !shred_keys.iter().any(|key| header.may_open_with(key)) {
+            return Err(codes::foreign_shred_key(path));
         }
+        self.unlock(name, path, State::Sealed)
+    }
+
+    fn unlock(&mut self, name: &SegmentName, path: &Path, state: State) -> Result<Unlocked, Diagnostic> {
         // H first: without it not even the secret is asked for.
-        let shred_key = self.shred_key(name)?;
-        let secret = self.of(name)?;
-        let mut vault = Vault::open(&*self.storage, &path)?;
+        let shred_keys = self.shred_keys(name)?;
+        let mut secret = self.of_epoch(name, Some(path))?;
+        let mut vault = Vault::open(&*self.storage, path)?;
         if state == State::Unsealed {
             vault.forget_half_a_record();
         }
-        let originals = match vault.originals(&secret, &shred_key) {
-            Err(VaultError::WrongKey { .. }) => {
+        let fitting = |secret: &Secret| shred_keys.iter().find(|key| vault.opens_with(secret, key));
+        let shred_key = match fitting(&secret) {
+            Some(shred_key) => shred_key.clone(),
+            None => {
                 // Another secret with the same kid: the wrap in the vault is surely the right one.
-                let secret = self.of_vault(vault.header(), name)?;
-                vault.originals(&secret, &shred_key)?
+                secret = self.of_vault(vault.header(), name, path)?;
+                let wrong = || VaultError::WrongKey { path: path.to_owned() };
+                fitting(&secret).ok_or_else(wrong)?.clone()
             }
-            opened => opened?,
         };
         self.opened.insert(name.clone());
         let mut kinds = Kinds::default();
@@ -203,7 +281,7 @@ impl Secrets {
             kinds.intern(kind);
         }
         let keys = EpochKeys::derive(&secret, Epoch::Fixed, &vault.header().tenant, &kinds);
-        Ok(Opened { keys, kinds, originals })
+        Ok(Unlocked { vault, secret, shred_key, keys, kinds })
     }
 
     /// S that needs nobody's identity: that of the running epoch, or of a key file.
@@ -213,7 +291,7 @@ impl Secrets {
     }
 
     /// S from a wrap of the state directory, or else from the vault.
-    fn of_wrap(&self, name: &SegmentName) -> Result<Secret, Diagnostic> {
+    fn of_wrap(&self, name: &SegmentName, vault: Option<&Path>) -> Result<Secret, Diagnostic> {
         let identities = self.custody.identities.as_ref().ok_or_else(|| codes::no_identity(name))?;
         let wraps = wraps_of(&self.custody.state_dir, &name.kid)?;
         for wrap in &wraps {
@@ -221,35 +299,58 @@ impl Secrets {
                 return Ok(secret);
             }
         }
-        match self.header(name)? {
-            Some(header) => self.of_vault(&header, name),
+        match vault {
+            Some(path) => self.of_vault(&vault::header(&*self.storage, path)?, name, path),
             None if wraps.is_empty() => Err(codes::no_wrap(name)),
             None => Err(codes::wrong_identity(name)),
         }
     }
 
-    /// S from the wrap in the vault of a segment, which takes H.
-    fn of_vault(&self, header: &Header, name: &SegmentName) -> Result<Secret, Diagnostic> {
+    /// S from the wrap in a vault, which takes H.
+    fn of_vault(&self, header: &Header, name: &SegmentName, path: &Path) -> Result<Secret, Diagnostic> {
         if header.sealed_wrap.is_empty() {
             return Err(codes::key_file(name));
         }
         let identities = self.custody.identities.as_ref().ok_or_else(|| codes::no_identity(name))?;
-        let path = self.tree.vault(name);
-        let vault = Vault::open(&*self.storage, &path)?;
-        let wrap = vault.wrap(&self.shred_key(name)?)?.ok_or_else(|| codes::key_file(name))?;
+        let wrap = self.wrap_in(&Vault::open(&*self.storage, path)?, name)?;
         identities.unwrap(&wrap).map_err(|_| codes::wrong_identity(name))
     }
 
-    fn shred_key(&self, name: &SegmentName) -> Result<Secret, Diagnostic> {
-        self.shred.existing(name.folder.expires)?.ok_or_else(|| codes::no_shred_key(name))
+    /// The wrap in a vault, under whichever H opens it.
+    fn wrap_in(&self, vault: &Vault, name: &SegmentName) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
+        let mut refusal = codes::no_shred_key(name);
+        for shred_key in self.shred_keys(name)? {
+            match vault.wrap(&shred_key) {
+                Ok(wrap) => return wrap.ok_or_else(|| codes::key_file(name)),
+                Err(error) => refusal = error.into(),
+            }
+        }
+        Err(refusal)
+    }
+
+    /// H of the expiry day, of this node and of others.
+    fn shred_keys(&self, name: &SegmentName) -> Result<Vec<Secret>, Diagnostic> {
+        let mut keys = Vec::new();
+        for store in &self.shred {
+            keys.extend(store.existing(name.folder.expires)?);
+        }
+        if keys.is_empty() { Err(codes::no_shred_key(name)) } else { Ok(keys) }
     }
 
     fn header(&self, name: &SegmentName) -> Result<Option<Header>, Diagnostic> {
-        let path = self.tree.vault(name);
-        if !self.exists(&path)? {
-            return Ok(None);
+        let path = self.vault_of(name)?;
+        Ok(path.map(|path| vault::header(&*self.storage, &path)).transpose()?)
+    }
+
+    /// The vault of a segment, if there is one.
+    fn vault_of(&self, name: &SegmentName) -> Result<Option<PathBuf>, Diagnostic> {
+        for tree in &self.trees {
+            let path = tree.vault(name);
+            if self.exists(&path)? {
+                return Ok(Some(path));
+            }
         }
-        Ok(Some(vault::header(&*self.storage, &path)?))
+        Ok(None)
     }
 
     fn exists(&self, path: &Path) -> Result<bool, Diagnostic> {

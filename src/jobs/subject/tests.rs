@@ -3,7 +3,7 @@
 use super::erase::{Erased, Outcome, erase, finish};
 use crate::archive::{Lines, Origin, Packer, Segment, SegmentWriter, VaultMark, filter};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Custody, Secrets, Selection, State};
+use crate::jobs::replay::{Custody, NodePlaces, Secrets, Selection, State};
 use crate::jobs::scene::{self, DAY, WRITTEN, events};
 use crate::jobs::verify::{Archive, Checker, Verified};
 use crate::keyring::Current;
@@ -153,6 +153,7 @@ fn secrets(site: &Site) -> Secrets {
             owns_key_file: false,
             state_dir: "/state".into(),
             tenant: "default".into(),
+            places: NodePlaces::default(),
         },
     )
 }

@@ -1,6 +1,6 @@
 //! What is asked for, epoch by epoch, and the frames of a segment that may hold it.
 
-use super::{Plan, PlannedFrame, PlannedSegment};
+use super::{Originals, Plan, PlannedFrame, PlannedSegment};
 use crate::archive::{Found, Part, Segment};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::secrets::{Secrets, State};
@@ -126,6 +126,7 @@ impl<'p> Planner<'p> {
                 name: found.name.clone(),
                 path: found.path.clone(),
                 state: State::Unsealed,
+                originals: Originals::Beside,
                 frames,
                 wanted,
                 zone: self.site.zone.clone(),
@@ -287,6 +288,8 @@ fn planned(
         let entry = &footer.frames[number];
         PlannedFrame { number, first: entry.first, last: entry.last, place: segment.place(number) }
     };
+    // A fixed epoch may have the kid of many by chance, but then there is a vault.
+    let of_worker = name.kid == SegmentName::MANY_EPOCHS && footer.vault.is_none();
     let zone = TimeZone::get(&footer.origin.zone).unwrap_or(TimeZone::UTC);
     // Days of the calendar have an instant, the last one perhaps apart.
     let sealed = segment.seal().day.tomorrow().and_then(|day| day.to_zoned(zone.clone()));
@@ -294,6 +297,7 @@ fn planned(
         name: name.clone(),
         path,
         state: State::Sealed,
+        originals: if of_worker { Originals::OfNodes } else { Originals::Beside },
         frames: frames.iter().map(frame).collect(),
         wanted,
         zone,

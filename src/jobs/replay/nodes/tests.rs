@@ -1,0 +1,336 @@
+//! Lines of two nodes that a worker stored, in memory, and the vaults of these nodes.
+
+use super::*;
+use crate::archive::{Lines as Block, Origin, Packer, SegmentWriter, filter};
+use crate::jobs::purge::Site;
+use crate::jobs::replay::{Custody, Reveal, Unsealed};
+use crate::jobs::scene::{self, DAY, NEXT, WRITTEN, folder};
+use crate::keyring::{Escrow, Identities, StateDir};
+use crate::model::{Expires, Kind, Kinds, NodeName, SegmentId, SegmentName, Tree};
+use crate::primitives::secret::Secret;
+use crate::primitives::storage::Memory;
+use crate::pseudonym::epoch::{Epoch, EpochKeys, kid};
+use crate::pseudonym::{Pseudonymised, Tokens};
+use crate::shred::ShredStore;
+use crate::vault::{self, VaultWriter};
+use jiff::civil::date;
+use std::path::Path;
+use tempfile::TempDir;
+
+const EPOCH: Epoch = Epoch::From(date(2026, 11, 23));
+const JEAN: &str = "203.0.113.7";
+const ANNE: &str = "198.51.100.1";
+const PAUL: &str = "192.0.2.1";
+
+/// A node with secrets of its own.
+struct Node {
+    name: &'static str,
+    secret: Secret,
+}
+
+impl Node {
+    const fn new(name: &'static str, secret: Secret) -> Self {
+        Self { name, secret }
+    }
+
+    fn token(&self, address: &str) -> String {
+        let keys = EpochKeys::derive(&self.secret, EPOCH, "default", &Kinds::default());
+        let mut text = Vec::new();
+        token::write("ip", &keys.kid(), &keys.tag(Kind::IP, &canonical(address)), &mut text);
+        String::from_utf8(text).unwrap()
+    }
+
+    fn vaults(&self) -> PathBuf {
+        PathBuf::from(format!("/vaults/{}", self.name))
+    }
+
+    fn shred_keys(&self) -> PathBuf {
+        PathBuf::from(format!("/{}/shred", self.name))
+    }
+}
+
+fn canonical(address: &str) -> Vec<u8> {
+    crate::detect::canonical::address_bytes(address.parse().unwrap())
+}
+
+/// What a custodian has, and what the nodes and a worker wrote.
+struct Fleet {
+    site: Site,
+    identity: PathBuf,
+    other_identity: PathBuf,
+    escrow: Escrow,
+    _state: TempDir,
+    web1: Node,
+    web2: Node,
+}
+
+impl Fleet {
+    /// The lines that both nodes wrote are in one segment, and what their tokens stand for in a vault of each.
+    fn new() -> Self {
+        Self::of(Secret::new([1; 32]), Secret::new([2; 32]))
+    }
+
+    fn of(first: Secret, second: Secret) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let own = StateDir::open(state.path()).unwrap();
+        let identity = Escrow::make_identities(&own, 1).unwrap().remove(0);
+        let other = StateDir::open(&state.path().join("other")).unwrap();
+        let other_identity = Escrow::make_identities(&other, 1).unwrap().remove(0);
+        let escrow = Escrow::load(&own).unwrap();
+        let site = scene::site(&Memory::new(), WRITTEN).unwrap();
+        let (web1, web2) = (Node::new("web1", first), Node::new("web2", second));
+        let mut fleet = Self { site, identity, other_identity, escrow, _state: state, web1, web2 };
+        fleet.store(&[
+            &format!("{} and {}", fleet.web1.token(JEAN), fleet.web1.token(PAUL)),
+            &fleet.web2.token(ANNE),
+        ]);
+        fleet.keep(&fleet.web1, &folder(DAY, "connection"), &[JEAN, PAUL]);
+        fleet.keep(&fleet.web2, &folder(DAY, "connection"), &[ANNE]);
+        fleet
+    }
+
+    /// Stores lines as a worker does: under the kid of many epochs, without a vault.
+    fn store(&mut self, lines: &[&str]) {
+        let tag = "expires=2027-11-24 class=connection";
+        let lines: Vec<_> = lines.iter().map(|line| format!("{line} {tag}")).collect();
+        let mut keys: Vec<u64> = lines
+            .iter()
+            .flat_map(|line| token::all(line.as_bytes()).map(|tag| filter::key(&tag)).collect::<Vec<_>>())
+            .collect();
+        let origin = Origin {
+            id: SegmentId([5; 16]),
+            node: NodeName::new("logs.p0").unwrap(),
+            folder: folder(DAY, "connection"),
+            zone: "Europe/Paris".to_owned(),
+            kid: SegmentName::MANY_EPOCHS,
+            policy: [3; 32],
+            networks_unknown: true,
+        };
+        let site = &mut self.site;
+        let mut segment = SegmentWriter::begin(&site.storage, &site.tree, origin, &|_| Ok(true)).unwrap();
+        let lines: Vec<_> = lines.iter().map(|line| (line.as_str(), 10)).collect();
+        let block = Pseudonymised::of_lines(Expires::On(DAY), &lines);
+        let mut packed = Block::default();
+        packed.push(&block, 0..lines.len());
+        segment.append(Packer::new(1).unwrap().pack(&packed, filter::build(&mut keys)).unwrap()).unwrap();
+        segment.sync().unwrap();
+        segment.seal(None, &mut site.ledger, WRITTEN.parse().unwrap()).unwrap();
+    }
+
+    /// Writes a vault of a node, under its own H, and with S wrapped to the custodian.
+    fn keep(&self, node: &Node, folder: &Folder, addresses: &[&str]) -> PathBuf {
+        let storage = &self.site.storage;
+        let shred = ShredStore::open(storage, &node.shred_keys()).unwrap();
+        let shred_key = shred.key_for(folder.expires).unwrap().key;
+        let (tree, kid) = (Tree::at(&node.vaults()), kid(&node.secret, EPOCH));
+        let node_name = NodeName::new(node.name).unwrap();
+        let mut name = SegmentName { folder: folder.clone(), node: node_name, kid, number: 1 };
+        while storage.exists(&tree.vault(&name)).unwrap() {
+            name.number += 1;
+        }
+        let kinds = ["ip"].map(str::to_owned);
+        let wrap = self.escrow.wrapped(&node.secret).unwrap();
+        let custody = vault::Custody {
+            secret: &node.secret,
+            wrap: &wrap,
+            shred_key: &shred_key,
+            tenant: "default",
+            kinds: &kinds,
+        };
+        let id = SegmentId([node.name.as_bytes()[3] + name.number as u8; 16]);
+        let mut vault = VaultWriter::begin(storage, &tree, &name, id, &custody).unwrap();
+        // A record for each, so that a search may end before the last.
+        for address in addresses {
+            let mut tokens = Tokens::default();
+            let keys = EpochKeys::derive(&node.secret, EPOCH, "default", &Kinds::default());
+            tokens.push(Kind::IP, keys.tag(Kind::IP, &canonical(address)), &canonical(address));
+            vault.add(&[&tokens]).unwrap();
+        }
+        vault.sync().unwrap();
+        tree.vault(&name)
+    }
+
+    fn everywhere(&self) -> NodePlaces {
+        NodePlaces {
+            vaults: vec![PathBuf::from("/vaults")],
+            shred_keys: vec![self.web1.shred_keys(), self.web2.shred_keys()],
+        }
+    }
+
+    /// The lines with originals put back, and which segments of nodes were opened for that.
+    fn reveal(
+        &self,
+        tokens: &[String],
+        scope: Scope,
+        places: NodePlaces,
+        identity: Option<&Path>,
+    ) -> Result<(Vec<String>, Vec<String>), Diagnostic> {
+        let mut selection = Selection::default();
+        selection.add_tokens("--token", tokens).unwrap();
+        let custody = Custody {
+            identities: identity.map(|path| Identities::read(path).unwrap()),
+            running: None,
+            owns_key_file: false,
+            state_dir: "/nowhere".into(),
+            tenant: "default".to_owned(),
+            places,
+        };
+        let mut secrets = Secrets::new(&self.site, custody);
+        let plan = Plan::new(&self.site, &selection, Unsealed::Read, &mut secrets)?;
+        let reading = Reading::default();
+        let mut reveal = Reveal::prepare(&plan, &selection, scope, &mut secrets, &reading)?;
+        let mut lines = Lines::new(&*self.site.storage, &plan, &selection, &reading)?;
+        let mut texts = Vec::new();
+        while let Some(line) = lines.next()? {
+            let mut text = Vec::new();
+            reveal.put_back(&line, &mut text)?;
+            let text = String::from_utf8(text).unwrap();
+            texts.push(text.split(" expires=").next().unwrap().to_owned());
+        }
+        let in_clear: usize = texts.iter().map(|text| text.matches('.').count() / 3).sum();
+        assert_eq!(reveal.revealed(), in_clear as u64);
+        drop(reveal);
+        Ok((texts, secrets.opened()))
+    }
+
+    /// The code of a refusal, which must name no token and nobody.
+    fn refused(&self, tokens: &[String], places: NodePlaces, identity: Option<&Path>) -> (String, String) {
+        let refusal = self.reveal(tokens, Scope::Asked, places, identity).unwrap_err();
+        let text = refusal.to_string();
+        assert!(!text.contains("ip_") && !text.contains(JEAN) && !text.contains(ANNE), "{text}");
+        (refusal.code.id.to_owned(), text)
+    }
+}
+
+fn name(node: &Node, number: u64) -> String {
+    let kid = String::from_utf8(kid(&node.secret, EPOCH).to_vec()).unwrap();
+    format!("expires=2027-11-24/class=connection/{}-{kid}-{number}.log.zst", node.name)
+}
+
+#[test]
+fn who_is_asked_for_comes_back_and_bystanders_stay_tokens() {
+    let fleet = Fleet::new();
+    let tokens = [fleet.web1.token(JEAN), fleet.web2.token(ANNE)];
+    let (lines, opened) =
+        fleet.reveal(&tokens, Scope::Asked, fleet.everywhere(), Some(&fleet.identity)).unwrap();
+    assert_eq!(lines, [format!("{JEAN} and {}", fleet.web1.token(PAUL)), ANNE.to_owned()]);
+    assert_eq!(opened, [name(&fleet.web1, 1), name(&fleet.web2, 1)]);
+}
+
+#[test]
+fn everybody_comes_back_if_everybody_is_asked_for() {
+    let mut fleet = Fleet::new();
+    // Two that are no tokens of nodes: a line in quarantine, and an address that an operator keeps in clear.
+    fleet.store(&["qr_2epqf00000000000000000000000000 fd00::1"]);
+    let everybody = fleet.reveal(&[], Scope::Everybody, fleet.everywhere(), Some(&fleet.identity)).unwrap().0;
+    let kept = "qr_2epqf00000000000000000000000000 fd00::1".to_owned();
+    assert_eq!(everybody, [format!("{JEAN} and {PAUL}"), ANNE.to_owned(), kept]);
+    let nobody = fleet.reveal(&[], Scope::Nobody, NodePlaces::default(), None).unwrap();
+    assert_eq!((nobody.0.len(), nobody.1.len()), (3, 0));
+}
+
+#[test]
+fn no_vault_is_opened_that_cannot_have_it() {
+    let fleet = Fleet::new();
+    let other_epoch = Node::new("web1", Secret::new([7; 32]));
+    for decoy in [
+        fleet.keep(&other_epoch, &folder(DAY, "connection"), &[JEAN]),
+        fleet.keep(&fleet.web1, &folder(DAY, "mail"), &[JEAN]),
+        fleet.keep(&fleet.web1, &folder(NEXT, "connection"), &[JEAN]),
+    ] {
+        // What is opened all the same is told as damaged.
+        fleet.site.storage.edit(&decoy).unwrap().truncate(20).unwrap();
+    }
+    let asked = [fleet.web1.token(JEAN)];
+    let opened = fleet.reveal(&asked, Scope::Asked, fleet.everywhere(), Some(&fleet.identity)).unwrap().1;
+    assert_eq!(opened, [name(&fleet.web1, 1)]);
+}
+
+#[test]
+fn no_more_is_opened_when_all_is_found() {
+    // One seed for the whole fleet: the same address has the same token on every node.
+    let fleet = Fleet::of(Secret::new([1; 32]), Secret::new([1; 32]));
+    fleet.keep(&fleet.web2, &folder(DAY, "connection"), &[JEAN]);
+    let asked = [fleet.web1.token(JEAN)];
+    let opened = fleet.reveal(&asked, Scope::Asked, fleet.everywhere(), Some(&fleet.identity)).unwrap().1;
+    assert_eq!(opened, [name(&fleet.web1, 1)]);
+    // The H of one node that saw her is enough.
+    let of_web2 = NodePlaces { shred_keys: vec![fleet.web2.shred_keys()], ..fleet.everywhere() };
+    let opened = fleet.reveal(&asked, Scope::Asked, of_web2, Some(&fleet.identity)).unwrap().1;
+    assert_eq!(opened, [name(&fleet.web2, 1), name(&fleet.web2, 2)]);
+}
+
+/// The kid has ten bits of a secret: in a large fleet two nodes have the same one every day.
+#[test]
+fn secrets_that_have_one_kid_are_told_apart() {
+    let first = Secret::new([1; 32]);
+    let twin = (0..=u16::MAX).map(|number| {
+        let [high, low] = number.to_be_bytes();
+        Secret::new(std::array::from_fn(|at| if at % 2 == 0 { high } else { low ^ 0x55 }))
+    });
+    let twin = twin.into_iter().find(|twin| kid(twin, EPOCH) == kid(&first, EPOCH)).unwrap();
+    let fleet = Fleet::of(first, twin);
+    let tokens = [fleet.web1.token(JEAN), fleet.web2.token(ANNE)];
+    let lines = fleet.reveal(&tokens, Scope::Asked, fleet.everywhere(), Some(&fleet.identity)).unwrap().0;
+    assert_eq!(lines, [format!("{JEAN} and {}", fleet.web1.token(PAUL)), ANNE.to_owned()]);
+}
+
+#[test]
+fn what_is_missing_is_named_before_anything_goes_out() {
+    let fleet = Fleet::new();
+    let (web1, web2) = (&fleet.web1, &fleet.web2);
+    let tokens = [web1.token(JEAN), web2.token(ANNE)];
+    let identity = Some(&*fleet.identity);
+    let only_web1 = NodePlaces { shred_keys: vec![web1.shred_keys()], ..fleet.everywhere() };
+    let (code, text) = fleet.refused(&tokens, only_web1, identity);
+    assert!(
+        code == "P14" && text.contains("/vaults/web2/vault/") && !text.contains("/vaults/web1/"),
+        "{text}"
+    );
+    let (code, text) =
+        fleet.refused(&tokens, NodePlaces { shred_keys: vec![], ..fleet.everywhere() }, identity);
+    assert!(code == "P14" && text.contains("--shred-keys"), "{text}");
+    let (code, text) = fleet.refused(&tokens, fleet.everywhere(), None);
+    assert!(code == "P12" && text.contains("--identity"), "{text}");
+    let (code, _) = fleet.refused(&tokens, fleet.everywhere(), Some(&fleet.other_identity));
+    assert_eq!(code, "P13");
+    let no_vault = NodePlaces { vaults: vec![web1.vaults()], ..fleet.everywhere() };
+    let (code, text) = fleet.refused(&tokens, no_vault, identity);
+    assert!(code == "P15" && text.contains("1 of expires=2027-11-24/class=connection, epoch "), "{text}");
+    assert!(text.contains("no vault of that lies"), "{text}");
+}
+
+#[test]
+fn a_token_that_no_vault_has_is_refused() {
+    let mut fleet = Fleet::new();
+    let stranger = fleet.web1.token("192.0.2.99");
+    fleet.store(&[&stranger]);
+    let (code, text) = fleet.refused(&[stranger], fleet.everywhere(), Some(&fleet.identity));
+    assert!(code == "P15" && text.contains("in none of 1 vaults"), "{text}");
+}
+
+#[test]
+fn a_damaged_vault_is_named_where_it_is_needed() {
+    let mut fleet = Fleet::new();
+    let (anne, paul) = (fleet.web2.token(ANNE), fleet.web2.token(PAUL));
+    fleet.store(&[&paul]);
+    let vault = fleet.keep(&fleet.web2, &folder(DAY, "connection"), &[PAUL]);
+    let mut file = fleet.site.storage.edit(&vault).unwrap();
+    file.truncate(file.length().unwrap() - 1).unwrap();
+    assert!(fleet.reveal(&[anne], Scope::Asked, fleet.everywhere(), Some(&fleet.identity)).is_ok());
+    let (code, text) = fleet.refused(&[paul], fleet.everywhere(), Some(&fleet.identity));
+    assert!(code == "V02" && text.contains(&*vault.to_string_lossy()), "{text}");
+}
+
+#[test]
+fn trees_are_found_up_to_two_levels_below_a_place() {
+    let fleet = Fleet::new();
+    let storage = &fleet.site.storage;
+    let sought = Place { folder: None, kid: None };
+    for (place, found) in
+        [("/vaults", 2), ("/vaults/web1", 1), ("/vaults/web1/vault", 1), ("/", 0), ("/no", 0)]
+    {
+        let mut listing = Listing::new(&**storage, vec![place.into()]);
+        assert_eq!(listing.of(&sought).unwrap().len(), found, "{place}");
+    }
+}
