@@ -4,6 +4,7 @@ Called by tests/fleet with the programs oubliette and exactly_once, both built w
 """
 
 import atexit
+import csv
 import datetime
 import gzip
 import http.client
@@ -12,6 +13,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -89,7 +91,7 @@ def log(days, lines):
 
 # An archive of three days, made on a disk and copied.
 LINES = 60_000
-for bucket in ("logs", "desk", "vaults", "old", "new", "fleet"):
+for bucket in ("logs", "desk", "vaults", "nodes", "old", "new", "fleet"):
     s3.create_bucket(Bucket=bucket)
 for bucket in ("logs", "desk", "vaults"):
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -132,9 +134,9 @@ hits = sum(token in row for row in expected)
 check("lines of one token", hits > 0, True)
 
 
-def statement(heading):
+def statement(heading, number=1):
     """A statement of the documentation, for this server, these files and this token."""
-    text = pathlib.Path("docs/fleet/search.md").read_text().split(f"## {heading}")[1].split("```sql")[1].split("```")[0]
+    text = pathlib.Path("docs/fleet/search.md").read_text().split(f"## {heading}")[1].split("```sql")[number].split("```")[0]
     for old, new in {
         "http://rgw.example.net": endpoint, "'KEY'": f"'{KEY}'", "'SECRET'": f"'{SECRET}'",
         "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr": token,
@@ -148,6 +150,23 @@ everything = statement("ClickHouse").replace(f"line LIKE '%{token}%' AND", "")
 rows = chdb.query(everything, "ArrowTable").to_pylist()
 check("ClickHouse", sorted((text(row["line"]) for row in rows), key=lambda row: row.encode()), expected)
 check("ClickHouse, by token", len(chdb.query(statement("ClickHouse"), "ArrowTable").to_pylist()), hits)
+# A cluster sends statements to its nodes by TCP, for which chDB opens no port: docs/fleet/search.md. So this one is planned and
+# not carried out, in a process of its own, for chDB takes one configuration.
+(work / "cluster.xml").write_text(
+    "<clickhouse><remote_servers><default><shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard></default>"
+    "</remote_servers></clickhouse>"
+)
+planned = """
+import chdb, sys
+print(chdb.connect(f":memory:?config-file={sys.argv[1]}").query("EXPLAIN " + sys.argv[2]))
+"""
+for named, expected_exit in [("line", 0), ("lines", 1)]:
+    explained = subprocess.run(
+        [sys.executable, "-c", planned, str(work / "cluster.xml"), statement("ClickHouse", 2).replace("SELECT line", f"SELECT {named}")],
+        capture_output=True, text=True,
+    )
+    check(f"ClickHouse, s3Cluster, a column `{named}`: planned", explained.returncode, expected_exit)
+check("ClickHouse, s3Cluster: the column that there is not", "UNKNOWN_IDENTIFIER" in explained.stderr, True)
 system = pyarrow.fs.S3FileSystem(
     access_key=KEY, secret_key=SECRET, endpoint_override=f"{host}:{port}", scheme="http", region="us-east-1"
 )
@@ -302,6 +321,28 @@ now = datetime.datetime.now(datetime.timezone.utc).strftime("%d/%b/%Y:%H:%M:%S +
 lines = "".join(f'203.0.113.{n % 250} - - [{now}] "GET /{n} HTTP/1.1" 200 5\n' for n in range(20_000))
 (work / "node.log").write_text(lines)
 run("filter", *state, "-o", str(work / "connection.log"), str(work / "node.log"))
+
+# Two more nodes, each with an archive, vaults, and secrets of its own, wrapped to the custodian. Every line has two people.
+custodian = work / "web1-state/escrow/identity-1.txt"
+today = datetime.datetime.now(datetime.timezone.utc)
+at = ["--now", today.strftime("%Y-%m-%dT%H:%M:%SZ")]
+node_lines = {}
+for node, client in (("web1", 7), ("web2", 8)):
+    node_state = [*at, "--state-dir", str(work / f"{node}-state")]
+    known = re.findall("age1[0-9a-z]+", custodian.read_text()) if custodian.exists() else []
+    run("init", *node_state, *[word for recipient in known for word in ("--recipient", recipient)])
+    (work / f"{node}.log").write_text("".join(
+        f'198.51.100.{n % 200} - - [{now}] "GET /{node}-{n}?for=192.0.2.{n % 250} HTTP/1.1" 200 5\n' for n in range(2_000)
+    ))
+    run("filter", "--archive", str(work / node), "--node", node, "--tee", "-o", str(work / f"{node}.out"), *node_state, str(work / f"{node}.log"))
+    run("vaults", "--archive", str(work / node), f"s3://nodes/{node}", *node_state)
+    client = f"198.51.100.{client}"
+    token_of_client = run("token", client, *node_state).stdout.strip()
+    rows = [row for row in (work / f"{node}.out").read_text().splitlines() if token_of_client in row]
+    node_lines[node] = (token_of_client, client, rows)
+    with open(work / "connection.log", "a", encoding="utf-8") as all_lines:
+        all_lines.write((work / f"{node}.out").read_text())
+NODE_LINES = 24_000
 recipe = pathlib.Path("docs/fleet/kafka.md").read_text().split("```")[1]
 (work / "spool").mkdir()
 for old, new in {
@@ -337,12 +378,60 @@ def collect(prefix, lines):
     return sorted(found)
 
 
-check("node to bucket: every line once", collect("node", 20_000), sorted((work / "connection.log").read_text().splitlines()))
+check("node to bucket: every line once", collect("node", NODE_LINES), sorted((work / "connection.log").read_text().splitlines()))
 rsyslog.terminate()
 rsyslog.wait()
 found = run("replay", "--archive", "s3://fleet/node", "--ip", "203.0.113.7", *state).stdout.splitlines()
 token = run("token", "203.0.113.7", *state).stdout.strip()
 check("node to bucket: by the clear identifier", (len(found), all(token in line for line in found)), (80, True))
+
+# Originals of what workers stored, from the vaults of the nodes.
+asked = [word for who in node_lines.values() for word in ("--token", who[0])]
+near = [(today + datetime.timedelta(days=days)).strftime("%Y-%m-%d") for days in (-1, 1)]
+desk = [*at, "--state-dir", str(work / "custodian")]
+case = ["--archive", "s3://fleet/node", "--from", near[0], "--to", near[1], "--case", "PV-2026/0815", *desk]
+grounds = ["--reveal", "--basis", "60-1/3"]
+shred = [["--shred-keys", str(work / f"{node}-state/shred")] for node in node_lines]
+with_all = ["--identity", str(custodian), "--vault", "s3://nodes", *shred[0], *shred[1]]
+in_clear = sorted(row.replace(token_of_client, client) for token_of_client, client, rows in node_lines.values() for row in rows)
+check("reveal: lines of both", len(in_clear), 20)
+revealed = run("replay", *case, *asked, *grounds, *with_all, "--json")
+check("reveal: who is asked for in clear, bystanders as tokens", sorted(revealed.stdout.splitlines()), in_clear)
+counts = json.loads(revealed.stderr.splitlines()[-1])
+check("reveal: a vault of each node, and no other", (counts["vaults"], counts["revealed"]), (2, 20))
+each = [word for node in node_lines for word in ("--vault", f"s3://nodes/{node}")]
+again = run("replay", *case, *asked, *grounds, *with_all[:2], *each, *shred[0], *shred[1]).stdout
+check("reveal: the same from each node's vaults", sorted(again.splitlines()), in_clear)
+local = [word for node in node_lines for word in ("--vault", str(work / node / "vault"))]
+again = run("replay", *case, *asked, *grounds, *with_all[:2], *local, *shred[0], *shred[1]).stdout
+check("reveal: the same on the nodes", sorted(again.splitlines()), in_clear)
+for what, lacks, code in [
+    ("the H of a node", ["--identity", str(custodian), "--vault", "s3://nodes", *shred[0]], "P14"),
+    ("every H", ["--identity", str(custodian), "--vault", "s3://nodes"], "P14"),
+    ("an identity", ["--vault", "s3://nodes", *shred[0], *shred[1]], "P12"),
+    ("the vaults of a node", ["--identity", str(custodian), "--vault", "s3://nodes/web1", *shred[0], *shred[1]], "P15"),
+    ("all vaults", ["--identity", str(custodian), *shred[0], *shred[1]], "P15"),
+]:
+    refused = run("replay", *case, *asked, *grounds, *lacks, expected=2)
+    told = refused.stderr + refused.stdout
+    check(f"reveal without {what}: refused", (f"error[{code}]" in told, refused.stdout, "198.51.100" in told), (True, "", False))
+events = [json.loads(line) for line in run("ledger", "show", "--json", *desk).stdout.splitlines()]
+happened = [event["event"] for event in events if event["event"].startswith("access")]
+check("reveal: announced before anything is opened, answered or refused", happened[:4], ["access", "access-done"] * 2)
+check("reveal: refusals in the ledger", happened.count("access-refused"), 5)
+opened = next(event["about"]["opened"] for event in events if event["event"] == "access-done")
+check("reveal: what was opened in the ledger", [name.split("/")[-1].split("-")[0] for name in opened], ["web1", "web2"])
+everybody = run("replay", *case, "--token", node_lines["web1"][0], "--reveal-all", *grounds[1:], *with_all).stdout
+check("reveal all: both people of a line", sum(re.search(r"^198\.51\.100\.7 .*for=192\.0\.2\.\d+ ", row) is not None for row in everybody.splitlines()), 10)
+run("replay", *case, *asked, *grounds, *with_all, "--bundle", str(work / "bundle"))
+with open(work / "bundle/lines.csv", newline="", encoding="utf-8") as table:
+    check("reveal: bundle", sorted(row["line_revealed"] for row in csv.DictReader(table)), in_clear)
+answer = json.loads(run("subject", "access", *case, "--token", node_lines["web2"][0], *with_all).stdout)
+check("reveal: subject access", sorted(row["line"] for row in answer["lines"]), sorted(row for row in in_clear if "/web2-" in row))
+people = run("subject", "affected", *case[:6], "--list", "--json", *desk).stdout.splitlines()
+check("subject affected: by tokens", sum(json.loads(row)["lines"] for row in people), NODE_LINES + 4_000)
+page = json.loads(run("report", "--archive", "s3://fleet/node", "--json", "--out", "-", *desk).stdout)
+check("report", sum(kept["lines"] for kept in page["kept"]), NODE_LINES)
 
 # The same from the sidecar: a required output, so that a record is acknowledged when the brokers have it.
 listed = ", ".join(f'"{broker}"' for broker in brokers.split(","))
@@ -372,9 +461,9 @@ while not (work / "in.sock").exists():
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect(str(work / "in.sock"))
     connection.sendall("".join(line.replace("GET /", "GET /sidecar-") + "\n" for line in lines.splitlines()[:5_000]).encode())
-arrived = collect("sidecar", 25_000)
+arrived = collect("sidecar", NODE_LINES + 5_000)
 check("sidecar to bucket: every line once", len({line for line in arrived if "/sidecar-" in line}), 5_000)
-check("sidecar to bucket: nothing twice", len(arrived), 25_000)
+check("sidecar to bucket: nothing twice", len(arrived), NODE_LINES + 5_000)
 check("sidecar to bucket: nothing in clear", sum("203.0.113." in line for line in arrived), 0)
 sidecar.terminate()
 check("sidecar to bucket: the sidecar's end", sidecar.wait(), 0)
