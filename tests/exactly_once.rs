@@ -3,6 +3,11 @@
 //! partitions away, and goes on as if nothing had happened. Then the same with names that are not derived from the offset
 //! and so never collide: the faults must give duplicates there, or this test would show nothing.
 //!
+//! The control takes other names, for to PUT under the same names without the condition would hide what it must show: who
+//! comes second overwrites the first one's segment, so that no record is there twice, and what the first one had beyond the
+//! second one's end is gone. Names that never collide are what a sink has that cannot tell whether somebody stored a record
+//! before, and nothing that the faults do is undone by the store.
+//!
 //! The faults are injected here, around the store that a worker is given; the program that is shipped has no way to cause
 //! them.
 //!
