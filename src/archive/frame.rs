@@ -47,10 +47,10 @@ impl Lines {
         } else {
             lines.clone().for_each(|line| self.push_ended(block.indexed_bytes(line..line + 1)));
         }
-        for dated in block.dated(lines) {
+        for event_second in block.event_seconds(lines) {
             self.lines += 1;
-            self.first = self.first.min(dated.event_second);
-            self.last = self.last.max(dated.event_second);
+            self.first = self.first.min(event_second);
+            self.last = self.last.max(event_second);
         }
         count
     }
@@ -184,10 +184,24 @@ impl Packer {
     /// # Errors
     /// If zstd has no memory.
     pub fn pack(&mut self, lines: &Lines, filter: Vec<u8>) -> std::io::Result<Frame> {
+        self.pack_into(Vec::new(), lines, filter)
+    }
+
+    /// The same in the memory of `bytes`, a frame that is no longer needed ([`super::SegmentWriter::append`]).
+    ///
+    /// # Errors
+    /// If zstd has no memory.
+    pub fn pack_into(
+        &mut self,
+        mut bytes: Vec<u8>,
+        lines: &Lines,
+        filter: Vec<u8>,
+    ) -> std::io::Result<Frame> {
         self.buffer.clear();
         self.buffer.reserve(zstd_safe::compress_bound(lines.bytes.len()));
         self.compressor.compress_to_buffer(&lines.bytes, &mut self.buffer)?;
-        let bytes = self.buffer.clone();
+        bytes.clear();
+        bytes.extend_from_slice(&self.buffer);
         self.buffer.shrink_to(2 * MOST_LINE_BYTES);
         // Longer lines are not let through by `--max-line-bytes`.
         let line_bytes = u32::try_from(lines.bytes.len()).map_err(std::io::Error::other)?;

@@ -139,20 +139,20 @@ impl SegmentWriter {
         self.bytes
     }
 
-    /// Appends a frame. It is durable after [`SegmentWriter::sync`].
+    /// Appends a frame. It is durable after [`SegmentWriter::sync`]. Its bytes, for [`super::Packer::pack_into`].
     ///
     /// # Errors
     /// If it cannot be written; from then on [`ArchiveError::Poisoned`].
-    pub fn append(&mut self, frame: Frame) -> Result<(), ArchiveError> {
+    pub fn append(&mut self, frame: Frame) -> Result<Vec<u8>, ArchiveError> {
         self.attempt("write a segment", |file| file.append(&frame.bytes))?;
         let Frame { bytes, line_bytes, lines, first, last, filter } = frame;
         self.chain = self.chain.next(&bytes);
         let (offset, chain) = (self.bytes, self.chain.0);
         self.bytes += bytes.len() as u64;
         // A frame is far below 4 GiB: its lines are, and zstd adds little even to what it cannot compress.
-        let bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        self.frames.push(FrameEntry { offset, bytes, line_bytes, lines, first, last, filter, chain });
-        Ok(())
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.frames.push(FrameEntry { offset, bytes: length, line_bytes, lines, first, last, filter, chain });
+        Ok(bytes)
     }
 
     /// Makes all frames durable.

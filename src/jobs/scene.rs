@@ -75,8 +75,14 @@ pub(in crate::jobs) fn try_write(
     let mut segment = SegmentWriter::begin(&site.storage, &site.tree, origin, &|_| Ok(true))?;
     let shred_key = site.shred.key_for(folder.expires)?.key;
     let kinds = ["ip"].map(str::to_owned);
-    let custody =
-        Custody { secret: &secret(), wrap, shred_key: &shred_key, tenant: "default", kinds: &kinds };
+    let custody = Custody {
+        secret: &secret(),
+        wrap,
+        shred_key: &shred_key,
+        begun: 0,
+        tenant: "default",
+        kinds: &kinds,
+    };
     let mut vault = VaultWriter::begin(&site.storage, &site.tree, segment.name(), segment.id(), &custody)?;
     let mut tokens = Tokens::default();
     tokens.push(Kind::IP, [9; 16], &[4, 203, 0, 113, 7]);

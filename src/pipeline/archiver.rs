@@ -178,14 +178,9 @@ impl Archiver {
             self.end_epoch()?;
         }
         self.keys = Some(Arc::clone(&keys));
-        let lines = block.indexed_lines();
-        self.lines += lines as u64;
+        self.lines += block.indexed_lines() as u64;
         self.bytes += block.as_bytes().len() as u64;
-        let mut start = 0;
-        while let Some(dated) = block.dated(start..lines).next() {
-            let alike = |other: &Dated| (other.class, other.expires) == (dated.class, dated.expires);
-            let run = start..start + block.dated(start..lines).take_while(alike).count();
-            start = run.end;
+        for (run, dated) in block.runs() {
             self.add(block, run, dated, &keys)?;
         }
         self.tend()
@@ -286,7 +281,7 @@ impl Archiver {
         self.drain()?;
         self.committer.seal_all(self.clock)?;
         drop(self.committer.spares());
-        self.packing.forget_keys();
+        self.packing.wipe_spares();
         self.keys = None;
         Ok(())
     }

@@ -77,7 +77,7 @@ impl Filter {
         let mut scan = std::mem::take(&mut self.scan);
         let mut layout = pseudonymiser.layout(out);
         if self.shared.indexed {
-            layout.remember_places();
+            layout.index_lines();
         }
         for line in scan.lines(block) {
             self.line(&line, received, &mut layout);
@@ -134,7 +134,7 @@ impl Filter {
         }
         layout.line(line, findings, tag);
         if shared.indexed {
-            layout.index_line(findings, Dated { class, expires, event_second });
+            layout.index_line(Dated { class, expires, event_second });
         }
         tally.lines_out += 1;
     }
@@ -156,6 +156,9 @@ impl Filter {
         {
             tally.class(class);
             let mut layout = pseudonymiser.layout(out);
+            if shared.indexed {
+                layout.index_lines();
+            }
             layout.placeholder(placeholder, tag.map(|tag| tag.text), ending);
             if shared.indexed {
                 layout.index_placeholder(placeholder, Dated { class, expires, event_second });

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod crypto;
 pub mod diag;
 pub mod hex;
+pub mod key_set;
 #[cfg(feature = "kafka")]
 pub mod librdkafka;
 pub mod private_folder;

@@ -10,6 +10,8 @@ use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use sha2::Sha256;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How long tokens hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -119,6 +121,8 @@ pub struct EpochKeys {
     states: Vec<Hmac<Sha256>>,
     /// For short ones, several at a time.
     padded: Vec<PaddedKey>,
+    /// Vaults that were begun under these keys, in this process.
+    vaults: Arc<AtomicU64>,
 }
 
 impl EpochKeys {
@@ -133,7 +137,8 @@ impl EpochKeys {
             (state, PaddedKey::new(&key))
         });
         let (states, padded) = keys.unzip();
-        Self { kid: kid(secret, epoch), secret: secret.clone(), until: None, states, padded }
+        let vaults = Arc::default();
+        Self { kid: kid(secret, epoch), secret: secret.clone(), until: None, states, padded, vaults }
     }
 
     /// The five characters that name the epoch and its secret in a token.
@@ -152,6 +157,19 @@ impl EpochKeys {
     #[must_use]
     pub fn until(&self) -> Option<Timestamp> {
         self.until
+    }
+
+    /// Says that a vault is being begun. How many there are then, this one included.
+    #[must_use]
+    pub fn begin_vault(&self) -> u64 {
+        self.vaults.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How many vaults were begun so far. While that does not change, every token that went to one that is open is
+    /// still in it.
+    #[must_use]
+    pub fn vaults_begun(&self) -> u64 {
+        self.vaults.load(Ordering::Relaxed)
     }
 
     /// The epoch secret S, from which a vault's key is made.

@@ -5,7 +5,7 @@
 
 use super::epoch::EpochKeys;
 use super::hmac::{self, AT_ONCE};
-use super::token;
+use super::recent::Note;
 use crate::model::{Expires, Kind};
 use std::fmt;
 use std::ops::Range;
@@ -28,9 +28,21 @@ pub struct Dated {
 pub(super) struct Entry {
     /// Where it ends in the bytes, its line end included.
     pub(super) end: usize,
+    pub(super) event_second: i64,
     /// Where its tokens end in the tokens.
-    pub(super) tokens_end: usize,
-    pub(super) dated: Dated,
+    tokens_end: u32,
+}
+
+/// Lines of one class and day, one after another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    /// Where they end in the entries.
+    pub(super) lines_end: usize,
+    /// Where their tokens end in the tokens.
+    tokens_end: u32,
+    pub(super) class: usize,
+    pub(super) expires: Expires,
+    destination: u64,
 }
 
 /// Lines and tokens in the order in which they were written.
@@ -42,99 +54,195 @@ pub(super) struct Index {
     /// Whether a line has no line end.
     pub(super) unended: bool,
     pub(super) tokens: Tokens,
-    /// Tokens whose tags are not known yet: which, and where the tag will be spelt.
-    later: Vec<(usize, usize)>,
+    pub(super) runs: Vec<Run>,
+    /// The numbers of lines that stand for sealed ones.
+    pub(super) placeholders: Vec<usize>,
 }
 
 impl Index {
-    /// Adds a token whose tag will be spelt at `at` in the bytes.
-    pub(super) fn push_later(&mut self, kind: Kind, at: usize, original: &[u8]) {
-        self.later.push((self.tokens.items.len(), at));
-        self.tokens.push(kind, [0; 16], original);
+    /// Adds a token whose tag is not known yet. Its number, for [`Index::complete`].
+    #[inline]
+    pub(super) fn push_later(&mut self, kind: Kind, original: &[u8]) -> u32 {
+        self.tokens.push_item(kind, [0; 16], original)
     }
 
-    /// Reads the tags that were not known, now that `bytes` spell them.
-    pub(super) fn complete(&mut self, bytes: &[u8]) {
-        for (item, at) in self.later.drain(..) {
-            let spelt = bytes.get(at..).and_then(<[u8]>::first_chunk);
-            // We have spelt it ourselves.
-            self.tokens.items[item].tag = spelt.and_then(token::decode_tag).expect("a tag");
+    /// What is known now of the token of that number, whose line has ended; notes where it goes.
+    #[inline]
+    pub(super) fn complete(&mut self, number: u32, note: &mut Note) {
+        let run = self.runs.partition_point(|run| run.tokens_end <= number);
+        let destination = self.runs.get(run).map_or(0, |run| run.destination);
+        let item = &mut self.tokens.items[number as usize];
+        (item.tag, item.network) = (note.tag, note.network);
+        if note.sent != destination || destination == 0 {
+            note.sent = destination;
+            self.tokens.fresh.push(number);
         }
+    }
+
+    /// All tokens are complete.
+    pub(super) fn finish(&mut self) {
+        // They came in a few runs that are in order already, which this sort merges.
+        self.tokens.fresh.sort();
     }
 
     pub(super) fn clear(&mut self) {
         (self.keys, self.unended) = (None, false);
-        self.later.clear();
+        self.runs.clear();
+        self.placeholders.clear();
         self.entries.clear();
         self.tokens.clear();
     }
 
     /// Ends a line where `bytes` end.
-    pub(super) fn end_line(&mut self, bytes: &[u8], dated: Dated) {
+    #[inline]
+    pub(super) fn end_line(&mut self, bytes: &[u8], dated: Dated, destinations: &mut Destinations) {
+        let Dated { class, expires, event_second } = dated;
         self.unended |= bytes.last() != Some(&b'\n');
-        self.entries.push(Entry { end: bytes.len(), tokens_end: self.tokens.items.len(), dated });
+        let tokens_end = self.tokens.count();
+        self.entries.push(Entry { end: bytes.len(), event_second, tokens_end });
+        let lines_end = self.entries.len();
+        match self.runs.last_mut() {
+            Some(run) if (run.class, run.expires) == (class, expires) => {
+                (run.lines_end, run.tokens_end) = (lines_end, tokens_end);
+            }
+            _ => {
+                let destination = destinations.of(class, expires);
+                self.runs.push(Run { lines_end, tokens_end, class, expires, destination });
+            }
+        }
     }
 
-    /// Where the tokens of the line of that number start and end.
-    pub(super) fn tokens_of(&self, lines: Range<usize>) -> Range<usize> {
+    /// The retention of a line.
+    pub(super) fn dated(&self, line: usize) -> Dated {
+        let Run { class, expires, .. } = self.runs[self.runs.partition_point(|run| run.lines_end <= line)];
+        Dated { class, expires, event_second: self.entries[line].event_second }
+    }
+
+    /// Where the tokens of the lines of these numbers start and end.
+    pub(super) fn tokens_of(&self, lines: Range<usize>) -> Range<u32> {
         let end_before = |line: usize| line.checked_sub(1).map_or(0, |line| self.entries[line].tokens_end);
         end_before(lines.start)..end_before(lines.end)
     }
 }
 
+/// Numbers for where lines go: the vault of a class and a day, until any vault is begun. No number is given twice.
+#[derive(Default)]
+pub(super) struct Destinations {
+    numbers: Vec<((usize, Expires), u64)>,
+    last: u64,
+    /// How many vaults had been begun when the first of these numbers was given.
+    vaults: u64,
+}
+
+impl Destinations {
+    /// Forgets all numbers if a vault was begun since. How many there are.
+    pub(super) fn renew(&mut self, vaults_begun: u64) -> u64 {
+        if self.vaults != vaults_begun {
+            self.clear();
+            self.vaults = vaults_begun;
+        }
+        vaults_begun
+    }
+
+    /// Forgets all numbers.
+    pub(super) fn clear(&mut self) {
+        self.numbers.clear();
+    }
+
+    fn of(&mut self, class: usize, expires: Expires) -> u64 {
+        let wanted = (class, expires);
+        if let Some((_, number)) = self.numbers.iter().find(|(whose, _)| *whose == wanted) {
+            return *number;
+        }
+        if self.numbers.len() >= MOST_DESTINATIONS {
+            self.clear();
+        }
+        self.last += 1;
+        self.numbers.push((wanted, self.last));
+        self.last
+    }
+}
+
+/// Destinations that are told apart. With more of them vaults look more tokens up.
+const MOST_DESTINATIONS: usize = 64;
+
 /// Tokens and the canonical bytes they stand for, in clear: for the vault alone. Wiped when dropped, never
 /// printed.
-#[derive(Default)]
 pub struct Tokens {
     items: Vec<Item>,
+    /// The numbers of those that may not have gone to the same vault before, in order; all others have, unless it was
+    /// begun since.
+    fresh: Vec<u32>,
     originals: Zeroizing<Vec<u8>>,
+    /// How many vaults had been begun before these tokens were made.
+    vaults: u64,
 }
 
 #[derive(Clone, Copy)]
 struct Item {
     kind: Kind,
     tag: [u8; 16],
+    /// The first bytes of the tag of the network that an address is in; of anything else, those of its own tag.
+    network: [u8; 8],
     /// Where its canonical bytes end; they start where those of the item before end.
     end: u32,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self { items: Vec::new(), fresh: Vec::new(), originals: Zeroizing::default(), vaults: u64::MAX }
+    }
 }
 
 impl Tokens {
     /// Adds a token. One whose original is not known has none, empty.
     pub fn push(&mut self, kind: Kind, tag: [u8; 16], original: &[u8]) {
+        let number = self.push_item(kind, tag, original);
+        self.fresh.push(number);
+    }
+
+    /// Adds the token of an address, with the first bytes of the tag of its network.
+    pub(super) fn push_address(&mut self, tag: [u8; 16], network: [u8; 8], original: &[u8]) {
+        self.push(Kind::IP, tag, original);
+        self.items.iter_mut().last().into_iter().for_each(|item| item.network = network);
+    }
+
+    /// Adds a token of which it is not known whether it is fresh. Its number.
+    #[inline]
+    fn push_item(&mut self, kind: Kind, tag: [u8; 16], original: &[u8]) -> u32 {
         self.originals.extend_from_slice(original);
         // Blocks and frames are far smaller than 4 GiB; a wrong length here would only lose what follows.
         let end = u32::try_from(self.originals.len()).unwrap_or(u32::MAX);
-        self.items.push(Item { kind, tag, end });
+        let number = self.count();
+        self.items.push(Item { kind, tag, network: head(&tag), end });
+        number
+    }
+
+    /// Says that so many vaults had been begun before these tokens were made.
+    pub(super) fn made_after(&mut self, vaults: u64) {
+        self.vaults = self.vaults.min(vaults);
     }
 
     /// Adds the tokens of `other` that stand in this range.
-    pub fn extend_from(&mut self, other: &Self, range: Range<usize>) {
-        let start = other.start_of(range.start);
-        let Some(last) = range.end.checked_sub(1).filter(|&last| last >= range.start) else { return };
-        let bytes = &other.originals[start as usize..other.items[last].end as usize];
-        let base = self.originals.len() as u32;
-        self.originals.extend_from_slice(bytes);
-        let moved = other.items[range].iter().map(|item| Item { end: item.end - start + base, ..*item });
-        self.items.extend(moved);
+    pub fn extend_from(&mut self, other: &Self, range: Range<u32>) {
+        self.vaults = self.vaults.min(other.vaults);
+        if range.is_empty() {
+            return;
+        }
+        let (start, end) = (other.start_of(range.start), other.start_of(range.end));
+        let (base, first) = (self.start_of(self.count()), self.count());
+        self.originals.extend_from_slice(&other.originals[start as usize..end as usize]);
+        let items = &other.items[range.start as usize..range.end as usize];
+        self.items.extend(items.iter().map(|item| Item { end: item.end - start + base, ..*item }));
+        let place = |number| other.fresh.partition_point(|&fresh| fresh < number);
+        let fresh = &other.fresh[place(range.start)..place(range.end)];
+        self.fresh.extend(fresh.iter().map(|number| number - range.start + first));
     }
 
-    /// Forgets those whose tag `keeps` does not want to keep.
-    pub fn retain(&mut self, mut keeps: impl FnMut([u8; 16]) -> bool) {
-        let (mut kept, mut kept_end, mut start) = (0, 0, 0);
-        for at in 0..self.items.len() {
-            let item = self.items[at];
-            if keeps(item.tag) {
-                if kept < at {
-                    self.originals.copy_within(start as usize..item.end as usize, kept_end as usize);
-                }
-                kept_end += item.end - start;
-                self.items[kept] = Item { end: kept_end, ..item };
-                kept += 1;
-            }
-            start = item.end;
-        }
-        self.items.truncate(kept);
-        self.originals.truncate(kept_end as usize);
+    /// The first eight bytes of each tag, and of the tag of the network that an address is in; for anything else those
+    /// of its own tag once more.
+    pub fn heads(&self) -> impl Iterator<Item = ([u8; 8], [u8; 8])> {
+        self.items.iter().map(|item| (head(&item.tag), item.network))
     }
 
     /// How many there are.
@@ -151,23 +259,47 @@ impl Tokens {
 
     /// Kind, tag and canonical bytes of each, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, [u8; 16], &[u8])> {
-        let mut start = 0;
-        self.items.iter().map(move |item| {
-            let original = &self.originals[start..item.end as usize];
-            start = item.end as usize;
-            (item.kind, item.tag, original)
-        })
+        (0..self.count()).map(|number| self.at(number))
+    }
+
+    /// The same of those that may not be in their vault, the `begun`-th under its keys
+    /// ([`EpochKeys::begin_vault`]), although all that were sent there before them are.
+    pub fn fresh(&self, begun: u64) -> impl Iterator<Item = (Kind, [u8; 16], &[u8])> {
+        // What was sent before that vault was begun is not in it.
+        let (fresh, all) = match begun <= self.vaults {
+            true => (&self.fresh[..], 0..0),
+            false => (&[][..], 0..self.count()),
+        };
+        fresh.iter().copied().chain(all).map(|number| self.at(number))
     }
 
     /// Forgets them all, keeps the memory.
     pub fn clear(&mut self) {
         self.items.clear();
+        self.fresh.clear();
         self.originals.clear();
+        self.vaults = u64::MAX;
     }
 
-    fn start_of(&self, index: usize) -> u32 {
-        index.checked_sub(1).map_or(0, |before| self.items[before].end)
+    #[expect(clippy::cast_possible_truncation, reason = "blocks and frames are far smaller than 4 GiB")]
+    fn count(&self) -> u32 {
+        self.items.len() as u32
     }
+
+    fn at(&self, number: u32) -> (Kind, [u8; 16], &[u8]) {
+        let item = &self.items[number as usize];
+        (item.kind, item.tag, &self.originals[self.start_of(number) as usize..item.end as usize])
+    }
+
+    fn start_of(&self, number: u32) -> u32 {
+        number.checked_sub(1).map_or(0, |before| self.items[before as usize].end)
+    }
+}
+
+/// What a filter takes of a tag.
+pub(super) fn head(tag: &[u8; 16]) -> [u8; 8] {
+    let [head @ .., _, _, _, _, _, _, _, _] = *tag;
+    head
 }
 
 impl fmt::Debug for Tokens {
@@ -182,10 +314,8 @@ pub struct Networks {
     keys: Arc<EpochKeys>,
     /// Of IPv4 and of IPv6: direct-mapped, small enough to stay in the cache of a core.
     recent: [Vec<Option<Remembered>>; 2],
-    /// Those that are asked for together; empty in between.
-    asked: Vec<Network>,
-    /// Those of them that are not remembered.
-    unknown: Vec<Network>,
+    /// Those that are asked for together, and under which number; empty in between.
+    asked: Vec<(usize, Network)>,
 }
 
 #[derive(Clone, Copy)]
@@ -243,7 +373,7 @@ impl Networks {
     #[must_use]
     pub fn new(keys: Arc<EpochKeys>) -> Self {
         let recent = [vec![None; REMEMBERED], vec![None; REMEMBERED]];
-        Self { keys, recent, asked: Vec::new(), unknown: Vec::new() }
+        Self { keys, recent, asked: Vec::new() }
     }
 
     /// Goes over to the keys of another epoch.
@@ -257,47 +387,42 @@ impl Networks {
     /// and 3 bytes), the /64 of an IPv6 address (`06` and 8 bytes). `None` if that is no address.
     pub fn tag_of(&mut self, address: &[u8]) -> Option<[u8; 16]> {
         let mut found = None;
-        self.tags_of([address].into_iter(), |tag| found = Some(tag));
+        self.ask(0, address);
+        self.answer(|_, tag| found = Some(tag));
         found
     }
 
-    /// The same for many addresses, whose waits for memory overlap. Tags come in any order, those of a
-    /// network once or more often.
-    pub fn tags_of<'a>(&mut self, addresses: impl Iterator<Item = &'a [u8]>, mut take: impl FnMut([u8; 16])) {
-        let Self { keys, recent, asked, unknown } = self;
-        asked.extend(addresses.filter_map(Network::of));
-        for batch in asked.chunks(FETCHED_AT_ONCE) {
-            let near = batch.iter().map(|network| recent[network.version][network.place()].is_some());
-            std::hint::black_box(near.fold(false, |any, known| any | known));
-            for network in batch {
-                let known =
-                    recent[network.version][network.place()].filter(|known| known.network == network.bits);
-                match known {
-                    Some(known) => take(known.tag),
-                    None => unknown.push(*network),
-                }
-            }
-        }
-        let mut remember = |network: &Network, tag| {
+    /// Asks, under a number, for the tag of the network of an address, given its canonical bytes. What is no address has
+    /// no answer.
+    pub(super) fn ask(&mut self, number: usize, address: &[u8]) {
+        self.asked.extend(Network::of(address).map(|network| (number, network)));
+    }
+
+    /// Answers all that was asked, in any order.
+    pub(super) fn answer(&mut self, mut take: impl FnMut(usize, [u8; 16])) {
+        let Self { keys, recent, asked } = self;
+        asked.retain(|&(number, network)| {
+            let known =
+                recent[network.version][network.place()].filter(|known| known.network == network.bits);
+            known.into_iter().for_each(|known| take(number, known.tag));
+            known.is_none()
+        });
+        let mut remember = |&(number, network): &(usize, Network), tag| {
             recent[network.version][network.place()] = Some(Remembered { network: network.bits, tag });
-            take(tag);
+            take(number, tag);
         };
-        let (batches, rest) = unknown.as_chunks::<AT_ONCE>();
+        let (batches, rest) = asked.as_chunks::<AT_ONCE>();
         for batch in batches {
-            let tags = keys.tags(batch.map(|network| (Kind::NET, network.block())));
-            batch.iter().zip(tags).for_each(|(network, tag)| remember(network, tag));
+            let tags = keys.tags(batch.map(|(_, network)| (Kind::NET, network.block())));
+            batch.iter().zip(tags).for_each(|(asked, tag)| remember(asked, tag));
         }
-        for network in rest {
-            let [tag] = keys.tags([(Kind::NET, network.block())]);
-            remember(network, tag);
+        for asked in rest {
+            let [tag] = keys.tags([(Kind::NET, asked.1.block())]);
+            remember(asked, tag);
         }
         asked.clear();
-        unknown.clear();
     }
 }
-
-/// How many networks are fetched before the first is looked at.
-const FETCHED_AT_ONCE: usize = 16;
 
 impl fmt::Debug for Networks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -336,11 +461,11 @@ mod tests {
         assert!(others.iter().all(|other| networks.tag_of(other).is_none()));
         // Together, with some that are remembered and one that comes twice.
         let many: Vec<_> = [7, 7, 0, 1, 2].map(v6).into_iter().chain([vec![4, 1, 2, 3, 9]]).collect();
-        let mut tags = Vec::new();
-        networks.tags_of(many.iter().map(Vec::as_slice).chain(others), |tag| tags.push(tag));
-        tags.sort_unstable();
-        let mut expected: Vec<_> = many.iter().map(|address| networks.tag_of(address).unwrap()).collect();
-        expected.sort_unstable();
+        let asked = many.iter().map(Vec::as_slice).chain(others);
+        asked.enumerate().for_each(|(number, address)| networks.ask(number, address));
+        let mut tags = vec![None; many.len() + others.len()];
+        networks.answer(|number, tag| tags[number] = Some(tag));
+        let expected: Vec<_> = many.iter().map(|address| networks.tag_of(address)).chain([None; 4]).collect();
         assert_eq!(tags, expected);
     }
 
@@ -362,11 +487,61 @@ mod tests {
             (Kind::EM, 1, b"one".to_vec()),
         ];
         assert_eq!(all(&second), expected);
-        second.retain(|tag| ![[2; 16], [9; 16]].contains(&tag));
-        assert_eq!(all(&second), expected[2..]);
-        second.push(Kind::IP, [5; 16], b"five");
-        second.retain(|tag| tag != [1; 16]);
-        assert_eq!(all(&second), [expected[2].clone(), (Kind::IP, 5, b"five".to_vec())]);
-        assert_eq!(format!("{second:?}"), "Tokens(2, [9 bytes redacted])");
+        second.push_address([5; 16], [6; 8], b"five");
+        assert_eq!(second.heads().skip(3).collect::<Vec<_>>(), [([1; 8], [1; 8]), ([5; 8], [6; 8])]);
+        assert_eq!(format!("{second:?}"), "Tokens(5, [16 bytes redacted])");
+        second.clear();
+        assert!(second.is_empty() && second.iter().next().is_none());
+    }
+
+    /// The lines of a block, each with one token, whose classes are given; which of them are sent for the first time, for
+    /// all that the block knows.
+    fn first_sent(
+        classes: &[usize],
+        note: &mut Note,
+        destinations: &mut Destinations,
+        begun: u64,
+    ) -> Vec<bool> {
+        let mut index = Index::default();
+        index.tokens.made_after(destinations.renew(begun));
+        for &class in classes {
+            index.push_later(Kind::IP, b"\x04one");
+            index.end_line(
+                b"x\n",
+                Dated { class, expires: Expires::Contract, event_second: 0 },
+                destinations,
+            );
+        }
+        (0..index.tokens.count()).for_each(|number| index.complete(number, note));
+        index.finish();
+        (0..index.tokens.count()).map(|number| index.tokens.fresh.contains(&number)).collect()
+    }
+
+    #[test]
+    fn a_token_is_fresh_once_a_destination() {
+        let (mut note, mut destinations) =
+            (Note { tag: [7; 16], ..Note::default() }, Destinations::default());
+        assert_eq!(first_sent(&[3, 3, 3], &mut note, &mut destinations, 1), [true, false, false]);
+        assert_eq!(first_sent(&[3, 4, 4, 3], &mut note, &mut destinations, 1), [false, true, false, true]);
+        assert_eq!(first_sent(&[3, 3], &mut note, &mut destinations, 2), [true, false], "another vault");
+        let many: Vec<_> = (0..=MOST_DESTINATIONS).collect();
+        assert!(first_sent(&many, &mut note, &mut destinations, 2).iter().all(|fresh| *fresh));
+        assert_eq!(first_sent(&[0, 0], &mut note, &mut destinations, 2), [true, false], "it was forgotten");
+    }
+
+    #[test]
+    fn what_was_sent_before_its_vault_was_begun_is_fresh() {
+        let mut block = Tokens::default();
+        block.made_after(5);
+        block.push(Kind::EM, [0; 16], b"one");
+        block.push_item(Kind::EM, [1; 16], b"two");
+        let fresh =
+            |tokens: &Tokens, begun| tokens.fresh(begun).map(|(_, tag, _)| tag[0]).collect::<Vec<_>>();
+        assert_eq!([4, 5, 6].map(|begun| fresh(&block, begun)), [vec![0], vec![0], vec![0, 1]]);
+        let mut older = Tokens::default();
+        older.made_after(4);
+        let mut frame = Tokens::default();
+        [&block, &older].iter().for_each(|tokens| frame.extend_from(tokens, 0..tokens.count()));
+        assert_eq!([4, 5].map(|begun| fresh(&frame, begun)), [vec![0], vec![0, 1]]);
     }
 }

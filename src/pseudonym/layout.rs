@@ -7,9 +7,10 @@
 //! too much is overwritten by what comes next, or lies behind the end.
 
 use super::hmac::{self, AT_ONCE};
-use super::recent::{Key, TagText};
+use super::index::{self, Index};
+use super::recent::{Key, Note, TagText};
 use super::token::{self, TAG_BYTES};
-use super::{Dated, Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
+use super::{Dated, Networks, Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
 use crate::model::{Canonical, Finding, Findings, Kind, Placement, RenderedTag};
 use crate::scan::Line;
 use std::sync::Arc;
@@ -27,10 +28,23 @@ const LOOKED_UP_AT_ONCE: usize = 16;
 /// Tags that are still to be put in: where, and whose.
 #[derive(Default)]
 pub(super) struct Holes {
-    v4: Vec<(usize, [u8; 4])>,
-    other: Vec<(usize, Key)>,
+    v4: Vec<V4Hole>,
+    other: Vec<Hole>,
     /// Those that the recent tokens do not have.
     missed: Vec<Missed>,
+}
+
+struct V4Hole {
+    at: usize,
+    address: [u8; 4],
+    /// The number of the token in the index, if there is one; likewise below.
+    number: u32,
+}
+
+struct Hole {
+    at: usize,
+    key: Key,
+    number: u32,
 }
 
 struct Missed {
@@ -38,6 +52,9 @@ struct Missed {
     kind: Kind,
     block: hmac::Block,
     whose: Whose,
+    number: u32,
+    /// The first bytes of the tag of its network, if it is an address and lines are indexed.
+    network: Option<[u8; 8]>,
 }
 
 /// Under what a tag is to be remembered.
@@ -52,54 +69,41 @@ enum Whose {
 pub struct Layout<'a> {
     maker: &'a mut Pseudonymiser,
     out: &'a mut Pseudonymised,
-    /// Where the tokens of the last line are, if somebody wants to index it.
-    places: Option<Vec<Place>>,
-}
-
-/// Where a tag is to be had.
-#[derive(Clone, Copy)]
-enum Place {
-    /// In the hole at that offset, once it is filled.
-    Hole(usize),
-    /// Here.
-    Here([u8; 16]),
+    /// That of the output, while lines are indexed.
+    index: Option<Box<Index>>,
 }
 
 impl<'a> Layout<'a> {
     pub(super) fn new(maker: &'a mut Pseudonymiser, out: &'a mut Pseudonymised) -> Self {
-        Self { maker, out, places: None }
+        Self { maker, out, index: None }
     }
 
-    /// Remembers from now on where the tokens of a line are, so that it can be indexed.
-    pub fn remember_places(&mut self) {
-        self.places = Some(Vec::new());
+    /// Begins to index lines, for an archive: each must be entered with [`Layout::index_line`].
+    pub fn index_lines(&mut self) {
+        let Pseudonymiser { recent, networks, keys, destinations, .. } = &mut *self.maker;
+        recent.take_notes();
+        networks.get_or_insert_with(|| Networks::new(Arc::clone(keys)));
+        let mut index = self.out.index.take().unwrap_or_default();
+        index.tokens.made_after(destinations.renew(keys.vaults_begun()));
+        self.index = Some(index);
     }
 
-    /// Enters the line that was added last into the index of the output, for an archive: all that stands
-    /// between it and the line indexed before. Its tokens are those of `findings`.
-    pub fn index_line(&mut self, findings: &Findings, dated: Dated) {
-        let Some(places) = &mut self.places else { return };
-        let index = self.out.index.get_or_insert_default();
+    /// Enters the line that was added last into the index of the output: all that stands between it and the line
+    /// indexed before.
+    pub fn index_line(&mut self, dated: Dated) {
+        let Some(index) = &mut self.index else { return };
         index.keys.get_or_insert_with(|| Arc::clone(&self.maker.keys));
-        let mut buffer = [0; 17];
-        for (finding, place) in findings.items.iter().zip(places.drain(..)) {
-            let canonical = findings.canonical(finding, &mut buffer);
-            match place {
-                Place::Hole(at) => index.push_later(finding.kind, at, canonical),
-                Place::Here(tag) => index.tokens.push(finding.kind, tag, canonical),
-            }
-        }
-        index.end_line(&self.out.buffer[..self.out.length], dated);
+        index.end_line(&self.out.buffer[..self.out.length], dated, &mut self.maker.destinations);
     }
 
     /// The same for a line that stands for a quarantined one: its token names a sealed file, nobody.
     pub fn index_placeholder(&mut self, placeholder: &Placeholder, dated: Dated) {
-        let index = self.out.index.get_or_insert_default();
-        index.keys.get_or_insert_with(|| Arc::clone(&self.maker.keys));
+        let Some(index) = &mut self.index else { return };
         if let Some(parts) = token::parse(placeholder.token().as_bytes()) {
             index.tokens.push(Kind::QR, parts.tag, &[]);
         }
-        index.end_line(&self.out.buffer[..self.out.length], dated);
+        index.placeholders.push(index.entries.len());
+        self.index_line(dated);
     }
 
     /// Adds `line`: findings replaced, forged tags defused, `tag` put in, then the line end. All other
@@ -237,22 +241,43 @@ impl<'a> Layout<'a> {
         self.out.buffer[self.out.length..][..16].copy_from_slice(&prefix.bytes);
         let at = self.out.length + prefix.length;
         self.out.length = at + TAG_BYTES;
-        if let Some(places) = &mut self.places {
-            places.push(Place::Hole(at));
-        }
         match finding.canonical {
-            Canonical::V4(octets) if finding.kind == Kind::IP => self.maker.holes.v4.push((at, octets)),
+            Canonical::V4(address) if finding.kind == Kind::IP => {
+                let [a, b, c, d] = address;
+                let number = self.number(finding.kind, &[4, a, b, c, d]);
+                self.maker.holes.v4.push(V4Hole { at, address, number });
+            }
             _ => {
                 let mut buffer = [0; 17];
                 let canonical = findings.canonical(finding, &mut buffer);
                 match Key::new(finding.kind, canonical) {
-                    Some(key) => self.maker.holes.other.push((at, key)),
+                    Some(key) => {
+                        let number = self.number(finding.kind, canonical);
+                        self.maker.holes.other.push(Hole { at, key, number });
+                    }
                     None => {
                         let tag = self.maker.long(finding.kind, canonical);
                         self.out.buffer[at..][..TAG_BYTES].copy_from_slice(&token::encode_tag(&tag));
+                        self.enter(finding.kind, tag, canonical);
                     }
                 }
             }
+        }
+    }
+
+    /// Enters a token into the index whose tag is not known yet. Its number there.
+    #[inline(always)]
+    fn number(&mut self, kind: Kind, canonical: &[u8]) -> u32 {
+        self.index.as_mut().map_or(0, |index| index.push_later(kind, canonical))
+    }
+
+    /// Enters a token whose tag is known.
+    fn enter(&mut self, kind: Kind, tag: [u8; 16], canonical: &[u8]) {
+        let Some(index) = &mut self.index else { return };
+        let networks = self.maker.networks.as_mut().filter(|_| kind == Kind::IP);
+        match networks.and_then(|networks| networks.tag_of(canonical)) {
+            Some(network) => index.tokens.push_address(tag, index::head(&network), canonical),
+            None => index.tokens.push(kind, tag, canonical),
         }
     }
 
@@ -261,9 +286,7 @@ impl<'a> Layout<'a> {
         let mut buffer = [0; 17];
         let canonical = findings.canonical(finding, &mut buffer);
         let tag = self.maker.tag_now(finding.kind, canonical);
-        if let Some(places) = &mut self.places {
-            places.push(Place::Here(tag));
-        }
+        self.enter(finding.kind, tag, canonical);
         let separator = finding.separator.of(line);
         let mut text = Vec::with_capacity(TOKEN_ROOM);
         match finding.kind {
@@ -276,75 +299,96 @@ impl<'a> Layout<'a> {
 
 impl Drop for Layout<'_> {
     fn drop(&mut self) {
-        self.maker.fill(&mut self.out.buffer);
-        if let Some(index) = &mut self.out.index {
-            index.complete(&self.out.buffer);
+        self.maker.fill(&mut self.out.buffer, self.index.as_deref_mut());
+        if let Some(mut index) = self.index.take() {
+            index.finish();
+            self.out.index = Some(index);
         }
     }
 }
 
 impl Pseudonymiser {
-    /// Fills all holes in `out`.
-    fn fill(&mut self, out: &mut [u8]) {
+    /// Fills all holes in `out`, and completes the tokens of `index`.
+    fn fill(&mut self, out: &mut [u8], mut index: Option<&mut Index>) {
         let Self { recent, holes: Holes { v4, other, missed }, .. } = self;
         for batch in v4.chunks(LOOKED_UP_AT_ONCE) {
-            recent.fetch_v4(batch.iter().map(|(_, address)| *address));
-            for &(at, address) in batch {
-                match recent.v4(address) {
-                    Some(text) => put(out, at, text),
-                    None => {
-                        let [a, b, c, d] = address;
-                        missed.extend(hmac::Block::new(&[4, a, b, c, d]).map(|block| Missed {
-                            at,
-                            kind: Kind::IP,
-                            block,
-                            whose: Whose::V4(address),
-                        }));
-                    }
+            recent.fetch_v4(batch.iter().map(|hole| hole.address));
+            for &V4Hole { at, address, number } in batch {
+                let Some((text, slot)) = recent.v4(address) else {
+                    let [a, b, c, d] = address;
+                    let missing = |block| Missed::new(at, Kind::IP, block, Whose::V4(address), number);
+                    missed.extend(hmac::Block::new(&[4, a, b, c, d]).map(missing));
+                    continue;
+                };
+                put(out, at, text);
+                if let (Some(index), Some(note)) = (index.as_deref_mut(), recent.v4_note(slot)) {
+                    index.complete(number, note);
                 }
             }
         }
         for batch in other.chunks(LOOKED_UP_AT_ONCE) {
-            recent.fetch_other(batch.iter().map(|(_, key)| key));
-            for (at, key) in batch {
-                match recent.other(key) {
-                    Some(text) => put(out, *at, text),
-                    None => missed.extend(hmac::Block::new(key.canonical()).map(|block| Missed {
-                        at: *at,
-                        kind: key.kind(),
-                        block,
-                        whose: Whose::Other(*key),
-                    })),
+            recent.fetch_other(batch.iter().map(|hole| &hole.key));
+            for &Hole { at, ref key, number } in batch {
+                let Some((text, slot)) = recent.other(key) else {
+                    let missing = |block| Missed::new(at, key.kind(), block, Whose::Other(*key), number);
+                    missed.extend(hmac::Block::new(key.canonical()).map(missing));
+                    continue;
+                };
+                put(out, at, text);
+                if let (Some(index), Some(note)) = (index.as_deref_mut(), recent.other_note(slot)) {
+                    index.complete(number, note);
                 }
             }
         }
         v4.clear();
         other.clear();
-        self.fill_missed(out);
+        self.fill_missed(out, index);
     }
 
     /// Fills the holes whose tokens must be made.
-    fn fill_missed(&mut self, out: &mut [u8]) {
-        let missed = std::mem::take(&mut self.holes.missed);
+    fn fill_missed(&mut self, out: &mut [u8], mut index: Option<&mut Index>) {
+        let mut missed = std::mem::take(&mut self.holes.missed);
+        if index.is_some() {
+            self.find_networks(&mut missed);
+        }
         let (batches, rest) = missed.as_chunks::<AT_ONCE>();
         for batch in batches {
             let tags = self.keys.tags(batch.each_ref().map(|hole| (hole.kind, hole.block)));
-            batch.iter().zip(tags).for_each(|(hole, tag)| self.fill_one(hole, tag, out));
+            for (hole, tag) in batch.iter().zip(tags) {
+                self.fill_one(hole, tag, out, index.as_deref_mut());
+            }
         }
         for hole in rest {
             let [tag] = self.keys.tags([(hole.kind, hole.block)]);
-            self.fill_one(hole, tag, out);
+            self.fill_one(hole, tag, out, index.as_deref_mut());
         }
         self.holes.missed = missed;
         self.holes.missed.clear();
     }
 
-    fn fill_one(&mut self, hole: &Missed, tag: [u8; 16], out: &mut [u8]) {
+    /// The networks of those that are addresses.
+    fn find_networks(&mut self, missed: &mut [Missed]) {
+        let Some(networks) = &mut self.networks else { return };
+        for (number, hole) in missed.iter().enumerate().filter(|(_, hole)| hole.kind == Kind::IP) {
+            match hole.whose {
+                Whose::V4([a, b, c, d]) => networks.ask(number, &[4, a, b, c, d]),
+                Whose::Other(key) => networks.ask(number, key.canonical()),
+            }
+        }
+        networks.answer(|number, tag| missed[number].network = Some(index::head(&tag)));
+    }
+
+    fn fill_one(&mut self, hole: &Missed, tag: [u8; 16], out: &mut [u8], index: Option<&mut Index>) {
         let text = token::encode_tag(&tag);
         put(out, hole.at, &text);
+        let network = hole.network.unwrap_or_else(|| index::head(&tag));
+        let mut note = Note { tag, network, sent: 0 };
+        if let Some(index) = index {
+            index.complete(hole.number, &mut note);
+        }
         match hole.whose {
-            Whose::V4(address) => self.recent.remember_v4(address, text),
-            Whose::Other(key) => self.recent.remember_other(key, text),
+            Whose::V4(address) => self.recent.remember_v4(address, text, note),
+            Whose::Other(key) => self.recent.remember_other(key, text, note),
         }
         self.new.push((hole.kind, tag));
     }
@@ -360,15 +404,22 @@ impl Pseudonymiser {
     /// The tag of a canonical form, remembered or made at once.
     fn tag_now(&mut self, kind: Kind, canonical: &[u8]) -> [u8; 16] {
         let Some(key) = Key::new(kind, canonical) else { return self.long(kind, canonical) };
-        if let Some(text) = self.recent.other(&key)
+        if let Some((text, _)) = self.recent.other(&key)
             && let Some(tag) = token::decode_tag(text)
         {
             return tag;
         }
         let tag = self.keys.tag(kind, canonical);
-        self.recent.remember_other(key, token::encode_tag(&tag));
+        // Nobody reads its note: tokens that are made at once are always looked up by their vault.
+        self.recent.remember_other(key, token::encode_tag(&tag), Note::default());
         self.new.push((kind, tag));
         tag
+    }
+}
+
+impl Missed {
+    fn new(at: usize, kind: Kind, block: hmac::Block, whose: Whose, number: u32) -> Self {
+        Self { at, kind, block, whose, number, network: None }
     }
 }
 

@@ -14,8 +14,8 @@ mod recent;
 
 use crate::model::{Kind, Kinds};
 use epoch::EpochKeys;
-use index::Index;
 pub use index::{Dated, Networks, Tokens};
+use index::{Destinations, Index};
 use layout::Holes;
 pub use layout::Layout;
 use recent::RecentTokens;
@@ -90,17 +90,27 @@ impl Pseudonymised {
     /// If the index holds no such line.
     #[must_use]
     pub fn indexed_line(&self, line: usize) -> (&[u8], Dated) {
-        let entries = self.index.as_ref().map_or(&[][..], |index| &index.entries);
-        (self.indexed_bytes(line..line + 1), entries[line].dated)
+        let index = self.index.as_ref().expect("a line is indexed");
+        (self.indexed_bytes(line..line + 1), index.dated(line))
     }
 
-    /// The retention of these indexed lines.
+    /// The indexed lines in runs of one class and day, with the retention of the first of each.
+    pub fn runs(&self) -> impl Iterator<Item = (Range<usize>, Dated)> {
+        let mut start = 0;
+        self.index.iter().flat_map(|index| &index.runs).map(move |run| {
+            let (lines, dated) = (start..run.lines_end, self.indexed_line(start).1);
+            start = run.lines_end;
+            (lines, dated)
+        })
+    }
+
+    /// When the events of these indexed lines were, in Unix seconds.
     ///
     /// # Panics
     /// If the index does not hold all of them.
-    pub fn dated(&self, lines: Range<usize>) -> impl Iterator<Item = Dated> {
+    pub fn event_seconds(&self, lines: Range<usize>) -> impl Iterator<Item = i64> {
         let entries = self.index.as_ref().map_or(&[][..], |index| &index.entries);
-        entries[lines].iter().map(|entry| entry.dated)
+        entries[lines].iter().map(|entry| entry.event_second)
     }
 
     /// Whether every indexed line ends with LF. Only the last line of an input may end without.
@@ -127,6 +137,13 @@ impl Pseudonymised {
         }
     }
 
+    /// How many of these indexed lines stand for sealed ones.
+    #[must_use]
+    pub fn placeholders(&self, lines: &Range<usize>) -> usize {
+        let all = self.index.as_ref().map_or(&[][..], |index| &index.placeholders);
+        all.iter().filter(|line| lines.contains(line)).count()
+    }
+
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -143,7 +160,8 @@ impl Pseudonymised {
         for &(line, event_second) in lines {
             bytes.extend_from_slice(line.as_bytes());
             bytes.push(b'\n');
-            index.end_line(&bytes, Dated { class: 0, expires, event_second });
+            let dated = Dated { class: 0, expires, event_second };
+            index.end_line(&bytes, dated, &mut Destinations::default());
         }
         Self { length: bytes.len(), buffer: bytes, index: Some(index) }
     }
@@ -159,6 +177,10 @@ pub struct Pseudonymiser {
     holes: Holes,
     /// What each token of a kind begins with: kind, underscore, kid.
     prefixes: Vec<Prefix>,
+    /// Where tokens were sent to, if lines are indexed.
+    destinations: Destinations,
+    /// The networks of addresses, if lines are indexed.
+    networks: Option<Networks>,
     /// Tags that were not among the recent ones.
     new: Vec<(Kind, [u8; 16])>,
 }
@@ -193,6 +215,8 @@ impl Pseudonymiser {
             recent: RecentTokens::new(recent_bytes),
             holes: Holes::default(),
             prefixes: Vec::new(),
+            destinations: Destinations::default(),
+            networks: None,
             new: Vec::new(),
         };
         made.set_prefixes();
@@ -204,6 +228,8 @@ impl Pseudonymiser {
         if !Arc::ptr_eq(&self.keys, keys) {
             self.keys = Arc::clone(keys);
             self.recent.clear();
+            self.destinations.clear();
+            self.networks.iter_mut().for_each(|networks| networks.enter(keys));
             self.set_prefixes();
         }
     }

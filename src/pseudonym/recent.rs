@@ -5,6 +5,9 @@
 //! comes first, the older one falls out. An entry holds the text of the tag as it stands in a token,
 //! so a known identifier costs one look-up and one copy. Memory is fixed, however many distinct
 //! identifiers go by: a miss costs one HMAC, never memory.
+//!
+//! Where lines are indexed, each entry has a [`Note`] in a table of its own: who only filters neither has them nor
+//! fetches them.
 
 use super::token::TAG_BYTES;
 use crate::model::Kind;
@@ -99,6 +102,24 @@ struct Entry {
     text: TagText,
 }
 
+/// What an index wants to know of a token, and where the token went. Two of them, a set, are one cache line.
+#[derive(Clone, Copy, Default)]
+#[repr(align(32))]
+pub(crate) struct Note {
+    pub(crate) tag: [u8; 16],
+    /// The first bytes of the tag of the network that an address is in; of anything else, those of its own tag.
+    pub(crate) network: [u8; 8],
+    /// The destination that it was sent to last; 0 if to none.
+    pub(crate) sent: u64,
+}
+
+/// Where an entry is: the set, and which of the two.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot {
+    set: usize,
+    way: usize,
+}
+
 const NO_V4: V4Entry = V4Entry { address: [0; 4], known: false, text: [0; TAG_BYTES] };
 const NONE: Entry = Entry { key: Key::NONE, text: [0; TAG_BYTES] };
 
@@ -106,6 +127,9 @@ const NONE: Entry = Entry { key: Key::NONE, text: [0; TAG_BYTES] };
 pub(crate) struct RecentTokens {
     v4: Vec<[V4Entry; 2]>,
     other: Vec<[Entry; 2]>,
+    /// Of the entries of both tables; empty if nobody takes notes.
+    v4_notes: Vec<[Note; 2]>,
+    other_notes: Vec<[Note; 2]>,
     hits: u64,
     misses: u64,
 }
@@ -118,29 +142,48 @@ impl RecentTokens {
         Self {
             v4: vec![[NO_V4; 2]; sets(size_of::<[V4Entry; 2]>())],
             other: vec![[NONE; 2]; sets(size_of::<[Entry; 2]>())],
+            v4_notes: Vec::new(),
+            other_notes: Vec::new(),
             hits: 0,
             misses: 0,
+        }
+    }
+
+    /// Makes room for notes, if there is none. What was remembered without notes is forgotten.
+    pub(crate) fn take_notes(&mut self) {
+        if self.v4_notes.is_empty() {
+            self.clear();
+            self.v4_notes = vec![Default::default(); self.v4.len()];
+            self.other_notes = vec![Default::default(); self.other.len()];
         }
     }
 
     /// Brings the entries of these addresses near, all at once.
     #[inline]
     pub(crate) fn fetch_v4(&self, addresses: impl Iterator<Item = [u8; 4]>) {
-        let first = |address| self.v4[set(v4_hash(address), self.v4.len())][0].known;
+        let first = |address| {
+            let set = set(v4_hash(address), self.v4.len());
+            self.v4[set][0].known | self.v4_notes.get(set).is_some_and(|notes| notes[0].sent > 0)
+        };
         std::hint::black_box(addresses.map(first).fold(false, |any, known| any | known));
     }
 
     /// Brings the entries of these keys near, all at once.
     #[inline]
     pub(crate) fn fetch_other<'k>(&self, keys: impl Iterator<Item = &'k Key>) {
-        let sets = keys.map(|key| &self.other[set(key.hash(), self.other.len())]);
-        std::hint::black_box(sets.fold(0, |all, set| all | set[0].key.0[0] | set[1].key.0[0]));
+        let first = |key: &Key| {
+            let set = set(key.hash(), self.other.len());
+            let note = self.other_notes.get(set).map_or(0, |notes| notes[0].tag[0]);
+            self.other[set][0].key.0[0] | self.other[set][1].key.0[0] | note
+        };
+        std::hint::black_box(keys.map(first).fold(0, |all, byte| all | byte));
     }
 
-    /// The text of the tag of an IPv4 address, if it is remembered.
+    /// The text of the tag of an IPv4 address, and where its note is, if it is remembered.
     #[inline]
-    pub(crate) fn v4(&mut self, address: [u8; 4]) -> Option<&TagText> {
-        let set = &self.v4[set(v4_hash(address), self.v4.len())];
+    pub(crate) fn v4(&mut self, address: [u8; 4]) -> Option<(&TagText, Slot)> {
+        let number = set(v4_hash(address), self.v4.len());
+        let set = &self.v4[number];
         // Which of the two it is cannot be foretold, so it is no branch.
         let is = |entry: &V4Entry| {
             entry.known & (u32::from_ne_bytes(entry.address) == u32::from_ne_bytes(address))
@@ -149,32 +192,47 @@ impl RecentTokens {
         let found = newer | older;
         self.hits += u64::from(found);
         self.misses += u64::from(!found);
-        found.then(|| &set[usize::from(!newer)].text)
+        let way = usize::from(!newer);
+        found.then(|| (&set[way].text, Slot { set: number, way }))
     }
 
-    /// Remembers the text of the tag of an IPv4 address.
-    pub(crate) fn remember_v4(&mut self, address: [u8; 4], text: TagText) {
-        let set = set(v4_hash(address), self.v4.len());
-        let [newer, older] = &mut self.v4[set];
-        *older = std::mem::replace(newer, V4Entry { address, known: true, text });
-    }
-
-    /// The text of the tag of any other identifier, if it is remembered.
+    /// The note of an IPv4 address that is remembered, if notes are taken.
     #[inline]
-    pub(crate) fn other(&mut self, key: &Key) -> Option<&TagText> {
-        let set = &self.other[set(key.hash(), self.other.len())];
+    pub(crate) fn v4_note(&mut self, slot: Slot) -> Option<&mut Note> {
+        self.v4_notes.get_mut(slot.set)?.get_mut(slot.way)
+    }
+
+    /// Remembers the text of the tag of an IPv4 address, and its note.
+    pub(crate) fn remember_v4(&mut self, address: [u8; 4], text: TagText, note: Note) {
+        let set = set(v4_hash(address), self.v4.len());
+        push(&mut self.v4[set], V4Entry { address, known: true, text });
+        self.v4_notes.get_mut(set).into_iter().for_each(|notes| push(notes, note));
+    }
+
+    /// The text of the tag of any other identifier, and where its note is, if it is remembered.
+    #[inline]
+    pub(crate) fn other(&mut self, key: &Key) -> Option<(&TagText, Slot)> {
+        let number = set(key.hash(), self.other.len());
+        let set = &self.other[number];
         let (newer, older) = (set[0].key.is(key), set[1].key.is(key));
         let found = newer | older;
         self.hits += u64::from(found);
         self.misses += u64::from(!found);
-        found.then(|| &set[usize::from(!newer)].text)
+        let way = usize::from(!newer);
+        found.then(|| (&set[way].text, Slot { set: number, way }))
     }
 
-    /// Remembers the text of the tag of any other identifier.
-    pub(crate) fn remember_other(&mut self, key: Key, text: TagText) {
+    /// The note of any other identifier that is remembered, if notes are taken.
+    #[inline]
+    pub(crate) fn other_note(&mut self, slot: Slot) -> Option<&mut Note> {
+        self.other_notes.get_mut(slot.set)?.get_mut(slot.way)
+    }
+
+    /// Remembers the text of the tag of any other identifier, and its note.
+    pub(crate) fn remember_other(&mut self, key: Key, text: TagText, note: Note) {
         let set = set(key.hash(), self.other.len());
-        let [newer, older] = &mut self.other[set];
-        *older = std::mem::replace(newer, Entry { key, text });
+        push(&mut self.other[set], Entry { key, text });
+        self.other_notes.get_mut(set).into_iter().for_each(|notes| push(notes, note));
     }
 
     /// Counts an identifier that is too long to be remembered.
@@ -186,12 +244,20 @@ impl RecentTokens {
     pub(crate) fn clear(&mut self) {
         self.v4.fill([NO_V4; 2]);
         self.other.fill([NONE; 2]);
+        self.v4_notes.fill(Default::default());
+        self.other_notes.fill(Default::default());
     }
 
     /// How many identifiers were among the recent ones, and how many were not.
     pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
         (self.hits, self.misses)
     }
+}
+
+/// Puts the newer one in front; the older one falls out.
+#[inline]
+fn push<T>([newer, older]: &mut [T; 2], newest: T) {
+    *older = std::mem::replace(newer, newest);
 }
 
 #[inline]
@@ -220,7 +286,7 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!((size_of::<V4Entry>(), size_of::<Entry>()), (32, 64));
+        assert_eq!((size_of::<V4Entry>(), size_of::<Entry>(), size_of::<Note>()), (32, 64, 32));
         let recent = RecentTokens::new(SMALL);
         assert_eq!(recent.v4.len() * 64 + recent.other.len() * 128, SMALL);
         assert_eq!(RecentTokens::new(0).v4.len(), recent.v4.len());
@@ -233,13 +299,13 @@ mod tests {
             for value in 0..1000u32 {
                 let address = value.to_be_bytes();
                 let key = Key::new(Kind::EM, &address).unwrap();
-                match recent.v4(address).copied() {
-                    Some(known) => assert_eq!(known, text(value), "round {round}"),
-                    None => recent.remember_v4(address, text(value)),
+                match recent.v4(address) {
+                    Some((known, _)) => assert_eq!(*known, text(value), "round {round}"),
+                    None => recent.remember_v4(address, text(value), Note::default()),
                 }
-                match recent.other(&key).copied() {
-                    Some(known) => assert_eq!(known, text(!value), "round {round}"),
-                    None => recent.remember_other(key, text(!value)),
+                match recent.other(&key) {
+                    Some((known, _)) => assert_eq!(*known, text(!value), "round {round}"),
+                    None => recent.remember_other(key, text(!value), Note::default()),
                 }
             }
         }
@@ -255,11 +321,39 @@ mod tests {
     fn kinds_and_lengths_do_not_mix() {
         let mut recent = RecentTokens::new(SMALL);
         let key = |kind, canonical: &[u8]| Key::new(kind, canonical).unwrap();
-        recent.remember_other(key(Kind::IP, b"abc"), text(7));
+        recent.remember_other(key(Kind::IP, b"abc"), text(7), Note::default());
         assert!(recent.other(&key(Kind::EM, b"abc")).is_none());
         assert!(recent.other(&key(Kind::IP, b"abc\0")).is_none());
         assert!(recent.other(&key(Kind::IP, b"abc")).is_some());
         assert!(recent.v4([0; 4]).is_none(), "an empty entry is no address");
+    }
+
+    #[test]
+    fn a_note_stays_with_its_entry() {
+        let mut recent = RecentTokens::new(SMALL);
+        recent.remember_v4([9; 4], text(9), Note::default());
+        recent.take_notes();
+        assert!(recent.v4([9; 4]).is_none(), "it had no note");
+        let note = |value: u32| Note { sent: u64::from(value) + 1, ..Note::default() };
+        // Many sets hold two: of those the older one was moved.
+        for value in 0..20_000u32 {
+            let address = value.to_be_bytes();
+            recent.remember_v4(address, text(value), note(value));
+            recent.remember_other(Key::new(Kind::EM, &address).unwrap(), text(value), note(value));
+        }
+        let mut found = 0;
+        for value in 0..20_000u32 {
+            let address = value.to_be_bytes();
+            let slot = recent.v4(address).map(|(_, slot)| slot);
+            let other = recent.other(&Key::new(Kind::EM, &address).unwrap()).map(|(_, slot)| slot);
+            let sent = [
+                slot.and_then(|slot| recent.v4_note(slot)).map(|note| note.sent),
+                other.and_then(|slot| recent.other_note(slot)).map(|note| note.sent),
+            ];
+            assert!(sent.iter().flatten().all(|&sent| sent == u64::from(value) + 1), "{value}");
+            found += sent.iter().flatten().count();
+        }
+        assert!(found > 10_000, "{found}");
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn begin(memory: &Memory, wrap: &[u8]) -> VaultWriter {
     let storage: Arc<dyn Storage> = Arc::new(memory.clone());
     let Keys { secret, shred_key } = &keys();
     let kinds = ["ip", "net", "em"].map(str::to_owned);
-    let custody = Custody { secret, wrap, shred_key, tenant: "acme", kinds: &kinds };
+    let custody = Custody { secret, wrap, shred_key, begun: 1, tenant: "acme", kinds: &kinds };
     VaultWriter::begin(&storage, &tree(), &name(), SegmentId([5; 16]), &custody).unwrap()
 }
 

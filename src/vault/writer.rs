@@ -34,6 +34,8 @@ pub struct Custody<'a> {
     pub wrap: &'a [u8],
     /// H, the shred key of the expiry day.
     pub shred_key: &'a Secret,
+    /// What [`EpochKeys::begin_vault`](crate::pseudonym::epoch::EpochKeys::begin_vault) said; 0 if it was not asked.
+    pub begun: u64,
     /// Whose tokens.
     pub tenant: &'a str,
     /// Names of the kinds, by index.
@@ -52,6 +54,8 @@ pub struct VaultWriter {
     bytes: u64,
     digest: Sha256,
     written: TagSet,
+    /// The how-many-th it is of those that were begun under its keys.
+    begun: u64,
     poisoned: bool,
 }
 
@@ -106,7 +110,8 @@ impl VaultWriter {
         storage.sync_directory(directory).map_err(VaultError::io("sync a directory", directory))?;
         let key = layout::record_key(custody.secret, custody.shred_key, &id);
         let (digest, written) = (Sha256::new(), TagSet::default());
-        let mut vault = Self { path, file, key, next: 0, bytes: 0, digest, written, poisoned: false };
+        let begun = custody.begun;
+        let mut vault = Self { path, file, key, next: 0, bytes: 0, digest, written, begun, poisoned: false };
         vault.append(&header(name, id, custody).encode())?;
         Ok(vault)
     }
@@ -146,17 +151,14 @@ impl VaultWriter {
         if self.written.len() > MOST_REMEMBERED {
             self.written.clear();
         }
-        let mut pairs = Vec::new();
-        for tokens in tokens {
-            let mut ahead = tokens.iter().map(|(_, tag, _)| tag);
-            for (number, (kind, tag, original)) in tokens.iter().enumerate() {
-                if number.is_multiple_of(FETCHED_AT_ONCE) {
-                    self.written.fetch(ahead.by_ref().take(FETCHED_AT_ONCE));
-                }
-                if kind != Kind::QR && !original.is_empty() && self.written.insert(tag) {
-                    pairs.push((kind, original));
-                }
-            }
+        let fresh = tokens.iter().flat_map(|tokens| tokens.fresh(self.begun));
+        let fresh: Vec<_> =
+            fresh.filter(|(kind, _, original)| *kind != Kind::QR && !original.is_empty()).collect();
+        let mut pairs = Vec::with_capacity(fresh.len());
+        for batch in fresh.chunks(FETCHED_AT_ONCE) {
+            self.written.fetch(batch.iter().map(|(_, tag, _)| *tag));
+            let unwritten = batch.iter().filter(|(_, tag, _)| self.written.insert(*tag));
+            pairs.extend(unwritten.map(|(kind, _, original)| (*kind, *original)));
         }
         originals::encode(pairs.into_iter(), TAG_BYTES)
     }

@@ -126,7 +126,7 @@ pub(crate) fn block(keys: &Arc<EpochKeys>, block: u32) -> Pseudonymised {
     let mut pseudonymiser = Pseudonymiser::new(Arc::clone(keys), kinds, TokenShape::Native, 0);
     let (mut scan, mut out) = (Scan::default(), Pseudonymised::default());
     let mut layout = pseudonymiser.layout(&mut out);
-    layout.remember_places();
+    layout.index_lines();
     for (number, class) in (block * 3..).zip([0, 1, 0]) {
         let clear = format!("{} says hello, line {number}\n", std::net::Ipv4Addr::from(address(number)));
         let finding = Finding {
@@ -140,7 +140,7 @@ pub(crate) fn block(keys: &Arc<EpochKeys>, block: u32) -> Pseudonymised {
         let findings = Findings { items: vec![finding], ..Findings::default() };
         let expires = Expires::On(date(2027, 11, 24));
         layout.line(&scan.lines(clear.as_bytes()).next().unwrap(), &findings, None);
-        layout.index_line(&findings, Dated { class, expires, event_second: 0 });
+        layout.index_line(Dated { class, expires, event_second: 0 });
     }
     drop(layout);
     out

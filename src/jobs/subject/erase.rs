@@ -262,6 +262,7 @@ fn stage_vault(
         secret: opened.keys.secret(),
         wrap: &wrap,
         shred_key: &shred_key,
+        begun: 0,
         tenant: &header.tenant,
         kinds: &header.kinds,
     };

@@ -77,6 +77,7 @@ fn write_as(site: &mut Site, form: &Form<'_>, class: &str, frames: &[&[&str]]) {
         secret: &scene::secret(),
         wrap: b"wrapped",
         shred_key: &shred_key,
+        begun: 0,
         tenant: "default",
         kinds: &kinds,
     };

@@ -5,12 +5,11 @@
 
 use super::Options;
 use super::desk::Desk;
-use super::packing::Packed;
+use super::packing::{Packed, Used};
 use crate::archive::ArchiveError;
 use crate::pipeline::workers::Portion;
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
-use crate::pseudonym::Tokens;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io;
 use std::thread::{self, JoinHandle};
@@ -24,8 +23,8 @@ pub(super) struct Committer {
     first_block: Option<u64>,
     acknowledged: u64,
     shown: Shown,
-    /// Tokens that are no longer needed.
-    spares: Vec<Tokens>,
+    /// Memory that is no longer needed.
+    spares: Vec<Used>,
 }
 
 /// Where the desk is.
@@ -51,8 +50,8 @@ enum Job {
     SealAll(Clock),
 }
 
-/// How many lines were acknowledged, the tokens that were in them, and what the desk shows afterwards.
-type Done = Result<(u64, Vec<Tokens>, Shown), Diagnostic>;
+/// How many lines were acknowledged, the memory that was used for them, and what the desk shows afterwards.
+type Done = Result<(u64, Vec<Used>, Shown), Diagnostic>;
 
 /// What others want to know of a desk.
 #[derive(Clone, Copy, Default)]
@@ -117,8 +116,8 @@ impl Committer {
         self.seal(Job::SealAll(clock))
     }
 
-    /// Tokens that are in their vaults, for their memory to be used again.
-    pub(super) fn spares(&mut self) -> impl Iterator<Item = Tokens> {
+    /// Memory of frames that are written, to be used again.
+    pub(super) fn spares(&mut self) -> impl Iterator<Item = Used> {
         self.spares.drain(..)
     }
 

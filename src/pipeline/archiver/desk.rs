@@ -1,6 +1,6 @@
 //! The open segments and their vaults: begun when a line comes for them, written to in the right order, sealed.
 
-use super::packing::Packed;
+use super::packing::{Packed, Used};
 use super::{Options, SyncPolicy};
 use crate::archive::{
     self, ArchiveError, Frame, Known, Origin, Recovered, SegmentWriter, VaultMark, VaultOf,
@@ -128,13 +128,13 @@ impl Desk {
     }
 
     /// Writes frames in this order, each after what its tokens stand for; then seals what is full. How many
-    /// lines were written, for the others have expired; and the tokens, which nobody needs any more.
+    /// lines were written, for the others have expired; and their memory, which nobody needs any more.
     pub(super) fn write(
         &mut self,
         packed: Vec<Packed>,
         options: &Options,
         now: Timestamp,
-    ) -> Result<(u64, Vec<Tokens>), Diagnostic> {
+    ) -> Result<(u64, Vec<Used>), Diagnostic> {
         let (mut staged, mut lines) = (Vec::with_capacity(packed.len()), 0);
         let mut spares = Vec::with_capacity(packed.len());
         for Packed { folder, keys, frame, tokens, portion, .. } in packed {
@@ -156,8 +156,8 @@ impl Desk {
         Ok((lines, spares))
     }
 
-    /// Appends frames to segments that are open: first to all vaults what their tokens stand for. The tokens.
-    fn append(&mut self, staged: Vec<Staged>, options: &Options) -> Result<Vec<Tokens>, Diagnostic> {
+    /// Appends frames to segments that are open: first to all vaults what their tokens stand for. Their memory.
+    fn append(&mut self, staged: Vec<Staged>, options: &Options) -> Result<Vec<Used>, Diagnostic> {
         let durable = options.sync != SyncPolicy::None;
         let folders: BTreeSet<Folder> = staged.iter().map(|staged| staged.folder.clone()).collect();
         for folder in &folders {
@@ -173,9 +173,8 @@ impl Desk {
         }
         let mut spares = Vec::with_capacity(staged.len());
         for Staged { folder, frame, tokens } in staged {
-            spares.push(tokens);
             if let Some(open) = self.open.get_mut(&folder) {
-                open.segment.append(frame)?;
+                spares.push(Used { tokens, frame: open.segment.append(frame)? });
             }
         }
         for folder in folders.iter().filter(|_| durable) {
@@ -280,8 +279,8 @@ impl Desk {
         };
         let Keeping { storage, tree, tenant, .. } = &self.keeping;
         let name = segment.name();
-        let custody =
-            Custody { secret: keys.secret(), wrap: &wrap, shred_key, tenant, kinds: &self.kind_names };
+        let (secret, begun, kinds) = (keys.secret(), keys.begin_vault(), &self.kind_names);
+        let custody = Custody { secret, wrap: &wrap, shred_key, begun, tenant, kinds };
         let vault = VaultWriter::begin(storage, tree, name, segment.id(), &custody)?;
         self.wrap = Some((keys.kid(), wrap));
         Ok(vault)

@@ -1,12 +1,12 @@
 //! Compression on threads of its own: lines in, frames out, in the same order.
 
 use crate::archive::{ArchiveError, Frame, Lines, Packer, filter};
-use crate::model::{Folder, Kind};
+use crate::model::Folder;
 use crate::pipeline::workers::Portion;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::tag_set::TagSet;
+use crate::primitives::key_set::KeySet;
 use crate::pseudonym::epoch::EpochKeys;
-use crate::pseudonym::{Networks, Pseudonymised, Tokens, token};
+use crate::pseudonym::{Pseudonymised, Tokens, token};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::VecDeque;
 use std::io;
@@ -21,6 +21,9 @@ pub(super) struct Pending {
     keys: Arc<EpochKeys>,
     lines: Lines,
     tokens: Tokens,
+    /// Memory for the frame.
+    frame: Vec<u8>,
+    placeholders: usize,
     since: Instant,
     /// The number of the block that its first line came in.
     first_block: u64,
@@ -31,7 +34,9 @@ impl Pending {
     pub(super) fn push(&mut self, block: &Pseudonymised, lines: Range<usize>) -> usize {
         let start = lines.start;
         let pushed = self.lines.push(block, lines);
-        block.copy_tokens(start..start + pushed, &mut self.tokens);
+        let lines = start..start + pushed;
+        self.placeholders += block.placeholders(&lines);
+        block.copy_tokens(lines, &mut self.tokens);
         pushed
     }
 
@@ -49,7 +54,16 @@ impl Pending {
     }
 }
 
-/// A frame, and the tokens in it, each once.
+/// Memory that was used for a frame.
+#[derive(Default)]
+pub(super) struct Used {
+    /// Tokens whose originals are in a vault.
+    pub(super) tokens: Tokens,
+    /// A frame that is in a segment.
+    pub(super) frame: Vec<u8>,
+}
+
+/// A frame, and the tokens in it.
 pub(super) struct Packed {
     pub(super) folder: Folder,
     pub(super) keys: Arc<EpochKeys>,
@@ -74,18 +88,18 @@ pub(super) struct Packing {
     spares: Spares,
 }
 
-/// Memory for lines and tokens to come; wiped with the keys of their epoch. It goes from frame to frame: fresh memory
+/// Memory for lines and tokens to come. It goes from frame to frame: fresh memory
 /// would cost more to get than the lines to copy.
 #[derive(Default)]
 struct Spares {
     lines: Vec<Lines>,
-    tokens: Vec<Tokens>,
+    used: Vec<Used>,
 }
 
-enum Job {
-    Pack(Box<Pending>, Sender<Result<Packed, ArchiveError>>),
-    /// The keys at hand belong to an epoch that is over.
-    ForgetKeys,
+/// Lines to pack, and where the frame is awaited.
+struct Job {
+    pending: Box<Pending>,
+    result: Sender<Result<Packed, ArchiveError>>,
 }
 
 impl Packing {
@@ -94,7 +108,7 @@ impl Packing {
         let (jobs, queue) = bounded::<Job>(threads * 2);
         let bench = || {
             let packer = Packer::new(level).map_err(ArchiveError::Compress)?;
-            Ok::<_, ArchiveError>(Bench { packer, foreign, networks: None, index: FrameIndex::default() })
+            Ok::<_, ArchiveError>(Bench { packer, foreign, index: FrameIndex::default() })
         };
         for _ in 0..threads {
             let bench = bench()?;
@@ -109,8 +123,8 @@ impl Packing {
     /// Room for lines.
     pub(super) fn pending(&mut self, folder: Folder, keys: Arc<EpochKeys>, first_block: u64) -> Pending {
         let lines = self.spares.lines.pop().unwrap_or_default();
-        let tokens = self.spares.tokens.pop().unwrap_or_default();
-        Pending { folder, keys, lines, tokens, since: Instant::now(), first_block }
+        let Used { tokens, frame } = self.spares.used.pop().unwrap_or_default();
+        Pending { folder, keys, lines, tokens, frame, placeholders: 0, since: Instant::now(), first_block }
     }
 
     pub(super) fn send(&mut self, pending: Pending) -> Result<(), Diagnostic> {
@@ -120,7 +134,8 @@ impl Packing {
             // There is room for one, and the other end is here.
             let _ = result_in.send(self.here.pack(pending));
         } else {
-            self.jobs.send(Job::Pack(Box::new(pending), result_in)).map_err(|_| gone())?;
+            let job = Job { pending: Box::new(pending), result: result_in };
+            self.jobs.send(job).map_err(|_| gone())?;
         }
         self.results.push_back((first_block, result));
         Ok(())
@@ -136,12 +151,14 @@ impl Packing {
         Ok(Some(packed))
     }
 
-    /// Takes tokens back whose originals are in a vault, to use their memory again.
-    pub(super) fn keep(&mut self, tokens: impl Iterator<Item = Tokens>) {
-        let room = MOST_SPARE_TOKENS.saturating_sub(self.spares.tokens.len());
-        self.spares.tokens.extend(tokens.take(room).map(|mut tokens| {
+    /// Takes memory back to use it again.
+    pub(super) fn keep(&mut self, used: impl Iterator<Item = Used>) {
+        let room = MOST_SPARE.saturating_sub(self.spares.used.len());
+        self.spares.used.extend(used.take(room).map(|Used { mut tokens, mut frame }| {
             tokens.clear();
-            tokens
+            // Of lines that hardly compress.
+            frame.shrink_to(LONGEST_SPARE);
+            Used { tokens, frame }
         }));
     }
 
@@ -164,15 +181,9 @@ impl Packing {
         self.results.is_empty()
     }
 
-    /// Makes every thread forget the keys it used last. Each takes one of these jobs, unless it is slower than
-    /// another one; keys that stay behind so are replaced with the next frame.
-    pub(super) fn forget_keys(&mut self) {
+    /// Wipes what was kept of the lines and originals of an epoch that is over.
+    pub(super) fn wipe_spares(&mut self) {
         self.spares = Spares::default();
-        self.here.networks = None;
-        for _ in 0..self.threads {
-            // Threads that have ended hold no keys.
-            let _ = self.jobs.send(Job::ForgetKeys);
-        }
     }
 }
 
@@ -184,76 +195,68 @@ fn gone() -> Diagnostic {
 struct Bench {
     packer: Packer,
     foreign: bool,
-    networks: Option<Networks>,
     index: FrameIndex,
 }
 
 impl Bench {
     fn toil(mut self, queue: &Receiver<Job>) {
-        for job in queue {
-            match job {
-                Job::ForgetKeys => self.networks = None,
-                Job::Pack(pending, result) => {
-                    // Whoever asked may have failed meanwhile.
-                    let _ = result.send(self.pack(*pending));
-                }
-            }
+        for Job { pending, result } in queue {
+            // Whoever asked may have failed meanwhile.
+            let _ = result.send(self.pack(*pending));
         }
     }
 
     fn pack(&mut self, pending: Pending) -> Result<Packed, ArchiveError> {
-        let Pending { folder, keys, mut lines, mut tokens, first_block, .. } = pending;
-        let placeholders = placeholders(&tokens);
-        let networks = self.networks.get_or_insert_with(|| Networks::new(Arc::clone(&keys)));
-        networks.enter(&keys);
-        self.index.take(&mut tokens, networks);
+        let Pending { folder, keys, mut lines, tokens, frame, placeholders, first_block, .. } = pending;
+        self.index.take(&tokens);
         if self.foreign {
-            token::all(lines.as_bytes()).for_each(|tag| self.index.note(tag));
+            for tag in token::all(lines.as_bytes()) {
+                self.index.note(filter::key(&tag));
+            }
         }
         let filter = self.index.filter();
-        let frame = self.packer.pack(&lines, filter).map_err(ArchiveError::Compress)?;
+        let frame = self.packer.pack_into(frame, &lines, filter).map_err(ArchiveError::Compress)?;
         let bytes = lines.bytes_as_they_came();
-        let portion = Portion { lines: u64::from(lines.count()), placeholders, bytes };
+        let lines_in = u64::from(lines.count());
+        let portion = Portion { lines: lines_in, placeholders: placeholders as u64, bytes };
         lines.clear();
         Ok(Packed { folder, keys, frame, tokens, portion, first_block, spare: lines })
     }
 }
 
-/// Emptied tokens that are kept: as many as are on their way when the disk keeps up.
-const MOST_SPARE_TOKENS: usize = 32;
+/// Frames whose memory is kept: as many as are on their way when the disk keeps up.
+const MOST_SPARE: usize = 32;
 
-/// How many of the lines stand for sealed ones: each has a token without original.
-fn placeholders(tokens: &Tokens) -> u64 {
-    // A rule may call what it finds `qr` too, but has found something.
-    tokens.iter().filter(|(kind, _, original)| *kind == Kind::QR && original.is_empty()).count() as u64
-}
+/// Bytes of a frame that are kept; most frames are shorter.
+const LONGEST_SPARE: usize = 256 << 10;
 
 /// What the filter of a frame is made of. Emptied by [`FrameIndex::filter`], and its memory used again.
 #[derive(Default)]
 struct FrameIndex {
-    seen: TagSet,
-    /// Of all in `seen`, for as long as it takes to make a filter of them.
-    keys: Vec<u64>,
+    keys: KeySet,
     filters: filter::Builder,
 }
 
 impl FrameIndex {
-    /// Notes the tokens and the networks of addresses. Each token is left once.
-    fn take(&mut self, tokens: &mut Tokens, networks: &mut Networks) {
-        tokens.retain(|tag| self.seen.insert(tag));
-        let addresses = tokens.iter().filter(|(kind, ..)| *kind == Kind::IP);
-        networks.tags_of(addresses.map(|(_, _, address)| address), |network| self.note(network));
+    /// Notes the tokens and the networks of addresses.
+    fn take(&mut self, tokens: &Tokens) {
+        for (token, network) in tokens.heads() {
+            // Who has seen an address has seen its network.
+            if self.note(filter::key_of_head(token)) {
+                self.note(filter::key_of_head(network));
+            }
+        }
     }
 
-    fn note(&mut self, tag: [u8; 16]) {
-        self.seen.insert(tag);
+    /// Whether it is new.
+    fn note(&mut self, key: u64) -> bool {
+        self.keys.insert(key)
     }
 
     /// The filter of all that was noted.
     fn filter(&mut self) -> Vec<u8> {
+        let filter = self.filters.build(self.keys.keys());
         self.keys.clear();
-        self.keys.extend(self.seen.as_slice().iter().map(filter::key));
-        self.seen.clear();
-        self.filters.build(&mut self.keys)
+        filter
     }
 }

@@ -111,12 +111,18 @@ fn line(text: &str, address: [u8; 4]) -> Line<'_> {
     Line { text, address, class: 0, expires: date(2027, 11, 24) }
 }
 
+fn pseudonymiser(keys: &Arc<EpochKeys>) -> Pseudonymiser {
+    Pseudonymiser::new(Arc::clone(keys), Arc::new(Kinds::default()), TokenShape::Native, 0)
+}
+
 fn block(keys: &Arc<EpochKeys>, lines: &[Line<'_>]) -> Pseudonymised {
-    let mut pseudonymiser =
-        Pseudonymiser::new(Arc::clone(keys), Arc::new(Kinds::default()), TokenShape::Native, 0);
+    block_by(&mut pseudonymiser(keys), lines)
+}
+
+fn block_by(pseudonymiser: &mut Pseudonymiser, lines: &[Line<'_>]) -> Pseudonymised {
     let (mut scan, mut block) = (Scan::default(), Pseudonymised::default());
     let mut layout = pseudonymiser.layout(&mut block);
-    layout.remember_places();
+    layout.index_lines();
     for Line { text, address, class, expires } in lines {
         let clear = format!("{text} {}\n", std::net::Ipv4Addr::from(*address));
         let span = Span::new(text.len() + 1, clear.len() - 1);
@@ -127,7 +133,7 @@ fn block(keys: &Arc<EpochKeys>, lines: &[Line<'_>]) -> Pseudonymised {
         let findings = Findings { items: vec![finding], ..Findings::default() };
         let dated = Dated { class: *class, expires: Expires::On(*expires), event_second: 1_795_435_200 };
         layout.line(&scan.lines(clear.as_bytes()).next().unwrap(), &findings, None);
-        layout.index_line(&findings, dated);
+        layout.index_line(dated);
     }
     drop(layout);
     block
@@ -303,6 +309,55 @@ fn segments_roll_by_size_and_few_are_open() {
 }
 
 #[test]
+fn every_vault_has_what_its_lines_need_although_others_had_it_before() {
+    let memory = Memory::new();
+    let each = Options { most_segment_bytes: 1, flush: Duration::ZERO, ..options() };
+    let mut archiver = archiver(&memory, each, Escrow::KeyFile);
+    let keys = keys(1);
+    let mut pseudonymiser = pseudonymiser(&keys);
+    let mut again = || block_by(&mut pseudonymiser, &[line("again", [192, 0, 2, 1])]);
+    // Made before any vault was begun; then two at a time between one vault and the next.
+    let early = [again(), again(), again()];
+    early.iter().for_each(|block| archiver.write(block).unwrap());
+    for _ in 0..3 {
+        let blocks = [again(), again()];
+        blocks.iter().for_each(|block| archiver.write(block).unwrap());
+    }
+    archiver.flush().unwrap();
+    let segments = segments(&memory);
+    assert_eq!(segments.len(), 9);
+    for (found, _) in &segments {
+        assert_eq!(originals(&memory, found, 1), [[4, 192, 0, 2, 1]], "{found:?}");
+    }
+}
+
+#[test]
+fn a_vault_has_each_original_once() {
+    let memory = Memory::new();
+    let mut archiver = archiver(&memory, Options { flush: Duration::ZERO, ..options() }, Escrow::KeyFile);
+    let keys = keys(1);
+    let mut workers = [pseudonymiser(&keys), pseudonymiser(&keys)];
+    let other = |number| Line { class: 1, ..line("other class", [192, 0, 2, number]) };
+    for round in 0..6 {
+        let lines = [line("one", [192, 0, 2, 1]), line("new", [192, 0, 2, 10 + round]), other(1), other(2)];
+        archiver.write(&block_by(&mut workers[usize::from(round) % 2], &lines)).unwrap();
+    }
+    archiver.flush().unwrap();
+    let vaults: Vec<_> = segments(&memory).iter().map(|(found, _)| originals(&memory, found, 1)).collect();
+    let all = |numbers: &[u8]| numbers.iter().map(|&number| vec![4, 192, 0, 2, number]).collect::<Vec<_>>();
+    assert_eq!(vaults.len(), 2);
+    for mut vault in vaults {
+        vault.sort();
+        let expected = if vault.contains(&vec![4, 192, 0, 2, 2]) {
+            all(&[1, 2])
+        } else {
+            all(&[1, 10, 11, 12, 13, 14, 15])
+        };
+        assert_eq!(vault, expected);
+    }
+}
+
+#[test]
 fn threads_keep_the_order_and_lose_nothing() {
     let memory = Memory::new();
     let mut archiver = archiver(&memory, Options { packers: 3, ..Options::default() }, Escrow::KeyFile);
@@ -430,10 +485,10 @@ fn a_sealed_line_stays_quarantined_when_its_placeholder_expires() {
     let memory = Memory::new();
     let mut archiver = archiver(&memory, options(), Escrow::KeyFile);
     let keys = keys(1);
-    let mut pseudonymiser =
-        Pseudonymiser::new(Arc::clone(&keys), Arc::new(Kinds::default()), TokenShape::Native, 0);
+    let mut pseudonymiser = pseudonymiser(&keys);
     let mut block = Pseudonymised::default();
     let mut layout = pseudonymiser.layout(&mut block);
+    layout.index_lines();
     // The same line twice has one token; the last has no line end, which the archive would add.
     let placeholder = Placeholder::new(&format!("qr_2ep1w{}", "0".repeat(26)), 20, 10).unwrap();
     for ending in [&b"\n"[..], b""] {

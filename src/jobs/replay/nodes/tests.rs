@@ -134,6 +134,7 @@ impl Fleet {
             secret: &node.secret,
             wrap: &wrap,
             shred_key: &shred_key,
+            begun: 0,
             tenant: "default",
             kinds: &kinds,
         };
