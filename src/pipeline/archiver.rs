@@ -35,7 +35,8 @@ use std::time::{Duration, Instant};
 /// When frames are made durable, and so when lines are acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncPolicy {
-    /// As soon as they are compressed and those before are durable; those that are ready together share a sync.
+    /// Soon after they are compressed ([`Options::gather`]) and those before are durable; those that are ready together
+    /// share a sync.
     Frame,
     /// After so much time, or when 16 MiB wait. Until then they wait in memory.
     Interval(Duration),
@@ -52,6 +53,8 @@ pub struct Options {
     pub sync: SyncPolicy,
     /// Lines that have waited so long for more of their frame wait no longer.
     pub flush: Duration,
+    /// So much time passes at least from one sync to the next, while frames come fast, so that more of them share it.
+    pub gather: Duration,
     /// Compression level of zstd.
     pub level: i32,
     /// Threads that compress; with 0, it is done where lines are taken.
@@ -69,6 +72,7 @@ impl Default for Options {
         Self {
             sync: SyncPolicy::Frame,
             flush: Duration::from_secs(1),
+            gather: Duration::from_millis(20),
             level: 1,
             packers: 1,
             most_unsynced_frames: 256,
@@ -248,10 +252,11 @@ impl Archiver {
     fn commit_if_due(&mut self) -> Result<(), Diagnostic> {
         let crowded = self.packed_bytes >= MOST_UNSYNCED_BYTES
             || self.packed.len() >= self.options.most_unsynced_frames;
-        let due = match self.options.sync {
-            SyncPolicy::Frame | SyncPolicy::None => true,
-            SyncPolicy::Interval(interval) => self.last_commit.elapsed() >= interval,
+        let interval = match self.options.sync {
+            SyncPolicy::Frame | SyncPolicy::None => self.options.gather,
+            SyncPolicy::Interval(interval) => interval,
         };
+        let due = !self.packed.is_empty() && self.last_commit.elapsed() >= interval;
         self.committer.look()?;
         if crowded || due && self.committer.is_free() { self.commit() } else { Ok(()) }
     }

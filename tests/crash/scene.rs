@@ -100,6 +100,7 @@ pub(crate) fn archiver(
     let options = Options {
         sync: policy,
         flush: Duration::ZERO,
+        gather: Duration::ZERO,
         packers,
         most_unsynced_frames: 3,
         // Some segments are sealed on the way.

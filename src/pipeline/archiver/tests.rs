@@ -90,7 +90,7 @@ fn archiver(memory: &Memory, options: Options, escrow: Escrow) -> Archiver {
 }
 
 fn options() -> Options {
-    Options { packers: 0, ..Options::default() }
+    Options { packers: 0, gather: Duration::ZERO, ..Options::default() }
 }
 
 fn keys(secret: u8) -> Arc<EpochKeys> {
