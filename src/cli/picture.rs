@@ -17,11 +17,11 @@ pub(crate) fn draw(line: &[u8], marks: &[Mark], columns: usize) -> String {
     let mut offset = 0;
     for chunk in line.utf8_chunks() {
         for character in chunk.valid().chars() {
-            picture.put(offset, character.len_utf8(), &shown(character));
+            picture.put(offset, character.len_utf8(), shown(character));
             offset += character.len_utf8();
         }
         for &byte in chunk.invalid() {
-            picture.put(offset, 1, &Glyph { text: format!("\\x{byte:02x}"), columns: 4 });
+            picture.put(offset, 1, Glyph::spelt(format!("\\x{byte:02x}")));
             offset += 1;
         }
     }
@@ -68,19 +68,36 @@ struct Glyph {
     columns: usize,
 }
 
+impl Glyph {
+    fn spelt(text: String) -> Self {
+        let columns = text.len();
+        Self { text, columns }
+    }
+
+    /// A mark that starts with a combining character would have no column to stand under.
+    fn with_width(self) -> Self {
+        if self.columns > 0 { self } else { Self::spelt(self.text.escape_unicode().to_string()) }
+    }
+}
+
 impl Picture<'_> {
     /// Adds what stands at byte `offset` of the line, `bytes` long.
-    fn put(&mut self, offset: usize, bytes: usize, glyph: &Glyph) {
-        if self.row.columns + glyph.columns > self.columns {
-            self.end_row();
-        }
+    fn put(&mut self, offset: usize, bytes: usize, glyph: Glyph) {
         while let [first, rest @ ..] = self.marks
             && first.end <= offset
         {
             self.marks = rest;
         }
         let marked = self.marks.first().filter(|mark| mark.start <= offset);
-        self.row.put(glyph, bytes, marked.map(|mark| (mark, mark.start == offset)));
+        let marked = marked.map(|mark| (mark, mark.start == offset));
+        let glyph = match marked {
+            Some((_, true)) => glyph.with_width(),
+            _ => glyph,
+        };
+        if self.row.columns + glyph.columns > self.columns {
+            self.end_row();
+        }
+        self.row.put(&glyph, bytes, marked);
     }
 
     fn end_row(&mut self) {
@@ -148,8 +165,7 @@ impl Row {
         if self.pieces.is_empty() {
             return;
         }
-        let carets =
-            self.pieces.iter().map(|piece| (piece.column, "^".repeat(piece.columns.max(1)), piece.style));
+        let carets = self.pieces.iter().map(|piece| (piece.column, "^".repeat(piece.columns), piece.style));
         show_at(out, carets);
         for line in self.label_lines(columns) {
             show_at(out, line.into_iter().map(|(column, piece)| (column, piece.label.clone(), piece.style)));
@@ -190,15 +206,11 @@ fn shown(character: char) -> Glyph {
     let steers = character.is_control() || FORMATTING.iter().any(|range| range.contains(&character));
     match character.width() {
         Some(columns) if !steers => Glyph { text: character.to_string(), columns },
-        _ => {
-            let text = match character {
-                '\t' | '\r' | '\n' => character.escape_default().to_string(),
-                character if character.is_ascii() => format!("\\x{:02x}", u32::from(character)),
-                character => character.escape_unicode().to_string(),
-            };
-            let columns = text.len();
-            Glyph { text, columns }
-        }
+        _ => Glyph::spelt(match character {
+            '\t' | '\r' | '\n' => character.escape_default().to_string(),
+            character if character.is_ascii() => format!("\\x{:02x}", u32::from(character)),
+            character => character.escape_unicode().to_string(),
+        }),
     }
 }
 
@@ -212,9 +224,9 @@ fn style(kind: &str) -> Style {
     colour.on_default().bold()
 }
 
-/// Characters that have no glyph of their own or turn the text around (Unicode 16, category Cf, and the
-/// line and paragraph separators).
-const FORMATTING: [std::ops::RangeInclusive<char>; 9] = [
+/// Characters that have no glyph of their own, turn the text around or widen the character before (Unicode
+/// 16, category Cf, the line and paragraph separators, and the variation selectors).
+const FORMATTING: [std::ops::RangeInclusive<char>; 10] = [
     '\u{ad}'..='\u{ad}',
     '\u{600}'..='\u{605}',
     '\u{61c}'..='\u{61c}',
@@ -222,6 +234,7 @@ const FORMATTING: [std::ops::RangeInclusive<char>; 9] = [
     '\u{200b}'..='\u{200f}',
     '\u{2028}'..='\u{202e}',
     '\u{2060}'..='\u{206f}',
+    '\u{fe00}'..='\u{fe0f}',
     '\u{feff}'..='\u{feff}',
     '\u{e0000}'..='\u{e007f}',
 ];
@@ -311,6 +324,17 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_that_starts_with_a_combining_character_has_its_column() {
+        let line = "0123456789012345678e\u{301}192.0.2.1".as_bytes();
+        assert_snapshot!(plain(line, &[("\u{301}192.0.2.1", "ip")], 22), @r"
+          0123456789012345678e
+          \u{301}192.0.2.1
+          ^^^^^^^^^^^^^^^^
+          ip (rule)
+        ");
+    }
+
+    #[test]
     fn an_empty_line_is_an_empty_row() {
         assert_eq!(plain(b"", &[], 80), "  \n");
     }
@@ -318,7 +342,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_give_a_picture_that_fits(
-            line in prop::collection::vec(any::<u8>(), 0..300),
+            line in prop_oneof![prop::collection::vec(any::<u8>(), 0..300), "\\PC{0,100}".prop_map(String::into_bytes)],
             cuts in prop::collection::btree_set(0usize..300, 0..12),
             columns in 0usize..120,
         ) {
