@@ -31,17 +31,18 @@
 //! | `kill -9` of the sidecar | `serve.rs`: `a_kill_loses_at_most_what_came_since_the_last_flush` |
 //! | reversible by two parties only | `vault`: `what_is_written_opens_with_both_keys`, `one_key_is_not_enough` |
 //! | searching across epochs under a case number | `replay.rs`: `what_is_found_is_what_a_plain_search_finds`, `a_reveal_gives_back_what_was_asked_for_and_nobody_else`, `what_is_refused_leaves_nothing_but_an_entry_in_the_ledger` |
-//!
-//! Not here, for they belong to the sidecar and to replay: back-pressure from a slow disk on one of
-//! several inputs, deleting the lines of one person.
+//! | one source at full speed while the disk is slow | `pipeline::intake`: `a_batch_waits_for_room_of_its_connection_and_others_do_not`; `edges.rs`: `the_archive_goes_on_while_a_required_output_is_full` |
+//! | deleting the lines of one person | `desk/subject.rs`: `erasure_stops_where_a_duty_stands_and_says_until_when`, `what_is_refused_erases_nothing` |
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
+
+mod program;
 
 use std::io::Write;
 use std::net::Ipv6Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 /// A node: a state directory and a key file.
 struct Node(tempfile::TempDir);
@@ -54,23 +55,9 @@ impl Node {
     }
 
     fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_oubliette"))
-            .args(arguments)
-            .arg("--state-dir")
-            .arg(self.0.path().join("state"))
-            .env_remove("OUBLIETTE_KEY_FILE")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let input = input.to_vec();
-        // A child that refuses to start closes its input: no matter.
-        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap();
-        output
+        let mut oubliette = Command::new(env!("CARGO_BIN_EXE_oubliette"));
+        oubliette.args(arguments).arg("--state-dir").arg(self.0.path().join("state"));
+        program::fed(oubliette.env_remove("OUBLIETTE_KEY_FILE"), input)
     }
 
     /// What an untagged filter makes of `input`.

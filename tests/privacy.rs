@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 
+mod program;
+
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -18,24 +20,9 @@ fn place() -> tempfile::TempDir {
 }
 
 fn oubliette(directory: &Path, arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_oubliette"))
-        .args(arguments)
-        .arg("--state-dir")
-        .arg(directory.join("state"))
-        .env_remove("OUBLIETTE_KEY_FILE")
-        .env("TMPDIR", directory)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    // A child that refuses to start closes its input: no matter.
-    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
+    let mut oubliette = Command::new(env!("CARGO_BIN_EXE_oubliette"));
+    oubliette.args(arguments).arg("--state-dir").arg(directory.join("state"));
+    program::fed(oubliette.env_remove("OUBLIETTE_KEY_FILE").env("TMPDIR", directory), input)
 }
 
 /// All files below `directory`, with what stands in them.

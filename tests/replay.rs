@@ -7,6 +7,7 @@
 mod hostile;
 #[path = "replay/live.rs"]
 mod live;
+mod program;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -39,14 +40,7 @@ impl Node {
     }
 
     fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut child = self.command(arguments).spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let input = input.to_vec();
-        // A command that does not read closes its input: no matter.
-        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap();
-        output
+        program::fed(&mut self.command(arguments), input)
     }
 
     /// Archives lines at an instant.

@@ -1,6 +1,6 @@
 //! `oubliette batch`: a list of old logs in, their pseudonymised copies and a manifest out.
 
-use super::{filter, keys};
+use super::filter;
 use crate::cli::args::{BatchArgs, Common};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
@@ -50,16 +50,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &BatchArgs) -> Result<E
 
 fn plan(settings: &Settings, args: &BatchArgs) -> Result<Plan, Diagnostic> {
     let recognition = Recognition::new(Choices { backfill: true, ..settings.choices()? })?;
-    let keys = keys::prepared(settings, recognition.zone.clone())?;
-    Ok(Plan {
-        recognition,
-        keys,
-        tenant: settings.tenant.clone(),
-        state_dir: settings.state_dir.clone(),
-        max_line_bytes: settings.max_line_bytes,
-        workers: args.workers.unwrap_or(NonZeroUsize::MIN),
-        clock: settings.clock,
-    })
+    filter::plan(settings, recognition, args.workers.unwrap_or(NonZeroUsize::MIN))
 }
 
 /// The paths on standard input, as they come; empty lines are passed over.

@@ -1,6 +1,6 @@
 //! `oubliette archive`: a worker that stores in object storage what nodes sent to Kafka.
 
-use super::{keys, serve};
+use super::{filter, serve};
 use crate::cli::args::{CollectArgs, Common};
 use crate::cli::exit::Exit;
 use crate::cli::librdkafka;
@@ -71,17 +71,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &CollectArgs) -> Result
 
 fn plan(settings: &Settings) -> Result<Plan, Diagnostic> {
     let choices = Choices { trust_upstream: true, archived: true, ..settings.choices()? };
-    let recognition = Recognition::new(choices)?;
-    let keys = keys::prepared(settings, recognition.zone.clone())?;
-    Ok(Plan {
-        recognition,
-        keys,
-        tenant: settings.tenant.clone(),
-        state_dir: settings.state_dir.clone(),
-        max_line_bytes: settings.max_line_bytes,
-        workers: NonZeroUsize::MIN,
-        clock: settings.clock,
-    })
+    filter::plan(settings, Recognition::new(choices)?, NonZeroUsize::MIN)
 }
 
 fn ledger(settings: &Settings, bench: &Workbench) -> Result<Ledger, Diagnostic> {

@@ -59,18 +59,26 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
 fn ready(settings: &Settings, args: &FilterArgs) -> Result<Ready, Stop> {
     let archived = args.archive.archive.is_some();
     let recognition = Recognition::new(Choices { archived, ..settings.choices()? })?;
-    let keys = keys::prepared(settings, recognition.zone.clone())?;
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let plan = Plan {
+    Ok(Ready::new(plan(settings, recognition, args.workers.unwrap_or_else(cores))?)?)
+}
+
+/// What every command that filters needs.
+pub(super) fn plan(
+    settings: &Settings,
+    recognition: Recognition,
+    workers: NonZeroUsize,
+) -> Result<Plan, Diagnostic> {
+    let keys = keys::prepared(settings, recognition.zone.clone())?;
+    Ok(Plan {
         recognition,
         keys,
         tenant: settings.tenant.clone(),
         state_dir: settings.state_dir.clone(),
         max_line_bytes: settings.max_line_bytes,
-        workers: args.workers.unwrap_or_else(cores),
+        workers,
         clock: settings.clock,
-    };
-    Ok(Ready::new(plan)?)
+    })
 }
 
 /// Says in one line what is missing for escrow.

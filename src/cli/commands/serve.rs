@@ -5,7 +5,7 @@ mod outlets;
 mod schedule;
 
 use super::status::Shown;
-use super::{archive, filter, keys};
+use super::{archive, filter};
 use crate::cli::args::{ArchiveArgs, Common, Reading, ServeArgs, Tokens};
 use crate::cli::config::Kind;
 use crate::cli::exit::Exit;
@@ -13,7 +13,7 @@ use crate::cli::process;
 use crate::cli::report::{Report, Stop};
 use crate::cli::service;
 use crate::cli::settings::Settings;
-use crate::jobs::filter::{Plan, Ready};
+use crate::jobs::filter::Ready;
 use crate::jobs::recognition::{Choices, Recognition};
 use crate::jobs::serve::{Calendar, Daemon, Limits, Wish};
 use crate::model::Tree;
@@ -206,15 +206,7 @@ impl Setup {
     /// Keys and archive.
     fn open(&self, report: Report) -> Result<Opened, Diagnostic> {
         let settings = &self.settings;
-        let plan = Plan {
-            recognition: self.recognition.clone(),
-            keys: keys::prepared(settings, self.recognition.zone.clone())?,
-            tenant: settings.tenant.clone(),
-            state_dir: settings.state_dir.clone(),
-            max_line_bytes: settings.max_line_bytes,
-            workers: self.workers,
-            clock: settings.clock,
-        };
+        let plan = filter::plan(settings, self.recognition.clone(), self.workers)?;
         let mut ready = Ready::new(plan)?.for_command("serve");
         let directory = archive_directory(settings);
         let archiver =
