@@ -298,6 +298,58 @@ fn email_in_every_notation() {
     ]);
 }
 
+/// What names of files, escapes, words and quotes right beside an identifier do not change.
+#[test]
+fn neighbours() {
+    check(&[
+        ("/u/jean@example.fr.json", "/u/{em:jean@example.fr}.json"),
+        ("jean@example.fr.tar.gz", "{em:jean@example.fr}.tar.gz"),
+        ("jean@example.fr.log.1", "{em:jean@example.fr}.log.1"),
+        ("jean@example.fr-2026.log", "{em:jean@example.fr}-2026.log"),
+        ("mbsync@jean@example.fr.service", "mbsync@{em:jean@example.fr}.service"),
+        ("<jean!@example.fr>", "<{em:jean!@example.fr}>"),
+        ("jean_example.fr#EXT#@example.com", "{em:jean_example.fr#ext#@example.com}"),
+        ("#012jean@example.fr", "#012{em:jean@example.fr}"),
+        (r"\012jean@example.fr", r"\012{em:jean@example.fr}"),
+        (r#"{"log":"a\nfe80::1"}"#, r#"{"log":"a\n{ip:fe80::1}"}"#),
+        (r"\nfd12:3456:789a:1::1", r"\n{ip:fd12:3456:789a:1::1}"),
+        ("\u{1b}[31mfe80::1", "\u{1b}[31m{ip:fe80::1}"),
+        (r"\u001b[1;32mfd12::31fc", r"\u001b[1;32m{ip:fd12::31fc}"),
+        ("#012fe80::1", "#012{ip:fe80::1}"),
+        ("addr_fe80::1", "addr_{ip:fe80::1}"),
+        ("_2001::1", "_{ip:2001::1}"),
+        ("0:0:0:0:0:ffff:cb00:7109", "{ip:203.0.113.9}"),
+        ("rl:2001:db8::1:1732612345", "rl:{ip:2001:db8::1}:1732612345"),
+        ("2001:db8:0:0:0:0:0:1:denied", "{ip:2001:db8::1}:denied"),
+        ("2001:db8::1:accepted", "{ip:2001:db8::1}:accepted"),
+        ("203.0.113.9.0 > 198.51.100.7.0: x", "{ip:203.0.113.9}.0 > {ip:198.51.100.7}.0: x"),
+        ("access.203.0.113.9.20261126.log", "access.{ip:203.0.113.9}.20261126.log"),
+        ("backup-203.0.113.9.tar.gz", "backup-{ip:203.0.113.9}.tar.gz"),
+        ("nginx-203.0.113.9:8080", "nginx-{ip:203.0.113.9}:8080"),
+        ("BAN-5.9.1.200", "BAN-{ip:5.9.1.200}"),
+        ("conversion 203.0.113.9", "conversion {ip:203.0.113.9}"),
+        (
+            r#"{"ua":"Mozilla/5.0","uri":"/Admin/203.0.113.9"}"#,
+            r#"{"ua":"Mozilla/5.0","uri":"/Admin/{ip:203.0.113.9}"}"#,
+        ),
+        (r#"{"to":"\"jean d\"@example.fr"}"#, r#"{"to":"{em:\"jean d\"@example.fr}"}"#),
+        ("jean@\u{939}\u{93f}\u{928}\u{94d}\u{926}\u{940}.com", "{em:jean@xn--j2bd4cyah0f.com}"),
+    ]);
+    check_left_alone(&[
+        r#"{"a":"b","@timestamp.ms":1}"#,
+        r#"{"sender":"@example.com"}"#,
+        r#"{"a":"","@x.yz":1}"#,
+        r#"x="y" "@jean.dupont""#,
+        "Mozilla/5.0%20(X11)%20Chrome/131.0.0.0%20Safari/537.36",
+        "CEF:0|vendor|product|1.0.2.3|1|x|5|",
+        "LEEF:2.0|vendor|product|4.3.2.1|id|",
+        "app@2.min.js",
+        "getty@tty1.service",
+        "icon@2x.png",
+        "std::a::be",
+    ]);
+}
+
 #[test]
 fn encoded_identifiers() {
     check(&[

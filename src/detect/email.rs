@@ -5,6 +5,7 @@
 //! the grammar only where the address stands in angle brackets or is one of the known wrappers that
 //! nest an address in a local part: SRS, BATV and VERP.
 
+use super::escape;
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
 use crate::scan::Line;
@@ -91,6 +92,7 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
         end += length;
     }
     let mut cut_labels = 0;
+    let mut extension = false;
     loop {
         while end > start && matches!(text[end - 1], b'.' | b'-' | b'_') {
             end -= 1;
@@ -102,9 +104,12 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
         }
         let last = &domain[dot + 1..];
         if is_top_level(last) {
-            return if host_name::is_no_domain(last) { None } else { Some(end) };
-        }
-        if let Some(letters) = glued_top_level(&domain[..dot], last, cut_labels) {
+            if !host_name::is_no_domain(last) && (!extension || is_well_known(last)) {
+                return Some(end);
+            }
+            // `jean@example.fr.tar.gz`: what is left has to end like an address beyond doubt (`app@2.min.js`).
+            extension = true;
+        } else if let Some(letters) = glued_top_level(&domain[..dot], last, cut_labels) {
             return Some(start + dot + 1 + letters);
         }
         // `jean@example.fr.1`: what follows the domain is cut off label by label.
@@ -162,9 +167,16 @@ fn letter_length_before(text: &[u8]) -> Option<usize> {
     Some(1)
 }
 
-/// Combining diacritical marks: letters of decomposed (NFD) text.
+/// Combining marks: those of decomposed (NFD) text, and of scripts from India to Laos, whose signs are no letters to
+/// Unicode where they only silence or change a vowel. Their full stops, currencies and marks of sections are none.
 fn is_mark(letter: char) -> bool {
-    ('\u{300}'..='\u{36f}').contains(&letter)
+    match letter {
+        '\u{300}'..='\u{36f}' => true,
+        '\u{964}' | '\u{965}' | '\u{970}' | '\u{df4}' | '\u{e2f}' | '\u{e3f}' | '\u{e4f}' | '\u{e5a}'
+        | '\u{e5b}' => false,
+        '\u{900}'..='\u{eff}' => true,
+        _ => false,
+    }
 }
 
 /// A label that can be a top-level domain: letters (ASCII or not), or an A-label.
@@ -195,12 +207,8 @@ fn plain_start(text: &[u8], at: usize, floor: usize) -> usize {
     while start > floor {
         let length = match text[start - 1] {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'+' | b'-' => 1,
-            // Inside a word only: `o'brien`, `user%relay.example`.
-            b'\'' | b'*' | b'~' | b'^' | b'!' | b'$' | b'#'
-                if start < at && is_word_end(text, start - 1, floor) =>
-            {
-                1
-            }
+            // Behind a word only: `o'brien`, `user%relay.example`, `jean#EXT#@example.net`.
+            b'\'' | b'*' | b'~' | b'^' | b'!' | b'$' | b'#' if is_word_end(text, start - 1, floor) => 1,
             b'%' if start < at && !is_percent_escape(text, start - 1) => 1,
             0x80.. => match letter_length_before(&text[floor..start]) {
                 Some(length) => length,
@@ -237,23 +245,40 @@ fn quoted_start(text: &[u8], closing: usize, floor: usize) -> Option<usize> {
             continue;
         }
         let backslash = position > limit && text[position - 1] == b'\\';
-        if escaped && backslash {
-            return (position < content_end - 1).then_some(position - 1);
-        }
-        if !escaped && !backslash {
-            return (position + 1 < content_end).then_some(position);
+        if escaped == backslash {
+            let start = position - usize::from(backslash);
+            let (before, content) = (&text[..start], &text[position + 1..content_end]);
+            // An escaped quote may be the first byte of a string.
+            let before = if escaped { before.strip_suffix(b"\"").unwrap_or(before) } else { before };
+            return opens(before, content).then_some(start);
         }
     }
     None
 }
 
-/// 1 if the local part starts with the letter of an escape (`\njean@`), else 0.
+/// Whether a quote between `before` and `content` opens a quoted local part, and does not close another string:
+/// in `{"a":"b","@timestamp":1}` and `"GET /" "@jean"` the quotes before the `@` are the first of theirs.
+fn opens(before: &[u8], content: &[u8]) -> bool {
+    let outside = |byte: &u8| matches!(byte, b' ' | b',' | b':' | b';' | b'=' | b'}' | b']' | b')');
+    !before.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'"' | b'}' | b']'))
+        && content.first().is_some_and(|byte| !outside(byte))
+        && content.last().is_some_and(|byte| !outside(byte))
+}
+
+/// Length of what belongs to an escape and not to the local part behind it: the letter of `\njean@`, the digits of
+/// `#012jean@`, the number of `\ud83djean@`.
 fn escape_letter(text: &[u8], start: usize, at: usize) -> usize {
-    let escaped = start > 0
-        && start + 1 < at
-        && text[start - 1] == b'\\'
-        && matches!(text[start], b'n' | b'r' | b't' | b'b' | b'f' | b'v' | b'0' | b'e');
-    if escaped { 1 } else { 0 }
+    let (before, local) = (&text[..start], &text[start..at]);
+    let octal = escape::octal_digits(before, local);
+    match local {
+        _ if octal > 0 => octal,
+        [b'n' | b'r' | b't' | b'b' | b'f' | b'v' | b'0' | b'e', _, ..] if before.ends_with(b"\\") => 1,
+        [b'u', digits @ ..] if before.ends_with(b"\\") => match digits.first_chunk::<4>() {
+            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => 5,
+            _ => 0,
+        },
+        _ => 0,
+    }
 }
 
 /// Length of the rest of a terminal colour sequence, `31m` of `ESC[31m`, when the local part starts
@@ -262,9 +287,7 @@ fn terminal_colour(text: &[u8], start: usize, at: usize) -> usize {
     let Some(b'[' | b';') = start.checked_sub(1).map(|before| text[before]) else { return 0 };
     let before = &text[start.saturating_sub(24)..start];
     let Some(bracket) = before.iter().rposition(|&byte| byte == b'[') else { return 0 };
-    let escape = [&b"\x1b"[..], b"\\x1b", b"\\x1B", b"\\u001b", b"\\u001B", b"\\e", b"\\033", b"#033"]
-        .iter()
-        .any(|spelling| before[..bracket].ends_with(spelling));
+    let escape = escape::introduces_sequence(&before[..=bracket]);
     let digits = text[start..at].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let ends = text[start..at].get(digits).is_some_and(|byte| byte.is_ascii_alphabetic());
     if escape && ends { digits + 1 } else { 0 }

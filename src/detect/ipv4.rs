@@ -184,8 +184,8 @@ fn dotted(text: &[u8], run: &Run) -> Option<Hit> {
     let end = run.groups[3].end;
     match run.count {
         4 => {}
-        // tcpdump joins the port by a dot: `203.0.113.9.51234 > `.
-        5 if is_port(&text[run.groups[4].start..run.groups[4].end]) => {}
+        // tcpdump joins the port by a dot: `203.0.113.9.51234 > `. Names of files have a date or time there.
+        5 if is_port_or_time(&text[run.groups[4].start..run.groups[4].end]) => {}
         // Six groups or more are an OID or another long dotted number.
         _ => return None,
     }
@@ -227,9 +227,10 @@ fn glued_digits(text: &[u8], last: Group) -> usize {
     if glued { 4 } else { 0 }
 }
 
-/// A decimal port number, 1 to 65535.
-fn is_port(digits: &[u8]) -> bool {
-    digits.len() <= 5 && (1..=65_535).contains(&digits.iter().fold(0, |n, &d| n * 10 + u32::from(d - b'0')))
+/// A decimal port number, 0 to 65535; or a date, or a Unix time up to nanoseconds.
+fn is_port_or_time(digits: &[u8]) -> bool {
+    let port = || digits.iter().fold(0, |n, &d| n * 10 + u32::from(d - b'0')) <= 65_535;
+    (8..=19).contains(&digits.len()) || (digits.len() <= 5 && port())
 }
 
 /// `a-b-c-d` (or with underscores) as a label of a host name.

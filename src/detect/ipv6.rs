@@ -1,5 +1,6 @@
 //! IPv6 in every notation of RFC 4291, 2.2, and what logs glue to it: brackets, ports, zones, words.
 
+use super::escape;
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
 use std::net::Ipv6Addr;
@@ -106,7 +107,8 @@ pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
         }
         _ => return None,
     };
-    Some(Plain { start, end, octets: value.to_be_bytes() })
+    // `0:0:0:0:0:ffff:cb00:7107` is an IPv4 address.
+    (value >> 32 != 0xffff).then(|| Plain { start, end, octets: value.to_be_bytes() })
 }
 
 /// The value of a hexadecimal digit; [`COLON`] for a colon; more for anything else.
@@ -151,7 +153,9 @@ impl Groups {
 /// The address in the run `start..end` of hex digits and colons.
 fn parse(text: &[u8], start: usize, end: usize) -> Option<Hit> {
     let start = trim_start(text, start, end)?;
-    parse_trimmed(text, start, end)
+    before_word(text, start, end)
+        .and_then(|end| parse_trimmed(text, start, end))
+        .or_else(|| parse_trimmed(text, start, end))
         .or_else(|| {
             // `2001:db8::1::443`: two gaps are no address, but what stands before the second may be one.
             let first = memchr::memmem::find(&text[start..end], b"::")? + 2;
@@ -200,14 +204,19 @@ fn trim_start(text: &[u8], start: usize, end: usize) -> Option<usize> {
         let digits = text[start..end].iter().take_while(|byte| byte.is_ascii_digit()).count();
         (1..=3).contains(&digits) && text.get(start + digits) == Some(&b':')
     };
-    let glued = quad || start > 0 && (text[start - 1].is_ascii_alphanumeric() || text[start - 1] == b'_');
-    let mut start = start;
+    let octal = escape::octal_digits(&text[..start], &text[start..end]);
+    let in_word = start > 0 && (text[start - 1].is_ascii_alphanumeric() || text[start - 1] == b'_');
+    let glued = quad || in_word && !escape::ends_in_letter(&text[..start]);
+    let mut start = start + octal;
     let group = text[start..end].iter().position(|&byte| byte == b':')?;
     if group > 4 || (glued && !quad) {
         // `peer2001:db8::1`, `203.0.113.9a2001:db8::1`: four digits of a global address, not the end of a word.
         let four = start + group.saturating_sub(4);
+        // `addr_fe80::1`: an underscore divides where a letter does not.
+        let divided = group == 4 && text[start - 1] == b'_';
         let global = group >= 4 && matches!(text[four], b'2' | b'3') && text[four..four + 4].is_ascii();
-        if global && text[start + group..].get(1) != Some(&b':') {
+        let local = divided && matches!(text[four], b'f' | b'F');
+        if (global && (divided || text[start + group..].get(1) != Some(&b':'))) || local {
             return Some(four);
         }
     }
@@ -229,6 +238,17 @@ fn trim_start(text: &[u8], start: usize, end: usize) -> Option<usize> {
     let colons = run.iter().take_while(|&&byte| byte == b':').count();
     start += if colons == 1 { 1 } else { colons.saturating_sub(2) };
     Some(start)
+}
+
+/// Where the run ends without a word behind it: `2001:db8::1:denied`. The letters of a group that go on as a word
+/// are none; `2001:db8::1still` has the 1.
+fn before_word(text: &[u8], start: usize, end: usize) -> Option<usize> {
+    let run = &text[start..end];
+    let letters = run.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let goes_on = text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let before = run[..run.len() - letters].strip_suffix(b":")?;
+    let ends_in_group = before.last().is_some_and(u8::is_ascii_hexdigit);
+    (letters > 0 && goes_on && ends_in_group).then_some(start + before.len())
 }
 
 /// Drops what stands behind the address in its run: a colon of the sentence, a word after `::`.
@@ -298,8 +318,9 @@ impl Reading<'_> {
         if self.quad.is_some() {
             return None;
         }
-        // `2001:db8:1::ab9:C0A8:102:46824`, `1:2:3:4:5:6:7:8:443`: the last group is the port.
-        if self.is_port(all - 1)
+        // `2001:db8:1::ab9:C0A8:102:46824`, `1:2:3:4:5:6:7:8:443`: the last group is the port; or something else
+        // that cannot be a group, `2001:db8::1:1732612345`, `1:2:3:4:5:6:7:8:bad`.
+        if (self.is_port(all - 1) || self.digits(all - 1).len() > 4 || all == 9)
             && let Some(found) = self.window(0, all - 1)
         {
             return Some(found);

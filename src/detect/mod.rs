@@ -9,6 +9,7 @@ pub mod canonical;
 
 mod email;
 mod encoded;
+mod escape;
 mod forged;
 mod hit;
 mod host_name;

@@ -77,21 +77,22 @@ const PACKAGES: [&[u8]; 19] = [
 
 /// Whether the dotted number `text[start..end]` is a version.
 pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
-    let before = &text[..start];
-    let after = &text[end..];
+    let (before, number, after) = (&text[..start], &text[start..end], &text[end..]);
     match before {
         // `v1.2.3.4`, `V1.2.3.4`, `@v1.2.3.4`
         [rest @ .., b'v' | b'V'] if !ends_in(rest, u8::is_ascii_alphanumeric) => true,
         // `Chrome/103.0.0.0`
-        [rest @ .., b'/'] => product_slash(rest, &text[start..end], after),
+        [rest @ .., b'/'] => product_slash(rest, number, after),
         // `libfoo.so.1.2.3.4`
         [.., b'.', b's', b'o', b'.'] => true,
         // `openssl-3.0.22.1.tar.gz`, `SWS-3.0.1.86`
-        [rest @ .., b'-' | b'_'] => {
-            is_product(last_word(rest)) || is_package(rest, after) || is_coded(rest, &text[start..end])
+        [rest @ .., b'-' | b'_'] if !matches!(after, [b':', b'0'..=b'9', ..]) => {
+            is_product(last_word(rest)) || is_package(rest, number, after) || is_coded(rest, number)
         }
+        // `CEF:0|vendor|product|1.2.3.4|`, `LEEF:2.0|vendor|product|1.2.3.4|`
+        [rest @ .., b'|'] => after.starts_with(b"|") && is_header(rest),
         // an SD-ID or a mailbox of numbers, `[junos@2636.1.1.1]`: never an address with five groups
-        [.., b'@'] => text[start..end].iter().filter(|&&byte| byte == b'.').count() > 3,
+        [.., b'@'] => number.iter().filter(|&&byte| byte == b'.').count() > 3,
         _ => is_announced(before),
     }
 }
@@ -101,7 +102,7 @@ pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
 #[inline]
 pub(crate) fn is_none_before(before: &[u8], previous: u8) -> bool {
     match previous {
-        b'v' | b'V' | b'/' | b'.' | b'-' | b'_' | b'@' | b'#' | b'\\' | b'0'..=b'9' => false,
+        b'v' | b'V' | b'/' | b'|' | b'.' | b'-' | b'_' | b'@' | b'#' | b'\\' | b'0'..=b'9' => false,
         _ if is_separator(previous) => {
             // The last letters of all announcements and spoken products: few other words end so.
             let separators = before.iter().rev().take(8).take_while(|byte| is_separator(**byte)).count();
@@ -128,7 +129,12 @@ fn is_separator(byte: u8) -> bool {
 fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
     // JSON writes the slash as `\/`.
     let rest = rest.strip_suffix(b"\\").unwrap_or(rest);
-    let name = last_word(rest);
+    let word = last_word(rest);
+    // `Mozilla/5.0%20Chrome/131.0.0.0`
+    let name = match word {
+        [a, b, name @ ..] if escapes(&rest[..rest.len() - word.len()], [*a, *b]) => name,
+        _ => word,
+    };
     if name.is_empty() || matches!(after, [b':', b'0'..=b'9', ..]) {
         return false;
     }
@@ -138,14 +144,31 @@ fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
     let groups = number.iter().filter(|&&byte| byte == b'.').count() + 1;
     let within_user_agent = || {
         let window = &rest[rest.len().saturating_sub(512)..];
-        memchr::memmem::find(window, b"Mozilla/").is_some()
+        // In one string with it.
+        memchr::memmem::rfind(window, b"Mozilla/").is_some_and(|agent| !window[agent..].contains(&b'"'))
     };
     name[0].is_ascii_uppercase() && (groups > 4 || number.ends_with(b".0.0.0") || within_user_agent())
 }
 
-/// `name-1.2.3.4.tar.gz`, `name-1.2.3.4-1.el9`: letters before the dash, a package suffix behind.
-fn is_package(rest: &[u8], after: &[u8]) -> bool {
+/// Whether `%` and two hexadecimal digits stand there.
+fn escapes(before: &[u8], digits: [u8; 2]) -> bool {
+    before.ends_with(b"%") && digits.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Whether `before` is the start of a header of CEF or LEEF up to the product.
+fn is_header(before: &[u8]) -> bool {
+    let mut fields = before.rsplitn(3, |&byte| byte == b'|').skip(2);
+    fields.next().is_some_and(|header| {
+        let number = header.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+        header[..header.len() - number].ends_with(b"EF:")
+    })
+}
+
+/// `name-1.2.3.4.tar.gz`, `name-1.2.3.4-1.el9`: letters before the dash, a package suffix behind. No version starts
+/// with a number above 99, as most addresses do (`backup-203.0.113.9.tar.gz`).
+fn is_package(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
     ends_in(rest, u8::is_ascii_alphanumeric)
+        && !number.iter().take(3).all(u8::is_ascii_digit)
         && PACKAGES
             .iter()
             .any(|suffix| after.get(..suffix.len()).is_some_and(|start| start.eq_ignore_ascii_case(suffix)))
@@ -158,7 +181,30 @@ fn is_coded(rest: &[u8], number: &[u8]) -> bool {
     (2..=5).contains(&code.len())
         && code.iter().all(u8::is_ascii_uppercase)
         && !super::host_name::has_address_prefix(rest)
-        && !matches!(code, b"SRC" | b"DST" | b"FROM" | b"TO" | b"VIA" | b"PEER" | b"GW")
+        && !matches!(
+            code,
+            b"SRC"
+                | b"DST"
+                | b"FROM"
+                | b"TO"
+                | b"VIA"
+                | b"PEER"
+                | b"GW"
+                | b"BAN"
+                | b"IP"
+                | b"HOST"
+                | b"LAN"
+                | b"WAN"
+                | b"NAT"
+                | b"VPN"
+                | b"DNS"
+                | b"FTP"
+                | b"HTTP"
+                | b"HTTPS"
+                | b"SSH"
+                | b"SMTP"
+                | b"IMAP"
+        )
         && matches!(number, [_, b'.', _, b'.', _, b'.', ..])
 }
 
@@ -196,9 +242,14 @@ fn ends_in_word(word: &[u8], ending: &[u8]) -> bool {
             Some(last) => {
                 last.is_ascii_digit()
                     || (last.is_ascii_lowercase() && tail[0].is_ascii_uppercase())
-                    || ending == b"version"
+                    || (ending == b"version" && !is_other_word(head))
             }
         }
+}
+
+/// Whether `version` behind these letters is another word: conversion, inversion, diversion.
+fn is_other_word(head: &[u8]) -> bool {
+    [&b"con"[..], b"in", b"di", b"re", b"per", b"a"].iter().any(|start| start.eq_ignore_ascii_case(head))
 }
 
 fn is_product(word: &[u8]) -> bool {
