@@ -113,11 +113,18 @@ pub(crate) fn output(path: Option<&Path>, input: &File) -> Result<File, Diagnost
     opened.map_err(|error| cannot("cannot open the output", path, &error))
 }
 
-/// Writes a whole file, or leaves the one that is there as it was. A new file gets mode 0600.
+/// Writes a whole file, or leaves the one that is there as it was. A new file gets mode 0600. Devices, pipes and
+/// sockets are written to as they are.
 ///
 /// # Errors
 /// If it cannot be written.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        let written = OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(bytes));
+        return written.map_err(|error| cannot("cannot write the file", path, &error));
+    }
+    // What a symbolic link leads to is replaced, and not the link.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);

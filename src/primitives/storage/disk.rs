@@ -12,11 +12,16 @@ pub struct Disk;
 
 impl Storage for Disk {
     fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
-        match DirBuilder::new().mode(mode).create(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        let make = || DirBuilder::new().mode(mode).create(path);
+        let made = match make() {
+            // A working directory that was removed is its own parent, and is not found either.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && parent(path) != path => {
                 self.create_directory(parent(path), mode)?;
-                self.create_directory(path, mode)
+                make()
             }
+            made => made,
+        };
+        match made {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
             made => made.and_then(|()| self.sync_directory(parent(path))),
         }
@@ -126,6 +131,15 @@ fn parent(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// There is nothing that could be made in `/proc`, whatever is made above it.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_directory_that_cannot_be_made_is_an_error() {
+        for path in ["/proc/oubliette", "/proc/oubliette/a/b"] {
+            assert!(Disk.create_directory(Path::new(path), 0o700).is_err(), "{path}");
+        }
+    }
 
     #[test]
     fn a_file_from_its_making_to_its_end() {
