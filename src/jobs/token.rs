@@ -94,6 +94,9 @@ fn secrets(
             match asked {
                 // A key file holds for the epoch that its owner says it is of.
                 Some(epoch) if key_file || epoch == current.epoch => Ok(vec![(epoch, current.secret)]),
+                Some(epoch) if keyring::is_wrapped(&directory, epoch) => {
+                    Err(KeyError::NoIdentity { epoch: epoch.to_string() })
+                }
                 Some(epoch) => {
                     Err(KeyError::NoWrap { epoch: epoch.to_string(), path: directory.join("wraps") })
                 }

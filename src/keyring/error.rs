@@ -27,6 +27,14 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
+    /// A file of the state directory that group or others can read.
+    #[error("{path} of the state directory can be read by others (mode {mode:04o})")]
+    ExposedState {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A key file that is neither 32 bytes nor 64 hex digits.
     #[error("key file {path} does not hold a 32-byte key")]
     Length {
@@ -89,6 +97,12 @@ pub enum KeyError {
         /// Why not.
         reason: String,
     },
+    /// A secret of that epoch is wrapped, and nothing opens the wrap.
+    #[error("the secret of epoch {epoch} is wrapped, and no escrow identity is given")]
+    NoIdentity {
+        /// The epoch.
+        epoch: String,
+    },
     /// No wrap of that epoch.
     #[error("no wrapped secret of epoch {epoch}")]
     NoWrap {
@@ -132,6 +146,12 @@ impl From<KeyError> for Diagnostic {
                     "`chmod 600 {0}`; if others may have read it, make a new one: `head -c 32 /dev/urandom > {0}`",
                     path.display()
                 )),
+            KeyError::ExposedState { path, .. } => Self::new(&EXPOSED, what)
+                .because("secrets lie there, and nobody but this user has to read any of it")
+                .hint(format!(
+                    "`chmod 600 {}`; if it is a secret that others may have read, `oubliette keys rotate` replaces it",
+                    path.display()
+                )),
             KeyError::Length { path, bytes } => Self::new(&LENGTH, what)
                 .because(format!("it has {bytes} bytes; a key is 32 raw bytes or 64 hex digits"))
                 .hint(format!("`head -c 32 /dev/urandom > {}`", path.display())),
@@ -160,6 +180,9 @@ impl From<KeyError> for Diagnostic {
                 .at(path.display().to_string())
                 .because(reason)
                 .hint("use an identity of one of the recipients the secret was wrapped to: `oubliette keys list`"),
+            KeyError::NoIdentity { .. } => Self::new(&AGE, what)
+                .because("its epoch is over, and the node has kept nothing but what is wrapped to escrow recipients")
+                .hint("ask a custodian to run it with `--identity FILE`"),
             KeyError::NoWrap { path, .. } => Self::new(&NO_WRAP, what)
                 .at(path.display().to_string())
                 .because("its secret was never escrowed, or its wraps were moved elsewhere")

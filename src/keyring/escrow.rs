@@ -294,6 +294,21 @@ fn locked(
 const AGE_FILE: &[u8] = b"age-encryption.org/";
 const ARMORED_AGE_FILE: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 
+/// Whether a secret of `epoch` is wrapped in a state directory.
+#[must_use]
+pub fn is_wrapped(directory: &Path, epoch: Epoch) -> bool {
+    let entries = std::fs::read_dir(directory.join("wraps"));
+    entries.is_ok_and(|entries| entries.flatten().any(|entry| epoch_of(&entry) == Some(epoch)))
+}
+
+/// Of which epoch a file among the wraps is, by its name.
+fn epoch_of(entry: &std::fs::DirEntry) -> Option<Epoch> {
+    let name = entry.file_name().to_string_lossy().into_owned();
+    name.strip_suffix(".age")
+        .and_then(|stem| stem.rsplit_once('-'))
+        .and_then(|(epoch, _)| random::parse(epoch))
+}
+
 /// The wraps of all secrets with that kid in a state directory, or a copy of one: as a rule one.
 ///
 /// # Errors
@@ -347,9 +362,7 @@ pub fn unwrap(directory: &Path, epoch: Epoch, identity: &Path) -> Result<Vec<Sec
     let mut refused = None;
     let entries = std::fs::read_dir(&wraps).map_err(super::state_dir::io_error("list", &wraps))?;
     for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let stem = name.strip_suffix(".age").and_then(|stem| stem.rsplit_once('-'));
-        if stem.and_then(|(epoch, _)| random::parse(epoch)) != Some(epoch) {
+        if epoch_of(&entry) != Some(epoch) {
             continue;
         }
         let wrapped = std::fs::read(entry.path()).map_err(|error| error.to_string());

@@ -61,7 +61,7 @@ impl StateDir {
         };
         let mode = file.metadata().map_err(io_error("read", &path))?.mode();
         if mode & 0o077 != 0 {
-            return Err(KeyError::Exposed { path, mode: mode & 0o7777 });
+            return Err(KeyError::ExposedState { path, mode: mode & 0o7777 });
         }
         let mut bytes = Vec::with_capacity(4096);
         file.read_to_end(&mut bytes).map_err(io_error("read", &path))?;
