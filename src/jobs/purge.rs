@@ -157,15 +157,22 @@ impl Site {
         self.now.to_zoned(self.zone.clone()).date()
     }
 
+    /// Why nothing is purged before somebody confirms the clock, if that is so.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn clock_jump(&mut self) -> Result<Option<Diagnostic>, Diagnostic> {
+        Ok(self.ledger.clock_step()?.map(|step| jumped(&step)))
+    }
+
     fn check_clock(&mut self, confirm: bool) -> Result<(), Diagnostic> {
-        let Some(ClockStep { from, to }) = self.ledger.clock_step()? else { return Ok(()) };
-        if confirm {
-            self.ledger.append(Event::ClockConfirmed { from, to })?;
-            return Ok(());
+        let Some(step) = self.ledger.clock_step()? else { return Ok(()) };
+        if !confirm {
+            return Err(jumped(&step));
         }
-        Err(Diagnostic::new(&CLOCK, "the clock has jumped, so nothing is purged")
-            .because(format!("it said {from}, and then {to}"))
-            .hint("if it is right now, run `oubliette purge --confirm-clock`; if not, set it first"))
+        let ClockStep { from, to } = step;
+        self.ledger.append(Event::ClockConfirmed { from, to })?;
+        Ok(())
     }
 
     fn purge_day(
@@ -287,6 +294,12 @@ fn joined(expires: Date, batch: &Batch, before: Option<&Begun>) -> Purge {
     let bytes = files.iter().map(|file| file.bytes).sum();
     let lines = files.iter().filter_map(|file| file.lines).sum();
     Purge { expires, files, bytes, lines }
+}
+
+fn jumped(ClockStep { from, to }: &ClockStep) -> Diagnostic {
+    Diagnostic::new(&CLOCK, "the clock has jumped, so nothing is purged")
+        .because(format!("it said {from}, and then {to}"))
+        .hint("if it is right now, run `oubliette purge --confirm-clock`; if not, set it first")
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {

@@ -47,6 +47,9 @@ pub(super) fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> 
     let roots = [&*site.tree.archive, &*site.tree.vault, &*site.intermediate];
     let progress = Counted::of(bytes_below(&*site.storage, &roots).unwrap_or(0));
     let plan = if args.dry_run {
+        if let Some(jump) = site.clock_jump()? {
+            report.note(&format!("without --dry-run this stops with {}: {}", jump.code.id, jump.what));
+        }
         site.plan(&|bytes| progress.add(bytes))?
     } else {
         site.purge(args.confirm_clock, &|bytes| progress.add(bytes))?
