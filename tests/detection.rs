@@ -325,6 +325,11 @@ fn neighbours() {
         ("203.0.113.9.0 > 198.51.100.7.0: x", "{ip:203.0.113.9}.0 > {ip:198.51.100.7}.0: x"),
         ("access.203.0.113.9.20261126.log", "access.{ip:203.0.113.9}.20261126.log"),
         ("backup-203.0.113.9.tar.gz", "backup-{ip:203.0.113.9}.tar.gz"),
+        ("203-0-113-9-static.example.net", "{ip:203.0.113.9}-static.example.net"),
+        ("c-203-0-113-9-x.hsd1.example.net", "c-{ip:203.0.113.9}-x.hsd1.example.net"),
+        ("203-0-113-9s.isp.example", "{ip:203.0.113.9}s.isp.example"),
+        ("203-0-113-9.isp.xn--p1ai", "{ip:203.0.113.9}.isp.xn--p1ai"),
+        ("#012203-0-113-9.isp.example.net", "#012{ip:203.0.113.9}.isp.example.net"),
         ("nginx-203.0.113.9:8080", "nginx-{ip:203.0.113.9}:8080"),
         ("BAN-5.9.1.200", "BAN-{ip:5.9.1.200}"),
         ("conversion 203.0.113.9", "conversion {ip:203.0.113.9}"),
@@ -347,6 +352,8 @@ fn neighbours() {
         "getty@tty1.service",
         "icon@2x.png",
         "std::a::be",
+        "1-2-3-4-release.tar.gz",
+        "2026-11-23-10-static.example.net",
     ]);
 }
 

@@ -247,22 +247,17 @@ fn quoted_start(text: &[u8], closing: usize, floor: usize) -> Option<usize> {
         let backslash = position > limit && text[position - 1] == b'\\';
         if escaped == backslash {
             let start = position - usize::from(backslash);
-            let (before, content) = (&text[..start], &text[position + 1..content_end]);
-            // An escaped quote may be the first byte of a string.
-            let before = if escaped { before.strip_suffix(b"\"").unwrap_or(before) } else { before };
-            return opens(before, content).then_some(start);
+            return is_quoted_local(&text[position + 1..content_end]).then_some(start);
         }
     }
     None
 }
 
-/// Whether a quote between `before` and `content` opens a quoted local part, and does not close another string:
-/// in `{"a":"b","@timestamp":1}` and `"GET /" "@jean"` the quotes before the `@` are the first of theirs.
-fn opens(before: &[u8], content: &[u8]) -> bool {
-    let outside = |byte: &u8| matches!(byte, b' ' | b',' | b':' | b';' | b'=' | b'}' | b']' | b')');
-    !before.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'"' | b'}' | b']'))
-        && content.first().is_some_and(|byte| !outside(byte))
-        && content.last().is_some_and(|byte| !outside(byte))
+/// Whether `content` between two quotes is the local part of an address, and not what divides two strings: in
+/// `{"a":"b","@timestamp":1}` and `"GET /" "@jean"` the quote before the `@` is the first of its string.
+fn is_quoted_local(content: &[u8]) -> bool {
+    let divides = |byte: &u8| matches!(byte, b' ' | b',' | b':' | b';' | b'=' | b'}' | b']' | b')');
+    content.first().is_some_and(|byte| !divides(byte)) && content.last().is_some_and(|byte| !divides(byte))
 }
 
 /// Length of what belongs to an escape and not to the local part behind it: the letter of `\njean@`, the digits of

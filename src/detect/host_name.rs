@@ -65,6 +65,13 @@ pub(crate) fn continues_domain(after: &[u8]) -> bool {
     labels.count >= 2 && labels.ends_in_name()
 }
 
+/// Whether the text goes on with the rest of a label and at least two more: `-static.isp.example`.
+pub(crate) fn continues_label(after: &[u8]) -> bool {
+    let in_label = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_');
+    let rest = after.iter().take(Labels::MOST_LABEL_BYTES).take_while(in_label).count();
+    rest > 0 && continues_domain(&after[rest..])
+}
+
 /// Whether the text goes on with at least one label of a host name: `.isp`, but not `.png`.
 pub(crate) fn continues_name(after: &[u8]) -> bool {
     let labels = Labels::of(after);
@@ -135,6 +142,7 @@ struct Labels<'a> {
 impl<'a> Labels<'a> {
     /// A name has at most 253 bytes (RFC 1035, 2.3.4): nothing beyond is read.
     const MOST_BYTES: usize = 253;
+    const MOST_LABEL_BYTES: usize = 63;
 
     fn of(after: &'a [u8]) -> Self {
         let after = &after[..after.len().min(Self::MOST_BYTES)];
@@ -155,9 +163,11 @@ impl<'a> Labels<'a> {
         labels
     }
 
-    /// Whether the last label can be a top-level domain: letters only, and no file extension.
+    /// Whether the last label can be a top-level domain: letters only, and no file extension; or an A-label.
     fn ends_in_name(&self) -> bool {
-        self.last.len() >= 2 && self.last.iter().all(u8::is_ascii_alphabetic) && !is_no_domain(self.last)
+        let letters = self.last.len() >= 2 && self.last.iter().all(u8::is_ascii_alphabetic);
+        letters && !is_no_domain(self.last)
+            || self.last.len() > 4 && starts_with_ignoring_case(self.last, b"xn--")
     }
 }
 

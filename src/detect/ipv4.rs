@@ -235,6 +235,8 @@ fn is_port_or_time(digits: &[u8]) -> bool {
 
 /// `a-b-c-d` (or with underscores) as a label of a host name.
 fn dashed(text: &[u8], run: &Run, separator: u8) -> Option<Hit> {
+    let mut run = Run { groups: run.groups, ..*run };
+    run.groups[0].start += escape_digits(text, run.groups[0]);
     let start = run.groups[0].start;
     let glued = start > 0 && text[start - 1].is_ascii_alphabetic();
     // `ec2-203-0-113-9`: the 2 belongs to the word before.
@@ -252,10 +254,11 @@ fn dashed(text: &[u8], run: &Run, separator: u8) -> Option<Hit> {
     } else {
         host_name::continues_name(after)
     };
-    if !(in_domain || named && !longer) || matches!(after, [byte, ..] if byte.is_ascii_alphanumeric()) {
-        return None;
-    }
-    Some(Hit::new(start, end, Canon::V4(octets), Rule::Ipv4HostName).either_way())
+    let ends = !matches!(after, [byte, ..] if byte.is_ascii_alphanumeric());
+    let whole = (in_domain || named && !longer) && ends;
+    // `203-0-113-9-static.isp.example`, `203-0-113-9s.isp.example`
+    let suffixed = || !longer && separator == b'-' && host_name::continues_label(after);
+    (whole || suffixed()).then(|| Hit::new(start, end, Canon::V4(octets), Rule::Ipv4HostName).either_way())
 }
 
 /// Looks at a `HEX8` candidate: `at` is the offset of the eighth hex digit of `ip-cb007109.isp`.
