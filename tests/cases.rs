@@ -38,11 +38,11 @@
 
 mod program;
 
-use std::io::Write;
+use std::io::{BufRead as _, BufReader, Write};
 use std::net::Ipv6Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
 /// A node: a state directory and a key file.
 struct Node(tempfile::TempDir);
@@ -272,4 +272,47 @@ fn own_networks_stay_readable() {
     let input = "10.1.2.3 203.0.113.9 2001:db8:aaaa::1 2001:db8:bbbb::1 127.0.0.1\n";
     let output = Node::new().text(&["--keep", "10.0.0.0/8", "--keep", "2001:db8:aaaa::/48"], input);
     assert_eq!(masked(&output, "ip"), "10.1.2.3 * 2001:db8:aaaa::1 * 127.0.0.1\n");
+}
+
+/// A filter that goes on, started with SIGHUP ignored or not; it has filtered a line.
+#[cfg(target_os = "linux")]
+fn running(node: &Node, hangup: &str) -> (Child, ChildStdin, BufReader<ChildStdout>) {
+    let mut child = Command::new("env")
+        .arg(format!("--{hangup}-signal=HUP"))
+        .args([env!("CARGO_BIN_EXE_oubliette"), "filter", "--tag", "none", "--key-file"])
+        .arg(node.0.path().join("key"))
+        .arg("--state-dir")
+        .arg(node.0.path().join("state"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    stdin.write_all(b"from 203.0.113.9\n").unwrap();
+    stdout.read_line(&mut String::new()).unwrap();
+    (child, stdin, stdout)
+}
+
+#[cfg(target_os = "linux")]
+fn hang_up(child: &Child) {
+    let process = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(process, rustix::process::Signal::HUP).unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_that_closes_ends_the_input_but_not_under_nohup() {
+    let node = Node::new();
+    let (mut child, stdin, stdout) = running(&node, "default");
+    hang_up(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop((stdin, stdout));
+    let (mut child, mut stdin, mut stdout) = running(&node, "ignore");
+    hang_up(&child);
+    stdin.write_all(b"from 203.0.113.9\n").unwrap();
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert!(line.starts_with("from ip_"), "{line}");
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

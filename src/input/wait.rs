@@ -5,9 +5,9 @@ use crate::primitives::clock::Clock;
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{SigId, flag, low_level};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -44,15 +44,17 @@ impl Stop {
         let _ = (&self.0).write(&[1]);
     }
 
-    /// Lets SIGTERM and SIGINT stop the reader. A second one has the signal's default effect, so that
-    /// a writer whose reader hangs can still be interrupted.
+    /// Lets SIGTERM and SIGINT stop the reader, and SIGHUP, which comes when the terminal closes, unless the process
+    /// was started to ignore it. A second one has the signal's default effect, so that a writer whose reader hangs can
+    /// still be interrupted.
     ///
     /// # Errors
     /// If the handlers cannot be installed.
     pub fn on_signals(&self) -> io::Result<Signals> {
         let mut signals = Signals(Vec::new());
         let seen = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT] {
+        let hangup = if ignores_hangup() { None } else { Some(SIGHUP) };
+        for signal in [SIGTERM, SIGINT].into_iter().chain(hangup) {
             // The order matters: the default comes first and looks at `seen` before it is set.
             signals.0.push(flag::register_conditional_default(signal, Arc::clone(&seen))?);
             signals.0.push(flag::register(signal, Arc::clone(&seen))?);
@@ -60,6 +62,16 @@ impl Stop {
         }
         Ok(signals)
     }
+}
+
+/// Whether whoever started the process has it ignore SIGHUP, as nohup(1) does. Where that cannot be told it is left as
+/// it is.
+fn ignores_hangup() -> bool {
+    // proc(5): the lowest bit of the mask is signal 1.
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_none_or(|ignored| ignored & 1 << (SIGHUP - 1) != 0)
 }
 
 impl Drop for Signals {
