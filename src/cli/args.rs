@@ -29,7 +29,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 pub(crate) use subject::{DossierForm, PeriodArgs, PersonArgs, SubjectCommand};
 use values::{day, instant};
-pub(crate) use values::{kind, line_bytes, network, tenant, zone};
+pub(crate) use values::{kind, line_bytes, network, tenant, workers, zone};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -357,7 +357,7 @@ pub(crate) struct FilterArgs {
     /// Threads that work on lines [default: one a core]
     ///
     /// The output is the same whatever their number.
-    #[arg(long, value_name = "N", help_heading = "INPUT", hide_short_help = true)]
+    #[arg(long, value_name = "N", value_parser = workers, help_heading = "INPUT", hide_short_help = true)]
     pub(crate) workers: Option<NonZeroUsize>,
 
     /// What tokens are like.

@@ -71,7 +71,7 @@ pub(crate) struct BatchArgs {
     pub(crate) reading: Reading,
 
     /// Threads that work on an object [default: 1, for many processes run at once]
-    #[arg(long, value_name = "N", help_heading = "INPUT", hide_short_help = true)]
+    #[arg(long, value_name = "N", value_parser = super::workers, help_heading = "INPUT", hide_short_help = true)]
     pub(crate) workers: Option<NonZeroUsize>,
 
     /// What tokens are like.

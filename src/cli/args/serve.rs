@@ -12,7 +12,7 @@ pub(crate) struct ServeArgs {
     pub(crate) reading: Reading,
 
     /// Threads that work on lines [default: one a core]
-    #[arg(long, value_name = "N", help_heading = "INPUT", hide_short_help = true)]
+    #[arg(long, value_name = "N", value_parser = super::workers, help_heading = "INPUT", hide_short_help = true)]
     pub(crate) workers: Option<NonZeroUsize>,
 
     /// What tokens are like.

@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use std::num::NonZeroUsize;
 use std::str::FromStr as _;
 
 /// A tenant's name, which becomes part of the label that its keys are derived with.
@@ -72,6 +73,16 @@ pub(super) fn instant(text: &str) -> Result<Timestamp, &'static str> {
     text.parse().map_err(|_| "an instant is written 2026-11-23T10:00:00Z")
 }
 
+/// How many threads: a mistyped number must not ask the machine for more than it can start.
+pub(crate) fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    let number: Option<NonZeroUsize> = text.parse().ok();
+    number
+        .filter(|number| number.get() <= MOST_WORKERS)
+        .ok_or_else(|| format!("give 1 to {MOST_WORKERS} threads"))
+}
+
+const MOST_WORKERS: usize = 512;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +103,15 @@ mod tests {
             ("MiB", None),
         ] {
             assert_eq!(line_bytes(text).ok(), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_threads() {
+        for (text, good) in
+            [("1", true), ("512", true), ("513", false), ("0", false), ("-1", false), ("two", false)]
+        {
+            assert_eq!(workers(text).is_ok(), good, "{text}");
         }
     }
 

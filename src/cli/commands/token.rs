@@ -5,7 +5,9 @@ use crate::cli::args::{Common, Reading, TokenArgs};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Stop};
 use crate::cli::settings::Settings;
+use crate::jobs::recognition::{Choices, Recognition};
 use crate::jobs::token::{self, Question};
+use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::{Epoch, EpochLength};
 use jiff::civil::Date;
 use serde_json::json;
@@ -13,6 +15,7 @@ use serde_json::json;
 /// Prints one token a line: there are several if the secret was rotated within the epoch.
 pub(crate) fn run(report: Report, common: &Common, args: &TokenArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &args.tokens)?;
+    refuse_unknown_kind(&settings, args.kind.as_deref())?;
     let question = Question {
         value: args.value.clone(),
         kind: args.kind.clone(),
@@ -31,6 +34,14 @@ pub(crate) fn run(report: Report, common: &Common, args: &TokenArgs) -> Result<E
         }
     }
     Ok(Exit::Done)
+}
+
+/// Refuses a kind that no rule finds: its token is in no log, and not to find it would look like an answer.
+fn refuse_unknown_kind(settings: &Settings, kind: Option<&str>) -> Result<(), Diagnostic> {
+    let by_rule = kind.filter(|kind| !["ip", "net", "em"].contains(kind));
+    let Some(kind) = by_rule else { return Ok(()) };
+    let also = [kind.to_owned()].into();
+    Recognition::new(Choices { also, ..settings.choices()? }).map(drop)
 }
 
 /// The epoch that holds on `day`. With a key file, which is fixed, its owner says which day it was of.
