@@ -8,5 +8,6 @@ mod desk {
     mod docs;
     mod hold;
     mod node;
+    mod refusals;
     mod subject;
 }

@@ -125,7 +125,7 @@ impl Batch {
         let lines = object::lines(object).map_err(unreadable(input))?;
         let mut outcome = Ready::new(self.plan.clone())?.run(lines, &mut encoder, &|| {});
         let result = std::mem::replace(&mut outcome.result, Ok(crate::pipeline::Finish::Complete));
-        result.map_err(|error| placed(input, error.into()))?;
+        result.map_err(|error| placed(input, error))?;
         encoder.finish().map_err(output_failed(&self.directory))?;
         Ok(outcome)
     }

@@ -8,9 +8,7 @@ use crate::ledger::{Event, Ledger};
 use crate::model::{ClassName, Kind, Kinds};
 use crate::pipeline::filter::Filter;
 use crate::pipeline::watch::{Names, Observed, Watched};
-use crate::pipeline::{
-    Current, Epochs, Feed, Finish, Output, Parts, PipelineError, Sink, Tally, WriteError, run,
-};
+use crate::pipeline::{Current, Epochs, Feed, Finish, Output, Parts, Sink, Tally, run};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::recipient;
@@ -74,7 +72,7 @@ pub struct Outcome {
     /// How long it took.
     pub elapsed: Duration,
     /// Failure, or how it ended.
-    pub result: Result<Finish, PipelineError>,
+    pub result: Result<Finish, Diagnostic>,
 }
 
 impl Ready {
@@ -108,6 +106,17 @@ impl Ready {
     pub fn record(&mut self, ledger: Ledger) -> Result<(), Diagnostic> {
         let (command, version) = (self.command.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         self.keyring.record(ledger, Event::Start { command, version })
+    }
+
+    /// Keeps in the ledger, if there is one, that the filter was refused after it had [begun](Self::record).
+    ///
+    /// # Errors
+    /// If that cannot be kept.
+    pub fn refuse(&self, refusal: &Diagnostic) -> Result<(), Diagnostic> {
+        let Some(ledger) = self.keyring.ledger() else { return Ok(()) };
+        let (command, code) = (self.command.to_owned(), refusal.code.id.to_owned());
+        ledger.clone().append(Event::Refused { command, code, clock: None })?;
+        Ok(())
     }
 
     /// Who could open this node's secrets later; `None` with a key file.
@@ -182,14 +191,12 @@ impl Ready {
             observed.end(&tally);
         }
         let checked = tally.check(&finished.flow);
-        let result = finished.result.and_then(|finish| checked.map(|()| finish));
+        let result = finished.result.and_then(|finish| checked.map(|()| finish)).map_err(Diagnostic::from);
         let exit = if result.is_err() { 2 } else { u8::from(tally.quarantined > 0) };
-        let stopped = ledger
-            .as_mut()
-            .map_or(Ok(0), |ledger| ledger.append(Event::Stop { command: command.to_owned(), exit }));
-        let stopped =
-            stopped.map_err(|error| PipelineError::Write(WriteError::Archive(Box::new(error.into()))));
-        let result = result.and_then(|finish| stopped.map(|_| finish));
+        let code = result.as_ref().err().map(|error| error.code.id.to_owned());
+        let stop = Event::Stop { command: command.to_owned(), exit, code };
+        let stopped = ledger.as_mut().map_or(Ok(0), |ledger| ledger.append(stop));
+        let result = result.and_then(|finish| Ok(stopped.map(|_| finish)?));
         Outcome { tally, kinds, classes, elapsed: start.elapsed(), result }
     }
 }

@@ -16,6 +16,7 @@ mod extract;
 mod tests;
 
 use super::purge::Site;
+use super::replay::Purpose;
 use crate::archive::{self, Segment};
 use crate::ledger::event::{self, Event};
 use crate::model::ClassName;
@@ -131,23 +132,23 @@ impl Holds {
     /// Freezes the segments of `scope` for a case, until a day.
     ///
     /// # Errors
-    /// A day that is over, a case that has a hold already, a scope without segments.
+    /// A case that names somebody or has a hold already, a day that is over, a scope without segments.
     pub fn add(&self, site: &mut Site, case: &str, until: Date, scope: &Scope) -> Result<Hold, Diagnostic> {
+        Purpose { case: Some(case.to_owned()), ..Purpose::default() }.demand_nobody_in_case()?;
         let today = site.today();
         if until <= today {
-            return self.refuse(site, &DATES, "a hold ends on a day to come", "`--until` is today or before");
+            return Err(refusal(&DATES, "a hold ends on a day to come", "`--until` is today or before"));
         }
         if self.find(case)?.is_some() {
-            return self.refuse(site, &CASE, "the case has a hold already", "a case has one hold at a time");
+            return Err(refusal(&CASE, "the case has a hold already", "a case has one hold at a time"));
         }
         let segments = frozen(site, scope)?;
         if segments.is_empty() {
-            return self.refuse(
-                site,
+            return Err(refusal(
                 &NOTHING,
                 "there is nothing to hold",
                 "no segment is of that class and time",
-            );
+            ));
         }
         let frozen_until = longest_freeze(today, until);
         let hold = Hold { case: case.to_owned(), until, frozen_until, segments, extracts: 0 };
@@ -164,7 +165,7 @@ impl Holds {
         let Some(before) = self.find(case)? else { return Ok(None) };
         if until < before.until {
             let why = "a hold is prolonged, and not shortened";
-            return self.refuse(site, &DATES, "the hold of the case lasts longer already", why);
+            return Err(refusal(&DATES, "the hold of the case lasts longer already", why));
         }
         let frozen_until = longest_freeze(site.today(), until);
         let segments = frozen(site, &Scope::default())?;
@@ -237,18 +238,11 @@ impl Holds {
         let name = format!("{stem}.json");
         self.folder.remove(&name).map_err(failed("remove", &self.folder.path(&name)))
     }
+}
 
-    fn refuse<T>(
-        &self,
-        site: &mut Site,
-        code: &'static Code,
-        what: &str,
-        why: &str,
-    ) -> Result<T, Diagnostic> {
-        site.ledger.append(Event::Refused { command: "hold".to_owned(), code: code.id.to_owned() })?;
-        let hint = format!("`oubliette explain {}` says what a hold needs", code.id);
-        Err(Diagnostic::new(code, what).because(why).hint(hint))
-    }
+fn refusal(code: &'static Code, what: &str, why: &str) -> Diagnostic {
+    let hint = format!("`oubliette explain {}` says what a hold needs", code.id);
+    Diagnostic::new(code, what).because(why).hint(hint)
 }
 
 /// The first day on which segments are no longer frozen by a hold of `today` until `until`.

@@ -133,10 +133,32 @@ impl Site {
     /// A clock that jumped and was not confirmed: then nothing is done. Anything that cannot be read, written
     /// or erased: the next run goes on from there.
     pub fn purge(&mut self, confirm_clock: bool, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
-        self.check_clock(confirm_clock)?;
-        let (command, version) = ("purge".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        let command = "purge".to_owned();
+        if let Err(refusal) = self.check_clock(confirm_clock) {
+            let (code, clock) = (refusal.code.id.to_owned(), Some(self.ledger.now()));
+            // A clock that is set right again needs nobody to confirm it.
+            self.ledger.append_unmoved(Event::Refused { command, code, clock })?;
+            return Err(refusal);
+        }
+        let version = env!("CARGO_PKG_VERSION").to_owned();
         // Whatever there is to do: an entry a day is what a clock that jumps is told by.
         self.ledger.append(Event::Start { command: command.clone(), version })?;
+        match self.purge_due(progress) {
+            Ok(done) => {
+                let exit = u8::from(done.is_blocked());
+                self.ledger.append(Event::Stop { command, exit, code: None })?;
+                Ok(done)
+            }
+            Err(failure) => {
+                let code = Some(failure.code.id.to_owned());
+                // On a disk that takes no entry either, the failure is what there is to tell.
+                let _ = self.ledger.append(Event::Stop { command, exit: 2, code });
+                Err(failure)
+            }
+        }
+    }
+
+    fn purge_due(&mut self, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
         let mut begun = self.begun()?;
         let mut done = Plan::default();
         for expires in self.due_days(&begun)? {
@@ -147,7 +169,6 @@ impl Site {
         for batch in &done.moves {
             self.move_batch(batch)?;
         }
-        self.ledger.append(Event::Stop { command, exit: u8::from(done.is_blocked()) })?;
         Ok(done)
     }
 

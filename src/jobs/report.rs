@@ -214,7 +214,7 @@ impl Told {
                 | Event::NextKey(_)
                 | Event::KeyErased { .. }
                 | Event::Start { .. }
-                | Event::Stop { .. }
+                | Event::Stop { code: None, .. }
                 | Event::Segment(_)
                 | Event::Moved(_),
             ) => {}

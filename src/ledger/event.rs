@@ -38,6 +38,9 @@ pub enum Event {
         command: String,
         /// Its exit code.
         exit: u8,
+        /// The code of the message that it ended with, for `oubliette explain`, if it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
     },
     /// A command was refused.
     Refused {
@@ -45,6 +48,9 @@ pub enum Event {
         command: String,
         /// The code of the message, for `oubliette explain`.
         code: String,
+        /// What the clock said, where it is that which is not believed: the entry has the time of the one before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clock: Option<Timestamp>,
     },
     /// A segment was sealed.
     Segment(Segment),
@@ -109,7 +115,7 @@ pub enum Event {
     },
     /// Somebody asks for the lines of a person in clear, or for originals: before anything is opened.
     Access(Access),
-    /// What came of it.
+    /// What came of it. A second one says that what had been found was not handed over after all.
     AccessDone(AccessDone),
     /// It was refused, and nothing went out.
     AccessRefused {
@@ -264,8 +270,11 @@ pub struct Access {
 pub struct AccessDone {
     /// Number of the entry that it was announced with.
     pub entry: u64,
-    /// Whether it came to its end: a reader may go away before.
+    /// Whether it came to its end.
     pub complete: bool,
+    /// The code of the message that it ended with before its end, for `oubliette explain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// Segments that were searched.
     pub segments: u64,
     /// Epochs whose secret was unwrapped.
@@ -301,7 +310,8 @@ mod tests {
         for event in [
             Event::KeyErased { day: jiff::civil::date(2026, 11, 23) },
             Event::Cut { bytes: 7 },
-            Event::Stop { command: "filter".to_owned(), exit: 1 },
+            Event::Stop { command: "filter".to_owned(), exit: 1, code: None },
+            Event::Stop { command: "purge".to_owned(), exit: 2, code: Some("P02".to_owned()) },
             Event::Access(Access::default()),
             Event::AccessRefused { access: Access::default(), code: "P11".to_owned() },
         ] {

@@ -87,6 +87,16 @@ impl Ledger {
         self.session(self.settings.clock.now(), |session| session.append(event))
     }
 
+    /// Adds an entry at the time of the last one, for a clock that is not believed: neither the day of the ledger nor
+    /// what it knows of the clock changes.
+    ///
+    /// # Errors
+    /// As [`Ledger::append`].
+    pub fn append_unmoved(&mut self, event: Event) -> Result<u64, LedgerError> {
+        let last = self.files.head()?.and_then(|head| head.clock);
+        self.session(last.unwrap_or_else(|| self.settings.clock.now()), |session| session.append(event))
+    }
+
     /// Adds an entry, and signs `message` with the key of the same day: an entry begins with `{"n":`, what a segment
     /// is sealed by with `oubliette/`, and `message` must begin with neither.
     ///

@@ -35,7 +35,7 @@ fn three_days() -> tempfile::TempDir {
     for day in ["2026-11-22", "2026-11-23", "2026-11-24"] {
         let mut ledger = ledger(directory.path(), &format!("{day}T10:00:00Z"));
         ledger.append(start()).unwrap();
-        ledger.append(Event::Stop { command: "filter".to_owned(), exit: 0 }).unwrap();
+        ledger.append(Event::Stop { command: "filter".to_owned(), exit: 0, code: None }).unwrap();
     }
     directory
 }

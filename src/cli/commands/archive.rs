@@ -35,12 +35,32 @@ pub(super) fn open(
     let ledger = ledger::Settings {
         storage: Arc::clone(&storage),
         directory: settings.state_dir.join(ledger::FOLDER),
-        zone: zone.clone(),
+        zone,
         who: process::user(),
         clock: settings.clock,
     };
     // Before anything that a crash left is sealed: that is part of the run.
     ready.record(Ledger::open(ledger.clone())?)?;
+    let opened = try_open(settings, args, ready, (tree, ledger), tee);
+    let (archiver, recovered) = match opened {
+        Ok(opened) => opened,
+        Err(refusal) => {
+            ready.refuse(&refusal)?;
+            return Err(refusal);
+        }
+    };
+    recovered.iter().for_each(|recovered| report.note(&told(recovered)));
+    Ok(archiver)
+}
+
+fn try_open(
+    settings: &Settings,
+    args: &ArchiveArgs,
+    ready: &Ready,
+    (tree, ledger): (Tree, ledger::Settings),
+    tee: Option<Output<Descriptor>>,
+) -> Result<(Archiver, Vec<Recovered>), Diagnostic> {
+    let (storage, zone) = (Arc::clone(&ledger.storage), ledger.zone.clone());
     let shred_store = ShredStore::open(&storage, &settings.state_dir.join(shred::FOLDER))?;
     let plan = Plan {
         storage,
@@ -52,9 +72,7 @@ pub(super) fn open(
         shred_keys: Box::new(RecordedShredKeys::new(shred_store, Ledger::open(ledger)?, zone)),
         tee,
     };
-    let (archiver, recovered) = archive::open(ready, plan)?;
-    recovered.iter().for_each(|recovered| report.note(&told(recovered)));
-    Ok(archiver)
+    archive::open(ready, plan)
 }
 
 /// Refuses a bucket: nothing can be appended to an object, and a directory called `s3:` is not what was meant.

@@ -1,18 +1,17 @@
 //! `oubliette replay --bundle`: the lines of a case, for the authority that asked.
 
-use super::replay::{left_out, summarise};
+use super::replay::{handed_over, left_out, refused, summarise};
 use crate::cli::args::ReplayArgs;
-use crate::cli::codes;
 use crate::cli::exit::Exit;
-use crate::cli::process;
 use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::bundle::{About, Bundle, Destination};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Grant, Question, Ready};
+use crate::jobs::replay::{Grant, Question, Ready, Visited};
 use crate::ledger;
 use crate::primitives::diag::Diagnostic;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use zeroize::Zeroizing;
 
 /// Demands case, basis and period for a bundle, whether anything is revealed or not; and a place for it.
@@ -24,51 +23,68 @@ pub(super) fn demand(args: &ReplayArgs, site: &Site, question: Question) -> Resu
     Ok(question)
 }
 
-/// Puts the lines into the bundle `to`.
-pub(super) fn write(
-    report: Report,
-    settings: &Settings,
-    args: &ReplayArgs,
-    to: &Path,
-    site: &mut Site,
-    question: &Question,
-    ready: Ready<'_>,
-) -> Result<Exit, Stop> {
-    let about = About {
-        purpose: question.purpose.clone(),
-        zone: site.zone.clone(),
-        made: site.now,
-        segments: 0,
-        unsealed: 0,
-    };
-    let stopped = process::interrupted().map_err(|error| {
-        Diagnostic::new(&codes::OPEN, "cannot listen to signals").because(error.to_string())
-    })?;
-    let mut bundle = Bundle::begin(about, &site.storage, &destination(args, to))?;
-    let (bytes, skipped) = ready.bytes_and_skipped_frames();
-    let progress = Counted::with_note(bytes, &format!("{} skipped", counted(skipped, "frame")));
-    let mut revealed = Zeroizing::new(Vec::new());
-    let visited = ready.visit(
-        site,
-        &mut |planned, line, reveal| {
-            let originals = reveal.originals(line)?;
-            revealed.clear();
-            reveal.put_back(line, &mut revealed)?;
-            bundle.add(planned, line, &originals, &revealed)
-        },
-        &stopped,
-        &|bytes| progress.add(bytes),
-    )?;
-    drop(progress);
-    bundle.searched(visited.counts.plan.segments, visited.left_out);
-    let written = bundle.finish(site, &settings.state_dir.join(ledger::FOLDER))?;
-    summarise(report, &visited.counts)?;
-    report.note(&format!(
-        "bundle of {} in {}; README.txt in it says how to check it",
-        counted(written.lines, "line"),
-        counted(written.files, "file")
-    ));
-    Ok(left_out(report, visited.left_out))
+/// What a bundle is written with.
+pub(super) struct Writing<'w> {
+    pub(super) report: Report,
+    pub(super) settings: &'w Settings,
+    pub(super) args: &'w ReplayArgs,
+    /// Where to.
+    pub(super) to: &'w Path,
+    pub(super) stopped: &'w AtomicBool,
+}
+
+impl Writing<'_> {
+    /// Puts the lines into the bundle.
+    pub(super) fn write(&self, site: &mut Site, question: &Question, ready: Ready<'_>) -> Result<Exit, Stop> {
+        let access = ready.access().clone();
+        let bundle = self.begin(site, question).map_err(|refusal| refused(site, &access, refusal))?;
+        let (bundle, visited) = self.fill(site, bundle, ready)?;
+        let written = bundle.finish(site, &self.settings.state_dir.join(ledger::FOLDER));
+        // The lines were found, and the ledger has that already, for it is a part of the proof.
+        let written = handed_over(site, &access, written.map_err(Stop::from))?;
+        summarise(self.report, &visited.counts)?;
+        self.report.note(&format!(
+            "bundle of {} in {}; README.txt in it says how to check it",
+            counted(written.lines, "line"),
+            counted(written.files, "file")
+        ));
+        Ok(left_out(self.report, visited.left_out))
+    }
+
+    fn begin(&self, site: &Site, question: &Question) -> Result<Bundle, Diagnostic> {
+        let about = About {
+            purpose: question.purpose.clone(),
+            zone: site.zone.clone(),
+            made: site.now,
+            segments: 0,
+            unsealed: 0,
+        };
+        Bundle::begin(about, &site.storage, &destination(self.args, self.to))
+    }
+
+    fn fill(
+        &self,
+        site: &mut Site,
+        mut bundle: Bundle,
+        ready: Ready<'_>,
+    ) -> Result<(Bundle, Visited), Diagnostic> {
+        let (bytes, skipped) = ready.bytes_and_skipped_frames();
+        let progress = Counted::with_note(bytes, &format!("{} skipped", counted(skipped, "frame")));
+        let mut revealed = Zeroizing::new(Vec::new());
+        let visited = ready.visit(
+            site,
+            &mut |planned, line, reveal| {
+                let originals = reveal.originals(line)?;
+                revealed.clear();
+                reveal.put_back(line, &mut revealed)?;
+                bundle.add(planned, line, &originals, &revealed)
+            },
+            self.stopped,
+            &|bytes| progress.add(bytes),
+        )?;
+        bundle.searched(visited.counts.plan.segments, visited.left_out);
+        Ok((bundle, visited))
+    }
 }
 
 fn destination(args: &ReplayArgs, to: &Path) -> Destination {

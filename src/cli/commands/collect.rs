@@ -53,7 +53,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &CollectArgs) -> Result
     };
     let worked = worker::work(&member, &mut collector, None, &|| stopped.load(Ordering::Relaxed), &mut tell);
     let exit = if worked.is_err() { 2 } else { u8::from(leaked > 0) };
-    ledger.append(Event::Stop { command: COMMAND.to_owned(), exit }).map_err(Diagnostic::from)?;
+    let code = worked.as_ref().err().map(|failure| failure.code.id.to_owned());
+    ledger.append(Event::Stop { command: COMMAND.to_owned(), exit, code }).map_err(Diagnostic::from)?;
     worked?;
     if dropped > 0 {
         report.note(&format!("dropped because they had expired: {}", counted(dropped, "line")));

@@ -118,7 +118,7 @@ pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) ->
         Ok(Finish::Complete | Finish::BrokenPipe) if tally.quarantined == 0 => Exit::Done,
         Ok(_) => Exit::NeedsHuman,
         Err(error) => {
-            report.error(&error.into());
+            report.error(&error);
             Exit::CouldNot
         }
     }

@@ -1,13 +1,13 @@
 //! `oubliette hold`: what a case needs is kept beyond its day.
 
 use super::{purge, replay};
-use crate::cli::args::{AccessArgs, ArchivePlace, Common, HoldCommand, Reading, Tokens};
+use crate::cli::args::{AccessArgs, Common, HoldCommand, Reading, Tokens};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::hold::{Extracted, FOLDER, Hold, Holds, Scope, Targets};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Secrets, Selection};
+use crate::jobs::replay::{Access, Purpose, Scope as Originals, Secrets, Selection};
 use crate::keyring::{Escrow, StateDir};
 use crate::model::Kind;
 use crate::primitives::diag::Diagnostic;
@@ -21,7 +21,8 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
         HoldCommand::List => list(report, &settings),
         HoldCommand::Add { place, case, until, class, from, to } => {
             let scope = Scope { class: class.clone(), from: *from, to: *to };
-            with(&settings, place, report, |holds, site| {
+            let mut site = purge::site(&settings, place, COMMAND)?;
+            let changed = with(&settings, &mut site, report, |holds, site| {
                 let hold = holds.add(site, case, *until, &scope)?;
                 report.note(&format!(
                     "frozen until {}: {}; the hold ends on {}",
@@ -30,22 +31,36 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                     hold.until
                 ));
                 Ok(vec![hold])
-            })
+            });
+            tell(report, &changed.map_err(|refusal| purge::refused(&mut site, COMMAND, refusal))?)
         }
-        HoldCommand::Release { place, case } => with(&settings, place, report, |holds, site| {
-            holds.release(site, case)?;
-            report.note("the hold is over, and its extracts are erased");
-            Ok(Vec::new())
-        }),
+        HoldCommand::Release { place, case } => {
+            let mut site = purge::site(&settings, place, COMMAND)?;
+            let changed = with(&settings, &mut site, report, |holds, site| {
+                holds.release(site, case)?;
+                report.note("the hold is over, and its extracts are erased");
+                Ok(Vec::new())
+            });
+            tell(report, &changed.map_err(|refusal| purge::refused(&mut site, COMMAND, refusal))?)
+        }
         HoldCommand::Extract { place, case, token, ip, email, user, identity } => {
-            let targets = targets(token, ip, email, user)?;
-            let access = AccessArgs { identity: identity.clone(), ..AccessArgs::default() };
-            with(&settings, place, report, |holds, site| {
+            let mut site = purge::site(&settings, place, EXTRACT)?;
+            let changed = with(&settings, &mut site, report, |holds, site| {
+                let targets = targets(token, ip, email, user)?;
+                let access = AccessArgs { identity: identity.clone(), ..AccessArgs::default() };
                 extract(report, &settings, holds, site, case, &targets, &access)
-            })
+            });
+            let asked = [ip, email, user].map(Vec::len).iter().sum();
+            let purpose = Purpose { case: Some(case.clone()), ..Purpose::default() };
+            let access = Access::new(EXTRACT, &purpose, Originals::Nobody, asked, token.len()).kept();
+            tell(report, &changed.map_err(|refusal| replay::refused(&mut site, &access, refusal))?)
         }
     }
 }
+
+/// Names of the commands in the ledger.
+const COMMAND: &str = "hold";
+const EXTRACT: &str = "hold extract";
 
 /// The holds of the node.
 pub(super) fn holds(settings: &Settings, site: &Site) -> Result<Holds, Diagnostic> {
@@ -72,20 +87,23 @@ fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
     Ok(Exit::Done)
 }
 
-/// Does `work` while nobody else changes holds or purges; with `--json` the holds that it returns are printed.
+/// Does `work` while nobody else changes holds or purges.
 fn with(
     settings: &Settings,
-    place: &ArchivePlace,
+    site: &mut Site,
     report: Report,
     work: impl FnOnce(&Holds, &mut Site) -> Result<Vec<Hold>, Diagnostic>,
-) -> Result<Exit, Stop> {
-    let mut site = purge::site(settings, place)?;
-    let holds = holds(settings, &site)?;
+) -> Result<Vec<Hold>, Diagnostic> {
+    let holds = holds(settings, site)?;
     let _turn = holds.turn()?;
-    tell_expired(report, &holds.expire(&mut site)?);
-    let changed = work(&holds, &mut site)?;
+    tell_expired(report, &holds.expire(site)?);
+    work(&holds, site)
+}
+
+/// With `--json`, prints what became of holds.
+fn tell(report: Report, changed: &[Hold]) -> Result<Exit, Stop> {
     if report.is_json() {
-        report.table(&changed)?;
+        report.table(changed)?;
     }
     Ok(Exit::Done)
 }

@@ -13,12 +13,13 @@ use crate::jobs::recognition::load_retention;
 use crate::jobs::replay::NodePlaces;
 use crate::jobs::subject::erase;
 use crate::jobs::verify::bytes_below;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Event, Ledger};
 use crate::model::Tree;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Seen, is_remote};
+use crate::primitives::storage::{Disk, Seen, is_remote};
 use crate::shred::{self, ShredStore};
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &PurgeArgs) -> Result<E
 
 /// Purges, or plans it. What was done, or would be.
 pub(super) fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> Result<Plan, Diagnostic> {
-    let mut site = site(settings, &args.place)?;
+    let mut site = site(settings, &args.place, "purge")?;
     let holds = hold::holds(settings, &site)?;
     // No hold is added or released meanwhile.
     let turn = holds.turn()?;
@@ -60,16 +61,54 @@ pub(super) fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> 
 }
 
 /// The archive, its keys and its ledger, for whoever removes something: of objects old versions as well, so that what is
-/// purged is gone and not hidden.
-pub(super) fn site(settings: &Settings, place: &ArchivePlace) -> Result<Site, Diagnostic> {
+/// purged is gone and not hidden. The ledger keeps that `command` was refused.
+pub(super) fn site(settings: &Settings, place: &ArchivePlace, command: &str) -> Result<Site, Diagnostic> {
     site_seen(settings, place, &[], Seen::AllVersions)
+        .map_err(|refusal| refused_without_site(settings, command, refusal))
 }
 
-/// The same for whoever reads, and where else originals are.
+/// The same for whoever reads, and where else originals are. `command` is who asks, for the ledger.
 pub(super) fn site_to_search(
     settings: &Settings,
     place: &SearchPlace,
+    command: &str,
 ) -> Result<(Site, NodePlaces), Diagnostic> {
+    let site = there_are_keys(place)
+        .and_then(|()| site_seen(settings, &place.archive(), &place.vault, Seen::Newest))
+        .map_err(|refusal| refused_without_site(settings, command, refusal))?;
+    let (vaults, shred_keys) = (place.vault.clone(), place.shred_keys.clone());
+    Ok((site, NodePlaces { vaults, shred_keys }))
+}
+
+/// Keeps in the ledger of the node, where there is one, that `command` was refused before it had an archive.
+fn refused_without_site(settings: &Settings, command: &str, refusal: Diagnostic) -> Diagnostic {
+    let directory = settings.state_dir.join(ledger::FOLDER);
+    if !directory.join(ledger::ENTRIES).exists() {
+        return refusal;
+    }
+    // A ledger that exists keeps its own zone.
+    let zone = settings.zone.clone().unwrap_or(TimeZone::UTC);
+    let (who, clock) = (process::user(), settings.clock);
+    let ledger = Ledger::open(ledger::Settings { storage: Arc::new(Disk), directory, zone, who, clock });
+    // The ledger may be what cannot be used; the refusal says so then.
+    let _ = ledger.and_then(|mut ledger| ledger.append(event_of(command, &refusal)));
+    refusal
+}
+
+fn event_of(command: &str, refusal: &Diagnostic) -> Event {
+    Event::Refused { command: command.to_owned(), code: refusal.code.id.to_owned(), clock: None }
+}
+
+/// Keeps in the ledger that `command` was refused.
+pub(super) fn refused(site: &mut Site, command: &str, refusal: Diagnostic) -> Diagnostic {
+    match site.ledger.append(event_of(command, &refusal)) {
+        Ok(_) => refusal,
+        Err(unkept) => unkept.into(),
+    }
+}
+
+/// Whether folders of shred keys are where they were named.
+fn there_are_keys(place: &SearchPlace) -> Result<(), Diagnostic> {
     for folder in &place.shred_keys {
         // With a mistake in its name no key would be there, and seem erased.
         if !folder.is_dir() {
@@ -78,9 +117,7 @@ pub(super) fn site_to_search(
                 .hint("name the folder `shred` of the state directory of a node"));
         }
     }
-    let site = site_seen(settings, &place.archive(), &place.vault, Seen::Newest)?;
-    let (vaults, shred_keys) = (place.vault.clone(), place.shred_keys.clone());
-    Ok((site, NodePlaces { vaults, shred_keys }))
+    Ok(())
 }
 
 fn site_seen(

@@ -20,12 +20,13 @@ use jiff::Timestamp;
 use std::io::{self, Read as _, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Replays.
 pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
-    let (mut site, places) = purge::site_to_search(&settings, &args.place)?;
+    let (mut site, places) = purge::site_to_search(&settings, &args.place, "replay")?;
     let scope = match (args.reveal, args.reveal_all) {
         (_, true) => Scope::Everybody,
         (true, false) => Scope::Asked,
@@ -48,6 +49,18 @@ pub(super) fn refused(site: &mut Site, access: &Access, refusal: Diagnostic) -> 
         Ok(()) => refusal.into(),
         Err(unkept) => unkept.into(),
     }
+}
+
+/// Keeps in the ledger, if it was not, that what was found did not get to whoever asked.
+pub(super) fn handed_over<T>(site: &mut Site, access: &Access, handed: Result<T, Stop>) -> Result<T, Stop> {
+    let code = match &handed {
+        Ok(_) => return handed,
+        Err(Stop::StdoutClosed) => &replay::STOPPED,
+        Err(Stop::Because(failure)) => failure.code,
+    };
+    // A ledger that does not take this either, for the disk is full, is no reason to tell of another failure.
+    let _ = access.broke_off(site, code);
+    handed
 }
 
 /// What the ledger keeps of a question, before it is known whether it makes sense.
@@ -129,17 +142,16 @@ fn answer(
     question: &Question,
     access: Access,
 ) -> Result<Exit, Stop> {
-    let custody = match custody(settings, &args.access) {
-        Ok(custody) => Custody { places, ..custody },
+    let prepared = custody(settings, &args.access).and_then(|custody| Ok((custody, interrupted()?)));
+    let (custody, stopped) = match prepared {
+        Ok((custody, stopped)) => (Custody { places, ..custody }, stopped),
         Err(refusal) => return Err(refused(site, &access, refusal)),
     };
     let ready = Ready::new(question, access, site, custody)?;
     if let Some(to) = &args.bundle {
-        return super::bundle::write(report, settings, args, to, site, question, ready);
+        let writing = super::bundle::Writing { report, settings, args, to, stopped: &stopped };
+        return writing.write(site, question, ready);
     }
-    let stopped = process::interrupted().map_err(|error| {
-        Diagnostic::new(&codes::OPEN, "cannot listen to signals").because(error.to_string())
-    })?;
     let (bytes, skipped) = ready.bytes_and_skipped_frames();
     let progress = Counted::with_note(bytes, &format!("{} skipped", counted(skipped, "frame")));
     let tell = |bytes| progress.add(bytes);
@@ -151,7 +163,8 @@ fn answer(
             (outcome.counts, outcome.end.map(drop), outcome.left_out)
         }
         Some(address) => {
-            let outlet = Outlet::new(connected(address)?, framing, args.speed, stopped);
+            let receiver = connected(address).map_err(|refusal| refused(site, ready.access(), refusal))?;
+            let outlet = Outlet::new(receiver, framing, args.speed, stopped);
             let outcome = ready.run(site, outlet, &tell)?;
             (outcome.counts, outcome.end.map(close), outcome.left_out)
         }
@@ -161,6 +174,12 @@ fn answer(
     summarise(report, &counts)?;
     let ended = ended(report, args.output.is_some(), end)?;
     Ok(ended.and(left_out(report, left_out_segments.len() as u64)))
+}
+
+/// Whether SIGINT or SIGTERM came.
+fn interrupted() -> Result<Arc<AtomicBool>, Diagnostic> {
+    process::interrupted()
+        .map_err(|error| Diagnostic::new(&codes::OPEN, "cannot listen to signals").because(error.to_string()))
 }
 
 fn connected(address: &str) -> Result<TcpStream, Diagnostic> {

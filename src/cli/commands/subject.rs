@@ -1,6 +1,6 @@
 //! `oubliette subject`: what a person may ask for, and whom a breach is about.
 
-use super::replay::{as_far_as_written, custody, left_out, refused};
+use super::replay::{as_far_as_written, custody, handed_over, left_out, refused};
 use super::{hold, purge};
 use crate::cli::args::{AccessArgs, ArchivePlace, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
 use crate::cli::args::{SubjectCommand, Tokens};
@@ -10,17 +10,18 @@ use crate::cli::settings::Settings;
 use crate::jobs::hold::Scope as HoldScope;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    Access, Basis, Custody, Line, NO_GRANT, NodePlaces, Purpose, Question, Ready, Reveal, Scope, Secrets,
-    Selection, Unsealed, Visited,
+    Access, Basis, Custody, Line, NO_GRANT, NodePlaces, Plan, Purpose, Question, Ready, Reveal, Scope,
+    Secrets, Selection, Unsealed, Visited,
 };
 use crate::jobs::subject::access::Dossier;
 use crate::jobs::subject::affected::{Affected, Count, Person};
-use crate::jobs::subject::erase::{Answer, Erased, Outcome, erase};
+use crate::jobs::subject::erase::{self, Answer, Erased, Outcome};
 use crate::jobs::subject::{self, STAYS};
 use crate::keyring::{Escrow, StateDir};
 use crate::ledger::event::AccessDone;
 use crate::model::{ClassName, Kind};
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::private_folder::Turn;
 use jiff::civil::Date;
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -30,23 +31,29 @@ pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> 
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
     match command {
         SubjectCommand::Access { place, person, period, access, form } => {
-            let (site, places) = purge::site_to_search(&settings, place)?;
+            let (site, places) = purge::site_to_search(&settings, place, ACCESS)?;
             Desk { report, settings, site, places, access }.access(person, period, *form)
         }
         SubjectCommand::Erase { place, person, access } => {
-            let (site, places) = (purge::site(&settings, place)?, NodePlaces::default());
+            let (site, places) = (purge::site(&settings, place, ERASE)?, NodePlaces::default());
             Desk { report, settings, site, places, access }.erase(person)
         }
         SubjectCommand::Restrict { place, person, until, access } => {
             restrict(report, &settings, place, person, *until, access)
         }
         SubjectCommand::Affected { place, period, class, list, reveal, recipient, access } => {
-            let (site, places) = purge::site_to_search(&settings, place)?;
+            let (site, places) = purge::site_to_search(&settings, place, AFFECTED)?;
             let wanted = Wanted { classes: class, list: *list, reveal: *reveal, recipients: recipient };
             Desk { report, settings, site, places, access }.affected(period, &wanted)
         }
     }
 }
+
+/// Names of the commands in the ledger.
+const ACCESS: &str = "subject access";
+const ERASE: &str = "subject erase";
+const RESTRICT: &str = "subject restrict";
+const AFFECTED: &str = "subject affected";
 
 /// What `affected` is to tell.
 struct Wanted<'w> {
@@ -54,6 +61,15 @@ struct Wanted<'w> {
     list: bool,
     reveal: bool,
     recipients: &'w [String],
+}
+
+/// An erasure that nothing keeps from being performed.
+struct PlannedErasure {
+    case: String,
+    plan: Plan,
+    secrets: Secrets,
+    /// Nobody purges, holds or erases meanwhile.
+    _turn: Turn,
 }
 
 /// Where requests are answered.
@@ -69,17 +85,23 @@ struct Desk<'d> {
 impl Desk<'_> {
     fn access(mut self, person: &PersonArgs, period: &PeriodArgs, form: DossierForm) -> Result<Exit, Stop> {
         let purpose = self.purpose(Basis::ACCESS, Some(period));
-        let access = announced("subject access", &purpose, Scope::Asked, person);
+        let access = announced(ACCESS, &purpose, Scope::Asked, person);
         let selection = selection(person, &purpose);
         let mut dossier = Dossier::new(self.site.now, self.site.zone.clone());
         (dossier.case, dossier.from, dossier.to) = (purpose.case.clone(), purpose.from, purpose.to);
-        let visited = self
-            .visit(access, selection, Scope::Asked, purpose, &mut |line, reveal| dossier.add(line, reveal))?;
+        let (visited, access) =
+            self.visit(access, selection, Scope::Asked, purpose, &mut |line, reveal| {
+                dossier.add(line, reveal)
+            })?;
         dossier.explain(&self.site.classes);
-        match form {
-            DossierForm::Json => self.report.value(&dossier)?,
-            DossierForm::Csv => self.report.bytes(&dossier.csv().map_err(io::Error::from)?)?,
-        }
+        let handed = match form {
+            DossierForm::Json => self.report.value(&dossier),
+            DossierForm::Csv => dossier
+                .csv()
+                .map_err(|error| io::Error::from(error).into())
+                .and_then(|csv| self.report.bytes(&csv)),
+        };
+        handed_over(&mut self.site, &access, handed)?;
         self.report.note(&format!("{} of the person", counted(dossier.lines.len() as u64, "line")));
         Ok(left_out(self.report, visited.left_out))
     }
@@ -91,22 +113,15 @@ impl Desk<'_> {
             false => (Scope::Nobody, Basis::BREACH),
         };
         let purpose = self.purpose(basis, Some(period));
-        let access = Access::new("subject affected", &purpose, scope, 0, 0);
+        let access = Access::new(AFFECTED, &purpose, scope, 0, 0);
         let access = access.of_classes(wanted.classes).kept();
         let selection = Selection { classes: wanted.classes.to_vec(), ..in_period(&purpose) };
         let mut affected = Affected::default();
-        let visited = self.visit(access, Ok(selection), scope, purpose, &mut |line, reveal| {
+        let (visited, access) = self.visit(access, Ok(selection), scope, purpose, &mut |line, reveal| {
             affected.add(line, scope, reveal)
         })?;
-        if wanted.recipients.is_empty() {
-            if wanted.list {
-                self.report.table(&affected.people())?;
-            } else {
-                self.report.table(&affected.counts())?;
-            }
-        } else {
-            self.report.bytes(&subject::encrypted(&affected.people(), wanted.recipients)?)?;
-        }
+        let handed = self.tell_affected(&affected, wanted);
+        handed_over(&mut self.site, &access, handed)?;
         let people: u64 = affected.counts().iter().map(|count| count.distinct).sum();
         let by =
             if wanted.reveal { "" } else { ", counted by tokens: a person has another one in every epoch" };
@@ -114,33 +129,52 @@ impl Desk<'_> {
         Ok(left_out(self.report, visited.left_out))
     }
 
-    fn erase(mut self, person: &PersonArgs) -> Result<Exit, Stop> {
-        let purpose = self.purpose(Basis::ERASURE, None);
-        let access = announced("subject erase", &purpose, Scope::Nobody, person);
-        match self.try_erase(person, &purpose, &access) {
-            Ok(erased) => self.tell(&erased),
-            Err(refusal) => Err(refused(&mut self.site, &access, refusal)),
+    fn tell_affected(&self, affected: &Affected, wanted: &Wanted<'_>) -> Result<(), Stop> {
+        if !wanted.recipients.is_empty() {
+            let encrypted = subject::encrypted(&affected.people(), wanted.recipients)?;
+            return self.report.bytes(&encrypted);
+        }
+        if wanted.list {
+            self.report.table(&affected.people())
+        } else {
+            self.report.table(&affected.counts())
         }
     }
 
-    fn try_erase(
+    fn erase(mut self, person: &PersonArgs) -> Result<Exit, Stop> {
+        let purpose = self.purpose(Basis::ERASURE, None);
+        let mut access = announced(ERASE, &purpose, Scope::Nobody, person);
+        let planned = self.plan_erasure(person, &purpose, &mut access);
+        let planned = planned.map_err(|refusal| refused(&mut self.site, &access, refusal))?;
+        let erased = self.perform(planned, &access);
+        let erased = handed_over(&mut self.site, &access, erased.map_err(Stop::from))?;
+        self.tell(&erased)
+    }
+
+    /// What is to be looked through: everything that can be refused was not.
+    fn plan_erasure(
         &mut self,
         person: &PersonArgs,
         purpose: &Purpose,
-        access: &Access,
-    ) -> Result<Erased, Diagnostic> {
+        access: &mut Access,
+    ) -> Result<PlannedErasure, Diagnostic> {
         let case = stated_case(purpose)?;
         let selection = selection(person, purpose)?;
         let custody = custody(&self.settings, self.access)?;
         let holds = hold::holds(&self.settings, &self.site)?;
-        // Nobody purges, holds or erases meanwhile.
-        let _turn = holds.turn()?;
+        let turn = holds.turn()?;
         self.site.held = holds.held(self.site.today())?;
-        let mut access = access.clone();
         access.begin(&mut self.site)?;
         let mut secrets = Secrets::new(&self.site, custody);
+        let plan = erase::plan(&mut self.site, &selection, &mut secrets)?;
+        Ok(PlannedErasure { case, plan, secrets, _turn: turn })
+    }
+
+    fn perform(&mut self, planned: PlannedErasure, access: &Access) -> Result<Erased, Diagnostic> {
+        let PlannedErasure { case, plan, mut secrets, _turn } = planned;
         let progress = Counted::of(0);
-        let erased = erase(&mut self.site, &case, &selection, &mut secrets, &|bytes| progress.add(bytes))?;
+        let progress = |bytes| progress.add(bytes);
+        let erased = erase::erase(&mut self.site, &case, &plan, &mut secrets, &progress)?;
         let segments = erased.answers.len() as u64;
         let done = AccessDone { complete: true, segments, lines: erased.lines(), ..AccessDone::default() };
         access.done(&mut self.site, done)?;
@@ -161,7 +195,7 @@ impl Desk<'_> {
         Ok(exit.and(left_out(self.report, erased.unsealed as u64)))
     }
 
-    /// Hands every line to `each`; whatever is refused is in the ledger.
+    /// Hands every line to `each`; whatever is refused is in the ledger. What was found, and what the ledger was told.
     fn visit(
         &mut self,
         access: Access,
@@ -169,7 +203,7 @@ impl Desk<'_> {
         scope: Scope,
         purpose: Purpose,
         each: &mut dyn FnMut(&Line<'_>, &mut Reveal<'_>) -> Result<(), Diagnostic>,
-    ) -> Result<Visited, Stop> {
+    ) -> Result<(Visited, Access), Stop> {
         let custody = self
             .check_basis()
             .and(selection)
@@ -181,13 +215,14 @@ impl Desk<'_> {
         let (reading, unsealed) = (Default::default(), Unsealed::Read);
         let question = Question { selection, scope, purpose, reading, unsealed };
         let ready = Ready::new(&question, access, &mut self.site, custody)?;
+        let access = ready.access().clone();
         let (bytes, skipped) = ready.bytes_and_skipped_frames();
         let progress = Counted::with_note(bytes, &format!("{} skipped", counted(skipped, "frame")));
         let mut each = |_: &_, line: &Line<'_>, reveal: &mut Reveal<'_>| each(line, reveal);
         let visited =
             ready.visit(&mut self.site, &mut each, &AtomicBool::new(false), &|bytes| progress.add(bytes))?;
         as_far_as_written(self.report, &visited.counts.plan);
-        Ok(visited)
+        Ok((visited, access))
     }
 
     /// Refuses a basis that is none.
@@ -216,11 +251,11 @@ fn restrict(
     until: Date,
     args: &AccessArgs,
 ) -> Result<Exit, Stop> {
-    let (site, places) = (purge::site(settings, place)?, NodePlaces::default());
+    let (site, places) = (purge::site(settings, place, RESTRICT)?, NodePlaces::default());
     let mut desk = Desk { report, settings: settings.clone(), site, places, access: args };
     let purpose = desk.purpose(Basis::RESTRICTION, None);
-    let access = announced("subject restrict", &purpose, Scope::Nobody, person);
-    match desk.try_restrict(person, until, &purpose, &access) {
+    let mut access = announced(RESTRICT, &purpose, Scope::Nobody, person);
+    match desk.try_restrict(person, until, &purpose, &mut access) {
         Ok(lines) => {
             report
                 .note(&format!("restricted until {until}: {}, encrypted in `holds`", counted(lines, "line")));
@@ -236,7 +271,7 @@ impl Desk<'_> {
         person: &PersonArgs,
         until: Date,
         purpose: &Purpose,
-        access: &Access,
+        access: &mut Access,
     ) -> Result<u64, Diagnostic> {
         let case = stated_case(purpose)?;
         // What cannot be meant is refused before anything is frozen.
@@ -245,7 +280,7 @@ impl Desk<'_> {
         let mut secrets = Secrets::new(&self.site, custody(&self.settings, self.access)?);
         let holds = hold::holds(&self.settings, &self.site)?;
         let _turn = holds.turn()?;
-        access.clone().begin(&mut self.site)?;
+        access.begin(&mut self.site)?;
         let before = holds.prolong(&mut self.site, &case, until)?;
         if before.is_none() {
             holds.add(&mut self.site, &case, until, &HoldScope::default())?;
@@ -258,7 +293,9 @@ impl Desk<'_> {
                 None => drop(holds.release(&mut self.site, &case)?),
             }
         }
-        Ok(extracted?.lines)
+        let lines = extracted?.lines;
+        access.done(&mut self.site, AccessDone { complete: true, lines, ..AccessDone::default() })?;
+        Ok(lines)
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &VaultsArgs) -> Result<
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
     // A copy that is replaced is gone, and not hidden as an old version.
     let storage = files::storage(&[&args.to], Seen::AllVersions)?;
-    let site = Site { storage, ..purge::site(&settings, &args.place)? };
+    let site = Site { storage, ..purge::site(&settings, &args.place, "vaults")? };
     let mut copied = Vec::new();
     let worked = vaults::copy(&site, &args.to, &mut |vault| {
         copied.push(vault);

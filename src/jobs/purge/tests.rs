@@ -94,6 +94,20 @@ fn the_ledger_tells_what_in_the_order_in_which_it_was_done() {
     assert_eq!((&done.files, done.bytes, done.lines), (&files, plan.purges[0].bytes(), 4));
 }
 
+#[test]
+fn a_purge_that_fails_ends_in_the_ledger_with_its_code() {
+    let before = archive();
+    let ends = |at| {
+        let memory = before.with_fault(Fault::Fail(at, io::ErrorKind::Other));
+        let failure = site(&memory, MIDNIGHT).ok()?.purge(true, &|_| {}).err()?;
+        // What the ledger itself cannot do is nowhere else told.
+        (failure.code == &IO).then(|| events(&memory).pop())?
+    };
+    let ended: Vec<Event> = (0..100).filter_map(ends).collect();
+    let stop = Event::Stop { command: "purge".to_owned(), exit: 2, code: Some(IO.id.to_owned()) };
+    assert!(!ended.is_empty() && ended.iter().all(|event| *event == stop), "{ended:?}");
+}
+
 /// The process stops, or an operation fails, at every operation of a purge, whatever is left of it on the
 /// disk: the next run ends it; H is never there when a file of the day is gone; the ledger tells of every
 /// file, once.
@@ -151,6 +165,11 @@ fn a_clock_that_jumped_purges_nothing_until_it_is_confirmed() {
         let before = of_day(&memory, DAY);
         let refused = site(&memory, now).unwrap().purge(false, &|_| {}).unwrap_err();
         assert_eq!((refused.code.id, of_day(&memory, DAY)), ("P01", before));
+        let (command, code, clock) = ("purge".to_owned(), "P01".to_owned(), now.parse().ok());
+        assert_eq!(events(&memory).pop(), Some(Event::Refused { command, code, clock }));
+        // A clock that is right again needs no word.
+        let again = memory.after_crash(Survives::Everything);
+        site(&again, "2026-11-23T11:00:00Z").unwrap().purge(false, &|_| {}).unwrap();
         // Another command that wrote to the ledger meanwhile does not make the clock right.
         let start = Event::Start { command: "filter".to_owned(), version: "0".to_owned() };
         site(&memory, now).unwrap().ledger.append(start).unwrap();

@@ -8,7 +8,7 @@ use crate::detect::{Detector, Options, Scratch};
 use crate::jobs::purge::Site;
 use crate::ledger::event::{self, AccessDone, Event};
 use crate::model::{Findings, Record, RetentionClass};
-use crate::primitives::diag::Diagnostic;
+use crate::primitives::diag::{Code, Diagnostic};
 use jiff::Timestamp;
 use std::fmt;
 
@@ -287,6 +287,15 @@ impl Access {
             site.ledger.append(Event::AccessRefused { access, code })?;
         }
         Ok(())
+    }
+
+    /// Keeps that it ended before its end, with the message of that code: it was announced, and then something failed,
+    /// or what was found did not get to whoever asked.
+    ///
+    /// # Errors
+    /// If the ledger cannot be kept.
+    pub fn broke_off(&self, site: &mut Site, code: &Code) -> Result<(), Diagnostic> {
+        self.done(site, AccessDone { code: Some(code.id.to_owned()), ..AccessDone::default() })
     }
 
     /// Keeps what came of it.

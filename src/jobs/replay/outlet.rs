@@ -4,7 +4,8 @@
 //! it gives back went out, and none of that time or after it. It goes on with `--from` that time, and no line is
 //! lost and none comes twice.
 
-use crate::primitives::diag::Diagnostic;
+use super::codes::STOPPED;
+use crate::primitives::diag::{Code, Diagnostic};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -180,6 +181,16 @@ impl Broken {
 pub(super) enum Ended {
     Archive(Diagnostic),
     Reader(Broken),
+}
+
+impl Ended {
+    /// The code of the message that says why.
+    pub(super) fn code(&self) -> &'static Code {
+        match self {
+            Self::Archive(error) => error.code,
+            Self::Reader(_) => &STOPPED,
+        }
+    }
 }
 
 impl From<Diagnostic> for Ended {

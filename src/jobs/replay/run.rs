@@ -13,7 +13,8 @@ use super::selection::Selection;
 use crate::jobs::purge::Site;
 use crate::ledger::event::AccessDone;
 use crate::model::SegmentName;
-use crate::primitives::diag::Diagnostic;
+use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::storage::Storage;
 use serde::Serialize;
 use std::io::Write;
 use std::sync::Arc;
@@ -90,6 +91,12 @@ impl<'q> Ready<'q> {
         }
     }
 
+    /// What the ledger was told of it.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// How many bytes are to be read, and how many frames are not.
     #[must_use]
     pub fn bytes_and_skipped_frames(&self) -> (u64, u64) {
@@ -108,33 +115,36 @@ impl<'q> Ready<'q> {
         progress: &dyn Fn(u64),
     ) -> Result<Outcome<W>, Diagnostic> {
         let storage = Arc::clone(&site.storage);
-        let Question { selection, reading, .. } = self.question;
-        let mut reveal = prepare(&self.plan, self.question, &mut self.secrets, &self.access, site)?;
-        let mut lines = Lines::new(&*storage, &self.plan, selection, reading)?.until(outlet.stopped());
+        let (plan, access) = (&self.plan, &self.access);
+        let prepared = prepare(plan, self.question, &mut self.secrets, &*storage, access, site)?;
+        let (mut reveal, lines) = prepared;
+        let mut lines = lines.until(outlet.stopped());
         let ended = write_all(&mut lines, &mut reveal, outlet, progress);
         let (read, revealed) = (lines.counts(), reveal.revealed());
-        let counts = self.settle(site, read, revealed, ended.is_ok())?;
+        let failure = ended.as_ref().err().map(Ended::code);
+        let settled = self.settle(site, read, revealed, failure);
         let end = match ended {
             Ok(to) => Ok(to),
             Err(Ended::Reader(broken)) => Err(broken),
             Err(Ended::Archive(error)) => return Err(error),
         };
-        Ok(Outcome { counts, end, left_out: self.plan.left_out })
+        Ok(Outcome { counts: settled?, end, left_out: self.plan.left_out })
     }
 
-    /// Keeps in the ledger what came of it.
+    /// Keeps in the ledger what came of it, and the `failure` that it ended with.
     fn settle(
         &self,
         site: &mut Site,
         read: ReadCounts,
         revealed: u64,
-        complete: bool,
+        failure: Option<&Code>,
     ) -> Result<Counts, Diagnostic> {
         // What was opened for the plan and, since, for the originals.
         let (opened, epochs) = (self.secrets.opened(), self.secrets.epochs() as u64);
         let plan = PlanCounts { epochs, vaults: opened.len() as u64, ..self.plan.counts };
         let done = AccessDone {
-            complete,
+            complete: failure.is_none(),
+            code: failure.map(|code| code.id.to_owned()),
             segments: plan.segments,
             epochs,
             opened,
@@ -148,17 +158,19 @@ impl<'q> Ready<'q> {
     }
 }
 
-/// Has at hand what puts originals back; a refusal is in the ledger.
-fn prepare<'s>(
-    plan: &Plan,
-    question: &Question,
+/// Has at hand what puts originals back, and the lines; a refusal is in the ledger.
+fn prepare<'s, 'l>(
+    plan: &'l Plan,
+    question: &'l Question,
     secrets: &'s mut Secrets,
+    storage: &'l dyn Storage,
     access: &Access,
     site: &mut Site,
-) -> Result<Reveal<'s>, Diagnostic> {
+) -> Result<(Reveal<'s>, Lines<'l>), Diagnostic> {
     let Question { selection, scope, reading, .. } = question;
-    match Reveal::prepare(plan, selection, *scope, secrets, reading) {
-        Ok(reveal) => Ok(reveal),
+    let reveal = Reveal::prepare(plan, selection, *scope, secrets, reading);
+    match reveal.and_then(|reveal| Ok((reveal, Lines::new(storage, plan, selection, reading)?))) {
+        Ok(prepared) => Ok(prepared),
         Err(refusal) => {
             access.refuse(site, &refusal)?;
             Err(refusal)

@@ -105,8 +105,17 @@ impl Erased {
     }
 }
 
-/// Erases the lines that `selection` names somebody of, wherever that is allowed. Nobody else may purge, hold or
-/// erase meanwhile.
+/// Where the lines may be that `selection` names somebody of. What broke off before is ended first; nothing else is
+/// changed.
+///
+/// # Errors
+/// If a secret that is needed is missing; if something cannot be read.
+pub fn plan(site: &mut Site, selection: &Selection, secrets: &mut Secrets) -> Result<Plan, Diagnostic> {
+    finish(site)?;
+    Plan::new(site, selection, Unsealed::LeftOut, secrets)
+}
+
+/// Erases the lines of a [`plan`], wherever that is allowed. Nobody else may purge, hold or erase meanwhile.
 ///
 /// # Errors
 /// If a secret that is needed is missing; if something cannot be read or written: what was begun is ended by
@@ -114,12 +123,10 @@ impl Erased {
 pub fn erase(
     site: &mut Site,
     case: &str,
-    selection: &Selection,
+    plan: &Plan,
     secrets: &mut Secrets,
     progress: &dyn Fn(u64),
 ) -> Result<Erased, Diagnostic> {
-    finish(site)?;
-    let plan = Plan::new(site, selection, Unsealed::LeftOut, secrets)?;
     let mut answers = Vec::new();
     for planned in &plan.segments {
         // The plan is of somebody, or there would be nothing to tell lines by.

@@ -1,6 +1,6 @@
 //! Erasures over an archive in memory that stops, tears and fails at every operation.
 
-use super::erase::{Erased, Outcome, erase, finish};
+use super::erase::{Erased, Outcome, erase, finish, plan};
 use crate::archive::{Lines, Origin, Packer, Segment, SegmentWriter, VaultMark, filter};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{Custody, NodePlaces, Secrets, Selection, State};
@@ -168,7 +168,8 @@ fn of(address: &str) -> Selection {
 fn erase_jean(memory: &Memory) -> Result<Erased, Diagnostic> {
     let mut site = site(memory)?;
     let mut secrets = secrets(&site);
-    erase(&mut site, "R-17", &of(JEAN), &mut secrets, &|_| {})
+    let plan = plan(&mut site, &of(JEAN), &mut secrets)?;
+    erase(&mut site, "R-17", &plan, &mut secrets, &|_| {})
 }
 
 fn name(class: &str) -> SegmentName {
@@ -344,7 +345,8 @@ fn what_is_held_or_of_an_unknown_class_stays() {
     site.held.insert(name("ticket").to_string(), "2027/0815".to_owned());
     site.classes.retain(|class| class.name.as_str() != "order");
     let mut secrets = secrets(&site);
-    let erased = erase(&mut site, "R-17", &of(JEAN), &mut secrets, &|_| {}).unwrap();
+    let plan = plan(&mut site, &of(JEAN), &mut secrets).unwrap();
+    let erased = erase(&mut site, "R-17", &plan, &mut secrets, &|_| {}).unwrap();
     let outcomes: Vec<&Outcome> = erased.answers.iter().map(|answer| &answer.outcome).collect();
     let held = Outcome::Held { case: "2027/0815".to_owned() };
     assert_eq!(outcomes[1..], [&Outcome::ClassUnknown, &held]);

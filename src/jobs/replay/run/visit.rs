@@ -1,6 +1,6 @@
 //! A replay whose lines somebody else takes, one by one: a bundle, an answer to a person.
 
-use super::{Counts, Question, Ready, prepare};
+use super::{Counts, Ready, prepare};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::STOPPED;
 use crate::jobs::replay::lines::{Line, Lines};
@@ -36,9 +36,9 @@ impl Ready<'_> {
         progress: &dyn Fn(u64),
     ) -> Result<Visited, Diagnostic> {
         let storage = Arc::clone(&site.storage);
-        let Question { selection, reading, .. } = self.question;
-        let mut reveal = prepare(&self.plan, self.question, &mut self.secrets, &self.access, site)?;
-        let mut lines = Lines::new(&*storage, &self.plan, selection, reading)?;
+        let (plan, access) = (&self.plan, &self.access);
+        let prepared = prepare(plan, self.question, &mut self.secrets, &*storage, access, site)?;
+        let (mut reveal, mut lines) = prepared;
         let mut told = 0;
         let mut next = |reveal: &mut Reveal<'_>, lines: &mut Lines<'_>| {
             progress(lines.counts().bytes_read - told);
@@ -55,9 +55,9 @@ impl Ready<'_> {
             }
         };
         let (read, revealed) = (lines.counts(), reveal.revealed());
-        let counts = self.settle(site, read, revealed, ended.is_ok())?;
+        let settled = self.settle(site, read, revealed, ended.as_ref().err().map(|error| error.code));
         ended?;
-        Ok(Visited { counts, left_out: self.plan.left_out.len() as u64 })
+        Ok(Visited { counts: settled?, left_out: self.plan.left_out.len() as u64 })
     }
 }
 

@@ -1,0 +1,150 @@
+//! Whoever was refused, or broke off, is in the ledger, and whom they asked for is not.
+
+use super::node::{LATER, Node, PERIOD, arg, text};
+use serde_json::Value;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+/// In no entry: `Node::verify` looks for it.
+const JEAN: [&str; 2] = ["--ip", "203.0.113.7"];
+const CASE: [&str; 4] = ["--case", "2027/0815", "--basis", "60-1/3"];
+
+/// Runs a command that must fail with that code; the last entry of the ledger afterwards.
+fn refused(node: &Node, command: &[&str], code: &str) -> (String, Value) {
+    let output = node.run(&[command, &["--now", LATER]].concat());
+    let message = text(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{command:?}: {message}");
+    assert!(message.contains(&format!("error[{code}]")), "{command:?}: {message}");
+    let (event, about) = node.ledger().pop().unwrap();
+    assert_eq!(about["code"], code, "{command:?}: {event} {about}");
+    (event, about)
+}
+
+#[test]
+fn whoever_is_refused_is_in_the_ledger() {
+    let node = Node::new();
+    let (srv, identity, nowhere) = (node.path("srv"), node.identity(), node.path("nowhere"));
+    let place = ["--archive", arg(&srv)];
+    let opens = ["--identity", arg(&identity)];
+    // Below a file.
+    let (closed, inside) = (closed_port(), identity.join("case"));
+    let to_nobody = ["--output", &closed];
+    let bundle = [&["--bundle", arg(&inside)], &CASE[..], &PERIOD].concat();
+    let case = ["--case", "2027/0815"];
+    for (command, options, code, event) in [
+        // Before there is an archive to look into.
+        ("replay", vec!["--archive", arg(&nowhere)], "C02", "refused"),
+        ("replay", [&place[..], &["--shred-keys", arg(&nowhere)]].concat(), "C02", "refused"),
+        ("subject erase", [&["--archive", arg(&nowhere)], &JEAN[..], &case].concat(), "C02", "refused"),
+        // After it was announced.
+        ("replay", [&place[..], &opens, &JEAN, &to_nobody].concat(), "C02", "access-refused"),
+        ("replay", [&place[..], &opens, &JEAN, &bundle].concat(), "B01", "access-refused"),
+        ("hold add", [&place[..], &case, &["--until", "2026-11-01"]].concat(), "H02", "refused"),
+        (
+            "hold add",
+            [&place[..], &["--case", "Durand 203.0.113.7", "--until", "2027-01-01"]].concat(),
+            "P11",
+            "refused",
+        ),
+        ("hold release", [&place[..], &case].concat(), "H03", "refused"),
+        ("hold extract", [&place[..], &case, &JEAN].concat(), "H03", "access-refused"),
+        ("hold extract", [&place[..], &case, &["--ip", "203.0.113"]].concat(), "P10", "access-refused"),
+    ] {
+        let command: Vec<&str> = command.split(' ').chain(options).collect();
+        assert_eq!(refused(&node, &command, code).0, event, "{command:?}");
+    }
+    let (_, about) = refused(&node, &[&["hold", "extract"], &place[..], &case, &JEAN].concat(), "H03");
+    assert_eq!((&about["case"], &about["identifiers"]), (&"2027/0815".into(), &1.into()));
+    node.verify();
+}
+
+/// `tcp://` to a port that nobody listens on.
+fn closed_port() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("tcp://{}", listener.local_addr().unwrap())
+}
+
+/// A command whose standard output takes nothing; the entries of the ledger that followed.
+fn to_full_disk(node: &Node, command: &[&str]) -> Vec<(String, Value)> {
+    let before = node.ledger().len();
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = node.command(command).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    node.ledger().split_off(before)
+}
+
+#[test]
+fn what_was_found_and_not_handed_over_is_in_the_ledger() {
+    let node = Node::new();
+    let (srv, identity) = (node.path("srv"), node.identity());
+    let place = ["--archive", arg(&srv), "--now", LATER, "--identity", arg(&identity)];
+    let replay = to_full_disk(&node, &[&["replay"], &place[..], &JEAN].concat());
+    let [.., (event, done)] = &replay[..] else { panic!("{replay:?}") };
+    assert_eq!((&**event, &done["complete"], &done["code"]), ("access-done", &false.into(), &"P17".into()));
+    for command in [
+        [&["subject", "access"], &place[..], &JEAN, &["--case", "DSR-1"], &PERIOD].concat(),
+        [&["subject", "affected"], &place[..], &["--list"], &PERIOD].concat(),
+    ] {
+        let entries = to_full_disk(&node, &command);
+        let [.., (_, asked), (found, first), (event, second)] = &entries[..] else { panic!("{entries:?}") };
+        assert!(asked["command"].as_str().unwrap().starts_with("subject"));
+        assert_eq!((&**found, &first["complete"]), ("access-done", &true.into()));
+        assert_eq!((&**event, &second["complete"]), ("access-done", &false.into()));
+        assert_eq!((&second["code"], &second["entry"]), (&"C09".into(), &first["entry"]));
+    }
+    node.verify();
+}
+
+#[test]
+fn a_replay_or_erasure_that_meets_damage_ends_in_the_ledger() {
+    let node = Node::new();
+    let (srv, identity) = (node.path("srv"), node.identity());
+    let place = ["--archive", arg(&srv), "--identity", arg(&identity)];
+    for segment in segments(&node.path("srv/archive")) {
+        // In the first frame: the footer, from which it is planned, is whole.
+        let mut bytes = fs::read(&segment).unwrap();
+        bytes[12] ^= 0x40;
+        fs::write(&segment, bytes).unwrap();
+    }
+    for (command, options) in [
+        ("replay", vec![]),
+        ("subject access", [&["--case", "DSR-1"], &PERIOD[..]].concat()),
+        ("subject erase", vec!["--case", "DSR-1"]),
+    ] {
+        let command: Vec<&str> = command.split(' ').chain(place).chain(JEAN).chain(options).collect();
+        let (event, about) = refused(&node, &command, "A02");
+        assert_eq!((&*event, &about["complete"]), ("access-done", &false.into()), "{command:?}");
+    }
+}
+
+fn segments(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { segments(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_filter_without_escrow_and_a_purge_with_a_clock_that_jumped_are_in_the_ledger() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    let (event, about) = refused(&node, &["purge", "--archive", arg(&srv)], "P01");
+    assert_eq!((&*event, &about["command"]), ("refused", &"purge".into()));
+    // It is confirmed as before.
+    let confirmed = node.run(&["purge", "--archive", arg(&srv), "--confirm-clock", "--now", LATER]);
+    assert_eq!(confirmed.status.code(), Some(0), "{}", text(&confirmed.stderr));
+    fs::remove_file(node.path("state/escrow/recipients.txt")).unwrap();
+    let (event, about) = refused(&node, &["filter", "--archive", arg(&srv)], "A03");
+    assert_eq!((&*event, &about["command"]), ("refused", &"filter".into()));
+    node.verify();
+}
+
+#[test]
+fn a_filter_that_fails_ends_in_the_ledger_with_its_code() {
+    let node = Node::new();
+    let (srv, log) = (node.path("srv"), node.path("day.log"));
+    File::create(&log).unwrap();
+    let command = ["filter", "--archive", arg(&srv), "--now", LATER, "--tee", arg(&log)];
+    fs::write(&log, "203.0.113.7 logs in\n".repeat(100)).unwrap();
+    let entries = to_full_disk(&node, &command);
+    let [.., (event, stop)] = &entries[..] else { panic!("{entries:?}") };
+    assert_eq!((&**event, &stop["exit"], &stop["code"]), ("stop", &2.into(), &"I02".into()));
+}
