@@ -206,3 +206,33 @@ fn identity(node: &Node) -> [String; 2] {
     let identity = node.path("state/escrow/identity-1.txt");
     ["--identity".to_owned(), identity.to_str().unwrap().to_owned()]
 }
+
+#[test]
+fn a_class_that_nobody_knows_is_refused_and_one_of_the_archive_is_not() {
+    let node = node();
+    let rules = node.path("rules/retention");
+    std::fs::create_dir_all(&rules).unwrap();
+    let rule = concat!(
+        "[class.backups]\ndescription = \"Backups\"\nkeep = \"1 year\"\nstarts = \"event\"\n",
+        "basis = \"GDPR art. 6(1)(f)\"\nmatch = [{ program = [\"rsync\"] }]\n",
+        "[[class.backups.sample]]\nline = 'Nov 23 10:00:00 web1 rsync[1]: done'\n",
+        "received = '2026-11-23T10:00:00Z'\nexpires = 2027-11-24\n",
+    );
+    std::fs::write(rules.join("backups.toml"), rule).unwrap();
+    let rules = node.path("rules");
+    let line = "Nov 24 11:00:00 web1 rsync[1]: from 203.0.113.7 req=3\n";
+    node.archive("2026-11-24T10:01:00Z", &["--rules", rules.to_str().unwrap()], line);
+    // The policy of today does not know it.
+    assert_eq!(node.found(&["--class", "backups"]).len(), 1);
+    // It knows this one, of which there is nothing.
+    assert_eq!(node.found(&["--class", "invoice"]).len(), 0);
+    for classes in ["conection", "connection,conection"] {
+        let output = node.replay(&["--class", classes, "--ip", ASKED[0]]);
+        refused(&node, &output, "P10");
+        let message = text(&output.stderr);
+        assert!(message.contains("backups, ") && message.contains(" connection,"), "{message}");
+        assert!(!message.contains("conection"), "{message}");
+        let (event, about) = node.accesses().pop().unwrap();
+        assert_eq!((&*event, &about["code"]), ("access-refused", &"P10".into()));
+    }
+}

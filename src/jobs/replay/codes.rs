@@ -1,8 +1,9 @@
 //! The messages of a replay: what is missing, by name.
 
 use super::nodes::{MOST_SOUGHT, Missing};
-use crate::model::SegmentName;
+use crate::model::{ClassName, SegmentName};
 use crate::primitives::diag::{Code, Diagnostic};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -130,6 +131,14 @@ pub(super) fn originals_of_nodes(name: &SegmentName) -> Diagnostic {
         .hint("ask for addresses with `--ip`, or ask on the nodes")
 }
 
+/// The value may be anybody's name, typed after the wrong option, so it is not repeated.
+pub(super) fn unknown_class(number: usize, known: &BTreeSet<&ClassName>) -> Diagnostic {
+    let known: Vec<&str> = known.iter().map(|class| class.as_str()).collect();
+    Diagnostic::new(&BAD_QUESTION, format!("value {number} of `--class` is a class that nobody knows"))
+        .because("neither the policy names it, nor is a segment of the archive of it")
+        .hint(format!("the classes are: {}", known.join(", ")))
+}
+
 pub(super) fn cannot_look(path: &Path, error: &io::Error) -> Diagnostic {
     Diagnostic::new(&NO_ORIGINALS, "cannot look for a vault")
         .at(path.display().to_string())
@@ -144,7 +153,7 @@ pub static BAD_QUESTION: Code = Code {
     text: "\
 What it means
   A value of --ip, --net, --email, --user, --token, --grep, --host or --program is not what that option
-  takes.
+  takes; or no segment is of the class of --class, and the policy does not know it.
 
 Why it matters
   A search for something that cannot be found would answer that there is nothing, and somebody might believe
@@ -156,8 +165,8 @@ Example
 What to do
   --ip takes one IPv4 or IPv6 address in any notation, --net an IPv4 /24 or an IPv6 /64, --email an address,
   --user a name, --token a token as it stands in the lines, --grep a regular expression, --host and --program a
-  name with at most one `*`, at its beginning or end. The message says which value it is and does not repeat
-  it: it may be an identifier.
+  name with at most one `*`, at its beginning or end, --class a class of the policy or of the archive: the message lists
+  them. It says which value it is and does not repeat it: it may be an identifier.
 
 References
   README.md, \"Replay\"",

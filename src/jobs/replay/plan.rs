@@ -2,6 +2,7 @@
 
 mod planner;
 
+use super::codes;
 use super::lines::Place;
 use super::secrets::{Secrets, State};
 use super::selection::Selection;
@@ -9,11 +10,12 @@ use super::threads;
 use super::wanted::Wanted;
 use crate::archive::{self, ArchiveError, Found, FramePlace, Part, Segment};
 use crate::jobs::purge::Site;
-use crate::model::SegmentName;
+use crate::model::{ClassName, SegmentName};
 use crate::primitives::diag::Diagnostic;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use planner::Planner;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -103,7 +105,7 @@ impl Plan {
     /// Plans to read what is selected. Secrets are needed only for identifiers in clear.
     ///
     /// # Errors
-    /// If a footer cannot be read; if a secret that is needed is missing.
+    /// A class that nobody knows; if a footer cannot be read; if a secret that is needed is missing.
     pub fn new(
         site: &Site,
         selection: &Selection,
@@ -112,6 +114,7 @@ impl Plan {
     ) -> Result<Self, Diagnostic> {
         let mut planner = Planner::new(site, selection, secrets);
         let mut found = sealed_and_unsealed(site)?;
+        demand_known_classes(site, selection, &found)?;
         found.retain(|found| selection.takes_class(&found.name.folder.class));
         let mut workers = vec![(); threads::count()];
         // Footers are opened some at a time: all of them may be too many for memory.
@@ -148,6 +151,18 @@ impl Plan {
     pub fn bytes(&self) -> u64 {
         let frames = self.segments.iter().flat_map(|segment| &segment.frames);
         frames.map(|frame| u64::from(frame.place.bytes)).sum()
+    }
+}
+
+/// Refuses a class that neither the policy nor the archive knows: that nothing is found would look like an answer.
+fn demand_known_classes(site: &Site, selection: &Selection, found: &[Found]) -> Result<(), Diagnostic> {
+    let upstream = ClassName::new(ClassName::UPSTREAM);
+    let of_policy = site.classes.iter().map(|class| &class.name);
+    let of_archive = found.iter().map(|found| &found.name.folder.class);
+    let known: BTreeSet<&ClassName> = of_policy.chain(of_archive).chain(&upstream).collect();
+    match selection.classes.iter().position(|class| !known.contains(class)) {
+        Some(index) => Err(codes::unknown_class(index + 1, &known)),
+        None => Ok(()),
     }
 }
 
