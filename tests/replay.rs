@@ -460,9 +460,24 @@ fn a_key_file_opens_what_was_written_with_it() {
     node.archive("2026-11-23T09:00:00Z", &key, "203.0.113.7 req=1\n");
     let found = node.replay_alone(&[&["--ip", "203.0.113.7", "--reveal"][..], &key, &CASE].concat());
     assert!(text(&found.stdout).starts_with("203.0.113.7 req=1"), "{}", text(&found.stderr));
-    let without = node.replay(&["--ip", "203.0.113.7"]);
-    assert!(text(&without.stderr).contains("--key-file"), "{}", text(&without.stderr));
-    assert_eq!(without.status.code(), Some(2));
+    let other = node.path("other");
+    std::fs::write(&other, [8; 32]).unwrap();
+    std::fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let other = ["--ip", "203.0.113.7", "--key-file", other.to_str().unwrap()];
+    for (refused, why) in [
+        (node.replay(&["--ip", "203.0.113.7"]), "which its owner keeps"),
+        (node.replay_alone(&["--ip", "203.0.113.7"]), "which its owner keeps"),
+        (node.replay_alone(&other), "another one than that of `--key-file`"),
+    ] {
+        let message = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{message}");
+        assert!(message.contains("error[P12]") && message.contains(why), "{message}");
+        assert!(message.contains("`--key-file FILE`") && !message.contains("--identity"), "{message}");
+    }
+    // Without vaults only the kid tells.
+    std::fs::rename(node.path("srv/vault"), node.path("vaults")).unwrap();
+    let message = text(&node.replay_alone(&["--ip", "203.0.113.7"]).stderr);
+    assert!(message.contains("`--key-file FILE`") && !message.contains("--identity"), "{message}");
 }
 
 fn started(node: &Node, extra: &[&str]) -> Child {

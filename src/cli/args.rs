@@ -289,6 +289,8 @@ pub(crate) struct Reading {
     pub(crate) format: Option<Format>,
 
     /// Longest line; longer ones are sealed apart [default: 4MiB]
+    ///
+    /// From 480 bytes, the longest that RFC 5424 makes every receiver take, to 1024MiB.
     #[arg(long, value_name = "SIZE", value_parser = line_bytes, help_heading = "INPUT")]
     pub(crate) max_line_bytes: Option<usize>,
 

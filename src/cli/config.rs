@@ -51,7 +51,7 @@ pub(crate) struct Config {
     /// Form of tokens.
     #[schemars(extend("default" = "native"))]
     pub(crate) token_shape: Option<TokenShape>,
-    /// Longest line; longer ones are sealed in the state directory, and a placeholder goes out.
+    /// Longest line, from 480 bytes to `1024MiB`; longer ones are sealed in the state directory, and a placeholder goes out.
     #[schemars(extend("default" = "4MiB"))]
     pub(crate) max_line_bytes: Option<Typed<LineBytes>>,
     /// Directory with `identifiers/*.toml` and `retention/*.toml`; relative to this file.

@@ -404,7 +404,9 @@ Example
 
 What to do
   Mend the source (disk, mount, peer), then start again. For a file, go on after the offset that the
-  message names: `tail -c +OFFSET FILE | oubliette filter`, OFFSET being that number plus one.
+  message names: `tail -c +OFFSET FILE | oubliette filter`, OFFSET being that number plus one. Of an object of a
+  batch nothing was kept, and its offset counts bytes after decompression: mend the object or fetch it again, then
+  run the same list again.
 
 References
   read(2), section ERRORS.",

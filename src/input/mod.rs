@@ -20,7 +20,7 @@ pub mod wait;
 mod shelf;
 
 pub use batch::{Batch, Closed, Deliver, Long, Lost};
-pub use blocks::{Block, Blocks, Ending, Line, Piece, ReadError};
+pub use blocks::{Block, Blocks, Ending, Line, Piece, READ_FAILED, ReadError};
 pub use wait::{Stop, Stopped, Waiting};
 
 use crate::primitives::diag::Code;
@@ -28,8 +28,7 @@ use jiff::Timestamp;
 use std::io::{self, Read};
 
 /// The codes of this area.
-pub const CODES: &[&Code] =
-    &[&blocks::READ_FAILED, &sockets::NO_LISTENER, &tail::NOT_FOLLOWED, &tls::UNUSABLE];
+pub const CODES: &[&Code] = &[&READ_FAILED, &sockets::NO_LISTENER, &tail::NOT_FOLLOWED, &tls::UNUSABLE];
 
 /// What one read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ pub use check::{Checked, check};
 pub use manifest::{Done, Entry};
 
 use super::filter::{Outcome, Plan, Ready};
+use crate::input::READ_FAILED;
 use crate::pipeline::Tally;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
@@ -140,10 +141,15 @@ fn output_name(input: &str) -> String {
     format!("{}.log.zst", hex::encode(&Sha256::digest(input)[..16]))
 }
 
-/// Adds which object it was.
+/// Adds which object it was. One that ends in its middle is not gone on with: its output is dropped.
 fn placed(input: &str, mut diagnostic: Diagnostic) -> Diagnostic {
     let place = diagnostic.place.take().map_or_else(|| input.to_owned(), |place| format!("{input}, {place}"));
-    diagnostic.at(place)
+    let diagnostic = diagnostic.at(place);
+    if *diagnostic.code != READ_FAILED {
+        return diagnostic;
+    }
+    diagnostic
+        .hint("nothing of it was kept: mend it or fetch it again, then run it again: what is done is skipped")
 }
 
 fn unreadable(input: &str) -> impl FnOnce(io::Error) -> Diagnostic {

@@ -3,13 +3,14 @@
 use super::recognition::Recognition;
 use crate::detect::Scratch;
 use crate::format::{self, Guess};
-use crate::model::{ClassName, Expires, Findings, Record, RetentionClass, StatedTime};
+use crate::model::{ClassName, Expires, Findings, Record, RetentionClass, Starts, StatedTime};
 use crate::pipeline::filter::{self, Shared};
 use crate::primitives::clock::Clock;
-use crate::retention::event_time::DayFrom;
+use crate::retention::event_time::{DayFrom, EventClock};
 use crate::retention::stamp::StartFrom;
 use crate::retention::{LookAlikes, Stamper, Verdict};
 use crate::scan::Scan;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -46,7 +47,7 @@ pub struct Explanation {
     /// The legal day from which the line is kept.
     pub start: Option<Date>,
     /// Where that day comes from.
-    pub start_from: &'static str,
+    pub start_from: String,
     /// The first legal day on which it belongs in the intermediate archive.
     pub archive: Option<Date>,
     /// The first legal day on which it must no longer exist, or `contract`.
@@ -66,6 +67,7 @@ pub struct Explanation {
 pub struct Explainer {
     shared: Shared,
     stamper: Stamper,
+    dates: EventClock,
     clock: Clock,
     guess: Guess,
     look_alikes: LookAlikes,
@@ -82,6 +84,7 @@ impl Explainer {
             guess: Guess::new(recognition.shared.format),
             shared: recognition.shared,
             stamper: recognition.stamper,
+            dates: recognition.dates,
             clock,
             look_alikes: LookAlikes::default(),
             scan: Scan::default(),
@@ -107,6 +110,10 @@ impl Explainer {
         };
         let start = start.unwrap_or(dating.start);
         let policy = self.stamper.policy();
+        let start_field = match policy.classes().get(class).map(|class| &class.starts) {
+            Some(Starts::Field(name)) => field(name),
+            _ => None,
+        };
         let known: Option<&RetentionClass> = policy.classes().get(class);
         // A tag that came with the line decides alone; then no clause of ours did.
         let ours = dating.matched.class == class && dating.due.expires == expires;
@@ -119,13 +126,61 @@ impl Explainer {
             basis: known.map(|class| class.basis.clone()).unwrap_or_default(),
             clause: dating.matched.clause.filter(|_| ours).map(|clause| clause + 1),
             start: Some(start.day),
-            start_from: start_from(start.from),
+            start_from: self.start_from(start.from, &record, received, start_field.as_deref()),
             archive: dating.due.archive.filter(|_| ours),
             expires: expires.to_string(),
             purge: dating.purge.filter(|_| ours && expires != Expires::Contract).map(|at| at.to_string()),
             dropped,
             tag,
             findings,
+        }
+    }
+
+    /// Where the first day comes from. `field` is what the line has in the field that its class names.
+    fn start_from(
+        &self,
+        from: StartFrom,
+        record: &Record,
+        received: Timestamp,
+        field: Option<&[u8]>,
+    ) -> String {
+        let event = |day_from| match day_from {
+            DayFrom::Stated => "the time of the line",
+            DayFrom::Received => self.not_believed(record.time, received),
+            DayFrom::Untimed => "the line states no time",
+        };
+        match from {
+            StartFrom::Event(DayFrom::Stated) => event(DayFrom::Stated).to_owned(),
+            StartFrom::Event(day_from) => format!("receipt: {}", event(day_from)),
+            StartFrom::Field => "the field that the class names".to_owned(),
+            StartFrom::FieldMissing(DayFrom::Stated) => {
+                format!("{}: {}", event(DayFrom::Stated), self.no_start(field))
+            }
+            StartFrom::FieldMissing(day_from) => {
+                format!("receipt: {}, and {}", self.no_start(field), event(day_from))
+            }
+        }
+    }
+
+    /// Why a time is not believed.
+    fn not_believed(&self, stated: Option<StatedTime>, received: Timestamp) -> &'static str {
+        match stated.and_then(|stated| self.dates.instant(stated, received)) {
+            None => "the time of the line is none that the calendar has",
+            Some(instant) if instant > received => {
+                "the time of the line lies more than 5 minutes in the future, and is not believed"
+            }
+            Some(_) => "the time of the line lies more than 48 hours in the past, and is not believed",
+        }
+    }
+
+    /// Why the field that the class names gives no day.
+    fn no_start(&self, field: Option<&[u8]>) -> &'static str {
+        match field {
+            None => "the field that the class names is missing",
+            Some(text) if self.dates.start_day(text, LAST_YEAR).is_some() => {
+                "the field that the class names lies in the future"
+            }
+            Some(_) => "the field that the class names is no time",
         }
     }
 
@@ -160,18 +215,8 @@ impl Explainer {
     }
 }
 
-fn start_from(from: StartFrom) -> &'static str {
-    match from {
-        StartFrom::Event(DayFrom::Stated) => "the time of the line",
-        StartFrom::Event(DayFrom::Received) => "receipt: the time of the line is not believed",
-        StartFrom::Event(DayFrom::Untimed) => "receipt: the line states no time",
-        StartFrom::Field => "the field that the class names",
-        StartFrom::FieldMissing(DayFrom::Stated) => {
-            "the time of the line: the field that the class names is missing"
-        }
-        StartFrom::FieldMissing(_) => "receipt: the field that the class names is missing",
-    }
-}
+/// 9999-01-01T00:00:00Z: nothing that can be read lies after it.
+const LAST_YEAR: Timestamp = Timestamp::constant(253_370_764_800, 0);
 
 /// The time in the form of RFC 3339; `X` stands for digits that the line does not state (ISO 8601-2, 4.3).
 fn stated(time: StatedTime) -> String {
@@ -229,6 +274,44 @@ mod tests {
         let explanation = explain(b"hello", Choices::default());
         assert_eq!((explanation.time, explanation.format), (None, "raw"));
         assert_eq!(explanation.start_from, "receipt: the line states no time");
+    }
+
+    #[test]
+    fn why_a_time_does_not_count_is_told() {
+        let ticket = |time: &str, closed: &str| {
+            format!("{{\"time\":\"{time}\",\"event\":\"ticket\",\"ticket\":1,\"status\":\"closed\"{closed}}}")
+        };
+        let (now, ahead) = ("2026-11-23T11:00:00+01:00", "2026-11-24T10:00:00+01:00");
+        for (line, from) in [
+            (
+                "2026-11-23T10:05:01Z h sshd[1]: x".to_owned(),
+                "receipt: the time of the line lies more than 5 minutes in the future, and is not believed",
+            ),
+            (
+                "2026-11-20T10:05:01Z h sshd[1]: x".to_owned(),
+                "receipt: the time of the line lies more than 48 hours in the past, and is not believed",
+            ),
+            (ticket(now, ",\"closed_at\":\"2026-11-22\""), "the field that the class names"),
+            (
+                ticket(now, ",\"closed_at\":\"2028-11-24\""),
+                "the time of the line: the field that the class names lies in the future",
+            ),
+            (
+                ticket(now, ",\"closed_at\":\"9999-12-31\""),
+                "the time of the line: the field that the class names is no time",
+            ),
+            (
+                ticket(now, ",\"closed_at\":\"soon\""),
+                "the time of the line: the field that the class names is no time",
+            ),
+            (ticket(now, ""), "the time of the line: the field that the class names is missing"),
+            (
+                ticket(ahead, ""),
+                "receipt: the field that the class names is missing, and the time of the line lies more than 5 minutes in the future, and is not believed",
+            ),
+        ] {
+            assert_eq!(explain(line.as_bytes(), Choices::default()).start_from, from, "{line}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::model::{Format, Kinds};
 use crate::pipeline::filter::Shared;
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::TokenShape;
+use crate::retention::event_time::EventClock;
 use crate::retention::{self, Policy, Stamper, TagForm};
 use crate::rules::retention::RetentionError;
 use crate::rules::{self, RuleFile};
@@ -53,6 +54,8 @@ pub struct Recognition {
     pub stamper: Stamper,
     /// The zone of legal days.
     pub zone: TimeZone,
+    /// Which times are believed, as the stamper does.
+    pub dates: EventClock,
     /// SHA-256 of the retention rules.
     pub policy_digest: [u8; 32],
 }
@@ -98,6 +101,7 @@ impl Recognition {
             trust_upstream: choices.trust_upstream,
             indexed: choices.archived,
         };
+        let dates = EventClock::new(zone.clone(), choices.source_zone.clone(), choices.backfill);
         let options = retention::Options {
             zone: zone.clone(),
             source_zone: choices.source_zone,
@@ -106,7 +110,7 @@ impl Recognition {
             tags: choices.tags,
             trust_upstream: choices.trust_upstream,
         };
-        Ok(Self { shared, stamper: Stamper::new(Arc::new(policy), options), zone, policy_digest })
+        Ok(Self { shared, stamper: Stamper::new(Arc::new(policy), options), zone, dates, policy_digest })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::primitives::secret::Secret;
 use crate::pseudonym::TokenShape;
 use crate::pseudonym::epoch::{Epoch, EpochKeys};
 use crate::pseudonym::token;
+use ipnet::IpNet;
 use jiff::Timestamp;
 use std::path::PathBuf;
 
@@ -55,13 +56,7 @@ pub fn run(
 }
 
 fn canonical_bytes(question: &Question, kinds: &mut Kinds) -> Result<(Kind, Vec<u8>), Diagnostic> {
-    let unknown = || {
-        Diagnostic::new(
-            &NO_IDENTIFIER,
-            "the value is neither an IP address, a network, nor an e-mail address",
-        )
-        .hint("name its kind: `oubliette token --kind usr VALUE`")
-    };
+    let unknown = || no_identifier(&question.value, question.kind.as_deref());
     match question.kind.as_deref() {
         None => {
             canonical::typed(&question.value).map(|typed| (typed.kind, typed.canonical)).ok_or_else(unknown)
@@ -76,6 +71,41 @@ fn canonical_bytes(question: &Question, kinds: &mut Kinds) -> Result<(Kind, Vec<
         }
     }
 }
+
+/// Why a value has no token of that kind. It is not repeated.
+fn no_identifier(value: &str, kind: Option<&str>) -> Diagnostic {
+    let refusal = |what: &str| Diagnostic::new(&NO_IDENTIFIER, what);
+    if let (None | Some("net"), Ok(network)) = (kind, value.parse::<IpNet>()) {
+        return refusal("the network is neither an IPv4 /24 nor an IPv6 /64")
+            .because(format!("its prefix is /{}, and only those two have tokens", network.prefix_len()))
+            .hint("ask for the /24 or /64 of an address in it, or for the address itself");
+    }
+    let kind_of = |value: &str| canonical::typed(value).map(|typed| typed.kind);
+    let bare = value.trim_matches(|around: char| around.is_whitespace() || AROUND.contains(around));
+    if bare != value
+        && kind_of(bare).is_some_and(|bare| kind.is_none_or(|kind| Kinds::default().find(kind) == Some(bare)))
+    {
+        return refusal("something stands before or behind the identifier")
+            .because("a dot, comma, quote, bracket or blank at either end is no part of it")
+            .hint("leave that out, and give the bare address");
+    }
+    let hint = match kind_of(value) {
+        Some(_) => "leave `--kind` out: the value tells its kind by itself",
+        None => "`oubliette explain K14` says what can be given",
+    };
+    match kind {
+        Some("ip") => refusal("the value is no IP address").hint(hint),
+        Some("em") => refusal("the value is no e-mail address").hint(hint),
+        Some("net") => refusal("the value is no network")
+            .because("a network is written with its prefix: an IPv4 /24 or an IPv6 /64")
+            .hint("write it as 203.0.113.0/24 or 2001:db8::/64"),
+        _ => refusal("the value is neither an IP address, a network, nor an e-mail address")
+            .hint("name its kind: `oubliette token --kind usr VALUE`"),
+    }
+}
+
+/// What sentences and other notations put around an identifier.
+const AROUND: &str = ".,;:<>()[]{}'\"`";
 
 fn secrets(
     question: &Question,
@@ -110,7 +140,7 @@ fn secrets(
 pub static NO_IDENTIFIER: Code = Code {
     id: "K14",
     title: "the value is no identifier",
-    text: "What it means\n  oubliette token was given text that it would not replace in a log line.\n\nWhy it matters\n  The token of another kind would not be found in any log.\n\nExample\n  oubliette token alice\n\nWhat to do\n  Give an IP address, a network (/24 or /64), or an e-mail address; or say what it is:\n  oubliette token --kind usr alice\n\nReferences\n  README.md, \"What is found\"",
+    text: "What it means\n  oubliette token was given text that it would not replace in a log line.\n\nWhy it matters\n  The token of another kind would not be found in any log.\n\nExample\n  oubliette token alice\n\nWhat to do\n  Give an IP address, a network (IPv4 /24 or IPv6 /64), or an e-mail address, with nothing around it; or say what it is:\n  oubliette token --kind usr alice\n\nReferences\n  README.md, \"What is found\"",
 };
 
 #[cfg(test)]
@@ -119,6 +149,27 @@ mod tests {
     use crate::pseudonym::epoch::EpochLength;
     use jiff::tz::TimeZone;
     use std::os::unix::fs::OpenOptionsExt;
+
+    #[test]
+    fn what_is_no_identifier_is_told_apart_and_not_repeated() {
+        for (value, kind, says) in [
+            ("203.0.113.0/20", None, "its prefix is /20"),
+            ("203.0.112.0/20", Some("net"), "neither an IPv4 /24"),
+            ("2001:db8::/48", None, "its prefix is /48"),
+            ("203.0.113.7", Some("net"), "203.0.113.0/24 or 2001:db8::/64"),
+            ("jean@example.org.", None, "before or behind"),
+            ("<jean@example.org>", Some("em"), "before or behind"),
+            ("203.0.113.7.", None, "before or behind"),
+            ("203.0.113.7", Some("em"), "no e-mail address; hint: leave `--kind` out"),
+            ("jean@example.org", Some("ip"), "no IP address; hint: leave `--kind` out"),
+            ("203.0.113.777", Some("ip"), "no IP address; hint: `oubliette explain K14`"),
+            ("jean@example.org.", Some("ip"), "no IP address"),
+            ("alice", None, "--kind usr"),
+        ] {
+            let told = no_identifier(value, kind).to_string();
+            assert!(told.contains(says) && !told.contains(&format!(" {value}")), "{value}: {told}");
+        }
+    }
 
     /// The published vectors, by way of a key file.
     #[test]

@@ -19,6 +19,12 @@ pub enum KeyError {
         /// Why not.
         source: io::Error,
     },
+    /// There is no key file of that name.
+    #[error("there is no key file {path}")]
+    NoKeyFile {
+        /// The path.
+        path: PathBuf,
+    },
     /// A key file or secret that group or others can read.
     #[error("key file {path} can be read by others (mode {mode:04o})")]
     Exposed {
@@ -140,11 +146,15 @@ impl From<KeyError> for Diagnostic {
             KeyError::Io { path, source, .. } => Self::new(&IO, what)
                 .because(source.to_string())
                 .hint(format!("check that {} exists and that this user may use it", parent(&path))),
+            KeyError::NoKeyFile { path } => Self::new(&IO, what)
+                .because("no secret is made up in the place of one that was named")
+                .hint(format!("correct the path, or make a key: {}", new_key(&path))),
             KeyError::Exposed { path, .. } => Self::new(&EXPOSED, what)
                 .because("whoever reads the key can undo every token by trying all addresses")
                 .hint(format!(
-                    "`chmod 600 {0}`; if others may have read it, make a new one: `head -c 32 /dev/urandom > {0}`",
-                    path.display()
+                    "`chmod 600 {}`; if others may have read it, remove it and make a new one: {}",
+                    path.display(),
+                    new_key(&path)
                 )),
             KeyError::ExposedState { path, .. } => Self::new(&EXPOSED, what)
                 .because("secrets lie there, and nobody but this user has to read any of it")
@@ -154,10 +164,10 @@ impl From<KeyError> for Diagnostic {
                 )),
             KeyError::Length { path, bytes } => Self::new(&LENGTH, what)
                 .because(format!("it has {bytes} bytes; a key is 32 raw bytes or 64 hex digits"))
-                .hint(format!("`head -c 32 /dev/urandom > {}`", path.display())),
+                .hint(format!("make a key: {}", new_key(&path))),
             KeyError::Zero { path } => Self::new(&ZERO, what)
                 .because("a key of zeros is no secret")
-                .hint(format!("`head -c 32 /dev/urandom > {}`", path.display())),
+                .hint(format!("make a key: {}", new_key(&path))),
             KeyError::NotAFile { .. } => Self::new(&NOT_A_FILE, what)
                 .because("a key is read from a regular file, whose mode and length can be checked")
                 .hint("pass the path of a file with 32 bytes and mode 0600"),
@@ -201,6 +211,11 @@ impl From<KeyError> for Diagnostic {
     }
 }
 
+/// The command that makes a key which nobody else can read.
+fn new_key(path: &std::path::Path) -> String {
+    format!("`(umask 077; head -c 32 /dev/urandom > {})`", path.display())
+}
+
 fn parent(path: &std::path::Path) -> String {
     let parent = path.parent().unwrap_or(path);
     // A bare file name lies in the current directory.
@@ -231,12 +246,12 @@ pub const CODES: &[&Code] = &[
 static IO: Code = Code {
     id: "K01",
     title: "a key file or the state directory cannot be used",
-    text: "What it means\n  A file with a secret could not be opened, read, written or made durable.\n\nWhy it matters\n  Without a key there are no tokens, and without tokens nothing is written: oubliette fails closed.\n\nExample\n  oubliette filter --state-dir /var/lib/oubliette    run by a user who may not write there\n\nWhat to do\n  Run it as the user who owns the state directory, or name another one with --state-dir. On a full disk\n  make room first: a new epoch needs a few hundred bytes.\n\nReferences\n  README.md, \"Keys and escrow\"",
+    text: "What it means\n  A file with a secret could not be opened, read, written or made durable.\n\nWhy it matters\n  Without a key there are no tokens, and without tokens nothing is written: oubliette fails closed.\n\nExample\n  oubliette filter --state-dir /var/lib/oubliette    run by a user who may not write there\n\nWhat to do\n  Run it as the user who owns the state directory, or name another one with --state-dir. On a full disk\n  make room first: a new epoch needs a few hundred bytes. A key file that is not there is made with\n  (umask 077; head -c 32 /dev/urandom > key)\n\nReferences\n  README.md, \"Keys and escrow\"",
 };
 static EXPOSED: Code = Code {
     id: "K02",
     title: "a key can be read by others",
-    text: "What it means\n  The mode of the key file lets its group or everybody read it.\n\nWhy it matters\n  A token is an HMAC: whoever holds the key can try all 4,294,967,296 IPv4 addresses in minutes and so name\n  everybody in the logs.\n\nExample\n  -rw-r--r-- 1 root root 32 key\n\nWhat to do\n  chmod 600 key. If somebody else may have read it, it is no secret any more: make a new one.\n\nReferences\n  ENISA, Pseudonymisation techniques and best practices (2019); GDPR art. 32(1)(a)",
+    text: "What it means\n  The mode of the key file lets its group or everybody read it.\n\nWhy it matters\n  A token is an HMAC: whoever holds the key can try all 4,294,967,296 IPv4 addresses in minutes and so name\n  everybody in the logs.\n\nExample\n  -rw-r--r-- 1 root root 32 key\n\nWhat to do\n  chmod 600 key. If somebody else may have read it, it is no secret any more: make a new one,\n  rm key; (umask 077; head -c 32 /dev/urandom > key)\n\nReferences\n  ENISA, Pseudonymisation techniques and best practices (2019); GDPR art. 32(1)(a)",
 };
 static LENGTH: Code = Code {
     id: "K03",

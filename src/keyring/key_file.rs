@@ -4,7 +4,7 @@ use super::KeyError;
 use super::state_dir::io_error;
 use crate::primitives::secret::Secret;
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
@@ -47,7 +47,10 @@ impl KeyFile {
 /// If it cannot be read, is open to others, or holds no key.
 pub fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
     let path = key_file.path();
-    let file = File::open(path).map_err(io_error("open", path))?;
+    let file = File::open(path).map_err(|error| match (key_file, error.kind()) {
+        (KeyFile::Own(path), io::ErrorKind::NotFound) => KeyError::NoKeyFile { path: path.clone() },
+        _ => io_error("open", path)(error),
+    })?;
     let metadata = file.metadata().map_err(io_error("read", path))?;
     if !metadata.is_file() {
         return Err(KeyError::NotAFile { path: path.to_owned() });
@@ -115,6 +118,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn one_that_is_missing_is_made_so_that_nobody_else_reads_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        let missing = read(&KeyFile::Own(path.clone())).unwrap_err().into_diagnostic();
+        assert_eq!(missing.code.id, "K01");
+        let hint = missing.hint.unwrap();
+        let command = hint.split('`').nth(1).unwrap();
+        assert!(std::process::Command::new("sh").args(["-c", command]).status().unwrap().success());
+        read(&KeyFile::Own(path)).unwrap();
+    }
+
     /// Only root can make one that belongs to root.
     #[test]
     fn a_credential_is_what_systemd_makes_of_it_and_nothing_looser() {
@@ -148,6 +163,9 @@ mod tests {
         }
         let directory = tempfile::tempdir().unwrap();
         assert!(matches!(read(&KeyFile::Own(directory.path().to_owned())), Err(KeyError::NotAFile { .. })));
-        assert!(matches!(read(&KeyFile::Own(directory.path().join("none"))), Err(KeyError::Io { .. })));
+        assert!(matches!(
+            read(&KeyFile::Own(directory.path().join("none"))),
+            Err(KeyError::NoKeyFile { .. })
+        ));
     }
 }

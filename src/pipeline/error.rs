@@ -174,7 +174,7 @@ mod tests {
         let io = || std::io::Error::other("gone");
         for (error, code) in [
             (ReadError { offset: 7, source: io() }.into(), "I01"),
-            (WriteError::Io { offset: 7, source: io() }.into(), "I02"),
+            (WriteError::Io { lines: 1, bytes: 7, source: io() }.into(), "I02"),
             (PipelineError::Panicked { part: "a worker" }, "I03"),
             (PipelineError::EpochOver, "I05"),
             (QuarantineError::Token.into(), "Q02"),

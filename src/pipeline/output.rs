@@ -94,14 +94,7 @@ impl<W: Write> Output<W> {
     /// [`WriteError`]; from then on, [`WriteError::Poisoned`].
     pub fn write<B: Outgoing>(&mut self, block: &B) -> Result<(), WriteError> {
         let bytes = block.as_bytes();
-        self.attempt(|sink| sink.write_all(bytes))?;
-        if let Some(&last) = bytes.last() {
-            // A line that the last block left open ends in this one.
-            self.lines += count_lines(bytes) - u64::from(self.partial);
-            self.partial = last != b'\n';
-            self.bytes += bytes.len() as u64;
-        }
-        Ok(())
+        self.attempt(|output| output.write_whole(bytes))
     }
 
     /// Hands everything on.
@@ -109,7 +102,7 @@ impl<W: Write> Output<W> {
     /// # Errors
     /// As [`Output::write`].
     pub fn flush(&mut self) -> Result<(), WriteError> {
-        self.attempt(W::flush)
+        self.attempt(|output| output.sink.flush())
     }
 
     /// Puts what was written into `flow`.
@@ -118,15 +111,41 @@ impl<W: Write> Output<W> {
         flow.bytes_out = self.bytes;
     }
 
-    fn attempt(&mut self, write: impl FnOnce(&mut W) -> io::Result<()>) -> Result<(), WriteError> {
+    fn write_whole(&mut self, mut rest: &[u8]) -> io::Result<()> {
+        while !rest.is_empty() {
+            match self.sink.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => {
+                    self.count(&rest[..taken]);
+                    rest = &rest[taken..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what the sink has taken.
+    fn count(&mut self, bytes: &[u8]) {
+        let Some(&last) = bytes.last() else { return };
+        // A line that the last block left open ends in this one.
+        self.lines += count_lines(bytes) - u64::from(self.partial);
+        self.partial = last != b'\n';
+        self.bytes += bytes.len() as u64;
+    }
+
+    fn attempt(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<(), WriteError> {
         if self.poisoned {
             return Err(WriteError::Poisoned);
         }
-        write(&mut self.sink).map_err(|source| {
+        write(self).map_err(|source| {
             self.poisoned = true;
             match source.kind() {
                 io::ErrorKind::BrokenPipe => WriteError::BrokenPipe,
-                _ => WriteError::Io { offset: self.bytes, source },
+                _ => {
+                    WriteError::Io { lines: self.lines - u64::from(self.partial), bytes: self.bytes, source }
+                }
             }
         })
     }
@@ -187,10 +206,12 @@ pub enum WriteError {
     #[error("nobody reads the output any more")]
     BrokenPipe,
     /// Something else.
-    #[error("cannot write the output after {offset} bytes")]
+    #[error("cannot write the output after {bytes} bytes")]
     Io {
-        /// Bytes written before the block that failed.
-        offset: u64,
+        /// Whole lines that it had taken.
+        lines: u64,
+        /// Bytes that it had taken: those of the lines, and of a beginning of another one.
+        bytes: u64,
         /// What the operating system says.
         source: io::Error,
     },
@@ -206,8 +227,11 @@ impl From<WriteError> for Diagnostic {
     fn from(error: WriteError) -> Self {
         let what = "cannot write the output";
         match error {
-            WriteError::Io { offset, source } => Self::new(&WRITE_FAILED, what)
-                .at(format!("after {offset} bytes"))
+            WriteError::Io { lines, bytes, source } => Self::new(&WRITE_FAILED, what)
+                .at(format!(
+                    "after {bytes} bytes: {lines} whole {}",
+                    if lines == 1 { "line" } else { "lines" }
+                ))
                 .because(source.to_string())
                 .hint("make room or mend the output, then send the input again"),
             WriteError::Archive(diagnostic) => *diagnostic,
@@ -227,8 +251,8 @@ What it means
   an error.
 
 Why it matters
-  Lines that were read and not yet written are missing from the output, and the block that failed may
-  have been written in part.
+  Lines that were read and not yet written are missing from the output. The message says how many bytes the
+  output had taken, and how many whole lines are in them; the beginning of another line may stand behind those.
 
 Example
   oubliette filter < access.log > /srv/full/access.log
@@ -313,11 +337,37 @@ pub(super) mod tests {
     fn a_failed_output_takes_nothing_more() {
         let mut output = Output::new(Failing { room: 4, kind: io::ErrorKind::StorageFull });
         output.write(&plain(b"a\n")).unwrap();
-        assert!(matches!(output.write(&plain(b"too much\n")), Err(WriteError::Io { offset: 2, .. })));
+        assert!(matches!(output.write(&plain(b"too much\n")), Err(WriteError::Io { .. })));
         assert!(matches!(output.write(&plain(b"b\n")), Err(WriteError::Poisoned)));
         assert!(matches!(output.flush(), Err(WriteError::Poisoned)));
         let mut output = Output::new(Failing { room: 0, kind: io::ErrorKind::BrokenPipe });
         assert!(matches!(output.write(&plain(b"a\n")), Err(WriteError::BrokenPipe)));
+    }
+
+    /// Takes what there is room for, as a disk does.
+    struct Disk(usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.0);
+            self.0 -= taken;
+            if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn how_far_a_full_disk_came_is_told_to_the_byte() {
+        for (room, whole) in [(0, 0), (1, 0), (2, 1), (3, 1), (4, 1), (5, 2), (7, 2)] {
+            let mut output = Output::new(Disk(room));
+            let blocks = [&b"a\nb"[..], b"b\ncc\n"].map(plain);
+            let failed = blocks.iter().find_map(|block| output.write(block).err());
+            let Some(WriteError::Io { lines, bytes, .. }) = failed else { panic!("{room}: {failed:?}") };
+            assert_eq!((lines, bytes), (whole, room as u64));
+        }
     }
 
     #[test]

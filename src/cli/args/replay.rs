@@ -137,6 +137,9 @@ pub(crate) struct AccessArgs {
     pub(crate) case: Option<String>,
 
     /// 60-1, 77-1-1, 99-3 (with /1 to /4 as 60-1-2 has it), EPOC, EPOC-PR, GDPR-15, internal
+    ///
+    /// The commands of `subject` have one of their own, which need not be stated: access GDPR-15, erase GDPR-17,
+    /// restrict GDPR-18, affected GDPR-33, with --reveal internal.
     #[arg(long, value_name = "TEXT")]
     pub(crate) basis: Option<String>,
 

@@ -120,6 +120,14 @@ fn what_fails_leaves_nothing_behind() {
 }
 
 #[test]
+fn an_object_that_ends_in_its_middle_is_not_to_be_gone_on_with() {
+    let cut = crate::input::ReadError { offset: 7, source: io::ErrorKind::UnexpectedEof.into() };
+    let told = placed("old/a.log.gz", cut.into()).to_string();
+    assert!(told.contains("where: old/a.log.gz, after 7 bytes"), "{told}");
+    assert!(told.contains("nothing of it was kept") && !told.contains("from that offset"), "{told}");
+}
+
+#[test]
 fn the_check_sees_every_difference() {
     let scene = Scene::new();
     let inputs = ["a", "b", "c"].map(|name| scene.object(name, log(100).as_bytes()));

@@ -44,7 +44,7 @@ impl Workbench {
         let escrow = keyring.escrow()?;
         let recipients = escrow.iter().flat_map(Escrow::names);
         let recipients = recipients.filter_map(|name| recipient::parse(name)).collect();
-        let Recognition { shared, stamper, zone, policy_digest } = plan.recognition;
+        let Recognition { shared, stamper, zone, policy_digest, .. } = plan.recognition;
         let classes = stamper.policy().classes().to_vec();
         let epochs = EpochsOf::new(keyring, plan.tenant, Arc::clone(&shared.kinds));
         let mut bench = Self {

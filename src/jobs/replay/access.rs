@@ -26,7 +26,7 @@ enum Kind {
     Requisition(&'static str),
     /// A European order, a data subject's request, an own purpose.
     Other(&'static str),
-    /// A right of a data subject, or a duty to her, other than access: its command states it, and nobody types it.
+    /// A right of a data subject, or a duty to her, other than access: its command states it, and no other takes it.
     Subject(&'static str),
 }
 
@@ -77,6 +77,19 @@ impl Basis {
             Diagnostic::new(&NO_GRANT, "there is no such legal basis")
                 .because(format!("it is one of: {}", Self::FORMS))
                 .hint("`oubliette explain P11` says what they are")
+        })
+    }
+
+    /// Reads what was typed for a command that states a basis of its `own`, which may be typed as well.
+    ///
+    /// # Errors
+    /// [`NO_GRANT`] if there is no such basis.
+    pub fn typed_for(text: &str, own: Self) -> Result<Self, Diagnostic> {
+        if text == own.to_string() {
+            return Ok(own);
+        }
+        Self::typed(text).map_err(|refusal| {
+            refusal.because(format!("it is one of: {own}, which is the default; {}", Self::FORMS))
         })
     }
 
@@ -320,8 +333,12 @@ mod tests {
             assert_eq!(Basis::parse(text).unwrap().to_string(), text);
         }
         for basis in [Basis::ERASURE, Basis::RESTRICTION, Basis::BREACH] {
-            assert_eq!(Basis::parse(&basis.to_string()), None, "nobody types it");
+            assert_eq!(Basis::parse(&basis.to_string()), None, "only its command takes it");
+            assert_eq!(Basis::typed_for(&basis.to_string(), basis).unwrap(), basis);
         }
+        assert_eq!(Basis::typed_for("EPOC", Basis::ERASURE).unwrap().to_string(), "EPOC");
+        let refused = Basis::typed_for("GDPR-18", Basis::ERASURE).unwrap_err().to_string();
+        assert!(refused.contains("GDPR-17, which is the default; 60-1"), "{refused}");
         assert_eq!(Basis::parse("GDPR-15"), Some(Basis::ACCESS));
         for text in ["", "60-1/0", "60-1/5", "60-1/", "60-1/x", "EPOC/1", "epoc", "60-1-2", "because"] {
             assert_eq!(Basis::parse(text), None, "{text}");

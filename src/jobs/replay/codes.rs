@@ -30,7 +30,7 @@ pub(super) fn no_identity(name: &SegmentName) -> Diagnostic {
 pub(super) fn nobody_opens() -> Diagnostic {
     Diagnostic::new(&NO_IDENTITY, "an escrow identity is missing")
         .because("originals are given back by two parties: this node, and the owner of an identity")
-        .hint("let the custodian run this with `--identity FILE`")
+        .hint("let the custodian run this with `--identity FILE`, or with the `--key-file FILE` of the filter if it had one")
 }
 
 pub(super) fn no_wrap(name: &SegmentName) -> Diagnostic {
@@ -40,11 +40,17 @@ pub(super) fn no_wrap(name: &SegmentName) -> Diagnostic {
         .hint("name the state directory of the node that wrote it, or leave its days out with `--from` and `--to`")
 }
 
-pub(super) fn key_file(name: &SegmentName) -> Diagnostic {
+/// `another` was named.
+pub(super) fn key_file(name: &SegmentName, another: bool) -> Diagnostic {
+    let why = if another {
+        "it is a key file, and another one than that of `--key-file`"
+    } else {
+        "it is a key file, which its owner keeps: it was never on the node, nor is it wrapped to anybody"
+    };
     Diagnostic::new(&NO_IDENTITY, "the secret of an epoch is missing")
         .at(name.to_string())
-        .because("it is a key file, which its owner keeps")
-        .hint("name it with `--key-file FILE`")
+        .because(why)
+        .hint("name the file that the lines were filtered with: `--key-file FILE`; or ask for tokens with `--token`")
 }
 
 pub(super) fn wrong_identity(name: &SegmentName) -> Diagnostic {
@@ -190,7 +196,8 @@ Example
 What to do
   State all of: --case REF, --basis TEXT, --from and --to. The basis is one of 60-1, 77-1-1, 99-3 (code de
   procedure penale), EPOC, EPOC-PR (Regulation (EU) 2023/1543), GDPR-15, internal. For data of article 60-1-2
-  (connection logs) the first three state its case, 1 to 4: --basis 60-1/3.
+  (connection logs) the first three state its case, 1 to 4: --basis 60-1/3. The commands of `subject` have one of their
+  own, which can be left out: access GDPR-15, erase GDPR-17, restrict GDPR-18, affected GDPR-33.
 
 References
   Code de procedure penale 60-1, 60-1-2, 77-1-1, 99-3; Regulation (EU) 2023/1543, art. 5; GDPR 15.",
@@ -203,7 +210,8 @@ pub static NO_IDENTITY: Code = Code {
     text: "\
 What it means
   Tokens of a past epoch are made from its secret S, which the node has erased. It is wrapped to the escrow
-  recipients; there is no identity here to unwrap it, or no wrap.
+  recipients; there is no identity here to unwrap it, or no wrap. Or the lines were filtered with a key file, which
+  nobody but its owner has.
 
 Why it matters
   The node that writes cannot read its past: that takes the custodian. A search that left such days out

@@ -292,8 +292,10 @@ impl Secrets {
 
     /// S from a wrap of the state directory, or else from the vault.
     fn of_wrap(&self, name: &SegmentName, vault: Option<&Path>) -> Result<Secret, Diagnostic> {
-        let identities = self.custody.identities.as_ref().ok_or_else(|| codes::no_identity(name))?;
         let wraps = wraps_of(&self.custody.state_dir, &name.kid)?;
+        let Some(identities) = &self.custody.identities else {
+            return Err(self.no_identity(name, vault, wraps.is_empty())?);
+        };
         for wrap in &wraps {
             if let Some(secret) = identities.unwrap(wrap).ok().filter(|secret| fits(secret, &name.kid)) {
                 return Ok(secret);
@@ -306,10 +308,30 @@ impl Secrets {
         }
     }
 
+    /// Who could open the epoch of a segment: the owner of its key file if nothing of it is wrapped, else a custodian.
+    fn no_identity(
+        &self,
+        name: &SegmentName,
+        vault: Option<&Path>,
+        no_wraps: bool,
+    ) -> Result<Diagnostic, Diagnostic> {
+        let header = vault.map(|path| vault::header(&*self.storage, path)).transpose()?;
+        let is_wrapped = match header {
+            Some(header) => !header.sealed_wrap.is_empty(),
+            // A fixed epoch is never over: its secret is that of the node, or a key file.
+            None => !no_wraps || !name.kid.starts_with(FIXED),
+        };
+        Ok(if is_wrapped { codes::no_identity(name) } else { self.no_key_file(name) })
+    }
+
+    fn no_key_file(&self, name: &SegmentName) -> Diagnostic {
+        codes::key_file(name, self.custody.owns_key_file)
+    }
+
     /// S from the wrap in a vault, which takes H.
     fn of_vault(&self, header: &Header, name: &SegmentName, path: &Path) -> Result<Secret, Diagnostic> {
         if header.sealed_wrap.is_empty() {
-            return Err(codes::key_file(name));
+            return Err(self.no_key_file(name));
         }
         let identities = self.custody.identities.as_ref().ok_or_else(|| codes::no_identity(name))?;
         let wrap = self.wrap_in(&Vault::open(&*self.storage, path)?, name)?;
@@ -321,7 +343,7 @@ impl Secrets {
         let mut refusal = codes::no_shred_key(name);
         for shred_key in self.shred_keys(name)? {
             match vault.wrap(&shred_key) {
-                Ok(wrap) => return wrap.ok_or_else(|| codes::key_file(name)),
+                Ok(wrap) => return wrap.ok_or_else(|| self.no_key_file(name)),
                 Err(error) => refusal = error.into(),
             }
         }
@@ -357,6 +379,9 @@ impl Secrets {
         self.storage.exists(path).map_err(|error| codes::cannot_look(path, &error))
     }
 }
+
+/// What the kid of a fixed epoch begins with. (Contract: DESIGN, tokens.)
+const FIXED: &[u8] = b"000";
 
 /// Whether the fingerprint in the kid, its last two characters, is that of the secret.
 fn fits(secret: &Secret, wanted: &[u8; KID_BYTES]) -> bool {
