@@ -8,7 +8,7 @@ use crate::ledger::{Event, Ledger};
 use crate::model::{ClassName, Kind, Kinds};
 use crate::pipeline::filter::Filter;
 use crate::pipeline::watch::{Names, Observed, Watched};
-use crate::pipeline::{Current, Epochs, Feed, Finish, Output, Parts, Sink, Tally, run};
+use crate::pipeline::{Current, Epochs, Feed, Finish, Output, Parts, Sink, Tally, Totals, run};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::recipient;
@@ -73,6 +73,14 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// Failure, or how it ended.
     pub result: Result<Finish, Diagnostic>,
+}
+
+impl Outcome {
+    /// The counts by name.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals::of(&self.tally, &self.kinds, &self.classes, self.elapsed)
+    }
 }
 
 impl Ready {

@@ -23,6 +23,7 @@ pub mod outlet;
 pub mod output;
 pub mod repeats;
 pub mod tally;
+mod totals;
 pub mod watch;
 pub mod workers;
 
@@ -34,6 +35,7 @@ pub use intake::{Gate, Gathered, Intake, Receipt, Room, Sender};
 pub use outlet::{Outlet, OutletSettings};
 pub use output::{Descriptor, Outgoing, Output, Sink, WriteError};
 pub use repeats::Repeats;
-pub use tally::{Counts, Tally};
+pub use tally::Tally;
+pub use totals::{Counts, Totals};
 pub use watch::{Metered, Observed, Watched};
 pub use workers::{Fed, Finish, Flow, Piece, Portion, Run, Source, Work, run};

@@ -3,10 +3,7 @@
 use super::distinct::Distinct;
 use super::error::PipelineError;
 use super::workers::{Flow, Portion};
-use crate::model::{ClassName, Format, Kind, Kinds, RuleId};
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::time::Duration;
+use crate::model::{Format, Kind, RuleId};
 
 /// What one worker counted; merged at the end.
 #[derive(Clone, Debug)]
@@ -106,14 +103,7 @@ impl Tally {
 
     /// Adds what another worker counted.
     pub fn merge(&mut self, other: &Self) {
-        self.lines_in += other.lines_in;
-        self.lines_out += other.lines_out;
-        self.quarantined += other.quarantined;
-        self.dropped += other.dropped;
-        self.expired += other.expired;
-        self.bytes_in += other.bytes_in;
-        self.bytes_out += other.bytes_out;
-        self.recent = (self.recent.0 + other.recent.0, self.recent.1 + other.recent.1);
+        self.add_sums(other);
         add(&mut self.identifiers, &other.identifiers);
         add(&mut self.formats, &other.formats);
         for (ours, theirs) in [(&mut self.rules, &other.rules), (&mut self.classes, &other.classes)] {
@@ -123,6 +113,18 @@ impl Tally {
         for (ours, theirs) in self.distinct.iter_mut().zip(&other.distinct) {
             ours.merge(theirs);
         }
+    }
+
+    /// Adds what has no index, which runs with other kinds and classes share.
+    pub(super) fn add_sums(&mut self, other: &Self) {
+        self.lines_in += other.lines_in;
+        self.lines_out += other.lines_out;
+        self.quarantined += other.quarantined;
+        self.dropped += other.dropped;
+        self.expired += other.expired;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.recent = (self.recent.0 + other.recent.0, self.recent.1 + other.recent.1);
     }
 
     /// What the workers gave out and the writer dropped, because its expiry day came on the way, did not go
@@ -177,36 +179,7 @@ impl Tally {
             rules: &self.rules,
             formats: &self.formats,
             classes: &self.classes,
-        }
-    }
-
-    /// The counts by name. `classes` are the names of the policy's classes, in its order.
-    #[must_use]
-    pub fn counts<'a>(
-        &self,
-        kinds: &'a Kinds,
-        classes: impl IntoIterator<Item = &'a ClassName>,
-        elapsed: Duration,
-    ) -> Counts<'a> {
-        let by_kind = |count: &dyn Fn(usize) -> u64| {
-            let counted = kinds.iter().map(|(kind, name)| (kind, name, count(usize::from(kind.0))));
-            let shown = counted.filter(|&(kind, _, count)| count > 0 || matches!(kind, Kind::IP | Kind::EM));
-            shown.map(|(_, name, count)| (name, count)).collect()
-        };
-        Counts {
-            lines_in: self.lines_in,
-            lines_out: self.lines_out,
-            quarantined: self.quarantined,
-            dropped: self.dropped,
-            expired: self.expired,
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
-            identifiers: by_kind(&|kind| self.identifiers[kind]),
-            distinct: by_kind(&|kind| self.distinct[kind].count()),
-            formats: nonzero(Format::ALL.into_iter().map(Format::name).zip(self.formats)),
-            classes: nonzero(classes.into_iter().map(ClassName::as_str).zip(self.classes.iter().copied())),
-            recent: Recent { hits: self.recent.0, misses: self.recent.1 },
-            seconds: elapsed.as_millis() as f64 / 1000.0,
+            distinct: &self.distinct,
         }
     }
 }
@@ -222,67 +195,14 @@ pub(super) struct Indexed<'a> {
     pub(super) formats: &'a [u64],
     /// Lines, by the index of their class in the policy.
     pub(super) classes: &'a [u64],
-}
-
-/// The counts as `--stats json` shows them: these keys in this order, the maps sorted by name. Zeros
-/// are left out of the maps, except for `ip` and `em`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Counts<'a> {
-    /// [`Tally::lines_in`].
-    pub lines_in: u64,
-    /// [`Tally::lines_out`].
-    pub lines_out: u64,
-    /// [`Tally::quarantined`].
-    pub quarantined: u64,
-    /// [`Tally::dropped`].
-    pub dropped: u64,
-    /// [`Tally::expired`].
-    pub expired: u64,
-    /// [`Tally::bytes_in`].
-    pub bytes_in: u64,
-    /// [`Tally::bytes_out`].
-    pub bytes_out: u64,
-    /// Identifiers replaced, by kind.
-    pub identifiers: BTreeMap<&'a str, u64>,
-    /// Different tokens, by kind: exact up to 2^14, within about 0.8 % beyond. An identifier has a token
-    /// in each epoch.
-    pub distinct: BTreeMap<&'a str, u64>,
-    /// Lines, by format.
-    pub formats: BTreeMap<&'a str, u64>,
-    /// Lines, by retention class.
-    pub classes: BTreeMap<&'a str, u64>,
-    /// How often the tables of recent tokens spared an HMAC.
-    pub recent: Recent,
-    /// Wall-clock time, to the millisecond.
-    pub seconds: f64,
-}
-
-/// Look-ups in the tables of recent tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Recent {
-    /// The token was there.
-    pub hits: u64,
-    /// It had to be made.
-    pub misses: u64,
-}
-
-impl Counts<'_> {
-    /// One line of JSON, without line end.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        // Writing to memory cannot fail, and numbers and string keys are all JSON can hold.
-        serde_json::to_string(self).expect("counts are JSON")
-    }
+    /// Different tokens, by [`Kind`].
+    pub(super) distinct: &'a [Distinct],
 }
 
 fn add(ours: &mut [u64], theirs: &[u64]) {
     for (ours, theirs) in ours.iter_mut().zip(theirs) {
         *ours += theirs;
     }
-}
-
-fn nonzero<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> BTreeMap<&'a str, u64> {
-    counts.filter(|&(_, count)| count > 0).collect()
 }
 
 /// A kind is an 8-bit index.
@@ -353,43 +273,6 @@ mod tests {
         let mut panicked = tally(1, 1, 0, 0, 0);
         panicked.expire(Portion { lines: 3, placeholders: 1, bytes: 50 });
         assert!(panicked.holds());
-    }
-
-    #[test]
-    fn the_json_is_the_contract() {
-        let mut kinds = Kinds::default();
-        let plate = kinds.intern("plate").unwrap();
-        let classes = ["connection", "billing", "unused"].map(|name| ClassName::new(name).unwrap());
-        let mut first = Tally { bytes_in: 1500, ..tally(10, 6, 1, 3, 1) };
-        let mut second = Tally { bytes_out: 1600, ..tally(2, 2, 0, 0, 0) };
-        for (kind, byte) in [(Kind::IP, 1), (Kind::IP, 1), (Kind::IP, 2), (Kind::USR, 1), (plate, 9)] {
-            first.identifier(kind, RuleId(1));
-            first.token(kind, &[byte; 16]);
-        }
-        second.identifier(Kind::IP, RuleId(1));
-        second.token(Kind::IP, &[2; 16]);
-        [Format::Raw, Format::Json, Format::Raw].into_iter().for_each(|format| first.format(format));
-        second.format(Format::Clf);
-        [0, 1, 0, 7].into_iter().for_each(|class| first.class(class));
-        first.merge(&second);
-        assert!(first.holds());
-        assert_eq!(
-            first.counts(&kinds, &classes, Duration::from_micros(1_234_567)).to_json(),
-            concat!(
-                r#"{"lines_in":12,"lines_out":8,"quarantined":1,"dropped":3,"expired":1,"#,
-                r#""bytes_in":1500,"bytes_out":1600,"identifiers":{"em":0,"ip":4,"plate":1,"usr":1},"#,
-                r#""distinct":{"em":0,"ip":2,"plate":1,"usr":1},"formats":{"clf":1,"json":1,"raw":2},"#,
-                r#""classes":{"billing":1,"connection":2},"recent":{"hits":0,"misses":0},"seconds":1.234}"#
-            )
-        );
-        assert_eq!(
-            Tally::new(0).counts(&Kinds::default(), &[], Duration::ZERO).to_json(),
-            concat!(
-                r#"{"lines_in":0,"lines_out":0,"quarantined":0,"dropped":0,"expired":0,"bytes_in":0,"#,
-                r#""bytes_out":0,"identifiers":{"em":0,"ip":0},"distinct":{"em":0,"ip":0},"formats":{},"#,
-                r#""classes":{},"recent":{"hits":0,"misses":0},"seconds":0.0}"#
-            )
-        );
     }
 
     #[test]

@@ -34,8 +34,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &BatchArgs) -> Result<E
         match processed {
             Ok(Processed { entry, outcome }) => {
                 if let Some(outcome) = outcome.filter(|_| settings.stats.is_some()) {
-                    let counts = outcome.tally.counts(&outcome.kinds, &outcome.classes, outcome.elapsed);
-                    report.stats(&counts.to_json());
+                    report.stats(&outcome.totals().counts().to_json());
                 }
                 report.value(&entry)?;
             }

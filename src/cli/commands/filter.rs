@@ -49,6 +49,9 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
     };
     drop(signals);
     drop(progress);
+    if settings.stats.is_some() {
+        report.stats(&outcome.totals().counts().to_json());
+    }
     let exit = conclude(report, &settings, outcome);
     synced.and_then(|output| output.as_ref().map_or(Ok(()), sync)).map_err(|error| {
         Diagnostic::new(&codes::STDOUT, "the output may be incomplete").because(error.to_string())
@@ -97,11 +100,9 @@ pub(super) fn warn_of_escrow(report: Report, escrow: Option<&Escrow>) {
     }
 }
 
+/// Says what needs somebody's attention.
 pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) -> Exit {
-    let Outcome { tally, kinds, classes, elapsed, result } = outcome;
-    if settings.stats.is_some() {
-        report.stats(&tally.counts(&kinds, &classes, elapsed).to_json());
-    }
+    let Outcome { tally, result, .. } = outcome;
     if tally.expired > 0 {
         report.note(&format!("dropped because they had expired: {}", counted(tally.expired, "line")));
     }

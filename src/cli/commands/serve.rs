@@ -17,7 +17,7 @@ use crate::jobs::filter::Ready;
 use crate::jobs::recognition::{Choices, Recognition};
 use crate::jobs::serve::{Calendar, Daemon, Limits, Wish};
 use crate::model::Tree;
-use crate::pipeline::{Archiver, Gate};
+use crate::pipeline::{Archiver, Gate, Totals};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Disk;
@@ -53,36 +53,40 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let schedule = Schedule::start(report, &setup.settings, setup.recognition.zone.clone());
     let mut shown = Shown::new(&daemon, calendar(&setup));
     shown.follow(report, &daemon, &setup.settings)?;
-    let mut worst = Exit::Done;
-    loop {
+    let (mut worst, mut totals) = (Exit::Done, Totals::default());
+    let shows_totals = setup.settings.stats.is_some();
+    let ended = loop {
         let (ready, archiver) = opened;
         service::ready();
         let outcome = daemon.run(ready, Some(archiver));
+        totals.add(&outcome.tally, &outcome.kinds, &outcome.classes, outcome.elapsed);
         worst = worst.max(filter::conclude(report, &setup.settings, outcome));
         if daemon.is_over() {
-            break;
+            break Ok(worst);
         }
         let loaded = next.lock().unwrap_or_else(PoisonError::into_inner).take();
-        (setup, opened) = match loaded {
-            Some(loaded) => {
-                let (setup, opened) = go_on(report, &daemon, &mut inputs, setup, loaded)?;
-                if let Err(problem) = outlets.follow(report, &mut daemon, &setup) {
-                    // Those that could be started were; lines that were taken go on to them and to the archive.
-                    report.error(&problem);
-                }
-                (setup, opened)
-            }
-            None => {
-                let opened = setup.open(report)?;
-                (setup, opened)
-            }
+        let reloads = loaded.is_some();
+        let next = match loaded {
+            Some(loaded) => go_on(report, &daemon, &mut inputs, setup, loaded),
+            None => setup.open(report).map(|opened| (setup, opened)),
         };
+        (setup, opened) = match next {
+            Ok(next) => next,
+            Err(problem) => break Err(problem),
+        };
+        if reloads && let Err(problem) = outlets.follow(report, &mut daemon, &setup) {
+            // Those that could be started were; lines that were taken go on to them and to the archive.
+            report.error(&problem);
+        }
         schedule.follow(&setup.settings);
         shown.renew(report, &daemon, calendar(&setup), &setup.settings);
+    };
+    if shows_totals {
+        report.stats(&totals.counts().to_json());
     }
     drop(schedule);
     daemon.end();
-    Ok(worst)
+    Ok(ended?)
 }
 
 /// Events go to standard error beside the messages, in the same form.
