@@ -32,6 +32,7 @@
 //! | reversible by two parties only | `vault`: `what_is_written_opens_with_both_keys`, `one_key_is_not_enough` |
 //! | searching across epochs under a case number | `replay.rs`: `what_is_found_is_what_a_plain_search_finds`, `a_reveal_gives_back_what_was_asked_for_and_nobody_else`, `what_is_refused_leaves_nothing_but_an_entry_in_the_ledger` |
 //! | one source at full speed while the disk is slow | `pipeline::intake`: `a_batch_waits_for_room_of_its_connection_and_others_do_not`; `edges.rs`: `the_archive_goes_on_while_a_required_output_is_full` |
+//! | standard output closed by whoever starts it | `a_closed_standard_output_is_refused` |
 //! | deleting the lines of one person | `desk/subject.rs`: `erasure_stops_where_a_duty_stands_and_says_until_when`, `what_is_refused_erases_nothing` |
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
@@ -100,6 +101,38 @@ fn brackets_and_ports_stay() {
         masked(&output, "ip"),
         "[client *:57424]\nclient=h.example[*]:41234\n[*]:443\n*:46824\n*#53\n"
     );
+}
+
+/// Lines for a standard output that was closed would be lost without a word.
+#[test]
+fn a_closed_standard_output_is_refused() {
+    let node = Node::new();
+    let key = node.0.path().join("key");
+    let state = node.0.path().join("state");
+    let run = |command: &str, redirected: &str| {
+        let script = format!("exec \"$0\" {command} --state-dir \"$1\" --key-file \"$2\" {redirected}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_oubliette")]).arg(&state).arg(&key);
+        program::fed(&mut shell, b"203.0.113.9\n")
+    };
+    let archive = format!("--archive '{}'", node.0.path().join("srv").display());
+    assert_eq!(run(&format!("filter {archive}"), ">&-").status.code(), Some(0), "nothing goes there");
+    for command in [
+        "filter".to_owned(),
+        "batch --out out".to_owned(),
+        format!("filter --tee {archive}"),
+        format!("replay {archive}"),
+        format!("subject access {archive} --ip 203.0.113.9 --case C-1 --from 2026-11-23 --to 2026-11-23"),
+    ] {
+        let refused = run(&command, ">&-");
+        let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{command}: {message}");
+        assert!(message.contains("error[C09]: standard output is closed"), "{command}: {message}");
+    }
+    for redirected in [">/dev/null", "| cat"] {
+        let output = run("filter", redirected);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

@@ -245,16 +245,17 @@ pub(crate) static STDOUT: Code = Code {
     text: "\
 What it means
   Writing to standard output failed: the disk behind it is full, or the device reported an error. (A
-  reader that closes a pipe early is not an error.)
+  reader that closes a pipe early is not an error.) Or it was closed from the beginning; the null device opened for
+  reading and writing, as some programs pass it on, is taken for that.
 
 Why it matters
   What comes after that point is missing from the output.
 
 Example
-  oubliette explain --list > /dev/full
+  oubliette explain --list > /dev/full; oubliette filter >&-
 
 What to do
-  Make room and run the command again.
+  Make room and run the command again. Send what comes to a file or a pipe; to drop it and mean it, `> /dev/null`.
 
 References
   write(2), section ERRORS",

@@ -4,6 +4,7 @@ use super::codes;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, KNOWS_OBJECTS, Seen, Storage, everywhere, is_remote};
 use crate::rules::RuleFile;
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 #[cfg(target_os = "linux")]
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -100,9 +101,10 @@ pub(crate) fn input(path: Option<&Path>) -> Result<File, Diagnostic> {
 /// unless it is the input.
 ///
 /// # Errors
-/// If it cannot be opened, or is the file behind `input`.
+/// If it cannot be opened, or is the file behind `input`; if standard output is closed.
 pub(crate) fn output(path: Option<&Path>, input: &File) -> Result<File, Diagnostic> {
     let Some(path) = named(path) else {
+        refuse_closed_output()?;
         let stdout = standard(&io::stdout(), "standard output")?;
         refuse_same(input, stdout.metadata(), "standard output")?;
         return Ok(stdout);
@@ -112,6 +114,31 @@ pub(crate) fn output(path: Option<&Path>, input: &File) -> Result<File, Diagnost
     let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     opened.map_err(|error| cannot("cannot open the output", path, &error))
 }
+
+/// Refuses a standard output that was closed (`>&-`): what is written to it would be lost without a word.
+///
+/// Before `main` the standard library puts the null device, opened for reading and writing, in the place of a standard
+/// descriptor that is closed, so that no other file gets its number. Who wants lines dropped opens it for writing alone,
+/// as `> /dev/null` does.
+///
+/// # Errors
+/// C09.
+pub(crate) fn refuse_closed_output() -> Result<(), Diagnostic> {
+    let stdout = io::stdout();
+    let device = fs::metadata(NULL_DEVICE).map(|null| null.rdev()).ok();
+    let is_null = fstat(&stdout).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && Some(stat.st_rdev) == device
+    });
+    let is_read_too = fcntl_getfl(&stdout).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR);
+    if !(is_null && is_read_too) {
+        return Ok(());
+    }
+    Err(Diagnostic::new(&codes::STDOUT, "standard output is closed")
+        .because("everything that goes there would be lost, and nobody would notice")
+        .hint("let it go to a file or a pipe; to drop it and mean it: `> /dev/null`"))
+}
+
+const NULL_DEVICE: &str = "/dev/null";
 
 /// Writes a whole file, or leaves the one that is there as it was. A new file gets mode 0600. Devices, pipes and
 /// sockets are written to as they are.
@@ -192,6 +219,26 @@ fn rule_files(folder: &Path) -> Result<Vec<RuleFile>, Diagnostic> {
     paths.iter().map(|path| rule_file(path)).collect()
 }
 
+/// Refuses a place on the way to which a symbolic link leads nowhere, as one to a volume that is not mounted does: what is
+/// there would seem to be gone, and what is new would lie elsewhere.
+///
+/// # Errors
+/// With the link.
+pub(crate) fn refuse_dangling(path: &Path) -> Result<(), Diagnostic> {
+    let named = path.ancestors().filter(|name| !name.as_os_str().is_empty());
+    let is_there = |name: &&Path| fs::symlink_metadata(name).is_ok();
+    let Some(nearest) = named.into_iter().find(is_there) else { return Ok(()) };
+    match (fs::metadata(nearest), fs::read_link(nearest)) {
+        (Err(error), Ok(target)) => {
+            Err(Diagnostic::new(&codes::OPEN, "a symbolic link on the way to the archive leads nowhere")
+                .at(format!("{} -> {}", nearest.display(), target.display()))
+                .because(error.to_string())
+                .hint("mount what it leads to, or make it lead to the archive: `ln -sfn DIR LINK`"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
     Diagnostic::new(&codes::OPEN, what)
         .at(path.display().to_string())
@@ -244,6 +291,22 @@ mod tests {
         assert!(RuleFiles::of_directory(directory.path()).unwrap().identifiers.is_empty());
         fs::write(directory.path().join("identifiers/x.toml"), b"\xff").unwrap();
         assert_eq!(RuleFiles::of_directory(directory.path()).unwrap_err().code.id, "C02");
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_named_wherever_it_is_on_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let (link, gone) = (directory.path().join("log"), directory.path().join("gone"));
+        std::os::unix::fs::symlink(&gone, &link).unwrap();
+        for path in [link.clone(), link.join("archive"), link.join("archive/expires=2027-11-24")] {
+            let refused = refuse_dangling(&path).unwrap_err();
+            let (code, place) = (refused.code.id, refused.place.unwrap());
+            assert_eq!((code, place), ("C02", format!("{} -> {}", link.display(), gone.display())));
+        }
+        refuse_dangling(&directory.path().join("new/archive")).unwrap();
+        refuse_dangling(Path::new("new")).unwrap();
+        fs::create_dir(&gone).unwrap();
+        refuse_dangling(&link.join("archive")).unwrap();
     }
 
     #[test]

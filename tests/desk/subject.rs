@@ -45,7 +45,8 @@ fn erasure_stops_where_a_duty_stands_and_says_until_when() {
     let options = [&JEAN[..], &CASE].concat();
     let table = node.answer(&["subject", "erase"], &options, 0);
     assert!(table.contains("kept until that day by law: LCEN art. 6 V"), "{table}");
-    let answers = node.answer(&["subject", "erase", "--json"], &options, 0);
+    let of_its_own = [&options[..], &["--basis", "GDPR-17"]].concat();
+    let answers = node.answer(&["subject", "erase", "--json"], &of_its_own, 0);
     let answers: Vec<Value> = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told: Vec<(&str, &str, u64)> = answers
         .iter()
@@ -87,12 +88,13 @@ fn what_is_refused_erases_nothing() {
         (&["--ip", "203.0.113.7", "--case", "jean@example.org"], "P11"),
         (&["--ip", "203.0.113.7", "--case", "DSR-13"], "P12"),
         (&["--ip", "203.0.113", "--case", "DSR-13"], "P10"),
+        (&["--ip", "203.0.113.7", "--case", "DSR-13", "--basis", "GDPR-18"], "P11"),
     ] {
         let refused = node.run(&[&erase[..], options].concat());
         assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), String::new()), "{options:?}");
         assert!(text(&refused.stderr).starts_with(&format!("error[{code}]")), "{}", text(&refused.stderr));
     }
-    assert_eq!(node.ledger().iter().filter(|(event, _)| event == "access-refused").count(), 4);
+    assert_eq!(node.ledger().iter().filter(|(event, _)| event == "access-refused").count(), 5);
     assert_eq!(node.answer(&["replay"], &["--ip", "203.0.113.7"], 0).lines().count(), 4);
     node.verify();
 }

@@ -3,6 +3,7 @@
 use crate::archive::Recovered;
 use crate::cli::args::{ArchiveArgs, EscrowName, FilterArgs};
 use crate::cli::codes;
+use crate::cli::files;
 use crate::cli::process;
 use crate::cli::report::{Report, counted};
 use crate::cli::settings::Settings;
@@ -75,10 +76,12 @@ fn try_open(
     archive::open(ready, plan)
 }
 
-/// Refuses a bucket: nothing can be appended to an object, and a directory called `s3:` is not what was meant.
+/// Refuses a bucket: nothing can be appended to an object, and a directory called `s3:` is not what was meant; and links
+/// that lead nowhere.
 fn on_disk(tree: &Tree) -> Result<(), Diagnostic> {
-    match [&tree.archive, &tree.vault].into_iter().find(|path| is_remote(path)) {
-        None => Ok(()),
+    let paths = [&tree.archive, &tree.vault];
+    match paths.into_iter().find(|path| is_remote(path)) {
+        None => paths.into_iter().try_for_each(|path| files::refuse_dangling(path)),
         Some(remote) => Err(Diagnostic::new(&codes::USAGE, "an archive that is written to lies on a disk")
             .at(remote.display().to_string())
             .because("nothing can be appended to what is in object storage")

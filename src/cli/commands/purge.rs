@@ -129,6 +129,7 @@ fn site_seen(
     let archive = &archive(settings, place)?;
     let tree = tree(archive, place.vault.as_ref().or(settings.vault.as_ref()));
     let paths: Vec<&Path> = [archive, &tree.vault].into_iter().chain(others).map(PathBuf::as_path).collect();
+    paths.iter().filter(|path| !is_remote(path)).try_for_each(|path| files::refuse_dangling(path))?;
     let storage = files::storage(&paths, seen)?;
     let retention =
         load_retention(&settings.rule_files()?.retention).map_err(|error| Diagnostic::from(&error))?;
@@ -160,7 +161,11 @@ pub(super) fn archive(settings: &Settings, place: &ArchivePlace) -> Result<PathB
         Diagnostic::new(&codes::OPEN, "no archive is named")
             .hint("give `--archive DIR`, or set `archive` in the configuration")
     })?;
-    if !is_remote(&archive) && !archive.is_dir() {
+    if is_remote(&archive) {
+        return Ok(archive);
+    }
+    ["archive", "intermediate"].iter().try_for_each(|store| files::refuse_dangling(&archive.join(store)))?;
+    if !archive.is_dir() {
         // A name with a mistake in it would else purge nothing, for ever, and say that all is well.
         return Err(Diagnostic::new(&codes::OPEN, "there is no such archive")
             .at(archive.display().to_string())

@@ -4,6 +4,7 @@ use super::purge;
 use crate::cli::args::{AccessArgs, Common, LineArgs, Reading, ReplayArgs, Tokens};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
+use crate::cli::files;
 use crate::cli::passphrase::Passphrases;
 use crate::cli::process;
 use crate::cli::report::{Counted, Report, Stop, counted};
@@ -88,6 +89,9 @@ fn question(
     let source_zone = args.lines.source_zone.clone().or_else(|| settings.source_zone.clone());
     let reading = replay::Reading { format: args.lines.format, source_zone };
     args.access.basis.as_deref().map(Basis::typed).transpose()?;
+    if args.output.is_none() && args.bundle.is_none() {
+        files::refuse_closed_output()?;
+    }
     let selection = selection(&args.lines, &purpose)?;
     // What a bundle holds has a seal over it.
     let unsealed = if args.bundle.is_some() { Unsealed::LeftOut } else { Unsealed::Read };

@@ -5,6 +5,7 @@ use super::{hold, purge};
 use crate::cli::args::{AccessArgs, ArchivePlace, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
 use crate::cli::args::{SubjectCommand, Tokens};
 use crate::cli::exit::Exit;
+use crate::cli::files;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::hold::Scope as HoldScope;
@@ -86,7 +87,8 @@ impl Desk<'_> {
     fn access(mut self, person: &PersonArgs, period: &PeriodArgs, form: DossierForm) -> Result<Exit, Stop> {
         let purpose = self.purpose(Basis::ACCESS, Some(period));
         let access = announced(ACCESS, &purpose, Scope::Asked, person);
-        let selection = selection(person, &purpose);
+        let allowed = files::refuse_closed_output().and_then(|()| self.check_basis(Basis::ACCESS));
+        let selection = allowed.and_then(|()| selection(person, &purpose));
         let mut dossier = Dossier::new(self.site.now, self.site.zone.clone());
         (dossier.case, dossier.from, dossier.to) = (purpose.case.clone(), purpose.from, purpose.to);
         let (visited, access) =
@@ -117,7 +119,9 @@ impl Desk<'_> {
         let access = access.of_classes(wanted.classes).kept();
         let selection = Selection { classes: wanted.classes.to_vec(), ..in_period(&purpose) };
         let mut affected = Affected::default();
-        let (visited, access) = self.visit(access, Ok(selection), scope, purpose, &mut |line, reveal| {
+        let allowed = files::refuse_closed_output().and_then(|()| self.check_basis(basis));
+        let selection = allowed.map(|()| selection);
+        let (visited, access) = self.visit(access, selection, scope, purpose, &mut |line, reveal| {
             affected.add(line, scope, reveal)
         })?;
         let handed = self.tell_affected(&affected, wanted);
@@ -158,6 +162,7 @@ impl Desk<'_> {
         purpose: &Purpose,
         access: &mut Access,
     ) -> Result<PlannedErasure, Diagnostic> {
+        self.check_basis(Basis::ERASURE)?;
         let case = stated_case(purpose)?;
         let selection = selection(person, purpose)?;
         let custody = custody(&self.settings, self.access)?;
@@ -204,10 +209,7 @@ impl Desk<'_> {
         purpose: Purpose,
         each: &mut dyn FnMut(&Line<'_>, &mut Reveal<'_>) -> Result<(), Diagnostic>,
     ) -> Result<(Visited, Access), Stop> {
-        let custody = self
-            .check_basis()
-            .and(selection)
-            .and_then(|selection| Ok((selection, custody(&self.settings, self.access)?)));
+        let custody = selection.and_then(|selection| Ok((selection, custody(&self.settings, self.access)?)));
         let (selection, custody) = match custody {
             Ok((selection, custody)) => (selection, Custody { places: self.places.clone(), ..custody }),
             Err(refusal) => return Err(refused(&mut self.site, &access, refusal)),
@@ -225,9 +227,9 @@ impl Desk<'_> {
         Ok((visited, access))
     }
 
-    /// Refuses a basis that is none.
-    fn check_basis(&self) -> Result<(), Diagnostic> {
-        self.access.basis.as_deref().map(Basis::typed).transpose().map(drop)
+    /// Refuses a basis that is none, and not the `own` one of the command either.
+    fn check_basis(&self, own: Basis) -> Result<(), Diagnostic> {
+        self.access.basis.as_deref().map(|text| Basis::typed_for(text, own)).transpose().map(drop)
     }
 
     /// Who asks and why; `own` is the basis of the command, if no other is stated.
@@ -235,7 +237,7 @@ impl Desk<'_> {
         Purpose {
             operator: self.access.operator.clone(),
             case: self.access.case.clone(),
-            basis: self.access.basis.as_deref().map_or(Some(own), Basis::parse),
+            basis: self.access.basis.as_deref().map_or(Some(own), |text| Basis::typed_for(text, own).ok()),
             from: period.map(|period| period.from.begin(&self.site.zone)),
             to: period.map(|period| period.to.end(&self.site.zone)),
         }
@@ -273,6 +275,7 @@ impl Desk<'_> {
         purpose: &Purpose,
         access: &mut Access,
     ) -> Result<u64, Diagnostic> {
+        self.check_basis(Basis::RESTRICTION)?;
         let case = stated_case(purpose)?;
         // What cannot be meant is refused before anything is frozen.
         let targets = hold::targets(&person.token, &person.ip, &person.email, &person.user)?;
@@ -306,10 +309,6 @@ fn announced(command: &str, purpose: &Purpose, scope: Scope, person: &PersonArgs
 
 fn stated_case(purpose: &Purpose) -> Result<String, Diagnostic> {
     purpose.demand_nobody_in_case()?;
-    if purpose.basis.is_none() {
-        return Err(Diagnostic::new(&NO_GRANT, "the legal basis is none that is known")
-            .hint("leave `--basis` out, or state one that `oubliette explain P11` lists"));
-    }
     purpose.case.clone().filter(|case| !case.trim().is_empty()).ok_or_else(|| {
         Diagnostic::new(&NO_GRANT, "a request of a person is not answered without its reference")
             .because("a case is missing")

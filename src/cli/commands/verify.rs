@@ -29,6 +29,11 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
         return ledger_command::verify(report, path, &args.expect);
     }
     let tree = tree(path, args.vault.as_ref().or(settings.vault.as_ref()));
+    let places = [&tree.archive, &tree.vault, &path.join("intermediate")];
+    places
+        .into_iter()
+        .filter(|place| !is_remote(place))
+        .try_for_each(|place| files::refuse_dangling(place))?;
     let storage = files::storage(&[path, &tree.vault], Seen::Newest)?;
     let mut checker = Checker::new(&storage, &ledger, &args.expect)?;
     others.iter().try_for_each(|other| checker.add_ledger(other, &[]))?;

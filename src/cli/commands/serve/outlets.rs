@@ -139,7 +139,10 @@ fn start(output: &Output, setup: &Setup) -> Result<Outlet, Diagnostic> {
             let every = output.rotate_every.unwrap_or_default();
             Outlet::start(settings, Rotated { path, most_bytes, every, zone, clock }, &storage)
         }
-        (OutputKind::Stdout, ..) => Outlet::start(settings, Stdout, &storage),
+        (OutputKind::Stdout, ..) => {
+            files::refuse_closed_output()?;
+            Outlet::start(settings, Stdout, &storage)
+        }
         _ => Err(Diagnostic::new(&codes::BUG, "an output without its address was not refused")),
     }
 }

@@ -3,8 +3,10 @@
 use super::{archive_directory, outlets};
 use crate::cli::args::{ArchivePlace, PurgeArgs};
 use crate::cli::commands::purge;
+use crate::cli::files;
 use crate::cli::report::Report;
 use crate::cli::settings::Settings;
+use crate::jobs::purge::Plan;
 use crate::primitives::diag::Diagnostic;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
@@ -75,14 +77,16 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone) {
 /// What stays undone is told, and tried again the next day, or by `oubliette purge`.
 fn purge_once(report: Report, settings: &Settings) {
     let archive = archive_directory(settings);
-    if !archive.join("archive").is_dir() {
+    let segments = archive.join("archive");
+    // A link that leads nowhere is refused below, and told: segments are somewhere then.
+    if !segments.is_dir() && files::refuse_dangling(&segments).is_ok() {
         return;
     }
     let place = ArchivePlace { archive: Some(archive), vault: settings.vault.clone() };
     let args = PurgeArgs { place, dry_run: false, confirm_clock: false };
     let purged: Result<_, Diagnostic> = purge::perform(report, settings, &args);
     match purged {
-        Ok(plan) if plan.purges.is_empty() && plan.moves.is_empty() => {}
+        Ok(plan) if plan == Plan::default() => {}
         Ok(plan) => purge::summarise(report, &plan, false),
         Err(problem) => report.error(&problem),
     }
