@@ -11,6 +11,7 @@
 //! last one stopped. A filter that writes meanwhile has its parts locked and gets no key of a day that is
 //! over; a segment that is held stays, and so does H.
 
+mod astray;
 mod inventory;
 mod moving;
 #[cfg(test)]
@@ -22,6 +23,8 @@ use crate::model::{RetentionClass, Tree};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::Storage;
 use crate::shred::ShredStore;
+pub use astray::Astray;
+use astray::Sealed;
 pub use inventory::{Blocked, Item, Reason};
 pub(in crate::jobs) use inventory::{hash, identify};
 use jiff::Timestamp;
@@ -63,13 +66,15 @@ pub struct Plan {
     pub purges: Vec<Batch>,
     /// Segments that move to the intermediate store, by expiry day.
     pub moves: Vec<Batch>,
+    /// Segments of days that are over that lie under another day: they stay, for somebody has to look at that.
+    pub astray: Vec<Astray>,
 }
 
 impl Plan {
     /// Whether a file of a day that is over has to stay.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
-        self.purges.iter().any(|batch| !batch.blocked.is_empty())
+        !self.astray.is_empty() || self.purges.iter().any(|batch| !batch.blocked.is_empty())
     }
 }
 
@@ -104,6 +109,15 @@ impl Batch {
     }
 }
 
+/// What the ledger says of the past.
+#[derive(Debug, Default)]
+struct History {
+    /// Purges that have an intent and no end.
+    begun: BTreeMap<Date, Begun>,
+    /// What was sealed and not purged.
+    sealed: Sealed,
+}
+
 /// What a purge that broke off had begun.
 #[derive(Debug, Default)]
 struct Begun {
@@ -117,9 +131,10 @@ impl Site {
     /// # Errors
     /// If the archive, the shred keys or the ledger cannot be read.
     pub fn plan(&self, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
-        let begun = self.begun()?;
-        let mut plan = Plan::default();
-        for expires in self.due_days(&begun)? {
+        let history = self.history()?;
+        let begun = &history.begun;
+        let mut plan = Plan { astray: self.astray(&history)?, ..Plan::default() };
+        for expires in self.due_days(begun)? {
             let batch = self.batch(expires, progress)?;
             plan.purges.extend((!batch.is_empty() || begun.contains_key(&expires)).then_some(batch));
         }
@@ -159,9 +174,10 @@ impl Site {
     }
 
     fn purge_due(&mut self, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
-        let mut begun = self.begun()?;
-        let mut done = Plan::default();
-        for expires in self.due_days(&begun)? {
+        let mut history = self.history()?;
+        let mut done = Plan { astray: self.astray(&history)?, ..Plan::default() };
+        let begun = &mut history.begun;
+        for expires in self.due_days(begun)? {
             let before = begun.remove(&expires);
             done.purges.extend(self.purge_day(expires, before, progress)?);
         }
@@ -284,23 +300,27 @@ impl Site {
         Ok(days)
     }
 
-    /// Purges that have an intent and no end.
-    fn begun(&self) -> Result<BTreeMap<Date, Begun>, Diagnostic> {
-        let mut begun: BTreeMap<Date, Begun> = BTreeMap::new();
-        self.ledger.read(&mut |entry, _| match entry.event() {
-            Some(Event::PurgeIntent(purge)) => {
-                begun.entry(purge.expires).or_default().files = purge.files;
-            }
-            Some(Event::ShredKeyErased { expires }) => {
+    fn history(&self) -> Result<History, Diagnostic> {
+        let mut history = History::default();
+        self.ledger.read(&mut |entry, _| entry.event().into_iter().for_each(|event| history.hear(event)))?;
+        Ok(history)
+    }
+}
+
+impl History {
+    fn hear(&mut self, event: Event) {
+        self.sealed.hear(&event);
+        match event {
+            Event::PurgeIntent(purge) => self.begun.entry(purge.expires).or_default().files = purge.files,
+            Event::ShredKeyErased { expires } => {
                 let day = expires.parse::<Date>().ok();
-                if let Some(begun) = day.and_then(|day| begun.get_mut(&day)) {
+                if let Some(begun) = day.and_then(|day| self.begun.get_mut(&day)) {
                     begun.key_erased = true;
                 }
             }
-            Some(Event::PurgeDone(purge)) => drop(begun.remove(&purge.expires)),
+            Event::PurgeDone(purge) => drop(self.begun.remove(&purge.expires)),
             _ => {}
-        })?;
-        Ok(begun)
+        }
     }
 }
 
@@ -334,7 +354,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagno
 }
 
 /// All codes of this area.
-pub const CODES: &[&Code] = &[&CLOCK, &IO, &LEFT, &BLOCKED];
+pub const CODES: &[&Code] = &[&CLOCK, &IO, &LEFT, &BLOCKED, &ASTRAY];
 
 static CLOCK: Code = Code {
     id: "P01",
@@ -406,10 +426,11 @@ pub static BLOCKED: Code = Code {
     text: "\
 What it means
   Everything else of that day was purged. What had to stay is frozen by a hold, is a segment that a filter
-  still writes to, or is a file that oubliette did not make and does not touch.
+  still writes to, is a file that oubliette did not make and does not touch, or is a segment of a later day that
+  somebody has moved into this folder.
 
 Why it matters
-  Its day is over. A hold is a reason to keep it; the other two are not.
+  Its day is over. A hold is a reason to keep it, and so is a later day of its own; the other two are not.
 
 Example
   held: archive/expires=2027-11-24/class=connection/web1-2epqf-1.log.zst, case 2027/0815
@@ -417,8 +438,32 @@ Example
 What to do
   Held: `oubliette hold extract` keeps what the case needs, then the segment goes. In use: run purge again
   once the filter has closed it, which it does at the end of its epoch or when it stops. Not ours: look at
-  it, and move it out of the archive or remove it.
+  it, and move it out of the archive or remove it. Not due: move it into the folder of its own day, which `oubliette
+  verify` names, or nobody finds it there.
 
 References
   README.md, \"Purge\" and \"Holds\"; GDPR art. 17(3)(e), 18(2)",
+};
+
+/// A segment lies under a later day than its own.
+pub static ASTRAY: Code = Code {
+    id: "P06",
+    title: "a segment of a day that is over lies under another day",
+    text: "\
+What it means
+  The ledger says under which day a segment was sealed. That day is over; the segment was not purged, and lies in
+  another folder or under another name.
+
+Why it matters
+  A purge goes by folders. Under its new name the segment would be kept until the day of that name: too long.
+
+Example
+  mv archive/expires=2027-11-24/class=connection/*.zst archive/expires=2099-01-01/class=connection/
+
+What to do
+  Move it back to the path that the message names, and run `oubliette purge` again. Find out who moved it;
+  `oubliette verify` says what else is not in its place, also of segments that this ledger does not know.
+
+References
+  README.md, \"Purge\"; GDPR art. 5(1)(e)",
 };

@@ -8,7 +8,7 @@ use crate::cli::files;
 use crate::cli::process;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::purge::{BLOCKED, Batch, Blocked, Item, Plan, Reason, Site};
+use crate::jobs::purge::{ASTRAY, Astray, BLOCKED, Batch, Blocked, Item, Plan, Reason, Site};
 use crate::jobs::recognition::load_retention;
 use crate::jobs::replay::NodePlaces;
 use crate::jobs::subject::erase;
@@ -189,7 +189,8 @@ fn rows(plan: &Plan) -> Vec<Line> {
     let moved = plan.moves.iter().flat_map(|batch| {
         batch.files.iter().map(|file| Line::file("move", batch.expires, file)).collect::<Vec<_>>()
     });
-    purged.chain(moved).collect()
+    let astray = plan.astray.iter().map(Line::astray);
+    purged.chain(moved).chain(astray).collect()
 }
 
 pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
@@ -210,6 +211,14 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
             "{would}moved to the intermediate store: {}",
             counted(files(&plan.moves), "segment")
         ));
+    }
+    for Astray { expires, sealed_as, lies_as } in &plan.astray {
+        report.warning(
+            &Diagnostic::new(&ASTRAY, "a segment of a day that is over lies under another day")
+                .at(lies_as.clone())
+                .because(format!("it expired on {expires}, and was sealed as {sealed_as}"))
+                .hint("move it back to that path in `archive` or `intermediate`, then run `oubliette purge` again"),
+        );
     }
     let blocked: usize = plan.purges.iter().map(|batch| batch.blocked.len()).sum();
     if blocked > 0 {
@@ -240,11 +249,17 @@ impl Line {
         Self { action, expires, file: entry.name.clone(), case: None, bytes, lines: entry.lines, sha256 }
     }
 
+    fn astray(astray: &Astray) -> Self {
+        let (expires, file) = (astray.expires, astray.lies_as.clone());
+        Self { action: "astray", expires, file, case: None, bytes: None, lines: None, sha256: None }
+    }
+
     fn blocked(expires: Date, blocked: &Blocked) -> Self {
         let (action, case) = match &blocked.reason {
             Reason::Held { case } => ("held", Some(case.clone())),
             Reason::InUse => ("in use", None),
             Reason::Foreign => ("not ours", None),
+            Reason::NotDue => ("not due", None),
         };
         Self { action, expires, file: blocked.name.clone(), case, bytes: None, lines: None, sha256: None }
     }

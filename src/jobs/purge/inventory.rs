@@ -22,6 +22,8 @@ pub struct Item {
     pub entry: PurgedFile,
     /// Whether it is a part that a crash left.
     pub(super) is_part: bool,
+    /// The day that its footer states, if it is a segment that can be read.
+    pub(super) own_day: Option<Expires>,
 }
 
 /// A file that has to stay.
@@ -45,6 +47,8 @@ pub enum Reason {
     InUse,
     /// It is none of oubliette's.
     Foreign,
+    /// It is a segment of a day to come, which somebody has moved here.
+    NotDue,
 }
 
 impl Blocked {
@@ -111,12 +115,22 @@ impl Site {
         for Lying { name, path, kind } in lying {
             match self.reason_to_stay(&kind, &written) {
                 Some(reason) => batch.blocked.push(Blocked { name, reason }),
-                None => batch.files.extend(self.item(name, path, &kind, progress)?),
+                None => match self.item(name, path, &kind, progress)? {
+                    Some(item) if self.is_not_due(&item) => {
+                        batch.blocked.push(Blocked { name: item.entry.name, reason: Reason::NotDue });
+                    }
+                    item => batch.files.extend(item),
+                },
             }
         }
         let held = batch.blocked.iter().any(Blocked::is_held);
         batch.key = !held && self.shred.existing(Expires::On(expires))?.is_some();
         Ok(batch)
+    }
+
+    /// Whether a segment says of itself that its day is to come, whatever folder it lies in.
+    fn is_not_due(&self, item: &Item) -> bool {
+        item.own_day.is_some_and(|day| day > Expires::On(self.today()))
     }
 
     fn reason_to_stay(&self, kind: &Kind, written: &BTreeSet<SegmentName>) -> Option<Reason> {
@@ -141,9 +155,10 @@ impl Site {
         let (bytes, sha256) = identify(&*file, progress).map_err(failed("read", &path))?;
         let opened = kind.is_segment().then(|| Segment::open(&*self.storage, &path).ok()).flatten();
         // One that is damaged goes all the same; how many lines it had is not known.
+        let own_day = opened.as_ref().map(|segment| segment.footer().origin.folder.expires);
         let lines = opened.map(|segment| segment.footer().lines());
         let entry = PurgedFile { name, bytes, lines, sha256 };
-        Ok(Some(Item { path, entry, is_part: kind.is_part() }))
+        Ok(Some(Item { path, entry, is_part: kind.is_part(), own_day }))
     }
 
     /// Whether nobody writes to a part; also if it has gone.

@@ -4,10 +4,11 @@ use super::*;
 use crate::jobs::scene::{
     DAY, MIDNIGHT, NEXT, WRITTEN, archive, events, folder, of_day, secret, segment, site, write,
 };
-use crate::model::{ClassName, Expires, Period};
+use crate::model::{ClassName, Expires, Period, SegmentName};
 use crate::primitives::storage::{Fault, Memory, Survives};
 use crate::shred::ShredError;
 use crate::vault::{Vault, VaultError};
+use jiff::civil::date;
 use std::cell::Cell;
 
 fn names(batch: &Batch) -> Vec<&str> {
@@ -148,6 +149,52 @@ fn a_purge_that_breaks_off_anywhere_is_ended_by_the_next() {
             }
         }
     }
+}
+
+/// Moves a segment of the first day into another folder, under another number.
+fn moved(memory: &Memory, class: &str, to: Date) -> PathBuf {
+    let tree = crate::model::Tree::at(Path::new("/log"));
+    let from = tree.segment(&segment(DAY, class));
+    let to = tree.segment(&SegmentName { number: 7, ..segment(to, class) });
+    memory.create_directory(to.parent().unwrap(), 0o750).unwrap();
+    memory.rename(&from, &to).unwrap();
+    to
+}
+
+#[test]
+fn a_segment_that_was_moved_into_a_later_day_is_told_until_it_is_back() {
+    let memory = archive();
+    let far = moved(&memory, "mail", date(2099, 1, 1));
+    assert_eq!(site(&memory, "2027-11-23T22:59:59Z").unwrap().purge(true, &|_| {}).unwrap(), Plan::default());
+    let sealed_as = segment(DAY, "mail").to_string();
+    let lies_as = "archive/expires=2099-01-01/class=mail/web1-2epqf-7.log.zst".to_owned();
+    let astray = vec![Astray { expires: DAY, sealed_as: sealed_as.clone(), lies_as }];
+    let planned = site(&memory, MIDNIGHT).unwrap().plan(&|_| {}).unwrap();
+    assert_eq!(planned.astray, astray);
+    for files in [3, 0] {
+        let done = site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+        assert_eq!((&done.astray, done.is_blocked()), (&astray, true));
+        assert_eq!(done.purges.iter().map(|batch| batch.files.len()).sum::<usize>(), files);
+    }
+    let back = Path::new("/log/archive").join(sealed_as);
+    memory.create_directory(back.parent().unwrap(), 0o750).unwrap();
+    memory.rename(&far, &back).unwrap();
+    let done = site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+    assert_eq!((done.purges[0].files.len(), done.astray.len()), (1, 0));
+    assert_eq!(site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap(), Plan::default());
+}
+
+#[test]
+fn a_segment_that_was_moved_into_an_earlier_day_is_not_purged_before_its_own() {
+    let memory = archive();
+    let early = moved(&memory, "connection", date(2026, 12, 1));
+    let done = site(&memory, "2026-12-01T10:00:00Z").unwrap().purge(true, &|_| {}).unwrap();
+    let name = "archive/expires=2026-12-01/class=connection/web1-2epqf-7.log.zst".to_owned();
+    assert_eq!(done.purges[0].blocked, [Blocked { name, reason: Reason::NotDue }]);
+    assert!(memory.files().contains_key(&early));
+    // On its own day it goes, wherever it lies.
+    let done = site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+    assert!(!done.is_blocked() && !memory.files().contains_key(&early));
 }
 
 #[test]

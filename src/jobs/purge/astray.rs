@@ -1,0 +1,106 @@
+//! Segments that are due and lie under another day than their own: somebody has moved or renamed them, and a purge by
+//! folders would keep them for as long as their new name says.
+//!
+//! The ledger names what was sealed, under which day and with which digest. What of that is due, was not purged and is not
+//! in its place is looked for by its digest. Footers are read for that alone, and as a rule nothing is out of its place.
+
+use super::{History, Site, failed};
+use crate::archive::{self, Segment};
+use crate::ledger::event::{Erasure, Event, Purge};
+use crate::model::{Expires, Tree};
+use crate::primitives::diag::Diagnostic;
+use crate::primitives::hex;
+use jiff::civil::Date;
+use std::collections::BTreeMap;
+
+/// A segment that is not where it was sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Astray {
+    /// Its day, which is over.
+    pub expires: Date,
+    /// Where it was sealed: its path within the archive.
+    pub sealed_as: String,
+    /// Where it lies now, with the store.
+    pub lies_as: String,
+}
+
+/// Segments that were sealed and not purged, by their paths within the archive, with their digests in hex.
+#[derive(Debug, Default)]
+pub(super) struct Sealed(BTreeMap<String, String>);
+
+impl Sealed {
+    /// Takes note of an entry of the ledger.
+    pub(super) fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Segment(segment) => {
+                self.0.insert(segment.name.clone(), segment.digest.clone());
+            }
+            Event::EraseDone(Erasure { name, digest: Some(digest), .. }) => {
+                self.0.insert(name.clone(), digest.clone());
+            }
+            Event::EraseDone(Erasure { name, digest: None, .. }) => drop(self.0.remove(name)),
+            Event::PurgeDone(Purge { files, .. }) => {
+                let names = files.iter().filter_map(|file| file.name.split_once('/'));
+                names.for_each(|(_, name)| drop(self.0.remove(name)));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Site {
+    /// Segments that are due and lie elsewhere.
+    pub(super) fn astray(&self, history: &History) -> Result<Vec<Astray>, Diagnostic> {
+        let missing = self.missing(&history.sealed)?;
+        let mut astray = Vec::new();
+        if missing.is_empty() {
+            return Ok(astray);
+        }
+        for (store, tree) in [("archive", &self.tree), ("intermediate", &self.second_tree())] {
+            astray.extend(self.astray_in(store, tree, &missing)?);
+        }
+        Ok(astray)
+    }
+
+    fn astray_in(&self, store: &str, tree: &Tree, missing: &Missing<'_>) -> Result<Vec<Astray>, Diagnostic> {
+        let mut astray = Vec::new();
+        let today = Expires::On(self.today());
+        let listed = archive::list(&*self.storage, tree)?;
+        // What lies under an earlier day goes now.
+        for found in listed.into_iter().filter(|found| !found.part && found.name.folder.expires > today) {
+            // What cannot be opened is for `verify` to tell.
+            let Ok(segment) = Segment::open(&*self.storage, &found.path) else { continue };
+            if let Some((expires, name)) = missing.get(&hex::encode(segment.digest())) {
+                let (sealed_as, lies_as) = ((*name).clone(), format!("{store}/{}", found.name));
+                astray.push(Astray { expires: *expires, sealed_as, lies_as });
+            }
+        }
+        Ok(astray)
+    }
+
+    /// What is due, was not purged, and is in neither store where it was sealed.
+    fn missing<'s>(&self, sealed: &'s Sealed) -> Result<Missing<'s>, Diagnostic> {
+        let today = self.today();
+        let mut missing = Missing::new();
+        for (name, digest) in &sealed.0 {
+            let Some(expires) = day_of(name).filter(|day| *day <= today) else { continue };
+            let places = [self.tree.archive.join(name), self.intermediate.join(name)];
+            let mut lies = false;
+            for place in places {
+                lies |= self.storage.exists(&place).map_err(failed("look for", &place))?;
+            }
+            if !lies {
+                missing.insert(digest.clone(), (expires, name));
+            }
+        }
+        Ok(missing)
+    }
+}
+
+/// By digest: the day and the path.
+type Missing<'s> = BTreeMap<String, (Date, &'s String)>;
+
+/// The day of `expires=2027-11-24/...`.
+fn day_of(name: &str) -> Option<Date> {
+    name.strip_prefix("expires=")?.split('/').next()?.parse().ok()
+}
