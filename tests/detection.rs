@@ -338,6 +338,54 @@ fn neighbours() {
             r#"{"ua":"Mozilla/5.0","uri":"/Admin/{ip:203.0.113.9}"}"#,
         ),
         (r#"{"to":"\"jean d\"@example.fr"}"#, r#"{"to":"{em:\"jean d\"@example.fr}"}"#),
+        // Signs in a name belong to it, those before it do not.
+        ("j\u{1f600}an@example.fr", "{em:j\u{1f600}an@example.fr}"),
+        ("jean\u{1f600}@example.fr", "{em:jean\u{1f600}@example.fr}"),
+        (
+            "x j\u{2764}\u{fe0f}\u{200d}\u{1f525}n@example.fr",
+            "x {em:j\u{2764}\u{fe0f}\u{200d}\u{1f525}n@example.fr}",
+        ),
+        ("\u{e9}\u{1f600}an@example.fr", "{em:\u{e9}\u{1f600}an@example.fr}"),
+        ("o\u{2019}brien@example.fr", "{em:o\u{2019}brien@example.fr}"),
+        ("jean\u{200b}@example.fr", "{em:jean\u{200b}@example.fr}"),
+        ("je\u{fffd}an@example.fr", "{em:je\u{fffd}an@example.fr}"),
+        ("gal\u{b7}la@example.fr", "{em:gal\u{b7}la@example.fr}"),
+        ("\u{1f4e7}jean@example.fr", "\u{1f4e7}{em:jean@example.fr}"),
+        ("to \u{1f600}\u{1f600}jean@example.fr", "to \u{1f600}\u{1f600}{em:jean@example.fr}"),
+        ("\u{feff}jean@example.fr", "\u{feff}{em:jean@example.fr}"),
+        ("to\u{2192}jean@example.fr", "to\u{2192}{em:jean@example.fr}"),
+        ("\u{201c}jean@example.fr\u{201d}", "\u{201c}{em:jean@example.fr}\u{201d}"),
+        ("a\u{2014}jean@example.fr", "a\u{2014}{em:jean@example.fr}"),
+        ("\u{2514}\u{2500}jean@example.fr", "\u{2514}\u{2500}{em:jean@example.fr}"),
+        // An `@` with a backslash.
+        (r"jean\@example.fr", r"{em:jean@example.fr}"),
+        (r#"{"m":"jean\\@example.fr"}"#, r#"{"m":"{em:jean@example.fr}"}"#),
+        (r"s/jean.dupont\@example\.fr/x/", r"s/{em:jean.dupont@example.fr}/x/"),
+        (r"jean@example\.fr", r"{em:jean@example.fr}"),
+        (r"^203\.0\.113\.9$", r"^{ip:203.0.113.9}$"),
+        (r#"{"re":"203\\.0\\.113\\.9"}"#, r#"{"re":"{ip:203.0.113.9}"}"#),
+        // A top-level domain, whichever it is, ends before `_`.
+        ("jean@example.paris_x", "{em:jean@example.paris}_x"),
+        ("jean@mail.example.museum_2026", "{em:jean@mail.example.museum}_2026"),
+        ("/srv/jean@example.paris_x/y", "/srv/{em:jean@example.paris}_x/y"),
+        // Wrappers that nest an address, without angle brackets.
+        ("bounce+jean=example.paris@list.example", "{em:bounce+jean=example.paris@list.example}"),
+        ("from=list+jean=example.paris@list.example, x", "from={em:list+jean=example.paris@list.example}, x"),
+        (
+            r#"{"from":"list+jean=example.fr@list.example"}"#,
+            r#"{"from":"{em:list+jean=example.fr@list.example}"}"#,
+        ),
+        (
+            "list+caf_=jean.dupont=example.fr@gmail.example",
+            "{em:list+caf_=jean.dupont=example.fr@gmail.example}",
+        ),
+        (
+            "to=list+caf_=jean.dupont=example.fr@gmail.example",
+            "to={em:list+caf_=jean.dupont=example.fr@gmail.example}",
+        ),
+        ("prvs=jean/0123456789@example.fr", "{em:prvs=jean/0123456789@example.fr}"),
+        ("from=PRVS=jean/0123456789@example.fr", "from={em:prvs=jean/0123456789@example.fr}"),
+        ("bounce%2Bjean%3Dexample.fr%40list.example", "{em:bounce+jean=example.fr@list.example}"),
         ("jean@\u{939}\u{93f}\u{928}\u{94d}\u{926}\u{940}.com", "{em:jean@xn--j2bd4cyah0f.com}"),
     ]);
     check_left_alone(&[
@@ -354,6 +402,22 @@ fn neighbours() {
         "std::a::be",
         "1-2-3-4-release.tar.gz",
         "2026-11-23-10-static.example.net",
+        "icon@2x.png_old",
+        "getty@tty1.service_x",
+        "app@v2.min_x.js",
+        "pkg@1.2.rc_1",
+        "root@host_a.b_c",
+        r"C:\@eaDir\x",
+        r"C:\Users\jean\.ssh\config",
+        r"OpenSSL 3\.0\.22",
+        "x \u{1f600}@example",
+    ]);
+    check(&[
+        // Keys of pairs stay, and what a query joins.
+        ("bounce=jean.dupont@example.fr", "bounce={em:jean.dupont@example.fr}"),
+        ("?q=a+b=jean.dupont@example.fr", "?q=a+b={em:jean.dupont@example.fr}"),
+        ("/srv/mail/jean@example.fr", "/srv/mail/{em:jean@example.fr}"),
+        ("x=y/jean@example.fr", "x=y/{em:jean@example.fr}"),
     ]);
 }
 

@@ -109,7 +109,7 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
             }
             // `jean@example.fr.tar.gz`: what is left has to end like an address beyond doubt (`app@2.min.js`).
             extension = true;
-        } else if let Some(letters) = glued_top_level(&domain[..dot], last, cut_labels) {
+        } else if let Some(letters) = glued_top_level(&domain[..dot], last, cut_labels, extension) {
             return Some(start + dot + 1 + letters);
         }
         // `jean@example.fr.1`: what follows the domain is cut off label by label.
@@ -121,14 +121,16 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
 /// Length of the top-level domain that `last` starts with when something is glued to it:
 /// `jean@example.fr198.51.100.7`, after the three labels of the address are cut off, and
 /// `jean@example.org2001:db8::1`, `jean@example.fr-2001:db8::1`, when that domain is a well-known one and
-/// the label before it is a word.
-fn glued_top_level(before: &[u8], last: &[u8], cut_labels: usize) -> Option<usize> {
+/// the label before it is a word; `jean@example.paris_old`, whichever it is, for none has a `_`. Behind an `extension`,
+/// as in `app@v2.min_x.js`, it has to be a well-known one.
+fn glued_top_level(before: &[u8], last: &[u8], cut_labels: usize, extension: bool) -> Option<usize> {
     let letters = last.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
     let (top_level, glued) = last.split_at(letters);
     let address = cut_labels >= 3 && letters >= 2 && glued.iter().all(u8::is_ascii_digit);
     let word = before.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
-    let well_known = is_well_known(top_level) && word.iter().any(u8::is_ascii_alphabetic);
-    (address || well_known).then_some(letters)
+    let joined = letters >= 2 && glued.starts_with(b"_") && !extension && !host_name::is_no_domain(top_level);
+    let ends = (joined || is_well_known(top_level)) && word.iter().any(u8::is_ascii_alphabetic);
+    (address || ends).then_some(letters)
 }
 
 /// Length of the letter, digit, `-`, `_` or `.` that `text` starts with.
@@ -165,6 +167,39 @@ fn letter_length_before(text: &[u8]) -> Option<usize> {
         }
     }
     Some(1)
+}
+
+/// Length of the signs that `text` ends in, if they stand behind a word: `j<emoji>an@`. Before a word they are a bullet of
+/// the sentence, or a byte order mark.
+fn signs_length_before(text: &[u8]) -> Option<usize> {
+    let mut start = text.len();
+    while let Some(sign) = last_char(&text[..start]).filter(|sign| is_sign(*sign)) {
+        start -= sign.len_utf8();
+    }
+    let word = &text[..start];
+    let behind_word = match word.last()? {
+        0x80.. => letter_length_before(word).is_some(),
+        last => last.is_ascii_alphanumeric(),
+    };
+    (behind_word && start < text.len()).then(|| text.len() - start)
+}
+
+/// The character that `text` ends in, if that is UTF-8.
+fn last_char(text: &[u8]) -> Option<char> {
+    let tail = &text[text.len().saturating_sub(4)..];
+    tail.utf8_chunks().last().filter(|chunk| chunk.invalid().is_empty())?.valid().chars().next_back()
+}
+
+/// Characters that are no letters and yet stand in names: pictures and their modifiers, currencies, the apostrophe of
+/// typographers, what nobody sees (joiners, soft hyphens, directions), and what stands for bytes that were no text.
+/// Punctuation, arrows and the lines of drawings divide words.
+fn is_sign(letter: char) -> bool {
+    matches!(letter,
+        '\u{a2}'..='\u{a5}' | '\u{a8}' | '\u{a9}' | '\u{ad}'..='\u{b0}' | '\u{b4}' | '\u{b7}' | '\u{b8}'
+        | '\u{200b}'..='\u{200f}' | '\u{2019}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{20a0}'..='\u{20ff}' | '\u{2100}'..='\u{214f}' | '\u{2600}'..='\u{2767}'
+        | '\u{e000}'..='\u{f8ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fffd}'
+        | '\u{1f000}'..='\u{1faff}' | '\u{e0000}'..='\u{e01ef}')
 }
 
 /// Combining marks: those of decomposed (NFD) text, and of scripts from India to Laos, whose signs are no letters to
@@ -210,10 +245,13 @@ fn plain_start(text: &[u8], at: usize, floor: usize) -> usize {
             // Behind a word only: `o'brien`, `user%relay.example`, `jean#EXT#@example.net`.
             b'\'' | b'*' | b'~' | b'^' | b'!' | b'$' | b'#' if is_word_end(text, start - 1, floor) => 1,
             b'%' if start < at && !is_percent_escape(text, start - 1) => 1,
-            0x80.. => match letter_length_before(&text[floor..start]) {
-                Some(length) => length,
-                None => break,
-            },
+            0x80.. => {
+                let before = &text[floor..start];
+                match letter_length_before(before).or_else(|| signs_length_before(before)) {
+                    Some(length) => length,
+                    None => break,
+                }
+            }
             _ => break,
         };
         // `%2Cjean@`: the escape's own digits are no part of the local part.
@@ -305,32 +343,52 @@ fn wrapper_start(text: &[u8], start: usize, at: usize, floor: usize) -> Option<u
     if bracketed && !text[open..at].starts_with(b"/") {
         return Some(open);
     }
-    // Outside brackets `=` only, and only in the known wrappers.
+    // Outside brackets only in the known wrappers.
     let narrow = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80 || b"._+-=".contains(byte);
+    let length = window.iter().rev().take_while(|byte| narrow(byte)).count();
+    let open = joint - length;
+    let before = &text[open..joint];
+    if text[joint] == b'/' {
+        // `prvs=user/tag@`: how BATV was drafted first.
+        return find_ignoring_case(before, &[b"prvs="]).map(|prvs| open + prvs);
+    }
     if text[joint] != b'=' {
         return None;
     }
-    let length = window.iter().rev().take_while(|byte| narrow(byte)).count();
-    let mut open = joint - length;
-    let query = open > floor && matches!(text[open - 1], b'?' | b'&' | b';' | b'"' | b'\'');
     // `from=SRS0=...`: the key before the wrapper stays.
-    if let Some(srs) = find_ignoring_case(&text[open..joint], &[b"srs0", b"srs1", b"prvs=", b"btv1="]) {
-        open += srs;
-        return Some(open);
+    if let Some(srs) = find_ignoring_case(before, &[b"srs0", b"srs1", b"prvs=", b"btv1="]) {
+        return Some(open + srs);
     }
-    let nested = &text[start..at];
-    let key_end =
-        text[open..joint].iter().rposition(|&byte| byte == b'=').map_or(open, |equals| open + equals + 1);
-    let prefix = &text[key_end..joint];
-    let bounce = find_ignoring_case(prefix, &[b"bounce", b"return", b"owner-", b"errors-"]).is_some();
-    let verp = (prefix.contains(&b'+') && !query || bounce) && is_nested_domain(nested);
-    verp.then_some(key_end)
+    // A query joins words with `+`.
+    let query = open > floor && matches!(text[open - 1], b'?' | b'&' | b';');
+    verp_start(before, &text[start..at], query).map(|start| open + start)
 }
 
-/// Whether the right half of a VERP joint can be a domain: a dot, and a well-known top-level domain.
-fn is_nested_domain(text: &[u8]) -> bool {
+/// Where a VERP wrapper begins in what stands before its last `=`, `bounce+user`, if `nested` behind that is a domain. The
+/// key of a pair before it, `from=`, is no part of it, the half of another wrapper is: `list+caf_=user=example.org@`.
+fn verp_start(before: &[u8], nested: &[u8], query: bool) -> Option<usize> {
+    let mut end = before.len();
+    loop {
+        let start = before[..end].iter().rposition(|&byte| byte == b'=').map_or(0, |equals| equals + 1);
+        let prefix = &before[start..end];
+        let tagged = prefix.contains(&b'+') && !query && is_nested_domain(nested, is_any_top_level);
+        let bounce = find_ignoring_case(prefix, &[b"bounce", b"return", b"owner-", b"errors-"]).is_some();
+        if tagged || bounce && is_nested_domain(nested, is_well_known) {
+            return Some(start);
+        }
+        end = start.checked_sub(1)?;
+    }
+}
+
+/// Whether the right half of a VERP joint can be a domain: a dot, and such a top-level domain behind it.
+fn is_nested_domain(text: &[u8], is_top_level: fn(&[u8]) -> bool) -> bool {
     let dot = text.iter().rposition(|&byte| byte == b'.');
-    dot.is_some_and(|dot| dot > 0 && is_well_known(&text[dot + 1..]))
+    dot.is_some_and(|dot| dot > 0 && is_top_level(&text[dot + 1..]))
+}
+
+/// Letters that are not the extension of a file.
+fn is_any_top_level(label: &[u8]) -> bool {
+    is_top_level(label) && !host_name::is_no_domain(label)
 }
 
 /// Whether `top_level` is a country's, or one of the oldest.

@@ -214,7 +214,7 @@ impl Escape {
 }
 
 /// The escape sequence that starts at `position`: `%XX` (RFC 3986, 2.1), the escapes of JSON strings
-/// (RFC 8259, 7), and `\xXX` as nginx and Apache httpd write it.
+/// (RFC 8259, 7), `\xXX` as nginx and Apache httpd write it, `\@` and `\.` of regular expressions.
 fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
     let rest = &text[position..];
     match rest {
@@ -225,9 +225,11 @@ fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
         [b'\\', b'x', high, low, ..] => Some(Escape::byte(4, hex(*high)? << 4 | hex(*low)?)),
         [b'\\', b'u', ..] => unicode_escape(rest),
         [b'\\', b'/', ..] => Some(Escape::byte(2, b'/')),
+        // In regular expressions, and in strings of Perl.
+        [b'\\', byte @ (b'@' | b'.'), ..] => Some(Escape::byte(2, *byte)),
         [b'\\', b'"', ..] => Some(Escape::quiet(2, b'"')),
         // Before `\u` the second backslash of `\\u` is the one that matters, one level further in.
-        [b'\\', b'\\', b'u' | b'x' | b'/' | b'\\', ..] => Some(Escape::byte(2, b'\\')),
+        [b'\\', b'\\', b'u' | b'x' | b'/' | b'@' | b'.' | b'\\', ..] => Some(Escape::byte(2, b'\\')),
         [b'\\', b'\\', ..] => Some(Escape::quiet(2, b'\\')),
         [b'\\', b'n' | b'r' | b't' | b'b' | b'f', ..] => Some(Escape::quiet(2, b' ')),
         _ => None,
@@ -285,6 +287,8 @@ mod tests {
             (r"1\u002e2", "1.2\n"),
             (r"http:\/\/x", "http://x\n"),
             (r"a\x40b", "a@b\n"),
+            (r"a\@b\.c", "a@b.c\n"),
+            (r"a\\@b", "a\\@b\n"),
             (r"a\\u0040b", "a\\u0040b\n"),
             (r"\u00e9\ud83d\ude00", "\u{e9}\u{1f600}\n"),
             (r"\ud83d!\u0041", "\u{fffd}!A\n"),
