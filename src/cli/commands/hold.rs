@@ -9,9 +9,11 @@ use crate::jobs::hold::{Extracted, FOLDER, Hold, Holds, Scope, Targets};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{Access, Purpose, Scope as Originals, Secrets, Selection};
 use crate::keyring::{Escrow, StateDir};
+use crate::ledger::event::AccessDone;
 use crate::model::Kind;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Adds, lists, extracts or releases.
@@ -45,14 +47,14 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
         }
         HoldCommand::Extract { place, case, token, ip, email, user, identity } => {
             let mut site = purge::site(&settings, place, EXTRACT)?;
-            let changed = with(&settings, &mut site, report, |holds, site| {
-                let targets = targets(token, ip, email, user)?;
-                let access = AccessArgs { identity: identity.clone(), ..AccessArgs::default() };
-                extract(report, &settings, holds, site, case, &targets, &access)
-            });
             let asked = [ip, email, user].map(Vec::len).iter().sum();
             let purpose = Purpose { case: Some(case.clone()), ..Purpose::default() };
-            let access = Access::new(EXTRACT, &purpose, Originals::Nobody, asked, token.len()).kept();
+            let mut access = Access::new(EXTRACT, &purpose, Originals::Nobody, asked, token.len()).kept();
+            let changed = with(&settings, &mut site, report, |holds, site| {
+                let targets = targets(token, ip, email, user)?;
+                let keys = Keys::new(&settings, site, identity.as_deref())?;
+                extract(report, holds, site, case, &targets, keys, &mut access)
+            });
             tell(report, &changed.map_err(|refusal| replay::refused(&mut site, &access, refusal))?)
         }
     }
@@ -127,21 +129,40 @@ pub(super) fn targets(
     Ok(Targets { tokens: tokens.to_vec(), identifiers: selection.identifiers })
 }
 
+/// What opens segments and vaults, and to whom an extract is encrypted.
+struct Keys {
+    secrets: Secrets,
+    escrow: Escrow,
+}
+
+impl Keys {
+    fn new(settings: &Settings, site: &Site, identity: Option<&Path>) -> Result<Self, Diagnostic> {
+        let opener = AccessArgs { identity: identity.map(Path::to_owned), ..AccessArgs::default() };
+        let escrow = Escrow::load(&StateDir::open(&settings.state_dir)?)?;
+        Ok(Self { secrets: Secrets::new(site, replay::custody(settings, &opener)?), escrow })
+    }
+}
+
+/// Extracts; the access is announced before anything is opened.
 fn extract(
     report: Report,
-    settings: &Settings,
     holds: &Holds,
     site: &mut Site,
     case: &str,
     targets: &Targets,
-    access: &AccessArgs,
+    mut keys: Keys,
+    access: &mut Access,
 ) -> Result<Vec<Hold>, Diagnostic> {
-    let escrow = Escrow::load(&StateDir::open(&settings.state_dir)?)?;
-    let mut secrets = Secrets::new(site, replay::custody(settings, access)?);
-    let Extracted { lines, pairs } = holds.extract(site, case, targets, &mut secrets, &escrow)?;
+    access.begin(site)?;
+    let Extracted { lines, pairs } = holds.extract(site, case, targets, &mut keys.secrets, &keys.escrow)?;
+    let changed: Vec<Hold> = holds.list()?.into_iter().filter(|hold| hold.case == case).collect();
+    let segments = changed.iter().map(|hold| hold.segments.len() as u64).sum();
+    let (opened, epochs) = (keys.secrets.opened(), keys.secrets.epochs() as u64);
+    let done = AccessDone { complete: true, segments, epochs, opened, lines, ..AccessDone::default() };
+    access.done(site, done)?;
     let (lines, pairs) = (counted(lines, "line"), counted(pairs, "pair"));
     report.note(&format!("extracted: {lines}, {pairs}; the segments are no longer frozen"));
-    Ok(holds.list()?.into_iter().filter(|hold| hold.case == case).collect())
+    Ok(changed)
 }
 
 impl Row for Hold {
