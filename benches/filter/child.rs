@@ -163,7 +163,7 @@ fn ended_well(status: ExitStatus, talk: &str, input: Input<'_>) -> bool {
 
 /// Seconds of CPU of all children that have ended. The kernel counts them in nanoseconds; only the split
 /// into user and system is a guess, so it is their sum that is taken.
-fn cpu_of_children() -> f64 {
+pub(crate) fn cpu_of_children() -> f64 {
     let seconds = |time: TimeVal| time.num_microseconds() as f64 / 1e6;
     getrusage(UsageWho::RUSAGE_CHILDREN)
         .map_or(f64::NAN, |usage| seconds(usage.user_time()) + seconds(usage.system_time()))

@@ -1,7 +1,8 @@
 //! Two workers against one, per wall second, from a pipe and from a file. The pipe's writer is one more
-//! process, and takes its share of two cores.
+//! process, and takes its share of two cores. What two cores can give at most says a third run: two processes of one
+//! worker each side by side, which share nothing but the machine.
 
-use super::child::{Input, Time, run_to_null};
+use super::child::{Input, Time, cpu_of_children, run_to_null};
 use super::record::{Label, Record, rate};
 use super::statistics;
 use super::workplace::Workplace;
@@ -32,7 +33,34 @@ pub(crate) fn cores(megabytes: usize, runs: usize, place: &Workplace, record: &m
         let [one, two] = [one, two].map(|times| rate(log.bytes.len(), &times, Time::wall));
         println!("{name:<24} {one:>10.0} {two:>10.0} {:>8.2}", two / one);
     }
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let inputs = [File::open(place.path("cores.log"))?, File::open(place.path("cores.log"))?];
+    for run in 0..runs {
+        for (processes, times) in [(1, &mut alone), (2, &mut beside)] {
+            let time = side_by_side(&inputs[..processes], &log, place)?;
+            let subject = format!("{processes} processes");
+            let label = Label { profile: "mixed", subject: &subject, setting: "file" };
+            record.add_time(label, run, processes * log.bytes.len(), time);
+            times.push(time);
+        }
+    }
+    let alone = rate(log.bytes.len(), &alone, Time::wall);
+    let beside = rate(2 * log.bytes.len(), &beside, Time::wall);
+    println!("{:<24} {alone:>10.0} {beside:>10.0} {:>8.2}", "processes, from files", beside / alone);
     Ok(())
+}
+
+/// One process of one worker for each input, all at once: the wall time of the slowest, the CPU time of all.
+fn side_by_side(inputs: &[File], log: &Log, place: &Workplace) -> io::Result<Time> {
+    let before = cpu_of_children();
+    let runs = std::thread::scope(|scope| {
+        let started: Vec<_> =
+            inputs.iter().map(|input| scope.spawn(|| time(1, Input::File(input), log, place))).collect();
+        let ended = started.into_iter().map(|run| run.join().expect("a benchmark may panic"));
+        ended.collect::<io::Result<Vec<Time>>>()
+    })?;
+    let wall = runs.iter().map(|time| time.wall).fold(0.0, f64::max);
+    Ok(Time { wall, cpu: cpu_of_children() - before })
 }
 
 fn time(workers: usize, mut input: Input<'_>, log: &Log, place: &Workplace) -> io::Result<Time> {
