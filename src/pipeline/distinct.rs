@@ -9,7 +9,7 @@
 /// Different 128-bit tags, counted.
 #[derive(Clone, Debug, Default)]
 pub struct Distinct {
-    /// Open addressing, linear probing; a power of two long, at most half full; 0 marks a free slot.
+    /// Open addressing, linear probing; a power of two long, at most half full.
     slots: Vec<u64>,
     /// Values in `slots`, at most [`MOST`].
     held: usize,
@@ -23,8 +23,8 @@ impl Distinct {
     #[inline]
     pub fn insert(&mut self, tag: &[u8; 16]) {
         let [head @ .., _, _, _, _, _, _, _, _] = *tag;
-        // 0 marks a free slot; a tag that starts with 64 zero bits is as good as one that ends them in 1.
-        let value = u64::from_be_bytes(head).max(1);
+        // A tag that starts with 64 ones is as good as one that ends them in 0, and 0 is no divisor.
+        let value = u64::from_be_bytes(head).clamp(1, FREE - 1);
         if self.ceiling.is_none_or(|ceiling| value <= ceiling) {
             self.insert_value(value);
         }
@@ -36,7 +36,7 @@ impl Distinct {
             self.ceiling = Some(self.ceiling.map_or(theirs, |ours| ours.min(theirs)));
         }
         // What lies above the lower ceiling is not among the k smallest of the union either.
-        for &value in other.slots.iter().filter(|&&value| value != 0) {
+        for &value in other.slots.iter().filter(|&&value| value != FREE) {
             if self.ceiling.is_none_or(|ceiling| value <= ceiling) {
                 self.insert_value(value);
             }
@@ -71,7 +71,7 @@ impl Distinct {
 
     fn grow(&mut self) {
         let values = self.values();
-        self.slots = vec![0; (2 * self.slots.len()).max(LEAST_SLOTS)];
+        self.slots = vec![FREE; (2 * self.slots.len()).max(LEAST_SLOTS)];
         for value in values {
             place(&mut self.slots, value);
         }
@@ -82,7 +82,7 @@ impl Distinct {
         let mut values = self.values();
         let (smaller, &mut kth, _) = values.select_nth_unstable(K - 1);
         self.ceiling = Some(kth);
-        self.slots.fill(0);
+        self.slots.fill(FREE);
         for &value in smaller.iter().chain([&kth]) {
             place(&mut self.slots, value);
         }
@@ -90,7 +90,7 @@ impl Distinct {
     }
 
     fn values(&self) -> Vec<u64> {
-        self.slots.iter().copied().filter(|&value| value != 0).collect()
+        self.slots.iter().copied().filter(|&value| value != FREE).collect()
     }
 }
 
@@ -105,7 +105,7 @@ fn place(slots: &mut [u64], value: u64) -> bool {
         if slot == value {
             return false;
         }
-        if slot == 0 {
+        if slot == FREE {
             slots[at] = value;
             return true;
         }
@@ -117,6 +117,10 @@ fn place(slots: &mut [u64], value: u64) -> bool {
 fn low_bits(value: u64) -> usize {
     value as usize
 }
+
+/// Marks a free slot. Not 0: memory that is zeros at first is mapped twice, once when it is read and again when it is
+/// written, and the second time every core that runs a worker is interrupted.
+const FREE: u64 = u64::MAX;
 
 /// Values that settle the estimate, and up to which the count is exact.
 const K: usize = 1 << 14;
@@ -159,11 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn the_tag_of_zeros_counts() {
+    fn the_outermost_tags_count() {
         let mut distinct = Distinct::default();
         distinct.insert(&[0; 16]);
         distinct.insert(&[0; 16]);
         assert_eq!(distinct.count(), 1);
+        distinct.insert(&[u8::MAX; 16]);
+        assert_eq!(distinct.count(), 2);
     }
 
     #[test]
