@@ -25,9 +25,10 @@ use std::time::{Duration, Instant};
 /// Memory of all workers together for recent tokens: a part of what a node can spare, not of its cores.
 const RECENT_BYTES: usize = 32 << 20;
 
-/// Memory of one worker for recent tokens: about what its share of a third-level cache holds. It
-/// remembers 262,144 IPv4 addresses, and 131,072 other identifiers.
-const MOST_RECENT_BYTES: usize = 16 << 20;
+/// Memory of one worker for recent tokens: as much as caches keep near while everything else goes by. It remembers
+/// 65,536 IPv4 addresses, and 32,768 other identifiers. To fetch an entry from farther away costs more than the HMAC of
+/// the few that are remembered besides: see ARCHITECTURE.md.
+const MOST_RECENT_BYTES: usize = 4 << 20;
 
 /// What a filter needs besides its input and output.
 #[derive(Clone, Debug)]

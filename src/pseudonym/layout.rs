@@ -1,14 +1,14 @@
 //! Laying out lines before their tokens are known.
 //!
 //! A token has a fixed width, so a line is put down at once, with a hole for the tag of each token. When
-//! the block is done, the holes are filled in batches: look-ups that do not wait for each other, then
-//! the HMACs of those that missed, several side by side. Runs of the line are copied in one stride of
+//! the block is done, the holes are filled: by then the entries of the recent tokens have come near, which
+//! was begun when the hole was made; the HMACs of those that missed are made several side by side. Runs of the line are copied in one stride of
 //! [`STRIDE`] bytes where the block allows it, which costs no call and no branch on their length: what is
 //! too much is overwritten by what comes next, or lies behind the end.
 
 use super::hmac::{self, AT_ONCE};
 use super::index::{self, Index};
-use super::recent::{Key, Note, TagText};
+use super::recent::{Key, Note, Set, TagText};
 use super::token::{self, TAG_BYTES};
 use super::{Dated, Networks, Placeholder, Pseudonymised, Pseudonymiser, TokenShape};
 use crate::model::{Canonical, Finding, Findings, Kind, Placement, RenderedTag};
@@ -20,10 +20,6 @@ const STRIDE: usize = 64;
 
 /// Most bytes of a token: kind, underscore, kid and tag, or an address or a mailbox in its place.
 const TOKEN_ROOM: usize = 48;
-
-/// How many entries are fetched from the tables before the first is looked at: a fetch from far away in
-/// memory takes as long as all of them together.
-const LOOKED_UP_AT_ONCE: usize = 16;
 
 /// Tags that are still to be put in: where, and whose.
 #[derive(Default)]
@@ -37,6 +33,7 @@ pub(super) struct Holes {
 struct V4Hole {
     at: usize,
     address: [u8; 4],
+    set: Set,
     /// The number of the token in the index, if there is one; likewise below.
     number: u32,
 }
@@ -44,6 +41,7 @@ struct V4Hole {
 struct Hole {
     at: usize,
     key: Key,
+    set: Set,
     number: u32,
 }
 
@@ -52,6 +50,7 @@ struct Missed {
     kind: Kind,
     block: hmac::Block,
     whose: Whose,
+    set: Set,
     number: u32,
     /// The first bytes of the tag of its network, if it is an address and lines are indexed.
     network: Option<[u8; 8]>,
@@ -245,7 +244,8 @@ impl<'a> Layout<'a> {
             Canonical::V4(address) if finding.kind == Kind::IP => {
                 let [a, b, c, d] = address;
                 let number = self.number(finding.kind, &[4, a, b, c, d]);
-                self.maker.holes.v4.push(V4Hole { at, address, number });
+                let set = self.maker.recent.v4_set(address);
+                self.maker.holes.v4.push(V4Hole { at, address, set, number });
             }
             _ => {
                 let mut buffer = [0; 17];
@@ -253,7 +253,8 @@ impl<'a> Layout<'a> {
                 match Key::new(finding.kind, canonical) {
                     Some(key) => {
                         let number = self.number(finding.kind, canonical);
-                        self.maker.holes.other.push(Hole { at, key, number });
+                        let set = self.maker.recent.other_set(&key);
+                        self.maker.holes.other.push(Hole { at, key, set, number });
                     }
                     None => {
                         let tag = self.maker.long(finding.kind, canonical);
@@ -311,33 +312,30 @@ impl Pseudonymiser {
     /// Fills all holes in `out`, and completes the tokens of `index`.
     fn fill(&mut self, out: &mut [u8], mut index: Option<&mut Index>) {
         let Self { recent, holes: Holes { v4, other, missed }, .. } = self;
-        for batch in v4.chunks(LOOKED_UP_AT_ONCE) {
-            recent.fetch_v4(batch.iter().map(|hole| hole.address));
-            for &V4Hole { at, address, number } in batch {
-                let Some((text, slot)) = recent.v4(address) else {
-                    let [a, b, c, d] = address;
-                    let missing = |block| Missed::new(at, Kind::IP, block, Whose::V4(address), number);
-                    missed.extend(hmac::Block::new(&[4, a, b, c, d]).map(missing));
-                    continue;
-                };
-                put(out, at, text);
-                if let (Some(index), Some(note)) = (index.as_deref_mut(), recent.v4_note(slot)) {
-                    index.complete(number, note);
-                }
+        for &V4Hole { at, address, set, number } in &*v4 {
+            let Some((text, slot)) = recent.v4(address, set) else {
+                let [a, b, c, d] = address;
+                let whose = Whose::V4(address);
+                let missing = |block| Missed { at, kind: Kind::IP, block, whose, set, number, network: None };
+                missed.extend(hmac::Block::new(&[4, a, b, c, d]).map(missing));
+                continue;
+            };
+            put(out, at, text);
+            if let (Some(index), Some(note)) = (index.as_deref_mut(), recent.v4_note(slot)) {
+                index.complete(number, note);
             }
         }
-        for batch in other.chunks(LOOKED_UP_AT_ONCE) {
-            recent.fetch_other(batch.iter().map(|hole| &hole.key));
-            for &Hole { at, ref key, number } in batch {
-                let Some((text, slot)) = recent.other(key) else {
-                    let missing = |block| Missed::new(at, key.kind(), block, Whose::Other(*key), number);
-                    missed.extend(hmac::Block::new(key.canonical()).map(missing));
-                    continue;
-                };
-                put(out, at, text);
-                if let (Some(index), Some(note)) = (index.as_deref_mut(), recent.other_note(slot)) {
-                    index.complete(number, note);
-                }
+        for &Hole { at, ref key, set, number } in &*other {
+            let Some((text, slot)) = recent.other(key, set) else {
+                let whose = Whose::Other(*key);
+                let missing =
+                    |block| Missed { at, kind: key.kind(), block, whose, set, number, network: None };
+                missed.extend(hmac::Block::new(key.canonical()).map(missing));
+                continue;
+            };
+            put(out, at, text);
+            if let (Some(index), Some(note)) = (index.as_deref_mut(), recent.other_note(slot)) {
+                index.complete(number, note);
             }
         }
         v4.clear();
@@ -387,8 +385,8 @@ impl Pseudonymiser {
             index.complete(hole.number, &mut note);
         }
         match hole.whose {
-            Whose::V4(address) => self.recent.remember_v4(address, text, note),
-            Whose::Other(key) => self.recent.remember_other(key, text, note),
+            Whose::V4(address) => self.recent.remember_v4(address, hole.set, text, note),
+            Whose::Other(key) => self.recent.remember_other(key, hole.set, text, note),
         }
         self.new.push((hole.kind, tag));
     }
@@ -404,22 +402,17 @@ impl Pseudonymiser {
     /// The tag of a canonical form, remembered or made at once.
     fn tag_now(&mut self, kind: Kind, canonical: &[u8]) -> [u8; 16] {
         let Some(key) = Key::new(kind, canonical) else { return self.long(kind, canonical) };
-        if let Some((text, _)) = self.recent.other(&key)
+        let set = self.recent.other_set(&key);
+        if let Some((text, _)) = self.recent.other(&key, set)
             && let Some(tag) = token::decode_tag(text)
         {
             return tag;
         }
         let tag = self.keys.tag(kind, canonical);
         // Nobody reads its note: tokens that are made at once are always looked up by their vault.
-        self.recent.remember_other(key, token::encode_tag(&tag), Note::default());
+        self.recent.remember_other(key, set, token::encode_tag(&tag), Note::default());
         self.new.push((kind, tag));
         tag
-    }
-}
-
-impl Missed {
-    fn new(at: usize, kind: Kind, block: hmac::Block, whose: Whose, number: u32) -> Self {
-        Self { at, kind, block, whose, number, network: None }
     }
 }
 

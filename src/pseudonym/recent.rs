@@ -11,6 +11,7 @@
 
 use super::token::TAG_BYTES;
 use crate::model::Kind;
+use crate::scan::prefetch;
 
 /// The text of a tag.
 pub(crate) type TagText = [u8; TAG_BYTES];
@@ -113,6 +114,11 @@ pub(crate) struct Note {
     pub(crate) sent: u64,
 }
 
+/// The number of a set. An identifier has it when it is found in a line, and looks into it when the block is done:
+/// till then the set has come near, from wherever in memory it was.
+#[derive(Clone, Copy)]
+pub(crate) struct Set(usize);
+
 /// Where an entry is: the set, and which of the two.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot {
@@ -158,31 +164,27 @@ impl RecentTokens {
         }
     }
 
-    /// Brings the entries of these addresses near, all at once.
+    /// Where the entries of an IPv4 address would be. Begins to bring them near.
     #[inline]
-    pub(crate) fn fetch_v4(&self, addresses: impl Iterator<Item = [u8; 4]>) {
-        let first = |address| {
-            let set = set(v4_hash(address), self.v4.len());
-            self.v4[set][0].known | self.v4_notes.get(set).is_some_and(|notes| notes[0].sent > 0)
-        };
-        std::hint::black_box(addresses.map(first).fold(false, |any, known| any | known));
+    pub(crate) fn v4_set(&self, address: [u8; 4]) -> Set {
+        let set = set(v4_hash(address), self.v4.len());
+        prefetch(&self.v4[set]);
+        self.v4_notes.get(set).into_iter().for_each(prefetch);
+        Set(set)
     }
 
-    /// Brings the entries of these keys near, all at once.
+    /// Where the entries of any other identifier would be. Begins to bring them near.
     #[inline]
-    pub(crate) fn fetch_other<'k>(&self, keys: impl Iterator<Item = &'k Key>) {
-        let first = |key: &Key| {
-            let set = set(key.hash(), self.other.len());
-            let note = self.other_notes.get(set).map_or(0, |notes| notes[0].tag[0]);
-            self.other[set][0].key.0[0] | self.other[set][1].key.0[0] | note
-        };
-        std::hint::black_box(keys.map(first).fold(0, |all, byte| all | byte));
+    pub(crate) fn other_set(&self, key: &Key) -> Set {
+        let set = set(key.hash(), self.other.len());
+        self.other[set].iter().for_each(prefetch);
+        self.other_notes.get(set).into_iter().for_each(prefetch);
+        Set(set)
     }
 
     /// The text of the tag of an IPv4 address, and where its note is, if it is remembered.
     #[inline]
-    pub(crate) fn v4(&mut self, address: [u8; 4]) -> Option<(&TagText, Slot)> {
-        let number = set(v4_hash(address), self.v4.len());
+    pub(crate) fn v4(&mut self, address: [u8; 4], Set(number): Set) -> Option<(&TagText, Slot)> {
         let set = &self.v4[number];
         // Which of the two it is cannot be foretold, so it is no branch.
         let is = |entry: &V4Entry| {
@@ -203,16 +205,14 @@ impl RecentTokens {
     }
 
     /// Remembers the text of the tag of an IPv4 address, and its note.
-    pub(crate) fn remember_v4(&mut self, address: [u8; 4], text: TagText, note: Note) {
-        let set = set(v4_hash(address), self.v4.len());
+    pub(crate) fn remember_v4(&mut self, address: [u8; 4], Set(set): Set, text: TagText, note: Note) {
         push(&mut self.v4[set], V4Entry { address, known: true, text });
         self.v4_notes.get_mut(set).into_iter().for_each(|notes| push(notes, note));
     }
 
     /// The text of the tag of any other identifier, and where its note is, if it is remembered.
     #[inline]
-    pub(crate) fn other(&mut self, key: &Key) -> Option<(&TagText, Slot)> {
-        let number = set(key.hash(), self.other.len());
+    pub(crate) fn other(&mut self, key: &Key, Set(number): Set) -> Option<(&TagText, Slot)> {
         let set = &self.other[number];
         let (newer, older) = (set[0].key.is(key), set[1].key.is(key));
         let found = newer | older;
@@ -229,8 +229,7 @@ impl RecentTokens {
     }
 
     /// Remembers the text of the tag of any other identifier, and its note.
-    pub(crate) fn remember_other(&mut self, key: Key, text: TagText, note: Note) {
-        let set = set(key.hash(), self.other.len());
+    pub(crate) fn remember_other(&mut self, key: Key, Set(set): Set, text: TagText, note: Note) {
         push(&mut self.other[set], Entry { key, text });
         self.other_notes.get_mut(set).into_iter().for_each(|notes| push(notes, note));
     }
@@ -284,6 +283,22 @@ mod tests {
         text
     }
 
+    fn find_v4(recent: &mut RecentTokens, address: [u8; 4]) -> Option<(&TagText, Slot)> {
+        recent.v4(address, recent.v4_set(address))
+    }
+
+    fn find<'r>(recent: &'r mut RecentTokens, key: &Key) -> Option<(&'r TagText, Slot)> {
+        recent.other(key, recent.other_set(key))
+    }
+
+    fn remember_v4(recent: &mut RecentTokens, address: [u8; 4], text: TagText, note: Note) {
+        recent.remember_v4(address, recent.v4_set(address), text, note);
+    }
+
+    fn remember(recent: &mut RecentTokens, key: Key, text: TagText, note: Note) {
+        recent.remember_other(key, recent.other_set(&key), text, note);
+    }
+
     #[test]
     fn sizes() {
         assert_eq!((size_of::<V4Entry>(), size_of::<Entry>(), size_of::<Note>()), (32, 64, 32));
@@ -299,13 +314,13 @@ mod tests {
             for value in 0..1000u32 {
                 let address = value.to_be_bytes();
                 let key = Key::new(Kind::EM, &address).unwrap();
-                match recent.v4(address) {
+                match find_v4(&mut recent, address) {
                     Some((known, _)) => assert_eq!(*known, text(value), "round {round}"),
-                    None => recent.remember_v4(address, text(value), Note::default()),
+                    None => remember_v4(&mut recent, address, text(value), Note::default()),
                 }
-                match recent.other(&key) {
+                match find(&mut recent, &key) {
                     Some((known, _)) => assert_eq!(*known, text(!value), "round {round}"),
-                    None => recent.remember_other(key, text(!value), Note::default()),
+                    None => remember(&mut recent, key, text(!value), Note::default()),
                 }
             }
         }
@@ -313,39 +328,39 @@ mod tests {
         assert!(hits >= 1950, "{hits} hits");
         assert_eq!(hits + misses, 4000);
         recent.clear();
-        assert!(recent.v4([0; 4]).is_none());
-        assert!(recent.other(&Key::new(Kind::EM, &[0; 4]).unwrap()).is_none());
+        assert!(find_v4(&mut recent, [0; 4]).is_none());
+        assert!(find(&mut recent, &Key::new(Kind::EM, &[0; 4]).unwrap()).is_none());
     }
 
     #[test]
     fn kinds_and_lengths_do_not_mix() {
         let mut recent = RecentTokens::new(SMALL);
         let key = |kind, canonical: &[u8]| Key::new(kind, canonical).unwrap();
-        recent.remember_other(key(Kind::IP, b"abc"), text(7), Note::default());
-        assert!(recent.other(&key(Kind::EM, b"abc")).is_none());
-        assert!(recent.other(&key(Kind::IP, b"abc\0")).is_none());
-        assert!(recent.other(&key(Kind::IP, b"abc")).is_some());
-        assert!(recent.v4([0; 4]).is_none(), "an empty entry is no address");
+        remember(&mut recent, key(Kind::IP, b"abc"), text(7), Note::default());
+        assert!(find(&mut recent, &key(Kind::EM, b"abc")).is_none());
+        assert!(find(&mut recent, &key(Kind::IP, b"abc\0")).is_none());
+        assert!(find(&mut recent, &key(Kind::IP, b"abc")).is_some());
+        assert!(find_v4(&mut recent, [0; 4]).is_none(), "an empty entry is no address");
     }
 
     #[test]
     fn a_note_stays_with_its_entry() {
         let mut recent = RecentTokens::new(SMALL);
-        recent.remember_v4([9; 4], text(9), Note::default());
+        remember_v4(&mut recent, [9; 4], text(9), Note::default());
         recent.take_notes();
-        assert!(recent.v4([9; 4]).is_none(), "it had no note");
+        assert!(find_v4(&mut recent, [9; 4]).is_none(), "it had no note");
         let note = |value: u32| Note { sent: u64::from(value) + 1, ..Note::default() };
         // Many sets hold two: of those the older one was moved.
         for value in 0..20_000u32 {
             let address = value.to_be_bytes();
-            recent.remember_v4(address, text(value), note(value));
-            recent.remember_other(Key::new(Kind::EM, &address).unwrap(), text(value), note(value));
+            remember_v4(&mut recent, address, text(value), note(value));
+            remember(&mut recent, Key::new(Kind::EM, &address).unwrap(), text(value), note(value));
         }
         let mut found = 0;
         for value in 0..20_000u32 {
             let address = value.to_be_bytes();
-            let slot = recent.v4(address).map(|(_, slot)| slot);
-            let other = recent.other(&Key::new(Kind::EM, &address).unwrap()).map(|(_, slot)| slot);
+            let slot = find_v4(&mut recent, address).map(|(_, slot)| slot);
+            let other = find(&mut recent, &Key::new(Kind::EM, &address).unwrap()).map(|(_, slot)| slot);
             let sent = [
                 slot.and_then(|slot| recent.v4_note(slot)).map(|note| note.sent),
                 other.and_then(|slot| recent.other_note(slot)).map(|note| note.sent),

@@ -9,6 +9,7 @@ pub use line_feeds::count_lines;
 pub(crate) use shapes::{Candidate, Shapes};
 
 use shapes::{Found, LEAD, Stretch, WINDOWS};
+pub(crate) use vectors::prefetch;
 use vectors::{Kernel, Lanes, vectorize};
 
 /// The result of scanning a text. Reused from block to block.

@@ -88,6 +88,19 @@ pub(crate) fn vectorize<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Portable)
 }
 
+/// Asks for `value` to be brought near from memory, and does not wait for it. Only x86-64 is asked.
+#[inline(always)]
+pub(crate) fn prefetch<T>(value: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint that reads nothing, whatever the address; every x86-64 has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
+}
+
 /// What every machine of the architecture has.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
