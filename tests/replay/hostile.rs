@@ -223,7 +223,8 @@ fn a_class_that_nobody_knows_is_refused_and_one_of_the_archive_is_not() {
     let line = "Nov 24 11:00:00 web1 rsync[1]: from 203.0.113.7 req=3\n";
     node.archive("2026-11-24T10:01:00Z", &["--rules", rules.to_str().unwrap()], line);
     // The policy of today does not know it.
-    assert_eq!(node.found(&["--class", "backups"]).len(), 1);
+    assert_eq!(node.found(&["--class", "backups", "--ip", ASKED[0]]).len(), 1);
+    assert_eq!(node.accesses()[0].1["classes"], serde_json::json!(["backups"]));
     // It knows this one, of which there is nothing.
     assert_eq!(node.found(&["--class", "invoice"]).len(), 0);
     for classes in ["conection", "connection,conection"] {
@@ -233,6 +234,6 @@ fn a_class_that_nobody_knows_is_refused_and_one_of_the_archive_is_not() {
         assert!(message.contains("backups, ") && message.contains(" connection,"), "{message}");
         assert!(!message.contains("conection"), "{message}");
         let (event, about) = node.accesses().pop().unwrap();
-        assert_eq!((&*event, &about["code"]), ("access-refused", &"P10".into()));
+        assert_eq!((&*event, &about["code"], about.get("classes")), ("access-refused", &"P10".into(), None));
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn handed_over<T>(site: &mut Site, access: &Access, handed: Result<T,
 /// What the ledger keeps of a question, before it is known whether it makes sense.
 fn access(command: &str, purpose: &Purpose, scope: Scope, lines: &LineArgs) -> Access {
     let identifiers = [&lines.ip, &lines.net, &lines.email, &lines.user].map(Vec::len).iter().sum();
-    Access::new(command, purpose, scope, identifiers, lines.token.len()).of_classes(&lines.class)
+    Access::new(command, purpose, scope, identifiers, lines.token.len())
 }
 
 fn purpose(access: &AccessArgs, lines: &LineArgs, site: &Site) -> Purpose {

@@ -115,8 +115,7 @@ impl Desk<'_> {
             false => (Scope::Nobody, Basis::BREACH),
         };
         let purpose = self.purpose(basis, Some(period));
-        let access = Access::new(AFFECTED, &purpose, scope, 0, 0);
-        let access = access.of_classes(wanted.classes).kept();
+        let access = Access::new(AFFECTED, &purpose, scope, 0, 0).kept();
         let selection = Selection { classes: wanted.classes.to_vec(), ..in_period(&purpose) };
         let mut affected = Affected::default();
         let allowed = files::refuse_closed_output().and_then(|()| self.check_basis(basis));

@@ -7,7 +7,7 @@ use super::selection::Selection;
 use crate::detect::{Detector, Options, Scratch};
 use crate::jobs::purge::Site;
 use crate::ledger::event::{self, AccessDone, Event};
-use crate::model::{Findings, Record, RetentionClass};
+use crate::model::{ClassName, Findings, Record, RetentionClass};
 use crate::primitives::diag::{Code, Diagnostic};
 use jiff::Timestamp;
 use std::fmt;
@@ -259,11 +259,9 @@ impl Access {
         Self { about, entry: None, always: false }
     }
 
-    /// The same for these classes alone.
-    #[must_use]
-    pub fn of_classes(mut self, classes: &[crate::model::ClassName]) -> Self {
+    /// Keeps that it is of these classes alone, which are known to be classes: anything else may be somebody's name.
+    pub(super) fn of_classes(&mut self, classes: &[ClassName]) {
         self.about.classes = classes.iter().map(ToString::to_string).collect();
-        self
     }
 
     /// The same, kept even if it names nobody in clear and gives nothing back: what answers an authority or a person,

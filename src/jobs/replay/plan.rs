@@ -105,7 +105,7 @@ impl Plan {
     /// Plans to read what is selected. Secrets are needed only for identifiers in clear.
     ///
     /// # Errors
-    /// A class that nobody knows; if a footer cannot be read; if a secret that is needed is missing.
+    /// If a footer cannot be read; if a secret that is needed is missing.
     pub fn new(
         site: &Site,
         selection: &Selection,
@@ -114,7 +114,6 @@ impl Plan {
     ) -> Result<Self, Diagnostic> {
         let mut planner = Planner::new(site, selection, secrets);
         let mut found = sealed_and_unsealed(site)?;
-        demand_known_classes(site, selection, &found)?;
         found.retain(|found| selection.takes_class(&found.name.folder.class));
         let mut workers = vec![(); threads::count()];
         // Footers are opened some at a time: all of them may be too many for memory.
@@ -155,11 +154,15 @@ impl Plan {
 }
 
 /// Refuses a class that neither the policy nor the archive knows: that nothing is found would look like an answer.
-fn demand_known_classes(site: &Site, selection: &Selection, found: &[Found]) -> Result<(), Diagnostic> {
+pub(super) fn demand_known_classes(site: &Site, selection: &Selection) -> Result<(), Diagnostic> {
     let upstream = ClassName::new(ClassName::UPSTREAM);
     let of_policy = site.classes.iter().map(|class| &class.name);
-    let of_archive = found.iter().map(|found| &found.name.folder.class);
-    let known: BTreeSet<&ClassName> = of_policy.chain(of_archive).chain(&upstream).collect();
+    let mut known: BTreeSet<&ClassName> = of_policy.chain(&upstream).collect();
+    if selection.classes.iter().all(|class| known.contains(class)) {
+        return Ok(());
+    }
+    let found = sealed_and_unsealed(site)?;
+    known.extend(found.iter().map(|found| &found.name.folder.class));
     match selection.classes.iter().position(|class| !known.contains(class)) {
         Some(index) => Err(codes::unknown_class(index + 1, &known)),
         None => Ok(()),

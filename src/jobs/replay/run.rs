@@ -6,7 +6,7 @@ use super::access::{Access, Grant, Purpose};
 use super::event_time::Reading;
 use super::lines::{Lines, ReadCounts};
 use super::outlet::{Broken, Ended, Outlet};
-use super::plan::{Plan, PlanCounts, Unsealed};
+use super::plan::{Plan, PlanCounts, Unsealed, demand_known_classes};
 use super::reveal::{Reveal, Scope};
 use super::secrets::{Custody, Secrets};
 use super::selection::Selection;
@@ -185,6 +185,8 @@ fn plan(
     secrets: &mut Secrets,
 ) -> Result<Plan, Diagnostic> {
     let Question { selection, scope, purpose, .. } = question;
+    demand_known_classes(site, selection)?;
+    access.of_classes(&selection.classes);
     purpose.demand_nobody_in_case()?;
     purpose.demand_a_period()?;
     if *scope != Scope::Nobody {
