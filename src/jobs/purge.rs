@@ -110,7 +110,7 @@ impl Batch {
 }
 
 /// What the ledger says of the past.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct History {
     /// Purges that have an intent and no end.
     begun: BTreeMap<Date, Begun>,
@@ -301,7 +301,7 @@ impl Site {
     }
 
     fn history(&self) -> Result<History, Diagnostic> {
-        let mut history = History::default();
+        let mut history = History { begun: BTreeMap::new(), sealed: Sealed::until(self.today()) };
         self.ledger.read(&mut |entry, _| entry.event().into_iter().for_each(|event| history.hear(event)))?;
         Ok(history)
     }

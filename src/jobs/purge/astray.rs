@@ -24,26 +24,36 @@ pub struct Astray {
     pub lies_as: String,
 }
 
-/// Segments that were sealed and not purged, by their paths within the archive, with their digests in hex.
-#[derive(Debug, Default)]
-pub(super) struct Sealed(BTreeMap<String, String>);
+/// Segments of days up to today that were sealed and not purged. What is due later may be very many.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    today: Date,
+    /// Digests in hex, by paths within the archive.
+    digests: BTreeMap<String, String>,
+}
 
 impl Sealed {
+    pub(super) fn until(today: Date) -> Self {
+        Self { today, digests: BTreeMap::new() }
+    }
+
     /// Takes note of an entry of the ledger.
     pub(super) fn hear(&mut self, event: &Event) {
         match event {
-            Event::Segment(segment) => {
-                self.0.insert(segment.name.clone(), segment.digest.clone());
-            }
-            Event::EraseDone(Erasure { name, digest: Some(digest), .. }) => {
-                self.0.insert(name.clone(), digest.clone());
-            }
-            Event::EraseDone(Erasure { name, digest: None, .. }) => drop(self.0.remove(name)),
+            Event::Segment(segment) => self.insert(&segment.name, &segment.digest),
+            Event::EraseDone(Erasure { name, digest: Some(digest), .. }) => self.insert(name, digest),
+            Event::EraseDone(Erasure { name, digest: None, .. }) => drop(self.digests.remove(name)),
             Event::PurgeDone(Purge { files, .. }) => {
                 let names = files.iter().filter_map(|file| file.name.split_once('/'));
-                names.for_each(|(_, name)| drop(self.0.remove(name)));
+                names.for_each(|(_, name)| drop(self.digests.remove(name)));
             }
             _ => {}
+        }
+    }
+
+    fn insert(&mut self, name: &str, digest: &str) {
+        if day_of(name).is_some_and(|day| day <= self.today) {
+            self.digests.insert(name.to_owned(), digest.to_owned());
         }
     }
 }
@@ -80,10 +90,9 @@ impl Site {
 
     /// What is due, was not purged, and is in neither store where it was sealed.
     fn missing<'s>(&self, sealed: &'s Sealed) -> Result<Missing<'s>, Diagnostic> {
-        let today = self.today();
         let mut missing = Missing::new();
-        for (name, digest) in &sealed.0 {
-            let Some(expires) = day_of(name).filter(|day| *day <= today) else { continue };
+        for (name, digest) in &sealed.digests {
+            let Some(expires) = day_of(name) else { continue };
             let places = [self.tree.archive.join(name), self.intermediate.join(name)];
             let mut lies = false;
             for place in places {
