@@ -245,8 +245,9 @@ pub(crate) static STDOUT: Code = Code {
     text: "\
 What it means
   Writing to standard output failed: the disk behind it is full, or the device reported an error. (A
-  reader that closes a pipe early is not an error.) Or it was closed from the beginning; the null device opened for
-  reading and writing, as some programs pass it on, is taken for that.
+  reader that closes a pipe early is not an error.) Or it was closed from the beginning, which is a warning; the null
+  device opened for reading and writing, as some programs pass it on, cannot be told from that. `serve` refuses an output
+  `stdout` then, for nobody would read the warning.
 
 Why it matters
   What comes after that point is missing from the output.

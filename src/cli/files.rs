@@ -1,6 +1,7 @@
 //! Files that are named on the command line or in the configuration: opened, or refused with the reason.
 
 use super::codes;
+use super::report::Report;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, KNOWS_OBJECTS, Seen, Storage, everywhere, is_remote};
 use crate::rules::RuleFile;
@@ -101,10 +102,10 @@ pub(crate) fn input(path: Option<&Path>) -> Result<File, Diagnostic> {
 /// unless it is the input.
 ///
 /// # Errors
-/// If it cannot be opened, or is the file behind `input`; if standard output is closed.
-pub(crate) fn output(path: Option<&Path>, input: &File) -> Result<File, Diagnostic> {
+/// If it cannot be opened, or is the file behind `input`.
+pub(crate) fn output(report: Report, path: Option<&Path>, input: &File) -> Result<File, Diagnostic> {
     let Some(path) = named(path) else {
-        refuse_closed_output()?;
+        warn_of_closed_output(report);
         let stdout = standard(&io::stdout(), "standard output")?;
         refuse_same(input, stdout.metadata(), "standard output")?;
         return Ok(stdout);
@@ -115,27 +116,29 @@ pub(crate) fn output(path: Option<&Path>, input: &File) -> Result<File, Diagnost
     opened.map_err(|error| cannot("cannot open the output", path, &error))
 }
 
-/// Refuses a standard output that was closed (`>&-`): what is written to it would be lost without a word.
+/// Says that standard output was closed (`>&-`): what is written to it is lost without a word.
 ///
 /// Before `main` the standard library puts the null device, opened for reading and writing, in the place of a standard
-/// descriptor that is closed, so that no other file gets its number. Who wants lines dropped opens it for writing alone,
-/// as `> /dev/null` does.
-///
-/// # Errors
-/// C09.
-pub(crate) fn refuse_closed_output() -> Result<(), Diagnostic> {
+/// descriptor that is closed, so that no other file gets its number. A shell that is told `> /dev/null` opens it for writing
+/// alone, but some programs pass it on opened for both and mean it: whether to go on is for the command to say.
+pub(crate) fn closed_output() -> Option<Diagnostic> {
     let stdout = io::stdout();
     let device = fs::metadata(NULL_DEVICE).map(|null| null.rdev()).ok();
     let is_null = fstat(&stdout).is_ok_and(|stat| {
         FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && Some(stat.st_rdev) == device
     });
     let is_read_too = fcntl_getfl(&stdout).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR);
-    if !(is_null && is_read_too) {
-        return Ok(());
-    }
-    Err(Diagnostic::new(&codes::STDOUT, "standard output is closed")
-        .because("everything that goes there would be lost, and nobody would notice")
-        .hint("let it go to a file or a pipe; to drop it and mean it: `> /dev/null`"))
+    let closed = || {
+        Diagnostic::new(&codes::STDOUT, "standard output is closed")
+            .because("everything that goes there is lost")
+            .hint("let it go to a file or a pipe; to drop it and mean it: `> /dev/null`")
+    };
+    (is_null && is_read_too).then(closed)
+}
+
+/// Warns of a standard output that is closed, where lines or answers go there.
+pub(crate) fn warn_of_closed_output(report: Report) {
+    closed_output().iter().for_each(|closed| report.warning(closed));
 }
 
 const NULL_DEVICE: &str = "/dev/null";
@@ -261,7 +264,7 @@ mod tests {
         fs::hard_link(&path, &hard).unwrap();
         let input = input(Some(&path)).unwrap();
         for name in [&path, &soft, &hard] {
-            assert_eq!(output(Some(name), &input).unwrap_err().code.id, "C05");
+            assert_eq!(output(Report::new(false), Some(name), &input).unwrap_err().code.id, "C05");
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "line\n");
     }
@@ -269,7 +272,7 @@ mod tests {
     #[test]
     fn devices_are_not_the_same_file() {
         let input = input(Some(Path::new("/dev/null"))).unwrap();
-        output(Some(Path::new("/dev/null")), &input).unwrap();
+        output(Report::new(false), Some(Path::new("/dev/null")), &input).unwrap();
     }
 
     #[test]
@@ -277,7 +280,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
         let input = input(Some(Path::new("/dev/null"))).unwrap();
-        let mode = output(Some(&path), &input).unwrap().metadata().unwrap().permissions().mode();
+        let mode =
+            output(Report::new(false), Some(&path), &input).unwrap().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

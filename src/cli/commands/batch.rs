@@ -24,7 +24,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &BatchArgs) -> Result<E
     let Some(out) = &args.out else { return check(report, &*storage, args) };
     files::storage(&[out], Seen::Newest)?;
     // The manifest goes there.
-    files::refuse_closed_output()?;
+    files::warn_of_closed_output(report);
     let settings = Settings::new(common, &args.reading, &args.tokens)?;
     let plan = plan(&settings, args)?;
     // What can be refused is refused before the list is read; and the first process makes the secret.

@@ -32,7 +32,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
     let signals = stop.on_signals().map_err(|error| no_signals(&error))?;
     let output = match (&args.archive.archive, args.archive.tee) {
         (Some(_), false) => None,
-        _ => Some(files::output(args.output.as_deref(), &input)?),
+        _ => Some(files::output(report, args.output.as_deref(), &input)?),
     };
     let synced = output.as_ref().map(File::try_clone).transpose();
     let output = output.map(|output| Output::new(Descriptor::new(output)));

@@ -36,6 +36,9 @@ pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<
     let purpose = purpose(&args.access, &args.lines, &site);
     let access = access("replay", &purpose, scope, &args.lines);
     let access = if args.bundle.is_some() { access.kept() } else { access };
+    if args.output.is_none() && args.bundle.is_none() {
+        files::warn_of_closed_output(report);
+    }
     let question = question(&settings, args, scope, purpose)
         .and_then(|question| super::bundle::demand(args, &site, question));
     match question {
@@ -89,9 +92,6 @@ fn question(
     let source_zone = args.lines.source_zone.clone().or_else(|| settings.source_zone.clone());
     let reading = replay::Reading { format: args.lines.format, source_zone };
     args.access.basis.as_deref().map(Basis::typed).transpose()?;
-    if args.output.is_none() && args.bundle.is_none() {
-        files::refuse_closed_output()?;
-    }
     let selection = selection(&args.lines, &purpose)?;
     // What a bundle holds has a seal over it.
     let unsealed = if args.bundle.is_some() { Unsealed::LeftOut } else { Unsealed::Read };
