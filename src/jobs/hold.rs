@@ -195,13 +195,24 @@ impl Holds {
         Ok(hold)
     }
 
+    /// The holds whose day has come, if the clock is right.
+    ///
+    /// # Errors
+    /// As [`Holds::list`].
+    pub fn over(&self, site: &Site) -> Result<Vec<Hold>, Diagnostic> {
+        let today = site.today();
+        Ok(self.list()?.into_iter().filter(|hold| hold.until <= today).collect())
+    }
+
     /// Ends every hold whose day has come. Those it ended.
     ///
     /// # Errors
-    /// If one cannot be erased.
+    /// A clock that jumped and was not confirmed, if a hold would end by it; if one cannot be erased.
     pub fn expire(&self, site: &mut Site) -> Result<Vec<Hold>, Diagnostic> {
-        let today = site.today();
-        let over: Vec<Hold> = self.list()?.into_iter().filter(|hold| hold.until <= today).collect();
+        let over = self.over(site)?;
+        if let (false, Some(jump)) = (over.is_empty(), site.clock_jump()?) {
+            return Err(jump);
+        }
         for hold in &over {
             site.ledger.append(Event::HoldExpired { case: hold.case.clone() })?;
             self.erase(hold)?;

@@ -148,13 +148,8 @@ impl Site {
     /// A clock that jumped and was not confirmed: then nothing is done. Anything that cannot be read, written
     /// or erased: the next run goes on from there.
     pub fn purge(&mut self, confirm_clock: bool, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
+        self.trust_clock(confirm_clock)?;
         let command = "purge".to_owned();
-        if let Err(refusal) = self.check_clock(confirm_clock) {
-            let (code, clock) = (refusal.code.id.to_owned(), Some(self.ledger.now()));
-            // A clock that is set right again needs nobody to confirm it.
-            self.ledger.append_unmoved(Event::Refused { command, code, clock })?;
-            return Err(refusal);
-        }
         let version = env!("CARGO_PKG_VERSION").to_owned();
         // Whatever there is to do: an entry a day is what a clock that jumps is told by.
         self.ledger.append(Event::Start { command: command.clone(), version })?;
@@ -194,12 +189,36 @@ impl Site {
         self.now.to_zoned(self.zone.clone()).date()
     }
 
+    /// The legal day that is surely there: of a clock that jumped and that nobody confirmed, the earlier one.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn certain_day(&mut self) -> Result<Date, Diagnostic> {
+        let before = self.ledger.clock_step()?.map(|step| step.from.to_zoned(self.zone.clone()).date());
+        Ok(before.map_or(self.today(), |before| before.min(self.today())))
+    }
+
     /// Why nothing is purged before somebody confirms the clock, if that is so.
     ///
     /// # Errors
     /// If the ledger cannot be read.
     pub fn clock_jump(&mut self) -> Result<Option<Diagnostic>, Diagnostic> {
         Ok(self.ledger.clock_step()?.map(|step| jumped(&step)))
+    }
+
+    /// Refuses to purge, and keeps that in the ledger, if the clock jumped and nobody confirms it. To be called before
+    /// anything ends because its day has come: a hold is as hard to bring back as a segment.
+    ///
+    /// # Errors
+    /// If it jumped; if the ledger cannot be read or written.
+    pub fn trust_clock(&mut self, confirm: bool) -> Result<(), Diagnostic> {
+        if let Err(refusal) = self.check_clock(confirm) {
+            let (code, clock) = (refusal.code.id.to_owned(), Some(self.ledger.now()));
+            // A clock that is set right again needs nobody to confirm it.
+            self.ledger.append_unmoved(Event::Refused { command: "purge".to_owned(), code, clock })?;
+            return Err(refusal);
+        }
+        Ok(())
     }
 
     fn check_clock(&mut self, confirm: bool) -> Result<(), Diagnostic> {
@@ -338,7 +357,7 @@ fn joined(expires: Date, batch: &Batch, before: Option<&Begun>) -> Purge {
 }
 
 fn jumped(ClockStep { from, to }: &ClockStep) -> Diagnostic {
-    Diagnostic::new(&CLOCK, "the clock has jumped, so nothing is purged")
+    Diagnostic::new(&CLOCK, "the clock has jumped, so nothing is purged and no hold ends by its day")
         .because(format!("it said {from}, and then {to}"))
         .hint("if it is right now, run `oubliette purge --confirm-clock`; if not, set it first")
 }
@@ -362,10 +381,10 @@ static CLOCK: Code = Code {
     text: "\
 What it means
   Between two entries of the ledger, or since the last one, the clock went back, or went forwards by more than
-  36 hours. Nothing was purged.
+  36 hours. Nothing was purged, and no hold was ended because its day has come.
 
 Why it matters
-  A clock that is a year ahead would purge a year of lines before their day, and nobody could bring them
+  A clock that is a year ahead would purge a year of lines before their day, and the extracts of holds with them, and nobody could bring them
   back. After a power cut many machines start in the wrong year.
 
 Example

@@ -34,6 +34,42 @@ fn lines_of_a_key_file_are_extracted_with_that_file() {
     assert!(pairs.contains("\"04cb007107\"") && pairs.lines().count() == 1, "{pairs}");
 }
 
+#[test]
+fn a_clock_that_runs_ahead_ends_no_hold() {
+    let node = Node::new();
+    let (srv, ahead) = (node.path("srv"), "2099-01-01T10:00:00Z");
+    let run = |now: &str, arguments: &[&str], exit: i32| {
+        let output = node.run(&[arguments, &["--archive", arg(&srv), "--now", now]].concat());
+        assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout) + &text(&output.stderr)
+    };
+    run(LATER, &["purge", "--confirm-clock"], 0);
+    let identity = node.identity();
+    let person = ["--ip", "203.0.113.7", "--identity", arg(&identity)];
+    run(LATER, &["hold", "add", "--case", "2027/0815", "--until", "2027-01-31"], 0);
+    run(LATER, &[&["hold", "extract", "--case", "2027/0815"], &person[..]].concat(), 0);
+    run(LATER, &["hold", "add", "--case", "2027/0816", "--until", "2027-01-31"], 0);
+
+    let refused = run(ahead, &["purge"], 2);
+    assert!(refused.contains("error[P01]") && !refused.contains("erased"), "{refused}");
+    assert_eq!(opened(&node, ".lines.age").lines().count(), 4);
+    let refused = run(ahead, &["hold", "release", "--case", "nosuch"], 2);
+    assert!(refused.contains("warning[P01]") && refused.contains("error[H03]"), "{refused}");
+    assert_eq!(opened(&node, ".lines.age").lines().count(), 4);
+    // What is frozen is not erased for a person either.
+    let erase = [&["subject", "erase", "--json", "--case", "DSR-12"], &person[..]].concat();
+    let answers = run(ahead, &erase, 1);
+    assert!(
+        answers.contains("\"outcome\":\"held\"") && !answers.contains("\"outcome\":\"erased\""),
+        "{answers}"
+    );
+
+    // Whoever says that it is so late ends them.
+    let ended = run(ahead, &["purge", "--confirm-clock"], 0);
+    assert!(ended.contains("the hold of case 2027/0815 ended"), "{ended}");
+    assert_eq!(std::fs::read_dir(node.path("state/holds")).unwrap().count(), 1, "the lock of the folder");
+}
+
 /// The extract whose name ends so, opened by the custodian.
 fn opened(node: &Node, suffix: &str) -> String {
     let names = std::fs::read_dir(node.path("state/holds")).unwrap().map(|entry| entry.unwrap().path());

@@ -41,6 +41,7 @@ pub(super) fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> 
     // No hold is added or released meanwhile.
     let turn = holds.turn()?;
     if !args.dry_run {
+        site.trust_clock(args.confirm_clock)?;
         erase::finish(&mut site)?;
         hold::tell_expired(report, &holds.expire(&mut site)?);
     }

@@ -29,6 +29,7 @@ fn mail() -> Scope {
 fn purge(memory: &Memory, now: &str) -> crate::jobs::purge::Plan {
     let mut site = site(memory, now).unwrap();
     let holds = holds(memory);
+    site.trust_clock(true).unwrap();
     holds.expire(&mut site).unwrap();
     site.held = holds.held(site.today()).unwrap();
     site.purge(true, &|_| {}).unwrap()
@@ -280,4 +281,19 @@ fn a_hold_is_prolonged_with_what_was_extracted() {
     let files = memory.files();
     let extracts = files.keys().filter(|path| path.to_string_lossy().ends_with(".lines.age"));
     assert_eq!(extracts.count(), 2, "both, beyond the day on which it would have ended");
+}
+
+#[test]
+fn a_clock_that_jumped_ends_no_hold_before_somebody_confirms_it() {
+    let memory = scene();
+    let holds = holds(&memory);
+    let mut right = site(&memory, NOW).unwrap();
+    right.trust_clock(true).unwrap();
+    holds.add(&mut right, "a", date(2027, 11, 24), &mail()).unwrap();
+    let mut ahead = site(&memory, "2099-01-01T10:00:00Z").unwrap();
+    assert_eq!(holds.expire(&mut ahead).unwrap_err().code.id, "P01");
+    assert_eq!(ahead.certain_day().unwrap(), date(2027, 11, 22));
+    assert_eq!(holds.list().unwrap().len(), 1);
+    ahead.trust_clock(true).unwrap();
+    assert_eq!(holds.expire(&mut ahead).unwrap().len(), 1);
 }
