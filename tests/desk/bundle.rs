@@ -126,6 +126,60 @@ fn nothing_found_is_an_answer() {
 }
 
 #[test]
+fn what_is_missing_is_no_answer() {
+    let node = Node::new();
+    let sealed =
+        files(&node.path("srv/archive")).into_iter().find(|file| arg(file).contains("class=connection"));
+    let sealed = sealed.unwrap();
+    let name = sealed.strip_prefix(node.path("srv/archive")).unwrap();
+    fs::rename(&sealed, node.path("elsewhere")).unwrap();
+    let nobody = ["--ip", "192.0.2.99"];
+    for command in [&["replay"][..], &["subject", "access"], &["subject", "affected"]] {
+        let asked: &[&str] = if command[0] == "replay" { &nobody } else { &["--case", "DSR-1"] };
+        let whom: &[&str] = if command.last() == Some(&"access") { &nobody } else { &[] };
+        let period = if command[0] == "replay" { &[][..] } else { &PERIOD };
+        let told = node.desk(command, &[asked, whom, period].concat());
+        let message = text(&told.stderr);
+        assert_eq!(told.status.code(), Some(1), "{command:?}: {message}");
+        assert!(
+            message.contains("warning[P18]: 1 segment missing") && message.contains(arg(name)),
+            "{message}"
+        );
+    }
+    let to = node.path("case");
+    let made = node.desk(&["replay"], &[&["--bundle", arg(&to)], &CASE[..], &PERIOD, &nobody].concat());
+    assert_eq!(made.status.code(), Some(1), "{}", text(&made.stderr));
+    for (readme, missing, answer) in [
+        ("README.txt", "Missing: ", "NO LINE WAS FOUND"),
+        ("LISEZMOI.txt", "Manquants : ", "AUCUNE LIGNE N'A"),
+    ] {
+        let readme = fs::read_to_string(to.join(readme)).unwrap();
+        assert!(
+            readme.contains(missing) && readme.contains(arg(name)) && !readme.contains(answer),
+            "{readme}"
+        );
+        assert!(commands(&to.join("README.txt")).iter().all(|command| succeeds(command, &to)));
+    }
+    // Another class is whole; and so is everything when it is back.
+    node.answer(&["replay"], &[&nobody[..], &["--class", "support-ticket"]].concat(), 0);
+    fs::rename(node.path("elsewhere"), &sealed).unwrap();
+    node.answer(&["replay"], &nobody, 0);
+    // What was purged is not missing.
+    let purged = node.run(&[
+        "purge",
+        "--archive",
+        arg(&node.path("srv")),
+        "--now",
+        "2031-01-01T00:00:00Z",
+        "--confirm-clock",
+    ]);
+    assert_eq!(purged.status.code(), Some(0), "{}", text(&purged.stderr));
+    let srv = node.path("srv");
+    let after = node.run(&["replay", "--archive", arg(&srv), "--now", "2031-01-01T00:00:00Z"]);
+    assert_eq!(after.status.code(), Some(0), "{}", text(&after.stderr));
+}
+
+#[test]
 fn a_bundle_demands_a_case_a_basis_and_a_place_of_its_own() {
     let node = Node::new();
     let to = node.path("case");

@@ -7,7 +7,7 @@ use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::bundle::{About, Bundle, Destination};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Grant, Question, Ready, Visited};
+use crate::jobs::replay::{Gaps, Grant, Question, Ready, Visited};
 use crate::ledger;
 use crate::primitives::diag::Diagnostic;
 use std::path::Path;
@@ -48,7 +48,7 @@ impl Writing<'_> {
             counted(written.lines, "line"),
             counted(written.files, "file")
         ));
-        Ok(left_out(self.report, visited.left_out))
+        Ok(left_out(self.report, &visited.gaps))
     }
 
     fn begin(&self, site: &Site, question: &Question) -> Result<Bundle, Diagnostic> {
@@ -57,7 +57,7 @@ impl Writing<'_> {
             zone: site.zone.clone(),
             made: site.now,
             segments: 0,
-            unsealed: 0,
+            gaps: Gaps::default(),
         };
         Bundle::begin(about, &site.storage, &destination(self.args, self.to))
     }
@@ -82,7 +82,7 @@ impl Writing<'_> {
             self.stopped,
             &|bytes| progress.add(bytes),
         )?;
-        bundle.searched(visited.counts.plan.segments, visited.left_out);
+        bundle.searched(visited.counts.plan.segments, visited.gaps.clone());
         Ok((bundle, visited))
     }
 }

@@ -11,8 +11,8 @@ use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    self, Access, Basis, Broken, Counts, Custody, NodePlaces, Outlet, PlanCounts, Purpose, Question, Ready,
-    Scope, Selection, Unsealed,
+    self, Access, Basis, Broken, Counts, Custody, Gaps, NodePlaces, Outlet, PlanCounts, Purpose, Question,
+    Ready, Scope, Selection, Unsealed,
 };
 use crate::keyring::{Identities, Keyring};
 use crate::model::Kind;
@@ -164,20 +164,20 @@ fn answer(
         None => {
             let outlet = Outlet::new(io::stdout().lock(), framing, args.speed, stopped);
             let outcome = ready.run(site, outlet, &tell)?;
-            (outcome.counts, outcome.end.map(drop), outcome.left_out)
+            (outcome.counts, outcome.end.map(drop), outcome.gaps)
         }
         Some(address) => {
             let receiver = connected(address).map_err(|refusal| refused(site, ready.access(), refusal))?;
             let outlet = Outlet::new(receiver, framing, args.speed, stopped);
             let outcome = ready.run(site, outlet, &tell)?;
-            (outcome.counts, outcome.end.map(close), outcome.left_out)
+            (outcome.counts, outcome.end.map(close), outcome.gaps)
         }
     };
     drop(progress);
-    let (counts, end, left_out_segments) = outcome;
+    let (counts, end, gaps) = outcome;
     summarise(report, &counts)?;
     let ended = ended(report, args.output.is_some(), end)?;
-    Ok(ended.and(left_out(report, left_out_segments.len() as u64)))
+    Ok(ended.and(left_out(report, &gaps)))
 }
 
 /// Whether SIGINT or SIGTERM came.
@@ -255,17 +255,25 @@ fn ended(report: Report, over_network: bool, end: Result<(), Broken>) -> Result<
     }
 }
 
-/// Says how many segments were left out for want of a seal.
-pub(super) fn left_out(report: Report, unsealed: u64) -> Exit {
-    if unsealed == 0 {
-        return Exit::Done;
+/// Says which segments the answer lacks.
+pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
+    if gaps.unsealed > 0 {
+        let what = format!("{} not sealed yet, and left out", counted(gaps.unsealed, "segment"));
+        report
+            .warning(&Diagnostic::new(&replay::UNSEALED, what).hint(
+                "their lines are found once the filter that writes them has ended, or the day is over",
+            ));
     }
-    let what = format!("{} not sealed yet, and left out", counted(unsealed, "segment"));
-    report.warning(
-        &Diagnostic::new(&replay::UNSEALED, what)
-            .hint("their lines are found once the filter that writes them has ended, or the day is over"),
-    );
-    Exit::NeedsHuman
+    if let Some(first) = gaps.missing.first() {
+        let what = format!("{} missing", counted(gaps.missing.len() as u64, "segment"));
+        report.warning(
+            &Diagnostic::new(&replay::MISSING, format!("{what}: the answer is not whole"))
+                .at(first.clone())
+                .because("the ledger says that it was sealed, and not that it was purged")
+                .hint("`oubliette verify` names all of them; put them back from a copy, and ask again"),
+        );
+    }
+    if gaps.is_empty() { Exit::Done } else { Exit::NeedsHuman }
 }
 
 const LOOK_AT_SIGNALS: Duration = Duration::from_millis(200);

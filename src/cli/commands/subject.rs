@@ -105,7 +105,7 @@ impl Desk<'_> {
         };
         handed_over(&mut self.site, &access, handed)?;
         self.report.note(&format!("{} of the person", counted(dossier.lines.len() as u64, "line")));
-        Ok(left_out(self.report, visited.left_out))
+        Ok(left_out(self.report, &visited.gaps))
     }
 
     fn affected(mut self, period: &PeriodArgs, wanted: &Wanted<'_>) -> Result<Exit, Stop> {
@@ -129,7 +129,7 @@ impl Desk<'_> {
         let by =
             if wanted.reveal { "" } else { ", counted by tokens: a person has another one in every epoch" };
         self.report.note(&format!("{}{by}", counted(people, "distinct identifier")));
-        Ok(left_out(self.report, visited.left_out))
+        Ok(left_out(self.report, &visited.gaps))
     }
 
     fn tell_affected(&self, affected: &Affected, wanted: &Wanted<'_>) -> Result<(), Stop> {
@@ -198,7 +198,7 @@ impl Desk<'_> {
                 .warning(&Diagnostic::new(&STAYS, what).hint("`oubliette explain D02` says what to do"));
         }
         let exit = if stays > 0 { Exit::NeedsHuman } else { Exit::Done };
-        Ok(exit.and(left_out(self.report, erased.unsealed as u64)))
+        Ok(exit.and(left_out(self.report, &erased.gaps)))
     }
 
     /// Hands every line to `each`; whatever is refused is in the ledger. What was found, and what the ledger was told.

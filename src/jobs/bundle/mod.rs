@@ -24,7 +24,7 @@ mod stage;
 mod table;
 
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Line, PlannedSegment, Purpose, Revealed, spelling::Spelt};
+use crate::jobs::replay::{Gaps, Line, PlannedSegment, Purpose, Revealed, spelling::Spelt};
 use crate::ledger::event::{Bundled, Event};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
@@ -56,8 +56,8 @@ pub struct About {
     pub made: Timestamp,
     /// How many segments were searched.
     pub segments: u64,
-    /// How many were left out: they are not sealed yet.
-    pub unsealed: u64,
+    /// What the answer lacks.
+    pub gaps: Gaps,
 }
 
 /// The small files of a bundle, by their names within it; wiped when dropped.
@@ -120,9 +120,9 @@ impl Bundle {
         })
     }
 
-    /// Notes how many segments were searched, and how many were left out because they are not sealed yet.
-    pub fn searched(&mut self, segments: u64, unsealed: u64) {
-        (self.about.segments, self.about.unsealed) = (segments, unsealed);
+    /// Notes how many segments were searched, and what the answer lacks.
+    pub fn searched(&mut self, segments: u64, gaps: Gaps) {
+        (self.about.segments, self.about.gaps) = (segments, gaps);
     }
 
     /// Signs it and gives it its name. `ledger` is the folder of the ledger.

@@ -11,19 +11,26 @@ use jiff::civil::Date;
 pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
     let Stated { case, basis, operator, from, to } = Stated::of(&about.purpose, "not stated");
     let answer = match lines {
+        0 if !about.gaps.is_empty() => {
+            "No line was found in the segments that were searched. Others were not: see below.".to_owned()
+        }
         0 => "NO LINE WAS FOUND. That is the answer: in the period and the classes asked for, no line of the archive \
               names what was asked for. lines.log is empty."
             .to_owned(),
         1 => "One line was found.".to_owned(),
         _ => format!("{lines} lines were found."),
     };
-    let unsealed = match about.unsealed {
+    let unsealed = match about.gaps.unsealed {
         0 => String::new(),
         count => format!(
             "\nLeft out: {count} segments that were still being written when this was made. Their lines are of the \
              running day.\n"
         ),
     };
+    let missing = listed(
+        "Missing: the record says that these segments were sealed, and not that they were purged; they are not there.",
+        &about.gaps.missing,
+    );
     let (made, segments, zone) = (about.made, about.segments, zone(about));
     format!(
         "\
@@ -36,7 +43,7 @@ Made:         {made} by oubliette {VERSION}, operator {operator}
 Searched:     {segments} segments
 
 {answer}
-{unsealed}
+{unsealed}{missing}
 FILES
 
 lines.log      The lines as they are stored, byte for byte, in the order of their events. Identifiers of people
@@ -80,22 +87,40 @@ produced, and SHA-256(chain_before || frame) must be the chain in frames.csv, wh
     )
 }
 
+/// A paragraph with names below it, if there are any.
+fn listed(what: &str, names: &[String]) -> String {
+    if names.is_empty() {
+        return String::new();
+    }
+    let names: String = names.iter().map(|name| format!("  - {name}\n")).collect();
+    format!("\n{what}\n\n{names}")
+}
+
 /// `LISEZMOI.txt`.
 pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
     let Stated { case, basis, operator, from, to } = Stated::of(&about.purpose, "non pr\u{e9}cis\u{e9}");
     let answer = match lines {
+        0 if !about.gaps.is_empty() => {
+            "Aucune ligne n'a \u{e9}t\u{e9} trouv\u{e9}e dans les segments examin\u{e9}s. D'autres ne l'ont pas \u{e9}t\u{e9} : \
+             voir ci-dessous."
+                .to_owned()
+        }
         0 => "AUCUNE LIGNE N'A \u{c9}T\u{c9} TROUV\u{c9}E. C'est la r\u{e9}ponse : dans la p\u{e9}riode et les classes \
               demand\u{e9}es, aucune ligne de l'archive ne contient ce qui est demand\u{e9}. lines.log est vide."
             .to_owned(),
         1 => "Une ligne a \u{e9}t\u{e9} trouv\u{e9}e.".to_owned(),
         _ => format!("{lines} lignes ont \u{e9}t\u{e9} trouv\u{e9}es."),
     };
-    let unsealed = match about.unsealed {
+    let unsealed = match about.gaps.unsealed {
         0 => String::new(),
         count => format!(
             "\nNon examin\u{e9}s : {count} segments en cours d'\u{e9}criture. Leurs lignes sont du jour en cours.\n"
         ),
     };
+    let missing = listed(
+        "Manquants : selon le registre, ces segments ont \u{e9}t\u{e9} scell\u{e9}s et non purg\u{e9}s ; ils ne sont pas l\u{e0}.",
+        &about.gaps.missing,
+    );
     let (made, segments, zone) = (about.made, about.segments, zone(about));
     format!(
         "\
@@ -108,7 +133,7 @@ P\u{e9}riode :          {from} \u{e0} {to}
 Examin\u{e9}s :         {segments} segments
 
 {answer}
-{unsealed}
+{unsealed}{missing}
 FICHIERS
 
 lines.log      Les lignes telles qu'elles sont conserv\u{e9}es, \u{e0} l'octet pr\u{e8}s, dans l'ordre des \u{e9}v\u{e9}nements.

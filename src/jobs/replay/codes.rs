@@ -18,6 +18,7 @@ pub const CODES: &[&Code] = &[
     &NO_ORIGINALS,
     &UNSEALED,
     &STOPPED,
+    &MISSING,
 ];
 
 pub(super) fn no_identity(name: &SegmentName) -> Diagnostic {
@@ -345,4 +346,27 @@ What to do
 
 References
   README.md, \"Replay\"; RFC 6587, 3.4",
+};
+
+/// P18: the answer lacks segments that should be there.
+pub static MISSING: Code = Code {
+    id: "P18",
+    title: "segments that should be there are missing",
+    text: "\
+What it means
+  The ledger of this node says that segments of the classes asked for were sealed, and not that they were purged, and they
+  are not in the archive. The disk may not be mounted, the path may be that of another archive, or somebody removed them.
+
+Why it matters
+  That nothing is found says nothing of the lines in them, and which period those are of nobody can tell.
+
+Example
+  oubliette replay --archive /srv/log/archive --ip 203.0.113.9       where /srv/log is meant
+
+What to do
+  `oubliette verify` names all of them. Put them back from a copy, which has the same seal, and ask again. If they are
+  lost the answer must say so: a bundle does.
+
+References
+  GDPR, articles 32 and 33; README.md, \"Replay\"",
 };

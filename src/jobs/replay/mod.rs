@@ -29,13 +29,14 @@ pub mod wanted;
 
 pub use access::{Access, Basis, Grant, Purpose};
 pub use codes::{
-    BAD_QUESTION, CODES, NO_GRANT, NO_IDENTITY, NO_ORIGINALS, NO_SHRED_KEY, STOPPED, UNSEALED, WRONG_IDENTITY,
+    BAD_QUESTION, CODES, MISSING, NO_GRANT, NO_IDENTITY, NO_ORIGINALS, NO_SHRED_KEY, STOPPED, UNSEALED,
+    WRONG_IDENTITY,
 };
 pub use event_time::{EventTime, Reading};
 pub use lines::{Line, Lines, ReadCounts};
 pub use nodes::NodePlaces;
 pub use outlet::{Broken, Framing, Outlet};
-pub use plan::{Originals, Plan, PlanCounts, PlannedSegment, Unsealed};
+pub use plan::{Gaps, Originals, Plan, PlanCounts, PlannedSegment, Unsealed};
 pub use reveal::{Reveal, Revealed, Scope};
 pub use run::{Counts, Each, Outcome, Question, Ready, Visited};
 pub use secrets::{Custody, Opened, Secrets, State};

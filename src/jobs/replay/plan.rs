@@ -1,5 +1,6 @@
 //! Which frames are to be read: from the footers of segments alone. What is not sealed yet has none, and is read.
 
+mod missing;
 mod planner;
 
 use super::codes;
@@ -36,8 +37,25 @@ pub struct Plan {
     pub segments: Vec<PlannedSegment>,
     /// What was looked at.
     pub counts: PlanCounts,
-    /// Segments that are not sealed yet, and were left out.
-    pub left_out: Vec<SegmentName>,
+    /// What the answer lacks.
+    pub gaps: Gaps,
+}
+
+/// Segments of the classes asked for that an answer lacks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// How many are not sealed yet, and were left out.
+    pub unsealed: u64,
+    /// The names of those that the ledger says were sealed and not purged, and that are not there.
+    pub missing: Vec<String>,
+}
+
+impl Gaps {
+    /// Whether it lacks none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.unsealed == 0 && self.missing.is_empty()
+    }
 }
 
 /// What was looked at to make a plan.
@@ -115,6 +133,7 @@ impl Plan {
         let mut planner = Planner::new(site, selection, secrets);
         let mut found = sealed_and_unsealed(site)?;
         found.retain(|found| selection.takes_class(&found.name.folder.class));
+        planner.plan.gaps.missing = missing::missing(site, selection, &found);
         let mut workers = vec![(); threads::count()];
         // Footers are opened some at a time: all of them may be too many for memory.
         for some in found.chunks(FOOTERS_AT_ONCE) {
@@ -123,7 +142,7 @@ impl Plan {
                 match opened? {
                     Opened::Sealed(segment, path) => planner.add(&found.name, path, &segment)?,
                     Opened::Part(part) => planner.add_part(found, &part)?,
-                    Opened::LeftOut => planner.plan.left_out.push(found.name.clone()),
+                    Opened::LeftOut => planner.plan.gaps.unsealed += 1,
                 }
             }
         }

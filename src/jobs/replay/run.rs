@@ -6,13 +6,12 @@ use super::access::{Access, Grant, Purpose};
 use super::event_time::Reading;
 use super::lines::{Lines, ReadCounts};
 use super::outlet::{Broken, Ended, Outlet};
-use super::plan::{Plan, PlanCounts, Unsealed, demand_known_classes};
+use super::plan::{Gaps, Plan, PlanCounts, Unsealed, demand_known_classes};
 use super::reveal::{Reveal, Scope};
 use super::secrets::{Custody, Secrets};
 use super::selection::Selection;
 use crate::jobs::purge::Site;
 use crate::ledger::event::AccessDone;
-use crate::model::SegmentName;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::Storage;
 use serde::Serialize;
@@ -57,8 +56,8 @@ pub struct Outcome<W> {
     pub counts: Counts,
     /// Where the lines went; or why it ended before the last.
     pub end: Result<W, Broken>,
-    /// Segments that are not sealed yet, which it left out.
-    pub left_out: Vec<SegmentName>,
+    /// What the answer lacks.
+    pub gaps: Gaps,
 }
 
 /// A replay that is ready: everything that can be refused was not.
@@ -128,7 +127,7 @@ impl<'q> Ready<'q> {
             Err(Ended::Reader(broken)) => Err(broken),
             Err(Ended::Archive(error)) => return Err(error),
         };
-        Ok(Outcome { counts: settled?, end, left_out: self.plan.left_out })
+        Ok(Outcome { counts: settled?, end, gaps: self.plan.gaps })
     }
 
     /// Keeps in the ledger what came of it, and the `failure` that it ended with.

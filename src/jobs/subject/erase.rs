@@ -12,7 +12,8 @@ use super::failed;
 use crate::archive::{self, FILE_MODE, Keeps, Place, Rewritten, Segment, VaultMark, filter};
 use crate::jobs::purge::{SECOND_PHASE_FILE_MODE, Site};
 use crate::jobs::replay::{
-    NO_SHRED_KEY, Opened, Plan, PlannedSegment, Secrets, Selection, State, TagKey, Unsealed, Wanted, spelling,
+    Gaps, NO_SHRED_KEY, Opened, Plan, PlannedSegment, Secrets, Selection, State, TagKey, Unsealed, Wanted,
+    spelling,
 };
 use crate::ledger::event::{Erasure, Event};
 use crate::model::{Folder, Kind, SegmentId, SegmentName, Tree};
@@ -83,8 +84,8 @@ impl Outcome {
 pub struct Erased {
     /// Each segment with lines of the person, in the order of their names.
     pub answers: Vec<Answer>,
-    /// Segments that are not sealed yet, in which nobody can look.
-    pub unsealed: usize,
+    /// Where nobody can look.
+    pub gaps: Gaps,
 }
 
 impl Erased {
@@ -144,7 +145,7 @@ pub fn erase(
         };
         answers.push(Answer { place: place(&planned.name), lines, outcome });
     }
-    Ok(Erased { answers, unsealed: plan.left_out.len() })
+    Ok(Erased { answers, gaps: plan.gaps.clone() })
 }
 
 fn place(name: &SegmentName) -> AnswerPlace {

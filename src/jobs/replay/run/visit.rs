@@ -4,19 +4,19 @@ use super::{Counts, Ready, prepare};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::STOPPED;
 use crate::jobs::replay::lines::{Line, Lines};
-use crate::jobs::replay::plan::PlannedSegment;
+use crate::jobs::replay::plan::{Gaps, PlannedSegment};
 use crate::jobs::replay::reveal::Reveal;
 use crate::primitives::diag::Diagnostic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What was found.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Visited {
     /// What the replay did.
     pub counts: Counts,
-    /// How many segments are not sealed yet, which it left out.
-    pub left_out: u64,
+    /// What the answer lacks.
+    pub gaps: Gaps,
 }
 
 /// Takes a line of a segment, with what puts originals back.
@@ -57,7 +57,7 @@ impl Ready<'_> {
         let (read, revealed) = (lines.counts(), reveal.revealed());
         let settled = self.settle(site, read, revealed, ended.as_ref().err().map(|error| error.code));
         ended?;
-        Ok(Visited { counts: settled?, left_out: self.plan.left_out.len() as u64 })
+        Ok(Visited { counts: settled?, gaps: self.plan.gaps })
     }
 }
 
