@@ -9,15 +9,16 @@
 //! ```
 //! Each step may be done twice, so that a run after a crash, or after days without one, goes on where the
 //! last one stopped. A filter that writes meanwhile has its parts locked and gets no key of a day that is
-//! over; a segment that is held stays, and so does H.
+//! over; a segment that is held stays, and so does H. Lines in quarantine go likewise, with entries of their own.
 
 mod astray;
 mod inventory;
 mod moving;
+mod quarantined;
 #[cfg(test)]
 mod tests;
 
-use crate::ledger::event::{Event, Purge, PurgedFile};
+use crate::ledger::event::{self, Event, Purge, PurgedFile};
 use crate::ledger::{ClockStep, Ledger};
 use crate::model::{RetentionClass, Tree};
 use crate::primitives::diag::{Code, Diagnostic};
@@ -31,6 +32,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 pub(in crate::jobs) use moving::SECOND_PHASE_FILE_MODE;
+pub(in crate::jobs) use quarantined::Dates;
+pub use quarantined::SealedBatch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,6 +48,8 @@ pub struct Site {
     pub tree: Tree,
     /// The sealed store of the second phase.
     pub intermediate: PathBuf,
+    /// The folder of sealed lines.
+    pub quarantine: PathBuf,
     /// Shred keys.
     pub shred: ShredStore,
     /// The ledger.
@@ -66,6 +71,8 @@ pub struct Plan {
     pub purges: Vec<Batch>,
     /// Segments that move to the intermediate store, by expiry day.
     pub moves: Vec<Batch>,
+    /// Lines that go from quarantine, by expiry day.
+    pub sealed: Vec<SealedBatch>,
     /// Segments of days that are over that lie under another day: they stay, for somebody has to look at that.
     pub astray: Vec<Astray>,
 }
@@ -74,7 +81,9 @@ impl Plan {
     /// Whether a file of a day that is over has to stay.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
-        !self.astray.is_empty() || self.purges.iter().any(|batch| !batch.blocked.is_empty())
+        !self.astray.is_empty()
+            || self.sealed.iter().any(|batch| !batch.held.is_empty())
+            || self.purges.iter().any(|batch| !batch.blocked.is_empty())
     }
 }
 
@@ -114,6 +123,8 @@ impl Batch {
 struct History {
     /// Purges that have an intent and no end.
     begun: BTreeMap<Date, Begun>,
+    /// Purges of sealed lines that have an intent and no end.
+    quarantine: BTreeMap<Date, event::Quarantined>,
     /// What was sealed and not purged.
     sealed: Sealed,
 }
@@ -138,6 +149,7 @@ impl Site {
             let batch = self.batch(expires, progress)?;
             plan.purges.extend((!batch.is_empty() || begun.contains_key(&expires)).then_some(batch));
         }
+        plan.sealed = self.sealed_batches()?;
         plan.moves = self.moves(progress)?;
         Ok(plan)
     }
@@ -176,6 +188,7 @@ impl Site {
             let before = begun.remove(&expires);
             done.purges.extend(self.purge_day(expires, before, progress)?);
         }
+        done.sealed = self.purge_quarantine(history.quarantine)?;
         done.moves = self.moves(progress)?;
         for batch in &done.moves {
             self.move_batch(batch)?;
@@ -320,7 +333,11 @@ impl Site {
     }
 
     fn history(&self) -> Result<History, Diagnostic> {
-        let mut history = History { begun: BTreeMap::new(), sealed: Sealed::until(self.today()) };
+        let mut history = History {
+            begun: BTreeMap::new(),
+            quarantine: BTreeMap::new(),
+            sealed: Sealed::until(self.today()),
+        };
         self.ledger.read(&mut |entry, _| entry.event().into_iter().for_each(|event| history.hear(event)))?;
         Ok(history)
     }
@@ -338,6 +355,8 @@ impl History {
                 }
             }
             Event::PurgeDone(purge) => drop(self.begun.remove(&purge.expires)),
+            Event::QuarantineIntent(lines) => drop(self.quarantine.insert(lines.expires, lines)),
+            Event::QuarantinePurged(lines) => drop(self.quarantine.remove(&lines.expires)),
             _ => {}
         }
     }

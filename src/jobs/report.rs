@@ -3,6 +3,7 @@
 //! shows no token.
 
 use super::ledger::{self, LedgerReport};
+use super::purge::Dates;
 use crate::archive::{self, Segment};
 use crate::ledger::event::{self, Event};
 use crate::ledger::{Entry, LedgerError};
@@ -27,6 +28,8 @@ pub struct Scope {
     pub tree: Tree,
     /// The store of the second phase.
     pub intermediate: PathBuf,
+    /// The folder of sealed lines.
+    pub quarantine: PathBuf,
     /// The folder of the ledger.
     pub ledger: PathBuf,
     /// The policy in force.
@@ -129,7 +132,7 @@ pub struct Purged {
     /// Legal days from the expiry day to that day; 0 is on the day.
     pub days_late: i64,
     /// Files.
-    pub files: usize,
+    pub files: u64,
     /// Lines.
     pub lines: u64,
     /// Bytes.
@@ -147,7 +150,16 @@ pub fn report(scope: &Scope) -> Result<Report, Diagnostic> {
     let mut attention: Vec<String> =
         ledger.findings.iter().map(|finding| format!("the ledger is not whole: {}", finding.what)).collect();
     attention.extend(told.unfinished.iter().map(|day| format!("a purge of {day} was begun and not ended")));
+    let begun = |day| format!("a purge of lines in quarantine of {day} was begun and not ended");
+    attention.extend(told.quarantine_unfinished.iter().map(begun));
     let kept = kept(scope, today, &mut attention)?;
+    let sealed = Dates::new(&scope.classes, &scope.zone).due(&scope.quarantine, today)?;
+    let mut overdue = BTreeMap::<Date, u64>::new();
+    sealed.iter().for_each(|due| *overdue.entry(due.expires).or_default() += 1);
+    let left = |(day, lines)| {
+        format!("lines in quarantine past their expiry day {day}: {lines}; `oubliette purge` says why")
+    };
+    attention.extend(overdue.into_iter().map(left));
     let names = scope.classes.iter().map(|class| class.name.as_str());
     let known: BTreeSet<&str> = names.chain([ClassName::UPSTREAM]).collect();
     let unknown = kept.iter().filter(|kept| !known.contains(kept.class.as_str()));
@@ -192,6 +204,8 @@ struct Told {
     interventions: Vec<Entry>,
     /// Expiry days whose purge was announced and not reported as done since.
     unfinished: BTreeSet<Date>,
+    /// The same of lines in quarantine.
+    quarantine_unfinished: BTreeSet<Date>,
 }
 
 impl Told {
@@ -207,6 +221,14 @@ impl Told {
             Some(Event::ShredKeyErased { .. }) => self.keys.shred_keys_erased += 1,
             Some(Event::PurgeIntent(purge)) => {
                 self.unfinished.insert(purge.expires);
+            }
+            Some(Event::QuarantineIntent(lines)) => {
+                self.quarantine_unfinished.insert(lines.expires);
+            }
+            Some(Event::QuarantinePurged(lines)) => {
+                self.quarantine_unfinished.remove(&lines.expires);
+                let event::Quarantined { expires, lines, bytes } = lines;
+                self.gone(entry, days, (expires, lines, lines, bytes));
             }
             Some(Event::PurgeDone(purge)) => self.purged(entry, &purge, days),
             Some(
@@ -226,13 +248,23 @@ impl Told {
 
     fn purged(&mut self, entry: &Entry, purge: &event::Purge, days: &RangeInclusive<Date>) {
         self.unfinished.remove(&purge.expires);
+        let event::Purge { expires, ref files, bytes, lines } = *purge;
+        self.gone(entry, days, (expires, files.len() as u64, lines, bytes));
+    }
+
+    /// Takes note of what went: its expiry day, and how many files, lines and bytes.
+    fn gone(
+        &mut self,
+        entry: &Entry,
+        days: &RangeInclusive<Date>,
+        (expires, files, lines, bytes): (Date, u64, u64, u64),
+    ) {
         if !days.contains(&entry.day) {
             return;
         }
         // Dates of this era: their difference is far from any limit.
-        let days_late = (entry.day - purge.expires).get_days().into();
-        let event::Purge { expires, ref files, bytes, lines } = *purge;
-        self.purges.push(Purged { expires, at: entry.at, days_late, files: files.len(), lines, bytes });
+        let days_late = (entry.day - expires).get_days().into();
+        self.purges.push(Purged { expires, at: entry.at, days_late, files, lines, bytes });
     }
 }
 
@@ -295,6 +327,7 @@ mod tests {
             storage: Arc::new(memory.clone()),
             tree: Tree::at(Path::new("/log")),
             intermediate: "/log/intermediate".into(),
+            quarantine: "/state/quarantine".into(),
             ledger: "/state/ledger".into(),
             classes: Vec::new(),
             zone: TimeZone::get("Europe/Paris").unwrap(),
@@ -331,6 +364,41 @@ mod tests {
         assert_eq!(after.keys.shred_keys_erased, 1);
         let named: Vec<_> = after.interventions.iter().map(|entry| entry.event.as_str()).collect();
         assert_eq!(named, ["clock-confirmed"]);
+    }
+
+    #[test]
+    fn sealed_lines_past_their_day_need_a_human_until_they_are_purged() {
+        let (memory, directory) = (archive(), tempfile::tempdir().unwrap());
+        let path = directory.path().join(format!("qr_2epqf{:026}.age", 0));
+        std::fs::write(&path, "sealed").unwrap();
+        let sealed = std::time::SystemTime::from(WRITTEN.parse::<Timestamp>().unwrap());
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(sealed).unwrap();
+        let classes = crate::jobs::recognition::load_retention(&[]).unwrap().classes;
+        let scope = |now| Scope {
+            quarantine: directory.path().into(),
+            classes: classes.clone(),
+            ..scope(&memory, now)
+        };
+        let overdue = |report: &Report| {
+            report
+                .attention
+                .iter()
+                .any(|line| line.contains("in quarantine past their expiry day 2027-11-24: 1"))
+        };
+        assert!(!overdue(&report(&scope(WRITTEN)).unwrap()));
+        assert!(overdue(&report(&scope(MIDNIGHT)).unwrap()));
+        let quarantine = directory.path().into();
+        let mut site = crate::jobs::purge::Site {
+            quarantine,
+            classes: classes.clone(),
+            ..site(&memory, MIDNIGHT).unwrap()
+        };
+        site.purge(true, &|_| {}).unwrap();
+        let after = report(&scope(MIDNIGHT)).unwrap();
+        assert!(!overdue(&after) && !path.exists());
+        let purged = after.purges.last().unwrap();
+        assert_eq!((purged.expires, purged.files, purged.lines, purged.bytes), (DAY, 1, 1, 6));
+        assert_eq!(after.interventions.len(), 1, "the clock that was confirmed");
     }
 
     #[test]

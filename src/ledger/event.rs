@@ -84,6 +84,10 @@ pub enum Event {
     PurgeIntent(Purge),
     /// They are gone.
     PurgeDone(Purge),
+    /// Sealed lines are about to be purged from quarantine.
+    QuarantineIntent(Quarantined),
+    /// They are gone.
+    QuarantinePurged(Quarantined),
     /// Segments were moved to the intermediate store.
     Moved(Purge),
     /// Somebody said that a clock which had jumped is right.
@@ -162,6 +166,17 @@ pub struct Purge {
     pub bytes: u64,
     /// How many lines they have together.
     pub lines: u64,
+}
+
+/// Sealed lines that are purged together. Their files are named after tokens, so only their number is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Their expiry day.
+    pub expires: Date,
+    /// How many there are.
+    pub lines: u64,
+    /// How many bytes their files have together.
+    pub bytes: u64,
 }
 
 /// One file of a purge.

@@ -53,6 +53,16 @@ pub enum QuarantineError {
         /// What age says.
         source: age::EncryptError,
     },
+    /// Sealed lines could not be listed or removed.
+    #[error("cannot {action} lines in quarantine")]
+    Shelf {
+        /// What was to be done.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
     /// The keyed hash did not yield a token.
     #[error("the keyed hash of a quarantined line is not a token")]
     Token,
@@ -82,13 +92,17 @@ impl From<QuarantineError> for Diagnostic {
                 .at(format!("recipient {position}"))
                 .hint("a recipient starts with `age1`; `age-keygen -y IDENTITY` prints it"),
             QuarantineError::Recipients { source } => Self::new(&RECIPIENT, what).because(source.to_string()),
+            QuarantineError::Shelf { path, source, .. } => Self::new(&SHELF, what)
+                .at(path.display().to_string())
+                .because(source.to_string())
+                .hint("run it as the user who owns the state directory; then again: it goes on where it stopped"),
             QuarantineError::Token => Self::new(&SEAL, what).because("this is a defect of oubliette"),
         }
     }
 }
 
 /// The codes of this area.
-pub const CODES: &[&Code] = &[&DIRECTORY, &SEAL, &IDENTITY, &EXPOSED, &RECIPIENT];
+pub const CODES: &[&Code] = &[&DIRECTORY, &SEAL, &IDENTITY, &EXPOSED, &RECIPIENT, &SHELF];
 
 static DIRECTORY: Code = Code {
     id: "Q01",
@@ -201,4 +215,26 @@ What to do
 
 References
   age-encryption.org/v1, section \"X25519 recipient stanza\".",
+};
+
+static SHELF: Code = Code {
+    id: "Q06",
+    title: "lines in quarantine cannot be purged",
+    text: "\
+What it means
+  A sealed line in `<state>/quarantine`, or that directory, could not be read, removed or synced.
+
+Why it matters
+  A sealed line is kept as long as the placeholder that went out for it. One that stays longer is kept too long,
+  and opens with an escrow identity alone.
+
+Example
+  oubliette purge    run by a user who may not write to the state directory
+
+What to do
+  Run it as the user who owns the state directory; mend the disk if it is that. Then run `oubliette purge` again:
+  it goes on where it stopped.
+
+References
+  README.md, \"Purge\"; GDPR art. 5(1)(e)",
 };

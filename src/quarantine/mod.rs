@@ -7,16 +7,21 @@
 mod error;
 mod identity;
 mod seal;
+mod shelf;
 
 use crate::primitives::recipient;
 pub use crate::pseudonym::Placeholder;
 pub use error::{CODES, QuarantineError};
 pub use seal::{KeyedHash, Sealing};
+pub use shelf::{SealedLine, remove, sealed_lines, sync};
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// The folder of a state directory that holds sealed lines.
+pub const FOLDER: &str = "quarantine";
 
 /// Where over-long lines go.
 pub struct Quarantine {
@@ -43,7 +48,7 @@ impl Quarantine {
         recipients: Vec<Box<dyn age::Recipient + Send>>,
         max_line_bytes: u64,
     ) -> Self {
-        let directory = state_dir.join("quarantine");
+        let directory = state_dir.join(FOLDER);
         Self { directory, max_line_bytes, recipients, own_identity: None, ready: false }
     }
 

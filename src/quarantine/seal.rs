@@ -51,7 +51,8 @@ impl Sealing {
             .map_err(|source| QuarantineError::Seal { path: self.part.path.clone(), source })
     }
 
-    /// Makes the sealed line durable under its name. A line that is there already is not kept twice.
+    /// Makes the sealed line durable under its name. A line that is there already is not kept twice: the later
+    /// one takes its place, and its day, for the placeholder of the later one lies as long.
     ///
     /// # Errors
     /// [`QuarantineError::Seal`] if it could not be written, [`QuarantineError::Token`] if the keyed
@@ -62,11 +63,8 @@ impl Sealing {
         let (file, token, bytes) = seal.finish().map_err(failed)?;
         let placeholder = Placeholder::new(&token, bytes, max_line_bytes).ok_or(QuarantineError::Token)?;
         let path = directory.join(format!("{}.age", placeholder.token()));
-        if !path.try_exists().map_err(failed)? {
-            file.sync_all().map_err(failed)?;
-            fs::rename(&part.path, &path).map_err(failed)?;
-        }
-        // Also when the file was there: whoever renamed it may have died before this.
+        file.sync_all().map_err(failed)?;
+        fs::rename(&part.path, &path).map_err(failed)?;
         sync_directory(&directory).map_err(failed)?;
         Ok(placeholder)
     }

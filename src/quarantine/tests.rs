@@ -99,7 +99,14 @@ fn the_same_line_is_kept_once() {
     let state = tempfile::tempdir().unwrap();
     let mut quarantine = Quarantine::new(state.path(), Vec::new(), 4);
     let first = seal(&mut quarantine, b"too long").unwrap();
+    let directory = state.path().join(FOLDER);
+    let long_ago = fs::File::options().write(true).open(directory.join(format!("{}.age", first.token())));
+    long_ago.unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    let listed = sealed_lines(&directory).unwrap();
     assert_eq!(seal(&mut quarantine, b"too long").unwrap(), first);
+    // Its placeholder has gone out anew, so it is kept as from now, also by who had listed it before.
+    remove(&listed[0]).unwrap();
+    assert!(sealed_lines(&directory).unwrap()[0].sealed > listed[0].sealed);
     let other = seal(&mut quarantine, b"also too long").unwrap();
     assert_ne!(other.token(), first.token());
     let mut expected = vec![format!("{}.age", first.token()), format!("{}.age", other.token())];

@@ -8,7 +8,7 @@ use crate::cli::files;
 use crate::cli::process;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::purge::{ASTRAY, Astray, BLOCKED, Batch, Blocked, Item, Plan, Reason, Site};
+use crate::jobs::purge::{ASTRAY, Astray, BLOCKED, Batch, Blocked, Item, Plan, Reason, SealedBatch, Site};
 use crate::jobs::recognition::load_retention;
 use crate::jobs::replay::NodePlaces;
 use crate::jobs::subject::erase;
@@ -17,6 +17,7 @@ use crate::ledger::{self, Event, Ledger};
 use crate::model::Tree;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Seen, is_remote};
+use crate::quarantine::{self, SealedLine};
 use crate::shred::{self, ShredStore};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -147,6 +148,7 @@ fn site_seen(
         storage,
         tree,
         intermediate: archive.join("intermediate"),
+        quarantine: settings.state_dir.join(quarantine::FOLDER),
         shred,
         ledger,
         classes: retention.classes,
@@ -191,7 +193,13 @@ fn rows(plan: &Plan) -> Vec<Line> {
         batch.files.iter().map(|file| Line::file("move", batch.expires, file)).collect::<Vec<_>>()
     });
     let astray = plan.astray.iter().map(Line::astray);
-    purged.chain(moved).chain(astray).collect()
+    let sealed = plan.sealed.iter().flat_map(|batch| {
+        let gone = batch.lines.iter().map(|line| Line::sealed("purge", batch.expires, line, None));
+        gone.chain(
+            batch.held.iter().map(|(line, case)| Line::sealed("held", batch.expires, line, Some(case))),
+        )
+    });
+    purged.chain(sealed).chain(moved).chain(astray).collect()
 }
 
 pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
@@ -207,6 +215,10 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
         counted(bytes, "byte"),
         counted(keys as u64, "shred key")
     ));
+    let sealed: u64 = plan.sealed.iter().map(SealedBatch::count).sum();
+    if sealed > 0 {
+        report.note(&format!("{would}purged from quarantine: {}", counted(sealed, "sealed line")));
+    }
     if !plan.moves.is_empty() {
         report.note(&format!(
             "{would}moved to the intermediate store: {}",
@@ -221,7 +233,8 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
                 .hint("move it back to that path in `archive` or `intermediate`, then run `oubliette purge` again"),
         );
     }
-    let blocked: usize = plan.purges.iter().map(|batch| batch.blocked.len()).sum();
+    let files: usize = plan.purges.iter().map(|batch| batch.blocked.len()).sum();
+    let blocked = files + plan.sealed.iter().map(|batch| batch.held.len()).sum::<usize>();
     if blocked > 0 {
         let what = format!("of days that are over, {} had to stay", counted(blocked as u64, "file"));
         report.warning(
@@ -248,6 +261,12 @@ impl Line {
         let entry = &file.entry;
         let (bytes, sha256) = (Some(entry.bytes), Some(entry.sha256.clone()));
         Self { action, expires, file: entry.name.clone(), case: None, bytes, lines: entry.lines, sha256 }
+    }
+
+    fn sealed(action: &'static str, expires: Date, line: &SealedLine, case: Option<&String>) -> Self {
+        let file = format!("{}/{}.age", quarantine::FOLDER, line.placeholder.token());
+        let (case, bytes, lines) = (case.cloned(), Some(line.bytes), Some(1));
+        Self { action, expires, file, case, bytes, lines, sha256: None }
     }
 
     fn astray(astray: &Astray) -> Self {

@@ -13,6 +13,7 @@ use crate::jobs::report::{self, Scope};
 use crate::ledger::FOLDER;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Seen;
+use crate::quarantine;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use std::ops::RangeInclusive;
@@ -55,6 +56,7 @@ fn scope(common: &Common, args: &ReportArgs) -> Result<Scope, Diagnostic> {
         tree,
         intermediate: archive.join("intermediate"),
         ledger: settings.state_dir.join(FOLDER),
+        quarantine: settings.state_dir.join(quarantine::FOLDER),
         classes: retention.classes,
         days: days(args, zone.to_datetime(now).date())?,
         zone,

@@ -1,0 +1,261 @@
+//! Lines in quarantine whose day has come. A sealed line is kept as long as the placeholder that went out for it.
+
+use super::Site;
+use crate::ledger::event::{Event, Quarantined};
+use crate::model::{Expires, Folder, Record, RetentionClass};
+use crate::primitives::diag::Diagnostic;
+use crate::quarantine::{self, SealedLine};
+use crate::retention::{Options, Policy, Stamper, TagForm};
+use crate::rules::retention::RetentionError;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Sealed lines of one expiry day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedBatch {
+    /// The day.
+    pub expires: Date,
+    /// Those that go.
+    pub lines: Vec<SealedLine>,
+    /// Those that have to stay, each with the case that holds segments of its class and day.
+    pub held: Vec<(SealedLine, String)>,
+}
+
+impl SealedBatch {
+    /// How many lines go.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.lines.len() as u64
+    }
+
+    fn entry(&self) -> Quarantined {
+        let bytes = self.lines.iter().map(|line| line.bytes).sum();
+        Quarantined { expires: self.expires, lines: self.count(), bytes }
+    }
+}
+
+/// A sealed line whose day has come.
+#[derive(Debug)]
+pub(in crate::jobs) struct Due {
+    /// The day.
+    pub(in crate::jobs) expires: Date,
+    /// Where its placeholder is archived.
+    folder: Folder,
+    line: SealedLine,
+}
+
+/// What dates sealed lines: the policy, which knows of each only when it was sealed.
+#[derive(Debug)]
+pub(in crate::jobs) struct Dates<'a> {
+    classes: &'a [RetentionClass],
+    zone: &'a TimeZone,
+}
+
+impl<'a> Dates<'a> {
+    /// By these classes, with days in that zone.
+    pub(in crate::jobs) fn new(classes: &'a [RetentionClass], zone: &'a TimeZone) -> Self {
+        Self { classes, zone }
+    }
+
+    /// The sealed lines in `quarantine` whose day has come.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, or the policy has no class for what it does not know.
+    pub(in crate::jobs) fn due(&self, quarantine: &Path, today: Date) -> Result<Vec<Due>, Diagnostic> {
+        let lines = quarantine::sealed_lines(quarantine)?;
+        if lines.is_empty() {
+            return Ok(Vec::new());
+        }
+        let stamper = self.stamper()?;
+        let due = |line: SealedLine| {
+            let folder = folder(&stamper, &line);
+            let Expires::On(expires) = folder.expires else { return None };
+            (expires <= today).then_some(Due { expires, folder, line })
+        };
+        Ok(lines.into_iter().filter_map(due).collect())
+    }
+
+    fn stamper(&self) -> Result<Stamper, Diagnostic> {
+        let policy =
+            Policy::new(self.classes.to_vec()).ok_or_else(|| Diagnostic::from(&RetentionError::NoDefault))?;
+        let options = Options {
+            zone: self.zone.clone(),
+            source_zone: None,
+            backfill: false,
+            archived: false,
+            tags: TagForm::None,
+            trust_upstream: false,
+        };
+        Ok(Stamper::new(Arc::new(policy), options))
+    }
+}
+
+/// The class and day that the placeholder of a line got.
+fn folder(stamper: &Stamper, line: &SealedLine) -> Folder {
+    let text = line.placeholder.to_string();
+    let record = Record::raw(text.as_bytes());
+    let dating = stamper.explain(text.as_bytes(), &record, line.sealed, &|_| None);
+    let class = stamper.policy().classes()[dating.matched.class].name.clone();
+    Folder { expires: dating.due.expires, class }
+}
+
+impl Site {
+    /// What of the quarantine goes, and what has to stay.
+    pub(super) fn sealed_batches(&self) -> Result<Vec<SealedBatch>, Diagnostic> {
+        let mut batches = BTreeMap::new();
+        for Due { expires, folder, line } in
+            Dates::new(&self.classes, &self.zone).due(&self.quarantine, self.today())?
+        {
+            let empty = || SealedBatch { expires, lines: Vec::new(), held: Vec::new() };
+            let batch = batches.entry(expires).or_insert_with(empty);
+            match self.case_of(&folder) {
+                Some(case) => batch.held.push((line, case)),
+                None => batch.lines.push(line),
+            }
+        }
+        Ok(batches.into_values().collect())
+    }
+
+    /// The case of a hold that freezes segments of that class and day: it may want the sealed line as well.
+    fn case_of(&self, folder: &Folder) -> Option<String> {
+        let inside = format!("{folder}/");
+        self.held.iter().find(|(segment, _)| segment.starts_with(&inside)).map(|(_, case)| case.clone())
+    }
+
+    /// Removes what is due, after what a purge that broke off had begun.
+    pub(super) fn purge_quarantine(
+        &mut self,
+        mut begun: BTreeMap<Date, Quarantined>,
+    ) -> Result<Vec<SealedBatch>, Diagnostic> {
+        let batches = self.sealed_batches()?;
+        for batch in batches.iter().filter(|batch| !batch.lines.is_empty()) {
+            // Those that it removed are in its entry, and those that it left as well.
+            let before = begun.remove(&batch.expires).filter(|before| before.lines >= batch.count());
+            let entry = before.unwrap_or_else(|| batch.entry());
+            self.ledger.append(Event::QuarantineIntent(entry.clone()))?;
+            for line in &batch.lines {
+                quarantine::remove(line)?;
+            }
+            self.end_quarantine(entry)?;
+        }
+        begun.into_values().try_for_each(|entry| self.end_quarantine(entry))?;
+        Ok(batches)
+    }
+
+    fn end_quarantine(&mut self, entry: Quarantined) -> Result<(), Diagnostic> {
+        quarantine::sync(&self.quarantine)?;
+        self.ledger.append(Event::QuarantinePurged(entry))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Plan;
+    use super::*;
+    use crate::jobs::recognition::load_retention;
+    use crate::jobs::scene::{DAY, MIDNIGHT, WRITTEN, events, segment, site};
+    use crate::primitives::storage::Memory;
+    use std::fs::{self, File};
+    use std::path::PathBuf;
+    use std::time::SystemTime;
+
+    /// The token of a line; the numbers of two lines differ.
+    fn token(number: u32) -> String {
+        format!("qr_2epqf{number:026}")
+    }
+
+    fn seal(quarantine: &Path, number: u32, sealed: &str) -> PathBuf {
+        fs::create_dir_all(quarantine).unwrap();
+        let path = quarantine.join(format!("{}.age", token(number)));
+        fs::write(&path, "sealed").unwrap();
+        let sealed: jiff::Timestamp = sealed.parse().unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(SystemTime::from(sealed)).unwrap();
+        path
+    }
+
+    fn site_with(memory: &Memory, quarantine: &Path, now: &str) -> Site {
+        let classes = load_retention(&[]).unwrap().classes;
+        Site { quarantine: quarantine.to_owned(), classes, ..site(memory, now).unwrap() }
+    }
+
+    fn purge(memory: &Memory, quarantine: &Path, now: &str) -> Plan {
+        site_with(memory, quarantine, now).purge(true, &|_| {}).unwrap()
+    }
+
+    fn told(memory: &Memory) -> Vec<Event> {
+        let of_quarantine =
+            |event: &Event| matches!(event, Event::QuarantineIntent(_) | Event::QuarantinePurged(_));
+        events(memory).into_iter().filter(of_quarantine).collect()
+    }
+
+    #[test]
+    fn a_sealed_line_goes_on_the_day_of_its_placeholder_and_nothing_else_does() {
+        let (memory, directory) = (Memory::new(), tempfile::tempdir().unwrap());
+        let quarantine = directory.path().join("quarantine");
+        let due = seal(&quarantine, 1, WRITTEN);
+        // Legal midnight is an hour before that of UTC.
+        let later = seal(&quarantine, 2, "2026-11-23T23:00:00Z");
+        fs::write(quarantine.join("identity.txt"), "").unwrap();
+        assert_eq!(purge(&memory, &quarantine, "2027-11-23T22:59:59Z"), Plan::default());
+        let plan = site_with(&memory, &quarantine, MIDNIGHT).plan(&|_| {}).unwrap();
+        assert!(due.exists(), "a plan removes nothing");
+        let done = purge(&memory, &quarantine, MIDNIGHT);
+        assert_eq!(done, plan);
+        assert_eq!((done.sealed[0].expires, done.sealed[0].count()), (DAY, 1));
+        assert!(!due.exists() && later.exists() && quarantine.join("identity.txt").exists());
+        let entry = Quarantined { expires: DAY, lines: 1, bytes: 6 };
+        assert_eq!(told(&memory), [Event::QuarantineIntent(entry.clone()), Event::QuarantinePurged(entry)]);
+        assert_eq!(purge(&memory, &quarantine, MIDNIGHT), Plan::default());
+        assert_eq!(told(&memory).len(), 2);
+    }
+
+    #[test]
+    fn a_clock_that_has_jumped_purges_no_sealed_line() {
+        let (memory, directory) = (Memory::new(), tempfile::tempdir().unwrap());
+        let due = seal(directory.path(), 1, WRITTEN);
+        purge(&memory, directory.path(), WRITTEN);
+        let refused = site_with(&memory, directory.path(), MIDNIGHT).purge(false, &|_| {}).unwrap_err();
+        assert_eq!((refused.code.id, due.exists()), ("P01", true));
+    }
+
+    #[test]
+    fn a_hold_on_the_class_and_day_keeps_sealed_lines() {
+        let (memory, directory) = (Memory::new(), tempfile::tempdir().unwrap());
+        let due = seal(directory.path(), 1, WRITTEN);
+        let class = {
+            let site = site_with(&memory, directory.path(), MIDNIGHT);
+            Dates::new(&site.classes, &site.zone).due(&site.quarantine, DAY).unwrap()[0].folder.class.clone()
+        };
+        let held = |class: &str| {
+            let mut site = site_with(&memory, directory.path(), MIDNIGHT);
+            site.held.insert(segment(DAY, class).to_string(), "case 7".to_owned());
+            site.purge(true, &|_| {}).unwrap()
+        };
+        let plan = held(class.as_str());
+        assert!(plan.is_blocked() && due.exists());
+        assert_eq!((plan.sealed[0].count(), plan.sealed[0].held[0].1.as_str()), (0, "case 7"));
+        assert_eq!(told(&memory), []);
+        assert!(!held("another").is_blocked() && !due.exists());
+    }
+
+    #[test]
+    fn a_purge_that_broke_off_is_ended_and_counted_once() {
+        let (memory, directory) = (Memory::new(), tempfile::tempdir().unwrap());
+        let left = seal(directory.path(), 1, WRITTEN);
+        // Of three lines it removed two; of another day it removed all, and stopped before it said so.
+        let entry = |expires, lines| Quarantined { expires, lines, bytes: 6 * lines };
+        let begun = [entry(DAY, 3), entry(jiff::civil::date(2027, 11, 1), 2)];
+        for entry in &begun {
+            let mut ledger = site_with(&memory, directory.path(), MIDNIGHT).ledger;
+            ledger.append(Event::QuarantineIntent(entry.clone())).unwrap();
+        }
+        purge(&memory, directory.path(), MIDNIGHT);
+        assert!(!left.exists());
+        let [first, second] = begun.map(Event::QuarantinePurged);
+        assert_eq!(told(&memory)[3..], [first, second]);
+    }
+}
