@@ -306,7 +306,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagno
 }
 
 /// All codes of this area.
-pub const CODES: &[&Code] = &[&IO, &DATES, &CASE, &NOTHING, &extract::CLOSED];
+pub const CODES: &[&Code] = &[&IO, &DATES, &CASE, &NOTHING, &extract::CLOSED, &extract::LACKING];
 
 static IO: Code = Code {
     id: "H01",

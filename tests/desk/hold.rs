@@ -70,6 +70,47 @@ fn a_clock_that_runs_ahead_ends_no_hold() {
     assert_eq!(std::fs::read_dir(node.path("state/holds")).unwrap().count(), 1, "the lock of the folder");
 }
 
+#[test]
+fn an_extract_that_lacks_something_keeps_the_freeze() {
+    let node = Node::new();
+    let (srv, aside, identity) = (node.path("srv"), node.path("aside"), node.identity());
+    let run = |arguments: &[&str], archive: &Path, exit: i32| {
+        let output = node.run(&[arguments, &["--archive", arg(archive), "--now", LATER]].concat());
+        assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let frozen = || {
+        let listed = node.run(&["hold", "list", "--json", "--now", LATER]);
+        let hold: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+        (hold["frozen_until"].as_str().unwrap().to_owned(), hold["extracts"].as_u64().unwrap())
+    };
+    let a_week = |extracts| ("2026-12-07".to_owned(), extracts);
+    run(&["hold", "add", "--case", "2027/0815", "--until", "2027-01-31"], &srv, 0);
+    let extract = ["hold", "extract", "--case", "2027/0815", "--identity", arg(&identity)];
+    let of = |ip| [&extract[..], &["--ip", ip]].concat();
+
+    // A digit wrong.
+    let lacks = run(&of("203.0.113.70"), &srv, 1);
+    assert!(lacks.contains("warning[H06]: no line was found"), "{lacks}");
+    assert!(lacks.contains("stay frozen until 2026-12-07") && lacks.contains("hold release"), "{lacks}");
+    assert_eq!(frozen(), a_week(0));
+    // Another archive.
+    std::fs::create_dir(&aside).unwrap();
+    let lacks = run(&of("203.0.113.7"), &aside, 1);
+    assert!(lacks.contains("not there") && lacks.contains("`--archive`"), "{lacks}");
+    assert_eq!(frozen(), a_week(0));
+    // Vaults that lie elsewhere. What was found is kept.
+    std::fs::rename(srv.join("vault"), aside.join("vault")).unwrap();
+    let lacks = run(&of("203.0.113.7"), &srv, 1);
+    assert!(lacks.contains("without a vault") && lacks.contains("`--vault DIR`"), "{lacks}");
+    assert_eq!((frozen(), opened(&node, "-1.lines.age").lines().count()), (a_week(1), 4));
+    // And named.
+    let vault = aside.join("vault");
+    let whole = run(&[&of("203.0.113.7")[..], &["--vault", arg(&vault)]].concat(), &srv, 0);
+    assert!(whole.contains("4 lines") && whole.contains("no longer frozen"), "{whole}");
+    assert_eq!(frozen(), ("2026-11-30".to_owned(), 2));
+}
+
 /// The extract whose name ends so, opened by the custodian.
 fn opened(node: &Node, suffix: &str) -> String {
     let names = std::fs::read_dir(node.path("state/holds")).unwrap().map(|entry| entry.unwrap().path());

@@ -55,7 +55,8 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                 let keys = Keys::new(&settings, site, identity.as_deref())?;
                 extract(report, holds, site, case, &targets, keys, &mut access)
             });
-            tell(report, &changed.map_err(|refusal| replay::refused(&mut site, &access, refusal))?)
+            let (changed, exit) = changed.map_err(|refusal| replay::refused(&mut site, &access, refusal))?;
+            Ok(exit.and(tell(report, &changed)?))
         }
     }
 }
@@ -90,12 +91,12 @@ fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
 }
 
 /// Does `work` while nobody else changes holds or purges.
-fn with(
+fn with<T>(
     settings: &Settings,
     site: &mut Site,
     report: Report,
-    work: impl FnOnce(&Holds, &mut Site) -> Result<Vec<Hold>, Diagnostic>,
-) -> Result<Vec<Hold>, Diagnostic> {
+    work: impl FnOnce(&Holds, &mut Site) -> Result<T, Diagnostic>,
+) -> Result<T, Diagnostic> {
     let holds = holds(settings, site)?;
     let _turn = holds.turn()?;
     end_those_over(report, &holds, site)?;
@@ -164,17 +165,31 @@ fn extract(
     targets: &Targets,
     mut keys: Keys,
     access: &mut Access,
-) -> Result<Vec<Hold>, Diagnostic> {
+) -> Result<(Vec<Hold>, Exit), Diagnostic> {
     access.begin(site)?;
-    let Extracted { lines, pairs } = holds.extract(site, case, targets, &mut keys.secrets, &keys.escrow)?;
+    let extracted = holds.extract(site, case, targets, &mut keys.secrets, &keys.escrow)?;
     let changed: Vec<Hold> = holds.list()?.into_iter().filter(|hold| hold.case == case).collect();
-    let segments = changed.iter().map(|hold| hold.segments.len() as u64).sum();
+    let held: u64 = changed.iter().map(|hold| hold.segments.len() as u64).sum();
     let (opened, epochs) = (keys.secrets.opened(), keys.secrets.epochs() as u64);
+    let (lines, segments) = (extracted.lines, held - extracted.absent.len() as u64);
     let done = AccessDone { complete: true, segments, epochs, opened, lines, ..AccessDone::default() };
     access.done(site, done)?;
-    let (lines, pairs) = (counted(lines, "line"), counted(pairs, "pair"));
-    report.note(&format!("extracted: {lines}, {pairs}; the segments are no longer frozen"));
-    Ok(changed)
+    let exit = tell_lacks(report, &extracted);
+    let until = changed.first().filter(|hold| hold.freezes(site.today())).map(|hold| hold.frozen_until);
+    let frozen = until.map_or_else(
+        || "the segments are no longer frozen".to_owned(),
+        |until| format!("the segments stay frozen until {until}"),
+    );
+    let (lines, pairs) = (counted(lines, "line"), counted(extracted.pairs, "pair"));
+    report.note(&format!("extracted: {lines}, {pairs}; {frozen}"));
+    Ok((changed, exit))
+}
+
+/// Says what an extract lacks.
+pub(super) fn tell_lacks(report: Report, extracted: &Extracted) -> Exit {
+    let lacks = extracted.lacks();
+    lacks.iter().for_each(|lack| report.warning(lack));
+    if lacks.is_empty() { Exit::Done } else { Exit::NeedsHuman }
 }
 
 impl Row for Hold {

@@ -8,7 +8,7 @@ use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::hold::Scope as HoldScope;
+use crate::jobs::hold::{Extracted, Scope as HoldScope};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
     Access, Basis, Custody, Line, NO_GRANT, NodePlaces, Plan, Purpose, Question, Ready, Reveal, Scope,
@@ -259,10 +259,11 @@ fn restrict(
     let purpose = desk.purpose(Basis::RESTRICTION, None);
     let mut access = announced(RESTRICT, &purpose, Scope::Nobody, person);
     match desk.try_restrict(person, until, &purpose, &mut access) {
-        Ok(lines) => {
-            report
-                .note(&format!("restricted until {until}: {}, encrypted in `holds`", counted(lines, "line")));
-            Ok(Exit::Done)
+        Ok(extracted) => {
+            let exit = hold::tell_lacks(report, &extracted);
+            let lines = counted(extracted.lines, "line");
+            report.note(&format!("restricted until {until}: {lines}, encrypted in `holds`"));
+            Ok(exit)
         }
         Err(refusal) => Err(refused(&mut desk.site, &access, refusal)),
     }
@@ -275,7 +276,7 @@ impl Desk<'_> {
         until: Date,
         purpose: &Purpose,
         access: &mut Access,
-    ) -> Result<u64, Diagnostic> {
+    ) -> Result<Extracted, Diagnostic> {
         self.check_basis(Basis::RESTRICTION)?;
         let case = stated_case(purpose)?;
         // What cannot be meant is refused before anything is frozen.
@@ -297,9 +298,12 @@ impl Desk<'_> {
                 None => drop(holds.release(&mut self.site, &case)?),
             }
         }
-        let lines = extracted?.lines;
+        let extracted = extracted?;
+        // Nor would that of what lacks something: everything is frozen while it is looked through, and no longer.
+        holds.thaw(&self.site, &case)?;
+        let lines = extracted.lines;
         access.done(&mut self.site, AccessDone { complete: true, lines, ..AccessDone::default() })?;
-        Ok(lines)
+        Ok(extracted)
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a case needs out of frozen segments: the lines with its targets, and what the tokens in them stand
-//! for. Encrypted to the escrow recipients; then the segments are frozen no more.
+//! for. Encrypted to the escrow recipients; then, if nothing is missing, the segments are frozen no more.
 
 use super::{Hold, Holds, failed};
 use crate::archive::{self, Found, Segment};
@@ -12,7 +12,7 @@ use crate::primitives::hex;
 use crate::vault::Original;
 use memchr::memmem;
 use serde_json::json;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -26,12 +26,51 @@ pub struct Targets {
 }
 
 /// What was extracted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extracted {
     /// Lines.
     pub lines: u64,
     /// Pairs of token and original.
     pub pairs: u64,
+    /// Names of the frozen segments that are not in the archive.
+    pub absent: Vec<String>,
+    /// Names of the segments that have such lines and whose vault, which a custodian would open, is not there.
+    pub without_vault: Vec<String>,
+}
+
+impl Extracted {
+    /// What keeps the segments frozen: a message for each thing that is missing. None if the case has what it needs.
+    #[must_use]
+    pub fn lacks(&self) -> Vec<Diagnostic> {
+        let mut lacks = Vec::new();
+        let mut add = |what: String, place: Option<&String>, hint: &str| {
+            let lack = Diagnostic::new(&LACKING, what).hint(hint);
+            lacks.push(match place {
+                Some(name) => lack.at(name.clone()),
+                None => lack,
+            });
+        };
+        if self.lines == 0 {
+            let hint = "look at whom you named, and at the archive, and run it again; if nothing is to be kept, `oubliette hold release`";
+            add("no line was found".to_owned(), None, hint);
+        }
+        if let [first, ..] = &self.absent[..] {
+            let what = format!("of the segments that the case froze, {} not there", are(self.absent.len()));
+            let hint = "name the archive that they lie in with `--archive`, or bring them back, and run it again; if they are lost, `oubliette hold release`";
+            add(what, Some(first), hint);
+        }
+        if let [first, ..] = &self.without_vault[..] {
+            let what =
+                format!("of the segments with such lines, {} without a vault", are(self.without_vault.len()));
+            let hint = "name the folder of vaults with `--vault DIR`, and run it again; without originals, with `--token` alone";
+            add(what, Some(first), hint);
+        }
+        lacks
+    }
+}
+
+fn are(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "is" } else { "are" })
 }
 
 /// What is collected, before it is encrypted. It holds originals in clear, so it is wiped.
@@ -56,7 +95,8 @@ impl Collected {
 
 impl Holds {
     /// Extracts the lines with `targets` from the segments that a case froze, encrypted to `escrow`. If a custodian
-    /// takes part in `secrets`, also what the tokens in them stand for.
+    /// takes part in `secrets`, also what the tokens in them stand for. The segments stay frozen if that
+    /// [lacks](Extracted::lacks) something; no line is no extract.
     ///
     /// Identifiers in clear can only be looked for with a custodian: the node has no secret of a past epoch.
     ///
@@ -80,19 +120,34 @@ impl Holds {
             ));
         }
         let mut collected = Collected::default();
+        let mut absent: BTreeSet<String> = hold.segments.iter().cloned().collect();
         for tree in [&site.tree, &site.second_tree()] {
             for found in archive::list(&*site.storage, tree)? {
-                if !found.part && hold.segments.contains(&found.name.to_string()) {
+                let name = found.name.to_string();
+                absent.remove(&name);
+                if !found.part && hold.segments.contains(&name) {
                     collect(site, &found, targets, secrets, &mut collected)?;
                 }
             }
         }
-        let Extracted { lines, pairs } = collected.counted;
+        collected.counted.absent = absent.into_iter().collect();
+        let Extracted { lines, pairs, .. } = collected.counted;
         let count = (targets.tokens.len() + targets.identifiers.len()) as u64;
         let entry = event::Extract { case: case.to_owned(), targets: count, lines, pairs };
         site.ledger.append(Event::HoldExtracted(entry))?;
-        self.keep_extract(site, hold, &collected, escrow)?;
+        if lines > 0 {
+            self.keep_extract(site, hold, &collected, escrow)?;
+        }
         Ok(collected.counted)
+    }
+
+    /// From today on the segments of a case go on their day, whatever was extracted.
+    ///
+    /// # Errors
+    /// If the case has no hold; if it cannot be written.
+    pub fn thaw(&self, site: &Site, case: &str) -> Result<(), Diagnostic> {
+        let hold = self.found(case)?;
+        self.keep(&thawed(hold, site))
     }
 
     fn keep_extract(
@@ -110,10 +165,13 @@ impl Holds {
             let written = encrypted.and_then(|encrypted| self.folder.write(&name, &encrypted));
             written.map_err(failed("write", &self.folder.path(&name)))?;
         }
-        // From today on its segments go on their day.
-        hold.frozen_until = hold.frozen_until.min(site.today());
-        self.keep(&hold)
+        let is_whole = collected.counted.lacks().is_empty();
+        self.keep(&if is_whole { thawed(hold, site) } else { hold })
     }
+}
+
+fn thawed(hold: Hold, site: &Site) -> Hold {
+    Hold { frozen_until: hold.frozen_until.min(site.today()), ..hold }
 }
 
 fn collect(
@@ -144,8 +202,12 @@ fn collect(
             }
         }
     }
-    if let Some(opened) = secrets.open_if_any(&found.name)? {
-        collect_pairs(&kept, &opened, collected);
+    match secrets.open_if_any(&found.name)? {
+        Some(opened) => collect_pairs(&kept, &opened, collected),
+        None if !kept.is_empty() && segment.footer().vault.is_some() && secrets.has_custodian() => {
+            collected.counted.without_vault.push(found.name.to_string());
+        }
+        None => {}
     }
     collected.lines.extend_from_slice(&kept);
     Ok(())
@@ -194,4 +256,29 @@ What to do
 
 References
   README.md, \"Holds\" and \"Keys and escrow\"",
+};
+
+/// An extract that the case may need more of.
+pub(super) static LACKING: Code = Code {
+    id: "H06",
+    title: "an extract lacks something, so the segments stay frozen",
+    text: "\
+What it means
+  `hold extract` found no line; or a segment that the case froze is not in the archive; or the vault of one
+  that has such lines is not there. What was found is kept. The segments stay frozen until the day that `hold list`
+  shows. For `subject restrict`, which freezes everything only while it extracts, they do not.
+
+Why it matters
+  The next purge takes what is not frozen and whose day has come. A digit wrong in an address would lose
+  what an authority asked for.
+
+Example
+  oubliette hold extract --case 2027/0815 --ip 203.0.113.70      for 203.0.113.7
+
+What to do
+  Name whom you meant, `--archive` and `--vault` of those days, and run it again. If there is nothing to keep, or it is lost,
+  end the hold: `oubliette hold release --case REF`.
+
+References
+  README.md, \"Holds\"",
 };

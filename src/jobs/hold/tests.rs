@@ -145,7 +145,7 @@ fn an_extract_keeps_the_targeted_lines_and_lets_the_segments_go() {
     holds.add(&mut site, "2027/0815", UNTIL, &mail()).unwrap();
     let targets = Targets { tokens: vec!["two".to_owned()], identifiers: Vec::new() };
     let extracted = extract(&holds, &mut site, "2027/0815", &targets, nobody(), &escrow).unwrap();
-    assert_eq!(extracted, Extracted { lines: 1, pairs: 0 });
+    assert_eq!(extracted, Extracted { lines: 1, ..Extracted::default() });
     purge(&memory, MIDNIGHT);
     assert!(of_day(&memory, DAY).is_empty());
     let name = format!("/state/holds/{}-1.lines.age", stem("2027/0815"));
@@ -232,7 +232,7 @@ fn an_extract_of_lines_of_a_key_file_opens_with_it() {
     let targets = Targets { tokens: vec!["two".to_owned()], identifiers: vec![asked()] };
     let mut extract = |custody| extract(&holds, &mut site, "a", &targets, custody, &escrow);
     let extracted = extract(key_file(secret())).unwrap();
-    assert_eq!(extracted, Extracted { lines: 1, pairs: 0 });
+    assert_eq!(extracted, Extracted { lines: 1, ..Extracted::default() });
     assert_eq!(extract(key_file(Secret::new([9; 32]))).unwrap_err().code.id, "P12");
     let identities = Custody { identities: Some(identities), ..nobody() };
     assert_eq!(extract(identities).unwrap_err().code.id, "P12");
