@@ -1,9 +1,10 @@
 //! The file system of the operating system.
 
 use super::{Listed, Storage, Stored};
+use rustix::process::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, lchown};
 use std::path::Path;
 
 /// The real disk.
@@ -12,7 +13,7 @@ pub struct Disk;
 
 impl Storage for Disk {
     fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
-        let make = || DirBuilder::new().mode(mode).create(path);
+        let make = || DirBuilder::new().mode(mode).create(path).and_then(|()| hand_over(path));
         let made = match make() {
             // A working directory that was removed is its own parent, and is not found either.
             Err(error) if error.kind() == io::ErrorKind::NotFound && parent(path) != path => {
@@ -28,7 +29,9 @@ impl Storage for Disk {
     }
 
     fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn Stored>> {
-        open(OpenOptions::new().read(true).append(true).create_new(true).mode(mode), path)
+        let file = OpenOptions::new().read(true).append(true).create_new(true).mode(mode).open(path)?;
+        hand_over(path)?;
+        Ok(Box::new(file))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Stored>> {
@@ -123,6 +126,20 @@ fn open(options: &OpenOptions, path: &Path) -> io::Result<Box<dyn Stored>> {
     options.open(path).map(|file| Box::new(file) as _)
 }
 
+/// What root makes in a directory that nobody but its owner enters is given to that owner: a search or a purge by root must
+/// not lock a service out of its own state.
+fn hand_over(path: &Path) -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let folder = fs::metadata(parent(path))?;
+    let is_private = folder.mode() & 0o077 == 0;
+    if is_private && folder.uid() != 0 {
+        lchown(path, Some(folder.uid()), Some(folder.gid()))?;
+    }
+    Ok(())
+}
+
 /// The directory that holds `path`; for a bare name that is the working directory.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -138,6 +155,27 @@ mod tests {
     fn a_directory_that_cannot_be_made_is_an_error() {
         for path in ["/proc/oubliette", "/proc/oubliette/a/b"] {
             assert!(Disk.create_directory(Path::new(path), 0o700).is_err(), "{path}");
+        }
+    }
+
+    /// Only root can give anything away; others see that nothing changes.
+    #[test]
+    fn what_root_makes_in_a_private_directory_belongs_to_its_owner() {
+        const NOBODY: u32 = 65534;
+        let directory = tempfile::tempdir().unwrap();
+        for (mode, owner) in [(0o700, NOBODY), (0o755, 0)] {
+            let folder = directory.path().join(format!("{mode:o}"));
+            Disk.create_directory(&folder, mode).unwrap();
+            if geteuid().is_root() {
+                lchown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+            let (file, inner) = (folder.join("file"), folder.join("inner"));
+            Disk.create(&file, 0o600).unwrap();
+            Disk.create_directory(&inner, 0o700).unwrap();
+            let expected = if geteuid().is_root() { owner } else { geteuid().as_raw() };
+            for made in [file, inner] {
+                assert_eq!(fs::metadata(&made).unwrap().uid(), expected, "{}", made.display());
+            }
         }
     }
 
