@@ -98,9 +98,14 @@ impl<T: Target> Delivery<T> {
 
     /// A link, as soon as there is something to send.
     async fn link(&mut self) -> Result<T::Link, Ended> {
-        while self.reader.level().lines == 0 {
+        loop {
+            // Asked first: what comes before the end may come between the two questions.
+            let closed = self.reader.is_closed();
+            if self.reader.level().lines > 0 {
+                break;
+            }
             self.look().map_err(Ended::Spool)?;
-            if self.reader.is_closed() {
+            if closed {
                 return Err(Ended::Done);
             }
             let _ = time::timeout(LONGEST_IDLE, self.reader.arrival()).await;
@@ -132,6 +137,8 @@ impl<T: Target> Delivery<T> {
     async fn step(&mut self, link: &mut T::Link, sent: &mut Sent) -> Result<(), Ended> {
         let left = self.time_left()?;
         self.look().map_err(Ended::Spool)?;
+        // Asked first, as above.
+        let closed = self.reader.is_closed();
         if link.has_room()
             && let Some(lines) = self.reader.next(self.today()).map_err(Ended::Spool)?
         {
@@ -140,7 +147,7 @@ impl<T: Target> Delivery<T> {
             sent.push_back((lines.end, lines.count));
             return self.take_over(link, sent).await;
         }
-        if sent.is_empty() && self.reader.is_closed() {
+        if sent.is_empty() && closed {
             return Err(Ended::Done);
         }
         let patience = if sent.is_empty() { IDLE } else { LONGEST_WAIT };

@@ -18,7 +18,7 @@ pub use reader::{Lines, Reader};
 pub use record::Records;
 pub use writer::Writer;
 
-use crate::primitives::private_folder::PrivateFolder;
+use crate::primitives::private_folder::{LOCK, PrivateFolder, Turn};
 use crate::primitives::storage::Storage;
 use jiff::civil::Date;
 use record::{Day, HEADER_BYTES, Record};
@@ -55,6 +55,8 @@ pub struct Syncer(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     folder: PrivateFolder,
+    /// Two processes would give the same lines to different receivers, or remove what the other one has not sent.
+    _turn: Mutex<Turn>,
     most_bytes: u64,
     state: Mutex<State>,
     /// Told when lines came: once for the reader, once for who makes them durable.
@@ -96,6 +98,7 @@ pub fn open(
     most_bytes: u64,
 ) -> io::Result<(Writer, Reader, Syncer)> {
     let folder = PrivateFolder::open(storage, directory)?;
+    let turn = folder.turn_within(LONGEST_WAIT).map_err(in_use)?;
     let mut state = State { confirmed: load_position(&folder)?, ..State::default() };
     for name in folder.names()? {
         if let Some(number) = name.strip_suffix(SUFFIX).and_then(|number| number.parse().ok()) {
@@ -112,6 +115,7 @@ pub fn open(
     let confirmed = state.confirmed;
     let shared = Arc::new(Shared {
         folder,
+        _turn: Mutex::new(turn),
         most_bytes,
         state: Mutex::new(state),
         arrived: Notify::new(),
@@ -135,7 +139,8 @@ pub fn expire_left(storage: &Arc<dyn Storage>, directory: &Path, today: Date) ->
         return Ok(true);
     }
     let folder = &syncer.0.folder;
-    let mut ours = folder.names()?.into_iter().filter(|name| name.ends_with(SUFFIX) || name == POSITION);
+    let is_ours = |name: &String| name.ends_with(SUFFIX) || name == POSITION || name == LOCK;
+    let mut ours = folder.names()?.into_iter().filter(is_ours);
     ours.try_for_each(|name| folder.remove(&name))?;
     Ok(false)
 }
@@ -180,6 +185,12 @@ impl Syncer {
 
 impl Shared {
     /// A thread that panicked while it held the lock left the state whole: every change is one step.
+    /// A file of so many bytes is complete: few enough to give room back in time, many enough not to make files all the
+    /// time. A small spool has small files, for what was taken over goes with the last of its file.
+    fn file_bytes(&self) -> u64 {
+        (self.most_bytes / 8).clamp(1, MOST_FILE_BYTES)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -257,6 +268,19 @@ const AGE_STEP: Duration = Duration::from_secs(1);
 
 /// More than an hour of them; what comes later counts as old as the last.
 const MOST_AGES: usize = 4096;
+
+fn in_use(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::TimedOut => io::Error::new(error.kind(), "another process sends from it"),
+        _ => error,
+    }
+}
+
+/// An output that has just been ended lets go of it by then.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Bytes of a file, however large the spool.
+const MOST_FILE_BYTES: u64 = 8 << 20;
 
 const SUFFIX: &str = ".spool";
 const POSITION: &str = "position";

@@ -47,6 +47,14 @@ impl PrivateFolder {
     /// # Errors
     /// If the lock cannot be had: somebody has it for longer than anybody needs it.
     pub fn turn(&self) -> io::Result<Turn> {
+        self.turn_within(LONGEST_WAIT)
+    }
+
+    /// Waits for the turn, for so long at most.
+    ///
+    /// # Errors
+    /// As [`PrivateFolder::turn`].
+    pub fn turn_within(&self, longest: Duration) -> io::Result<Turn> {
         let path = self.path(LOCK);
         let mut file = match self.storage.create(&path, 0o600) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.storage.edit(&path)?,
@@ -54,7 +62,7 @@ impl PrivateFolder {
         };
         let start = Instant::now();
         while !file.try_lock()? {
-            if start.elapsed() > LONGEST_WAIT {
+            if start.elapsed() > longest {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             std::thread::sleep(POLL);
@@ -193,7 +201,8 @@ pub fn random_secret() -> io::Result<Secret> {
 /// A turn takes milliseconds; who has it for longer hangs on a disk that does.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(2);
-const LOCK: &str = "lock";
+/// The file that whoever has the turn has locked.
+pub const LOCK: &str = "lock";
 
 #[cfg(test)]
 mod tests {

@@ -50,6 +50,32 @@ fn lines_come_out_in_order_and_again_until_they_are_taken_over() {
 }
 
 #[test]
+fn one_process_sends_from_a_spool() {
+    let storage: Arc<dyn Storage> = Arc::new(Memory::new());
+    let open = || open(&storage, Path::new("/spool"), 1 << 20);
+    let ends = open().unwrap();
+    assert_eq!(open().unwrap_err().to_string(), "another process sends from it");
+    drop(ends);
+    open().unwrap();
+}
+
+/// With a line on its way at any time, a spool of ten lines lets a thousand through.
+#[test]
+fn what_was_taken_over_makes_room_in_a_small_spool() {
+    let (mut writer, mut reader, _) = opened(&Memory::new(), 1 << 10);
+    writer.append(&later(&["before"]), None).unwrap();
+    for number in 0..1000 {
+        let line = format!("{number:0100}");
+        assert!(writer.append(&later(&[&line]), None).unwrap(), "{number}: {:?}", writer.level());
+        let before = reader.next(TODAY).unwrap().unwrap();
+        reader.confirm(before.end, before.count).unwrap();
+        if before.count > 1 {
+            writer.append(&later(&["before"]), None).unwrap();
+        }
+    }
+}
+
+#[test]
 fn what_is_left_is_there_after_a_restart() {
     let memory = Memory::new();
     let (mut writer, mut reader, _) = opened(&memory, 1 << 20);

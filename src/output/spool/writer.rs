@@ -71,7 +71,7 @@ impl Writer {
         drop(state);
         self.shared.arrived.notify_one();
         self.shared.unsynced.notify_one();
-        if self.offset() >= FILE_BYTES {
+        if self.offset() >= self.shared.file_bytes() {
             self.roll();
         }
         Ok(())
@@ -144,9 +144,6 @@ impl Drop for Writer {
         self.shared.unsynced.notify_one();
     }
 }
-
-/// A file of so many bytes is complete: few enough to give room back in time, many enough not to make files all the time.
-const FILE_BYTES: u64 = 8 << 20;
 
 /// A file that was written to for so long is complete.
 const LONGEST_OPEN: Duration = Duration::from_secs(60);
