@@ -1,11 +1,12 @@
 //! Keys, and a ledger that keeps which were made and erased: shred keys of expiry days, secrets of epochs. The
 //! ledger itself is what seals segments.
 
-use crate::keyring::{self, EpochRecord, EpochState, Escrow, KeyError, Keyring};
+use crate::keyring::{self, EpochRecord, EpochState, Escrow, KeyError, Keyring, Rotation, StateDir};
 use crate::ledger::{Event, Ledger};
 use crate::model::{Expires, ShredKeys};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
+use crate::pseudonym::epoch::Epoch;
 use crate::shred::{Kept, ShredError, ShredStore};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -59,6 +60,12 @@ impl RecordedKeyring {
         self.tell()
     }
 
+    /// The same keyring, of which `ledger` is told from now on, if there is one.
+    #[must_use]
+    pub fn told_to(self, ledger: Option<Ledger>) -> Self {
+        Self { ledger, ..self }
+    }
+
     /// The ledger, if there is one.
     #[must_use]
     pub fn ledger(&self) -> Option<&Ledger> {
@@ -70,11 +77,49 @@ impl RecordedKeyring {
     /// # Errors
     /// As [`Keyring::current`]; if the ledger cannot be kept.
     pub fn current(&mut self, now: Timestamp) -> Result<keyring::Current, Diagnostic> {
+        self.changing(|keyring| keyring.current(now))
+    }
+
+    /// As [`Keyring::erase_past`], and in the ledger.
+    ///
+    /// # Errors
+    /// As [`Keyring::erase_past`]; if the ledger cannot be kept.
+    pub fn erase_past(&mut self, now: Timestamp) -> Result<Vec<Epoch>, Diagnostic> {
+        self.changing(|keyring| keyring.erase_past(now))
+    }
+
+    /// As [`Keyring::rotate`], and in the ledger.
+    ///
+    /// # Errors
+    /// As [`Keyring::rotate`]; if the ledger cannot be kept.
+    pub fn rotate(&mut self, now: Timestamp) -> Result<Rotation, Diagnostic> {
+        self.changing(|keyring| keyring.rotate(now))
+    }
+
+    /// As [`Keyring::wrap_again`], and in the ledger.
+    ///
+    /// # Errors
+    /// As [`Keyring::wrap_again`]; if the ledger cannot be kept.
+    pub fn wrap_again(&mut self, now: Timestamp) -> Result<(Epoch, usize), Diagnostic> {
+        self.changing(|keyring| keyring.wrap_again(now))
+    }
+
+    /// The node's state directory, unless a key file is used.
+    #[must_use]
+    pub fn state(&self) -> Option<&StateDir> {
+        self.keyring.state()
+    }
+
+    /// Does something to secrets, and tells what became of them, also if it failed half way.
+    fn changing<T>(
+        &mut self,
+        change: impl FnOnce(&mut Keyring) -> Result<T, KeyError>,
+    ) -> Result<T, Diagnostic> {
         let before = self.keyring.history()?;
-        let current = self.keyring.current(now)?;
+        let changed = change(&mut self.keyring);
         self.untold.extend(changes(&before, &self.keyring.history()?));
         self.tell()?;
-        Ok(current)
+        Ok(changed?)
     }
 
     /// As [`Keyring::escrow`].
@@ -180,6 +225,54 @@ mod tests {
             .collect();
         assert_eq!((&told[1], epochs), (&start, vec!["2026-11-23", "2026-11-23", "2026-11-24"]));
         assert!(matches!(told[3], Event::EpochSecretErased { .. }));
+    }
+
+    #[test]
+    fn a_rotation_by_hand_and_the_end_of_a_leftover_secret_are_told() {
+        let (directory, memory) = (tempfile::tempdir().unwrap(), Memory::new());
+        let settings = keyring::Settings {
+            directory: directory.path().to_owned(),
+            source: keyring::SecretSource::StateDir,
+            length: crate::pseudonym::epoch::EpochLength::Day,
+            zone: TimeZone::get("Europe/Paris").unwrap(),
+        };
+        let next_day = "2026-11-24T10:00:00Z";
+        let ledger = |now| Some(site(&memory, now).unwrap().ledger);
+        let at = |now: &str| now.parse::<Timestamp>().unwrap();
+        crate::jobs::keys::rotate(settings.clone(), ledger(WRITTEN), at(WRITTEN)).unwrap();
+        crate::jobs::keys::rotate(settings.clone(), ledger(WRITTEN), at(WRITTEN)).unwrap();
+        // The purge of the next day ends what is left of it.
+        let purge = |now| {
+            let mut site =
+                crate::jobs::purge::Site { keys: Some(settings.clone()), ..site(&memory, now).unwrap() };
+            let planned = site.plan(&|_| {}).unwrap();
+            assert_eq!(site.purge(false, &|_| {}).unwrap(), planned);
+            planned.epochs.len()
+        };
+        assert_eq!((purge(WRITTEN), purge(next_day), purge(next_day)), (0, 1, 0));
+        let kind = |event: &Event| match event {
+            Event::EpochSecretMade { .. } => Some("made"),
+            Event::EpochSecretErased { .. } => Some("erased"),
+            _ => None,
+        };
+        let told: Vec<_> = events(&memory).iter().filter_map(kind).collect();
+        assert_eq!(told, ["made", "erased", "made", "erased"]);
+    }
+
+    #[test]
+    fn a_clock_that_has_jumped_ends_no_epoch() {
+        let (directory, memory) = (tempfile::tempdir().unwrap(), Memory::new());
+        let keys = keyring::Settings {
+            directory: directory.path().to_owned(),
+            source: keyring::SecretSource::StateDir,
+            length: crate::pseudonym::epoch::EpochLength::Day,
+            zone: TimeZone::UTC,
+        };
+        let ledger = Some(site(&memory, WRITTEN).unwrap().ledger);
+        crate::jobs::keys::rotate(keys.clone(), ledger, WRITTEN.parse().unwrap()).unwrap();
+        let mut site = crate::jobs::purge::Site { keys: Some(keys), ..site(&memory, MIDNIGHT).unwrap() };
+        assert_eq!(site.purge(false, &|_| {}).unwrap_err().code.id, "P01");
+        assert!(directory.path().join("keys/epoch-2026-11-23.secret").exists());
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! `keys`: what secrets there are, and changing them.
 
+use super::custody::RecordedKeyring;
 use crate::keyring::{Chain, EpochRecord, KeyError, Keyring, Rotation, Settings, StateDir};
+use crate::ledger::Ledger;
+use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::{Epoch, EpochLength};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -43,12 +46,12 @@ pub struct Rotated {
     pub new: String,
 }
 
-/// Erases the running secret and makes another.
+/// Erases the running secret and makes another. The ledger of the node, if it has one, is told.
 ///
 /// # Errors
-/// Refused for key files and fleet seeds.
-pub fn rotate(settings: Settings, now: Timestamp) -> Result<Rotated, KeyError> {
-    let Rotation { epoch, old, new } = Keyring::open(settings)?.rotate(now)?;
+/// Refused for key files and fleet seeds; if the ledger cannot be kept.
+pub fn rotate(settings: Settings, ledger: Option<Ledger>, now: Timestamp) -> Result<Rotated, Diagnostic> {
+    let Rotation { epoch, old, new } = RecordedKeyring::open(settings)?.told_to(ledger).rotate(now)?;
     let text = |kid: [u8; 5]| String::from_utf8_lossy(&kid).into_owned();
     Ok(Rotated { epoch, old: old.map(text), new: text(new) })
 }
@@ -57,8 +60,13 @@ pub fn rotate(settings: Settings, now: Timestamp) -> Result<Rotated, KeyError> {
 ///
 /// # Errors
 /// A recipient that is none; a secret that cannot be wrapped.
-pub fn wrap(settings: Settings, added: &[String], now: Timestamp) -> Result<(Epoch, usize), KeyError> {
-    let mut keyring = Keyring::open(settings)?;
+pub fn wrap(
+    settings: Settings,
+    ledger: Option<Ledger>,
+    added: &[String],
+    now: Timestamp,
+) -> Result<(Epoch, usize), Diagnostic> {
+    let mut keyring = RecordedKeyring::open(settings)?.told_to(ledger);
     if let Some(state) = keyring.state() {
         crate::keyring::Escrow::add(state, added)?;
     }

@@ -9,7 +9,8 @@
 //! ```
 //! Each step may be done twice, so that a run after a crash, or after days without one, goes on where the
 //! last one stopped. A filter that writes meanwhile has its parts locked and gets no key of a day that is
-//! over; a segment that is held stays, and so does H. Lines in quarantine go likewise, with entries of their own.
+//! over; a segment that is held stays, and so does H. Lines in quarantine go likewise, with entries of their own,
+//! and so do secrets of epochs that are over.
 
 mod astray;
 mod inventory;
@@ -18,11 +19,14 @@ mod quarantined;
 #[cfg(test)]
 mod tests;
 
+use super::custody::RecordedKeyring;
+use crate::keyring::{self, Keyring};
 use crate::ledger::event::{self, Event, Purge, PurgedFile};
 use crate::ledger::{ClockStep, Ledger};
 use crate::model::{RetentionClass, Tree};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::Storage;
+use crate::pseudonym::epoch::Epoch;
 use crate::shred::ShredStore;
 pub use astray::Astray;
 use astray::Sealed;
@@ -50,6 +54,8 @@ pub struct Site {
     pub intermediate: PathBuf,
     /// The folder of sealed lines.
     pub quarantine: PathBuf,
+    /// What opens the keyring of the node; `None` if its secrets are none of this purge's business.
+    pub keys: Option<keyring::Settings>,
     /// Shred keys.
     pub shred: ShredStore,
     /// The ledger.
@@ -73,6 +79,8 @@ pub struct Plan {
     pub moves: Vec<Batch>,
     /// Lines that go from quarantine, by expiry day.
     pub sealed: Vec<SealedBatch>,
+    /// Epochs that are over whose secret goes.
+    pub epochs: Vec<Epoch>,
     /// Segments of days that are over that lie under another day: they stay, for somebody has to look at that.
     pub astray: Vec<Astray>,
 }
@@ -151,6 +159,9 @@ impl Site {
         }
         plan.sealed = self.sealed_batches()?;
         plan.moves = self.moves(progress)?;
+        if let Some(keys) = &self.keys {
+            plan.epochs = Keyring::open(keys.clone())?.past(self.now)?;
+        }
         Ok(plan)
     }
 
@@ -192,6 +203,10 @@ impl Site {
         done.moves = self.moves(progress)?;
         for batch in &done.moves {
             self.move_batch(batch)?;
+        }
+        if let Some(keys) = &self.keys {
+            let mut keyring = RecordedKeyring::open(keys.clone())?.told_to(Some(self.ledger.clone()));
+            done.epochs = keyring.erase_past(self.now)?;
         }
         Ok(done)
     }

@@ -1,7 +1,9 @@
 //! `token`: the token of one value in one epoch.
 
+use super::custody::RecordedKeyring;
 use crate::detect::canonical;
-use crate::keyring::{self, KeyError, Keyring, SecretSource};
+use crate::keyring::{self, KeyError, SecretSource};
+use crate::ledger::Ledger;
 use crate::model::{Kind, Kinds};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::secret::Secret;
@@ -30,17 +32,19 @@ pub struct Question {
 }
 
 /// The tokens of the value: one, or several if the secret was rotated within the epoch.
+/// `ledger`, if there is one, is told of an epoch that this begins or ends.
 ///
 /// # Errors
 /// A value that is no identifier; a secret that is not to be had.
 pub fn run(
     question: &Question,
     settings: keyring::Settings,
+    ledger: Option<Ledger>,
     now: Timestamp,
 ) -> Result<Vec<String>, Diagnostic> {
     let mut kinds = Kinds::default();
     let (kind, canonical) = canonical_bytes(question, &mut kinds)?;
-    let secrets = secrets(question, settings, now)?;
+    let secrets = secrets(question, settings, ledger, now)?;
     let token_of = |(epoch, secret): &(Epoch, Secret)| {
         let keys = EpochKeys::derive(secret, *epoch, &question.tenant, &kinds);
         let tag = keys.tag(kind, &canonical);
@@ -110,8 +114,9 @@ const AROUND: &str = ".,;:<>()[]{}'\"`";
 fn secrets(
     question: &Question,
     settings: keyring::Settings,
+    ledger: Option<Ledger>,
     now: Timestamp,
-) -> Result<Vec<(Epoch, Secret)>, KeyError> {
+) -> Result<Vec<(Epoch, Secret)>, Diagnostic> {
     let directory = settings.directory.clone();
     let key_file = matches!(settings.source, SecretSource::KeyFile(_));
     match (question.epoch, &question.identity) {
@@ -120,15 +125,15 @@ fn secrets(
             Ok(secrets.into_iter().map(|secret| (epoch, secret)).collect())
         }
         (asked, _) => {
-            let current = Keyring::open(settings)?.current(now)?;
+            let current = RecordedKeyring::open(settings)?.told_to(ledger).current(now)?;
             match asked {
                 // A key file holds for the epoch that its owner says it is of.
                 Some(epoch) if key_file || epoch == current.epoch => Ok(vec![(epoch, current.secret)]),
                 Some(epoch) if keyring::is_wrapped(&directory, epoch) => {
-                    Err(KeyError::NoIdentity { epoch: epoch.to_string() })
+                    Err(KeyError::NoIdentity { epoch: epoch.to_string() }.into())
                 }
                 Some(epoch) => {
-                    Err(KeyError::NoWrap { epoch: epoch.to_string(), path: directory.join("wraps") })
+                    Err(KeyError::NoWrap { epoch: epoch.to_string(), path: directory.join("wraps") }.into())
                 }
                 None => Ok(vec![(current.epoch, current.secret)]),
             }
@@ -223,7 +228,7 @@ mod tests {
                 epoch: Some(Epoch::From(jiff::civil::date(2026, 11, 23))),
                 identity: None,
             };
-            let tokens = run(&question, settings.clone(), Timestamp::UNIX_EPOCH);
+            let tokens = run(&question, settings.clone(), None, Timestamp::UNIX_EPOCH);
             match tokens {
                 Ok(tokens) => assert_eq!(tokens, [expected], "{value}"),
                 Err(error) => assert_eq!((error.code.id, expected), ("K14", ""), "{value}"),

@@ -154,6 +154,48 @@ impl Keyring {
         Ok(secret.map(|secret| Current { epoch, secret, until: epoch.end(length, zone) }))
     }
 
+    /// The epochs that are over at `now` and have a secret here all the same, oldest first.
+    ///
+    /// # Errors
+    /// If secrets cannot be listed or read.
+    pub fn past(&self, now: Timestamp) -> Result<Vec<Epoch>, KeyError> {
+        let Some(state) = &self.state else { return Ok(Vec::new()) };
+        let zone = &self.settings.zone;
+        if let Some(chain) = Chain::load(state)? {
+            let is_over = chain.epoch().end(chain.length(), zone).is_some_and(|end| end <= now);
+            return Ok(is_over.then_some(chain.epoch()).into_iter().collect());
+        }
+        let records = history::load(state)?;
+        let is_over = |epoch: &Epoch| {
+            let length = length_of(*epoch, self.settings.length, &records, zone);
+            epoch.end(length, zone).is_some_and(|end| end <= now)
+        };
+        Ok(random::epochs(state)?.into_iter().filter(is_over).collect())
+    }
+
+    /// Overwrites and removes secrets of epochs that are over at `now`, as [`Keyring::current`] does, without making
+    /// one of the epoch that has begun. Those epochs.
+    ///
+    /// # Errors
+    /// If one cannot be erased.
+    pub fn erase_past(&mut self, now: Timestamp) -> Result<Vec<Epoch>, KeyError> {
+        let Some(state) = &self.state else { return Ok(Vec::new()) };
+        let lock = state.lock()?;
+        let past = self.past(now)?;
+        for &epoch in &past {
+            match Chain::load(state)? {
+                Some(chain) => {
+                    let old = kid(&chain.secret(), epoch);
+                    let running = Epoch::at(now, chain.length(), &self.settings.zone);
+                    chain.secret_at(running, state, &lock)?;
+                    history::note_destroyed(state, &lock, epoch, &old, now)?;
+                }
+                None => random::destroy(epoch, now, state, &lock)?,
+            }
+        }
+        Ok(past)
+    }
+
     /// Who could open this node's secrets later; `None` with a key file, which its owner keeps.
     ///
     /// # Errors
@@ -217,5 +259,20 @@ impl Keyring {
         drop(lock);
         let current = self.current(now)?;
         Ok(Rotation { epoch, old, new: kid(&current.secret, epoch) })
+    }
+}
+
+/// How long an epoch lasts whose secret lies here. `configured` is what the configuration says; the filter that made the
+/// secret may have been told otherwise. A secret that was made after the first day of its epoch is that of a month.
+fn length_of(epoch: Epoch, configured: EpochLength, records: &[EpochRecord], zone: &TimeZone) -> EpochLength {
+    let Epoch::From(first) = epoch else { return EpochLength::Fixed };
+    let name = epoch.to_string();
+    let mut made = records.iter().filter(|record| record.epoch == name).map(|record| record.created);
+    let is_first_of_month = first == first.first_of_month();
+    let later = made.any(|at| at.to_zoned(zone.clone()).date() > first);
+    match configured {
+        EpochLength::Day if !(is_first_of_month && later) => EpochLength::Day,
+        _ if is_first_of_month => EpochLength::Month,
+        _ => EpochLength::Day,
     }
 }

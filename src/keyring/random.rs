@@ -71,25 +71,34 @@ pub(super) fn erase(epoch: Epoch, state: &StateDir) -> Result<(), KeyError> {
     state.erase(&name(epoch))
 }
 
+/// Overwrites and removes the secret of an epoch, and notes that.
+pub(super) fn destroy(epoch: Epoch, now: Timestamp, state: &StateDir, lock: &Lock) -> Result<(), KeyError> {
+    let destroyed = read(epoch, state)?.map(|secret| kid(&secret, epoch));
+    erase(epoch, state)?;
+    match destroyed {
+        Some(destroyed) => history::note_destroyed(state, lock, epoch, &destroyed, now),
+        None => Ok(()),
+    }
+}
+
 fn erase_others(epoch: Epoch, now: Timestamp, state: &StateDir, lock: &Lock) -> Result<(), KeyError> {
-    let current = format!("epoch-{epoch}.secret");
+    for other in epochs(state)?.into_iter().filter(|other| *other != epoch) {
+        destroy(other, now, state, lock)?;
+    }
     for file in state.names("keys")? {
-        let Some(stem) = file.strip_prefix("epoch-") else { continue };
-        let other = stem.strip_suffix(".secret").and_then(parse);
-        match other {
-            Some(other) if file != current => {
-                let destroyed = read(other, state)?.map(|secret| kid(&secret, other));
-                erase(other, state)?;
-                if let Some(destroyed) = destroyed {
-                    history::note_destroyed(state, lock, other, &destroyed, now)?;
-                }
-            }
-            // A part that a crash left behind was never used.
-            None if stem.ends_with(".part") => state.erase(&format!("keys/{file}"))?,
-            _ => {}
+        // A part that a crash left behind was never used.
+        if file.starts_with("epoch-") && file.ends_with(".part") {
+            state.erase(&format!("keys/{file}"))?;
         }
     }
     Ok(())
+}
+
+/// The epochs whose secret lies here, oldest first.
+pub(super) fn epochs(state: &StateDir) -> Result<Vec<Epoch>, KeyError> {
+    let names = state.names("keys")?;
+    let stems = names.iter().filter_map(|name| name.strip_prefix("epoch-")?.strip_suffix(".secret"));
+    Ok(stems.filter_map(parse).collect())
 }
 
 pub(super) fn parse(name: &str) -> Option<Epoch> {

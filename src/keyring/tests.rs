@@ -149,3 +149,50 @@ fn a_damaged_secret_or_an_open_directory_is_refused() {
     std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
     assert!(matches!(StateDir::open(directory.path()), Err(KeyError::Directory { .. })));
 }
+
+#[test]
+fn secrets_of_epochs_that_are_over_go_and_none_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keys = keyring(directory.path(), EpochLength::Day);
+    keys.current(at("2026-11-23T10:00:00Z")).unwrap();
+    assert_eq!(keys.erase_past(at("2026-11-23T22:59:59Z")).unwrap(), []);
+    let path = directory.path().join("keys/epoch-2026-11-23.secret");
+    assert!(path.exists());
+    let midnight = at("2026-11-23T23:00:00Z");
+    let past = keys.past(midnight).unwrap();
+    assert!(path.exists(), "a look erases nothing");
+    assert_eq!(keys.erase_past(midnight).unwrap(), past);
+    assert_eq!((past.len(), path.exists()), (1, false));
+    let records = keys.history().unwrap();
+    assert_eq!((records.len(), records[0].destroyed), (1, Some(midnight)));
+    assert_eq!(keys.erase_past(midnight).unwrap(), []);
+}
+
+#[test]
+fn a_secret_of_a_month_or_for_ever_is_not_over_the_next_day() {
+    for (length, end) in [(EpochLength::Month, Some("2026-11-30T23:00:00Z")), (EpochLength::Fixed, None)] {
+        let directory = tempfile::tempdir().unwrap();
+        keyring(directory.path(), length).current(at("2026-11-23T10:00:00Z")).unwrap();
+        // The filter was told its epoch; whoever erases is not.
+        let mut keys = keyring(directory.path(), EpochLength::Day);
+        assert_eq!(keys.erase_past(at("2026-11-30T22:59:59Z")).unwrap(), [], "{length:?}");
+        let erased = keys.erase_past(at(end.unwrap_or("2036-01-01T00:00:00Z"))).unwrap();
+        assert_eq!(erased.len(), usize::from(end.is_some()), "{length:?}");
+    }
+}
+
+#[test]
+fn a_chain_goes_on_to_the_running_epoch_and_agrees_with_one_that_filters() {
+    let epoch = Epoch::at(at("2026-11-23T10:00:00Z"), EpochLength::Day, &TimeZone::UTC);
+    let chain = Chain::generate(epoch, EpochLength::Day).unwrap();
+    let nodes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for node in &nodes {
+        chain.import(&StateDir::open(node.path()).unwrap()).unwrap();
+    }
+    let [mut idle, mut busy] = nodes.each_ref().map(|node| keyring(node.path(), EpochLength::Day));
+    let now = at("2026-11-25T10:00:00Z");
+    assert_eq!(idle.erase_past(now).unwrap(), [epoch]);
+    let text = std::fs::read_to_string(nodes[0].path().join("keys/chain")).unwrap();
+    assert!(text.contains("epoch 2026-11-25"), "the seed of an epoch that is over is still there");
+    assert_eq!(idle.current(now).unwrap().secret.expose(), busy.current(now).unwrap().secret.expose());
+}

@@ -1,5 +1,6 @@
 //! `oubliette keys`: what secrets there are, and changing them; and the keyring of other commands.
 
+use super::purge::ledger_of_node;
 use crate::cli::args::{Common, EpochName, KeysCommand, Reading, SeedCommand, Tokens};
 use crate::cli::codes;
 use crate::cli::config::SecretSource;
@@ -79,7 +80,7 @@ fn list(report: Report, common: &Common) -> Result<Exit, Stop> {
 fn rotate(report: Report, common: &Common, tokens: &Tokens) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), tokens)?;
     let keys = prepared(&settings, settings.legal_zone()?)?;
-    let rotated = keys::rotate(keys, settings.clock.now()).map_err(Diagnostic::from)?;
+    let rotated = keys::rotate(keys, ledger_of_node(&settings)?, settings.clock.now())?;
     let old = rotated.old.as_deref();
     if report.is_json() {
         report.value(&json!({ "epoch": rotated.epoch.to_string(), "old": old, "new": rotated.new }))?;
@@ -95,7 +96,8 @@ fn rotate(report: Report, common: &Common, tokens: &Tokens) -> Result<Exit, Stop
 fn wrap(report: Report, common: &Common, recipients: &[String]) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
     let keys = prepared(&settings, settings.legal_zone()?)?;
-    let (epoch, count) = keys::wrap(keys, recipients, settings.clock.now()).map_err(Diagnostic::from)?;
+    let ledger = ledger_of_node(&settings)?;
+    let (epoch, count) = keys::wrap(keys, ledger, recipients, settings.clock.now())?;
     if report.is_json() {
         report.value(&json!({ "epoch": epoch.to_string(), "recipients": count }))?;
     } else {

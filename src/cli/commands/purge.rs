@@ -13,6 +13,7 @@ use crate::jobs::recognition::load_retention;
 use crate::jobs::replay::NodePlaces;
 use crate::jobs::subject::erase;
 use crate::jobs::verify::bytes_below;
+use crate::keyring::{self, SecretSource};
 use crate::ledger::{self, Event, Ledger};
 use crate::model::Tree;
 use crate::primitives::diag::Diagnostic;
@@ -84,17 +85,24 @@ pub(super) fn site_to_search(
 
 /// Keeps in the ledger of the node, where there is one, that `command` was refused before it had an archive.
 fn refused_without_site(settings: &Settings, command: &str, refusal: Diagnostic) -> Diagnostic {
+    // The ledger may be what cannot be used; the refusal says so then.
+    if let Ok(Some(mut ledger)) = ledger_of_node(settings) {
+        let _ = ledger.append(event_of(command, &refusal));
+    }
+    refusal
+}
+
+/// The ledger of the node, if it has one.
+pub(super) fn ledger_of_node(settings: &Settings) -> Result<Option<Ledger>, Diagnostic> {
     let directory = settings.state_dir.join(ledger::FOLDER);
     if !directory.join(ledger::ENTRIES).exists() {
-        return refusal;
+        return Ok(None);
     }
     // A ledger that exists keeps its own zone.
     let zone = settings.zone.clone().unwrap_or(TimeZone::UTC);
     let (who, clock) = (process::user(), settings.clock);
-    let ledger = Ledger::open(ledger::Settings { storage: Arc::new(Disk), directory, zone, who, clock });
-    // The ledger may be what cannot be used; the refusal says so then.
-    let _ = ledger.and_then(|mut ledger| ledger.append(event_of(command, &refusal)));
-    refusal
+    let opened = Ledger::open(ledger::Settings { storage: Arc::new(Disk), directory, zone, who, clock });
+    Ok(Some(opened?))
 }
 
 fn event_of(command: &str, refusal: &Diagnostic) -> Event {
@@ -143,12 +151,15 @@ fn site_seen(
         who: process::user(),
         clock: settings.clock,
     })?;
+    // Also where a key file is used now: what lies in the state directory was made before.
+    let keys = keyring::Settings { source: SecretSource::StateDir, ..settings.keys(zone.clone()) };
     let shred = ShredStore::open(&storage, &settings.state_dir.join(shred::FOLDER))?;
     Ok(Site {
         storage,
         tree,
         intermediate: archive.join("intermediate"),
         quarantine: settings.state_dir.join(quarantine::FOLDER),
+        keys: Some(keys),
         shred,
         ledger,
         classes: retention.classes,
@@ -218,6 +229,9 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
     let sealed: u64 = plan.sealed.iter().map(SealedBatch::count).sum();
     if sealed > 0 {
         report.note(&format!("{would}purged from quarantine: {}", counted(sealed, "sealed line")));
+    }
+    for epoch in &plan.epochs {
+        report.note(&format!("{would}erased: the secret of epoch {epoch}, which is over"));
     }
     if !plan.moves.is_empty() {
         report.note(&format!(

@@ -1,6 +1,7 @@
 //! `oubliette token`: the token of an identifier.
 
 use super::keys;
+use super::purge::ledger_of_node;
 use crate::cli::args::{Common, Reading, TokenArgs};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Stop};
@@ -25,7 +26,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &TokenArgs) -> Result<E
         identity: args.identity.clone(),
     };
     let keys = keys::prepared(&settings, settings.legal_zone()?)?;
-    let tokens = token::run(&question, keys, settings.clock.now())?;
+    let tokens = token::run(&question, keys, ledger_of_node(&settings)?, settings.clock.now())?;
     for token in &tokens {
         if report.is_json() {
             report.value(&json!({ "token": token }))?;

@@ -210,7 +210,8 @@ pub static NO_IDENTITY: Code = Code {
     title: "the secret of an epoch is missing",
     text: "\
 What it means
-  Tokens of a past epoch are made from its secret S, which the node has erased. It is wrapped to the escrow
+  Tokens of a past epoch are made from its secret S, which the node erases when the epoch is over (the next `filter`
+  or `purge` does it) and does not use any more, even where it still lies there. It is wrapped to the escrow
   recipients; there is no identity here to unwrap it, or no wrap. Or the lines were filtered with a key file, which
   nobody but its owner has.
 
