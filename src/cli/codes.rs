@@ -317,7 +317,8 @@ What it means
   escrow recipients, and a placeholder with its name and length went out in its place.
 
 Why it matters
-  They are not lost, but nobody sees them until the holder of an escrow identity opens them.
+  They are not lost, but nobody sees them until the holder of an escrow identity opens them: `replay` does not search
+  quarantine. `purge` removes each on the day of its placeholder.
 
 Example
   a debug log that prints a request body of 10 MiB on one line
