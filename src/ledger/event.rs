@@ -298,7 +298,8 @@ pub struct AccessDone {
     pub opened: Vec<String>,
     /// Lines that went out.
     pub lines: u64,
-    /// How many times an original was put in the place of a token.
+    /// Originals given back: how many times one was put in the place of a token; of a list of people, how many of them
+    /// are in clear.
     pub revealed: u64,
 }
 

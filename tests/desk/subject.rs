@@ -152,7 +152,12 @@ fn a_breach_is_counted_and_its_people_listed() {
     let listed = of(&[&reveal[..], &["--list"]].concat());
     let jean = listed.iter().find(|person| person["identifier"] == "203.0.113.7").unwrap();
     assert_eq!((&jean["lines"], &jean["first"]), (&4.into(), &"2026-11-23T09:00:00Z".into()));
+    let revealed = || node.ledger().into_iter().rfind(|(event, _)| event == "access-done");
+    assert_eq!(revealed().unwrap().1["revealed"], 4, "each of the list once");
+    of(&reveal);
+    assert_eq!(revealed().unwrap().1["revealed"], 0, "numbers name nobody");
     let tokens = of(&["--list"]);
+    assert_eq!(revealed().unwrap().1["revealed"], 0, "tokens are no originals");
     assert!(tokens.iter().all(|person| person["identifier"].as_str().unwrap().len() == 34));
     // Encrypted, there is nothing in clear on standard output.
     let identity = age::x25519::Identity::generate();
@@ -162,6 +167,7 @@ fn a_breach_is_counted_and_its_people_listed() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let list = text(&age::decrypt(&identity, &output.stdout).unwrap());
     assert!(list.contains("anne@example.org") && list.lines().count() == 4, "{list}");
+    assert_eq!(revealed().unwrap().1["revealed"], 4);
     let refused = node.desk(&["subject", "affected"], &[&PERIOD[..], &["--reveal"]].concat());
     assert!(text(&refused.stderr).starts_with("error[P11]"), "{}", text(&refused.stderr));
     node.verify();

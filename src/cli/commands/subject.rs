@@ -64,6 +64,13 @@ struct Wanted<'w> {
     recipients: &'w [String],
 }
 
+impl Wanted<'_> {
+    /// Whether each person is told, and not only how many there are.
+    fn is_of_people(&self) -> bool {
+        self.list || !self.recipients.is_empty()
+    }
+}
+
 /// An erasure that nothing keeps from being performed.
 struct PlannedErasure {
     case: String,
@@ -121,7 +128,9 @@ impl Desk<'_> {
         files::warn_of_closed_output(self.report);
         let selection = self.check_basis(basis).map(|()| selection);
         let (visited, access) = self.visit(access, selection, scope, purpose, &mut |line, reveal| {
-            affected.add(line, scope, reveal)
+            let originals = affected.add(line, scope, reveal)?;
+            reveal.give_back(if wanted.is_of_people() { originals } else { 0 });
+            Ok(())
         })?;
         let handed = self.tell_affected(&affected, wanted);
         handed_over(&mut self.site, &access, handed)?;
@@ -137,7 +146,7 @@ impl Desk<'_> {
             let encrypted = subject::encrypted(&affected.people(), wanted.recipients)?;
             return self.report.bytes(&encrypted);
         }
-        if wanted.list {
+        if wanted.is_of_people() {
             self.report.table(&affected.people())
         } else {
             self.report.table(&affected.counts())

@@ -123,7 +123,13 @@ impl<'s> Reveal<'s> {
         Ok(reveal)
     }
 
-    /// How many times an original was put in the place of a token.
+    /// Counts originals that are given back otherwise than in the place of tokens.
+    pub fn give_back(&mut self, originals: u64) {
+        self.revealed += originals;
+    }
+
+    /// How many originals were given back: each time that one was put in the place of a token, and those counted with
+    /// [`Reveal::give_back`].
     #[must_use]
     pub fn revealed(&self) -> u64 {
         self.revealed

@@ -45,7 +45,7 @@ pub struct Counts {
     pub read: ReadCounts,
     /// Frames that were left out.
     pub frames_skipped: u64,
-    /// How many times an original was put in the place of a token.
+    /// Originals given back: how many times one was put in the place of a token, or how many of a list are in clear.
     pub revealed: u64,
 }
 

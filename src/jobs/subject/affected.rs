@@ -51,13 +51,15 @@ struct Seen {
 
 impl Affected {
     /// Counts those in a line: by originals if `scope` gives back those of everybody, else by tokens. A token whose
-    /// original the vault does not have is counted as a token.
+    /// original the vault does not have is counted as a token. How many of them were not known before, by their
+    /// originals: what a [list](Affected::people) gives back.
     ///
     /// # Errors
     /// If a vault cannot be opened any more.
-    pub fn add(&mut self, line: &Line<'_>, scope: Scope, reveal: &mut Reveal<'_>) -> Result<(), Diagnostic> {
+    pub fn add(&mut self, line: &Line<'_>, scope: Scope, reveal: &mut Reveal<'_>) -> Result<u64, Diagnostic> {
         let originals = if scope == Scope::Everybody { reveal.originals(line)? } else { Vec::new() };
         let mut seen: Vec<(String, String)> = Vec::new();
+        let mut given_back = 0;
         for spelt in spelling::all(line.bytes) {
             let known = originals.iter().find(|(other, _)| other.span == spelt.span);
             let person = match known {
@@ -65,6 +67,7 @@ impl Affected {
                 None => token(&line.bytes[spelt.span]),
             };
             if !seen.contains(&person) {
+                given_back += u64::from(known.is_some() && !self.people.contains_key(&person));
                 seen.push(person);
             }
         }
@@ -74,7 +77,7 @@ impl Affected {
             entry.lines += 1;
             (entry.first, entry.last) = (entry.first.min(line.second), entry.last.max(line.second));
         }
-        Ok(())
+        Ok(given_back)
     }
 
     /// How many of each kind.
