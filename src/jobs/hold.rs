@@ -134,7 +134,7 @@ impl Holds {
     /// # Errors
     /// A case that names somebody or has a hold already, a day that is over, a scope without segments.
     pub fn add(&self, site: &mut Site, case: &str, until: Date, scope: &Scope) -> Result<Hold, Diagnostic> {
-        Purpose { case: Some(case.to_owned()), ..Purpose::default() }.demand_nobody_in_case()?;
+        Purpose { case: Some(case.to_owned()), ..Purpose::default() }.demand_nobody_named()?;
         let today = site.today();
         if until <= today {
             return Err(refusal(&DATES, "a hold ends on a day to come", "`--until` is today or before"));

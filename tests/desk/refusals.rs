@@ -46,6 +46,18 @@ fn whoever_is_refused_is_in_the_ledger() {
             "P11",
             "refused",
         ),
+        (
+            "replay",
+            [&place[..], &opens, &JEAN, &["--operator", "for 203.0.113.7"]].concat(),
+            "P11",
+            "access-refused",
+        ),
+        (
+            "subject erase",
+            [&place[..], &opens, &JEAN, &case, &["--operator", "anne@example.org"]].concat(),
+            "P11",
+            "access-refused",
+        ),
         ("hold release", [&place[..], &case].concat(), "H03", "refused"),
         ("hold extract", [&place[..], &case, &JEAN].concat(), "H03", "access-refused"),
         ("hold extract", [&place[..], &case, &["--ip", "203.0.113"]].concat(), "P10", "access-refused"),

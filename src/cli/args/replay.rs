@@ -143,7 +143,7 @@ pub(crate) struct AccessArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) basis: Option<String>,
 
-    /// Who had this run, for the ledger [default: the system user alone]
+    /// Who had this run, for the ledger: a name or number, no address [default: the system user alone]
     #[arg(long, value_name = "NAME")]
     pub(crate) operator: Option<String>,
 }

@@ -322,7 +322,7 @@ fn announced(command: &str, purpose: &Purpose, scope: Scope, person: &PersonArgs
 }
 
 fn stated_case(purpose: &Purpose) -> Result<String, Diagnostic> {
-    purpose.demand_nobody_in_case()?;
+    purpose.demand_nobody_named()?;
     purpose.case.clone().filter(|case| !case.trim().is_empty()).ok_or_else(|| {
         Diagnostic::new(&NO_GRANT, "a request of a person is not answered without its reference")
             .because("a case is missing")

@@ -184,22 +184,29 @@ impl Purpose {
     /// Demands that what is written down of it names nobody.
     ///
     /// # Errors
-    /// [`NO_GRANT`] if the case has an address in it.
-    pub fn demand_nobody_in_case(&self) -> Result<(), Diagnostic> {
-        let Some(case) = &self.case else { return Ok(()) };
-        let detector = Detector::new(Options { keep: Vec::new(), ..Options::default() });
-        let mut findings = Findings::default();
-        let record = Record::raw(case.as_bytes());
-        detector.find_alone(case.as_bytes(), &record, &mut Scratch::default(), &mut findings);
-        if findings.items.is_empty() {
-            return Ok(());
+    /// [`NO_GRANT`] if the case or the operator has an address in it.
+    pub fn demand_nobody_named(&self) -> Result<(), Diagnostic> {
+        let why = "it has an identifier in it";
+        if self.case.as_deref().is_some_and(names_somebody) {
+            let hint = "the ledger keeps the case for ever: use a reference";
+            return Err(refusal("the case is no reference", why, hint));
         }
-        Err(refusal(
-            "the case is no reference",
-            "it has an identifier in it",
-            "the ledger keeps the case for ever: use a reference",
-        ))
+        if self.operator.as_deref().is_some_and(names_somebody) {
+            let hint =
+                "the ledger keeps `--operator` for ever: give a name or a number of staff, and no address";
+            return Err(refusal("the operator is not named as the ledger may keep it", why, hint));
+        }
+        Ok(())
     }
+}
+
+/// Whether there is an address in it.
+fn names_somebody(text: &str) -> bool {
+    let detector = Detector::new(Options { keep: Vec::new(), ..Options::default() });
+    let mut findings = Findings::default();
+    let record = Record::raw(text.as_bytes());
+    detector.find_alone(text.as_bytes(), &record, &mut Scratch::default(), &mut findings);
+    !findings.items.is_empty()
 }
 
 /// Technical and traffic data of L. 34-1 CPCE, which LCEN art. 6 V and decree 2021-1362 make a provider keep:
@@ -244,10 +251,11 @@ impl Access {
     /// An access by `command` with so many identifiers in clear and tokens.
     #[must_use]
     pub fn new(command: &str, purpose: &Purpose, scope: Scope, identifiers: usize, tokens: usize) -> Self {
+        let nameless = |text: &Option<String>| text.clone().filter(|text| !names_somebody(text));
         let about = event::Access {
             command: command.to_owned(),
-            operator: purpose.operator.clone(),
-            case: purpose.case.clone().filter(|_| purpose.demand_nobody_in_case().is_ok()),
+            operator: nameless(&purpose.operator),
+            case: nameless(&purpose.case),
             basis: purpose.basis.map(|basis| basis.to_string()),
             from: purpose.from,
             to: purpose.to,
@@ -344,13 +352,20 @@ mod tests {
     }
 
     #[test]
-    fn a_case_names_nobody() {
+    fn a_case_and_an_operator_name_nobody() {
         let of = |case: &str| Purpose { case: Some(case.to_owned()), ..Purpose::default() };
-        assert!(of("PV 2026/0815-3").demand_nobody_in_case().is_ok());
+        assert!(of("PV 2026/0815-3").demand_nobody_named().is_ok());
         for case in ["Durand 203.0.113.7", "jean@example.org"] {
-            let refused = of(case).demand_nobody_in_case().unwrap_err();
+            let refused = of(case).demand_nobody_named().unwrap_err();
             assert!(!refused.to_string().contains(case));
             assert_eq!(Access::new("replay", &of(case), Scope::Asked, 1, 0).about.case, None);
+        }
+        let by = |operator: &str| Purpose { operator: Some(operator.to_owned()), ..Purpose::default() };
+        assert!(by("M. Martin").demand_nobody_named().is_ok());
+        for operator in ["M. Martin for 203.0.113.7", "jean@example.org"] {
+            let refused = by(operator).demand_nobody_named().unwrap_err();
+            assert!(refused.to_string().contains("operator") && !refused.to_string().contains(operator));
+            assert_eq!(Access::new("replay", &by(operator), Scope::Asked, 1, 0).about.operator, None);
         }
     }
 }

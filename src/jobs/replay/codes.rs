@@ -185,7 +185,8 @@ pub static NO_GRANT: Code = Code {
     title: "a case, a legal basis or a period is missing",
     text: "\
 What it means
-  Originals are given back only for a case, on a legal basis, within a period. One of these was not stated.
+  Originals are given back only for a case, on a legal basis, within a period. One of these was not stated; or the
+  case or the operator has an address in it, which the ledger must not keep.
 
 Why it matters
   The ledger keeps who asked for what and why. Without that nobody could tell a requisition from

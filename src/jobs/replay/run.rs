@@ -186,7 +186,7 @@ fn plan(
     let Question { selection, scope, purpose, .. } = question;
     demand_known_classes(site, selection)?;
     access.of_classes(&selection.classes);
-    purpose.demand_nobody_in_case()?;
+    purpose.demand_nobody_named()?;
     purpose.demand_a_period()?;
     if *scope != Scope::Nobody {
         purpose.demand(Grant::Originals, selection, *scope, &site.classes)?;
