@@ -41,6 +41,14 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
+    /// An identity file that group or others can read.
+    #[error("identity file {path} can be read by others (mode {mode:04o})")]
+    ExposedIdentity {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A key file that is neither 32 bytes nor 64 hex digits.
     #[error("key file {path} does not hold a 32-byte key")]
     Length {
@@ -162,6 +170,12 @@ impl From<KeyError> for Diagnostic {
                     "`chmod 600 {}`; if it is a secret that others may have read, `oubliette keys rotate` replaces it",
                     path.display()
                 )),
+            KeyError::ExposedIdentity { path, .. } => Self::new(&EXPOSED, what)
+                .because("whoever reads it opens every epoch secret that was wrapped to it")
+                .hint(format!(
+                    "`chmod 600 {}`; if others may have read it, take it as stolen: docs/breach.md",
+                    path.display()
+                )),
             KeyError::Length { path, bytes } => Self::new(&LENGTH, what)
                 .because(format!("it has {bytes} bytes; a key is 32 raw bytes or 64 hex digits"))
                 .hint(format!("make a key: {}", new_key(&path))),
@@ -251,7 +265,7 @@ static IO: Code = Code {
 static EXPOSED: Code = Code {
     id: "K02",
     title: "a key can be read by others",
-    text: "What it means\n  The mode of the key file lets its group or everybody read it.\n\nWhy it matters\n  A token is an HMAC: whoever holds the key can try all 4,294,967,296 IPv4 addresses in minutes and so name\n  everybody in the logs.\n\nExample\n  -rw-r--r-- 1 root root 32 key\n\nWhat to do\n  chmod 600 key. If somebody else may have read it, it is no secret any more: make a new one,\n  rm key; (umask 077; head -c 32 /dev/urandom > key)\n\nReferences\n  ENISA, Pseudonymisation techniques and best practices (2019); GDPR art. 32(1)(a)",
+    text: "What it means\n  The mode of the key file lets its group or everybody read it, and it is refused. An identity file of such a mode\n  is used with this warning, unless it is locked with a passphrase.\n\nWhy it matters\n  A token is an HMAC: whoever holds the key can try all 4,294,967,296 IPv4 addresses in minutes and so name\n  everybody in the logs. Whoever holds an identity opens every epoch secret that was wrapped to it.\n\nExample\n  -rw-r--r-- 1 root root 32 key\n\nWhat to do\n  chmod 600 key. If somebody else may have read it, it is no secret any more: make a new one,\n  rm key; (umask 077; head -c 32 /dev/urandom > key)\n  An identity that others may have read is replaced as docs/breach.md says of one that was stolen.\n\nReferences\n  ENISA, Pseudonymisation techniques and best practices (2019); GDPR art. 32(1)(a)",
 };
 static LENGTH: Code = Code {
     id: "K03",

@@ -10,6 +10,7 @@ use age::{Decryptor, Encryptor};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use zeroize::{Zeroize, Zeroizing};
@@ -204,6 +205,25 @@ impl Identities {
     /// If it cannot be read, is none, or the passphrase is not the right one.
     pub fn unlock(path: &Path, ask: Arc<dyn Ask>) -> Result<Self, KeyError> {
         Self::read_asking(path, &Asking(Some(ask)))
+    }
+
+    /// What is wrong with the mode of an identity file: others can read it, and no passphrase keeps them from using it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn exposure(path: &Path) -> Result<Option<KeyError>, KeyError> {
+        let failed = |error| super::state_dir::io_error("open", path)(error);
+        let metadata = std::fs::metadata(path).map_err(failed)?;
+        // Only a file has a mode that says who reads it; another one would be empty then when it is read.
+        if !metadata.is_file() || metadata.mode() & 0o077 == 0 {
+            return Ok(None);
+        }
+        let mut begin = [0; ARMORED_AGE_FILE.len()];
+        let length = std::fs::File::open(path).and_then(|mut file| file.read(&mut begin)).map_err(failed)?;
+        let is_locked =
+            begin[..length].starts_with(AGE_FILE) || begin[..length].starts_with(ARMORED_AGE_FILE);
+        let exposed = KeyError::ExposedIdentity { path: path.to_owned(), mode: metadata.mode() & 0o7777 };
+        Ok((!is_locked).then_some(exposed))
     }
 
     fn read_asking(path: &Path, asking: &Asking) -> Result<Self, KeyError> {

@@ -3,6 +3,7 @@
 use super::node::{LATER, Node, PERIOD, arg, text};
 use serde_json::Value;
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// In no entry: `Node::verify` looks for it.
@@ -68,6 +69,21 @@ fn whoever_is_refused_is_in_the_ledger() {
     let (_, about) = refused(&node, &[&["hold", "extract"], &place[..], &case, &JEAN].concat(), "H03");
     assert_eq!((&about["case"], &about["identifiers"]), (&"2027/0815".into(), &1.into()));
     node.verify();
+}
+
+#[test]
+fn an_identity_that_everybody_can_read_is_used_and_warned_of() {
+    let node = Node::new();
+    let (srv, identity) = (node.path("srv"), node.identity());
+    let command = ["replay", "--archive", arg(&srv), "--now", LATER, "--identity", arg(&identity)];
+    for (mode, warned) in [(0o600, false), (0o640, true), (0o644, true)] {
+        fs::set_permissions(&identity, fs::Permissions::from_mode(mode)).unwrap();
+        let output = node.run(&[&command[..], &JEAN].concat());
+        let message = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout).lines().count()), (Some(0), 4), "{message}");
+        assert_eq!(message.contains("warning[K02]"), warned, "{mode:o}: {message}");
+        assert_eq!(message.contains("chmod 600"), warned, "{mode:o}: {message}");
+    }
 }
 
 /// `tcp://` to a port that nobody listens on.

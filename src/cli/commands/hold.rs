@@ -52,7 +52,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
             let mut access = Access::new(EXTRACT, &purpose, Originals::Nobody, asked, token.len()).kept();
             let changed = with(&settings, &mut site, report, |holds, site| {
                 let targets = targets(token, ip, email, user)?;
-                let keys = Keys::new(&settings, site, identity.as_deref())?;
+                let keys = Keys::new(report, &settings, site, identity.as_deref())?;
                 extract(report, holds, site, case, &targets, keys, &mut access)
             });
             let (changed, exit) = changed.map_err(|refusal| replay::refused(&mut site, &access, refusal))?;
@@ -149,10 +149,15 @@ struct Keys {
 }
 
 impl Keys {
-    fn new(settings: &Settings, site: &Site, identity: Option<&Path>) -> Result<Self, Diagnostic> {
+    fn new(
+        report: Report,
+        settings: &Settings,
+        site: &Site,
+        identity: Option<&Path>,
+    ) -> Result<Self, Diagnostic> {
         let opener = AccessArgs { identity: identity.map(Path::to_owned), ..AccessArgs::default() };
         let escrow = Escrow::load(&StateDir::open(&settings.state_dir)?)?;
-        Ok(Self { secrets: Secrets::new(site, replay::custody(settings, &opener)?), escrow })
+        Ok(Self { secrets: Secrets::new(site, replay::custody(report, settings, &opener)?), escrow })
     }
 }
 

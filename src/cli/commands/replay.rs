@@ -20,6 +20,7 @@ use crate::primitives::diag::Diagnostic;
 use jiff::Timestamp;
 use std::io::{self, Read as _, Write};
 use std::net::{Shutdown, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -122,8 +123,21 @@ fn selection(lines: &LineArgs, purpose: &Purpose) -> Result<Selection, Diagnosti
     Ok(selection)
 }
 
+/// Warns of an identity file that others can read, which is used all the same.
+pub(super) fn warn_of_exposed(report: Report, identity: Option<&Path>) -> Result<(), Diagnostic> {
+    if let Some(exposed) = identity.map(Identities::exposure).transpose()?.flatten() {
+        report.warning(&exposed.into());
+    }
+    Ok(())
+}
+
 /// Who opens: the custodian's identity, the secret of the running epoch, a key file.
-pub(super) fn custody(settings: &Settings, access: &AccessArgs) -> Result<Custody, Diagnostic> {
+pub(super) fn custody(
+    report: Report,
+    settings: &Settings,
+    access: &AccessArgs,
+) -> Result<Custody, Diagnostic> {
+    warn_of_exposed(report, access.identity.as_deref())?;
     let ask = Arc::new(Passphrases::new(access.passphrase_file.as_deref())?);
     let identities = access.identity.as_deref().map(|path| Identities::unlock(path, ask)).transpose()?;
     let keyring = Keyring::open(settings.keys(settings.legal_zone()?))?;
@@ -146,7 +160,7 @@ fn answer(
     question: &Question,
     access: Access,
 ) -> Result<Exit, Stop> {
-    let prepared = custody(settings, &args.access).and_then(|custody| Ok((custody, interrupted()?)));
+    let prepared = custody(report, settings, &args.access).and_then(|custody| Ok((custody, interrupted()?)));
     let (custody, stopped) = match prepared {
         Ok((custody, stopped)) => (Custody { places, ..custody }, stopped),
         Err(refusal) => return Err(refused(site, &access, refusal)),

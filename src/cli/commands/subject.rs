@@ -173,7 +173,7 @@ impl Desk<'_> {
         self.check_basis(Basis::ERASURE)?;
         let case = stated_case(purpose)?;
         let selection = selection(person, purpose)?;
-        let custody = custody(&self.settings, self.access)?;
+        let custody = custody(self.report, &self.settings, self.access)?;
         let holds = hold::holds(&self.settings, &self.site)?;
         let turn = holds.turn()?;
         // A clock that runs ahead takes nothing out of a hold.
@@ -219,7 +219,8 @@ impl Desk<'_> {
         purpose: Purpose,
         each: &mut dyn FnMut(&Line<'_>, &mut Reveal<'_>) -> Result<(), Diagnostic>,
     ) -> Result<(Visited, Access), Stop> {
-        let custody = selection.and_then(|selection| Ok((selection, custody(&self.settings, self.access)?)));
+        let custody = selection
+            .and_then(|selection| Ok((selection, custody(self.report, &self.settings, self.access)?)));
         let (selection, custody) = match custody {
             Ok((selection, custody)) => (selection, Custody { places: self.places.clone(), ..custody }),
             Err(refusal) => return Err(refused(&mut self.site, &access, refusal)),
@@ -291,7 +292,7 @@ impl Desk<'_> {
         // What cannot be meant is refused before anything is frozen.
         let targets = hold::targets(&person.token, &person.ip, &person.email, &person.user)?;
         let escrow = Escrow::load(&StateDir::open(&self.settings.state_dir)?)?;
-        let mut secrets = Secrets::new(&self.site, custody(&self.settings, self.access)?);
+        let mut secrets = Secrets::new(&self.site, custody(self.report, &self.settings, self.access)?);
         let holds = hold::holds(&self.settings, &self.site)?;
         let _turn = holds.turn()?;
         access.begin(&mut self.site)?;

@@ -1,7 +1,7 @@
 //! `oubliette token`: the token of an identifier.
 
-use super::keys;
 use super::purge::ledger_of_node;
+use super::{keys, replay};
 use crate::cli::args::{Common, Reading, TokenArgs};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Stop};
@@ -25,6 +25,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &TokenArgs) -> Result<E
         epoch: args.day.map(|day| epoch_of(day, settings.epoch)),
         identity: args.identity.clone(),
     };
+    replay::warn_of_exposed(report, args.identity.as_deref())?;
     let keys = keys::prepared(&settings, settings.legal_zone()?)?;
     let tokens = token::run(&question, keys, ledger_of_node(&settings)?, settings.clock.now())?;
     for token in &tokens {
