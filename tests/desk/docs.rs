@@ -1,6 +1,9 @@
 //! The commands of the pages for the legal desk, run as they stand there, each page over an archive of its own.
 
 use super::node::{LATER, Node, arg, text};
+use age::secrecy::ExposeSecret as _;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -17,16 +20,26 @@ fn blocks(page: &str) -> Vec<String> {
 fn here(node: &Node, recipient: &str, block: &str) -> String {
     block
         .replace("/srv/log", arg(&node.path("srv")))
+        .replace("/var/lib/oubliette", arg(&node.path("state")))
         .replace("--identity identity-1.txt", &format!("--identity '{}'", arg(&node.identity())))
         .replace("age1...", recipient)
+}
+
+/// The recipient of an identity file.
+fn recipient_of(identity: &Path) -> String {
+    let identity = std::fs::read_to_string(identity).unwrap();
+    let secret = identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
+    secret.parse::<age::x25519::Identity>().unwrap().to_public().to_string()
 }
 
 fn run(node: &Node, script: &str) {
     let prelude = format!(
         "set -e\noubliette() {{ '{}' \"$@\" --state-dir '{}' --now {LATER}; }}\n\
+         STOLEN={}\n\
          END=$(oubliette ledger verify --json | sed 's/.*\"end\":\"\\([^\"]*\\)\".*/\\1/')\n",
         env!("CARGO_BIN_EXE_oubliette"),
-        arg(&node.path("state"))
+        arg(&node.path("state")),
+        recipient_of(&node.identity()),
     );
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", &format!("{prelude}{script}")]).current_dir(node.path("")).stdin(Stdio::null());
@@ -46,4 +59,42 @@ fn the_pages_can_be_pasted() {
         }
         node.verify();
     }
+}
+
+#[test]
+fn an_identity_that_was_stolen_opens_nothing_that_is_written_afterwards() {
+    let node = Node::new();
+    let (new, new_file) = (age::x25519::Identity::generate(), node.path("new.txt"));
+    let mut private = std::fs::OpenOptions::new();
+    let mut file = private.write(true).create_new(true).mode(0o600).open(&new_file).unwrap();
+    writeln!(file, "{}", new.to_string().expose_secret()).unwrap();
+    let page = blocks("breach.md");
+    let block = page.iter().find(|block| block.contains("recipients.txt")).unwrap();
+    run(&node, &here(&node, &new.to_public().to_string(), block));
+    node.archive(
+        "2026-11-30T10:05:00Z",
+        "Nov 30 11:05:00 web1 sshd[1]: Failed password for root from 203.0.113.7 port 1 ssh2\n",
+    );
+
+    // Two days later, when the node has no secret of that day any more.
+    let revealed = |identity: &Path, day: &str| {
+        let (srv, period) = (node.path("srv"), ["--from", day, "--to", day]);
+        let command =
+            ["replay", "--archive", arg(&srv), "--identity", arg(identity), "--now", "2026-12-02T10:00:00Z"];
+        let purpose = ["--ip", "203.0.113.7", "--reveal", "--case", "DRILL-2026", "--basis", "60-1/3"];
+        let output = node.run(&[&command[..], &purpose, &period].concat());
+        (
+            output.status.code().unwrap(),
+            text(&output.stdout).matches("203.0.113.7").count(),
+            text(&output.stderr),
+        )
+    };
+    let (exit, addresses, refusal) = revealed(&node.identity(), "2026-11-30");
+    assert!((exit, addresses) == (2, 0) && refusal.contains("error[P13]"), "{exit} {refusal}");
+    for identity in [&node.path("state/escrow/identity-2.txt"), &new_file] {
+        let (exit, addresses, refusal) = revealed(identity, "2026-11-30");
+        assert_eq!((exit, addresses), (0, 1), "{refusal}");
+    }
+    // What was wrapped to it before stays open to it.
+    assert_eq!(revealed(&node.identity(), "2026-11-24").1, 1);
 }
