@@ -44,7 +44,7 @@ impl Extracted {
     pub fn lacks(&self) -> Vec<Diagnostic> {
         let mut lacks = Vec::new();
         let mut add = |what: String, place: Option<&String>, hint: &str| {
-            let lack = Diagnostic::new(&LACKING, what).hint(hint);
+            let lack = Diagnostic::new(&LACKING, what).because(WHY).hint(hint);
             lacks.push(match place {
                 Some(name) => lack.at(name.clone()),
                 None => lack,
@@ -68,6 +68,9 @@ impl Extracted {
         lacks
     }
 }
+
+/// Why an extract that lacks something is no reason to thaw.
+const WHY: &str = "what is not extracted is gone after the purge of its day";
 
 fn are(count: usize) -> String {
     format!("{count} {}", if count == 1 { "is" } else { "are" })
