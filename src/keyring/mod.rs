@@ -27,6 +27,7 @@ pub use error::{CODES, KeyError};
 pub use escrow::{Ask, Escrow, Identities, is_wrapped, unwrap, wrapped_kids, wraps_of};
 pub use history::{EpochRecord, EpochState};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 pub use key_file::KeyFile;
 pub use state_dir::StateDir;
@@ -263,15 +264,17 @@ impl Keyring {
 }
 
 /// How long an epoch lasts whose secret lies here. `configured` is what the configuration says; the filter that made the
-/// secret may have been told otherwise. A secret that was made after the first day of its epoch is that of a month.
+/// secret may have been told otherwise. A secret that was made after the first day of its epoch is that of a month, and so may
+/// one be that no secret of a later day has followed: to erase it would change the tokens of a filter that goes on with it.
 fn length_of(epoch: Epoch, configured: EpochLength, records: &[EpochRecord], zone: &TimeZone) -> EpochLength {
     let Epoch::From(first) = epoch else { return EpochLength::Fixed };
     let name = epoch.to_string();
     let mut made = records.iter().filter(|record| record.epoch == name).map(|record| record.created);
     let is_first_of_month = first == first.first_of_month();
     let later = made.any(|at| at.to_zoned(zone.clone()).date() > first);
+    let is_followed = records.iter().any(|record| record.epoch.parse::<Date>().is_ok_and(|day| day > first));
     match configured {
-        EpochLength::Day if !(is_first_of_month && later) => EpochLength::Day,
+        EpochLength::Day if !is_first_of_month || (is_followed && !later) => EpochLength::Day,
         _ if is_first_of_month => EpochLength::Month,
         _ => EpochLength::Day,
     }

@@ -170,15 +170,39 @@ fn secrets_of_epochs_that_are_over_go_and_none_is_made() {
 
 #[test]
 fn a_secret_of_a_month_or_for_ever_is_not_over_the_next_day() {
-    for (length, end) in [(EpochLength::Month, Some("2026-11-30T23:00:00Z")), (EpochLength::Fixed, None)] {
+    let end_of_month = Some("2026-11-30T23:00:00Z");
+    for (length, made, end) in [
+        (EpochLength::Month, "2026-11-23T10:00:00Z", end_of_month),
+        (EpochLength::Month, "2026-11-01T10:00:00Z", end_of_month),
+        // Nobody can tell it from that of a month.
+        (EpochLength::Day, "2026-11-01T10:00:00Z", end_of_month),
+        (EpochLength::Fixed, "2026-11-23T10:00:00Z", None),
+    ] {
         let directory = tempfile::tempdir().unwrap();
-        keyring(directory.path(), length).current(at("2026-11-23T10:00:00Z")).unwrap();
+        keyring(directory.path(), length).current(at(made)).unwrap();
         // The filter was told its epoch; whoever erases is not.
         let mut keys = keyring(directory.path(), EpochLength::Day);
         assert_eq!(keys.erase_past(at("2026-11-30T22:59:59Z")).unwrap(), [], "{length:?}");
         let erased = keys.erase_past(at(end.unwrap_or("2036-01-01T00:00:00Z"))).unwrap();
         assert_eq!(erased.len(), usize::from(end.is_some()), "{length:?}");
     }
+}
+
+#[test]
+fn a_secret_of_the_first_day_of_a_month_is_over_when_another_day_had_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keys = keyring(directory.path(), EpochLength::Day);
+    keys.current(at("2026-11-01T10:00:00Z")).unwrap();
+    let keys_of_first = std::fs::read_dir(directory.path().join("keys")).unwrap();
+    let kept: Vec<_> = keys_of_first.map(|file| file.unwrap().path()).collect();
+    let copies: Vec<_> = kept.iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    keys.current(at("2026-11-02T10:00:00Z")).unwrap();
+    // As if the filter had been killed before it erased the first.
+    for (path, bytes) in copies.iter().filter(|(path, _)| !path.exists()) {
+        std::fs::write(path, bytes).unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    assert_eq!(keys.erase_past(at("2026-11-02T10:00:01Z")).unwrap().len(), 1);
 }
 
 #[test]
