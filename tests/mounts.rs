@@ -7,12 +7,16 @@
 use oubliette::archive::{self, Segment};
 use oubliette::model::Tree;
 use oubliette::primitives::storage::Disk;
+use rustix::process::{Pid, Signal};
 use std::fmt::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 const LINES: u32 = 60_000;
+const LONG_LINES: u32 = 20_000;
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A file system in memory, unmounted when dropped.
 struct Mount(PathBuf);
@@ -85,6 +89,26 @@ impl Scene {
         self.run(&["verify", self.tree().to_str().unwrap()], "")
     }
 
+    /// A state directory in which a sidecar is to follow `log`.
+    fn configure(&self, state: &str, log: &Path) -> PathBuf {
+        let state = self.directory.path().join(state);
+        std::fs::DirBuilder::new().mode(0o700).create(&state).unwrap();
+        let config = format!(
+            "escrow = 'none'\n[serve]\narchive = '{}'\n[serve.metrics]\nlisten = 'none'\n\
+             [[serve.input]]\ntype = 'file'\npath = '{}'\n",
+            self.tree().display(),
+            log.display()
+        );
+        std::fs::write(state.join("config.toml"), config).unwrap();
+        state
+    }
+
+    fn serve(&self, state: &Path) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette"));
+        command.args(["serve", "--now", "2026-11-23T12:00:00Z", "--state-dir"]).arg(state);
+        command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     fn tree(&self) -> PathBuf {
         self.disk.0.join("log")
     }
@@ -118,6 +142,46 @@ fn input() -> String {
     })
 }
 
+/// Twelve addresses a line, so that frames have few lines.
+fn long_input() -> String {
+    (0..LONG_LINES).fold(String::new(), |mut text, number| {
+        text.push_str("Nov 23 10:00:00 web1 app[7]: from");
+        for hop in 0..12 {
+            let [a, b, c, d] = (12 * number + hop).wrapping_mul(0x9e37_79b1).to_be_bytes();
+            write!(text, " {}.{b}.{c}.{d}", a % 100 + 1).unwrap();
+        }
+        writeln!(text, " number {number}").unwrap();
+        text
+    })
+}
+
+/// What a process says, which ends by itself.
+fn ended(mut process: Child) -> Output {
+    let deadline = Instant::now() + PATIENCE;
+    while process.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            process.kill().unwrap();
+            panic!("it does not end: {:?}", process.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    process.wait_with_output().unwrap()
+}
+
+/// Waits until a sidecar keeps that all of `log` is durable.
+fn wait_until_read(sidecar: &mut Child, state: &Path, log: &Path) {
+    let (deadline, length) = (Instant::now() + PATIENCE, std::fs::metadata(log).unwrap().len());
+    let kept = || std::fs::read_dir(state.join("tails")).ok().into_iter().flatten().map(Result::unwrap);
+    let is_read = |text: String| text.contains(&format!("\"offset\":{length},"));
+    while !kept().any(|file| std::fs::read_to_string(file.path()).is_ok_and(is_read)) {
+        assert!(
+            Instant::now() < deadline && sidecar.try_wait().unwrap().is_none(),
+            "it does not read it all"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Refused with the file and the reason, and without a word of the lines.
 fn is_refused(output: &Output, reason: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
@@ -148,6 +212,36 @@ fn a_full_disk_stops_the_archive_and_what_was_written_stays() {
     let runs: Vec<&[u32]> = kept.chunk_by(|a, b| a < b).collect();
     for run in runs {
         assert!(run.iter().copied().eq(0..run.len() as u32), "a line is missing or doubled");
+    }
+}
+
+/// A sidecar that is started again and again while the disk of its archive is full reads what was durable once; the state
+/// directory lies on another disk, or on the same.
+#[test]
+fn a_full_disk_doubles_what_was_in_flight_at_most() {
+    for state in ["state", "disk/state"] {
+        let Some(scene) = Scene::new("3m") else { return };
+        let log = scene.directory.path().join("app.log");
+        std::fs::write(&log, long_input()).unwrap();
+        let state = scene.configure(state, &log);
+        is_refused(&ended(scene.serve(&state)), "No space left on device");
+        for _ in 0..2 {
+            // It stays full: refused every time, by whatever needs room first.
+            assert_eq!(ended(scene.serve(&state)).status.code(), Some(2));
+        }
+        scene.disk.remount("size=64m");
+        let mut sidecar = scene.serve(&state);
+        wait_until_read(&mut sidecar, &state, &log);
+        rustix::process::kill_process(Pid::from_child(&sidecar), Signal::TERM).unwrap();
+        is_done(&ended(sidecar));
+        let mut numbers = scene.numbers();
+        let archived = numbers.len();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert!(numbers.iter().copied().eq(0..LONG_LINES), "a line is missing");
+        // What fitted before it was full is most of all lines.
+        let doubled = archived - numbers.len();
+        assert!(doubled < LONG_LINES as usize / 4, "{doubled} lines are doubled");
     }
 }
 

@@ -60,10 +60,11 @@ pub enum TailError {
     Lost(#[from] Lost),
 }
 
-/// Follows a file until `stopped`; then waits until what was read is durable, and keeps how far that is.
+/// Follows a file until `stopped`, or until that fails; then waits until it is known of what was read whether it is
+/// durable, and keeps how far that is.
 ///
 /// # Errors
-/// [`TailError`]. Nothing is lost by following it again.
+/// [`TailError`]. Nothing is lost by following it again, with the same `offsets`.
 pub async fn follow<D: Deliver>(
     settings: Settings,
     deliver: D,
@@ -71,25 +72,10 @@ pub async fn follow<D: Deliver>(
     stopped: impl Future<Output = ()>,
 ) -> Result<(), TailError> {
     let mut tail = Tail::start(settings, deliver, offsets)?;
-    let mut stopped = pin!(stopped);
-    loop {
-        let more = tail.read().await?;
-        tail.settle()?;
-        tail.save_if_due().await?;
-        let pause = if more { Duration::ZERO } else { tail.settings.poll };
-        tokio::select! {
-            biased;
-            () = &mut stopped => break,
-            () = time::sleep(pause) => {}
-        }
-        if !more {
-            tail.look()?;
-        }
-    }
-    for file in &mut tail.files {
-        file.settle_all().await?;
-    }
-    tail.save().await
+    let followed = tail.follow(stopped).await;
+    let settled = tail.settle_all().await;
+    tail.save().await?;
+    followed.and(settled)
 }
 
 /// What is followed.
@@ -137,6 +123,25 @@ impl<D: Deliver> Tail<D> {
         Ok(tail)
     }
 
+    /// Reads what there is and what comes, until `stopped`.
+    async fn follow(&mut self, stopped: impl Future<Output = ()>) -> Result<(), TailError> {
+        let mut stopped = pin!(stopped);
+        loop {
+            let more = self.read().await?;
+            self.settle()?;
+            self.save_if_due().await?;
+            let pause = if more { Duration::ZERO } else { self.settings.poll };
+            tokio::select! {
+                biased;
+                () = &mut stopped => return Ok(()),
+                () = time::sleep(pause) => {}
+            }
+            if !more {
+                self.look()?;
+            }
+        }
+    }
+
     /// Looks which file has the name; one that had it is given up when it has been quiet.
     fn look(&mut self) -> Result<(), TailError> {
         let named = match fs::metadata(&self.settings.path) {
@@ -172,6 +177,16 @@ impl<D: Deliver> Tail<D> {
         }
         self.files.retain(|file| !file.is_done());
         Ok(())
+    }
+
+    /// Waits until it is known of everything whether it is durable.
+    async fn settle_all(&mut self) -> Result<(), TailError> {
+        let mut all = Ok(());
+        for file in &mut self.files {
+            let settled = file.settle_all().await;
+            all = all.and(settled.map_err(TailError::from));
+        }
+        all
     }
 
     async fn save_if_due(&mut self) -> Result<(), TailError> {

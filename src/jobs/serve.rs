@@ -131,6 +131,8 @@ pub struct Daemon {
 struct Hall {
     gate: Gate,
     doors: Doors,
+    /// Those who follow files, which are among the tasks of `doors`: at the end they keep how far they have come.
+    followers: TaskTracker,
     limits: Arc<RwLock<Limits>>,
     clock: Clock,
     /// Asks for the end.
@@ -161,7 +163,8 @@ impl Daemon {
         };
         let (ended, observed) = (CancellationToken::new(), Arc::<Observed>::default());
         let limits = Arc::new(RwLock::new(limits));
-        let hall = Hall { gate, doors, limits, clock, ended, observed, meter: Arc::default() };
+        let followers = TaskTracker::new();
+        let hall = Hall { gate, doors, followers, limits, clock, ended, observed, meter: Arc::default() };
         Ok(Self { runtime, hall, gathered, branches, repeats: Repeats::default() })
     }
 
@@ -289,8 +292,20 @@ impl Daemon {
         outcome
     }
 
-    /// Ends the threads of the inputs.
+    /// Ends the threads of the inputs, when those who follow files have kept how far that is durable.
     pub fn end(self) {
+        let Hall { gate, doors, followers, .. } = &self.hall;
+        doors.stopped.cancel();
+        gate.fail();
+        followers.close();
+        let kept =
+            self.runtime.block_on(async { tokio::time::timeout(LAST_OFFSETS, followers.wait()).await });
+        if kept.is_err() {
+            tracing::error!(
+                code = tail::NOT_FOLLOWED.id,
+                "how far files were read is not kept in time: some lines will be read twice"
+            );
+        }
         self.runtime.shutdown_timeout(LAST_TASKS);
     }
 }
@@ -462,6 +477,9 @@ const CONNECTION_BYTES: usize = 1 << 20;
 
 /// How often it is told that datagrams are lost.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long a disk may take at the end to keep how far files were read.
+const LAST_OFFSETS: Duration = Duration::from_secs(10);
 
 /// What tasks still have to do when everything is written: nothing that anybody waits for.
 const LAST_TASKS: Duration = Duration::from_millis(100);

@@ -143,31 +143,43 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
     pub(super) fn settle(&mut self) -> Result<(), Lost> {
         let mut context = Context::from_waker(Waker::noop());
         while let Some(first) = self.unsettled.front_mut() {
-            match first.receipt.as_mut().map(|receipt| receipt.as_mut().poll(&mut context)) {
+            let settled = match first.receipt.as_mut().map(|receipt| receipt.as_mut().poll(&mut context)) {
                 Some(Poll::Pending) => break,
-                Some(Poll::Ready(settled)) => settled?,
-                None => {}
-            }
-            self.settle_first();
+                Some(Poll::Ready(settled)) => settled,
+                None => Ok(()),
+            };
+            self.settle_first(settled)?;
         }
         Ok(())
     }
 
-    /// Waits until everything is durable.
+    /// Waits until everything is durable, or something is known to be lost.
     pub(super) async fn settle_all(&mut self) -> Result<(), Lost> {
-        while let Some(first) = self.unsettled.front_mut() {
-            if let Some(receipt) = &mut first.receipt {
-                receipt.as_mut().await?;
-            }
-            self.settle_first();
+        self.settle_down_to(0).await
+    }
+
+    /// Waits until no more than so many batches are on their way.
+    async fn settle_down_to(&mut self, most: usize) -> Result<(), Lost> {
+        while self.unsettled.len() > most
+            && let Some(first) = self.unsettled.front_mut()
+        {
+            let settled = match &mut first.receipt {
+                Some(receipt) => receipt.as_mut().await,
+                None => Ok(()),
+            };
+            self.settle_first(settled)?;
         }
         Ok(())
     }
 
-    fn settle_first(&mut self) {
-        if let Some(first) = self.unsettled.pop_front() {
-            self.durable = first.offset;
+    /// Takes note of what became of the first batch. What was delivered after one that is lost is read again with it.
+    fn settle_first(&mut self, settled: Result<(), Lost>) -> Result<(), Lost> {
+        match (settled, self.unsettled.pop_front()) {
+            (Ok(()), Some(first)) => self.durable = first.offset,
+            (Err(_), _) => self.unsettled.clear(),
+            (Ok(()), None) => {}
         }
+        settled
     }
 
     async fn start_again<D: Deliver<Receipt = R>>(&mut self, deliver: &mut D) -> Result<(), Closed> {
@@ -188,13 +200,7 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
             let part = self.cutter.seal_unfinished();
             self.deliver(part, deliver).await?;
         }
-        while self.unsettled.len() > MOST_UNSETTLED {
-            if let Some(receipt) = self.unsettled.front_mut().and_then(|first| first.receipt.as_mut()) {
-                receipt.as_mut().await?;
-            }
-            self.settle_first();
-        }
-        Ok(())
+        Ok(self.settle_down_to(MOST_UNSETTLED).await?)
     }
 
     async fn deliver<D: Deliver<Receipt = R>>(

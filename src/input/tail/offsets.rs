@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// Which file it is, whatever its name is now.
@@ -56,11 +56,13 @@ pub struct Kept {
     pub check: u16,
 }
 
-/// The offsets of one path, in the state directory.
+/// The offsets of one path, in the state directory. Clones are of the same.
 #[derive(Clone, Debug)]
 pub struct Offsets {
     folder: PrivateFolder,
     name: String,
+    /// What could not be kept last time. Whoever goes on without it reads lines twice that are durable.
+    unsaved: Arc<Mutex<Option<Vec<Kept>>>>,
 }
 
 impl Offsets {
@@ -71,14 +73,24 @@ impl Offsets {
     pub fn open(storage: &Arc<dyn Storage>, state_dir: &Path, path: &Path) -> io::Result<Self> {
         let folder = PrivateFolder::open(storage, &state_dir.join("tails"))?;
         let digest = Sha256::digest(path.as_os_str().as_bytes());
-        Ok(Self { folder, name: format!("{}.json", hex::encode(&digest[..8])) })
+        let name = format!("{}.json", hex::encode(&digest[..8]));
+        if folder.existing(RESERVE)?.is_none() {
+            // Without room for it nothing is worse than without it.
+            let _ = folder.write(RESERVE, &[0; RESERVE_BYTES]);
+        }
+        Ok(Self { folder, name, unsaved: Arc::default() })
     }
 
-    /// What is kept, oldest file first; nothing if there is nothing.
+    /// What is kept, oldest file first; nothing if there is nothing. What could not be kept before is kept first.
     ///
     /// # Errors
-    /// If it cannot be read, or was not written here.
+    /// If that still cannot be kept; if what is kept cannot be read, or was not written here.
     pub fn load(&self) -> io::Result<Option<Vec<Kept>>> {
+        let unsaved = self.unsaved().clone();
+        if let Some(files) = unsaved {
+            self.save(&files)?;
+            return Ok(Some(files));
+        }
         let Some(bytes) = self.folder.read(&self.name)? else { return Ok(None) };
         serde_json::from_slice(&bytes)
             .map(Some)
@@ -96,10 +108,30 @@ impl Offsets {
     /// Keeps `files` durably, in place of what was kept.
     ///
     /// # Errors
-    /// If it cannot be written: what was kept is kept still.
+    /// If it cannot be written: what was kept is kept still, and `files` are known to this process.
     pub fn save(&self, files: &[Kept]) -> io::Result<()> {
         let bytes = serde_json::to_vec(files).map_err(io::Error::other)?;
-        self.folder.write(&self.name, &bytes)
+        let saved = self.write(&bytes);
+        *self.unsaved() = saved.is_err().then(|| files.to_vec());
+        saved
+    }
+
+    /// On a full disk, where room was kept for it.
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        match self.folder.write(&self.name, bytes) {
+            Err(error)
+                if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind()) =>
+            {
+                self.folder.remove(RESERVE)?;
+                self.folder.write(&self.name, bytes)
+            }
+            written => written,
+        }
+    }
+
+    /// A thread that panicked while it held the lock left all of it or nothing.
+    fn unsaved(&self) -> MutexGuard<'_, Option<Vec<Kept>>> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,13 +142,20 @@ pub(super) fn check(bytes: &[u8]) -> u16 {
     u16::from_be_bytes([digest[0], digest[1]])
 }
 
+/// Gives its room to the offsets when the disk is full, which is when a sidecar ends that archives to the same disk. A file
+/// system that compresses keeps no room for zeros.
+const RESERVE: &str = "reserve";
+
+/// A few blocks.
+const RESERVE_BYTES: usize = 16 << 10;
+
 /// How many bytes before an offset are checked.
 pub(super) const CHECKED_BYTES: u64 = 256;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primitives::storage::Memory;
+    use crate::primitives::storage::{Fault, Memory, Survives};
 
     #[test]
     fn what_is_saved_is_loaded() {
@@ -129,6 +168,25 @@ mod tests {
         assert_eq!(open("/var/log/b").load().unwrap(), None);
         open("/var/log/a").forget().unwrap();
         assert_eq!(open("/var/log/a").load().unwrap(), None);
+    }
+
+    #[test]
+    fn what_a_full_disk_refuses_goes_where_room_was_kept() {
+        let (before, reserve) = (Memory::new(), Path::new("/s/tails/reserve"));
+        let open = |memory: &Memory| {
+            let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+            Offsets::open(&storage, Path::new("/s"), Path::new("/var/log/a")).unwrap()
+        };
+        let at = |offset| [Kept { file: Identity { device: 1, inode: 2, born_ns: None }, offset, check: 3 }];
+        open(&before).save(&at(1)).unwrap();
+        assert!(before.files().contains_key(reserve));
+        for operation in 0..6 {
+            let memory = before.with_fault(Fault::Fail(operation, io::ErrorKind::StorageFull));
+            open(&memory).save(&at(2)).unwrap();
+            assert!(!memory.files().contains_key(reserve), "{operation}");
+            let kept = open(&memory.after_crash(Survives::Synced)).load().unwrap();
+            assert_eq!(kept.unwrap(), at(2), "{operation}");
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::input::shelf::Shelf;
-use crate::primitives::storage::{Disk, Storage};
+use crate::primitives::storage::{Disk, Fault, Memory, Storage};
 use std::fs::{File, OpenOptions};
+use std::future::ready;
 use std::io::Write as _;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -59,13 +60,17 @@ impl Scene {
         }
     }
 
-    fn follow(&self) -> Follower {
-        let settings = Settings {
+    fn settings(&self) -> Settings {
+        Settings {
             path: self.path("a.log"),
             max_record_bytes: 32,
             poll: Duration::from_millis(1),
             linger: Duration::from_secs(1),
-        };
+        }
+    }
+
+    fn follow(&self) -> Follower {
+        let settings = self.settings();
         let storage: Arc<dyn Storage> = Arc::new(Disk);
         let offsets = Offsets::open(&storage, self.directory.path(), &settings.path).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -198,6 +203,45 @@ async fn what_is_lost_ends_it_and_is_read_again() {
     let follower = scene.follow();
     scene.expect("one\none\n").await;
     follower.crash().await;
+}
+
+/// As when the disk of the archive is full: every start makes a bit of it durable, and ends.
+#[tokio::test]
+async fn what_was_durable_when_the_rest_was_lost_is_not_read_again() {
+    let scene = Scene::new(Shelf::default());
+    scene.write("a.log", "one\n");
+    let follower = scene.follow();
+    scene.expect("one\n").await;
+    scene.write("a.log", "two\n");
+    scene.expect("one\ntwo\n").await;
+    {
+        let mut receipts = scene.shelf.receipts.lock().unwrap();
+        receipts.pop_front().unwrap().send(()).unwrap();
+        receipts.clear();
+    }
+    assert!(matches!(follower.task.await.unwrap(), Err(TailError::Lost(Lost))));
+    let follower = scene.follow();
+    scene.expect("one\ntwo\ntwo\n").await;
+    follower.crash().await;
+}
+
+/// As when the disk of the state directory is full: what cannot be kept is known still, and nothing more is read.
+#[tokio::test]
+async fn nothing_is_read_twice_when_offsets_cannot_be_kept() {
+    let scene = Scene::new(Shelf::durable());
+    let (memory, path) = (Memory::new(), scene.path("a.log"));
+    let open = |memory: &Memory| {
+        let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+        Offsets::open(&storage, Path::new("/s"), &path).unwrap()
+    };
+    open(&memory);
+    let full = open(&memory.with_fault(Fault::Full(0)));
+    let look_once = || follow(scene.settings(), scene.shelf.clone(), full.clone(), ready(()));
+    scene.write("a.log", "one\n");
+    assert!(matches!(look_once().await, Err(TailError::Offsets(_))));
+    scene.write("a.log", "two\n");
+    assert!(matches!(look_once().await, Err(TailError::Offsets(_))));
+    assert_eq!(scene.shelf.text(), "one\n");
 }
 
 #[tokio::test]

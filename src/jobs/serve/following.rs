@@ -93,8 +93,8 @@ impl Hall {
 
     /// Follows a file; again, if it could not be read for a while.
     pub(super) fn follow(self, settings: tail::Settings, offsets: Offsets) {
-        let tasks = self.doors.tasks.clone();
-        tasks.spawn(async move {
+        let (tasks, followers) = (self.doors.tasks.clone(), self.followers.clone());
+        tasks.spawn(followers.track_future(async move {
             loop {
                 let stopped = self.doors.stopped.cancelled();
                 let ended = tail::follow(settings.clone(), self.intake(), offsets.clone(), stopped).await;
@@ -115,7 +115,7 @@ impl Hall {
                     () = time::sleep(AGAIN) => {}
                 }
             }
-        });
+        }));
     }
 }
 
