@@ -10,4 +10,5 @@ mod desk {
     mod node;
     mod refusals;
     mod subject;
+    mod tenants;
 }

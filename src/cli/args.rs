@@ -256,6 +256,8 @@ pub(crate) struct Common {
     pub(crate) rules: Option<PathBuf>,
 
     /// Whose tokens: equal values of two tenants get different ones
+    ///
+    /// `replay`, `subject` and `hold` then find the lines of this tenant alone.
     #[arg(long, global = true, value_name = "NAME", value_parser = tenant)]
     pub(crate) tenant: Option<String>,
 

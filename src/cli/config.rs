@@ -30,7 +30,7 @@ pub(crate) struct Config {
     pub(crate) zone: Option<Typed<TimeZone>>,
     /// The zone of times that state none; the legal zone if this is not set.
     pub(crate) source_zone: Option<Typed<TimeZone>>,
-    /// Whose tokens: equal identifiers of two tenants get different ones.
+    /// Whose tokens: equal identifiers of two tenants get different ones. Searches then find its lines alone.
     #[schemars(extend("default" = "default"))]
     pub(crate) tenant: Option<Typed<Tenant>>,
     /// How long tokens stay the same.

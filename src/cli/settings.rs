@@ -8,6 +8,7 @@ use super::codes;
 use super::config::{Config, SecretSource, Serve, Typed, Written};
 use super::files::{RuleFiles, credential, read_text};
 use crate::jobs::recognition::{Choices, load_retention};
+use crate::jobs::replay::{DEFAULT_TENANT, Named, Tenancy};
 use crate::keyring::{self, KeyFile};
 use crate::model::{Format, NodeName};
 use crate::pipeline::SyncPolicy;
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) rules: Option<PathBuf>,
     /// Whose tokens.
     pub(crate) tenant: String,
+    /// Who said so: whoever names a tenant searches for no other one's lines.
+    pub(crate) tenant_named: Named,
     /// Where epoch secrets must come from, if the configuration says so.
     pub(crate) source: Option<SecretSource>,
     /// age recipients to whom every epoch secret is wrapped.
@@ -99,6 +102,11 @@ impl Settings {
         Some(if is_remote(archive) { archive.clone() } else { beside.join(archive) })
     }
 
+    /// Whose lines a search is for.
+    pub(crate) fn tenancy(&self) -> Tenancy {
+        Tenancy { tenant: self.tenant.clone(), named: self.tenant_named }
+    }
+
     /// Settings of a command that has `reading` and `tokens` options (or their defaults).
     ///
     /// # Errors
@@ -129,7 +137,12 @@ impl Settings {
             epoch: epoch(key_file.is_some(), tokens.epoch, config.epoch)?,
             key_file,
             rules: common.rules.clone().or_else(|| config.rules.map(|rules| rules_beside.join(rules))),
-            tenant: pick(common.tenant.clone(), config.tenant, "default".to_owned()),
+            tenant_named: match (&common.tenant, &config.tenant) {
+                (Some(_), _) => Named::InQuestion,
+                (None, Some(_)) => Named::InConfiguration,
+                (None, None) => Named::Nowhere,
+            },
+            tenant: pick(common.tenant.clone(), config.tenant, DEFAULT_TENANT.to_owned()),
             source: config.source,
             recipients: config.recipients.unwrap_or_default(),
             token_shape: tokens.token_shape.or(config.token_shape).unwrap_or(TokenShape::Native),

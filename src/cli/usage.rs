@@ -3,6 +3,7 @@
 //! `clap` would quote the values that were typed. A value may be an identifier (`oubliette token ...`), and
 //! messages end up in logs; so only names of options, never values, are repeated.
 
+use super::args::{Command, CommandLine, FleetCommand, HoldCommand};
 use super::codes;
 use crate::primitives::diag::Diagnostic;
 use clap::Error;
@@ -41,6 +42,40 @@ pub(crate) fn diagnostic(error: &Error) -> Diagnostic {
     let mut diagnostic = Diagnostic::new(&codes::USAGE, what).hint(hint(error));
     diagnostic.why = why(error);
     diagnostic
+}
+
+/// Refuses a tenant where all tenants' are shown or changed: somebody would believe that it is only one's.
+pub(crate) fn demand_use_of_tenant(line: &CommandLine) -> Result<(), Diagnostic> {
+    if line.common.tenant.is_none() || goes_by_tenant(&line.command) {
+        return Ok(());
+    }
+    Err(Diagnostic::new(&codes::USAGE, "`--tenant` means nothing to this command")
+        .because("what it shows or changes is not kept apart by tenants")
+        .hint("leave it out; `filter`, `serve`, `batch`, `archive`, `token`, `replay`, `subject`, `hold add` and `hold extract` go by it"))
+}
+
+fn goes_by_tenant(command: &Command) -> bool {
+    match command {
+        Command::Filter(_)
+        | Command::Serve(_)
+        | Command::Token(_)
+        | Command::Replay(_)
+        | Command::Subject(_)
+        | Command::Fleet(FleetCommand::Batch(_) | FleetCommand::Archive(_))
+        | Command::Hold(HoldCommand::Add { .. } | HoldCommand::Extract { .. }) => true,
+        Command::Init(_)
+        | Command::Fleet(FleetCommand::Lifecycle(_) | FleetCommand::Vaults(_))
+        | Command::Keys(_)
+        | Command::Ledger(_)
+        | Command::Purge(_)
+        | Command::Hold(HoldCommand::List | HoldCommand::Release { .. })
+        | Command::Verify(_)
+        | Command::Report(_)
+        | Command::Explain(_)
+        | Command::Check(_)
+        | Command::Completions(_)
+        | Command::Man(_) => false,
+    }
 }
 
 fn why(error: &Error) -> Option<String> {

@@ -19,11 +19,12 @@ use super::purge::Site;
 use super::replay::Purpose;
 use crate::archive::{self, Segment};
 use crate::ledger::event::{self, Event};
-use crate::model::ClassName;
+use crate::model::{ClassName, SegmentName};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
 use crate::primitives::private_folder::{PrivateFolder, Turn};
 use crate::primitives::storage::Storage;
+use crate::vault;
 pub use extract::{Extracted, Targets};
 use jiff::ToSpan as _;
 use jiff::civil::Date;
@@ -74,6 +75,8 @@ pub struct Scope {
     pub from: Option<Date>,
     /// With events on this legal day or before it.
     pub to: Option<Date>,
+    /// Of this tenant, as their vaults say. One without vault may be its, and is frozen.
+    pub tenant: Option<String>,
 }
 
 /// The holds of a node.
@@ -156,19 +159,25 @@ impl Holds {
         Ok(hold)
     }
 
-    /// Lets the hold of a case last longer, its extracts with it, and freezes everything that there is now, to extract
-    /// once more. The hold as it was; `None` if the case has none.
+    /// Lets the hold of a case last longer, its extracts with it, and freezes everything of `scope` that there is now, to
+    /// extract once more. The hold as it was; `None` if the case has none.
     ///
     /// # Errors
     /// A day before the one on which it ends now.
-    pub fn prolong(&self, site: &mut Site, case: &str, until: Date) -> Result<Option<Hold>, Diagnostic> {
+    pub fn prolong(
+        &self,
+        site: &mut Site,
+        case: &str,
+        until: Date,
+        scope: &Scope,
+    ) -> Result<Option<Hold>, Diagnostic> {
         let Some(before) = self.find(case)? else { return Ok(None) };
         if until < before.until {
             let why = "a hold is prolonged, and not shortened";
             return Err(refusal(&DATES, "the hold of the case lasts longer already", why));
         }
         let frozen_until = longest_freeze(site.today(), until);
-        let segments = frozen(site, &Scope::default())?;
+        let segments = frozen(site, scope)?;
         self.put(site, &Hold { until, frozen_until, segments, ..before.clone() })?;
         Ok(Some(before))
     }
@@ -267,7 +276,9 @@ fn frozen(site: &Site, scope: &Scope) -> Result<Vec<String>, Diagnostic> {
     let mut names = Vec::new();
     for tree in [&site.tree, &site.second_tree()] {
         for found in archive::list(&*site.storage, tree)? {
-            if scope.class.as_ref().is_some_and(|class| *class != found.name.folder.class) {
+            if scope.class.as_ref().is_some_and(|class| *class != found.name.folder.class)
+                || is_of_another_tenant(site, scope, &found.name)
+            {
                 continue;
             }
             let in_time = found.part
@@ -281,6 +292,13 @@ fn frozen(site: &Site, scope: &Scope) -> Result<Vec<String>, Diagnostic> {
     names.sort();
     names.dedup();
     Ok(names)
+}
+
+/// Whether the vault of a segment says that it is of another tenant than that of `scope`.
+fn is_of_another_tenant(site: &Site, scope: &Scope, name: &SegmentName) -> bool {
+    let Some(tenant) = &scope.tenant else { return false };
+    // A vault that is not there or cannot be read is no reason to let go of what a case may need.
+    vault::header(&*site.storage, &site.tree.vault(name)).is_ok_and(|header| header.tenant != *tenant)
 }
 
 /// The instants of the legal days of `scope`, Unix seconds.

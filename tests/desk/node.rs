@@ -46,8 +46,14 @@ impl Node {
     }
 
     pub(crate) fn archive(&self, now: &str, lines: &str) {
+        self.archive_with(&["--now", now], lines);
+    }
+
+    /// The same, by a filter with these options.
+    pub(crate) fn archive_with(&self, options: &[&str], lines: &str) {
         let srv = self.path("srv");
-        let mut child = self.command(&["filter", "--node", "web1", "--now", now, "--archive", arg(&srv)]);
+        let mut child =
+            self.command(&[&["filter", "--node", "web1", "--archive", arg(&srv)], options].concat());
         let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();

@@ -22,7 +22,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
     match command {
         HoldCommand::List => list(report, &settings),
         HoldCommand::Add { place, case, until, class, from, to } => {
-            let scope = Scope { class: class.clone(), from: *from, to: *to };
+            let scope = Scope { class: class.clone(), from: *from, to: *to, tenant: tenant(&settings) };
             let mut site = purge::site(&settings, place, COMMAND)?;
             let changed = with(&settings, &mut site, report, |holds, site| {
                 let hold = holds.add(site, case, *until, &scope)?;
@@ -64,6 +64,11 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
 /// Names of the commands in the ledger.
 const COMMAND: &str = "hold";
 const EXTRACT: &str = "hold extract";
+
+/// The tenant whose segments alone are frozen, if one was named.
+pub(super) fn tenant(settings: &Settings) -> Option<String> {
+    settings.tenancy().only().map(str::to_owned)
+}
 
 /// The holds of the node.
 pub(super) fn holds(settings: &Settings, site: &Site) -> Result<Holds, Diagnostic> {
@@ -192,6 +197,7 @@ fn extract(
 
 /// Says what an extract lacks.
 pub(super) fn tell_lacks(report: Report, extracted: &Extracted) -> Exit {
+    replay::others_left_out(report, extracted.of_other_tenants);
     let lacks = extracted.lacks();
     lacks.iter().for_each(|lack| report.warning(lack));
     if lacks.is_empty() { Exit::Done } else { Exit::NeedsHuman }

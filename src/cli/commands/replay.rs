@@ -146,7 +146,7 @@ pub(super) fn custody(
         running: keyring.running(settings.clock.now())?,
         owns_key_file: settings.key_file.is_some(),
         state_dir: settings.state_dir.clone(),
-        tenant: settings.tenant.clone(),
+        tenancy: settings.tenancy(),
         places: NodePlaces::default(),
     })
 }
@@ -236,15 +236,23 @@ pub(super) fn summarise(report: Report, counts: &Counts) -> Result<(), Stop> {
         counted(counts.read.frames_read, "frame"),
         counts.frames_skipped,
     ));
-    as_far_as_written(report, &counts.plan);
+    not_searched(report, &counts.plan);
     Ok(())
 }
 
-/// Says up to where segments that are not sealed yet were read.
-pub(super) fn as_far_as_written(report: Report, plan: &PlanCounts) {
+/// Says up to where segments that are not sealed yet were read, and that those of other tenants were not.
+pub(super) fn not_searched(report: Report, plan: &PlanCounts) {
     if plan.unsealed > 0 {
         let segments = counted(plan.unsealed, "segment");
         report.note(&format!("{segments} not sealed yet: what a filter has not written out was not read"));
+    }
+    others_left_out(report, plan.of_other_tenants);
+}
+
+/// Says that segments of other tenants than the one that was named were left out.
+pub(super) fn others_left_out(report: Report, segments: u64) {
+    if segments > 0 {
+        report.note(&format!("{} of other tenants left out", counted(segments, "segment")));
     }
 }
 
@@ -285,6 +293,18 @@ pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
                 .at(first.clone())
                 .because("the ledger says that it was sealed, and not that it was purged")
                 .hint("`oubliette verify` names all of them; put them back from a copy, and ask again"),
+        );
+    }
+    if let Some(first) = gaps.unattributed.first() {
+        let what = format!(
+            "{} without a vault that says whose lines they are, and left out",
+            counted(gaps.unattributed.len() as u64, "segment")
+        );
+        report.warning(
+            &Diagnostic::new(&replay::UNATTRIBUTED, what)
+                .at(first.clone())
+                .because("a tenant was named, and they may be another one's")
+                .hint("name the folder of vaults with `--vault DIR`, or ask for identifiers alone: `oubliette explain P19`"),
         );
     }
     if gaps.is_empty() { Exit::Done } else { Exit::NeedsHuman }

@@ -1,6 +1,6 @@
 //! `oubliette subject`: what a person may ask for, and whom a breach is about.
 
-use super::replay::{as_far_as_written, custody, handed_over, left_out, refused};
+use super::replay::{custody, handed_over, left_out, not_searched, others_left_out, refused};
 use super::{hold, purge};
 use crate::cli::args::{AccessArgs, ArchivePlace, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
 use crate::cli::args::{SubjectCommand, Tokens};
@@ -198,6 +198,7 @@ impl Desk<'_> {
 
     fn tell(&self, erased: &Erased) -> Result<Exit, Stop> {
         self.report.table(&erased.answers)?;
+        others_left_out(self.report, erased.of_other_tenants);
         let (gone, kept) = (counted(erased.lines(), "line"), counted(erased.kept(), "line"));
         self.report.note(&format!("erased: {gone}; kept: {kept}"));
         let stays = erased.answers.iter().filter(|answer| answer.outcome.needs_human()).count() as u64;
@@ -234,7 +235,7 @@ impl Desk<'_> {
         let mut each = |_: &_, line: &Line<'_>, reveal: &mut Reveal<'_>| each(line, reveal);
         let visited =
             ready.visit(&mut self.site, &mut each, &AtomicBool::new(false), &|bytes| progress.add(bytes))?;
-        as_far_as_written(self.report, &visited.counts.plan);
+        not_searched(self.report, &visited.counts.plan);
         Ok((visited, access))
     }
 
@@ -296,9 +297,10 @@ impl Desk<'_> {
         let holds = hold::holds(&self.settings, &self.site)?;
         let _turn = holds.turn()?;
         access.begin(&mut self.site)?;
-        let before = holds.prolong(&mut self.site, &case, until)?;
+        let scope = HoldScope { tenant: hold::tenant(&self.settings), ..HoldScope::default() };
+        let before = holds.prolong(&mut self.site, &case, until, &scope)?;
         if before.is_none() {
-            holds.add(&mut self.site, &case, until, &HoldScope::default())?;
+            holds.add(&mut self.site, &case, until, &scope)?;
         }
         let extracted = holds.extract(&mut self.site, &case, &targets, &mut secrets, &escrow);
         if extracted.is_err() {

@@ -27,9 +27,14 @@ pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
              running day.\n"
         ),
     };
+    let tenant = about.tenant.as_ref().map(|name| format!(" of tenant {name}")).unwrap_or_default();
     let missing = listed(
         "Missing: the record says that these segments were sealed, and not that they were purged; they are not there.",
         &about.gaps.missing,
+    );
+    let unattributed = listed(
+        "Not searched: of these segments nobody can tell whether their lines are this tenant's.",
+        &about.gaps.unattributed,
     );
     let (made, segments, zone) = (about.made, about.segments, zone(about));
     format!(
@@ -40,10 +45,10 @@ Case:         {case}
 Legal basis:  {basis}
 Period:       {from} to {to}
 Made:         {made} by oubliette {VERSION}, operator {operator}
-Searched:     {segments} segments
+Searched:     {segments} segments{tenant}
 
 {answer}
-{unsealed}{missing}
+{unsealed}{missing}{unattributed}
 FILES
 
 lines.log      The lines as they are stored, byte for byte, in the order of their events. Identifiers of people
@@ -117,9 +122,14 @@ pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
             "\nNon examin\u{e9}s : {count} segments en cours d'\u{e9}criture. Leurs lignes sont du jour en cours.\n"
         ),
     };
+    let tenant = about.tenant.as_ref().map(|name| format!(" du client {name}")).unwrap_or_default();
     let missing = listed(
         "Manquants : selon le registre, ces segments ont \u{e9}t\u{e9} scell\u{e9}s et non purg\u{e9}s ; ils ne sont pas l\u{e0}.",
         &about.gaps.missing,
+    );
+    let unattributed = listed(
+        "Non examin\u{e9}s : nul ne peut dire si les lignes de ces segments sont de ce client.",
+        &about.gaps.unattributed,
     );
     let (made, segments, zone) = (about.made, about.segments, zone(about));
     format!(
@@ -130,10 +140,10 @@ Affaire :          {case}
 Base l\u{e9}gale :      {basis}
 P\u{e9}riode :          {from} \u{e0} {to}
 \u{c9}tabli :           {made} par oubliette {VERSION}, op\u{e9}rateur {operator}
-Examin\u{e9}s :         {segments} segments
+Examin\u{e9}s :         {segments} segments{tenant}
 
 {answer}
-{unsealed}{missing}
+{unsealed}{missing}{unattributed}
 FICHIERS
 
 lines.log      Les lignes telles qu'elles sont conserv\u{e9}es, \u{e0} l'octet pr\u{e8}s, dans l'ordre des \u{e9}v\u{e9}nements.

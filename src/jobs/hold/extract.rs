@@ -4,7 +4,7 @@
 use super::{Hold, Holds, failed};
 use crate::archive::{self, Found, Segment};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Identifier, Opened, Secrets, TagKey, Wanted, spelling};
+use crate::jobs::replay::{Identifier, Opened, Secrets, Share, Sought, TagKey, Wanted, spelling};
 use crate::keyring::Escrow;
 use crate::ledger::event::{self, Event};
 use crate::primitives::diag::{Code, Diagnostic};
@@ -25,6 +25,12 @@ pub struct Targets {
     pub identifiers: Vec<Identifier>,
 }
 
+impl Targets {
+    fn sought(&self) -> Sought {
+        if self.tokens.is_empty() { Sought::ByIdentifiers } else { Sought::Otherwise }
+    }
+}
+
 /// What was extracted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extracted {
@@ -36,6 +42,10 @@ pub struct Extracted {
     pub absent: Vec<String>,
     /// Names of the segments that have such lines and whose vault, which a custodian would open, is not there.
     pub without_vault: Vec<String>,
+    /// Names of the segments that may be another tenant's than the one that was named.
+    pub unattributed: Vec<String>,
+    /// How many of the frozen segments are another tenant's.
+    pub of_other_tenants: u64,
 }
 
 impl Extracted {
@@ -63,6 +73,14 @@ impl Extracted {
             let what =
                 format!("of the segments with such lines, {} without a vault", are(self.without_vault.len()));
             let hint = "name the folder of vaults with `--vault DIR`, and run it again; without originals, with `--token` alone";
+            add(what, Some(first), hint);
+        }
+        if let [first, ..] = &self.unattributed[..] {
+            let what = format!(
+                "of the segments that the case froze, {} without a vault that says whose it is",
+                are(self.unattributed.len())
+            );
+            let hint = "name the folder of vaults with `--vault DIR`, and run it again; or ask for identifiers alone, and for no token";
             add(what, Some(first), hint);
         }
         lacks
@@ -184,6 +202,17 @@ fn collect(
     secrets: &mut Secrets,
     collected: &mut Collected,
 ) -> Result<(), Diagnostic> {
+    match secrets.share_of(&found.name, targets.sought())? {
+        Share::Searched => {}
+        Share::OfAnother => {
+            collected.counted.of_other_tenants += 1;
+            return Ok(());
+        }
+        Share::Unknown => {
+            collected.counted.unattributed.push(found.name.to_string());
+            return Ok(());
+        }
+    }
     let mut keys: HashSet<TagKey> = targets.tokens.iter().filter_map(|token| spelling::only(token)).collect();
     if !targets.identifiers.is_empty() {
         for epoch in secrets.keys_of_each(&found.name)? {

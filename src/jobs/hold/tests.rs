@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::jobs::purge::Reason;
-use crate::jobs::replay::{Custody, Identifier, NodePlaces, Secrets};
+use crate::jobs::replay::{Custody, Identifier, NodePlaces, Secrets, Tenancy};
 use crate::jobs::scene::{
     DAY, WRITTEN, archive as scene, events, folder, of_day, secret, segment, site, try_write,
 };
@@ -49,7 +49,7 @@ fn nobody() -> Custody {
         running: None,
         owns_key_file: false,
         state_dir: "/nowhere".into(),
-        tenant: "default".to_owned(),
+        tenancy: Tenancy::everybody(),
         places: NodePlaces::default(),
     }
 }
@@ -266,13 +266,16 @@ fn a_hold_is_prolonged_with_what_was_extracted() {
     let memory = scene();
     let mut site = site(&memory, NOW).unwrap();
     let holds = holds(&memory);
-    assert_eq!(holds.prolong(&mut site, "a", UNTIL).unwrap(), None);
+    assert_eq!(holds.prolong(&mut site, "a", UNTIL, &Scope::default()).unwrap(), None);
     let first = holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
     let targets = Targets { tokens: vec!["two".to_owned()], identifiers: Vec::new() };
     extract(&holds, &mut site, "a", &targets, nobody(), &escrow).unwrap();
-    assert_eq!(holds.prolong(&mut site, "a", first.frozen_until).unwrap_err().code.id, "H02");
+    assert_eq!(
+        holds.prolong(&mut site, "a", first.frozen_until, &Scope::default()).unwrap_err().code.id,
+        "H02"
+    );
     let later = date(2029, 1, 31);
-    let before = holds.prolong(&mut site, "a", later).unwrap().unwrap();
+    let before = holds.prolong(&mut site, "a", later, &Scope::default()).unwrap().unwrap();
     assert_eq!((before.until, before.extracts), (UNTIL, 1));
     let hold = holds.list().unwrap().remove(0);
     assert_eq!((hold.until, hold.extracts, hold.segments.len()), (later, 1, 3));

@@ -19,6 +19,7 @@ pub const CODES: &[&Code] = &[
     &UNSEALED,
     &STOPPED,
     &MISSING,
+    &UNATTRIBUTED,
 ];
 
 pub(super) fn no_identity(name: &SegmentName) -> Diagnostic {
@@ -371,4 +372,29 @@ What to do
 
 References
   GDPR, articles 32 and 33; README.md, \"Replay\"",
+};
+
+/// P19: segments that may be another tenant's.
+pub static UNATTRIBUTED: Code = Code {
+    id: "P19",
+    title: "nobody can tell whose lines a segment has",
+    text: "\
+What it means
+  Lines of one tenant were asked for with --tenant. The vault of a segment says whose it is; these segments have none,
+  for it is not where vaults were looked for, or they were archived with `--escrow none`, or a worker stored them. They
+  were left out.
+
+Why it matters
+  They may hold lines of another tenant, which nobody asked for, or more of this one.
+
+Example
+  oubliette replay --archive /srv/log --tenant acme --grep 'Failed password'
+
+What to do
+  Name the folder of vaults with --vault DIR. Or ask for identifiers alone, with --ip, --net, --email or --user: such lines are
+  found by the keys of the tenant, in segments without vault too. If all lines there are of one tenant, leave --tenant
+  out and name the tenant in the configuration.
+
+References
+  README.md, \"Replay\"",
 };

@@ -22,6 +22,7 @@ mod run;
 pub mod secrets;
 pub mod selection;
 pub mod spelling;
+mod tenancy;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -29,8 +30,8 @@ pub mod wanted;
 
 pub use access::{Access, Basis, Grant, Purpose};
 pub use codes::{
-    BAD_QUESTION, CODES, MISSING, NO_GRANT, NO_IDENTITY, NO_ORIGINALS, NO_SHRED_KEY, STOPPED, UNSEALED,
-    WRONG_IDENTITY,
+    BAD_QUESTION, CODES, MISSING, NO_GRANT, NO_IDENTITY, NO_ORIGINALS, NO_SHRED_KEY, STOPPED, UNATTRIBUTED,
+    UNSEALED, WRONG_IDENTITY,
 };
 pub use event_time::{EventTime, Reading};
 pub use lines::{Line, Lines, ReadCounts};
@@ -42,4 +43,5 @@ pub use run::{Counts, Each, Outcome, Question, Ready, Visited};
 pub use secrets::{Custody, Opened, Secrets, State};
 pub use selection::{Identifier, Selection};
 pub use spelling::TagKey;
+pub use tenancy::{DEFAULT_TENANT, Named, Share, Sought, Tenancy};
 pub use wanted::Wanted;

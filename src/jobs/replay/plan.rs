@@ -48,13 +48,15 @@ pub struct Gaps {
     pub unsealed: u64,
     /// The names of those that the ledger says were sealed and not purged, and that are not there.
     pub missing: Vec<String>,
+    /// The names of those of which nobody can tell whether they are the tenant's that was named.
+    pub unattributed: Vec<String>,
 }
 
 impl Gaps {
     /// Whether it lacks none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.unsealed == 0 && self.missing.is_empty()
+        self.unsealed == 0 && self.missing.is_empty() && self.unattributed.is_empty()
     }
 }
 
@@ -65,6 +67,9 @@ pub struct PlanCounts {
     pub segments: u64,
     /// Those of them that are not sealed yet: they were read as far as they had come.
     pub unsealed: u64,
+    /// Segments of other tenants than the one that was named, which were left out and are not counted above.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub of_other_tenants: u64,
     /// Frames of them all.
     pub frames: u64,
     /// Epochs whose secret was needed.
@@ -74,6 +79,10 @@ pub struct PlanCounts {
     pub hmacs: u64,
     /// Vaults opened: to find the addresses of an IPv6 network, to give originals back.
     pub vaults: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Where the originals of a segment are.

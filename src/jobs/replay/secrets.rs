@@ -10,6 +10,7 @@
 
 use super::codes;
 use super::nodes::NodePlaces;
+use super::tenancy::{Share, Sought, Tenancy};
 use crate::jobs::purge::Site;
 use crate::keyring::{Current, Identities, wrapped_kids, wraps_of};
 use crate::model::{Kinds, SegmentName, Tree};
@@ -37,8 +38,8 @@ pub struct Custody {
     pub owns_key_file: bool,
     /// The state directory with the wraps, or a copy of it.
     pub state_dir: PathBuf,
-    /// Whose tokens, for segments without vault. A vault says so itself.
-    pub tenant: String,
+    /// Whose lines are looked for, and whose tokens are in segments without vault.
+    pub tenancy: Tenancy,
     /// Vaults and shred keys of other places than the archive and the state directory.
     pub places: NodePlaces,
 }
@@ -152,7 +153,21 @@ impl Secrets {
     /// # Errors
     /// If its vault cannot be read.
     pub fn tenant_of(&self, name: &SegmentName) -> Result<String, Diagnostic> {
-        Ok(self.header(name)?.map_or_else(|| self.custody.tenant.clone(), |header| header.tenant))
+        let stated = self.header(name)?.map(|header| header.tenant);
+        Ok(stated.unwrap_or_else(|| self.custody.tenancy.tenant.clone()))
+    }
+
+    /// Whether a segment is searched: it may be another tenant's than the one asked for.
+    ///
+    /// # Errors
+    /// If a tenant was named and its vault cannot be read.
+    pub fn share_of(&self, name: &SegmentName, sought: Sought) -> Result<Share, Diagnostic> {
+        let tenancy = &self.custody.tenancy;
+        if tenancy.only().is_none() {
+            return Ok(Share::Searched);
+        }
+        let stated = self.header(name)?.map(|header| header.tenant);
+        Ok(tenancy.share(stated.as_deref(), sought))
     }
 
     /// The keys of all epochs that there are secrets of, for a segment whose tokens are of any: `name` is that segment.
@@ -167,7 +182,7 @@ impl Secrets {
         }
         let keys = |kid| {
             let secret = self.of(&SegmentName { kid, ..name.clone() })?;
-            Ok(EpochKeys::derive(&secret, Epoch::Fixed, &self.custody.tenant, &Kinds::default()))
+            Ok(EpochKeys::derive(&secret, Epoch::Fixed, &self.custody.tenancy.tenant, &Kinds::default()))
         };
         kids.into_iter().map(keys).collect()
     }

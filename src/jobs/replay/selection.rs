@@ -6,6 +6,7 @@
 
 use super::BAD_QUESTION;
 use super::spelling::{self, TagKey};
+use super::tenancy::Sought;
 use crate::detect::canonical;
 use crate::model::{ClassName, Kind, Pattern, Record, Span};
 use crate::primitives::diag::Diagnostic;
@@ -137,6 +138,13 @@ impl Selection {
     #[must_use]
     pub fn names_somebody(&self) -> bool {
         !self.identifiers.is_empty() || !self.tokens.is_empty()
+    }
+
+    /// How lines are looked for.
+    #[must_use]
+    pub fn sought(&self) -> Sought {
+        let by_identifiers = !self.identifiers.is_empty() && self.tokens.is_empty();
+        if by_identifiers { Sought::ByIdentifiers } else { Sought::Otherwise }
     }
 
     /// Whether lines of this class are asked for.

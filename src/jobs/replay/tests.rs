@@ -127,8 +127,8 @@ fn site() -> Site {
 fn custody(running: bool) -> Custody {
     let running = running.then(|| Current { epoch: EPOCH, secret: secret(), until: None });
     let state_dir = "/state".into();
-    let (tenant, places) = ("default".to_owned(), NodePlaces::default());
-    Custody { identities: None, running, owns_key_file: false, state_dir, tenant, places }
+    let (tenancy, places) = (Tenancy::everybody(), NodePlaces::default());
+    Custody { identities: None, running, owns_key_file: false, state_dir, tenancy, places }
 }
 
 /// Seconds after 10:00 and addresses of the lines found; and the plan.

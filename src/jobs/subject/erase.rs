@@ -86,6 +86,8 @@ pub struct Erased {
     pub answers: Vec<Answer>,
     /// Where nobody can look.
     pub gaps: Gaps,
+    /// How many segments of other tenants than the one that was named were left out.
+    pub of_other_tenants: u64,
 }
 
 impl Erased {
@@ -145,7 +147,7 @@ pub fn erase(
         };
         answers.push(Answer { place: place(&planned.name), lines, outcome });
     }
-    Ok(Erased { answers, gaps: plan.gaps.clone() })
+    Ok(Erased { answers, gaps: plan.gaps.clone(), of_other_tenants: plan.counts.of_other_tenants })
 }
 
 fn place(name: &SegmentName) -> AnswerPlace {

@@ -3,7 +3,7 @@
 use super::erase::{Erased, Outcome, erase, finish, plan};
 use crate::archive::{Lines, Origin, Packer, Segment, SegmentWriter, VaultMark, filter};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Custody, NodePlaces, Secrets, Selection, State};
+use crate::jobs::replay::{Custody, NodePlaces, Secrets, Selection, State, Tenancy};
 use crate::jobs::scene::{self, DAY, WRITTEN, events};
 use crate::jobs::verify::{Archive, Checker, Verified};
 use crate::keyring::Current;
@@ -153,7 +153,7 @@ fn secrets(site: &Site) -> Secrets {
             running,
             owns_key_file: false,
             state_dir: "/state".into(),
-            tenant: "default".into(),
+            tenancy: Tenancy::everybody(),
             places: NodePlaces::default(),
         },
     )

@@ -3,7 +3,7 @@
 use super::*;
 use crate::archive::{Lines as Block, Origin, Packer, SegmentWriter, filter};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Custody, Reveal, Unsealed};
+use crate::jobs::replay::{Custody, Reveal, Tenancy, Unsealed};
 use crate::jobs::scene::{self, DAY, NEXT, WRITTEN, folder};
 use crate::keyring::{Escrow, Identities, StateDir};
 use crate::model::{Expires, Kind, Kinds, NodeName, SegmentId, SegmentName, Tree};
@@ -173,7 +173,7 @@ impl Fleet {
             running: None,
             owns_key_file: false,
             state_dir: "/nowhere".into(),
-            tenant: "default".to_owned(),
+            tenancy: Tenancy::everybody(),
             places,
         };
         let mut secrets = Secrets::new(&self.site, custody);

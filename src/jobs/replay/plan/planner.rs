@@ -6,6 +6,7 @@ use crate::jobs::purge::Site;
 use crate::jobs::replay::secrets::{Secrets, State};
 use crate::jobs::replay::selection::{Identifier, Selection};
 use crate::jobs::replay::spelling::TagKey;
+use crate::jobs::replay::tenancy::Share;
 use crate::jobs::replay::wanted::Wanted;
 use crate::model::{Kind, SegmentName};
 use crate::primitives::diag::Diagnostic;
@@ -86,9 +87,12 @@ impl<'p> Planner<'p> {
         path: PathBuf,
         segment: &Segment,
     ) -> Result<(), Diagnostic> {
+        let in_time: Vec<usize> = segment.frames_with(self.selection.seconds.clone(), None).collect();
+        if !in_time.is_empty() && !self.is_searched(name)? {
+            return Ok(());
+        }
         self.plan.counts.segments += 1;
         self.plan.counts.frames += segment.footer().frames.len() as u64;
-        let in_time: Vec<usize> = segment.frames_with(self.selection.seconds.clone(), None).collect();
         if in_time.is_empty() {
             return Ok(());
         }
@@ -109,6 +113,9 @@ impl<'p> Planner<'p> {
         let mut parts = part.frames().enumerate().peekable();
         if parts.peek().is_none() {
             // Nothing was written to it yet, and its vault may be as new.
+            return Ok(());
+        }
+        if !self.is_searched(&found.name)? {
             return Ok(());
         }
         let wanted = if self.selection.names_somebody() { Some(self.in_part(&found.name)?) } else { None };
@@ -134,6 +141,17 @@ impl<'p> Planner<'p> {
             });
         }
         Ok(())
+    }
+
+    /// Whether a segment is the tenant's that was named, if one was; what is not is counted.
+    fn is_searched(&mut self, name: &SegmentName) -> Result<bool, Diagnostic> {
+        let share = self.secrets.share_of(name, self.selection.sought())?;
+        match share {
+            Share::Searched => {}
+            Share::OfAnother => self.plan.counts.of_other_tenants += 1,
+            Share::Unknown => self.plan.gaps.unattributed.push(name.to_string()),
+        }
+        Ok(share == Share::Searched)
     }
 
     /// The tokens of somebody who is asked for, in a part.
