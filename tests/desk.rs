@@ -9,6 +9,7 @@ mod desk {
     mod hold;
     mod node;
     mod refusals;
+    mod shred;
     mod subject;
     mod tenants;
 }

@@ -345,7 +345,12 @@ fn archiver(memory: &Memory, ready: &Ready, now: &str) -> Archiver {
         escrow: Escrow::KeyFile,
         foreign_tokens: false,
         sealer: Box::new(ledger()),
-        shred_keys: Box::new(RecordedShredKeys::new(shred_store, ledger(), recognition.zone.clone())),
+        shred_keys: Box::new(RecordedShredKeys::new(
+            shred_store,
+            ledger(),
+            recognition.zone.clone(),
+            Box::new(|lost| panic!("{lost}")),
+        )),
         storage: Arc::clone(&storage),
     };
     let (desk, _) = Desk::open(keeping, clock.now()).unwrap();

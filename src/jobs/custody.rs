@@ -10,25 +10,59 @@ use crate::pseudonym::epoch::Epoch;
 use crate::shred::{Kept, ShredError, ShredStore};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use std::fmt;
 
 /// Shred keys, each of which the ledger knows.
-#[derive(Debug)]
 pub struct RecordedShredKeys {
     store: ShredStore,
     ledger: Ledger,
     zone: TimeZone,
+    warn: Box<dyn Fn(&Diagnostic) + Send>,
 }
 
 impl RecordedShredKeys {
-    /// The keys of `store`, told to `ledger`; days in `zone`.
+    /// The keys of `store`, told to `ledger`; days in `zone`. A key that is lost is told to `warn`.
     #[must_use]
-    pub fn new(store: ShredStore, ledger: Ledger, zone: TimeZone) -> Self {
-        Self { store, ledger, zone }
+    pub fn new(
+        store: ShredStore,
+        ledger: Ledger,
+        zone: TimeZone,
+        warn: Box<dyn Fn(&Diagnostic) + Send>,
+    ) -> Self {
+        Self { store, ledger, zone, warn }
+    }
+
+    /// Whether the ledger says that there is a key of `expires`. One that is not whole does not: that is for `verify` to tell.
+    fn should_be_there(&self, expires: &str) -> bool {
+        let mut is_there = false;
+        let read = self.ledger.read(&mut |entry, _| match entry.event() {
+            Some(Event::ShredKeyMade { expires: day }) if day == expires => is_there = true,
+            Some(Event::ShredKeyErased { expires: day }) if day == expires => is_there = false,
+            _ => {}
+        });
+        read.is_ok() && is_there
+    }
+
+    /// Keeps in the ledger that the key of `expires` was made, and first, if it had been made before, that it was lost.
+    fn record(&mut self, expires: Expires) -> Result<(), Diagnostic> {
+        let name = expires.to_string();
+        if self.should_be_there(&name) {
+            self.ledger.append(Event::ShredKeyLost { expires: name.clone() })?;
+            (self.warn)(&self.store.lost(expires));
+        }
+        self.ledger.append(Event::ShredKeyMade { expires: name })?;
+        Ok(())
     }
 
     /// Whether the legal day of `expires` has come.
     fn has_come(&self, expires: Expires) -> bool {
         expires <= Expires::On(self.ledger.now().to_zoned(self.zone.clone()).date())
+    }
+}
+
+impl fmt::Debug for RecordedShredKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordedShredKeys").field("store", &self.store).finish_non_exhaustive()
     }
 }
 
@@ -170,7 +204,7 @@ impl ShredKeys for RecordedShredKeys {
         };
         if is_new {
             // Durable before the key is used; a crash in between leaves a key that nothing was written under.
-            self.ledger.append(Event::ShredKeyMade { expires: expires.to_string() })?;
+            self.record(expires)?;
         }
         Ok(Some(key))
     }
@@ -180,11 +214,13 @@ impl ShredKeys for RecordedShredKeys {
 mod tests {
     use super::*;
     use crate::jobs::scene::{DAY, MIDNIGHT, WRITTEN, events, site};
-    use crate::primitives::storage::Memory;
+    use crate::primitives::storage::{Memory, Storage};
+    use std::path::Path;
+    use std::sync::Arc;
 
     fn keys(memory: &Memory, now: &str) -> RecordedShredKeys {
         let site = site(memory, now).unwrap();
-        RecordedShredKeys::new(site.shred, site.ledger, site.zone)
+        RecordedShredKeys::new(site.shred, site.ledger, site.zone, Box::new(|lost| panic!("{lost}")))
     }
 
     #[test]
@@ -195,6 +231,30 @@ mod tests {
         assert_eq!(first.expose(), again.expose());
         let made = Event::ShredKeyMade { expires: DAY.to_string() };
         assert_eq!(events(&memory).iter().filter(|event| **event == made).count(), 1);
+    }
+
+    #[test]
+    fn a_key_that_was_lost_is_told_and_another_one_is_made() {
+        let memory = Memory::new();
+        let first = keys(&memory, WRITTEN).key_for(Expires::On(DAY)).unwrap().unwrap();
+        // As `rm` does it: nobody says why.
+        let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+        storage.unlink(&Path::new("/state/shred").join(DAY.to_string())).unwrap();
+        let (send, told) = std::sync::mpsc::channel();
+        let site = site(&memory, WRITTEN).unwrap();
+        let warn = Box::new(move |lost: &Diagnostic| send.send(lost.to_string()).unwrap());
+        let mut keys = RecordedShredKeys::new(site.shred, site.ledger, site.zone, warn);
+        let second = keys.key_for(Expires::On(DAY)).unwrap().unwrap();
+        keys.key_for(Expires::On(DAY)).unwrap();
+        drop(keys);
+        assert_ne!(first.expose(), second.expose());
+        let warnings: Vec<String> = told.iter().collect();
+        assert!(matches!(&warnings[..], [only] if only.contains("2027-11-24")), "{warnings:?}");
+        let expires = DAY.to_string();
+        let keys: Vec<Event> =
+            events(&memory).into_iter().filter(|event| format!("{event:?}").starts_with("Shred")).collect();
+        let made = Event::ShredKeyMade { expires: expires.clone() };
+        assert_eq!(keys, [made.clone(), Event::ShredKeyLost { expires }, made]);
     }
 
     #[test]

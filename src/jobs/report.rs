@@ -152,6 +152,12 @@ pub fn report(scope: &Scope) -> Result<Report, Diagnostic> {
     attention.extend(told.unfinished.iter().map(|day| format!("a purge of {day} was begun and not ended")));
     let begun = |day| format!("a purge of lines in quarantine of {day} was begun and not ended");
     attention.extend(told.quarantine_unfinished.iter().map(begun));
+    let lost = |day: &String| {
+        format!(
+            "a shred key of expiry day {day} is lost: nobody can give back originals of what was archived under it"
+        )
+    };
+    attention.extend(told.lost.iter().map(lost));
     let kept = kept(scope, today, &mut attention)?;
     let sealed = Dates::new(&scope.classes, &scope.zone).due(&scope.quarantine, today)?;
     let mut overdue = BTreeMap::<Date, u64>::new();
@@ -206,6 +212,8 @@ struct Told {
     unfinished: BTreeSet<Date>,
     /// The same of lines in quarantine.
     quarantine_unfinished: BTreeSet<Date>,
+    /// Expiry days a shred key of which is lost, and that were not purged since.
+    lost: BTreeSet<String>,
 }
 
 impl Told {
@@ -214,11 +222,18 @@ impl Told {
     }
 
     fn hear(&mut self, entry: &Entry, days: &RangeInclusive<Date>) {
-        match entry.event() {
+        let event = entry.event();
+        if let Some(Event::ShredKeyLost { expires }) = &event {
+            self.lost.insert(expires.clone());
+        }
+        match event {
             Some(Event::EpochSecretMade { .. }) => self.keys.epoch_secrets_made += 1,
             Some(Event::EpochSecretErased { .. }) => self.keys.epoch_secrets_erased += 1,
             Some(Event::ShredKeyMade { .. }) => self.keys.shred_keys_made += 1,
-            Some(Event::ShredKeyErased { .. }) => self.keys.shred_keys_erased += 1,
+            Some(Event::ShredKeyErased { expires }) => {
+                self.keys.shred_keys_erased += 1;
+                self.lost.remove(&expires);
+            }
             Some(Event::PurgeIntent(purge)) => {
                 self.unfinished.insert(purge.expires);
             }

@@ -5,6 +5,8 @@
 //! the key that the ledger names for that day, and the ledger lists that very digest under that name. A
 //! segment that the ledger lists is there, or was purged.
 
+mod openable;
+
 use super::findings::Finding;
 use super::ledger::{self, Anchor, LedgerReport};
 use super::purge::hash;
@@ -15,6 +17,7 @@ use crate::model::{Folder, Seal, SegmentName, Tree};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
 use crate::primitives::storage::{Listed, Storage, is_remote};
+use crate::shred::ShredStore;
 use crate::vault::{Vault, VaultError};
 use ed25519_dalek::{Signature, VerifyingKey};
 use jiff::civil::Date;
@@ -62,6 +65,8 @@ struct Record {
     erased: BTreeSet<String>,
     /// Names of segments that may be gone.
     purged: BTreeSet<String>,
+    /// Expiry days whose shred key was made and not erased.
+    shred_keys: BTreeSet<String>,
 }
 
 /// Checks segments against a ledger.
@@ -70,6 +75,8 @@ pub struct Checker {
     storage: Arc<dyn Storage>,
     /// One a ledger, at least one.
     records: Vec<Record>,
+    /// The shred keys of the node whose ledger is the first one, if vaults are to be tried with them.
+    shred: Option<ShredStore>,
     verified: Verified,
 }
 
@@ -79,8 +86,8 @@ impl Checker {
     /// # Errors
     /// If there is none or it cannot be read.
     pub fn new(storage: &Arc<dyn Storage>, directory: &Path, anchors: &[Anchor]) -> Result<Self, Diagnostic> {
-        let mut checker =
-            Self { storage: Arc::clone(storage), records: Vec::new(), verified: Verified::default() };
+        let (storage, verified) = (Arc::clone(storage), Verified::default());
+        let mut checker = Self { storage, records: Vec::new(), shred: None, verified };
         checker.add_ledger(directory, anchors)?;
         Ok(checker)
     }
@@ -92,12 +99,14 @@ impl Checker {
     pub fn add_ledger(&mut self, directory: &Path, anchors: &[Anchor]) -> Result<(), Diagnostic> {
         let (mut sealed, mut purged) = (BTreeMap::<String, Vec<_>>::new(), BTreeSet::new());
         let mut digests = BTreeSet::from([hex::encode(&[0; 32])]);
-        let mut erased = BTreeSet::new();
+        let (mut erased, mut shred_keys) = (BTreeSet::new(), BTreeSet::new());
         let read = ledger::read(&self.storage, directory, anchors, &mut |entry| match entry.event() {
             Some(Event::Segment(event::Segment { name, digest, .. })) => {
                 digests.insert(digest.clone());
                 sealed.entry(name).or_default().push((entry.day, digest));
             }
+            Some(Event::ShredKeyMade { expires }) => drop(shred_keys.insert(expires)),
+            Some(Event::ShredKeyErased { expires }) => drop(shred_keys.remove(&expires)),
             // From the intent on a segment may be gone; if the purge broke off, the next run ends it.
             Some(Event::PurgeIntent(purge)) => {
                 purged.extend(purge.files.into_iter().filter_map(|file| within_store(&file.name)));
@@ -119,7 +128,7 @@ impl Checker {
         let (LedgerReport { end, findings, .. }, verifier) = read;
         self.verified.entries += end.n;
         self.verified.findings.extend(findings);
-        self.records.push(Record { verifier, sealed, digests, erased, purged });
+        self.records.push(Record { verifier, sealed, digests, erased, purged, shred_keys });
         Ok(())
     }
 
@@ -174,6 +183,7 @@ impl Checker {
         self.seal(&segment, &name.to_string());
         if let Some(mark) = segment.footer().vault {
             self.vault(&tree.vault(name), &mark, progress)?;
+            self.openable(name, &tree.vault(name))?;
         }
         Ok(())
     }

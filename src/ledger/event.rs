@@ -59,6 +59,11 @@ pub enum Event {
         /// The expiry day, or `contract`.
         expires: String,
     },
+    /// A shred key that was made is not there: what was archived under it opens for nobody. Another one is made.
+    ShredKeyLost {
+        /// The expiry day, or `contract`.
+        expires: String,
+    },
     /// A shred key was overwritten and removed.
     ShredKeyErased {
         /// The expiry day.

@@ -50,8 +50,15 @@ impl From<ShredError> for Diagnostic {
     }
 }
 
+pub(super) fn lost(key: &Path) -> Diagnostic {
+    Diagnostic::new(&LOST, "a shred key is lost, and another one was made")
+        .at(key.display().to_string())
+        .because("the ledger says that it was made and not that it was erased, and it is not there")
+        .hint("what was archived for that day so far opens for nobody; `oubliette explain S03` says what to do if the key is found again")
+}
+
 /// All codes of this area.
-pub const CODES: &[&Code] = &[&IO, &EXPIRED];
+pub const CODES: &[&Code] = &[&IO, &EXPIRED, &LOST];
 
 static IO: Code = Code {
     id: "S01",
@@ -95,4 +102,29 @@ What to do
 
 References
   README.md, \"Purge\"; GDPR art. 5(1)(e)",
+};
+
+static LOST: Code = Code {
+    id: "S03",
+    title: "a shred key is lost",
+    text: "\
+What it means
+  The ledger says that the shred key of an expiry day was made and not that it was erased, and its file in `<state>/shred` is
+  not there. So that no line is lost, the filter made another key and goes on. The ledger keeps that: `shred-key-lost`.
+
+Why it matters
+  What was archived for that day before opens with the key that is lost, and with nothing else: nobody can give its
+  originals back. Lines can still be searched and read. What comes now opens with the new key.
+
+Example
+  rm /var/lib/oubliette/shred/2027-11-24
+
+What to do
+  Find out who or what removed it, and whether other keys are missing: `oubliette verify` names every vault that does not
+  open any more. If the file turns up, leave the new one where it is, put the old one into a folder of its own, and name
+  that with --shred-keys DIR in searches; erase it when its day is over, for `purge` does not know it. If it is lost for
+  good, it is a loss of availability of personal data: tell the data protection officer.
+
+References
+  README.md, \"Purge\"; GDPR art. 4(12), 32(1)(b), 33",
 };

@@ -12,6 +12,7 @@
 mod error;
 
 use crate::model::Expires;
+use crate::primitives::diag::Diagnostic;
 use crate::primitives::private_folder::{PrivateFolder, random_secret};
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::Storage;
@@ -95,6 +96,12 @@ impl ShredStore {
     pub fn existing(&self, expires: Expires) -> Result<Option<Secret>, ShredError> {
         let name = expires.to_string();
         self.folder.secret(&name).map_err(ShredError::io("read", &self.folder.path(&name)))
+    }
+
+    /// That the key of `expires` was lost, and another one is in its place.
+    #[must_use]
+    pub fn lost(&self, expires: Expires) -> Diagnostic {
+        error::lost(&self.folder.path(&expires.to_string()))
     }
 
     /// Declares `day` and all before it over: none of their keys is made again.

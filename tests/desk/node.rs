@@ -46,11 +46,11 @@ impl Node {
     }
 
     pub(crate) fn archive(&self, now: &str, lines: &str) {
-        self.archive_with(&["--now", now], lines);
+        drop(self.archive_with(&["--now", now], lines));
     }
 
-    /// The same, by a filter with these options.
-    pub(crate) fn archive_with(&self, options: &[&str], lines: &str) {
+    /// The same, by a filter with these options. What it says.
+    pub(crate) fn archive_with(&self, options: &[&str], lines: &str) -> String {
         let srv = self.path("srv");
         let mut child =
             self.command(&[&["filter", "--node", "web1", "--archive", arg(&srv)], options].concat());
@@ -58,6 +58,7 @@ impl Node {
         child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stderr)
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {

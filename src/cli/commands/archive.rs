@@ -42,7 +42,7 @@ pub(super) fn open(
     };
     // Before anything that a crash left is sealed: that is part of the run.
     ready.record(Ledger::open(ledger.clone())?)?;
-    let opened = try_open(settings, args, ready, (tree, ledger), tee);
+    let opened = try_open(report, settings, args, ready, (tree, ledger), tee);
     let (archiver, recovered) = match opened {
         Ok(opened) => opened,
         Err(refusal) => {
@@ -55,6 +55,7 @@ pub(super) fn open(
 }
 
 fn try_open(
+    report: Report,
     settings: &Settings,
     args: &ArchiveArgs,
     ready: &Ready,
@@ -63,6 +64,7 @@ fn try_open(
 ) -> Result<(Archiver, Vec<Recovered>), Diagnostic> {
     let (storage, zone) = (Arc::clone(&ledger.storage), ledger.zone.clone());
     let shred_store = ShredStore::open(&storage, &settings.state_dir.join(shred::FOLDER))?;
+    let warn = move |lost: &Diagnostic| report.warning(lost);
     let plan = Plan {
         storage,
         tree,
@@ -70,7 +72,12 @@ fn try_open(
         options: options(settings, args, ready),
         anonymised: args.escrow.or(settings.escrow) == Some(EscrowName::None),
         sealer: Box::new(Ledger::open(ledger.clone())?),
-        shred_keys: Box::new(RecordedShredKeys::new(shred_store, Ledger::open(ledger)?, zone)),
+        shred_keys: Box::new(RecordedShredKeys::new(
+            shred_store,
+            Ledger::open(ledger)?,
+            zone,
+            Box::new(warn),
+        )),
         tee,
     };
     archive::open(ready, plan)

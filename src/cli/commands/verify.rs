@@ -11,6 +11,7 @@ use crate::jobs::verify::{Archive, CHANGED, Checker, Verified, bytes_below};
 use crate::ledger::{ENTRIES, FOLDER};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Seen, is_remote};
+use crate::shred::{self, ShredStore};
 use serde_json::json;
 use std::path::Path;
 
@@ -36,6 +37,10 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
         .try_for_each(|place| files::refuse_dangling(place))?;
     let storage = files::storage(&[path, &tree.vault], Seen::Newest)?;
     let mut checker = Checker::new(&storage, &ledger, &args.expect)?;
+    if args.ledger.is_empty() {
+        let shred_keys = settings.state_dir.join(shred::FOLDER);
+        checker = checker.with_shred_keys(ShredStore::of_node(&storage, &shred_keys));
+    }
     others.iter().try_for_each(|other| checker.add_ledger(other, &[]))?;
     let verified = if is_archive(path) {
         let archive = Archive { tree, intermediate: path.join("intermediate") };

@@ -65,15 +65,15 @@ pub(super) fn wrong_identity(name: &SegmentName) -> Diagnostic {
 pub(super) fn no_shred_key(name: &SegmentName) -> Diagnostic {
     Diagnostic::new(&NO_SHRED_KEY, "the shred key H of an expiry day is missing")
         .at(name.to_string())
-        .because("it was erased, or this is not the node that wrote the segment")
+        .because("it was erased or lost, or this is not the node that wrote the segment")
         .hint("run this on the node, with its state directory, or name its folder `shred` with `--shred-keys DIR`: H is in no backup")
 }
 
 pub(super) fn foreign_shred_key(vault: &Path) -> Diagnostic {
-    Diagnostic::new(&NO_SHRED_KEY, "the shred key H of a node is missing")
+    Diagnostic::new(&NO_SHRED_KEY, "the shred key H that a vault was written under is missing")
         .at(vault.display().to_string())
-        .because("none of the shred keys of that day here is that of the node that wrote it")
-        .hint("name the folder `shred` of its state directory with `--shred-keys DIR`, or run this on that node")
+        .because("no shred key of that day here opens it: it is that of another node, or was lost and another one made")
+        .hint("name the folder `shred` of the state directory of its node with `--shred-keys DIR`; if the ledger has `shred-key-lost` of that day, `oubliette explain S03`")
 }
 
 pub(super) fn too_many_tokens() -> Diagnostic {
@@ -263,7 +263,8 @@ pub static NO_SHRED_KEY: Code = Code {
     text: "\
 What it means
   Originals open with two keys: the custodian's identity, and the shred key H of the expiry day, which
-  lies in the state directory of the node. There is no H of that day here.
+  lies in the state directory of the node. There is no H of that day here, or none that opens the vault: it is that of
+  another node, or a key that was lost.
 
 Why it matters
   When a day is purged its H is erased, and with it the originals of that day in every copy. Nobody can give

@@ -349,17 +349,18 @@ impl Secrets {
             return Err(self.no_key_file(name));
         }
         let identities = self.custody.identities.as_ref().ok_or_else(|| codes::no_identity(name))?;
-        let wrap = self.wrap_in(&Vault::open(&*self.storage, path)?, name)?;
+        let wrap = self.wrap_in(path, name)?;
         identities.unwrap(&wrap).map_err(|_| codes::wrong_identity(name))
     }
 
-    /// The wrap in a vault, under whichever H opens it.
-    fn wrap_in(&self, vault: &Vault, name: &SegmentName) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
+    /// The wrap in the vault in that file, under whichever H opens it.
+    fn wrap_in(&self, path: &Path, name: &SegmentName) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
+        let vault = Vault::open(&*self.storage, path)?;
         let mut refusal = codes::no_shred_key(name);
         for shred_key in self.shred_keys(name)? {
             match vault.wrap(&shred_key) {
                 Ok(wrap) => return wrap.ok_or_else(|| self.no_key_file(name)),
-                Err(error) => refusal = error.into(),
+                Err(_) => refusal = codes::foreign_shred_key(path),
             }
         }
         Err(refusal)

@@ -149,7 +149,7 @@ fn recover(memory: &Memory, now: &str) -> Result<(), Diagnostic> {
         escrow: Escrow::KeyFile,
         foreign_tokens: false,
         sealer: Box::new(ledger.clone()),
-        shred_keys: Box::new(RecordedShredKeys::new(shred, ledger, zone)),
+        shred_keys: Box::new(RecordedShredKeys::new(shred, ledger, zone, Box::new(|lost| panic!("{lost}")))),
     };
     Desk::open(keeping, now).map(drop)
 }

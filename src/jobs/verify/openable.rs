@@ -1,0 +1,46 @@
+//! Whether vaults still open: the shred key that each was written under must be there until it is erased on its day.
+//!
+//! Only vaults of segments that the ledger of this node lists are looked at: those of other nodes open with theirs.
+
+use super::Checker;
+use crate::model::SegmentName;
+use crate::primitives::diag::Diagnostic;
+use crate::shred::{ShredError, ShredStore};
+use crate::vault;
+use std::io::ErrorKind;
+use std::path::Path;
+
+impl Checker {
+    /// The same, with the shred keys of the node whose ledger is the first one.
+    #[must_use]
+    pub fn with_shred_keys(self, shred: ShredStore) -> Self {
+        Self { shred: Some(shred), ..self }
+    }
+
+    /// Looks whether the shred key of a vault is there.
+    pub(super) fn openable(&mut self, name: &SegmentName, vault: &Path) -> Result<(), Diagnostic> {
+        let (Some(shred), Some(record)) = (&self.shred, self.records.first()) else { return Ok(()) };
+        let expires = name.folder.expires;
+        if !record.sealed.contains_key(&name.to_string()) || !record.shred_keys.contains(&expires.to_string())
+        {
+            return Ok(());
+        }
+        let key = match shred.existing(expires) {
+            // Whoever may not read keys is told all the rest.
+            Err(ShredError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+                return Ok(());
+            }
+            key => key?,
+        };
+        let Some(key) = key else {
+            self.wrong(vault, None, "the shred key of its day is lost: its originals open for nobody");
+            return Ok(());
+        };
+        // A header that cannot be read is told already.
+        if vault::header(&*self.storage, vault).is_ok_and(|header| !header.may_open_with(&key)) {
+            let what = "it was written under a shred key that is lost: its originals open for nobody";
+            self.wrong(vault, None, what);
+        }
+        Ok(())
+    }
+}
