@@ -10,6 +10,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,20 +101,27 @@ fn listen_at_file(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
 /// If the listener cannot be waited for.
 pub async fn serve(listener: Listener, observe: Arc<dyn Observe>) -> io::Result<()> {
     let door = Door::new(listener)?;
-    let guests = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut guests = VecDeque::new();
     let hosts = door.hosts()?;
     loop {
-        let permit = Arc::clone(&guests).acquire_owned().await;
         match door.accept().await {
             Ok(stream) => {
-                let answered = answer_all(stream, Arc::clone(&observe), hosts);
-                tokio::spawn(async move {
-                    answered.await;
-                    drop(permit);
-                });
+                make_room(&mut guests);
+                guests.push_back(tokio::spawn(answer_all(stream, Arc::clone(&observe), hosts)));
             }
             Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
         }
+    }
+}
+
+/// Whoever came first goes: an answer takes no time, so he has had his, or says nothing. Nobody waits at the door, least of
+/// all a supervisor, who would take the sidecar for dead and kill it.
+fn make_room(guests: &mut VecDeque<JoinHandle<()>>) {
+    guests.retain(|guest| !guest.is_finished());
+    if guests.len() >= MOST_CONNECTIONS
+        && let Some(first) = guests.pop_front()
+    {
+        first.abort();
     }
 }
 
@@ -243,13 +251,13 @@ fn response(status: StatusCode, content_type: &'static str, body: String) -> Res
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A scraper, a supervisor and some people. Further ones wait at the door.
+/// A scraper, a supervisor and some people.
 const MOST_CONNECTIONS: usize = 16;
 
 /// How long a request may take to come.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long one connection may keep others out.
+/// How long one connection lasts.
 const LONGEST_CONNECTION: Duration = Duration::from_secs(120);
 
 const MOST_HEADER_BYTES: usize = 16 << 10;
@@ -286,6 +294,7 @@ References
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
     use std::net::TcpStream;
     use std::os::unix::net::UnixStream;
 
@@ -338,6 +347,28 @@ mod tests {
             assert_eq!((status, body), (health, format!("{}\n", state.name())));
             assert_eq!(get(address, "/readyz").0, readiness, "{state:?}");
         }
+    }
+
+    #[test]
+    fn whoever_asks_is_answered_while_others_say_nothing() {
+        let (_runtime, address) = served(State::Running);
+        let silent: Vec<_> = (0..2 * MOST_CONNECTIONS)
+            .map(|number| {
+                let mut stream = TcpStream::connect(address).unwrap();
+                if number % 2 == 0 {
+                    // And then nothing more.
+                    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+                }
+                stream
+            })
+            .collect();
+        for _ in 0..2 {
+            let stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(PATIENCE / 2)).unwrap();
+            let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+            assert_eq!(ask(stream, request).0, 200);
+        }
+        drop(silent);
     }
 
     #[test]
