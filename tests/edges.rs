@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
 const OPEN: &str = "1 open 46 relp_version=0\nrelp_software=x\ncommands=syslog\n";
@@ -145,6 +146,43 @@ fn files_of_a_pattern_are_followed_also_when_they_come_later() {
     let ended = sidecar.stop();
     assert_eq!(ended.archived(), once(&["one", "two", "three", "four", "five", "six"]));
     ended.check_privacy();
+}
+
+#[test]
+fn a_file_with_several_names_is_followed_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let append = |name: &str, id: &str| {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(at(name)).unwrap();
+        writeln!(file, "{}", line(id)).unwrap();
+    };
+    let input = |path: &str| {
+        format!("[[serve.input]]\ntype = 'file'\npath = '{}'\npoll = '10ms'\n", at(path).display())
+    };
+    append("b.log", "one");
+    append("named.log", "two");
+    symlink("b.log", at("a.log")).unwrap();
+    symlink("b.log", at("c.log")).unwrap();
+    fs::hard_link(at("b.log"), at("d.log")).unwrap();
+    // Matched by two patterns, and named besides.
+    let config = input("*.log") + &input("?.log") + &input("named.log");
+    let sidecar = Sidecar::start(&config, &[]);
+    sidecar.wait_until_archived("id=one");
+    sidecar.wait_until_archived("id=two");
+    append("c.log", "three");
+    append("named.log", "four");
+    sidecar.wait_until_archived("id=three");
+    sidecar.wait_until_archived("id=four");
+    let sidecar = sidecar.stop().restart(&[]);
+    append("d.log", "five");
+    sidecar.wait_until_archived("id=five");
+    // It leads to a file of its own now.
+    append("e.txt", "six");
+    fs::remove_file(at("a.log")).unwrap();
+    symlink("e.txt", at("a.log")).unwrap();
+    sidecar.wait_until_archived("id=six");
+    let ended = sidecar.stop();
+    assert_eq!(ended.archived(), once(&["one", "two", "three", "four", "five", "six"]));
 }
 
 #[test]

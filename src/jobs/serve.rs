@@ -6,6 +6,7 @@
 mod before;
 mod conversation;
 mod following;
+mod names;
 mod status;
 
 pub use conversation::{Manner, Protocol};
@@ -25,6 +26,7 @@ use crate::primitives::clock::Clock;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::Storage;
 use crate::telemetry::{self, Meter, State};
+use names::Names;
 use std::fs::File;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
@@ -133,6 +135,8 @@ struct Hall {
     doors: Doors,
     /// Those who follow files, which are among the tasks of `doors`: at the end they keep how far they have come.
     followers: TaskTracker,
+    /// What they follow.
+    names: Names,
     limits: Arc<RwLock<Limits>>,
     clock: Clock,
     /// Asks for the end.
@@ -164,7 +168,17 @@ impl Daemon {
         let (ended, observed) = (CancellationToken::new(), Arc::<Observed>::default());
         let limits = Arc::new(RwLock::new(limits));
         let followers = TaskTracker::new();
-        let hall = Hall { gate, doors, followers, limits, clock, ended, observed, meter: Arc::default() };
+        let hall = Hall {
+            gate,
+            doors,
+            followers,
+            names: Names::default(),
+            limits,
+            clock,
+            ended,
+            observed,
+            meter: Arc::default(),
+        };
         Ok(Self { runtime, hall, gathered, branches, repeats: Repeats::default() })
     }
 
@@ -363,7 +377,10 @@ impl Hall {
             Entrance::Unix(listener, file, manner) => {
                 self.listen(tokio::net::UnixListener::from_std(listener)?, manner, None, file);
             }
-            Entrance::File(settings, offsets) => self.follow(settings, offsets),
+            Entrance::File(settings, offsets) => {
+                let named = self.names.add(&settings.path);
+                self.follow(settings, offsets, named);
+            }
             Entrance::Files(matching) => self.follow_all(matching),
             Entrance::Udp(socket) => {
                 self.receive(tokio::net::UdpSocket::from_std(socket)?, datagram::LONGEST_UDP_BYTES, None);

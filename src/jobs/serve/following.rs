@@ -1,6 +1,7 @@
 //! Files that others write, followed as long as the sidecar runs.
 
 use super::Hall;
+use super::names::Named;
 use crate::input::stream::Doors;
 use crate::input::tail::{self, Offsets, Pattern, TailError};
 use crate::primitives::storage::Storage;
@@ -57,13 +58,21 @@ impl Hall {
 
     async fn look(&self, matching: &Matching, followers: &mut BTreeMap<PathBuf, Follower>) {
         let followed: Vec<_> = followers.keys().cloned().collect();
-        let pattern = matching.pattern.clone();
-        let found = tokio::task::spawn_blocking(move || pattern.files(&followed)).await.unwrap_or_default();
-        for path in found {
-            if let Some(follower) = followers.get_mut(&path) {
-                follower.seen = Instant::now();
-            } else if followers.len() < MOST_FILES {
-                match self.follow_one(matching, &path) {
+        let (pattern, names) = (matching.pattern.clone(), self.names.clone());
+        let found = tokio::task::spawn_blocking(move || {
+            let found = pattern.files(&followed);
+            let (seen, others): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|path| followed.contains(path));
+            (seen, names.add_new(others))
+        });
+        let (seen, new) = found.await.unwrap_or_default();
+        for path in seen {
+            followers.entry(path).and_modify(|follower| follower.seen = Instant::now());
+        }
+        for named in new {
+            if followers.len() < MOST_FILES {
+                let path = named.path.clone();
+                match self.follow_one(matching, named) {
                     Ok(follower) => drop(followers.insert(path, follower)),
                     Err(error) => {
                         let code = tail::NOT_FOLLOWED.id;
@@ -83,18 +92,20 @@ impl Hall {
         });
     }
 
-    fn follow_one(&self, matching: &Matching, path: &Path) -> io::Result<Follower> {
-        let offsets = matching.offsets(path)?;
+    fn follow_one(&self, matching: &Matching, named: Named) -> io::Result<Follower> {
+        let offsets = matching.offsets(&named.path)?;
         let ends = self.doors.stopped.child_token();
         let hall = Self { doors: Doors { stopped: ends.clone(), ..self.doors.clone() }, ..self.clone() };
-        hall.follow(tail::Settings { path: path.to_owned(), ..matching.settings.clone() }, offsets.clone());
+        hall.follow(matching.settings.clone(), offsets.clone(), named);
         Ok(Follower { ends, offsets, seen: Instant::now() })
     }
 
-    /// Follows a file; again, if it could not be read for a while.
-    pub(super) fn follow(self, settings: tail::Settings, offsets: Offsets) {
+    /// Follows the file of that name; again, if it could not be read for a while.
+    pub(super) fn follow(self, settings: tail::Settings, offsets: Offsets, named: Named) {
+        let settings = tail::Settings { path: named.path.clone(), ..settings };
         let (tasks, followers) = (self.doors.tasks.clone(), self.followers.clone());
         tasks.spawn(followers.track_future(async move {
+            let _until_it_ends = named;
             loop {
                 let stopped = self.doors.stopped.cancelled();
                 let ended = tail::follow(settings.clone(), self.intake(), offsets.clone(), stopped).await;

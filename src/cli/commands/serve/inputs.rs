@@ -55,7 +55,9 @@ impl Inputs {
         self.reload_certificates(&wanted, settings)?;
         let is_only = wanted.len() == 1;
         let is_open = |input: &Input| self.open.iter().any(|open| open.input == *input);
-        let new: Vec<_> = wanted.iter().filter(|input| !is_open(input)).cloned().collect();
+        let mut new: Vec<_> = wanted.iter().filter(|input| !is_open(input)).cloned().collect();
+        // A file that is named is left alone by patterns that match it as well.
+        new.sort_by_key(is_pattern);
         let entrances: Result<Vec<_>, Diagnostic> =
             new.iter().map(|input| self.entrance(input, is_only, settings)).collect();
         for (input, entrance) in new.into_iter().zip(entrances?) {
@@ -175,6 +177,12 @@ fn manner(input: &Input) -> Manner {
         _ => Protocol::Syslog(Trailer::Lf),
     };
     Manner { protocol, is_proxied: input.proxy_protocol }
+}
+
+/// Whether it follows whatever files match.
+fn is_pattern(input: &Input) -> bool {
+    input.kind == Kind::File
+        && input.path.as_deref().is_some_and(|path| matches!(Pattern::of(path), Ok(Some(_))))
 }
 
 /// A file, and how far it was read.

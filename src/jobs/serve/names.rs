@@ -1,0 +1,91 @@
+//! Names of files that are followed: a file that has several is followed under one of them.
+
+use crate::input::tail::Identity;
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The paths that inputs follow now, and how many do.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names(Arc<Mutex<BTreeMap<PathBuf, usize>>>);
+
+/// That a path is followed, until this is dropped.
+pub(super) struct Named {
+    names: Names,
+    pub(super) path: PathBuf,
+}
+
+impl Names {
+    /// From now on `path` is followed, whoever else follows the file.
+    pub(super) fn add(&self, path: &Path) -> Named {
+        self.named(&mut self.paths(), path.to_owned())
+    }
+
+    /// From now on those of `found` are followed that are files of which no input follows any name; one name of each. A
+    /// symbolic link is the last choice: it may lead to another file tomorrow.
+    pub(super) fn add_new(&self, found: Vec<PathBuf>) -> Vec<Named> {
+        let mut paths = self.paths();
+        let mut known: HashSet<_> = paths.keys().filter_map(|path| identity(path)).collect();
+        let (links, mut new): (Vec<_>, Vec<_>) = found.into_iter().partition(|path| path.is_symlink());
+        new.extend(links);
+        new.retain(|path| identity(path).is_some_and(|file| known.insert(file)));
+        new.into_iter().map(|path| self.named(&mut paths, path)).collect()
+    }
+
+    fn named(&self, paths: &mut BTreeMap<PathBuf, usize>, path: PathBuf) -> Named {
+        *paths.entry(path.clone()).or_default() += 1;
+        Named { names: self.clone(), path }
+    }
+
+    /// A thread that panicked while it held the lock left it whole.
+    fn paths(&self) -> MutexGuard<'_, BTreeMap<PathBuf, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let mut paths = self.names.paths();
+        if let Some(count) = paths.get_mut(&self.path) {
+            *count -= 1;
+            if *count == 0 {
+                paths.remove(&self.path);
+            }
+        }
+    }
+}
+
+/// Which file has that name now, if one has.
+fn identity(path: &Path) -> Option<Identity> {
+    fs::metadata(path).ok().map(|metadata| Identity::of(&metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_file_is_new_under_one_of_its_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let new = |names: &Names, found: &[&str]| -> Vec<String> {
+            let new = names.add_new(found.iter().map(|name| at(name)).collect());
+            new.iter().map(|named| named.path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+        };
+        fs::write(at("b"), "").unwrap();
+        fs::write(at("other"), "").unwrap();
+        symlink(at("b"), at("a")).unwrap();
+        fs::hard_link(at("b"), at("c")).unwrap();
+        let names = Names::default();
+        assert_eq!(new(&names, &["a", "b", "c", "gone", "other"]), ["b", "other"]);
+        assert_eq!(new(&names, &["a"]), ["a"]);
+        let (first, second) = (names.add(&at("a")), names.add(&at("a")));
+        assert_eq!(new(&names, &["a", "b", "c", "other"]), ["other"]);
+        drop(first);
+        assert_eq!(new(&names, &["b"]), [""; 0]);
+        drop(second);
+        assert_eq!(new(&names, &["b"]), ["b"]);
+    }
+}
