@@ -115,7 +115,7 @@ pub(crate) static CONFIG: Code = Code {
     text: "\
 What it means
   The configuration file is not valid TOML, has a key that does not exist, or a value of the wrong form.
-  The message shows the line, with a mark under the place.
+  The message names file, line and column, and never quotes what stands there: it may be a password.
 
 Why it matters
   A misspelt key would silently leave the default in force: identifiers would stay in clear, or lines

@@ -414,16 +414,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_pointed_at() {
         assert_snapshot!(parsed("tag = 'none'\n[[serve.input]]\ntype = 'udp'\npath = '/x'\n").unwrap_err(), @r"
-        config.toml:2
-        TOML parse error at line 2, column 1
-          |
-        2 | [[serve.input]]
-          | ^^^^^^^^^^^^^^^
+        config.toml:2:1
         this type of input needs `listen`
         ");
         for (text, why) in [
             ("[serve]\nlisten = 1", "unknown field `listen`"),
-            ("[[serve.input]]\ntype = 'ftp'", "unknown variant `ftp`"),
+            ("[[serve.input]]\ntype = 'ftp'", "unknown value, expected one of `tcp`"),
             ("[[serve.input]]\ntype = 'tcp'\nlisten = 'localhost'", "an address and a port"),
             ("[[serve.input]]\ntype = 'stdin'\nmode = '0600'", "`mode` has no meaning"),
             ("[[serve.input]]\ntype = 'unix'\npath = 'x'\nmode = '666'", "written in octal"),
@@ -466,7 +462,7 @@ mod tests {
             ("[serve.limits]\nidle = '99999999999999999999h'", "a time such as"),
         ] {
             let refused = parsed(text).unwrap_err();
-            assert!(refused.contains(why) && refused.contains('^'), "{refused}");
+            assert!(refused.contains(why) && refused.starts_with("config.toml:"), "{refused}");
         }
     }
 }
