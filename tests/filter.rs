@@ -61,7 +61,7 @@ fn ready(choices: Choices, workers: usize, now: &str) -> Ready {
     Ready::new(plan).unwrap()
 }
 
-fn run<R: Read>(input: R, choices: Choices, workers: usize) -> (Vec<u8>, Outcome) {
+fn run<R: Read + Send>(input: R, choices: Choices, workers: usize) -> (Vec<u8>, Outcome) {
     let mut output = Vec::new();
     let outcome = ready(choices, workers, NOW).run(input, &mut output, &|| {});
     assert!(outcome.result.is_ok(), "{:?}", outcome.result);

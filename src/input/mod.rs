@@ -44,7 +44,7 @@ pub enum Arrival {
 /// A reader that can be told how long to wait.
 ///
 /// Anything that is [`Read`] is one that waits for ever; [`Waiting`] keeps to the deadline.
-pub trait ReadBy {
+pub trait ReadBy: Send {
     /// Reads into `buffer`, which is not empty. Waits for the first byte until `deadline` at most.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ pub trait ReadBy {
     fn read_by(&mut self, buffer: &mut [u8], deadline: Option<Timestamp>) -> io::Result<Arrival>;
 }
 
-impl<R: Read> ReadBy for R {
+impl<R: Read + Send> ReadBy for R {
     fn read_by(&mut self, buffer: &mut [u8], _deadline: Option<Timestamp>) -> io::Result<Arrival> {
         Ok(match self.read(buffer)? {
             0 => Arrival::End,

@@ -23,7 +23,7 @@ pub struct Current<K> {
 }
 
 /// Where the keys of each epoch come from.
-pub trait Epochs {
+pub trait Epochs: Send {
     /// The keys of an epoch.
     type Keys: Send + Sync;
 
@@ -63,7 +63,7 @@ pub enum Part<'a> {
 }
 
 /// Where parts come from.
-pub trait Parts {
+pub trait Parts: Send {
     /// The next part; waits for it until `deadline` at most.
     ///
     /// # Errors

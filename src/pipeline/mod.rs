@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! feed      reads blocks of whole lines, seals what is too long, hands out each epoch's keys
-//!   |       block i goes to worker i mod N
+//!   |       to whichever worker is free, which reads it itself
 //! workers   find, replace, classify, tag: bytes in, `Pseudonymised` out
-//!   |       block i comes from worker i mod N, so the order is that of the input
+//!   |       in the order of the input; written by a worker too, or by a thread that can wait
 //! output    writes whole blocks, or the archiver, into segments and vaults
 //! ```
 //!
-//! Queues are short, so a slow output slows the reading and memory stays bounded. Whatever fails,
+//! What waits is bounded, so a slow output slows the reading and memory stays bounded. Whatever fails,
 //! everything before it in the input is written, nothing after it, and the failure is returned. At the
 //! end [`tally`] checks that every line is accounted for.
 

@@ -39,7 +39,7 @@ impl<R: Read> Read for Hashed<R> {
 ///
 /// # Errors
 /// If it cannot be read, or zstd has no memory. What is damaged or cut off is an error of the reads.
-pub(super) fn lines<'a>(object: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub(super) fn lines<'a>(object: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut object = BufReader::with_capacity(CHUNK_BYTES, object);
     let start = first_bytes(&mut object)?;
     Ok(match start {
