@@ -5,6 +5,7 @@
 
 mod desk {
     mod bundle;
+    mod damage;
     mod docs;
     mod hold;
     mod node;

@@ -116,7 +116,8 @@ References
   FORMAT.md; fsync(2), section ERRORS.",
 };
 
-static DAMAGED: Code = Code {
+/// A02: a file that is not what was sealed.
+pub static DAMAGED: Code = Code {
     id: "A02",
     title: "a segment is damaged",
     text: "\

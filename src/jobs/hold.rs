@@ -17,7 +17,7 @@ mod tests;
 
 use super::purge::Site;
 use super::replay::Purpose;
-use crate::archive::{self, Segment};
+use crate::archive::{self, ArchiveError, Segment};
 use crate::ledger::event::{self, Event};
 use crate::model::{ClassName, SegmentName};
 use crate::primitives::diag::{Code, Diagnostic};
@@ -282,10 +282,12 @@ fn frozen(site: &Site, scope: &Scope) -> Result<Vec<String>, Diagnostic> {
                 continue;
             }
             let in_time = found.part
-                || Segment::open(&*site.storage, &found.path)?
-                    .frames_with(seconds.clone(), None)
-                    .next()
-                    .is_some();
+                || match Segment::open(&*site.storage, &found.path) {
+                    Ok(segment) => segment.frames_with(seconds.clone(), None).next().is_some(),
+                    // One that is damaged may be of that time, and may be mended from a copy.
+                    Err(ArchiveError::Damaged { .. }) => true,
+                    Err(error) => return Err(error.into()),
+                };
             names.extend(in_time.then(|| found.name.to_string()));
         }
     }

@@ -4,7 +4,7 @@
 
 use super::ledger::{self, LedgerReport};
 use super::purge::Dates;
-use crate::archive::{self, Segment};
+use crate::archive::{self, ArchiveError, Segment};
 use crate::ledger::event::{self, Event};
 use crate::ledger::{Entry, LedgerError};
 use crate::model::{ClassName, Expires, RetentionClass, Starts, Tree};
@@ -300,7 +300,14 @@ fn kept(scope: &Scope, today: Date, attention: &mut Vec<String>) -> Result<Vec<K
             if found.part {
                 kept.parts += 1;
             } else {
-                kept.add(&Segment::open(&*scope.storage, &found.path)?, &scope.zone);
+                match Segment::open(&*scope.storage, &found.path) {
+                    Ok(segment) => kept.add(&segment, &scope.zone),
+                    Err(ArchiveError::Damaged { .. }) => attention.push(format!(
+                        "a segment is damaged, and not counted: {}; `oubliette verify` says where",
+                        found.name
+                    )),
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
     }

@@ -292,7 +292,7 @@ pub struct AccessDone {
     pub entry: u64,
     /// Whether it came to its end.
     pub complete: bool,
-    /// The code of the message that it ended with before its end, for `oubliette explain`.
+    /// The code of the message that it ended with before its end, or of what it lacks, for `oubliette explain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Segments that were searched.

@@ -8,6 +8,7 @@ use crate::model::{Expires, Keep, Period, RetentionClass, Unit};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan};
+use std::ops::RangeInclusive;
 
 /// The days on which something happens to a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,16 +54,35 @@ pub fn last_day(start: Date, period: Period) -> Date {
 #[must_use]
 pub fn archive_day(expires: Date, keep: Period) -> Date {
     let last = expires.saturating_sub(1.day());
-    let count = i32::from(keep.count);
-    let back: Span = match keep.unit {
+    let about = before(last, keep);
+    // Clamping moves a day by three at most: from the 31st to the 28th.
+    let around = (-3..=3).map(|days: i64| about.saturating_add(days.days()));
+    let ends_then = around.clone().find(|day| last_day(*day, keep) == last);
+    next_day(ends_then.unwrap_or(about))
+}
+
+/// The legal days on which lines of `class` start that expire on `expires`, the reverse of [`due`]: where months are clamped
+/// several days have one end. `None` if there is no such day.
+#[must_use]
+pub fn start_days(class: &RetentionClass, expires: Date) -> Option<RangeInclusive<Date>> {
+    let Keep::For(keep) = class.keep else { return None };
+    let last = expires.saturating_sub(1.day());
+    let about = [Some(keep), class.archive_after].into_iter().flatten().fold(last, before);
+    // Each of two phases is clamped by three days at most.
+    let around = (-6..=6).map(|days: i64| about.saturating_add(days.days()));
+    let mut starts = around.filter(|day| due(class, *day).expires == Expires::On(expires));
+    let first = starts.next()?;
+    Some(first..=starts.next_back().unwrap_or(first))
+}
+
+/// The day `period` before `day`.
+fn before(day: Date, period: Period) -> Date {
+    let count = i32::from(period.count);
+    day.saturating_sub(match period.unit {
         Unit::Days => count.days(),
         Unit::Months => count.months(),
         Unit::Years => count.years(),
-    };
-    // Clamping moves a day by three at most: from the 31st to the 28th.
-    let around = (-3..=3).map(|days: i64| last.saturating_sub(back).saturating_add(days.days()));
-    let ends_then = around.clone().find(|day| last_day(*day, keep) == last);
-    next_day(ends_then.unwrap_or_else(|| last.saturating_sub(back)))
+    })
 }
 
 /// The instant from which lines that expire on `expires` must no longer exist: the start of that legal
@@ -148,6 +168,25 @@ pub(super) mod tests {
                 assert_eq!(next_day(last_day(found.saturating_sub(1.day()), period)), expires);
             }
         }
+    }
+
+    #[test]
+    fn the_days_that_expire_together_are_found_from_their_end() {
+        for (archive_after, keep) in
+            [(None, "12 months"), (None, "1 month"), (None, "30 days"), (Some("3 months"), "6 months")]
+        {
+            let class = class(archive_after, keep);
+            for offset in 0..1500 {
+                let start = date("2026-11-23").saturating_add(offset.days());
+                let Expires::On(expires) = due(&class, start).expires else { panic!("a period") };
+                let days = start_days(&class, expires).unwrap();
+                assert!(days.contains(&start), "{start} {keep}");
+                for outside in [days.start().saturating_sub(1.day()), days.end().saturating_add(1.day())] {
+                    assert_ne!(due(&class, outside).expires, Expires::On(expires), "{start} {keep}");
+                }
+            }
+        }
+        assert_eq!(start_days(&class(None, "contract"), date("2027-11-24")), None);
     }
 
     #[test]

@@ -101,7 +101,8 @@ References
   ARCHITECTURE.md, \"Vault\"; fsync(2), section ERRORS.",
 };
 
-static DAMAGED: Code = Code {
+/// V02: a file that is not as it was written.
+pub static DAMAGED: Code = Code {
     id: "V02",
     title: "a vault is damaged",
     text: "\

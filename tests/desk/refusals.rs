@@ -124,7 +124,7 @@ fn what_was_found_and_not_handed_over_is_in_the_ledger() {
 }
 
 #[test]
-fn a_replay_or_erasure_that_meets_damage_ends_in_the_ledger() {
+fn a_search_or_erasure_that_meets_damage_is_not_complete_in_the_ledger() {
     let node = Node::new();
     let (srv, identity) = (node.path("srv"), node.identity());
     let place = ["--archive", arg(&srv), "--identity", arg(&identity)];
@@ -140,8 +140,13 @@ fn a_replay_or_erasure_that_meets_damage_ends_in_the_ledger() {
         ("subject erase", vec!["--case", "DSR-1"]),
     ] {
         let command: Vec<&str> = command.split(' ').chain(place).chain(JEAN).chain(options).collect();
-        let (event, about) = refused(&node, &command, "A02");
+        let output = node.run(&[&command[..], &["--now", LATER]].concat());
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {message}");
+        assert!(message.contains("warning[A02]"), "{command:?}: {message}");
+        let (event, about) = node.ledger().pop().unwrap();
         assert_eq!((&*event, &about["complete"]), ("access-done", &false.into()), "{command:?}");
+        assert_eq!(about["code"], "A02", "{command:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! `oubliette replay --bundle`: the lines of a case, for the authority that asked.
 
-use super::replay::{handed_over, left_out, refused, summarise};
+use super::gaps::left_out;
+use super::replay::{handed_over, refused, summarise};
 use crate::cli::args::ReplayArgs;
 use crate::cli::exit::Exit;
 use crate::cli::report::{Counted, Report, Stop, counted};

@@ -25,4 +25,5 @@ pub(crate) mod verify;
 
 // For the legal desk and the data protection officer.
 mod bundle;
+mod gaps;
 pub(crate) mod subject;

@@ -1,5 +1,6 @@
 //! `oubliette replay`: archived lines back out.
 
+use super::gaps::left_out;
 use super::purge;
 use crate::cli::args::{AccessArgs, Common, LineArgs, Reading, ReplayArgs, Tokens};
 use crate::cli::codes;
@@ -11,8 +12,8 @@ use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    self, Access, Basis, Broken, Counts, Custody, Gaps, NodePlaces, Outlet, PlanCounts, Purpose, Question,
-    Ready, Scope, Selection, Unsealed,
+    self, Access, Basis, Broken, Counts, Custody, NodePlaces, Outlet, PlanCounts, Purpose, Question, Ready,
+    Scope, Selection, Unsealed,
 };
 use crate::keyring::{Identities, Keyring};
 use crate::model::Kind;
@@ -275,39 +276,6 @@ fn ended(report: Report, over_network: bool, end: Result<(), Broken>) -> Result<
         }
         Broken::Write { error, .. } => Err(error.into()),
     }
-}
-
-/// Says which segments the answer lacks.
-pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
-    if gaps.unsealed > 0 {
-        let what = format!("{} not sealed yet, and left out", counted(gaps.unsealed, "segment"));
-        report
-            .warning(&Diagnostic::new(&replay::UNSEALED, what).hint(
-                "their lines are found once the filter that writes them has ended, or the day is over",
-            ));
-    }
-    if let Some(first) = gaps.missing.first() {
-        let what = format!("{} missing", counted(gaps.missing.len() as u64, "segment"));
-        report.warning(
-            &Diagnostic::new(&replay::MISSING, format!("{what}: the answer is not whole"))
-                .at(first.clone())
-                .because("the ledger says that it was sealed, and not that it was purged")
-                .hint("`oubliette verify` names all of them; put them back from a copy, and ask again"),
-        );
-    }
-    if let Some(first) = gaps.unattributed.first() {
-        let what = format!(
-            "{} without a vault that says whose lines they are, and left out",
-            counted(gaps.unattributed.len() as u64, "segment")
-        );
-        report.warning(
-            &Diagnostic::new(&replay::UNATTRIBUTED, what)
-                .at(first.clone())
-                .because("a tenant was named, and they may be another one's")
-                .hint("name the folder of vaults with `--vault DIR`, or ask for identifiers alone: `oubliette explain P19`"),
-        );
-    }
-    if gaps.is_empty() { Exit::Done } else { Exit::NeedsHuman }
 }
 
 const LOOK_AT_SIGNALS: Duration = Duration::from_millis(200);

@@ -1,6 +1,7 @@
 //! `oubliette subject`: what a person may ask for, and whom a breach is about.
 
-use super::replay::{custody, handed_over, left_out, not_searched, others_left_out, refused};
+use super::gaps::left_out;
+use super::replay::{custody, handed_over, not_searched, others_left_out, refused};
 use super::{hold, purge};
 use crate::cli::args::{AccessArgs, ArchivePlace, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
 use crate::cli::args::{SubjectCommand, Tokens};
@@ -191,7 +192,9 @@ impl Desk<'_> {
         let progress = |bytes| progress.add(bytes);
         let erased = erase::erase(&mut self.site, &case, &plan, &mut secrets, &progress)?;
         let segments = erased.answers.len() as u64;
-        let done = AccessDone { complete: true, segments, lines: erased.lines(), ..AccessDone::default() };
+        let damage = erased.gaps.unreadable.code();
+        let (complete, code) = (damage.is_none(), damage.map(|code| code.id.to_owned()));
+        let done = AccessDone { complete, code, segments, lines: erased.lines(), ..AccessDone::default() };
         access.done(&mut self.site, done)?;
         Ok(erased)
     }
@@ -314,7 +317,9 @@ impl Desk<'_> {
         // Nor would that of what lacks something: everything is frozen while it is looked through, and no longer.
         holds.thaw(&self.site, &case)?;
         let lines = extracted.lines;
-        access.done(&mut self.site, AccessDone { complete: true, lines, ..AccessDone::default() })?;
+        let damage = extracted.unreadable.code();
+        let (complete, code) = (damage.is_none(), damage.map(|code| code.id.to_owned()));
+        access.done(&mut self.site, AccessDone { complete, code, lines, ..AccessDone::default() })?;
         Ok(extracted)
     }
 }

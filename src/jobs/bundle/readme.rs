@@ -36,6 +36,14 @@ pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
         "Not searched: of these segments nobody can tell whether their lines are this tenant's.",
         &about.gaps.unattributed,
     );
+    let unreadable = listed(
+        "Damaged: these segments are not as they were sealed. Lines of them that could not be read are not in here.",
+        &about.gaps.unreadable.names(),
+    );
+    let unopened = listed(
+        "Damaged: the vaults of these segments. Lines of them stand here with tokens, and nothing of them is revealed.",
+        &about.gaps.unopened.names(),
+    );
     let (made, segments, zone) = (about.made, about.segments, zone(about));
     format!(
         "\
@@ -48,7 +56,7 @@ Made:         {made} by oubliette {VERSION}, operator {operator}
 Searched:     {segments} segments{tenant}
 
 {answer}
-{unsealed}{missing}{unattributed}
+{unsealed}{missing}{unattributed}{unreadable}{unopened}
 FILES
 
 lines.log      The lines as they are stored, byte for byte, in the order of their events. Identifiers of people
@@ -131,6 +139,14 @@ pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
         "Non examin\u{e9}s : nul ne peut dire si les lignes de ces segments sont de ce client.",
         &about.gaps.unattributed,
     );
+    let unreadable = listed(
+        "Endommag\u{e9}s : ces segments ne sont plus tels qu'ils ont \u{e9}t\u{e9} scell\u{e9}s. Leurs lignes illisibles ne sont pas ici.",
+        &about.gaps.unreadable.names(),
+    );
+    let unopened = listed(
+        "Endommag\u{e9}s : les coffres de ces segments. Leurs lignes sont ici avec des jetons, rien n'y est r\u{e9}v\u{e9}l\u{e9}.",
+        &about.gaps.unopened.names(),
+    );
     let (made, segments, zone) = (about.made, about.segments, zone(about));
     format!(
         "\
@@ -143,7 +159,7 @@ P\u{e9}riode :          {from} \u{e0} {to}
 Examin\u{e9}s :         {segments} segments{tenant}
 
 {answer}
-{unsealed}{missing}{unattributed}
+{unsealed}{missing}{unattributed}{unreadable}{unopened}
 FICHIERS
 
 lines.log      Les lignes telles qu'elles sont conserv\u{e9}es, \u{e0} l'octet pr\u{e8}s, dans l'ordre des \u{e9}v\u{e9}nements.

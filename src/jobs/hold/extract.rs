@@ -4,7 +4,7 @@
 use super::{Hold, Holds, failed};
 use crate::archive::{self, Found, Segment};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Identifier, Opened, Secrets, Share, Sought, TagKey, Wanted, spelling};
+use crate::jobs::replay::{Damaged, Identifier, Opened, Secrets, Share, Sought, TagKey, Wanted, spelling};
 use crate::keyring::Escrow;
 use crate::ledger::event::{self, Event};
 use crate::primitives::diag::{Code, Diagnostic};
@@ -44,6 +44,10 @@ pub struct Extracted {
     pub without_vault: Vec<String>,
     /// Names of the segments that may be another tenant's than the one that was named.
     pub unattributed: Vec<String>,
+    /// The segments that could not be read, or not to their end.
+    pub unreadable: Damaged,
+    /// The segments whose vault could not be read.
+    pub unopened: Damaged,
     /// How many of the frozen segments are another tenant's.
     pub of_other_tenants: u64,
 }
@@ -74,6 +78,16 @@ impl Extracted {
                 format!("of the segments with such lines, {} without a vault", are(self.without_vault.len()));
             let hint = "name the folder of vaults with `--vault DIR`, and run it again; without originals, with `--token` alone";
             add(what, Some(first), hint);
+        }
+        for (damaged, what) in [
+            (&self.unreadable, "not as they were written"),
+            (&self.unopened, "with a vault that is not as it was written"),
+        ] {
+            if let Some(damage) = damaged.first() {
+                let what = format!("of the segments that the case froze, {} {what}", damaged.count());
+                let hint = "restore it from a copy, and run it again; `oubliette verify` names all; if it is lost, `oubliette hold release`";
+                add(what, Some(&damage.place), hint);
+            }
         }
         if let [first, ..] = &self.unattributed[..] {
             let what = format!(
@@ -146,12 +160,16 @@ impl Holds {
             for found in archive::list(&*site.storage, tree)? {
                 let name = found.name.to_string();
                 absent.remove(&name);
-                if !found.part && hold.segments.contains(&name) {
-                    collect(site, &found, targets, secrets, &mut collected)?;
+                if !found.part
+                    && hold.segments.contains(&name)
+                    && let Err(error) = collect(site, &found, targets, secrets, &mut collected)
+                {
+                    collected.counted.unreadable.note(&found.name, error)?;
                 }
             }
         }
         collected.counted.absent = absent.into_iter().collect();
+        collected.counted.unopened = secrets.damaged();
         let Extracted { lines, pairs, .. } = collected.counted;
         let count = (targets.tokens.len() + targets.identifiers.len()) as u64;
         let entry = event::Extract { case: case.to_owned(), targets: count, lines, pairs };
@@ -226,7 +244,13 @@ fn collect(
     let segment = Segment::open_as(&*site.storage, &found.path, &found.name)?;
     let mut kept = Zeroizing::new(Vec::new());
     for frame in 0..segment.footer().frames.len() {
-        let lines = segment.lines(frame)?;
+        let lines = match segment.lines(frame) {
+            Ok(lines) => lines,
+            Err(error) => {
+                collected.counted.unreadable.note(&found.name, error.into())?;
+                continue;
+            }
+        };
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
             if wanted.is_in(line) || is_spelt(line) {
                 kept.extend_from_slice(line);
@@ -236,7 +260,11 @@ fn collect(
     }
     match secrets.open_if_any(&found.name)? {
         Some(opened) => collect_pairs(&kept, &opened, collected),
-        None if !kept.is_empty() && segment.footer().vault.is_some() && secrets.has_custodian() => {
+        None if !kept.is_empty()
+            && segment.footer().vault.is_some()
+            && secrets.has_custodian()
+            && !secrets.damaged().has(&found.name) =>
+        {
             collected.counted.without_vault.push(found.name.to_string());
         }
         None => {}
@@ -296,8 +324,8 @@ pub(super) static LACKING: Code = Code {
     title: "an extract lacks something, so the segments stay frozen",
     text: "\
 What it means
-  `hold extract` found no line; or a segment that the case froze is not in the archive; or the vault of one
-  that has such lines is not there. What was found is kept. The segments stay frozen until the day that `hold list`
+  `hold extract` found no line; or a segment that the case froze is not in the archive, or damaged; or the vault of one
+  that has such lines is not there, or damaged. What was found is kept. The segments stay frozen until the day that `hold list`
   shows. For `subject restrict`, which freezes everything only while it extracts, they do not.
 
 Why it matters

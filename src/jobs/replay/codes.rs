@@ -362,7 +362,8 @@ What it means
   are not in the archive. The disk may not be mounted, the path may be that of another archive, or somebody removed them.
 
 Why it matters
-  That nothing is found says nothing of the lines in them, and which period those are of nobody can tell.
+  That nothing is found says nothing of the lines in them. Only those are told that may be of the period: when they were
+  sealed is known, and where lines are kept from their event on, the expiry day says which day that was.
 
 Example
   oubliette replay --archive /srv/log/archive --ip 203.0.113.9       where /srv/log is meant

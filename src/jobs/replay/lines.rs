@@ -5,6 +5,7 @@
 //! than `MOST_BYTES`, those that are due last are forgotten and read once more when their time comes. So
 //! memory is bounded whatever the archive holds. The frames that are due next are read together, on several threads.
 
+use super::damage::Damaged;
 use super::event_time::Reading;
 use super::frames::{Asked, Fitting, Frames, Loaded};
 use super::plan::Plan;
@@ -75,6 +76,8 @@ pub struct Lines<'p> {
     done: HashMap<Place, usize>,
     current: Option<Place>,
     counts: ReadCounts,
+    /// Segments that have a frame that is not as it was written: its lines are left out.
+    damaged: Damaged,
     /// The second of the last line.
     last: i64,
     /// Whether to stop; and the second to go on from, once it did.
@@ -115,6 +118,7 @@ impl<'p> Lines<'p> {
             done: HashMap::new(),
             current: None,
             counts: ReadCounts::default(),
+            damaged: Damaged::default(),
             last: i64::MIN,
             stopped: Arc::default(),
             resume: None,
@@ -140,10 +144,16 @@ impl<'p> Lines<'p> {
         self.counts
     }
 
+    /// Segments of which a frame was left out, for it is not as it was written.
+    #[must_use]
+    pub fn damaged(&self) -> &Damaged {
+        &self.damaged
+    }
+
     /// The next line; `None` after the last, or when it was stopped.
     ///
     /// # Errors
-    /// A segment that cannot be read, or is not as it was written.
+    /// A segment that cannot be read.
     #[expect(clippy::should_implement_trait, reason = "a line borrows from the frame in memory")]
     pub fn next(&mut self) -> Result<Option<Line<'_>>, Diagnostic> {
         let Some(place) = self.advance()? else { return Ok(None) };
@@ -210,7 +220,13 @@ impl<'p> Lines<'p> {
     fn load(&mut self, place: Place) -> Result<(), Diagnostic> {
         let places = self.due_next(place);
         for (place, loaded) in places.iter().zip(self.frames.read(&places)) {
-            let mut loaded = loaded?;
+            let mut loaded = match loaded {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    self.damaged.note(&self.plan.segments[place.0].name, error.into())?;
+                    Loaded::default()
+                }
+            };
             self.counts.frames_read += 1;
             self.counts.bytes_read += u64::from(self.plan.frame(*place).place.bytes);
             loaded.done = self.done.remove(place).unwrap_or(0);

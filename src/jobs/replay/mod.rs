@@ -10,6 +10,7 @@
 
 pub mod access;
 mod codes;
+mod damage;
 pub mod event_time;
 mod fraction;
 mod frames;
@@ -33,6 +34,7 @@ pub use codes::{
     BAD_QUESTION, CODES, MISSING, NO_GRANT, NO_IDENTITY, NO_ORIGINALS, NO_SHRED_KEY, STOPPED, UNATTRIBUTED,
     UNSEALED, WRONG_IDENTITY,
 };
+pub use damage::{Damage, Damaged};
 pub use event_time::{EventTime, Reading};
 pub use lines::{Line, Lines, ReadCounts};
 pub use nodes::NodePlaces;

@@ -1,9 +1,11 @@
 //! Which frames are to be read: from the footers of segments alone. What is not sealed yet has none, and is read.
 
 mod missing;
+mod period;
 mod planner;
 
 use super::codes;
+use super::damage::Damaged;
 use super::lines::Place;
 use super::secrets::{Secrets, State};
 use super::selection::Selection;
@@ -15,6 +17,7 @@ use crate::model::{ClassName, SegmentName};
 use crate::primitives::diag::Diagnostic;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use missing::Kept;
 use planner::Planner;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -50,13 +53,21 @@ pub struct Gaps {
     pub missing: Vec<String>,
     /// The names of those of which nobody can tell whether they are the tenant's that was named.
     pub unattributed: Vec<String>,
+    /// Those that could not be read, or not to their end.
+    pub unreadable: Damaged,
+    /// Those whose vault could not be read: their lines stand in the answer without what that would have told.
+    pub unopened: Damaged,
 }
 
 impl Gaps {
     /// Whether it lacks none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.unsealed == 0 && self.missing.is_empty() && self.unattributed.is_empty()
+        self.unsealed == 0
+            && self.missing.is_empty()
+            && self.unattributed.is_empty()
+            && self.unreadable.is_empty()
+            && self.unopened.is_empty()
     }
 }
 
@@ -129,10 +140,11 @@ pub struct PlannedFrame {
 }
 
 impl Plan {
-    /// Plans to read what is selected. Secrets are needed only for identifiers in clear.
+    /// Plans to read what is selected. Secrets are needed only for identifiers in clear. What is damaged and may be of the
+    /// period is among the gaps.
     ///
     /// # Errors
-    /// If a footer cannot be read; if a secret that is needed is missing.
+    /// If a disk cannot be read; if a secret that is needed is missing.
     pub fn new(
         site: &Site,
         selection: &Selection,
@@ -142,19 +154,32 @@ impl Plan {
         let mut planner = Planner::new(site, selection, secrets);
         let mut found = sealed_and_unsealed(site)?;
         found.retain(|found| selection.takes_class(&found.name.folder.class));
-        planner.plan.gaps.missing = missing::missing(site, selection, &found);
+        let kept = Kept::of(site);
         let mut workers = vec![(); threads::count()];
         // Footers are opened some at a time: all of them may be too many for memory.
         for some in found.chunks(FOOTERS_AT_ONCE) {
             let opened = threads::map(&mut workers, some, |(), found| open(site, found, unsealed));
             for (found, opened) in some.iter().zip(opened) {
-                match opened? {
-                    Opened::Sealed(segment, path) => planner.add(&found.name, path, &segment)?,
-                    Opened::Part(part) => planner.add_part(found, &part)?,
-                    Opened::LeftOut => planner.plan.gaps.unsealed += 1,
+                let added = match opened {
+                    Ok(Opened::Sealed(segment, path)) => planner.add(&found.name, path, &segment),
+                    Ok(Opened::Part(part)) => planner.add_part(found, &part),
+                    Ok(Opened::LeftOut) => {
+                        planner.plan.gaps.unsealed += 1;
+                        Ok(())
+                    }
+                    Err(error) => Err(error.into()),
+                };
+                let Err(error) = added else { continue };
+                let needed =
+                    period::may_be_of(&selection.seconds, site, &found.name, kept.sealed(&found.name));
+                let mut damaged = Damaged::default();
+                damaged.note(&found.name, error)?;
+                if needed {
+                    planner.plan.gaps.unreadable.extend(&damaged);
                 }
             }
         }
+        planner.plan.gaps.missing = kept.missing(site, selection, &found);
         planner.plan.counts.epochs = planner.secrets.epochs() as u64;
         Ok(planner.plan)
     }

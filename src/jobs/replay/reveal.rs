@@ -88,7 +88,8 @@ pub struct Reveal<'s> {
 
 impl<'s> Reveal<'s> {
     /// Opens the vaults of all segments of a plan, and those of nodes whose lines a worker stored, so that what is missing is
-    /// known before the first line goes out. With [`Scope::Nobody`] none is opened.
+    /// known before the first line goes out. With [`Scope::Nobody`] none is opened. Of one that is damaged nothing is given
+    /// back.
     ///
     /// # Errors
     /// With the name of what is missing: an identity, the right one, H, or a vault.
@@ -111,7 +112,7 @@ impl<'s> Reveal<'s> {
                 reveal.of_workers.insert(index);
                 continue;
             }
-            let opened = reveal.secrets.open(&segment.name, segment.state)?;
+            let Some(opened) = reveal.secrets.open_if_whole(&segment.name, segment.state)? else { continue };
             if let (Scope::Asked, Some(asked)) = (scope, &segment.wanted) {
                 reveal.shown.insert(index, shown(&opened, |key| asked.contains(key)));
             }
@@ -185,8 +186,8 @@ impl<'s> Reveal<'s> {
         if self.shown.len() >= MOST_SHOWN {
             self.shown.clear();
         }
-        let opened = self.secrets.open(line.name, line.state)?;
-        self.shown.insert(line.segment, shown(&opened, |_| true));
+        let opened = self.secrets.open_if_whole(line.name, line.state)?;
+        self.shown.insert(line.segment, opened.map_or_else(Shown::new, |opened| shown(&opened, |_| true)));
         Ok(())
     }
 }

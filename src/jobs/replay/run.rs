@@ -3,6 +3,7 @@
 mod visit;
 
 use super::access::{Access, Grant, Purpose};
+use super::damage::Damaged;
 use super::event_time::Reading;
 use super::lines::{Lines, ReadCounts};
 use super::outlet::{Broken, Ended, Outlet};
@@ -119,15 +120,24 @@ impl<'q> Ready<'q> {
         let (mut reveal, lines) = prepared;
         let mut lines = lines.until(outlet.stopped());
         let ended = write_all(&mut lines, &mut reveal, outlet, progress);
-        let (read, revealed) = (lines.counts(), reveal.revealed());
-        let failure = ended.as_ref().err().map(Ended::code);
+        let (read, revealed, unreadable) = (lines.counts(), reveal.revealed(), lines.damaged().clone());
+        let failure =
+            ended.as_ref().err().map(Ended::code).or(unreadable.code()).or(plan.gaps.unreadable.code());
         let settled = self.settle(site, read, revealed, failure);
         let end = match ended {
             Ok(to) => Ok(to),
             Err(Ended::Reader(broken)) => Err(broken),
             Err(Ended::Archive(error)) => return Err(error),
         };
-        Ok(Outcome { counts: settled?, end, gaps: self.plan.gaps })
+        Ok(Outcome { counts: settled?, end, gaps: self.gaps(&unreadable) })
+    }
+
+    /// What the answer lacks, segments included that turned out to be `unreadable` on the way.
+    fn gaps(self, unreadable: &Damaged) -> Gaps {
+        let mut gaps = self.plan.gaps;
+        gaps.unreadable.extend(unreadable);
+        gaps.unopened.extend(&self.secrets.damaged());
+        gaps
     }
 
     /// Keeps in the ledger what came of it, and the `failure` that it ended with.

@@ -9,6 +9,7 @@
 //! named; nothing is passed over in silence, for an answer that misses lines would look like one that has them all.
 
 use super::codes;
+use super::damage::Damaged;
 use super::nodes::NodePlaces;
 use super::tenancy::{Share, Sought, Tenancy};
 use crate::jobs::purge::Site;
@@ -65,6 +66,8 @@ pub struct Secrets {
     unwrapped: HashMap<[u8; KID_BYTES], Secret>,
     /// Segments whose originals were opened.
     opened: BTreeSet<SegmentName>,
+    /// Segments whose vault could not be read.
+    damaged: Damaged,
 }
 
 /// The originals of a segment, and the keys of their tokens.
@@ -116,7 +119,15 @@ impl Secrets {
         }
         let others = shred_keys.iter().map(|directory| ShredStore::of_node(&storage, directory));
         let shred = std::iter::once(site.shred.clone()).chain(others).collect();
-        Self { custody, storage, trees, shred, unwrapped: HashMap::new(), opened: BTreeSet::new() }
+        Self {
+            custody,
+            storage,
+            trees,
+            shred,
+            unwrapped: HashMap::new(),
+            opened: BTreeSet::new(),
+            damaged: Damaged::default(),
+        }
     }
 
     /// Where vaults are looked for.
@@ -148,26 +159,38 @@ impl Secrets {
         self.opened.iter().map(ToString::to_string).collect()
     }
 
-    /// Whose tokens are in a segment.
+    /// Vaults that turned out to be damaged, by their segments.
+    #[must_use]
+    pub fn damaged(&self) -> Damaged {
+        self.damaged.clone()
+    }
+
+    /// Whose tokens are in a segment. If its vault is damaged they are taken for those of the tenant of the search.
     ///
     /// # Errors
     /// If its vault cannot be read.
-    pub fn tenant_of(&self, name: &SegmentName) -> Result<String, Diagnostic> {
-        let stated = self.header(name)?.map(|header| header.tenant);
-        Ok(stated.unwrap_or_else(|| self.custody.tenancy.tenant.clone()))
+    pub fn tenant_of(&mut self, name: &SegmentName) -> Result<String, Diagnostic> {
+        Ok(self.stated_tenant(name)?.unwrap_or_else(|| self.custody.tenancy.tenant.clone()))
+    }
+
+    /// The tenant that the vault of a segment names, if it has one that can be read.
+    fn stated_tenant(&mut self, name: &SegmentName) -> Result<Option<String>, Diagnostic> {
+        match self.header(name) {
+            Ok(header) => Ok(header.map(|header| header.tenant)),
+            Err(error) => self.damaged.note(name, error).map(|()| None),
+        }
     }
 
     /// Whether a segment is searched: it may be another tenant's than the one asked for.
     ///
     /// # Errors
     /// If a tenant was named and its vault cannot be read.
-    pub fn share_of(&self, name: &SegmentName, sought: Sought) -> Result<Share, Diagnostic> {
-        let tenancy = &self.custody.tenancy;
-        if tenancy.only().is_none() {
+    pub fn share_of(&mut self, name: &SegmentName, sought: Sought) -> Result<Share, Diagnostic> {
+        if self.custody.tenancy.only().is_none() {
             return Ok(Share::Searched);
         }
-        let stated = self.header(name)?.map(|header| header.tenant);
-        Ok(tenancy.share(stated.as_deref(), sought))
+        let stated = self.stated_tenant(name)?;
+        Ok(self.custody.tenancy.share(stated.as_deref(), sought))
     }
 
     /// The keys of all epochs that there are secrets of, for a segment whose tokens are of any: `name` is that segment.
@@ -233,13 +256,25 @@ impl Secrets {
         Ok(vec![self.keys_of(name)?])
     }
 
-    /// What the tokens of a segment stand for; `None` if it has no vault, or no custodian takes part.
+    /// What the tokens of a segment stand for; `None` if it has no vault, that is [damaged](Self::damaged), or no custodian
+    /// takes part.
     ///
     /// # Errors
     /// As [`Secrets::open`].
     pub fn open_if_any(&mut self, name: &SegmentName) -> Result<Option<Opened>, Diagnostic> {
         let opens = self.has_custodian() && self.vault_of(name)?.is_some();
-        opens.then(|| self.open(name, State::Sealed)).transpose()
+        if opens { self.open_if_whole(name, State::Sealed) } else { Ok(None) }
+    }
+
+    /// The same as [`Secrets::open`]; `None` if its vault is [damaged](Self::damaged).
+    ///
+    /// # Errors
+    /// As [`Secrets::open`], but for damage.
+    pub fn open_if_whole(&mut self, name: &SegmentName, state: State) -> Result<Option<Opened>, Diagnostic> {
+        match self.open(name, state) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(error) => self.damaged.note(name, error).map(|()| None),
+        }
     }
 
     /// What the tokens of a segment stand for. Takes S and H.

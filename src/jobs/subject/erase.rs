@@ -84,7 +84,7 @@ impl Outcome {
 pub struct Erased {
     /// Each segment with lines of the person, in the order of their names.
     pub answers: Vec<Answer>,
-    /// Where nobody can look.
+    /// Where nobody could look.
     pub gaps: Gaps,
     /// How many segments of other tenants than the one that was named were left out.
     pub of_other_tenants: u64,
@@ -118,7 +118,8 @@ pub fn plan(site: &mut Site, selection: &Selection, secrets: &mut Secrets) -> Re
     Plan::new(site, selection, Unsealed::LeftOut, secrets)
 }
 
-/// Erases the lines of a [`plan`], wherever that is allowed. Nobody else may purge, hold or erase meanwhile.
+/// Erases the lines of a [`plan`], wherever that is allowed; a segment that is damaged stays as it is, among the gaps. Nobody
+/// else may purge, hold or erase meanwhile.
 ///
 /// # Errors
 /// If a secret that is needed is missing; if something cannot be read or written: what was begun is ended by
@@ -130,24 +131,40 @@ pub fn erase(
     secrets: &mut Secrets,
     progress: &dyn Fn(u64),
 ) -> Result<Erased, Diagnostic> {
-    let mut answers = Vec::new();
+    let (mut answers, mut gaps) = (Vec::new(), plan.gaps.clone());
     for planned in &plan.segments {
-        // The plan is of somebody, or there would be nothing to tell lines by.
-        let Some(wanted) = &planned.wanted else { continue };
-        let lines = count(site, planned, wanted, progress)?;
-        if lines == 0 {
-            continue;
+        match erase_in(site, case, planned, secrets, progress) {
+            Ok(answer) => answers.extend(answer),
+            // It stays as it is, and what was staged of a new one is removed by the next run.
+            Err(error) => gaps.unreadable.note(&planned.name, error)?,
         }
-        let outcome = match reason_to_keep(site, &planned.name) {
-            Some(reason) => reason,
-            None => {
-                rewrite(site, case, planned, wanted, secrets)?;
-                Outcome::Erased
-            }
-        };
-        answers.push(Answer { place: place(&planned.name), lines, outcome });
     }
-    Ok(Erased { answers, gaps: plan.gaps.clone(), of_other_tenants: plan.counts.of_other_tenants })
+    gaps.unopened.extend(&secrets.damaged());
+    Ok(Erased { answers, gaps, of_other_tenants: plan.counts.of_other_tenants })
+}
+
+/// Erases the lines in one segment, if there are any and that is allowed.
+fn erase_in(
+    site: &mut Site,
+    case: &str,
+    planned: &PlannedSegment,
+    secrets: &mut Secrets,
+    progress: &dyn Fn(u64),
+) -> Result<Option<Answer>, Diagnostic> {
+    // The plan is of somebody, or there would be nothing to tell lines by.
+    let Some(wanted) = &planned.wanted else { return Ok(None) };
+    let lines = count(site, planned, wanted, progress)?;
+    if lines == 0 {
+        return Ok(None);
+    }
+    let outcome = match reason_to_keep(site, &planned.name) {
+        Some(reason) => reason,
+        None => {
+            rewrite(site, case, planned, wanted, secrets)?;
+            Outcome::Erased
+        }
+    };
+    Ok(Some(Answer { place: place(&planned.name), lines, outcome }))
 }
 
 fn place(name: &SegmentName) -> AnswerPlace {

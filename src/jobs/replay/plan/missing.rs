@@ -1,36 +1,54 @@
 //! Segments that were sealed, were not purged, and are not there: an answer without them looks like a whole one.
 
+use super::period;
 use crate::archive::Found;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::selection::Selection;
 use crate::ledger::LedgerError;
 use crate::ledger::event::{Event, PurgedFile};
-use crate::model::ClassName;
-use std::collections::BTreeSet;
+use crate::model::{Folder, SegmentName};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
 
-/// The names, as the ledger has them, of segments of the classes asked for that neither `found` nor the stores have.
-/// Which period their lines are of nobody can tell.
-pub(super) fn missing(site: &Site, selection: &Selection, found: &[Found]) -> Vec<String> {
-    // A ledger that is not whole is for `verify` to tell, and stops no answer.
-    let mut missing = kept(site).unwrap_or_default();
-    for found in found {
-        missing.remove(&found.name.to_string());
+/// What the ledger says was sealed and neither purged nor erased, and when.
+pub(super) struct Kept(BTreeMap<String, Timestamp>);
+
+impl Kept {
+    /// As the ledger of a site has it. One that is not whole is for `verify` to tell, and stops no answer.
+    pub(super) fn of(site: &Site) -> Self {
+        Self(kept(site).unwrap_or_default())
     }
-    missing.retain(|name| class_of(name).is_some_and(|class| selection.takes_class(&class)));
-    // One that was sealed since the directories were read is there now. Where nobody can look it may be.
-    missing.retain(|name| {
-        let places = [site.tree.archive.join(name), site.second_tree().archive.join(name)];
-        places.iter().all(|place| site.storage.exists(place).is_ok_and(|lies| !lies))
-    });
-    missing.into_iter().collect()
+
+    /// When a segment was sealed.
+    pub(super) fn sealed(&self, name: &SegmentName) -> Option<Timestamp> {
+        self.0.get(&name.to_string()).copied()
+    }
+
+    /// The names of segments that may have lines asked for and that neither `found` nor the stores have.
+    pub(super) fn missing(mut self, site: &Site, selection: &Selection, found: &[Found]) -> Vec<String> {
+        for found in found {
+            self.0.remove(&found.name.to_string());
+        }
+        self.0.retain(|name, sealed| {
+            parsed(name).is_some_and(|segment| {
+                selection.takes_class(&segment.folder.class)
+                    && period::may_be_of(&selection.seconds, site, &segment, Some(*sealed))
+            })
+        });
+        // One that was sealed since the directories were read is there now. Where nobody can look it may be.
+        self.0.retain(|name, _| {
+            let places = [site.tree.archive.join(name), site.second_tree().archive.join(name)];
+            places.iter().all(|place| site.storage.exists(place).is_ok_and(|lies| !lies))
+        });
+        self.0.into_keys().collect()
+    }
 }
 
-/// What the ledger says was sealed and neither purged nor erased.
-fn kept(site: &Site) -> Result<BTreeSet<String>, LedgerError> {
-    let mut kept = BTreeSet::new();
+fn kept(site: &Site) -> Result<BTreeMap<String, Timestamp>, LedgerError> {
+    let mut kept = BTreeMap::new();
     site.ledger.read(&mut |entry, _| match entry.event() {
         Some(Event::Segment(segment)) => {
-            kept.insert(segment.name);
+            kept.insert(segment.name, entry.at);
         }
         // From the intent on a segment may be gone.
         Some(Event::PurgeIntent(purge)) => {
@@ -51,7 +69,8 @@ fn within_store(file: &PurgedFile) -> Option<&str> {
     file.name.split_once('/').map(|(_, name)| name)
 }
 
-/// The class of `expires=2027-11-24/class=connection/...`.
-fn class_of(name: &str) -> Option<ClassName> {
-    ClassName::new(name.split('/').nth(1)?.strip_prefix("class=")?)
+/// `expires=2027-11-24/class=connection/...`.
+fn parsed(name: &str) -> Option<SegmentName> {
+    let [day, class, file] = name.splitn(3, '/').collect::<Vec<_>>()[..] else { return None };
+    Some(SegmentName::parse(&Folder::parse(day, class)?, file)?.0)
 }

@@ -54,10 +54,16 @@ impl Ready<'_> {
                 Err(error) => break Err(error),
             }
         };
-        let (read, revealed) = (lines.counts(), reveal.revealed());
-        let settled = self.settle(site, read, revealed, ended.as_ref().err().map(|error| error.code));
+        let (read, revealed, unreadable) = (lines.counts(), reveal.revealed(), lines.damaged().clone());
+        let failure = ended
+            .as_ref()
+            .err()
+            .map(|error| error.code)
+            .or(unreadable.code())
+            .or(plan.gaps.unreadable.code());
+        let settled = self.settle(site, read, revealed, failure);
         ended?;
-        Ok(Visited { counts: settled?, gaps: self.plan.gaps })
+        Ok(Visited { counts: settled?, gaps: self.gaps(&unreadable) })
     }
 }
 

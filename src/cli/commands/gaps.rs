@@ -1,0 +1,56 @@
+//! What an answer lacks, as warnings: whoever asked must not take it for a whole one.
+
+use crate::archive;
+use crate::cli::exit::Exit;
+use crate::cli::report::{Report, counted};
+use crate::jobs::replay::{self, Damaged, Gaps};
+use crate::primitives::diag::{Code, Diagnostic};
+use crate::vault;
+
+/// Says which segments the answer lacks.
+pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
+    if gaps.unsealed > 0 {
+        let what = format!("{} not sealed yet, and left out", counted(gaps.unsealed, "segment"));
+        report
+            .warning(&Diagnostic::new(&replay::UNSEALED, what).hint(
+                "their lines are found once the filter that writes them has ended, or the day is over",
+            ));
+    }
+    if let Some(first) = gaps.missing.first() {
+        let what = format!("{} missing", counted(gaps.missing.len() as u64, "segment"));
+        report.warning(
+            &Diagnostic::new(&replay::MISSING, format!("{what}: the answer is not whole"))
+                .at(first.clone())
+                .because("the ledger says that it was sealed, and not that it was purged")
+                .hint("`oubliette verify` names all of them; put them back from a copy, and ask again"),
+        );
+    }
+    if let Some(first) = gaps.unattributed.first() {
+        let what = format!(
+            "{} without a vault that says whose lines they are, and left out",
+            counted(gaps.unattributed.len() as u64, "segment")
+        );
+        report.warning(
+            &Diagnostic::new(&replay::UNATTRIBUTED, what)
+                .at(first.clone())
+                .because("a tenant was named, and they may be another one's")
+                .hint("name the folder of vaults with `--vault DIR`, or ask for identifiers alone: `oubliette explain P19`"),
+        );
+    }
+    damaged(report, &gaps.unreadable, &archive::DAMAGED, "cannot be read");
+    damaged(report, &gaps.unopened, &vault::DAMAGED, "have a vault that cannot be read");
+    if gaps.is_empty() { Exit::Done } else { Exit::NeedsHuman }
+}
+
+/// Says what is damaged: the first place, and how many segments.
+fn damaged(report: Report, damaged: &Damaged, code: &'static Code, what: &str) {
+    let Some(damage) = damaged.first() else { return };
+    let what =
+        format!("the answer is not whole: damaged, so {what}: {}", counted(damaged.count(), "segment"));
+    report.warning(
+        &Diagnostic::new(code, what)
+            .at(damage.place.clone())
+            .because(damage.why.clone())
+            .hint("everything else is in the answer; `oubliette verify` names all; restore them from a copy, and ask again"),
+    );
+}

@@ -1,0 +1,56 @@
+//! Of which time the lines of a segment are that cannot be asked: it is damaged, or not there.
+//!
+//! The ledger says when it was sealed, and no line in it is later than that. Where lines are kept from their event on, the
+//! expiry day of its name says of which day they are, by the policy in force. That may be another policy than that of
+//! the time when it was written: so it counts only if it agrees with the day of the seal, on which lines came that are
+//! at most two days old. Old files that were archived later are of any time then.
+
+use crate::jobs::purge::Site;
+use crate::model::{Expires, SegmentName, Starts};
+use crate::retention::expiry;
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan as _};
+use std::ops::RangeInclusive;
+
+/// Whether it may have lines of some of these Unix seconds.
+pub(super) fn may_be_of(
+    seconds: &RangeInclusive<i64>,
+    site: &Site,
+    name: &SegmentName,
+    sealed: Option<Timestamp>,
+) -> bool {
+    let (first, last) = seconds_of(site, name, sealed).into_inner();
+    first <= *seconds.end() && last >= *seconds.start()
+}
+
+fn seconds_of(site: &Site, name: &SegmentName, sealed: Option<Timestamp>) -> RangeInclusive<i64> {
+    let Some(sealed) = sealed else { return i64::MIN..=i64::MAX };
+    let latest = sealed.as_second().saturating_add(MOST_AHEAD_SECONDS);
+    let days = of_policy(site, name).filter(|days| agree(days, sealed.to_zoned(site.zone.clone()).date()));
+    let begin = |day: Date| day.to_zoned(site.zone.clone()).ok().map(|start| start.timestamp().as_second());
+    let Some(days) = days else { return i64::MIN..=latest };
+    let first = begin(*days.start()).unwrap_or(i64::MIN);
+    let end = begin(days.end().saturating_add(1.day())).unwrap_or(i64::MAX);
+    first..=latest.min(end.saturating_sub(1))
+}
+
+/// The legal days of the events, by the policy in force.
+fn of_policy(site: &Site, name: &SegmentName) -> Option<RangeInclusive<Date>> {
+    let Expires::On(expires) = name.folder.expires else { return None };
+    let class = site.classes.iter().find(|class| class.name == name.folder.class)?;
+    if class.starts != Starts::Event {
+        return None;
+    }
+    expiry::start_days(class, expires)
+}
+
+/// Whether lines of these days may have come on the day of a seal, or on the one before, which ended with it.
+fn agree(days: &RangeInclusive<Date>, sealed: Date) -> bool {
+    *days.start() <= sealed && *days.end() >= sealed.saturating_sub(MOST_DAYS.days())
+}
+
+/// A time is believed up to so long after receipt. (Contract: DESIGN, expiry.)
+const MOST_AHEAD_SECONDS: i64 = 5 * 60;
+
+/// A time is believed up to 48 hours before receipt, and a segment ends with the day of receipt.
+const MOST_DAYS: i64 = 3;
