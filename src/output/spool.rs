@@ -5,11 +5,12 @@
 //! what was not [synced](Syncer::sync).
 //!
 //! ```text
-//! <n>.spool    records, see `record`          position    file and offset up to which everything was taken over
+//! <n>.spool    records, see `record`          position, trail    up to where everything was taken over, see `positions`
 //! ```
 //! Nothing but [`crate::pseudonym::Pseudonymised`] gets in. It is a copy like any other: lines whose day has come are
 //! not sent, and are overwritten ([`Reader::expire`]).
 
+mod positions;
 mod reader;
 mod record;
 mod writer;
@@ -21,6 +22,7 @@ pub use writer::Writer;
 use crate::primitives::private_folder::{LOCK, PrivateFolder, Turn};
 use crate::primitives::storage::Storage;
 use jiff::civil::Date;
+use positions::Positions;
 use record::{Day, HEADER_BYTES, Record};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -99,7 +101,7 @@ pub fn open(
 ) -> io::Result<(Writer, Reader, Syncer)> {
     let folder = PrivateFolder::open(storage, directory)?;
     let turn = folder.turn_within(LONGEST_WAIT).map_err(in_use)?;
-    let mut state = State { confirmed: load_position(&folder)?, ..State::default() };
+    let mut state = State { confirmed: Positions::load(&folder)?, ..State::default() };
     for name in folder.names()? {
         if let Some(number) = name.strip_suffix(SUFFIX).and_then(|number| number.parse().ok()) {
             state.add_left(&folder, number)?;
@@ -139,7 +141,10 @@ pub fn expire_left(storage: &Arc<dyn Storage>, directory: &Path, today: Date) ->
         return Ok(true);
     }
     let folder = &syncer.0.folder;
-    let is_ours = |name: &String| name.ends_with(SUFFIX) || name == POSITION || name == LOCK;
+    let is_ours = |name: &String| {
+        let name = name.as_str();
+        name.ends_with(SUFFIX) || name == LOCK || positions::NAMES.contains(&name)
+    };
     let mut ours = folder.names()?.into_iter().filter(is_ours);
     ours.try_for_each(|name| folder.remove(&name))?;
     Ok(false)
@@ -251,14 +256,6 @@ impl State {
     }
 }
 
-/// Up to where everything was taken over. If that cannot be understood, lines are sent twice, and none is lost.
-fn load_position(folder: &PrivateFolder) -> io::Result<Position> {
-    let bytes = folder.read(POSITION)?.map(|bytes| bytes.to_vec()).unwrap_or_default();
-    let numbers = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim_end().split_once(' '));
-    let parsed = numbers.and_then(|(file, offset)| Some((file.parse().ok()?, offset.parse().ok()?)));
-    Ok(parsed.map_or(Position::default(), |(file, offset)| Position { file, offset }))
-}
-
 fn file_name(number: u64) -> String {
     format!("{number:020}{SUFFIX}")
 }
@@ -283,7 +280,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const MOST_FILE_BYTES: u64 = 8 << 20;
 
 const SUFFIX: &str = ".spool";
-const POSITION: &str = "position";
 
 #[cfg(test)]
 mod tests;

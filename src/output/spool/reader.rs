@@ -1,7 +1,8 @@
 //! The end of a spool where lines come out.
 
+use super::positions::Positions;
 use super::record::{self, HEADER_BYTES, Record};
-use super::{Level, POSITION, Position, Shared, file_name};
+use super::{Level, Position, Shared, file_name};
 use crate::primitives::storage::Stored;
 use jiff::civil::Date;
 use std::io;
@@ -26,13 +27,15 @@ pub struct Reader {
     /// What is read next.
     cursor: Position,
     file: Option<(u64, Box<dyn Stored>)>,
-    /// The position that was kept last, and when.
+    positions: Positions,
+    /// The position that was kept durably last, and when.
     saved: (Position, Instant),
 }
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, confirmed: Position) -> Self {
-        Self { shared, cursor: confirmed, file: None, saved: (confirmed, Instant::now()) }
+        let positions = Positions::new(&shared.folder);
+        Self { shared, cursor: confirmed, file: None, positions, saved: (confirmed, Instant::now()) }
     }
 
     /// The next lines; `None` as long as there are none. Those whose day has come by `today` are passed over.
@@ -77,15 +80,17 @@ impl Reader {
         self.shared.lock().level
     }
 
-    /// Everything up to `end` was taken over: it is forgotten.
+    /// Everything up to `end` was taken over: it is forgotten, also by whoever comes after this process.
     ///
     /// # Errors
-    /// If that cannot be kept: after a restart, some of it may be sent again.
+    /// If that cannot be kept: after a power cut, some of it may be sent again.
     pub fn confirm(&mut self, end: Position, count: u64) -> io::Result<()> {
         let mut state = self.shared.lock();
         state.confirmed = state.confirmed.max(end);
         state.level.lines = state.level.lines.saturating_sub(count);
+        let confirmed = state.confirmed;
         drop(state);
+        self.positions.note(confirmed);
         self.collect()?;
         if self.saved.1.elapsed() >= SAVE_INTERVAL { self.save() } else { Ok(()) }
     }
@@ -129,8 +134,7 @@ impl Reader {
     pub fn save(&mut self) -> io::Result<()> {
         let confirmed = self.shared.lock().confirmed;
         if confirmed != self.saved.0 {
-            let text = format!("{} {}\n", confirmed.file, confirmed.offset);
-            self.shared.folder.write(POSITION, text.as_bytes())?;
+            self.positions.save(confirmed)?;
         }
         self.saved = (confirmed, Instant::now());
         Ok(())
@@ -173,5 +177,5 @@ impl Reader {
     }
 }
 
-/// How often the position is kept at most: so many seconds of lines are sent twice after a crash.
+/// How often the position is kept durably at most: so many seconds of lines are sent twice after a power cut.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);

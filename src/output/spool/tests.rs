@@ -92,6 +92,36 @@ fn what_is_left_is_there_after_a_restart() {
     assert_eq!(rest(&mut reader), "b\nc\nd\n");
 }
 
+/// Without a second to pass: the end of the process leaves what was taken over at once.
+#[test]
+fn what_was_taken_over_is_not_sent_again_after_a_kill() {
+    let memory = Memory::new();
+    let (mut writer, mut reader, syncer) = opened(&memory, 1 << 20);
+    for line in ["a", "b", "c"] {
+        writer.append(&later(&[line]), None).unwrap();
+    }
+    syncer.sync().unwrap();
+    let left = |memory: &Memory| rest(&mut opened(memory, 1 << 20).1);
+    for expected in ["b\nc\n", "c\n"] {
+        let first = reader.next(TODAY).unwrap().unwrap();
+        reader.confirm(first.end, first.count).unwrap();
+        assert_eq!(left(&memory.after_crash(Survives::Everything)), expected);
+        assert_eq!(left(&memory.after_crash(Survives::Synced)), "a\nb\nc\n");
+    }
+    // Whatever becomes of bytes that were not synced, nothing is passed over that was not taken over.
+    let trail = Path::new("/spool/trail");
+    let length = memory.files()[trail].len();
+    for at in 0..length {
+        let damaged = memory.after_crash(Survives::Everything);
+        damaged.damage(trail, |bytes| bytes[at] ^= 1);
+        let left = left(&damaged);
+        assert!("a\nb\nc\n".ends_with(&left) && left.ends_with("c\n"), "{at}: {left}");
+    }
+    reader.save().unwrap();
+    assert_eq!(memory.files()[trail], b"");
+    assert_eq!(left(&memory.after_crash(Survives::Synced)), "c\n");
+}
+
 #[test]
 fn a_full_spool_takes_nothing_until_something_went() {
     let memory = Memory::new();
