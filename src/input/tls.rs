@@ -50,7 +50,7 @@ struct Loaded {
 #[non_exhaustive]
 pub enum TlsError {
     /// The handshake failed.
-    #[error("the handshake failed: {0}")]
+    #[error("the handshake failed")]
     Handshake(#[from] io::Error),
     /// It took too long.
     #[error("the handshake took too long")]

@@ -23,7 +23,7 @@ mod tests;
 use crate::primitives::secret::Secret;
 use crate::pseudonym::epoch::{Epoch, EpochLength, kid};
 pub use chain::{Chain, SeedFile};
-pub use error::{CODES, KeyError};
+pub use error::{CODES, EXPOSED, KeyError};
 pub use escrow::{Ask, Escrow, Identities, is_wrapped, unwrap, wrapped_kids, wraps_of};
 pub use history::{EpochRecord, EpochState};
 use jiff::Timestamp;

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,7 +123,35 @@ fn only_listed_clients_of_the_root_may_come() {
     send(connect(&sidecar, &authority, Some(&authority.identity("a.others.example"))), "unlisted");
     send(connect(&sidecar, &authority, Some(&other.identity("b.nodes.example"))), "foreign");
     send(connect(&sidecar, &authority, None), "nobody");
-    assert_eq!(sidecar.stop().archived(), once(["listed".to_owned()]));
+    let ended = sidecar.stop();
+    assert_eq!(ended.archived(), once(["listed".to_owned()]));
+    assert!(ended.told.contains("the handshake failed"), "{}", ended.told);
+    assert_eq!(ended.told.matches("sent no certificates").count(), 1, "{}", ended.told);
+}
+
+#[test]
+fn a_private_key_that_others_can_read_is_used_and_warned_of() {
+    let authority = Authority::new();
+    let output = "[[serve.output]]\ntype = 'tls'\nname = 'o'\naddress = '127.0.0.1:9'\nca = 'ca.pem'\n\
+                  certificate = 'certificate.pem'\nkey = 'shared.pem'\n[serve.limits]\ndrain = '100ms'\n";
+    for (mode, warns) in [(0o600, false), (0o640, !rustix::process::geteuid().is_root()), (0o604, true)] {
+        let sidecar = Sidecar::start_with(&(config("") + output), &[], |folder| {
+            authority.identity("web.example").write(folder);
+            authority.write(&folder.join("ca.pem"));
+            fs::copy(folder.join("key.pem"), folder.join("shared.pem")).unwrap();
+            for key in ["key.pem", "shared.pem"] {
+                fs::set_permissions(folder.join(key), fs::Permissions::from_mode(mode)).unwrap();
+            }
+        });
+        send(connect(&sidecar, &authority, None), "sent");
+        sidecar.hang_up();
+        sidecar.wait_for("loaded again");
+        let ended = sidecar.stop();
+        assert_eq!(ended.archived(), once(["sent".to_owned()]));
+        // Of both keys, at the start and when they are loaded again.
+        let expected = if warns { 4 } else { 0 };
+        assert_eq!(ended.told.matches("warning[K02]").count(), expected, "{mode:o}: {}", ended.told);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `oubliette serve`: settings -> sockets, rules and keys -> the sidecar; and again at SIGHUP.
 
+mod exposed;
 mod inputs;
 mod outlets;
 mod schedule;
@@ -38,6 +39,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     start_log(report);
     let typed = Typing::new(common, args);
     let mut setup = Setup::load(&typed)?;
+    exposed::warn(report, &setup.settings);
     let mut opened = setup.open(report)?;
     let mut daemon = Daemon::new(limits(&setup.settings), typed.clock, Vec::new())?;
     daemon.expect_repeats(&Disk, &tree(&setup.settings));
@@ -111,6 +113,7 @@ fn go_on(
     match followed.and_then(|()| loaded.open(report)) {
         Ok(opened) => {
             report.note("rules and configuration are loaded again");
+            exposed::warn(report, &loaded.settings);
             daemon.limit(limits(&loaded.settings));
             tell_what_waits(report, &before.settings, &loaded.settings);
             Ok((loaded, opened))

@@ -171,7 +171,7 @@ fn peer(output: &Output, settings: &Settings) -> Result<Option<Peer>, Diagnostic
 }
 
 /// Where a file of the configuration lies.
-fn place(settings: &Settings, path: &Path) -> PathBuf {
+pub(super) fn place(settings: &Settings, path: &Path) -> PathBuf {
     let beside = settings.config_path.parent().unwrap_or(Path::new(""));
     files::credential(path).unwrap_or_else(|| beside.join(path))
 }
