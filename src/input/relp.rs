@@ -17,7 +17,7 @@
 
 mod decoder;
 
-pub use decoder::{Decoder, Event, Malformed};
+pub use decoder::{Decoder, Event, Unreadable};
 
 use super::{Batch, Closed, Deliver, Lost};
 use crate::primitives::relp;
@@ -46,9 +46,9 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RelpError {
-    /// The peer does not speak RELP.
+    /// The peer does not speak RELP, or sends a record that is too long even to be sealed.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Unreadable(#[from] Unreadable),
     /// A record came before `open`, or `open` came twice.
     #[error("the session is not opened once, before all else")]
     NotOpened,

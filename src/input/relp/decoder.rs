@@ -3,7 +3,18 @@
 use crate::primitives::relp::{self, Header, MOST_HEADER_BYTES};
 use std::ops::Range;
 
-pub use crate::primitives::relp::Malformed;
+use crate::primitives::relp::Malformed;
+
+/// Why nothing that follows can be understood, or is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is no frame.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The count of a record is larger than what is sealed of one.
+    #[error("a record is longer than what is sealed of one")]
+    Endless,
+}
 
 /// What a peer asks.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,7 +74,7 @@ struct Long {
 }
 
 impl Decoder {
-    /// Gives records of more than `max_record_bytes` out as they come; those of more than `max_sealed_bytes` are malformed.
+    /// Gives records of more than `max_record_bytes` out as they come; one of more than `max_sealed_bytes` ends it.
     #[must_use]
     pub fn new(max_record_bytes: usize, max_sealed_bytes: u64) -> Self {
         Self { buffer: Vec::new(), start: 0, long: None, max_record_bytes, max_sealed_bytes }
@@ -83,8 +94,8 @@ impl Decoder {
     /// The next event; `None` without more bytes.
     ///
     /// # Errors
-    /// [`Malformed`]: nothing that follows can be understood.
-    pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Malformed> {
+    /// [`Unreadable`]: nothing that follows is read.
+    pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Unreadable> {
         if let Some(long) = self.long {
             return self.next_of_long(long);
         }
@@ -94,9 +105,11 @@ impl Decoder {
             return Ok(None);
         };
         let is_record = command == b"syslog";
-        let most = if is_record { self.max_sealed_bytes } else { MOST_CONTROL_BYTES };
-        if data_bytes as u64 > most {
-            return Err(Malformed);
+        if is_record && data_bytes as u64 > self.max_sealed_bytes {
+            return Err(Unreadable::Endless);
+        }
+        if !is_record && data_bytes > MOST_CONTROL_BYTES {
+            return Err(Malformed.into());
         }
         if is_record && data_bytes > self.max_record_bytes {
             self.start += header_bytes;
@@ -134,7 +147,7 @@ impl Decoder {
         }
     }
 
-    fn next_of_long(&mut self, long: Long) -> Result<Option<Event<'_>>, Malformed> {
+    fn next_of_long(&mut self, long: Long) -> Result<Option<Event<'_>>, Unreadable> {
         let Long { txnr, left } = long;
         let part = self.start..self.start + left.min(self.unfinished_bytes());
         if part.len() < left {
@@ -169,7 +182,7 @@ const READ_BYTES: usize = 64 << 10;
 const MOST_IDLE_BYTES: usize = 4 * READ_BYTES;
 
 /// DATA of an `open`, and of what is not known: a kilobyte is much.
-const MOST_CONTROL_BYTES: u64 = 16 << 10;
+const MOST_CONTROL_BYTES: usize = 16 << 10;
 
 const _: () = assert!(MOST_HEADER_BYTES < READ_BYTES);
 
@@ -187,6 +200,7 @@ mod tests {
         Close(u32),
         Unknown(u32),
         Malformed,
+        Endless,
         Unfinished,
     }
 
@@ -212,8 +226,12 @@ mod tests {
                     }
                     Ok(Some(Event::Close { txnr })) => seen.push(Seen::Close(txnr)),
                     Ok(Some(Event::Unknown { txnr })) => seen.push(Seen::Unknown(txnr)),
-                    Err(Malformed) => {
+                    Err(Unreadable::Malformed(_)) => {
                         seen.push(Seen::Malformed);
+                        return seen;
+                    }
+                    Err(Unreadable::Endless) => {
+                        seen.push(Seen::Endless);
                         return seen;
                     }
                 }
@@ -251,7 +269,7 @@ mod tests {
             (b"1 syslog 3 abcd\n", vec![Seen::Malformed]),
             (b"1 syslog 9 1234567890\n", vec![Seen::Malformed]),
             (b"1 open 999999999 x", vec![Seen::Malformed]),
-            (b"1 syslog 1001 x", vec![Seen::Malformed]),
+            (b"1 syslog 1001 x", vec![Seen::Endless]),
         ] {
             let whole = events([bytes.to_vec()], 8);
             assert_eq!(whole, expected, "{:?}", String::from_utf8_lossy(bytes));

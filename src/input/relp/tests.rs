@@ -133,12 +133,12 @@ async fn a_bad_peer_is_given_up() {
     for (bytes, check) in [
         (
             &b"<13>Nov 23 10:00:00 host app: x\n"[..],
-            (|error| matches!(error, RelpError::Malformed(_))) as Check,
+            (|error| matches!(error, RelpError::Unreadable(_))) as Check,
         ),
         (b"1 syslog 1 a\n", |error| matches!(error, RelpError::NotOpened)),
         (&[OPEN, OPEN].concat(), |error| matches!(error, RelpError::NotOpened)),
         (b"1 open 14 relp_version=9\n", |error| matches!(error, RelpError::Offers)),
-        (b"1 open 30 relp_version=0\ncommands=eventlog\n", |error| matches!(error, RelpError::Malformed(_))),
+        (b"1 open 30 relp_version=0\ncommands=eventlog\n", |error| matches!(error, RelpError::Unreadable(_))),
         (b"1 open 32 relp_version=0\ncommands=eventlog\n", |error| matches!(error, RelpError::Offers)),
         (OPEN, |error| matches!(error, RelpError::Idle(_))),
     ] {
