@@ -83,6 +83,9 @@ impl Output {
     pub(crate) fn problem(&self) -> Option<String> {
         use OutputKind::{File, Kafka, Relp, Tcp, Tls, Unix, UnixDatagram};
         let is = |kinds: &[OutputKind]| kinds.contains(&self.kind);
+        if is(&[File]) && self.keep_days.is_some() && self.rotate_every.is_none() {
+            return Some(NOT_ROTATED.to_owned());
+        }
         let has_tls =
             is(&[Tls]) || self.certificate.is_some() || self.key.is_some() || self.server_name.is_some();
         let keys = [
@@ -98,7 +101,7 @@ impl Output {
             ("server_name", self.server_name.is_some(), is(&[Tls, Relp]), false),
             ("window", self.window.is_some(), is(&[Relp, Kafka]), false),
             ("rotate_bytes", self.rotate_bytes.is_some(), is(&[File]), false),
-            ("rotate_every", self.rotate_every.is_some(), is(&[File]), self.keep_days.is_some()),
+            ("rotate_every", self.rotate_every.is_some(), is(&[File]), false),
             ("keep_days", self.keep_days.is_some(), is(&[File]), false),
         ];
         super::serve::first_problem("output", keys)
@@ -109,6 +112,10 @@ impl Output {
         self.spool_bytes.as_ref().map_or(1 << 30, |Typed(bytes)| *bytes as u64)
     }
 }
+
+/// What is wrong with `keep_days` alone, and with `rotate_bytes`.
+const NOT_ROTATED: &str = "`keep_days` needs `rotate_every`, also beside `rotate_bytes`: a file with few lines is not rotated by its \
+                           size, and they would stay in it";
 
 /// The name of an output.
 #[derive(Clone, Debug, PartialEq)]

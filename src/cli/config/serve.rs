@@ -439,6 +439,10 @@ mod tests {
                 "[[serve.output]]\ntype = 'file'\nname = 'f'\npath = 'f'\nkeep_days = 1",
                 "needs `rotate_every`",
             ),
+            (
+                "[[serve.output]]\ntype = 'file'\nname = 'f'\npath = 'f'\nrotate_bytes = '1MiB'\nkeep_days = 1",
+                "also beside `rotate_bytes`",
+            ),
             ("[[serve.output]]\ntype = 'stdout'\nname = 'f'\nkeep_days = 1", "no meaning"),
             (
                 "[[serve.output]]\ntype = 'file'\nname = 'f'\npath = 'f'\nrotate_every = 'day'\nkeep_days = 0",
