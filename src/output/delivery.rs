@@ -28,6 +28,8 @@ pub struct Meter {
     pub failures: AtomicU64,
     /// Whether there is a link.
     pub linked: AtomicBool,
+    /// Whether the last link broke, or could not be made.
+    pub away: AtomicBool,
 }
 
 /// What all outputs have in common.
@@ -96,7 +98,7 @@ impl<T: Target> Delivery<T> {
         }
     }
 
-    /// A link, as soon as there is something to send.
+    /// A link, as soon as there is something to send, or it is to be known whether the receiver is back.
     async fn link(&mut self) -> Result<T::Link, Ended> {
         loop {
             // Asked first: what comes before the end may come between the two questions.
@@ -108,6 +110,9 @@ impl<T: Target> Delivery<T> {
             if closed {
                 return Err(Ended::Done);
             }
+            if self.meter.away.load(Ordering::Relaxed) {
+                break;
+            }
             let _ = time::timeout(LONGEST_IDLE, self.reader.arrival()).await;
         }
         let left = self.time_left()?.min(LONGEST_WAIT);
@@ -117,6 +122,7 @@ impl<T: Target> Delivery<T> {
 
     async fn deliver(&mut self, mut link: T::Link) -> Ended {
         self.meter.linked.store(true, Ordering::Relaxed);
+        self.meter.away.store(false, Ordering::Relaxed);
         let mut sent = Sent::new();
         let mut ended = loop {
             if let Err(ended) = self.step(&mut link, &mut sent).await {
@@ -193,6 +199,7 @@ impl<T: Target> Delivery<T> {
     /// Waits before the next link, unless no time is left.
     async fn rest(&mut self, error: &io::Error) {
         let wait = self.backoff.next();
+        self.meter.away.store(true, Ordering::Relaxed);
         self.meter.failures.fetch_add(1, Ordering::Relaxed);
         // The error of a link names no peer but its own, which stands in the configuration.
         tracing::warn!(output = self.settings.name, %error, ?wait, "an output is away");

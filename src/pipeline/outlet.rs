@@ -175,7 +175,7 @@ impl Branch for Outlet {
     fn shown(&self) -> Output {
         let Level { bytes, lines, expired } = self.level();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Meter { delivered, resent, dropped, refused, failures, linked } = &*self.meter;
+        let Meter { delivered, resent, dropped, refused, failures, linked, away } = &*self.meter;
         Output {
             name: self.settings.delivery.name.clone(),
             required: self.settings.required,
@@ -183,6 +183,7 @@ impl Branch for Outlet {
             spool_lines: lines,
             waiting: self.writer.as_ref().map(Writer::waiting).unwrap_or_default(),
             linked: linked.load(Ordering::Relaxed),
+            away: away.load(Ordering::Relaxed),
             delivered: count(delivered),
             resent: count(resent),
             dropped: count(dropped),

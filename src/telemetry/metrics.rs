@@ -82,8 +82,11 @@ const KERNEL_DROPPED: &str =
 
 fn outputs(text: &mut Exposition, snapshot: &Snapshot) {
     type Of = fn(&super::snapshot::Output) -> u64;
-    let gauges: [(&str, &str, Of); 3] = [
+    let gauges: [(&str, &str, Of); 4] = [
         ("output_linked", "1 if there is a connection, by output.", |output| output.linked.into()),
+        ("output_away", "1 if the last connection broke or could not be made, by output.", |output| {
+            output.away.into()
+        }),
         ("spool_bytes", "Bytes that wait on disk, by output.", |output| output.spool_bytes),
         ("spool_lines", "Lines that wait on disk, by output.", |output| output.spool_lines),
     ];
@@ -208,6 +211,7 @@ mod tests {
                 spool_lines: 20,
                 waiting: Duration::from_millis(1250),
                 linked: true,
+                away: false,
                 delivered: 5,
                 resent: 6,
                 dropped: 7,
@@ -260,6 +264,7 @@ mod tests {
         oubliette_durable_lag_blocks 2
         oubliette_open_segments 3
         oubliette_output_linked{output="collector",required="true"} 1
+        oubliette_output_away{output="collector",required="true"} 0
         oubliette_spool_bytes{output="collector",required="true"} 4096
         oubliette_spool_lines{output="collector",required="true"} 20
         oubliette_output_lag_seconds{output="collector",required="true"} 1.25

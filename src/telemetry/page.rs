@@ -92,7 +92,7 @@ fn archive(page: &mut String, snapshot: &Snapshot) {
     ];
     for output in &snapshot.outputs {
         let required = if output.required { ", required" } else { "" };
-        let away = if output.linked || output.spool_lines == 0 { "" } else { ", away" };
+        let away = if output.away { ", away" } else { "" };
         rows.push(vec![
             format!("Waiting for {}{required}", output.name),
             format!("{} lines, {} bytes{away}", grouped(output.spool_lines), grouped(output.spool_bytes)),
@@ -163,7 +163,7 @@ fn escaped(text: impl Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::snapshot::{Input, Lines, Purge};
+    use crate::telemetry::snapshot::{Input, Lines, Output, Purge};
 
     #[test]
     fn names_are_text_and_not_markup() {
@@ -182,6 +182,18 @@ mod tests {
         let page = render(&Snapshot { lines, ..well });
         assert!(page.contains("<strong>Something needs a look</strong>"), "{page}");
         assert!(page.contains("<li>Lines are not accounted for. Please report this bug.</li>"), "{page}");
+    }
+
+    /// Also while nothing waits for it.
+    #[test]
+    fn an_output_that_is_away_is_shown() {
+        for (away, headline) in [(false, "Everything is in order"), (true, "Something needs a look")] {
+            let output = Output { name: "collector".into(), away, ..Output::default() };
+            let page =
+                render(&Snapshot { state: State::Running, outputs: vec![output], ..Snapshot::default() });
+            assert!(page.contains(headline), "{page}");
+            assert_eq!(page.contains("<td>0 lines, 0 bytes, away</td>"), away, "{page}");
+        }
     }
 
     #[test]

@@ -147,6 +147,8 @@ pub struct Output {
     pub waiting: Duration,
     /// Whether there is a connection, or an open file.
     pub linked: bool,
+    /// Whether the last one broke or could not be made.
+    pub away: bool,
     /// Lines that it took over.
     pub delivered: u64,
     /// Lines that were sent again after a link broke: it may have them twice.
@@ -200,10 +202,14 @@ impl Snapshot {
         let missing = |output: &Output| output.dropped + output.refused;
         let lost = self.outputs.iter().filter(|output| missing(output) > 0);
         let lost = lost.map(|output| format!("{} did not get all lines: {}.", output.name, missing(output)));
+        let away = self.outputs.iter().filter(|output| output.away);
+        let away =
+            away.map(|output| format!("{} is away; {} lines wait for it.", output.name, output.spool_lines));
         let overrun = self.inputs.iter().filter(|input| input.kernel_dropped > 0);
         let overrun = overrun
             .map(|input| format!("Datagrams were lost before {}: {}.", input.name, input.kernel_dropped));
-        [failed, unbalanced, late, sealed, due].into_iter().flatten().chain(lost).chain(overrun).collect()
+        let ours = [failed, unbalanced, late, sealed, due].into_iter().flatten();
+        ours.chain(lost).chain(away).chain(overrun).collect()
     }
 }
 
@@ -241,7 +247,8 @@ mod tests {
             days: -1,
             wait: SignedDuration::from_hours(-30),
         };
-        let slow = Output { name: "collector".into(), dropped: 7, refused: 2, ..Output::default() };
+        let slow =
+            Output { name: "collector".into(), dropped: 7, refused: 2, away: true, ..Output::default() };
         let busy = Input { name: "udp 127.0.0.1:514".into(), kernel_dropped: 5, ..Input::default() };
         let ill = Snapshot {
             state: State::Failed,
@@ -253,9 +260,15 @@ mod tests {
             ..Snapshot::default()
         };
         let concerns = ill.concerns().join("\n");
-        for part in
-            ["nothing is taken", "11 seconds", "quarantine: 3", "2026-11-24", "all lines: 9", "514: 5"]
-        {
+        for part in [
+            "nothing is taken",
+            "11 seconds",
+            "quarantine: 3",
+            "2026-11-24",
+            "all lines: 9",
+            "collector is away",
+            "514: 5",
+        ] {
             assert!(concerns.contains(part), "{concerns}");
         }
         assert!(!concerns.contains("not accounted for"), "{concerns}");

@@ -132,3 +132,71 @@ async fn what_cannot_be_delivered_at_the_end_stays() {
     let (_writer, reader, _) = open();
     assert_eq!(reader.level().lines, 3);
 }
+
+/// Breaks when nothing is to be sent, is away once more, and comes back.
+struct Restarted(u32);
+
+/// Takes over what it is sent.
+struct Idle {
+    unanswered: usize,
+    breaks: bool,
+}
+
+impl Target for Restarted {
+    type Link = Idle;
+
+    async fn link(&mut self) -> io::Result<Idle> {
+        self.0 += 1;
+        match self.0 {
+            2 => Err(io::ErrorKind::ConnectionRefused.into()),
+            number => Ok(Idle { unanswered: 0, breaks: number == 1 }),
+        }
+    }
+}
+
+impl Link for Idle {
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    async fn send(&mut self, _: &Lines) -> io::Result<()> {
+        self.unanswered += 1;
+        Ok(())
+    }
+
+    async fn taken_over(&mut self) -> io::Result<()> {
+        if self.unanswered > 0 {
+            self.unanswered -= 1;
+            return Ok(());
+        }
+        if self.breaks { Err(io::ErrorKind::ConnectionReset.into()) } else { std::future::pending().await }
+    }
+
+    async fn close(self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Nobody has to send a line to see whether a receiver is there.
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_breaks_off_is_away_until_it_is_back() {
+    let (mut writer, reader) = spool();
+    let meter = Arc::new(Meter::default());
+    let delivering = tokio::spawn(delivery(Restarted(0), reader, &meter).run());
+    write(&mut writer, 0..1);
+    let until = async |linked, failures| {
+        for _ in 0..10_000 {
+            let is = (meter.linked.load(Ordering::Relaxed), meter.failures.load(Ordering::Relaxed));
+            if is == (linked, failures) {
+                return meter.away.load(Ordering::Relaxed);
+            }
+            time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it is never linked {linked} after {failures} failures");
+    };
+    assert!(until(false, 1).await);
+    assert!(until(false, 2).await);
+    assert!(!until(true, 2).await);
+    drop(writer);
+    delivering.await.unwrap().unwrap();
+}
