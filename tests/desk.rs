@@ -9,6 +9,7 @@ mod desk {
     mod docs;
     mod hold;
     mod node;
+    mod purge;
     mod refusals;
     mod shred;
     mod subject;

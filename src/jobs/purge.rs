@@ -15,6 +15,7 @@
 mod astray;
 mod inventory;
 mod moving;
+mod place;
 mod quarantined;
 #[cfg(test)]
 mod tests;
@@ -28,14 +29,15 @@ use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::Storage;
 use crate::pseudonym::epoch::Epoch;
 use crate::shred::ShredStore;
-pub use astray::Astray;
-use astray::Sealed;
+pub use astray::{Absent, Astray};
+use astray::{NotInPlace, Sealed};
 pub use inventory::{Blocked, Item, Reason};
 pub(in crate::jobs) use inventory::{hash, identify};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 pub(in crate::jobs) use moving::SECOND_PHASE_FILE_MODE;
+pub use place::NOT_THERE;
 pub(in crate::jobs) use quarantined::Dates;
 pub use quarantined::SealedBatch;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +85,8 @@ pub struct Plan {
     pub epochs: Vec<Epoch>,
     /// Segments of days that are over that lie under another day: they stay, for somebody has to look at that.
     pub astray: Vec<Astray>,
+    /// Segments of days that are purged now that are nowhere to be found.
+    pub absent: Vec<Absent>,
 }
 
 impl Plan {
@@ -90,6 +94,7 @@ impl Plan {
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         !self.astray.is_empty()
+            || !self.absent.is_empty()
             || self.sealed.iter().any(|batch| !batch.held.is_empty())
             || self.purges.iter().any(|batch| !batch.blocked.is_empty())
     }
@@ -152,7 +157,8 @@ impl Site {
     pub fn plan(&self, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
         let history = self.history()?;
         let begun = &history.begun;
-        let mut plan = Plan { astray: self.astray(&history)?, ..Plan::default() };
+        let NotInPlace { astray, absent } = self.not_in_place(&history)?;
+        let mut plan = Plan { astray, absent, ..Plan::default() };
         for expires in self.due_days(begun)? {
             let batch = self.batch(expires, progress)?;
             plan.purges.extend((!batch.is_empty() || begun.contains_key(&expires)).then_some(batch));
@@ -193,7 +199,8 @@ impl Site {
 
     fn purge_due(&mut self, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
         let mut history = self.history()?;
-        let mut done = Plan { astray: self.astray(&history)?, ..Plan::default() };
+        let NotInPlace { astray, absent } = self.not_in_place(&history)?;
+        let mut done = Plan { astray, absent, ..Plan::default() };
         let begun = &mut history.begun;
         for expires in self.due_days(begun)? {
             let before = begun.remove(&expires);
@@ -407,7 +414,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagno
 }
 
 /// All codes of this area.
-pub const CODES: &[&Code] = &[&CLOCK, &IO, &LEFT, &BLOCKED, &ASTRAY];
+pub const CODES: &[&Code] = &[&CLOCK, &IO, &LEFT, &BLOCKED, &ASTRAY, &NOT_THERE];
 
 static CLOCK: Code = Code {
     id: "P01",

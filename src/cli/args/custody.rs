@@ -181,11 +181,13 @@ pub(crate) struct PurgeArgs {
     pub(crate) place: ArchivePlace,
 
     /// Print the plan that would run, and change nothing
+    ///
+    /// Ends as the purge would: with exit code 2 where that is refused.
     #[arg(long, help_heading = "RETENTION")]
     pub(crate) dry_run: bool,
 
     /// The clock has jumped, and is right: the ledger keeps that you said so
-    #[arg(long, conflicts_with = "dry_run", help_heading = "RETENTION")]
+    #[arg(long, help_heading = "RETENTION")]
     pub(crate) confirm_clock: bool,
 }
 

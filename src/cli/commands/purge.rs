@@ -8,7 +8,9 @@ use crate::cli::files;
 use crate::cli::process;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::purge::{ASTRAY, Astray, BLOCKED, Batch, Blocked, Item, Plan, Reason, SealedBatch, Site};
+use crate::jobs::purge::{
+    ASTRAY, Absent, Astray, BLOCKED, Batch, Blocked, Item, NOT_THERE, Plan, Reason, SealedBatch, Site,
+};
 use crate::jobs::recognition::load_retention;
 use crate::jobs::replay::NodePlaces;
 use crate::jobs::subject::erase;
@@ -30,15 +32,31 @@ use std::sync::Arc;
 /// Purges, or shows what a purge would do.
 pub(crate) fn run(report: Report, common: &Common, args: &PurgeArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
-    let plan = perform(report, &settings, args)?;
+    let Performed { plan, refusal } = perform(report, &settings, args)?;
     report.table(&rows(&plan))?;
     summarise(report, &plan, args.dry_run);
+    if let Some(refusal) = refusal {
+        return Err(refusal.into());
+    }
     Ok(if plan.is_blocked() { Exit::NeedsHuman } else { Exit::Done })
 }
 
-/// Purges, or plans it. What was done, or would be.
-pub(super) fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> Result<Plan, Diagnostic> {
+/// What a purge came to.
+pub(super) struct Performed {
+    /// What was done, or would be.
+    pub(super) plan: Plan,
+    /// Why a purge would be refused that is not dry.
+    pub(super) refusal: Option<Diagnostic>,
+}
+
+/// Purges, or plans it.
+pub(super) fn perform(
+    report: Report,
+    settings: &Settings,
+    args: &PurgeArgs,
+) -> Result<Performed, Diagnostic> {
     let mut site = site(settings, &args.place, "purge")?;
+    site.demand_place().map_err(|refusal| refused_place(&mut site, args, refusal))?;
     let holds = hold::holds(settings, &site)?;
     // No hold is added or released meanwhile.
     let turn = holds.turn()?;
@@ -50,17 +68,21 @@ pub(super) fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> 
     site.held = holds.held(site.today())?;
     let roots = [&*site.tree.archive, &*site.tree.vault, &*site.intermediate];
     let progress = Counted::of(bytes_below(&*site.storage, &roots).unwrap_or(0));
-    let plan = if args.dry_run {
-        if let Some(jump) = site.clock_jump()? {
-            report.note(&format!("without --dry-run this stops with {}: {}", jump.code.id, jump.what));
-        }
-        site.plan(&|bytes| progress.add(bytes))?
+    let tell = |bytes| progress.add(bytes);
+    let performed = if args.dry_run {
+        let refusal = if args.confirm_clock { None } else { site.clock_jump()? };
+        Performed { plan: site.plan(&tell)?, refusal }
     } else {
-        site.purge(args.confirm_clock, &|bytes| progress.add(bytes))?
+        Performed { plan: site.purge(args.confirm_clock, &tell)?, refusal: None }
     };
     drop(progress);
     drop(turn);
-    Ok(plan)
+    Ok(performed)
+}
+
+/// A dry run changes nothing, not even the ledger.
+fn refused_place(site: &mut Site, args: &PurgeArgs, refusal: Diagnostic) -> Diagnostic {
+    if args.dry_run { refusal } else { refused(site, "purge", refusal) }
 }
 
 /// The archive, its keys and its ledger, for whoever removes something: of objects old versions as well, so that what is
@@ -203,7 +225,7 @@ fn rows(plan: &Plan) -> Vec<Line> {
     let moved = plan.moves.iter().flat_map(|batch| {
         batch.files.iter().map(|file| Line::file("move", batch.expires, file)).collect::<Vec<_>>()
     });
-    let astray = plan.astray.iter().map(Line::astray);
+    let astray = plan.astray.iter().map(Line::astray).chain(plan.absent.iter().map(Line::absent));
     let sealed = plan.sealed.iter().flat_map(|batch| {
         let gone = batch.lines.iter().map(|line| Line::sealed("purge", batch.expires, line, None));
         gone.chain(
@@ -247,6 +269,20 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
                 .hint("move it back to that path in `archive` or `intermediate`, then run `oubliette purge` again"),
         );
     }
+    if let Some(Absent { expires, sealed_as }) = plan.absent.first() {
+        let what =
+            format!("of days that are over, {} not there", counted(plan.absent.len() as u64, "segment"));
+        report.warning(
+            &Diagnostic::new(&NOT_THERE, what)
+                .at(sealed_as.clone())
+                .because(format!(
+                    "it expired on {expires}; it was sealed and not purged, and is in no place of the archive"
+                ))
+                .hint(
+                    "find out where it is: `oubliette explain P07`; if it lies elsewhere it is kept too long",
+                ),
+        );
+    }
     let files: usize = plan.purges.iter().map(|batch| batch.blocked.len()).sum();
     let blocked = files + plan.sealed.iter().map(|batch| batch.held.len()).sum::<usize>();
     if blocked > 0 {
@@ -286,6 +322,11 @@ impl Line {
     fn astray(astray: &Astray) -> Self {
         let (expires, file) = (astray.expires, astray.lies_as.clone());
         Self { action: "astray", expires, file, case: None, bytes: None, lines: None, sha256: None }
+    }
+
+    fn absent(absent: &Absent) -> Self {
+        let (expires, file) = (absent.expires, absent.sealed_as.clone());
+        Self { action: "absent", expires, file, case: None, bytes: None, lines: None, sha256: None }
     }
 
     fn blocked(expires: Date, blocked: &Blocked) -> Self {

@@ -24,6 +24,22 @@ pub struct Astray {
     pub lies_as: String,
 }
 
+/// A segment that is nowhere to be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absent {
+    /// Its day, which is over.
+    pub expires: Date,
+    /// Where it was sealed: its path within the archive.
+    pub sealed_as: String,
+}
+
+/// What is due and not where it was sealed.
+#[derive(Debug, Default)]
+pub(super) struct NotInPlace {
+    pub(super) astray: Vec<Astray>,
+    pub(super) absent: Vec<Absent>,
+}
+
 /// Segments of days up to today that were sealed and not purged. What is due later may be very many.
 #[derive(Debug)]
 pub(super) struct Sealed {
@@ -59,30 +75,43 @@ impl Sealed {
 }
 
 impl Site {
-    /// Segments that are due and lie elsewhere.
-    pub(super) fn astray(&self, history: &History) -> Result<Vec<Astray>, Diagnostic> {
-        let missing = self.missing(&history.sealed)?;
-        let mut astray = Vec::new();
+    /// Segments that are due and lie elsewhere, or nowhere.
+    pub(super) fn not_in_place(&self, history: &History) -> Result<NotInPlace, Diagnostic> {
+        let mut missing = self.missing(&history.sealed)?;
+        let mut not_in_place = NotInPlace::default();
         if missing.is_empty() {
-            return Ok(astray);
+            return Ok(not_in_place);
         }
         for (store, tree) in [("archive", &self.tree), ("intermediate", &self.second_tree())] {
-            astray.extend(self.astray_in(store, tree, &missing)?);
+            not_in_place.astray.extend(self.found_in(store, tree, &mut missing)?);
         }
-        Ok(astray)
+        for (expires, name) in missing.into_values() {
+            // Told once: when the day goes, and its key with it.
+            if self.shred.existing(Expires::On(expires))?.is_some() {
+                not_in_place.absent.push(Absent { expires, sealed_as: name.clone() });
+            }
+        }
+        Ok(not_in_place)
     }
 
-    fn astray_in(&self, store: &str, tree: &Tree, missing: &Missing<'_>) -> Result<Vec<Astray>, Diagnostic> {
+    /// Takes out of `missing` what lies in a store. Those that lie under a day to come.
+    fn found_in(
+        &self,
+        store: &str,
+        tree: &Tree,
+        missing: &mut Missing<'_>,
+    ) -> Result<Vec<Astray>, Diagnostic> {
         let mut astray = Vec::new();
         let today = Expires::On(self.today());
         let listed = archive::list(&*self.storage, tree)?;
-        // What lies under an earlier day goes now.
-        for found in listed.into_iter().filter(|found| !found.part && found.name.folder.expires > today) {
+        for found in listed.into_iter().filter(|found| !found.part) {
             // What cannot be opened is for `verify` to tell.
             let Ok(segment) = Segment::open(&*self.storage, &found.path) else { continue };
-            if let Some((expires, name)) = missing.get(&hex::encode(segment.digest())) {
-                let (sealed_as, lies_as) = ((*name).clone(), format!("{store}/{}", found.name));
-                astray.push(Astray { expires: *expires, sealed_as, lies_as });
+            let known = missing.remove(&hex::encode(segment.digest()));
+            // What lies under an earlier day goes now.
+            if let Some((expires, name)) = known.filter(|_| found.name.folder.expires > today) {
+                let (sealed_as, lies_as) = (name.clone(), format!("{store}/{}", found.name));
+                astray.push(Astray { expires, sealed_as, lies_as });
             }
         }
         Ok(astray)

@@ -7,7 +7,6 @@ use crate::cli::files;
 use crate::cli::report::Report;
 use crate::cli::settings::Settings;
 use crate::jobs::purge::Plan;
-use crate::primitives::diag::Diagnostic;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -84,10 +83,9 @@ fn purge_once(report: Report, settings: &Settings) {
     }
     let place = ArchivePlace { archive: Some(archive), vault: settings.vault.clone() };
     let args = PurgeArgs { place, dry_run: false, confirm_clock: false };
-    let purged: Result<_, Diagnostic> = purge::perform(report, settings, &args);
-    match purged {
-        Ok(plan) if plan == Plan::default() => {}
-        Ok(plan) => purge::summarise(report, &plan, false),
+    match purge::perform(report, settings, &args) {
+        Ok(performed) if performed.plan == Plan::default() => {}
+        Ok(performed) => purge::summarise(report, &performed.plan, false),
         Err(problem) => report.error(&problem),
     }
 }

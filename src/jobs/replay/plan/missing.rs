@@ -4,8 +4,6 @@ use super::period;
 use crate::archive::Found;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::selection::Selection;
-use crate::ledger::LedgerError;
-use crate::ledger::event::{Event, PurgedFile};
 use crate::model::{Folder, SegmentName};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -16,7 +14,7 @@ pub(super) struct Kept(BTreeMap<String, Timestamp>);
 impl Kept {
     /// As the ledger of a site has it. One that is not whole is for `verify` to tell, and stops no answer.
     pub(super) fn of(site: &Site) -> Self {
-        Self(kept(site).unwrap_or_default())
+        Self(site.kept().unwrap_or_default())
     }
 
     /// When a segment was sealed.
@@ -42,31 +40,6 @@ impl Kept {
         });
         self.0.into_keys().collect()
     }
-}
-
-fn kept(site: &Site) -> Result<BTreeMap<String, Timestamp>, LedgerError> {
-    let mut kept = BTreeMap::new();
-    site.ledger.read(&mut |entry, _| match entry.event() {
-        Some(Event::Segment(segment)) => {
-            kept.insert(segment.name, entry.at);
-        }
-        // From the intent on a segment may be gone.
-        Some(Event::PurgeIntent(purge)) => {
-            for name in purge.files.iter().filter_map(within_store) {
-                kept.remove(name);
-            }
-        }
-        Some(Event::EraseIntent(erasure)) if erasure.digest.is_none() => {
-            kept.remove(&erasure.name);
-        }
-        _ => {}
-    })?;
-    Ok(kept)
-}
-
-/// The path within the store.
-fn within_store(file: &PurgedFile) -> Option<&str> {
-    file.name.split_once('/').map(|(_, name)| name)
 }
 
 /// `expires=2027-11-24/class=connection/...`.

@@ -1,0 +1,136 @@
+//! Whether the directories that are looked at can be those that the ledger speaks of: a purge of a wrong one would find
+//! nothing due, and end as though all of it were gone.
+
+use super::{Site, failed};
+use crate::archive::{self, Segment};
+use crate::ledger::LedgerError;
+use crate::ledger::event::{Event, PurgedFile};
+use crate::model::Expires;
+use crate::primitives::diag::{Code, Diagnostic};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+impl Site {
+    /// The names of segments that the ledger says were sealed and neither purged nor erased, and when they were sealed.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read, or is not what was written.
+    pub(in crate::jobs) fn kept(&self) -> Result<BTreeMap<String, Timestamp>, LedgerError> {
+        let mut kept = BTreeMap::new();
+        self.ledger.read(&mut |entry, _| match entry.event() {
+            Some(Event::Segment(segment)) => {
+                kept.insert(segment.name, entry.at);
+            }
+            // From the intent on a segment may be gone.
+            Some(Event::PurgeIntent(purge)) => {
+                for name in purge.files.iter().filter_map(within_store) {
+                    kept.remove(name);
+                }
+            }
+            Some(Event::EraseIntent(erasure)) if erasure.digest.is_none() => {
+                kept.remove(&erasure.name);
+            }
+            _ => {}
+        })?;
+        Ok(kept)
+    }
+
+    /// Refuses a directory without an archive, if the ledger knows of segments that should lie in one; and a place without
+    /// vaults, if segments that are due have some.
+    ///
+    /// # Errors
+    /// [`NOT_THERE`]; if a directory cannot be listed.
+    pub fn demand_place(&self) -> Result<(), Diagnostic> {
+        let stores = [&*self.tree.archive, &*self.intermediate];
+        if !self.is_any_there(&stores)? {
+            // A ledger that is not whole may know of segments that are gone since.
+            let kept = self.kept().unwrap_or_default().len();
+            return if kept == 0 { Ok(()) } else { Err(no_archive(&self.tree.archive, kept)) };
+        }
+        if !self.has_days(&self.tree.vault)? && self.due_have_vaults()? {
+            return Err(no_vaults(&self.tree.vault));
+        }
+        Ok(())
+    }
+
+    fn is_any_there(&self, paths: &[&Path]) -> Result<bool, Diagnostic> {
+        for path in paths {
+            // In object storage a directory is there as long as something lies in it.
+            if self.storage.exists(path).map_err(failed("look for", path))?
+                || !self.storage.list(path).map_err(failed("list", path))?.is_empty()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn has_days(&self, root: &Path) -> Result<bool, Diagnostic> {
+        let listed = self.storage.list(root).map_err(failed("list", root))?;
+        Ok(listed.iter().any(|listed| listed.directory && listed.name.starts_with("expires=")))
+    }
+
+    /// Whether a segment that is due says that it has a vault.
+    fn due_have_vaults(&self) -> Result<bool, Diagnostic> {
+        let today = Expires::On(self.today());
+        for tree in [&self.tree, &self.second_tree()] {
+            let listed = archive::list(&*self.storage, tree)?;
+            let due = listed.iter().filter(|found| !found.part && found.name.folder.expires <= today);
+            // What cannot be opened does not say.
+            let mut opened = due.filter_map(|found| Segment::open(&*self.storage, &found.path).ok());
+            if opened.any(|segment| segment.footer().vault.is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The path within the store.
+fn within_store(file: &PurgedFile) -> Option<&str> {
+    file.name.split_once('/').map(|(_, name)| name)
+}
+
+fn no_archive(archive: &Path, kept: usize) -> Diagnostic {
+    Diagnostic::new(&NOT_THERE, "there is no archive in that directory, so nothing is purged")
+        .at(archive.display().to_string())
+        .because(format!("the ledger says that segments were sealed and not purged: {kept}"))
+        .hint("name the directory that `filter` or `serve` writes to, with its disk mounted: that which has `archive` in it")
+}
+
+fn no_vaults(vault: &Path) -> Diagnostic {
+    Diagnostic::new(&NOT_THERE, "there are no vaults, so nothing is purged")
+        .at(vault.display().to_string())
+        .because("segments that are due have some, so they lie elsewhere")
+        .hint(
+            "name their folder with `--vault DIR`, with its disk mounted; if they are lost, `oubliette explain P07`",
+        )
+}
+
+/// P07: what is to be purged is not where it was looked for.
+pub static NOT_THERE: Code = Code {
+    id: "P07",
+    title: "what is to be purged is not there",
+    text: "\
+What it means
+  A purge was given a directory without an archive, though the ledger of this node knows of segments that were sealed and not
+  purged; or there are no vaults where they were looked for, though segments that are due have some: nothing was purged
+  then. Or, as a warning, segments that are due are in no place of the archive: the rest of their day was purged, and its
+  shred key erased.
+
+Why it matters
+  A purge that finds nothing looks like one that had nothing to do. What lies elsewhere is kept too long.
+
+Example
+  oubliette purge --archive /srv/lgo
+
+What to do
+  Name the archive that is written to with --archive, and its vaults with --vault or in the configuration; mount their
+  disks. If the vaults are lost, make an empty folder `expires=2027-11-24` where they lay, and purge again: that says
+  so, and their shred key goes with the day. For segments that are missing, look at `oubliette verify`: bring them back and
+  purge again, which removes them.
+
+References
+  README.md, \"Purge\"; GDPR art. 5(1)(e)",
+};

@@ -1,0 +1,102 @@
+//! Purges that are given a wrong place, or find something else wrong: nothing ends as though all that is due were gone.
+
+use super::node::{Node, arg, text};
+use std::fs;
+use std::path::Path;
+
+/// The connections of the first day are over.
+const AFTER: &str = "2027-11-24T10:00:00Z";
+
+/// Exit code and messages of a purge with these options.
+fn purge(node: &Node, archive: &Path, options: &[&str]) -> (Option<i32>, String) {
+    let command = ["purge", "--archive", arg(archive), "--now", AFTER, "--confirm-clock"];
+    let output = node.run(&[&command[..], options].concat());
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn a_directory_without_an_archive_is_refused_as_long_as_the_ledger_knows_of_segments() {
+    let node = Node::new();
+    let (srv, wrong) = (node.path("srv"), node.path("wrong"));
+    fs::create_dir(&wrong).unwrap();
+    for place in [&wrong, &srv.join("archive")] {
+        for options in [&[][..], &["--dry-run"]] {
+            let (exit, told) = purge(&node, place, options);
+            assert_eq!((exit, told.contains("error[P07]")), (Some(2), true), "{place:?} {options:?}: {told}");
+        }
+    }
+    assert!(node.path("state/shred/2027-11-24").exists());
+    let (event, about) = node.ledger().pop().unwrap();
+    assert_eq!((&*event, &about["code"]), ("refused", &"P07".into()));
+    assert_eq!(purge(&node, &srv, &[]).0, Some(0));
+}
+
+#[test]
+fn an_archive_that_nothing_was_written_to_yet_is_fine() {
+    let node = Node::new();
+    fs::remove_dir_all(node.path("state")).unwrap();
+    assert!(node.run(&["init"]).status.success());
+    let new = node.path("new");
+    fs::create_dir(&new).unwrap();
+    assert_eq!(purge(&node, &new, &[]).0, Some(0));
+}
+
+#[test]
+fn vaults_that_lie_elsewhere_are_asked_for() {
+    let node = Node::new();
+    let (srv, elsewhere) = (node.path("srv"), node.path("elsewhere"));
+    fs::rename(srv.join("vault"), &elsewhere).unwrap();
+    for options in [&[][..], &["--dry-run"]] {
+        let (exit, told) = purge(&node, &srv, options);
+        assert_eq!((exit, told.contains("error[P07]")), (Some(2), true), "{options:?}: {told}");
+    }
+    assert!(srv.join("archive/expires=2027-11-24").exists() && node.path("state/shred/2027-11-24").exists());
+    let (exit, told) = purge(&node, &srv, &["--vault", arg(&elsewhere)]);
+    assert_eq!((exit, elsewhere.join("expires=2027-11-24").exists()), (Some(0), false), "{told}");
+
+    // Lost: whoever says so is not held up.
+    let node = Node::new();
+    let srv = node.path("srv");
+    fs::remove_dir_all(srv.join("vault")).unwrap();
+    assert_eq!(purge(&node, &srv, &[]).0, Some(2));
+    fs::create_dir_all(srv.join("vault/expires=2027-11-24")).unwrap();
+    assert_eq!(purge(&node, &srv, &[]).0, Some(0));
+    assert!(!srv.join("archive/expires=2027-11-24").exists());
+}
+
+#[test]
+fn segments_that_are_due_and_nowhere_are_told_once() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    let folder = srv.join("archive/expires=2027-11-24/class=connection");
+    fs::rename(&folder, node.path("taken")).unwrap();
+    let planned = purge(&node, &srv, &["--dry-run"]);
+    let purged = purge(&node, &srv, &[]);
+    for (exit, told) in [&planned, &purged] {
+        assert_eq!((*exit, told.contains("warning[P07]")), (Some(1), true), "{told}");
+    }
+    assert_eq!(purge(&node, &srv, &[]).0, Some(0));
+    // Brought back, it goes.
+    fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    fs::rename(node.path("taken"), &folder).unwrap();
+    assert_eq!(purge(&node, &srv, &[]).0, Some(0));
+    assert!(!folder.exists());
+}
+
+#[test]
+fn a_dry_run_ends_as_the_purge_would() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    let entries = node.ledger().len();
+    let dry = |options: &[&str]| {
+        let command = ["purge", "--dry-run", "--archive", arg(&srv), "--now", AFTER];
+        let output = node.run(&[&command[..], options].concat());
+        (
+            output.status.code(),
+            text(&output.stdout).lines().count(),
+            text(&output.stderr).contains("error[P01]"),
+        )
+    };
+    assert_eq!((dry(&[]), dry(&["--confirm-clock"])), ((Some(2), 3, true), (Some(0), 3, false)));
+    assert_eq!(node.ledger().len(), entries);
+}
