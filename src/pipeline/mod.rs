@@ -4,7 +4,7 @@
 //! feed      reads blocks of whole lines, seals what is too long, hands out each epoch's keys
 //!   |       to whichever worker is free, which reads it itself
 //! workers   find, replace, classify, tag: bytes in, `Pseudonymised` out
-//!   |       in the order of the input; written by a worker too, or by a thread that can wait
+//!   |       in the order of the input, by whichever worker has the turn to write
 //! output    writes whole blocks, or the archiver, into segments and vaults
 //! ```
 //!

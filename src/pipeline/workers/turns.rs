@@ -6,8 +6,8 @@
 //! - Whoever is free reads, and works on what it read: the bytes stay with the core that has them in its cache, and there
 //!   are no more threads than there is work for.
 //! - A result waits until all before it are written. Whoever has the turn to write writes all that are ready, one after
-//!   another; the others leave theirs and go on. An output that has to do things while nothing comes
-//!   ([`Sink::patience`]) has a thread of its own, which keeps that turn.
+//!   another; the others leave theirs and go on. If an output has to do things while nothing comes ([`Sink::patience`]),
+//!   another thread takes that turn when nobody has had it for so long.
 //! - Results that wait are bounded, and so is memory. It cannot lock up: nobody waits for room before its own result is in
 //!   its place, so the result that is next is being worked on, or is written by whoever has the turn.
 //! - Every piece has a number. A failure to read has that of the next piece, so what comes first in the input is told, after
@@ -20,9 +20,13 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Results that may wait for one before them, for each worker: enough to even out pieces that take longer than others.
 pub(super) const DEPTH: usize = 4;
+
+/// How often an output is asked again that says it may wait for ever.
+const LONG_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs `source` through `workers`, a thread each, to `output`. Gives the workers, what was read, and how it ended.
 ///
@@ -38,7 +42,7 @@ where
     W: Work<S::Keys>,
     O: Sink<W::Output>,
 {
-    let has_own_thread = output.patience().is_some();
+    let is_patient = output.patience().is_some();
     let turns = Turns {
         reading: Mutex::new(Reading {
             source: Some(source),
@@ -53,23 +57,23 @@ where
             ready: BTreeMap::new(),
             next: 0,
             empty: Vec::new(),
+            since: Instant::now(),
             ended: None,
             closed: false,
         }),
-        arrived: Condvar::new(),
+        left: Condvar::new(),
         written: Condvar::new(),
         most_ready: workers.len() * DEPTH,
         stop,
     };
     let workers = thread::scope(|scope| {
         let turns = &turns;
-        let output = if has_own_thread { lock(&turns.order).output.take() } else { None };
-        output.map(|output| scope.spawn(move || turns.write_patiently(output)));
+        is_patient.then(|| scope.spawn(|| turns.tend()));
         let toil = |worker| scope.spawn(move || turns.toil(worker));
         let threads: Vec<_> = workers.into_iter().map(toil).collect();
         let workers = threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect();
         lock(&turns.order).closed = true;
-        turns.arrived.notify_one();
+        turns.left.notify_one();
         workers
     });
     let (flow, result) = turns.conclude();
@@ -82,8 +86,8 @@ struct Turns<'a, S: Source, O, B> {
     /// Told when the turn to read is free, when there are other keys, and when nothing more is read.
     read: Condvar,
     order: Mutex<Order<'a, O, B>>,
-    /// Told when a result has come or no more will: for the thread that writes and does nothing else.
-    arrived: Condvar,
+    /// Told when no more results will come or be written.
+    left: Condvar,
     /// Told when a result was written or no more will be.
     written: Condvar,
     /// Results that may wait.
@@ -114,6 +118,8 @@ struct Order<'a, O, B> {
     next: u64,
     /// To be used again.
     empty: Vec<B>,
+    /// When the output was last used.
+    since: Instant,
     /// Nothing more is written, and why.
     ended: Option<Result<Finish, PipelineError>>,
     /// No more results will come.
@@ -123,6 +129,9 @@ struct Order<'a, O, B> {
 /// A piece, its number, and when it was received.
 type Numbered = (u64, Piece, Timestamp);
 
+/// The side of the output, locked.
+type Guard<'g, 'a, O, B> = MutexGuard<'g, Order<'a, O, B>>;
+
 /// What becomes of a result: it was written and is empty, or nothing more is written.
 type Written<B> = ControlFlow<Result<Finish, PipelineError>, B>;
 
@@ -130,7 +139,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
     /// Works until nothing more is read. The worker, unless it was lost in a panic.
     fn toil<W: Work<S::Keys, Output = B>>(&self, worker: W) -> Option<W> {
         let toiled = guarded("a worker", || Ok(self.work_through(worker)));
-        toiled.map_err(|error| self.end(Err(error))).ok()
+        toiled.map_err(|error| drop(self.end(lock(&self.order), Err(error)))).ok()
     }
 
     fn work_through<W: Work<S::Keys, Output = B>>(&self, mut worker: W) -> W {
@@ -236,81 +245,73 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
     fn deliver(&self, number: u64, result: Result<B, PipelineError>) -> B {
         let mut order = lock(&self.order);
         order.ready.insert(number, result);
-        self.arrived.notify_one();
-        while let Some((output, result)) = order.turn_to_write() {
-            drop(order);
-            let written = write(output, result);
-            order = self.note(written);
-            order.output = Some(output);
-        }
         let is_full =
             |order: &mut Order<'a, O, B>| order.ready.len() >= self.most_ready && order.ended.is_none();
+        let order = self.write_ready(order);
         let mut order = self.written.wait_while(order, is_full).unwrap_or_else(PoisonError::into_inner);
         order.empty.pop().unwrap_or_default()
     }
 
-    /// Notes what became of the next result.
-    fn note(&self, written: Written<B>) -> MutexGuard<'_, Order<'a, O, B>> {
-        match written {
-            Written::Continue(empty) => {
-                let mut order = lock(&self.order);
-                order.next += 1;
-                order.empty.push(empty);
-                self.written.notify_all();
-                order
+    /// Writes what is ready, unless somebody does.
+    fn write_ready<'g>(&'g self, mut order: Guard<'g, 'a, O, B>) -> Guard<'g, 'a, O, B> {
+        while let Some((output, result)) = order.turn_to_write() {
+            drop(order);
+            let written = write(output, result);
+            order = lock(&self.order);
+            order.next += 1;
+            match written {
+                Written::Continue(empty) => order.empty.push(empty),
+                Written::Break(ended) => order = self.end(order, ended),
             }
-            Written::Break(ended) => {
-                self.end(ended);
-                lock(&self.order)
+            order.give_back(output);
+            self.written.notify_all();
+        }
+        order
+    }
+
+    /// Has the output do what is due whenever it has not been used for as long as it may wait.
+    fn tend(&self) {
+        let mut order = lock(&self.order);
+        let mut patience = Duration::ZERO;
+        while order.ended.is_none() && !order.closed {
+            // Whoever writes has it.
+            patience =
+                order.output.as_ref().map_or(patience, |output| output.patience().unwrap_or(LONG_PATIENCE));
+            let waited = order.since.elapsed();
+            if waited >= patience
+                && let Some(output) = order.output.take()
+            {
+                drop(order);
+                let idled = guarded("the writer", || Ok(output.idle()?));
+                order = lock(&self.order);
+                if let Err(error) = idled {
+                    order = self.end(order, Err(error));
+                }
+                order.give_back(output);
+                order = self.write_ready(order);
+            } else {
+                let rest = patience.checked_sub(waited).unwrap_or(patience);
+                let goes_on = |order: &mut Order<'a, O, B>| order.ended.is_none() && !order.closed;
+                let waited = self.left.wait_timeout_while(order, rest, goes_on);
+                order = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
         }
     }
 
     /// Writes nothing more, and so reads nothing more.
-    fn end(&self, ended: Result<Finish, PipelineError>) {
+    fn end<'g>(
+        &'g self,
+        order: Guard<'g, 'a, O, B>,
+        ended: Result<Finish, PipelineError>,
+    ) -> Guard<'g, 'a, O, B> {
+        drop(order);
         // First, for whoever waits for room goes on to read.
         self.read_no_more();
-        lock(&self.order).ended.get_or_insert(ended);
-        self.written.notify_all();
-        self.arrived.notify_one();
-    }
-
-    /// Keeps the turn to write to the end.
-    fn write_patiently(&self, output: &'a mut O) {
         let mut order = lock(&self.order);
-        while order.ended.is_none() {
-            let next = order.next;
-            if let Some(result) = order.ready.remove(&next) {
-                drop(order);
-                order = self.note(write(output, result));
-            } else if order.closed {
-                break;
-            } else if self.wait_for_next(order, output) {
-                order = lock(&self.order);
-            } else {
-                let idled = guarded("the writer", || Ok(output.idle()?));
-                idled.unwrap_or_else(|error| self.end(Err(error)));
-                order = lock(&self.order);
-            }
-        }
-        order.output = Some(output);
-    }
-
-    /// Waits for the next result as long as `output` may wait. Whether something came, or nothing will.
-    fn wait_for_next(&self, order: MutexGuard<'_, Order<'a, O, B>>, output: &O) -> bool {
-        let is_missing = |order: &mut Order<'a, O, B>| {
-            !order.ready.contains_key(&order.next) && !order.closed && order.ended.is_none()
-        };
-        match output.patience() {
-            None => {
-                drop(self.arrived.wait_while(order, is_missing));
-                true
-            }
-            Some(patience) => {
-                let waited = self.arrived.wait_timeout_while(order, patience, is_missing);
-                !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
-            }
-        }
+        order.ended.get_or_insert(ended);
+        self.written.notify_all();
+        self.left.notify_one();
+        order
     }
 
     /// How it ended, after all threads have.
@@ -344,6 +345,10 @@ impl<'a, O, B> Order<'a, O, B> {
         }
         let result = self.ready.remove(&self.next)?;
         self.output.take().map(|output| (output, result))
+    }
+
+    fn give_back(&mut self, output: &'a mut O) {
+        (self.output, self.since) = (Some(output), Instant::now());
     }
 }
 
