@@ -23,7 +23,7 @@ mod tests;
 use super::custody::RecordedKeyring;
 use crate::keyring::{self, Keyring};
 use crate::ledger::event::{self, Event, Purge, PurgedFile};
-use crate::ledger::{ClockStep, Ledger};
+use crate::ledger::{self, ClockStep, Ledger, LedgerError};
 use crate::model::{RetentionClass, Tree};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::Storage;
@@ -87,6 +87,28 @@ pub struct Plan {
     pub astray: Vec<Astray>,
     /// Segments of days that are purged now that are nowhere to be found.
     pub absent: Vec<Absent>,
+    /// Where the ledger is not what was written. What is due goes all the same: the law's day waits for nobody.
+    pub fault: Option<LedgerFault>,
+}
+
+/// Where a ledger is not what was written; nothing that it says from there on is relied on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerFault {
+    /// The file and the line.
+    pub place: String,
+    /// What is wrong with the line.
+    pub why: String,
+    /// The line, from 1.
+    line: u64,
+}
+
+impl LedgerFault {
+    /// The fault that `error` tells of; `error` itself if it is none.
+    fn of(error: LedgerError) -> Result<Self, LedgerError> {
+        let LedgerError::Fault { path, fault } = error else { return Err(error) };
+        let place = format!("{}:{}, byte {}", path.display(), fault.line, fault.offset);
+        Ok(Self { place, why: fault.kind.to_string(), line: fault.line })
+    }
 }
 
 impl Plan {
@@ -95,6 +117,7 @@ impl Plan {
     pub fn is_blocked(&self) -> bool {
         !self.astray.is_empty()
             || !self.absent.is_empty()
+            || self.fault.is_some()
             || self.sealed.iter().any(|batch| !batch.held.is_empty())
             || self.purges.iter().any(|batch| !batch.blocked.is_empty())
     }
@@ -140,6 +163,8 @@ struct History {
     quarantine: BTreeMap<Date, event::Quarantined>,
     /// What was sealed and not purged.
     sealed: Sealed,
+    /// Where it is not what was written: nothing after that is known.
+    fault: Option<LedgerFault>,
 }
 
 /// What a purge that broke off had begun.
@@ -158,7 +183,7 @@ impl Site {
         let history = self.history()?;
         let begun = &history.begun;
         let NotInPlace { astray, absent } = self.not_in_place(&history)?;
-        let mut plan = Plan { astray, absent, ..Plan::default() };
+        let mut plan = Plan { astray, absent, fault: history.fault.clone(), ..Plan::default() };
         for expires in self.due_days(begun)? {
             let batch = self.batch(expires, progress)?;
             plan.purges.extend((!batch.is_empty() || begun.contains_key(&expires)).then_some(batch));
@@ -185,7 +210,8 @@ impl Site {
         match self.purge_due(progress) {
             Ok(done) => {
                 let exit = u8::from(done.is_blocked());
-                self.ledger.append(Event::Stop { command, exit, code: None })?;
+                let code = done.fault.as_ref().map(|_| ledger::FAULT.id.to_owned());
+                self.ledger.append(Event::Stop { command, exit, code })?;
                 Ok(done)
             }
             Err(failure) => {
@@ -200,7 +226,10 @@ impl Site {
     fn purge_due(&mut self, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
         let mut history = self.history()?;
         let NotInPlace { astray, absent } = self.not_in_place(&history)?;
-        let mut done = Plan { astray, absent, ..Plan::default() };
+        if let Some(LedgerFault { line, why, .. }) = &history.fault {
+            self.ledger.append(Event::LedgerFault { line: *line, why: why.clone() })?;
+        }
+        let mut done = Plan { astray, absent, fault: history.fault.take(), ..Plan::default() };
         let begun = &mut history.begun;
         for expires in self.due_days(begun)? {
             let before = begun.remove(&expires);
@@ -359,8 +388,11 @@ impl Site {
             begun: BTreeMap::new(),
             quarantine: BTreeMap::new(),
             sealed: Sealed::until(self.today()),
+            fault: None,
         };
-        self.ledger.read(&mut |entry, _| entry.event().into_iter().for_each(|event| history.hear(event)))?;
+        let mut hear = |event| history.hear(event);
+        let read = self.ledger.read(&mut |entry, _| entry.event().into_iter().for_each(&mut hear));
+        history.fault = read.err().map(LedgerFault::of).transpose()?;
         Ok(history)
     }
 }

@@ -111,7 +111,9 @@ What it means
 
 Why it matters
   The ledger proves what was purged, held and handed over. One that was changed proves nothing from there
-  on. A disk that fails, a copy that broke off and a hand that meddles look alike.
+  on. A disk that fails, a copy that broke off and a hand that meddles look alike. `oubliette purge` goes on: the law's
+  day waits for nobody. It relies on nothing that the ledger says from there on, keeps `ledger-fault` in it, and ends with
+  exit code 1; it stops only if no entry can be added.
 
 Example
   ledger.jsonl:17, byte 8123: the entry was not signed with the key of 2026-11-23: it was changed

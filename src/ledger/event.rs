@@ -85,6 +85,13 @@ pub enum Event {
         /// As in its tokens.
         kid: String,
     },
+    /// A purge found that this ledger is not what was written from that line on. It did not stop: what is due goes.
+    LedgerFault {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Files are about to be purged.
     PurgeIntent(Purge),
     /// They are gone.

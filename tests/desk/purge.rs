@@ -100,3 +100,45 @@ fn a_dry_run_ends_as_the_purge_would() {
     assert_eq!((dry(&[]), dry(&["--confirm-clock"])), ((Some(2), 3, true), (Some(0), 3, false)));
     assert_eq!(node.ledger().len(), entries);
 }
+
+/// Changes a digit in the first entry of a kind, as a hand that meddles would.
+fn meddle(node: &Node, event: &str) {
+    let path = node.path("state/ledger/ledger.jsonl");
+    let ledger = fs::read_to_string(&path).unwrap();
+    let at = ledger.find(&format!("\"event\":\"{event}\"")).unwrap();
+    let mut bytes = ledger.into_bytes();
+    let digit = (0..at).rev().find(|&at| bytes[at].is_ascii_digit()).unwrap();
+    bytes[digit] = if bytes[digit] == b'0' { b'1' } else { b'0' };
+    fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn a_changed_old_line_of_the_ledger_stops_no_purge() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    meddle(&node, "start");
+    let (exit, told) = purge(&node, &srv, &["--dry-run"]);
+    assert_eq!((exit, told.contains("warning[L02]")), (Some(1), true), "{told}");
+    let (exit, told) = purge(&node, &srv, &[]);
+    assert_eq!((exit, told.contains("warning[L02]")), (Some(1), true), "{told}");
+    assert!(
+        !srv.join("archive/expires=2027-11-24").exists() && !node.path("state/shred/2027-11-24").exists()
+    );
+    let ledger = fs::read_to_string(node.path("state/ledger/ledger.jsonl")).unwrap();
+    for entry in ["\"ledger-fault\"", "\"purge-done\"", "\"code\":\"L02\""] {
+        assert_eq!(ledger.matches(entry).count(), 1, "{entry}");
+    }
+    // It stays told, and `verify` tells it too.
+    assert_eq!(purge(&node, &srv, &[]).0, Some(1));
+    assert_eq!(node.run(&["verify", arg(&srv), "--now", AFTER]).status.code(), Some(1));
+}
+
+#[test]
+fn a_ledger_that_takes_no_entry_stops_a_purge() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    fs::write(node.path("state/ledger/head"), "{}\n").unwrap();
+    meddle(&node, "start");
+    assert_eq!(purge(&node, &srv, &[]).0, Some(2));
+    assert!(srv.join("archive/expires=2027-11-24").exists());
+}

@@ -9,7 +9,8 @@ use crate::cli::process;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::{
-    ASTRAY, Absent, Astray, BLOCKED, Batch, Blocked, Item, NOT_THERE, Plan, Reason, SealedBatch, Site,
+    ASTRAY, Absent, Astray, BLOCKED, Batch, Blocked, Item, LedgerFault, NOT_THERE, Plan, Reason, SealedBatch,
+    Site,
 };
 use crate::jobs::recognition::load_retention;
 use crate::jobs::replay::NodePlaces;
@@ -62,7 +63,7 @@ pub(super) fn perform(
     let turn = holds.turn()?;
     if !args.dry_run {
         site.trust_clock(args.confirm_clock)?;
-        erase::finish(&mut site)?;
+        finish_erasures(&mut site)?;
         hold::tell_expired(report, &holds.expire(&mut site)?);
     }
     site.held = holds.held(site.today())?;
@@ -78,6 +79,15 @@ pub(super) fn perform(
     drop(progress);
     drop(turn);
     Ok(performed)
+}
+
+/// Ends the erasures that broke off. A ledger that was changed might name any segment: nothing is erased by it, and the purge
+/// that follows says so.
+fn finish_erasures(site: &mut Site) -> Result<(), Diagnostic> {
+    match erase::finish(site) {
+        Err(refusal) if refusal.code.id == ledger::FAULT.id => Ok(()),
+        finished => finished.map(drop),
+    }
 }
 
 /// A dry run changes nothing, not even the ledger.
@@ -267,6 +277,15 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
                 .at(lies_as.clone())
                 .because(format!("it expired on {expires}, and was sealed as {sealed_as}"))
                 .hint("move it back to that path in `archive` or `intermediate`, then run `oubliette purge` again"),
+        );
+    }
+    if let Some(LedgerFault { place, why, .. }) = &plan.fault {
+        let what = "the ledger is not what was written, and what is due goes all the same";
+        report.warning(
+            &Diagnostic::new(&ledger::FAULT, what)
+                .at(place.clone())
+                .because(why.clone())
+                .hint("what it says from there on was not relied on, so an erasure that broke off may not be ended; `oubliette explain L02`"),
         );
     }
     if let Some(Absent { expires, sealed_as }) = plan.absent.first() {

@@ -85,6 +85,10 @@ impl Site {
         for (store, tree) in [("archive", &self.tree), ("intermediate", &self.second_tree())] {
             not_in_place.astray.extend(self.found_in(store, tree, &mut missing)?);
         }
+        if history.fault.is_some() {
+            // Of what the ledger says was sealed some may have been purged since.
+            return Ok(not_in_place);
+        }
         for (expires, name) in missing.into_values() {
             // Told once: when the day goes, and its key with it.
             if self.shred.existing(Expires::On(expires))?.is_some() {
