@@ -21,7 +21,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-pub(crate) use replay::{AccessArgs, LineArgs, ReplayArgs};
+pub(crate) use replay::{AccessArgs, LineArgs, ReplayArgs, TimeArgs};
 use schemars::JsonSchema;
 use serde::Deserialize;
 pub(crate) use serve::ServeArgs;

@@ -33,7 +33,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The folder of a state directory that holds holds.
@@ -191,6 +191,17 @@ impl Holds {
         let segments = segments.len() as u64;
         site.ledger.append(Event::HoldAdded(event::Hold { case, until, frozen_until, segments }))?;
         self.keep(hold)
+    }
+
+    /// Paths of the extracts of a hold, by name.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub fn extracts(&self, hold: &Hold) -> Result<Vec<PathBuf>, Diagnostic> {
+        let stem = format!("{}-", stem(&hold.case));
+        let mut names = self.folder.names().map_err(failed("list", &self.folder.path("")))?;
+        names.retain(|name| name.starts_with(&stem) && name.ends_with(".age"));
+        Ok(names.iter().map(|name| self.folder.path(name)).collect())
     }
 
     /// Ends a hold; its extracts are erased.

@@ -124,3 +124,33 @@ fn opened(node: &Node, suffix: &str) -> String {
     decryptor.decrypt(identities).unwrap().read_to_string(&mut clear).unwrap();
     clear
 }
+
+#[test]
+fn the_list_says_what_is_frozen_and_where_extracts_lie() {
+    let node = Node::new();
+    let (srv, identity) = (node.path("srv"), node.identity());
+    let case = ["--archive", arg(&srv), "--now", LATER, "--case", "2027/0815"];
+    let list =
+        |options: &[&str]| text(&node.run(&[&["hold", "list", "--now", LATER], options].concat()).stdout);
+    let json = || serde_json::from_str::<serde_json::Value>(&list(&["--json"])).unwrap();
+    node.run(&[&["hold", "add", "--class", "connection", "--until", "2027-01-31"], &case[..]].concat());
+    let (listed, hold) = (list(&[]), json());
+    assert!(listed.contains("2 segments until 2026-12-07"), "{listed}");
+    let names: Vec<&str> =
+        hold["segments"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+    assert_eq!((names.len(), &hold["frozen"], &hold["files"]), (2, &true.into(), &serde_json::json!([])));
+    for name in names {
+        assert!(listed.contains(&format!("2027/0815  frozen  {name}")), "{listed}");
+    }
+    let extract =
+        [&["hold", "extract", "--ip", "203.0.113.7", "--identity", arg(&identity)], &case[..]].concat();
+    assert_eq!(node.run(&extract).status.code(), Some(0));
+    let (listed, hold) = (list(&[]), json());
+    assert!(listed.contains("no longer") && !listed.contains("frozen"), "{listed}");
+    let files: Vec<&str> =
+        hold["files"].as_array().unwrap().iter().filter_map(|file| file.as_str()).collect();
+    assert_eq!((&hold["frozen"], files.len()), (&false.into(), 2));
+    for file in files {
+        assert!(listed.contains(file) && Path::new(file).is_file(), "{file}: {listed}");
+    }
+}

@@ -172,3 +172,39 @@ fn a_breach_is_counted_and_its_people_listed() {
     assert!(text(&refused.stderr).starts_with("error[P11]"), "{}", text(&refused.stderr));
     node.verify();
 }
+
+#[test]
+fn times_without_a_zone_are_read_as_the_filter_read_them() {
+    let node = Node::new();
+    let line = "Nov 23 04:30:02 web9 sshd[1]: Failed password for root from 192.0.2.44 port 1 ssh2\n";
+    let new_york = ["--source-zone", "America/New_York"];
+    node.archive_with(&[&["--now", "2026-11-23T09:30:10Z"], &new_york[..]].concat(), line);
+    let period = ["--from", "2026-11-23T09:30:02Z", "--to", "2026-11-23T09:30:02Z"];
+    let access = ["--case", "DSR-9", "--ip", "192.0.2.44"];
+    let found = node.answer(&["subject", "access"], &[&access[..], &period, &new_york].concat(), 0);
+    assert!(found.contains("\"time_utc\":\"2026-11-23T09:30:02Z\""), "{found}");
+    let counted = node.answer(&["subject", "affected", "--json"], &[&period[..], &new_york].concat(), 0);
+    assert_eq!(counted.trim(), r#"{"kind":"ip","distinct":1,"lines":1}"#);
+    // So does that of the configuration.
+    let config = node.path("zone.toml");
+    std::fs::write(&config, "source_zone = 'America/New_York'\n").unwrap();
+    let configured = ["--config", arg(&config)];
+    let same = node.answer(&["subject", "access"], &[&access[..], &period, &configured].concat(), 0);
+    assert!(same.contains("\"time_utc\":\"2026-11-23T09:30:02Z\""), "{same}");
+}
+
+#[test]
+fn an_answer_remarks_on_lines_that_should_be_gone() {
+    let node = Node::new();
+    let (srv, identity) = (node.path("srv"), node.identity());
+    let told = |now: &str| {
+        let place = ["--archive", arg(&srv), "--identity", arg(&identity), "--now", now];
+        let options = [&["--case", "DSR-3", "--ip", "203.0.113.7"], &PERIOD[..]].concat();
+        let output = node.run(&[&["subject", "access"], &place[..], &options].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    assert!(!told("2027-11-23T22:59:59Z").contains("expiry day"));
+    let after = told("2027-11-24T10:00:00Z");
+    assert!(after.contains("note: 1 segment past the expiry day and not purged"), "{after}");
+}

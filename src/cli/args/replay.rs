@@ -109,7 +109,16 @@ pub(crate) struct LineArgs {
     #[arg(long, value_name = "NAME", value_parser = pattern)]
     pub(crate) program: Vec<Pattern>,
 
-    /// Zone of times that state none, as it was for the filter [default: the legal zone]
+    /// How their times are read.
+    #[command(flatten)]
+    pub(crate) times: TimeArgs,
+}
+
+/// How times of lines are read again.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "LINES")]
+pub(crate) struct TimeArgs {
+    /// Zone of times that state none, as it was for the filter [default: that of the configuration, or the legal zone]
     #[arg(long, value_name = "ZONE", value_parser = zone, hide_short_help = true)]
     pub(crate) source_zone: Option<TimeZone>,
 

@@ -2,7 +2,7 @@
 
 use super::custody::{ArchivePlace, SearchPlace};
 use super::day;
-use super::replay::{AccessArgs, When};
+use super::replay::{AccessArgs, TimeArgs, When};
 use crate::model::ClassName;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
@@ -154,6 +154,10 @@ pub(crate) struct PeriodArgs {
     /// Events until then: an instant, or a legal day to its end
     #[arg(long, value_name = "WHEN", value_parser = When::parse)]
     pub(crate) to: When,
+
+    /// How times of lines are read.
+    #[command(flatten)]
+    pub(crate) times: TimeArgs,
 }
 
 /// `--form`.

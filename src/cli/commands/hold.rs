@@ -13,6 +13,7 @@ use crate::ledger::event::AccessDone;
 use crate::model::Kind;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
+use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,7 +35,8 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                 ));
                 Ok(vec![hold])
             });
-            tell(report, &changed.map_err(|refusal| purge::refused(&mut site, COMMAND, refusal))?)
+            let changed = changed.map_err(|refusal| purge::refused(&mut site, COMMAND, refusal))?;
+            tell(report, &settings, &site, changed)
         }
         HoldCommand::Release { place, case } => {
             let mut site = purge::site(&settings, place, COMMAND)?;
@@ -43,7 +45,8 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                 report.note("the hold is over, and its extracts are erased");
                 Ok(Vec::new())
             });
-            tell(report, &changed.map_err(|refusal| purge::refused(&mut site, COMMAND, refusal))?)
+            let changed = changed.map_err(|refusal| purge::refused(&mut site, COMMAND, refusal))?;
+            tell(report, &settings, &site, changed)
         }
         HoldCommand::Extract { place, case, token, ip, email, user, identity } => {
             let mut site = purge::site(&settings, place, EXTRACT)?;
@@ -56,7 +59,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                 extract(report, holds, site, case, &targets, keys, &mut access)
             });
             let (changed, exit) = changed.map_err(|refusal| replay::refused(&mut site, &access, refusal))?;
-            Ok(exit.and(tell(report, &changed)?))
+            Ok(exit.and(tell(report, &settings, &site, changed)?))
         }
     }
 }
@@ -85,14 +88,27 @@ pub(super) fn tell_expired(report: Report, over: &[Hold]) {
     }
 }
 
+/// Lists holds and, for a person, below them what each freezes and has extracted; in JSON that stands in each.
 fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
     let storage: Arc<dyn Storage> = Arc::new(Disk);
-    let holds = Holds::open(&storage, &settings.state_dir.join(FOLDER))?.list()?;
-    report.table(&holds)?;
-    if holds.is_empty() {
+    let holds = Holds::open(&storage, &settings.state_dir.join(FOLDER))?;
+    let rows = rows(settings, &holds, holds.list()?)?;
+    report.table(&rows)?;
+    if rows.is_empty() {
         report.note("there is no hold");
+    } else if !report.is_json() {
+        report.table(&rows.iter().flat_map(HoldRow::kept).collect::<Vec<_>>())?;
     }
     Ok(Exit::Done)
+}
+
+fn rows(settings: &Settings, holds: &Holds, listed: Vec<Hold>) -> Result<Vec<HoldRow>, Diagnostic> {
+    let today = settings.clock.now().to_zoned(settings.legal_zone()?).date();
+    let row = |hold: Hold| {
+        let files = holds.extracts(&hold)?.iter().map(|path| path.display().to_string()).collect();
+        Ok(HoldRow { frozen: hold.freezes(today), files, hold })
+    };
+    listed.into_iter().map(row).collect()
 }
 
 /// Does `work` while nobody else changes holds or purges.
@@ -121,9 +137,9 @@ fn end_those_over(report: Report, holds: &Holds, site: &mut Site) -> Result<(), 
 }
 
 /// With `--json`, prints what became of holds.
-fn tell(report: Report, changed: &[Hold]) -> Result<Exit, Stop> {
+fn tell(report: Report, settings: &Settings, site: &Site, changed: Vec<Hold>) -> Result<Exit, Stop> {
     if report.is_json() {
-        report.table(changed)?;
+        report.table(&rows(settings, &holds(settings, site)?, changed)?)?;
     }
     Ok(Exit::Done)
 }
@@ -205,11 +221,50 @@ pub(super) fn tell_lacks(report: Report, extracted: &Extracted) -> Exit {
     if lacks.is_empty() { Exit::Done } else { Exit::NeedsHuman }
 }
 
-impl Row for Hold {
-    const HEADS: &[&str] = &["CASE", "UNTIL", "FROZEN UNTIL", "SEGMENTS", "EXTRACTS"];
+/// A hold as it is today.
+#[derive(Serialize)]
+struct HoldRow {
+    #[serde(flatten)]
+    hold: Hold,
+    /// Whether its segments may not be purged today.
+    frozen: bool,
+    /// Its extracts.
+    files: Vec<String>,
+}
+
+impl HoldRow {
+    fn kept(&self) -> Vec<KeptRow> {
+        let row = |what, name: &String| KeptRow { case: self.hold.case.clone(), what, name: name.clone() };
+        let frozen = self.hold.segments.iter().filter(|_| self.frozen).map(|name| row("frozen", name));
+        frozen.chain(self.files.iter().map(|file| row("extract", file))).collect()
+    }
+}
+
+impl Row for HoldRow {
+    const HEADS: &[&str] = &["CASE", "UNTIL", "FROZEN", "EXTRACTS"];
 
     fn cells(&self) -> Vec<String> {
-        let (segments, extracts) = (self.segments.len().to_string(), self.extracts.to_string());
-        vec![self.case.clone(), self.until.to_string(), self.frozen_until.to_string(), segments, extracts]
+        let Hold { case, until, frozen_until, segments, extracts } = &self.hold;
+        let frozen = match self.frozen {
+            true => format!("{} until {frozen_until}", counted(segments.len() as u64, "segment")),
+            false => "no longer".to_owned(),
+        };
+        vec![case.clone(), until.to_string(), frozen, extracts.to_string()]
+    }
+}
+
+/// Something that a hold keeps.
+#[derive(Serialize)]
+struct KeptRow {
+    case: String,
+    what: &'static str,
+    name: String,
+}
+
+impl Row for KeptRow {
+    const HEADS: &[&str] = &["CASE", "KEPT", "NAME"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.case.clone(), self.what.to_owned(), self.name.clone()]
     }
 }

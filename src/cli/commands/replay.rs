@@ -2,7 +2,7 @@
 
 use super::gaps::left_out;
 use super::purge;
-use crate::cli::args::{AccessArgs, Common, LineArgs, Reading, ReplayArgs, Tokens};
+use crate::cli::args::{AccessArgs, Common, LineArgs, Reading, ReplayArgs, TimeArgs, Tokens};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::files;
@@ -91,13 +91,18 @@ fn question(
     scope: Scope,
     purpose: Purpose,
 ) -> Result<Question, Diagnostic> {
-    let source_zone = args.lines.source_zone.clone().or_else(|| settings.source_zone.clone());
-    let reading = replay::Reading { format: args.lines.format, source_zone };
+    let reading = reading(settings, &args.lines.times);
     args.access.basis.as_deref().map(Basis::typed).transpose()?;
     let selection = selection(&args.lines, &purpose)?;
     // What a bundle holds has a seal over it.
     let unsealed = if args.bundle.is_some() { Unsealed::LeftOut } else { Unsealed::Read };
     Ok(Question { selection, scope, purpose, reading, unsealed })
+}
+
+/// How times of lines are read again.
+pub(super) fn reading(settings: &Settings, times: &TimeArgs) -> replay::Reading {
+    let source_zone = times.source_zone.clone().or_else(|| settings.source_zone.clone());
+    replay::Reading { format: times.format, source_zone }
 }
 
 /// The lines asked for. Both ends of the period belong to it; times of lines are whole seconds.
@@ -241,11 +246,18 @@ pub(super) fn summarise(report: Report, counts: &Counts) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Says up to where segments that are not sealed yet were read, and that those of other tenants were not.
+/// Says up to where segments that are not sealed yet were read, that lines should be gone, and that segments of other
+/// tenants were not read.
 pub(super) fn not_searched(report: Report, plan: &PlanCounts) {
     if plan.unsealed > 0 {
         let segments = counted(plan.unsealed, "segment");
         report.note(&format!("{segments} not sealed yet: what a filter has not written out was not read"));
+    }
+    if plan.past_expiry > 0 {
+        let segments = counted(plan.past_expiry, "segment");
+        report.note(&format!(
+            "{segments} past the expiry day and not purged: by law those lines must no longer exist; run `oubliette purge`"
+        ));
     }
     others_left_out(report, plan.of_other_tenants);
 }

@@ -1,7 +1,7 @@
 //! `oubliette subject`: what a person may ask for, and whom a breach is about.
 
 use super::gaps::left_out;
-use super::replay::{custody, handed_over, not_searched, others_left_out, refused};
+use super::replay::{custody, handed_over, not_searched, others_left_out, reading, refused};
 use super::{hold, purge};
 use crate::cli::args::{AccessArgs, ArchivePlace, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
 use crate::cli::args::{SubjectCommand, Tokens};
@@ -100,7 +100,7 @@ impl Desk<'_> {
         let mut dossier = Dossier::new(self.site.now, self.site.zone.clone());
         (dossier.case, dossier.from, dossier.to) = (purpose.case.clone(), purpose.from, purpose.to);
         let (visited, access) =
-            self.visit(access, selection, Scope::Asked, purpose, &mut |line, reveal| {
+            self.visit(access, selection, Scope::Asked, (purpose, period), &mut |line, reveal| {
                 dossier.add(line, reveal)
             })?;
         dossier.explain(&self.site.classes);
@@ -128,11 +128,12 @@ impl Desk<'_> {
         let mut affected = Affected::default();
         files::warn_of_closed_output(self.report);
         let selection = self.check_basis(basis).map(|()| selection);
-        let (visited, access) = self.visit(access, selection, scope, purpose, &mut |line, reveal| {
-            let originals = affected.add(line, scope, reveal)?;
-            reveal.give_back(if wanted.is_of_people() { originals } else { 0 });
-            Ok(())
-        })?;
+        let (visited, access) =
+            self.visit(access, selection, scope, (purpose, period), &mut |line, reveal| {
+                let originals = affected.add(line, scope, reveal)?;
+                reveal.give_back(if wanted.is_of_people() { originals } else { 0 });
+                Ok(())
+            })?;
         let handed = self.tell_affected(&affected, wanted);
         handed_over(&mut self.site, &access, handed)?;
         let people: u64 = affected.counts().iter().map(|count| count.distinct).sum();
@@ -220,7 +221,7 @@ impl Desk<'_> {
         access: Access,
         selection: Result<Selection, Diagnostic>,
         scope: Scope,
-        purpose: Purpose,
+        (purpose, period): (Purpose, &PeriodArgs),
         each: &mut dyn FnMut(&Line<'_>, &mut Reveal<'_>) -> Result<(), Diagnostic>,
     ) -> Result<(Visited, Access), Stop> {
         let custody = selection
@@ -229,7 +230,7 @@ impl Desk<'_> {
             Ok((selection, custody)) => (selection, Custody { places: self.places.clone(), ..custody }),
             Err(refusal) => return Err(refused(&mut self.site, &access, refusal)),
         };
-        let (reading, unsealed) = (Default::default(), Unsealed::Read);
+        let (reading, unsealed) = (reading(&self.settings, &period.times), Unsealed::Read);
         let question = Question { selection, scope, purpose, reading, unsealed };
         let ready = Ready::new(&question, access, &mut self.site, custody)?;
         let access = ready.access().clone();

@@ -13,7 +13,7 @@ use super::threads;
 use super::wanted::Wanted;
 use crate::archive::{self, ArchiveError, Found, FramePlace, Part, Segment};
 use crate::jobs::purge::Site;
-use crate::model::{ClassName, SegmentName};
+use crate::model::{ClassName, Expires, SegmentName};
 use crate::primitives::diag::Diagnostic;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -78,6 +78,9 @@ pub struct PlanCounts {
     pub segments: u64,
     /// Those of them that are not sealed yet: they were read as far as they had come.
     pub unsealed: u64,
+    /// Segments past their expiry day with frames to read: they are not purged yet.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub past_expiry: u64,
     /// Segments of other tenants than the one that was named, which were left out and are not counted above.
     #[serde(skip_serializing_if = "is_zero")]
     pub of_other_tenants: u64,
@@ -180,8 +183,10 @@ impl Plan {
             }
         }
         planner.plan.gaps.missing = kept.missing(site, selection, &found);
-        planner.plan.counts.epochs = planner.secrets.epochs() as u64;
-        Ok(planner.plan)
+        let mut plan = planner.plan;
+        plan.counts.epochs = secrets.epochs() as u64;
+        plan.counts.past_expiry = plan.past_expiry(Expires::On(site.today()));
+        Ok(plan)
     }
 
     /// The frame at some place in the plan.
@@ -190,6 +195,11 @@ impl Plan {
     /// If there is none.
     pub(super) fn frame(&self, (segment, frame): Place) -> &PlannedFrame {
         &self.segments[segment].frames[frame]
+    }
+
+    /// How many segments expired on `today` or before it.
+    fn past_expiry(&self, today: Expires) -> u64 {
+        self.segments.iter().filter(|segment| segment.name.folder.expires <= today).count() as u64
     }
 
     /// How many frames are to be read.
