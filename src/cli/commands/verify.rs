@@ -60,12 +60,12 @@ fn is_archive(path: &Path) -> bool {
 }
 
 fn tell(report: Report, path: &Path, verified: &Verified) -> Result<Exit, Stop> {
-    let Verified { segments, lines, vaults, parts, bytes, entries, findings } = verified;
+    let Verified { segments, lines, vaults, parts, left_open, bytes, entries, findings } = verified;
     let exit = if findings.is_empty() { Exit::Done } else { Exit::NeedsHuman };
     if report.is_json() {
         report.value(&json!({
             "path": path.display().to_string(), "segments": segments, "lines": lines, "vaults": vaults,
-            "parts": parts, "bytes": bytes, "ledger_entries": entries, "findings": findings,
+            "parts": parts, "left_open": left_open, "bytes": bytes, "ledger_entries": entries, "findings": findings,
         }))?;
         return Ok(exit);
     }
@@ -84,6 +84,12 @@ fn tell(report: Report, path: &Path, verified: &Verified) -> Result<Exit, Stop> 
     }
     if *parts > 0 {
         report.note(&format!("still written to, so without a seal yet: {}", counted(*parts, "segment")));
+    }
+    if *left_open > 0 {
+        report.note(&format!(
+            "left open by a process that was killed, so without a seal: {}; the next start of the filter seals what is whole in it",
+            counted(*left_open, "segment")
+        ));
     }
     Ok(exit)
 }

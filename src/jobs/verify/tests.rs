@@ -21,6 +21,20 @@ fn copy(memory: &Memory) -> Memory {
 }
 
 #[test]
+fn a_segment_that_is_written_to_is_told_from_one_that_was_left_open() {
+    let memory = archive();
+    let mut site = site(&memory, WRITTEN).unwrap();
+    let writer = write(&mut site, &folder(DAY, "ticket"), true);
+    let counted = || {
+        let Verified { segments, parts, left_open, .. } = verify(&memory);
+        (segments, parts, left_open)
+    };
+    assert_eq!(counted(), (3, 1, 0));
+    drop(writer);
+    assert_eq!(counted(), (3, 0, 1));
+}
+
+#[test]
 fn what_was_written_passes_and_does_so_after_a_purge() {
     let memory = archive();
     let Verified { segments, lines, vaults, parts, findings, .. } = verify(&memory);
