@@ -194,8 +194,9 @@ fn a_bundle_demands_a_case_a_basis_and_a_place_of_its_own() {
     let refused = node.desk(&["replay"], &[&name[..], &CASE, &PERIOD].concat());
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).starts_with("error[B01]"), "{}", text(&refused.stderr));
-    // What a killed process left.
+    // Something else under the name of what is not whole.
     fs::rename(&to, node.path("case.partial")).unwrap();
+    fs::write(node.path("case.partial/notes.txt"), "mine").unwrap();
     let refused = node.desk(&["replay"], &[&name[..], &CASE, &PERIOD].concat());
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("case.partial"), "{}", text(&refused.stderr));
@@ -240,6 +241,44 @@ fn what_does_not_become_whole_is_removed() {
         let (event, done) = node.ledger().pop().unwrap();
         assert_eq!((event.as_str(), &done["complete"]), ("access-done", &false.into()));
     }
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed_by_the_next_and_nothing_else_is() {
+    let node = Node::new();
+    let partial = node.path("case.partial");
+    let recipient = age::x25519::Identity::generate().to_public().to_string();
+    let left = |name: &str| {
+        fs::create_dir_all(node.path(name).parent().unwrap()).unwrap();
+        fs::write(node.path(name), "203.0.113.7\n").unwrap();
+    };
+    for (encrypted, names) in [
+        (false, &["case.partial/lines.log", "case.partial/lines.csv", "case.partial/proof/keys/a.pem"][..]),
+        (true, &["case.partial.lines.log", "case.partial.lines.csv", "case.partial"]),
+    ] {
+        let to = node.path("case");
+        let options = if encrypted { vec!["--bundle-recipient", &*recipient] } else { vec![] };
+        let bundle = ["--ip", "203.0.113.7", "--bundle", arg(&to)];
+        let run = || node.desk(&["replay"], &[&bundle[..], &options, &CASE, &PERIOD].concat());
+        names.iter().copied().for_each(left);
+        // Somebody is at work there.
+        let lines = fs::File::open(node.path(names[0])).unwrap();
+        lines.lock().unwrap();
+        assert_eq!(run().status.code(), Some(2));
+        assert!(names.iter().all(|name| node.path(name).exists()));
+        drop(lines);
+        let output = run();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(told.contains("note: removed what a run that was killed left"), "{told}");
+        assert!(to.exists() && !partial.exists() && !names.iter().any(|name| node.path(name).exists()));
+        if encrypted { fs::remove_file(&to).unwrap() } else { fs::remove_dir_all(&to).unwrap() }
+    }
+    // One that has its sums may be whole.
+    ["case.partial/lines.log", "case.partial/SHA256SUMS"].into_iter().for_each(left);
+    let to = node.path("case");
+    let refused = node.desk(&["replay"], &[&["--bundle", arg(&to)][..], &CASE, &PERIOD].concat());
+    assert!(text(&refused.stderr).starts_with("error[B01]") && partial.join("lines.log").exists());
 }
 
 #[test]

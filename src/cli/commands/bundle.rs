@@ -16,10 +16,19 @@ use std::sync::atomic::AtomicBool;
 use zeroize::Zeroizing;
 
 /// Demands case, basis and period for a bundle, whether anything is revealed or not; and a place for it.
-pub(super) fn demand(args: &ReplayArgs, site: &Site, question: Question) -> Result<Question, Diagnostic> {
+pub(super) fn demand(
+    report: Report,
+    args: &ReplayArgs,
+    site: &Site,
+    question: Question,
+) -> Result<Question, Diagnostic> {
     if let Some(to) = &args.bundle {
         question.purpose.demand(Grant::Bundle, &question.selection, question.scope, &site.classes)?;
-        destination(args, to).check(&*site.storage)?;
+        let destination = destination(args, to);
+        if let Some(left) = destination.clear(&*site.storage)? {
+            report.note(&format!("removed what a run that was killed left: {}", left.display()));
+        }
+        destination.check(&*site.storage)?;
     }
     Ok(question)
 }

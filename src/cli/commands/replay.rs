@@ -42,7 +42,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<
         files::warn_of_closed_output(report);
     }
     let question = question(&settings, args, scope, purpose)
-        .and_then(|question| super::bundle::demand(args, &site, question));
+        .and_then(|question| super::bundle::demand(report, args, &site, question));
     match question {
         Err(refusal) => Err(refused(&mut site, &access, refusal)),
         Ok(question) => answer(report, &settings, args, &mut site, places, &question, access),

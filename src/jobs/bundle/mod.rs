@@ -15,6 +15,7 @@
 //! A frame holds lines of other people, so it is not in there: only its digest is. Lines go to the disk as they come,
 //! under a name that says that the bundle is not whole; one that is to be encrypted never lies there in clear.
 
+mod leftover;
 mod output;
 mod port;
 mod proof;
@@ -185,14 +186,14 @@ What it means
 Why it matters
   A bundle is never written over or into something else: what is handed over must be exactly what was signed.
   Until it is whole it has `.partial` behind its name, and is removed if it does not become whole; what a killed
-  process leaves under that name is no bundle.
+  process leaves under that name is no bundle, and the next one at that place removes it.
 
 Example
   oubliette replay ... --bundle /srv/cases/2027-0815      a second time
 
 What to do
-  Name a directory that does not exist yet, on a disk with room, and remove what an earlier run left under its
-  name with `.partial` behind it. The entries in the ledger stay: they say that
+  Name a directory that does not exist yet, on a disk with room. What lies under its name with `.partial` behind it and
+  stays is written to at the moment, has its sums already, or has other files in it: look at it. The entries in the ledger stay: they say that
   the lines were looked for.
 
 References

@@ -4,13 +4,13 @@
 //! DIR.partial/...                        a directory; renamed to DIR at the end
 //! FILE.partial, FILE.partial.lines.log   an encrypted file; renamed to FILE at the end
 //! ```
-//! A process that is killed leaves these behind. What has no SHA256SUMS is no bundle.
+//! A process that is killed leaves these behind, without the lock that it had on them. What has no SHA256SUMS is no bundle.
 
 use super::Files;
 use super::output::{DIRECTORY_MODE, Destination, FILE_MODE, RECIPIENT_OPTION, Recipients, failed, parsed};
 use super::spool::{Appender, Spool, Spooled};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::Storage;
+use crate::primitives::storage::{Storage, Stored};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,8 @@ pub(super) struct Stage {
     spooled: BTreeMap<String, Spooled>,
     /// Files and directories that were made, in that order.
     left: Vec<PathBuf>,
+    /// Locks on the files that grow: they tell a process that is alive from what a killed one left.
+    locks: Vec<Box<dyn Stored>>,
 }
 
 impl Stage {
@@ -48,7 +50,15 @@ impl Stage {
         let (storage, destination) = (Arc::clone(storage), destination.clone());
         let encrypted = matches!(destination, Destination::Encrypted { .. });
         let key = encrypted.then(age::x25519::Identity::generate);
-        let mut stage = Self { storage, destination, key, made, spooled: BTreeMap::new(), left: Vec::new() };
+        let mut stage = Self {
+            storage,
+            destination,
+            key,
+            made,
+            spooled: BTreeMap::new(),
+            left: Vec::new(),
+            locks: Vec::new(),
+        };
         if !encrypted {
             stage.directory(&stage.partial())?;
         }
@@ -66,7 +76,9 @@ impl Stage {
         };
         let spool = Spool::create(&*self.storage, &path, FILE_MODE, self.key.as_ref());
         let spool = spool.map_err(failed("write", &path))?;
-        self.left.push(path);
+        self.left.push(path.clone());
+        let lock = self.storage.edit(&path).and_then(|mut file| file.try_lock().map(|_| file));
+        self.locks.push(lock.map_err(failed("lock", &path))?);
         Ok(spool)
     }
 
