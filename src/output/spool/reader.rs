@@ -30,12 +30,15 @@ pub struct Reader {
     positions: Positions,
     /// The position that was kept durably last, and when.
     saved: (Position, Instant),
+    /// Whether that failed last time, so that it is told once.
+    failing: bool,
 }
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, confirmed: Position) -> Self {
         let positions = Positions::new(&shared.folder);
-        Self { shared, cursor: confirmed, file: None, positions, saved: (confirmed, Instant::now()) }
+        let saved = (confirmed, Instant::now());
+        Self { shared, cursor: confirmed, file: None, positions, saved, failing: false }
     }
 
     /// The next lines; `None` as long as there are none. Those whose day has come by `today` are passed over.
@@ -60,7 +63,8 @@ impl Reader {
     /// As [`Reader::confirm`].
     pub fn rest(&mut self) -> io::Result<()> {
         self.confirm(self.cursor, 0)?;
-        self.save()
+        self.save_if_possible();
+        Ok(())
     }
 
     /// Waits until lines come, or no more will.
@@ -83,7 +87,7 @@ impl Reader {
     /// Everything up to `end` was taken over: it is forgotten, also by whoever comes after this process.
     ///
     /// # Errors
-    /// If that cannot be kept: after a power cut, some of it may be sent again.
+    /// If a file of it cannot be removed.
     pub fn confirm(&mut self, end: Position, count: u64) -> io::Result<()> {
         let mut state = self.shared.lock();
         state.confirmed = state.confirmed.max(end);
@@ -92,7 +96,22 @@ impl Reader {
         drop(state);
         self.positions.note(confirmed);
         self.collect()?;
-        if self.saved.1.elapsed() >= SAVE_INTERVAL { self.save() } else { Ok(()) }
+        if self.saved.1.elapsed() >= SAVE_INTERVAL {
+            self.save_if_possible();
+        }
+        Ok(())
+    }
+
+    /// Keeps it durably if the disk has room. If not, some lines are sent twice after a power cut, and it is tried again.
+    fn save_if_possible(&mut self) {
+        let saved = self.save();
+        if let Err(error) = &saved {
+            self.saved.1 = Instant::now();
+            if !self.failing {
+                tracing::warn!(%error, "it cannot be kept how far a spool was taken over; it is tried again");
+            }
+        }
+        self.failing = saved.is_err();
     }
 
     /// Goes back to what was not taken over.

@@ -122,6 +122,25 @@ fn what_was_taken_over_is_not_sent_again_after_a_kill() {
     assert_eq!(left(&memory.after_crash(Survives::Synced)), "c\n");
 }
 
+/// A full disk is no reason to send nothing any more: what cannot be kept is sent twice after a power cut.
+#[test]
+fn lines_come_out_while_positions_cannot_be_kept() {
+    let before = Memory::new();
+    let (mut writer, _reader, _) = opened(&before, 1 << 20);
+    for line in ["a", "b"] {
+        writer.append(&later(&[line]), None).unwrap();
+    }
+    let memory = before.after_crash(Survives::Everything).with_fault(Fault::Full(0));
+    let (_writer, mut reader, _) = opened(&memory, 1 << 20);
+    for line in ["a\n", "b\n"] {
+        let lines = reader.next(TODAY).unwrap().unwrap();
+        assert_eq!(lines.bytes, line.as_bytes());
+        reader.confirm(lines.end, lines.count).unwrap();
+        reader.rest().unwrap();
+    }
+    assert!(reader.save().is_err());
+}
+
 #[test]
 fn a_full_spool_takes_nothing_until_something_went() {
     let memory = Memory::new();
