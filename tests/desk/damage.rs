@@ -156,3 +156,18 @@ fn an_erasure_leaves_what_is_damaged_and_says_so() {
     }
     node.verify();
 }
+
+#[test]
+fn an_erasure_names_the_vault_that_keeps_it_from_a_segment() {
+    let node = Node::new();
+    let folder = node.path("srv/vault");
+    let tickets = fs::read_dir(&folder).unwrap().map(|day| day.unwrap().path().join("class=support-ticket"));
+    let first = tickets.filter(|path| path.exists()).min().unwrap();
+    flip(&only_file(&first), |length| length - 4);
+    let output = node.desk(&["subject", "erase"], &[&JEAN[..], &["--case", "DSR-1"]].concat());
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("warning[V02]") && told.contains("vault/expires="), "{told}");
+    let (event, done) = node.ledger().pop().unwrap();
+    assert_eq!((&*event, &done["code"]), ("access-done", &"V02".into()));
+}

@@ -1,11 +1,9 @@
 //! What an answer lacks, as warnings: whoever asked must not take it for a whole one.
 
-use crate::archive;
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, counted};
 use crate::jobs::replay::{self, Damaged, Gaps};
-use crate::primitives::diag::{Code, Diagnostic};
-use crate::vault;
+use crate::primitives::diag::Diagnostic;
 
 /// Says which segments the answer lacks.
 pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
@@ -37,18 +35,18 @@ pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
                 .hint("name the folder of vaults with `--vault DIR`, or ask for identifiers alone: `oubliette explain P19`"),
         );
     }
-    damaged(report, &gaps.unreadable, &archive::DAMAGED, "cannot be read");
-    damaged(report, &gaps.unopened, &vault::DAMAGED, "have a vault that cannot be read");
+    damaged(report, &gaps.unreadable, "cannot be read");
+    damaged(report, &gaps.unopened, "have a vault that cannot be read");
     if gaps.is_empty() { Exit::Done } else { Exit::NeedsHuman }
 }
 
 /// Says what is damaged: the first place, and how many segments.
-fn damaged(report: Report, damaged: &Damaged, code: &'static Code, what: &str) {
+fn damaged(report: Report, damaged: &Damaged, what: &str) {
     let Some(damage) = damaged.first() else { return };
     let what =
         format!("the answer is not whole: damaged, so {what}: {}", counted(damaged.count(), "segment"));
     report.warning(
-        &Diagnostic::new(code, what)
+        &Diagnostic::new(damage.code, what)
             .at(damage.place.clone())
             .because(damage.why.clone())
             .hint("everything else is in the answer; `oubliette verify` names all; restore them from a copy, and ask again"),

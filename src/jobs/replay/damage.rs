@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 /// What is wrong with a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
+    /// A02 of a segment, V02 of a vault.
+    pub code: &'static Code,
     /// The file, and the byte if it is known.
     pub place: String,
     /// What is wrong.
@@ -23,8 +25,8 @@ impl Damage {
         if ![archive::DAMAGED.id, vault::DAMAGED.id].contains(&error.code.id) {
             return Err(error);
         }
-        let Diagnostic { place, why, .. } = error;
-        Ok(Self { place: place.unwrap_or_default(), why: why.unwrap_or_default() })
+        let Diagnostic { code, place, why, .. } = error;
+        Ok(Self { code, place: place.unwrap_or_default(), why: why.unwrap_or_default() })
     }
 }
 
@@ -53,7 +55,7 @@ impl Damaged {
     /// The code that the ledger keeps of an answer that lacks lines of these segments; `None` if there are none.
     #[must_use]
     pub fn code(&self) -> Option<&'static Code> {
-        (!self.is_empty()).then_some(&archive::DAMAGED)
+        self.first().map(|damage| damage.code)
     }
 
     /// Whether that segment has some.
