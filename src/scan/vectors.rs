@@ -11,6 +11,9 @@
 //! within it or within one of its halves. The one condition is that the processor has the feature.
 //! [`Avx512`] and [`Avx2`] are made for [`vectorize`] alone, after `is_x86_feature_detected!` said so, so
 //! whoever holds one has the proof in hand.
+//!
+//! [`prefetch`] gives the processor a hint about an address. A hint reads nothing and every x86-64 knows it, so there is no
+//! condition.
 
 #![allow(
     unsafe_code,
