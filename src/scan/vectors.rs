@@ -382,8 +382,10 @@ pub(super) mod tests {
 
     #[test]
     fn every_byte_value_in_every_lane() {
+        // Miri takes a tenth of a second for a chunk.
+        let lanes = if cfg!(miri) { 61 } else { 1 };
         for byte in 0..=255 {
-            for lane in 0..64 {
+            for lane in (usize::from(byte) % lanes..64).step_by(lanes) {
                 let mut chunk = [b' '; 64];
                 chunk[lane] = byte;
                 for (lanes, classes) in with_each(&Classify(chunk)) {
