@@ -272,7 +272,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
     /// Has the output do what is due whenever it has not been used for as long as it may wait.
     fn tend(&self) {
         let mut order = lock(&self.order);
-        let mut patience = Duration::ZERO;
+        let mut patience = LONG_PATIENCE;
         while order.ended.is_none() && !order.closed {
             // Whoever writes has it.
             patience =
