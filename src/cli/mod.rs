@@ -55,7 +55,7 @@ fn parse_and_dispatch() -> Exit {
 
 fn dispatch(report: Report, line: &CommandLine) -> Result<Exit, Stop> {
     let common = &line.common;
-    usage::demand_use_of_tenant(line)?;
+    usage::tell_useless_tenant(report, line);
     match &line.command {
         Command::Init(args) => commands::init::run(report, common, args),
         Command::Filter(args) => commands::filter::run(report, common, args),

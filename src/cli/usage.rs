@@ -5,6 +5,7 @@
 
 use super::args::{Command, CommandLine, FleetCommand, HoldCommand};
 use super::codes;
+use super::report::Report;
 use crate::primitives::diag::Diagnostic;
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -44,14 +45,14 @@ pub(crate) fn diagnostic(error: &Error) -> Diagnostic {
     diagnostic
 }
 
-/// Refuses a tenant where all tenants' are shown or changed: somebody would believe that it is only one's.
-pub(crate) fn demand_use_of_tenant(line: &CommandLine) -> Result<(), Diagnostic> {
-    if line.common.tenant.is_none() || goes_by_tenant(&line.command) {
-        return Ok(());
+/// Says that a tenant changes nothing where all tenants' is shown or changed: somebody could believe that it is only one's.
+/// The option is common to all commands, so it is not refused.
+pub(crate) fn tell_useless_tenant(report: Report, line: &CommandLine) {
+    if line.common.tenant.is_some() && !goes_by_tenant(&line.command) {
+        report.note(
+            "`--tenant` changes nothing here: what this command shows or changes is not kept apart by tenants",
+        );
     }
-    Err(Diagnostic::new(&codes::USAGE, "`--tenant` means nothing to this command")
-        .because("what it shows or changes is not kept apart by tenants")
-        .hint("leave it out; `filter`, `serve`, `batch`, `archive`, `token`, `replay`, `subject`, `hold add` and `hold extract` go by it"))
 }
 
 fn goes_by_tenant(command: &Command) -> bool {
