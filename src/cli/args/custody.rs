@@ -182,7 +182,7 @@ pub(crate) struct PurgeArgs {
 
     /// Print the plan that would run, and change nothing
     ///
-    /// Ends as the purge would: with exit code 2 where that is refused.
+    /// Ends with exit code 1 if a human has to look first.
     #[arg(long, help_heading = "RETENTION")]
     pub(crate) dry_run: bool,
 

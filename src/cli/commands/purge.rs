@@ -36,10 +36,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &PurgeArgs) -> Result<E
     let Performed { plan, refusal } = perform(report, &settings, args)?;
     report.table(&rows(&plan))?;
     summarise(report, &plan, args.dry_run);
-    if let Some(refusal) = refusal {
-        return Err(refusal.into());
-    }
-    Ok(if plan.is_blocked() { Exit::NeedsHuman } else { Exit::Done })
+    refusal.iter().for_each(|refusal| report.warning(refusal));
+    Ok(if plan.is_blocked() || refusal.is_some() { Exit::NeedsHuman } else { Exit::Done })
 }
 
 /// What a purge came to.
