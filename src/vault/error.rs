@@ -110,7 +110,8 @@ What it means
   A file of the vault is not as it was written.
 
 Why it matters
-  What stood in the damaged part can no longer be given back to a lawful request.
+  What stood in the damaged part can no longer be given back to a lawful request. Every record that proves to be whole still is,
+  also behind the damage, as long as it can be told where it begins.
 
 Example
   a bit that flipped on the disk

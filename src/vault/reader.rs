@@ -73,18 +73,25 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Damaged`] with the place of the first record that is not.
     pub fn check(&self) -> Result<(), VaultError> {
-        let mut rest = &self.bytes[self.records..];
-        while !rest.is_empty() {
-            let offset = (self.bytes.len() - rest.len()) as u64;
-            let record = layout::split_record(rest);
-            (_, rest) = record.ok_or_else(|| VaultError::damaged(&self.path, "a record", offset))?;
+        match self.records().find(|placed| !placed.record.is_whole) {
+            None => Ok(()),
+            Some(damaged) => Err(self.damaged_at(damaged.offset)),
         }
-        Ok(())
+    }
+
+    /// Demands that it is as long as it was when it was closed: records that are cut off leave no other trace.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] with its end, if it is shorter.
+    pub fn demand_bytes(&self, bytes: u64) -> Result<(), VaultError> {
+        let length = self.bytes.len() as u64;
+        if length < bytes { Err(VaultError::damaged(&self.path, "its end", length)) } else { Ok(()) }
     }
 
     /// Leaves out what follows the last whole record: somebody is writing it.
     pub fn forget_half_a_record(&mut self) {
-        let whole = self.bytes.len() - behind_whole_records(&self.bytes[self.records..]).len();
+        let last = self.records().filter(|placed| placed.record.is_whole).last();
+        let whole = last.map_or(self.records, |placed| self.bytes.len() - placed.record.after.len());
         self.bytes.truncate(whole);
     }
 
@@ -103,8 +110,7 @@ impl Vault {
     /// Everything in it, in no order that means anything.
     ///
     /// # Errors
-    /// [`VaultError::WrongKey`] if S or H is another one; [`VaultError::Damaged`] with the place at which a
-    /// record is not as it was written.
+    /// As [`Vault::each_record`].
     pub fn originals(&self, secret: &Secret, shred_key: &Secret) -> Result<Vec<Original>, VaultError> {
         let mut originals = Vec::new();
         self.each_record(secret, shred_key, &mut |record| {
@@ -114,10 +120,12 @@ impl Vault {
         Ok(originals)
     }
 
-    /// Hands the originals of one record after the other to `take`, until it has enough.
+    /// Hands the originals of one record after the other to `take`, until it has enough: of every record that is proven
+    /// to be what was written there, also of those behind one that is damaged.
     ///
     /// # Errors
-    /// As [`Vault::originals`].
+    /// [`VaultError::WrongKey`] if S or H is another one: `take` was given nothing. [`VaultError::Damaged`] with the place of
+    /// the first record that is not as it was written: `take` was given all others.
     pub fn each_record(
         &self,
         secret: &Secret,
@@ -125,32 +133,70 @@ impl Vault {
         take: &mut dyn FnMut(Vec<Original>) -> ControlFlow<()>,
     ) -> Result<(), VaultError> {
         let key = layout::record_key(secret, shred_key, &self.header.id);
-        let (mut rest, mut number) = (&self.bytes[self.records..], 0);
-        while !rest.is_empty() {
-            let damaged =
-                || VaultError::damaged(&self.path, "a record", self.bytes.len() as u64 - rest.len() as u64);
-            let (encrypted, after) = layout::split_record(rest).ok_or_else(damaged)?;
-            let record = decrypt(&key, number, encrypted.to_vec());
-            let record = record.ok_or_else(|| VaultError::WrongKey { path: self.path.clone() })?;
-            let mut originals = Vec::new();
-            originals::decode(self.header.version, &record, &self.header.kinds, &mut originals)
-                .ok_or_else(damaged)?;
-            if take(originals).is_break() {
-                break;
+        let (mut opens, mut damage) = (false, None);
+        for placed in self.records() {
+            let originals = self.open_record(&key, &placed);
+            if originals.is_none() || !placed.record.is_whole {
+                damage.get_or_insert(placed.offset);
             }
-            (rest, number) = (after, number + 1);
+            let Some(originals) = originals else { continue };
+            opens = true;
+            if take(originals).is_break() {
+                return Ok(());
+            }
         }
-        Ok(())
+        match damage {
+            None => Ok(()),
+            Some(_) if !opens && self.records().any(|placed| placed.record.is_whole) => {
+                Err(VaultError::WrongKey { path: self.path.clone() })
+            }
+            Some(offset) => Err(self.damaged_at(offset)),
+        }
     }
 
-    /// Whether S and H are those of it, as far as its first record tells.
+    /// Whether S and H are those of it, as far as its first whole record tells.
     #[must_use]
     pub fn opens_with(&self, secret: &Secret, shred_key: &Secret) -> bool {
-        // One that is damaged is no proof against the keys: whoever reads it is told.
-        let Some((encrypted, _)) = layout::split_record(&self.bytes[self.records..]) else { return true };
         let key = layout::record_key(secret, shred_key, &self.header.id);
-        decrypt(&key, 0, encrypted.to_vec()).is_some()
+        // One without any is no proof against the keys: whoever reads it is told that it is damaged.
+        let mut whole = self.records().filter(|placed| placed.record.is_whole);
+        whole.next().is_none_or(|placed| self.open_record(&key, &placed).is_some())
     }
+
+    /// What is in a record, if it is proven to be the one that was written there.
+    fn open_record(&self, key: &Secret, placed: &Placed<'_>) -> Option<Vec<Original>> {
+        let record = decrypt(key, placed.number, placed.record.encrypted.to_vec())?;
+        let mut originals = Vec::new();
+        originals::decode(self.header.version, &record, &self.header.kinds, &mut originals)?;
+        Some(originals)
+    }
+
+    /// The records, one after the other, as far as it can be told where one begins: those that are damaged as well.
+    fn records(&self) -> impl Iterator<Item = Placed<'_>> {
+        let (mut rest, mut next) = (&self.bytes[self.records..], 0);
+        std::iter::from_fn(move || {
+            let (offset, number) = (self.bytes.len() - rest.len(), next);
+            if rest.is_empty() {
+                return None;
+            }
+            let record = layout::split_record(rest);
+            (rest, next) = (record.after, next + 1);
+            Some(Placed { record, number, offset })
+        })
+    }
+
+    fn damaged_at(&self, offset: usize) -> VaultError {
+        VaultError::damaged(&self.path, "a record", offset as u64)
+    }
+}
+
+/// A record in its file.
+struct Placed<'v> {
+    record: layout::Record<'v>,
+    /// The how-many-th it is, from 0: what it was encrypted with.
+    number: u64,
+    /// Where it starts.
+    offset: usize,
 }
 
 /// What the vault in that file says of itself, without reading the rest of it.
@@ -196,10 +242,13 @@ pub fn cut(storage: &dyn Storage, path: &Path) -> Result<Option<(SegmentId, u64,
 
 fn behind_whole_records(records: &[u8]) -> &[u8] {
     let mut rest = records;
-    while let Some((_, after)) = layout::split_record(rest) {
-        rest = after;
+    loop {
+        let record = layout::split_record(rest);
+        if !record.is_whole {
+            return rest;
+        }
+        rest = record.after;
     }
-    rest
 }
 
 fn read_whole(file: &dyn Stored) -> io::Result<Vec<u8>> {

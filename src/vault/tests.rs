@@ -9,6 +9,7 @@ use crate::primitives::secret::Secret;
 use crate::primitives::storage::{Memory, Storage};
 use crate::pseudonym::Tokens;
 use jiff::civil::date;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -146,6 +147,96 @@ fn every_flipped_bit_is_found() {
         assert!(opened(&memory).is_err(), "bit {bit}");
         memory.damage(&path(), |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
     }
+}
+
+/// The originals that are given back of a damaged vault, and where it is damaged.
+fn readable(memory: &Memory) -> (Vec<Vec<u8>>, Option<u64>) {
+    let Keys { secret, shred_key } = &keys();
+    let vault = Vault::open(memory, &path()).unwrap();
+    assert!(vault.opens_with(secret, shred_key));
+    let mut originals = Vec::new();
+    let read = vault.each_record(secret, shred_key, &mut |record| {
+        originals.extend(record.into_iter().map(|original| original.canonical.to_vec()));
+        ControlFlow::Continue(())
+    });
+    match read {
+        Ok(()) => (originals, None),
+        Err(VaultError::Damaged { offset, .. }) => (originals, Some(offset)),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Records of one address each, and where each of them starts; last, where the file ends.
+fn four_records(memory: &Memory) -> Vec<usize> {
+    let mut vault = begin(memory, b"wrapped");
+    let mut places = vec![vault.mark().0 as usize];
+    for last in 1..=4 {
+        vault.add(&[&tokens(&[(Kind::IP, &[4, 192, 0, 2, last])])]).unwrap();
+        places.push(vault.mark().0 as usize);
+    }
+    vault.sync().unwrap();
+    places
+}
+
+#[test]
+fn of_a_damaged_vault_every_other_record_is_given_back() {
+    let memory = Memory::new();
+    let places = four_records(&memory);
+    let all: Vec<Vec<u8>> = (1..=4).map(|last| vec![4, 192, 0, 2, last]).collect();
+    assert_eq!(readable(&memory), (all.clone(), None));
+    for (number, place) in places[..4].iter().enumerate() {
+        let mut others = all.clone();
+        others.remove(number);
+        // In the encrypted part: where the next one begins is known.
+        memory.damage(&path(), |bytes| bytes[place + 12] ^= 1);
+        assert_eq!(readable(&memory), (others, Some(*place as u64)), "{number}");
+        memory.damage(&path(), |bytes| bytes[place + 12] ^= 1);
+        // In its length: nobody knows.
+        memory.damage(&path(), |bytes| bytes[place + 3] ^= 1);
+        assert_eq!(readable(&memory), (all[..number].to_vec(), Some(*place as u64)), "{number}");
+        memory.damage(&path(), |bytes| bytes[place + 3] ^= 1);
+        // In its check alone: what is encrypted proves itself.
+        memory.damage(&path(), |bytes| bytes[place + 4] ^= 1);
+        assert_eq!(readable(&memory), (all.clone(), Some(*place as u64)), "{number}");
+        memory.damage(&path(), |bytes| bytes[place + 4] ^= 1);
+    }
+}
+
+/// A record is encrypted with its number, so one that was taken out takes those behind it along.
+#[test]
+fn records_that_were_moved_are_not_given_back() {
+    let memory = Memory::new();
+    let places = four_records(&memory);
+    memory.damage(&path(), |bytes| drop(bytes.drain(places[1]..places[2])));
+    assert_eq!(readable(&memory), (vec![vec![4, 192, 0, 2, 1]], Some(places[1] as u64)));
+}
+
+#[test]
+fn a_vault_that_was_cut_between_records_is_too_short() {
+    let memory = Memory::new();
+    let places = four_records(&memory);
+    memory.damage(&path(), |bytes| bytes.truncate(places[3]));
+    let vault = Vault::open(&memory, &path()).unwrap();
+    assert_eq!((vault.check().is_ok(), vault.demand_bytes(places[3] as u64).is_ok()), (true, true));
+    let Err(VaultError::Damaged { offset, .. }) = vault.demand_bytes(places[4] as u64) else { panic!() };
+    assert_eq!(offset, places[3] as u64);
+}
+
+/// While a filter writes, the last record may be half there; what is damaged before it is no half record.
+#[test]
+fn half_a_record_is_at_the_end() {
+    let memory = Memory::new();
+    let places = four_records(&memory);
+    let Keys { secret, shred_key } = &keys();
+    memory.damage(&path(), |bytes| bytes.truncate(places[4] - 1));
+    let mut vault = Vault::open(&memory, &path()).unwrap();
+    vault.forget_half_a_record();
+    assert_eq!(vault.originals(secret, shred_key).unwrap().len(), 3);
+    memory.damage(&path(), |bytes| bytes[places[1] + 12] ^= 1);
+    let mut vault = Vault::open(&memory, &path()).unwrap();
+    vault.forget_half_a_record();
+    let Err(VaultError::Damaged { offset, .. }) = vault.originals(secret, shred_key) else { panic!() };
+    assert_eq!(offset, places[1] as u64);
 }
 
 #[test]

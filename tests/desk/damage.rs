@@ -3,7 +3,10 @@
 
 use super::node::{LATER, Node, PERIOD, arg, text};
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 const JEAN: [&str; 2] = ["--ip", "203.0.113.7"];
 const CONNECTION: &str = "expires=2027-11-24/class=connection";
@@ -106,9 +109,115 @@ fn a_damaged_frame_is_left_out_and_told() {
     assert_eq!(replayed(&node, &days("2026-11-24", "2026-11-24")), (Some(0), 2, false));
 }
 
+/// Anne's, Jean's and Paul's lines of a third day, each with a record for itself in the vault.
+const THIRD_DAY: [&str; 3] = ["192.0.2.1", "203.0.113.7", "192.0.2.3"];
+const THIRD: &str = "expires=2027-11-26/class=connection";
+
+/// Where the records of a vault start, and where the last one ends (FORMAT.md of vaults).
+fn records(vault: &[u8]) -> Option<Vec<usize>> {
+    let number = |at: usize| Some(u32::from_le_bytes(*vault.get(at..)?.first_chunk()?) as usize);
+    let mut places = vec![44 + number(12)? + number(32)?];
+    while places[places.len() - 1] < vault.len() {
+        let place = places[places.len() - 1];
+        places.push(place + 12 + number(place)?);
+    }
+    Some(places)
+}
+
+/// The node, that vault, and where its records start; last, where it ends.
+fn with_three_records() -> (Node, PathBuf, Vec<usize>) {
+    let node = Node::new();
+    let (srv, folder) = (node.path("srv"), node.path("srv/vault").join(THIRD));
+    let options = ["filter", "--node", "web1", "--archive", arg(&srv), "--now", "2026-11-25T09:00:10Z"];
+    let mut filter = node.command(&options).stdin(Stdio::piped()).spawn().unwrap();
+    let written = || records(&fs::read(fs::read_dir(&folder).ok()?.next()?.ok()?.path()).ok()?);
+    for (number, address) in THIRD_DAY.iter().enumerate() {
+        let line = format!("Nov 25 10:00:00 web1 sshd[1]: from {address} port 1\n");
+        filter.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while written().is_none_or(|places| places.len() < number + 2) {
+            assert!(Instant::now() < deadline, "{number} records");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    drop(filter.stdin.take());
+    assert!(filter.wait_with_output().unwrap().status.success());
+    let places = written().unwrap();
+    (node, only_file(&folder), places)
+}
+
+/// What a reveal of everybody of the third day gives, and what it says; it must end with 1.
+fn revealed(node: &Node, options: &[&str]) -> (String, String) {
+    let day = days("2026-11-25", "2026-11-25");
+    let output = node.desk(&["replay"], &[&CASE[..], &day, options].concat());
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("warning[V02]") && told.contains(THIRD), "{told}");
+    (text(&output.stdout), told)
+}
+
 #[test]
-fn of_a_damaged_vault_nothing_is_given_back_and_everything_else_is() {
-    // In a record, and in the header.
+fn of_a_vault_that_is_damaged_in_the_middle_all_other_records_are_used() {
+    let (node, vault, places) = with_three_records();
+    let whole = fs::read(&vault).unwrap();
+    flip(&vault, |_| places[1] + 20);
+    let (lines, told) = revealed(&node, &["--reveal-all"]);
+    let given_back = THIRD_DAY.map(|address| lines.contains(address));
+    assert_eq!((lines.lines().count(), given_back), (3, [true, false, true]), "{lines}");
+    assert!(told.contains(&format!("byte {}", places[1])), "{told}");
+    let (_, done) = node.ledger().pop().unwrap();
+    assert_eq!(
+        (&done["complete"], &done["code"], &done["revealed"]),
+        (&false.into(), &"V02".into(), &2.into())
+    );
+
+    // Nobody knows where the next one begins.
+    fs::write(&vault, &whole).unwrap();
+    flip(&vault, |_| places[1] + 3);
+    let (lines, _) = revealed(&node, &["--reveal-all"]);
+    assert_eq!(THIRD_DAY.map(|address| lines.contains(address)), [true, false, false], "{lines}");
+    let (lines, _) = revealed(&node, &["--reveal", "--ip", THIRD_DAY[0]]);
+    assert_eq!((lines.lines().count(), lines.contains(THIRD_DAY[0])), (1, true), "{lines}");
+
+    // Cut between two records: nothing that is left is damaged, and some is missing.
+    fs::write(&vault, &whole[..places[2]]).unwrap();
+    let (lines, told) = revealed(&node, &["--reveal-all"]);
+    assert_eq!(THIRD_DAY.map(|address| lines.contains(address)), [true, true, false], "{lines}");
+    assert!(told.contains(&format!("byte {}", places[2])), "{told}");
+}
+
+#[test]
+fn requests_of_people_and_holds_use_what_a_damaged_vault_still_gives() {
+    let (node, vault, places) = with_three_records();
+    flip(&vault, |_| places[1] + 20);
+    let day = days("2026-11-25", "2026-11-25");
+    let whole = |address| [&["--ip", address, "--case", "DSR-1"][..], &day].concat();
+    for (address, is_clear) in [(THIRD_DAY[0], true), (THIRD_DAY[1], false)] {
+        let dossier = node.answer(&["subject", "access"], &whole(address), 1);
+        assert_eq!(dossier.contains(address), is_clear, "{dossier}");
+    }
+    let to = node.path("bundle");
+    node.answer(&["replay", "--reveal-all", "--bundle", arg(&to)], &[&CASE[..], &day].concat(), 1);
+    let table = fs::read_to_string(to.join("lines.csv")).unwrap();
+    assert_eq!(THIRD_DAY.map(|address| table.contains(address)), [true, false, true], "{table}");
+    assert!(fs::read_to_string(to.join("README.txt")).unwrap().contains("Damaged: the vaults"));
+
+    let (srv, identity) = (node.path("srv"), node.identity());
+    let case = ["--archive", arg(&srv), "--now", LATER, "--case", "2027/0815"];
+    node.run(&[&["hold", "add", "--until", "2027-01-01"], &case[..]].concat());
+    let who = ["--ip", THIRD_DAY[0], "--ip", THIRD_DAY[1], "--identity", arg(&identity)];
+    let output = node.run(&[&["hold", "extract"], &case[..], &who].concat());
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    // Jean is on other days as well.
+    assert!(told.contains("warning[H06]") && told.contains(THIRD) && told.contains("stay frozen"), "{told}");
+    let (_, done) = node.ledger().pop().unwrap();
+    assert_eq!((&done["complete"], &done["code"]), (&false.into(), &"V02".into()));
+}
+
+#[test]
+fn of_a_vault_that_cannot_be_read_nothing_is_given_back_and_everything_else_is() {
+    // In its only record, and in the header.
     for at in [|length: usize| length - 4, |_| 9] {
         let node = Node::new();
         flip(&only_file(&node.path("srv/vault").join(CONNECTION)), at);

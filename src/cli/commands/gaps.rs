@@ -35,16 +35,15 @@ pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
                 .hint("name the folder of vaults with `--vault DIR`, or ask for identifiers alone: `oubliette explain P19`"),
         );
     }
-    damaged(report, &gaps.unreadable, "cannot be read");
-    damaged(report, &gaps.unopened, "have a vault that cannot be read");
+    damaged(report, &gaps.unreadable, "not read to the end");
+    damaged(report, &gaps.unopened, "with a vault that was not read to the end");
     if gaps.is_empty() { Exit::Done } else { Exit::NeedsHuman }
 }
 
 /// Says what is damaged: the first place, and how many segments.
 fn damaged(report: Report, damaged: &Damaged, what: &str) {
     let Some(damage) = damaged.first() else { return };
-    let what =
-        format!("the answer is not whole: damaged, so {what}: {}", counted(damaged.count(), "segment"));
+    let what = format!("the answer is not whole: {} {what}", counted(damaged.count(), "segment"));
     report.warning(
         &Diagnostic::new(damage.code, what)
             .at(damage.place.clone())

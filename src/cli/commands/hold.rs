@@ -198,7 +198,7 @@ fn extract(
     let held: u64 = changed.iter().map(|hold| hold.segments.len() as u64).sum();
     let (opened, epochs) = (keys.secrets.opened(), keys.secrets.epochs() as u64);
     let (lines, segments) = (extracted.lines, held - extracted.absent.len() as u64);
-    let damage = extracted.unreadable.code();
+    let damage = extracted.code();
     let (complete, code) = (damage.is_none(), damage.map(|code| code.id.to_owned()));
     let done = AccessDone { complete, code, segments, epochs, opened, lines, ..AccessDone::default() };
     access.done(site, done)?;

@@ -193,7 +193,7 @@ impl Desk<'_> {
         let progress = |bytes| progress.add(bytes);
         let erased = erase::erase(&mut self.site, &case, &plan, &mut secrets, &progress)?;
         let segments = erased.answers.len() as u64;
-        let damage = erased.gaps.unreadable.code();
+        let damage = erased.gaps.code();
         let (complete, code) = (damage.is_none(), damage.map(|code| code.id.to_owned()));
         let done = AccessDone { complete, code, segments, lines: erased.lines(), ..AccessDone::default() };
         access.done(&mut self.site, done)?;
@@ -318,7 +318,7 @@ impl Desk<'_> {
         // Nor would that of what lacks something: everything is frozen while it is looked through, and no longer.
         holds.thaw(&self.site, &case)?;
         let lines = extracted.lines;
-        let damage = extracted.unreadable.code();
+        let damage = extracted.code();
         let (complete, code) = (damage.is_none(), damage.map(|code| code.id.to_owned()));
         access.done(&mut self.site, AccessDone { complete, code, lines, ..AccessDone::default() })?;
         Ok(extracted)

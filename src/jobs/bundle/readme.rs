@@ -41,7 +41,7 @@ pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
         &about.gaps.unreadable.names(),
     );
     let unopened = listed(
-        "Damaged: the vaults of these segments. Lines of them stand here with tokens, and nothing of them is revealed.",
+        "Damaged: the vaults of these segments. What could not be read of them is not revealed: it stands here as tokens.",
         &about.gaps.unopened.names(),
     );
     let (made, segments, zone) = (about.made, about.segments, zone(about));
@@ -144,7 +144,7 @@ pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
         &about.gaps.unreadable.names(),
     );
     let unopened = listed(
-        "Endommag\u{e9}s : les coffres de ces segments. Leurs lignes sont ici avec des jetons, rien n'y est r\u{e9}v\u{e9}l\u{e9}.",
+        "Endommag\u{e9}s : les coffres de ces segments. Ce qui n'y est plus lisible n'est pas r\u{e9}v\u{e9}l\u{e9} : les jetons restent.",
         &about.gaps.unopened.names(),
     );
     let (made, segments, zone) = (about.made, about.segments, zone(about));

@@ -46,13 +46,19 @@ pub struct Extracted {
     pub unattributed: Vec<String>,
     /// The segments that could not be read, or not to their end.
     pub unreadable: Damaged,
-    /// The segments whose vault could not be read.
+    /// The segments whose vault could not be read, or not all of it.
     pub unopened: Damaged,
     /// How many of the frozen segments are another tenant's.
     pub of_other_tenants: u64,
 }
 
 impl Extracted {
+    /// The code that the ledger keeps of an extract that lacks what could not be read; `None` if all could.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static Code> {
+        self.unreadable.code().or(self.unopened.code())
+    }
+
     /// What keeps the segments frozen: a message for each thing that is missing. None if the case has what it needs.
     #[must_use]
     pub fn lacks(&self) -> Vec<Diagnostic> {
@@ -81,7 +87,7 @@ impl Extracted {
         }
         for (damaged, what) in [
             (&self.unreadable, "not as they were written"),
-            (&self.unopened, "with a vault that is not as it was written"),
+            (&self.unopened, "with a vault that is not as it was written; what it still gives was extracted"),
         ] {
             if let Some(damage) = damaged.first() {
                 let what = format!("of the segments that the case froze, {} {what}", damaged.count());
@@ -258,7 +264,7 @@ fn collect(
             }
         }
     }
-    match secrets.open_if_any(&found.name)? {
+    match secrets.open_if_any(&found.name, segment.footer().vault)? {
         Some(opened) => collect_pairs(&kept, &opened, collected),
         None if !kept.is_empty()
             && segment.footer().vault.is_some()

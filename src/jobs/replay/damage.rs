@@ -52,7 +52,7 @@ impl Damaged {
         }
     }
 
-    /// The code that the ledger keeps of an answer that lacks lines of these segments; `None` if there are none.
+    /// The code that the ledger keeps of an answer that lacks something of these; `None` if there are none.
     #[must_use]
     pub fn code(&self) -> Option<&'static Code> {
         self.first().map(|damage| damage.code)

@@ -11,10 +11,10 @@ use super::secrets::{Secrets, State};
 use super::selection::Selection;
 use super::threads;
 use super::wanted::Wanted;
-use crate::archive::{self, ArchiveError, Found, FramePlace, Part, Segment};
+use crate::archive::{self, ArchiveError, Found, FramePlace, Part, Segment, VaultMark};
 use crate::jobs::purge::Site;
 use crate::model::{ClassName, Expires, SegmentName};
-use crate::primitives::diag::Diagnostic;
+use crate::primitives::diag::{Code, Diagnostic};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use missing::Kept;
@@ -55,7 +55,7 @@ pub struct Gaps {
     pub unattributed: Vec<String>,
     /// Those that could not be read, or not to their end.
     pub unreadable: Damaged,
-    /// Those whose vault could not be read: their lines stand in the answer without what that would have told.
+    /// Those whose vault could not be read, or not all of it: the answer is without what that would have told.
     pub unopened: Damaged,
 }
 
@@ -68,6 +68,12 @@ impl Gaps {
             && self.unattributed.is_empty()
             && self.unreadable.is_empty()
             && self.unopened.is_empty()
+    }
+
+    /// The code that the ledger keeps of an answer that lacks what could not be read; `None` if all could.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static Code> {
+        self.unreadable.code().or(self.unopened.code())
     }
 }
 
@@ -119,6 +125,8 @@ pub struct PlannedSegment {
     pub state: State,
     /// Where its originals are.
     pub originals: Originals,
+    /// What its vault was when it was sealed; `None` if it has none or is a part.
+    pub vault: Option<VaultMark>,
     /// The frames to read, in order.
     pub frames: Vec<PlannedFrame>,
     /// The tokens asked for; `None` if lines of anybody are.

@@ -88,8 +88,8 @@ pub struct Reveal<'s> {
 
 impl<'s> Reveal<'s> {
     /// Opens the vaults of all segments of a plan, and those of nodes whose lines a worker stored, so that what is missing is
-    /// known before the first line goes out. With [`Scope::Nobody`] none is opened. Of one that is damaged nothing is given
-    /// back.
+    /// known before the first line goes out. With [`Scope::Nobody`] none is opened. Of one that is damaged that is given back
+    /// which can be read.
     ///
     /// # Errors
     /// With the name of what is missing: an identity, the right one, H, or a vault.
@@ -112,7 +112,10 @@ impl<'s> Reveal<'s> {
                 reveal.of_workers.insert(index);
                 continue;
             }
-            let Some(opened) = reveal.secrets.open_if_whole(&segment.name, segment.state)? else { continue };
+            let Some(opened) = reveal.secrets.open_readable(&segment.name, segment.state, segment.vault)?
+            else {
+                continue;
+            };
             if let (Scope::Asked, Some(asked)) = (scope, &segment.wanted) {
                 reveal.shown.insert(index, shown(&opened, |key| asked.contains(key)));
             }
@@ -186,7 +189,8 @@ impl<'s> Reveal<'s> {
         if self.shown.len() >= MOST_SHOWN {
             self.shown.clear();
         }
-        let opened = self.secrets.open_if_whole(line.name, line.state)?;
+        // What its vault lacks was noted when everything was prepared.
+        let opened = self.secrets.open_readable(line.name, line.state, None)?;
         self.shown.insert(line.segment, opened.map_or_else(Shown::new, |opened| shown(&opened, |_| true)));
         Ok(())
     }

@@ -121,8 +121,7 @@ impl<'q> Ready<'q> {
         let mut lines = lines.until(outlet.stopped());
         let ended = write_all(&mut lines, &mut reveal, outlet, progress);
         let (read, revealed, unreadable) = (lines.counts(), reveal.revealed(), lines.damaged().clone());
-        let failure =
-            ended.as_ref().err().map(Ended::code).or(unreadable.code()).or(plan.gaps.unreadable.code());
+        let failure = ended.as_ref().err().map(Ended::code).or(unreadable.code());
         let settled = self.settle(site, read, revealed, failure);
         let end = match ended {
             Ok(to) => Ok(to),
@@ -140,7 +139,7 @@ impl<'q> Ready<'q> {
         gaps
     }
 
-    /// Keeps in the ledger what came of it, and the `failure` that it ended with.
+    /// Keeps in the ledger what came of it, and the `failure` that it ended with, or else what the answer lacks.
     fn settle(
         &self,
         site: &mut Site,
@@ -150,6 +149,7 @@ impl<'q> Ready<'q> {
     ) -> Result<Counts, Diagnostic> {
         // What was opened for the plan and, since, for the originals.
         let (opened, epochs) = (self.secrets.opened(), self.secrets.epochs() as u64);
+        let failure = failure.or(self.plan.gaps.code()).or(self.secrets.damaged().code());
         let plan = PlanCounts { epochs, vaults: opened.len() as u64, ..self.plan.counts };
         let done = AccessDone {
             complete: failure.is_none(),

@@ -12,6 +12,7 @@ use super::codes;
 use super::damage::Damaged;
 use super::nodes::NodePlaces;
 use super::tenancy::{Share, Sought, Tenancy};
+use crate::archive::VaultMark;
 use crate::jobs::purge::Site;
 use crate::keyring::{Current, Identities, wrapped_kids, wraps_of};
 use crate::model::{Kinds, SegmentName, Tree};
@@ -66,7 +67,7 @@ pub struct Secrets {
     unwrapped: HashMap<[u8; KID_BYTES], Secret>,
     /// Segments whose originals were opened.
     opened: BTreeSet<SegmentName>,
-    /// Segments whose vault could not be read.
+    /// Segments whose vault could not be read, or not all of it.
     damaged: Damaged,
 }
 
@@ -91,7 +92,7 @@ pub(super) struct Unlocked {
 }
 
 impl Unlocked {
-    /// Hands the originals of one record after the other to `take`, until it has enough.
+    /// Hands the originals of one record after the other to `take`, until it has enough: of all that can be read.
     pub(super) fn each_record(
         &self,
         take: &mut dyn FnMut(Vec<Original>) -> ControlFlow<()>,
@@ -159,7 +160,7 @@ impl Secrets {
         self.opened.iter().map(ToString::to_string).collect()
     }
 
-    /// Vaults that turned out to be damaged, by their segments.
+    /// Vaults that could not be read, or not all of them, by their segments.
     #[must_use]
     pub fn damaged(&self) -> Damaged {
         self.damaged.clone()
@@ -256,41 +257,64 @@ impl Secrets {
         Ok(vec![self.keys_of(name)?])
     }
 
-    /// What the tokens of a segment stand for; `None` if it has no vault, that is [damaged](Self::damaged), or no custodian
-    /// takes part.
+    /// The same as [`Secrets::open_readable`]; `None`, too, if a segment has no vault, or no custodian takes part.
     ///
     /// # Errors
     /// As [`Secrets::open`].
-    pub fn open_if_any(&mut self, name: &SegmentName) -> Result<Option<Opened>, Diagnostic> {
+    pub fn open_if_any(
+        &mut self,
+        name: &SegmentName,
+        mark: Option<VaultMark>,
+    ) -> Result<Option<Opened>, Diagnostic> {
         let opens = self.has_custodian() && self.vault_of(name)?.is_some();
-        if opens { self.open_if_whole(name, State::Sealed) } else { Ok(None) }
+        if opens { self.open_readable(name, State::Sealed, mark) } else { Ok(None) }
     }
 
-    /// The same as [`Secrets::open`]; `None` if its vault is [damaged](Self::damaged).
+    /// What the tokens of a segment stand for, as far as its vault can be read; `None` if nothing of it can. What cannot is
+    /// [noted](Self::damaged), and so are records that are missing at its end, if its segment says by its `mark` how long it
+    /// was. Takes S and H.
     ///
     /// # Errors
     /// As [`Secrets::open`], but for damage.
-    pub fn open_if_whole(&mut self, name: &SegmentName, state: State) -> Result<Option<Opened>, Diagnostic> {
-        match self.open(name, state) {
-            Ok(opened) => Ok(Some(opened)),
-            Err(error) => self.damaged.note(name, error).map(|()| None),
+    pub fn open_readable(
+        &mut self,
+        name: &SegmentName,
+        state: State,
+        mark: Option<VaultMark>,
+    ) -> Result<Option<Opened>, Diagnostic> {
+        let unlocked = match self.unlock_beside(name, state) {
+            Ok(unlocked) => unlocked,
+            Err(error) => return self.damaged.note(name, error).map(|()| None),
+        };
+        let mut originals = Vec::new();
+        let read = unlocked.each_record(&mut |record| {
+            originals.extend(record);
+            ControlFlow::Continue(())
+        });
+        let whole = read.and_then(|()| unlocked.vault.demand_bytes(mark.map_or(0, |mark| mark.bytes)));
+        if let Err(error) = whole {
+            self.damaged.note(name, error.into())?;
         }
+        Ok(Some(Opened { keys: unlocked.keys, kinds: unlocked.kinds, originals }))
     }
 
-    /// What the tokens of a segment stand for. Takes S and H.
+    /// What the tokens of a segment stand for, all of it. Takes S and H.
     ///
     /// # Errors
-    /// As [`Secrets::of`]; if there is no vault; if H is missing or that of another node.
+    /// As [`Secrets::of`]; if there is no vault, or a damaged one; if H is missing or that of another node.
     pub fn open(&mut self, name: &SegmentName, state: State) -> Result<Opened, Diagnostic> {
-        let Some(path) = self.vault_of(name)? else {
-            return Err(match name.kid {
-                SegmentName::MANY_EPOCHS => codes::originals_of_nodes(name),
-                _ => codes::no_originals(&self.trees[0].vault(name)),
-            });
-        };
-        let Unlocked { vault, secret, shred_key, keys, kinds } = self.unlock(name, &path, state)?;
+        let Unlocked { vault, secret, shred_key, keys, kinds } = self.unlock_beside(name, state)?;
         let originals = vault.originals(&secret, &shred_key)?;
         Ok(Opened { keys, kinds, originals })
+    }
+
+    /// The vault of a segment, with what opens it.
+    fn unlock_beside(&mut self, name: &SegmentName, state: State) -> Result<Unlocked, Diagnostic> {
+        match self.vault_of(name)? {
+            Some(path) => self.unlock(name, &path, state),
+            None if name.kid == SegmentName::MANY_EPOCHS => Err(codes::originals_of_nodes(name)),
+            None => Err(codes::no_originals(&self.trees[0].vault(name))),
+        }
     }
 
     /// The vault in that file, with what opens it; of a node that may be another one than this. Nothing but its header is

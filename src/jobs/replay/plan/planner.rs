@@ -134,6 +134,7 @@ impl<'p> Planner<'p> {
                 path: found.path.clone(),
                 state: State::Unsealed,
                 originals: Originals::Beside,
+                vault: None,
                 frames,
                 wanted,
                 zone: self.site.zone.clone(),
@@ -253,7 +254,7 @@ impl<'p> Planner<'p> {
             self.plan.counts.hmacs += 256;
             return Ok(all.map(|address| TagKey::of(&keys.tag(Kind::IP, &address))).collect());
         }
-        let opened = self.secrets.open(name, state)?;
+        let Some(opened) = self.secrets.open_readable(name, state, None)? else { return Ok(Vec::new()) };
         self.plan.counts.vaults += 1;
         let inside = opened
             .originals
@@ -316,6 +317,7 @@ fn planned(
         path,
         state: State::Sealed,
         originals: if of_worker { Originals::OfNodes } else { Originals::Beside },
+        vault: footer.vault,
         frames: frames.iter().map(frame).collect(),
         wanted,
         zone,

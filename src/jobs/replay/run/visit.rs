@@ -55,12 +55,7 @@ impl Ready<'_> {
             }
         };
         let (read, revealed, unreadable) = (lines.counts(), reveal.revealed(), lines.damaged().clone());
-        let failure = ended
-            .as_ref()
-            .err()
-            .map(|error| error.code)
-            .or(unreadable.code())
-            .or(plan.gaps.unreadable.code());
+        let failure = ended.as_ref().err().map(|error| error.code).or(unreadable.code());
         let settled = self.settle(site, read, revealed, failure);
         ended?;
         Ok(Visited { counts: settled?, gaps: self.gaps(&unreadable) })
