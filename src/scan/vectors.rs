@@ -330,19 +330,24 @@ pub(super) mod tests {
 
     /// Runs `kernel` with every kind of lanes that this machine has, by name.
     pub(in super::super) fn with_each<K: Kernel + Clone>(kernel: &K) -> Vec<(&'static str, K::Output)> {
-        let mut outputs = vec![("portable", kernel.clone().run(Portable))];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if Avx2::is_here() {
-                // SAFETY: the processor has the features.
-                outputs.push(("avx2", unsafe { x86::with_avx2(kernel.clone()) }));
-            }
-            if Avx512::is_here() {
-                // SAFETY: the processor has the features.
-                outputs.push(("avx512", unsafe { x86::with_avx512(kernel.clone()) }));
-            }
-        }
-        outputs
+        let portable = ("portable", kernel.clone().run(Portable));
+        std::iter::once(portable).chain(with_found(kernel)).collect()
+    }
+
+    /// Those that are found out at run time.
+    #[cfg(target_arch = "x86_64")]
+    fn with_found<K: Kernel + Clone>(kernel: &K) -> impl Iterator<Item = (&'static str, K::Output)> {
+        // SAFETY: the processor has the features.
+        let avx2 = Avx2::is_here().then(|| ("avx2", unsafe { x86::with_avx2(kernel.clone()) }));
+        // SAFETY: the processor has the features.
+        let avx512 = Avx512::is_here().then(|| ("avx512", unsafe { x86::with_avx512(kernel.clone()) }));
+        avx2.into_iter().chain(avx512)
+    }
+
+    /// There are none.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn with_found<K: Kernel>(_: &K) -> impl Iterator<Item = (&'static str, K::Output)> {
+        std::iter::empty()
     }
 
     #[derive(Clone)]
