@@ -32,6 +32,7 @@ pub struct Observed {
     written: Mutex<VecDeque<(u64, Instant)>>,
     open_segments: AtomicU64,
     repeated: AtomicU64,
+    purge_undone: Mutex<Option<&'static str>>,
 }
 
 /// What the workers of a run count by index, by name.
@@ -97,6 +98,7 @@ impl Default for Observed {
             written: Mutex::default(),
             open_segments: AtomicU64::new(0),
             repeated: AtomicU64::new(0),
+            purge_undone: Mutex::default(),
         }
     }
 }
@@ -169,6 +171,11 @@ impl Observed {
         self.repeated.fetch_add(lines, Relaxed);
     }
 
+    /// The last purge left undone what was due, for the reason with this code; or nothing.
+    pub fn purge_undone(&self, code: Option<&'static str>) {
+        *lock(&self.purge_undone) = code;
+    }
+
     /// How all of it is now. Nobody but this knows the archive's calendar: `purge` is left out.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -197,6 +204,7 @@ impl Observed {
             open_segments: self.open_segments.load(Relaxed),
             repeated: self.repeated.load(Relaxed),
             purge: None,
+            purge_undone: *lock(&self.purge_undone),
         }
     }
 }

@@ -50,6 +50,8 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
     if let Some(next) = snapshot.purge {
         purge.plain(next.wait.as_secs());
     }
+    text.gauge("purge_undone", "1 if the last purge left undone what was due; the log says why.")
+        .plain(u8::from(snapshot.purge_undone.is_some()));
     text.0
 }
 
@@ -227,6 +229,7 @@ mod tests {
                 days: 363,
                 wait: SignedDuration::from_hours(363 * 24 - 10),
             }),
+            purge_undone: Some("P07"),
         };
         let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
         let samples: Vec<_> = render(&snapshot)
@@ -275,6 +278,7 @@ mod tests {
         oubliette_output_expired_total{output="collector",required="true"} 9
         oubliette_output_failures_total{output="collector",required="true"} 10
         oubliette_until_purge_seconds 31327200
+        oubliette_purge_undone 1
         "#);
     }
 }

@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub repeated: u64,
     /// The expiry day that comes next, of all that is in the archive.
     pub purge: Option<Purge>,
+    /// The code of why the last purge left undone what was due; `None` if it did not.
+    pub purge_undone: Option<&'static str>,
 }
 
 /// Whether a sidecar takes lines.
@@ -199,6 +201,11 @@ impl Snapshot {
         let sealed = (lines.quarantined > 0)
             .then(|| format!("Lines that were too long lie sealed in quarantine: {}.", lines.quarantined));
         let due = overdue.map(|purge| format!("Lines that expired on {} are still there.", purge.expires));
+        let undone = self.purge_undone.map(|code| {
+            format!(
+                "What has expired could not be purged: {code}, which `oubliette explain {code}` explains."
+            )
+        });
         let missing = |output: &Output| output.dropped + output.refused;
         let lost = self.outputs.iter().filter(|output| missing(output) > 0);
         let lost = lost.map(|output| format!("{} did not get all lines: {}.", output.name, missing(output)));
@@ -208,7 +215,7 @@ impl Snapshot {
         let overrun = self.inputs.iter().filter(|input| input.kernel_dropped > 0);
         let overrun = overrun
             .map(|input| format!("Datagrams were lost before {}: {}.", input.name, input.kernel_dropped));
-        let ours = [failed, unbalanced, late, sealed, due].into_iter().flatten();
+        let ours = [failed, unbalanced, late, sealed, due, undone].into_iter().flatten();
         ours.chain(lost).chain(away).chain(overrun).collect()
     }
 }
@@ -255,6 +262,7 @@ mod tests {
             lines: sealed,
             lag: late,
             purge: Some(overdue),
+            purge_undone: Some("P07"),
             outputs: vec![slow],
             inputs: vec![busy],
             ..Snapshot::default()
@@ -265,6 +273,7 @@ mod tests {
             "11 seconds",
             "quarantine: 3",
             "2026-11-24",
+            "explain P07",
             "all lines: 9",
             "collector is away",
             "514: 5",

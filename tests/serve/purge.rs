@@ -1,11 +1,13 @@
 //! The purge inside the sidecar: what has expired goes, by itself.
 
-use crate::sidecar::Sidecar;
+use crate::sidecar::{Ended, Sidecar};
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::Path;
 
+const AWAY: &str = "rules = 'rules'\n[serve]\narchive = 'log'\n[serve.metrics]\nlisten = '127.0.0.1:0'\n\
+                    [[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n";
 const TCP: &str = "rules = 'rules'\n[[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n";
 
 /// Lines of this program are kept for a day.
@@ -28,20 +30,26 @@ fn days(folder: &Path) -> Vec<String> {
     days
 }
 
-#[test]
-fn what_has_expired_is_purged_at_the_start() {
-    let rules = |folder: &Path| {
-        fs::create_dir_all(folder.join("rules/retention")).unwrap();
-        fs::write(folder.join("rules/retention/short.toml"), SHORT).unwrap();
-    };
-    let sidecar = Sidecar::start_with(TCP, &["--now", "2026-11-23T12:00:00Z"], rules);
+fn rules(folder: &Path) {
+    fs::create_dir_all(folder.join("rules/retention")).unwrap();
+    fs::write(folder.join("rules/retention/short.toml"), SHORT).unwrap();
+}
+
+/// A sidecar that has archived a line that expires on 2026-11-25, and one that expires a year later.
+fn archived(config: &str) -> Ended {
+    let sidecar = Sidecar::start_with(config, &["--now", "2026-11-23T12:00:00Z"], rules);
     let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
     for program in ["short", "sshd"] {
         writeln!(stream, "<13>1 2026-11-23T11:59:00Z web1 {program} - - - id={program} client 203.0.113.1")
             .unwrap();
     }
     drop(stream);
-    let ended = sidecar.stop();
+    sidecar.stop()
+}
+
+#[test]
+fn what_has_expired_is_purged_at_the_start() {
+    let ended = archived(TCP);
     assert_eq!(days(ended.folder()), ["expires=2026-11-25", "expires=2027-11-24"], "{}", ended.told);
     // Half a minute after the legal midnight, and less than 36 hours after the last entry of the ledger.
     let sidecar = ended.restart(&["--now", "2026-11-24T23:00:30Z"]);
@@ -49,4 +57,25 @@ fn what_has_expired_is_purged_at_the_start() {
     let ended = sidecar.stop();
     let left: Vec<_> = ended.archived().into_keys().collect();
     assert_eq!(left, ["sshd"], "{}", ended.told);
+}
+
+#[test]
+fn a_purge_without_its_disk_is_told_and_made_up_for() {
+    let ended = archived(AWAY);
+    assert!(!ended.told.contains("error["), "an archive that is still to be begun is none that is missing");
+    let (log, away) = (ended.folder().join("log"), ended.folder().join("away"));
+    // As a mount point looks whose disk is not mounted.
+    fs::rename(&log, &away).unwrap();
+    fs::create_dir(&log).unwrap();
+    let sidecar = ended.restart(&["--now", "2026-11-24T23:00:30Z"]);
+    sidecar.wait_for("error[P07]");
+    sidecar.wait_for_metric("oubliette_purge_undone ", |undone| undone == 1.0);
+    fs::remove_dir(&log).unwrap();
+    fs::rename(&away, &log).unwrap();
+    sidecar.wait_for("purged: 1 file");
+    sidecar.wait_for_metric("oubliette_purge_undone ", |undone| undone == 0.0);
+    let ended = sidecar.stop();
+    assert_eq!(days(&log), ["expires=2027-11-24"], "{}", ended.told);
+    // Perhaps once more while there was no directory at all.
+    assert!(ended.told.matches("error[").count() <= 2, "{}", ended.told);
 }

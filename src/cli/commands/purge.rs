@@ -41,20 +41,34 @@ pub(crate) fn run(report: Report, common: &Common, args: &PurgeArgs) -> Result<E
 }
 
 /// What a purge came to.
-pub(super) struct Performed {
+struct Performed {
     /// What was done, or would be.
-    pub(super) plan: Plan,
+    plan: Plan,
     /// Why a purge would be refused that is not dry.
-    pub(super) refusal: Option<Diagnostic>,
+    refusal: Option<Diagnostic>,
 }
 
 /// Purges, or plans it.
-pub(super) fn perform(
+fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> Result<Performed, Diagnostic> {
+    perform_at(report, settings, args, site(settings, &args.place, "purge")?)
+}
+
+/// Purges the archive that a sidecar writes to, which may not be there: whether it should be, the ledger knows.
+pub(super) fn perform_due(report: Report, settings: &Settings, archive: &Path) -> Result<Plan, Diagnostic> {
+    let place = ArchivePlace { archive: Some(archive.to_owned()), vault: settings.vault.clone() };
+    let site = refuse_dangling(archive)
+        .and_then(|()| site_in(settings, archive, place.vault.as_ref(), &[], Seen::AllVersions))
+        .map_err(|refusal| refused_without_site(settings, "purge", refusal))?;
+    let args = PurgeArgs { place, dry_run: false, confirm_clock: false };
+    Ok(perform_at(report, settings, &args, site)?.plan)
+}
+
+fn perform_at(
     report: Report,
     settings: &Settings,
     args: &PurgeArgs,
+    mut site: Site,
 ) -> Result<Performed, Diagnostic> {
-    let mut site = site(settings, &args.place, "purge")?;
     site.demand_place().map_err(|refusal| refused_place(&mut site, args, refusal))?;
     let holds = hold::holds(settings, &site)?;
     // No hold is added or released meanwhile.
@@ -166,9 +180,19 @@ fn site_seen(
     others: &[PathBuf],
     seen: Seen,
 ) -> Result<Site, Diagnostic> {
-    let archive = &archive(settings, place)?;
-    let tree = tree(archive, place.vault.as_ref().or(settings.vault.as_ref()));
-    let paths: Vec<&Path> = [archive, &tree.vault].into_iter().chain(others).map(PathBuf::as_path).collect();
+    site_in(settings, &archive(settings, place)?, place.vault.as_ref(), others, seen)
+}
+
+fn site_in(
+    settings: &Settings,
+    archive: &Path,
+    vault: Option<&PathBuf>,
+    others: &[PathBuf],
+    seen: Seen,
+) -> Result<Site, Diagnostic> {
+    let tree = tree(archive, vault.or(settings.vault.as_ref()));
+    let others = others.iter().map(PathBuf::as_path);
+    let paths: Vec<&Path> = [archive, &tree.vault].into_iter().chain(others).collect();
     paths.iter().filter(|path| !is_remote(path)).try_for_each(|path| files::refuse_dangling(path))?;
     let storage = files::storage(&paths, seen)?;
     let retention =
@@ -208,7 +232,7 @@ pub(super) fn archive(settings: &Settings, place: &ArchivePlace) -> Result<PathB
     if is_remote(&archive) {
         return Ok(archive);
     }
-    ["archive", "intermediate"].iter().try_for_each(|store| files::refuse_dangling(&archive.join(store)))?;
+    refuse_dangling(&archive)?;
     if !archive.is_dir() {
         // A name with a mistake in it would else purge nothing, for ever, and say that all is well.
         return Err(Diagnostic::new(&codes::OPEN, "there is no such archive")
@@ -216,6 +240,10 @@ pub(super) fn archive(settings: &Settings, place: &ArchivePlace) -> Result<PathB
             .hint("name the directory that `oubliette filter --archive` writes to"));
     }
     Ok(archive)
+}
+
+fn refuse_dangling(archive: &Path) -> Result<(), Diagnostic> {
+    ["archive", "intermediate"].iter().try_for_each(|store| files::refuse_dangling(&archive.join(store)))
 }
 
 /// The archive in a directory, with its vaults elsewhere if they are.

@@ -52,7 +52,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     if let Some(interval) = service::watchdog() {
         daemon.keep_watch(interval, service::alive);
     }
-    let schedule = Schedule::start(report, &setup.settings, setup.recognition.zone.clone());
+    let zone = setup.recognition.zone.clone();
+    let schedule = Schedule::start(report, &setup.settings, zone, daemon.observed())?;
     let mut shown = Shown::new(&daemon, calendar(&setup));
     shown.follow(report, &daemon, &setup.settings)?;
     let (mut worst, mut totals) = (Exit::Done, Totals::default());

@@ -129,7 +129,8 @@ What to do
   Name the archive that is written to with --archive, and its vaults with --vault or in the configuration; mount their
   disks. If the vaults are lost, make an empty folder `expires=2027-11-24` where they lay, and purge again: that says
   so, and their shred key goes with the day. For segments that are missing, look at `oubliette verify`: bring them back and
-  purge again, which removes them.
+  purge again, which removes them. A sidecar tells it at its start and after each midnight, shows it as the metric
+  `oubliette_purge_undone`, and purges by itself when another disk is mounted there.
 
 References
   README.md, \"Purge\"; GDPR art. 5(1)(e)",

@@ -1,14 +1,19 @@
-//! The purge inside the sidecar, of the archive and of what outputs have left: at its start, and after each legal midnight.
+//! The purge inside the sidecar, of the archive and of what outputs have left: at its start, after each legal midnight, and
+//! when a disk is back without which it could not.
 
 use super::{archive_directory, outlets};
-use crate::cli::args::{ArchivePlace, PurgeArgs};
 use crate::cli::commands::purge;
-use crate::cli::files;
 use crate::cli::report::Report;
 use crate::cli::settings::Settings;
-use crate::jobs::purge::Plan;
+use crate::input::tail::Identity;
+use crate::jobs::purge::{NOT_THERE, Plan};
+use crate::jobs::serve::CANNOT_START;
+use crate::model::Tree;
+use crate::pipeline::Observed;
+use crate::primitives::diag::Diagnostic;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
+use std::fs;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,14 +30,26 @@ struct State {
 }
 
 impl Schedule {
-    /// Purges now, and after each midnight in `zone`, as the settings that hold then say.
-    pub(super) fn start(report: Report, settings: &Settings, zone: TimeZone) -> Self {
+    /// Purges now, and after each midnight in `zone`, as the settings that hold then say; `observed` shows whether it could.
+    ///
+    /// # Errors
+    /// J01, if there is no thread to be had.
+    pub(super) fn start(
+        report: Report,
+        settings: &Settings,
+        zone: TimeZone,
+        observed: Arc<Observed>,
+    ) -> Result<Self, Diagnostic> {
         let state =
             Arc::new((Mutex::new(State { settings: settings.clone(), is_over: false }), Condvar::new()));
         let shared = Arc::clone(&state);
         let thread = std::thread::Builder::new().name("purge".to_owned());
-        let thread = thread.spawn(move || keep(report, &shared, &zone)).ok();
-        Self { state, thread }
+        let thread = thread.spawn(move || keep(report, &shared, &zone, &observed)).map_err(|error| {
+            Diagnostic::new(&CANNOT_START, "the sidecar cannot start the thread that purges")
+                .because(error.to_string())
+                .hint("raise `TasksMax=` of the unit")
+        })?;
+        Ok(Self { state, thread: Some(thread) })
     }
 
     /// From now on these hold.
@@ -52,41 +69,57 @@ impl Drop for Schedule {
     }
 }
 
-fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone) {
+fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, observed: &Observed) {
     loop {
         let settings = shared.0.lock().unwrap_or_else(PoisonError::into_inner).settings.clone();
-        if settings.serve.purge() {
-            purge_once(report, &settings);
-        }
+        let found = stores(&settings);
+        let undone = if settings.serve.purge() { purge_once(report, &settings) } else { None };
+        observed.purge_undone(undone);
         outlets::purge(report, &settings, zone);
         let clock = settings.clock;
         let Some(next) = next_midnight(clock.now(), zone) else { return };
-        let mut state = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while !state.is_over && clock.now() < next {
-            // A minute at most, for the clock may be set meanwhile.
-            let waited = shared.1.wait_timeout(state, LONGEST_WAIT);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        if state.is_over {
+        let is_due = |settings: &Settings| {
+            // A disk that was missing may be back.
+            clock.now() >= next || (undone.is_some() && stores(settings) != found)
+        };
+        if !wait(shared, if undone.is_some() { AWAY_LOOK } else { LONGEST_WAIT }, is_due) {
             return;
         }
     }
 }
 
-/// What stays undone is told, and tried again the next day, or by `oubliette purge`.
-fn purge_once(report: Report, settings: &Settings) {
-    let archive = archive_directory(settings);
-    let segments = archive.join("archive");
-    // A link that leads nowhere is refused below, and told: segments are somewhere then.
-    if !segments.is_dir() && files::refuse_dangling(&segments).is_ok() {
-        return;
+/// Waits until a purge `is_due`, which is looked at as often as `each` says. Whether it is, or all of it is over.
+fn wait(shared: &(Mutex<State>, Condvar), each: Duration, is_due: impl Fn(&Settings) -> bool) -> bool {
+    let mut state = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+    while !state.is_over && !is_due(&state.settings) {
+        let waited = shared.1.wait_timeout(state, each);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
-    let place = ArchivePlace { archive: Some(archive), vault: settings.vault.clone() };
-    let args = PurgeArgs { place, dry_run: false, confirm_clock: false };
-    match purge::perform(report, settings, &args) {
-        Ok(performed) if performed.plan == Plan::default() => {}
-        Ok(performed) => purge::summarise(report, &performed.plan, false),
-        Err(problem) => report.error(&problem),
+    !state.is_over
+}
+
+/// Which directories are the stores of the archive now: another one, or none, when a disk is mounted or not.
+fn stores(settings: &Settings) -> [Option<Identity>; 3] {
+    let archive = archive_directory(settings);
+    let Tree { archive: segments, vault } = purge::tree(&archive, settings.vault.as_ref());
+    [segments, vault, archive.join("intermediate")]
+        .map(|store| fs::metadata(store).ok().map(|metadata| Identity::of(&metadata)))
+}
+
+/// What stays undone is told, and tried again the next day, or when another disk is mounted, or by `oubliette purge`. The
+/// code of why.
+fn purge_once(report: Report, settings: &Settings) -> Option<&'static str> {
+    match purge::perform_due(report, settings, &archive_directory(settings)) {
+        Ok(plan) => {
+            if plan != Plan::default() {
+                purge::summarise(report, &plan, false);
+            }
+            (!plan.absent.is_empty()).then_some(NOT_THERE.id)
+        }
+        Err(problem) => {
+            report.error(&problem);
+            Some(problem.code.id)
+        }
     }
 }
 
@@ -96,7 +129,11 @@ fn next_midnight(now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     tomorrow.timestamp().checked_add(1.minute()).ok()
 }
 
+/// The clock may be set meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How often is looked whether a disk is back.
+const AWAY_LOOK: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
