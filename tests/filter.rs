@@ -378,3 +378,36 @@ fn lines_that_expire_on_their_way_to_the_archive_are_dropped_and_counted() {
     // A segment and its vault, and what they are shredded with.
     assert_eq!((count("expires=2026-11-25"), count("/state/shred/2026-11-25")), (2, 1));
 }
+
+/// Gives its bytes, then fails.
+struct Failing<'a>(&'a [u8]);
+
+impl Read for Failing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Err(std::io::Error::other("the file server went away")),
+            bytes => Ok(bytes),
+        }
+    }
+}
+
+#[test]
+fn a_line_that_a_read_error_cuts_off_is_sealed_and_can_be_read_again() {
+    let (whole, torn) = (b"198.51.100.7 whole\n", b"client 203.0.11");
+    for workers in [1, 3] {
+        let input = [&whole[..], torn].concat();
+        let mut output = Vec::new();
+        let outcome = ready(Choices::default(), workers, NOW).run(Failing(&input), &mut output, &|| {});
+        let told = outcome.result.unwrap_err();
+        assert_eq!((told.code.id, outcome.tally.quarantined), ("I01", 1));
+        // From there on the line is whole.
+        assert_eq!(told.place.as_deref(), Some("after 19 bytes of whole lines, and 15 of another one"));
+        let output = String::from_utf8(output).unwrap();
+        let lines: Vec<&str> = output.lines().collect();
+        assert!(lines[0].starts_with("ip_") && lines[1].starts_with("oubliette: line quarantined id=qr_"));
+        assert!(lines[1].contains(" bytes=15 ") && !output.contains("203.0.11"), "{output}");
+        let name = lines[1].split_once("id=").unwrap().1.split(' ').next().unwrap();
+        let sealed = key().parent().unwrap().join(format!("state/quarantine/{name}.age"));
+        assert!(sealed.metadata().unwrap().len() > 100);
+    }
+}

@@ -18,7 +18,7 @@ use std::ops::Range;
 pub enum Piece<'a> {
     /// Whole lines, none longer than the limit.
     Lines(Block),
-    /// The next bytes of a line longer than the limit, without its line end.
+    /// The next bytes of a line longer than the limit, or of one that a failure cut off, without its line end.
     TooLong(&'a [u8]),
     /// That line's end: everything of it has been given out.
     TooLongEnd(Ending),
@@ -148,6 +148,8 @@ pub struct Blocks<R> {
     end: usize,
     /// Whether `start..` continues a line of which a part was given out as too long.
     too_long: bool,
+    /// Bytes of that line that were given out.
+    too_long_bytes: u64,
     /// Whether the source has nothing more to give: its end, or `failure`.
     ended: bool,
     /// Given out once all that was read before it has been.
@@ -176,6 +178,7 @@ impl<R: ReadBy> Blocks<R> {
             scanned: 0,
             end: 0,
             too_long: false,
+            too_long_bytes: 0,
             ended: false,
             failure: None,
             offset: 0,
@@ -186,8 +189,9 @@ impl<R: ReadBy> Blocks<R> {
     /// The next piece; waits for it until `deadline` at most.
     ///
     /// # Errors
-    /// [`ReadError`] if the source failed, after everything read before has been given out (a
-    /// partial line counts as the last one). Then [`Piece::End`].
+    /// [`ReadError`] if the source failed, after everything read before has been given out. What was read of
+    /// a line that the failure cut off comes as one that is too long: half an address is none that could be
+    /// found. Then [`Piece::End`].
     pub fn next_piece(&mut self, deadline: Option<Timestamp>) -> Result<Piece<'_>, ReadError> {
         loop {
             let step = if self.too_long { self.step_too_long() } else { self.step_lines() };
@@ -197,7 +201,10 @@ impl<R: ReadBy> Blocks<R> {
                 Step::TooLongEnd(ending) => return Ok(Piece::TooLongEnd(ending)),
                 Step::Starved if self.ended => {
                     return match self.failure.take() {
-                        Some(source) => Err(ReadError { offset: self.offset, source }),
+                        Some(source) => {
+                            let torn_bytes = self.too_long_bytes;
+                            Err(ReadError { offset: self.offset - torn_bytes, torn_bytes, source })
+                        }
                         None => Ok(Piece::End),
                     };
                 }
@@ -234,8 +241,9 @@ impl<R: ReadBy> Blocks<R> {
         // One byte over the limit may still turn out to be the CR of the line end.
         let over = rest.saturating_sub(self.max_line_bytes);
         let undecided = over == 1 && !self.ended && self.buffer[self.end - 1] == b'\r';
-        if over > 0 && !undecided {
-            self.too_long = true;
+        let torn = rest > 0 && self.failure.is_some();
+        if torn || over > 0 && !undecided {
+            (self.too_long, self.too_long_bytes) = (true, 0);
             return self.step_too_long();
         }
         if self.ended && rest > 0 {
@@ -301,12 +309,13 @@ impl<R: ReadBy> Blocks<R> {
         let content = self.start..until - held_back;
         if !content.is_empty() {
             self.start = content.end;
+            self.too_long_bytes += content.len() as u64;
             return Step::TooLong(content);
         }
         if line_feed.is_some() {
             self.start = until + 1;
             self.scanned = self.start;
-            self.too_long = false;
+            (self.too_long, self.too_long_bytes) = (false, 0);
             return Step::TooLongEnd(if held_back == 1 { Ending::CrLf } else { Ending::Lf });
         }
         if self.ended {
@@ -371,18 +380,24 @@ impl<R: ReadBy> Blocks<R> {
 #[error("cannot read the input after {offset} bytes")]
 #[non_exhaustive]
 pub struct ReadError {
-    /// Bytes read before.
+    /// Bytes of the whole lines that were read before: there it is to be gone on.
     pub offset: u64,
+    /// Bytes that were read of the line behind them.
+    pub torn_bytes: u64,
     /// What the operating system says.
     pub source: io::Error,
 }
 
 impl From<ReadError> for Diagnostic {
     fn from(error: ReadError) -> Self {
-        Self::new(&READ_FAILED, "cannot read the input")
-            .at(format!("after {} bytes", error.offset))
-            .because(error.source.to_string())
-            .hint("the lines read before were processed; start again from that offset")
+        let at = format!("after {} bytes", error.offset);
+        let told = Self::new(&READ_FAILED, "cannot read the input").because(error.source.to_string());
+        match error.torn_bytes {
+            0 => told.at(at).hint("the lines read before were processed; start again from that offset"),
+            bytes => told.at(format!("{at} of whole lines, and {bytes} of another one")).hint(
+                "the whole lines were processed, and what was read of the other one is sealed in quarantine; start again from that offset",
+            ),
+        }
     }
 }
 
@@ -393,7 +408,8 @@ pub static READ_FAILED: Code = Code {
     text: "\
 What it means
   The operating system reported an error while log lines were being read. Every line read before the
-  error was processed and written; a line that had been read in part was processed as the last one.
+  error was processed and written. What was read of a line that the error cut off is sealed in `<state>/quarantine`,
+  and a placeholder went out in its place: the half of an address looks like none, and would go out in clear.
 
 Why it matters
   What the source still holds has not been read. If it is a pipe, the program that writes into it gets
@@ -404,7 +420,8 @@ Example
 
 What to do
   Mend the source (disk, mount, peer), then start again. For a file, go on after the offset that the
-  message names: `tail -c +OFFSET FILE | oubliette filter`, OFFSET being that number plus one. Of an object of a
+  message names, where the line that was cut off begins: `tail -c +OFFSET FILE | oubliette filter`, OFFSET being that number
+  plus one. Of an object of a
   batch nothing was kept, and its offset counts bytes after decompression: mend the object or fetch it again, then
   run the same list again.
 
@@ -587,9 +604,11 @@ mod tests {
         assert!(
             matches!(blocks.next_piece(None).unwrap(), Piece::Lines(block) if block.bytes() == b"a\nb\n")
         );
-        assert!(matches!(blocks.next_piece(None).unwrap(), Piece::Lines(block) if block.bytes() == b"c"));
+        // Half a line is not searched: its other half may be that of an address.
+        assert!(matches!(blocks.next_piece(None).unwrap(), Piece::TooLong(b"c")));
+        assert!(matches!(blocks.next_piece(None).unwrap(), Piece::TooLongEnd(Ending::Missing)));
         let error = blocks.next_piece(None).unwrap_err();
-        assert_eq!(error.offset, 5);
+        assert_eq!((error.offset, error.torn_bytes), (4, 1));
         assert_eq!(Diagnostic::from(error).code.id, "I01");
         assert!(matches!(blocks.next_piece(None).unwrap(), Piece::End));
     }

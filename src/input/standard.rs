@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 /// Reads frames until the end. Blocks: for a thread of its own.
 ///
 /// # Errors
-/// If it cannot be read. What was read before is delivered.
+/// If it cannot be read. What was read before is delivered; a frame that was cut off, to be sealed.
 pub fn read<D: Deliver>(
     mut input: Waiting,
     mut deliver: D,
@@ -29,9 +29,16 @@ pub fn read<D: Deliver>(
             Ok(Arrival::Deadline) => {}
             Ok(Arrival::End) => break Ok(()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(source) => break Err(ReadError { offset, source }),
+            Err(source) => {
+                let torn_bytes = framer.unfinished_bytes() as u64;
+                break Err(ReadError { offset: offset - torn_bytes, torn_bytes, source });
+            }
         }
     };
+    if ended.is_err() && framer.unfinished_bytes() > 0 {
+        // Half a frame is not searched: its other half may be that of an address.
+        framer.seal_unfinished();
+    }
     while let Some(batch) = framer.last_batch() {
         if runtime.block_on(deliver.deliver(batch)).is_err() {
             break;

@@ -433,7 +433,8 @@ impl Hall {
         let ended = self.ended.clone();
         tasks.spawn_blocking(move || {
             if let Err(error) = standard::read(waiting, intake, framing, &runtime) {
-                tracing::error!(%error, "standard input is read no more");
+                let error = Diagnostic::from(error);
+                tracing::error!(code = error.code.id, %error, "standard input is read no more");
             }
             token.cancel();
             if is_only {

@@ -173,7 +173,7 @@ mod tests {
     fn every_failure_has_its_code() {
         let io = || std::io::Error::other("gone");
         for (error, code) in [
-            (ReadError { offset: 7, source: io() }.into(), "I01"),
+            (ReadError { offset: 7, torn_bytes: 0, source: io() }.into(), "I01"),
             (WriteError::Io { lines: 1, bytes: 7, source: io() }.into(), "I02"),
             (PipelineError::Panicked { part: "a worker" }, "I03"),
             (PipelineError::EpochOver, "I05"),

@@ -7,7 +7,7 @@ use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Progress, Report, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::input::{Stop as StopReading, Waiting};
+use crate::input::{READ_FAILED, Stop as StopReading, Waiting};
 use crate::jobs::filter::{Outcome, Plan, Ready};
 use crate::jobs::recognition::{Choices, Recognition};
 use crate::keyring::Escrow;
@@ -107,7 +107,9 @@ pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) ->
         report.note(&format!("dropped because they had expired: {}", counted(tally.expired, "line")));
     }
     if tally.quarantined > 0 {
-        let what = format!("too long, and sealed in quarantine: {}", counted(tally.quarantined, "line"));
+        let torn = result.as_ref().is_err_and(|error| error.code.id == READ_FAILED.id);
+        let why = if torn { "too long or not read to the end" } else { "too long" };
+        let what = format!("{why}, and sealed in quarantine: {}", counted(tally.quarantined, "line"));
         let place = settings.state_dir.join("quarantine").display().to_string();
         report.warning(
             &Diagnostic::new(&codes::QUARANTINED, what).at(place).hint(

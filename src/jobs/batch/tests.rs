@@ -121,7 +121,8 @@ fn what_fails_leaves_nothing_behind() {
 
 #[test]
 fn an_object_that_ends_in_its_middle_is_not_to_be_gone_on_with() {
-    let cut = crate::input::ReadError { offset: 7, source: io::ErrorKind::UnexpectedEof.into() };
+    let source = io::ErrorKind::UnexpectedEof.into();
+    let cut = crate::input::ReadError { offset: 7, torn_bytes: 0, source };
     let told = placed("old/a.log.gz", cut.into()).to_string();
     assert!(told.contains("where: old/a.log.gz, after 7 bytes"), "{told}");
     assert!(told.contains("nothing of it was kept") && !told.contains("from that offset"), "{told}");
