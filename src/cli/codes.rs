@@ -318,14 +318,14 @@ What it means
 
 Why it matters
   They are not lost, but nobody sees them until the holder of an escrow identity opens them: `replay` does not search
-  quarantine. `purge` removes each on the day of its placeholder.
+  quarantine. `oubliette purge` removes each on the day of its placeholder, also where there is no archive; a filter does not.
 
 Example
   a debug log that prints a request body of 10 MiB on one line
 
 What to do
   Find the source that writes such lines. If they are normal, raise `--max-line-bytes`. To read one:
-  `age --decrypt -i IDENTITY FILE`.
+  `age --decrypt -i IDENTITY FILE`. Run `oubliette purge` daily, from a timer, or lines lie here longer than the law allows.
 
 References
   age-encryption.org/v1",

@@ -39,7 +39,7 @@ use jiff::tz::TimeZone;
 pub(in crate::jobs) use moving::SECOND_PHASE_FILE_MODE;
 pub use place::NOT_THERE;
 pub(in crate::jobs) use quarantined::Dates;
-pub use quarantined::SealedBatch;
+pub use quarantined::{SealedBatch, sealed_past_due};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};

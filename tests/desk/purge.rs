@@ -142,3 +142,32 @@ fn a_ledger_that_takes_no_entry_stops_a_purge() {
     assert_eq!(purge(&node, &srv, &[]).0, Some(2));
     assert!(srv.join("archive/expires=2027-11-24").exists());
 }
+
+#[test]
+fn sealed_lines_of_a_filter_without_an_archive_go_on_their_day() {
+    let node = Node::new();
+    fs::remove_dir_all(node.path("state")).unwrap();
+    let nowhere = node.run(&["purge", "--now", AFTER]);
+    assert_eq!((nowhere.status.code(), text(&nowhere.stderr).contains("error[C02]")), (Some(2), true));
+    let log = node.path("log");
+    fs::write(&log, format!("from 203.0.113.7 {}\n", "and on ".repeat(100))).unwrap();
+    let filter = |now| node.run(&["filter", "--max-line-bytes", "480", "--now", now, arg(&log)]);
+    assert_eq!(filter("2026-11-23T12:00:00Z").status.code(), Some(1));
+    let sealed = || {
+        let files = fs::read_dir(node.path("state/quarantine")).unwrap().map(|file| file.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|kind| kind == "age")).collect::<Vec<_>>()
+    };
+    let written: jiff::Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+    let file = fs::File::options().write(true).open(&sealed()[0]).unwrap();
+    file.set_modified(written.into()).unwrap();
+    fs::write(&log, "short\n").unwrap();
+    assert!(!text(&filter("2027-11-23T12:00:00Z").stderr).contains("C11"));
+    let told = text(&filter(AFTER).stderr);
+    assert!(told.contains("warning[C11]: in quarantine past their day: 1 sealed line"), "{told}");
+    let purged = node.run(&["purge", "--now", AFTER]);
+    let told = text(&purged.stderr);
+    assert_eq!((purged.status.code(), sealed().len()), (Some(0), 0), "{told}");
+    assert!(told.contains("purged from quarantine: 1 sealed line"), "{told}");
+    assert!(node.ledger().iter().any(|(event, about)| event == "quarantine-purged" && about["lines"] == 1));
+    assert!(!text(&filter(AFTER).stderr).contains("C11"));
+}

@@ -9,10 +9,12 @@ use crate::cli::report::{Progress, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::input::{READ_FAILED, Stop as StopReading, Waiting};
 use crate::jobs::filter::{Outcome, Plan, Ready};
+use crate::jobs::purge::sealed_past_due;
 use crate::jobs::recognition::{Choices, Recognition};
 use crate::keyring::Escrow;
 use crate::pipeline::{Descriptor, Finish, Output};
 use crate::primitives::diag::Diagnostic;
+use crate::quarantine;
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
@@ -26,6 +28,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
     let mut ready = ready(&settings, args)?;
     if args.archive.archive.is_none() {
         warn_of_escrow(report, ready.escrow());
+        warn_of_sealed(report, &settings, ready.plan());
     }
     let input = files::input(args.input.as_deref())?;
     let (stop, stopped) = StopReading::new().map_err(|error| no_signals(&error))?;
@@ -100,6 +103,27 @@ pub(super) fn warn_of_escrow(report: Report, escrow: Option<&Escrow>) {
     }
 }
 
+/// Says that sealed lines lie past their day: a node without an archive may have nobody who purges.
+fn warn_of_sealed(report: Report, settings: &Settings, plan: &Plan) {
+    let quarantine = settings.state_dir.join(quarantine::FOLDER);
+    let Recognition { stamper, zone, .. } = &plan.recognition;
+    let today = zone.to_datetime(plan.clock.now()).date();
+    match sealed_past_due(stamper.policy().classes(), zone, &quarantine, today) {
+        Ok(0) => {}
+        Ok(due) => report.warning(
+            &Diagnostic::new(
+                &codes::QUARANTINED,
+                format!("in quarantine past their day: {}", counted(due, "sealed line")),
+            )
+            .at(quarantine.display().to_string())
+            .because("nothing has purged here since their day came")
+            .hint("run `oubliette purge` now, and daily from a timer; it needs no archive"),
+        ),
+        // Whether it can be used shows when a line is to be sealed.
+        Err(problem) => report.warning(&problem),
+    }
+}
+
 /// Says what needs somebody's attention.
 pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) -> Exit {
     let Outcome { tally, result, .. } = outcome;
@@ -110,7 +134,7 @@ pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) ->
         let torn = result.as_ref().is_err_and(|error| error.code.id == READ_FAILED.id);
         let why = if torn { "too long or not read to the end" } else { "too long" };
         let what = format!("{why}, and sealed in quarantine: {}", counted(tally.quarantined, "line"));
-        let place = settings.state_dir.join("quarantine").display().to_string();
+        let place = settings.state_dir.join(quarantine::FOLDER).display().to_string();
         report.warning(
             &Diagnostic::new(&codes::QUARANTINED, what).at(place).hint(
                 "if lines of that length are normal here, raise `--max-line-bytes` and send them again",

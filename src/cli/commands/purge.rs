@@ -50,17 +50,35 @@ struct Performed {
 
 /// Purges, or plans it.
 fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> Result<Performed, Diagnostic> {
-    perform_at(report, settings, args, site(settings, &args.place, "purge")?)
+    let is_named = args.place.archive.is_some() || settings.archive().is_some();
+    let site = if is_named { site(settings, &args.place, "purge")? } else { site_of_node(settings, args)? };
+    perform_at(report, settings, args, site)
 }
 
 /// Purges the archive that a sidecar writes to, which may not be there: whether it should be, the ledger knows.
 pub(super) fn perform_due(report: Report, settings: &Settings, archive: &Path) -> Result<Plan, Diagnostic> {
     let place = ArchivePlace { archive: Some(archive.to_owned()), vault: settings.vault.clone() };
-    let site = refuse_dangling(archive)
-        .and_then(|()| site_in(settings, archive, place.vault.as_ref(), &[], Seen::AllVersions))
-        .map_err(|refusal| refused_without_site(settings, "purge", refusal))?;
     let args = PurgeArgs { place, dry_run: false, confirm_clock: false };
+    let site = site_at(settings, archive, &args)?;
     Ok(perform_at(report, settings, &args, site)?.plan)
+}
+
+/// Where no archive is named: the state directory, where `serve` has its archive then, and where sealed lines and epoch
+/// secrets are in any case. If there is an archive elsewhere, the ledger knows.
+fn site_of_node(settings: &Settings, args: &PurgeArgs) -> Result<Site, Diagnostic> {
+    if !settings.state_dir.is_dir() {
+        return Err(Diagnostic::new(&codes::OPEN, "no archive is named, and there is no state directory")
+            .at(settings.state_dir.display().to_string())
+            .hint("give `--archive DIR` or `--state-dir DIR`, or set `archive` in the configuration"));
+    }
+    site_at(settings, &settings.state_dir, args)
+}
+
+/// An archive that may not be there.
+fn site_at(settings: &Settings, archive: &Path, args: &PurgeArgs) -> Result<Site, Diagnostic> {
+    refuse_dangling(archive)
+        .and_then(|()| site_in(settings, archive, args.place.vault.as_ref(), &[], Seen::AllVersions))
+        .map_err(|refusal| refused_without_site(settings, "purge", refusal))
 }
 
 fn perform_at(

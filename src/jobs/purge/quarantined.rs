@@ -93,6 +93,19 @@ impl<'a> Dates<'a> {
     }
 }
 
+/// How many sealed lines lie in `quarantine` although their day has come, by these classes, on the legal day `today`.
+///
+/// # Errors
+/// If the folder cannot be read, or the policy has no class for what it does not know.
+pub fn sealed_past_due(
+    classes: &[RetentionClass],
+    zone: &TimeZone,
+    quarantine: &Path,
+    today: Date,
+) -> Result<u64, Diagnostic> {
+    Ok(Dates::new(classes, zone).due(quarantine, today)?.len() as u64)
+}
+
 /// The class and day that the placeholder of a line got.
 fn folder(stamper: &Stamper, line: &SealedLine) -> Folder {
     let text = line.placeholder.to_string();
