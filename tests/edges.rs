@@ -379,3 +379,20 @@ fn a_required_output_that_is_full_holds_answers_back() {
     assert_eq!(ended.code, Some(2));
     assert!(ended.told.contains("O03"), "{}", ended.told);
 }
+
+#[test]
+fn two_inputs_that_name_one_file_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, link) = (folder.path().join("app.log"), folder.path().join("link"));
+    fs::write(&log, format!("{}\n", line("one"))).unwrap();
+    symlink(&log, &link).unwrap();
+    let input =
+        |path: &std::path::Path| format!("[[serve.input]]\ntype = 'file'\npath = '{}'\n", path.display());
+    let sidecar = Sidecar::start(&input(&log), &[]);
+    sidecar.configure(&(sidecar.configuration() + &input(&link)));
+    sidecar.hang_up();
+    sidecar.wait_for("error[C06]");
+    sidecar.wait_for("stay in force");
+    sidecar.wait_until_archived("id=one ");
+    assert_eq!(sidecar.stop().archived(), once(&["one"]));
+}

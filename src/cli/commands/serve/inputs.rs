@@ -1,5 +1,7 @@
 //! The inputs of a sidecar: opened, kept and closed as the configuration says.
 
+mod same_file;
+
 use crate::cli::codes;
 use crate::cli::config::{Input, Kind, Typed};
 use crate::cli::files;
@@ -52,6 +54,7 @@ impl Inputs {
         settings: &Settings,
     ) -> Result<(), Diagnostic> {
         let wanted = settings.serve.inputs();
+        same_file::refuse(&wanted)?;
         self.reload_certificates(&wanted, settings)?;
         let is_only = wanted.len() == 1;
         let is_open = |input: &Input| self.open.iter().any(|open| open.input == *input);
