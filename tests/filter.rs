@@ -225,8 +225,8 @@ proptest! {
             }).collect::<Vec<_>>()
         };
         prop_assert_eq!(ends(&output), ends(&log));
-        prop_assert_eq!(outcome.tally.bytes_in, log.len() as u64);
-        prop_assert_eq!(outcome.tally.bytes_out, output.len() as u64);
+        prop_assert_eq!(outcome.tally.lines.bytes_in, log.len() as u64);
+        prop_assert_eq!(outcome.tally.lines.bytes_out, output.len() as u64);
     }
 
     /// Without findings and tags, the output is the input.
@@ -371,7 +371,10 @@ fn lines_that_expire_on_their_way_to_the_archive_are_dropped_and_counted() {
     let mut archiver = archiver(&memory, &ready, "2026-11-23T23:00:00Z");
     let Outcome { tally, result, .. } = ready.run_into(input.as_bytes(), &mut archiver, &|| {});
     assert!(matches!(result, Ok(Finish::Complete)), "{result:?}");
-    assert_eq!((tally.lines_in, tally.lines_out, tally.dropped, tally.expired), (2, 1, 1, 1));
+    assert_eq!(
+        (tally.lines.lines_in, tally.lines.lines_out, tally.lines.dropped, tally.lines.expired),
+        (2, 1, 1, 1)
+    );
     let files = memory.files();
     let count = |part: &str| files.keys().filter(|path| path.to_string_lossy().contains(part)).count();
     assert_eq!((count("expires=2026-11-24"), count("/state/shred/2026-11-24")), (0, 0));
@@ -399,7 +402,7 @@ fn a_line_that_a_read_error_cuts_off_is_sealed_and_can_be_read_again() {
         let mut output = Vec::new();
         let outcome = ready(Choices::default(), workers, NOW).run(Failing(&input), &mut output, &|| {});
         let told = outcome.result.unwrap_err();
-        assert_eq!((told.code.id, outcome.tally.quarantined), ("I01", 1));
+        assert_eq!((told.code.id, outcome.tally.lines.quarantined), ("I01", 1));
         // From there on the line is whole.
         assert_eq!(told.place.as_deref(), Some("after 19 bytes of whole lines, and 15 of another one"));
         let output = String::from_utf8(output).unwrap();

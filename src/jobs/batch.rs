@@ -18,7 +18,7 @@ pub use manifest::{Done, Entry};
 
 use super::filter::{Outcome, Plan, Ready};
 use crate::input::READ_FAILED;
-use crate::pipeline::Tally;
+use crate::model::LineCounts;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
 use crate::primitives::storage::{Sequential, Storage};
@@ -78,7 +78,7 @@ impl Batch {
         let mut part = Part::begin(&self.storage, &self.directory).map_err(output_failed(&output))?;
         let outcome = self.filter(input, &mut object, &mut part)?;
         let (sha256, bytes) = object.finish().map_err(unreadable(input))?;
-        let Tally { lines_in, lines_out, quarantined, dropped, .. } = outcome.tally;
+        let LineCounts { lines_in, lines_out, quarantined, dropped, .. } = outcome.tally.lines;
         let done = Done { sha256, bytes, lines_in, lines_out, quarantined, dropped };
         let marked = done.frame().and_then(|frame| io::Write::write_all(&mut part, &frame));
         let published = marked.and_then(|()| part.publish(&output)).map_err(output_failed(&output))?;

@@ -201,7 +201,7 @@ impl Ready {
         }
         let checked = tally.check(&finished.flow);
         let result = finished.result.and_then(|finish| checked.map(|()| finish)).map_err(Diagnostic::from);
-        let exit = if result.is_err() { 2 } else { u8::from(tally.quarantined > 0) };
+        let exit = if result.is_err() { 2 } else { u8::from(tally.lines.quarantined > 0) };
         let code = result.as_ref().err().map(|error| error.code.id.to_owned());
         let stop = Event::Stop { command: command.to_owned(), exit, code };
         let stopped = ledger.as_mut().map_or(Ok(0), |ledger| ledger.append(stop));

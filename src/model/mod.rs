@@ -4,6 +4,7 @@ pub mod class;
 pub mod custody;
 pub mod finding;
 pub mod kind;
+pub mod line_counts;
 pub mod record;
 pub mod rule;
 pub mod segment;
@@ -14,6 +15,7 @@ pub use class::{Clause, Keep, Pattern, Period, RetentionClass, RetentionSample, 
 pub use custody::{Seal, Sealer, ShredKeys};
 pub use finding::{Canonical, Finding, Findings};
 pub use kind::{Kind, Kinds};
+pub use line_counts::LineCounts;
 pub use record::{Format, Names, Record, StatedTime, TagPoint};
 pub use rule::{Expected, IdentifierRule, IdentifierSample, RuleId};
 pub use segment::{Folder, NodeName, SegmentId, SegmentName, Tree};

@@ -2,6 +2,7 @@
 
 use super::output::WriteError;
 use crate::input::ReadError;
+use crate::model::LineCounts;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::quarantine::QuarantineError;
 
@@ -39,14 +40,8 @@ pub enum PipelineError {
     /// The counts do not add up.
     #[error("lines are not accounted for")]
     Unbalanced {
-        /// Lines that the workers took.
-        lines_in: u64,
-        /// Lines that the workers gave out.
-        lines_out: u64,
-        /// Lines that were sealed.
-        quarantined: u64,
-        /// Lines that were dropped by rule.
-        dropped: u64,
+        /// What the workers counted.
+        counts: LineCounts,
         /// Lines that the reader counted.
         read: u64,
         /// Lines that the writer counted, placeholders included.
@@ -69,10 +64,9 @@ impl From<PipelineError> for Diagnostic {
                 .because("this is a defect of oubliette")
                 .hint("report it without the line; `oubliette explain I03` says how to find the line"),
             PipelineError::Write(error) => error.into(),
-            PipelineError::NoWorkers => {
-                Self::new(&PANICKED, what).because("this is a defect of oubliette")
-            }
-            PipelineError::Unbalanced { lines_in, lines_out, quarantined, dropped, read, written } => {
+            PipelineError::NoWorkers => Self::new(&PANICKED, what).because("this is a defect of oubliette"),
+            PipelineError::Unbalanced { counts, read, written } => {
+                let LineCounts { lines_in, lines_out, quarantined, dropped, .. } = counts;
                 Self::new(&UNBALANCED, what)
                     .because(format!(
                         "{lines_in} in = {lines_out} out + {quarantined} quarantined + {dropped} dropped does \
@@ -183,14 +177,9 @@ mod tests {
             let error: PipelineError = error;
             assert_eq!(Diagnostic::from(error).code.id, code);
         }
-        let error = PipelineError::Unbalanced {
-            lines_in: 10,
-            lines_out: 6,
-            quarantined: 1,
-            dropped: 2,
-            read: 10,
-            written: 7,
-        };
+        let counts =
+            LineCounts { lines_in: 10, lines_out: 6, quarantined: 1, dropped: 2, ..LineCounts::default() };
+        let error = PipelineError::Unbalanced { counts, read: 10, written: 7 };
         assert_eq!(
             Diagnostic::from(error).to_string(),
             "[I04] lines are not accounted for; why: 10 in = 6 out + 1 quarantined + 2 dropped does not hold, \

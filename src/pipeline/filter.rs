@@ -87,8 +87,8 @@ impl Filter {
         pseudonymiser.new_tags().for_each(|(kind, tag)| self.tally.token(kind, &tag));
         self.tally.recent = pseudonymiser.hits_and_misses();
         self.pseudonymiser = Some(pseudonymiser);
-        self.tally.bytes_in += block.len() as u64;
-        self.tally.bytes_out += out.as_bytes().len() as u64;
+        self.tally.lines.bytes_in += block.len() as u64;
+        self.tally.lines.bytes_out += out.as_bytes().len() as u64;
     }
 
     /// The life of a line.
@@ -96,7 +96,7 @@ impl Filter {
     fn line(&mut self, line: &Line<'_>, received: Timestamp, layout: &mut Layout<'_>) {
         let Self { shared, guess, look_alikes, stamper, scratch, findings, tally, .. } = self;
         let bytes = line.bytes;
-        tally.lines_in += 1;
+        tally.lines.lines_in += 1;
         // Borrowed where it was written: to move a record costs as much as to read it.
         let plain = guess.read_plain(line);
         let parsed;
@@ -113,8 +113,8 @@ impl Filter {
         let (class, expires, tag) = match stamper.stamp(bytes, record, received, &field) {
             Verdict::Expired { class, .. } => {
                 tally.class(class);
-                tally.dropped += 1;
-                tally.expired += 1;
+                tally.lines.dropped += 1;
+                tally.lines.expired += 1;
                 return;
             }
             Verdict::Keep { class, expires, tag, .. } => {
@@ -136,7 +136,7 @@ impl Filter {
         if shared.indexed {
             layout.index_line(Dated { class, expires, event_second });
         }
-        tally.lines_out += 1;
+        tally.lines.lines_out += 1;
     }
 
     fn placeholder(
@@ -165,10 +165,10 @@ impl Filter {
             }
         }
         tally.format(Format::Raw);
-        tally.lines_in += 1;
-        tally.quarantined += 1;
-        tally.bytes_in += placeholder.line_bytes() + ending.len() as u64;
-        tally.bytes_out += out.as_bytes().len() as u64;
+        tally.lines.lines_in += 1;
+        tally.lines.quarantined += 1;
+        tally.lines.bytes_in += placeholder.line_bytes() + ending.len() as u64;
+        tally.lines.bytes_out += out.as_bytes().len() as u64;
     }
 }
 

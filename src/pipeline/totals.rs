@@ -3,35 +3,22 @@
 
 use super::distinct::Distinct;
 use super::tally::{Indexed, Tally};
-use crate::model::{ClassName, Format, Kind, Kinds};
+use crate::model::{ClassName, Format, Kind, Kinds, LineCounts};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Counts of runs, one after the other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Totals {
-    /// What has no name.
-    sums: Tally,
+    lines: LineCounts,
+    /// Look-ups in the tables of recent tokens.
+    recent: (u64, u64),
     identifiers: BTreeMap<String, u64>,
     distinct: BTreeMap<String, Distinct>,
     formats: BTreeMap<&'static str, u64>,
     classes: BTreeMap<String, u64>,
     elapsed: Duration,
-}
-
-impl Default for Totals {
-    /// Nothing counted yet.
-    fn default() -> Self {
-        Self {
-            sums: Tally::new(0),
-            identifiers: BTreeMap::new(),
-            distinct: BTreeMap::new(),
-            formats: BTreeMap::new(),
-            classes: BTreeMap::new(),
-            elapsed: Duration::ZERO,
-        }
-    }
 }
 
 impl Totals {
@@ -59,24 +46,17 @@ impl Totals {
         for (class, lines) in classes.iter().zip(lines) {
             *self.classes.entry(class.to_string()).or_default() += lines;
         }
-        self.sums.add_sums(tally);
+        self.lines += tally.lines;
+        self.recent = (self.recent.0 + tally.recent.0, self.recent.1 + tally.recent.1);
         self.elapsed += elapsed;
     }
 
     /// The counts.
     #[must_use]
     pub fn counts(&self) -> Counts<'_> {
-        let Tally { lines_in, lines_out, quarantined, dropped, expired, bytes_in, bytes_out, recent, .. } =
-            self.sums;
-        let (hits, misses) = recent;
+        let (hits, misses) = self.recent;
         Counts {
-            lines_in,
-            lines_out,
-            quarantined,
-            dropped,
-            expired,
-            bytes_in,
-            bytes_out,
+            lines: self.lines,
             identifiers: self.identifiers.iter().map(|(kind, count)| (kind.as_str(), *count)).collect(),
             distinct: self.distinct.iter().map(|(kind, tokens)| (kind.as_str(), tokens.count())).collect(),
             formats: nonzero(self.formats.iter().map(|(format, lines)| (*format, *lines))),
@@ -91,20 +71,9 @@ impl Totals {
 /// are left out of the maps, except for `ip` and `em`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Counts<'a> {
-    /// [`Tally::lines_in`].
-    pub lines_in: u64,
-    /// [`Tally::lines_out`].
-    pub lines_out: u64,
-    /// [`Tally::quarantined`].
-    pub quarantined: u64,
-    /// [`Tally::dropped`].
-    pub dropped: u64,
-    /// [`Tally::expired`].
-    pub expired: u64,
-    /// [`Tally::bytes_in`].
-    pub bytes_in: u64,
-    /// [`Tally::bytes_out`].
-    pub bytes_out: u64,
+    /// What became of the lines.
+    #[serde(flatten)]
+    pub lines: LineCounts,
     /// Identifiers replaced, by kind.
     pub identifiers: BTreeMap<&'a str, u64>,
     /// Different tokens, by kind: exact up to 2^14, within about 0.8 % beyond. An identifier has a token
@@ -149,8 +118,8 @@ mod tests {
 
     fn tally(lines_in: u64, lines_out: u64, quarantined: u64, dropped: u64, expired: u64) -> Tally {
         let mut tally = Tally::new(2);
-        (tally.lines_in, tally.lines_out, tally.quarantined) = (lines_in, lines_out, quarantined);
-        (tally.dropped, tally.expired) = (dropped, expired);
+        tally.lines =
+            LineCounts { lines_in, lines_out, quarantined, dropped, expired, ..LineCounts::default() };
         tally
     }
 
@@ -160,7 +129,7 @@ mod tests {
         let plate = kinds.intern("plate").unwrap();
         let classes = ["connection", "billing", "unused"].map(|name| ClassName::new(name).unwrap());
         let (mut first, mut second) = (tally(10, 6, 1, 3, 1), tally(2, 2, 0, 0, 0));
-        (first.bytes_in, second.bytes_out) = (1500, 1600);
+        (first.lines.bytes_in, second.lines.bytes_out) = (1500, 1600);
         for (kind, byte) in [(Kind::IP, 1), (Kind::IP, 1), (Kind::IP, 2), (Kind::USR, 1), (plate, 9)] {
             first.identifier(kind, RuleId(1));
             first.token(kind, &[byte; 16]);
@@ -210,7 +179,7 @@ mod tests {
             totals.add(&run, &known, &names.map(class), Duration::from_secs(1));
         }
         let counts = totals.counts();
-        assert_eq!((counts.lines_in, counts.lines_out, counts.seconds), (3, 3, 3.0));
+        assert_eq!((counts.lines.lines_in, counts.lines.lines_out, counts.seconds), (3, 3, 3.0));
         assert_eq!(counts.identifiers, BTreeMap::from([("em", 0), ("ip", 0), ("plate", 3)]));
         assert_eq!(counts.distinct, BTreeMap::from([("em", 0), ("ip", 0), ("plate", 2)]));
         assert_eq!(counts.classes, BTreeMap::from([("connection", 3)]));

@@ -9,11 +9,11 @@ use super::tally::Tally;
 use super::workers::{Piece, Work};
 use crate::detect::Detector;
 use crate::input::{Batch, Closed, Deliver};
-use crate::model::{ClassName, Format, Kinds};
+use crate::model::{ClassName, Format, Kinds, LineCounts};
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::Pseudonymised;
 use crate::pseudonym::epoch::EpochKeys;
-use crate::telemetry::{Connection, Counts, Lag, Lines, Meter, Output, Snapshot, State};
+use crate::telemetry::{Connection, Counts, Lag, Meter, Output, Snapshot, State};
 use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -62,7 +62,7 @@ pub struct Slot(Arc<Mutex<Totals>>);
 /// Counts by index.
 #[derive(Debug, Default)]
 struct Totals {
-    lines: Lines,
+    lines: LineCounts,
     kinds: Vec<u64>,
     rules: Vec<u64>,
     formats: Vec<u64>,
@@ -72,7 +72,7 @@ struct Totals {
 /// Counts by name.
 #[derive(Clone, Debug, Default)]
 struct Named {
-    lines: Lines,
+    lines: LineCounts,
     kinds: Counts,
     rules: Counts,
     formats: Counts,
@@ -180,9 +180,9 @@ impl Observed {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         // Workers first: what they have was taken before, so no line seems to come from nowhere.
-        let mut named = lock(&self.board).current();
+        let named = lock(&self.board).current();
         let inputs: Vec<_> = lock(&self.meters).iter().map(|meter| meter.read()).collect();
-        named.lines.taken = inputs.iter().map(|input| input.lines).sum();
+        let taken = inputs.iter().map(|input| input.lines).sum();
         let written = lock(&self.written);
         let lag = Lag {
             blocks: written.len() as u64,
@@ -193,6 +193,7 @@ impl Observed {
         Snapshot {
             state: *lock(&self.state),
             uptime: self.started.elapsed(),
+            taken,
             lines,
             inputs,
             kinds,
@@ -221,16 +222,7 @@ impl Board {
 
 impl Totals {
     fn read(&mut self, tally: &Tally) {
-        self.lines = Lines {
-            taken: 0,
-            lines_in: tally.lines_in,
-            lines_out: tally.lines_out,
-            quarantined: tally.quarantined,
-            dropped: tally.dropped,
-            expired: tally.expired,
-            bytes_in: tally.bytes_in,
-            bytes_out: tally.bytes_out,
-        };
+        self.lines = tally.lines;
         let indexed = tally.indexed();
         for (ours, theirs) in [
             (&mut self.kinds, indexed.kinds),
@@ -246,14 +238,7 @@ impl Totals {
 
 impl Named {
     fn add(&mut self, totals: &Totals, names: &Names) {
-        let (sum, lines) = (&mut self.lines, &totals.lines);
-        sum.lines_in += lines.lines_in;
-        sum.lines_out += lines.lines_out;
-        sum.quarantined += lines.quarantined;
-        sum.dropped += lines.dropped;
-        sum.expired += lines.expired;
-        sum.bytes_in += lines.bytes_in;
-        sum.bytes_out += lines.bytes_out;
+        self.lines += totals.lines;
         add(&mut self.kinds, names.kinds.iter().map(|(_, name)| name), &totals.kinds);
         add(&mut self.rules, names.rules.iter().map(String::as_str), &totals.rules);
         add(&mut self.formats, Format::ALL.into_iter().map(Format::name), &totals.formats);
@@ -387,7 +372,7 @@ mod tests {
 
     fn tally(lines: u64, class: usize) -> Tally {
         let mut tally = Tally::new(3);
-        (tally.lines_in, tally.lines_out) = (lines, lines);
+        (tally.lines.lines_in, tally.lines.lines_out) = (lines, lines);
         tally.identifier(Kind::IP, RuleId(3));
         tally.format(Format::Json);
         tally.class(class);
@@ -406,8 +391,8 @@ mod tests {
         }
         meter.took(10, 100);
         let snapshot = observed.snapshot();
-        assert_eq!((snapshot.lines.lines_in, snapshot.lines.taken), (10, 10));
-        assert!(snapshot.lines.balanced());
+        assert_eq!((snapshot.lines.lines_in, snapshot.taken), (10, 10));
+        assert!(snapshot.balanced());
         let count = |name: &str, count| Counts::from([(name.to_owned(), count)]);
         assert_eq!(snapshot.classes, count("billing", 3));
         assert_eq!((snapshot.kinds, snapshot.rules), (count("ip", 3), count("ipv6", 3)));

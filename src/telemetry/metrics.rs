@@ -24,9 +24,10 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
     text.counter("lines_expired_total", "Lines dropped because they had expired.").plain(lines.expired);
     text.counter("lines_repeated_total", "Lines that came again after they were archived before the start.")
         .plain(snapshot.repeated);
-    text.gauge("lines_on_their_way", "Lines taken that no worker has finished.").plain(lines.on_their_way());
+    text.gauge("lines_on_their_way", "Lines taken that no worker has finished.")
+        .plain(snapshot.on_their_way());
     text.gauge("invariant_holds", "1 if lines in = lines out + quarantined + dropped.")
-        .plain(u8::from(lines.balanced()));
+        .plain(u8::from(snapshot.balanced()));
     text.counter("bytes_in_total", "Bytes given to workers.").plain(lines.bytes_in);
     text.counter("bytes_out_total", "Bytes that workers gave out.").plain(lines.bytes_out);
 
@@ -170,7 +171,8 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::snapshot::{Input, Lag, Lines, Output, Purge, State};
+    use crate::model::LineCounts;
+    use crate::telemetry::snapshot::{Input, Lag, Output, Purge, State};
     use insta::assert_snapshot;
     use jiff::SignedDuration;
     use std::time::Duration;
@@ -181,8 +183,8 @@ mod tests {
         let snapshot = Snapshot {
             state: State::Running,
             uptime: Duration::from_millis(1500),
-            lines: Lines {
-                taken: 12,
+            taken: 12,
+            lines: LineCounts {
                 lines_in: 10,
                 lines_out: 7,
                 quarantined: 1,

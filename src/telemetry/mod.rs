@@ -13,4 +13,4 @@ pub mod snapshot;
 
 pub use meter::{Connection, Meter};
 pub use server::{CODES, Place, serve};
-pub use snapshot::{Counts, Lag, Lines, Observe, Output, Purge, Snapshot, State};
+pub use snapshot::{Counts, Lag, Observe, Output, Purge, Snapshot, State};

@@ -48,13 +48,13 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
 
 fn lines(page: &mut String, snapshot: &Snapshot) {
     let lines = &snapshot.lines;
-    let sum = if lines.balanced() { "every line is accounted for" } else { "lines are not accounted for" };
+    let sum = if snapshot.balanced() { "every line is accounted for" } else { "lines are not accounted for" };
     let rows = [
         ("In", grouped(lines.lines_in)),
         ("Out", grouped(lines.lines_out)),
         ("Quarantined", grouped(lines.quarantined)),
         ("Dropped by rule", grouped(lines.dropped)),
-        ("On their way", grouped(lines.on_their_way())),
+        ("On their way", grouped(snapshot.on_their_way())),
         ("Came again after the start", grouped(snapshot.repeated)),
     ];
     table(
@@ -163,7 +163,8 @@ fn escaped(text: impl Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::snapshot::{Input, Lines, Output, Purge};
+    use crate::model::LineCounts;
+    use crate::telemetry::snapshot::{Input, Output, Purge};
 
     #[test]
     fn names_are_text_and_not_markup() {
@@ -178,8 +179,8 @@ mod tests {
     fn the_headline_says_whether_all_is_well() {
         let well = Snapshot { state: State::Running, ..Snapshot::default() };
         assert!(render(&well).contains("<strong>Everything is in order</strong>"));
-        let lines = Lines { taken: 1, lines_in: 1, ..Lines::default() };
-        let page = render(&Snapshot { lines, ..well });
+        let lines = LineCounts { lines_in: 1, ..LineCounts::default() };
+        let page = render(&Snapshot { taken: 1, lines, ..well });
         assert!(page.contains("<strong>Something needs a look</strong>"), "{page}");
         assert!(page.contains("<li>Lines are not accounted for. Please report this bug.</li>"), "{page}");
     }

@@ -1,5 +1,6 @@
 //! The state of a sidecar at one moment, as plain data.
 
+use crate::model::LineCounts;
 use jiff::SignedDuration;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
@@ -21,8 +22,10 @@ pub struct Snapshot {
     pub state: State,
     /// How long it has been running.
     pub uptime: Duration,
-    /// What became of the lines.
-    pub lines: Lines,
+    /// Records that inputs took.
+    pub taken: u64,
+    /// What became of those that workers have finished.
+    pub lines: LineCounts,
     /// What came in, by input, in the order in which inputs were opened.
     pub inputs: Vec<Input>,
     /// Identifiers replaced, by kind.
@@ -71,43 +74,6 @@ impl State {
             Self::Draining => "draining",
             Self::Failed => "failed",
         }
-    }
-}
-
-/// What became of the lines: in = out + quarantined + dropped, once nothing is on its way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lines {
-    /// Records that inputs took.
-    pub taken: u64,
-    /// Lines that workers were given.
-    pub lines_in: u64,
-    /// Lines that went out.
-    pub lines_out: u64,
-    /// Lines that were sealed.
-    pub quarantined: u64,
-    /// Lines dropped by rule, those that had expired included.
-    pub dropped: u64,
-    /// Of these, those that had expired.
-    pub expired: u64,
-    /// Bytes that workers were given.
-    pub bytes_in: u64,
-    /// Bytes that they gave out.
-    pub bytes_out: u64,
-}
-
-impl Lines {
-    /// Records that were taken and that no worker has finished.
-    #[must_use]
-    pub fn on_their_way(&self) -> u64 {
-        self.taken.saturating_sub(self.lines_in)
-    }
-
-    /// Whether every line is accounted for, and none came from nowhere.
-    #[must_use]
-    pub fn balanced(&self) -> bool {
-        let accounted = [self.lines_out, self.quarantined, self.dropped];
-        accounted.into_iter().try_fold(0, u64::checked_add) == Some(self.lines_in)
-            && self.lines_in <= self.taken
     }
 }
 
@@ -186,6 +152,18 @@ pub struct Purge {
 }
 
 impl Snapshot {
+    /// Records that were taken and that no worker has finished.
+    #[must_use]
+    pub fn on_their_way(&self) -> u64 {
+        self.taken.saturating_sub(self.lines.lines_in)
+    }
+
+    /// Whether every line is accounted for, and none came from nowhere.
+    #[must_use]
+    pub fn balanced(&self) -> bool {
+        self.lines.holds() && self.lines.lines_in <= self.taken
+    }
+
     /// What a person should look at; empty if there is nothing.
     #[must_use]
     pub fn concerns(&self) -> Vec<String> {
@@ -195,7 +173,7 @@ impl Snapshot {
         let failed =
             (self.state == State::Failed).then(|| "What it writes to has failed; nothing is taken.".into());
         let unbalanced =
-            (!lines.balanced()).then(|| "Lines are not accounted for. Please report this bug.".into());
+            (!self.balanced()).then(|| "Lines are not accounted for. Please report this bug.".into());
         let late = (self.lag.oldest >= LATE)
             .then(|| format!("Lines have waited for {seconds} seconds to become durable."));
         let sealed = (lines.quarantined > 0)
@@ -230,16 +208,13 @@ mod tests {
     #[test]
     fn every_line_is_accounted_for_or_not() {
         let lines =
-            Lines { taken: 12, lines_in: 10, lines_out: 7, quarantined: 1, dropped: 2, ..Lines::default() };
-        assert!(lines.balanced());
-        assert_eq!(lines.on_their_way(), 2);
-        for wrong in [
-            Lines { lines_out: 6, ..lines },
-            Lines { dropped: 3, ..lines },
-            Lines { taken: 9, ..lines },
-            Lines { lines_out: u64::MAX, ..lines },
-        ] {
-            assert!(!wrong.balanced(), "{wrong:?}");
+            LineCounts { lines_in: 10, lines_out: 7, quarantined: 1, dropped: 2, ..LineCounts::default() };
+        let lost = LineCounts { lines_out: 6, ..lines };
+        for (taken, lines, balanced) in
+            [(12, lines, true), (10, lines, true), (9, lines, false), (12, lost, false)]
+        {
+            let snapshot = Snapshot { taken, lines, ..Snapshot::default() };
+            assert_eq!((snapshot.balanced(), snapshot.on_their_way()), (balanced, taken.saturating_sub(10)));
         }
     }
 
@@ -247,7 +222,7 @@ mod tests {
     fn a_person_is_told_what_to_look_at() {
         let well = Snapshot { state: State::Running, ..Snapshot::default() };
         assert!(well.concerns().is_empty());
-        let sealed = Lines { taken: 3, lines_in: 3, quarantined: 3, ..Lines::default() };
+        let sealed = LineCounts { lines_in: 3, quarantined: 3, ..LineCounts::default() };
         let late = Lag { blocks: 1, oldest: Duration::from_secs(11) };
         let overdue = Purge {
             expires: jiff::civil::date(2026, 11, 24),
@@ -259,6 +234,7 @@ mod tests {
         let busy = Input { name: "udp 127.0.0.1:514".into(), kernel_dropped: 5, ..Input::default() };
         let ill = Snapshot {
             state: State::Failed,
+            taken: 3,
             lines: sealed,
             lag: late,
             purge: Some(overdue),

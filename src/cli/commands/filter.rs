@@ -127,13 +127,13 @@ fn warn_of_sealed(report: Report, settings: &Settings, plan: &Plan) {
 /// Says what needs somebody's attention.
 pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) -> Exit {
     let Outcome { tally, result, .. } = outcome;
-    if tally.expired > 0 {
-        report.note(&format!("dropped because they had expired: {}", counted(tally.expired, "line")));
+    if tally.lines.expired > 0 {
+        report.note(&format!("dropped because they had expired: {}", counted(tally.lines.expired, "line")));
     }
-    if tally.quarantined > 0 {
+    if tally.lines.quarantined > 0 {
         let torn = result.as_ref().is_err_and(|error| error.code.id == READ_FAILED.id);
         let why = if torn { "too long or not read to the end" } else { "too long" };
-        let what = format!("{why}, and sealed in quarantine: {}", counted(tally.quarantined, "line"));
+        let what = format!("{why}, and sealed in quarantine: {}", counted(tally.lines.quarantined, "line"));
         let place = settings.state_dir.join(quarantine::FOLDER).display().to_string();
         report.warning(
             &Diagnostic::new(&codes::QUARANTINED, what).at(place).hint(
@@ -142,7 +142,7 @@ pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) ->
         );
     }
     match result {
-        Ok(Finish::Complete | Finish::BrokenPipe) if tally.quarantined == 0 => Exit::Done,
+        Ok(Finish::Complete | Finish::BrokenPipe) if tally.lines.quarantined == 0 => Exit::Done,
         Ok(_) => Exit::NeedsHuman,
         Err(error) => {
             report.error(&error);

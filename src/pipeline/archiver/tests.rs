@@ -395,14 +395,15 @@ fn set_clock(archiver: &mut Archiver, now: &str) {
 /// What the workers of a filter count for lines that all go out, as bytes of `block`.
 fn counted(block: &Pseudonymised, lines: u64, placeholders: u64) -> Tally {
     let mut tally = Tally::new(2);
-    (tally.lines_in, tally.lines_out, tally.quarantined) = (lines, lines - placeholders, placeholders);
-    tally.bytes_out = block.as_bytes().len() as u64;
+    (tally.lines.lines_in, tally.lines.lines_out, tally.lines.quarantined) =
+        (lines, lines - placeholders, placeholders);
+    tally.lines.bytes_out = block.as_bytes().len() as u64;
     tally
 }
 
 /// The tally after the archiver has had its say, checked against what it wrote.
 fn settled(archiver: &Archiver, mut tally: Tally) -> Tally {
-    let mut flow = Flow { lines_in: tally.lines_in, complete: true, ..Flow::default() };
+    let mut flow = Flow { lines_in: tally.lines.lines_in, complete: true, ..Flow::default() };
     archiver.report(&mut flow);
     tally.expire(flow.expired);
     tally.check(&flow).unwrap();
@@ -426,8 +427,8 @@ fn lines_that_expire_before_their_segment_opens_are_dropped_and_counted() {
         assert!(memory.files().keys().all(|path| !path.to_string_lossy().contains("expires=2026-11-24")));
         assert_eq!(archiver.acknowledged(), 1);
         let tally = settled(&archiver, counted(&block, 3, 0));
-        assert_eq!((tally.lines_out, tally.dropped, tally.expired), (1, 2, 2));
-        assert_eq!(tally.bytes_out, text(&segments[0].1).len() as u64);
+        assert_eq!((tally.lines.lines_out, tally.lines.dropped, tally.lines.expired), (1, 2, 2));
+        assert_eq!(tally.lines.bytes_out, text(&segments[0].1).len() as u64);
     }
 }
 
@@ -442,7 +443,10 @@ fn without_escrow_no_segment_opens_on_its_expiry_day() {
     archiver.flush().unwrap();
     assert!(memory.files().is_empty(), "{:?}", memory.files().keys());
     let tally = settled(&archiver, counted(&block, 1, 0));
-    assert_eq!((tally.lines_out, tally.dropped, tally.expired, tally.bytes_out), (0, 1, 1, 0));
+    assert_eq!(
+        (tally.lines.lines_out, tally.lines.dropped, tally.lines.expired, tally.lines.bytes_out),
+        (0, 1, 1, 0)
+    );
 }
 
 #[test]
@@ -477,7 +481,7 @@ fn a_key_that_is_refused_past_midnight_is_no_failure() {
     archiver.write(&block).unwrap();
     archiver.flush().unwrap();
     assert!(memory.files().is_empty(), "{:?}", memory.files().keys());
-    assert_eq!(settled(&archiver, counted(&block, 1, 0)).expired, 1);
+    assert_eq!(settled(&archiver, counted(&block, 1, 0)).lines.expired, 1);
 }
 
 #[test]
@@ -501,7 +505,10 @@ fn a_sealed_line_stays_quarantined_when_its_placeholder_expires() {
     set_clock(&mut archiver, MIDNIGHT);
     archiver.flush().unwrap();
     let tally = settled(&archiver, counted(&block, 2, 2));
-    assert_eq!((tally.lines_out, tally.quarantined, tally.dropped, tally.bytes_out), (0, 2, 0, 0));
+    assert_eq!(
+        (tally.lines.lines_out, tally.lines.quarantined, tally.lines.dropped, tally.lines.bytes_out),
+        (0, 2, 0, 0)
+    );
 }
 
 #[test]

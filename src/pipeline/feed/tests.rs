@@ -191,20 +191,20 @@ impl Work<u32> for Copying {
     fn renew(&mut self, _keys: Arc<u32>) {}
 
     fn work(&mut self, piece: &Piece, _received: Timestamp, out: &mut Plain) -> Result<(), Diagnostic> {
-        self.0.lines_in += piece.lines();
-        self.0.bytes_in += piece.bytes();
+        self.0.lines.lines_in += piece.lines();
+        self.0.lines.bytes_in += piece.bytes();
         match piece {
             Piece::Lines(block) => {
-                self.0.lines_out += block.line_count();
+                self.0.lines.lines_out += block.line_count();
                 out.0.extend_from_slice(block.bytes());
             }
             Piece::TooLong { placeholder, ending } => {
-                self.0.quarantined += 1;
+                self.0.lines.quarantined += 1;
                 write!(out.0, "{placeholder}").unwrap();
                 out.0.extend_from_slice(ending.as_bytes());
             }
         }
-        self.0.bytes_out += out.0.len() as u64;
+        self.0.lines.bytes_out += out.0.len() as u64;
         Ok(())
     }
 }
@@ -251,8 +251,8 @@ fn every_line_comes_out_or_is_sealed_and_every_one_is_counted() {
             pipeline(state.path(), waiting, vec![Box::new(identity.to_public())], workers, &stop);
         sender.join().unwrap();
         assert!(matches!(result, Ok(Finish::Complete)));
-        assert_eq!((tally.lines_in, tally.lines_out, tally.quarantined), (2005, 2001, 4));
-        assert_eq!(tally.bytes_in, input.len() as u64);
+        assert_eq!((tally.lines.lines_in, tally.lines.lines_out, tally.lines.quarantined), (2005, 2001, 4));
+        assert_eq!(tally.lines.bytes_in, input.len() as u64);
 
         // With each sealed line in the place of its placeholder, the output is the input.
         let mut restored = Vec::new();
@@ -286,7 +286,7 @@ fn a_stop_drains_and_ends_cleanly() {
         let (result, bytes, tally) = pipeline(state.path(), waiting, Vec::new(), workers, &stop);
         assert!(matches!(result, Ok(Finish::Complete)));
         assert_eq!(bytes, b"one\ntwo\nhalf");
-        assert_eq!(tally.lines_in, 3);
+        assert_eq!(tally.lines.lines_in, 3);
         drop(writer);
     }
 }

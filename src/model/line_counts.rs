@@ -1,0 +1,68 @@
+//! What became of lines: one list of counts for whoever counts, adds and shows them.
+
+use serde::Serialize;
+use std::ops::AddAssign;
+
+/// What became of lines, and their bytes. Names and order are those of `--stats json`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LineCounts {
+    /// Lines that came in, those that were sealed included.
+    pub lines_in: u64,
+    /// Lines that went out, without placeholders.
+    pub lines_out: u64,
+    /// Lines that were sealed; a placeholder went out for each, unless that expired on the way.
+    pub quarantined: u64,
+    /// Lines dropped by rule, those that had expired included.
+    pub dropped: u64,
+    /// Lines that had expired when they came, or when their segment was to be opened.
+    pub expired: u64,
+    /// Bytes that came in, line ends and sealed lines included.
+    pub bytes_in: u64,
+    /// Bytes that went out, tokens, tags and placeholders included.
+    pub bytes_out: u64,
+}
+
+impl LineCounts {
+    /// Lines in = lines out + quarantined + dropped, and what expired is a part of what was dropped.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let accounted = [self.lines_out, self.quarantined, self.dropped];
+        let accounted = accounted.into_iter().try_fold(0, u64::checked_add);
+        accounted == Some(self.lines_in) && self.expired <= self.dropped
+    }
+}
+
+impl AddAssign for LineCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.lines_in += other.lines_in;
+        self.lines_out += other.lines_out;
+        self.quarantined += other.quarantined;
+        self.dropped += other.dropped;
+        self.expired += other.expired;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_holds_or_not() {
+        for ([lines_in, lines_out, quarantined, dropped, expired], holds) in [
+            ([0, 0, 0, 0, 0], true),
+            ([10, 7, 1, 2, 0], true),
+            ([10, 7, 1, 2, 2], true),
+            // A line lost, a line made, an expired line that nobody dropped.
+            ([10, 6, 1, 2, 0], false),
+            ([10, 8, 1, 2, 0], false),
+            ([10, 9, 1, 0, 1], false),
+            ([1, u64::MAX, 1, 1, 0], false),
+        ] {
+            let counts =
+                LineCounts { lines_in, lines_out, quarantined, dropped, expired, ..LineCounts::default() };
+            assert_eq!(counts.holds(), holds, "{counts:?}");
+        }
+    }
+}
