@@ -414,3 +414,34 @@ fn a_line_that_a_read_error_cuts_off_is_sealed_and_can_be_read_again() {
         assert!(sealed.metadata().unwrap().len() > 100);
     }
 }
+
+/// Takes so many bytes, as a disk does that fills up.
+struct Full(usize);
+
+impl Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let taken = bytes.len().min(self.0);
+        self.0 -= taken;
+        if taken == 0 { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn lines_that_a_full_disk_refuses_are_not_counted_as_out() {
+    let line = "198.51.100.7 one of many\n";
+    let input = line.repeat(50_000);
+    let length = filter(line.as_bytes(), Choices::default()).len();
+    for workers in [1, 3] {
+        // A whole number of lines, and a half.
+        let mut disk = Full(1000 * length + length / 2);
+        let outcome = ready(Choices::default(), workers, NOW).run(input.as_bytes(), &mut disk, &|| {});
+        assert_eq!(outcome.result.unwrap_err().code.id, "I02");
+        let counts = outcome.tally.lines;
+        assert_eq!((counts.lines_out, counts.bytes_out), (1000, (1000 * length + length / 2) as u64));
+        assert!(counts.holds() && counts.undelivered == counts.lines_in - 1000, "{counts:?}");
+    }
+}

@@ -82,7 +82,8 @@ impl Scene {
 
     fn filter(&self, input: &str) -> Output {
         let (key, tree) = (self.directory.path().join("key"), self.tree());
-        self.run(&["filter", "--archive", tree.to_str().unwrap(), "--key-file", key.to_str().unwrap()], input)
+        let (tree, key) = (tree.to_str().unwrap(), key.to_str().unwrap());
+        self.run(&["filter", "--stats", "json", "--archive", tree, "--key-file", key], input)
     }
 
     fn verify(&self) -> Output {
@@ -191,6 +192,13 @@ fn is_refused(output: &Output, reason: &str) {
     assert!(!said.contains("number"), "{said}");
 }
 
+/// How many lines went out, as it says itself.
+fn lines_out(output: &Output) -> usize {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let counts = said.lines().find(|line| line.starts_with("{\"lines_in\"")).unwrap();
+    serde_json::from_str::<serde_json::Value>(counts).unwrap()["lines_out"].as_u64().unwrap() as usize
+}
+
 fn is_done(output: &Output) {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -199,9 +207,12 @@ fn is_done(output: &Output) {
 fn a_full_disk_stops_the_archive_and_what_was_written_stays() {
     let Some(scene) = Scene::new("600k") else { return };
     let input = input();
+    let mut claimed = 0;
     for _ in 0..2 {
         // It stays full: refused every time.
-        is_refused(&scene.filter(&input), "No space left on device");
+        let refused = scene.filter(&input);
+        is_refused(&refused, "No space left on device");
+        claimed += lines_out(&refused);
     }
     scene.disk.remount("size=64m");
     is_done(&scene.filter(""));
@@ -209,6 +220,7 @@ fn a_full_disk_stops_the_archive_and_what_was_written_stays() {
     // The lines of a run are written in their order: what stays of each is its beginning.
     let kept = scene.numbers();
     assert!(!kept.is_empty() && kept.len() < 2 * LINES as usize, "{}", kept.len());
+    assert!(claimed <= kept.len(), "{claimed} lines are said to be archived, and {} are", kept.len());
     let runs: Vec<&[u32]> = kept.chunk_by(|a, b| a < b).collect();
     for run in runs {
         assert!(run.iter().copied().eq(0..run.len() as u32), "a line is missing or doubled");

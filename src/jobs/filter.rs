@@ -196,6 +196,7 @@ impl Ready {
         let mut tally = Tally::new(classes.len() + 1);
         finished.workers.iter().for_each(|worker| tally.merge(worker.tally()));
         tally.expire(finished.flow.expired);
+        tally.settle(&finished.flow);
         if let Some(observed) = &observed {
             observed.end(&tally);
         }

@@ -16,6 +16,8 @@ pub struct LineCounts {
     pub dropped: u64,
     /// Lines that had expired when they came, or when their segment was to be opened.
     pub expired: u64,
+    /// Lines that an output which failed, or whose reader went away, did not take. They are neither out nor in quarantine.
+    pub undelivered: u64,
     /// Bytes that came in, line ends and sealed lines included.
     pub bytes_in: u64,
     /// Bytes that went out, tokens, tags and placeholders included.
@@ -23,10 +25,10 @@ pub struct LineCounts {
 }
 
 impl LineCounts {
-    /// Lines in = lines out + quarantined + dropped, and what expired is a part of what was dropped.
+    /// Lines in = lines out + quarantined + dropped + undelivered, and what expired is a part of what was dropped.
     #[must_use]
     pub fn holds(&self) -> bool {
-        let accounted = [self.lines_out, self.quarantined, self.dropped];
+        let accounted = [self.lines_out, self.quarantined, self.dropped, self.undelivered];
         let accounted = accounted.into_iter().try_fold(0, u64::checked_add);
         accounted == Some(self.lines_in) && self.expired <= self.dropped
     }
@@ -39,6 +41,7 @@ impl AddAssign for LineCounts {
         self.quarantined += other.quarantined;
         self.dropped += other.dropped;
         self.expired += other.expired;
+        self.undelivered += other.undelivered;
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
     }
@@ -50,18 +53,29 @@ mod tests {
 
     #[test]
     fn the_sum_holds_or_not() {
-        for ([lines_in, lines_out, quarantined, dropped, expired], holds) in [
-            ([0, 0, 0, 0, 0], true),
-            ([10, 7, 1, 2, 0], true),
-            ([10, 7, 1, 2, 2], true),
+        for ([lines_in, lines_out, quarantined, dropped, expired, undelivered], holds) in [
+            ([0, 0, 0, 0, 0, 0], true),
+            ([10, 7, 1, 2, 0, 0], true),
+            ([10, 7, 1, 2, 2, 0], true),
+            ([10, 3, 1, 2, 2, 4], true),
             // A line lost, a line made, an expired line that nobody dropped.
-            ([10, 6, 1, 2, 0], false),
-            ([10, 8, 1, 2, 0], false),
-            ([10, 9, 1, 0, 1], false),
-            ([1, u64::MAX, 1, 1, 0], false),
+            ([10, 6, 1, 2, 0, 0], false),
+            ([10, 8, 1, 2, 0, 0], false),
+            ([10, 7, 1, 2, 0, 1], false),
+            ([10, 9, 1, 0, 1, 0], false),
+            ([1, u64::MAX, 1, 1, 0, 0], false),
         ] {
-            let counts =
-                LineCounts { lines_in, lines_out, quarantined, dropped, expired, ..LineCounts::default() };
+            let (bytes_in, bytes_out) = (0, 0);
+            let counts = LineCounts {
+                lines_in,
+                lines_out,
+                quarantined,
+                dropped,
+                expired,
+                undelivered,
+                bytes_in,
+                bytes_out,
+            };
             assert_eq!(counts.holds(), holds, "{counts:?}");
         }
     }

@@ -146,7 +146,7 @@ impl Archiver {
     /// them.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
-        self.committer.acknowledged()
+        self.committer.acknowledged().lines
     }
 
     /// Blocks, counted from the first one, of which every line is as safe as the sync policy makes it, or has
@@ -353,9 +353,12 @@ impl Sink<Pseudonymised> for Archiver {
     }
 
     fn report(&self, flow: &mut Flow) {
-        let expired = self.committer.expired();
-        flow.lines_out = self.lines - expired.lines;
-        flow.bytes_out = self.bytes - expired.bytes;
+        let (expired, done) = (self.committer.expired(), self.committer.acknowledged());
+        (flow.lines_out, flow.bytes_out) = match self.failed {
+            // Of what came behind them nobody knows what the files hold.
+            true => (done.lines, done.bytes),
+            false => (self.lines - expired.lines, self.bytes - expired.bytes),
+        };
         flow.expired = expired;
     }
 }

@@ -107,7 +107,8 @@ impl<W: Write> Output<W> {
 
     /// Puts what was written into `flow`.
     pub(super) fn report(&self, flow: &mut Flow) {
-        flow.lines_out = self.lines;
+        // Half a line is not delivered.
+        flow.lines_out = self.lines - u64::from(self.poisoned && self.partial);
         flow.bytes_out = self.bytes;
     }
 
@@ -367,6 +368,9 @@ pub(super) mod tests {
             let failed = blocks.iter().find_map(|block| output.write(block).err());
             let Some(WriteError::Io { lines, bytes, .. }) = failed else { panic!("{room}: {failed:?}") };
             assert_eq!((lines, bytes), (whole, room as u64));
+            let mut flow = Flow::default();
+            output.report(&mut flow);
+            assert_eq!((flow.lines_out, flow.bytes_out), (whole, room as u64));
         }
     }
 

@@ -1,4 +1,5 @@
-//! The counts, and the invariant: lines in = lines out + quarantined + dropped by rule.
+//! The counts, and the invariant: lines in = lines out + quarantined + dropped by rule, and, where an output failed,
+//! undelivered.
 
 use super::distinct::Distinct;
 use super::error::PipelineError;
@@ -110,6 +111,22 @@ impl Tally {
         counts.bytes_out = counts.bytes_out.saturating_sub(dropped.bytes);
     }
 
+    /// What the workers gave out and the output did not take, because the pipeline ended early, is undelivered.
+    pub fn settle(&mut self, flow: &Flow) {
+        if flow.complete {
+            return;
+        }
+        let counts = &mut self.lines;
+        let placed = counts.lines_out + counts.quarantined;
+        let written = flow.lines_out + flow.expired.placeholders;
+        // A placeholder that was not taken counts as a line: the output does not tell them apart, and what it may not have is
+        // not claimed.
+        let missing = placed.saturating_sub(written).min(counts.lines_out);
+        counts.lines_out -= missing;
+        counts.undelivered += missing;
+        counts.bytes_out = counts.bytes_out.min(flow.bytes_out);
+    }
+
     /// [`LineCounts::holds`].
     #[must_use]
     pub fn holds(&self) -> bool {
@@ -188,6 +205,7 @@ mod tests {
             quarantined: 1,
             dropped: 2,
             expired,
+            undelivered: 0,
             bytes_in: 100,
             bytes_out: 120,
         }
@@ -234,6 +252,22 @@ mod tests {
         let mut panicked = tally(LineCounts { lines_in: 1, lines_out: 1, ..LineCounts::default() });
         panicked.expire(Portion { lines: 3, placeholders: 1, bytes: 50 });
         assert!(panicked.holds());
+    }
+
+    #[test]
+    fn what_an_output_did_not_take_is_not_out() {
+        let read = Flow { lines_in: 10, bytes_in: 100, ..Flow::default() };
+        for (taken, lines_out, undelivered) in [(8, 7, 0), (5, 4, 3), (0, 0, 7)] {
+            let mut counted = tally(given_out(0));
+            let flow = Flow { lines_out: taken, bytes_out: 15 * taken, ..read };
+            counted.settle(&flow);
+            let LineCounts { bytes_out, .. } = counted.lines;
+            assert_eq!((counted.lines.lines_out, counted.lines.undelivered), (lines_out, undelivered));
+            assert_eq!((bytes_out, counted.check(&flow).is_ok()), (15 * taken, true));
+        }
+        let mut counted = tally(given_out(0));
+        counted.settle(&Flow { complete: true, ..read });
+        assert_eq!(counted.lines, given_out(0));
     }
 
     #[test]

@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(
             Totals::of(&first, &kinds, &classes, Duration::from_micros(1_234_567)).counts().to_json(),
             concat!(
-                r#"{"lines_in":12,"lines_out":8,"quarantined":1,"dropped":3,"expired":1,"#,
+                r#"{"lines_in":12,"lines_out":8,"quarantined":1,"dropped":3,"expired":1,"undelivered":0,"#,
                 r#""bytes_in":1500,"bytes_out":1600,"identifiers":{"em":0,"ip":4,"plate":1,"usr":1},"#,
                 r#""distinct":{"em":0,"ip":2,"plate":1,"usr":1},"formats":{"clf":1,"json":1,"raw":2},"#,
                 r#""classes":{"billing":1,"connection":2},"recent":{"hits":0,"misses":0},"seconds":1.234}"#
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(
             Totals::of(&Tally::new(0), &Kinds::default(), &[], Duration::ZERO).counts().to_json(),
             concat!(
-                r#"{"lines_in":0,"lines_out":0,"quarantined":0,"dropped":0,"expired":0,"bytes_in":0,"#,
+                r#"{"lines_in":0,"lines_out":0,"quarantined":0,"dropped":0,"expired":0,"undelivered":0,"bytes_in":0,"#,
                 r#""bytes_out":0,"identifiers":{"em":0,"ip":0},"distinct":{"em":0,"ip":0},"formats":{},"#,
                 r#""classes":{},"recent":{"hits":0,"misses":0},"seconds":0.0}"#
             )

@@ -188,7 +188,7 @@ where
                 flow.count(&piece);
                 out.clear();
                 guarded("a worker", || work(worker, &piece, received, &mut out))?;
-                let written = guarded("the writer", || finish(output.write(&out)))?;
+                let written = attempt(output, |output| output.write(&out))?;
                 if written == Finish::BrokenPipe {
                     return Ok(written);
                 }
@@ -198,6 +198,19 @@ where
             }
         }
     }
+}
+
+/// Has the output do something. If that fails, what it has taken before is handed on: of two that it writes to one may be well.
+fn attempt<B, O: Sink<B>>(
+    output: &mut O,
+    action: impl FnOnce(&mut O) -> Result<(), WriteError>,
+) -> Result<Finish, PipelineError> {
+    let attempted = guarded("the writer", || finish(action(output)));
+    if let Err(PipelineError::Write(_)) = attempted {
+        // The failure that came first is the one to tell.
+        let _ = guarded("the writer", || finish(output.flush()));
+    }
+    attempted
 }
 
 fn finish(written: Result<(), WriteError>) -> Result<Finish, PipelineError> {

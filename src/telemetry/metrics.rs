@@ -17,16 +17,22 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
 
     inputs(&mut text, snapshot);
     text.counter("lines_in_total", "Lines given to workers.").plain(lines.lines_in);
-    text.counter("lines_out_total", "Lines that went out.").plain(lines.lines_out);
+    text.counter(
+        "lines_out_total",
+        "Lines that went out; while the service runs, to the archive and its outputs.",
+    )
+    .plain(lines.lines_out);
     text.counter("lines_quarantined_total", "Lines that were too long and were sealed.")
         .plain(lines.quarantined);
     text.counter("lines_dropped_total", "Lines dropped by rule, expired ones included.").plain(lines.dropped);
     text.counter("lines_expired_total", "Lines dropped because they had expired.").plain(lines.expired);
+    text.counter("lines_undelivered_total", "Lines that an output which failed did not take.")
+        .plain(lines.undelivered);
     text.counter("lines_repeated_total", "Lines that came again after they were archived before the start.")
         .plain(snapshot.repeated);
     text.gauge("lines_on_their_way", "Lines taken that no worker has finished.")
         .plain(snapshot.on_their_way());
-    text.gauge("invariant_holds", "1 if lines in = lines out + quarantined + dropped.")
+    text.gauge("invariant_holds", "1 if lines in = lines out + quarantined + dropped + undelivered.")
         .plain(u8::from(snapshot.balanced()));
     text.counter("bytes_in_total", "Bytes given to workers.").plain(lines.bytes_in);
     text.counter("bytes_out_total", "Bytes that workers gave out.").plain(lines.bytes_out);
@@ -190,6 +196,7 @@ mod tests {
                 quarantined: 1,
                 dropped: 2,
                 expired: 2,
+                undelivered: 0,
                 bytes_in: 1000,
                 bytes_out: 1100,
             },
@@ -256,6 +263,7 @@ mod tests {
         oubliette_lines_quarantined_total 1
         oubliette_lines_dropped_total 2
         oubliette_lines_expired_total 2
+        oubliette_lines_undelivered_total 0
         oubliette_lines_repeated_total 11
         oubliette_lines_on_their_way 2
         oubliette_invariant_holds 1

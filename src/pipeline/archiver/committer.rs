@@ -21,7 +21,7 @@ pub(super) struct Committer {
     busy: bool,
     /// The number of the first block of which a line is being written, or could not be.
     first_block: Option<u64>,
-    acknowledged: u64,
+    acknowledged: Portion,
     shown: Shown,
     /// Memory that is no longer needed.
     spares: Vec<Used>,
@@ -50,8 +50,8 @@ enum Job {
     SealAll(Clock),
 }
 
-/// How many lines were acknowledged, the memory that was used for them, and what the desk shows afterwards.
-type Done = Result<(u64, Vec<Used>, Shown), Diagnostic>;
+/// What was acknowledged, the memory that was used for them, and what the desk shows afterwards.
+type Done = Result<(Portion, Vec<Used>, Shown), Diagnostic>;
 
 /// What others want to know of a desk.
 #[derive(Clone, Copy, Default)]
@@ -69,7 +69,7 @@ impl Committer {
             _ => Place::There(Queues::start(work).map_err(ArchiveError::Thread)?),
         };
         let (shown, spares) = (Shown::default(), Vec::new());
-        Ok(Self { place, busy: false, first_block: None, acknowledged: 0, shown, spares })
+        Ok(Self { place, busy: false, first_block: None, acknowledged: Portion::default(), shown, spares })
     }
 
     /// Whether nothing is being written.
@@ -122,7 +122,7 @@ impl Committer {
     }
 
     /// Lines that are as safe as the sync policy makes them; none that has expired.
-    pub(super) fn acknowledged(&self) -> u64 {
+    pub(super) fn acknowledged(&self) -> Portion {
         self.acknowledged
     }
 
@@ -162,8 +162,8 @@ impl Committer {
 
     fn note(&mut self, done: Done) -> Result<(), Diagnostic> {
         self.busy = false;
-        let (lines, spares, shown) = done?;
-        self.acknowledged += lines;
+        let (portion, spares, shown) = done?;
+        self.acknowledged += portion;
         self.spares.extend(spares);
         (self.first_block, self.shown) = (None, shown);
         Ok(())
@@ -206,12 +206,12 @@ struct Work {
 impl Work {
     fn on(&mut self, job: Job) -> Done {
         let Self { desk, options } = self;
-        let (lines, spares) = match job {
+        let (portion, spares) = match job {
             Job::Write(packed, clock) => desk.write(packed, options, clock.now())?,
-            Job::SealOld(clock) => desk.seal_old(clock.now()).map(|()| (0, Vec::new()))?,
-            Job::SealAll(clock) => desk.seal_all(clock.now()).map(|()| (0, Vec::new()))?,
+            Job::SealOld(clock) => desk.seal_old(clock.now()).map(|()| Default::default())?,
+            Job::SealAll(clock) => desk.seal_all(clock.now()).map(|()| Default::default())?,
         };
-        Ok((lines, spares, Shown { open_segments: desk.open_segments(), expired: desk.expired() }))
+        Ok((portion, spares, Shown { open_segments: desk.open_segments(), expired: desk.expired() }))
     }
 }
 

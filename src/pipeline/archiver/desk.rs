@@ -127,15 +127,15 @@ impl Desk {
         self.expired
     }
 
-    /// Writes frames in this order, each after what its tokens stand for; then seals what is full. How many
-    /// lines were written, for the others have expired; and their memory, which nobody needs any more.
+    /// Writes frames in this order, each after what its tokens stand for; then seals what is full. What was
+    /// written, for the rest has expired; and their memory, which nobody needs any more.
     pub(super) fn write(
         &mut self,
         packed: Vec<Packed>,
         options: &Options,
         now: Timestamp,
-    ) -> Result<(u64, Vec<Used>), Diagnostic> {
-        let (mut staged, mut lines) = (Vec::with_capacity(packed.len()), 0);
+    ) -> Result<(Portion, Vec<Used>), Diagnostic> {
+        let (mut staged, mut written) = (Vec::with_capacity(packed.len()), Portion::default());
         let mut spares = Vec::with_capacity(packed.len());
         for Packed { folder, keys, frame, tokens, portion, .. } in packed {
             if !self.has_room_for(&folder, &keys, options) {
@@ -143,7 +143,7 @@ impl Desk {
                 self.make_room_for(&folder, options, now)?;
             }
             if self.opens(&folder, &keys, now)? {
-                lines += portion.lines;
+                written += portion;
                 staged.push(Staged { folder, frame, tokens });
             } else {
                 self.expired += portion;
@@ -153,7 +153,7 @@ impl Desk {
         let full = |open: &Open| open.segment.bytes() >= options.most_segment_bytes;
         self.seal_those(full, now)?;
         self.seal_old(now)?;
-        Ok((lines, spares))
+        Ok((written, spares))
     }
 
     /// Appends frames to segments that are open: first to all vaults what their tokens stand for. Their memory.

@@ -13,7 +13,9 @@
 //! - Every piece has a number. A failure to read has that of the next piece, so what comes first in the input is told, after
 //!   everything before it is written.
 
-use super::{Fed, Finish, Flow, Outgoing, Piece, PipelineError, Sink, Source, Work, finish, guarded, work};
+use super::{
+    Fed, Finish, Flow, Outgoing, Piece, PipelineError, Sink, Source, Work, attempt, finish, guarded, work,
+};
 use crate::input::Block;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -282,10 +284,10 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
                 && let Some(output) = order.output.take()
             {
                 drop(order);
-                let idled = guarded("the writer", || Ok(output.idle()?));
+                let idled = attempt(output, |output| output.idle());
                 order = lock(&self.order);
-                if let Err(error) = idled {
-                    order = self.end(order, Err(error));
+                if !matches!(idled, Ok(Finish::Complete)) {
+                    order = self.end(order, idled);
                 }
                 order.give_back(output);
                 order = self.write_ready(order);
@@ -362,7 +364,7 @@ fn write<B: Outgoing, O: Sink<B>>(output: &mut O, result: Result<B, PipelineErro
             return Written::Break(Err(error));
         }
     };
-    match guarded("the writer", || finish(output.write(&out))) {
+    match attempt(output, |output| output.write(&out)) {
         Ok(Finish::Complete) => {
             // Now: it may hold keys that must go when their epoch does.
             out.clear();
