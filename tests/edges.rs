@@ -396,3 +396,28 @@ fn two_inputs_that_name_one_file_are_refused() {
     sidecar.wait_until_archived("id=one ");
     assert_eq!(sidecar.stop().archived(), once(&["one"]));
 }
+
+#[test]
+fn the_counts_tell_of_each_output_what_it_has_and_what_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let unreachable = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = format!(
+        "[serve.limits]\ndrain = '500ms'\n[[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n\
+         [[serve.output]]\ntype = 'file'\nname = 'copy'\npath = '{}'\n\
+         [[serve.output]]\ntype = 'tcp'\nname = 'away'\naddress = '{unreachable}'\n",
+        folder.path().join("copy.log").display()
+    );
+    let sidecar = Sidecar::start(&config, &[]);
+    let mut peer = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(peer, "{}\n{}", line("one"), line("two")).unwrap();
+    drop(peer);
+    sidecar.wait_until_archived("id=two ");
+    let ended = sidecar.stop();
+    let outputs = &ended.counts()["outputs"];
+    for (at, name, delivered, waiting) in [(0, "copy", 2, 0), (1, "away", 0, 2)] {
+        let output = &outputs[at];
+        let told = (output["name"].as_str(), output["delivered"].as_u64(), output["waiting"].as_u64());
+        assert_eq!(told, (Some(name), Some(delivered), Some(waiting)), "{outputs}");
+        assert!(["resent", "dropped", "refused", "expired"].iter().all(|count| output[count] == 0));
+    }
+}

@@ -25,7 +25,7 @@ use crate::pipeline::{Archiver, Branch, Fanout, Gate, Gathered, Intake, Metered,
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::Storage;
-use crate::telemetry::{self, Meter, State};
+use crate::telemetry::{self, Meter, Output, State};
 use names::Names;
 use std::fs::File;
 use std::io;
@@ -306,8 +306,9 @@ impl Daemon {
         outcome
     }
 
-    /// Ends the threads of the inputs, when those who follow files have kept how far that is durable.
-    pub fn end(self) {
+    /// Ends the threads of the inputs, when those who follow files have kept how far that is durable; then the outputs, when
+    /// they have sent what they can. What each of these came to.
+    pub fn end(mut self) -> Vec<Output> {
         let Hall { gate, doors, followers, .. } = &self.hall;
         doors.stopped.cancel();
         gate.fail();
@@ -321,6 +322,7 @@ impl Daemon {
             );
         }
         self.runtime.shutdown_timeout(LAST_TASKS);
+        self.branches.iter_mut().map(|branch| branch.end()).collect()
     }
 }
 

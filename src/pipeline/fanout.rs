@@ -43,6 +43,10 @@ pub trait Branch: Send {
     /// # Errors
     /// If what it took cannot be made durable: the pipeline stops.
     fn tend(&mut self) -> Result<(), Diagnostic>;
+
+    /// No more lines come: waits until those there are were taken over, or the time to drain is over. What is left is in the
+    /// spool. What it came to.
+    fn end(&mut self) -> Output;
 }
 
 /// Writes every piece to all outputs, and tells the gate what is durable in all that must have it.

@@ -36,8 +36,7 @@ pub struct OutletSettings {
 #[derive(Debug)]
 pub struct Outlet {
     settings: OutletSettings,
-    /// `None` when it is being ended.
-    writer: Option<Writer>,
+    writer: Writer,
     meter: Arc<Meter>,
     /// Whether the spool could not be made durable: then nothing in it can be vouched for.
     is_unsafe: Arc<AtomicBool>,
@@ -76,7 +75,7 @@ impl Outlet {
         }
         Ok(Self {
             settings,
-            writer: Some(writer),
+            writer,
             meter,
             is_unsafe,
             threads,
@@ -95,7 +94,7 @@ impl Outlet {
     /// What is in its spool.
     #[must_use]
     pub fn level(&self) -> Level {
-        self.writer.as_ref().map(Writer::level).unwrap_or_default()
+        self.writer.level()
     }
 
     /// Keeps a piece until the spool has room; not for a sender who goes on and on, once there are too many.
@@ -109,10 +108,9 @@ impl Outlet {
 
     /// Puts into the spool what it has room for again.
     fn unpark(&mut self) -> Result<(), Diagnostic> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
         while let Some((piece, records)) = self.parked.front() {
             let failed = |error: io::Error| spool_failed(&self.settings, &error);
-            if !writer.append_records(records, Some(*piece)).map_err(failed)? {
+            if !self.writer.append_records(records, Some(*piece)).map_err(failed)? {
                 break;
             }
             self.parked_bytes -= records.bytes();
@@ -140,12 +138,11 @@ impl Branch for Outlet {
     fn take(&mut self, piece: u64, lines: &Pseudonymised, sender: intake::Sender) -> Result<(), Diagnostic> {
         self.unpark()?;
         let records = Records::of(lines);
-        let Some(writer) = &mut self.writer else { return Ok(()) };
         if !self.parked.is_empty() {
             self.park(piece, records, sender);
             return Ok(());
         }
-        match writer.append_records(&records, self.settings.required.then_some(piece)) {
+        match self.writer.append_records(&records, self.settings.required.then_some(piece)) {
             Ok(true) => self.dropping = false,
             Ok(false) if self.settings.required => self.park(piece, records, sender),
             Ok(false) => self.drop_lines(&records, "the spool is full"),
@@ -160,9 +157,7 @@ impl Branch for Outlet {
     }
 
     fn wait_for_room(&self, longest: Duration) {
-        if let Some(writer) = &self.writer {
-            writer.wait_for_room(longest);
-        }
+        self.writer.wait_for_room(longest);
     }
 
     fn is_stuck(&self) -> Diagnostic {
@@ -181,7 +176,7 @@ impl Branch for Outlet {
             required: self.settings.required,
             spool_bytes: bytes,
             spool_lines: lines,
-            waiting: self.writer.as_ref().map(Writer::waiting).unwrap_or_default(),
+            waiting: self.writer.waiting(),
             linked: linked.load(Ordering::Relaxed),
             away: away.load(Ordering::Relaxed),
             delivered: count(delivered),
@@ -194,7 +189,7 @@ impl Branch for Outlet {
     }
 
     fn first_not_durable(&self) -> Option<u64> {
-        let spooled = self.writer.as_ref().and_then(Writer::first_not_durable);
+        let spooled = self.writer.first_not_durable();
         spooled.into_iter().chain(self.parked.front().map(|(piece, _)| *piece)).min()
     }
 
@@ -203,24 +198,20 @@ impl Branch for Outlet {
             return Err(spool_failed(&self.settings, &io::ErrorKind::Other.into()));
         }
         self.unpark()?;
-        self.writer.iter_mut().for_each(Writer::tend);
+        self.writer.tend();
         Ok(())
     }
-}
 
-/// No more lines come: waits until those there are were taken over, or the time to drain is over. What is left is in the
-/// spool.
-impl Drop for Outlet {
-    fn drop(&mut self) {
-        if let Some(mut writer) = self.writer.take() {
-            // Beyond what the spool should hold: another process, or another configuration, sends them.
-            let mut parked = self.parked.drain(..);
-            if let Err(error) = parked.try_for_each(|(_, records)| writer.append_beyond(&records)) {
-                tracing::error!(output = self.settings.delivery.name, %error, "lines cannot be kept for an output");
-            }
+    fn end(&mut self) -> Output {
+        // Beyond what the spool should hold: another process, or another configuration, sends them.
+        let mut parked = self.parked.drain(..);
+        if let Err(error) = parked.try_for_each(|(_, records)| self.writer.append_beyond(&records)) {
+            tracing::error!(output = self.settings.delivery.name, %error, "lines cannot be kept for an output");
         }
+        drop(parked);
+        self.writer.close();
         let deadline = Instant::now() + self.settings.delivery.drain + LONGEST_END;
-        for Thread(ended) in &self.threads {
+        for Thread(ended) in self.threads.drain(..) {
             let left = deadline.saturating_duration_since(Instant::now());
             if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(left) {
                 tracing::warn!(
@@ -229,15 +220,20 @@ impl Drop for Outlet {
                 );
             }
         }
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Meter { delivered, resent, dropped, refused, failures, .. } = &*self.meter;
+        self.shown()
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        let Output { delivered, resent, dropped, refused, failures, .. } = self.end();
         tracing::info!(
             output = self.settings.delivery.name,
-            delivered = count(delivered),
-            resent = count(resent),
-            dropped = count(dropped),
-            refused = count(refused),
-            failures = count(failures),
+            delivered,
+            resent,
+            dropped,
+            refused,
+            failures,
             "an output has ended"
         );
     }

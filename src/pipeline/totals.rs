@@ -4,6 +4,7 @@
 use super::distinct::Distinct;
 use super::tally::{Indexed, Tally};
 use crate::model::{ClassName, Format, Kind, Kinds, LineCounts};
+use crate::telemetry::Output;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -63,6 +64,7 @@ impl Totals {
             classes: nonzero(self.classes.iter().map(|(class, lines)| (class.as_str(), *lines))),
             recent: Recent { hits, misses },
             seconds: self.elapsed.as_millis() as f64 / 1000.0,
+            outputs: None,
         }
     }
 }
@@ -87,6 +89,28 @@ pub struct Counts<'a> {
     pub recent: Recent,
     /// Wall-clock time, to the millisecond.
     pub seconds: f64,
+    /// What became of lines at each output beside the archive, if there can be any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Vec<Delivered<'a>>>,
+}
+
+/// What became of lines at an output beside the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Delivered<'a> {
+    /// As in the configuration.
+    pub name: &'a str,
+    /// Lines that it took over.
+    pub delivered: u64,
+    /// Lines that wait for it in its spool, for the next process.
+    pub waiting: u64,
+    /// Lines that were sent again after a link broke: it may have them twice.
+    pub resent: u64,
+    /// Lines that it did not get because its spool was full.
+    pub dropped: u64,
+    /// Lines that its receiver refused, and that are not sent again.
+    pub refused: u64,
+    /// Lines whose day came before they were sent.
+    pub expired: u64,
 }
 
 /// Look-ups in the tables of recent tokens.
@@ -98,12 +122,26 @@ pub struct Recent {
     pub misses: u64,
 }
 
-impl Counts<'_> {
+impl<'a> Counts<'a> {
+    /// The same, with what became of lines at these outputs beside the archive.
+    #[must_use]
+    pub fn with_outputs(self, outputs: &'a [Output]) -> Self {
+        Self { outputs: Some(outputs.iter().map(Delivered::at).collect()), ..self }
+    }
+
     /// One line of JSON, without line end.
     #[must_use]
     pub fn to_json(&self) -> String {
         // Writing to memory cannot fail, and numbers and string keys are all JSON can hold.
         serde_json::to_string(self).expect("counts are JSON")
+    }
+}
+
+impl<'a> Delivered<'a> {
+    fn at(output: &'a Output) -> Self {
+        let Output { delivered, resent, dropped, refused, expired, .. } = *output;
+        let (name, waiting) = (output.name.as_str(), output.spool_lines);
+        Self { name, delivered, waiting, resent, dropped, refused, expired }
     }
 }
 

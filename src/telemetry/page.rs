@@ -35,6 +35,7 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
     lines(&mut page, snapshot);
     inputs(&mut page, snapshot);
     archive(&mut page, snapshot);
+    outputs(&mut page, snapshot);
     counts(&mut page, "Identifiers replaced, by kind", "Kind", &snapshot.kinds);
     counts(&mut page, "Identifiers replaced, by rule", "Rule", &snapshot.rules);
     counts(&mut page, "Lines, by retention class", "Class", &snapshot.classes);
@@ -85,20 +86,28 @@ fn archive(page: &mut String, snapshot: &Snapshot) {
             days => format!("{}, in {} days", next.expires, grouped(days.unsigned_abs())),
         },
     );
-    let mut rows = vec![
+    let rows = [
         vec!["Oldest line that is not durable".to_owned(), format!("{lag:.1} s")],
         vec!["Segments being written".to_owned(), grouped(snapshot.open_segments)],
         vec!["Next purge".to_owned(), next],
     ];
-    for output in &snapshot.outputs {
+    table(page, "Archive", &["What", "Now"], &rows);
+}
+
+fn outputs(page: &mut String, snapshot: &Snapshot) {
+    let row = |output: &super::snapshot::Output| {
         let required = if output.required { ", required" } else { "" };
         let away = if output.away { ", away" } else { "" };
-        rows.push(vec![
-            format!("Waiting for {}{required}", output.name),
+        vec![
+            format!("{}{required}", output.name),
+            grouped(output.delivered),
             format!("{} lines, {} bytes{away}", grouped(output.spool_lines), grouped(output.spool_bytes)),
-        ]);
-    }
-    table(page, "Archive and outputs", &["What", "Now"], &rows);
+            grouped(output.dropped),
+            grouped(output.refused),
+        ]
+    };
+    let rows: Vec<Vec<String>> = snapshot.outputs.iter().map(row).collect();
+    table(page, "Outputs", &["Output", "Lines taken over", "Waiting", "Dropped", "Refused"], &rows);
 }
 
 fn counts(page: &mut String, caption: &str, what: &str, counts: &Counts) {

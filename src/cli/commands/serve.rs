@@ -84,11 +84,11 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
         schedule.follow(&setup.settings);
         shown.renew(report, &daemon, calendar(&setup), &setup.settings);
     };
-    if shows_totals {
-        report.stats(&totals.counts().to_json());
-    }
     drop(schedule);
-    daemon.end();
+    let outputs = daemon.end();
+    if shows_totals {
+        report.stats(&totals.counts().with_outputs(&outputs).to_json());
+    }
     Ok(ended?)
 }
 

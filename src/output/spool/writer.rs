@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Adds lines. When it is dropped, no more will come.
+/// Adds lines. When it is closed or dropped, no more will come.
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
@@ -108,6 +108,13 @@ impl Writer {
         self.shared.lock().waiting()
     }
 
+    /// No more lines will come.
+    pub fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.arrived.notify_one();
+        self.shared.unsynced.notify_one();
+    }
+
     /// A block always fits into an empty spool.
     fn has_room(&self, bytes: u64) -> bool {
         let level = self.shared.lock().level;
@@ -139,9 +146,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
-        self.shared.arrived.notify_one();
-        self.shared.unsynced.notify_one();
+        self.close();
     }
 }
 
