@@ -25,6 +25,9 @@ pub enum KeyError {
         /// The path.
         path: PathBuf,
     },
+    /// A key stands where the name of its file belongs.
+    #[error("a key file is named by a key")]
+    Pasted,
     /// A key file or secret that group or others can read.
     #[error("key file {path} can be read by others (mode {mode:04o})")]
     Exposed {
@@ -157,6 +160,9 @@ impl From<KeyError> for Diagnostic {
             KeyError::NoKeyFile { path } => Self::new(&IO, what)
                 .because("no secret is made up in the place of one that was named")
                 .hint(format!("correct the path, or make a key: {}", new_key(&path))),
+            KeyError::Pasted => Self::new(&IO, what)
+                .because("what is named has the form of a key, which others may have read by now: it is not shown")
+                .hint("write a new key to a file, `(umask 077; head -c 32 /dev/urandom > FILE)`, and name that file"),
             KeyError::Exposed { path, .. } => Self::new(&EXPOSED, what)
                 .because("whoever reads the key can undo every token by trying all addresses")
                 .hint(format!(

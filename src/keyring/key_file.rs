@@ -48,6 +48,7 @@ impl KeyFile {
 pub fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
     let path = key_file.path();
     let file = File::open(path).map_err(|error| match (key_file, error.kind()) {
+        (KeyFile::Own(path), io::ErrorKind::NotFound) if is_key(path) => KeyError::Pasted,
         (KeyFile::Own(path), io::ErrorKind::NotFound) => KeyError::NoKeyFile { path: path.clone() },
         _ => io_error("open", path)(error),
     })?;
@@ -67,6 +68,11 @@ pub fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
     let secret = Secret::new(key);
     key.zeroize();
     if zero { Err(KeyError::Zero { path: path.to_owned() }) } else { Ok(secret) }
+}
+
+/// Whether a path is what a key file holds.
+fn is_key(path: &Path) -> bool {
+    decode_hex(path.as_os_str().as_encoded_bytes()).is_some()
 }
 
 /// 32 raw bytes, or 64 hex digits and at most one line end.
@@ -97,6 +103,13 @@ mod tests {
     use super::*;
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
+
+    #[test]
+    fn a_key_that_is_pasted_in_the_place_of_its_file_is_not_shown() {
+        let key = "00112233445566778899aabbccddeeff".repeat(2);
+        let refused = crate::primitives::diag::Diagnostic::from(read(&KeyFile::Own(key.into())).unwrap_err());
+        assert_eq!((refused.code.id, refused.to_string().contains("00112233")), ("K01", false));
+    }
 
     fn file(bytes: &[u8], mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {
         let directory = tempfile::tempdir().unwrap();

@@ -1,8 +1,10 @@
 //! Diagnostics: what, where, why, how to mend it. `cli::report` prints them; nobody else does.
 //!
 //! A diagnostic never quotes log content, an identifier, a token's input or a key: it names the
-//! source, line number, byte offset, length or rule.
+//! source, line number, byte offset, length or rule. What was typed may be a key in the wrong place, so every text of
+//! one is [redacted].
 
+use super::redaction::redacted;
 use std::fmt;
 
 /// A stable error code with the long text that `oubliette explain CODE` prints.
@@ -36,27 +38,27 @@ impl Diagnostic {
     /// A message with nothing but its headline.
     #[must_use]
     pub fn new(code: &'static Code, what: impl Into<String>) -> Self {
-        Self { code, what: what.into(), place: None, why: None, hint: None }
+        Self { code, what: redacted(what.into()), place: None, why: None, hint: None }
     }
 
     /// Adds where.
     #[must_use]
     pub fn at(mut self, place: impl Into<String>) -> Self {
-        self.place = Some(place.into());
+        self.place = Some(redacted(place.into()));
         self
     }
 
     /// Adds why.
     #[must_use]
     pub fn because(mut self, why: impl Into<String>) -> Self {
-        self.why = Some(why.into());
+        self.why = Some(redacted(why.into()));
         self
     }
 
     /// Adds how to mend it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(redacted(hint.into()));
         self
     }
 }

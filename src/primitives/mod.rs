@@ -10,6 +10,7 @@ pub mod key_set;
 pub mod librdkafka;
 pub mod private_folder;
 pub mod recipient;
+pub mod redaction;
 pub mod relp;
 pub mod secret;
 pub mod storage;

@@ -29,12 +29,20 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
     (1 + lines, 1 + last.chars().count())
 }
 
-/// A message of serde without the value that it quotes, if it does. Names of keys stay.
+/// A message of serde without the value that it quotes, if it does. Names of keys stay, if they can be misspelt ones.
 fn without_value(message: &str) -> String {
     // As `serde::de::Error` has them: unknown_variant, invalid_type, invalid_value. What is expected comes last, and is ours.
     let expected = message.rfind(", expected ").map_or("", |at| &message[at..]);
     if message.starts_with("unknown variant `") {
         return format!("unknown value{expected}");
+    }
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        let name = rest.strip_suffix(expected).and_then(|rest| rest.strip_suffix('`'));
+        return if name.is_some_and(is_like_a_key) {
+            message.to_owned()
+        } else {
+            format!("unknown field{expected}")
+        };
     }
     let is_quoting = ["invalid type: ", "invalid value: "].iter().any(|start| message.starts_with(start));
     match message.find(['"', '`']) {
@@ -42,6 +50,14 @@ fn without_value(message: &str) -> String {
         _ => message.to_owned(),
     }
 }
+
+/// Whether a name is made as those of the configuration are. Others may be a value that stands on the wrong side.
+fn is_like_a_key(name: &str) -> bool {
+    name.len() <= LONGEST_KEY_BYTES && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+/// Longer than any key, and shorter than most secrets.
+const LONGEST_KEY_BYTES: usize = 24;
 
 #[cfg(test)]
 mod tests {
@@ -66,6 +82,10 @@ mod tests {
             "tenant = 'hunter2'\ntenant = 'hunter2'",
             "recipients = 'AGE-SECRET-KEY-1hunter2'",
             "hunter2",
+            "hunter2 = 1",
+            "'`, expected `hunter2' = 1",
+            "[serve]\n\"password=hunter2\" = 1",
+            "[[serve.output]]\ntype = 'stdout'\nname = 'a'\nhunter2 = 'x'",
             "[serve.limits]\nmemory = 'hunter2'",
             "[serve]\npurge = 'hunter2'",
             "[[serve.input]]\ntype = 'hunter2'",
@@ -82,6 +102,8 @@ mod tests {
     fn reasons_without_values() {
         for (message, reason) in [
             ("unknown field `zoen`, expected one of `zone`", "unknown field `zoen`, expected one of `zone`"),
+            ("unknown field `Hunter`, expected one of `zone`", "unknown field, expected one of `zone`"),
+            ("unknown field `x` y`, there are no fields", "unknown field"),
             ("unknown variant `x`, expected `day`", "unknown value, expected `day`"),
             ("unknown variant `, expected `, expected `day`", "unknown value, expected `day`"),
             ("invalid type: string \"x\", expected a boolean", "invalid type: string, expected a boolean"),

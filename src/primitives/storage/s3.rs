@@ -15,6 +15,7 @@
 //! Credentials, region and endpoint come from the environment, under the names that all tools use: `AWS_ACCESS_KEY_ID`,
 //! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ALLOW_HTTP`.
 
+mod answer;
 mod part;
 
 use super::versions::{Version, Versions};
@@ -410,7 +411,7 @@ pub(super) fn as_io(error: Error) -> io::Error {
         // Not `Other`, which would be taken for damage.
         _ => io::ErrorKind::ConnectionAborted,
     };
-    io::Error::new(kind, error)
+    io::Error::new(kind, answer::without_body(&error.to_string()))
 }
 
 /// How names in a bucket begin.
