@@ -19,12 +19,23 @@ pub(crate) fn line(id: &str) -> String {
 
 /// A process that serves.
 pub(crate) struct Sidecar {
-    child: Child,
+    child: Process,
     directory: tempfile::TempDir,
     told: Arc<(Mutex<String>, Condvar)>,
     reader: Option<JoinHandle<()>>,
     addresses: BTreeMap<String, String>,
     arguments: Vec<String>,
+}
+
+/// A process that does not outlive its test, not even one that panics.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Neither does anything to one that was waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// One that has ended.
@@ -88,9 +99,9 @@ impl Sidecar {
 
     fn started(mut command: Command, directory: tempfile::TempDir, arguments: Vec<String>) -> Self {
         command.args(["serve", "--stats", "json", "--state-dir"]).arg(directory.path()).args(&arguments);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = Process(command.stderr(Stdio::piped()).spawn().unwrap());
         let told = Arc::new((Mutex::new(String::new()), Condvar::new()));
-        let (stderr, heard) = (child.stderr.take().unwrap(), Arc::clone(&told));
+        let (stderr, heard) = (child.0.stderr.take().unwrap(), Arc::clone(&told));
         let reader = thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let (told, changed) = &*heard;
@@ -128,7 +139,7 @@ impl Sidecar {
     }
 
     pub(crate) fn take_stdin(&mut self) -> ChildStdin {
-        self.child.stdin.take().unwrap()
+        self.child.0.stdin.take().unwrap()
     }
 
     pub(crate) fn hang_up(&self) {
@@ -197,7 +208,7 @@ impl Sidecar {
 
     /// The most memory it has had so far.
     pub(crate) fn most_memory_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
@@ -212,13 +223,10 @@ impl Sidecar {
     pub(crate) fn wait(mut self) -> Ended {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.child.0.try_wait().unwrap() {
                 break status;
             }
-            if Instant::now() > deadline {
-                self.child.kill().unwrap();
-                panic!("it does not end: {}", self.told.0.lock().unwrap());
-            }
+            assert!(Instant::now() <= deadline, "it does not end: {}", self.told.0.lock().unwrap());
             thread::sleep(Duration::from_millis(20));
         };
         self.reader.take().unwrap().join().unwrap();
@@ -228,13 +236,13 @@ impl Sidecar {
 
     /// SIGKILL, and another one on what is left.
     pub(crate) fn kill_and_restart(mut self) -> Self {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.child.0.kill().unwrap();
+        self.child.0.wait().unwrap();
         Self::start_in(self.directory, self.arguments, &[])
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
-        let process = rustix::process::Pid::from_child(&self.child);
+        let process = rustix::process::Pid::from_child(&self.child.0);
         rustix::process::kill_process(process, signal).unwrap();
     }
 }
