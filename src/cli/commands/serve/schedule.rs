@@ -90,12 +90,20 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, obser
 
 /// Waits until a purge `is_due`, which is looked at as often as `each` says. Whether it is, or all of it is over.
 fn wait(shared: &(Mutex<State>, Condvar), each: Duration, is_due: impl Fn(&Settings) -> bool) -> bool {
-    let mut state = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
-    while !state.is_over && !is_due(&state.settings) {
-        let waited = shared.1.wait_timeout(state, each);
-        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+    loop {
+        let state = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = shared.1.wait_timeout_while(state, each, |state| !state.is_over);
+        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if state.is_over {
+            return false;
+        }
+        let settings = state.settings.clone();
+        // Nobody waits for the lock while a file server that hangs is asked for a directory.
+        drop(state);
+        if is_due(&settings) {
+            return true;
+        }
     }
-    !state.is_over
 }
 
 /// Which directories are the stores of the archive now: another one, or none, when a disk is mounted or not.
