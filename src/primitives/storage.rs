@@ -89,7 +89,7 @@ pub trait Storage: Debug + Send + Sync {
     /// [`io::ErrorKind::NotFound`] if there is none. Some of it may be overwritten.
     fn overwrite(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes an empty directory.
+    /// Removes an empty directory; of a link to one, the link.
     ///
     /// # Errors
     /// If it is not empty.
@@ -158,10 +158,12 @@ pub trait Stored: Debug + Send {
 /// Something in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Listed {
-    /// Its name. What is not UTF-8 is none of ours and is left out.
+    /// Its name. What of it is not UTF-8 is replaced by U+FFFD, which no name of ours has.
     pub name: String,
     /// Where it is.
     pub path: PathBuf,
     /// Whether it is a directory.
     pub directory: bool,
+    /// Whether it is a symbolic link: what it names lies elsewhere.
+    pub link: bool,
 }

@@ -182,8 +182,9 @@ impl Site {
                 }
                 let folder = Folder::parse(&day, &class.name);
                 for file in self.storage.list(&class.path).map_err(failed("list", &class.path))? {
-                    let kind =
-                        folder.as_ref().map_or(Kind::Foreign, |folder| kind_of(store, folder, &file.name));
+                    // To remove a link would leave what it names.
+                    let folder = folder.as_ref().filter(|_| !file.link);
+                    let kind = folder.map_or(Kind::Foreign, |folder| kind_of(store, folder, &file.name));
                     let name = format!("{store}/{day}/{}/{}", class.name, file.name);
                     lying.push(Lying { name, path: file.path, kind });
                 }

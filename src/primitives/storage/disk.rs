@@ -1,6 +1,7 @@
 //! The file system of the operating system.
 
 use super::{Listed, Storage, Stored};
+use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -69,7 +70,13 @@ impl Storage for Disk {
     }
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        fs::remove_dir(path)
+        match fs::remove_dir(path) {
+            // What the link names is empty, and may be a place that somebody mounted.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory && path.is_dir() => {
+                fs::remove_file(path)
+            }
+            removed => removed,
+        }
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
@@ -84,8 +91,9 @@ impl Storage for Disk {
         let mut listed = Vec::new();
         for entry in entries {
             let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            listed.push(Listed { name, path: entry.path(), directory: entry.file_type()?.is_dir() });
+            let (name, kind) = (entry.file_name().to_string_lossy().into_owned(), entry.file_type()?);
+            let (directory, link) = (kind.is_dir(), kind.is_symlink());
+            listed.push(Listed { name, path: entry.path(), directory, link });
         }
         listed.sort();
         Ok(listed)
@@ -122,7 +130,9 @@ impl Stored for File {
     }
 }
 
-fn open(options: &OpenOptions, path: &Path) -> io::Result<Box<dyn Stored>> {
+/// Whoever may write to a directory can put a pipe there: to wait for its other end would be to wait for ever.
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<Box<dyn Stored>> {
+    let options = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
     options.open(path).map(|file| Box::new(file) as _)
 }
 
@@ -148,6 +158,10 @@ fn parent(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
 
     /// There is nothing that could be made in `/proc`, whatever is made above it.
     #[test]
@@ -207,11 +221,38 @@ mod tests {
         assert_eq!((&bytes, read.length().unwrap()), (b"hello!", 6));
         assert_eq!(read.read_at(1, &mut bytes).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         let listed = Disk.list(&folder).unwrap();
-        assert_eq!(listed, [Listed { name: "x".to_owned(), path: whole.clone(), directory: false }]);
+        let path = whole.clone();
+        assert_eq!(listed, [Listed { name: "x".to_owned(), path, directory: false, link: false }]);
         assert!(Disk.list(&directory.path().join("a")).unwrap()[0].directory);
         Disk.unlink(&whole).unwrap();
         assert!(!Disk.exists(&whole).unwrap());
         Disk.remove_directory(&folder).unwrap();
         assert_eq!(Disk.list(&folder).unwrap(), []);
+    }
+    #[test]
+    fn names_that_are_no_text_links_and_pipes() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path();
+        let inner = folder.join("inner");
+        Disk.create_directory(&inner, 0o700).unwrap();
+        Disk.create(&folder.join(OsStr::from_bytes(b"a\xff")), 0o600).unwrap();
+        symlink(&inner, folder.join("link")).unwrap();
+        mknodat(CWD, folder.join("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let listed = Disk.list(folder).unwrap();
+        let seen = listed.iter().map(|listed| (&*listed.name, listed.directory, listed.link));
+        let expected = [
+            ("a\u{fffd}", false, false),
+            ("inner", true, false),
+            ("link", false, true),
+            ("pipe", false, false),
+        ];
+        assert_eq!(seen.collect::<Vec<_>>(), expected);
+        assert_eq!(Disk.open(&listed[0].path).unwrap().length().unwrap(), 0);
+        // Nobody is at the other end.
+        assert_eq!(Disk.open(&folder.join("pipe")).unwrap().length().unwrap(), 0);
+        assert_eq!(Disk.edit(&folder.join("pipe")).unwrap().length().unwrap(), 0);
+        Disk.remove_directory(&folder.join("link")).unwrap();
+        assert!(inner.exists() && !folder.join("link").exists());
+        assert!(Disk.remove_directory(&listed[0].path).is_err());
     }
 }

@@ -292,7 +292,7 @@ impl Storage for Memory {
         let mut listed: Vec<_> = listed
             .filter_map(|(path, directory)| {
                 let name = path.file_name()?.to_str()?.to_owned();
-                Some(Listed { name, path: path.clone(), directory })
+                Some(Listed { name, path: path.clone(), directory, link: false })
             })
             .collect();
         listed.sort();

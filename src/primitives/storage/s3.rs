@@ -313,7 +313,13 @@ impl Storage for S3 {
             );
         }
         let names = names.into_iter().filter(|(name, _)| !name.is_empty());
-        Ok(names.map(|(name, directory)| Listed { path: path.join(&name), name, directory }).collect())
+        let listed = |(name, directory): (String, bool)| Listed {
+            path: path.join(&name),
+            name,
+            directory,
+            link: false,
+        };
+        Ok(names.map(listed).collect())
     }
 }
 
