@@ -6,6 +6,7 @@
 //! segment that the ledger lists is there, or was purged.
 
 mod openable;
+mod strays;
 
 use super::findings::Finding;
 use super::ledger::{self, Anchor, LedgerReport};
@@ -153,6 +154,7 @@ impl Checker {
         }
         self.missing(&archive.tree, &there);
         self.orphans(&archive.tree, &there)?;
+        self.strays(archive)?;
         Ok(self.verified)
     }
 
@@ -366,23 +368,24 @@ impl Checker {
 
 /// All vaults below `root`.
 fn vaults(storage: &dyn Storage, root: &Path) -> Result<Vec<(SegmentName, PathBuf)>, Diagnostic> {
-    let list = |path: &Path| {
-        let listed = storage.list(path);
-        listed.map_err(|source| ArchiveError::Io {
-            action: "list a directory",
-            path: path.to_owned(),
-            source,
-        })
-    };
     let mut vaults = Vec::new();
-    for day in list(root)?.into_iter().filter(|listed| listed.directory) {
-        for class in list(&day.path)?.into_iter().filter(|listed| listed.directory) {
+    for day in listed(storage, root)?.into_iter().filter(|listed| listed.directory) {
+        for class in listed(storage, &day.path)?.into_iter().filter(|listed| listed.directory) {
             let Some(folder) = Folder::parse(&day.name, &class.name) else { continue };
             let named = |file: Listed| Some((SegmentName::parse_vault(&folder, &file.name)?, file.path));
-            vaults.extend(list(&class.path)?.into_iter().filter_map(named));
+            vaults.extend(listed(storage, &class.path)?.into_iter().filter_map(named));
         }
     }
     Ok(vaults)
+}
+
+fn listed(storage: &dyn Storage, path: &Path) -> Result<Vec<Listed>, Diagnostic> {
+    let listed = storage.list(path);
+    Ok(listed.map_err(|source| ArchiveError::Io {
+        action: "list a directory",
+        path: path.to_owned(),
+        source,
+    })?)
 }
 
 /// How many bytes there are below some directories, for a progress bar; those in object storage are not counted, for that
@@ -422,7 +425,8 @@ pub static CHANGED: Code = Code {
     text: "\
 What it means
   A segment or vault was changed, is missing though it was not purged, is not the one that the ledger lists,
-  or was sealed again with a later key; or the ledger itself was changed. The table names each file, and
+  or was sealed again with a later key; or the ledger itself was changed. Or something lies in the archive that oubliette did
+  not make: a copy, a directory of no day, a symbolic link. The table names each file, and
   the place in it.
 
 Why it matters
@@ -435,7 +439,8 @@ Example
 What to do
   Keep the file as it is, find out who or what changed it, and restore it from a copy: a copy that was not
   changed passes. `zstd -t FILE` says which lines can still be read. A segment that is said to be sealed again
-  with a later key was forged: a crash does not leave that.
+  with a later key was forged: a crash does not leave that. What oubliette did not make belongs elsewhere, and if it has lines
+  it is to go on their day: no purge removes it.
 
 References
   README.md, \"Verify\"; src/archive/FORMAT.md; src/ledger/LEDGER.md",

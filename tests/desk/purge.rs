@@ -1,7 +1,10 @@
 //! Purges that are given a wrong place, or find something else wrong: nothing ends as though all that is due were gone.
 
 use super::node::{Node, arg, text};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 /// The connections of the first day are over.
@@ -99,6 +102,40 @@ fn a_dry_run_says_that_the_purge_would_be_refused() {
     };
     assert_eq!((dry(&[]), dry(&["--confirm-clock"])), ((Some(1), 3, true), (Some(0), 3, false)));
     assert_eq!(node.ledger().len(), entries);
+}
+
+/// Names and kinds of files that no purge expects: each is told, and none of them stops what is due.
+#[test]
+fn what_oubliette_did_not_make_is_told_and_holds_nothing_up() {
+    const CLASS: &str = "archive/expires=2027-11-24/class=connection";
+    for (strange, blocked) in [("name", true), ("link", true), ("pipe", false), ("day", false)] {
+        let node = Node::new();
+        let (srv, away) = (node.path("srv"), node.path("away"));
+        let class = srv.join(CLASS);
+        let segment = fs::read_dir(&class).unwrap().next().unwrap().unwrap().path();
+        match strange {
+            "name" => drop(fs::copy(&segment, class.join(OsStr::from_bytes(b"\xff.log.zst"))).unwrap()),
+            "link" => {
+                fs::rename(&segment, &away).unwrap();
+                symlink(&away, &segment).unwrap();
+            }
+            "pipe" => {
+                let pipe = class.join("web1-2epqf-9.log.zst");
+                assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+            }
+            _ => {
+                let day = class.parent().unwrap();
+                fs::rename(day, &away).unwrap();
+                symlink(&away, day).unwrap();
+            }
+        }
+        assert_eq!(node.run(&["verify", arg(&srv)]).status.code(), Some(1), "{strange}");
+        let (exit, told) = purge(&node, &srv, &[]);
+        assert_eq!((exit, told.contains("P04")), (Some(blocked.into()), blocked), "{strange}: {told}");
+        assert_eq!(srv.join("archive/expires=2027-11-24").exists(), blocked, "{strange}");
+        assert!(!srv.join("vault/expires=2027-11-24").exists(), "{strange}");
+        assert!(!node.path("state/shred/2027-11-24").exists(), "{strange}");
+    }
 }
 
 /// Changes a digit in the first entry of a kind, as a hand that meddles would.

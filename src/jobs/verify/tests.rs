@@ -269,3 +269,45 @@ fn one_segment_is_checked_wherever_it_lies() {
     assert_eq!(checker().one(&path, &|_| {}).unwrap().findings.len(), 1);
     assert!(site(&memory, WRITTEN).is_ok());
 }
+
+#[test]
+fn what_oubliette_did_not_make_is_told() {
+    let memory = archive();
+    let strays = [
+        "archive/copy.log.zst",
+        "archive/expires=20271124/class=mail/web1-2epqf-1.log.zst",
+        "archive/expires=2027-11-24/web1-2epqf-1.log.zst",
+        "archive/expires=2027-11-24/class=Mail/web1-2epqf-1.log.zst",
+        "archive/expires=2027-11-24/class=mail/web1-2epqf-1.log.zst.bak",
+        "archive/expires=2027-11-24/class=mail/web1-2epqf-1.vault",
+        "archive/old/expires=2027-11-24/class=mail/web1-2epqf-1.log.zst",
+        "intermediate/copy.log.zst",
+        "vault/expires=2027-11-24/class=mail/web1-2epqf-1.log.zst",
+    ];
+    let fine = [
+        "archive/lost+found/file",
+        "archive/expires=2027-11-24/class=mail/web1-2epqf-1.log.zst.staged",
+        "vault/expires=2027-11-24/class=mail/web1-2epqf-1.vault.staged",
+    ];
+    for path in strays.iter().chain(&fine).map(|path| Path::new("/log").join(path)) {
+        memory.create_directory(path.parent().unwrap(), 0o700).unwrap();
+        memory.create(&path, 0o600).unwrap();
+    }
+    let findings = verify(&memory).findings;
+    let told: Vec<&str> =
+        findings.iter().map(|finding| finding.file.strip_prefix("/log/").unwrap()).collect();
+    assert_eq!(
+        told,
+        [
+            strays[0],
+            "archive/expires=2027-11-24/class=Mail",
+            strays[4],
+            strays[5],
+            strays[2],
+            "archive/expires=20271124/class=mail",
+            "archive/old",
+            strays[7],
+            strays[8],
+        ]
+    );
+}
