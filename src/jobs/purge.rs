@@ -200,7 +200,7 @@ impl Site {
     ///
     /// # Errors
     /// A clock that jumped and was not confirmed: then nothing is done. Anything that cannot be read, written
-    /// or erased: the next run goes on from there.
+    /// or erased: other days are purged all the same, and the next run goes on from there.
     pub fn purge(&mut self, confirm_clock: bool, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
         self.trust_clock(confirm_clock)?;
         let command = "purge".to_owned();
@@ -231,9 +231,14 @@ impl Site {
         }
         let mut done = Plan { astray, absent, fault: history.fault.take(), ..Plan::default() };
         let begun = &mut history.begun;
+        let mut failure = None;
         for expires in self.due_days(begun)? {
             let before = begun.remove(&expires);
-            done.purges.extend(self.purge_day(expires, before, progress)?);
+            match self.purge_day(expires, before, progress) {
+                Ok(batch) => done.purges.extend(batch),
+                // The days after it are due as well.
+                Err(failed) => failure = failure.or(Some(failed)),
+            }
         }
         done.sealed = self.purge_quarantine(history.quarantine)?;
         done.moves = self.moves(progress)?;
@@ -244,7 +249,7 @@ impl Site {
             let mut keyring = RecordedKeyring::open(keys.clone())?.told_to(Some(self.ledger.clone()));
             done.epochs = keyring.erase_past(self.now)?;
         }
-        Ok(done)
+        failure.map_or(Ok(done), Err)
     }
 
     /// The legal day.

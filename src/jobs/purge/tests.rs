@@ -151,6 +151,27 @@ fn a_purge_that_breaks_off_anywhere_is_ended_by_the_next() {
     }
 }
 
+/// A day that cannot be purged is no reason to keep the next one.
+#[test]
+fn a_day_that_fails_holds_no_other_day_up() {
+    let before = archive();
+    let both = "2027-11-25T10:00:00Z";
+    let clean = before.with_fault(Fault::Freeze(u64::MAX));
+    site(&clean, both).unwrap().purge(true, &|_| {}).unwrap();
+    let mut kept = 0;
+    for at in 0..clean.operations() {
+        let memory = before.with_fault(Fault::Fail(at, io::ErrorKind::PermissionDenied));
+        let Ok(mut site) = site(&memory, both) else { continue };
+        if site.purge(true, &|_| {}).is_err_and(|failure| failure.code == &IO)
+            && !of_day(&memory, DAY).is_empty()
+        {
+            assert_eq!(of_day(&memory, NEXT), Vec::<PathBuf>::new(), "{at}");
+            kept += 1;
+        }
+    }
+    assert!(kept > 0);
+}
+
 /// Moves a segment of the first day into another folder, under another number.
 fn moved(memory: &Memory, class: &str, to: Date) -> PathBuf {
     let tree = crate::model::Tree::at(Path::new("/log"));
