@@ -93,10 +93,11 @@ fn span(first: Option<Date>, last: Option<Date>, unknown: &str) -> String {
 }
 
 fn keys(keys: &Keys) -> Markup {
-    let Keys { epoch_secrets_made, epoch_secrets_erased, shred_keys_made, shred_keys_erased } = keys;
+    let Keys { epoch_secrets_made, epoch_secrets_erased, wraps_erased, shred_keys_made, shred_keys_erased } =
+        keys;
     html! {
         p { "Since the ledger began: epoch secrets made " (epoch_secrets_made) ", erased on this node "
-            (epoch_secrets_erased) "; shred keys, one for each expiry day, made " (shred_keys_made) ", erased "
+            (epoch_secrets_erased) ", their wraps " (wraps_erased) "; shred keys, one for each expiry day, made " (shred_keys_made) ", erased "
             (shred_keys_erased) ". Without its shred key nobody can tell whose the tokens of a day are, in "
             "any copy." }
     }

@@ -10,7 +10,7 @@
 //! Each step may be done twice, so that a run after a crash, or after days without one, goes on where the
 //! last one stopped. A filter that writes meanwhile has its parts locked and gets no key of a day that is
 //! over; a segment that is held stays, and so does H. Lines in quarantine go likewise, with entries of their own,
-//! and so do secrets of epochs that are over.
+//! and so do secrets of epochs that are over, and their wraps when nothing needs them any more.
 
 mod astray;
 mod inventory;
@@ -19,9 +19,10 @@ mod place;
 mod quarantined;
 #[cfg(test)]
 mod tests;
+mod wraps;
 
 use super::custody::RecordedKeyring;
-use crate::keyring::{self, Keyring};
+use crate::keyring::{self, Keyring, Wrap};
 use crate::ledger::event::{self, Event, Purge, PurgedFile};
 use crate::ledger::{self, ClockStep, Ledger, LedgerError};
 use crate::model::{RetentionClass, Tree};
@@ -44,6 +45,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use wraps::LastDays;
 
 /// What a purge works on.
 #[derive(Debug)]
@@ -83,6 +85,8 @@ pub struct Plan {
     pub sealed: Vec<SealedBatch>,
     /// Epochs that are over whose secret goes.
     pub epochs: Vec<Epoch>,
+    /// Wraps of secrets that go, for nothing is left of what was archived under them.
+    pub wraps: Vec<Wrap>,
     /// Segments of days that are over that lie under another day: they stay, for somebody has to look at that.
     pub astray: Vec<Astray>,
     /// Segments of days that are purged now that are nowhere to be found.
@@ -163,6 +167,8 @@ struct History {
     quarantine: BTreeMap<Date, event::Quarantined>,
     /// What was sealed and not purged.
     sealed: Sealed,
+    /// Until when secrets are needed.
+    last_days: LastDays,
     /// Where it is not what was written: nothing after that is known.
     fault: Option<LedgerFault>,
 }
@@ -190,6 +196,7 @@ impl Site {
         }
         plan.sealed = self.sealed_batches()?;
         plan.moves = self.moves(progress)?;
+        plan.wraps = self.spent_wraps(&history.last_days, &plan.purges)?;
         if let Some(keys) = &self.keys {
             plan.epochs = Keyring::open(keys.clone())?.past(self.now)?;
         }
@@ -245,6 +252,8 @@ impl Site {
         for batch in &done.moves {
             self.move_batch(batch)?;
         }
+        done.wraps = self.spent_wraps(&history.last_days, &done.purges)?;
+        self.erase_wraps(&done.wraps)?;
         if let Some(keys) = &self.keys {
             let mut keyring = RecordedKeyring::open(keys.clone())?.told_to(Some(self.ledger.clone()));
             done.epochs = keyring.erase_past(self.now)?;
@@ -393,6 +402,7 @@ impl Site {
             begun: BTreeMap::new(),
             quarantine: BTreeMap::new(),
             sealed: Sealed::until(self.today()),
+            last_days: LastDays::default(),
             fault: None,
         };
         let mut hear = |event| history.hear(event);
@@ -405,6 +415,7 @@ impl Site {
 impl History {
     fn hear(&mut self, event: Event) {
         self.sealed.hear(&event);
+        self.last_days.hear(&event);
         match event {
             Event::PurgeIntent(purge) => self.begun.entry(purge.expires).or_default().files = purge.files,
             Event::ShredKeyErased { expires } => {

@@ -116,6 +116,8 @@ pub struct Keys {
     pub epoch_secrets_made: u64,
     /// Epoch secrets erased on this node.
     pub epoch_secrets_erased: u64,
+    /// Wraps erased of secrets that nothing archived needs any more.
+    pub wraps_erased: u64,
     /// Shred keys made, one an expiry day.
     pub shred_keys_made: u64,
     /// Shred keys erased.
@@ -229,6 +231,7 @@ impl Told {
         match event {
             Some(Event::EpochSecretMade { .. }) => self.keys.epoch_secrets_made += 1,
             Some(Event::EpochSecretErased { .. }) => self.keys.epoch_secrets_erased += 1,
+            Some(Event::WrapErased { .. }) => self.keys.wraps_erased += 1,
             Some(Event::ShredKeyMade { .. }) => self.keys.shred_keys_made += 1,
             Some(Event::ShredKeyErased { expires }) => {
                 self.keys.shred_keys_erased += 1;

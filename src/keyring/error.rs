@@ -317,7 +317,7 @@ static AGE: Code = Code {
 static NO_WRAP: Code = Code {
     id: "K11",
     title: "no wrapped secret of that epoch",
-    text: "What it means\n  The directory wraps holds nothing for the epoch asked for.\n\nWhy it matters\n  The node itself forgets a secret when its epoch ends. Only a wrap can bring it back.\n\nExample\n  a day on which oubliette ran without escrow recipients\n\nWhat to do\n  Look for the wraps in the backup of the state directory. Without escrow the tokens of that day stay closed\n  for everybody.\n\nReferences\n  README.md, \"Keys and escrow\"",
+    text: "What it means\n  The directory wraps holds nothing for the epoch asked for.\n\nWhy it matters\n  The node itself forgets a secret when its epoch ends. Only a wrap can bring it back.\n\nExample\n  a day on which oubliette ran without escrow recipients; a day of which everything archived has expired, so that\n  `oubliette purge` erased the wrap\n\nWhat to do\n  Look for the wraps in the backup of the state directory. Without escrow the tokens of that day stay closed\n  for everybody.\n\nReferences\n  README.md, \"Keys and escrow\"",
 };
 static ROTATE: Code = Code {
     id: "K12",

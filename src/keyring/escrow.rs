@@ -139,7 +139,7 @@ impl Escrow {
 
     /// Whether there is a wrap of `secret`, or of another one that has its kid.
     pub(super) fn is_wrapped(state: &StateDir, epoch: Epoch, secret: &Secret) -> bool {
-        state.path(&wrap_name(epoch, secret)).exists()
+        state.path(&wrap_name(epoch, &kid(secret, epoch))).exists()
     }
 
     /// Wraps `secret` to all recipients, over an older wrap.
@@ -147,7 +147,7 @@ impl Escrow {
     /// # Errors
     /// As [`Escrow::wrap`].
     pub fn wrap_again(&self, state: &StateDir, epoch: Epoch, secret: &Secret) -> Result<(), KeyError> {
-        let name = wrap_name(epoch, secret);
+        let name = wrap_name(epoch, &kid(secret, epoch));
         let wrapped = self.wrapped(secret);
         let failed = |reason| KeyError::Age { action: "wrap", path: state.path(&name), reason };
         state.write(&name, &wrapped.map_err(failed)?)
@@ -176,8 +176,8 @@ impl Escrow {
     }
 }
 
-fn wrap_name(epoch: Epoch, secret: &Secret) -> String {
-    format!("wraps/{epoch}-{}.age", String::from_utf8_lossy(&kid(secret, epoch)))
+fn wrap_name(epoch: Epoch, kid: &[u8; 5]) -> String {
+    format!("wraps/{epoch}-{}.age", String::from_utf8_lossy(kid))
 }
 
 /// Escrow identities: what opens the wraps of a node.
@@ -323,10 +323,35 @@ pub fn is_wrapped(directory: &Path, epoch: Epoch) -> bool {
 
 /// Of which epoch a file among the wraps is, by its name.
 fn epoch_of(entry: &std::fs::DirEntry) -> Option<Epoch> {
-    let name = entry.file_name().to_string_lossy().into_owned();
-    name.strip_suffix(".age")
-        .and_then(|stem| stem.rsplit_once('-'))
-        .and_then(|(epoch, _)| random::parse(epoch))
+    Wrap::named(entry.file_name().to_str()?).map(|wrap| wrap.epoch)
+}
+
+/// The wrap of one secret in the state directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wrap {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The kid of the secret.
+    pub kid: [u8; 5],
+}
+
+impl Wrap {
+    fn named(file: &str) -> Option<Self> {
+        let (epoch, kid) = file.strip_suffix(".age")?.rsplit_once('-')?;
+        Some(Self { epoch: random::parse(epoch)?, kid: kid.as_bytes().try_into().ok()? })
+    }
+
+    /// All that lie in the state directory, oldest first.
+    pub(super) fn all(state: &StateDir) -> Result<Vec<Self>, KeyError> {
+        let mut wraps: Vec<_> = state.names("wraps")?.iter().filter_map(|name| Self::named(name)).collect();
+        wraps.sort();
+        Ok(wraps)
+    }
+
+    /// Overwrites and removes it.
+    pub(super) fn erase(&self, state: &StateDir) -> Result<(), KeyError> {
+        state.erase(&wrap_name(self.epoch, &self.kid))
+    }
 }
 
 /// The wraps of all secrets with that kid in a state directory, or a copy of one: as a rule one.

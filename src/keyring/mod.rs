@@ -24,7 +24,7 @@ use crate::primitives::secret::Secret;
 use crate::pseudonym::epoch::{Epoch, EpochLength, kid};
 pub use chain::{Chain, SeedFile};
 pub use error::{CODES, EXPOSED, KeyError};
-pub use escrow::{Ask, Escrow, Identities, is_wrapped, unwrap, wrapped_kids, wraps_of};
+pub use escrow::{Ask, Escrow, Identities, Wrap, is_wrapped, unwrap, wrapped_kids, wraps_of};
 pub use history::{EpochRecord, EpochState};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -203,6 +203,32 @@ impl Keyring {
     /// If the recipients cannot be read.
     pub fn escrow(&self) -> Result<Option<Escrow>, KeyError> {
         self.state.as_ref().map(Escrow::load).transpose()
+    }
+
+    /// The wraps of secrets that are no longer here, or that a purge at `now` would erase; oldest first.
+    ///
+    /// # Errors
+    /// If secrets or wraps cannot be listed.
+    pub fn past_wraps(&self, now: Timestamp) -> Result<Vec<Wrap>, KeyError> {
+        let Some(state) = &self.state else { return Ok(Vec::new()) };
+        let (past, records) = (self.past(now)?, history::load(state)?);
+        let is_destroyed = |wrap: &Wrap| {
+            let (epoch, kid) = (wrap.epoch.to_string(), wrap.kid);
+            let record = records.iter().find(|record| record.epoch == epoch && record.kid.as_bytes() == kid);
+            record.is_some_and(|record| record.state == EpochState::Destroyed)
+        };
+        let wraps = Wrap::all(state)?.into_iter();
+        Ok(wraps.filter(|wrap| past.contains(&wrap.epoch) || is_destroyed(wrap)).collect())
+    }
+
+    /// Overwrites and removes a wrap: from then on nobody gets that secret back from this directory.
+    ///
+    /// # Errors
+    /// If it cannot be erased.
+    pub fn erase_wrap(&mut self, wrap: &Wrap) -> Result<(), KeyError> {
+        let Some(state) = &self.state else { return Ok(()) };
+        let _lock = state.lock()?;
+        wrap.erase(state)
     }
 
     /// What secrets this node has had, oldest first.

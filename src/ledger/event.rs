@@ -85,6 +85,14 @@ pub enum Event {
         /// As in its tokens.
         kid: String,
     },
+    /// The wrap of an epoch secret is about to be overwritten and removed: all that was archived under it has expired, and
+    /// is gone.
+    WrapErased {
+        /// First legal day of the epoch, or `fixed`.
+        epoch: String,
+        /// As in its tokens.
+        kid: String,
+    },
     /// A purge found that this ledger is not what was written from that line on. It did not stop: what is due goes.
     LedgerFault {
         /// The line, from 1.

@@ -106,6 +106,13 @@ impl SegmentName {
         Self::from_stem(folder, sealed.strip_suffix(SEGMENT)?).map(|name| (name, part))
     }
 
+    /// Reads what [`SegmentName`] is shown as: its path within the archive.
+    #[must_use]
+    pub fn parse_path(path: &str) -> Option<Self> {
+        let [expires, class, file] = path.splitn(3, '/').collect::<Vec<_>>()[..] else { return None };
+        Self::parse(&Folder::parse(expires, class)?, file).filter(|(_, part)| !part).map(|(name, _)| name)
+    }
+
     /// Whether a file of that name is a segment or a vault that is to take the place of another one.
     #[must_use]
     pub fn is_staged(file: &str) -> bool {
@@ -227,6 +234,8 @@ mod tests {
             name.to_string(),
             "expires=2027-11-24/class=connection/web-1.example.net-2epqf-12.log.zst"
         );
+        assert_eq!(SegmentName::parse_path(&name.to_string()), Some(name.clone()));
+        assert_eq!(SegmentName::parse_path(&format!("{name}.part")), None);
         let file = format!("{}.log.zst", name.stem());
         assert_eq!(SegmentName::parse(&folder(), &file), Some((name.clone(), false)));
         assert_eq!(SegmentName::parse(&folder(), &format!("{file}.part")), Some((name.clone(), true)));

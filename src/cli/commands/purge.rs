@@ -16,7 +16,7 @@ use crate::jobs::recognition::load_retention;
 use crate::jobs::replay::NodePlaces;
 use crate::jobs::subject::erase;
 use crate::jobs::verify::bytes_below;
-use crate::keyring::{self, SecretSource};
+use crate::keyring::{self, SecretSource, Wrap};
 use crate::ledger::{self, Event, Ledger};
 use crate::model::Tree;
 use crate::primitives::diag::Diagnostic;
@@ -308,6 +308,11 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
     }
     for epoch in &plan.epochs {
         report.note(&format!("{would}erased: the secret of epoch {epoch}, which is over"));
+    }
+    for Wrap { epoch, .. } in &plan.wraps {
+        report.note(&format!(
+            "{would}erased: the wrap of the secret of epoch {epoch}, under which nothing is left"
+        ));
     }
     if !plan.moves.is_empty() {
         report.note(&format!(

@@ -367,7 +367,7 @@ impl Keeps for Staying<'_> {
 pub fn finish(site: &mut Site) -> Result<usize, Diagnostic> {
     let begun = begun(site)?;
     for (name, erasure) in &begun {
-        let Some(name) = parsed(name) else { continue };
+        let Some(name) = SegmentName::parse_path(name) else { continue };
         for tree in [site.tree.clone(), site.second_tree()] {
             complete(site, &tree, &name, erasure)?;
         }
@@ -466,11 +466,4 @@ fn directories(site: &Site, path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
 fn tree_of(site: &Site, planned: &PlannedSegment) -> Tree {
     let first = planned.path == site.tree.segment(&planned.name);
     if first { site.tree.clone() } else { site.second_tree() }
-}
-
-/// `expires=2027-11-24/class=mail/web1-2epqf-1.log.zst`
-fn parsed(name: &str) -> Option<SegmentName> {
-    let mut parts = name.split('/');
-    let folder = Folder::parse(parts.next()?, parts.next()?)?;
-    SegmentName::parse(&folder, parts.next()?).map(|(name, _)| name)
 }

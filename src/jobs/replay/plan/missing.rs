@@ -4,7 +4,7 @@ use super::period;
 use crate::archive::Found;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::selection::Selection;
-use crate::model::{Folder, SegmentName};
+use crate::model::SegmentName;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ impl Kept {
             self.0.remove(&found.name.to_string());
         }
         self.0.retain(|name, sealed| {
-            parsed(name).is_some_and(|segment| {
+            SegmentName::parse_path(name).is_some_and(|segment| {
                 selection.takes_class(&segment.folder.class)
                     && period::may_be_of(&selection.seconds, site, &segment, Some(*sealed))
             })
@@ -40,10 +40,4 @@ impl Kept {
         });
         self.0.into_keys().collect()
     }
-}
-
-/// `expires=2027-11-24/class=connection/...`.
-fn parsed(name: &str) -> Option<SegmentName> {
-    let [day, class, file] = name.splitn(3, '/').collect::<Vec<_>>()[..] else { return None };
-    Some(SegmentName::parse(&Folder::parse(day, class)?, file)?.0)
 }
