@@ -2,6 +2,7 @@
 
 use super::footer::Malformed;
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::storage;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,14 @@ pub enum ArchiveError {
         /// What was tried.
         action: &'static str,
         /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A segment that the disk does not give back; others may be read.
+    #[error("a segment cannot be read")]
+    Unreadable {
+        /// The file.
         path: PathBuf,
         /// Why not.
         source: io::Error,
@@ -51,7 +60,19 @@ impl ArchiveError {
     /// Whether a file is not there.
     #[must_use]
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        let (Self::Io { source, .. } | Self::Unreadable { source, .. }) = self else { return false };
+        source.kind() == io::ErrorKind::NotFound
+    }
+
+    /// Of reading a segment: of that file alone, or of all that are where it is.
+    pub(super) fn reading(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| {
+            if storage::is_of_one_file(&source) {
+                Self::Unreadable { path: path.to_owned(), source }
+            } else {
+                Self::io(action, path)(source)
+            }
+        }
     }
 
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -72,6 +93,10 @@ impl From<ArchiveError> for Diagnostic {
                 };
                 Self::new(&WRITE, what).at(path.display().to_string()).because(source.to_string()).hint(hint)
             }
+            ArchiveError::Unreadable { path, source } => Self::new(&UNREADABLE, what)
+                .at(path.display().to_string())
+                .because(source.to_string())
+                .hint("mend the permissions, or restore it from a copy; `oubliette explain A05` says what to try"),
             ArchiveError::Poisoned { path } => Self::new(&WRITE, what)
                 .at(path.display().to_string())
                 .because("a write or a sync of it failed, so nobody knows what it holds")
@@ -90,7 +115,7 @@ impl From<ArchiveError> for Diagnostic {
 }
 
 /// The codes of this area.
-pub const CODES: &[&Code] = &[&WRITE, &DAMAGED];
+pub const CODES: &[&Code] = &[&WRITE, &DAMAGED, &UNREADABLE];
 
 static WRITE: Code = Code {
     id: "A01",
@@ -137,4 +162,29 @@ What to do
 
 References
   FORMAT.md, \"Footer\".",
+};
+
+/// A05: a file that the disk does not give back.
+pub static UNREADABLE: Code = Code {
+    id: "A05",
+    title: "a segment cannot be read",
+    text: "\
+What it means
+  The operating system does not give a file of the archive back: the disk has bad blocks there (Input/output error), the file
+  system finds it damaged, or whoever runs this may not read it.
+
+Why it matters
+  Its lines are in no answer. A search gives those of all other segments, says that this one is missing, and ends with 1;
+  an answer to an authority or a person must say so.
+
+Example
+  a bad block under one segment of a year
+
+What to do
+  Run it as a user who may read the archive. Look at the kernel's log and at `smartctl -a` for the disk, and copy what can
+  still be read of it before anything else (`ddrescue`). Restore the file from a copy, and ask again: `oubliette verify` says
+  whether it is the one that was sealed.
+
+References
+  read(2), section ERRORS; README.md, \"Replay\".",
 };

@@ -33,7 +33,7 @@ impl FramePlace {
         bytes: &mut Vec<u8>,
     ) -> Result<(), ArchiveError> {
         bytes.resize(self.bytes as usize, 0);
-        file.read_at(self.offset, bytes).map_err(ArchiveError::io("read a segment", path))?;
+        file.read_at(self.offset, bytes).map_err(ArchiveError::reading("read a segment", path))?;
         match self.chain {
             Some([before, with]) if before.next(bytes) != with => {
                 Err(self.damaged(path, "a frame that differs from its digest"))
@@ -88,13 +88,13 @@ impl<'s> FrameReader<'s> {
     ///
     /// # Errors
     /// [`ArchiveError::Damaged`] with the place of the frame if it is not as it was written;
-    /// [`ArchiveError::Io`] if the file cannot be read.
+    /// [`ArchiveError::Unreadable`] or [`ArchiveError::Io`] if the file cannot be read.
     pub fn read(&mut self, path: &Path, place: &FramePlace, lines: &mut Vec<u8>) -> Result<(), ArchiveError> {
         if !self.files.contains_key(path) {
             if self.files.len() >= MOST_OPEN {
                 self.files.clear();
             }
-            let file = self.storage.open(path).map_err(ArchiveError::io("open a segment", path))?;
+            let file = self.storage.open(path).map_err(ArchiveError::reading("open a segment", path))?;
             self.files.insert(path.to_owned(), file);
         }
         // A line longer than a frame has come and gone.

@@ -14,10 +14,10 @@ impl Part {
     /// Reads the part in that file, which has as many bytes as a segment at most.
     ///
     /// # Errors
-    /// [`ArchiveError::Io`] if it cannot be read.
+    /// [`ArchiveError::Unreadable`] or [`ArchiveError::Io`] if it cannot be read.
     pub fn open(storage: &dyn Storage, path: &Path) -> Result<Self, ArchiveError> {
-        let file = storage.open(path).map_err(ArchiveError::io("open a segment", path))?;
-        let read = |error| ArchiveError::io("read a segment", path)(error);
+        let file = storage.open(path).map_err(ArchiveError::reading("open a segment", path))?;
+        let read = |error| ArchiveError::reading("read a segment", path)(error);
         let length = usize::try_from(file.length().map_err(read)?).map_err(std::io::Error::other);
         let mut bytes = vec![0; length.map_err(read)?];
         file.read_at(0, &mut bytes).map_err(read)?;

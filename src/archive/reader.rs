@@ -26,10 +26,10 @@ impl Segment {
     ///
     /// # Errors
     /// [`ArchiveError::Damaged`] if anything behind the frames is not as it was written, the seal
-    /// apart; [`ArchiveError::Io`] if the file cannot be read.
+    /// apart; [`ArchiveError::Unreadable`] or [`ArchiveError::Io`] if the file cannot be read.
     pub fn open(storage: &dyn Storage, path: &Path) -> Result<Self, ArchiveError> {
-        let file = storage.open(path).map_err(ArchiveError::io("open a segment", path))?;
-        let file_bytes = file.length().map_err(ArchiveError::io("read a segment", path))?;
+        let file = storage.open(path).map_err(ArchiveError::reading("open a segment", path))?;
+        let file_bytes = file.length().map_err(ArchiveError::reading("read a segment", path))?;
         let sealed = read_footer(&*file, path, file_bytes)?;
         Ok(Self { file, path: path.to_owned(), file_bytes, sealed })
     }
@@ -137,7 +137,7 @@ impl Segment {
     pub fn sealed_bytes(&self) -> Result<Vec<u8>, ArchiveError> {
         let mut bytes = vec![0; self.sealed.bytes];
         let offset = self.footer().data_bytes() + footer::SKIPPABLE_BYTES as u64;
-        self.file.read_at(offset, &mut bytes).map_err(ArchiveError::io("read a segment", &self.path))?;
+        self.file.read_at(offset, &mut bytes).map_err(ArchiveError::reading("read a segment", &self.path))?;
         Ok(bytes)
     }
 
@@ -161,7 +161,7 @@ fn read_footer(file: &dyn Stored, path: &Path, file_bytes: u64) -> Result<Sealed
     let damaged = |malformed| ArchiveError::Damaged { path: path.to_owned(), malformed };
     let short = |what| damaged(Malformed { what, offset: file_bytes });
     let read = |offset: u64, buffer: &mut [u8]| {
-        file.read_at(offset, buffer).map_err(ArchiveError::io("read a segment", path))
+        file.read_at(offset, buffer).map_err(ArchiveError::reading("read a segment", path))
     };
     let mut end = [0; SEEK_END_BYTES];
     let end_offset = file_bytes.checked_sub(SEEK_END_BYTES as u64);

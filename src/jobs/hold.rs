@@ -296,7 +296,7 @@ fn frozen(site: &Site, scope: &Scope) -> Result<Vec<String>, Diagnostic> {
                 || match Segment::open(&*site.storage, &found.path) {
                     Ok(segment) => segment.frames_with(seconds.clone(), None).next().is_some(),
                     // One that is damaged may be of that time, and may be mended from a copy.
-                    Err(ArchiveError::Damaged { .. }) => true,
+                    Err(ArchiveError::Damaged { .. } | ArchiveError::Unreadable { .. }) => true,
                     Err(error) => return Err(error.into()),
                 };
             names.extend(in_time.then(|| found.name.to_string()));

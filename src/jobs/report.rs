@@ -309,6 +309,10 @@ fn kept(scope: &Scope, today: Date, attention: &mut Vec<String>) -> Result<Vec<K
                         "a segment is damaged, and not counted: {}; `oubliette verify` says where",
                         found.name
                     )),
+                    Err(ArchiveError::Unreadable { source, .. }) => attention.push(format!(
+                        "a segment cannot be read, and is not counted: {}: {source}",
+                        found.name
+                    )),
                     Err(error) => return Err(error.into()),
                 }
             }

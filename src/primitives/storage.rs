@@ -27,9 +27,23 @@ pub use place::{KNOWS_OBJECTS, Seen, everywhere, is_remote};
 pub use s3::{Marks, Probe, S3};
 pub use sequential::Sequential;
 
+use rustix::io::Errno;
 use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// Whether an error is of the one file that was to be read, so that others may be read all the same: it is not there, it may
+/// not be read, or the disk does not give it back. A store that is away, or a process that is out of files, is none.
+#[must_use]
+pub fn is_of_one_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{IsADirectory, NotFound, PermissionDenied, StaleNetworkFileHandle, UnexpectedEof};
+    let of_file = [IsADirectory, NotFound, PermissionDenied, StaleNetworkFileHandle, UnexpectedEof];
+    let of_disk = |code| BAD_FILE.iter().any(|bad| bad.raw_os_error() == code);
+    of_file.contains(&error.kind()) || error.raw_os_error().is_some_and(of_disk)
+}
+
+/// What the kernel says of a file with bad blocks, and ext4, XFS and Btrfs of one that fails their own checks.
+const BAD_FILE: [Errno; 3] = [Errno::IO, Errno::UCLEAN, Errno::BADMSG];
 
 /// A directory tree. All paths are absolute or all relative to one place.
 pub trait Storage: Debug + Send + Sync {
@@ -166,4 +180,21 @@ pub struct Listed {
     pub directory: bool,
     /// Whether it is a symbolic link: what it names lies elsewhere.
     pub link: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_one_file_and_of_all() {
+        let of_system = |error: Errno| io::Error::from_raw_os_error(error.raw_os_error());
+        for error in [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::ACCESS, Errno::STALE, Errno::ISDIR] {
+            assert!(is_of_one_file(&of_system(error)), "{error}");
+        }
+        for error in [Errno::MFILE, Errno::NOMEM, Errno::NOTCONN, Errno::TIMEDOUT, Errno::NOSPC] {
+            assert!(!is_of_one_file(&of_system(error)), "{error}");
+        }
+        assert!(!is_of_one_file(&io::ErrorKind::ConnectionAborted.into()), "object storage that is away");
+    }
 }

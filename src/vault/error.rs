@@ -1,6 +1,7 @@
 //! What can go wrong with vaults, and how to mend it.
 
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::storage;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,14 @@ pub enum VaultError {
         /// What was tried.
         action: &'static str,
         /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A vault that the disk does not give back; others may be read.
+    #[error("a vault cannot be read")]
+    Unreadable {
+        /// The file.
         path: PathBuf,
         /// Why not.
         source: io::Error,
@@ -47,6 +56,17 @@ impl VaultError {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
+    /// Of reading a vault: of that file alone, or of all that are where it is.
+    pub(super) fn reading(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| {
+            if storage::is_of_one_file(&source) {
+                Self::Unreadable { path: path.to_owned(), source }
+            } else {
+                Self::io(action, path)(source)
+            }
+        }
+    }
+
     pub(super) fn damaged(path: &Path, what: &'static str, offset: u64) -> Self {
         Self::Damaged { path: path.to_owned(), what, offset }
     }
@@ -60,6 +80,10 @@ impl From<VaultError> for Diagnostic {
                 .at(path.display().to_string())
                 .because(source.to_string())
                 .hint("mend the disk or the permissions, then start again"),
+            VaultError::Unreadable { path, source } => Self::new(&UNREADABLE, what)
+                .at(path.display().to_string())
+                .because(source.to_string())
+                .hint("mend the permissions, or restore it from a copy; `oubliette explain V04` says what to try"),
             VaultError::Poisoned { path } => Self::new(&WRITE, what)
                 .at(path.display().to_string())
                 .because("a write or a sync of it failed, so nobody knows what it holds")
@@ -77,7 +101,7 @@ impl From<VaultError> for Diagnostic {
 }
 
 /// The codes of this area.
-pub const CODES: &[&Code] = &[&WRITE, &DAMAGED, &KEY];
+pub const CODES: &[&Code] = &[&WRITE, &DAMAGED, &KEY, &UNREADABLE];
 
 static WRITE: Code = Code {
     id: "V01",
@@ -124,7 +148,8 @@ References
   src/vault/FORMAT.md.",
 };
 
-static KEY: Code = Code {
+/// V03: keys of something else.
+pub static KEY: Code = Code {
     id: "V03",
     title: "a vault does not open",
     text: "\
@@ -143,4 +168,29 @@ What to do
 
 References
   ARCHITECTURE.md, \"Vault\".",
+};
+
+/// V04: a file that the disk does not give back.
+pub static UNREADABLE: Code = Code {
+    id: "V04",
+    title: "a vault cannot be read",
+    text: "\
+What it means
+  The operating system does not give a vault back: the disk has bad blocks there (Input/output error), the file system
+  finds it damaged, or whoever runs this may not read it.
+
+Why it matters
+  What the tokens of its segment stand for is not given back. The lines are, with tokens, and so is everything else; the command
+  says what is missing, and ends with 1.
+
+Example
+  vaults of a service, read by another user
+
+What to do
+  Run it as the user who owns the vaults, or as root. Look at the kernel's log and at `smartctl -a` for the disk, and copy
+  what can still be read of it before anything else (`ddrescue`). Copies open as well as the original as long as the shred
+  key of the day exists.
+
+References
+  read(2), section ERRORS; README.md, \"Replay\".",
 };

@@ -13,7 +13,7 @@ mod reader;
 mod tests;
 mod writer;
 
-pub use error::{CODES, DAMAGED, VaultError};
+pub use error::{CODES, DAMAGED, KEY, UNREADABLE, VaultError};
 pub use layout::Header;
 pub use reader::{Original, Vault, cut, header};
 pub use writer::{Custody, VaultWriter};

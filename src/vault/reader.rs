@@ -47,10 +47,11 @@ impl Vault {
     /// Reads the vault in that file.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] if it has no whole header; [`VaultError::Io`] if it cannot be read.
+    /// [`VaultError::Damaged`] if it has no whole header; [`VaultError::Unreadable`] or [`VaultError::Io`] if it
+    /// cannot be read.
     pub fn open(storage: &dyn Storage, path: &Path) -> Result<Self, VaultError> {
-        let file = storage.open(path).map_err(VaultError::io("open a vault", path))?;
-        let bytes = read_whole(&*file).map_err(VaultError::io("read a vault", path))?;
+        let file = storage.open(path).map_err(VaultError::reading("open a vault", path))?;
+        let bytes = read_whole(&*file).map_err(VaultError::reading("read a vault", path))?;
         let (header, records) =
             Header::decode(&bytes).ok_or_else(|| VaultError::damaged(path, "its header", 0))?;
         Ok(Self { path: path.to_owned(), header, bytes, records })
@@ -204,11 +205,11 @@ struct Placed<'v> {
 /// # Errors
 /// As [`Vault::open`].
 pub fn header(storage: &dyn Storage, path: &Path) -> Result<Header, VaultError> {
-    let file = storage.open(path).map_err(VaultError::io("open a vault", path))?;
-    let length = file.length().map_err(VaultError::io("read a vault", path))?;
+    let file = storage.open(path).map_err(VaultError::reading("open a vault", path))?;
+    let length = file.length().map_err(VaultError::reading("read a vault", path))?;
     let most = usize::try_from(length).unwrap_or(usize::MAX).min(LONGEST_HEADER_BYTES);
     let mut bytes = vec![0; most];
-    file.read_at(0, &mut bytes).map_err(VaultError::io("read a vault", path))?;
+    file.read_at(0, &mut bytes).map_err(VaultError::reading("read a vault", path))?;
     match Header::decode(&bytes) {
         Some((header, _)) => Ok(header),
         // A wrap to hundreds of recipients.

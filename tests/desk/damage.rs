@@ -280,3 +280,70 @@ fn an_erasure_names_the_vault_that_keeps_it_from_a_segment() {
     let (event, done) = node.ledger().pop().unwrap();
     assert_eq!((&*event, &done["code"]), ("access-done", &"V02".into()));
 }
+
+/// Puts something in the place of a file that the operating system does not read.
+fn unreadable(file: &Path) {
+    fs::remove_file(file).unwrap();
+    fs::create_dir(file).unwrap();
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_stops_no_search() {
+    let node = Node::new();
+    unreadable(&only_file(&node.path("srv/archive").join(CONNECTION)));
+    let is_told = |output: &std::process::Output| {
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("warning[A05]") && told.contains(CONNECTION), "{told}");
+    };
+    for (options, lines) in [(&[][..], 4), (&JEAN[..], 2)] {
+        let output = node.desk(&["replay"], options);
+        is_told(&output);
+        assert_eq!(text(&output.stdout).lines().count(), lines);
+    }
+    let (_, done) = node.ledger().pop().unwrap();
+    assert_eq!((&done["complete"], &done["code"]), (&false.into(), &"A05".into()));
+    // Of another day nobody misses it.
+    assert_eq!(node.answer(&["replay"], &["--from", "2026-11-24"], 0).lines().count(), 2);
+
+    let person = [&JEAN[..], &["--case", "DSR-1"]].concat();
+    is_told(&node.desk(&["subject", "access"], &[&person[..], &PERIOD].concat()));
+    is_told(&node.desk(&["subject", "affected"], &PERIOD));
+    let to = node.path("bundle");
+    is_told(&node.desk(&["replay", "--bundle", arg(&to)], &[&JEAN[..], &CASE, &PERIOD].concat()));
+    let readme = fs::read_to_string(to.join("README.txt")).unwrap();
+    assert!(
+        readme.contains("or cannot be read") && readme.contains(&format!("- {CONNECTION}/web1-")),
+        "{readme}"
+    );
+    let erased = node.desk(&["subject", "erase"], &person);
+    is_told(&erased);
+    assert!(text(&erased.stderr).contains("erased: 1 line;"), "{}", text(&erased.stderr));
+
+    let srv = node.path("srv");
+    let report = node.run(&["report", "--json", "--out", "-", "--archive", arg(&srv), "--now", LATER]);
+    assert!(text(&report.stdout).contains("a segment cannot be read"), "{}", text(&report.stderr));
+    let identity = node.identity();
+    let case = ["--archive", arg(&srv), "--now", LATER, "--case", "2027/0815"];
+    let added = node.run(&[&["hold", "add", "--json", "--until", "2027-01-01"], &case[..]].concat());
+    assert!(text(&added.stdout).contains(CONNECTION), "{}", text(&added.stderr));
+    let output =
+        node.run(&[&["hold", "extract"], &case[..], &JEAN, &["--identity", arg(&identity)]].concat());
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("warning[H06]") && told.contains(CONNECTION) && told.contains("stay frozen"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_vault_that_cannot_be_read_keeps_no_line_back() {
+    let node = Node::new();
+    unreadable(&only_file(&node.path("srv/vault").join(CONNECTION)));
+    let output = node.desk(&["replay"], &[&JEAN[..], &["--reveal"], &CASE, &PERIOD].concat());
+    let (lines, told) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((output.status.code(), lines.lines().count()), (Some(1), 4), "{told}");
+    assert_eq!(lines.matches("203.0.113.7").count(), 2, "{lines}");
+    assert!(told.contains("warning[V04]") && told.contains(CONNECTION), "{told}");
+}

@@ -37,7 +37,7 @@ pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
         &about.gaps.unattributed,
     );
     let unreadable = listed(
-        "Damaged: these segments are not as they were sealed. Lines of them that could not be read are not in here.",
+        "Damaged: these segments are not as they were sealed, or cannot be read. Lines of them that could not be read are not in here.",
         &about.gaps.unreadable.names(),
     );
     let unopened = listed(
@@ -140,7 +140,7 @@ pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
         &about.gaps.unattributed,
     );
     let unreadable = listed(
-        "Endommag\u{e9}s : ces segments ne sont plus tels qu'ils ont \u{e9}t\u{e9} scell\u{e9}s. Leurs lignes illisibles ne sont pas ici.",
+        "Endommag\u{e9}s : ces segments ne sont plus tels qu'ils ont \u{e9}t\u{e9} scell\u{e9}s, ou sont illisibles. Leurs lignes illisibles ne sont pas ici.",
         &about.gaps.unreadable.names(),
     );
     let unopened = listed(

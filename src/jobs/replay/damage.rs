@@ -1,4 +1,4 @@
-//! What of the archive is damaged: a search gives everything else, and says what it could not read.
+//! What of the archive is damaged or cannot be read: a search gives everything else, and says what it could not read.
 
 use crate::archive;
 use crate::primitives::diag::{Code, Diagnostic};
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// What is wrong with a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// A02 of a segment, V02 of a vault.
+    /// A02 or A05 of a segment, V02 or V04 of a vault.
     pub code: &'static Code,
     /// The file, and the byte if it is known.
     pub place: String,
@@ -22,7 +22,8 @@ impl Damage {
     /// # Errors
     /// With what else keeps a file from being read: a disk, permissions, a key.
     pub fn of(error: Diagnostic) -> Result<Self, Diagnostic> {
-        if ![archive::DAMAGED.id, vault::DAMAGED.id].contains(&error.code.id) {
+        let of_file = [archive::DAMAGED.id, archive::UNREADABLE.id, vault::DAMAGED.id, vault::UNREADABLE.id];
+        if !of_file.contains(&error.code.id) {
             return Err(error);
         }
         let Diagnostic { code, place, why, .. } = error;
