@@ -116,14 +116,14 @@ impl LedgerFault {
 }
 
 impl Plan {
-    /// Whether a file of a day that is over has to stay.
+    /// Whether a file of a day that is over has to stay, or is not where it should be.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         !self.astray.is_empty()
             || !self.absent.is_empty()
             || self.fault.is_some()
             || self.sealed.iter().any(|batch| !batch.held.is_empty())
-            || self.purges.iter().any(|batch| !batch.blocked.is_empty())
+            || self.purges.iter().any(|batch| !batch.blocked.is_empty() || !batch.vaultless.is_empty())
     }
 }
 
@@ -136,11 +136,18 @@ pub struct Batch {
     pub files: Vec<Item>,
     /// Those that have to stay, and why.
     pub blocked: Vec<Blocked>,
+    /// Names of vaults that are not there, and that segments which go say they have.
+    pub vaultless: Vec<String>,
     /// Whether the shred key of the day goes, too.
     pub key: bool,
 }
 
 impl Batch {
+    /// Nothing of that day.
+    fn of(expires: Date) -> Self {
+        Self { expires, files: Vec::new(), blocked: Vec::new(), vaultless: Vec::new(), key: false }
+    }
+
     fn is_empty(&self) -> bool {
         self.files.is_empty() && self.blocked.is_empty() && !self.key
     }
@@ -180,6 +187,13 @@ struct Begun {
     key_erased: bool,
 }
 
+impl Begun {
+    /// Whether it listed a file of that name, with its store.
+    fn lists(&self, name: &str) -> bool {
+        self.files.iter().any(|file| file.name == name)
+    }
+}
+
 impl Site {
     /// What a purge would do now. Nothing is changed; the purge makes the same plan, day by day.
     ///
@@ -191,7 +205,7 @@ impl Site {
         let NotInPlace { astray, absent } = self.not_in_place(&history)?;
         let mut plan = Plan { astray, absent, fault: history.fault.clone(), ..Plan::default() };
         for expires in self.due_days(begun)? {
-            let batch = self.batch(expires, progress)?;
+            let batch = self.batch(expires, begun.get(&expires), progress)?;
             plan.purges.extend((!batch.is_empty() || begun.contains_key(&expires)).then_some(batch));
         }
         plan.sealed = self.sealed_batches()?;
@@ -317,7 +331,7 @@ impl Site {
     ) -> Result<Option<Batch>, Diagnostic> {
         // From here on nobody begins a segment of that day: what is listed now is all there is.
         self.shred.expire_until(expires)?;
-        let batch = self.batch(expires, progress)?;
+        let batch = self.batch(expires, before.as_ref(), progress)?;
         if batch.is_empty() && before.is_none() {
             return Ok(None);
         }

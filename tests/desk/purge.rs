@@ -63,8 +63,32 @@ fn vaults_that_lie_elsewhere_are_asked_for() {
     fs::remove_dir_all(srv.join("vault")).unwrap();
     assert_eq!(purge(&node, &srv, &[]).0, Some(2));
     fs::create_dir_all(srv.join("vault/expires=2027-11-24")).unwrap();
-    assert_eq!(purge(&node, &srv, &[]).0, Some(0));
+    let (exit, told) = purge(&node, &srv, &[]);
+    assert_eq!((exit, told.contains("warning[P07]")), (Some(1), true), "{told}");
     assert!(!srv.join("archive/expires=2027-11-24").exists());
+}
+
+#[test]
+fn one_vault_that_is_not_there_is_told_and_stops_nothing() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    let folder = srv.join("vault/expires=2027-11-24/class=connection");
+    let vault = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    fs::rename(&vault, node.path("taken")).unwrap();
+    let dry = purge(&node, &srv, &["--dry-run"]);
+    let done = purge(&node, &srv, &[]);
+    for (exit, told) in [&dry, &done] {
+        assert_eq!((*exit, told.matches("warning[P07]").count()), (Some(1), 1), "{told}");
+        assert!(
+            told.contains("1 vault not there")
+                && told.contains("vault/expires=2027-11-24/class=connection/web1-")
+        );
+    }
+    assert!(
+        !srv.join("archive/expires=2027-11-24").exists() && !node.path("state/shred/2027-11-24").exists()
+    );
+    // Told once: its segment is gone.
+    assert_eq!(purge(&node, &srv, &[]).0, Some(0));
 }
 
 #[test]

@@ -274,12 +274,17 @@ fn rows(plan: &Plan) -> Vec<Line> {
     let purged = plan.purges.iter().flat_map(|batch| {
         let gone = batch.files.iter().map(|file| Line::file("purge", batch.expires, file));
         let stays = batch.blocked.iter().map(|blocked| Line::blocked(batch.expires, blocked));
-        gone.chain(stays).collect::<Vec<_>>()
+        let absent = batch.vaultless.iter().map(|vault| Line::absent(batch.expires, vault));
+        gone.chain(stays).chain(absent).collect::<Vec<_>>()
     });
     let moved = plan.moves.iter().flat_map(|batch| {
         batch.files.iter().map(|file| Line::file("move", batch.expires, file)).collect::<Vec<_>>()
     });
-    let astray = plan.astray.iter().map(Line::astray).chain(plan.absent.iter().map(Line::absent));
+    let astray = plan
+        .astray
+        .iter()
+        .map(Line::astray)
+        .chain(plan.absent.iter().map(|absent| Line::absent(absent.expires, &absent.sealed_as)));
     let sealed = plan.sealed.iter().flat_map(|batch| {
         let gone = batch.lines.iter().map(|line| Line::sealed("purge", batch.expires, line, None));
         gone.chain(
@@ -351,6 +356,7 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
                 ),
         );
     }
+    vaults_not_there(report, plan);
     let files: usize = plan.purges.iter().map(|batch| batch.blocked.len()).sum();
     let blocked = files + plan.sealed.iter().map(|batch| batch.held.len()).sum::<usize>();
     if blocked > 0 {
@@ -359,6 +365,19 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
             &Diagnostic::new(&BLOCKED, what).hint("`oubliette explain P04` says what to do about each"),
         );
     }
+}
+
+/// Says which vaults should lie beside segments that go.
+fn vaults_not_there(report: Report, plan: &Plan) {
+    let mut vaults = plan.purges.iter().flat_map(|batch| &batch.vaultless);
+    let Some(first) = vaults.next() else { return };
+    let what = format!("of days that are over, {} not there", counted(1 + vaults.count() as u64, "vault"));
+    report.warning(
+        &Diagnostic::new(&NOT_THERE, what)
+            .at(first.clone())
+            .because("its segment, which is due, says that it has one")
+            .hint("find out where it is: `oubliette explain P07`; without the shred key of its day it opens for nobody, and it is kept too long"),
+    );
 }
 
 /// A file of a plan.
@@ -392,8 +411,8 @@ impl Line {
         Self { action: "astray", expires, file, case: None, bytes: None, lines: None, sha256: None }
     }
 
-    fn absent(absent: &Absent) -> Self {
-        let (expires, file) = (absent.expires, absent.sealed_as.clone());
+    fn absent(expires: Date, file: &str) -> Self {
+        let file = file.to_owned();
         Self { action: "absent", expires, file, case: None, bytes: None, lines: None, sha256: None }
     }
 

@@ -1,6 +1,6 @@
 //! What lies in the directories of an expiry day, and what of it may go.
 
-use super::{Batch, Site, failed};
+use super::{Batch, Begun, Site, failed};
 use crate::archive::Segment;
 use crate::ledger::event::PurgedFile;
 use crate::model::{Expires, Folder, SegmentName};
@@ -24,6 +24,8 @@ pub struct Item {
     pub(super) is_part: bool,
     /// The day that its footer states, if it is a segment that can be read.
     pub(super) own_day: Option<Expires>,
+    /// Whether it is such a segment, and says that it has a vault.
+    has_vault: bool,
 }
 
 /// A file that has to stay.
@@ -81,6 +83,13 @@ impl Kind {
             Self::Foreign => None,
         }
     }
+
+    fn vault(&self) -> Option<&SegmentName> {
+        match self {
+            Self::Vault(name) => Some(name),
+            _ => None,
+        }
+    }
 }
 
 impl Site {
@@ -100,9 +109,16 @@ impl Site {
         Ok(days)
     }
 
-    /// What of a day goes, and what has to stay.
-    pub(super) fn batch(&self, expires: Date, progress: &dyn Fn(u64)) -> Result<Batch, Diagnostic> {
+    /// What of a day goes, and what has to stay. What a run `before` this one listed may be gone.
+    pub(super) fn batch(
+        &self,
+        expires: Date,
+        before: Option<&Begun>,
+        progress: &dyn Fn(u64),
+    ) -> Result<Batch, Diagnostic> {
         let lying = self.lying(expires)?;
+        let vaults: BTreeSet<SegmentName> =
+            lying.iter().filter_map(|file| file.kind.vault().cloned()).collect();
         let mut written = BTreeSet::new();
         for file in &lying {
             if let Kind::Part(name) = &file.kind
@@ -111,7 +127,7 @@ impl Site {
                 written.insert(name.clone());
             }
         }
-        let mut batch = Batch { expires, files: Vec::new(), blocked: Vec::new(), key: false };
+        let mut batch = Batch::of(expires);
         for Lying { name, path, kind } in lying {
             match self.reason_to_stay(&kind, &written) {
                 Some(reason) => batch.blocked.push(Blocked { name, reason }),
@@ -119,13 +135,33 @@ impl Site {
                     Some(item) if self.is_not_due(&item) => {
                         batch.blocked.push(Blocked { name: item.entry.name, reason: Reason::NotDue });
                     }
-                    item => batch.files.extend(item),
+                    Some(item) => {
+                        if item.has_vault && kind.segment().is_some_and(|segment| !vaults.contains(segment)) {
+                            batch.vaultless.extend(kind.segment().map(|segment| self.vault_name(segment)));
+                        }
+                        batch.files.push(item);
+                    }
+                    None => {}
                 },
             }
         }
+        let has_key = self.shred.existing(Expires::On(expires))?.is_some();
+        match before {
+            Some(begun) => batch.vaultless.retain(|vault| !begun.lists(vault)),
+            // Told once: when the day goes, and its key with it. A segment that is brought back later has no vault any more.
+            None if !has_key => batch.vaultless.clear(),
+            None => {}
+        }
         let held = batch.blocked.iter().any(Blocked::is_held);
-        batch.key = !held && self.shred.existing(Expires::On(expires))?.is_some();
+        batch.key = !held && has_key;
         Ok(batch)
+    }
+
+    /// The name of the vault of a segment, with the store it lies in.
+    fn vault_name(&self, segment: &SegmentName) -> String {
+        let path = self.tree.vault(segment);
+        let within = path.strip_prefix(&self.tree.vault).unwrap_or(&path);
+        format!("vault/{}", within.display())
     }
 
     /// Whether a segment says of itself that its day is to come, whatever folder it lies in.
@@ -156,9 +192,10 @@ impl Site {
         let opened = kind.is_segment().then(|| Segment::open(&*self.storage, &path).ok()).flatten();
         // One that is damaged goes all the same; how many lines it had is not known.
         let own_day = opened.as_ref().map(|segment| segment.footer().origin.folder.expires);
+        let has_vault = opened.as_ref().is_some_and(|segment| segment.footer().vault.is_some());
         let lines = opened.map(|segment| segment.footer().lines());
         let entry = PurgedFile { name, bytes, lines, sha256 };
-        Ok(Some(Item { path, entry, is_part: kind.is_part(), own_day }))
+        Ok(Some(Item { path, entry, is_part: kind.is_part(), own_day, has_vault }))
     }
 
     /// Whether nobody writes to a part; also if it has gone.

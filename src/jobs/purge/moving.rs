@@ -30,7 +30,7 @@ impl Site {
             let name = format!("archive/{}", found.name);
             batches.entry(expires).or_default().extend(self.item(name, found.path, &Sealed, progress)?);
         }
-        let batch = |(expires, files)| Batch { expires, files, blocked: Vec::new(), key: false };
+        let batch = |(expires, files)| Batch { files, ..Batch::of(expires) };
         Ok(batches.into_iter().map(batch).collect())
     }
 

@@ -116,8 +116,8 @@ pub static NOT_THERE: Code = Code {
 What it means
   A purge was given a directory without an archive, though the ledger of this node knows of segments that were sealed and not
   purged; or there are no vaults where they were looked for, though segments that are due have some: nothing was purged
-  then. Or, as a warning, segments that are due are in no place of the archive: the rest of their day was purged, and its
-  shred key erased.
+  then. Or, as a warning, segments that are due, or vaults of such, are in no place of the archive: the rest of their day was
+  purged, and its shred key erased.
 
 Why it matters
   A purge that finds nothing looks like one that had nothing to do. What lies elsewhere is kept too long.

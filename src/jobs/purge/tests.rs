@@ -55,6 +55,27 @@ fn what_has_expired_goes_with_its_key_and_nothing_else() {
 }
 
 #[test]
+fn a_vault_that_is_not_there_is_told_unless_a_purge_that_broke_off_removed_it() {
+    let memory = archive();
+    let vault = Tree::at(Path::new("/log")).vault(&segment(DAY, "mail"));
+    let copy = memory.after_crash(Survives::Everything);
+    copy.unlink(&vault).unwrap();
+    let plan = site(&copy, MIDNIGHT).unwrap().plan(&|_| {}).unwrap();
+    let name = "vault/expires=2027-11-24/class=mail/web1-2epqf-1.vault";
+    assert_eq!((plan.purges[0].vaultless.clone(), plan.is_blocked()), (vec![name.to_owned()], true));
+    assert_eq!(site(&copy, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap(), plan);
+    assert_eq!(of_day(&copy, DAY), Vec::<PathBuf>::new());
+
+    let mut begun = site(&memory, MIDNIGHT).unwrap();
+    begun.trust_clock(true).unwrap();
+    let batch = begun.batch(DAY, None, &|_| {}).unwrap();
+    begun.ledger.append(Event::PurgeIntent(joined(DAY, &batch, None))).unwrap();
+    memory.unlink(&vault).unwrap();
+    let done = site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+    assert!(done.purges[0].vaultless.is_empty() && !done.is_blocked());
+}
+
+#[test]
 fn nothing_goes_a_moment_too_soon() {
     let memory = archive();
     let before = of_day(&memory, DAY);
