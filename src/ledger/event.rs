@@ -292,6 +292,9 @@ pub struct Access {
     /// Of these classes alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// Of this tenant alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// How many identifiers in clear were named.
     pub identifiers: u64,
     /// How many tokens were named.
@@ -349,11 +352,20 @@ mod tests {
             Event::Stop { command: "filter".to_owned(), exit: 1, code: None },
             Event::Stop { command: "purge".to_owned(), exit: 2, code: Some("P02".to_owned()) },
             Event::Access(Access::default()),
+            Event::Access(Access { tenant: Some("acme".to_owned()), ..Access::default() }),
             Event::AccessRefused { access: Access::default(), code: "P11".to_owned() },
         ] {
             let (name, about) = event.clone().into_parts();
             assert_eq!(Event::from_parts(&name, &about), Some(event));
         }
         assert_eq!(Event::from_parts("cut", &json!({})), None);
+        // As it was written before tenants were named, and as a later version may write it.
+        let older = json!({ "command": "replay", "identifiers": 1, "reveal": "none", "tokens": 0 });
+        let mut later = older.clone();
+        later["unheard-of"] = json!(true);
+        for about in [older, later] {
+            let Some(Event::Access(access)) = Event::from_parts("access", &about) else { panic!() };
+            assert_eq!((access.identifiers, access.tenant), (1, None));
+        }
     }
 }

@@ -110,6 +110,32 @@ fn a_hold_is_of_the_tenant_alone() {
 }
 
 #[test]
+fn the_ledger_names_the_tenant_that_was_asked_for() {
+    let node = node();
+    let config = node.path("acme.toml");
+    fs::write(&config, "tenant = 'acme'\n").unwrap();
+    let named = |event: &str| {
+        let entries = node.ledger();
+        entries.into_iter().rfind(|(name, _)| name == event).unwrap().1["tenant"].clone()
+    };
+    node.answer(&["replay"], &JEAN, 0);
+    assert!(named("access").is_null());
+    node.answer(&["replay"], &[&JEAN[..], &ACME].concat(), 0);
+    assert_eq!(named("access"), "acme");
+    node.answer(&["replay"], &[&JEAN[..], &["--tenant", "default"]].concat(), 0);
+    assert_eq!(named("access"), "default");
+    node.answer(
+        &["subject", "access", "--config", arg(&config)],
+        &[&JEAN[..], &PERIOD, &["--case", "DSR-1"]].concat(),
+        0,
+    );
+    assert_eq!(named("access"), "acme");
+    // Refused: nobody says why.
+    node.answer(&["replay", "--reveal"], &[&JEAN[..], &ACME].concat(), 2);
+    assert_eq!(named("access-refused"), "acme");
+}
+
+#[test]
 fn a_bundle_names_the_tenant() {
     let node = node();
     let to = node.path("bundle");

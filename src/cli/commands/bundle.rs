@@ -66,7 +66,6 @@ impl Writing<'_> {
             purpose: question.purpose.clone(),
             zone: site.zone.clone(),
             made: site.now,
-            tenant: self.settings.tenancy().only().map(str::to_owned),
             segments: 0,
             gaps: Gaps::default(),
         };

@@ -51,7 +51,8 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
         HoldCommand::Extract { place, case, token, ip, email, user, identity } => {
             let mut site = purge::site(&settings, place, EXTRACT)?;
             let asked = [ip, email, user].map(Vec::len).iter().sum();
-            let purpose = Purpose { case: Some(case.clone()), ..Purpose::default() };
+            let purpose =
+                Purpose { case: Some(case.clone()), tenant: tenant(&settings), ..Purpose::default() };
             let mut access = Access::new(EXTRACT, &purpose, Originals::Nobody, asked, token.len()).kept();
             let changed = with(&settings, &mut site, report, |holds, site| {
                 let targets = targets(token, ip, email, user)?;
@@ -68,7 +69,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
 const COMMAND: &str = "hold";
 const EXTRACT: &str = "hold extract";
 
-/// The tenant whose segments alone are frozen, if one was named.
+/// The tenant whose segments alone are looked at, if one was named.
 pub(super) fn tenant(settings: &Settings) -> Option<String> {
     settings.tenancy().only().map(str::to_owned)
 }

@@ -1,7 +1,7 @@
 //! `oubliette replay`: archived lines back out.
 
 use super::gaps::left_out;
-use super::purge;
+use super::{hold, purge};
 use crate::cli::args::{AccessArgs, Common, LineArgs, Reading, ReplayArgs, TimeArgs, Tokens};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
@@ -35,7 +35,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<
         (true, false) => Scope::Asked,
         (false, false) => Scope::Nobody,
     };
-    let purpose = purpose(&args.access, &args.lines, &site);
+    let purpose = purpose(&settings, &args.access, &args.lines, &site);
     let access = access("replay", &purpose, scope, &args.lines);
     let access = if args.bundle.is_some() { access.kept() } else { access };
     if args.output.is_none() && args.bundle.is_none() {
@@ -75,13 +75,14 @@ fn access(command: &str, purpose: &Purpose, scope: Scope, lines: &LineArgs) -> A
     Access::new(command, purpose, scope, identifiers, lines.token.len())
 }
 
-fn purpose(access: &AccessArgs, lines: &LineArgs, site: &Site) -> Purpose {
+fn purpose(settings: &Settings, access: &AccessArgs, lines: &LineArgs, site: &Site) -> Purpose {
     Purpose {
         operator: access.operator.clone(),
         case: access.case.clone(),
         basis: access.basis.as_deref().and_then(Basis::parse),
         from: lines.from.map(|from| from.begin(&site.zone)),
         to: lines.to.map(|to| to.end(&site.zone)),
+        tenant: hold::tenant(settings),
     }
 }
 

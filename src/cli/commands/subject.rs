@@ -256,6 +256,7 @@ impl Desk<'_> {
             basis: self.access.basis.as_deref().map_or(Some(own), |text| Basis::typed_for(text, own).ok()),
             from: period.map(|period| period.from.begin(&self.site.zone)),
             to: period.map(|period| period.to.end(&self.site.zone)),
+            tenant: hold::tenant(&self.settings),
         }
     }
 }

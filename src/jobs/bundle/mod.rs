@@ -55,8 +55,6 @@ pub struct About {
     pub zone: TimeZone,
     /// When it was made.
     pub made: Timestamp,
-    /// The tenant whose lines alone were searched, if one was named.
-    pub tenant: Option<String>,
     /// How many segments were searched.
     pub segments: u64,
     /// What the answer lacks.

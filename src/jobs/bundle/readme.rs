@@ -27,7 +27,7 @@ pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
              running day.\n"
         ),
     };
-    let tenant = about.tenant.as_ref().map(|name| format!(" of tenant {name}")).unwrap_or_default();
+    let tenant = about.purpose.tenant.as_ref().map(|name| format!(" of tenant {name}")).unwrap_or_default();
     let missing = listed(
         "Missing: the record says that these segments were sealed, and not that they were purged; they are not there.",
         &about.gaps.missing,
@@ -130,7 +130,7 @@ pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
             "\nNon examin\u{e9}s : {count} segments en cours d'\u{e9}criture. Leurs lignes sont du jour en cours.\n"
         ),
     };
-    let tenant = about.tenant.as_ref().map(|name| format!(" du client {name}")).unwrap_or_default();
+    let tenant = about.purpose.tenant.as_ref().map(|name| format!(" du client {name}")).unwrap_or_default();
     let missing = listed(
         "Manquants : selon le registre, ces segments ont \u{e9}t\u{e9} scell\u{e9}s et non purg\u{e9}s ; ils ne sont pas l\u{e0}.",
         &about.gaps.missing,

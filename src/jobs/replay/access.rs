@@ -122,6 +122,8 @@ pub struct Purpose {
     pub from: Option<Timestamp>,
     /// Its end.
     pub to: Option<Timestamp>,
+    /// The tenant whose lines alone are asked for, if one was named.
+    pub tenant: Option<String>,
 }
 
 impl Purpose {
@@ -260,6 +262,7 @@ impl Access {
             from: purpose.from,
             to: purpose.to,
             classes: Vec::new(),
+            tenant: nameless(&purpose.tenant),
             identifiers: identifiers as u64,
             tokens: tokens as u64,
             reveal: scope.name().to_owned(),
