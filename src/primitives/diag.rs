@@ -20,7 +20,7 @@ pub struct Code {
 }
 
 /// One message for a person.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Diagnostic {
     /// Which message it is.
     pub code: &'static Code,

@@ -60,7 +60,8 @@ pub(super) fn lost(key: &Path) -> Diagnostic {
 /// All codes of this area.
 pub const CODES: &[&Code] = &[&IO, &EXPIRED, &LOST];
 
-static IO: Code = Code {
+/// S01: a key that cannot be had.
+pub static IO: Code = Code {
     id: "S01",
     title: "a shred key cannot be read or written",
     text: "\

@@ -16,7 +16,7 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::private_folder::{PrivateFolder, random_secret};
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::Storage;
-pub use error::{CODES, ShredError};
+pub use error::{CODES, IO, ShredError};
 use jiff::civil::Date;
 use std::io;
 use std::path::Path;

@@ -19,8 +19,8 @@ fn a_shred_key_that_is_lost_is_told_by_everybody() {
     let (exit, told) = verify();
     assert_eq!((exit, told.matches("the shred key of its day is lost").count()), (Some(1), 1), "{told}");
     let reveal = [&REVEAL[..], &PERIOD, &["--class", "connection"]].concat();
-    let refused = node.desk(&["replay"], &reveal);
-    assert!(text(&refused.stderr).contains("error[P14]"), "{}", text(&refused.stderr));
+    let told = text(&node.desk(&["replay"], &reveal).stderr);
+    assert!(told.contains("warning[P14]"), "{told}");
 
     // No line is lost, and the loss is told.
     let warned = node.archive_with(&["--now", "2026-11-23T09:40:00Z"], LINE);
@@ -34,14 +34,83 @@ fn a_shred_key_that_is_lost_is_told_by_everybody() {
     let (exit, told) = verify();
     assert_eq!(exit, Some(1));
     assert_eq!(told.matches("written under a shred key that is lost").count(), 1, "{told}");
-    let refused = text(&node.desk(&["replay"], &reveal).stderr);
-    assert!(refused.contains("error[P14]") && refused.contains("web1-"), "{refused}");
+    let told = text(&node.desk(&["replay"], &reveal).stderr);
+    assert!(told.contains("warning[P14]") && told.contains("web1-"), "{told}");
     let report = node.run(&["report", "--json", "--out", "-", "--archive", arg(&srv), "--now", LATER]);
     assert!(text(&report.stdout).contains("a shred key of expiry day 2027-11-24 is lost"));
     // What came since opens, and what was there can still be searched.
     let since = [&REVEAL[..], &["--from", "2026-11-23T09:30:00Z", "--to", "2026-11-23T09:30:00Z"]].concat();
     assert_eq!(node.answer(&["replay"], &since, 0).matches("192.0.2.9").count(), 2);
     assert_eq!(node.answer(&["replay", "--class", "connection"], &[], 0).lines().count(), 6);
+}
+
+const LOST: &str = "expires=2027-11-24/class=connection/web1-";
+
+/// The node, of whose shred keys one is lost.
+fn without_one_key() -> Node {
+    let node = Node::new();
+    fs::remove_file(node.path("state/shred").join(DAY)).unwrap();
+    node
+}
+
+#[test]
+fn one_lost_key_among_several_keeps_nothing_else_back() {
+    let node = without_one_key();
+    let output = node.desk(&["replay"], &[&REVEAL[..], &PERIOD].concat());
+    let (lines, told) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((output.status.code(), lines.lines().count()), (Some(1), 7), "{told}");
+    // Of that day and class everybody stays a token, and nobody of others does.
+    let of_lost = |line: &&str| line.contains("expires=2027-11-24") || line.contains("2027-11-24\"");
+    let (lost, others): (Vec<&str>, Vec<&str>) = lines.lines().partition(of_lost);
+    assert!(lost.len() == 3 && lost.iter().all(|line| line.contains("ip_")), "{lines}");
+    assert!(others.iter().all(|line| !line.contains("ip_") && !line.contains("em_")), "{lines}");
+    assert_eq!(told.matches("warning[P14]").count(), 1, "{told}");
+    assert!(told.contains(LOST), "{told}");
+    let (event, done) = node.ledger().pop().unwrap();
+    assert_eq!((&*event, &done["complete"], &done["code"]), ("access-done", &false.into(), &"P14".into()));
+    // Who is in no line of that day misses nothing.
+    let others = [&REVEAL[..], &["--from", "2026-11-24", "--to", "2026-11-24"]].concat();
+    assert!(!node.answer(&["replay"], &others, 0).contains("ip_"));
+}
+
+#[test]
+fn a_bundle_and_an_answer_say_what_a_lost_key_keeps_back() {
+    let node = without_one_key();
+    let to = node.path("bundle");
+    node.answer(&["replay", "--bundle", arg(&to)], &[&REVEAL[..], &PERIOD].concat(), 1);
+    for (file, told) in [("README.txt", "Not revealed:"), ("LISEZMOI.txt", "Non r\u{e9}v\u{e9}l\u{e9} :")] {
+        let readme = fs::read_to_string(to.join(file)).unwrap();
+        assert!(readme.contains(told) && readme.contains(&format!("- {LOST}")), "{readme}");
+    }
+    let person = ["--ip", "203.0.113.7", "--case", "DSR-1"];
+    let dossier = node.answer(&["subject", "access"], &[&person[..], &PERIOD].concat(), 1);
+    // Two lines of the lost day, one each of the next one and of her ticket.
+    assert_eq!(dossier.matches("\"line\"").count(), 4, "{dossier}");
+    assert_eq!(dossier.matches("203.0.113.7").count(), 2, "{dossier}");
+}
+
+#[test]
+fn an_extract_keeps_the_lines_whose_originals_a_lost_key_keeps_back() {
+    let node = without_one_key();
+    let (srv, identity) = (node.path("srv"), node.identity());
+    let case = ["--archive", arg(&srv), "--now", LATER, "--case", "2027/0815"];
+    node.run(&[&["hold", "add", "--until", "2027-01-01"], &case[..]].concat());
+    let who = ["--ip", "203.0.113.7", "--identity", arg(&identity)];
+    let output = node.run(&[&["hold", "extract"], &case[..], &who].concat());
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("extracted: 4 lines") && told.contains("stay frozen"), "{told}");
+    assert!(told.contains("warning[H06]") && told.contains(LOST), "{told}");
+}
+
+#[test]
+fn without_any_key_nothing_is_given_back_and_nothing_goes_out() {
+    let node = Node::new();
+    fs::remove_dir_all(node.path("state/shred")).unwrap();
+    let output = node.desk(&["replay"], &[&REVEAL[..], &PERIOD].concat());
+    let told = text(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{told}");
+    assert!(told.contains("error[P14]") && node.ledger().pop().unwrap().0 == "access-refused", "{told}");
 }
 
 #[test]

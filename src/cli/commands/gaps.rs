@@ -2,7 +2,7 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, counted};
-use crate::jobs::replay::{self, Damaged, Gaps};
+use crate::jobs::replay::{self, Gaps, Obstacles};
 use crate::primitives::diag::Diagnostic;
 
 /// Says which segments the answer lacks.
@@ -35,19 +35,42 @@ pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
                 .hint("name the folder of vaults with `--vault DIR`, or ask for identifiers alone: `oubliette explain P19`"),
         );
     }
-    damaged(report, &gaps.unreadable, "not read to the end");
-    damaged(report, &gaps.unopened, "with a vault that was not read to the end");
+    unreadable(report, &gaps.unreadable, "not read to the end");
+    unreadable(report, &gaps.unopened, "with a vault that was not read to the end");
+    unrevealed(report, &gaps.unrevealed);
     if gaps.is_empty() { Exit::Done } else { Exit::NeedsHuman }
 }
 
-/// Says what is damaged: the first place, and how many segments.
-fn damaged(report: Report, damaged: &Damaged, what: &str) {
-    let Some(damage) = damaged.first() else { return };
-    let what = format!("the answer is not whole: {} {what}", counted(damaged.count(), "segment"));
+/// Says what could not be read: the first place, and how many segments.
+fn unreadable(report: Report, obstacles: &Obstacles, what: &str) {
+    let Some(first) = obstacles.first() else { return };
+    let what = format!("the answer is not whole: {} {what}", counted(obstacles.count(), "segment"));
     report.warning(
-        &Diagnostic::new(damage.code, what)
-            .at(damage.place.clone())
-            .because(damage.why.clone())
+        &Diagnostic::new(first.code, what)
+            .at(first.place.clone())
+            .because(first.why.clone())
             .hint("everything else is in the answer; `oubliette verify` names all; restore them from a copy, and ask again"),
     );
 }
+
+/// Names the segments, and so classes and days, whose originals are not given back.
+fn unrevealed(report: Report, obstacles: &Obstacles) {
+    for (name, obstacle) in obstacles.iter().take(MOST_TOLD) {
+        report.warning(
+            &Diagnostic::new(obstacle.code, "the answer is not whole: originals stay tokens")
+                .at(name.clone())
+                .because(obstacle.why.clone())
+                .hint(format!(
+                    "all that opens is given back; `oubliette explain {}` says what the rest takes",
+                    obstacle.code.id
+                )),
+        );
+    }
+    let more = obstacles.count().saturating_sub(MOST_TOLD as u64);
+    if more > 0 {
+        report.note(&format!("originals of {} more stay tokens", counted(more, "segment")));
+    }
+}
+
+/// Segments that are named one by one.
+const MOST_TOLD: usize = 10;

@@ -44,6 +44,10 @@ pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
         "Damaged: the vaults of these segments. What could not be read of them is not revealed: it stands here as tokens.",
         &about.gaps.unopened.names(),
     );
+    let unrevealed = listed(
+        "Not revealed: originals in lines of these segments. The vault or the key that it takes is not there.",
+        &about.gaps.unrevealed.names(),
+    );
     let (made, segments, zone) = (about.made, about.segments, zone(about));
     format!(
         "\
@@ -56,7 +60,7 @@ Made:         {made} by oubliette {VERSION}, operator {operator}
 Searched:     {segments} segments{tenant}
 
 {answer}
-{unsealed}{missing}{unattributed}{unreadable}{unopened}
+{unsealed}{missing}{unattributed}{unreadable}{unopened}{unrevealed}
 FILES
 
 lines.log      The lines as they are stored, byte for byte, in the order of their events. Identifiers of people
@@ -147,6 +151,10 @@ pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
         "Endommag\u{e9}s : les coffres de ces segments. Ce qui n'y est plus lisible n'est pas r\u{e9}v\u{e9}l\u{e9} : les jetons restent.",
         &about.gaps.unopened.names(),
     );
+    let unrevealed = listed(
+        "Non r\u{e9}v\u{e9}l\u{e9} : les originaux dans des lignes de ces segments. Le coffre ou la cl\u{e9} n\u{e9}cessaire n'est pas l\u{e0}.",
+        &about.gaps.unrevealed.names(),
+    );
     let (made, segments, zone) = (about.made, about.segments, zone(about));
     format!(
         "\
@@ -159,7 +167,7 @@ P\u{e9}riode :          {from} \u{e0} {to}
 Examin\u{e9}s :         {segments} segments{tenant}
 
 {answer}
-{unsealed}{missing}{unattributed}{unreadable}{unopened}
+{unsealed}{missing}{unattributed}{unreadable}{unopened}{unrevealed}
 FICHIERS
 
 lines.log      Les lignes telles qu'elles sont conserv\u{e9}es, \u{e0} l'octet pr\u{e8}s, dans l'ordre des \u{e9}v\u{e9}nements.

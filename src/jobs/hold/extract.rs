@@ -4,7 +4,9 @@
 use super::{Hold, Holds, failed};
 use crate::archive::{self, Found, Segment};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Damaged, Identifier, Opened, Secrets, Share, Sought, TagKey, Wanted, spelling};
+use crate::jobs::replay::{
+    Identifier, Obstacle, Obstacles, Opened, Secrets, Share, Sought, TagKey, Wanted, spelling,
+};
 use crate::keyring::Escrow;
 use crate::ledger::event::{self, Event};
 use crate::primitives::diag::{Code, Diagnostic};
@@ -45,18 +47,20 @@ pub struct Extracted {
     /// Names of the segments that may be another tenant's than the one that was named.
     pub unattributed: Vec<String>,
     /// The segments that could not be read, or not to their end.
-    pub unreadable: Damaged,
+    pub unreadable: Obstacles,
     /// The segments whose vault could not be read, or not all of it.
-    pub unopened: Damaged,
+    pub unopened: Obstacles,
+    /// The segments that have such lines and whose vault no shred key here opens.
+    pub closed: Obstacles,
     /// How many of the frozen segments are another tenant's.
     pub of_other_tenants: u64,
 }
 
 impl Extracted {
-    /// The code that the ledger keeps of an extract that lacks what could not be read; `None` if all could.
+    /// The code that the ledger keeps of an extract that lacks what could not be read or opened; `None` if all could.
     #[must_use]
     pub fn code(&self) -> Option<&'static Code> {
-        self.unreadable.code().or(self.unopened.code())
+        self.unreadable.code().or(self.unopened.code()).or(self.closed.code())
     }
 
     /// What keeps the segments frozen: a message for each thing that is missing. None if the case has what it needs.
@@ -85,14 +89,24 @@ impl Extracted {
             let hint = "name the folder of vaults with `--vault DIR`, and run it again; without originals, with `--token` alone";
             add(what, Some(first), hint);
         }
-        for (damaged, what) in [
-            (&self.unreadable, "not as they were written"),
-            (&self.unopened, "with a vault that is not as it was written; what it still gives was extracted"),
+        let restore = "restore it from a copy, and run it again; `oubliette verify` names all; if it is lost, `oubliette hold release`";
+        let bring = "run it where the shred key of its day is; if that is lost nobody can give them back: `oubliette hold release`, once the lines are enough";
+        for (obstacles, what, hint) in [
+            (&self.unreadable, "not as they were written, or cannot be read", restore),
+            (
+                &self.unopened,
+                "with a vault of which not all can be read; what it still gives was extracted",
+                restore,
+            ),
+            (
+                &self.closed,
+                "with such lines whose vault does not open: these were extracted without originals",
+                bring,
+            ),
         ] {
-            if let Some(damage) = damaged.first() {
-                let what = format!("of the segments that the case froze, {} {what}", damaged.count());
-                let hint = "restore it from a copy, and run it again; `oubliette verify` names all; if it is lost, `oubliette hold release`";
-                add(what, Some(&damage.place), hint);
+            if let Some(obstacle) = obstacles.first() {
+                let what = format!("of the segments that the case froze, {} {what}", obstacles.count());
+                add(what, Some(&obstacle.place), hint);
             }
         }
         if let [first, ..] = &self.unattributed[..] {
@@ -175,7 +189,7 @@ impl Holds {
             }
         }
         collected.counted.absent = absent.into_iter().collect();
-        collected.counted.unopened = secrets.damaged();
+        collected.counted.unopened = secrets.unopened();
         let Extracted { lines, pairs, .. } = collected.counted;
         let count = (targets.tokens.len() + targets.identifiers.len()) as u64;
         let entry = event::Extract { case: case.to_owned(), targets: count, lines, pairs };
@@ -264,12 +278,23 @@ fn collect(
             }
         }
     }
-    match secrets.open_if_any(&found.name, segment.footer().vault)? {
+    let opened = match secrets.open_if_any(&found.name, segment.footer().vault) {
+        Ok(opened) => opened,
+        Err(error) => {
+            let obstacle = Obstacle::of_vault(error)?;
+            if !kept.is_empty() {
+                collected.counted.closed.insert(&found.name, obstacle);
+            }
+            None
+        }
+    };
+    match opened {
         Some(opened) => collect_pairs(&kept, &opened, collected),
         None if !kept.is_empty()
             && segment.footer().vault.is_some()
             && secrets.has_custodian()
-            && !secrets.damaged().has(&found.name) =>
+            && !secrets.unopened().has(&found.name)
+            && !collected.counted.closed.has(&found.name) =>
         {
             collected.counted.without_vault.push(found.name.to_string());
         }
@@ -330,8 +355,8 @@ pub(super) static LACKING: Code = Code {
     title: "an extract lacks something, so the segments stay frozen",
     text: "\
 What it means
-  `hold extract` found no line; or a segment that the case froze is not in the archive, or damaged; or the vault of one
-  that has such lines is not there, or damaged. What was found is kept. The segments stay frozen until the day that `hold list`
+  `hold extract` found no line; or a segment that the case froze is not in the archive, damaged, or cannot be read; or the
+  vault of one that has such lines is not there, is damaged, or no shred key opens it. What was found is kept. The segments stay frozen until the day that `hold list`
   shows. For `subject restrict`, which freezes everything only while it extracts, they do not.
 
 Why it matters

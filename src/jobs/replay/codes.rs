@@ -268,7 +268,8 @@ What it means
 
 Why it matters
   When a day is purged its H is erased, and with it the originals of that day in every copy. Nobody can give
-  them back after that; nothing was printed.
+  them back after that. Where other vaults open, their originals are given back, these stay tokens, and the command ends
+  with 1; if none opens, nothing was printed.
 
 Example
   oubliette replay --reveal over a copy of an archive, with the state directory of another machine
@@ -292,7 +293,8 @@ What it means
   the vaults that were named has what its token stands for.
 
 Why it matters
-  Without it a token cannot be turned back. Nothing was printed.
+  Without it a token cannot be turned back: it stays one, and the command ends with 1. If nothing can be given back at all,
+  nothing was printed.
 
 Example
   vaults on another volume that is not mounted

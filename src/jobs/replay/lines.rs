@@ -5,9 +5,9 @@
 //! than `MOST_BYTES`, those that are due last are forgotten and read once more when their time comes. So
 //! memory is bounded whatever the archive holds. The frames that are due next are read together, on several threads.
 
-use super::damage::Damaged;
 use super::event_time::Reading;
 use super::frames::{Asked, Fitting, Frames, Loaded};
+use super::obstacle::Obstacles;
 use super::plan::Plan;
 use super::secrets::State;
 use super::selection::Selection;
@@ -76,8 +76,8 @@ pub struct Lines<'p> {
     done: HashMap<Place, usize>,
     current: Option<Place>,
     counts: ReadCounts,
-    /// Segments that have a frame that is not as it was written: its lines are left out.
-    damaged: Damaged,
+    /// Segments that have a frame that is not as it was written, or cannot be read: its lines are left out.
+    unreadable: Obstacles,
     /// The second of the last line.
     last: i64,
     /// Whether to stop; and the second to go on from, once it did.
@@ -118,7 +118,7 @@ impl<'p> Lines<'p> {
             done: HashMap::new(),
             current: None,
             counts: ReadCounts::default(),
-            damaged: Damaged::default(),
+            unreadable: Obstacles::default(),
             last: i64::MIN,
             stopped: Arc::default(),
             resume: None,
@@ -144,10 +144,10 @@ impl<'p> Lines<'p> {
         self.counts
     }
 
-    /// Segments of which a frame was left out, for it is not as it was written.
+    /// Segments of which a frame was left out: it is not as it was written, or cannot be read.
     #[must_use]
-    pub fn damaged(&self) -> &Damaged {
-        &self.damaged
+    pub fn unreadable(&self) -> &Obstacles {
+        &self.unreadable
     }
 
     /// The next line; `None` after the last, or when it was stopped.
@@ -223,7 +223,7 @@ impl<'p> Lines<'p> {
             let mut loaded = match loaded {
                 Ok(loaded) => loaded,
                 Err(error) => {
-                    self.damaged.note(&self.plan.segments[place.0].name, error.into())?;
+                    self.unreadable.note(&self.plan.segments[place.0].name, error.into())?;
                     Loaded::default()
                 }
             };

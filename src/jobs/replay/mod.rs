@@ -5,17 +5,18 @@
 //! Selection --Plan--> frames that may hold it --Lines--> lines in time order --Reveal--> originals put back
 //!              ^ footers, and Secrets for identifiers in clear                   ^ vaults, opened with Secrets
 //! ```
-//! What cannot match is not read. A secret, an identity or H that is missing is named and stops the replay
-//! before anything goes out: an answer with a gap would look like a whole one.
+//! What cannot match is not read. A secret or an identity that is missing is named and stops the replay before anything
+//! goes out: a search with a gap would look like a whole one. Lines that are found go out with the originals that can be given
+//! back; what keeps others back, or a file from being read, is named.
 
 pub mod access;
 mod codes;
-mod damage;
 pub mod event_time;
 mod fraction;
 mod frames;
 pub mod lines;
 pub mod nodes;
+mod obstacle;
 pub mod outlet;
 pub mod plan;
 pub mod reveal;
@@ -34,10 +35,10 @@ pub use codes::{
     BAD_QUESTION, CODES, MISSING, NO_GRANT, NO_IDENTITY, NO_ORIGINALS, NO_SHRED_KEY, STOPPED, UNATTRIBUTED,
     UNSEALED, WRONG_IDENTITY,
 };
-pub use damage::{Damage, Damaged};
 pub use event_time::{EventTime, Reading};
 pub use lines::{Line, Lines, ReadCounts};
 pub use nodes::NodePlaces;
+pub use obstacle::{Obstacle, Obstacles};
 pub use outlet::{Broken, Framing, Outlet};
 pub use plan::{Gaps, Originals, Plan, PlanCounts, PlannedSegment, Unsealed};
 pub use reveal::{Reveal, Revealed, Scope};

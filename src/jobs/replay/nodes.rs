@@ -8,7 +8,7 @@
 //!   no other vault is opened, and what it takes to know that is a listing.
 //! - A vault is opened with the H of its node, whichever of those at hand that is: its header tells. Without it nothing
 //!   else is read of it.
-//! - Nothing more is opened when all is found. What is not found is named, with the reason, and nothing goes out.
+//! - Nothing more is opened when all is found. What is not found is named, with the reason; if nothing is, nothing goes out.
 
 mod listing;
 #[cfg(test)]
@@ -80,10 +80,12 @@ pub(super) struct Missing {
     pub(super) obstacles: Vec<Diagnostic>,
 }
 
-impl Missing {
-    fn of(place: Place, keys: HashSet<TagKey>) -> Self {
-        Self { place, keys, searched: 0, obstacles: Vec::new() }
-    }
+/// What came of a search for originals.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) shown: Shown,
+    /// What is in no vault that opens.
+    pub(super) missing: Vec<Missing>,
 }
 
 /// The tokens to be given back in the lines of a plan that workers stored. These lines are read for it.
@@ -118,7 +120,8 @@ pub(super) fn sought(
     Ok(sought)
 }
 
-fn is_given_back(spelt: &Spelt, line: &[u8], scope: Scope, wanted: Option<&Wanted>) -> bool {
+/// Whether a token in a line is one whose original is to be given back.
+pub(super) fn is_given_back(spelt: &Spelt, line: &[u8], scope: Scope, wanted: Option<&Wanted>) -> bool {
     match scope {
         Scope::Nobody => false,
         Scope::Asked => wanted.is_some_and(|wanted| wanted.contains(&spelt.key)),
@@ -138,26 +141,24 @@ fn kid_of(spelt: &Spelt, line: &[u8]) -> Option<[u8; KID_BYTES]> {
 }
 
 /// The originals of all that is sought, from the vaults that may have them.
-///
-/// # Errors
-/// With all that is in none of them and why, if there is any.
-pub(super) fn originals(sought: Sought, scope: Scope, secrets: &mut Secrets) -> Result<Shown, Diagnostic> {
+pub(super) fn originals(sought: Sought, scope: Scope, secrets: &mut Secrets) -> Found {
     let storage = secrets.storage();
     let mut listing = Listing::new(&*storage, secrets.vault_places());
-    let mut found = Shown::new();
+    let mut shown = Shown::new();
     let mut missing = Vec::new();
     for (place, mut keys) in sought {
-        keys.retain(|key| !found.contains_key(key));
-        let vaults = listing.of(&place)?;
-        missing.push(look(&vaults, Missing::of(place, keys), secrets, &mut found));
+        keys.retain(|key| !shown.contains_key(key));
+        let (vaults, obstacles) = listing.of(&place);
+        let sought = Missing { place, keys, searched: 0, obstacles };
+        missing.push(look(&vaults, sought, secrets, &mut shown));
     }
     missing.retain_mut(|missing| {
         // The same token may have been found at another place.
-        missing.keys.retain(|key| !found.contains_key(key));
+        missing.keys.retain(|key| !shown.contains_key(key));
         // If everybody's are asked for, what has the shape of an address may be an address that is no token.
         !missing.keys.is_empty() && (scope == Scope::Asked || missing.place.kid.is_some())
     });
-    if missing.is_empty() { Ok(found) } else { Err(codes::not_given_back(&missing)) }
+    Found { shown, missing }
 }
 
 /// Looks for what is missing in one vault after the other, until all is found. What is missing then.

@@ -5,8 +5,8 @@ mod period;
 mod planner;
 
 use super::codes;
-use super::damage::Damaged;
 use super::lines::Place;
+use super::obstacle::{Obstacle, Obstacles};
 use super::secrets::{Secrets, State};
 use super::selection::Selection;
 use super::threads;
@@ -54,9 +54,11 @@ pub struct Gaps {
     /// The names of those of which nobody can tell whether they are the tenant's that was named.
     pub unattributed: Vec<String>,
     /// Those that could not be read, or not to their end.
-    pub unreadable: Damaged,
+    pub unreadable: Obstacles,
     /// Those whose vault could not be read, or not all of it: the answer is without what that would have told.
-    pub unopened: Damaged,
+    pub unopened: Obstacles,
+    /// Those whose lines have tokens that were to be given back and are not, for no vault of theirs opens.
+    pub unrevealed: Obstacles,
 }
 
 impl Gaps {
@@ -68,12 +70,13 @@ impl Gaps {
             && self.unattributed.is_empty()
             && self.unreadable.is_empty()
             && self.unopened.is_empty()
+            && self.unrevealed.is_empty()
     }
 
-    /// The code that the ledger keeps of an answer that lacks what could not be read; `None` if all could.
+    /// The code that the ledger keeps of an answer that lacks what could not be read or opened; `None` if all could.
     #[must_use]
     pub fn code(&self) -> Option<&'static Code> {
-        self.unreadable.code().or(self.unopened.code())
+        self.unreadable.code().or(self.unopened.code()).or(self.unrevealed.code())
     }
 }
 
@@ -151,11 +154,11 @@ pub struct PlannedFrame {
 }
 
 impl Plan {
-    /// Plans to read what is selected. Secrets are needed only for identifiers in clear. What is damaged and may be of the
-    /// period is among the gaps.
+    /// Plans to read what is selected. Secrets are needed only for identifiers in clear. What is damaged or cannot be read,
+    /// and may be of the period, is among the gaps.
     ///
     /// # Errors
-    /// If a disk cannot be read; if a secret that is needed is missing.
+    /// If a directory cannot be listed; if a secret that is needed is missing.
     pub fn new(
         site: &Site,
         selection: &Selection,
@@ -183,10 +186,9 @@ impl Plan {
                 let Err(error) = added else { continue };
                 let needed =
                     period::may_be_of(&selection.seconds, site, &found.name, kept.sealed(&found.name));
-                let mut damaged = Damaged::default();
-                damaged.note(&found.name, error)?;
+                let obstacle = Obstacle::of(error)?;
                 if needed {
-                    planner.plan.gaps.unreadable.extend(&damaged);
+                    planner.plan.gaps.unreadable.insert(&found.name, obstacle);
                 }
             }
         }

@@ -7,13 +7,16 @@
 //! original are escaped, and that is all that can be known. Brackets that an address-shaped token was given for
 //! its port stay.
 
+use super::codes;
 use super::event_time::Reading;
 use super::lines::Line;
-use super::nodes;
-use super::plan::{Originals, Plan};
+use super::nodes::{self, Missing};
+use super::obstacle::{Obstacle, Obstacles};
+use super::plan::{Originals, Plan, PlannedSegment};
 use super::secrets::{Opened, Secrets};
 use super::selection::Selection;
 use super::spelling::{self, Spelt, TagKey};
+use super::wanted::Wanted;
 use crate::format::Guess;
 use crate::model::{Format, Kinds};
 use crate::primitives::diag::Diagnostic;
@@ -21,6 +24,7 @@ use crate::pseudonym::epoch::EpochKeys;
 use crate::vault::Original;
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Whose originals are given back.
@@ -82,17 +86,29 @@ pub struct Reveal<'s> {
     /// The segments that workers stored, and what their tokens stand for.
     of_workers: HashSet<usize>,
     of_nodes: Shown,
+    /// The segments whose vault does not open.
+    closed: HashMap<usize, Closed>,
+    /// Those of them, and places of lines that workers stored, with tokens that are not given back for it.
+    withheld: Obstacles,
     revealed: u64,
     guess: Guess,
+}
+
+/// A vault that does not open.
+#[derive(Debug)]
+struct Closed {
+    obstacle: Obstacle,
+    /// The tokens asked for in its segment.
+    wanted: Option<Arc<Wanted>>,
 }
 
 impl<'s> Reveal<'s> {
     /// Opens the vaults of all segments of a plan, and those of nodes whose lines a worker stored, so that what is missing is
     /// known before the first line goes out. With [`Scope::Nobody`] none is opened. Of one that is damaged that is given back
-    /// which can be read.
+    /// which can be read, and of several that which opens: the rest is [withheld](Self::withheld).
     ///
     /// # Errors
-    /// With the name of what is missing: an identity, the right one, H, or a vault.
+    /// With the name of what is missing: an identity, or the right one; H or a vault, if nothing can be given back without.
     pub fn prepare(
         plan: &Plan,
         selection: &Selection,
@@ -102,29 +118,77 @@ impl<'s> Reveal<'s> {
     ) -> Result<Self, Diagnostic> {
         let guess = Guess::new(reading.format);
         let (of_workers, of_nodes) = (HashSet::new(), Shown::new());
+        let (closed, withheld) = (HashMap::new(), Obstacles::default());
+        let shown = HashMap::new();
         let mut reveal =
-            Self { secrets, scope, shown: HashMap::new(), of_workers, of_nodes, revealed: 0, guess };
+            Self { secrets, scope, shown, of_workers, of_nodes, closed, withheld, revealed: 0, guess };
         if scope == Scope::Nobody {
             return Ok(reveal);
         }
+        let mut outlook = Outlook::default();
         for (index, segment) in plan.segments.iter().enumerate() {
             if segment.originals == Originals::OfNodes {
                 reveal.of_workers.insert(index);
-                continue;
-            }
-            let Some(opened) = reveal.secrets.open_readable(&segment.name, segment.state, segment.vault)?
-            else {
-                continue;
-            };
-            if let (Scope::Asked, Some(asked)) = (scope, &segment.wanted) {
-                reveal.shown.insert(index, shown(&opened, |key| asked.contains(key)));
+            } else {
+                reveal.open(index, segment, &mut outlook)?;
             }
         }
         if !reveal.of_workers.is_empty() {
             let sought = nodes::sought(&*reveal.secrets.storage(), plan, selection, scope, reading)?;
-            reveal.of_nodes = nodes::originals(sought, scope, reveal.secrets)?;
+            let found = nodes::originals(sought, scope, reveal.secrets);
+            outlook.opens |= !found.shown.is_empty();
+            reveal.of_nodes = found.shown;
+            reveal.note_missing(&found.missing, &mut outlook)?;
         }
-        Ok(reveal)
+        outlook.demand_something().map(|()| reveal)
+    }
+
+    /// Opens the vault of a segment of a plan.
+    fn open(
+        &mut self,
+        index: usize,
+        segment: &PlannedSegment,
+        outlook: &mut Outlook,
+    ) -> Result<(), Diagnostic> {
+        let wanted = segment.wanted.clone();
+        match self.secrets.open_readable(&segment.name, segment.state, segment.vault) {
+            Ok(Some(opened)) => {
+                outlook.opens = true;
+                if let (Scope::Asked, Some(asked)) = (self.scope, wanted) {
+                    self.shown.insert(index, shown(&opened, |key| asked.contains(key)));
+                }
+            }
+            // It was noted.
+            Ok(None) => {}
+            Err(refusal) => {
+                let obstacle = Obstacle::of_vault(refusal.clone())?;
+                self.closed.insert(index, Closed { obstacle, wanted });
+                outlook.refusal.get_or_insert(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of tokens in lines that workers stored for which no original was found.
+    fn note_missing(&mut self, missing: &[Missing], outlook: &mut Outlook) -> Result<(), Diagnostic> {
+        for one in missing {
+            let refusal = codes::not_given_back(std::slice::from_ref(one));
+            // What whoever asks could bring is named with all the rest.
+            let obstacle = Obstacle::of_vault(refusal).map_err(|_| codes::not_given_back(missing))?;
+            let place = one.place.to_string();
+            self.withheld.insert(&one.place, Obstacle { place, ..obstacle });
+        }
+        if !missing.is_empty() {
+            outlook.refusal.get_or_insert_with(|| codes::not_given_back(missing));
+        }
+        Ok(())
+    }
+
+    /// The segments, and the places of lines that workers stored, with tokens that were to be given back and were not, for no
+    /// vault of theirs opens: as far as lines were looked at.
+    #[must_use]
+    pub fn withheld(&self) -> &Obstacles {
+        &self.withheld
     }
 
     /// Counts originals that are given back otherwise than in the place of tokens.
@@ -145,6 +209,14 @@ impl<'s> Reveal<'s> {
     /// If a vault cannot be opened any more.
     pub fn originals(&mut self, line: &Line<'_>) -> Result<Vec<(Spelt, Revealed)>, Diagnostic> {
         if self.scope == Scope::Nobody {
+            return Ok(Vec::new());
+        }
+        if let Some(Closed { obstacle, wanted }) = self.closed.get(&line.segment) {
+            let is_withheld =
+                |spelt: &Spelt| nodes::is_given_back(spelt, line.bytes, self.scope, wanted.as_deref());
+            if spelling::all(line.bytes).iter().any(is_withheld) {
+                self.withheld.insert(line.name, obstacle.clone());
+            }
             return Ok(Vec::new());
         }
         self.show_everybody_in(line)?;
@@ -193,6 +265,25 @@ impl<'s> Reveal<'s> {
         let opened = self.secrets.open_readable(line.name, line.state, None)?;
         self.shown.insert(line.segment, opened.map_or_else(Shown::new, |opened| shown(&opened, |_| true)));
         Ok(())
+    }
+}
+
+/// Whether a reveal has anything to give back.
+#[derive(Debug, Default)]
+struct Outlook {
+    /// Whether some vault opens.
+    opens: bool,
+    /// Why the first of those did not that do not.
+    refusal: Option<Diagnostic>,
+}
+
+impl Outlook {
+    /// Refuses what would give nothing back at all: whoever asks may have the wrong key, or be on the wrong node.
+    fn demand_something(self) -> Result<(), Diagnostic> {
+        match self.refusal {
+            Some(refusal) if !self.opens => Err(refusal),
+            _ => Ok(()),
+        }
     }
 }
 

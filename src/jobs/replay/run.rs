@@ -3,7 +3,6 @@
 mod visit;
 
 use super::access::{Access, Grant, Purpose};
-use super::damage::Damaged;
 use super::event_time::Reading;
 use super::lines::{Lines, ReadCounts};
 use super::outlet::{Broken, Ended, Outlet};
@@ -120,26 +119,29 @@ impl<'q> Ready<'q> {
         let (mut reveal, lines) = prepared;
         let mut lines = lines.until(outlet.stopped());
         let ended = write_all(&mut lines, &mut reveal, outlet, progress);
-        let (read, revealed, unreadable) = (lines.counts(), reveal.revealed(), lines.damaged().clone());
-        let failure = ended.as_ref().err().map(Ended::code).or(unreadable.code());
-        let settled = self.settle(site, read, revealed, failure);
+        let (read, revealed) = (lines.counts(), reveal.revealed());
+        let met = Gaps::met(&lines, &reveal);
+        let gaps = self.gaps(&met);
+        let settled =
+            self.settle(site, read, revealed, ended.as_ref().err().map(Ended::code).or(gaps.code()));
         let end = match ended {
             Ok(to) => Ok(to),
             Err(Ended::Reader(broken)) => Err(broken),
             Err(Ended::Archive(error)) => return Err(error),
         };
-        Ok(Outcome { counts: settled?, end, gaps: self.gaps(&unreadable) })
+        Ok(Outcome { counts: settled?, end, gaps })
     }
 
-    /// What the answer lacks, segments included that turned out to be `unreadable` on the way.
-    fn gaps(self, unreadable: &Damaged) -> Gaps {
-        let mut gaps = self.plan.gaps;
-        gaps.unreadable.extend(unreadable);
-        gaps.unopened.extend(&self.secrets.damaged());
+    /// What the answer lacks, with what was `met` on the way.
+    fn gaps(&self, met: &Gaps) -> Gaps {
+        let mut gaps = self.plan.gaps.clone();
+        gaps.unreadable.extend(&met.unreadable);
+        gaps.unrevealed.extend(&met.unrevealed);
+        gaps.unopened.extend(&self.secrets.unopened());
         gaps
     }
 
-    /// Keeps in the ledger what came of it, and the `failure` that it ended with, or else what the answer lacks.
+    /// Keeps in the ledger what came of it, and the `failure` that it ended with, or what the answer lacks.
     fn settle(
         &self,
         site: &mut Site,
@@ -149,7 +151,6 @@ impl<'q> Ready<'q> {
     ) -> Result<Counts, Diagnostic> {
         // What was opened for the plan and, since, for the originals.
         let (opened, epochs) = (self.secrets.opened(), self.secrets.epochs() as u64);
-        let failure = failure.or(self.plan.gaps.code()).or(self.secrets.damaged().code());
         let plan = PlanCounts { epochs, vaults: opened.len() as u64, ..self.plan.counts };
         let done = AccessDone {
             complete: failure.is_none(),
@@ -184,6 +185,14 @@ fn prepare<'s, 'l>(
             access.refuse(site, &refusal)?;
             Err(refusal)
         }
+    }
+}
+
+impl Gaps {
+    /// What was met while lines were read and originals put back.
+    fn met(lines: &Lines<'_>, reveal: &Reveal<'_>) -> Self {
+        let (unreadable, unrevealed) = (lines.unreadable().clone(), reveal.withheld().clone());
+        Self { unreadable, unrevealed, ..Self::default() }
     }
 }
 

@@ -9,8 +9,8 @@
 //! named; nothing is passed over in silence, for an answer that misses lines would look like one that has them all.
 
 use super::codes;
-use super::damage::Damaged;
 use super::nodes::NodePlaces;
+use super::obstacle::Obstacles;
 use super::tenancy::{Share, Sought, Tenancy};
 use crate::archive::VaultMark;
 use crate::jobs::purge::Site;
@@ -68,7 +68,7 @@ pub struct Secrets {
     /// Segments whose originals were opened.
     opened: BTreeSet<SegmentName>,
     /// Segments whose vault could not be read, or not all of it.
-    damaged: Damaged,
+    unopened: Obstacles,
 }
 
 /// The originals of a segment, and the keys of their tokens.
@@ -127,7 +127,7 @@ impl Secrets {
             shred,
             unwrapped: HashMap::new(),
             opened: BTreeSet::new(),
-            damaged: Damaged::default(),
+            unopened: Obstacles::default(),
         }
     }
 
@@ -162,8 +162,8 @@ impl Secrets {
 
     /// Vaults that could not be read, or not all of them, by their segments.
     #[must_use]
-    pub fn damaged(&self) -> Damaged {
-        self.damaged.clone()
+    pub fn unopened(&self) -> Obstacles {
+        self.unopened.clone()
     }
 
     /// Whose tokens are in a segment. If its vault is damaged they are taken for those of the tenant of the search.
@@ -178,7 +178,7 @@ impl Secrets {
     fn stated_tenant(&mut self, name: &SegmentName) -> Result<Option<String>, Diagnostic> {
         match self.header(name) {
             Ok(header) => Ok(header.map(|header| header.tenant)),
-            Err(error) => self.damaged.note(name, error).map(|()| None),
+            Err(error) => self.unopened.note(name, error).map(|()| None),
         }
     }
 
@@ -271,7 +271,7 @@ impl Secrets {
     }
 
     /// What the tokens of a segment stand for, as far as its vault can be read; `None` if nothing of it can. What cannot is
-    /// [noted](Self::damaged), and so are records that are missing at its end, if its segment says by its `mark` how long it
+    /// [noted](Self::unopened), and so are records that are missing at its end, if its segment says by its `mark` how long it
     /// was. Takes S and H.
     ///
     /// # Errors
@@ -284,7 +284,7 @@ impl Secrets {
     ) -> Result<Option<Opened>, Diagnostic> {
         let unlocked = match self.unlock_beside(name, state) {
             Ok(unlocked) => unlocked,
-            Err(error) => return self.damaged.note(name, error).map(|()| None),
+            Err(error) => return self.unopened.note(name, error).map(|()| None),
         };
         let mut originals = Vec::new();
         let read = unlocked.each_record(&mut |record| {
@@ -293,7 +293,7 @@ impl Secrets {
         });
         let whole = read.and_then(|()| unlocked.vault.demand_bytes(mark.map_or(0, |mark| mark.bytes)));
         if let Err(error) = whole {
-            self.damaged.note(name, error.into())?;
+            self.unopened.note(name, error.into())?;
         }
         Ok(Some(Opened { keys: unlocked.keys, kinds: unlocked.kinds, originals }))
     }

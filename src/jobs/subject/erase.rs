@@ -139,7 +139,7 @@ pub fn erase(
             Err(error) => gaps.unreadable.note(&planned.name, error)?,
         }
     }
-    gaps.unopened.extend(&secrets.damaged());
+    gaps.unopened.extend(&secrets.unopened());
     Ok(Erased { answers, gaps, of_other_tenants: plan.counts.of_other_tenants })
 }
 

@@ -20,8 +20,8 @@ pub(super) struct NodeVault {
 pub(super) struct Listing<'l> {
     storage: &'l dyn Storage,
     places: Vec<PathBuf>,
-    /// Trees: what has `expires=...` in it.
-    trees: Option<Vec<PathBuf>>,
+    /// Trees: what has `expires=...` in it; and places that cannot be looked through for them.
+    trees: Option<(Vec<PathBuf>, Vec<Diagnostic>)>,
     /// By directory.
     vaults: HashMap<PathBuf, Vec<NodeVault>>,
 }
@@ -31,49 +31,62 @@ impl<'l> Listing<'l> {
         Self { storage, places, trees: None, vaults: HashMap::new() }
     }
 
-    /// The vaults that may have the original of a token.
-    ///
-    /// # Errors
-    /// If a directory cannot be listed.
-    pub(super) fn of(&mut self, place: &Place) -> Result<Vec<NodeVault>, Diagnostic> {
+    /// The vaults that may have the original of a token, and why others cannot be looked for: the disk of one node is no reason
+    /// to leave those of others out.
+    pub(super) fn of(&mut self, place: &Place) -> (Vec<NodeVault>, Vec<Diagnostic>) {
+        let (trees, mut obstacles) = self.trees();
         let mut found = Vec::new();
-        for tree in self.trees()? {
-            let folders = match &place.folder {
-                Some(folder) => vec![folder.clone()],
-                None => self.folders(&tree)?,
-            };
-            for folder in folders {
-                let vaults = self.vaults(&tree, &folder)?.iter();
-                found.extend(
-                    vaults.filter(|vault| place.kid.is_none_or(|kid| vault.name.kid == kid)).cloned(),
-                );
+        for tree in trees {
+            match self.in_tree(&tree, place) {
+                Ok(vaults) => found.extend(vaults),
+                Err(obstacle) => obstacles.push(obstacle),
             }
+        }
+        (found, obstacles)
+    }
+
+    fn in_tree(&mut self, tree: &Path, place: &Place) -> Result<Vec<NodeVault>, Diagnostic> {
+        let folders = match &place.folder {
+            Some(folder) => vec![folder.clone()],
+            None => self.folders(tree)?,
+        };
+        let mut found = Vec::new();
+        for folder in folders {
+            let vaults = self.vaults(tree, &folder)?.iter();
+            found.extend(vaults.filter(|vault| place.kid.is_none_or(|kid| vault.name.kid == kid)).cloned());
         }
         Ok(found)
     }
 
-    fn trees(&mut self) -> Result<Vec<PathBuf>, Diagnostic> {
-        if let Some(trees) = &self.trees {
-            return Ok(trees.clone());
+    fn trees(&mut self) -> (Vec<PathBuf>, Vec<Diagnostic>) {
+        if self.trees.is_none() {
+            let (mut trees, mut obstacles) = (Vec::new(), Vec::new());
+            for place in &self.places {
+                self.trees_below(place, DEEPEST_TREE, &mut trees, &mut obstacles);
+            }
+            self.trees = Some((trees, obstacles));
         }
-        let mut trees = Vec::new();
-        for place in &self.places {
-            self.trees_below(place, DEEPEST_TREE, &mut trees)?;
-        }
-        self.trees = Some(trees.clone());
-        Ok(trees)
+        self.trees.clone().unwrap_or_default()
     }
 
-    fn trees_below(&self, place: &Path, depth: u8, trees: &mut Vec<PathBuf>) -> Result<(), Diagnostic> {
-        let directories = self.directories(place)?;
+    fn trees_below(
+        &self,
+        place: &Path,
+        depth: u8,
+        trees: &mut Vec<PathBuf>,
+        obstacles: &mut Vec<Diagnostic>,
+    ) {
+        let directories = match self.directories(place) {
+            Ok(directories) => directories,
+            Err(obstacle) => return obstacles.push(obstacle),
+        };
         if directories.iter().any(|directory| directory.name.starts_with("expires=")) {
             trees.push(place.to_owned());
         } else if depth > 0 {
             for directory in directories {
-                self.trees_below(&directory.path, depth - 1, trees)?;
+                self.trees_below(&directory.path, depth - 1, trees, obstacles);
             }
         }
-        Ok(())
     }
 
     /// Every class and expiry day in a tree.

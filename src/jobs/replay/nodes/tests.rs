@@ -3,12 +3,12 @@
 use super::*;
 use crate::archive::{Lines as Block, Origin, Packer, SegmentWriter, filter};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Custody, Reveal, Tenancy, Unsealed};
+use crate::jobs::replay::{Custody, Obstacle, Obstacles, Reveal, Tenancy, Unsealed};
 use crate::jobs::scene::{self, DAY, NEXT, WRITTEN, folder};
 use crate::keyring::{Escrow, Identities, StateDir};
 use crate::model::{Expires, Kind, Kinds, NodeName, SegmentId, SegmentName, Tree};
 use crate::primitives::secret::Secret;
-use crate::primitives::storage::Memory;
+use crate::primitives::storage::{Disk, Memory};
 use crate::pseudonym::epoch::{Epoch, EpochKeys, kid};
 use crate::pseudonym::{Pseudonymised, Tokens};
 use crate::shred::ShredStore;
@@ -151,6 +151,12 @@ impl Fleet {
         tree.vault(&name)
     }
 
+    /// The first segment of a node.
+    fn segment_of(&self, node: &Node) -> SegmentName {
+        let (folder, node_name) = (folder(DAY, "connection"), NodeName::new(node.name).unwrap());
+        SegmentName { folder, node: node_name, kid: kid(&node.secret, EPOCH), number: 1 }
+    }
+
     fn everywhere(&self) -> NodePlaces {
         NodePlaces {
             vaults: vec![PathBuf::from("/vaults")],
@@ -158,14 +164,14 @@ impl Fleet {
         }
     }
 
-    /// The lines with originals put back, and which segments of nodes were opened for that.
+    /// The lines with originals put back, which segments of nodes were opened for that, and what is not given back.
     fn reveal(
         &self,
         tokens: &[String],
         scope: Scope,
         places: NodePlaces,
         identity: Option<&Path>,
-    ) -> Result<(Vec<String>, Vec<String>), Diagnostic> {
+    ) -> Result<(Vec<String>, Vec<String>, Obstacles), Diagnostic> {
         let mut selection = Selection::default();
         selection.add_tokens("--token", tokens).unwrap();
         let custody = Custody {
@@ -190,8 +196,9 @@ impl Fleet {
         }
         let in_clear: usize = texts.iter().map(|text| text.matches('.').count() / 3).sum();
         assert_eq!(reveal.revealed(), in_clear as u64);
+        let withheld = reveal.withheld().clone();
         drop(reveal);
-        Ok((texts, secrets.opened()))
+        Ok((texts, secrets.opened(), withheld))
     }
 
     /// The code of a refusal, which must name no token and nobody.
@@ -212,8 +219,9 @@ fn name(node: &Node, number: u64) -> String {
 fn who_is_asked_for_comes_back_and_bystanders_stay_tokens() {
     let fleet = Fleet::new();
     let tokens = [fleet.web1.token(JEAN), fleet.web2.token(ANNE)];
-    let (lines, opened) =
+    let (lines, opened, withheld) =
         fleet.reveal(&tokens, Scope::Asked, fleet.everywhere(), Some(&fleet.identity)).unwrap();
+    assert!(withheld.is_empty());
     assert_eq!(lines, [format!("{JEAN} and {}", fleet.web1.token(PAUL)), ANNE.to_owned()]);
     assert_eq!(opened, [name(&fleet.web1, 1), name(&fleet.web2, 1)]);
 }
@@ -276,18 +284,42 @@ fn secrets_that_have_one_kid_are_told_apart() {
     assert_eq!(lines, [format!("{JEAN} and {}", fleet.web1.token(PAUL)), ANNE.to_owned()]);
 }
 
+/// What is not given back of two that are asked for, if one is: it must name neither.
+fn withheld(fleet: &Fleet, tokens: &[String], places: NodePlaces) -> Obstacle {
+    let (lines, _, withheld) = fleet.reveal(tokens, Scope::Asked, places, Some(&fleet.identity)).unwrap();
+    let in_clear = [JEAN, ANNE].map(|address| lines.iter().any(|line| line.contains(address)));
+    assert_eq!((in_clear, withheld.count()), ([true, false], 1), "{lines:?}");
+    let obstacle = withheld.first().unwrap().clone();
+    assert!(!obstacle.why.contains("ip_") && !obstacle.why.contains(ANNE), "{obstacle:?}");
+    assert!(obstacle.place.starts_with("expires=2027-11-24/class=connection, epoch "), "{obstacle:?}");
+    obstacle
+}
+
 #[test]
-fn what_is_missing_is_named_before_anything_goes_out() {
+fn what_opens_is_given_back_and_the_rest_is_named() {
     let fleet = Fleet::new();
     let (web1, web2) = (&fleet.web1, &fleet.web2);
     let tokens = [web1.token(JEAN), web2.token(ANNE)];
-    let identity = Some(&*fleet.identity);
     let only_web1 = NodePlaces { shred_keys: vec![web1.shred_keys()], ..fleet.everywhere() };
-    let (code, text) = fleet.refused(&tokens, only_web1, identity);
-    assert!(
-        code == "P14" && text.contains("/vaults/web2/vault/") && !text.contains("/vaults/web1/"),
-        "{text}"
-    );
+    let Obstacle { code, why, .. } = withheld(&fleet, &tokens, only_web1);
+    assert_eq!(code.id, "P14");
+    assert!(why.contains("/vaults/web2/vault/") && !why.contains("/vaults/web1/"), "{why}");
+    let no_vault = NodePlaces { vaults: vec![web1.vaults()], ..fleet.everywhere() };
+    let Obstacle { code, why, .. } = withheld(&fleet, &tokens, no_vault);
+    assert_eq!(code.id, "P15");
+    assert!(why.starts_with("1 of expires=") && why.contains("no vault of that lies"), "{why}");
+    // A vault that is damaged beyond its header.
+    let vault = Tree::at(&web2.vaults()).vault(&fleet.segment_of(web2));
+    fleet.site.storage.edit(&vault).unwrap().truncate(20).unwrap();
+    let Obstacle { code, why, .. } = withheld(&fleet, &tokens, fleet.everywhere());
+    assert!(code.id == "V02" && why.contains(&*vault.to_string_lossy()), "{why}");
+}
+
+#[test]
+fn what_is_missing_is_named_before_anything_goes_out() {
+    let fleet = Fleet::new();
+    let tokens = [fleet.web1.token(JEAN), fleet.web2.token(ANNE)];
+    let identity = Some(&*fleet.identity);
     let (code, text) =
         fleet.refused(&tokens, NodePlaces { shred_keys: vec![], ..fleet.everywhere() }, identity);
     assert!(code == "P14" && text.contains("--shred-keys"), "{text}");
@@ -295,10 +327,9 @@ fn what_is_missing_is_named_before_anything_goes_out() {
     assert!(code == "P12" && text.contains("--identity"), "{text}");
     let (code, _) = fleet.refused(&tokens, fleet.everywhere(), Some(&fleet.other_identity));
     assert_eq!(code, "P13");
-    let no_vault = NodePlaces { vaults: vec![web1.vaults()], ..fleet.everywhere() };
+    let no_vault = NodePlaces { vaults: vec!["/nowhere".into()], ..fleet.everywhere() };
     let (code, text) = fleet.refused(&tokens, no_vault, identity);
     assert!(code == "P15" && text.contains("1 of expires=2027-11-24/class=connection, epoch "), "{text}");
-    assert!(text.contains("no vault of that lies"), "{text}");
 }
 
 #[test]
@@ -332,6 +363,29 @@ fn trees_are_found_up_to_two_levels_below_a_place() {
         [("/vaults", 2), ("/vaults/web1", 1), ("/vaults/web1/vault", 1), ("/", 0), ("/no", 0)]
     {
         let mut listing = Listing::new(&**storage, vec![place.into()]);
-        assert_eq!(listing.of(&sought).unwrap().len(), found, "{place}");
+        assert_eq!(listing.of(&sought).0.len(), found, "{place}");
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_listed_hides_no_other_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (no_directory, tree) = (directory.path().join("web1"), directory.path().join("web2"));
+    let name = SegmentName {
+        folder: folder(DAY, "connection"),
+        node: NodeName::new("web2").unwrap(),
+        kid: *b"2epqf",
+        number: 1,
+    };
+    let vault = Tree::at(&tree).vault(&name);
+    std::fs::create_dir_all(vault.parent().unwrap()).unwrap();
+    std::fs::write(&vault, "").unwrap();
+    std::fs::write(&no_directory, "").unwrap();
+    let mut listing = Listing::new(&Disk, vec![no_directory.clone(), tree]);
+    for _ in 0..2 {
+        let (vaults, obstacles) = listing.of(&Place { folder: None, kid: None });
+        assert_eq!(vaults.iter().map(|vault| &vault.name).collect::<Vec<_>>(), [&name]);
+        let [obstacle] = &obstacles[..] else { panic!("{obstacles:?}") };
+        assert_eq!((obstacle.code.id, obstacle.place.as_deref()), ("P15", no_directory.to_str()));
     }
 }

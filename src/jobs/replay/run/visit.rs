@@ -54,11 +54,13 @@ impl Ready<'_> {
                 Err(error) => break Err(error),
             }
         };
-        let (read, revealed, unreadable) = (lines.counts(), reveal.revealed(), lines.damaged().clone());
-        let failure = ended.as_ref().err().map(|error| error.code).or(unreadable.code());
+        let (read, revealed) = (lines.counts(), reveal.revealed());
+        let met = Gaps::met(&lines, &reveal);
+        let gaps = self.gaps(&met);
+        let failure = ended.as_ref().err().map(|error| error.code).or(gaps.code());
         let settled = self.settle(site, read, revealed, failure);
         ended?;
-        Ok(Visited { counts: settled?, gaps: self.gaps(&unreadable) })
+        Ok(Visited { counts: settled?, gaps })
     }
 }
 
