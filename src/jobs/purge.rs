@@ -341,7 +341,7 @@ impl Site {
             return Ok(Some(batch));
         }
         self.ledger.append(Event::PurgeIntent(entry.clone()))?;
-        if !batch.blocked.iter().any(Blocked::is_held) {
+        if !self.is_held(expires) {
             let erased = self.shred.erase(expires)?;
             if erased || (before.is_some() && !key_noted) {
                 self.ledger.append(Event::ShredKeyErased { expires: expires.to_string() })?;

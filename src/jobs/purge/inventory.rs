@@ -53,12 +53,6 @@ pub enum Reason {
     NotDue,
 }
 
-impl Blocked {
-    pub(super) fn is_held(&self) -> bool {
-        matches!(self.reason, Reason::Held { .. })
-    }
-}
-
 /// A file in a directory of an expiry day.
 #[derive(Debug)]
 pub(super) struct Lying {
@@ -152,9 +146,14 @@ impl Site {
             None if !has_key => batch.vaultless.clear(),
             None => {}
         }
-        let held = batch.blocked.iter().any(Blocked::is_held);
-        batch.key = !held && has_key;
+        batch.key = !self.is_held(expires) && has_key;
         Ok(batch)
+    }
+
+    /// Whether a segment of that day is frozen, wherever it lies: its disk may be missing, and what it holds needs H.
+    pub(super) fn is_held(&self, expires: Date) -> bool {
+        let day = format!("expires={expires}/");
+        self.held.keys().any(|segment| segment.starts_with(&day))
     }
 
     /// The name of the vault of a segment, with the store it lies in.

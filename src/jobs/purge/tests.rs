@@ -307,6 +307,26 @@ fn what_is_written_to_held_or_foreign_stays_and_the_rest_goes() {
     assert!(site.shred.existing(Expires::On(DAY)).unwrap().is_none());
 }
 
+/// Its disk is not mounted, say.
+#[test]
+fn a_held_segment_that_is_not_there_keeps_its_key() {
+    let memory = archive();
+    let (tree, mail) = (Tree::at(Path::new("/log")), segment(DAY, "mail"));
+    for file in [tree.archive.join(mail.to_string()), tree.vault(&mail)] {
+        memory.unlink(&file).unwrap();
+    }
+    let mut site = site(&memory, MIDNIGHT).unwrap();
+    site.held.insert(segment(DAY, "mail").to_string(), "2027/0815".to_owned());
+    let plan = site.plan(&|_| {}).unwrap();
+    let done = site.purge(true, &|_| {}).unwrap();
+    assert_eq!((done.absent.len(), done.purges[0].key), (1, false));
+    assert_eq!(done, plan);
+    assert!(site.shred.existing(Expires::On(DAY)).unwrap().is_some());
+    site.held.clear();
+    assert!(site.purge(true, &|_| {}).unwrap().purges[0].key);
+    assert!(site.shred.existing(Expires::On(DAY)).unwrap().is_none());
+}
+
 /// A class that is kept for 6 months in a second phase: on its day the segment moves, at every operation
 /// there is a whole copy, and it is purged from there.
 #[test]
