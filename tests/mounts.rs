@@ -47,6 +47,38 @@ fn mount(arguments: &[&str], path: &Path) -> Result<(), String> {
     if mounted.status.success() { Ok(()) } else { Err(said) }
 }
 
+/// One that does not outlive its test, not even one that panics.
+struct Sidecar(Option<Child>);
+
+impl Sidecar {
+    fn is_running(&mut self) -> bool {
+        self.0.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// What it says, when it has ended by itself.
+    fn ended(mut self) -> Output {
+        let deadline = Instant::now() + PATIENCE;
+        while self.is_running() {
+            assert!(Instant::now() <= deadline, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
+
+    fn stop(&self) {
+        rustix::process::kill_process(Pid::from_child(self.0.as_ref().unwrap()), Signal::TERM).unwrap();
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// A directory with a key, an input and a state directory, and a small disk for the archive.
 struct Scene {
     /// Dropped before the directory that it is in.
@@ -104,10 +136,10 @@ impl Scene {
         state
     }
 
-    fn serve(&self, state: &Path) -> Child {
+    fn serve(&self, state: &Path) -> Sidecar {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette"));
         command.args(["serve", "--now", "2026-11-23T12:00:00Z", "--state-dir"]).arg(state);
-        command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        Sidecar(Some(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()))
     }
 
     fn tree(&self) -> PathBuf {
@@ -156,29 +188,13 @@ fn long_input() -> String {
     })
 }
 
-/// What a process says, which ends by itself.
-fn ended(mut process: Child) -> Output {
-    let deadline = Instant::now() + PATIENCE;
-    while process.try_wait().unwrap().is_none() {
-        if Instant::now() > deadline {
-            process.kill().unwrap();
-            panic!("it does not end: {:?}", process.wait_with_output());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    process.wait_with_output().unwrap()
-}
-
 /// Waits until a sidecar keeps that all of `log` is durable.
-fn wait_until_read(sidecar: &mut Child, state: &Path, log: &Path) {
+fn wait_until_read(sidecar: &mut Sidecar, state: &Path, log: &Path) {
     let (deadline, length) = (Instant::now() + PATIENCE, std::fs::metadata(log).unwrap().len());
     let kept = || std::fs::read_dir(state.join("tails")).ok().into_iter().flatten().map(Result::unwrap);
     let is_read = |text: String| text.contains(&format!("\"offset\":{length},"));
     while !kept().any(|file| std::fs::read_to_string(file.path()).is_ok_and(is_read)) {
-        assert!(
-            Instant::now() < deadline && sidecar.try_wait().unwrap().is_none(),
-            "it does not read it all"
-        );
+        assert!(Instant::now() < deadline && sidecar.is_running(), "it does not read it all");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -236,16 +252,16 @@ fn a_full_disk_doubles_what_was_in_flight_at_most() {
         let log = scene.directory.path().join("app.log");
         std::fs::write(&log, long_input()).unwrap();
         let state = scene.configure(state, &log);
-        is_refused(&ended(scene.serve(&state)), "No space left on device");
+        is_refused(&scene.serve(&state).ended(), "No space left on device");
         for _ in 0..2 {
             // It stays full: refused every time, by whatever needs room first.
-            assert_eq!(ended(scene.serve(&state)).status.code(), Some(2));
+            assert_eq!(scene.serve(&state).ended().status.code(), Some(2));
         }
         scene.disk.remount("size=64m");
         let mut sidecar = scene.serve(&state);
         wait_until_read(&mut sidecar, &state, &log);
-        rustix::process::kill_process(Pid::from_child(&sidecar), Signal::TERM).unwrap();
-        is_done(&ended(sidecar));
+        sidecar.stop();
+        is_done(&sidecar.ended());
         let mut numbers = scene.numbers();
         let archived = numbers.len();
         numbers.sort_unstable();
