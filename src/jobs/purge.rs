@@ -116,14 +116,20 @@ impl LedgerFault {
 }
 
 impl Plan {
+    /// Whether something that is due was nowhere to be found: a disk may be missing.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        !self.absent.is_empty() || self.purges.iter().any(|batch| !batch.vaultless.is_empty())
+    }
+
     /// Whether a file of a day that is over has to stay, or is not where it should be.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         !self.astray.is_empty()
-            || !self.absent.is_empty()
+            || self.is_incomplete()
             || self.fault.is_some()
             || self.sealed.iter().any(|batch| !batch.held.is_empty())
-            || self.purges.iter().any(|batch| !batch.blocked.is_empty() || !batch.vaultless.is_empty())
+            || self.purges.iter().any(|batch| !batch.blocked.is_empty())
     }
 }
 

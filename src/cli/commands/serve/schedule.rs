@@ -122,7 +122,7 @@ fn purge_once(report: Report, settings: &Settings) -> Option<&'static str> {
             if plan != Plan::default() {
                 purge::summarise(report, &plan, false);
             }
-            (!plan.absent.is_empty()).then_some(NOT_THERE.id)
+            plan.is_incomplete().then_some(NOT_THERE.id)
         }
         Err(problem) => {
             report.error(&problem);
