@@ -339,6 +339,7 @@ fn archiver(memory: &Memory, ready: &Ready, now: &str) -> Archiver {
         tree: Tree::at(Path::new("/srv")),
         node: NodeName::new("web1").unwrap(),
         zone: recognition.zone.clone(),
+        source_zone: recognition.dates.source_zone().clone(),
         policy: recognition.policy_digest,
         tenant: "default".to_owned(),
         kinds: Arc::clone(&recognition.shared.kinds),

@@ -31,6 +31,8 @@ pub struct Origin {
     pub folder: Folder,
     /// IANA name of the legal zone.
     pub zone: String,
+    /// IANA name of the zone of times in lines that state none; `None` if it is the legal zone, or not known.
+    pub source_zone: Option<String>,
     /// The epoch and its secret.
     pub kid: [u8; 5],
     /// SHA-256 of the retention rules in force.
@@ -106,6 +108,7 @@ const VERSION: u16 = 1;
 const RECOVERED: u16 = 1;
 const NO_VAULT: u16 = 2;
 const NETWORKS_UNKNOWN: u16 = 4;
+const SOURCE_ZONE: u16 = 8;
 
 const TEXTS: usize = 6;
 
@@ -174,7 +177,8 @@ impl Footer {
         let flag = |set: bool, flag: u16| if set { flag } else { 0 };
         let flags = flag(*recovered, RECOVERED)
             | flag(vault.is_none(), NO_VAULT)
-            | flag(origin.networks_unknown, NETWORKS_UNKNOWN);
+            | flag(origin.networks_unknown, NETWORKS_UNKNOWN)
+            | flag(origin.source_zone.is_some(), SOURCE_ZONE);
         let vault = vault.unwrap_or(VaultMark { bytes: 0, digest: [0; 32] });
         let filter_bytes: u32 = frames.iter().map(|frame| count(frame.filter.len())).sum();
         let mut body = Vec::with_capacity(
@@ -309,7 +313,7 @@ fn footer(reader: &mut Reader<'_>) -> Result<Footer, Malformed> {
         return Err(reader.wrong("a version of the format that is not known"));
     }
     let flags = u16::from_le_bytes(reader.array("flags")?);
-    if flags & !(RECOVERED | NO_VAULT | NETWORKS_UNKNOWN) != 0 {
+    if flags & !(RECOVERED | NO_VAULT | NETWORKS_UNKNOWN | SOURCE_ZONE) != 0 {
         return Err(reader.wrong("flags that are not known"));
     }
     let frames = reader.u32("frames")?;
@@ -323,6 +327,12 @@ fn footer(reader: &mut Reader<'_>) -> Result<Footer, Malformed> {
     let mut texts = Reader { offset: reader.offset, bytes: reader.take(text_bytes as usize, "texts")? };
     let origin =
         Origin { id, policy, networks_unknown: flags & NETWORKS_UNKNOWN != 0, ..origin(&mut texts)? };
+    let has_source_zone = flags & SOURCE_ZONE != 0;
+    let source_zone = has_source_zone.then(|| text(&mut texts).map(str::to_owned)).transpose()?;
+    if !texts.bytes.is_empty() {
+        return Err(texts.wrong("bytes behind the texts"));
+    }
+    let origin = Origin { source_zone, ..origin };
     let frames = entries(reader, frames as usize, filter_bytes as usize)?;
     let vault = (flags & NO_VAULT == 0).then_some(mark);
     let footer = Footer { origin, recovered: flags & RECOVERED != 0, previous, vault, frames };
@@ -332,16 +342,18 @@ fn footer(reader: &mut Reader<'_>) -> Result<Footer, Malformed> {
     Ok(footer)
 }
 
-/// Texts of the footer; what else an origin has is left blank.
+/// The next text.
+fn text<'b>(reader: &mut Reader<'b>) -> Result<&'b str, Malformed> {
+    let length = usize::from(u16::from_le_bytes(reader.array("a text's length")?));
+    let bytes = reader.take(length, "a text")?;
+    std::str::from_utf8(bytes).map_err(|_| reader.wrong("a text that is not UTF-8"))
+}
+
+/// The texts that every footer has; what else an origin has is left blank.
 fn origin(reader: &mut Reader<'_>) -> Result<Origin, Malformed> {
     let mut texts = [""; TEXTS];
-    for text in &mut texts {
-        let length = usize::from(u16::from_le_bytes(reader.array("a text's length")?));
-        let bytes = reader.take(length, "a text")?;
-        *text = std::str::from_utf8(bytes).map_err(|_| reader.wrong("a text that is not UTF-8"))?;
-    }
-    if !reader.bytes.is_empty() {
-        return Err(reader.wrong("bytes behind the texts"));
+    for place in &mut texts {
+        *place = text(reader)?;
     }
     let [node, class, expires, zone, kid, _program] = texts;
     let folder = Folder::parse(&format!("expires={expires}"), &format!("class={class}"));
@@ -349,7 +361,8 @@ fn origin(reader: &mut Reader<'_>) -> Result<Origin, Malformed> {
         return Err(reader.wrong("a node, class, expiry or kid that is none"));
     };
     let (id, policy) = (SegmentId([0; 16]), [0; 32]);
-    Ok(Origin { id, node, folder, zone: zone.to_owned(), kid, policy, networks_unknown: false })
+    let (zone, source_zone, networks_unknown) = (zone.to_owned(), None, false);
+    Ok(Origin { id, node, folder, zone, source_zone, kid, policy, networks_unknown })
 }
 
 fn encode_texts(origin: &Origin) -> Vec<u8> {
@@ -364,7 +377,7 @@ fn encode_texts(origin: &Origin) -> Vec<u8> {
         concat!("oubliette ", env!("CARGO_PKG_VERSION")),
     ];
     let mut bytes = Vec::with_capacity(128);
-    for text in texts {
+    for text in texts.into_iter().chain(origin.source_zone.as_deref()) {
         // Names of nodes, classes and zones are far below 64 KiB.
         bytes.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
         bytes.extend_from_slice(text.as_bytes());

@@ -138,6 +138,8 @@ fn recover_one(
         node: name.node.clone(),
         folder: name.folder.clone(),
         zone: known.zone.clone(),
+        // Whoever wrote it may have been told another one than whoever recovers it.
+        source_zone: None,
         kid: name.kid,
         policy: known.policy,
         networks_unknown: true,

@@ -76,6 +76,7 @@ fn origin() -> Origin {
         zone: "Europe/Paris".to_owned(),
         kid: *b"2epqf",
         policy: [3; 32],
+        source_zone: None,
         networks_unknown: false,
     }
 }
@@ -148,6 +149,18 @@ fn what_is_written_is_read() {
 
 /// Only data frames, then skippable frames: what stock readers need. The whole file decompresses to the
 /// lines.
+#[test]
+fn a_source_zone_is_stated_where_there_is_one() {
+    let memory = Memory::new();
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let origin = Origin { source_zone: Some("America/New_York".to_owned()), ..origin() };
+    let mut writer = SegmentWriter::begin(&storage, &tree(), origin.clone(), &|_| Ok(true)).unwrap();
+    writer.append(packed(&block(&[("one", 10)]), &[100])).unwrap();
+    writer.sync().unwrap();
+    let name = writer.seal(VAULT, &mut TestSealer::default(), NOW).unwrap();
+    assert_eq!(Segment::open(&memory, &tree().segment(&name)).unwrap().footer().origin, origin);
+}
+
 #[test]
 fn a_segment_is_a_zstd_file_of_lines() {
     let memory = Memory::new();

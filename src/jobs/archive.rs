@@ -45,6 +45,7 @@ pub fn open(ready: &Ready, plan: Plan) -> Result<(Archiver, Vec<Recovered>), Dia
         tree: plan.tree,
         node: plan.node,
         zone: filter.recognition.zone.clone(),
+        source_zone: filter.recognition.dates.source_zone().clone(),
         policy: filter.recognition.policy_digest,
         tenant: filter.tenant.clone(),
         kinds: Arc::clone(&shared.kinds),

@@ -71,6 +71,7 @@ pub(in crate::jobs) fn try_write(
         zone: "Europe/Paris".to_owned(),
         kid: *b"2epqf",
         policy: [3; 32],
+        source_zone: None,
         networks_unknown: false,
     };
     let mut segment = SegmentWriter::begin(&site.storage, &site.tree, origin, &|_| Ok(true))?;

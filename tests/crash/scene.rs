@@ -79,6 +79,7 @@ fn desk(storage: Arc<dyn Storage>, tree: Tree) -> Result<Desk, Diagnostic> {
         tree,
         node: NodeName::new("web1").unwrap(),
         zone: TimeZone::UTC,
+        source_zone: TimeZone::UTC,
         policy: [3; 32],
         tenant: "default".to_owned(),
         kinds: Arc::new(Kinds::default()),

@@ -176,21 +176,25 @@ fn a_breach_is_counted_and_its_people_listed() {
 #[test]
 fn times_without_a_zone_are_read_as_the_filter_read_them() {
     let node = Node::new();
-    let line = "Nov 23 04:30:02 web9 sshd[1]: Failed password for root from 192.0.2.44 port 1 ssh2\n";
+    let lines = "Nov 23 04:30:02 web9 sshd[1]: Failed password for root from 192.0.2.44 port 1 ssh2\n\
+                 Nov 23 04:30:07 web9 sshd[1]: Failed password for root from 192.0.2.44 port 2 ssh2\n";
     let new_york = ["--source-zone", "America/New_York"];
-    node.archive_with(&[&["--now", "2026-11-23T09:30:10Z"], &new_york[..]].concat(), line);
-    let period = ["--from", "2026-11-23T09:30:02Z", "--to", "2026-11-23T09:30:02Z"];
+    node.archive_with(&[&["--now", "2026-11-23T09:30:10Z"], &new_york[..]].concat(), lines);
+    let period = ["--from", "2026-11-23T09:30:07Z", "--to", "2026-11-23T09:30:07Z"];
     let access = ["--case", "DSR-9", "--ip", "192.0.2.44"];
-    let found = node.answer(&["subject", "access"], &[&access[..], &period, &new_york].concat(), 0);
-    assert!(found.contains("\"time_utc\":\"2026-11-23T09:30:02Z\""), "{found}");
-    let counted = node.answer(&["subject", "affected", "--json"], &[&period[..], &new_york].concat(), 0);
-    assert_eq!(counted.trim(), r#"{"kind":"ip","distinct":1,"lines":1}"#);
-    // So does that of the configuration.
     let config = node.path("zone.toml");
-    std::fs::write(&config, "source_zone = 'America/New_York'\n").unwrap();
-    let configured = ["--config", arg(&config)];
-    let same = node.answer(&["subject", "access"], &[&access[..], &period, &configured].concat(), 0);
-    assert!(same.contains("\"time_utc\":\"2026-11-23T09:30:02Z\""), "{same}");
+    std::fs::write(&config, "source_zone = 'Asia/Tokyo'\n").unwrap();
+    // The segment says it, whatever the configuration is by now.
+    for told in [&[][..], &new_york, &["--config", arg(&config)]] {
+        let found = node.answer(&["subject", "access"], &[&access[..], &period, told].concat(), 0);
+        assert!(found.contains("\"time_utc\":\"2026-11-23T09:30:07Z\""), "{told:?}: {found}");
+        let counted = node.answer(&["subject", "affected", "--json"], &[&period[..], told].concat(), 0);
+        assert_eq!(counted.trim(), r#"{"kind":"ip","distinct":1,"lines":1}"#, "{told:?}");
+    }
+    // What is typed holds: read as of Tokyo no time is one that was believed, so the line counts with its receipt.
+    let typed = [&period[..], &["--source-zone", "Asia/Tokyo"]].concat();
+    assert_eq!(node.answer(&["replay", "--ip", "192.0.2.44"], &typed, 0), "");
+    node.verify();
 }
 
 #[test]

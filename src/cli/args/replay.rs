@@ -118,7 +118,7 @@ pub(crate) struct LineArgs {
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "LINES")]
 pub(crate) struct TimeArgs {
-    /// Zone of times that state none, as it was for the filter [default: that of the configuration, or the legal zone]
+    /// Zone of times that state none [default: what the segment says; else that of the configuration, or the legal zone]
     #[arg(long, value_name = "ZONE", value_parser = zone, hide_short_help = true)]
     pub(crate) source_zone: Option<TimeZone>,
 

@@ -102,8 +102,8 @@ fn question(
 
 /// How times of lines are read again.
 pub(super) fn reading(settings: &Settings, times: &TimeArgs) -> replay::Reading {
-    let source_zone = times.source_zone.clone().or_else(|| settings.source_zone.clone());
-    replay::Reading { format: times.format, source_zone }
+    let (source_zone, assumed_zone) = (times.source_zone.clone(), settings.source_zone.clone());
+    replay::Reading { format: times.format, source_zone, assumed_zone }
 }
 
 /// The lines asked for. Both ends of the period belong to it; times of lines are whole seconds.

@@ -39,6 +39,7 @@ impl Open {
             zone: bench.zone().iana_name().unwrap_or("UTC").to_owned(),
             kid: name.kid,
             policy: bench.policy_digest(),
+            source_zone: None,
             networks_unknown: true,
         };
         Ok(Self {

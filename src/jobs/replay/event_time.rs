@@ -30,8 +30,19 @@ use std::ops::RangeInclusive;
 pub struct Reading {
     /// The only format, or `None` to guess: as it was when they were archived.
     pub format: Option<Format>,
-    /// The zone of times that state none; the legal zone of the segment if not given.
+    /// The zone of times that state none, as whoever asks states it: whatever the segment says.
     pub source_zone: Option<TimeZone>,
+    /// The same for segments that do not say, by the configuration; their legal zone if not given.
+    pub assumed_zone: Option<TimeZone>,
+}
+
+impl Reading {
+    /// How lines of a segment are read that says, or does not, in which zone its times are that state none.
+    #[must_use]
+    pub fn of_segment(&self, says: Option<&TimeZone>) -> Self {
+        let source_zone = self.source_zone.as_ref().or(says).or(self.assumed_zone.as_ref()).cloned();
+        Self { source_zone, ..self.clone() }
+    }
 }
 
 /// When an event was.
@@ -132,6 +143,22 @@ mod tests {
         for (line, second, from) in lines {
             let (_, time) = times.read(line.as_bytes());
             assert_eq!((time.second, time.from), (seconds(second), *from), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_typed_holds_before_what_the_segment_says_and_that_before_the_configuration() {
+        let zone = |name| TimeZone::get(name).ok();
+        let (typed, says, assumed) = (zone("Asia/Tokyo"), zone("America/New_York"), zone("Europe/London"));
+        for (source_zone, says, assumed_zone, holds) in [
+            (&typed, &says, &assumed, &typed),
+            (&None, &says, &assumed, &says),
+            (&None, &None, &assumed, &assumed),
+            (&None, &None, &None, &None),
+        ] {
+            let (source_zone, assumed_zone) = (source_zone.clone(), assumed_zone.clone());
+            let reading = Reading { source_zone, assumed_zone, ..Reading::default() };
+            assert_eq!(reading.of_segment(says.as_ref()).source_zone, *holds);
         }
     }
 

@@ -101,7 +101,8 @@ impl Reader<'_> {
 /// The lines that fit, sorted by their events.
 fn fitting(bytes: &[u8], segment: &PlannedSegment, frame: &PlannedFrame, asked: &Asked<'_>) -> Vec<Fitting> {
     let Asked { selection, reading, .. } = asked;
-    let mut times = FrameTimes::new(reading, segment.zone.clone(), frame.first..=frame.last, segment.sealed);
+    let reading = reading.of_segment(segment.source_zone.as_ref());
+    let mut times = FrameTimes::new(&reading, segment.zone.clone(), frame.first..=frame.last, segment.sealed);
     let mut fitting = Vec::new();
     let mut start = 0;
     for (number, end) in memchr::memchr_iter(b'\n', bytes).map(|at| at + 1).enumerate() {

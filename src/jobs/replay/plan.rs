@@ -136,6 +136,8 @@ pub struct PlannedSegment {
     pub wanted: Option<Arc<Wanted>>,
     /// Its legal zone.
     pub zone: TimeZone,
+    /// The zone of times that state none, if it says so.
+    pub source_zone: Option<TimeZone>,
     /// The end of the day on which it was sealed; the present for a part.
     pub sealed: Timestamp,
 }

@@ -88,6 +88,7 @@ fn write_frames(site: &mut Site, class: &str, kid: [u8; 5], frames: &[Frame]) {
         zone: "Europe/Paris".to_owned(),
         kid,
         policy: [3; 32],
+        source_zone: None,
         networks_unknown: false,
     };
     let mut segment = SegmentWriter::begin(&site.storage, &site.tree, origin, &|_| Ok(true)).unwrap();

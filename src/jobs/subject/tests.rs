@@ -68,6 +68,7 @@ fn write_as(site: &mut Site, form: &Form<'_>, class: &str, frames: &[&[&str]]) {
         zone: "Europe/Paris".to_owned(),
         kid: kid(&scene::secret(), EPOCH),
         policy: [3; 32],
+        source_zone: None,
         networks_unknown: false,
     };
     let mut segment = SegmentWriter::begin(&site.storage, &form.tree, origin, &|_| Ok(true)).unwrap();

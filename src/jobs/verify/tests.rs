@@ -157,6 +157,7 @@ fn recover(memory: &Memory, now: &str) -> Result<(), Diagnostic> {
         tree,
         node: NodeName::new("web1").unwrap(),
         zone: zone.clone(),
+        source_zone: zone.clone(),
         policy: [3; 32],
         tenant: "default".to_owned(),
         kinds: Arc::new(Kinds::default()),

@@ -49,6 +49,8 @@ pub struct Keeping {
     pub node: NodeName,
     /// The legal zone.
     pub zone: TimeZone,
+    /// The zone of times that state none.
+    pub source_zone: TimeZone,
     /// SHA-256 of the retention rules in force.
     pub policy: [u8; 32],
     /// Whose tokens.
@@ -246,12 +248,13 @@ impl Desk {
                 key => key,
             },
         };
-        let Keeping { storage, tree, node, zone, policy, .. } = &self.keeping;
+        let Keeping { storage, tree, node, zone, source_zone, policy, .. } = &self.keeping;
         let origin = Origin {
             id: archive::new_id()?,
             node: node.clone(),
             folder: folder.clone(),
             zone: zone_name(zone),
+            source_zone: source_zone.iana_name().filter(|_| source_zone != zone).map(str::to_owned),
             kid: keys.kid(),
             policy: *policy,
             networks_unknown: self.keeping.foreign_tokens,

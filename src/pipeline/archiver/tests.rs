@@ -72,6 +72,7 @@ fn keeping(memory: &Memory, escrow: Escrow) -> Keeping {
         tree: Tree::at(Path::new("/srv")),
         node: NodeName::new("web1").unwrap(),
         zone: TimeZone::get("Europe/Paris").unwrap(),
+        source_zone: TimeZone::get("Europe/Paris").unwrap(),
         policy: [3; 32],
         tenant: "default".to_owned(),
         kinds: Arc::new(Kinds::default()),

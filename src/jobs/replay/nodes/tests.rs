@@ -104,6 +104,7 @@ impl Fleet {
             zone: "Europe/Paris".to_owned(),
             kid: SegmentName::MANY_EPOCHS,
             policy: [3; 32],
+            source_zone: None,
             networks_unknown: true,
         };
         let site = &mut self.site;

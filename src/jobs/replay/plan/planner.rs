@@ -138,6 +138,7 @@ impl<'p> Planner<'p> {
                 frames,
                 wanted,
                 zone: self.site.zone.clone(),
+                source_zone: None,
                 sealed: self.site.now,
             });
         }
@@ -321,6 +322,7 @@ fn planned(
         frames: frames.iter().map(frame).collect(),
         wanted,
         zone,
+        source_zone: footer.origin.source_zone.as_deref().and_then(|name| TimeZone::get(name).ok()),
         sealed: sealed.map_or(Timestamp::MAX, |zoned| zoned.timestamp()),
     }
 }
