@@ -104,6 +104,27 @@ fn an_extract_keeps_the_lines_whose_originals_a_lost_key_keeps_back() {
 }
 
 #[test]
+fn an_erasure_leaves_the_segment_whose_vault_does_not_open_and_does_the_others() {
+    let node = Node::new();
+    let days = fs::read_dir(node.path("srv/archive")).unwrap().map(|day| day.unwrap().path());
+    let first = days.filter(|day| day.join("class=support-ticket").exists()).min().unwrap();
+    let day = first.file_name().unwrap().to_str().unwrap().trim_start_matches("expires=").to_owned();
+    let key = node.path("state/shred").join(&day);
+    fs::rename(&key, node.path("key")).unwrap();
+    let person = ["--ip", "203.0.113.7", "--email", "jean@example.org", "--case", "DSR-1"];
+    let output = node.desk(&["subject", "erase"], &person);
+    let (table, told) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert_eq!(table.matches("kept: its vault does not open (P14)").count(), 1, "{table}");
+    assert_eq!(table.lines().filter(|row| row.ends_with("erased")).count(), 1, "{table}");
+    assert!(told.contains("warning[D02]"), "{told}");
+    // Found again, it opens, and nothing was changed there.
+    fs::rename(node.path("key"), &key).unwrap();
+    assert!(!node.answer(&["subject", "erase"], &person, 0).contains("does not open"));
+    node.verify();
+}
+
+#[test]
 fn without_any_key_nothing_is_given_back_and_nothing_goes_out() {
     let node = Node::new();
     fs::remove_dir_all(node.path("state/shred")).unwrap();

@@ -368,6 +368,7 @@ impl Row for Answer {
             Outcome::Duty { basis } => format!("kept until that day by law: {basis}"),
             Outcome::Held { case } => format!("held, case {case}"),
             Outcome::ClassUnknown => "kept: no rule says whether the law obliges to".to_owned(),
+            Outcome::VaultClosed { code } => format!("kept: its vault does not open ({code})"),
         };
         vec![self.place.class.clone(), self.place.expires.clone(), self.lines.to_string(), answer]
     }

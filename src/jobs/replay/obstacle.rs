@@ -36,8 +36,13 @@ impl Obstacle {
     /// # Errors
     /// With anything else.
     pub fn of_vault(error: Diagnostic) -> Result<Self, Diagnostic> {
-        let of_vault = [vault::KEY.id, codes::NO_SHRED_KEY.id, codes::NO_ORIGINALS.id, shred::IO.id];
-        Self::of(error).or_else(|error| Self::of_codes(error, &of_vault))
+        Self::of(error).or_else(|error| Self::of_codes(error, &of_closed_vault()))
+    }
+
+    /// Whether `error` tells of a vault that is not there or does not open, and of no file that cannot be read.
+    #[must_use]
+    pub fn is_closed_vault(error: &Diagnostic) -> bool {
+        of_closed_vault().contains(&error.code.id)
     }
 
     fn of_codes(error: Diagnostic, codes: &[&str]) -> Result<Self, Diagnostic> {
@@ -47,6 +52,10 @@ impl Obstacle {
         let Diagnostic { code, what, place, why, .. } = error;
         Ok(Self { code, place: place.unwrap_or_default(), why: why.unwrap_or(what) })
     }
+}
+
+fn of_closed_vault() -> [&'static str; 4] {
+    [vault::KEY.id, codes::NO_SHRED_KEY.id, codes::NO_ORIGINALS.id, shred::IO.id]
 }
 
 /// Obstacles by the name of the segment that has them, or whose vault has: the first that was met of each.

@@ -12,8 +12,8 @@ use super::failed;
 use crate::archive::{self, FILE_MODE, Keeps, Place, Rewritten, Segment, VaultMark, filter};
 use crate::jobs::purge::{SECOND_PHASE_FILE_MODE, Site};
 use crate::jobs::replay::{
-    Gaps, NO_SHRED_KEY, Opened, Plan, PlannedSegment, Secrets, Selection, State, TagKey, Unsealed, Wanted,
-    spelling,
+    Gaps, NO_SHRED_KEY, Obstacle, Opened, Plan, PlannedSegment, Secrets, Selection, State, TagKey, Unsealed,
+    Wanted, spelling,
 };
 use crate::ledger::event::{Erasure, Event};
 use crate::model::{Folder, Kind, SegmentId, SegmentName, Tree};
@@ -69,13 +69,18 @@ pub enum Outcome {
     },
     /// No rule says whether there is a duty to keep their class.
     ClassUnknown,
+    /// The vault of their segment is not there or does not open, so it cannot be written anew without them.
+    VaultClosed {
+        /// The code of the message that says why, for `oubliette explain`.
+        code: String,
+    },
 }
 
 impl Outcome {
     /// Whether somebody must see to it that this is settled.
     #[must_use]
     pub fn needs_human(&self) -> bool {
-        matches!(self, Self::Held { .. } | Self::ClassUnknown)
+        matches!(self, Self::Held { .. } | Self::ClassUnknown | Self::VaultClosed { .. })
     }
 }
 
@@ -159,10 +164,13 @@ fn erase_in(
     }
     let outcome = match reason_to_keep(site, &planned.name) {
         Some(reason) => reason,
-        None => {
-            rewrite(site, case, planned, wanted, secrets)?;
-            Outcome::Erased
-        }
+        None => match rewrite(site, case, planned, wanted, secrets) {
+            Ok(()) => Outcome::Erased,
+            Err(error) if Obstacle::is_closed_vault(&error) => {
+                Outcome::VaultClosed { code: error.code.id.to_owned() }
+            }
+            Err(error) => return Err(error),
+        },
     };
     Ok(Some(Answer { place: place(&planned.name), lines, outcome }))
 }

@@ -76,7 +76,7 @@ pub static STAYS: Code = Code {
     text: "\
 What it means
   Some of the person's lines could not be erased, or could not be looked for: their segment is frozen by a hold,
-  no rule tells whether the law obliges to keep their class, or it is not sealed yet.
+  no rule tells whether the law obliges to keep their class, its vault does not open, or it is not sealed yet.
 
 Why it matters
   The person has a right to be told within a month what was erased and what was not, and why.
@@ -86,7 +86,8 @@ Example
 
 What to do
   Held: run it again when the hold is over, or after `oubliette hold extract`. Class unknown: bring back the rule
-  of that class, with `duty = true` if the law obliges to keep it. Not sealed: run it again when the day is
+  of that class, with `duty = true` if the law obliges to keep it. Vault: what its code says (`oubliette explain P14`); if the
+  shred key of its day is lost, tell the person that nobody can give her originals back, and when the lines go. Not sealed: run it again when the day is
   over, or end the filter.
 
 References
