@@ -1,17 +1,19 @@
 //! `hold`: what a case needs is kept beyond its day, and nothing else is.
 //!
 //! A hold freezes whole segments, for 7 days at most: long enough to extract the lines that the case names.
-//! The extract is encrypted to the escrow recipients, and is erased when the hold ends; the segments go on
+//! The extract is encrypted under the hold's own key, and both are erased when the hold ends; the segments go on
 //! their day.
 //!
 //! ```text
 //! <state>/holds/3f1c9a52e07b46d8.json           the hold: its case, its dates, the segments it freezes
 //! <state>/holds/3f1c9a52e07b46d8-1.lines.age    the lines of its first extract, as they are in the archive
 //! <state>/holds/3f1c9a52e07b46d8-1.pairs.age    what the tokens in them stand for, JSON lines
+//! <state>/holds/keys/3f1c9a52e07b46d8.age       the key of the hold, encrypted to the escrow recipients
 //! ```
 //! The file is named after SHA-256 of the case, which may hold any character.
 
 mod extract;
+mod key;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +58,9 @@ pub struct Hold {
     pub segments: Vec<String>,
     /// How many extracts were made.
     pub extracts: u32,
+    /// What they are encrypted to, an age recipient, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<String>,
 }
 
 impl Hold {
@@ -83,6 +88,7 @@ pub struct Scope {
 #[derive(Debug)]
 pub struct Holds {
     folder: PrivateFolder,
+    keys: PrivateFolder,
 }
 
 impl Holds {
@@ -92,7 +98,7 @@ impl Holds {
     /// If the folder cannot be made.
     pub fn open(storage: &Arc<dyn Storage>, directory: &Path) -> Result<Self, Diagnostic> {
         let folder = PrivateFolder::open(storage, directory).map_err(failed("make", directory))?;
-        Ok(Self { folder })
+        Ok(Self { folder, keys: PrivateFolder::at(storage, &directory.join(key::KEYS)) })
     }
 
     /// Waits until no other process changes holds or purges.
@@ -154,7 +160,8 @@ impl Holds {
             ));
         }
         let frozen_until = longest_freeze(today, until);
-        let hold = Hold { case: case.to_owned(), until, frozen_until, segments, extracts: 0 };
+        let hold =
+            Hold { case: case.to_owned(), until, frozen_until, segments, extracts: 0, recipient: None };
         self.put(site, &hold)?;
         Ok(hold)
     }
@@ -257,8 +264,9 @@ impl Holds {
         self.folder.write(&name, &text).map_err(failed("write", &self.folder.path(&name)))
     }
 
-    /// Extracts first: as long as they are there the hold is, too.
+    /// The key first: without it nobody opens what a crash leaves. Then extracts: as long as they are there the hold is, too.
     fn erase(&self, hold: &Hold) -> Result<(), Diagnostic> {
+        self.erase_key(&hold.case)?;
         let stem = stem(&hold.case);
         let names = self.folder.names().map_err(failed("list", &self.folder.path("")))?;
         let extracts = names.into_iter().filter(|name| name.starts_with(&format!("{stem}-")));

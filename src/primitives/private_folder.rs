@@ -32,8 +32,28 @@ impl PrivateFolder {
     /// # Errors
     /// If it cannot be made.
     pub fn open(storage: &Arc<dyn Storage>, directory: &Path) -> io::Result<Self> {
-        storage.create_directory(directory, 0o700)?;
-        Ok(Self::at(storage, directory))
+        let folder = Self::at(storage, directory);
+        folder.make()?;
+        Ok(folder)
+    }
+
+    /// Makes it with mode 0700 if it is missing.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn make(&self) -> io::Result<()> {
+        self.storage.create_directory(&self.directory, 0o700)
+    }
+
+    /// Tells backup programs to leave it out (Cache Directory Tagging Specification), and people, why.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub fn leave_out_of_backups(&self, why: &str) -> io::Result<()> {
+        if self.storage.exists(&self.path(MARKER))? {
+            return Ok(());
+        }
+        self.write(MARKER, format!("{MARKER_SIGNATURE}\n# {why}\n").as_bytes())
     }
 
     /// The path of a file in it.
@@ -203,6 +223,9 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(2);
 /// The file that whoever has the turn has locked.
 pub const LOCK: &str = "lock";
+const MARKER: &str = "CACHEDIR.TAG";
+/// That of the Cache Directory Tagging Specification.
+const MARKER_SIGNATURE: &str = "Signature: 8a477f597d28d172789f06886806bc55";
 
 #[cfg(test)]
 mod tests {

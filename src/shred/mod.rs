@@ -26,12 +26,10 @@ use std::sync::Arc;
 pub const FOLDER: &str = "shred";
 
 const EXPIRED_UNTIL: &str = "expired-until";
-const MARKER: &str = "CACHEDIR.TAG";
 
-/// The signature of the Cache Directory Tagging Specification, and why it is here.
-const MARKER_TEXT: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
-    # Shred keys of oubliette. Leave this folder out of every backup: a copy of a key outlives its erasure, and\n\
-    # with it the originals of a day that is over could be opened again.\n";
+/// Why the folder is to be left out of backups.
+const WHY: &str = "Shred keys of oubliette. Leave this folder out of every backup: a copy of a key outlives its erasure, and\n\
+    # with it the originals of a day that is over could be opened again.";
 
 /// The shred keys of a node.
 #[derive(Clone, Debug)]
@@ -55,9 +53,7 @@ impl ShredStore {
     /// If it cannot be made.
     pub fn open(storage: &Arc<dyn Storage>, directory: &Path) -> Result<Self, ShredError> {
         let folder = PrivateFolder::open(storage, directory).map_err(ShredError::io("make", directory))?;
-        let marked = storage.exists(&folder.path(MARKER));
-        let marked = marked.and_then(|is| if is { Ok(()) } else { folder.write(MARKER, MARKER_TEXT) });
-        marked.map_err(ShredError::io("mark", directory))?;
+        folder.leave_out_of_backups(WHY).map_err(ShredError::io("mark", directory))?;
         Ok(Self { folder })
     }
 

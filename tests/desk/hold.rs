@@ -3,7 +3,7 @@
 use crate::desk::node::{LATER, Node, arg, text};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn lines_of_a_key_file_are_extracted_with_that_file() {
@@ -67,7 +67,9 @@ fn a_clock_that_runs_ahead_ends_no_hold() {
     // Whoever says that it is so late ends them.
     let ended = run(ahead, &["purge", "--confirm-clock"], 0);
     assert!(ended.contains("the hold of case 2027/0815 ended"), "{ended}");
-    assert_eq!(std::fs::read_dir(node.path("state/holds")).unwrap().count(), 1, "the lock of the folder");
+    let left = |folder: &str| std::fs::read_dir(node.path(folder)).unwrap().count();
+    assert_eq!(left("state/holds"), 2, "the lock of the folder, and that of keys");
+    assert_eq!(left("state/holds/keys"), 1, "what says that it belongs in no backup");
 }
 
 #[test]
@@ -113,10 +115,17 @@ fn an_extract_that_lacks_something_keeps_the_freeze() {
 
 /// The extract whose name ends so, opened by the custodian.
 fn opened(node: &Node, suffix: &str) -> String {
-    let names = std::fs::read_dir(node.path("state/holds")).unwrap().map(|entry| entry.unwrap().path());
-    let is_wanted = |path: &Path| path.to_str().unwrap().ends_with(suffix);
-    let path = names.into_iter().find(|path| is_wanted(path)).unwrap();
-    let identity = age::IdentityFile::from_file(arg(&node.identity()).to_owned()).unwrap();
+    let one_in = |folder: &str, suffix: &str| -> PathBuf {
+        let names = std::fs::read_dir(node.path(folder)).unwrap().map(|entry| entry.unwrap().path());
+        names.into_iter().find(|path| path.to_str().unwrap().ends_with(suffix)).unwrap()
+    };
+    let custodian = age::IdentityFile::from_file(arg(&node.identity()).to_owned()).unwrap();
+    let key = decrypted(&one_in("state/holds/keys", ".age"), custodian);
+    let key = age::IdentityFile::from_buffer(key.as_bytes()).unwrap();
+    decrypted(&one_in("state/holds", suffix), key)
+}
+
+fn decrypted(path: &Path, identity: age::IdentityFile<age::NoCallbacks>) -> String {
     let identities = identity.into_identities().unwrap();
     let decryptor = age::Decryptor::new(std::fs::File::open(path).unwrap()).unwrap();
     let mut clear = String::new();
@@ -150,7 +159,8 @@ fn the_list_says_what_is_frozen_and_where_extracts_lie() {
     let files: Vec<&str> =
         hold["files"].as_array().unwrap().iter().filter_map(|file| file.as_str()).collect();
     assert_eq!((&hold["frozen"], files.len()), (&false.into(), 2));
-    for file in files {
+    for file in files.into_iter().chain(hold["key"].as_str()) {
         assert!(listed.contains(file) && Path::new(file).is_file(), "{file}: {listed}");
     }
+    assert!(hold["key"].is_string(), "{hold}");
 }

@@ -113,10 +113,13 @@ fn restriction_keeps_the_lines_encrypted_and_freezes_nothing_else() {
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.to_str().unwrap().ends_with(".lines.age"))
         .collect();
-    let identity = std::fs::read_to_string(node.identity()).unwrap();
-    let secret = identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
-    let identity: age::x25519::Identity = secret.parse().unwrap();
-    let lines = age::decrypt(&identity, &std::fs::read(&extracts[0]).unwrap()).unwrap();
+    let identity = |file: &str| -> age::x25519::Identity {
+        file.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap().parse().unwrap()
+    };
+    let custodian = identity(&std::fs::read_to_string(node.identity()).unwrap());
+    let key = std::fs::read(hold["key"].as_str().unwrap()).unwrap();
+    let key = identity(&text(&age::decrypt(&custodian, &key).unwrap()));
+    let lines = age::decrypt(&key, &std::fs::read(&extracts[0]).unwrap()).unwrap();
     assert_eq!(text(&lines).lines().count(), 5);
     // Prolonged: what was extracted stays, and what has come since is added.
     let longer = [&JEAN[..], &CASE, &["--user", "jean", "--until", "2028-06-30"]].concat();

@@ -123,10 +123,10 @@ pub(crate) enum HoldCommand {
     #[command(after_help = "Example: oubliette hold list --json")]
     List,
 
-    /// Keep the lines with the targets, encrypted to the escrow recipients, and end the freeze
+    /// Keep the lines with the targets, encrypted under the hold's own key, and end the freeze
     ///
     /// With --identity, or the --key-file of the lines, also what the tokens in them stand for. Extracts lie in `holds` in the state directory;
-    /// `age -d -i IDENTITY FILE` opens them.
+    /// `hold list` names them and the key, and `age -d -i IDENTITY KEY | age -d -i - FILE` opens them.
     #[command(
         after_help = "Example: oubliette hold extract --archive /srv/log --case 2027/0815 --ip 203.0.113.7 --identity identity-1.txt"
     )]

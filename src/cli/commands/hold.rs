@@ -107,7 +107,8 @@ fn rows(settings: &Settings, holds: &Holds, listed: Vec<Hold>) -> Result<Vec<Hol
     let today = settings.clock.now().to_zoned(settings.legal_zone()?).date();
     let row = |hold: Hold| {
         let files = holds.extracts(&hold)?.iter().map(|path| path.display().to_string()).collect();
-        Ok(HoldRow { frozen: hold.freezes(today), files, hold })
+        let key = holds.key(&hold).map(|path| path.display().to_string());
+        Ok(HoldRow { frozen: hold.freezes(today), files, key, hold })
     };
     listed.into_iter().map(row).collect()
 }
@@ -231,13 +232,16 @@ struct HoldRow {
     frozen: bool,
     /// Its extracts.
     files: Vec<String>,
+    /// The key that opens them.
+    key: Option<String>,
 }
 
 impl HoldRow {
     fn kept(&self) -> Vec<KeptRow> {
         let row = |what, name: &String| KeptRow { case: self.hold.case.clone(), what, name: name.clone() };
         let frozen = self.hold.segments.iter().filter(|_| self.frozen).map(|name| row("frozen", name));
-        frozen.chain(self.files.iter().map(|file| row("extract", file))).collect()
+        let extracts = self.files.iter().map(|file| row("extract", file));
+        frozen.chain(extracts).chain(self.key.iter().map(|key| row("key", key))).collect()
     }
 }
 
@@ -245,7 +249,7 @@ impl Row for HoldRow {
     const HEADS: &[&str] = &["CASE", "UNTIL", "FROZEN", "EXTRACTS"];
 
     fn cells(&self) -> Vec<String> {
-        let Hold { case, until, frozen_until, segments, extracts } = &self.hold;
+        let Hold { case, until, frozen_until, segments, extracts, .. } = &self.hold;
         let frozen = match self.frozen {
             true => format!("{} until {frozen_until}", counted(segments.len() as u64, "segment")),
             false => "no longer".to_owned(),

@@ -1,5 +1,5 @@
 //! What a case needs out of frozen segments: the lines with its targets, and what the tokens in them stand
-//! for. Encrypted to the escrow recipients; then, if nothing is missing, the segments are frozen no more.
+//! for. Encrypted under the key of the hold; then, if nothing is missing, the segments are frozen no more.
 
 use super::{Hold, Holds, failed};
 use crate::archive::{self, Found, Segment};
@@ -149,7 +149,7 @@ impl Collected {
 }
 
 impl Holds {
-    /// Extracts the lines with `targets` from the segments that a case froze, encrypted to `escrow`. If a custodian
+    /// Extracts the lines with `targets` from the segments that a case froze, under a key that is encrypted to `escrow`. If a custodian
     /// takes part in `secrets`, also what the tokens in them stand for. The segments stay frozen if that
     /// [lacks](Extracted::lacks) something; no line is no extract.
     ///
@@ -216,11 +216,12 @@ impl Holds {
         collected: &Collected,
         escrow: &Escrow,
     ) -> Result<(), Diagnostic> {
+        let recipient = self.recipient(&mut hold, escrow)?;
         hold.extracts += 1;
         let stem = format!("{}-{}", super::stem(&hold.case), hold.extracts);
         for (what, bytes) in [("lines", &collected.lines), ("pairs", &collected.pairs)] {
             let name = format!("{stem}.{what}.age");
-            let encrypted = escrow.encrypted(bytes).map_err(io::Error::other);
+            let encrypted = age::encrypt(&recipient, bytes).map_err(io::Error::other);
             let written = encrypted.and_then(|encrypted| self.folder.write(&name, &encrypted));
             written.map_err(failed("write", &self.folder.path(&name)))?;
         }
@@ -331,7 +332,7 @@ pub(super) static CLOSED: Code = Code {
     title: "nothing can be extracted",
     text: "\
 What it means
-  An extract is encrypted to the escrow recipients, and what tokens stand for is found with an escrow
+  The key of an extract is encrypted to the escrow recipients, and what tokens stand for is found with an escrow
   identity and the shred key of the day. One of these is missing.
 
 Why it matters

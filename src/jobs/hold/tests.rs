@@ -135,6 +135,11 @@ fn what_is_no_hold_is_refused() {
     assert_eq!(holds.release(&mut site, "b").unwrap_err().code.id, "H03");
 }
 
+/// That of an identity file.
+fn identity(file: &str) -> age::x25519::Identity {
+    file.lines().last().unwrap().parse().unwrap()
+}
+
 #[test]
 fn an_extract_keeps_the_targeted_lines_and_lets_the_segments_go() {
     let directory = tempfile::tempdir().unwrap();
@@ -148,11 +153,14 @@ fn an_extract_keeps_the_targeted_lines_and_lets_the_segments_go() {
     assert_eq!(extracted, Extracted { lines: 1, ..Extracted::default() });
     purge(&memory, MIDNIGHT);
     assert!(of_day(&memory, DAY).is_empty());
-    let name = format!("/state/holds/{}-1.lines.age", stem("2027/0815"));
-    let encrypted = memory.files()[Path::new(&name)].clone();
-    let identity = std::fs::read_to_string(directory.path().join("escrow/identity-1.txt")).unwrap();
-    let identity: age::x25519::Identity = identity.lines().last().unwrap().parse().unwrap();
-    assert_eq!(age::decrypt(&identity, &encrypted).unwrap(), b"two\n");
+    let file = |name: String| memory.files()[&Path::new("/state/holds").join(name)].clone();
+    let extract = file(format!("{}-1.lines.age", stem("2027/0815")));
+    let custodian = std::fs::read_to_string(directory.path().join("escrow/identity-1.txt")).unwrap();
+    let custodian = identity(&custodian);
+    assert!(age::decrypt(&custodian, &extract).is_err(), "a custodian alone");
+    let key = age::decrypt(&custodian, &file(format!("keys/{}.age", stem("2027/0815")))).unwrap();
+    let key = identity(std::str::from_utf8(&key).unwrap());
+    assert_eq!(age::decrypt(&key, &extract).unwrap(), b"two\n");
     let entry = event::Extract { case: "2027/0815".to_owned(), targets: 1, lines: 1, pairs: 0 };
     assert!(events(&memory).contains(&Event::HoldExtracted(entry)));
     purge(&memory, "2028-01-31T10:00:00Z");
@@ -178,10 +186,10 @@ fn an_operation_on_a_hold_that_breaks_off_anywhere_is_ended_by_the_next() {
     add(&held).unwrap();
     let extracted = held.after_crash(Survives::Everything);
     extract(&extracted).unwrap();
-    let files =
-        |memory: &Memory| memory.files().into_keys().filter(|path| path.starts_with("/state/holds")).count();
-    let (one, three) = (files(&held), files(&extracted));
-    // The hold alone, and with its two extracts; beside them the lock of the folder.
+    let is_of_hold = |path: &PathBuf| path.starts_with("/state/holds") && !path.ends_with("CACHEDIR.TAG");
+    let files = |memory: &Memory| memory.files().into_keys().filter(is_of_hold).count();
+    let (one, four) = (files(&held), files(&extracted));
+    // The hold alone, and with its key and its two extracts; beside them the lock of the folder.
     let disturb = |before: &Memory, operation: &dyn Fn(&Memory) -> Result<(), Diagnostic>, left: usize| {
         let clean = before.with_fault(Fault::Freeze(u64::MAX));
         operation(&clean).unwrap();
@@ -215,7 +223,7 @@ fn an_operation_on_a_hold_that_breaks_off_anywhere_is_ended_by_the_next() {
         }
     };
     disturb(&empty, &add, one);
-    disturb(&held, &extract, three);
+    disturb(&held, &extract, four);
     disturb(&extracted, &release, one - 1);
 }
 
@@ -282,8 +290,28 @@ fn a_hold_is_prolonged_with_what_was_extracted() {
     extract(&holds, &mut site, "a", &targets, nobody(), &escrow).unwrap();
     purge(&memory, "2028-02-01T10:00:00Z");
     let files = memory.files();
-    let extracts = files.keys().filter(|path| path.to_string_lossy().ends_with(".lines.age"));
-    assert_eq!(extracts.count(), 2, "both, beyond the day on which it would have ended");
+    let of = |end: &str| files.keys().filter(|path| path.to_string_lossy().ends_with(end)).count();
+    assert_eq!(of(".lines.age"), 2, "both, beyond the day on which it would have ended");
+    assert_eq!(
+        files.keys().filter(|path| path.starts_with("/state/holds/keys")).count(),
+        2,
+        "one key, marked"
+    );
+}
+
+#[test]
+fn nothing_is_extracted_under_a_key_that_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let (escrow, _) = escrow(directory.path());
+    let memory = scene();
+    let mut site = site(&memory, NOW).unwrap();
+    let holds = holds(&memory);
+    holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
+    let targets = Targets { tokens: vec!["two".to_owned()], identifiers: Vec::new() };
+    let mut extract = || extract(&holds, &mut site, "a", &targets, nobody(), &escrow);
+    extract().unwrap();
+    memory.unlink(&Path::new("/state/holds/keys").join(format!("{}.age", stem("a")))).unwrap();
+    assert_eq!(extract().unwrap_err().code.id, "H01");
 }
 
 #[test]
