@@ -89,7 +89,7 @@ impl Vault {
         if length < bytes { Err(VaultError::damaged(&self.path, "its end", length)) } else { Ok(()) }
     }
 
-    /// Leaves out what follows the last whole record: somebody is writing it.
+    /// Leaves out what follows the last whole record: somebody writes it, or did.
     pub fn forget_half_a_record(&mut self) {
         let last = self.records().filter(|placed| placed.record.is_whole).last();
         let whole = last.map_or(self.records, |placed| self.bytes.len() - placed.record.after.len());
@@ -220,8 +220,9 @@ pub fn header(storage: &dyn Storage, path: &Path) -> Result<Header, VaultError> 
 /// A header with a wrap to twenty recipients has 3 KiB.
 const LONGEST_HEADER_BYTES: usize = 16 << 10;
 
-/// Cuts the vault in that file at its last whole record, durably. Its segment's id, length and SHA-256; `None`
-/// if there is no vault, or not even a whole header: then no frame was ever written that needed it.
+/// Cuts the vault in that file at its last whole record, durably; one that is damaged before it stays, for those behind it
+/// open all the same. Its segment's id, length and SHA-256; `None` if there is no vault, or not even a whole header: then
+/// no frame was ever written that needed it.
 ///
 /// # Errors
 /// If it cannot be read or cut.
@@ -231,25 +232,16 @@ pub fn cut(storage: &dyn Storage, path: &Path) -> Result<Option<(SegmentId, u64,
         opened => opened.map_err(VaultError::io("open a vault", path))?,
     };
     let bytes = read_whole(&*file).map_err(VaultError::io("read a vault", path))?;
+    let length = bytes.len() as u64;
     let Some((header, records)) = Header::decode(&bytes) else { return Ok(None) };
-    let rest = behind_whole_records(&bytes[records..]);
-    let whole = &bytes[..bytes.len() - rest.len()];
-    if !rest.is_empty() {
-        file.truncate(whole.len() as u64).map_err(VaultError::io("cut a vault", path))?;
+    let mut vault = Vault { path: path.to_owned(), header, bytes, records };
+    vault.forget_half_a_record();
+    let (whole, digest) = vault.mark();
+    if whole < length {
+        file.truncate(whole).map_err(VaultError::io("cut a vault", path))?;
     }
     file.sync().map_err(VaultError::io("sync a vault", path))?;
-    Ok(Some((header.id, whole.len() as u64, Sha256::digest(whole).into())))
-}
-
-fn behind_whole_records(records: &[u8]) -> &[u8] {
-    let mut rest = records;
-    loop {
-        let record = layout::split_record(rest);
-        if !record.is_whole {
-            return rest;
-        }
-        rest = record.after;
-    }
+    Ok(Some((vault.header.id, whole, digest)))
 }
 
 fn read_whole(file: &dyn Stored) -> io::Result<Vec<u8>> {

@@ -240,6 +240,19 @@ fn half_a_record_is_at_the_end() {
 }
 
 #[test]
+fn what_a_crash_left_is_not_cut_at_a_damaged_record_before_its_end() {
+    let memory = Memory::new();
+    let places = four_records(&memory);
+    let half = places[4] - 1;
+    memory.damage(&path(), |bytes| bytes.truncate(half));
+    memory.damage(&path(), |bytes| bytes[places[1] + 12] ^= 1);
+    let (_, bytes, _) = cut(&memory, &path()).unwrap().unwrap();
+    assert_eq!((bytes, memory.files()[&path()].len()), (places[3] as u64, places[3]));
+    let others = vec![vec![4, 192, 0, 2, 1], vec![4, 192, 0, 2, 3]];
+    assert_eq!(readable(&memory), (others, Some(places[1] as u64)));
+}
+
+#[test]
 fn a_torn_vault_is_cut_at_its_last_whole_record() {
     let memory = Memory::new();
     let mark = written(&memory).mark();
