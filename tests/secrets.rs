@@ -114,3 +114,26 @@ fn what_a_store_repeats_is_not_repeated() {
         assert!(told.contains("403 Forbidden, SignatureDoesNotMatch") && !told.contains(TELLING), "{told}");
     }
 }
+
+#[cfg(feature = "s3")]
+#[test]
+fn variables_for_a_store_are_named_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let purged =
+        oubliette(&["purge", "--archive", folder.path().to_str().unwrap()], &folder).output().unwrap();
+    assert_eq!(purged.status.code(), Some(0), "{}", String::from_utf8_lossy(&purged.stderr));
+    for (name, value, told) in [
+        ("AWS_ALLOW_HTTP", "hunter2", "AWS_"),
+        ("AWS_ENDPOINT_URL", "hunter2", "AWS_ENDPOINT_URL"),
+        ("AWS_ENDPOINT_URL_S3", "hunter2://", "AWS_ENDPOINT_URL_S3"),
+        ("AWS_ACCESS_KEY_ID", "hunter2\n", "AWS_ACCESS_KEY_ID"),
+        ("AWS_SESSION_TOKEN", "hunter2\n", "AWS_SESSION_TOKEN"),
+    ] {
+        let mut command = oubliette(&["verify", "s3://bucket/prefix"], &folder);
+        command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1").env("AWS_ACCESS_KEY_ID", "id");
+        command.env("AWS_SECRET_ACCESS_KEY", "key").env(name, value);
+        is_refused(&mut command, "A01");
+        let output = String::from_utf8(command.output().unwrap().stderr).unwrap();
+        assert!(output.contains(told), "{output}");
+    }
+}

@@ -16,6 +16,7 @@
 //! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ALLOW_HTTP`.
 
 mod answer;
+mod environment;
 mod part;
 
 use super::versions::{Version, Versions};
@@ -210,7 +211,8 @@ impl Bucket {
         let timeout = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
         let builder =
             AmazonS3Builder::from_env().with_bucket_name(name).with_config(timeout, LONGEST_REQUEST);
-        let store = builder.clone().build().map_err(as_io)?;
+        environment::check(&builder)?;
+        let store = builder.clone().build().map_err(environment::refused)?;
         let versions = Versions::of_bucket(&builder, name, store.credentials())?;
         Ok(Self { store, versions })
     }
