@@ -9,6 +9,7 @@ pub mod key_set;
 #[cfg(feature = "kafka")]
 pub mod librdkafka;
 pub mod private_folder;
+pub(crate) mod processor;
 pub mod recipient;
 pub mod redaction;
 pub mod relp;

@@ -11,7 +11,7 @@
 
 use super::token::TAG_BYTES;
 use crate::model::Kind;
-use crate::scan::prefetch;
+use crate::primitives::processor::prefetch;
 
 /// The text of a tag.
 pub(crate) type TagText = [u8; TAG_BYTES];

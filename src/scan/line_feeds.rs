@@ -1,6 +1,6 @@
 //! Counting line feeds: a pass of its own, for whoever counts lines apart from the scan.
 
-use super::vectors::{Kernel, Lanes, vectorize};
+use crate::primitives::processor::{Kernel, Lanes, vectorize};
 
 /// Lines in `bytes`: line feeds, and one more if something follows the last of them.
 #[must_use]
@@ -44,7 +44,7 @@ impl Kernel for LineFeeds<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::vectors::tests::with_each;
+    use crate::primitives::processor::tests::with_each;
 
     #[test]
     fn all_are_counted() {

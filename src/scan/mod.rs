@@ -3,14 +3,12 @@
 
 mod line_feeds;
 mod shapes;
-mod vectors;
 
 pub use line_feeds::count_lines;
 pub(crate) use shapes::{Candidate, Shapes};
 
+use crate::primitives::processor::{Kernel, Lanes, vectorize};
 use shapes::{Found, LEAD, Stretch, WINDOWS};
-pub(crate) use vectors::prefetch;
-use vectors::{Kernel, Lanes, vectorize};
 
 /// The result of scanning a text. Reused from block to block.
 #[derive(Debug, Default)]
@@ -429,8 +427,8 @@ impl<'a> Iterator for Lines<'a> {
 #[cfg(test)]
 mod tests {
     use super::shapes::Shapes;
-    use super::vectors::tests::with_each;
     use super::*;
+    use crate::primitives::processor::tests::with_each;
 
     fn shapes_in(text: &[u8], shape: Shapes) -> Vec<u32> {
         let mut scan = Scan::default();

@@ -6,7 +6,7 @@
 //! place to look: the parsers of `detect` decide. The other way round, what has
 //! no candidate is never looked at, so each shape here must be implied by the grammar it stands for.
 
-use super::vectors::Classes;
+use crate::primitives::processor::Classes;
 
 /// The shapes that are complete at a position, as a bit set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,11 @@
-//! The scan alone, so that other machines need not build the rest: `tests/scan/miri` and `tests/scan/arm64`.
+//! The scan, with the one file with `unsafe`, alone, so that other machines need not build the rest: `tests/scan/miri` and `tests/scan/arm64`.
 
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "who calls it is not here")]
 
+mod primitives {
+    pub(crate) use crate::processor;
+}
+#[path = "../../../src/primitives/processor.rs"]
+mod processor;
 #[path = "../../../src/scan/mod.rs"]
 mod scan;
