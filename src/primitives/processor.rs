@@ -6,9 +6,11 @@
 //! are tested against a byte-by-byte reading. What `unsafe` buys, time of a line in the filter, AVX-512BW
 //! against portable lanes in one run: 355 ns for 418 ns on `mixed`, 81 ns for 113 ns on `clean` (medians of 5).
 //!
+//! *SHA-256* of several messages side by side ([`compress_sha256`]).
+//!
 //! # Safety
 //! The functions with `#[target_feature]` keep no references: a chunk is a `&[u8; 64]`, and each load stays
-//! within it or within one of its halves. The one condition is that the processor has the feature.
+//! within it or within one of its parts. The one condition is that the processor has the feature.
 //! [`Avx512`] and [`Avx2`] are made for [`vectorize`] alone, after `is_x86_feature_detected!` said so, so
 //! whoever holds one has the proof in hand.
 //!
@@ -102,6 +104,27 @@ pub(crate) fn prefetch<T>(value: &T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = value;
+}
+
+/// The compression function of SHA-256 (FIPS 180-4, 6.2.2) of `N` messages, each one block: `states` become the next.
+/// An instruction of one message waits for the one before it for four cycles, so those of the others are put between
+/// them, which no processor does by itself that far ahead: with four, 21 ns a block instead of 31 for one call after
+/// another and 46 for one alone (medians on a virtual Zen 4). `false`, and nothing done, if there are no such
+/// instructions.
+#[must_use]
+#[inline]
+pub(crate) fn compress_sha256<const N: usize>(states: &mut [[u32; 8]; N], blocks: [&[u8; 64]; N]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("sha")
+        && is_x86_feature_detected!("sse4.1")
+        && is_x86_feature_detected!("ssse3")
+    {
+        // SAFETY: the processor has the features.
+        unsafe { x86::compress_sha256(states, blocks) };
+        return true;
+    }
+    let _ = (states, blocks);
+    false
 }
 
 /// What every machine of the architecture has.
@@ -211,9 +234,12 @@ impl Lanes for Avx2 {
 mod x86 {
     use super::{Avx2, Avx512, Classes, Kernel};
     use std::arch::x86_64::{
-        __m256i, __m512i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
-        _mm256_or_si256, _mm256_set1_epi8, _mm256_sub_epi8, _mm512_cmpeq_epi8_mask, _mm512_cmple_epu8_mask,
-        _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi8, _mm512_sub_epi8,
+        __m128i, __m256i, __m512i, _mm_add_epi32, _mm_alignr_epi8, _mm_extract_epi32, _mm_loadu_si128,
+        _mm_set_epi8, _mm_set_epi32, _mm_setzero_si128, _mm_sha256msg1_epu32, _mm_sha256msg2_epu32,
+        _mm_sha256rnds2_epu32, _mm_shuffle_epi8, _mm_shuffle_epi32, _mm256_cmpeq_epi8, _mm256_loadu_si256,
+        _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_sub_epi8,
+        _mm512_cmpeq_epi8_mask, _mm512_cmple_epu8_mask, _mm512_loadu_si512, _mm512_or_si512,
+        _mm512_set1_epi8, _mm512_sub_epi8,
     };
 
     #[target_feature(enable = "avx512f,avx512bw,avx2,bmi1,bmi2,lzcnt,popcnt")]
@@ -321,12 +347,89 @@ mod x86 {
         let (least_low, least_high) = (_mm256_min_epu8(low, more), _mm256_min_epu8(high, more));
         mask_256([_mm256_cmpeq_epi8(least_low, low), _mm256_cmpeq_epi8(least_high, high)])
     }
+
+    /// Constants of the rounds, by four (FIPS 180-4, 4.2.2).
+    const ROUNDS: [[u32; 4]; 16] = [
+        [0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5],
+        [0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5],
+        [0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3],
+        [0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174],
+        [0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc],
+        [0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da],
+        [0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7],
+        [0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967],
+        [0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13],
+        [0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85],
+        [0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3],
+        [0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070],
+        [0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5],
+        [0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3],
+        [0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208],
+        [0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2],
+    ];
+
+    #[target_feature(enable = "sha,sse4.1,ssse3")]
+    pub(super) fn compress_sha256<const N: usize>(states: &mut [[u32; 8]; N], blocks: [&[u8; 64]; N]) {
+        let big_endian = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
+        // The instructions want the eight words of a state as two vectors, `a`, `b`, `e`, `f` and the others.
+        let before = states.map(|state| {
+            let [a, b, c, d, e, f, g, h] = state.map(u32::cast_signed);
+            (_mm_set_epi32(a, b, e, f), _mm_set_epi32(c, d, g, h))
+        });
+        let (mut abef, mut cdgh) = (before.map(|(abef, _)| abef), before.map(|(_, cdgh)| cdgh));
+        // The last sixteen words of each message schedule, by four: those of rounds to come take the place of the oldest.
+        let mut words = [[_mm_setzero_si128(); N]; 4];
+        for (quarter, [first, second, third, fourth]) in
+            ROUNDS.iter().map(|k| k.map(u32::cast_signed)).enumerate()
+        {
+            let constants = _mm_set_epi32(fourth, third, second, first);
+            let [oldest, older, newer, newest] = [0, 1, 2, 3].map(|ago| (quarter + ago) % 4);
+            for message in 0..N {
+                words[oldest][message] = match blocks[message].as_chunks::<16>().0.get(quarter) {
+                    Some(bytes) => _mm_shuffle_epi8(load(bytes), big_endian),
+                    None => next_words([oldest, older, newer, newest].map(|four| words[four][message])),
+                };
+            }
+            for message in 0..N {
+                let two = _mm_add_epi32(words[oldest][message], constants);
+                let two_more = _mm_shuffle_epi32::<0b1110>(two);
+                // Two rounds give the next `a`, `b`, `e`, `f`; the other vector is the one before.
+                cdgh[message] = _mm_sha256rnds2_epu32(cdgh[message], abef[message], two);
+                abef[message] = _mm_sha256rnds2_epu32(abef[message], cdgh[message], two_more);
+            }
+        }
+        for (message, state) in states.iter_mut().enumerate() {
+            let abef = _mm_add_epi32(before[message].0, abef[message]);
+            let cdgh = _mm_add_epi32(before[message].1, cdgh[message]);
+            let (a, b) = (_mm_extract_epi32::<3>(abef), _mm_extract_epi32::<2>(abef));
+            let (e, f) = (_mm_extract_epi32::<1>(abef), _mm_extract_epi32::<0>(abef));
+            let (c, d) = (_mm_extract_epi32::<3>(cdgh), _mm_extract_epi32::<2>(cdgh));
+            let (g, h) = (_mm_extract_epi32::<1>(cdgh), _mm_extract_epi32::<0>(cdgh));
+            *state = [a, b, c, d, e, f, g, h].map(i32::cast_unsigned);
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn load(bytes: &[u8; 16]) -> __m128i {
+        // SAFETY: reads these 16 bytes; the instruction asks for no alignment.
+        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+    }
+
+    /// Four words of the message schedule after sixteen.
+    #[inline]
+    #[target_feature(enable = "sha,ssse3")]
+    fn next_words([oldest, older, newer, newest]: [__m128i; 4]) -> __m128i {
+        let seven_ago = _mm_alignr_epi8::<4>(newest, newer);
+        _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(oldest, older), seven_ago), newest)
+    }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
     /// Runs `kernel` with every kind of lanes that this machine has, by name.
     pub(crate) fn with_each<K: Kernel + Clone>(kernel: &K) -> Vec<(&'static str, K::Output)> {
@@ -396,6 +499,55 @@ pub(crate) mod tests {
                 for (lanes, classes) in with_each(&Classify(chunk)) {
                     assert_eq!(classes, one_by_one(&chunk), "{lanes}: byte {byte:#x} in lane {lane}");
                 }
+            }
+        }
+    }
+
+    /// FIPS 180-4, 4.2.2: the first 32 bits of the fractional parts of the cube roots of the first primes.
+    static CONSTANTS: LazyLock<Vec<u32>> = LazyLock::new(|| {
+        let primes = (2_u32..).filter(|number| (2..*number).all(|divisor| number % divisor != 0));
+        primes.map(|prime| (f64::from(prime).cbrt().fract() * 2_f64.powi(32)) as u32).take(64).collect()
+    });
+
+    /// FIPS 180-4, 6.2.2, word by word.
+    fn compressed_word_by_word(state: [u32; 8], block: &[u8; 64]) -> [u32; 8] {
+        let mut words: Vec<u32> =
+            block.as_chunks::<4>().0.iter().map(|bytes| u32::from_be_bytes(*bytes)).collect();
+        let mix = |word: u32, [one, two]: [u32; 2], shift| {
+            word.rotate_right(one) ^ word.rotate_right(two) ^ (word >> shift)
+        };
+        for at in 16..64 {
+            let (old, new) = (mix(words[at - 15], [7, 18], 3), mix(words[at - 2], [17, 19], 10));
+            words.push(words[at - 16].wrapping_add(old).wrapping_add(words[at - 7]).wrapping_add(new));
+        }
+        let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = state;
+        for (&constant, word) in CONSTANTS.iter().zip(words) {
+            let sum = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
+            let choice = (e & f) ^ (!e & g);
+            let one = h.wrapping_add(sum).wrapping_add(choice).wrapping_add(constant).wrapping_add(word);
+            let sum = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
+            let two = sum.wrapping_add((a & b) ^ (a & c) ^ (b & c));
+            (a, b, c, d, e, f, g, h) = (one.wrapping_add(two), a, b, c, d.wrapping_add(one), e, f, g);
+        }
+        let mut next = [a, b, c, d, e, f, g, h];
+        next.iter_mut().zip(state).for_each(|(word, before)| *word = word.wrapping_add(before));
+        next
+    }
+
+    proptest! {
+        #[test]
+        fn sha256_equals_the_word_by_word_reading(
+            states in prop::array::uniform4(any::<[u32; 8]>()),
+            blocks in prop::array::uniform4(prop::collection::vec(any::<u8>(), 64)),
+        ) {
+            let blocks = blocks.map(|block| <[u8; 64]>::try_from(block).unwrap());
+            let expected: Vec<_> =
+                states.iter().zip(&blocks).map(|(state, block)| compressed_word_by_word(*state, block)).collect();
+            let mut found = states;
+            if compress_sha256(&mut found, blocks.each_ref()) {
+                prop_assert_eq!(&found[..], expected);
+            } else {
+                prop_assert_eq!(found, states, "nothing is done where it cannot be");
             }
         }
     }

@@ -2,14 +2,15 @@
 //!
 //! The two pads of a key are compressed once. A canonical form of at most 55 bytes then costs two
 //! compressions, inner and outer. Each is a chain of instructions that wait for each other, so the
-//! compressions of [`AT_ONCE`] different inputs are issued one after another: the processor overlaps
-//! them. The compression function is that of `sha2`; tests hold the formula against the crate `hmac`.
+//! compressions of [`AT_ONCE`] different inputs are made side by side where the processor has instructions for it;
+//! elsewhere the compression function is that of `sha2`. Tests hold the formula against the crate `hmac`.
 
+use crate::primitives::processor;
 use crate::primitives::secret::Secret;
 use sha2::block_api::compress256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// How many inputs are hashed side by side: more gains nothing, the processor looks no further ahead.
+/// How many inputs are hashed side by side: more gains nothing.
 pub(crate) const AT_ONCE: usize = 4;
 
 /// Longest input: with its padding it fills one block (FIPS 180-4, 5.1.1).
@@ -74,14 +75,10 @@ impl Block {
 #[inline]
 pub(crate) fn tags<const N: usize>(messages: [(&PaddedKey, Block); N]) -> [[u8; 16]; N] {
     let mut inner = messages.map(|(key, _)| key.inner);
-    for (state, (_, block)) in inner.iter_mut().zip(&messages) {
-        compress256(state, &[block.0]);
-    }
+    compress(&mut inner, messages.each_ref().map(|(_, block)| &block.0));
     let blocks = inner.map(Block::of_digest);
     let mut outer = messages.map(|(key, _)| key.outer);
-    for (state, block) in outer.iter_mut().zip(&blocks) {
-        compress256(state, &[block.0]);
-    }
+    compress(&mut outer, blocks.each_ref().map(|block| &block.0));
     outer.map(|[a, b, c, d, ..]| {
         let mut tag = [0; 16];
         for (bytes, word) in tag.as_chunks_mut::<4>().0.iter_mut().zip([a, b, c, d]) {
@@ -89,6 +86,16 @@ pub(crate) fn tags<const N: usize>(messages: [(&PaddedKey, Block); N]) -> [[u8; 
         }
         tag
     })
+}
+
+/// The compression function, of each state and block.
+#[inline]
+fn compress<const N: usize>(states: &mut [[u32; 8]; N], blocks: [&[u8; 64]; N]) {
+    if !processor::compress_sha256(states, blocks) {
+        for (state, block) in states.iter_mut().zip(blocks) {
+            compress256(state, &[*block]);
+        }
+    }
 }
 
 #[cfg(test)]
