@@ -396,7 +396,8 @@ fn listed(storage: &dyn Storage, path: &Path) -> Result<Vec<Listed>, Diagnostic>
 pub fn bytes_below(storage: &dyn Storage, roots: &[&Path]) -> io::Result<u64> {
     let mut bytes = 0;
     for root in roots.iter().filter(|root| !is_remote(root)) {
-        for listed in storage.list(root)? {
+        // Links may lead round in a circle.
+        for listed in storage.list(root)?.into_iter().filter(|listed| !listed.link) {
             bytes += if listed.directory {
                 bytes_below(storage, &[&listed.path])?
             } else {
@@ -426,7 +427,7 @@ pub static CHANGED: Code = Code {
 What it means
   A segment or vault was changed, is missing though it was not purged, is not the one that the ledger lists,
   or was sealed again with a later key; or the ledger itself was changed. Or something lies in the archive that oubliette did
-  not make: a copy, a directory of no day, a symbolic link. The table names each file, and
+  not make: a copy, a directory of no day, a symbolic link in the place of a file. The table names each file, and
   the place in it.
 
 Why it matters

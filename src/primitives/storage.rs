@@ -176,7 +176,7 @@ pub struct Listed {
     pub name: String,
     /// Where it is.
     pub path: PathBuf,
-    /// Whether it is a directory.
+    /// Whether it is a directory, or a symbolic link to one.
     pub directory: bool,
     /// Whether it is a symbolic link: what it names lies elsewhere.
     pub link: bool,

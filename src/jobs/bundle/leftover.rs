@@ -54,7 +54,8 @@ fn below(storage: &dyn Storage, directory: &Path) -> Result<Vec<PathBuf>, Diagno
     }
     let mut at = 0;
     while let Some(listed) = found.get(at) {
-        if listed.directory {
+        // What a link leads to is not of this bundle.
+        if listed.directory && !listed.link {
             found.extend(list(&listed.path.clone())?);
         }
         at += 1;

@@ -92,7 +92,8 @@ impl Storage for Disk {
         for entry in entries {
             let entry = entry?;
             let (name, kind) = (entry.file_name().to_string_lossy().into_owned(), entry.file_type()?);
-            let (directory, link) = (kind.is_dir(), kind.is_symlink());
+            let link = kind.is_symlink();
+            let directory = kind.is_dir() || link && entry.path().is_dir();
             listed.push(Listed { name, path: entry.path(), directory, link });
         }
         listed.sort();
@@ -243,7 +244,7 @@ mod tests {
         let expected = [
             ("a\u{fffd}", false, false),
             ("inner", true, false),
-            ("link", false, true),
+            ("link", true, true),
             ("pipe", false, false),
         ];
         assert_eq!(seen.collect::<Vec<_>>(), expected);
