@@ -2,7 +2,7 @@
 //! wrap finds the addresses behind the tokens of a copy by trying all of them, without H. In vaults S is sealed under
 //! H; the wrap in the state directory is not, and so it goes with the last of what was archived under it.
 
-use super::{Batch, Site};
+use super::{Batch, Item, Site};
 use crate::archive;
 use crate::keyring::{Keyring, Wrap};
 use crate::ledger::event::Event;
@@ -36,7 +36,12 @@ impl Site {
         let Some(keys) = &self.keys else { return Ok(Vec::new()) };
         let today = Expires::On(self.today());
         let mut spent = Keyring::open(keys.clone())?.past_wraps(self.now)?;
-        spent.retain(|wrap| last_days.0.get(&wrap.kid).is_some_and(|last| *last <= today));
+        // A ledger that is not whole may not know of what goes now.
+        let going: BTreeSet<_> = purges.iter().flat_map(|batch| &batch.files).filter_map(kid_of).collect();
+        spent.retain(|wrap| match last_days.0.get(&wrap.kid) {
+            Some(last) => *last <= today,
+            None => going.contains(&wrap.kid),
+        });
         if !spent.is_empty() {
             let left = self.kids_left(purges)?;
             spent.retain(|wrap| !left.contains(&wrap.kid));
@@ -66,6 +71,12 @@ impl Site {
         }
         Ok(())
     }
+}
+
+/// The kid of a segment.
+fn kid_of(file: &Item) -> Option<[u8; 5]> {
+    let (_, name) = file.entry.name.split_once('/')?;
+    SegmentName::parse_path(name).map(|name| name.kid)
 }
 
 #[cfg(test)]
@@ -171,6 +182,15 @@ mod tests {
     fn the_wrap_of_a_running_secret_stays() {
         let node = Node::new(EpochState::Active);
         assert_eq!((node.purge(AFTER_NEXT, None), node.wrap("2epqf").exists()), (0, true));
+    }
+
+    #[test]
+    fn a_ledger_that_was_changed_keeps_no_wrap_of_what_goes() {
+        let node = Node::new(EpochState::Destroyed);
+        // From its first line on nothing is believed.
+        node.memory.damage(Path::new("/state/ledger/ledger.jsonl"), |bytes| bytes[20] ^= 1);
+        let purge = |now| node.site(now).purge(true, &|_| {}).unwrap().wraps.len();
+        assert_eq!((purge(MIDNIGHT), purge(AFTER_NEXT), node.wrap("2epqf").exists()), (0, 1, false));
     }
 
     /// A crash between the entry and the end of the wrap: the next purge ends it.
