@@ -17,7 +17,7 @@ use crate::ledger::event::{self, Event};
 use crate::model::{Folder, Seal, SegmentName, Tree};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
-use crate::primitives::storage::{Listed, Storage, is_remote};
+use crate::primitives::storage::{Listed, Storage, is_of_one_file, is_remote};
 use crate::shred::ShredStore;
 use crate::vault::{Vault, VaultError};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -222,12 +222,16 @@ impl Checker {
         Ok(())
     }
 
-    /// What is damaged is a finding; what cannot be read is an error.
+    /// A file that is damaged or that the disk does not give back is a finding; a disk that is away is an error.
     fn damage<T>(&mut self, read: Result<T, ArchiveError>) -> Result<Option<T>, Diagnostic> {
         match read {
             Ok(read) => Ok(Some(read)),
             Err(ArchiveError::Damaged { path, malformed }) => {
                 self.wrong(&path, Some(malformed.offset), malformed.what);
+                Ok(None)
+            }
+            Err(ArchiveError::Unreadable { path, source }) => {
+                self.wrong(&path, None, &format!("the segment cannot be read: {source}"));
                 Ok(None)
             }
             Err(error) => Err(error.into()),
@@ -294,6 +298,9 @@ impl Checker {
         match hashed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.wrong(path, None, "the vault is missing")
+            }
+            Err(error) if is_of_one_file(&error) => {
+                self.wrong(path, None, &format!("the vault cannot be read: {error}"));
             }
             Err(error) => {
                 return Err(ArchiveError::Io {

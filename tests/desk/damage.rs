@@ -347,3 +347,19 @@ fn a_vault_that_cannot_be_read_keeps_no_line_back() {
     assert_eq!(lines.matches("203.0.113.7").count(), 2, "{lines}");
     assert!(told.contains("warning[V04]") && told.contains(CONNECTION), "{told}");
 }
+
+#[test]
+fn a_verification_names_every_file_that_cannot_be_read_and_goes_on() {
+    let node = Node::new();
+    unreadable(&only_file(&node.path("srv/archive").join(CONNECTION)));
+    unreadable(&only_file(&node.path("srv/vault/expires=2027-11-25/class=connection")));
+    let srv = node.path("srv");
+    let verified = node.run(&["verify", arg(&srv), "--now", LATER]);
+    let told = text(&verified.stdout);
+    assert_eq!(verified.status.code(), Some(1), "{told}{}", text(&verified.stderr));
+    for (kind, file) in [("segment", CONNECTION), ("vault", "vault/expires=2027-11-25/class=connection")] {
+        let is_told =
+            |row: &&str| row.contains(file) && row.contains(&format!("the {kind} cannot be read: "));
+        assert_eq!(told.lines().filter(is_told).count(), 1, "{kind}: {told}");
+    }
+}
