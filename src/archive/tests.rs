@@ -147,8 +147,6 @@ fn what_is_written_is_read() {
     assert!(!found[0].part && found[0].path == segment.path());
 }
 
-/// Only data frames, then skippable frames: what stock readers need. The whole file decompresses to the
-/// lines.
 #[test]
 fn a_source_zone_is_stated_where_there_is_one() {
     let memory = Memory::new();
@@ -161,6 +159,8 @@ fn a_source_zone_is_stated_where_there_is_one() {
     assert_eq!(Segment::open(&memory, &tree().segment(&name)).unwrap().footer().origin, origin);
 }
 
+/// Only data frames, then skippable frames: what stock readers need. The whole file decompresses to the
+/// lines.
 #[test]
 fn a_segment_is_a_zstd_file_of_lines() {
     let memory = Memory::new();
