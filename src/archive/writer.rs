@@ -48,6 +48,8 @@ pub struct SegmentWriter {
     frames: Vec<FrameEntry>,
     /// Length of the file.
     bytes: u64,
+    /// How much of it somebody was told is kept.
+    acknowledged: u64,
     poisoned: bool,
 }
 
@@ -92,6 +94,7 @@ impl SegmentWriter {
                     chain,
                     frames,
                     bytes: 0,
+                    acknowledged: 0,
                     poisoned: false,
                 });
             }
@@ -118,7 +121,8 @@ impl SegmentWriter {
         let file = storage.create(&part, mode).map_err(ArchiveError::io("make a segment", &part))?;
         let (storage, tree, name) = (Arc::clone(storage), tree.clone(), name.clone());
         let (chain, frames) = (Chain::new(&origin.id), Vec::new());
-        Ok(Self { storage, tree, name, part, file, origin, chain, frames, bytes: 0, poisoned: false })
+        let (bytes, acknowledged, poisoned) = (0, 0, false);
+        Ok(Self { storage, tree, name, part, file, origin, chain, frames, bytes, acknowledged, poisoned })
     }
 
     /// Its name.
@@ -161,6 +165,20 @@ impl SegmentWriter {
     /// If that fails; from then on [`ArchiveError::Poisoned`].
     pub fn sync(&mut self) -> Result<(), ArchiveError> {
         self.attempt("sync a segment", |file| file.sync())
+    }
+
+    /// Whoever waits for the frames so far is told that they are kept: they stay, whatever fails later.
+    pub fn acknowledge(&mut self) {
+        self.acknowledged = self.bytes;
+    }
+
+    /// Cuts off the frames that nobody was told are kept, after an operation on this segment or another one failed:
+    /// their lines will come again, and would be here twice. As far as that can be done: it is not worse than a crash.
+    /// Nothing is written to the segment any more.
+    pub fn abandon(&mut self) {
+        self.poisoned = true;
+        // The error that is told is the one before.
+        let _ = self.file.truncate(self.acknowledged);
     }
 
     /// Ends the segment: footer, seal, seek table, and its final name, all durable.

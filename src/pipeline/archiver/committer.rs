@@ -50,8 +50,19 @@ enum Job {
     SealAll(Clock),
 }
 
-/// What was acknowledged, the memory that was used for them, and what the desk shows afterwards.
-type Done = Result<(Portion, Vec<Used>, Shown), Diagnostic>;
+/// What became of a job, unless nothing was written.
+type Done = Result<Written, Diagnostic>;
+
+struct Written {
+    /// Lines that are as safe as the sync policy makes them.
+    acknowledged: Portion,
+    /// The memory that was used for them.
+    spares: Vec<Used>,
+    /// What the desk shows afterwards.
+    shown: Shown,
+    /// Whether the segments that were to be sealed then are: if not, the lines in them are safe all the same.
+    sealed: Result<(), Diagnostic>,
+}
 
 /// What others want to know of a desk.
 #[derive(Clone, Copy, Default)]
@@ -162,11 +173,11 @@ impl Committer {
 
     fn note(&mut self, done: Done) -> Result<(), Diagnostic> {
         self.busy = false;
-        let (portion, spares, shown) = done?;
-        self.acknowledged += portion;
+        let Written { acknowledged, spares, shown, sealed } = done?;
+        self.acknowledged += acknowledged;
         self.spares.extend(spares);
         (self.first_block, self.shown) = (None, shown);
-        Ok(())
+        sealed
     }
 }
 
@@ -206,12 +217,16 @@ struct Work {
 impl Work {
     fn on(&mut self, job: Job) -> Done {
         let Self { desk, options } = self;
-        let (portion, spares) = match job {
-            Job::Write(packed, clock) => desk.write(packed, options, clock.now())?,
-            Job::SealOld(clock) => desk.seal_old(clock.now()).map(|()| Default::default())?,
-            Job::SealAll(clock) => desk.seal_all(clock.now()).map(|()| Default::default())?,
+        let ((acknowledged, spares), sealed) = match job {
+            Job::Write(packed, clock) => {
+                let now = clock.now();
+                (desk.write(packed, options, now)?, desk.seal_due(options, now))
+            }
+            Job::SealOld(clock) => (Default::default(), desk.seal_old(clock.now())),
+            Job::SealAll(clock) => (Default::default(), desk.seal_all(clock.now())),
         };
-        Ok((portion, spares, Shown { open_segments: desk.open_segments(), expired: desk.expired() }))
+        let shown = Shown { open_segments: desk.open_segments(), expired: desk.expired() };
+        Ok(Written { acknowledged, spares, shown, sealed })
     }
 }
 

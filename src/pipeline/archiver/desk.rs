@@ -129,9 +129,24 @@ impl Desk {
         self.expired
     }
 
-    /// Writes frames in this order, each after what its tokens stand for; then seals what is full. What was
-    /// written, for the rest has expired; and their memory, which nobody needs any more.
+    /// Writes frames in this order, each after what its tokens stand for. What was written, for the rest has expired;
+    /// and their memory, which nobody needs any more. If that fails, what was written of them is taken back.
     pub(super) fn write(
+        &mut self,
+        packed: Vec<Packed>,
+        options: &Options,
+        now: Timestamp,
+    ) -> Result<(Portion, Vec<Used>), Diagnostic> {
+        let written = self.append_all(packed, options, now);
+        let segments = self.open.values_mut().map(|open| &mut open.segment);
+        match written {
+            Ok(_) => segments.for_each(SegmentWriter::acknowledge),
+            Err(_) => segments.for_each(SegmentWriter::abandon),
+        }
+        written
+    }
+
+    fn append_all(
         &mut self,
         packed: Vec<Packed>,
         options: &Options,
@@ -152,9 +167,6 @@ impl Desk {
             }
         }
         spares.extend(self.append(staged, options)?);
-        let full = |open: &Open| open.segment.bytes() >= options.most_segment_bytes;
-        self.seal_those(full, now)?;
-        self.seal_old(now)?;
         Ok((written, spares))
     }
 
@@ -287,6 +299,12 @@ impl Desk {
         let vault = VaultWriter::begin(storage, tree, name, segment.id(), &custody)?;
         self.wrap = Some((keys.kid(), wrap));
         Ok(vault)
+    }
+
+    /// Seals segments that are full, or were begun on another legal day.
+    pub(super) fn seal_due(&mut self, options: &Options, now: Timestamp) -> Result<(), Diagnostic> {
+        self.seal_those(|open| open.segment.bytes() >= options.most_segment_bytes, now)?;
+        self.seal_old(now)
     }
 
     /// Seals segments that were begun on another legal day.
