@@ -5,6 +5,7 @@
 
 mod desk {
     mod bundle;
+    mod custodian;
     mod damage;
     mod docs;
     mod hold;

@@ -65,6 +65,8 @@ pub struct Secrets {
     /// Shred keys of this node, then of others that can be reached.
     shred: Vec<ShredStore>,
     unwrapped: HashMap<[u8; KID_BYTES], Secret>,
+    /// Epochs of which an identity was seen to be a custodian's.
+    in_custody: BTreeSet<[u8; KID_BYTES]>,
     /// Segments whose originals were opened.
     opened: BTreeSet<SegmentName>,
     /// Segments whose vault could not be read, or not all of it.
@@ -126,6 +128,7 @@ impl Secrets {
             trees,
             shred,
             unwrapped: HashMap::new(),
+            in_custody: BTreeSet::new(),
             opened: BTreeSet::new(),
             unopened: Obstacles::default(),
         }
@@ -334,6 +337,7 @@ impl Secrets {
     fn unlock(&mut self, name: &SegmentName, path: &Path, state: State) -> Result<Unlocked, Diagnostic> {
         // H first: without it not even the secret is asked for.
         let shred_keys = self.shred_keys(name)?;
+        self.demand_custodian(name, path)?;
         let mut secret = self.of_epoch(name, Some(path))?;
         let mut vault = Vault::open(&*self.storage, path)?;
         if state == State::Unsealed {
@@ -356,6 +360,17 @@ impl Secrets {
         }
         let keys = EpochKeys::derive(&secret, Epoch::Fixed, &vault.header().tenant, &kinds);
         Ok(Unlocked { vault, secret, shred_key, keys, kinds })
+    }
+
+    /// The node has S of the running epoch itself, so it opens nothing: whoever brings an identity has to be one of those
+    /// to whom S was wrapped, on that day as on any other.
+    fn demand_custodian(&mut self, name: &SegmentName, vault: &Path) -> Result<(), Diagnostic> {
+        let is_known = self.custody.owns_key_file || self.in_custody.contains(&name.kid);
+        if self.custody.identities.is_some() && !is_known && self.of_node(&name.kid).is_some() {
+            self.of_wrap(name, Some(vault))?;
+            self.in_custody.insert(name.kid);
+        }
+        Ok(())
     }
 
     /// S that needs nobody's identity: that of the running epoch, or of a key file.
