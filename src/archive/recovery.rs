@@ -117,11 +117,9 @@ fn recover_one(
         publish(storage, tree, name)?;
         return Ok(Recovered::Sealed { name: name.clone(), lines, cut_bytes: 0 });
     }
+    // A part without vault never had one, or has no frame: its vault is durable before its first frame. One whose header is
+    // damaged opens for nobody as it is, and stays: nothing else has what it holds.
     let vault = vaults.recover(name)?;
-    if vault.is_none() {
-        vaults.remove(name)?;
-    }
-    // A part without vault never had one, or has no frame: its vault is durable before its first frame.
     let id = vault.map_or_else(new_id, |(id, _)| Ok(id))?;
     let bytes = read_whole(&*file).map_err(failed("read a segment"))?;
     let frames = frames_of(&bytes, &id);

@@ -194,9 +194,16 @@ impl Checker {
         }
         self.frames(&segment, progress)?;
         self.seal(&segment, &name.to_string());
+        let vault = tree.vault(name);
         if let Some(mark) = segment.footer().vault {
-            self.vault(&tree.vault(name), &mark, progress)?;
-            self.openable(name, &tree.vault(name))?;
+            self.vault(&vault, &mark, progress)?;
+            self.openable(name, &vault)?;
+        } else if self.storage.exists(&vault).is_ok_and(|exists| exists) {
+            self.wrong(
+                &vault,
+                None,
+                "its header was damaged when its segment was sealed after a crash: nobody opens it as it is",
+            );
         }
         Ok(())
     }

@@ -222,7 +222,7 @@ const LONGEST_HEADER_BYTES: usize = 16 << 10;
 
 /// Cuts the vault in that file at its last whole record, durably; one that is damaged before it stays, for those behind it
 /// open all the same. Its segment's id, length and SHA-256; `None` if there is no vault, or not even a whole header: then
-/// no frame was ever written that needed it.
+/// no frame was ever written that needed it, or the header is damaged.
 ///
 /// # Errors
 /// If it cannot be read or cut.

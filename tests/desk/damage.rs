@@ -156,6 +156,38 @@ fn revealed(node: &Node, options: &[&str]) -> (String, String) {
     (text(&output.stdout), told)
 }
 
+/// A filter that is killed leaves a part, which the next start seals. If the vault has no header then, nobody opens it as it
+/// is, but it is all that there is.
+#[test]
+fn a_vault_whose_header_is_damaged_outlives_the_next_start() {
+    let node = Node::new();
+    let (srv, folder) = (node.path("srv"), node.path("srv/vault").join(THIRD));
+    let options = ["filter", "--node", "web1", "--archive", arg(&srv), "--now", "2026-11-25T09:00:10Z"];
+    let mut filter = node.command(&options).stdin(Stdio::piped()).spawn().unwrap();
+    let line = format!("Nov 25 10:00:00 web1 sshd[1]: from {} port 1\n", THIRD_DAY[0]);
+    filter.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+    let parts = node.path("srv/archive").join(THIRD);
+    let has_frame = || fs::metadata(fs::read_dir(&parts).ok()?.next()?.ok()?.path()).ok();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while has_frame().is_none_or(|part| part.len() == 0) {
+        assert!(Instant::now() < deadline, "no frame is written");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    filter.kill().unwrap();
+    filter.wait().unwrap();
+    let vault = only_file(&folder);
+    flip(&vault, |_| 0);
+    let left = fs::read(&vault).unwrap();
+
+    node.archive("2026-11-26T09:00:10Z", "");
+    assert!(fs::read(&vault).unwrap() == left, "it was changed");
+    let (lines, _) = revealed(&node, &["--reveal-all"]);
+    assert_eq!((lines.lines().count(), lines.contains(THIRD_DAY[0])), (1, false), "{lines}");
+    let verify = node.run(&["verify", arg(&srv), "--now", LATER]);
+    let told = text(&verify.stdout);
+    assert!(verify.status.code() == Some(1) && told.contains(arg(&vault)), "{told}");
+}
+
 #[test]
 fn of_a_vault_that_is_damaged_in_the_middle_all_other_records_are_used() {
     let (node, vault, places) = with_three_records();
