@@ -5,7 +5,7 @@
 //! is valid JSON stays valid.
 
 use super::last_times::LastTimes;
-use super::timestamp::{MISMATCH, Parsed, epoch_number, rfc3339, stated};
+use super::timestamp::{MISMATCH, Parsed, epoch_number, is_of_event, rfc3339, stated};
 use crate::model::{Format, Names, Record, StatedTime, TagPoint};
 use crate::scan::Line;
 use nom::Parser;
@@ -237,7 +237,9 @@ fn time_of(value: &[u8]) -> Option<StatedTime> {
     match value {
         [b'"', text @ .., b'"'] => {
             // The common spelling first; `stated` knows it too.
-            if let Ok((b"", time)) = rfc3339(text) {
+            if let Ok((b"", time)) = rfc3339(text)
+                && is_of_event(time)
+            {
                 return Some(time);
             }
             // PHP escapes slashes: 23\/Nov\/2026. No time needs more than 64 bytes.

@@ -4,7 +4,7 @@
 //! the answer for a line depends on that line alone.
 
 use super::columns::{bsd_columns, clf_columns};
-use super::timestamp::rfc3339;
+use super::timestamp::{is_of_event, rfc3339};
 use crate::model::StatedTime;
 
 /// The last times that a guesser read.
@@ -45,7 +45,8 @@ impl LastTimes {
     #[inline]
     pub(super) fn rfc3339_json(&mut self, text: &[u8]) -> Option<StatedTime> {
         if text.len() != self.json.length || !self.json.begins(text) {
-            let (_, time) = rfc3339(text).ok().filter(|(rest, _)| rest.is_empty())?;
+            let (_, time) =
+                rfc3339(text).ok().filter(|(rest, time)| rest.is_empty() && is_of_event(*time))?;
             self.json.remember(text, time);
             return Some(time);
         }

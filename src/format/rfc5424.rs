@@ -224,6 +224,9 @@ mod tests {
             // Without PRI, as in files; with another VERSION.
             ("1 2026-11-23T10:00:00Z web1 app - - - x", ["web1", "app", "-", "x"]),
             ("<34>2 - web1 app - - - x", ["web1", "app", "-", "x"]),
+            // Of a clock that is not set.
+            ("<34>1 1970-01-01T00:00:12Z web1 app - - - x", ["web1", "app", "-", "x"]),
+            ("<34>1 0001-01-01T00:00:00Z web1 app - - - x", ["web1", "app", "-", "x"]),
         ];
         for &(line, expected) in cases {
             assert_eq!(parts(line), Some(expected), "{line:?}");

@@ -15,10 +15,9 @@ pub(super) type Parsed<'a, T> = nom::IResult<&'a [u8], T, ()>;
 /// The failure of a parser whose format it is not.
 pub(super) const MISMATCH: nom::Err<()> = nom::Err::Error(());
 
-/// First year that counts as stated. 1970 is what a clock says before it is set; taken at its word, it
-/// would make a line expire at once.
+/// First year of an event. 1970 is what a clock says before it is set, and 1 what a program writes that knows no time.
 const MIN_YEAR: i16 = 1971;
-/// Last year that counts as stated; beyond it the text is no event's time.
+/// Last year of an event; beyond it the text is no event's time.
 const MAX_YEAR: i16 = 2199;
 /// Bare numbers are times only from 2000-01-01 to 2100-01-01 (in seconds), so that durations and sizes
 /// are not. The same window in ms, us and ns does not overlap it: each is a thousand times the last.
@@ -37,14 +36,26 @@ pub fn stated(text: &[u8]) -> Option<StatedTime> {
     (rest.is_empty() || rest.starts_with(b" ")).then_some(time)
 }
 
-/// Any calendar spelling, at the start of the input.
+/// Any calendar spelling of the time of an event, at the start of the input.
 pub(super) fn any(input: &[u8]) -> Parsed<'_, StatedTime> {
-    match input.first() {
-        Some(byte) if byte.is_ascii_digit() => alt((iso8601, clf, slashed, day_first, year_bsd)).parse(input),
-        Some(byte) if byte.is_ascii_alphabetic() => {
-            alt((bsd, asctime, rfc5322, klog, month_first)).parse(input)
+    let (rest, time) = match input.first() {
+        Some(byte) if byte.is_ascii_digit() => {
+            alt((iso8601, clf, slashed, day_first, year_bsd)).parse(input)?
         }
-        _ => Err(MISMATCH),
+        Some(byte) if byte.is_ascii_alphabetic() => {
+            alt((bsd, asctime, rfc5322, klog, month_first)).parse(input)?
+        }
+        _ => return Err(MISMATCH),
+    };
+    if is_of_event(time) { Ok((rest, time)) } else { Err(MISMATCH) }
+}
+
+/// Whether a time may be that of an event. One that may not still stands where a format has its time: a clock that is not
+/// set makes no other format of a line. It is not believed there.
+pub(super) fn is_of_event(time: StatedTime) -> bool {
+    match time {
+        StatedTime::Civil { year: Some(year), .. } => (MIN_YEAR..=MAX_YEAR).contains(&year),
+        StatedTime::Civil { year: None, .. } | StatedTime::Unix(_) => true,
     }
 }
 
@@ -255,7 +266,7 @@ impl Clock {
             1..=12 => 31,
             _ => 0,
         };
-        let in_range = year.is_none_or(|year| (MIN_YEAR..=MAX_YEAR).contains(&year))
+        let in_range = year.is_none_or(|year| year > 0)
             && (1..=days).contains(&day)
             && hour <= 23
             && minute <= 59

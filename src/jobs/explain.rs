@@ -169,6 +169,9 @@ impl Explainer {
             Some(instant) if instant > received => {
                 "the time of the line lies more than 5 minutes in the future, and is not believed"
             }
+            Some(instant) if instant.as_second() < EventClock::EARLIEST => {
+                "the time of the line is that of a clock which is not set"
+            }
             Some(_) => "the time of the line lies more than 48 hours in the past, and is not believed",
         }
     }
@@ -290,6 +293,10 @@ mod tests {
             (
                 "2026-11-20T10:05:01Z h sshd[1]: x".to_owned(),
                 "receipt: the time of the line lies more than 48 hours in the past, and is not believed",
+            ),
+            (
+                "1970-01-01T00:00:12Z h sshd[1]: x".to_owned(),
+                "receipt: the time of the line is that of a clock which is not set",
             ),
             (ticket(now, ",\"closed_at\":\"2026-11-22\""), "the field that the class names"),
             (

@@ -40,9 +40,12 @@ impl EventClock {
     pub const MAX_PAST_SECONDS: i64 = 48 * 3600;
     /// A source's clock may be this far ahead at receipt, both ends included.
     pub const MAX_FUTURE_SECONDS: i64 = 5 * 60;
+    /// 1971-01-01T00:00:00Z. Before it a clock was not set, and no log is that old: taken at its word, it would make a line
+    /// expire at once.
+    pub const EARLIEST: i64 = 365 * 86_400;
 
     /// Days count in `legal`; times without a zone are in `source`, or else in `legal`. With `backfill`
-    /// every past time is believed.
+    /// every past time is believed, but of clocks that were not set.
     #[must_use]
     pub fn new(legal: TimeZone, source: Option<TimeZone>, backfill: bool) -> Self {
         let source = source.unwrap_or_else(|| legal.clone());
@@ -85,7 +88,8 @@ impl EventClock {
     #[must_use]
     pub fn believes(&self, instant: i64, received: i64) -> bool {
         let age_seconds = received.saturating_sub(instant);
-        age_seconds >= -Self::MAX_FUTURE_SECONDS && (self.backfill || age_seconds <= Self::MAX_PAST_SECONDS)
+        let is_old = age_seconds > Self::MAX_PAST_SECONDS;
+        age_seconds >= -Self::MAX_FUTURE_SECONDS && (!is_old || self.backfill && instant >= Self::EARLIEST)
     }
 
     /// The instant that `stated` means to somebody who reads it at `now`; `None` if there is no such
@@ -308,7 +312,10 @@ mod tests {
             (backfill(), "2026-11-23T10:05:00Z", "2026-11-23", DayFrom::Stated),
             (backfill(), "2026-11-23T10:05:01Z", "2026-11-23", DayFrom::Received),
             (backfill(), "2025-06-30T22:30:00Z", "2025-07-01", DayFrom::Stated),
-            (backfill(), "1970-01-01T00:00:00Z", "1970-01-01", DayFrom::Stated),
+            (backfill(), "1971-01-01T00:00:00Z", "1971-01-01", DayFrom::Stated),
+            (backfill(), "1970-01-01T00:00:12Z", "2026-11-23", DayFrom::Received),
+            (backfill(), "0001-01-01T00:00:00Z", "2026-11-23", DayFrom::Received),
+            (backfill(), "9999-12-31T23:59:59Z", "2026-11-23", DayFrom::Received),
             (backfill(), "2027-02-29T10:00:00Z", "2026-11-23", DayFrom::Received),
         ] {
             let expected = EventDay { day: day.parse().unwrap(), from };

@@ -516,7 +516,12 @@ mod tests {
             // The last day on which it may exist, and the first on which it must not.
             (backfill.clone(), Some("2025-11-23T10:00:00Z"), Some("x expires=2026-11-24 class=connection")),
             (backfill.clone(), Some("2025-11-22T22:59:59Z"), None),
-            (backfill.clone(), Some("1970-01-01T00:00:00Z"), None),
+            (backfill.clone(), Some("1971-01-01T00:00:00Z"), None),
+            (
+                backfill.clone(),
+                Some("1970-01-01T00:00:00Z"),
+                Some("x expires=2027-11-24 class=connection clock=received"),
+            ),
         ] {
             let record = record(Format::Raw, "x", time);
             assert_eq!(stamped(&options, &record, "x", now).as_deref(), expected, "{time:?}");
