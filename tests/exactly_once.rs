@@ -161,6 +161,7 @@ fn work(brokers: &Brokers, root: &Path, state: &Path, random: bool, aborts: u32)
             length: EpochLength::Day,
             zone: TimeZone::UTC,
         },
+        ledger: None,
         tenant: "default".to_owned(),
         state_dir: state.to_owned(),
         max_line_bytes: 1 << 20,

@@ -52,6 +52,7 @@ fn ready(choices: Choices, workers: usize, now: &str) -> Ready {
             zone: TimeZone::get("Europe/Paris").unwrap(),
         },
         recognition,
+        ledger: None,
         tenant: "default".to_owned(),
         state_dir,
         max_line_bytes: MAX_LINE_BYTES,

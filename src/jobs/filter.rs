@@ -37,6 +37,9 @@ pub struct Plan {
     pub recognition: Recognition,
     /// Where secrets come from.
     pub keys: keyring::Settings,
+    /// Who is told of secrets that are made and erased by a filter that is not [recorded](Ready::record): the ledger of the
+    /// node, if it has one.
+    pub ledger: Option<Ledger>,
     /// Whose tokens.
     pub tenant: String,
     /// Where over-long lines are sealed.
@@ -55,6 +58,8 @@ pub struct Ready {
     plan: Plan,
     keyring: RecordedKeyring,
     escrow: Option<Escrow>,
+    /// Whether the ledger has its start, and is to have its stop.
+    recorded: bool,
     /// What the ledger calls it.
     command: &'static str,
     /// Who looks on.
@@ -90,10 +95,10 @@ impl Ready {
     /// # Errors
     /// Whatever makes a filter refuse to start.
     pub fn new(plan: Plan) -> Result<Self, Diagnostic> {
-        let mut keyring = RecordedKeyring::open(plan.keys.clone())?;
+        let mut keyring = RecordedKeyring::open(plan.keys.clone())?.told_to(plan.ledger.clone());
         keyring.current(plan.clock.now())?;
         let escrow = keyring.escrow()?;
-        Ok(Self { plan, keyring, escrow, command: "filter", observed: None })
+        Ok(Self { plan, keyring, escrow, recorded: false, command: "filter", observed: None })
     }
 
     /// The same on behalf of another command, whose name the ledger keeps.
@@ -113,6 +118,7 @@ impl Ready {
     /// # Errors
     /// If that cannot be kept.
     pub fn record(&mut self, ledger: Ledger) -> Result<(), Diagnostic> {
+        self.recorded = true;
         let (command, version) = (self.command.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         self.keyring.record(ledger, Event::Start { command, version })
     }
@@ -174,8 +180,8 @@ impl Ready {
         O: Sink<Pseudonymised>,
     {
         let start = Instant::now();
-        let Self { plan, keyring, escrow, command, observed } = self;
-        let mut ledger = keyring.ledger().cloned();
+        let Self { plan, keyring, escrow, recorded, command, observed } = self;
+        let mut ledger = keyring.ledger().filter(|_| recorded).cloned();
         let names = escrow.iter().flat_map(Escrow::names);
         let recipients = names.filter_map(|name| recipient::parse(name)).collect();
         let quarantine = Quarantine::new(&plan.state_dir, recipients, plan.max_line_bytes as u64);

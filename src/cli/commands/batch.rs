@@ -1,6 +1,7 @@
 //! `oubliette batch`: a list of old logs in, their pseudonymised copies and a manifest out.
 
 use super::filter;
+use super::purge::ledger_of_node;
 use crate::cli::args::{BatchArgs, Common};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
@@ -51,7 +52,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &BatchArgs) -> Result<E
 
 fn plan(settings: &Settings, args: &BatchArgs) -> Result<Plan, Diagnostic> {
     let recognition = Recognition::new(Choices { backfill: true, ..settings.choices()? })?;
-    filter::plan(settings, recognition, args.workers.unwrap_or(NonZeroUsize::MIN))
+    let plan = filter::plan(settings, recognition, args.workers.unwrap_or(NonZeroUsize::MIN))?;
+    Ok(Plan { ledger: ledger_of_node(settings)?, ..plan })
 }
 
 /// The paths on standard input, as they come; empty lines are passed over.

@@ -1,5 +1,6 @@
 //! `oubliette filter`: log lines in, pseudonymised and tagged lines out.
 
+use super::purge::ledger_of_node;
 use super::{archive, keys};
 use crate::cli::args::{Common, FilterArgs};
 use crate::cli::codes;
@@ -66,7 +67,10 @@ fn ready(settings: &Settings, args: &FilterArgs) -> Result<Ready, Stop> {
     let archived = args.archive.archive.is_some();
     let recognition = Recognition::new(Choices { archived, ..settings.choices()? })?;
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    Ok(Ready::new(plan(settings, recognition, args.workers.unwrap_or_else(cores))?)?)
+    let plan = plan(settings, recognition, args.workers.unwrap_or_else(cores))?;
+    // An archive records the whole run, and makes the ledger if there is none.
+    let ledger = if archived { None } else { ledger_of_node(settings)? };
+    Ok(Ready::new(Plan { ledger, ..plan })?)
 }
 
 /// What every command that filters needs.
@@ -79,6 +83,7 @@ pub(super) fn plan(
     Ok(Plan {
         recognition,
         keys,
+        ledger: None,
         tenant: settings.tenant.clone(),
         state_dir: settings.state_dir.clone(),
         max_line_bytes: settings.max_line_bytes,

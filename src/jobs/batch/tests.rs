@@ -43,6 +43,7 @@ impl Scene {
         let plan = Plan {
             recognition,
             keys,
+            ledger: None,
             tenant: "default".to_owned(),
             state_dir: self.path("state"),
             max_line_bytes: 1000,

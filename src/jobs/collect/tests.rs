@@ -82,6 +82,7 @@ impl Scene {
                 length: EpochLength::Day,
                 zone: TimeZone::UTC,
             },
+            ledger: None,
             tenant: "default".to_owned(),
             state_dir: self.state.path().to_owned(),
             max_line_bytes: 1000,
