@@ -66,11 +66,13 @@ impl Report {
         self.message(Level::Warning, diagnostic);
     }
 
-    /// A word by the way; not with `--json`.
+    /// A word by the way.
     pub(crate) fn note(self, text: &str) {
-        if !self.json {
-            to_stderr(&format!("{NOTE}note{NOTE:#}: {}\n", Plain(text)));
-        }
+        to_stderr(&if self.json {
+            note_line(text)
+        } else {
+            format!("{NOTE}note{NOTE:#}: {}\n", Plain(text))
+        });
     }
 
     /// A line that belongs to standard error as it is: `--stats json`.
@@ -198,6 +200,15 @@ fn json_line(level: Level, diagnostic: &Diagnostic) -> String {
     format!("{message}\n")
 }
 
+/// A note has the members of a message, so that whoever reads one reads all.
+fn note_line(text: &str) -> String {
+    let nothing = serde_json::Value::Null;
+    let note = json!({
+        "level": "note", "code": nothing, "what": text, "where": nothing, "why": nothing, "hint": nothing,
+    });
+    format!("{note}\n")
+}
+
 fn table_text<R: Row>(rows: &[R]) -> String {
     let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
     let width_of = |column: usize, head: &str| {
@@ -301,6 +312,9 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&value["level"], &value["code"]), (&json!("error"), &json!("C03")));
         assert_eq!(value["hint"], json!("mend it"));
+        let note: serde_json::Value = serde_json::from_str(&note_line("a \"word\"\n")).unwrap();
+        assert_eq!((&note["level"], &note["what"]), (&json!("note"), &json!("a \"word\"\n")));
+        assert!(note.as_object().unwrap().keys().eq(value.as_object().unwrap().keys()), "{note}");
     }
 
     #[derive(Serialize)]
