@@ -272,6 +272,8 @@ pub(crate) struct Common {
     pub(crate) now: Option<Timestamp>,
 
     /// Print counts to standard error at the end: json
+    ///
+    /// Of lines: by `filter`, `serve`, `replay`, and for each object by `batch`.
     #[arg(long, global = true, value_name = "FORM", hide_possible_values = true)]
     pub(crate) stats: Option<Stats>,
 

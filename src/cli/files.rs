@@ -243,10 +243,11 @@ pub(crate) fn refuse_dangling(path: &Path) -> Result<(), Diagnostic> {
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
-    Diagnostic::new(&codes::OPEN, what)
-        .at(path.display().to_string())
-        .because(error.to_string())
-        .hint("mend the path or the permissions")
+    let hint = match error.kind() {
+        io::ErrorKind::InvalidData => "write it in UTF-8",
+        _ => "mend the path or the permissions",
+    };
+    Diagnostic::new(&codes::OPEN, what).at(path.display().to_string()).because(error.to_string()).hint(hint)
 }
 
 #[cfg(test)]
@@ -267,6 +268,15 @@ mod tests {
             assert_eq!(output(Report::new(false), Some(name), &input).unwrap_err().code.id, "C05");
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "line\n");
+    }
+
+    #[test]
+    fn text_in_another_encoding_is_told_by_what_mends_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        fs::write(&path, b"# \xe9\n").unwrap();
+        let refused = read_text(&path, "the configuration").unwrap_err();
+        assert_eq!(refused.hint.as_deref(), Some("write it in UTF-8"));
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn not_a_command(error: &clap::Error) -> Exit {
     // What could not be parsed does not say whether `--json` is in it.
     let report = Report::new(std::env::args_os().any(|typed| typed == "--json"));
     if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        report.error(&usage::diagnostic(error));
+        report.error(&usage::diagnostic(error, std::env::args_os().skip(1)));
         return Exit::CouldNot;
     }
     match report.text(&format!("{}\n", error.render().ansi().to_string().trim_end())) {

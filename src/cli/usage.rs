@@ -7,12 +7,13 @@ use super::args::{Command, CommandLine, FleetCommand, HoldCommand};
 use super::codes;
 use super::report::Report;
 use crate::primitives::diag::Diagnostic;
-use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Error};
 use std::error::Error as _;
+use std::ffi::OsString;
 
-/// What is wrong with the command line.
-pub(crate) fn diagnostic(error: &Error) -> Diagnostic {
+/// What is wrong with the command line, of which `typed` are the words.
+pub(crate) fn diagnostic(error: &Error, typed: impl Iterator<Item = OsString>) -> Diagnostic {
     let option = text(error, ContextKind::InvalidArg).filter(|name| name.starts_with(['-', '<', '[']));
     let what = match (error.kind(), &option) {
         (ErrorKind::UnknownArgument, Some(option)) => format!("there is no option `{}`", name_only(option)),
@@ -40,7 +41,7 @@ pub(crate) fn diagnostic(error: &Error) -> Diagnostic {
         (_, Some(option)) => format!("`{option}` is not understood"),
         (_, None) => "the command line is not understood".to_owned(),
     };
-    let mut diagnostic = Diagnostic::new(&codes::USAGE, what).hint(hint(error));
+    let mut diagnostic = Diagnostic::new(&codes::USAGE, what).hint(hint(error, &command_of(typed)));
     diagnostic.why = why(error);
     diagnostic
 }
@@ -87,15 +88,22 @@ fn why(error: &Error) -> Option<String> {
     error.source().map(ToString::to_string)
 }
 
-fn hint(error: &Error) -> String {
+/// The command that was typed. `clap` knows it of some errors only, and the help of all commands together has few options.
+fn command_of(typed: impl Iterator<Item = OsString>) -> String {
+    let (mut command, mut names) = (CommandLine::command(), vec!["oubliette".to_owned()]);
+    for word in typed {
+        if let Some(next) = command.find_subcommand(&word).cloned() {
+            names.push(next.get_name().to_owned());
+            command = next;
+        }
+    }
+    names.join(" ")
+}
+
+fn hint(error: &Error, command: &str) -> String {
     let suggested =
         [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
     let suggested = suggested.into_iter().find_map(|kind| text(error, kind));
-    let usage = text(error, ContextKind::Usage).unwrap_or_default();
-    let words = usage.trim_start_matches("Usage:").split_whitespace();
-    let command: Vec<&str> =
-        words.take_while(|word| word.starts_with(|first: char| first.is_ascii_lowercase())).collect();
-    let command = if command.is_empty() { "oubliette".to_owned() } else { command.join(" ") };
     match suggested {
         Some(name) => format!("did you mean `{name}`? `{command} -h` shows all"),
         None => format!("`{command} -h` shows what can be typed"),
@@ -125,8 +133,9 @@ mod tests {
     use clap::Parser as _;
 
     fn message(typed: &[&str]) -> String {
-        let typed = std::iter::once("oubliette").chain(typed.iter().copied());
-        diagnostic(&CommandLine::try_parse_from(typed).unwrap_err()).to_string()
+        let line = std::iter::once("oubliette").chain(typed.iter().copied());
+        let error = CommandLine::try_parse_from(line).unwrap_err();
+        diagnostic(&error, typed.iter().map(OsString::from)).to_string()
     }
 
     #[test]
@@ -147,6 +156,12 @@ mod tests {
             (&["explain", "--list", "x"], "exclude each other"),
             (&["completions", "tcsh"], "bash"),
             (&["filter", "--workers", "0"], "the value of `--workers <N>`"),
+            (&["filter", "--workers", "0"], "`oubliette filter -h`"),
+            (&["--now", "x", "keys", "seed", "new", "f"], "`oubliette keys seed new -h`"),
+            (
+                &["hold", "extract", "--case", "c"],
+                "`<--ip <ADDRESS>|--email <ADDRESS>|--user <NAME>|--token <TOKEN>>`",
+            ),
         ] {
             let message = message(typed);
             assert!(message.contains(expected), "{typed:?}: {message}");

@@ -183,7 +183,7 @@ impl From<KeyError> for Diagnostic {
                     path.display()
                 )),
             KeyError::Length { path, bytes } => Self::new(&LENGTH, what)
-                .because(format!("it has {bytes} bytes; a key is 32 raw bytes or 64 hex digits"))
+                .because(format!("it has {bytes} bytes; a key is 32 raw bytes, or 64 hex digits and at most a line end"))
                 .hint(format!("make a key: {}", new_key(&path))),
             KeyError::Zero { path } => Self::new(&ZERO, what)
                 .because("a key of zeros is no secret")

@@ -3,9 +3,10 @@
 use super::KeyError;
 use super::state_dir::io_error;
 use crate::primitives::secret::Secret;
-use std::fs::{File, Metadata};
+use rustix::fs::OFlags;
+use std::fs::{Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -47,7 +48,10 @@ impl KeyFile {
 /// If it cannot be read, is open to others, or holds no key.
 pub fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
     let path = key_file.path();
-    let file = File::open(path).map_err(|error| match (key_file, error.kind()) {
+    // A pipe that nobody writes to would not be opened before somebody does, and is refused below.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
+    let file = opened.map_err(|error| match (key_file, error.kind()) {
         (KeyFile::Own(path), io::ErrorKind::NotFound) if is_key(path) => KeyError::Pasted,
         (KeyFile::Own(path), io::ErrorKind::NotFound) => KeyError::NoKeyFile { path: path.clone() },
         _ => io_error("open", path)(error),
@@ -109,6 +113,15 @@ mod tests {
         let key = "00112233445566778899aabbccddeeff".repeat(2);
         let refused = crate::primitives::diag::Diagnostic::from(read(&KeyFile::Own(key.into())).unwrap_err());
         assert_eq!((refused.code.id, refused.to_string().contains("00112233")), ("K01", false));
+    }
+
+    /// As a key is given that a program prints, by a script that was interrupted.
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(matches!(read(&KeyFile::Own(path)), Err(KeyError::NotAFile { .. })));
     }
 
     fn file(bytes: &[u8], mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {

@@ -52,6 +52,12 @@ impl From<LedgerError> for Diagnostic {
     fn from(error: LedgerError) -> Self {
         let what = error.to_string();
         match error {
+            LedgerError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Self::new(&IO, what).because(source.to_string()).hint(
+                    "the first line that is archived, or the first purge, begins one; if there was one, put it back, or name \
+                     where it is",
+                )
+            }
             LedgerError::Io { source, .. } => Self::new(&IO, what).because(source.to_string()).hint(
                 "run it as the user who owns the state directory; on a full disk make room: an entry \
                      needs half a kilobyte",

@@ -3,7 +3,7 @@
 use super::day;
 use crate::jobs::ledger::Anchor;
 use crate::model::ClassName;
-use clap::{Args, Subcommand, ValueHint};
+use clap::{ArgGroup, Args, Subcommand, ValueHint};
 use jiff::civil::Date;
 use std::path::PathBuf;
 
@@ -128,7 +128,8 @@ pub(crate) enum HoldCommand {
     /// With --identity, or the --key-file of the lines, also what the tokens in them stand for. Extracts lie in `holds` in the state directory;
     /// `hold list` names them and the key, and `age -d -i IDENTITY KEY | age -d -i - FILE` opens them.
     #[command(
-        after_help = "Example: oubliette hold extract --archive /srv/log --case 2027/0815 --ip 203.0.113.7 --identity identity-1.txt"
+        after_help = "Example: oubliette hold extract --archive /srv/log --case 2027/0815 --ip 203.0.113.7 --identity identity-1.txt",
+        group = ArgGroup::new("targets").args(["ip", "email", "user", "token"]).required(true).multiple(true)
     )]
     Extract {
         /// Which archive.
@@ -140,7 +141,7 @@ pub(crate) enum HoldCommand {
         case: String,
 
         /// Lines with this token (repeatable)
-        #[arg(long, value_name = "TOKEN", help_heading = "CASE", required_unless_present_any = ["ip", "email", "user"])]
+        #[arg(long, value_name = "TOKEN", help_heading = "CASE")]
         token: Vec<String>,
 
         /// Lines of this address (repeatable); needs --identity or --key-file

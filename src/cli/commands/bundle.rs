@@ -52,7 +52,7 @@ impl Writing<'_> {
         let written = bundle.finish(site, &self.settings.state_dir.join(ledger::FOLDER));
         // The lines were found, and the ledger has that already, for it is a part of the proof.
         let written = handed_over(site, &access, written.map_err(Stop::from))?;
-        summarise(self.report, &visited.counts)?;
+        summarise(self.report, self.settings, &visited.counts)?;
         self.report.note(&format!(
             "bundle of {} in {}; README.txt in it says how to check it",
             counted(written.lines, "line"),

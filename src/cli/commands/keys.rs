@@ -9,7 +9,7 @@ use crate::cli::files;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::keys;
-use crate::keyring::{self, EpochRecord, EpochState, Escrow, Keyring, StateDir};
+use crate::keyring::{self, EpochRecord, EpochState, Escrow, KeyError, Keyring, StateDir};
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::EpochLength;
 use jiff::tz::TimeZone;
@@ -37,7 +37,14 @@ pub(crate) fn prepared(settings: &Settings, zone: TimeZone) -> Result<keyring::S
         return Ok(keys);
     }
     if !settings.recipients.is_empty() {
-        Escrow::add(&StateDir::open(&settings.state_dir)?, &settings.recipients)?;
+        let added = Escrow::add(&StateDir::open(&settings.state_dir)?, &settings.recipients);
+        added.map_err(|error| match error {
+            KeyError::Recipient { line, .. } => {
+                let path = format!("`recipients` in {}", settings.config_path.display()).into();
+                KeyError::Recipient { path, line }
+            }
+            error => error,
+        })?;
     }
     if let Some(source) = settings.source {
         check_source(source, Keyring::open(keys.clone())?.has_seed()?)?;

@@ -196,7 +196,7 @@ fn answer(
     };
     drop(progress);
     let (counts, end, gaps) = outcome;
-    summarise(report, &counts)?;
+    summarise(report, settings, &counts)?;
     let ended = ended(report, args.output.is_some(), end)?;
     Ok(ended.and(left_out(report, &gaps)))
 }
@@ -231,9 +231,11 @@ fn close(mut stream: TcpStream) {
     }
 }
 
-pub(super) fn summarise(report: Report, counts: &Counts) -> Result<(), Stop> {
-    if report.is_json() {
+pub(super) fn summarise(report: Report, settings: &Settings, counts: &Counts) -> Result<(), Stop> {
+    if report.is_json() || settings.stats.is_some() {
         report.stats(&serde_json::to_string(counts).map_err(io::Error::from)?);
+    }
+    if report.is_json() {
         return Ok(());
     }
     report.note(&format!(

@@ -3,6 +3,7 @@
 use super::ledger as ledger_command;
 use super::purge::tree;
 use crate::cli::args::{Common, Reading, Tokens, VerifyArgs};
+use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Counted, Report, Stop, counted};
@@ -13,6 +14,7 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Seen, is_remote};
 use crate::shred::{self, ShredStore};
 use serde_json::json;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Checks what is at the path, or the archive of the configuration, or the ledger of this node.
@@ -29,6 +31,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
     if path.join(ENTRIES).is_file() {
         return ledger_command::verify(report, path, &args.expect);
     }
+    refuse_missing(path)?;
     let tree = tree(path, args.vault.as_ref().or(settings.vault.as_ref()));
     let places = [&tree.archive, &tree.vault, &path.join("intermediate")];
     places
@@ -52,6 +55,18 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
         checker.one(path, &|bytes| progress.add(bytes))?
     };
     tell(report, path, &verified)
+}
+
+/// A name with a mistake in it is no archive with a fault.
+fn refuse_missing(path: &Path) -> Result<(), Diagnostic> {
+    if is_remote(path)
+        || path.symlink_metadata().err().is_none_or(|error| error.kind() != ErrorKind::NotFound)
+    {
+        return Ok(());
+    }
+    Err(Diagnostic::new(&codes::OPEN, "there is no such archive or segment")
+        .at(path.display().to_string())
+        .hint("name the directory that `oubliette filter --archive` writes to, a segment in it, or a copy of a ledger"))
 }
 
 /// Whether it is a directory, or may be one: in object storage a segment is told by its name.
