@@ -2,15 +2,17 @@
 //!
 //! A vault goes there when its segment is sealed, for then it does not change any more; its digest stands in the footer of
 //! the segment. What lies there with that digest is not read and not stored again. One that an erasure wrote anew takes the
-//! place of the old copy. The shred keys stay on the node: a copy opens for nobody once its day is over.
+//! place of the old copy; if that left no line, the old copy goes. The shred keys stay on the node: a copy opens for nobody once its day is over.
 
 use super::purge::{Site, identify};
 use crate::archive::{self, Found, Segment, VaultMark};
-use crate::model::{Expires, Tree};
+use crate::ledger::event::{Erasure, Event};
+use crate::model::{Expires, SegmentName, Tree};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::{Sequential, Storage};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +27,8 @@ pub struct Copied {
     pub skipped: bool,
 }
 
-/// Copies the vaults of all sealed segments whose day has not come into `to`, a tree like that of the archive.
+/// Copies the vaults of all sealed segments whose day has not come into `to`, a tree like that of the archive. Copies go of
+/// which an erasure left nothing: how many.
 ///
 /// # Errors
 /// If a vault is not the one that its segment knows, or something cannot be read or written. What was copied stays.
@@ -33,20 +36,49 @@ pub fn copy(
     site: &Site,
     to: &Path,
     tell: &mut dyn FnMut(Copied) -> Result<(), Diagnostic>,
-) -> Result<(), Diagnostic> {
+) -> Result<u64, Diagnostic> {
     let to = Tree::at(to);
+    let mut erased = erased_whole(site)?;
     for tree in [site.tree.clone(), site.second_tree()] {
         for found in archive::list(&*site.storage, &tree)? {
             let is_over = found.name.folder.expires <= Expires::On(site.today());
             if found.part || is_over {
                 continue;
             }
+            // A filter may have begun another segment of that name, once the old one was gone.
+            erased.remove(&found.name.to_string());
             if let Some(mark) = Segment::open(&*site.storage, &found.path)?.footer().vault {
                 tell(copy_one(site, &found, mark, &to)?)?;
             }
         }
     }
-    Ok(())
+    let mut removed = 0;
+    for name in erased.iter().filter_map(|name| SegmentName::parse_path(name)) {
+        let copy = to.vault(&name);
+        removed += u64::from(remove(&*site.storage, &copy).map_err(failed(&copy))?);
+    }
+    Ok(removed)
+}
+
+/// Names of the segments of which an erasure left no line.
+fn erased_whole(site: &Site) -> Result<BTreeSet<String>, Diagnostic> {
+    let mut erased = BTreeSet::new();
+    site.ledger.read(&mut |entry, _| {
+        if let Some(Event::EraseDone(Erasure { name, digest: None, .. })) = entry.event() {
+            erased.insert(name);
+        }
+    })?;
+    Ok(erased)
+}
+
+/// Removes a copy, all versions of it; whether there was one.
+fn remove(storage: &dyn Storage, copy: &Path) -> io::Result<bool> {
+    match storage.unlink(copy) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        removed => removed?,
+    }
+    copy.parent().map_or(Ok(()), |directory| storage.sync_directory(directory))?;
+    Ok(true)
 }
 
 fn copy_one(site: &Site, found: &Found, mark: VaultMark, to: &Tree) -> Result<Copied, Diagnostic> {
@@ -151,7 +183,7 @@ mod tests {
             told.push((copied.bytes, copied.skipped));
             Ok(())
         })
-        .map(|()| told)
+        .map(|_| told)
         .map_err(|diagnostic| diagnostic.code.id)
     }
 
@@ -175,6 +207,32 @@ mod tests {
             memory.after_crash(Survives::Synced).files()[&vault("/copies", "mail")].len(),
             files[&vault("/log", "mail")].len()
         );
+    }
+
+    #[test]
+    fn a_copy_goes_when_an_erasure_left_nothing_of_its_segment() {
+        let memory = archive();
+        copied(&memory, WRITTEN).unwrap();
+        let [gone, there] = ["mail", "connection"].map(|class| segment(DAY, class));
+        let mut written = site(&memory, WRITTEN).unwrap();
+        for (name, digest) in [(&gone, None), (&there, Some("00".to_owned()))] {
+            let (case, before) = ("DSR-1".to_owned(), "00".to_owned());
+            let (name, sealed) = (name.to_string(), written.today());
+            let erasure = Erasure { case, name, before, digest, sealed, lines_before: 2, lines: 0 };
+            written.ledger.append(Event::EraseDone(erasure)).unwrap();
+        }
+        for path in [written.tree.segment(&gone), written.tree.vault(&gone)] {
+            written.storage.unlink(&path).unwrap();
+        }
+        for removed in [1, 0] {
+            assert_eq!(copy(&written, Path::new("/copies"), &mut |_| Ok(())).unwrap(), removed);
+            let left = |class| memory.files().contains_key(&vault("/copies", class));
+            assert_eq!((left("mail"), left("connection")), (false, true));
+        }
+        // A filter has sealed another one of that name since.
+        crate::jobs::scene::write(&mut written, &gone.folder, false);
+        assert_eq!(copy(&written, Path::new("/copies"), &mut |_| Ok(())).unwrap(), 0);
+        assert!(memory.files().contains_key(&vault("/copies", "mail")));
     }
 
     #[test]
