@@ -4,7 +4,8 @@
 use super::purge::Site;
 use crate::archive::{Lines, Origin, Packer, SegmentWriter, VaultMark, filter};
 use crate::ledger::{Event, Ledger, Settings, check};
-use crate::model::{ClassName, Expires, Folder, Kind, NodeName, SegmentId, SegmentName, Tree};
+use crate::model::{ClassName, Expires, Folder, Keep, Kind, NodeName, Period, RetentionClass, SegmentId};
+use crate::model::{SegmentName, Starts, Tree};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
@@ -132,5 +133,23 @@ pub(in crate::jobs) fn segment(expires: Date, class: &str) -> SegmentName {
         node: NodeName::new("web1").unwrap(),
         kid: *b"2epqf",
         number: 1,
+    }
+}
+
+/// A class whose lines the law obliges to keep, or does not.
+pub(in crate::jobs) fn class(name: &str, duty: bool) -> RetentionClass {
+    RetentionClass {
+        name: ClassName::new(name).unwrap(),
+        description: String::new(),
+        keep: Keep::For(Period::parse("12 months").unwrap()),
+        archive_after: None,
+        starts: Starts::Event,
+        basis: format!("basis of {name}"),
+        duty,
+        clauses: Vec::new(),
+        is_default: false,
+        samples: Vec::new(),
+        file: String::new(),
+        line_number: 1,
     }
 }

@@ -127,6 +127,7 @@ pub(crate) enum HoldCommand {
     ///
     /// With --identity, or the --key-file of the lines, also what the tokens in them stand for. Extracts lie in `holds` in the state directory;
     /// `hold list` names them and the key, and `age -d -i IDENTITY KEY | age -d -i - FILE` opens them.
+    /// For lines that a worker of a fleet stored, that is in the vaults of the nodes: --vault, --shred-keys.
     #[command(
         after_help = "Example: oubliette hold extract --archive /srv/log --case 2027/0815 --ip 203.0.113.7 --identity identity-1.txt",
         group = ArgGroup::new("targets").args(["ip", "email", "user", "token"]).required(true).multiple(true)
@@ -134,7 +135,7 @@ pub(crate) enum HoldCommand {
     Extract {
         /// Which archive.
         #[command(flatten)]
-        place: ArchivePlace,
+        place: SearchPlace,
 
         /// The case
         #[arg(long, value_name = "REF", help_heading = "CASE")]

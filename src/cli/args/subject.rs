@@ -1,6 +1,6 @@
 //! What was typed for `subject`.
 
-use super::custody::{ArchivePlace, SearchPlace};
+use super::custody::SearchPlace;
 use super::day;
 use super::replay::{AccessArgs, TimeArgs, When};
 use crate::model::ClassName;
@@ -43,14 +43,14 @@ pub(crate) enum SubjectCommand {
     ///
     /// Segments are written anew without them and sealed again; the ledger keeps that. Where a duty stands, it is
     /// answered with the legal basis and the day on which the lines go. Exits 1 if lines had to stay for another
-    /// reason.
+    /// reason, or if originals of lines that a worker of a fleet stored are left in vaults of the nodes.
     #[command(
         after_help = "Example: oubliette subject erase --archive /srv/log --case DSR-13 --email jean@example.fr --identity identity-1.txt"
     )]
     Erase {
         /// Which archive.
         #[command(flatten)]
-        place: ArchivePlace,
+        place: SearchPlace,
 
         /// Whose lines.
         #[command(flatten)]
@@ -68,7 +68,7 @@ pub(crate) enum SubjectCommand {
     Restrict {
         /// Which archive.
         #[command(flatten)]
-        place: ArchivePlace,
+        place: SearchPlace,
 
         /// Whose lines.
         #[command(flatten)]

@@ -7,7 +7,7 @@ use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::hold::{Extracted, FOLDER, Hold, Holds, Scope, Targets};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Access, Purpose, Scope as Originals, Secrets, Selection};
+use crate::jobs::replay::{Access, Custody, NodePlaces, Purpose, Scope as Originals, Secrets, Selection};
 use crate::keyring::{Escrow, StateDir};
 use crate::ledger::event::AccessDone;
 use crate::model::Kind;
@@ -49,14 +49,14 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
             tell(report, &settings, &site, changed)
         }
         HoldCommand::Extract { place, case, token, ip, email, user, identity } => {
-            let mut site = purge::site(&settings, place, EXTRACT)?;
+            let (mut site, places) = purge::site_to_change(&settings, place, EXTRACT)?;
             let asked = [ip, email, user].map(Vec::len).iter().sum();
             let purpose =
                 Purpose { case: Some(case.clone()), tenant: tenant(&settings), ..Purpose::default() };
             let mut access = Access::new(EXTRACT, &purpose, Originals::Nobody, asked, token.len()).kept();
             let changed = with(&settings, &mut site, report, |holds, site| {
                 let targets = targets(token, ip, email, user)?;
-                let keys = Keys::new(report, &settings, site, identity.as_deref())?;
+                let keys = Keys::new(report, &settings, site, places, identity.as_deref())?;
                 extract(report, holds, site, case, &targets, keys, &mut access)
             });
             let (changed, exit) = changed.map_err(|refusal| replay::refused(&mut site, &access, refusal))?;
@@ -176,11 +176,13 @@ impl Keys {
         report: Report,
         settings: &Settings,
         site: &Site,
+        places: NodePlaces,
         identity: Option<&Path>,
     ) -> Result<Self, Diagnostic> {
         let opener = AccessArgs { identity: identity.map(Path::to_owned), ..AccessArgs::default() };
         let escrow = Escrow::load(&StateDir::open(&settings.state_dir)?)?;
-        Ok(Self { secrets: Secrets::new(site, replay::custody(report, settings, &opener)?), escrow })
+        let custody = Custody { places, ..replay::custody(report, settings, &opener)? };
+        Ok(Self { secrets: Secrets::new(site, custody), escrow })
     }
 }
 

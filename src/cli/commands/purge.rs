@@ -138,8 +138,26 @@ pub(super) fn site_to_search(
     place: &SearchPlace,
     command: &str,
 ) -> Result<(Site, NodePlaces), Diagnostic> {
+    site_and_others(settings, place, command, Seen::Newest)
+}
+
+/// The same for whoever looks for originals elsewhere, and changes what is in the archive.
+pub(super) fn site_to_change(
+    settings: &Settings,
+    place: &SearchPlace,
+    command: &str,
+) -> Result<(Site, NodePlaces), Diagnostic> {
+    site_and_others(settings, place, command, Seen::AllVersions)
+}
+
+fn site_and_others(
+    settings: &Settings,
+    place: &SearchPlace,
+    command: &str,
+    seen: Seen,
+) -> Result<(Site, NodePlaces), Diagnostic> {
     let site = there_are_keys(place)
-        .and_then(|()| site_seen(settings, &place.archive(), &place.vault, Seen::Newest))
+        .and_then(|()| site_seen(settings, &place.archive(), &place.vault, seen))
         .map_err(|refusal| refused_without_site(settings, command, refusal))?;
     let (vaults, shred_keys) = (place.vault.clone(), place.shred_keys.clone());
     Ok((site, NodePlaces { vaults, shred_keys }))

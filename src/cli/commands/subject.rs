@@ -3,8 +3,8 @@
 use super::gaps::left_out;
 use super::replay::{custody, handed_over, not_searched, others_left_out, reading, refused};
 use super::{hold, purge};
-use crate::cli::args::{AccessArgs, ArchivePlace, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
-use crate::cli::args::{SubjectCommand, Tokens};
+use crate::cli::args::{AccessArgs, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
+use crate::cli::args::{SearchPlace, SubjectCommand, Tokens};
 use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
@@ -12,16 +12,16 @@ use crate::cli::settings::Settings;
 use crate::jobs::hold::{Extracted, Scope as HoldScope};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    Access, Basis, Custody, Line, NO_GRANT, NodePlaces, Plan, Purpose, Question, Ready, Reveal, Scope,
-    Secrets, Selection, Unsealed, Visited,
+    Access, Basis, Custody, Holders, Line, NO_GRANT, NodePlaces, Plan, Purpose, Question, Ready, Reveal,
+    Scope, Secrets, Selection, Unsealed, Visited,
 };
 use crate::jobs::subject::access::Dossier;
 use crate::jobs::subject::affected::{Affected, Count, Person};
 use crate::jobs::subject::erase::{self, Answer, Erased, Outcome};
-use crate::jobs::subject::{self, STAYS};
+use crate::jobs::subject::{self, LEFT_ON_NODES, STAYS};
 use crate::keyring::{Escrow, StateDir};
 use crate::ledger::event::AccessDone;
-use crate::model::{ClassName, Kind};
+use crate::model::{ClassName, Kind, NodeName};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::private_folder::Turn;
 use jiff::civil::Date;
@@ -37,7 +37,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> 
             Desk { report, settings, site, places, access }.access(person, period, *form)
         }
         SubjectCommand::Erase { place, person, access } => {
-            let (site, places) = (purge::site(&settings, place, ERASE)?, NodePlaces::default());
+            let (site, places) = purge::site_to_change(&settings, place, ERASE)?;
             Desk { report, settings, site, places, access }.erase(person)
         }
         SubjectCommand::Restrict { place, person, until, access } => {
@@ -175,7 +175,7 @@ impl Desk<'_> {
         self.check_basis(Basis::ERASURE)?;
         let case = stated_case(purpose)?;
         let selection = selection(person, purpose)?;
-        let custody = custody(self.report, &self.settings, self.access)?;
+        let custody = self.custody()?;
         let holds = hold::holds(&self.settings, &self.site)?;
         let turn = holds.turn()?;
         // A clock that runs ahead takes nothing out of a hold.
@@ -193,8 +193,8 @@ impl Desk<'_> {
         let progress = |bytes| progress.add(bytes);
         let erased = erase::erase(&mut self.site, &case, &plan, &mut secrets, &progress)?;
         let segments = erased.answers.len() as u64;
-        let damage = erased.gaps.code();
-        let (complete, code) = (damage.is_none(), damage.map(|code| code.id.to_owned()));
+        let lack = erased.gaps.code().or((!erased.elsewhere.is_empty()).then_some(&LEFT_ON_NODES));
+        let (complete, code) = (lack.is_none(), lack.map(|code| code.id.to_owned()));
         let done = AccessDone { complete, code, segments, lines: erased.lines(), ..AccessDone::default() };
         access.done(&mut self.site, done)?;
         Ok(erased)
@@ -212,7 +212,36 @@ impl Desk<'_> {
                 .warning(&Diagnostic::new(&STAYS, what).hint("`oubliette explain D02` says what to do"));
         }
         let exit = if stays > 0 { Exit::NeedsHuman } else { Exit::Done };
+        let exit = exit.and(self.tell_elsewhere(&erased.elsewhere));
         Ok(exit.and(left_out(self.report, &erased.gaps)))
+    }
+
+    /// Names the vaults of nodes that an erasure does not reach.
+    fn tell_elsewhere(&self, elsewhere: &Holders) -> Exit {
+        let told = |what: &str, place: String| Diagnostic::new(&LEFT_ON_NODES, what).at(place);
+        for vault in elsewhere.vaults.iter().take(MOST_TOLD) {
+            let left =
+                told("originals of the person are left in the vault of a node", vault.display().to_string());
+            self.report.warning(&left.hint(
+                "run `oubliette subject erase` on that node, then `oubliette vaults`: only it can seal its vaults again",
+            ));
+        }
+        for (place, why) in elsewhere.unseen.iter().take(MOST_TOLD) {
+            let unseen = told("originals of the person may be left in vaults of nodes", place.clone());
+            self.report.warning(&unseen.because(why.clone()).hint(
+                "run `oubliette subject erase` on each node, then `oubliette vaults`; or name their vaults with `--vault`, their shred keys with `--shred-keys`, and an `--identity`",
+            ));
+        }
+        for (found, what) in [(elsewhere.vaults.len(), "vault"), (elsewhere.unseen.len(), "place")] {
+            if let Some(more) = found.checked_sub(MOST_TOLD).filter(|more| *more > 0) {
+                self.report.note(&format!("and {} more", counted(more as u64, what)));
+            }
+        }
+        if !elsewhere.nodes.is_empty() {
+            let nodes: Vec<&str> = elsewhere.nodes.iter().map(NodeName::as_str).collect();
+            self.report.note(&format!("looked through vaults of these nodes: {}", nodes.join(", ")));
+        }
+        if elsewhere.is_empty() { Exit::Done } else { Exit::NeedsHuman }
     }
 
     /// Hands every line to `each`; whatever is refused is in the ledger. What was found, and what the ledger was told.
@@ -224,12 +253,8 @@ impl Desk<'_> {
         (purpose, period): (Purpose, &PeriodArgs),
         each: &mut dyn FnMut(&Line<'_>, &mut Reveal<'_>) -> Result<(), Diagnostic>,
     ) -> Result<(Visited, Access), Stop> {
-        let custody = selection
-            .and_then(|selection| Ok((selection, custody(self.report, &self.settings, self.access)?)));
-        let (selection, custody) = match custody {
-            Ok((selection, custody)) => (selection, Custody { places: self.places.clone(), ..custody }),
-            Err(refusal) => return Err(refused(&mut self.site, &access, refusal)),
-        };
+        let prepared = selection.and_then(|selection| Ok((selection, self.custody()?)));
+        let (selection, custody) = prepared.map_err(|refusal| refused(&mut self.site, &access, refusal))?;
         let (reading, unsealed) = (reading(&self.settings, &period.times), Unsealed::Read);
         let question = Question { selection, scope, purpose, reading, unsealed };
         let ready = Ready::new(&question, access, &mut self.site, custody)?;
@@ -241,6 +266,12 @@ impl Desk<'_> {
             ready.visit(&mut self.site, &mut each, &AtomicBool::new(false), &|bytes| progress.add(bytes))?;
         not_searched(self.report, &visited.counts.plan);
         Ok((visited, access))
+    }
+
+    /// Who opens, and with what.
+    fn custody(&self) -> Result<Custody, Diagnostic> {
+        let custody = custody(self.report, &self.settings, self.access)?;
+        Ok(Custody { places: self.places.clone(), ..custody })
     }
 
     /// Refuses a basis that is none, and not the `own` one of the command either.
@@ -265,12 +296,12 @@ impl Desk<'_> {
 fn restrict(
     report: Report,
     settings: &Settings,
-    place: &ArchivePlace,
+    place: &SearchPlace,
     person: &PersonArgs,
     until: Date,
     args: &AccessArgs,
 ) -> Result<Exit, Stop> {
-    let (site, places) = (purge::site(settings, place, RESTRICT)?, NodePlaces::default());
+    let (site, places) = purge::site_to_change(settings, place, RESTRICT)?;
     let mut desk = Desk { report, settings: settings.clone(), site, places, access: args };
     let purpose = desk.purpose(Basis::RESTRICTION, None);
     let mut access = announced(RESTRICT, &purpose, Scope::Nobody, person);
@@ -298,7 +329,7 @@ impl Desk<'_> {
         // What cannot be meant is refused before anything is frozen.
         let targets = hold::targets(&person.token, &person.ip, &person.email, &person.user)?;
         let escrow = Escrow::load(&StateDir::open(&self.settings.state_dir)?)?;
-        let mut secrets = Secrets::new(&self.site, custody(self.report, &self.settings, self.access)?);
+        let mut secrets = Secrets::new(&self.site, self.custody()?);
         let holds = hold::holds(&self.settings, &self.site)?;
         let _turn = holds.turn()?;
         access.begin(&mut self.site)?;
@@ -325,6 +356,9 @@ impl Desk<'_> {
         Ok(extracted)
     }
 }
+
+/// Vaults, and places of them, that are named one by one.
+const MOST_TOLD: usize = 10;
 
 fn announced(command: &str, purpose: &Purpose, scope: Scope, person: &PersonArgs) -> Access {
     let identifiers = person.ip.len() + person.email.len() + person.user.len();

@@ -3,12 +3,15 @@
 
 use super::{Hold, Holds, failed};
 use crate::archive::{self, Found, Segment};
+use crate::format::Guess;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    Identifier, Obstacle, Obstacles, Opened, Secrets, Share, Sought, TagKey, Wanted, spelling,
+    Identifier, NodeTokens, Obstacle, Obstacles, Opened, Scope, Secrets, Share, Sought, TagKey, Wanted,
+    nodes, spelling,
 };
 use crate::keyring::Escrow;
 use crate::ledger::event::{self, Event};
+use crate::model::SegmentName;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
 use crate::vault::Original;
@@ -16,6 +19,7 @@ use memchr::memmem;
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
+use std::mem;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// Whose lines are extracted.
@@ -52,6 +56,9 @@ pub struct Extracted {
     pub unopened: Obstacles,
     /// The segments that have such lines and whose vault no shred key here opens.
     pub closed: Obstacles,
+    /// What keeps originals back of lines that a worker of a fleet stored, by class, expiry day and epoch: they are in vaults
+    /// of the nodes.
+    pub withheld: Obstacles,
     /// How many of the frozen segments are another tenant's.
     pub of_other_tenants: u64,
 }
@@ -60,7 +67,8 @@ impl Extracted {
     /// The code that the ledger keeps of an extract that lacks what could not be read or opened; `None` if all could.
     #[must_use]
     pub fn code(&self) -> Option<&'static Code> {
-        self.unreadable.code().or(self.unopened.code()).or(self.closed.code())
+        let obstacles = [&self.unreadable, &self.unopened, &self.closed, &self.withheld];
+        obstacles.into_iter().find_map(Obstacles::code)
     }
 
     /// What keeps the segments frozen: a message for each thing that is missing. None if the case has what it needs.
@@ -117,9 +125,21 @@ impl Extracted {
             let hint = "name the folder of vaults with `--vault DIR`, and run it again; or ask for identifiers alone, and for no token";
             add(what, Some(first), hint);
         }
+        for obstacle in self.withheld.iter().map(|(_, obstacle)| obstacle).take(MOST_TOLD) {
+            let what = "originals of lines that a worker stored were not extracted: the lines were";
+            lacks.push(
+                Diagnostic::new(&LACKING, what)
+                    .at(obstacle.place.clone())
+                    .because(obstacle.why.clone())
+                    .hint("name the vaults of the nodes with `--vault` and their shred keys with `--shred-keys`, and run it again; without originals, with `--token` alone"),
+            );
+        }
         lacks
     }
 }
+
+/// Classes and days that are named one by one.
+const MOST_TOLD: usize = 10;
 
 /// Why an extract that lacks something is no reason to thaw.
 const WHY: &str = "what is not extracted is gone after the purge of its day";
@@ -133,6 +153,9 @@ fn are(count: usize) -> String {
 struct Collected {
     lines: Zeroizing<Vec<u8>>,
     pairs: Zeroizing<Vec<u8>>,
+    /// The tokens in the lines that workers of a fleet stored, and how each is spelt first.
+    of_nodes: NodeTokens,
+    spelt: HashMap<TagKey, Vec<u8>>,
     counted: Extracted,
 }
 
@@ -188,6 +211,7 @@ impl Holds {
                 }
             }
         }
+        collect_pairs_of_nodes(secrets, &mut collected)?;
         collected.counted.absent = absent.into_iter().collect();
         collected.counted.unopened = secrets.unopened();
         let Extracted { lines, pairs, .. } = collected.counted;
@@ -279,6 +303,11 @@ fn collect(
             }
         }
     }
+    // A fixed epoch may have the kid of many by chance, but then there is a vault.
+    let of_worker = found.name.kid == SegmentName::MANY_EPOCHS && segment.footer().vault.is_none();
+    if of_worker && secrets.has_custodian() {
+        note_of_nodes(&kept, collected)?;
+    }
     let opened = match secrets.open_if_any(&found.name, segment.footer().vault) {
         Ok(opened) => opened,
         Err(error) => {
@@ -302,6 +331,32 @@ fn collect(
         None => {}
     }
     collected.lines.extend_from_slice(&kept);
+    Ok(())
+}
+
+/// Takes note of the tokens in lines that a worker of a fleet stored.
+fn note_of_nodes(lines: &[u8], collected: &mut Collected) -> Result<(), Diagnostic> {
+    let mut guess = Guess::new(None);
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        collected.of_nodes.add(line, Scope::Everybody, None, &mut guess)?;
+        for found in spelling::all(line) {
+            collected.spelt.entry(found.key).or_insert_with(|| line[found.span].to_vec());
+        }
+    }
+    Ok(())
+}
+
+/// What the tokens in lines that workers stored stand for, from the vaults of the nodes.
+fn collect_pairs_of_nodes(secrets: &mut Secrets, collected: &mut Collected) -> Result<(), Diagnostic> {
+    let found = nodes::originals(mem::take(&mut collected.of_nodes), Scope::Everybody, secrets);
+    collected.counted.withheld = found.obstacles()?;
+    let mut originals: Vec<_> = found.originals.iter().collect();
+    originals.sort_unstable_by_key(|(key, _)| **key);
+    for (key, original) in originals {
+        if let Some(token) = collected.spelt.remove(key) {
+            collected.pair(&String::from_utf8_lossy(&token), original);
+        }
+    }
     Ok(())
 }
 
@@ -357,7 +412,8 @@ pub(super) static LACKING: Code = Code {
     text: "\
 What it means
   `hold extract` found no line; or a segment that the case froze is not in the archive, damaged, or cannot be read; or the
-  vault of one that has such lines is not there, is damaged, or no shred key opens it. What was found is kept. The segments stay frozen until the day that `hold list`
+  vault of one that has such lines is not there, is damaged, or no shred key opens it; of lines that a worker of a fleet stored,
+  the vaults of the nodes. What was found is kept. The segments stay frozen until the day that `hold list`
   shows. For `subject restrict`, which freezes everything only while it extracts, they do not.
 
 Why it matters

@@ -37,7 +37,7 @@ pub use codes::{
 };
 pub use event_time::{EventTime, Reading};
 pub use lines::{Line, Lines, ReadCounts};
-pub use nodes::NodePlaces;
+pub use nodes::{Holders, NodePlaces, NodeTokens};
 pub use obstacle::{Obstacle, Obstacles};
 pub use outlet::{Broken, Framing, Outlet};
 pub use plan::{Gaps, Originals, Plan, PlanCounts, PlannedSegment, Unsealed};

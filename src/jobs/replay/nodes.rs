@@ -17,20 +17,22 @@ mod tests;
 use super::codes;
 use super::event_time::Reading;
 use super::lines::Lines;
+use super::obstacle::{Obstacle, Obstacles};
 use super::plan::{Originals, Plan};
-use super::reveal::{Revealed, Scope, Shown, key_of};
+use super::reveal::{Scope, key_of};
 use super::secrets::Secrets;
 use super::selection::Selection;
 use super::spelling::{self, Spelt, TagKey};
 use super::wanted::Wanted;
 use crate::format::Guess;
-use crate::model::{ClassName, Folder};
+use crate::model::{ClassName, Folder, NodeName};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Storage;
 use crate::pseudonym::token::{self, KID_BYTES};
 use crate::retention::tag;
+use crate::vault::Original;
 use listing::{Listing, NodeVault};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -66,8 +68,48 @@ impl fmt::Display for Place {
     }
 }
 
-/// The tokens to be given back, by where their originals are.
-pub(super) type Sought = BTreeMap<Place, HashSet<TagKey>>;
+/// Tokens in lines that workers stored, by where their originals are.
+#[derive(Debug, Default)]
+pub struct NodeTokens {
+    by_place: BTreeMap<Place, HashSet<TagKey>>,
+    count: usize,
+}
+
+impl NodeTokens {
+    /// Adds those in a line that are to be given back: as [`Scope`] says, and `wanted` who is asked for.
+    ///
+    /// # Errors
+    /// [`NO_ORIGINALS`](super::NO_ORIGINALS), if they are too many to be held.
+    pub fn add(
+        &mut self,
+        line: &[u8],
+        scope: Scope,
+        wanted: Option<&Wanted>,
+        guess: &mut Guess,
+    ) -> Result<(), Diagnostic> {
+        let mut spelt = spelling::all(line);
+        spelt.retain(|spelt| is_given_back(spelt, line, scope, wanted));
+        if spelt.is_empty() {
+            return Ok(());
+        }
+        let folder = folder_of(line.trim_ascii_end(), guess);
+        for spelt in spelt {
+            let place = Place { folder: folder.clone(), kid: kid_of(&spelt, line) };
+            self.count += usize::from(self.by_place.entry(place).or_default().insert(spelt.key));
+        }
+        if self.count > MOST_SOUGHT { Err(codes::too_many_tokens()) } else { Ok(()) }
+    }
+
+    /// Adds what `others` have.
+    pub fn extend(&mut self, others: Self) {
+        for (place, keys) in others.by_place {
+            let known = self.by_place.entry(place).or_default();
+            let before = known.len();
+            known.extend(keys);
+            self.count += known.len() - before;
+        }
+    }
+}
 
 /// Tokens that have no original at a place.
 #[derive(Debug)]
@@ -82,10 +124,28 @@ pub(super) struct Missing {
 
 /// What came of a search for originals.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) shown: Shown,
+pub struct Found {
+    /// What was found, by its token.
+    pub originals: HashMap<TagKey, Original>,
     /// What is in no vault that opens.
     pub(super) missing: Vec<Missing>,
+}
+
+impl Found {
+    /// What keeps the rest back, by its place.
+    ///
+    /// # Errors
+    /// With all that is missing, if whoever asks could bring something of it: an identity.
+    pub fn obstacles(&self) -> Result<Obstacles, Diagnostic> {
+        let mut obstacles = Obstacles::default();
+        for one in &self.missing {
+            let refusal = codes::not_given_back(std::slice::from_ref(one));
+            let obstacle = Obstacle::of_vault(refusal).map_err(|_| codes::not_given_back(&self.missing))?;
+            let place = one.place.to_string();
+            obstacles.insert(&one.place, Obstacle { place, ..obstacle });
+        }
+        Ok(obstacles)
+    }
 }
 
 /// The tokens to be given back in the lines of a plan that workers stored. These lines are read for it.
@@ -95,27 +155,14 @@ pub(super) fn sought(
     selection: &Selection,
     scope: Scope,
     reading: &Reading,
-) -> Result<Sought, Diagnostic> {
+) -> Result<NodeTokens, Diagnostic> {
     let of_workers = plan.segments.iter().filter(|segment| segment.originals == Originals::OfNodes);
     let plan = Plan { segments: of_workers.cloned().collect(), ..Plan::default() };
     let mut lines = Lines::new(storage, &plan, selection, reading)?;
-    let mut guess = Guess::new(reading.format);
-    let (mut sought, mut count) = (Sought::new(), 0);
+    let (mut guess, mut sought) = (Guess::new(reading.format), NodeTokens::default());
     while let Some(line) = lines.next()? {
         let wanted = plan.segments[line.segment].wanted.as_deref();
-        let mut spelt = spelling::all(line.bytes);
-        spelt.retain(|spelt| is_given_back(spelt, line.bytes, scope, wanted));
-        if spelt.is_empty() {
-            continue;
-        }
-        let folder = folder_of(line.bytes.trim_ascii_end(), &mut guess);
-        for spelt in spelt {
-            let place = Place { folder: folder.clone(), kid: kid_of(&spelt, line.bytes) };
-            count += usize::from(sought.entry(place).or_default().insert(spelt.key));
-        }
-        if count > MOST_SOUGHT {
-            return Err(codes::too_many_tokens());
-        }
+        sought.add(line.bytes, scope, wanted, &mut guess)?;
     }
     Ok(sought)
 }
@@ -141,33 +188,44 @@ fn kid_of(spelt: &Spelt, line: &[u8]) -> Option<[u8; KID_BYTES]> {
 }
 
 /// The originals of all that is sought, from the vaults that may have them.
-pub(super) fn originals(sought: Sought, scope: Scope, secrets: &mut Secrets) -> Found {
+pub fn originals(sought: NodeTokens, scope: Scope, secrets: &mut Secrets) -> Found {
     let storage = secrets.storage();
     let mut listing = Listing::new(&*storage, secrets.vault_places());
-    let mut shown = Shown::new();
+    let mut originals = HashMap::new();
     let mut missing = Vec::new();
-    for (place, mut keys) in sought {
-        keys.retain(|key| !shown.contains_key(key));
+    for (place, mut keys) in sought.by_place {
+        keys.retain(|key| !originals.contains_key(key));
         let (vaults, obstacles) = listing.of(&place);
         let sought = Missing { place, keys, searched: 0, obstacles };
-        missing.push(look(&vaults, sought, secrets, &mut shown));
+        missing.push(look(&vaults, sought, secrets, &mut originals));
     }
     missing.retain_mut(|missing| {
         // The same token may have been found at another place.
-        missing.keys.retain(|key| !shown.contains_key(key));
+        missing.keys.retain(|key| !originals.contains_key(key));
         // If everybody's are asked for, what has the shape of an address may be an address that is no token.
         !missing.keys.is_empty() && (scope == Scope::Asked || missing.place.kid.is_some())
     });
-    Found { shown, missing }
+    Found { originals, missing }
 }
 
 /// Looks for what is missing in one vault after the other, until all is found. What is missing then.
-fn look(vaults: &[NodeVault], mut missing: Missing, secrets: &mut Secrets, found: &mut Shown) -> Missing {
+fn look(
+    vaults: &[NodeVault],
+    mut missing: Missing,
+    secrets: &mut Secrets,
+    found: &mut HashMap<TagKey, Original>,
+) -> Missing {
     for vault in vaults {
         if missing.keys.is_empty() {
             break;
         }
-        match search(secrets, vault, &mut missing.keys, found) {
+        let searched = search(secrets, vault, &mut |key, original| {
+            if missing.keys.remove(&key) {
+                found.insert(key, original.clone());
+            }
+            if missing.keys.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        match searched {
             Ok(()) => missing.searched += 1,
             Err(obstacle) => missing.obstacles.push(obstacle),
         }
@@ -175,25 +233,74 @@ fn look(vaults: &[NodeVault], mut missing: Missing, secrets: &mut Secrets, found
     missing
 }
 
-/// Moves from `keys` to `found` what is in a vault.
+/// Shows `see` the originals in a vault, with their tokens, until it has seen enough.
 fn search(
     secrets: &mut Secrets,
     vault: &NodeVault,
-    keys: &mut HashSet<TagKey>,
-    found: &mut Shown,
+    see: &mut dyn FnMut(TagKey, &Original) -> ControlFlow<()>,
 ) -> Result<(), Diagnostic> {
     let unlocked = secrets.unlock_of_node(&vault.name, &vault.path)?;
     unlocked.each_record(&mut |record| {
         for original in &record {
-            if let Some(key) = key_of(original, &unlocked.keys, &unlocked.kinds)
-                && keys.remove(&key)
-            {
-                found.insert(key, Revealed::of(original));
+            if let Some(key) = key_of(original, &unlocked.keys, &unlocked.kinds) {
+                see(key, original)?;
             }
         }
-        if keys.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        ControlFlow::Continue(())
     })?;
     Ok(())
+}
+
+/// Vaults of nodes that have originals of some tokens, and those of which nobody could tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holders {
+    /// The vaults that have some.
+    pub vaults: BTreeSet<PathBuf>,
+    /// The nodes of all vaults that were looked through.
+    pub nodes: BTreeSet<NodeName>,
+    /// Places that were not looked through, or not all of them, with the reason.
+    pub unseen: BTreeMap<String, String>,
+}
+
+impl Holders {
+    /// Whether none has some, as far as vaults were named.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.vaults.is_empty() && self.unseen.is_empty()
+    }
+}
+
+/// Which vaults of nodes have the originals of tokens: all of them are looked through.
+pub fn holders(tokens: NodeTokens, secrets: &mut Secrets) -> Holders {
+    let storage = secrets.storage();
+    let mut listing = Listing::new(&*storage, secrets.vault_places());
+    let mut holders = Holders::default();
+    for (place, keys) in tokens.by_place {
+        let (vaults, obstacles) = listing.of(&place);
+        let mut unseen = Missing { place, keys, searched: 0, obstacles };
+        for vault in &vaults {
+            let mut has_some = false;
+            let searched = if secrets.has_custodian() {
+                search(secrets, vault, &mut |key, _| {
+                    has_some = unseen.keys.contains(&key);
+                    if has_some { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                })
+            } else {
+                Err(codes::nobody_opens())
+            };
+            if has_some {
+                holders.vaults.insert(vault.path.clone());
+            }
+            match searched {
+                Err(obstacle) if !has_some => unseen.obstacles.push(obstacle),
+                _ => drop(holders.nodes.insert(vault.name.node.clone())),
+            }
+        }
+        if vaults.is_empty() || !unseen.obstacles.is_empty() {
+            holders.unseen.insert(unseen.place.to_string(), unseen.to_string());
+        }
+    }
+    holders
 }
 
 /// Different tokens of one question, at different places: about 100 MiB of originals.

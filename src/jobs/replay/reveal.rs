@@ -10,7 +10,7 @@
 use super::codes;
 use super::event_time::Reading;
 use super::lines::Line;
-use super::nodes::{self, Missing};
+use super::nodes;
 use super::obstacle::{Obstacle, Obstacles};
 use super::plan::{Originals, Plan, PlannedSegment};
 use super::secrets::{Opened, Secrets};
@@ -61,7 +61,7 @@ pub struct Revealed {
 }
 
 impl Revealed {
-    pub(super) fn of(original: &Original) -> Self {
+    fn of(original: &Original) -> Self {
         Self { kind: original.kind.clone(), text: text(&original.kind, &original.canonical) }
     }
 }
@@ -136,9 +136,13 @@ impl<'s> Reveal<'s> {
         if !reveal.of_workers.is_empty() {
             let sought = nodes::sought(&*reveal.secrets.storage(), plan, selection, scope, reading)?;
             let found = nodes::originals(sought, scope, reveal.secrets);
-            outlook.opens |= !found.shown.is_empty();
-            reveal.of_nodes = found.shown;
-            reveal.note_missing(&found.missing, &mut outlook)?;
+            outlook.opens |= !found.originals.is_empty();
+            reveal.withheld.extend(&found.obstacles()?);
+            if !found.missing.is_empty() {
+                outlook.refusal.get_or_insert_with(|| codes::not_given_back(&found.missing));
+            }
+            let shown = found.originals.iter().map(|(key, original)| (*key, Revealed::of(original)));
+            reveal.of_nodes = shown.collect();
         }
         outlook.demand_something().map(|()| reveal)
     }
@@ -165,21 +169,6 @@ impl<'s> Reveal<'s> {
                 self.closed.insert(index, Closed { obstacle, wanted });
                 outlook.refusal.get_or_insert(refusal);
             }
-        }
-        Ok(())
-    }
-
-    /// Takes note of tokens in lines that workers stored for which no original was found.
-    fn note_missing(&mut self, missing: &[Missing], outlook: &mut Outlook) -> Result<(), Diagnostic> {
-        for one in missing {
-            let refusal = codes::not_given_back(std::slice::from_ref(one));
-            // What whoever asks could bring is named with all the rest.
-            let obstacle = Obstacle::of_vault(refusal).map_err(|_| codes::not_given_back(missing))?;
-            let place = one.place.to_string();
-            self.withheld.insert(&one.place, Obstacle { place, ..obstacle });
-        }
-        if !missing.is_empty() {
-            outlook.refusal.get_or_insert_with(|| codes::not_given_back(missing));
         }
         Ok(())
     }

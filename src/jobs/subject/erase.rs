@@ -10,10 +10,11 @@
 
 use super::failed;
 use crate::archive::{self, FILE_MODE, Keeps, Place, Rewritten, Segment, VaultMark, filter};
+use crate::format::Guess;
 use crate::jobs::purge::{SECOND_PHASE_FILE_MODE, Site};
 use crate::jobs::replay::{
-    Gaps, NO_SHRED_KEY, Obstacle, Opened, Plan, PlannedSegment, Secrets, Selection, State, TagKey, Unsealed,
-    Wanted, spelling,
+    Gaps, Holders, NO_SHRED_KEY, NodeTokens, Obstacle, Opened, Originals, Plan, PlannedSegment, Scope,
+    Secrets, Selection, State, TagKey, Unsealed, Wanted, nodes, spelling,
 };
 use crate::ledger::event::{Erasure, Event};
 use crate::model::{Folder, Kind, SegmentId, SegmentName, Tree};
@@ -93,6 +94,9 @@ pub struct Erased {
     pub gaps: Gaps,
     /// How many segments of other tenants than the one that was named were left out.
     pub of_other_tenants: u64,
+    /// Vaults of nodes that have originals of lines which a worker of a fleet stored, and which are gone: no erasure here
+    /// reaches them, for the seals of the nodes cover them.
+    pub elsewhere: Holders,
 }
 
 impl Erased {
@@ -136,29 +140,37 @@ pub fn erase(
     secrets: &mut Secrets,
     progress: &dyn Fn(u64),
 ) -> Result<Erased, Diagnostic> {
-    let (mut answers, mut gaps) = (Vec::new(), plan.gaps.clone());
+    let (mut answers, mut gaps) = (Vec::<Answer>::new(), plan.gaps.clone());
+    let mut of_nodes = NodeTokens::default();
     for planned in &plan.segments {
         match erase_in(site, case, planned, secrets, progress) {
-            Ok(answer) => answers.extend(answer),
+            Ok(Some((answer, tokens))) => {
+                if answer.outcome == Outcome::Erased {
+                    of_nodes.extend(tokens);
+                }
+                answers.push(answer);
+            }
+            Ok(None) => {}
             // It stays as it is, and what was staged of a new one is removed by the next run.
             Err(error) => gaps.unreadable.note(&planned.name, error)?,
         }
     }
     gaps.unopened.extend(&secrets.unopened());
-    Ok(Erased { answers, gaps, of_other_tenants: plan.counts.of_other_tenants })
+    let elsewhere = nodes::holders(of_nodes, secrets);
+    Ok(Erased { answers, gaps, of_other_tenants: plan.counts.of_other_tenants, elsewhere })
 }
 
-/// Erases the lines in one segment, if there are any and that is allowed.
+/// Erases the lines in one segment, if there are any and that is allowed; with their tokens, if their originals are on nodes.
 fn erase_in(
     site: &mut Site,
     case: &str,
     planned: &PlannedSegment,
     secrets: &mut Secrets,
     progress: &dyn Fn(u64),
-) -> Result<Option<Answer>, Diagnostic> {
+) -> Result<Option<(Answer, NodeTokens)>, Diagnostic> {
     // The plan is of somebody, or there would be nothing to tell lines by.
     let Some(wanted) = &planned.wanted else { return Ok(None) };
-    let lines = count(site, planned, wanted, progress)?;
+    let (lines, of_nodes) = look(site, planned, wanted, progress)?;
     if lines == 0 {
         return Ok(None);
     }
@@ -172,7 +184,7 @@ fn erase_in(
             Err(error) => return Err(error),
         },
     };
-    Ok(Some(Answer { place: place(&planned.name), lines, outcome }))
+    Ok(Some((Answer { place: place(&planned.name), lines, outcome }, of_nodes)))
 }
 
 fn place(name: &SegmentName) -> AnswerPlace {
@@ -180,22 +192,26 @@ fn place(name: &SegmentName) -> AnswerPlace {
     AnswerPlace { class: class.to_string(), expires: expires.to_string(), segment: name.to_string() }
 }
 
-/// How many lines of the person are in the frames of a plan.
-fn count(
+/// How many lines of the person are in the frames of a plan; and her tokens in them, if a worker of a fleet stored them.
+fn look(
     site: &Site,
     planned: &PlannedSegment,
     wanted: &Wanted,
     progress: &dyn Fn(u64),
-) -> Result<u64, Diagnostic> {
+) -> Result<(u64, NodeTokens), Diagnostic> {
     let segment = Segment::open(&*site.storage, &planned.path)?;
-    let mut count = 0;
+    let (mut count, mut of_nodes, mut guess) = (0, NodeTokens::default(), Guess::new(None));
     for frame in &planned.frames {
         let lines = segment.lines(frame.number)?;
-        let lines = lines.split_inclusive(|&byte| byte == b'\n');
-        count += lines.filter(|line| wanted.is_in(line)).count() as u64;
+        for line in lines.split_inclusive(|&byte| byte == b'\n').filter(|line| wanted.is_in(line)) {
+            count += 1;
+            if planned.originals == Originals::OfNodes {
+                of_nodes.add(line, Scope::Asked, Some(wanted), &mut guess)?;
+            }
+        }
         progress(u64::from(frame.place.bytes));
     }
-    Ok(count)
+    Ok((count, of_nodes))
 }
 
 fn reason_to_keep(site: &Site, name: &SegmentName) -> Option<Outcome> {

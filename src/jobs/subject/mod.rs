@@ -45,7 +45,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagno
 }
 
 /// All codes of this area.
-pub const CODES: &[&Code] = &[&IO, &STAYS];
+pub const CODES: &[&Code] = &[&IO, &STAYS, &LEFT_ON_NODES];
 
 static IO: Code = Code {
     id: "D01",
@@ -92,4 +92,31 @@ What to do
 
 References
   GDPR art. 12(3), 17(3), 18",
+};
+
+/// Originals of lines that a worker of a fleet stored.
+pub static LEFT_ON_NODES: Code = Code {
+    id: "D03",
+    title: "originals of a person are left in vaults of nodes",
+    text: "\
+What it means
+  Lines of the person that a worker of a fleet stored were erased. What their tokens stand for is in the vaults of the nodes that
+  wrote them. Each message names such a vault that has it still, or vaults that were not named or do not open, so that
+  nobody could tell.
+
+Why it matters
+  Whoever has such a vault, an identity and the shred key of its day can tell that the person was there. A vault is covered
+  by the seal of its segment, so only its node can write it anew; a copy that was changed elsewhere would be put back by
+  the next `oubliette vaults`.
+
+Example
+  oubliette subject erase --archive s3://logs/fleet --case DSR-13 --token em_2ep1w...      before it was run on the nodes
+
+What to do
+  Run `oubliette subject erase` on the nodes, each on its own archive, then `oubliette vaults` there, which brings the copies to
+  the same state; after that on the archive of the workers, with `--vault`, `--shred-keys` and `--identity`, so that it can
+  see that nothing is left. Vaults that you leave go on their day.
+
+References
+  README.md, \"Data subjects\" and \"Fleet\"; GDPR art. 17",
 };

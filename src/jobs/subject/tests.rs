@@ -4,14 +4,11 @@ use super::erase::{Erased, Outcome, erase, finish, plan};
 use crate::archive::{Lines, Origin, Packer, Segment, SegmentWriter, VaultMark, filter};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{Custody, NodePlaces, Secrets, Selection, State, Tenancy};
-use crate::jobs::scene::{self, DAY, WRITTEN, events};
+use crate::jobs::scene::{self, DAY, WRITTEN, class, events};
 use crate::jobs::verify::{Archive, Checker, Verified};
 use crate::keyring::Current;
 use crate::ledger::Event;
-use crate::model::{
-    ClassName, Expires, Keep, Kind, Kinds, NodeName, Period, RetentionClass, SegmentId, SegmentName, Starts,
-    Tree,
-};
+use crate::model::{Expires, Kind, Kinds, NodeName, SegmentId, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Fault, Memory, Storage, Survives};
 use crate::pseudonym::epoch::{Epoch, EpochKeys, kid};
@@ -110,23 +107,6 @@ fn write_as(site: &mut Site, form: &Form<'_>, class: &str, frames: &[&[&str]]) {
     segment.sync().unwrap();
     let mark = vault.map(|vault| vault.mark()).map(|(bytes, digest)| VaultMark { bytes, digest });
     segment.seal(mark, &mut site.ledger, WRITTEN.parse().unwrap()).unwrap();
-}
-
-fn class(name: &str, duty: bool) -> RetentionClass {
-    RetentionClass {
-        name: ClassName::new(name).unwrap(),
-        description: String::new(),
-        keep: Keep::For(Period::parse("12 months").unwrap()),
-        archive_after: None,
-        starts: Starts::Event,
-        basis: format!("basis of {name}"),
-        duty,
-        clauses: Vec::new(),
-        is_default: false,
-        samples: Vec::new(),
-        file: String::new(),
-        line_number: 1,
-    }
 }
 
 fn site(memory: &Memory) -> Result<Site, Diagnostic> {

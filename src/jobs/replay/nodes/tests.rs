@@ -2,18 +2,22 @@
 
 use super::*;
 use crate::archive::{Lines as Block, Origin, Packer, SegmentWriter, filter};
+use crate::jobs::hold::{Extracted, Holds, Scope as HoldScope, Targets};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{Custody, Obstacle, Obstacles, Reveal, Tenancy, Unsealed};
 use crate::jobs::scene::{self, DAY, NEXT, WRITTEN, folder};
+use crate::jobs::subject::erase;
 use crate::keyring::{Escrow, Identities, StateDir};
 use crate::model::{Expires, Kind, Kinds, NodeName, SegmentId, SegmentName, Tree};
+use crate::primitives::hex;
 use crate::primitives::secret::Secret;
-use crate::primitives::storage::{Disk, Memory};
+use crate::primitives::storage::{Disk, Memory, Sequential};
 use crate::pseudonym::epoch::{Epoch, EpochKeys, kid};
 use crate::pseudonym::{Pseudonymised, Tokens};
 use crate::shred::ShredStore;
 use crate::vault::{self, VaultWriter};
 use jiff::civil::date;
+use std::io::Read as _;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -165,6 +169,18 @@ impl Fleet {
         }
     }
 
+    fn secrets(&self, places: NodePlaces, identity: Option<&Path>) -> Secrets {
+        let custody = Custody {
+            identities: identity.map(|path| Identities::read(path).unwrap()),
+            running: None,
+            owns_key_file: false,
+            state_dir: "/nowhere".into(),
+            tenancy: Tenancy::everybody(),
+            places,
+        };
+        Secrets::new(&self.site, custody)
+    }
+
     /// The lines with originals put back, which segments of nodes were opened for that, and what is not given back.
     fn reveal(
         &self,
@@ -175,15 +191,7 @@ impl Fleet {
     ) -> Result<(Vec<String>, Vec<String>, Obstacles), Diagnostic> {
         let mut selection = Selection::default();
         selection.add_tokens("--token", tokens).unwrap();
-        let custody = Custody {
-            identities: identity.map(|path| Identities::read(path).unwrap()),
-            running: None,
-            owns_key_file: false,
-            state_dir: "/nowhere".into(),
-            tenancy: Tenancy::everybody(),
-            places,
-        };
-        let mut secrets = Secrets::new(&self.site, custody);
+        let mut secrets = self.secrets(places, identity);
         let plan = Plan::new(&self.site, &selection, Unsealed::Read, &mut secrets)?;
         let reading = Reading::default();
         let mut reveal = Reveal::prepare(&plan, &selection, scope, &mut secrets, &reading)?;
@@ -388,5 +396,115 @@ fn a_place_that_cannot_be_listed_hides_no_other_one() {
         assert_eq!(vaults.iter().map(|vault| &vault.name).collect::<Vec<_>>(), [&name]);
         let [obstacle] = &obstacles[..] else { panic!("{obstacles:?}") };
         assert_eq!((obstacle.code.id, obstacle.place.as_deref()), ("P15", no_directory.to_str()));
+    }
+}
+
+/// A hold over what the worker stored, and what an extract of these tokens comes to; with the pairs, in the order of their tokens.
+fn extracted(
+    fleet: &mut Fleet,
+    tokens: &[String],
+    places: NodePlaces,
+) -> Result<(Extracted, Vec<String>), Diagnostic> {
+    let holds = Holds::open(&fleet.site.storage, Path::new("/state/holds")).unwrap();
+    let (until, targets) = (date(2028, 1, 31), Targets { tokens: tokens.to_vec(), identifiers: Vec::new() });
+    holds.add(&mut fleet.site, "a", until, &HoldScope::default()).unwrap();
+    let mut secrets = fleet.secrets(places, Some(&fleet.identity));
+    let extracted = holds.extract(&mut fleet.site, "a", &targets, &mut secrets, &fleet.escrow)?;
+    let hold = holds.list().unwrap().remove(0);
+    let opened = |path: &Path, with: &str| {
+        let identity: age::x25519::Identity = with.lines().last().unwrap().parse().unwrap();
+        let mut bytes = Vec::new();
+        Sequential::open(&*fleet.site.storage, path).unwrap().read_to_end(&mut bytes).unwrap();
+        String::from_utf8(age::decrypt(&identity, &bytes).unwrap()).unwrap()
+    };
+    let custodian = std::fs::read_to_string(&fleet.identity).unwrap();
+    let key = opened(&holds.key(&hold).unwrap(), &custodian);
+    let files = holds.extracts(&hold).unwrap();
+    let pairs = files.iter().find(|path| path.to_string_lossy().contains(".pairs.")).unwrap();
+    let mut pairs: Vec<String> = opened(pairs, &key).lines().map(ToOwned::to_owned).collect();
+    pairs.sort();
+    Ok((extracted, pairs))
+}
+
+fn pair(node: &Node, address: &str) -> String {
+    let canonical = hex::encode(&canonical(address));
+    format!(r#"{{"canonical":"{canonical}","kind":"ip","token":"{}"}}"#, node.token(address))
+}
+
+#[test]
+fn an_extract_has_the_pairs_of_the_nodes_and_ends_the_freeze() {
+    let mut fleet = Fleet::new();
+    let (tokens, places) = ([fleet.web1.token(JEAN), fleet.web2.token(ANNE)], fleet.everywhere());
+    let (extracted, pairs) = extracted(&mut fleet, &tokens, places).unwrap();
+    assert_eq!((extracted.lines, extracted.pairs, extracted.lacks().len()), (2, 3, 0));
+    let (web1, web2) = (&fleet.web1, &fleet.web2);
+    let mut expected = vec![pair(web1, JEAN), pair(web1, PAUL), pair(web2, ANNE)];
+    expected.sort();
+    assert_eq!(pairs, expected);
+}
+
+#[test]
+fn an_extract_without_the_pairs_of_a_node_says_so_and_its_segments_stay_frozen() {
+    let mut fleet = Fleet::new();
+    let (tokens, places) = ([fleet.web1.token(JEAN), fleet.web2.token(ANNE)], fleet.everywhere());
+    let only_web1 = NodePlaces { shred_keys: vec![fleet.web1.shred_keys()], ..places };
+    let (extracted, pairs) = extracted(&mut fleet, &tokens, only_web1).unwrap();
+    assert_eq!((extracted.lines, pairs.len()), (2, 2));
+    let [lack] = &extracted.lacks()[..] else { panic!("{extracted:?}") };
+    let told = lack.to_string();
+    assert!(told.contains("--shred-keys") && told.contains("/vaults/web2/vault/"), "{told}");
+    assert!(!told.contains("ip_") && !told.contains(ANNE), "{told}");
+    let holds = Holds::open(&fleet.site.storage, Path::new("/state/holds")).unwrap();
+    assert!(holds.list().unwrap()[0].freezes(date(2026, 11, 24)));
+}
+
+/// What an erasure of these tokens says of the vaults of nodes.
+fn erased(fleet: &mut Fleet, tokens: &[String], places: NodePlaces, identity: bool) -> (u64, Holders) {
+    let mut selection = Selection::default();
+    selection.add_tokens("--token", tokens).unwrap();
+    fleet.site.classes = vec![scene::class("connection", false)];
+    let identity = identity.then(|| fleet.identity.clone());
+    let mut secrets = fleet.secrets(places, identity.as_deref());
+    let plan = erase::plan(&mut fleet.site, &selection, &mut secrets).unwrap();
+    let erased = erase::erase(&mut fleet.site, "DSR-1", &plan, &mut secrets, &|_| {}).unwrap();
+    (erased.lines(), erased.elsewhere)
+}
+
+#[test]
+fn an_erasure_names_the_vaults_of_nodes_that_it_does_not_reach() {
+    let vault = |fleet: &Fleet, node: &Node| Tree::at(&node.vaults()).vault(&fleet.segment_of(node));
+    let both = |fleet: &Fleet| [fleet.web1.token(JEAN), fleet.web2.token(ANNE)];
+    let mut fleet = Fleet::new();
+    let (tokens, places) = (both(&fleet), fleet.everywhere());
+    let (lines, elsewhere) = erased(&mut fleet, &tokens, places, true);
+    let vaults = BTreeSet::from([vault(&fleet, &fleet.web1), vault(&fleet, &fleet.web2)]);
+    let nodes = ["web1", "web2"].map(|name| NodeName::new(name).unwrap()).into();
+    assert_eq!((lines, elsewhere), (2, Holders { vaults, nodes, unseen: BTreeMap::new() }));
+    // The nodes have erased her already: one has others in that vault, the other had nobody else.
+    let mut fleet = Fleet::new();
+    for node in [&fleet.web1, &fleet.web2] {
+        fleet.site.storage.unlink(&vault(&fleet, node)).unwrap();
+        fleet.keep(node, &folder(DAY, "connection"), &[PAUL]);
+    }
+    let (tokens, places) = (both(&fleet), fleet.everywhere());
+    let (lines, elsewhere) = erased(&mut fleet, &tokens, places, true);
+    assert!(lines == 2 && elsewhere.is_empty() && elsewhere.nodes.len() == 2, "{elsewhere:?}");
+    // What nobody could look into is told by its place, with the reason and without a token.
+    for (without, why) in
+        [("identity", "identity"), ("keys", "this is not the node"), ("vaults", "no vault of that lies")]
+    {
+        let mut fleet = Fleet::new();
+        let (tokens, mut places) = (both(&fleet), fleet.everywhere());
+        match without {
+            "keys" => places.shred_keys.clear(),
+            "vaults" => places.vaults.clear(),
+            _ => {}
+        }
+        let (lines, elsewhere) = erased(&mut fleet, &tokens, places, without != "identity");
+        assert_eq!((lines, elsewhere.vaults.len(), elsewhere.unseen.len()), (2, 0, 2), "{without}");
+        for (place, told) in &elsewhere.unseen {
+            assert!(place.starts_with("expires=2027-11-24/class=connection, epoch "), "{place}");
+            assert!(told.contains(why) && !told.contains("ip_"), "{told}");
+        }
     }
 }
