@@ -194,9 +194,12 @@ fn times_without_a_zone_are_read_as_the_filter_read_them() {
         let counted = node.answer(&["subject", "affected", "--json"], &[&period[..], told].concat(), 0);
         assert_eq!(counted.trim(), r#"{"kind":"ip","distinct":1,"lines":1}"#, "{told:?}");
     }
-    // What is typed holds: read as of Tokyo no time is one that was believed, so the line counts with its receipt.
-    let typed = [&period[..], &["--source-zone", "Asia/Tokyo"]].concat();
-    assert_eq!(node.answer(&["replay", "--ip", "192.0.2.44"], &typed, 0), "");
+    // What is typed holds: read as of Tokyo no time is one that was believed, so the lines count with their receipt, which may be
+    // of the period.
+    let typed = [&period[..], &["--source-zone", "Asia/Tokyo", "--ip", "192.0.2.44"]].concat();
+    let output = node.desk(&["replay"], &typed);
+    let (lines, told) = (text(&output.stdout), text(&output.stderr));
+    assert!(lines.lines().count() == 2 && told.contains("2 lines perhaps of another time"), "{lines}{told}");
     node.verify();
 }
 
@@ -214,4 +217,38 @@ fn an_answer_remarks_on_lines_that_should_be_gone() {
     assert!(!told("2027-11-23T22:59:59Z").contains("expiry day"));
     let after = told("2027-11-24T10:00:00Z");
     assert!(after.contains("note: 1 segment past the expiry day and not purged"), "{after}");
+}
+
+#[test]
+fn a_line_without_a_time_is_found_in_every_period_that_it_may_be_of() {
+    let node = Node::new();
+    // What comes late carries an old time, and the line after it none.
+    let lines = "Nov 23 09:30:00 web9 sshd[1]: Failed password for root from 192.0.2.45 port 1 ssh2\n\
+                 a line of 192.0.2.44 without a time\n\
+                 Nov 23 10:30:00 web9 sshd[1]: Failed password for root from 192.0.2.45 port 2 ssh2\n";
+    node.archive_with(&["--now", "2026-11-23T09:30:10Z"], lines);
+    let person = ["--ip", "192.0.2.44"];
+    for (from, to, found) in [
+        ("2026-11-23T09:30:05Z", "2026-11-23T09:31:00Z", true),
+        ("2026-11-23T08:26:00Z", "2026-11-23T08:40:00Z", true),
+        ("2026-11-23T09:30:11Z", "2026-11-23T10:00:00Z", false),
+        ("2026-11-23T08:00:00Z", "2026-11-23T08:24:00Z", false),
+    ] {
+        let output = node.desk(&["replay"], &[&person[..], &["--from", from, "--to", to]].concat());
+        let (lines, told) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(lines.lines().count(), usize::from(found), "{from}: {lines}{told}");
+        assert_eq!(told.contains("1 line perhaps of another time than the period"), found, "{told}");
+    }
+    // A whole day has it for sure.
+    let output =
+        node.desk(&["replay"], &[&person[..], &["--from", "2026-11-23", "--to", "2026-11-23"]].concat());
+    assert!(!text(&output.stderr).contains("perhaps"), "{}", text(&output.stderr));
+    let to = node.path("bundle");
+    let case = ["--bundle", arg(&to), "--case", "PV-1", "--basis", "60-1/3"];
+    let period = ["--from", "2026-11-23T09:30:05Z", "--to", "2026-11-23T09:31:00Z"];
+    node.answer(&["replay"], &[&person[..], &period, &case].concat(), 0);
+    let table = std::fs::read_to_string(to.join("lines.csv")).unwrap();
+    let between =
+        "\"receipt (the line states no time), between 2026-11-23T08:30:00Z and 2026-11-23T09:30:10Z\"";
+    assert!(table.contains(between), "{table}");
 }

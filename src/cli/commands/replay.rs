@@ -12,8 +12,8 @@ use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    self, Access, Basis, Broken, Counts, Custody, NodePlaces, Outlet, PlanCounts, Purpose, Question, Ready,
-    Scope, Selection, Unsealed,
+    self, Access, Basis, Broken, Counts, Custody, NodePlaces, Outlet, Purpose, Question, Ready, Scope,
+    Selection, Unsealed,
 };
 use crate::keyring::{Identities, Keyring};
 use crate::model::Kind;
@@ -245,13 +245,20 @@ pub(super) fn summarise(report: Report, settings: &Settings, counts: &Counts) ->
         counted(counts.read.frames_read, "frame"),
         counts.frames_skipped,
     ));
-    not_searched(report, &counts.plan);
+    not_searched(report, counts);
     Ok(())
 }
 
-/// Says up to where segments that are not sealed yet were read, that lines should be gone, and that segments of other
-/// tenants were not read.
-pub(super) fn not_searched(report: Report, plan: &PlanCounts) {
+/// Says up to where segments that are not sealed yet were read, that lines may be of another time or should be gone, and
+/// that segments of other tenants were not read.
+pub(super) fn not_searched(report: Report, counts: &Counts) {
+    let Counts { plan, read, .. } = counts;
+    if read.perhaps_outside > 0 {
+        let lines = counted(read.perhaps_outside, "line");
+        report.note(&format!(
+            "{lines} perhaps of another time than the period: what they state of it was not believed, or nothing; they came with lines of the period"
+        ));
+    }
     if plan.unsealed > 0 {
         let segments = counted(plan.unsealed, "segment");
         report.note(&format!("{segments} not sealed yet: what a filter has not written out was not read"));

@@ -264,7 +264,7 @@ impl Desk<'_> {
         let mut each = |_: &_, line: &Line<'_>, reveal: &mut Reveal<'_>| each(line, reveal);
         let visited =
             ready.visit(&mut self.site, &mut each, &AtomicBool::new(false), &|bytes| progress.add(bytes))?;
-        not_searched(self.report, &visited.counts.plan);
+        not_searched(self.report, &visited.counts);
         Ok((visited, access))
     }
 

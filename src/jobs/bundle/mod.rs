@@ -43,7 +43,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use table::Table;
-pub(in crate::jobs) use table::{cell, text};
+pub(in crate::jobs) use table::{cell, text, time_from};
 use zeroize::Zeroizing;
 
 /// What a bundle says of itself.

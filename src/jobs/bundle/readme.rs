@@ -66,6 +66,8 @@ FILES
 lines.log      The lines as they are stored, byte for byte, in the order of their events. Identifiers of people
                are replaced by tokens (ip_..., em_...): keyed HMAC-SHA-256 of the identifier in its canonical form.
 lines.csv      One row a line: RFC 4180, UTF-8. time_utc is in UTC; time_legal in the legal zone, {zone}.
+               time_from says where that is from. A line that states no time, or one that was not believed, counts with
+               its receipt, which lies between two instants; it is here if it may be of the period.
                identifiers holds what was asked for, put back; ports what stands beside each, ? if nothing
                does. line_revealed is the line with the asked identifiers put back; other people stay tokens
                unless the request covers them. A cell that would begin with = + - or @ has an apostrophe in front,
@@ -174,7 +176,9 @@ lines.log      Les lignes telles qu'elles sont conserv\u{e9}es, \u{e0} l'octet p
                Les identifiants des personnes y sont remplac\u{e9}s par des jetons (ip_..., em_...) : HMAC-SHA-256
                \u{e0} cl\u{e9} de l'identifiant sous sa forme canonique.
 lines.csv      Une rang\u{e9}e par ligne (RFC 4180, UTF-8). time_utc : heure UTC ; time_legal : heure l\u{e9}gale,
-               {zone}. identifiers : ce qui est demand\u{e9}, en clair ; ports : le port \u{e0} c\u{f4}t\u{e9} de
+               {zone}. time_from : d'o\u{f9} vient cette heure. Une ligne qui n'en indique aucune, ou une heure non
+               cr\u{e9}dible, compte \u{e0} sa r\u{e9}ception, situ\u{e9}e entre deux instants ; elle est ici si elle
+               peut \u{ea}tre de la p\u{e9}riode. identifiers : ce qui est demand\u{e9}, en clair ; ports : le port \u{e0} c\u{f4}t\u{e9} de
                chacun, ? s'il n'y en a pas. line_revealed : la ligne avec les identifiants demand\u{e9}s ;
                les autres personnes restent des jetons, sauf si la demande les couvre. Une cellule qui
                commencerait par = + - ou @ est pr\u{e9}c\u{e9}d\u{e9}e d'une apostrophe ; les octets qui ne sont pas du texte

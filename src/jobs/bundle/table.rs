@@ -72,7 +72,7 @@ impl Table {
             number.to_string(),
             time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             legal.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-            from(line.from).to_owned(),
+            time_from(line),
             line.name.folder.class.to_string(),
             line.expires().to_string(),
             cell(&identifiers.join(" ")),
@@ -95,13 +95,15 @@ fn failed(error: impl std::fmt::Display) -> Diagnostic {
     Diagnostic::new(&WRITE, "a table cannot be written").because(error.to_string())
 }
 
-/// What says when the event was.
-const fn from(from: DayFrom) -> &'static str {
-    match from {
-        DayFrom::Stated => "line",
+/// What says when the event was; if that is not the line, between which instants.
+pub(in crate::jobs) fn time_from(line: &Line<'_>) -> String {
+    let what = match line.from {
+        DayFrom::Stated => return "line".to_owned(),
         DayFrom::Received => "receipt (the time in the line was not believed)",
         DayFrom::Untimed => "receipt (the line states no time)",
-    }
+    };
+    let at = |second| Timestamp::from_second(second).map_or_else(|_| "?".to_owned(), |at| at.to_string());
+    format!("{what}, between {} and {}", at(line.between.0), at(line.between.1))
 }
 
 /// Bytes as text.

@@ -8,8 +8,9 @@
 //!    the range of its frame is the one that was believed. A time that has none was not believed, even if
 //!    the line bears no tag.
 //! 3. A line that was not believed, or states no time, counts with its receipt. Lines of a frame stand in the
-//!    order of their receipt, and no event is much later than its receipt: so it is the latest time believed in
-//!    the frame before it, or the beginning of the range.
+//!    order of their receipt, and no event is much later than its receipt: so it came about at the latest time believed in
+//!    the frame before it, or at the beginning of the range; surely not much before that, nor after the end of the range. A
+//!    search finds it in every period that it may be of.
 //!
 //! Days and periods are counted in whole seconds, as the formats read them. Within one second lines stand by the
 //! fraction that they state; one that states none stands with the line before it, if that is of the same second. The
@@ -54,6 +55,8 @@ pub struct EventTime {
     pub nanosecond: u32,
     /// What says so.
     pub from: DayFrom,
+    /// The first second and the last that it may have been: one second, if the line states it.
+    pub between: (i64, i64),
 }
 
 /// Reads the lines of one frame, in order.
@@ -93,21 +96,22 @@ impl FrameTimes {
         let tag = tag::existing(line, &record);
         let unbelieved = tag.is_some_and(|tag| tag.clock_received);
         let stated = record.time.filter(|_| !unbelieved).and_then(|stated| self.second(stated));
-        let (second, from) = match stated {
+        let (second, from, between) = match stated {
             Some(second) => {
                 self.latest = self.latest.max(Some(second));
-                (second, DayFrom::Stated)
+                (second, DayFrom::Stated, (second, second))
             }
             None => {
                 let from = if record.time.is_some() { DayFrom::Received } else { DayFrom::Untimed };
-                (self.latest.unwrap_or_else(|| self.begin()), from)
+                let second = self.latest.unwrap_or_else(|| self.begin());
+                (second, from, (self.earliest(), self.end().max(second)))
             }
         };
         let fraction = record.time.filter(|_| from == DayFrom::Stated);
         let fraction = fraction.and_then(|time| fraction::nanoseconds(line, time));
         let nanosecond = fraction.unwrap_or(if self.before.0 == second { self.before.1 } else { 0 });
         self.before = (second, nanosecond);
-        (record, EventTime { second, nanosecond, from })
+        (record, EventTime { second, nanosecond, from, between })
     }
 
     /// The second that a stated time means, if it is one that was believed.
@@ -118,6 +122,17 @@ impl FrameTimes {
             .filter_map(|near| self.clock.instant(stated, near))
             .map(Timestamp::as_second)
             .find(|second| self.range.contains(second))
+    }
+
+    /// Nothing that comes now came before that.
+    fn earliest(&self) -> i64 {
+        let ahead = |latest: i64| latest.saturating_sub(EventClock::MAX_FUTURE_SECONDS);
+        self.latest.map_or(i64::MIN, ahead).max(*self.range.start())
+    }
+
+    /// Nor after that; without a range, when it was sealed.
+    fn end(&self) -> i64 {
+        if *self.range.end() == i64::MAX { self.near.as_second() } else { *self.range.end() }
     }
 
     fn begin(&self) -> i64 {
@@ -196,6 +211,23 @@ mod tests {
                 ("Jun 23 10:00:09 web1 sshd[1]: x", "2026-11-23T09:00:05Z", DayFrom::Received),
             ],
         );
+    }
+
+    #[test]
+    fn what_was_not_believed_may_have_come_until_the_end_of_its_frame() {
+        let (begin, end) = ("2026-11-23T08:00:00Z", "2026-11-23T09:00:10Z");
+        let mut times = times(begin, end);
+        for (line, first, last) in [
+            ("no time at all", begin, end),
+            ("Nov 23 09:59:00 web1 sshd[1]: x", "2026-11-23T08:59:00Z", "2026-11-23T08:59:00Z"),
+            // A source may be five minutes ahead.
+            ("no time at all", "2026-11-23T08:54:00Z", end),
+            ("Jun 23 10:00:09 web1 sshd[1]: x", "2026-11-23T08:54:00Z", end),
+            ("Nov 23 09:02:00 web1 sshd[1]: x", "2026-11-23T08:02:00Z", "2026-11-23T08:02:00Z"),
+            ("no time at all", "2026-11-23T08:54:00Z", end),
+        ] {
+            assert_eq!(times.read(line.as_bytes()).1.between, (seconds(first), seconds(last)), "{line}");
+        }
     }
 
     #[test]

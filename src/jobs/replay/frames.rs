@@ -35,6 +35,7 @@ pub(super) struct Fitting {
     pub(super) second: i64,
     pub(super) nanosecond: u32,
     pub(super) from: DayFrom,
+    pub(super) between: (i64, i64),
     pub(super) number: usize,
     pub(super) span: Range<usize>,
 }
@@ -70,6 +71,10 @@ impl<'p> Frames<'p> {
     pub(super) fn new(storage: &'p dyn Storage, asked: Asked<'p>) -> Result<Self, ArchiveError> {
         let reader = |_| Ok(Reader { frames: FrameReader::new(storage)?, lines: Vec::new() });
         Ok(Self { readers: (0..threads::count()).map(reader).collect::<Result<_, ArchiveError>>()?, asked })
+    }
+
+    pub(super) fn selection(&self) -> &Selection {
+        self.asked.selection
     }
 
     /// The lines that fit of each of these frames.
@@ -111,13 +116,13 @@ fn fitting(bytes: &[u8], segment: &PlannedSegment, frame: &PlannedFrame, asked: 
         let line = &bytes[span.start..end - 1];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let (record, time) = times.read(line);
-        let fits = selection.seconds.contains(&time.second)
+        let fits = selection.may_take(time.between)
             && segment.wanted.as_ref().is_none_or(|wanted| wanted.is_in(line))
             && selection.takes_text(line)
             && selection.takes_envelope(line, &record);
         if fits {
-            let EventTime { second, nanosecond, from } = time;
-            fitting.push(Fitting { second, nanosecond, from, number, span });
+            let EventTime { second, nanosecond, from, between } = time;
+            fitting.push(Fitting { second, nanosecond, from, between, number, span });
         }
     }
     // Stable: lines of one instant stay in the order of their receipt.

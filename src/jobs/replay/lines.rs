@@ -8,7 +8,7 @@
 use super::event_time::Reading;
 use super::frames::{Asked, Fitting, Frames, Loaded};
 use super::obstacle::Obstacles;
-use super::plan::Plan;
+use super::plan::{Plan, is_zero};
 use super::secrets::State;
 use super::selection::Selection;
 use crate::model::{Expires, SegmentName};
@@ -29,6 +29,8 @@ pub struct Line<'l> {
     pub second: i64,
     /// What says so.
     pub from: DayFrom,
+    /// The first second and the last that it may have been: not one, if the line does not state it.
+    pub between: (i64, i64),
     /// Index of its segment in the plan.
     pub segment: usize,
     /// The name of its segment: class, expiry day, epoch.
@@ -58,6 +60,9 @@ pub struct ReadCounts {
     pub bytes_read: u64,
     /// Lines that fit.
     pub lines: u64,
+    /// Those of them that may have come outside of the period: they state no time that was believed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub perhaps_outside: u64,
 }
 
 /// Reads lines in the order of their events.
@@ -161,13 +166,15 @@ impl<'p> Lines<'p> {
         let (segment, frame) = place;
         let planned = &self.plan.segments[segment];
         let Some(loaded) = self.loaded.get_mut(&place) else { return Ok(None) };
-        let Fitting { second, from, number, ref span, .. } = loaded.lines[loaded.done];
+        let Fitting { second, from, between, number, ref span, .. } = loaded.lines[loaded.done];
         loaded.done += 1;
+        self.counts.perhaps_outside += u64::from(!self.frames.selection().surely_takes(between));
         self.last = second;
         Ok(Some(Line {
             bytes: &loaded.bytes[span.clone()],
             second,
             from,
+            between,
             segment,
             name: &planned.name,
             state: planned.state,

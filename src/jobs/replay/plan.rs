@@ -104,7 +104,7 @@ pub struct PlanCounts {
     pub vaults: u64,
 }
 
-fn is_zero(count: &u64) -> bool {
+pub(super) fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

@@ -93,6 +93,18 @@ impl Default for Selection {
 }
 
 impl Selection {
+    /// Whether an event that was between these seconds may be of the period.
+    #[must_use]
+    pub fn may_take(&self, (first, last): (i64, i64)) -> bool {
+        first <= *self.seconds.end() && last >= *self.seconds.start()
+    }
+
+    /// Whether it surely is.
+    #[must_use]
+    pub fn surely_takes(&self, (first, last): (i64, i64)) -> bool {
+        self.seconds.contains(&first) && self.seconds.contains(&last)
+    }
+
     /// Adds identifiers of `kind`, which were typed as values of `option`.
     ///
     /// # Errors

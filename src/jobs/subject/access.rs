@@ -2,7 +2,7 @@
 //!
 //! Her own identifiers stand in clear, those of other people stay tokens (art. 15(4)).
 
-use crate::jobs::bundle::{cell, text};
+use crate::jobs::bundle::{cell, text, time_from};
 use crate::jobs::replay::{Line, Reveal};
 use crate::model::RetentionClass;
 use crate::primitives::diag::Diagnostic;
@@ -38,6 +38,8 @@ pub struct OwnLine {
     pub time_utc: String,
     /// The same in the legal zone.
     pub time_legal: String,
+    /// What says so: the line, or its receipt.
+    pub time_from: String,
     /// Its class.
     pub class: String,
     /// The first legal day on which it must no longer exist.
@@ -98,6 +100,7 @@ impl Dossier {
         self.lines.push(OwnLine {
             time_utc: time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             time_legal: legal.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            time_from: time_from(line),
             class,
             expires,
             line: text(revealed.trim_ascii_end()),
@@ -120,6 +123,7 @@ impl Dossier {
         writer.write_record([
             "time_utc",
             "time_legal",
+            "time_from",
             "class",
             "purpose",
             "legal_basis",
@@ -129,7 +133,8 @@ impl Dossier {
         for line in &self.lines {
             let told = self.processing.iter().find(|told| told.class == line.class);
             let (purpose, basis) = told.map_or(("", ""), |told| (&told.purpose, &told.legal_basis));
-            let cells = [&line.time_utc, &line.time_legal, &line.class, purpose, basis, &line.expires];
+            let OwnLine { time_utc, time_legal, time_from, class, expires, .. } = line;
+            let cells = [time_utc, time_legal, time_from, class, purpose, basis, expires];
             let cells = cells.into_iter().map(cell).chain([cell(&line.line)]);
             writer.write_record(cells.collect::<Vec<_>>())?;
         }
