@@ -6,13 +6,16 @@
 //!   the file that takes its name; also if that happened while nobody followed it.
 //! - When it is cut (`copytruncate`), reading starts again at its beginning. What was written between the last look and
 //!   the cut is lost, as it is for every follower.
+//! - A file that somebody follows under another name is left alone; when that one gives it up, it is read on from there.
 //! - A last line without line feed waits for its rest. When the file is given up, it is a line.
 
+mod claims;
 mod cutter;
 mod file;
 mod offsets;
 mod pattern;
 
+pub use claims::Claims;
 pub use offsets::{Identity, Kept, Offsets};
 pub use pattern::Pattern;
 
@@ -60,18 +63,19 @@ pub enum TailError {
     Lost(#[from] Lost),
 }
 
-/// Follows a file until `stopped`, or until that fails; then waits until it is known of what was read whether it is
-/// durable, and keeps how far that is.
+/// Follows a file until `stopped`, or until that fails, unless `claims` say that somebody else does; then waits until it is
+/// known of what was read whether it is durable, and keeps how far that is.
 ///
 /// # Errors
 /// [`TailError`]. Nothing is lost by following it again, with the same `offsets`.
 pub async fn follow<D: Deliver>(
     settings: Settings,
+    claims: Claims,
     deliver: D,
     offsets: Offsets,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), TailError> {
-    let mut tail = Tail::start(settings, deliver, offsets)?;
+    let mut tail = Tail::start(settings, claims, deliver, offsets)?;
     let followed = tail.follow(stopped).await;
     let settled = tail.settle_all().await;
     tail.save().await?;
@@ -81,6 +85,7 @@ pub async fn follow<D: Deliver>(
 /// What is followed.
 struct Tail<D: Deliver> {
     settings: Settings,
+    claims: Claims,
     deliver: D,
     offsets: Offsets,
     /// Renamed ones first, oldest first; last, the one that has the name.
@@ -92,33 +97,23 @@ struct Tail<D: Deliver> {
 impl<D: Deliver> Tail<D> {
     /// Finds the files that were followed before under whatever name, and those that came between them and the one that
     /// has the name now.
-    fn start(settings: Settings, deliver: D, offsets: Offsets) -> Result<Self, TailError> {
+    fn start(settings: Settings, claims: Claims, deliver: D, offsets: Offsets) -> Result<Self, TailError> {
         let kept = offsets.load().map_err(TailError::Offsets)?.unwrap_or_default();
         let mut files = Vec::new();
         if let Some(newest) = kept.last() {
             let siblings = siblings(&settings.path).map_err(TailError::Read)?;
             for known in &kept {
                 match siblings.iter().find(|(_, file)| *file == known.file) {
-                    Some((path, _)) => files.extend(open(path, Some(known), &settings)?),
+                    Some((path, _)) => files.extend(open(path, Some(known), &claims, &settings)?),
                     None => {
                         tracing::warn!(path = %settings.path.display(), "a file that was followed is gone")
                     }
                 }
             }
-            let has_name = |path: &Path| path == settings.path;
-            for (path, file) in &siblings {
-                let is_known = kept.iter().any(|known| known.file == *file);
-                if !has_name(path)
-                    && !is_known
-                    && file.is_younger_than(&newest.file)
-                    && is_rotated(path, &settings.path)
-                {
-                    files.extend(open(path, None, &settings)?);
-                }
-            }
+            files.extend(between(&newest.file, &siblings, &claims, &settings)?);
             files.sort_by_key(|followed| followed.identity().born_ns());
         }
-        let mut tail = Self { settings, deliver, offsets, files, kept: (kept, Instant::now()) };
+        let mut tail = Self { settings, claims, deliver, offsets, files, kept: (kept, Instant::now()) };
         tail.look()?;
         Ok(tail)
     }
@@ -149,13 +144,24 @@ impl<D: Deliver> Tail<D> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(TailError::Read(error)),
         };
-        match self.files.iter().position(|followed| followed.identity() == named) {
-            Some(at) => self.files[at..].rotate_left(1),
-            None => self.files.extend(open(&self.settings.path, None, &self.settings)?),
+        let at = self.files.iter().position(|followed| followed.identity() == named);
+        let newest = match at {
+            Some(at) => Some(self.files.remove(at)),
+            None => {
+                // Rotations may have been faster than we look, or were while nothing could be read. Who may not list the
+                // directory misses these, and follows what has the name all the same.
+                if let Some(before) = self.files.last().map(Followed::identity) {
+                    let siblings = siblings(&self.settings.path).unwrap_or_default();
+                    self.files.extend(between(&before, &siblings, &self.claims, &self.settings)?);
+                }
+                open(&self.settings.path, None, &self.claims, &self.settings)?
+            }
+        };
+        self.files.iter_mut().for_each(Followed::is_renamed);
+        if let Some(mut newest) = newest {
+            newest.has_name();
+            self.files.push(newest);
         }
-        let renamed = self.files.len().saturating_sub(1);
-        self.files[..renamed].iter_mut().for_each(Followed::is_renamed);
-        self.files[renamed..].iter_mut().for_each(Followed::has_name);
         Ok(())
     }
 
@@ -207,15 +213,41 @@ impl<D: Deliver> Tail<D> {
     }
 }
 
-/// Opens a file; `None` if it has gone meanwhile.
-fn open<R>(path: &Path, known: Option<&Kept>, settings: &Settings) -> Result<Option<Followed<R>>, TailError>
+/// Opens a file; `None` if it has gone meanwhile, or somebody else follows it.
+fn open<R>(
+    path: &Path,
+    known: Option<&Kept>,
+    claims: &Claims,
+    settings: &Settings,
+) -> Result<Option<Followed<R>>, TailError>
 where
     R: Future<Output = Result<(), Lost>>,
 {
-    match Followed::open(path, known, settings.max_record_bytes) {
+    match Followed::open(path, known, claims, settings.max_record_bytes) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        opened => opened.map(Some).map_err(TailError::Read),
+        opened => opened.map_err(TailError::Read),
     }
+}
+
+/// The files, oldest first, that had the name after `before` and have it no more, as far as rotations left them beside it.
+fn between<R>(
+    before: &Identity,
+    siblings: &[(PathBuf, Identity)],
+    claims: &Claims,
+    settings: &Settings,
+) -> Result<Vec<Followed<R>>, TailError>
+where
+    R: Future<Output = Result<(), Lost>>,
+{
+    let mut files = Vec::new();
+    for (path, file) in siblings {
+        let had_name = *path != settings.path && is_rotated(path, &settings.path);
+        if had_name && file.is_younger_than(before) {
+            files.extend(open(path, None, claims, settings)?);
+        }
+    }
+    files.sort_by_key(|followed: &Followed<R>| followed.identity().born_ns());
+    Ok(files)
 }
 
 /// The regular files beside `path`, and itself.

@@ -17,7 +17,7 @@ use super::filter::{Outcome, Ready};
 use crate::input::framing::{Framing, Trailer};
 use crate::input::sockets::SocketFile;
 use crate::input::stream::{Doors, Listener};
-use crate::input::tail::{self, Offsets};
+use crate::input::tail::{self, Claims, Offsets};
 use crate::input::tls::Tls;
 use crate::input::{Stop, Waiting, datagram, standard};
 use crate::model::Tree;
@@ -135,10 +135,11 @@ struct Hall {
     doors: Doors,
     /// Those who follow files, which are among the tasks of `doors`: at the end they keep how far they have come.
     followers: TaskTracker,
-    /// What they follow.
+    /// What they follow: by its names, and by itself.
     names: Names,
     limits: Arc<RwLock<Limits>>,
     clock: Clock,
+    claims: Claims,
     /// Asks for the end.
     ended: CancellationToken,
     observed: Arc<Observed>,
@@ -177,6 +178,7 @@ impl Daemon {
             clock,
             ended,
             observed,
+            claims: Claims::default(),
             meter: Arc::default(),
         };
         Ok(Self { runtime, hall, gathered, branches, repeats: Repeats::default() })

@@ -1,5 +1,6 @@
 //! One file that is followed, whatever its name is now.
 
+use super::claims::{Claim, Claims};
 use super::cutter::{Cutter, READ_BYTES};
 use super::offsets::{CHECKED_BYTES, Identity, Kept, check};
 use crate::input::tail::TailError;
@@ -8,7 +9,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub(super) struct Followed<R> {
     quiet: Option<Instant>,
     finished: bool,
     max_record_bytes: usize,
+    claim: Claim,
 }
 
 /// Something after which the file is durable up to an offset.
@@ -51,19 +53,52 @@ enum Look {
     Bytes(Vec<u8>),
 }
 
+impl<R> Followed<R> {
+    /// How far it was read, durably.
+    pub(super) fn kept(&self) -> io::Result<Kept> {
+        // If it was cut meanwhile, there may be fewer bytes; then the check will not fit, and must not.
+        let bytes = match before(&self.file, self.durable) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Vec::new(),
+            bytes => bytes?,
+        };
+        Ok(Kept { file: self.identity, offset: self.durable, check: check(&bytes) })
+    }
+}
+
+impl<R> Drop for Followed<R> {
+    fn drop(&mut self) {
+        if let Ok(kept) = self.kept() {
+            self.claim.leave_at(kept);
+        }
+    }
+}
+
 impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
-    /// Opens a file, to be read on from where `known` says, if that still is its beginning.
-    pub(super) fn open(path: &Path, known: Option<&Kept>, max_record_bytes: usize) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let identity = Identity::of(&file.metadata()?);
+    /// Opens a file, to be read on from where whoever followed it before left it, or else from where `known` says, if that still
+    /// is its beginning. `None` if somebody follows it.
+    pub(super) fn open(
+        path: &Path,
+        known: Option<&Kept>,
+        claims: &Claims,
+        max_record_bytes: usize,
+    ) -> io::Result<Option<Self>> {
+        // To open a pipe that nobody writes to would wait for somebody.
+        let without_waiting = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = File::options().read(true).custom_flags(without_waiting).open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let identity = Identity::of(&metadata);
+        let Some((claim, left)) = claims.claim(identity) else { return Ok(None) };
         let mut offset = 0;
-        if let Some(known) = known
+        if let Some(known) = left.as_ref().or(known)
             && known.file == identity
             && matches!(before(&file, known.offset), Ok(bytes) if check(&bytes) == known.check)
         {
             offset = known.offset;
         }
-        Ok(Self {
+        Ok(Some(Self {
             last: before(&file, offset)?,
             file: Arc::new(file),
             identity,
@@ -73,7 +108,8 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
             quiet: None,
             finished: false,
             max_record_bytes,
-        })
+            claim,
+        }))
     }
 
     pub(super) fn identity(&self) -> Identity {
@@ -98,16 +134,6 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
     /// Whether everything of it is durable, and no more will come.
     pub(super) fn is_done(&self) -> bool {
         self.finished && self.unsettled.is_empty()
-    }
-
-    /// How far it was read, durably.
-    pub(super) fn kept(&self) -> io::Result<Kept> {
-        // If it was cut meanwhile, there may be fewer bytes; then the check will not fit, and must not.
-        let bytes = match before(&self.file, self.durable) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Vec::new(),
-            bytes => bytes?,
-        };
-        Ok(Kept { file: self.identity, offset: self.durable, check: check(&bytes) })
     }
 
     /// Reads and delivers what came; whether there may be more.

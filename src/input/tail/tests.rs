@@ -70,12 +70,19 @@ impl Scene {
     }
 
     fn follow(&self) -> Follower {
-        let settings = self.settings();
+        self.follow_as("a.log", Claims::default())
+    }
+
+    fn follow_as(&self, name: &str, claims: Claims) -> Follower {
+        self.follow_by(Settings { path: self.path(name), ..self.settings() }, claims)
+    }
+
+    fn follow_by(&self, settings: Settings, claims: Claims) -> Follower {
         let storage: Arc<dyn Storage> = Arc::new(Disk);
         let offsets = Offsets::open(&storage, self.directory.path(), &settings.path).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };
-        let task = tokio::spawn(follow(settings, self.shelf.clone(), offsets, stopped));
+        let task = tokio::spawn(follow(settings, claims, self.shelf.clone(), offsets, stopped));
         Follower { task, stop }
     }
 
@@ -236,7 +243,8 @@ async fn nothing_is_read_twice_when_offsets_cannot_be_kept() {
     };
     open(&memory);
     let full = open(&memory.with_fault(Fault::Full(0)));
-    let look_once = || follow(scene.settings(), scene.shelf.clone(), full.clone(), ready(()));
+    let look_once =
+        || follow(scene.settings(), Claims::default(), scene.shelf.clone(), full.clone(), ready(()));
     scene.write("a.log", "one\n");
     assert!(matches!(look_once().await, Err(TailError::Offsets(_))));
     scene.write("a.log", "two\n");
@@ -294,4 +302,58 @@ async fn a_long_line_is_sealed() {
     scene.expect("one\ntwo\n").await;
     assert_eq!(*scene.shelf.long.lock().unwrap(), long.as_bytes());
     follower.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_with_two_names_is_followed_under_one_and_read_on_under_the_other() {
+    let (scene, claims) = (Scene::new(Shelf::durable()), Claims::default());
+    scene.write("a.log", "one\n");
+    let first = scene.follow_as("a.log", claims.clone());
+    let second = scene.follow_as("b.log", claims);
+    scene.expect("one\n").await;
+    fs::hard_link(scene.path("a.log"), scene.path("b.log")).unwrap();
+    scene.write("b.log", "two\n");
+    scene.expect("one\ntwo\n").await;
+    // Longer than many looks.
+    time::sleep(Duration::from_millis(100)).await;
+    scene.expect("one\ntwo\n").await;
+    first.stop().await;
+    scene.write("a.log", "three\n");
+    scene.expect("one\ntwo\nthree\n").await;
+    second.stop().await;
+    scene.expect("one\ntwo\nthree\n").await;
+}
+
+/// Looks are apart, and while a required output is full nothing is read for hours.
+#[tokio::test]
+async fn a_rotation_that_nobody_saw_is_made_up_for() {
+    let scene = Scene::new(Shelf::durable());
+    scene.write("a.log", "one\n");
+    let slow = Settings { poll: Duration::from_millis(500), ..scene.settings() };
+    let follower = scene.follow_by(slow, Claims::default());
+    scene.expect("one\n").await;
+    scene.tick("a.log").await;
+    for text in ["two\n", "three\n"] {
+        let rotated = [("a.log.1", "a.log.2"), ("a.log", "a.log.1")];
+        rotated
+            .iter()
+            .filter(|(from, _)| scene.path(from).exists())
+            .for_each(|(from, to)| scene.rename(from, to));
+        scene.write("a.log", text);
+        scene.tick("a.log").await;
+    }
+    scene.expect("one\ntwo\nthree\n").await;
+    follower.stop().await;
+}
+
+/// It would be waited for who writes to it, by a thread that others need.
+#[tokio::test]
+async fn what_is_no_file_is_refused_at_once() {
+    let scene = Scene::new(Shelf::durable());
+    scene.write("b.log", "");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, scene.path("a.log"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let follower = scene.follow();
+    let ended = time::timeout(Duration::from_secs(20), follower.task).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(TailError::Read(_))), "{ended:?}");
 }

@@ -105,10 +105,17 @@ impl Hall {
         let settings = tail::Settings { path: named.path.clone(), ..settings };
         let (tasks, followers) = (self.doors.tasks.clone(), self.followers.clone());
         tasks.spawn(followers.track_future(async move {
-            let _until_it_ends = named;
+            // Whoever followed it, as it was configured before, keeps how far that was first.
+            while named.is_shared() {
+                tokio::select! {
+                    () = self.doors.stopped.cancelled() => return,
+                    () = time::sleep(SHARED) => {}
+                }
+            }
             loop {
                 let stopped = self.doors.stopped.cancelled();
-                let ended = tail::follow(settings.clone(), self.intake(), offsets.clone(), stopped).await;
+                let (claims, intake) = (self.claims.clone(), self.intake());
+                let ended = tail::follow(settings.clone(), claims, intake, offsets.clone(), stopped).await;
                 let path = settings.path.display();
                 match ended {
                     Ok(()) | Err(TailError::Closed(_)) => return,
@@ -138,6 +145,9 @@ const GONE: Duration = Duration::from_secs(60);
 
 /// Files of one pattern that are followed: each is looked at several times a second.
 const MOST_FILES: usize = 1024;
+
+/// How often is looked whether a path is followed by nobody else any more.
+const SHARED: Duration = Duration::from_millis(20);
 
 /// Somebody has to mend something first.
 const AGAIN: Duration = Duration::from_secs(5);

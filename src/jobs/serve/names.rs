@@ -44,6 +44,13 @@ impl Names {
     }
 }
 
+impl Named {
+    /// Whether its path is followed by somebody else, too.
+    pub(super) fn is_shared(&self) -> bool {
+        self.names.paths().get(&self.path).is_some_and(|count| *count > 1)
+    }
+}
+
 impl Drop for Named {
     fn drop(&mut self) {
         let mut paths = self.names.paths();
@@ -81,9 +88,13 @@ mod tests {
         let names = Names::default();
         assert_eq!(new(&names, &["a", "b", "c", "gone", "other"]), ["b", "other"]);
         assert_eq!(new(&names, &["a"]), ["a"]);
-        let (first, second) = (names.add(&at("a")), names.add(&at("a")));
+        let first = names.add(&at("a"));
+        assert!(!first.is_shared());
+        let second = names.add(&at("a"));
+        assert!(first.is_shared() && second.is_shared());
         assert_eq!(new(&names, &["a", "b", "c", "other"]), ["other"]);
         drop(first);
+        assert!(!second.is_shared());
         assert_eq!(new(&names, &["b"]), [""; 0]);
         drop(second);
         assert_eq!(new(&names, &["b"]), ["b"]);
