@@ -421,3 +421,33 @@ fn the_counts_tell_of_each_output_what_it_has_and_what_waits() {
         assert!(["resent", "dropped", "refused", "expired"].iter().all(|count| output[count] == 0));
     }
 }
+
+#[test]
+fn a_spool_that_is_full_again_and_again_is_told_once() {
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = format!(
+        "[serve.limits]\ndrain = '100ms'\n[[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n\
+         [[serve.output]]\ntype = 'tcp'\nname = 'slow'\naddress = '{}'\nspool_bytes = '256KiB'\n",
+        receiver.local_addr().unwrap()
+    );
+    // It reads much less than comes, so that there is room for a moment, many times.
+    std::thread::spawn(move || {
+        let (mut stream, _) = receiver.accept().unwrap();
+        let mut buffer = vec![0; 256 << 10];
+        while stream.read(&mut buffer).is_ok_and(|count| count > 0) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let sidecar = Sidecar::start(&config, &[]);
+    let mut peer = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    for burst in 0..150 {
+        let lines: String = (0..1_000).map(|number| line(&format!("n{burst}-{number}")) + "\n").collect();
+        peer.write_all(lines.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(peer);
+    sidecar.wait_until_archived("id=n149-999 ");
+    let ended = sidecar.stop();
+    assert_eq!(ended.told.matches("lines are dropped").count(), 1, "{}", ended.told);
+    assert!(ended.counts()["outputs"][0]["dropped"].as_u64().unwrap() > 0);
+}

@@ -4,8 +4,9 @@
 
 #[path = "serve/purge.rs"]
 mod purge;
+#[path = "serve/reload.rs"]
+mod reload;
 #[path = "serve/sidecar.rs"]
-#[expect(dead_code, reason = "shared with another test, which needs more of it")]
 mod sidecar;
 #[path = "serve/systemd.rs"]
 mod systemd;

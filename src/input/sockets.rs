@@ -66,6 +66,15 @@ pub fn unix_datagram(
     socket.map_err(|error| no_listener(&format!("unix-datagram {}", path.display()), &error))
 }
 
+/// Gives a socket file these permissions.
+///
+/// # Errors
+/// I10, if it is not there any more.
+pub fn permit(file: &SocketFile, mode: u32) -> Result<(), Diagnostic> {
+    let permitted = fs::set_permissions(&file.path, Permissions::from_mode(mode));
+    permitted.map_err(|error| no_listener(&file.path.display().to_string(), &error))
+}
+
 /// A socket file that we made. It is removed when dropped, unless another one is in its place.
 #[derive(Debug)]
 pub struct SocketFile {

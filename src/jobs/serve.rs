@@ -33,6 +33,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use std::thread;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -66,9 +67,9 @@ pub enum Entrance {
     /// Connections over TLS.
     Tls(TcpListener, Tls, Manner),
     /// Connections to a socket file, which is removed at the end if it is ours.
-    Unix(UnixListener, Option<SocketFile>, Manner),
+    Unix(UnixListener, Option<Arc<SocketFile>>, Manner),
     /// Datagrams to a socket file, which is removed at the end if it is ours.
-    UnixDatagram(UnixDatagram, Option<SocketFile>),
+    UnixDatagram(UnixDatagram, Option<Arc<SocketFile>>),
     /// A file that somebody else writes.
     File(tail::Settings, Offsets),
     /// All files that a pattern matches.
@@ -324,7 +325,12 @@ impl Daemon {
             );
         }
         self.runtime.shutdown_timeout(LAST_TASKS);
-        self.branches.iter_mut().map(|branch| branch.end()).collect()
+        // Side by side: each may take as long as the time to drain.
+        thread::scope(|scope| {
+            let ending: Vec<_> =
+                self.branches.iter_mut().map(|branch| scope.spawn(|| branch.end())).collect();
+            ending.into_iter().filter_map(|ended| ended.join().ok()).collect()
+        })
     }
 }
 
@@ -398,7 +404,13 @@ impl Hall {
         Ok(())
     }
 
-    fn listen<L: Listener>(self, listener: L, manner: Manner, tls: Option<Tls>, file: Option<SocketFile>) {
+    fn listen<L: Listener>(
+        self,
+        listener: L,
+        manner: Manner,
+        tls: Option<Tls>,
+        file: Option<Arc<SocketFile>>,
+    ) {
         let tasks = self.doors.tasks.clone();
         let doors = self.doors.clone();
         tasks.spawn(async move {
@@ -407,7 +419,7 @@ impl Hall {
         });
     }
 
-    fn receive(self, socket: impl datagram::Socket, longest_bytes: usize, file: Option<SocketFile>) {
+    fn receive(self, socket: impl datagram::Socket, longest_bytes: usize, file: Option<Arc<SocketFile>>) {
         let intake = Metered::new(self.gate.intake_of_datagrams(), Arc::clone(&self.meter));
         let limits = Arc::clone(&self.limits);
         let max_record_bytes = move || read(&limits).max_record_bytes;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// What all outlets have.
 #[derive(Clone, Debug)]
@@ -41,8 +42,10 @@ pub struct Outlet {
     /// Whether the spool could not be made durable: then nothing in it can be vouched for.
     is_unsafe: Arc<AtomicBool>,
     threads: Vec<Thread>,
-    /// Whether lines were dropped last time, so that it is told once.
-    dropping: bool,
+    /// Ends the delivery, wherever it is.
+    abort: CancellationToken,
+    /// When it was told last that lines are dropped: a spool that stays full has room for a moment again and again.
+    told: Option<Instant>,
     /// Pieces for which the spool of a required output has no room, in order. Their senders wait, so that these are few; what
     /// datagrams may add to them is bounded.
     parked: VecDeque<(u64, Records)>,
@@ -65,8 +68,11 @@ impl Outlet {
         let (meter, is_unsafe) = (Arc::new(Meter::default()), Arc::new(AtomicBool::new(false)));
         let delivery = Delivery::new(settings.delivery.clone(), target, reader, Arc::clone(&meter));
         let name = settings.delivery.name.clone();
+        let abort = CancellationToken::new();
+        let aborted = abort.clone();
         let mut threads = vec![start(&settings, async move {
-            if let Err(error) = delivery.run().await {
+            // What it had sent and nobody had taken over stays in the spool.
+            if let Some(Err(error)) = aborted.run_until_cancelled(delivery.run()).await {
                 tracing::error!(output = name, %error, "the spool of an output cannot be read");
             }
         })?];
@@ -79,7 +85,8 @@ impl Outlet {
             meter,
             is_unsafe,
             threads,
-            dropping: false,
+            told: None,
+            abort,
             parked: VecDeque::new(),
             parked_bytes: 0,
         })
@@ -121,15 +128,15 @@ impl Outlet {
 
     /// Lines that this output does not get.
     fn drop_lines(&mut self, lines: &Records, why: &str) {
-        if !self.dropping {
+        if self.told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
             tracing::error!(
                 code = DROPPED.id,
                 output = self.settings.delivery.name,
                 why,
                 "lines are dropped"
             );
+            self.told = Some(Instant::now());
         }
-        self.dropping = true;
         self.meter.dropped.fetch_add(lines.lines(), Ordering::Relaxed);
     }
 }
@@ -143,7 +150,7 @@ impl Branch for Outlet {
             return Ok(());
         }
         match self.writer.append_records(&records, self.settings.required.then_some(piece)) {
-            Ok(true) => self.dropping = false,
+            Ok(true) => {}
             Ok(false) if self.settings.required => self.park(piece, records, sender),
             Ok(false) => self.drop_lines(&records, "the spool is full"),
             Err(error) if self.settings.required => return Err(spool_failed(&self.settings, &error)),
@@ -203,6 +210,13 @@ impl Branch for Outlet {
     }
 
     fn end(&mut self) -> Output {
+        self.end_within(self.settings.delivery.drain + LONGEST_END)
+    }
+}
+
+impl Outlet {
+    /// Ends it, and what it is doing then.
+    fn end_within(&mut self, longest: Duration) -> Output {
         // Beyond what the spool should hold: another process, or another configuration, sends them.
         let mut parked = self.parked.drain(..);
         if let Err(error) = parked.try_for_each(|(_, records)| self.writer.append_beyond(&records)) {
@@ -210,14 +224,17 @@ impl Branch for Outlet {
         }
         drop(parked);
         self.writer.close();
-        let deadline = Instant::now() + self.settings.delivery.drain + LONGEST_END;
+        let deadline = Instant::now() + longest;
         for Thread(ended) in self.threads.drain(..) {
             let left = deadline.saturating_duration_since(Instant::now());
             if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(left) {
                 tracing::warn!(
                     output = self.settings.delivery.name,
-                    "an output is left in the middle of something"
+                    "an output is ended in the middle of something"
                 );
+                self.abort.cancel();
+                // So that nobody reads the spool beside the next one who does.
+                let _ = ended.recv_timeout(LONGEST_ABORT);
             }
         }
         self.shown()
@@ -225,8 +242,9 @@ impl Branch for Outlet {
 }
 
 impl Drop for Outlet {
+    /// Of one that has not ended, the lines wait meanwhile: they are in the spool, so it may take little time.
     fn drop(&mut self) {
-        let Output { delivered, resent, dropped, refused, failures, .. } = self.end();
+        let Output { delivered, resent, dropped, refused, failures, .. } = self.end_within(LONGEST_CHANGE);
         tracing::info!(
             output = self.settings.delivery.name,
             delivered,
@@ -248,6 +266,15 @@ const MOST_PARKED_BYTES: usize = 32 << 20;
 
 /// What a connection that hangs may take of a stop, beyond the time to drain.
 const LONGEST_END: Duration = Duration::from_secs(6);
+
+/// What it may take when the configuration has it no more: what comes in waits.
+const LONGEST_CHANGE: Duration = Duration::from_secs(2);
+
+/// What a disk may take of the end of one that was aborted.
+const LONGEST_ABORT: Duration = Duration::from_secs(2);
+
+/// How often it is told that lines are dropped.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// Runs `task` in a thread of its own.
 fn start(
@@ -323,7 +350,7 @@ What it means
   senders cannot be made to wait, and after 32 MiB of them there is no room in memory either.
 
 Why it matters
-  Its receiver will miss them. It is told once when it begins, and counted until it ends.
+  Its receiver will miss them. It is told once a minute as long as it lasts, and counted until it ends.
 
 Example
   a collector that was switched off for good, and is still configured

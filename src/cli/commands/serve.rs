@@ -46,7 +46,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let mut outlets = Outlets::default();
     outlets.follow(report, &mut daemon, &setup)?;
     let next = Arc::new(Mutex::new(None));
-    daemon.heed_signals(on_signal(report, typed.clone(), daemon.gate(), Arc::clone(&next)))?;
+    let again = typed.relying_on(&setup.settings.config_path);
+    daemon.heed_signals(on_signal(report, again, daemon.gate(), Arc::clone(&next)))?;
     let mut inputs = Inputs::new()?;
     inputs.follow(report, &daemon, &setup.settings)?;
     if let Some(interval) = service::watchdog() {
@@ -109,9 +110,12 @@ fn go_on(
     before: Setup,
     loaded: Setup,
 ) -> Result<(Setup, Opened), Diagnostic> {
-    let followed = inputs.follow(report, daemon, &loaded.settings);
-    let is_followed = followed.is_ok();
-    match followed.and_then(|()| loaded.open(report)) {
+    // Inputs last: those that stay as they were keep their connections.
+    let opened = loaded.open(report).and_then(|opened| {
+        inputs.follow(report, daemon, &loaded.settings)?;
+        Ok(opened)
+    });
+    match opened {
         Ok(opened) => {
             report.note("rules and configuration are loaded again");
             exposed::warn(report, &loaded.settings);
@@ -122,9 +126,6 @@ fn go_on(
         Err(problem) => {
             report.error(&problem);
             report.note("the rules and the configuration from before stay in force");
-            if is_followed {
-                inputs.follow(report, daemon, &before.settings)?;
-            }
             let opened = before.open(report)?;
             Ok((before, opened))
         }
@@ -191,6 +192,16 @@ impl Typing {
             // A daemon whose clock stands still would never end an epoch.
             clock: common.now.map_or(Clock::System, |now: Timestamp| Clock::starting_at(now)),
         }
+    }
+
+    /// The same with the configuration that was read, if one was, as if it had been named: that it is not there the next time
+    /// is no wish for the defaults, for somebody may be about to replace it.
+    fn relying_on(&self, config_path: &Path) -> Self {
+        if !config_path.exists() {
+            return self.clone();
+        }
+        let common = Common { config: Some(config_path.to_owned()), ..(*self.common).clone() };
+        Self { common: Arc::new(common), ..self.clone() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The inputs of a sidecar: opened, kept and closed as the configuration says.
 
+mod handed_on;
 mod same_file;
 
 use crate::cli::codes;
@@ -15,6 +16,7 @@ use crate::input::{datagram, sockets};
 use crate::jobs::serve::{Daemon, Entrance, Manner, Matching, Protocol};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
+use handed_on::Socket;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,8 @@ struct Open {
     input: Input,
     token: CancellationToken,
     tls: Option<Tls>,
+    /// A second descriptor of its socket, if it has one.
+    socket: Option<Socket>,
 }
 
 impl Inputs {
@@ -56,20 +60,20 @@ impl Inputs {
         let wanted = settings.serve.inputs();
         same_file::refuse(&wanted)?;
         self.reload_certificates(&wanted, settings)?;
-        let is_only = wanted.len() == 1;
         let is_open = |input: &Input| self.open.iter().any(|open| open.input == *input);
         let mut new: Vec<_> = wanted.iter().filter(|input| !is_open(input)).cloned().collect();
         // A file that is named is left alone by patterns that match it as well.
         new.sort_by_key(is_pattern);
+        let mut free = self.free(&wanted);
         let entrances: Result<Vec<_>, Diagnostic> =
-            new.iter().map(|input| self.entrance(input, is_only, settings)).collect();
+            new.iter().map(|input| self.entrance(input, wanted.len() == 1, &mut free, settings)).collect();
         for (input, entrance) in new.into_iter().zip(entrances?) {
             let tls = if let Entrance::Tls(_, tls, _) = &entrance { Some(tls.clone()) } else { None };
-            let place = entrance.place();
+            let (place, socket) = (entrance.place(), Socket::of(&entrance));
             tell_buffer(report, &input, &entrance);
             let token = daemon.open(entrance)?;
             report.note(&format!("listening: {place}"));
-            self.open.push(Open { input, token, tls });
+            self.open.push(Open { input, token, tls, socket });
         }
         self.open.retain(|open| {
             let stays = wanted.contains(&open.input);
@@ -85,6 +89,12 @@ impl Inputs {
             ));
         }
         Ok(())
+    }
+
+    /// The sockets of inputs that are wanted no more, as they are: who is configured otherwise goes on with the same.
+    fn free(&self, wanted: &[Input]) -> Vec<(Input, Socket)> {
+        let left = self.open.iter().filter(|open| !wanted.contains(&open.input));
+        left.filter_map(|open| Some((open.input.clone(), open.socket.as_ref()?.again()?))).collect()
     }
 
     /// All or none: each is loaded once to see whether it can be.
@@ -104,38 +114,58 @@ impl Inputs {
         &mut self,
         input: &Input,
         is_only: bool,
+        free: &mut Vec<(Input, Socket)>,
         settings: &Settings,
     ) -> Result<Entrance, Diagnostic> {
+        let free = handed_on::take(free, input);
         let mode = input.mode.as_ref().map_or(DEFAULT_MODE, |Typed(mode)| *mode);
         let buffer = receive_buffer(input);
         match (input.kind, &input.listen, &input.path) {
             (Kind::Tcp | Kind::Relp | Kind::Tls, Some(Typed(address)), _) => {
                 let has_tls = input.certificate.is_some();
                 let tls = has_tls.then(|| Tls::load(&tls_files(input, settings))).transpose()?;
-                let listener = self.inherited.tcp(*address).map_or_else(|| sockets::tcp(*address), Ok)?;
+                let free = if let Some(Socket::Tcp(listener)) = free { Some(listener) } else { None };
+                let free = free.or_else(|| self.inherited.tcp(*address));
+                let listener = free.map_or_else(|| sockets::tcp(*address), Ok)?;
                 Ok(match tls {
                     Some(tls) => Entrance::Tls(listener, tls, manner(input)),
                     None => Entrance::Tcp(listener, manner(input)),
                 })
             }
             (Kind::Udp, Some(Typed(address)), _) => {
-                let inherited = self.inherited.udp(*address);
-                let inherited = inherited.inspect(|socket| datagram::widen(socket, buffer));
-                Ok(Entrance::Udp(inherited.map_or_else(|| sockets::udp(*address, buffer), Ok)?))
+                let free = if let Some(Socket::Udp(socket)) = free { Some(socket) } else { None };
+                let free = free.or_else(|| self.inherited.udp(*address));
+                let free = free.inspect(|socket| datagram::widen(socket, buffer));
+                Ok(Entrance::Udp(free.map_or_else(|| sockets::udp(*address, buffer), Ok)?))
             }
-            (Kind::Unix, _, Some(path)) => match self.inherited.unix(path) {
-                Some(listener) => Ok(Entrance::Unix(listener, None, manner(input))),
-                None => sockets::unix(path, mode)
-                    .map(|(listener, file)| Entrance::Unix(listener, Some(file), manner(input))),
-            },
-            (Kind::UnixDatagram, _, Some(path)) => match self.inherited.unix_datagram(path) {
-                Some(socket) => {
-                    datagram::widen(&socket, buffer);
-                    Ok(Entrance::UnixDatagram(socket, None))
-                }
-                None => sockets::unix_datagram(path, mode, buffer)
-                    .map(|(socket, file)| Entrance::UnixDatagram(socket, Some(file))),
-            },
+            (Kind::Unix, _, Some(path)) => {
+                let free = match free {
+                    Some(Socket::Unix(listener, file)) => Some((listener, file)),
+                    _ => self.inherited.unix(path).map(|listener| (listener, None)),
+                };
+                let (listener, file) = match free {
+                    Some(free) => free,
+                    None => {
+                        sockets::unix(path, mode).map(|(listener, file)| (listener, Some(file.into())))?
+                    }
+                };
+                file.iter().try_for_each(|file| sockets::permit(file, mode))?;
+                Ok(Entrance::Unix(listener, file, manner(input)))
+            }
+            (Kind::UnixDatagram, _, Some(path)) => {
+                let free = match free {
+                    Some(Socket::UnixDatagram(socket, file)) => Some((socket, file)),
+                    _ => self.inherited.unix_datagram(path).map(|socket| (socket, None)),
+                };
+                let (socket, file) = match free {
+                    Some(free) => free,
+                    None => sockets::unix_datagram(path, mode, buffer)
+                        .map(|(socket, file)| (socket, Some(file.into())))?,
+                };
+                datagram::widen(&socket, buffer);
+                file.iter().try_for_each(|file| sockets::permit(file, mode))?;
+                Ok(Entrance::UnixDatagram(socket, file))
+            }
             (Kind::File, _, Some(path)) => followed(input, path, settings),
             (Kind::Stdin, ..) => Ok(Entrance::Stdin { file: files::input(None)?, is_only }),
             _ => Err(Diagnostic::new(&codes::BUG, "an input without its address was not refused")),

@@ -1,0 +1,68 @@
+//! Sockets that go from an input to the one that takes its place: at SIGHUP another option is no reason to listen anew, which
+//! could not be done before the old one has ended, and would turn peers away.
+
+use crate::cli::config::{Input, Kind, Typed};
+use crate::input::sockets::SocketFile;
+use crate::jobs::serve::Entrance;
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::sync::Arc;
+
+/// The socket of an input, and its file if that is ours.
+pub(super) enum Socket {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+    Unix(UnixListener, Option<Arc<SocketFile>>),
+    UnixDatagram(UnixDatagram, Option<Arc<SocketFile>>),
+}
+
+impl Socket {
+    /// A second descriptor of that of an entrance. Without one, the place has to be free before it is listened at again.
+    pub(super) fn of(entrance: &Entrance) -> Option<Self> {
+        match entrance {
+            Entrance::Tcp(listener, _) | Entrance::Tls(listener, ..) => {
+                listener.try_clone().ok().map(Self::Tcp)
+            }
+            Entrance::Udp(socket) => socket.try_clone().ok().map(Self::Udp),
+            Entrance::Unix(listener, file, _) => {
+                listener.try_clone().ok().map(|listener| Self::Unix(listener, file.clone()))
+            }
+            Entrance::UnixDatagram(socket, file) => {
+                socket.try_clone().ok().map(|socket| Self::UnixDatagram(socket, file.clone()))
+            }
+            Entrance::File(..) | Entrance::Files(_) | Entrance::Stdin { .. } => None,
+        }
+    }
+
+    /// One more.
+    pub(super) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Tcp(listener) => listener.try_clone().ok().map(Self::Tcp),
+            Self::Udp(socket) => socket.try_clone().ok().map(Self::Udp),
+            Self::Unix(listener, file) => {
+                listener.try_clone().ok().map(|listener| Self::Unix(listener, file.clone()))
+            }
+            Self::UnixDatagram(socket, file) => {
+                socket.try_clone().ok().map(|socket| Self::UnixDatagram(socket, file.clone()))
+            }
+        }
+    }
+}
+
+/// Whether an input of that kind takes from such a socket.
+fn fits(socket: &Socket, input: &Input) -> bool {
+    match socket {
+        Socket::Tcp(_) => matches!(input.kind, Kind::Tcp | Kind::Tls | Kind::Relp),
+        Socket::Udp(_) => input.kind == Kind::Udp,
+        Socket::Unix(..) => input.kind == Kind::Unix,
+        Socket::UnixDatagram(..) => input.kind == Kind::UnixDatagram,
+    }
+}
+
+/// Takes that of the place of `input` out of those that are `free`. Where the kernel chooses the port, no place is the same.
+pub(super) fn take(free: &mut Vec<(Input, Socket)>, input: &Input) -> Option<Socket> {
+    let has_place = input.path.is_some() || input.listen.as_ref().is_some_and(|Typed(at)| at.port() != 0);
+    let is_here = |old: &Input| has_place && old.listen == input.listen && old.path == input.path;
+    let at = free.iter().position(|(old, socket)| is_here(old) && fits(socket, input))?;
+    Some(free.swap_remove(at).1)
+}

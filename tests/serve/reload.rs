@@ -1,0 +1,143 @@
+//! SIGHUP with what cannot be put to use, and with what is configured otherwise: nobody notices more than a pause.
+
+use crate::sidecar::{Sidecar, line};
+use crate::{TCP, ids, once};
+use std::fs::{self, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+const RELP: &str = "[[serve.input]]\ntype = 'relp'\nlisten = '127.0.0.1:0'\n";
+
+#[test]
+fn what_cannot_be_put_to_use_cuts_no_connection() {
+    let sidecar = Sidecar::start(TCP, &[]);
+    let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(stream, "{}", line("before")).unwrap();
+    sidecar.wait_until_archived("id=before ");
+    fs::write(sidecar.folder().join("taken"), "").unwrap();
+    // Other inputs, and an archive where none can be.
+    let other = format!("escrow = 'none'\n[serve]\narchive = 'taken/archive'\n{RELP}");
+    sidecar.configure(&other);
+    sidecar.hang_up();
+    sidecar.wait_for("stay in force");
+    for number in 0..20 {
+        writeln!(stream, "{}", line(&format!("after{number}"))).unwrap();
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(stream);
+    let ended = sidecar.stop();
+    assert_eq!(ended.archived(), once(ids("after", 20).chain(["before".to_owned()])), "{}", ended.told);
+    assert!(!ended.told.contains("listening: relp"), "{}", ended.told);
+}
+
+#[test]
+fn a_configuration_that_is_gone_is_no_wish_for_the_defaults() {
+    let sidecar = Sidecar::start(TCP, &[]);
+    let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    fs::remove_file(sidecar.folder().join("config.toml")).unwrap();
+    sidecar.hang_up();
+    sidecar.wait_for("stay in force");
+    writeln!(stream, "{}", line("after")).unwrap();
+    drop(stream);
+    let ended = sidecar.stop();
+    assert!(ended.told.contains("error[C02]"), "{}", ended.told);
+    assert_eq!(ended.archived(), once(["after".to_owned()]));
+}
+
+#[test]
+fn a_file_whose_input_is_configured_otherwise_is_read_on() {
+    const LINES: usize = 4_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.log");
+    let input = |poll: u32| {
+        let path = path.display();
+        format!("[[serve.input]]\ntype = 'file'\npath = '{path}'\npoll = '{poll}ms'\n")
+    };
+    let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+    let sidecar = Sidecar::start(&input(10), &[]);
+    for number in 0..LINES {
+        writeln!(file, "{}", line(&format!("f{number}"))).unwrap();
+        if number % 1_000 == 500 {
+            let poll = 11 + u32::try_from(number / 1_000).unwrap();
+            sidecar.configure(&format!("escrow = 'none'\n{}", input(poll)));
+            sidecar.hang_up();
+        }
+        if number % 20 == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    sidecar.wait_until_archived(&format!("id=f{} ", LINES - 1));
+    let ended = sidecar.stop();
+    assert!(ended.told.matches("loaded again").count() >= 2, "{}", ended.told);
+    assert!(ended.archived() == once(ids("f", LINES)), "{} lines", ended.archived().values().sum::<usize>());
+}
+
+#[test]
+fn an_output_that_hangs_holds_a_reload_up_for_a_moment_only() {
+    // It accepts, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let output = format!("[[serve.output]]\ntype = 'relp'\nname = 'silent'\naddress = '{address}'\n");
+    let sidecar = Sidecar::start(&format!("{RELP}{output}"), &[]);
+    let mut peer = TcpStream::connect(sidecar.address("relp")).unwrap();
+    peer.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    peer.write_all(b"1 open 46 relp_version=0\nrelp_software=x\ncommands=syslog\n").unwrap();
+    let answered = |peer: &mut TcpStream, txnr: u32, id: &str| {
+        let text = line(id);
+        peer.write_all(format!("{txnr} syslog {} {text}\n", text.len()).as_bytes()).unwrap();
+        let (mut told, mut byte) = (String::new(), [0]);
+        while !told.ends_with(&format!("{txnr} rsp 6 200 OK\n")) {
+            assert_eq!(peer.read(&mut byte).unwrap(), 1, "{told}");
+            told.push(byte[0].into());
+        }
+    };
+    answered(&mut peer, 2, "before");
+    sidecar.configure(&format!("escrow = 'none'\n{RELP}"));
+    sidecar.hang_up();
+    sidecar.wait_for("loaded again");
+    let start = Instant::now();
+    answered(&mut peer, 3, "after");
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    drop(peer);
+    assert_eq!(sidecar.stop().archived(), once(["before", "after"].map(ToOwned::to_owned)));
+}
+
+#[test]
+fn an_input_that_is_configured_otherwise_keeps_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("log");
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let inputs = |option: u32, mode: &str| {
+        format!(
+            "escrow = 'none'\n[[serve.input]]\ntype = 'relp'\nlisten = '{address}'\nwindow = {option}\n\
+             [[serve.input]]\ntype = 'unix'\npath = '{}'\nmode = '{mode}'\n\
+             [[serve.input]]\ntype = 'udp'\nlisten = '{address}'\nreceive_buffer = {}\n",
+            socket.display(),
+            option * 4096
+        )
+    };
+    let first = inputs(10, "0600");
+    let sidecar = Sidecar::start(first.strip_prefix("escrow = 'none'\n").unwrap(), &[]);
+    sidecar.configure(&inputs(20, "0666"));
+    sidecar.hang_up();
+    sidecar.wait_for("loaded again");
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o666);
+    let datagram = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut unix = UnixStream::connect(&socket).unwrap();
+    writeln!(unix, "{}", line("unix")).unwrap();
+    datagram.send_to(line("udp").as_bytes(), address).unwrap();
+    let mut peer = TcpStream::connect(address).unwrap();
+    let text = line("relp");
+    let session = "1 open 46 relp_version=0\nrelp_software=x\ncommands=syslog\n";
+    peer.write_all(format!("{session}2 syslog {} {text}\n", text.len()).as_bytes()).unwrap();
+    for id in ["unix", "udp", "relp"] {
+        sidecar.wait_until_archived(&format!("id={id} "));
+    }
+    drop((unix, peer));
+    let ended = sidecar.stop();
+    assert_eq!(ended.archived(), once(["unix", "udp", "relp"].map(ToOwned::to_owned)), "{}", ended.told);
+    assert!(!socket.exists());
+}
