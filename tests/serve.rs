@@ -135,6 +135,23 @@ fn a_hostile_peer_harms_its_own_connection_only() {
     assert!((cut_off..=cut_off + 1).contains(&told), "{cut_off}: {}", ended.told);
 }
 
+#[test]
+fn a_flood_of_connections_leaves_descriptors_for_the_archive() {
+    let sidecar = Sidecar::start_with_descriptors(TCP, 128);
+    sidecar.wait_for("64 connections at once, not 1024");
+    // More than there are descriptors, all before anything is archived.
+    let mut streams: Vec<TcpStream> =
+        (0..160).map(|_| TcpStream::connect(sidecar.address("tcp")).unwrap()).collect();
+    for (number, stream) in streams.iter_mut().enumerate() {
+        writeln!(stream, "{}", line(&format!("d{number}"))).unwrap();
+    }
+    sidecar.wait_until_archived("id=d0 ");
+    drop(streams);
+    let ended = sidecar.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.told);
+    assert_eq!(ended.archived(), once(ids("d", 160)));
+}
+
 /// Sends a gigabyte without a line end, over as many connections as it takes; how many of them were cut off.
 fn a_gigabyte_without_line_end(address: &str) -> u64 {
     let chunk = vec![b'x'; 1 << 20];

@@ -27,9 +27,20 @@ pub(crate) fn harden() -> Result<(), Diagnostic> {
 /// Lets this process have as many descriptors as it may: each connection takes one, and the usual limit is 1024.
 pub(crate) fn raise_descriptor_limit() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    // If it stays as it is, connections wait at the door.
+    // If it stays as it is, fewer connections are let in.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
+
+/// How many of them peers may have: segments, vaults, spools, files that are followed and state need the others, or the first
+/// flood of connections would end the sidecar.
+pub(crate) fn descriptors_for_peers() -> usize {
+    let limit = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let kept = (limit / 2).min(MOST_KEPT_DESCRIPTORS);
+    usize::try_from(limit - kept).unwrap_or(usize::MAX)
+}
+
+/// Two for each of 64 open segments, one for each of 1024 files of a pattern, and some.
+const MOST_KEPT_DESCRIPTORS: u64 = 2048;
 
 /// The system user who runs this: the name of the real user id, or the id if it has none here.
 pub(crate) fn user() -> String {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time;
+use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -72,6 +72,7 @@ impl Doors {
                 drop(permit);
             });
         };
+        let mut told: Option<Instant> = None;
         loop {
             let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else { return };
             let accepted = tokio::select! {
@@ -82,13 +83,16 @@ impl Doors {
             match accepted {
                 Ok(stream) => admit(stream, permit),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    if told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        told = Some(Instant::now());
+                    }
                     // Out of descriptors, most likely: others must end first.
                     time::sleep(ACCEPT_AGAIN).await;
                 }
             }
         }
-        while let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned()
+        while let Ok(Ok(permit)) = time::timeout(A_PLACE, Arc::clone(&self.connections).acquire_owned()).await
             && let Ok(Ok(stream)) = time::timeout(AT_THE_DOOR, listener.accept()).await
         {
             admit(stream, permit);
@@ -219,4 +223,10 @@ const MOST_ON_THE_WAY_BYTES: usize = 16 << 20;
 /// At a stop: who waits at the door is there at once.
 const AT_THE_DOOR: Duration = Duration::from_millis(10);
 
+/// At a stop: connections end as soon as they have nothing to say, and leave their place to who waits at the door.
+const A_PLACE: Duration = Duration::from_secs(1);
+
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// How often it is told that connections cannot be accepted.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);

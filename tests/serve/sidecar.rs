@@ -83,6 +83,25 @@ impl Sidecar {
         Self::started(command, directory, Vec::new())
     }
 
+    /// The same, that reads this on standard input.
+    pub(crate) fn start_reading(config: &str, input: OwnedFd) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("config.toml"), format!("escrow = 'none'\n{config}")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette"));
+        command.stdin(Stdio::from(input));
+        Self::started(command, directory, Vec::new())
+    }
+
+    /// The same, that may have so many descriptors at most.
+    pub(crate) fn start_with_descriptors(config: &str, most: u32) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("config.toml"), format!("escrow = 'none'\n{config}")).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")]);
+        command.arg(env!("CARGO_BIN_EXE_oubliette"));
+        Self::started(command, directory, Vec::new())
+    }
+
     fn start_in(
         directory: tempfile::TempDir,
         arguments: Vec<String>,

@@ -41,7 +41,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let mut setup = Setup::load(&typed)?;
     exposed::warn(report, &setup.settings);
     let mut opened = setup.open(report)?;
-    let mut daemon = Daemon::new(limits(&setup.settings), typed.clock, Vec::new())?;
+    let mut daemon = Daemon::new(limits(report, &setup.settings), typed.clock, Vec::new())?;
     daemon.expect_repeats(&Disk, &tree(&setup.settings));
     let mut outlets = Outlets::default();
     outlets.follow(report, &mut daemon, &setup)?;
@@ -119,7 +119,7 @@ fn go_on(
         Ok(opened) => {
             report.note("rules and configuration are loaded again");
             exposed::warn(report, &loaded.settings);
-            daemon.limit(limits(&loaded.settings));
+            daemon.limit(limits(report, &loaded.settings));
             tell_what_waits(report, &before.settings, &loaded.settings);
             Ok((loaded, opened))
         }
@@ -134,12 +134,11 @@ fn go_on(
 
 /// Says it if something that was loaded holds from the next start only.
 fn tell_what_waits(report: Report, before: &Settings, loaded: &Settings) {
-    let (before, now) = (limits(before), limits(loaded));
-    if before.memory_bytes != now.memory_bytes {
+    if before.serve.limits.memory_bytes() != loaded.serve.limits.memory_bytes() {
         report.note("the other `memory` holds from the next start");
     }
     let has_files = loaded.serve.inputs().iter().any(|input| input.kind == Kind::File);
-    if has_files && before.max_record_bytes != now.max_record_bytes {
+    if has_files && before.max_line_bytes != loaded.max_line_bytes {
         report.note("the other `max_line_bytes` holds for files from the next start");
     }
 }
@@ -256,10 +255,18 @@ fn archive_directory(settings: &Settings) -> PathBuf {
     settings.serve.archive.as_ref().map_or_else(|| settings.state_dir.clone(), |archive| beside.join(archive))
 }
 
-fn limits(settings: &Settings) -> Limits {
+/// What peers may take; fewer connections than were asked for, if the rest could not open a file any more.
+fn limits(report: Report, settings: &Settings) -> Limits {
     let limits = &settings.serve.limits;
     Limits {
-        connections: limits.connections(),
+    let connections = limits.connections().min(process::descriptors_for_peers());
+    if connections < limits.connections() {
+        report.note(&format!(
+            "{connections} connections at once, not {}: the archive needs descriptors as well; raise `LimitNOFILE=`, or `ulimit -n`",
+            limits.connections()
+        ));
+    }
+        connections,
         memory_bytes: limits.memory_bytes(),
         max_record_bytes: settings.max_line_bytes,
         max_sealed_bytes: limits.sealed_bytes(),
