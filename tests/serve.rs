@@ -16,7 +16,7 @@ mod tls;
 use sidecar::{Sidecar, line};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::mpsc;
 use std::thread;
@@ -351,4 +351,23 @@ fn standard_input_alone_ends_the_sidecar() {
     let ended = sidecar.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.told);
     assert_eq!(ended.archived(), once(ids("in", 1_000)));
+}
+
+/// A peer that is reset while it is read: what it said whole is archived, what it began is sealed.
+#[test]
+fn standard_input_that_breaks_is_told_and_what_was_read_is_kept() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut writer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (reader, _) = listener.accept().unwrap();
+    let sidecar = Sidecar::start_reading("[[serve.input]]\ntype = 'stdin'\n", reader.into());
+    write!(writer, "{}\n{}", line("whole"), &line("half")[..40]).unwrap();
+    sidecar.wait_until_archived("id=whole ");
+    rustix::net::sockopt::set_socket_linger(&writer, Some(Duration::ZERO)).unwrap();
+    drop(writer);
+    let ended = sidecar.wait();
+    assert!(ended.told.contains("standard input is read no more"), "{}", ended.told);
+    assert!(ended.told.contains("code=\"I01\""), "{}", ended.told);
+    assert_eq!(ended.archived(), once(["whole".to_owned()]));
+    ended.check_balance(2, 1);
+    assert_eq!(ended.code, Some(2), "{}", ended.told);
 }

@@ -31,9 +31,10 @@ use std::fs::File;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
 use std::thread;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -138,11 +139,13 @@ struct Hall {
     followers: TaskTracker,
     /// What they follow: by its names, and by itself.
     names: Names,
+    claims: Claims,
     limits: Arc<RwLock<Limits>>,
     clock: Clock,
-    claims: Claims,
     /// Asks for the end.
     ended: CancellationToken,
+    /// Whether standard input could not be read to its end.
+    broke: Arc<AtomicBool>,
     observed: Arc<Observed>,
     /// Of the entrance.
     meter: Arc<Meter>,
@@ -175,11 +178,12 @@ impl Daemon {
             doors,
             followers,
             names: Names::default(),
+            claims: Claims::default(),
             limits,
             clock,
             ended,
+            broke: Arc::default(),
             observed,
-            claims: Claims::default(),
             meter: Arc::default(),
         };
         Ok(Self { runtime, hall, gathered, branches, repeats: Repeats::default() })
@@ -284,6 +288,12 @@ impl Daemon {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.hall.gate.is_closed()
+    }
+
+    /// Whether an input could not be read to its end: lines may be missing that nobody sends again.
+    #[must_use]
+    pub fn input_broke(&self) -> bool {
+        self.hall.broke.load(Ordering::Relaxed)
     }
 
     /// Writes what comes in, until the sidecar stops, or the [gate](Self::gate) is interrupted.
@@ -446,11 +456,12 @@ impl Hall {
             over.cancelled().await;
             stop.request();
         });
-        let ended = self.ended.clone();
+        let (ended, broke) = (self.ended.clone(), Arc::clone(&self.broke));
         tasks.spawn_blocking(move || {
             if let Err(error) = standard::read(waiting, intake, framing, &runtime) {
                 let error = Diagnostic::from(error);
                 tracing::error!(code = error.code.id, %error, "standard input is read no more");
+                broke.store(true, Ordering::Relaxed);
             }
             token.cancel();
             if is_only {

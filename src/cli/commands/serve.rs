@@ -86,11 +86,12 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
         shown.renew(report, &daemon, calendar(&setup), &setup.settings);
     };
     drop(schedule);
+    let broke = if daemon.input_broke() { Exit::CouldNot } else { Exit::Done };
     let outputs = daemon.end();
     if shows_totals {
         report.stats(&totals.counts().with_outputs(&outputs).to_json());
     }
-    Ok(ended?)
+    Ok(ended?.and(broke))
 }
 
 /// Events go to standard error beside the messages, in the same form.
@@ -258,7 +259,6 @@ fn archive_directory(settings: &Settings) -> PathBuf {
 /// What peers may take; fewer connections than were asked for, if the rest could not open a file any more.
 fn limits(report: Report, settings: &Settings) -> Limits {
     let limits = &settings.serve.limits;
-    Limits {
     let connections = limits.connections().min(process::descriptors_for_peers());
     if connections < limits.connections() {
         report.note(&format!(
@@ -266,6 +266,7 @@ fn limits(report: Report, settings: &Settings) -> Limits {
             limits.connections()
         ));
     }
+    Limits {
         connections,
         memory_bytes: limits.memory_bytes(),
         max_record_bytes: settings.max_line_bytes,
