@@ -528,3 +528,22 @@ fn a_failure_is_told_once_and_nothing_is_written_after_it() {
     assert!(archiver.flush().is_err());
     assert_eq!(memory.files(), before);
 }
+
+/// The lines that it took are sealed although nobody is told so: the pipeline ends with the failure of the other output.
+#[test]
+fn an_archive_whose_other_output_fails_is_sealed_all_the_same() {
+    let (memory, clock) = (Memory::new(), Clock::Fixed(NOW.parse().unwrap()));
+    let (desk, _) = Desk::open(keeping(&memory, Escrow::None), clock.now()).unwrap();
+    let classes = ["connection", "ticket"].map(|name| ClassName::new(name).unwrap()).to_vec();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let tee = Some(Output::new(Descriptor::new(full)));
+    let mut archiver = Archiver::new(desk, classes, options(), clock, tee).unwrap();
+    let lines = [line("one", [192, 0, 2, 1]), line("two", [192, 0, 2, 2])];
+    archiver.write(&block(&keys(1), &lines)).unwrap_err();
+    assert!(matches!(archiver.flush(), Err(WriteError::Poisoned)));
+    let found = archive::list(&memory, &Tree::at(Path::new("/srv"))).unwrap();
+    assert!(!found.is_empty() && found.iter().all(|found| !found.part), "{found:?}");
+    let mut flow = Flow::default();
+    archiver.report(&mut flow);
+    assert_eq!(flow.lines_out, 2);
+}
