@@ -280,6 +280,31 @@ fn addresses_in_names() {
     ]);
 }
 
+/// Names whose octets, read in the wrong order, are of a network that stays readable.
+#[test]
+fn names_that_seem_to_be_of_a_kept_network() {
+    check(&[
+        ("203.0.113.127.static.isp.example", "{ip:203.0.113.127}.static.isp.example"),
+        ("127.113.0.203.static.isp.example", "{ip:203.0.113.127}.static.isp.example"),
+        ("127-113-0-203.dyn.isp.example", "{ip:203.0.113.127}.dyn.isp.example"),
+        ("0-113-0-203.dyn.isp.example", "{ip:203.0.113.0}.dyn.isp.example"),
+        (
+            "127-113-0-203.dyn.isp.example[203.0.113.127]",
+            "{ip:203.0.113.127}.dyn.isp.example[{ip:203.0.113.127}]",
+        ),
+    ]);
+    let keep = vec!["10.0.0.0/8".parse().unwrap()];
+    let detector = Detector::new(Options { keep, ..Options::default() });
+    for (line, expected) in [
+        ("203.0.113.10.static.isp.example", "{ip:203.0.113.10}.static.isp.example"),
+        ("10-113-0-203.isp.example", "{ip:203.0.113.10}.isp.example"),
+        ("ip-10-1-2-3.eu-west-3.compute.internal", "ip-10-1-2-3.eu-west-3.compute.internal"),
+        ("10-1-2-3.default.pod.cluster.local", "10-1-2-3.default.pod.cluster.local"),
+    ] {
+        assert_eq!(mark(&detector, line.as_bytes()), expected);
+    }
+}
+
 #[test]
 fn email_in_every_notation() {
     check(&[

@@ -90,6 +90,11 @@ pub(crate) fn is_forward_suffix(after: &[u8]) -> bool {
 
 /// Whether `before` ends in a word that announces an address in a host name: `ip-`, `host.`, `dyn`.
 pub(crate) fn has_address_prefix(before: &[u8]) -> bool {
+    address_prefix(before).is_some()
+}
+
+/// That word.
+pub(crate) fn address_prefix(before: &[u8]) -> Option<&[u8]> {
     let before = match before {
         [rest @ .., b'-' | b'_' | b'.'] => rest,
         _ => before,
@@ -98,13 +103,21 @@ pub(crate) fn has_address_prefix(before: &[u8]) -> bool {
     let before = before.trim_suffix_digits();
     let letters = before.iter().rev().take(12).take_while(|byte| byte.is_ascii_alphabetic()).count();
     let (rest, word) = before.split_at(before.len() - letters);
-    let is_prefix = |word: &[u8]| ADDRESS_PREFIXES.iter().any(|prefix| word.eq_ignore_ascii_case(prefix));
+    let is_prefix = |word: &&[u8]| ADDRESS_PREFIXES.iter().any(|prefix| word.eq_ignore_ascii_case(prefix));
     // The first letter may end an escape: `\nip-`, `ESC[31mip-`.
     let escaped = matches!(
         (rest.last(), word.first()),
         (Some(b'\\'), Some(b'n' | b'r' | b't')) | (Some(b'0'..=b'9' | b'[' | b';'), Some(b'm' | b'K'))
     );
-    is_prefix(word) || escaped && is_prefix(&word[1..])
+    Some(word).filter(is_prefix).or_else(|| word.get(1..).filter(|_| escaped).filter(is_prefix))
+}
+
+/// Whether the name around the address at `start..end` is one that people give to machines of their own, whose octets
+/// stand in their order: `ip-10-1-2-3.example.net`, `10-1-2-3.default.pod.cluster.local`.
+pub(crate) fn is_of_own_network(text: &[u8], start: usize, end: usize) -> bool {
+    let announced = address_prefix(&text[..start]).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"ip"));
+    let labels = Labels::of(&text[end..]);
+    announced || labels.last.eq_ignore_ascii_case(b"local") || labels.last.eq_ignore_ascii_case(b"internal")
 }
 
 /// Whether a last label is a file extension or a systemd unit type (`user@1000.service`). None of them is

@@ -210,8 +210,8 @@ impl Detector {
     fn find_at(&self, at: usize, shapes: Shapes, found: &mut Plain<'_>) {
         let Plain { line, findings, done, end, in_order } = found;
         let candidate = Candidate { at: Span::new(0, at).end, shapes };
-        self.find_by(line.bytes, candidate, done, &mut |hit: Hit| {
-            if self.is_wanted(&hit, line.bytes) {
+        self.find_by(line.bytes, candidate, done, &mut |mut hit: Hit| {
+            if self.is_wanted(&mut hit, line.bytes) {
                 let span = Span::new(hit.start, hit.end);
                 *in_order &= span.start >= *end && !hit.either_way;
                 *end = span.end;
@@ -322,8 +322,8 @@ impl Detector {
     /// Runs the parsers on the candidates of one text; emits hits, unsorted, that are to be replaced.
     fn find_in(&self, text: &[u8], candidates: impl Iterator<Item = Candidate>, mut emit: impl FnMut(Hit)) {
         let mut done = Done::default();
-        let mut keep = |hit: Hit| {
-            if self.is_wanted(&hit, text) {
+        let mut keep = |mut hit: Hit| {
+            if self.is_wanted(&mut hit, text) {
                 emit(hit);
             }
         };
@@ -372,14 +372,32 @@ impl Detector {
     }
 
     /// Whether a hit is an identifier: no mask, no unspecified address, no network that stays readable,
-    /// nothing that touches a token of a trusted upstream.
-    fn is_wanted(&self, hit: &Hit, text: &[u8]) -> bool {
+    /// nothing that touches a token of a trusted upstream. Of two readings the one is taken that is.
+    fn is_wanted(&self, hit: &mut Hit, text: &[u8]) -> bool {
         let identifies = match hit.canon {
-            Canon::V4(octets) => self.identifies_v4(octets),
+            Canon::V4(octets) => {
+                self.identifies_v4(octets) || hit.either_way && self.identifies_turned(hit, text)
+            }
             Canon::V6(octets) => self.identifies_v6(octets),
             Canon::Email { .. } | Canon::Verbatim => true,
         };
         identifies && !self.touches_token(text, hit.start, hit.end)
+    }
+
+    /// Whether an address in a host name that seems to be none of anybody, or to be of a network that stays readable,
+    /// is one with its octets in the opposite order: `203.0.113.127.dyn.example.net`. Then it is read so.
+    #[cold]
+    fn identifies_turned(&self, hit: &mut Hit, text: &[u8]) -> bool {
+        let Canon::V4([a, b, c, d]) = hit.canon else { return false };
+        let turned = [d, c, b, a];
+        // `2.0.0.127.dnsbl.example` asks whether a list is there.
+        let localhost = [a, b, c] == [127, 0, 0];
+        let own = localhost || host_name::is_of_own_network(text, hit.start, hit.end);
+        let identifies = !own && self.identifies_v4(turned);
+        if identifies {
+            hit.canon = Canon::V4(turned);
+        }
+        identifies
     }
 
     /// Whether a token of a trusted upstream touches `start..end`.
@@ -397,7 +415,8 @@ impl Detector {
 
     #[inline]
     fn identifies_v4(&self, octets: [u8; 4]) -> bool {
-        octets != [0; 4] && !is_netmask(octets) && !self.is_kept_v4(octets)
+        // No host has an address that begins with 0 (RFC 1122, 3.2.1.3).
+        octets[0] != 0 && !is_netmask(octets) && !self.is_kept_v4(octets)
     }
 
     #[inline]
