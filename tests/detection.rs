@@ -280,6 +280,45 @@ fn addresses_in_names() {
     ]);
 }
 
+/// Names of subscribers that spell an address without anything between its digits, or with more digits around it.
+#[test]
+fn addresses_in_names_of_access_networks() {
+    check(&[
+        (
+            "from 2a01cb0008bd2700289c166d32b9da85.ipv6.abo.isp.example[2a01:cb00:8bd:2700:289c:166d:32b9:da85]",
+            "from {ip:2a01:cb00:8bd:2700:289c:166d:32b9:da85}.ipv6.abo.isp.example\
+             [{ip:2a01:cb00:8bd:2700:289c:166d:32b9:da85}]",
+        ),
+        ("p20010db8000000010000000000000009.dip0.isp.example", "p{ip:2001:db8:0:1::9}.dip0.isp.example"),
+        ("p50607109.dip0.isp.example", "p{ip:80.96.113.9}.dip0.isp.example"),
+        ("xcb007109.dyn.isp.example", "x{ip:203.0.113.9}.dyn.isp.example"),
+        ("cb007109.cm-5-2a.dynamic.isp.example", "{ip:203.0.113.9}.cm-5-2a.dynamic.isp.example"),
+        ("softbank203000113009.isp.example", "softbank{ip:203.0.113.9}.isp.example"),
+        ("KD203000113009.ppp-bb.isp.example", "KD{ip:203.0.113.9}.ppp-bb.isp.example"),
+        ("ppp-203000113009.isp.example", "ppp-{ip:203.0.113.9}.isp.example"),
+        ("lns-bzn-34-203-0-113-9.adsl.isp.example", "lns-bzn-{ip:203.0.113.9}.adsl.isp.example"),
+        ("203-0-113-9-54321.isp.example", "{ip:203.0.113.9}-54321.isp.example"),
+        ("ipv4-203-0-113-9", "ipv4-{ip:203.0.113.9}"),
+        ("ip9.ip-203-0-113.example", "ip{ip:203.0.113.9}.example"),
+        ("from 9.ip-203-0-113.example[", "from {ip:203.0.113.9}.example["),
+        ("wlan0.203.0.113.9", "wlan0.{ip:203.0.113.9}"),
+        ("web1.203.0.113.9.log", "web1.{ip:203.0.113.9}.log"),
+        ("wlan0.203.0.113.9.443 x", "wlan0.{ip:203.0.113.9}.443 x"),
+    ]);
+    check_left_alone(&[
+        "v1.2.3.4.5",
+        "ns3001234.ip-203-0-113.example",
+        "2.0.0.127.dnsbl.example.org",
+        "vps-1a2b3c4d.vps.example.net",
+        "node-1a2b3c4d.example.net",
+        "user-1a2b3c4d",
+        "2ab3cd14e5f60718293a4b5c6d7e8f90.cdn.example.net",
+        "2AB3CD14E5F60718293A4B5C6D7E8F90.gr7.eu-west-1.eks.example.com",
+        "img202611231000.cdn.example.net",
+        "20261123.dyn.isp.example",
+    ]);
+}
+
 /// Names whose octets, read in the wrong order, are of a network that stays readable.
 #[test]
 fn names_that_seem_to_be_of_a_kept_network() {
@@ -303,6 +342,51 @@ fn names_that_seem_to_be_of_a_kept_network() {
     ] {
         assert_eq!(mark(&detector, line.as_bytes()), expected);
     }
+}
+
+/// Names under `.arpa` and of block lists that hold more or less than one address.
+#[test]
+fn names_of_zones() {
+    let nibbles = "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2";
+    let subdomain = |name: &str| format!("{nibbles}.{name}");
+    check(&[
+        (&subdomain("zen.dnsbl.example"), "{ip:2001:db8::9}.zen.dnsbl.example"),
+        (&subdomain("bl.example"), "{ip:2001:db8::9}.bl.example"),
+        (&format!("db._udp.{nibbles}.ip6.arpa."), "db._udp.{ip:2001:db8::9}.ip6.arpa."),
+        (
+            "query: 2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa IN NS",
+            "query: {ip:2001:db8:1:2::}.ip6.arpa IN NS",
+        ),
+        ("9.0/26.113.0.203.in-addr.arpa", "{ip:203.0.113.9}.in-addr.arpa"),
+        ("9.0-63.113.0.203.in-addr.arpa", "{ip:203.0.113.9}.in-addr.arpa"),
+        ("2.9.113.0.203.in-addr.arpa", "2.{ip:203.0.113.9}.in-addr.arpa"),
+    ]);
+}
+
+/// Socket addresses in records of the audit system, and connections of DB2.
+#[test]
+fn addresses_in_records_of_programs() {
+    check(&[
+        (
+            "type=SOCKADDR msg=audit(1.1:1): saddr=02000050CB0071090000000000000000",
+            "type=SOCKADDR msg=audit(1.1:1): saddr=02000050{ip:203.0.113.9}0000000000000000",
+        ),
+        (
+            r#"{"saddr":"0A0001BB0000000020010DB800000000000000000000000900000000"}"#,
+            r#"{"saddr":"0A0001BB00000000{ip:2001:db8::9}00000000"}"#,
+        ),
+        (
+            "saddr=0A0001BB0000000000000000000000000000FFFFCB00710900000000",
+            "saddr=0A0001BB00000000{ip:203.0.113.9}00000000",
+        ),
+        ("APPID: 203.0.113.9.54321.261123100000", "APPID: {ip:203.0.113.9}.54321.261123100000"),
+    ]);
+    check_left_alone(&[
+        "saddr=020000357F0000010000000000000000",
+        "saddr=01002F7661722F72756E2F6E7363642F736F636B6574",
+        "saddr=100000000000000000000000",
+        "saddr=02000050",
+    ]);
 }
 
 #[test]

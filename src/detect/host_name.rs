@@ -6,7 +6,8 @@ const FORWARD_SUFFIXES: [&[u8]; 4] = [b"nip.io", b"sslip.io", b"xip.io", b"traef
 /// Words that network operators put before an address in a host name.
 const ADDRESS_PREFIXES: [&[u8]; 42] = [
     b"ip",
-    b"ipv4",
+    // Of `ipv4`: digits at the end do not count.
+    b"ipv",
     b"host",
     b"hosted",
     b"static",
@@ -49,6 +50,35 @@ const ADDRESS_PREFIXES: [&[u8]; 42] = [
     b"wan",
 ];
 
+/// Labels of the names that access networks give to the addresses of subscribers.
+const ACCESS_LABELS: [&[u8]; 25] = [
+    b"ipv6",
+    b"ip6",
+    b"v6",
+    b"abo",
+    b"access",
+    b"adsl",
+    b"broadband",
+    b"cable",
+    b"cust",
+    b"customer",
+    b"dhcp",
+    b"dip",
+    b"dsl",
+    b"dyn",
+    b"dynamic",
+    b"fiber",
+    b"ftth",
+    b"mobile",
+    b"pool",
+    b"ppp",
+    b"pppoe",
+    b"res",
+    b"rev",
+    b"vdsl",
+    b"xdsl",
+];
+
 /// Whether the text goes on with `.in-addr.arpa`.
 pub(crate) fn is_in_addr_arpa(after: &[u8]) -> bool {
     starts_with_ignoring_case(after, b".in-addr.arpa")
@@ -70,6 +100,13 @@ pub(crate) fn continues_label(after: &[u8]) -> bool {
     let in_label = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_');
     let rest = after.iter().take(Labels::MOST_LABEL_BYTES).take_while(in_label).count();
     rest > 0 && continues_domain(&after[rest..])
+}
+
+/// Whether the text goes on with a domain of an access network: `.ipv6.abo.isp.example`, `.dip0.isp.example`.
+pub(crate) fn continues_access_name(after: &[u8]) -> bool {
+    let mut labels = after[..Labels::of(after).end].rsplit(|&byte| byte == b'.').skip(1);
+    let is_access = |label: &[u8]| ACCESS_LABELS.iter().any(|known| known.eq_ignore_ascii_case(label));
+    continues_domain(after) && labels.any(|label| is_access(label) || is_access(label.trim_suffix_digits()))
 }
 
 /// Whether the text goes on with at least one label of a host name: `.isp`, but not `.png`.

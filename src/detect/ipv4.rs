@@ -110,6 +110,12 @@ struct Group {
 }
 
 impl Group {
+    /// One to three digits that end at `end`.
+    fn before(text: &[u8], end: usize) -> Option<Self> {
+        let digits = text[..end].iter().rev().take(4).take_while(|byte| byte.is_ascii_digit()).count();
+        (1..=3).contains(&digits).then(|| Self { start: end - digits, end })
+    }
+
     /// The octet it spells: 1 to 3 decimal digits, at most 255. Leading zeros are allowed.
     fn octet(self, text: &[u8]) -> Option<u8> {
         let digits = &text[self.start..self.end];
@@ -179,24 +185,36 @@ fn dotted(text: &[u8], run: &Run) -> Option<Hit> {
         run.groups[3].end -= glued_digits(text, run.groups[3]);
         run.end = run.groups[3].end;
     }
-    let octets = run.octets(text, 0)?;
-    let start = run.groups[0].start;
-    let end = run.groups[3].end;
-    match run.count {
-        4 => {}
-        // tcpdump joins the port by a dot: `203.0.113.9.51234 > `. Names of files have a date or time there.
-        5 if is_port_or_time(&text[run.groups[4].start..run.groups[4].end]) => {}
-        // Six groups or more are an OID or another long dotted number.
-        _ => return None,
-    }
-    if version::is_version(text, start, run.end) {
-        return None;
+    if run.count == 1 {
+        return parted(text, run.groups[0]);
     }
     let after = &text[run.end..];
-    if run.count == 4 && host_name::is_in_addr_arpa(after) {
+    let ptr = host_name::is_in_addr_arpa(after);
+    let first = usize::from(run.count == 5 && ptr || begins_behind_word(text, &run));
+    let octets = run.octets(text, first)?;
+    let start = run.groups[first].start;
+    let end = run.groups[first + 3].end;
+    let group = |index: usize| &text[run.groups[first + index].start..run.groups[first + index].end];
+    let whole = match run.count - first {
+        4 => true,
+        // tcpdump joins the port by a dot: `203.0.113.9.51234 > `. Names of files have a date or time there.
+        5 if is_port_or_time(group(4)) => false,
+        // DB2 names a connection so: address, port, time of its beginning.
+        6 if is_port_or_time(group(4)) && group(5).len() >= 12 => false,
+        // Six groups or more are an OID or another long dotted number.
+        _ => return None,
+    };
+    if version::is_version(text, run.groups[0].start, run.end) {
+        return None;
+    }
+    if whole && ptr {
+        if let Some((start, last)) = classless(text, start) {
+            let octets = reversed([last, octets[1], octets[2], octets[3]]);
+            return Some(Hit::new(start, end, Canon::V4(octets), Rule::Ipv4Ptr));
+        }
         return Some(Hit::new(start, end, Canon::V4(reversed(octets)), Rule::Ipv4Ptr));
     }
-    if run.count == 4 && host_name::continues_domain(after) {
+    if whole && host_name::continues_domain(after) {
         // In `9.113.0.203.dialup.isp.example` the name is made like a PTR name, last octet first; the
         // rest of the line may know better.
         if host_name::is_forward_suffix(after) {
@@ -207,6 +225,44 @@ fn dotted(text: &[u8], run: &Run) -> Option<Hit> {
     let mut hit = Hit::new(start, end, Canon::V4(octets), Rule::Ipv4);
     hit.brackets = matches!(after, [b':', b'0'..=b'9', ..]);
     Some(hit)
+}
+
+/// Whether the first group is no part of the address: in `wlan0.203.0.113.9` it is the digit of a word, and no address
+/// begins with 0.
+fn begins_behind_word(text: &[u8], run: &Run) -> bool {
+    let first = run.groups[0];
+    let glued = first.start > 0 && text[first.start - 1].is_ascii_alphabetic();
+    let digit = first.end - first.start == 1;
+    let counts = if glued { 5..=6 } else { 5..=5 };
+    counts.contains(&run.count)
+        && digit
+        && (glued || text[first.start] == b'0')
+        && run.octets(text, 1).is_some()
+}
+
+/// `9.0/26.113.0.203.in-addr.arpa`, `9.0-63.113.0.203.in-addr.arpa`: the last octet and where it stands, when a zone of
+/// less than 256 addresses goes on at `start` (RFC 2317).
+fn classless(text: &[u8], start: usize) -> Option<(usize, u8)> {
+    let joint = start.checked_sub(1).filter(|&joint| matches!(text[joint], b'/' | b'-'))?;
+    let zone = Group::before(text, joint)?;
+    let last = Group::before(text, zone.start.checked_sub(1).filter(|&dot| text[dot] == b'.')?)?;
+    Some((last.start, last.octet(text)?))
+}
+
+/// `ip9.ip-203-0-113.eu`, `9.ip-203-0-113.eu`: a name whose first label has the last octet. `third` is the last number.
+fn parted(text: &[u8], third: Group) -> Option<Hit> {
+    let dash_before = |group: Group| group.start.checked_sub(1).filter(|&dash| text[dash] == b'-');
+    let second = Group::before(text, dash_before(third)?)?;
+    let first = Group::before(text, dash_before(second)?)?;
+    let rest = text[..first.start].strip_suffix(b".ip-")?;
+    let last = Group::before(text, rest.len())?;
+    let label = &text[..last.start];
+    let begins = label.ends_with(b"ip") || !label.last().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if !begins || !host_name::continues_name(&text[third.end..]) {
+        return None;
+    }
+    let octets = [first.octet(text)?, second.octet(text)?, third.octet(text)?, last.octet(text)?];
+    Some(Hit::new(last.start, third.end, Canon::V4(octets), Rule::Ipv4HostName))
 }
 
 /// Digits of an escaped control byte that stands right before the first octet: rsyslog's `#012`,
@@ -241,14 +297,18 @@ fn dashed(text: &[u8], run: &Run, separator: u8) -> Option<Hit> {
     let glued = start > 0 && text[start - 1].is_ascii_alphabetic();
     // `ec2-203-0-113-9`: the 2 belongs to the word before.
     let first = usize::from(glued && run.count == 5);
-    let octets = run.octets(text, first)?;
+    let mut octets = run.octets(text, first)?;
     if run.count - first > 5 {
         return None;
     }
-    let (start, end) = (run.groups[first].start, run.groups[first + 3].end);
+    let longer = run.count - first == 5;
+    let (start, mut end) = (run.groups[first].start, run.groups[first + 3].end);
+    if longer && let Some(later) = run.octets(text, first + 1) {
+        // `lns-bzn-34-203-0-113-9.isp.example`: the number of a device before it, so nothing of the five may stay.
+        (octets, end) = (later, run.end);
+    }
     let after = &text[run.end..];
     let named = host_name::has_address_prefix(&text[..start]);
-    let longer = run.count - first == 5;
     let in_domain = if separator == b'_' || longer {
         host_name::continues_domain(after)
     } else {
@@ -259,28 +319,6 @@ fn dashed(text: &[u8], run: &Run, separator: u8) -> Option<Hit> {
     // `203-0-113-9-static.isp.example`, `203-0-113-9s.isp.example`
     let suffixed = || !longer && separator == b'-' && host_name::continues_label(after);
     (whole || suffixed()).then(|| Hit::new(start, end, Canon::V4(octets), Rule::Ipv4HostName).either_way())
-}
-
-/// Looks at a `HEX8` candidate: `at` is the offset of the eighth hex digit of `ip-cb007109.isp`.
-pub(crate) fn find_hex(text: &[u8], at: usize) -> Option<Hit> {
-    let (start, end) = (at.checked_sub(7)?, at + 1);
-    let digits = &text[start..end];
-    let after = &text[end..];
-    if matches!(after, [byte, ..] if byte.is_ascii_alphanumeric()) {
-        return None;
-    }
-    let before = &text[..start];
-    // Deutsche Telekom names its dial-up hosts `pCB007109.dip0.t-ipconnect.de`.
-    let telekom = matches!(before.last(), Some(b'p')) && after.starts_with(b".dip");
-    let lettered = digits.iter().any(|byte| !byte.is_ascii_digit());
-    let named = host_name::has_address_prefix(before) && (lettered || host_name::continues_name(after));
-    if !telekom && !named {
-        return None;
-    }
-    let value = digits
-        .iter()
-        .try_fold(0, |n: u32, &digit| char::from(digit).to_digit(16).map(|value| n << 4 | value))?;
-    Some(Hit::new(start, end, Canon::V4(value.to_be_bytes()), Rule::Ipv4HostName))
 }
 
 fn reversed(octets: [u8; 4]) -> [u8; 4] {

@@ -429,25 +429,63 @@ impl Reading<'_> {
     }
 }
 
-/// Looks at a `NIBBLES` candidate: 32 hex digits joined by dots before `.ip6.arpa` (RFC 3596, 2.5).
+/// Looks at a `NIBBLES` candidate: hex digits joined by dots before `.ip6.arpa` (RFC 3596, 2.5), of a network if they
+/// are less than 32; or 32 before another name, as in `...8.b.d.0.1.0.0.2.dnsbl.example` (RFC 5782, 2.4).
 pub(crate) fn find_ptr(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnMut(Hit)) {
     if at < *done {
         return;
     }
-    let (_, end) = run_around(text, at, *done, |byte| byte.is_ascii_hexdigit() || byte == b'.');
+    let (mut position, end) = run_around(text, at, *done, |byte| byte.is_ascii_hexdigit() || byte == b'.');
     *done = end;
-    let end = if text[end - 1] == b'.' { end - 1 } else { end };
-    let Some(start) = end.checked_sub(63) else { return };
-    let nibbles = &text[start..end];
-    let alternating = nibbles.iter().enumerate().all(|(index, byte)| (index % 2 == 1) == (*byte == b'.'));
-    if !alternating || !host_name::is_ip6_arpa(&text[end..]) {
-        return;
+    let mut nibbles = Nibbles::default();
+    let goes_on =
+        text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    for label in text[position..end].split(|&byte| byte == b'.') {
+        let label_end = position + label.len();
+        if label.len() == 1 && !(label_end == end && goes_on) {
+            nibbles.push(label_end);
+        } else {
+            nibbles.end(text, emit);
+            nibbles = Nibbles::default();
+        }
+        position = label_end + 1;
     }
-    let mut value: u128 = 0;
-    for &digit in nibbles.iter().step_by(2).rev() {
-        value = value << 4 | u128::from(hex_value(digit));
+    nibbles.end(text, emit);
+}
+
+/// Single hex digits joined by dots.
+#[derive(Default)]
+struct Nibbles {
+    count: usize,
+    /// Where the last one ends.
+    end: usize,
+}
+
+impl Nibbles {
+    /// Digits of an address.
+    const ALL: usize = 32;
+    /// Digits of a network that says who somebody is, as little as that may be: a /32.
+    const FEW: usize = 8;
+
+    fn push(&mut self, end: usize) {
+        self.count += 1;
+        self.end = end;
     }
-    emit(Hit::new(start, end, Canon::v6(value.to_be_bytes()), Rule::Ipv6Ptr));
+
+    /// Emits the address that ends here, if there is one.
+    fn end(&self, text: &[u8], emit: &mut impl FnMut(Hit)) {
+        let after = &text[self.end..];
+        let count = self.count.min(Self::ALL);
+        let named = host_name::is_ip6_arpa(after) || count == Self::ALL && host_name::continues_name(after);
+        if count < Self::FEW || !named {
+            return;
+        }
+        let start = self.end + 1 - 2 * count;
+        let digits = text[start..self.end].iter().step_by(2).rev();
+        let value = digits.fold(0_u128, |value, &digit| value << 4 | u128::from(hex_value(digit)));
+        let value = value << (4 * (Self::ALL - count));
+        emit(Hit::new(start, self.end, Canon::v6(value.to_be_bytes()), Rule::Ipv6Ptr));
+    }
 }
 
 /// Looks at a `DASHES` candidate: `2001-db8--1.ipv6-literal.net`, `2001-db8-0-0-0-0-0-1.isp.example`.

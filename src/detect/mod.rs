@@ -11,6 +11,7 @@ mod email;
 mod encoded;
 mod escape;
 mod forged;
+mod hex;
 mod hit;
 mod host_name;
 mod ipv4;
@@ -359,7 +360,7 @@ impl Detector {
             }
         }
         if shapes.has(Shapes::HEX8)
-            && let Some(hit) = ipv4::find_hex(text, at)
+            && let Some(hit) = hex::find(text, at)
         {
             keep(hit);
         }

@@ -1,0 +1,104 @@
+//! Addresses in hexadecimal digits, or padded decimal ones, with nothing between them: in the names that access
+//! networks give to subscribers, and in what the audit system of Linux writes of sockets.
+
+use super::hit::{Canon, Hit, Rule};
+use super::host_name;
+
+/// Looks at a `HEX8` candidate: `at` is the offset of the eighth hex digit of a run.
+pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
+    let start = at.checked_sub(7)?;
+    let digits = text[start..].iter().take(MOST_DIGITS).take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let (before, rest) = text.split_at(start);
+    let (digits, after) = rest.split_at(digits);
+    if before.ends_with(b"saddr=") || before.ends_with(b"\"saddr\":\"") {
+        return in_socket(start, digits);
+    }
+    if after.first().is_some_and(u8::is_ascii_alphanumeric) {
+        return None;
+    }
+    match digits.len() {
+        8 => names_v4(before, digits, after).then(|| v4(start, digits)),
+        32 => names_v6(before, digits, after).then(|| v6(start, digits)),
+        _ => padded(before, digits, after).map(|(skipped, octets)| {
+            Hit::new(start + skipped, start + digits.len(), Canon::V4(octets), Rule::Ipv4HostName)
+        }),
+    }
+}
+
+/// Digits that are read: those of the longest socket address, and one more.
+const MOST_DIGITS: usize = 2 * 28 + 1;
+
+/// The address in the digits of a `struct sockaddr`: family, in the order of bytes of the machine; port; for IPv6 the
+/// flow; then the address.
+fn in_socket(start: usize, digits: &[u8]) -> Option<Hit> {
+    match digits.get(..4)?.to_ascii_uppercase().as_slice() {
+        b"0200" | b"0002" => Some(v4(start + 8, digits.get(8..16)?)),
+        b"0A00" | b"000A" => Some(v6(start + 16, digits.get(16..48)?)),
+        _ => None,
+    }
+}
+
+/// `ip-cb007109.isp`, `pCB007109.dip0.t-ipconnect.example`, `xcb007109.dyn.isp.example`
+fn names_v4(before: &[u8], digits: &[u8], after: &[u8]) -> bool {
+    let lettered = digits.iter().any(|byte| !byte.is_ascii_digit());
+    let named = host_name::address_prefix(before).is_some_and(|prefix| match prefix {
+        b"ip" | b"IP" | b"Ip" => lettered || host_name::continues_name(after),
+        // What follows these is the number of a machine or of an account.
+        _ if MACHINES.iter().any(|machine| prefix.eq_ignore_ascii_case(machine)) => false,
+        _ => host_name::continues_name(after),
+    });
+    let telekom = before.ends_with(b"p") && after.starts_with(b".dip");
+    named || (lettered || telekom) && begins_label(before) && host_name::continues_access_name(after)
+}
+
+/// Prefixes behind which eight digits are no address: `vps-1a2b3c4d.vps.example.net`.
+const MACHINES: [&[u8]; 6] = [b"vps", b"node", b"ns", b"user", b"ec", b"net"];
+
+/// `2a01cb0008bd2700289c166d32b9da85.ipv6.abo.isp.example`, `p200300c1....dip0.t-ipconnect.example`: a global address
+/// before labels of an access network. Digests have as many digits.
+fn names_v6(before: &[u8], digits: &[u8], after: &[u8]) -> bool {
+    let label = begins_label(before) || host_name::address_prefix(before).is_some();
+    matches!(digits[0], b'2' | b'3') && label && host_name::continues_access_name(after)
+}
+
+/// Whether a label of a name begins there, or has begun with one letter.
+fn begins_label(before: &[u8]) -> bool {
+    let rest = match before {
+        [rest @ .., letter] if letter.is_ascii_alphabetic() => rest,
+        _ => before,
+    };
+    !rest.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// `word203000113009.isp.example`: four octets of three decimal digits, behind a word. The digits that belong to the
+/// word, and the octets.
+fn padded(before: &[u8], digits: &[u8], after: &[u8]) -> Option<(usize, [u8; 4])> {
+    let skipped = digits.len().checked_sub(12)?;
+    let (word, octets) = digits.split_at(skipped);
+    let glued = word.last().or(before.last()).is_some_and(u8::is_ascii_alphabetic);
+    let named = word.is_empty() && host_name::address_prefix(before).is_some();
+    if !(glued || named) || octets[0] > b'2' || !host_name::continues_domain(after) {
+        return None;
+    }
+    let mut address = [0; 4];
+    for (octet, digits) in address.iter_mut().zip(octets.chunks_exact(3)) {
+        *octet = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    }
+    (address[0] != 0).then_some((skipped, address))
+}
+
+fn v4(start: usize, digits: &[u8]) -> Hit {
+    let [.., a, b, c, d] = value(digits).to_be_bytes();
+    Hit::new(start, start + digits.len(), Canon::V4([a, b, c, d]), Rule::Ipv4HostName)
+}
+
+fn v6(start: usize, digits: &[u8]) -> Hit {
+    let octets = value(digits).to_be_bytes();
+    Hit::new(start, start + digits.len(), Canon::v6(octets), Rule::Ipv6HostName)
+}
+
+/// The number that at most 32 hex digits spell.
+fn value(digits: &[u8]) -> u128 {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map_or(0, u128::from);
+    digits.iter().fold(0, |value, &byte| value << 4 | digit(byte))
+}
