@@ -389,6 +389,26 @@ fn addresses_in_records_of_programs() {
     ]);
 }
 
+/// IPv6 addresses behind groups that belong to something else.
+#[test]
+fn ipv6_behind_other_groups() {
+    check(&[
+        ("peer 42:2001:db8::9", "peer 42:{ip:2001:db8::9}"),
+        ("10:15:30:2001:db8::9", "10:15:30:{ip:2001:db8::9}"),
+        ("10:15:30:fe80::9", "10:15:30:{ip:fe80::9}"),
+        ("1:2001:db8:1:2:3:4:5:6", "1:{ip:2001:db8:1:2:3:4:5:6}"),
+        ("42::2001:db8::9", "42::{ip:2001:db8::9}"),
+        ("::2001:db8::9", "::{ip:2001:db8::9}"),
+        ("bad:2001:db8::9:54321", "bad:{ip:2001:db8::9}:54321"),
+        ("#2001:db8::1:9:", "#{ip:2001:db8::1:9}:"),
+        (r"\2001:db8::1:9\share", r"\{ip:2001:db8::1:9}\share"),
+        ("2001:db8:1:2:3:4:5:6::GET", "{ip:2001:db8:1:2:3:4:5:6}::GET"),
+        (r#"{"m":"afe80::9"}"#, r#"{"m":"a{ip:fe80::9}"}"#),
+        ("64:ff9b:1:2001::5", "{ip:64:ff9b:1:2001::5}"),
+        ("ffff:2001:db8::9", "ffff:{ip:2001:db8::9}"),
+    ]);
+}
+
 #[test]
 fn email_in_every_notation() {
     check(&[

@@ -54,7 +54,10 @@ pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
     let in_run = |byte: &&u8| VALUES[usize::from(**byte)] <= COLON;
     let start = at - block[..at].iter().rev().take(LONGEST).take_while(in_run).count();
     let around = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':');
-    if start.checked_sub(1).is_some_and(|before| around(block[before])) {
+    let before = start.checked_sub(1).map(|before| block[before]);
+    if before.is_some_and(|byte| around(byte) || matches!(byte, b'#' | b'\\'))
+        || !is_common_start(&block[start..])
+    {
         return None;
     }
     let run = &block[start..block.len().min(start + LONGEST + 1)];
@@ -204,11 +207,15 @@ fn trim_start(text: &[u8], start: usize, end: usize) -> Option<usize> {
         let digits = text[start..end].iter().take_while(|byte| byte.is_ascii_digit()).count();
         (1..=3).contains(&digits) && text.get(start + digits) == Some(&b':')
     };
-    let octal = escape::octal_digits(&text[..start], &text[start..end]);
     let in_word = start > 0 && (text[start - 1].is_ascii_alphanumeric() || text[start - 1] == b'_');
     let glued = quad || in_word && !escape::ends_in_letter(&text[..start]);
-    let mut start = start + octal;
     let group = text[start..end].iter().position(|&byte| byte == b':')?;
+    // The digits of `#012fe80::1`, not those of `#2001:db8::1`; the letter of `\bfe80::1`.
+    let control = group > 4 || text[start] < b'2';
+    let octal = if control { escape::octal_digits(&text[..start], &text[start..end]) } else { 0 };
+    let letter = group == 5 && text[..start].ends_with(b"\\") && b"0abef".contains(&text[start]);
+    let escaped = if octal > 0 { octal } else { usize::from(letter) };
+    let (mut start, group) = (start + escaped, group - escaped.min(group));
     if group > 4 || (glued && !quad) {
         // `peer2001:db8::1`, `203.0.113.9a2001:db8::1`: four digits of a global address, not the end of a word.
         let four = start + group.saturating_sub(4);
@@ -257,7 +264,22 @@ fn trim_end(text: &[u8], start: usize, end: usize) -> usize {
     if run.ends_with(b":::") || (run.ends_with(b":") && !run.ends_with(b"::")) {
         return end - 1;
     }
+    // `2001:db8:1:2:3:4:5:6::x`: eight groups leave none for `::` to stand for.
+    if run.ends_with(b"::") && memchr::memchr_iter(b':', run).count() == 9 {
+        return end - 2;
+    }
     end
+}
+
+/// Whether `text` starts with a group of four digits as all addresses do that are in use, but for those that stand
+/// for an IPv4 address: global ones with 2 or 3, those of a link or a site and multicast with f.
+#[inline]
+fn is_common_start(text: &[u8]) -> bool {
+    match text {
+        [b'2' | b'3', _, _, _, b':', ..] => true,
+        [b'f' | b'F', second, third, _, b':', ..] => !matches!((second, third), (b'f' | b'F', b'f' | b'F')),
+        _ => false,
+    }
 }
 
 /// A dotted quad that ends the address (RFC 4291, 2.2, form 3).
@@ -312,6 +334,9 @@ impl Reading<'_> {
     /// The address, the index of its first group, and one past its last.
     fn octets(&self) -> Option<([u8; 16], usize, usize)> {
         let all = self.groups.len();
+        if let Some(found) = self.behind_other() {
+            return Some(found);
+        }
         if let Some(found) = self.window(0, all) {
             return Some(found);
         }
@@ -331,6 +356,19 @@ impl Reading<'_> {
             let global = end - start == 4 && matches!(self.text[start], b'2' | b'3' | b'f' | b'F');
             if global { self.window(first, first + 8) } else { None }
         })
+    }
+
+    /// The address behind groups of something else, `42:2001:db8::1`, `10:15:30:fe80::1`, `::2001:db8::1`: addresses
+    /// that are in use begin as [`is_common_start`] says, or with a group that no whole address follows.
+    fn behind_other(&self) -> Option<([u8; 16], usize, usize)> {
+        let all = self.groups.len();
+        let starts = |index: usize| is_common_start(&self.text[self.groups[index].0..]);
+        if starts(0) || self.digits(0) == b"64" {
+            return None;
+        }
+        let first = (1..all).find(|&index| starts(index))?;
+        let port = || (self.digits(all - 1).len() > 4).then(|| self.window(first, all - 1)).flatten();
+        self.window(first, all).or_else(port)
     }
 
     fn is_port(&self, index: usize) -> bool {
@@ -573,7 +611,7 @@ mod tests {
 
         /// What is plain is what the long way finds.
         #[test]
-        fn plain_is_what_find_says(line in "[a-z. ]{0,2}([0-9a-fA-F]{0,4}:){2,9}[0-9a-f]{0,5}([.: a-z%]{0,3}[0-9]{0,2})?") {
+        fn plain_is_what_find_says(line in "[a-z. #]{0,2}((2001|fe80):)?([0-9a-fA-F]{0,4}:){2,9}[0-9a-f]{0,5}([.: a-z%]{0,3}[0-9]{0,2})?") {
             for (at, _) in line.match_indices(':') {
                 if let Some(plain) = plain(line.as_bytes(), at) {
                     let expected = (plain.start, plain.end, Canon::v6(plain.octets));
