@@ -98,7 +98,8 @@ fn ipv4_and_what_stands_around_it() {
             "Invalid user x x x {ip:203.0.113.9} from {ip:198.51.100.1} port 22",
         ),
         ("root@203.0.113.9", "root@{ip:203.0.113.9}"),
-        ("user@[203.0.113.9]", "user@[{ip:203.0.113.9}]"),
+        ("user@[203.0.113.9]:22", "user@[{ip:203.0.113.9}]:22"),
+        ("root@203.0.113.9.22 x", "root@{ip:203.0.113.9}.22 x"),
         ("localhost/203.0.113.9:8080", "localhost/{ip:203.0.113.9}:8080"),
         ("http://203.0.113.9/x", "http://{ip:203.0.113.9}/x"),
         ("line one#012203.0.113.9 line two", "line one#012{ip:203.0.113.9} line two"),
@@ -407,6 +408,22 @@ fn ipv6_behind_other_groups() {
         ("64:ff9b:1:2001::5", "{ip:64:ff9b:1:2001::5}"),
         ("ffff:2001:db8::9", "ffff:{ip:2001:db8::9}"),
     ]);
+}
+
+/// Address literals (RFC 5321, 4.1.3).
+#[test]
+fn email_at_an_address_literal() {
+    check(&[
+        ("from=<jean@[203.0.113.9]>, x", "from=<{em:jean@[203.0.113.9]}>, x"),
+        ("user@[203.0.113.9]", "{em:user@[203.0.113.9]}"),
+        ("<Jean@[IPv6:2001:DB8:0::9]>", "<{em:jean@[ipv6:2001:db8::9]}>"),
+        ("<\"jean d\"@[203.0.113.9]>", "<{em:\"jean d\"@[203.0.113.9]}>"),
+        ("m=jean%40%5B203.0.113.9%5D&x", "m={em:jean@[203.0.113.9]}&x"),
+        ("helo=<[203.0.113.9]>", "helo=<[{ip:203.0.113.9}]>"),
+        ("<sip:jean@[2001:db8::9]:5061>", "<sip:jean@[{ip:2001:db8::9}]:5061>"),
+        ("user@[203.0.113.9", "user@[{ip:203.0.113.9}"),
+    ]);
+    check_left_alone(&["jean@[host]", "jean@[]", "a@[", "@[127.0.0.1]"]);
 }
 
 #[test]

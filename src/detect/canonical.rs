@@ -12,11 +12,19 @@ pub(crate) fn push_email(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> Span
     if local.is_ascii() && domain.is_ascii() {
         push_lower(local, out);
         out.push(b'@');
+        if let Some(address) = bracketed(domain).and_then(literal) {
+            push_literal(address, out);
+            return Span::new(start, out.len());
+        }
         push_lower(domain, out);
         return Span::new(start, out.len());
     }
     push_folded(local, out);
     out.push(b'@');
+    if let Some(address) = bracketed(domain).and_then(literal) {
+        push_literal(address, out);
+        return Span::new(start, out.len());
+    }
     match std::str::from_utf8(domain) {
         Ok(name) if !name.is_ascii() => match idna::domain_to_ascii(name) {
             Ok(ascii) => out.extend_from_slice(ascii.as_bytes()),
@@ -28,6 +36,26 @@ pub(crate) fn push_email(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> Span
         }
     }
     Span::new(start, out.len())
+}
+
+/// What stands between the brackets of an address literal.
+fn bracketed(domain: &[u8]) -> Option<&[u8]> {
+    domain.strip_prefix(b"[")?.strip_suffix(b"]")
+}
+
+/// The address of an address literal without its brackets, `192.0.2.1` or `IPv6:2001:db8::1` (RFC 5321, 4.1.3).
+pub(crate) fn literal(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    match text.split_at_checked(5) {
+        Some((tag, v6)) if tag.eq_ignore_ascii_case("ipv6:") => v6.parse().ok().map(IpAddr::V6),
+        _ => text.parse().ok().map(IpAddr::V4),
+    }
+}
+
+/// Appends an address literal.
+fn push_literal(address: IpAddr, out: &mut Vec<u8>) {
+    let tag = if address.is_ipv6() { "ipv6:" } else { "" };
+    out.extend_from_slice(format!("[{tag}{address}]").as_bytes());
 }
 
 /// Appends `bytes` with ASCII letters in lower case.

@@ -5,6 +5,7 @@
 //! the grammar only where the address stands in angle brackets or is one of the known wrappers that
 //! nest an address in a local part: SRS, BATV and VERP.
 
+use super::canonical;
 use super::escape;
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
@@ -16,7 +17,10 @@ const MOST_QUOTED_BYTES: usize = 128;
 
 /// Looks at an `AT` candidate: `at` is the offset of the `@`. Nothing before `floor` is read.
 pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
-    let end = domain_end(text, at + 1)?;
+    let end = match text.get(at + 1) {
+        Some(b'[') => literal_end(text, at + 1)?,
+        _ => domain_end(text, at + 1)?,
+    };
     // `a@b.fra@b.fr`: what could be the local part went into the address before, its domain must go too.
     let start = if at == floor && at > 0 { at } else { local_start(text, at, floor)? };
     Some(Hit::new(start, end, Canon::Email { at }, Rule::Email))
@@ -83,6 +87,17 @@ static ENDS: [bool; 256] = {
     }
     ends
 };
+
+/// One past the bracket of an address literal, `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321, 4.1.3), that starts at
+/// `start`. With a port behind it, it is the address of a machine.
+fn literal_end(text: &[u8], start: usize) -> Option<usize> {
+    const LONGEST: usize = "IPv6:0000:0000:0000:0000:0000:ffff:255.255.255.255]".len();
+    let window = &text[start + 1..text.len().min(start + 1 + LONGEST)];
+    let length = window.iter().position(|&byte| byte == b']')?;
+    let end = start + 1 + length + 1;
+    let port = matches!(text[end..], [b':', b'0'..=b'9', ..]);
+    (!port && canonical::literal(&window[..length]).is_some()).then_some(end)
+}
 
 /// One past the last byte of the domain that starts at `start`: at least two labels, the last of
 /// which can be a top-level domain.
