@@ -426,6 +426,30 @@ fn email_at_an_address_literal() {
     check_left_alone(&["jean@[host]", "jean@[]", "a@[", "@[127.0.0.1]"]);
 }
 
+/// Local parts and domains with bytes around them that programs and character sets put there.
+#[test]
+fn email_and_what_programs_make_of_letters() {
+    check(&[
+        ("{u'to': u'jean@example.org', 'x': 1}", "{u'to': u'{em:jean@example.org}', 'x': 1}"),
+        ("to=b'jean@example.org'", "to=b'{em:jean@example.org}'"),
+        ("EXEC f N'jean@example.org'", "EXEC f N'{em:jean@example.org}'"),
+        ("u'o'brien@example.org'", "u'{em:o'brien@example.org}'"),
+        ("'n'guyen@example.org'", "'{em:n'guyen@example.org}'"),
+        ("n'guyen@example.org", "{em:n'guyen@example.org}"),
+        ("sasl_username=jos??@example.org", "sasl_username={em:jos??@example.org}"),
+        ("GET /?@example.org", "GET /?@example.org"),
+        (r"user jos\303\251@example.org from", r"user {em:jos\303\251@example.org} from"),
+        ("/vpn/jean@example.org.ovpn", "/vpn/{em:jean@example.org}.ovpn"),
+        ("jean@example.org.lock", "{em:jean@example.org}.lock"),
+        ("jean@example.fr\u{e9}t\u{e9}", "{em:jean@example.fr}\u{e9}t\u{e9}"),
+    ]);
+    let detector = Detector::new(Options::default());
+    // A quotation mark of Windows-1252.
+    let marked = mark(&detector, b"\x93jean@example.org\x94 ");
+    assert!(marked.contains("@example.org}"), "{marked}");
+    check_left_alone(&["getty@tty1.conf", "openvpn@server.conf"]);
+}
+
 #[test]
 fn email_in_every_notation() {
     check(&[

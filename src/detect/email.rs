@@ -23,6 +23,7 @@ pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
     };
     // `a@b.fra@b.fr`: what could be the local part went into the address before, its domain must go too.
     let start = if at == floor && at > 0 { at } else { local_start(text, at, floor)? };
+    let start = start + string_prefix(text, start, at, end);
     Some(Hit::new(start, end, Canon::Email { at }, Rule::Email))
 }
 
@@ -118,6 +119,11 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
             return None;
         }
         let last = &domain[dot + 1..];
+        let letters = last.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        if last.get(letters).is_some_and(|byte| *byte >= 0x80) && is_well_known(&last[..letters]) {
+            // What stands behind is of the sentence, be it a quotation mark of some eight-bit character set.
+            return Some(start + dot + 1 + letters);
+        }
         if is_top_level(last) {
             if !host_name::is_no_domain(last) && (!extension || is_well_known(last)) {
                 return Some(end);
@@ -260,6 +266,8 @@ fn plain_start(text: &[u8], at: usize, floor: usize) -> usize {
             // Behind a word only: `o'brien`, `user%relay.example`, `jean#EXT#@example.net`.
             b'\'' | b'*' | b'~' | b'^' | b'!' | b'$' | b'#' if is_word_end(text, start - 1, floor) => 1,
             b'%' if start < at && !is_percent_escape(text, start - 1) => 1,
+            b'?' if stands_for_letters(text, start - 1, at, floor) => 1,
+            b'\\' if is_octal_letter(text, start - 1, floor) => 1,
             0x80.. => {
                 let before = &text[floor..start];
                 match letter_length_before(before).or_else(|| signs_length_before(before)) {
@@ -280,6 +288,33 @@ fn plain_start(text: &[u8], at: usize, floor: usize) -> usize {
 
 fn is_word_end(text: &[u8], position: usize, floor: usize) -> bool {
     position > floor && text[position - 1].is_ascii_alphanumeric()
+}
+
+/// Whether the `?` at `position` is one of a few right before the `@` and behind a word, `jos??@`: mail servers write so
+/// what is not ASCII. An empty local part behind a query there is none.
+fn stands_for_letters(text: &[u8], position: usize, at: usize, floor: usize) -> bool {
+    const MOST: usize = 16;
+    let questions = |bytes: &[u8]| bytes.iter().rev().take(MOST).take_while(|byte| **byte == b'?').count();
+    let behind = at - position;
+    let word = position - questions(&text[floor..position]);
+    behind < MOST && questions(&text[position..at]) == behind && is_word_end(text, word, floor)
+}
+
+/// Whether the backslash at `position` begins one of the octal escapes that spell a letter beyond ASCII, `\303\251`: two
+/// at least, for `DOMAIN\251` is no escape.
+fn is_octal_letter(text: &[u8], position: usize, floor: usize) -> bool {
+    let escape =
+        |at: usize| matches!(text.get(at..at + 4), Some([b'\\', b'2' | b'3', b'0'..=b'7', b'0'..=b'7']));
+    escape(position) && (escape(position + 4) || position >= floor + 4 && escape(position - 4))
+}
+
+/// Length of what makes a string of what follows in a program, the `u'` of `u'jean@example.org'`, when the local part
+/// starts with it and the quote is closed behind the address.
+fn string_prefix(text: &[u8], start: usize, at: usize, end: usize) -> usize {
+    let letters = text[start..at].iter().take(2).take_while(|byte| b"bBeEfFnNrRuU".contains(byte)).count();
+    let quoted = text[start + letters..].starts_with(b"'") && text.get(end) == Some(&b'\'');
+    let opened = !text[..start].ends_with(b"'") && start + letters + 1 < at;
+    if letters > 0 && quoted && opened { letters + 1 } else { 0 }
 }
 
 fn is_percent_escape(text: &[u8], percent: usize) -> bool {

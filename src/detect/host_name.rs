@@ -171,7 +171,8 @@ pub(crate) fn is_no_domain(last_label: &[u8]) -> bool {
         b"asp" | b"aspx" | b"jsp" | b"txt" | b"log" | b"pdf" | b"csv" | b"tsv" | b"doc" | b"docx" |
         b"xls" | b"xlsx" | b"ppt" | b"mp3" | b"mp4" | b"webm" | b"ogg" | b"wav" | b"woff" | b"woff2" |
         b"ttf" | b"eot" | b"map" | b"gz" | b"tgz" | b"bz2" | b"xz" | b"zst" | b"rar" | b"jar" | b"war" |
-        b"rpm" | b"deb" | b"exe" | b"dll" | b"iso" | b"tmp" | b"bak" |
+        b"rpm" | b"deb" | b"exe" | b"dll" | b"iso" | b"tmp" | b"bak" | b"conf" | b"cfg" | b"lock" | b"pem" |
+        b"key" | b"crt" | b"csr" | b"ovpn" | b"sieve" | b"ics" | b"vcf" | b"eml" | b"mbox" |
         // systemd.unit(5)
         b"service" | b"socket" | b"timer" | b"target" | b"mount" | b"automount" | b"slice" | b"scope" | b"swap" |
         b"path" | b"device"
