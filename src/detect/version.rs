@@ -7,7 +7,7 @@ use super::forged::AT_SIGNS;
 
 /// Products that state four-part versions after a slash, lower case. No word that could name a host
 /// or a role (`node/203.0.113.9`) may stand here.
-const PRODUCTS: [&[u8]; 50] = [
+const PRODUCTS: [&[u8]; 55] = [
     b"openssl",
     b"libressl",
     b"nginx",
@@ -58,6 +58,11 @@ const PRODUCTS: [&[u8]; 50] = [
     b"nextcloud",
     b"owncloud",
     b"aol",
+    b"whatsapp",
+    b"viber",
+    b"skype",
+    b"itunes",
+    b"spotify",
 ];
 
 /// Products that people write before a version with a space between, lower case. A much shorter list:
@@ -92,7 +97,7 @@ pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
         // `CEF:0|vendor|product|1.2.3.4|`, `LEEF:2.0|vendor|product|1.2.3.4|`
         [rest @ .., b'|'] => after.starts_with(b"|") && is_header(rest),
         // an SD-ID or a mailbox of numbers, `[junos@2636.1.1.1]`: never an address with five groups
-        [.., b'@'] => number.iter().filter(|&&byte| byte == b'.').count() > 3,
+        [rest @ .., b'@'] => number.iter().filter(|&&byte| byte == b'.').count() > 3 && is_sd_name(rest),
         _ => is_announced(before),
     }
 }
@@ -162,6 +167,13 @@ fn is_header(before: &[u8]) -> bool {
         let number = header.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
         header[..header.len() - number].ends_with(b"EF:")
     })
+}
+
+/// Whether `before` ends in the name of an SD-ID behind its bracket, `[junos` (RFC 5424, 6.3.2).
+fn is_sd_name(before: &[u8]) -> bool {
+    let in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_' | b'.');
+    let name = before.iter().rev().take(32).take_while(in_name).count();
+    name > 0 && before[..before.len() - name].ends_with(b"[")
 }
 
 /// `name-1.2.3.4.tar.gz`, `name-1.2.3.4-1.el9`: letters before the dash, a package suffix behind. No version starts
