@@ -74,6 +74,7 @@ pub fn load(extra: &[RuleFile]) -> Result<Vec<IdentifierRule>, RulesError> {
 pub const BUILTIN: &[(&str, &str)] = &[
     ("dovecot.toml", include_str!("../../rules/identifiers/dovecot.toml")),
     ("exim.toml", include_str!("../../rules/identifiers/exim.toml")),
+    ("login.toml", include_str!("../../rules/identifiers/login.toml")),
     ("mac.toml", include_str!("../../rules/identifiers/mac.toml")),
     ("mysql.toml", include_str!("../../rules/identifiers/mysql.toml")),
     ("named.toml", include_str!("../../rules/identifiers/named.toml")),
