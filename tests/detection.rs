@@ -64,7 +64,15 @@ fn what_is_known_to_stay_in_clear() {
         "to jean&commat;example.org now",
         "to jean=40example.org now",
         "to jean (at) example.org now",
+        "from 203&#46;0&#46;113&#46;9 now",
+        "Authorization: Basic amVhbkBleGFtcGxlLm9yZzpzZWNyZXQ=",
+        "type=PROCTITLE msg=audit(1795428000.1:1): proctitle=70696E67003230332E302E3131332E39",
+        r#"{"MESSAGE":[50,48,51,46,48,46,49,49,51,46,57]}"#,
+        "PTR (1)9(3)113(1)0(3)203(7)in-addr(4)arpa(0)",
     ]);
+    // UTF-16
+    let wide: String = "from 203.0.113.9 ".chars().flat_map(|letter| [letter, '\0']).collect();
+    check_left_alone(&[&wide]);
 }
 
 #[test]
