@@ -101,7 +101,7 @@ pub fn new_seed(
 /// If the text is no seed, or the state directory cannot be written.
 pub fn import_seed(state_dir: &Path, name: &Path, text: &str) -> Result<(Epoch, EpochLength), KeyError> {
     let chain =
-        Chain::from_text(text).map_err(|reason| KeyError::Damaged { path: name.to_owned(), reason })?;
+        Chain::from_text(text).map_err(|reason| KeyError::NoSeed { path: name.to_owned(), reason })?;
     chain.import(&StateDir::open(state_dir)?)?;
     Ok((chain.epoch(), chain.length()))
 }

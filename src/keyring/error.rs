@@ -1,7 +1,7 @@
 //! What can go wrong with keys, and how to mend it.
 
 use crate::primitives::diag::{Code, Diagnostic};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -88,6 +88,14 @@ pub enum KeyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What is to be imported is no fleet seed.
+    #[error("{path} is no fleet seed")]
+    NoSeed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The clock stands before the epoch of the chain key.
     #[error("the clock is before the epoch of the fleet seed")]
     ClockBeforeChain {
@@ -154,9 +162,16 @@ impl From<KeyError> for Diagnostic {
     fn from(error: KeyError) -> Self {
         let what = error.to_string();
         match error {
-            KeyError::Io { path, source, .. } => Self::new(&IO, what)
-                .because(source.to_string())
-                .hint(format!("check that {} exists and that this user may use it", parent(&path))),
+            KeyError::Io { action, path, source } => {
+                let hint = match (action, source.kind()) {
+                    (_, ErrorKind::AlreadyExists) => {
+                        "name a file that does not exist yet: a secret is not written over".to_owned()
+                    }
+                    ("open", _) => format!("check that {} exists and that this user may use it", path.display()),
+                    _ => format!("check that {} exists and that this user may use it", parent(&path)),
+                };
+                Self::new(&IO, what).because(source.to_string()).hint(hint)
+            }
             KeyError::NoKeyFile { path } => Self::new(&IO, what)
                 .because("no secret is made up in the place of one that was named")
                 .hint(format!("correct the path, or make a key: {}", new_key(&path))),
@@ -200,6 +215,9 @@ impl From<KeyError> for Diagnostic {
                     "move {} away after looking at it; the next start makes what is missing",
                     path.display()
                 )),
+            KeyError::NoSeed { reason, .. } => Self::new(&DAMAGED, what)
+                .because(reason)
+                .hint("give the file that `oubliette keys seed new` wrote, or a whole copy of it"),
             KeyError::ClockBeforeChain { now, chain } => Self::new(&CLOCK, what)
                 .because(format!("the clock says {now}, the chain has gone on to {chain} and cannot go back"))
                 .hint("set the clock right, or import the fleet seed again: `oubliette keys seed import FILE`"),
