@@ -42,6 +42,8 @@ pub enum VaultError {
         what: &'static str,
         /// Where it starts.
         offset: u64,
+        /// How many bytes of the file cannot be given back, if that is known.
+        lost: Option<u64>,
     },
     /// Keys that are not those of the vault.
     #[error("a vault does not open")]
@@ -68,7 +70,7 @@ impl VaultError {
     }
 
     pub(super) fn damaged(path: &Path, what: &'static str, offset: u64) -> Self {
-        Self::Damaged { path: path.to_owned(), what, offset }
+        Self::Damaged { path: path.to_owned(), what, offset, lost: None }
     }
 }
 
@@ -88,9 +90,13 @@ impl From<VaultError> for Diagnostic {
                 .at(path.display().to_string())
                 .because("a write or a sync of it failed, so nobody knows what it holds")
                 .hint("start again: what is whole in it is kept"),
-            VaultError::Damaged { path, what: part, offset } => Self::new(&DAMAGED, what)
+            VaultError::Damaged { path, what: part, offset, lost } => Self::new(&DAMAGED, what)
                 .at(format!("{}, byte {offset}", path.display()))
-                .because(format!("{part} is not as it was written"))
+                .because(match lost {
+                    None => format!("{part} is not as it was written"),
+                    Some(0) => format!("{part} is not as it was written; nothing of what stands in it is lost"),
+                    Some(bytes) => format!("{part} is not as it was written; {bytes} bytes of records are lost"),
+                })
                 .hint("restore it from a copy: what is damaged cannot be given back without one"),
             VaultError::WrongKey { path } => Self::new(&KEY, what)
                 .at(path.display().to_string())
@@ -134,8 +140,8 @@ What it means
   A file of the vault is not as it was written.
 
 Why it matters
-  What stood in the damaged part can no longer be given back to a lawful request. Every record that proves to be whole still is,
-  also behind the damage, as long as it can be told where it begins.
+  What stood in the damaged part can no longer be given back to a lawful request: the message says how many bytes of the file that
+  is, if any. Every record that proves to be whole still is, also behind the damage.
 
 Example
   a bit that flipped on the disk

@@ -137,34 +137,8 @@ pub(super) fn record_header(encrypted: &[u8]) -> Vec<u8> {
     [&count(encrypted.len()).to_le_bytes()[..], &check(&[encrypted])].concat()
 }
 
-/// A record where one should be.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Record<'b> {
-    /// Its encrypted part; empty if it has none that ends within the file.
-    pub(super) encrypted: &'b [u8],
-    /// Whether its check says that it is as it was written.
-    pub(super) is_whole: bool,
-    /// What comes after it; nothing if that cannot be told.
-    pub(super) after: &'b [u8],
-}
-
-/// The record at the start of `bytes`.
-pub(super) fn split_record(bytes: &[u8]) -> Record<'_> {
-    let lost = Record { encrypted: &[], is_whole: false, after: &[] };
-    let Some((header, rest)) = bytes.split_at_checked(RECORD_HEADER_BYTES) else { return lost };
-    let Some(length) = header.first_chunk() else { return lost };
-    let Some((encrypted, after)) = rest.split_at_checked(u32::from_le_bytes(*length) as usize) else {
-        return lost;
-    };
-    // No record is empty: a row of zeros, which a power cut may leave, is none.
-    if encrypted.is_empty() {
-        return lost;
-    }
-    Record { encrypted, is_whole: header[4..] == check(&[encrypted]), after }
-}
-
 /// The first eight bytes of SHA-256: against accidents; against intent there is the segment's seal.
-fn check(parts: &[&[u8]]) -> [u8; 8] {
+pub(super) fn check(parts: &[&[u8]]) -> [u8; 8] {
     let mut hasher = Sha256::new();
     parts.iter().for_each(|part| hasher.update(part));
     let digest: [u8; 32] = hasher.finalize().into();

@@ -9,6 +9,7 @@ mod error;
 mod layout;
 mod originals;
 mod reader;
+mod records;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -3,6 +3,7 @@
 use super::error::VaultError;
 use super::layout::{self, Header};
 use super::originals;
+use super::records::{Placed, records};
 use crate::model::SegmentId;
 use crate::primitives::crypto::decrypt;
 use crate::primitives::secret::Secret;
@@ -74,9 +75,9 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Damaged`] with the place of the first record that is not.
     pub fn check(&self) -> Result<(), VaultError> {
-        match self.records().find(|placed| !placed.record.is_whole) {
+        match self.records().find(|placed| !placed.is_whole || !placed.is_intact) {
             None => Ok(()),
-            Some(damaged) => Err(self.damaged_at(damaged.offset)),
+            Some(damaged) => Err(VaultError::damaged(&self.path, RECORD, damaged.offset as u64)),
         }
     }
 
@@ -91,8 +92,8 @@ impl Vault {
 
     /// Leaves out what follows the last whole record: somebody writes it, or did.
     pub fn forget_half_a_record(&mut self) {
-        let last = self.records().filter(|placed| placed.record.is_whole).last();
-        let whole = last.map_or(self.records, |placed| self.bytes.len() - placed.record.after.len());
+        let last = self.records().filter(|placed| placed.is_whole).last();
+        let whole = last.map_or(self.records, |placed| placed.end);
         self.bytes.truncate(whole);
     }
 
@@ -134,13 +135,17 @@ impl Vault {
         take: &mut dyn FnMut(Vec<Original>) -> ControlFlow<()>,
     ) -> Result<(), VaultError> {
         let key = layout::record_key(secret, shred_key, &self.header.id);
-        let (mut opens, mut damage) = (false, None);
+        let (mut opens, mut uncounted) = (false, 0);
+        let (mut damage, mut lost_bytes) = (None, 0);
         for placed in self.records() {
-            let originals = self.open_record(&key, &placed);
-            if originals.is_none() || !placed.record.is_whole {
+            let originals = self.open_record(&key, &placed, &mut uncounted);
+            if originals.is_none() || !placed.is_whole || !placed.is_intact {
                 damage.get_or_insert(placed.offset);
             }
-            let Some(originals) = originals else { continue };
+            let Some(originals) = originals else {
+                lost_bytes += placed.end - placed.offset;
+                continue;
+            };
             opens = true;
             if take(originals).is_break() {
                 return Ok(());
@@ -148,10 +153,13 @@ impl Vault {
         }
         match damage {
             None => Ok(()),
-            Some(_) if !opens && self.records().any(|placed| placed.record.is_whole) => {
+            Some(_) if !opens && self.records().any(|placed| placed.is_whole) => {
                 Err(VaultError::WrongKey { path: self.path.clone() })
             }
-            Some(offset) => Err(self.damaged_at(offset)),
+            Some(offset) => {
+                let (path, offset, lost) = (self.path.clone(), offset as u64, Some(lost_bytes as u64));
+                Err(VaultError::Damaged { path, what: RECORD, offset, lost })
+            }
         }
     }
 
@@ -160,45 +168,31 @@ impl Vault {
     pub fn opens_with(&self, secret: &Secret, shred_key: &Secret) -> bool {
         let key = layout::record_key(secret, shred_key, &self.header.id);
         // One without any is no proof against the keys: whoever reads it is told that it is damaged.
-        let mut whole = self.records().filter(|placed| placed.record.is_whole);
-        whole.next().is_none_or(|placed| self.open_record(&key, &placed).is_some())
+        let mut whole = self.records().filter(|placed| placed.is_whole);
+        whole.next().is_none_or(|placed| self.open_record(&key, &placed, &mut 0).is_some())
     }
 
-    /// What is in a record, if it is proven to be the one that was written there.
-    fn open_record(&self, key: &Secret, placed: &Placed<'_>) -> Option<Vec<Original>> {
-        let record = decrypt(key, placed.number, placed.record.encrypted.to_vec())?;
+    /// What is in a record, if it is proven to be the one that was written there. `lost` are the records before it of which
+    /// nothing is left to count them by, as far as is known so far.
+    fn open_record(&self, key: &Secret, placed: &Placed<'_>, lost: &mut u64) -> Option<Vec<Original>> {
+        let decrypted = |lost| decrypt(key, placed.number + lost, placed.encrypted.to_vec());
+        let most = placed.unsure.min(*lost + MOST_LOST);
+        let (number, record) = (*lost..=most).find_map(|lost| Some((lost, decrypted(lost)?)))?;
+        *lost = number;
         let mut originals = Vec::new();
         originals::decode(self.header.version, &record, &self.header.kinds, &mut originals)?;
         Some(originals)
     }
 
-    /// The records, one after the other, as far as it can be told where one begins: those that are damaged as well.
     fn records(&self) -> impl Iterator<Item = Placed<'_>> {
-        let (mut rest, mut next) = (&self.bytes[self.records..], 0);
-        std::iter::from_fn(move || {
-            let (offset, number) = (self.bytes.len() - rest.len(), next);
-            if rest.is_empty() {
-                return None;
-            }
-            let record = layout::split_record(rest);
-            (rest, next) = (record.after, next + 1);
-            Some(Placed { record, number, offset })
-        })
-    }
-
-    fn damaged_at(&self, offset: usize) -> VaultError {
-        VaultError::damaged(&self.path, "a record", offset as u64)
+        records(&self.bytes, self.records)
     }
 }
 
-/// A record in its file.
-struct Placed<'v> {
-    record: layout::Record<'v>,
-    /// The how-many-th it is, from 0: what it was encrypted with.
-    number: u64,
-    /// Where it starts.
-    offset: usize,
-}
+const RECORD: &str = "a record";
+
+/// So many records are taken to be lost in one place at most.
+const MOST_LOST: u64 = 1024;
 
 /// What the vault in that file says of itself, without reading the rest of it.
 ///

@@ -182,6 +182,7 @@ fn four_records(memory: &Memory) -> Vec<usize> {
 fn of_a_damaged_vault_every_other_record_is_given_back() {
     let memory = Memory::new();
     let places = four_records(&memory);
+    let whole = memory.files().remove(&path()).unwrap();
     let all: Vec<Vec<u8>> = (1..=4).map(|last| vec![4, 192, 0, 2, last]).collect();
     assert_eq!(readable(&memory), (all.clone(), None));
     for (number, place) in places[..4].iter().enumerate() {
@@ -189,16 +190,54 @@ fn of_a_damaged_vault_every_other_record_is_given_back() {
         others.remove(number);
         // In the encrypted part: where the next one begins is known.
         memory.damage(&path(), |bytes| bytes[place + 12] ^= 1);
-        assert_eq!(readable(&memory), (others, Some(*place as u64)), "{number}");
+        assert_eq!(readable(&memory), (others.clone(), Some(*place as u64)), "{number}");
         memory.damage(&path(), |bytes| bytes[place + 12] ^= 1);
-        // In its length: nobody knows.
-        memory.damage(&path(), |bytes| bytes[place + 3] ^= 1);
-        assert_eq!(readable(&memory), (all[..number].to_vec(), Some(*place as u64)), "{number}");
-        memory.damage(&path(), |bytes| bytes[place + 3] ^= 1);
+        // In its length, which its check tells as well.
+        for byte in 0..4 {
+            memory.damage(&path(), |bytes| bytes[place + byte] ^= 1);
+            assert_eq!(readable(&memory), (all.clone(), Some(*place as u64)), "{number}");
+            memory.damage(&path(), |bytes| bytes[place + byte] ^= 1);
+        }
+        // In both: the next one proves itself.
+        memory.damage(&path(), |bytes| bytes[place + 3..place + 5].fill(0xa5));
+        assert_eq!(readable(&memory), (others.clone(), Some(*place as u64)), "{number}");
+        memory.damage(&path(), |bytes| bytes.copy_from_slice(&whole));
         // In its check alone: what is encrypted proves itself.
         memory.damage(&path(), |bytes| bytes[place + 4] ^= 1);
         assert_eq!(readable(&memory), (all.clone(), Some(*place as u64)), "{number}");
         memory.damage(&path(), |bytes| bytes[place + 4] ^= 1);
+    }
+}
+
+/// Wherever damage begins and ends: what it does not touch is given back, and how many bytes it took is told.
+#[test]
+fn damage_over_several_records_takes_those_alone() {
+    let memory = Memory::new();
+    let places = four_records(&memory);
+    let whole = memory.files().remove(&path()).unwrap();
+    let Keys { secret, shred_key } = &keys();
+    for (from, to) in (places[0]..places[4]).flat_map(|from| (from + 1..=places[4]).map(move |to| (from, to)))
+    {
+        memory.damage(&path(), |bytes| bytes[from..to].iter_mut().for_each(|byte| *byte ^= 0xa5));
+        let untouched = (0..4).filter(|number| to <= places[*number] || from >= places[*number + 1]);
+        let untouched: Vec<_> = untouched.map(|number| vec![4, 192, 0, 2, number as u8 + 1]).collect();
+        let vault = Vault::open(&memory, &path()).unwrap();
+        let mut given = Vec::new();
+        let read = vault.each_record(secret, shred_key, &mut |record| {
+            given.extend(record.into_iter().map(|original| original.canonical.to_vec()));
+            ControlFlow::Continue(())
+        });
+        let lost = match read {
+            Err(VaultError::Damaged { lost: Some(lost), .. }) => usize::try_from(lost).unwrap(),
+            // Nothing is left to prove the keys by.
+            other => panic!("{other:?}"),
+        };
+        assert!(untouched.iter().all(|original| given.contains(original)), "{from}..{to}: {given:?}");
+        let records = places.windows(2).filter(|record| from < record[1] && to > record[0]);
+        let touched: usize = records.map(|record| record[1] - record[0]).sum();
+        assert!(lost <= touched && (given.len() == 4) == (lost == 0), "{from}..{to}: {lost}");
+        assert!(vault.check().is_err(), "{from}..{to}");
+        memory.damage(&path(), |bytes| bytes.copy_from_slice(&whole));
     }
 }
 
@@ -220,6 +259,19 @@ fn a_vault_that_was_cut_between_records_is_too_short() {
     assert_eq!((vault.check().is_ok(), vault.demand_bytes(places[3] as u64).is_ok()), (true, true));
     let Err(VaultError::Damaged { offset, .. }) = vault.demand_bytes(places[4] as u64) else { panic!() };
     assert_eq!(offset, places[3] as u64);
+}
+
+/// A start after a crash cuts what was not written to its end, and not what stands behind damage.
+#[test]
+fn a_damaged_length_is_no_end() {
+    let memory = Memory::new();
+    let places = four_records(&memory);
+    let half = places[4] - 1;
+    memory.damage(&path(), |bytes| bytes.truncate(half));
+    memory.damage(&path(), |bytes| bytes[places[1] + 1] ^= 1);
+    assert_eq!(cut(&memory, &path()).unwrap().unwrap().1, places[3] as u64);
+    let first = (1..=3).map(|last| vec![4, 192, 0, 2, last]).collect();
+    assert_eq!(readable(&memory), (first, Some(places[1] as u64)));
 }
 
 /// While a filter writes, the last record may be half there; what is damaged before it is no half record.

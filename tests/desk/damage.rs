@@ -197,17 +197,23 @@ fn of_a_vault_that_is_damaged_in_the_middle_all_other_records_are_used() {
     let given_back = THIRD_DAY.map(|address| lines.contains(address));
     assert_eq!((lines.lines().count(), given_back), (3, [true, false, true]), "{lines}");
     assert!(told.contains(&format!("byte {}", places[1])), "{told}");
+    assert!(told.contains(&format!("{} bytes of records are lost", places[2] - places[1])), "{told}");
     let (_, done) = node.ledger().pop().unwrap();
     assert_eq!(
         (&done["complete"], &done["code"], &done["revealed"]),
         (&false.into(), &"V02".into(), &2.into())
     );
 
-    // Nobody knows where the next one begins.
+    // Its check says where it ends.
     fs::write(&vault, &whole).unwrap();
     flip(&vault, |_| places[1] + 3);
+    let (lines, told) = revealed(&node, &["--reveal-all"]);
+    assert_eq!(THIRD_DAY.map(|address| lines.contains(address)), [true; 3], "{lines}");
+    assert!(told.contains("nothing of what stands in it is lost"), "{told}");
+    // The next one says so.
+    flip(&vault, |_| places[1] + 4);
     let (lines, _) = revealed(&node, &["--reveal-all"]);
-    assert_eq!(THIRD_DAY.map(|address| lines.contains(address)), [true, false, false], "{lines}");
+    assert_eq!(THIRD_DAY.map(|address| lines.contains(address)), [true, false, true], "{lines}");
     let (lines, _) = revealed(&node, &["--reveal", "--ip", THIRD_DAY[0]]);
     assert_eq!((lines.lines().count(), lines.contains(THIRD_DAY[0])), (1, true), "{lines}");
 
