@@ -272,6 +272,33 @@ fn a_full_disk_doubles_what_was_in_flight_at_most() {
         assert!(doubled < LONG_LINES as usize / 4, "{doubled} lines are doubled");
     }
 }
+/// A disk that takes lines and has no room for them, as one that is thinly provisioned: that shows when they are synced.
+#[test]
+fn lines_that_an_output_did_not_keep_are_not_counted_as_out() {
+    let Some(scene) = Scene::new("2m") else { return };
+    let (image, thin) = (scene.disk.0.join("image"), scene.directory.path().join("thin"));
+    std::fs::File::create(&image).unwrap().set_len(32 << 20).unwrap();
+    let made = Command::new("mkfs.ext4").args(["-q", "-O", "^has_journal"]).arg(&image).status();
+    std::fs::create_dir(&thin).unwrap();
+    if !made.is_ok_and(|made| made.success()) {
+        eprintln!("skipped, for no file system can be made here");
+        return;
+    }
+    if let Err(reason) = mount(&["-o", "loop", image.to_str().unwrap()], &thin) {
+        eprintln!("skipped, for nothing can be mounted here: {reason}");
+        return;
+    }
+    let thin = Mount(thin);
+    let (key, out) = (scene.directory.path().join("key"), thin.0.join("out"));
+    let options = ["--stats", "json", "--key-file", key.to_str().unwrap(), "-o", out.to_str().unwrap()];
+    let output = scene.run(&[&["filter"], &options[..]].concat(), &input());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.contains("error[I02]")), (Some(2), true), "{said}");
+    assert!(said.contains(&format!("\"undelivered\":{LINES},")), "{said}");
+    assert_eq!(lines_out(&output), 0, "{said}");
+    drop(thin);
+}
+
 
 #[test]
 fn a_read_only_disk_is_refused_and_can_be_verified() {

@@ -348,8 +348,10 @@ impl Sink<Pseudonymised> for Archiver {
     }
 
     fn flush(&mut self) -> Result<(), WriteError> {
-        self.attempt(Self::end_epoch)?;
-        self.tee.as_mut().map_or(Ok(()), Output::flush)
+        let archived = self.attempt(Self::end_epoch);
+        // Of two that it writes to one may be well.
+        let handed_on = self.tee.as_mut().map_or(Ok(()), Output::flush);
+        archived.and(handed_on)
     }
 
     fn report(&self, flow: &mut Flow) {

@@ -79,13 +79,15 @@ pub struct Output<W> {
     partial: bool,
     /// Whether a write failed: what the sink holds then is not known, so nothing more is added to it.
     poisoned: bool,
+    /// Whether it did not hand on what it had taken: of none of it is known whether it is kept.
+    unkept: bool,
 }
 
 impl<W: Write> Output<W> {
     /// Writes to `sink`, which should not buffer: each block is one write.
     #[must_use]
     pub fn new(sink: W) -> Self {
-        Self { sink, lines: 0, bytes: 0, partial: false, poisoned: false }
+        Self { sink, lines: 0, bytes: 0, partial: false, poisoned: false, unkept: false }
     }
 
     /// Writes a block, whole.
@@ -97,16 +99,30 @@ impl<W: Write> Output<W> {
         self.attempt(|output| output.write_whole(bytes))
     }
 
-    /// Hands everything on.
+    /// Hands everything on, also what was taken before a write failed.
     ///
     /// # Errors
-    /// As [`Output::write`].
+    /// [`WriteError::Unkept`] if it does not take it; as [`Output::write`].
     pub fn flush(&mut self) -> Result<(), WriteError> {
-        self.attempt(|output| output.sink.flush())
+        let flushed = self.sink.flush();
+        self.unkept |= flushed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe);
+        let failed_before = self.poisoned;
+        self.poisoned |= flushed.is_err();
+        if failed_before {
+            return Err(WriteError::Poisoned);
+        }
+        flushed.map_err(|source| match source.kind() {
+            io::ErrorKind::BrokenPipe => WriteError::BrokenPipe,
+            _ => WriteError::Unkept { source },
+        })
     }
 
     /// Puts what was written into `flow`.
     pub(super) fn report(&self, flow: &mut Flow) {
+        if self.unkept {
+            (flow.lines_out, flow.bytes_out) = (0, 0);
+            return;
+        }
         // Half a line is not delivered.
         flow.lines_out = self.lines - u64::from(self.poisoned && self.partial);
         flow.bytes_out = self.bytes;
@@ -194,8 +210,9 @@ impl Write for Descriptor {
         }
     }
 
+    /// Some file systems tell only now that they could not keep what was written.
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        if self.0.metadata()?.is_file() { self.0.sync_data() } else { Ok(()) }
     }
 }
 
@@ -213,6 +230,12 @@ pub enum WriteError {
         lines: u64,
         /// Bytes that it had taken: those of the lines, and of a beginning of another one.
         bytes: u64,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// What was written is perhaps not kept.
+    #[error("cannot sync the output")]
+    Unkept {
         /// What the operating system says.
         source: io::Error,
     },
@@ -235,6 +258,10 @@ impl From<WriteError> for Diagnostic {
                 ))
                 .because(source.to_string())
                 .hint("make room or mend the output, then send the input again"),
+            WriteError::Unkept { source } => Self::new(&WRITE_FAILED, "the output may be incomplete")
+                .at("the sync at its end")
+                .because(source.to_string())
+                .hint("none of its lines is surely kept: make room or mend the output, then send the input again"),
             WriteError::Archive(diagnostic) => *diagnostic,
             other => Self::new(&WRITE_FAILED, what).because(other.to_string()),
         }
@@ -247,13 +274,14 @@ pub(super) static WRITE_FAILED: Code = Code {
     title: "the output cannot be written",
     text: "\
 What it means
-  The operating system reported an error while pseudonymised lines were being written: the disk is
-  full, the file system is read-only, or the device failed. A reader that went away (`| head`) is not
-  an error.
+  The operating system reported an error while pseudonymised lines were being written, or when a file was synced at the
+  end: the disk is full, the file system is read-only, or the device failed. A reader that went away (`| head`) is not an
+  error.
 
 Why it matters
   Lines that were read and not yet written are missing from the output. The message says how many bytes the
-  output had taken, and how many whole lines are in them; the beginning of another line may stand behind those.
+  output had taken, and how many whole lines are in them; the beginning of another line may stand behind those. After a sync
+  that failed nobody knows which lines are kept, so that `--stats` counts all of them as undelivered.
 
 Example
   oubliette filter < access.log > /srv/full/access.log
@@ -371,6 +399,36 @@ pub(super) mod tests {
             let mut flow = Flow::default();
             output.report(&mut flow);
             assert_eq!((flow.lines_out, flow.bytes_out), (whole, room as u64));
+        }
+    }
+
+    /// Takes everything, and does not keep it.
+    struct Unkept(io::ErrorKind);
+
+    impl Write for Unkept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn lines_that_are_not_kept_are_not_counted() {
+        for (kind, lines) in [(io::ErrorKind::StorageFull, 0), (io::ErrorKind::BrokenPipe, 1)] {
+            let mut output = Output::new(Unkept(kind));
+            output.write(&plain(b"a\n")).unwrap();
+            let flushed = output.flush();
+            assert!(
+                matches!(flushed, Err(WriteError::Unkept { .. } | WriteError::BrokenPipe)),
+                "{flushed:?}"
+            );
+            assert!(matches!(output.flush(), Err(WriteError::Poisoned)));
+            let mut flow = Flow::default();
+            output.report(&mut flow);
+            assert_eq!((flow.lines_out, flow.bytes_out), (lines, 2 * lines), "{kind}");
         }
     }
 

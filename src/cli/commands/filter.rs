@@ -16,7 +16,6 @@ use crate::keyring::Escrow;
 use crate::pipeline::{Descriptor, Finish, Output};
 use crate::primitives::diag::Diagnostic;
 use crate::quarantine;
-use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 
@@ -38,7 +37,6 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
         (Some(_), false) => None,
         _ => Some(files::output(report, args.output.as_deref(), &input)?),
     };
-    let synced = output.as_ref().map(File::try_clone).transpose();
     let output = output.map(|output| Output::new(Descriptor::new(output)));
     let progress = Progress::of(&input);
     let input = Waiting::new(input, stopped, settings.clock);
@@ -56,11 +54,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
     if settings.stats.is_some() {
         report.stats(&outcome.totals().counts().to_json());
     }
-    let exit = conclude(report, &settings, outcome);
-    synced.and_then(|output| output.as_ref().map_or(Ok(()), sync)).map_err(|error| {
-        Diagnostic::new(&codes::STDOUT, "the output may be incomplete").because(error.to_string())
-    })?;
-    Ok(exit)
+    Ok(conclude(report, &settings, outcome))
 }
 
 fn ready(settings: &Settings, args: &FilterArgs) -> Result<Ready, Stop> {
@@ -154,11 +148,6 @@ pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) ->
             Exit::CouldNot
         }
     }
-}
-
-/// Some file systems tell only now that they could not keep what was written.
-fn sync(output: &File) -> io::Result<()> {
-    if output.metadata()?.is_file() { output.sync_data() } else { Ok(()) }
 }
 
 fn no_signals(error: &io::Error) -> Diagnostic {
