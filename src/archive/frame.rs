@@ -55,6 +55,13 @@ impl Lines {
         count
     }
 
+    /// Whether all lines of `block` fit; also if they would not, either, if there were none yet.
+    #[must_use]
+    pub fn may_take(&self, block: &Pseudonymised) -> bool {
+        let most = block.as_bytes().len() + if block.every_line_ends() { 0 } else { block.indexed_lines() };
+        self.bytes.len() + most <= MOST_LINE_BYTES || most > MOST_LINE_BYTES
+    }
+
     /// How many of these lines fit; one always does if there is none yet.
     fn fitting(&self, block: &Pseudonymised, lines: Range<usize>) -> usize {
         let room = MOST_LINE_BYTES.saturating_sub(self.bytes.len());

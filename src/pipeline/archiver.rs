@@ -198,14 +198,17 @@ impl Archiver {
         dated: Dated,
         keys: &Arc<EpochKeys>,
     ) -> Result<(), Diagnostic> {
-        let folder = self.folders.of(dated);
-        if !self.pending.contains_key(folder) {
+        let folder = self.folders.of(dated).clone();
+        // A block of which a part is durable and the rest cannot be written comes again whole.
+        if self.pending.get(&folder).is_none_or(|pending| pending.would_split(block, self.blocks)) {
+            if let Some(full) = self.pending.remove(&folder) {
+                self.pack(full)?;
+            }
             let pending = self.packing.pending(folder.clone(), Arc::clone(keys), self.blocks);
             self.pending.insert(folder.clone(), pending);
         }
-        let folder = folder.clone();
         while let Some(pending) = self.pending.get_mut(&folder) {
-            run.start += pending.push(block, run.clone());
+            run.start += pending.push(block, self.blocks, run.clone());
             if run.is_empty() {
                 break;
             }

@@ -69,14 +69,17 @@ impl Offsets {
     /// Of `path`, in `<state_dir>/tails`.
     ///
     /// # Errors
-    /// If that directory cannot be made.
+    /// If that directory cannot be made; on a full disk without room for offsets, for what is durable would be read again.
     pub fn open(storage: &Arc<dyn Storage>, state_dir: &Path, path: &Path) -> io::Result<Self> {
         let folder = PrivateFolder::open(storage, &state_dir.join("tails"))?;
         let digest = Sha256::digest(path.as_os_str().as_bytes());
         let name = format!("{}.json", hex::encode(&digest[..8]));
         if folder.existing(RESERVE)?.is_none() {
-            // Without room for it nothing is worse than without it.
-            let _ = folder.write(RESERVE, &[0; RESERVE_BYTES]);
+            match folder.write(RESERVE, &[0; RESERVE_BYTES]) {
+                Err(error) if is_full(&error) => return Err(error),
+                // Without it nothing is worse as long as there is room.
+                _ => {}
+            }
         }
         Ok(Self { folder, name, unsaved: Arc::default() })
     }
@@ -119,9 +122,7 @@ impl Offsets {
     /// On a full disk, where room was kept for it.
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         match self.folder.write(&self.name, bytes) {
-            Err(error)
-                if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind()) =>
-            {
+            Err(error) if is_full(&error) => {
                 self.folder.remove(RESERVE)?;
                 self.folder.write(&self.name, bytes)
             }
@@ -133,6 +134,10 @@ impl Offsets {
     fn unsaved(&self) -> MutexGuard<'_, Option<Vec<Kept>>> {
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind())
 }
 
 /// 16 bits of SHA-256 over the bytes before an offset: enough to see, all but once in 65,536 times, that a file was cut
@@ -187,6 +192,13 @@ mod tests {
             let kept = open(&memory.after_crash(Survives::Synced)).load().unwrap();
             assert_eq!(kept.unwrap(), at(2), "{operation}");
         }
+    }
+
+    #[test]
+    fn without_room_for_offsets_nothing_is_followed() {
+        let storage: Arc<dyn Storage> = Arc::new(Memory::new().with_fault(Fault::Full(1)));
+        let opened = Offsets::open(&storage, Path::new("/s"), Path::new("/var/log/a"));
+        assert_eq!(opened.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]

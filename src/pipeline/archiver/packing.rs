@@ -27,17 +27,25 @@ pub(super) struct Pending {
     since: Instant,
     /// The number of the block that its first line came in.
     first_block: u64,
+    /// That of the block that its last line came in.
+    last_block: u64,
 }
 
 impl Pending {
-    /// Adds lines, as many as fit. How many.
-    pub(super) fn push(&mut self, block: &Pseudonymised, lines: Range<usize>) -> usize {
+    /// Adds lines of the block of that number, as many as fit. How many.
+    pub(super) fn push(&mut self, block: &Pseudonymised, number: u64, lines: Range<usize>) -> usize {
+        self.last_block = number;
         let start = lines.start;
         let pushed = self.lines.push(block, lines);
         let lines = start..start + pushed;
         self.placeholders += block.placeholders(&lines);
         block.copy_tokens(lines, &mut self.tokens);
         pushed
+    }
+
+    /// Whether a block of which it has nothing yet may not fit, and would into an empty one.
+    pub(super) fn would_split(&self, block: &Pseudonymised, number: u64) -> bool {
+        self.last_block != number && !self.lines.may_take(block)
     }
 
     /// How long its first line has waited.
@@ -124,7 +132,8 @@ impl Packing {
     pub(super) fn pending(&mut self, folder: Folder, keys: Arc<EpochKeys>, first_block: u64) -> Pending {
         let lines = self.spares.lines.pop().unwrap_or_default();
         let Used { tokens, frame } = self.spares.used.pop().unwrap_or_default();
-        Pending { folder, keys, lines, tokens, frame, placeholders: 0, since: Instant::now(), first_block }
+        let (placeholders, since, last_block) = (0, Instant::now(), first_block);
+        Pending { folder, keys, lines, tokens, frame, placeholders, since, first_block, last_block }
     }
 
     pub(super) fn send(&mut self, pending: Pending) -> Result<(), Diagnostic> {

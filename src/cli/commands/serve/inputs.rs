@@ -226,7 +226,7 @@ fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<Entrance,
         Diagnostic::new(&tail::NOT_FOLLOWED, "cannot keep how far a file was read")
             .at(settings.state_dir.join("tails").display().to_string())
             .because(error.to_string())
-            .hint("the state directory must belong to the user who runs oubliette, with mode 0700")
+            .hint("the state directory must belong to the user who runs oubliette, with mode 0700, and have room")
     })?;
     let file = tail::Settings {
         path: path.to_owned(),
