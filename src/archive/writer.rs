@@ -174,11 +174,14 @@ impl SegmentWriter {
 
     /// Cuts off the frames that nobody was told are kept, after an operation on this segment or another one failed:
     /// their lines will come again, and would be here twice. As far as that can be done: it is not worse than a crash.
-    /// Nothing is written to the segment any more.
-    pub fn abandon(&mut self) {
-        self.poisoned = true;
+    /// Whether something is left that can be sealed, for nothing failed here.
+    pub fn abandon(&mut self) -> bool {
         // The error that is told is the one before.
-        let _ = self.file.truncate(self.acknowledged);
+        self.poisoned |= self.file.truncate(self.acknowledged).is_err();
+        self.frames.retain(|frame| frame.offset < self.acknowledged);
+        self.chain = self.frames.last().map_or_else(|| Chain::new(&self.origin.id), |last| Chain(last.chain));
+        self.bytes = self.acknowledged;
+        !self.poisoned && !self.frames.is_empty()
     }
 
     /// Ends the segment: footer, seal, seek table, and its final name, all durable.

@@ -130,7 +130,8 @@ impl Desk {
     }
 
     /// Writes frames in this order, each after what its tokens stand for. What was written, for the rest has expired;
-    /// and their memory, which nobody needs any more. If that fails, what was written of them is taken back.
+    /// and their memory, which nobody needs any more. If that fails, what was written of them is taken back, and nothing more
+    /// may be written.
     pub(super) fn write(
         &mut self,
         packed: Vec<Packed>,
@@ -138,12 +139,22 @@ impl Desk {
         now: Timestamp,
     ) -> Result<(Portion, Vec<Used>), Diagnostic> {
         let written = self.append_all(packed, options, now);
-        let segments = self.open.values_mut().map(|open| &mut open.segment);
         match written {
-            Ok(_) => segments.for_each(SegmentWriter::acknowledge),
-            Err(_) => segments.for_each(SegmentWriter::abandon),
+            Ok(_) => self.open.values_mut().for_each(|open| open.segment.acknowledge()),
+            Err(_) => self.abandon(now),
         }
         written
+    }
+
+    /// Takes back what nobody was told is kept, and seals what is well: the next start, which seals the rest, knows no index
+    /// of its frames.
+    fn abandon(&mut self, now: Timestamp) {
+        let mut well: Vec<_> = self.open.extract_if(|_, open| open.segment.abandon()).collect();
+        well.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (_, open) in well {
+            // The error that is told is the one before. What cannot be sealed is left to the next start, too.
+            let _ = self.seal(open, now);
+        }
     }
 
     fn append_all(

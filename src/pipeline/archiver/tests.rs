@@ -512,6 +512,40 @@ fn a_sealed_line_stays_quarantined_when_its_placeholder_expires() {
     );
 }
 
+/// What fails in one segment leaves the other one sealed, with its index, as far as it had come.
+#[test]
+fn a_failure_in_one_segment_does_not_leave_the_others_to_the_next_start() {
+    use crate::primitives::storage::{Fault, Survives};
+    let keys = keys(1);
+    let run = |memory: &Memory| {
+        let mut archiver = archiver(memory, Options { flush: Duration::ZERO, ..options() }, Escrow::KeyFile);
+        let written = (1..=3).try_for_each(|last| {
+            let other = Line { expires: date(2027, 11, 25), ..line("other", [192, 0, 2, last]) };
+            archiver.write(&block(&keys, &[line("one", [192, 0, 2, last]), other]))
+        });
+        (written.is_err(), archiver.acknowledged())
+    };
+    let clean = Memory::new().with_fault(Fault::Freeze(u64::MAX));
+    assert!(!run(&clean).0);
+    let mut sealed = 0;
+    for at in 0..clean.operations() {
+        let memory = Memory::new().with_fault(Fault::Fail(at, std::io::ErrorKind::Other));
+        let (failed, acknowledged) = run(&memory);
+        let after = memory.after_crash(Survives::Synced);
+        let ends =
+            |end: &str| after.files().keys().filter(|path| path.to_string_lossy().ends_with(end)).count();
+        if failed && acknowledged >= 2 {
+            assert_eq!((ends(".log.zst"), ends(".part")), (1, 1), "{at}");
+            sealed += 1;
+        }
+        drop(self::archiver(&after, options(), Escrow::KeyFile));
+        let found = archive::list(&after, &Tree::at(Path::new("/srv"))).unwrap();
+        let lines = found.iter().map(|found| Segment::open(&after, &found.path).unwrap().footer().lines());
+        assert!(!failed || lines.sum::<u64>() == acknowledged, "{at}");
+    }
+    assert!(sealed > 4, "{sealed}");
+}
+
 #[test]
 fn a_failure_is_told_once_and_nothing_is_written_after_it() {
     use crate::primitives::storage::Fault;
