@@ -30,6 +30,7 @@ use report::{Report, Stop};
 /// ours.
 #[must_use]
 pub fn run() -> Exit {
+    process::outlive_file_limits();
     if let Err(diagnostic) = process::harden() {
         Report::new(false).error(&diagnostic);
         return Exit::CouldNot;

@@ -4,11 +4,18 @@ use super::{codes, report};
 use crate::primitives::diag::Diagnostic;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+/// Lets a file that may not grow any more (`ulimit -f`, `LimitFSIZE=`) be an error of that file, which is told and after which
+/// everything else is written to its end. The signal would end the process without a word.
+pub(crate) fn outlive_file_limits() {
+    // What is not registered ends it, as before.
+    let _ = flag::register(SIGXFSZ, Arc::default());
+}
 
 /// Keeps memory, which holds lines in clear and secrets, off the disk; and keeps what a panic says, which
 /// may quote a line, off standard error.

@@ -181,3 +181,20 @@ fn a_filter_that_fails_ends_in_the_ledger_with_its_code() {
     let [.., (event, stop)] = &entries[..] else { panic!("{entries:?}") };
     assert_eq!((&**event, &stop["exit"], &stop["code"]), ("stop", &2.into(), &"I02".into()));
 }
+
+/// `ulimit -f`, or `LimitFSIZE=` of a unit: without a word the process would be gone, and with it what it had read.
+#[test]
+fn a_file_that_may_not_grow_any_more_is_told() {
+    let node = Node::new();
+    let (log, out) = (node.path("log"), node.path("out"));
+    let line = "Nov 23 10:00:03 web1 sshd[1]: Failed password for root from 198.51.100.9 port 50001 ssh2\n";
+    std::fs::write(&log, line.repeat(2000)).unwrap();
+    let limited = "ulimit -f 64; exec \"$0\" \"$@\"";
+    let state = node.path("state");
+    let options = ["--state-dir", arg(&state), "--now", "2026-11-24T10:00:00Z", "-o", arg(&out), arg(&log)];
+    let filter = [&["-c", limited, env!("CARGO_BIN_EXE_oubliette"), "filter"], &options[..]].concat();
+    let output = std::process::Command::new("sh").args(filter).output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!((output.status.code(), told.contains("error[I02]")), (Some(2), true), "{told}");
+    assert!(told.contains("File too large"), "{told}");
+}
