@@ -144,6 +144,9 @@ impl Holds {
     /// A case that names somebody or has a hold already, a day that is over, a scope without segments.
     pub fn add(&self, site: &mut Site, case: &str, until: Date, scope: &Scope) -> Result<Hold, Diagnostic> {
         Purpose { case: Some(case.to_owned()), ..Purpose::default() }.demand_nobody_named()?;
+        if case.trim().is_empty() {
+            return Err(refusal(&CASE, "a hold is for a case", "`--case` is empty"));
+        }
         let today = site.today();
         if until <= today {
             return Err(refusal(&DATES, "a hold ends on a day to come", "`--until` is today or before"));
@@ -394,7 +397,7 @@ static CASE: Code = Code {
     title: "the case has a hold already, or has none",
     text: "\
 What it means
-  A case has one hold at a time; and only a case that has one can be extracted or released.
+  A case has one hold at a time; and only a case that has one can be extracted or released. An empty `--case` is none.
 
 Why it matters
   Two holds of one case would end on different days, and nobody could say which one counts.

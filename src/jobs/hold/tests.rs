@@ -126,6 +126,7 @@ fn what_is_no_hold_is_refused() {
     for (case, until, scope, code) in [
         ("b", date(2027, 11, 22), mail(), "H02"),
         ("a", UNTIL, mail(), "H03"),
+        (" ", UNTIL, mail(), "H03"),
         ("b", UNTIL, Scope { class: ClassName::new("web"), ..Scope::default() }, "H04"),
         ("b", UNTIL, never, "H04"),
         ("Durand, 203.0.113.7", UNTIL, mail(), "P11"),
