@@ -25,7 +25,7 @@ pub use footer::{Footer, FrameEntry, Malformed, Origin, Sealed, VaultMark};
 pub use frame::{Frame, Lines, Packer};
 pub use frame_reader::{FramePlace, FrameReader};
 pub use part::Part;
-pub use reader::{Found, Segment, list};
+pub use reader::{Found, Segment, list, list_without};
 pub use recovery::{Known, Recovered, VaultOf, new_id, recover};
 pub use rewriting::{Keeps, Rewritten, rewrite};
 pub use whole::WholeSegment;

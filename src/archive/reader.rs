@@ -7,7 +7,7 @@ use super::footer::{self, Footer, FrameEntry, Malformed, SEEK_END_BYTES, Sealed}
 use super::frame::{Frame, Unpacker};
 use super::frame_reader::FramePlace;
 use crate::model::{Folder, SegmentName, Tree};
-use crate::primitives::storage::{Storage, Stored};
+use crate::primitives::storage::{Storage, Stored, is_of_one_file};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -194,29 +194,32 @@ pub struct Found {
 /// # Errors
 /// If a directory cannot be read.
 pub fn list(storage: &dyn Storage, tree: &Tree) -> Result<Vec<Found>, ArchiveError> {
+    list_without(storage, tree, &|_| false)
+}
+
+/// The same without directories that cannot be read, if they are such that `is_left_out` says so of them.
+///
+/// # Errors
+/// If another directory cannot be read; if the storage is away.
+pub fn list_without(
+    storage: &dyn Storage,
+    tree: &Tree,
+    is_left_out: &dyn Fn(&Path) -> bool,
+) -> Result<Vec<Found>, ArchiveError> {
+    let list = |path: &Path| match storage.list(path) {
+        Err(error) if is_of_one_file(&error) && is_left_out(path) => Ok(Vec::new()),
+        listed => listed.map_err(ArchiveError::io("list a directory", path)),
+    };
     let mut found = Vec::new();
-    for (folder, path) in folders(storage, &tree.archive)? {
-        let files = storage.list(&path).map_err(ArchiveError::io("list a directory", &path))?;
-        found.extend(files.into_iter().filter_map(|file| {
-            let (name, part) = SegmentName::parse(&folder, &file.name)?;
-            Some(Found { name, part, path: file.path })
-        }));
+    for expires in list(&tree.archive)?.into_iter().filter(|listed| listed.directory) {
+        for class in list(&expires.path)?.into_iter().filter(|listed| listed.directory) {
+            let Some(folder) = Folder::parse(&expires.name, &class.name) else { continue };
+            found.extend(list(&class.path)?.into_iter().filter_map(|file| {
+                let (name, part) = SegmentName::parse(&folder, &file.name)?;
+                Some(Found { name, part, path: file.path })
+            }));
+        }
     }
     found.sort();
     Ok(found)
-}
-
-/// The directories `expires=.../class=...` below `root`.
-fn folders(storage: &dyn Storage, root: &Path) -> Result<Vec<(Folder, PathBuf)>, ArchiveError> {
-    let mut folders = Vec::new();
-    let directories = |path: &Path| {
-        let listed = storage.list(path).map_err(ArchiveError::io("list a directory", path));
-        listed.map(|listed| listed.into_iter().filter(|listed| listed.directory))
-    };
-    for expires in directories(root)? {
-        for class in directories(&expires.path)? {
-            folders.extend(Folder::parse(&expires.name, &class.name).map(|folder| (folder, class.path)));
-        }
-    }
-    Ok(folders)
 }

@@ -7,10 +7,11 @@
 //! no key of that day is made any more -> ledger: intent -> erase H -> unlink -> sync -> list again
 //!                                                                                  -> ledger: done
 //! ```
-//! Each step may be done twice, so that a run after a crash, or after days without one, goes on where the
-//! last one stopped. A filter that writes meanwhile has its parts locked and gets no key of a day that is
-//! over; a segment that is held stays, and so does H. Lines in quarantine go likewise, with entries of their own,
-//! and so do secrets of epochs that are over, and their wraps when nothing needs them any more.
+//! A file that cannot be read goes as the others do, without its hash; one that cannot be removed holds neither H nor
+//! another file up, and the end says that it is left. Each step may be done twice, so that a run after a crash, or after
+//! days without one, goes on where the last one stopped. A filter that writes meanwhile has its parts locked and gets no
+//! key of a day that is over; a segment that is held stays, and so does H. Lines in quarantine go likewise, with entries of
+//! their own, and so do secrets of epochs that are over, and their wraps when nothing needs them any more.
 
 mod astray;
 mod codes;
@@ -24,16 +25,16 @@ mod wraps;
 
 use super::custody::RecordedKeyring;
 use crate::keyring::{self, Keyring, Wrap};
-use crate::ledger::event::{self, Event, Purge, PurgedFile};
+use crate::ledger::event::{self, Event, LeftFile, Purge, PurgedFile};
 use crate::ledger::{self, ClockStep, Ledger, LedgerError};
 use crate::model::{RetentionClass, Tree};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::Storage;
+use crate::primitives::storage::{Listed, Storage, is_of_one_file, is_remote};
 use crate::pseudonym::epoch::Epoch;
 use crate::shred::ShredStore;
 pub use astray::{Absent, Astray};
 use astray::{NotInPlace, Sealed};
-pub use codes::{ASTRAY, BLOCKED, CODES};
+pub use codes::{ASTRAY, BLOCKED, CODES, LINKED, STUCK};
 use codes::{CLOCK, IO, LEFT};
 pub use inventory::{Blocked, Item, Reason};
 pub(in crate::jobs) use inventory::{hash, identify};
@@ -133,6 +134,25 @@ impl Plan {
             || self.fault.is_some()
             || self.sealed.iter().any(|batch| !batch.held.is_empty())
             || self.purges.iter().any(|batch| !batch.blocked.is_empty())
+            || self.failures().next().is_some()
+            || self.linked().next().is_some()
+    }
+
+    /// Segments that go and whose bytes lie under other names as well.
+    pub fn linked(&self) -> impl Iterator<Item = &PurgedFile> {
+        let files = self.purges.iter().flat_map(|batch| &batch.files).map(|file| &file.entry);
+        files.filter(|entry| entry.other_names.is_some())
+    }
+
+    /// Names of files that could not be removed, moved or looked at, and of those that went unread; and why.
+    pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+        let batches = || self.purges.iter().chain(&self.moves);
+        let stuck = batches().flat_map(|batch| &batch.blocked).filter_map(|blocked| match &blocked.reason {
+            Reason::Stuck { why } => Some((blocked.name.as_str(), why.as_str())),
+            _ => None,
+        });
+        let unread = batches().flat_map(|batch| &batch.files);
+        stuck.chain(unread.filter_map(|file| Some((file.entry.name.as_str(), file.unread.as_deref()?))))
     }
 }
 
@@ -164,13 +184,51 @@ impl Batch {
     /// Their bytes together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.entry.bytes).sum()
+        self.files.iter().filter_map(|file| file.entry.bytes).sum()
     }
 
     /// Their lines together.
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.files.iter().filter_map(|file| file.entry.lines).sum()
+    }
+
+    /// Does something with each file that goes. One that it fails with has to stay and holds up no other, unless the failure
+    /// is one of all that follow. Those with which it was done are left.
+    fn each(&mut self, does: &str, work: impl Fn(&Item) -> Result<(), Failure>) -> Result<(), Diagnostic> {
+        for file in std::mem::take(&mut self.files) {
+            match work(&file) {
+                Ok(()) => self.files.push(file),
+                Err(Failure::OfFile(error)) => {
+                    self.blocked.push(Blocked { name: file.entry.name, reason: Reason::stuck(&error) });
+                }
+                Err(Failure::OfAll(error)) => return Err(failed(does, &file.path)(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the ledger is told of those that have to stay and are kept by nothing.
+    fn left(&self) -> Vec<LeftFile> {
+        let stuck = self.blocked.iter().filter_map(|blocked| match &blocked.reason {
+            Reason::Stuck { why } => Some(LeftFile { name: blocked.name.clone(), why: why.clone() }),
+            _ => None,
+        });
+        stuck.collect()
+    }
+}
+
+/// Why something could not be done with a file.
+enum Failure {
+    /// Others may go.
+    OfFile(io::Error),
+    /// Nor can it be done with others.
+    OfAll(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if is_of_one_file(&error) { Self::OfFile(error) } else { Self::OfAll(error) }
     }
 }
 
@@ -240,7 +298,8 @@ impl Site {
         match self.purge_due(progress) {
             Ok(done) => {
                 let exit = u8::from(done.is_blocked());
-                let code = done.fault.as_ref().map(|_| ledger::FAULT.id.to_owned());
+                let stuck = done.failures().next().map(|_| STUCK.id);
+                let code = done.fault.as_ref().map(|_| ledger::FAULT.id).or(stuck).map(str::to_owned);
                 self.ledger.append(Event::Stop { command, exit, code })?;
                 Ok(done)
             }
@@ -255,13 +314,14 @@ impl Site {
 
     fn purge_due(&mut self, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
         let mut history = self.history()?;
-        let NotInPlace { astray, absent } = self.not_in_place(&history)?;
+        let not_in_place = self.not_in_place(&history);
         if let Some(LedgerFault { line, why, .. }) = &history.fault {
             self.ledger.append(Event::LedgerFault { line: *line, why: why.clone() })?;
         }
-        let mut done = Plan { astray, absent, fault: history.fault.take(), ..Plan::default() };
+        let mut done = Plan { fault: history.fault.take(), ..Plan::default() };
+        let looked = not_in_place.map(|found| (done.astray, done.absent) = (found.astray, found.absent));
+        let mut failure = looked.err();
         let begun = &mut history.begun;
-        let mut failure = None;
         for expires in self.due_days(begun)? {
             let before = begun.remove(&expires);
             match self.purge_day(expires, before, progress) {
@@ -270,18 +330,19 @@ impl Site {
                 Err(failed) => failure = failure.or(Some(failed)),
             }
         }
-        done.sealed = self.purge_quarantine(history.quarantine)?;
-        done.moves = self.moves(progress)?;
-        for batch in &done.moves {
-            self.move_batch(batch)?;
-        }
-        done.wraps = self.spent_wraps(&history.last_days, &done.purges)?;
-        self.erase_wraps(&done.wraps)?;
-        if let Some(keys) = &self.keys {
-            let mut keyring = RecordedKeyring::open(keys.clone())?.told_to(Some(self.ledger.clone()));
-            done.epochs = keyring.erase_past(self.now)?;
-        }
-        failure.map_or(Ok(done), Err)
+        // Nor does one of these hold the others up.
+        let quarantine = self.purge_quarantine(history.quarantine).map(|sealed| done.sealed = sealed);
+        let moved = self.move_due(progress).map(|moves| done.moves = moves);
+        let wraps = self.erase_spent_wraps(&history.last_days, &done.purges).map(|wraps| done.wraps = wraps);
+        let epochs = self.erase_past_epochs().map(|epochs| done.epochs = epochs);
+        let failures = [quarantine, moved, wraps, epochs].into_iter().filter_map(Result::err);
+        failure.into_iter().chain(failures).next().map_or(Ok(done), Err)
+    }
+
+    fn erase_past_epochs(&self) -> Result<Vec<Epoch>, Diagnostic> {
+        let Some(keys) = &self.keys else { return Ok(Vec::new()) };
+        let mut keyring = RecordedKeyring::open(keys.clone())?.told_to(Some(self.ledger.clone()));
+        keyring.erase_past(self.now)
     }
 
     /// The legal day.
@@ -340,38 +401,44 @@ impl Site {
     ) -> Result<Option<Batch>, Diagnostic> {
         // From here on nobody begins a segment of that day: what is listed now is all there is.
         self.shred.expire_until(expires)?;
-        let batch = self.batch(expires, before.as_ref(), progress)?;
+        let mut batch = self.batch(expires, before.as_ref(), progress)?;
         if batch.is_empty() && before.is_none() {
             return Ok(None);
         }
-        let key_noted = before.as_ref().is_some_and(|begun| begun.key_erased);
-        let entry = joined(expires, &batch, before.as_ref());
         if batch.files.is_empty() && !batch.key && before.is_none() {
             return Ok(Some(batch));
         }
-        self.ledger.append(Event::PurgeIntent(entry.clone()))?;
-        if !self.is_held(expires) {
-            let erased = self.shred.erase(expires)?;
-            if erased || (before.is_some() && !key_noted) {
-                self.ledger.append(Event::ShredKeyErased { expires: expires.to_string() })?;
-            }
-        }
-        for file in &batch.files {
-            self.unlink(file)?;
-        }
+        self.ledger.append(Event::PurgeIntent(joined(expires, &batch, before.as_ref())))?;
+        let key = self.erase_key(expires, before.as_ref());
+        batch.each("remove", |file| self.unlink(file))?;
         self.sync_day(expires)?;
         self.check_gone(expires, &batch)?;
-        self.ledger.append(Event::PurgeDone(entry))?;
+        // One that is still there is no reason to keep lines as well; without it the purge is not at its end.
+        key?;
+        self.ledger.append(Event::PurgeDone(joined(expires, &batch, before.as_ref())))?;
         Ok(Some(batch))
     }
 
-    fn unlink(&self, file: &Item) -> Result<(), Diagnostic> {
+    fn erase_key(&mut self, expires: Date, before: Option<&Begun>) -> Result<(), Diagnostic> {
+        if self.is_held(expires) {
+            return Ok(());
+        }
+        let erased = self.shred.erase(expires)?;
+        if erased || before.is_some_and(|begun| !begun.key_erased) {
+            self.ledger.append(Event::ShredKeyErased { expires: expires.to_string() })?;
+        }
+        Ok(())
+    }
+
+    fn unlink(&self, file: &Item) -> Result<(), Failure> {
         if file.is_part && !self.is_abandoned(&file.path)? {
             return Ok(());
         }
         match self.storage.unlink(&file.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &file.path)(error)),
-            _ => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // Whatever it is, the next file may lie on another disk. Of object storage that is away each would be waited for.
+            Err(error) if !is_remote(&file.path) => Err(Failure::OfFile(error)),
+            unlinked => Ok(unlinked?),
         }
     }
 
@@ -379,14 +446,16 @@ impl Site {
     fn sync_day(&self, expires: Date) -> Result<(), Diagnostic> {
         for root in self.roots() {
             let day = root.join(format!("expires={expires}"));
-            let listed = self.storage.list(&day).map_err(failed("list", &day))?;
+            let listed = self.within(&day)?.unwrap_or_default();
             let classes = listed.into_iter().filter(|listed| listed.directory).map(|listed| listed.path);
             for directory in classes.chain([day.clone()]) {
-                if !self.storage.exists(&directory).map_err(failed("look for", &directory))? {
+                // Out of one that cannot be listed nothing was removed.
+                let there = self.storage.exists(&directory).map_err(failed("look for", &directory))?;
+                if !there || self.within(&directory)?.is_none() {
                     continue;
                 }
                 self.storage.sync_directory(&directory).map_err(failed("sync", &directory))?;
-                if self.storage.list(&directory).map_err(failed("list", &directory))?.is_empty() {
+                if self.within(&directory)?.is_some_and(|listed| listed.is_empty()) {
                     self.storage.remove_directory(&directory).map_err(failed("remove", &directory))?;
                 }
             }
@@ -395,6 +464,14 @@ impl Site {
             }
         }
         Ok(())
+    }
+
+    /// What is in a directory; `None` if it is one that cannot be listed, which is told as such.
+    fn within(&self, directory: &Path) -> Result<Option<Vec<Listed>>, Diagnostic> {
+        match self.storage.list(directory) {
+            Err(error) if is_of_one_file(&error) => Ok(None),
+            listed => listed.map(Some).map_err(failed("list", directory)),
+        }
     }
 
     /// Lists again: of what was to go, nothing may be there.
@@ -460,12 +537,18 @@ impl History {
 fn joined(expires: Date, batch: &Batch, before: Option<&Begun>) -> Purge {
     let listed = batch.files.iter().map(|file| file.entry.clone());
     let before = before.map(|begun| begun.files.clone()).unwrap_or_default();
-    let files: BTreeMap<String, PurgedFile> =
+    let mut files: BTreeMap<String, PurgedFile> =
         before.into_iter().chain(listed).map(|file| (file.name.clone(), file)).collect();
+    let left = batch.left();
+    // In a directory that cannot be listed may be what was removed, and what was not.
+    let is_in = |name: &str, left: &LeftFile| {
+        name.strip_prefix(&*left.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    files.retain(|name, _| !left.iter().any(|left| is_in(name, left)));
     let files: Vec<PurgedFile> = files.into_values().collect();
-    let bytes = files.iter().map(|file| file.bytes).sum();
+    let bytes = files.iter().filter_map(|file| file.bytes).sum();
     let lines = files.iter().filter_map(|file| file.lines).sum();
-    Purge { expires, files, bytes, lines }
+    Purge { expires, files, bytes, lines, left }
 }
 
 fn jumped(ClockStep { from, to }: &ClockStep) -> Diagnostic {
@@ -474,10 +557,10 @@ fn jumped(ClockStep { from, to }: &ClockStep) -> Diagnostic {
         .hint("if it is right now, run `oubliette purge --confirm-clock`; if not, set it first")
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
-    let place = path.display().to_string();
+fn failed(action: &str, path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
+    let (what, place) = (format!("cannot {action} a file of the archive"), path.display().to_string());
     move |error| {
-        Diagnostic::new(&IO, format!("cannot {action} a file of the archive"))
+        Diagnostic::new(&IO, what)
             .at(place)
             .because(error.to_string())
             .hint("mend the disk or the permissions, then run it again: it goes on where it stopped")

@@ -266,7 +266,11 @@ impl Told {
 
     fn purged(&mut self, entry: &Entry, purge: &event::Purge, days: &RangeInclusive<Date>) {
         self.unfinished.remove(&purge.expires);
-        let event::Purge { expires, ref files, bytes, lines } = *purge;
+        let event::Purge { expires, ref files, bytes, lines, ref left } = *purge;
+        // Nothing went: what is left is shown as long as it lies there.
+        if files.is_empty() && !left.is_empty() {
+            return;
+        }
         self.gone(entry, days, (expires, files.len() as u64, lines, bytes));
     }
 

@@ -186,6 +186,9 @@ pub struct Purge {
     pub bytes: u64,
     /// How many lines they have together.
     pub lines: u64,
+    /// What had to stay although nothing keeps it, where that is so: it could not be removed, moved or looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<LeftFile>,
 }
 
 /// Sealed lines that are purged together. Their files are named after tokens, so only their number is told.
@@ -204,13 +207,27 @@ pub struct Quarantined {
 pub struct PurgedFile {
     /// Its path within the archive.
     pub name: String,
-    /// Its size.
-    pub bytes: u64,
+    /// Its size; `None` for a file that cannot be opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// Its lines; `None` for a vault, and for a file that cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<u64>,
-    /// SHA-256 of the whole file, in hex.
-    pub sha256: String,
+    /// SHA-256 of the whole file, in hex; `None` for a file that cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Under how many more names its bytes lie somewhere, if there are such: they are not gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_names: Option<u64>,
+}
+
+/// A file, or a directory of files, that a purge could not remove, move or look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftFile {
+    /// Its path, with the store it lies in.
+    pub name: String,
+    /// What the operating system says.
+    pub why: String,
 }
 
 /// A segment without a person's lines. Whose they were is told nowhere.

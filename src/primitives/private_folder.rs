@@ -99,6 +99,14 @@ impl PrivateFolder {
         Ok(listed.into_iter().filter(|listed| !listed.directory).map(|listed| listed.name).collect())
     }
 
+    /// Whether there is a file of that name.
+    ///
+    /// # Errors
+    /// If that cannot be known.
+    pub fn exists(&self, name: &str) -> io::Result<bool> {
+        self.storage.exists(&self.path(name))
+    }
+
     /// An open file, `None` if there is none.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Whether an error is of the one file that was to be read, so that others may be read all the same: it is not there, it may
-/// not be read, or the disk does not give it back. A store that is away, or a process that is out of files, is none.
+/// not be read, it is none that can be, or the disk does not give it back. A store that is away, or a process that is out of files, is none.
 #[must_use]
 pub fn is_of_one_file(error: &io::Error) -> bool {
     use io::ErrorKind::{IsADirectory, NotFound, PermissionDenied, StaleNetworkFileHandle, UnexpectedEof};
@@ -42,8 +42,8 @@ pub fn is_of_one_file(error: &io::Error) -> bool {
     of_file.contains(&error.kind()) || error.raw_os_error().is_some_and(of_disk)
 }
 
-/// What the kernel says of a file with bad blocks, and ext4, XFS and Btrfs of one that fails their own checks.
-const BAD_FILE: [Errno; 3] = [Errno::IO, Errno::UCLEAN, Errno::BADMSG];
+/// What the kernel says of a file with bad blocks, and of a socket; and ext4, XFS and Btrfs of one that fails their own checks.
+const BAD_FILE: [Errno; 4] = [Errno::IO, Errno::NXIO, Errno::UCLEAN, Errno::BADMSG];
 
 /// A directory tree. All paths are absolute or all relative to one place.
 pub trait Storage: Debug + Send + Sync {
@@ -154,6 +154,14 @@ pub trait Stored: Debug + Send {
     /// [`io::ErrorKind::UnexpectedEof`] if there are not so many.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
+    /// Which file it is and how many names it has, where files may have several.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn names(&self) -> io::Result<Option<Names>> {
+        Ok(None)
+    }
+
     /// SHA-256 of the whole file, if it was kept with the file when that was stored; nothing is read.
     ///
     /// # Errors
@@ -167,6 +175,15 @@ pub trait Stored: Debug + Send {
     /// # Errors
     /// If there are no locks.
     fn try_lock(&mut self) -> io::Result<bool>;
+}
+
+/// How many names a file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Names {
+    /// Its device and inode.
+    pub file: (u64, u64),
+    /// Hard links to it.
+    pub count: u64,
 }
 
 /// Something in a directory.
@@ -189,7 +206,9 @@ mod tests {
     #[test]
     fn errors_of_one_file_and_of_all() {
         let of_system = |error: Errno| io::Error::from_raw_os_error(error.raw_os_error());
-        for error in [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::ACCESS, Errno::STALE, Errno::ISDIR] {
+        for error in
+            [Errno::IO, Errno::NXIO, Errno::UCLEAN, Errno::BADMSG, Errno::ACCESS, Errno::STALE, Errno::ISDIR]
+        {
             assert!(is_of_one_file(&of_system(error)), "{error}");
         }
         for error in [Errno::MFILE, Errno::NOMEM, Errno::NOTCONN, Errno::TIMEDOUT, Errno::NOSPC] {

@@ -94,6 +94,15 @@ impl ShredStore {
         self.folder.secret(&name).map_err(ShredError::io("read", &self.folder.path(&name)))
     }
 
+    /// Whether there is a key of `day`, be it one that cannot be read.
+    ///
+    /// # Errors
+    /// If that cannot be known.
+    pub fn has(&self, day: Date) -> Result<bool, ShredError> {
+        let name = day.to_string();
+        self.folder.exists(&name).map_err(ShredError::io("look for", &self.folder.path(&name)))
+    }
+
     /// That the key of `expires` was lost, and another one is in its place.
     #[must_use]
     pub fn lost(&self, expires: Expires) -> Diagnostic {
@@ -107,8 +116,11 @@ impl ShredStore {
     pub fn expire_until(&self, day: Date) -> Result<(), ShredError> {
         let io = |action| ShredError::io(action, &self.folder.path(EXPIRED_UNTIL));
         let _turn = self.folder.turn().map_err(io("lock"))?;
-        if self.expired_until()?.is_some_and(|until| day <= until) {
-            return Ok(());
+        match self.expired_until() {
+            Ok(Some(until)) if day <= until => return Ok(()),
+            // What is damaged names no day. It is written anew: nothing could be purged any more else.
+            Err(ShredError::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidData => {}
+            read => drop(read?),
         }
         self.folder.write(EXPIRED_UNTIL, format!("{day}\n").as_bytes()).map_err(io("write"))
     }

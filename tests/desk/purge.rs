@@ -4,8 +4,11 @@ use super::node::{LATER, Node, arg, text};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Output;
 
 /// The connections of the first day are over.
 const AFTER: &str = "2027-11-24T10:00:00Z";
@@ -165,6 +168,132 @@ fn what_oubliette_did_not_make_is_told_and_holds_nothing_up() {
         assert!(!srv.join("vault/expires=2027-11-24").exists(), "{strange}");
         assert!(!node.path("state/shred/2027-11-24").exists(), "{strange}");
     }
+}
+
+/// Copies that a purge by folders would keep for ever. Those of a day to come are not due.
+#[test]
+fn copies_of_what_is_due_are_told_wherever_they_lie_in_the_archive() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    let archive = srv.join("archive");
+    let only_file = |folder: &Path| fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let segment = only_file(&archive.join("expires=2027-11-24/class=connection"));
+    let later = archive.join("expires=2027-11-25/class=connection");
+    let copies = [
+        archive.join("backup/of/x.log.zst"),
+        archive.join("expires=2027-11-24.bak/class=connection/web1-2epqf-1.log.zst"),
+        later.join("web1-2epqf-7.log.zst"),
+        later.join("web1-2epqf-1.log.zst~"),
+        srv.join("intermediate/x"),
+    ];
+    fs::copy(only_file(&later), archive.join("not-due.log.zst")).unwrap();
+    for copy in &copies {
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(&segment, copy).unwrap();
+    }
+    fs::write(archive.join("README"), "no segment").unwrap();
+    for options in [&["--dry-run"][..], &[], &[]] {
+        let (exit, told) = purge(&node, &srv, options);
+        assert_eq!((exit, told.matches("warning[P06]").count()), (Some(1), copies.len()), "{told}");
+        for copy in &copies {
+            let place = copy.strip_prefix(&srv).unwrap();
+            assert!(told.contains(&format!("where: {}\n", place.display())) && copy.exists(), "{told}");
+        }
+    }
+    assert!(!segment.exists());
+    copies.iter().for_each(|copy| fs::remove_file(copy).unwrap());
+    assert_eq!(purge(&node, &srv, &[]).0, Some(0));
+}
+
+#[test]
+fn bytes_that_have_another_name_are_told_when_they_go() {
+    for (elsewhere, other_names) in [(true, 1), (false, 0)] {
+        let node = Node::new();
+        let srv = node.path("srv");
+        let class = srv.join("archive/expires=2027-11-24/class=connection");
+        let segment = fs::read_dir(&class).unwrap().next().unwrap().unwrap().path();
+        // One that goes as well is no copy that stays.
+        let link = if elsewhere { node.path("backup") } else { class.join("web1-2epqf-7.log.zst.part") };
+        fs::hard_link(&segment, link).unwrap();
+        for options in [&["--dry-run", "--json"][..], &["--json"]] {
+            let command = ["purge", "--archive", arg(&srv), "--now", AFTER, "--confirm-clock"];
+            let output = node.run(&[&command[..], options].concat());
+            let (table, told) = (text(&output.stdout), text(&output.stderr));
+            assert_eq!(output.status.code(), Some(i32::from(elsewhere)), "{told}");
+            assert_eq!(table.matches("\"other_names\":1").count(), other_names, "{table}");
+            assert_eq!(told.contains("P09"), elsewhere, "{told}");
+        }
+        let ledger = node.ledger();
+        let (_, done) = ledger.iter().rfind(|(event, _)| event == "purge-done").unwrap();
+        let noted = done["files"].as_array().unwrap().iter().filter(|file| file["other_names"] == 1);
+        assert_eq!(noted.count(), other_names);
+    }
+}
+
+/// The command as a user who may not do everything, who owns all that the node has.
+fn as_owner(node: &Node, arguments: &[&str]) -> Output {
+    const NOBODY: u32 = 65534;
+    let mut command = node.command(arguments);
+    if rustix::process::geteuid().is_root() {
+        give(&node.path(""), NOBODY);
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command.output().unwrap()
+}
+
+fn give(path: &Path, owner: u32) {
+    lchown(path, Some(owner), Some(owner)).unwrap();
+    if path.is_dir() && !path.is_symlink() {
+        fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path(), owner));
+    }
+}
+
+/// One that the disk does not give back, one that it does not let go, and a directory that cannot be looked into: the rest
+/// of the day goes, and its key, and what is left is told until it is gone.
+#[test]
+fn a_file_that_cannot_be_read_or_removed_keeps_no_other() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    let (archive, vault) = (srv.join("archive/expires=2027-11-24"), srv.join("vault/expires=2027-11-24"));
+    let segment = fs::read_dir(archive.join("class=connection")).unwrap().next().unwrap().unwrap().path();
+    let unread = archive.join("class=connection/web1-2epqf-9.log.zst");
+    let _socket = UnixListener::bind(&unread).unwrap();
+    fs::create_dir(archive.join("class=hidden")).unwrap();
+    fs::copy(&segment, archive.join("class=hidden/web1-2epqf-1.log.zst")).unwrap();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&archive.join("class=hidden"), 0o000);
+    mode(&vault.join("class=connection"), 0o500);
+    let purge = |options: &[&str]| {
+        let command = ["purge", "--archive", arg(&srv), "--now", AFTER, "--confirm-clock"];
+        let output = as_owner(&node, &[&command[..], options].concat());
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (exit, table, told) = purge(&["--dry-run"]);
+    assert_eq!((exit, told.contains("warning[P08]")), (Some(1), true), "{table}{told}");
+    let (exit, table, told) = purge(&["--json"]);
+    assert_eq!((exit, told.contains("\"P08\"") && told.contains(" 3 files ")), (Some(1), true), "{told}");
+    assert!(!segment.exists() && !unread.exists() && !node.path("state/shred/2027-11-24").exists(), "{told}");
+    assert!(archive.join("class=hidden").exists() && vault.exists());
+    assert_eq!(table.matches("\"action\":\"stuck\"").count(), 2, "{table}");
+    assert_eq!(table.matches("\"why\":\"Permission denied (os error 13)\"").count(), 2, "{table}");
+    let ledger = node.ledger();
+    let (_, done) = ledger.iter().rfind(|(event, _)| event == "purge-done").unwrap();
+    let hash_of = |number: &str| {
+        let mut files = done["files"].as_array().unwrap().iter();
+        files
+            .find(|file| file["name"].as_str().unwrap().contains(number))
+            .map(|file| file["sha256"].is_string())
+    };
+    assert_eq!((hash_of("-1.log"), hash_of("-9.log")), (Some(true), Some(false)));
+    assert_eq!(done["left"].as_array().unwrap().len(), 2);
+    assert_eq!(ledger.last().unwrap().1["code"], "P08");
+
+    assert_eq!(purge(&[]).0, Some(1));
+    mode(&archive.join("class=hidden"), 0o700);
+    mode(&vault.join("class=connection"), 0o700);
+    let (exit, _, told) = purge(&[]);
+    assert_eq!((exit, archive.exists(), vault.exists()), (Some(0), false, false), "{told}");
+    node.verify();
 }
 
 /// Changes a digit in the first entry of a kind, as a hand that meddles would.

@@ -9,14 +9,15 @@ use crate::cli::process;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::{
-    ASTRAY, Absent, Astray, BLOCKED, Batch, Blocked, Item, LedgerFault, NOT_THERE, Plan, Reason, SealedBatch,
-    Site,
+    ASTRAY, Absent, Astray, BLOCKED, Batch, Blocked, Item, LINKED, LedgerFault, NOT_THERE, Plan, Reason,
+    STUCK, SealedBatch, Site,
 };
 use crate::jobs::recognition::load_retention;
 use crate::jobs::replay::NodePlaces;
 use crate::jobs::subject::erase;
 use crate::jobs::verify::bytes_below;
 use crate::keyring::{self, SecretSource, Wrap};
+use crate::ledger::event::PurgedFile;
 use crate::ledger::{self, Event, Ledger};
 use crate::model::Tree;
 use crate::primitives::diag::Diagnostic;
@@ -91,10 +92,13 @@ fn perform_at(
     let holds = hold::holds(settings, &site)?;
     // No hold is added or released meanwhile.
     let turn = holds.turn()?;
+    let mut unfinished = Vec::new();
     if !args.dry_run {
         site.trust_clock(args.confirm_clock)?;
-        finish_erasures(&mut site)?;
-        hold::tell_expired(report, &holds.expire(&mut site)?);
+        // Nothing that is due waits for these.
+        unfinished.extend(finish_erasures(&mut site).err());
+        let expired = holds.expire(&mut site);
+        unfinished.extend(expired.map(|expired| hold::tell_expired(report, &expired)).err());
     }
     site.held = holds.held(site.today())?;
     let roots = [&*site.tree.archive, &*site.tree.vault, &*site.intermediate];
@@ -108,7 +112,7 @@ fn perform_at(
     };
     drop(progress);
     drop(turn);
-    Ok(performed)
+    unfinished.into_iter().next().map_or(Ok(performed), Err)
 }
 
 /// Ends the erasures that broke off. A ledger that was changed might name any segment: nothing is erased by it, and the purge
@@ -289,15 +293,14 @@ pub(super) fn tree(archive: &Path, vault: Option<&PathBuf>) -> Tree {
 }
 
 fn rows(plan: &Plan) -> Vec<Line> {
-    let purged = plan.purges.iter().flat_map(|batch| {
-        let gone = batch.files.iter().map(|file| Line::file("purge", batch.expires, file));
+    let batch = |action, batch: &Batch| {
+        let gone = batch.files.iter().map(|file| Line::file(action, batch.expires, file));
         let stays = batch.blocked.iter().map(|blocked| Line::blocked(batch.expires, blocked));
         let absent = batch.vaultless.iter().map(|vault| Line::absent(batch.expires, vault));
         gone.chain(stays).chain(absent).collect::<Vec<_>>()
-    });
-    let moved = plan.moves.iter().flat_map(|batch| {
-        batch.files.iter().map(|file| Line::file("move", batch.expires, file)).collect::<Vec<_>>()
-    });
+    };
+    let purged = plan.purges.iter().flat_map(|purge| batch("purge", purge));
+    let moved = plan.moves.iter().flat_map(|moved| batch("move", moved));
     let astray = plan
         .astray
         .iter()
@@ -345,10 +348,10 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
     }
     for Astray { expires, sealed_as, lies_as } in &plan.astray {
         report.warning(
-            &Diagnostic::new(&ASTRAY, "a segment of a day that is over lies under another day")
+            &Diagnostic::new(&ASTRAY, "a segment of a day that is over lies under another day, or where none should")
                 .at(lies_as.clone())
                 .because(format!("it expired on {expires}, and was sealed as {sealed_as}"))
-                .hint("move it back to that path in `archive` or `intermediate`, then run `oubliette purge` again"),
+                .hint("move it to that path in `archive` or `intermediate`, then run `oubliette purge` again; a copy may be removed"),
         );
     }
     if let Some(LedgerFault { place, why, .. }) = &plan.fault {
@@ -375,7 +378,27 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
         );
     }
     vaults_not_there(report, plan);
-    let files: usize = plan.purges.iter().map(|batch| batch.blocked.len()).sum();
+    if let Some(first) = plan.linked().next() {
+        let count = counted(plan.linked().count() as u64, "segment");
+        report.warning(
+            &Diagnostic::new(&LINKED, format!("the bytes of {count} lie under other names as well"))
+                .at(first.name.clone())
+                .because(format!("hard links to it elsewhere: {}", first.other_names.unwrap_or_default()))
+                .hint("remove these as well: without its names in the archive no purge finds them; `oubliette explain P09`"),
+        );
+    }
+    if let Some((first, why)) = plan.failures().next() {
+        let count = counted(plan.failures().count() as u64, "file");
+        let what = format!("of days that are over, {count} could not be removed, or not be read before");
+        report.warning(
+            &Diagnostic::new(&STUCK, what)
+                .at(first.to_owned())
+                .because(why.to_owned())
+                .hint("`oubliette explain P08` says what to do about each; everything else of the day is gone, and so is its shred key"),
+        );
+    }
+    let kept = plan.purges.iter().flat_map(|batch| &batch.blocked);
+    let files = kept.filter(|blocked| !matches!(blocked.reason, Reason::Stuck { .. })).count();
     let blocked = files + plan.sealed.iter().map(|batch| batch.held.len()).sum::<usize>();
     if blocked > 0 {
         let what = format!("of days that are over, {} had to stay", counted(blocked as u64, "file"));
@@ -406,42 +429,52 @@ struct Line {
     file: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     case: Option<String>,
+    /// What the operating system says, if it does not go, or goes unread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
     bytes: Option<u64>,
     lines: Option<u64>,
     sha256: Option<String>,
+    /// Under how many more names its bytes lie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_names: Option<u64>,
 }
 
 impl Line {
     fn file(action: &'static str, expires: Date, file: &Item) -> Self {
-        let entry = &file.entry;
-        let (bytes, sha256) = (Some(entry.bytes), Some(entry.sha256.clone()));
-        Self { action, expires, file: entry.name.clone(), case: None, bytes, lines: entry.lines, sha256 }
+        let PurgedFile { name, bytes, lines, sha256, other_names } = file.entry.clone();
+        let why = file.unread.clone();
+        Self { why, bytes, lines, sha256, other_names, ..Self::bare(action, expires, name) }
+    }
+
+    fn bare(action: &'static str, expires: Date, file: String) -> Self {
+        let (case, why, bytes, lines, sha256, other_names) = Default::default();
+        Self { action, expires, file, case, why, bytes, lines, sha256, other_names }
     }
 
     fn sealed(action: &'static str, expires: Date, line: &SealedLine, case: Option<&String>) -> Self {
         let file = format!("{}/{}.age", quarantine::FOLDER, line.placeholder.token());
         let (case, bytes, lines) = (case.cloned(), Some(line.bytes), Some(1));
-        Self { action, expires, file, case, bytes, lines, sha256: None }
+        Self { case, bytes, lines, ..Self::bare(action, expires, file) }
     }
 
     fn astray(astray: &Astray) -> Self {
-        let (expires, file) = (astray.expires, astray.lies_as.clone());
-        Self { action: "astray", expires, file, case: None, bytes: None, lines: None, sha256: None }
+        Self::bare("astray", astray.expires, astray.lies_as.clone())
     }
 
     fn absent(expires: Date, file: &str) -> Self {
-        let file = file.to_owned();
-        Self { action: "absent", expires, file, case: None, bytes: None, lines: None, sha256: None }
+        Self::bare("absent", expires, file.to_owned())
     }
 
     fn blocked(expires: Date, blocked: &Blocked) -> Self {
-        let (action, case) = match &blocked.reason {
-            Reason::Held { case } => ("held", Some(case.clone())),
-            Reason::InUse => ("in use", None),
-            Reason::Foreign => ("not ours", None),
-            Reason::NotDue => ("not due", None),
+        let (action, case, why) = match &blocked.reason {
+            Reason::Held { case } => ("held", Some(case.clone()), None),
+            Reason::InUse => ("in use", None, None),
+            Reason::Foreign => ("not ours", None, None),
+            Reason::NotDue => ("not due", None, None),
+            Reason::Stuck { why } => ("stuck", None, Some(why.clone())),
         };
-        Self { action, expires, file: blocked.name.clone(), case, bytes: None, lines: None, sha256: None }
+        Self { case, why, ..Self::bare(action, expires, blocked.name.clone()) }
     }
 }
 

@@ -4,7 +4,7 @@ use super::place;
 use crate::primitives::diag::Code;
 
 /// All codes of this area.
-pub const CODES: &[&Code] = &[&CLOCK, &IO, &LEFT, &BLOCKED, &ASTRAY, &place::NOT_THERE];
+pub const CODES: &[&Code] = &[&CLOCK, &IO, &LEFT, &BLOCKED, &ASTRAY, &place::NOT_THERE, &STUCK, &LINKED];
 
 pub(super) static CLOCK: Code = Code {
     id: "P01",
@@ -34,13 +34,14 @@ pub(super) static IO: Code = Code {
     title: "the archive cannot be purged",
     text: "\
 What it means
-  A file or directory of the archive could not be read, moved, removed or synced.
+  A directory of the archive could not be listed or synced, or a file could not be moved, for a reason that is not of that
+  file alone.
 
 Why it matters
   What has expired must be gone. The ledger has an intent without an end now, which says so.
 
 Example
-  an archive on a file system that became read-only
+  object storage that does not answer; a disk that is full when segments move to their second phase
 
 What to do
   Mend the disk or the permissions, then run `oubliette purge` again: it goes on where it stopped.
@@ -98,22 +99,77 @@ References
 /// A segment lies under a later day than its own.
 pub static ASTRAY: Code = Code {
     id: "P06",
-    title: "a segment of a day that is over lies under another day",
+    title: "a segment of a day that is over lies elsewhere",
     text: "\
 What it means
-  The ledger says under which day a segment was sealed. That day is over; the segment was not purged, and lies in
-  another folder or under another name.
+  A segment, or the copy of one, says of itself that its day is over, and lies in the folder of a later day, or where no
+  segment should lie. The ledger does not list it there.
 
 Why it matters
-  A purge goes by folders. Under its new name the segment would be kept until the day of that name: too long.
+  A purge goes by folders. Where it lies, the segment would be kept until the day of that folder, or for ever: too long.
 
 Example
   mv archive/expires=2027-11-24/class=connection/*.zst archive/expires=2099-01-01/class=connection/
+  cp -r archive/expires=2027-11-24 archive/backup
 
 What to do
-  Move it back to the path that the message names, and run `oubliette purge` again. Find out who moved it;
-  `oubliette verify` says what else is not in its place, also of segments that this ledger does not know.
+  Move it to the path that the message names, and run `oubliette purge` again, so that the ledger keeps that it went; or, if it is
+  a copy, remove it. Find out who moved or copied it; `oubliette verify` says what else is not in its place. In object storage
+  only `verify` finds copies.
 
 References
   README.md, \"Purge\"; GDPR art. 5(1)(e)",
+};
+
+/// A file could not be removed, moved or looked at, or went unread.
+pub static STUCK: Code = Code {
+    id: "P08",
+    title: "a file of an expired day could not be removed, or not be read",
+    text: "\
+What it means
+  Of a day that is over, the operating system did not let a file go, or did not say what lies in a directory: the table has it as
+  `stuck`, with `--json` with the reason. Or it did not give a file back to be read: that went like the others, and the ledger
+  has its name without its hash. Every other file of the day is gone, and so is its shred key: what is left of the originals opens
+  for nobody. The lines in a segment that is left can still be read. A file of the second phase is `stuck` if it could not
+  be moved there.
+
+Why it matters
+  What has expired must be gone. The entry `purge-done` names what is left, and why.
+
+Example
+  a segment with the attribute `immutable` (lsattr); a directory of another user; an archive on a file system that became
+  read-only; bad blocks
+
+What to do
+  Stuck: mend the permissions, the attribute or the disk, then run `oubliette purge` again, as the user who owns the archive: it removes what
+  is left. Unread: nothing for this archive; look at the kernel's log and at `smartctl -a` for the disk before it takes
+  more.
+
+References
+  README.md, \"Purge\"; unlink(2), section ERRORS; GDPR art. 5(1)(e)",
+};
+
+/// A segment that goes has other names.
+pub static LINKED: Code = Code {
+    id: "P09",
+    title: "the bytes of a purged segment lie under another name as well",
+    text: "\
+What it means
+  A segment of a day that is over had hard links: names outside of the folders that a purge looks into, or in a later one. Its
+  name in the archive is gone. The table has with `--json` how many other names there were, and so has the ledger.
+
+Why it matters
+  A file is gone with its last name. Until then its lines can be read, though not whose they are: the shred key of the day is
+  erased.
+
+Example
+  a backup with `cp -al` or `rsync --link-dest` on the disk of the archive
+
+What to do
+  The purge that comes next does not see those names any more. Look for copies on the disk of the archive: `find / -xdev -name
+  '*-2epqf-1.log.zst'`, with the name that the message names. Remove them, and have backups of that disk expire on the same
+  day.
+
+References
+  README.md, \"Purge\"; link(2); GDPR art. 5(1)(e)",
 };

@@ -1,15 +1,16 @@
 //! What lies in the directories of an expiry day, and what of it may go.
 
+use super::astray::day_of;
 use super::{Batch, Begun, Site, failed};
-use crate::archive::Segment;
+use crate::archive::{self, Found, Segment};
 use crate::ledger::event::PurgedFile;
-use crate::model::{Expires, Folder, SegmentName};
+use crate::model::{Expires, Folder, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::hex;
-use crate::primitives::storage::Stored;
+use crate::primitives::storage::{Listed, Names, Stored, is_of_one_file};
 use jiff::civil::Date;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,10 @@ pub struct Item {
     pub(super) own_day: Option<Expires>,
     /// Whether it is such a segment, and says that it has a vault.
     has_vault: bool,
+    /// Which file it is and how many names it has, if it has lines and that is known.
+    names: Option<Names>,
+    /// Why it could not be read, if that is so: it goes all the same, and what it was is not known.
+    pub unread: Option<String>,
 }
 
 /// A file that has to stay.
@@ -51,6 +56,17 @@ pub enum Reason {
     Foreign,
     /// It is a segment of a day to come, which somebody has moved here.
     NotDue,
+    /// It cannot be removed, moved, or looked at.
+    Stuck {
+        /// What the operating system says.
+        why: String,
+    },
+}
+
+impl Reason {
+    pub(super) fn stuck(error: &io::Error) -> Self {
+        Self::Stuck { why: error.to_string() }
+    }
 }
 
 /// A file in a directory of an expiry day.
@@ -68,13 +84,15 @@ enum Kind {
     Part(SegmentName),
     Vault(SegmentName),
     Foreign,
+    /// A directory that cannot be listed.
+    Unlisted(String),
 }
 
 impl Kind {
     fn segment(&self) -> Option<&SegmentName> {
         match self {
             Self::Segment(name) | Self::Part(name) | Self::Vault(name) => Some(name),
-            Self::Foreign => None,
+            Self::Foreign | Self::Unlisted(_) => None,
         }
     }
 
@@ -90,6 +108,16 @@ impl Site {
     /// Where segments, vaults and segments of the second phase are.
     pub(super) fn roots(&self) -> [&PathBuf; 3] {
         [&self.tree.archive, &self.tree.vault, &self.intermediate]
+    }
+
+    /// All segments and parts of a store. Directories of days that are over which cannot be read are told as such, and keep
+    /// nothing else.
+    pub(super) fn segments(&self, tree: &Tree) -> Result<Vec<Found>, Diagnostic> {
+        let is_over = |path: &Path| {
+            let within = path.strip_prefix(&tree.archive).unwrap_or(path).to_string_lossy();
+            day_of(&within).is_some_and(|day| day <= self.today())
+        };
+        Ok(archive::list_without(&*self.storage, tree, &is_over)?)
     }
 
     /// Every expiry day that has a directory.
@@ -113,12 +141,17 @@ impl Site {
         let lying = self.lying(expires)?;
         let vaults: BTreeSet<SegmentName> =
             lying.iter().filter_map(|file| file.kind.vault().cloned()).collect();
-        let mut written = BTreeSet::new();
+        let mut written = BTreeMap::new();
         for file in &lying {
-            if let Kind::Part(name) = &file.kind
-                && !self.is_abandoned(&file.path)?
-            {
-                written.insert(name.clone());
+            let Kind::Part(name) = &file.kind else { continue };
+            match self.is_abandoned(&file.path) {
+                Ok(true) => {}
+                Ok(false) => drop(written.insert(name.clone(), Reason::InUse)),
+                // Somebody may be writing to it.
+                Err(error) if is_of_one_file(&error) => {
+                    drop(written.insert(name.clone(), Reason::stuck(&error)));
+                }
+                Err(error) => return Err(failed("look at", &file.path)(error)),
             }
         }
         let mut batch = Batch::of(expires);
@@ -139,7 +172,14 @@ impl Site {
                 },
             }
         }
-        let has_key = self.shred.existing(Expires::On(expires))?.is_some();
+        let here: Vec<Names> = batch.files.iter().filter_map(|item| item.names).collect();
+        for item in &mut batch.files {
+            let Some(names) = item.names else { continue };
+            let others =
+                names.count.saturating_sub(here.iter().filter(|other| **other == names).count() as u64);
+            item.entry.other_names = (others > 0).then_some(others);
+        }
+        let has_key = self.shred.has(expires)?;
         match before {
             Some(begun) => batch.vaultless.retain(|vault| !begun.lists(vault)),
             // Told once: when the day goes, and its key with it. A segment that is brought back later has no vault any more.
@@ -168,14 +208,17 @@ impl Site {
         item.own_day.is_some_and(|day| day > Expires::On(self.today()))
     }
 
-    fn reason_to_stay(&self, kind: &Kind, written: &BTreeSet<SegmentName>) -> Option<Reason> {
+    fn reason_to_stay(&self, kind: &Kind, written: &BTreeMap<SegmentName, Reason>) -> Option<Reason> {
+        if let Kind::Unlisted(why) = kind {
+            return Some(Reason::Stuck { why: why.clone() });
+        }
         let Some(segment) = kind.segment() else { return Some(Reason::Foreign) };
         let case = self.held.get(&segment.to_string()).cloned();
         let held = case.map(|case| Reason::Held { case });
-        held.or_else(|| written.contains(segment).then_some(Reason::InUse))
+        held.or_else(|| written.get(segment).cloned())
     }
 
-    /// `None` if the file has gone meanwhile.
+    /// `None` if the file has gone meanwhile. One that cannot be read is as due as any other.
     pub(super) fn item(
         &self,
         name: String,
@@ -185,48 +228,69 @@ impl Site {
     ) -> Result<Option<Item>, Diagnostic> {
         let file = match self.storage.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(failed("open", &path))?,
+            opened => opened,
         };
-        let (bytes, sha256) = identify(&*file, progress).map_err(failed("read", &path))?;
+        let (length, names, identified) = match file {
+            Ok(file) => (file.length().ok(), file.names().ok().flatten(), identify(&*file, progress)),
+            Err(error) => (None, None, Err(error)),
+        };
+        // Nobody opens the copy of a vault without H.
+        let names = names.filter(|_| kind.is_segment() || kind.is_part());
+        let (bytes, sha256, unread) = match identified {
+            Ok((bytes, sha256)) => (Some(bytes), Some(sha256), None),
+            Err(error) if is_of_one_file(&error) => (length, None, Some(error.to_string())),
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
         let opened = kind.is_segment().then(|| Segment::open(&*self.storage, &path).ok()).flatten();
         // One that is damaged goes all the same; how many lines it had is not known.
         let own_day = opened.as_ref().map(|segment| segment.footer().origin.folder.expires);
         let has_vault = opened.as_ref().is_some_and(|segment| segment.footer().vault.is_some());
         let lines = opened.map(|segment| segment.footer().lines());
-        let entry = PurgedFile { name, bytes, lines, sha256 };
-        Ok(Some(Item { path, entry, is_part: kind.is_part(), own_day, has_vault }))
+        let entry = PurgedFile { name, bytes, lines, sha256, other_names: None };
+        Ok(Some(Item { path, entry, is_part: kind.is_part(), own_day, has_vault, names, unread }))
     }
 
     /// Whether nobody writes to a part; also if it has gone.
-    pub(super) fn is_abandoned(&self, path: &Path) -> Result<bool, Diagnostic> {
+    pub(super) fn is_abandoned(&self, path: &Path) -> io::Result<bool> {
         match self.storage.edit(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            opened => opened.and_then(|mut file| file.try_lock()).map_err(failed("look at", path)),
+            opened => opened.and_then(|mut file| file.try_lock()),
         }
     }
 
-    /// All files in the directories of that day.
+    /// All files in the directories of that day, and those of the directories that cannot be listed.
     pub(super) fn lying(&self, expires: Date) -> Result<Vec<Lying>, Diagnostic> {
         let mut lying = Vec::new();
         for (store, root) in ["archive", "vault", "intermediate"].into_iter().zip(self.roots()) {
             let day = format!("expires={expires}");
-            for class in self.storage.list(&root.join(&day)).map_err(failed("list", root))? {
+            for class in self.listed(format!("{store}/{day}"), &root.join(&day), &mut lying)? {
+                let name = format!("{store}/{day}/{}", class.name);
                 if !class.directory {
-                    let name = format!("{store}/{day}/{}", class.name);
                     lying.push(Lying { name, path: class.path, kind: Kind::Foreign });
                     continue;
                 }
                 let folder = Folder::parse(&day, &class.name);
-                for file in self.storage.list(&class.path).map_err(failed("list", &class.path))? {
+                for file in self.listed(name.clone(), &class.path, &mut lying)? {
                     // To remove a link would leave what it names.
-                    let folder = folder.as_ref().filter(|_| !file.link);
+                    let folder = folder.as_ref().filter(|_| !file.link && !file.directory);
                     let kind = folder.map_or(Kind::Foreign, |folder| kind_of(store, folder, &file.name));
-                    let name = format!("{store}/{day}/{}/{}", class.name, file.name);
+                    let name = format!("{name}/{}", file.name);
                     lying.push(Lying { name, path: file.path, kind });
                 }
             }
         }
         Ok(lying)
+    }
+
+    /// What is in a directory; it is `lying` there itself if that cannot be known.
+    fn listed(&self, name: String, path: &Path, lying: &mut Vec<Lying>) -> Result<Vec<Listed>, Diagnostic> {
+        match self.storage.list(path) {
+            Err(error) if is_of_one_file(&error) => {
+                lying.push(Lying { name, path: path.to_owned(), kind: Kind::Unlisted(error.to_string()) });
+                Ok(Vec::new())
+            }
+            listed => listed.map_err(failed("list", path)),
+        }
     }
 }
 

@@ -5,8 +5,7 @@
 //! on. The copy is read-only, its directory is closed to all but its owner.
 
 use super::inventory::{CHUNK_BYTES, Sealed};
-use super::{Batch, Item, Site, failed};
-use crate::archive;
+use super::{Batch, Item, Site};
 use crate::ledger::event::{Event, Purge};
 use crate::model::{Expires, Keep, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
@@ -25,7 +24,7 @@ impl Site {
     /// Segments whose second phase has begun, by expiry day.
     pub(super) fn moves(&self, progress: &dyn Fn(u64)) -> Result<Vec<Batch>, Diagnostic> {
         let mut batches: BTreeMap<Date, Vec<Item>> = BTreeMap::new();
-        for found in archive::list(&*self.storage, &self.tree)? {
+        for found in self.segments(&self.tree)? {
             let Some(expires) = self.second_phase_of(&found.name).filter(|_| !found.part) else { continue };
             let name = format!("archive/{}", found.name);
             batches.entry(expires).or_default().extend(self.item(name, found.path, &Sealed, progress)?);
@@ -43,29 +42,31 @@ impl Site {
         (archive_day(expires, keep) <= today && today < expires).then_some(expires)
     }
 
-    pub(super) fn move_batch(&mut self, batch: &Batch) -> Result<(), Diagnostic> {
-        for file in &batch.files {
-            self.move_file(&file.path)?;
+    /// Moves them. What was moved, and what had to stay.
+    pub(super) fn move_due(&mut self, progress: &dyn Fn(u64)) -> Result<Vec<Batch>, Diagnostic> {
+        let mut batches = self.moves(progress)?;
+        for batch in &mut batches {
+            let moved = batch.each("move", |file| Ok(self.move_file(&file.path)?));
+            let files = batch.files.iter().map(|file| file.entry.clone()).collect();
+            let (expires, bytes, lines, left) = (batch.expires, batch.bytes(), batch.lines(), batch.left());
+            // What was moved before it failed is told as well.
+            self.ledger.append(Event::Moved(Purge { expires, files, bytes, lines, left }))?;
+            moved?;
         }
-        let files = batch.files.iter().map(|file| file.entry.clone()).collect();
-        let (expires, bytes, lines) = (batch.expires, batch.bytes(), batch.lines());
-        self.ledger.append(Event::Moved(Purge { expires, files, bytes, lines }))?;
-        Ok(())
+        Ok(batches)
     }
 
-    fn move_file(&self, from: &Path) -> Result<(), Diagnostic> {
+    fn move_file(&self, from: &Path) -> io::Result<()> {
         let Ok(within) = from.strip_prefix(&self.tree.archive) else { return Ok(()) };
         let to = self.intermediate.join(within);
         let (Some(from_directory), Some(to_directory)) = (from.parent(), to.parent()) else { return Ok(()) };
-        if !self.storage.exists(&to).map_err(failed("look for", &to))? {
-            self.storage
-                .create_directory(to_directory, DIRECTORY_MODE)
-                .map_err(failed("make", to_directory))?;
-            self.copy(from, &to).map_err(failed("move", from))?;
-            self.storage.sync_directory(to_directory).map_err(failed("sync", to_directory))?;
+        if !self.storage.exists(&to)? {
+            self.storage.create_directory(to_directory, DIRECTORY_MODE)?;
+            self.copy(from, &to)?;
+            self.storage.sync_directory(to_directory)?;
         }
-        self.storage.unlink(from).map_err(failed("remove", from))?;
-        self.storage.sync_directory(from_directory).map_err(failed("sync", from_directory))
+        self.storage.unlink(from)?;
+        self.storage.sync_directory(from_directory)
     }
 
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -76,9 +77,12 @@ impl Site {
         }
         let source = self.storage.open(from)?;
         let mut copy = self.storage.create(&part, SECOND_PHASE_FILE_MODE)?;
-        copy_bytes(&*source, &mut *copy)?;
-        copy.sync()?;
-        self.storage.rename(&part, to)
+        let copied = copy_bytes(&*source, &mut *copy).and_then(|()| copy.sync());
+        if copied.is_err() {
+            // On a disk that is full it would keep what is left of the room. What cannot be removed goes with the next run.
+            let _ = self.storage.unlink(&part);
+        }
+        copied.and_then(|()| self.storage.rename(&part, to))
     }
 
     /// The intermediate store, as an archive of its own.

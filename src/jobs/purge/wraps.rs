@@ -2,14 +2,12 @@
 //! wrap finds the addresses behind the tokens of a copy by trying all of them, without H. In vaults S is sealed under
 //! H; the wrap in the state directory is not, and so it goes with the last of what was archived under it.
 
-use super::{Batch, Item, Site};
-use crate::archive;
+use super::{Batch, Item, Reason, Site};
 use crate::keyring::{Keyring, Wrap};
 use crate::ledger::event::Event;
 use crate::model::{Expires, SegmentName};
 use crate::primitives::diag::Diagnostic;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// By kid: the last day on which anything expires that was sealed under it.
 #[derive(Debug, Default)]
@@ -49,27 +47,39 @@ impl Site {
         Ok(spent)
     }
 
-    /// The kids of segments and parts that stay when `purges` are done.
+    /// The kids of segments and parts that somebody may need when `purges` are done. What could not be removed is for nobody.
     fn kids_left(&self, purges: &[Batch]) -> Result<BTreeSet<[u8; 5]>, Diagnostic> {
-        let gone: BTreeSet<&Path> =
-            purges.iter().flat_map(|batch| &batch.files).map(|file| &*file.path).collect();
+        let gone = purges.iter().flat_map(|batch| &batch.files).map(|file| file.entry.name.as_str());
+        let blocked = purges.iter().flat_map(|batch| &batch.blocked);
+        let stuck = blocked.filter(|blocked| matches!(blocked.reason, Reason::Stuck { .. }));
+        let gone: BTreeSet<&str> = gone.chain(stuck.map(|blocked| blocked.name.as_str())).collect();
         let mut left = BTreeSet::new();
-        for tree in [&self.tree, &self.second_tree()] {
-            let listed = archive::list(&*self.storage, tree)?.into_iter();
-            left.extend(listed.filter(|found| !gone.contains(&*found.path)).map(|found| found.name.kid));
+        for (store, tree) in [("archive", &self.tree), ("intermediate", &self.second_tree())] {
+            for found in self.segments(tree)? {
+                let within = found.path.strip_prefix(&tree.archive).unwrap_or(&found.path);
+                if !gone.contains(&*format!("{store}/{}", within.display())) {
+                    left.insert(found.name.kid);
+                }
+            }
         }
         Ok(left)
     }
 
-    pub(super) fn erase_wraps(&mut self, wraps: &[Wrap]) -> Result<(), Diagnostic> {
-        let Some(keys) = &self.keys else { return Ok(()) };
+    /// Erases them. Those that it erased.
+    pub(super) fn erase_spent_wraps(
+        &mut self,
+        last_days: &LastDays,
+        purges: &[Batch],
+    ) -> Result<Vec<Wrap>, Diagnostic> {
+        let wraps = self.spent_wraps(last_days, purges)?;
+        let Some(keys) = &self.keys else { return Ok(wraps) };
         let mut keyring = Keyring::open(keys.clone())?;
-        for wrap in wraps {
+        for wrap in &wraps {
             let (epoch, kid) = (wrap.epoch.to_string(), String::from_utf8_lossy(&wrap.kid).into_owned());
             self.ledger.append(Event::WrapErased { epoch, kid })?;
             keyring.erase_wrap(wrap)?;
         }
-        Ok(())
+        Ok(wraps)
     }
 }
 
@@ -88,7 +98,7 @@ mod tests {
     use crate::pseudonym::epoch::EpochLength;
     use jiff::civil::Date;
     use std::fs;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     const AFTER_NEXT: &str = "2027-11-25T10:00:00Z";
 

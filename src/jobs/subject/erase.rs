@@ -20,6 +20,7 @@ use crate::ledger::event::{Erasure, Event};
 use crate::model::{Folder, Kind, SegmentId, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::hex;
+use crate::primitives::storage::{Listed, is_of_one_file};
 use crate::pseudonym::{Networks, Tokens};
 use crate::vault::{self, Vault, VaultWriter};
 use serde::Serialize;
@@ -471,8 +472,7 @@ fn sweep(site: &Site) -> Result<(), Diagnostic> {
     for root in [&site.tree.archive, &site.tree.vault, &site.intermediate] {
         for day in directories(site, root)? {
             for class in directories(site, &day)? {
-                let files = site.storage.list(&class).map_err(failed("list", &class))?;
-                for file in files.iter().filter(|file| SegmentName::is_staged(&file.name)) {
+                for file in listed(site, &class)?.iter().filter(|file| SegmentName::is_staged(&file.name)) {
                     remove(site, &file.path)?;
                 }
             }
@@ -482,8 +482,15 @@ fn sweep(site: &Site) -> Result<(), Diagnostic> {
 }
 
 fn directories(site: &Site, path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
-    let listed = site.storage.list(path).map_err(failed("list", path))?;
-    Ok(listed.into_iter().filter(|listed| listed.directory).map(|listed| listed.path).collect())
+    Ok(listed(site, path)?.into_iter().filter(|listed| listed.directory).map(|listed| listed.path).collect())
+}
+
+/// What is in a directory; nothing if it is one that cannot be looked into, for that is no reason to leave others as they are.
+fn listed(site: &Site, path: &Path) -> Result<Vec<Listed>, Diagnostic> {
+    match site.storage.list(path) {
+        Err(error) if is_of_one_file(&error) => Ok(Vec::new()),
+        listed => listed.map_err(failed("list", path)),
+    }
 }
 
 /// The store that a segment of a plan lies in.

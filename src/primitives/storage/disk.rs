@@ -1,6 +1,6 @@
 //! The file system of the operating system.
 
-use super::{Listed, Storage, Stored};
+use super::{Listed, Names, Storage, Stored};
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -120,6 +120,11 @@ impl Stored for File {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.read_exact_at(buffer, offset)
+    }
+
+    fn names(&self) -> io::Result<Option<Names>> {
+        let metadata = self.metadata()?;
+        Ok(Some(Names { file: (metadata.dev(), metadata.ino()), count: metadata.nlink() }))
     }
 
     fn try_lock(&mut self) -> io::Result<bool> {

@@ -6,7 +6,7 @@ use crate::cli::commands::purge;
 use crate::cli::report::Report;
 use crate::cli::settings::Settings;
 use crate::input::tail::Identity;
-use crate::jobs::purge::{NOT_THERE, Plan};
+use crate::jobs::purge::{NOT_THERE, Plan, STUCK};
 use crate::jobs::serve::CANNOT_START;
 use crate::model::Tree;
 use crate::pipeline::Observed;
@@ -122,7 +122,8 @@ fn purge_once(report: Report, settings: &Settings) -> Option<&'static str> {
             if plan != Plan::default() {
                 purge::summarise(report, &plan, false);
             }
-            plan.is_incomplete().then_some(NOT_THERE.id)
+            let stuck = plan.failures().next().map(|_| STUCK.id);
+            plan.is_incomplete().then_some(NOT_THERE.id).or(stuck)
         }
         Err(problem) => {
             report.error(&problem);
