@@ -64,50 +64,10 @@ impl Block {
         &self.buffer[self.range.clone()]
     }
 
-    /// The lines one by one.
-    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let mut rest = self.bytes();
-        std::iter::from_fn(move || {
-            if rest.is_empty() {
-                return None;
-            }
-            let (line, after) = rest.split_at(memchr(b'\n', rest).map_or(rest.len(), |at| at + 1));
-            rest = after;
-            Some(Line::new(line))
-        })
-    }
-
     /// How many lines there are.
     #[must_use]
     pub fn line_count(&self) -> u64 {
         count_lines(self.bytes())
-    }
-}
-
-/// One line and how it ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Line<'a> {
-    /// The bytes before the line end.
-    pub content: &'a [u8],
-    /// The line end.
-    pub ending: Ending,
-}
-
-impl std::fmt::Debug for Line<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Line([{} bytes redacted], {:?})", self.content.len(), self.ending)
-    }
-}
-
-impl<'a> Line<'a> {
-    /// Splits the line end off.
-    #[must_use]
-    pub fn new(line: &'a [u8]) -> Self {
-        match line {
-            [content @ .., b'\r', b'\n'] => Self { content, ending: Ending::CrLf },
-            [content @ .., b'\n'] => Self { content, ending: Ending::Lf },
-            content => Self { content, ending: Ending::Missing },
-        }
     }
 }
 
@@ -223,12 +183,6 @@ impl<R: ReadBy> Blocks<R> {
         if block.buffer.len() <= 2 * READ_BYTES && self.spare.len() < MAX_SPARE {
             self.spare.push(block.buffer);
         }
-    }
-
-    /// The bytes read so far.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.offset
     }
 
     fn step_lines(&mut self) -> Step {
@@ -438,11 +392,8 @@ enum Step {
     Starved,
 }
 
-/// Longest line by default, in bytes.
-pub const DEFAULT_MAX_LINE_BYTES: usize = 4 << 20;
-
 /// Longest limit that may be set: offsets within a line are 32 bits ([`crate::model::Span`]).
-pub const MAX_LINE_BYTES_LIMIT: usize = 1 << 30;
+const MAX_LINE_BYTES_LIMIT: usize = 1 << 30;
 
 /// Bytes asked for at a time: large against the cost of a system call, small against the second-level
 /// cache that the worker finds the block in.
@@ -495,8 +446,9 @@ mod tests {
             match blocks.next_piece(None).unwrap() {
                 Piece::Lines(block) => {
                     assert!(long.is_empty() && !block.bytes().is_empty());
-                    assert_eq!(block.line_count(), block.lines().count() as u64);
-                    seen.extend(block.lines().map(|line| Seen::Line(line.content.to_vec(), line.ending)));
+                    let lines = split(block.bytes());
+                    assert_eq!(block.line_count(), lines.len() as u64);
+                    seen.extend(lines.into_iter().map(|(content, ending)| Seen::Line(content, ending)));
                     blocks.recycle(block);
                 }
                 Piece::TooLong(bytes) => {
@@ -514,17 +466,21 @@ mod tests {
 
     /// The definition, without any buffer.
     fn lines_by_definition(bytes: &[u8], limit: usize) -> Vec<Seen> {
-        bytes
-            .split_inclusive(|&byte| byte == b'\n')
-            .map(|line| {
-                let Line { content, ending } = Line::new(line);
-                if content.len() > limit {
-                    Seen::TooLong(content.to_vec(), ending)
-                } else {
-                    Seen::Line(content.to_vec(), ending)
-                }
-            })
-            .collect()
+        let judged = |(content, ending): (Vec<u8>, Ending)| match content.len() > limit {
+            true => Seen::TooLong(content, ending),
+            false => Seen::Line(content, ending),
+        };
+        split(bytes).into_iter().map(judged).collect()
+    }
+
+    /// What stands before each line end, and the line end.
+    fn split(bytes: &[u8]) -> Vec<(Vec<u8>, Ending)> {
+        let line = |line: &[u8]| match line {
+            [content @ .., b'\r', b'\n'] => (content.to_vec(), Ending::CrLf),
+            [content @ .., b'\n'] => (content.to_vec(), Ending::Lf),
+            content => (content.to_vec(), Ending::Missing),
+        };
+        bytes.split_inclusive(|&byte| byte == b'\n').map(line).collect()
     }
 
     #[test]

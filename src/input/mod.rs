@@ -20,7 +20,7 @@ pub mod wait;
 mod shelf;
 
 pub use batch::{Batch, Closed, Deliver, Long, Lost};
-pub use blocks::{Block, Blocks, Ending, Line, Piece, READ_FAILED, ReadError};
+pub use blocks::{Block, Blocks, Ending, Piece, READ_FAILED, ReadError};
 pub use wait::{Stop, Stopped, Waiting};
 
 use crate::primitives::diag::Code;

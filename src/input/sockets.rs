@@ -83,14 +83,6 @@ pub struct SocketFile {
     identity: (u64, u64),
 }
 
-impl SocketFile {
-    /// Its name.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|identity| identity == self.identity) {

@@ -150,14 +150,6 @@ pub enum KeyError {
     Randomness,
 }
 
-impl KeyError {
-    /// The message for a person.
-    #[must_use]
-    pub fn into_diagnostic(self) -> Diagnostic {
-        Diagnostic::from(self)
-    }
-}
-
 impl From<KeyError> for Diagnostic {
     fn from(error: KeyError) -> Self {
         let what = error.to_string();

@@ -105,6 +105,7 @@ pub(super) fn decode_hex(digits: &[u8]) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::primitives::diag::Diagnostic;
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
 
@@ -148,7 +149,7 @@ mod tests {
     fn one_that_is_missing_is_made_so_that_nobody_else_reads_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
-        let missing = read(&KeyFile::Own(path.clone())).unwrap_err().into_diagnostic();
+        let missing = Diagnostic::from(read(&KeyFile::Own(path.clone())).unwrap_err());
         assert_eq!(missing.code.id, "K01");
         let hint = missing.hint.unwrap();
         let command = hint.split('`').nth(1).unwrap();

@@ -19,8 +19,6 @@ pub struct KeyPeriod {
     pub zone: TimeZone,
     /// The public key.
     pub public: VerifyingKey,
-    /// Number of the first entry under it.
-    pub first: u64,
 }
 
 /// Where a ledger is not what it was.
@@ -127,7 +125,7 @@ impl Verifier {
     /// Goes on where `head` ends, without looking at what is before it. `None` if its key is none.
     #[must_use]
     pub fn after(head: Head) -> Option<Self> {
-        let keys = head.key.iter().map(|key| key_period(key, head.n)).collect::<Option<Vec<_>>>()?;
+        let keys = head.key.iter().map(key_period).collect::<Option<Vec<_>>>()?;
         (keys.is_empty() == (head.n == 0)).then_some(Self { keys, head })
     }
 
@@ -185,13 +183,12 @@ impl Verifier {
 
     /// The key that holds after `entry`, if another does.
     fn follower(&self, entry: &Entry) -> Result<Option<KeyPeriod>, FaultKind> {
-        let (key, first) = match (entry.event(), self.keys.is_empty()) {
-            (Some(Event::Begin(key)), true) => (key, entry.n),
-            (Some(Event::NextKey(key)), false) => (key, entry.n.saturating_add(1)),
+        let key = match (entry.event(), self.keys.is_empty()) {
+            (Some(Event::Begin(key)), true) | (Some(Event::NextKey(key)), false) => key,
             (Some(Event::Begin(_)), false) | (_, true) => return Err(FaultKind::Beginning),
             _ => return Ok(None),
         };
-        let period = key_period(&key, first).ok_or(FaultKind::NextKey)?;
+        let period = key_period(&key).ok_or(FaultKind::NextKey)?;
         let later = self.keys.last().is_none_or(|last| last.day < period.day);
         if later { Ok(Some(period)) } else { Err(FaultKind::NextKey) }
     }
@@ -219,7 +216,7 @@ impl Verifier {
     }
 }
 
-fn key_period(key: &DayKey, first: u64) -> Option<KeyPeriod> {
+fn key_period(key: &DayKey) -> Option<KeyPeriod> {
     let public = VerifyingKey::from_bytes(&hex::decode(&key.public)?).ok()?;
-    Some(KeyPeriod { day: key.day, zone: TimeZone::get(&key.zone).ok()?, public, first })
+    Some(KeyPeriod { day: key.day, zone: TimeZone::get(&key.zone).ok()?, public })
 }

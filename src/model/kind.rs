@@ -19,10 +19,6 @@ impl Kind {
     pub const USR: Self = Self(5);
     /// A client host name.
     pub const HOST: Self = Self(6);
-    /// A MAC address.
-    pub const MAC: Self = Self(7);
-    /// A phone number.
-    pub const TEL: Self = Self(8);
 }
 
 /// The names of all kinds: the built-in ones, then those that rule files add.
@@ -73,11 +69,5 @@ impl Kinds {
     /// All kinds with their names, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, &str)> {
         (0u8..).zip(&self.names).map(|(index, name)| (Kind(index), name.as_str()))
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.names.len()
     }
 }

@@ -134,12 +134,6 @@ impl SegmentName {
         Some(Self { folder: folder.clone(), node, kid, number: number.parse().ok()? })
     }
 
-    /// The same but for its number.
-    #[must_use]
-    pub fn with_number(&self, number: u64) -> Self {
-        Self { number, ..self.clone() }
-    }
-
     /// `<node>-<kid>-<n>`.
     #[must_use]
     pub fn stem(&self) -> String {

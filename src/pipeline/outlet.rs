@@ -92,12 +92,6 @@ impl Outlet {
         })
     }
 
-    /// What it has done.
-    #[must_use]
-    pub fn meter(&self) -> Arc<Meter> {
-        Arc::clone(&self.meter)
-    }
-
     /// What is in its spool.
     #[must_use]
     pub fn level(&self) -> Level {

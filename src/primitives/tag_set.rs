@@ -46,12 +46,6 @@ impl TagSet {
         std::hint::black_box(near.fold(0, |all, byte| all | byte));
     }
 
-    /// All tags, each once, in the order in which they came.
-    #[must_use]
-    pub fn as_slice(&self) -> &[[u8; 16]] {
-        &self.tags
-    }
-
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -112,7 +106,7 @@ mod tests {
         let tag = |last: u8| [&[0; 15][..], &[last]].concat().try_into().unwrap();
         assert!((0..200).all(|last| set.insert(tag(last))));
         assert!(!(0..200).any(|last| set.insert(tag(last))));
-        assert_eq!((set.len(), set.as_slice()[7]), (200, tag(7)));
+        assert_eq!((set.len(), set.tags[7]), (200, tag(7)));
         set.clear();
         assert!(set.is_empty() && set.insert(tag(7)));
     }
@@ -133,7 +127,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(set.len(), reference.len());
-            prop_assert_eq!(set.as_slice().iter().copied().collect::<HashSet<_>>(), reference);
+            prop_assert_eq!(set.tags.iter().copied().collect::<HashSet<_>>(), reference);
         }
     }
 }

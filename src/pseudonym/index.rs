@@ -245,24 +245,7 @@ impl Tokens {
         self.items.iter().map(|item| (head(&item.tag), item.network))
     }
 
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    /// Kind, tag and canonical bytes of each, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (Kind, [u8; 16], &[u8])> {
-        (0..self.count()).map(|number| self.at(number))
-    }
-
-    /// The same of those that may not be in their vault, the `begun`-th under its keys
+    /// Kind, tag and canonical bytes of those that may not be in their vault, the `begun`-th under its keys
     /// ([`EpochKeys::begin_vault`]), although all that were sent there before them are.
     pub fn fresh(&self, begun: u64) -> impl Iterator<Item = (Kind, [u8; 16], &[u8])> {
         // What was sent before that vault was begun is not in it.
@@ -438,7 +421,9 @@ mod tests {
     use crate::pseudonym::epoch::Epoch;
 
     fn all(tokens: &Tokens) -> Vec<(Kind, u8, Vec<u8>)> {
-        tokens.iter().map(|(kind, tag, original)| (kind, tag[0], original.to_vec())).collect()
+        let token = |number| tokens.at(number);
+        let short = |(kind, tag, original): (Kind, [u8; 16], &[u8])| (kind, tag[0], original.to_vec());
+        (0..tokens.count()).map(token).map(short).collect()
     }
 
     #[test]
@@ -491,7 +476,7 @@ mod tests {
         assert_eq!(second.heads().skip(3).collect::<Vec<_>>(), [([1; 8], [1; 8]), ([5; 8], [6; 8])]);
         assert_eq!(format!("{second:?}"), "Tokens(5, [16 bytes redacted])");
         second.clear();
-        assert!(second.is_empty() && second.iter().next().is_none());
+        assert_eq!(all(&second), []);
     }
 
     /// The lines of a block, each with one token, whose classes are given; which of them are sent for the first time, for

@@ -143,12 +143,6 @@ impl Pseudonymised {
         let all = self.index.as_ref().map_or(&[][..], |index| &index.placeholders);
         all.iter().filter(|line| lines.contains(line)).count()
     }
-
-    /// Whether there is nothing to write.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
 }
 
 #[cfg(test)]

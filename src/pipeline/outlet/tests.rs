@@ -104,7 +104,7 @@ fn nobody_waits_for_an_output_that_is_not_required() {
         assert!(!outlet.is_full());
         assert_eq!(outlet.first_not_durable(), None);
     }
-    assert_eq!(outlet.meter().dropped.load(Ordering::Relaxed), 2);
+    assert_eq!(outlet.meter.dropped.load(Ordering::Relaxed), 2);
     receiver.is_there.store(true, Ordering::Relaxed);
     until("there is room again", || outlet.level().lines == 0);
     outlet.take(4, &block("y"), PATIENT).unwrap();
@@ -158,9 +158,9 @@ fn datagrams_take_no_more_than_their_memory_while_a_required_output_is_full() {
         outlet.take(piece, &block(&line), HASTY).unwrap();
     }
     // One is in the spool, three fit into memory.
-    assert_eq!((outlet.parked.len(), outlet.meter().dropped.load(Ordering::Relaxed)), (3, 2));
+    assert_eq!((outlet.parked.len(), outlet.meter.dropped.load(Ordering::Relaxed)), (3, 2));
     outlet.take(7, &block(&line), PATIENT).unwrap();
-    assert_eq!((outlet.parked.len(), outlet.meter().dropped.load(Ordering::Relaxed)), (4, 2));
+    assert_eq!((outlet.parked.len(), outlet.meter.dropped.load(Ordering::Relaxed)), (4, 2));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_full_disk_stops_a_required_output_and_no_other() {
         let mut outlet = outlet(&memory.with_fault(Fault::Full(0)), &receiver, required, 1 << 20);
         let taken = outlet.take(1, &block("a"), PATIENT);
         assert_eq!(taken.err().map(|error| error.code.id), code);
-        assert_eq!(outlet.meter().dropped.load(Ordering::Relaxed), u64::from(!required));
+        assert_eq!(outlet.meter.dropped.load(Ordering::Relaxed), u64::from(!required));
     }
 }
 

@@ -46,16 +46,17 @@ impl Work<u8> for Upper {
         assert!(out.0.is_empty());
         self.pieces += 1;
         let Piece::Lines(block) = piece else { return Ok(()) };
-        for line in block.lines() {
-            let yields = line.content.iter().map(|&byte| usize::from(byte)).sum::<usize>() % 7;
+        for line in block.bytes().split_inclusive(|&byte| byte == b'\n') {
+            let (content, ending) = line.split_at(line.trim_ascii_end().len());
+            let yields = content.iter().map(|&byte| usize::from(byte)).sum::<usize>() % 7;
             (0..yields * yields).for_each(|_| thread::yield_now());
-            match line.content {
+            match content {
                 b"error" => return Err(Diagnostic::new(&BAD, "injected")),
                 b"panic" => panic!("injected"),
                 content => {
                     out.0.extend(self.keys.as_deref());
                     out.0.extend(content.to_ascii_uppercase());
-                    out.0.extend(line.ending.as_bytes());
+                    out.0.extend(ending);
                 }
             }
         }
