@@ -41,12 +41,6 @@ pub enum QuarantineError {
         /// Its permission bits.
         mode: u32,
     },
-    /// A recipient is not one. Its text is not kept: it may be a secret key put in by mistake.
-    #[error("recipient {position} is not an age recipient")]
-    Recipient {
-        /// Which one, from 1.
-        position: usize,
-    },
     /// age refuses to encrypt to these recipients.
     #[error("cannot encrypt to the escrow recipients")]
     Recipients {
@@ -88,10 +82,7 @@ impl From<QuarantineError> for Diagnostic {
                 .at(path.display().to_string())
                 .because(format!("its mode is {mode:04o}: others may have copied it"))
                 .hint("`chmod 600` it if nobody did; otherwise move it away to have a new one made"),
-            QuarantineError::Recipient { position } => Self::new(&RECIPIENT, what)
-                .at(format!("recipient {position}"))
-                .hint("a recipient starts with `age1`; `age-keygen -y IDENTITY` prints it"),
-            QuarantineError::Recipients { source } => Self::new(&RECIPIENT, what).because(source.to_string()),
+            QuarantineError::Recipients { source } => Self::new(&RECIPIENTS, what).because(source.to_string()),
             QuarantineError::Shelf { path, source, .. } => Self::new(&SHELF, what)
                 .at(path.display().to_string())
                 .because(source.to_string())
@@ -102,7 +93,7 @@ impl From<QuarantineError> for Diagnostic {
 }
 
 /// The codes of this area.
-pub const CODES: &[&Code] = &[&DIRECTORY, &SEAL, &IDENTITY, &EXPOSED, &RECIPIENT, &SHELF];
+pub const CODES: &[&Code] = &[&DIRECTORY, &SEAL, &IDENTITY, &EXPOSED, &RECIPIENTS, &SHELF];
 
 static DIRECTORY: Code = Code {
     id: "Q01",
@@ -195,26 +186,24 @@ References
   GDPR 32(1)(a); age-keygen(1).",
 };
 
-static RECIPIENT: Code = Code {
+static RECIPIENTS: Code = Code {
     id: "Q05",
-    title: "a recipient cannot be encrypted to",
+    title: "a line that is too long cannot be sealed to these recipients",
     text: "\
 What it means
-  A text given as an age recipient is not one (`age1...`, `age1tag1...`, `age1tagpq1...`), or age
-  refuses to encrypt to these recipients together (post-quantum and classic ones do not mix).
+  age refuses to encrypt to the escrow recipients together: post-quantum and classic ones do not mix.
 
 Why it matters
-  What is sealed to a wrong recipient can never be opened. It is refused before anything is sealed.
-  The text is not shown: a secret key (`AGE-SECRET-KEY-1...`) may have been put in by mistake.
+  Without recipients the line can neither be sealed nor go out, so the filter stops rather than lose it.
 
 Example
-  recipients = [\"AGE-SECRET-KEY-1...\"]     # the identity instead of its recipient
+  recipients = [\"age1...\", \"age1tagpq1...\"]
 
 What to do
-  Print the recipient of an identity with `age-keygen -y IDENTITY` and use that.
+  Name recipients of one sort.
 
 References
-  age-encryption.org/v1, section \"X25519 recipient stanza\".",
+  age-encryption.org/v1, section \"Recipient stanza\".",
 };
 
 static SHELF: Code = Code {

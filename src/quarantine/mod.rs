@@ -9,7 +9,6 @@ mod identity;
 mod seal;
 mod shelf;
 
-use crate::primitives::recipient;
 pub use crate::pseudonym::Placeholder;
 pub use error::{CODES, QuarantineError};
 pub use seal::{KeyedHash, Sealing};
@@ -30,8 +29,6 @@ pub struct Quarantine {
     max_line_bytes: u64,
     /// Who can open sealed lines; filled from the identity file when there are no others.
     recipients: Vec<Box<dyn age::Recipient + Send>>,
-    /// The identity file that was put to use, for want of escrow recipients.
-    own_identity: Option<PathBuf>,
     /// Whether `directory` is known to be there and private.
     ready: bool,
 }
@@ -40,8 +37,7 @@ impl Quarantine {
     /// A quarantine in `<state_dir>/quarantine` for these recipients. Nothing is created before the
     /// first line that needs it.
     ///
-    /// Without recipients, an identity of its own is made in that directory and used: see
-    /// [`Quarantine::own_identity`].
+    /// Without recipients, an identity of its own is made in that directory and used.
     #[must_use]
     pub fn new(
         state_dir: &Path,
@@ -49,7 +45,7 @@ impl Quarantine {
         max_line_bytes: u64,
     ) -> Self {
         let directory = state_dir.join(FOLDER);
-        Self { directory, max_line_bytes, recipients, own_identity: None, ready: false }
+        Self { directory, max_line_bytes, recipients, ready: false }
     }
 
     /// Starts to seal one line; `hash` gives it its name.
@@ -64,22 +60,14 @@ impl Quarantine {
         Sealing::begin(&self.directory, self.max_line_bytes, &self.recipients, hash)
     }
 
-    /// The identity file in use, if sealed lines can be opened with nothing but the state directory:
-    /// the user should know, and move it away or name escrow recipients.
-    #[must_use]
-    pub fn own_identity(&self) -> Option<&Path> {
-        self.own_identity.as_deref()
-    }
-
     /// Makes the directory private and settles who can open what is put there.
     fn prepare(&mut self) -> Result<(), QuarantineError> {
         private_directory(&self.directory)
             .map_err(|source| QuarantineError::Directory { path: self.directory.clone(), source })?;
         seal::remove_stale(&self.directory);
         if self.recipients.is_empty() {
-            let path = self.directory.join("identity.txt");
-            self.recipients.push(Box::new(identity::load_or_make(&path)?));
-            self.own_identity = Some(path);
+            let identity = identity::load_or_make(&self.directory.join("identity.txt"))?;
+            self.recipients.push(Box::new(identity));
         }
         Ok(())
     }
@@ -92,19 +80,6 @@ impl std::fmt::Debug for Quarantine {
             .field("recipients", &self.recipients.len())
             .finish_non_exhaustive()
     }
-}
-
-/// Reads age recipients: `age1...` (X25519), `age1tag1...` and `age1tagpq1...` (hardware-backed).
-///
-/// # Errors
-/// [`QuarantineError::Recipient`] with the position of the first one that is none of these.
-pub fn parse_recipients<S: AsRef<str>>(
-    texts: &[S],
-) -> Result<Vec<Box<dyn age::Recipient + Send>>, QuarantineError> {
-    let parse = |(index, text): (usize, &S)| {
-        recipient::parse(text.as_ref()).ok_or(QuarantineError::Recipient { position: index + 1 })
-    };
-    texts.iter().enumerate().map(parse).collect()
 }
 
 /// Creates `directory` for its owner only, or takes everybody else's access away.
