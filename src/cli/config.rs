@@ -38,7 +38,7 @@ pub(crate) struct Config {
     pub(crate) epoch: Option<EpochName>,
     /// Where epoch secrets must come from.
     #[schemars(extend("default" = "random"))]
-    pub(crate) source: Option<SecretSource>,
+    pub(crate) source: Option<SourceName>,
     /// age recipients, beside those in `escrow/recipients.txt`, to whom every epoch secret is wrapped.
     pub(crate) recipients: Option<Vec<String>>,
     /// More kinds to find: `usr`, `host`, `mac`, `tel`, or kinds of your own rules.
@@ -79,7 +79,7 @@ pub(crate) struct Config {
 /// Where epoch secrets come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum SecretSource {
+pub(crate) enum SourceName {
     /// Each from the operating system's randomness.
     Random,
     /// From the fleet's seed.
@@ -304,7 +304,7 @@ mod tests {
         "#;
         let config = Config::parse(Path::new("config.toml"), text).unwrap();
         assert_eq!(config.epoch, Some(EpochName::Month));
-        assert_eq!(config.source, Some(SecretSource::Seed));
+        assert_eq!(config.source, Some(SourceName::Seed));
         assert_eq!(config.keep.unwrap()[1].0, "2001:db8::1/128".parse().unwrap());
         assert_eq!(config.max_line_bytes, Some(Typed(64 << 10)));
         assert_eq!(config.trust_upstream, Some(true));

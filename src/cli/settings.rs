@@ -5,7 +5,7 @@
 
 use super::args::{Common, EpochName, EscrowName, Reading, Stats, Tag, TokenShape, Tokens};
 use super::codes;
-use super::config::{Config, SecretSource, Serve, Typed, Written};
+use super::config::{Config, Serve, SourceName, Typed, Written};
 use super::files::{RuleFiles, credential, read_text};
 use crate::jobs::recognition::{Choices, load_retention};
 use crate::jobs::replay::{DEFAULT_TENANT, Named, Tenancy};
@@ -40,7 +40,7 @@ pub(crate) struct Settings {
     /// Who said so: whoever names a tenant searches for no other one's lines.
     pub(crate) tenant_named: Named,
     /// Where epoch secrets must come from, if the configuration says so.
-    pub(crate) source: Option<SecretSource>,
+    pub(crate) source: Option<SourceName>,
     /// age recipients to whom every epoch secret is wrapped.
     pub(crate) recipients: Vec<String>,
     /// How long tokens hold; `Fixed` whenever there is a key file.

@@ -3,7 +3,7 @@
 use super::purge::ledger_of_node;
 use crate::cli::args::{Common, EpochName, KeysCommand, Reading, SeedCommand, Tokens};
 use crate::cli::codes;
-use crate::cli::config::SecretSource;
+use crate::cli::config::SourceName;
 use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Report, Row, Stop, counted};
@@ -52,13 +52,13 @@ pub(crate) fn prepared(settings: &Settings, zone: TimeZone) -> Result<keyring::S
     Ok(keys)
 }
 
-fn check_source(source: SecretSource, has_seed: bool) -> Result<(), Diagnostic> {
+fn check_source(source: SourceName, has_seed: bool) -> Result<(), Diagnostic> {
     let (why, hint) = match (source, has_seed) {
-        (SecretSource::Seed, false) => (
+        (SourceName::Seed, false) => (
             "the configuration wants secrets from a fleet seed, and none was imported",
             "`oubliette keys seed import FILE`, or take `source` out of the configuration",
         ),
-        (SecretSource::Random, true) => (
+        (SourceName::Random, true) => (
             "the configuration wants random secrets, and a fleet seed was imported",
             "take `source` out of the configuration, or `keys/chain` out of the state directory",
         ),
@@ -189,10 +189,10 @@ mod tests {
     #[test]
     fn secrets_come_from_where_they_must() {
         for (source, has_seed, right) in [
-            (SecretSource::Seed, true, true),
-            (SecretSource::Seed, false, false),
-            (SecretSource::Random, false, true),
-            (SecretSource::Random, true, false),
+            (SourceName::Seed, true, true),
+            (SourceName::Seed, false, false),
+            (SourceName::Random, false, true),
+            (SourceName::Random, true, false),
         ] {
             assert_eq!(check_source(source, has_seed).is_ok(), right, "{source:?} {has_seed}");
         }
