@@ -10,6 +10,7 @@ use crate::pseudonym::TokenShape;
 use crate::retention::event_time::EventClock;
 use crate::retention::{self, Policy, Stamper, TagForm};
 use crate::rules::retention::RetentionError;
+pub use crate::rules::retention::load as load_retention;
 use crate::rules::{self, RuleFile};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
@@ -81,7 +82,7 @@ impl Recognition {
             .map_err(|error| Diagnostic::from(&error))?;
         let retention_rules =
             load_retention(&choices.retention_rules).map_err(|error| Diagnostic::from(&error))?;
-        let policy_digest = rules::retention::digest(&pairs(&choices.retention_rules));
+        let policy_digest = rules::retention::digest(&choices.retention_rules);
         let zone = choices.zone.unwrap_or(retention_rules.zone);
         let policy = Policy::new(retention_rules.classes)
             .ok_or_else(|| Diagnostic::from(&RetentionError::NoDefault))?;
@@ -112,16 +113,4 @@ impl Recognition {
         };
         Ok(Self { shared, stamper: Stamper::new(Arc::new(policy), options), zone, dates, policy_digest })
     }
-}
-
-/// The retention rules of the built-in files and `extra`.
-///
-/// # Errors
-/// The first thing wrong in any file.
-pub fn load_retention(extra: &[RuleFile]) -> Result<rules::retention::RetentionRules, RetentionError> {
-    rules::retention::load(&pairs(extra))
-}
-
-fn pairs(files: &[RuleFile]) -> Vec<(&str, &str)> {
-    files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect()
 }

@@ -222,7 +222,7 @@ impl From<&Overlap> for Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::retention;
+    use crate::rules::{RuleFile, retention};
 
     #[test]
     fn the_built_in_policy_keeps_its_promises() {
@@ -238,9 +238,7 @@ mod tests {
     /// A policy whose samples need no format: the class is told by a text, the time is `received`.
     #[test]
     fn what_is_reported() {
-        let rules = retention::load(&[(
-            "hosting-fr.toml",
-            r#"
+        let text = r#"
 [class.one]
 description = "d"
 keep = "12 months"
@@ -281,9 +279,9 @@ description = "d"
 keep = "contract"
 basis = "b"
 match = [{ contains = "four" }]
-"#,
-        )])
-        .unwrap();
+"#;
+        let file = RuleFile { name: "hosting-fr.toml".to_owned(), text: text.to_owned() };
+        let rules = retention::load(&[file]).unwrap();
         let report = run(&rules).unwrap();
         let messages: Vec<String> = report
             .diagnostics()

@@ -52,11 +52,9 @@ pub struct RuleFile {
 /// # Errors
 /// The first thing wrong in any file. Nothing is loaded then: a rule left out would be a leak.
 pub fn load(extra: &[RuleFile]) -> Result<Vec<IdentifierRule>, RulesError> {
-    let mut files: BTreeMap<&str, &str> = BUILTIN.iter().copied().collect();
-    files.extend(extra.iter().map(|file| (file.name.as_str(), file.text.as_str())));
     let mut rules: Vec<IdentifierRule> = Vec::new();
     let mut places: BTreeMap<String, String> = BTreeMap::new();
-    for (name, text) in files {
+    for (name, text) in in_force(BUILTIN, extra) {
         for rule in schema::parse(name, text)? {
             let place = format!("{name}:{}", rule.line_number);
             if let Some(first) = places.insert(rule.id.clone(), place) {
@@ -70,8 +68,37 @@ pub fn load(extra: &[RuleFile]) -> Result<Vec<IdentifierRule>, RulesError> {
     Ok(rules)
 }
 
+/// Names and texts of the built-in files and those of `extra`. One of `extra` replaces the built-in one of its name.
+fn in_force<'f>(builtin: &[(&'f str, &'f str)], extra: &'f [RuleFile]) -> BTreeMap<&'f str, &'f str> {
+    let extra = extra.iter().map(|file| (file.name.as_str(), file.text.as_str()));
+    builtin.iter().copied().chain(extra).collect()
+}
+
+/// The line of `text` that holds the byte at `offset`, from 1.
+fn line_of(text: &str, offset: usize) -> usize {
+    let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
+    1 + before.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// A text, or a list of texts.
+#[derive(serde::Deserialize)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn into_texts(self) -> Vec<String> {
+        match self {
+            Self::One(text) => vec![text],
+            Self::Many(texts) => texts,
+        }
+    }
+}
+
 /// The built-in rule files, by name.
-pub const BUILTIN: &[(&str, &str)] = &[
+const BUILTIN: &[(&str, &str)] = &[
     ("dovecot.toml", include_str!("../../rules/identifiers/dovecot.toml")),
     ("exim.toml", include_str!("../../rules/identifiers/exim.toml")),
     ("login.toml", include_str!("../../rules/identifiers/login.toml")),

@@ -36,17 +36,17 @@ mod schema;
 
 pub use error::{CODES, OVERLAP, RetentionError, SAMPLE};
 
+use super::{RuleFile, in_force};
 use crate::model::RetentionClass;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 
 /// The rule files that travel in the binary, by name.
-pub const BUILTIN: &[(&str, &str)] =
+const BUILTIN: &[(&str, &str)] =
     &[("hosting-fr.toml", include_str!("../../rules/retention/hosting-fr.toml"))];
 
 /// The zone of legal days if no file names one.
-pub const DEFAULT_ZONE: &str = "Europe/Paris";
+const DEFAULT_ZONE: &str = "Europe/Paris";
 
 /// What all retention rule files say together.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,17 +57,16 @@ pub struct RetentionRules {
     pub classes: Vec<RetentionClass>,
 }
 
-/// The classes of the built-in files and of `extra`, pairs of name and text. A file of `extra` replaces
-/// the built-in one of the same name; an empty one removes it.
+/// The classes of the built-in files and of `extra`. A file of `extra` replaces the built-in one of the same name; an
+/// empty one removes it.
 ///
 /// # Errors
 /// The first thing wrong in any file. Nothing is loaded then: a class left out would be kept for
 /// somebody else's time.
-pub fn load(extra: &[(&str, &str)]) -> Result<RetentionRules, RetentionError> {
-    let files = in_force(extra);
+pub fn load(extra: &[RuleFile]) -> Result<RetentionRules, RetentionError> {
     let mut zone: Option<schema::Zone> = None;
     let mut classes: Vec<RetentionClass> = Vec::new();
-    for (file, text) in files {
+    for (file, text) in in_force(BUILTIN, extra) {
         let parsed = schema::parse(file, text)?;
         zone = schema::same_zone(zone, parsed.zone)?;
         for class in parsed.classes {
@@ -90,19 +89,13 @@ pub fn load(extra: &[(&str, &str)]) -> Result<RetentionRules, RetentionError> {
 /// SHA-256 of the files that [`load`] would read: each name and text, with its length in front. It says
 /// afterwards by which rules lines were dated.
 #[must_use]
-pub fn digest(extra: &[(&str, &str)]) -> [u8; 32] {
+pub fn digest(extra: &[RuleFile]) -> [u8; 32] {
     let mut hasher = Sha256::new();
-    for part in in_force(extra).into_iter().flat_map(|(name, text)| [name, text]) {
+    for part in in_force(BUILTIN, extra).into_iter().flat_map(|(name, text)| [name, text]) {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
     hasher.finalize().into()
-}
-
-fn in_force<'f>(extra: &[(&'f str, &'f str)]) -> BTreeMap<&'f str, &'f str> {
-    let mut files: BTreeMap<&str, &str> = BUILTIN.iter().copied().collect();
-    files.extend(extra.iter().copied());
-    files
 }
 
 fn check_default(classes: &[RetentionClass]) -> Result<(), RetentionError> {
@@ -125,7 +118,11 @@ mod tests {
 
     /// Loads `text` in place of the built-in file.
     fn load_only(text: &str) -> Result<RetentionRules, RetentionError> {
-        load(&[("hosting-fr.toml", text)])
+        load(&[file("hosting-fr.toml", text)])
+    }
+
+    fn file(name: &str, text: &str) -> RuleFile {
+        RuleFile { name: name.to_owned(), text: text.to_owned() }
     }
 
     const WHOLE: &str = r#"
@@ -239,13 +236,13 @@ default = true
     fn files_join_in_the_order_of_their_names() {
         let extra = "[class.extra]\ndescription='d'\nkeep='1 day'\nbasis='b'\nmatch=[{contains='x'}]\n";
         for (name, expected) in [("a.toml", "extra"), ("z.toml", "connection")] {
-            let rules = load(&[(name, extra)]).unwrap();
+            let rules = load(&[file(name, extra)]).unwrap();
             assert_eq!(rules.classes[0].name.as_str(), expected);
         }
-        let twice = load(&[("a.toml", extra), ("b.toml", extra)]).unwrap_err();
+        let twice = load(&[file("a.toml", extra), file("b.toml", extra)]).unwrap_err();
         assert!(twice.to_string().contains("a.toml:1"), "{twice}");
         let other_zone = format!("zone = 'Europe/Berlin'\n{extra}");
-        assert!(matches!(load(&[("a.toml", &other_zone)]), Err(RetentionError::Zone { .. })));
+        assert!(matches!(load(&[file("a.toml", &other_zone)]), Err(RetentionError::Zone { .. })));
     }
 
     /// What is wrong, and the place and code of the message.
@@ -268,7 +265,7 @@ default = true
             ("zones = 'UTC'".to_owned(), "hosting-fr.toml:1", "R20", "unknown field `zones`"),
             ("[class.a]\nkeep = '1 day'".to_owned(), "hosting-fr.toml:1", "R20", "missing field"),
             (class("match = 'x'"), "hosting-fr.toml:6", "R20", "invalid type"),
-            (class("match = [{ program = 5 }]"), "hosting-fr.toml:6", "R20", "a string or a list of strings"),
+            (class("match = [{ program = 5 }]"), "hosting-fr.toml:6", "R20", "a text or a list of texts"),
             ("[class".to_owned(), "hosting-fr.toml:1", "R20", ""),
             // A class that cannot be meant.
             (

@@ -1,12 +1,10 @@
 //! What an identifier rule file may say, and the checks that a rule has to pass before it is used.
 
-use super::RulesError;
+use super::{OneOrMany, RulesError, line_of};
 use crate::model::{Expected, Format, IdentifierRule, IdentifierSample, Kinds};
 use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor, value::SeqAccessDeserializer};
 use std::collections::BTreeSet;
-use std::fmt;
 use toml::Spanned;
 
 /// Reads the rules of one file. `file` is its name in messages.
@@ -82,7 +80,7 @@ impl RuleTable {
         if [&self.description, &self.source].iter().any(|text| text.trim().is_empty()) {
             return Err(at.wrong("`description` or `source` is empty"));
         }
-        let kinds = check_kinds(self.kind.0, &at)?;
+        let kinds = check_kinds(self.kind.into_texts(), &at)?;
         check_pattern(&self.pattern, &kinds, &at)?;
         if let Some(program) = self.program.iter().find(|program| !is_program(program)) {
             return Err(at.wrong(format!("`{program}` in `program`: a `*` may only end a name")));
@@ -220,8 +218,7 @@ impl Place<'_> {
     }
 
     fn line_number(&self) -> usize {
-        let before = self.lines.text.as_bytes().get(..self.offset).unwrap_or_default();
-        1 + before.iter().filter(|&&byte| byte == b'\n').count()
+        line_of(self.lines.text, self.offset)
     }
 
     fn wrong(&self, why: impl Into<String>) -> RulesError {
@@ -231,33 +228,6 @@ impl Place<'_> {
             rule: self.rule.clone(),
             why: why.into(),
         }
-    }
-}
-
-/// A text, or a list of texts.
-struct OneOrMany(Vec<String>);
-
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrManyVisitor)
-    }
-}
-
-struct OneOrManyVisitor;
-
-impl<'de> Visitor<'de> for OneOrManyVisitor {
-    type Value = OneOrMany;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a text or a list of texts")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<OneOrMany, E> {
-        Ok(OneOrMany(vec![text.to_owned()]))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<OneOrMany, A::Error> {
-        Deserialize::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMany)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::model::RetentionClass;
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::rules::line_of;
 
 /// Why retention rule files are refused. They are configuration: their text may be quoted.
 #[derive(Debug, thiserror::Error)]
@@ -66,12 +67,6 @@ impl RetentionError {
         let place = format!("{}:{}", class.file, class.line_number);
         Self::Class { place, class: class.name.to_string(), why }
     }
-}
-
-/// The line of `text` that holds the byte at `offset`, from 1.
-pub(super) fn line_of(text: &str, offset: usize) -> usize {
-    let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
-    1 + before.iter().filter(|&&byte| byte == b'\n').count()
 }
 
 impl From<&RetentionError> for Diagnostic {

@@ -4,6 +4,7 @@ use super::RetentionError;
 use crate::model::{
     ClassName, Clause, Expires, Format, Keep, Pattern, Period, RetentionClass, RetentionSample, Starts,
 };
+use crate::rules::{OneOrMany, line_of};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -111,13 +112,6 @@ struct ClauseTable {
     host: Option<OneOrMany>,
     field: Option<BTreeMap<String, Value>>,
     contains: Option<OneOrMany>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a string or a list of strings")]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
 }
 
 #[derive(Deserialize)]
@@ -231,11 +225,7 @@ impl ClauseTable {
 
 /// The texts of a key: none if it is not there, else at least one, and none of them empty.
 fn texts(key: &str, texts: Option<OneOrMany>, at: Place<'_>) -> Result<Vec<String>, RetentionError> {
-    let texts = match texts {
-        None => return Ok(Vec::new()),
-        Some(OneOrMany::One(text)) => vec![text],
-        Some(OneOrMany::Many(texts)) => texts,
-    };
+    let Some(texts) = texts.map(OneOrMany::into_texts) else { return Ok(Vec::new()) };
     if texts.is_empty() || texts.iter().any(String::is_empty) {
         return Err(at.wrong(format!("`{key}` is empty")));
     }
@@ -341,5 +331,5 @@ fn instant(value: &Value) -> Option<jiff::Timestamp> {
 
 /// The line of `text` on which a value starts, from 1.
 fn line_number<T>(text: &str, value: &Spanned<T>) -> usize {
-    super::error::line_of(text, value.span().start)
+    line_of(text, value.span().start)
 }

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use oubliette::rules::{self, RuleFile};
 
 fuzz_target!(|text: &str| {
-    let file = RuleFile { name: "fuzz.toml".to_owned(), text: text.to_owned() };
-    let _ = rules::load(&[file]);
-    let _ = rules::retention::load(&[("hosting-fr.toml", text)]);
+    let file = |name: &str| RuleFile { name: name.to_owned(), text: text.to_owned() };
+    let _ = rules::load(&[file("fuzz.toml")]);
+    let _ = rules::retention::load(&[file("hosting-fr.toml")]);
 });
