@@ -11,7 +11,6 @@ use crate::pipeline::watch::{Names, Observed, Watched};
 use crate::pipeline::{Current, Epochs, Feed, Finish, Output, Parts, Sink, Tally, Totals, run};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::recipient;
 use crate::pseudonym::epoch::{EpochKeys, TagHasher};
 use crate::pseudonym::{Pseudonymised, token};
 use crate::quarantine::{KeyedHash, Quarantine};
@@ -182,8 +181,7 @@ impl Ready {
         let start = Instant::now();
         let Self { plan, keyring, escrow, recorded, command, observed } = self;
         let mut ledger = keyring.ledger().filter(|_| recorded).cloned();
-        let names = escrow.iter().flat_map(Escrow::names);
-        let recipients = names.filter_map(|name| recipient::parse(name)).collect();
+        let recipients = escrow.map(Escrow::into_recipients).unwrap_or_default();
         let quarantine = Quarantine::new(&plan.state_dir, recipients, plan.max_line_bytes as u64);
         let Recognition { shared, stamper, .. } = plan.recognition;
         let kinds = Arc::clone(&shared.kinds);

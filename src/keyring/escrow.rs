@@ -58,6 +58,12 @@ impl Escrow {
         self.recipients.len()
     }
 
+    /// They themselves.
+    #[must_use]
+    pub fn into_recipients(self) -> Vec<Box<dyn age::Recipient + Send>> {
+        self.recipients
+    }
+
     /// Their public names.
     #[must_use]
     pub fn names(&self) -> &[String] {

@@ -11,7 +11,6 @@ use crate::pipeline::filter::Filter;
 use crate::pipeline::{Current, Epochs as _, Piece, PipelineError, Work as _};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::recipient;
 use crate::pseudonym::epoch::EpochKeys;
 use crate::pseudonym::{Pseudonymised, token};
 use crate::quarantine::Quarantine;
@@ -41,9 +40,7 @@ impl Workbench {
     /// If there are no keys, or zstd has no memory.
     pub fn new(plan: Plan, level: i32) -> Result<Self, Diagnostic> {
         let keyring = RecordedKeyring::open(plan.keys)?;
-        let escrow = keyring.escrow()?;
-        let recipients = escrow.iter().flat_map(Escrow::names);
-        let recipients = recipients.filter_map(|name| recipient::parse(name)).collect();
+        let recipients = keyring.escrow()?.map(Escrow::into_recipients).unwrap_or_default();
         let Recognition { shared, stamper, zone, policy_digest, .. } = plan.recognition;
         let classes = stamper.policy().classes().to_vec();
         let epochs = EpochsOf::new(keyring, plan.tenant, Arc::clone(&shared.kinds));
