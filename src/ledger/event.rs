@@ -1,6 +1,7 @@
 //! What is kept in the ledger: which events there are, and what is told of each. Never an identifier, a
 //! token or a line: names of files, dates, sizes, counts, hashes.
 
+use crate::primitives::diag::Code;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -341,6 +342,15 @@ pub struct AccessDone {
     /// Originals given back: how many times one was put in the place of a token; of a list of people, how many of them
     /// are in clear.
     pub revealed: u64,
+}
+
+impl AccessDone {
+    /// One that came to its end, unless it lacks what this code tells of.
+    #[must_use]
+    pub fn lacking(code: Option<&Code>) -> Self {
+        let code = code.map(|code| code.id.to_owned());
+        Self { complete: code.is_none(), code, ..Self::default() }
+    }
 }
 
 impl Event {

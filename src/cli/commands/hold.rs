@@ -202,9 +202,7 @@ fn extract(
     let held: u64 = changed.iter().map(|hold| hold.segments.len() as u64).sum();
     let (opened, epochs) = (keys.secrets.opened(), keys.secrets.epochs() as u64);
     let (lines, segments) = (extracted.lines, held - extracted.absent.len() as u64);
-    let damage = extracted.code();
-    let (complete, code) = (damage.is_none(), damage.map(|code| code.id.to_owned()));
-    let done = AccessDone { complete, code, segments, epochs, opened, lines, ..AccessDone::default() };
+    let done = AccessDone { segments, epochs, opened, lines, ..AccessDone::lacking(extracted.code()) };
     access.done(site, done)?;
     let exit = tell_lacks(report, &extracted);
     let until = changed.first().filter(|hold| hold.freezes(site.today())).map(|hold| hold.frozen_until);

@@ -194,8 +194,7 @@ impl Desk<'_> {
         let erased = erase::erase(&mut self.site, &case, &plan, &mut secrets, &progress)?;
         let segments = erased.answers.len() as u64;
         let lack = erased.gaps.code().or((!erased.elsewhere.is_empty()).then_some(&LEFT_ON_NODES));
-        let (complete, code) = (lack.is_none(), lack.map(|code| code.id.to_owned()));
-        let done = AccessDone { complete, code, segments, lines: erased.lines(), ..AccessDone::default() };
+        let done = AccessDone { segments, lines: erased.lines(), ..AccessDone::lacking(lack) };
         access.done(&mut self.site, done)?;
         Ok(erased)
     }
@@ -349,10 +348,8 @@ impl Desk<'_> {
         let extracted = extracted?;
         // Nor would that of what lacks something: everything is frozen while it is looked through, and no longer.
         holds.thaw(&self.site, &case)?;
-        let lines = extracted.lines;
-        let damage = extracted.code();
-        let (complete, code) = (damage.is_none(), damage.map(|code| code.id.to_owned()));
-        access.done(&mut self.site, AccessDone { complete, code, lines, ..AccessDone::default() })?;
+        let done = AccessDone { lines: extracted.lines, ..AccessDone::lacking(extracted.code()) };
+        access.done(&mut self.site, done)?;
         Ok(extracted)
     }
 }

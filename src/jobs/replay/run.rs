@@ -152,16 +152,8 @@ impl<'q> Ready<'q> {
         // What was opened for the plan and, since, for the originals.
         let (opened, epochs) = (self.secrets.opened(), self.secrets.epochs() as u64);
         let plan = PlanCounts { epochs, vaults: opened.len() as u64, ..self.plan.counts };
-        let done = AccessDone {
-            complete: failure.is_none(),
-            code: failure.map(|code| code.id.to_owned()),
-            segments: plan.segments,
-            epochs,
-            opened,
-            lines: read.lines,
-            revealed,
-            ..AccessDone::default()
-        };
+        let (segments, lines) = (plan.segments, read.lines);
+        let done = AccessDone { segments, epochs, opened, lines, revealed, ..AccessDone::lacking(failure) };
         self.access.done(site, done)?;
         let frames_skipped = self.plan.counts.frames - self.plan.frames();
         Ok(Counts { plan, read, frames_skipped, revealed })
