@@ -152,11 +152,11 @@ struct Hall {
 }
 
 impl Daemon {
-    /// A sidecar without inputs, that writes to the archive of each run and to `branches`.
+    /// A sidecar without inputs, and without outputs but the archive of each run.
     ///
     /// # Errors
     /// J01, if there are no threads to be had.
-    pub fn new(limits: Limits, clock: Clock, branches: Vec<Box<dyn Branch>>) -> Result<Self, Diagnostic> {
+    pub fn new(limits: Limits, clock: Clock) -> Result<Self, Diagnostic> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
             .thread_name("input")
@@ -186,7 +186,7 @@ impl Daemon {
             observed,
             meter: Arc::default(),
         };
-        Ok(Self { runtime, hall, gathered, branches, repeats: Repeats::default() })
+        Ok(Self { runtime, hall, gathered, branches: Vec::new(), repeats: Repeats::default() })
     }
 
     /// Takes what comes in at `entrance`, until the token is cancelled or the sidecar stops.
@@ -297,7 +297,7 @@ impl Daemon {
     }
 
     /// Writes what comes in, until the sidecar stops, or the [gate](Self::gate) is interrupted.
-    pub fn run(&mut self, ready: Ready, archiver: Option<Archiver>) -> Outcome {
+    pub fn run(&mut self, ready: Ready, archiver: Archiver) -> Outcome {
         let (gate, observed) = (self.gate(), self.observed());
         let (branches, repeats) = (&mut self.branches, &mut self.repeats);
         let mut outputs = Fanout::new(archiver, branches, repeats, gate.clone(), Arc::clone(&observed));

@@ -5,10 +5,9 @@ use super::intake::{Gate, Sender};
 use super::output::{Sink, WriteError};
 use super::repeats::Repeats;
 use super::watch::Observed;
-use super::workers::{Flow, Portion};
+use super::workers::Flow;
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::Pseudonymised;
-use crate::scan::count_lines;
 use crate::telemetry::Output;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,7 +50,7 @@ pub trait Branch: Send {
 
 /// Writes every piece to all outputs, and tells the gate what is durable in all that must have it.
 pub struct Fanout<'a> {
-    archiver: Option<Archiver>,
+    archiver: Archiver,
     branches: &'a mut [Box<dyn Branch>],
     repeats: &'a mut Repeats,
     gate: Gate,
@@ -60,22 +59,20 @@ pub struct Fanout<'a> {
     before: u64,
     /// Pieces of this run.
     pieces: u64,
-    lines: u64,
-    bytes: u64,
 }
 
 impl<'a> Fanout<'a> {
     /// Writes to these outputs, for one run of the pipeline.
     #[must_use]
     pub fn new(
-        archiver: Option<Archiver>,
+        archiver: Archiver,
         branches: &'a mut [Box<dyn Branch>],
         repeats: &'a mut Repeats,
         gate: Gate,
         observed: Arc<Observed>,
     ) -> Self {
         let before = gate.pieces();
-        Self { archiver, branches, repeats, gate, observed, before, pieces: 0, lines: 0, bytes: 0 }
+        Self { archiver, branches, repeats, gate, observed, before, pieces: 0 }
     }
 
     /// Tells what is durable, and whether senders must wait.
@@ -85,13 +82,13 @@ impl<'a> Fanout<'a> {
             true => self.gate.pause(),
             false => self.gate.go_on(),
         }
-        let archived = self.archiver.as_ref().map_or(self.pieces, Archiver::durable) + self.before;
+        let archived = self.archiver.durable() + self.before;
         let first = self.branches.iter().filter_map(|branch| branch.first_not_durable()).min();
         let durable = first.map_or(archived, |first| archived.min(first.saturating_sub(1)));
         self.gate.durable(durable);
         self.observed.durable(durable);
         self.observed.outputs(self.branches.iter().map(|branch| branch.shown()));
-        self.observed.segments(self.archiver.as_ref().map_or(0, Archiver::open_segments));
+        self.observed.segments(self.archiver.open_segments());
     }
 
     fn is_full(&self) -> bool {
@@ -125,16 +122,12 @@ impl Sink<Pseudonymised> for Fanout<'_> {
     fn write(&mut self, block: &Pseudonymised) -> Result<(), WriteError> {
         self.pieces += 1;
         self.observed.wrote(self.before + self.pieces);
-        self.lines += count_lines(block.as_bytes());
-        self.bytes += block.as_bytes().len() as u64;
         let again = self.repeats.count(block.as_bytes());
         if again > 0 {
             self.observed.repeated(again);
             tracing::info!(lines = again, "lines came again that were archived before the start");
         }
-        if let Some(archiver) = &mut self.archiver {
-            archiver.write(block)?;
-        }
+        self.archiver.write(block)?;
         let piece = self.before + self.pieces;
         if !block.as_bytes().is_empty() {
             let sender = self.gate.sender_of(piece);
@@ -146,13 +139,9 @@ impl Sink<Pseudonymised> for Fanout<'_> {
     }
 
     fn idle(&mut self) -> Result<(), WriteError> {
-        if let Some(archiver) = &mut self.archiver {
-            archiver.idle()?;
-        }
-        if self.gate.is_waited_for()
-            && let Some(archiver) = &mut self.archiver
-        {
-            archiver.hasten()?;
+        self.archiver.idle()?;
+        if self.gate.is_waited_for() {
+            self.archiver.hasten()?;
         }
         self.tend()?;
         self.publish();
@@ -166,26 +155,18 @@ impl Sink<Pseudonymised> for Fanout<'_> {
         if self.gate.is_waited_for() {
             return Some(WAITED_FOR);
         }
-        Some(self.archiver.as_ref().and_then(Archiver::patience).unwrap_or(UNHURRIED))
+        Some(self.archiver.patience().unwrap_or(UNHURRIED))
     }
 
     fn flush(&mut self) -> Result<(), WriteError> {
-        if let Some(archiver) = &mut self.archiver {
-            archiver.flush()?;
-        }
+        self.archiver.flush()?;
         self.gate.count_to(self.before + self.pieces);
         self.publish();
         if self.gate.is_closed() { self.wait_for_full() } else { Ok(()) }
     }
 
     fn report(&self, flow: &mut Flow) {
-        match &self.archiver {
-            Some(archiver) => archiver.report(flow),
-            None => {
-                (flow.lines_out, flow.bytes_out) = (self.lines, self.bytes);
-                flow.expired = Portion::default();
-            }
-        }
+        self.archiver.report(flow);
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let mut setup = Setup::load(&typed)?;
     exposed::warn(report, &setup.settings);
     let mut opened = setup.open(report)?;
-    let mut daemon = Daemon::new(limits(report, &setup.settings), typed.clock, Vec::new())?;
+    let mut daemon = Daemon::new(limits(report, &setup.settings), typed.clock)?;
     daemon.expect_repeats(&Disk, &tree(&setup.settings));
     let mut outlets = Outlets::default();
     outlets.follow(report, &mut daemon, &setup)?;
@@ -62,7 +62,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let ended = loop {
         let (ready, archiver) = opened;
         service::ready();
-        let outcome = daemon.run(ready, Some(archiver));
+        let outcome = daemon.run(ready, archiver);
         totals.add(&outcome.tally, &outcome.kinds, &outcome.classes, outcome.elapsed);
         worst = worst.max(filter::conclude(report, &setup.settings, outcome));
         if daemon.is_over() {
