@@ -1,6 +1,7 @@
 //! A file of a bundle that grows line by line, whatever its length: in clear in a directory that is handed over, or
 //! else encrypted under a key that only this process has, until it goes into the archive for the recipient.
 
+use super::output::FILE_MODE;
 use crate::primitives::storage::{Storage, Stored};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Write};
@@ -35,10 +36,9 @@ impl Spool {
     pub(super) fn create(
         storage: &dyn Storage,
         path: &Path,
-        mode: u32,
         key: Option<&age::x25519::Identity>,
     ) -> io::Result<Self> {
-        let appender = Appender { file: storage.create(path, mode)?, waiting: Vec::new() };
+        let appender = Appender::create(storage, path)?;
         let sink = match key {
             None => Sink::Clear(appender),
             Some(key) => {
@@ -108,8 +108,8 @@ pub(super) struct Appender {
 }
 
 impl Appender {
-    pub(super) fn create(storage: &dyn Storage, path: &Path, mode: u32) -> io::Result<Self> {
-        Ok(Self { file: storage.create(path, mode)?, waiting: Vec::new() })
+    pub(super) fn create(storage: &dyn Storage, path: &Path) -> io::Result<Self> {
+        Ok(Self { file: storage.create(path, FILE_MODE)?, waiting: Vec::new() })
     }
 
     /// Writes out what is left, durably.
@@ -165,7 +165,7 @@ mod tests {
         for key in [None, Some(&key)] {
             let memory = Memory::new();
             memory.create_directory(Path::new("/case"), 0o700).unwrap();
-            let mut spool = Spool::create(&memory, Path::new("/case/lines"), 0o600, key).unwrap();
+            let mut spool = Spool::create(&memory, Path::new("/case/lines"), key).unwrap();
             text.chunks(1000).for_each(|chunk| spool.write_all(chunk).unwrap());
             let spooled = spool.finish().unwrap();
             let digest: [u8; 32] = Sha256::digest(&text).into();

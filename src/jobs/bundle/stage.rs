@@ -74,7 +74,7 @@ impl Stage {
             None => self.partial().join(name),
             Some(_) => with_suffix(&self.partial(), &format!(".{name}")),
         };
-        let spool = Spool::create(&*self.storage, &path, FILE_MODE, self.key.as_ref());
+        let spool = Spool::create(&*self.storage, &path, self.key.as_ref());
         let spool = spool.map_err(failed("write", &path))?;
         self.left.push(path.clone());
         let lock = self.storage.edit(&path).and_then(|mut file| file.try_lock().map(|_| file));
@@ -146,7 +146,7 @@ impl Stage {
                 }
             }
             self.left.push(path.clone());
-            let written = Appender::create(&*self.storage, &path, FILE_MODE).and_then(|mut file| {
+            let written = Appender::create(&*self.storage, &path).and_then(|mut file| {
                 io::Write::write_all(&mut file, bytes)?;
                 file.finish()
             });
@@ -167,7 +167,7 @@ impl Stage {
     ) -> io::Result<()> {
         let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
         let encryptor = age::Encryptor::with_recipients(recipients).map_err(io::Error::other)?;
-        let output = encryptor.wrap_output(Appender::create(&*self.storage, to, FILE_MODE)?)?;
+        let output = encryptor.wrap_output(Appender::create(&*self.storage, to)?)?;
         let mut archive = tar::Builder::new(output);
         for (name, bytes) in files {
             archive.append_data(&mut self.header(bytes.len() as u64), inside(name), bytes.as_slice())?;
