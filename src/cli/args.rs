@@ -29,7 +29,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 pub(crate) use subject::{DossierForm, PeriodArgs, PersonArgs, SubjectCommand};
 use values::{day, instant};
-pub(crate) use values::{kind, line_bytes, network, tenant, workers, zone};
+pub(crate) use values::{kind, line_bytes, network, quantity, tenant, workers, zone};
 
 /// The whole command line.
 #[derive(Debug, Parser)]

@@ -118,18 +118,6 @@ pub(crate) enum Size {}
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Span {}
 
-/// A number with a unit.
-enum Quantity {}
-
-impl Quantity {
-    /// The number times what its unit counts; the units in this order, one that ends another one after it.
-    fn read(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-        units
-            .iter()
-            .find_map(|(unit, counts)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*counts))
-    }
-}
-
 impl Config {
     /// What `text`, the content of `path`, says.
     ///

@@ -1,5 +1,6 @@
 //! What was typed about an archive.
 
+use super::quantity;
 use crate::model::NodeName;
 use crate::pipeline::SyncPolicy;
 use clap::{Args, ValueEnum, ValueHint};
@@ -75,12 +76,10 @@ pub(crate) enum EscrowName {
 /// # Errors
 /// If it is neither `frame`, `none`, nor a time from 10 ms to an hour.
 pub(crate) fn sync(text: &str) -> Result<SyncPolicy, &'static str> {
-    let milliseconds = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
-        _ if text == "frame" => return Ok(SyncPolicy::Frame),
-        _ if text == "none" => return Ok(SyncPolicy::None),
-        (Some(digits), _) => digits.parse().ok(),
-        (_, Some(digits)) => digits.parse().ok().and_then(|seconds: u64| seconds.checked_mul(1000)),
-        _ => None,
+    let milliseconds = match text {
+        "frame" => return Ok(SyncPolicy::Frame),
+        "none" => return Ok(SyncPolicy::None),
+        time => quantity(time, &[("ms", 1), ("s", 1000)]),
     };
     milliseconds
         .filter(|milliseconds| (10..=3_600_000).contains(milliseconds))

@@ -54,15 +54,19 @@ pub(crate) fn zone(text: &str) -> Result<TimeZone, &'static str> {
 /// If it is no number, or outside 480 bytes to 1 GiB. RFC 5424, 6.1: "Any transport receiver MUST be
 /// able to accept messages of up to and including 480 octets in length."
 pub(crate) fn line_bytes(text: &str) -> Result<usize, &'static str> {
-    let (digits, unit) = match (text.strip_suffix("KiB"), text.strip_suffix("MiB")) {
-        (Some(digits), _) => (digits, 1 << 10),
-        (_, Some(digits)) => (digits, 1 << 20),
-        _ => (text, 1),
-    };
-    let bytes = digits.parse().ok().and_then(|number: usize| number.checked_mul(unit));
+    let bytes = quantity(text, &[("KiB", 1 << 10), ("MiB", 1 << 20), ("", 1)]);
     bytes
+        .and_then(|bytes| usize::try_from(bytes).ok())
         .filter(|bytes| (480..=1 << 30).contains(bytes))
         .ok_or("480 to 1073741824 bytes, or such as 64KiB, 4MiB")
+}
+
+/// A number with one of these units, times what that counts. A unit that ends another one stands behind it.
+pub(crate) fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let read = |(unit, counts): &(&str, u64)| {
+        text.strip_suffix(unit)?.parse().ok().and_then(|number: u64| number.checked_mul(*counts))
+    };
+    units.iter().find_map(read)
 }
 
 pub(super) fn day(text: &str) -> Result<Date, &'static str> {

@@ -1,7 +1,8 @@
 //! `[serve]` of the configuration: what `oubliette serve` listens to, where lines go, what it allows.
 
 use super::output::{Output, Window};
-use super::{Quantity, Size, Span, Typed, Written};
+use super::{Size, Span, Typed, Written};
+use crate::cli::args::quantity;
 use crate::input::tail::Pattern;
 use crate::input::tls::Client;
 use crate::telemetry::Place;
@@ -319,7 +320,7 @@ impl Written for Size {
     type Value = usize;
     fn read(text: &str) -> Result<usize, &'static str> {
         let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
-        let bytes = Quantity::read(text, &units).and_then(|bytes| usize::try_from(bytes).ok());
+        let bytes = quantity(text, &units).and_then(|bytes| usize::try_from(bytes).ok());
         bytes.filter(|bytes| *bytes <= 64 << 30).ok_or("a size in bytes, or such as 64KiB, 4MiB, up to 64GiB")
     }
 }
@@ -328,7 +329,7 @@ impl Written for Span {
     type Value = Duration;
     fn read(text: &str) -> Result<Duration, &'static str> {
         let units = [("ms", 1), ("s", 1000), ("min", 60_000), ("h", 3_600_000)];
-        let milliseconds = Quantity::read(text, &units).filter(|time| (1..=1000 * 3_600_000).contains(time));
+        let milliseconds = quantity(text, &units).filter(|time| (1..=1000 * 3_600_000).contains(time));
         milliseconds.map(Duration::from_millis).ok_or("a time such as 500ms, 30s, 10min, 1h, up to 1000h")
     }
 }
