@@ -7,22 +7,26 @@ use super::args::{Common, EpochName, EscrowName, Reading, Stats, Tag, TokenShape
 use super::codes;
 use super::config::{Config, Serve, SourceName, Typed, Written};
 use super::files::{RuleFiles, credential, read_text};
+use super::process;
 use crate::jobs::recognition::{Choices, load_retention};
 use crate::jobs::replay::{DEFAULT_TENANT, Named, Tenancy};
 use crate::keyring::{self, KeyFile};
+use crate::ledger;
 use crate::model::{Format, NodeName};
 use crate::pipeline::SyncPolicy;
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::is_remote;
+use crate::primitives::storage::{Storage, is_remote};
 use crate::pseudonym;
 use crate::pseudonym::epoch::EpochLength;
 use crate::retention::TagForm;
+use crate::rules::retention::RetentionRules;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a run goes by.
 #[derive(Clone, Debug)]
@@ -97,9 +101,18 @@ pub(crate) struct Surroundings {
 impl Settings {
     /// The archive that is looked after if none is named: that of the configuration, or that of its `[serve]`.
     pub(crate) fn archive(&self) -> Option<PathBuf> {
-        let beside = self.config_path.parent().unwrap_or(Path::new("."));
         let archive = self.archive.as_ref().or(self.serve.archive.as_ref())?;
-        Some(if is_remote(archive) { archive.clone() } else { beside.join(archive) })
+        Some(if is_remote(archive) { archive.clone() } else { self.beside_config(archive) })
+    }
+
+    /// A path of the configuration, which is relative to that.
+    pub(crate) fn beside_config(&self, path: &Path) -> PathBuf {
+        self.config_path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Where a file that the configuration names lies; what systemd loaded may be such a file.
+    pub(crate) fn named_file(&self, path: &Path) -> PathBuf {
+        credential(path).unwrap_or_else(|| self.beside_config(path))
     }
 
     /// Whose lines a search is for.
@@ -209,11 +222,24 @@ impl Settings {
     pub(crate) fn legal_zone(&self) -> Result<TimeZone, Diagnostic> {
         match &self.zone {
             Some(zone) => Ok(zone.clone()),
-            None => {
-                let rules = load_retention(&self.rule_files()?.retention);
-                rules.map(|rules| rules.zone).map_err(|error| Diagnostic::from(&error))
-            }
+            None => Ok(self.retention()?.zone),
         }
+    }
+
+    /// The retention rules, with the zone that was chosen if one was.
+    ///
+    /// # Errors
+    /// If they do not load.
+    pub(crate) fn retention(&self) -> Result<RetentionRules, Diagnostic> {
+        let rules =
+            load_retention(&self.rule_files()?.retention).map_err(|error| Diagnostic::from(&error))?;
+        Ok(RetentionRules { zone: self.zone.clone().unwrap_or(rules.zone), ..rules })
+    }
+
+    /// What the ledger of this node is opened with.
+    pub(crate) fn ledger(&self, storage: Arc<dyn Storage>, zone: TimeZone) -> ledger::Settings {
+        let directory = self.state_dir.join(ledger::FOLDER);
+        ledger::Settings { storage, directory, zone, who: process::user(), clock: self.clock }
     }
 
     /// What a keyring is opened with.

@@ -1,10 +1,10 @@
 //! The archive of `oubliette filter`: what was typed and configured, put together.
 
+use super::purge;
 use crate::archive::Recovered;
 use crate::cli::args::{ArchiveArgs, EscrowName, FilterArgs};
 use crate::cli::codes;
 use crate::cli::files;
-use crate::cli::process;
 use crate::cli::report::{Report, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::archive::{self, Plan};
@@ -15,7 +15,7 @@ use crate::model::{NodeName, Tree};
 use crate::pipeline::archiver::{Archiver, Options};
 use crate::pipeline::{Descriptor, Output};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Storage, is_remote};
+use crate::primitives::storage::{Disk, is_remote};
 use crate::shred::{self, ShredStore};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,17 +29,9 @@ pub(super) fn open(
     ready: &mut Ready,
     tee: Option<Output<Descriptor>>,
 ) -> Result<Archiver, Diagnostic> {
-    let tree = tree(settings, args, directory);
+    let tree = purge::tree(settings, directory, args.vault.as_ref());
     on_disk(&tree)?;
-    let storage: Arc<dyn Storage> = Arc::new(Disk);
-    let zone = ready.plan().recognition.zone.clone();
-    let ledger = ledger::Settings {
-        storage: Arc::clone(&storage),
-        directory: settings.state_dir.join(ledger::FOLDER),
-        zone,
-        who: process::user(),
-        clock: settings.clock,
-    };
+    let ledger = settings.ledger(Arc::new(Disk), ready.plan().recognition.zone.clone());
     // Before anything that a crash left is sealed: that is part of the run.
     ready.record(Ledger::open(ledger.clone())?)?;
     let opened = try_open(report, settings, args, ready, (tree, ledger), tee);
@@ -107,12 +99,6 @@ pub(super) fn check(args: &FilterArgs) -> Result<(), Diagnostic> {
     Err(Diagnostic::new(&codes::CONFLICT, "an archive and an output at once")
         .because("with `--archive` lines go to the archive and nowhere else")
         .hint("add `--tee` to have them in both, or leave one of them out"))
-}
-
-pub(super) fn tree(settings: &Settings, args: &ArchiveArgs, directory: &Path) -> Tree {
-    let Tree { archive, vault } = Tree::at(directory);
-    let vault = args.vault.clone().or_else(|| settings.vault.clone()).unwrap_or(vault);
-    Tree { archive, vault }
 }
 
 fn options(settings: &Settings, args: &ArchiveArgs, ready: &Ready) -> Options {

@@ -11,17 +11,14 @@ use crate::input::kafka::Member;
 use crate::jobs::collect::{Advance, Collector, KAFKA, LEAKED, Limits, Objects, Workbench, worker};
 use crate::jobs::filter::Plan;
 use crate::jobs::recognition::{Choices, Recognition};
-use crate::ledger::{self, Event, Ledger};
+use crate::ledger::{Event, Ledger};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::librdkafka::why;
 use crate::primitives::storage::{Disk, S3};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 use std::collections::BTreeMap;
-use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Works until SIGTERM or SIGINT; then stores what it has.
@@ -38,7 +35,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &CollectArgs) -> Result
     };
     let mut collector = Collector::new(&store, &args.s3, &topics, limits, Box::new(ledger.clone()), bench)?;
     serve::start_log(report);
-    let stopped = stop_on_signals().map_err(|error| unready(&error.to_string()))?;
+    let stopped = process::interrupted().map_err(|error| unready(&error.to_string()))?;
     let names: Vec<&str> = topics.keys().map(String::as_str).collect();
     let kafka = args.kafka_config.as_deref().map(librdkafka::settings).transpose()?.unwrap_or_default();
     let member =
@@ -76,24 +73,7 @@ fn plan(settings: &Settings) -> Result<Plan, Diagnostic> {
 }
 
 fn ledger(settings: &Settings, bench: &Workbench) -> Result<Ledger, Diagnostic> {
-    Ok(Ledger::open(ledger::Settings {
-        storage: Arc::new(Disk),
-        directory: settings.state_dir.join(ledger::FOLDER),
-        zone: bench.zone().clone(),
-        who: process::user(),
-        clock: settings.clock,
-    })?)
-}
-
-/// Set by the first SIGTERM or SIGINT; a second one has its default effect.
-fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        // The order matters: the default comes first and looks at `stopped` before it is set.
-        flag::register_conditional_default(signal, Arc::clone(&stopped))?;
-        flag::register(signal, Arc::clone(&stopped))?;
-    }
-    Ok(stopped)
+    Ok(Ledger::open(settings.ledger(Arc::new(Disk), bench.zone().clone()))?)
 }
 
 fn unready(why: &str) -> Diagnostic {

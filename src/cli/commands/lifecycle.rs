@@ -6,7 +6,6 @@ use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Stop};
 use crate::cli::settings::Settings;
 use crate::jobs::lifecycle;
-use crate::jobs::recognition::load_retention;
 use crate::primitives::diag::Diagnostic;
 
 /// Prints the rules to standard output, and the steps to standard error.
@@ -19,10 +18,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &LifecycleArgs) -> Resu
     })?;
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
-    let retention =
-        load_retention(&settings.rule_files()?.retention).map_err(|error| Diagnostic::from(&error))?;
-    let zone = settings.zone.clone().unwrap_or(retention.zone);
-    let today = settings.clock.now().to_zoned(zone).date();
+    let retention = settings.retention()?;
+    let today = settings.clock.now().to_zoned(retention.zone).date();
     let rules = lifecycle::rules(prefix.trim_matches('/'), &retention.classes, today);
     report.value(&rules)?;
     report.note(&format!(

@@ -5,14 +5,12 @@ use crate::cli::args::{ArchivePlace, Common, PurgeArgs, Reading, SearchPlace, To
 use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::files;
-use crate::cli::process;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::{
     ASTRAY, Absent, Astray, BLOCKED, Batch, Blocked, Item, LINKED, LedgerFault, NOT_THERE, Plan, Reason,
     STUCK, SealedBatch, Site,
 };
-use crate::jobs::recognition::load_retention;
 use crate::jobs::replay::NodePlaces;
 use crate::jobs::subject::erase;
 use crate::jobs::verify::bytes_below;
@@ -23,6 +21,7 @@ use crate::model::Tree;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Seen, is_remote};
 use crate::quarantine::{self, SealedLine};
+use crate::rules::retention::RetentionRules;
 use crate::shred::{self, ShredStore};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -178,15 +177,10 @@ fn refused_without_site(settings: &Settings, command: &str, refusal: Diagnostic)
 
 /// The ledger of the node, if it has one.
 pub(super) fn ledger_of_node(settings: &Settings) -> Result<Option<Ledger>, Diagnostic> {
-    let directory = settings.state_dir.join(ledger::FOLDER);
-    if !directory.join(ledger::ENTRIES).exists() {
-        return Ok(None);
-    }
     // A ledger that exists keeps its own zone.
     let zone = settings.zone.clone().unwrap_or(TimeZone::UTC);
-    let (who, clock) = (process::user(), settings.clock);
-    let opened = Ledger::open(ledger::Settings { storage: Arc::new(Disk), directory, zone, who, clock });
-    Ok(Some(opened?))
+    let ledger = settings.ledger(Arc::new(Disk), zone);
+    Ok(if ledger.directory.join(ledger::ENTRIES).exists() { Some(Ledger::open(ledger)?) } else { None })
 }
 
 fn event_of(command: &str, refusal: &Diagnostic) -> Event {
@@ -230,33 +224,25 @@ fn site_in(
     others: &[PathBuf],
     seen: Seen,
 ) -> Result<Site, Diagnostic> {
-    let tree = tree(archive, vault.or(settings.vault.as_ref()));
+    let tree = tree(settings, archive, vault);
     let others = others.iter().map(PathBuf::as_path);
     let paths: Vec<&Path> = [archive, &tree.vault].into_iter().chain(others).collect();
     paths.iter().filter(|path| !is_remote(path)).try_for_each(|path| files::refuse_dangling(path))?;
     let storage = files::storage(&paths, seen)?;
-    let retention =
-        load_retention(&settings.rule_files()?.retention).map_err(|error| Diagnostic::from(&error))?;
-    let zone = settings.zone.clone().unwrap_or(retention.zone);
-    let ledger = Ledger::open(ledger::Settings {
-        storage: Arc::clone(&storage),
-        directory: settings.state_dir.join(ledger::FOLDER),
-        zone: zone.clone(),
-        who: process::user(),
-        clock: settings.clock,
-    })?;
+    let RetentionRules { zone, classes } = settings.retention()?;
+    let ledger = Ledger::open(settings.ledger(Arc::clone(&storage), zone.clone()))?;
     // Also where a key file is used now: what lies in the state directory was made before.
     let keys = keyring::Settings { source: SecretSource::StateDir, ..settings.keys(zone.clone()) };
     let shred = ShredStore::open(&storage, &settings.state_dir.join(shred::FOLDER))?;
     Ok(Site {
         storage,
         tree,
-        intermediate: archive.join("intermediate"),
+        intermediate: intermediate(archive),
         quarantine: settings.state_dir.join(quarantine::FOLDER),
         keys: Some(keys),
         shred,
         ledger,
-        classes: retention.classes,
+        classes,
         held: BTreeMap::new(),
         zone,
         now: settings.clock.now(),
@@ -286,10 +272,16 @@ fn refuse_dangling(archive: &Path) -> Result<(), Diagnostic> {
     ["archive", "intermediate"].iter().try_for_each(|store| files::refuse_dangling(&archive.join(store)))
 }
 
-/// The archive in a directory, with its vaults elsewhere if they are.
-pub(super) fn tree(archive: &Path, vault: Option<&PathBuf>) -> Tree {
+/// The archive in a directory; its vaults lie elsewhere if `vault` or the configuration says so.
+pub(super) fn tree(settings: &Settings, archive: &Path, vault: Option<&PathBuf>) -> Tree {
     let tree = Tree::at(archive);
+    let vault = vault.or(settings.vault.as_ref());
     Tree { vault: vault.cloned().unwrap_or(tree.vault), ..tree }
+}
+
+/// Where the archive in a directory has the segments that are in their second phase.
+pub(super) fn intermediate(archive: &Path) -> PathBuf {
+    archive.join("intermediate")
 }
 
 fn rows(plan: &Plan) -> Vec<Line> {

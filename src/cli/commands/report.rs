@@ -1,6 +1,6 @@
 //! `oubliette report`: what a data protection officer wants to know, as a page or as JSON.
 
-use super::purge::{archive, tree};
+use super::purge::{archive, intermediate, tree};
 use crate::cli::args::{Common, Reading, ReportArgs, Tokens};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
@@ -8,12 +8,12 @@ use crate::cli::files::{self, write_whole};
 use crate::cli::page::page;
 use crate::cli::report::{Report, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::recognition::load_retention;
 use crate::jobs::report::{self, Scope};
 use crate::ledger::FOLDER;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Seen;
 use crate::quarantine;
+use crate::rules::retention::RetentionRules;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use std::ops::RangeInclusive;
@@ -45,19 +45,17 @@ pub(crate) fn run(report: Report, common: &Common, args: &ReportArgs) -> Result<
 
 fn scope(common: &Common, args: &ReportArgs) -> Result<Scope, Diagnostic> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
-    let retention =
-        load_retention(&settings.rule_files()?.retention).map_err(|error| Diagnostic::from(&error))?;
-    let zone = settings.zone.clone().unwrap_or(retention.zone);
+    let RetentionRules { zone, classes } = settings.retention()?;
     let now = settings.clock.now();
     let archive = archive(&settings, &args.place)?;
-    let tree = tree(&archive, args.place.vault.as_ref().or(settings.vault.as_ref()));
+    let tree = tree(&settings, &archive, args.place.vault.as_ref());
     Ok(Scope {
         storage: files::storage(&[&archive, &tree.vault], Seen::Newest)?,
         tree,
-        intermediate: archive.join("intermediate"),
+        intermediate: intermediate(&archive),
         ledger: settings.state_dir.join(FOLDER),
         quarantine: settings.state_dir.join(quarantine::FOLDER),
-        classes: retention.classes,
+        classes,
         days: days(args, zone.to_datetime(now).date())?,
         zone,
         now,

@@ -6,7 +6,7 @@ mod outlets;
 mod schedule;
 
 use super::status::Shown;
-use super::{archive, filter};
+use super::{archive, filter, purge};
 use crate::cli::args::{ArchiveArgs, Common, Reading, ServeArgs, Tokens};
 use crate::cli::config::Kind;
 use crate::cli::exit::Exit;
@@ -240,7 +240,7 @@ fn calendar(setup: &Setup) -> Calendar {
     let Tree { archive, vault } = tree(settings);
     Calendar {
         storage: Arc::new(Disk),
-        roots: [archive, vault, archive_directory(settings).join("intermediate")],
+        roots: [archive, vault, purge::intermediate(&archive_directory(settings))],
         zone: recognition.zone.clone(),
         clock: settings.clock,
     }
@@ -248,12 +248,12 @@ fn calendar(setup: &Setup) -> Calendar {
 
 /// Where segments and vaults are.
 fn tree(settings: &Settings) -> Tree {
-    archive::tree(settings, &ArchiveArgs::default(), &archive_directory(settings))
+    purge::tree(settings, &archive_directory(settings), None)
 }
 
 fn archive_directory(settings: &Settings) -> PathBuf {
-    let beside = settings.config_path.parent().unwrap_or(Path::new("."));
-    settings.serve.archive.as_ref().map_or_else(|| settings.state_dir.clone(), |archive| beside.join(archive))
+    let archive = settings.serve.archive.as_ref();
+    archive.map_or_else(|| settings.state_dir.clone(), |archive| settings.beside_config(archive))
 }
 
 /// What peers may take; fewer connections than were asked for, if the rest could not open a file any more.

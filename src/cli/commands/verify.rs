@@ -1,7 +1,7 @@
 //! `oubliette verify`: whether segments, vaults and the ledger are what was written.
 
 use super::ledger as ledger_command;
-use super::purge::tree;
+use super::purge::{intermediate, tree};
 use crate::cli::args::{Common, Reading, Tokens, VerifyArgs};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
@@ -32,8 +32,9 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
         return ledger_command::verify(report, path, &args.expect);
     }
     refuse_missing(path)?;
-    let tree = tree(path, args.vault.as_ref().or(settings.vault.as_ref()));
-    let places = [&tree.archive, &tree.vault, &path.join("intermediate")];
+    let tree = tree(&settings, path, args.vault.as_ref());
+    let intermediate = intermediate(path);
+    let places = [&tree.archive, &tree.vault, &intermediate];
     places
         .into_iter()
         .filter(|place| !is_remote(place))
@@ -46,7 +47,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
     }
     others.iter().try_for_each(|other| checker.add_ledger(other, &[]))?;
     let verified = if is_archive(path) {
-        let archive = Archive { tree, intermediate: path.join("intermediate") };
+        let archive = Archive { tree, intermediate };
         let roots = [&*archive.tree.archive, &*archive.tree.vault, &*archive.intermediate];
         let progress = Counted::of(bytes_below(&*storage, &roots).unwrap_or(0));
         checker.archive(&archive, &|bytes| progress.add(bytes))?

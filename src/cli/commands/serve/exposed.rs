@@ -1,6 +1,5 @@
 //! Files of the configuration that hold secrets of others than oubliette: the private keys of TLS, passwords for Kafka.
 
-use super::outlets;
 use crate::cli::config::{Input, Output};
 use crate::cli::report::Report;
 use crate::cli::settings::Settings;
@@ -16,7 +15,7 @@ pub(super) fn warn(report: Report, settings: &Settings) {
     let of_inputs = inputs.iter().filter_map(|Input { key, .. }| key.as_deref());
     let of_outputs = outputs.iter().flat_map(|Output { key, kafka_config, .. }| [key, kafka_config]);
     for path in of_inputs.chain(of_outputs.filter_map(Option::as_deref)) {
-        let path = outlets::place(settings, path);
+        let path = settings.named_file(path);
         // One that cannot be read is told by whoever needs it.
         if let Ok(metadata) = fs::metadata(&path)
             && is_exposed(&metadata)

@@ -191,8 +191,7 @@ fn receive_buffer(input: &Input) -> usize {
 
 /// Files of an input with TLS; relative to the configuration file.
 fn tls_files(input: &Input, settings: &Settings) -> tls::Files {
-    let beside = settings.config_path.parent().unwrap_or(Path::new(""));
-    let place = |path: &Path| files::credential(path).unwrap_or_else(|| beside.join(path));
+    let place = |path: &Path| settings.named_file(path);
     tls::Files {
         certificate: input.certificate.as_deref().map(place).unwrap_or_default(),
         key: input.key.as_deref().map(place).unwrap_or_default(),

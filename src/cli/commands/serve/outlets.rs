@@ -151,7 +151,7 @@ fn start(output: &Output, setup: &Setup) -> Result<Outlet, Diagnostic> {
 /// Where the receiver is, and what the connection is encrypted with.
 fn peer(output: &Output, settings: &Settings) -> Result<Option<Peer>, Diagnostic> {
     let Some(Typed(address)) = &output.address else { return Ok(None) };
-    let place = |path: &PathBuf| place(settings, path);
+    let place = |path: &PathBuf| settings.named_file(path);
     let identity = output.certificate.as_ref().zip(output.key.as_ref());
     let tls = output.ca.as_ref().map(|ca| Files {
         ca: place(ca),
@@ -168,12 +168,6 @@ fn peer(output: &Output, settings: &Settings) -> Result<Option<Peer>, Diagnostic
         files.load().map_err(unusable)?;
     }
     Ok(Some(Peer { address: address.clone(), tls }))
-}
-
-/// Where a file of the configuration lies.
-pub(super) fn place(settings: &Settings, path: &Path) -> PathBuf {
-    let beside = settings.config_path.parent().unwrap_or(Path::new(""));
-    files::credential(path).unwrap_or_else(|| beside.join(path))
 }
 
 /// Below the state directory: a directory for each output.

@@ -109,8 +109,8 @@ fn wait(shared: &(Mutex<State>, Condvar), each: Duration, is_due: impl Fn(&Setti
 /// Which directories are the stores of the archive now: another one, or none, when a disk is mounted or not.
 fn stores(settings: &Settings) -> [Option<Identity>; 3] {
     let archive = archive_directory(settings);
-    let Tree { archive: segments, vault } = purge::tree(&archive, settings.vault.as_ref());
-    [segments, vault, archive.join("intermediate")]
+    let Tree { archive: segments, vault } = purge::tree(settings, &archive, None);
+    [segments, vault, purge::intermediate(&archive)]
         .map(|store| fs::metadata(store).ok().map(|metadata| Identity::of(&metadata)))
 }
 

@@ -1,6 +1,6 @@
 //! The output of type `kafka`: from the configuration to a running one.
 
-use super::{DEFAULT_WINDOW, place};
+use super::DEFAULT_WINDOW;
 use crate::cli::config::{Output, Typed};
 use crate::cli::librdkafka;
 use crate::cli::settings::Settings;
@@ -21,7 +21,7 @@ pub(super) fn start(
     settings: &Settings,
     storage: &Arc<dyn Storage>,
 ) -> Result<Outlet, Diagnostic> {
-    let file = output.kafka_config.as_deref().map(|path| place(settings, path));
+    let file = output.kafka_config.as_deref().map(|path| settings.named_file(path));
     let brokers = output.brokers.iter().flatten().map(|Typed(broker)| broker.as_str());
     let topic = Topic {
         brokers: brokers.collect::<Vec<_>>().join(","),
