@@ -1,5 +1,6 @@
 //! ArcSight Common Event Format (CEF 0.1 and 1.x): seven header fields between bars, then an extension.
 
+use super::escapes;
 use super::timestamp::{MISMATCH, Parsed, stated};
 use crate::model::{Format, Record};
 use memchr::memchr2;
@@ -140,23 +141,13 @@ fn key_start(text: &[u8], equals: usize, from: usize) -> usize {
 }
 
 /// `\|`, `\=`, `\\` stand for themselves, `\n` and `\r` for line ends.
-pub(super) fn unescape(value: &[u8]) -> Cow<'_, [u8]> {
-    if !value.contains(&b'\\') {
-        return Cow::Borrowed(value);
-    }
-    let mut text = Vec::with_capacity(value.len());
-    let mut rest = value;
-    while let [first, after @ ..] = rest {
-        let (byte, after) = match (first, after) {
-            (b'\\', [b'n', after @ ..]) => (b'\n', after),
-            (b'\\', [b'r', after @ ..]) => (b'\r', after),
-            (b'\\', [escaped @ (b'|' | b'=' | b'\\'), after @ ..]) => (*escaped, after),
-            _ => (*first, after),
-        };
-        text.push(byte);
-        rest = after;
-    }
-    Cow::Owned(text)
+fn unescape(value: &[u8]) -> Cow<'_, [u8]> {
+    escapes::decoded(value, |byte| match byte {
+        b'|' | b'=' | b'\\' => Some(byte),
+        b'n' => Some(b'\n'),
+        b'r' => Some(b'\r'),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

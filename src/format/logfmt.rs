@@ -1,8 +1,9 @@
 //! logfmt: `key=value` pairs with spaces between, values in quotes where they hold spaces.
 
+use super::escapes;
 use super::timestamp::{leading_epoch, stated};
 use crate::model::{Format, Record, StatedTime};
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 use std::borrow::Cow;
 
 /// Lines of this format.
@@ -164,23 +165,13 @@ fn unquote(value: &[u8]) -> Cow<'_, [u8]> {
     let Some(inner) = value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")) else {
         return Cow::Borrowed(value);
     };
-    if memchr(b'\\', inner).is_none() {
-        return Cow::Borrowed(inner);
-    }
-    let mut text = Vec::with_capacity(inner.len());
-    let mut rest = inner;
-    while let [first, after @ ..] = rest {
-        let (byte, after) = match (first, after) {
-            (b'\\', [b'n', after @ ..]) => (b'\n', after),
-            (b'\\', [b'r', after @ ..]) => (b'\r', after),
-            (b'\\', [b't', after @ ..]) => (b'\t', after),
-            (b'\\', [escaped @ (b'"' | b'\\'), after @ ..]) => (*escaped, after),
-            _ => (*first, after),
-        };
-        text.push(byte);
-        rest = after;
-    }
-    Cow::Owned(text)
+    escapes::decoded(inner, |byte| match byte {
+        b'"' | b'\\' => Some(byte),
+        b'n' => Some(b'\n'),
+        b'r' => Some(b'\r'),
+        b't' => Some(b'\t'),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! RFC 5424 syslog: HEADER, STRUCTURED-DATA, MSG.
 
+use super::escapes;
 use super::last_times::LastTimes;
 use super::pri::pri;
 use super::timestamp::{MISMATCH, Parsed, rfc3339};
@@ -172,20 +173,7 @@ fn param_value(input: &[u8]) -> Parsed<'_, &[u8]> {
 /// RFC 5424 6.3.3: "A backslash ('\') followed by none of the three described characters is an
 /// invalid escape sequence. In this case, the '\' character MUST be treated as a regular backslash".
 fn unescape(value: &[u8]) -> Cow<'_, [u8]> {
-    if !value.contains(&b'\\') {
-        return Cow::Borrowed(value);
-    }
-    let mut text = Vec::with_capacity(value.len());
-    let mut rest = value;
-    while let [first, after @ ..] = rest {
-        let (byte, after) = match after {
-            [escaped @ (b'"' | b'\\' | b']'), after @ ..] if *first == b'\\' => (escaped, after),
-            _ => (first, after),
-        };
-        text.push(*byte);
-        rest = after;
-    }
-    Cow::Owned(text)
+    escapes::decoded(value, |byte| matches!(byte, b'"' | b'\\' | b']').then_some(byte))
 }
 
 #[cfg(test)]

@@ -188,8 +188,9 @@ pub(super) fn leading_epoch(input: &[u8]) -> Parsed<'_, StatedTime> {
 pub(super) fn tai64n(input: &[u8]) -> Parsed<'_, StatedTime> {
     let hex = |byte: u8| byte.is_ascii_hexdigit();
     let (rest, label) = preceded(char('@'), take_while_m_n(24, 24, hex)).parse(input)?;
-    let label = label[..16].iter().fold(0_u64, |sum, &digit| (sum << 4) | u64::from(hex_value(digit)));
-    let seconds = label.checked_sub((1 << 62) + 10).filter(|at| EPOCH_WINDOW.contains(at));
+    let label = std::str::from_utf8(&label[..16]).ok().and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    let seconds = label.and_then(|label| label.checked_sub((1 << 62) + 10));
+    let seconds = seconds.filter(|at| EPOCH_WINDOW.contains(at));
     match seconds.and_then(|at| i64::try_from(at).ok()) {
         Some(seconds) => Ok((rest, StatedTime::Unix(seconds))),
         None => Err(MISMATCH),
@@ -442,14 +443,6 @@ fn number_4(input: &[u8]) -> Parsed<'_, i16> {
 /// The number that two digits spell.
 pub(super) fn pair(tens: u8, ones: u8) -> Option<u8> {
     (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| (tens - b'0') * 10 + (ones - b'0'))
-}
-
-fn hex_value(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        // Lower and upper case letters differ in bit 5 only; callers pass hexadecimal digits.
-        _ => (digit | 0x20).saturating_sub(b'a') + 10,
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,20 @@
+//! Backslashes in values; each format has its own.
+
+use memchr::memchr;
+use std::borrow::Cow;
+
+/// `value` with its escapes decoded. `meaning` says what a byte behind a backslash stands for; before one that stands for
+/// nothing the backslash is text.
+pub(super) fn decoded(value: &[u8], meaning: impl Fn(u8) -> Option<u8>) -> Cow<'_, [u8]> {
+    if memchr(b'\\', value).is_none() {
+        return Cow::Borrowed(value);
+    }
+    let mut text = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let [first, after @ ..] = rest {
+        let escaped = after.first().filter(|_| *first == b'\\').and_then(|&byte| meaning(byte));
+        text.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &after[1..] } else { after };
+    }
+    Cow::Owned(text)
+}
