@@ -46,5 +46,19 @@ pub const CODES: &[&Code] = &[
 pub static UNKNOWN_KIND: Code = Code {
     id: "R10",
     title: "no rule finds this kind",
-    text: "What it means\n  --also, or also in the configuration, names a kind that no loaded rule finds.\n\nWhy it matters\n  What is asked for and not looked for would stay in clear. So nothing starts.\n\nExample\n  oubliette filter --also user      the kind is called usr\n\nWhat to do\n  Correct the name, or add a rule with a group of that name in --rules DIR/identifiers/.\n\nReferences\n  README.md, \"What is found\"",
+    text: "\
+What it means
+  --also, or also in the configuration, names a kind that no loaded rule finds.
+
+Why it matters
+  What is asked for and not looked for would stay in clear. So nothing starts.
+
+Example
+  oubliette filter --also user      the kind is called usr
+
+What to do
+  Correct the name, or add a rule with a group of that name in --rules DIR/identifiers/.
+
+References
+  README.md, \"What is found\"",
 };

@@ -145,7 +145,22 @@ fn secrets(
 pub static NO_IDENTIFIER: Code = Code {
     id: "K14",
     title: "the value is no identifier",
-    text: "What it means\n  oubliette token was given text that it would not replace in a log line.\n\nWhy it matters\n  The token of another kind would not be found in any log.\n\nExample\n  oubliette token alice\n\nWhat to do\n  Give an IP address, a network (IPv4 /24 or IPv6 /64), or an e-mail address, with nothing around it; or say what it is:\n  oubliette token --kind usr alice\n\nReferences\n  README.md, \"What is found\"",
+    text: "\
+What it means
+  oubliette token was given text that it would not replace in a log line.
+
+Why it matters
+  The token of another kind would not be found in any log.
+
+Example
+  oubliette token alice
+
+What to do
+  Give an IP address, a network (IPv4 /24 or IPv6 /64), or an e-mail address, with nothing around it; or say what it is:
+  oubliette token --kind usr alice
+
+References
+  README.md, \"What is found\"",
 };
 
 #[cfg(test)]

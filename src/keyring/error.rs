@@ -276,66 +276,269 @@ pub const CODES: &[&Code] = &[
 static IO: Code = Code {
     id: "K01",
     title: "a key file or the state directory cannot be used",
-    text: "What it means\n  A file with a secret could not be opened, read, written or made durable.\n\nWhy it matters\n  Without a key there are no tokens, and without tokens nothing is written: oubliette fails closed.\n\nExample\n  oubliette filter --state-dir /var/lib/oubliette    run by a user who may not write there\n\nWhat to do\n  Run it as the user who owns the state directory, or name another one with --state-dir. On a full disk\n  make room first: a new epoch needs a few hundred bytes. A key file that is not there is made with\n  (umask 077; head -c 32 /dev/urandom > key)\n\nReferences\n  README.md, \"Keys and escrow\"",
+    text: "\
+What it means
+  A file with a secret could not be opened, read, written or made durable.
+
+Why it matters
+  Without a key there are no tokens, and without tokens nothing is written: oubliette fails closed.
+
+Example
+  oubliette filter --state-dir /var/lib/oubliette    run by a user who may not write there
+
+What to do
+  Run it as the user who owns the state directory, or name another one with --state-dir. On a full disk
+  make room first: a new epoch needs a few hundred bytes. A key file that is not there is made with
+  (umask 077; head -c 32 /dev/urandom > key)
+
+References
+  README.md, \"Keys and escrow\"",
 };
+
 /// K02: a secret that others can read.
 pub static EXPOSED: Code = Code {
     id: "K02",
     title: "a key can be read by others",
-    text: "What it means\n  The mode of the key file lets its group or everybody read it, and it is refused. An identity file of such a mode\n  is used with this warning, unless it is locked with a passphrase; so are the private keys of TLS and the settings of\n  Kafka in the configuration of `serve`, where those of root may be shared with a group.\n\nWhy it matters\n  A token is an HMAC: whoever holds the key can try all 4,294,967,296 IPv4 addresses in minutes and so name\n  everybody in the logs. Whoever holds an identity opens every epoch secret that was wrapped to it.\n\nExample\n  -rw-r--r-- 1 root root 32 key\n\nWhat to do\n  chmod 600 key. If somebody else may have read it, it is no secret any more: make a new one,\n  rm key; (umask 077; head -c 32 /dev/urandom > key)\n  An identity that others may have read is replaced as docs/breach.md says of one that was stolen.\n\nReferences\n  ENISA, Pseudonymisation techniques and best practices (2019); GDPR art. 32(1)(a)",
+    text: "\
+What it means
+  The mode of the key file lets its group or everybody read it, and it is refused. An identity file of such a mode
+  is used with this warning, unless it is locked with a passphrase; so are the private keys of TLS and the settings of
+  Kafka in the configuration of `serve`, where those of root may be shared with a group.
+
+Why it matters
+  A token is an HMAC: whoever holds the key can try all 4,294,967,296 IPv4 addresses in minutes and so name
+  everybody in the logs. Whoever holds an identity opens every epoch secret that was wrapped to it.
+
+Example
+  -rw-r--r-- 1 root root 32 key
+
+What to do
+  chmod 600 key. If somebody else may have read it, it is no secret any more: make a new one,
+  rm key; (umask 077; head -c 32 /dev/urandom > key)
+  An identity that others may have read is replaced as docs/breach.md says of one that was stolen.
+
+References
+  ENISA, Pseudonymisation techniques and best practices (2019); GDPR art. 32(1)(a)",
 };
+
 static LENGTH: Code = Code {
     id: "K03",
     title: "a key has the wrong length",
-    text: "What it means\n  A key file holds 32 raw bytes, or 64 hex digits with or without a line end. This one holds something else.\n\nWhy it matters\n  Some tools pad a short key with zeros, and so make it weak in silence. oubliette refuses it.\n\nExample\n  echo secret > key\n\nWhat to do\n  (umask 077; head -c 32 /dev/urandom > key)\n\nReferences\n  RFC 2104, 3: keys shorter than the hash's output weaken HMAC",
+    text: "\
+What it means
+  A key file holds 32 raw bytes, or 64 hex digits with or without a line end. This one holds something else.
+
+Why it matters
+  Some tools pad a short key with zeros, and so make it weak in silence. oubliette refuses it.
+
+Example
+  echo secret > key
+
+What to do
+  (umask 077; head -c 32 /dev/urandom > key)
+
+References
+  RFC 2104, 3: keys shorter than the hash's output weaken HMAC",
 };
+
 static ZERO: Code = Code {
     id: "K04",
     title: "a key holds only zeros",
-    text: "What it means\n  All 32 bytes of the key are zero.\n\nWhy it matters\n  A key that everybody can guess protects nobody. It is what a failed copy or an empty disk block leaves.\n\nExample\n  head -c 32 /dev/zero > key\n\nWhat to do\n  (umask 077; head -c 32 /dev/urandom > key)\n\nReferences\n  NIST SP 800-133r2, 4: keys come from a random bit generator",
+    text: "\
+What it means
+  All 32 bytes of the key are zero.
+
+Why it matters
+  A key that everybody can guess protects nobody. It is what a failed copy or an empty disk block leaves.
+
+Example
+  head -c 32 /dev/zero > key
+
+What to do
+  (umask 077; head -c 32 /dev/urandom > key)
+
+References
+  NIST SP 800-133r2, 4: keys come from a random bit generator",
 };
+
 static NOT_A_FILE: Code = Code {
     id: "K05",
     title: "a key is not in a regular file",
-    text: "What it means\n  The path given with --key-file is a directory, a pipe or a device.\n\nWhy it matters\n  The key is read again at every start and its mode is checked; neither works on a pipe.\n\nExample\n  --key-file /dev/urandom\n\nWhat to do\n  Write the key to a file: (umask 077; head -c 32 /dev/urandom > key)\n\nReferences\n  README.md, \"Keys and escrow\"",
+    text: "\
+What it means
+  The path given with --key-file is a directory, a pipe or a device.
+
+Why it matters
+  The key is read again at every start and its mode is checked; neither works on a pipe.
+
+Example
+  --key-file /dev/urandom
+
+What to do
+  Write the key to a file: (umask 077; head -c 32 /dev/urandom > key)
+
+References
+  README.md, \"Keys and escrow\"",
 };
+
 static DIRECTORY: Code = Code {
     id: "K06",
     title: "the state directory can be changed by others",
-    text: "What it means\n  Group or others may write to the state directory.\n\nWhy it matters\n  They could replace the secret of the day by one they know, and read every token.\n\nExample\n  drwxrwxr-x 5 root adm 4096 /var/lib/oubliette\n\nWhat to do\n  chmod 700 /var/lib/oubliette\n\nReferences\n  GDPR art. 32(1)(b)",
+    text: "\
+What it means
+  Group or others may write to the state directory.
+
+Why it matters
+  They could replace the secret of the day by one they know, and read every token.
+
+Example
+  drwxrwxr-x 5 root adm 4096 /var/lib/oubliette
+
+What to do
+  chmod 700 /var/lib/oubliette
+
+References
+  GDPR art. 32(1)(b)",
 };
+
 static DAMAGED: Code = Code {
     id: "K07",
     title: "a file of the state directory is damaged",
-    text: "What it means\n  A secret, the fleet chain or the recipients file does not have the form that oubliette writes.\n\nWhy it matters\n  A guess could give other tokens for the same person, or none that can be given back. So nothing starts.\n\nExample\n  keys/epoch-2026-11-23.secret with 7 bytes, after a copy that broke off\n\nWhat to do\n  Restore the file, or move it away: the next start makes a new secret, and tokens differ from there on.\n\nReferences\n  README.md, \"Keys and escrow\"",
+    text: "\
+What it means
+  A secret, the fleet chain or the recipients file does not have the form that oubliette writes.
+
+Why it matters
+  A guess could give other tokens for the same person, or none that can be given back. So nothing starts.
+
+Example
+  keys/epoch-2026-11-23.secret with 7 bytes, after a copy that broke off
+
+What to do
+  Restore the file, or move it away: the next start makes a new secret, and tokens differ from there on.
+
+References
+  README.md, \"Keys and escrow\"",
 };
+
 static CLOCK: Code = Code {
     id: "K08",
     title: "the clock is before the fleet chain",
-    text: "What it means\n  The chain key of the fleet seed has been ratcheted to a later epoch than the clock shows.\n\nWhy it matters\n  The ratchet goes forwards only, so that a stolen node cannot read its past. Old secrets are gone.\n\nExample\n  A machine that starts with its clock in 1970\n\nWhat to do\n  Set the clock. If the chain was advanced by a clock in the future, import the seed again.\n\nReferences\n  DESIGN: C(e+1) = HKDF(C(e), \"oubliette/1/next\")",
+    text: "\
+What it means
+  The chain key of the fleet seed has been ratcheted to a later epoch than the clock shows.
+
+Why it matters
+  The ratchet goes forwards only, so that a stolen node cannot read its past. Old secrets are gone.
+
+Example
+  A machine that starts with its clock in 1970
+
+What to do
+  Set the clock. If the chain was advanced by a clock in the future, import the seed again.
+
+References
+  C(e+1) = HKDF(C(e), \"oubliette/1/next\"); README.md, \"Keys and escrow\"",
 };
+
 static RECIPIENT: Code = Code {
     id: "K09",
     title: "not an age recipient",
-    text: "What it means\n  A line of recipients.txt, or a --recipient, is neither an X25519 recipient (age1...) nor one of a plugin.\n\nWhy it matters\n  Every epoch secret is wrapped to all recipients before it is used. One that cannot be used stops the start.\n\nExample\n  an identity (AGE-SECRET-KEY-1...) pasted where its public key belongs\n\nWhat to do\n  Paste the line that age-keygen prints after \"Public key:\".\n\nReferences\n  age-encryption.org/v1",
+    text: "\
+What it means
+  A line of recipients.txt, or a --recipient, is neither an X25519 recipient (age1...) nor one of a plugin.
+
+Why it matters
+  Every epoch secret is wrapped to all recipients before it is used. One that cannot be used stops the start.
+
+Example
+  an identity (AGE-SECRET-KEY-1...) pasted where its public key belongs
+
+What to do
+  Paste the line that age-keygen prints after \"Public key:\".
+
+References
+  age-encryption.org/v1",
 };
+
 static AGE: Code = Code {
     id: "K10",
     title: "age cannot wrap or unwrap a secret",
-    text: "What it means\n  The wrapped secret could not be opened with the identity given, or not be made.\n\nWhy it matters\n  Without it a token of a past epoch cannot be computed again.\n\nExample\n  an identity that was not among the recipients on that day\n\nWhat to do\n  Try the other identity. A plugin must be installed on this machine (age-plugin-NAME on the PATH).\n\nReferences\n  age-encryption.org/v1; C2SP age-plugin",
+    text: "\
+What it means
+  The wrapped secret could not be opened with the identity given, or not be made.
+
+Why it matters
+  Without it a token of a past epoch cannot be computed again.
+
+Example
+  an identity that was not among the recipients on that day
+
+What to do
+  Try the other identity. A plugin must be installed on this machine (age-plugin-NAME on the PATH).
+
+References
+  age-encryption.org/v1; C2SP age-plugin",
 };
+
 static NO_WRAP: Code = Code {
     id: "K11",
     title: "no wrapped secret of that epoch",
-    text: "What it means\n  The directory wraps holds nothing for the epoch asked for.\n\nWhy it matters\n  The node itself forgets a secret when its epoch ends. Only a wrap can bring it back.\n\nExample\n  a day on which oubliette ran without escrow recipients; a day of which everything archived has expired, so that\n  `oubliette purge` erased the wrap\n\nWhat to do\n  Look for the wraps in the backup of the state directory. Without escrow the tokens of that day stay closed\n  for everybody.\n\nReferences\n  README.md, \"Keys and escrow\"",
+    text: "\
+What it means
+  The directory wraps holds nothing for the epoch asked for.
+
+Why it matters
+  The node itself forgets a secret when its epoch ends. Only a wrap can bring it back.
+
+Example
+  a day on which oubliette ran without escrow recipients; a day of which everything archived has expired, so that
+  `oubliette purge` erased the wrap
+
+What to do
+  Look for the wraps in the backup of the state directory. Without escrow the tokens of that day stay closed
+  for everybody.
+
+References
+  README.md, \"Keys and escrow\"",
 };
+
 static ROTATE: Code = Code {
     id: "K12",
     title: "this secret is not rotated here",
-    text: "What it means\n  keys rotate replaces a random secret of this node. A key file or a fleet seed belongs to others too.\n\nWhy it matters\n  One node with another secret would give other tokens for the same person.\n\nExample\n  oubliette keys rotate on a node that imported a fleet seed\n\nWhat to do\n  oubliette keys seed new FILE on one machine, then oubliette keys seed import FILE on all.\n\nReferences\n  README.md, \"A fleet\"",
+    text: "\
+What it means
+  keys rotate replaces a random secret of this node. A key file or a fleet seed belongs to others too.
+
+Why it matters
+  One node with another secret would give other tokens for the same person.
+
+Example
+  oubliette keys rotate on a node that imported a fleet seed
+
+What to do
+  oubliette keys seed new FILE on one machine, then oubliette keys seed import FILE on all.
+
+References
+  README.md, \"A fleet\"",
 };
+
 static RANDOMNESS: Code = Code {
     id: "K13",
     title: "no random bytes",
-    text: "What it means\n  The operating system refused to give random bytes.\n\nWhy it matters\n  A secret that is not random is no secret.\n\nExample\n  a container whose seccomp profile forbids getrandom(2)\n\nWhat to do\n  Allow getrandom(2), or make the key elsewhere and pass it with --key-file.\n\nReferences\n  getrandom(2)",
+    text: "\
+What it means
+  The operating system refused to give random bytes.
+
+Why it matters
+  A secret that is not random is no secret.
+
+Example
+  a container whose seccomp profile forbids getrandom(2)
+
+What to do
+  Allow getrandom(2), or make the key elsewhere and pass it with --key-file.
+
+References
+  getrandom(2)",
 };
