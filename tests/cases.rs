@@ -32,7 +32,7 @@
 //! | reversible by two parties only | `vault`: `what_is_written_opens_with_both_keys`, `one_key_is_not_enough` |
 //! | searching across epochs under a case number | `replay.rs`: `what_is_found_is_what_a_plain_search_finds`, `a_reveal_gives_back_what_was_asked_for_and_nobody_else`, `what_is_refused_leaves_nothing_but_an_entry_in_the_ledger` |
 //! | one source at full speed while the disk is slow | `pipeline::intake`: `a_batch_waits_for_room_of_its_connection_and_others_do_not`; `edges.rs`: `the_archive_goes_on_while_a_required_output_is_full` |
-//! | standard output closed by whoever starts it | `a_closed_standard_output_is_refused` |
+//! | standard output closed by whoever starts it | `a_closed_standard_output_is_told` |
 //! | deleting the lines of one person | `desk/subject.rs`: `erasure_stops_where_a_duty_stands_and_says_until_when`, `what_is_refused_erases_nothing` |
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]

@@ -1,4 +1,4 @@
-//! The record of a session: every single figure as it was measured, for `benches/runs/`.
+//! The record of a run: every single figure as it was measured, for `benches/runs/`.
 
 use super::child::Time;
 use std::fmt::{Display, Write};

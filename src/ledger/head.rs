@@ -10,8 +10,8 @@ use crate::primitives::hex;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// From one entry to the next a clock goes forwards by no more than this. (Contract: DESIGN, purge.)
-pub const LONGEST_STEP: SignedDuration = SignedDuration::from_hours(36);
+/// From one entry to the next a clock goes forwards by no more than this.
+const LONGEST_STEP: SignedDuration = SignedDuration::from_hours(36);
 
 /// What a clock may go back without a word: a correction by NTP, two processes at once.
 pub const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(5);

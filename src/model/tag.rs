@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// The bytes of DESIGN.md section 6.
+    /// The bytes that the README shows, "Retention and tags".
     #[test]
     fn forms() {
         let class = ClassName::new("connection").unwrap();

@@ -130,9 +130,9 @@ pub(super) mod tests {
         text.parse().unwrap()
     }
 
-    /// The table of DESIGN.md section 6.
+    /// Periods of the published policy, with days that a month lacks.
     #[test]
-    fn contract_vectors() {
+    fn vectors() {
         let paris = TimeZone::get("Europe/Paris").unwrap();
         for (event, keep, day, expires, purge) in [
             ("2026-03-15T23:30:00Z", "12 months", "2026-03-16", "2027-03-17", "2027-03-16T23:00:00Z"),

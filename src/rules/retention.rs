@@ -205,7 +205,7 @@ default = true
                 format!("{}: {archive}{} from {starts}", class.name, class.keep)
             })
             .collect();
-        // DESIGN.md section 6: the published policy, row by row.
+        // The published policy, row by row.
         assert_eq!(
             found,
             [

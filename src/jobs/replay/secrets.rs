@@ -470,7 +470,7 @@ impl Secrets {
     }
 }
 
-/// What the kid of a fixed epoch begins with. (Contract: DESIGN, tokens.)
+/// What the kid of a fixed epoch begins with.
 const FIXED: &[u8] = b"000";
 
 /// Whether the fingerprint in the kid, its last two characters, is that of the secret.

@@ -70,7 +70,7 @@ impl Tenancy {
     }
 }
 
-/// Whose tokens they are where nobody names a tenant. (Contract: DESIGN, tokens.)
+/// Whose tokens they are where nobody names a tenant.
 pub const DEFAULT_TENANT: &str = "default";
 
 #[cfg(test)]

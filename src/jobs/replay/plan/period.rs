@@ -49,7 +49,7 @@ fn agree(days: &RangeInclusive<Date>, sealed: Date) -> bool {
     *days.start() <= sealed && *days.end() >= sealed.saturating_sub(MOST_DAYS.days())
 }
 
-/// A time is believed up to so long after receipt. (Contract: DESIGN, expiry.)
+/// A time is believed up to so long after receipt.
 const MOST_AHEAD_SECONDS: i64 = 5 * 60;
 
 /// A time is believed up to 48 hours before receipt, and a segment ends with the day of receipt.
