@@ -12,12 +12,19 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const OPEN: &str = "1 open 46 relp_version=0\nrelp_software=x\ncommands=syslog\n";
 
 fn once(ids: &[&str]) -> BTreeMap<String, usize> {
     ids.iter().map(|id| ((*id).to_owned(), 1)).collect()
+}
+
+/// Adds a line of that id to a file that a sidecar follows.
+fn append(path: &Path, id: &str) {
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    writeln!(file, "{}", line(id)).unwrap();
 }
 
 /// A frame of RELP.
@@ -119,10 +126,7 @@ fn a_file_is_read_on_after_a_kill_and_through_a_rotation() {
 fn files_of_a_pattern_are_followed_also_when_they_come_later() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
-    let append = |name: &str, id: &str| {
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(at(name)).unwrap();
-        writeln!(file, "{}", line(id)).unwrap();
-    };
+    let append = |name: &str, id: &str| append(&at(name), id);
     let config =
         format!("[[serve.input]]\ntype = 'file'\npath = '{}'\npoll = '10ms'\n", at("*.log*").display());
     append("a.log", "one");
@@ -152,10 +156,7 @@ fn files_of_a_pattern_are_followed_also_when_they_come_later() {
 fn a_file_with_several_names_is_followed_once() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
-    let append = |name: &str, id: &str| {
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(at(name)).unwrap();
-        writeln!(file, "{}", line(id)).unwrap();
-    };
+    let append = |name: &str, id: &str| append(&at(name), id);
     let input = |path: &str| {
         format!("[[serve.input]]\ntype = 'file'\npath = '{}'\npoll = '10ms'\n", at(path).display())
     };
