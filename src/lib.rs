@@ -1,12 +1,12 @@
 //! `oubliette`: the log pseudonymisation and retention filter.
 //!
-//! The modules stand in the order in which a line meets them:
+//! What a line meets, from left to right:
 //!
 //! ```text
-//! input --Block--> format --Record--> detect --Findings--> pseudonym --Pseudonymised--> stdout
-//!   | too long       | unknown: Raw      ^ rules/identifiers  ^ epoch secret
-//!   v                                                          ^ retention: class, expiry, tag
-//! quarantine (sealed)
+//! input --Block--> scan --Line--> format --Record--> retention --Verdict--> detect --Findings--> pseudonym
+//!   | too long                    | unknown: Raw     ^ rules/retention      ^ rules/identifiers   | ^ epoch secret
+//!   v                                                                                             v Pseudonymised
+//! quarantine (sealed)                                                           output, or archive and vault
 //! ```
 //!
 //! Imports go to the right only:
