@@ -170,7 +170,7 @@ pub(crate) fn counted(count: u64, thing: &str) -> String {
 }
 
 /// The message as people read it.
-pub(crate) fn message_text(level: Level, diagnostic: &Diagnostic) -> String {
+fn message_text(level: Level, diagnostic: &Diagnostic) -> String {
     let (style, name) = level.shown();
     let mut text = format!("{style}{name}[{}]{style:#}: {}\n", diagnostic.code.id, Plain(&diagnostic.what));
     for (label, detail) in [("where:", &diagnostic.place), ("why:", &diagnostic.why)] {

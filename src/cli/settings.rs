@@ -89,7 +89,7 @@ pub(crate) struct Settings {
 
 /// What of the user's surroundings decides where state lives.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Surroundings {
+struct Surroundings {
     /// Whether the user is root.
     pub(crate) root: bool,
     /// `XDG_STATE_HOME`.

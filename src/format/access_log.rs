@@ -14,7 +14,7 @@ use nom::combinator::{all_consuming, peek, verify};
 use nom::sequence::{delimited, preceded, terminated};
 
 /// Lines of the common log format.
-pub const CLF_SAMPLES: &[&str] = &[
+pub(super) const CLF_SAMPLES: &[&str] = &[
     r#"203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5"#,
     r#"2001:db8::7 - jean [23/Nov/2026:10:00:00 +0100] "GET /a\"b HTTP/1.1" 304 -"#,
     r#"client.example.com - John Doe [23/Nov/2026:10:00:00 +0100] "-" 408 0"#,
@@ -22,7 +22,7 @@ pub const CLF_SAMPLES: &[&str] = &[
 ];
 
 /// Lines of the combined log format.
-pub const COMBINED_SAMPLES: &[&str] = &[
+pub(super) const COMBINED_SAMPLES: &[&str] = &[
     r#"203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "Mozilla/5.0 (X11; Linux x86_64; rv:128.0)""#,
     r#"2001:db8::7 - jean@example.fr [23/Nov/2026:10:00:00 +0100] "GET /?q=\\\" HTTP/1.1" 200 5 "https://www.example.org/?a=\"b\"" "x \" y" 0.003 "203.0.113.9, 198.51.100.7""#,
     r#"203.0.113.9, 198.51.100.7 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "" """#,
@@ -31,7 +31,7 @@ pub const COMBINED_SAMPLES: &[&str] = &[
 ];
 
 /// Lines with the virtual host in front.
-pub const VHOST_COMBINED_SAMPLES: &[&str] = &[
+pub(super) const VHOST_COMBINED_SAMPLES: &[&str] = &[
     r#"www.example.org:443 203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "curl/8.5.0""#,
     r#"www.example.org 2001:db8::7 - John Doe [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5"#,
     r#"[2001:db8::80]:443 203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 404 162 "-" "-" 0.000 -"#,

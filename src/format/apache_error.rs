@@ -10,7 +10,7 @@ use nom::combinator::{map_opt, opt, peek};
 use nom::sequence::{delimited, preceded, terminated};
 
 /// Lines of this format.
-pub const SAMPLES: &[&str] = &[
+pub(super) const SAMPLES: &[&str] = &[
     "[Mon Nov 23 10:00:00.123456 2026] [core:error] [pid 1:tid 2] [client 203.0.113.9:57424] AH00126: Invalid URI in request GET /cgi-bin/.%2e/ HTTP/1.1",
     "[Mon Nov 23 10:00:00.123456 2026] [ssl:info] [pid 44] [client 2001:db8::7:41234] AH01964: Connection to child 0 established",
     "[Mon Nov 23 10:00:00 2026] [error] [client 203.0.113.9] File does not exist: /srv/www/robots.txt",

@@ -12,7 +12,7 @@ use nom::sequence::{delimited, preceded, terminated};
 use std::borrow::Cow;
 
 /// Lines of this format.
-pub const SAMPLES: &[&str] = &[
+pub(super) const SAMPLES: &[&str] = &[
     "CEF:0|Example|Firewall|1.0|100|Connection denied|5|rt=1795428000123 src=203.0.113.9 spt=57424 dst=192.0.2.1 msg=denied by rule 7",
     r"CEF:0|Example|Mail \| Gateway|2.1|login|Failed login|7|suser=jean@example.fr cs1=a\=b cs1Label=Query request=https://www.example.org/?q=1 end=Nov 23 2026 10:00:00 UTC",
     "CEF:1|Example|Proxy|1.0|1|Allowed|1|start=Nov 23 2026 10:00:00.123 src=2001:db8::7",

@@ -11,14 +11,14 @@ use nom::combinator::{map_opt, opt, recognize, verify};
 use nom::sequence::{delimited, preceded, terminated};
 
 /// Lines of the HTTP format.
-pub const HTTP_SAMPLES: &[&str] = &[
+pub(super) const HTTP_SAMPLES: &[&str] = &[
     r#"203.0.113.9:57424 [23/Nov/2026:10:00:00.123] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {www.example.org} {} "GET /index.html HTTP/1.1""#,
     r#"2001:db8::7:41234 [23/Nov/2026:10:00:00.123] https~ app/<NOSRV> -1/-1/-1/-1/+5001 408 212 - - cR-- 2/2/0/0/3 0/0 "<BADREQ>""#,
     r#"203.0.113.9:57424 [23/Nov/2026:10:00:00.123] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 "GET / HTTP/1.1""#,
 ];
 
 /// Lines of the TCP format.
-pub const TCP_SAMPLES: &[&str] = &[
+pub(super) const TCP_SAMPLES: &[&str] = &[
     "203.0.113.9:57424 [23/Nov/2026:10:00:00.123] fnt bck/srv1 0/0/5007 212 -- 0/0/0/0/3 0/0",
     "2001:db8::7:41234 [23/Nov/2026:10:00:00.123] smtp smtp/mx1 1/0/+5007 +212 cD 4/3/2/1/0 0/0",
     "198.51.100.7:50022 [23/Nov/2026:10:00:00.123] ssh ssh/<NOSRV> -1/-1/0 0 SC 1/1/0/0/0 0/0",

@@ -17,7 +17,7 @@ use nom::sequence::{delimited, separated_pair};
 use std::borrow::Cow;
 
 /// Lines of this format.
-pub const SAMPLES: &[&str] = &[
+pub(super) const SAMPLES: &[&str] = &[
     r#"{"time":"2026-11-23T10:00:00.123Z","level":"info","remote_ip":"203.0.113.9","common_log":"203.0.113.9 - -"}"#,
     r#"{"level":"info","ts":1795428000.7564995,"request":{"remote_ip":"2001:db8::7","headers":{"User-Agent":["curl/8.5.0"]}},"status":200}"#,
     r#" { "@timestamp" : "2026-11-23 10:00:00,123" , "msg" : "{\"ip\":\"203.0.113.9\"}" } "#,

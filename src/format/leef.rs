@@ -11,7 +11,7 @@ use nom::sequence::terminated;
 use std::borrow::Cow;
 
 /// Lines of this format.
-pub const SAMPLES: &[&str] = &[
+pub(super) const SAMPLES: &[&str] = &[
     "LEEF:1.0|Example|Gateway|1.0|login_failed|src=203.0.113.9\tdst=192.0.2.1\tusrName=jean@example.fr\tdevTime=Nov 23 2026 10:00:00",
     "LEEF:2.0|Example|Gateway|1.0|41|^|src=2001:db8::7^devTime=1795428000123^sev=5",
     "LEEF:2.0|Example|Gateway|1.0|41|0x7C|src=198.51.100.7|sev=3",

@@ -7,7 +7,7 @@ use memchr::memchr2;
 use std::borrow::Cow;
 
 /// Lines of this format.
-pub const SAMPLES: &[&str] = &[
+pub(super) const SAMPLES: &[&str] = &[
     r#"time="2026-11-23T10:00:00+01:00" level=error msg="authentication failed for \"jean\"" remote_ip=203.0.113.9"#,
     "ts=2026-11-23T10:00:00.123Z caller=main.go:12 level=info client=[2001:db8::7]:41234",
     "t=1795428000 lvl=info msg=started addr=192.0.2.1:443",

@@ -8,23 +8,23 @@
 //! perhaps by a client, so the inner time counts only where the outer line states none at all: a BSD
 //! time without year and zone still comes first.
 
-pub mod access_log;
-pub mod apache_error;
-pub mod cef;
+mod access_log;
+mod apache_error;
+mod cef;
 mod columns;
 mod escapes;
 mod haproxy;
 mod json;
 mod last_times;
-pub mod leef;
-pub mod logfmt;
-pub mod netfilter;
-pub mod nginx_error;
+mod leef;
+mod logfmt;
+mod netfilter;
+mod nginx_error;
 mod pri;
-pub mod raw;
-pub mod rfc3164;
-pub mod rfc5424;
-pub mod timestamp;
+mod raw;
+mod rfc3164;
+mod rfc5424;
+mod timestamp;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use nom::branch::alt;
 use nom::bytes::complete::tag;
 
 /// Lines of this format.
-pub const SAMPLES: &[&str] = &[
+pub(super) const SAMPLES: &[&str] = &[
     "IN=eth0 OUT= MAC=00:00:5e:00:53:01:00:00:5e:00:53:02:08:00 SRC=203.0.113.9 DST=192.0.2.1 LEN=60 TTL=52 PROTO=TCP SPT=57424 DPT=22 SYN",
     "kernel: [12.345678] [UFW BLOCK] IN=eth0 OUT= MAC= SRC=2001:db8::7 DST=2001:db8::1 LEN=80 PROTO=UDP SPT=53 DPT=5353",
     r#"[WAN_LOCAL-D-7] DESCR="[WAN_LOCAL] Block" IN=eth8 OUT= MAC=00:00:5e:00:53:01 SRC=203.0.113.9 DST=192.0.2.1 PROTO=UDP"#,

@@ -9,7 +9,7 @@ use nom::character::complete::digit1;
 use nom::sequence::{delimited, separated_pair, terminated};
 
 /// Lines of this format.
-pub const SAMPLES: &[&str] = &[
+pub(super) const SAMPLES: &[&str] = &[
     r#"2026/11/23 10:00:00 [error] 12#34: *5 open() "/srv/www/favicon.ico" failed (2: No such file or directory), client: 203.0.113.9, server: www.example.org, request: "GET /favicon.ico HTTP/1.1", host: "www.example.org""#,
     "2026/11/23 10:00:00 [warn] 7#7: *812 upstream server temporarily disabled while connecting to upstream, client: 2001:db8::7",
     "2026/11/23 10:00:00 [notice] 1#1: signal process started",

@@ -6,7 +6,7 @@ use nom::Parser;
 use nom::branch::alt;
 
 /// Lines of no known format.
-pub const SAMPLES: &[&str] = &[
+pub(super) const SAMPLES: &[&str] = &[
     "2026-11-23 10:00:00,123 fail2ban.actions [77]: NOTICE [sshd] Ban 203.0.113.9",
     "2026-11-23T10:00:00.123456Z 42 [Note] Access denied for user 'jean'@'203.0.113.9' (using password: YES)",
     "[2026-11-23 10:00:00 +0100] info [webmaild] 203.0.113.9 - jean@example.fr FAILED LOGIN",

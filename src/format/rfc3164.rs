@@ -15,7 +15,7 @@ use nom::combinator::opt;
 use nom::sequence::terminated;
 
 /// Lines of this format.
-pub const SAMPLES: &[&str] = &[
+pub(super) const SAMPLES: &[&str] = &[
     "<38>Nov 23 10:00:00 web1 sshd[4321]: Failed password for invalid user admin from 203.0.113.9 port 57424 ssh2",
     "Nov  3 10:00:00 mail.example.net postfix/smtpd[99]: connect from client.example.com[203.0.113.9]",
     "<30>Nov 23 10:00:00 dovecot: imap-login: Login: user=<jean@example.fr>, rip=2001:db8::7",

@@ -18,7 +18,7 @@ use nom::sequence::{delimited, preceded, terminated};
 use std::borrow::Cow;
 
 /// Lines of this format.
-pub const SAMPLES: &[&str] = &[
+pub(super) const SAMPLES: &[&str] = &[
     r#"<34>1 2026-11-23T10:00:00.003+01:00 mail.example.net postfix/smtpd 4321 - - connect from client.example.com[203.0.113.9]"#,
     r#"<165>1 2026-11-23T09:00:00Z web1.example.net app - ID47 [exampleSDID@32473 iut="3" eventSource="A \"b\" \\ \]"][ip@32473 from="2001:db8::7"] user jean@example.fr logged in"#,
     r#"<86>1 - - sshd 77 - - Accepted publickey for jean from 198.51.100.7 port 50022 ssh2"#,

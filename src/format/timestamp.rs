@@ -27,7 +27,7 @@ const EPOCH_WINDOW: std::ops::Range<u64> = 946_684_800..4_102_444_800;
 ///
 /// Spaces around it are ignored; words after it (a zone name that is not known) too.
 #[must_use]
-pub fn stated(text: &[u8]) -> Option<StatedTime> {
+pub(super) fn stated(text: &[u8]) -> Option<StatedTime> {
     let text = text.trim_ascii();
     if let Some(seconds) = epoch_number(text) {
         return Some(StatedTime::Unix(seconds));

@@ -1,6 +1,6 @@
 //! Bytes from outside: into blocks of whole lines, or batches of records.
 
-pub mod batch;
+mod batch;
 pub mod blocks;
 pub mod datagram;
 pub mod framing;
@@ -14,7 +14,7 @@ pub mod standard;
 pub mod stream;
 pub mod tail;
 pub mod tls;
-pub mod wait;
+mod wait;
 
 #[cfg(test)]
 mod shelf;

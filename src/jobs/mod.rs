@@ -18,8 +18,8 @@ pub mod purge;
 pub mod recognition;
 pub mod replay;
 pub mod report;
-pub mod retention_samples;
-pub mod rule_samples;
+mod retention_samples;
+mod rule_samples;
 #[cfg(test)]
 mod scene;
 pub mod serve;

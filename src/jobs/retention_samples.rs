@@ -12,21 +12,21 @@ use std::sync::Arc;
 
 /// What the samples of a policy showed.
 #[derive(Debug, Default)]
-pub struct SampleReport {
+pub(super) struct SampleReport {
     /// How many samples ran.
-    pub samples: usize,
+    pub(super) samples: usize,
     /// Samples that turned out otherwise than they say.
-    pub failures: Vec<SampleFailure>,
+    pub(super) failures: Vec<SampleFailure>,
     /// Samples that a clause of another class fits, too.
-    pub overlaps: Vec<Overlap>,
+    pub(super) overlaps: Vec<Overlap>,
     /// Classes without any sample.
-    pub untried: Vec<String>,
+    pub(super) untried: Vec<String>,
 }
 
 impl SampleReport {
     /// One message for each thing that needs somebody.
     #[must_use]
-    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+    pub(super) fn diagnostics(&self) -> Vec<Diagnostic> {
         let failures = self.failures.iter().map(Diagnostic::from);
         let overlaps = self.overlaps.iter().map(Diagnostic::from);
         let untried = self.untried.iter().map(|class| {
@@ -40,18 +40,18 @@ impl SampleReport {
 
 /// A sample that turned out otherwise than it says.
 #[derive(Debug, PartialEq, Eq)]
-pub struct SampleFailure {
+pub(super) struct SampleFailure {
     /// File and line of the sample.
-    pub place: String,
+    pub(super) place: String,
     /// Its class.
-    pub class: String,
+    pub(super) class: String,
     /// In what way.
-    pub difference: Difference,
+    pub(super) difference: Difference,
 }
 
 /// How a sample differs from what it says.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Difference {
+pub(super) enum Difference {
     /// The line is of another class.
     Class {
         /// Of that one.
@@ -82,20 +82,20 @@ pub enum Difference {
 
 /// A sample that a clause of another class fits, too.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Overlap {
+pub(super) struct Overlap {
     /// File and line of the sample.
-    pub place: String,
+    pub(super) place: String,
     /// Its class.
-    pub class: String,
+    pub(super) class: String,
     /// The other class.
-    pub other: String,
+    pub(super) other: String,
 }
 
 /// Runs all samples of `rules`. Zones and classes are those of the rules; the clock is the sample's.
 ///
 /// `None` if the rules have no single default class; loaded rules always have.
 #[must_use]
-pub fn run(rules: &RetentionRules) -> Option<SampleReport> {
+pub(super) fn run(rules: &RetentionRules) -> Option<SampleReport> {
     let options = Options {
         zone: rules.zone.clone(),
         source_zone: None,

@@ -7,37 +7,37 @@ use std::collections::BTreeSet;
 
 /// What came of it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct SampleReport {
+pub(super) struct SampleReport {
     /// How many samples were run.
-    pub samples: usize,
+    pub(super) samples: usize,
     /// Samples in which their own rule finds something else than they expect.
-    pub failures: Vec<SampleFailure>,
+    pub(super) failures: Vec<SampleFailure>,
     /// Samples of one rule in which another finds something that they do not expect.
-    pub overlaps: Vec<Overlap>,
+    pub(super) overlaps: Vec<Overlap>,
 }
 
 /// A sample in which its own rule finds something else than it expects.
 #[derive(Debug, PartialEq, Eq)]
-pub struct SampleFailure {
+pub(super) struct SampleFailure {
     /// The rule.
-    pub rule: String,
+    pub(super) rule: String,
     /// `file:line` of the sample.
-    pub place: String,
+    pub(super) place: String,
     /// Expected, in the order of the line.
-    pub expected: Vec<Expected>,
+    pub(super) expected: Vec<Expected>,
     /// Found, in the order of the line. Samples are configuration: they may be shown.
-    pub found: Vec<Expected>,
+    pub(super) found: Vec<Expected>,
 }
 
 /// A sample in which a rule that is not its own finds something that it does not expect.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Overlap {
+pub(super) struct Overlap {
     /// The rule that finds more.
-    pub rule: String,
+    pub(super) rule: String,
     /// The rule whose sample it is.
-    pub sample_of: String,
+    pub(super) sample_of: String,
     /// `file:line` of the sample.
-    pub place: String,
+    pub(super) place: String,
     /// What it finds more, in the order of the line.
     pub(super) found: Vec<Expected>,
 }
@@ -46,7 +46,7 @@ pub struct Overlap {
 ///
 /// # Errors
 /// If the rules do not compile together.
-pub fn run(rules: &[IdentifierRule]) -> Result<SampleReport, CompileError> {
+pub(super) fn run(rules: &[IdentifierRule]) -> Result<SampleReport, CompileError> {
     let also: BTreeSet<String> = rules.iter().flat_map(|rule| rule.kinds.iter().cloned()).collect();
     let mut kinds = Kinds::default();
     let compiled = AccountRules::compile(rules, &mut kinds, &also)?;

@@ -46,7 +46,7 @@ impl KeyFile {
 ///
 /// # Errors
 /// If it cannot be read, is open to others, or holds no key.
-pub fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
+pub(super) fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
     let path = key_file.path();
     // A pipe that nobody writes to would not be opened before somebody does, and is refused below.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();

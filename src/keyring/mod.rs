@@ -14,7 +14,7 @@ mod chain;
 mod error;
 mod escrow;
 mod history;
-pub mod key_file;
+mod key_file;
 mod random;
 mod state_dir;
 #[cfg(test)]

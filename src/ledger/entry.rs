@@ -21,7 +21,7 @@ pub type LineHash = [u8; 32];
 pub(super) const NO_LINE: LineHash = [0; 32];
 
 /// What separates the signed bytes from the signature.
-pub(super) const SIGNATURE_MEMBER: &str = ",\"sig\":\"";
+const SIGNATURE_MEMBER: &str = ",\"sig\":\"";
 const END: &str = "\"}";
 const SIGNATURE_DIGITS: usize = 128;
 

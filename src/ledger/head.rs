@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 const LONGEST_STEP: SignedDuration = SignedDuration::from_hours(36);
 
 /// What a clock may go back without a word: a correction by NTP, two processes at once.
-pub const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(5);
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(5);
 
 /// The end of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct Head {
     pub seal: String,
 }
 
-/// A clock that went back, or forwards by more than [`LONGEST_STEP`].
+/// A clock that went back, or forwards by more than 36 hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClockStep {

@@ -22,7 +22,7 @@ pub use entry::{Entry, LineHash};
 pub use error::{CODES, FAULT, LedgerError, NO_DAY};
 pub use event::Event;
 use files::Files;
-pub use head::{CLOCK_SLACK, ClockStep, Head, LONGEST_STEP};
+pub use head::{ClockStep, Head};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;

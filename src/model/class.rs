@@ -27,10 +27,10 @@ pub struct Period {
 
 impl Period {
     /// No period is longer than this many years: longer ones are taken for a mistake.
-    pub const MAX_YEARS: u16 = 100;
+    const MAX_YEARS: u16 = 100;
 
     /// Reads `12 months`; the unit may stand in the singular. `None` unless the period is between a day
-    /// and [`Self::MAX_YEARS`].
+    /// and a hundred years.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (count, unit) = text.split_once(' ')?;

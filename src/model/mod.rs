@@ -1,14 +1,14 @@
 //! Plain data that the layers above share. No input or output, no logic that can fail at run time.
 
-pub mod class;
+mod class;
 pub mod custody;
-pub mod finding;
-pub mod kind;
-pub mod line_counts;
+mod finding;
+mod kind;
+mod line_counts;
 pub mod record;
-pub mod rule;
-pub mod segment;
-pub mod span;
+mod rule;
+mod segment;
+mod span;
 pub mod tag;
 
 pub use class::{Clause, Keep, Pattern, Period, RetentionClass, RetentionSample, Starts, Unit};

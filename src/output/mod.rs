@@ -14,7 +14,7 @@ pub mod file;
 pub mod kafka;
 pub mod relp;
 pub mod spool;
-pub mod stream;
+mod stream;
 pub mod tcp;
 pub mod tls;
 pub mod unix;

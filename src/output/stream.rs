@@ -1,6 +1,6 @@
 //! Syslog over a stream: TCP, TLS, a unix socket.
 //!
-//! A stream has no answers. What was written is taken to be taken over when the connection has lasted for [`SETTLE`]
+//! A stream has no answers. What was written is taken to be taken over when the connection has lasted for a second
 //! after it: a receiver that ends takes with it what it has not read, and so much is sent again. What it read and lost,
 //! nobody knows: where no line may be lost, use RELP.
 
@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Link for Stream<S> {
 }
 
 /// How long what was written may still come back.
-pub const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Blocks that may be unsettled: at more than this, each 128 KiB, a second of them fills the spool.
 const MOST_UNSETTLED: usize = 4096;

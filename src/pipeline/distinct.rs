@@ -8,7 +8,7 @@
 
 /// Different 128-bit tags, counted.
 #[derive(Clone, Debug, Default)]
-pub struct Distinct {
+pub(super) struct Distinct {
     /// Open addressing, linear probing; a power of two long, at most half full.
     slots: Vec<u64>,
     /// Values in `slots`, at most [`MOST`].
@@ -21,7 +21,7 @@ impl Distinct {
     /// Takes note of a tag. Constant time: one comparison if it is too large to matter, a look into a
     /// table otherwise.
     #[inline]
-    pub fn insert(&mut self, tag: &[u8; 16]) {
+    pub(super) fn insert(&mut self, tag: &[u8; 16]) {
         let [head @ .., _, _, _, _, _, _, _, _] = *tag;
         // A tag that starts with 64 ones is as good as one that ends them in 0, and 0 is no divisor.
         let value = u64::from_be_bytes(head).clamp(1, FREE - 1);
@@ -31,7 +31,7 @@ impl Distinct {
     }
 
     /// Takes note of all that `other` saw.
-    pub fn merge(&mut self, other: &Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         if let Some(theirs) = other.ceiling {
             self.ceiling = Some(self.ceiling.map_or(theirs, |ours| ours.min(theirs)));
         }
@@ -45,7 +45,7 @@ impl Distinct {
 
     /// How many different tags there were: exact up to 2^14, estimated beyond.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         if self.ceiling.is_none() && self.held <= K {
             return self.held as u64;
         }

@@ -10,19 +10,19 @@
 //!
 //! What waits is bounded, so a slow output slows the reading and memory stays bounded. Whatever fails,
 //! everything before it in the input is written, nothing after it, and the failure is returned. At the
-//! end [`tally`] checks that every line is accounted for.
+//! end `tally` checks that every line is accounted for.
 
 pub mod archiver;
-pub mod distinct;
+mod distinct;
 pub mod error;
-pub mod fanout;
-pub mod feed;
+mod fanout;
+mod feed;
 pub mod filter;
 pub mod intake;
 pub mod outlet;
 pub mod output;
-pub mod repeats;
-pub mod tally;
+mod repeats;
+mod tally;
 mod totals;
 pub mod watch;
 pub mod workers;

@@ -310,7 +310,7 @@ fn spool_failed(settings: &OutletSettings, error: &io::Error) -> Diagnostic {
 pub const CODES: &[&Code] = &[&SPOOL_FAILED, &DROPPED, &STUCK];
 
 /// O01: a required output cannot keep lines.
-pub static SPOOL_FAILED: Code = Code {
+static SPOOL_FAILED: Code = Code {
     id: "O01",
     title: "the spool of an output cannot be used",
     text: "\
@@ -334,7 +334,7 @@ References
 };
 
 /// O02: an output that is not required lost lines.
-pub static DROPPED: Code = Code {
+static DROPPED: Code = Code {
     id: "O02",
     title: "lines are dropped for an output",
     text: "\
@@ -358,7 +358,7 @@ References
 };
 
 /// O03: a required output was full at the end.
-pub static STUCK: Code = Code {
+static STUCK: Code = Code {
     id: "O03",
     title: "a required output takes no more",
     text: "\

@@ -2,7 +2,7 @@
 //!
 //! A diagnostic never quotes log content, an identifier, a token's input or a key: it names the
 //! source, line number, byte offset, length or rule. What was typed may be a key in the wrong place, so every text of
-//! one is [redacted].
+//! one is redacted.
 
 use super::redaction::redacted;
 use std::fmt;

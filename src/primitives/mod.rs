@@ -11,7 +11,7 @@ pub mod librdkafka;
 pub mod private_folder;
 pub(crate) mod processor;
 pub mod recipient;
-pub mod redaction;
+mod redaction;
 pub mod relp;
 pub mod secret;
 pub mod storage;

@@ -5,7 +5,7 @@
 ///
 /// What a secret looks like is known for these alone; that nothing else is quoted is the care of whoever makes the message.
 #[must_use]
-pub fn redacted(text: String) -> String {
+pub(super) fn redacted(text: String) -> String {
     let text = without_pem(text);
     let text = IDENTITIES.into_iter().fold(text, without_identities);
     without_passwords(text)

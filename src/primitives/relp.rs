@@ -96,7 +96,7 @@ fn number_before_data(input: &[u8]) -> IResult<&[u8], u32> {
 pub const MOST_HEADER_BYTES: usize = 9 + 1 + 32 + 1 + 9 + 1;
 
 /// As in librelp.
-pub const LAST_TXNR: u32 = 999_999_999;
+const LAST_TXNR: u32 = 999_999_999;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 //! not compile. Pseudonyms know no formats, no classes, no storage.
 
 pub mod epoch;
-pub mod index;
+mod index;
 pub mod token;
 
 mod hmac;

@@ -37,7 +37,7 @@ pub struct EventClock {
 
 impl EventClock {
     /// A source's clock may be this far behind at receipt, both ends included.
-    pub const MAX_PAST_SECONDS: i64 = 48 * 3600;
+    const MAX_PAST_SECONDS: i64 = 48 * 3600;
     /// A source's clock may be this far ahead at receipt, both ends included.
     pub const MAX_FUTURE_SECONDS: i64 = 5 * 60;
     /// 1971-01-01T00:00:00Z. Before it a clock was not set, and no log is that old: taken at its word, it would make a line

@@ -9,7 +9,7 @@
 pub mod event_time;
 pub mod expiry;
 mod memo;
-pub mod policy;
+mod policy;
 pub mod stamp;
 pub mod tag;
 

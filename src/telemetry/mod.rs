@@ -5,11 +5,11 @@
 //! asks gets a [`Snapshot`] in one of two forms; nothing can be changed from here.
 
 pub mod log;
-pub mod meter;
+mod meter;
 mod metrics;
 mod page;
 pub mod server;
-pub mod snapshot;
+mod snapshot;
 
 pub use meter::{Connection, Meter};
 pub use server::{CODES, Place, serve};

@@ -338,7 +338,7 @@ impl Written for Span {
 pub(crate) const DEFAULT_METRICS_PORT: u16 = 9514;
 
 /// The port of an oubliette that nobody told where to listen: 514 without its privileges.
-pub(crate) const DEFAULT_PORT: u16 = 5514;
+const DEFAULT_PORT: u16 = 5514;
 
 #[cfg(test)]
 mod tests {

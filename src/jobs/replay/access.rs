@@ -43,7 +43,7 @@ impl Basis {
     pub const BREACH: Self = Self { kind: Kind::Subject("GDPR-33"), traffic_case: None };
 
     /// What can be typed.
-    pub const FORMS: &str = "60-1, 77-1-1 or 99-3, each with /1 to /4 for data of article 60-1-2; EPOC, EPOC-PR, GDPR-15, internal";
+    const FORMS: &str = "60-1, 77-1-1 or 99-3, each with /1 to /4 for data of article 60-1-2; EPOC, EPOC-PR, GDPR-15, internal";
 
     /// Reads `60-1`, `60-1/3`, `EPOC`, ...
     #[must_use]
@@ -284,7 +284,7 @@ impl Access {
 
     /// Whether the ledger keeps it: somebody is asked for in clear, or originals are, or it is always kept.
     #[must_use]
-    pub fn is_kept(&self) -> bool {
+    fn is_kept(&self) -> bool {
         self.always || self.about.identifiers > 0 || self.about.reveal != Scope::Nobody.name()
     }
 

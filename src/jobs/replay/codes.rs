@@ -207,7 +207,7 @@ References
 };
 
 /// P12: no key of the epoch.
-pub static NO_IDENTITY: Code = Code {
+static NO_IDENTITY: Code = Code {
     id: "P12",
     title: "the secret of an epoch is missing",
     text: "\
@@ -234,7 +234,7 @@ References
 };
 
 /// P13: the key of somebody else.
-pub static WRONG_IDENTITY: Code = Code {
+static WRONG_IDENTITY: Code = Code {
     id: "P13",
     title: "the identity opens none of the secrets",
     text: "\
@@ -284,7 +284,7 @@ References
 };
 
 /// P15: no vault.
-pub static NO_ORIGINALS: Code = Code {
+pub(super) static NO_ORIGINALS: Code = Code {
     id: "P15",
     title: "a segment has no originals",
     text: "\

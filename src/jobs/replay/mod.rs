@@ -9,32 +9,29 @@
 //! goes out: a search with a gap would look like a whole one. Lines that are found go out with the originals that can be given
 //! back; what keeps others back, or a file from being read, is named.
 
-pub mod access;
+mod access;
 mod codes;
 pub mod event_time;
 mod fraction;
 mod frames;
-pub mod lines;
+mod lines;
 pub mod nodes;
 mod obstacle;
-pub mod outlet;
-pub mod plan;
-pub mod reveal;
+mod outlet;
+mod plan;
+mod reveal;
 mod run;
-pub mod secrets;
-pub mod selection;
+mod secrets;
+mod selection;
 pub mod spelling;
 mod tenancy;
 #[cfg(test)]
 mod tests;
 mod threads;
-pub mod wanted;
+mod wanted;
 
 pub use access::{Access, Basis, Grant, Purpose};
-pub use codes::{
-    BAD_QUESTION, CODES, MISSING, NO_GRANT, NO_IDENTITY, NO_ORIGINALS, NO_SHRED_KEY, STOPPED, UNATTRIBUTED,
-    UNSEALED, WRONG_IDENTITY,
-};
+pub use codes::{BAD_QUESTION, CODES, MISSING, NO_GRANT, NO_SHRED_KEY, STOPPED, UNATTRIBUTED, UNSEALED};
 pub use event_time::{EventTime, Reading};
 pub use lines::{Line, Lines, ReadCounts};
 pub use nodes::{Holders, NodePlaces, NodeTokens};
