@@ -367,6 +367,10 @@ impl Reading<'_> {
             return None;
         }
         let first = (1..all).find(|&index| starts(index))?;
+        // `::42:2001:db8::1`: two of them.
+        if let Some(found) = self.window(0, first) {
+            return Some(found);
+        }
         let port = || (self.digits(all - 1).len() > 4).then(|| self.window(first, all - 1)).flatten();
         self.window(first, all).or_else(port)
     }
