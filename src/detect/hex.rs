@@ -73,7 +73,8 @@ fn begins_label(before: &[u8]) -> bool {
 /// `word203000113009.isp.example`: four octets of three decimal digits, behind a word. The digits that belong to the
 /// word, and the octets.
 fn padded(before: &[u8], digits: &[u8], after: &[u8]) -> Option<(usize, [u8; 4])> {
-    let skipped = digits.len().checked_sub(12)?;
+    // Most numbers of messages are of as many digits and have no name behind them.
+    let skipped = digits.len().checked_sub(12).filter(|_| after.starts_with(b"."))?;
     let (word, octets) = digits.split_at(skipped);
     let glued = word.last().or(before.last()).is_some_and(u8::is_ascii_alphabetic);
     let named = word.is_empty() && host_name::address_prefix(before).is_some();
