@@ -156,7 +156,10 @@ impl From<io::Error> for Stop {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::StdoutClosed;
         }
-        Diagnostic::new(&codes::STDOUT, "cannot write to standard output").because(error.to_string()).into()
+        Diagnostic::new(&codes::STDOUT, "cannot write to standard output")
+            .because(error.to_string())
+            .hint("make room where it goes, or let it go elsewhere, then run the command again")
+            .into()
     }
 }
 
@@ -348,6 +351,9 @@ mod tests {
     fn a_closed_standard_output_is_a_clean_end() {
         let closed = Stop::from(io::Error::from(io::ErrorKind::BrokenPipe));
         assert!(matches!(closed, Stop::StdoutClosed));
-        assert!(matches!(Stop::from(io::Error::from(io::ErrorKind::StorageFull)), Stop::Because(_)));
+        let Stop::Because(full) = Stop::from(io::Error::from(io::ErrorKind::StorageFull)) else {
+            panic!("a full disk is no end")
+        };
+        assert!(full.hint.is_some(), "{full}");
     }
 }
