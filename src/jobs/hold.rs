@@ -41,7 +41,7 @@ use std::sync::Arc;
 /// The folder of a state directory that holds holds.
 pub const FOLDER: &str = "holds";
 
-/// Whole segments are frozen for so many days at most. (Contract: DESIGN, hold.)
+/// Whole segments are frozen for so many days at most.
 pub const LONGEST_FREEZE_DAYS: i64 = 7;
 
 /// A hold.

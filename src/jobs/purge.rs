@@ -1,7 +1,7 @@
 //! `purge`: what has expired goes, and the ledger proves it; what is due for it moves to the intermediate
 //! store.
 //!
-//! For each expiry day that has come, in this order (contract: DESIGN, purge):
+//! For each expiry day that has come, in this order:
 //!
 //! ```text
 //! no key of that day is made any more -> ledger: intent -> erase H -> unlink -> sync -> list again
