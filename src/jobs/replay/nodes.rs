@@ -79,7 +79,7 @@ impl NodeTokens {
     /// Adds those in a line that are to be given back: as [`Scope`] says, and `wanted` who is asked for.
     ///
     /// # Errors
-    /// [`NO_ORIGINALS`](super::NO_ORIGINALS), if they are too many to be held.
+    /// P15, if they are too many to be held.
     pub fn add(
         &mut self,
         line: &[u8],
