@@ -14,7 +14,7 @@ mod committer;
 mod desk;
 mod packing;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use desk::{Desk, Escrow, Keeping, Wrap};
 
@@ -101,8 +101,12 @@ pub struct Archiver {
     packed_bytes: usize,
     last_commit: Instant,
     tee: Option<Output<Descriptor>>,
-    /// Blocks taken so far.
+    /// The number of the block that came last, counted from 1.
     blocks: u64,
+    /// That of the last one of which every line is waiting or written.
+    taken: u64,
+    /// Blocks that are durable, when that was last known for sure.
+    durable: u64,
     lines: u64,
     bytes: u64,
     failed: bool,
@@ -134,6 +138,8 @@ impl Archiver {
             last_commit: Instant::now(),
             tee,
             blocks: 0,
+            taken: 0,
+            durable: 0,
             lines: 0,
             bytes: 0,
             failed: false,
@@ -150,15 +156,22 @@ impl Archiver {
     }
 
     /// Blocks, counted from the first one, of which every line is as safe as the sync policy makes it, or has
-    /// expired on the way.
+    /// expired on the way. After a failure, too.
     #[must_use]
     pub fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Hands on what the committer says, and notes what is durable now: what it says next may be that it failed.
+    /// To be called only when every line that is not with the committer is `pending`, `packing` or `packed`.
+    fn note<T>(&mut self, said: Result<T, Diagnostic>) -> Result<T, Diagnostic> {
         let pending = self.pending.values().map(Pending::first_block);
         let waiting = pending
             .chain(self.packing.first_block())
             .chain(self.packed.iter().map(|packed| packed.first_block))
             .chain(self.committer.first_block());
-        waiting.min().map_or(self.blocks, |first| first.saturating_sub(1))
+        self.durable = waiting.min().map_or(self.taken, |first| first.saturating_sub(1));
+        said
     }
 
     /// Segments that are being written.
@@ -177,7 +190,14 @@ impl Archiver {
 
     fn take(&mut self, block: &Pseudonymised) -> Result<(), Diagnostic> {
         self.blocks += 1;
-        let Some(keys) = block.keys().cloned() else { return Ok(()) };
+        if let Some(keys) = block.keys().cloned() {
+            self.add_all(block, keys)?;
+        }
+        self.taken = self.blocks;
+        self.tend()
+    }
+
+    fn add_all(&mut self, block: &Pseudonymised, keys: Arc<EpochKeys>) -> Result<(), Diagnostic> {
         if self.keys.as_ref().is_some_and(|before| !Arc::ptr_eq(before, &keys)) {
             self.end_epoch()?;
         }
@@ -187,7 +207,7 @@ impl Archiver {
         for (run, dated) in block.runs() {
             self.add(block, run, dated, &keys)?;
         }
-        self.tend()
+        Ok(())
     }
 
     /// Adds lines of one class and day.
@@ -229,6 +249,19 @@ impl Archiver {
         Ok(())
     }
 
+    /// Packs what is due, by folder: the same input gives the same archive. What is not packed yet still counts as pending.
+    fn pack_those(&mut self, due: impl Fn(&Pending) -> bool) -> Result<(), Diagnostic> {
+        let due = self.pending.iter().filter(|(_, pending)| due(pending));
+        let mut folders: Vec<_> = due.map(|(folder, _)| folder.clone()).collect();
+        folders.sort_unstable();
+        for folder in folders {
+            if let Some(pending) = self.pending.remove(&folder) {
+                self.pack(pending)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for the frame whose turn it is.
     fn receive_one(&mut self) -> Result<(), Diagnostic> {
         if let Some(packed) = self.packing.next()? {
@@ -243,9 +276,7 @@ impl Archiver {
         let crowded = self.pending.len() > self.options.most_open;
         let flush = self.options.flush;
         let due = |pending: &Pending| crowded || pending.age() >= flush;
-        for pending in extract(&mut self.pending, due) {
-            self.pack(pending)?;
-        }
+        self.pack_those(due)?;
         while self.packing.has_ready() {
             self.receive_one()?;
         }
@@ -260,28 +291,31 @@ impl Archiver {
             SyncPolicy::Interval(interval) => interval,
         };
         let due = !self.packed.is_empty() && self.last_commit.elapsed() >= interval;
-        self.committer.look()?;
+        let looked = self.committer.look();
+        self.note(looked)?;
         if crowded || due && self.committer.is_free() { self.commit() } else { Ok(()) }
     }
 
     fn commit(&mut self) -> Result<(), Diagnostic> {
+        let waited = self.committer.wait();
+        self.note(waited)?;
         let packed = std::mem::take(&mut self.packed);
         (self.packed_bytes, self.last_commit) = (0, Instant::now());
-        self.committer.write(packed, self.clock)?;
+        let written = self.committer.write(packed, self.clock);
+        self.note(written)?;
         self.packing.keep(self.committer.spares());
         Ok(())
     }
 
     /// Writes everything.
     fn drain(&mut self) -> Result<(), Diagnostic> {
-        for pending in extract(&mut self.pending, |_| true) {
-            self.pack(pending)?;
-        }
+        self.pack_those(|_| true)?;
         while !self.packing.is_empty() {
             self.receive_one()?;
         }
         self.commit()?;
-        self.committer.wait()
+        let waited = self.committer.wait();
+        self.note(waited)
     }
 
     /// Writes everything, seals every segment, forgets the keys.
@@ -372,15 +406,6 @@ impl std::fmt::Debug for Archiver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Archiver").field("options", &self.options).finish_non_exhaustive()
     }
-}
-
-/// Takes out what is due.
-fn extract(pending: &mut HashMap<Folder, Pending>, due: impl Fn(&Pending) -> bool) -> Vec<Pending> {
-    let mut taken: Vec<_> =
-        pending.extract_if(|_, pending| due(pending)).map(|(_, pending)| pending).collect();
-    // The same input gives the same archive.
-    taken.sort_by(|a, b| a.folder().cmp(b.folder()));
-    taken
 }
 
 /// From a class by index and an expiry day to a directory; the last one is remembered.

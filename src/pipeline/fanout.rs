@@ -59,6 +59,8 @@ pub struct Fanout<'a> {
     before: u64,
     /// Pieces of this run.
     pieces: u64,
+    /// Pieces over all runs that every output has taken.
+    taken: u64,
 }
 
 impl<'a> Fanout<'a> {
@@ -72,7 +74,7 @@ impl<'a> Fanout<'a> {
         observed: Arc<Observed>,
     ) -> Self {
         let before = gate.pieces();
-        Self { archiver, branches, repeats, gate, observed, before, pieces: 0 }
+        Self { archiver, branches, repeats, gate, observed, before, pieces: 0, taken: before }
     }
 
     /// Tells what is durable, and whether senders must wait.
@@ -82,7 +84,7 @@ impl<'a> Fanout<'a> {
             true => self.gate.pause(),
             false => self.gate.go_on(),
         }
-        let archived = self.archiver.durable() + self.before;
+        let archived = (self.archiver.durable() + self.before).min(self.taken);
         let first = self.branches.iter().filter_map(|branch| branch.first_not_durable()).min();
         let durable = first.map_or(archived, |first| archived.min(first.saturating_sub(1)));
         self.gate.durable(durable);
@@ -93,6 +95,27 @@ impl<'a> Fanout<'a> {
 
     fn is_full(&self) -> bool {
         self.branches.iter().any(|branch| branch.is_full())
+    }
+
+    /// Has every output take the piece that came last.
+    fn take(&mut self, block: &Pseudonymised) -> Result<(), WriteError> {
+        self.archiver.write(block)?;
+        let piece = self.before + self.pieces;
+        if !block.as_bytes().is_empty() {
+            let sender = self.gate.sender_of(piece);
+            let mut branches = self.branches.iter_mut();
+            branches.try_for_each(|branch| branch.take(piece, block, sender)).map_err(failed)?;
+        }
+        self.taken = piece;
+        Ok(())
+    }
+
+    fn idle_all(&mut self) -> Result<(), WriteError> {
+        self.archiver.idle()?;
+        if self.gate.is_waited_for() {
+            self.archiver.hasten()?;
+        }
+        self.tend()
     }
 
     fn tend(&mut self) -> Result<(), WriteError> {
@@ -127,25 +150,16 @@ impl Sink<Pseudonymised> for Fanout<'_> {
             self.observed.repeated(again);
             tracing::info!(lines = again, "lines came again that were archived before the start");
         }
-        self.archiver.write(block)?;
-        let piece = self.before + self.pieces;
-        if !block.as_bytes().is_empty() {
-            let sender = self.gate.sender_of(piece);
-            let mut branches = self.branches.iter_mut();
-            branches.try_for_each(|branch| branch.take(piece, block, sender)).map_err(failed)?;
-        }
+        let taken = self.take(block);
+        // After a failure, too: what was durable before it shall not come again.
         self.publish();
-        Ok(())
+        taken
     }
 
     fn idle(&mut self) -> Result<(), WriteError> {
-        self.archiver.idle()?;
-        if self.gate.is_waited_for() {
-            self.archiver.hasten()?;
-        }
-        self.tend()?;
+        let idled = self.idle_all();
         self.publish();
-        Ok(())
+        idled
     }
 
     fn patience(&self) -> Option<Duration> {
@@ -159,9 +173,12 @@ impl Sink<Pseudonymised> for Fanout<'_> {
     }
 
     fn flush(&mut self) -> Result<(), WriteError> {
-        self.archiver.flush()?;
-        self.gate.count_to(self.before + self.pieces);
+        let flushed = self.archiver.flush();
+        if flushed.is_ok() {
+            self.gate.count_to(self.before + self.pieces);
+        }
         self.publish();
+        flushed?;
         if self.gate.is_closed() { self.wait_for_full() } else { Ok(()) }
     }
 
@@ -186,3 +203,6 @@ const UNHURRIED: Duration = Duration::from_millis(100);
 
 /// How long a stop waits for an output that is required and full.
 const LAST_WAIT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

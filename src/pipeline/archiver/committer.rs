@@ -88,9 +88,8 @@ impl Committer {
         !self.busy
     }
 
-    /// Begins to write these frames, as soon as those before are written.
+    /// Begins to write these frames; those before are written.
     pub(super) fn write(&mut self, packed: Vec<Packed>, clock: Clock) -> Result<(), Diagnostic> {
-        self.wait()?;
         if packed.is_empty() {
             return Ok(());
         }

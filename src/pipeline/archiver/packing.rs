@@ -53,10 +53,6 @@ impl Pending {
         self.since.elapsed()
     }
 
-    pub(super) fn folder(&self) -> &Folder {
-        &self.folder
-    }
-
     pub(super) fn first_block(&self) -> u64 {
         self.first_block
     }

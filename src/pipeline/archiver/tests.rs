@@ -7,7 +7,7 @@ use crate::model::{
 };
 use crate::pipeline::Tally;
 use crate::primitives::secret::Secret;
-use crate::primitives::storage::Memory;
+use crate::primitives::storage::{Memory, Survives};
 use crate::pseudonym::epoch::Epoch;
 use crate::pseudonym::{Placeholder, Pseudonymiser, TokenShape};
 use crate::scan::Scan;
@@ -83,32 +83,32 @@ fn keeping(memory: &Memory, escrow: Escrow) -> Keeping {
     }
 }
 
-fn archiver(memory: &Memory, options: Options, escrow: Escrow) -> Archiver {
+pub(in crate::pipeline) fn archiver(memory: &Memory, options: Options, escrow: Escrow) -> Archiver {
     let clock = Clock::Fixed(NOW.parse().unwrap());
     let (desk, _) = Desk::open(keeping(memory, escrow), clock.now()).unwrap();
     let classes = ["connection", "ticket"].map(|name| ClassName::new(name).unwrap()).to_vec();
     Archiver::new(desk, classes, options, clock, None).unwrap()
 }
 
-fn options() -> Options {
+pub(in crate::pipeline) fn options() -> Options {
     Options { packers: 0, gather: Duration::ZERO, ..Options::default() }
 }
 
-fn keys(secret: u8) -> Arc<EpochKeys> {
+pub(in crate::pipeline) fn keys(secret: u8) -> Arc<EpochKeys> {
     let kinds = Kinds::default();
     let epoch = Epoch::From(date(2026, 11, 23));
     Arc::new(EpochKeys::derive(&Secret::new([secret; 32]), epoch, "default", &kinds))
 }
 
 /// A line `<text> <address>`, with the address found in it.
-struct Line<'a> {
-    text: &'a str,
+pub(in crate::pipeline) struct Line<'a> {
+    pub(in crate::pipeline) text: &'a str,
     address: [u8; 4],
     class: usize,
     expires: Date,
 }
 
-fn line(text: &str, address: [u8; 4]) -> Line<'_> {
+pub(in crate::pipeline) fn line(text: &str, address: [u8; 4]) -> Line<'_> {
     Line { text, address, class: 0, expires: date(2027, 11, 24) }
 }
 
@@ -116,7 +116,7 @@ fn pseudonymiser(keys: &Arc<EpochKeys>) -> Pseudonymiser {
     Pseudonymiser::new(Arc::clone(keys), Arc::new(Kinds::default()), TokenShape::Native, 0)
 }
 
-fn block(keys: &Arc<EpochKeys>, lines: &[Line<'_>]) -> Pseudonymised {
+pub(in crate::pipeline) fn block(keys: &Arc<EpochKeys>, lines: &[Line<'_>]) -> Pseudonymised {
     block_by(&mut pseudonymiser(keys), lines)
 }
 
@@ -515,7 +515,7 @@ fn a_sealed_line_stays_quarantined_when_its_placeholder_expires() {
 /// What fails in one segment leaves the other one sealed, with its index, as far as it had come.
 #[test]
 fn a_failure_in_one_segment_does_not_leave_the_others_to_the_next_start() {
-    use crate::primitives::storage::{Fault, Survives};
+    use crate::primitives::storage::Fault;
     let keys = keys(1);
     let run = |memory: &Memory| {
         let mut archiver = archiver(memory, Options { flush: Duration::ZERO, ..options() }, Escrow::KeyFile);
@@ -544,6 +544,47 @@ fn a_failure_in_one_segment_does_not_leave_the_others_to_the_next_start() {
         assert!(!failed || lines.sum::<u64>() == acknowledged, "{at}");
     }
     assert!(sealed > 4, "{sealed}");
+}
+
+/// Whoever reads its input again behind what is durable misses nothing, and has nothing twice.
+#[test]
+fn what_is_durable_before_a_failure_is_there_and_the_rest_is_not() {
+    use crate::primitives::storage::Fault;
+    let keys = keys(1);
+    let classes = [("one", date(2027, 11, 24)), ("two", date(2027, 11, 25))];
+    // Three blocks of the first class to one of the second; a frame is soon full.
+    let text = |class: &str| format!("{class} {}", "x".repeat(400 << 10));
+    let run = |memory: &Memory, of_both: bool| {
+        let flush = if of_both { Duration::from_secs(3600) } else { Duration::ZERO };
+        let mut archiver = archiver(memory, Options { flush, ..options() }, Escrow::KeyFile);
+        let written = (0..12u8).try_for_each(|number| {
+            let (class, expires) = classes[usize::from(of_both && number % 4 == 0)];
+            let text = text(class);
+            archiver.write(&block(&keys, &[Line { expires, ..line(&text, [192, 0, 2, number]) }]))
+        });
+        let ended = written.and_then(|()| archiver.flush());
+        (ended.is_err(), archiver.durable())
+    };
+    for of_both in [false, true] {
+        let clean = Memory::new().with_fault(Fault::Freeze(u64::MAX));
+        assert_eq!(run(&clean, of_both), (false, 12));
+        let mut seen = std::collections::BTreeSet::new();
+        for at in 0..clean.operations() {
+            let memory = Memory::new().with_fault(Fault::Full(at));
+            let (failed, durable) = run(&memory, of_both);
+            let after = memory.after_crash(Survives::Everything);
+            drop(self::archiver(&after, options(), Escrow::KeyFile));
+            let lines: String = segments(&after).iter().map(|(_, segment)| self::text(segment)).collect();
+            let there = |class: &str| lines.lines().filter(|line| line.starts_with(class)).count() as u64;
+            let expected = |class: usize| {
+                (0..durable).filter(|number| usize::from(of_both && number % 4 == 0) == class).count() as u64
+            };
+            assert!(there("one ") >= expected(0) && there("two ") >= expected(1), "{at}: lost");
+            assert!(of_both || !failed || there("one ") == durable, "{at}: {durable} durable");
+            seen.insert(durable);
+        }
+        assert!(seen.len() > 3, "{seen:?}");
+    }
 }
 
 #[test]
