@@ -108,7 +108,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         b"9.113.0.203.in-addr.arpa",
         b"203.0.113.127.dyn.example.net",
         b"2a01cb0008bd2700289c166d32b9da85.ipv6.abo.example.net",
-        b"ip9.ip-203-0-113.example",
+        b"ip9.ip-203-0-113.example.net",
         b"saddr=02000050CB0071090000000000000000",
         b"42:2001:db8::1",
         b"jean@[192.0.2.1]",
