@@ -4,6 +4,7 @@ use super::escape;
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
 use std::net::Ipv6Addr;
+use std::ops::Range;
 
 /// Looks at a `COLONS` candidate: `at` is the offset of a colon. `done` as in [`super::ipv4::find`], where
 /// `quads_done` goes: the quad of `::ffff:203.0.113.9.198.51.100.7` is not looked at twice.
@@ -435,7 +436,7 @@ impl Reading<'_> {
         let quad_groups = if quad.is_some() { 2 } else { 0 };
         let stated = head.len() + tail.len() + quad_groups;
         // RFC 4291 wants `::` to stand for at least one group; real logs have it for none.
-        if stated > 8 || (quad.is_none() && !self.is_plausible(&head, &tail)) {
+        if stated > 8 || (quad.is_none() && !self.is_plausible(&head, &tail, last)) {
             return None;
         }
         let mut octets = [0; 16];
@@ -448,12 +449,12 @@ impl Reading<'_> {
     }
 
     /// Whether a compressed address is one, and not a word of a program: `dead::beef`, `b::`,
-    /// `1::bigint`. It has a digit or three groups, and a short one ends where its word ends.
-    fn is_plausible(&self, head: &std::ops::Range<usize>, tail: &std::ops::Range<usize>) -> bool {
+    /// `1::bigint`. It has a digit or three groups, and a short one ends where its word ends; `last` as in [`Reading::window`].
+    fn is_plausible(&self, head: &Range<usize>, tail: &Range<usize>, last: usize) -> bool {
         let stated = head.len() + tail.len();
         let mut digits = head.clone().chain(tail.clone()).flat_map(|index| self.digits(index));
         let has_digit = digits.any(u8::is_ascii_digit);
-        let end = self.groups[self.groups.len() - 1].1;
+        let end = self.groups[last - 1].1;
         let glued = self.text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         match stated {
             0 => false,
