@@ -54,8 +54,10 @@ pub struct Delivery<T> {
     backoff: Backoff,
     /// When the time to send what is left is over; known once no more lines will come.
     deadline: Option<Instant>,
-    /// The day for which expired lines were looked for.
+    /// The day for which expired lines were erased.
     looked: Option<Date>,
+    /// When that failed last.
+    undone: Option<Instant>,
 }
 
 /// Lines that were sent and not taken over: where they end, how many they are.
@@ -67,7 +69,7 @@ enum Ended {
     Done,
     /// It broke.
     Broken(io::Error),
-    /// The spool cannot be read.
+    /// The spool cannot be read now.
     Spool(io::Error),
 }
 
@@ -76,25 +78,25 @@ impl<T: Target> Delivery<T> {
     #[must_use]
     pub fn new(settings: Settings, target: T, reader: Reader, meter: Arc<Meter>) -> Self {
         let backoff = Backoff::default();
-        Self { settings, target, reader, meter, backoff, deadline: None, looked: None }
+        Self { settings, target, reader, meter, backoff, deadline: None, looked: None, undone: None }
     }
 
-    /// Delivers until no more lines will come and all were taken over, or time is up.
-    ///
-    /// # Errors
-    /// If the spool cannot be read or kept. What is in it stays.
-    pub async fn run(mut self) -> io::Result<()> {
+    /// Delivers until no more lines will come and all were taken over, or time is up. What is left then stays in the spool. What
+    /// fails is told and tried again.
+    pub async fn run(mut self) {
         loop {
             let ended = match self.link().await {
                 Ok(link) => self.deliver(link).await,
                 Err(ended) => ended,
             };
             self.meter.linked.store(false, Ordering::Relaxed);
-            match ended {
-                Ended::Done => return self.reader.save(),
-                Ended::Spool(error) => return Err(error),
-                Ended::Broken(error) => self.rest(&error).await,
-            }
+            // The error of a link names no peer but its own, which stands in the configuration.
+            let (error, what) = match ended {
+                Ended::Done => return self.reader.save_if_possible(),
+                Ended::Spool(error) => (error, "the spool of an output cannot be read"),
+                Ended::Broken(error) => (error, "an output is away"),
+            };
+            self.rest(&error, what).await;
         }
     }
 
@@ -106,7 +108,7 @@ impl<T: Target> Delivery<T> {
             if self.reader.level().lines > 0 {
                 break;
             }
-            self.look().map_err(Ended::Spool)?;
+            self.look();
             if closed {
                 return Err(Ended::Done);
             }
@@ -124,7 +126,7 @@ impl<T: Target> Delivery<T> {
         self.meter.linked.store(true, Ordering::Relaxed);
         self.meter.away.store(false, Ordering::Relaxed);
         let mut sent = Sent::new();
-        let mut ended = loop {
+        let ended = loop {
             if let Err(ended) = self.step(&mut link, &mut sent).await {
                 break ended;
             }
@@ -133,7 +135,7 @@ impl<T: Target> Delivery<T> {
             && let Ok(Ok(())) = time::timeout(self.settings.drain.min(LONGEST_CLOSE), link.close()).await
         {
             // Otherwise it stays in the spool.
-            ended = sent.drain(..).try_for_each(|taken| self.confirm(taken, 0)).err().unwrap_or(ended);
+            sent.drain(..).for_each(|taken| self.confirm(taken, 0));
         }
         self.meter.resent.fetch_add(sent.iter().map(|(_, count)| count).sum(), Ordering::Relaxed);
         ended
@@ -142,7 +144,7 @@ impl<T: Target> Delivery<T> {
     /// Sends the next lines, or waits until something happens.
     async fn step(&mut self, link: &mut T::Link, sent: &mut Sent) -> Result<(), Ended> {
         let left = self.time_left()?;
-        self.look().map_err(Ended::Spool)?;
+        self.look();
         // Asked first, as above.
         let closed = self.reader.is_closed();
         if link.has_room()
@@ -161,7 +163,10 @@ impl<T: Target> Delivery<T> {
             taken = link.taken_over() => self.is_taken_over(taken, link.refused(), sent),
             () = self.reader.arrival(), if link.has_room() => Ok(()),
             () = time::sleep(patience.min(left)) => match () {
-                () if sent.is_empty() => self.reader.rest().map_err(Ended::Spool),
+                () if sent.is_empty() => {
+                    self.reader.rest();
+                    Ok(())
+                }
                 () if left <= patience => Ok(()),
                 () => Err(Ended::Broken(io::ErrorKind::TimedOut.into())),
             },
@@ -188,21 +193,21 @@ impl<T: Target> Delivery<T> {
             tracing::error!(output = self.settings.name, lines = refused, "the receiver refuses lines");
             self.meter.refused.fetch_add(refused, Ordering::Relaxed);
         }
-        sent.pop_front().map_or(Ok(()), |(end, count)| self.confirm((end, count), refused))
+        sent.pop_front().into_iter().for_each(|taken| self.confirm(taken, refused));
+        Ok(())
     }
 
-    fn confirm(&mut self, (end, count): (Position, u64), refused: u64) -> Result<(), Ended> {
+    fn confirm(&mut self, (end, count): (Position, u64), refused: u64) {
         self.meter.delivered.fetch_add(count.saturating_sub(refused), Ordering::Relaxed);
-        self.reader.confirm(end, count).map_err(Ended::Spool)
+        self.reader.confirm(end, count);
     }
 
     /// Waits before the next link, unless no time is left.
-    async fn rest(&mut self, error: &io::Error) {
+    async fn rest(&mut self, error: &io::Error, what: &str) {
         let wait = self.backoff.next();
         self.meter.away.store(true, Ordering::Relaxed);
         self.meter.failures.fetch_add(1, Ordering::Relaxed);
-        // The error of a link names no peer but its own, which stands in the configuration.
-        tracing::warn!(output = self.settings.name, %error, ?wait, "an output is away");
+        tracing::warn!(output = self.settings.name, %error, ?wait, "{what}");
         self.reader.rewind();
         let (was_closed, left) = (self.reader.is_closed(), self.time_left().unwrap_or_default());
         let until = Instant::now() + wait.min(left);
@@ -212,14 +217,20 @@ impl<T: Target> Delivery<T> {
         }
     }
 
-    /// Erases expired lines, once a day.
-    fn look(&mut self) -> io::Result<()> {
+    /// Erases expired lines, once a day. While that cannot be done the others are sent all the same: it is what makes room.
+    fn look(&mut self) {
         let today = self.today();
-        if self.looked != Some(today) {
-            self.reader.expire(today)?;
-            self.looked = Some(today);
+        if self.looked == Some(today) || self.undone.is_some_and(|since| since.elapsed() < LONGEST_IDLE) {
+            return;
         }
-        Ok(())
+        match self.reader.expire(today) {
+            Ok(()) => (self.looked, self.undone) = (Some(today), None),
+            Err(error) => {
+                let output = &self.settings.name;
+                tracing::error!(output, %error, "expired lines in a spool cannot be erased; it is tried again");
+                self.undone = Some(Instant::now());
+            }
+        }
     }
 
     fn today(&self) -> Date {
@@ -246,7 +257,7 @@ const LONGEST_CLOSE: Duration = Duration::from_secs(5);
 /// After so long without anything to send, it is kept that everything was taken over.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How often is looked whether a day has come while there is no link.
+/// How often is looked whether a day has come while there is no link, and tried again to erase what has expired.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -67,14 +67,11 @@ impl Outlet {
             spool::open(storage, &settings.spool, settings.most_spool_bytes).map_err(failed)?;
         let (meter, is_unsafe) = (Arc::new(Meter::default()), Arc::new(AtomicBool::new(false)));
         let delivery = Delivery::new(settings.delivery.clone(), target, reader, Arc::clone(&meter));
-        let name = settings.delivery.name.clone();
         let abort = CancellationToken::new();
         let aborted = abort.clone();
         let mut threads = vec![start(&settings, async move {
             // What it had sent and nobody had taken over stays in the spool.
-            if let Some(Err(error)) = aborted.run_until_cancelled(delivery.run()).await {
-                tracing::error!(output = name, %error, "the spool of an output cannot be read");
-            }
+            let _ = aborted.run_until_cancelled(delivery.run()).await;
         })?];
         if settings.required {
             threads.push(start(&settings, keep_synced(syncer, Arc::clone(&is_unsafe)))?);

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::Expires;
 use crate::output::Lines;
 use crate::output::spool::{self, Writer};
-use crate::primitives::storage::{Memory, Storage};
+use crate::primitives::storage::{Fault, Memory, Storage};
 use crate::pseudonym::Pseudonymised;
 use std::path::Path;
 use std::sync::Mutex;
@@ -94,7 +94,7 @@ async fn what_was_not_answered_is_sent_again_and_counted() {
         tokio::task::yield_now().await;
         write(&mut writer, 50..100);
         drop(writer);
-        delivering.await.unwrap().unwrap();
+        delivering.await.unwrap();
         let got = got.lock().unwrap().clone();
         let mut numbers: Vec<u64> = got.lines().map(|line| line.parse().unwrap()).collect();
         let total = numbers.len() as u64;
@@ -127,7 +127,7 @@ async fn what_cannot_be_delivered_at_the_end_stays() {
     write(&mut writer, 0..3);
     drop(writer);
     let start = Instant::now();
-    delivery(Away, reader, &meter).run().await.unwrap();
+    delivery(Away, reader, &meter).run().await;
     assert!(start.elapsed() >= Duration::from_secs(3600));
     let (_writer, reader, _) = open();
     assert_eq!(reader.level().lines, 3);
@@ -198,5 +198,58 @@ async fn a_receiver_that_breaks_off_is_away_until_it_is_back() {
     assert!(until(false, 2).await);
     assert!(!until(true, 2).await);
     drop(writer);
-    delivering.await.unwrap().unwrap();
+    delivering.await.unwrap();
+}
+
+/// Whatever fails once, or for want of room from then on: the lines that wait go out.
+#[tokio::test(start_paused = true)]
+async fn a_spool_that_fails_for_a_while_holds_nothing_up_for_ever() {
+    let memory = Memory::new();
+    let open = |memory: &Memory| {
+        let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+        spool::open(&storage, Path::new("/s"), 1 << 20)
+    };
+    let (mut writer, ..) = open(&memory).unwrap();
+    let past = Expires::On(jiff::civil::date(2020, 1, 1));
+    writer.append(&Pseudonymised::of_lines(past, &[("expired", 0)]), None).unwrap();
+    write(&mut writer, 0..3);
+    drop(writer);
+    let mut opened = 0;
+    for at in 0..20 {
+        for fault in [Fault::Full(at), Fault::Fail(at, io::ErrorKind::Other)] {
+            let memory = memory.with_fault(fault);
+            let Ok((writer, reader, _)) = open(&memory) else { continue };
+            drop(writer);
+            opened += 1;
+            let (got, meter) = (Arc::new(Mutex::new(String::new())), Arc::new(Meter::default()));
+            let target = Flaky { got: Arc::clone(&got), sends_a_link: 100, window: 2 };
+            delivery(target, reader, &meter).run().await;
+            assert_eq!(*got.lock().unwrap(), "0\n1\n2\n", "{fault:?}");
+        }
+    }
+    assert!(opened > 20);
+}
+
+/// A file of the spool that cannot be opened for a while, as without descriptors.
+#[tokio::test(start_paused = true)]
+async fn a_spool_that_cannot_be_read_is_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage: Arc<dyn Storage> = Arc::new(crate::primitives::storage::Disk);
+    let (mut writer, reader, _) = spool::open(&storage, directory.path(), 1 << 20).unwrap();
+    let (got, meter) = (Arc::new(Mutex::new(String::new())), Arc::new(Meter::default()));
+    let target = Flaky { got: Arc::clone(&got), sends_a_link: 100, window: 2 };
+    write(&mut writer, 0..2);
+    let is_file = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "spool");
+    let mut paths = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+    let path = paths.find(is_file).unwrap();
+    std::fs::rename(&path, path.with_extension("away")).unwrap();
+    let delivering = tokio::spawn(delivery(target, reader, &meter).run());
+    time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(*got.lock().unwrap(), "");
+    assert!(meter.away.load(Ordering::Relaxed));
+    std::fs::rename(path.with_extension("away"), &path).unwrap();
+    time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(*got.lock().unwrap(), "0\n1\n");
+    drop(writer);
+    delivering.await.unwrap();
 }

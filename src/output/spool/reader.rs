@@ -28,6 +28,8 @@ pub struct Reader {
     cursor: Position,
     file: Option<(u64, Box<dyn Stored>)>,
     positions: Positions,
+    /// Files that were taken over, and are to be removed.
+    done: Vec<u64>,
     /// The position that was kept durably last, and when.
     saved: (Position, Instant),
     /// Whether that failed last time, so that it is told once.
@@ -38,7 +40,7 @@ impl Reader {
     pub(super) fn new(shared: Arc<Shared>, confirmed: Position) -> Self {
         let positions = Positions::new(&shared.folder);
         let saved = (confirmed, Instant::now());
-        Self { shared, cursor: confirmed, file: None, positions, saved, failing: false }
+        Self { shared, cursor: confirmed, file: None, positions, done: Vec::new(), saved, failing: false }
     }
 
     /// The next lines; `None` as long as there are none. Those whose day has come by `today` are passed over.
@@ -58,13 +60,9 @@ impl Reader {
     }
 
     /// All that was given out was taken over, and no more comes for now: forgets what was passed over, and keeps that.
-    ///
-    /// # Errors
-    /// As [`Reader::confirm`].
-    pub fn rest(&mut self) -> io::Result<()> {
-        self.confirm(self.cursor, 0)?;
+    pub fn rest(&mut self) {
+        self.confirm(self.cursor, 0);
         self.save_if_possible();
-        Ok(())
     }
 
     /// Waits until lines come, or no more will.
@@ -85,25 +83,21 @@ impl Reader {
     }
 
     /// Everything up to `end` was taken over: it is forgotten, also by whoever comes after this process.
-    ///
-    /// # Errors
-    /// If a file of it cannot be removed.
-    pub fn confirm(&mut self, end: Position, count: u64) -> io::Result<()> {
+    pub fn confirm(&mut self, end: Position, count: u64) {
         let mut state = self.shared.lock();
         state.confirmed = state.confirmed.max(end);
         state.level.lines = state.level.lines.saturating_sub(count);
         let confirmed = state.confirmed;
         drop(state);
         self.positions.note(confirmed);
-        self.collect()?;
+        self.collect();
         if self.saved.1.elapsed() >= SAVE_INTERVAL {
             self.save_if_possible();
         }
-        Ok(())
     }
 
     /// Keeps it durably if the disk has room. If not, some lines are sent twice after a power cut, and it is tried again.
-    fn save_if_possible(&mut self) {
+    pub fn save_if_possible(&mut self) {
         let saved = self.save();
         if let Err(error) = &saved {
             self.saved.1 = Instant::now();
@@ -126,7 +120,7 @@ impl Reader {
     /// # Errors
     /// If one cannot be written; those before it are done.
     pub fn expire(&mut self, today: Date) -> io::Result<()> {
-        self.collect()?;
+        self.collect();
         let due: Vec<u64> = {
             let state = self.shared.lock();
             let files = state.files.iter().filter(|(number, _)| Some(**number) != state.open);
@@ -159,10 +153,18 @@ impl Reader {
         Ok(())
     }
 
-    fn collect(&mut self) -> io::Result<()> {
-        let gone = self.shared.lock().take_confirmed();
+    /// Removes files that were taken over. One that cannot be removed now is tried again with the next ones, or by whoever
+    /// opens the spool next.
+    fn collect(&mut self) {
+        self.done.extend(self.shared.lock().take_confirmed());
         self.shared.freed.notify_all();
-        gone.iter().try_for_each(|&number| self.shared.folder.remove(&file_name(number)))
+        let folder = &self.shared.folder;
+        self.done.retain(|&number| {
+            let removed = folder.remove(&file_name(number));
+            removed
+                .inspect_err(|error| tracing::warn!(%error, "a file of a spool cannot be removed"))
+                .is_err()
+        });
     }
 
     fn next_record(&mut self) -> io::Result<Option<Record>> {
