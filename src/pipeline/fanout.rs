@@ -43,6 +43,12 @@ pub trait Branch: Send {
     /// If what it took cannot be made durable: the pipeline stops.
     fn tend(&mut self) -> Result<(), Diagnostic>;
 
+    /// The configuration has it no more, or otherwise: it ends at once. What it took is durably in its spool then.
+    ///
+    /// # Errors
+    /// If it is not: nothing may be told to be durable any more.
+    fn leave(&mut self) -> Result<(), Diagnostic>;
+
     /// No more lines come: waits until those there are were taken over, or the time to drain is over. What is left is in the
     /// spool. What it came to.
     fn end(&mut self) -> Output;

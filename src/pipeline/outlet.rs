@@ -14,8 +14,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -33,14 +33,19 @@ pub struct OutletSettings {
     pub most_spool_bytes: u64,
 }
 
+/// Why a spool could not be made durable, if that is so.
+type Unsynced = Arc<OnceLock<io::Error>>;
+
 /// An output with its spool.
 #[derive(Debug)]
 pub struct Outlet {
     settings: OutletSettings,
     writer: Writer,
     meter: Arc<Meter>,
-    /// Whether the spool could not be made durable: then nothing in it can be vouched for.
-    is_unsafe: Arc<AtomicBool>,
+    /// Makes the spool durable; of an output for which nobody waits nobody does.
+    syncer: Syncer,
+    /// Why the spool could not be made durable: then nothing in it can be vouched for.
+    unsynced: Unsynced,
     threads: Vec<Thread>,
     /// Ends the delivery, wherever it is.
     abort: CancellationToken,
@@ -65,7 +70,7 @@ impl Outlet {
         let failed = |error: io::Error| spool_failed(&settings, &error);
         let (writer, reader, syncer) =
             spool::open(storage, &settings.spool, settings.most_spool_bytes).map_err(failed)?;
-        let (meter, is_unsafe) = (Arc::new(Meter::default()), Arc::new(AtomicBool::new(false)));
+        let (meter, unsynced) = (Arc::new(Meter::default()), Unsynced::default());
         let delivery = Delivery::new(settings.delivery.clone(), target, reader, Arc::clone(&meter));
         let abort = CancellationToken::new();
         let aborted = abort.clone();
@@ -74,13 +79,14 @@ impl Outlet {
             let _ = aborted.run_until_cancelled(delivery.run()).await;
         })?];
         if settings.required {
-            threads.push(start(&settings, keep_synced(syncer, Arc::clone(&is_unsafe)))?);
+            threads.push(start(&settings, keep_synced(syncer.clone(), Arc::clone(&unsynced)))?);
         }
         Ok(Self {
             settings,
             writer,
             meter,
-            is_unsafe,
+            syncer,
+            unsynced,
             threads,
             told: None,
             abort,
@@ -192,11 +198,19 @@ impl Branch for Outlet {
     }
 
     fn tend(&mut self) -> Result<(), Diagnostic> {
-        if self.is_unsafe.load(Ordering::Relaxed) {
-            return Err(spool_failed(&self.settings, &io::ErrorKind::Other.into()));
-        }
+        self.is_synced()?;
         self.unpark()?;
         self.writer.tend();
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<(), Diagnostic> {
+        let kept = self.put_parked();
+        self.end_within(LONGEST_CHANGE);
+        if self.settings.required {
+            kept.and_then(|()| self.syncer.sync()).map_err(|error| spool_failed(&self.settings, &error))?;
+            self.is_synced()?;
+        }
         Ok(())
     }
 
@@ -206,14 +220,24 @@ impl Branch for Outlet {
 }
 
 impl Outlet {
+    /// Whether the spool was made durable whenever that was tried.
+    fn is_synced(&self) -> Result<(), Diagnostic> {
+        self.unsynced.get().map_or(Ok(()), |error| Err(spool_failed(&self.settings, error)))
+    }
+
+    /// Puts what waits into the spool, beyond what that should hold: another process, or another configuration, sends it.
+    fn put_parked(&mut self) -> io::Result<()> {
+        let mut parked = self.parked.drain(..);
+        let put = parked.try_for_each(|(_, records)| self.writer.append_beyond(&records));
+        put.inspect_err(|error| {
+            tracing::error!(output = self.settings.delivery.name, %error, "lines cannot be kept for an output");
+        })
+    }
+
     /// Ends it, and what it is doing then.
     fn end_within(&mut self, longest: Duration) -> Output {
-        // Beyond what the spool should hold: another process, or another configuration, sends them.
-        let mut parked = self.parked.drain(..);
-        if let Err(error) = parked.try_for_each(|(_, records)| self.writer.append_beyond(&records)) {
-            tracing::error!(output = self.settings.delivery.name, %error, "lines cannot be kept for an output");
-        }
-        drop(parked);
+        // Told, and nobody was told that they are kept.
+        let _ = self.put_parked();
         self.writer.close();
         let deadline = Instant::now() + longest;
         for Thread(ended) in self.threads.drain(..) {
@@ -285,12 +309,12 @@ fn start(
 }
 
 /// Makes the spool durable whenever something came, until no more will.
-async fn keep_synced(syncer: Syncer, is_unsafe: Arc<AtomicBool>) {
+async fn keep_synced(syncer: Syncer, unsynced: Unsynced) {
     while !syncer.is_closed() {
         syncer.arrival().await;
-        if syncer.sync().is_err() {
+        if let Err(error) = syncer.sync() {
             // Nothing is known of what is in it: nothing is acknowledged any more.
-            is_unsafe.store(true, Ordering::Relaxed);
+            let _ = unsynced.set(error);
             return;
         }
     }
@@ -317,7 +341,8 @@ What it means
 
 Why it matters
   A required output must have every line that is acknowledged. If it cannot be kept for it, nothing more is
-  acknowledged and oubliette stops; senders that wait for an answer send again. What is in the spool stays.
+  acknowledged and oubliette stops, also when that is found at SIGHUP; senders that wait for an answer send again. What is
+  in the spool stays.
 
 Example
   [[serve.output]] with required = true, and /var full

@@ -141,3 +141,51 @@ fn an_input_that_is_configured_otherwise_keeps_its_place() {
     assert_eq!(ended.archived(), once(["unix", "udp", "relp"].map(ToOwned::to_owned)), "{}", ended.told);
     assert!(!socket.exists());
 }
+
+/// Otherwise lines would be acknowledged that it never gets.
+#[test]
+fn a_required_output_that_cannot_be_started_at_a_reload_stops_it() {
+    let sidecar = Sidecar::start(RELP, &[]);
+    // Where the spools are to be.
+    fs::write(sidecar.folder().join("spool"), "").unwrap();
+    let output = |name: &str, required: bool| {
+        format!(
+            "[[serve.output]]\ntype = 'tcp'\nname = '{name}'\naddress = '127.0.0.1:9'\nrequired = {required}\n"
+        )
+    };
+    // One that nobody waits for is told, and the rest goes on without it.
+    sidecar.configure(&format!("escrow = 'none'\n{RELP}{}", output("other", false)));
+    sidecar.hang_up();
+    sidecar.wait_for("error[O01]");
+    let mut peer = TcpStream::connect(sidecar.address("relp")).unwrap();
+    peer.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    peer.write_all(b"1 open 46 relp_version=0\nrelp_software=x\ncommands=syslog\n").unwrap();
+    sidecar.configure(&format!("escrow = 'none'\n{RELP}{}", output("needed", true)));
+    sidecar.hang_up();
+    let ended = sidecar.wait();
+    assert_eq!(ended.code, Some(2), "{}", ended.told);
+    assert!(ended.told.contains("cannot use the spool of the output `needed`"), "{}", ended.told);
+}
+
+#[test]
+fn an_output_that_cannot_be_as_it_is_configured_stays_as_it_was() {
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = format!(
+        "[[serve.output]]\ntype = 'tcp'\nname = 'needed'\naddress = '{}'\nrequired = true\n",
+        receiver.local_addr().unwrap()
+    );
+    let sidecar = Sidecar::start(&format!("{TCP}{output}"), &[]);
+    let secret = output.replace("'tcp'", "'tls'") + "ca = 'there-is-none.pem'\n";
+    sidecar.configure(&format!("escrow = 'none'\n{TCP}{secret}"));
+    sidecar.hang_up();
+    sidecar.wait_for("stay in force");
+    let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(stream, "{}", line("after")).unwrap();
+    drop(stream);
+    let (mut taken, mut got) = (receiver.accept().unwrap().0, [0; 200]);
+    taken.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let bytes = taken.read(&mut got).unwrap();
+    assert!(String::from_utf8_lossy(&got[..bytes]).contains("id=after "));
+    drop(taken);
+    assert!(sidecar.stop().told.contains("error[I11]"));
+}

@@ -43,8 +43,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let mut opened = setup.open(report)?;
     let mut daemon = Daemon::new(limits(report, &setup.settings), typed.clock)?;
     daemon.expect_repeats(&Disk, &tree(&setup.settings));
-    let mut outlets = Outlets::default();
-    outlets.follow(report, &mut daemon, &setup)?;
+    let mut outlets = Outlets::start(report, &mut daemon, &setup)?;
     let next = Arc::new(Mutex::new(None));
     let again = typed.relying_on(&setup.settings.config_path);
     daemon.heed_signals(on_signal(report, again, daemon.gate(), Arc::clone(&next)))?;
@@ -79,8 +78,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
             Err(problem) => break Err(problem),
         };
         if reloads && let Err(problem) = outlets.follow(report, &mut daemon, &setup) {
-            // Those that could be started were; lines that were taken go on to them and to the archive.
-            report.error(&problem);
+            break Err(problem);
         }
         schedule.follow(&setup.settings);
         shown.renew(report, &daemon, calendar(&setup), &setup.settings);
@@ -112,7 +110,7 @@ fn go_on(
     loaded: Setup,
 ) -> Result<(Setup, Opened), Diagnostic> {
     // Inputs last: those that stay as they were keep their connections.
-    let opened = loaded.open(report).and_then(|opened| {
+    let opened = Outlets::refuse(&loaded.settings).and_then(|()| loaded.open(report)).and_then(|opened| {
         inputs.follow(report, daemon, &loaded.settings)?;
         Ok(opened)
     });

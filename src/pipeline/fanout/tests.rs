@@ -45,6 +45,10 @@ impl Branch for Failing {
         Ok(())
     }
 
+    fn leave(&mut self) -> Result<(), Diagnostic> {
+        Ok(())
+    }
+
     fn end(&mut self) -> Output {
         Output::default()
     }

@@ -4,10 +4,11 @@ use super::*;
 use crate::model::Expires;
 use crate::output::{Lines, Link};
 use crate::primitives::clock::Clock;
-use crate::primitives::storage::{Fault, Memory};
+use crate::primitives::storage::{Fault, Memory, Survives};
 use jiff::tz::TimeZone;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 const PATIENT: intake::Sender = intake::Sender::Patient;
 const HASTY: intake::Sender = intake::Sender::Hasty;
@@ -186,4 +187,49 @@ fn what_could_not_be_sent_is_sent_by_the_next_process() {
     let second = outlet(&memory, &receiver, false, 1 << 20);
     until("the line is sent", || second.level().lines == 0);
     assert_eq!(*receiver.got.lock().unwrap(), "a\n");
+}
+
+/// Its next self knows nothing of pieces that this one has not kept: they would be told to be durable.
+#[test]
+fn one_that_leaves_has_kept_what_it_took_or_says_that_it_has_not() {
+    for (room, is_kept) in [(u64::MAX, true), (0, false)] {
+        let (memory, receiver) = (Memory::new(), Receiver::default());
+        drop(outlet(&memory, &receiver, true, 1));
+        let memory = memory.with_fault(Fault::Full(room));
+        let mut outlet = outlet(&memory, &receiver, true, 1);
+        outlet.parked.extend([(1, Records::of(&block("a"))), (2, Records::of(&block("b")))]);
+        assert_eq!(outlet.leave().err().map(|error| error.code.id), (!is_kept).then_some("O01"));
+        drop(outlet);
+        let after = memory.after_crash(Survives::Synced);
+        receiver.is_there.store(true, Ordering::Relaxed);
+        let next = self::outlet(&after, &receiver, true, 1 << 20);
+        until("the lines are sent", || next.level().lines == 0);
+        assert_eq!(*receiver.got.lock().unwrap(), if is_kept { "a\nb\n" } else { "" });
+    }
+}
+
+#[test]
+fn it_is_told_why_a_spool_cannot_be_synced() {
+    let (memory, receiver) = (Memory::new(), Receiver::default());
+    drop(outlet(&memory, &receiver, true, 1 << 20));
+    let mut count = 0;
+    let told = loop {
+        let memory = memory.with_fault(Fault::Fail(count, io::ErrorKind::QuotaExceeded));
+        count += 1;
+        let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+        if spool::open(&storage, Path::new("/spool/test"), 1).is_err() {
+            continue;
+        }
+        let mut outlet = outlet(&memory, &receiver, true, 1 << 20);
+        if outlet.take(1, &block("a"), PATIENT).is_err() {
+            continue;
+        }
+        let (start, mut told) = (Instant::now(), None);
+        while told.is_none() && outlet.first_not_durable().is_some() {
+            assert!(start.elapsed() < Duration::from_secs(20), "it is neither synced nor told");
+            told = outlet.tend().err();
+        }
+        break told.expect("the sync did not fail");
+    };
+    assert_eq!(told.why.as_deref(), Some(io::Error::from(io::ErrorKind::QuotaExceeded).to_string().as_str()));
 }

@@ -30,8 +30,25 @@ use std::sync::Arc;
 pub(super) struct Outlets(Vec<Output>);
 
 impl Outlets {
+    /// Refuses those that can never be started as they are configured.
+    pub(super) fn refuse(settings: &Settings) -> Result<(), Diagnostic> {
+        settings.serve.outputs().iter().try_for_each(|output| peer(output, settings).map(drop))
+    }
+
+    /// Starts those of the first configuration.
+    pub(super) fn start(report: Report, daemon: &mut Daemon, setup: &Setup) -> Result<Self, Diagnostic> {
+        let mut outlets = Self::default();
+        match outlets.start_missing(report, daemon, setup).into_iter().next() {
+            Some((_, problem)) => Err(problem),
+            None => Ok(outlets),
+        }
+    }
+
     /// Ends those that are configured no more or otherwise, and starts those that are new. What is left in the spool of one
-    /// that ends stays there.
+    /// that ends stays there. One that cannot be started and is not required is told.
+    ///
+    /// # Errors
+    /// If one that is required has not kept what it took, or does not get what comes: nothing may be acknowledged any more.
     pub(super) fn follow(
         &mut self,
         report: Report,
@@ -39,24 +56,46 @@ impl Outlets {
         setup: &Setup,
     ) -> Result<(), Diagnostic> {
         let wanted = setup.settings.serve.outputs();
+        for at in (0..self.0.len()).rev() {
+            if !wanted.contains(&self.0[at]) {
+                self.0.remove(at);
+                daemon.branches().remove(at).leave()?;
+            }
+        }
+        for (output, problem) in self.start_missing(report, daemon, setup) {
+            if output.required {
+                return Err(problem);
+            }
+            report.error(&problem);
+        }
+        Ok(())
+    }
+
+    /// Starts those that do not run. Those for which that fails, and why.
+    fn start_missing(
+        &mut self,
+        report: Report,
+        daemon: &mut Daemon,
+        setup: &Setup,
+    ) -> Vec<(Output, Diagnostic)> {
+        let (wanted, mut failed) = (setup.settings.serve.outputs(), Vec::new());
         wanted.iter().filter(|output| keeps_for_ever(output)).for_each(|output| {
             let name = &output.name.0;
             report.note(&format!("nobody removes the files of the output `{name}`: set `keep_days`"));
         });
-        let branches = daemon.branches();
-        for at in (0..self.0.len()).rev() {
-            if !wanted.contains(&self.0[at]) {
-                self.0.remove(at);
-                drop(branches.remove(at));
-            }
-        }
         for output in wanted {
-            if !self.0.contains(&output) {
-                branches.push(Box::new(start(&output, setup)?));
-                self.0.push(output);
+            if self.0.contains(&output) {
+                continue;
+            }
+            match start(&output, setup) {
+                Ok(outlet) => {
+                    daemon.branches().push(Box::new(outlet));
+                    self.0.push(output);
+                }
+                Err(problem) => failed.push((output, problem)),
             }
         }
-        Ok(())
+        failed
     }
 }
 
