@@ -39,7 +39,7 @@
 
 mod program;
 
-use std::io::{BufRead as _, BufReader, Write};
+use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::Ipv6Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -345,6 +345,15 @@ fn a_terminal_that_closes_ends_the_input_but_not_under_nohup() {
     hang_up(&child);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     drop((stdin, stdout));
+    // Half an address looks like none, and would go out in clear.
+    let (mut child, mut stdin, mut stdout) = running(&node, "default");
+    stdin.write_all(b"from 203.0.11").unwrap();
+    hang_up(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("quarantine") && !rest.contains("203.0.11"), "{rest}");
+    drop(stdin);
     let (mut child, mut stdin, mut stdout) = running(&node, "ignore");
     hang_up(&child);
     stdin.write_all(b"from 203.0.113.9\n").unwrap();

@@ -18,7 +18,7 @@ use std::ops::Range;
 pub enum Piece<'a> {
     /// Whole lines, none longer than the limit.
     Lines(Block),
-    /// The next bytes of a line longer than the limit, or of one that a failure cut off, without its line end.
+    /// The next bytes of a line longer than the limit, or of one that a failure or a stop cut off, without its line end.
     TooLong(&'a [u8]),
     /// That line's end: everything of it has been given out.
     TooLongEnd(Ending),
@@ -110,8 +110,10 @@ pub struct Blocks<R> {
     too_long: bool,
     /// Bytes of that line that were given out.
     too_long_bytes: u64,
-    /// Whether the source has nothing more to give: its end, or `failure`.
+    /// Whether the source has nothing more to give: its end, or that it was `cut_off`.
     ended: bool,
+    /// Whether what is left may be half a line: a stop came, or a failure.
+    cut_off: bool,
     /// Given out once all that was read before it has been.
     failure: Option<io::Error>,
     /// Bytes read so far, for messages.
@@ -140,6 +142,7 @@ impl<R: ReadBy> Blocks<R> {
             too_long: false,
             too_long_bytes: 0,
             ended: false,
+            cut_off: false,
             failure: None,
             offset: 0,
             spare: Vec::new(),
@@ -150,8 +153,8 @@ impl<R: ReadBy> Blocks<R> {
     ///
     /// # Errors
     /// [`ReadError`] if the source failed, after everything read before has been given out. What was read of
-    /// a line that the failure cut off comes as one that is too long: half an address is none that could be
-    /// found. Then [`Piece::End`].
+    /// a line that the failure, or a stop, cut off comes as one that is too long: half an address is none that could
+    /// be found. Then [`Piece::End`].
     pub fn next_piece(&mut self, deadline: Option<Timestamp>) -> Result<Piece<'_>, ReadError> {
         loop {
             let step = if self.too_long { self.step_too_long() } else { self.step_lines() };
@@ -195,7 +198,7 @@ impl<R: ReadBy> Blocks<R> {
         // One byte over the limit may still turn out to be the CR of the line end.
         let over = rest.saturating_sub(self.max_line_bytes);
         let undecided = over == 1 && !self.ended && self.buffer[self.end - 1] == b'\r';
-        let torn = rest > 0 && self.failure.is_some();
+        let torn = rest > 0 && self.cut_off;
         if torn || over > 0 && !undecided {
             (self.too_long, self.too_long_bytes) = (true, 0);
             return self.step_too_long();
@@ -295,10 +298,11 @@ impl<R: ReadBy> Blocks<R> {
                 }
                 Ok(Arrival::Deadline) => return false,
                 Ok(Arrival::End) => self.ended = true,
+                Ok(Arrival::Stopped) => (self.ended, self.cut_off) = (true, true),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     self.failure = Some(error);
-                    self.ended = true;
+                    (self.ended, self.cut_off) = (true, true);
                 }
             }
             return true;

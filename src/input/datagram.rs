@@ -167,13 +167,18 @@ impl<M: Fn() -> usize, F: FnMut(u64)> Receiver<M, F> {
         }
         let (mut batches, most) = (vec![Batch::default()], (self.datagrams.max_record_bytes)());
         for (buffer, (bytes, is_cut)) in self.buffers.iter().zip(lengths) {
-            if is_cut {
-                tracing::warn!(bytes, "a datagram is longer than any can be; its end is lost");
-            }
             if batches.last().is_some_and(Batch::is_full) {
                 batches.push(Batch::default());
             }
-            if let Some(batch) = batches.last_mut() {
+            let Some(batch) = batches.last_mut() else { continue };
+            if is_cut {
+                // Its last bytes may be half an address, which looks like none.
+                tracing::warn!(
+                    bytes,
+                    "a datagram is longer than any can be: its end is lost, the rest sealed"
+                );
+                batch.seal(buffer[..bytes].to_vec(), true);
+            } else {
                 batch.push(record(&buffer[..bytes]), most);
             }
         }
@@ -222,6 +227,24 @@ mod tests {
         received += all(&mut receiver);
         assert!(dropped > 0);
         assert_eq!(received + dropped, sent + 1);
+    }
+
+    #[test]
+    fn a_datagram_whose_end_is_lost_is_sealed() {
+        let (sender, socket) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let datagrams = Datagrams { max_record_bytes: || 9000, longest_bytes: 19 };
+        let mut receiver = Receiver::new(datagrams, |_| {});
+        for datagram in ["whole", "login from 203.0.113.7", "whole"] {
+            sender.send(datagram.as_bytes()).unwrap();
+        }
+        let (mut lines, mut sealed) = (Vec::new(), Vec::new());
+        for batch in receiver.receive(&socket).unwrap() {
+            let (whole, long) = batch.into_parts();
+            lines.extend(whole);
+            sealed.extend(long.map(|long| (String::from_utf8(long.bytes).unwrap(), long.ends)));
+        }
+        assert_eq!(lines, b"whole\nwhole\n");
+        assert_eq!(sealed, [("login from 203.0.11".to_owned(), true)]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! `<` are octet counting, whatever else begins a frame that ends with its trailer (3.4.2). A line that
 //! merely starts with a number is a line.
 //!
+//! Half a frame is sealed, and never a record: the half of an address looks like none, and would go on in clear.
+//!
 //! Nothing a peer sends is thrown away. A count that is wrong cuts its own connection at other places, no more; a
 //! frame longer than the limit is given out as it comes, to be sealed.
 
@@ -98,7 +100,8 @@ impl Framer {
         self.gather(false)
     }
 
-    /// What is left when nothing more comes, again and again until `None`: a frame that was cut off is the last.
+    /// What is left when nothing more comes, again and again until `None`. The last line needs no trailer; a frame of
+    /// fewer bytes than were counted is to be sealed.
     pub fn last_batch(&mut self) -> Option<Batch> {
         self.gather(true)
     }
@@ -109,11 +112,17 @@ impl Framer {
         self.buffer.len() - self.start
     }
 
-    /// Treats the frame that is not whole yet as too long: there is no memory for it.
+    /// Treats the frame that is not whole yet as too long: there is no memory for it, or the rest will not come.
     pub fn seal_unfinished(&mut self) {
         if self.long.is_none() {
             self.begin_long(head(&self.buffer[self.start..]));
         }
+    }
+
+    /// Whether a frame was begun and has not ended.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.long.is_some() || self.unfinished_bytes() > 0
     }
 
     /// Whether a frame was longer than what may be sealed: the connection is to be given up.
@@ -150,15 +159,15 @@ impl Framer {
             self.begin_long(Head::Counted { header, message });
             return true;
         };
-        let frame = &self.buffer[self.start + header..];
-        let available = frame.len().min(message);
-        if available < message && !ended {
-            return false;
-        }
-        let frame = &frame[..available];
+        let Some(frame) = self.buffer[self.start + header..].get(..message) else {
+            if ended {
+                self.begin_long(Head::Counted { header, message: message as u64 });
+            }
+            return ended;
+        };
         // Many senders count a line feed that they put at the end.
         batch.push(frame.strip_suffix(b"\n").unwrap_or(frame), most);
-        self.advance(header + available);
+        self.advance(header + message);
         true
     }
 
@@ -322,7 +331,7 @@ mod tests {
             ("octet_count_zero", "0 <1>a\n", "0 <1>a|"),
             ("octet_count_too_small", "3 <1>abc\n<1>d\n", "<1>|abc|<1>d|"),
             ("octet_count_too_large", "9 <1>a\n<1>b\n<1>c\n", "<1>a#012<1>b|<1>c|"),
-            ("octet_count_cut_off", "9 <1>a", "<1>a|"),
+            ("octet_count_cut_off", "<1>a\n9 <1>a", "<1>a|[<1>a]!"),
             ("octet_count_overflow", "18446744073709551617 <1>a\n", "18446744073709551617 <1>a|"),
             ("octet_count_of_ten_digits", "1000000000 <1>a\n", "1000000000 <1>a|"),
             ("only digits", "123", "123|"),

@@ -37,6 +37,8 @@ pub enum Arrival {
     Bytes(usize),
     /// No more bytes will come.
     End,
+    /// It is to be read no more, though more may come: its last line may be half a one.
+    Stopped,
     /// The deadline passed before a byte came; nothing is lost, reading may go on.
     Deadline,
 }

@@ -5,10 +5,11 @@ use super::{Arrival, Closed, Deliver, ReadBy, ReadError, Waiting};
 use std::io;
 use tokio::runtime::Handle;
 
-/// Reads frames until the end. Blocks: for a thread of its own.
+/// Reads frames until the end, or a stop. Blocks: for a thread of its own. What was read before is delivered; a frame that
+/// a stop or a failure cut off, to be sealed.
 ///
 /// # Errors
-/// If it cannot be read. What was read before is delivered; a frame that was cut off, to be sealed.
+/// If it cannot be read.
 pub fn read<D: Deliver>(
     mut input: Waiting,
     mut deliver: D,
@@ -16,7 +17,7 @@ pub fn read<D: Deliver>(
     runtime: &Handle,
 ) -> Result<(), ReadError> {
     let mut framer = Framer::new(framing);
-    let (mut buffer, mut offset) = (vec![0; READ_BYTES], 0);
+    let (mut buffer, mut offset, mut is_cut_off) = (vec![0; READ_BYTES], 0, false);
     let ended = loop {
         match input.read_by(&mut buffer, None) {
             Ok(Arrival::Bytes(bytes)) => {
@@ -28,14 +29,19 @@ pub fn read<D: Deliver>(
             }
             Ok(Arrival::Deadline) => {}
             Ok(Arrival::End) => break Ok(()),
+            Ok(Arrival::Stopped) => {
+                is_cut_off = true;
+                break Ok(());
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(source) => {
                 let torn_bytes = framer.unfinished_bytes() as u64;
+                is_cut_off = true;
                 break Err(ReadError { offset: offset - torn_bytes, torn_bytes, source });
             }
         }
     };
-    if ended.is_err() && framer.unfinished_bytes() > 0 {
+    if is_cut_off && framer.is_unfinished() {
         // Half a frame is not searched: its other half may be that of an address.
         framer.seal_unfinished();
     }

@@ -107,6 +107,9 @@ pub enum StreamError {
     /// Nothing came for too long.
     #[error("nothing came for {0:?}")]
     Idle(Duration),
+    /// It ended in the middle of a frame.
+    #[error("it ended in the middle of a frame, or the last one had no end: what came of it is sealed")]
+    Torn,
     /// A frame was longer than what is sealed of one.
     #[error("a frame is longer than what is sealed of one")]
     Endless,
@@ -119,7 +122,9 @@ pub enum StreamError {
 }
 
 /// Reads frames until the peer ends, or until `stopped` and what is on its way has come. What was read before
-/// is always delivered, a frame that was cut off included.
+/// is always delivered; what came of a frame that has no end, to be sealed. That holds however the connection ended: a
+/// sender that is killed, or gives up, closes it as one does that has said all (tcp(7)), and RFC 6587, 3.4.2, has
+/// every line end with its trailer.
 ///
 /// # Errors
 /// [`StreamError`]: the connection is to be dropped.
@@ -136,12 +141,14 @@ where
 {
     let mut framer = Framer::new(framing);
     let ended = read_frames(reader, &mut framer, &mut deliver, idle, stopped).await;
-    if !matches!(ended, Err(StreamError::Closed(_))) {
-        while let Some(batch) = framer.last_batch() {
-            drop(deliver.deliver(batch).await?);
-        }
+    if matches!(ended, Err(StreamError::Closed(_))) || !framer.is_unfinished() {
+        return ended;
     }
-    ended
+    framer.seal_unfinished();
+    while let Some(batch) = framer.last_batch() {
+        drop(deliver.deliver(batch).await?);
+    }
+    ended.and(Err(StreamError::Torn))
 }
 
 async fn read_frames<R: AsyncRead + Unpin>(
@@ -230,3 +237,79 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// How often it is told that connections cannot be accepted.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::super::framing::Trailer;
+    use super::super::shelf::Shelf;
+    use super::*;
+    use std::future::{pending, ready};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpStream;
+
+    const FRAMING: Framing =
+        Framing { max_frame_bytes: 1000, max_sealed_bytes: 10_000, trailer: Trailer::Lf };
+
+    /// How a connection ends.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum End {
+        Orderly,
+        Reset,
+        Silent,
+        Stopped,
+    }
+
+    /// What comes of a connection over which these bytes came: lines, what is sealed, how it was left.
+    async fn heard(bytes: &[u8], end: End) -> (String, String, Result<(), StreamError>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (shelf, stream) = (Shelf::durable(), Listener::accept(&listener).await.unwrap());
+        peer.write_all(bytes).await.unwrap();
+        let idle = Duration::from_millis(if end == End::Silent { 100 } else { 20_000 });
+        let reading = async {
+            match end {
+                End::Stopped => read(stream, shelf.clone(), FRAMING, idle, ready(())).await,
+                _ => read(stream, shelf.clone(), FRAMING, idle, pending()).await,
+            }
+        };
+        let ending = async {
+            // What was sent is read before a reset can take it away.
+            time::sleep(Duration::from_millis(50)).await;
+            match end {
+                End::Orderly => drop(peer),
+                End::Reset => {
+                    peer.set_zero_linger().unwrap();
+                    drop(peer);
+                }
+                End::Silent | End::Stopped => return Some(peer),
+            }
+            None
+        };
+        let (ended, _peer) = tokio::join!(reading, ending);
+        let sealed = String::from_utf8(shelf.long.lock().unwrap().clone()).unwrap();
+        (shelf.text(), sealed, ended)
+    }
+
+    #[tokio::test]
+    async fn half_a_frame_is_sealed_however_the_connection_ends() {
+        for end in [End::Orderly, End::Reset, End::Silent, End::Stopped] {
+            for (bytes, torn) in [
+                (&b"<13>one\n<13>login from 203.0.11"[..], "<13>login from 203.0.11"),
+                (b"7 <13>one40 <13>mail to jean.dupont@exa", "<13>mail to jean.dupont@exa"),
+                (b"<13>one\n40 ", "40 "),
+                (b"<13>one\n", ""),
+            ] {
+                let (lines, sealed, ended) = heard(bytes, end).await;
+                assert_eq!((lines.as_str(), sealed.as_str()), ("<13>one\n", torn), "{end:?}");
+                match (end, torn) {
+                    (End::Silent, _) => assert!(matches!(ended, Err(StreamError::Idle(_))), "{ended:?}"),
+                    (End::Reset, _) => assert!(matches!(ended, Err(StreamError::Io(_))), "{ended:?}"),
+                    (_, "") => assert!(ended.is_ok(), "{ended:?}"),
+                    (End::Orderly | End::Stopped, _) => {
+                        assert!(matches!(ended, Err(StreamError::Torn)), "{ended:?}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -139,7 +139,7 @@ impl Waiting {
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let count = if most == 0 { 0 } else { (&self.file).read(&mut buffer[..most])? };
         self.left = Some(if count == 0 { 0 } else { left - count as u64 });
-        Ok(if count == 0 { Arrival::End } else { Arrival::Bytes(count) })
+        Ok(if count == 0 { Arrival::Stopped } else { Arrival::Bytes(count) })
     }
 }
 
@@ -193,7 +193,7 @@ const PIPE_BYTES: usize = 1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::{Blocks, Piece};
+    use crate::input::{Blocks, Ending, Piece};
     use jiff::ToSpan;
     use std::os::fd::OwnedFd;
 
@@ -225,7 +225,7 @@ mod tests {
         let (_writer, stop, mut waiting) = pipe(Clock::System);
         let blocked = std::thread::spawn(move || read(&mut waiting, None));
         stop.request();
-        assert_eq!(blocked.join().unwrap(), Err(Arrival::End));
+        assert_eq!(blocked.join().unwrap(), Err(Arrival::Stopped));
     }
 
     #[test]
@@ -237,8 +237,8 @@ mod tests {
         assert_eq!(waiting.read_by(&mut buffer, None).unwrap(), Arrival::Bytes(4));
         writer.write_all(b" and too late").unwrap();
         assert_eq!(read(&mut waiting, None), Ok(b"light".to_vec()));
-        assert_eq!(read(&mut waiting, None), Err(Arrival::End));
-        assert_eq!(read(&mut waiting, None), Err(Arrival::End));
+        assert_eq!(read(&mut waiting, None), Err(Arrival::Stopped));
+        assert_eq!(read(&mut waiting, None), Err(Arrival::Stopped));
     }
 
     #[test]
@@ -251,20 +251,21 @@ mod tests {
         let mut buffer = [0; 4];
         assert_eq!(waiting.read_by(&mut buffer, None).unwrap(), Arrival::Bytes(4));
         stop.request();
-        assert_eq!(waiting.read_by(&mut buffer, None).unwrap(), Arrival::End);
+        assert_eq!(waiting.read_by(&mut buffer, None).unwrap(), Arrival::Stopped);
     }
 
     #[test]
-    fn half_a_line_is_the_last_one_after_a_stop() {
+    fn half_a_line_is_sealed_after_a_stop() {
         let (mut writer, stop, waiting) = pipe(Clock::System);
-        writer.write_all(b"whole\nhalf").unwrap();
+        writer.write_all(b"whole\nlogin from 203.0.11").unwrap();
         stop.request();
         let mut blocks = Blocks::new(waiting, 100);
-        let mut bytes = Vec::new();
-        while let Piece::Lines(block) = blocks.next_piece(None).unwrap() {
-            bytes.extend_from_slice(block.bytes());
-        }
-        assert_eq!(bytes, b"whole\nhalf");
+        assert!(
+            matches!(blocks.next_piece(None).unwrap(), Piece::Lines(block) if block.bytes() == b"whole\n")
+        );
+        assert!(matches!(blocks.next_piece(None).unwrap(), Piece::TooLong(b"login from 203.0.11")));
+        assert!(matches!(blocks.next_piece(None).unwrap(), Piece::TooLongEnd(Ending::Missing)));
+        assert!(matches!(blocks.next_piece(None).unwrap(), Piece::End));
     }
 
     #[test]
@@ -304,7 +305,7 @@ mod tests {
         let signals = stop.on_signals().unwrap();
         let blocked = std::thread::spawn(move || read(&mut waiting, None));
         low_level::raise(SIGTERM).unwrap();
-        assert_eq!(blocked.join().unwrap(), Err(Arrival::End));
+        assert_eq!(blocked.join().unwrap(), Err(Arrival::Stopped));
         drop(signals);
     }
 

@@ -72,21 +72,25 @@ impl Cutter {
         (!batch.is_empty()).then_some((batch, self.line_end))
     }
 
-    /// No more bytes will come: what is left is a line.
+    /// No more bytes will come: what is left is sealed, for it may be half a line.
     pub(super) fn finish(&mut self) -> Option<(Batch, u64)> {
-        let rest = &self.buffer[self.start..];
-        if rest.is_empty() && !self.in_long {
+        if self.unfinished_bytes() == 0 && !self.in_long {
             return None;
         }
         let mut batch = Batch::default();
-        match self.in_long {
-            true => batch.seal(rest.to_vec(), true),
-            false => batch.push(rest, self.max_record_bytes),
-        }
+        batch.seal(self.buffer[self.start..].to_vec(), true);
         self.in_long = false;
         self.advance(self.unfinished_bytes());
         self.line_end = self.offset;
         Some((batch, self.line_end))
+    }
+
+    /// What comes next is read from the beginning of the file. A line that has no end yet is sealed, together with what
+    /// comes up to the next line feed: that may be its other half.
+    pub(super) fn start_again(&mut self) -> Option<(Batch, u64)> {
+        let rest = self.seal_unfinished();
+        (self.offset, self.line_end) = (0, 0);
+        rest
     }
 
     /// After the last byte that was read.
@@ -150,7 +154,7 @@ mod tests {
         for (bytes, lines, sealed) in [
             (&b""[..], &b""[..], seal(&[])),
             (b"a\nbb\n", b"a\nbb\n", seal(&[])),
-            (b"a\r\n\n\nb", b"a\r\nb\n", seal(&[])),
+            (b"a\r\n\n\nb", b"a\r\n", seal(&[b"b"])),
             (b"1234\n12345\n1\n", b"1234\n1\n", seal(&[b"12345"])),
             (b"1\n1234567", b"1\n", seal(&[b"1234567"])),
         ] {

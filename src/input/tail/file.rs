@@ -32,7 +32,6 @@ pub(super) struct Followed<R> {
     /// Since when nothing came, once it was renamed.
     quiet: Option<Instant>,
     finished: bool,
-    max_record_bytes: usize,
     claim: Claim,
 }
 
@@ -107,7 +106,6 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
             durable: offset,
             quiet: None,
             finished: false,
-            max_record_bytes,
             claim,
         }))
     }
@@ -158,7 +156,7 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         Ok(true)
     }
 
-    /// No more will come: a line that has no end yet has one now.
+    /// No more will come: what there is of a line without end is sealed.
     pub(super) async fn finish<D: Deliver<Receipt = R>>(&mut self, deliver: &mut D) -> Result<(), Closed> {
         self.finished = true;
         let rest = self.cutter.finish();
@@ -209,9 +207,8 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
     }
 
     async fn start_again<D: Deliver<Receipt = R>>(&mut self, deliver: &mut D) -> Result<(), Closed> {
-        let rest = self.cutter.finish();
+        let rest = self.cutter.start_again();
         self.deliver(rest, deliver).await?;
-        self.cutter = Cutter::new(0, self.max_record_bytes);
         self.last.clear();
         // After all that was read before the cut.
         self.unsettled.push_back(Unsettled { receipt: None, offset: 0 });
