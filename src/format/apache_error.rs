@@ -83,7 +83,7 @@ mod tests {
             "[Mon Nov 23 10:00:00 2026] x",
             "[Mon Nov 23 10:00:00 2026] [main] x",
             "[Mon Nov 23 10:00:00 2026] [trace9] x",
-            "[Mon Nov 31 10:00:00 2026] [error] x",
+            "[Mon Nov 32 10:00:00 2026] [error] x",
             "[Mon Nov 23 10:00:00 2026 [error] x",
             "[2026-11-23 10:00:00] [error] x",
             // Without a time, a level proves nothing.

@@ -1,7 +1,7 @@
 //! ArcSight Common Event Format (CEF 0.1 and 1.x): seven header fields between bars, then an extension.
 
 use super::escapes;
-use super::timestamp::{MISMATCH, Parsed, stated};
+use super::timestamp::{MISMATCH, Parsed, misdated, stated};
 use crate::model::{Format, Record};
 use memchr::memchr2;
 use nom::Parser;
@@ -39,14 +39,16 @@ const TIME_KEYS: [&[u8]; 3] = [b"rt", b"end", b"start"];
 /// "CEF:Version|Device Vendor|Device Product|Device Version|Device Event Class ID|Name|Severity|[Extension]"
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let (extension, _) = header(line).ok()?;
-    let (mut time, mut rank) = (None, TIME_KEYS.len());
+    let (mut time, mut rank, mut no_time) = (None, TIME_KEYS.len(), None);
     for (key, value) in Extension::of(extension) {
-        if let Some(better) = TIME_KEYS[..rank].iter().position(|&known| known == key)
-            && let Some(found) = stated(value)
-        {
-            (time, rank) = (Some(found), better);
+        if let Some(better) = TIME_KEYS[..rank].iter().position(|&known| known == key) {
+            match stated(value) {
+                Some(found) => (time, rank) = (Some(found), better),
+                None => no_time = no_time.or(Some(value)),
+            }
         }
     }
+    let time = time.or_else(|| misdated(no_time?));
     Some(Record { format: Format::Cef, time, ..Record::raw(line) })
 }
 

@@ -5,7 +5,7 @@
 //! is valid JSON stays valid.
 
 use super::last_times::LastTimes;
-use super::timestamp::{MISMATCH, Parsed, epoch_number, is_of_event, rfc3339, stated};
+use super::timestamp::{MISMATCH, Parsed, epoch_number, is_of_event, misdated, rfc3339, stated};
 use crate::model::{Format, Names, Record, StatedTime, TagPoint};
 use crate::scan::Line;
 use nom::Parser;
@@ -30,13 +30,14 @@ pub(super) const SAMPLES: &[&str] = &[
 /// The envelope of a line that is one object, with white space around it at most.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let mut members = Members::of(line)?;
-    let (mut time, mut rank, mut empty) = (None, TIME_NAMES.len(), true);
+    let (mut time, mut rank, mut empty, mut no_time) = (None, TIME_NAMES.len(), true, None);
     for (name, value) in members.by_ref() {
         empty = false;
-        if let Some(better) = time_rank(name, rank)
-            && let Some(found) = time_of(value)
-        {
-            (time, rank) = (Some(found), better);
+        if let Some(better) = time_rank(name, rank) {
+            match time_of(value) {
+                Some(found) => (time, rank) = (Some(found), better),
+                None => no_time = no_time.or(Some(value)),
+            }
         }
     }
     let after = members.after_object()?;
@@ -46,7 +47,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     let close = u32::try_from(line.len() - after.len() - 1).ok()?;
     Some(Record {
         format: Format::Json,
-        time,
+        time: time.or_else(|| misdated_of(no_time?)),
         tag: TagPoint::JsonObject { close, empty },
         ..Record::raw(line)
     })
@@ -62,6 +63,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
     }
     let mut quotes = line.quotes().walk();
     let (mut time, mut rank, mut at, mut names) = (None, TIME_NAMES.len(), 0, Names::NONE);
+    let mut no_time = None;
     loop {
         // `at` is before the name: at the opening brace, or at a comma.
         let name = at + 2;
@@ -85,10 +87,11 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
             }
         };
         names.add(&text[name..colon - 1]);
-        if let Some(better) = time_rank(&text[name..colon - 1], rank)
-            && let Some(found) = plain_time_of(&text[value..at], times)
-        {
-            (time, rank) = (Some(found), better);
+        if let Some(better) = time_rank(&text[name..colon - 1], rank) {
+            match plain_time_of(&text[value..at], times) {
+                Some(found) => (time, rank) = (Some(found), better),
+                None => no_time = no_time.or(Some(&text[value..at])),
+            }
         }
         match text.get(at)? {
             b',' => {}
@@ -97,6 +100,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
         }
     }
     let tag = TagPoint::JsonObject { close: u32::try_from(at).ok()?, empty: false };
+    let time = time.or_else(|| misdated_of(no_time?));
     Some(Record { format: Format::Json, time, tag, names, ..Record::raw(text) })
 }
 
@@ -230,6 +234,12 @@ fn plain_time_of(value: &[u8], times: &mut LastTimes) -> Option<StatedTime> {
         _ => None,
     };
     plain.or_else(|| time_of(value))
+}
+
+/// What is no time of an event, but stands where it should: the first such value, if no member states one.
+#[cold]
+fn misdated_of(value: &[u8]) -> Option<StatedTime> {
+    misdated(&text_of(value)?)
 }
 
 /// The time that a value states: a string in any spelling, a number, or MongoDB's `{"$date":"..."}`.

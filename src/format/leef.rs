@@ -1,6 +1,6 @@
 //! IBM Log Event Extended Format (LEEF 1.0 and 2.0): header fields between bars, then attributes.
 
-use super::timestamp::{MISMATCH, Parsed, stated};
+use super::timestamp::{MISMATCH, Parsed, misdated, stated};
 use crate::model::{Format, Record};
 use memchr::memchr;
 use nom::Parser;
@@ -26,7 +26,8 @@ const HEADER: [&[u8]; 5] = [b"leefVersion", b"vendor", b"product", b"version", b
 /// "LEEF:Version|Vendor|Product|Version|EventID|" and, in 2.0, "Delimiter|"; attributes follow.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let (_, header) = header(line).ok()?;
-    let time = header.attributes().find(|(key, _)| *key == b"devTime").and_then(|(_, value)| stated(value));
+    let time = header.attributes().find(|(key, _)| *key == b"devTime");
+    let time = time.and_then(|(_, value)| stated(value).or_else(|| misdated(value)));
     Some(Record { format: Format::Leef, time, ..Record::raw(line) })
 }
 

@@ -1,7 +1,7 @@
 //! logfmt: `key=value` pairs with spaces between, values in quotes where they hold spaces.
 
 use super::escapes;
-use super::timestamp::{leading_epoch, stated};
+use super::timestamp::{leading_epoch, misdated, stated};
 use crate::model::{Format, Record, StatedTime};
 use memchr::memchr2;
 use std::borrow::Cow;
@@ -77,8 +77,8 @@ impl<'a> Times<'a> {
         if let (Some(date), Some(time)) = (self.date.map(bare), time.or(Some(b""))) {
             return stated(date).or_else(|| joined(date, time));
         }
-        let audit = self.audit?.strip_prefix(b"audit(")?;
-        leading_epoch(audit).ok().map(|(_, time)| time)
+        let audit = self.audit.and_then(|value| leading_epoch(value.strip_prefix(b"audit(")?).ok());
+        audit.map(|(_, time)| time).or_else(|| misdated(time?))
     }
 }
 

@@ -36,27 +36,41 @@ pub(super) fn stated(text: &[u8]) -> Option<StatedTime> {
     (rest.is_empty() || rest.starts_with(b" ")).then_some(time)
 }
 
+/// The time that `text` states and that is none of an event, where [`stated`] finds none: of a clock that is not set, or on
+/// a day that no calendar has. For a field that is to state the time, so that the line is known to count from receipt.
+pub(super) fn misdated(text: &[u8]) -> Option<StatedTime> {
+    let (rest, time) = spelled(text.trim_ascii()).ok()?;
+    (rest.is_empty() || rest.starts_with(b" ")).then_some(time)
+}
+
 /// Any calendar spelling of the time of an event, at the start of the input.
 pub(super) fn any(input: &[u8]) -> Parsed<'_, StatedTime> {
-    let (rest, time) = match input.first() {
-        Some(byte) if byte.is_ascii_digit() => {
-            alt((iso8601, clf, slashed, day_first, year_bsd)).parse(input)?
-        }
-        Some(byte) if byte.is_ascii_alphabetic() => {
-            alt((bsd, asctime, rfc5322, klog, month_first)).parse(input)?
-        }
-        _ => return Err(MISMATCH),
-    };
+    let (rest, time) = spelled(input)?;
     if is_of_event(time) { Ok((rest, time)) } else { Err(MISMATCH) }
 }
 
-/// Whether a time may be that of an event. One that may not still stands where a format has its time: a clock that is not
-/// set makes no other format of a line. It is not believed there.
-pub(super) fn is_of_event(time: StatedTime) -> bool {
-    match time {
-        StatedTime::Civil { year: Some(year), .. } => (MIN_YEAR..=MAX_YEAR).contains(&year),
-        StatedTime::Civil { year: None, .. } | StatedTime::Unix(_) => true,
+/// Any calendar spelling of a time, at the start of the input.
+fn spelled(input: &[u8]) -> Parsed<'_, StatedTime> {
+    match input.first() {
+        Some(byte) if byte.is_ascii_digit() => alt((iso8601, clf, slashed, day_first, year_bsd)).parse(input),
+        Some(byte) if byte.is_ascii_alphabetic() => {
+            alt((bsd, asctime, rfc5322, klog, month_first)).parse(input)
+        }
+        _ => Err(MISMATCH),
     }
+}
+
+/// Whether a time may be that of an event. One that may not still stands where a format has its time: a clock that is not
+/// set, or a day that is none, makes no other format of a line. It is not believed there.
+pub(super) fn is_of_event(time: StatedTime) -> bool {
+    let StatedTime::Civil { year, month, day, .. } = time else { return true };
+    let leap = year.is_none_or(|year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+    let days = match month {
+        2 => 28 + u8::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    day <= days && year.is_none_or(|year| (MIN_YEAR..=MAX_YEAR).contains(&year))
 }
 
 /// `2026-11-23T10:00:00.123+01:00`.
@@ -257,18 +271,12 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// The stated time, if every field is in range; 29 February only in a leap year or without a year.
+    /// The stated time, if every field is in range. Whether the month has that day is for [`is_of_event`].
     pub(super) fn at(self, offset_seconds: Option<i32>) -> Option<StatedTime> {
         let Self { year, month, day, hour, minute, second } = self;
-        let leap = year.is_none_or(|year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
-        let days = match month {
-            2 => 28 + u8::from(leap),
-            4 | 6 | 9 | 11 => 30,
-            1..=12 => 31,
-            _ => 0,
-        };
         let in_range = year.is_none_or(|year| year > 0)
-            && (1..=days).contains(&day)
+            && (1..=12).contains(&month)
+            && (1..=31).contains(&day)
             && hour <= 23
             && minute <= 59
             && second <= 60;
@@ -628,6 +636,23 @@ mod tests {
             assert!(stated(text.as_bytes()).is_some(), "{text}");
         }
         assert!(stated(b"2100-02-29T10:00:00Z").is_none());
+    }
+
+    #[test]
+    fn times_that_are_of_no_event_are_told_from_no_times() {
+        for (text, is_time) in [
+            ("1970-01-01T00:00:12Z", true),
+            ("0001-01-01 00:00:00", true),
+            ("30/Feb/2026:10:00:00 +0100", true),
+            ("Nov 31 10:00:00", true),
+            ("2026-02-32T10:00:00Z", false),
+            ("0000-00-00T00:00:00Z", false),
+            ("never", false),
+            ("", false),
+        ] {
+            assert_eq!(stated(text.as_bytes()), None, "{text}");
+            assert_eq!(misdated(text.as_bytes()).is_some(), is_time, "{text}");
+        }
     }
 
     #[test]
