@@ -34,6 +34,31 @@ fn what_cannot_be_put_to_use_cuts_no_connection() {
 }
 
 #[test]
+fn a_reload_that_is_refused_leaves_the_mode_of_a_socket_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("log");
+    let unix = |mode: &str| {
+        format!("[[serve.input]]\ntype = 'unix'\npath = '{}'\nmode = '{mode}'\n", socket.display())
+    };
+    let mode = || fs::metadata(&socket).unwrap().permissions().mode() & 0o777;
+    let sidecar = Sidecar::start(&unix("0600"), &[]);
+    // Somebody else listens where the second input is to.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let second = format!("[[serve.input]]\ntype = 'tcp'\nlisten = '{}'\n", taken.local_addr().unwrap());
+    let config = |mode: &str, second: &str| format!("escrow = 'none'\n{}{second}", unix(mode));
+    sidecar.configure(&config("0666", &second));
+    sidecar.hang_up();
+    sidecar.wait_for("stay in force");
+    assert_eq!(mode(), 0o600);
+    drop(taken);
+    sidecar.hang_up();
+    sidecar.wait_for("listening: tcp");
+    assert_eq!(mode(), 0o666);
+    let ended = sidecar.stop();
+    assert!(ended.told.contains("error[I10]"), "{}", ended.told);
+}
+
+#[test]
 fn a_configuration_that_is_gone_is_no_wish_for_the_defaults() {
     let sidecar = Sidecar::start(TCP, &[]);
     let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();

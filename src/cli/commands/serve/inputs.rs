@@ -59,7 +59,6 @@ impl Inputs {
     ) -> Result<(), Diagnostic> {
         let wanted = settings.serve.inputs();
         same_file::refuse(&wanted)?;
-        self.reload_certificates(&wanted, settings)?;
         let is_open = |input: &Input| self.open.iter().any(|open| open.input == *input);
         let mut new: Vec<_> = wanted.iter().filter(|input| !is_open(input)).cloned().collect();
         // A file that is named is left alone by patterns that match it as well.
@@ -67,7 +66,11 @@ impl Inputs {
         let mut free = self.free(&wanted);
         let entrances: Result<Vec<_>, Diagnostic> =
             new.iter().map(|input| self.entrance(input, wanted.len() == 1, &mut free, settings)).collect();
-        for (input, entrance) in new.into_iter().zip(entrances?) {
+        let new: Vec<_> = new.into_iter().zip(entrances?).collect();
+        // What is open is changed last, when nothing is wrong with what is to be opened.
+        self.reload_certificates(&wanted, settings)?;
+        new.iter().try_for_each(|(input, entrance)| permit(input, entrance))?;
+        for (input, entrance) in new {
             let tls = if let Entrance::Tls(_, tls, _) = &entrance { Some(tls.clone()) } else { None };
             let (place, socket) = (entrance.place(), Socket::of(&entrance));
             tell_buffer(report, &input, &entrance);
@@ -118,7 +121,7 @@ impl Inputs {
         settings: &Settings,
     ) -> Result<Entrance, Diagnostic> {
         let free = handed_on::take(free, input);
-        let mode = input.mode.as_ref().map_or(DEFAULT_MODE, |Typed(mode)| *mode);
+        let mode = mode(input);
         let buffer = receive_buffer(input);
         match (input.kind, &input.listen, &input.path) {
             (Kind::Tcp | Kind::Relp | Kind::Tls, Some(Typed(address)), _) => {
@@ -149,7 +152,6 @@ impl Inputs {
                         sockets::unix(path, mode).map(|(listener, file)| (listener, Some(file.into())))?
                     }
                 };
-                file.iter().try_for_each(|file| sockets::permit(file, mode))?;
                 Ok(Entrance::Unix(listener, file, manner(input)))
             }
             (Kind::UnixDatagram, _, Some(path)) => {
@@ -163,7 +165,6 @@ impl Inputs {
                         .map(|(socket, file)| (socket, Some(file.into())))?,
                 };
                 datagram::widen(&socket, buffer);
-                file.iter().try_for_each(|file| sockets::permit(file, mode))?;
                 Ok(Entrance::UnixDatagram(socket, file))
             }
             (Kind::File, _, Some(path)) => followed(input, path, settings),
@@ -171,6 +172,21 @@ impl Inputs {
             _ => Err(Diagnostic::new(&codes::BUG, "an input without its address was not refused")),
         }
     }
+}
+
+/// Gives the socket file of an input that is configured otherwise the mode that it is to have now.
+fn permit(input: &Input, entrance: &Entrance) -> Result<(), Diagnostic> {
+    match entrance {
+        Entrance::Unix(_, Some(file), _) | Entrance::UnixDatagram(_, Some(file)) => {
+            sockets::permit(file, mode(input))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The mode of a socket file.
+fn mode(input: &Input) -> u32 {
+    input.mode.as_ref().map_or(DEFAULT_MODE, |Typed(mode)| *mode)
 }
 
 /// Says it if the kernel gives less room for datagrams than was asked for.
