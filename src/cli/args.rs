@@ -273,7 +273,7 @@ pub(crate) struct Common {
 
     /// Print counts to standard error at the end: json
     ///
-    /// Of lines: by `filter`, `serve`, `replay`, and for each object by `batch`.
+    /// Of lines: by `filter`, `serve`, `replay`, and for each object by `batch`. Other commands refuse it.
     #[arg(long, global = true, value_name = "FORM", hide_possible_values = true)]
     pub(crate) stats: Option<Stats>,
 

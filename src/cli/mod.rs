@@ -56,6 +56,7 @@ fn parse_and_dispatch() -> Exit {
 
 fn dispatch(report: Report, line: &CommandLine) -> Result<Exit, Stop> {
     let common = &line.common;
+    usage::refuse_useless_stats(line)?;
     usage::tell_useless_tenant(report, line);
     match &line.command {
         Command::Init(args) => commands::init::run(report, common, args),

@@ -56,6 +56,23 @@ pub(crate) fn tell_useless_tenant(report: Report, line: &CommandLine) {
     }
 }
 
+/// Refuses `--stats` where no lines are counted: who waits for the counts would wait for ever.
+///
+/// # Errors
+/// C01, before anything is done.
+pub(crate) fn refuse_useless_stats(line: &CommandLine) -> Result<(), Diagnostic> {
+    let counts_lines = matches!(
+        line.command,
+        Command::Filter(_) | Command::Serve(_) | Command::Replay(_) | Command::Fleet(FleetCommand::Batch(_))
+    );
+    if line.common.stats.is_none() || counts_lines {
+        return Ok(());
+    }
+    Err(Diagnostic::new(&codes::USAGE, "this command has no `--stats`")
+        .because("lines are counted by `filter`, `serve`, `replay` and `batch` alone")
+        .hint("with `--json` tables and messages come as JSON lines"))
+}
+
 fn goes_by_tenant(command: &Command) -> bool {
     match command {
         Command::Filter(_)
