@@ -154,6 +154,11 @@ impl Holds {
         if self.find(case)?.is_some() {
             return Err(refusal(&CASE, "the case has a hold already", "a case has one hold at a time"));
         }
+        // Of a part, and of what a crash left, the times are not known: each would be frozen.
+        if scope.from.is_some_and(|from| from > latest_day(today) || scope.to.is_some_and(|to| to < from)) {
+            let why = "the period begins after its end, or after the last day that a line can be of";
+            return Err(refusal(&NOTHING, "no line is of that time", why));
+        }
         let segments = frozen(site, scope)?;
         if segments.is_empty() {
             return Err(refusal(
@@ -292,6 +297,11 @@ fn longest_freeze(today: Date, until: Date) -> Date {
     until.min(today.saturating_add(LONGEST_FREEZE_DAYS.days()))
 }
 
+/// The last day that a line can be of: the clock of a source may be ahead a little, and its zone as well.
+fn latest_day(today: Date) -> Date {
+    today.saturating_add(1.day())
+}
+
 /// Names of the segments of `scope`, those that are still written to included.
 fn frozen(site: &Site, scope: &Scope) -> Result<Vec<String>, Diagnostic> {
     let seconds = seconds(site, scope);
@@ -417,7 +427,8 @@ static NOTHING: Code = Code {
     title: "there is nothing to hold",
     text: "\
 What it means
-  No segment of the archive is of the class and the days given.
+  No segment of the archive is of the class and the days given; or no line can be of these days, because they are to
+  come, or end before they begin.
 
 Why it matters
   Somebody relies on a hold. One that holds nothing would keep nothing.

@@ -116,6 +116,28 @@ fn a_hold_that_is_released_or_over_freezes_nothing() {
     }
 }
 
+/// A part is frozen whatever the period is; a day behind the calendar had no instant, and so no beginning.
+#[test]
+fn a_period_of_which_no_line_can_be_is_refused() {
+    let memory = scene();
+    let mut site = site(&memory, NOW).unwrap();
+    let _writer = crate::jobs::scene::write(&mut site, &folder(date(2028, 11, 23), "web"), true);
+    let holds = holds(&memory);
+    let day = |day: &str| day.parse::<Date>().ok();
+    for (from, to) in [
+        (day("9999-12-31"), None),
+        (day("2027-11-24"), None),
+        (day("2026-11-24"), day("2026-11-23")),
+        (day("9999-12-31"), day("9999-12-31")),
+    ] {
+        let refused = holds.add(&mut site, "a", UNTIL, &Scope { from, to, ..Scope::default() }).unwrap_err();
+        assert_eq!(refused.code.id, "H04", "{from:?} {to:?}");
+    }
+    assert!(holds.list().unwrap().is_empty());
+    let tomorrow = Scope { from: day("2027-11-23"), ..Scope::default() };
+    assert_eq!(holds.add(&mut site, "a", UNTIL, &tomorrow).unwrap().segments.len(), 1);
+}
+
 #[test]
 fn what_is_no_hold_is_refused() {
     let memory = scene();
