@@ -31,6 +31,7 @@ use crate::model::{RetentionClass, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Listed, Storage, is_of_one_file, is_remote};
 use crate::pseudonym::epoch::Epoch;
+use crate::retention::expiry::purge_instant;
 use crate::shred::ShredStore;
 pub use astray::{Absent, Astray};
 use astray::{NotInPlace, Sealed};
@@ -38,9 +39,9 @@ pub use codes::{ASTRAY, BLOCKED, CODES, LINKED, STUCK};
 use codes::{CLOCK, IO, LEFT};
 pub use inventory::{Blocked, Item, Reason};
 pub(in crate::jobs) use inventory::{hash, identify};
-use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{Timestamp, ToSpan as _};
 pub(in crate::jobs) use moving::SECOND_PHASE_FILE_MODE;
 pub use place::NOT_THERE;
 pub(in crate::jobs) use quarantined::Dates;
@@ -50,6 +51,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wraps::LastDays;
+
+/// The zone in which a day begins first: that of Kiribati.
+const EASTERNMOST: Offset = Offset::constant(14);
 
 /// What a purge works on.
 #[derive(Debug)]
@@ -95,6 +99,8 @@ pub struct Plan {
     pub astray: Vec<Astray>,
     /// Segments of days that are purged now that are nowhere to be found.
     pub absent: Vec<Absent>,
+    /// When segments are due next whose zone is not the one that is configured now.
+    pub next: Option<Timestamp>,
     /// Where the ledger is not what was written. What is due goes all the same: the law's day waits for nobody.
     pub fault: Option<LedgerFault>,
 }
@@ -120,6 +126,12 @@ impl LedgerFault {
 }
 
 impl Plan {
+    /// Takes what is planned of a day, or done, which may be nothing.
+    fn add(&mut self, batch: Batch, had_begun: bool) {
+        self.next = self.next.into_iter().chain(batch.next).min();
+        self.purges.extend((!batch.is_empty() || had_begun).then_some(batch));
+    }
+
     /// Whether something that is due was nowhere to be found: a disk may be missing.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
@@ -169,12 +181,15 @@ pub struct Batch {
     pub vaultless: Vec<String>,
     /// Whether the shred key of the day goes, too.
     pub key: bool,
+    /// When more of that day is due, in another zone than the one that is configured now.
+    next: Option<Timestamp>,
 }
 
 impl Batch {
     /// Nothing of that day.
     fn of(expires: Date) -> Self {
-        Self { expires, files: Vec::new(), blocked: Vec::new(), vaultless: Vec::new(), key: false }
+        let (files, blocked, vaultless) = Default::default();
+        Self { expires, files, blocked, vaultless, key: false, next: None }
     }
 
     fn is_empty(&self) -> bool {
@@ -273,7 +288,7 @@ impl Site {
         let mut plan = Plan { astray, absent, fault: history.fault.clone(), ..Plan::default() };
         for expires in self.due_days(begun)? {
             let batch = self.batch(expires, begun.get(&expires), progress)?;
-            plan.purges.extend((!batch.is_empty() || begun.contains_key(&expires)).then_some(batch));
+            plan.add(batch, begun.contains_key(&expires));
         }
         plan.sealed = self.sealed_batches()?;
         plan.moves = self.moves(progress)?;
@@ -324,8 +339,9 @@ impl Site {
         let begun = &mut history.begun;
         for expires in self.due_days(begun)? {
             let before = begun.remove(&expires);
+            let had_begun = before.is_some();
             match self.purge_day(expires, before, progress) {
-                Ok(batch) => done.purges.extend(batch),
+                Ok(batch) => done.add(batch, had_begun),
                 // The days after it are due as well.
                 Err(failed) => failure = failure.or(Some(failed)),
             }
@@ -398,31 +414,31 @@ impl Site {
         expires: Date,
         before: Option<Begun>,
         progress: &dyn Fn(u64),
-    ) -> Result<Option<Batch>, Diagnostic> {
-        // From here on nobody begins a segment of that day: what is listed now is all there is.
-        self.shred.expire_until(expires)?;
-        let mut batch = self.batch(expires, before.as_ref(), progress)?;
-        if batch.is_empty() && before.is_none() {
-            return Ok(None);
+    ) -> Result<Batch, Diagnostic> {
+        if expires <= self.today() {
+            // From here on nobody begins a segment of that day: what is listed now is all there is.
+            self.shred.expire_until(expires)?;
         }
+        let mut batch = self.batch(expires, before.as_ref(), progress)?;
         if batch.files.is_empty() && !batch.key && before.is_none() {
-            return Ok(Some(batch));
+            return Ok(batch);
         }
         self.ledger.append(Event::PurgeIntent(joined(expires, &batch, before.as_ref())))?;
-        let key = self.erase_key(expires, before.as_ref());
+        let key = self.erase_key(&batch, before.as_ref());
         batch.each("remove", |file| self.unlink(file))?;
         self.sync_day(expires)?;
         self.check_gone(expires, &batch)?;
         // One that is still there is no reason to keep lines as well; without it the purge is not at its end.
         key?;
         self.ledger.append(Event::PurgeDone(joined(expires, &batch, before.as_ref())))?;
-        Ok(Some(batch))
+        Ok(batch)
     }
 
-    fn erase_key(&mut self, expires: Date, before: Option<&Begun>) -> Result<(), Diagnostic> {
-        if self.is_held(expires) {
+    fn erase_key(&mut self, batch: &Batch, before: Option<&Begun>) -> Result<(), Diagnostic> {
+        if self.needs_key(batch) {
             return Ok(());
         }
+        let expires = batch.expires;
         let erased = self.shred.erase(expires)?;
         if erased || before.is_some_and(|begun| !begun.key_erased) {
             self.ledger.append(Event::ShredKeyErased { expires: expires.to_string() })?;
@@ -442,8 +458,9 @@ impl Site {
         }
     }
 
-    /// Makes the removals durable, and removes the directories that are empty now.
+    /// Makes the removals durable, and removes the directories that are empty now, unless somebody may begin a segment there.
     fn sync_day(&self, expires: Date) -> Result<(), Diagnostic> {
+        let is_over = expires <= self.today();
         for root in self.roots() {
             let day = root.join(format!("expires={expires}"));
             let listed = self.within(&day)?.unwrap_or_default();
@@ -455,7 +472,7 @@ impl Site {
                     continue;
                 }
                 self.storage.sync_directory(&directory).map_err(failed("sync", &directory))?;
-                if self.within(&directory)?.is_some_and(|listed| listed.is_empty()) {
+                if is_over && self.within(&directory)?.is_some_and(|listed| listed.is_empty()) {
                     self.storage.remove_directory(&directory).map_err(failed("remove", &directory))?;
                 }
             }
@@ -487,13 +504,17 @@ impl Site {
         }
     }
 
-    /// Days that are over and have files, a shred key, or a purge that broke off.
+    /// Days that are over and have files, a shred key, or a purge that broke off; and those that begin in some zone before
+    /// the next one begins here.
     fn due_days(&self, begun: &BTreeMap<Date, Begun>) -> Result<BTreeSet<Date>, Diagnostic> {
         let mut days: BTreeSet<Date> = begun.keys().copied().collect();
         days.extend(self.shred.days()?);
         days.extend(self.days_of_trees()?);
-        let today = self.today();
-        days.retain(|day| *day <= today);
+        let tomorrow = self.today().saturating_add(1.day());
+        let latest = purge_instant(tomorrow, &self.zone).unwrap_or(self.now);
+        // Nowhere is the day ahead of that.
+        let latest = EASTERNMOST.to_datetime(latest).date();
+        days.retain(|day| *day <= latest);
         Ok(days)
     }
 

@@ -69,7 +69,7 @@ pub(in crate::jobs) fn try_write(
         id: SegmentId([5; 16]),
         node: NodeName::new("web1").unwrap(),
         folder: folder.clone(),
-        zone: "Europe/Paris".to_owned(),
+        zone: site.zone.iana_name().unwrap_or("UTC").to_owned(),
         kid: *b"2epqf",
         policy: [3; 32],
         source_zone: None,

@@ -464,6 +464,7 @@ impl Line {
             Reason::InUse => ("in use", None, None),
             Reason::Foreign => ("not ours", None, None),
             Reason::NotDue => ("not due", None, None),
+            Reason::NotYet { due } => ("not due", None, Some(format!("its day begins at {due} in its zone"))),
             Reason::Stuck { why } => ("stuck", None, Some(why.clone())),
         };
         Self { case, why, ..Self::bare(action, expires, blocked.name.clone()) }

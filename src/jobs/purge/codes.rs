@@ -77,8 +77,8 @@ pub static BLOCKED: Code = Code {
     text: "\
 What it means
   Everything else of that day was purged. What had to stay is frozen by a hold, is a segment that a filter
-  still writes to, is a file that oubliette did not make and does not touch, or is a segment of a later day that
-  somebody has moved into this folder.
+  still writes to, is a file that oubliette did not make and does not touch, is a segment of a later day that
+  somebody has moved into this folder, or was written under another legal zone, in which the day has not begun.
 
 Why it matters
   Its day is over. A hold is a reason to keep it, and so is a later day of its own; the other two are not.
@@ -89,7 +89,8 @@ Example
 What to do
   Held: `oubliette hold extract` keeps what the case needs, then the segment goes. In use: run purge again
   once the filter has closed it, which it does at the end of its epoch or when it stops. Not ours: look at
-  it, and move it out of the archive or remove it. Not due: move it into the folder of its own day, which `oubliette
+  it, and move it out of the archive or remove it. Not due, with an instant: run purge again then; a sidecar does
+  by itself. Not due, without one: move it into the folder of its own day, which `oubliette
   verify` names, or nobody finds it there.
 
 References

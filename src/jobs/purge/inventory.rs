@@ -8,7 +8,10 @@ use crate::model::{Expires, Folder, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::hex;
 use crate::primitives::storage::{Listed, Names, Stored, is_of_one_file};
+use crate::retention::expiry::purge_instant;
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -23,10 +26,6 @@ pub struct Item {
     pub entry: PurgedFile,
     /// Whether it is a part that a crash left.
     pub(super) is_part: bool,
-    /// The day that its footer states, if it is a segment that can be read.
-    pub(super) own_day: Option<Expires>,
-    /// Whether it is such a segment, and says that it has a vault.
-    has_vault: bool,
     /// Which file it is and how many names it has, if it has lines and that is known.
     names: Option<Names>,
     /// Why it could not be read, if that is so: it goes all the same, and what it was is not known.
@@ -56,6 +55,11 @@ pub enum Reason {
     Foreign,
     /// It is a segment of a day to come, which somebody has moved here.
     NotDue,
+    /// Its day has not begun in the zone under which it, or a segment of its day, was written.
+    NotYet {
+        /// When that day begins there.
+        due: Timestamp,
+    },
     /// It cannot be removed, moved, or looked at.
     Stuck {
         /// What the operating system says.
@@ -66,6 +70,38 @@ pub enum Reason {
 impl Reason {
     pub(super) fn stuck(error: &io::Error) -> Self {
         Self::Stuck { why: error.to_string() }
+    }
+}
+
+/// What the footer of a segment states.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stated {
+    /// The first instant of its expiry day in its zone; `None` if it has no end.
+    due: Option<Timestamp>,
+    /// Whether it is of the day of the folder in which it lies.
+    is_of_folder: bool,
+    /// Whether the zone is that under which its lines were dated: a recovery after a crash does not know it.
+    is_zone_known: bool,
+    has_vault: bool,
+    lines: u64,
+}
+
+/// When what lies in the folders of a day is due, by the zones that its segments state.
+struct DueTimes {
+    by_path: BTreeMap<PathBuf, Stated>,
+    /// Of segments whose zone is known.
+    by_name: BTreeMap<SegmentName, Timestamp>,
+    /// When the day has begun in the zone that is configured, and in that of each of its segments.
+    last: Option<Timestamp>,
+}
+
+impl DueTimes {
+    /// `None` of what is due already, or has no end and lies in a day that has one.
+    fn of(&self, lying: &Lying) -> Option<Timestamp> {
+        match self.by_path.get(&lying.path) {
+            Some(stated) if !stated.is_of_folder || stated.is_zone_known => stated.due,
+            _ => lying.kind.segment().and_then(|name| self.by_name.get(name).copied()).or(self.last),
+        }
     }
 }
 
@@ -154,23 +190,32 @@ impl Site {
                 Err(error) => return Err(failed("look at", &file.path)(error)),
             }
         }
+        let due_times = self.due_times(expires, &lying);
+        let is_over = expires <= self.today();
+        // A purge that broke off may have removed the segment that said when its vault is due.
+        let had_begun =
+            |file: &Lying| file.kind.vault().is_some() && before.is_some_and(|begun| begun.lists(&file.name));
         let mut batch = Batch::of(expires);
-        for Lying { name, path, kind } in lying {
-            match self.reason_to_stay(&kind, &written) {
-                Some(reason) => batch.blocked.push(Blocked { name, reason }),
-                None => match self.item(name, path, &kind, progress)? {
-                    Some(item) if self.is_not_due(&item) => {
-                        batch.blocked.push(Blocked { name: item.entry.name, reason: Reason::NotDue });
-                    }
-                    Some(item) => {
-                        if item.has_vault && kind.segment().is_some_and(|segment| !vaults.contains(segment)) {
-                            batch.vaultless.extend(kind.segment().map(|segment| self.vault_name(segment)));
-                        }
-                        batch.files.push(item);
-                    }
-                    None => {}
-                },
+        batch.next = self.next_of(expires, &due_times);
+        for file in lying {
+            let is_elsewhere = due_times.by_path.get(&file.path).is_some_and(|stated| !stated.is_of_folder);
+            let stays = self
+                .reason_to_stay(&file.kind, &written)
+                .or_else(|| self.is_to_come(&file, &due_times).filter(|_| !had_begun(&file)))
+                .or_else(|| (!is_over && is_elsewhere).then_some(Reason::NotDue));
+            let Lying { name, path, kind } = file;
+            if let Some(reason) = stays {
+                // Of a day that has not begun here the rest has no reason to go.
+                batch.blocked.extend(is_over.then_some(Blocked { name, reason }));
+                continue;
             }
+            let stated = due_times.by_path.get(&path).copied();
+            let Some(item) = self.item(name, path, &kind, stated, progress)? else { continue };
+            let segment = kind.segment().filter(|segment| !vaults.contains(segment));
+            if let Some(segment) = segment.filter(|_| stated.is_some_and(|stated| stated.has_vault)) {
+                batch.vaultless.push(self.vault_name(segment));
+            }
+            batch.files.push(item);
         }
         let here: Vec<Names> = batch.files.iter().filter_map(|item| item.names).collect();
         for item in &mut batch.files {
@@ -186,8 +231,70 @@ impl Site {
             None if !has_key => batch.vaultless.clear(),
             None => {}
         }
-        batch.key = !self.is_held(expires) && has_key;
+        batch.key = has_key && !self.needs_key(&batch);
         Ok(batch)
+    }
+
+    /// When each file of a day is due. Footers are read for it, and nothing else of a segment.
+    fn due_times(&self, expires: Date, lying: &[Lying]) -> DueTimes {
+        let mut by_path = BTreeMap::new();
+        let mut by_name = BTreeMap::new();
+        let mut last = purge_instant(expires, &self.zone);
+        for file in lying.iter().filter(|file| file.kind.is_segment()) {
+            let Some(stated) = self.stated(&file.path, Expires::On(expires)) else { continue };
+            by_path.insert(file.path.clone(), stated);
+            if stated.is_of_folder {
+                last = last.max(stated.due);
+                let known = stated.due.filter(|_| stated.is_zone_known);
+                by_name.extend(file.kind.segment().cloned().zip(known));
+            }
+        }
+        DueTimes { by_path, by_name, last }
+    }
+
+    /// What the footer of a segment states that lies under `expires`; `None` if it cannot be read.
+    pub(super) fn stated(&self, path: &Path, expires: Expires) -> Option<Stated> {
+        let segment = Segment::open(&*self.storage, path).ok()?;
+        let footer = segment.footer();
+        let own = footer.origin.folder.expires;
+        let zone = TimeZone::get(&footer.origin.zone).ok();
+        let due = match own {
+            Expires::On(day) => purge_instant(day, zone.as_ref().unwrap_or(&self.zone)),
+            Expires::Contract => None,
+        };
+        Some(Stated {
+            due,
+            is_of_folder: own == expires,
+            is_zone_known: zone.is_some() && !footer.recovered,
+            has_vault: footer.vault.is_some(),
+            lines: footer.lines(),
+        })
+    }
+
+    /// The next instant at which segments of that day are due in a zone of their own.
+    fn next_of(&self, expires: Date, due_times: &DueTimes) -> Option<Timestamp> {
+        let here = purge_instant(expires, &self.zone);
+        let is_over = expires <= self.today();
+        let to_come = due_times.by_name.values().copied().chain(due_times.last);
+        // Those of a day to come that are due with it, or after it, are found when it begins.
+        to_come.filter(|due| *due > self.now && (is_over || Some(*due) < here)).min()
+    }
+
+    /// Why a file may not go yet, by the zones that segments state.
+    fn is_to_come(&self, lying: &Lying, due_times: &DueTimes) -> Option<Reason> {
+        let stated = due_times.by_path.get(&lying.path);
+        let due = due_times.of(lying);
+        match stated.filter(|stated| !stated.is_of_folder) {
+            // One without an end is of no day.
+            Some(_) => due.is_none_or(|due| due > self.now).then_some(Reason::NotDue),
+            None => due.filter(|due| *due > self.now).map(|due| Reason::NotYet { due }),
+        }
+    }
+
+    /// Whether something may need the key of that day when the batch is done.
+    pub(super) fn needs_key(&self, batch: &Batch) -> bool {
+        let is_to_come = |blocked: &Blocked| matches!(blocked.reason, Reason::NotYet { .. });
+        batch.expires > self.today() || batch.blocked.iter().any(is_to_come) || self.is_held(batch.expires)
     }
 
     /// Whether a segment of that day is frozen, wherever it lies: its disk may be missing, and what it holds needs H.
@@ -201,11 +308,6 @@ impl Site {
         let path = self.tree.vault(segment);
         let within = path.strip_prefix(&self.tree.vault).unwrap_or(&path);
         format!("vault/{}", within.display())
-    }
-
-    /// Whether a segment says of itself that its day is to come, whatever folder it lies in.
-    fn is_not_due(&self, item: &Item) -> bool {
-        item.own_day.is_some_and(|day| day > Expires::On(self.today()))
     }
 
     fn reason_to_stay(&self, kind: &Kind, written: &BTreeMap<SegmentName, Reason>) -> Option<Reason> {
@@ -224,6 +326,7 @@ impl Site {
         name: String,
         path: PathBuf,
         kind: &impl IsSegment,
+        stated: Option<Stated>,
         progress: &dyn Fn(u64),
     ) -> Result<Option<Item>, Diagnostic> {
         let file = match self.storage.open(&path) {
@@ -241,13 +344,10 @@ impl Site {
             Err(error) if is_of_one_file(&error) => (length, None, Some(error.to_string())),
             Err(error) => return Err(failed("read", &path)(error)),
         };
-        let opened = kind.is_segment().then(|| Segment::open(&*self.storage, &path).ok()).flatten();
         // One that is damaged goes all the same; how many lines it had is not known.
-        let own_day = opened.as_ref().map(|segment| segment.footer().origin.folder.expires);
-        let has_vault = opened.as_ref().is_some_and(|segment| segment.footer().vault.is_some());
-        let lines = opened.map(|segment| segment.footer().lines());
+        let lines = stated.map(|stated| stated.lines);
         let entry = PurgedFile { name, bytes, lines, sha256, other_names: None };
-        Ok(Some(Item { path, entry, is_part: kind.is_part(), own_day, has_vault, names, unread }))
+        Ok(Some(Item { path, entry, is_part: kind.is_part(), names, unread }))
     }
 
     /// Whether nobody writes to a part; also if it has gone.

@@ -27,7 +27,9 @@ impl Site {
         for found in self.segments(&self.tree)? {
             let Some(expires) = self.second_phase_of(&found.name).filter(|_| !found.part) else { continue };
             let name = format!("archive/{}", found.name);
-            batches.entry(expires).or_default().extend(self.item(name, found.path, &Sealed, progress)?);
+            let stated = self.stated(&found.path, found.name.folder.expires);
+            let item = self.item(name, found.path, &Sealed, stated, progress)?;
+            batches.entry(expires).or_default().extend(item);
         }
         let batch = |(expires, files)| Batch { files, ..Batch::of(expires) };
         Ok(batches.into_iter().map(batch).collect())

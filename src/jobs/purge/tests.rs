@@ -376,6 +376,104 @@ fn a_held_segment_that_is_not_there_keeps_its_key() {
     assert!(site.shred.existing(Expires::On(DAY)).unwrap().is_none());
 }
 
+/// The first instant of 2027-11-24 in New York and in Tokyo; in Paris it is [`MIDNIGHT`].
+const NEW_YORK: (&str, &str) = ("America/New_York", "2027-11-24T05:00:00Z");
+const TOKYO: (&str, &str) = ("Asia/Tokyo", "2027-11-23T15:00:00Z");
+
+/// The archive after its `zone` was changed.
+fn moved_to(memory: &Memory, zone: &str, now: &str) -> Site {
+    Site { zone: TimeZone::get(zone).unwrap(), ..site(memory, now).unwrap() }
+}
+
+/// Purges, as planned. What is left of the first day, and whether its key is.
+fn left_after(memory: &Memory, zone: &str, now: &str) -> (usize, bool) {
+    let planned = moved_to(memory, zone, now).plan(&|_| {}).unwrap();
+    assert_eq!(moved_to(memory, zone, now).purge(true, &|_| {}).unwrap(), planned, "{zone} {now}");
+    let key = memory.files().contains_key(Path::new("/state/shred/2027-11-24"));
+    assert_eq!(of_day(memory, NEXT).len(), 2, "{zone} {now}");
+    (of_day(memory, DAY).len(), key)
+}
+
+#[test]
+fn a_zone_that_is_changed_later_makes_nothing_due_too_soon() {
+    let memory = archive();
+    for too_soon in [TOKYO.1, "2027-11-23T22:59:59Z"] {
+        assert_eq!(left_after(&memory, TOKYO.0, too_soon), (4, true), "{too_soon}");
+        let plan = moved_to(&memory, TOKYO.0, too_soon).plan(&|_| {}).unwrap();
+        let due: Timestamp = MIDNIGHT.parse().unwrap();
+        assert!(plan.is_blocked() && plan.next == Some(due));
+        let blocked = &plan.purges[0].blocked;
+        assert!(blocked.len() == 4 && blocked.iter().all(|file| file.reason == Reason::NotYet { due }));
+        // Who writes goes by the zone that is configured: that day is over.
+        let shred = moved_to(&memory, TOKYO.0, too_soon).shred;
+        assert!(matches!(shred.key_for(Expires::On(DAY)), Err(ShredError::Expired { .. })));
+    }
+    assert_eq!(left_after(&memory, TOKYO.0, MIDNIGHT), (0, false));
+    assert_eq!(moved_to(&memory, TOKYO.0, MIDNIGHT).plan(&|_| {}).unwrap(), Plan::default());
+}
+
+#[test]
+fn a_zone_that_is_changed_later_keeps_nothing_longer() {
+    let memory = archive();
+    let day_before = "2027-11-23T05:00:00Z";
+    assert_eq!(left_after(&memory, NEW_YORK.0, day_before), (4, true));
+    let plan = moved_to(&memory, NEW_YORK.0, day_before).plan(&|_| {}).unwrap();
+    assert_eq!(plan, Plan { next: MIDNIGHT.parse().ok(), ..Plan::default() });
+    assert_eq!(left_after(&memory, NEW_YORK.0, "2027-11-23T22:59:59Z"), (4, true));
+    // The key is for those who may write under that day until it begins for them.
+    assert_eq!(left_after(&memory, NEW_YORK.0, MIDNIGHT), (0, true));
+    let shred = moved_to(&memory, NEW_YORK.0, MIDNIGHT).shred;
+    assert!(!shred.key_for(Expires::On(DAY)).unwrap().is_new);
+    assert_eq!(left_after(&memory, NEW_YORK.0, NEW_YORK.1), (0, false));
+}
+
+#[test]
+fn the_key_of_a_day_goes_with_the_last_of_its_segments() {
+    let memory = archive();
+    write(&mut moved_to(&memory, NEW_YORK.0, WRITTEN), &folder(DAY, "web"), false);
+    // What does not say its zone goes with the last as well.
+    let mail = Path::new("/log/archive").join(segment(DAY, "mail").to_string());
+    memory.damage(&mail, |bytes| *bytes.last_mut().unwrap() ^= 1);
+    for zone in ["Europe/Paris", TOKYO.0, NEW_YORK.0] {
+        let memory = memory.after_crash(Survives::Everything);
+        assert_eq!(left_after(&memory, zone, MIDNIGHT), (4, true), "{zone}");
+        let site = moved_to(&memory, zone, MIDNIGHT);
+        let key = site.shred.existing(Expires::On(DAY)).unwrap().unwrap();
+        let vault = Vault::open(&memory, &site.tree.vault(&segment(DAY, "web"))).unwrap();
+        assert_eq!(vault.originals(&secret(), &key).unwrap().len(), 1, "{zone}");
+        assert_eq!(left_after(&memory, zone, "2027-11-24T04:59:59Z"), (4, true), "{zone}");
+        assert_eq!(left_after(&memory, zone, NEW_YORK.1), (0, false), "{zone}");
+    }
+}
+
+/// A purge between the midnights of two zones that stops anywhere: the key is there as long as it is needed.
+#[test]
+fn a_purge_of_a_part_of_a_day_that_breaks_off_keeps_the_key() {
+    let before = archive();
+    write(&mut moved_to(&before, NEW_YORK.0, WRITTEN), &folder(DAY, "web"), false);
+    for zone in ["Europe/Paris", NEW_YORK.0] {
+        let clean = before.with_fault(Fault::Freeze(u64::MAX));
+        moved_to(&clean, zone, MIDNIGHT).purge(true, &|_| {}).unwrap();
+        for at in 0..clean.operations() {
+            let memory = before.with_fault(Fault::Freeze(at));
+            if let Ok(site) = site(&memory, MIDNIGHT) {
+                let zone = TimeZone::get(zone).unwrap();
+                let _ = Site { zone, ..site }.purge(true, &|_| {});
+            }
+            let after = memory.after_crash(Survives::Synced);
+            assert_eq!(left_after(&after, zone, MIDNIGHT), (2, true), "{zone} {at}");
+            assert_eq!(left_after(&after, zone, NEW_YORK.1), (0, false), "{zone} {at}");
+            let told = events(&after);
+            let erased = told.iter().filter(|event| matches!(event, Event::ShredKeyErased { .. })).count();
+            let done = told.iter().filter_map(|event| match event {
+                Event::PurgeDone(done) => Some(done.files.len()),
+                _ => None,
+            });
+            assert_eq!((erased, done.sum::<usize>()), (1, 6), "{zone} {at}");
+        }
+    }
+}
+
 /// A class that is kept for 6 months in a second phase: on its day the segment moves, at every operation
 /// there is a whole copy, and it is purged from there.
 #[test]

@@ -73,11 +73,12 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, obser
     loop {
         let settings = shared.0.lock().unwrap_or_else(PoisonError::into_inner).settings.clone();
         let found = stores(&settings);
-        let undone = if settings.serve.purge() { purge_once(report, &settings) } else { None };
+        let (undone, due) = if settings.serve.purge() { purge_once(report, &settings) } else { (None, None) };
         observed.purge_undone(undone);
         outlets::purge(report, &settings, zone);
         let clock = settings.clock;
-        let Some(next) = next_midnight(clock.now(), zone) else { return };
+        let Some(midnight) = next_midnight(clock.now(), zone) else { return };
+        let next = due.map_or(midnight, |due| midnight.min(due));
         let is_due = |settings: &Settings| {
             // A disk that was missing may be back.
             clock.now() >= next || (undone.is_some() && stores(settings) != found)
@@ -115,19 +116,19 @@ fn stores(settings: &Settings) -> [Option<Identity>; 3] {
 }
 
 /// What stays undone is told, and tried again the next day, or when another disk is mounted, or by `oubliette purge`. The
-/// code of why.
-fn purge_once(report: Report, settings: &Settings) -> Option<&'static str> {
+/// code of why, and when segments are due next in another zone than the one that is configured.
+fn purge_once(report: Report, settings: &Settings) -> (Option<&'static str>, Option<Timestamp>) {
     match purge::perform_due(report, settings, &archive_directory(settings)) {
         Ok(plan) => {
-            if plan != Plan::default() {
+            if plan != (Plan { next: plan.next, ..Plan::default() }) {
                 purge::summarise(report, &plan, false);
             }
             let stuck = plan.failures().next().map(|_| STUCK.id);
-            plan.is_incomplete().then_some(NOT_THERE.id).or(stuck)
+            (plan.is_incomplete().then_some(NOT_THERE.id).or(stuck), plan.next)
         }
         Err(problem) => {
             report.error(&problem);
-            Some(problem.code.id)
+            (Some(problem.code.id), None)
         }
     }
 }
