@@ -19,6 +19,7 @@ pub use manifest::{Done, Entry};
 use super::filter::{Outcome, Plan, Ready};
 use crate::input::READ_FAILED;
 use crate::model::LineCounts;
+use crate::pipeline::Finish;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
 use crate::primitives::storage::{Sequential, Storage};
@@ -125,8 +126,11 @@ impl Batch {
         let mut encoder = encoder.map_err(output_failed(&self.directory))?;
         let lines = object::lines(object).map_err(unreadable(input))?;
         let mut outcome = Ready::new(self.plan.clone())?.run(lines, &mut encoder, &|| {});
-        let result = std::mem::replace(&mut outcome.result, Ok(crate::pipeline::Finish::Complete));
-        result.map_err(|error| placed(input, error))?;
+        let finish = std::mem::replace(&mut outcome.result, Ok(Finish::Complete));
+        if finish.map_err(|error| placed(input, error))? == Finish::BrokenPipe {
+            // Nobody reads a part: whatever stores it has gone away, and what it has is no output.
+            return Err(output_failed(&self.directory)(io::ErrorKind::BrokenPipe.into()));
+        }
         encoder.finish().map_err(output_failed(&self.directory))?;
         Ok(outcome)
     }

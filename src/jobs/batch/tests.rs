@@ -4,7 +4,7 @@ use super::*;
 use crate::jobs::recognition::{Choices, Recognition};
 use crate::keyring;
 use crate::primitives::clock::Clock;
-use crate::primitives::storage::Disk;
+use crate::primitives::storage::{Disk, Fault, Memory};
 use crate::pseudonym::epoch::EpochLength;
 use jiff::tz::TimeZone;
 use std::fs;
@@ -32,6 +32,10 @@ impl Scene {
     }
 
     fn batch(&self) -> Batch {
+        self.batch_to(Arc::new(Disk), &self.path("out"))
+    }
+
+    fn batch_to(&self, storage: Arc<dyn Storage>, out: &Path) -> Batch {
         let choices = Choices { backfill: true, ..Choices::default() };
         let recognition = Recognition::new(choices).unwrap();
         let keys = keyring::Settings {
@@ -50,7 +54,7 @@ impl Scene {
             workers: NonZeroUsize::MIN,
             clock: Clock::Fixed(NOW.parse().unwrap()),
         };
-        Batch::new(Arc::new(Disk), &self.path("out"), plan, 1).unwrap()
+        Batch::new(storage, out, plan, 1).unwrap()
     }
 
     fn process(&self, input: &str) -> Result<Entry, &'static str> {
@@ -162,4 +166,35 @@ fn the_check_sees_every_difference() {
     assert_eq!(found(&inputs, &entries), "it is damaged");
     fs::remove_file(&entries[2].output).unwrap();
     assert_eq!(found(&inputs, &entries), "the output is missing");
+}
+
+/// Object by object, whatever fails and however it calls itself: no output, or a whole one.
+#[test]
+fn an_output_that_fails_once_does_not_appear_in_part() {
+    let scene = Scene::new();
+    // Lines that hardly compress, so that they are written in several parts.
+    let noise = |n: u32| hex::encode(&Sha256::digest(n.to_le_bytes()));
+    let log: String = (0..20_000).map(|n| format!("{} {}\n", noise(n), noise(n + 20_000))).collect();
+    let (before, out) = (Memory::new(), Path::new("/out"));
+    before.create_directory(Path::new("/old"), 0o700).unwrap();
+    before.create_directory(out, 0o700).unwrap();
+    before.create(Path::new("/old/log"), 0o600).unwrap().append(log.as_bytes()).unwrap();
+    let mut failed = 0;
+    // The first operation is that of the directory.
+    for at in 1..40 {
+        for kind in [io::ErrorKind::BrokenPipe, io::ErrorKind::Other] {
+            let memory = before.with_fault(Fault::Fail(at, kind));
+            let batch = scene.batch_to(Arc::new(memory.clone()), out);
+            let processed = batch.process("/old/log");
+            failed += usize::from(processed.is_err());
+            let outputs = memory.list(out).unwrap();
+            assert!(processed.is_err() || outputs.len() == 1, "{at} {kind}");
+            for output in outputs {
+                let bytes = memory.files()[&output.path].clone();
+                let lines = zstd::stream::decode_all(bytes.as_slice()).unwrap();
+                assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 20_000, "{at} {kind}");
+            }
+        }
+    }
+    assert!(failed > 4);
 }
