@@ -310,11 +310,12 @@ References
 
 pub(crate) static QUARANTINED: Code = Code {
     id: "C11",
-    title: "lines were too long and lie sealed in quarantine",
+    title: "lines were too long, or had no end, and lie sealed in quarantine",
     text: "\
 What it means
-  Lines longer than `max_line_bytes` were not searched. Each lies in `<state>/quarantine`, encrypted to the
-  escrow recipients, and a placeholder with its name and length went out in its place.
+  Lines longer than `max_line_bytes` were not searched, nor lines whose end never came: the sender was cut off, or
+  oubliette was stopped in the middle of one. Half an address looks like none, and would go out in clear. Each lies in
+  `<state>/quarantine`, encrypted to the escrow recipients, and a placeholder with its name and length went out in its place.
 
 Why it matters
   They are not lost, but nobody sees them until the holder of an escrow identity opens them: `replay` does not search
@@ -324,7 +325,8 @@ Example
   a debug log that prints a request body of 10 MiB on one line
 
 What to do
-  Find the source that writes such lines. If they are normal, raise `--max-line-bytes`. To read one:
+  Find the source that writes such lines; one without an end is shorter than the limit that its placeholder names, and
+  its sender should end each line with a line feed. If long lines are normal, raise `--max-line-bytes`. To read one:
   `age --decrypt -i IDENTITY FILE`. Run `oubliette purge` daily, from a timer, or lines lie here longer than the law allows.
 
 References

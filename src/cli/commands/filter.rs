@@ -8,7 +8,7 @@ use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Progress, Report, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::input::{READ_FAILED, Stop as StopReading, Waiting};
+use crate::input::{Stop as StopReading, Waiting};
 use crate::jobs::filter::{Outcome, Plan, Ready};
 use crate::jobs::purge::sealed_past_due;
 use crate::jobs::recognition::{Choices, Recognition};
@@ -130,13 +130,12 @@ pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) ->
         report.note(&format!("dropped because they had expired: {}", counted(tally.lines.expired, "line")));
     }
     if tally.lines.quarantined > 0 {
-        let torn = result.as_ref().is_err_and(|error| error.code.id == READ_FAILED.id);
-        let why = if torn { "too long or not read to the end" } else { "too long" };
-        let what = format!("{why}, and sealed in quarantine: {}", counted(tally.lines.quarantined, "line"));
+        let sealed = counted(tally.lines.quarantined, "line");
+        let what = format!("too long or cut off, and sealed in quarantine: {sealed}");
         let place = settings.state_dir.join(quarantine::FOLDER).display().to_string();
         report.warning(
             &Diagnostic::new(&codes::QUARANTINED, what).at(place).hint(
-                "if lines of that length are normal here, raise `--max-line-bytes` and send them again",
+                "if lines of that length are normal here, raise `--max-line-bytes` and send them again; whoever is cut off should end lines with a line feed",
             ),
         );
     }
