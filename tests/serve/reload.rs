@@ -4,7 +4,7 @@ use crate::sidecar::{Sidecar, line};
 use crate::{TCP, ids, once};
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -154,10 +154,7 @@ fn an_input_that_is_configured_otherwise_keeps_its_place() {
     let mut unix = UnixStream::connect(&socket).unwrap();
     writeln!(unix, "{}", line("unix")).unwrap();
     datagram.send_to(line("udp").as_bytes(), address).unwrap();
-    let mut peer = TcpStream::connect(address).unwrap();
-    let text = line("relp");
-    let session = "1 open 46 relp_version=0\nrelp_software=x\ncommands=syslog\n";
-    peer.write_all(format!("{session}2 syslog {} {text}\n", text.len()).as_bytes()).unwrap();
+    let peer = (0..10).find_map(|_| answered(address, &line("relp"))).unwrap();
     for id in ["unix", "udp", "relp"] {
         sidecar.wait_until_archived(&format!("id={id} "));
     }
@@ -165,6 +162,21 @@ fn an_input_that_is_configured_otherwise_keeps_its_place() {
     let ended = sidecar.stop();
     assert_eq!(ended.archived(), once(["unix", "udp", "relp"].map(ToOwned::to_owned)), "{}", ended.told);
     assert!(!socket.exists());
+}
+
+/// A RELP session whose only record was answered; `None` if it was closed before, by the listener whose place was just
+/// taken: a sender begins another one then.
+fn answered(address: SocketAddr, text: &str) -> Option<TcpStream> {
+    let mut peer = TcpStream::connect(address).unwrap();
+    peer.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let session = "1 open 46 relp_version=0\nrelp_software=x\ncommands=syslog\n";
+    peer.write_all(format!("{session}2 syslog {} {text}\n", text.len()).as_bytes()).ok()?;
+    let (mut answers, mut buffer) = (String::new(), [0; 1024]);
+    while !answers.contains("2 rsp ") {
+        let read = peer.read(&mut buffer).ok().filter(|read| *read > 0)?;
+        answers.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    Some(peer)
 }
 
 /// Otherwise lines would be acknowledged that it never gets.
