@@ -2,7 +2,7 @@
 
 use super::footer::Malformed;
 use crate::primitives::diag::{Code, Diagnostic};
-use crate::primitives::storage;
+use crate::primitives::storage::{self, is_full};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -85,11 +85,9 @@ impl From<ArchiveError> for Diagnostic {
         let what = error.to_string();
         match error {
             ArchiveError::Io { path, source, .. } => {
-                let hint = match source.kind() {
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                        "make room, then start again: nothing is purged before its day to make any"
-                    }
-                    _ => "mend the disk or the permissions, then start again",
+                let hint = match is_full(&source) {
+                    true => "make room, then start again: nothing is purged before its day to make any",
+                    false => "mend the disk or the permissions, then start again",
                 };
                 Self::new(&WRITE, what).at(path.display().to_string()).because(source.to_string()).hint(hint)
             }
@@ -114,6 +112,15 @@ impl From<ArchiveError> for Diagnostic {
     }
 }
 
+/// What to say while lines wait for room for the file at `path`.
+#[must_use]
+pub fn archive_is_full(path: &Path, why: &io::Error) -> Diagnostic {
+    Diagnostic::new(&WRITE, "the disk of the archive is full: lines wait until there is room")
+        .at(path.display().to_string())
+        .because(why.to_string())
+        .hint("make room, and it goes on by itself: nothing is purged before its day to make any")
+}
+
 /// The codes of this area.
 pub const CODES: &[&Code] = &[&WRITE, &DAMAGED, &UNREADABLE];
 
@@ -136,6 +143,9 @@ What to do
   Make room or mend the disk, then start again: the next start cuts a segment that was left open at its
   last whole frame and seals it. Lines that were read and not acknowledged must be sent again. A full disk
   never purges anything before its day.
+
+  `serve` does not end when its disk gets full: it says so, takes no more lines than fit in its memory, and
+  goes on when there is room. Senders wait meanwhile; datagrams are lost. Stopped then, it ends with 2.
 
 References
   FORMAT.md; fsync(2), section ERRORS.",

@@ -20,7 +20,7 @@ mod tests;
 pub mod whole;
 pub mod writer;
 
-pub use error::{ArchiveError, CODES, DAMAGED, UNREADABLE};
+pub use error::{ArchiveError, CODES, DAMAGED, UNREADABLE, archive_is_full};
 pub use footer::{Footer, FrameEntry, Malformed, Origin, Sealed, VaultMark};
 pub use frame::{Frame, Lines, Packer};
 pub use frame_reader::{FramePlace, FrameReader};

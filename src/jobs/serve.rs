@@ -24,7 +24,7 @@ use crate::model::Tree;
 use crate::pipeline::{Archiver, Branch, Fanout, Gate, Gathered, Intake, Metered, Observed, Repeats, Room};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::{Code, Diagnostic};
-use crate::primitives::storage::Storage;
+use crate::primitives::storage::{Patience, Storage};
 use crate::telemetry::{self, Meter, Output, State};
 use names::Names;
 use std::fs::File;
@@ -152,11 +152,11 @@ struct Hall {
 }
 
 impl Daemon {
-    /// A sidecar without inputs, and without outputs but the archive of each run.
+    /// A sidecar without inputs, and without outputs but the archive of each run, which waits with `patience` for room.
     ///
     /// # Errors
     /// J01, if there are no threads to be had.
-    pub fn new(limits: Limits, clock: Clock) -> Result<Self, Diagnostic> {
+    pub fn new(limits: Limits, clock: Clock, patience: Arc<Patience>) -> Result<Self, Diagnostic> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
             .thread_name("input")
@@ -170,7 +170,7 @@ impl Daemon {
             tasks: TaskTracker::new(),
             stopped: CancellationToken::new(),
         };
-        let (ended, observed) = (CancellationToken::new(), Arc::<Observed>::default());
+        let (ended, observed) = (CancellationToken::new(), Arc::new(Observed::new(patience)));
         let limits = Arc::new(RwLock::new(limits));
         let followers = TaskTracker::new();
         let hall = Hall {
@@ -245,14 +245,14 @@ impl Daemon {
         self.repeats = before::last_lines(storage, tree);
     }
 
-    /// Calls `alive` twice in each `interval`, as long as the outputs are at work or have none.
+    /// Calls `alive` twice in each `interval`, as long as the outputs are at work, have none, or wait for room.
     pub fn keep_watch(&self, interval: Duration, alive: impl Fn() + Send + 'static) {
-        let gate = self.gate();
+        let (gate, observed) = (self.gate(), self.observed());
         self.runtime.spawn(async move {
             let mut ticks = tokio::time::interval(interval / 2);
             loop {
                 ticks.tick().await;
-                if gate.since_beat() < interval {
+                if gate.since_beat() < interval || observed.waits_for_room() {
                     alive();
                 }
             }
@@ -355,6 +355,8 @@ impl std::fmt::Debug for Daemon {
 pub enum Wish {
     /// Load everything again.
     Reload,
+    /// Stop when everything is written, for nothing more comes.
+    Finish,
     /// Stop. It is about to.
     Stop,
 }
@@ -362,16 +364,24 @@ pub enum Wish {
 /// Waits for signals; after the first that stops, lets everything drain.
 async fn heed(hall: Hall, signals: [Signal; 3], mut told: impl FnMut(Wish)) {
     let [mut terminate, mut interrupt, mut hangup] = signals;
-    loop {
+    let wish = loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            () = hall.ended.cancelled() => break,
+            _ = terminate.recv() => break Wish::Stop,
+            _ = interrupt.recv() => break Wish::Stop,
+            () = hall.ended.cancelled() => break Wish::Finish,
             _ = hangup.recv() => tokio::task::block_in_place(|| told(Wish::Reload)),
         }
-    }
-    told(Wish::Stop);
+    };
+    told(wish);
     hall.drain().await;
+    if wish == Wish::Finish {
+        // What is still to be written may wait for room.
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        told(Wish::Stop);
+    }
 }
 
 impl Hall {

@@ -11,6 +11,7 @@ use crate::detect::Detector;
 use crate::input::{Batch, Closed, Deliver};
 use crate::model::{ClassName, Format, Kinds, LineCounts};
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::Patience;
 use crate::pseudonym::Pseudonymised;
 use crate::pseudonym::epoch::EpochKeys;
 use crate::telemetry::{Connection, Counts, Lag, Meter, Output, Snapshot, State};
@@ -25,6 +26,7 @@ use std::time::Instant;
 pub struct Observed {
     started: Instant,
     state: Mutex<State>,
+    patience: Arc<Patience>,
     meters: Mutex<Vec<Arc<Meter>>>,
     outputs: Mutex<Vec<Output>>,
     board: Mutex<Board>,
@@ -89,9 +91,18 @@ impl Names {
 
 impl Default for Observed {
     fn default() -> Self {
+        Self::new(Arc::default())
+    }
+}
+
+impl Observed {
+    /// Nothing yet of a pipeline whose archive waits with `patience` for room.
+    #[must_use]
+    pub fn new(patience: Arc<Patience>) -> Self {
         Self {
             started: Instant::now(),
             state: Mutex::default(),
+            patience,
             meters: Mutex::default(),
             outputs: Mutex::default(),
             board: Mutex::default(),
@@ -101,9 +112,20 @@ impl Default for Observed {
             purge_undone: Mutex::default(),
         }
     }
-}
 
-impl Observed {
+    /// Whether there is no room for the archive, and lines wait for it.
+    #[must_use]
+    pub fn waits_for_room(&self) -> bool {
+        self.patience.is_waiting()
+    }
+
+    fn state(&self) -> State {
+        match *lock(&self.state) {
+            State::Running if self.waits_for_room() => State::Full,
+            state => state,
+        }
+    }
+
     /// The meter of the input called `name`; the same one when that is opened again.
     pub fn meter(&self, name: &str) -> Arc<Meter> {
         let mut meters = lock(&self.meters);
@@ -191,7 +213,7 @@ impl Observed {
         drop(written);
         let Named { lines, kinds, rules, formats, classes } = named;
         Snapshot {
-            state: *lock(&self.state),
+            state: self.state(),
             uptime: self.started.elapsed(),
             taken,
             lines,

@@ -13,6 +13,7 @@
 
 mod disk;
 mod memory;
+mod patient;
 mod place;
 #[cfg(feature = "s3")]
 mod s3;
@@ -22,6 +23,7 @@ mod versions;
 
 pub use disk::Disk;
 pub use memory::{Fault, Memory, Survives};
+pub use patient::{Patience, Patient, Told};
 pub use place::{KNOWS_OBJECTS, Seen, everywhere, is_remote};
 #[cfg(feature = "s3")]
 pub use s3::{Marks, Probe, S3};
@@ -40,6 +42,12 @@ pub fn is_of_one_file(error: &io::Error) -> bool {
     let of_file = [IsADirectory, NotFound, PermissionDenied, StaleNetworkFileHandle, UnexpectedEof];
     let of_disk = |code| BAD_FILE.iter().any(|bad| bad.raw_os_error() == code);
     of_file.contains(&error.kind()) || error.raw_os_error().is_some_and(of_disk)
+}
+
+/// Whether an error says that there is no room on a disk, or for its user.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// What the kernel says of a file with bad blocks, and of a socket; and ext4, XFS and Btrfs of one that fails their own checks.

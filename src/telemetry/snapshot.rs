@@ -58,6 +58,8 @@ pub enum State {
     Starting,
     /// It does.
     Running,
+    /// As long as there is room for them: the disk of the archive is full, and senders wait.
+    Full,
     /// Not any more: what came is being written.
     Draining,
     /// Not any more: what it writes to failed.
@@ -71,6 +73,7 @@ impl State {
         match self {
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::Full => "full",
             Self::Draining => "draining",
             Self::Failed => "failed",
         }
@@ -172,6 +175,8 @@ impl Snapshot {
         let overdue = self.purge.filter(|purge| purge.days < 0);
         let failed =
             (self.state == State::Failed).then(|| "What it writes to has failed; nothing is taken.".into());
+        let full = (self.state == State::Full)
+            .then(|| "The disk of the archive is full: lines wait until there is room.".into());
         let unbalanced =
             (!self.balanced()).then(|| "Lines are not accounted for. Please report this bug.".into());
         let late = (self.lag.oldest >= LATE)
@@ -193,7 +198,7 @@ impl Snapshot {
         let overrun = self.inputs.iter().filter(|input| input.kernel_dropped > 0);
         let overrun = overrun
             .map(|input| format!("Datagrams were lost before {}: {}.", input.name, input.kernel_dropped));
-        let ours = [failed, unbalanced, late, sealed, due, undone].into_iter().flatten();
+        let ours = [failed, full, unbalanced, late, sealed, due, undone].into_iter().flatten();
         ours.chain(lost).chain(away).chain(overrun).collect()
     }
 }
@@ -257,5 +262,7 @@ mod tests {
             assert!(concerns.contains(part), "{concerns}");
         }
         assert!(!concerns.contains("not accounted for"), "{concerns}");
+        let full = Snapshot { state: State::Full, ..Snapshot::default() };
+        assert!(full.concerns().concat().contains("disk of the archive is full"));
     }
 }

@@ -15,17 +15,17 @@ use crate::model::{NodeName, Tree};
 use crate::pipeline::archiver::{Archiver, Options};
 use crate::pipeline::{Descriptor, Output};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, is_remote};
+use crate::primitives::storage::{Disk, Storage, is_remote};
 use crate::shred::{self, ShredStore};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens the archive in `directory`, and says what was found of a run that crashed.
+/// Opens the archive in `directory` of `storage`, and says what was found of a run that crashed.
 pub(super) fn open(
     report: Report,
     settings: &Settings,
     args: &ArchiveArgs,
-    directory: &Path,
+    (storage, directory): (Arc<dyn Storage>, &Path),
     ready: &mut Ready,
     tee: Option<Output<Descriptor>>,
 ) -> Result<Archiver, Diagnostic> {
@@ -34,7 +34,7 @@ pub(super) fn open(
     let ledger = settings.ledger(Arc::new(Disk), ready.plan().recognition.zone.clone());
     // Before anything that a crash left is sealed: that is part of the run.
     ready.record(Ledger::open(ledger.clone())?)?;
-    let opened = try_open(report, settings, args, ready, (tree, ledger), tee);
+    let opened = try_open(report, settings, args, ready, (storage, tree, ledger), tee);
     let (archiver, recovered) = match opened {
         Ok(opened) => opened,
         Err(refusal) => {
@@ -51,11 +51,11 @@ fn try_open(
     settings: &Settings,
     args: &ArchiveArgs,
     ready: &Ready,
-    (tree, ledger): (Tree, ledger::Settings),
+    (storage, tree, ledger): (Arc<dyn Storage>, Tree, ledger::Settings),
     tee: Option<Output<Descriptor>>,
 ) -> Result<(Archiver, Vec<Recovered>), Diagnostic> {
-    let (storage, zone) = (Arc::clone(&ledger.storage), ledger.zone.clone());
-    let shred_store = ShredStore::open(&storage, &settings.state_dir.join(shred::FOLDER))?;
+    let zone = ledger.zone.clone();
+    let shred_store = ShredStore::open(&ledger.storage, &settings.state_dir.join(shred::FOLDER))?;
     let warn = move |lost: &Diagnostic| report.warning(lost);
     let plan = Plan {
         storage,

@@ -15,9 +15,11 @@ use crate::jobs::recognition::{Choices, Recognition};
 use crate::keyring::Escrow;
 use crate::pipeline::{Descriptor, Finish, Output};
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::Disk;
 use crate::quarantine;
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 /// Filters until the end of the input, or until SIGTERM or SIGINT.
 ///
@@ -43,7 +45,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
     let stop = || stop.request();
     let outcome = match (&args.archive.archive, output) {
         (Some(directory), tee) => {
-            let mut archiver = archive::open(report, &settings, &args.archive, directory, &mut ready, tee)?;
+            let place = (Arc::new(Disk) as _, directory.as_path());
+            let mut archiver = archive::open(report, &settings, &args.archive, place, &mut ready, tee)?;
             ready.run_into(input, &mut archiver, &stop)
         }
         (None, Some(mut output)) => ready.run_into(input, &mut output, &stop),

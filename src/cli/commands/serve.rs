@@ -7,6 +7,7 @@ mod schedule;
 
 use super::status::Shown;
 use super::{archive, filter, purge};
+use crate::archive::archive_is_full;
 use crate::cli::args::{ArchiveArgs, Common, Reading, ServeArgs, Tokens};
 use crate::cli::config::Kind;
 use crate::cli::exit::Exit;
@@ -21,7 +22,7 @@ use crate::model::Tree;
 use crate::pipeline::{Archiver, Gate, Totals};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::Disk;
+use crate::primitives::storage::{Disk, Patience, Patient, Told};
 use crate::telemetry::log::{self, Form};
 use inputs::Inputs;
 use jiff::Timestamp;
@@ -37,16 +38,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<Exit, Stop> {
     process::raise_descriptor_limit();
     start_log(report);
-    let typed = Typing::new(common, args);
+    let typed = Typing::new(report, common, args);
     let mut setup = Setup::load(&typed)?;
     exposed::warn(report, &setup.settings);
     let mut opened = setup.open(report)?;
-    let mut daemon = Daemon::new(limits(report, &setup.settings), typed.clock)?;
+    let patience = Arc::clone(&typed.patience);
+    let mut daemon = Daemon::new(limits(report, &setup.settings), typed.clock, Arc::clone(&patience))?;
     daemon.expect_repeats(&Disk, &tree(&setup.settings));
     let mut outlets = Outlets::start(report, &mut daemon, &setup)?;
     let next = Arc::new(Mutex::new(None));
     let again = typed.relying_on(&setup.settings.config_path);
-    daemon.heed_signals(on_signal(report, again, daemon.gate(), Arc::clone(&next)))?;
+    let on_signal = on_signal(report, again, daemon.gate(), Arc::clone(&next));
+    daemon.heed_signals(on_signal)?;
     let mut inputs = Inputs::new()?;
     inputs.follow(report, &daemon, &setup.settings)?;
     if let Some(interval) = service::watchdog() {
@@ -56,6 +59,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let schedule = Schedule::start(report, &setup.settings, zone, daemon.observed())?;
     let mut shown = Shown::new(&daemon, calendar(&setup));
     shown.follow(report, &daemon, &setup.settings)?;
+    patience.begin();
     let (mut worst, mut totals) = (Exit::Done, Totals::default());
     let shows_totals = setup.settings.stats.is_some();
     let ended = loop {
@@ -150,9 +154,14 @@ fn on_signal(
     next: Arc<Mutex<Option<Setup>>>,
 ) -> impl FnMut(Wish) + Send + 'static {
     move |wish| {
-        if wish == Wish::Stop {
-            service::stopping();
-            return;
+        match wish {
+            Wish::Reload => {}
+            Wish::Finish => return service::stopping(),
+            Wish::Stop => {
+                // Whoever stops it cannot be told to make room.
+                typed.patience.end();
+                return service::stopping();
+            }
         }
         service::reloading();
         match Setup::load(&typed) {
@@ -177,10 +186,12 @@ struct Typing {
     tokens: Arc<Tokens>,
     workers: NonZeroUsize,
     clock: Clock,
+    /// With a disk that is full.
+    patience: Arc<Patience>,
 }
 
 impl Typing {
-    fn new(common: &Common, args: &ServeArgs) -> Self {
+    fn new(report: Report, common: &Common, args: &ServeArgs) -> Self {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Self {
             common: Arc::new(common.clone()),
@@ -189,6 +200,7 @@ impl Typing {
             workers: args.workers.unwrap_or_else(cores),
             // A daemon whose clock stands still would never end an epoch.
             clock: common.now.map_or(Clock::System, |now: Timestamp| Clock::starting_at(now)),
+            patience: Arc::new(Patience::new(move |told| tell_room(report, told))),
         }
     }
 
@@ -203,11 +215,20 @@ impl Typing {
     }
 }
 
+/// Says that lines wait for room on the disk of the archive, or do no more.
+fn tell_room(report: Report, told: Told<'_>) {
+    match told {
+        Told::Full(path, error) => report.warning(&archive_is_full(path, error)),
+        Told::Room => report.note("there is room for the archive again: it goes on"),
+    }
+}
+
 /// What a run goes by: loaded and checked, with nothing opened.
 struct Setup {
     settings: Settings,
     recognition: Recognition,
     workers: NonZeroUsize,
+    patience: Arc<Patience>,
 }
 
 type Opened = (Ready, Archiver);
@@ -217,7 +238,7 @@ impl Setup {
         let mut settings = Settings::new(&typed.common, &typed.reading, &typed.tokens)?;
         settings.clock = typed.clock;
         let recognition = Recognition::new(Choices { archived: true, ..settings.choices()? })?;
-        Ok(Self { settings, recognition, workers: typed.workers })
+        Ok(Self { settings, recognition, workers: typed.workers, patience: Arc::clone(&typed.patience) })
     }
 
     /// Keys and archive.
@@ -226,8 +247,9 @@ impl Setup {
         let plan = filter::plan(settings, self.recognition.clone(), self.workers)?;
         let mut ready = Ready::new(plan)?.for_command("serve");
         let directory = archive_directory(settings);
-        let archiver =
-            archive::open(report, settings, &ArchiveArgs::default(), &directory, &mut ready, None)?;
+        let storage = Arc::new(Patient::new(Arc::new(Disk), Arc::clone(&self.patience)));
+        let place = (storage as _, &*directory);
+        let archiver = archive::open(report, settings, &ArchiveArgs::default(), place, &mut ready, None)?;
         Ok((ready, archiver))
     }
 }

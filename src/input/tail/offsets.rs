@@ -2,7 +2,7 @@
 
 use crate::primitives::hex;
 use crate::primitives::private_folder::PrivateFolder;
-use crate::primitives::storage::Storage;
+use crate::primitives::storage::{Storage, is_full};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::Metadata;
@@ -134,10 +134,6 @@ impl Offsets {
     fn unsaved(&self) -> MutexGuard<'_, Option<Vec<Kept>>> {
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind())
 }
 
 /// 16 bits of SHA-256 over the bytes before an offset: enough to see, all but once in 65,536 times, that a file was cut

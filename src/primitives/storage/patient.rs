@@ -1,0 +1,383 @@
+//! A storage that waits for room: a disk that is full is a reason to make senders wait, not to lose what is on its way.
+//!
+//! Only where whatever failed is known to have done nothing, or can be undone, is it tried again: an append is cut off first.
+//! After a sync that failed nothing is known of a file, so that fails as ever.
+
+use super::{Listed, Names, Storage, Stored, is_full};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often is tried whether there is room.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// How often is told at most that there is none.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
+
+/// Whether anybody may wait for room, and whether somebody does.
+pub struct Patience {
+    state: Mutex<State>,
+    changed: Condvar,
+    tell: Box<dyn Fn(Told<'_>) + Send + Sync>,
+}
+
+/// What is said of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// There is no room for this file, as the operating system says.
+    Full(&'a Path, &'a io::Error),
+    /// There is room again.
+    Room,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    begun: bool,
+    ended: bool,
+    waiting: usize,
+    told: Option<Instant>,
+}
+
+impl Patience {
+    /// Nobody may wait before [`Patience::begin`].
+    #[must_use]
+    pub fn new(tell: impl Fn(Told<'_>) + Send + Sync + 'static) -> Self {
+        Self { state: Mutex::default(), changed: Condvar::new(), tell: Box::new(tell) }
+    }
+
+    /// From now on whoever finds no room waits.
+    pub fn begin(&self) {
+        self.state().begun = true;
+    }
+
+    /// From now on, and for good, a disk that is full is an error, also for those who wait.
+    pub fn end(&self) {
+        self.state().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Whether somebody waits.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.state().waiting > 0
+    }
+
+    /// Does `attempt` until there is room for it.
+    fn until_there_is_room<T>(
+        &self,
+        path: &Path,
+        mut attempt: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut waiting = None;
+        loop {
+            match attempt() {
+                Err(error) if is_full(&error) && self.lasts() => {
+                    let waiting = waiting.get_or_insert_with(|| Waiting::new(self));
+                    waiting.wait(path, &error);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn lasts(&self) -> bool {
+        self.state().lasts()
+    }
+
+    /// A thread that panicked while it held the lock left it whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn lasts(&self) -> bool {
+        self.begun && !self.ended
+    }
+}
+
+/// Of which nobody is told.
+impl Default for Patience {
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+/// Somebody who waits.
+struct Waiting<'a> {
+    patience: &'a Patience,
+    /// Whether that was told.
+    told: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(patience: &'a Patience) -> Self {
+        patience.state().waiting += 1;
+        Self { patience, told: false }
+    }
+
+    fn wait(&mut self, path: &Path, error: &io::Error) {
+        let Patience { changed, tell, .. } = self.patience;
+        let mut state = self.patience.state();
+        if state.told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
+            (state.told, self.told) = (Some(Instant::now()), true);
+            drop(state);
+            tell(Told::Full(path, error));
+            state = self.patience.state();
+        }
+        // Whether it ended or the time is over: it is tried again.
+        drop(changed.wait_timeout_while(state, AGAIN, |state| state.lasts()));
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let lasts = {
+            let mut state = self.patience.state();
+            state.waiting -= 1;
+            state.lasts()
+        };
+        if self.told && lasts {
+            (self.patience.tell)(Told::Room);
+        }
+    }
+}
+
+impl fmt::Debug for Patience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patience").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// Another storage, with patience.
+#[derive(Clone, Debug)]
+pub struct Patient {
+    storage: Arc<dyn Storage>,
+    patience: Arc<Patience>,
+}
+
+impl Patient {
+    /// Waits as long as `patience` lasts for room in `storage`.
+    #[must_use]
+    pub fn new(storage: Arc<dyn Storage>, patience: Arc<Patience>) -> Self {
+        Self { storage, patience }
+    }
+
+    fn stored(&self, path: &Path, file: Box<dyn Stored>) -> Box<dyn Stored> {
+        Box::new(File { file, path: path.to_owned(), patience: Arc::clone(&self.patience) })
+    }
+}
+
+impl Storage for Patient {
+    fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
+        self.patience.until_there_is_room(path, || self.storage.create_directory(path, mode))
+    }
+
+    fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn Stored>> {
+        let file = self.patience.until_there_is_room(path, || self.storage.create(path, mode))?;
+        Ok(self.stored(path, file))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Stored>> {
+        self.storage.open(path)
+    }
+
+    fn edit(&self, path: &Path) -> io::Result<Box<dyn Stored>> {
+        Ok(self.stored(path, self.storage.edit(path)?))
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.storage.exists(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.patience.until_there_is_room(to, || self.storage.rename(from, to))
+    }
+
+    fn publish(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.storage.publish(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.storage.unlink(path)
+    }
+
+    fn overwrite(&self, path: &Path) -> io::Result<()> {
+        self.storage.overwrite(path)
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.storage.remove_directory(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.storage.sync_directory(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Listed>> {
+        self.storage.list(path)
+    }
+}
+
+/// A file of it.
+#[derive(Debug)]
+struct File {
+    file: Box<dyn Stored>,
+    path: PathBuf,
+    patience: Arc<Patience>,
+}
+
+impl Stored for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Self { file, path, patience } = self;
+        let before = file.length()?;
+        patience.until_there_is_room(path, || {
+            let appended = file.append(bytes);
+            if appended.as_ref().is_err_and(is_full) {
+                // What there was room for.
+                file.truncate(before)?;
+            }
+            appended
+        })
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.file.truncate(length)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, buffer)
+    }
+
+    fn names(&self) -> io::Result<Option<Names>> {
+        self.file.names()
+    }
+
+    fn recorded_sha256(&self) -> io::Result<Option<[u8; 32]>> {
+        self.file.recorded_sha256()
+    }
+
+    fn try_lock(&mut self) -> io::Result<bool> {
+        self.file.try_lock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Disk;
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    /// A file that has no room so many times, and takes half of what it is given then.
+    #[derive(Debug)]
+    struct Short {
+        file: Box<dyn Stored>,
+        full: Arc<AtomicUsize>,
+    }
+
+    impl Stored for Short {
+        fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+            if self.full.load(Ordering::Relaxed) == 0 {
+                return self.file.append(bytes);
+            }
+            self.full.fetch_sub(1, Ordering::Relaxed);
+            self.file.append(&bytes[..bytes.len() / 2])?;
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn truncate(&mut self, length: u64) -> io::Result<()> {
+            self.file.truncate(length)
+        }
+
+        fn length(&self) -> io::Result<u64> {
+            self.file.length()
+        }
+
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            self.file.read_at(offset, buffer)
+        }
+
+        fn try_lock(&mut self) -> io::Result<bool> {
+            self.file.try_lock()
+        }
+    }
+
+    type Heard = Arc<Mutex<Vec<String>>>;
+
+    fn patience() -> (Arc<Patience>, Heard) {
+        let heard = Heard::default();
+        let said = Arc::clone(&heard);
+        let tell = move |told: Told<'_>| said.lock().unwrap().push(format!("{told:?}"));
+        (Arc::new(Patience::new(tell)), heard)
+    }
+
+    fn short(directory: &Path, times: usize, patience: &Arc<Patience>) -> File {
+        let path = directory.join(times.to_string());
+        let (file, full) = (Disk.create(&path, 0o600).unwrap(), Arc::new(AtomicUsize::new(times)));
+        File { file: Box::new(Short { file, full }), path, patience: Arc::clone(patience) }
+    }
+
+    fn contents(file: &File) -> Vec<u8> {
+        std::fs::read(&file.path).unwrap()
+    }
+
+    #[test]
+    fn what_there_was_no_room_for_is_written_once_when_there_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let (patience, heard) = patience();
+        patience.begin();
+        let mut file = short(directory.path(), 2, &patience);
+        file.append(b"whole").unwrap();
+        file.append(b" and once").unwrap();
+        assert_eq!(contents(&file), b"whole and once");
+        assert!(!patience.is_waiting());
+        let heard = heard.lock().unwrap();
+        assert!(heard.len() == 2 && heard[0].starts_with("Full") && heard[1] == "Room", "{heard:?}");
+    }
+
+    /// Before it begins and after it ends: an error, and nothing of what could not be written whole.
+    #[test]
+    fn without_patience_a_full_disk_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let (patience, heard) = patience();
+        let mut file = short(directory.path(), 1, &patience);
+        assert_eq!(file.append(b"lines").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!((contents(&file), heard.lock().unwrap().len()), (Vec::new(), 0));
+        patience.begin();
+        let mut file = short(directory.path(), usize::MAX, &patience);
+        thread::scope(|scope| {
+            let appended = scope.spawn(|| file.append(b"lines"));
+            while !patience.is_waiting() {
+                thread::yield_now();
+            }
+            patience.end();
+            assert_eq!(appended.join().unwrap().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        });
+        assert!(!patience.is_waiting());
+        assert_eq!(contents(&file), b"");
+        assert!(heard.lock().unwrap().iter().all(|heard| heard != "Room"));
+    }
+
+    #[test]
+    fn a_sync_is_tried_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let (patience, _) = patience();
+        patience.begin();
+        assert!(short(directory.path(), 0, &patience).sync().is_err());
+    }
+}
