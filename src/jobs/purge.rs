@@ -426,6 +426,7 @@ impl Site {
         self.ledger.append(Event::PurgeIntent(joined(expires, &batch, before.as_ref())))?;
         let key = self.erase_key(&batch, before.as_ref());
         batch.each("remove", |file| self.unlink(file))?;
+        self.remove_late(&mut batch, before.as_ref(), progress)?;
         self.sync_day(expires)?;
         self.check_gone(expires, &batch)?;
         // One that is still there is no reason to keep lines as well; without it the purge is not at its end.
@@ -446,9 +447,33 @@ impl Site {
         Ok(())
     }
 
+    /// A filter that starts seals what a crash left, under its last name, while that is being purged: it goes as well.
+    fn remove_late(
+        &mut self,
+        batch: &mut Batch,
+        before: Option<&Begun>,
+        progress: &dyn Fn(u64),
+    ) -> Result<(), Diagnostic> {
+        let mut late = self.batch(batch.expires, before, progress)?.files;
+        let files = |name: &str| batch.files.iter().any(|file| file.entry.name == name);
+        late.retain(|file| {
+            !files(&file.entry.name) && batch.blocked.iter().all(|blocked| blocked.name != file.entry.name)
+        });
+        if late.is_empty() {
+            return Ok(());
+        }
+        let sealed: BTreeSet<String> = late.iter().map(|file| format!("{}.part", file.entry.name)).collect();
+        batch.files.retain(|file| !sealed.contains(&file.entry.name));
+        batch.blocked.retain(|blocked| !sealed.contains(&blocked.name));
+        batch.files.extend(late);
+        self.ledger.append(Event::PurgeIntent(joined(batch.expires, batch, before)))?;
+        batch.each("remove", |file| self.unlink(file))
+    }
+
     fn unlink(&self, file: &Item) -> Result<(), Failure> {
         if file.is_part && !self.is_abandoned(&file.path)? {
-            return Ok(());
+            // Whoever starts is about to seal it.
+            return Err(Failure::OfFile(io::ErrorKind::ResourceBusy.into()));
         }
         match self.storage.unlink(&file.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

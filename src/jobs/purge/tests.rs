@@ -1,10 +1,12 @@
 //! Purges over files in memory that fail, freeze and tear at every operation.
 
 use super::*;
+use crate::jobs::custody::RecordedShredKeys;
 use crate::jobs::scene::{
     DAY, MIDNIGHT, NEXT, WRITTEN, archive, events, folder, of_day, secret, segment, site, write,
 };
-use crate::model::{ClassName, Expires, Period, SegmentName};
+use crate::model::{ClassName, Expires, NodeName, Period, SegmentName};
+use crate::pipeline::archiver::{Desk, Escrow, Keeping};
 use crate::primitives::storage::{Fault, Memory, Survives};
 use crate::shred::ShredError;
 use crate::vault::{Vault, VaultError};
@@ -52,6 +54,49 @@ fn what_has_expired_goes_with_its_key_and_nothing_else() {
     let other = shred.existing(Expires::On(NEXT)).unwrap().unwrap();
     assert!(matches!(vault.originals(&secret(), &other), Err(VaultError::WrongKey { .. })));
     assert!(matches!(vault.wrap(&other), Err(VaultError::WrongKey { .. })));
+}
+
+/// A filter that starts while a purge runs seals what a crash left under its last name: it goes all the same.
+#[test]
+fn what_is_sealed_during_a_purge_goes_with_it() {
+    let before = archive();
+    let left = write(&mut site(&before, WRITTEN).unwrap(), &folder(DAY, "web"), true);
+    drop(left);
+    let memory = before.after_crash(Survives::Everything);
+    let files = of_day(&memory, DAY).len();
+    for nth in 0..files {
+        let (memory, calls) = (before.after_crash(Survives::Everything), Cell::new(0));
+        let start = |_| {
+            if calls.replace(calls.get() + 1) == nth {
+                start_filter(&memory);
+            }
+        };
+        let done = site(&memory, MIDNIGHT).unwrap().purge(true, &start).unwrap();
+        assert_eq!(of_day(&memory, DAY), Vec::<PathBuf>::new(), "{nth}");
+        assert!(!done.is_blocked() && done.purges[0].files.len() == files, "{nth} {:?}", done.purges);
+        assert_eq!(site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap(), Plan::default(), "{nth}");
+    }
+}
+
+/// What a filter does at its start to what a crash left.
+fn start_filter(memory: &Memory) {
+    let Site { storage, tree, ledger, shred, zone, .. } = site(memory, MIDNIGHT).unwrap();
+    let keeping = Keeping {
+        storage,
+        tree,
+        node: NodeName::new("web1").unwrap(),
+        source_zone: zone.clone(),
+        policy: [3; 32],
+        tenant: "default".to_owned(),
+        kinds: Arc::default(),
+        escrow: Escrow::KeyFile,
+        foreign_tokens: false,
+        sealer: Box::new(ledger.clone()),
+        shred_keys: Box::new(RecordedShredKeys::new(shred, ledger, zone.clone(), Box::new(|_| {}))),
+        zone,
+    };
+    let (_, recovered) = Desk::open(keeping, MIDNIGHT.parse().unwrap()).unwrap();
+    assert_eq!(recovered.len(), 1);
 }
 
 #[test]
