@@ -167,6 +167,7 @@ fn work(brokers: &Brokers, root: &Path, state: &Path, random: bool, aborts: u32)
         max_line_bytes: 1 << 20,
         workers: NonZeroUsize::MIN,
         clock: Clock::System,
+        patience: Arc::default(),
     };
     let ledger = Ledger::open(ledger::Settings {
         storage: Arc::new(Disk),

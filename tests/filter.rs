@@ -58,6 +58,7 @@ fn ready(choices: Choices, workers: usize, now: &str) -> Ready {
         max_line_bytes: MAX_LINE_BYTES,
         workers: NonZeroUsize::new(workers).unwrap(),
         clock: Clock::Fixed(now.parse().unwrap()),
+        patience: Arc::default(),
     };
     Ready::new(plan).unwrap()
 }

@@ -9,6 +9,9 @@ use oubliette::model::Tree;
 use oubliette::primitives::storage::Disk;
 use rustix::process::{Pid, Signal};
 use std::fmt::Write as _;
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -201,6 +204,81 @@ impl Scene {
     }
 }
 
+/// A sidecar that listens, and whose state directory is a small disk.
+struct Node {
+    sidecar: Sidecar,
+    tree: PathBuf,
+    /// Unmounted after the end of the sidecar.
+    state: Mount,
+}
+
+impl Node {
+    fn start(scene: &Scene, now: &str) -> Self {
+        let state = Mount::new(scene.directory.path().join("node"), "1m,mode=700").unwrap();
+        let config = format!(
+            "escrow = 'none'\n[serve]\narchive = '{}'\n[serve.metrics]\nlisten = 'none'\n[serve.limits]\n\
+             drain = '500ms'\n[[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n",
+            scene.tree().display(),
+        );
+        std::fs::write(state.0.join("config.toml"), config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette"));
+        command.args(["serve", "--now", now, "--state-dir"]).arg(&state.0).stdin(Stdio::null());
+        let said = scene.directory.path().join("said");
+        command.stderr(std::fs::File::create(&said).unwrap());
+        let mut sidecar = Sidecar { child: command.spawn().unwrap(), said };
+        sidecar.wait_until_it_says("listening: tcp ");
+        Self { sidecar, tree: scene.tree(), state }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let said = self.sidecar.said();
+        let (_, address) = said.split_once("listening: tcp ").unwrap();
+        TcpStream::connect(address.lines().next().unwrap()).unwrap()
+    }
+
+    fn wait_until_archived(&self, lines: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while archived(&self.tree).concat().len() < lines {
+            assert!(Instant::now() < deadline, "not all is archived: {}", self.sidecar.said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What it came to when it was told to stop.
+    fn stop(self) -> Output {
+        let Self { sidecar, state, .. } = self;
+        sidecar.stop();
+        let ended = sidecar.ended();
+        drop(state);
+        ended
+    }
+}
+
+/// The numbers of the lines of each segment, in the order of their days; of segments that are being written, too.
+fn archived(tree: &Path) -> Vec<Vec<u32>> {
+    let found = archive::list(&Disk, &Tree::at(tree)).unwrap();
+    let numbers = found.iter().map(|found| {
+        let mut lines = Vec::new();
+        // Up to what is not whole yet; one that gets its last name meanwhile is there the next time.
+        if let Ok(file) = std::fs::File::open(&found.path) {
+            let _ = zstd::Decoder::new(file).unwrap().read_to_end(&mut lines);
+        }
+        let lines = String::from_utf8(lines).unwrap();
+        lines.lines().map(|line| line.split_once("number ").unwrap().1.parse().unwrap()).collect()
+    });
+    numbers.collect()
+}
+
+fn send(stream: &mut TcpStream, numbers: Range<u32>) {
+    let lines = numbers.map(|number| format!("<13>1 - web1 app - - - from 203.0.113.7 number {number}\n"));
+    std::io::Write::write_all(stream, lines.collect::<String>().as_bytes()).unwrap();
+}
+
+fn fill(disk: &Mount) {
+    let mut ballast = std::fs::File::create(disk.0.join("ballast")).unwrap();
+    while std::io::Write::write_all(&mut ballast, &[0; 1024]).is_ok() {}
+}
+
 /// Each line has an address of its own, so that it does not compress to nothing.
 fn input() -> String {
     (0..LINES).fold(String::new(), |mut text, number| {
@@ -372,4 +450,48 @@ fn a_read_only_disk_is_refused_and_can_be_verified() {
     );
     is_done(&scene.verify());
     assert_eq!(scene.numbers(), [0]);
+}
+
+/// A state directory on a disk of its own, which takes nothing from before a legal midnight until after it: lines that come
+/// over a plain connection, which are sent once, are there all the same, each once.
+#[test]
+fn a_state_directory_that_takes_nothing_at_midnight_costs_no_line() {
+    for is_read_only in [false, true] {
+        let Some(scene) = Scene::new("64m") else { return };
+        let mut node = Node::start(&scene, "2026-11-23T22:59:54Z");
+        let mut stream = node.connect();
+        send(&mut stream, 0..200);
+        node.wait_until_archived(200);
+        if is_read_only {
+            node.state.remount("ro")
+        } else {
+            fill(&node.state)
+        }
+        node.sidecar.wait_until_it_says("J02");
+        send(&mut stream, 200..400);
+        std::thread::sleep(Duration::from_secs(1));
+        match is_read_only {
+            true => node.state.remount("rw"),
+            false => std::fs::remove_file(node.state.0.join("ballast")).unwrap(),
+        }
+        send(&mut stream, 400..600);
+        node.wait_until_archived(600);
+        is_done(&node.stop());
+        let days = archived(&scene.tree());
+        assert_eq!((days.len(), days.concat()), (2, (0..600).collect()));
+    }
+}
+
+/// Whoever stops a sidecar that waits for its state directory is told what it could not do.
+#[test]
+fn a_sidecar_that_waits_for_its_state_directory_can_be_stopped() {
+    let Some(scene) = Scene::new("64m") else { return };
+    let mut node = Node::start(&scene, "2026-11-23T22:59:56Z");
+    send(&mut node.connect(), 0..10);
+    node.wait_until_archived(10);
+    fill(&node.state);
+    node.sidecar.wait_until_it_says("J02");
+    let ended = node.stop();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((ended.status.code(), said.contains("error[L01]")), (Some(2), true), "{said}");
 }

@@ -6,11 +6,13 @@ use crate::ledger::{Event, Ledger};
 use crate::model::{Expires, ShredKeys};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
+use crate::primitives::storage::Patience;
 use crate::pseudonym::epoch::Epoch;
 use crate::shred::{Kept, ShredError, ShredStore};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::fmt;
+use std::sync::Arc;
 
 /// Shred keys, each of which the ledger knows.
 pub struct RecordedShredKeys {
@@ -18,6 +20,7 @@ pub struct RecordedShredKeys {
     ledger: Ledger,
     zone: TimeZone,
     warn: Box<dyn Fn(&Diagnostic) + Send>,
+    patience: Arc<Patience>,
 }
 
 impl RecordedShredKeys {
@@ -29,7 +32,14 @@ impl RecordedShredKeys {
         zone: TimeZone,
         warn: Box<dyn Fn(&Diagnostic) + Send>,
     ) -> Self {
-        Self { store, ledger, zone, warn }
+        Self { store, ledger, zone, warn, patience: Arc::default() }
+    }
+
+    /// The same keys, which wait as long as `patience` lasts for a disk that takes nothing.
+    #[must_use]
+    pub fn waiting_with(self, patience: Arc<Patience>) -> Self {
+        let ledger = self.ledger.waiting_with(Arc::clone(&patience));
+        Self { ledger, patience, ..self }
     }
 
     /// Whether the ledger says that there is a key of `expires`. One that is not whole does not: that is for `verify` to tell.
@@ -73,6 +83,7 @@ pub struct RecordedKeyring {
     ledger: Option<Ledger>,
     /// What happened before there was a ledger.
     untold: Vec<Event>,
+    patience: Arc<Patience>,
 }
 
 impl RecordedKeyring {
@@ -81,7 +92,8 @@ impl RecordedKeyring {
     /// # Errors
     /// As [`Keyring::open`].
     pub fn open(settings: keyring::Settings) -> Result<Self, KeyError> {
-        Ok(Self { keyring: Keyring::open(settings)?, ledger: None, untold: Vec::new() })
+        let (untold, patience) = (Vec::new(), Arc::default());
+        Ok(Self { keyring: Keyring::open(settings)?, ledger: None, untold, patience })
     }
 
     /// Tells `ledger` of `first`, of what happened so far, and from now on of every change.
@@ -89,6 +101,7 @@ impl RecordedKeyring {
     /// # Errors
     /// If it cannot be kept.
     pub fn record(&mut self, mut ledger: Ledger, first: Event) -> Result<(), Diagnostic> {
+        ledger = ledger.waiting_with(Arc::clone(&self.patience));
         ledger.append(first)?;
         self.ledger = Some(ledger);
         self.tell()
@@ -98,6 +111,12 @@ impl RecordedKeyring {
     #[must_use]
     pub fn told_to(self, ledger: Option<Ledger>) -> Self {
         Self { ledger, ..self }
+    }
+
+    /// The same keyring, which waits as long as `patience` lasts for a disk that takes nothing.
+    #[must_use]
+    pub fn waiting_with(self, patience: Arc<Patience>) -> Self {
+        Self { patience, ..self }
     }
 
     /// The ledger, if there is one.
@@ -111,7 +130,12 @@ impl RecordedKeyring {
     /// # Errors
     /// As [`Keyring::current`]; if the ledger cannot be kept.
     pub fn current(&mut self, now: Timestamp) -> Result<keyring::Current, Diagnostic> {
-        self.changing(|keyring| keyring.current(now))
+        let patience = Arc::clone(&self.patience);
+        // What broke off half way goes on where it stopped, as after a crash.
+        self.changing(|keyring| match keyring.state().map(|state| state.path("keys")) {
+            Some(keys) => patience.attempt(&keys, || keyring.current(now)),
+            None => keyring.current(now),
+        })
     }
 
     /// As [`Keyring::erase_past`], and in the ledger.
@@ -197,7 +221,8 @@ impl ShredKeys for RecordedShredKeys {
         if self.has_come(expires) {
             return Ok(None);
         }
-        let Kept { key, is_new } = match self.store.key_for(expires) {
+        let kept = self.patience.attempt(self.store.directory(), || self.store.key_for(expires));
+        let Kept { key, is_new } = match kept {
             // The day came, and a purge with it, since the line above.
             Err(ShredError::Expired { .. }) if self.has_come(expires) => return Ok(None),
             kept => kept?,

@@ -11,6 +11,7 @@ use crate::pipeline::watch::{Names, Observed, Watched};
 use crate::pipeline::{Current, Epochs, Feed, Finish, Output, Parts, Sink, Tally, Totals, run};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::Patience;
 use crate::pseudonym::epoch::{EpochKeys, TagHasher};
 use crate::pseudonym::{Pseudonymised, token};
 use crate::quarantine::{KeyedHash, Quarantine};
@@ -49,6 +50,8 @@ pub struct Plan {
     pub workers: NonZeroUsize,
     /// The clock.
     pub clock: Clock,
+    /// For how long a disk is waited for that takes nothing: neither lines nor keys.
+    pub patience: Arc<Patience>,
 }
 
 /// What is ready to filter. Made before the first byte is read: what can be refused is refused here.
@@ -94,7 +97,9 @@ impl Ready {
     /// # Errors
     /// Whatever makes a filter refuse to start.
     pub fn new(plan: Plan) -> Result<Self, Diagnostic> {
-        let mut keyring = RecordedKeyring::open(plan.keys.clone())?.told_to(plan.ledger.clone());
+        let mut keyring = RecordedKeyring::open(plan.keys.clone())?
+            .told_to(plan.ledger.clone())
+            .waiting_with(Arc::clone(&plan.patience));
         keyring.current(plan.clock.now())?;
         let escrow = keyring.escrow()?;
         Ok(Self { plan, keyring, escrow, recorded: false, command: "filter", observed: None })

@@ -40,6 +40,7 @@ pub const CODES: &[&Code] = &[
     &archive::ANONYMISED,
     &verify::CHANGED,
     &serve::CANNOT_START,
+    &serve::WAITS,
 ];
 
 /// A kind that no rule finds.

@@ -8,10 +8,12 @@ mod conversation;
 mod following;
 mod names;
 mod status;
+mod waiting;
 
 pub use conversation::{Manner, Protocol};
 pub use following::Matching;
 pub use status::{Calendar, Status};
+pub use waiting::{WAITS, state_takes_nothing};
 
 use super::filter::{Outcome, Ready};
 use crate::input::framing::{Framing, Trailer};
@@ -304,10 +306,14 @@ impl Daemon {
         if !gate.is_closed() {
             observed.enter(State::Running);
         }
-        let outcome =
-            ready
-                .observed_by(Arc::clone(&observed))
-                .run_parts(&mut self.gathered, &mut outputs, &|| gate.interrupt());
+        let ready = ready.observed_by(Arc::clone(&observed));
+        let patience = Arc::clone(&ready.plan().patience);
+        let stop = || {
+            // Something has failed: there is nothing to wait for.
+            patience.end();
+            gate.interrupt();
+        };
+        let outcome = ready.run_parts(&mut self.gathered, &mut outputs, &stop);
         // Parts of the pipeline interrupt when they end. What came from elsewhere meanwhile has its effect, for the run
         // has ended.
         self.gathered.resume();

@@ -5,7 +5,7 @@ use super::verify::Fault;
 use super::{ENTRIES, HEAD, LedgerError};
 use crate::primitives::private_folder::{PrivateFolder, Turn, read_from};
 use crate::primitives::secret::Secret;
-use crate::primitives::storage::{Storage, Stored};
+use crate::primitives::storage::{Storage, Stored, is_full};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,11 +61,20 @@ impl Files {
         Ok(BufReader::new(Sequential { file, offset: 0 }))
     }
 
-    /// Adds a line with its end.
+    /// Adds a line with its end; nothing of it on a disk that is full.
     pub(super) fn append(&self, line: &[u8]) -> Result<(), LedgerError> {
-        let file = self.folder.edit(ENTRIES);
-        let appended = file.and_then(|mut file| file.append(line).and_then(|()| file.sync()));
-        appended.map_err(self.error("write", ENTRIES))
+        let appended = || -> io::Result<()> {
+            let mut file = self.folder.edit(ENTRIES)?;
+            let before = file.length()?;
+            let appended = file.append(line);
+            if appended.as_ref().is_err_and(is_full) {
+                // What there was room for. If it stays, it is cut off as after a crash.
+                let _ = file.truncate(before);
+            }
+            appended?;
+            file.sync()
+        };
+        appended().map_err(self.error("write", ENTRIES))
     }
 
     /// Cuts the entries off at that length.

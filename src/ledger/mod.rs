@@ -16,7 +16,7 @@ mod verify;
 
 use crate::model::Seal;
 use crate::primitives::clock::Clock;
-use crate::primitives::storage::Storage;
+use crate::primitives::storage::{Patience, Storage};
 pub use day_key::pem;
 pub use entry::{Entry, LineHash};
 pub use error::{CODES, FAULT, LedgerError, NO_DAY};
@@ -66,6 +66,7 @@ pub struct Ledger {
     files: Files,
     /// After a failed write or sync nobody can say what is on the disk, until it is opened again.
     poisoned: bool,
+    patience: Arc<Patience>,
 }
 
 impl Ledger {
@@ -75,7 +76,14 @@ impl Ledger {
     /// If the folder cannot be made.
     pub fn open(settings: Settings) -> Result<Self, LedgerError> {
         let files = Files::open(&settings.storage, &settings.directory)?;
-        Ok(Self { settings, files, poisoned: false })
+        Ok(Self { settings, files, poisoned: false, patience: Arc::default() })
+    }
+
+    /// The same ledger, which waits as long as `patience` lasts for a disk that takes nothing. Others have their turn
+    /// meanwhile: a purge makes room.
+    #[must_use]
+    pub fn waiting_with(self, patience: Arc<Patience>) -> Self {
+        Self { patience, ..self }
     }
 
     /// Adds an entry, which is durable when this returns. The number of the entry.
@@ -84,7 +92,7 @@ impl Ledger {
     /// If it cannot be written, or what is there was changed. After a failed write nothing more is added
     /// until the ledger is opened again.
     pub fn append(&mut self, event: Event) -> Result<u64, LedgerError> {
-        self.session(self.settings.clock.now(), |session| session.append(event))
+        self.session(self.settings.clock.now(), |session| session.append(event.clone()))
     }
 
     /// Adds an entry at the time of the last one, for a clock that is not believed: neither the day of the ledger nor
@@ -94,7 +102,9 @@ impl Ledger {
     /// As [`Ledger::append`].
     pub fn append_unmoved(&mut self, event: Event) -> Result<u64, LedgerError> {
         let last = self.files.head()?.and_then(|head| head.clock);
-        self.session(last.unwrap_or_else(|| self.settings.clock.now()), |session| session.append(event))
+        self.session(last.unwrap_or_else(|| self.settings.clock.now()), |session| {
+            session.append(event.clone())
+        })
     }
 
     /// Adds an entry, and signs `message` with the key of the same day: an entry begins with `{"n":`, what a segment
@@ -104,7 +114,7 @@ impl Ledger {
     /// As [`Ledger::append`].
     pub fn sign(&mut self, event: Event, message: &[u8]) -> Result<Seal, LedgerError> {
         self.session(self.settings.clock.now(), |session| {
-            session.append(event)?;
+            session.append(event.clone())?;
             let (day, key) = (session.day()?.day, session.public_key());
             Ok(Seal { day, key, signature: session.sign(message) })
         })
@@ -153,13 +163,16 @@ impl Ledger {
     fn session<T>(
         &mut self,
         now: Timestamp,
-        work: impl FnOnce(&mut Session<'_>) -> Result<T, LedgerError>,
+        mut work: impl FnMut(&mut Session<'_>) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
         if self.poisoned {
             return Err(LedgerError::Poisoned { path: self.files.path(ENTRIES) });
         }
-        let done =
-            Session::begin(&self.files, &self.settings, now).and_then(|mut session| work(&mut session));
+        let Self { settings, files, patience, .. } = &*self;
+        // What fails for want of room has added nothing, and what the session itself had begun goes on.
+        let done = patience.attempt(&settings.directory, || {
+            Session::begin(files, settings, now).and_then(|mut session| work(&mut session))
+        });
         self.poisoned = matches!(done, Err(LedgerError::Io { .. }));
         done
     }

@@ -56,6 +56,12 @@ impl PrivateFolder {
         self.write(MARKER, format!("{MARKER_SIGNATURE}\n# {why}\n").as_bytes())
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The path of a file in it.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {

@@ -63,6 +63,12 @@ impl ShredStore {
         Self { folder: PrivateFolder::at(storage, directory) }
     }
 
+    /// Where they are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.folder.directory()
+    }
+
     /// H of `expires`; made, durably, if there is none yet.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ pub enum State {
     Starting,
     /// It does.
     Running,
-    /// As long as there is room for them: the disk of the archive is full, and senders wait.
+    /// As long as there is room for them: a disk is full, and senders wait.
     Full,
     /// Not any more: what came is being written.
     Draining,
@@ -175,8 +175,10 @@ impl Snapshot {
         let overdue = self.purge.filter(|purge| purge.days < 0);
         let failed =
             (self.state == State::Failed).then(|| "What it writes to has failed; nothing is taken.".into());
-        let full = (self.state == State::Full)
-            .then(|| "The disk of the archive is full: lines wait until there is room.".into());
+        let full = (self.state == State::Full).then(|| {
+            "The disk of the archive or of the state directory is full: lines wait until there is room."
+                .into()
+        });
         let unbalanced =
             (!self.balanced()).then(|| "Lines are not accounted for. Please report this bug.".into());
         let late = (self.lag.oldest >= LATE)
@@ -263,6 +265,6 @@ mod tests {
         }
         assert!(!concerns.contains("not accounted for"), "{concerns}");
         let full = Snapshot { state: State::Full, ..Snapshot::default() };
-        assert!(full.concerns().concat().contains("disk of the archive is full"));
+        assert!(full.concerns().concat().contains("lines wait until there is room"));
     }
 }

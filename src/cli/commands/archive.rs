@@ -15,17 +15,17 @@ use crate::model::{NodeName, Tree};
 use crate::pipeline::archiver::{Archiver, Options};
 use crate::pipeline::{Descriptor, Output};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Storage, is_remote};
+use crate::primitives::storage::{Disk, Patient, is_remote};
 use crate::shred::{self, ShredStore};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens the archive in `directory` of `storage`, and says what was found of a run that crashed.
+/// Opens the archive in `directory`, and says what was found of a run that crashed.
 pub(super) fn open(
     report: Report,
     settings: &Settings,
     args: &ArchiveArgs,
-    (storage, directory): (Arc<dyn Storage>, &Path),
+    directory: &Path,
     ready: &mut Ready,
     tee: Option<Output<Descriptor>>,
 ) -> Result<Archiver, Diagnostic> {
@@ -34,7 +34,7 @@ pub(super) fn open(
     let ledger = settings.ledger(Arc::new(Disk), ready.plan().recognition.zone.clone());
     // Before anything that a crash left is sealed: that is part of the run.
     ready.record(Ledger::open(ledger.clone())?)?;
-    let opened = try_open(report, settings, args, ready, (storage, tree, ledger), tee);
+    let opened = try_open(report, settings, args, ready, (tree, ledger), tee);
     let (archiver, recovered) = match opened {
         Ok(opened) => opened,
         Err(refusal) => {
@@ -51,25 +51,22 @@ fn try_open(
     settings: &Settings,
     args: &ArchiveArgs,
     ready: &Ready,
-    (storage, tree, ledger): (Arc<dyn Storage>, Tree, ledger::Settings),
+    (tree, ledger): (Tree, ledger::Settings),
     tee: Option<Output<Descriptor>>,
 ) -> Result<(Archiver, Vec<Recovered>), Diagnostic> {
     let zone = ledger.zone.clone();
     let shred_store = ShredStore::open(&ledger.storage, &settings.state_dir.join(shred::FOLDER))?;
     let warn = move |lost: &Diagnostic| report.warning(lost);
+    let patience = || Arc::clone(&ready.plan().patience);
+    let shred_keys = RecordedShredKeys::new(shred_store, Ledger::open(ledger.clone())?, zone, Box::new(warn));
     let plan = Plan {
-        storage,
+        storage: Arc::new(Patient::new(Arc::new(Disk), patience())),
         tree,
         node: args.node.clone().or_else(|| settings.node.clone()).unwrap_or_else(host),
         options: options(settings, args, ready),
         anonymised: args.escrow.or(settings.escrow) == Some(EscrowName::None),
-        sealer: Box::new(Ledger::open(ledger.clone())?),
-        shred_keys: Box::new(RecordedShredKeys::new(
-            shred_store,
-            Ledger::open(ledger)?,
-            zone,
-            Box::new(warn),
-        )),
+        sealer: Box::new(Ledger::open(ledger)?.waiting_with(patience())),
+        shred_keys: Box::new(shred_keys.waiting_with(patience())),
         tee,
     };
     archive::open(ready, plan)

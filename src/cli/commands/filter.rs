@@ -15,7 +15,6 @@ use crate::jobs::recognition::{Choices, Recognition};
 use crate::keyring::Escrow;
 use crate::pipeline::{Descriptor, Finish, Output};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::Disk;
 use crate::quarantine;
 use std::io;
 use std::num::NonZeroUsize;
@@ -45,8 +44,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
     let stop = || stop.request();
     let outcome = match (&args.archive.archive, output) {
         (Some(directory), tee) => {
-            let place = (Arc::new(Disk) as _, directory.as_path());
-            let mut archiver = archive::open(report, &settings, &args.archive, place, &mut ready, tee)?;
+            let mut archiver = archive::open(report, &settings, &args.archive, directory, &mut ready, tee)?;
             ready.run_into(input, &mut archiver, &stop)
         }
         (None, Some(mut output)) => ready.run_into(input, &mut output, &stop),
@@ -86,6 +84,7 @@ pub(super) fn plan(
         max_line_bytes: settings.max_line_bytes,
         workers,
         clock: settings.clock,
+        patience: Arc::default(),
     })
 }
 

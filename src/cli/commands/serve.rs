@@ -15,14 +15,14 @@ use crate::cli::process;
 use crate::cli::report::{Report, Stop};
 use crate::cli::service;
 use crate::cli::settings::Settings;
-use crate::jobs::filter::Ready;
+use crate::jobs::filter::{Plan, Ready};
 use crate::jobs::recognition::{Choices, Recognition};
-use crate::jobs::serve::{Calendar, Daemon, Limits, Wish};
+use crate::jobs::serve::{Calendar, Daemon, Limits, Wish, state_takes_nothing};
 use crate::model::Tree;
 use crate::pipeline::{Archiver, Gate, Totals};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Patience, Patient, Told};
+use crate::primitives::storage::{Disk, Patience, Told};
 use crate::telemetry::log::{self, Form};
 use inputs::Inputs;
 use jiff::Timestamp;
@@ -215,11 +215,12 @@ impl Typing {
     }
 }
 
-/// Says that lines wait for room on the disk of the archive, or do no more.
+/// Says that lines wait for room on a disk, or do no more.
 fn tell_room(report: Report, told: Told<'_>) {
     match told {
         Told::Full(path, error) => report.warning(&archive_is_full(path, error)),
-        Told::Room => report.note("there is room for the archive again: it goes on"),
+        Told::Stuck(directory, error) => report.warning(&state_takes_nothing(directory, error)),
+        Told::Room => report.note("there is room again: it goes on"),
     }
 }
 
@@ -245,11 +246,11 @@ impl Setup {
     fn open(&self, report: Report) -> Result<Opened, Diagnostic> {
         let settings = &self.settings;
         let plan = filter::plan(settings, self.recognition.clone(), self.workers)?;
+        let plan = Plan { patience: Arc::clone(&self.patience), ..plan };
         let mut ready = Ready::new(plan)?.for_command("serve");
         let directory = archive_directory(settings);
-        let storage = Arc::new(Patient::new(Arc::new(Disk), Arc::clone(&self.patience)));
-        let place = (storage as _, &*directory);
-        let archiver = archive::open(report, settings, &ArchiveArgs::default(), place, &mut ready, None)?;
+        let archiver =
+            archive::open(report, settings, &ArchiveArgs::default(), &directory, &mut ready, None)?;
         Ok((ready, archiver))
     }
 }

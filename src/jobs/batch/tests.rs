@@ -53,6 +53,7 @@ impl Scene {
             max_line_bytes: 1000,
             workers: NonZeroUsize::MIN,
             clock: Clock::Fixed(NOW.parse().unwrap()),
+            patience: Arc::default(),
         };
         Batch::new(storage, out, plan, 1).unwrap()
     }

@@ -11,7 +11,7 @@ use crate::primitives::storage::{Memory, Storage as _};
 use crate::pseudonym::epoch::EpochLength;
 use jiff::tz::TimeZone;
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 const NOW: &str = "2026-11-23T12:00:00Z";
@@ -88,6 +88,7 @@ impl Scene {
             max_line_bytes: 1000,
             workers: NonZeroUsize::MIN,
             clock: Clock::Fixed(NOW.parse().unwrap()),
+            patience: Arc::default(),
         };
         let bench = Workbench::new(plan, 1)?;
         let sealer = Box::new(site(&Memory::new(), NOW)?.ledger);

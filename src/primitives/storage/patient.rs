@@ -4,6 +4,7 @@
 //! After a sync that failed nothing is known of a file, so that fails as ever.
 
 use super::{Listed, Names, Storage, Stored, is_full};
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,9 @@ pub struct Patience {
 pub enum Told<'a> {
     /// There is no room for this file, as the operating system says.
     Full(&'a Path, &'a io::Error),
-    /// There is room again.
+    /// Nothing can be changed in this directory, as the operating system says.
+    Stuck(&'a Path, &'a io::Error),
+    /// There is room again, or what could not be changed was.
     Room,
 }
 
@@ -65,20 +68,39 @@ impl Patience {
     }
 
     /// Does `attempt` until there is room for it.
-    fn until_there_is_room<T>(
+    fn until_there_is_room<T>(&self, path: &Path, attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.until(
+            attempt,
+            |error| is_full(error).then_some(error),
+            (path, |path, error| Told::Full(path, error)),
+        )
+    }
+
+    /// Does `attempt` until the disk of `directory` is neither full nor read-only. What fails must have done nothing, or go on
+    /// where it stopped; and it must hold nothing meanwhile that somebody needs who makes room.
+    ///
+    /// # Errors
+    /// As the last attempt.
+    pub fn attempt<T, E: Error + 'static>(
         &self,
-        path: &Path,
-        mut attempt: impl FnMut() -> io::Result<T>,
-    ) -> io::Result<T> {
+        directory: &Path,
+        attempt: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.until(attempt, |error| cause(error), (directory, |path, error| Told::Stuck(path, error)))
+    }
+
+    fn until<T, E>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, E>,
+        cause: impl Fn(&E) -> Option<&io::Error>,
+        (path, told): (&Path, for<'e> fn(&'e Path, &'e io::Error) -> Told<'e>),
+    ) -> Result<T, E> {
         let mut waiting = None;
         loop {
-            match attempt() {
-                Err(error) if is_full(&error) && self.lasts() => {
-                    let waiting = waiting.get_or_insert_with(|| Waiting::new(self));
-                    waiting.wait(path, &error);
-                }
-                done => return done,
-            }
+            let done = attempt();
+            let cause = done.as_ref().err().and_then(&cause).filter(|_| self.lasts());
+            let Some(cause) = cause else { return done };
+            waiting.get_or_insert_with(|| Waiting::new(self)).wait(told(path, cause));
         }
     }
 
@@ -105,6 +127,17 @@ impl Default for Patience {
     }
 }
 
+/// What an error says of a disk that takes nothing now and may later; `None` if it is of anything else.
+fn cause<'e>(mut error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
+    loop {
+        if let Some(cause) = error.downcast_ref::<io::Error>() {
+            let takes_nothing = is_full(cause) || cause.kind() == io::ErrorKind::ReadOnlyFilesystem;
+            return takes_nothing.then_some(cause);
+        }
+        error = error.source()?;
+    }
+}
+
 /// Somebody who waits.
 struct Waiting<'a> {
     patience: &'a Patience,
@@ -118,13 +151,13 @@ impl<'a> Waiting<'a> {
         Self { patience, told: false }
     }
 
-    fn wait(&mut self, path: &Path, error: &io::Error) {
+    fn wait(&mut self, hindrance: Told<'_>) {
         let Patience { changed, tell, .. } = self.patience;
         let mut state = self.patience.state();
         if state.told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
             (state.told, self.told) = (Some(Instant::now()), true);
             drop(state);
-            tell(Told::Full(path, error));
+            tell(hindrance);
             state = self.patience.state();
         }
         // Whether it ended or the time is over: it is tried again.
@@ -379,5 +412,27 @@ mod tests {
         let (patience, _) = patience();
         patience.begin();
         assert!(short(directory.path(), 0, &patience).sync().is_err());
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("not written")]
+    struct Wrapped(#[source] io::Error);
+
+    #[test]
+    fn what_takes_nothing_now_is_waited_for_and_other_errors_are_not() {
+        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        for (kind, waits) in
+            [(StorageFull, 1), (QuotaExceeded, 1), (ReadOnlyFilesystem, 1), (PermissionDenied, 0)]
+        {
+            let (patience, heard) = patience();
+            patience.begin();
+            let mut attempts = 0;
+            let done = patience.attempt(Path::new("/s"), || {
+                attempts += 1;
+                if attempts > 1 { Ok(()) } else { Err(Wrapped(kind.into())) }
+            });
+            assert_eq!((done.is_ok(), attempts), (waits == 1, waits + 1), "{kind}");
+            assert_eq!(heard.lock().unwrap().len(), 2 * waits, "{kind}");
+        }
     }
 }
