@@ -495,3 +495,32 @@ fn a_sidecar_that_waits_for_its_state_directory_can_be_stopped() {
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!((ended.status.code(), said.contains("error[L01]")), (Some(2), true), "{said}");
 }
+
+/// What is durable of a file that is followed, and how far that is cannot be kept: whoever stops the sidecar is told.
+#[test]
+fn an_offset_that_cannot_be_kept_at_the_end_is_told() {
+    let Some(scene) = Scene::new("64m") else { return };
+    let disk = Mount::new(scene.directory.path().join("node"), "1m,mode=700").unwrap();
+    let log = scene.directory.path().join("app.log");
+    let write = |numbers: Range<u32>| {
+        let line = |number| format!("Nov 23 10:00:00 web1 app[7]: from 203.0.113.7 number {number}\n");
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(&log).unwrap();
+        std::io::Write::write_all(&mut file, numbers.map(line).collect::<String>().as_bytes()).unwrap();
+    };
+    write(0..10);
+    let state = scene.follow("node/state", &log);
+    let mut sidecar = scene.serve(&state);
+    wait_until_read(&mut sidecar, &state, &log);
+    // Into the room that was kept for it, and then into none.
+    fill(&disk);
+    write(10..20);
+    wait_until_read(&mut sidecar, &state, &log);
+    std::fs::rename(disk.0.join("ballast"), disk.0.join("first")).unwrap();
+    fill(&disk);
+    write(20..30);
+    sidecar.wait_until_it_says("I12");
+    sidecar.stop();
+    let ended = sidecar.ended();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((ended.status.code(), said.contains("error[I12]")), (Some(2), true), "{said}");
+}

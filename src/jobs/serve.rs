@@ -34,7 +34,7 @@ use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -148,6 +148,8 @@ struct Hall {
     ended: CancellationToken,
     /// Whether standard input could not be read to its end.
     broke: Arc<AtomicBool>,
+    /// Of which files nobody will know how far they were read.
+    unkept: Arc<Mutex<Vec<Diagnostic>>>,
     observed: Arc<Observed>,
     /// Of the entrance.
     meter: Arc<Meter>,
@@ -185,6 +187,7 @@ impl Daemon {
             clock,
             ended,
             broke: Arc::default(),
+            unkept: Arc::default(),
             observed,
             meter: Arc::default(),
         };
@@ -326,27 +329,32 @@ impl Daemon {
     }
 
     /// Ends the threads of the inputs, when those who follow files have kept how far that is durable; then the outputs, when
-    /// they have sent what they can. What each of these came to.
-    pub fn end(mut self) -> Vec<Output> {
+    /// they have sent what they can. What each of these came to, and what could not be kept.
+    pub fn end(mut self) -> (Vec<Output>, Vec<Diagnostic>) {
         let Hall { gate, doors, followers, .. } = &self.hall;
         doors.stopped.cancel();
         gate.fail();
         followers.close();
         let kept =
             self.runtime.block_on(async { tokio::time::timeout(LAST_OFFSETS, followers.wait()).await });
-        if kept.is_err() {
-            tracing::error!(
-                code = tail::NOT_FOLLOWED.id,
-                "how far files were read is not kept in time: some lines will be read twice"
-            );
-        }
+        let late = kept.is_err().then(|| {
+            Diagnostic::new(
+                &tail::NOT_FOLLOWED,
+                "how far files were read is not kept: some lines will be read twice",
+            )
+            .because("the disk of the state directory did not take it in time")
+            .hint("expect the last lines of files that were followed twice")
+        });
+        let unkept = std::mem::take(&mut *self.hall.unkept.lock().unwrap_or_else(PoisonError::into_inner));
+        let unkept = unkept.into_iter().chain(late).collect();
         self.runtime.shutdown_timeout(LAST_TASKS);
         // Side by side: each may take as long as the time to drain.
-        thread::scope(|scope| {
+        let outputs = thread::scope(|scope| {
             let ending: Vec<_> =
                 self.branches.iter_mut().map(|branch| scope.spawn(|| branch.end())).collect();
             ending.into_iter().filter_map(|ended| ended.join().ok()).collect()
-        })
+        });
+        (outputs, unkept)
     }
 }
 

@@ -89,11 +89,13 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     };
     drop(schedule);
     let broke = if daemon.input_broke() { Exit::CouldNot } else { Exit::Done };
-    let outputs = daemon.end();
+    let (outputs, unkept) = daemon.end();
+    unkept.iter().for_each(|unkept| report.error(unkept));
+    let kept = if unkept.is_empty() { Exit::Done } else { Exit::CouldNot };
     if shows_totals {
         report.stats(&totals.counts().with_outputs(&outputs).to_json());
     }
-    Ok(ended?.and(broke))
+    Ok(ended?.and(broke).and(kept))
 }
 
 /// Events go to standard error beside the messages, in the same form.

@@ -89,15 +89,22 @@ impl Offsets {
     /// # Errors
     /// If that still cannot be kept; if what is kept cannot be read, or was not written here.
     pub fn load(&self) -> io::Result<Option<Vec<Kept>>> {
-        let unsaved = self.unsaved().clone();
-        if let Some(files) = unsaved {
-            self.save(&files)?;
+        if let Some(files) = self.keep()? {
             return Ok(Some(files));
         }
         let Some(bytes) = self.folder.read(&self.name)? else { return Ok(None) };
         serde_json::from_slice(&bytes)
             .map(Some)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// Keeps what could not be kept before. That; nothing if there is nothing of the kind.
+    ///
+    /// # Errors
+    /// If that still cannot be kept.
+    pub fn keep(&self) -> io::Result<Option<Vec<Kept>>> {
+        let unsaved = self.unsaved().clone();
+        unsaved.map(|files| self.save(&files).map(|()| files)).transpose()
     }
 
     /// Forgets what is kept: the file is gone for good.

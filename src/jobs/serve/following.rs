@@ -4,12 +4,14 @@ use super::Hall;
 use super::names::Named;
 use crate::input::stream::Doors;
 use crate::input::tail::{self, Offsets, Pattern, TailError};
+use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Storage;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use tokio::task;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -105,36 +107,59 @@ impl Hall {
         let settings = tail::Settings { path: named.path.clone(), ..settings };
         let (tasks, followers) = (self.doors.tasks.clone(), self.followers.clone());
         tasks.spawn(followers.track_future(async move {
-            // Whoever followed it, as it was configured before, keeps how far that was first.
-            while named.is_shared() {
-                tokio::select! {
-                    () = self.doors.stopped.cancelled() => return,
-                    () = time::sleep(SHARED) => {}
-                }
-            }
-            loop {
-                let stopped = self.doors.stopped.cancelled();
-                let (claims, intake) = (self.claims.clone(), self.intake());
-                let ended = tail::follow(settings.clone(), claims, intake, offsets.clone(), stopped).await;
-                let path = settings.path.display();
-                match ended {
-                    Ok(()) | Err(TailError::Closed(_)) => return,
-                    Err(error @ TailError::Lost(_)) => {
-                        return tracing::warn!(%path, %error, "a file is read again from where it was durable");
-                    }
-                    Err(error) => {
-                        let why = std::error::Error::source(&error);
-                        let code = tail::NOT_FOLLOWED.id;
-                        tracing::error!(code, %path, %error, why, "a file cannot be followed; it is tried again");
-                    }
-                }
-                tokio::select! {
-                    () = self.doors.stopped.cancelled() => return,
-                    () = time::sleep(AGAIN) => {}
-                }
+            let path = settings.path.clone();
+            self.follow_on(settings, &offsets, &named).await;
+            let kept = task::spawn_blocking(move || offsets.keep()).await;
+            if let Err(why) = kept.map_err(io::Error::other).flatten() {
+                self.unkept.lock().unwrap_or_else(PoisonError::into_inner).push(unkept(&path, &why));
             }
         }));
     }
+
+    /// Follows it until the sidecar stops, or the file is given up.
+    async fn follow_on(&self, settings: tail::Settings, offsets: &Offsets, named: &Named) {
+        // Whoever followed it, as it was configured before, keeps how far that was first.
+        while named.is_shared() {
+            tokio::select! {
+                () = self.doors.stopped.cancelled() => return,
+                () = time::sleep(SHARED) => {}
+            }
+        }
+        loop {
+            let stopped = self.doors.stopped.cancelled();
+            let (claims, intake) = (self.claims.clone(), self.intake());
+            let ended = tail::follow(settings.clone(), claims, intake, offsets.clone(), stopped).await;
+            let path = settings.path.display();
+            match ended {
+                Ok(()) | Err(TailError::Closed(_)) => return,
+                Err(error @ TailError::Lost(_)) => {
+                    return tracing::warn!(%path, %error, "a file is read again from where it was durable");
+                }
+                Err(error) => {
+                    let why = std::error::Error::source(&error);
+                    let code = tail::NOT_FOLLOWED.id;
+                    tracing::error!(code, %path, %error, why, "a file cannot be followed; it is tried again");
+                }
+            }
+            tokio::select! {
+                () = self.doors.stopped.cancelled() => return,
+                () = time::sleep(AGAIN) => {}
+            }
+        }
+    }
+}
+
+/// That nobody knows after the end how far a file was read.
+fn unkept(path: &Path, why: &io::Error) -> Diagnostic {
+    Diagnostic::new(
+        &tail::NOT_FOLLOWED,
+        "how far a file was read is not kept: lines of it will be read twice",
+    )
+    .at(path.display().to_string())
+    .because(why.to_string())
+    .hint(
+        "make room in the state directory before the next start, and expect the last lines of the file twice",
+    )
 }
 
 /// How often is looked for new files.
