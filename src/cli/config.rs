@@ -94,6 +94,8 @@ pub(crate) struct Typed<T: Written>(pub(crate) T::Value);
 pub(crate) trait Written {
     /// What it means.
     type Value;
+    /// Whether it is a name: then a number is a mistake, and no way to write it.
+    const IS_NAME: bool = false;
     /// Reads it.
     fn read(text: &str) -> Result<Self::Value, &'static str>;
 }
@@ -137,6 +139,11 @@ impl<'de, T: Written> Deserialize<'de> for Typed<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = match toml::Value::deserialize(deserializer)? {
             toml::Value::String(text) => text,
+            toml::Value::Integer(_) if T::IS_NAME => {
+                return Err(D::Error::custom(
+                    "a string is expected, not a number: write it in quotation marks",
+                ));
+            }
             toml::Value::Integer(number) => number.to_string(),
             other => {
                 return Err(D::Error::custom(format!("a string is expected, not a {}", other.type_str())));
@@ -169,6 +176,7 @@ impl Written for SyncPolicy {
 
 impl Written for NodeName {
     type Value = Self;
+    const IS_NAME: bool = true;
     fn read(text: &str) -> Result<Self, &'static str> {
         args::node(text)
     }
@@ -176,6 +184,7 @@ impl Written for NodeName {
 
 impl Written for Tenant {
     type Value = String;
+    const IS_NAME: bool = true;
     fn read(text: &str) -> Result<String, &'static str> {
         args::tenant(text)
     }
@@ -183,6 +192,7 @@ impl Written for Tenant {
 
 impl Written for KindName {
     type Value = String;
+    const IS_NAME: bool = true;
     fn read(text: &str) -> Result<String, &'static str> {
         args::kind(text)
     }
@@ -331,6 +341,9 @@ mod tests {
             ("keep = ['10.0.0.0/40']", 8, "a network is"),
             ("max_line_bytes = 12", 18, "480 to 1073741824 bytes"),
             ("tenant = true", 10, "a string is expected, not a boolean"),
+            ("tenant = 5", 10, "a string is expected, not a number"),
+            ("node = 5", 8, "a string is expected, not a number"),
+            ("also = [5]", 8, "a string is expected, not a number"),
             ("epoch = 'week'", 9, "unknown value, expected one of `day`, `month`, `fixed`"),
         ] {
             let refusal = refusal(text);

@@ -135,6 +135,7 @@ pub(crate) enum Days {}
 
 impl Written for OutputName {
     type Value = String;
+    const IS_NAME: bool = true;
     fn read(text: &str) -> Result<String, &'static str> {
         let is_good = (1..=64).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
