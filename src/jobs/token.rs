@@ -132,6 +132,9 @@ fn secrets(
                 Some(epoch) if keyring::is_wrapped(&directory, epoch) => {
                     Err(KeyError::NoIdentity { epoch: epoch.to_string() }.into())
                 }
+                Some(epoch @ Epoch::From(day)) if matches!(current.epoch, Epoch::From(now) if now < day) => {
+                    Err(KeyError::NotBegun { epoch: epoch.to_string() }.into())
+                }
                 Some(epoch) => {
                     Err(KeyError::NoWrap { epoch: epoch.to_string(), path: directory.join("wraps") }.into())
                 }
@@ -192,6 +195,30 @@ mod tests {
     }
 
     /// The published vectors, by way of a key file.
+    #[test]
+    fn an_epoch_to_come_is_told_from_one_that_was_never_escrowed() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = keyring::Settings {
+            directory: directory.path().to_owned(),
+            source: SecretSource::StateDir,
+            length: EpochLength::Day,
+            zone: TimeZone::UTC,
+        };
+        for (day, says) in [(24, "has not begun"), (22, "no wrapped secret")] {
+            let question = Question {
+                value: "203.0.113.7".to_owned(),
+                kind: None,
+                tenant: "default".to_owned(),
+                shape: TokenShape::Native,
+                epoch: Some(Epoch::From(jiff::civil::date(2026, 11, day))),
+                identity: None,
+            };
+            let now = "2026-11-23T12:00:00Z".parse().unwrap();
+            let refused = run(&question, settings.clone(), None, now).unwrap_err().to_string();
+            assert!(refused.contains("K11") && refused.contains(says), "{refused}");
+        }
+    }
+
     #[test]
     fn vectors() {
         let directory = tempfile::tempdir().unwrap();

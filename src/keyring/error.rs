@@ -136,6 +136,12 @@ pub enum KeyError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// That epoch has not begun.
+    #[error("epoch {epoch} has not begun: it has no secret yet")]
+    NotBegun {
+        /// The epoch.
+        epoch: String,
+    },
     /// A key file is rotated by whoever made it.
     #[error("a key file is not rotated here")]
     RotateKeyFile,
@@ -227,6 +233,9 @@ impl From<KeyError> for Diagnostic {
                 .at(path.display().to_string())
                 .because("its secret was never escrowed, or its wraps were moved elsewhere")
                 .hint("copy the wraps of that epoch back into the directory; `oubliette keys list` shows epochs"),
+            KeyError::NotBegun { .. } => Self::new(&NO_WRAP, what)
+                .because("a secret is made when its epoch begins, and nothing was pseudonymised under it before")
+                .hint("name the day of the lines; if it is right, check the clock of this machine"),
             KeyError::RotateKeyFile => Self::new(&ROTATE, what)
                 .because("the file holds one fixed epoch, and only its owner can replace it")
                 .hint("write a new key file and restart the filters with it"),
@@ -486,7 +495,7 @@ static NO_WRAP: Code = Code {
     title: "no wrapped secret of that epoch",
     text: "\
 What it means
-  The directory wraps holds nothing for the epoch asked for.
+  The directory wraps holds nothing for the epoch asked for, or that epoch has not begun; the message says which.
 
 Why it matters
   The node itself forgets a secret when its epoch ends. Only a wrap can bring it back.
