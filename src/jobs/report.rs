@@ -131,7 +131,7 @@ pub struct Purged {
     pub expires: Date,
     /// When it had gone.
     pub at: Timestamp,
-    /// Legal days from the expiry day to that day; 0 is on the day.
+    /// Legal days of the ledger from the expiry day to that day; 0 is on the day, be it that of a zone farther east.
     pub days_late: i64,
     /// Files.
     pub files: u64,
@@ -285,7 +285,9 @@ impl Told {
             return;
         }
         // Dates of this era: their difference is far from any limit.
-        let days_late = (entry.day - expires).get_days().into();
+        let days_late: i64 = (entry.day - expires).get_days().into();
+        // Nothing goes before its day: it had begun in the zone of the segments, east of that of the ledger.
+        let days_late = days_late.max(0);
         self.purges.push(Purged { expires, at: entry.at, days_late, files, lines, bytes });
     }
 }
@@ -397,6 +399,20 @@ mod tests {
         assert_eq!(after.keys.shred_keys_erased, 1);
         let named: Vec<_> = after.interventions.iter().map(|entry| entry.event.as_str()).collect();
         assert_eq!(named, ["clock-confirmed"]);
+    }
+
+    /// A day begins in the east while it is still the day before in the zone of the ledger.
+    #[test]
+    fn what_goes_on_its_day_in_the_east_is_not_early() {
+        let memory = archive();
+        let mut site = site(&memory, "2027-11-23T16:00:00Z").unwrap();
+        let purge = event::Purge { expires: DAY, files: Vec::new(), bytes: 0, lines: 0, left: Vec::new() };
+        site.ledger.append(Event::PurgeDone(purge)).unwrap();
+        let purges = report(&scope(&memory, MIDNIGHT)).unwrap().purges;
+        assert_eq!(
+            purges.iter().map(|purge| (purge.expires, purge.days_late)).collect::<Vec<_>>(),
+            [(DAY, 0)]
+        );
     }
 
     #[test]
