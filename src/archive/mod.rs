@@ -8,17 +8,17 @@
 mod chain;
 pub mod error;
 pub mod filter;
-pub mod footer;
+mod footer;
 pub mod frame;
 mod frame_reader;
 mod part;
 pub mod reader;
-pub mod recovery;
+mod recovery;
 mod rewriting;
 #[cfg(test)]
 mod tests;
-pub mod whole;
-pub mod writer;
+mod whole;
+mod writer;
 
 pub use error::{ArchiveError, CODES, DAMAGED, UNREADABLE, archive_is_full};
 pub use footer::{Footer, FrameEntry, Malformed, Origin, Sealed, VaultMark};

@@ -46,8 +46,8 @@ pub enum Share {
 
 impl Tenancy {
     /// Everybody's lines.
-    #[must_use]
-    pub fn everybody() -> Self {
+    #[cfg(test)]
+    pub(in crate::jobs) fn everybody() -> Self {
         Self { tenant: DEFAULT_TENANT.to_owned(), named: Named::Nowhere }
     }
 
