@@ -524,3 +524,23 @@ fn an_offset_that_cannot_be_kept_at_the_end_is_told() {
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!((ended.status.code(), said.contains("error[I12]")), (Some(2), true), "{said}");
 }
+
+/// Who only looks needs no state directory that can be written to.
+#[test]
+fn a_read_only_state_directory_can_be_looked_at() {
+    let Some(scene) = Scene::new("64m") else { return };
+    let disk = Mount::new(scene.directory.path().join("state"), "1m,mode=700").unwrap();
+    let tree = scene.tree();
+    let tree = tree.to_str().unwrap();
+    is_done(&scene.filter("Nov 23 10:00:00 web1 app[7]: from 203.0.113.7 number 0\n"));
+    let looks: [&[&str]; 2] = [&["hold", "list"], &["purge", "--dry-run", "--archive", tree]];
+    for is_held in [false, true] {
+        disk.remount("ro");
+        looks.iter().for_each(|look| is_done(&scene.run(look, "")));
+        disk.remount("rw");
+        let add = ["hold", "add", "--archive", tree, "--case", "2026/1", "--until", "2026-12-01"];
+        if !is_held {
+            is_done(&scene.run(&add, ""));
+        }
+    }
+}

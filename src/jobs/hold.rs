@@ -101,6 +101,13 @@ impl Holds {
         Ok(Self { folder, keys: PrivateFolder::at(storage, &directory.join(key::KEYS)) })
     }
 
+    /// Those there are, for whoever only looks: nothing is made.
+    #[must_use]
+    pub fn at(storage: &Arc<dyn Storage>, directory: &Path) -> Self {
+        let folder = PrivateFolder::at(storage, directory);
+        Self { folder, keys: PrivateFolder::at(storage, &directory.join(key::KEYS)) }
+    }
+
     /// Waits until no other process changes holds or purges.
     ///
     /// # Errors

@@ -293,8 +293,8 @@ impl Site {
         plan.sealed = self.sealed_batches()?;
         plan.moves = self.moves(progress)?;
         plan.wraps = self.spent_wraps(&history.last_days, &plan.purges)?;
-        if let Some(keys) = &self.keys {
-            plan.epochs = Keyring::open(keys.clone())?.past(self.now)?;
+        if let Some(keyring) = self.keyring()? {
+            plan.epochs = keyring.past(self.now)?;
         }
         Ok(plan)
     }
@@ -353,6 +353,11 @@ impl Site {
         let epochs = self.erase_past_epochs().map(|epochs| done.epochs = epochs);
         let failures = [quarantine, moved, wraps, epochs].into_iter().filter_map(Result::err);
         failure.into_iter().chain(failures).next().map_or(Ok(done), Err)
+    }
+
+    /// The keyring of the node, if it is of any business here and there is one.
+    fn keyring(&self) -> Result<Option<Keyring>, Diagnostic> {
+        Ok(self.keys.clone().map(Keyring::existing).transpose()?.flatten())
     }
 
     fn erase_past_epochs(&self) -> Result<Vec<Epoch>, Diagnostic> {

@@ -100,6 +100,14 @@ impl Keyring {
         Ok(Self { settings, state })
     }
 
+    /// The keyring of a node that has made secrets, for whoever only looks: nothing is made.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`].
+    pub fn existing(settings: Settings) -> Result<Option<Self>, KeyError> {
+        if settings.directory.join("keys").is_dir() { Self::open(settings).map(Some) } else { Ok(None) }
+    }
+
     /// The secret that holds at `now`; made, wrapped and recorded if it is new. Secrets of epochs that
     /// are over are overwritten and removed.
     ///

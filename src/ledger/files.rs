@@ -44,13 +44,13 @@ impl Files {
 
     /// How long the entries are, in bytes.
     pub(super) fn entries_length(&self) -> Result<u64, LedgerError> {
-        let length = self.folder.existing(ENTRIES).and_then(|file| file.map_or(Ok(0), |file| file.length()));
+        let length = self.folder.readable(ENTRIES).and_then(|file| file.map_or(Ok(0), |file| file.length()));
         length.map_err(self.error("read", ENTRIES))
     }
 
     /// The entries that begin at byte `from` or after it.
     pub(super) fn entries_after(&self, from: u64) -> Result<Vec<u8>, LedgerError> {
-        let file = self.folder.existing(ENTRIES);
+        let file = self.folder.readable(ENTRIES);
         let bytes = file.and_then(|file| file.map_or(Ok(Vec::new()), |file| read_from(&*file, from)));
         bytes.map_err(self.error("read", ENTRIES))
     }

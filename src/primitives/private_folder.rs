@@ -124,15 +124,24 @@ impl PrivateFolder {
         }
     }
 
+    /// A file that is open to be read, `None` if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn readable(&self, name: &str) -> io::Result<Option<Box<dyn Stored>>> {
+        match self.storage.open(&self.path(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
     /// The bytes of a file, `None` if there is none; wiped when they are dropped.
     ///
     /// # Errors
     /// If it cannot be read.
     pub fn read(&self, name: &str) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-        match self.storage.open(&self.path(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => read_from(&*opened?, 0).map(|bytes| Some(Zeroizing::new(bytes))),
-        }
+        let Some(file) = self.readable(name)? else { return Ok(None) };
+        read_from(&*file, 0).map(|bytes| Some(Zeroizing::new(bytes)))
     }
 
     /// A file of 32 secret bytes, `None` if there is none.

@@ -92,7 +92,7 @@ pub(super) fn tell_expired(report: Report, over: &[Hold]) {
 /// Lists holds and, for a person, below them what each freezes and has extracted; in JSON that stands in each.
 fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
     let storage: Arc<dyn Storage> = Arc::new(Disk);
-    let holds = Holds::open(&storage, &settings.state_dir.join(FOLDER))?;
+    let holds = Holds::at(&storage, &settings.state_dir.join(FOLDER));
     let rows = rows(settings, &holds, holds.list()?)?;
     report.table(&rows)?;
     if rows.is_empty() {

@@ -7,6 +7,7 @@ use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
+use crate::jobs::hold::{self as hold_jobs, Holds};
 use crate::jobs::purge::{
     ASTRAY, Absent, Astray, BLOCKED, Batch, Blocked, Item, LINKED, LedgerFault, NOT_THERE, Plan, Reason,
     STUCK, SealedBatch, Site,
@@ -88,9 +89,15 @@ fn perform_at(
     mut site: Site,
 ) -> Result<Performed, Diagnostic> {
     site.demand_place().map_err(|refusal| refused_place(&mut site, args, refusal))?;
-    let holds = hold::holds(settings, &site)?;
-    // No hold is added or released meanwhile.
-    let turn = holds.turn()?;
+    // A dry run only looks, also where nothing can be written.
+    let (holds, turn) = if args.dry_run {
+        (Holds::at(&site.storage, &settings.state_dir.join(hold_jobs::FOLDER)), None)
+    } else {
+        let holds = hold::holds(settings, &site)?;
+        // No hold is added or released meanwhile.
+        let turn = holds.turn()?;
+        (holds, Some(turn))
+    };
     let mut unfinished = Vec::new();
     if !args.dry_run {
         site.trust_clock(args.confirm_clock)?;

@@ -31,9 +31,9 @@ impl Site {
         last_days: &LastDays,
         purges: &[Batch],
     ) -> Result<Vec<Wrap>, Diagnostic> {
-        let Some(keys) = &self.keys else { return Ok(Vec::new()) };
+        let Some(keyring) = self.keyring()? else { return Ok(Vec::new()) };
         let today = Expires::On(self.today());
-        let mut spent = Keyring::open(keys.clone())?.past_wraps(self.now)?;
+        let mut spent = keyring.past_wraps(self.now)?;
         // A ledger that is not whole may not know of what goes now.
         let going: BTreeSet<_> = purges.iter().flat_map(|batch| &batch.files).filter_map(kid_of).collect();
         spent.retain(|wrap| match last_days.0.get(&wrap.kid) {
