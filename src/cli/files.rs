@@ -242,6 +242,36 @@ pub(crate) fn refuse_dangling(path: &Path) -> Result<(), Diagnostic> {
     }
 }
 
+/// Refuses an archive and vaults that lie one in the other: what could name a person again is to lie apart, with an owner and
+/// mode of its own, and a purge or a copy of one would take the other.
+///
+/// # Errors
+/// With both places.
+pub(crate) fn refuse_nested(archive: &Path, vault: &Path) -> Result<(), Diagnostic> {
+    if is_remote(archive) || is_remote(vault) {
+        return Ok(());
+    }
+    let (segments, vaults) = (real(archive), real(vault));
+    if !segments.starts_with(&vaults) && !vaults.starts_with(&segments) {
+        return Ok(());
+    }
+    Err(Diagnostic::new(&codes::CONFLICT, "segments and vaults lie one in the other")
+        .at(format!("{} and {}", archive.display(), vault.display()))
+        .because("what could name a person again is kept apart from the lines")
+        .hint("name another directory with `--vault`, or as `vault` in the configuration"))
+}
+
+/// Where `path` is, whatever links lead there; what of it does not exist yet stays as it is written.
+fn real(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for there in path.ancestors() {
+        if let (Ok(found), Ok(rest)) = (there.canonicalize(), path.strip_prefix(there)) {
+            return if rest.as_os_str().is_empty() { found } else { found.join(rest) };
+        }
+    }
+    path
+}
+
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
     let hint = match error.kind() {
         io::ErrorKind::InvalidData => "write it in UTF-8",
@@ -254,6 +284,21 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn vaults_lie_apart_from_segments() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir_all(at("log/archive")).unwrap();
+        std::os::unix::fs::symlink(at("log/archive"), at("link")).unwrap();
+        for nested in ["log/archive", "log/archive/vault", "log", "link", "link/vault", "log/archive/"] {
+            let refused = refuse_nested(&at("log/archive"), &at(nested)).unwrap_err();
+            assert_eq!(refused.code.id, codes::CONFLICT.id, "{nested}");
+        }
+        for apart in ["log/vault", "vault", "log/archive2"] {
+            refuse_nested(&at("log/archive"), &at(apart)).unwrap();
+        }
+    }
 
     #[test]
     fn same_file_is_refused_under_any_name_and_stays_whole() {

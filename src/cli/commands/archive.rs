@@ -77,7 +77,10 @@ fn try_open(
 fn on_disk(tree: &Tree) -> Result<(), Diagnostic> {
     let paths = [&tree.archive, &tree.vault];
     match paths.into_iter().find(|path| is_remote(path)) {
-        None => paths.into_iter().try_for_each(|path| files::refuse_dangling(path)),
+        None => {
+            paths.into_iter().try_for_each(|path| files::refuse_dangling(path))?;
+            files::refuse_nested(&tree.archive, &tree.vault)
+        }
         Some(remote) => Err(Diagnostic::new(&codes::USAGE, "an archive that is written to lies on a disk")
             .at(remote.display().to_string())
             .because("nothing can be appended to what is in object storage")

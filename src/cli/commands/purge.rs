@@ -235,6 +235,7 @@ fn site_in(
     let others = others.iter().map(PathBuf::as_path);
     let paths: Vec<&Path> = [archive, &tree.vault].into_iter().chain(others).collect();
     paths.iter().filter(|path| !is_remote(path)).try_for_each(|path| files::refuse_dangling(path))?;
+    files::refuse_nested(&tree.archive, &tree.vault)?;
     let storage = files::storage(&paths, seen)?;
     let RetentionRules { zone, classes } = settings.retention()?;
     let ledger = Ledger::open(settings.ledger(Arc::clone(&storage), zone.clone()))?;
