@@ -21,6 +21,9 @@ pub trait Deliver: Send + 'static {
     /// [too long](Batch::seal).
     fn may_hold(&mut self, bytes: usize) -> bool;
 
+    /// Told that what came last ends with NUL, which ends no record of this input: its sender may mean it to.
+    fn seems_to_end_with_nul(&mut self) {}
+
     /// Told that the connection broke before so many records that were delivered could be answered: their sender sends
     /// them again.
     fn left_unanswered(&mut self, _records: u64) {}

@@ -10,15 +10,19 @@
 //! frame longer than the limit is given out as it comes, to be sealed.
 
 use super::Batch;
+use crate::primitives::diag::Code;
 use memchr::{memchr, memchr2};
 
 /// What ends a frame of non-transparent framing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Trailer {
     /// LF: RFC 6587, 3.4.2.
     Lf,
     /// NUL, which the C library ends messages with on a stream socket, or LF.
     NulOrLf,
+    /// NUL, with which that RFC knows senders as well. LF is a byte inside the frame.
+    Nul,
 }
 
 /// How a stream is cut.
@@ -125,6 +129,16 @@ impl Framer {
         self.long.is_some() || self.unfinished_bytes() > 0
     }
 
+    /// Whether a frame was begun that only LF ends.
+    #[must_use]
+    pub fn awaits_line_feed(&self) -> bool {
+        let awaits_trailer = match self.long {
+            Some(remaining) => remaining == Remaining::UntilTrailer,
+            None => self.is_unfinished() && head(&self.buffer[self.start..]) == Head::Plain,
+        };
+        self.framing.trailer == Trailer::Lf && awaits_trailer
+    }
+
     /// Whether a frame was longer than what may be sealed: the connection is to be given up.
     #[must_use]
     pub fn is_hopeless(&self) -> bool {
@@ -141,6 +155,11 @@ impl Framer {
     fn step(&mut self, batch: &mut Batch, ended: bool) -> bool {
         if let Some(remaining) = self.long {
             return self.step_long(remaining, batch, ended);
+        }
+        if self.framing.trailer == Trailer::Nul && self.buffer.get(self.start) == Some(&b'\n') {
+            // Behind another frame, as some senders of counted ones put it; an empty line, if LF ended lines here.
+            self.advance(1);
+            return true;
         }
         let rest = &self.buffer[self.start..];
         if rest.is_empty() {
@@ -190,6 +209,11 @@ impl Framer {
             }
         };
         let frame = &self.buffer[self.start..self.start + frame];
+        let frame = match frame.strip_suffix(b"\n") {
+            // As in a counted frame; other trailers leave none. What is too long is so with it.
+            Some(line) if frame.len() <= most => line,
+            _ => frame,
+        };
         // A lone CR is an empty line.
         if frame != b"\r" {
             batch.push(frame, most);
@@ -242,6 +266,7 @@ impl Framer {
         let found = match self.framing.trailer {
             Trailer::Lf => memchr(b'\n', bytes),
             Trailer::NulOrLf => memchr2(b'\n', 0, bytes),
+            Trailer::Nul => memchr(0, bytes),
         };
         found.map(|at| from + at)
     }
@@ -273,6 +298,32 @@ fn head(bytes: &[u8]) -> Head {
 
 /// Up to 999,999,999 bytes. A larger number is no count that anybody means.
 const MOST_DIGITS: usize = 9;
+
+/// I13: who ends lines with NUL is not understood where LF ends them.
+pub static NUL_TRAILER: Code = Code {
+    id: "I13",
+    title: "lines of a connection seem to end with NUL",
+    text: "\
+What it means
+  What came over a connection ends with a NUL, and no line feed has come after it. Some senders end each message so, and not
+  with a line feed: the SysLogHandler of Python over TCP, for one. This input takes NUL for a byte like any other, so that
+  their messages run together.
+
+Why it matters
+  A run of messages that no line feed ends is sealed in quarantine as one, when it is longer than `max_line_bytes` or its
+  connection ends. Nothing is lost and nothing is in clear, but the lines are not in the archive.
+
+Example
+  handlers.SysLogHandler(address=(\"log.example.net\", 5514), socktype=socket.SOCK_STREAM)
+
+What to do
+  Set `trailer = \"nul\"` for the input: then NUL alone ends a message, and a line feed inside one, as those of a Python traceback,
+  is written `#012`. Where senders of both kinds share a port, set `trailer = \"nul-or-lf\"`. Octet counting works with each.
+  If no sender ends its messages with NUL, this was by chance, and there is nothing to do.
+
+References
+  RFC 6587, 3.4.2; docs/inputs.md",
+};
 
 #[cfg(test)]
 mod tests {
@@ -401,6 +452,41 @@ mod tests {
     }
 
     #[test]
+    fn where_nul_alone_ends_a_frame() {
+        for (name, input, expected) in [
+            ("lines", "<1>a\0<1>b\0", "<1>a|<1>b|"),
+            ("several lines in one", "<1>a\n\nb\r\nc\0<1>d\0", "<1>a#012#012b\r#012c|<1>d|"),
+            ("a line feed before the trailer", "<1>a\n\0<1>b\r\n\0", "<1>a|<1>b\r|"),
+            ("a line feed after the trailer", "<1>a\0\n<1>b\0\n", "<1>a|<1>b|"),
+            ("empty", "\0\0\n\0a\0\r\0", "a|"),
+            ("counted", "6 <1>a\0b4 <1>c<1>d\0", "<1>a\0b|<1>c|<1>d|"),
+            ("counted with a line feed after it", "4 <1>a\n4 <1>b\n<1>c\0", "<1>a|<1>b|<1>c|"),
+            ("too long", "<1>a\0<1>bbb\nbbbb\n\0<1>c\0", "<1>a|[<1>bbb\nbbbb\n]!<1>c|"),
+        ] {
+            let framing = Framing { trailer: Trailer::Nul, ..framing(10) };
+            assert_eq!(cut(framing, &[input.as_bytes()]), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn it_says_what_only_a_line_feed_ends() {
+        for (trailer, input, expected) in [
+            (Trailer::Lf, "<1>a\0", true),
+            (Trailer::Lf, "<1>a\n<1>aaaaaaaaaa\0", true),
+            (Trailer::Lf, "<1>a\0b\n", false),
+            (Trailer::Lf, "9 <1>a\0", false),
+            (Trailer::Lf, "99 <1>a\0", false),
+            (Trailer::NulOrLf, "<1>a", false),
+            (Trailer::Nul, "<1>a", false),
+        ] {
+            let mut framer = Framer::new(Framing { trailer, ..framing(10) });
+            framer.room(1).extend_from_slice(input.as_bytes());
+            while framer.next_batch().is_some() {}
+            assert_eq!(framer.awaits_line_feed(), expected, "{trailer:?} {input:?}");
+        }
+    }
+
+    #[test]
     fn memory_is_given_back() {
         let mut framer = Framer::new(framing(1 << 20));
         framer.room(1).extend_from_slice(&[b'x'; 1 << 20]);
@@ -413,17 +499,19 @@ mod tests {
     proptest! {
         #[test]
         fn any_chunking_gives_the_same_frames(
-            input in "(([0-9]{1,2} )?<?[a-c\n\r0]{0,9}\n?){0,12}",
+            input in "(([0-9]{1,2} )?<?[a-c\n\r\x000]{0,9}\n?){0,12}",
             sizes in proptest::collection::vec(1..9usize, 1..5),
             limit in 0..12usize,
+            trailer in proptest::sample::select(vec![Trailer::Lf, Trailer::NulOrLf, Trailer::Nul]),
         ) {
+            let framing = Framing { trailer, ..framing(limit) };
             let (mut chunks, mut rest, mut sizes) = (Vec::new(), input.as_bytes(), sizes.iter().cycle());
             while !rest.is_empty() {
                 let (chunk, after) = rest.split_at(rest.len().min(*sizes.next().unwrap()));
                 chunks.push(chunk);
                 rest = after;
             }
-            prop_assert_eq!(cut(framing(limit), &chunks), cut(framing(limit), &[input.as_bytes()]));
+            prop_assert_eq!(cut(framing, &chunks), cut(framing, &[input.as_bytes()]));
         }
     }
 }

@@ -28,7 +28,8 @@ use jiff::Timestamp;
 use std::io::{self, Read};
 
 /// The codes of this area.
-pub const CODES: &[&Code] = &[&READ_FAILED, &sockets::NO_LISTENER, &tail::NOT_FOLLOWED, &tls::UNUSABLE];
+pub const CODES: &[&Code] =
+    &[&READ_FAILED, &sockets::NO_LISTENER, &tail::NOT_FOLLOWED, &tls::UNUSABLE, &framing::NUL_TRAILER];
 
 /// What one read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

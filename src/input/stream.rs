@@ -159,7 +159,7 @@ async fn read_frames<R: AsyncRead + Unpin>(
     stopped: impl Future<Output = ()>,
 ) -> Result<(), StreamError> {
     let (mut stopped, mut left) = (pin!(stopped), None);
-    let mut size = LEAST_READ_BYTES;
+    let (mut size, mut is_told) = (LEAST_READ_BYTES, false);
     loop {
         let buffer = framer.room(size);
         let room = buffer.capacity() - buffer.len();
@@ -180,8 +180,13 @@ async fn read_frames<R: AsyncRead + Unpin>(
         if bytes == 0 {
             return Ok(());
         }
+        let ends_with_nul = buffer.last() == Some(&0);
         size = next_size(size, bytes, room);
         hand_on(framer, deliver).await?;
+        if ends_with_nul && !is_told && framer.awaits_line_feed() {
+            is_told = true;
+            deliver.seems_to_end_with_nul();
+        }
         left = left.map(|left| left.saturating_sub(bytes));
         if left == Some(0) {
             return Ok(());

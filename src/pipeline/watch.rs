@@ -8,6 +8,7 @@ use super::filter::Filter;
 use super::tally::Tally;
 use super::workers::{Piece, Work};
 use crate::detect::Detector;
+use crate::input::framing::NUL_TRAILER;
 use crate::input::{Batch, Closed, Deliver};
 use crate::model::{ClassName, Format, Kinds, LineCounts};
 use crate::primitives::diag::Diagnostic;
@@ -364,6 +365,14 @@ impl<D: Deliver> Deliver for Metered<D> {
 
     fn may_hold(&mut self, bytes: usize) -> bool {
         self.deliver.may_hold(bytes)
+    }
+
+    fn seems_to_end_with_nul(&mut self) {
+        tracing::warn!(
+            code = NUL_TRAILER.id,
+            input = self.meter.name(),
+            "lines of a connection seem to end with NUL, and none is taken before a line feed: `trailer = \"nul\"` of the input has NUL end them"
+        );
     }
 
     fn left_unanswered(&mut self, records: u64) {

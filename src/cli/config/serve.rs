@@ -3,6 +3,7 @@
 use super::output::{Output, Window};
 use super::{Size, Span, Typed, Written};
 use crate::cli::args::quantity;
+use crate::input::framing::Trailer;
 use crate::input::tail::Pattern;
 use crate::input::tls::Client;
 use crate::telemetry::Place;
@@ -76,6 +77,10 @@ pub(crate) struct Input {
     /// What it says is checked and forgotten; a connection without it is refused.
     #[serde(default)]
     pub(crate) proxy_protocol: bool,
+    /// What ends a record of `tcp`, `tls` and `unix` that is not counted: `lf`, `nul`, or `nul-or-lf`. With `nul`, a line feed in
+    /// a record is written `#012`. `lf` for `tcp` and `tls`, `nul-or-lf` for `unix`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) trailer: Option<Trailer>,
     /// Records of one `relp` connection that may be unanswered.
     #[schemars(extend("default" = "1000"))]
     pub(crate) window: Option<Typed<Window>>,
@@ -141,6 +146,7 @@ impl Input {
             clients: None,
             receive_buffer: None,
             proxy_protocol: false,
+            trailer: None,
             window: None,
             poll: None,
         }
@@ -176,6 +182,7 @@ impl Input {
             ("clients", self.clients.is_some(), is(&[Tls, Relp]), false),
             ("receive_buffer", self.receive_buffer.is_some(), is(&[Udp, UnixDatagram]), false),
             ("proxy_protocol", self.proxy_protocol, is(&[Tcp, Tls, Relp, Unix]), false),
+            ("trailer", self.trailer.is_some(), is(&[Tcp, Tls, Unix]), false),
             ("window", self.window.is_some(), is(&[Relp]), false),
             ("poll", self.poll.is_some(), is(&[File]), false),
         ];
@@ -372,7 +379,8 @@ mod tests {
              sealed = '1MiB'\ndrain = '500ms'\n[[serve.input]]\ntype = 'udp'\nlisten = '[::1]:514'\n\
              receive_buffer = '8MiB'\n[[serve.input]]\ntype = 'unix-datagram'\npath = '/dev/log'\nmode = '0666'\n\
              [[serve.input]]\ntype = 'relp'\nlisten = '[::1]:2514'\nproxy_protocol = true\nwindow = 10\n\
-             [[serve.input]]\ntype = 'file'\npath = '/var/log/a'\npoll = '1s'\n[[serve.output]]\ntype = 'relp'\n\
+             [[serve.input]]\ntype = 'file'\npath = '/var/log/a'\npoll = '1s'\n\
+             [[serve.input]]\ntype = 'tcp'\nlisten = '[::1]:601'\ntrailer = 'nul-or-lf'\n[[serve.output]]\ntype = 'relp'\n\
              name = 'c1'\naddress = 'c:2514'\nwindow = 9\nrequired = true\nspool_bytes = '8GiB'\n\
              [[serve.output]]\ntype = 'file'\nname = 'f'\npath = 'f'\nrotate_bytes = '1MiB'\n\
              rotate_every = 'day'\nkeep_days = 30\n[[serve.output]]\ntype = 'tcp'\nname = 't'\naddress = '[::1]:514'\n\
@@ -388,6 +396,7 @@ mod tests {
         assert_eq!((inputs[1].kind, &inputs[1].mode), (Kind::UnixDatagram, &Some(Typed(0o666))));
         assert!(inputs[2].proxy_protocol && inputs[2].window == Some(Typed(10)));
         assert_eq!(inputs[3].poll, Some(Typed(Duration::from_secs(1))));
+        assert_eq!((inputs[3].trailer, inputs[4].trailer), (None, Some(Trailer::NulOrLf)));
         let outputs = serve.outputs();
         assert!(outputs[0].required && !outputs[1].required);
         assert_eq!((outputs[0].most_spool_bytes(), outputs[1].most_spool_bytes()), (8 << 30, 1 << 30));
@@ -427,6 +436,11 @@ mod tests {
             ("[[serve.input]]\ntype = 'file'\npath = '/var/log/[a'", "`path` is no pattern"),
             ("[[serve.input]]\ntype = 'unix'\npath = 'x'\nmode = '01000'", "written in octal"),
             ("[[serve.input]]\ntype = 'udp'\nlisten = '[::1]:1'\nproxy_protocol = true", "no meaning"),
+            (
+                "[[serve.input]]\ntype = 'relp'\nlisten = '[::1]:1'\ntrailer = 'nul'",
+                "`trailer` has no meaning",
+            ),
+            ("[[serve.input]]\ntype = 'tcp'\nlisten = '[::1]:1'\ntrailer = 'cr'", "expected one of `lf`"),
             ("[[serve.output]]\ntype = 'relp'\nname = 'a'", "this type of output needs `address`"),
             ("[[serve.output]]\ntype = 'stdout'\nname = 'a'\npath = 'x'", "`path` has no meaning"),
             ("[[serve.output]]\ntype = 'stdout'\nname = '../a'", "letters, digits and dashes"),

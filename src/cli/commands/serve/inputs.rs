@@ -219,10 +219,10 @@ fn tls_files(input: &Input, settings: &Settings) -> tls::Files {
 /// What the peers of an input speak.
 fn manner(input: &Input) -> Manner {
     let window = input.window.as_ref().map_or(DEFAULT_WINDOW, |Typed(records)| *records);
+    let usual = if input.kind == Kind::Unix { Trailer::NulOrLf } else { Trailer::Lf };
     let protocol = match input.kind {
         Kind::Relp => Protocol::Relp { window },
-        Kind::Unix => Protocol::Syslog(Trailer::NulOrLf),
-        _ => Protocol::Syslog(Trailer::Lf),
+        _ => Protocol::Syslog(input.trailer.unwrap_or(usual)),
     };
     Manner { protocol, is_proxied: input.proxy_protocol }
 }
