@@ -7,7 +7,9 @@
 //! - When it is cut (`copytruncate`), reading starts again at its beginning. What was written between the last look and
 //!   the cut is lost, as it is for every follower.
 //! - A file that somebody follows under another name is left alone; when that one gives it up, it is read on from there.
-//! - A last line without line feed waits for its rest. When the file is given up, it is a line.
+//! - A last line without line feed waits for its rest. When the file is given up, it is sealed, for it may be half a line;
+//!   when the file is cut, together with the first line after the cut, which may be the other half. That is known after a restart,
+//!   too.
 
 mod claims;
 mod cutter;

@@ -3,6 +3,16 @@
 use crate::input::Batch;
 use memchr::memchr;
 
+/// Where a line begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LineStart {
+    /// Of its first byte in the file.
+    pub(super) offset: u64,
+    /// Whether it may be the rest of a line that was torn when the file was cut. Then it is sealed, for the half of an
+    /// address looks like none.
+    pub(super) torn: bool,
+}
+
 /// Cuts what was read of a file into batches of lines.
 #[derive(Debug)]
 pub(super) struct Cutter {
@@ -12,16 +22,16 @@ pub(super) struct Cutter {
     /// Of `buffer[start]` in the file.
     offset: u64,
     /// After the last line that was given out whole.
-    line_end: u64,
+    next: LineStart,
     /// Whether the line that is being read is too long, and a part of it was given out.
     in_long: bool,
     max_record_bytes: usize,
 }
 
 impl Cutter {
-    /// Reads from `offset` on, where a line begins.
-    pub(super) fn new(offset: u64, max_record_bytes: usize) -> Self {
-        Self { buffer: Vec::new(), start: 0, offset, line_end: offset, in_long: false, max_record_bytes }
+    /// Reads from `next` on.
+    pub(super) fn new(next: LineStart, max_record_bytes: usize) -> Self {
+        Self { buffer: Vec::new(), start: 0, offset: next.offset, next, in_long: false, max_record_bytes }
     }
 
     /// Where the next bytes are to be appended.
@@ -35,21 +45,20 @@ impl Cutter {
         &mut self.buffer
     }
 
-    /// The next lines, and the offset after the last one that is whole. `None` without more bytes.
-    pub(super) fn next_batch(&mut self) -> Option<(Batch, u64)> {
+    /// The next lines, and where the one after the last one that is whole begins. `None` without more bytes.
+    pub(super) fn next_batch(&mut self) -> Option<(Batch, LineStart)> {
         let before = self.offset;
         let mut batch = Batch::default();
         while !batch.is_full() {
             let rest = &self.buffer[self.start..];
             match memchr(b'\n', rest) {
                 Some(end) => {
-                    match self.in_long {
+                    match self.in_long || self.next.torn && end > 0 {
                         true => batch.seal(rest[..end].to_vec(), true),
                         false => batch.push(&rest[..end], self.max_record_bytes),
                     }
-                    self.in_long = false;
                     self.advance(end + 1);
-                    self.line_end = self.offset;
+                    self.line_ends();
                 }
                 None if !rest.is_empty() && (self.in_long || rest.len() > self.max_record_bytes) => {
                     self.seal_part(&mut batch);
@@ -57,7 +66,7 @@ impl Cutter {
                 None => break,
             }
         }
-        (self.offset > before).then_some((batch, self.line_end))
+        (self.offset > before).then_some((batch, self.next))
     }
 
     /// Bytes of the line that is not whole.
@@ -65,32 +74,43 @@ impl Cutter {
         self.buffer.len() - self.start
     }
 
+    /// Whether a line was begun and has not ended.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.in_long || self.unfinished_bytes() > 0
+    }
+
     /// Gives out the line that is not whole, for it cannot be held.
-    pub(super) fn seal_unfinished(&mut self) -> Option<(Batch, u64)> {
+    pub(super) fn seal_unfinished(&mut self) -> Option<(Batch, LineStart)> {
         let mut batch = Batch::default();
         self.seal_part(&mut batch);
-        (!batch.is_empty()).then_some((batch, self.line_end))
+        (!batch.is_empty()).then_some((batch, self.next))
     }
 
     /// No more bytes will come: what is left is sealed, for it may be half a line.
-    pub(super) fn finish(&mut self) -> Option<(Batch, u64)> {
-        if self.unfinished_bytes() == 0 && !self.in_long {
+    pub(super) fn finish(&mut self) -> Option<(Batch, LineStart)> {
+        if !self.is_unfinished() {
             return None;
         }
         let mut batch = Batch::default();
         batch.seal(self.buffer[self.start..].to_vec(), true);
-        self.in_long = false;
         self.advance(self.unfinished_bytes());
-        self.line_end = self.offset;
-        Some((batch, self.line_end))
+        self.line_ends();
+        Some((batch, self.next))
     }
 
     /// What comes next is read from the beginning of the file. A line that has no end yet is sealed, together with what
     /// comes up to the next line feed: that may be its other half.
-    pub(super) fn start_again(&mut self) -> Option<(Batch, u64)> {
+    pub(super) fn start_again(&mut self) -> Option<(Batch, LineStart)> {
+        let torn = self.next.torn || self.is_unfinished();
         let rest = self.seal_unfinished();
-        (self.offset, self.line_end) = (0, 0);
+        self.offset = 0;
+        self.next = LineStart { offset: 0, torn };
         rest
+    }
+
+    /// Where the next line begins.
+    pub(super) fn next(&self) -> LineStart {
+        self.next
     }
 
     /// After the last byte that was read.
@@ -105,6 +125,11 @@ impl Cutter {
             self.in_long = true;
             self.advance(self.unfinished_bytes());
         }
+    }
+
+    fn line_ends(&mut self) {
+        self.in_long = false;
+        self.next = LineStart { offset: self.offset, torn: false };
     }
 
     fn advance(&mut self, bytes: usize) {
@@ -123,11 +148,11 @@ mod tests {
 
     /// Lines, sealed ones, and the last offset.
     fn cut<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> (Vec<u8>, Vec<Vec<u8>>, u64) {
-        let mut cutter = Cutter::new(100, limit);
+        let mut cutter = Cutter::new(LineStart { offset: 100, torn: false }, limit);
         let (mut lines, mut sealed, mut part, mut last) = (Vec::new(), Vec::new(), Vec::new(), 100);
-        let mut take = |(batch, offset): (Batch, u64)| {
-            assert!(offset >= last);
-            last = offset;
+        let mut take = |(batch, next): (Batch, LineStart)| {
+            assert!(next.offset >= last && !next.torn);
+            last = next.offset;
             let (whole, long) = batch.into_parts();
             lines.extend(whole);
             if let Some(long) = long {
@@ -171,17 +196,18 @@ mod tests {
 
     #[test]
     fn an_offset_is_never_inside_a_line() {
-        let mut cutter = Cutter::new(0, 4);
+        let mut cutter = Cutter::new(LineStart { offset: 0, torn: false }, 4);
+        let begins_at = |offset| LineStart { offset, torn: false };
         cutter.room().extend_from_slice(b"a\n123456");
-        let (batch, offset) = cutter.next_batch().unwrap();
-        assert_eq!((batch.records(), offset, cutter.read_to()), (1, 2, 8));
+        let (batch, next) = cutter.next_batch().unwrap();
+        assert_eq!((batch.records(), next, cutter.read_to()), (1, begins_at(2), 8));
         cutter.room().extend_from_slice(b"789");
-        assert_eq!(cutter.next_batch().unwrap().1, 2);
+        assert_eq!(cutter.next_batch().unwrap().1, begins_at(2));
         cutter.room().extend_from_slice(b"\nx");
-        assert_eq!(cutter.next_batch().unwrap().1, 12);
+        assert_eq!(cutter.next_batch().unwrap().1, begins_at(12));
         assert_eq!((cutter.next_batch(), cutter.unfinished_bytes()), (None, 1));
-        assert_eq!(cutter.seal_unfinished().unwrap().1, 12);
-        assert_eq!(cutter.finish().unwrap().1, 13);
+        assert_eq!(cutter.seal_unfinished().unwrap().1, begins_at(12));
+        assert_eq!(cutter.finish().unwrap().1, begins_at(13));
         assert_eq!(cutter.finish(), None);
     }
 

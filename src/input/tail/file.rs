@@ -1,7 +1,7 @@
 //! One file that is followed, whatever its name is now.
 
 use super::claims::{Claim, Claims};
-use super::cutter::{Cutter, READ_BYTES};
+use super::cutter::{Cutter, LineStart, READ_BYTES};
 use super::offsets::{CHECKED_BYTES, Identity, Kept, check};
 use crate::input::tail::TailError;
 use crate::input::{Batch, Closed, Deliver, Lost};
@@ -28,18 +28,18 @@ pub(super) struct Followed<R> {
     /// What was delivered and is not known to be durable, in order.
     unsettled: VecDeque<Unsettled<R>>,
     /// After the last line that is durable.
-    durable: u64,
+    durable: LineStart,
     /// Since when nothing came, once it was renamed.
     quiet: Option<Instant>,
     finished: bool,
     claim: Claim,
 }
 
-/// Something after which the file is durable up to an offset.
+/// Something after which the file is durable up to the beginning of a line.
 struct Unsettled<R> {
     /// `None` if there was nothing to deliver.
     receipt: Option<Pin<Box<R>>>,
-    offset: u64,
+    next: LineStart,
 }
 
 /// What a look at a file showed.
@@ -56,11 +56,13 @@ impl<R> Followed<R> {
     /// How far it was read, durably.
     pub(super) fn kept(&self) -> io::Result<Kept> {
         // If it was cut meanwhile, there may be fewer bytes; then the check will not fit, and must not.
-        let bytes = match before(&self.file, self.durable) {
+        let LineStart { offset, torn } = self.durable;
+        let bytes = match before(&self.file, offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Vec::new(),
             bytes => bytes?,
         };
-        Ok(Kept { file: self.identity, offset: self.durable, check: check(&bytes) })
+        let begun = self.cutter.is_unfinished();
+        Ok(Kept { file: self.identity, offset, check: check(&bytes), torn, begun })
     }
 }
 
@@ -90,20 +92,21 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         }
         let identity = Identity::of(&metadata);
         let Some((claim, left)) = claims.claim(identity) else { return Ok(None) };
-        let mut offset = 0;
-        if let Some(known) = left.as_ref().or(known)
-            && known.file == identity
-            && matches!(before(&file, known.offset), Ok(bytes) if check(&bytes) == known.check)
-        {
-            offset = known.offset;
-        }
+        let known = left.as_ref().or(known).filter(|known| known.file == identity);
+        let is_there =
+            |known: &Kept| matches!(before(&file, known.offset), Ok(bytes) if check(&bytes) == known.check);
+        let next = match known {
+            Some(known) if is_there(known) => LineStart { offset: known.offset, torn: known.torn },
+            Some(cut) => LineStart { offset: 0, torn: cut.torn || cut.begun },
+            None => LineStart { offset: 0, torn: false },
+        };
         Ok(Some(Self {
-            last: before(&file, offset)?,
+            last: before(&file, next.offset)?,
             file: Arc::new(file),
             identity,
-            cutter: Cutter::new(offset, max_record_bytes),
+            cutter: Cutter::new(next, max_record_bytes),
             unsettled: VecDeque::new(),
-            durable: offset,
+            durable: next,
             quiet: None,
             finished: false,
             claim,
@@ -199,7 +202,7 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
     /// Takes note of what became of the first batch. What was delivered after one that is lost is read again with it.
     fn settle_first(&mut self, settled: Result<(), Lost>) -> Result<(), Lost> {
         match (settled, self.unsettled.pop_front()) {
-            (Ok(()), Some(first)) => self.durable = first.offset,
+            (Ok(()), Some(first)) => self.durable = first.next,
             (Err(_), _) => self.unsettled.clear(),
             (Ok(()), None) => {}
         }
@@ -211,7 +214,7 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         self.deliver(rest, deliver).await?;
         self.last.clear();
         // After all that was read before the cut.
-        self.unsettled.push_back(Unsettled { receipt: None, offset: 0 });
+        self.unsettled.push_back(Unsettled { receipt: None, next: self.cutter.next() });
         Ok(())
     }
 
@@ -228,15 +231,15 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
 
     async fn deliver<D: Deliver<Receipt = R>>(
         &mut self,
-        batch: Option<(Batch, u64)>,
+        batch: Option<(Batch, LineStart)>,
         deliver: &mut D,
     ) -> Result<(), Closed> {
-        let Some((batch, offset)) = batch else { return Ok(()) };
+        let Some((batch, next)) = batch else { return Ok(()) };
         let receipt = match batch.is_empty() {
             true => None,
             false => Some(Box::pin(deliver.deliver(batch).await?)),
         };
-        self.unsettled.push_back(Unsettled { receipt, offset });
+        self.unsettled.push_back(Unsettled { receipt, next });
         Ok(())
     }
 }

@@ -54,6 +54,12 @@ pub struct Kept {
     pub offset: u64,
     /// `check` of the bytes before it.
     pub check: u16,
+    /// Whether what comes after it up to a line feed may be the rest of a line that was torn when the file was cut.
+    #[serde(default)]
+    pub torn: bool,
+    /// Whether a line was begun that had not ended: if the file is cut meanwhile, that one is torn.
+    #[serde(default)]
+    pub begun: bool,
 }
 
 /// The offsets of one path, in the state directory. Clones are of the same.
@@ -169,7 +175,13 @@ mod tests {
     fn what_is_saved_is_loaded() {
         let storage: Arc<dyn Storage> = Arc::new(Memory::new());
         let open = |path| Offsets::open(&storage, Path::new("/s"), Path::new(path)).unwrap();
-        let kept = |born_ns| Kept { file: Identity { device: 1, inode: 2, born_ns }, offset: 3, check: 4 };
+        let kept = |born_ns| Kept {
+            file: Identity { device: 1, inode: 2, born_ns },
+            offset: 3,
+            check: 4,
+            torn: true,
+            begun: true,
+        };
         assert_eq!(open("/var/log/a").load().unwrap(), None);
         open("/var/log/a").save(&[kept(None), kept(Some(5))]).unwrap();
         assert_eq!(open("/var/log/a").load().unwrap().unwrap(), [kept(None), kept(Some(5))]);
@@ -185,7 +197,8 @@ mod tests {
             let storage: Arc<dyn Storage> = Arc::new(memory.clone());
             Offsets::open(&storage, Path::new("/s"), Path::new("/var/log/a")).unwrap()
         };
-        let at = |offset| [Kept { file: Identity { device: 1, inode: 2, born_ns: None }, offset, check: 3 }];
+        let file = Identity { device: 1, inode: 2, born_ns: None };
+        let at = |offset| [Kept { file, offset, check: 3, torn: false, begun: false }];
         open(&before).save(&at(1)).unwrap();
         assert!(before.files().contains_key(reserve));
         for operation in 0..6 {

@@ -181,6 +181,57 @@ async fn a_file_that_was_cut_is_read_from_its_beginning() {
     follower.stop().await;
 }
 
+/// The second half of an address looks like none.
+#[tokio::test]
+async fn the_rest_of_a_line_that_a_cut_tore_is_sealed_after_a_restart_as_well() {
+    for (before, after, sealed) in [
+        ("", "3.7\nfour\n", "203.0.113.7"),
+        ("3.", "7\nfour\n", "203.0.113.3.7"),
+        // The writer had only the line feed to add.
+        ("", "\nfour\n", "203.0.11"),
+    ] {
+        let scene = Scene::new(Shelf::durable());
+        let follower = scene.follow();
+        let file = scene.write("a.log", "one\ntwo\n203.0.11");
+        scene.expect("one\ntwo\n").await;
+        file.set_len(0).unwrap();
+        scene.expect_sealed("203.0.11").await;
+        scene.write("a.log", before);
+        scene.expect_sealed(&format!("203.0.11{before}")).await;
+        follower.stop().await;
+        let follower = scene.follow();
+        time::sleep(Duration::from_millis(20)).await;
+        follower.stop().await;
+        let follower = scene.follow();
+        scene.write("a.log", after);
+        scene.expect("one\ntwo\nfour\n").await;
+        scene.expect_sealed(sealed).await;
+        follower.stop().await;
+        // Once: what comes after it is whole.
+        let follower = scene.follow();
+        scene.write("a.log", "five\n");
+        scene.expect("one\ntwo\nfour\nfive\n").await;
+        scene.expect_sealed(sealed).await;
+        follower.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_rest_of_a_line_that_was_torn_while_nobody_followed_is_sealed() {
+    let scene = Scene::new(Shelf::durable());
+    let follower = scene.follow();
+    let file = scene.write("a.log", "one\n203.0.11");
+    scene.expect("one\n").await;
+    time::sleep(Duration::from_millis(20)).await;
+    follower.stop().await;
+    file.set_len(0).unwrap();
+    scene.write("a.log", "3.7\nthree\n");
+    let follower = scene.follow();
+    scene.expect("one\nthree\n").await;
+    scene.expect_sealed("3.7").await;
+    follower.stop().await;
+}
+
 #[tokio::test]
 async fn what_was_not_durable_at_a_crash_is_read_again() {
     let scene = Scene::new(Shelf::default());
