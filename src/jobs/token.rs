@@ -194,7 +194,6 @@ mod tests {
         }
     }
 
-    /// The published vectors, by way of a key file.
     #[test]
     fn an_epoch_to_come_is_told_from_one_that_was_never_escrowed() {
         let directory = tempfile::tempdir().unwrap();
@@ -219,6 +218,7 @@ mod tests {
         }
     }
 
+    /// The published vectors, by way of a key file.
     #[test]
     fn vectors() {
         let directory = tempfile::tempdir().unwrap();
