@@ -53,7 +53,10 @@ pub(in crate::jobs) fn secret() -> Secret {
     Secret::new(std::array::from_fn(|index| index as u8))
 }
 
-/// A segment with its vault, the lines `one` and `two`; sealed unless `open`.
+/// The token of 203.0.113.7 under that secret.
+pub(in crate::jobs) const TOKEN: &str = "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr";
+
+/// A segment with its vault, the lines `one` and [`TOKEN`]; sealed unless `open`.
 pub(in crate::jobs) fn write(site: &mut Site, folder: &Folder, open: bool) -> Option<SegmentWriter> {
     try_write(site, folder, open, b"wrapped").unwrap()
 }
@@ -91,7 +94,7 @@ pub(in crate::jobs) fn try_write(
     tokens.push(Kind::IP, [9; 16], &[4, 203, 0, 113, 7]);
     vault.add(&[&tokens])?;
     vault.sync()?;
-    let block = Pseudonymised::of_lines(folder.expires, &[("one", 10), ("two", 12)]);
+    let block = Pseudonymised::of_lines(folder.expires, &[("one", 10), (TOKEN, 12)]);
     let mut lines = Lines::default();
     lines.push(&block, 0..2);
     segment.append(Packer::new(1).unwrap().pack(&lines, filter::build(&mut vec![1])).unwrap())?;

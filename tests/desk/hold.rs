@@ -164,3 +164,28 @@ fn the_list_says_what_is_frozen_and_where_extracts_lie() {
     }
     assert!(hold["key"].is_string(), "{hold}");
 }
+
+/// A text is in many lines, and an empty one in all: under a hold everything would outlast its day.
+#[test]
+fn what_is_no_token_extracts_nothing() {
+    let node = Node::new();
+    let place = |options: &[&str]| {
+        let srv = node.path("srv");
+        let output = node.run(&[options, &["--archive", arg(&srv), "--now", LATER]].concat());
+        (output.status.code(), text(&output.stderr))
+    };
+    let until = ["--case", "2027/0815", "--until", "2027-01-31"];
+    assert_eq!(place(&[&["hold", "add"][..], &until].concat()).0, Some(0));
+    for typed in ["", "class=", "ip_", "203.0.113.7"] {
+        for command in [&["hold", "extract", "--case", "2027/0815"][..], &RESTRICT] {
+            let (exit, told) = place(&[command, &["--token", typed]].concat());
+            assert_eq!(exit, Some(2), "{command:?} {typed}: {told}");
+            assert!(told.starts_with("error[P10]: value 1 of `--token` is not a token"), "{told}");
+        }
+    }
+    let listed = node.run(&["hold", "list", "--json", "--now", LATER]);
+    let hold: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((&hold["extracts"], &hold["frozen"]), (&0.into(), &true.into()), "{hold}");
+}
+
+const RESTRICT: [&str; 6] = ["subject", "restrict", "--case", "DSR-12", "--until", "2027-01-31"];

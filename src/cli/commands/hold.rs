@@ -149,7 +149,7 @@ fn tell(report: Report, settings: &Settings, site: &Site, changed: Vec<Hold>) ->
 /// Whose lines an extract is of.
 ///
 /// # Errors
-/// With the number of the value that is no identifier.
+/// With the number of the value that is no identifier, or no token.
 pub(super) fn targets(
     tokens: &[String],
     ip: &[String],
@@ -162,7 +162,8 @@ pub(super) fn targets(
     {
         selection.add_identifiers(kind, option, typed)?;
     }
-    Ok(Targets { tokens: tokens.to_vec(), identifiers: selection.identifiers })
+    selection.add_tokens("--token", tokens)?;
+    Ok(Targets { tokens: selection.tokens, identifiers: selection.identifiers })
 }
 
 /// What opens segments and vaults, and to whom an extract is encrypted.

@@ -15,7 +15,6 @@ use crate::model::SegmentName;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
 use crate::vault::Original;
-use memchr::memmem;
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
@@ -25,8 +24,8 @@ use zeroize::{Zeroize as _, Zeroizing};
 /// Whose lines are extracted.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
-    /// Tokens, as they stand in the lines.
-    pub tokens: Vec<String>,
+    /// Tokens.
+    pub tokens: Vec<TagKey>,
     /// Identifiers in clear.
     pub identifiers: Vec<Identifier>,
 }
@@ -276,7 +275,7 @@ fn collect(
             return Ok(());
         }
     }
-    let mut keys: HashSet<TagKey> = targets.tokens.iter().filter_map(|token| spelling::only(token)).collect();
+    let mut keys: HashSet<TagKey> = targets.tokens.iter().copied().collect();
     if !targets.identifiers.is_empty() {
         for epoch in secrets.keys_of_each(&found.name)? {
             let key = |target: &Identifier| TagKey::of(&epoch.tag(target.kind, &target.canonical));
@@ -284,8 +283,6 @@ fn collect(
         }
     }
     let wanted = Wanted::new(keys);
-    let is_spelt =
-        |line: &[u8]| targets.tokens.iter().any(|token| memmem::find(line, token.as_bytes()).is_some());
     let segment = Segment::open_as(&*site.storage, &found.path, &found.name)?;
     let mut kept = Zeroizing::new(Vec::new());
     for frame in 0..segment.footer().frames.len() {
@@ -297,7 +294,7 @@ fn collect(
             }
         };
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
-            if wanted.is_in(line) || is_spelt(line) {
+            if wanted.is_in(line) {
                 kept.extend_from_slice(line);
                 collected.counted.lines += 1;
             }

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::jobs::purge::Reason;
-use crate::jobs::replay::{Custody, Identifier, NodePlaces, Secrets, Tenancy};
+use crate::jobs::replay::{Custody, Identifier, NodePlaces, Secrets, Tenancy, spelling};
 use crate::jobs::scene::{
-    DAY, WRITTEN, archive as scene, events, folder, of_day, secret, segment, site, try_write,
+    DAY, TOKEN, WRITTEN, archive as scene, events, folder, of_day, secret, segment, site, try_write,
 };
 use crate::keyring::{Current, Escrow, Identities, StateDir};
 use crate::model::Kind;
@@ -62,6 +62,10 @@ fn key_file(secret: Secret) -> Custody {
 
 fn asked() -> Identifier {
     Identifier::parse(Kind::IP, "203.0.113.7").unwrap()
+}
+
+fn token() -> Targets {
+    Targets { tokens: vec![spelling::only(TOKEN).unwrap()], identifiers: Vec::new() }
 }
 
 fn extract(
@@ -171,7 +175,7 @@ fn an_extract_keeps_the_targeted_lines_and_lets_the_segments_go() {
     let mut site = site(&memory, NOW).unwrap();
     let holds = holds(&memory);
     holds.add(&mut site, "2027/0815", UNTIL, &mail()).unwrap();
-    let targets = Targets { tokens: vec!["two".to_owned()], identifiers: Vec::new() };
+    let targets = token();
     let extracted = extract(&holds, &mut site, "2027/0815", &targets, nobody(), &escrow).unwrap();
     assert_eq!(extracted, Extracted { lines: 1, ..Extracted::default() });
     purge(&memory, MIDNIGHT);
@@ -183,7 +187,7 @@ fn an_extract_keeps_the_targeted_lines_and_lets_the_segments_go() {
     assert!(age::decrypt(&custodian, &extract).is_err(), "a custodian alone");
     let key = age::decrypt(&custodian, &file(format!("keys/{}.age", stem("2027/0815")))).unwrap();
     let key = identity(std::str::from_utf8(&key).unwrap());
-    assert_eq!(age::decrypt(&key, &extract).unwrap(), b"two\n");
+    assert_eq!(age::decrypt(&key, &extract).unwrap(), format!("{TOKEN}\n").as_bytes());
     let entry = event::Extract { case: "2027/0815".to_owned(), targets: 1, lines: 1, pairs: 0 };
     assert!(events(&memory).contains(&Event::HoldExtracted(entry)));
     purge(&memory, "2028-01-31T10:00:00Z");
@@ -196,7 +200,7 @@ fn an_extract_keeps_the_targeted_lines_and_lets_the_segments_go() {
 fn an_operation_on_a_hold_that_breaks_off_anywhere_is_ended_by_the_next() {
     let directory = tempfile::tempdir().unwrap();
     let (escrow, _) = escrow(directory.path());
-    let targets = Targets { tokens: vec!["two".to_owned()], identifiers: Vec::new() };
+    let targets = token();
     let add = |memory: &Memory| holds(memory).add(&mut site(memory, NOW)?, "a", UNTIL, &mail()).map(drop);
     let extract = |memory: &Memory| {
         self::extract(&holds(memory), &mut site(memory, NOW)?, "a", &targets, nobody(), &escrow).map(drop)
@@ -260,10 +264,10 @@ fn an_extract_of_lines_of_a_key_file_opens_with_it() {
     let mut site = site(&memory, NOW).unwrap();
     let holds = holds(&memory);
     holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
-    let targets = Targets { tokens: vec!["two".to_owned()], identifiers: vec![asked()] };
+    let targets = Targets { identifiers: vec![asked()], ..token() };
     let mut extract = |custody| extract(&holds, &mut site, "a", &targets, custody, &escrow);
     let extracted = extract(key_file(secret())).unwrap();
-    assert_eq!(extracted, Extracted { lines: 1, ..Extracted::default() });
+    assert_eq!(extracted, Extracted { lines: 1, pairs: 1, ..Extracted::default() });
     assert_eq!(extract(key_file(Secret::new([9; 32]))).unwrap_err().code.id, "P12");
     let identities = Custody { identities: Some(identities), ..nobody() };
     assert_eq!(extract(identities).unwrap_err().code.id, "P12");
@@ -299,7 +303,7 @@ fn a_hold_is_prolonged_with_what_was_extracted() {
     let holds = holds(&memory);
     assert_eq!(holds.prolong(&mut site, "a", UNTIL, &Scope::default()).unwrap(), None);
     let first = holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
-    let targets = Targets { tokens: vec!["two".to_owned()], identifiers: Vec::new() };
+    let targets = token();
     extract(&holds, &mut site, "a", &targets, nobody(), &escrow).unwrap();
     assert_eq!(
         holds.prolong(&mut site, "a", first.frozen_until, &Scope::default()).unwrap_err().code.id,
@@ -330,7 +334,7 @@ fn nothing_is_extracted_under_a_key_that_is_lost() {
     let mut site = site(&memory, NOW).unwrap();
     let holds = holds(&memory);
     holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
-    let targets = Targets { tokens: vec!["two".to_owned()], identifiers: Vec::new() };
+    let targets = token();
     let mut extract = || extract(&holds, &mut site, "a", &targets, nobody(), &escrow);
     extract().unwrap();
     memory.unlink(&Path::new("/state/holds/keys").join(format!("{}.age", stem("a")))).unwrap();

@@ -4,7 +4,7 @@ use super::*;
 use crate::archive::{Lines as Block, Origin, Packer, SegmentWriter, filter};
 use crate::jobs::hold::{Extracted, Holds, Scope as HoldScope, Targets};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Custody, Obstacle, Obstacles, Reveal, Tenancy, Unsealed};
+use crate::jobs::replay::{Custody, Obstacle, Obstacles, Reveal, Tenancy, Unsealed, spelling};
 use crate::jobs::scene::{self, DAY, NEXT, WRITTEN, folder};
 use crate::jobs::subject::erase;
 use crate::keyring::{Escrow, Identities, StateDir};
@@ -406,7 +406,8 @@ fn extracted(
     places: NodePlaces,
 ) -> Result<(Extracted, Vec<String>), Diagnostic> {
     let holds = Holds::open(&fleet.site.storage, Path::new("/state/holds")).unwrap();
-    let (until, targets) = (date(2028, 1, 31), Targets { tokens: tokens.to_vec(), identifiers: Vec::new() });
+    let tokens = tokens.iter().map(|token| spelling::only(token).unwrap()).collect();
+    let (until, targets) = (date(2028, 1, 31), Targets { tokens, identifiers: Vec::new() });
     holds.add(&mut fleet.site, "a", until, &HoldScope::default()).unwrap();
     let mut secrets = fleet.secrets(places, Some(&fleet.identity));
     let extracted = holds.extract(&mut fleet.site, "a", &targets, &mut secrets, &fleet.escrow)?;
