@@ -150,6 +150,18 @@ impl Holds {
     /// # Errors
     /// A case that names somebody or has a hold already, a day that is over, a scope without segments.
     pub fn add(&self, site: &mut Site, case: &str, until: Date, scope: &Scope) -> Result<Hold, Diagnostic> {
+        let frozen_until = until.min(site.today().saturating_add(LONGEST_FREEZE_DAYS.days()));
+        self.begin(site, case, until, frozen_until, scope)
+    }
+
+    fn begin(
+        &self,
+        site: &mut Site,
+        case: &str,
+        until: Date,
+        frozen_until: Date,
+        scope: &Scope,
+    ) -> Result<Hold, Diagnostic> {
         Purpose { case: Some(case.to_owned()), ..Purpose::default() }.demand_nobody_named()?;
         if case.trim().is_empty() {
             return Err(refusal(&CASE, "a hold is for a case", "`--case` is empty"));
@@ -166,7 +178,7 @@ impl Holds {
             let why = "the period begins after its end, or after the last day that a line can be of";
             return Err(refusal(&NOTHING, "no line is of that time", why));
         }
-        let segments = frozen(site, scope)?;
+        let segments = segments_of(site, scope)?;
         if segments.is_empty() {
             return Err(refusal(
                 &NOTHING,
@@ -174,33 +186,40 @@ impl Holds {
                 "no segment is of that class and time",
             ));
         }
-        let frozen_until = longest_freeze(today, until);
         let hold =
             Hold { case: case.to_owned(), until, frozen_until, segments, extracts: 0, recipient: None };
         self.put(site, &hold)?;
         Ok(hold)
     }
 
-    /// Lets the hold of a case last longer, its extracts with it, and freezes everything of `scope` that there is now, to
-    /// extract once more. The hold as it was; `None` if the case has none.
+    /// A hold of everything of `scope` that there is now, to extract from at once: it freezes nothing. The one that the
+    /// case has already lasts longer then, its extracts with it. That one as it was; `None` if the case had none.
     ///
     /// # Errors
-    /// A day before the one on which it ends now.
-    pub fn prolong(
+    /// As [`Holds::add`]; a day before the one on which the hold ends now; one that freezes segments, which nobody may have
+    /// extracted yet what they are frozen for.
+    pub fn restrict(
         &self,
         site: &mut Site,
         case: &str,
         until: Date,
         scope: &Scope,
     ) -> Result<Option<Hold>, Diagnostic> {
-        let Some(before) = self.find(case)? else { return Ok(None) };
+        let today = site.today();
+        let Some(before) = self.find(case)? else {
+            return self.begin(site, case, until, today, scope).map(|_| None);
+        };
+        if before.freezes(today) {
+            return Err(Diagnostic::new(&CASE, "the case has a hold that freezes segments")
+                .because("what they are frozen for may not be extracted yet")
+                .hint("state the reference of the request; if it is the same, `oubliette hold extract`"));
+        }
         if until < before.until {
             let why = "a hold is prolonged, and not shortened";
             return Err(refusal(&DATES, "the hold of the case lasts longer already", why));
         }
-        let frozen_until = longest_freeze(site.today(), until);
-        let segments = frozen(site, scope)?;
-        self.put(site, &Hold { until, frozen_until, segments, ..before.clone() })?;
+        let segments = segments_of(site, scope)?;
+        self.put(site, &Hold { until, frozen_until: today, segments, ..before.clone() })?;
         Ok(Some(before))
     }
 
@@ -299,18 +318,13 @@ fn refusal(code: &'static Code, what: &str, why: &str) -> Diagnostic {
     Diagnostic::new(code, what).because(why).hint(hint)
 }
 
-/// The first day on which segments are no longer frozen by a hold of `today` until `until`.
-fn longest_freeze(today: Date, until: Date) -> Date {
-    until.min(today.saturating_add(LONGEST_FREEZE_DAYS.days()))
-}
-
 /// The last day that a line can be of: the clock of a source may be ahead a little, and its zone as well.
 fn latest_day(today: Date) -> Date {
     today.saturating_add(1.day())
 }
 
 /// Names of the segments of `scope`, those that are still written to included.
-fn frozen(site: &Site, scope: &Scope) -> Result<Vec<String>, Diagnostic> {
+fn segments_of(site: &Site, scope: &Scope) -> Result<Vec<String>, Diagnostic> {
     let seconds = seconds(site, scope);
     let mut names = Vec::new();
     for tree in [&site.tree, &site.second_tree()] {
@@ -414,10 +428,12 @@ static CASE: Code = Code {
     title: "the case has a hold already, or has none",
     text: "\
 What it means
-  A case has one hold at a time; and only a case that has one can be extracted or released. An empty `--case` is none.
+  A case has one hold at a time; and only a case that has one can be extracted or released. An empty `--case` is none. A
+  restriction is refused under a case that still freezes segments.
 
 Why it matters
-  Two holds of one case would end on different days, and nobody could say which one counts.
+  Two holds of one case would end on different days, and nobody could say which one counts. A restriction would end the
+  freeze, before what an authority asked for was extracted.
 
 Example
   oubliette hold release --case 2027/0815     a reference with a digit wrong

@@ -136,6 +136,25 @@ fn restriction_keeps_the_lines_encrypted_and_freezes_nothing_else() {
     node.verify();
 }
 
+/// What an authority asked for under that reference goes with its day if nobody extracts it any more.
+#[test]
+fn a_restriction_lets_go_of_nothing_that_an_authority_has_frozen() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    let freeze = ["hold", "add", "--case", "DSR-12", "--until", "2027-06-30", "--class", "connection"];
+    let added = node.run(&[&freeze[..], &["--archive", arg(&srv), "--now", LATER]].concat());
+    assert_eq!(added.status.code(), Some(0), "{}", text(&added.stderr));
+    let hold = || {
+        let listed = node.run(&["hold", "list", "--json", "--now", LATER]);
+        serde_json::from_slice::<Value>(&listed.stdout).unwrap()
+    };
+    let frozen = hold();
+    let restrict = [&JEAN[..], &CASE, &["--until", "2027-06-30"]].concat();
+    let refused = node.desk(&["subject", "restrict"], &restrict);
+    assert_eq!((refused.status.code(), hold()), (Some(2), frozen), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).starts_with("error[H03]"), "{}", text(&refused.stderr));
+}
+
 #[test]
 fn a_breach_is_counted_and_its_people_listed() {
     let node = Node::new();

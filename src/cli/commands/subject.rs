@@ -291,7 +291,7 @@ impl Desk<'_> {
     }
 }
 
-/// Freezes the segments of a case and extracts the person's lines at once, so that only these outlast their day.
+/// A hold that freezes nothing, and whose extract of the person's lines is made at once: only these outlast their day.
 fn restrict(
     report: Report,
     settings: &Settings,
@@ -325,7 +325,7 @@ impl Desk<'_> {
     ) -> Result<Extracted, Diagnostic> {
         self.check_basis(Basis::RESTRICTION)?;
         let case = stated_case(purpose)?;
-        // What cannot be meant is refused before anything is frozen.
+        // What cannot be meant is refused before there is a hold.
         let targets = hold::targets(&person.token, &person.ip, &person.email, &person.user)?;
         let escrow = Escrow::load(&StateDir::open(&self.settings.state_dir)?)?;
         let mut secrets = Secrets::new(&self.site, self.custody()?);
@@ -333,21 +333,16 @@ impl Desk<'_> {
         let _turn = holds.turn()?;
         access.begin(&mut self.site)?;
         let scope = HoldScope { tenant: hold::tenant(&self.settings), ..HoldScope::default() };
-        let before = holds.prolong(&mut self.site, &case, until, &scope)?;
-        if before.is_none() {
-            holds.add(&mut self.site, &case, until, &scope)?;
-        }
+        let before = holds.restrict(&mut self.site, &case, until, &scope)?;
         let extracted = holds.extract(&mut self.site, &case, &targets, &mut secrets, &escrow);
         if extracted.is_err() {
-            // A freeze of everything for a request that was refused would be more than anybody asked for.
+            // A hold for a request that was refused would be more than anybody asked for.
             match before {
                 Some(before) => holds.put(&mut self.site, &before)?,
                 None => drop(holds.release(&mut self.site, &case)?),
             }
         }
         let extracted = extracted?;
-        // Nor would that of what lacks something: everything is frozen while it is looked through, and no longer.
-        holds.thaw(&self.site, &case)?;
         let done = AccessDone { lines: extracted.lines, ..AccessDone::lacking(extracted.code()) };
         access.done(&mut self.site, done)?;
         Ok(extracted)

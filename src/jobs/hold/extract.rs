@@ -223,15 +223,6 @@ impl Holds {
         Ok(collected.counted)
     }
 
-    /// From today on the segments of a case go on their day, whatever was extracted.
-    ///
-    /// # Errors
-    /// If the case has no hold; if it cannot be written.
-    pub fn thaw(&self, site: &Site, case: &str) -> Result<(), Diagnostic> {
-        let hold = self.found(case)?;
-        self.keep(&thawed(hold, site))
-    }
-
     fn keep_extract(
         &self,
         site: &Site,
@@ -248,13 +239,11 @@ impl Holds {
             let written = encrypted.and_then(|encrypted| self.folder.write(&name, &encrypted));
             written.map_err(failed("write", &self.folder.path(&name)))?;
         }
-        let is_whole = collected.counted.lacks().is_empty();
-        self.keep(&if is_whole { thawed(hold, site) } else { hold })
+        if collected.counted.lacks().is_empty() {
+            hold.frozen_until = hold.frozen_until.min(site.today());
+        }
+        self.keep(&hold)
     }
-}
-
-fn thawed(hold: Hold, site: &Site) -> Hold {
-    Hold { frozen_until: hold.frozen_until.min(site.today()), ..hold }
 }
 
 fn collect(
@@ -411,7 +400,7 @@ What it means
   `hold extract` found no line; or a segment that the case froze is not in the archive, damaged, or cannot be read; or the
   vault of one that has such lines is not there, is damaged, or no shred key opens it; of lines that a worker of a fleet stored,
   the vaults of the nodes. What was found is kept. The segments stay frozen until the day that `hold list`
-  shows. For `subject restrict`, which freezes everything only while it extracts, they do not.
+  shows. `subject restrict` freezes none.
 
 Why it matters
   The next purge takes what is not frozen and whose day has come. A digit wrong in an address would lose

@@ -301,16 +301,15 @@ fn a_hold_is_prolonged_with_what_was_extracted() {
     let memory = scene();
     let mut site = site(&memory, NOW).unwrap();
     let holds = holds(&memory);
-    assert_eq!(holds.prolong(&mut site, "a", UNTIL, &Scope::default()).unwrap(), None);
     let first = holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
     let targets = token();
     extract(&holds, &mut site, "a", &targets, nobody(), &escrow).unwrap();
     assert_eq!(
-        holds.prolong(&mut site, "a", first.frozen_until, &Scope::default()).unwrap_err().code.id,
+        holds.restrict(&mut site, "a", first.frozen_until, &Scope::default()).unwrap_err().code.id,
         "H02"
     );
     let later = date(2029, 1, 31);
-    let before = holds.prolong(&mut site, "a", later, &Scope::default()).unwrap().unwrap();
+    let before = holds.restrict(&mut site, "a", later, &Scope::default()).unwrap().unwrap();
     assert_eq!((before.until, before.extracts), (UNTIL, 1));
     let hold = holds.list().unwrap().remove(0);
     assert_eq!((hold.until, hold.extracts, hold.segments.len()), (later, 1, 3));
