@@ -11,7 +11,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Instructions of a run.
@@ -36,17 +36,22 @@ pub(crate) fn version() -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// A directory with the key.
+/// The program, and a directory with its key.
 pub(crate) struct Setup {
+    program: PathBuf,
     directory: tempfile::TempDir,
 }
 
 impl Setup {
-    /// A new one.
+    /// A new one for `program`.
     ///
     /// # Errors
-    /// It could not be written.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// There is no such program, or the key could not be written.
+    pub(crate) fn new(program: &Path) -> io::Result<Self> {
+        // callgrind names objects by their whole path.
+        let program = program
+            .canonicalize()
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
         let directory = tempfile::tempdir()?;
         let mut options = OpenOptions::new();
         options
@@ -55,7 +60,7 @@ impl Setup {
             .mode(0o600)
             .open(directory.path().join("key"))?
             .write_all(&[7; 32])?;
-        Ok(Self { directory })
+        Ok(Self { program, directory })
     }
 
     /// The instructions of a run of the filter over `log`, one worker, key and clock fixed.
@@ -65,10 +70,9 @@ impl Setup {
     pub(crate) fn count(&self, log: &[u8]) -> io::Result<Count> {
         let [key, input, report] = ["key", "log", "report"].map(|name| self.directory.path().join(name));
         fs::write(&input, log)?;
-        let program = Path::new(env!("CARGO_BIN_EXE_oubliette"));
         let mut command = Command::new("valgrind");
         command.args(["--quiet", "--tool=callgrind", "--dump-line=no", "--compress-strings=no"]);
-        command.arg(format!("--callgrind-out-file={}", report.display())).arg(program);
+        command.arg(format!("--callgrind-out-file={}", report.display())).arg(&self.program);
         command.args(["filter", "--workers", "1", "--now", "2026-11-23T12:00:00Z", "--key-file"]).arg(key);
         command.arg("--state-dir").arg(self.directory.path());
         let output =
@@ -77,7 +81,7 @@ impl Setup {
             let talk = String::from_utf8_lossy(&output.stderr);
             return Err(io::Error::other(format!("valgrind: {}\n{talk}", output.status)));
         }
-        let count = sum(&fs::read_to_string(&report)?, &program.to_string_lossy());
+        let count = sum(&fs::read_to_string(&report)?, &self.program.to_string_lossy());
         if count.work == 0 {
             return Err(io::Error::other("callgrind has seen no instruction of the program"));
         }

@@ -6,6 +6,8 @@
 //! cargo bench --bench instructions -- --accept   # measure, and write benches/instructions/figures.toml
 //! ```
 //!
+//! `--program PATH` counts a program that is built already.
+//!
 //! What is counted, and why it is stable, is said in `callgrind`. The figures are of one compiler, one
 //! valgrind and one kind of processor: elsewhere they are shown beside those accepted, and nothing fails.
 
@@ -21,6 +23,7 @@ use figures::{Environment, Figures};
 use generate::{Profile, generate};
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Of each log: enough to remember most of the clients, and a few seconds under callgrind.
@@ -31,8 +34,21 @@ const MARGIN: f64 = 3.0;
 
 #[expect(clippy::print_stderr, reason = "a benchmark reports its failure on standard error")]
 fn main() -> ExitCode {
-    let accept = std::env::args().any(|word| word == "--accept");
-    match run(accept) {
+    let mut words = std::env::args().skip(1);
+    let (mut accept, mut program) = (false, PathBuf::from(env!("CARGO_BIN_EXE_oubliette")));
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--accept" => accept = true,
+            "--program" => program = words.next().unwrap_or_default().into(),
+            // `cargo bench` says this to all.
+            "--bench" => {}
+            _ => {
+                eprintln!("error: no such option: {word}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    match run(&program, accept) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             eprintln!(
@@ -51,13 +67,13 @@ fn main() -> ExitCode {
 
 /// Whether all is well, which it is if nothing can be compared.
 #[expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
-fn run(accept: bool) -> io::Result<bool> {
+fn run(program: &Path, accept: bool) -> io::Result<bool> {
     let Some(valgrind) = callgrind::version() else {
         println!("instructions: skipped, for there is no valgrind (Debian: apt-get install valgrind)");
         return Ok(true);
     };
     let environment = Environment::here(valgrind);
-    let counts = count()?;
+    let counts = count(program)?;
     if accept {
         let figures = Figures { environment, counts };
         figures.show(&figures.counts);
@@ -80,8 +96,8 @@ fn run(accept: bool) -> io::Result<bool> {
 }
 
 /// The instructions that each profile takes, without those of the start and the end.
-fn count() -> io::Result<BTreeMap<String, Count>> {
-    let setup = Setup::new()?;
+fn count(program: &Path) -> io::Result<BTreeMap<String, Count>> {
+    let setup = Setup::new(program)?;
     let idle = setup.count(b"")?;
     let mut counts = BTreeMap::new();
     for profile in Profile::ALL {
