@@ -5,7 +5,7 @@ use super::some_span;
 use super::timestamp::{MISMATCH, Parsed, clf, rfc3339};
 use crate::model::{Format, Record};
 use crate::scan::Line;
-use memchr::{memchr, memchr2, memrchr};
+use memchr::{memchr, memchr2, memmem, memrchr};
 use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while1};
@@ -123,7 +123,8 @@ fn request_start(line: &[u8]) -> Option<usize> {
 /// Ident (RFC 1413) is practically always `-`, which tells the two apart when a user name holds spaces.
 /// Where it is not, the client must be an address, for words before a bracket prove nothing; then other
 /// fields may be missing.
-/// The client may be a list (`203.0.113.9, 198.51.100.7`), as X-Forwarded-For is.
+/// The client may be a list (`203.0.113.9, 198.51.100.7`), as X-Forwarded-For is, or any text that a client put there:
+/// that must not make another format of the line.
 fn vhost(head: &[u8]) -> Option<&[u8]> {
     let mut fields = head.split(|&byte| byte == b' ');
     let first = fields.next().filter(|field| !field.is_empty())?;
@@ -137,7 +138,8 @@ fn vhost(head: &[u8]) -> Option<&[u8]> {
         [_, Some(b"-"), Some(_), _] if one_client => Some(first),
         [Some(second), Some(_), Some(_), None] if one_client && is_address(second) => Some(first),
         [second, _, None, _] if is_address(client) || second.is_some_and(is_address) => Some(&[]),
-        _ => None,
+        // Whatever a client wrote into X-Forwarded-For, in which nothing has to be an address.
+        _ => memmem::find(head, b" - ").map(|_| &[][..]),
     }
 }
 
@@ -212,6 +214,8 @@ mod tests {
             ("203.0.113.9 - jean", Format::Combined, ""),
             ("203.0.113.9 - John Doe the 3rd", Format::Combined, ""),
             ("203.0.113.9 ident jean", Format::Combined, ""),
+            ("a=1 b=2 c=3 d=4 - -", Format::Combined, ""),
+            ("a=1 b=2 c=3 d=4 - John Doe", Format::Combined, ""),
             ("203.0.113.9 -", Format::Combined, ""),
             ("2001:db8::7", Format::Combined, ""),
             ("- 203.0.113.9 -", Format::Combined, ""),
