@@ -111,6 +111,22 @@ fn anybody_may_come_if_nobody_is_listed() {
     ended.check_privacy();
 }
 
+/// RFC 5425, 4.4: "the transport receiver MUST reply with a close_notify".
+#[test]
+fn the_end_of_a_session_is_answered() {
+    let authority = Authority::new();
+    let sidecar =
+        Sidecar::start_with(&config(""), &[], |folder| authority.identity("web.example").write(folder));
+    let mut connection = connect(&sidecar, &authority, None);
+    connection.write_all(format!("{}\n", line("last")).as_bytes()).unwrap();
+    connection.conn.send_close_notify();
+    connection.flush().unwrap();
+    // An error, if the connection is gone without a word.
+    assert_eq!(connection.read(&mut [0]).unwrap(), 0);
+    let ended = sidecar.stop();
+    assert_eq!(ended.archived(), once(["last".to_owned()]));
+}
+
 #[test]
 fn only_listed_clients_of_the_root_may_come() {
     let (authority, other) = (Authority::new(), Authority::new());

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::io::{self, Cursor};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time;
 
 /// What the peers of a listener speak.
@@ -81,7 +81,7 @@ impl Hall {
         }
     }
 
-    async fn speak<S>(self, stream: S, protocol: Protocol) -> Result<(), Failure>
+    async fn speak<S>(self, mut stream: S, protocol: Protocol) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -89,7 +89,11 @@ impl Hall {
         let stopped = self.doors.stopped.cancelled();
         match protocol {
             Protocol::Syslog(trailer) => {
-                Ok(stream::read(stream, intake, self.framing(trailer), limits.idle, stopped).await?)
+                let framing = self.framing(trailer);
+                let ended = stream::read(&mut stream, intake, framing, limits.idle, stopped).await;
+                // RFC 5425, 4.4: a receiver of TLS replies with a close_notify. Whoever is gone needs none.
+                let _ = time::timeout(LONGEST_FAREWELL, stream.shutdown()).await;
+                Ok(ended?)
             }
             Protocol::Relp { window } => {
                 let settings = relp::Settings {
@@ -103,6 +107,9 @@ impl Hall {
         }
     }
 }
+
+/// A few bytes, for which there is room: nothing else was sent.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(1);
 
 /// A proxy sends its header at once.
 const LONGEST_HEADER: Duration = Duration::from_secs(5);
