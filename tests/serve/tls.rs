@@ -128,6 +128,24 @@ fn the_end_of_a_session_is_answered() {
 }
 
 #[test]
+fn lines_may_end_with_nul() {
+    let authority = Authority::new();
+    let sidecar = Sidecar::start_with(&config("trailer = 'nul'\n"), &[], |folder| {
+        authority.identity("web.example").write(folder);
+    });
+    let mut connection = connect(&sidecar, &authority, None);
+    let (text, other) = (line("counted"), line("nul"));
+    connection.write_all(format!("{other}\nfrom 203.0.113.9\0{} {text}", text.len()).as_bytes()).unwrap();
+    connection.conn.send_close_notify();
+    connection.flush().unwrap();
+    let _ = connection.read(&mut [0]);
+    let ended = sidecar.stop();
+    assert_eq!(ended.archived(), once(["counted".to_owned(), "nul".to_owned()]));
+    assert!(ended.lines().iter().any(|line| line.contains("#012from ip_")), "{:?}", ended.lines());
+    ended.check_privacy();
+}
+
+#[test]
 fn only_listed_clients_of_the_root_may_come() {
     let (authority, other) = (Authority::new(), Authority::new());
     let clients = "client_ca = 'ca.pem'\nclients = ['*.nodes.example']\n";
