@@ -130,7 +130,7 @@ static VALUES: [u8; 256] = {
 
 const COLON: u8 = 16;
 
-/// Groups of a run, at most one more than an address with a word before and a port behind can have.
+/// Groups of a run, at most those of two addresses with their ports.
 #[derive(Default)]
 struct Groups {
     count: usize,
@@ -139,7 +139,7 @@ struct Groups {
 }
 
 impl Groups {
-    const MOST: usize = 14;
+    const MOST: usize = 18;
 
     /// `None` if there are more groups than any reading allows.
     fn split(text: &[u8], start: usize, end: usize) -> Option<Self> {
@@ -351,6 +351,9 @@ impl Reading<'_> {
         {
             return Some(found);
         }
+        if let Some(found) = self.before_other() {
+            return Some(found);
+        }
         // A word or a time before a full address, `10:15:2001:db8:0:0:0:0:0:1`.
         (1..all.saturating_sub(7)).find_map(|first| {
             let (start, end) = self.groups[first];
@@ -374,6 +377,20 @@ impl Reading<'_> {
         }
         let port = || (self.digits(all - 1).len() > 4).then(|| self.window(first, all - 1)).flatten();
         self.window(first, all).or_else(port)
+    }
+
+    /// The first of two addresses that are joined by a colon, `2001:db8::1:2001:db8::2`, with its port or without; or
+    /// the one of `fe80::2001:db8::1:2` whose groups are all in it; or `1:2:3:4:5:6:7:8` of `1:2:3:4:5:6:7:8::443`.
+    fn before_other(&self) -> Option<([u8; 16], usize, usize)> {
+        let all = self.groups.len();
+        let starts = |index: usize| is_common_start(&self.text[self.groups[index].0..]);
+        if !starts(0) {
+            return None;
+        }
+        let others = || (2..all).filter(|&index| starts(index));
+        let first = others().find_map(|other| self.window(0, other).or_else(|| self.window(0, other - 1)));
+        let full = || (all == 10 && self.digits(8).is_empty()).then(|| self.window(0, 8)).flatten();
+        first.or_else(|| others().find_map(|other| self.window(other, all))).or_else(full)
     }
 
     fn is_port(&self, index: usize) -> bool {
@@ -449,7 +466,8 @@ impl Reading<'_> {
     }
 
     /// Whether a compressed address is one, and not a word of a program: `dead::beef`, `b::`,
-    /// `1::bigint`. It has a digit or three groups, and a short one ends where its word ends; `last` as in [`Reading::window`].
+    /// `1::bigint`. It has a digit or three groups, and a short one ends where its word ends, unless it begins as
+    /// `fe80` and `2a00` do; `last` as in [`Reading::window`].
     fn is_plausible(&self, head: &Range<usize>, tail: &Range<usize>, last: usize) -> bool {
         let stated = head.len() + tail.len();
         let mut digits = head.clone().chain(tail.clone()).flat_map(|index| self.digits(index));
@@ -459,9 +477,16 @@ impl Reading<'_> {
         match stated {
             0 => false,
             1 if tail.is_empty() => has_digit && !glued && self.digits(head.start).len() >= 3,
-            1 | 2 => has_digit && !glued,
+            1 | 2 => has_digit && (!glued || !head.is_empty() && self.is_certain(head.start)),
             _ => true,
         }
+    }
+
+    /// Whether a group is one of those with which addresses begin, and no word.
+    fn is_certain(&self, index: usize) -> bool {
+        let digits = self.digits(index);
+        let lettered = digits.iter().all(u8::is_ascii_alphabetic);
+        digits.len() == 4 && !lettered && is_common_start(&self.text[self.groups[index].0..])
     }
 
     fn put(&self, octets: &mut [u8; 16], at: usize, first: usize, last: usize) {
@@ -542,7 +567,7 @@ pub(crate) fn find_dashed(text: &[u8], at: usize, done: &mut usize, emit: &mut i
     if end - start > 64 {
         return;
     }
-    let in_domain = host_name::continues_name(&text[end..]);
+    let in_domain = host_name::continues_name(&text[end..]) || is_zone_in_name(&text[end..]);
     loop {
         let run = &text[start..end];
         let global = run.len() > 4 && matches!(run[0], b'2' | b'3' | b'f' | b'F') && run[4] == b'-';
@@ -563,6 +588,13 @@ pub(crate) fn find_dashed(text: &[u8], at: usize, done: &mut usize, emit: &mut i
     if let Some(address) = address.filter(|_| lettered || memchr::memmem::find(spelt, b"::").is_some()) {
         emit(Hit::new(start, end, Canon::v6(address.octets()), Rule::Ipv6HostName));
     }
+}
+
+/// Whether a zone goes on there as names of Windows have it, `fe80--1s4.ipv6-literal.net`.
+fn is_zone_in_name(after: &[u8]) -> bool {
+    let zone = after.strip_prefix(b"s").unwrap_or_default();
+    let digits = zone.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    digits > 0 && zone[digits..].starts_with(b".ipv6-literal.net")
 }
 
 /// `ip6-`, `ipv6-`
