@@ -115,13 +115,14 @@ fn start_of(text: &[u8], escape: &Candidate) -> usize {
     if text[at] == b'\\' { at } else { at - 2 }
 }
 
-/// Whether the byte at `position` belongs to a percent-escape or follows one: what starts there is
-/// judged in the decoded view, where the bytes before it can be read.
-pub(crate) fn touches_escape(text: &[u8], position: usize) -> bool {
-    (position.saturating_sub(3)..position).any(|start| {
-        matches!(text.get(start..start + 3), Some([b'%', a, b]) if hex(*a).is_some() && hex(*b).is_some())
-            && !forged::starts_with_shaped(&text[start + 1..])
-    })
+/// Whether what stands at `start..end` begins in a percent-escape or right behind one: it is judged in the decoded view,
+/// where the bytes before it can be read. Views hold words: a quoted local part with a blank in it is in none as a whole.
+pub(crate) fn touches_escape(text: &[u8], start: usize, end: usize) -> bool {
+    let is_escape = |at: usize| {
+        matches!(text.get(at..at + 3), Some([b'%', a, b]) if hex(*a).is_some() && hex(*b).is_some())
+            && !forged::starts_with_shaped(&text[at + 1..])
+    };
+    (start.saturating_sub(3)..start).any(is_escape) && !text[start..end].iter().any(|&byte| is_space(byte))
 }
 
 /// Whether no escape of the line spells a part of an identifier: each stands for bytes that end every
@@ -214,7 +215,7 @@ impl Escape {
 }
 
 /// The escape sequence that starts at `position`: `%XX` (RFC 3986, 2.1), the escapes of JSON strings
-/// (RFC 8259, 7), `\xXX` as nginx and Apache httpd write it, `\@` and `\.` of regular expressions.
+/// (RFC 8259, 7), `\xXX` as nginx and Apache httpd write it, `\@`, `\.` and `\:` of regular expressions.
 fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
     let rest = &text[position..];
     match rest {
@@ -225,11 +226,11 @@ fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
         [b'\\', b'x', high, low, ..] => Some(Escape::byte(4, hex(*high)? << 4 | hex(*low)?)),
         [b'\\', b'u', ..] => unicode_escape(rest),
         [b'\\', b'/', ..] => Some(Escape::byte(2, b'/')),
-        // In regular expressions, and in strings of Perl.
-        [b'\\', byte @ (b'@' | b'.'), ..] => Some(Escape::byte(2, *byte)),
+        // In regular expressions, in strings of Perl, and between the fields of nmcli.
+        [b'\\', byte @ (b'@' | b'.' | b':'), ..] => Some(Escape::byte(2, *byte)),
         [b'\\', b'"', ..] => Some(Escape::quiet(2, b'"')),
         // Before `\u` the second backslash of `\\u` is the one that matters, one level further in.
-        [b'\\', b'\\', b'u' | b'x' | b'/' | b'@' | b'.' | b'\\', ..] => Some(Escape::byte(2, b'\\')),
+        [b'\\', b'\\', b'u' | b'x' | b'/' | b'@' | b'.' | b':' | b'\\', ..] => Some(Escape::byte(2, b'\\')),
         [b'\\', b'\\', ..] => Some(Escape::quiet(2, b'\\')),
         [b'\\', b'n' | b'r' | b't' | b'b' | b'f', ..] => Some(Escape::quiet(2, b' ')),
         _ => None,

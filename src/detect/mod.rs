@@ -234,7 +234,7 @@ impl Detector {
                 at
             });
             self.find_in(line.bytes, anchors, |hit| {
-                if encoded::touches_escape(line.bytes, hit.start) {
+                if encoded::touches_escape(line.bytes, hit.start, hit.end) {
                     return;
                 }
                 let span = Span::new(hit.start, hit.end);
@@ -303,7 +303,7 @@ impl Detector {
                 let anchors =
                     here.iter().map(|candidate| Candidate { at: candidate.at - base, ..*candidate });
                 self.find_in(text, anchors, |hit| {
-                    if level < MOST_LEVELS && encoded::touches_escape(text, hit.start) {
+                    if level < MOST_LEVELS && encoded::touches_escape(text, hit.start, hit.end) {
                         return;
                     }
                     let (from, to) = (start + hit.start, start + hit.end);
