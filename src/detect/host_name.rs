@@ -214,10 +214,12 @@ impl<'a> Labels<'a> {
         labels
     }
 
-    /// Whether the last label can be a top-level domain: letters only, and no file extension; or an A-label.
+    /// Whether the last label can be a top-level domain: letters only, and no file extension; or an A-label. What is joined
+    /// to it by a dash, as in `isp.example-2026`, is no part of the name.
     fn ends_in_name(&self) -> bool {
-        let letters = self.last.len() >= 2 && self.last.iter().all(u8::is_ascii_alphabetic);
-        letters && !is_no_domain(self.last)
+        let letters = self.last.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let ends = matches!(self.last.get(letters), None | Some(b'-' | b'_'));
+        letters >= 2 && ends && !is_no_domain(&self.last[..letters])
             || self.last.len() > 4 && starts_with_ignoring_case(self.last, b"xn--")
     }
 }

@@ -283,10 +283,10 @@ fn glued_digits(text: &[u8], last: Group) -> usize {
     if glued { 4 } else { 0 }
 }
 
-/// A decimal port number, 0 to 65535; or a date, or a Unix time up to nanoseconds.
+/// A decimal port number, 0 to 65535; or the number of a process, a date, a time of day, a Unix time up to nanoseconds.
 fn is_port_or_time(digits: &[u8]) -> bool {
     let port = || digits.iter().fold(0, |n, &d| n * 10 + u32::from(d - b'0')) <= 65_535;
-    (8..=19).contains(&digits.len()) || (digits.len() <= 5 && port())
+    (6..=19).contains(&digits.len()) || (digits.len() <= 5 && port())
 }
 
 /// `a-b-c-d` (or with underscores) as a label of a host name.

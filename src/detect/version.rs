@@ -152,7 +152,15 @@ fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
         // In one string with it.
         memchr::memmem::rfind(window, b"Mozilla/").is_some_and(|agent| !window[agent..].contains(&b'"'))
     };
-    name[0].is_ascii_uppercase() && (groups > 4 || number.ends_with(b".0.0.0") || within_user_agent())
+    // The last part of a path, of a referrer perhaps, is none: `http://www.example.org/Login/203.0.113.9`.
+    let path = || {
+        let before = &rest[..rest.len() - name.len()];
+        let word = before.iter().rposition(|byte| b" +;(%".contains(byte)).map_or(0, |end| end + 1);
+        before[word..].contains(&b'/')
+    };
+    name[0].is_ascii_uppercase()
+        && !path()
+        && (groups > 4 || number.ends_with(b".0.0.0") || within_user_agent())
 }
 
 /// Whether `%` and two hexadecimal digits stand there.
