@@ -69,6 +69,22 @@ fn what_is_known_to_stay_in_clear() {
         "type=PROCTITLE msg=audit(1795428000.1:1): proctitle=70696E67003230332E302E3131332E39",
         r#"{"MESSAGE":[50,48,51,46,48,46,49,49,51,46,57]}"#,
         "PTR (1)9(3)113(1)0(3)203(7)in-addr(4)arpa(0)",
+        "iso.3.6.1.2.1.4.22.1.2.2.203.0.113.9 = 1",
+        "flow 203.0.113.9.198.51.100.7",
+        "from 203,0,113,9 port 22",
+        "from 203-0-113-9 port 22",
+        "from 203x0x113x9.ftth.isp.example port 22",
+        "from host9.203-0-113.isp.example port 22",
+        "from 20010db8000000000000000000000009 port 22",
+        "from Chrome/203.0.113.9, version=203.0.113.9 port 22",
+        "from 203\u{ff0e}0\u{ff0e}113\u{ff0e}9 port 22",
+        "to jean\u{ff20}example.org now",
+        "to jean@example\u{3002}jp now",
+        "to jean(work)@example.org now",
+        "to jean @ example.org now",
+        "to {jean}@example.org now",
+        r"to jean\100example.org, jean\u{40}example.org now",
+        "m=jean%25252525252540example.org",
     ]);
     // UTF-16
     let wide: String = "from 203.0.113.9 ".chars().flat_map(|letter| [letter, '\0']).collect();
@@ -114,6 +130,12 @@ fn ipv4_and_what_stands_around_it() {
         ("line one\\n203.0.113.9", "line one\\n{ip:203.0.113.9}"),
         ("\u{1b}[31m203.0.113.9\u{1b}[0m", "\u{1b}[31m{ip:203.0.113.9}\u{1b}[0m"),
         ("203.0.113.9::1521", "{ip:203.0.113.9}::1521"),
+        ("core.203.0.113.9.1732612", "core.{ip:203.0.113.9}.1732612"),
+        ("2026-11-23 203.0.113.9.101530.pcap", "2026-11-23 {ip:203.0.113.9}.101530.pcap"),
+        (
+            "Mozilla/5.0+(X11)+Foo/1.2.3.4 http://x.example/Login/203.0.113.9 200",
+            "Mozilla/5.0+(X11)+Foo/1.2.3.4 http://x.example/Login/{ip:203.0.113.9} 200",
+        ),
         (
             "<34>1 2026-11-23T10:00:00Z 203.0.113.9 sshd - - - x",
             "<34>1 2026-11-23T10:00:00Z {ip:203.0.113.9} sshd - - - x",
@@ -245,6 +267,7 @@ fn ipv6_in_every_notation() {
         ("64:ff9b::203.0.113.9", "{ip:64:ff9b::cb00:7109}"),
         ("fe80::5efe:203.0.113.9", "{ip:fe80::5efe:cb00:7109}"),
         ("fe80::1%eth0", "{ip:fe80::1}%eth0"),
+        ("fe80::1_443 2a00::9up", "{ip:fe80::1}_443 {ip:2a00::9}up"),
         ("IPv6:2001:db8::1]", "IPv6:{ip:2001:db8::1}]"),
         ("inet6 addr:fe80::a00:27ff:fe4e:66a1/64", "inet6 addr:{ip:fe80::a00:27ff:fe4e:66a1}/64"),
         ("client:2001:db8::1: denied", "client:{ip:2001:db8::1}: denied"),
@@ -287,8 +310,12 @@ fn addresses_in_names() {
         ),
         ("9-113-0-203.isp.example (203.0.113.9)", "{ip:203.0.113.9}.isp.example ({ip:203.0.113.9})"),
         ("2001-db8--1.ipv6-literal.net", "{ip:2001:db8::1}.ipv6-literal.net"),
+        (r"\\fe80--1s4.ipv6-literal.net\share", r"\\{ip:fe80::1}s4.ipv6-literal.net\share"),
         ("host-2001-db8-0-0-0-0-0-a.isp.example", "host-{ip:2001:db8::a}.isp.example"),
         ("203.0.113.9.log", "{ip:203.0.113.9}.log"),
+        ("203-0-113-9.dyn.example.net_443", "{ip:203.0.113.9}.dyn.example.net_443"),
+        ("203-0-113-9.dyn.example.net--GET", "{ip:203.0.113.9}.dyn.example.net--GET"),
+        ("ip-203-0-113-9.isp-2026.log", "ip-{ip:203.0.113.9}.isp-2026.log"),
     ]);
 }
 
@@ -420,6 +447,29 @@ fn ipv6_behind_other_groups() {
         (r#"{"m":"afe80::9"}"#, r#"{"m":"a{ip:fe80::9}"}"#),
         ("64:ff9b:1:2001::5", "{ip:64:ff9b:1:2001::5}"),
         ("ffff:2001:db8::9", "ffff:{ip:2001:db8::9}"),
+    ]);
+}
+
+/// A flow whose ends are joined by a colon.
+#[test]
+fn ipv6_behind_ipv6() {
+    check(&[
+        (
+            "2001:db8:85a3::8a2e:370:7334:2001:db8:85a3::8a2e:370:7335",
+            "{ip:2001:db8:85a3::8a2e:370:7334}:{ip:2001:db8:85a3::8a2e:370:7335}",
+        ),
+        ("2001:db8::1:2:3:4:2001:db8::9", "{ip:2001:db8::1:2:3:4}:{ip:2001:db8::9}"),
+        ("2001:db8::1:fe80::9", "{ip:2001:db8::1}:{ip:fe80::9}"),
+        ("fe80::2001:db8::9:1:2", "fe80::{ip:2001:db8::9:1:2}"),
+        ("2026::2001:db8:1::9:1", "2026::{ip:2001:db8:1::9:1}"),
+        ("2001:db8:1:2:3:4:5:6::443", "{ip:2001:db8:1:2:3:4:5:6}::443"),
+        ("2001:db8:1:2:3:4:5:6::client", "{ip:2001:db8:1:2:3:4:5:6}::client"),
+        ("2001:db8::1:2:3:443:2001:db8::9:443", "{ip:2001:db8::1:2:3:443}:{ip:2001:db8::9:443}"),
+        ("2001:db8::1:2:50443:2001:db8::9", "{ip:2001:db8::1:2}:50443:{ip:2001:db8::9}"),
+        (
+            "2001:db8:1:2:3:4:5:6:50443:2001:db8:1:2:3:4:5:9:443",
+            "{ip:2001:db8:1:2:3:4:5:6}:50443:{ip:2001:db8:1:2:3:4:5:9}:443",
+        ),
     ]);
 }
 
@@ -657,6 +707,11 @@ fn encoded_identifiers() {
             "{\"remote_ip\":\"{ip:203.0.113.9}\",\"common_log\":\"{ip:203.0.113.9} - -\"}",
         ),
         ("%7B%22ip%22%3A%22203.0.113.9%22%7D", "%7B%22ip%22%3A%22{ip:203.0.113.9}%22%7D"),
+        (r"IP6.ADDRESS[1]:2001\:db8\:\:9/64", r"IP6.ADDRESS[1]:{ip:2001:db8::9}/64"),
+        (r"ip=fe80\:\:9:x", r"ip={ip:fe80::9}:x"),
+        // What begins behind an escape, and goes on beyond its word.
+        (r#"to%3D"jean d"@example.org, x"#, r#"to%3D{em:"jean d"@example.org}, x"#),
+        (r#"to%253D%20"jean d"@example.org, x%20y"#, r#"to%253D%20{em:"jean d"@example.org}, x%20y"#),
     ]);
 }
 
