@@ -401,3 +401,30 @@ fn a_verification_names_every_file_that_cannot_be_read_and_goes_on() {
         assert_eq!(told.lines().filter(is_told).count(), 1, "{kind}: {told}");
     }
 }
+
+/// Of a copy the ledger knows nothing: lines of it would be in evidence twice.
+#[test]
+fn a_copy_of_a_segment_gives_no_line_twice() {
+    let node = Node::new();
+    let segment = only_file(&node.path("srv/archive").join(CONNECTION));
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    // As somebody made it by hand, and as a crash leaves it in the other store.
+    let copy = segment.with_file_name(name.replace("-1.log", "-2.log"));
+    let intermediate = node.path("srv/intermediate").join(CONNECTION);
+    fs::create_dir_all(&intermediate).unwrap();
+    for copy in [copy, intermediate.join(name)] {
+        fs::copy(&segment, copy).unwrap();
+    }
+    let search = [&JEAN[..], &PERIOD].concat();
+    assert_eq!(replayed(&node, &search), (Some(0), 4, false));
+    let bundle = node.path("bundle");
+    node.answer(&["replay"], &[&search[..], &CASE, &["--reveal", "--bundle", arg(&bundle)]].concat(), 0);
+    let checked =
+        std::process::Command::new("sh").arg("proof/check.sh").current_dir(&bundle).output().unwrap();
+    assert!(checked.status.success(), "{}", text(&checked.stdout));
+    let srv = node.path("srv");
+    let freeze = ["hold", "add", "--case", "2027/0815", "--until", "2027-01-31", "--archive", arg(&srv)];
+    assert_eq!(node.run(&[&freeze[..], &["--now", LATER]].concat()).status.code(), Some(0));
+    let extract = node.desk(&["hold", "extract"], &[&JEAN[..], &["--case", "2027/0815"]].concat());
+    assert!(text(&extract.stderr).contains("extracted: 4 lines"), "{}", text(&extract.stderr));
+}

@@ -2,12 +2,12 @@
 //! for. Encrypted under the key of the hold; then, if nothing is missing, the segments are frozen no more.
 
 use super::{Hold, Holds, failed};
-use crate::archive::{self, Found, Segment};
+use crate::archive::{Found, Segment};
 use crate::format::Guess;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
     Identifier, NodeTokens, Obstacle, Obstacles, Opened, Scope, Secrets, Share, Sought, TagKey, Wanted,
-    nodes, spelling,
+    nodes, sealed_and_unsealed, spelling,
 };
 use crate::keyring::Escrow;
 use crate::ledger::event::{self, Event};
@@ -155,6 +155,8 @@ struct Collected {
     /// The tokens in the lines that workers of a fleet stored, and how each is spelt first.
     of_nodes: NodeTokens,
     spelt: HashMap<TagKey, Vec<u8>>,
+    /// Those of the segments that were looked through.
+    digests: HashSet<[u8; 32]>,
     counted: Extracted,
 }
 
@@ -198,16 +200,14 @@ impl Holds {
         }
         let mut collected = Collected::default();
         let mut absent: BTreeSet<String> = hold.segments.iter().cloned().collect();
-        for tree in [&site.tree, &site.second_tree()] {
-            for found in archive::list(&*site.storage, tree)? {
-                let name = found.name.to_string();
-                absent.remove(&name);
-                if !found.part
-                    && hold.segments.contains(&name)
-                    && let Err(error) = collect(site, &found, targets, secrets, &mut collected)
-                {
-                    collected.counted.unreadable.note(&found.name, error)?;
-                }
+        for found in sealed_and_unsealed(site)? {
+            let name = found.name.to_string();
+            absent.remove(&name);
+            if !found.part
+                && hold.segments.contains(&name)
+                && let Err(error) = collect(site, &found, targets, secrets, &mut collected)
+            {
+                collected.counted.unreadable.note(&found.name, error)?;
             }
         }
         collect_pairs_of_nodes(secrets, &mut collected)?;
@@ -273,6 +273,10 @@ fn collect(
     }
     let wanted = Wanted::new(keys);
     let segment = Segment::open_as(&*site.storage, &found.path, &found.name)?;
+    if !collected.digests.insert(*segment.digest()) {
+        // A copy under another name.
+        return Ok(());
+    }
     let mut kept = Zeroizing::new(Vec::new());
     for frame in 0..segment.footer().frames.len() {
         let lines = match segment.lines(frame) {

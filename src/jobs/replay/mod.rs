@@ -37,6 +37,7 @@ pub use lines::{Line, Lines, ReadCounts};
 pub use nodes::{Holders, NodePlaces, NodeTokens};
 pub use obstacle::{Obstacle, Obstacles};
 pub use outlet::{Broken, Framing, Outlet};
+pub(in crate::jobs) use plan::sealed_and_unsealed;
 pub use plan::{Gaps, Originals, Plan, PlanCounts, PlannedSegment, Unsealed};
 pub use reveal::{Reveal, Revealed, Scope};
 pub use run::{Counts, Each, Outcome, Question, Ready, Visited};

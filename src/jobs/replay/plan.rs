@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use missing::Kept;
 use planner::Planner;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -171,12 +171,15 @@ impl Plan {
         let mut found = sealed_and_unsealed(site)?;
         found.retain(|found| selection.takes_class(&found.name.folder.class));
         let kept = Kept::of(site);
+        let mut digests = HashSet::new();
         let mut workers = vec![(); threads::count()];
         // Footers are opened some at a time: all of them may be too many for memory.
         for some in found.chunks(FOOTERS_AT_ONCE) {
             let opened = threads::map(&mut workers, some, |(), found| open(site, found, unsealed));
             for (found, opened) in some.iter().zip(opened) {
                 let added = match opened {
+                    // A copy under another name has no line that was not looked at.
+                    Ok(Opened::Sealed(segment, _)) if !digests.insert(*segment.digest()) => Ok(()),
                     Ok(Opened::Sealed(segment, path)) => planner.add(&found.name, path, &segment),
                     Ok(Opened::Part(part)) => planner.add_part(found, &part),
                     Ok(Opened::LeftOut) => {
@@ -246,7 +249,7 @@ pub(super) fn demand_known_classes(site: &Site, selection: &Selection) -> Result
 
 /// Everything in both stores, by name. A segment that a crash left in both is there once, and so is one that
 /// was sealed while its directory was read.
-fn sealed_and_unsealed(site: &Site) -> Result<Vec<Found>, Diagnostic> {
+pub(in crate::jobs) fn sealed_and_unsealed(site: &Site) -> Result<Vec<Found>, Diagnostic> {
     let mut all = Vec::new();
     for tree in [&site.tree, &site.second_tree()] {
         all.extend(archive::list(&*site.storage, tree)?);
