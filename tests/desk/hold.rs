@@ -1,9 +1,11 @@
 //! A hold on lines that were filtered with a key file: its extract needs that file, and opens with the escrow identity.
 
 use crate::desk::node::{LATER, Node, arg, text};
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 #[test]
 fn lines_of_a_key_file_are_extracted_with_that_file() {
@@ -11,7 +13,7 @@ fn lines_of_a_key_file_are_extracted_with_that_file() {
     let (key, log, archive) = (node.path("key"), node.path("keyed.log"), node.path("keyed"));
     let mut private = std::fs::OpenOptions::new();
     let mut file = private.write(true).create_new(true).mode(0o600).open(&key).unwrap();
-    std::io::Write::write_all(&mut file, &[9; 32]).unwrap();
+    file.write_all(&[9; 32]).unwrap();
     std::fs::write(&log, "203.0.113.7 logs in\n198.51.100.9 logs in\n").unwrap();
     let run = |arguments: &[&str], exit: i32| {
         let output = node.run(&[arguments, &["--archive", arg(&archive)]].concat());
@@ -163,6 +165,40 @@ fn the_list_says_what_is_frozen_and_where_extracts_lie() {
         assert!(listed.contains(file) && Path::new(file).is_file(), "{file}: {listed}");
     }
     assert!(hold["key"].is_string(), "{hold}");
+}
+
+/// Of the running day nothing is sealed: an order to preserve would keep nothing of it, and nobody would know.
+#[test]
+fn lines_in_a_segment_that_is_still_written_to_are_extracted() {
+    let node = Node::new();
+    let (srv, identity) = (node.path("srv"), node.identity());
+    let write = ["filter", "--node", "web1", "--archive", arg(&srv), "--now", "2026-11-24T09:30:00Z"];
+    let mut filter = node.command(&write).stdin(Stdio::piped()).spawn().unwrap();
+    let line = b"Nov 24 10:00:02 web1 sshd[1]: Failed password for root from 203.0.113.7 port 57424 ssh2\n";
+    filter.stdin.as_mut().unwrap().write_all(line).unwrap();
+    let person =
+        ["--archive", arg(&srv), "--now", LATER, "--ip", "203.0.113.7", "--identity", arg(&identity)];
+    let run = |command: &[&str]| {
+        let output = node.run(&[command, &person].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let begun = Instant::now();
+    while run(&["replay"]).0.lines().count() < 5 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the line is not on disk");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let freeze = ["hold", "add", "--case", "2027/0815", "--until", "2027-01-31", "--archive", arg(&srv)];
+    assert_eq!(node.run(&[&freeze[..], &["--now", LATER]].concat()).status.code(), Some(0));
+    let extracted = run(&["hold", "extract", "--case", "2027/0815"]).1;
+    assert!(extracted.contains("extracted: 5 lines"), "{extracted}");
+    assert!(extracted.contains("1 segment not sealed yet"), "{extracted}");
+    assert_eq!(opened(&node, ".lines.age").lines().count(), 5);
+    assert!(opened(&node, ".pairs.age").lines().count() > 4);
+    let restricted = run(&RESTRICT).1;
+    assert!(restricted.contains("5 lines, encrypted"), "{restricted}");
+    drop(filter.stdin.take());
+    assert!(filter.wait().unwrap().success());
 }
 
 /// A text is in many lines, and an empty one in all: under a hold everything would outlast its day.

@@ -219,6 +219,11 @@ fn extract(
 /// Says what an extract lacks.
 pub(super) fn tell_lacks(report: Report, extracted: &Extracted) -> Exit {
     replay::others_left_out(report, extracted.of_other_tenants);
+    if extracted.unsealed > 0 {
+        let segments = counted(extracted.unsealed, "segment");
+        report
+            .note(&format!("{segments} not sealed yet: what a filter has not written out was not extracted"));
+    }
     let lacks = extracted.lacks();
     lacks.iter().for_each(|lack| report.warning(lack));
     if lacks.is_empty() { Exit::Done } else { Exit::NeedsHuman }

@@ -2,12 +2,12 @@
 //! for. Encrypted under the key of the hold; then, if nothing is missing, the segments are frozen no more.
 
 use super::{Hold, Holds, failed};
-use crate::archive::{Found, Segment};
+use crate::archive::{Found, Part, Segment};
 use crate::format::Guess;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    Identifier, NodeTokens, Obstacle, Obstacles, Opened, Scope, Secrets, Share, Sought, TagKey, Wanted,
-    nodes, sealed_and_unsealed, spelling,
+    Identifier, NodeTokens, Obstacle, Obstacles, Opened, Scope, Secrets, Share, Sought, State, TagKey,
+    Wanted, nodes, sealed_and_unsealed, spelling,
 };
 use crate::keyring::Escrow;
 use crate::ledger::event::{self, Event};
@@ -19,6 +19,7 @@ use serde_json::json;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::mem;
+use std::path::PathBuf;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// Whose lines are extracted.
@@ -60,6 +61,8 @@ pub struct Extracted {
     pub withheld: Obstacles,
     /// How many of the frozen segments are another tenant's.
     pub of_other_tenants: u64,
+    /// How many are not sealed yet: they were read as far as they had come.
+    pub unsealed: u64,
 }
 
 impl Extracted {
@@ -203,8 +206,7 @@ impl Holds {
         for found in sealed_and_unsealed(site)? {
             let name = found.name.to_string();
             absent.remove(&name);
-            if !found.part
-                && hold.segments.contains(&name)
+            if hold.segments.contains(&name)
                 && let Err(error) = collect(site, &found, targets, secrets, &mut collected)
             {
                 collected.counted.unreadable.note(&found.name, error)?;
@@ -253,6 +255,11 @@ fn collect(
     secrets: &mut Secrets,
     collected: &mut Collected,
 ) -> Result<(), Diagnostic> {
+    let part = part_of(site, found)?;
+    if part.as_ref().is_some_and(|part| part.frames().next().is_none()) {
+        // Nothing was written to it yet, and its vault may be as new.
+        return Ok(());
+    }
     match secrets.share_of(&found.name, targets.sought())? {
         Share::Searched => {}
         Share::OfAnother => {
@@ -271,34 +278,36 @@ fn collect(
             keys.extend(targets.identifiers.iter().map(key));
         }
     }
-    let wanted = Wanted::new(keys);
-    let segment = Segment::open_as(&*site.storage, &found.path, &found.name)?;
-    if !collected.digests.insert(*segment.digest()) {
-        // A copy under another name.
-        return Ok(());
-    }
-    let mut kept = Zeroizing::new(Vec::new());
-    for frame in 0..segment.footer().frames.len() {
-        let lines = match segment.lines(frame) {
-            Ok(lines) => lines,
-            Err(error) => {
-                collected.counted.unreadable.note(&found.name, error.into())?;
-                continue;
-            }
-        };
-        for line in lines.split_inclusive(|&byte| byte == b'\n') {
-            if wanted.is_in(line) {
-                kept.extend_from_slice(line);
-                collected.counted.lines += 1;
-            }
+    let mut kept = Kept { wanted: Wanted::new(keys), lines: Zeroizing::default(), count: 0 };
+    let (state, vault) = match part {
+        Some(part) => {
+            part.frames().for_each(|(_, lines)| kept.add(&lines));
+            collected.counted.unsealed += 1;
+            (State::Unsealed, None)
         }
-    }
+        None => {
+            let segment = Segment::open_as(&*site.storage, &sealed(found), &found.name)?;
+            if !collected.digests.insert(*segment.digest()) {
+                // A copy under another name.
+                return Ok(());
+            }
+            for frame in 0..segment.footer().frames.len() {
+                match segment.lines(frame) {
+                    Ok(lines) => kept.add(&lines),
+                    Err(error) => collected.counted.unreadable.note(&found.name, error.into())?,
+                }
+            }
+            (State::Sealed, segment.footer().vault)
+        }
+    };
+    let Kept { lines: kept, count, .. } = kept;
+    collected.counted.lines += count;
     // A fixed epoch may have the kid of many by chance, but then there is a vault.
-    let of_worker = found.name.kid == SegmentName::MANY_EPOCHS && segment.footer().vault.is_none();
+    let of_worker = found.name.kid == SegmentName::MANY_EPOCHS && state == State::Sealed && vault.is_none();
     if of_worker && secrets.has_custodian() {
         note_of_nodes(&kept, collected)?;
     }
-    let opened = match secrets.open_if_any(&found.name, segment.footer().vault) {
+    let opened = match secrets.open_if_any(&found.name, state, vault) {
         Ok(opened) => opened,
         Err(error) => {
             let obstacle = Obstacle::of_vault(error)?;
@@ -311,7 +320,7 @@ fn collect(
     match opened {
         Some(opened) => collect_pairs(&kept, &opened, collected),
         None if !kept.is_empty()
-            && segment.footer().vault.is_some()
+            && vault.is_some()
             && secrets.has_custodian()
             && !secrets.unopened().has(&found.name)
             && !collected.counted.closed.has(&found.name) =>
@@ -322,6 +331,38 @@ fn collect(
     }
     collected.lines.extend_from_slice(&kept);
     Ok(())
+}
+
+/// The lines with the targets in a segment.
+struct Kept {
+    wanted: Wanted,
+    lines: Zeroizing<Vec<u8>>,
+    count: u64,
+}
+
+impl Kept {
+    fn add(&mut self, lines: &[u8]) {
+        for line in lines.split_inclusive(|&byte| byte == b'\n').filter(|line| self.wanted.is_in(line)) {
+            self.lines.extend_from_slice(line);
+            self.count += 1;
+        }
+    }
+}
+
+/// A segment that is not sealed yet, as far as it has come; `None` if it is sealed, perhaps since it was listed.
+fn part_of(site: &Site, found: &Found) -> Result<Option<Part>, Diagnostic> {
+    if !found.part {
+        return Ok(None);
+    }
+    match Part::open(&*site.storage, &found.path) {
+        Err(error) if error.is_missing() => Ok(None),
+        part => Ok(Some(part?)),
+    }
+}
+
+/// Where it lies once it is sealed.
+fn sealed(found: &Found) -> PathBuf {
+    if found.part { found.path.with_extension("") } else { found.path.clone() }
 }
 
 /// Takes note of the tokens in lines that a worker of a fleet stored.

@@ -267,10 +267,11 @@ impl Secrets {
     pub fn open_if_any(
         &mut self,
         name: &SegmentName,
+        state: State,
         mark: Option<VaultMark>,
     ) -> Result<Option<Opened>, Diagnostic> {
         let opens = self.has_custodian() && self.vault_of(name)?.is_some();
-        if opens { self.open_readable(name, State::Sealed, mark) } else { Ok(None) }
+        if opens { self.open_readable(name, state, mark) } else { Ok(None) }
     }
 
     /// What the tokens of a segment stand for, as far as its vault can be read; `None` if nothing of it can. What cannot is
