@@ -366,3 +366,22 @@ fn sealed_lines_of_a_filter_without_an_archive_go_on_their_day() {
     assert!(node.ledger().iter().any(|(event, about)| event == "quarantine-purged" && about["lines"] == 1));
     assert!(!text(&filter(AFTER).stderr).contains("C11"));
 }
+
+/// Somebody's file, or a half of one: what it has the name of would be lost with the first copy.
+#[test]
+fn a_move_leaves_no_segment_to_what_lies_in_its_place() {
+    let node = Node::new();
+    let line =
+        "time=2026-11-24T10:00:00+01:00 event=profile status=inactive customer=c-1 last_login=2026-10-15\n";
+    node.archive("2026-11-24T09:30:00Z", line);
+    let (srv, folder) = (node.path("srv"), "expires=2027-07-16/class=inactive-profile");
+    let segment = fs::read_dir(srv.join("archive").join(folder)).unwrap().next().unwrap().unwrap().path();
+    let written = fs::read(&segment).unwrap();
+    let moved = srv.join("intermediate").join(folder).join(segment.file_name().unwrap());
+    fs::create_dir_all(moved.parent().unwrap()).unwrap();
+    fs::write(&moved, &written[..written.len() / 2]).unwrap();
+    let now = ["--now", "2027-01-16T10:00:00Z", "--confirm-clock"];
+    let done = node.run(&[&["purge", "--archive", arg(&srv)], &now[..]].concat());
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(!segment.exists() && fs::read(&moved).unwrap() == written);
+}

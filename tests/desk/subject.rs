@@ -136,6 +136,31 @@ fn restriction_keeps_the_lines_encrypted_and_freezes_nothing_else() {
     node.verify();
 }
 
+/// A move to the second store that breaks off leaves a segment in both: the lines would be back with the next purge.
+#[test]
+fn an_erasure_takes_the_copy_that_a_crash_left_in_the_other_store() {
+    let node = Node::new();
+    let (first, second) = (node.path("srv/archive"), node.path("srv/intermediate"));
+    let mut copies = Vec::new();
+    for day in std::fs::read_dir(&first).unwrap() {
+        let folder = day.unwrap().path().join("class=support-ticket");
+        for segment in std::fs::read_dir(folder).into_iter().flatten() {
+            let segment = segment.unwrap().path();
+            let copy = second.join(segment.strip_prefix(&first).unwrap());
+            std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            std::fs::copy(&segment, &copy).unwrap();
+            copies.push(copy);
+        }
+    }
+    assert!(!copies.is_empty());
+    let search = || text(&node.desk(&["replay"], &["--email", "jean@example.org"]).stdout);
+    assert_eq!(search().lines().count(), 2);
+    node.answer(&["subject", "erase"], &[&["--email", "jean@example.org"][..], &CASE].concat(), 0);
+    assert!(copies.iter().all(|copy| !copy.exists()), "{copies:?}");
+    assert_eq!(search(), "");
+    node.verify();
+}
+
 /// What an authority asked for under that reference goes with its day if nobody extracts it any more.
 #[test]
 fn a_restriction_lets_go_of_nothing_that_an_authority_has_frozen() {

@@ -4,7 +4,7 @@
 //! first copy go. After a crash there are two whole copies, or one and a temporary one, and the next run goes
 //! on. The copy is read-only, its directory is closed to all but its owner.
 
-use super::inventory::{CHUNK_BYTES, Sealed};
+use super::inventory::{CHUNK_BYTES, Sealed, hash};
 use super::{Batch, Item, Site};
 use crate::ledger::event::{Event, Purge};
 use crate::model::{Expires, Keep, SegmentName, Tree};
@@ -62,13 +62,19 @@ impl Site {
         let Ok(within) = from.strip_prefix(&self.tree.archive) else { return Ok(()) };
         let to = self.intermediate.join(within);
         let (Some(from_directory), Some(to_directory)) = (from.parent(), to.parent()) else { return Ok(()) };
-        if !self.storage.exists(&to)? {
+        // What lies there may be half of one, or of before lines were erased from it.
+        if !self.storage.exists(&to)? || !self.is_same(from, &to)? {
             self.storage.create_directory(to_directory, DIRECTORY_MODE)?;
             self.copy(from, &to)?;
             self.storage.sync_directory(to_directory)?;
         }
         self.storage.unlink(from)?;
         self.storage.sync_directory(from_directory)
+    }
+
+    fn is_same(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        let hashed = |path: &Path| hash(&*self.storage.open(path)?, &|_| {});
+        Ok(hashed(from)? == hashed(to)?)
     }
 
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {

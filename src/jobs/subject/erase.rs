@@ -263,9 +263,22 @@ fn rewrite(
         new.check()?;
         (erasure.digest, erasure.sealed) = (Some(hex::encode(&digest)), new.seal().day);
     }
+    if tree == site.tree {
+        remove_copy(site, name, &old)?;
+    }
     site.ledger.append(Event::EraseIntent(erasure.clone()))?;
     complete(site, &tree, name, &erasure)?;
     site.ledger.append(Event::EraseDone(erasure))?;
+    Ok(())
+}
+
+/// Removes the copy that a move which broke off left in the second store, with the same lines: the next purge moves what
+/// takes their place.
+fn remove_copy(site: &Site, name: &SegmentName, old: &Segment) -> Result<(), Diagnostic> {
+    let copy = site.second_tree().segment(name);
+    if exists(site, &copy)? && Segment::open(&*site.storage, &copy)?.digest() == old.digest() {
+        remove(site, &copy)?;
+    }
     Ok(())
 }
 
