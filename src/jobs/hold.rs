@@ -126,8 +126,7 @@ impl Holds {
         for name in names.iter().filter(|name| name.ends_with(".json")) {
             let path = self.folder.path(name);
             let text = self.folder.read(name).map_err(failed("read", &path))?.unwrap_or_default();
-            let hold = serde_json::from_slice(&text).map_err(io::Error::other);
-            holds.push(hold.map_err(failed("read", &path))?);
+            holds.push(serde_json::from_slice(&text).map_err(|_| no_hold(&path))?);
         }
         holds.sort_by(|a: &Hold, b| a.case.cmp(&b.case));
         Ok(holds)
@@ -173,6 +172,7 @@ impl Holds {
         if self.find(case)?.is_some() {
             return Err(refusal(&CASE, "the case has a hold already", "a case has one hold at a time"));
         }
+        self.demand_nothing_left(case)?;
         // Of a part, and of what a crash left, the times are not known: each would be frozen.
         if scope.from.is_some_and(|from| from > latest_day(today) || scope.to.is_some_and(|to| to < from)) {
             let why = "the period begins after its end, or after the last day that a line can be of";
@@ -223,6 +223,24 @@ impl Holds {
         Ok(Some(before))
     }
 
+    /// A hold is removed after its key and its extracts. If they are there without it, it was lost, and another one would
+    /// write over them.
+    fn demand_nothing_left(&self, case: &str) -> Result<(), Diagnostic> {
+        let Some(left) = self.left_of(case)? else { return Ok(()) };
+        Err(Diagnostic::new(&CASE, "an earlier hold of the case is lost, and its extracts are there")
+            .at(left.display().to_string())
+            .because("another hold would write over them, and over the key that opens them")
+            .hint("put the file of the hold back; if it is lost, `oubliette explain H01`"))
+    }
+
+    /// The key of the hold of a case, or one of its extracts, if there is one.
+    fn left_of(&self, case: &str) -> Result<Option<PathBuf>, Diagnostic> {
+        if let Some(key) = self.existing_key(case)? {
+            return Ok(Some(key));
+        }
+        Ok(self.extracts(case)?.into_iter().next())
+    }
+
     /// Keeps a hold as it is, and in the ledger.
     ///
     /// # Errors
@@ -234,12 +252,12 @@ impl Holds {
         self.keep(hold)
     }
 
-    /// Paths of the extracts of a hold, by name.
+    /// Paths of the extracts of the hold of a case, by name.
     ///
     /// # Errors
     /// If the folder cannot be listed.
-    pub fn extracts(&self, hold: &Hold) -> Result<Vec<PathBuf>, Diagnostic> {
-        let stem = format!("{}-", stem(&hold.case));
+    pub fn extracts(&self, case: &str) -> Result<Vec<PathBuf>, Diagnostic> {
+        let stem = format!("{}-", stem(case));
         let mut names = self.folder.names().map_err(failed("list", &self.folder.path("")))?;
         names.retain(|name| name.starts_with(&stem) && name.ends_with(".age"));
         Ok(names.iter().map(|name| self.folder.path(name)).collect())
@@ -368,6 +386,13 @@ fn stem(case: &str) -> String {
     hex::encode(&Sha256::digest(case)[..8])
 }
 
+fn no_hold(path: &Path) -> Diagnostic {
+    Diagnostic::new(&IO, "a file among the holds is none, so nothing is purged")
+        .at(path.display().to_string())
+        .because("it was changed, or never was one")
+        .hint("restore it from a copy; if there is none, `oubliette explain H01`")
+}
+
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagnostic + use<> {
     let place = path.display().to_string();
     move |error| {
@@ -396,7 +421,9 @@ Example
 
 What to do
   Run it as the user who owns the state directory; on a full disk make room first. A damaged hold is named
-  in the message: add it again under the case it was of, which `oubliette ledger show` lists.
+  in the message: restore it from a copy. If there is none, move it to another folder with what else begins with
+  its name, extracts and the key in `keys`, which opens them still; then add the hold again under the case it was of, which
+  `oubliette ledger show` lists. Until then nothing is purged.
 
 References
   README.md, \"Holds\"",

@@ -225,3 +225,50 @@ fn what_is_no_token_extracts_nothing() {
 }
 
 const RESTRICT: [&str; 6] = ["subject", "restrict", "--case", "DSR-12", "--until", "2027-01-31"];
+
+#[test]
+fn a_file_that_is_no_hold_is_told_as_such() {
+    let node = Node::new();
+    let (srv, folder) = (node.path("srv"), node.path("state/holds"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("notes.json"), "{}").unwrap();
+    for command in [&["hold", "list"][..], &["purge", "--confirm-clock", "--archive", arg(&srv)]] {
+        let refused = node.run(&[command, &["--now", LATER]].concat());
+        let told = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{told}");
+        assert!(told.contains("error[H01]: a file among the holds is none"), "{told}");
+        assert!(told.contains("notes.json") && told.contains("restore it from a copy"), "{told}");
+    }
+}
+
+/// Its file went, by a mistake or with a disk, and with it the number of its last extract and to what they are encrypted.
+#[test]
+fn a_hold_that_is_lost_is_not_written_over() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    let until = ["--case", "2027/0815", "--until", "2027-01-31"];
+    let add = || node.run(&[&["hold", "add", "--archive", arg(&srv), "--now", LATER][..], &until].concat());
+    assert_eq!(add().status.code(), Some(0));
+    node.answer(&["hold", "extract"], &["--case", "2027/0815", "--ip", "203.0.113.7"], 0);
+    let holds = node.path("state/holds");
+    let files = || {
+        let names = [&holds, &holds.join("keys")].map(|folder| std::fs::read_dir(folder).unwrap());
+        let paths = names.into_iter().flatten().map(|entry| entry.unwrap().path());
+        let mut files: Vec<PathBuf> =
+            paths.filter(|path| path.extension().is_some_and(|end| end == "age")).collect();
+        files.sort();
+        files.into_iter().map(|path| std::fs::read(path).unwrap()).collect::<Vec<_>>()
+    };
+    let hold = std::fs::read_dir(&holds).unwrap().map(|entry| entry.unwrap().path());
+    for hold in hold.filter(|path| path.extension().is_some_and(|end| end == "json")) {
+        std::fs::remove_file(hold).unwrap();
+    }
+    let kept = files();
+    assert_eq!(kept.len(), 3, "lines, pairs, and the key");
+    let refused = add();
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).starts_with("error[H03]: an earlier hold of the case is lost"));
+    let restrict = ["--case", "2027/0815", "--until", "2027-01-31", "--ip", "203.0.113.7"];
+    assert_eq!(node.desk(&["subject", "restrict"], &restrict).status.code(), Some(2));
+    assert_eq!(files(), kept);
+}

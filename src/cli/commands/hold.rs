@@ -106,7 +106,7 @@ fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
 fn rows(settings: &Settings, holds: &Holds, listed: Vec<Hold>) -> Result<Vec<HoldRow>, Diagnostic> {
     let today = settings.clock.now().to_zoned(settings.legal_zone()?).date();
     let row = |hold: Hold| {
-        let files = holds.extracts(&hold)?.iter().map(|path| path.display().to_string()).collect();
+        let files = holds.extracts(&hold.case)?.iter().map(|path| path.display().to_string()).collect();
         let key = holds.key(&hold).map(|path| path.display().to_string());
         Ok(HoldRow { frozen: hold.freezes(today), files, key, hold })
     };

@@ -43,13 +43,20 @@ impl Holds {
     /// What is encrypted to a key that is lost would open for nobody.
     fn demand_key(&self, case: &str) -> Result<(), Diagnostic> {
         let path = self.keys.path(&name(case));
-        match self.keys.existing(&name(case)).map_err(failed("look for", &path))? {
+        match self.existing_key(case)? {
             Some(_) => Ok(()),
             None => Err(Diagnostic::new(&IO, "the key of the hold is not there")
                 .at(path.display().to_string())
                 .because("it lies in no backup; what was extracted under it opens for nobody any more")
                 .hint("release the hold and add it again, as long as its segments are there")),
         }
+    }
+
+    /// The key of a case, if there is one.
+    pub(super) fn existing_key(&self, case: &str) -> Result<Option<PathBuf>, Diagnostic> {
+        let path = self.keys.path(&name(case));
+        let there = self.keys.existing(&name(case)).map_err(failed("look for", &path))?;
+        Ok(there.map(|_| path))
     }
 
     fn write_key(&self, name: &str, identity: &Identity, escrow: &Escrow) -> io::Result<()> {

@@ -420,7 +420,7 @@ fn extracted(
     };
     let custodian = std::fs::read_to_string(&fleet.identity).unwrap();
     let key = opened(&holds.key(&hold).unwrap(), &custodian);
-    let files = holds.extracts(&hold).unwrap();
+    let files = holds.extracts(&hold.case).unwrap();
     let pairs = files.iter().find(|path| path.to_string_lossy().contains(".pairs.")).unwrap();
     let mut pairs: Vec<String> = opened(pairs, &key).lines().map(ToOwned::to_owned).collect();
     pairs.sort();
