@@ -246,6 +246,10 @@ impl Identities {
                 file.into_identities().map_err(|error| error.to_string())
             })
         };
+        // Without any, every secret would look like one of other recipients.
+        let some = |identities: &Vec<_>| !identities.is_empty();
+        let identities =
+            identities.and_then(|all| Some(all).filter(some).ok_or_else(|| NO_IDENTITY.to_owned()));
         identities.map(Self).map_err(failed)
     }
 
@@ -301,6 +305,9 @@ impl age::Callbacks for Asking {
         Some(SecretString::from(passphrase.as_str().to_owned()))
     }
 }
+
+/// A file of comments alone, or an empty one, is read without an error.
+const NO_IDENTITY: &str = "there is no identity in it";
 
 /// The identities in a file that is locked with a passphrase.
 fn locked(

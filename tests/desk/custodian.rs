@@ -1,6 +1,6 @@
 //! Who opens what the node could read by itself.
 
-use super::node::{Node, arg, text};
+use super::node::{LATER, Node, arg, text};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -61,4 +61,18 @@ fn secrets_of_filters_without_an_archive_are_in_the_ledger() {
     let batch = batch.stdin(fs::File::open(&list).unwrap()).output().unwrap();
     assert_eq!(batch.status.code(), Some(0), "{}", text(&batch.stderr));
     assert_eq!(told()[archived.len() + 2..], ["erased 2026-11-25", "made 2026-11-26"]);
+}
+
+#[test]
+fn a_file_without_an_identity_is_none() {
+    let node = Node::new();
+    let (srv, empty) = (node.path("srv"), node.path("empty.txt"));
+    for content in ["", "# created: 2026-11-23\n"] {
+        fs::write(&empty, content).unwrap();
+        let search = ["replay", "--archive", arg(&srv), "--now", LATER, "--ip", "203.0.113.7"];
+        let refused = node.run(&[&search[..], &["--identity", arg(&empty)]].concat());
+        let told = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{told}");
+        assert!(told.contains("error[K10]") && told.contains("there is no identity in it"), "{told}");
+    }
 }
