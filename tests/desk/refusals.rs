@@ -188,7 +188,7 @@ fn a_file_that_may_not_grow_any_more_is_told() {
     let node = Node::new();
     let (log, out) = (node.path("log"), node.path("out"));
     let line = "Nov 23 10:00:03 web1 sshd[1]: Failed password for root from 198.51.100.9 port 50001 ssh2\n";
-    std::fs::write(&log, line.repeat(2000)).unwrap();
+    fs::write(&log, line.repeat(2000)).unwrap();
     let limited = "ulimit -f 64; exec \"$0\" \"$@\"";
     let state = node.path("state");
     let options = ["--state-dir", arg(&state), "--now", "2026-11-24T10:00:00Z", "-o", arg(&out), arg(&log)];
@@ -197,4 +197,42 @@ fn a_file_that_may_not_grow_any_more_is_told() {
     let told = text(&output.stderr);
     assert_eq!((output.status.code(), told.contains("error[I02]")), (Some(2), true), "{told}");
     assert!(told.contains("File too large"), "{told}");
+}
+
+/// The ledger cannot be used, and is no longer asked after that: what is told is why it could not, and not that.
+#[test]
+fn a_ledger_that_fails_is_told_with_its_reason() {
+    let node = Node::new();
+    let (srv, identity, head) = (node.path("srv"), node.identity(), node.path("state/ledger/head"));
+    fs::remove_file(&head).unwrap();
+    fs::create_dir(&head).unwrap();
+    let place = ["--archive", arg(&srv), "--now", LATER];
+    let person = ["--ip", "203.0.113.7", "--identity", arg(&identity)];
+    for command in [
+        &["hold", "add", "--case", "2027/0815", "--until", "2027-01-31"][..],
+        &[&["replay"], &person[..]].concat(),
+        &[&["subject", "erase", "--case", "DSR-13"], &person[..]].concat(),
+    ] {
+        let refused = node.run(&[command, &place].concat());
+        let told = text(&refused.stderr);
+        assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), String::new()), "{told}");
+        assert!(told.starts_with("error[L01]") && told.contains("Is a directory"), "{command:?}: {told}");
+    }
+}
+
+/// A secret that came and went without the ledger would be one that `report` and `verify` know nothing of.
+#[test]
+fn no_secret_is_made_beside_a_ledger_that_nobody_can_look_at() {
+    let node = Node::new();
+    let (ledger, aside) = (node.path("state/ledger"), node.path("state/aside"));
+    fs::rename(&ledger, &aside).unwrap();
+    fs::write(&ledger, "").unwrap();
+    let listed = || text(&node.run(&["keys", "list", "--json", "--now", LATER]).stdout);
+    let before = listed();
+    for command in [&["keys", "rotate"][..], &["token", "203.0.113.7"]] {
+        let refused = node.run(&[command, &["--now", LATER]].concat());
+        assert_eq!(refused.status.code(), Some(2), "{command:?}: {}", text(&refused.stderr));
+        assert!(text(&refused.stderr).starts_with("error[L01]"), "{}", text(&refused.stderr));
+    }
+    assert_eq!(listed(), before);
 }

@@ -17,7 +17,7 @@ use crate::jobs::subject::erase;
 use crate::jobs::verify::bytes_below;
 use crate::keyring::{self, SecretSource, Wrap};
 use crate::ledger::event::PurgedFile;
-use crate::ledger::{self, Event, Ledger};
+use crate::ledger::{self, Event, Ledger, LedgerError};
 use crate::model::Tree;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Seen, is_remote};
@@ -187,7 +187,9 @@ pub(super) fn ledger_of_node(settings: &Settings) -> Result<Option<Ledger>, Diag
     // A ledger that exists keeps its own zone.
     let zone = settings.zone.clone().unwrap_or(TimeZone::UTC);
     let ledger = settings.ledger(Arc::new(Disk), zone);
-    Ok(if ledger.directory.join(ledger::ENTRIES).exists() { Some(Ledger::open(ledger)?) } else { None })
+    // One that nobody can look at may be there: what it is not told of would be missing in it.
+    let there_is_none = matches!(ledger.directory.join(ledger::ENTRIES).try_exists(), Ok(false));
+    Ok(if there_is_none { None } else { Some(Ledger::open(ledger)?) })
 }
 
 fn event_of(command: &str, refusal: &Diagnostic) -> Event {
@@ -198,6 +200,8 @@ fn event_of(command: &str, refusal: &Diagnostic) -> Event {
 pub(super) fn refused(site: &mut Site, command: &str, refusal: Diagnostic) -> Diagnostic {
     match site.ledger.append(event_of(command, &refusal)) {
         Ok(_) => refusal,
+        // The ledger had failed before, and says no more than that.
+        Err(LedgerError::Poisoned { .. }) => refusal,
         Err(unkept) => unkept.into(),
     }
 }

@@ -6,6 +6,7 @@ use super::reveal::Scope;
 use super::selection::Selection;
 use crate::detect::{Detector, Options, Scratch};
 use crate::jobs::purge::Site;
+use crate::ledger::LedgerError;
 use crate::ledger::event::{self, AccessDone, Event};
 use crate::model::{ClassName, Findings, Record, RetentionClass};
 use crate::primitives::diag::{Code, Diagnostic};
@@ -306,7 +307,11 @@ impl Access {
     pub fn refuse(&self, site: &mut Site, refusal: &Diagnostic) -> Result<(), Diagnostic> {
         if self.is_kept() {
             let (access, code) = (self.about.clone(), refusal.code.id.to_owned());
-            site.ledger.append(Event::AccessRefused { access, code })?;
+            match site.ledger.append(Event::AccessRefused { access, code }) {
+                // It had failed before, which the refusal says.
+                Ok(_) | Err(LedgerError::Poisoned { .. }) => {}
+                Err(unkept) => return Err(unkept.into()),
+            }
         }
         Ok(())
     }
