@@ -332,7 +332,7 @@ impl Checker {
     fn changed_vault(&mut self, path: &Path, bytes: u64, mark: &VaultMark) -> Result<(), Diagnostic> {
         match Vault::open(&*self.storage, path).and_then(|vault| vault.check()) {
             Err(VaultError::Damaged { what, offset, .. }) => {
-                self.wrong(path, Some(offset), &format!("{what} of the vault is not as it was written"));
+                self.wrong(path, Some(offset), &format!("{what} is not as it was written"));
             }
             Err(error) => return Err(error.into()),
             Ok(()) if bytes < mark.bytes => {
