@@ -153,6 +153,35 @@ fn a_full_spool_takes_nothing_until_something_went() {
     assert_eq!(rest(&mut reader), "y\n");
 }
 
+/// Who was told that lines are not kept sends them again, or counts them as dropped: half of them must not come out later. And a
+/// disk that stays full is not filled with files.
+#[test]
+fn what_there_was_no_room_for_never_comes_out() {
+    let mut refused = 0;
+    for at in 0..8 {
+        let memory = Memory::new().with_fault(Fault::Full(at));
+        let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+        let Ok((mut writer, mut reader, _)) = open(&storage, Path::new("/spool"), 1 << 20) else { continue };
+        let mut kept = String::new();
+        for piece in ["1", "2", "3", "4"] {
+            let (mut records, second) = (Records::of(&later(&[piece])), Records::of(&later(&["more"])));
+            records.bytes.extend_from_slice(&second.bytes);
+            records.lines += second.lines;
+            match writer.append_records(&records, None) {
+                Ok(_) => kept += &format!("{piece}\nmore\n"),
+                Err(_) => refused += 1,
+            }
+        }
+        let files = memory.files().into_keys().filter(|path| path.extension().is_some());
+        assert!(files.count() <= 1, "{at}");
+        assert_eq!(rest(&mut reader), kept, "{at}");
+        drop((writer, reader));
+        let (_writer, mut reader, _) = opened(&memory.after_crash(Survives::Everything), 1 << 20);
+        assert_eq!(rest(&mut reader), kept, "{at} after a restart");
+    }
+    assert!(refused > 0);
+}
+
 #[test]
 fn files_go_when_they_are_taken_over() {
     let memory = Memory::new();

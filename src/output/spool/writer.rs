@@ -126,14 +126,18 @@ impl Writer {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let before = self.offset();
         let (file, _) = match &mut self.file {
             Some(file) => file,
             none => none.insert((self.shared.folder.edit(&file_name(self.number))?, Instant::now())),
         };
-        file.append(bytes).inspect_err(|_| {
+        let appended = file.append(bytes);
+        // Whole records of it would be sent by the next process, and whoever is told of this sends them again.
+        if appended.is_err() && file.truncate(before).is_err() {
             // What it holds now is not known: nothing is added to it.
             self.roll();
-        })
+        }
+        appended
     }
 
     fn roll(&mut self) {

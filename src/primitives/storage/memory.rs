@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub enum Fault {
     /// That operation fails so, having done nothing; those after it are done.
     Fail(u64, io::ErrorKind),
-    /// As [`Fault::Fail`], and every operation after it that needs room fails the same way.
+    /// There is room for half of what that operation appends, and for nothing after it.
     Full(u64),
     /// The process stops before that operation: it and all after it fail.
     Freeze(u64),
@@ -312,12 +312,15 @@ struct MemoryFile {
 impl Stored for MemoryFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.memory.state();
-        let done = match state.turn(true)? {
-            Turn::Whole => bytes,
-            Turn::Half => &bytes[..bytes.len() / 2],
+        let was_full = state.full;
+        let turn = state.turn(true);
+        let done = match &turn {
+            Ok(Turn::Whole) => bytes,
+            Err(_) if was_full || !state.full => b"",
+            Ok(Turn::Half) | Err(_) => &bytes[..bytes.len() / 2],
         };
         state.files[self.file].bytes.extend_from_slice(done);
-        state.living()
+        turn.and_then(|_| state.living())
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -415,7 +418,7 @@ mod tests {
         };
         for (fault, results, added) in [
             (Fault::Fail(0, io::ErrorKind::Other), [false, true, true], &b"kl"[..]),
-            (Fault::Full(0), [false, false, true], b""),
+            (Fault::Full(0), [false, false, true], b"i"),
             (Fault::Freeze(1), [true, false, false], b"ij"),
             (Fault::Tear(1), [true, false, false], b"ijk"),
         ] {
