@@ -136,6 +136,51 @@ mod tests {
         assert!(report.samples >= 150, "{}", report.samples);
     }
 
+    /// A record of several lines, which a daemon on its way has made one of: what is found at the start of a message is found
+    /// at the start of each.
+    #[test]
+    fn what_is_found_in_a_message_is_found_in_a_later_line_of_one() {
+        let rules = builtin();
+        let also = rules.iter().flat_map(|rule| rule.kinds.iter().cloned()).collect();
+        let compiled = AccountRules::compile(&rules, &mut Kinds::default(), &also).expect("compiles");
+        let (mut scratch, mut missed, mut samples) = (AccountScratch::default(), Vec::new(), 0);
+        for (rule, sample) in
+            rules.iter().flat_map(|rule| rule.samples.iter().map(move |sample| (rule, sample)))
+        {
+            let Some(at) = start_of_message(&sample.line) else { continue };
+            let (header, message) = sample.line.split_at(at);
+            for escaped in ["#012", "#015#012#011", r"\n", r"\012", r"\r\n\t", r"\u000a"] {
+                let line = format!("{header}first{escaped}{message}");
+                let mut covered = vec![false; line.len()];
+                let record = Guess::new(None).parse(line.as_bytes());
+                compiled.find(line.as_bytes(), &record, &mut scratch, &mut |_, _, span| {
+                    covered[span.start as usize..span.end as usize].fill(true);
+                });
+                let start = line.len() - message.len();
+                let is_covered = |expected: &Expected| {
+                    let mut found = message.match_indices(&expected.text);
+                    let is_in_header = !message.contains(&expected.text);
+                    is_in_header
+                        || found.any(|(at, text)| {
+                            covered[start + at..start + at + text.len()].iter().all(|covered| *covered)
+                        })
+                };
+                samples += 1;
+                missed
+                    .extend((!sample.expect.iter().all(is_covered)).then(|| format!("{}: {line}", rule.id)));
+            }
+        }
+        assert!(missed.is_empty() && samples > 500, "{samples}: {missed:#?}");
+    }
+
+    /// Where the message begins, behind a header of syslog.
+    fn start_of_message(line: &str) -> Option<usize> {
+        if let Some(header) = line.strip_prefix("Nov 23 10:00:00 ") {
+            return Some(line.len() - header.split_once(": ")?.1.len());
+        }
+        line.starts_with('<').then(|| line.match_indices(" - ").last())?.map(|(at, text)| at + text.len())
+    }
+
     /// Two rules that read each other's lines, one of them with a sample that does not hold.
     const PAIR: &str = r#"
 [[rule]]
