@@ -1,7 +1,8 @@
 //! ArcSight Common Event Format (CEF 0.1 and 1.x): seven header fields between bars, then an extension.
 
 use super::escapes;
-use super::timestamp::{MISMATCH, Parsed, misdated, stated};
+use super::misdated::misdated;
+use super::timestamp::{MISMATCH, Parsed, stated};
 use crate::model::{Format, Record};
 use memchr::memchr2;
 use nom::Parser;

@@ -5,7 +5,8 @@
 //! is valid JSON stays valid.
 
 use super::last_times::LastTimes;
-use super::timestamp::{MISMATCH, Parsed, epoch_number, is_of_event, misdated, rfc3339, stated};
+use super::misdated::misdated_as;
+use super::timestamp::{MISMATCH, Parsed, epoch_number, is_of_event, rfc3339, stated};
 use crate::model::{Format, Names, Record, StatedTime, TagPoint};
 use crate::scan::Line;
 use nom::Parser;
@@ -36,7 +37,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         if let Some(better) = time_rank(name, rank) {
             match time_of(value) {
                 Some(found) => (time, rank) = (Some(found), better),
-                None => no_time = no_time.or(Some(value)),
+                None => no_time = no_time.or(Some((name, value))),
             }
         }
     }
@@ -90,7 +91,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
         if let Some(better) = time_rank(&text[name..colon - 1], rank) {
             match plain_time_of(&text[value..at], times) {
                 Some(found) => (time, rank) = (Some(found), better),
-                None => no_time = no_time.or(Some(&text[value..at])),
+                None => no_time = no_time.or(Some((&text[name..colon - 1], &text[value..at]))),
             }
         }
         match text.get(at)? {
@@ -238,8 +239,8 @@ fn plain_time_of(value: &[u8], times: &mut LastTimes) -> Option<StatedTime> {
 
 /// What is no time of an event, but stands where it should: the first such value, if no member states one.
 #[cold]
-fn misdated_of(value: &[u8]) -> Option<StatedTime> {
-    misdated(&text_of(value)?)
+fn misdated_of((name, value): (&[u8], &[u8])) -> Option<StatedTime> {
+    misdated_as(name, &text_of(value)?)
 }
 
 /// The time that a value states: a string in any spelling, a number, or MongoDB's `{"$date":"..."}`.
@@ -565,8 +566,20 @@ mod tests {
             r#"{"msg":"time","1795428000":"time"}"#,
             r#"{"t":{"$date":{"$date":1795428000}}}"#,
             r#"{"time":"\\u\\u\\u"}"#,
+            // How long something took.
+            r#"{"time":0.003,"T":0}"#,
+            // Neither of a clock that is not set, nor of one that is.
+            r#"{"ts":120261123}"#,
         ] {
             assert_eq!(time(line), None, "{line}");
+        }
+        // A clock that is not set, and the zero of Go.
+        for (line, seconds) in [
+            (r#"{"ts":0}"#, 0),
+            (r#"{"a":1,"@timestamp":"37.5"}"#, 37),
+            (r#"{"level":"info","ts":-62135596800,"msg":"x"}"#, -62_135_596_800),
+        ] {
+            assert_eq!(time(line), Some(StatedTime::Unix(seconds)), "{line}");
         }
         assert_eq!(time(r#"{"time":"23\/Nov\/2026:10:00:00 +0100"}"#), stated(b"2026-11-23T10:00:00+01:00"));
         let long = format!(r#"{{"time":"\u0031{}"}}"#, "0".repeat(200));

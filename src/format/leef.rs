@@ -1,6 +1,7 @@
 //! IBM Log Event Extended Format (LEEF 1.0 and 2.0): header fields between bars, then attributes.
 
-use super::timestamp::{MISMATCH, Parsed, misdated, stated};
+use super::misdated::misdated;
+use super::timestamp::{MISMATCH, Parsed, stated};
 use crate::model::{Format, Record};
 use memchr::memchr;
 use nom::Parser;

@@ -1,7 +1,8 @@
 //! logfmt: `key=value` pairs with spaces between, values in quotes where they hold spaces.
 
 use super::escapes;
-use super::timestamp::{leading_epoch, misdated, stated};
+use super::misdated::misdated_as;
+use super::timestamp::{leading_epoch, stated};
 use crate::model::{Format, Record, StatedTime};
 use memchr::memchr2;
 use std::borrow::Cow;
@@ -50,15 +51,18 @@ pub(super) fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
 /// The values that may state the time, the first of each.
 #[derive(Default)]
 struct Times<'a> {
-    time: Option<&'a [u8]>,
+    /// With its key.
+    time: Option<(&'a [u8], &'a [u8])>,
     date: Option<&'a [u8]>,
     audit: Option<&'a [u8]>,
 }
 
 impl<'a> Times<'a> {
-    fn note(&mut self, key: &[u8], value: &'a [u8]) {
+    fn note(&mut self, key: &'a [u8], value: &'a [u8]) {
         match key {
-            b"time" | b"ts" | b"t" | b"timestamp" | b"@timestamp" => self.time = self.time.or(Some(value)),
+            b"time" | b"ts" | b"t" | b"timestamp" | b"@timestamp" => {
+                self.time = self.time.or(Some((key, value)));
+            }
             b"date" => self.date = self.date.or(Some(value)),
             b"msg" if value.starts_with(b"audit(") => self.audit = self.audit.or(Some(value)),
             _ => {}
@@ -70,7 +74,7 @@ impl<'a> Times<'a> {
         let bare = |value: &'a [u8]| {
             value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(value)
         };
-        let time = self.time.map(bare);
+        let (key, time) = self.time.map(|(key, value)| (key, bare(value))).unzip();
         if let Some(full) = time.and_then(stated) {
             return Some(full);
         }
@@ -78,7 +82,7 @@ impl<'a> Times<'a> {
             return stated(date).or_else(|| joined(date, time));
         }
         let audit = self.audit.and_then(|value| leading_epoch(value.strip_prefix(b"audit(")?).ok());
-        audit.map(|(_, time)| time).or_else(|| misdated(time?))
+        audit.map(|(_, time)| time).or_else(|| misdated_as(key?, time?))
     }
 }
 
@@ -236,6 +240,10 @@ mod tests {
         ] {
             assert_eq!(read(line.as_bytes()).unwrap().time, local, "{line}");
         }
+        // A clock that is not set; under `time` a number may be how long something took.
+        let unset = |line: &str| read(line.as_bytes()).unwrap().time;
+        assert_eq!(unset("ts=0.5 a=1"), Some(StatedTime::Unix(0)));
+        assert_eq!((unset("time=12 a=1"), unset("t=0 ts=0")), (None, None));
         let audit = read(b"type=LOGIN msg=audit(1795428000.123:4): pid=1").unwrap().time;
         assert_eq!(audit, Some(StatedTime::Unix(1_795_428_000)));
         for line in [

@@ -18,6 +18,7 @@ mod json;
 mod last_times;
 mod leef;
 mod logfmt;
+mod misdated;
 mod netfilter;
 mod nginx_error;
 mod pri;
