@@ -183,13 +183,15 @@ pub struct Batch {
     pub key: bool,
     /// When more of that day is due, in another zone than the one that is configured now.
     next: Option<Timestamp>,
+    /// The zone of those that were due first, if it is another than the one that is configured now.
+    zone: Option<String>,
 }
 
 impl Batch {
     /// Nothing of that day.
     fn of(expires: Date) -> Self {
         let (files, blocked, vaultless) = Default::default();
-        Self { expires, files, blocked, vaultless, key: false, next: None }
+        Self { expires, files, blocked, vaultless, key: false, next: None, zone: None }
     }
 
     fn is_empty(&self) -> bool {
@@ -266,6 +268,7 @@ struct History {
 #[derive(Debug, Default)]
 struct Begun {
     files: Vec<PurgedFile>,
+    zone: Option<String>,
     key_erased: bool,
 }
 
@@ -568,7 +571,10 @@ impl History {
         self.sealed.hear(&event);
         self.last_days.hear(&event);
         match event {
-            Event::PurgeIntent(purge) => self.begun.entry(purge.expires).or_default().files = purge.files,
+            Event::PurgeIntent(purge) => {
+                let begun = self.begun.entry(purge.expires).or_default();
+                (begun.files, begun.zone) = (purge.files, purge.zone);
+            }
             Event::ShredKeyErased { expires } => {
                 let day = expires.parse::<Date>().ok();
                 if let Some(begun) = day.and_then(|day| self.begun.get_mut(&day)) {
@@ -587,6 +593,8 @@ impl History {
 /// removed.
 fn joined(expires: Date, batch: &Batch, before: Option<&Begun>) -> Purge {
     let listed = batch.files.iter().map(|file| file.entry.clone());
+    // Of what was listed first nothing may be left that states it.
+    let zone = before.and_then(|begun| begun.zone.clone()).or_else(|| batch.zone.clone());
     let before = before.map(|begun| begun.files.clone()).unwrap_or_default();
     let mut files: BTreeMap<String, PurgedFile> =
         before.into_iter().chain(listed).map(|file| (file.name.clone(), file)).collect();
@@ -599,7 +607,7 @@ fn joined(expires: Date, batch: &Batch, before: Option<&Begun>) -> Purge {
     let files: Vec<PurgedFile> = files.into_values().collect();
     let bytes = files.iter().filter_map(|file| file.bytes).sum();
     let lines = files.iter().filter_map(|file| file.lines).sum();
-    Purge { expires, files, bytes, lines, left }
+    Purge { expires, files, bytes, lines, zone, left }
 }
 
 fn jumped(ClockStep { from, to }: &ClockStep) -> Diagnostic {

@@ -131,7 +131,7 @@ pub struct Purged {
     pub expires: Date,
     /// When it had gone.
     pub at: Timestamp,
-    /// Legal days of the ledger from the expiry day to that day; 0 is on the day, be it that of a zone farther east.
+    /// Legal days from the expiry day to that day, in the zone in which it began first; 0 is on the day.
     pub days_late: i64,
     /// Files.
     pub files: u64,
@@ -246,7 +246,7 @@ impl Told {
             Some(Event::QuarantinePurged(lines)) => {
                 self.quarantine_unfinished.remove(&lines.expires);
                 let event::Quarantined { expires, lines, bytes } = lines;
-                self.gone(entry, days, (expires, lines, lines, bytes));
+                self.gone(entry, days, None, (expires, lines, lines, bytes));
             }
             Some(Event::PurgeDone(purge)) => self.purged(entry, &purge, days),
             Some(
@@ -266,27 +266,30 @@ impl Told {
 
     fn purged(&mut self, entry: &Entry, purge: &event::Purge, days: &RangeInclusive<Date>) {
         self.unfinished.remove(&purge.expires);
-        let event::Purge { expires, ref files, bytes, lines, ref left } = *purge;
+        let event::Purge { expires, ref files, bytes, lines, ref zone, ref left } = *purge;
         // Nothing went: what is left is shown as long as it lies there.
         if files.is_empty() && !left.is_empty() {
             return;
         }
-        self.gone(entry, days, (expires, files.len() as u64, lines, bytes));
+        let zone = zone.as_deref().and_then(|zone| TimeZone::get(zone).ok());
+        self.gone(entry, days, zone, (expires, files.len() as u64, lines, bytes));
     }
 
-    /// Takes note of what went: its expiry day, and how many files, lines and bytes.
+    /// Takes note of what went: its zone if that is not the legal one, its expiry day, and how many files, lines and bytes.
     fn gone(
         &mut self,
         entry: &Entry,
         days: &RangeInclusive<Date>,
+        zone: Option<TimeZone>,
         (expires, files, lines, bytes): (Date, u64, u64, u64),
     ) {
         if !days.contains(&entry.day) {
             return;
         }
         // Dates of this era: their difference is far from any limit.
-        let days_late: i64 = (entry.day - expires).get_days().into();
-        // Nothing goes before its day: it had begun in the zone of the segments, east of that of the ledger.
+        let day = zone.map_or(entry.day, |zone| zone.to_datetime(entry.at).date());
+        let days_late: i64 = (day - expires).get_days().into();
+        // Nothing goes before its day. An older version did not tell the zone, be it one east of that of the ledger.
         let days_late = days_late.max(0);
         self.purges.push(Purged { expires, at: entry.at, days_late, files, lines, bytes });
     }
@@ -353,7 +356,8 @@ fn widen(first: &mut Option<Date>, last: &mut Option<Date>, day: Date) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::scene::{DAY, MIDNIGHT, NEXT, WRITTEN, archive, site};
+    use crate::jobs::purge::Site;
+    use crate::jobs::scene::{DAY, MIDNIGHT, NEXT, WRITTEN, archive, folder, site, write};
     use crate::primitives::storage::Memory;
     use std::path::Path;
 
@@ -406,13 +410,37 @@ mod tests {
     fn what_goes_on_its_day_in_the_east_is_not_early() {
         let memory = archive();
         let mut site = site(&memory, "2027-11-23T16:00:00Z").unwrap();
-        let purge = event::Purge { expires: DAY, files: Vec::new(), bytes: 0, lines: 0, left: Vec::new() };
+        let purge = event::Purge {
+            expires: DAY,
+            files: Vec::new(),
+            bytes: 0,
+            lines: 0,
+            zone: None,
+            left: Vec::new(),
+        };
         site.ledger.append(Event::PurgeDone(purge)).unwrap();
         let purges = report(&scope(&memory, MIDNIGHT)).unwrap().purges;
         assert_eq!(
             purges.iter().map(|purge| (purge.expires, purge.days_late)).collect::<Vec<_>>(),
             [(DAY, 0)]
         );
+    }
+
+    /// Whoever wrote in Tokyo has midnight eight hours before the ledger.
+    #[test]
+    fn what_goes_late_in_the_east_is_late() {
+        for (now, days_late) in
+            [("2027-11-23T15:00:00Z", 0), ("2027-11-24T14:59:59Z", 0), ("2027-11-24T15:00:00Z", 1)]
+        {
+            let memory = Memory::new();
+            let zone = TimeZone::get("Asia/Tokyo").unwrap();
+            let mut east = Site { zone, ..site(&memory, WRITTEN).unwrap() };
+            write(&mut east, &folder(DAY, "connection"), false);
+            site(&memory, now).unwrap().purge(true, &|_| {}).unwrap();
+            let purges = report(&scope(&memory, MIDNIGHT)).unwrap().purges;
+            let purges: Vec<_> = purges.iter().map(|purge| (purge.files, purge.days_late)).collect();
+            assert_eq!(purges, [(2, days_late)], "{now}");
+        }
     }
 
     #[test]

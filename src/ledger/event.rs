@@ -187,6 +187,10 @@ pub struct Purge {
     pub bytes: u64,
     /// How many lines they have together.
     pub lines: u64,
+    /// The zone, an IANA name, in which that day begins first, of those that their segments state; `None` if it is the legal
+    /// zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// What had to stay although nothing keeps it, where that is so: it could not be removed, moved or looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<LeftFile>,

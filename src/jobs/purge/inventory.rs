@@ -74,12 +74,13 @@ impl Reason {
 }
 
 /// What the footer of a segment states.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stated {
     /// The first instant of its expiry day in its zone; `None` if it has no end.
     due: Option<Timestamp>,
     /// Whether it is of the day of the folder in which it lies.
     is_of_folder: bool,
+    zone: String,
     /// Whether the zone is that under which its lines were dated: a recovery after a crash does not know it.
     is_zone_known: bool,
     has_vault: bool,
@@ -195,7 +196,7 @@ impl Site {
         // A purge that broke off may have removed the segment that said when its vault is due.
         let had_begun =
             |file: &Lying| file.kind.vault().is_some() && before.is_some_and(|begun| begun.lists(&file.name));
-        let mut batch = Batch::of(expires);
+        let (mut batch, mut first) = (Batch::of(expires), None);
         batch.next = self.next_of(expires, &due_times);
         for file in lying {
             let is_elsewhere = due_times.by_path.get(&file.path).is_some_and(|stated| !stated.is_of_folder);
@@ -209,14 +210,18 @@ impl Site {
                 batch.blocked.extend(is_over.then_some(Blocked { name, reason }));
                 continue;
             }
-            let stated = due_times.by_path.get(&path).copied();
+            let stated = due_times.by_path.get(&path);
             let Some(item) = self.item(name, path, &kind, stated, progress)? else { continue };
             let segment = kind.segment().filter(|segment| !vaults.contains(segment));
             if let Some(segment) = segment.filter(|_| stated.is_some_and(|stated| stated.has_vault)) {
                 batch.vaultless.push(self.vault_name(segment));
             }
+            let known = stated.filter(|stated| stated.is_of_folder && stated.is_zone_known);
+            first = first.into_iter().chain(known.and_then(|stated| Some((stated.due?, &stated.zone)))).min();
             batch.files.push(item);
         }
+        let here_known_as = self.zone.iana_name();
+        batch.zone = first.map(|(_, zone)| zone).filter(|zone| here_known_as != Some(zone.as_str())).cloned();
         let here: Vec<Names> = batch.files.iter().filter_map(|item| item.names).collect();
         for item in &mut batch.files {
             let Some(names) = item.names else { continue };
@@ -242,12 +247,12 @@ impl Site {
         let mut last = purge_instant(expires, &self.zone);
         for file in lying.iter().filter(|file| file.kind.is_segment()) {
             let Some(stated) = self.stated(&file.path, Expires::On(expires)) else { continue };
-            by_path.insert(file.path.clone(), stated);
             if stated.is_of_folder {
                 last = last.max(stated.due);
                 let known = stated.due.filter(|_| stated.is_zone_known);
                 by_name.extend(file.kind.segment().cloned().zip(known));
             }
+            by_path.insert(file.path.clone(), stated);
         }
         DueTimes { by_path, by_name, last }
     }
@@ -265,6 +270,7 @@ impl Site {
         Some(Stated {
             due,
             is_of_folder: own == expires,
+            zone: footer.origin.zone.clone(),
             is_zone_known: zone.is_some() && !footer.recovered,
             has_vault: footer.vault.is_some(),
             lines: footer.lines(),
@@ -326,7 +332,7 @@ impl Site {
         name: String,
         path: PathBuf,
         kind: &impl IsSegment,
-        stated: Option<Stated>,
+        stated: Option<&Stated>,
         progress: &dyn Fn(u64),
     ) -> Result<Option<Item>, Diagnostic> {
         let file = match self.storage.open(&path) {

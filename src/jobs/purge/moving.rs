@@ -28,7 +28,7 @@ impl Site {
             let Some(expires) = self.second_phase_of(&found.name).filter(|_| !found.part) else { continue };
             let name = format!("archive/{}", found.name);
             let stated = self.stated(&found.path, found.name.folder.expires);
-            let item = self.item(name, found.path, &Sealed, stated, progress)?;
+            let item = self.item(name, found.path, &Sealed, stated.as_ref(), progress)?;
             batches.entry(expires).or_default().extend(item);
         }
         let batch = |(expires, files)| Batch { files, ..Batch::of(expires) };
@@ -52,7 +52,7 @@ impl Site {
             let files = batch.files.iter().map(|file| file.entry.clone()).collect();
             let (expires, bytes, lines, left) = (batch.expires, batch.bytes(), batch.lines(), batch.left());
             // What was moved before it failed is told as well.
-            self.ledger.append(Event::Moved(Purge { expires, files, bytes, lines, left }))?;
+            self.ledger.append(Event::Moved(Purge { expires, files, bytes, lines, zone: None, left }))?;
             moved?;
         }
         Ok(batches)
