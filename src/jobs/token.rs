@@ -119,6 +119,13 @@ fn secrets(
 ) -> Result<Vec<(Epoch, Secret)>, Diagnostic> {
     let directory = settings.directory.clone();
     let key_file = matches!(settings.source, SecretSource::KeyFile(_));
+    if let Some(epoch @ Epoch::From(day)) = question.epoch
+        && !key_file
+        && day > settings.zone.to_datetime(now).date()
+        && !keyring::is_wrapped(&directory, epoch)
+    {
+        return Err(KeyError::NotBegun { epoch: epoch.to_string() }.into());
+    }
     match (question.epoch, &question.identity) {
         (Some(epoch), Some(identity)) if !key_file => {
             let secrets = keyring::unwrap(&directory, epoch, identity)?;
@@ -131,9 +138,6 @@ fn secrets(
                 Some(epoch) if key_file || epoch == current.epoch => Ok(vec![(epoch, current.secret)]),
                 Some(epoch) if keyring::is_wrapped(&directory, epoch) => {
                     Err(KeyError::NoIdentity { epoch: epoch.to_string() }.into())
-                }
-                Some(epoch @ Epoch::From(day)) if matches!(current.epoch, Epoch::From(now) if now < day) => {
-                    Err(KeyError::NotBegun { epoch: epoch.to_string() }.into())
                 }
                 Some(epoch) => {
                     Err(KeyError::NoWrap { epoch: epoch.to_string(), path: directory.join("wraps") }.into())
@@ -203,14 +207,22 @@ mod tests {
             length: EpochLength::Day,
             zone: TimeZone::UTC,
         };
-        for (day, says) in [(24, "has not begun"), (22, "no wrapped secret")] {
+        let identity = directory.path().join("identity");
+        let text = age::x25519::Identity::generate().to_string();
+        std::fs::write(&identity, age::secrecy::ExposeSecret::expose_secret(&text)).unwrap();
+        for (day, identity, says) in [
+            (24, None, "has not begun"),
+            (24, Some(identity.clone()), "has not begun"),
+            (22, None, "no wrapped secret"),
+            (22, Some(identity), "no wrapped secret"),
+        ] {
             let question = Question {
                 value: "203.0.113.7".to_owned(),
                 kind: None,
                 tenant: "default".to_owned(),
                 shape: TokenShape::Native,
                 epoch: Some(Epoch::From(jiff::civil::date(2026, 11, day))),
-                identity: None,
+                identity,
             };
             let now = "2026-11-23T12:00:00Z".parse().unwrap();
             let refused = run(&question, settings.clone(), None, now).unwrap_err().to_string();
