@@ -339,7 +339,7 @@ mod tests {
         for (state, health, readiness) in [
             (State::Starting, 200, 503),
             (State::Running, 200, 200),
-            (State::Full, 200, 503),
+            (State::Waiting, 200, 503),
             (State::Draining, 200, 503),
             (State::Failed, 503, 503),
         ] {

@@ -58,8 +58,8 @@ pub enum State {
     Starting,
     /// It does.
     Running,
-    /// As long as there is room for them: a disk is full, and senders wait.
-    Full,
+    /// As long as there is room for them: a disk is full or read-only, and senders wait.
+    Waiting,
     /// Not any more: what came is being written.
     Draining,
     /// Not any more: what it writes to failed.
@@ -73,7 +73,7 @@ impl State {
         match self {
             Self::Starting => "starting",
             Self::Running => "running",
-            Self::Full => "full",
+            Self::Waiting => "waiting",
             Self::Draining => "draining",
             Self::Failed => "failed",
         }
@@ -175,8 +175,8 @@ impl Snapshot {
         let overdue = self.purge.filter(|purge| purge.days < 0);
         let failed =
             (self.state == State::Failed).then(|| "What it writes to has failed; nothing is taken.".into());
-        let full = (self.state == State::Full).then(|| {
-            "The disk of the archive or of the state directory is full: lines wait until there is room."
+        let waiting = (self.state == State::Waiting).then(|| {
+            "The disk of the archive is full, or that of the state directory is full or read-only: lines wait."
                 .into()
         });
         let unbalanced =
@@ -200,7 +200,7 @@ impl Snapshot {
         let overrun = self.inputs.iter().filter(|input| input.kernel_dropped > 0);
         let overrun = overrun
             .map(|input| format!("Datagrams were lost before {}: {}.", input.name, input.kernel_dropped));
-        let ours = [failed, full, unbalanced, late, sealed, due, undone].into_iter().flatten();
+        let ours = [failed, waiting, unbalanced, late, sealed, due, undone].into_iter().flatten();
         ours.chain(lost).chain(away).chain(overrun).collect()
     }
 }
@@ -264,7 +264,7 @@ mod tests {
             assert!(concerns.contains(part), "{concerns}");
         }
         assert!(!concerns.contains("not accounted for"), "{concerns}");
-        let full = Snapshot { state: State::Full, ..Snapshot::default() };
-        assert!(full.concerns().concat().contains("lines wait until there is room"));
+        let waiting = Snapshot { state: State::Waiting, ..Snapshot::default() };
+        assert!(waiting.concerns().concat().contains("full or read-only: lines wait"));
     }
 }
