@@ -216,7 +216,7 @@ impl Node {
     fn start(scene: &Scene, now: &str) -> Self {
         let state = Mount::new(scene.directory.path().join("node"), "1m,mode=700").unwrap();
         let config = format!(
-            "escrow = 'none'\n[serve]\narchive = '{}'\n[serve.metrics]\nlisten = 'none'\n[serve.limits]\n\
+            "escrow = 'none'\nmax_line_bytes = '64KiB'\n[serve]\narchive = '{}'\n[serve.metrics]\nlisten = 'none'\n[serve.limits]\n\
              drain = '500ms'\n[[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n",
             scene.tree().display(),
         );
@@ -234,6 +234,18 @@ impl Node {
         let said = self.sidecar.said();
         let (_, address) = said.split_once("listening: tcp ").unwrap();
         TcpStream::connect(address.lines().next().unwrap()).unwrap()
+    }
+
+    /// Its disk takes nothing, until it is told otherwise.
+    fn take_nothing(&self, is_read_only: bool) {
+        if is_read_only { self.state.remount("ro") } else { fill(&self.state) }
+    }
+
+    fn take_again(&self, is_read_only: bool) {
+        match is_read_only {
+            true => self.state.remount("rw"),
+            false => std::fs::remove_file(self.state.0.join("ballast")).unwrap(),
+        }
     }
 
     fn wait_until_archived(&self, lines: usize) {
@@ -264,7 +276,7 @@ fn archived(tree: &Path) -> Vec<Vec<u32>> {
             let _ = zstd::Decoder::new(file).unwrap().read_to_end(&mut lines);
         }
         let lines = String::from_utf8(lines).unwrap();
-        lines.lines().map(|line| line.split_once("number ").unwrap().1.parse().unwrap()).collect()
+        lines.lines().filter_map(|line| Some(line.split_once("number ")?.1.parse().unwrap())).collect()
     });
     numbers.collect()
 }
@@ -272,6 +284,11 @@ fn archived(tree: &Path) -> Vec<Vec<u32>> {
 fn send(stream: &mut TcpStream, numbers: Range<u32>) {
     let lines = numbers.map(|number| format!("<13>1 - web1 app - - - from 203.0.113.7 number {number}\n"));
     std::io::Write::write_all(stream, lines.collect::<String>().as_bytes()).unwrap();
+}
+
+/// A line beyond the `max_line_bytes` of a [`Node`].
+fn too_long() -> String {
+    format!("<13>1 - web1 app - - - {}\n", "x".repeat(100 << 10))
 }
 
 fn fill(disk: &Mount) {
@@ -462,18 +479,11 @@ fn a_state_directory_that_takes_nothing_at_midnight_costs_no_line() {
         let mut stream = node.connect();
         send(&mut stream, 0..200);
         node.wait_until_archived(200);
-        if is_read_only {
-            node.state.remount("ro")
-        } else {
-            fill(&node.state)
-        }
+        node.take_nothing(is_read_only);
         node.sidecar.wait_until_it_says("J02");
         send(&mut stream, 200..400);
         std::thread::sleep(Duration::from_secs(1));
-        match is_read_only {
-            true => node.state.remount("rw"),
-            false => std::fs::remove_file(node.state.0.join("ballast")).unwrap(),
-        }
+        node.take_again(is_read_only);
         send(&mut stream, 400..600);
         node.wait_until_archived(600);
         is_done(&node.stop());
@@ -494,6 +504,51 @@ fn a_sidecar_that_waits_for_its_state_directory_can_be_stopped() {
     let ended = node.stop();
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!((ended.status.code(), said.contains("error[L01]")), (Some(2), true), "{said}");
+}
+
+/// A line that is too long comes while the disk that it is to be sealed on takes nothing: it is sealed afterwards, and no other is
+/// lost.
+#[test]
+fn a_line_that_cannot_be_sealed_now_is_sealed_later() {
+    for is_read_only in [false, true] {
+        let Some(scene) = Scene::new("64m") else { return };
+        let mut node = Node::start(&scene, "2026-11-23T12:00:00Z");
+        let mut stream = node.connect();
+        send(&mut stream, 0..10);
+        node.wait_until_archived(10);
+        node.take_nothing(is_read_only);
+        std::io::Write::write_all(&mut stream, too_long().as_bytes()).unwrap();
+        node.sidecar.wait_until_it_says("J02");
+        send(&mut stream, 10..20);
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(node.sidecar.is_running(), "{}", node.sidecar.said());
+        node.take_again(is_read_only);
+        send(&mut stream, 20..30);
+        node.wait_until_archived(30);
+        let quarantine = std::fs::read_dir(node.state.0.join("quarantine")).unwrap().map(Result::unwrap);
+        let sealed = quarantine.filter(|file| file.file_name().to_string_lossy().starts_with("qr_"));
+        let sealed: Vec<_> = sealed.map(|file| file.metadata().unwrap().len()).collect();
+        assert!(sealed.len() == 1 && sealed[0] >= too_long().len() as u64, "{sealed:?}");
+        // Somebody has to look at what was sealed.
+        assert_eq!(node.stop().status.code(), Some(1));
+        assert_eq!(archived(&scene.tree()).concat(), (0..30).collect::<Vec<_>>());
+    }
+}
+
+/// Whoever stops it meanwhile is told.
+#[test]
+fn a_sidecar_that_waits_to_seal_a_line_can_be_stopped() {
+    let Some(scene) = Scene::new("64m") else { return };
+    let mut node = Node::start(&scene, "2026-11-23T12:00:00Z");
+    let mut stream = node.connect();
+    send(&mut stream, 0..10);
+    node.wait_until_archived(10);
+    node.take_nothing(false);
+    std::io::Write::write_all(&mut stream, too_long().as_bytes()).unwrap();
+    node.sidecar.wait_until_it_says("J02");
+    let ended = node.stop();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((ended.status.code(), said.contains("error[Q0")), (Some(2), true), "{said}");
 }
 
 /// What is durable of a file that is followed, and how far that is cannot be kept: whoever stops the sidecar is told.

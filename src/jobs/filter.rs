@@ -187,7 +187,8 @@ impl Ready {
         let Self { plan, keyring, escrow, recorded, command, observed } = self;
         let mut ledger = keyring.ledger().filter(|_| recorded).cloned();
         let recipients = escrow.map(Escrow::into_recipients).unwrap_or_default();
-        let quarantine = Quarantine::new(&plan.state_dir, recipients, plan.max_line_bytes as u64);
+        let quarantine = Quarantine::new(&plan.state_dir, recipients, plan.max_line_bytes as u64)
+            .waiting_with(Arc::clone(&plan.patience));
         let Recognition { shared, stamper, .. } = plan.recognition;
         let kinds = Arc::clone(&shared.kinds);
         let classes: Vec<_> = stamper.policy().classes().iter().map(|class| class.name.clone()).collect();

@@ -128,7 +128,8 @@ What it means
 
 Why it matters
   A sealed line counts as kept only once it is on disk under its name. Going on would lose it without
-  a trace, so the filter stops. Nothing of the line has gone out, and no half-written copy stays.
+  a trace, so the filter stops. Nothing of the line has gone out, and no half-written copy stays. `serve` does not stop for
+  that: it waits for room (J02), and ends so only if it is told to stop meanwhile.
 
 Example
   a client sends 5 MiB without a newline while /var/lib is full

@@ -14,10 +14,12 @@ pub use error::{CODES, QuarantineError};
 pub use seal::{KeyedHash, Sealing};
 pub use shelf::{SealedLine, remove, sealed_lines, sync};
 
+use crate::primitives::storage::Patience;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The folder of a state directory that holds sealed lines.
 pub const FOLDER: &str = "quarantine";
@@ -31,6 +33,8 @@ pub struct Quarantine {
     recipients: Vec<Box<dyn age::Recipient + Send>>,
     /// Whether `directory` is known to be there and private.
     ready: bool,
+    /// With a disk that takes nothing.
+    patience: Arc<Patience>,
 }
 
 impl Quarantine {
@@ -45,7 +49,13 @@ impl Quarantine {
         max_line_bytes: u64,
     ) -> Self {
         let directory = state_dir.join(FOLDER);
-        Self { directory, max_line_bytes, recipients, ready: false }
+        Self { directory, max_line_bytes, recipients, ready: false, patience: Arc::default() }
+    }
+
+    /// The same, which waits as long as `patience` lasts for a disk that takes nothing.
+    #[must_use]
+    pub fn waiting_with(self, patience: Arc<Patience>) -> Self {
+        Self { patience, ..self }
     }
 
     /// Starts to seal one line; `hash` gives it its name.
@@ -53,11 +63,12 @@ impl Quarantine {
     /// # Errors
     /// If the directory, the identity or the file cannot be made.
     pub fn begin(&mut self, hash: Box<dyn KeyedHash>) -> Result<Sealing, QuarantineError> {
+        let patience = Arc::clone(&self.patience);
         if !self.ready {
-            self.prepare()?;
+            patience.attempt(&self.directory.clone(), || self.prepare())?;
             self.ready = true;
         }
-        Sealing::begin(&self.directory, self.max_line_bytes, &self.recipients, hash)
+        Sealing::begin(&self.directory, self.max_line_bytes, &self.recipients, hash, patience)
     }
 
     /// Makes the directory private and settles who can open what is put there.

@@ -1,6 +1,7 @@
 //! One line on its way into a sealed file.
 
 use super::{Placeholder, QuarantineError, sync_directory};
+use crate::primitives::storage::Patience;
 use age::Encryptor;
 use age::stream::StreamWriter;
 use rustix::fs::{FlockOperation, flock};
@@ -8,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The keyed hash that names a sealed line: equal lines have equal names in one epoch, and the name
@@ -24,8 +26,9 @@ pub trait KeyedHash: Send {
 pub struct Sealing {
     directory: PathBuf,
     part: Part,
-    seal: Seal<File>,
+    seal: Seal<PatientFile>,
     max_line_bytes: u64,
+    patience: Arc<Patience>,
 }
 
 impl Sealing {
@@ -34,11 +37,14 @@ impl Sealing {
         max_line_bytes: u64,
         recipients: &[Box<dyn age::Recipient + Send>],
         hash: Box<dyn KeyedHash>,
+        patience: Arc<Patience>,
     ) -> Result<Self, QuarantineError> {
-        let (part, file) = Part::create(directory)
+        let (part, file) = patience
+            .attempt(directory, || Part::create(directory))
             .map_err(|source| QuarantineError::Seal { path: directory.to_owned(), source })?;
+        let file = PatientFile { file, directory: directory.to_owned(), patience: Arc::clone(&patience) };
         let seal = Seal::begin(file, recipients, hash).map_err(|error| in_file(&part.path, error))?;
-        Ok(Self { directory: directory.to_owned(), part, seal, max_line_bytes })
+        Ok(Self { directory: directory.to_owned(), part, seal, max_line_bytes, patience })
     }
 
     /// Seals the next bytes of the line.
@@ -58,13 +64,13 @@ impl Sealing {
     /// [`QuarantineError::Seal`] if it could not be written, [`QuarantineError::Token`] if the keyed
     /// hash yields something else than a token.
     pub fn finish(self) -> Result<Placeholder, QuarantineError> {
-        let Self { directory, part, seal, max_line_bytes } = self;
+        let Self { directory, part, seal, max_line_bytes, patience } = self;
         let failed = |source| QuarantineError::Seal { path: part.path.clone(), source };
-        let (file, token, bytes) = seal.finish().map_err(failed)?;
+        let (PatientFile { file, .. }, token, bytes) = seal.finish().map_err(failed)?;
         let placeholder = Placeholder::new(&token, bytes, max_line_bytes).ok_or(QuarantineError::Token)?;
         let path = directory.join(format!("{}.age", placeholder.token()));
         file.sync_all().map_err(failed)?;
-        fs::rename(&part.path, &path).map_err(failed)?;
+        patience.attempt(&directory, || fs::rename(&part.path, &path)).map_err(failed)?;
         sync_directory(&directory).map_err(failed)?;
         Ok(placeholder)
     }
@@ -73,6 +79,23 @@ impl Sealing {
 impl std::fmt::Debug for Sealing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sealing").field("part", &self.part.path).finish_non_exhaustive()
+    }
+}
+
+/// A file that is written to when there is room. What does not go into it was not taken, so it can be tried again.
+struct PatientFile {
+    file: File,
+    directory: PathBuf,
+    patience: Arc<Patience>,
+}
+
+impl Write for PatientFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.patience.attempt(&self.directory, || self.file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

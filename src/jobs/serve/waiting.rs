@@ -20,8 +20,8 @@ pub static WAITS: Code = Code {
     title: "lines wait for the state directory",
     text: "\
 What it means
-  The disk of the state directory is full or has become read-only, and a sidecar needs a key of a new day, or an entry in
-  the ledger. It tries again twice a second, and says so once a minute.
+  The disk of the state directory is full or has become read-only, and a sidecar needs a key of a new day, an entry in
+  the ledger, or a line that is too long is to be sealed. It tries again twice a second, and says so once a minute.
 
 Why it matters
   Without keys nothing can be pseudonymised, and without the ledger nothing may be sealed; so nothing more is taken than
