@@ -599,3 +599,25 @@ fn a_read_only_state_directory_can_be_looked_at() {
         }
     }
 }
+
+/// With a part in it that a sidecar left which was killed.
+#[test]
+fn what_would_go_from_a_read_only_archive_can_be_looked_at() {
+    let Some(scene) = Scene::new("64m") else { return };
+    let state = scene.configure("state", "type = 'stdin'");
+    let mut sidecar = scene.serve(&state);
+    let mut input = sidecar.child.stdin.take().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    std::io::Write::write_all(&mut input, b"<13>1 - web1 app - - - from 203.0.113.7 number 0\n").unwrap();
+    while archived(&scene.tree()).concat().is_empty() {
+        assert!(Instant::now() < deadline, "it archives nothing: {}", sidecar.said());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(sidecar);
+    scene.disk.remount("ro");
+    let mut purge = Command::new(env!("CARGO_BIN_EXE_oubliette"));
+    purge.args(["purge", "--dry-run", "--confirm-clock", "--now", "2027-11-25T12:00:00Z", "--archive"]);
+    let planned = purge.arg(scene.tree()).arg("--state-dir").arg(state).output().unwrap();
+    is_done(&planned);
+    assert!(String::from_utf8_lossy(&planned.stdout).contains(".log.zst.part"));
+}

@@ -360,6 +360,10 @@ impl Site {
     pub(super) fn is_abandoned(&self, path: &Path) -> io::Result<bool> {
         match self.storage.edit(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            // A dry run has nothing to write.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                self.storage.open(path)?.try_lock()
+            }
             opened => opened.and_then(|mut file| file.try_lock()),
         }
     }
