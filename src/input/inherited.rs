@@ -42,6 +42,23 @@ impl Inherited {
         Ok(inherited)
     }
 
+    /// The same sockets, for who may take some of them and then has no use for them.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn again(&self) -> io::Result<Self> {
+        Ok(Self {
+            tcp: self.tcp.iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?,
+            udp: self.udp.iter().map(UdpSocket::try_clone).collect::<io::Result<_>>()?,
+            unix: self.unix.iter().map(UnixListener::try_clone).collect::<io::Result<_>>()?,
+            unix_datagram: self
+                .unix_datagram
+                .iter()
+                .map(UnixDatagram::try_clone)
+                .collect::<io::Result<_>>()?,
+        })
+    }
+
     /// The listener at this address.
     pub fn tcp(&mut self, address: SocketAddr) -> Option<TcpListener> {
         take(&mut self.tcp, |socket| socket.local_addr().is_ok_and(|at| at == address))

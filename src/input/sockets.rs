@@ -66,12 +66,15 @@ pub fn unix_datagram(
     socket.map_err(|error| no_listener(&format!("unix-datagram {}", path.display()), &error))
 }
 
-/// Gives a socket file these permissions.
+/// Gives a socket file these permissions; those that it had.
 ///
 /// # Errors
 /// I10, if it is not there any more.
-pub fn permit(file: &SocketFile, mode: u32) -> Result<(), Diagnostic> {
-    let permitted = fs::set_permissions(&file.path, Permissions::from_mode(mode));
+pub fn permit(file: &SocketFile, mode: u32) -> Result<u32, Diagnostic> {
+    let permitted = fs::metadata(&file.path).and_then(|before| {
+        fs::set_permissions(&file.path, Permissions::from_mode(mode))?;
+        Ok(before.mode() & 0o7777)
+    });
     permitted.map_err(|error| no_listener(&file.path.display().to_string(), &error))
 }
 

@@ -69,14 +69,10 @@ impl Tls {
         Ok(Self(Arc::new(RwLock::new(Loaded::new(files)?))))
     }
 
-    /// Loads all files again, for the connections that come from now on.
-    ///
-    /// # Errors
-    /// I11 with the file that is wrong; then those from before stay in force.
-    pub fn reload(&self, files: &Files) -> Result<(), Diagnostic> {
-        let loaded = Loaded::new(files)?;
+    /// From now on connections are accepted with what `loaded` holds.
+    pub fn exchange(&self, loaded: &Self) {
+        let loaded = loaded.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = loaded;
-        Ok(())
     }
 
     /// Shakes hands, and looks whether the client is on the list.

@@ -73,3 +73,24 @@ fn a_socket_that_systemd_listens_to_is_taken_over_with_who_waits_at_it() {
     drop(late);
     assert_eq!(sidecar.stop().archived(), once(["early", "late"].map(ToOwned::to_owned)));
 }
+
+/// A reload that is refused leaves the socket to the next one.
+#[test]
+fn a_socket_that_systemd_listens_to_can_be_taken_over_later() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let sidecar = Sidecar::start_with_socket(TCP, listener.into());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let input = |address| format!("[[serve.input]]\ntype = 'tcp'\nlisten = '{address}'\n");
+    let inputs = input(address) + &input(taken.local_addr().unwrap());
+    sidecar.configure(&format!("escrow = 'none'\n{inputs}"));
+    sidecar.hang_up();
+    sidecar.wait_for("stay in force");
+    drop(taken);
+    sidecar.hang_up();
+    sidecar.wait_for("loaded again");
+    let mut stream = TcpStream::connect(address).unwrap();
+    writeln!(stream, "{}", line("later")).unwrap();
+    drop(stream);
+    assert_eq!(sidecar.stop().archived(), once(["later".to_owned()]));
+}

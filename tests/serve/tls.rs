@@ -221,6 +221,33 @@ fn certificates_are_exchanged_while_connections_last() {
     assert_eq!(ended.archived(), once(["before", "still", "new", "after", "last"].map(ToOwned::to_owned)));
 }
 
+/// What is found last to be of no use: the file of a socket is gone whose mode is to be another one.
+#[test]
+fn a_reload_that_is_refused_late_leaves_certificates_and_modes() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let sockets = ["first", "second"].map(|name| folder.path().join(name));
+    let inputs = |mode: &str| {
+        let unix = sockets.each_ref().map(|path| {
+            format!("[[serve.input]]\ntype = 'unix'\npath = '{}'\nmode = '{mode}'\n", path.display())
+        });
+        config("") + &unix.concat()
+    };
+    let sidecar =
+        Sidecar::start_with(&inputs("0600"), &[], |folder| old.identity("web.example").write(folder));
+    new.identity("web.example").write(sidecar.folder());
+    fs::remove_file(&sockets[1]).unwrap();
+    sidecar.configure(&format!("escrow = 'none'\n{}", inputs("0666")));
+    sidecar.hang_up();
+    sidecar.wait_for("stay in force");
+    send(connect(&sidecar, &new, None), "new");
+    send(connect(&sidecar, &old, None), "old");
+    let mode = fs::metadata(&sockets[0]).unwrap().permissions().mode();
+    let ended = sidecar.stop();
+    assert!(ended.told.contains("error[I10]"), "{}", ended.told);
+    assert_eq!((ended.archived(), mode & 0o777), (once(["old".to_owned()]), 0o600), "{}", ended.told);
+}
+
 #[test]
 fn the_key_may_be_a_credential_of_the_service() {
     let authority = Authority::new();

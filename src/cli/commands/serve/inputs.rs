@@ -10,6 +10,7 @@ use crate::cli::report::Report;
 use crate::cli::settings::Settings;
 use crate::input::framing::Trailer;
 use crate::input::inherited::Inherited;
+use crate::input::sockets::SocketFile;
 use crate::input::tail::{self, Offsets, Pattern};
 use crate::input::tls::{self, Tls};
 use crate::input::{datagram, sockets};
@@ -17,6 +18,7 @@ use crate::jobs::serve::{Daemon, Entrance, Manner, Matching, Protocol};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
 use handed_on::Socket;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,14 +40,26 @@ struct Open {
     socket: Option<Socket>,
 }
 
+/// Sockets that an input can take, instead of one of its own.
+struct Sockets {
+    /// Of inputs that are wanted no more.
+    free: Vec<(Input, Socket)>,
+    inherited: Inherited,
+}
+
+/// What was put in force, until it is known that all of it can be; then it is [kept](Self::keep).
+#[derive(Default)]
+struct Change {
+    /// Socket files, and the modes that they had.
+    modes: Vec<(Arc<SocketFile>, u32)>,
+    /// With their places.
+    opened: Vec<(String, Open)>,
+}
+
 impl Inputs {
     /// None yet; those that systemd listens to already will be taken over.
     pub(super) fn new() -> Result<Self, Diagnostic> {
-        let inherited = Inherited::from_environment().map_err(|error| {
-            Diagnostic::new(&codes::OPEN, "cannot take over the sockets from systemd")
-                .because(error.to_string())
-                .hint("`systemctl status` of the socket unit shows what it listens to")
-        })?;
+        let inherited = Inherited::from_environment().map_err(not_taken_over)?;
         Ok(Self { open: Vec::new(), inherited })
     }
 
@@ -63,21 +77,26 @@ impl Inputs {
         let mut new: Vec<_> = wanted.iter().filter(|input| !is_open(input)).cloned().collect();
         // A file that is named is left alone by patterns that match it as well.
         new.sort_by_key(is_pattern);
-        let mut free = self.free(&wanted);
+        let mut at_hand =
+            Sockets { free: self.free(&wanted), inherited: self.inherited.again().map_err(not_taken_over)? };
         let entrances: Result<Vec<_>, Diagnostic> =
-            new.iter().map(|input| self.entrance(input, wanted.len() == 1, &mut free, settings)).collect();
+            new.iter().map(|input| entrance(input, wanted.len() == 1, &mut at_hand, settings)).collect();
         let new: Vec<_> = new.into_iter().zip(entrances?).collect();
+        let certificates = self.certificates(&wanted, settings)?;
         // What is open is changed last, when nothing is wrong with what is to be opened.
-        self.reload_certificates(&wanted, settings)?;
-        new.iter().try_for_each(|(input, entrance)| permit(input, entrance))?;
+        let mut change = Change::default();
+        new.iter().try_for_each(|(input, entrance)| change.permit(input, entrance))?;
         for (input, entrance) in new {
-            let tls = if let Entrance::Tls(_, tls, _) = &entrance { Some(tls.clone()) } else { None };
-            let (place, socket) = (entrance.place(), Socket::of(&entrance));
             tell_buffer(report, &input, &entrance);
-            let token = daemon.open(entrance)?;
-            report.note(&format!("listening: {place}"));
-            self.open.push(Open { input, token, tls, socket });
+            change.open(daemon, input, entrance)?;
         }
+        // Nothing can fail from here on.
+        for (place, open) in change.keep() {
+            report.note(&format!("listening: {place}"));
+            self.open.push(open);
+        }
+        certificates.into_iter().for_each(|(tls, loaded)| tls.exchange(&loaded));
+        self.inherited = at_hand.inherited;
         self.open.retain(|open| {
             let stays = wanted.contains(&open.input);
             if !stays {
@@ -100,88 +119,113 @@ impl Inputs {
         left.filter_map(|open| Some((open.input.clone(), open.socket.as_ref()?.again()?))).collect()
     }
 
-    /// All or none: each is loaded once to see whether it can be.
-    fn reload_certificates(&self, wanted: &[Input], settings: &Settings) -> Result<(), Diagnostic> {
+    /// Those of inputs that stay, each with what was loaded again for it.
+    fn certificates(&self, wanted: &[Input], settings: &Settings) -> Result<Vec<(Tls, Tls)>, Diagnostic> {
         let stay = self.open.iter().filter(|open| wanted.contains(&open.input));
-        let with_tls: Vec<_> = stay
-            .filter_map(|open| open.tls.as_ref().map(|tls| (tls, tls_files(&open.input, settings))))
-            .collect();
-        for (_, files) in &with_tls {
-            Tls::load(files)?;
+        let with_tls = stay.filter_map(|open| Some((open.tls.clone()?, tls_files(&open.input, settings))));
+        with_tls.map(|(tls, files)| Ok((tls, Tls::load(&files)?))).collect()
+    }
+}
+
+impl Change {
+    /// Gives the socket file of an input that is configured otherwise the mode that it is to have now.
+    fn permit(&mut self, input: &Input, entrance: &Entrance) -> Result<(), Diagnostic> {
+        if let Entrance::Unix(_, Some(file), _) | Entrance::UnixDatagram(_, Some(file)) = entrance {
+            let before = sockets::permit(file, mode(input))?;
+            self.modes.push((Arc::clone(file), before));
         }
-        with_tls.into_iter().try_for_each(|(tls, files)| tls.reload(&files))
+        Ok(())
     }
 
-    /// The socket of an input. What the configuration lacks was refused when it was loaded.
-    fn entrance(
-        &mut self,
-        input: &Input,
-        is_only: bool,
-        free: &mut Vec<(Input, Socket)>,
-        settings: &Settings,
-    ) -> Result<Entrance, Diagnostic> {
-        let free = handed_on::take(free, input);
-        let mode = mode(input);
-        let buffer = receive_buffer(input);
-        match (input.kind, &input.listen, &input.path) {
-            (Kind::Tcp | Kind::Relp | Kind::Tls, Some(Typed(address)), _) => {
-                let has_tls = input.certificate.is_some();
-                let tls = has_tls.then(|| Tls::load(&tls_files(input, settings))).transpose()?;
-                let free = if let Some(Socket::Tcp(listener)) = free { Some(listener) } else { None };
-                let free = free.or_else(|| self.inherited.tcp(*address));
-                let listener = free.map_or_else(|| sockets::tcp(*address), Ok)?;
-                Ok(match tls {
-                    Some(tls) => Entrance::Tls(listener, tls, manner(input)),
-                    None => Entrance::Tcp(listener, manner(input)),
-                })
-            }
-            (Kind::Udp, Some(Typed(address)), _) => {
-                let free = if let Some(Socket::Udp(socket)) = free { Some(socket) } else { None };
-                let free = free.or_else(|| self.inherited.udp(*address));
-                let free = free.inspect(|socket| datagram::widen(socket, buffer));
-                Ok(Entrance::Udp(free.map_or_else(|| sockets::udp(*address, buffer), Ok)?))
-            }
-            (Kind::Unix, _, Some(path)) => {
-                let free = match free {
-                    Some(Socket::Unix(listener, file)) => Some((listener, file)),
-                    _ => self.inherited.unix(path).map(|listener| (listener, None)),
-                };
-                let (listener, file) = match free {
-                    Some(free) => free,
-                    None => {
-                        sockets::unix(path, mode).map(|(listener, file)| (listener, Some(file.into())))?
-                    }
-                };
-                Ok(Entrance::Unix(listener, file, manner(input)))
-            }
-            (Kind::UnixDatagram, _, Some(path)) => {
-                let free = match free {
-                    Some(Socket::UnixDatagram(socket, file)) => Some((socket, file)),
-                    _ => self.inherited.unix_datagram(path).map(|socket| (socket, None)),
-                };
-                let (socket, file) = match free {
-                    Some(free) => free,
-                    None => sockets::unix_datagram(path, mode, buffer)
-                        .map(|(socket, file)| (socket, Some(file.into())))?,
-                };
-                datagram::widen(&socket, buffer);
-                Ok(Entrance::UnixDatagram(socket, file))
-            }
-            (Kind::File, _, Some(path)) => followed(input, path, settings),
-            (Kind::Stdin, ..) => Ok(Entrance::Stdin { file: files::input(None)?, is_only }),
-            _ => Err(Diagnostic::new(&codes::BUG, "an input without its address was not refused")),
+    fn open(&mut self, daemon: &Daemon, input: Input, entrance: Entrance) -> Result<(), Diagnostic> {
+        let tls = if let Entrance::Tls(_, tls, _) = &entrance { Some(tls.clone()) } else { None };
+        let (place, socket) = (entrance.place(), Socket::of(&entrance));
+        let token = daemon.open(entrance)?;
+        self.opened.push((place, Open { input, token, tls, socket }));
+        Ok(())
+    }
+
+    /// It holds: what was opened, and where.
+    fn keep(mut self) -> Vec<(String, Open)> {
+        self.modes.clear();
+        std::mem::take(&mut self.opened)
+    }
+}
+
+/// As it was before.
+impl Drop for Change {
+    fn drop(&mut self) {
+        self.opened.iter().for_each(|(_, open)| open.token.cancel());
+        for (file, mode) in self.modes.drain(..) {
+            // It was there a moment ago.
+            let _ = sockets::permit(&file, mode);
         }
     }
 }
 
-/// Gives the socket file of an input that is configured otherwise the mode that it is to have now.
-fn permit(input: &Input, entrance: &Entrance) -> Result<(), Diagnostic> {
-    match entrance {
-        Entrance::Unix(_, Some(file), _) | Entrance::UnixDatagram(_, Some(file)) => {
-            sockets::permit(file, mode(input))
+/// The socket of an input. What the configuration lacks was refused when it was loaded.
+fn entrance(
+    input: &Input,
+    is_only: bool,
+    at_hand: &mut Sockets,
+    settings: &Settings,
+) -> Result<Entrance, Diagnostic> {
+    let Sockets { free, inherited } = at_hand;
+    let free = handed_on::take(free, input);
+    let mode = mode(input);
+    let buffer = receive_buffer(input);
+    match (input.kind, &input.listen, &input.path) {
+        (Kind::Tcp | Kind::Relp | Kind::Tls, Some(Typed(address)), _) => {
+            let has_tls = input.certificate.is_some();
+            let tls = has_tls.then(|| Tls::load(&tls_files(input, settings))).transpose()?;
+            let free = if let Some(Socket::Tcp(listener)) = free { Some(listener) } else { None };
+            let free = free.or_else(|| inherited.tcp(*address));
+            let listener = free.map_or_else(|| sockets::tcp(*address), Ok)?;
+            Ok(match tls {
+                Some(tls) => Entrance::Tls(listener, tls, manner(input)),
+                None => Entrance::Tcp(listener, manner(input)),
+            })
         }
-        _ => Ok(()),
+        (Kind::Udp, Some(Typed(address)), _) => {
+            let free = if let Some(Socket::Udp(socket)) = free { Some(socket) } else { None };
+            let free = free.or_else(|| inherited.udp(*address));
+            let free = free.inspect(|socket| datagram::widen(socket, buffer));
+            Ok(Entrance::Udp(free.map_or_else(|| sockets::udp(*address, buffer), Ok)?))
+        }
+        (Kind::Unix, _, Some(path)) => {
+            let free = match free {
+                Some(Socket::Unix(listener, file)) => Some((listener, file)),
+                _ => inherited.unix(path).map(|listener| (listener, None)),
+            };
+            let (listener, file) = match free {
+                Some(free) => free,
+                None => sockets::unix(path, mode).map(|(listener, file)| (listener, Some(file.into())))?,
+            };
+            Ok(Entrance::Unix(listener, file, manner(input)))
+        }
+        (Kind::UnixDatagram, _, Some(path)) => {
+            let free = match free {
+                Some(Socket::UnixDatagram(socket, file)) => Some((socket, file)),
+                _ => inherited.unix_datagram(path).map(|socket| (socket, None)),
+            };
+            let (socket, file) = match free {
+                Some(free) => free,
+                None => sockets::unix_datagram(path, mode, buffer)
+                    .map(|(socket, file)| (socket, Some(file.into())))?,
+            };
+            datagram::widen(&socket, buffer);
+            Ok(Entrance::UnixDatagram(socket, file))
+        }
+        (Kind::File, _, Some(path)) => followed(input, path, settings),
+        (Kind::Stdin, ..) => Ok(Entrance::Stdin { file: files::input(None)?, is_only }),
+        _ => Err(Diagnostic::new(&codes::BUG, "an input without its address was not refused")),
     }
+}
+
+fn not_taken_over(error: io::Error) -> Diagnostic {
+    Diagnostic::new(&codes::OPEN, "cannot take over the sockets from systemd")
+        .because(error.to_string())
+        .hint("`systemctl status` of the socket unit shows what it listens to")
 }
 
 /// The mode of a socket file.
