@@ -207,6 +207,7 @@ fn left_alone() {
         "23/Nov/2026:10:15:30 +0100",
         "std::vec<std::string>",
         "core::f64::consts::E",
+        "Fe32::from_char(*c)",
         "Net::DNS::Resolver",
         "$1::bigint",
         "b::",

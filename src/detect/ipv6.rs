@@ -477,16 +477,17 @@ impl Reading<'_> {
         match stated {
             0 => false,
             1 if tail.is_empty() => has_digit && !glued && self.digits(head.start).len() >= 3,
-            1 | 2 => has_digit && (!glued || !head.is_empty() && self.is_certain(head.start)),
+            1 | 2 => has_digit && (!glued || self.is_certain(head.start, last)),
             _ => true,
         }
     }
 
-    /// Whether a group is one of those with which addresses begin, and no word.
-    fn is_certain(&self, index: usize) -> bool {
-        let digits = self.digits(index);
-        let lettered = digits.iter().all(u8::is_ascii_alphabetic);
-        digits.len() == 4 && !lettered && is_common_start(&self.text[self.groups[index].0..])
+    /// Whether groups that something is glued to are an address still: they begin as most do, and both ends have a number,
+    /// as neither `feed::1st` nor `Fe32::from` has.
+    fn is_certain(&self, first: usize, last: usize) -> bool {
+        let numbered = |index: usize| self.digits(index).iter().any(u8::is_ascii_digit);
+        let begins = self.digits(first).len() == 4 && is_common_start(&self.text[self.groups[first].0..]);
+        begins && numbered(first) && numbered(last - 1)
     }
 
     fn put(&self, octets: &mut [u8; 16], at: usize, first: usize, last: usize) {
