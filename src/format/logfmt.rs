@@ -1,7 +1,7 @@
 //! logfmt: `key=value` pairs with spaces between, values in quotes where they hold spaces.
 
 use super::escapes;
-use super::misdated::misdated_as;
+use super::misdated::{misdated, misdated_as};
 use super::timestamp::{leading_epoch, stated};
 use crate::model::{Format, Record, StatedTime};
 use memchr::memchr2;
@@ -91,7 +91,7 @@ fn joined(date: &[u8], time: &[u8]) -> Option<StatedTime> {
     let mut text = [b' '; 19];
     text[..10].copy_from_slice(date.get(..10).filter(|_| date.len() == 10)?);
     text[11..].copy_from_slice(time.get(..8)?);
-    stated(&text)
+    stated(&text).or_else(|| misdated(&text))
 }
 
 /// What stands between two spaces.
