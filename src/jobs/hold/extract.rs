@@ -2,7 +2,7 @@
 //! for. Encrypted under the key of the hold; then, if nothing is missing, the segments are frozen no more.
 
 use super::{Hold, Holds, failed};
-use crate::archive::{Found, Part, Segment};
+use crate::archive::{Found, Part, Segment, VaultMark};
 use crate::format::Guess;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
@@ -271,14 +271,7 @@ fn collect(
             return Ok(());
         }
     }
-    let mut keys: HashSet<TagKey> = targets.tokens.iter().copied().collect();
-    if !targets.identifiers.is_empty() {
-        for epoch in secrets.keys_of_each(&found.name)? {
-            let key = |target: &Identifier| TagKey::of(&epoch.tag(target.kind, &target.canonical));
-            keys.extend(targets.identifiers.iter().map(key));
-        }
-    }
-    let mut kept = Kept { wanted: Wanted::new(keys), lines: Zeroizing::default(), count: 0 };
+    let mut kept = Kept { wanted: wanted(found, targets, secrets)?, lines: Zeroizing::default(), count: 0 };
     let (state, vault) = match part {
         Some(part) => {
             part.frames().for_each(|(_, lines)| kept.add(&lines));
@@ -300,26 +293,50 @@ fn collect(
             (State::Sealed, segment.footer().vault)
         }
     };
-    let Kept { lines: kept, count, .. } = kept;
-    collected.counted.lines += count;
+    collected.counted.lines += kept.count;
+    collect_originals(found, &kept.lines, (state, vault), secrets, collected)?;
+    collected.lines.extend_from_slice(&kept.lines);
+    Ok(())
+}
+
+/// What lines are looked for by: the tokens that were named, and those of the identifiers in the segment's epochs.
+fn wanted(found: &Found, targets: &Targets, secrets: &mut Secrets) -> Result<Wanted, Diagnostic> {
+    let mut keys: HashSet<TagKey> = targets.tokens.iter().copied().collect();
+    if !targets.identifiers.is_empty() {
+        for epoch in secrets.keys_of_each(&found.name)? {
+            let key = |target: &Identifier| TagKey::of(&epoch.tag(target.kind, &target.canonical));
+            keys.extend(targets.identifiers.iter().map(key));
+        }
+    }
+    Ok(Wanted::new(keys))
+}
+
+/// The pairs of a segment's lines, from its vault; or what stands in the way.
+fn collect_originals(
+    found: &Found,
+    lines: &[u8],
+    (state, vault): (State, Option<VaultMark>),
+    secrets: &mut Secrets,
+    collected: &mut Collected,
+) -> Result<(), Diagnostic> {
     // A fixed epoch may have the kid of many by chance, but then there is a vault.
     let of_worker = found.name.kid == SegmentName::MANY_EPOCHS && state == State::Sealed && vault.is_none();
     if of_worker && secrets.has_custodian() {
-        note_of_nodes(&kept, collected)?;
+        note_of_nodes(lines, collected)?;
     }
     let opened = match secrets.open_if_any(&found.name, state, vault) {
         Ok(opened) => opened,
         Err(error) => {
             let obstacle = Obstacle::of_vault(error)?;
-            if !kept.is_empty() {
+            if !lines.is_empty() {
                 collected.counted.closed.insert(&found.name, obstacle);
             }
             None
         }
     };
     match opened {
-        Some(opened) => collect_pairs(&kept, &opened, collected),
-        None if !kept.is_empty()
+        Some(opened) => collect_pairs(lines, &opened, collected),
+        None if !lines.is_empty()
             && vault.is_some()
             && secrets.has_custodian()
             && !secrets.unopened().has(&found.name)
@@ -329,7 +346,6 @@ fn collect(
         }
         None => {}
     }
-    collected.lines.extend_from_slice(&kept);
     Ok(())
 }
 
