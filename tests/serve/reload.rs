@@ -58,6 +58,48 @@ fn a_reload_that_is_refused_leaves_the_mode_of_a_socket_file() {
     assert!(ended.told.contains("error[I10]"), "{}", ended.told);
 }
 
+/// With so few descriptors that the last input cannot be opened, the one before it is closed again.
+#[test]
+fn an_input_is_not_open_beside_one_that_could_not_be() {
+    let place = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Many, so that what a run of the pipeline needs is there still when they are opened.
+    let sockets = tempfile::tempdir().unwrap();
+    let unix =
+        |name| format!("[[serve.input]]\ntype = 'unix'\npath = '{}/{name}'\n", sockets.path().display());
+    let others = (0..20).map(unix).collect::<String>();
+    let first = format!("{TCP}[[serve.input]]\ntype = 'tcp'\nlisten = '{place}'\n");
+    let more = format!("escrow = 'none'\n{first}{others}[[serve.input]]\ntype = 'stdin'\n");
+    let sidecar = Sidecar::start(TCP, &[]);
+    let mut loaded = 0;
+    // What it says if it refuses.
+    let mut hang_up = |configuration: &str, descriptors| {
+        sidecar.configure(configuration);
+        sidecar.limit_descriptors(descriptors);
+        sidecar.hang_up();
+        let is_refused = |told: &str| told.contains("stay in force");
+        let told =
+            sidecar.wait_until(|told| is_refused(told) || told.matches("loaded again").count() > loaded);
+        loaded = told.matches("loaded again").count();
+        is_refused(&told).then_some(told)
+    };
+    let mut descriptors = (12..40).rev();
+    let told = descriptors.find_map(|most| {
+        let refused = hang_up(&more, most);
+        refused.or_else(|| hang_up(&format!("escrow = 'none'\n{TCP}"), 200))
+    });
+    sidecar.limit_descriptors(200);
+    assert!(told.as_ref().is_some_and(|told| told.contains("error[J01]")), "{told:?}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(place).is_ok() {
+        assert!(Instant::now() < deadline, "it is open still: {told:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(stream, "{}", line("after")).unwrap();
+    drop(stream);
+    assert_eq!(sidecar.stop().archived(), once(["after".to_owned()]));
+}
+
 #[test]
 fn a_configuration_that_is_gone_is_no_wish_for_the_defaults() {
     let sidecar = Sidecar::start(TCP, &[]);

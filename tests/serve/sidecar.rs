@@ -1,5 +1,6 @@
 //! A sidecar that a test has started, and what it left.
 
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
@@ -165,12 +166,21 @@ impl Sidecar {
         self.signal(rustix::process::Signal::HUP);
     }
 
+    /// From now on it may have as many descriptors more than it has.
+    pub(crate) fn limit_descriptors(&self, more: u64) {
+        let process = rustix::process::Pid::from_child(&self.child.0);
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.0.id())).unwrap().count() as u64;
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let limit = Rlimit { current: Some(open + more), maximum };
+        prlimit(Some(process), Resource::Nofile, limit).unwrap();
+    }
+
     /// Waits until it says so.
     pub(crate) fn wait_for(&self, text: &str) {
         self.wait_until(|told| told.contains(text));
     }
 
-    fn wait_until(&self, is_told: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn wait_until(&self, is_told: impl Fn(&str) -> bool) -> String {
         let (told, changed) = &*self.told;
         let (told, timeout) =
             changed.wait_timeout_while(told.lock().unwrap(), PATIENCE, |told| !is_told(told)).unwrap();
