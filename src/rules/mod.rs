@@ -55,7 +55,9 @@ pub fn load(extra: &[RuleFile]) -> Result<Vec<IdentifierRule>, RulesError> {
     let mut rules: Vec<IdentifierRule> = Vec::new();
     let mut places: BTreeMap<String, String> = BTreeMap::new();
     for (name, text) in in_force(BUILTIN, extra) {
-        for rule in schema::parse(name, text)? {
+        let is_own = extra.iter().any(|file| file.name == name);
+        let rules_of = if is_own { schema::parse } else { schema::parse_builtin };
+        for rule in rules_of(name, text)? {
             let place = format!("{name}:{}", rule.line_number);
             if let Some(first) = places.insert(rule.id.clone(), place) {
                 let why = format!("a rule of this `id` stands at {first} already");
@@ -305,6 +307,14 @@ sample = [{{ line = "x=1", expect = [{{ kind = "usr", text = "1" }}] }}, {{ line
     fn one_bad_file_loads_nothing() {
         let bad = RuleFile { name: "bad.toml".to_owned(), text: "[[rule]]\nid = 7".to_owned() };
         assert!(load(&[file("good.toml", "good"), bad]).is_err());
+    }
+
+    /// Those of which [`load`] believes it.
+    #[test]
+    fn builtin_files_have_right_patterns() {
+        for (name, text) in BUILTIN {
+            assert!(schema::parse(name, text).is_ok_and(|rules| !rules.is_empty()), "{name}");
+        }
     }
 
     #[test]
