@@ -79,7 +79,7 @@ fn in_force<'f>(builtin: &[(&'f str, &'f str)], extra: &'f [RuleFile]) -> BTreeM
 /// The line of `text` that holds the byte at `offset`, from 1.
 fn line_of(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
-    1 + before.iter().filter(|&&byte| byte == b'\n').count()
+    1 + memchr::memchr_iter(b'\n', before).count()
 }
 
 /// A text, or a list of texts.
