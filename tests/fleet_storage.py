@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import pathlib
+import queue
 import re
 import shutil
 import socket
@@ -356,19 +357,21 @@ for old, new in {
 rsyslog = start("/usr/sbin/rsyslogd", "-n", "-f", str(work / "rsyslog.conf"), "-i", str(work / "rsyslog.pid"))
 
 
-def collect(prefix, lines):
-    """The lines of a topic, once a worker has stored as many."""
+def collect(prefix, more=0, silent=lambda: None):
+    """The lines of a topic, once a worker has stored those of the nodes and as many more."""
     topic = ["--topic", "logs.connection=connection", "--group", prefix, "--s3", f"s3://fleet/{prefix}"]
     archive = ["archive", "--kafka", brokers, *topic, "--cut-after", "10s", *state]
     worker = start(oubliette, *archive, stdout=subprocess.PIPE)
-    alarm = threading.Timer(120, worker.kill)
-    alarm.start()
-    stored = 0
-    for told in worker.stdout:
-        stored += json.loads(told)["lines"]
-        if stored >= lines:
-            break
-    alarm.cancel()
+    told = queue.SimpleQueue()
+    threading.Thread(target=lambda: [told.put(line) for line in worker.stdout], daemon=True).start()
+    stored, deadline = 0, time.monotonic() + 180
+    while stored < NODE_LINES + more:
+        try:
+            stored += json.loads(told.get(timeout=30))["lines"]
+        except queue.Empty:
+            if time.monotonic() > deadline or worker.poll() is not None:
+                sys.exit(f"{prefix}: {stored} lines stored of {NODE_LINES + more}, the worker's end: {worker.poll()}")
+            silent()
     worker.terminate()
     check(f"{prefix}: the worker's end", worker.wait(), 0)
     found = []
@@ -378,7 +381,19 @@ def collect(prefix, lines):
     return sorted(found)
 
 
-check("node to bucket: every line once", collect("node", NODE_LINES), sorted((work / "connection.log").read_text().splitlines()))
+def one_more():
+    """A line, for rsyslog now and then leaves the last ones in the file of its queue until another comes."""
+    global NODE_LINES
+    with open(work / "connection.log", "r+", encoding="utf-8") as all_lines:
+        line = all_lines.readline().replace("GET /", f"GET /more-{NODE_LINES}-")
+        all_lines.seek(0, os.SEEK_END)
+        all_lines.write(line)
+    NODE_LINES += 1
+    print(f"note: rsyslog waits for a line, and gets number {NODE_LINES}", flush=True)
+
+
+arrived = collect("node", silent=one_more)
+check("node to bucket: every line once", arrived, sorted((work / "connection.log").read_text().splitlines()))
 rsyslog.terminate()
 rsyslog.wait()
 found = run("replay", "--archive", "s3://fleet/node", "--ip", "203.0.113.7", *state).stdout.splitlines()
@@ -467,7 +482,7 @@ while not (work / "in.sock").exists():
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect(str(work / "in.sock"))
     connection.sendall("".join(line.replace("GET /", "GET /sidecar-") + "\n" for line in lines.splitlines()[:5_000]).encode())
-arrived = collect("sidecar", NODE_LINES + 5_000)
+arrived = collect("sidecar", 5_000)
 check("sidecar to bucket: every line once", len({line for line in arrived if "/sidecar-" in line}), 5_000)
 check("sidecar to bucket: nothing twice", len(arrived), NODE_LINES + 5_000)
 check("sidecar to bucket: nothing in clear", sum("203.0.113." in line for line in arrived), 0)
