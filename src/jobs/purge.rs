@@ -35,7 +35,7 @@ use crate::retention::expiry::purge_instant;
 use crate::shred::ShredStore;
 pub use astray::{Absent, Astray};
 use astray::{NotInPlace, Sealed};
-pub use codes::{ASTRAY, BLOCKED, CODES, LINKED, STUCK};
+pub use codes::{ASTRAY, BLOCKED, CODES, LINKED, OF_OTHERS, STUCK};
 use codes::{CLOCK, IO, LEFT};
 pub use inventory::{Blocked, Item, Reason};
 pub(in crate::jobs) use inventory::{hash, identify};
@@ -99,6 +99,8 @@ pub struct Plan {
     pub astray: Vec<Astray>,
     /// Segments of days that are purged now that are nowhere to be found.
     pub absent: Vec<Absent>,
+    /// How many segments go of which the ledger lists none, nor has seen such go: somebody else's holds may be of them.
+    pub of_others: usize,
     /// When segments are due next whose zone is not the one that is configured now.
     pub next: Option<Timestamp>,
     /// Where the ledger is not what was written. What is due goes all the same: the law's day waits for nobody.
@@ -138,11 +140,12 @@ impl Plan {
         !self.absent.is_empty() || self.purges.iter().any(|batch| !batch.vaultless.is_empty())
     }
 
-    /// Whether a file of a day that is over has to stay, or is not where it should be.
+    /// Whether a file of a day that is over has to stay, or is not where it should be; or goes though it may be held elsewhere.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         !self.astray.is_empty()
             || self.is_incomplete()
+            || self.of_others > 0
             || self.fault.is_some()
             || self.sealed.iter().any(|batch| !batch.held.is_empty())
             || self.purges.iter().any(|batch| !batch.blocked.is_empty())
@@ -293,6 +296,7 @@ impl Site {
             let batch = self.batch(expires, begun.get(&expires), progress)?;
             plan.add(batch, begun.contains_key(&expires));
         }
+        plan.of_others = self.of_others(&history.sealed, &plan);
         plan.sealed = self.sealed_batches()?;
         plan.moves = self.moves(progress)?;
         plan.wraps = self.spent_wraps(&history.last_days, &plan.purges)?;
@@ -349,6 +353,7 @@ impl Site {
                 Err(failed) => failure = failure.or(Some(failed)),
             }
         }
+        done.of_others = self.of_others(&history.sealed, &done);
         // Nor does one of these hold the others up.
         let quarantine = self.purge_quarantine(history.quarantine).map(|sealed| done.sealed = sealed);
         let moved = self.move_due(progress).map(|moves| done.moves = moves);

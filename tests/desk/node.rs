@@ -62,8 +62,15 @@ impl Node {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare(arguments);
+        command.arg("--state-dir").arg(self.path("state"));
+        command
+    }
+
+    /// One that is told no state directory.
+    pub(crate) fn bare(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette"));
-        command.args(arguments).arg("--state-dir").arg(self.path("state")).env_remove("OUBLIETTE_KEY_FILE");
+        command.args(arguments).env_remove("OUBLIETTE_KEY_FILE");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

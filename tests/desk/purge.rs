@@ -385,3 +385,43 @@ fn a_move_leaves_no_segment_to_what_lies_in_its_place() {
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
     assert!(!segment.exists() && fs::read(&moved).unwrap() == written);
 }
+
+/// Its holds are not those of whoever wrote the archive. What is due goes: but not in silence.
+#[test]
+fn a_purge_with_another_state_directory_says_that_holds_are_not_seen() {
+    let node = Node::new();
+    let (srv, other) = (node.path("srv"), node.path("other"));
+    let hold = ["hold", "add", "--case", "2027/0815", "--until", "2028-01-31", "--class", "connection"];
+    let held = node.run(&[&hold[..], &["--archive", arg(&srv), "--now", "2027-11-22T10:00:00Z"]].concat());
+    assert_eq!(held.status.code(), Some(0), "{}", text(&held.stderr));
+    let with = |state: &Path, options: &[&str]| {
+        let command = ["purge", "--archive", arg(&srv), "--now", AFTER, "--confirm-clock"];
+        let mut command = node.bare(&[&command[..], options].concat());
+        let output = command.arg("--state-dir").arg(state).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let right = with(&node.path("state"), &["--dry-run"]);
+    assert_eq!((right.0, right.1.contains("P20")), (Some(1), false), "{}", right.1);
+
+    let (exit, told) = with(&other, &["--dry-run"]);
+    assert_eq!((exit, told.contains("warning[P20]")), (Some(1), true), "{told}");
+    assert!(told.contains("there was no state directory") && told.contains("other/holds"), "{told}");
+    assert!(told.contains("`--state-dir`"), "{told}");
+
+    // One that is there knows as little of this archive.
+    assert!(other.exists());
+    let day = srv.join("archive/expires=2027-11-24");
+    for (options, goes) in [(&["--dry-run"][..], false), (&[], true)] {
+        let (exit, told) = with(&other, options);
+        assert_eq!((exit, told.contains("warning[P20]")), (Some(1), true), "{told}");
+        assert!(told.contains("does not list what goes") && day.exists() != goes, "{told}");
+    }
+    // Whoever purges there on purpose is told once.
+    let later = ["--now", "2027-11-25T10:00:00Z"];
+    let (exit, told) = with(&other, &["--json"]);
+    assert_eq!((exit, told.contains("P20")), (Some(0), false), "{told}");
+    let command = ["purge", "--archive", arg(&srv), "--confirm-clock"];
+    let output = node.bare(&[&command[..], &later].concat()).arg("--state-dir").arg(&other).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!srv.join("archive/expires=2027-11-25").exists());
+}

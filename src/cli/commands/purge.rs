@@ -9,8 +9,8 @@ use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::hold::{self as hold_jobs, Holds};
 use crate::jobs::purge::{
-    ASTRAY, Absent, Astray, BLOCKED, Batch, Blocked, Item, LINKED, LedgerFault, NOT_THERE, Plan, Reason,
-    STUCK, SealedBatch, Site,
+    ASTRAY, Absent, Astray, BLOCKED, Batch, Blocked, Item, LINKED, LedgerFault, NOT_THERE, OF_OTHERS, Plan,
+    Reason, STUCK, SealedBatch, Site,
 };
 use crate::jobs::replay::NodePlaces;
 use crate::jobs::subject::erase;
@@ -34,9 +34,12 @@ use std::sync::Arc;
 /// Purges, or shows what a purge would do.
 pub(crate) fn run(report: Report, common: &Common, args: &PurgeArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    // Asked first: a purge makes one.
+    let is_new = !settings.state_dir.is_dir();
     let Performed { plan, refusal } = perform(report, &settings, args)?;
     report.table(&rows(&plan))?;
     summarise(report, &plan, args.dry_run);
+    holds_not_seen(report, &settings, &plan, is_new);
     refusal.iter().for_each(|refusal| report.warning(refusal));
     Ok(if plan.is_blocked() || refusal.is_some() { Exit::NeedsHuman } else { Exit::Done })
 }
@@ -410,6 +413,28 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
             &Diagnostic::new(&BLOCKED, what).hint("`oubliette explain P04` says what to do about each"),
         );
     }
+}
+
+/// Says that what goes was written with another state directory, whose holds were not looked at.
+pub(super) fn holds_not_seen(report: Report, settings: &Settings, plan: &Plan, is_new: bool) {
+    if plan.of_others == 0 {
+        return;
+    }
+    let segments = counted(plan.of_others as u64, "segment");
+    let what = format!(
+        "of days that are over, {segments} written with another state directory: its holds are not seen"
+    );
+    let state = settings.state_dir.display();
+    let why = match is_new {
+        true => format!("there was no state directory {state}"),
+        false => format!("the ledger in {state} does not list what goes"),
+    };
+    report.warning(
+        &Diagnostic::new(&OF_OTHERS, what)
+            .at(settings.state_dir.join(hold_jobs::FOLDER).display().to_string())
+            .because(why)
+            .hint("name the state directory of whoever writes the archive with `--state-dir`, first with `--dry-run`; `oubliette explain P20`"),
+    );
 }
 
 /// Says which vaults should lie beside segments that go.

@@ -5,7 +5,7 @@
 //! in its place is looked for by its digest. A copy leaves nothing missing: so what the ledger does not list, and whatever else
 //! lies in a store, is asked for its own day. Footers are read for that alone, and as a rule nothing is out of its place.
 
-use super::{History, Site, failed};
+use super::{Batch, History, Plan, Site, failed};
 use crate::archive::Segment;
 use crate::ledger::event::{Erasure, Event, Purge};
 use crate::model::{Expires, Folder, SegmentName, Tree};
@@ -52,11 +52,13 @@ pub(super) struct Sealed {
     digests: BTreeMap<String, String>,
     /// Hashes of the paths of those that are due later, which may be very many.
     later: HashSet<u64>,
+    /// Whether segments were purged that the ledger did not list: this ledger is known to be that of others' archive.
+    has_purged_unlisted: bool,
 }
 
 impl Sealed {
     pub(super) fn until(today: Date) -> Self {
-        Self { today, digests: BTreeMap::new(), later: HashSet::new() }
+        Self { today, digests: BTreeMap::new(), later: HashSet::new(), has_purged_unlisted: false }
     }
 
     /// Takes note of an entry of the ledger.
@@ -66,8 +68,10 @@ impl Sealed {
             Event::EraseDone(Erasure { name, digest: Some(digest), .. }) => self.insert(name, digest),
             Event::EraseDone(Erasure { name, digest: None, .. }) => drop(self.digests.remove(name)),
             Event::PurgeDone(Purge { files, .. }) => {
-                let names = files.iter().filter_map(|file| file.name.split_once('/'));
-                names.for_each(|(_, name)| drop(self.digests.remove(name)));
+                for (store, name) in files.iter().filter_map(|file| file.name.split_once('/')) {
+                    let is_listed = self.digests.remove(name).is_some() || self.lists(name);
+                    self.has_purged_unlisted |= is_segment(store, name) && !is_listed;
+                }
             }
             _ => {}
         }
@@ -88,6 +92,17 @@ impl Sealed {
         sealed.find(|(_, sealed)| **sealed == digest).map(|(name, _)| name.clone())
     }
 
+    /// How many segments go, if the ledger lists none of them, and never saw others of that kind go: it is not the ledger of
+    /// whoever wrote them.
+    pub(super) fn unlisted(&self, purges: &[Batch]) -> usize {
+        let files = purges.iter().flat_map(|batch| &batch.files);
+        let names = files.filter_map(|file| file.entry.name.split_once('/'));
+        let segments: Vec<&str> =
+            names.filter(|(store, name)| is_segment(store, name)).map(|(_, name)| name).collect();
+        let is_listed = |name: &&str| self.digests.contains_key(*name) || self.lists(name);
+        if self.has_purged_unlisted || segments.iter().any(is_listed) { 0 } else { segments.len() }
+    }
+
     /// Whether a segment of that path, of a day to come, was sealed.
     fn lists(&self, name: &str) -> bool {
         self.later.contains(&hash_of(name))
@@ -95,6 +110,13 @@ impl Sealed {
 }
 
 impl Site {
+    /// How many segments go that somebody else's ledger lists, and none that this one does: holds that are kept there are not
+    /// seen. Whoever purges object storage did not store what lies in it, as a rule.
+    pub(super) fn of_others(&self, sealed: &Sealed, plan: &Plan) -> usize {
+        let is_unknown = plan.fault.is_some() || is_remote(&self.tree.archive);
+        if is_unknown { 0 } else { sealed.unlisted(&plan.purges) }
+    }
+
     /// Segments that are due and lie elsewhere, or nowhere.
     pub(super) fn not_in_place(&self, history: &History) -> Result<NotInPlace, Diagnostic> {
         let mut missing = self.missing(&history.sealed)?;
@@ -242,6 +264,11 @@ fn hash_of(name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     hasher.finish()
+}
+
+/// Whether that file of a store is a sealed segment.
+fn is_segment(store: &str, name: &str) -> bool {
+    store != "vault" && name.ends_with(".log.zst")
 }
 
 /// The day of `expires=2027-11-24/...`.

@@ -4,7 +4,8 @@ use super::place;
 use crate::primitives::diag::Code;
 
 /// All codes of this area.
-pub const CODES: &[&Code] = &[&CLOCK, &IO, &LEFT, &BLOCKED, &ASTRAY, &place::NOT_THERE, &STUCK, &LINKED];
+pub const CODES: &[&Code] =
+    &[&CLOCK, &IO, &LEFT, &BLOCKED, &ASTRAY, &place::NOT_THERE, &STUCK, &LINKED, &OF_OTHERS];
 
 pub(super) static CLOCK: Code = Code {
     id: "P01",
@@ -173,4 +174,31 @@ What to do
 
 References
   README.md, \"Purge\"; link(2); GDPR art. 5(1)(e)",
+};
+
+/// The state directory is not that of whoever wrote the segments.
+pub static OF_OTHERS: Code = Code {
+    id: "P20",
+    title: "the holds of whoever wrote the segments are not seen",
+    text: "\
+What it means
+  The ledger of the state directory that was named, or of the default one, lists none of the segments that are due. They were written
+  with another state directory, or this one was lost and made anew. A purge goes by the holds in its own state directory, so what
+  a case froze in another one goes like the rest. The shred key of the day, too, is with whoever wrote.
+
+Why it matters
+  What an authority asked for would be gone, and nobody would know. It is no refusal: an archive must not outlast its days because a
+  state directory was lost, or because another machine purges.
+
+Example
+  sudo -u alice oubliette purge --archive /srv/log     which looks into the state directory of alice
+
+What to do
+  Name the state directory of whoever writes the archive with --state-dir, first with --dry-run: with the right one this is not said. If
+  the archive is purged from here on purpose, run `hold add` with this state directory as well, and go on: a ledger that has kept such a purge
+  does not ask again. If it went by mistake, `oubliette hold list` with the right one says whether a hold was touched; its
+  next purge erases the shred key and names what is not there (P07).
+
+References
+  README.md, \"Purge\" and \"Holds\"",
 };

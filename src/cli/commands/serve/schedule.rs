@@ -122,6 +122,7 @@ fn purge_once(report: Report, settings: &Settings) -> (Option<&'static str>, Opt
         Ok(plan) => {
             if plan != (Plan { next: plan.next, ..Plan::default() }) {
                 purge::summarise(report, &plan, false);
+                purge::holds_not_seen(report, settings, &plan, false);
             }
             let stuck = plan.failures().next().map(|_| STUCK.id);
             (plan.is_incomplete().then_some(NOT_THERE.id).or(stuck), plan.next)
