@@ -12,6 +12,7 @@ mod desk {
     mod node;
     mod purge;
     mod refusals;
+    mod report;
     mod shred;
     mod subject;
     mod tenants;

@@ -290,8 +290,8 @@ pub(crate) static ATTENTION: Code = Code {
     text: "\
 What it means
   The report was written. Under \"Needs attention\" it names what is not as it should be: lines past their
-  expiry day, a purge that was begun and not ended, a class that the policy does not know, or a ledger that
-  is not whole.
+  expiry day, a purge that was begun and not ended, a class that the policy does not know, an archive without
+  any segment though the ledger knows of some, or a ledger that is not whole.
 
 Why it matters
   Lines kept too long break the law (Code penal 226-20), and a ledger that is not whole proves nothing.
@@ -301,8 +301,8 @@ Example
 
 What to do
   Lines past their day: run `oubliette purge`, which says why a file stays, such as a hold. A purge not
-  ended: run it again. A class: put its rule back, or tell why it is gone. A ledger: `oubliette ledger
-  verify` names the place, `oubliette explain L02` says what to keep.
+  ended: run it again. A class: put its rule back, or tell why it is gone. No segment: name the directory that
+  `filter` or `serve` writes to, with its disk mounted. A ledger: `oubliette ledger verify` names the place, `oubliette explain L02` says what to keep.
 
 References
   GDPR 5(1)(e), 5(2), 30",

@@ -7,9 +7,12 @@ use crate::ledger::Entry;
 use jiff::civil::Date;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+/// How the title begins, by which a page is known as one.
+pub(super) const TITLE: &str = "What is kept in logs";
+
 /// The page.
 pub(crate) fn page(report: &Report) -> String {
-    let title = format!("What is kept in logs, {} to {}", report.from, report.to);
+    let title = format!("{TITLE}, {} to {}", report.from, report.to);
     let page = html! {
         (DOCTYPE)
         html lang="en" {

@@ -44,6 +44,7 @@ use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan as _};
 pub(in crate::jobs) use moving::SECOND_PHASE_FILE_MODE;
 pub use place::NOT_THERE;
+pub(in crate::jobs) use place::keep;
 pub(in crate::jobs) use quarantined::Dates;
 pub use quarantined::{SealedBatch, sealed_past_due};
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,7 +3,7 @@
 //! shows no token.
 
 use super::ledger::{self, LedgerReport};
-use super::purge::Dates;
+use super::purge::{Dates, keep};
 use crate::archive::{self, ArchiveError, Segment};
 use crate::ledger::event::{self, Event};
 use crate::ledger::{Entry, LedgerError};
@@ -161,6 +161,13 @@ pub fn report(scope: &Scope) -> Result<Report, Diagnostic> {
     };
     attention.extend(told.lost.iter().map(lost));
     let kept = kept(scope, today, &mut attention)?;
+    if kept.is_empty() && !told.sealed.is_empty() {
+        attention.push(format!(
+            "no segment lies in {}, though the ledger says that segments were sealed and not purged: {}; name the archive, with its disk mounted",
+            scope.tree.archive.display(),
+            told.sealed.len()
+        ));
+    }
     let sealed = Dates::new(&scope.classes, &scope.zone).due(&scope.quarantine, today)?;
     let mut overdue = BTreeMap::<Date, u64>::new();
     sealed.iter().for_each(|due| *overdue.entry(due.expires).or_default() += 1);
@@ -216,6 +223,8 @@ struct Told {
     quarantine_unfinished: BTreeSet<Date>,
     /// Expiry days a shred key of which is lost, and that were not purged since.
     lost: BTreeSet<String>,
+    /// Segments that were sealed and neither purged nor erased, and when.
+    sealed: BTreeMap<String, Timestamp>,
 }
 
 impl Told {
@@ -225,6 +234,7 @@ impl Told {
 
     fn hear(&mut self, entry: &Entry, days: &RangeInclusive<Date>) {
         let event = entry.event();
+        event.iter().for_each(|event| keep(&mut self.sealed, event, entry.at));
         if let Some(Event::ShredKeyLost { expires }) = &event {
             self.lost.insert(expires.clone());
         }

@@ -225,6 +225,8 @@ pub(crate) struct ReportArgs {
     pub(crate) place: ArchivePlace,
 
     /// The file to write; `-` is standard output
+    ///
+    /// An earlier report in its place is replaced, any other file is refused.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "OUTPUT")]
     pub(crate) out: PathBuf,
 

@@ -5,7 +5,7 @@ use crate::cli::args::{Common, Reading, ReportArgs, Tokens};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::files::{self, write_whole};
-use crate::cli::page::page;
+use crate::cli::page::{TITLE, page};
 use crate::cli::report::{Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::report::{self, Scope};
@@ -16,11 +16,16 @@ use crate::quarantine;
 use crate::rules::retention::RetentionRules;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
+use memchr::memmem;
+use std::fs::File;
+use std::io::Read as _;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// Writes the report.
 pub(crate) fn run(report: Report, common: &Common, args: &ReportArgs) -> Result<Exit, Stop> {
+    // Before the archive is read, which may take long.
+    refuse_other_file(&args.out)?;
     let made = report::report(&scope(common, args)?)?;
     let text = if report.is_json() {
         // Strings, numbers and dates under fixed names: they always serialise.
@@ -42,6 +47,36 @@ pub(crate) fn run(report: Report, common: &Common, args: &ReportArgs) -> Result<
     );
     Ok(Exit::NeedsHuman)
 }
+
+/// Refuses to write over what is no report: a mistyped name would cost somebody a file. The report of last month is replaced.
+fn refuse_other_file(out: &Path) -> Result<(), Diagnostic> {
+    // What is no file keeps nothing; what is not there or cannot be opened is for the writing to tell.
+    if out == Path::new("-") || !out.is_file() {
+        return Ok(());
+    }
+    let Ok(file) = File::open(out) else { return Ok(()) };
+    let mut beginning = Vec::new();
+    let read = file.take(BEGINNING_BYTES).read_to_end(&mut beginning);
+    if read.is_err() || beginning.is_empty() || is_report(&beginning) {
+        return Ok(());
+    }
+    Err(Diagnostic::new(&codes::OPEN, "there is a file of that name already, and it is no report")
+        .at(out.display().to_string())
+        .because("a report takes the place of an earlier one, and of nothing else")
+        .hint("give `--out` another name, or remove the file"))
+}
+
+/// Whether a file that begins so is a report, as a page or as JSON.
+fn is_report(beginning: &[u8]) -> bool {
+    beginning.starts_with(JSON.as_bytes())
+        || beginning.starts_with(b"<!DOCTYPE html>") && memmem::find(beginning, TITLE.as_bytes()).is_some()
+}
+
+/// Enough for the title of the page.
+const BEGINNING_BYTES: u64 = 512;
+
+/// What a report begins with that is JSON: its first member.
+const JSON: &str = "{\"made\":\"";
 
 fn scope(common: &Common, args: &ReportArgs) -> Result<Scope, Diagnostic> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;

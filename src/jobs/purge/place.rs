@@ -18,20 +18,8 @@ impl Site {
     /// If the ledger cannot be read, or is not what was written.
     pub(in crate::jobs) fn kept(&self) -> Result<BTreeMap<String, Timestamp>, LedgerError> {
         let mut kept = BTreeMap::new();
-        self.ledger.read(&mut |entry, _| match entry.event() {
-            Some(Event::Segment(segment)) => {
-                kept.insert(segment.name, entry.at);
-            }
-            // From the intent on a segment may be gone.
-            Some(Event::PurgeIntent(purge)) => {
-                for name in purge.files.iter().filter_map(within_store) {
-                    kept.remove(name);
-                }
-            }
-            Some(Event::EraseIntent(erasure)) if erasure.digest.is_none() => {
-                kept.remove(&erasure.name);
-            }
-            _ => {}
+        self.ledger.read(&mut |entry, _| {
+            entry.event().iter().for_each(|event| keep(&mut kept, event, entry.at));
         })?;
         Ok(kept)
     }
@@ -84,6 +72,25 @@ impl Site {
             }
         }
         Ok(false)
+    }
+}
+
+/// Takes note in `kept` of an event of that instant: what was sealed, and neither purged nor erased since.
+pub(in crate::jobs) fn keep(kept: &mut BTreeMap<String, Timestamp>, event: &Event, at: Timestamp) {
+    match event {
+        Event::Segment(segment) => {
+            kept.insert(segment.name.clone(), at);
+        }
+        // From the intent on a segment may be gone.
+        Event::PurgeIntent(purge) => {
+            for name in purge.files.iter().filter_map(within_store) {
+                kept.remove(name);
+            }
+        }
+        Event::EraseIntent(erasure) if erasure.digest.is_none() => {
+            kept.remove(&erasure.name);
+        }
+        _ => {}
     }
 }
 
