@@ -9,6 +9,7 @@ mod desk {
     mod damage;
     mod docs;
     mod hold;
+    mod keys;
     mod node;
     mod purge;
     mod refusals;

@@ -267,7 +267,9 @@ pub(crate) struct Common {
 
     /// Fix the clock: tests, what-if questions
     ///
-    /// Lines count as received at this instant, and the epoch is the one that holds then.
+    /// Lines count as received at this instant, and the epoch is the one that holds then. `filter` needs the secret of that
+    /// epoch, and as at midnight that of any other ends in its state directory: where a node lives, name another one.
+    /// `token` ends none.
     #[arg(long, global = true, value_name = "RFC3339", value_parser = instant, hide_short_help = true)]
     pub(crate) now: Option<Timestamp>,
 

@@ -4,6 +4,7 @@
 use crate::keyring::{self, EpochRecord, EpochState, Escrow, KeyError, Keyring, Rotation, StateDir};
 use crate::ledger::{Event, Ledger};
 use crate::model::{Expires, ShredKeys};
+use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::Patience;
@@ -136,6 +137,22 @@ impl RecordedKeyring {
             Some(keys) => patience.attempt(&keys, || keyring.current(now)),
             None => keyring.current(now),
         })
+    }
+
+    /// As [`Keyring::current`], but where the clock stands still, no secret ends and no seed goes on: then `None` if that
+    /// of its epoch is not here, and others are.
+    ///
+    /// # Errors
+    /// As [`Keyring::current`] and [`Keyring::asked`]; if the ledger cannot be kept.
+    pub fn asked(&mut self, clock: Clock) -> Result<Option<keyring::Current>, Diagnostic> {
+        let now = clock.now();
+        if !clock.is_running() {
+            let asked = self.keyring.asked(now)?;
+            if asked.is_some() || self.keyring.has_secrets()? {
+                return Ok(asked);
+            }
+        }
+        self.current(now).map(Some)
     }
 
     /// As [`Keyring::erase_past`], and in the ledger.

@@ -5,13 +5,13 @@ use crate::detect::canonical;
 use crate::keyring::{self, KeyError, SecretSource};
 use crate::ledger::Ledger;
 use crate::model::{Kind, Kinds};
+use crate::primitives::clock::Clock;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::secret::Secret;
 use crate::pseudonym::TokenShape;
 use crate::pseudonym::epoch::{Epoch, EpochKeys};
 use crate::pseudonym::token;
 use ipnet::IpNet;
-use jiff::Timestamp;
 use std::path::PathBuf;
 
 /// What is asked.
@@ -32,7 +32,7 @@ pub struct Question {
 }
 
 /// The tokens of the value: one, or several if the secret was rotated within the epoch.
-/// `ledger`, if there is one, is told of an epoch that this begins or ends.
+/// `ledger`, if there is one, is told of an epoch that this begins or ends. Where the clock stands still, it ends none.
 ///
 /// # Errors
 /// A value that is no identifier; a secret that is not to be had.
@@ -40,11 +40,11 @@ pub fn run(
     question: &Question,
     settings: keyring::Settings,
     ledger: Option<Ledger>,
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<Vec<String>, Diagnostic> {
     let mut kinds = Kinds::default();
     let (kind, canonical) = canonical_bytes(question, &mut kinds)?;
-    let secrets = secrets(question, settings, ledger, now)?;
+    let secrets = secrets(question, settings, ledger, clock)?;
     let token_of = |(epoch, secret): &(Epoch, Secret)| {
         let keys = EpochKeys::derive(secret, *epoch, &question.tenant, &kinds);
         let tag = keys.tag(kind, &canonical);
@@ -115,8 +115,10 @@ fn secrets(
     question: &Question,
     settings: keyring::Settings,
     ledger: Option<Ledger>,
-    now: Timestamp,
+    clock: Clock,
 ) -> Result<Vec<(Epoch, Secret)>, Diagnostic> {
+    let now = clock.now();
+    let running = Epoch::at(now, settings.length, &settings.zone);
     let directory = settings.directory.clone();
     let key_file = matches!(settings.source, SecretSource::KeyFile(_));
     if let Some(epoch @ Epoch::From(day)) = question.epoch
@@ -132,17 +134,18 @@ fn secrets(
             Ok(secrets.into_iter().map(|secret| (epoch, secret)).collect())
         }
         (asked, _) => {
-            let current = RecordedKeyring::open(settings)?.told_to(ledger).current(now)?;
-            match asked {
+            let current = RecordedKeyring::open(settings)?.told_to(ledger).asked(clock)?;
+            let epoch = asked.unwrap_or_else(|| current.as_ref().map_or(running, |current| current.epoch));
+            match current {
                 // A key file holds for the epoch that its owner says it is of.
-                Some(epoch) if key_file || epoch == current.epoch => Ok(vec![(epoch, current.secret)]),
-                Some(epoch) if keyring::is_wrapped(&directory, epoch) => {
+                Some(current) if key_file || epoch == current.epoch => Ok(vec![(epoch, current.secret)]),
+                _ if keyring::is_wrapped(&directory, epoch) => {
                     Err(KeyError::NoIdentity { epoch: epoch.to_string() }.into())
                 }
-                Some(epoch) => {
-                    Err(KeyError::NoWrap { epoch: epoch.to_string(), path: directory.join("wraps") }.into())
+                None if asked.is_none() && now > Clock::System.now() => {
+                    Err(KeyError::NotBegun { epoch: epoch.to_string() }.into())
                 }
-                None => Ok(vec![(current.epoch, current.secret)]),
+                _ => Err(KeyError::NoWrap { epoch: epoch.to_string(), path: directory.join("wraps") }.into()),
             }
         }
     }
@@ -224,8 +227,8 @@ mod tests {
                 epoch: Some(Epoch::From(jiff::civil::date(2026, 11, day))),
                 identity,
             };
-            let now = "2026-11-23T12:00:00Z".parse().unwrap();
-            let refused = run(&question, settings.clone(), None, now).unwrap_err().to_string();
+            let clock = Clock::Fixed("2026-11-23T12:00:00Z".parse().unwrap());
+            let refused = run(&question, settings.clone(), None, clock).unwrap_err().to_string();
             assert!(refused.contains("K11") && refused.contains(says), "{refused}");
         }
     }
@@ -282,7 +285,7 @@ mod tests {
                 epoch: Some(Epoch::From(jiff::civil::date(2026, 11, 23))),
                 identity: None,
             };
-            let tokens = run(&question, settings.clone(), None, Timestamp::UNIX_EPOCH);
+            let tokens = run(&question, settings.clone(), None, Clock::Fixed(jiff::Timestamp::UNIX_EPOCH));
             match tokens {
                 Ok(tokens) => assert_eq!(tokens, [expected], "{value}"),
                 Err(error) => assert_eq!((error.code.id, expected), ("K14", ""), "{value}"),

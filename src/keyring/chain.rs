@@ -140,7 +140,7 @@ impl Chain {
     ///
     /// # Errors
     /// If `epoch` is before the chain's, or more than 18,300 epochs after it.
-    fn advanced_to(&self, epoch: Epoch) -> Result<Self, KeyError> {
+    pub(super) fn advanced_to(&self, epoch: Epoch) -> Result<Self, KeyError> {
         let out_of_reach =
             || KeyError::ClockBeforeChain { now: epoch.to_string(), chain: self.epoch.to_string() };
         let mut chain = self.clone();

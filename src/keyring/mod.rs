@@ -163,6 +163,29 @@ impl Keyring {
         Ok(secret.map(|secret| Current { epoch, secret, until: epoch.end(length, zone) }))
     }
 
+    /// The secret that holds at `now`, for whoever asks what would be: as [`Keyring::running`], but a seed tells that of an
+    /// epoch to come as well.
+    ///
+    /// # Errors
+    /// If it cannot be read; an epoch out of the reach of the seed.
+    pub fn asked(&self, now: Timestamp) -> Result<Option<Current>, KeyError> {
+        let zone = &self.settings.zone;
+        let Some(chain) = self.state.as_ref().map(Chain::load).transpose()?.flatten() else {
+            return self.running(now);
+        };
+        let (epoch, length) = (Epoch::at(now, chain.length(), zone), chain.length());
+        let secret = chain.advanced_to(epoch)?.secret();
+        Ok(Some(Current { epoch, secret, until: epoch.end(length, zone) }))
+    }
+
+    /// Whether a secret lies here that [`Keyring::current`] would erase, if it is of another epoch.
+    ///
+    /// # Errors
+    /// If secrets cannot be listed.
+    pub fn has_secrets(&self) -> Result<bool, KeyError> {
+        self.state.as_ref().map_or(Ok(false), |state| Ok(!random::epochs(state)?.is_empty()))
+    }
+
     /// The epochs that are over at `now` and have a secret here all the same, oldest first.
     ///
     /// # Errors

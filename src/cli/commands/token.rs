@@ -27,7 +27,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &TokenArgs) -> Result<E
     };
     replay::warn_of_exposed(report, args.identity.as_deref())?;
     let keys = keys::prepared(&settings, settings.legal_zone()?)?;
-    let tokens = token::run(&question, keys, ledger_of_node(&settings)?, settings.clock.now())?;
+    let tokens = token::run(&question, keys, ledger_of_node(&settings)?, settings.clock)?;
     for token in &tokens {
         if report.is_json() {
             report.value(&json!({ "token": token }))?;
