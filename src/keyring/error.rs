@@ -310,7 +310,7 @@ pub static EXPOSED: Code = Code {
     title: "a key can be read by others",
     text: "\
 What it means
-  The mode of the key file lets its group or everybody read it, and it is refused. An identity file of such a mode
+  The mode of the key file, or of the seed to import, lets its group or everybody read it, and it is refused. An identity file of such a mode
   is used with this warning, unless it is locked with a passphrase; so are the private keys of TLS and the settings of
   Kafka in the configuration of `serve`, where those of root may be shared with a group.
 

@@ -27,6 +27,17 @@ impl KeyFile {
         path
     }
 
+    /// Refuses one that group or others can read.
+    ///
+    /// # Errors
+    /// [`KeyError::Exposed`].
+    pub fn demand_private(&self, metadata: &Metadata) -> Result<(), KeyError> {
+        if self.is_exposed(metadata) {
+            return Err(KeyError::Exposed { path: self.path().to_owned(), mode: metadata.mode() & 0o7777 });
+        }
+        Ok(())
+    }
+
     /// Whether group or others can read it.
     ///
     /// systemd gives a credential to the user of its service (mode 0400); or leaves it to root and lets that user read it by
@@ -60,9 +71,7 @@ pub(super) fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
     if !metadata.is_file() {
         return Err(KeyError::NotAFile { path: path.to_owned() });
     }
-    if key_file.is_exposed(&metadata) {
-        return Err(KeyError::Exposed { path: path.to_owned(), mode: metadata.mode() & 0o7777 });
-    }
+    key_file.demand_private(&metadata)?;
     // Longer than any key, so that a long file is seen to be one.
     let mut bytes = Zeroizing::new(Vec::with_capacity(256));
     file.take(256).read_to_end(&mut bytes).map_err(io_error("read", path))?;

@@ -1,7 +1,8 @@
-//! Questions to the keys of a node that filters.
+//! Questions to the keys of a node that filters, and a seed for a fleet.
 
 use super::node::{Node, arg, text};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 /// Everything in the folder of secrets.
@@ -58,4 +59,37 @@ fn a_question_about_a_day_to_come_moves_no_seed() {
     fs::write(&log, "203.0.113.7\n").unwrap();
     let filter = node.run(&["filter", "--tag", "none", "--now", "2027-03-01T12:00:00Z", arg(&log)]);
     assert_eq!(text(&filter.stdout), later, "{}", text(&filter.stderr));
+}
+
+/// Whoever reads it can make all secrets to come.
+#[test]
+fn a_seed_that_others_can_read_is_refused() {
+    let node = Node::new();
+    let seed = node.path("seed");
+    assert!(node.run(&["keys", "seed", "new", arg(&seed)]).status.success());
+    for (mode, exit) in [(0o644, 2), (0o640, 2), (0o604, 2), (0o600, 0), (0o400, 0)] {
+        fs::set_permissions(&seed, fs::Permissions::from_mode(mode)).unwrap();
+        let imported = node.run(&["keys", "seed", "import", arg(&seed)]);
+        let told = text(&imported.stderr);
+        assert_eq!((imported.status.code(), told.contains("error[K02]")), (Some(exit), exit == 2), "{told}");
+        assert_eq!(node.path("state/keys/chain").exists(), exit == 0, "{told}");
+    }
+    // What is read from a pipe lies nowhere.
+    let mut shell = std::process::Command::new("/bin/sh");
+    let import = format!(
+        "cat {} | {} keys seed import - --state-dir {}",
+        arg(&seed),
+        env!("CARGO_BIN_EXE_oubliette"),
+        arg(&node.path("other"))
+    );
+    assert!(shell.args(["-c", &import]).output().unwrap().status.success());
+}
+
+#[test]
+fn a_seed_is_not_written_to_a_file_that_has_the_name_of_standard_output() {
+    let node = Node::new();
+    let made = node.command(&["keys", "seed", "new", "-"]).current_dir(node.path("")).output().unwrap();
+    let told = text(&made.stderr);
+    assert_eq!((made.status.code(), text(&made.stdout)), (Some(2), String::new()), "{told}");
+    assert!(told.starts_with("error[C01]") && !node.path("-").exists(), "{told}");
 }

@@ -9,7 +9,7 @@ use crate::cli::files;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::keys;
-use crate::keyring::{self, EpochRecord, EpochState, Escrow, KeyError, Keyring, StateDir};
+use crate::keyring::{self, EpochRecord, EpochState, Escrow, KeyError, KeyFile, Keyring, StateDir};
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::EpochLength;
 use jiff::tz::TimeZone;
@@ -124,6 +124,14 @@ fn new_seed(report: Report, common: &Common, file: &Path, epoch: Option<EpochNam
             .hint("`--epoch day` or `--epoch month`, without a key file")
             .into());
     }
+    if file == Path::new("-") {
+        let refusal =
+            Diagnostic::new(&codes::USAGE, "a seed is written to a file, and not to standard output");
+        return Err(refusal
+            .because("a terminal and its history would keep it")
+            .hint("name a file that does not exist yet; for one that is called so, `./-`")
+            .into());
+    }
     let epoch = keys::new_seed(file, settings.epoch, &settings.legal_zone()?, settings.clock.now())
         .map_err(Diagnostic::from)?;
     if report.is_json() {
@@ -137,9 +145,10 @@ fn new_seed(report: Report, common: &Common, file: &Path, epoch: Option<EpochNam
 
 fn import_seed(report: Report, common: &Common, file: &Path) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
-    let file = &files::credential(file).unwrap_or_else(|| file.to_owned());
-    let text = secret_text(file)?;
-    let (epoch, length) = keys::import_seed(&settings.state_dir, file, &text).map_err(Diagnostic::from)?;
+    let seed = files::credential(file).map_or_else(|| KeyFile::Own(file.to_owned()), KeyFile::Credential);
+    let text = secret_text(&seed)?;
+    let (epoch, length) =
+        keys::import_seed(&settings.state_dir, seed.path(), &text).map_err(Diagnostic::from)?;
     let length = length.name();
     if report.is_json() {
         report.value(&json!({ "epoch": epoch.to_string(), "length": length }))?;
@@ -151,10 +160,15 @@ fn import_seed(report: Report, common: &Common, file: &Path) -> Result<Exit, Sto
 }
 
 /// The text of a file that holds a secret; wiped when it is dropped.
-fn secret_text(file: &Path) -> Result<Zeroizing<String>, Stop> {
+fn secret_text(seed: &KeyFile) -> Result<Zeroizing<String>, Stop> {
+    let file = seed.path();
     // With room for all of it, so that no shorter copy is left behind.
     let mut text = Zeroizing::new(String::with_capacity(SEED_BYTES_LIMIT));
     let input = files::input(Some(file))?;
+    // A pipe keeps nothing that others could read later.
+    if let Some(metadata) = input.metadata().ok().filter(|metadata| metadata.is_file()) {
+        seed.demand_private(&metadata).map_err(Diagnostic::from)?;
+    }
     let read = input.take(SEED_BYTES_LIMIT as u64).read_to_string(&mut text);
     read.map(|_| text).map_err(|error: io::Error| {
         Diagnostic::new(&codes::OPEN, "cannot read the seed")
