@@ -261,6 +261,22 @@ pub(crate) fn refuse_nested(archive: &Path, vault: &Path) -> Result<(), Diagnost
         .hint("name another directory with `--vault`, or as `vault` in the configuration"))
 }
 
+/// Refuses to write to a place within one of the stores of an archive: whoever looks there finds what is no segment, and no
+/// purge would ever remove it.
+///
+/// # Errors
+/// With the place.
+pub(crate) fn refuse_within(stores: &[&Path], to: &Path) -> Result<(), Diagnostic> {
+    let place = real(to);
+    if !stores.iter().any(|store| !is_remote(store) && place.starts_with(real(store))) {
+        return Ok(());
+    }
+    Err(Diagnostic::new(&codes::CONFLICT, "the output would lie in the archive")
+        .at(to.display().to_string())
+        .because("there are segments and vaults in there, and nothing else: no purge removes anything else")
+        .hint("name a place outside of the archive and of its vaults"))
+}
+
 /// Where `path` is, whatever links lead there; what of it does not exist yet stays as it is written.
 fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

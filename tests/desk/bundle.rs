@@ -295,3 +295,20 @@ fn one_file_for_an_age_recipient() {
         assert!(succeeds(&command, &directory), "{command}");
     }
 }
+
+/// What looks for segments there would trip over it, and no purge would ever remove it.
+#[test]
+fn a_bundle_lies_outside_of_the_archive() {
+    let node = Node::new();
+    std::os::unix::fs::symlink(node.path("srv/vault"), node.path("link")).unwrap();
+    for within in ["srv/archive/case", "srv/vault/case", "srv/intermediate/case", "link/case"] {
+        let to = node.path(within);
+        let options = [&["--bundle", arg(&to)], &CASE[..], &PERIOD[..]].concat();
+        let refused = node.desk(&["replay"], &options);
+        let told = text(&refused.stderr);
+        assert_eq!((refused.status.code(), to.exists()), (Some(2), false), "{told}");
+        assert!(told.starts_with("error[C06]: the output would lie in the archive"), "{told}");
+    }
+    node.verify();
+    bundle(&node, "case", &[]);
+}

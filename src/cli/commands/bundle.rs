@@ -4,6 +4,7 @@ use super::gaps::left_out;
 use super::replay::{handed_over, refused, summarise};
 use crate::cli::args::ReplayArgs;
 use crate::cli::exit::Exit;
+use crate::cli::files;
 use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::bundle::{About, Bundle, Destination};
@@ -24,6 +25,8 @@ pub(super) fn demand(
 ) -> Result<Question, Diagnostic> {
     if let Some(to) = &args.bundle {
         question.purpose.demand(Grant::Bundle, &question.selection, question.scope, &site.classes)?;
+        let stores = [&*site.tree.archive, &*site.tree.vault, &*site.intermediate];
+        files::refuse_within(&stores, to)?;
         let destination = destination(args, to);
         if let Some(left) = destination.clear(&*site.storage)? {
             report.note(&format!("removed what a run that was killed left: {}", left.display()));
