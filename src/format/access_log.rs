@@ -3,7 +3,7 @@
 use super::last_times::LastTimes;
 use super::some_span;
 use super::timestamp::{MISMATCH, Parsed, clf, rfc3339};
-use crate::model::{Format, Record};
+use crate::model::{Format, Record, StatedTime};
 use crate::scan::Line;
 use memchr::{memchr, memchr2, memmem, memrchr};
 use nom::Parser;
@@ -42,11 +42,8 @@ pub(super) const VHOST_COMBINED_SAMPLES: &[&str] = &[
 /// Read from the first quote both ways. Client and user may hold anything but a bare quote, even a
 /// forged time in brackets; the time that counts stands right before the request.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
-    let quote = request_start(line)?;
-    let head = line[..quote].strip_suffix(b"] ")?;
-    let bracket = memrchr(b'[', head)?;
-    let (_, time) = all_consuming(alt((clf, rfc3339))).parse(&head[bracket + 1..]).ok()?;
-    let vhost = vhost(head[..bracket].strip_suffix(b" ")?)?;
+    let Request { quote, bracket, time } = request(line)?;
+    let vhost = vhost(line[..bracket].strip_suffix(b" ")?)?;
     let (rest, _) = (quoted, char(' '), status, char(' '), size).parse(&line[quote..]).ok()?;
     if !rest.is_empty() && !rest.starts_with(b" ") {
         return None;
@@ -102,6 +99,28 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
         _ => return None,
     };
     Some(Record { format, time: Some(time), ..Record::raw(text) })
+}
+
+/// The time in brackets right before the first quote, as before a request; whatever else stands in the text.
+pub(super) fn request_time(text: &[u8]) -> Option<StatedTime> {
+    request(text).map(|request| request.time)
+}
+
+/// Where a request begins.
+struct Request {
+    /// Offset of the quote that opens it.
+    quote: usize,
+    /// Offset of the bracket before the time.
+    bracket: usize,
+    time: StatedTime,
+}
+
+fn request(line: &[u8]) -> Option<Request> {
+    let quote = request_start(line)?;
+    let head = line[..quote].strip_suffix(b"] ")?;
+    let bracket = memrchr(b'[', head)?;
+    let (_, time) = all_consuming(alt((clf, rfc3339))).parse(&head[bracket + 1..]).ok()?;
+    Some(Request { quote, bracket, time })
 }
 
 /// Offset of the quote that opens the request: the first that is not escaped. Each quote that is
@@ -197,7 +216,6 @@ fn number(input: &[u8]) -> Parsed<'_, &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::StatedTime;
 
     fn host(line: &[u8]) -> Option<(Format, String)> {
         let record = read(line)?;

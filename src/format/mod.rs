@@ -6,7 +6,8 @@
 //! Two levels: a syslog line whose MSG has a format of its own states that as [`Record::inner`]; time
 //! and tag stay those of the outer line. The outer time was written by the machine, the inner one
 //! perhaps by a client, so the inner time counts only where the outer line states none at all: a BSD
-//! time without year and zone still comes first.
+//! time without year and zone still comes first. But of a request in a log of access the later of the two counts, for there a client
+//! may have written the outer one ([`request_time`]).
 
 mod access_log;
 mod apache_error;
@@ -23,6 +24,7 @@ mod netfilter;
 mod nginx_error;
 mod pri;
 mod raw;
+mod request_time;
 mod rfc3164;
 mod rfc5424;
 mod timestamp;
@@ -79,13 +81,17 @@ impl Guess {
             None => syslog(line).or_else(|| content(line)),
             Some(format) => only(format, line),
         };
-        match outer {
+        let mut record = match outer {
             None => raw::read(line),
             Some(outer) if matches!(outer.format, Format::Rfc5424 | Format::Rfc3164) => {
                 with_inner(line, outer)
             }
             Some(outer) => outer,
+        };
+        if ![Some(record.format), record.inner].into_iter().flatten().any(is_access) {
+            record.time = request_time::later(record.time, access_log::request_time(record.message.of(line)));
         }
+        record
     }
 }
 
@@ -188,10 +194,16 @@ fn only(format: Format, line: &[u8]) -> Option<Record> {
 
 /// A syslog record with the format of its MSG, and the time of that where it states none itself.
 fn with_inner(line: &[u8], outer: Record) -> Record {
-    match content(inner_text(line, &outer)) {
-        Some(inner) => Record { inner: Some(inner.format), time: outer.time.or(inner.time), ..outer },
-        None => outer,
-    }
+    let Some(inner) = content(inner_text(line, &outer)) else { return outer };
+    let time = match outer.time {
+        Some(_) if is_access(inner.format) => request_time::later(outer.time, inner.time),
+        _ => outer.time.or(inner.time),
+    };
+    Record { inner: Some(inner.format), time, ..outer }
+}
+
+fn is_access(format: Format) -> bool {
+    matches!(format, Format::Clf | Format::Combined | Format::VhostCombined)
 }
 
 /// Whether it is plain that the bytes of a syslog line from `message` on have no format of their own.

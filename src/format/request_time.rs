@@ -1,0 +1,129 @@
+//! The time in brackets before a request, against that of the head in front of it.
+//!
+//! Where X-Forwarded-For is the first field of an access log, a client writes how its line begins: a head of syslog, say, that
+//! would state when the event was. To the byte that is the line of a web server which logs by syslog, where a client may write
+//! what looks like a request into the message. So neither of the two times is believed against the other: the later one counts,
+//! and nobody makes a line expire before its day, or be dropped as if it had.
+
+use super::timestamp::is_of_event;
+use crate::model::StatedTime;
+
+/// The time that counts of that of the head and that before the request. A minute apart they are one, for a relay writes its head
+/// a little later, and its clock may be behind.
+pub(super) fn later(head: Option<StatedTime>, request: Option<StatedTime>) -> Option<StatedTime> {
+    let of_event = |time: &StatedTime| is_of_event(*time);
+    let (Some(ours), Some(other)) = (head.filter(of_event), request.filter(of_event)) else { return head };
+    if seconds_between(ours, other).is_some_and(|seconds| seconds > 60) { request } else { head }
+}
+
+/// How much later `request` is than `head`, if both state a year: one that is left open is that nearest to now, which is not known
+/// here, and never so far in the past that a line would be dropped. A zone that the head leaves open is that of the request. `None`
+/// too if the request leaves it open and the head does not.
+fn seconds_between(head: StatedTime, request: StatedTime) -> Option<i64> {
+    let StatedTime::Civil { offset_seconds: offset, .. } = request else { return None };
+    let ahead = match head {
+        StatedTime::Civil { offset_seconds: None, .. } => 0,
+        StatedTime::Civil { offset_seconds: Some(head), .. } => offset? - head,
+        StatedTime::Unix(_) => offset?,
+    };
+    // A clock that is not set says nothing: receipt counts.
+    let head = wall_seconds(head).filter(|&seconds| seconds >= SECONDS_OF_1970)?;
+    Some(wall_seconds(request)? - i64::from(ahead) - head)
+}
+
+/// Seconds from 1970-01-01T00:00:00 to a calendar time, both on one clock; `None` without a year.
+fn wall_seconds(time: StatedTime) -> Option<i64> {
+    let (year, month, day, hour, minute, second) = match time {
+        StatedTime::Unix(seconds) => return Some(seconds),
+        StatedTime::Civil { year, month, day, hour, minute, second, .. } => {
+            (i64::from(year?), month, day, hour, minute, second)
+        }
+    };
+    // A year that begins with March has its leap day last, and its months have 153 days in five.
+    let (year, months) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
+    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
+        + year.div_euclid(400)
+        + (153 * i64::from(months) + 2) / 5
+        + i64::from(day)
+        - DAYS_BEFORE_1970;
+    Some(((days * 24 + i64::from(hour)) * 60 + i64::from(minute)) * 60 + i64::from(second))
+}
+
+/// 1971 comes after them.
+const SECONDS_OF_1970: i64 = 365 * 86_400;
+
+/// What the sum of [`wall_seconds`] is for 1970-01-01.
+const DAYS_BEFORE_1970: i64 = 719_469;
+
+#[cfg(test)]
+mod tests {
+    use super::super::timestamp::stated;
+    use super::*;
+
+    #[test]
+    fn the_later_of_two_times() {
+        for (head, request, expected) in [
+            // A relay writes its head when the request is over.
+            ("2026-11-23T10:00:07Z", "23/Nov/2026:10:00:00 +0000", "head"),
+            ("2026-11-23T10:00:00Z", "23/Nov/2026:11:01:00 +0100", "head"),
+            ("2026-11-23T10:00:00Z", "23/Nov/2026:11:01:01 +0100", "request"),
+            ("2026-11-24T01:00:00+01:00", "23/Nov/2026:18:59:00 -0500", "head"),
+            ("2026-11-24T01:00:00+01:00", "23/Nov/2026:19:02:00 -0500", "request"),
+            ("2001-01-01T00:00:00Z", "23/Nov/2026:10:00:00 +0000", "request"),
+            ("2026-11-23T10:00:00Z", "01/Jan/2001:00:00:00 +0000", "head"),
+            ("2024-02-29T23:59:59Z", "01/Mar/2024:00:00:59 +0000", "head"),
+            ("2023-02-28T23:58:59Z", "01/Mar/2023:00:00:00 +0000", "request"),
+            // No zone: the same as that of the request. No year: it is not known which is later.
+            ("Nov 23 2026 10:00:00", "23/Nov/2026:10:00:30 +0900", "head"),
+            ("Nov 22 2026 10:00:00", "23/Nov/2026:10:00:00 +0900", "request"),
+            ("Nov 23 2001 10:00:00", "23/Nov/2026:10:00:00 +0000", "request"),
+            ("Nov 23 10:00:00", "23/Nov/2026:12:00:00 +0000", "head"),
+            ("Nov 23 10:00:00", "01/Jan/2001:12:00:00 +0000", "head"),
+            // Numbers.
+            ("1795428000", "23/Nov/2026:10:01:00 +0000", "head"),
+            ("1795428000", "23/Nov/2026:11:00:00 +0100", "head"),
+            ("1795428000", "23/Nov/2026:12:00:00 +0100", "request"),
+            ("1795428000", "23/Nov/2026:12:00:00", "head"),
+            ("2026-11-23T10:00:00Z", "23/Nov/2026:12:00:00", "head"),
+            ("2026-11-23T10:00:00", "23/Nov/2026:12:00:00", "request"),
+        ] {
+            let [head, request] = [head, request].map(|text| stated(text.as_bytes()));
+            assert!(head.is_some() && request.is_some(), "{head:?} {request:?}");
+            let got = later(head, request);
+            let got = if got == head { "head" } else { "request" };
+            assert_eq!(got, expected, "{head:?} {request:?}");
+        }
+    }
+
+    #[test]
+    fn times_of_no_event_are_not_later() {
+        let unset = Some(StatedTime::Civil {
+            year: Some(1),
+            month: 1,
+            day: 1,
+            hour: 0,
+            minute: 0,
+            second: 0,
+            offset_seconds: Some(0),
+        });
+        let event = stated(b"23/Nov/2026:10:00:00 +0000");
+        assert_eq!(later(unset, event), unset);
+        assert_eq!(later(Some(StatedTime::Unix(12)), event), Some(StatedTime::Unix(12)));
+        assert_eq!(later(event, unset), event);
+        assert_eq!(later(None, event), None);
+        assert_eq!(later(event, None), event);
+    }
+
+    #[test]
+    fn days_are_counted_from_1970() {
+        for (text, seconds) in [
+            ("1971-01-01T00:00:00Z", 31_536_000),
+            ("2000-02-29T12:00:00Z", 951_825_600),
+            ("2026-11-23T10:00:00Z", 1_795_428_000),
+            ("2100-03-01T00:00:00Z", 4_107_542_400),
+        ] {
+            let time = stated(text.as_bytes()).unwrap();
+            assert_eq!(wall_seconds(time), Some(seconds), "{text}");
+        }
+    }
+}
