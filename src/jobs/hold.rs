@@ -14,6 +14,7 @@
 
 mod extract;
 mod key;
+mod lost;
 #[cfg(test)]
 mod tests;
 
@@ -64,6 +65,12 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// What is left of one that is lost.
+    fn of(lost: event::Hold) -> Self {
+        let event::Hold { case, until, frozen_until, .. } = lost;
+        Self { case, until, frozen_until, segments: Vec::new(), extracts: 0, recipient: None }
+    }
+
     /// Whether its segments may not be purged on `today`.
     #[must_use]
     pub fn freezes(&self, today: Date) -> bool {
@@ -263,24 +270,36 @@ impl Holds {
         Ok(names.iter().map(|name| self.folder.path(name)).collect())
     }
 
-    /// Ends a hold; its extracts are erased.
+    /// Ends a hold, be it one that is lost; its extracts are erased.
     ///
     /// # Errors
     /// If the case has none.
     pub fn release(&self, site: &mut Site, case: &str) -> Result<Hold, Diagnostic> {
-        let hold = self.found(case)?;
+        let hold = match self.find(case)? {
+            Some(hold) => hold,
+            None => {
+                let lost = self.lost(&site.ledger, site.today())?.into_iter().find(|lost| lost.case == case);
+                lost.map_or_else(|| self.found(case), |lost| Ok(Hold::of(lost)))?
+            }
+        };
         site.ledger.append(Event::HoldReleased { case: case.to_owned() })?;
         self.erase(&hold)?;
         Ok(hold)
     }
 
-    /// The holds whose day has come, if the clock is right.
+    /// The holds whose day has come, if the clock is right. One that is to last longer by the ledger is not over.
     ///
     /// # Errors
-    /// As [`Holds::list`].
+    /// As [`Holds::list`]; if the ledger cannot be read.
     pub fn over(&self, site: &Site) -> Result<Vec<Hold>, Diagnostic> {
         let today = site.today();
-        Ok(self.list()?.into_iter().filter(|hold| hold.until <= today).collect())
+        let mut over = self.list()?;
+        over.retain(|hold| hold.until <= today);
+        if !over.is_empty() {
+            let lost = self.lost(&site.ledger, today)?;
+            over.retain(|hold| lost.iter().all(|lost| lost.case != hold.case));
+        }
+        Ok(over)
     }
 
     /// Ends every hold whose day has come. Those it ended.
@@ -404,7 +423,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagno
 }
 
 /// All codes of this area.
-pub const CODES: &[&Code] = &[&IO, &DATES, &CASE, &NOTHING, &extract::CLOSED, &extract::LACKING];
+pub const CODES: &[&Code] = &[&IO, &DATES, &CASE, &NOTHING, &extract::CLOSED, &extract::LACKING, &lost::LOST];
 
 static IO: Code = Code {
     id: "H01",

@@ -272,3 +272,60 @@ fn a_hold_that_is_lost_is_not_written_over() {
     assert_eq!(node.desk(&["subject", "restrict"], &restrict).status.code(), Some(2));
     assert_eq!(files(), kept);
 }
+
+/// The hold file of a case.
+fn only_hold(node: &Node) -> PathBuf {
+    let files = std::fs::read_dir(node.path("state/holds")).unwrap().map(|file| file.unwrap().path());
+    files.into_iter().find(|path| path.extension().is_some_and(|end| end == "json")).unwrap()
+}
+
+/// What somebody removed or changed is no reason to let go of what an authority asked for.
+#[test]
+fn a_hold_that_the_ledger_knows_and_that_is_not_there_keeps_what_is_due() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    let run = |command: &[&str]| {
+        let output = node.run(&[command, &["--now", "2027-11-24T10:00:00Z"]].concat());
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let day = srv.join("archive/expires=2027-11-24");
+    let purge = ["purge", "--confirm-clock", "--archive", arg(&srv)];
+    let add = ["hold", "add", "--case", "2027/0815", "--until", "2028-01-31", "--class", "connection"];
+    let add = [&add[..], &["--archive", arg(&srv)]].concat();
+    assert_eq!(run(&add).0, Some(0));
+    let hold = only_hold(&node);
+    let written = std::fs::read_to_string(&hold).unwrap();
+    let mut thawed: serde_json::Value = serde_json::from_str(&written).unwrap();
+    thawed["frozen_until"] = "2027-11-24".into();
+    let mut emptied: serde_json::Value = serde_json::from_str(&written).unwrap();
+    emptied["segments"] = serde_json::json!([]);
+    let mut over: serde_json::Value = serde_json::from_str(&written).unwrap();
+    over["until"] = "2027-11-24".into();
+    for changed in [None, Some(thawed), Some(emptied), Some(over)] {
+        match &changed {
+            None => std::fs::remove_file(&hold).unwrap(),
+            Some(changed) => std::fs::write(&hold, changed.to_string()).unwrap(),
+        }
+        let (exit, _, told) = run(&["hold", "list"]);
+        assert_eq!((exit, told.contains("warning[H07]")), (Some(1), true), "{told}");
+        for options in [&["--dry-run"][..], &[]] {
+            let (exit, _, told) = run(&[&purge[..], options].concat());
+            assert_eq!((exit, told.contains("error[H07]"), day.exists()), (Some(2), true, true), "{told}");
+            assert!(told.contains("2027/0815") && told.contains("hold release"), "{told}");
+        }
+        let erase = ["subject", "erase", "--case", "DSR-1", "--ip", "203.0.113.7", "--archive", arg(&srv)];
+        let (exit, _, told) = run(&[&erase[..], &["--identity", arg(&node.identity())]].concat());
+        assert_eq!((exit, told.contains("error[H07]")), (Some(2), true), "{told}");
+        std::fs::write(&hold, &written).unwrap();
+        assert_eq!(run(&["hold", "list"]).0, Some(0));
+    }
+    // Added again it is as good as before; and one that is lost can be ended.
+    std::fs::remove_file(&hold).unwrap();
+    assert_eq!(run(&add).0, Some(0));
+    assert_eq!((run(&purge).0, day.exists()), (Some(1), true));
+    std::fs::remove_file(&hold).unwrap();
+    let release = ["hold", "release", "--case", "2027/0815", "--archive", arg(&srv)];
+    assert_eq!(run(&release).0, Some(0));
+    assert_eq!(run(&release).0, Some(2));
+    assert_eq!((run(&purge).0, day.exists()), (Some(0), false));
+}

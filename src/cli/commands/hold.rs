@@ -100,7 +100,11 @@ fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
     } else if !report.is_json() {
         report.table(&rows.iter().flat_map(HoldRow::kept).collect::<Vec<_>>())?;
     }
-    Ok(Exit::Done)
+    let today = settings.clock.now().to_zoned(settings.legal_zone()?).date();
+    let ledger = purge::ledger_of_node(settings)?;
+    let lost = ledger.map_or_else(|| Ok(Vec::new()), |ledger| holds.lost(&ledger, today))?;
+    lost.iter().for_each(|hold| report.warning(&holds.told(hold, "and what it froze is not known")));
+    Ok(if lost.is_empty() { Exit::Done } else { Exit::NeedsHuman })
 }
 
 fn rows(settings: &Settings, holds: &Holds, listed: Vec<Hold>) -> Result<Vec<HoldRow>, Diagnostic> {

@@ -101,9 +101,13 @@ fn perform_at(
         let turn = holds.turn()?;
         (holds, Some(turn))
     };
-    let mut unfinished = Vec::new();
     if !args.dry_run {
         site.trust_clock(args.confirm_clock)?;
+    }
+    let none_lost = holds.demand_none_lost(&site.ledger, site.today());
+    none_lost.map_err(|refusal| refused_place(&mut site, args, refusal))?;
+    let mut unfinished = Vec::new();
+    if !args.dry_run {
         // Nothing that is due waits for these.
         unfinished.extend(finish_erasures(&mut site).err());
         let expired = holds.expire(&mut site);

@@ -180,6 +180,7 @@ impl Desk<'_> {
         let turn = holds.turn()?;
         // A clock that runs ahead takes nothing out of a hold.
         let today = self.site.certain_day()?;
+        holds.demand_none_lost(&self.site.ledger, today)?;
         self.site.held = holds.held(today)?;
         access.begin(&mut self.site)?;
         let mut secrets = Secrets::new(&self.site, custody);

@@ -1,0 +1,118 @@
+//! Holds that the ledger knows of and whose file is not there, or keeps less than was promised: somebody removed or changed
+//! it, or a disk did. Which segments it froze is not in the ledger, so nobody knows any more.
+
+use super::{Hold, Holds};
+use crate::ledger::event::{self, Event};
+use crate::ledger::{Ledger, LedgerError};
+use crate::primitives::diag::{Code, Diagnostic};
+use jiff::civil::Date;
+use std::collections::BTreeMap;
+
+/// A hold as the ledger has it.
+#[derive(Debug)]
+struct Promise {
+    hold: event::Hold,
+    /// Whether something was extracted for it, from when on it may freeze nothing.
+    extracted: bool,
+}
+
+impl Promise {
+    /// Whether that one freezes as many segments, as long. The same number of other ones is not told apart.
+    fn is_kept_by(&self, hold: &Hold) -> bool {
+        let event::Hold { case, until, frozen_until, segments } = &self.hold;
+        let freezes = self.extracted || hold.frozen_until >= *frozen_until;
+        hold.case == *case && hold.until >= *until && freezes && hold.segments.len() as u64 >= *segments
+    }
+}
+
+/// What the ledger says of holds that have not ended.
+#[derive(Debug, Default)]
+struct Promises(BTreeMap<String, Promise>);
+
+impl Promises {
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::HoldAdded(hold) => {
+                self.0.insert(hold.case.clone(), Promise { hold, extracted: false });
+            }
+            Event::HoldExtracted(extract) => {
+                self.0.entry(extract.case).and_modify(|promise| promise.extracted = true);
+            }
+            Event::HoldReleased { case } | Event::HoldExpired { case } => {
+                self.0.remove(&case);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Holds {
+    /// The holds that have not ended by `today`, as the ledger has them, and that are not here or keep less.
+    ///
+    /// # Errors
+    /// As [`Holds::list`]; if the ledger cannot be read.
+    pub fn lost(&self, ledger: &Ledger, today: Date) -> Result<Vec<event::Hold>, Diagnostic> {
+        let mut promises = Promises::default();
+        match ledger.read(&mut |entry, _| entry.event().into_iter().for_each(|event| promises.hear(event))) {
+            // What ended since its fault is not known. That it has one is told by whoever goes by it.
+            Err(LedgerError::Fault { .. }) => return Ok(Vec::new()),
+            read => read?,
+        }
+        let holds = self.list()?;
+        let mut lost: Vec<Promise> = promises.0.into_values().collect();
+        lost.retain(|promise| {
+            today < promise.hold.until && !holds.iter().any(|hold| promise.is_kept_by(hold))
+        });
+        Ok(lost.into_iter().map(|promise| promise.hold).collect())
+    }
+
+    /// Refuses to purge or erase as long as one that is lost may freeze something.
+    ///
+    /// # Errors
+    /// [`LOST`]; as [`Holds::lost`].
+    pub fn demand_none_lost(&self, ledger: &Ledger, today: Date) -> Result<(), Diagnostic> {
+        let lost = self.lost(ledger, today)?;
+        match lost.iter().find(|hold| today < hold.frozen_until) {
+            Some(hold) => Err(self.told(hold, "so nothing is purged or erased")),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that one is lost.
+    #[must_use]
+    pub fn told(&self, hold: &event::Hold, therefore: &str) -> Diagnostic {
+        let event::Hold { case, until, frozen_until, segments } = hold;
+        let name = format!("{}.json", super::stem(case));
+        Diagnostic::new(&LOST, format!("the hold of case {case} is not there as it was added, {therefore}"))
+            .at(self.folder.path(&name).display().to_string())
+            .because(format!(
+                "the ledger says: until {until}, and frozen until {frozen_until}, number of segments: {segments}"
+            ))
+            .hint("put its file back from a copy, or add the hold again; if it is to end, `oubliette hold release`; `oubliette explain H07`")
+    }
+}
+
+/// H07: a hold is lost.
+pub(super) static LOST: Code = Code {
+    id: "H07",
+    title: "a hold that was added is not there as it was",
+    text: "\
+What it means
+  The ledger has that a hold was added and not that it ended; its file in `<state>/holds` is not there, or names fewer segments or
+  earlier days. Somebody removed or changed it, or a disk lost it. As long as it may freeze segments, 7 days at most, nothing is
+  purged, and nobody's lines are erased; `hold list` tells it until its end.
+
+Why it matters
+  Which segments it froze is in that file alone. A purge would take them, and an authority relies on them.
+
+Example
+  rm /var/lib/oubliette/holds/*.json
+
+What to do
+  Put the file back from a copy. If there is none, add the hold again under the same case, with the class and the days of the
+  order: that freezes what is still there. If it says that extracts are there, move those and the key in `keys` to another folder
+  first; they open as before. If the case needs nothing any more, `oubliette hold release` ends it, and erases extracts that it left.
+
+References
+  README.md, \"Holds\"",
+};
