@@ -98,7 +98,7 @@ pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
         [rest @ .., b'|'] => after.starts_with(b"|") && is_header(rest),
         // an SD-ID or a mailbox of numbers, `[junos@2636.1.1.1]`: never an address with five groups
         [rest @ .., b'@'] => number.iter().filter(|&&byte| byte == b'.').count() > 3 && is_sd_name(rest),
-        _ => is_announced(before),
+        _ => !matches!(after, [b':', b'0'..=b'9', ..]) && is_announced(before),
     }
 }
 
@@ -158,9 +158,13 @@ fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
         let word = before.iter().rposition(|byte| b" +;(%".contains(byte)).map_or(0, |end| end + 1);
         before[word..].contains(&b'/')
     };
+    // `NAME/203.0.113.9.51234`: an address and its port, as tcpdump joins them; no version starts with a number above 99.
+    let with_port = groups == 5
+        && (number.iter().take(3).all(u8::is_ascii_digit)
+            || number.rsplit(|&byte| byte == b'.').next().is_some_and(|last| last.len() > 3));
     name[0].is_ascii_uppercase()
         && !path()
-        && (groups > 4 || number.ends_with(b".0.0.0") || within_user_agent())
+        && (groups > 4 && !with_port || number.ends_with(b".0.0.0") || within_user_agent())
 }
 
 /// Whether `%` and two hexadecimal digits stand there.
@@ -353,6 +357,10 @@ mod tests {
             "root@|203.0.113.9|",
             "|203.0.113.9|",
             "Chrome/|203.0.113.9|:80",
+            "invalid version |203.0.113.9|:443",
+            "NAME/|203.0.113.9.51234|",
+            "NAME/|203.0.113.9.53|",
+            "NAME/|10.1.2.3.51234|",
             "receiver: |203.0.113.9|",
             "nginx: |203.0.113.9|",
             "kernel: |203.0.113.9|",
