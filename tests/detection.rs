@@ -403,6 +403,8 @@ fn names_of_zones() {
         ("9.0/26.113.0.203.in-addr.arpa", "{ip:203.0.113.9}.in-addr.arpa"),
         ("9.0-63.113.0.203.in-addr.arpa", "{ip:203.0.113.9}.in-addr.arpa"),
         ("2.9.113.0.203.in-addr.arpa", "2.{ip:203.0.113.9}.in-addr.arpa"),
+        ("via 32.9.113.0.203.rpz-client-ip.rpz.example", "via 32.{ip:203.0.113.9}.rpz-client-ip.rpz.example"),
+        ("24.0.113.0.203.rpz-ip", "24.{ip:203.0.113.0}.rpz-ip"),
     ]);
 }
 

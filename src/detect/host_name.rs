@@ -84,6 +84,14 @@ pub(crate) fn is_in_addr_arpa(after: &[u8]) -> bool {
     starts_with_ignoring_case(after, b".in-addr.arpa")
 }
 
+/// Whether the text goes on as the name of a rule of response policy does, after a prefix length and the octets, the last one
+/// first: `32.9.113.0.203.rpz-client-ip`.
+pub(crate) fn is_rpz_name(after: &[u8]) -> bool {
+    [&b".rpz-ip"[..], b".rpz-client-ip", b".rpz-nsip"]
+        .iter()
+        .any(|trigger| starts_with_ignoring_case(after, trigger))
+}
+
 /// Whether the text goes on with `.ip6.arpa` (or the older `.ip6.int`).
 pub(crate) fn is_ip6_arpa(after: &[u8]) -> bool {
     starts_with_ignoring_case(after, b".ip6.arpa") || starts_with_ignoring_case(after, b".ip6.int")

@@ -189,7 +189,7 @@ fn dotted(text: &[u8], run: &Run) -> Option<Hit> {
         return parted(text, run.groups[0]);
     }
     let after = &text[run.end..];
-    let ptr = host_name::is_in_addr_arpa(after);
+    let ptr = host_name::is_in_addr_arpa(after) || run.count == 5 && host_name::is_rpz_name(after);
     let first = usize::from(run.count == 5 && ptr || begins_behind_word(text, &run));
     let octets = run.octets(text, first)?;
     let start = run.groups[first].start;
