@@ -335,6 +335,7 @@ fn addresses_in_names_of_access_networks() {
         ("p20010db8000000010000000000000009.dip0.isp.example", "p{ip:2001:db8:0:1::9}.dip0.isp.example"),
         ("p50607109.dip0.isp.example", "p{ip:80.96.113.9}.dip0.isp.example"),
         ("xcb007109.dyn.isp.example", "x{ip:203.0.113.9}.dyn.isp.example"),
+        ("cb007109.nip.io", "{ip:203.0.113.9}.nip.io"),
         ("cb007109.cm-5-2a.dynamic.isp.example", "{ip:203.0.113.9}.cm-5-2a.dynamic.isp.example"),
         ("softbank203000113009.isp.example", "softbank{ip:203.0.113.9}.isp.example"),
         ("KD203000113009.ppp-bb.isp.example", "KD{ip:203.0.113.9}.ppp-bb.isp.example"),

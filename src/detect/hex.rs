@@ -38,7 +38,7 @@ fn in_socket(start: usize, digits: &[u8]) -> Option<Hit> {
     }
 }
 
-/// `ip-cb007109.isp`, `pCB007109.dip0.t-ipconnect.example`, `xcb007109.dyn.isp.example`
+/// `ip-cb007109.isp`, `pCB007109.dip0.t-ipconnect.example`, `xcb007109.dyn.isp.example`, `cb007109.nip.io`
 fn names_v4(before: &[u8], digits: &[u8], after: &[u8]) -> bool {
     let lettered = digits.iter().any(|byte| !byte.is_ascii_digit());
     let named = host_name::address_prefix(before).is_some_and(|prefix| match prefix {
@@ -48,7 +48,8 @@ fn names_v4(before: &[u8], digits: &[u8], after: &[u8]) -> bool {
         _ => host_name::continues_name(after),
     });
     let telekom = before.ends_with(b"p") && after.starts_with(b".dip");
-    named || (lettered || telekom) && begins_label(before) && host_name::continues_access_name(after)
+    let in_name = || host_name::continues_access_name(after) || host_name::is_forward_suffix(after);
+    named || (lettered || telekom) && begins_label(before) && in_name()
 }
 
 /// Prefixes behind which eight digits are no address: `vps-1a2b3c4d.vps.example.net`.
