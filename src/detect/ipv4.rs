@@ -227,10 +227,27 @@ fn dotted(text: &[u8], run: &Run) -> Option<Hit> {
     Some(hit)
 }
 
+/// Whether the first group is too great for an octet, and is not the year of a date: `2026-203-0-113-9`.
+fn begins_with_other_number(text: &[u8], run: &Run) -> bool {
+    let [year, month, day] = [0, 1, 2].map(|index| &text[run.groups[index].start..run.groups[index].end]);
+    let at_most = |digits: &[u8], most: u8| match *digits {
+        [ones] => ones - b'0' <= most,
+        [tens, ones] => (tens - b'0') * 10 + (ones - b'0') <= most,
+        _ => false,
+    };
+    let is_date =
+        matches!(year, [b'1', b'9', _, _] | [b'2', b'0', _, _]) && at_most(month, 12) && at_most(day, 31);
+    run.groups[0].octet(text).is_none() && !is_date
+}
+
 /// Whether the first group is no part of the address: in `wlan0.203.0.113.9` it is the digit of a word, and no address
-/// begins with 0.
+/// begins with 0, or with a date or a Unix time, `20261123.203.0.113.9` (no number of an OID has so many digits).
 fn begins_behind_word(text: &[u8], run: &Run) -> bool {
     let first = run.groups[0];
+    let is_time = matches!(first.end - first.start, 8 | 10..=19);
+    if (5..=6).contains(&run.count) && is_time {
+        return run.octets(text, 1).is_some();
+    }
     let glued = first.start > 0 && text[first.start - 1].is_ascii_alphabetic();
     let digit = first.end - first.start == 1;
     let counts = if glued { 5..=6 } else { 5..=5 };
@@ -295,8 +312,9 @@ fn dashed(text: &[u8], run: &Run, separator: u8) -> Option<Hit> {
     run.groups[0].start += escape_digits(text, run.groups[0]);
     let start = run.groups[0].start;
     let glued = start > 0 && text[start - 1].is_ascii_alphabetic();
-    // `ec2-203-0-113-9`: the 2 belongs to the word before.
-    let first = usize::from(glued && run.count == 5);
+    // `ec2-203-0-113-9`: the 2 belongs to the word before; `2026-203-0-113-9.isp.example`: no octet is that great.
+    let great = run.count == 5 && begins_with_other_number(text, &run);
+    let first = usize::from(glued && run.count == 5 || great);
     let mut octets = run.octets(text, first)?;
     if run.count - first > 5 {
         return None;
@@ -309,13 +327,13 @@ fn dashed(text: &[u8], run: &Run, separator: u8) -> Option<Hit> {
     }
     let after = &text[run.end..];
     let named = host_name::has_address_prefix(&text[..start]);
-    let in_domain = if separator == b'_' || longer {
+    let in_domain = if separator == b'_' || longer || great {
         host_name::continues_domain(after)
     } else {
         host_name::continues_name(after)
     };
     let ends = !matches!(after, [byte, ..] if byte.is_ascii_alphanumeric());
-    let whole = (in_domain || named && !longer) && ends;
+    let whole = (in_domain || named && !longer && !great) && ends;
     // `203-0-113-9-static.isp.example`, `203-0-113-9s.isp.example`
     let suffixed = || !longer && separator == b'-' && host_name::continues_label(after);
     (whole || suffixed()).then(|| Hit::new(start, end, Canon::V4(octets), Rule::Ipv4HostName).either_way())
