@@ -78,6 +78,8 @@ fn what_is_known_to_stay_in_clear() {
         "from 20010db8000000000000000000000009 port 22",
         "from Chrome/203.0.113.9, version=203.0.113.9 port 22",
         "via FW-9.9.9.9 now",
+        "access for 'jean'@'203.0.113.%', zone 113.0.203.in-addr.arpa/IN",
+        "IN SOA ns.example.org. jean.example.org. 1 7200 900 1209600 300",
         "cpc1-2-3-203-0-113-9.isp.example",
         "via 128.9.zz.db8.2001.rpz-client-ip.rpz.example",
         "from 203\u{ff0e}0\u{ff0e}113\u{ff0e}9 port 22",
@@ -89,6 +91,7 @@ fn what_is_known_to_stay_in_clear() {
         r"to jean\100example.org, jean\u{40}example.org now",
         "m=jean%25252525252540example.org",
     ]);
+    check(&[("to jean/admin@example.org now", "to jean/{em:admin@example.org} now")]);
     // UTF-16
     let wide: String = "from 203.0.113.9 ".chars().flat_map(|letter| [letter, '\0']).collect();
     check_left_alone(&[&wide]);
