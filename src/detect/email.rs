@@ -154,6 +154,23 @@ fn glued_top_level(before: &[u8], last: &[u8], cut_labels: usize, extension: boo
     (address || ends).then_some(letters)
 }
 
+/// Whether a domain or an address literal may begin with `byte`: with no other one, [`find`] finds nothing.
+#[inline]
+pub(crate) fn begins_domain(byte: u8) -> bool {
+    static BEGINS: [bool; 256] = {
+        let mut begins = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            let letter = byte as u8;
+            begins[byte] =
+                letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'_' | b'.' | b'[' | 0x80..);
+            byte += 1;
+        }
+        begins
+    };
+    BEGINS[usize::from(byte)]
+}
+
 /// Length of the letter, digit, `-`, `_` or `.` that `text` starts with.
 fn name_char(text: &[u8]) -> Option<usize> {
     match text.first()? {

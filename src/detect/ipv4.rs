@@ -140,7 +140,8 @@ impl Run {
             }
             start -= 1;
         }
-        if text[start] == separator && start < at {
+        // Behind an address that was found, or at two separators in a row.
+        if text[start] == separator {
             start += 1;
         }
         let mut run = Self { end: start, last: start, count: 0, groups: [Group::default(); Self::KEPT] };

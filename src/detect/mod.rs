@@ -19,6 +19,9 @@ mod ipv6;
 mod merge;
 mod version;
 
+#[cfg(test)]
+mod tests;
+
 use crate::model::{Canonical, Finding, Findings, Kind, Record, RuleId, Span};
 use crate::scan::{Candidate, Line, Scan, Shapes};
 use account::{AccountRules, AccountScratch};
@@ -335,15 +338,24 @@ impl Detector {
 
     /// Runs the parsers of a candidate's shapes.
     fn find_by(&self, text: &[u8], candidate: Candidate, done: &mut Done, keep: &mut impl FnMut(Hit)) {
-        let (at, shapes) = (candidate.at as usize, candidate.shapes);
-        if shapes == Shapes::ESCAPE {
+        if candidate.shapes == Shapes::ESCAPE {
+            return;
+        }
+        let at = candidate.at as usize;
+        let shapes = done.left(text, at, candidate.shapes);
+        if shapes == Shapes::NONE {
             return;
         }
         if shapes.has(Shapes::QUAD) {
             ipv4::find(text, at, &mut done.quad, keep);
         }
         if shapes.has(Shapes::COLONS) {
+            let before = done.quad;
             ipv6::find(text, at, &mut done.colons, &mut done.quad, keep);
+            // `::ffff:203.0.113.9.203.0.113.10`: the run of the quad is shown once, and is to be read to its end.
+            if done.quad > before && text.get(done.quad) == Some(&b'.') {
+                ipv4::find(text, done.quad, &mut done.quad, keep);
+            }
         }
         if shapes.has(Shapes::AT)
             && let Some(hit) = email::find(text, at, done.email)
@@ -478,6 +490,22 @@ struct Done {
     email: usize,
     nibbles: usize,
     dashes: usize,
+}
+
+impl Done {
+    /// Those of a candidate's shapes that a parser has to look at: not what stands in a run that was looked at, nor an `@`
+    /// before what begins no domain. Escapes are not for parsers.
+    #[inline]
+    fn left(&self, text: &[u8], at: usize, shapes: Shapes) -> Shapes {
+        let domain = text.get(at + 1).is_some_and(|&byte| email::begins_domain(byte));
+        shapes
+            .without(Shapes::ESCAPE, true)
+            .without(Shapes::QUAD, at < self.quad)
+            .without(Shapes::COLONS, at < self.colons)
+            .without(Shapes::NIBBLES, at < self.nibbles)
+            .without(Shapes::DASHES, at < self.dashes)
+            .without(Shapes::AT, !domain)
+    }
 }
 
 /// `255.255.255.0` and the like: ones, then zeros, at least 8 ones.

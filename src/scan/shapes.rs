@@ -13,12 +13,13 @@ use crate::primitives::processor::Classes;
 pub(crate) struct Shapes(u8);
 
 impl Shapes {
-    /// Third separator (`.`, `-` or `_`) of a chain of digit groups of 1 to 3 digits.
+    /// Third separator (`.`, `-` or `_`) of a chain of digit groups of 1 to 3 digits. Like those of colons, nibbles and dashes,
+    /// shown but once or twice in a run of the bytes that such a chain consists of.
     pub(crate) const QUAD: Self = Self(1);
     /// Second colon of `::`, or fourth colon of a chain of groups of 1 to 4 bytes (a time has two, the
     /// time of an access log three).
     pub(crate) const COLONS: Self = Self(2);
-    /// `@`.
+    /// `@`, but not behind another one.
     pub(crate) const AT: Self = Self(4);
     /// Last hex digit of `%XX`, or a backslash.
     pub(crate) const ESCAPE: Self = Self(8);
@@ -30,6 +31,15 @@ impl Shapes {
     pub(crate) const NIBBLES: Self = Self(64);
     /// Second dash of `--`, or fourth dash of a chain of groups of 1 to 4 bytes.
     pub(crate) const DASHES: Self = Self(128);
+
+    /// None of them.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// All but `shape`, if `gone`.
+    #[inline]
+    pub(crate) fn without(self, shape: Self, gone: bool) -> Self {
+        Self(self.0 & !(shape.0 * u8::from(gone)))
+    }
 
     /// Whether `shape` is among them.
     pub(crate) fn has(self, shape: Self) -> bool {
@@ -121,14 +131,19 @@ impl Found {
         for window in 0..WINDOWS {
             let (dot, dash, underscore) =
                 (stretch.dot[window], stretch.dash[window], stretch.underscore[window]);
-            let (digit, hex, at) = (stretch.digit[window], stretch.hex[window], stretch.at[window]);
+            let (digit, hex) = (stretch.digit[window], stretch.hex[window]);
+            let at = stretch.at[window] & !(stretch.at[window] << 1);
+            let colon = stretch.colon[window];
             let quad = quad(dot | dash | underscore, digit);
-            let colons = doubled_or_fourth(stretch.colon[window]);
+            let quad = first_quad(quad, dot, digit)
+                | first_quad(quad, dash, digit)
+                | first_quad(quad, underscore, digit);
+            let colons = first(doubled_or_fourth(colon), hex | colon);
             let escape = (stretch.percent[window] << 2 & hex << 1 & hex) | stretch.backslash[window];
             let token = begun_token(stretch.token[window], underscore);
             let hex8 = hex8(hex);
-            let nibbles = nibbles(hex, dot);
-            let dashes = dashes(dash, hex);
+            let nibbles = first(nibbles(hex, dot), hex | dot);
+            let dashes = first(dashes(dash, hex), hex | dash);
             found.quad[window] = quad;
             found.colons[window] = colons;
             found.at[window] = at;
@@ -181,13 +196,29 @@ impl Found {
 /// Bytes that a shape may reach back: the longest, [`Shapes::TOKEN`], has 17.
 pub(super) const LEAD: usize = 16;
 
-/// `d.d.d.` with 1 to 3 bytes between separators, each separator after a digit: 10 bytes at most.
+/// The first of the `complete` positions in each run of `run`, and those in the lead: whoever looks there reads the whole run.
+/// The addition carries from each position to the end of its run, so that the first one becomes 0, and no later one does.
+/// What is missing in the lead, since a shape begins before it, makes no more than one position too many.
+#[inline(always)]
+fn first(complete: u64, run: u64) -> u64 {
+    complete & !run.wrapping_add(complete)
+}
+
+/// [`first`] of the quads whose third separator is `separator`; two of them end a run.
+#[inline(always)]
+fn first_quad(quad: u64, separator: u64, digit: u64) -> u64 {
+    first(quad & separator, digit | separator & !(separator << 1))
+}
+
+/// `d.d.d.` with 1 to 3 bytes between separators, each separator after a digit and the first two before one: 10 bytes at
+/// most.
 #[inline(always)]
 fn quad(separator: u64, digit: u64) -> u64 {
     let near = |mask: u64| (mask | mask << 1 | mask << 2) << 2;
+    let joint = digit >> 1;
     let first = separator & digit << 1;
-    let second = first & near(first);
-    second & near(second)
+    let second = first & near(first & joint);
+    second & near(second & joint)
 }
 
 /// 16 letters or digits after an underscore, by doubling: runs of 2, 4, 8, 16.
