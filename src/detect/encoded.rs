@@ -22,9 +22,20 @@ const LEAD_BYTES: usize = 48;
 pub(crate) struct View {
     /// Decoded windows, each followed by LF.
     pub(crate) text: Vec<u8>,
+    /// Where they are.
+    pub(crate) windows: Vec<Window>,
     /// `origin[i]` is the offset in the line of the first byte that spells `text[i]`; one entry more
     /// than `text`.
     origin: Vec<u32>,
+}
+
+/// Offsets in the text of a view.
+#[derive(Debug)]
+pub(crate) struct Window {
+    pub(crate) start: usize,
+    /// Where the word begins that holds escapes. What stands before it holds none that matters, and helps to judge it.
+    pub(crate) word: usize,
+    pub(crate) end: usize,
 }
 
 impl View {
@@ -38,21 +49,22 @@ impl View {
     ) -> bool {
         self.text.clear();
         self.origin.clear();
+        self.windows.clear();
         let mut end = 0;
         let mut rest = escapes;
         while let Some((escape, later)) = rest.split_first() {
             let start = start_of(text, escape);
-            if start < end || escape_at(text, start).is_none_or(|escape| escape.quiet) {
+            if start < end || is_quiet(text, start) {
                 rest = later;
                 continue;
             }
-            let window_start = window_start(text, start, end);
+            let (window_start, word) = window_start(text, start, end);
             end = window_end(text, escape.at as usize);
             // Those before it in its window are decoded with it, quiet or not.
             let before = escapes[..escapes.len() - rest.len()].iter().rev();
             let before = before.take_while(|before| start_of(text, before) >= window_start).count();
             rest = &escapes[escapes.len() - rest.len() - before..];
-            rest = self.decode_window(text, window_start..end, rest, &origin);
+            rest = self.decode_window(text, window_start..end, word, rest, &origin);
         }
         if self.text.is_empty() {
             return false;
@@ -61,39 +73,63 @@ impl View {
         true
     }
 
-    /// Decodes a window; `escapes` are those from its start on. Gives those behind it.
+    /// Decodes a window whose last word begins at `word_start`; `escapes` are those from its start on. Gives those behind it.
     fn decode_window<'e>(
         &mut self,
         text: &[u8],
         window: Range<usize>,
+        word_start: usize,
+        escapes: &'e [Candidate],
+        origin: &impl Fn(usize) -> u32,
+    ) -> &'e [Candidate] {
+        let start = self.text.len();
+        let escapes = self.decode_range(text, window.start..word_start, escapes, origin);
+        let word = self.text.len();
+        let escapes = self.decode_range(text, word_start..window.end, escapes, origin);
+        self.windows.push(Window { start, word, end: self.text.len() });
+        self.text.push(b'\n');
+        self.origin.push(origin(window.end));
+        escapes
+    }
+
+    /// Decodes the escapes that begin and end in `range`; gives those behind it.
+    fn decode_range<'e>(
+        &mut self,
+        text: &[u8],
+        range: Range<usize>,
         mut escapes: &'e [Candidate],
         origin: &impl Fn(usize) -> u32,
     ) -> &'e [Candidate] {
-        let mut position = window.start;
+        let mut position = range.start;
         while let Some((escape, later)) = escapes.split_first() {
             let start = start_of(text, escape);
-            if start >= window.end {
+            if start >= range.end {
                 break;
             }
             escapes = later;
             // One that begins within the one before is none.
             if start >= position
                 && let Some(escape) = escape_at(text, start)
-                && start + escape.length <= window.end
+                && start + escape.length <= range.end
             {
                 self.copy(text, position..start, origin);
-                self.text.extend_from_slice(&escape.bytes[..escape.count]);
-                self.origin.extend(std::iter::repeat_n(origin(start), escape.count));
+                for &byte in escape.bytes.iter().take(escape.count) {
+                    self.text.push(byte);
+                    self.origin.push(origin(start));
+                }
                 position = start + escape.length;
             }
         }
-        self.copy(text, position..window.end, origin);
-        self.text.push(b'\n');
-        self.origin.push(origin(window.end));
+        self.copy(text, position..range.end, origin);
         escapes
     }
 
+    #[inline]
     fn copy(&mut self, text: &[u8], bytes: Range<usize>, origin: &impl Fn(usize) -> u32) {
+        // Between two escapes there is mostly nothing.
+        if bytes.is_empty() {
+            return;
+        }
         self.origin.extend(bytes.clone().map(origin));
         self.text.extend_from_slice(&text[bytes]);
     }
@@ -155,9 +191,10 @@ pub(crate) fn are_inert(line: &Line<'_>) -> bool {
 /// Whether the escape at this candidate stands for bytes that end every shape.
 fn is_inert(text: &[u8], at: usize) -> bool {
     let start = if text.get(at) == Some(&b'\\') { at } else { at - 2 };
-    escape_at(text, start).is_none_or(|escape| {
-        escape.quiet || escape.bytes[..escape.count].iter().all(|&byte| ends_shapes(byte))
-    })
+    is_bare_backslash(text, start)
+        || escape_at(text, start).is_none_or(|escape| {
+            escape.quiet || escape.bytes[..escape.count].iter().all(|&byte| ends_shapes(byte))
+        })
 }
 
 /// Whether no shape of a candidate, nor an escape, has this byte in it.
@@ -165,13 +202,15 @@ fn ends_shapes(byte: u8) -> bool {
     !byte.is_ascii_alphanumeric() && !matches!(byte, b'.' | b'-' | b'_' | b':' | b'@' | b'%' | b'\\')
 }
 
-/// Start of the white-space delimited word around `at`, with some text before it, not before `floor`.
-fn window_start(text: &[u8], at: usize, floor: usize) -> usize {
-    let word = text[floor..at].iter().rev().take_while(|byte| !is_space(**byte)).count();
+/// Start of the white-space delimited word around `at`, with and without some text before it, not before `floor`.
+fn window_start(text: &[u8], at: usize, floor: usize) -> (usize, usize) {
+    let word = at - text[floor..at].iter().rev().take_while(|byte| !is_space(**byte)).count();
     // The lead starts at a word too: half a number is no number. Nothing before `floor` is read, so that
     // all windows together read the text once.
-    let lead = floor.max((at - word).saturating_sub(LEAD_BYTES));
-    lead - text[floor..lead].iter().rev().take_while(|byte| !is_space(**byte)).count()
+    let lead = floor.max(word.saturating_sub(LEAD_BYTES));
+    let lead = lead - text[floor..lead].iter().rev().take_while(|byte| !is_space(**byte)).count();
+    // A line feed ends another window, or a line in a record of several.
+    (memchr::memrchr(b'\n', &text[lead..word]).map_or(lead, |line_feed| lead + line_feed + 1), word)
 }
 
 fn window_end(text: &[u8], at: usize) -> usize {
@@ -214,6 +253,28 @@ impl Escape {
     }
 }
 
+/// Whether what stands at `position` is no reason to decode: no escape, or a quiet one.
+#[inline]
+fn is_quiet(text: &[u8], position: usize) -> bool {
+    is_bare_backslash(text, position) || escape_at(text, position).is_none_or(|escape| escape.quiet)
+}
+
+/// Whether a backslash stands at `position` that begins no escape but a quiet one: nearly every one, told without a look at
+/// what it stands for.
+#[inline]
+fn is_bare_backslash(text: &[u8], position: usize) -> bool {
+    match &text[position..] {
+        [b'\\', b'\\', b'\\', b'"', ..] | [b'\\', b'\\', b'\\', b'\\', b'"', ..] => false,
+        [b'\\', b'\\', byte, ..] | [b'\\', byte, ..] => !spells(*byte),
+        rest => rest.first() == Some(&b'\\'),
+    }
+}
+
+/// Whether a backslash before `byte` may stand for a part of an identifier.
+fn spells(byte: u8) -> bool {
+    matches!(byte, b'u' | b'x' | b'/' | b'@' | b'.' | b':')
+}
+
 /// The escape sequence that starts at `position`: `%XX` (RFC 3986, 2.1), the escapes of JSON strings
 /// (RFC 8259, 7), `\xXX` as nginx and Apache httpd write it, `\@`, `\.` and `\:` of regular expressions.
 fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
@@ -230,7 +291,12 @@ fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
         [b'\\', byte @ (b'@' | b'.' | b':'), ..] => Some(Escape::byte(2, *byte)),
         [b'\\', b'"', ..] => Some(Escape::quiet(2, b'"')),
         // Before `\u` the second backslash of `\\u` is the one that matters, one level further in.
-        [b'\\', b'\\', b'u' | b'x' | b'/' | b'@' | b'.' | b':' | b'\\', ..] => Some(Escape::byte(2, b'\\')),
+        [b'\\', b'\\', byte, ..] if spells(*byte) => Some(Escape::byte(2, b'\\')),
+        // A quote that is escaped more than once is one of a local part, perhaps.
+        [b'\\', b'\\', b'\\', b'"', ..] | [b'\\', b'\\', b'\\', b'\\', b'"', ..] => {
+            Some(Escape::byte(2, b'\\'))
+        }
+        // Of a run of backslashes the last ones say whether it has to be decoded.
         [b'\\', b'\\', ..] => Some(Escape::quiet(2, b'\\')),
         [b'\\', b'n' | b'r' | b't' | b'b' | b'f', ..] => Some(Escape::quiet(2, b' ')),
         _ => None,
@@ -256,13 +322,10 @@ fn code_unit(rest: &[u8]) -> Option<u16> {
     digits.get(..4)?.iter().try_fold(0, |unit, &digit| Some(unit << 4 | u16::from(hex(digit)?)))
 }
 
+#[inline]
 fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
+    let value = char::from(digit).to_digit(16)?;
+    u8::try_from(value).ok()
 }
 
 #[cfg(test)]

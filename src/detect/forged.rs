@@ -122,18 +122,21 @@ fn mailbox(text: &[u8], domain: usize) -> Option<(usize, usize)> {
 }
 
 /// Whether an address-shaped token stands at the start of `text`.
+#[inline]
 pub(crate) fn starts_with_shaped(text: &[u8]) -> bool {
-    if text.starts_with(b"fd") && address_length(text).is_some() {
-        return true;
-    }
+    text.starts_with(b"fd") && address_length(text).is_some()
+        // All spellings of `@` begin with one of these; little else does just here.
+        || matches!(text.get(TAG_BYTES), Some(b'@' | b'%' | b'\\')) && is_mailbox(text)
+}
+
+/// Whether an address-shaped e-mail token stands at the start of `text`.
+fn is_mailbox(text: &[u8]) -> bool {
     let Some((tag, rest)) = text.split_at_checked(TAG_BYTES) else { return false };
-    // All spellings of `@` begin with one of these; little else does just here.
-    if !matches!(rest.first(), Some(b'@' | b'%' | b'\\')) {
+    if !tag.iter().all(|&byte| is_crockford(byte)) {
         return false;
     }
     let domain = AT_SIGNS.iter().find_map(|at_sign| rest.strip_prefix(*at_sign));
     domain.is_some_and(|domain| domain.starts_with(MAILBOX_DOMAIN))
-        && tag.iter().all(|&byte| is_crockford(byte))
 }
 
 /// Length of the address-shaped IP token that `text` starts with: `fdXX` and seven more groups. Its 15 bytes

@@ -25,7 +25,7 @@ mod tests;
 use crate::model::{Canonical, Finding, Findings, Kind, Record, RuleId, Span};
 use crate::scan::{Candidate, Line, Scan, Shapes};
 use account::{AccountRules, AccountScratch};
-use encoded::{MOST_LEVELS, View};
+use encoded::{MOST_LEVELS, View, Window};
 use forged::Tokens;
 use hit::{Canon, Hit, Rule};
 use ipnet::IpNet;
@@ -296,12 +296,15 @@ impl Detector {
             }
             scan.run(&view.text);
             // Windows are lines of their own: nothing may be found across two of them.
-            let line_feeds = scan.line_feeds(&view.text);
-            let (mut start, mut from) = (0, 0);
-            while let Some(line_feed) = line_feeds.next(start) {
-                let text = &view.text[start..line_feed];
-                let here = &scan.candidates[from..];
-                let here = &here[..here.partition_point(|candidate| (candidate.at as usize) < line_feed)];
+            let mut candidates = &scan.candidates[..];
+            for &Window { start, word, end } in &view.windows {
+                let text = &view.text[start..end];
+                // What the line has before the word was looked at there.
+                let before = candidates.iter().take_while(|candidate| (candidate.at as usize) < word).count();
+                candidates = &candidates[before..];
+                let here = candidates.iter().take_while(|candidate| (candidate.at as usize) < end).count();
+                let (here, later) = candidates.split_at(here);
+                candidates = later;
                 let base = line_offset(start);
                 let anchors =
                     here.iter().map(|candidate| Candidate { at: candidate.at - base, ..*candidate });
@@ -314,8 +317,6 @@ impl Detector {
                     located.separator(view, from, to);
                     hits.push(located);
                 });
-                start = line_feed + 1;
-                from += here.len();
             }
             scan.candidates.retain(|candidate| candidate.shapes.has(Shapes::ESCAPE));
             more = next.decode(&view.text, &scan.candidates, |offset| view.origin(offset));

@@ -46,11 +46,6 @@ impl Scan {
     pub(crate) fn run(&mut self, text: &[u8]) {
         vectorize(Pass { scan: self, text });
     }
-
-    /// Where LF stands in `text`, which was scanned last.
-    pub(crate) fn line_feeds(&self, text: &[u8]) -> Marks<'_> {
-        Marks { bits: &self.line_feeds, start: 0, length: text.len() }
-    }
 }
 
 /// New bytes in each window: a window of 64 bytes begins with the last [`LEAD`] of the one before.
@@ -480,8 +475,8 @@ mod tests {
         let mut scan = Scan::default();
         scan.run(text);
         assert_eq!(scan.candidates, []);
-        assert_eq!(scan.line_feeds(text).next(0), Some(76));
-        assert_eq!(scan.line_feeds(text).next(77), None);
+        assert_eq!(scan.line_feeds.next(0, text.len()), Some(76));
+        assert_eq!(scan.line_feeds.next(77, text.len()), None);
     }
 
     /// Every kind of lanes finds the same.
