@@ -302,7 +302,8 @@ Example
 What to do
   Lines past their day: run `oubliette purge`, which says why a file stays, such as a hold. A purge not
   ended: run it again. A class: put its rule back, or tell why it is gone. No segment: name the directory that
-  `filter` or `serve` writes to, with its disk mounted. A ledger: `oubliette ledger verify` names the place, `oubliette explain L02` says what to keep.
+  `filter` or `serve` writes to, with its disk mounted. A ledger: `oubliette ledger verify` names the place,
+  `oubliette explain L02` says what to keep.
 
 References
   GDPR 5(1)(e), 5(2), 30",

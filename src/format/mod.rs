@@ -7,7 +7,7 @@
 //! and tag stay those of the outer line. The outer time was written by the machine, the inner one
 //! perhaps by a client, so the inner time counts only where the outer line states none at all: a BSD
 //! time without year and zone still comes first. But of a request in a log of access the later of the two counts, for there a client
-//! may have written the outer one ([`request_time`]).
+//! may have written the outer one (`request_time`).
 
 mod access_log;
 mod apache_error;

@@ -69,7 +69,7 @@ impl Holds {
     /// Refuses to purge or erase as long as one that is lost may freeze something.
     ///
     /// # Errors
-    /// [`LOST`]; as [`Holds::lost`].
+    /// H07; as [`Holds::lost`].
     pub fn demand_none_lost(&self, ledger: &Ledger, today: Date) -> Result<(), Diagnostic> {
         let lost = self.lost(ledger, today)?;
         match lost.iter().find(|hold| today < hold.frozen_until) {
