@@ -49,6 +49,18 @@ fn check_left_alone(lines: &[&str]) {
     check(&table);
 }
 
+#[test]
+fn mistyped_emails() {
+    check(&[
+        ("550 5.1.1 <jean@@example.fr>: bad address", "550 5.1.1 <{em:jean@example.fr}>: bad address"),
+        ("to=Jean@@@example.fr, dsn=5.1.3", "to={em:jean@example.fr}, dsn=5.1.3"),
+        ("GET /?m=jean%40%40example.fr HTTP/1.1", "GET /?m={em:jean@example.fr} HTTP/1.1"),
+        ("\"jean d\"@@example.fr", "{em:\"jean d\"@example.fr}"),
+        ("jean@@[192.0.2.7]", "{em:jean@[192.0.2.7]}"),
+    ]);
+    check_left_alone(&["select @@global.read_only", "@@ -1,2 +1,3 @@ fn main", "a@@b", "@@@@", "jean@@"]);
+}
+
 /// The README lists these. Whoever finds one of them strikes it off there.
 #[test]
 fn what_is_known_to_stay_in_clear() {

@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// Appends the canonical form of the e-mail address `local @ domain` to `out`: local part NFC and lower
-/// case, `@`, domain as lower-case A-label without a final dot.
+/// case, one `@`, domain as lower-case A-label without a final dot.
 pub(crate) fn push_email(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> Span {
     let start = out.len();
+    let more = domain.iter().take_while(|&&byte| byte == b'@').count();
+    let domain = &domain[more..];
     let domain = domain.strip_suffix(b".").unwrap_or(domain);
     if local.is_ascii() && domain.is_ascii() {
         push_lower(local, out);

@@ -15,11 +15,13 @@ use wide::u8x16;
 /// Longest quoted local part that is looked for, in bytes: RFC 5321, 4.5.3.1.1 allows 64.
 const MOST_QUOTED_BYTES: usize = 128;
 
-/// Looks at an `AT` candidate: `at` is the offset of the `@`. Nothing before `floor` is read.
+/// Looks at an `AT` candidate: `at` is the offset of the `@`, the first of several in a row. Nothing before `floor` is read.
 pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
-    let end = match text.get(at + 1) {
-        Some(b'[') => literal_end(text, at + 1)?,
-        _ => domain_end(text, at + 1)?,
+    // `jean@@example.fr`: people mistype addresses, and mail servers log what they refuse.
+    let domain = at + text[at..].iter().take_while(|&&byte| byte == b'@').count();
+    let end = match text.get(domain) {
+        Some(b'[') => literal_end(text, domain)?,
+        _ => domain_end(text, domain)?,
     };
     // `a@b.fra@b.fr`: what could be the local part went into the address before, its domain must go too.
     let start = if at == floor && at > 0 { at } else { local_start(text, at, floor)? };
@@ -154,16 +156,16 @@ fn glued_top_level(before: &[u8], last: &[u8], cut_labels: usize, extension: boo
     (address || ends).then_some(letters)
 }
 
-/// Whether a domain or an address literal may begin with `byte`: with no other one, [`find`] finds nothing.
+/// Whether an address may go on with `byte` behind its `@`: with no other one, [`find`] finds nothing.
 #[inline]
-pub(crate) fn begins_domain(byte: u8) -> bool {
+pub(crate) fn goes_on(byte: u8) -> bool {
     static BEGINS: [bool; 256] = {
         let mut begins = [false; 256];
         let mut byte = 0;
         while byte < 256 {
             let letter = byte as u8;
             begins[byte] =
-                letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'_' | b'.' | b'[' | 0x80..);
+                letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'_' | b'.' | b'[' | b'@' | 0x80..);
             byte += 1;
         }
         begins

@@ -495,10 +495,10 @@ struct Done {
 
 impl Done {
     /// Those of a candidate's shapes that a parser has to look at: not what stands in a run that was looked at, nor an `@`
-    /// before what begins no domain. Escapes are not for parsers.
+    /// before what no address goes on with. Escapes are not for parsers.
     #[inline]
     fn left(&self, text: &[u8], at: usize, shapes: Shapes) -> Shapes {
-        let domain = text.get(at + 1).is_some_and(|&byte| email::begins_domain(byte));
+        let domain = text.get(at + 1).is_some_and(|&byte| email::goes_on(byte));
         shapes
             .without(Shapes::ESCAPE, true)
             .without(Shapes::QUAD, at < self.quad)
