@@ -61,7 +61,7 @@ fn mistyped_emails() {
     check_left_alone(&["select @@global.read_only", "@@ -1,2 +1,3 @@ fn main", "a@@b", "@@@@", "jean@@"]);
 }
 
-/// The README lists these. Whoever finds one of them strikes it off there.
+/// docs/detection.md lists these. Whoever finds one of them strikes it off there.
 #[test]
 fn what_is_known_to_stay_in_clear() {
     check_left_alone(&[

@@ -124,6 +124,52 @@ fn every_rule_has_samples() {
 }
 
 #[test]
+fn pages_that_are_named_exist() {
+    let mut wrong = Vec::new();
+    for (path, text) in pages() {
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.starts_with("https://") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let there = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let found =
+                there.exists() && (anchor.is_empty() || anchors(&there).iter().any(|it| it == anchor));
+            if !found {
+                wrong.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    // What `explain CODE` names.
+    for (path, text) in sources("src", "rs") {
+        let names = text.match_indices("docs/").filter_map(|(at, _)| text[at..].split_once(".md"));
+        let names = names.map(|(name, _)| format!("{name}.md")).filter(|name| !name.contains([' ', '\n']));
+        wrong.extend(
+            names.filter(|name| !Path::new(name).exists()).map(|name| format!("{}: {name}", path.display())),
+        );
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_page_is_found_from_the_readme() {
+    let pages = pages();
+    let readme = &pages[Path::new("README.md")];
+    let recipes = &pages[Path::new("docs/recipes/README.md")];
+    let lost: Vec<_> = pages
+        .keys()
+        .filter(|page| page.starts_with("docs"))
+        .filter(|page| match page.strip_prefix("docs/recipes") {
+            Ok(recipe) if !recipe.ends_with("README.md") => {
+                !recipes.contains(&format!("({})", recipe.display()))
+            }
+            _ => !readme.contains(&format!("({})", page.display())),
+        })
+        .collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[test]
 fn wrong_edges_are_seen() {
     for (from, import, right) in [
         ("cli", "jobs::explain", true),
@@ -206,6 +252,29 @@ fn is_comment(line: &str) -> bool {
 fn module_of(path: &Path) -> Option<String> {
     let first = path.strip_prefix("src").ok()?.components().next()?;
     Some(Path::new(first.as_os_str()).file_stem()?.to_string_lossy().into_owned())
+}
+
+/// Every page of the repository, and its text.
+fn pages() -> BTreeMap<PathBuf, String> {
+    let mut pages = BTreeMap::new();
+    for name in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
+        pages.insert(PathBuf::from(name), fs::read_to_string(name).unwrap());
+    }
+    for folder in ["docs", "src", "benches", "packaging"] {
+        pages.append(&mut sources(folder, "md"));
+    }
+    pages
+}
+
+/// The anchors of a page, as its readers make them of its headings.
+fn anchors(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#'));
+    let letters = |heading: &str| {
+        let kept = heading.trim().chars().filter(|it| it.is_alphanumeric() || " -_".contains(*it));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    };
+    headings.map(letters).collect()
 }
 
 /// Files of Rust that `is_wrong`.

@@ -196,5 +196,5 @@ What to do
   whether it is the one that was sealed.
 
 References
-  read(2), section ERRORS; README.md, \"Replay\".",
+  read(2), section ERRORS; docs/replay.md.",
 };

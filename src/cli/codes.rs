@@ -398,7 +398,7 @@ What to do
   has both.
 
 References
-  README.md, \"Fleet\"",
+  docs/fleet/README.md",
 };
 
 #[cfg(test)]

@@ -204,7 +204,7 @@ What to do
   damaged or cut off must be restored first; `gzip -t` and `zstd -t` tell.
 
 References
-  README.md, \"Fleet\"",
+  docs/fleet/README.md",
 };
 
 static OUTPUT: Code = Code {
@@ -226,7 +226,7 @@ What to do
   Make room, mend the permissions, or name another place with --out. Then run the whole list again.
 
 References
-  README.md, \"Fleet\"",
+  docs/fleet/README.md",
 };
 
 static OTHER_INPUT: Code = Code {
@@ -248,7 +248,7 @@ What to do
   something writes to.
 
 References
-  README.md, \"Fleet\"",
+  docs/fleet/README.md",
 };
 
 /// Manifest, inputs and outputs differ.
@@ -272,7 +272,7 @@ What to do
   longer than --max-line-bytes; they lie sealed in the state directory of the process that read them.
 
 References
-  README.md, \"Fleet\"",
+  docs/fleet/README.md",
 };
 
 #[cfg(test)]

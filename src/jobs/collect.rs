@@ -342,7 +342,7 @@ What to do
   Give --topic NAME=CLASS for each topic, with classes of the retention rules, or rename the topic.
 
 References
-  README.md, \"Fleet\"",
+  docs/fleet/README.md",
 };
 
 static STORE: Code = Code {
@@ -363,7 +363,7 @@ What to do
   Mend the store or the access to it. Workers that a service manager starts again go on by themselves.
 
 References
-  README.md, \"Fleet\"; docs/fleet/kafka.md",
+  docs/fleet/README.md; docs/fleet/kafka.md",
 };
 
 /// A store that does not look at conditions.
@@ -433,5 +433,5 @@ What to do
   brokers they are gone after retention.ms; shorten it for a while if that is long.
 
 References
-  README.md, \"Fleet\"; GDPR art. 32, 33",
+  docs/fleet/README.md; GDPR art. 32, 33",
 };

@@ -445,7 +445,7 @@ What to do
   `oubliette ledger show` lists. Until then nothing is purged.
 
 References
-  README.md, \"Holds\"",
+  docs/holds.md",
 };
 
 static DATES: Code = Code {
@@ -488,7 +488,7 @@ What to do
   `oubliette hold list` shows the cases. To change a day or a class, release the hold and add another.
 
 References
-  README.md, \"Holds\"",
+  docs/holds.md",
 };
 
 static NOTHING: Code = Code {
@@ -510,5 +510,5 @@ What to do
   was purged already cannot be held; `oubliette ledger show` says what that was.
 
 References
-  README.md, \"Holds\"",
+  docs/holds.md",
 };

@@ -61,5 +61,5 @@ What to do
   Correct the name, or add a rule with a group of that name in --rules DIR/identifiers/.
 
 References
-  README.md, \"What is found\"",
+  docs/detection.md",
 };

@@ -170,7 +170,7 @@ What to do
   oubliette token --kind usr alice
 
 References
-  README.md, \"What is found\"",
+  docs/detection.md",
 };
 
 #[cfg(test)]

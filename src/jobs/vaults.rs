@@ -168,7 +168,7 @@ What to do
   Mend the access and run it again. If the vault was changed, `oubliette verify` says where.
 
 References
-  README.md, \"Fleet\"; docs/fleet/aws.md",
+  docs/fleet/README.md; docs/fleet/aws.md",
 };
 
 #[cfg(test)]

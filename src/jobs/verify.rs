@@ -458,7 +458,7 @@ What to do
   it is to go on their day: no purge removes it.
 
 References
-  README.md, \"Verify\"; src/archive/FORMAT.md; src/ledger/LEDGER.md",
+  docs/verify.md; src/archive/FORMAT.md; src/ledger/LEDGER.md",
 };
 
 #[cfg(test)]

@@ -301,7 +301,7 @@ What to do
   (umask 077; head -c 32 /dev/urandom > key)
 
 References
-  README.md, \"Keys and escrow\"",
+  docs/keys.md",
 };
 
 /// K02: a secret that others can read.
@@ -387,7 +387,7 @@ What to do
   Write the key to a file: (umask 077; head -c 32 /dev/urandom > key)
 
 References
-  README.md, \"Keys and escrow\"",
+  docs/keys.md",
 };
 
 static DIRECTORY: Code = Code {
@@ -427,7 +427,7 @@ What to do
   Restore the file, or move it away: the next start makes a new secret, and tokens differ from there on.
 
 References
-  README.md, \"Keys and escrow\"",
+  docs/keys.md",
 };
 
 static CLOCK: Code = Code {
@@ -447,7 +447,7 @@ What to do
   Set the clock. If the chain was advanced by a clock in the future, import the seed again.
 
 References
-  C(e+1) = HKDF(C(e), \"oubliette/1/next\"); README.md, \"Keys and escrow\"",
+  C(e+1) = HKDF(C(e), \"oubliette/1/next\"); docs/keys.md",
 };
 
 static RECIPIENT: Code = Code {
@@ -509,7 +509,7 @@ What to do
   for everybody.
 
 References
-  README.md, \"Keys and escrow\"",
+  docs/keys.md",
 };
 
 static ROTATE: Code = Code {
@@ -529,7 +529,7 @@ What to do
   oubliette keys seed new FILE on one machine, then oubliette keys seed import FILE on all.
 
 References
-  README.md, \"A fleet\"",
+  docs/keys.md",
 };
 
 static RANDOMNESS: Code = Code {

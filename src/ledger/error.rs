@@ -102,7 +102,7 @@ What to do
   make room first: an entry needs half a kilobyte.
 
 References
-  README.md, \"The ledger\"; GDPR art. 5(2)",
+  docs/verify.md; GDPR art. 5(2)",
 };
 
 /// The ledger was changed.
@@ -130,7 +130,7 @@ What to do
   knows the segments sealed before, and counts them.
 
 References
-  README.md, \"The ledger\"; GDPR art. 5(2), 33",
+  docs/verify.md; GDPR art. 5(2), 33",
 };
 
 static KEY_LOST: Code = Code {
@@ -153,7 +153,7 @@ What to do
   backups: they are of no use there.
 
 References
-  README.md, \"The ledger\"; NIST SP 800-57 Part 1, 8.3.4",
+  docs/verify.md; NIST SP 800-57 Part 1, 8.3.4",
 };
 
 static ZONE: Code = Code {
@@ -173,7 +173,7 @@ What to do
   Name a zone of the IANA database: --zone Europe/Paris.
 
 References
-  RFC 6557; README.md, \"Retention and tags\"",
+  RFC 6557; docs/retention.md",
 };
 
 /// No key of that day.
@@ -195,5 +195,5 @@ What to do
   entry.
 
 References
-  README.md, \"The ledger\"",
+  docs/verify.md",
 };

@@ -226,5 +226,5 @@ What to do
   it goes on where it stopped.
 
 References
-  README.md, \"Purge\"; GDPR art. 5(1)(e)",
+  docs/purge.md; GDPR art. 5(1)(e)",
 };

@@ -79,7 +79,7 @@ What to do
   Mend the disk or the permissions, then run the command again: it goes on where it stopped.
 
 References
-  README.md, \"Purge\"; NIST SP 800-88r1, cryptographic erase",
+  docs/purge.md; NIST SP 800-88r1, cryptographic erase",
 };
 
 static EXPIRED: Code = Code {
@@ -102,7 +102,7 @@ What to do
   that is right stop nothing: they are dropped and counted.
 
 References
-  README.md, \"Purge\"; GDPR art. 5(1)(e)",
+  docs/purge.md; GDPR art. 5(1)(e)",
 };
 
 static LOST: Code = Code {
@@ -127,5 +127,5 @@ What to do
   good, it is a loss of availability of personal data: tell the data protection officer.
 
 References
-  README.md, \"Purge\"; GDPR art. 4(12), 32(1)(b), 33",
+  docs/purge.md; GDPR art. 4(12), 32(1)(b), 33",
 };

@@ -198,5 +198,5 @@ What to do
   key of the day exists.
 
 References
-  read(2), section ERRORS; README.md, \"Replay\".",
+  read(2), section ERRORS; docs/replay.md.",
 };

@@ -32,7 +32,7 @@ fn recipient_of(identity: &Path) -> String {
     secret.parse::<age::x25519::Identity>().unwrap().to_public().to_string()
 }
 
-fn run(node: &Node, script: &str) {
+fn run(node: &Node, script: &str) -> String {
     let prelude = format!(
         "set -e\noubliette() {{ '{}' \"$@\" --state-dir '{}' --now {LATER}; }}\n\
          STOLEN={}\n\
@@ -45,6 +45,7 @@ fn run(node: &Node, script: &str) {
     shell.args(["-c", &format!("{prelude}{script}")]).current_dir(node.path("")).stdin(Stdio::null());
     let output = shell.output().unwrap();
     assert!(output.status.success(), "{script}\n{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
 }
 
 #[test]
@@ -97,4 +98,19 @@ fn an_identity_that_was_stolen_opens_nothing_that_is_written_afterwards() {
     }
     // What was wrapped to it before stays open to it.
     assert_eq!(revealed(&node.identity(), "2026-11-24").1, 1);
+}
+
+#[test]
+fn stock_tools_check_what_verify_checks() {
+    let node = Node::new();
+    let folder = node.path("srv/archive/expires=2027-11-24/class=connection");
+    let segment = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let page = blocks("verify.md");
+    let [ours, of_segment, of_ledger] = &page[..] else { panic!("{page:?}") };
+    run(&node, &here(&node, "", ours).replace("SEGMENT", arg(&segment)));
+
+    let said = run(&node, &format!("segment='{}'\n{of_segment}", arg(&segment)));
+    let [digest, signed, verdict] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+    assert_eq!((digest.len(), digest, verdict), (64, signed, "Signature Verified Successfully"));
+    run(&node, &format!("cd '{}'\n{of_ledger}", arg(&node.path("state/ledger"))));
 }

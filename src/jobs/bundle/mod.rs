@@ -195,7 +195,7 @@ What to do
   the lines were looked for.
 
 References
-  README.md, \"Bundle\"",
+  docs/replay.md",
 };
 
 /// B03: the day of the key is over.
@@ -216,5 +216,5 @@ What to do
   Run it again. Nothing was written.
 
 References
-  README.md, \"Bundle\"; src/ledger/LEDGER.md",
+  docs/replay.md; src/ledger/LEDGER.md",
 };

@@ -449,7 +449,7 @@ What to do
   gives for a day, and pass them with --token. Without recipients run `oubliette init` first.
 
 References
-  README.md, \"Holds\" and \"Keys and escrow\"",
+  docs/holds.md, docs/keys.md",
 };
 
 /// An extract that the case may need more of.
@@ -475,5 +475,5 @@ What to do
   end the hold: `oubliette hold release --case REF`.
 
 References
-  README.md, \"Holds\"",
+  docs/holds.md",
 };

@@ -114,5 +114,5 @@ What to do
   first; they open as before. If the case needs nothing any more, `oubliette hold release` ends it, and erases extracts that it left.
 
 References
-  README.md, \"Holds\"",
+  docs/holds.md",
 };

@@ -27,7 +27,7 @@ What to do
   who said so. If not, set it first. Run purge daily, from a timer: then the ledger has an entry a day.
 
 References
-  README.md, \"Purge\"; CNIL, deliberation SAN-2021-019 on keeping data beyond its period",
+  docs/purge.md; CNIL, deliberation SAN-2021-019 on keeping data beyond its period",
 };
 
 pub(super) static IO: Code = Code {
@@ -48,7 +48,7 @@ What to do
   Mend the disk or the permissions, then run `oubliette purge` again: it goes on where it stopped.
 
 References
-  README.md, \"Purge\"; GDPR art. 5(1)(e)",
+  docs/purge.md; GDPR art. 5(1)(e)",
 };
 
 pub(super) static LEFT: Code = Code {
@@ -68,7 +68,7 @@ What to do
   Find out who writes to the archive besides oubliette, stop that, and run `oubliette purge` again.
 
 References
-  README.md, \"Purge\"",
+  docs/purge.md",
 };
 
 /// Something had to stay.
@@ -95,7 +95,7 @@ What to do
   verify` names, or nobody finds it there.
 
 References
-  README.md, \"Purge\" and \"Holds\"; GDPR art. 17(3)(e), 18(2)",
+  docs/purge.md, docs/holds.md; GDPR art. 17(3)(e), 18(2)",
 };
 
 /// A segment lies under a later day than its own.
@@ -120,7 +120,7 @@ What to do
   only `verify` finds copies.
 
 References
-  README.md, \"Purge\"; GDPR art. 5(1)(e)",
+  docs/purge.md; GDPR art. 5(1)(e)",
 };
 
 /// A file could not be removed, moved or looked at, or went unread.
@@ -148,7 +148,7 @@ What to do
   more.
 
 References
-  README.md, \"Purge\"; unlink(2), section ERRORS; GDPR art. 5(1)(e)",
+  docs/purge.md; unlink(2), section ERRORS; GDPR art. 5(1)(e)",
 };
 
 /// A segment that goes has other names.
@@ -173,7 +173,7 @@ What to do
   day.
 
 References
-  README.md, \"Purge\"; link(2); GDPR art. 5(1)(e)",
+  docs/purge.md; link(2); GDPR art. 5(1)(e)",
 };
 
 /// The state directory is not that of whoever wrote the segments.
@@ -200,5 +200,5 @@ What to do
   next purge erases the shred key and names what is not there (P07).
 
 References
-  README.md, \"Purge\" and \"Holds\"",
+  docs/purge.md, docs/holds.md",
 };

@@ -140,5 +140,5 @@ What to do
   `oubliette_purge_undone`, and purges by itself when another disk is mounted there.
 
 References
-  README.md, \"Purge\"; GDPR art. 5(1)(e)",
+  docs/purge.md; GDPR art. 5(1)(e)",
 };

@@ -177,7 +177,7 @@ What to do
   them. It says which value it is and does not repeat it: it may be an identifier.
 
 References
-  README.md, \"Replay\"",
+  docs/replay.md",
 };
 
 /// P11: nobody said why.
@@ -230,7 +230,7 @@ What to do
   need no secret: --token.
 
 References
-  README.md, \"Keys and escrow\"; GDPR art. 4(5)",
+  docs/keys.md; GDPR art. 4(5)",
 };
 
 /// P13: the key of somebody else.
@@ -280,7 +280,7 @@ What to do
   purged, say so to who asked: the ledger proves when.
 
 References
-  README.md, \"Purge\"; GDPR art. 17, art. 5(1)(e)",
+  docs/purge.md; GDPR art. 17, art. 5(1)(e)",
 };
 
 /// P15: no vault.
@@ -305,7 +305,7 @@ What to do
   none: that is anonymisation. What a node left in clear, and a worker replaced, has none either.
 
 References
-  README.md, \"Archive\" and \"Fleet\"",
+  docs/archive.md, docs/fleet/README.md",
 };
 
 /// P16: lines that have no seal yet.
@@ -328,7 +328,7 @@ What to do
   the next start of a filter. A replay without --bundle finds such lines now.
 
 References
-  README.md, \"Replay\" and \"Bundle\"",
+  docs/replay.md",
 };
 
 /// P17: it ended before its end.
@@ -351,7 +351,7 @@ What to do
   line is lost, and the last ones may come twice.
 
 References
-  README.md, \"Replay\"; RFC 6587, 3.4",
+  docs/replay.md; RFC 6587, 3.4",
 };
 
 /// P18: the answer lacks segments that should be there.
@@ -375,7 +375,7 @@ What to do
   lost the answer must say so: a bundle does.
 
 References
-  GDPR, articles 32 and 33; README.md, \"Replay\"",
+  GDPR, articles 32 and 33; docs/replay.md",
 };
 
 /// P19: segments that may be another tenant's.
@@ -400,5 +400,5 @@ What to do
   out and name the tenant in the configuration.
 
 References
-  README.md, \"Replay\"",
+  docs/replay.md",
 };

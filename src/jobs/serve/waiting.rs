@@ -37,5 +37,5 @@ What to do
   meanwhile. Give the state directory a small disk of its own.
 
 References
-  README.md, \"The archive\"; docs/inputs.md",
+  docs/archive.md; docs/inputs.md",
 };

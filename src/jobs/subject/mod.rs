@@ -66,7 +66,7 @@ What to do
   broke off.
 
 References
-  README.md, \"Data subjects\"; GDPR art. 17",
+  docs/subjects.md; GDPR art. 17",
 };
 
 /// Lines stay although no law obliges to keep them.
@@ -118,5 +118,5 @@ What to do
   see that nothing is left. Vaults that you leave go on their day.
 
 References
-  README.md, \"Data subjects\" and \"Fleet\"; GDPR art. 17",
+  docs/subjects.md, docs/fleet/README.md; GDPR art. 17",
 };

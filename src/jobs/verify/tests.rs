@@ -169,7 +169,7 @@ fn recover(memory: &Memory, now: &str) -> Result<(), Diagnostic> {
     Desk::open(keeping, now).map(drop)
 }
 
-/// The commands of FORMAT.md and the README, by a shell.
+/// The commands of FORMAT.md and docs/verify.md, by a shell.
 #[test]
 fn openssl_checks_a_seal() {
     let memory = archive();
@@ -184,7 +184,7 @@ fn openssl_checks_a_seal() {
     let document = include_str!("../../archive/FORMAT.md");
     let (_, section) = document.split_once("### A seal by hand").unwrap();
     let script = section.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
-    assert!(include_str!("../../../README.md").contains(script), "the README shows other commands");
+    assert!(include_str!("../../../docs/verify.md").contains(script), "docs/verify.md shows other commands");
     // The key is there already; `oubliette` is not.
     let script = script.split_once('\n').unwrap().1;
     let run = || {
