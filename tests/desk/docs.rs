@@ -106,11 +106,13 @@ fn stock_tools_check_what_verify_checks() {
     let folder = node.path("srv/archive/expires=2027-11-24/class=connection");
     let segment = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
     let page = blocks("verify.md");
-    let [ours, of_segment, of_ledger] = &page[..] else { panic!("{page:?}") };
+    let [ours, of_segment, of_ledger, report] = &page[..] else { panic!("{page:?}") };
     run(&node, &here(&node, "", ours).replace("SEGMENT", arg(&segment)));
 
     let said = run(&node, &format!("segment='{}'\n{of_segment}", arg(&segment)));
     let [digest, signed, verdict] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
     assert_eq!((digest.len(), digest, verdict), (64, signed, "Signature Verified Successfully"));
     run(&node, &format!("cd '{}'\n{of_ledger}", arg(&node.path("state/ledger"))));
+    run(&node, &here(&node, "", report));
+    assert!(node.path("report.html").exists());
 }
