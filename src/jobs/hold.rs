@@ -71,6 +71,12 @@ impl Hold {
         Self { case, until, frozen_until, segments: Vec::new(), extracts: 0, recipient: None }
     }
 
+    /// What the ledger keeps of it.
+    fn added(&self) -> Event {
+        let Self { case, until, frozen_until, segments, .. } = self.clone();
+        Event::HoldAdded(event::Hold { case, until, frozen_until, segments: segments.len() as u64 })
+    }
+
     /// Whether its segments may not be purged on `today`.
     #[must_use]
     pub fn freezes(&self, today: Date) -> bool {
@@ -248,15 +254,15 @@ impl Holds {
         Ok(self.extracts(case)?.into_iter().next())
     }
 
-    /// Keeps a hold as it is, and in the ledger.
+    /// Keeps a hold as it is, and then in the ledger: one that a crash leaves out of it is in force, and is
+    /// [entered](Holds::enter_missing) later. One that only the ledger had would be lost, and hold up every purge.
     ///
     /// # Errors
     /// If that fails.
     pub fn put(&self, site: &mut Site, hold: &Hold) -> Result<(), Diagnostic> {
-        let Hold { case, until, frozen_until, segments, .. } = hold.clone();
-        let segments = segments.len() as u64;
-        site.ledger.append(Event::HoldAdded(event::Hold { case, until, frozen_until, segments }))?;
-        self.keep(hold)
+        self.keep(hold)?;
+        site.ledger.append(hold.added())?;
+        Ok(())
     }
 
     /// Paths of the extracts of the hold of a case, by name.

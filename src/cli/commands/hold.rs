@@ -89,6 +89,17 @@ pub(super) fn tell_expired(report: Report, over: &[Hold]) {
     }
 }
 
+/// Keeps in the ledger what it lacks of the holds in force, and says so.
+pub(super) fn enter_missing(report: Report, holds: &Holds, site: &mut Site) -> Result<(), Diagnostic> {
+    for hold in holds.enter_missing(site)? {
+        report.note(&format!(
+            "the hold of case {} was in force and not in the ledger, for adding or releasing it broke off; it is in force until {}",
+            hold.case, hold.until
+        ));
+    }
+    Ok(())
+}
+
 /// Lists holds and, for a person, below them what each freezes and has extracted; in JSON that stands in each.
 fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
     let storage: Arc<dyn Storage> = Arc::new(Disk);
@@ -127,6 +138,7 @@ fn with<T>(
     let holds = holds(settings, site)?;
     let _turn = holds.turn()?;
     end_those_over(report, &holds, site)?;
+    enter_missing(report, &holds, site)?;
     work(&holds, site)
 }
 

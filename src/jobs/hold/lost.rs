@@ -2,6 +2,7 @@
 //! it, or a disk did. Which segments it froze is not in the ledger, so nobody knows any more.
 
 use super::{Hold, Holds};
+use crate::jobs::purge::Site;
 use crate::ledger::event::{self, Event};
 use crate::ledger::{Ledger, LedgerError};
 use crate::primitives::diag::{Code, Diagnostic};
@@ -30,6 +31,15 @@ impl Promise {
 struct Promises(BTreeMap<String, Promise>);
 
 impl Promises {
+    /// `None` if the ledger has a fault: what ended since is not known. That it has one is told by whoever goes by it.
+    fn of(ledger: &Ledger) -> Result<Option<Self>, Diagnostic> {
+        let mut promises = Self::default();
+        match ledger.read(&mut |entry, _| entry.event().into_iter().for_each(|event| promises.hear(event))) {
+            Err(LedgerError::Fault { .. }) => Ok(None),
+            read => Ok(read.map(|_| Some(promises))?),
+        }
+    }
+
     fn hear(&mut self, event: Event) {
         match event {
             Event::HoldAdded(hold) => {
@@ -52,18 +62,32 @@ impl Holds {
     /// # Errors
     /// As [`Holds::list`]; if the ledger cannot be read.
     pub fn lost(&self, ledger: &Ledger, today: Date) -> Result<Vec<event::Hold>, Diagnostic> {
-        let mut promises = Promises::default();
-        match ledger.read(&mut |entry, _| entry.event().into_iter().for_each(|event| promises.hear(event))) {
-            // What ended since its fault is not known. That it has one is told by whoever goes by it.
-            Err(LedgerError::Fault { .. }) => return Ok(Vec::new()),
-            read => read?,
-        }
+        let Some(promises) = Promises::of(ledger)? else { return Ok(Vec::new()) };
         let holds = self.list()?;
         let mut lost: Vec<Promise> = promises.0.into_values().collect();
         lost.retain(|promise| {
             today < promise.hold.until && !holds.iter().any(|hold| promise.is_kept_by(hold))
         });
         Ok(lost.into_iter().map(|promise| promise.hold).collect())
+    }
+
+    /// Keeps in the ledger the holds in force that it does not have: whoever added them was stopped before that, or whoever
+    /// released them before their files were gone. Those.
+    ///
+    /// # Errors
+    /// As [`Holds::lost`]; if the ledger cannot be written.
+    pub fn enter_missing(&self, site: &mut Site) -> Result<Vec<Hold>, Diagnostic> {
+        let mut missing = self.list()?;
+        missing.retain(|hold| site.today() < hold.until);
+        if missing.is_empty() {
+            return Ok(missing);
+        }
+        let Some(promises) = Promises::of(&site.ledger)? else { return Ok(Vec::new()) };
+        missing.retain(|hold| !promises.0.contains_key(&hold.case));
+        for hold in &missing {
+            site.ledger.append(hold.added())?;
+        }
+        Ok(missing)
     }
 
     /// Refuses to purge or erase as long as one that is lost may freeze something.
