@@ -14,7 +14,7 @@ use super::purge::hash;
 use crate::archive::{self, ArchiveError, Segment, VaultMark};
 use crate::ledger::Verifier;
 use crate::ledger::event::{self, Event};
-use crate::model::{Folder, Seal, SegmentName, Tree};
+use crate::model::{Expires, Folder, Seal, SegmentName, Tree};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
 use crate::primitives::storage::{Listed, Storage, is_of_one_file, is_remote};
@@ -53,6 +53,8 @@ pub struct Verified {
     pub bytes: u64,
     /// Entries of the ledger.
     pub entries: u64,
+    /// Expiry days of which a purge broke off, or runs now: the next one ends it.
+    pub broken_off: BTreeSet<Date>,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
@@ -70,6 +72,8 @@ struct Record {
     purged: BTreeSet<String>,
     /// Expiry days whose shred key was made and not erased.
     shred_keys: BTreeSet<String>,
+    /// Expiry days whose purge has begun and not ended: of them anything may be gone.
+    begun: BTreeSet<Date>,
 }
 
 /// Checks segments against a ledger.
@@ -102,7 +106,7 @@ impl Checker {
     pub fn add_ledger(&mut self, directory: &Path, anchors: &[Anchor]) -> Result<(), Diagnostic> {
         let (mut sealed, mut purged) = (BTreeMap::<String, Vec<_>>::new(), BTreeSet::new());
         let mut digests = BTreeSet::from([hex::encode(&[0; 32])]);
-        let (mut erased, mut shred_keys) = (BTreeSet::new(), BTreeSet::new());
+        let (mut erased, mut shred_keys, mut begun) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let read = ledger::read(&self.storage, directory, anchors, &mut |entry| match entry.event() {
             Some(Event::Segment(event::Segment { name, digest, .. })) => {
                 digests.insert(digest.clone());
@@ -112,8 +116,10 @@ impl Checker {
             Some(Event::ShredKeyErased { expires }) => drop(shred_keys.remove(&expires)),
             // From the intent on a segment may be gone; if the purge broke off, the next run ends it.
             Some(Event::PurgeIntent(purge)) => {
+                begun.insert(purge.expires);
                 purged.extend(purge.files.into_iter().filter_map(|file| within_store(&file.name)));
             }
+            Some(Event::PurgeDone(purge)) => drop(begun.remove(&purge.expires)),
             // It takes the place of what was sealed under that name before, which is no longer looked for.
             Some(Event::EraseIntent(erasure)) => match erasure.digest {
                 Some(digest) => {
@@ -131,8 +137,15 @@ impl Checker {
         let (LedgerReport { end, findings, .. }, verifier) = read;
         self.verified.entries += end.n;
         self.verified.findings.extend(findings);
-        self.records.push(Record { verifier, sealed, digests, erased, purged, shred_keys });
+        self.verified.broken_off.extend(&begun);
+        self.records.push(Record { verifier, sealed, digests, erased, purged, shred_keys, begun });
         Ok(())
+    }
+
+    /// Whether a purge of that day has begun and not ended.
+    fn is_being_purged(&self, expires: Expires) -> bool {
+        let Expires::On(day) = expires else { return false };
+        self.records.iter().any(|record| record.begun.contains(&day))
     }
 
     /// Checks a whole archive: what is there, and that nothing is missing. What was found, all in all.
@@ -196,6 +209,9 @@ impl Checker {
         self.seal(&segment, &name.to_string());
         let vault = tree.vault(name);
         if let Some(mark) = segment.footer().vault {
+            if self.is_being_purged(name.folder.expires) && !self.storage.exists(&vault).unwrap_or(true) {
+                return Ok(());
+            }
             self.vault(&vault, &mark, progress)?;
             self.openable(name, &vault)?;
         } else if self.storage.exists(&vault).is_ok_and(|exists| exists) {
@@ -363,7 +379,7 @@ impl Checker {
     /// Vaults without a segment.
     fn orphans(&mut self, tree: &Tree, there: &BTreeSet<String>) -> Result<(), Diagnostic> {
         for (name, path) in vaults(&*self.storage, &tree.vault)? {
-            if !there.contains(&name.to_string()) {
+            if !there.contains(&name.to_string()) && !self.is_being_purged(name.folder.expires) {
                 self.wrong(&path, None, "the vault has no segment");
             }
         }

@@ -43,7 +43,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
     let mut checker = Checker::new(&storage, &ledger, &args.expect)?;
     if args.ledger.is_empty() {
         let shred_keys = settings.state_dir.join(shred::FOLDER);
-        checker = checker.with_shred_keys(ShredStore::of_node(&storage, &shred_keys));
+        checker = checker.with_shred_keys(ShredStore::at(&storage, &shred_keys));
     }
     others.iter().try_for_each(|other| checker.add_ledger(other, &[]))?;
     let verified = if is_archive(path) {
@@ -76,12 +76,15 @@ fn is_archive(path: &Path) -> bool {
 }
 
 fn tell(report: Report, path: &Path, verified: &Verified) -> Result<Exit, Stop> {
-    let Verified { segments, lines, vaults, parts, left_open, bytes, entries, findings } = verified;
-    let exit = if findings.is_empty() { Exit::Done } else { Exit::NeedsHuman };
+    let Verified { segments, lines, vaults, parts, left_open, bytes, entries, broken_off, findings } =
+        verified;
+    let is_done = findings.is_empty() && broken_off.is_empty();
+    let exit = if is_done { Exit::Done } else { Exit::NeedsHuman };
     if report.is_json() {
         report.value(&json!({
             "path": path.display().to_string(), "segments": segments, "lines": lines, "vaults": vaults,
-            "parts": parts, "left_open": left_open, "bytes": bytes, "ledger_entries": entries, "findings": findings,
+            "parts": parts, "left_open": left_open, "bytes": bytes, "ledger_entries": entries, "broken_off": broken_off,
+            "findings": findings,
         }))?;
         return Ok(exit);
     }
@@ -97,6 +100,11 @@ fn tell(report: Report, path: &Path, verified: &Verified) -> Result<Exit, Stop> 
             &Diagnostic::new(&CHANGED, what)
                 .hint("`oubliette explain P05` says what to keep and how to go on"),
         );
+    }
+    for day in broken_off {
+        report.note(&format!(
+            "the purge of {day} broke off, or runs now, so some of that day is gone: the next `oubliette purge` ends it"
+        ));
     }
     if *parts > 0 {
         report.note(&format!("still written to, so without a seal yet: {}", counted(*parts, "segment")));

@@ -13,6 +13,7 @@ fn verify(memory: &Memory) -> Verified {
     let storage: Arc<dyn Storage> = Arc::new(memory.clone());
     let place = Archive { tree: Tree::at(Path::new("/log")), intermediate: "/log/intermediate".into() };
     let checker = Checker::new(&storage, Path::new("/state/ledger"), &[]).unwrap();
+    let checker = checker.with_shred_keys(ShredStore::at(&storage, Path::new("/state/shred")));
     checker.archive(&place, &|_| {}).unwrap()
 }
 
@@ -43,6 +44,30 @@ fn what_was_written_passes_and_does_so_after_a_purge() {
     site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
     let after = verify(&memory);
     assert_eq!((after.segments, after.findings), (1, vec![]));
+}
+
+/// The process stops at every operation of a purge: nothing was changed or lost, and it is told until the next one ends it.
+#[test]
+fn a_purge_that_broke_off_is_no_fault() {
+    let memory = archive();
+    let made = Event::ShredKeyMade { expires: DAY.to_string() };
+    site(&memory, WRITTEN).unwrap().ledger.append(made).unwrap();
+    let mut told = 0;
+    for at in 0.. {
+        let disturbed = memory.with_fault(Fault::Freeze(at));
+        let purged = site(&disturbed, MIDNIGHT).and_then(|mut site| site.purge(true, &|_| {}));
+        if purged.is_ok() && !disturbed.is_frozen() {
+            break;
+        }
+        let left = disturbed.after_crash(Survives::Everything);
+        let Verified { findings, broken_off, .. } = verify(&left);
+        assert_eq!(findings, [], "{at}");
+        told += broken_off.len();
+        site(&left, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+        let Verified { findings, broken_off, .. } = verify(&left);
+        assert_eq!((findings, broken_off.len()), (vec![], 0), "{at}");
+    }
+    assert!(told > 10, "{told}");
 }
 
 proptest! {
