@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// What `keys list` shows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listing {
     /// All secrets this node has had, oldest first.
     pub epochs: Vec<EpochRecord>,
@@ -27,7 +27,7 @@ pub struct Listing {
 /// # Errors
 /// If the state directory cannot be read.
 pub fn list(settings: Settings) -> Result<Listing, KeyError> {
-    let keyring = Keyring::open(settings)?;
+    let Some(keyring) = Keyring::existing(settings)? else { return Ok(Listing::default()) };
     let (recipients, identities_on_node) = match keyring.escrow()? {
         Some(escrow) => (escrow.names().to_vec(), escrow.identities_on_node().to_vec()),
         None => (Vec::new(), Vec::new()),

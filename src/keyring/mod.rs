@@ -105,7 +105,9 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::open`].
     pub fn existing(settings: Settings) -> Result<Option<Self>, KeyError> {
-        if settings.directory.join("keys").is_dir() { Self::open(settings).map(Some) } else { Ok(None) }
+        // Whoever may not look is told so.
+        let there_are_none = matches!(settings.directory.join("keys").try_exists(), Ok(false));
+        if there_are_none { Ok(None) } else { Self::open(settings).map(Some) }
     }
 
     /// The secret that holds at `now`; made, wrapped and recorded if it is new. Secrets of epochs that

@@ -79,6 +79,13 @@ impl Ledger {
         Ok(Self { settings, files, poisoned: false, patience: Arc::default() })
     }
 
+    /// The ledger as it is, for whoever only looks: nothing is made.
+    #[must_use]
+    pub fn at(settings: Settings) -> Self {
+        let files = Files::at(&settings.storage, &settings.directory);
+        Self { settings, files, poisoned: false, patience: Arc::default() }
+    }
+
     /// The same ledger, which waits as long as `patience` lasts for a disk that takes nothing. Others have their turn
     /// meanwhile: a purge makes room.
     #[must_use]

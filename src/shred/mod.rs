@@ -57,9 +57,9 @@ impl ShredStore {
         Ok(Self { folder })
     }
 
-    /// The keys of another node, where its folder can be reached. Nothing is made in it.
+    /// Those there are, for whoever only looks: also of another node, where its folder can be reached. Nothing is made.
     #[must_use]
-    pub fn of_node(storage: &Arc<dyn Storage>, directory: &Path) -> Self {
+    pub fn at(storage: &Arc<dyn Storage>, directory: &Path) -> Self {
         Self { folder: PrivateFolder::at(storage, directory) }
     }
 

@@ -131,6 +131,47 @@ fn a_dry_run_says_that_the_purge_would_be_refused() {
     assert_eq!(node.ledger().len(), entries);
 }
 
+/// Whoever asks what a purge would do, and be it with a mistake in a name, changes nothing.
+#[test]
+fn a_dry_run_leaves_no_trace() {
+    let node = Node::new();
+    let (srv, elsewhere) = (node.path("srv"), node.path("elsewhere"));
+    fs::create_dir(&elsewhere).unwrap();
+    let before = traces(&node.path(""));
+    for state in ["state", "new"] {
+        for options in [
+            &["--archive", arg(&srv)][..],
+            &["--archive", arg(&srv), "--confirm-clock"],
+            &["--archive", arg(&srv), "--vault", arg(&elsewhere)],
+            &["--archive", arg(&elsewhere)],
+            &["--archive", arg(&node.path("nowhere"))],
+            &[],
+        ] {
+            let mut command = node.bare(&["purge", "--dry-run", "--now", AFTER]);
+            command.args(options).arg("--state-dir").arg(node.path(state));
+            let told = text(&command.output().unwrap().stderr);
+            assert_eq!(traces(&node.path("")), before, "{state} {options:?}: {told}");
+        }
+    }
+    // Nor does whoever asks for keys where there are none.
+    let listed = node.bare(&["keys", "list", "--state-dir", arg(&node.path("new"))]).output().unwrap();
+    assert_eq!((listed.status.code(), traces(&node.path(""))), (Some(0), before));
+}
+
+/// Everything below a directory: its path, when it was changed, its bytes.
+fn traces(directory: &Path) -> Vec<(std::path::PathBuf, std::time::SystemTime, Vec<u8>)> {
+    let mut traces = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap()) {
+        let (path, metadata) = (entry.path(), entry.metadata().unwrap());
+        if metadata.is_dir() {
+            traces.extend(self::traces(&path));
+        }
+        traces.push((path.clone(), metadata.modified().unwrap(), fs::read(&path).unwrap_or_default()));
+    }
+    traces.sort();
+    traces
+}
+
 /// Names and kinds of files that no purge expects: each is told, and none of them stops what is due.
 #[test]
 fn what_oubliette_did_not_make_is_told_and_holds_nothing_up() {
@@ -409,7 +450,7 @@ fn a_purge_with_another_state_directory_says_that_holds_are_not_seen() {
     assert!(told.contains("`--state-dir`"), "{told}");
 
     // One that is there knows as little of this archive.
-    assert!(other.exists());
+    fs::create_dir(&other).unwrap();
     let day = srv.join("archive/expires=2027-11-24");
     for (options, goes) in [(&["--dry-run"][..], false), (&[], true)] {
         let (exit, told) = with(&other, options);

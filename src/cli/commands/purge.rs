@@ -55,34 +55,42 @@ struct Performed {
 /// Purges, or plans it.
 fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> Result<Performed, Diagnostic> {
     let is_named = args.place.archive.is_some() || settings.archive().is_some();
-    let site = if is_named { site(settings, &args.place, "purge")? } else { site_of_node(settings, args)? };
+    let archive = if is_named { archive(settings, &args.place) } else { state_dir(settings) };
+    let site = archive.and_then(|archive| site_at(settings, &archive, args));
+    let site = site.map_err(|refusal| refused_before(settings, args, refusal))?;
     perform_at(report, settings, args, site)
+}
+
+/// A dry run changes nothing, not even the ledger.
+fn refused_before(settings: &Settings, args: &PurgeArgs, refusal: Diagnostic) -> Diagnostic {
+    if args.dry_run { refusal } else { refused_without_site(settings, "purge", refusal) }
 }
 
 /// Purges the archive that a sidecar writes to, which may not be there: whether it should be, the ledger knows.
 pub(super) fn perform_due(report: Report, settings: &Settings, archive: &Path) -> Result<Plan, Diagnostic> {
     let place = ArchivePlace { archive: Some(archive.to_owned()), vault: settings.vault.clone() };
     let args = PurgeArgs { place, dry_run: false, confirm_clock: false };
-    let site = site_at(settings, archive, &args)?;
+    let site =
+        site_at(settings, archive, &args).map_err(|refusal| refused_before(settings, &args, refusal))?;
     Ok(perform_at(report, settings, &args, site)?.plan)
 }
 
 /// Where no archive is named: the state directory, where `serve` has its archive then, and where sealed lines and epoch
 /// secrets are in any case. If there is an archive elsewhere, the ledger knows.
-fn site_of_node(settings: &Settings, args: &PurgeArgs) -> Result<Site, Diagnostic> {
+fn state_dir(settings: &Settings) -> Result<PathBuf, Diagnostic> {
     if !settings.state_dir.is_dir() {
         return Err(Diagnostic::new(&codes::OPEN, "no archive is named, and there is no state directory")
             .at(settings.state_dir.display().to_string())
             .hint("give `--archive DIR` or `--state-dir DIR`, or set `archive` in the configuration"));
     }
-    site_at(settings, &settings.state_dir, args)
+    Ok(settings.state_dir.clone())
 }
 
 /// An archive that may not be there.
 fn site_at(settings: &Settings, archive: &Path, args: &PurgeArgs) -> Result<Site, Diagnostic> {
-    refuse_dangling(archive)
-        .and_then(|()| site_in(settings, archive, args.place.vault.as_ref(), &[], Seen::AllVersions))
-        .map_err(|refusal| refused_without_site(settings, "purge", refusal))
+    refuse_dangling(archive)?;
+    let folders = if args.dry_run { Folders::AsTheyAre } else { Folders::Made };
+    site_in(settings, archive, args.place.vault.as_ref(), &[], Seen::AllVersions, folders)
 }
 
 fn perform_at(
@@ -233,7 +241,15 @@ fn site_seen(
     others: &[PathBuf],
     seen: Seen,
 ) -> Result<Site, Diagnostic> {
-    site_in(settings, &archive(settings, place)?, place.vault.as_ref(), others, seen)
+    site_in(settings, &archive(settings, place)?, place.vault.as_ref(), others, seen, Folders::Made)
+}
+
+/// What becomes of the folders of a state directory that are not there.
+#[derive(Clone, Copy)]
+enum Folders {
+    Made,
+    /// For a dry run, which leaves no trace.
+    AsTheyAre,
 }
 
 fn site_in(
@@ -242,6 +258,7 @@ fn site_in(
     vault: Option<&PathBuf>,
     others: &[PathBuf],
     seen: Seen,
+    folders: Folders,
 ) -> Result<Site, Diagnostic> {
     let tree = tree(settings, archive, vault);
     let others = others.iter().map(PathBuf::as_path);
@@ -250,10 +267,14 @@ fn site_in(
     files::refuse_nested(&tree.archive, &tree.vault)?;
     let storage = files::storage(&paths, seen)?;
     let RetentionRules { zone, classes } = settings.retention()?;
-    let ledger = Ledger::open(settings.ledger(Arc::clone(&storage), zone.clone()))?;
+    let ledger = settings.ledger(Arc::clone(&storage), zone.clone());
+    let shred = settings.state_dir.join(shred::FOLDER);
+    let (ledger, shred) = match folders {
+        Folders::Made => (Ledger::open(ledger)?, ShredStore::open(&storage, &shred)?),
+        Folders::AsTheyAre => (Ledger::at(ledger), ShredStore::at(&storage, &shred)),
+    };
     // Also where a key file is used now: what lies in the state directory was made before.
     let keys = keyring::Settings { source: SecretSource::StateDir, ..settings.keys(zone.clone()) };
-    let shred = ShredStore::open(&storage, &settings.state_dir.join(shred::FOLDER))?;
     Ok(Site {
         storage,
         tree,

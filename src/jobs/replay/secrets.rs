@@ -120,7 +120,7 @@ impl Secrets {
         if trees.is_empty() {
             trees.push(site.tree.clone());
         }
-        let others = shred_keys.iter().map(|directory| ShredStore::of_node(&storage, directory));
+        let others = shred_keys.iter().map(|directory| ShredStore::at(&storage, directory));
         let shred = std::iter::once(site.shred.clone()).chain(others).collect();
         Self {
             custody,
