@@ -2,7 +2,7 @@
 
     target/tools/fleet/bin/python benches/fleet.py OUBLIETTE EXACTLY_ONCE [MB of the archive]
 
-Both programs are built with the feature `kafka`; tests/fleet does that, and makes the environment of Python. Servers run on
+Both programs are built with the feature `kafka`; tests/fleet/run does that, and makes the environment of Python. Servers run on
 loopback: moto for S3, librdkafka's mock cluster for Kafka.
 """
 

@@ -11,8 +11,8 @@
 //! The faults are injected here, around the store that a worker is given; the program that is shipped has no way to cause
 //! them.
 //!
-//! Needs a server: `AWS_ENDPOINT_URL` and the rest of the environment, and a bucket, `FLEET_BUCKET`. tests/fleet brings
-//! them. `FLEET_RECORDS` says how many records, at least 200,000; 1,000,000 unless set. tests/fleet-nightly brings real
+//! Needs a server: `AWS_ENDPOINT_URL` and the rest of the environment, and a bucket, `FLEET_BUCKET`. tests/fleet/run brings
+//! them. `FLEET_RECORDS` says how many records, at least 200,000; 1,000,000 unless set. tests/fleet/nightly brings real
 //! brokers as well, `FLEET_BROKERS`, of Kafka 0.9: their records have no time, and their producers are not idempotent.
 
 #![expect(
@@ -128,7 +128,8 @@ impl Brokers {
 }
 
 fn test() {
-    let bucket = std::env::var("FLEET_BUCKET").expect("tests/fleet sets FLEET_BUCKET and starts a server");
+    let bucket =
+        std::env::var("FLEET_BUCKET").expect("tests/fleet/run sets FLEET_BUCKET and starts a server");
     let records = std::env::var("FLEET_RECORDS").map_or(1_000_000, |records| records.parse().unwrap());
     let mock = MockCluster::new(3).unwrap();
     mock.create_topic(TOPIC, PARTITIONS, 3).unwrap();

@@ -1,6 +1,6 @@
 """Reads an archive with DuckDB, Polars, pyarrow and chDB: every line of every segment must be there.
 
-Called by tests/stock-readers with the directory of the archive and the number of lines. The sorted lines stand in
+Called by tests/stock-readers/run with the directory of the archive and the number of lines. The sorted lines stand in
 `expected` beside it. Readers of CSV are told that there is one column, that no byte separates and none quotes.
 """
 

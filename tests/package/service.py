@@ -1,6 +1,6 @@
 """Starts what ExecStart of a unit says, as its user, with a notification socket, as systemd would; sends it two lines and ends it.
 
-Usage: package_service.py UNIT [TRACE]. Prints how it ended. Every wait has a deadline.
+Usage: service.py UNIT [TRACE]. Prints how it ended. Every wait has a deadline.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Exactly once over real brokers and a real store; rules and holds that are executed.
 
-Called by tests/fleet-nightly with the programs oubliette and exactly_once and the directory of Kafka. Ends what it started.
+Called by tests/fleet/nightly with the programs oubliette and exactly_once and the directory of Kafka. Ends what it started.
 """
 
 import contextlib
@@ -108,7 +108,7 @@ def kafka_up():
 
 def ceph_up():
     ceph = subprocess.Popen(
-        ["tests/ceph", str(work / "ceph"), KEY, SECRET], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ["tests/fleet/ceph", str(work / "ceph"), KEY, SECRET], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     ends.callback(lambda: (ceph.stdin.close(), ceph.wait()))
     endpoint = ceph.stdout.readline().strip()

@@ -1,6 +1,6 @@
 """A batch under Spark: two executors, objects dealt out among them, manifest lines collected.
 
-Called by tests/fleet with the command of a task and the list of objects; prints the manifest.
+Called by tests/fleet/run with the command of a task and the list of objects; prints the manifest.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """The commands on s3://, other readers on the segments there, and the test of exactly-once, over an S3 server on loopback.
 
-Called by tests/fleet with the programs oubliette and exactly_once, both built with the feature `kafka`.
+Called by tests/fleet/run with the programs oubliette and exactly_once, both built with the feature `kafka`.
 """
 
 import atexit
