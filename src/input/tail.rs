@@ -7,6 +7,8 @@
 //! - When it is cut (`copytruncate`), reading starts again at its beginning. What was written between the last look and
 //!   the cut is lost, as it is for every follower.
 //! - A file that somebody follows under another name is left alone; when that one gives it up, it is read on from there.
+//! - Below the directory of a pattern no symbolic link is followed, whenever it came there: whoever may make names in there would
+//!   else have any file read.
 //! - A last line without line feed waits for its rest. When the file is given up, it is sealed, for it may be half a line;
 //!   when the file is cut, together with the first line after the cut, which may be the other half. That is known after a restart,
 //!   too.
@@ -19,7 +21,7 @@ mod pattern;
 
 pub use claims::Claims;
 pub use offsets::{Identity, Kept, Offsets};
-pub use pattern::Pattern;
+pub use pattern::{Found, Pattern};
 
 use super::{Closed, Deliver, Lost};
 use crate::primitives::diag::Code;
@@ -38,6 +40,8 @@ use tokio::time::{self, Instant};
 pub struct Settings {
     /// Its path. It need not be there yet.
     pub path: PathBuf,
+    /// Below this directory no symbolic link is followed: that of a pattern, in which others may make names.
+    pub below: Option<PathBuf>,
     /// A longer line is sealed, in bytes.
     pub max_record_bytes: usize,
     /// How often is looked for more, and for a rotation.
@@ -45,6 +49,12 @@ pub struct Settings {
     /// A file that was renamed is given up when nothing was written to it for so long: its writer needs a moment to
     /// open the new one.
     pub linger: Duration,
+}
+
+impl Settings {
+    fn metadata(&self, path: &Path) -> io::Result<fs::Metadata> {
+        if self.below.is_some() { fs::symlink_metadata(path) } else { fs::metadata(path) }
+    }
 }
 
 /// Why a file is followed no more.
@@ -103,7 +113,7 @@ impl<D: Deliver> Tail<D> {
         let kept = offsets.load().map_err(TailError::Offsets)?.unwrap_or_default();
         let mut files = Vec::new();
         if let Some(newest) = kept.last() {
-            let siblings = siblings(&settings.path).map_err(TailError::Read)?;
+            let siblings = siblings(&settings).map_err(TailError::Read)?;
             for known in &kept {
                 match siblings.iter().find(|(_, file)| *file == known.file) {
                     Some((path, _)) => files.extend(open(path, Some(known), &claims, &settings)?),
@@ -141,7 +151,9 @@ impl<D: Deliver> Tail<D> {
 
     /// Looks which file has the name; one that had it is given up when it has been quiet.
     fn look(&mut self) -> Result<(), TailError> {
-        let named = match fs::metadata(&self.settings.path) {
+        let named = match self.settings.metadata(&self.settings.path) {
+            // To whoever put it there it would give a file that only we may read.
+            Ok(metadata) if metadata.is_symlink() => return Ok(()),
             Ok(metadata) => Identity::of(&metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(TailError::Read(error)),
@@ -153,7 +165,7 @@ impl<D: Deliver> Tail<D> {
                 // Rotations may have been faster than we look, or were while nothing could be read. Who may not list the
                 // directory misses these, and follows what has the name all the same.
                 if let Some(before) = self.files.last().map(Followed::identity) {
-                    let siblings = siblings(&self.settings.path).unwrap_or_default();
+                    let siblings = siblings(&self.settings).unwrap_or_default();
                     self.files.extend(between(&before, &siblings, &self.claims, &self.settings)?);
                 }
                 open(&self.settings.path, None, &self.claims, &self.settings)?
@@ -225,7 +237,7 @@ fn open<R>(
 where
     R: Future<Output = Result<(), Lost>>,
 {
-    match Followed::open(path, known, claims, settings.max_record_bytes) {
+    match Followed::open(path, known, claims, settings) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         opened => opened.map_err(TailError::Read),
     }
@@ -252,9 +264,10 @@ where
     Ok(files)
 }
 
-/// The regular files beside `path`, and itself.
-fn siblings(path: &Path) -> io::Result<Vec<(PathBuf, Identity)>> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+/// The regular files beside the one that is followed, and itself.
+fn siblings(settings: &Settings) -> io::Result<Vec<(PathBuf, Identity)>> {
+    let directory =
+        settings.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -263,7 +276,7 @@ fn siblings(path: &Path) -> io::Result<Vec<(PathBuf, Identity)>> {
     for entry in entries {
         let path = entry?.path();
         // One that goes away meanwhile is not there.
-        if let Ok(metadata) = fs::metadata(&path)
+        if let Ok(metadata) = settings.metadata(&path)
             && metadata.is_file()
         {
             found.push((path, Identity::of(&metadata)));
@@ -298,7 +311,7 @@ pub static NOT_FOLLOWED: Code = Code {
     text: "\
 What it means
   An input of type `file` cannot be read, or how far it was read cannot be kept in `<state>/tails`. It is tried again every
-  five seconds.
+  five seconds. Or a symbolic link matches its pattern: whoever may make names in that directory would have any file read.
 
 Why it matters
   Lines that are written to it meanwhile are not lost as long as the file stays: reading goes on after the last line that
@@ -309,7 +322,8 @@ Example
 
 What to do
   Give the user of oubliette the right to read the file and to list its directory: `usermod -aG adm oubliette`, or
-  `setfacl -m u:oubliette:r FILE`. Let log rotation compress with a delay of one rotation (`delaycompress`).
+  `setfacl -m u:oubliette:r FILE`. Let log rotation compress with a delay of one rotation (`delaycompress`). A link that is meant is
+  named in an input of its own, without a pattern.
 
 References
   docs/inputs.md, logrotate(8)",

@@ -3,8 +3,9 @@
 use super::claims::{Claim, Claims};
 use super::cutter::{Cutter, LineStart, READ_BYTES};
 use super::offsets::{CHECKED_BYTES, Identity, Kept, check};
-use crate::input::tail::TailError;
+use crate::input::tail::{Settings, TailError};
 use crate::input::{Batch, Closed, Deliver, Lost};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::future::Future;
@@ -81,11 +82,12 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         path: &Path,
         known: Option<&Kept>,
         claims: &Claims,
-        max_record_bytes: usize,
+        settings: &Settings,
     ) -> io::Result<Option<Self>> {
-        // To open a pipe that nobody writes to would wait for somebody.
-        let without_waiting = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        let file = File::options().read(true).custom_flags(without_waiting).open(path)?;
+        let file = match &settings.below {
+            Some(root) => open_below(root, path)?,
+            None => File::options().read(true).custom_flags(READ.bits().cast_signed()).open(path)?,
+        };
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::other("it is not a regular file"));
@@ -104,7 +106,7 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
             last: before(&file, next.offset)?,
             file: Arc::new(file),
             identity,
-            cutter: Cutter::new(next, max_record_bytes),
+            cutter: Cutter::new(next, settings.max_record_bytes),
             unsettled: VecDeque::new(),
             durable: next,
             quiet: None,
@@ -263,6 +265,24 @@ fn look(file: &File, last: Vec<u8>, at: u64) -> io::Result<(Look, Vec<u8>)> {
     bytes.extend_from_slice(&more);
     let keep = bytes.len().min(CHECKED_BYTES as usize);
     Ok((Look::Bytes(more), bytes.split_off(bytes.len() - keep)))
+}
+
+/// To open a pipe that nobody writes to would wait for somebody.
+const READ: OFlags = OFlags::NONBLOCK;
+
+/// Opens a file name by name from `root` on, and follows no symbolic link on the way: looking first, and opening it afterwards, would
+/// leave a moment to put one there.
+fn open_below(root: &Path, path: &Path) -> io::Result<File> {
+    let below = path.strip_prefix(root).map_err(io::Error::other)?;
+    let way = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = if root == Path::new("") { Path::new(".") } else { root };
+    let mut open = openat(CWD, root, way, Mode::empty())?;
+    let mut names = below.iter().peekable();
+    while let Some(name) = names.next() {
+        let flags = if names.peek().is_some() { way } else { READ | OFlags::CLOEXEC };
+        open = openat(&open, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+    }
+    Ok(open.into())
 }
 
 /// Fills as much of `buffer` as there are bytes for.

@@ -1,11 +1,20 @@
 //! Files by a pattern: which of the files of that name are logs, and which are rotated ones of another log.
 
 use super::is_rotated;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A path with `*`, `?`, `[...]` or `**` in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
+
+/// What a pattern matches now.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Logs.
+    pub files: Vec<PathBuf>,
+    /// One to which a symbolic link leads, if there is any.
+    pub linked: Option<PathBuf>,
+}
 
 impl Pattern {
     /// `path`, if it is a pattern.
@@ -20,19 +29,35 @@ impl Pattern {
         }
     }
 
-    /// The files of that name which are there: logs only, whole paths, in order. One with a name that a rotation gives to
+    /// The directory in front of the first sign that matches several: whoever wrote the pattern means that one, wherever links lead.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        let is_plain = |name: &Component<'_>| !name.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+        Path::new(&self.0).components().take_while(is_plain).collect()
+    }
+
+    /// The files of that name which are there: logs only, whole paths, in order. No symbolic link leads to them from
+    /// [`Pattern::root`] on: whoever may make names in there would else have any file read. One with a name that a rotation gives to
     /// another of them, or to one of `followed`, is left to whoever follows that one; so is what is compressed.
     #[must_use]
-    pub fn files(&self, followed: &[PathBuf]) -> Vec<PathBuf> {
+    pub fn files(&self, followed: &[PathBuf]) -> Found {
         let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
         let found = glob::glob_with(&self.0, options).into_iter().flatten();
         // A directory that cannot be read has no files for us.
-        let mut files: Vec<PathBuf> = found.flatten().filter(|path| path.is_file()).collect();
+        let found: Vec<PathBuf> = found.flatten().filter(|path| path.is_file()).collect();
+        let (linked, mut files): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|path| self.is_behind_link(path));
+        let linked = linked.into_iter().next();
         let all = files.clone();
         files.retain(|path| !is_compressed(path));
         files
             .retain(|path| !all.iter().chain(followed).any(|of| is_beside(path, of) && is_rotated(path, of)));
-        files
+        Found { files, linked }
+    }
+
+    fn is_behind_link(&self, path: &Path) -> bool {
+        let root = self.root();
+        path.ancestors().take_while(|path| *path != root).any(Path::is_symlink)
     }
 }
 
@@ -72,11 +97,32 @@ mod tests {
         let files = |pattern: &str, followed: &[PathBuf]| -> Vec<String> {
             let pattern = Pattern::of(&at(pattern)).unwrap().unwrap();
             let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
-            pattern.files(followed).into_iter().map(name).collect()
+            pattern.files(followed).files.into_iter().map(name).collect()
         };
         assert_eq!(files("*", &[]), ["app.log-1", "mail", "mail.log"]);
         assert_eq!(files("*", &[at("app.log")]), ["mail", "mail.log"]);
         assert_eq!(files("mail.lo?", &[]), ["mail.log"]);
         assert!(files("none*", &[]).is_empty());
+    }
+
+    /// Whoever may make names there could have any file read.
+    #[test]
+    fn behind_a_link_there_is_no_log_unless_the_link_is_in_front_of_the_pattern() {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir_all(at("real/anne")).unwrap();
+        fs::create_dir(at("private")).unwrap();
+        for name in ["real/anne/a.log", "private/p.log"] {
+            fs::write(at(name), "").unwrap();
+        }
+        symlink("real", at("link")).unwrap();
+        symlink(at("private"), at("real/jean")).unwrap();
+        symlink(at("private/p.log"), at("real/anne/b.log")).unwrap();
+        let found = Pattern::of(&at("link/*/*.log")).unwrap().unwrap().files(&[]);
+        assert_eq!(found.files, [at("link/anne/a.log")]);
+        assert_eq!(found.linked, Some(at("link/anne/b.log")));
+        assert_eq!(Pattern::of(&at("link/*/*.log")).unwrap().unwrap().root(), at("link"));
+        assert_eq!(Pattern::of(Path::new("*.log")).unwrap().unwrap().root(), Path::new(""));
     }
 }

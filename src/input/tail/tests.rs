@@ -63,6 +63,7 @@ impl Scene {
     fn settings(&self) -> Settings {
         Settings {
             path: self.path("a.log"),
+            below: None,
             max_record_bytes: 32,
             poll: Duration::from_millis(1),
             linger: Duration::from_secs(1),
@@ -406,6 +407,42 @@ async fn a_rotation_that_nobody_saw_is_made_up_for() {
     }
     scene.expect("one\ntwo\nthree\n").await;
     follower.stop().await;
+}
+
+/// Whoever may rename a log and make names beside it has no other file read.
+#[tokio::test]
+async fn below_the_directory_of_a_pattern_no_link_is_followed() {
+    use std::os::unix::fs::symlink;
+    let scene = Scene::new(Shelf::durable());
+    let secret = scene.directory.path().join("secret");
+    scene.write("a.log", "one\n");
+    let below = Some(scene.directory.path().to_owned());
+    let follower = scene.follow_by(Settings { below: below.clone(), ..scene.settings() }, Claims::default());
+    scene.expect("one\n").await;
+    scene.tick("a.log").await;
+    fs::write(&secret, "secret\n").unwrap();
+    let mut old = scene.write("a.log", "");
+    scene.rename("a.log", "a.log.2");
+    symlink(&secret, scene.path("a.log")).unwrap();
+    symlink(&secret, scene.path("a.log.1")).unwrap();
+    old.write_all(b"two\n").unwrap();
+    scene.expect("one\ntwo\n").await;
+    // Longer than many looks.
+    time::sleep(Duration::from_millis(100)).await;
+    scene.expect("one\ntwo\n").await;
+    fs::remove_file(scene.path("a.log")).unwrap();
+    scene.write("a.log", "three\n");
+    scene.expect("one\ntwo\nthree\n").await;
+    follower.stop().await;
+
+    // Nor is a directory on the way one.
+    fs::rename(scene.directory.path().join("log"), scene.directory.path().join("elsewhere")).unwrap();
+    symlink("elsewhere", scene.directory.path().join("log")).unwrap();
+    scene.write("a.log", "four\n");
+    let follower = scene.follow_by(Settings { below, ..scene.settings() }, Claims::default());
+    let ended = time::timeout(Duration::from_secs(20), follower.task).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(TailError::Read(_))), "{ended:?}");
+    scene.expect("one\ntwo\nthree\n").await;
 }
 
 /// It would be waited for who writes to it, by a thread that others need.

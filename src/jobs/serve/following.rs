@@ -3,7 +3,7 @@
 use super::Hall;
 use super::names::Named;
 use crate::input::stream::Doors;
-use crate::input::tail::{self, Offsets, Pattern, TailError};
+use crate::input::tail::{self, Found, Offsets, Pattern, TailError};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Storage;
 use std::collections::BTreeMap;
@@ -42,14 +42,31 @@ struct Follower {
     seen: Instant,
 }
 
+/// Whether it was said that links are not followed.
+#[derive(Default)]
+struct Links {
+    told: bool,
+}
+
+impl Links {
+    /// Once for each pattern: whoever makes links could fill a log with it.
+    fn tell(&mut self, linked: Option<PathBuf>) {
+        if let (Some(path), false) = (linked, self.told) {
+            self.told = true;
+            let (code, path) = (tail::NOT_FOLLOWED.id, path.display());
+            tracing::warn!(code, %path, "a pattern follows no symbolic links, as this one; name it in an input of its own");
+        }
+    }
+}
+
 impl Hall {
     /// Follows every file that a pattern matches, and those that it will. One that has been gone for long is given up.
     pub(super) fn follow_all(self, matching: Matching) {
         let tasks = self.doors.tasks.clone();
         tasks.spawn(async move {
-            let mut followers = BTreeMap::new();
+            let (mut followers, mut links) = (BTreeMap::new(), Links::default());
             loop {
-                self.look(&matching, &mut followers).await;
+                self.look(&matching, &mut followers, &mut links).await;
                 tokio::select! {
                     () = self.doors.stopped.cancelled() => return,
                     () = time::sleep(LOOK) => {}
@@ -58,16 +75,22 @@ impl Hall {
         });
     }
 
-    async fn look(&self, matching: &Matching, followers: &mut BTreeMap<PathBuf, Follower>) {
+    async fn look(
+        &self,
+        matching: &Matching,
+        followers: &mut BTreeMap<PathBuf, Follower>,
+        links: &mut Links,
+    ) {
         let followed: Vec<_> = followers.keys().cloned().collect();
         let (pattern, names) = (matching.pattern.clone(), self.names.clone());
         let found = tokio::task::spawn_blocking(move || {
-            let found = pattern.files(&followed);
+            let Found { files, linked } = pattern.files(&followed);
             let (seen, others): (Vec<_>, Vec<_>) =
-                found.into_iter().partition(|path| followed.contains(path));
-            (seen, names.add_new(others))
+                files.into_iter().partition(|path| followed.contains(path));
+            (seen, names.add_new(others), linked)
         });
-        let (seen, new) = found.await.unwrap_or_default();
+        let (seen, new, linked) = found.await.unwrap_or_default();
+        links.tell(linked);
         for path in seen {
             followers.entry(path).and_modify(|follower| follower.seen = Instant::now());
         }
@@ -98,7 +121,8 @@ impl Hall {
         let offsets = matching.offsets(&named.path)?;
         let ends = self.doors.stopped.child_token();
         let hall = Self { doors: Doors { stopped: ends.clone(), ..self.doors.clone() }, ..self.clone() };
-        hall.follow(matching.settings.clone(), offsets.clone(), named);
+        let below = Some(matching.pattern.root());
+        hall.follow(tail::Settings { below, ..matching.settings.clone() }, offsets.clone(), named);
         Ok(Follower { ends, offsets, seen: Instant::now() })
     }
 

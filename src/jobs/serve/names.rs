@@ -22,13 +22,11 @@ impl Names {
         self.named(&mut self.paths(), path.to_owned())
     }
 
-    /// From now on those of `found` are followed that are files of which no input follows any name; one name of each. A
-    /// symbolic link is the last choice: it may lead to another file tomorrow.
+    /// From now on those of `found` are followed that are files of which no input follows any name; one name of each.
     pub(super) fn add_new(&self, found: Vec<PathBuf>) -> Vec<Named> {
         let mut paths = self.paths();
         let mut known: HashSet<_> = paths.keys().filter_map(|path| identity(path)).collect();
-        let (links, mut new): (Vec<_>, Vec<_>) = found.into_iter().partition(|path| path.is_symlink());
-        new.extend(links);
+        let mut new = found;
         new.retain(|path| identity(path).is_some_and(|file| known.insert(file)));
         new.into_iter().map(|path| self.named(&mut paths, path)).collect()
     }
@@ -86,8 +84,7 @@ mod tests {
         symlink(at("b"), at("a")).unwrap();
         fs::hard_link(at("b"), at("c")).unwrap();
         let names = Names::default();
-        assert_eq!(new(&names, &["a", "b", "c", "gone", "other"]), ["b", "other"]);
-        assert_eq!(new(&names, &["a"]), ["a"]);
+        assert_eq!(new(&names, &["b", "c", "gone", "other"]), ["b", "other"]);
         let first = names.add(&at("a"));
         assert!(!first.is_shared());
         let second = names.add(&at("a"));

@@ -289,6 +289,7 @@ fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<Entrance,
     })?;
     let file = tail::Settings {
         path: path.to_owned(),
+        below: None,
         max_record_bytes: settings.max_line_bytes,
         poll: input.poll.as_ref().map_or(DEFAULT_POLL, |Typed(time)| *time),
         linger: LINGER,
