@@ -330,6 +330,9 @@ mod tests {
     fn an_unknown_key_is_named() {
         assert_snapshot!(refusal("tag = \"none\"\nzoen = \"UTC\"\n"), @r#"
         config.toml:2:1
+          |
+        2 | zoen = .....
+          | ^^^^
         unknown field `zoen`, expected one of `zone`, `source_zone`, `tenant`, `epoch`, `source`, `recipients`, `also`, `keep`, `tag`, `token_shape`, `max_line_bytes`, `rules`, `trust_upstream`, `archive`, `vault`, `sync`, `node`, `escrow`, `serve`
         "#);
     }

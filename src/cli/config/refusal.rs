@@ -1,23 +1,26 @@
-//! What is wrong with a configuration, and where. What stands there is not shown: it may be a password or a key.
+//! What is wrong with a configuration, and where. What stands there is not shown but for names of keys: it may be a password.
 
+use super::reference;
 use crate::cli::codes;
 use crate::primitives::diag::Diagnostic;
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
 /// The file `path`, which holds `text`, does not load for what stands at `span`.
 pub(super) fn refused(path: &Path, text: &str, span: Option<Range<usize>>, why: &str) -> Diagnostic {
-    let path = path.display();
-    let place = span.map_or_else(
-        || path.to_string(),
-        |span| {
+    let (path, why) = (path.display(), without_value(why));
+    let (place, why) = match span {
+        None => (path.to_string(), why),
+        Some(span) => {
             let (line, column) = position(text, span.start);
-            format!("{path}:{line}:{column}")
-        },
-    );
+            (format!("{path}:{line}:{column}"), picture(text, span, &why) + &why)
+        }
+    };
     Diagnostic::new(&codes::CONFIG, "the configuration does not load")
         .at(place)
-        .because(without_value(why))
+        .because(why)
         .hint("`oubliette explain C03` says where the keys are listed")
 }
 
@@ -28,6 +31,59 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
         before.rsplit_once('\n').map_or((0, before), |(lines, last)| (1 + lines.matches('\n').count(), last));
     (1 + lines, 1 + last.chars().count())
 }
+
+/// The line with a caret under the place, before what is wrong with it; nothing if it is too long for a terminal.
+fn picture(text: &str, span: Range<usize>, why: &str) -> String {
+    let (number, column) = position(text, span.start);
+    let line = text.lines().nth(number - 1).unwrap_or_default();
+    let length = line.chars().count();
+    if length > WIDEST_LINE {
+        return String::new();
+    }
+    let marked = text.get(span).map_or(1, |marked| marked.chars().count());
+    let carets = "^".repeat(marked.min((length + 1).saturating_sub(column)).max(1));
+    let (margin, number) = (" ".repeat(number.to_string().len()), number.to_string());
+    let line = masked(line, &names(why));
+    format!("{margin} |\n{number} | {line}\n{margin} | {}{carets}\n", " ".repeat(column - 1))
+}
+
+/// Names of keys, and the misspelt one that the message has: whatever else stands in a configuration is not shown.
+fn names(why: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    add_names(&reference::schema(), &mut names);
+    let misspelt = why.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    names.extend(misspelt.map(str::to_owned));
+    names
+}
+
+fn add_names(schema: &Value, names: &mut BTreeSet<String>) {
+    let inner = schema.as_object().into_iter().flatten().map(|(_, inner)| inner);
+    inner.chain(schema.as_array().into_iter().flatten()).for_each(|inner| add_names(inner, names));
+    let properties = schema.get("properties").and_then(Value::as_object);
+    names.extend(properties.into_iter().flatten().map(|(name, _)| name.clone()));
+}
+
+/// A line with a dot for every character, but for `names` at its beginning and what stands between those.
+fn masked(line: &str, names: &BTreeSet<String>) -> String {
+    let is_of_name = |character: char| character.is_ascii_lowercase() || character == '_';
+    let is_between = |character: char| " \t[].".contains(character);
+    let end = line.find(|character| !is_of_name(character) && !is_between(character)).unwrap_or(line.len());
+    let (keys, rest) = line.split_at(end);
+    let mut shown = String::new();
+    for piece in keys.split_inclusive(is_between) {
+        let word = piece.trim_end_matches(is_between);
+        let (name, dots) = if names.contains(word) { (word, 0) } else { ("", word.len()) };
+        shown += &format!("{name}{}{}", ".".repeat(dots), &piece[word.len()..]);
+    }
+    if rest.starts_with('=') {
+        shown.push('=');
+    }
+    let dots = line.chars().skip(shown.len()).map(|character| if character == ' ' { ' ' } else { '.' });
+    shown.replace('\t', " ").chars().chain(dots).collect::<String>().trim_end().to_owned()
+}
+
+/// What is shown of a line fits into a terminal.
+const WIDEST_LINE: usize = 100;
 
 /// A message of serde without the value that it quotes, if it does. Names of keys stay, if they can be misspelt ones.
 fn without_value(message: &str) -> String {
@@ -95,6 +151,46 @@ mod tests {
         ] {
             let refused = Config::parse(Path::new("config.toml"), text).unwrap_err().to_string();
             assert!(!refused.contains("hunter2") && refused.contains("config.toml:"), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_caret_is_under_the_place_and_of_the_line_only_keys_are_shown() {
+        let picture = |text: &str| {
+            let refused = Config::parse(Path::new("c"), text).unwrap_err();
+            refused.why.unwrap().lines().take(3).collect::<Vec<_>>().join("\n") + "\n"
+        };
+        for (text, shown) in [
+            ("tag = 'none'\nzoen = 'Mars Base' # a\n", "  |\n2 | zoen = ..... ..... . .\n  | ^^^^\n"),
+            ("tenant = hunter2", "  |\n1 | tenant = .......\n  |          ^^^^^^^\n"),
+            (
+                "[serve.limits]\n\tmemory = 'hunter2'",
+                "  |\n2 |  memory = .........\n  |           ^^^^^^^^^\n",
+            ),
+            ("zoen.hunter = 1", "  |\n1 | zoen....... = .\n  | ^^^^\n"),
+            ("hunter = 1", "  |\n1 | hunter = .\n  | ^^^^^^\n"),
+            ("hunter two", "  |\n1 | ...... ...\n  |        ^\n"),
+            ("[[serve.input]\n", "  |\n1 | [[serve.input]\n  |               ^\n"),
+            ("hunter2 = 1", "  |\n1 | ....... . .\n  | ^^^^^^^\n"),
+            ("\"zone\\tb\" = 1", "  |\n1 | ......... . .\n  | ^^^^^^^^^\n"),
+            ("zone = '''\nzone\nhunter\nzone = \u{e9}a", "  |\n4 | zone = ..\n  |          ^\n"),
+        ] {
+            assert_eq!(picture(text), shown, "{text}");
+        }
+        assert!(!picture(&format!("zone = '{}'", "a".repeat(100))).contains('^'));
+    }
+
+    proptest::proptest! {
+        /// Whatever stands in the file and wherever the place is said to be: what is shown are names of keys.
+        #[test]
+        fn no_other_word_is_shown(text in "[ \\t\\n=.'\"#a-zA-Z0-9\u{e9}\\[\\]-]{0,60}", from in 0..70usize, length in 0..9usize) {
+            let shown = super::picture(&text, from..from + length, "wrong");
+            let names = names("wrong");
+            let of_line = shown.lines().nth(1).and_then(|line| line.split_once(" | ")).map_or("", |(_, line)| line);
+            let words = of_line.split(|c: char| !c.is_alphanumeric()  && c != '_').filter(|word| !word.is_empty());
+            for word in words {
+                proptest::prop_assert!(names.contains(word), "{word} of {text:?}");
+            }
         }
     }
 

@@ -425,6 +425,9 @@ mod tests {
     fn what_does_not_fit_is_pointed_at() {
         assert_snapshot!(parsed("tag = 'none'\n[[serve.input]]\ntype = 'udp'\npath = '/x'\n").unwrap_err(), @r"
         config.toml:2:1
+          |
+        2 | [[serve.input]]
+          | ^^^^^^^^^^^^^^^
         this type of input needs `listen`
         ");
         for (text, why) in [
