@@ -407,8 +407,13 @@ impl Site {
         if let Err(refusal) = self.check_clock(confirm) {
             let (code, clock) = (refusal.code.id.to_owned(), Some(self.ledger.now()));
             // A clock that is set right again needs nobody to confirm it.
-            self.ledger.append_unmoved(Event::Refused { command: "purge".to_owned(), code, clock })?;
-            return Err(refusal);
+            let kept =
+                self.ledger.append_unmoved(Event::Refused { command: "purge".to_owned(), code, clock });
+            return match kept {
+                // A ledger that has failed says no more than that; the refusal says how.
+                Ok(_) | Err(LedgerError::Poisoned { .. }) => Err(refusal),
+                Err(unkept) => Err(unkept.into()),
+            };
         }
         Ok(())
     }

@@ -341,6 +341,22 @@ fn days_that_were_missed_are_caught_up() {
     assert!(of_day(&memory, NEXT).is_empty());
 }
 
+/// Of two failures the first one says what to mend.
+#[test]
+fn a_ledger_without_room_for_a_confirmed_clock_says_so() {
+    let memory = archive();
+    site(&memory, WRITTEN).unwrap().ledger.append(Event::ShredKeyMade { expires: DAY.to_string() }).unwrap();
+    let mut refusals = 0;
+    for at in 0.. {
+        let full = memory.with_fault(Fault::Full(at));
+        let Err(refused) = site(&full, MIDNIGHT).and_then(|mut site| site.trust_clock(true)) else { break };
+        let why = refused.why.as_deref().unwrap_or_default();
+        assert!(why.contains("room") || why.contains("full") || why.contains("space"), "{at}: {refused}");
+        refusals += 1;
+    }
+    assert!(refusals > 2, "{refusals}");
+}
+
 #[test]
 fn a_clock_that_jumped_purges_nothing_until_it_is_confirmed() {
     for now in ["2027-11-24T10:00:00Z", "2026-11-22T10:00:00Z"] {
