@@ -103,7 +103,7 @@ fn tell(report: Report, path: &Path, verified: &Verified) -> Result<Exit, Stop> 
     }
     for day in broken_off {
         report.note(&format!(
-            "the purge of {day} broke off, or runs now, so some of that day is gone: the next `oubliette purge` ends it"
+            "the purge of {day} broke off, or runs now, so something of that day may be gone: the next `oubliette purge` ends it"
         ));
     }
     if *parts > 0 {
