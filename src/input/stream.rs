@@ -225,8 +225,9 @@ fn next_size(size: usize, bytes: usize, room: usize) -> usize {
 const LEAST_READ_BYTES: usize = 4 << 10;
 const MOST_READ_BYTES: usize = 128 << 10;
 
-/// After a stop: what has not come after so long was not on its way.
-const QUIET: Duration = Duration::from_millis(50);
+/// After a stop: what has not come after so long was not on its way. Small writes wait at their sender for an answer to those
+/// before (RFC 896), which ours may delay by up to half a second (RFC 9293, 3.8.6.3; Linux: 40 to 200 ms).
+const QUIET: Duration = Duration::from_millis(500);
 
 /// After a stop: the sockets of both ends together hold no more by default (tcp(7), `tcp_wmem` and `tcp_rmem`), so a
 /// peer that goes on and on cannot keep us.
@@ -316,5 +317,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_on_its_way_at_a_stop_is_waited_for() {
+        let (mut peer, stream) = tokio::io::duplex(1000);
+        let shelf = Shelf::durable();
+        let sending = async {
+            // As long as some peers wait for an answer to what they sent before.
+            time::sleep(Duration::from_millis(200)).await;
+            peer.write_all(b"<13>one\n").await.unwrap();
+            peer
+        };
+        let reading = read(stream, shelf.clone(), FRAMING, Duration::from_secs(20), ready(()));
+        let (ended, _peer) = tokio::join!(reading, sending);
+        ended.unwrap();
+        assert_eq!(shelf.text(), "<13>one\n");
     }
 }
