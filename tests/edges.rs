@@ -165,8 +165,10 @@ fn a_file_with_several_names_is_followed_once() {
     symlink("b.log", at("a.log")).unwrap();
     symlink("b.log", at("c.log")).unwrap();
     fs::hard_link(at("b.log"), at("d.log")).unwrap();
+    append("first.txt", "five");
+    symlink("first.txt", at("link")).unwrap();
     // Matched by two patterns, and named besides.
-    let config = input("*.log") + &input("?.log") + &input("named.log");
+    let config = input("*.log") + &input("?.log") + &input("named.log") + &input("link");
     let sidecar = Sidecar::start(&config, &[]);
     sidecar.wait_until_archived("id=one");
     sidecar.wait_until_archived("id=two");
@@ -175,15 +177,19 @@ fn a_file_with_several_names_is_followed_once() {
     sidecar.wait_until_archived("id=three");
     sidecar.wait_until_archived("id=four");
     let sidecar = sidecar.stop().restart(&[]);
-    append("d.log", "five");
+    append("d.log", "six");
     sidecar.wait_until_archived("id=five");
-    // It leads to a file of its own now.
-    append("e.txt", "six");
-    fs::remove_file(at("a.log")).unwrap();
-    symlink("e.txt", at("a.log")).unwrap();
     sidecar.wait_until_archived("id=six");
+    // They lead to other files now: the one that is named is followed there, the one that is matched is not.
+    append("secret.txt", "nobody's");
+    fs::remove_file(at("a.log")).unwrap();
+    symlink("secret.txt", at("a.log")).unwrap();
+    append("second.txt", "seven");
+    fs::remove_file(at("link")).unwrap();
+    symlink("second.txt", at("link")).unwrap();
+    sidecar.wait_until_archived("id=seven");
     let ended = sidecar.stop();
-    assert_eq!(ended.archived(), once(&["one", "two", "three", "four", "five", "six"]));
+    assert_eq!(ended.archived(), once(&["one", "two", "three", "four", "five", "six", "seven"]));
 }
 
 #[test]
