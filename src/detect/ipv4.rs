@@ -83,13 +83,14 @@ pub(crate) fn find(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnM
     // The last group may be the first of a run with another separator: `2026-11-23-203.0.113.9`. So no byte
     // is read more than twice.
     *done = run.last;
-    let hit = match text[at] {
-        b'.' => dotted(text, &run),
-        separator => dashed(text, &run, separator),
-    };
-    if let Some(hit) = hit {
-        *done = hit.end.max(run.last);
+    let mut found = |hit: Hit| {
+        *done = hit.end.max(*done);
         emit(hit);
+    };
+    match text[at] {
+        b'.' if run.count == 7 => joined(text, &run).into_iter().flatten().for_each(found),
+        b'.' => dotted(text, &run, &mut found),
+        separator => dashed(text, &run, separator).into_iter().for_each(found),
     }
 }
 
@@ -178,10 +179,51 @@ impl Run {
     }
 }
 
+/// `203.0.113.9203.0.113.8`: two addresses with nothing between them, if the fourth number is none of an address.
+fn joined(text: &[u8], run: &Run) -> Option<[Hit; 2]> {
+    let Group { start, end } = run.groups[3];
+    if run.groups[3].octet(text).is_some() || end - start > 6 {
+        return None;
+    }
+    let middle = end - last_octet(text, run.groups[3])?;
+    let last = Group { start: run.last, end: run.end };
+    let [a, b, c, _, d, e] = run.groups;
+    let hit = |groups: [Group; 4]| {
+        let mut octets = [0; 4];
+        for (octet, group) in octets.iter_mut().zip(groups) {
+            *octet = group.octet(text)?;
+        }
+        Some(Hit::new(groups[0].start, groups[3].end, Canon::V4(octets), Rule::Ipv4))
+    };
+    Some([hit([a, b, c, Group { start, end: middle }])?, hit([Group { start: middle, end }, d, e, last])?])
+}
+
+/// Length of the longest octet that ends a number: it holds those of all readings.
+fn last_octet(text: &[u8], number: Group) -> Option<usize> {
+    let fits = |&length: &usize| Group { start: number.end - length, ..number }.octet(text).is_some();
+    (1..(number.end - number.start).min(4)).rev().find(fits)
+}
+
 /// `a.b.c.d`, and what may stand around it.
-fn dotted(text: &[u8], run: &Run) -> Option<Hit> {
+fn dotted(text: &[u8], run: &Run, emit: &mut impl FnMut(Hit)) {
     let mut run = Run { groups: run.groups, ..*run };
     run.groups[0].start += escape_digits(text, run.groups[0]);
+    run.groups[0].start += port_digits(text, run.groups[0]);
+    let Some(hit) = one_dotted(text, &mut run) else { return };
+    emit(hit);
+    // `10.203.0.113.9`: what is read as an address and its port may be a number and an address.
+    if run.count == 5
+        && hit.start == run.groups[0].start
+        && let Some(octets) = run.octets(text, 1).filter(|octets| octets[0] > 0)
+        && !is_port_of(text, &run)
+    {
+        emit(Hit::new(run.groups[1].start, run.end, Canon::V4(octets), Rule::Ipv4));
+    }
+}
+
+/// One address, the one that is most likely.
+#[inline]
+fn one_dotted(text: &[u8], run: &mut Run) -> Option<Hit> {
     if run.count == 4 {
         run.groups[3].end -= glued_digits(text, run.groups[3]);
         run.end = run.groups[3].end;
@@ -191,7 +233,7 @@ fn dotted(text: &[u8], run: &Run) -> Option<Hit> {
     }
     let after = &text[run.end..];
     let ptr = host_name::is_in_addr_arpa(after) || run.count == 5 && host_name::is_rpz_name(after);
-    let first = usize::from(run.count == 5 && ptr || begins_behind_word(text, &run));
+    let first = usize::from(run.count == 5 && ptr || begins_behind_word(text, run));
     let octets = run.octets(text, first)?;
     let start = run.groups[first].start;
     let end = run.groups[first + 3].end;
@@ -246,7 +288,12 @@ fn begins_with_other_number(text: &[u8], run: &Run) -> bool {
 fn begins_behind_word(text: &[u8], run: &Run) -> bool {
     let first = run.groups[0];
     let is_time = matches!(first.end - first.start, 8 | 10..=19);
-    if (5..=6).contains(&run.count) && is_time {
+    // `1042.203.0.113.9`, `1042.203.0.113.9.51234`; numbers of objects go on so, `enterprises.12356.101.4.1.3`.
+    let other = || {
+        let ends = run.count == 5 || run.groups[5].octet(text).is_none();
+        ends && begins_with_other_number(text, run) && !text[..first.start].ends_with(b"enterprises.")
+    };
+    if (5..=6).contains(&run.count) && (is_time || other()) {
         return run.octets(text, 1).is_some();
     }
     let glued = first.start > 0 && text[first.start - 1].is_ascii_alphabetic();
@@ -293,6 +340,16 @@ fn escape_digits(text: &[u8], first: Group) -> usize {
     if escaped { 3 } else { 0 }
 }
 
+/// Digits of the port of the address before, `203.0.113.9:443203.0.113.8`.
+#[inline]
+fn port_digits(text: &[u8], first: Group) -> usize {
+    let length = first.end - first.start;
+    if !(4..=8).contains(&length) || !matches!(text[..first.start], [.., b'0'..=b'9' | b']', b':']) {
+        return 0;
+    }
+    last_octet(text, first).map_or(0, |octet| length - octet)
+}
+
 /// Digits behind the last octet that are the first group of an IPv6 address: `203.0.113.92001:db8::1`.
 fn glued_digits(text: &[u8], last: Group) -> usize {
     let glued = last.end - last.start > 3
@@ -306,6 +363,21 @@ fn is_port_or_time(digits: &[u8]) -> bool {
     let port = || digits.iter().fold(0, |n, &d| n * 10 + u32::from(d - b'0')) <= 65_535;
     (6..=19).contains(&digits.len()) || (digits.len() <= 5 && port())
 }
+
+/// Whether the fifth number is the port of the address before it, and not its last octet: one of those that are in use, or
+/// one in a line of tcpdump; or belongs to what follows, `203.0.113.9.203-0-113-9.isp.example`.
+fn is_port_of(text: &[u8], run: &Run) -> bool {
+    let (before, after) = (&text[..run.groups[0].start], &text[run.end..]);
+    let known = || run.groups[4].octet(text).is_some_and(|port| KNOWN_PORTS.contains(&port));
+    let listed = || before.ends_with(b"> ") || after.starts_with(b" >");
+    let goes_on = matches!(after, [b'-' | b'_', b'0'..=b'9', ..]);
+    goes_on || !host_name::continues_name(after) && (listed() || known())
+}
+
+/// Ports below 256 of services that are in use; 0 is that of a raw socket.
+const KNOWN_PORTS: [u8; 24] = [
+    0, 20, 21, 22, 23, 25, 49, 53, 67, 68, 69, 80, 88, 110, 111, 119, 123, 135, 137, 138, 139, 143, 161, 179,
+];
 
 /// `a-b-c-d` (or with underscores) as a label of a host name.
 fn dashed(text: &[u8], run: &Run, separator: u8) -> Option<Hit> {

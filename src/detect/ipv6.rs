@@ -152,6 +152,15 @@ impl Groups {
         }
         Some(groups)
     }
+
+    /// Cuts off what is glued to the last of eight groups, `2001:db8:1:2:3:4:5:67890`: four digits hold all readings of it.
+    fn cut_last(&mut self) {
+        if let [groups @ .., (start, end)] = &mut self.spans[..self.count]
+            && groups.iter().all(|(start, end)| start < end)
+        {
+            *end = (*start + 4).min(*end);
+        }
+    }
 }
 
 /// The address in the run `start..end` of hex digits and colons.
@@ -172,6 +181,10 @@ fn parse(text: &[u8], start: usize, end: usize) -> Option<Hit> {
             let colon = usize::from(text[quad - 1] == b':');
             parse_trimmed(text, start, quad - colon)
         })
+        .or_else(|| {
+            // `2001:db8:1:2:3:4:5:6.203.0.113.9`: the last group is no octet.
+            (text.get(end) == Some(&b'.')).then(|| parse_groups(text, start, end, None)).flatten()
+        })
 }
 
 /// Where a dotted quad starts in the last group of the run, or instead of it.
@@ -188,8 +201,16 @@ fn parse_trimmed(text: &[u8], start: usize, mut end: usize) -> Option<Hit> {
     } else {
         end = trim_end(text, start, end);
     }
+    parse_groups(text, start, end, quad)
+}
+
+/// The address in the groups of `start..end`, of which the last may be a quad.
+fn parse_groups(text: &[u8], start: usize, end: usize, quad: Option<Quad>) -> Option<Hit> {
     let hex_end = quad.map_or(end, |quad| quad.start);
-    let groups = Groups::split(text, start, hex_end)?;
+    let mut groups = Groups::split(text, start, hex_end)?;
+    if groups.count == 8 && is_common_start(&text[start..end]) {
+        groups.cut_last();
+    }
     let groups = &groups.spans[..groups.count];
     let reading = Reading { text, groups, quad: quad.map(|quad| quad.octets) };
     let (octets, first, last) = reading.octets()?;
@@ -223,12 +244,18 @@ fn trim_start(text: &[u8], start: usize, end: usize) -> Option<usize> {
         // `addr_fe80::1`: an underscore divides where a letter does not.
         let divided = group == 4 && text[start - 1] == b'_';
         let global = group >= 4 && matches!(text[four], b'2' | b'3') && text[four..four + 4].is_ascii();
-        let local = divided && matches!(text[four], b'f' | b'F');
+        let local = divided && matches!(text[four], b'f' | b'F')
+            || group >= 4 && text[four..four + 4].eq_ignore_ascii_case(b"fe80");
         if (global && (divided || text[start + group..].get(1) != Some(&b':'))) || local {
             return Some(four);
         }
     }
     if glued || group > 4 {
+        // `fe80::2001:db8::8a2e:203.0.113.9`: what stands behind the address before is one too.
+        let behind_other = group == 0 && text[start - 1].is_ascii_hexdigit();
+        if behind_other && quad_at_end(text, start, end).is_some_and(|quad| quad.start > start + 2) {
+            return Some(start);
+        }
         start += group;
         // `Net::DNS`: two colons after a word are no part of an address, unless a third follows.
         if text[start..end].starts_with(b"::") && !text[start..end].starts_with(b":::") {
@@ -276,9 +303,12 @@ fn trim_end(text: &[u8], start: usize, end: usize) -> usize {
 /// for an IPv4 address: global ones with 2 or 3, those of a link or a site and multicast with f.
 #[inline]
 fn is_common_start(text: &[u8]) -> bool {
+    let no_colon = |a: &u8, b: &u8, c: &u8| (*a != b':') & (*b != b':') & (*c != b':');
     match text {
-        [b'2' | b'3', _, _, _, b':', ..] => true,
-        [b'f' | b'F', second, third, _, b':', ..] => !matches!((second, third), (b'f' | b'F', b'f' | b'F')),
+        [b'2' | b'3', a, b, c, b':', ..] => no_colon(a, b, c),
+        [b'f' | b'F', a, b, c, b':', ..] => {
+            !matches!((a, b), (b'f' | b'F', b'f' | b'F')) && no_colon(a, b, c)
+        }
         _ => false,
     }
 }
@@ -366,11 +396,10 @@ impl Reading<'_> {
     /// that are in use begin as [`is_common_start`] says, or with a group that no whole address follows.
     fn behind_other(&self) -> Option<([u8; 16], usize, usize)> {
         let all = self.groups.len();
-        let starts = |index: usize| is_common_start(&self.text[self.groups[index].0..]);
-        if starts(0) || self.digits(0) == b"64" {
+        if self.starts(0) || self.digits(0) == b"64" {
             return None;
         }
-        let first = (1..all).find(|&index| starts(index))?;
+        let first = (1..all).find(|&index| self.starts(index))?;
         // `::42:2001:db8::1`: two of them.
         if let Some(found) = self.window(0, first) {
             return Some(found);
@@ -380,17 +409,24 @@ impl Reading<'_> {
     }
 
     /// The first of two addresses that are joined by a colon, `2001:db8::1:2001:db8::2`, with its port or without; or
-    /// the one of `fe80::2001:db8::1:2` whose groups are all in it; or `1:2:3:4:5:6:7:8` of `1:2:3:4:5:6:7:8::443`.
+    /// the one of `fe80::2001:db8::1:2` whose groups are all in it; or `2001:2:3:4:5:6:7:8` of `2001:2:3:4:5:6:7:8::443` and of
+    /// `2001:2:3:4:5:6:7:8:443:10:15`.
     fn before_other(&self) -> Option<([u8; 16], usize, usize)> {
         let all = self.groups.len();
-        let starts = |index: usize| is_common_start(&self.text[self.groups[index].0..]);
-        if !starts(0) {
+        if !self.starts(0) {
             return None;
         }
-        let others = || (2..all).filter(|&index| starts(index));
+        let others = || (2..all).filter(|&index| self.starts(index));
         let first = others().find_map(|other| self.window(0, other).or_else(|| self.window(0, other - 1)));
-        let full = || (all == 10 && self.digits(8).is_empty()).then(|| self.window(0, 8)).flatten();
+        let is_full = || all > 9 && (0..8).all(|index| !self.digits(index).is_empty());
+        let full = || if is_full() { self.window(0, 8) } else { None };
         first.or_else(|| others().find_map(|other| self.window(other, all))).or_else(full)
+    }
+
+    /// Whether an address may begin with a group.
+    #[inline]
+    fn starts(&self, index: usize) -> bool {
+        is_common_start(&self.text[self.groups[index].0..])
     }
 
     fn is_port(&self, index: usize) -> bool {
@@ -486,8 +522,7 @@ impl Reading<'_> {
     /// as neither `feed::1st` nor `Fe32::from` has.
     fn is_certain(&self, first: usize, last: usize) -> bool {
         let numbered = |index: usize| self.digits(index).iter().any(u8::is_ascii_digit);
-        let begins = self.digits(first).len() == 4 && is_common_start(&self.text[self.groups[first].0..]);
-        begins && numbered(first) && numbered(last - 1)
+        self.starts(first) && numbered(first) && numbered(last - 1)
     }
 
     fn put(&self, octets: &mut [u8; 16], at: usize, first: usize, last: usize) {
@@ -612,11 +647,9 @@ fn run_around(text: &[u8], at: usize, floor: usize, class: impl Fn(u8) -> bool) 
     (at - left, at + right)
 }
 
+/// The value of a digit that is a hexadecimal one.
 fn hex_value(digit: u8) -> u16 {
-    u16::from(match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
-    })
+    u16::from(VALUES[usize::from(digit)])
 }
 
 #[cfg(test)]

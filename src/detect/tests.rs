@@ -91,7 +91,10 @@ fn doubled_or_fourth(text: &[u8], at: usize, separator: u8) -> bool {
     doubled || chain(&padded, at + 1, 4, 2..=5, &separates, &|_| true)
 }
 
-const PIECES: [&str; 42] = [
+const PIECES: [&str; 45] = [
+    "1042.",
+    "10.",
+    "203.0.113.9203.0.113.8",
     "203.0.113.9",
     "203-0-113-9",
     "2026-",

@@ -96,8 +96,11 @@ pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
         }
         // `CEF:0|vendor|product|1.2.3.4|`, `LEEF:2.0|vendor|product|1.2.3.4|`
         [rest @ .., b'|'] => after.starts_with(b"|") && is_header(rest),
-        // an SD-ID or a mailbox of numbers, `[junos@2636.1.1.1]`: never an address with five groups
-        [rest @ .., b'@'] => number.iter().filter(|&&byte| byte == b'.').count() > 3 && is_sd_name(rest),
+        // an SD-ID, `[junos@2636.1.1.1.2]`, and not an account, an address and its port, `[jean@203.0.113.9.51234]`
+        [rest @ .., b'@'] => {
+            let address = number.iter().take(4).any(|&byte| byte == b'.') && has_port(number);
+            number.iter().filter(|&&byte| byte == b'.').count() > 3 && !address && is_sd_name(rest)
+        }
         _ => !matches!(after, [b':', b'0'..=b'9', ..]) && is_announced(before),
     }
 }
@@ -158,13 +161,17 @@ fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
         let word = before.iter().rposition(|byte| b" +;(%".contains(byte)).map_or(0, |end| end + 1);
         before[word..].contains(&b'/')
     };
-    // `NAME/203.0.113.9.51234`: an address and its port, as tcpdump joins them; no version starts with a number above 99.
-    let with_port = groups == 5
-        && (number.iter().take(3).all(u8::is_ascii_digit)
-            || number.rsplit(|&byte| byte == b'.').next().is_some_and(|last| last.len() > 3));
+    let with_port = groups == 5 && has_port(number);
     name[0].is_ascii_uppercase()
         && !path()
         && (groups > 4 && !with_port || number.ends_with(b".0.0.0") || within_user_agent())
+}
+
+/// Whether five numbers are an address and its port, as tcpdump joins them, `203.0.113.9.51234`: no version starts with a
+/// number above 99.
+fn has_port(number: &[u8]) -> bool {
+    number.iter().take(3).all(u8::is_ascii_digit)
+        || number.rsplit(|&byte| byte == b'.').next().is_some_and(|last| last.len() > 3)
 }
 
 /// Whether `%` and two hexadecimal digits stand there.
