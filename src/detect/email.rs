@@ -173,11 +173,17 @@ pub(crate) fn goes_on(byte: u8) -> bool {
     BEGINS[usize::from(byte)]
 }
 
-/// Length of the letter, digit, `-`, `_` or `.` that `text` starts with.
+/// Length of the letter, digit, `-`, `_` or `.` that `text` starts with, or of letters in octal.
 fn name_char(text: &[u8]) -> Option<usize> {
     match text.first()? {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => Some(1),
         0x80.. => letter_length(text),
+        // A letter of two bytes or more in octal, `b\303\274cher.example`.
+        b'\\' => {
+            let octal = |escape: &&[u8]| matches!(escape, [b'\\', b'2' | b'3', b'0'..=b'7', b'0'..=b'7']);
+            let escapes = text.chunks_exact(4).take_while(octal).count();
+            (escapes > 1).then_some(4 * escapes)
+        }
         _ => None,
     }
 }
@@ -263,7 +269,7 @@ fn is_top_level(label: &[u8]) -> bool {
 /// The first byte of the local part that ends before the `@` at `at`.
 fn local_start(text: &[u8], at: usize, floor: usize) -> Option<usize> {
     if at > floor && text[at - 1] == b'"' {
-        return quoted_start(text, at - 1, floor);
+        return quoted_start(text, at - 1, floor).map(|start| words_start(text, start, floor));
     }
     let mut start = plain_start(text, at, floor);
     start += escape_letter(text, start, at);
@@ -273,7 +279,23 @@ fn local_start(text: &[u8], at: usize, floor: usize) -> Option<usize> {
         start += 1;
     }
     let start = wrapper_start(text, start, at, floor).unwrap_or(start);
-    (start < at).then_some(start)
+    let quoted = start > floor + 1 && text[start - 2..start] == *b"\".";
+    (start < at).then(|| if quoted { words_start(text, start, floor) } else { start })
+}
+
+/// The first byte of the words that dots join to the one at `start`, quoted or not: `"jean"."dupont"@` (RFC 5322, 4.4).
+fn words_start(text: &[u8], mut start: usize, floor: usize) -> usize {
+    while start > floor + 1 && text[start - 1] == b'.' {
+        let end = start - 1;
+        start = match text[end - 1] {
+            b'"' => quoted_start(text, end - 1, floor).unwrap_or(start),
+            _ => Some(plain_start(text, end, floor)).filter(|&word| word < end).unwrap_or(start),
+        };
+        if start > end {
+            break;
+        }
+    }
+    start
 }
 
 /// Scans left over the characters of an unquoted local part.
@@ -345,7 +367,7 @@ fn quoted_start(text: &[u8], closing: usize, floor: usize) -> Option<usize> {
     let escaped = closing > floor && text[closing - 1] == b'\\';
     let content_end = if escaped { closing - 1 } else { closing };
     let limit = floor.max(content_end.saturating_sub(MOST_QUOTED_BYTES));
-    let mut position = content_end;
+    let (mut position, mut other) = (content_end, None);
     while position > limit {
         position -= 1;
         if text[position] != b'"' {
@@ -356,8 +378,10 @@ fn quoted_start(text: &[u8], closing: usize, floor: usize) -> Option<usize> {
             let start = position - usize::from(backslash);
             return is_quoted_local(&text[position + 1..content_end]).then_some(start);
         }
+        other = Some(position);
     }
-    None
+    // `DOMAIN\"jean d"@`: the backslash is no part of an escape.
+    other.filter(|quote| !escaped && is_quoted_local(&text[quote + 1..content_end]))
 }
 
 /// Whether `content` between two quotes is the local part of an address, and not what divides two strings: in
