@@ -154,9 +154,12 @@ fn start_of(text: &[u8], escape: &Candidate) -> usize {
 /// Whether what stands at `start..end` begins in a percent-escape or right behind one: it is judged in the decoded view,
 /// where the bytes before it can be read. Views hold words: a quoted local part with a blank in it is in none as a whole.
 pub(crate) fn touches_escape(text: &[u8], start: usize, end: usize) -> bool {
+    // `%91.198.174.192`: nobody writes letters and digits so, nor half a character. What it spells is judged all the same.
+    let begins_number =
+        |at: usize, byte: u8| at + 1 == start && (byte.is_ascii_alphanumeric() || !byte.is_ascii());
     let is_escape = |at: usize| {
-        matches!(text.get(at..at + 3), Some([b'%', a, b]) if hex(*a).is_some() && hex(*b).is_some())
-            && !forged::starts_with_shaped(&text[at + 1..])
+        let escape = if text[at] == b'%' { escape_at(text, at) } else { None };
+        escape.is_some_and(|escape| !begins_number(at, escape.bytes[0]))
     };
     (start.saturating_sub(3)..start).any(is_escape) && !text[start..end].iter().any(|&byte| is_space(byte))
 }
@@ -283,6 +286,8 @@ fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
         // What happens to stand before an address-shaped token makes no escape of it.
         [b'%', token @ ..] | [b'\\', b'u' | b'x', token @ ..] if forged::starts_with_shaped(token) => None,
         [b'\\', token @ ..] if forged::starts_with_shaped(token) => None,
+        // Control characters that nobody sends, `%198.51.100.7`; but `%19203.0.113.9` holds an address no other way.
+        [b'%', b'1', b'0'..=b'9', after @ ..] if !matches!(after, [b'0'..=b'9', b'0'..=b'9', ..]) => None,
         [b'%', high, low, ..] => Some(Escape::byte(3, hex(*high)? << 4 | hex(*low)?)),
         [b'\\', b'x', high, low, ..] => Some(Escape::byte(4, hex(*high)? << 4 | hex(*low)?)),
         [b'\\', b'u', ..] => unicode_escape(rest),
