@@ -7,6 +7,7 @@
 
 use super::timestamp::is_of_event;
 use crate::model::StatedTime;
+use jiff::civil::DateTime;
 
 /// The time that counts of that of the head and that before the request. A minute apart they are one, for a relay writes its head
 /// a little later, and its clock may be behind.
@@ -33,27 +34,20 @@ fn seconds_between(head: StatedTime, request: StatedTime) -> Option<i64> {
 
 /// Seconds from 1970-01-01T00:00:00 to a calendar time, both on one clock; `None` without a year.
 fn wall_seconds(time: StatedTime) -> Option<i64> {
-    let (year, month, day, hour, minute, second) = match time {
+    let (year, fields) = match time {
         StatedTime::Unix(seconds) => return Some(seconds),
+        // A leap second counts as the one before it.
         StatedTime::Civil { year, month, day, hour, minute, second, .. } => {
-            (i64::from(year?), month, day, hour, minute, second)
+            (year?, [month, day, hour, minute, second.min(59)])
         }
     };
-    // A year that begins with March has its leap day last, and its months have 153 days in five.
-    let (year, months) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
-        + year.div_euclid(400)
-        + (153 * i64::from(months) + 2) / 5
-        + i64::from(day)
-        - DAYS_BEFORE_1970;
-    Some(((days * 24 + i64::from(hour)) * 60 + i64::from(minute)) * 60 + i64::from(second))
+    let [month, day, hour, minute, second] = fields.map(|field| i8::try_from(field).unwrap_or(-1));
+    let civil = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+    Some(civil.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)).as_secs())
 }
 
 /// 1971 comes after them.
 const SECONDS_OF_1970: i64 = 365 * 86_400;
-
-/// What the sum of [`wall_seconds`] is for 1970-01-01.
-const DAYS_BEFORE_1970: i64 = 719_469;
 
 #[cfg(test)]
 mod tests {
