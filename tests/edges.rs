@@ -164,6 +164,8 @@ fn a_file_with_several_names_is_followed_once() {
     append("named.log", "two");
     symlink("b.log", at("a.log")).unwrap();
     symlink("b.log", at("c.log")).unwrap();
+    // Of a name that a stranger may have given it.
+    symlink("b.log", at("203.0.113.9.log")).unwrap();
     fs::hard_link(at("b.log"), at("d.log")).unwrap();
     append("first.txt", "five");
     symlink("first.txt", at("link")).unwrap();
@@ -190,6 +192,8 @@ fn a_file_with_several_names_is_followed_once() {
     sidecar.wait_until_archived("id=seven");
     let ended = sidecar.stop();
     assert_eq!(ended.archived(), once(&["one", "two", "three", "four", "five", "six", "seven"]));
+    assert_eq!(ended.told.matches("follows no symbolic link").count(), 2, "{}", ended.told);
+    ended.check_privacy();
 }
 
 #[test]

@@ -1,19 +1,26 @@
 //! Files by a pattern: which of the files of that name are logs, and which are rotated ones of another log.
 
 use super::is_rotated;
+use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 /// A path with `*`, `?`, `[...]` or `**` in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What a pattern matches now.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Logs.
     pub files: Vec<PathBuf>,
-    /// One to which a symbolic link leads, if there is any.
-    pub linked: Option<PathBuf>,
+    /// Whether symbolic links lead to others.
+    pub has_links: bool,
 }
 
 impl Pattern {
@@ -47,12 +54,11 @@ impl Pattern {
         let found: Vec<PathBuf> = found.flatten().filter(|path| path.is_file()).collect();
         let (linked, mut files): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|path| self.is_behind_link(path));
-        let linked = linked.into_iter().next();
         let all = files.clone();
         files.retain(|path| !is_compressed(path));
         files
             .retain(|path| !all.iter().chain(followed).any(|of| is_beside(path, of) && is_rotated(path, of)));
-        Found { files, linked }
+        Found { files, has_links: !linked.is_empty() }
     }
 
     fn is_behind_link(&self, path: &Path) -> bool {
@@ -121,7 +127,7 @@ mod tests {
         symlink(at("private/p.log"), at("real/anne/b.log")).unwrap();
         let found = Pattern::of(&at("link/*/*.log")).unwrap().unwrap().files(&[]);
         assert_eq!(found.files, [at("link/anne/a.log")]);
-        assert_eq!(found.linked, Some(at("link/anne/b.log")));
+        assert!(found.has_links);
         assert_eq!(Pattern::of(&at("link/*/*.log")).unwrap().unwrap().root(), at("link"));
         assert_eq!(Pattern::of(Path::new("*.log")).unwrap().unwrap().root(), Path::new(""));
     }

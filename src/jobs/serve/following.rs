@@ -42,31 +42,20 @@ struct Follower {
     seen: Instant,
 }
 
-/// Whether it was said that links are not followed.
-#[derive(Default)]
-struct Links {
-    told: bool,
-}
-
-impl Links {
-    /// Once for each pattern: whoever makes links could fill a log with it.
-    fn tell(&mut self, linked: Option<PathBuf>) {
-        if let (Some(path), false) = (linked, self.told) {
-            self.told = true;
-            let (code, path) = (tail::NOT_FOLLOWED.id, path.display());
-            tracing::warn!(code, %path, "a pattern follows no symbolic links, as this one; name it in an input of its own");
-        }
-    }
-}
-
 impl Hall {
     /// Follows every file that a pattern matches, and those that it will. One that has been gone for long is given up.
     pub(super) fn follow_all(self, matching: Matching) {
         let tasks = self.doors.tasks.clone();
         tasks.spawn(async move {
-            let (mut followers, mut links) = (BTreeMap::new(), Links::default());
+            let (mut followers, mut told) = (BTreeMap::new(), false);
             loop {
-                self.look(&matching, &mut followers, &mut links).await;
+                let has_links = self.look(&matching, &mut followers).await;
+                // Once: whoever makes links could fill a log with it. Not by name: that may be an identifier.
+                if has_links && !told {
+                    told = true;
+                    let (code, path) = (tail::NOT_FOLLOWED.id, &matching.pattern);
+                    tracing::warn!(code, %path, "a pattern follows no symbolic links, and one matches; what is meant must be named in an input of its own");
+                }
                 tokio::select! {
                     () = self.doors.stopped.cancelled() => return,
                     () = time::sleep(LOOK) => {}
@@ -75,22 +64,17 @@ impl Hall {
         });
     }
 
-    async fn look(
-        &self,
-        matching: &Matching,
-        followers: &mut BTreeMap<PathBuf, Follower>,
-        links: &mut Links,
-    ) {
+    /// Follows what has come. Whether symbolic links match as well.
+    async fn look(&self, matching: &Matching, followers: &mut BTreeMap<PathBuf, Follower>) -> bool {
         let followed: Vec<_> = followers.keys().cloned().collect();
         let (pattern, names) = (matching.pattern.clone(), self.names.clone());
         let found = tokio::task::spawn_blocking(move || {
-            let Found { files, linked } = pattern.files(&followed);
+            let Found { files, has_links } = pattern.files(&followed);
             let (seen, others): (Vec<_>, Vec<_>) =
                 files.into_iter().partition(|path| followed.contains(path));
-            (seen, names.add_new(others), linked)
+            (seen, names.add_new(others), has_links)
         });
-        let (seen, new, linked) = found.await.unwrap_or_default();
-        links.tell(linked);
+        let (seen, new, has_links) = found.await.unwrap_or_default();
         for path in seen {
             followers.entry(path).and_modify(|follower| follower.seen = Instant::now());
         }
@@ -115,6 +99,7 @@ impl Hall {
             }
             stays
         });
+        has_links
     }
 
     fn follow_one(&self, matching: &Matching, named: Named) -> io::Result<Follower> {

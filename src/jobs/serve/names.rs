@@ -23,12 +23,11 @@ impl Names {
     }
 
     /// From now on those of `found` are followed that are files of which no input follows any name; one name of each.
-    pub(super) fn add_new(&self, found: Vec<PathBuf>) -> Vec<Named> {
+    pub(super) fn add_new(&self, mut found: Vec<PathBuf>) -> Vec<Named> {
         let mut paths = self.paths();
         let mut known: HashSet<_> = paths.keys().filter_map(|path| identity(path)).collect();
-        let mut new = found;
-        new.retain(|path| identity(path).is_some_and(|file| known.insert(file)));
-        new.into_iter().map(|path| self.named(&mut paths, path)).collect()
+        found.retain(|path| identity(path).is_some_and(|file| known.insert(file)));
+        found.into_iter().map(|path| self.named(&mut paths, path)).collect()
     }
 
     fn named(&self, paths: &mut BTreeMap<PathBuf, usize>, path: PathBuf) -> Named {
