@@ -287,18 +287,20 @@ static IO: Code = Code {
     title: "a key file or the state directory cannot be used",
     text: "\
 What it means
-  A file with a secret could not be opened, read, written or made durable.
+  oubliette could not open, read, write or sync a file that holds a secret.
 
 Why it matters
-  Without a key there are no tokens, and without tokens nothing is written: oubliette fails closed.
+  Without a secret there are no tokens. Rather than let identifiers through in clear, oubliette
+  stops.
 
 Example
   oubliette filter --state-dir /var/lib/oubliette    run by a user who may not write there
 
 What to do
-  Run it as the user who owns the state directory, or name another one with --state-dir. On a full disk
-  make room first: a new epoch needs a few hundred bytes. A key file that is not there is made with
-  (umask 077; head -c 32 /dev/urandom > key)
+  - Permissions: run the command as the user who owns the state directory, or name another one with
+    `--state-dir DIR`.
+  - Disk full: make room. A new epoch needs a few hundred bytes.
+  - Key file missing: `(umask 077; head -c 32 /dev/urandom > key)`
 
 References
   docs/keys.md",
@@ -310,21 +312,25 @@ pub static EXPOSED: Code = Code {
     title: "a key can be read by others",
     text: "\
 What it means
-  The mode of the key file, or of the seed to import, lets its group or everybody read it, and it is refused. An identity file of such a mode
-  is used with this warning, unless it is locked with a passphrase; so are the private keys of TLS and the settings of
-  Kafka in the configuration of `serve`, where those of root may be shared with a group.
+  The mode of a secret file lets its group or everybody read it. oubliette refuses such a key file,
+  and such a seed to import. It uses the following in spite of it, and prints this warning: an
+  identity file that has no passphrase, and the private keys of TLS and the Kafka settings that the
+  configuration of `serve` names. A TLS key or Kafka file that belongs to root may be readable by
+  its group.
 
 Why it matters
-  A token is an HMAC: whoever holds the key can try all 4,294,967,296 IPv4 addresses in minutes and so name
-  everybody in the logs. Whoever holds an identity opens every epoch secret that was wrapped to it.
+  A token is an HMAC: anybody who has the key can try all 4,294,967,296 IPv4 addresses in minutes,
+  and so name everybody in the logs. Anybody who has an identity can open every epoch secret that
+  was wrapped to it.
 
 Example
   -rw-r--r-- 1 root root 32 key
 
 What to do
-  chmod 600 key. If somebody else may have read it, it is no secret any more: make a new one,
-  rm key; (umask 077; head -c 32 /dev/urandom > key)
-  An identity that others may have read is replaced as docs/breach.md says of one that was stolen.
+  1. `chmod 600 key`
+  2. If somebody else may have read the key, make a new one:
+     `rm key; (umask 077; head -c 32 /dev/urandom > key)`
+  3. If somebody else may have read an identity, treat it as stolen: follow docs/breach.md.
 
 References
   ENISA, Pseudonymisation techniques and best practices (2019); GDPR art. 32(1)(a)",
@@ -335,16 +341,17 @@ static LENGTH: Code = Code {
     title: "a key has the wrong length",
     text: "\
 What it means
-  A key file holds 32 raw bytes, or 64 hex digits with or without a line end. This one holds something else.
+  A key file must hold 32 raw bytes, or 64 hex digits with or without a line end. This one holds
+  something else.
 
 Why it matters
-  Some tools pad a short key with zeros, and so make it weak in silence. oubliette refuses it.
+  Some tools silently pad a short key with zeros, which makes it weak. oubliette refuses it.
 
 Example
   echo secret > key
 
 What to do
-  (umask 077; head -c 32 /dev/urandom > key)
+  Make a key: `(umask 077; head -c 32 /dev/urandom > key)`
 
 References
   RFC 2104, 3: keys shorter than the hash's output weaken HMAC",
@@ -358,13 +365,13 @@ What it means
   All 32 bytes of the key are zero.
 
 Why it matters
-  A key that everybody can guess protects nobody. It is what a failed copy or an empty disk block leaves.
+  Everybody can guess such a key. A failed copy or an empty disk block leaves one.
 
 Example
   head -c 32 /dev/zero > key
 
 What to do
-  (umask 077; head -c 32 /dev/urandom > key)
+  Make a key: `(umask 077; head -c 32 /dev/urandom > key)`
 
 References
   NIST SP 800-133r2, 4: keys come from a random bit generator",
@@ -375,16 +382,16 @@ static NOT_A_FILE: Code = Code {
     title: "a key is not in a regular file",
     text: "\
 What it means
-  The path given with --key-file is a directory, a pipe or a device.
+  The path given with `--key-file` is a directory, a pipe or a device.
 
 Why it matters
-  The key is read again at every start and its mode is checked; neither works on a pipe.
+  oubliette checks the mode of the key and reads it again at every start. Neither works with a pipe.
 
 Example
   --key-file /dev/urandom
 
 What to do
-  Write the key to a file: (umask 077; head -c 32 /dev/urandom > key)
+  Write the key to a file: `(umask 077; head -c 32 /dev/urandom > key)`
 
 References
   docs/keys.md",
@@ -395,16 +402,16 @@ static DIRECTORY: Code = Code {
     title: "the state directory can be changed by others",
     text: "\
 What it means
-  Group or others may write to the state directory.
+  The mode of the state directory lets its group or everybody write to it.
 
 Why it matters
-  They could replace the secret of the day by one they know, and read every token.
+  They could replace the secret of the day by one they know, and then read every token.
 
 Example
   drwxrwxr-x 5 root adm 4096 /var/lib/oubliette
 
 What to do
-  chmod 700 /var/lib/oubliette
+  `chmod 700 /var/lib/oubliette`
 
 References
   GDPR art. 32(1)(b)",
@@ -418,13 +425,16 @@ What it means
   A secret, the fleet chain or the recipients file does not have the form that oubliette writes.
 
 Why it matters
-  A guess could give other tokens for the same person, or none that can be given back. So nothing starts.
+  A guess could give other tokens for the same person, or tokens that nobody can ever turn back. So
+  nothing starts.
 
 Example
   keys/epoch-2026-11-23.secret with 7 bytes, after a copy that broke off
 
 What to do
-  Restore the file, or move it away: the next start makes a new secret, and tokens differ from there on.
+  1. Restore the file from a copy.
+  2. If there is no copy, move the file away. The next start makes a new secret; from then on, the
+     tokens differ.
 
 References
   docs/keys.md",
@@ -435,16 +445,19 @@ static CLOCK: Code = Code {
     title: "the clock is before the fleet chain",
     text: "\
 What it means
-  The chain key of the fleet seed has been ratcheted to a later epoch than the clock shows.
+  The chain key of the fleet seed has moved on to a later epoch than the clock shows.
 
 Why it matters
-  The ratchet goes forwards only, so that a stolen node cannot read its past. Old secrets are gone.
+  The chain moves forwards only, so that a stolen node cannot read its past. The keys of earlier
+  epochs are gone.
 
 Example
-  A machine that starts with its clock in 1970
+  a machine that starts with its clock in 1970
 
 What to do
-  Set the clock. If the chain was advanced by a clock in the future, import the seed again.
+  1. Set the clock.
+  2. If the clock is right now, and a wrong one had moved the chain into the future, import the seed
+     again: `oubliette keys seed import FILE`
 
 References
   C(e+1) = HKDF(C(e), \"oubliette/1/next\"); docs/keys.md",
@@ -455,16 +468,18 @@ static RECIPIENT: Code = Code {
     title: "not an age recipient",
     text: "\
 What it means
-  A line of recipients.txt, or a --recipient, is neither an X25519 recipient (age1...) nor one of a plugin.
+  A line of recipients.txt, or the value of `--recipient`, is neither an X25519 recipient (age1...)
+  nor one of a plugin.
 
 Why it matters
-  Every epoch secret is wrapped to all recipients before it is used. One that cannot be used stops the start.
+  oubliette wraps every epoch secret to all recipients before it uses it. If it cannot use one of
+  them, it does not start.
 
 Example
   an identity (AGE-SECRET-KEY-1...) pasted where its public key belongs
 
 What to do
-  Paste the line that age-keygen prints after \"Public key:\".
+  Paste the line that `age-keygen` prints after \"Public key:\".
 
 References
   age-encryption.org/v1",
@@ -475,16 +490,17 @@ static AGE: Code = Code {
     title: "age cannot wrap or unwrap a secret",
     text: "\
 What it means
-  The wrapped secret could not be opened with the identity given, or not be made.
+  age could not open a wrapped secret with the identity given, or could not wrap a secret.
 
 Why it matters
-  Without it a token of a past epoch cannot be computed again.
+  Without the secret of a past epoch, nobody can compute its tokens again.
 
 Example
   an identity that was not among the recipients on that day
 
 What to do
-  Try the other identity. A plugin must be installed on this machine (age-plugin-NAME on the PATH).
+  - Try the other identity.
+  - If it belongs to a plugin, install the plugin on this machine (`age-plugin-NAME` on the PATH).
 
 References
   age-encryption.org/v1; C2SP age-plugin",
@@ -495,18 +511,19 @@ static NO_WRAP: Code = Code {
     title: "no wrapped secret of that epoch",
     text: "\
 What it means
-  The directory wraps holds nothing for the epoch asked for, or that epoch has not begun; the message says which.
+  The directory `wraps` holds no secret of the epoch that you asked for, or that epoch has not
+  begun. The message says which.
 
 Why it matters
-  The node itself forgets a secret when its epoch ends. Only a wrap can bring it back.
+  The node erases a secret when its epoch ends. After that, only a wrap can bring it back.
 
 Example
-  a day on which oubliette ran without escrow recipients; a day of which everything archived has expired, so that
-  `oubliette purge` erased the wrap
+  a day on which oubliette ran without escrow recipients
+  a day whose archived lines have all expired, so that `oubliette purge` erased its wrap
 
 What to do
-  Look for the wraps in the backup of the state directory. Without escrow the tokens of that day stay closed
-  for everybody.
+  Look for the wraps in the backup of the state directory. If oubliette had no escrow recipients on
+  that day, nobody can turn its tokens back.
 
 References
   docs/keys.md",
@@ -517,16 +534,22 @@ static ROTATE: Code = Code {
     title: "this secret is not rotated here",
     text: "\
 What it means
-  keys rotate replaces a random secret of this node. A key file or a fleet seed belongs to others too.
+  `oubliette keys rotate` replaces a random secret of this node. A key file or a fleet seed has
+  other users too.
 
 Why it matters
-  One node with another secret would give other tokens for the same person.
+  If one node changed its secret alone, it would give other tokens for the same person.
 
 Example
   oubliette keys rotate on a node that imported a fleet seed
 
 What to do
-  oubliette keys seed new FILE on one machine, then oubliette keys seed import FILE on all.
+  Fleet seed:
+
+  1. On one machine: `oubliette keys seed new FILE`
+  2. On all machines: `oubliette keys seed import FILE`
+
+  Key file: write a new one and restart the filters with it.
 
 References
   docs/keys.md",
@@ -540,13 +563,13 @@ What it means
   The operating system refused to give random bytes.
 
 Why it matters
-  A secret that is not random is no secret.
+  A secret that is not random is not secret.
 
 Example
   a container whose seccomp profile forbids getrandom(2)
 
 What to do
-  Allow getrandom(2), or make the key elsewhere and pass it with --key-file.
+  Allow getrandom(2); or make the key on another machine and pass it with `--key-file FILE`.
 
 References
   getrandom(2)",
