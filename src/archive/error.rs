@@ -129,23 +129,26 @@ static WRITE: Code = Code {
     title: "the archive cannot be written or read",
     text: "\
 What it means
-  The operating system reported an error for a file of the archive: the disk is full, the file system is
-  read-only, the device failed, or permissions are missing.
+  The operating system reported an error for a file of the archive: the disk is full, the file
+  system is read-only, the device failed, or permissions are missing.
 
 Why it matters
-  After a failed write or sync nobody knows what a file holds, so nothing more is added to it and nothing
-  more is acknowledged. Lines that were acknowledged are safe.
+  After a failed write or sync, nobody knows what a file holds. So oubliette adds nothing to it and
+  acknowledges no more lines. Lines that it has acknowledged are safe.
+
+  When its disk is full, `serve` does not end. It reports it, takes only as many lines as fit in its
+  memory, and goes on when there is room. Meanwhile, senders wait, and datagrams are lost. If you
+  stop `serve` in that state, it ends with exit code 2. A full disk never makes oubliette purge
+  anything before its day.
 
 Example
   oubliette filter --archive /srv/full < access.log
 
 What to do
-  Make room or mend the disk, then start again: the next start cuts a segment that was left open at its
-  last whole frame and seals it. Lines that were read and not acknowledged must be sent again. A full disk
-  never purges anything before its day.
-
-  `serve` does not end when its disk gets full: it says so, takes no more lines than fit in its memory, and
-  goes on when there is room. Senders wait meanwhile; datagrams are lost. Stopped then, it ends with 2.
+  1. Make room, or repair the disk.
+  2. Start oubliette again, unless `serve` still runs. The next start cuts an open segment at its
+     last whole frame and seals it.
+  3. Send the lines again that oubliette had not acknowledged.
 
 References
   FORMAT.md; fsync(2), section ERRORS.",
@@ -157,8 +160,8 @@ pub static DAMAGED: Code = Code {
     title: "a segment is damaged",
     text: "\
 What it means
-  A file of the archive is not what was sealed: its footer, its seek table or a frame differs from its
-  digest, or the file is shorter or longer than it was.
+  A file of the archive is not as it was sealed: its footer, its seek table or a frame differs from
+  its digest, or the file is shorter or longer than it was.
 
 Why it matters
   Lines may be missing or changed. A judge cannot rely on that segment.
@@ -167,8 +170,10 @@ Example
   a bit that flipped on the disk
 
 What to do
-  Keep the file, restore it from a copy, and find out who or what changed it. `zstd -t FILE` checks the
-  frames, each of which has a checksum of its own; `zstdcat FILE` shows the lines before the damage.
+  1. Keep the damaged file. `zstdcat FILE` shows the lines before the damage; `zstd -t FILE` checks
+     the frames, each of which has its own checksum.
+  2. Restore the file from a copy.
+  3. Find out who or what changed it.
 
 References
   FORMAT.md, \"Footer\".",
@@ -180,20 +185,24 @@ pub static UNREADABLE: Code = Code {
     title: "a segment cannot be read",
     text: "\
 What it means
-  The operating system does not give a file of the archive back: the disk has bad blocks there (Input/output error), the file
-  system finds it damaged, or whoever runs this may not read it.
+  The operating system cannot read a file of the archive: the disk has bad blocks there
+  (Input/output error), the file system is damaged, or the user who runs this command may not read
+  the file.
 
 Why it matters
-  Its lines are in no answer. A search gives those of all other segments, says that this one is missing, and ends with 1;
-  an answer to an authority or a person must say so.
+  No answer contains the lines of that segment. A search gives the lines of all other segments,
+  names the missing one, and ends with exit code 1. Your answer to an authority or a person must say
+  so.
 
 Example
   a bad block under one segment of a year
 
 What to do
-  Run it as a user who may read the archive. Look at the kernel's log and at `smartctl -a` for the disk, and copy what can
-  still be read of it before anything else (`ddrescue`). Restore the file from a copy, and ask again: `oubliette verify` says
-  whether it is the one that was sealed.
+  1. Run the command as a user who may read the archive.
+  2. If it still fails, look at the kernel's log and at `smartctl -a` for the disk.
+  3. Before anything else, copy what can still be read of the disk (`ddrescue`).
+  4. Restore the file from a copy. `oubliette verify` says whether it is the one that was sealed.
+  5. Search again.
 
 References
   read(2), section ERRORS; docs/replay.md.",

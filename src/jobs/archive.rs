@@ -96,19 +96,22 @@ pub static NOBODY_OPENS: Code = Code {
     title: "nobody could open what is archived",
     text: "\
 What it means
-  Lines are to be archived, and there is no escrow recipient to whom the epoch secret could be wrapped.
+  You asked for an archive, but there is no escrow recipient to wrap the epoch secret to.
 
 Why it matters
-  When the epoch ends its secret is erased. Without a wrap nobody could answer a lawful request for the
-  lines of that day, not even a judge's.
+  oubliette erases the secret when the epoch ends. Without a wrap, nobody could answer a lawful
+  request for the lines of that day, not even a judge's.
 
 Example
   oubliette filter --archive /srv/log       on a node where `oubliette init` was never run
 
 What to do
-  Run `oubliette init` and move the two identities off the machine; or name recipients you have: `oubliette
-  init --recipient age1...`. If nobody is ever to open the archive, say so with `--escrow none` or `escrow =
-  \"none\"`: then what tokens stand for is dropped. That is anonymisation, and it cannot be undone.
+  1. Run `oubliette init`. If you have recipients already, name them:
+     `oubliette init --recipient age1...`
+  2. Move the two identities that it made off the machine.
+
+  If nobody is ever to open the archive, say so with `--escrow none`, or `escrow = \"none\"` in the
+  configuration. Then oubliette keeps no originals. That is anonymisation, and nobody can undo it.
 
 References
   GDPR 4(5), recital 26; LCEN art. 6 V.",
@@ -120,18 +123,19 @@ pub static ANONYMISED: Code = Code {
     title: "escrow is switched off, and there are recipients",
     text: "\
 What it means
-  `escrow = \"none\"` says that what tokens stand for is dropped for good, while every epoch secret is wrapped
-  to the recipients in escrow/recipients.txt.
+  `escrow = \"none\"` says that oubliette keeps no originals. But escrow/recipients.txt names
+  recipients, to whom it wraps every epoch secret.
 
 Why it matters
-  With an epoch secret all addresses can be tried. What is called anonymised would be pseudonymised.
+  Anybody who has an epoch secret can try all addresses. You would call the data anonymised, while
+  it is only pseudonymised.
 
 Example
   oubliette filter --archive /srv/log --escrow none       after `oubliette init`
 
 What to do
-  Decide. To anonymise, remove the recipients (and the wraps of the epochs that are not to be opened);
-  otherwise leave `--escrow none` out.
+  - To anonymise: remove the recipients, and the wraps of the epochs that nobody is to open.
+  - To pseudonymise: leave `--escrow none` out.
 
 References
   GDPR recital 26; Article 29 Working Party, Opinion 05/2014 on anonymisation techniques.",
