@@ -455,23 +455,27 @@ pub static CHANGED: Code = Code {
     title: "the archive is not what was sealed",
     text: "\
 What it means
-  A segment or vault was changed, is missing though it was not purged, is not the one that the ledger lists,
-  or was sealed again with a later key; or the ledger itself was changed. Or something lies in the archive that oubliette did
-  not make: a copy, a directory of no day, a symbolic link in the place of a file. The table names each file, and
-  the place in it.
+  The table names each file with a fault, and the place in it. It is one of these:
+  - A segment or vault was changed, or is missing though it was not purged.
+  - A segment is not the one that the ledger lists, or was sealed again with a later key.
+  - The ledger itself was changed.
+  - Something lies in the archive that oubliette did not make: a copy, a directory that belongs to
+    no day, a symbolic link in the place of a file.
 
 Why it matters
-  What was changed is no proof any more. A disk that fails and a hand that meddles look alike.
+  A changed file proves nothing any more. A failing disk and a forger leave the same traces.
 
 Example
   archive/expires=2027-11-24/class=connection/web1-2epqf-1.log.zst, byte 8123: a frame that differs from its
   digest
 
 What to do
-  Keep the file as it is, find out who or what changed it, and restore it from a copy: a copy that was not
-  changed passes. `zstd -t FILE` says which lines can still be read. A segment that is said to be sealed again
-  with a later key was forged: a crash does not leave that. What oubliette did not make belongs elsewhere, and if it has lines
-  it is to go on their day: no purge removes it.
+  1. Keep the file as it is. `zstd -t FILE` says which of its lines can still be read.
+  2. Find out who or what changed it. A segment that was sealed again with a later key is a forgery:
+     no crash leaves one.
+  3. Restore the file from a copy. An unchanged copy passes `oubliette verify`.
+  4. Move anything that oubliette did not make out of the archive. If it holds lines, delete it on
+     their day: no purge removes it.
 
 References
   docs/verify.md; src/archive/FORMAT.md; src/ledger/LEDGER.md",

@@ -12,19 +12,23 @@ pub(super) static CLOCK: Code = Code {
     title: "the clock has jumped",
     text: "\
 What it means
-  Between two entries of the ledger, or since the last one, the clock went back, or went forwards by more than
-  36 hours. Nothing was purged, and no hold was ended because its day has come.
+  Between two entries of the ledger, or since the last one, the clock went back, or went forwards by
+  more than 36 hours. oubliette purged nothing, and ended no hold on its last day.
 
 Why it matters
-  A clock that is a year ahead would purge a year of lines before their day, and the extracts of holds with them, and nobody could bring them
-  back. After a power cut many machines start in the wrong year.
+  A clock that is a year ahead would purge a year of lines before their day, and the extracts of
+  holds with them. Nobody could bring them back. After a power cut, many machines start in the wrong
+  year.
 
 Example
   a machine that was off for a week; a clock without a battery
 
 What to do
-  Compare the clock with another one. If it is right, run `oubliette purge --confirm-clock`: the ledger keeps
-  who said so. If not, set it first. Run purge daily, from a timer: then the ledger has an entry a day.
+  1. Compare the clock with another one.
+  2. If it is wrong, set it.
+  3. Run `oubliette purge --confirm-clock`. The ledger records who confirmed the clock.
+  4. From now on, run `oubliette purge` daily from a timer, so that the ledger has an entry for each
+     day.
 
 References
   docs/purge.md; CNIL, deliberation SAN-2021-019 on keeping data beyond its period",
@@ -35,17 +39,18 @@ pub(super) static IO: Code = Code {
     title: "the archive cannot be purged",
     text: "\
 What it means
-  A directory of the archive could not be listed or synced, or a file could not be moved, for a reason that is not of that
-  file alone.
+  oubliette could not list or sync a directory of the archive, or could not move a file, for a
+  reason that is not in that file alone.
 
 Why it matters
-  What has expired must be gone. The ledger has an intent without an end now, which says so.
+  Expired lines must be gone. The ledger now has the intent of a purge without its end.
 
 Example
   object storage that does not answer; a disk that is full when segments move to their second phase
 
 What to do
-  Mend the disk or the permissions, then run `oubliette purge` again: it goes on where it stopped.
+  1. Repair the disk or the permissions.
+  2. Run `oubliette purge` again. It goes on where it stopped.
 
 References
   docs/purge.md; GDPR art. 5(1)(e)",
@@ -56,16 +61,18 @@ pub(super) static LEFT: Code = Code {
     title: "a file that was removed is there again",
     text: "\
 What it means
-  After the files of a day were removed, their directories were listed again, and one of them is there.
+  After it had removed the files of a day, oubliette listed their directories again. One of the
+  files is there.
 
 Why it matters
-  A line that is kept after its day is one kept too long, whoever put it back.
+  It is kept longer than the law allows, whoever put it back.
 
 Example
   a synchronisation with another machine that restores what is missing
 
 What to do
-  Find out who writes to the archive besides oubliette, stop that, and run `oubliette purge` again.
+  1. Find out which program writes to the archive besides oubliette, and stop it.
+  2. Run `oubliette purge` again.
 
 References
   docs/purge.md",
@@ -77,22 +84,32 @@ pub static BLOCKED: Code = Code {
     title: "files of an expired day had to stay",
     text: "\
 What it means
-  Everything else of that day was purged. What had to stay is frozen by a hold, is a segment that a filter
-  still writes to, is a file that oubliette did not make and does not touch, is a segment of a later day that
-  somebody has moved into this folder, or was written under another legal zone, in which the day has not begun.
+  These files of an expired day are still there; everything else of that day was purged. The table
+  says why each had to stay:
+  - held: a hold freezes it.
+  - in use: a filter still writes to this segment.
+  - not ours: oubliette did not make this file, and does not touch it.
+  - not due, with an instant: the segment was written under another legal zone, in which its day
+    begins at that instant.
+  - not due, without an instant: it is a segment of a later day that somebody moved into this
+    folder.
 
 Why it matters
-  Its day is over. A hold is a reason to keep it, and so is a later day of its own; the other two are not.
+  The day is over. A hold, or a later day of its own, is a reason to keep a file. Nothing else is.
 
 Example
   held: archive/expires=2027-11-24/class=connection/web1-2epqf-1.log.zst, case 2027/0815
 
 What to do
-  Held: `oubliette hold extract` keeps what the case needs, then the segment goes. In use: run purge again
-  once the filter has closed it, which it does at the end of its epoch or when it stops. Not ours: look at
-  it, and move it out of the archive or remove it. Not due, with an instant: run purge again then; a sidecar does
-  by itself. Not due, without one: move it into the folder of its own day, which `oubliette
-  verify` names, or nobody finds it there.
+  - held: run `oubliette hold extract`. It keeps the lines that the case needs; then the segment can
+    go.
+  - in use: run `oubliette purge` again when the filter has closed the segment. It does so at the
+    end of its epoch, or when it stops.
+  - not ours: look at the file, then move it out of the archive or remove it.
+  - not due, with an instant: run `oubliette purge` again after that instant. `serve` does so by
+    itself.
+  - not due, without an instant: move the segment into the folder of its own day, which
+    `oubliette verify` names. Nobody finds it where it is.
 
 References
   docs/purge.md, docs/holds.md; GDPR art. 17(3)(e), 18(2)",
@@ -104,20 +121,23 @@ pub static ASTRAY: Code = Code {
     title: "a segment of a day that is over lies elsewhere",
     text: "\
 What it means
-  A segment, or the copy of one, says of itself that its day is over, and lies in the folder of a later day, or where no
-  segment should lie. The ledger does not list it there.
+  The footer of a segment, or of a copy of one, says that its day is over. But the segment lies in
+  the folder of a later day, or where no segment should be. The ledger does not list it there.
 
 Why it matters
-  A purge goes by folders. Where it lies, the segment would be kept until the day of that folder, or for ever: too long.
+  `oubliette purge` goes by folders. It would remove this segment only on the day of that folder, or
+  never: too late.
 
 Example
   mv archive/expires=2027-11-24/class=connection/*.zst archive/expires=2099-01-01/class=connection/
   cp -r archive/expires=2027-11-24 archive/backup
 
 What to do
-  Move it to the path that the message names, and run `oubliette purge` again, so that the ledger keeps that it went; or, if it is
-  a copy, remove it. Find out who moved or copied it; `oubliette verify` says what else is not in its place. In object storage
-  only `verify` finds copies.
+  1. If it is a copy, remove it. If not, move it to the path that the message names, and run
+     `oubliette purge` again, so that the ledger records its removal.
+  2. Find out who moved or copied it.
+  3. Run `oubliette verify`: it names everything else that is out of place. In object storage, only
+     `verify` finds copies.
 
 References
   docs/purge.md; GDPR art. 5(1)(e)",
@@ -129,23 +149,26 @@ pub static STUCK: Code = Code {
     title: "a file of an expired day could not be removed, or not be read",
     text: "\
 What it means
-  Of a day that is over, the operating system did not let a file go, or did not say what lies in a directory: the table has it as
-  `stuck`, with `--json` with the reason. Or it did not give a file back to be read: that went like the others, and the ledger
-  has its name without its hash. Every other file of the day is gone, and so is its shred key: what is left of the originals opens
-  for nobody. The lines in a segment that is left can still be read. A file of the second phase is `stuck` if it could not
-  be moved there.
+  Every file of the expired day that oubliette could remove is gone, and so is the day's shred key.
+  Two things may have failed:
+  - stuck: the operating system did not let oubliette remove a file, list a directory, or move a
+    file to its second phase. With `--json`, the table gives the reason. The originals of these
+    segments can no longer be opened by anybody, but their lines can still be read.
+  - not read: the operating system could not read a file. oubliette removed it like the others. The
+    ledger has its name without its hash.
 
 Why it matters
-  What has expired must be gone. The entry `purge-done` names what is left, and why.
+  Expired lines must be gone. The ledger entry `purge-done` names what is left, and why.
 
 Example
-  a segment with the attribute `immutable` (lsattr); a directory of another user; an archive on a file system that became
-  read-only; bad blocks
+  a segment with the attribute `immutable` (lsattr); a directory of another user; an archive on a file system that
+  became read-only; bad blocks
 
 What to do
-  Stuck: mend the permissions, the attribute or the disk, then run `oubliette purge` again, as the user who owns the archive: it removes what
-  is left. Unread: nothing for this archive; look at the kernel's log and at `smartctl -a` for the disk before it takes
-  more.
+  - stuck: repair the permissions, the attribute or the disk. Then run `oubliette purge` again, as
+    the user who owns the archive. It removes what is left.
+  - not read: the file is gone, so its archive needs nothing. Look at the kernel's log and at
+    `smartctl -a` before the disk fails further.
 
 References
   docs/purge.md; unlink(2), section ERRORS; GDPR art. 5(1)(e)",
@@ -157,20 +180,22 @@ pub static LINKED: Code = Code {
     title: "the bytes of a purged segment lie under another name as well",
     text: "\
 What it means
-  A segment of a day that is over had hard links: names outside of the folders that a purge looks into, or in a later one. Its
-  name in the archive is gone. The table has with `--json` how many other names there were, and so has the ledger.
+  A purged segment had hard links: other names of the same file, outside the folders that a purge
+  looks into, or in the folder of a later day. Its name in the archive is gone. The ledger says how
+  many other names there were; so does the table with `--json`.
 
 Why it matters
-  A file is gone with its last name. Until then its lines can be read, though not whose they are: the shred key of the day is
-  erased.
+  A file is gone only with its last name. Until then, its lines can be read. Its originals cannot:
+  the shred key of the day is erased.
 
 Example
   a backup with `cp -al` or `rsync --link-dest` on the disk of the archive
 
 What to do
-  The purge that comes next does not see those names any more. Look for copies on the disk of the archive: `find / -xdev -name
-  '*-2epqf-1.log.zst'`, with the name that the message names. Remove them, and have backups of that disk expire on the same
-  day.
+  1. Look for the other names on the disk of the archive, with the file name from the message:
+     `find / -xdev -name '*-2epqf-1.log.zst'`
+  2. Remove them. The next purge no longer reports them.
+  3. Set up the backups of that disk so that they expire on the same day as the lines.
 
 References
   docs/purge.md; link(2); GDPR art. 5(1)(e)",
@@ -179,25 +204,30 @@ References
 /// The state directory is not that of whoever wrote the segments.
 pub static OF_OTHERS: Code = Code {
     id: "P20",
-    title: "the holds of whoever wrote the segments are not seen",
+    title: "the segments were written with another state directory, whose holds are not seen",
     text: "\
 What it means
-  The ledger of the state directory that was named, or of the default one, lists none of the segments that are due. They were written
-  with another state directory, or this one was lost and made anew. A purge goes by the holds in its own state directory, so what
-  a case froze in another one goes like the rest. The shred key of the day, too, is with whoever wrote.
+  Some segments are due, but the ledger of the state directory in use (the one that you named, or
+  the default) lists none of them. They were written with another state directory, or this one was
+  lost and made anew. A purge obeys only the holds in its own state directory, so it also removes
+  what a hold in the other one freezes. The shred key of the day is in the other one too.
 
 Why it matters
-  What an authority asked for would be gone, and nobody would know. It is no refusal: an archive must not outlast its days because a
-  state directory was lost, or because another machine purges.
+  Lines that an authority asked for would be gone, and nobody would know. This is a warning and no
+  refusal: an archive must not outlast its days because a state directory was lost, or because
+  another machine purges.
 
 Example
   sudo -u alice oubliette purge --archive /srv/log     which looks into the state directory of alice
 
 What to do
-  Name the state directory of whoever writes the archive with --state-dir, first with --dry-run: with the right one this is not said. If
-  the archive is purged from here on purpose, run `hold add` with this state directory as well, and go on: a ledger that has kept such a purge
-  does not ask again. If it went by mistake, `oubliette hold list` with the right one says whether a hold was touched; its
-  next purge erases the shred key and names what is not there (P07).
+  1. Run `oubliette purge --dry-run --state-dir DIR` with the state directory of the program that
+     writes the archive. With the right one, this warning is gone.
+  2. If you purge from here on purpose, also run `oubliette hold add` with this state directory,
+     then go on. Once the ledger has recorded such a purge, oubliette does not warn again.
+  3. If a purge ran by mistake, run `oubliette hold list` with the right state directory: it says
+     whether a hold was affected. The next purge there erases the shred key, and names what is
+     missing (P07).
 
 References
   docs/purge.md, docs/holds.md",

@@ -121,23 +121,30 @@ pub static NOT_THERE: Code = Code {
     title: "what is to be purged is not there",
     text: "\
 What it means
-  A purge was given a directory without an archive, though the ledger of this node knows of segments that were sealed and not
-  purged; or there are no vaults where they were looked for, though segments that are due have some: nothing was purged
-  then. Or, as a warning, segments that are due, or vaults of such, are in no place of the archive: the rest of their day was
-  purged, and its shred key erased.
+  If the message is an error, oubliette purged nothing. Either the directory has no archive, though
+  the ledger of this node lists segments that were sealed and not purged. Or the directory of vaults
+  has none, though segments that are due have vaults.
+
+  If it is a warning, segments that are due, or vaults of such segments, are nowhere in the archive.
+  oubliette purged the rest of their day and erased its shred key.
 
 Why it matters
-  A purge that finds nothing looks like one that had nothing to do. What lies elsewhere is kept too long.
+  A purge that finds nothing looks like one that had nothing to do. Lines that lie elsewhere are
+  kept too long.
 
 Example
   oubliette purge --archive /srv/lgo
 
 What to do
-  Name the archive that is written to with --archive, and its vaults with --vault or in the configuration; mount their
-  disks. If the vaults are lost, make an empty folder `expires=2027-11-24` where they lay, and purge again: that says
-  so, and their shred key goes with the day. For segments that are missing, look at `oubliette verify`: bring them back and
-  purge again, which removes them. A sidecar tells it at its start and after each midnight, shows it as the metric
-  `oubliette_purge_undone`, and purges by itself when another disk is mounted there.
+  1. Mount the disks. Name the archive with `--archive DIR`, and its vaults with `--vault DIR` or in
+     the configuration.
+  2. Run `oubliette purge` again. `serve` checks this at its start and after each midnight, shows
+     the metric `oubliette_purge_undone`, and purges by itself once the right disk is mounted.
+  3. If segments are still missing, run `oubliette verify`: it names them. Bring them back, then
+     purge again.
+  4. If the vaults are lost, make an empty folder in their place (`expires=2027-11-24`, with the day
+     that is due), then purge again. This tells oubliette that they are lost. It erases their shred
+     key with the rest of the day.
 
 References
   docs/purge.md; GDPR art. 5(1)(e)",
