@@ -157,17 +157,17 @@ pub static NO_IDENTIFIER: Code = Code {
     title: "the value is no identifier",
     text: "\
 What it means
-  oubliette token was given text that it would not replace in a log line.
+  `oubliette token` got a text that oubliette would not replace in a log line.
 
 Why it matters
-  The token of another kind would not be found in any log.
+  A token of the wrong kind occurs in no log, so a search for it would find nothing.
 
 Example
   oubliette token alice
 
 What to do
-  Give an IP address, a network (IPv4 /24 or IPv6 /64), or an e-mail address, with nothing around it; or say what it is:
-  oubliette token --kind usr alice
+  Give an IP address, a network (IPv4 /24 or IPv6 /64) or an e-mail address, with nothing around it.
+  Or say which kind of identifier it is: `oubliette token --kind usr alice`
 
 References
   docs/detection.md",

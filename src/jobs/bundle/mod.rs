@@ -178,21 +178,23 @@ pub static WRITE: Code = Code {
     title: "a bundle cannot be written",
     text: "\
 What it means
-  The directory or file of --bundle exists already, or cannot be made or written; or what --bundle-recipient
-  names is no age recipient.
+  The directory or file given with --bundle exists already, or oubliette cannot create or write it.
+  Or the value of --bundle-recipient is not an age recipient.
 
 Why it matters
-  A bundle is never written over or into something else: what is handed over must be exactly what was signed.
-  Until it is whole it has `.partial` behind its name, and is removed if it does not become whole; what a killed
-  process leaves under that name is no bundle, and the next one at that place removes it.
+  What you hand over must be exactly what was signed. So oubliette never writes a bundle over or
+  into something else. Until the bundle is complete, its name ends in `.partial`; if it fails,
+  oubliette removes it. If the process was killed, the next bundle at that place removes the rest.
 
 Example
   oubliette replay ... --bundle /srv/cases/2027-0815      a second time
 
 What to do
-  Name a directory that does not exist yet, on a disk with room. What lies under its name with `.partial` behind it and
-  stays is written to at the moment, has its sums already, or has other files in it: look at it. The entries in the ledger stay: they say that
-  the lines were looked for.
+  1. Name a directory that does not exist yet, on a disk with room.
+  2. If a directory with that name and `.partial` stays, look at it: another process is writing to
+     it, it has its sums already, or it holds other files.
+
+  The entries in the ledger stay: they say that somebody searched for the lines.
 
 References
   docs/replay.md",
@@ -204,16 +206,18 @@ pub static MIDNIGHT: Code = Code {
     title: "midnight passed while a bundle was written",
     text: "\
 What it means
-  A bundle names the key of the legal day with which it is signed. That day ended meanwhile.
+  oubliette signs a bundle with the key of the legal day that the bundle names. That day ended
+  before it could sign.
 
 Why it matters
-  The command in its README would check the signature with the key of another day, and fail.
+  The command in the README of the bundle would check the signature with the key of another day, and
+  fail.
 
 Example
   oubliette replay --bundle DIR at 23:59:59
 
 What to do
-  Run it again. Nothing was written.
+  Run the command again. It wrote nothing.
 
 References
   docs/replay.md; src/ledger/LEDGER.md",

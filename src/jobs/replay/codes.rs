@@ -160,21 +160,27 @@ pub static BAD_QUESTION: Code = Code {
     title: "what is asked for is not understood",
     text: "\
 What it means
-  A value of --ip, --net, --email, --user, --token, --grep, --host or --program is not what that option
-  takes; or no segment is of the class of --class, and the policy does not know it.
+  The value of --ip, --net, --email, --user, --token, --grep, --host or --program does not have the
+  form that the option takes. Or no segment has the class given with --class, and the policy does
+  not know that class. The message says which value it is. It does not repeat the value, which may
+  be an identifier.
 
 Why it matters
-  A search for something that cannot be found would answer that there is nothing, and somebody might believe
-  it.
+  A search for something that cannot exist finds nothing, and somebody might believe that answer.
 
 Example
   oubliette replay --archive /srv/log --net 203.0.113.0/25
 
 What to do
-  --ip takes one IPv4 or IPv6 address in any notation, --net an IPv4 /24 or an IPv6 /64, --email an address,
-  --user a name, --token a token as it stands in the lines, --grep a regular expression, --host and --program a
-  name with at most one `*`, at its beginning or end, --class a class of the policy or of the archive: the message lists
-  them. It says which value it is and does not repeat it: it may be an identifier.
+  Correct the value:
+  - --ip: one IPv4 or IPv6 address, in any notation
+  - --net: an IPv4 /24 or an IPv6 /64
+  - --email: an e-mail address
+  - --user: a name
+  - --token: a token as it stands in the lines
+  - --grep: a regular expression
+  - --host, --program: a name with at most one `*`, at its beginning or end
+  - --class: a class of the policy or of the archive; the message lists them
 
 References
   docs/replay.md",
@@ -186,21 +192,26 @@ pub static NO_GRANT: Code = Code {
     title: "a case, a legal basis or a period is missing",
     text: "\
 What it means
-  Originals are given back only for a case, on a legal basis, within a period. One of these was not stated; or the
-  case or the operator has an address in it, which the ledger must not keep.
+  oubliette reveals originals only for a case, on a legal basis, within a period. You did not state
+  one of these. Or the case or the operator contains an address, which the ledger must not hold.
 
 Why it matters
-  The ledger keeps who asked for what and why. Without that nobody could tell a requisition from
-  curiosity. Nothing was opened and nothing printed; the ledger keeps that it was refused.
+  The ledger records who asked for what, and why. Without that, nobody could tell a requisition from
+  curiosity. oubliette opened and printed nothing. The ledger records the refusal.
 
 Example
   oubliette replay --archive /srv/log --ip 203.0.113.7 --reveal --identity identity-1.txt
 
 What to do
-  State all of: --case REF, --basis TEXT, --from and --to. The basis is one of 60-1, 77-1-1, 99-3 (code de
-  procedure penale), EPOC, EPOC-PR (Regulation (EU) 2023/1543), GDPR-15, internal. For data of article 60-1-2
-  (connection logs) the first three state its case, 1 to 4: --basis 60-1/3. The commands of `subject` have one of their
-  own, which can be left out: access GDPR-15, erase GDPR-17, restrict GDPR-18, affected GDPR-33.
+  State all of `--case REF`, `--basis TEXT`, `--from` and `--to`. The basis is one of:
+  - 60-1, 77-1-1, 99-3 (code de procedure penale). For data of article 60-1-2 (connection logs), add
+    the case of that article, 1 to 4: `--basis 60-1/3`
+  - EPOC, EPOC-PR (Regulation (EU) 2023/1543)
+  - GDPR-15
+  - internal
+
+  The commands of `subject` each have a basis of their own, which you can leave out: access GDPR-15,
+  erase GDPR-17, restrict GDPR-18, affected GDPR-33 (with `--reveal`: internal).
 
 References
   Code de procedure penale 60-1, 60-1-2, 77-1-1, 99-3; Regulation (EU) 2023/1543, art. 5; GDPR 15.",
@@ -212,22 +223,24 @@ static NO_IDENTITY: Code = Code {
     title: "the secret of an epoch is missing",
     text: "\
 What it means
-  Tokens of a past epoch are made from its secret S, which the node erases when the epoch is over (the next `filter`
-  or `purge` does it) and does not use any more, even where it still lies there. It is wrapped to the escrow
-  recipients; there is no identity here to unwrap it, or no wrap. Or the lines were filtered with a key file, which
-  nobody but its owner has.
+  To compute a token of a past epoch, oubliette needs the secret of that epoch. The node no longer
+  uses that secret, and erases it when the next `filter` or `purge` runs. A copy is wrapped to the
+  escrow recipients. Here, either the identity to unwrap it is missing, or the wrap is. Or the lines
+  were filtered with a key file, which only its owner has.
 
 Why it matters
-  The node that writes cannot read its past: that takes the custodian. A search that left such days out
-  would look as if there were nothing on them. So nothing was printed.
+  The node that writes cannot read its past: that takes a custodian. A search that left such days
+  out would look as if they held nothing. So oubliette printed nothing.
 
 Example
   oubliette replay --archive /srv/log --ip 203.0.113.7       on the day after
 
 What to do
-  Let the custodian run it with --identity FILE; with --key-file FILE if the lines were written with one. The
-  message names the segment: its days can be left out with --from and --to. Lines of a token that you have
-  need no secret: --token.
+  - Ask a custodian to run the command with `--identity FILE`.
+  - If the lines were filtered with a key file, add `--key-file FILE`.
+  - If neither is to be had, leave the days of the segment that the message names out, with `--from`
+    and `--to`.
+  - If you have the token itself, search for it with `--token`: that needs no secret.
 
 References
   docs/keys.md; GDPR art. 4(5)",
@@ -239,18 +252,19 @@ static WRONG_IDENTITY: Code = Code {
     title: "the identity opens none of the secrets",
     text: "\
 What it means
-  The secret of an epoch was wrapped to recipients, and the identity that was given is not that of one of
+  The secret of an epoch was wrapped to recipients. The identity that you gave belongs to none of
   them.
 
 Why it matters
-  Nothing can be found or given back for that epoch with it. Nothing was printed.
+  With this identity, oubliette can find and reveal nothing of that epoch. It printed nothing.
 
 Example
   an identity made after that day
 
 What to do
-  Try the other identity. `oubliette keys list` shows to how many recipients each epoch was wrapped. A plugin must
-  be installed on this machine (age-plugin-NAME on the PATH).
+  - Try the other identity. `oubliette keys list` shows to how many recipients each epoch was
+    wrapped.
+  - If it belongs to a plugin, install the plugin on this machine (`age-plugin-NAME` on the PATH).
 
 References
   age-encryption.org/v1",
@@ -262,22 +276,24 @@ pub static NO_SHRED_KEY: Code = Code {
     title: "the shred key of an expiry day is missing",
     text: "\
 What it means
-  Originals open with two keys: the custodian's identity, and the shred key H of the expiry day, which
-  lies in the state directory of the node. There is no H of that day here, or none that opens the vault: it is that of
-  another node, or a key that was lost.
+  Two keys open originals: the custodian's identity, and the shred key of the expiry day, which is
+  in the state directory of the node. Here, the shred key of that day is missing or does not open
+  the vault: it belongs to another node, or the right one was lost.
 
 Why it matters
-  When a day is purged its H is erased, and with it the originals of that day in every copy. Nobody can give
-  them back after that. Where other vaults open, their originals are given back, these stay tokens, and the command ends
-  with 1; if none opens, nothing was printed.
+  When oubliette purges a day, it erases the shred key of that day. From then on, nobody can reveal
+  the originals of that day, in any copy. If other vaults open, oubliette reveals their originals,
+  leaves the tokens of this one, and ends with exit code 1. If none opens, it prints nothing.
 
 Example
   oubliette replay --reveal over a copy of an archive, with the state directory of another machine
 
 What to do
-  Run it on the node that wrote the archive. Where lines of several nodes were stored by workers, name the folder
-  `shred` of each node's state directory with --shred-keys; to copy these keys would keep them beyond their day. If H was
-  purged, say so to who asked: the ledger proves when.
+  - Run the command on the node that wrote the archive.
+  - If workers of a fleet stored lines of several nodes, name the folder `shred` of each node's
+    state directory with `--shred-keys DIR`. Do not copy these keys: copies would outlive their day.
+  - If the day was purged, tell the authority or person who asked. `oubliette ledger show` proves
+    when.
 
 References
   docs/purge.md; GDPR art. 17, art. 5(1)(e)",
@@ -289,20 +305,23 @@ pub(super) static NO_ORIGINALS: Code = Code {
     title: "a segment has no originals",
     text: "\
 What it means
-  The vault of a segment is not where it should be, or cannot be looked for. Or a worker stored the line, and none of
-  the vaults that were named has what its token stands for.
+  The vault of a segment is not where it should be, or oubliette cannot look for it. Or a worker of
+  a fleet stored the line, and none of the vaults that you named has the original.
 
 Why it matters
-  Without it a token cannot be turned back: it stays one, and the command ends with 1. If nothing can be given back at all,
-  nothing was printed.
+  Without the vault, oubliette cannot reveal an original. The token stays, and the command ends with
+  exit code 1. If oubliette can reveal nothing at all, it prints nothing.
 
 Example
   vaults on another volume that is not mounted
 
 What to do
-  Name the folder of vaults with --vault DIR. For lines that a worker stored, name those of the nodes, or a folder that has
-  those of all nodes; the message names class, expiry day and epoch. Lines that were archived with --escrow none have
-  none: that is anonymisation. What a node left in clear, and a worker replaced, has none either.
+  - Name the folder of vaults with `--vault DIR`.
+  - For lines that a worker stored, name the vaults of the nodes, or a folder that has those of all
+    nodes. The message names class, expiry day and epoch.
+
+  Lines that were archived with `--escrow none` have no originals: that is anonymisation.
+  Identifiers that a node left in clear and a worker replaced have none either.
 
 References
   docs/archive.md, docs/fleet/README.md",
@@ -314,18 +333,21 @@ pub static UNSEALED: Code = Code {
     title: "segments that are not sealed yet were left out",
     text: "\
 What it means
-  A filter is writing to segments of the archive, or a crash left some. A bundle holds only what a seal proves, and
-  an erasure changes only what is finished, so both left them out.
+  A filter is writing to segments of the archive, or a crash left some open. A bundle holds only
+  sealed segments, and an erasure changes only sealed ones. So both left these out.
 
 Why it matters
-  An answer as of now misses the lines of the running day; an erasure has not looked at them.
+  A bundle made now lacks the lines of the current day. An erasure has not looked at them.
 
 Example
   oubliette replay --archive /srv/log --bundle DIR ...       while a filter runs
 
 What to do
-  Ask again when the day is over, or end the filter: it seals what is open. What a crash left is sealed at
-  the next start of a filter. A replay without --bundle finds such lines now.
+  1. Wait until the day is over, or stop the filter: it then seals its open segments. The next start
+     of a filter seals those that a crash left.
+  2. Run the command again.
+
+  `oubliette replay` without `--bundle` finds such lines now.
 
 References
   docs/replay.md",
@@ -337,18 +359,19 @@ pub static STOPPED: Code = Code {
     title: "a replay ended before its last line",
     text: "\
 What it means
-  The replay was interrupted, or its reader went away. The message says from which time it goes on.
+  The replay was interrupted, or its reader went away. The message says from which time to go on.
 
 Why it matters
-  What went out is a beginning, and not the answer.
+  The output is incomplete: it is only the beginning of the answer.
 
 Example
   oubliette replay --archive /srv/log --output tcp://127.0.0.1:5140     and the receiver was restarted
 
 What to do
-  Run it again with the `--from` of the message. After an interruption every line before that time went out and
-  none after it. If a TCP receiver went away, nobody knows what it had read: the time is early enough that no
-  line is lost, and the last ones may come twice.
+  Run the command again with the `--from` that the message names. After an interruption, the output
+  has every line before that time and none after it. If a TCP receiver went away, nobody knows how
+  much it had read. The time is then early enough that no line is lost; the last ones may come
+  twice.
 
 References
   docs/replay.md; RFC 6587, 3.4",
@@ -360,19 +383,23 @@ pub static MISSING: Code = Code {
     title: "segments that should be there are missing",
     text: "\
 What it means
-  The ledger of this node says that segments of the classes asked for were sealed, and not that they were purged, and they
-  are not in the archive. The disk may not be mounted, the path may be that of another archive, or somebody removed them.
+  The ledger of this node says that segments of the classes you asked for were sealed and not
+  purged, but they are not in the archive. Perhaps the disk is not mounted, the path is that of
+  another archive, or somebody removed them.
 
 Why it matters
-  That nothing is found says nothing of the lines in them. Only those are told that may be of the period: when they were
-  sealed is known, and where lines are kept from their event on, the expiry day says which day that was.
+  Their lines may be part of the answer. The message names only segments that may hold lines of the
+  period: oubliette knows when each was sealed and, if its class counts from the event, of which day
+  its lines are.
 
 Example
   oubliette replay --archive /srv/log/archive --ip 203.0.113.9       where /srv/log is meant
 
 What to do
-  `oubliette verify` names all of them. Put them back from a copy, which has the same seal, and ask again. If they are
-  lost the answer must say so: a bundle does.
+  1. Mount the disk, or correct `--archive`.
+  2. Run `oubliette verify`: it names every segment that is missing.
+  3. Put these back from a copy, which has the same seal. Then search again.
+  4. If they are lost, say so in your answer. A bundle says so by itself.
 
 References
   GDPR, articles 32 and 33; docs/replay.md",
@@ -384,20 +411,23 @@ pub static UNATTRIBUTED: Code = Code {
     title: "nobody can tell whose lines a segment has",
     text: "\
 What it means
-  Lines of one tenant were asked for with --tenant. The vault of a segment says whose it is; these segments have none,
-  for it is not where vaults were looked for, or they were archived with `--escrow none`, or a worker stored them. They
-  were left out.
+  You asked for the lines of one tenant with --tenant. The vault of a segment says which tenant it
+  belongs to. These segments have no vault: it is not where oubliette looked, or they were archived
+  with `--escrow none`, or a worker stored them. oubliette left them out.
 
 Why it matters
-  They may hold lines of another tenant, which nobody asked for, or more of this one.
+  They may hold lines of another tenant, which nobody asked for, or more lines of this one.
 
 Example
   oubliette replay --archive /srv/log --tenant acme --grep 'Failed password'
 
 What to do
-  Name the folder of vaults with --vault DIR. Or ask for identifiers alone, with --ip, --net, --email or --user: such lines are
-  found by the keys of the tenant, in segments without vault too. If all lines there are of one tenant, leave --tenant
-  out and name the tenant in the configuration.
+  Do one of these:
+  - Name the folder of vaults with `--vault DIR`.
+  - Search for identifiers only, with `--ip`, `--net`, `--email` or `--user`. oubliette finds them
+    with the keys of the tenant, also in segments without a vault.
+  - If all lines there belong to one tenant, leave `--tenant` out and name the tenant in the
+    configuration.
 
 References
   docs/replay.md",
