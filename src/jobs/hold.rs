@@ -436,19 +436,24 @@ static IO: Code = Code {
     title: "a hold cannot be read or written",
     text: "\
 What it means
-  A file in `<state>/holds` could not be opened, read, written or erased.
+  oubliette could not open, read, write or erase a file in `<state>/holds`.
 
 Why it matters
-  What a hold freezes must not be purged. If a hold cannot be read, nothing is.
+  A purge must not remove segments under a hold. While oubliette cannot read a hold, it purges
+  nothing.
 
 Example
   oubliette purge    run by a user who may not read the state directory
 
 What to do
-  Run it as the user who owns the state directory; on a full disk make room first. A damaged hold is named
-  in the message: restore it from a copy. If there is none, move it to another folder with what else begins with
-  its name, extracts and the key in `keys`, which opens them still; then add the hold again under the case it was of, which
-  `oubliette ledger show` lists. Until then nothing is purged.
+  - Permissions: run the command as the user who owns the state directory.
+  - Disk full: make room.
+  - A damaged hold, which the message names: restore its file from a copy. If there is no copy:
+
+  1. Move the file to another folder, with all others that begin with its name (the extracts) and
+     its key in `keys`.
+       The key still opens the extracts.
+  2. Add the hold again under the same case, which `oubliette ledger show` lists.
 
 References
   docs/holds.md",
@@ -456,20 +461,20 @@ References
 
 static DATES: Code = Code {
     id: "H02",
-    title: "a hold needs a day to come",
+    title: "a hold must end on a day to come",
     text: "\
 What it means
-  A hold ends on the day given with --until, which must be after today.
+  A hold ends on the day given with `--until`. That day must be after today.
 
 Why it matters
-  A hold without an end is a way around every retention period.
+  A hold without an end would be a way around every retention period.
 
 Example
   oubliette hold add --case 2027/0815 --until 2026-01-01
 
 What to do
-  Give the day on which the authority said that the data is no longer needed. Whole segments are frozen for
-  7 days at most: extract what the case needs within that time.
+  1. Give the day from which the authority no longer needs the data.
+  2. Extract the lines that the case needs within 7 days: whole segments are frozen for no longer.
 
 References
   Code de procedure penale art. 60-2; GDPR art. 5(1)(e), 18(2)",
@@ -480,18 +485,20 @@ static CASE: Code = Code {
     title: "the case has a hold already, or has none",
     text: "\
 What it means
-  A case has one hold at a time; and only a case that has one can be extracted or released. An empty `--case` is none. A
-  restriction is refused under a case that still freezes segments.
+  A case can have only one hold at a time, and you can extract or release only a hold that exists.
+  `--case` cannot be empty. `oubliette subject restrict` refuses a case whose hold still freezes
+  segments.
 
 Why it matters
-  Two holds of one case would end on different days, and nobody could say which one counts. A restriction would end the
-  freeze, before what an authority asked for was extracted.
+  Two holds of one case would end on different days, and nobody could say which one counts. A
+  restriction would end the freeze before the lines that the authority asked for are extracted.
 
 Example
   oubliette hold release --case 2027/0815     a reference with a digit wrong
 
 What to do
-  `oubliette hold list` shows the cases. To change a day or a class, release the hold and add another.
+  1. Run `oubliette hold list`: it shows the cases. Correct the reference.
+  2. To change the days or the class of a hold, release it and add another.
 
 References
   docs/holds.md",
@@ -502,18 +509,20 @@ static NOTHING: Code = Code {
     title: "there is nothing to hold",
     text: "\
 What it means
-  No segment of the archive is of the class and the days given; or no line can be of these days, because they are to
-  come, or end before they begin.
+  The archive has no segment of that class and those days. Or no line can be of those days, because
+  they are in the future, or end before they begin.
 
 Why it matters
-  Somebody relies on a hold. One that holds nothing would keep nothing.
+  Somebody relies on a hold. This one would preserve nothing.
 
 Example
   oubliette hold add --case 2027/0815 --until 2027-12-01 --class conection
 
 What to do
-  Look at the names of directories in the archive: `class=...`, and give --from and --to as legal days. What
-  was purged already cannot be held; `oubliette ledger show` says what that was.
+  1. Compare the class with the names of directories in the archive: `class=...`
+  2. Give `--from` and `--to` as legal days.
+  3. If the segments were purged already, nobody can hold them. `oubliette ledger show` says what
+     was purged.
 
 References
   docs/holds.md",

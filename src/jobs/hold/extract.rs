@@ -434,19 +434,21 @@ pub(super) static CLOSED: Code = Code {
     title: "nothing can be extracted",
     text: "\
 What it means
-  The key of an extract is encrypted to the escrow recipients, and what tokens stand for is found with an escrow
-  identity and the shred key of the day. One of these is missing.
+  An extract has a key of its own, which oubliette encrypts to the escrow recipients. To find a
+  person's lines, it needs an escrow identity and the shred key of the day. One of these is missing.
 
 Why it matters
-  The node alone cannot tell whose a token is, not even for a case: that takes two parties.
+  The node alone cannot link a token to a person, not even for a case. That takes two parties.
 
 Example
   oubliette hold extract --case 2027/0815 --ip 203.0.113.7      without --identity
 
 What to do
-  Let the custodian run the command with `--identity FILE`, or with the `--key-file FILE` that the lines were
-  filtered with, or ask for the tokens, which `oubliette token`
-  gives for a day, and pass them with --token. Without recipients run `oubliette init` first.
+  If there are no recipients, run `oubliette init` first. Then do one of these:
+  - Ask a custodian to run the command with `--identity FILE`.
+  - If the lines were filtered with a key file, add `--key-file FILE`.
+  - Search for the tokens with `--token`. `oubliette token` gives the token of an identifier on a
+    day.
 
 References
   docs/holds.md, docs/keys.md",
@@ -458,21 +460,26 @@ pub(super) static LACKING: Code = Code {
     title: "an extract lacks something, so the segments stay frozen",
     text: "\
 What it means
-  `hold extract` found no line; or a segment that the case froze is not in the archive, damaged, or cannot be read; or the
-  vault of one that has such lines is not there, is damaged, or no shred key opens it; of lines that a worker of a fleet stored,
-  the vaults of the nodes. What was found is kept. The segments stay frozen until the day that `hold list`
-  shows. `subject restrict` freezes none.
+  `oubliette hold extract` found no line; or it could not read all that it needs. Either a segment
+  that the hold freezes is missing, damaged or unreadable. Or a vault that the extract needs is
+  missing or damaged, or no shred key opens it: the vault of a segment with such lines or, for lines
+  that a worker of a fleet stored, a vault of the nodes.
+
+  oubliette saved the lines that it found. The segments stay frozen until the day that
+  `oubliette hold list` shows. (`oubliette subject restrict` freezes none.)
 
 Why it matters
-  The next purge takes what is not frozen and whose day has come. A digit wrong in an address would lose
-  what an authority asked for.
+  The next purge removes every segment that is due and not frozen. If one digit of an address is
+  wrong, the lines that the authority asked for would be lost.
 
 Example
   oubliette hold extract --case 2027/0815 --ip 203.0.113.70      for 203.0.113.7
 
 What to do
-  Name whom you meant, `--archive` and `--vault` of those days, and run it again. If there is nothing to keep, or it is lost,
-  end the hold: `oubliette hold release --case REF`.
+  1. Check the identifier, and `--archive` and `--vault` of those days.
+  2. Run the command again.
+  3. If there is nothing to extract, or it is lost, end the hold:
+     `oubliette hold release --case REF`
 
 References
   docs/holds.md",

@@ -119,23 +119,32 @@ impl Holds {
 /// H07: a hold is lost.
 pub(super) static LOST: Code = Code {
     id: "H07",
-    title: "a hold that was added is not there as it was",
+    title: "the file of a hold is missing, or was changed",
     text: "\
 What it means
-  The ledger has that a hold was added and not that it ended; its file in `<state>/holds` is not there, or names fewer segments or
-  earlier days. Somebody removed or changed it, or a disk lost it. As long as it may freeze segments, 7 days at most, nothing is
-  purged, and nobody's lines are erased; `hold list` tells it until its end.
+  The ledger says that a hold was added and has not ended. But its file in `<state>/holds` is
+  missing, or names fewer segments or earlier days. Somebody removed or changed it, or a disk lost
+  it.
+
+  While the hold may still freeze segments, which is 7 days at most, oubliette purges nothing and
+  erases nobody's lines. `oubliette hold list` shows the hold until its end.
 
 Why it matters
-  Which segments it froze is in that file alone. A purge would take them, and an authority relies on them.
+  Only that file says which segments the hold freezes. A purge would remove them, and an authority
+  relies on them.
 
 Example
   rm /var/lib/oubliette/holds/*.json
 
 What to do
-  Put the file back from a copy. If there is none, add the hold again under the same case, with the class and the days of the
-  order: that freezes what is still there. If it says that extracts are there, move those and the key in `keys` to another folder
-  first; they open as before. If the case needs nothing any more, `oubliette hold release` ends it, and erases extracts that it left.
+  1. Put the file back from a copy.
+  2. If there is no copy, add the hold again under the same case, with the class and the days of the
+     order. That freezes the segments that are still there.
+  3. If that command says that extracts are there, move them and their key in `keys` to another
+     folder, then repeat it. The key still opens them.
+
+  If the case needs nothing any more, run `oubliette hold release --case REF`. It ends the hold and
+  erases the extracts that are left.
 
 References
   docs/holds.md",

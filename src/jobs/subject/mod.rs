@@ -52,18 +52,18 @@ static IO: Code = Code {
     title: "an erasure cannot go on",
     text: "\
 What it means
-  A file or directory of the archive could not be read, renamed, removed or synced.
+  oubliette could not read, rename, remove or sync a file or directory of the archive.
 
 Why it matters
-  What was to be erased may be there still. If the ledger has an `erase-intent` without an `erase-done`, the new
-  segment is written and safe, and only its name is missing.
+  Some lines that were to be erased may still be there. If the ledger has an `erase-intent` without
+  an `erase-done`, the new segment is safely written and only has to be renamed.
 
 Example
   an archive on a file system that became read-only
 
 What to do
-  Mend the disk or the permissions, then run `oubliette subject erase` again, or `oubliette purge`: both end what
-  broke off.
+  1. Repair the disk or the permissions.
+  2. Run `oubliette subject erase` again, or `oubliette purge`. Both finish what was interrupted.
 
 References
   docs/subjects.md; GDPR art. 17",
@@ -75,20 +75,23 @@ pub static STAYS: Code = Code {
     title: "lines of a person had to stay, for now",
     text: "\
 What it means
-  Some of the person's lines could not be erased, or could not be looked for: their segment is frozen by a hold,
-  no rule tells whether the law obliges to keep their class, its vault does not open, or it is not sealed yet.
+  oubliette could not erase, or could not look for, some of the person's lines. The table says why:
+  a hold freezes their segment, no rule says whether the law requires keeping their class, their
+  vault does not open, or their segment is not sealed yet.
 
 Why it matters
-  The person has a right to be told within a month what was erased and what was not, and why.
+  Within a month, you must tell the person what you erased, what you did not erase, and why.
 
 Example
   mail  2027-11-24  held, case 2027/0815
 
 What to do
-  Held: run it again when the hold is over, or after `oubliette hold extract`. Class unknown: bring back the rule
-  of that class, with `duty = true` if the law obliges to keep it. Vault: what its code says (`oubliette explain P14`); if the
-  shred key of its day is lost, tell the person that nobody can give her originals back, and when the lines go. Not sealed: run it again when the day is
-  over, or end the filter.
+  - Held: run the command again when the hold is over, or after `oubliette hold extract`.
+  - Class unknown: bring back the rule of that class, with `duty = true` if the law requires keeping
+    it.
+  - Vault does not open: follow its code (`oubliette explain P14`). If the shred key of its day is
+    lost, tell the person that nobody can reveal their originals, and on which day the lines go.
+  - Not sealed: run the command again when the day is over, or stop the filter first.
 
 References
   GDPR art. 12(3), 17(3), 18",
@@ -100,22 +103,25 @@ pub static LEFT_ON_NODES: Code = Code {
     title: "originals of a person are left in vaults of nodes",
     text: "\
 What it means
-  Lines of the person that a worker of a fleet stored were erased. What their tokens stand for is in the vaults of the nodes that
-  wrote them. Each message names such a vault that has it still, or vaults that were not named or do not open, so that
-  nobody could tell.
+  oubliette erased the person's lines that a worker of a fleet had stored. Their originals are in
+  the vaults of the nodes that wrote them. Each message names a vault that still has some, or vaults
+  that you did not name or that do not open, so that oubliette could not look.
 
 Why it matters
-  Whoever has such a vault, an identity and the shred key of its day can tell that the person was there. A vault is covered
-  by the seal of its segment, so only its node can write it anew; a copy that was changed elsewhere would be put back by
-  the next `oubliette vaults`.
+  Anybody who has such a vault, an identity and the shred key of its day can tell that the person
+  was there. Only the node can write the vault anew, because the seal of the segment covers it. If
+  you changed a copy elsewhere, the next `oubliette vaults` would put the original back.
 
 Example
   oubliette subject erase --archive s3://logs/fleet --case DSR-13 --token em_2ep1w...      before it was run on the nodes
 
 What to do
-  Run `oubliette subject erase` on the nodes, each on its own archive, then `oubliette vaults` there, which brings the copies to
-  the same state; after that on the archive of the workers, with `--vault`, `--shred-keys` and `--identity`, so that it can
-  see that nothing is left. Vaults that you leave go on their day.
+  1. On each node, run `oubliette subject erase` on its own archive.
+  2. On each node, run `oubliette vaults`. It updates the copies.
+  3. Run `oubliette subject erase` on the archive of the workers again, with `--vault`,
+     `--shred-keys` and `--identity`. It checks that nothing is left.
+
+  Vaults that you leave as they are go on their expiry day.
 
 References
   docs/subjects.md, docs/fleet/README.md; GDPR art. 17",
