@@ -365,23 +365,25 @@ pub static READ_FAILED: Code = Code {
     title: "the input cannot be read",
     text: "\
 What it means
-  The operating system reported an error while log lines were being read. Every line read before the
-  error was processed and written. What was read of a line that the error cut off is sealed in `<state>/quarantine`,
-  and a placeholder went out in its place: the half of an address looks like none, and would go out in clear.
+  The operating system reported an error while oubliette read log lines. oubliette has processed and
+  written every whole line before the error. If the error cut a line off, its first part is in
+  `<state>/quarantine`, encrypted, and a placeholder went out in its place. Half an address does not
+  look like one, and would go out in clear.
 
 Why it matters
-  What the source still holds has not been read. If it is a pipe, the program that writes into it gets
-  a broken pipe and may drop its lines.
+  oubliette has not read the rest of the source. If it is a pipe, the program that writes into it
+  gets a broken pipe, and may drop its lines.
 
 Example
   oubliette filter < /mnt/nfs/access.log     # and the file server went away
 
 What to do
-  Mend the source (disk, mount, peer), then start again. For a file, go on after the offset that the
-  message names, where the line that was cut off begins: `tail -c +OFFSET FILE | oubliette filter`, OFFSET being that number
-  plus one. Of an object of a
-  batch nothing was kept, and its offset counts bytes after decompression: mend the object or fetch it again, then
-  run the same list again.
+  1. Repair the source (disk, mount, peer).
+  2. Pipe or peer: start oubliette again.
+  3. File: go on at the offset that the message names, where the line that was cut off begins. Add
+     one to it: `tail -c +OFFSET FILE | oubliette filter`
+  4. Object of a batch: repair it or fetch it again, then run the same list again. Its output was
+     not written. The offset in the message counts bytes after decompression.
 
 References
   read(2), section ERRORS.",

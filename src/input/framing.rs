@@ -305,21 +305,25 @@ pub static NUL_TRAILER: Code = Code {
     title: "lines of a connection seem to end with NUL",
     text: "\
 What it means
-  What came over a connection ends with a NUL, and no line feed has come after it. Some senders end each message so, and not
-  with a line feed: the SysLogHandler of Python over TCP, for one. This input takes NUL for a byte like any other, so that
-  their messages run together.
+  Data from a connection ends with a NUL, and no line feed has come after it. Some senders end each
+  message with NUL instead of a line feed, such as the SysLogHandler of Python over TCP. This input
+  takes NUL for a byte like any other, so the messages run together.
 
 Why it matters
-  A run of messages that no line feed ends is sealed in quarantine as one, when it is longer than `max_line_bytes` or its
-  connection ends. Nothing is lost and nothing is in clear, but the lines are not in the archive.
+  When such a run is longer than `max_line_bytes`, or its connection ends, oubliette puts it into
+  quarantine as one line. Nothing is lost and nothing is in clear, but the lines are not in the
+  archive.
 
 Example
   handlers.SysLogHandler(address=(\"log.example.net\", 5514), socktype=socket.SOCK_STREAM)
 
 What to do
-  Set `trailer = \"nul\"` for the input: then NUL alone ends a message, and a line feed inside one, as those of a Python traceback,
-  is written `#012`. Where senders of both kinds share a port, set `trailer = \"nul-or-lf\"`. Octet counting works with each.
-  If no sender ends its messages with NUL, this was by chance, and there is nothing to do.
+  - If all senders of this input end messages with NUL, set `trailer = \"nul\"` for it. oubliette then
+    writes a line feed inside a message, as in a Python traceback, as `#012`.
+  - If some senders use NUL and some a line feed, set `trailer = \"nul-or-lf\"`.
+  - If no sender ends its messages with NUL, this was chance: do nothing.
+
+  Octet counting works with each setting.
 
 References
   RFC 6587, 3.4.2; docs/inputs.md",

@@ -132,19 +132,21 @@ pub static NO_LISTENER: Code = Code {
     title: "cannot listen",
     text: "\
 What it means
-  An input of `oubliette serve` could not be opened: its address or socket file is in use, does not belong to
-  this machine, or may not be used without privileges.
+  oubliette could not open an input of `serve`: another program uses its address or socket file, the
+  address does not belong to this machine, or this user may not use it.
 
 Why it matters
-  Lines that are sent there would be lost, some of them without an error at their sender. So nothing starts;
-  while the sidecar runs, a configuration that asks for such an input is not taken, and the old one stays.
+  Lines that are sent there would be lost, in some cases without an error at their sender. So
+  `serve` does not start. If it runs already, it refuses the new configuration and keeps the old
+  one.
 
 Example
   [[serve.input]] with listen = \"0.0.0.0:514\"     as an ordinary user
 
 What to do
-  `ss -lntup` shows who listens where. Another syslog daemon often has port 514 and /dev/log. Ports below 1024
-  need CAP_NET_BIND_SERVICE, which the unit that comes with oubliette grants.
+  - Address in use: run `ss -lntup` to see who listens there. Often another syslog daemon has port
+    514 and /dev/log.
+  - Port below 1024: grant CAP_NET_BIND_SERVICE. The unit that comes with oubliette does.
 
 References
   bind(2), unix(7), capabilities(7)",

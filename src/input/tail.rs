@@ -310,20 +310,23 @@ pub static NOT_FOLLOWED: Code = Code {
     title: "a file cannot be followed",
     text: "\
 What it means
-  An input of type `file` cannot be read, or how far it was read cannot be kept in `<state>/tails`. It is tried again every
-  five seconds. Or a symbolic link matches its pattern: whoever may make names in that directory would have any file read.
+  oubliette cannot read an input of type `file`, or cannot save in `<state>/tails` how far it has
+  read. It tries again every five seconds. Or a symbolic link matches the pattern of the input.
+  oubliette does not follow it: anybody who may create names in that directory could have any file
+  read.
 
 Why it matters
-  Lines that are written to it meanwhile are not lost as long as the file stays: reading goes on after the last line that
-  was durable. If it is rotated and removed or compressed before that, they are.
+  Meanwhile, no line of the file is lost as long as the file stays: oubliette later goes on after
+  the last durable line. If the file is first rotated and removed or compressed, its lines are lost.
 
 Example
   [[serve.input]] with path = \"/var/log/auth.log\"     as a user who is not in the group `adm`
 
 What to do
-  Give the user of oubliette the right to read the file and to list its directory: `usermod -aG adm oubliette`, or
-  `setfacl -m u:oubliette:r FILE`. Let log rotation compress with a delay of one rotation (`delaycompress`). A link that is meant is
-  named in an input of its own, without a pattern.
+  1. Let the user of oubliette read the file and list its directory: `usermod -aG adm oubliette`, or
+     `setfacl -m u:oubliette:r FILE`
+  2. Make log rotation compress one rotation later: `delaycompress`
+  3. To follow a symbolic link on purpose, name it in an input of its own, without a pattern.
 
 References
   docs/inputs.md, logrotate(8)",

@@ -162,18 +162,21 @@ pub static UNUSABLE: Code = Code {
     title: "TLS cannot be set up",
     text: "\
 What it means
-  The certificate, its key or the root of the clients' certificates could not be read, or do not belong together.
+  oubliette could not read the certificate, its key or the root of the clients' certificates, or
+  they do not belong together.
 
 Why it matters
-  Log lines hold what they hold in clear on their way here. Without TLS that was asked for, nothing is taken;
-  while the sidecar runs, the certificates from before stay in force.
+  On their way here, log lines hold their identifiers in clear. If you ask for TLS and it does not
+  work, `serve` takes nothing. If it runs already, it keeps the certificates that it had.
 
 Example
   key = \"log.pem\"          with the certificate in it instead of the key
 
 What to do
-  `openssl x509 -noout -text -in FILE` shows a certificate, `openssl pkey -noout -check -in FILE` checks a key. The
-  sidecar must be able to read the key: with systemd, `LoadCredential=` and `key = \"credential:NAME\"`.
+  1. Look at the certificate: `openssl x509 -noout -text -in FILE`
+  2. Check the key: `openssl pkey -noout -check -in FILE`
+  3. Let `serve` read the key. With systemd, use `LoadCredential=` in the unit and
+     `key = \"credential:NAME\"` in the configuration.
 
 References
   RFC 5425; RFC 7468; systemd.exec(5), LoadCredential",

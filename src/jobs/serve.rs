@@ -559,16 +559,18 @@ pub static CANNOT_START: Code = Code {
     title: "the sidecar cannot start",
     text: "\
 What it means
-  The operating system gave no threads, descriptors or signals to wait with.
+  The operating system did not give oubliette the threads, descriptors or signals that `serve`
+  needs.
 
 Why it matters
-  Nothing was taken from anybody, so nothing is lost but what datagrams bring meanwhile.
+  `serve` took no line from any sender. Only datagrams that arrive meanwhile are lost.
 
 Example
   a unit with TasksMax=1
 
 What to do
-  Raise the limits of the unit: `LimitNOFILE=` above the connections of [serve.limits], `TasksMax=` above 32.
+  Raise the limits of the unit: `LimitNOFILE=` above the connections of [serve.limits], `TasksMax=`
+  above 32.
 
 References
   systemd.exec(5), systemd.resource-control(5)",

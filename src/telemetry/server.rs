@@ -271,21 +271,22 @@ pub const CODES: &[&Code] = &[&NO_STATUS];
 /// T01: nobody can ask.
 static NO_STATUS: Code = Code {
     id: "T01",
-    title: "metrics and health cannot be asked for",
+    title: "the address for metrics and health cannot be opened",
     text: "\
 What it means
-  `oubliette serve` was to answer at the `listen` of [serve.metrics], and that address or socket file is in
-  use, does not belong to this machine, or may not be used.
+  `oubliette serve` could not open the `listen` of [serve.metrics]: another program uses that
+  address or socket file, the address does not belong to this machine, or this user may not use it.
 
 Why it matters
-  A supervisor that asks there would believe that the sidecar is down, and nobody would see it fail.
+  A supervisor that asks there would believe that `serve` is down, and nobody would notice a real
+  failure.
 
 Example
   [serve.metrics] with listen = \"127.0.0.1:9514\"     while another oubliette runs on this machine
 
 What to do
-  `ss -lntp` shows who listens there. Name another address, a socket file (`unix:/run/oubliette/status`), or
-  \"none\".
+  1. Run `ss -lntp` to see who listens there.
+  2. Set another address, a socket file (`unix:/run/oubliette/status`), or \"none\".
 
 References
   bind(2), unix(7)",

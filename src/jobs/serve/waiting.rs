@@ -20,21 +20,25 @@ pub static WAITS: Code = Code {
     title: "lines wait for the state directory",
     text: "\
 What it means
-  The disk of the state directory is full or has become read-only, and a sidecar needs a key of a new day, an entry in
-  the ledger, or a line that is too long is to be sealed. It tries again twice a second, and says so once a minute.
+  The disk of the state directory is full or has become read-only. `serve` has to write there: the
+  key of a new day, an entry in the ledger, or a line for quarantine. It tries again twice a second,
+  and reports it once a minute.
 
 Why it matters
-  Without keys nothing can be pseudonymised, and without the ledger nothing may be sealed; so nothing more is taken than
-  fits in memory. Senders over TCP, TLS and RELP wait, and followed files are read later. Datagrams are lost when the
-  buffer of the kernel is full; the metrics count them. If the sidecar is stopped meanwhile, it ends with 2, and what
-  is on its way is lost for those who do not send again.
+  Without keys, oubliette can pseudonymise nothing; without the ledger, it may seal nothing. So it
+  takes only as many lines as fit in memory. Senders over TCP, TLS and RELP wait, and `serve` reads
+  followed files later. When the buffer of the kernel is full, datagrams are lost; the metrics count
+  them. If you stop `serve` in that state, it ends with exit code 2. Lines in transit are then lost,
+  unless their senders send again.
 
 Example
   /var/lib on a disk that a core dump has filled
 
 What to do
-  Make room, or mount the disk writable: the sidecar goes on by itself. A new day needs about 16 KiB. Do not restart it
-  meanwhile. Give the state directory a small disk of its own.
+  1. Do not restart `serve`.
+  2. Make room, or mount the disk writable. A new day needs about 16 KiB. `serve` then goes on by
+     itself.
+  3. For the future, give the state directory a small disk of its own.
 
 References
   docs/archive.md; docs/inputs.md",
