@@ -86,19 +86,20 @@ static PANICKED: Code = Code {
     title: "a part of the pipeline panicked",
     text: "\
 What it means
-  A check inside oubliette failed while lines were being read, processed or written. Every block before
-  it was written; nothing of the block it happened in, and nothing after it, has gone out.
+  A check inside oubliette failed while it read, processed or wrote lines. Every block before that
+  one was written. Nothing of that block, and nothing after it, went out.
 
 Why it matters
-  It is a defect. Going on could have let an identifier through, so the filter stopped. Lines that had
-  been read and not yet written are missing from the output.
+  This is a bug in oubliette. Going on could have let an identifier through, so it stopped. Lines
+  that it had read and not yet written are missing from the output.
 
 Example
   a line of a shape that no test has had so far
 
 What to do
-  Find the line by halves: run `head -n N` of the input through the filter with growing N. Replace what
-  is personal in it, check that it still fails, and report that line.
+  1. Find the line: run `head -n N FILE | oubliette filter` with a growing N.
+  2. Replace the personal data in the line, and check that it still fails.
+  3. Report that line.
 
 References
   The line count of `--stats json` says how far the workers came.",
@@ -109,18 +110,19 @@ static UNBALANCED: Code = Code {
     title: "lines are not accounted for",
     text: "\
 What it means
-  At the end, lines in = lines out + quarantined + dropped by rule must hold, and the reader and the
-  writer, who count on their own, must have counted the same. They did not.
+  At the end, lines in = lines out + quarantined + dropped by rule must hold. The reader and the
+  writer each count on their own, and their counts must agree. They did not.
 
 Why it matters
-  A line was lost, made up, or joined to another one. Whoever relies on the output, a judge for one,
-  relies on this sum.
+  oubliette lost a line, added one, or joined two. Everybody who relies on the output, such as a
+  judge, relies on this sum.
 
 Example
   a rule that put a line feed into a line
 
 What to do
-  Keep the input, do not purge it, and report the numbers of the message. They hold no log content.
+  1. Keep the input; do not purge it.
+  2. Report the numbers in the message. They hold no log content.
 
 References
   GDPR 5(1)(f), integrity; CNIL deliberation 2021-122 on logs.",
@@ -131,18 +133,19 @@ static EPOCH_OVER: Code = Code {
     title: "the next epoch ends before it begins",
     text: "\
 What it means
-  An epoch ended, the keys of the next one were asked for, and they were those of an epoch that is over
-  as well.
+  An epoch ended. oubliette asked for the keys of the next epoch, and got keys of an epoch that is
+  over as well.
 
 Why it matters
-  Tokens made under the keys of the wrong day are destroyed with that day and cannot be given back to a
-  lawful request. The filter stops rather than make them.
+  Tokens made under the keys of the wrong day would lose their originals with that day, and nobody
+  could answer a lawful request. So the filter stops.
 
 Example
   the clock jumped by a year and back while the filter ran
 
 What to do
-  Set the clock (`timedatectl`), then start again. What was read before the jump was processed.
+  1. Set the clock (`timedatectl`).
+  2. Start the filter again. It has processed everything that it read before the jump.
 
 References
   NIST SP 800-57 Part 1, section 5.3, cryptoperiods.",

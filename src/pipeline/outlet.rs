@@ -336,20 +336,22 @@ static SPOOL_FAILED: Code = Code {
     title: "the spool of an output cannot be used",
     text: "\
 What it means
-  Lines that an output has not taken over yet wait in `<state>/spool/<name>`. That directory cannot be made, read,
-  written or synced: the disk is full or read-only, or the permissions are wrong.
+  Lines wait in `<state>/spool/<name>` until an output has taken them. oubliette cannot create,
+  read, write or sync that directory: the disk is full or read-only, or the permissions are wrong.
 
 Why it matters
-  A required output must have every line that is acknowledged. If it cannot be kept for it, nothing more is
-  acknowledged and oubliette stops, also when that is found at SIGHUP; senders that wait for an answer send again. What is
-  in the spool stays.
+  - A required output must get every acknowledged line. If oubliette cannot keep its lines, it
+    acknowledges no more and stops, also when it finds this at SIGHUP. Senders that wait for an
+    answer send again. The spool keeps its lines.
+  - An output that is not required never stops oubliette. oubliette drops the lines that it cannot
+    keep for it, and counts and reports them (O02).
 
 Example
   [[serve.output]] with required = true, and /var full
 
 What to do
-  Make room or mend the disk, then start again. An output that is not required never stops anything: lines that it
-  cannot keep are dropped for it, counted and told (O02).
+  1. Make room, or repair the disk or the permissions.
+  2. If oubliette has stopped, start it again.
 
 References
   docs/outputs.md",
@@ -361,19 +363,24 @@ static DROPPED: Code = Code {
     title: "lines are dropped for an output",
     text: "\
 What it means
-  An output has been away or slow for so long that its spool is full, or its spool cannot be written. The lines that come
-  now are not sent to it. They are in the archive. To an output that is required this happens with datagrams alone: their
-  senders cannot be made to wait, and after 32 MiB of them there is no room in memory either.
+  An output has been away or slow for so long that its spool is full, or oubliette cannot write its
+  spool. Lines that arrive now are in the archive, but oubliette does not send them to this output.
+
+  A required output loses only datagrams in this way: oubliette cannot make their senders wait, and
+  has room for 32 MiB of them in memory.
 
 Why it matters
-  Its receiver will miss them. It is told once a minute as long as it lasts, and counted until it ends.
+  The receiver will miss these lines. oubliette reports it once a minute, and counts the lines until
+  it ends.
 
 Example
   a collector that was switched off for good, and is still configured
 
 What to do
-  Bring the receiver back, remove the output, or give it more room: `spool_bytes = \"8GiB\"`. If no line may be missing
-  there, say `required = true`, and let lines come by RELP or TCP: then senders wait instead. To send what is missing, use `oubliette replay`.
+  1. Bring the receiver back, or remove the output from the configuration.
+  2. Send the missing lines with `oubliette replay`.
+  3. For the future, give the output more room: `spool_bytes = \"8GiB\"`. If no line may be missing
+     there, set `required = true` and receive lines by RELP or TCP: then senders wait.
 
 References
   docs/outputs.md",
@@ -385,19 +392,21 @@ static STUCK: Code = Code {
     title: "a required output takes no more",
     text: "\
 What it means
-  oubliette was told to stop while the spool of a required output was full and its receiver away. The lines on their way
-  could not be put there in time.
+  oubliette was stopped while the receiver of a required output was away and its spool was full. The
+  last lines found no room there in time.
 
 Why it matters
-  They were not acknowledged: senders that wait for an answer (RELP, files) send them again. They are kept in the spool
-  all the same, beyond its size, and sent at the next start; so the receiver may get some of them twice.
+  oubliette did not acknowledge these lines: senders that wait for an answer (RELP, files) send them
+  again. It also kept them in the spool, beyond its size, and sends them at the next start. So the
+  receiver may get some lines twice.
 
 Example
   a collector that is away for longer than the spool lasts, and `systemctl stop oubliette`
 
 What to do
-  Bring the receiver back and start again: what is in the spool is sent first. A larger spool lasts longer:
-  `spool_bytes = \"8GiB\"`.
+  1. Bring the receiver back.
+  2. Start oubliette again. It sends the lines in the spool first.
+  3. For longer absences, enlarge the spool: `spool_bytes = \"8GiB\"`
 
 References
   docs/outputs.md",

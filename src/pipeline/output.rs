@@ -274,21 +274,23 @@ pub(super) static WRITE_FAILED: Code = Code {
     title: "the output cannot be written",
     text: "\
 What it means
-  The operating system reported an error while pseudonymised lines were being written, or when a file was synced at the
-  end: the disk is full, the file system is read-only, or the device failed. A reader that went away (`| head`) is not an
-  error.
+  The operating system reported an error while oubliette wrote lines, or synced the file at the end:
+  the disk is full, the file system is read-only, or the device failed. (A reader that goes away, as
+  in `| head`, is no error.)
 
 Why it matters
-  Lines that were read and not yet written are missing from the output. The message says how many bytes the
-  output had taken, and how many whole lines are in them; the beginning of another line may stand behind those. After a sync
-  that failed nobody knows which lines are kept, so that `--stats` counts all of them as undelivered.
+  Some lines that were read are missing from the output. The message says how many bytes the output
+  took, and how many whole lines they hold; the beginning of one more line may follow. After a
+  failed sync, nobody knows which lines are on the disk, so `--stats` counts all of them as
+  undelivered.
 
 Example
   oubliette filter < access.log > /srv/full/access.log
 
 What to do
-  Make room or mend the output, remove what was written, and send the whole input again. Tokens are the
-  same as long as the epoch is.
+  1. Make room, or repair the output.
+  2. Remove what was written.
+  3. Send the whole input again. The tokens are the same until the epoch ends.
 
 References
   write(2), section ERRORS.",

@@ -100,19 +100,20 @@ static DIRECTORY: Code = Code {
     title: "the quarantine directory cannot be used",
     text: "\
 What it means
-  A line was longer than `max_line_bytes` and had to be sealed, but `<state>/quarantine` could not be
-  created with mode 0700, or could not be made private.
+  A line was longer than `max_line_bytes`, so oubliette had to put it into quarantine. But it could
+  not create `<state>/quarantine` with mode 0700, or could not make it private.
 
 Why it matters
-  The line can neither go out (it cannot be searched for identifiers) nor be kept. The filter stops
-  rather than lose it.
+  oubliette cannot search such a line for identifiers, so the line must not go out. It cannot store
+  it either. So the filter stops rather than lose it.
 
 Example
   oubliette filter --state-dir /var/lib/oubliette     # which belongs to root, run as www-data
 
 What to do
-  Give the state directory to the user who runs the filter, or name another with `--state-dir`. Then
-  send the input again from the line that is missing.
+  1. Give the state directory to the user who runs the filter, or name another one with
+     `--state-dir DIR`.
+  2. Send the input again, from the missing line on.
 
 References
   mkdir(2), section ERRORS.",
@@ -123,20 +124,23 @@ static SEAL: Code = Code {
     title: "a line that is too long cannot be sealed",
     text: "\
 What it means
-  A line was longer than `max_line_bytes`, and writing its sealed copy failed: the disk is full, the
-  file system is read-only, or the device reported an error.
+  A line was longer than `max_line_bytes`. oubliette could not write its encrypted copy into
+  quarantine: the disk is full, the file system is read-only, or the device reported an error.
 
 Why it matters
-  A sealed line counts as kept only once it is on disk under its name. Going on would lose it without
-  a trace, so the filter stops. Nothing of the line has gone out, and no half-written copy stays. `serve` does not stop for
-  that: it waits for room (J02), and ends so only if it is told to stop meanwhile.
+  The line counts as kept only when its copy is on the disk under its name. Going on would lose the
+  line without a trace, so the filter stops. No part of the line went out, and no half-written copy
+  is left. `serve` does not stop: it waits for room (J02). You see this code there only if you stop
+  it meanwhile.
 
 Example
   a client sends 5 MiB without a newline while /var/lib is full
 
 What to do
-  Make room or mend the disk, then start again. If lines of that length are normal for this source,
-  raise `max_line_bytes`: they are then searched and pseudonymised like all others.
+  1. Make room, or repair the disk.
+  2. Start the filter again.
+  3. If lines of that length are normal for this source, raise `max_line_bytes`. oubliette then
+     searches and pseudonymises them like all others.
 
 References
   write(2), fsync(2), section ERRORS.",
@@ -147,19 +151,20 @@ static IDENTITY: Code = Code {
     title: "the quarantine identity cannot be used",
     text: "\
 What it means
-  No escrow recipient is set, so over-long lines are sealed to the identity in
-  `<state>/quarantine/identity.txt`. That file cannot be read or made, or holds no age identity.
+  There are no escrow recipients, so oubliette encrypts over-long lines to the identity in
+  `<state>/quarantine/identity.txt`. It cannot read or create that file, or the file holds no age
+  identity.
 
 Why it matters
-  Without a recipient nothing can be sealed, and the line would be lost.
+  Without a recipient, oubliette cannot encrypt the line, and would lose it.
 
 Example
   identity.txt was emptied by a full disk
 
 What to do
-  Put the file back from where it was moved to, if lines sealed to it are still to be opened. Otherwise
-  move it away: a new one is made for the next line. Better: name escrow recipients (`oubliette init`),
-  whose identities are not on this machine.
+  - If you still need to open lines that were encrypted to that identity, put the file back.
+  - If not, move the file away. oubliette makes a new one for the next line.
+  - Better: name escrow recipients, whose identities are not on this machine: `oubliette init`
 
 References
   age-encryption.org/v1; age-keygen(1).",
@@ -170,18 +175,19 @@ static EXPOSED: Code = Code {
     title: "the quarantine identity is open to others",
     text: "\
 What it means
-  `<state>/quarantine/identity.txt` opens every line sealed to it, and its permissions let the group
-  or others read or write it.
+  The identity in `<state>/quarantine/identity.txt` opens every line that was encrypted to it. Its
+  permissions let the group or everybody read or write it.
 
 Why it matters
-  Whoever copied it can read the quarantined lines, which hold identifiers in clear.
+  Anybody who copied it can read the quarantined lines, which hold identifiers in clear.
 
 Example
   chmod -R a+r /var/lib/oubliette
 
 What to do
-  If nobody can have copied it, `chmod 600` it. Otherwise move it away, so that a new one is made, and
-  treat the lines sealed so far as disclosed (GDPR 33 and 34).
+  - If nobody can have copied it: `chmod 600 /var/lib/oubliette/quarantine/identity.txt`
+  - Otherwise, move it away; oubliette makes a new one. Treat the lines quarantined so far as
+    disclosed (GDPR 33 and 34).
 
 References
   GDPR 32(1)(a); age-keygen(1).",
@@ -192,16 +198,17 @@ static RECIPIENTS: Code = Code {
     title: "a line that is too long cannot be sealed to these recipients",
     text: "\
 What it means
-  age refuses to encrypt to the escrow recipients together: post-quantum and classic ones do not mix.
+  age refuses to encrypt to all these escrow recipients together: post-quantum and classic
+  recipients do not mix.
 
 Why it matters
-  Without recipients the line can neither be sealed nor go out, so the filter stops rather than lose it.
+  oubliette can neither encrypt the line nor send it out. So the filter stops rather than lose it.
 
 Example
   recipients = [\"age1...\", \"age1tagpq1...\"]
 
 What to do
-  Name recipients of one sort.
+  Name only recipients of one sort.
 
 References
   age-encryption.org/v1, section \"Recipient stanza\".",
@@ -212,18 +219,18 @@ static SHELF: Code = Code {
     title: "lines in quarantine cannot be purged",
     text: "\
 What it means
-  A sealed line in `<state>/quarantine`, or that directory, could not be read, removed or synced.
+  oubliette could not read, remove or sync a line in `<state>/quarantine`, or that directory.
 
 Why it matters
-  A sealed line is kept as long as the placeholder that went out for it. One that stays longer is kept too long,
-  and opens with an escrow identity alone.
+  A line in quarantine has the same expiry day as its placeholder. After that day, it is kept longer
+  than the law allows, and an escrow identity alone opens it.
 
 Example
   oubliette purge    run by a user who may not write to the state directory
 
 What to do
-  Run it as the user who owns the state directory; mend the disk if it is that. Then run `oubliette purge` again:
-  it goes on where it stopped.
+  1. Become the user who owns the state directory. If the disk is at fault, repair it.
+  2. Run `oubliette purge` again. It goes on where it stopped.
 
 References
   docs/purge.md; GDPR art. 5(1)(e)",
