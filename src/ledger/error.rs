@@ -88,18 +88,19 @@ static IO: Code = Code {
     title: "the ledger cannot be read or written",
     text: "\
 What it means
-  A file in `<state>/ledger` could not be opened, read, written or made durable.
+  oubliette could not open, read, write or sync a file in `<state>/ledger`.
 
 Why it matters
-  What is done to personal data is written down before it is done. What cannot be written down is not
-  done: nothing is purged, no segment is sealed.
+  oubliette writes down what it does to personal data before it does it. While it cannot write that
+  down, it does not do it: it purges nothing and seals no segment.
 
 Example
   oubliette purge    run by a user who may not write to the state directory
 
 What to do
-  Run it as the user who owns the state directory, or name another one with --state-dir. On a full disk
-  make room first: an entry needs half a kilobyte.
+  - Permissions: run the command as the user who owns the state directory, or name another one with
+    `--state-dir DIR`.
+  - Disk full: make room. An entry needs half a kilobyte.
 
 References
   docs/verify.md; GDPR art. 5(2)",
@@ -111,23 +112,25 @@ pub static FAULT: Code = Code {
     title: "the ledger is not what was written",
     text: "\
 What it means
-  A line of the ledger does not follow from the one before, was not signed with the key of its day, or
-  lines are missing. The message names the first such line, and the byte at which it begins. Lines after
-  it say nothing any more.
+  A line of the ledger does not follow from the one before, or was not signed with the key of its
+  day, or lines are missing. The message names the first such line, and the byte at which it begins.
+  That line and all after it prove nothing.
 
 Why it matters
-  The ledger proves what was purged, held and handed over. One that was changed proves nothing from there
-  on. A disk that fails, a copy that broke off and a hand that meddles look alike. `oubliette purge` goes on: the law's
-  day waits for nobody. It relies on nothing that the ledger says from there on, keeps `ledger-fault` in it, and ends with
-  exit code 1; it stops only if no entry can be added.
+  The ledger proves what was purged, held and handed over. A failing disk, an incomplete copy and a
+  forger leave the same traces. `oubliette purge` still goes on, because expiry days do not wait. It
+  ignores the ledger from that line on, adds the entry `ledger-fault`, and ends with exit code 1. It
+  stops only if it can add no entry.
 
 Example
   ledger.jsonl:17, byte 8123: the entry was not signed with the key of 2026-11-23: it was changed
 
 What to do
-  Keep the folder `<state>/ledger` as it is: move it away whole, do not edit it. Compare it with its
-  backup. Then start again: a new ledger begins. Say so in your register; `oubliette verify` no longer
-  knows the segments sealed before, and counts them.
+  1. Compare the folder `<state>/ledger` with its backup.
+  2. Move the whole folder away and keep it. Do not edit it.
+  3. Start again. A new ledger begins.
+  4. Note the break in your register. `oubliette verify` no longer knows the segments sealed before
+     it; it counts them.
 
 References
   docs/verify.md; GDPR art. 5(2), 33",
@@ -138,19 +141,22 @@ static KEY_LOST: Code = Code {
     title: "the key of the ledger is lost",
     text: "\
 What it means
-  The ledger says which key signs its next entry. The file with that key is missing, or is another.
+  The ledger says which key signs its next entry. The file of that key is missing, or holds another
+  key.
 
 Why it matters
-  Without it nobody can add to the ledger, which is what protects it. The key of a day that is over is
-  erased, so an older backup of the state directory does not have it.
+  The signatures protect the ledger: nobody can add to it without that key. oubliette erases the key
+  of a day when the day is over, so an older backup of the state directory does not have the right
+  one.
 
 Example
   a state directory put back from the backup of last night
 
 What to do
-  Move the folder `<state>/ledger` away whole and keep it: it is still checked with
-  `oubliette ledger verify DIR`. The next start begins a new ledger. Leave keys of the ledger out of
-  backups: they are of no use there.
+  1. Move the whole folder `<state>/ledger` away and keep it. `oubliette ledger verify DIR` still
+     checks it.
+  2. Start again. A new ledger begins.
+  3. Leave the keys of the ledger out of backups: they are of no use there.
 
 References
   docs/verify.md; NIST SP 800-57 Part 1, 8.3.4",
@@ -161,16 +167,17 @@ static ZONE: Code = Code {
     title: "the zone of the ledger is not known",
     text: "\
 What it means
-  The days of the ledger are legal days in a zone that is named after a place. This one has no such name.
+  The days of the ledger are legal days, in a time zone that has a name in the IANA database. The
+  zone in use has none.
 
 Why it matters
-  Whoever checks the ledger later must know when its days began and ended.
+  Anybody who checks the ledger later must know when its days began and ended.
 
 Example
   a zone that was taken out of the IANA database
 
 What to do
-  Name a zone of the IANA database: --zone Europe/Paris.
+  Name a zone of the IANA database: `--zone Europe/Paris`
 
 References
   RFC 6557; docs/retention.md",
@@ -182,17 +189,18 @@ pub static NO_DAY: Code = Code {
     title: "the ledger has no key of that day",
     text: "\
 What it means
-  A key is made on a legal day on which something is written to the ledger. On that day nothing was.
+  oubliette makes a key of the ledger only on a legal day on which it writes an entry. On the day
+  that you named, it wrote none.
 
 Why it matters
-  Without the public key of a day its entries and seals cannot be checked.
+  Without the public key of a day, nobody can check the entries and seals of that day.
 
 Example
   oubliette ledger show --key 2026-11-22    on a node that began on 2026-11-23
 
 What to do
-  `oubliette ledger show` shows on which days the ledger was kept; the zone of these days is in its first
-  entry.
+  Run `oubliette ledger show` to see the days on which it wrote entries. The first entry names the
+  time zone.
 
 References
   docs/verify.md",

@@ -66,17 +66,19 @@ pub static IO: Code = Code {
     title: "a shred key cannot be read or written",
     text: "\
 What it means
-  A file in `<state>/shred` could not be opened, read, written, made durable or erased.
+  oubliette could not open, read, write, sync or erase a file in `<state>/shred`.
 
 Why it matters
-  What a token stands for is encrypted under the shred key of its expiry day. Without the key nothing can
-  be archived for that day; and a key that cannot be erased keeps alive what must be gone.
+  The originals of lines are encrypted under the shred key of their expiry day. Without that key,
+  oubliette can archive nothing for that day. If it cannot erase the key on that day, the originals
+  stay readable when they must be gone.
 
 Example
   a state directory on a file system that became read-only
 
 What to do
-  Mend the disk or the permissions, then run the command again: it goes on where it stopped.
+  1. Repair the disk or the permissions.
+  2. Run the command again. It goes on where it stopped.
 
 References
   docs/purge.md; NIST SP 800-88r1, cryptographic erase",
@@ -84,22 +86,25 @@ References
 
 static EXPIRED: Code = Code {
     id: "S02",
-    title: "an expiry day is over",
+    title: "an expiry day was purged, though the clock says that it has not come",
     text: "\
 What it means
-  The lines of that expiry day were purged, and by the clock the day has not come yet. So the clock is wrong
-  now, or it was when `oubliette purge` ran. A line for that day came, and the filter stopped: it neither
-  archives the line nor drops it.
+  A line with this expiry day came. The ledger says that the lines of that day were purged, but by
+  the clock the day has not come yet. So the clock is wrong now, or it was wrong when
+  `oubliette purge` ran. The filter stopped: it neither archived the line nor dropped it.
 
 Why it matters
-  A line that is stored after its day is one kept too long; one that is dropped before it is lost.
+  If the day is over, archiving the line would keep it too long. If it is not, dropping the line
+  would lose it.
 
 Example
   a clock that went back by a month while the machine was off
 
 What to do
-  Set the clock. `oubliette ledger show` says when the purge was. Lines that come after their day by a clock
-  that is right stop nothing: they are dropped and counted.
+  1. Compare the clock with another one, and set it. `oubliette ledger show` says when the purge
+     was.
+  2. Start the filter again. Lines that come after their day by a correct clock stop nothing:
+     oubliette drops and counts them.
 
 References
   docs/purge.md; GDPR art. 5(1)(e)",
@@ -110,21 +115,27 @@ static LOST: Code = Code {
     title: "a shred key is lost",
     text: "\
 What it means
-  The ledger says that the shred key of an expiry day was made and not that it was erased, and its file in `<state>/shred` is
-  not there. So that no line is lost, the filter made another key and goes on. The ledger keeps that: `shred-key-lost`.
+  The ledger says that the shred key of an expiry day was made and not erased. But its file in
+  `<state>/shred` is missing. The filter made another key and goes on, so that no line is lost. The
+  ledger records this as `shred-key-lost`.
 
 Why it matters
-  What was archived for that day before opens with the key that is lost, and with nothing else: nobody can give its
-  originals back. Lines can still be searched and read. What comes now opens with the new key.
+  Only the lost key opens the vaults that were written for that day before. Without it, nobody can
+  reveal their originals. You can still search and read the lines. Vaults that are written from now
+  on open with the new key.
 
 Example
   rm /var/lib/oubliette/shred/2027-11-24
 
 What to do
-  Find out who or what removed it, and whether other keys are missing: `oubliette verify` names every vault that does not
-  open any more. If the file turns up, leave the new one where it is, put the old one into a folder of its own, and name
-  that with --shred-keys DIR in searches; erase it when its day is over, for `purge` does not know it. If it is lost for
-  good, it is a loss of availability of personal data: tell the data protection officer.
+  1. Find out who or what removed the key.
+  2. Run `oubliette verify`: it names every vault that no longer opens, and so shows whether other
+     keys are missing.
+  3. If you find the old key, leave the new one where it is. Put the old one into a folder of its
+     own, and name that folder in searches with `--shred-keys DIR`. Erase it yourself when its day
+     is over: `purge` does not know it.
+  4. If it is lost for good, tell the data protection officer: it is a loss of availability of
+     personal data.
 
 References
   docs/purge.md; GDPR art. 4(12), 32(1)(b), 33",

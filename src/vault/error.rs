@@ -114,18 +114,19 @@ static WRITE: Code = Code {
     title: "a vault cannot be written or read",
     text: "\
 What it means
-  The operating system reported an error for a file of the vault: the disk is full, the file system is
-  read-only, the device failed, or permissions are missing.
+  The operating system reported an error for a file of the vault: the disk is full, the file system
+  is read-only, the device failed, or permissions are missing.
 
 Why it matters
-  What a token stands for must be durable before the line that holds the token. So no line is archived
-  either.
+  The original of a token must be durable before the line that holds the token. So oubliette
+  archives no line either.
 
 Example
   oubliette filter --archive /srv/log --vault /mnt/read-only
 
 What to do
-  Make room or mend the disk, then start again.
+  1. Make room, or repair the disk or the permissions.
+  2. Start oubliette again.
 
 References
   ARCHITECTURE.md, \"Vault\"; fsync(2), section ERRORS.",
@@ -137,18 +138,18 @@ pub static DAMAGED: Code = Code {
     title: "a vault is damaged",
     text: "\
 What it means
-  A file of the vault is not as it was written.
+  A file of the vault is not as it was written. The message says how many bytes are damaged, if any.
 
 Why it matters
-  What stood in the damaged part can no longer be given back to a lawful request: the message says how many bytes of the file that
-  is, if any. Every record that proves to be whole still is, also behind the damage.
+  Nobody can reveal the originals in the damaged part any more, not even for a lawful request. All
+  others can still be revealed, also those behind the damage.
 
 Example
   a bit that flipped on the disk
 
 What to do
-  Restore the file from a copy. Copies open as well as the original as long as the shred key of the day
-  exists.
+  Restore the file from a copy. A copy opens as the original does, as long as the shred key of the
+  day exists.
 
 References
   src/vault/FORMAT.md.",
@@ -160,17 +161,17 @@ pub static KEY: Code = Code {
     title: "a vault does not open",
     text: "\
 What it means
-  Two keys open a vault: the epoch secret, which the custodian's identity unwraps, and the shred key of the
-  expiry day, which the node keeps. One of them is not the right one.
+  Two keys open a vault: the epoch secret, which the custodian's identity unwraps, and the shred key
+  of the expiry day, which is on the node. One of them is not the right one.
 
 Why it matters
-  That nobody opens a vault alone is what it is for.
+  A vault exists so that nobody can open it alone.
 
 Example
   a vault copied from another node, with this node's shred keys
 
 What to do
-  Open it on the node that wrote it, or with that node's shred key of the day.
+  Open the vault on the node that wrote it, or with that node's shred key of the day.
 
 References
   ARCHITECTURE.md, \"Vault\".",
@@ -182,20 +183,22 @@ pub static UNREADABLE: Code = Code {
     title: "a vault cannot be read",
     text: "\
 What it means
-  The operating system does not give a vault back: the disk has bad blocks there (Input/output error), the file system
-  finds it damaged, or whoever runs this may not read it.
+  The operating system cannot read a vault: the disk has bad blocks there (Input/output error), the
+  file system is damaged, or the user who runs this command may not read the file.
 
 Why it matters
-  What the tokens of its segment stand for is not given back. The lines are, with tokens, and so is everything else; the command
-  says what is missing, and ends with 1.
+  oubliette cannot reveal the originals of that segment. It gives its lines with tokens, and
+  everything else in full. The command says what is missing, and ends with exit code 1.
 
 Example
   vaults of a service, read by another user
 
 What to do
-  Run it as the user who owns the vaults, or as root. Look at the kernel's log and at `smartctl -a` for the disk, and copy
-  what can still be read of it before anything else (`ddrescue`). Copies open as well as the original as long as the shred
-  key of the day exists.
+  1. Run the command as the user who owns the vaults, or as root.
+  2. If it still fails, look at the kernel's log and at `smartctl -a` for the disk.
+  3. Before anything else, copy what can still be read of the disk (`ddrescue`).
+  4. Restore the vault from a copy. It opens as the original does, as long as the shred key of the
+     day exists.
 
 References
   read(2), section ERRORS; docs/replay.md.",
