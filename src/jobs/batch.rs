@@ -190,18 +190,20 @@ pub static UNREADABLE: Code = Code {
     title: "an object of the batch cannot be read",
     text: "\
 What it means
-  A file or object that stands in the list is not there, is none, or could not be read to its end. There is no
-  output of it. The other objects are processed, and the exit code is 2.
+  A file or object of the list does not exist, is not a file, or could not be read to its end. It
+  has no output. oubliette processed the other objects, and ends with exit code 2.
 
 Why it matters
-  Its lines are missing. The manifest has no line for it, and `oubliette batch --check` says so.
+  Its lines are missing. The manifest has no line for it, and `oubliette batch --check` reports
+  that.
 
 Example
   echo /srv/old/2019.log.gz | oubliette batch --out /srv/new      the file was moved
 
 What to do
-  Correct the list or the permissions and run the whole list again: what is done is skipped. An object that is
-  damaged or cut off must be restored first; `gzip -t` and `zstd -t` tell.
+  1. Correct the list or the permissions.
+  2. If the object is damaged or cut off, which `gzip -t` or `zstd -t` shows, restore it.
+  3. Run the whole list again. oubliette skips objects that are done.
 
 References
   docs/fleet/README.md",
@@ -212,18 +214,19 @@ static OUTPUT: Code = Code {
     title: "an output of the batch cannot be written or read",
     text: "\
 What it means
-  The place of outputs could not be written to, or a file with the name of an output lies there that a batch did not
-  make.
+  oubliette could not write to the place of outputs. Or a file with the name of an output is there
+  that no batch made.
 
 Why it matters
-  An output appears whole under its name or not at all, so nothing half done is left; but the lines of that object
-  are not there.
+  The lines of that object have no output. An output appears whole or not at all, so nothing half
+  done is left.
 
 Example
   a full disk; a bucket that refuses the key
 
 What to do
-  Make room, mend the permissions, or name another place with --out. Then run the whole list again.
+  1. Make room, correct the permissions, or name another place with `--out`.
+  2. Run the whole list again.
 
 References
   docs/fleet/README.md",
@@ -231,21 +234,22 @@ References
 
 static OTHER_INPUT: Code = Code {
     id: "F12",
-    title: "an output was made of other bytes than its input has now",
+    title: "the input of an output has changed since",
     text: "\
 What it means
-  The output of this object is there, and says at its end that it was made of an object with another SHA-256. The
-  object has changed since: it grew, was compressed, or was replaced.
+  The output of this object exists. It states at its end the SHA-256 of the object that it was made
+  of, and the object now has another one. The object has changed since: it grew, was compressed, or
+  was replaced.
 
 Why it matters
-  One of the two is not what you want, and oubliette cannot know which. Nothing is overwritten.
+  One of the two is not the one you want, and oubliette cannot know which. It overwrites nothing.
 
 Example
   a log that was still being written to when the batch ran first
 
 What to do
-  If the object as it is now is right, remove the output and run it again. Do not run a batch over files that
-  something writes to.
+  If the object is right as it is now, remove the output and run the batch again. Do not run a batch
+  over files that a program still writes to.
 
 References
   docs/fleet/README.md",
@@ -257,19 +261,21 @@ pub static DIFFERS: Code = Code {
     title: "manifest, inputs and outputs of a batch do not agree",
     text: "\
 What it means
-  `oubliette batch --check` read every object of the list and every output of the manifest. The table names each one
-  that is missing, that has other bytes or lines than the manifest says, or of which lines were quarantined.
+  `oubliette batch --check` read every object of the list and every output of the manifest. The
+  table names each one that is missing, that has other bytes or lines than the manifest says, or
+  whose lines were quarantined.
 
 Why it matters
-  Tools that run many processes can lose one without saying so: Spark's `pipe` ignores exit codes unless it is told
-  checkCode=True. Inputs are safe to remove when this check is clean.
+  Tools that run many processes can lose one without a message: Spark's `pipe` ignores exit codes
+  unless it has checkCode=True. When this check reports nothing, you can safely remove the inputs.
 
 Example
   find /srv/old -name '*.gz' | oubliette batch --check manifest.jsonl
 
 What to do
-  Missing or changed: run the whole list through `oubliette batch` again, with the same --out. Quarantined: lines were
-  longer than --max-line-bytes; they lie sealed in the state directory of the process that read them.
+  - Missing or changed: run the whole list through `oubliette batch` again, with the same `--out`.
+  - Quarantined: lines were longer than `--max-line-bytes`. They are encrypted in the state
+    directory of the process that read them.
 
 References
   docs/fleet/README.md",

@@ -329,17 +329,19 @@ static TOPIC: Code = Code {
     title: "a topic cannot be archived",
     text: "\
 What it means
-  One topic holds the lines of one retention class, and its name becomes a part of the names of segments. This one has no
-  class, a class that the retention rules do not have, or a name with upper-case letters or longer than 51.
+  A topic must hold the lines of one retention class, and its name becomes a part of the names of
+  segments. This topic has no class, has a class that the retention rules do not know, or has a name
+  with upper-case letters or longer than 51.
 
 Why it matters
-  Without a class nobody knows when its lines must go.
+  Without a class, nobody knows when its lines must go.
 
 Example
   oubliette archive --kafka broker:9092 --topic Logs=connection --s3 s3://logs/fleet
 
 What to do
-  Give --topic NAME=CLASS for each topic, with classes of the retention rules, or rename the topic.
+  Give `--topic NAME=CLASS` for each topic, with classes of the retention rules. If the name is at
+  fault, rename the topic.
 
 References
   docs/fleet/README.md",
@@ -350,17 +352,20 @@ static STORE: Code = Code {
     title: "a segment cannot be stored",
     text: "\
 What it means
-  The object storage did not answer, refused, or has an object of that name that does not say where it ends.
+  The object storage did not answer, refused the segment, or has an object of that name that does
+  not say where it ends.
 
 Why it matters
-  The worker stops. The offset was not committed, so whoever takes over the partition stores the same records under the
-  same name; if the segment was stored after all, it is adopted. No record is lost, and none is there twice.
+  The worker stops, and does not commit the offset. So the next worker of the partition stores the
+  same records under the same name. If the segment was stored after all, that worker adopts it. No
+  record is lost, and none is stored twice.
 
 Example
-  credentials that have ended; a bucket without room
+  expired credentials; a bucket without room
 
 What to do
-  Mend the store or the access to it. Workers that a service manager starts again go on by themselves.
+  1. Repair the store or the access to it.
+  2. Start the worker again, unless a service manager does.
 
 References
   docs/fleet/README.md; docs/fleet/kafka.md",
@@ -372,18 +377,19 @@ pub static CONDITION: Code = Code {
     title: "the object storage ignores If-None-Match",
     text: "\
 What it means
-  At the start two objects of one name were stored, the second one on the condition that there is none. The store took
-  both.
+  At its start, oubliette stored two objects of one name, the second on the condition that none
+  exists. The store accepted both.
 
 Why it matters
-  Two workers that have the same records would overwrite each other's segments, and lines would be lost or doubled.
-  Nothing was read and nothing else was stored.
+  Two workers that have the same records would overwrite each other's segments, and lose or double
+  lines. oubliette read nothing and stored nothing else.
 
 Example
   an old version of a store, or a gateway in front of one, that drops the header
 
 What to do
-  Use a store that honours `If-None-Match: *` in a PUT: Amazon S3, Ceph 16 and later, and most others of 2025 and later.
+  Use a store that honours `If-None-Match: *` in a PUT: Amazon S3, Ceph 16 and later, and most
+  others of 2025 and later.
 
 References
   docs/fleet/kafka.md; Amazon S3 API Reference, PutObject",
@@ -392,21 +398,22 @@ References
 /// Records cannot be had.
 pub static KAFKA: Code = Code {
     id: "F05",
-    title: "records cannot be had from Kafka",
+    title: "records cannot be read from Kafka",
     text: "\
 What it means
-  The brokers cannot be reached or refuse, a setting is not understood, a record has no time, or this build was made without the
-  feature `kafka`.
+  The brokers cannot be reached or refuse, a setting is not understood, a record has no time, or
+  this oubliette was built without the feature `kafka`.
 
 Why it matters
-  The worker stops. What it had and did not store, another worker gets.
+  The worker stops. Another worker gets the records that it had read and not stored.
 
 Example
   oubliette archive --kafka broker:9092 ...      the topic needs TLS
 
 What to do
-  Mend what the message says. Settings of librdkafka, TLS and passwords among them, go into a file: --kafka-config.
-  Topics need message.timestamp.type=LogAppendTime, or at least times of their producers.
+  Correct what the message names:
+  - Put settings of librdkafka, including TLS and passwords, into a file: `--kafka-config FILE`
+  - Set message.timestamp.type=LogAppendTime for the topic, or at least let producers state times.
 
 References
   docs/fleet/kafka.md; CONFIGURATION.md of librdkafka",
@@ -418,19 +425,21 @@ pub static LEAKED: Code = Code {
     title: "nodes left identifiers in clear",
     text: "\
 What it means
-  Lines that nodes had pseudonymised still held addresses. The worker replaced them with tokens of its own before it stored
-  the lines; what they stand for is not kept.
+  Lines that nodes had pseudonymised still held addresses in clear. Before it stored the lines, the
+  worker replaced these with tokens of its own. It keeps no originals of them.
 
 Why it matters
-  They were in clear on the brokers, and may be in other consumers of the topic. A node runs an older version, other options, or
-  sends lines past its filter.
+  The addresses were in clear on the brokers, and other consumers of the topic may have them. A node
+  runs an older version or other options, or sends lines past its filter.
 
 Example
   a node whose rsyslog forwards the raw file
 
 What to do
-  The lines that the worker prints name topic, partition and offsets, and the lines there the host. Mend that node. On the
-  brokers they are gone after retention.ms; shorten it for a while if that is long.
+  1. Find the node: the worker prints topic, partition and offsets, and the lines there name the
+     host.
+  2. Correct its configuration or its version.
+  3. The brokers delete the lines after retention.ms. If that is long, shorten it for a while.
 
 References
   docs/fleet/README.md; GDPR art. 32, 33",

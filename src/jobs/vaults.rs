@@ -154,18 +154,20 @@ static VAULT: Code = Code {
     title: "a vault cannot be copied",
     text: "\
 What it means
-  The vault of a sealed segment could not be read, is not the one whose digest stands in the footer of the segment, or the
-  place of copies refused it.
+  oubliette could not read the vault of a sealed segment, the vault does not have the digest that
+  the footer of the segment states, or the place of copies refused it.
 
 Why it matters
-  Originals of that segment are on the node alone. If the node is lost, its lines can be searched, and nobody can say whom
-  their tokens stand for.
+  Only the node has the originals of that segment. If the node is lost, you can search the lines,
+  but nobody can reveal the originals of their tokens.
 
 Example
-  a bucket whose key has ended
+  a bucket whose key has expired
 
 What to do
-  Mend the access and run it again. If the vault was changed, `oubliette verify` says where.
+  1. Repair the access.
+  2. Run `oubliette vaults` again.
+  3. If the vault was changed, run `oubliette verify`: it says where.
 
 References
   docs/fleet/README.md; docs/fleet/aws.md",
