@@ -390,22 +390,21 @@ static COMPILE: Code = Code {
     title: "the identifier rules do not compile",
     text: "\
 What it means
-  Each rule loads, but together, or once compiled, they exceed a limit: a pattern of more than
-  10 MiB, or more than 255 kinds.
+  Each rule loads. But together, or once compiled, they exceed a limit: a pattern of more than 10
+  MiB, or more than 255 kinds.
 
 Why it matters
-  Leaving a rule out would let through what it finds, so nothing is started.
+  Leaving a rule out would let its identifiers through. So oubliette does not start.
 
 Example
   pattern = '(?P<usr>.{1,1000}){1,1000}'
 
 What to do
-  Shorten counted repetitions in the pattern, or merge kinds that need not be told apart.
-  `oubliette check` compiles all rules.
+  1. Shorten the counted repetitions in the pattern, or merge kinds that you need not tell apart.
+  2. Run `oubliette check`. It compiles all rules.
 
 References
-  https://docs.rs/regex/latest/regex/struct.RegexBuilder.html#method.size_limit
-",
+  https://docs.rs/regex/latest/regex/struct.RegexBuilder.html#method.size_limit",
 };
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ fn check_retention(files: &[RuleFile], report: &mut CheckReport) {
 
 impl From<&rule_samples::SampleFailure> for Diagnostic {
     fn from(failure: &rule_samples::SampleFailure) -> Self {
-        Self::new(&SAMPLE, format!("a sample of rule `{}` turns out otherwise", failure.rule))
+        Self::new(&SAMPLE, format!("a sample of rule `{}` fails", failure.rule))
             .at(failure.place.clone())
             .because(format!("expected {}, found {}", shown(&failure.expected), shown(&failure.found)))
             .hint("mend the pattern, or the sample if the pattern is right")
@@ -111,20 +111,21 @@ fn shown(findings: &[Expected]) -> String {
 /// A sample of an identifier rule failed.
 pub static SAMPLE: Code = Code {
     id: "R05",
-    title: "a sample of an identifier rule turns out otherwise",
+    title: "a sample of an identifier rule fails",
     text: "\
 What it means
-  A rule finds something else in one of its own samples than the sample expects.
+  In one of its own samples, a rule finds something else than the sample expects.
 
 Why it matters
-  Samples are how a rule shows that it does what it says. One that fails finds too little, and
+  Samples show that a rule does what it says. A rule whose sample fails finds too little, so that
   identifiers stay in clear, or too much.
 
 Example
   a `[[rule.sample]]` with `none = true` in which the pattern hits
 
 What to do
-  Mend the pattern, or the sample if the pattern is right, and run `oubliette check` again.
+  1. Correct the pattern; or the sample, if the pattern is right.
+  2. Run `oubliette check` again.
 
 References
   ARCHITECTURE.md, \"Rules are data\"",
@@ -136,19 +137,19 @@ pub static OVERLAP: Code = Code {
     title: "an identifier rule finds something in another rule's sample",
     text: "\
 What it means
-  Every rule is run over the samples of all other rules. This one finds something there that the sample
-  does not expect.
+  `oubliette check` runs every rule over the samples of all other rules. In one of them, this rule
+  finds something that the sample does not expect.
 
 Why it matters
-  Two rules read the same message differently. One of them is wrong about where the identifier ends, or
-  about its kind, and then equal identifiers get different tokens.
+  The two rules read the same message differently. One of them is wrong about the kind of the
+  identifier, or about where it ends. Equal identifiers would then get different tokens.
 
 Example
   'user=(?P<usr>\\S+)' with the literal `user=` in no particular program
 
 What to do
-  Narrow the rule that finds more: name its programs, use longer literals, write a stricter pattern. If
-  it is right, add what it finds to `expect` of the sample.
+  Narrow the rule that finds more: name its programs, use longer literals, or write a stricter
+  pattern. If it is right, add what it finds to `expect` of the sample.
 
 References
   ARCHITECTURE.md, \"Rules are data\"",

@@ -49,16 +49,17 @@ pub static UNKNOWN_KIND: Code = Code {
     title: "no rule finds this kind",
     text: "\
 What it means
-  --also, or also in the configuration, names a kind that no loaded rule finds.
+  `--also`, or `also` in the configuration, names a kind that no loaded rule finds.
 
 Why it matters
-  What is asked for and not looked for would stay in clear. So nothing starts.
+  Identifiers of that kind would stay in clear, though you asked for their replacement. So oubliette
+  does not start.
 
 Example
   oubliette filter --also user      the kind is called usr
 
 What to do
-  Correct the name, or add a rule with a group of that name in --rules DIR/identifiers/.
+  Correct the name; or add a rule with a group of that name in `--rules DIR/identifiers/`.
 
 References
   docs/detection.md",

@@ -202,7 +202,7 @@ impl From<&SampleFailure> for Diagnostic {
             Difference::Duty { expected: false } => "expected no duty to keep it, got one".to_owned(),
             Difference::NoTime => "the line states no full time, and the sample has no `received`".to_owned(),
         };
-        Self::new(&SAMPLE, format!("a sample of retention class `{}` turns out otherwise", failure.class))
+        Self::new(&SAMPLE, format!("a sample of retention class `{}` fails", failure.class))
             .at(&failure.place)
             .because(why)
             .hint("`oubliette explain R26` says what may be the matter")

@@ -189,24 +189,24 @@ static SYNTAX: Code = Code {
     title: "a rule file does not load",
     text: "\
 What it means
-  A file of identifier rules is not valid TOML, has a key that no rule knows, lacks a key that
-  every rule has, or gives a value of the wrong type. The message shows the line, with a mark under
+  A file of identifier rules is not valid TOML, has a key that rules do not have, lacks a key that
+  every rule has, or has a value of the wrong type. The message shows the line, with a mark under
   the place.
 
 Why it matters
-  A key that is not understood could be the one that makes a rule find something. Going on without
-  it would let identifiers through in clear, so nothing is started and nothing is written.
+  A key that oubliette does not understand could be the one that makes a rule find something. Going
+  on without it would let identifiers through in clear. So oubliette starts nothing and writes
+  nothing.
 
 Example
   literal = [\"login by \"]        the key is `literals`
 
 What to do
-  Mend the line that the message shows, then run `oubliette check`, which loads every rule file and
-  runs every sample in it.
+  1. Correct the line that the message shows.
+  2. Run `oubliette check`. It loads every rule file and tests every sample in it.
 
 References
-  TOML v1.0.0, https://toml.io/en/v1.0.0
-",
+  TOML v1.0.0, https://toml.io/en/v1.0.0",
 };
 
 static PATTERN: Code = Code {
@@ -217,20 +217,19 @@ What it means
   The `pattern` of an identifier rule does not compile, or compiles to more than 10 MiB.
 
 Why it matters
-  The rule would find nothing, and what it should have found would stay in clear. Patterns run in
-  linear time on every line, however hostile; that is why look-around and back-references, which
-  cannot promise it, are not in the language.
+  The rule would find nothing, and its identifiers would stay in clear. Patterns must run in linear
+  time on every line, however hostile. That is why the language has no look-around and no
+  back-references.
 
 Example
   'user=(?P<usr>(?!root)\\S+)'     look-ahead: write what the name is, not what it is not
 
 What to do
-  Rewrite the pattern. It is applied to bytes: `.` is any byte, classes such as `\\w` and `\\d` are
-  ASCII only.
+  Rewrite the pattern. It is applied to bytes: `.` is any byte, and classes such as `\\w` and `\\d`
+  are ASCII only.
 
 References
-  https://docs.rs/regex/latest/regex/#syntax
-",
+  https://docs.rs/regex/latest/regex/#syntax",
 };
 
 static RULE: Code = Code {
@@ -238,30 +237,30 @@ static RULE: Code = Code {
     title: "an identifier rule is refused",
     text: "\
 What it means
-  A rule is well formed but cannot be meant as it stands. Every rule has
+  A rule is valid TOML but breaks one of these conditions. Every rule has
   - an `id` of a-z, 0-9 and `-`, which no other rule of any file has;
-  - a `description` and a `source`, the document that describes the message;
+  - a `description`, and a `source`: the document that describes the message;
   - a `kind`, or a list of kinds, 1 to 8 letters each; not `ip`, `net`, `em`, `fk` or `qr`, which
     only the built-in detectors find;
-  - a `pattern` with a named group for each of these kinds, and for no other: `(?P<usr>...)`,
-    and `(?P<usr_2>...)` for a second one;
-  - `literals`, no text in it empty;
-  - in `program` names whose only `*` is their last character, in `format` names of formats;
-  - at least one sample that it must hit, and one that it must leave alone.
+  - a `pattern` with a named group for each of these kinds, and for no other: `(?P<usr>...)`, and
+    `(?P<usr_2>...)` for a second one;
+  - `literals`, none of them empty;
+  - in `program`, names whose only `*` is their last character; in `format`, names of formats;
+  - at least one sample in which it must find something, and one in which it must find nothing.
 
 Why it matters
-  A slip in a group's name would make a kind that nobody asks for, and so a rule that never finds
-  anything. A rule without samples cannot be checked.
+  A slip in the name of a group would make a kind that nobody asks for, and so a rule that never
+  finds anything. Nobody can check a rule without samples.
 
 Example
-  kind = \"usr\" with pattern = 'login by (?P<user>\\S+)'     the group is to be named `usr`
+  kind = \"usr\" with pattern = 'login by (?P<user>\\S+)'     the group must be named `usr`
 
 What to do
-  Mend the rule at the line that the message names, then run `oubliette check`.
+  1. Correct the rule at the line that the message names.
+  2. Run `oubliette check`.
 
 References
-  The files in rules/identifiers/, which are examples of every form.
-",
+  The files in rules/identifiers/, which are examples of every form.",
 };
 
 #[cfg(test)]

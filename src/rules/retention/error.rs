@@ -118,24 +118,24 @@ static SYNTAX: Code = Code {
     title: "a retention rule file does not load",
     text: "\
 What it means
-  A file of retention rules is not valid TOML, has a key that no class knows, lacks a key that every
-  class has, or gives a value of the wrong type. The message shows the line, with a mark under the
-  place.
+  A file of retention rules is not valid TOML, has a key that classes do not have, lacks a key that
+  every class has, or has a value of the wrong type. The message shows the line, with a mark under
+  the place.
 
 Why it matters
-  A key that is not understood could be the one that sets a limit. Going on without it would keep
-  lines for longer than the law allows, or purge them too soon, so nothing is started.
+  A key that oubliette does not understand could be the one that sets a limit. Going on without it
+  would keep lines for longer than the law allows, or purge them too soon. So oubliette does not
+  start.
 
 Example
   kep = \"12 months\"              the key is `keep`
 
 What to do
-  Mend the line that the message shows, then run `oubliette check`, which loads every rule file and
-  runs every sample in it.
+  1. Correct the line that the message shows.
+  2. Run `oubliette check`. It loads every rule file and tests every sample in it.
 
 References
-  TOML v1.0.0, https://toml.io/en/v1.0.0
-",
+  TOML v1.0.0, https://toml.io/en/v1.0.0",
 };
 
 static CLASS: Code = Code {
@@ -143,30 +143,30 @@ static CLASS: Code = Code {
     title: "a retention class is refused",
     text: "\
 What it means
-  A class is well formed but cannot be meant as it stands. Every class has
+  A class is valid TOML but breaks one of these conditions. Every class has
   - a name of a-z, 0-9 and `-` that starts with a letter, which no other class of any file has, and
     which is not `upstream`;
-  - a `description` and a `basis`, the text that sets its time;
-  - `keep`, and if it has two phases `archive_after`;
-  - if need be `starts`: \"event\", or { field = \"NAME\" };
+  - a `description`, and a `basis`: the legal text that sets its period;
+  - `keep`, and `archive_after` if it has two phases;
+  - if need be, `starts`: \"event\", or { field = \"NAME\" };
   - a `match` with at least one clause, unless it is the default class. A clause has one or more of
-    `program`, `host`, `format`, `field` and `contains`; none of them is empty, a `*` only stands at
-    one end of a text, and `format` names formats or groups of them;
+    `program`, `host`, `format`, `field` and `contains`. None of them is empty, a `*` is only at one
+    end of a text, and `format` names formats or groups of them;
   - samples: `line` and `expires` (a date, or \"contract\"), and if need be `received` and `archive`.
 
 Why it matters
-  A clause that fits every line would give one class's time to all others. A class that no line can
-  be of is a promise that nobody keeps.
+  A clause that fits every line would give the period of one class to all others. A class that fits
+  no line is a promise that nobody keeps.
 
 Example
   match = [{ format = \"acess\" }]            the group is called `access`
 
 What to do
-  Mend the class at the line that the message names, then run `oubliette check`.
+  1. Correct the class at the line that the message names.
+  2. Run `oubliette check`.
 
 References
-  rules/retention/hosting-fr.toml, which has an example of every form.
-",
+  rules/retention/hosting-fr.toml, which has an example of every form.",
 };
 
 static PERIOD: Code = Code {
@@ -174,23 +174,23 @@ static PERIOD: Code = Code {
     title: "a period is not understood",
     text: "\
 What it means
-  `keep` or `archive_after` is not a whole number, a blank, and days, months or years, between one
-  day and a hundred years. `keep` may also be \"contract\": no end is known yet.
+  `keep` or `archive_after` must be a whole number, a blank, and days, months or years, from one day
+  to a hundred years. `keep` may also be \"contract\": the end is not known yet. This value is
+  neither.
 
 Why it matters
-  The time that a line is kept is set by law or by the contract, to the day. It is never guessed.
+  The law or the contract sets the period, to the day. oubliette never guesses it.
 
 Example
   keep = \"1 an\"                 write \"1 year\"
-  keep = \"52 weeks\"             write \"12 months\" if a year is meant: weeks are not months
+  keep = \"52 weeks\"             write \"12 months\" if you mean a year: weeks are not months
 
 What to do
-  Write the period as the text behind it does. Months and years are calendar months: a period in
-  months ends on the same day number, or on the last day of a month that has no such day.
+  Write the period as the legal text does. Months and years are calendar months: a period in months
+  ends on the same day number, or on the last day of a month that has no such day.
 
 References
-  Code de procedure civile, art. 641 and 642-1
-",
+  Code de procedure civile, art. 641 and 642-1",
 };
 
 static NO_DEFAULT: Code = Code {
@@ -198,24 +198,23 @@ static NO_DEFAULT: Code = Code {
     title: "no retention class is the default",
     text: "\
 What it means
-  No class has `default = true`, so lines that fit no class have no expiry.
+  No class has `default = true`, so lines that fit no class have no expiry day.
 
 Why it matters
-  There is always a line that nobody thought of. Without an expiry it would be kept for ever, which
-  is an offence if it names a person.
+  There is always a line that nobody thought of. Without an expiry day, you would keep it for ever,
+  which is an offence if it names a person.
 
 Example
   [class.connection]
   default = true
 
 What to do
-  Choose the class whose time suits unknown lines. The built-in policy takes connection logs, which
-  the law sets at one year. An empty file `hosting-fr.toml` of yours removes the built-in policy,
-  and its default class with it.
+  Set `default = true` in the class whose period suits unknown lines. The built-in policy takes
+  connection logs, for which the law sets one year. (If you have an empty file `hosting-fr.toml`, it
+  removes the built-in policy and its default class.)
 
 References
-  Code penal, art. 226-20; GDPR art. 5(1)(e)
-",
+  Code penal, art. 226-20; GDPR art. 5(1)(e)",
 };
 
 static TWO_DEFAULTS: Code = Code {
@@ -223,22 +222,21 @@ static TWO_DEFAULTS: Code = Code {
     title: "two retention classes are the default",
     text: "\
 What it means
-  More than one class has `default = true`. The classes of all files count together, those of the
-  built-in policy included.
+  More than one class has `default = true`. The classes of all files count, including the built-in
+  policy.
 
 Why it matters
-  Which of two times holds for a line must not depend on the order of files.
+  The order of files must not decide which of two periods a line gets.
 
 Example
   hosting-fr.toml (built in) and company.toml both have a default class.
 
 What to do
-  Take `default = true` out of one. To replace the built-in policy, call your file
+  Remove `default = true` from one of them. To replace the built-in policy, call your file
   `hosting-fr.toml`.
 
 References
-  rules/retention/hosting-fr.toml
-",
+  rules/retention/hosting-fr.toml",
 };
 
 static ZONE: Code = Code {
@@ -246,38 +244,37 @@ static ZONE: Code = Code {
     title: "the legal zone is not known",
     text: "\
 What it means
-  `zone` does not name a time zone of the IANA database, or two files name different ones.
+  `zone` does not name a time zone of the IANA database, or two files name different zones.
 
 Why it matters
-  A legal day starts at midnight where the law holds. In another zone, lines would be purged hours
-  too soon or too late, and those around midnight would count from another day.
+  A legal day starts at midnight where the law applies. In another zone, oubliette would purge lines
+  hours too soon or too late, and count lines around midnight from the wrong day.
 
 Example
   zone = \"Paris\"                write \"Europe/Paris\"
   zone = \"+01:00\"               has no summer time: write \"Europe/Paris\"
 
 What to do
-  Write the zone of the country whose law sets the times, the same in every file, or in one file
-  only. If sources write local times of another zone, give it with `--source-zone`.
+  Write the zone of the country whose law sets the periods, in one file only, or the same in every
+  file. If sources write local times of another zone, name that one with `--source-zone`.
 
 References
-  https://www.iana.org/time-zones
-",
+  https://www.iana.org/time-zones",
 };
 
-/// A sample that turns out otherwise; `check` reports it.
+/// A sample that fails; `check` reports it.
 pub static SAMPLE: Code = Code {
     id: "R26",
-    title: "a retention sample turns out otherwise",
+    title: "a sample of a retention class fails",
     text: "\
 What it means
-  A sample line of a class is given another class, or another day, than the sample says; or it says
-  that there is a duty to keep such lines and the class does not, or the other way round. The
+  A sample line of a class gets another class, or another day, than the sample says. Or the sample
+  says that there is a duty to keep such lines and the class does not, or the other way round. The
   message names both.
 
 Why it matters
-  Samples are how the policy is proved. Either the rules do not do what was meant, or what was meant
-  has changed and the sample was forgotten.
+  Samples prove the policy. Either the rules do not do what you meant, or you changed them and
+  forgot the sample.
 
 Example
   expected 2027-11-23, got 2027-11-24
@@ -285,14 +282,14 @@ Example
   which the line must be gone is the day after: `expires` is 2027-11-24.
 
 What to do
-  If the class is another one, a clause above fits too, or `match` asks for a field that the line
-  does not have: `oubliette explain` shows what was recognised in it. If the day is another one,
-  count as art. 641 does. A line without a full time needs `received`. `duty = true` stands in a
-  class whose legal basis obliges to keep it: nobody can have such lines erased before their day.
+  - Another class: a clause above fits too, or `match` asks for a field that the line does not have.
+    `oubliette explain` with the line shows what is recognised in it.
+  - Another day: count as art. 641 does. A line without a full time needs `received`.
+  - The duty: put `duty = true` into a class whose legal basis requires keeping its lines. Nobody
+    can have such lines erased before their day.
 
 References
-  Code de procedure civile, art. 641
-",
+  Code de procedure civile, art. 641",
 };
 
 /// A sample that fits two classes; `check` reports it.
@@ -301,21 +298,20 @@ pub static OVERLAP: Code = Code {
     title: "a sample fits two retention classes",
     text: "\
 What it means
-  A clause of another class fits a sample too. The first clause in file order decides, so today one
-  of the two classes wins by its place in the file.
+  A clause of another class fits a sample too. The first clause in file order decides, so for now
+  one of the two classes wins by its place in the file.
 
 Why it matters
-  When somebody moves a class, lines change their expiry without a word.
+  If somebody moves a class, lines silently get another expiry day.
 
 Example
   match = [{ field = { event = \"invoice\" } }] also fits cancelled invoices, which have a class of
   their own with another time.
 
 What to do
-  Make the clauses exclude each other: list the values that are meant, such as
-  field = { event = \"invoice\", status = [\"issued\", \"paid\"] }.
+  Make the clauses exclude each other: list the values that you mean, such as
+      field = { event = \"invoice\", status = [\"issued\", \"paid\"] }
 
 References
-  rules/retention/hosting-fr.toml
-",
+  rules/retention/hosting-fr.toml",
 };
