@@ -70,18 +70,20 @@ pub(crate) static USAGE: Code = Code {
     title: "the command line is not understood",
     text: "\
 What it means
-  An option or argument is unknown, missing, given twice, or has a value of the wrong form.
+  An option or argument is unknown, missing, given twice, or has a value of the wrong form. The
+  message names the option but does not repeat its value, which may be an identifier.
 
 Why it matters
-  An option that is not understood could be the one that hides something. Nothing was read and nothing
-  was written.
+  An option that oubliette does not understand could be the one that hides something. It read
+  nothing and wrote nothing.
 
 Example
   oubliette filter --kepe 10.0.0.0/8
 
 What to do
-  `oubliette COMMAND -h` shows the options on one screen, `oubliette COMMAND --help` explains them. The
-  message names the option but does not repeat its value: what is typed here may be an identifier.
+  1. Run `oubliette COMMAND -h`: it shows the options on one screen. `oubliette COMMAND --help`
+     explains them.
+  2. Correct the command.
 
 References
   oubliette(1)",
@@ -92,18 +94,18 @@ pub(crate) static OPEN: Code = Code {
     title: "a file cannot be opened",
     text: "\
 What it means
-  A file that was named on the command line, in the environment or in the configuration cannot be read,
-  or the output file cannot be written.
+  oubliette cannot read a file that is named on the command line, in the environment or in the
+  configuration. Or it cannot write the output file.
 
 Why it matters
-  A configuration or rule file that is passed over could be the one that hides something. So a file that
-  was named must be there.
+  A configuration or rule file that is skipped could be the one that hides something. So a file that
+  you name must be there.
 
 Example
   oubliette filter --config /etc/oubliette.toml        # no such file
 
 What to do
-  Mend the path or the permissions; the message says what the operating system says.
+  Correct the path or the permissions. The message repeats what the operating system says.
 
 References
   open(2), section ERRORS",
@@ -114,21 +116,24 @@ pub(crate) static CONFIG: Code = Code {
     title: "the configuration does not load",
     text: "\
 What it means
-  The configuration file is not valid TOML, has a key that does not exist, or a value of the wrong form.
-  The message names file, line and column, and never quotes what stands there: it may be a password.
+  The configuration file is not valid TOML, has a key that does not exist, or a value of the wrong
+  form. The message names file, line and column. It does not quote the line, which may hold a
+  password.
 
 Why it matters
-  A misspelt key would silently leave the default in force: identifiers would stay in clear, or lines
-  would be dated in the wrong zone. Nothing was read and nothing was written.
+  A misspelt key would leave the default in force: identifiers would stay in clear, or lines would
+  be dated in the wrong zone. oubliette read nothing and wrote nothing.
 
 Example
   zoen = \"Europe/Paris\"          the key is `zone`
 
 What to do
-  Mend the line, then run `oubliette check`. The keys are: zone, source_zone, tenant, epoch (day, month,
-  fixed), source (random, seed), recipients, also, keep, tag (native, suffix, none), token_shape (native,
-  address), max_line_bytes, rules, trust_upstream, vault, sync, node, escrow, and the table [serve] with
-  [serve.limits] and [[serve.input]].
+  1. Correct the line. The keys are: zone, source_zone, tenant, epoch (day, month, fixed), source
+     (random, seed), recipients, also, keep, tag (native, suffix, none), token_shape (native,
+     address), max_line_bytes, rules, trust_upstream, archive, vault, sync, node, escrow, and the
+     table [serve] with [serve.limits] and [[serve.input]]. `oubliette check --reference` explains
+     all of them.
+  2. Run `oubliette check`.
 
 References
   TOML v1.0.0, https://toml.io/en/v1.0.0",
@@ -139,16 +144,18 @@ pub(crate) static NO_STATE_DIR: Code = Code {
     title: "there is no place for the state directory",
     text: "\
 What it means
-  No state directory was named, and neither XDG_STATE_HOME nor HOME says where one could be.
+  You named no state directory, and neither XDG_STATE_HOME nor HOME says where one could be.
 
 Why it matters
-  Epoch secrets must survive a restart, or the tokens of one day would differ before and after it.
+  Epoch secrets must survive a restart. Otherwise the tokens of one day would differ before and
+  after it.
 
 Example
   a service without `StateDirectory=` and without a home directory
 
 What to do
-  Name one with `--state-dir DIR` or OUBLIETTE_STATE_DIR. It must belong to the user who runs oubliette.
+  Name one with `--state-dir DIR` or OUBLIETTE_STATE_DIR. It must belong to the user who runs
+  oubliette.
 
 References
   XDG Base Directory Specification, XDG_STATE_HOME",
@@ -181,16 +188,16 @@ pub(crate) static CONFLICT: Code = Code {
     title: "two settings contradict each other",
     text: "\
 What it means
-  Two options, or an option and the configuration, ask for things that cannot both be.
+  Two options, or an option and the configuration, exclude each other. The message names both.
 
 Why it matters
-  Whichever oubliette chose, one of the two would silently not hold.
+  Whichever oubliette chose, it would silently ignore the other.
 
 Example
   oubliette filter --key-file key --epoch day          # a key file is one secret for ever
 
 What to do
-  Leave one of the two out; the message names both.
+  Leave one of the two out.
 
 References
   oubliette(1)",
@@ -201,11 +208,12 @@ pub(crate) static CORE_DUMPS: Code = Code {
     title: "core dumps cannot be switched off",
     text: "\
 What it means
-  oubliette asks the operating system never to write an image of its memory to disk. It was refused.
+  oubliette asked the operating system never to write an image of its memory to disk, and the system
+  refused.
 
 Why it matters
-  Its memory holds log lines in clear and the epoch secret. A core dump would put both on disk, where
-  nothing purges them. So no line is read.
+  Its memory holds log lines in clear and the epoch secret. A core dump would put both on disk,
+  where nothing purges them. So oubliette reads no line.
 
 Example
   a sandbox whose system call filter forbids prctl(2) or setrlimit(2)
@@ -222,18 +230,19 @@ pub(crate) static BUG: Code = Code {
     title: "a bug in oubliette",
     text: "\
 What it means
-  Something that must always hold did not, and oubliette has stopped itself.
+  A condition that must always hold did not, and oubliette stopped itself.
 
 Why it matters
-  Going on could let an identifier through or lose a line. Lines that were read and not yet written are
-  not in the output: send the input again from the last line that is.
+  Going on could let an identifier through or lose a line. Lines that were read and not yet written
+  are missing from the output.
 
 Example
   none is known
 
 What to do
-  Please report the place that the message names, and `oubliette --version`. Nothing else is needed; in
-  particular, send no log lines that hold identifiers.
+  1. Send the input again, from the last line of the output on.
+  2. Report the place that the message names, and the output of `oubliette --version`. Send nothing
+     else, and in particular no log lines that hold identifiers.
 
 References
   none",
@@ -244,19 +253,23 @@ pub(crate) static STDOUT: Code = Code {
     title: "standard output cannot be written",
     text: "\
 What it means
-  Writing to standard output failed: the disk behind it is full, or the device reported an error. (A
-  reader that closes a pipe early is not an error.) Or it was closed from the beginning, which is a warning; the null
-  device opened for reading and writing, as some programs pass it on, cannot be told from that. `serve` refuses an output
-  `stdout` then, for nobody would read the warning.
+  oubliette could not write to standard output: the disk behind it is full, or the device reported
+  an error. (A reader that closes a pipe early is not an error.)
+
+  As a warning: standard output was closed from the beginning. The null device, opened for reading
+  and writing as some programs pass it on, looks the same to oubliette. `serve` then refuses an
+  output `stdout`, because nobody would read the warning.
 
 Why it matters
-  What comes after that point is missing from the output.
+  The output is incomplete: everything after that point is missing.
 
 Example
   oubliette explain --list > /dev/full; oubliette filter >&-
 
 What to do
-  Make room and run the command again. Send what comes to a file or a pipe; to drop it and mean it, `> /dev/null`.
+  1. Make room.
+  2. Run the command again, with its output to a file or a pipe. To discard the output on purpose,
+     use `> /dev/null`.
 
 References
   write(2), section ERRORS",
@@ -267,18 +280,18 @@ pub(crate) static UNKNOWN_CODE: Code = Code {
     title: "there is no message with that code",
     text: "\
 What it means
-  `oubliette explain` was given something of the form of a code (a letter and two digits), but no message
-  of this version has that code.
+  You gave `oubliette explain` something that looks like a code (a letter and two digits), but no
+  message of this version has that code.
 
 Why it matters
-  Codes are stable: one that is missing here belongs to another version.
+  Codes never change. One that is missing here belongs to another version.
 
 Example
   oubliette explain Z99
 
 What to do
-  `oubliette explain --list` shows all codes. To explain a log line of three characters, send it on
-  standard input: `echo Z99 | oubliette explain`.
+  Run `oubliette explain --list` to see all codes. To explain a log line of three characters, send
+  it on standard input: `echo Z99 | oubliette explain`
 
 References
   none",
@@ -289,21 +302,24 @@ pub(crate) static ATTENTION: Code = Code {
     title: "the report names something that needs a human",
     text: "\
 What it means
-  The report was written. Under \"Needs attention\" it names what is not as it should be: lines past their
-  expiry day, a purge that was begun and not ended, a class that the policy does not know, an archive without
-  any segment though the ledger knows of some, or a ledger that is not whole.
+  oubliette wrote the report. Under \"Needs attention\", the report lists what is wrong: lines past
+  their expiry day, a purge that began and did not end, a class that the policy does not know, an
+  archive without any segment though the ledger lists some, or a damaged ledger.
 
 Why it matters
-  Lines kept too long break the law (Code penal 226-20), and a ledger that is not whole proves nothing.
+  Keeping lines too long breaks the law (Code penal 226-20). A damaged ledger proves nothing.
 
 Example
   segments past their expiry day 2027-11-24: 2
 
 What to do
-  Lines past their day: run `oubliette purge`, which says why a file stays, such as a hold. A purge not
-  ended: run it again. A class: put its rule back, or tell why it is gone. No segment: name the directory that
-  `filter` or `serve` writes to, with its disk mounted. A ledger: `oubliette ledger verify` names the place,
-  `oubliette explain L02` says what to keep.
+  - Lines past their day: run `oubliette purge`. It says why a file stays, for example because of a
+    hold.
+  - A purge that did not end: run `oubliette purge` again.
+  - An unknown class: put its rule back, or write down why it is gone.
+  - No segment: mount the disk, and name the directory that `filter` or `serve` writes to.
+  - A damaged ledger: run `oubliette ledger verify`, which names the place. `oubliette explain L02`
+    says what to keep.
 
 References
   GDPR 5(1)(e), 5(2), 30",
@@ -314,21 +330,26 @@ pub(crate) static QUARANTINED: Code = Code {
     title: "lines were too long, or had no end, and lie sealed in quarantine",
     text: "\
 What it means
-  Lines longer than `max_line_bytes` were not searched, nor lines whose end never came: the sender was cut off, or
-  oubliette was stopped in the middle of one. Half an address looks like none, and would go out in clear. Each lies in
-  `<state>/quarantine`, encrypted to the escrow recipients, and a placeholder with its name and length went out in its place.
+  oubliette does not search a line that is longer than `max_line_bytes`, or whose end never came
+  because the sender was cut off or oubliette was stopped. Half an address does not look like one,
+  and would go out in clear. So each such line is encrypted to the escrow recipients in
+  `<state>/quarantine`. A placeholder with its name and length went out in its place.
 
 Why it matters
-  They are not lost, but nobody sees them until the holder of an escrow identity opens them: `replay` does not search
-  quarantine. `oubliette purge` removes each on the day of its placeholder, also where there is no archive; a filter does not.
+  The lines are not lost, but `replay` does not search quarantine: only the holder of an escrow
+  identity can read them. `oubliette purge` removes each on the expiry day of its placeholder, also
+  without an archive. A filter does not.
 
 Example
   a debug log that prints a request body of 10 MiB on one line
 
 What to do
-  Find the source that writes such lines; one without an end is shorter than the limit that its placeholder names, and
-  its sender should end each line with a line feed. If long lines are normal, raise `--max-line-bytes`. To read one:
-  `age --decrypt -i IDENTITY FILE`. Run `oubliette purge` daily, from a timer, or lines lie here longer than the law allows.
+  1. To read a line: `age --decrypt -i IDENTITY FILE`
+  2. Find the source that writes such lines. If the line is shorter than the limit that its
+     placeholder names, it had no end: make its sender end each line with a line feed. If long lines
+     are normal, raise `--max-line-bytes`.
+  3. Run `oubliette purge` daily from a timer. Otherwise the lines stay here longer than the law
+     allows.
 
 References
   age-encryption.org/v1",
@@ -339,19 +360,20 @@ pub(crate) static NO_ESCROW: Code = Code {
     title: "nobody could give an identifier back later",
     text: "\
 What it means
-  Epoch secrets of this node are wrapped to nobody. When an epoch is over its secret is erased, and then
-  nobody can tell whose its tokens are.
+  This node has no escrow recipients, so it wraps its epoch secrets to nobody. When an epoch ends,
+  oubliette erases the secret. From then on, nobody can find the original of a token of that epoch.
 
 Why it matters
-  A judge may lawfully ask for the lines of one address, of a day long past. Without escrow there is no
-  answer. If that is what you want, nothing need be done.
+  A judge may lawfully ask for the lines of one address on a day long past. Without escrow you
+  cannot answer. If that is what you want, do nothing.
 
 Example
   the first `oubliette filter` on a machine, before any `oubliette init`
 
 What to do
-  `oubliette init` makes two identities and wraps every later secret to both; `oubliette keys wrap` does so
-  for the running one. Or name the recipients you have: `oubliette init --recipient age1...`.
+  1. Run `oubliette init`: it makes two identities, and oubliette wraps every later secret to both.
+     If you have recipients already, name them instead: `oubliette init --recipient age1...`
+  2. Run `oubliette keys wrap` to wrap the secret that is in use now.
 
 References
   LCEN art. 6 V; NIST SP 800-57 Part 1, key escrow",
@@ -362,18 +384,22 @@ pub(crate) static IDENTITIES_HERE: Code = Code {
     title: "escrow identities still lie on this machine",
     text: "\
 What it means
-  `oubliette init` made two identities in `<state>/escrow`. At least one of them is still there.
+  `oubliette init` made two identities in `<state>/escrow`. At least one of them is still on this
+  machine.
 
 Why it matters
-  Whoever reads this disk, or a backup of it, can open every epoch secret with it, and then tell whose every
-  token is. Data that the same person can re-identify at once is barely pseudonymised.
+  Anybody who reads this disk, or a backup of it, can open every epoch secret with that identity,
+  and then link every token to a person. Data that one person can re-identify alone is barely
+  pseudonymised.
 
 Example
   /var/lib/oubliette/escrow/identity-1.txt
 
 What to do
-  Move one to each of two people or places that do not run this machine: a safe, a notary, the legal
-  department. Check that the copies are readable, then erase them here.
+  1. Copy each identity to another person or place that does not run this machine: a safe, a notary,
+     the legal department.
+  2. Check that the copies can be read.
+  3. Erase the identities here.
 
 References
   GDPR art. 4(5), \"kept separately\"; EDPB Guidelines 01/2025",
@@ -384,18 +410,18 @@ pub(crate) static NO_OBJECTS: Code = Code {
     title: "this build knows no object storage",
     text: "\
 What it means
-  A path begins with s3://, and this oubliette was built without the feature `s3`.
+  A path begins with s3://, and this oubliette was built without the feature `s3`. It did nothing.
 
 Why it matters
-  Most nodes never need object storage, and its client is larger than the rest of oubliette. So it is off unless asked
-  for. Nothing was done.
+  Most nodes never need object storage, and its client is larger than the rest of oubliette. So the
+  default build does not have it.
 
 Example
   oubliette verify s3://logs/fleet
 
 What to do
-  Install the fleet's build, or build it: `cargo build --release --features s3`; with `kafka` instead of `s3`, it
-  has both.
+  Install the fleet's build, or build it: `cargo build --release --features s3`. With `kafka`
+  instead of `s3`, it has both.
 
 References
   docs/fleet/README.md",
