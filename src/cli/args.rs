@@ -36,7 +36,7 @@ pub(crate) use values::{kind, line_bytes, network, quantity, tenant, workers, zo
 #[command(
     name = "oubliette",
     version,
-    about = "Replaces every IP and e-mail address in a log by a keyed token, and dates every line",
+    about = "Replaces every IP and e-mail address in a log by a keyed token, and adds an expiry day to each line",
     long_about = LONG_ABOUT,
     after_help = "Example: tail -F access.log | oubliette filter >> access.pseudonymised.log",
     after_long_help = MANUAL_END,
@@ -58,7 +58,7 @@ pub(crate) struct CommandLine {
 pub(crate) enum Command {
     /// Make the state directory, its configuration and two escrow identities
     ///
-    /// Safe to run twice: what is there already stays as it is. The two escrow identities can open every
+    /// Safe to run twice: it does not change what is there already. The two escrow identities can open every
     /// epoch secret made from now on. Move them off this machine, to two people or two places.
     #[command(after_help = "Example: oubliette init --state-dir /var/lib/oubliette")]
     Init(InitArgs),
@@ -67,34 +67,34 @@ pub(crate) enum Command {
     ///
     /// Reads lines, finds the identifiers in each, replaces every one by its token, adds the retention
     /// tag, and writes the line. All other bytes stay as they are. A line longer than --max-line-bytes
-    /// is sealed in the state directory, and a placeholder goes out in its place.
+    /// goes into quarantine, encrypted, and a placeholder goes out in its place.
     ///
-    /// Nothing goes out in clear: without a usable key or with a rule file that does not load, filter
-    /// refuses to start and prints nothing.
+    /// Nothing goes out in clear: without a usable key, or if a rule file does not load, filter does not
+    /// start and prints nothing.
     #[command(
         after_help = "Example: oubliette filter --also usr --keep 10.0.0.0/8 access.log -o access.out.log"
     )]
     Filter(FilterArgs),
 
-    /// Run as a sidecar: syslog from many connections into the archive
+    /// Run as a sidecar: receive syslog over many connections, and archive it
     ///
-    /// Takes records from what [serve] of the configuration names; without it, over TCP and UDP on 127.0.0.1:5514.
-    /// Each is treated as `filter` treats a line, and archived in the state directory unless the configuration
-    /// says otherwise.
+    /// Receives records from the inputs that [serve] of the configuration names; without any, over TCP and UDP on
+    /// 127.0.0.1:5514. Treats each record as `filter` treats a line. Archives it in the state directory, unless the
+    /// configuration names another directory.
     ///
-    /// SIGTERM: nothing more is accepted, what has come is written, segments are sealed. SIGHUP: rules and
-    /// configuration are loaded again; if something is wrong with them, the old ones stay in force.
+    /// At SIGTERM, it accepts nothing more, writes what it has received, and seals the segments. At SIGHUP, it loads
+    /// rules and configuration again; if something is wrong with them, it keeps the old ones.
     #[command(after_help = "Example: oubliette serve --config /etc/oubliette/config.toml")]
     Serve(ServeArgs),
 
-    /// Archived lines back out, in time order; a person's from the clear identifier
+    /// Print archived lines in time order; find a person's lines by the identifier in clear
     ///
-    /// Segments and frames that cannot match are not read. An identifier in clear becomes its tokens in every
-    /// epoch: with --identity, or with the node's own secret for the running one. Conditions of different
-    /// options must all hold, but --ip, --net, --email, --user and --token are one: any of them.
+    /// Reads only segments and frames that can match. For an identifier in clear, it searches the tokens of every
+    /// epoch: with --identity or, for the current epoch, with the node's own secret. Conditions of different options
+    /// must all hold, but --ip, --net, --email, --user and --token count as one: any of them is enough.
     ///
-    /// Originals stay hidden unless --reveal says otherwise. The ledger keeps every search for an identifier in
-    /// clear, every --reveal and every refusal; never the identifier.
+    /// Prints originals only with --reveal. The ledger records every search for an identifier in clear, every
+    /// --reveal and every refusal; never the identifier.
     #[command(
         after_help = "Example: oubliette replay --archive /srv/log --ip 203.0.113.7 --from 2026-11-23 --identity identity-1.txt"
     )]
@@ -103,58 +103,59 @@ pub(crate) enum Command {
     #[command(flatten)]
     Fleet(FleetCommand),
 
-    /// Look after epoch secrets and the fleet seed
+    /// Manage epoch secrets and the fleet seed
     #[command(subcommand)]
     Keys(KeysCommand),
 
-    /// Show or check what was done to the data: keys, purges, holds
+    /// Show or check the record of what was done to the data: keys, purges, holds
     #[command(subcommand)]
     Ledger(LedgerCommand),
 
-    /// Remove what has expired, with proof; move what is due for the intermediate store
+    /// Remove expired lines, with proof; move lines to the intermediate archive on their day
     ///
-    /// From 00:00 legal time of its expiry day: the ledger keeps what is to go, the shred key of the day is
-    /// erased, segments and vaults are removed, and the ledger keeps that they are gone. Safe to run again
+    /// From 00:00 legal time on the expiry day, it records in the ledger what is to go, erases the shred key of
+    /// the day, removes segments and vaults, and records in the ledger that they are gone. Safe to run again
     /// after a crash, and while a filter is writing. Run it daily, from a timer.
     ///
     /// Refuses if the clock went back, or jumped by more than 36 hours, since the last entry of the ledger.
     #[command(after_help = "Example: oubliette purge --archive /srv/log --dry-run")]
     Purge(PurgeArgs),
 
-    /// Keep what a case needs beyond its day, until a day
+    /// Keep the lines that a case needs beyond their expiry day, until a given day
     #[command(subcommand)]
     Hold(HoldCommand),
 
-    /// Answer a person: access, erasure, restriction; and tell whom a breach is about
+    /// Answer a person's request: access, erasure, restriction; list whom a breach affects
     #[command(subcommand)]
     Subject(SubjectCommand),
 
-    /// Check segments, vaults and the ledger: nothing changed, nothing missing
+    /// Check that nothing was changed or is missing in segments, vaults and the ledger
     ///
-    /// Needs no secret. Exits 1 if something is wrong, and names file and place. PATH is a segment, the
-    /// directory of an archive, or that of a ledger; without PATH it is the archive of the configuration, or if
-    /// that names none, the ledger of this node.
+    /// Needs no secret. Exits with 1 if something is wrong, and names file and place. PATH is a segment, the
+    /// directory of an archive, or that of a ledger. Without PATH, it checks the archive of the configuration or,
+    /// if that names none, the ledger of this node.
     #[command(after_help = "Example: oubliette verify /srv/log")]
     Verify(VerifyArgs),
 
-    /// Tell the data protection officer what is kept, what went and who intervened
+    /// Report what is kept, what was purged, and who intervened
     ///
-    /// An HTML page that stands alone, or JSON with --json. From the ledger and the footers of segments: needs
-    /// no secret, names no person. Exits 1 if something needs a human, such as lines past their day.
+    /// For the data protection officer: an HTML page that needs no other file, or JSON with --json. It comes from
+    /// the ledger and the footers of segments. Needs no secret and names no person. Exits with 1 if something needs a human, such as lines past
+    /// their day.
     #[command(after_help = "Example: oubliette report --archive /srv/log --out report.html")]
     Report(ReportArgs),
 
     /// Print the token of an identifier in the current epoch
     ///
-    /// Use it to search pseudonymised logs for somebody whose address you have. Whoever can run this
-    /// with the state directory can test addresses against tokens: give it to nobody who should not.
+    /// Use it to search pseudonymised logs for somebody whose address you have. Anybody who can run this
+    /// with the state directory can test addresses against tokens: restrict who can.
     #[command(after_help = "Example: grep \"$(oubliette token 203.0.113.7)\" access.pseudonymised.log")]
     Token(TokenArgs),
 
     /// Show what is recognised in a line, or explain an error code
     ///
     /// Prints the line with a mark under every identifier, then its format, time, retention class and
-    /// expiry. Needs no key and shows no token. Without LINE, explains each line of standard input.
+    /// expiry day. Needs no key and shows no token. Without LINE, explains each line of standard input.
     #[command(
         after_help = "Example: oubliette explain '203.0.113.7 - - [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5'"
     )]
@@ -163,7 +164,7 @@ pub(crate) enum Command {
     /// Check configuration and rules: load them all, run every sample
     ///
     /// Runs every rule over its own samples and over those of all other rules, and every retention
-    /// class over its samples. Exits 1 if anything is found.
+    /// class over its samples. Exits with 1 if it finds anything wrong.
     #[command(after_help = "Example: oubliette check --rules /etc/oubliette/rules")]
     Check(CheckArgs),
 
@@ -171,7 +172,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example: oubliette completions bash > /etc/bash_completion.d/oubliette")]
     Completions(CompletionsArgs),
 
-    /// Print the manual page, or write one page a command
+    /// Print the manual page, or write one page per command
     #[command(after_help = "Example: oubliette man --out /usr/local/share/man/man1")]
     Man(ManArgs),
 }
@@ -195,7 +196,7 @@ pub(crate) enum KeysCommand {
 
     /// Wrap the current epoch secret to the escrow recipients again
     ///
-    /// For recipients that were added after the epoch began.
+    /// Use it when you have added recipients after the epoch began.
     #[command(after_help = "Example: oubliette keys wrap")]
     Wrap(WrapArgs),
 }
@@ -206,7 +207,7 @@ pub(crate) enum SeedCommand {
     /// Make a new seed for a fleet and write it to FILE
     #[command(after_help = "Example: oubliette keys seed new fleet.seed")]
     New {
-        /// Where to write it, mode 0600; must not exist
+        /// File to write, with mode 0600; must not exist yet
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
 
@@ -214,7 +215,7 @@ pub(crate) enum SeedCommand {
         #[arg(long, value_name = "LENGTH", hide_possible_values = true)]
         epoch: Option<EpochName>,
     },
-    /// Take a seed into the state directory of this node
+    /// Import a seed into the state directory of this node
     #[command(after_help = "Example: oubliette keys seed import fleet.seed")]
     Import {
         /// The seed; `-` is standard input
@@ -227,7 +228,7 @@ pub(crate) enum SeedCommand {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "COMMON")]
 pub(crate) struct Common {
-    /// Where secrets and quarantine live
+    /// Directory of secrets, ledger, holds and quarantine
     ///
     /// /var/lib/oubliette for root, otherwise $XDG_STATE_HOME/oubliette (~/.local/state/oubliette).
     #[arg(long, global = true, value_name = "DIR", env = "OUBLIETTE_STATE_DIR", hide_env = true)]
@@ -236,14 +237,14 @@ pub(crate) struct Common {
 
     /// Configuration file [default: config.toml in DIR]
     ///
-    /// A file that is named must exist; the default one need not.
+    /// A file that you name must exist; the default one need not.
     #[arg(long, global = true, value_name = "FILE", env = "OUBLIETTE_CONFIG", hide_env = true)]
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
 
-    /// Use this 32-byte secret for ever instead of epoch secrets
+    /// Use the 32-byte secret in FILE for ever, instead of epoch secrets
     ///
-    /// FILE holds 32 raw bytes or 64 hex digits. It is refused if group or others can read it, and if it
+    /// FILE holds 32 raw bytes or 64 hex digits. It is refused if its group or others can read it, and if it
     /// is all zero. The epoch is then `fixed`: tokens stay the same until the file changes.
     #[arg(long, global = true, value_name = "FILE", env = "OUBLIETTE_KEY_FILE", hide_env = true)]
     #[arg(value_hint = ValueHint::FilePath)]
@@ -255,31 +256,31 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) rules: Option<PathBuf>,
 
-    /// Whose tokens: equal values of two tenants get different ones
+    /// Tenant: equal identifiers of two tenants get different tokens
     ///
-    /// `replay`, `subject` and `hold` then find the lines of this tenant alone.
+    /// `replay`, `subject` and `hold` then find only the lines of this tenant.
     #[arg(long, global = true, value_name = "NAME", value_parser = tenant)]
     pub(crate) tenant: Option<String>,
 
-    /// Legal time zone: which day it is [default: Europe/Paris]
+    /// Legal time zone: decides when a day begins [default: Europe/Paris]
     #[arg(long, global = true, value_name = "ZONE", value_parser = zone)]
     pub(crate) zone: Option<TimeZone>,
 
-    /// Fix the clock: tests, what-if questions
+    /// Set the clock to this instant, for tests and what-if questions
     ///
-    /// Lines count as received at this instant, and the epoch is the one that holds then. `filter` needs the secret of that
-    /// epoch, and as at midnight that of any other ends in its state directory: where a node lives, name another one.
+    /// Lines count as received at this instant, in the epoch of this instant. `filter` needs the secret of that epoch. As
+    /// at midnight, it ends every other epoch of the state directory: on a machine in use, name another state directory.
     /// `token` ends none.
     #[arg(long, global = true, value_name = "RFC3339", value_parser = instant, hide_short_help = true)]
     pub(crate) now: Option<Timestamp>,
 
-    /// Print counts to standard error at the end: json
+    /// Print counts of lines to standard error at the end: json
     ///
-    /// Of lines: by `filter`, `serve`, `replay`, and for each object by `batch`. Other commands refuse it.
+    /// `filter`, `serve` and `replay` print one object, `batch` one for each file. Other commands refuse this option.
     #[arg(long, global = true, value_name = "FORM", hide_possible_values = true)]
     pub(crate) stats: Option<Stats>,
 
-    /// Tables and messages as JSON lines
+    /// Print tables and messages as JSON lines
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
@@ -289,14 +290,14 @@ pub(crate) struct Common {
 pub(crate) struct Reading {
     /// Read every line as this format instead of guessing
     ///
-    /// Lines that do not fit are searched as text all the same.
+    /// Lines that do not fit the format are searched too, as text.
     #[arg(long, value_name = "NAME", value_parser = format_parser(), help_heading = "INPUT")]
     #[arg(hide_possible_values = true)]
     pub(crate) format: Option<Format>,
 
-    /// Longest line; longer ones are sealed apart [default: 4MiB]
+    /// Longest line; longer ones go into quarantine [default: 4MiB]
     ///
-    /// From 480 bytes, the longest that RFC 5424 makes every receiver take, to 1024MiB.
+    /// From 480 bytes, which every receiver must accept (RFC 5424), to 1024MiB.
     #[arg(long, value_name = "SIZE", value_parser = line_bytes, help_heading = "INPUT")]
     pub(crate) max_line_bytes: Option<usize>,
 
@@ -316,10 +317,10 @@ pub(crate) struct Reading {
     #[arg(long, help_heading = "PRIVACY")]
     pub(crate) trust_upstream: bool,
 
-    /// How lines are dated: native (default), suffix, none
+    /// Form of the retention tag: native (default), suffix, none
     ///
-    /// native: in the idiom of the line's format, an SD-ELEMENT in RFC 5424, a last member in a JSON object, otherwise
-    /// ` expires=DATE class=NAME` before the line end. suffix: always the latter.
+    /// native: an SD-ELEMENT in RFC 5424, the last member of a JSON object, otherwise ` expires=DATE class=NAME` before
+    /// the line end. suffix: always before the line end.
     #[arg(long, value_name = "FORM", hide_possible_values = true, help_heading = "RETENTION")]
     pub(crate) tag: Option<Tag>,
 
@@ -327,9 +328,9 @@ pub(crate) struct Reading {
     #[arg(long, value_name = "ZONE", value_parser = zone, help_heading = "RETENTION")]
     pub(crate) source_zone: Option<TimeZone>,
 
-    /// Old files: believe every past time, drop what has expired
+    /// For old files: trust every past time, drop expired lines
     ///
-    /// Otherwise a time more than 48 h before or 5 min after receipt is not believed: the day of receipt
+    /// Otherwise, a time more than 48 h before or 5 min after receipt is not trusted: the day of receipt
     /// counts, and the tag says clock=received.
     #[arg(long, help_heading = "RETENTION")]
     pub(crate) backfill: bool,
@@ -343,10 +344,10 @@ pub(crate) struct Tokens {
     #[arg(long, value_name = "LENGTH", hide_possible_values = true)]
     pub(crate) epoch: Option<EpochName>,
 
-    /// native (default), or address for tools that demand addresses
+    /// Form of tokens: native (default), or address for tools that need it
     ///
     /// native: ip_2epqfnspyfc4whwyd2jp92w06ftvdrr. address: an IP address becomes a unique local IPv6
-    /// address, an e-mail address one of pseudonym.invalid.
+    /// address, an e-mail address becomes one of pseudonym.invalid.
     #[arg(long, value_name = "SHAPE", hide_possible_values = true)]
     pub(crate) token_shape: Option<TokenShape>,
 }
@@ -354,7 +355,7 @@ pub(crate) struct Tokens {
 /// `filter`.
 #[derive(Args, Debug)]
 pub(crate) struct FilterArgs {
-    /// Log file; `-` or nothing is standard input
+    /// Log file to read; `-` or nothing is standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "INPUT", display_order = 0)]
     pub(crate) input: Option<PathBuf>,
 
@@ -362,9 +363,9 @@ pub(crate) struct FilterArgs {
     #[command(flatten)]
     pub(crate) reading: Reading,
 
-    /// Threads that work on lines [default: one a core]
+    /// Threads that process lines [default: one per core]
     ///
-    /// The output is the same whatever their number.
+    /// The output is the same with any number.
     #[arg(long, value_name = "N", value_parser = workers, help_heading = "INPUT", hide_short_help = true)]
     pub(crate) workers: Option<NonZeroUsize>,
 
@@ -372,7 +373,7 @@ pub(crate) struct FilterArgs {
     #[command(flatten)]
     pub(crate) tokens: Tokens,
 
-    /// Write to FILE, made with mode 0600; `-` is standard output
+    /// Write to FILE, created with mode 0600; `-` is standard output
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "OUTPUT")]
     pub(crate) output: Option<PathBuf>,
 
@@ -386,7 +387,7 @@ pub(crate) struct FilterArgs {
 pub(crate) struct InitArgs {
     /// Wrap secrets to this age recipient instead of new identities (repeatable)
     ///
-    /// Recipients of age plugins work, too.
+    /// Recipients of age plugins work too.
     #[arg(long, value_name = "AGE", help_heading = "PRIVACY")]
     pub(crate) recipient: Vec<String>,
 }
@@ -402,9 +403,9 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "KIND", value_parser = kind, help_heading = "PRIVACY")]
     pub(crate) kind: Option<String>,
 
-    /// In the epoch of this legal day [default: now]
+    /// Print the token of the epoch of this legal day [default: now]
     ///
-    /// The secret of a past epoch is gone from this machine; its wrapped copy opens with --identity.
+    /// The secret of a past epoch is gone from this machine; --identity opens its wrapped copy.
     #[arg(long, value_name = "DATE", value_parser = day, help_heading = "PRIVACY")]
     pub(crate) day: Option<Date>,
 
@@ -441,7 +442,7 @@ pub(crate) struct ExplainArgs {
     #[arg(value_name = "LINE or CODE", allow_hyphen_values = true, conflicts_with = "list")]
     pub(crate) subject: Option<std::ffi::OsString>,
 
-    /// List all error codes
+    /// List the codes of all messages
     #[arg(long)]
     pub(crate) list: bool,
 
@@ -477,7 +478,7 @@ pub(crate) struct CompletionsArgs {
 /// `man`.
 #[derive(Args, Debug)]
 pub(crate) struct ManArgs {
-    /// Write one page a command to this directory
+    /// Write one page per command into this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
 }
@@ -493,9 +494,9 @@ pub(crate) enum Stats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Tag {
-    /// In the format's own idiom
+    /// In the place that the format has for it, otherwise before the line end
     Native,
-    /// Before the line end
+    /// Always before the line end
     Suffix,
     /// No tag
     None,
@@ -509,7 +510,7 @@ pub(crate) enum EpochName {
     Day,
     /// One calendar month
     Month,
-    /// As long as the secret
+    /// Until the secret changes
     Fixed,
 }
 
@@ -517,9 +518,9 @@ pub(crate) enum EpochName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TokenShape {
-    /// kind, underscore, kid, tag
+    /// A kind and an opaque text: `ip_2ep1w...`
     Native,
-    /// What looks like an address
+    /// A unique local IPv6 address, or an e-mail address of `pseudonym.invalid`
     Address,
 }
 
@@ -531,23 +532,23 @@ fn format_parser() -> impl clap::builder::TypedValueParser<Value = Format> {
 }
 
 const LONG_ABOUT: &str = "\
-Reads log lines, replaces every IP and e-mail address (and, when asked, account names, client host \
-names, MAC addresses and phone numbers) by a keyed token, and adds to each line the day on which it \
-must be gone. Equal identifiers get equal tokens within one epoch, by default one legal day; without \
-the secret of that epoch nobody can tell whose they are.
+Reads log lines, replaces every IP and e-mail address (and, if you ask for them, account names, \
+client host names, MAC addresses and phone numbers) by a keyed token, and adds to each line the first \
+day on which it must no longer exist. Equal identifiers get equal tokens within one epoch, by default \
+one legal day. Without the secret of that epoch, nobody can find their originals.
 
-Data goes to standard output, talk to standard error. Nothing goes out in clear when something is \
-wrong: oubliette refuses instead.";
+Data goes to standard output, messages to standard error. If something is wrong, oubliette stops \
+rather than let an identifier out in clear.";
 
 const MANUAL_END: &str = "\
 Exit status:
-  0  done; also when the reader of standard output closed it
+  0  done; also if the reader of standard output closed it
   1  done, but something needs a human: quarantined lines, findings of `check`
-  2  could not: command line, configuration, keys, input or output
+  2  failed: command line, configuration, keys, input or output
 
 Environment:
-  OUBLIETTE_STATE_DIR, OUBLIETTE_CONFIG, OUBLIETTE_KEY_FILE  as the options of those names
-  NO_COLOR, CLICOLOR_FORCE                                   colour of messages
+  OUBLIETTE_STATE_DIR, OUBLIETTE_CONFIG, OUBLIETTE_KEY_FILE  like the options of these names
+  NO_COLOR, CLICOLOR_FORCE                                   colours of messages
 
 An option beats the environment, which beats the configuration file.
 

@@ -25,12 +25,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default, PartialEq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// The zone of legal days, by its name in the IANA database.
+    /// The time zone of legal days, by its name in the IANA database.
     #[schemars(extend("default" = "Europe/Paris"))]
     pub(crate) zone: Option<Typed<TimeZone>>,
-    /// The zone of times that state none; the legal zone if this is not set.
+    /// The time zone of times that state none; `zone` if this is not set.
     pub(crate) source_zone: Option<Typed<TimeZone>>,
-    /// Whose tokens: equal identifiers of two tenants get different ones. Searches then find its lines alone.
+    /// Equal identifiers of two tenants get different tokens. Searches then find only the lines of this tenant.
     #[schemars(extend("default" = "default"))]
     pub(crate) tenant: Option<Typed<Tenant>>,
     /// How long tokens stay the same.
@@ -39,7 +39,7 @@ pub(crate) struct Config {
     /// Where epoch secrets must come from.
     #[schemars(extend("default" = "random"))]
     pub(crate) source: Option<SourceName>,
-    /// age recipients, beside those in `escrow/recipients.txt`, to whom every epoch secret is wrapped.
+    /// age recipients to whom every epoch secret is wrapped, besides those in `escrow/recipients.txt`.
     pub(crate) recipients: Option<Vec<String>>,
     /// More kinds to find: `usr`, `host`, `mac`, `tel`, or kinds of your own rules.
     pub(crate) also: Option<Vec<Typed<KindName>>>,
@@ -51,25 +51,25 @@ pub(crate) struct Config {
     /// Form of tokens.
     #[schemars(extend("default" = "native"))]
     pub(crate) token_shape: Option<TokenShape>,
-    /// Longest line, from 480 bytes to `1024MiB`; longer ones are sealed in the state directory, and a placeholder goes out.
+    /// Longest line, from 480 bytes to `1024MiB`. Longer ones go into quarantine, and a placeholder goes out.
     #[schemars(extend("default" = "4MiB"))]
     pub(crate) max_line_bytes: Option<Typed<LineBytes>>,
     /// Directory with `identifiers/*.toml` and `retention/*.toml`; relative to this file.
     pub(crate) rules: Option<PathBuf>,
-    /// Whether lines come from another oubliette, whose tokens and tags stay as they are.
+    /// Whether all lines come from another oubliette. Its tokens and tags then stay as they are.
     #[schemars(extend("default" = false))]
     pub(crate) trust_upstream: Option<bool>,
-    /// The archive that `purge`, `hold`, `replay` and `verify` look for, if it is not that of `[serve]`; relative
-    /// to this file. `filter` writes to it with `--archive` alone.
+    /// The archive that `purge`, `hold`, `replay` and `verify` use, if it is not that of `[serve]`; relative
+    /// to this file. `filter` writes to an archive only with `--archive`.
     pub(crate) archive: Option<PathBuf>,
-    /// Directory of vaults; beside the archive if this is not set.
+    /// Directory of vaults; `vault` in the directory of the archive if this is not set.
     pub(crate) vault: Option<PathBuf>,
-    /// When archived lines are made durable: `frame`, a time such as `5s`, or `none`.
+    /// When to sync archived lines to the disk: `frame` (as soon as they are compressed), a time such as `5s`, or `none`.
     #[schemars(extend("default" = "frame"))]
     pub(crate) sync: Option<Typed<SyncPolicy>>,
-    /// The name of this machine in an archive; its host name if this is not set.
+    /// The name of this machine in file names of the archive; its host name if this is not set.
     pub(crate) node: Option<Typed<NodeName>>,
-    /// What becomes of originals in an archive.
+    /// What to do with originals in an archive.
     #[schemars(extend("default" = "age"))]
     pub(crate) escrow: Option<EscrowName>,
     /// The sidecar.
@@ -209,7 +209,7 @@ impl Written for LineBytes {
 pub(crate) const TEMPLATE: &str = r#"# Configuration of oubliette. Every key is optional; what is commented out shows the default.
 # An option on the command line beats the environment, which beats this file.
 
-# The zone of legal days, and that of times that state no zone.
+# The time zone of legal days, and that of times that state no zone.
 # zone = "Europe/Paris"
 # source_zone = "Europe/Paris"
 
@@ -222,7 +222,7 @@ pub(crate) const TEMPLATE: &str = r#"# Configuration of oubliette. Every key is 
 # Where epoch secrets must come from: "random", or "seed" after `oubliette keys seed import`.
 # source = "random"
 
-# age recipients, beside those in escrow/recipients.txt, to whom every epoch secret is wrapped.
+# age recipients to whom every epoch secret is wrapped, besides those in escrow/recipients.txt.
 # recipients = ["age1..."]
 
 # Find these kinds as well: "usr", "host", "mac", "tel", or kinds of your own rules.
@@ -235,32 +235,32 @@ pub(crate) const TEMPLATE: &str = r#"# Configuration of oubliette. Every key is 
 # tag = "native"
 # token_shape = "native"
 
-# Longer lines are sealed in the state directory, and a placeholder goes out.
+# Longest line. Longer ones go into quarantine, and a placeholder goes out.
 # max_line_bytes = "4MiB"
 
 # Directory with identifiers/*.toml and retention/*.toml; relative to this file.
 # rules = "rules"
 
-# Whether lines come from another oubliette, whose tokens and tags stay as they are.
+# Set it if all lines come from another oubliette: its tokens and tags then stay as they are.
 # trust_upstream = false
 
-# The archive that purge, hold, replay and verify look for, if it is not that of [serve]; relative to this file.
-# filter writes to it with --archive alone.
+# The archive that purge, hold, replay and verify use, if it is not that of [serve]; relative to this file.
+# filter writes to an archive only with --archive.
 # archive = "/srv/log"
 
-# Where vaults lie; beside the archive if this is not set.
+# Directory of vaults; vault in the directory of the archive if this is not set.
 # vault = "/srv/vault"
 
-# When archived lines are made durable: "frame", a time such as "5s", or "none".
+# When to sync archived lines to the disk: "frame" (as soon as they are compressed), a time such as "5s", or "none".
 # sync = "frame"
 
-# The name of this machine in an archive; its host name if this is not set.
+# The name of this machine in file names of the archive; its host name if this is not set.
 # node = "web1"
 
-# What becomes of originals in an archive: "age", or "none" to drop them for good.
+# What to do with originals in an archive: "age" encrypts them into vaults, "none" drops them for good.
 # escrow = "age"
 
-# What `oubliette serve` listens to. Without any input: TCP and UDP on 127.0.0.1:5514, into the state directory.
+# Inputs of `oubliette serve`. Without any: TCP and UDP on 127.0.0.1:5514. Without archive: in the state directory.
 # [serve]
 # archive = "/srv/log"
 # [[serve.input]]

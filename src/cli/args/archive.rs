@@ -15,26 +15,26 @@ use std::time::Duration;
 pub(crate) struct ArchiveArgs {
     /// Store lines in DIR/archive by expiry day, originals in DIR/vault
     ///
-    /// Nothing goes to standard output then, unless --tee is given. Segments are zstd files of plain lines.
+    /// Then nothing goes to standard output, unless you give --tee. Segments are zstd files of plain lines.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) archive: Option<PathBuf>,
 
     /// Write lines to the output as well as to the archive
     ///
-    /// A block goes to the output when the archive has taken it, before its frame is written: a line that is
-    /// dropped from the archive because its day came meanwhile has gone out already.
+    /// Lines go to the output before the archive writes their frame. If their expiry day comes in between, the archive
+    /// drops them, but they have gone out already.
     #[arg(long, requires = "archive")]
     pub(crate) tee: bool,
 
-    /// Put vaults into DIR, on another volume if you like
+    /// Store vaults in DIR, for example on another volume
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "archive")]
     #[arg(hide_short_help = true)]
     pub(crate) vault: Option<PathBuf>,
 
-    /// When lines are made durable: frame (default), a time such as 5s, none
+    /// When to sync lines to the disk: frame (default), a time such as 5s, none
     ///
-    /// frame: as soon as they are compressed. A time: that long after, together. none: when a segment is
-    /// sealed, or when the operating system likes.
+    /// frame: as soon as they are compressed. A time: at most that long after, many at once. none: when their
+    /// segment is sealed, or earlier if the operating system chooses to.
     #[arg(long, value_name = "WHEN", value_parser = sync, requires = "archive", hide_short_help = true)]
     pub(crate) sync: Option<SyncPolicy>,
 
@@ -47,10 +47,10 @@ pub(crate) struct ArchiveArgs {
     #[arg(long, value_name = "NAME", value_parser = node, requires = "archive", hide_short_help = true)]
     pub(crate) node: Option<NodeName>,
 
-    /// What becomes of originals: age (default) or none, which nobody can undo
+    /// What to do with originals: age (default), or none, which nobody can undo
     ///
-    /// age: they are encrypted into vaults, which an escrow identity and this machine together can open.
-    /// none: they are dropped. That is anonymisation; a lawful request can never be answered.
+    /// age: encrypt them into vaults, which only an escrow identity and this machine together can open.
+    /// none: drop them. That is anonymisation: you can never answer a lawful request.
     #[arg(
         long,
         value_name = "HOW",
@@ -65,9 +65,9 @@ pub(crate) struct ArchiveArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum EscrowName {
-    /// They go into vaults.
+    /// Encrypt them into vaults.
     Age,
-    /// They are dropped.
+    /// Drop them, which nobody can undo.
     None,
 }
 

@@ -12,22 +12,22 @@ use std::path::PathBuf;
 pub(crate) enum LedgerCommand {
     /// Show the entries, or the public key of a day
     ///
-    /// With --json, the entries as they were written.
+    /// With --json, prints the entries as they were written.
     #[command(after_help = "Example: oubliette ledger show --key 2026-11-23 > day.pem")]
     Show {
         /// Which ledger.
         #[command(flatten)]
         place: LedgerPlace,
 
-        /// Print the public key of this legal day instead, in PEM: for openssl
+        /// Print the public key of this legal day instead, in PEM, for openssl
         #[arg(long, value_name = "DATE", value_parser = day)]
         key: Option<Date>,
     },
 
-    /// Check that no entry was changed, added, taken out or put elsewhere
+    /// Check that no entry was changed, added, removed or moved
     ///
-    /// Needs no secret: public keys are in the ledger. Exits 1 if something is wrong, and says where. Prints
-    /// the end of the ledger; keep it elsewhere, and give it with --expect next time.
+    /// Needs no secret: public keys are in the ledger. Exits with 1 if something is wrong, and says where. Prints
+    /// the end of the ledger: store it elsewhere, and give it with --expect next time.
     #[command(after_help = "Example: oubliette ledger verify --json")]
     Verify {
         /// Which ledger.
@@ -36,7 +36,7 @@ pub(crate) enum LedgerCommand {
 
         /// The ledger must have this entry with this hash (repeatable)
         ///
-        /// What an earlier run printed as `end`. Tells when an older copy was put back.
+        /// Give what an earlier run printed as `end`. It shows whether somebody put an older copy back.
         #[arg(long, value_name = "N:HASH", value_parser = anchor)]
         expect: Vec<Anchor>,
     },
@@ -46,11 +46,11 @@ pub(crate) enum LedgerCommand {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "ARCHIVE")]
 pub(crate) struct ArchivePlace {
-    /// The archive: its folders archive, vault and intermediate [default: that of the configuration]
+    /// Directory that holds archive, vault and intermediate [default: that of the configuration]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) archive: Option<PathBuf>,
 
-    /// The vaults, if they lie elsewhere [default: that of the configuration, or vault in the archive]
+    /// Directory of vaults, if it is elsewhere [default: that of the configuration, or vault in the archive]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) vault: Option<PathBuf>,
 }
@@ -59,20 +59,21 @@ pub(crate) struct ArchivePlace {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "ARCHIVE")]
 pub(crate) struct SearchPlace {
-    /// The archive: its folders archive, vault and intermediate [default: that of the configuration]
+    /// Directory that holds archive, vault and intermediate [default: that of the configuration]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) archive: Option<PathBuf>,
 
-    /// The vaults, if they lie elsewhere (repeatable) [default: that of the configuration, or vault in the archive]
+    /// Directory of vaults, if it is elsewhere (repeatable) [default: that of the configuration, or vault in the archive]
     ///
-    /// For lines that a worker of a fleet stored: those of the nodes, as s3://vaults/web1, or of all nodes, as s3://vaults. Only
-    /// vaults of the epoch, class and expiry day of a line are opened.
+    /// For lines that a worker of a fleet stored, give the vaults of each node (s3://vaults/web1) or of all nodes
+    /// (s3://vaults). Only vaults of the epoch, class and expiry day of a line are opened.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) vault: Vec<PathBuf>,
 
     /// Shred keys of another node: the folder shred of its state directory (repeatable)
     ///
-    /// Vaults of a node open with its own H. Reach the folder over the network for the case; a copy would outlast its day.
+    /// The vaults of a node open only with its own shred keys. Reach the folder over the network for the case: a copy would
+    /// outlive its day.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, hide_short_help = true)]
     pub(crate) shred_keys: Vec<PathBuf>,
 }
@@ -89,7 +90,7 @@ impl SearchPlace {
 pub(crate) enum HoldCommand {
     /// Freeze segments for a case, for 7 days at most
     ///
-    /// Within that time, extract what the case needs: the segments go on their day.
+    /// Within that time, extract the lines that the case needs: the segments go on their expiry day.
     #[command(
         after_help = "Example: oubliette hold add --archive /srv/log --case 2027/0815 --until 2028-01-31 --class connection"
     )]
@@ -98,11 +99,11 @@ pub(crate) enum HoldCommand {
         #[command(flatten)]
         place: ArchivePlace,
 
-        /// Reference of the authority that asked
+        /// Reference that the authority gave
         #[arg(long, value_name = "REF", help_heading = "CASE")]
         case: String,
 
-        /// First legal day on which it no longer holds
+        /// First legal day on which the hold no longer exists
         #[arg(long, value_name = "DATE", value_parser = day, help_heading = "CASE")]
         until: Date,
 
@@ -123,11 +124,11 @@ pub(crate) enum HoldCommand {
     #[command(after_help = "Example: oubliette hold list --json")]
     List,
 
-    /// Keep the lines with the targets, encrypted under the hold's own key, and end the freeze
+    /// Extract the lines that a case needs, encrypted under the hold's own key, and end the freeze
     ///
-    /// With --identity, or the --key-file of the lines, also what the tokens in them stand for. Extracts lie in `holds` in the state directory;
-    /// `hold list` names them and the key, and `age -d -i IDENTITY KEY | age -d -i - FILE` opens them.
-    /// For lines that a worker of a fleet stored, that is in the vaults of the nodes: --vault, --shred-keys.
+    /// With --identity, or the --key-file of the lines, it also extracts the originals of their tokens. Extracts are in `holds` in
+    /// the state directory. `hold list` names them and the key; `age -d -i IDENTITY KEY | age -d -i - FILE` opens them.
+    /// For lines that a worker of a fleet stored, the originals are in the vaults of the nodes: give --vault and --shred-keys.
     #[command(
         after_help = "Example: oubliette hold extract --archive /srv/log --case 2027/0815 --ip 203.0.113.7 --identity identity-1.txt",
         group = ArgGroup::new("targets").args(["ip", "email", "user", "token"]).required(true).multiple(true)
@@ -137,7 +138,7 @@ pub(crate) enum HoldCommand {
         #[command(flatten)]
         place: SearchPlace,
 
-        /// The case
+        /// Reference of the case
         #[arg(long, value_name = "REF", help_heading = "CASE")]
         case: String,
 
@@ -169,7 +170,7 @@ pub(crate) enum HoldCommand {
         #[command(flatten)]
         place: ArchivePlace,
 
-        /// The case
+        /// Reference of the case
         #[arg(long, value_name = "REF", help_heading = "CASE")]
         case: String,
     },
@@ -182,13 +183,13 @@ pub(crate) struct PurgeArgs {
     #[command(flatten)]
     pub(crate) place: ArchivePlace,
 
-    /// Print the plan that would run, and change nothing
+    /// Print what would be purged, and change nothing
     ///
-    /// Ends with exit code 1 if a human has to look first.
+    /// Exits with 1 if a human has to look first.
     #[arg(long, help_heading = "RETENTION")]
     pub(crate) dry_run: bool,
 
-    /// The clock has jumped, and is right: the ledger keeps that you said so
+    /// Confirm that the clock is right although it jumped; the ledger records it
     #[arg(long, help_heading = "RETENTION")]
     pub(crate) confirm_clock: bool,
 }
@@ -202,17 +203,17 @@ pub(crate) struct VerifyArgs {
 
     /// The ledger with the public keys (repeatable) [default: ledger in the state directory]
     ///
-    /// Workers of a fleet have one each: give those of all workers whose segments lie there, and that of the purge.
+    /// Each worker of a fleet has its own: give those of all workers whose segments are there, and that of the node that purges.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) ledger: Vec<PathBuf>,
 
-    /// The vaults, if they lie elsewhere [default: that of the configuration, or vault in the archive]
+    /// Directory of vaults, if it is elsewhere [default: that of the configuration, or vault in the archive]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) vault: Option<PathBuf>,
 
     /// The ledger must have this entry with this hash (repeatable)
     ///
-    /// What an earlier run printed as `end`. Tells when an older copy was put back.
+    /// Give what an earlier run printed as `end`. It shows whether somebody put an older copy back.
     #[arg(long, value_name = "N:HASH", value_parser = anchor)]
     pub(crate) expect: Vec<Anchor>,
 }
@@ -226,15 +227,15 @@ pub(crate) struct ReportArgs {
 
     /// The file to write; `-` is standard output
     ///
-    /// An earlier report in its place is replaced, any other file is refused.
+    /// Replaces an earlier report of that name; refuses to replace any other file.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "OUTPUT")]
     pub(crate) out: PathBuf,
 
-    /// Purges and interventions of this legal day and after it [default: a year ago]
+    /// Purges and interventions from this legal day on [default: a year ago]
     #[arg(long, value_name = "DATE", value_parser = day, help_heading = "OUTPUT")]
     pub(crate) from: Option<Date>,
 
-    /// Purges and interventions of this legal day and before it [default: today]
+    /// Purges and interventions up to this legal day [default: today]
     #[arg(long, value_name = "DATE", value_parser = day, help_heading = "OUTPUT")]
     pub(crate) to: Option<Date>,
 }

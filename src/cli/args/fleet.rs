@@ -10,36 +10,37 @@ use std::time::Duration;
 /// The commands of a fleet.
 #[derive(Debug, Subcommand)]
 pub(crate) enum FleetCommand {
-    /// Pseudonymise old logs: a list of files in, a manifest out
+    /// Pseudonymise old logs: read a list of files, print a manifest
     ///
-    /// Reads paths from standard input and filters each file, plain, gzip or zstd, as `filter --backfill` would, into a zstd file, whole or not at all. What
-    /// was done before, of the same bytes, is skipped and said: run the whole list again after a crash.
+    /// Reads paths from standard input. Filters each file (plain, gzip or zstd) as `filter --backfill` would, into a zstd
+    /// file, whole or not at all. Skips, and reports, files that are done already and have not changed: after a crash, run the
+    /// whole list again.
     ///
     /// Start many at once, with `xargs -P` or Spark's pipe(cmd, checkCode=True): with one key file, seed or state
-    /// directory their tokens are equal. Exits 0 though lines were quarantined; --check tells, and exits 1.
+    /// directory, their tokens are equal. Exits with 0 even if lines were quarantined; --check reports them, and exits with 1.
     #[command(
         after_help = "Example: find /srv/old -name '*.gz' | oubliette batch --out /srv/new > manifest.jsonl"
     )]
     Batch(BatchArgs),
 
-    /// Store what nodes sent to Kafka in object storage, each record once
+    /// Store the records that nodes sent to Kafka in object storage, each once
     ///
-    /// A worker of a consumer group: start as many as you like, kill any. Prints a line of JSON for each segment. Needs a
-    /// build with the feature `kafka`. Credentials of the store come from the environment (AWS_...).
+    /// Runs as a worker of a consumer group: start as many as you like, kill any. Prints a line of JSON for each segment.
+    /// Needs a build with the feature `kafka`. Takes the credentials of the store from the environment (AWS_...).
     #[command(
         after_help = "Example: oubliette archive --kafka broker:9092 --topic logs.connection=connection --s3 s3://logs/fleet"
     )]
     Archive(CollectArgs),
 
-    /// Print rules for a bucket: a net under `purge`
+    /// Print lifecycle rules for a bucket, as a safety net under `purge`
     ///
     /// Prints the lifecycle configuration as JSON, and how to apply it and how to lock objects for a case. Changes nothing.
     #[command(after_help = "Example: oubliette lifecycle s3://logs/fleet > lifecycle.json")]
     Lifecycle(LifecycleArgs),
 
-    /// Copy the vaults of sealed segments, sealed as they are, to a place of their own
+    /// Copy the vaults of sealed segments, encrypted as they are, to object storage
     ///
-    /// What lies there already is skipped. The shred keys stay here, so a copy opens for nobody once its day is over.
+    /// Skips vaults that are there already. The shred keys stay on this node, so nobody can open a copy once its day is over.
     #[command(after_help = "Example: oubliette vaults --archive /srv/log s3://vaults/web1")]
     Vaults(VaultsArgs),
 }
@@ -47,14 +48,14 @@ pub(crate) enum FleetCommand {
 /// `batch`.
 #[derive(Args, Debug)]
 pub(crate) struct BatchArgs {
-    /// Write outputs into DIR, made if it is missing, or below s3://BUCKET/PREFIX
+    /// Write outputs into DIR, created if missing, or below s3://BUCKET/PREFIX
     ///
-    /// The name of an output is made of the SHA-256 of its input's path as it is typed, so it names nobody.
+    /// The name of an output is made from the SHA-256 of the path of its input as typed, so it names nobody.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "OUTPUT")]
     #[arg(required_unless_present = "check")]
     pub(crate) out: Option<PathBuf>,
 
-    /// Compare manifests with the list and the outputs, all of which are read (repeatable)
+    /// Check this manifest against the list and the outputs, and read all of them (repeatable)
     ///
     /// Writes nothing. Exits 1 if an object is missing, has changed, or has quarantined lines.
     #[arg(long, value_name = "MANIFEST", value_hint = ValueHint::FilePath, conflicts_with = "out")]
@@ -70,7 +71,7 @@ pub(crate) struct BatchArgs {
     #[command(flatten)]
     pub(crate) reading: Reading,
 
-    /// Threads that work on an object [default: 1, for many processes run at once]
+    /// Threads per file [default: 1, because many processes run at once]
     #[arg(long, value_name = "N", value_parser = super::workers, help_heading = "INPUT", hide_short_help = true)]
     pub(crate) workers: Option<NonZeroUsize>,
 
@@ -98,15 +99,15 @@ pub(crate) struct CollectArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "INPUT")]
     pub(crate) kafka_config: Option<PathBuf>,
 
-    /// Where segments go; the store must honour `If-None-Match: *`, which is tried at the start
+    /// Where to store segments; the store must honour `If-None-Match: *`, which is tested at the start
     #[arg(long, value_name = "s3://BUCKET/PREFIX", help_heading = "OUTPUT")]
     pub(crate) s3: PathBuf,
 
-    /// Cut a segment of SIZE, compressed [default: 64MiB]
+    /// End a segment when it has SIZE, compressed [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = super::line_bytes, help_heading = "OUTPUT")]
     pub(crate) cut_bytes: Option<usize>,
 
-    /// Cut a segment so long after its first record: 10s to 3600s [default: 900s]
+    /// End a segment this long after its first record: 10s to 3600s [default: 900s]
     #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = "OUTPUT")]
     pub(crate) cut_after: Option<Duration>,
 
@@ -139,7 +140,7 @@ pub(crate) struct VaultsArgs {
     #[command(flatten)]
     pub(crate) place: ArchivePlace,
 
-    /// Where copies go; those of each node to a place of its own
+    /// Where to store the copies; use another prefix for each node
     #[arg(value_name = "s3://BUCKET/PREFIX", help_heading = "OUTPUT")]
     pub(crate) to: PathBuf,
 }

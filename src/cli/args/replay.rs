@@ -25,38 +25,38 @@ pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub(crate) access: AccessArgs,
 
-    /// Put the originals of what was asked for in the place of their tokens
+    /// Print the originals of the identifiers you asked for, instead of their tokens
     ///
-    /// Of nobody else on the same lines. Demands --case, --basis, --from, --to and a custodian: --identity.
+    /// Other people on the same lines stay tokens. Requires --case, --basis, --from, --to and a custodian: --identity.
     #[arg(long, help_heading = "ACCESS")]
     pub(crate) reveal: bool,
 
-    /// Put everybody's originals back
+    /// Print everybody's originals instead of tokens
     #[arg(long, conflicts_with = "reveal", help_heading = "ACCESS")]
     pub(crate) reveal_all: bool,
 
-    /// Send lines there instead of to standard output
+    /// Send lines to this receiver instead of standard output
     #[arg(long, value_name = "tcp://HOST:PORT", value_parser = receiver, help_heading = "OUTPUT")]
     pub(crate) output: Option<String>,
 
-    /// Put the lines into a directory for the authority, with what it takes to check them
+    /// Write the lines into a directory for the authority, with all that it needs to check them
     ///
-    /// DIR must not exist. It gets the lines as stored, a table with what is revealed, the proof, and a README in
-    /// French and English. Demands --case, --basis, --from and --to. Nothing goes to standard output.
+    /// DIR must not exist. It gets the lines as stored, a table of revealed originals, the proof, and a README in
+    /// French and English. Requires --case, --basis, --from and --to. Nothing goes to standard output.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "OUTPUT")]
     #[arg(conflicts_with_all = ["output", "speed", "framing"])]
     pub(crate) bundle: Option<PathBuf>,
 
-    /// Encrypt the bundle to this age recipient: then DIR is one file (repeatable)
+    /// Encrypt the bundle to this age recipient; DIR is then one file (repeatable)
     #[arg(long, value_name = "AGE", requires = "bundle", help_heading = "OUTPUT")]
     pub(crate) bundle_recipient: Vec<String>,
 
-    /// How messages are told apart (RFC 6587): lf (default), octet-counting
+    /// How to separate messages (RFC 6587): lf (default), octet-counting
     #[arg(long, value_name = "FORM", hide_possible_values = true, default_value = "lf")]
     #[arg(hide_default_value = true, help_heading = "OUTPUT")]
     pub(crate) framing: FramingName,
 
-    /// Replay at a multiple of the original pace [default: as fast as they are read]
+    /// Replay at a multiple of the original pace [default: as fast as possible]
     #[arg(long, value_name = "10x", value_parser = speed, help_heading = "OUTPUT")]
     pub(crate) speed: Option<f64>,
 }
@@ -65,47 +65,47 @@ pub(crate) struct ReplayArgs {
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "LINES")]
 pub(crate) struct LineArgs {
-    /// Events from then on: an instant, or a legal day from its beginning
+    /// Only events from WHEN on: an instant, or a legal day from its beginning
     #[arg(long, value_name = "WHEN", value_parser = When::parse)]
     pub(crate) from: Option<When>,
 
-    /// Events until then: an instant and its whole second, or a legal day to its end
+    /// Only events until WHEN: an instant with its whole second, or a legal day to its end
     #[arg(long, value_name = "WHEN", value_parser = When::parse)]
     pub(crate) to: Option<When>,
 
-    /// Of this class (repeatable)
+    /// Only lines of this class (repeatable)
     #[arg(long, value_name = "NAME", value_parser = class, value_delimiter = ',')]
     pub(crate) class: Vec<ClassName>,
 
-    /// With this address in any notation (repeatable)
+    /// Lines with this address, in any notation (repeatable)
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub(crate) ip: Vec<String>,
 
-    /// With an address of this IPv4 /24 or IPv6 /64 (repeatable)
+    /// Lines with an address of this IPv4 /24 or IPv6 /64 (repeatable)
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     pub(crate) net: Vec<String>,
 
-    /// With this e-mail address (repeatable)
+    /// Lines with this e-mail address (repeatable)
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) email: Vec<String>,
 
-    /// With this account name, where the filter looked for such (repeatable)
+    /// Lines with this account name, if the filter replaced account names (repeatable)
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Vec<String>,
 
-    /// With this token (repeatable)
+    /// Lines with this token (repeatable)
     #[arg(long, value_name = "TOKEN", value_delimiter = ',')]
     pub(crate) token: Vec<String>,
 
-    /// In which this regular expression is found (repeatable)
+    /// Only lines that match this regular expression (repeatable)
     #[arg(long, value_name = "REGEX")]
     pub(crate) grep: Vec<String>,
 
-    /// Of this host, `*` at one end stands for anything (repeatable)
+    /// Only lines of this host; `*` at one end stands for anything (repeatable)
     #[arg(long, value_name = "NAME", value_parser = pattern)]
     pub(crate) host: Vec<Pattern>,
 
-    /// Of this program, `*` at one end stands for anything (repeatable)
+    /// Only lines of this program; `*` at one end stands for anything (repeatable)
     #[arg(long, value_name = "NAME", value_parser = pattern)]
     pub(crate) program: Vec<Pattern>,
 
@@ -118,11 +118,11 @@ pub(crate) struct LineArgs {
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "LINES")]
 pub(crate) struct TimeArgs {
-    /// Zone of times that state none [default: what the segment says; else that of the configuration, or the legal zone]
+    /// Zone of times that state none [default: that in the segment; if none, that of the configuration or the legal zone]
     #[arg(long, value_name = "ZONE", value_parser = zone, hide_short_help = true)]
     pub(crate) source_zone: Option<TimeZone>,
 
-    /// Format of all lines, as it was for the filter
+    /// Format of all lines, as you gave it to the filter
     #[arg(long, value_name = "NAME", value_parser = format_parser(), hide_possible_values = true)]
     #[arg(hide_short_help = true)]
     pub(crate) format: Option<Format>,
@@ -132,27 +132,27 @@ pub(crate) struct TimeArgs {
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "ACCESS")]
 pub(crate) struct AccessArgs {
-    /// Escrow identity: opens past epochs. Plain, locked with a passphrase, or of a plugin
+    /// Escrow identity, which opens past epochs: plain, locked with a passphrase, or of a plugin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) identity: Option<PathBuf>,
 
-    /// First line of FILE is the passphrase of the identity [default: asked for on the terminal]
+    /// File whose first line is the passphrase of the identity [default: ask on the terminal]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "identity")]
     #[arg(hide_short_help = true)]
     pub(crate) passphrase_file: Option<PathBuf>,
 
-    /// Reference of the authority or the request; no identifier
+    /// Reference of the case or request; must contain no identifier
     #[arg(long, value_name = "REF")]
     pub(crate) case: Option<String>,
 
-    /// 60-1, 77-1-1, 99-3 (with /1 to /4 as 60-1-2 has it), EPOC, EPOC-PR, GDPR-15, internal
+    /// Legal basis: 60-1, 77-1-1, 99-3 (with /1 to /4, see 60-1-2), EPOC, EPOC-PR, GDPR-15, internal
     ///
-    /// The commands of `subject` have one of their own, which need not be stated: access GDPR-15, erase GDPR-17,
-    /// restrict GDPR-18, affected GDPR-33, with --reveal internal.
+    /// The commands of `subject` each have a basis of their own, which you can leave out: access GDPR-15, erase GDPR-17,
+    /// restrict GDPR-18, affected GDPR-33 (with --reveal: internal).
     #[arg(long, value_name = "TEXT")]
     pub(crate) basis: Option<String>,
 
-    /// Who had this run, for the ledger: a name or number, no address [default: the system user alone]
+    /// Who ordered this, for the ledger: a name or number, no address [default: only the system user]
     #[arg(long, value_name = "NAME")]
     pub(crate) operator: Option<String>,
 }
@@ -201,7 +201,7 @@ pub(crate) enum FramingName {
     /// Each message ends with a line feed
     #[default]
     Lf,
-    /// Each message has its length in front
+    /// Each message begins with its length
     OctetCounting,
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) reading: Reading,
 
-    /// Threads that work on lines [default: one a core]
+    /// Threads that process lines [default: one per core]
     #[arg(long, value_name = "N", value_parser = super::workers, help_heading = "INPUT", hide_short_help = true)]
     pub(crate) workers: Option<NonZeroUsize>,
 

@@ -10,9 +10,9 @@ use jiff::civil::Date;
 /// `subject`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SubjectCommand {
-    /// A person's lines, as JSON or CSV, with purposes, legal bases and expiry dates
+    /// Print a person's lines, as JSON or CSV, with purposes, legal bases and expiry days
     ///
-    /// Her own identifiers stand in clear, other people stay tokens. Takes the custodian: --identity.
+    /// The person's own identifiers are in clear; other people stay tokens. Requires a custodian: --identity.
     #[command(
         after_help = "Example: oubliette subject access --archive /srv/log --case DSR-12 --email jean@example.fr --from 2026-01-01 --to 2026-12-31 --identity identity-1.txt"
     )]
@@ -33,17 +33,17 @@ pub(crate) enum SubjectCommand {
         #[command(flatten)]
         access: AccessArgs,
 
-        /// json (default), csv
+        /// Form of the output: json (default), csv
         #[arg(long, value_name = "FORM", hide_possible_values = true, default_value = "json")]
         #[arg(hide_default_value = true, help_heading = "OUTPUT")]
         form: DossierForm,
     },
 
-    /// Erase a person's lines, where no law obliges to keep them
+    /// Erase a person's lines, unless the law requires keeping them
     ///
-    /// Segments are written anew without them and sealed again; the ledger keeps that. Where a duty stands, it is
-    /// answered with the legal basis and the day on which the lines go. Exits 1 if lines had to stay for another
-    /// reason, or if originals of lines that a worker of a fleet stored are left in vaults of the nodes.
+    /// Writes segments anew without the lines and seals them again; the ledger records it. For lines that the law
+    /// requires keeping, prints the legal basis and the day on which they go. Exits with 1 if lines had to stay for another
+    /// reason, or if vaults of nodes still have originals of lines that a worker of a fleet stored.
     #[command(
         after_help = "Example: oubliette subject erase --archive /srv/log --case DSR-13 --email jean@example.fr --identity identity-1.txt"
     )]
@@ -61,7 +61,7 @@ pub(crate) enum SubjectCommand {
         access: AccessArgs,
     },
 
-    /// Keep a person's lines until a day, encrypted, whatever becomes of their segments: a hold
+    /// Keep an encrypted copy of a person's lines until a given day: a hold
     #[command(
         after_help = "Example: oubliette subject restrict --archive /srv/log --case DSR-14 --until 2027-12-31 --ip 203.0.113.7 --identity identity-1.txt"
     )]
@@ -74,7 +74,7 @@ pub(crate) enum SubjectCommand {
         #[command(flatten)]
         person: PersonArgs,
 
-        /// First legal day on which they are no longer kept
+        /// First legal day on which the copy no longer exists
         #[arg(long, value_name = "DATE", value_parser = day, help_heading = "CASE")]
         until: Date,
 
@@ -85,7 +85,7 @@ pub(crate) enum SubjectCommand {
 
     /// Count and list the people in the lines of a period, after a breach
     ///
-    /// By tokens, of which each person has another one in every epoch; with --reveal by originals.
+    /// Counts tokens: a person has another token in every epoch. With --reveal, counts originals.
     #[command(
         after_help = "Example: oubliette subject affected --archive /srv/log --from 2026-11-23 --to 2026-11-24 --list"
     )]
@@ -98,16 +98,16 @@ pub(crate) enum SubjectCommand {
         #[command(flatten)]
         period: PeriodArgs,
 
-        /// Of this class (repeatable)
+        /// Only lines of this class (repeatable)
         #[arg(long, value_name = "NAME", value_parser = super::replay::class, value_delimiter = ',')]
         #[arg(help_heading = "LINES")]
         class: Vec<ClassName>,
 
-        /// List them, each with its number of lines, first and last event
+        /// List the people, each with number of lines, first and last event
         #[arg(long, help_heading = "OUTPUT")]
         list: bool,
 
-        /// By their originals, in clear in a list; takes --case and --identity
+        /// Count originals instead of tokens; a list shows them in clear. Requires --case and --identity
         #[arg(long, help_heading = "ACCESS")]
         reveal: bool,
 
@@ -126,19 +126,19 @@ pub(crate) enum SubjectCommand {
 #[command(next_help_heading = "PERSON")]
 #[group(required = true, multiple = true)]
 pub(crate) struct PersonArgs {
-    /// This address in any notation (repeatable)
+    /// Lines with this address, in any notation (repeatable)
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub(crate) ip: Vec<String>,
 
-    /// This e-mail address (repeatable)
+    /// Lines with this e-mail address (repeatable)
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) email: Vec<String>,
 
-    /// This account name, where the filter looked for such (repeatable)
+    /// Lines with this account name, if the filter replaced account names (repeatable)
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Vec<String>,
 
-    /// This token (repeatable)
+    /// Lines with this token (repeatable)
     #[arg(long, value_name = "TOKEN", value_delimiter = ',')]
     pub(crate) token: Vec<String>,
 }
@@ -147,11 +147,11 @@ pub(crate) struct PersonArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "LINES")]
 pub(crate) struct PeriodArgs {
-    /// Events from then on: an instant, or a legal day from its beginning
+    /// Only events from WHEN on: an instant, or a legal day from its beginning
     #[arg(long, value_name = "WHEN", value_parser = When::parse)]
     pub(crate) from: When,
 
-    /// Events until then: an instant, or a legal day to its end
+    /// Only events until WHEN: an instant, or a legal day to its end
     #[arg(long, value_name = "WHEN", value_parser = When::parse)]
     pub(crate) to: When,
 

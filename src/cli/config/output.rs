@@ -11,48 +11,48 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Output {
-    /// Which kind of output.
+    /// The kind of output.
     #[serde(rename = "type")]
     pub(crate) kind: OutputKind,
-    /// What it is called in messages and metrics, and its spool: letters, digits and dashes.
+    /// Its name in messages and metrics, and that of its spool: letters, digits and dashes.
     pub(crate) name: Typed<OutputName>,
     /// Host and port of `tcp`, `tls` and `relp`: `log.example.net:2514`.
     pub(crate) address: Option<Typed<Peer>>,
-    /// Brokers of `kafka` to begin with: `["kafka1:9092", "kafka2:9092"]`.
+    /// Some brokers of `kafka`, from which to find the others: `["kafka1:9092", "kafka2:9092"]`.
     pub(crate) brokers: Option<Vec<Typed<Peer>>>,
     /// The topic of `kafka`. One topic holds one retention class.
     pub(crate) topic: Option<String>,
-    /// Settings of librdkafka for `kafka`, `key=value` a line: TLS, passwords. `credential:NAME` is what systemd loaded.
+    /// File with settings of librdkafka for `kafka`, one `key=value` per line: TLS, passwords. `credential:NAME` means a credential that systemd loaded.
     pub(crate) kafka_config: Option<PathBuf>,
-    /// The socket of `unix` and `unix-datagram`, the file of `file`.
+    /// The socket of `unix` and `unix-datagram`, or the file of `file`.
     pub(crate) path: Option<PathBuf>,
-    /// How messages follow one another over `tcp`, `tls` and `unix`: `octet-counting` or `non-transparent`.
+    /// How messages are separated over `tcp`, `tls` and `unix`: `octet-counting` or `non-transparent`.
     #[schemars(with = "Option<String>", extend("default" = "octet-counting"))]
     pub(crate) framing: Option<Framing>,
-    /// Roots of the receiver's certificate, in PEM: `tls`, or `relp` inside TLS. `credential:NAME` is what systemd loaded.
+    /// Roots of the receiver's certificate, in PEM, for `tls` or `relp` inside TLS. `credential:NAME` means a credential that systemd loaded.
     pub(crate) ca: Option<PathBuf>,
-    /// Our certificate, for a receiver that asks for one, and those between it and a root, in PEM.
+    /// Our certificate, for a receiver that asks for one, followed by those between it and a root, in PEM.
     pub(crate) certificate: Option<PathBuf>,
     /// Private key of that certificate, in PEM.
     pub(crate) key: Option<PathBuf>,
     /// The name in the receiver's certificate, if it is not the host of `address`.
     pub(crate) server_name: Option<String>,
-    /// Records that may be unanswered over `relp`, or not acknowledged by `kafka`.
+    /// How many records may be unanswered over `relp`, or unacknowledged by `kafka`.
     #[schemars(extend("default" = "1000"))]
     pub(crate) window: Option<Typed<Window>>,
-    /// Whether a record is acknowledged only when this output has it. Then senders wait for it when its spool is full;
-    /// otherwise lines are dropped for it, and counted.
+    /// Whether to acknowledge a record only when this output has it. If so, senders wait when its spool is full; if not,
+    /// lines for this output are dropped and counted.
     #[serde(default)]
     pub(crate) required: bool,
-    /// How large its spool may become.
+    /// Largest size of its spool.
     #[schemars(extend("default" = "1GiB"))]
     pub(crate) spool_bytes: Option<Typed<Size>>,
-    /// A file is rotated before it is larger than this.
+    /// Rotate the file before it is larger than this.
     pub(crate) rotate_bytes: Option<Typed<Size>>,
-    /// A file is rotated then: `hour`, `day` (at legal midnight) or `never`.
+    /// How often to rotate the file: `hour`, `day` (at legal midnight) or `never`.
     #[schemars(with = "Option<String>", extend("default" = "never"))]
     pub(crate) rotate_every: Option<Every>,
-    /// After so many days a rotated file is removed. Without it, nobody removes them.
+    /// Remove a rotated file after this many days. Without it, rotated files stay.
     pub(crate) keep_days: Option<Typed<Days>>,
 }
 
@@ -64,9 +64,9 @@ pub(crate) enum OutputKind {
     Tcp,
     /// The same inside TLS (RFC 5425).
     Tls,
-    /// RELP: lines are taken over when they are answered.
+    /// RELP; a line counts as delivered when the receiver has answered.
     Relp,
-    /// A topic of Kafka: lines are taken over when the brokers have acknowledged them. Needs the feature `kafka`.
+    /// A topic of Kafka; a line counts as delivered when the brokers have acknowledged it. Needs the feature `kafka`.
     Kafka,
     /// Syslog to a stream socket of this machine.
     Unix,

@@ -98,14 +98,14 @@ fn values(root: &Value, schema: &Value) -> String {
 const INTRODUCTION: &str = "\
 # Configuration
 
-One file in TOML: `config.toml` in the state directory, or what `--config` names. `oubliette init` writes one in which everything
-is commented out. An option on the command line beats the environment, which beats this file, which beats the default.
-A key that does not exist is an error that points at its line; `oubliette check` looks at the file without
-starting anything, and `oubliette check --schema` prints a JSON schema for editors.
+The configuration is one TOML file: `config.toml` in the state directory, or the file that `--config` names. `oubliette init` writes
+one in which every key is commented out. An option on the command line beats the environment, which beats this file, which beats the
+default. An unknown key is an error, which names its line. `oubliette check` checks the file without starting anything, and
+`oubliette check --schema` prints a JSON schema for editors.
 
-Sizes are bytes, or such as `64KiB`, `4MiB`. Times are such as `500ms`, `30s`, `10min`, `1h`.
+Sizes are in bytes, or written `64KiB`, `4MiB`. Times are written `500ms`, `30s`, `10min`, `1h`.
 
-This page is made by `oubliette check --reference` from the types that read the file.
+`oubliette check --reference` makes this page from the types that read the file.
 ";
 
 #[cfg(test)]

@@ -23,12 +23,12 @@ pub(crate) struct Serve {
     /// Where lines come from. Without any: TCP and UDP, both on 127.0.0.1:5514.
     #[schemars(with = "Option<Vec<Input>>")]
     pub(crate) input: Option<Vec<Spanned<Input>>>,
-    /// Directory of the archive; relative to the configuration file. The state directory if it is not set.
+    /// Directory of the archive, relative to the configuration file; the state directory if this is not set.
     pub(crate) archive: Option<PathBuf>,
     /// Where lines go besides the archive.
     #[schemars(with = "Vec<Output>")]
     pub(crate) output: Vec<Spanned<Output>>,
-    /// Whether what has expired is purged, at the start and after each legal midnight.
+    /// Whether to purge expired lines at the start and after each legal midnight.
     #[schemars(extend("default" = true))]
     pub(crate) purge: Option<bool>,
     /// What peers may take.
@@ -41,7 +41,7 @@ pub(crate) struct Serve {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Metrics {
-    /// An address and a port, `unix:` and a socket file, or `none`. The default gives way if it is taken.
+    /// An address and a port, `unix:` and a socket file, or `none`. If another program uses the default address, `serve` runs without it.
     #[schemars(extend("default" = "127.0.0.1:9514"))]
     pub(crate) listen: Option<Typed<Shown>>,
 }
@@ -50,41 +50,41 @@ pub(crate) struct Metrics {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Input {
-    /// Which kind of input.
+    /// The kind of input.
     #[serde(rename = "type")]
     pub(crate) kind: Kind,
     /// Address and port of `tcp`, `tls`, `udp` and `relp`: `127.0.0.1:5514`, `[::1]:6514`.
     pub(crate) listen: Option<Typed<SocketAddr>>,
-    /// Socket file of `unix` and `unix-datagram`. One that is there and that nobody listens to is replaced. The file of
-    /// `file`, which is followed through its rotations; or all that match, with `*`, `?`, `[...]` and `**`.
+    /// For `unix` and `unix-datagram`, the socket file; an old one that nobody listens to is replaced. For `file`, the file
+    /// to follow, also through rotations; or a pattern of files, with `*`, `?`, `[...]` and `**`.
     pub(crate) path: Option<PathBuf>,
-    /// Permissions of that file, in octal.
+    /// Permissions of the socket file, in octal.
     #[schemars(extend("default" = "0660"))]
     pub(crate) mode: Option<Typed<Mode>>,
-    /// Certificate of `tls`, or of `relp` inside TLS, and those between it and a root, in PEM. `credential:NAME` is what
-    /// systemd loaded.
+    /// Certificate of `tls`, or of `relp` inside TLS, followed by those between it and a root, in PEM. `credential:NAME` means
+    /// a credential that systemd loaded.
     pub(crate) certificate: Option<PathBuf>,
     /// Private key of that certificate, in PEM.
     pub(crate) key: Option<PathBuf>,
-    /// Roots of the certificates of clients, in PEM. Without them and `clients`, anybody may connect.
+    /// Roots of the certificates of clients, in PEM. Without `client_ca` and `clients`, anybody may connect.
     pub(crate) client_ca: Option<PathBuf>,
     /// Who may connect: DNS names in their certificates, `*.` for one label, or `sha-256:` fingerprints.
     pub(crate) clients: Option<Vec<Typed<Client>>>,
-    /// Buffer that the kernel keeps for `udp` and `unix-datagram`, which nothing slows down.
+    /// Buffer in the kernel for `udp` and `unix-datagram`, whose senders cannot be made to wait.
     #[schemars(extend("default" = "8MiB"))]
     pub(crate) receive_buffer: Option<Typed<Size>>,
-    /// Whether peers of `tcp`, `tls`, `relp` and `unix` come through a proxy that says so in the PROXY protocol, version 1 or 2.
-    /// What it says is checked and forgotten; a connection without it is refused.
+    /// Whether peers of `tcp`, `tls`, `relp` and `unix` come through a proxy that sends a PROXY header, version 1 or 2.
+    /// The header is checked and dropped; a connection without one is refused.
     #[serde(default)]
     pub(crate) proxy_protocol: bool,
-    /// What ends a record of `tcp`, `tls` and `unix` that is not counted: `lf`, `nul`, or `nul-or-lf`. With `nul`, a line feed in
-    /// a record is written `#012`. `lf` for `tcp` and `tls`, `nul-or-lf` for `unix`.
+    /// What ends a record of `tcp`, `tls` and `unix` without octet counting: `lf`, `nul`, or `nul-or-lf`. With `nul`, a line
+    /// feed in a record is written `#012`. The default is `lf` for `tcp` and `tls`, `nul-or-lf` for `unix`.
     #[schemars(with = "Option<String>")]
     pub(crate) trailer: Option<Trailer>,
-    /// Records of one `relp` connection that may be unanswered.
+    /// How many records of one `relp` connection may be unanswered.
     #[schemars(extend("default" = "1000"))]
     pub(crate) window: Option<Typed<Window>>,
-    /// How often a `file` is looked at.
+    /// How often to look for new lines in a `file`.
     #[schemars(extend("default" = "250ms"))]
     pub(crate) poll: Option<Typed<Span>>,
 }
@@ -93,19 +93,19 @@ pub(crate) struct Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
-    /// Connections over TCP: octet counting and lines, told apart for each frame (RFC 6587).
+    /// Connections over TCP, with octet counting or lines; either may come in each frame (RFC 6587).
     Tcp,
     /// The same inside TLS (RFC 5425).
     Tls,
-    /// Datagrams over UDP, a record each (RFC 5426).
+    /// Datagrams over UDP, one record each (RFC 5426).
     Udp,
     /// Connections to a socket file.
     Unix,
     /// Datagrams to a socket file: `/dev/log`, nginx.
     UnixDatagram,
-    /// RELP over TCP: records are answered when they are durable.
+    /// RELP over TCP; `serve` answers a record when it is durable.
     Relp,
-    /// A log file that somebody else writes.
+    /// A log file that another program writes.
     File,
     /// Standard input, until its end.
     Stdin,
@@ -115,16 +115,16 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
-    /// Connections at once, of all inputs together; the next one waits.
+    /// Most connections at once, of all inputs together; further ones wait.
     #[schemars(extend("default" = "1024"))]
     pub(crate) connections: Option<Typed<Connections>>,
-    /// Memory for records on their way, of all inputs together; then peers wait.
+    /// Memory for records in transit, of all inputs together; when it is full, peers wait.
     #[schemars(extend("default" = "64MiB"))]
     pub(crate) memory: Option<Typed<Size>>,
-    /// A connection that says nothing for so long is closed.
+    /// A connection that sends nothing for this long is closed.
     #[schemars(extend("default" = "1h"))]
     pub(crate) idle: Option<Typed<Span>>,
-    /// So much of a record longer than `max_line_bytes` is sealed; then its connection is closed.
+    /// Of a record longer than `max_line_bytes`, this much goes into quarantine; then its connection is closed.
     #[schemars(extend("default" = "64MiB"))]
     pub(crate) sealed: Option<Typed<Size>>,
     /// How long a stop waits for connections to end.
