@@ -47,7 +47,8 @@ fn keys_in_the_place_of_their_files_are_not_repeated() {
     ] {
         let told = String::from_utf8(command.output().unwrap().stderr).unwrap();
         assert!(
-            told.contains("error[K01]: a key file is named by a key") && !told.contains("0011"),
+            told.contains("error[K01]: a key was given where the path of a key file belongs")
+                && !told.contains("0011"),
             "{told}"
         );
     }

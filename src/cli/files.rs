@@ -131,7 +131,7 @@ pub(crate) fn closed_output() -> Option<Diagnostic> {
     let closed = || {
         Diagnostic::new(&codes::STDOUT, "standard output is closed")
             .because("everything that goes there is lost")
-            .hint("let it go to a file or a pipe; to drop it and mean it: `> /dev/null`")
+            .hint("let it go to a file or a pipe; to discard it on purpose: `> /dev/null`")
     };
     (is_null && is_read_too).then(closed)
 }
@@ -257,7 +257,7 @@ pub(crate) fn refuse_nested(archive: &Path, vault: &Path) -> Result<(), Diagnost
     }
     Err(Diagnostic::new(&codes::CONFLICT, "segments and vaults lie one in the other")
         .at(format!("{} and {}", archive.display(), vault.display()))
-        .because("what could name a person again is kept apart from the lines")
+        .because("vaults must not be in the same directory as the lines that they reveal")
         .hint("name another directory with `--vault`, or as `vault` in the configuration"))
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn diagnostic(error: &Error, typed: impl Iterator<Item = OsString>) -
 pub(crate) fn tell_useless_tenant(report: Report, line: &CommandLine) {
     if line.common.tenant.is_some() && !goes_by_tenant(&line.command) {
         report.note(
-            "`--tenant` changes nothing here: what this command shows or changes is not kept apart by tenants",
+            "`--tenant` has no effect here: what this command shows or changes is not separated by tenant",
         );
     }
 }

@@ -353,7 +353,7 @@ impl From<ReadError> for Diagnostic {
         match error.torn_bytes {
             0 => told.at(at).hint("the lines read before were processed; start again from that offset"),
             bytes => told.at(format!("{at} of whole lines, and {bytes} of another one")).hint(
-                "the whole lines were processed, and what was read of the other one is sealed in quarantine; start again from that offset",
+                "whole lines were processed; the beginning of the line that was cut off is in quarantine; start again from that offset",
             ),
         }
     }

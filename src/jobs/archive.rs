@@ -68,14 +68,14 @@ fn escrow(ready: &Ready, anonymised: bool) -> Result<Escrow, Diagnostic> {
         (Some(recipients), true) if !recipients.is_missing() => {
             Err(Diagnostic::new(&ANONYMISED, "escrow is switched off, and there are escrow recipients")
                 .because(
-                    "what the archive drops could be made again from the epoch secrets that they can open",
+                    "recipients can open the epoch secrets, and so find the originals that the archive drops",
                 )
-                .hint("take `escrow = \"none\"` away, or the recipients out of escrow/recipients.txt"))
+                .hint("remove `escrow = \"none\"`, or the recipients from escrow/recipients.txt"))
         }
         (_, true) => Ok(Escrow::None),
         (None, false) => Ok(Escrow::KeyFile),
         (Some(recipients), false) if recipients.is_missing() => {
-            Err(Diagnostic::new(&NOBODY_OPENS, "nobody could tell whose the archived tokens are")
+            Err(Diagnostic::new(&NOBODY_OPENS, "nobody could find the originals of the archived tokens")
                 .because("there are no escrow recipients, and the epoch secret is erased when its epoch ends")
                 .hint("`oubliette init` makes two; or say that you want anonymisation: `--escrow none`"))
         }

@@ -138,7 +138,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
         Diagnostic::new(&VAULT, "a vault cannot be copied")
             .at(place)
             .because(error.to_string())
-            .hint("mend that and run it again: what is copied is skipped")
+            .hint("mend that and run it again: vaults that are copied already are skipped")
     }
 }
 

@@ -26,7 +26,7 @@ pub enum KeyError {
         path: PathBuf,
     },
     /// A key stands where the name of its file belongs.
-    #[error("a key file is named by a key")]
+    #[error("a key was given where the path of a key file belongs")]
     Pasted,
     /// A key file or secret that group or others can read.
     #[error("key file {path} can be read by others (mode {mode:04o})")]
@@ -171,10 +171,10 @@ impl From<KeyError> for Diagnostic {
                 Self::new(&IO, what).because(source.to_string()).hint(hint)
             }
             KeyError::NoKeyFile { path } => Self::new(&IO, what)
-                .because("no secret is made up in the place of one that was named")
+                .because("oubliette makes no secret in place of a file that you name")
                 .hint(format!("correct the path, or make a key: {}", new_key(&path))),
             KeyError::Pasted => Self::new(&IO, what)
-                .because("what is named has the form of a key, which others may have read by now: it is not shown")
+                .because("the path has the form of a key: it is not shown, but others may have read it by now")
                 .hint("write a new key to a file, `(umask 077; head -c 32 /dev/urandom > FILE)`, and name that file"),
             KeyError::Exposed { path, .. } => Self::new(&EXPOSED, what)
                 .because("whoever reads the key can undo every token by trying all addresses")
@@ -184,7 +184,7 @@ impl From<KeyError> for Diagnostic {
                     new_key(&path)
                 )),
             KeyError::ExposedState { path, .. } => Self::new(&EXPOSED, what)
-                .because("secrets lie there, and nobody but this user has to read any of it")
+                .because("the directory holds secrets, which only this user may read")
                 .hint(format!(
                     "`chmod 600 {}`; if it is a secret that others may have read, `oubliette keys rotate` replaces it",
                     path.display()
@@ -227,7 +227,7 @@ impl From<KeyError> for Diagnostic {
                 .because(reason)
                 .hint("use an identity of one of the recipients the secret was wrapped to: `oubliette keys list`"),
             KeyError::NoIdentity { .. } => Self::new(&AGE, what)
-                .because("its epoch is over, and the node has kept nothing but what is wrapped to escrow recipients")
+                .because("its epoch is over: the node has only the copy that is wrapped to the escrow recipients")
                 .hint("ask a custodian to run it with `--identity FILE`"),
             KeyError::NoWrap { path, .. } => Self::new(&NO_WRAP, what)
                 .at(path.display().to_string())

@@ -53,7 +53,7 @@ impl Place {
             Self::Unix(path) => listen_at_file(path).map(Listener::Unix),
         };
         listener.map_err(|error| {
-            Diagnostic::new(&NO_STATUS, "cannot listen for those who ask for metrics and health")
+            Diagnostic::new(&NO_STATUS, "cannot open the address for metrics and health")
                 .at(self.to_string())
                 .because(error.to_string())
                 .hint("name another `listen` in [serve.metrics], or \"none\"")

@@ -97,7 +97,7 @@ impl From<VaultError> for Diagnostic {
                     Some(0) => format!("{part} is not as it was written; nothing of what stands in it is lost"),
                     Some(bytes) => format!("{part} is not as it was written; {bytes} bytes of records are lost"),
                 })
-                .hint("restore it from a copy: what is damaged cannot be given back without one"),
+                .hint("restore it from a copy: without one, the originals in the damaged part are lost"),
             VaultError::WrongKey { path } => Self::new(&KEY, what)
                 .at(path.display().to_string())
                 .because("the epoch secret or the shred key is not the one it was written under")

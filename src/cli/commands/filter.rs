@@ -94,7 +94,7 @@ pub(super) fn warn_of_escrow(report: Report, escrow: Option<&Escrow>) {
     if escrow.is_missing() {
         report.warning(&Diagnostic::new(
             &codes::NO_ESCROW,
-            "once this epoch is over nobody can tell whose its tokens are; `oubliette init` sets up escrow",
+            "when this epoch ends, nobody can find the originals of its tokens any more; `oubliette init` sets up escrow",
         ));
     } else if !escrow.identities_on_node().is_empty() {
         report.warning(&Diagnostic::new(
@@ -117,7 +117,7 @@ fn warn_of_sealed(report: Report, settings: &Settings, plan: &Plan) {
                 format!("in quarantine past their day: {}", counted(due, "sealed line")),
             )
             .at(quarantine.display().to_string())
-            .because("nothing has purged here since their day came")
+            .because("no purge has run here since their expiry day")
             .hint("run `oubliette purge` now, and daily from a timer; it needs no archive"),
         ),
         // Whether it can be used shows when a line is to be sealed.
@@ -137,7 +137,7 @@ pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) ->
         let place = settings.state_dir.join(quarantine::FOLDER).display().to_string();
         report.warning(
             &Diagnostic::new(&codes::QUARANTINED, what).at(place).hint(
-                "if lines of that length are normal here, raise `--max-line-bytes` and send them again; whoever is cut off should end lines with a line feed",
+                "if lines of that length are normal here, raise `--max-line-bytes` and send them again; a sender that is cut off should end each line with a line feed",
             ),
         );
     }

@@ -31,7 +31,7 @@ pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
         report.warning(
             &Diagnostic::new(&replay::UNATTRIBUTED, what)
                 .at(first.clone())
-                .because("a tenant was named, and they may be another one's")
+                .because("you named a tenant, and they may belong to another one")
                 .hint("name the folder of vaults with `--vault DIR`, or ask for identifiers alone: `oubliette explain P19`"),
         );
     }
@@ -61,7 +61,7 @@ fn unrevealed(report: Report, obstacles: &Obstacles) {
                 .at(name.clone())
                 .because(obstacle.why.clone())
                 .hint(format!(
-                    "all that opens is given back; `oubliette explain {}` says what the rest takes",
+                    "all that opens is revealed; `oubliette explain {}` says what the rest needs",
                     obstacle.code.id
                 )),
         );

@@ -41,7 +41,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &InitArgs) -> Result<Ex
     if !identities.is_empty() {
         report.note("MOVE THESE TWO OFF THIS MACHINE, to two people or two places:");
         identities.iter().for_each(|identity| report.note(&format!("  {identity}")));
-        report.note("either opens every epoch secret made from now on; while they lie here, so does who reads this disk");
+        report.note("either opens every epoch secret made from now on; until you move them, anybody who reads this disk can do so");
     }
     Ok(Exit::Done)
 }

@@ -64,7 +64,12 @@ fn check_source(source: SourceName, has_seed: bool) -> Result<(), Diagnostic> {
         ),
         _ => return Ok(()),
     };
-    Err(Diagnostic::new(&codes::CONFLICT, "secrets do not come from where they must").because(why).hint(hint))
+    Err(Diagnostic::new(
+        &codes::CONFLICT,
+        "epoch secrets do not come from the source that the configuration demands",
+    )
+    .because(why)
+    .hint(hint))
 }
 
 fn list(report: Report, common: &Common) -> Result<Exit, Stop> {
@@ -95,7 +100,7 @@ fn rotate(report: Report, common: &Common, tokens: &Tokens) -> Result<Exit, Stop
         let old =
             old.map_or_else(|| "there was no secret".to_owned(), |kid| format!("secret {kid} is erased"));
         report.note(&format!("{old}; epoch {} goes on with {}", rotated.epoch, rotated.new));
-        report.note("a filter that runs goes on with the old one until it is started again");
+        report.note("restart running filters: until then they use the old one");
     }
     Ok(Exit::Done)
 }
@@ -138,7 +143,7 @@ fn new_seed(report: Report, common: &Common, file: &Path, epoch: Option<EpochNam
         report.value(&json!({ "file": file.display().to_string(), "epoch": epoch.to_string() }))?;
     } else {
         report.note(&format!("{} holds the seed from epoch {epoch} on", file.display()));
-        report.note("import it on every node, then erase it: whoever has it can make all later secrets");
+        report.note("import it on every node, then erase it: anybody who has it can make all later secrets");
     }
     Ok(Exit::Done)
 }
@@ -154,7 +159,7 @@ fn import_seed(report: Report, common: &Common, file: &Path) -> Result<Exit, Sto
         report.value(&json!({ "epoch": epoch.to_string(), "length": length }))?;
     } else {
         report.note(&format!("secrets come from the seed now: one a {length}, from epoch {epoch} on"));
-        report.note("a filter that runs takes it up when it is started again");
+        report.note("restart running filters: until then they do not use it");
     }
     Ok(Exit::Done)
 }

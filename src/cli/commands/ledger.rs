@@ -47,7 +47,9 @@ fn key(report: Report, directory: &Path, day: Date) -> Result<Exit, Stop> {
         None => {
             let what = format!("the ledger has no key of {day}");
             let missing = Diagnostic::new(&NO_DAY, what).at(directory.display().to_string());
-            return Err(missing.hint("`oubliette ledger show` shows the days it was kept on").into());
+            return Err(missing
+                .hint("`oubliette ledger show` shows the days on which it has entries")
+                .into());
         }
     }
     Ok(Exit::Done)

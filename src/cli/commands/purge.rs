@@ -375,7 +375,7 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
     }
     if !plan.moves.is_empty() {
         report.note(&format!(
-            "{would}moved to the intermediate store: {}",
+            "{would}moved to the intermediate archive: {}",
             counted(files(&plan.moves), "segment")
         ));
     }
@@ -393,7 +393,7 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
             &Diagnostic::new(&ledger::FAULT, what)
                 .at(place.clone())
                 .because(why.clone())
-                .hint("what it says from there on was not relied on, so an erasure that broke off may not be ended; `oubliette explain L02`"),
+                .hint("the purge ignored it from there on, so an interrupted erasure may not be finished; `oubliette explain L02`"),
         );
     }
     if let Some(Absent { expires, sealed_as }) = plan.absent.first() {
@@ -403,7 +403,7 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
             &Diagnostic::new(&NOT_THERE, what)
                 .at(sealed_as.clone())
                 .because(format!(
-                    "it expired on {expires}; it was sealed and not purged, and is in no place of the archive"
+                    "it expired on {expires}; it was sealed and not purged, and is nowhere in the archive"
                 ))
                 .hint(
                     "find out where it is: `oubliette explain P07`; if it lies elsewhere it is kept too long",
@@ -459,7 +459,7 @@ pub(super) fn holds_not_seen(report: Report, settings: &Settings, plan: &Plan, i
         &Diagnostic::new(&OF_OTHERS, what)
             .at(settings.state_dir.join(hold_jobs::FOLDER).display().to_string())
             .because(why)
-            .hint("name the state directory of whoever writes the archive with `--state-dir`, first with `--dry-run`; `oubliette explain P20`"),
+            .hint("with `--state-dir`, name the state directory of the program that writes the archive; try `--dry-run` first; `oubliette explain P20`"),
     );
 }
 

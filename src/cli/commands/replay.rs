@@ -256,7 +256,7 @@ pub(super) fn not_searched(report: Report, counts: &Counts) {
     if read.perhaps_outside > 0 {
         let lines = counted(read.perhaps_outside, "line");
         report.note(&format!(
-            "{lines} perhaps of another time than the period: what they state of it was not believed, or nothing; they came with lines of the period"
+            "{lines} may be from outside the period: they state no time, or one that is not trusted; they came with lines of the period"
         ));
     }
     if plan.unsealed > 0 {

@@ -140,11 +140,11 @@ fn go_on(
 /// Says it if something that was loaded holds from the next start only.
 fn tell_what_waits(report: Report, before: &Settings, loaded: &Settings) {
     if before.serve.limits.memory_bytes() != loaded.serve.limits.memory_bytes() {
-        report.note("the other `memory` holds from the next start");
+        report.note("the new `memory` holds from the next start");
     }
     let has_files = loaded.serve.inputs().iter().any(|input| input.kind == Kind::File);
     if has_files && before.max_line_bytes != loaded.max_line_bytes {
-        report.note("the other `max_line_bytes` holds for files from the next start");
+        report.note("the new `max_line_bytes` holds for files from the next start");
     }
 }
 

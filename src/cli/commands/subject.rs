@@ -361,7 +361,7 @@ fn announced(command: &str, purpose: &Purpose, scope: Scope, person: &PersonArgs
 fn stated_case(purpose: &Purpose) -> Result<String, Diagnostic> {
     purpose.demand_nobody_named()?;
     purpose.case.clone().filter(|case| !case.trim().is_empty()).ok_or_else(|| {
-        Diagnostic::new(&NO_GRANT, "a request of a person is not answered without its reference")
+        Diagnostic::new(&NO_GRANT, "a request of a person needs a reference")
             .because("a case is missing")
             .hint("state it with `--case REF`")
     })

@@ -47,7 +47,7 @@ impl Holds {
             Some(_) => Ok(()),
             None => Err(Diagnostic::new(&IO, "the key of the hold is not there")
                 .at(path.display().to_string())
-                .because("it lies in no backup; what was extracted under it opens for nobody any more")
+                .because("it is in no backup, so nobody can open the extracts under it any more")
                 .hint("release the hold and add it again, as long as its segments are there")),
         }
     }

@@ -107,12 +107,12 @@ impl Holds {
     pub fn told(&self, hold: &event::Hold, therefore: &str) -> Diagnostic {
         let event::Hold { case, until, frozen_until, segments } = hold;
         let name = format!("{}.json", super::stem(case));
-        Diagnostic::new(&LOST, format!("the hold of case {case} is not there as it was added, {therefore}"))
+        Diagnostic::new(&LOST, format!("the file of the hold of case {case} is missing or was changed, {therefore}"))
             .at(self.folder.path(&name).display().to_string())
             .because(format!(
                 "the ledger says: until {until}, and frozen until {frozen_until}, number of segments: {segments}"
             ))
-            .hint("put its file back from a copy, or add the hold again; if it is to end, `oubliette hold release`; `oubliette explain H07`")
+            .hint("put its file back from a copy, or add the hold again; to end it, `oubliette hold release`; `oubliette explain H07`")
     }
 }
 

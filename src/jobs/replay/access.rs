@@ -157,7 +157,7 @@ impl Purpose {
         let refusal = |why: &str, hint: &str| refusal(grant.refused(), why, hint);
         if scope == Scope::Asked && !selection.names_somebody() {
             return Err(refusal(
-                "nobody is asked for, so nobody's are",
+                "you asked for nobody, so there is nothing to reveal",
                 "name somebody with `--ip`, `--email` or `--token`, or ask for everybody's: `--reveal-all`",
             ));
         }
@@ -197,7 +197,7 @@ impl Purpose {
         if self.operator.as_deref().is_some_and(names_somebody) {
             let hint =
                 "the ledger keeps `--operator` for ever: give a name or a number of staff, and no address";
-            return Err(refusal("the operator is not named as the ledger may keep it", why, hint));
+            return Err(refusal("the ledger must not hold such a name of the operator", why, hint));
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ pub(super) fn no_identity(name: &SegmentName) -> Diagnostic {
 
 pub(super) fn nobody_opens() -> Diagnostic {
     Diagnostic::new(&NO_IDENTITY, "an escrow identity is missing")
-        .because("originals are given back by two parties: this node, and the owner of an identity")
+        .because("to reveal originals takes two parties: this node, and the holder of an identity")
         .hint("let the custodian run this with `--identity FILE`, or with the `--key-file FILE` of the filter if it had one")
 }
 
@@ -63,22 +63,22 @@ pub(super) fn wrong_identity(name: &SegmentName) -> Diagnostic {
 }
 
 pub(super) fn no_shred_key(name: &SegmentName) -> Diagnostic {
-    Diagnostic::new(&NO_SHRED_KEY, "the shred key H of an expiry day is missing")
+    Diagnostic::new(&NO_SHRED_KEY, "the shred key of an expiry day is missing")
         .at(name.to_string())
         .because("it was erased or lost, or this is not the node that wrote the segment")
-        .hint("run this on the node, with its state directory, or name its folder `shred` with `--shred-keys DIR`: H is in no backup")
+        .hint("run this on the node, with its state directory, or name its folder `shred` with `--shred-keys DIR`: no backup has shred keys")
 }
 
 pub(super) fn foreign_shred_key(vault: &Path) -> Diagnostic {
-    Diagnostic::new(&NO_SHRED_KEY, "the shred key H that a vault was written under is missing")
+    Diagnostic::new(&NO_SHRED_KEY, "the shred key that a vault was written under is missing")
         .at(vault.display().to_string())
         .because("no shred key of that day here opens it: it is that of another node, or was lost and another one made")
         .hint("name the folder `shred` of the state directory of its node with `--shred-keys DIR`; if the ledger has `shred-key-lost` of that day, `oubliette explain S03`")
 }
 
 pub(super) fn too_many_tokens() -> Diagnostic {
-    Diagnostic::new(&NO_ORIGINALS, "the originals of so many tokens are not given back at once")
-        .because(format!("lines that workers stored have more than {MOST_SOUGHT} different ones"))
+    Diagnostic::new(&NO_ORIGINALS, "there are too many originals to reveal at once")
+        .because(format!("lines that workers stored have more than {MOST_SOUGHT} different tokens"))
         .hint("ask for a shorter period, or for fewer classes")
 }
 
@@ -125,8 +125,8 @@ const MOST_TOLD: usize = 5;
 pub(super) fn no_originals(vault: &Path) -> Diagnostic {
     Diagnostic::new(&NO_ORIGINALS, "a segment has no originals")
         .at(vault.display().to_string())
-        .because("there is no vault: it lies elsewhere, or the lines were archived with `--escrow none`")
-        .hint("name the folder of vaults with `--vault DIR`; what was anonymised can be given back by nobody")
+        .because("there is no vault: it is elsewhere, or the lines were archived with `--escrow none`")
+        .hint("name the folder of vaults with `--vault DIR`; nobody can reveal what was anonymised")
 }
 
 /// Only the addresses of a network are looked for in the vault of a segment before its tokens are known.
@@ -134,7 +134,7 @@ pub(super) fn originals_of_nodes(name: &SegmentName) -> Diagnostic {
     Diagnostic::new(&NO_ORIGINALS, "an IPv6 network cannot be looked for in lines that a worker stored")
         .at(name.to_string())
         .because(
-            "which of its addresses there are is in the vaults of the nodes, one for each of their segments",
+            "only the vaults of the nodes, one for each of their segments, say which of its addresses occur",
         )
         .hint("ask for addresses with `--ip`, or ask on the nodes")
 }

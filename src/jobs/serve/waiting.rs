@@ -8,7 +8,7 @@ use std::path::Path;
 /// What to say while lines wait for a key or an entry of the ledger, which cannot be written in `directory`.
 #[must_use]
 pub fn state_takes_nothing(directory: &Path, why: &io::Error) -> Diagnostic {
-    Diagnostic::new(&WAITS, "the disk of the state directory takes nothing: lines wait until it does")
+    Diagnostic::new(&WAITS, "the disk of the state directory cannot be written: lines wait until it can")
         .at(directory.display().to_string())
         .because(why.to_string())
         .hint("make room, or mount it writable: it goes on by itself")

@@ -85,14 +85,14 @@ impl From<&RetentionError> for Diagnostic {
                     .hint("`oubliette explain R21` lists what a class has to say")
             }
             RetentionError::Period { place, class, text } => {
-                Self::new(&PERIOD, format!("retention class `{class}` is kept for no known time"))
+                Self::new(&PERIOD, format!("the period of retention class `{class}` is not understood"))
                     .at(place)
                     .because(format!("`{text}` is no period between a day and a hundred years"))
                     .hint("write \"30 days\", \"12 months\" or \"10 years\"; `keep` may be \"contract\"")
             }
             RetentionError::NoDefault => Self::new(&NO_DEFAULT, "no retention class is the default")
                 .because("a line that fits no class would have no expiry")
-                .hint("add `default = true` to the class that such lines are to be of"),
+                .hint("add `default = true` to the class that such lines should have"),
             RetentionError::TwoDefaults { first, second } => Self::new(
                 &TWO_DEFAULTS,
                 "two retention classes are the default",

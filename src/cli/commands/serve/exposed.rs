@@ -35,6 +35,6 @@ fn is_exposed(metadata: &Metadata) -> bool {
 fn exposed(path: &Path, metadata: &Metadata) -> Diagnostic {
     let (path, mode) = (path.display(), metadata.mode() & 0o7777);
     Diagnostic::new(&EXPOSED, format!("{path} can be read by others (mode {mode:04o})"))
-        .because("whoever reads a private key can pass for its owner, whoever reads a password as well")
+        .because("anybody who reads a private key or a password can pose as its owner")
         .hint(format!("`chmod 600 {path}`; if others may have read it, have it replaced"))
 }

@@ -130,7 +130,7 @@ pub(super) fn purge(report: Report, settings: &Settings, zone: &TimeZone) {
         match spool::expire_left(&storage, &left.path, today) {
             Ok(false) => {}
             Ok(true) => report.note(&format!(
-                "{} holds lines for an output that is configured no more, until their day comes; remove it",
+                "{} holds lines for an output that is configured no more; remove it, or it stays until their expiry day",
                 left.path.display()
             )),
             Err(error) => report.error(&cannot_purge(&left.path, &error)),
