@@ -332,11 +332,12 @@ pub(crate) static QUARANTINED: Code = Code {
 What it means
   oubliette does not search a line that is longer than `max_line_bytes`, or whose end never came
   because the sender was cut off or oubliette was stopped. Half an address does not look like one,
-  and would go out in clear. So each such line is encrypted to the escrow recipients in
-  `<state>/quarantine`. A placeholder with its name and length went out in its place.
+  and would go out in clear. So each such line is in `<state>/quarantine`, encrypted to the escrow
+  recipients or, without any, to `identity.txt` there. A placeholder with its name and length went
+  out in its place.
 
 Why it matters
-  The lines are not lost, but `replay` does not search quarantine: only the holder of an escrow
+  The lines are not lost, but `replay` does not search quarantine: only the holder of such an
   identity can read them. `oubliette purge` removes each on the expiry day of its placeholder, also
   without an archive. A filter does not.
 

@@ -276,6 +276,7 @@ static NO_STATUS: Code = Code {
 What it means
   `oubliette serve` could not open the `listen` of [serve.metrics]: another program uses that
   address or socket file, the address does not belong to this machine, or this user may not use it.
+  If you did not set `listen`, this is a warning, and `serve` runs without it.
 
 Why it matters
   A supervisor that asks there would believe that `serve` is down, and nobody would notice a real
