@@ -199,10 +199,10 @@ Example
 
 What to do
   1. Run the command as a user who may read the archive.
-  2. If it still fails, look at the kernel's log and at `smartctl -a` for the disk.
-  3. Before anything else, copy what can still be read of the disk (`ddrescue`).
-  4. Restore the file from a copy. `oubliette verify` says whether it is the one that was sealed.
-  5. Search again.
+  2. If it still fails, copy what can still be read of the disk (`ddrescue`), before anything else.
+     Look at the kernel's log and at `smartctl -a`.
+  3. Restore the file from a copy. `oubliette verify` says whether it is the one that was sealed.
+  4. Search again.
 
 References
   read(2), section ERRORS; docs/replay.md.",

@@ -169,15 +169,17 @@ What it means
   The file to be read and the file to be written are one and the same, perhaps under two names.
 
 Why it matters
-  Writing would destroy lines before they are read, or what is written would be read again without end.
-  Nothing was written.
+  Writing would destroy lines before they are read, or oubliette would read again what it writes,
+  without end. It wrote nothing.
 
 Example
   oubliette filter access.log -o access.log
   oubliette filter access.log >> access.log
 
 What to do
-  Write to another file, look at it, then rename it over the first: `mv access.out.log access.log`.
+  1. Write to another file: `oubliette filter access.log -o access.out.log`
+  2. Look at it.
+  3. Rename it over the first: `mv access.out.log access.log`
 
 References
   none",

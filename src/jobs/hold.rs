@@ -448,12 +448,10 @@ Example
 What to do
   - Permissions: run the command as the user who owns the state directory.
   - Disk full: make room.
-  - A damaged hold, which the message names: restore its file from a copy. If there is no copy:
-
-  1. Move the file to another folder, with all others that begin with its name (the extracts) and
-     its key in `keys`.
-       The key still opens the extracts.
-  2. Add the hold again under the same case, which `oubliette ledger show` lists.
+  - A damaged hold, which the message names: restore its file from a copy. Without a copy, move the
+    file to another folder, with all others that begin with its name (the extracts) and its key in
+    `keys`, which still opens them. Then add the hold again under the same case, which
+    `oubliette ledger show` lists.
 
 References
   docs/holds.md",

@@ -313,10 +313,9 @@ pub static EXPOSED: Code = Code {
     text: "\
 What it means
   The mode of a secret file lets its group or everybody read it. oubliette refuses such a key file,
-  and such a seed to import. It uses the following in spite of it, and prints this warning: an
-  identity file that has no passphrase, and the private keys of TLS and the Kafka settings that the
-  configuration of `serve` names. A TLS key or Kafka file that belongs to root may be readable by
-  its group.
+  and such a seed to import. It only warns about an identity file without a passphrase, and about
+  the private keys of TLS and the Kafka settings that the configuration of `serve` names; of these,
+  the group may read a file that belongs to root.
 
 Why it matters
   A token is an HMAC: anybody who has the key can try all 4,294,967,296 IPv4 addresses in minutes,
@@ -433,8 +432,8 @@ Example
 
 What to do
   1. Restore the file from a copy.
-  2. If there is no copy, move the file away. The next start makes a new secret; from then on, the
-     tokens differ.
+  2. Without a copy, move the file away. The next start makes a new secret; from then on, tokens
+     differ.
 
 References
   docs/keys.md",
@@ -456,8 +455,8 @@ Example
 
 What to do
   1. Set the clock.
-  2. If the clock is right now, and a wrong one had moved the chain into the future, import the seed
-     again: `oubliette keys seed import FILE`
+  2. If a wrong clock has moved the chain into the future, import the seed again:
+     `oubliette keys seed import FILE`
 
 References
   C(e+1) = HKDF(C(e), \"oubliette/1/next\"); docs/keys.md",

@@ -195,8 +195,7 @@ What it means
 
 Why it matters
   A key that oubliette does not understand could be the one that makes a rule find something. Going
-  on without it would let identifiers through in clear. So oubliette starts nothing and writes
-  nothing.
+  on without it would let identifiers through in clear. So oubliette does not start.
 
 Example
   literal = [\"login by \"]        the key is `literals`

@@ -195,9 +195,9 @@ Example
 
 What to do
   1. Run the command as the user who owns the vaults, or as root.
-  2. If it still fails, look at the kernel's log and at `smartctl -a` for the disk.
-  3. Before anything else, copy what can still be read of the disk (`ddrescue`).
-  4. Restore the vault from a copy. It opens as the original does, as long as the shred key of the
+  2. If it still fails, copy what can still be read of the disk (`ddrescue`), before anything else.
+     Look at the kernel's log and at `smartctl -a`.
+  3. Restore the vault from a copy. It opens as the original does, as long as the shred key of the
      day exists.
 
 References

@@ -461,9 +461,9 @@ pub(super) static LACKING: Code = Code {
     text: "\
 What it means
   `oubliette hold extract` found no line; or it could not read all that it needs. Either a segment
-  that the hold freezes is missing, damaged or unreadable. Or a vault that the extract needs is
-  missing or damaged, or no shred key opens it: the vault of a segment with such lines or, for lines
-  that a worker of a fleet stored, a vault of the nodes.
+  that the hold freezes is missing, damaged or unreadable. Or the vault of such lines is missing or
+  damaged, or no shred key opens it. (The vaults of lines that a worker of a fleet stored are on the
+  nodes.)
 
   oubliette saved the lines that it found. The segments stay frozen until the day that
   `oubliette hold list` shows. (`oubliette subject restrict` freezes none.)

@@ -213,9 +213,8 @@ What it means
   what a hold in the other one freezes. The shred key of the day is in the other one too.
 
 Why it matters
-  Lines that an authority asked for would be gone, and nobody would know. This is a warning and no
-  refusal: an archive must not outlast its days because a state directory was lost, or because
-  another machine purges.
+  Lines that an authority asked for would be gone, and nobody would know. This is only a warning: a
+  lost state directory, or a purge from another machine, must not keep lines beyond their day.
 
 Example
   sudo -u alice oubliette purge --archive /srv/log     which looks into the state directory of alice

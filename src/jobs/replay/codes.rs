@@ -238,8 +238,8 @@ Example
 What to do
   - Ask a custodian to run the command with `--identity FILE`.
   - If the lines were filtered with a key file, add `--key-file FILE`.
-  - If neither is to be had, leave the days of the segment that the message names out, with `--from`
-    and `--to`.
+  - If you have neither, leave out the days of the segment that the message names, with `--from` and
+    `--to`.
   - If you have the token itself, search for it with `--token`: that needs no secret.
 
 References
@@ -347,7 +347,7 @@ What to do
      of a filter seals those that a crash left.
   2. Run the command again.
 
-  `oubliette replay` without `--bundle` finds such lines now.
+  `oubliette replay` without `--bundle` already finds such lines.
 
 References
   docs/replay.md",
