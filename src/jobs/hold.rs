@@ -459,7 +459,7 @@ References
 
 static DATES: Code = Code {
     id: "H02",
-    title: "a hold must end on a day to come",
+    title: "a hold must end on a future day",
     text: "\
 What it means
   A hold ends on the day given with `--until`. That day must be after today.

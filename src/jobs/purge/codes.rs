@@ -13,7 +13,7 @@ pub(super) static CLOCK: Code = Code {
     text: "\
 What it means
   Between two entries of the ledger, or since the last one, the clock went back, or went forwards by
-  more than 36 hours. oubliette purged nothing, and ended no hold on its last day.
+  more than 36 hours. oubliette purged nothing, and ended no hold whose day has come.
 
 Why it matters
   A clock that is a year ahead would purge a year of lines before their day, and the extracts of
@@ -161,8 +161,8 @@ Why it matters
   Expired lines must be gone. The ledger entry `purge-done` names what is left, and why.
 
 Example
-  a segment with the attribute `immutable` (lsattr); a directory of another user; an archive on a file system that
-  became read-only; bad blocks
+  a segment with the attribute `immutable` (lsattr); a directory of another user
+  an archive on a file system that became read-only; bad blocks
 
 What to do
   - stuck: repair the permissions, the attribute or the disk. Then run `oubliette purge` again, as
