@@ -10,7 +10,7 @@ use oubliette::keyring::{KeyFile, SecretSource, Settings};
 use oubliette::ledger::{self, Ledger};
 use oubliette::model::{NodeName, Tree};
 use oubliette::pipeline::Finish;
-use oubliette::pipeline::archiver::{Archiver, Desk, Escrow, Keeping, Options};
+use oubliette::pipeline::archiver::{ArchiveParts, Archiver, Escrow, OpenSegments, Options};
 use oubliette::primitives::clock::Clock;
 use oubliette::primitives::storage::{Memory, Storage};
 use oubliette::pseudonym::TokenShape;
@@ -344,7 +344,7 @@ fn archiver(memory: &Memory, ready: &Ready, now: &str) -> Archiver {
         Ledger::open(settings).unwrap()
     };
     let shred_store = ShredStore::open(&storage, Path::new("/state/shred")).unwrap();
-    let keeping = Keeping {
+    let parts = ArchiveParts {
         tree: Tree::at(Path::new("/srv")),
         node: NodeName::new("web1").unwrap(),
         zone: recognition.zone.clone(),
@@ -363,9 +363,9 @@ fn archiver(memory: &Memory, ready: &Ready, now: &str) -> Archiver {
         )),
         storage: Arc::clone(&storage),
     };
-    let (desk, _) = Desk::open(keeping, clock.now()).unwrap();
+    let (segments, _) = OpenSegments::open(parts, clock.now()).unwrap();
     let classes = recognition.stamper.policy().classes().iter().map(|class| class.name.clone());
-    Archiver::new(desk, classes.collect(), Options::default(), clock, None).unwrap()
+    Archiver::new(segments, classes.collect(), Options::default(), clock, None).unwrap()
 }
 
 #[test]

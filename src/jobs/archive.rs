@@ -4,7 +4,7 @@ use super::filter::Ready;
 use crate::archive::Recovered;
 use crate::keyring::{Escrow as Recipients, KeyError};
 use crate::model::{ClassName, NodeName, Sealer, ShredKeys, Tree};
-use crate::pipeline::archiver::{Archiver, Desk, Escrow, Keeping, Options, Wrap};
+use crate::pipeline::archiver::{ArchiveParts, Archiver, Escrow, OpenSegments, Options, Wrap};
 use crate::pipeline::{Descriptor, Output};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::secret::Secret;
@@ -40,7 +40,7 @@ pub fn open(ready: &Ready, plan: Plan) -> Result<(Archiver, Vec<Recovered>), Dia
     let filter = ready.plan();
     let shared = &filter.recognition.shared;
     let policy = filter.recognition.stamper.policy();
-    let keeping = Keeping {
+    let parts = ArchiveParts {
         storage: plan.storage,
         tree: plan.tree,
         node: plan.node,
@@ -56,8 +56,8 @@ pub fn open(ready: &Ready, plan: Plan) -> Result<(Archiver, Vec<Recovered>), Dia
     };
     let mut classes: Vec<_> = policy.classes().iter().map(|class| class.name.clone()).collect();
     classes.extend(ClassName::new(ClassName::UPSTREAM));
-    let (desk, recovered) = Desk::open(keeping, filter.clock.now())?;
-    let archiver = Archiver::new(desk, classes, plan.options, filter.clock, plan.tee)?;
+    let (segments, recovered) = OpenSegments::open(parts, filter.clock.now())?;
+    let archiver = Archiver::new(segments, classes, plan.options, filter.clock, plan.tee)?;
     Ok((archiver, recovered))
 }
 

@@ -11,12 +11,12 @@
 //! - An epoch that ends takes its segments with it: they are sealed, and what is left of its keys is wiped.
 
 mod committer;
-mod desk;
+mod open_segments;
 mod packing;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use desk::{Desk, Escrow, Keeping, Wrap};
+pub use open_segments::{ArchiveParts, Escrow, OpenSegments, Wrap};
 
 use super::output::{Descriptor, Output, Sink, WriteError};
 use super::workers::Flow;
@@ -113,23 +113,23 @@ pub struct Archiver {
 }
 
 impl Archiver {
-    /// Writes to the archive of `desk`; `classes` are the names of the policy's classes, then that of
+    /// Writes to the archive of `segments`; `classes` are the names of the policy's classes, then that of
     /// lines whose class it has not.
     ///
     /// # Errors
     /// If there are no threads or no memory to compress.
     pub fn new(
-        desk: Desk,
+        segments: OpenSegments,
         classes: Vec<ClassName>,
         options: Options,
         clock: Clock,
         tee: Option<Output<Descriptor>>,
     ) -> Result<Self, Diagnostic> {
         Ok(Self {
-            packing: Packing::start(options.packers, options.level, desk.finds_foreign_tokens())?,
+            packing: Packing::start(options.packers, options.level, segments.finds_foreign_tokens())?,
             options,
             clock,
-            committer: Committer::start(desk, options)?,
+            committer: Committer::start(segments, options)?,
             folders: Folders { classes, last: None },
             keys: None,
             pending: HashMap::new(),

@@ -27,7 +27,7 @@ mod totals;
 pub mod watch;
 pub mod workers;
 
-pub use archiver::{Archiver, Escrow, Keeping, SyncPolicy};
+pub use archiver::{ArchiveParts, Archiver, Escrow, SyncPolicy};
 pub use error::{CODES, PipelineError};
 pub use fanout::{Branch, Fanout};
 pub use feed::{Current, Epochs, Feed, Part, Parts};

@@ -30,7 +30,7 @@ pub struct Observed {
     patience: Arc<Patience>,
     meters: Mutex<Vec<Arc<Meter>>>,
     outputs: Mutex<Vec<Output>>,
-    board: Mutex<Board>,
+    run_counts: Mutex<RunCounts>,
     /// Pieces that are not durable, in order, and when they were written.
     written: Mutex<VecDeque<(u64, Instant)>>,
     open_segments: AtomicU64,
@@ -50,7 +50,7 @@ pub struct Names {
 }
 
 #[derive(Debug, Default)]
-struct Board {
+struct RunCounts {
     /// Of runs that have ended.
     before: Named,
     /// Of the run that goes on.
@@ -106,7 +106,7 @@ impl Observed {
             patience,
             meters: Mutex::default(),
             outputs: Mutex::default(),
-            board: Mutex::default(),
+            run_counts: Mutex::default(),
             written: Mutex::default(),
             open_segments: AtomicU64::new(0),
             repeated: AtomicU64::new(0),
@@ -155,20 +155,20 @@ impl Observed {
 
     /// A run begins, with this number of workers.
     pub fn begin(&self, names: Names, workers: usize) -> Vec<Slot> {
-        let mut board = lock(&self.board);
-        board.names = Some(names);
-        board.slots = (0..workers).map(|_| Slot::default()).collect();
-        board.slots.clone()
+        let mut run_counts = lock(&self.run_counts);
+        run_counts.names = Some(names);
+        run_counts.slots = (0..workers).map(|_| Slot::default()).collect();
+        run_counts.slots.clone()
     }
 
     /// The run has ended, and this is what its workers counted.
     pub fn end(&self, tally: &Tally) {
-        let mut board = lock(&self.board);
-        let Some(names) = board.names.take() else { return };
+        let mut run_counts = lock(&self.run_counts);
+        let Some(names) = run_counts.names.take() else { return };
         let mut totals = Totals::default();
         totals.read(tally);
-        board.before.add(&totals, &names);
-        board.slots.clear();
+        run_counts.before.add(&totals, &names);
+        run_counts.slots.clear();
     }
 
     /// A piece was handed to the outputs; pieces are counted over all runs.
@@ -203,7 +203,7 @@ impl Observed {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         // Workers first: what they have was taken before, so no line seems to come from nowhere.
-        let named = lock(&self.board).current();
+        let named = lock(&self.run_counts).current();
         let inputs: Vec<_> = lock(&self.meters).iter().map(|meter| meter.read()).collect();
         let taken = inputs.iter().map(|input| input.lines).sum();
         let written = lock(&self.written);
@@ -233,7 +233,7 @@ impl Observed {
     }
 }
 
-impl Board {
+impl RunCounts {
     fn current(&self) -> Named {
         let mut sum = self.before.clone();
         if let Some(names) = &self.names {

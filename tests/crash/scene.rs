@@ -8,7 +8,7 @@ use oubliette::model::{
     Canonical, ClassName, Expires, Finding, Findings, Kind, Kinds, NodeName, RuleId, Seal, Sealer, ShredKeys,
     Span, Tree,
 };
-use oubliette::pipeline::archiver::{Archiver, Desk, Escrow, Keeping, Options};
+use oubliette::pipeline::archiver::{ArchiveParts, Archiver, Escrow, OpenSegments, Options};
 use oubliette::pipeline::{Sink, SyncPolicy};
 use oubliette::primitives::clock::Clock;
 use oubliette::primitives::diag::Diagnostic;
@@ -73,8 +73,8 @@ pub(crate) fn keys() -> Arc<EpochKeys> {
 
 const NOW: &str = "2026-11-23T12:00:00Z";
 
-fn desk(storage: Arc<dyn Storage>, tree: Tree) -> Result<Desk, Diagnostic> {
-    let keeping = Keeping {
+fn open_segments(storage: Arc<dyn Storage>, tree: Tree) -> Result<OpenSegments, Diagnostic> {
+    let parts = ArchiveParts {
         storage,
         tree,
         node: NodeName::new("web1").unwrap(),
@@ -88,7 +88,7 @@ fn desk(storage: Arc<dyn Storage>, tree: Tree) -> Result<Desk, Diagnostic> {
         sealer: Box::new(Custody),
         shred_keys: Box::new(Custody),
     };
-    Desk::open(keeping, NOW.parse().unwrap()).map(|(desk, _)| desk)
+    OpenSegments::open(parts, NOW.parse().unwrap()).map(|(segments, _)| segments)
 }
 
 /// An archive in which every line is a frame of its own as soon as its block is written.
@@ -110,7 +110,7 @@ pub(crate) fn archiver(
         ..Options::default()
     };
     let classes = ["connection", "ticket"].map(|name| ClassName::new(name).unwrap()).to_vec();
-    Archiver::new(desk(storage, tree)?, classes, options, Clock::Fixed(NOW.parse().unwrap()), None)
+    Archiver::new(open_segments(storage, tree)?, classes, options, Clock::Fixed(NOW.parse().unwrap()), None)
 }
 
 fn address(number: u32) -> [u8; 4] {
@@ -170,7 +170,7 @@ pub(crate) fn tree() -> Tree {
 
 /// Seals what a crash left.
 pub(crate) fn recover(memory: &Memory) -> Result<(), Diagnostic> {
-    desk(Arc::new(memory.clone()), tree()).map(drop)
+    open_segments(Arc::new(memory.clone()), tree()).map(drop)
 }
 
 pub(crate) fn check(memory: &Memory, owed: &BTreeSet<u32>, pairs: bool) {

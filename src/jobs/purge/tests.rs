@@ -6,7 +6,7 @@ use crate::jobs::scene::{
     DAY, MIDNIGHT, NEXT, WRITTEN, archive, events, folder, of_day, secret, segment, site, write,
 };
 use crate::model::{ClassName, Expires, NodeName, Period, SegmentName};
-use crate::pipeline::archiver::{Desk, Escrow, Keeping};
+use crate::pipeline::archiver::{ArchiveParts, Escrow, OpenSegments};
 use crate::primitives::storage::{Fault, Memory, Survives};
 use crate::shred::ShredError;
 use crate::vault::{Vault, VaultError};
@@ -81,7 +81,7 @@ fn what_is_sealed_during_a_purge_goes_with_it() {
 /// What a filter does at its start to what a crash left.
 fn start_filter(memory: &Memory) {
     let Site { storage, tree, ledger, shred, zone, .. } = site(memory, MIDNIGHT).unwrap();
-    let keeping = Keeping {
+    let parts = ArchiveParts {
         storage,
         tree,
         node: NodeName::new("web1").unwrap(),
@@ -95,7 +95,7 @@ fn start_filter(memory: &Memory) {
         shred_keys: Box::new(RecordedShredKeys::new(shred, ledger, zone.clone(), Box::new(|_| {}))),
         zone,
     };
-    let (_, recovered) = Desk::open(keeping, MIDNIGHT.parse().unwrap()).unwrap();
+    let (_, recovered) = OpenSegments::open(parts, MIDNIGHT.parse().unwrap()).unwrap();
     assert_eq!(recovered.len(), 1);
 }
 

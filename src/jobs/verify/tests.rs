@@ -5,7 +5,7 @@ use crate::jobs::custody::RecordedShredKeys;
 use crate::jobs::purge::Site;
 use crate::jobs::scene::{DAY, MIDNIGHT, WRITTEN, archive, folder, of_day, segment, site, try_write, write};
 use crate::model::{ClassName, Expires, Kinds, NodeName, Sealer as _};
-use crate::pipeline::archiver::{Desk, Escrow, Keeping};
+use crate::pipeline::archiver::{ArchiveParts, Escrow, OpenSegments};
 use crate::primitives::storage::{Fault, Memory, Survives};
 use proptest::prelude::*;
 
@@ -177,7 +177,7 @@ fn a_crash_while_sealing_is_no_forgery() {
 /// Seals what a crash left, as the next filter does when it starts.
 fn recover(memory: &Memory, now: &str) -> Result<(), Diagnostic> {
     let Site { storage, tree, shred, ledger, zone, now, .. } = site(memory, now)?;
-    let keeping = Keeping {
+    let parts = ArchiveParts {
         storage,
         tree,
         node: NodeName::new("web1").unwrap(),
@@ -191,7 +191,7 @@ fn recover(memory: &Memory, now: &str) -> Result<(), Diagnostic> {
         sealer: Box::new(ledger.clone()),
         shred_keys: Box::new(RecordedShredKeys::new(shred, ledger, zone, Box::new(|lost| panic!("{lost}")))),
     };
-    Desk::open(keeping, now).map(drop)
+    OpenSegments::open(parts, now).map(drop)
 }
 
 /// The commands of FORMAT.md and docs/verify.md, by a shell.

@@ -1,10 +1,10 @@
-//! The desk on a thread of its own: whoever takes lines does not wait for the disk.
+//! The open segments on a thread of their own, so that taking lines does not wait for the disk.
 //!
 //! One batch of frames is written at a time. What is packed meanwhile is the next batch, so that a disk that syncs slowly
 //! has more lines in each sync, and not fewer lines a second.
 
 use super::Options;
-use super::desk::Desk;
+use super::open_segments::OpenSegments;
 use super::packing::{Packed, Used};
 use crate::archive::ArchiveError;
 use crate::pipeline::workers::Portion;
@@ -27,9 +27,9 @@ pub(super) struct Committer {
     spares: Vec<Used>,
 }
 
-/// Where the desk is.
+/// Where the open segments are.
 enum Place {
-    /// Here: who asks waits.
+    /// Here: the caller waits.
     Here(Box<Work>),
     /// On a thread of its own.
     There(Queues),
@@ -58,13 +58,13 @@ struct Written {
     acknowledged: Portion,
     /// The memory that was used for them.
     spares: Vec<Used>,
-    /// What the desk shows afterwards.
+    /// What the open segments show afterwards.
     shown: Shown,
     /// Whether the segments that were to be sealed then are: if not, the lines in them are safe all the same.
     sealed: Result<(), Diagnostic>,
 }
 
-/// What others want to know of a desk.
+/// What others ask of the open segments.
 #[derive(Clone, Copy, Default)]
 struct Shown {
     open_segments: usize,
@@ -72,9 +72,9 @@ struct Shown {
 }
 
 impl Committer {
-    /// Takes the desk to a thread of its own; without `packers` it stays here.
-    pub(super) fn start(desk: Desk, options: Options) -> Result<Self, Diagnostic> {
-        let work = Work { desk, options };
+    /// Moves the segments to a thread of their own; without `packers` they stay here.
+    pub(super) fn start(segments: OpenSegments, options: Options) -> Result<Self, Diagnostic> {
+        let work = Work { segments, options };
         let place = match options.packers {
             0 => Place::Here(Box::new(work)),
             _ => Place::There(Queues::start(work).map_err(ArchiveError::Thread)?),
@@ -207,24 +207,24 @@ impl Drop for Queues {
     }
 }
 
-/// A desk, and what it needs to work.
+/// The open segments, and how to write them.
 struct Work {
-    desk: Desk,
+    segments: OpenSegments,
     options: Options,
 }
 
 impl Work {
     fn on(&mut self, job: Job) -> Done {
-        let Self { desk, options } = self;
+        let Self { segments, options } = self;
         let ((acknowledged, spares), sealed) = match job {
             Job::Write(packed, clock) => {
                 let now = clock.now();
-                (desk.write(packed, options, now)?, desk.seal_due(options, now))
+                (segments.write(packed, options, now)?, segments.seal_due(options, now))
             }
-            Job::SealOld(clock) => (Default::default(), desk.seal_old(clock.now())),
-            Job::SealAll(clock) => (Default::default(), desk.seal_all(clock.now())),
+            Job::SealOld(clock) => (Default::default(), segments.seal_old(clock.now())),
+            Job::SealAll(clock) => (Default::default(), segments.seal_all(clock.now())),
         };
-        let shown = Shown { open_segments: desk.open_segments(), expired: desk.expired() };
+        let shown = Shown { open_segments: segments.open_segments(), expired: segments.expired() };
         Ok(Written { acknowledged, spares, shown, sealed })
     }
 }

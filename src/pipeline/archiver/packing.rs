@@ -87,8 +87,8 @@ pub(super) struct Packing {
     /// Results in the order of the jobs, and the number of the block that each begins in.
     results: VecDeque<(u64, Receiver<Result<Packed, ArchiveError>>)>,
     threads: usize,
-    /// Does the work if there are no threads.
-    here: Bench,
+    /// Packs if there are no threads.
+    here: FramePacker,
     spares: Spares,
 }
 
@@ -110,18 +110,18 @@ impl Packing {
     /// Starts `threads` of them. With `foreign` tokens of other nodes may be in the lines.
     pub(super) fn start(threads: usize, level: i32, foreign: bool) -> Result<Self, Diagnostic> {
         let (jobs, queue) = bounded::<Job>(threads * 2);
-        let bench = || {
+        let frame_packer = || {
             let packer = Packer::new(level).map_err(ArchiveError::Compress)?;
-            Ok::<_, ArchiveError>(Bench { packer, foreign, index: FrameIndex::default() })
+            Ok::<_, ArchiveError>(FramePacker { packer, foreign, index: FrameIndex::default() })
         };
         for _ in 0..threads {
-            let bench = bench()?;
+            let packer = frame_packer()?;
             let queue = queue.clone();
-            let started = thread::Builder::new().name("packer".to_owned()).spawn(move || bench.toil(&queue));
+            let started = thread::Builder::new().name("packer".to_owned()).spawn(move || packer.run(&queue));
             drop(started.map_err(ArchiveError::Thread)?);
         }
         let (results, spares) = (VecDeque::new(), Spares::default());
-        Ok(Self { jobs, results, threads, here: bench()?, spares })
+        Ok(Self { jobs, results, threads, here: frame_packer()?, spares })
     }
 
     /// Room for lines.
@@ -196,15 +196,15 @@ fn gone() -> Diagnostic {
     ArchiveError::Thread(io::Error::other("one that compresses has ended")).into()
 }
 
-/// One of the threads.
-struct Bench {
+/// Packs frames, on one of the threads or on that of the caller.
+struct FramePacker {
     packer: Packer,
     foreign: bool,
     index: FrameIndex,
 }
 
-impl Bench {
-    fn toil(mut self, queue: &Receiver<Job>) {
+impl FramePacker {
+    fn run(mut self, queue: &Receiver<Job>) {
         for Job { pending, result } in queue {
             // Whoever asked may have failed meanwhile.
             let _ = result.send(self.pack(*pending));

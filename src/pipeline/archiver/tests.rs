@@ -66,8 +66,8 @@ impl Wrap for FirstBytes {
 
 const NOW: &str = "2026-11-23T12:00:00Z";
 
-fn keeping(memory: &Memory, escrow: Escrow) -> Keeping {
-    Keeping {
+fn parts(memory: &Memory, escrow: Escrow) -> ArchiveParts {
+    ArchiveParts {
         storage: Arc::new(memory.clone()),
         tree: Tree::at(Path::new("/srv")),
         node: NodeName::new("web1").unwrap(),
@@ -85,9 +85,9 @@ fn keeping(memory: &Memory, escrow: Escrow) -> Keeping {
 
 pub(in crate::pipeline) fn archiver(memory: &Memory, options: Options, escrow: Escrow) -> Archiver {
     let clock = Clock::Fixed(NOW.parse().unwrap());
-    let (desk, _) = Desk::open(keeping(memory, escrow), clock.now()).unwrap();
+    let (segments, _) = OpenSegments::open(parts(memory, escrow), clock.now()).unwrap();
     let classes = ["connection", "ticket"].map(|name| ClassName::new(name).unwrap()).to_vec();
-    Archiver::new(desk, classes, options, clock, None).unwrap()
+    Archiver::new(segments, classes, options, clock, None).unwrap()
 }
 
 pub(in crate::pipeline) fn options() -> Options {
@@ -473,11 +473,11 @@ fn lines_stay_in_a_segment_that_was_open_before_their_day() {
 #[test]
 fn a_key_that_is_refused_past_midnight_is_no_failure() {
     let memory = Memory::new();
-    let keeping = Keeping { shred_keys: Box::new(NoKeyAnyMore), ..keeping(&memory, Escrow::KeyFile) };
+    let parts = ArchiveParts { shred_keys: Box::new(NoKeyAnyMore), ..parts(&memory, Escrow::KeyFile) };
     let clock = Clock::Fixed(BEFORE_MIDNIGHT.parse().unwrap());
-    let (desk, _) = Desk::open(keeping, clock.now()).unwrap();
+    let (segments, _) = OpenSegments::open(parts, clock.now()).unwrap();
     let classes = vec![ClassName::new("connection").unwrap()];
-    let mut archiver = Archiver::new(desk, classes, options(), clock, None).unwrap();
+    let mut archiver = Archiver::new(segments, classes, options(), clock, None).unwrap();
     let block = block(&keys(1), &[Line { expires: DAY, ..line("late", [192, 0, 2, 1]) }]);
     archiver.write(&block).unwrap();
     archiver.flush().unwrap();
@@ -608,11 +608,11 @@ fn a_failure_is_told_once_and_nothing_is_written_after_it() {
 #[test]
 fn an_archive_whose_other_output_fails_is_sealed_all_the_same() {
     let (memory, clock) = (Memory::new(), Clock::Fixed(NOW.parse().unwrap()));
-    let (desk, _) = Desk::open(keeping(&memory, Escrow::None), clock.now()).unwrap();
+    let (segments, _) = OpenSegments::open(parts(&memory, Escrow::None), clock.now()).unwrap();
     let classes = ["connection", "ticket"].map(|name| ClassName::new(name).unwrap()).to_vec();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let tee = Some(Output::new(Descriptor::new(full)));
-    let mut archiver = Archiver::new(desk, classes, options(), clock, tee).unwrap();
+    let mut archiver = Archiver::new(segments, classes, options(), clock, tee).unwrap();
     let lines = [line("one", [192, 0, 2, 1]), line("two", [192, 0, 2, 2])];
     archiver.write(&block(&keys(1), &lines)).unwrap_err();
     assert!(matches!(archiver.flush(), Err(WriteError::Poisoned)));

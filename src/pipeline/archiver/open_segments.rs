@@ -39,8 +39,8 @@ pub trait Wrap: Send {
     fn wrap(&self, secret: &Secret) -> Result<Vec<u8>, Diagnostic>;
 }
 
-/// What an archive is kept with.
-pub struct Keeping {
+/// What an archive consists of and is written with.
+pub struct ArchiveParts {
     /// Where files are.
     pub storage: Arc<dyn Storage>,
     /// The archive and its vaults.
@@ -68,8 +68,8 @@ pub struct Keeping {
 }
 
 /// All open segments.
-pub struct Desk {
-    keeping: Keeping,
+pub struct OpenSegments {
+    parts: ArchiveParts,
     kind_names: Vec<String>,
     open: HashMap<Folder, Open>,
     /// How often a segment was asked for.
@@ -98,25 +98,25 @@ struct Staged {
     tokens: Tokens,
 }
 
-impl Desk {
+impl OpenSegments {
     /// Opens an archive: what a crash left is sealed. What became of it.
     ///
     /// # Errors
     /// If something that a crash left cannot be sealed.
-    pub fn open(mut keeping: Keeping, now: Timestamp) -> Result<(Self, Vec<Recovered>), Diagnostic> {
-        let known = Known { zone: zone_name(&keeping.zone), policy: keeping.policy };
-        let storage = Arc::clone(&keeping.storage);
-        let mut vaults = Vaults { storage: Arc::clone(&storage), tree: keeping.tree.clone() };
-        let sealer = &mut *keeping.sealer;
-        let recovered = archive::recover(&*storage, &keeping.tree, &known, &mut vaults, sealer, now)?;
-        let kind_names = keeping.kinds.iter().map(|(_, name)| name.to_owned()).collect();
+    pub fn open(mut parts: ArchiveParts, now: Timestamp) -> Result<(Self, Vec<Recovered>), Diagnostic> {
+        let known = Known { zone: zone_name(&parts.zone), policy: parts.policy };
+        let storage = Arc::clone(&parts.storage);
+        let mut vaults = Vaults { storage: Arc::clone(&storage), tree: parts.tree.clone() };
+        let sealer = &mut *parts.sealer;
+        let recovered = archive::recover(&*storage, &parts.tree, &known, &mut vaults, sealer, now)?;
+        let kind_names = parts.kinds.iter().map(|(_, name)| name.to_owned()).collect();
         let (open, expired) = (HashMap::new(), Portion::default());
-        Ok((Self { keeping, kind_names, open, turn: 0, wrap: None, expired }, recovered))
+        Ok((Self { parts, kind_names, open, turn: 0, wrap: None, expired }, recovered))
     }
 
     /// Whether tokens of other nodes may be in the lines.
     pub(super) fn finds_foreign_tokens(&self) -> bool {
-        self.keeping.foreign_tokens
+        self.parts.foreign_tokens
     }
 
     /// Segments that are being written.
@@ -264,14 +264,14 @@ impl Desk {
             return Ok(None);
         }
         // Asked before there is a file: whoever keeps the keys has a clock, which may be past midnight by now.
-        let shred_key = match self.keeping.escrow {
+        let shred_key = match self.parts.escrow {
             Escrow::None => None,
-            Escrow::Wrap(_) | Escrow::KeyFile => match self.keeping.shred_keys.key_for(folder.expires)? {
+            Escrow::Wrap(_) | Escrow::KeyFile => match self.parts.shred_keys.key_for(folder.expires)? {
                 None => return Ok(None),
                 key => key,
             },
         };
-        let Keeping { storage, tree, node, zone, source_zone, policy, .. } = &self.keeping;
+        let ArchiveParts { storage, tree, node, zone, source_zone, policy, .. } = &self.parts;
         let origin = Origin {
             id: archive::new_id()?,
             node: node.clone(),
@@ -280,7 +280,7 @@ impl Desk {
             source_zone: source_zone.iana_name().filter(|_| source_zone != zone).map(str::to_owned),
             kid: keys.kid(),
             policy: *policy,
-            networks_unknown: self.keeping.foreign_tokens,
+            networks_unknown: self.parts.foreign_tokens,
         };
         let is_free = |name: &SegmentName| storage.exists(&tree.vault(name)).map(|exists| !exists);
         let segment = SegmentWriter::begin(storage, tree, origin, &is_free)?;
@@ -296,14 +296,14 @@ impl Desk {
         keys: &EpochKeys,
         shred_key: &Secret,
     ) -> Result<VaultWriter, Diagnostic> {
-        let wrap = match &mut self.keeping.escrow {
+        let wrap = match &mut self.parts.escrow {
             Escrow::KeyFile | Escrow::None => Vec::new(),
             Escrow::Wrap(recipients) => match self.wrap.take().filter(|(kid, _)| *kid == keys.kid()) {
                 Some((_, wrapped)) => wrapped,
                 None => recipients.wrap(keys.secret())?,
             },
         };
-        let Keeping { storage, tree, tenant, .. } = &self.keeping;
+        let ArchiveParts { storage, tree, tenant, .. } = &self.parts;
         let name = segment.name();
         let (secret, begun, kinds) = (keys.secret(), keys.begin_vault(), &self.kind_names);
         let custody = Custody { secret, wrap: &wrap, shred_key, begun, tenant, kinds };
@@ -328,7 +328,7 @@ impl Desk {
     }
 
     fn legal_day(&self, now: Timestamp) -> Date {
-        now.to_zoned(self.keeping.zone.clone()).date()
+        now.to_zoned(self.parts.zone.clone()).date()
     }
 
     pub(super) fn seal_all(&mut self, now: Timestamp) -> Result<(), Diagnostic> {
@@ -354,14 +354,14 @@ impl Desk {
                 Some(VaultMark { bytes, digest })
             }
         };
-        segment.seal(mark, &mut *self.keeping.sealer, now)?;
+        segment.seal(mark, &mut *self.parts.sealer, now)?;
         Ok(())
     }
 }
 
-impl std::fmt::Debug for Desk {
+impl std::fmt::Debug for OpenSegments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Desk").field("open", &self.open.len()).finish_non_exhaustive()
+        f.debug_struct("OpenSegments").field("open", &self.open.len()).finish_non_exhaustive()
     }
 }
 
