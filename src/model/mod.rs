@@ -1,4 +1,4 @@
-//! Plain data that the layers above share. No input or output, no logic that can fail at run time.
+//! Plain data types shared by the modules above. No input or output, and no logic that can fail at run time.
 
 mod class;
 pub mod custody;

@@ -1,14 +1,15 @@
-//! The archive as an output: blocks of pseudonymised lines into segments and vaults.
+//! The archive as an output: writes blocks of pseudonymised lines into segments and vaults.
 //!
 //! ```text
 //! block --by class and day--> Pending --packers (threads)--> Packed
 //!       --in order, committer (thread)--> vault: new originals, sync --> segment: frame, sync --> acknowledged
 //! ```
-//! - What a token stands for is durable before the frame that holds the token is written.
-//! - Frames are written in the order of their lines. All that get ready while others are being written are written
-//!   together, so that one sync serves many.
+//! - The original of a token is durable in the vault before the frame that holds the token is written
+//!   (except with [`SyncPolicy::None`]).
+//! - Frames are written in the order of their lines. Frames that become ready during a write are written together
+//!   afterwards, so that they share one sync.
 //! - A frame whose expiry day has come by the time its segment would be opened is dropped and counted.
-//! - An epoch that ends takes its segments with it: they are sealed, and what is left of its keys is wiped.
+//! - When an epoch ends, its segments are sealed and the remaining copies of its keys are wiped.
 
 mod committer;
 mod open_segments;
@@ -35,35 +36,36 @@ use std::time::{Duration, Instant};
 /// When frames are made durable, and so when lines are acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncPolicy {
-    /// Soon after they are compressed ([`Options::gather`]) and those before are durable; those that are ready together
-    /// share a sync.
+    /// Soon after frames are compressed ([`Options::gather`]) and the previous ones are durable. Frames that are ready
+    /// at the same time share a sync.
     Frame,
-    /// After so much time, or when 16 MiB wait. Until then they wait in memory.
+    /// Once per interval, or when 16 MiB or [`Options::most_unsynced_frames`] frames wait. Until then, frames wait
+    /// in memory.
     Interval(Duration),
-    /// Not before a segment is sealed: a line is acknowledged when the operating system has it. That survives
-    /// the end of the process, not that of the machine; and a power cut may keep a frame and lose what its
-    /// tokens stand for.
+    /// Not before a segment is sealed. A line is acknowledged once the operating system has it: it survives the end
+    /// of the process, but not a crash of the machine. A power cut may also keep a frame and lose the originals of
+    /// its tokens.
     None,
 }
 
-/// How an archive is written.
+/// Options for writing an archive.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// When frames are made durable.
     pub sync: SyncPolicy,
-    /// Lines that have waited so long for more of their frame wait no longer.
+    /// How long lines wait at most for their frame to fill up.
     pub flush: Duration,
-    /// So much time passes at least from one sync to the next, while frames come fast, so that more of them share it.
+    /// The minimum time between two syncs, so that frames that arrive in quick succession share one.
     pub gather: Duration,
-    /// Compression level of zstd.
+    /// The zstd compression level.
     pub level: i32,
-    /// Threads that compress; with 0, it is done where lines are taken.
+    /// The number of threads that compress frames; with 0, the caller of [`Sink::write`] compresses them.
     pub packers: usize,
-    /// So many frames may wait for a sync.
+    /// How many frames may wait for a sync.
     pub most_unsynced_frames: usize,
-    /// A segment of so many bytes is sealed.
+    /// The size in bytes from which a segment is sealed.
     pub most_segment_bytes: u64,
-    /// So many segments are open at a time; the one that was used least recently makes room.
+    /// How many segments may be open at a time. The least recently used one is sealed to make room for another.
     pub most_open: usize,
 }
 
@@ -82,30 +84,30 @@ impl Default for Options {
     }
 }
 
-/// Compressed bytes that may wait for a sync.
+/// How many compressed bytes may wait for a sync.
 const MOST_UNSYNCED_BYTES: usize = 16 << 20;
 
-/// Writes what it is given to an archive, and to an output beside it.
+/// Writes blocks to an archive, and optionally to a second output.
 pub struct Archiver {
     options: Options,
     clock: Clock,
     committer: Committer,
     packing: Packing,
     folders: Folders,
-    /// Keys of the block that came last.
+    /// The keys of the most recent block.
     keys: Option<Arc<EpochKeys>>,
-    /// Lines that wait for more of their frame.
+    /// Lines that wait for their frame to fill up.
     pending: HashMap<Folder, Pending>,
-    /// Frames that are compressed and not written, in the order of their lines.
+    /// Frames that are compressed but not yet written, in the order of their lines.
     packed: Vec<Packed>,
     packed_bytes: usize,
     last_commit: Instant,
     tee: Option<Output<Descriptor>>,
-    /// The number of the block that came last, counted from 1.
+    /// The number of the most recent block, counted from 1.
     blocks: u64,
-    /// That of the last one of which every line is waiting or written.
+    /// The number of the last block whose lines are all either waiting or written.
     taken: u64,
-    /// Blocks that are durable, when that was last known for sure.
+    /// The number of durable blocks, as of the last call of `note`.
     durable: u64,
     lines: u64,
     bytes: u64,
@@ -113,11 +115,11 @@ pub struct Archiver {
 }
 
 impl Archiver {
-    /// Writes to the archive of `segments`; `classes` are the names of the policy's classes, then that of
-    /// lines whose class it has not.
+    /// Creates an archiver that writes to the archive of `segments`. `classes` holds the names of the policy's
+    /// classes, followed by the name for lines whose class the policy does not have.
     ///
     /// # Errors
-    /// If there are no threads or no memory to compress.
+    /// Fails if threads cannot be started or there is no memory for compression.
     pub fn new(
         segments: OpenSegments,
         classes: Vec<ClassName>,
@@ -146,24 +148,23 @@ impl Archiver {
         })
     }
 
-    /// Lines, counted from the first one, that are acknowledged: durable, or with [`SyncPolicy::None`] handed
-    /// to the operating system. Lines of different segments are acknowledged out of order, so this is a
-    /// number and not a position, unless all have one class and day. Lines that expired on the way are not among
-    /// them.
+    /// The number of acknowledged lines: durable, or with [`SyncPolicy::None`] handed to the operating system.
+    /// Lines of different segments are acknowledged out of order, so this number is not a position in the input
+    /// unless all lines have the same class and day. Lines that expired before they were written are not counted.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.committer.acknowledged().lines
     }
 
-    /// Blocks, counted from the first one, of which every line is as safe as the sync policy makes it, or has
-    /// expired on the way. After a failure, too.
+    /// The number of leading blocks of which every line is as safe as the sync policy makes it, or expired before
+    /// it was written. Also valid after a failure.
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.durable
     }
 
-    /// Hands on what the committer says, and notes what is durable now: what it says next may be that it failed.
-    /// To be called only when every line that is not with the committer is `pending`, `packing` or `packed`.
+    /// Passes on a result of the committer after updating `durable`; the committer's next result may be an error.
+    /// Call this only while every line that is not with the committer is in `pending`, `packing` or `packed`.
     fn note<T>(&mut self, said: Result<T, Diagnostic>) -> Result<T, Diagnostic> {
         let pending = self.pending.values().map(Pending::first_block);
         let waiting = pending
@@ -174,13 +175,13 @@ impl Archiver {
         said
     }
 
-    /// Segments that are being written.
+    /// The number of open segments.
     #[must_use]
     pub fn open_segments(&self) -> usize {
         self.committer.open_segments()
     }
 
-    /// Writes everything that waits for more of its frame, or for a sync: somebody waits for it.
+    /// Writes all lines that wait for their frame to fill up or for a sync, because a sender waits for them.
     ///
     /// # Errors
     /// As [`Sink::write`].
@@ -210,7 +211,7 @@ impl Archiver {
         Ok(())
     }
 
-    /// Adds lines of one class and day.
+    /// Adds a run of lines of one class and day.
     fn add(
         &mut self,
         block: &Pseudonymised,
@@ -219,7 +220,8 @@ impl Archiver {
         keys: &Arc<EpochKeys>,
     ) -> Result<(), Diagnostic> {
         let folder = self.folders.of(dated).clone();
-        // A block of which a part is durable and the rest cannot be written comes again whole.
+        // If part of a block becomes durable and the rest cannot be written, the whole block is sent again. So avoid
+        // splitting it between frames.
         if self.pending.get(&folder).is_none_or(|pending| pending.would_split(block, self.blocks)) {
             if let Some(full) = self.pending.remove(&folder) {
                 self.pack(full)?;
@@ -232,7 +234,7 @@ impl Archiver {
             if run.is_empty() {
                 break;
             }
-            // Full.
+            // The frame is full.
             let next = self.packing.pending(folder.clone(), Arc::clone(keys), self.blocks);
             let full = std::mem::replace(pending, next);
             self.pack(full)?;
@@ -249,7 +251,8 @@ impl Archiver {
         Ok(())
     }
 
-    /// Packs what is due, by folder: the same input gives the same archive. What is not packed yet still counts as pending.
+    /// Packs the lines that are due, ordered by folder, so that the same input gives the same archive. Lines that are not
+    /// packed yet still count as pending.
     fn pack_those(&mut self, due: impl Fn(&Pending) -> bool) -> Result<(), Diagnostic> {
         let due = self.pending.iter().filter(|(_, pending)| due(pending));
         let mut folders: Vec<_> = due.map(|(folder, _)| folder.clone()).collect();
@@ -262,7 +265,7 @@ impl Archiver {
         Ok(())
     }
 
-    /// Waits for the frame whose turn it is.
+    /// Waits for the next frame in order.
     fn receive_one(&mut self) -> Result<(), Diagnostic> {
         if let Some(packed) = self.packing.next()? {
             self.packed_bytes += packed.frame.bytes();
@@ -271,7 +274,7 @@ impl Archiver {
         Ok(())
     }
 
-    /// Packs what has waited long enough, and writes what is ready, if that is due.
+    /// Packs lines that have waited long enough, and writes packed frames if a commit is due.
     fn tend(&mut self) -> Result<(), Diagnostic> {
         let crowded = self.pending.len() > self.options.most_open;
         let flush = self.options.flush;
@@ -307,7 +310,7 @@ impl Archiver {
         Ok(())
     }
 
-    /// Writes everything.
+    /// Writes everything and waits until it is written.
     fn drain(&mut self) -> Result<(), Diagnostic> {
         self.pack_those(|_| true)?;
         while !self.packing.is_empty() {
@@ -318,7 +321,7 @@ impl Archiver {
         self.note(waited)
     }
 
-    /// Writes everything, seals every segment, forgets the keys.
+    /// Writes everything, seals every segment and drops the keys.
     fn end_epoch(&mut self) -> Result<(), Diagnostic> {
         self.drain()?;
         self.committer.seal_all(self.clock)?;
@@ -333,7 +336,7 @@ impl Archiver {
         until.is_some_and(|until| self.clock.now() >= until)
     }
 
-    /// After a failure nothing more is written: nobody knows what the files hold.
+    /// Runs `action`. After a failure nothing more is written, because the contents of the files are unknown.
     fn attempt(
         &mut self,
         action: impl FnOnce(&mut Self) -> Result<(), Diagnostic>,
@@ -347,7 +350,7 @@ impl Archiver {
         })
     }
 
-    /// A reader of the other output that goes away is no reason to archive no more.
+    /// Writes to the second output. If its reader goes away, archiving continues.
     fn tee(&mut self, block: &Pseudonymised) -> Result<(), WriteError> {
         let Some(tee) = &mut self.tee else { return Ok(()) };
         match tee.write(block) {
@@ -362,7 +365,7 @@ impl Archiver {
 
 impl Sink<Pseudonymised> for Archiver {
     fn write(&mut self, block: &Pseudonymised) -> Result<(), WriteError> {
-        // A line that is not indexed would be lost.
+        // A line that is not in the index would be lost.
         assert!(block.is_indexed(), "a line of the block is not in its index");
         self.attempt(|archiver| archiver.take(block))?;
         self.tee(block)
@@ -386,7 +389,7 @@ impl Sink<Pseudonymised> for Archiver {
 
     fn flush(&mut self) -> Result<(), WriteError> {
         let archived = self.attempt(Self::end_epoch);
-        // Of two that it writes to one may be well.
+        // Flush the second output even if the archive failed: it may still work.
         let handed_on = self.tee.as_mut().map_or(Ok(()), Output::flush);
         archived.and(handed_on)
     }
@@ -394,7 +397,7 @@ impl Sink<Pseudonymised> for Archiver {
     fn report(&self, flow: &mut Flow) {
         let (expired, done) = (self.committer.expired(), self.committer.acknowledged());
         (flow.lines_out, flow.bytes_out) = match self.failed {
-            // Of what came behind them nobody knows what the files hold.
+            // Lines after these are in an unknown state.
             true => (done.lines, done.bytes),
             false => (self.lines - expired.lines, self.bytes - expired.bytes),
         };
@@ -408,7 +411,7 @@ impl std::fmt::Debug for Archiver {
     }
 }
 
-/// From a class by index and an expiry day to a directory; the last one is remembered.
+/// Maps a class index and an expiry day to a folder, and caches the last one.
 struct Folders {
     classes: Vec<ClassName>,
     last: Option<(usize, Folder)>,
@@ -425,8 +428,8 @@ impl Folders {
     }
 }
 
-/// While something waits to be written.
+/// How long to wait for a block while something waits to be written.
 const SHORT_PATIENCE: Duration = Duration::from_millis(100);
 
-/// While nothing waits but the end of the epoch.
+/// How long to wait for a block while only the end of the epoch is awaited.
 const LONG_PATIENCE: Duration = Duration::from_secs(1);

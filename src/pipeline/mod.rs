@@ -1,16 +1,16 @@
 //! The life of a line, top to bottom.
 //!
 //! ```text
-//! feed      reads blocks of whole lines, seals what is too long, hands out each epoch's keys
-//!   |       to whichever worker is free, which reads it itself
+//! feed      reads blocks of whole lines, seals over-long lines, hands out the keys of each epoch
+//!   |       (runs in whichever worker is free: that worker processes the block it has read)
 //! workers   find, replace, classify, tag: bytes in, `Pseudonymised` out
-//!   |       in the order of the input, by whichever worker has the turn to write
-//! output    writes whole blocks, or the archiver, into segments and vaults
+//!   |       (the worker that has the turn to write passes results on, in the order of the input)
+//! output    writes whole blocks; or the archiver, into segments and vaults
 //! ```
 //!
-//! What waits is bounded, so a slow output slows the reading and memory stays bounded. Whatever fails,
+//! All queues are bounded: a slow output slows down reading, and memory stays bounded. After a failure,
 //! everything before it in the input is written, nothing after it, and the failure is returned. At the
-//! end `tally` checks that every line is accounted for.
+//! end, `tally` checks that every line is accounted for.
 
 pub mod archiver;
 mod distinct;

@@ -1,8 +1,8 @@
 //! Pseudonyms: findings in, [`Pseudonymised`] bytes out.
 //!
-//! [`Pseudonymised`] is the proof that nothing leaves in clear: its fields are private to this folder,
-//! [`Layout`] is the only way to add a line to it, and outputs accept nothing else. Writing a raw line does
-//! not compile. Pseudonyms know no formats, no classes, no storage.
+//! [`Pseudonymised`] proves that nothing leaves in clear: its fields are private to this module,
+//! [`Layout`] is the only way to add a line to it, and outputs accept no other type. Code that writes a
+//! raw line does not compile. This module knows no formats, no classes and no storage.
 
 pub mod epoch;
 mod index;
@@ -22,28 +22,28 @@ use recent::RecentTokens;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Shape of the tokens in a line.
+/// The form of the tokens in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum TokenShape {
-    /// `ip_2epqfnspyfc4whwyd2jp92w06ftvdrr`
+    /// A token such as `ip_2epqfnspyfc4whwyd2jp92w06ftvdrr`.
     #[default]
     Native,
-    /// An IPv6 unique local address for an IP, `...@pseudonym.invalid` for an e-mail.
+    /// An IPv6 unique local address for an IP address, `...@pseudonym.invalid` for an e-mail address.
     Address,
 }
 
-/// Lines in which every finding has been replaced by its token. Reused from block to block.
+/// Lines in which every finding is replaced by its token. Reused from block to block.
 #[derive(Default)]
 pub struct Pseudonymised {
-    /// Longer than what it holds, so that short runs can be copied in strides of one size.
+    /// Longer than `length`, so that short runs can be copied in strides of one size.
     buffer: Vec<u8>,
-    /// How much of `buffer` counts.
+    /// The number of valid bytes in `buffer`.
     length: usize,
-    /// `None` unless somebody asked for it.
+    /// `None` unless the lines are indexed.
     index: Option<Box<Index>>,
 }
 
-/// Tells lengths only: behind what counts, the buffer may hold the end of a stride of a raw line.
+/// Prints lengths only: beyond `length`, the buffer may hold the end of a stride of a raw line.
 impl std::fmt::Debug for Pseudonymised {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Pseudonymised([{} bytes redacted])", self.length)
@@ -57,7 +57,7 @@ impl Pseudonymised {
         &self.buffer[..self.length]
     }
 
-    /// Forgets the lines, keeps the memory.
+    /// Removes the lines and keeps the memory.
     pub fn clear(&mut self) {
         self.length = 0;
         if let Some(index) = &mut self.index {
@@ -65,7 +65,7 @@ impl Pseudonymised {
         }
     }
 
-    /// The keys of the epoch that its tokens are of; `None` if no line was indexed.
+    /// The keys of the epoch of these tokens; `None` if no line was indexed.
     #[must_use]
     pub fn keys(&self) -> Option<&Arc<EpochKeys>> {
         self.index.as_ref()?.keys.as_ref()
@@ -78,13 +78,13 @@ impl Pseudonymised {
         end == self.length
     }
 
-    /// How many lines the index holds.
+    /// The number of lines in the index.
     #[must_use]
     pub fn indexed_lines(&self) -> usize {
         self.index.as_ref().map_or(0, |index| index.entries.len())
     }
 
-    /// The bytes of an indexed line with its line end, and its retention.
+    /// The bytes of an indexed line, including its line end, and its retention.
     ///
     /// # Panics
     /// If the index holds no such line.
@@ -94,7 +94,7 @@ impl Pseudonymised {
         (self.indexed_bytes(line..line + 1), index.dated(line))
     }
 
-    /// The indexed lines in runs of one class and day, with the retention of the first of each.
+    /// The indexed lines in runs of one class and day, each with the retention of its first line.
     pub fn runs(&self) -> impl Iterator<Item = (Range<usize>, Dated)> {
         let mut start = 0;
         self.index.iter().flat_map(|index| &index.runs).map(move |run| {
@@ -104,7 +104,7 @@ impl Pseudonymised {
         })
     }
 
-    /// When the events of these indexed lines were, in Unix seconds.
+    /// The event times of these indexed lines, in Unix seconds.
     ///
     /// # Panics
     /// If the index does not hold all of them.
@@ -113,7 +113,7 @@ impl Pseudonymised {
         entries[lines].iter().map(|entry| entry.event_second)
     }
 
-    /// Whether every indexed line ends with LF. Only the last line of an input may end without.
+    /// Whether every indexed line ends with LF. Only the last line of an input may lack it.
     #[must_use]
     pub fn every_line_ends(&self) -> bool {
         self.index.as_ref().is_none_or(|index| !index.unended)
@@ -137,7 +137,7 @@ impl Pseudonymised {
         }
     }
 
-    /// How many of these indexed lines stand for sealed ones.
+    /// How many of these indexed lines are placeholders of quarantined lines.
     #[must_use]
     pub fn placeholders(&self, lines: &Range<usize>) -> usize {
         let all = self.index.as_ref().map_or(&[][..], |index| &index.placeholders);
@@ -147,7 +147,7 @@ impl Pseudonymised {
 
 #[cfg(test)]
 impl Pseudonymised {
-    /// Lines without any identifier, indexed, with the seconds of their events.
+    /// Indexed lines without any identifier, given with their event times in seconds.
     pub(crate) fn of_lines(expires: crate::model::Expires, lines: &[(&str, i64)]) -> Self {
         let mut index = Box::<Index>::default();
         let mut bytes = Vec::new();
@@ -161,21 +161,21 @@ impl Pseudonymised {
     }
 }
 
-/// Makes tokens; one per worker, for it remembers recent ones.
+/// Makes tokens. Each worker has its own, because it caches recent tokens.
 pub struct Pseudonymiser {
     keys: Arc<EpochKeys>,
     kinds: Arc<Kinds>,
     shape: TokenShape,
     recent: RecentTokens,
-    /// Of the lines that are being laid out.
+    /// The holes of the lines that are being laid out.
     holes: Holes,
-    /// What each token of a kind begins with: kind, underscore, kid.
+    /// The prefix of the tokens of each kind: kind, underscore, kid.
     prefixes: Vec<Prefix>,
-    /// Where tokens were sent to, if lines are indexed.
+    /// The destinations of tokens, if lines are indexed.
     destinations: Destinations,
     /// The networks of addresses, if lines are indexed.
     networks: Option<Networks>,
-    /// Tags that were not among the recent ones.
+    /// Tags that were not among the recent tokens.
     new: Vec<(Kind, [u8; 16])>,
 }
 
@@ -199,7 +199,7 @@ impl Prefix {
 }
 
 impl Pseudonymiser {
-    /// A pseudonymiser for one epoch, which remembers recent tokens in about `recent_bytes` bytes.
+    /// Creates a pseudonymiser for one epoch, with a cache of recent tokens of about `recent_bytes` bytes.
     #[must_use]
     pub fn new(keys: Arc<EpochKeys>, kinds: Arc<Kinds>, shape: TokenShape, recent_bytes: usize) -> Self {
         let mut made = Self {
@@ -217,7 +217,7 @@ impl Pseudonymiser {
         made
     }
 
-    /// Goes over to the keys of another epoch. Tokens of the old one are forgotten.
+    /// Switches to the keys of another epoch and forgets the tokens of the old one.
     pub fn enter(&mut self, keys: &Arc<EpochKeys>) {
         if !Arc::ptr_eq(&self.keys, keys) {
             self.keys = Arc::clone(keys);
@@ -228,18 +228,18 @@ impl Pseudonymiser {
         }
     }
 
-    /// Begins to lay out lines at the end of `out`. They are complete when the layout is dropped.
+    /// Begins to lay out lines at the end of `out`. The lines are complete when the layout is dropped.
     pub fn layout<'a>(&'a mut self, out: &'a mut Pseudonymised) -> Layout<'a> {
         Layout::new(self, out)
     }
 
-    /// The tags that were not among the recent ones since it was last asked, so that distinct
-    /// identifiers can be counted. One may come twice.
+    /// Drains the tags that were not among the recent tokens since the last call, so that distinct identifiers
+    /// can be counted. A tag may occur twice.
     pub fn new_tags(&mut self) -> impl Iterator<Item = (Kind, [u8; 16])> {
         self.new.drain(..)
     }
 
-    /// How many tokens were among the recent ones, and how many were not.
+    /// The hits and misses of the cache of recent tokens.
     #[must_use]
     pub fn hits_and_misses(&self) -> (u64, u64) {
         self.recent.hits_and_misses()
@@ -251,7 +251,7 @@ impl Pseudonymiser {
     }
 }
 
-/// What goes out in the place of a quarantined line: a token and two numbers, nothing of the line.
+/// What replaces a quarantined line in the output: a token and two numbers, nothing of the line itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placeholder {
     token: String,
@@ -260,21 +260,21 @@ pub struct Placeholder {
 }
 
 impl Placeholder {
-    /// The line of `bytes` bytes, more than `limit`, that is sealed under `token`. `None` if that is not
-    /// a `qr` token: it is written out, so nothing else may get in.
+    /// Creates the placeholder of a line of `bytes` bytes, over the limit of `limit` bytes, that is sealed under
+    /// `token`. Returns `None` if `token` is not a `qr` token: it is written to the output, so it is checked here.
     #[must_use]
     pub fn new(token: &str, bytes: u64, limit: u64) -> Option<Self> {
         let body = token.strip_prefix("qr_").filter(|body| token::is_body(body.as_bytes()));
         body.map(|_| Self { token: token.to_owned(), bytes, limit })
     }
 
-    /// The token, which is also the name of the sealed file.
+    /// The token, which is also the name of the quarantine file.
     #[must_use]
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// Length of the line, without its line end.
+    /// The length of the line in bytes, without its line end.
     #[must_use]
     pub fn line_bytes(&self) -> u64 {
         self.bytes

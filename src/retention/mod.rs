@@ -1,10 +1,10 @@
-//! Retention: which class a line is of, when it expires, what its tag says. No input or output.
+//! Retention: the class of a line, the day on which it expires, and its tag. No input or output.
 //!
 //! ```text
 //! Record --policy--> class --event_time--> legal day --expiry--> expires --stamp--> tag
 //! ```
-//! [`Stamper`] does it all for one worker, from memory where it can; [`tag::LookAlikes`] finds text
-//! that only looks like a tag. This module knows no file format and no key, and asks no clock.
+//! [`Stamper`] does all of this for one worker and caches results where it can; [`tag::LookAlikes`] finds
+//! text that only looks like a tag. This module knows no file formats and no keys, and reads no clock.
 
 pub mod event_time;
 pub mod expiry;

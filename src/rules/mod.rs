@@ -1,17 +1,17 @@
-//! Rule files: loaded, refused when unknown keys appear, run against their own samples.
+//! Rule files: loads them, rejects unknown keys, and lets each rule be run against its own samples.
 //!
-//! A rule file is TOML. Those under `rules/identifiers/` travel in the binary; the operator adds
-//! more, or replaces one by a file of the same name. Nothing is read from disk here: a file is a
-//! value, with its name and its text.
+//! A rule file is TOML. The files under `rules/identifiers/` are compiled into the binary; the operator can
+//! add files, or replace a built-in file by one of the same name. This module does not read the disk: a
+//! rule file is passed in as a name and a text.
 //!
 //! ```toml
 //! [[rule]]
 //! id          = "example-login"               # unique over all files
 //! description = "login of the example daemon"
-//! kind        = "usr"                         # or a list; every group of the pattern is of a kind
+//! kind        = "usr"                         # or a list; every group of the pattern belongs to a kind
 //! program     = ["exampled", "exampled-*"]    # optional: TAG or APP-NAME of syslog
 //! format      = ["syslog"]                    # optional: a format or a group of formats
-//! literals    = ["login by "]                 # one must be in the line; under 3 bytes or none: slow
+//! literals    = ["login by "]                 # a line must contain one; none, or under 3 bytes: slow
 //! pattern     = 'login by (?P<usr>.*) from \S+'
 //! source      = "exampled(8), LOGGING"
 //!
@@ -24,11 +24,11 @@
 //! none = true
 //! ```
 //!
-//! A pattern is applied to bytes: `.` is any byte, `\w`, `\d`, `\s` and `(?i)` are ASCII. A client
-//! chooses what stands in a name, so a pattern reaches as far right as the text after the name
-//! allows (`(?P<usr>.*) from \S+`, not `(?P<usr>\S+) from`). What stands right of the last group
-//! may be matched again by the next match, up to 64 bytes of it. A pattern that has to read far
-//! beyond its match to decide on it costs that reading again at every match.
+//! A pattern is applied to bytes: `.` is any byte, `\w`, `\d`, `\s` and `(?i)` are ASCII. Clients choose
+//! the contents of a name, so a pattern should extend as far right as the text after the name allows
+//! (`(?P<usr>.*) from \S+`, not `(?P<usr>\S+) from`). Up to 64 bytes of the text to the right of the last
+//! group may be matched again by the next match. A pattern that must read far beyond its match in order to
+//! decide pays for that reading again at every match.
 
 pub mod retention;
 pub mod schema;
@@ -40,17 +40,17 @@ use std::collections::BTreeMap;
 /// A rule file as a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFile {
-    /// Its name without directories, `sshd.toml`.
+    /// File name without directories, such as `sshd.toml`.
     pub name: String,
-    /// What stands in it.
+    /// Contents of the file.
     pub text: String,
 }
 
-/// The identifier rules: the built-in files, and those of `extra`, in the order of their names. A
-/// file of `extra` replaces the built-in one of the same name.
+/// Loads the identifier rules of the built-in files and of `extra`, ordered by file name. A file of
+/// `extra` replaces the built-in file of the same name.
 ///
 /// # Errors
-/// The first thing wrong in any file. Nothing is loaded then: a rule left out would be a leak.
+/// Returns the first error in any file. No rules are loaded then: a missing rule would be a leak.
 pub fn load(extra: &[RuleFile]) -> Result<Vec<IdentifierRule>, RulesError> {
     let mut rules: Vec<IdentifierRule> = Vec::new();
     let mut places: BTreeMap<String, String> = BTreeMap::new();
@@ -70,19 +70,19 @@ pub fn load(extra: &[RuleFile]) -> Result<Vec<IdentifierRule>, RulesError> {
     Ok(rules)
 }
 
-/// Names and texts of the built-in files and those of `extra`. One of `extra` replaces the built-in one of its name.
+/// Names and texts of the rule files in force. A file of `extra` replaces the built-in file of the same name.
 fn in_force<'f>(builtin: &[(&'f str, &'f str)], extra: &'f [RuleFile]) -> BTreeMap<&'f str, &'f str> {
     let extra = extra.iter().map(|file| (file.name.as_str(), file.text.as_str()));
     builtin.iter().copied().chain(extra).collect()
 }
 
-/// The line of `text` that holds the byte at `offset`, from 1.
+/// The number of the line that contains the byte at `offset`, counted from 1.
 fn line_of(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
     1 + memchr::memchr_iter(b'\n', before).count()
 }
 
-/// A text, or a list of texts.
+/// One text or a list of texts.
 #[derive(serde::Deserialize)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
 enum OneOrMany {
@@ -120,40 +120,40 @@ const BUILTIN: &[(&str, &str)] = &[
     ("web.toml", include_str!("../../rules/identifiers/web.toml")),
 ];
 
-/// Why rule files are refused. Rule files are configuration: their text may be quoted.
+/// Why a rule file is rejected. Rule files are configuration, so messages may quote them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RulesError {
-    /// Not TOML, an unknown key, a missing key, a value of the wrong type.
+    /// The file is not TOML, or has an unknown key, a missing key or a value of the wrong type.
     #[error("{file}: {source}")]
     Syntax {
         /// The rule file.
         file: String,
-        /// Line, column and the line itself with a caret.
+        /// Line, column, and the line itself with a caret.
         source: Box<toml::de::Error>,
     },
-    /// A pattern that is no regular expression.
+    /// The pattern is not a valid regular expression.
     #[error("{file}:{line_number}: rule {rule}: {source}")]
     Pattern {
         /// The rule file.
         file: String,
-        /// Where the pattern starts.
+        /// The line on which the pattern starts.
         line_number: usize,
         /// The rule's id.
         rule: String,
-        /// What is wrong with it.
+        /// What is wrong with the pattern.
         source: Box<regex::Error>,
     },
-    /// A rule that says something impossible.
+    /// The rule contradicts itself or breaks a condition.
     #[error("{file}:{line_number}: rule {rule}: {why}")]
     Rule {
         /// The rule file.
         file: String,
-        /// Where.
+        /// The line number in the file.
         line_number: usize,
         /// The rule's id.
         rule: String,
-        /// What is wrong with it.
+        /// What is wrong with the rule.
         why: String,
     },
 }
@@ -181,7 +181,7 @@ impl From<&RulesError> for Diagnostic {
     }
 }
 
-/// The codes of this area.
+/// The error codes of this module.
 pub const CODES: &[&Code] = &[&SYNTAX, &PATTERN, &RULE];
 
 static SYNTAX: Code = Code {

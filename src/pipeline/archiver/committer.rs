@@ -1,7 +1,7 @@
-//! The open segments on a thread of their own, so that taking lines does not wait for the disk.
+//! Writes to the open segments on a separate thread, so that taking lines does not wait for the disk.
 //!
-//! One batch of frames is written at a time. What is packed meanwhile is the next batch, so that a disk that syncs slowly
-//! has more lines in each sync, and not fewer lines a second.
+//! One batch of frames is written at a time, and frames that are packed meanwhile form the next batch. So a disk that
+//! syncs slowly gets more lines per sync, not fewer lines per second.
 
 use super::Options;
 use super::open_segments::OpenSegments;
@@ -14,57 +14,57 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io;
 use std::thread::{self, JoinHandle};
 
-/// Writes, one thing after another; knows what became of what it was given.
+/// Runs one job at a time on the open segments, and keeps track of the results.
 pub(super) struct Committer {
     place: Place,
-    /// Whether a result is still to come.
+    /// Whether a result is outstanding.
     busy: bool,
-    /// The number of the first block of which a line is being written, or could not be.
+    /// The number of the first block with a line that is being written or could not be written.
     first_block: Option<u64>,
     acknowledged: Portion,
     shown: Shown,
-    /// Memory that is no longer needed.
+    /// Memory that can be reused.
     spares: Vec<Used>,
 }
 
-/// Where the open segments are.
+/// Where the open segments live.
 enum Place {
-    /// Here: the caller waits.
+    /// In the calling thread, which waits for each job.
     Here(Box<Work>),
-    /// On a thread of its own.
+    /// On a separate thread.
     There(Queues),
 }
 
-/// The ends of its queues.
+/// Channels to and from the committer thread.
 struct Queues {
-    /// `None` when it shall end.
+    /// `None` once the thread is to end.
     jobs: Option<Sender<Job>>,
     results: Receiver<Done>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What is to be done, by the clock at the time when it is done.
+/// A job, with the clock that it reads when it runs.
 enum Job {
     Write(Vec<Packed>, Clock),
     SealOld(Clock),
     SealAll(Clock),
 }
 
-/// What became of a job, unless nothing was written.
+/// The result of a job; an error if nothing was written.
 type Done = Result<Written, Diagnostic>;
 
 struct Written {
-    /// Lines that are as safe as the sync policy makes them.
+    /// Lines that are now as safe as the sync policy makes them.
     acknowledged: Portion,
-    /// The memory that was used for them.
+    /// The memory of these lines' frames, for reuse.
     spares: Vec<Used>,
-    /// What the open segments show afterwards.
+    /// The state of the open segments after the job.
     shown: Shown,
-    /// Whether the segments that were to be sealed then are: if not, the lines in them are safe all the same.
+    /// Whether the segments that were due were sealed. If not, the lines in them are safe nonetheless.
     sealed: Result<(), Diagnostic>,
 }
 
-/// What others ask of the open segments.
+/// The state of the open segments that is visible from outside.
 #[derive(Clone, Copy, Default)]
 struct Shown {
     open_segments: usize,
@@ -72,7 +72,7 @@ struct Shown {
 }
 
 impl Committer {
-    /// Moves the segments to a thread of their own; without `packers` they stay here.
+    /// Moves the segments to a separate thread; with 0 `packers` they stay in the calling thread.
     pub(super) fn start(segments: OpenSegments, options: Options) -> Result<Self, Diagnostic> {
         let work = Work { segments, options };
         let place = match options.packers {
@@ -83,12 +83,12 @@ impl Committer {
         Ok(Self { place, busy: false, first_block: None, acknowledged: Portion::default(), shown, spares })
     }
 
-    /// Whether nothing is being written.
+    /// Whether no job is running.
     pub(super) fn is_free(&self) -> bool {
         !self.busy
     }
 
-    /// Begins to write these frames; those before are written.
+    /// Begins to write these frames. All earlier frames must have been written.
     pub(super) fn write(&mut self, packed: Vec<Packed>, clock: Clock) -> Result<(), Diagnostic> {
         if packed.is_empty() {
             return Ok(());
@@ -97,7 +97,7 @@ impl Committer {
         self.ask(Job::Write(packed, clock))
     }
 
-    /// Takes note of what has been written.
+    /// Takes in the result of the running job if it is available, without waiting.
     pub(super) fn look(&mut self) -> Result<(), Diagnostic> {
         match &self.place {
             Place::There(Queues { results, .. }) if !results.is_empty() => self.wait(),
@@ -105,7 +105,7 @@ impl Committer {
         }
     }
 
-    /// Waits until everything is written.
+    /// Waits until the running job is done.
     pub(super) fn wait(&mut self) -> Result<(), Diagnostic> {
         match &self.place {
             Place::There(Queues { results, .. }) if self.busy => {
@@ -126,27 +126,27 @@ impl Committer {
         self.seal(Job::SealAll(clock))
     }
 
-    /// Memory of frames that are written, to be used again.
+    /// Drains the memory of frames that are written, for reuse.
     pub(super) fn spares(&mut self) -> impl Iterator<Item = Used> {
         self.spares.drain(..)
     }
 
-    /// Lines that are as safe as the sync policy makes them; none that has expired.
+    /// Lines that are as safe as the sync policy makes them; lines that expired are not included.
     pub(super) fn acknowledged(&self) -> Portion {
         self.acknowledged
     }
 
-    /// The number of the first block of which a line is being written, or could not be.
+    /// The number of the first block with a line that is being written or could not be written.
     pub(super) fn first_block(&self) -> Option<u64> {
         self.first_block
     }
 
-    /// Segments that were open after what was written last.
+    /// The number of segments that were open after the last job.
     pub(super) fn open_segments(&self) -> usize {
         self.shown.open_segments
     }
 
-    /// What was dropped so far, because its day had come when its segment was to be begun.
+    /// The lines dropped so far because their expiry day had come before their segment was begun.
     pub(super) fn expired(&self) -> Portion {
         self.shown.expired
     }
@@ -196,18 +196,18 @@ impl Queues {
     }
 }
 
-/// Who drops it may open the archive again: nobody may hold its files then.
+/// Joins the thread: the owner may open the archive again, and by then nothing else may hold its files.
 impl Drop for Queues {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // It has said what it had to say.
+            // Its last result, or its panic, is of no use any more.
             let _ = thread.join();
         }
     }
 }
 
-/// The open segments, and how to write them.
+/// The open segments and the options for writing them.
 struct Work {
     segments: OpenSegments,
     options: Options,

@@ -1,4 +1,4 @@
-//! The open segments and their vaults: begun when a line comes for them, written to in the right order, sealed.
+//! The open segments and their vaults: begins them on demand, writes to them in the right order, and seals them.
 
 use super::packing::{Packed, Used};
 use super::{Options, SyncPolicy};
@@ -20,50 +20,50 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What becomes of originals.
+/// What happens to originals.
 pub enum Escrow {
-    /// They go into vaults, with the epoch secret wrapped to the escrow recipients.
+    /// Originals go into vaults, with the epoch secret wrapped for the escrow recipients.
     Wrap(Box<dyn Wrap>),
-    /// They go into vaults, which the owner of the key file opens.
+    /// Originals go into vaults, which the owner of the key file can open.
     KeyFile,
-    /// They are dropped: nobody can undo that, no judge either. It is anonymisation.
+    /// Originals are dropped. Nobody can recover them, not even for a court: this is anonymisation.
     None,
 }
 
-/// Wraps epoch secrets to the escrow recipients.
+/// Wraps epoch secrets for the escrow recipients.
 pub trait Wrap: Send {
-    /// `secret`, encrypted to all of them.
+    /// Encrypts `secret` to all recipients.
     ///
     /// # Errors
-    /// If that cannot be done: no line of that epoch may be archived then.
+    /// Fails if `secret` cannot be wrapped; no line of its epoch may be archived then.
     fn wrap(&self, secret: &Secret) -> Result<Vec<u8>, Diagnostic>;
 }
 
-/// What an archive consists of and is written with.
+/// The parts of an archive, and everything needed to write it.
 pub struct ArchiveParts {
-    /// Where files are.
+    /// The storage that holds the files.
     pub storage: Arc<dyn Storage>,
-    /// The archive and its vaults.
+    /// The directories of the archive and its vaults.
     pub tree: Tree,
-    /// This machine.
+    /// The name of this node.
     pub node: NodeName,
-    /// The legal zone.
+    /// The legal time zone.
     pub zone: TimeZone,
-    /// The zone of times that state none.
+    /// The time zone of timestamps that state none.
     pub source_zone: TimeZone,
     /// SHA-256 of the retention rules in force.
     pub policy: [u8; 32],
-    /// Whose tokens.
+    /// The tenant that the tokens belong to.
     pub tenant: String,
     /// The kinds of tokens.
     pub kinds: Arc<Kinds>,
-    /// What becomes of originals.
+    /// What happens to originals.
     pub escrow: Escrow,
     /// Whether tokens of other nodes are left in the lines.
     pub foreign_tokens: bool,
-    /// Who seals segments.
+    /// Seals segments.
     pub sealer: Box<dyn Sealer>,
-    /// Who keeps shred keys.
+    /// Provides shred keys.
     pub shred_keys: Box<dyn ShredKeys>,
 }
 
@@ -72,11 +72,11 @@ pub struct OpenSegments {
     parts: ArchiveParts,
     kind_names: Vec<String>,
     open: HashMap<Folder, Open>,
-    /// How often a segment was asked for.
+    /// Counts requests for segments, to find the least recently used one.
     turn: u64,
-    /// S of that kid, wrapped.
+    /// The wrapped epoch secret S, with the kid that it belongs to.
     wrap: Option<([u8; 5], Vec<u8>)>,
-    /// What was dropped: its day had come when its segment was to be begun.
+    /// Lines dropped because their expiry day had come before their segment was begun.
     expired: Portion,
 }
 
@@ -84,10 +84,10 @@ struct Open {
     segment: SegmentWriter,
     vault: Option<VaultWriter>,
     kid: [u8; 5],
-    /// The legal day on which it was begun: no segment outlasts it, whatever the epoch.
+    /// The legal day on which the segment was begun. No segment outlasts it, however long the epoch.
     day: Date,
     last_used: u64,
-    /// Whether the vault holds what is not durable.
+    /// Whether the vault holds records that are not durable.
     vault_waits: bool,
 }
 
@@ -99,10 +99,10 @@ struct Staged {
 }
 
 impl OpenSegments {
-    /// Opens an archive: what a crash left is sealed. What became of it.
+    /// Opens an archive and seals what a crash left unsealed. Also returns what became of each segment recovered.
     ///
     /// # Errors
-    /// If something that a crash left cannot be sealed.
+    /// Fails if something that a crash left unsealed cannot be sealed.
     pub fn open(mut parts: ArchiveParts, now: Timestamp) -> Result<(Self, Vec<Recovered>), Diagnostic> {
         let known = Known { zone: zone_name(&parts.zone), policy: parts.policy };
         let storage = Arc::clone(&parts.storage);
@@ -119,19 +119,19 @@ impl OpenSegments {
         self.parts.foreign_tokens
     }
 
-    /// Segments that are being written.
+    /// The number of open segments.
     pub(super) fn open_segments(&self) -> usize {
         self.open.len()
     }
 
-    /// What was dropped so far, because its day had come when its segment was to be begun.
+    /// The lines dropped so far because their expiry day had come before their segment was begun.
     pub(super) fn expired(&self) -> Portion {
         self.expired
     }
 
-    /// Writes frames in this order, each after what its tokens stand for. What was written, for the rest has expired;
-    /// and their memory, which nobody needs any more. If that fails, what was written of them is taken back, and nothing more
-    /// may be written.
+    /// Writes frames in this order, each after the originals of its tokens. Returns the portion that was written (the
+    /// rest has expired) and the memory of the frames for reuse. On failure, the frames are cut off again as far as
+    /// possible, and nothing more may be written.
     pub(super) fn write(
         &mut self,
         packed: Vec<Packed>,
@@ -146,13 +146,13 @@ impl OpenSegments {
         written
     }
 
-    /// Takes back what nobody was told is kept, and seals what is well: the next start, which seals the rest, knows no index
-    /// of its frames.
+    /// Cuts off frames that were not acknowledged, and seals the segments that are intact. The next start seals the
+    /// others, but has no index of their frames.
     fn abandon(&mut self, now: Timestamp) {
         let mut well: Vec<_> = self.open.extract_if(|_, open| open.segment.abandon()).collect();
         well.sort_by(|(a, _), (b, _)| a.cmp(b));
         for (_, open) in well {
-            // The error that is told is the one before. What cannot be sealed is left to the next start, too.
+            // The caller reports the earlier error. A segment that cannot be sealed here is left to the next start, too.
             let _ = self.seal(open, now);
         }
     }
@@ -181,7 +181,8 @@ impl OpenSegments {
         Ok((written, spares))
     }
 
-    /// Appends frames to segments that are open: first to all vaults what their tokens stand for. Their memory.
+    /// Appends frames to open segments, after adding the originals of their tokens to the vaults. Returns the memory of
+    /// the frames for reuse.
     fn append(&mut self, staged: Vec<Staged>, options: &Options) -> Result<Vec<Used>, Diagnostic> {
         let durable = options.sync != SyncPolicy::None;
         let folders: BTreeSet<Folder> = staged.iter().map(|staged| staged.folder.clone()).collect();
@@ -210,7 +211,7 @@ impl OpenSegments {
         Ok(spares)
     }
 
-    /// Whether the segment of `folder` is open, or can be without another one being sealed.
+    /// Whether the segment of `folder` is open, or can be opened without sealing another one.
     fn has_room_for(&self, folder: &Folder, keys: &EpochKeys, options: &Options) -> bool {
         match self.open.get(folder) {
             Some(open) => open.kid == keys.kid(),
@@ -218,7 +219,7 @@ impl OpenSegments {
         }
     }
 
-    /// Seals the segment that is open in the place of the one that is wanted.
+    /// Seals a segment of `folder` from another epoch, and the least recently used segments until there is room.
     fn make_room_for(
         &mut self,
         folder: &Folder,
@@ -226,7 +227,7 @@ impl OpenSegments {
         now: Timestamp,
     ) -> Result<(), Diagnostic> {
         if let Some(open) = self.open.remove(folder) {
-            // Of another epoch.
+            // It belongs to another epoch.
             self.seal(open, now)?;
         }
         while self.open.len() >= options.most_open.max(1) {
@@ -239,7 +240,7 @@ impl OpenSegments {
         Ok(())
     }
 
-    /// Opens the segment of `folder` if it is not open; false if it is too late for that.
+    /// Opens the segment of `folder` if it is not open. Returns `false` if its expiry day has come.
     fn opens(&mut self, folder: &Folder, keys: &EpochKeys, now: Timestamp) -> Result<bool, Diagnostic> {
         self.turn += 1;
         if let Some(open) = self.open.get_mut(folder) {
@@ -252,7 +253,7 @@ impl OpenSegments {
         Ok(is_open)
     }
 
-    /// Begins a segment, unless its day has come: what has expired is not stored.
+    /// Begins a segment. Returns `None` if its expiry day has come: expired lines are not stored.
     fn begin(
         &mut self,
         folder: &Folder,
@@ -263,7 +264,7 @@ impl OpenSegments {
         if folder.expires <= Expires::On(day) {
             return Ok(None);
         }
-        // Asked before there is a file: whoever keeps the keys has a clock, which may be past midnight by now.
+        // Before the file is created: the key store reads its own clock, which may be past midnight by now.
         let shred_key = match self.parts.escrow {
             Escrow::None => None,
             Escrow::Wrap(_) | Escrow::KeyFile => match self.parts.shred_keys.key_for(folder.expires)? {
@@ -289,7 +290,7 @@ impl OpenSegments {
         Ok(Some(Open { segment, vault, kid: keys.kid(), day, last_used: self.turn, vault_waits }))
     }
 
-    /// Begins the vault of `segment`; without escrow nobody calls this.
+    /// Begins the vault of `segment`. Not called without escrow.
     fn begin_vault(
         &mut self,
         segment: &SegmentWriter,
@@ -312,7 +313,7 @@ impl OpenSegments {
         Ok(vault)
     }
 
-    /// Seals segments that are full, or were begun on another legal day.
+    /// Seals segments that are full or were begun on another legal day.
     pub(super) fn seal_due(&mut self, options: &Options, now: Timestamp) -> Result<(), Diagnostic> {
         self.seal_those(|open| open.segment.bytes() >= options.most_segment_bytes, now)?;
         self.seal_old(now)
@@ -343,7 +344,7 @@ impl OpenSegments {
         chosen.into_iter().try_for_each(|(_, open)| self.seal(open, now))
     }
 
-    /// The vault first: the footer of the segment says how long it is.
+    /// Seals a segment, after syncing its vault: the footer of the segment states the length of the vault.
     fn seal(&mut self, open: Open, now: Timestamp) -> Result<(), Diagnostic> {
         let Open { segment, vault, .. } = open;
         let mark = match vault {
@@ -365,12 +366,12 @@ impl std::fmt::Debug for OpenSegments {
     }
 }
 
-/// Zones without a name are given by offset on no command line: this is for completeness.
+/// The IANA name of `zone`. The command line accepts only named zones, so the fallback is for completeness.
 fn zone_name(zone: &TimeZone) -> String {
     zone.iana_name().unwrap_or("UTC").to_owned()
 }
 
-/// Vaults as the recovery of segments sees them.
+/// The vaults, as needed for the recovery of segments.
 struct Vaults {
     storage: Arc<dyn Storage>,
     tree: Tree,

@@ -1,4 +1,4 @@
-//! Compression on threads of its own: lines in, frames out, in the same order.
+//! Compresses lines into frames on separate threads, in the order of the lines.
 
 use crate::archive::{ArchiveError, Frame, Lines, Packer, filter};
 use crate::model::Folder;
@@ -21,18 +21,18 @@ pub(super) struct Pending {
     keys: Arc<EpochKeys>,
     lines: Lines,
     tokens: Tokens,
-    /// Memory for the frame.
+    /// Memory that the frame will be written to.
     frame: Vec<u8>,
     placeholders: usize,
     since: Instant,
-    /// The number of the block that its first line came in.
+    /// The number of the block that contains the first line.
     first_block: u64,
-    /// That of the block that its last line came in.
+    /// The number of the block that contains the last line.
     last_block: u64,
 }
 
 impl Pending {
-    /// Adds lines of the block of that number, as many as fit. How many.
+    /// Adds as many of these lines of block `number` as fit, and returns how many.
     pub(super) fn push(&mut self, block: &Pseudonymised, number: u64, lines: Range<usize>) -> usize {
         self.last_block = number;
         let start = lines.start;
@@ -43,12 +43,12 @@ impl Pending {
         pushed
     }
 
-    /// Whether a block of which it has nothing yet may not fit, and would into an empty one.
+    /// Whether the block may not fit although none of its lines are here yet. An empty frame would have room for it.
     pub(super) fn would_split(&self, block: &Pseudonymised, number: u64) -> bool {
         self.last_block != number && !self.lines.may_take(block)
     }
 
-    /// How long its first line has waited.
+    /// How long the first line has waited.
     pub(super) fn age(&self) -> Duration {
         self.since.elapsed()
     }
@@ -58,56 +58,56 @@ impl Pending {
     }
 }
 
-/// Memory that was used for a frame.
+/// Memory of a written frame, for reuse.
 #[derive(Default)]
 pub(super) struct Used {
     /// Tokens whose originals are in a vault.
     pub(super) tokens: Tokens,
-    /// A frame that is in a segment.
+    /// The bytes of a frame that is in a segment.
     pub(super) frame: Vec<u8>,
 }
 
-/// A frame, and the tokens in it.
+/// A compressed frame, and the tokens in it.
 pub(super) struct Packed {
     pub(super) folder: Folder,
     pub(super) keys: Arc<EpochKeys>,
     pub(super) frame: Frame,
     pub(super) tokens: Tokens,
-    /// How much the frame holds.
+    /// The lines and bytes that the frame holds.
     pub(super) portion: Portion,
-    /// The number of the block that its first line came in.
+    /// The number of the block that contains the first line.
     pub(super) first_block: u64,
-    /// Where its lines were, emptied.
+    /// The buffer of the lines, emptied for reuse.
     spare: Lines,
 }
 
-/// Threads that compress.
+/// The threads that compress, and the frames they are working on.
 pub(super) struct Packing {
     jobs: Sender<Job>,
-    /// Results in the order of the jobs, and the number of the block that each begins in.
+    /// Results in the order of the jobs, each with the number of the block that its first line came in.
     results: VecDeque<(u64, Receiver<Result<Packed, ArchiveError>>)>,
     threads: usize,
-    /// Packs if there are no threads.
+    /// Compresses in the calling thread if `threads` is 0.
     here: FramePacker,
     spares: Spares,
 }
 
-/// Memory for lines and tokens to come. It goes from frame to frame: fresh memory
-/// would cost more to get than the lines to copy.
+/// Memory for later lines and tokens. It is passed on from frame to frame: allocating fresh memory would cost more
+/// than copying the lines.
 #[derive(Default)]
 struct Spares {
     lines: Vec<Lines>,
     used: Vec<Used>,
 }
 
-/// Lines to pack, and where the frame is awaited.
+/// Lines to pack, and the channel for the resulting frame.
 struct Job {
     pending: Box<Pending>,
     result: Sender<Result<Packed, ArchiveError>>,
 }
 
 impl Packing {
-    /// Starts `threads` of them. With `foreign` tokens of other nodes may be in the lines.
+    /// Starts `threads` packer threads. If `foreign` is set, the lines may contain tokens of other nodes.
     pub(super) fn start(threads: usize, level: i32, foreign: bool) -> Result<Self, Diagnostic> {
         let (jobs, queue) = bounded::<Job>(threads * 2);
         let frame_packer = || {
@@ -124,7 +124,7 @@ impl Packing {
         Ok(Self { jobs, results, threads, here: frame_packer()?, spares })
     }
 
-    /// Room for lines.
+    /// A buffer for lines, from spare memory if there is any.
     pub(super) fn pending(&mut self, folder: Folder, keys: Arc<EpochKeys>, first_block: u64) -> Pending {
         let lines = self.spares.lines.pop().unwrap_or_default();
         let Used { tokens, frame } = self.spares.used.pop().unwrap_or_default();
@@ -136,7 +136,7 @@ impl Packing {
         let (result_in, result) = bounded(1);
         let first_block = pending.first_block;
         if self.threads == 0 {
-            // There is room for one, and the other end is here.
+            // The channel has room for one result, and its receiver is in scope.
             let _ = result_in.send(self.here.pack(pending));
         } else {
             let job = Job { pending: Box::new(pending), result: result_in };
@@ -146,7 +146,7 @@ impl Packing {
         Ok(())
     }
 
-    /// The next frame in order, waited for; `None` if there is none to come.
+    /// Waits for the next frame in order. Returns `None` if no frame is in progress.
     pub(super) fn next(&mut self) -> Result<Option<Packed>, Diagnostic> {
         let Some((_, result)) = self.results.pop_front() else { return Ok(None) };
         let mut packed = result.recv().map_err(|_| gone())??;
@@ -156,28 +156,28 @@ impl Packing {
         Ok(Some(packed))
     }
 
-    /// Takes memory back to use it again.
+    /// Takes back memory for reuse.
     pub(super) fn keep(&mut self, used: impl Iterator<Item = Used>) {
         let room = MOST_SPARE.saturating_sub(self.spares.used.len());
         self.spares.used.extend(used.take(room).map(|Used { mut tokens, mut frame }| {
             tokens.clear();
-            // Of lines that hardly compress.
+            // Lines that hardly compress make it too large to keep.
             frame.shrink_to(LONGEST_SPARE);
             Used { tokens, frame }
         }));
     }
 
-    /// Whether [`Packing::next`] would not wait.
+    /// Whether [`Packing::next`] would return a frame without waiting.
     pub(super) fn has_ready(&self) -> bool {
         self.results.front().is_some_and(|(_, result)| !result.is_empty())
     }
 
-    /// The number of the first block of which a line is on its way.
+    /// The number of the first block with a line that is being packed.
     pub(super) fn first_block(&self) -> Option<u64> {
         self.results.iter().map(|(first_block, _)| *first_block).min()
     }
 
-    /// Whether so many are on their way that the next should be waited for.
+    /// Whether so many frames are in progress that the caller should wait for one first.
     pub(super) fn is_full(&self) -> bool {
         self.results.len() > self.threads * 3
     }
@@ -186,7 +186,7 @@ impl Packing {
         self.results.is_empty()
     }
 
-    /// Wipes what was kept of the lines and originals of an epoch that is over.
+    /// Wipes the spare memory, which holds lines and originals of an epoch that is over.
     pub(super) fn wipe_spares(&mut self) {
         self.spares = Spares::default();
     }
@@ -196,7 +196,7 @@ fn gone() -> Diagnostic {
     ArchiveError::Thread(io::Error::other("one that compresses has ended")).into()
 }
 
-/// Packs frames, on one of the threads or on that of the caller.
+/// Packs frames, on a packer thread or in the calling thread.
 struct FramePacker {
     packer: Packer,
     foreign: bool,
@@ -206,7 +206,7 @@ struct FramePacker {
 impl FramePacker {
     fn run(mut self, queue: &Receiver<Job>) {
         for Job { pending, result } in queue {
-            // Whoever asked may have failed meanwhile.
+            // The receiver is gone if the archiver has failed.
             let _ = result.send(self.pack(*pending));
         }
     }
@@ -229,13 +229,13 @@ impl FramePacker {
     }
 }
 
-/// Frames whose memory is kept: as many as are on their way when the disk keeps up.
+/// How many frames' memory is kept: about as many as are in progress while the disk keeps up.
 const MOST_SPARE: usize = 32;
 
-/// Bytes of a frame that are kept; most frames are shorter.
+/// How much memory of a frame is kept, in bytes; most frames are shorter.
 const LONGEST_SPARE: usize = 256 << 10;
 
-/// What the filter of a frame is made of. Emptied by [`FrameIndex::filter`], and its memory used again.
+/// Collects the keys of a frame's filter. [`FrameIndex::filter`] empties it and keeps the memory.
 #[derive(Default)]
 struct FrameIndex {
     keys: KeySet,
@@ -243,22 +243,22 @@ struct FrameIndex {
 }
 
 impl FrameIndex {
-    /// Notes the tokens and the networks of addresses.
+    /// Adds the tokens and the networks of addresses.
     fn take(&mut self, tokens: &Tokens) {
         for (token, network) in tokens.heads() {
-            // Who has seen an address has seen its network.
+            // The network of a known address is known, too.
             if self.note(filter::key_of_head(token)) {
                 self.note(filter::key_of_head(network));
             }
         }
     }
 
-    /// Whether it is new.
+    /// Adds a key. Returns whether it is new.
     fn note(&mut self, key: u64) -> bool {
         self.keys.insert(key)
     }
 
-    /// The filter of all that was noted.
+    /// Builds the filter of all keys that were added, and removes them.
     fn filter(&mut self) -> Vec<u8> {
         let filter = self.filters.build(self.keys.keys());
         self.keys.clear();
