@@ -1,11 +1,11 @@
-//! The running digest over the frames of a segment: `SHA-256(digest before || compressed frame)`, which starts
-//! with `SHA-256(segment id)`. So a frame that was changed, moved or taken from another segment is found,
-//! and it is known which one it is.
+//! The digest chain over the frames of a segment: `SHA-256(previous digest || compressed frame)`, starting
+//! from `SHA-256(segment id)`. It reveals a frame that was changed, moved or taken from another segment, and
+//! which frame that is.
 
 use crate::model::SegmentId;
 use sha2::{Digest, Sha256};
 
-/// A digest of all frames so far.
+/// The digest of all frames so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chain(pub(super) [u8; 32]);
 

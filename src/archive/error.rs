@@ -1,4 +1,4 @@
-//! What can go wrong with segments, and how to mend it.
+//! Errors of segments, with their diagnostics.
 
 use super::footer::Malformed;
 use crate::primitives::diag::{Code, Diagnostic};
@@ -13,28 +13,28 @@ pub enum ArchiveError {
     /// A file or directory could not be read or written.
     #[error("cannot {action} in the archive")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A segment that the disk does not give back; others may be read.
+    /// The disk cannot return this segment; other segments may be readable.
     #[error("a segment cannot be read")]
     Unreadable {
-        /// The file.
+        /// The segment file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A write or sync failed before: nothing more may be added.
+    /// An earlier write or sync failed, so nothing more may be added.
     #[error("the segment failed before")]
     Poisoned {
-        /// The segment.
+        /// The segment file.
         path: PathBuf,
     },
-    /// A file that is no segment, or a damaged one.
+    /// The file is not a segment, or is a damaged one.
     #[error("a segment is damaged")]
     Damaged {
         /// The file.
@@ -42,29 +42,30 @@ pub enum ArchiveError {
         /// What is wrong, and where.
         malformed: Malformed,
     },
-    /// The segment could not be sealed, or its vault not be had.
+    /// The segment could not be sealed, or its vault could not be obtained.
     #[error("a segment cannot be sealed")]
     Custody(#[source] Box<Diagnostic>),
-    /// zstd has no memory.
+    /// zstd could not allocate memory.
     #[error("lines cannot be compressed")]
     Compress(#[source] io::Error),
     /// A thread that compresses or writes could not be started, or has ended.
     #[error("a thread of the archive is missing")]
     Thread(#[source] io::Error),
-    /// The operating system gave no randomness.
+    /// The operating system gave no random bytes.
     #[error("the operating system gives no random bytes")]
     Randomness,
 }
 
 impl ArchiveError {
-    /// Whether a file is not there.
+    /// Returns whether the error says that a file does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         let (Self::Io { source, .. } | Self::Unreadable { source, .. }) = self else { return false };
         source.kind() == io::ErrorKind::NotFound
     }
 
-    /// Of reading a segment: of that file alone, or of all that are where it is.
+    /// Wraps an error from reading a segment: [`Self::Unreadable`] if it concerns that file alone,
+    /// [`Self::Io`] if it concerns the whole storage.
     pub(super) fn reading(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| {
             if storage::is_of_one_file(&source) {
@@ -112,7 +113,7 @@ impl From<ArchiveError> for Diagnostic {
     }
 }
 
-/// What to say while lines wait for room for the file at `path`.
+/// Returns the warning shown while lines wait for room on the disk of `path`.
 #[must_use]
 pub fn archive_is_full(path: &Path, why: &io::Error) -> Diagnostic {
     Diagnostic::new(&WRITE, "the disk of the archive is full: lines wait until there is room")
@@ -121,7 +122,7 @@ pub fn archive_is_full(path: &Path, why: &io::Error) -> Diagnostic {
         .hint("make room, and it goes on by itself: nothing is purged before its day to make any")
 }
 
-/// The codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&WRITE, &DAMAGED, &UNREADABLE];
 
 static WRITE: Code = Code {
@@ -154,7 +155,7 @@ References
   FORMAT.md; fsync(2), section ERRORS.",
 };
 
-/// A02: a file that is not what was sealed.
+/// A02: a file that is not as it was sealed.
 pub static DAMAGED: Code = Code {
     id: "A02",
     title: "a segment is damaged",
@@ -179,7 +180,7 @@ References
   FORMAT.md, \"Footer\".",
 };
 
-/// A05: a file that the disk does not give back.
+/// A05: a file that the disk cannot return.
 pub static UNREADABLE: Code = Code {
     id: "A05",
     title: "a segment cannot be read",

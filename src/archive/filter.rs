@@ -1,63 +1,65 @@
-//! Which tokens are in a frame: a binary fuse filter (Graf and Lemire, "Binary Fuse Filters: Fast and Smaller
-//! Than Xor Filters", ACM JEA 2022). FORMAT.md, "Filter", fixes every bit; that is why this is no crate.
+//! Records which tokens are in a frame, as a binary fuse filter (Graf and Lemire, "Binary Fuse Filters: Fast
+//! and Smaller Than Xor Filters", ACM JEA 2022). FORMAT.md, "Filter", fixes every bit, so we do not use a
+//! crate for it.
 //!
-//! About 5 bits a token, no false negatives, one false positive in 16: a search for somebody who is in none of
-//! 1,000 frames reads 63 of them, a few hundredths of a second; for an address, whose network is asked for as well,
-//! 4 of them. Twice the bits would save that and cost 3 to 6 % of the archive.
+//! About 5 bits per token, no false negatives, one false positive in 16. A search for a token that is in none
+//! of 1,000 frames reads 63 of them, which takes a few hundredths of a second; a search for an address, which
+//! also asks for its network, reads 4. Twice the bits would save those reads and cost 3 to 6 % of the
+//! archive.
 
 use crate::primitives::byte_map;
 
 const NONE: u8 = 0;
-/// Fingerprints of a byte each: written by the first version, still read.
+/// Fingerprints of one byte: written by the first version, still read.
 const FUSE_8: u8 = 1;
-/// Fingerprints of four bits, two in a byte.
+/// Fingerprints of four bits, two to a byte.
 const FUSE_4: u8 = 2;
 
-/// Fields in their order, with their bytes: FORMAT.md says the same, and a test compares them.
+/// Fields in order, with their lengths in bytes. FORMAT.md has the same table, and a test compares the two.
 pub(super) const HEADER: [(&str, usize); 4] =
     [("filter kind", 1), ("seed", 8), ("segment length", 4), ("segment count", 4)];
 const HEADER_BYTES: usize = byte_map::length(&HEADER);
 
 const LONGEST_SEGMENT: u32 = 1 << 18;
 
-/// Seeds tried before giving up; each fails with a chance of less than one in a hundred.
+/// Most seeds tried; each fails with a probability below one in a hundred.
 const MAX_ATTEMPTS: u64 = 100;
 
-/// The key of a token: the first eight bytes of its tag.
+/// Returns the key of a token: the first eight bytes of its tag.
 #[must_use]
 pub fn key(tag: &[u8; 16]) -> u64 {
     let [head @ .., _, _, _, _, _, _, _, _] = *tag;
     key_of_head(head)
 }
 
-/// The key of a token, given the first eight bytes of its tag.
+/// Returns the key of a token, given the first eight bytes of its tag.
 #[must_use]
 pub fn key_of_head(head: [u8; 8]) -> u64 {
     u64::from_be_bytes(head)
 }
 
-/// Builds the filter of these keys, as [`Builder::build`] does.
+/// Builds the filter of `keys`; see [`Builder::build`].
 #[must_use]
 pub fn build(keys: &mut Vec<u64>) -> Vec<u8> {
     Builder::default().build(keys)
 }
 
-/// Builds filters; keeps its memory from one to the next.
+/// Builds filters and reuses its memory between them.
 #[derive(Default)]
 pub struct Builder {
-    /// Of the keys in a slot: how many, and all of them in one (exclusive or).
+    /// For each slot, the number of keys in it and the XOR of them all.
     keys_in: Vec<(u32, u64)>,
-    /// Slots in which a single key lies or has lain, in the order in which they came to that.
+    /// Slots that hold or have held a single key, in the order in which they reached that state.
     single: Vec<u32>,
-    /// Keys that were taken away, and from which slot.
+    /// Keys that were peeled off, each with the slot it was peeled from.
     taken: Vec<(u32, u64)>,
     fingerprints: Vec<u8>,
 }
 
 impl Builder {
-    /// Builds the filter of these keys. Empty, which stands for "not known", if that does not succeed.
+    /// Builds the filter of `keys`. If that fails, the filter is empty, which means "not known".
     ///
-    /// Keys that stand there twice are put in order and removed, which takes longer.
+    /// Duplicate keys are sorted and removed, which takes longer.
     #[must_use]
     pub fn build(&mut self, keys: &mut Vec<u64>) -> Vec<u8> {
         if keys.is_empty() {
@@ -70,21 +72,23 @@ impl Builder {
             if self.solve(shape, keys, seed) {
                 return shape.encode(seed, &self.fingerprints);
             }
-            // With equal keys no seed succeeds.
+            // No seed succeeds with duplicate keys.
             keys.sort_unstable();
             keys.dedup();
         }
         Vec::new()
     }
 
-    /// Fingerprints such that those of each key come to its own; false if this seed allows none.
+    /// Finds fingerprints such that the three slots of each key XOR to the key's own; false if this seed has
+    /// no solution.
     ///
-    /// A slot in which a single key lies can be given the fingerprint that key needs, whatever the other two
-    /// are. So keys are taken away from such slots until none is left, and then fingerprints are
-    /// given in the reverse order.
+    /// A slot that holds a single key can take whatever fingerprint that key needs, regardless of the key's
+    /// other two slots. So keys are peeled off such slots until none is left, and fingerprints are assigned
+    /// in reverse order.
     ///
-    /// Which slots come to a single key cannot be foretold: each is written behind the others, and counts or not. First
-    /// come, first served: then a slot does not wait for the one before it.
+    /// Branches on which slots reach a single key would be unpredictable. So each slot is written to the end
+    /// of the queue unconditionally, and the end advances only if it counts. The queue is first in, first
+    /// out: that way no slot depends on the one just before it.
     fn solve(&mut self, shape: Shape, keys: &[u64], seed: u64) -> bool {
         let Self { keys_in, single, taken, fingerprints } = self;
         let Ok(slots) = u32::try_from(shape.slots()) else { return false };
@@ -97,7 +101,7 @@ impl Builder {
                 *slot = (slot.0 + 1, slot.1 ^ hash);
             }
         }
-        // Each slot comes to a single key once at most.
+        // Each slot reaches a single key at most once.
         single.clear();
         single.resize(slots as usize + 1, 0);
         let mut end = 0;
@@ -125,7 +129,7 @@ impl Builder {
         fingerprints.clear();
         fingerprints.resize(slots as usize, 0);
         for &(slot, hash) in taken.iter().rev() {
-            // That of `slot` is still zero.
+            // The fingerprint of `slot` itself is still zero.
             let others = shape.positions(hash).map(|position| fingerprints[position as usize]);
             fingerprints[slot as usize] = others[0] ^ others[1] ^ others[2] ^ fingerprint(hash);
         }
@@ -133,7 +137,8 @@ impl Builder {
     }
 }
 
-/// Whether a token of that key may be in the frame. What is not understood may hold anything.
+/// Returns whether a token with that key may be in the frame. A filter that is not understood may hold
+/// anything.
 #[must_use]
 pub fn may_contain(filter: &[u8], key: u64) -> bool {
     if filter.first() == Some(&NONE) {
@@ -146,7 +151,7 @@ pub fn may_contain(filter: &[u8], key: u64) -> bool {
     first ^ second ^ third == fingerprint(hash) & width.mask()
 }
 
-/// How long a fingerprint is.
+/// The width of a fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Width {
     Byte,
@@ -205,17 +210,17 @@ fn parse(filter: &[u8]) -> Option<Parsed<'_>> {
     sound.then_some(Parsed { seed, shape, width, fingerprints })
 }
 
-/// How many fingerprints there are, and how they are cut up.
+/// The number of fingerprints and how they are divided into segments.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     /// A power of two.
     segment_length: u32,
-    /// Segments in which a key's first fingerprint may lie; there are two more.
+    /// Segments in which a key's first fingerprint may lie; two more follow.
     segment_count: u32,
 }
 
 impl Shape {
-    /// The sizes that the authors found best for three segments.
+    /// Computes the sizes that the authors of the paper found best for three segments.
     fn of(keys: usize) -> Self {
         let count = keys.max(2) as f64;
         let exponent = (count.ln() / 3.33_f64.ln() + 2.25).floor();
@@ -226,14 +231,14 @@ impl Shape {
         Self { segment_length, segment_count }
     }
 
-    /// The filter with these fingerprints, one for each slot, of which four bits count.
+    /// Encodes the filter with these fingerprints, one per slot, of which the low four bits count.
     fn encode(self, seed: u64, fingerprints: &[u8]) -> Vec<u8> {
         let mut filter = Vec::with_capacity(HEADER_BYTES + fingerprints.len().div_ceil(2));
         filter.push(FUSE_4);
         filter.extend_from_slice(&seed.to_le_bytes());
         filter.extend_from_slice(&self.segment_length.to_le_bytes());
         filter.extend_from_slice(&self.segment_count.to_le_bytes());
-        // A segment is at least four long, so the slots are even in number.
+        // A segment holds at least four slots, so the number of slots is even.
         let (pairs, _) = fingerprints.as_chunks::<2>();
         filter.extend(pairs.iter().map(|[low, high]| (low & 0x0f) | high << 4));
         filter
@@ -307,7 +312,7 @@ mod tests {
         assert!((500..1_500).any(|number| !may_contain(&filter, mix(number))));
     }
 
-    /// Who changes them on purpose adds what they were before to those that are still read.
+    /// If you change these bytes on purpose, add the old ones to the filters that must still be read.
     #[test]
     fn bytes_are_fixed() {
         let hexadecimal: String =
@@ -315,7 +320,7 @@ mod tests {
         insta::assert_snapshot!(hexadecimal, @"02e7830665202abf3a0800000001000000002000000000000000000006");
     }
 
-    /// As an earlier version wrote it, which took keys away in another order.
+    /// Written by an earlier version, which peeled keys off in another order.
     #[test]
     fn other_solutions_are_still_read() {
         let header = [0x02, 0xe7, 0x83, 0x06, 0x65, 0x20, 0x2a, 0xbf, 0x3a, 8, 0, 0, 0, 1, 0, 0, 0];
@@ -323,7 +328,7 @@ mod tests {
         assert!([1, 2, 3].iter().all(|&key| may_contain(&filter, key)));
     }
 
-    /// As the first version wrote it.
+    /// Written by the first version.
     #[test]
     fn fingerprints_of_a_byte_are_still_read() {
         let header = [0x01, 0xe7, 0x83, 0x06, 0x65, 0x20, 0x2a, 0xbf, 0x3a, 8, 0, 0, 0, 1, 0, 0, 0];

@@ -1,18 +1,18 @@
-//! The footer of a segment as bytes: FORMAT.md, "Footer" and "Seek table". No input or output.
+//! Encodes and decodes the footer of a segment: FORMAT.md, "Footer" and "Seek table". Does no I/O.
 
 use crate::model::{ClassName, Folder, NodeName, Seal, SegmentId, SegmentName};
 use crate::primitives::byte_map;
 use jiff::civil::Date;
 use sha2::{Digest, Sha256};
 
-/// What a segment is, beside its lines.
+/// Everything a segment says about itself, apart from its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Footer {
-    /// What was known when it was begun.
+    /// What was known when the segment was begun.
     pub origin: Origin,
-    /// Whether a crash ended it: its frames may be without index.
+    /// Whether the segment was recovered after a crash: its frames may lack an index.
     pub recovered: bool,
-    /// Digest of the segment that the node sealed before; zeros if there was none.
+    /// Digest of the segment that this node sealed before; zeros if there was none.
     pub previous: [u8; 32],
     /// Its vault; `None` if it has none.
     pub vault: Option<VaultMark>,
@@ -23,64 +23,65 @@ pub struct Footer {
 /// What is known of a segment when it is begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Tells it from all others.
+    /// The random id that distinguishes it from all other segments.
     pub id: SegmentId,
-    /// The machine that wrote it.
+    /// The node that wrote it.
     pub node: NodeName,
     /// Class and expiry day of its lines.
     pub folder: Folder,
     /// IANA name of the legal zone.
     pub zone: String,
-    /// IANA name of the zone of times in lines that state none; `None` if it is the legal zone, or not known.
+    /// IANA name of the zone in which times without a zone were read; `None` if it is the legal zone, or not
+    /// known.
     pub source_zone: Option<String>,
-    /// The epoch and its secret.
+    /// The key id, which names the epoch and its secret.
     pub kid: [u8; 5],
     /// SHA-256 of the retention rules in force.
     pub policy: [u8; 32],
-    /// Whether filters may lack networks: of tokens from upstream the addresses are not known.
+    /// Whether filters may lack networks, because the addresses behind tokens from upstream are not known.
     pub networks_unknown: bool,
 }
 
-/// A vault as its segment knows it.
+/// What a segment records about its vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VaultMark {
-    /// Length of its file.
+    /// Length of the vault file.
     pub bytes: u64,
-    /// SHA-256 of its file.
+    /// SHA-256 of the vault file.
     pub digest: [u8; 32],
 }
 
-/// A data frame and its index.
+/// The index entry of a data frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameEntry {
-    /// Where it starts in the file.
+    /// Offset in the file.
     pub offset: u64,
-    /// Its length, compressed.
+    /// Compressed length in bytes.
     pub bytes: u32,
-    /// Its length, decompressed.
+    /// Decompressed length in bytes.
     pub line_bytes: u32,
-    /// Its lines.
+    /// Number of lines.
     pub lines: u32,
-    /// The earliest event, in Unix seconds.
+    /// Time of the earliest event, in Unix seconds.
     pub first: i64,
-    /// The latest event.
+    /// Time of the latest event, in Unix seconds.
     pub last: i64,
-    /// The tokens in it, for [`super::filter::may_contain`].
+    /// The filter of its tokens, for [`super::filter::may_contain`].
     pub filter: Vec<u8>,
-    /// The digest of this frame and all before it.
+    /// The chain digest of this frame and all before it.
     pub chain: [u8; 32],
 }
 
-/// A footer that was read, with its seal.
+/// A decoded footer with its seal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
-    /// What it says.
+    /// The footer.
     pub footer: Footer,
-    /// SHA-256 of its bytes up to the seal, as stated and as computed: they are equal.
+    /// SHA-256 of the footer up to the seal. The stated and the computed digest were found equal.
     pub digest: [u8; 32],
-    /// How many bytes that is over.
+    /// Number of bytes that the digest covers.
     pub bytes: usize,
-    /// The seal over that digest. Whose key that is, and whether it is right, is for the ledger to say.
+    /// The seal over the digest. The ledger decides whose key it is and whether it is valid.
     pub seal: Seal,
 }
 
@@ -88,18 +89,18 @@ pub struct Sealed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} at byte {offset}")]
 pub struct Malformed {
-    /// What.
+    /// The defect.
     pub what: &'static str,
-    /// Where in the file.
+    /// Offset in the file.
     pub offset: u64,
 }
 
-/// Bytes of the header of a skippable frame (RFC 8878, 3.1.2).
+/// Length of the header of a skippable frame (RFC 8878, 3.1.2).
 pub(super) const SKIPPABLE_BYTES: usize = 8;
 pub(super) const FOOTER_MAGIC: u32 = 0x184D_2A52;
 pub(super) const SEEK_MAGIC: u32 = 0x184D_2A5E;
 const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
-/// Number of frames, descriptor, magic number: the end of a seek table.
+/// Length of the end of a seek table: number of frames, descriptor, magic number.
 pub(super) const SEEK_END_BYTES: usize = 9;
 const SEEK_ENTRY_BYTES: usize = 8;
 
@@ -112,7 +113,7 @@ const SOURCE_ZONE: u16 = 8;
 
 const TEXTS: usize = 6;
 
-/// Fields in their order, with their bytes: FORMAT.md says the same, and a test compares them.
+/// Fields in order, with their lengths in bytes. FORMAT.md has the same table, and a test compares the two.
 pub(super) const FIXED: [(&str, usize); 13] = [
     ("signature", 8),
     ("version", 2),
@@ -145,32 +146,32 @@ const ENTRY_BYTES: usize = byte_map::length(&ENTRY);
 const SEAL_BYTES: usize = byte_map::length(&SEAL);
 
 impl Footer {
-    /// Lines in all frames.
+    /// Returns the number of lines in all frames.
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.frames.iter().map(|frame| u64::from(frame.lines)).sum()
     }
 
-    /// Their bytes.
+    /// Returns the decompressed length of all frames, in bytes.
     #[must_use]
     pub fn line_bytes(&self) -> u64 {
         self.frames.iter().map(|frame| u64::from(frame.line_bytes)).sum()
     }
 
-    /// Where the data frames end and the footer starts.
+    /// Returns the offset at which the data frames end and the footer starts.
     #[must_use]
     pub fn data_bytes(&self) -> u64 {
         self.frames.last().map_or(0, |frame| frame.offset + u64::from(frame.bytes))
     }
 
-    /// The name of the file, given its number.
+    /// Returns the name of the segment, given its number.
     #[must_use]
     pub fn name(&self, number: u64) -> SegmentName {
         let Origin { node, folder, kid, .. } = &self.origin;
         SegmentName { folder: folder.clone(), node: node.clone(), kid: *kid, number }
     }
 
-    /// The bytes up to the seal, without the header of the frame.
+    /// Encodes the footer up to the seal, without the header of the skippable frame.
     pub(super) fn encode(&self) -> Vec<u8> {
         let Self { origin, recovered, previous, vault, frames } = self;
         let texts = encode_texts(origin);
@@ -207,7 +208,7 @@ impl Footer {
         body
     }
 
-    /// The seek table, whole, for a footer frame of that many bytes.
+    /// Encodes the whole seek table, given the length of the footer frame.
     pub(super) fn seek_table(&self, footer_frame_bytes: u32) -> Vec<u8> {
         let entries = self.frames.len() + 1;
         let mut table = Vec::with_capacity(SKIPPABLE_BYTES + entries * SEEK_ENTRY_BYTES + SEEK_END_BYTES);
@@ -226,10 +227,10 @@ impl Footer {
     }
 }
 
-/// Everything behind the data frames: the footer with its seal, and the seek table.
+/// Encodes everything after the data frames: the footer with its seal, and the seek table.
 pub(super) fn trailer(footer: &Footer, mut body: Vec<u8>, digest: &[u8; 32], seal: &Seal) -> Vec<u8> {
     body.extend_from_slice(digest);
-    // Legal days are of this millennium: years of a seal are positive.
+    // Legal days lie in this millennium, so the year of a seal is positive.
     body.extend_from_slice(&u16::try_from(seal.day.year()).unwrap_or(0).to_le_bytes());
     body.extend_from_slice(&[seal.day.month().unsigned_abs(), seal.day.day().unsigned_abs(), 0, 0, 0, 0]);
     body.extend_from_slice(&seal.key);
@@ -243,13 +244,11 @@ pub(super) fn trailer(footer: &Footer, mut body: Vec<u8>, digest: &[u8; 32], sea
     trailer
 }
 
-/// SHA-256.
 pub(super) fn digest_of(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// How long the whole seek table is, and the footer frame before it, by the end of the seek table
-/// ([`SEEK_END_BYTES`]).
+/// Returns the length of the whole seek table, read from its last [`SEEK_END_BYTES`] bytes.
 pub(super) fn seek_table_bytes(end: &[u8; SEEK_END_BYTES], file_bytes: u64) -> Result<usize, Malformed> {
     let wrong = |what| Malformed { what, offset: file_bytes.saturating_sub(SEEK_END_BYTES as u64) };
     let [entries @ .., descriptor, m0, m1, m2, m3] = *end;
@@ -264,14 +263,14 @@ pub(super) fn seek_table_bytes(end: &[u8; SEEK_END_BYTES], file_bytes: u64) -> R
     usize::try_from(bytes).map_err(|_| wrong("a seek table too long for this machine"))
 }
 
-/// The length of the footer frame, by the seek table behind it.
+/// Returns the length of the footer frame, read from the seek table after it.
 pub(super) fn footer_frame_bytes(table: &[u8]) -> Option<u32> {
     let entry = table.len().checked_sub(SEEK_END_BYTES + SEEK_ENTRY_BYTES)?;
     table.get(entry..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
-/// Reads a footer frame, which starts at `offset` of the file, and the seek table behind it. Every byte of
-/// both is checked, but for the seal.
+/// Decodes a footer frame, which starts at `offset` in the file, and the seek table after it. Checks every
+/// byte of both except the seal.
 pub(super) fn decode(frame: &[u8], table: &[u8], offset: u64) -> Result<Sealed, Malformed> {
     let mut reader = Reader { bytes: frame, offset };
     let magic = reader.u32("footer header")?;
@@ -342,14 +341,14 @@ fn footer(reader: &mut Reader<'_>) -> Result<Footer, Malformed> {
     Ok(footer)
 }
 
-/// The next text.
+/// Reads the next text.
 fn text<'b>(reader: &mut Reader<'b>) -> Result<&'b str, Malformed> {
     let length = usize::from(u16::from_le_bytes(reader.array("a text's length")?));
     let bytes = reader.take(length, "a text")?;
     std::str::from_utf8(bytes).map_err(|_| reader.wrong("a text that is not UTF-8"))
 }
 
-/// The texts that every footer has; what else an origin has is left blank.
+/// Reads the texts that every footer has; leaves the other fields of the origin blank.
 fn origin(reader: &mut Reader<'_>) -> Result<Origin, Malformed> {
     let mut texts = [""; TEXTS];
     for place in &mut texts {
@@ -395,13 +394,14 @@ fn encode_entry(frame: &FrameEntry, body: &mut Vec<u8>) {
     body.extend_from_slice(&frame.chain);
 }
 
-/// The entries of the frames with their filters; frames follow one another from the start of the file.
+/// Reads the entries of the frames and their filters. Frames must follow one another from the start of the
+/// file.
 fn entries(
     reader: &mut Reader<'_>,
     frames: usize,
     filter_bytes: usize,
 ) -> Result<Vec<FrameEntry>, Malformed> {
-    // Checked before anything is allocated by a number from the file.
+    // Check before allocating anything by a number from the file.
     let entry_bytes = frames.checked_mul(ENTRY_BYTES).ok_or_else(|| reader.wrong("too many frames"))?;
     let mut table = Reader { offset: reader.offset, bytes: reader.take(entry_bytes, "frame entries")? };
     let mut filters = Reader { offset: reader.offset, bytes: reader.take(filter_bytes, "filters")? };
@@ -437,12 +437,13 @@ fn seal(reader: &mut Reader<'_>) -> Result<([u8; 32], Seal), Malformed> {
     }
 }
 
-/// The number as it stands in the format. Nothing that is counted reaches 4 GiB: segments roll long before.
+/// Returns the number as the format stores it. Nothing counted reaches 4 GiB, since segments roll long
+/// before.
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// Bytes still to be read, and where in the file they are.
+/// The bytes still to be read, and their offset in the file.
 struct Reader<'a> {
     bytes: &'a [u8],
     offset: u64,

@@ -1,4 +1,4 @@
-//! Lines on their way into a frame, and frames: compressed, decompressed, cut out of what a crash left.
+//! Lines on their way into a frame, and frames: compressed, decompressed, and recovered after a crash.
 
 use super::footer::FrameEntry;
 use crate::pseudonym::Pseudonymised;
@@ -9,22 +9,22 @@ use zstd::zstd_safe::{self, CParameter, Strategy};
 /// Most bytes of lines in a frame, unless a single line is longer.
 pub const MOST_LINE_BYTES: usize = 1 << 20;
 
-/// Longest frame that is decompressed, in bytes of lines: more than the longest line that is ever let
-/// through (1 GiB), and a bound for what a damaged or hostile file makes us allocate.
+/// Longest frame that is decompressed, in bytes of lines. It exceeds the longest line ever let through (1
+/// GiB), and bounds what a damaged or hostile file can make us allocate.
 const LONGEST_LINE_BYTES: u64 = 1_200_000_000;
 
-/// The magic number of a zstd frame, as it stands in the file (RFC 8878, 3.1.1).
+/// The magic number of a zstd frame, in file order (RFC 8878, 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Lines of one class, expiry day and epoch, that will be a frame.
+/// Lines of one class, expiry day and epoch that will become a frame.
 ///
-/// They can only come from [`Pseudonymised`], or from a segment that is sealed: an archive cannot be given
-/// anything else.
+/// They can only come from [`Pseudonymised`] or from a sealed segment: an archive cannot be given anything
+/// else.
 #[derive(Debug)]
 pub struct Lines {
     bytes: Vec<u8>,
     lines: u32,
-    /// Line ends that they came without.
+    /// Line ends that were added because the line came without one.
     ends: u64,
     first: i64,
     last: i64,
@@ -37,8 +37,8 @@ impl Default for Lines {
 }
 
 impl Lines {
-    /// Adds indexed lines of `block`, as many as fit, and at least one if there is none yet. How many.
-    /// A line without line end gets one.
+    /// Adds as many indexed lines of `block` as fit, and at least one if there are none yet. Returns how
+    /// many. A line without a line end gets one.
     pub fn push(&mut self, block: &Pseudonymised, lines: Range<usize>) -> usize {
         let count = self.fitting(block, lines.clone());
         let lines = lines.start..lines.start + count;
@@ -55,14 +55,15 @@ impl Lines {
         count
     }
 
-    /// Whether all lines of `block` fit; also if they would not, either, if there were none yet.
+    /// Returns whether `block` should be added here: all its lines fit, or they would not fit even if there
+    /// were none yet.
     #[must_use]
     pub fn may_take(&self, block: &Pseudonymised) -> bool {
         let most = block.as_bytes().len() + if block.every_line_ends() { 0 } else { block.indexed_lines() };
         self.bytes.len() + most <= MOST_LINE_BYTES || most > MOST_LINE_BYTES
     }
 
-    /// How many of these lines fit; one always does if there is none yet.
+    /// Returns how many of these lines fit; at least one if there are none yet.
     fn fitting(&self, block: &Pseudonymised, lines: Range<usize>) -> usize {
         let room = MOST_LINE_BYTES.saturating_sub(self.bytes.len());
         let most_added = usize::from(!block.every_line_ends());
@@ -93,8 +94,8 @@ impl Lines {
         }
     }
 
-    /// Those lines of a sealed frame that stay. They were [`Pseudonymised`] when it was sealed, and its reader has
-    /// compared them with its digest.
+    /// Copies the lines of a sealed frame for which `stays` returns true. They were [`Pseudonymised`] when
+    /// the frame was sealed, and the reader has checked them against the frame's digest.
     pub(super) fn of_frame(entry: &FrameEntry, lines: &[u8], stays: &dyn Fn(&[u8]) -> bool) -> Self {
         let mut kept = Self { first: entry.first, last: entry.last, ..Self::default() };
         for line in lines.split_inclusive(|&byte| byte == b'\n').filter(|line| stays(line)) {
@@ -104,34 +105,34 @@ impl Lines {
         kept
     }
 
-    /// The lines, each with its line end.
+    /// Returns the lines, each with its line end.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Their bytes as they came: a line end that was added is not among them.
+    /// Returns the length of the lines as they came, without the line ends that were added.
     #[must_use]
     pub fn bytes_as_they_came(&self) -> u64 {
         self.bytes.len() as u64 - self.ends
     }
 
-    /// Forgets them, keeps the memory.
+    /// Removes all lines but keeps the memory.
     pub fn clear(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        // A line longer than that has come and gone.
+        // There may have been a line longer than a frame: give that memory back.
         bytes.shrink_to(2 * MOST_LINE_BYTES);
         *self = Self { bytes, ..Self::default() };
     }
 
-    /// How many there are.
+    /// Returns the number of lines.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.lines
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no lines.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lines == 0
@@ -150,28 +151,28 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Its lines.
+    /// Returns the number of lines.
     #[must_use]
     pub fn lines(&self) -> u32 {
         self.lines
     }
 
-    /// Its length, compressed.
+    /// Returns the compressed length in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 }
 
-/// Compresses frames; one a thread, for it keeps its memory.
+/// Compresses frames. Each thread needs its own, since it reuses its memory.
 pub struct Packer {
     compressor: Compressor<'static>,
-    /// As long as the longest frame may get: a frame takes from it what it needs.
+    /// As large as the longest possible frame; each frame is copied out at its own length.
     buffer: Vec<u8>,
 }
 
 impl Packer {
-    /// A packer at a compression level of zstd; the fast levels are tuned to lines full of tokens.
+    /// Creates a packer for a compression level of zstd. The fast levels are tuned to lines full of tokens.
     ///
     /// # Errors
     /// If zstd has no memory.
@@ -186,7 +187,7 @@ impl Packer {
         Ok(Self { compressor, buffer: Vec::new() })
     }
 
-    /// Compresses lines; `filter` says which tokens are in them.
+    /// Compresses `lines`; `filter` records which tokens they contain.
     ///
     /// # Errors
     /// If zstd has no memory.
@@ -194,7 +195,8 @@ impl Packer {
         self.pack_into(Vec::new(), lines, filter)
     }
 
-    /// The same in the memory of `bytes`, a frame that is no longer needed ([`super::SegmentWriter::append`]).
+    /// Like [`Packer::pack`], but reuses the memory of `bytes`, a frame that is no longer needed (see
+    /// [`super::SegmentWriter::append`]).
     ///
     /// # Errors
     /// If zstd has no memory.
@@ -210,22 +212,22 @@ impl Packer {
         bytes.clear();
         bytes.extend_from_slice(&self.buffer);
         self.buffer.shrink_to(2 * MOST_LINE_BYTES);
-        // Longer lines are not let through by `--max-line-bytes`.
+        // `--max-line-bytes` lets no longer lines through.
         let line_bytes = u32::try_from(lines.bytes.len()).map_err(std::io::Error::other)?;
         let Lines { lines, first, last, .. } = *lines;
         Ok(Frame { bytes, line_bytes, lines, first, last, filter })
     }
 }
 
-/// What is set beside the level.
+/// Returns the parameters that are set beside the level.
 ///
-/// A token is 26 random characters. Matches of four or five bytes inside of them are accidents: each displaces
-/// a place worth knowing and costs more to say than it saves. So levels 1 to 4 search for six bytes, in one
-/// table instead of two, over the whole frame. Against zstd's own parameters that is 1 to 4 % smaller on logs,
-/// and not slower. Higher levels compare candidates and need no help.
+/// A token has 26 random characters. Matches of four or five bytes within them are accidental: each evicts a
+/// more useful table entry and costs more to encode than it saves. So levels 1 to 4 search for matches of six
+/// bytes, in one table instead of two, over the whole frame. Compared with zstd's own parameters, logs become
+/// 1 to 4 % smaller, at no loss of speed. Higher levels compare candidates and need no tuning.
 ///
-/// At level 1 the table is half as large as zstd's own: then it stays in the first-level cache beside the lines. That
-/// is 4 to 10 % faster, and between 1 % smaller and 3 % larger.
+/// At level 1 the table is half the size of zstd's own, so that it stays in the L1 cache beside the lines.
+/// That is 4 to 10 % faster, and the result is between 1 % smaller and 3 % larger.
 fn tuning(level: i32) -> Vec<CParameter> {
     let hash_log = match level {
         1 => 13,
@@ -246,7 +248,7 @@ impl std::fmt::Debug for Packer {
     }
 }
 
-/// Decompresses frames; one a thread, for it keeps its memory.
+/// Decompresses frames. Each thread needs its own, since it reuses its memory.
 pub(super) struct Unpacker(Decompressor<'static>);
 
 impl Unpacker {
@@ -256,15 +258,15 @@ impl Unpacker {
         Decompressor::new().map(Self)
     }
 
-    /// Decompresses a frame into `lines`, in place of what is there, and compares its content checksum. `None` if
-    /// it is not one whole frame; what is in `lines` means nothing then.
+    /// Decompresses a frame into `lines`, replacing what is there, and verifies its content checksum. Returns
+    /// `None` if it is not one whole frame; the content of `lines` is meaningless then.
     pub(super) fn unpack(&mut self, frame: &[u8], lines: &mut Vec<u8>) -> Option<()> {
         let stated = zstd_safe::get_frame_content_size(frame).ok()??;
         if !frame.starts_with(&ZSTD_MAGIC) || stated > LONGEST_LINE_BYTES {
             return None;
         }
         lines.clear();
-        // A line longer than a frame has come and gone.
+        // The last frame may have held a line longer than a normal frame: give that memory back.
         lines.shrink_to(2 * MOST_LINE_BYTES);
         lines.reserve_exact(usize::try_from(stated).ok()?);
         self.0.decompress_to_buffer(frame, lines).ok()?;
@@ -278,7 +280,8 @@ impl std::fmt::Debug for Unpacker {
     }
 }
 
-/// Whole lines, frame after frame, at the start of `bytes`; ends at the first thing that is no whole frame.
+/// Iterates over the whole frames at the start of `bytes` and their lines; ends at the first thing that is
+/// not a whole frame of whole lines.
 pub(super) fn whole_frames(bytes: &[u8]) -> impl Iterator<Item = (&[u8], Vec<u8>)> {
     let mut rest = bytes;
     let mut unpacker = Unpacker::new().ok();

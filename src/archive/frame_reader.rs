@@ -1,5 +1,5 @@
-//! Frames of many segments, each by its place alone: footers are read once, frames when they are needed, and on
-//! several threads.
+//! Reads frames of many segments by their places alone: footers are read once, frames when they are needed,
+//! on several threads.
 
 use super::chain::Chain;
 use super::error::ArchiveError;
@@ -9,23 +9,23 @@ use crate::primitives::storage::{Storage, Stored};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Where a frame lies in its file, and what it must be.
+/// Where a frame lies in its file, and what it must contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FramePlace {
-    /// Where it starts.
+    /// Offset in the file.
     pub offset: u64,
-    /// Its length, compressed.
+    /// Compressed length in bytes.
     pub bytes: u32,
-    /// Its length, decompressed.
+    /// Decompressed length in bytes.
     pub line_bytes: u32,
-    /// Its lines.
+    /// Number of lines.
     pub lines: u32,
-    /// The digest of all frames before it, and with it; `None` for a frame that no seal covers yet.
+    /// The chain digests before and after this frame; `None` for a frame that no seal covers yet.
     pub(super) chain: Option<[Chain; 2]>,
 }
 
 impl FramePlace {
-    /// Reads the frame as it lies in the file at `path` into `bytes`, and compares it with its digest.
+    /// Reads the compressed frame from the file at `path` into `bytes` and checks it against its digest.
     pub(super) fn read(
         &self,
         file: &dyn Stored,
@@ -42,7 +42,7 @@ impl FramePlace {
         }
     }
 
-    /// Decompresses what was read into `lines`.
+    /// Decompresses the frame in `bytes` into `lines` and checks its length and line count.
     pub(super) fn unpack(
         &self,
         unpacker: &mut Unpacker,
@@ -65,7 +65,7 @@ impl FramePlace {
     }
 }
 
-/// Reads frames; one a thread, for it keeps files open and memory for what it reads.
+/// Reads frames. Each thread needs its own, since it keeps files open and reuses its buffers.
 #[derive(Debug)]
 pub struct FrameReader<'s> {
     storage: &'s dyn Storage,
@@ -75,7 +75,7 @@ pub struct FrameReader<'s> {
 }
 
 impl<'s> FrameReader<'s> {
-    /// For files in `storage`.
+    /// Creates a reader for files in `storage`.
     ///
     /// # Errors
     /// If zstd has no memory.
@@ -84,7 +84,7 @@ impl<'s> FrameReader<'s> {
         Ok(Self { storage, files: HashMap::new(), bytes: Vec::new(), unpacker })
     }
 
-    /// Reads the lines of a frame of the segment at `path` into `lines`, in place of what is there.
+    /// Reads the lines of a frame of the segment at `path` into `lines`, replacing what is there.
     ///
     /// # Errors
     /// [`ArchiveError::Damaged`] with the place of the frame if it is not as it was written;
@@ -97,7 +97,7 @@ impl<'s> FrameReader<'s> {
             let file = self.storage.open(path).map_err(ArchiveError::reading("open a segment", path))?;
             self.files.insert(path.to_owned(), file);
         }
-        // A line longer than a frame has come and gone.
+        // The last frame may have held a line longer than a normal frame: give that memory back.
         self.bytes.clear();
         self.bytes.shrink_to(2 * MOST_LINE_BYTES);
         place.read(&*self.files[path], path, &mut self.bytes)?;
@@ -105,5 +105,5 @@ impl<'s> FrameReader<'s> {
     }
 }
 
-/// Files that are kept open.
+/// Most files kept open at once.
 const MOST_OPEN: usize = 64;

@@ -1,8 +1,8 @@
-//! Segments: the lines of one class, expiry day and epoch in a file that every zstd reader reads.
+//! Segments: files that hold the lines of one class, expiry day and epoch, readable by every zstd decoder.
 //!
-//! [`frame::Lines`] takes nothing but [`crate::pseudonym::Pseudonymised`]; that is the proof that no line in
-//! clear gets into an archive. Segments know no rules, no keys and no vaults: who they belong to is a name,
-//! what they hold is lines and a filter, their seal comes from a [`crate::model::Sealer`].
+//! [`frame::Lines`] accepts nothing but [`crate::pseudonym::Pseudonymised`]; that is the proof that no line
+//! in clear reaches an archive. This module knows no rules, keys or vaults: a segment's owner is just a name,
+//! its content is lines and filters, and its seal comes from a [`crate::model::Sealer`].
 #![doc = include_str!("FORMAT.md")]
 
 mod chain;

@@ -1,5 +1,5 @@
-//! A segment that is not sealed yet, as far as it has come: somebody writes to it, or a crash left it. Its whole
-//! frames can be read; they have no index, and nothing but the checksum of zstd says that they are what was written.
+//! A segment that is not sealed yet: it is being written, or a crash left it. Its whole frames can be read.
+//! They have no index, and only the checksum of zstd says that they are what was written.
 
 use super::error::ArchiveError;
 use super::frame::whole_frames;
@@ -7,11 +7,11 @@ use super::frame_reader::FramePlace;
 use crate::primitives::storage::Storage;
 use std::path::Path;
 
-/// What of a part was there when it was opened.
+/// The content of a part at the moment it was opened.
 pub struct Part(Vec<u8>);
 
 impl Part {
-    /// Reads the part in that file, which has as many bytes as a segment at most.
+    /// Reads the whole part at `path` into memory; it is no larger than a segment.
     ///
     /// # Errors
     /// [`ArchiveError::Unreadable`] or [`ArchiveError::Io`] if it cannot be read.
@@ -24,7 +24,7 @@ impl Part {
         Ok(Self(bytes))
     }
 
-    /// Its whole frames with their lines, in order.
+    /// Iterates over its whole frames and their lines, in order.
     pub fn frames(&self) -> impl Iterator<Item = (FramePlace, Vec<u8>)> {
         let mut offset = 0;
         whole_frames(&self.0).filter_map(move |(frame, lines)| {

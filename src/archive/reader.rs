@@ -1,4 +1,4 @@
-//! Reading segments: the footer first, then only the frames that are asked for.
+//! Reads segments: the footer first, then only the frames that are needed.
 
 use super::chain::Chain;
 use super::error::ArchiveError;
@@ -11,8 +11,8 @@ use crate::primitives::storage::{Storage, Stored, is_of_one_file};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// A sealed segment, opened. Its footer is whole and fits its digest; its seal and its frames are not
-/// looked at yet.
+/// An open sealed segment. Its footer is whole and matches its digest; its seal and its frames have not been
+/// checked yet.
 #[derive(Debug)]
 pub struct Segment {
     file: Box<dyn Stored>,
@@ -22,11 +22,11 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Opens the segment in that file, and reads its footer.
+    /// Opens the segment at `path` and reads its footer.
     ///
     /// # Errors
-    /// [`ArchiveError::Damaged`] if anything behind the frames is not as it was written, the seal
-    /// apart; [`ArchiveError::Unreadable`] or [`ArchiveError::Io`] if the file cannot be read.
+    /// [`ArchiveError::Damaged`] if anything after the frames, except the seal, is not as it was written;
+    /// [`ArchiveError::Unreadable`] or [`ArchiveError::Io`] if the file cannot be read.
     pub fn open(storage: &dyn Storage, path: &Path) -> Result<Self, ArchiveError> {
         let file = storage.open(path).map_err(ArchiveError::reading("open a segment", path))?;
         let file_bytes = file.length().map_err(ArchiveError::reading("read a segment", path))?;
@@ -34,10 +34,11 @@ impl Segment {
         Ok(Self { file, path: path.to_owned(), file_bytes, sealed })
     }
 
-    /// The same, if it is the segment of that name: its lines were written for that day and class, under that epoch.
+    /// Like [`Segment::open`], but also checks that the footer matches `name`: its lines were written for
+    /// that class and expiry day, under that epoch.
     ///
     /// # Errors
-    /// As [`Segment::open`]; [`ArchiveError::Damaged`] if it says that it is another one.
+    /// As [`Segment::open`]; [`ArchiveError::Damaged`] if the footer names another segment.
     pub fn open_as(storage: &dyn Storage, path: &Path, name: &SegmentName) -> Result<Self, ArchiveError> {
         let segment = Self::open(storage, path)?;
         if segment.footer().name(name.number) != *name {
@@ -48,39 +49,39 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Its file.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Length of its file.
+    /// Returns the length of the file.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
         self.file_bytes
     }
 
-    /// What it says of itself.
+    /// Returns the footer.
     #[must_use]
     pub fn footer(&self) -> &Footer {
         &self.sealed.footer
     }
 
-    /// Its digest, which is sealed.
+    /// Returns the digest that the seal covers.
     #[must_use]
     pub fn digest(&self) -> &[u8; 32] {
         &self.sealed.digest
     }
 
-    /// Its seal, unchecked: it must be one over [`crate::model::Seal::message`] of the digest, by the key
-    /// that the ledger names for that day.
+    /// Returns the seal, unchecked. To be valid, it must sign [`crate::model::Seal::message`] of the digest
+    /// with the key that the ledger names for that day.
     #[must_use]
     pub fn seal(&self) -> &crate::model::Seal {
         &self.sealed.seal
     }
 
-    /// The frames with an event in `seconds` (Unix time, both ends included) that may hold a token of `tag`,
-    /// if one is asked for. Nothing but the footer is looked at.
+    /// Iterates over the frames that have an event within `seconds` (Unix time, both ends included) and, if
+    /// `tag` is given, may hold that token. Uses the footer alone.
     pub fn frames_with(
         &self,
         seconds: RangeInclusive<i64>,
@@ -94,7 +95,7 @@ impl Segment {
         self.footer().frames.iter().enumerate().filter(move |(_, entry)| fits(entry)).map(|(frame, _)| frame)
     }
 
-    /// The lines of a frame, checked against the digest chain and the checksum of zstd.
+    /// Returns the lines of a frame, checked against the digest chain and the checksum of zstd.
     ///
     /// # Errors
     /// [`ArchiveError::Damaged`] with the place of the frame if it is not as it was written.
@@ -109,7 +110,7 @@ impl Segment {
         Ok(lines)
     }
 
-    /// Where a frame lies and what it must be: it can be read without this footer then.
+    /// Returns where a frame lies and what it must contain, so that it can be read without this footer.
     ///
     /// # Panics
     /// If there is no such frame.
@@ -123,14 +124,14 @@ impl Segment {
         FramePlace { offset, bytes, line_bytes, lines, chain: Some([before, Chain(chain)]) }
     }
 
-    /// A frame as it is, with its index, checked against the digest chain.
+    /// Returns a frame still compressed, with its index, checked against the digest chain.
     pub(super) fn frame(&self, frame: usize) -> Result<Frame, ArchiveError> {
         let bytes = self.compressed(frame)?;
         let FrameEntry { line_bytes, lines, first, last, ref filter, .. } = self.footer().frames[frame];
         Ok(Frame { bytes, line_bytes, lines, first, last, filter: filter.clone() })
     }
 
-    /// What the digest is over: the footer up to its seal, as it stands in the file.
+    /// Returns the bytes that the digest covers: the footer up to its seal, read from the file.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -141,7 +142,7 @@ impl Segment {
         Ok(bytes)
     }
 
-    /// The bytes of a frame, checked against the digest chain.
+    /// Returns the compressed bytes of a frame, checked against the digest chain.
     fn compressed(&self, frame: usize) -> Result<Vec<u8>, ArchiveError> {
         let mut bytes = Vec::new();
         self.place(frame).read(&*self.file, &self.path, &mut bytes)?;
@@ -178,18 +179,18 @@ fn read_footer(file: &dyn Stored, path: &Path, file_bytes: u64) -> Result<Sealed
     footer::decode(&frame, &table, footer_offset).map_err(damaged)
 }
 
-/// What lies in an archive under the name of a segment.
+/// A file in an archive that has the name of a segment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
-    /// Its name.
+    /// Name of the segment.
     pub name: SegmentName,
     /// Whether it is a part: being written, or left by a crash.
     pub part: bool,
-    /// Its file.
+    /// Path of the file.
     pub path: PathBuf,
 }
 
-/// All segments and parts of an archive, by expiry day, class and name. Files of other names are passed over.
+/// Lists all segments and parts of an archive, by expiry day, class and name. Ignores files with other names.
 ///
 /// # Errors
 /// If a directory cannot be read.
@@ -197,10 +198,10 @@ pub fn list(storage: &dyn Storage, tree: &Tree) -> Result<Vec<Found>, ArchiveErr
     list_without(storage, tree, &|_| false)
 }
 
-/// The same without directories that cannot be read, if they are such that `is_left_out` says so of them.
+/// Like [`list`], but skips unreadable directories for which `is_left_out` returns true.
 ///
 /// # Errors
-/// If another directory cannot be read; if the storage is away.
+/// If another directory cannot be read, or the storage is not available.
 pub fn list_without(
     storage: &dyn Storage,
     tree: &Tree,

@@ -1,7 +1,8 @@
-//! What a crash left: a part is cut at its last whole frame and sealed.
+//! Recovers what a crash left: cuts a part at its last whole frame and seals it.
 //!
-//! The index of its frames was in memory and is gone. The tokens are found again in the lines; the instants of events
-//! and the networks of addresses are not, so a search by time or network reads every frame of that segment.
+//! The index of the frames was in memory and is lost. Tokens are found again in the lines, but the times of
+//! events and the networks of addresses are not. So a search by time or network reads every frame of such a
+//! segment.
 
 use super::chain::Chain;
 use super::error::ArchiveError;
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use memchr::memmem;
 use std::path::Path;
 
-/// What is known of all segments of a node when it starts.
+/// What a node knows about all its segments when it starts.
 #[derive(Clone, Debug)]
 pub struct Known {
     /// IANA name of the legal zone.
@@ -26,31 +27,31 @@ pub struct Known {
     pub policy: [u8; 32],
 }
 
-/// What became of one part.
+/// The outcome for one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recovered {
-    /// It was sealed.
+    /// The part was sealed.
     Sealed {
-        /// Under this name.
+        /// Name of the segment.
         name: SegmentName,
-        /// Lines in it.
+        /// Number of lines in it.
         lines: u64,
-        /// Bytes behind the last whole frame that were cut off: lines that nobody was told are safe.
+        /// Bytes after the last whole frame that were cut off: lines that were never acknowledged.
         cut_bytes: u64,
     },
-    /// There was no whole frame in it, so it was removed.
+    /// The part held no whole frame and was removed.
     Removed {
-        /// What it was called.
+        /// Name that the segment had.
         name: SegmentName,
-        /// Bytes that were in it.
+        /// Length of the part in bytes.
         cut_bytes: u64,
     },
 }
 
-/// The vault beside a part, as whoever knows vaults sees it.
+/// Access to the vault beside a part, implemented by a module that knows vaults.
 pub trait VaultOf {
-    /// Cuts the vault of `name` at its last whole record and says which segment it belongs to; `None` if
-    /// there is none.
+    /// Cuts the vault of `name` at its last whole record and returns the segment it belongs to; `None` if
+    /// there is no vault.
     ///
     /// # Errors
     /// If it cannot be read or cut.
@@ -63,10 +64,10 @@ pub trait VaultOf {
     fn remove(&mut self, name: &SegmentName) -> Result<(), ArchiveError>;
 }
 
-/// Seals all parts that nobody writes to.
+/// Seals all parts that nobody is writing.
 ///
 /// # Errors
-/// At the first one that cannot be sealed; it stays as it is, and so do those after it.
+/// At the first part that cannot be sealed; it and all parts after it are left unchanged.
 pub fn recover(
     storage: &dyn Storage,
     tree: &Tree,
@@ -83,14 +84,14 @@ pub fn recover(
     Ok(recovered)
 }
 
-/// The part, locked; `None` if somebody writes to it or has just sealed it.
+/// Opens and locks the part; `None` if it is being written or has just been sealed.
 fn abandoned(storage: &dyn Storage, path: &Path) -> Result<Option<Box<dyn Stored>>, ArchiveError> {
     let mut file = match storage.edit(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(ArchiveError::io("open a segment", path))?,
     };
     let locked = file.try_lock().map_err(ArchiveError::io("lock a segment", path))?;
-    // Whoever had the lock may have renamed it since.
+    // The previous holder of the lock may have renamed it since.
     let there = storage.exists(path).map_err(ArchiveError::io("look for a segment", path))?;
     Ok((locked && there).then_some(file))
 }
@@ -109,7 +110,7 @@ fn recover_one(
     let part = tree.part(name);
     let failed = |action| ArchiveError::io(action, &part);
     if let Some((lines, digest)) = whole_segment(storage, &part) {
-        // Signed: it may lack its entry, and lacks its name.
+        // The part is already signed: it may lack its ledger entry, and lacks its final name.
         file.sync().map_err(failed("sync a segment"))?;
         if !sealer.knows(&name.to_string(), &digest).map_err(in_custody)? {
             record(name, &digest, sealer, now)?;
@@ -117,8 +118,9 @@ fn recover_one(
         publish(storage, tree, name)?;
         return Ok(Recovered::Sealed { name: name.clone(), lines, cut_bytes: 0 });
     }
-    // A part without vault never had one, or has no frame: its vault is durable before its first frame. One whose header is
-    // damaged opens for nobody as it is, and stays: nothing else has what it holds.
+    // If a part has no vault, it never had one, or it has no frame, since a vault is durable before the first
+    // frame. A vault with a damaged header cannot be opened as it is, and is kept: nothing else holds its
+    // originals.
     let vault = vaults.recover(name)?;
     let id = vault.map_or_else(new_id, |(id, _)| Ok(id))?;
     let bytes = read_whole(&*file).map_err(failed("read a segment"))?;
@@ -136,7 +138,8 @@ fn recover_one(
         node: name.node.clone(),
         folder: name.folder.clone(),
         zone: known.zone.clone(),
-        // Whoever wrote it may have been told another one than whoever recovers it.
+        // The node that wrote the part may have been configured with another source zone than the one that
+        // recovers it.
         source_zone: None,
         kid: name.kid,
         policy: known.policy,
@@ -152,14 +155,14 @@ fn recover_one(
     Ok(Recovered::Sealed { name: name.clone(), lines: footer.lines(), cut_bytes })
 }
 
-/// The lines of a part that is a whole segment already, and its digest.
+/// Returns the number of lines and the digest of a part that is already a whole segment.
 fn whole_segment(storage: &dyn Storage, part: &Path) -> Option<(u64, [u8; 32])> {
     let segment = Segment::open(storage, part).ok()?;
     segment.check().ok()?;
     Some((segment.footer().lines(), *segment.digest()))
 }
 
-/// An id for a segment; 16 bytes from the operating system.
+/// Returns a new segment id: 16 random bytes from the operating system.
 ///
 /// # Errors
 /// If it gives none.
@@ -176,7 +179,7 @@ fn read_whole(file: &dyn Stored) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Entries for the whole frames at the start of `bytes`, with the tokens found in them.
+/// Builds the entries of the whole frames at the start of `bytes`, with filters of the tokens found in them.
 fn frames_of(bytes: &[u8], id: &SegmentId) -> Vec<FrameEntry> {
     let mut chain = Chain::new(id);
     let mut offset = 0;
@@ -199,8 +202,8 @@ fn frames_of(bytes: &[u8], id: &SegmentId) -> Vec<FrameEntry> {
         .collect()
 }
 
-/// The filter of the tokens that are spelt in `lines`; empty, which is "not known", if some may be spelt in the
-/// shape of addresses, of which the line ending and the escapes are many.
+/// Builds the filter of the tokens in `lines`. The filter is empty, which means "not known", if `lines` may
+/// hold tokens in the shape of addresses: these have too many endings and escapes to be found again.
 fn filter_of(lines: &[u8]) -> Vec<u8> {
     if may_hold_address_shapes(lines) {
         return Vec::new();
@@ -211,8 +214,8 @@ fn filter_of(lines: &[u8]) -> Vec<u8> {
     filter::build(&mut keys)
 }
 
-/// Whether there is the domain of such an e-mail address, or four digits that such an IP address begins with before
-/// a colon, however that is escaped.
+/// Returns whether `lines` contain the domain of a token in the shape of an e-mail address, or the four hex
+/// digits with which a token in the shape of an IP address begins, before a colon or its escape.
 fn may_hold_address_shapes(lines: &[u8]) -> bool {
     let mailbox = memmem::find(lines, token::MAILBOX_DOMAIN).is_some();
     mailbox

@@ -1,12 +1,12 @@
-//! A segment written anew without some of its lines, to take the place of the old one.
+//! Rewrites a segment without some of its lines, to replace the old one.
 //!
 //! ```text
 //! create staged file -> frames: as they are, or with the lines that stay -> footer and seal -> sync
-//!                                                    ... somebody renames it over the old segment: publish
+//!                                                    ... the caller renames it over the old segment: publish
 //! ```
-//! Until then it has a name that no search, no other program and no start of a filter looks at. Frames that lose
-//! nothing keep their bytes. One that loses lines keeps its range of times, in which those that stay are.
-//! The new segment has an id of its own, for its vault needs a key of its own.
+//! Until it is published, the file has a name that no search, no other program and no starting filter looks
+//! at. Frames that lose no line keep their bytes. A frame that loses lines keeps its time range, which still
+//! contains the remaining events. The new segment has its own id, since its vault needs its own key.
 
 use super::error::ArchiveError;
 use super::footer::Origin;
@@ -17,32 +17,33 @@ use crate::model::SegmentId;
 use crate::primitives::storage::Storage;
 use std::sync::Arc;
 
-/// Which lines stay, and what a search needs to know of them.
+/// Decides which lines stay, and supplies what a search needs to know about them.
 pub trait Keeps {
-    /// Whether a line, with its line end, stays.
+    /// Returns whether a line, given with its line end, stays.
     fn keeps(&self, line: &[u8]) -> bool;
 
-    /// The keys of the tokens in some lines ([`super::filter::key`]), and of the networks of their addresses.
+    /// Returns the keys ([`super::filter::key`]) of the tokens in `lines` and of the networks of their
+    /// addresses.
     fn keys(&mut self, lines: &[u8]) -> Vec<u64>;
 
-    /// Whether the networks of all addresses are known.
+    /// Returns whether the networks of all addresses are known.
     fn knows_networks(&self) -> bool;
 }
 
-/// A segment that was written anew, still without its end.
+/// A rewritten segment that is not sealed yet.
 #[derive(Debug)]
 pub struct Rewritten {
     /// The segment; `None` if no line stays.
     pub segment: Option<SegmentWriter>,
-    /// How many lines stay.
+    /// Number of lines that stay.
     pub lines: u64,
 }
 
-/// Writes `segment` anew, as segment `id`, under a name that [`crate::model::Tree::staged`] gives.
+/// Rewrites `segment` as segment `id`, under the name from [`crate::model::Tree::staged`].
 ///
 /// # Errors
-/// If the old one cannot be read or is not as it was written; if the new one cannot be written: a staged file
-/// is left then.
+/// If the old segment cannot be read or is not as it was written, or if the new one cannot be written; a
+/// staged file is left then.
 pub fn rewrite(
     storage: &Arc<dyn Storage>,
     segment: &Segment,
@@ -69,7 +70,7 @@ pub fn rewrite(
     Ok(Rewritten { segment: Some(writer), lines })
 }
 
-/// The frame with the lines that stay; `None` if none does.
+/// Returns the frame with the lines that stay; `None` if none does.
 fn what_stays(
     segment: &Segment,
     number: usize,
@@ -88,5 +89,5 @@ fn what_stays(
     packer.pack(&stays, filter).map(Some).map_err(ArchiveError::Compress)
 }
 
-/// Compression level of zstd: rewriting is rare, and what is kept may be kept for years.
+/// Compression level of zstd. Rewriting is rare, and the result may be kept for years.
 const LEVEL: i32 = 3;

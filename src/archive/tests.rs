@@ -1,4 +1,4 @@
-//! Segments written, read, damaged and recovered.
+//! Tests that write, read, damage and recover segments.
 
 use super::footer::{ENTRY, FIXED, SEAL};
 use super::*;
@@ -12,7 +12,7 @@ use jiff::civil::date;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Seals with a key that says nothing.
+/// A sealer whose key is meaningless.
 #[derive(Default)]
 struct TestSealer {
     sealed: Vec<(String, [u8; 32])>,
@@ -37,7 +37,7 @@ impl Sealer for TestSealer {
     }
 }
 
-/// No vaults.
+/// An archive without vaults.
 struct NoVaults;
 
 impl VaultOf for NoVaults {
@@ -92,7 +92,7 @@ fn begin(storage: &Arc<dyn Storage>) -> Result<SegmentWriter, ArchiveError> {
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 const VAULT: Option<VaultMark> = Some(VaultMark { bytes: 9, digest: [4; 32] });
 
-/// Two frames, sealed as number 1.
+/// Writes a segment of two frames, sealed as number 1.
 fn written(memory: &Memory) -> Segment {
     let storage: Arc<dyn Storage> = Arc::new(memory.clone());
     let mut writer = begin(&storage).unwrap();
@@ -159,7 +159,7 @@ fn a_source_zone_is_stated_where_there_is_one() {
     assert_eq!(Segment::open(&memory, &tree().segment(&name)).unwrap().footer().origin, origin);
 }
 
-/// Only data frames, then skippable frames: what stock readers need. The whole file decompresses to the
+/// Stock readers need data frames first, then only skippable frames. The whole file decompresses to the
 /// lines.
 #[test]
 fn a_segment_is_a_zstd_file_of_lines() {
@@ -226,8 +226,8 @@ fn a_frame_takes_a_mebibyte_of_whole_lines() {
     assert_eq!(third.as_bytes().len(), 2_000_001);
 }
 
-/// Every byte of the file stands for something: whichever bit flips, it is found, and where is said. The
-/// seal alone is for the ledger to judge.
+/// Every byte of the file matters: each flipped bit is found, and its place reported. Only the seal is left
+/// to the ledger.
 #[test]
 fn every_flipped_bit_is_found() {
     let memory = Memory::new();
@@ -282,7 +282,7 @@ fn a_part_is_cut_at_its_last_whole_frame_and_sealed() {
         segment.check().unwrap();
         assert_eq!(text(&segment), expected);
         assert!(segment.footer().recovered);
-        // Times are not known; tokens are, and there are none.
+        // The times of events are not known; the tokens are, and there are none.
         assert_eq!(segment.frames_with(5..=5, None).count(), segment.footer().frames.len());
         assert_eq!(segment.frames_with(5..=5, Some(&[9; 16])).count(), 0);
         assert_eq!(recovered(&crashed), []);
@@ -299,7 +299,7 @@ fn tokens_are_known_again_after_a_crash() {
     let with_port = format!("connection from {token}:443");
     for (other, frames) in [
         ("nobody", &[0][..]),
-        // What may be a token in the shape of an address: it must be read.
+        // These may be tokens in the shape of an address, so the frame must be read.
         ("from [fdae:6de7:b09c:8f3c:d14a:c917:67:eb6d]:443", &[0, 1]),
         ("peer=fdae%3A6de7%3Ab09c%3A8f3c%3Ad14a%3Ac917%3A67%3Aeb6d", &[0, 1]),
         ("to=<ps049vxty9y8jbv82397yeke8r@pseudonym.invalid>", &[0, 1]),
@@ -359,7 +359,7 @@ fn a_writer_that_failed_does_nothing_more() {
 #[test]
 fn a_read_only_directory_is_refused_with_its_name() {
     let directory = tempfile::tempdir().unwrap();
-    // A file where a directory should be: refused for everybody, root included.
+    // A file where a directory should be fails for every user, root included.
     std::fs::write(directory.path().join("archive"), "").unwrap();
     let storage: Arc<dyn Storage> = Arc::new(Disk);
     let tree = Tree::at(directory.path());

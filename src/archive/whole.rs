@@ -1,4 +1,4 @@
-//! A segment that is made in memory, to be stored whole: for object storage, where nothing can be appended to.
+//! Builds a segment in memory, to be stored whole: for object storage, which cannot append.
 
 use super::chain::Chain;
 use super::error::ArchiveError;
@@ -8,7 +8,7 @@ use super::writer::{in_custody, sealed};
 use crate::model::Sealer;
 use jiff::Timestamp;
 
-/// Frames, one after the other, and their index.
+/// Compressed frames, one after the other, and their index.
 #[derive(Debug)]
 pub struct WholeSegment {
     origin: Origin,
@@ -18,7 +18,7 @@ pub struct WholeSegment {
 }
 
 impl WholeSegment {
-    /// A segment without frames.
+    /// Creates a segment without frames.
     #[must_use]
     pub fn new(origin: Origin) -> Self {
         let chain = Chain::new(&origin.id);
@@ -31,25 +31,25 @@ impl WholeSegment {
         self.chain = self.chain.next(&bytes);
         let (offset, chain) = (self.bytes.len() as u64, self.chain.0);
         self.bytes.extend_from_slice(&bytes);
-        // A frame is far below 4 GiB: its lines are, and zstd adds little even to what it cannot compress.
+        // A frame is far below 4 GiB: its lines are, and zstd adds little even to incompressible data.
         let bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         self.frames.push(FrameEntry { offset, bytes, line_bytes, lines, first, last, filter, chain });
     }
 
-    /// Length of its frames.
+    /// Returns the length of its frames in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Its lines.
+    /// Returns the number of lines.
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.frames.iter().map(|frame| u64::from(frame.lines)).sum()
     }
 
-    /// The file, with footer, seal and seek table, and its digest, which the sealer does not record: whoever stores the
-    /// segment says so himself. It has no vault.
+    /// Seals the segment, which has no vault, and returns the whole file (with footer, seal and seek table)
+    /// and its digest. The sealer does not record the digest: the caller that stores the segment records it.
     ///
     /// # Errors
     /// If it cannot be sealed.

@@ -1,11 +1,11 @@
-//! A segment that is being written: begun under a name that nobody else has, appended to, sealed.
+//! Writes a segment: begins it under a name that no other segment has, appends frames, seals it.
 //!
 //! ```text
 //! create .part -> lock -> sync directory -> (append frame -> sync)* -> append footer and seek table -> sync
 //!              -> recorded by the sealer -> rename -> sync directory
 //! ```
-//! A crash before the rename leaves a part, which [`super::recovery`] seals. After a failed operation the
-//! writer is poisoned: it does nothing any more.
+//! A crash before the rename leaves a part, which [`super::recovery`] seals. A failed operation poisons the
+//! writer: every later operation fails too.
 
 use super::chain::Chain;
 use super::error::ArchiveError;
@@ -19,23 +19,23 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Permission bits of directories with segments: a group may read them.
+/// Permission bits of directories that hold segments: readable by the group.
 const DIRECTORY_MODE: u32 = 0o750;
-/// Permission bits of a segment: a group may read it.
+/// Permission bits of a segment: readable by the group.
 pub const FILE_MODE: u32 = 0o640;
 
-/// Where a segment is, and with which permission bits.
+/// Where a segment lies, and its permission bits.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The archive, or its store of the second phase.
+    /// The archive, or its second-phase store.
     pub tree: &'a Tree,
-    /// Its name in there.
+    /// Name of the segment in the tree.
     pub name: &'a SegmentName,
     /// Permission bits of its file.
     pub mode: u32,
 }
 
-/// A segment under its temporary name.
+/// An unsealed segment under its temporary name.
 #[derive(Debug)]
 pub struct SegmentWriter {
     storage: Arc<dyn Storage>,
@@ -48,14 +48,14 @@ pub struct SegmentWriter {
     frames: Vec<FrameEntry>,
     /// Length of the file.
     bytes: u64,
-    /// How much of it somebody was told is kept.
+    /// Length up to which frames were acknowledged as kept.
     acknowledged: u64,
     poisoned: bool,
 }
 
 impl SegmentWriter {
-    /// Begins a segment; its number is the first from 1 that is free, in the archive and as far as `is_free`
-    /// says.
+    /// Begins a segment. Its number is the first one, counting from 1, that is free in the archive and
+    /// according to `is_free`.
     ///
     /// # Errors
     /// If the file cannot be made.
@@ -103,8 +103,8 @@ impl SegmentWriter {
         Err(ArchiveError::io("number a segment", &directory)(exhausted))
     }
 
-    /// Begins a segment that will take the place of the sealed one called `name`, under a name of its own. What
-    /// lies there was left by a crash, and goes.
+    /// Begins a segment that will replace the sealed one called `name`, under a temporary name. Removes
+    /// whatever a crash left under that name.
     pub(super) fn stage(
         storage: &Arc<dyn Storage>,
         place: &Place<'_>,
@@ -125,35 +125,36 @@ impl SegmentWriter {
         Ok(Self { storage, tree, name, part, file, origin, chain, frames, bytes, acknowledged, poisoned })
     }
 
-    /// Its name.
+    /// Returns the name of the segment.
     #[must_use]
     pub fn name(&self) -> &SegmentName {
         &self.name
     }
 
-    /// What tells it from all others.
+    /// Returns the id that distinguishes the segment from all others.
     #[must_use]
     pub fn id(&self) -> SegmentId {
         self.origin.id
     }
 
-    /// Length of the file so far.
+    /// Returns the length of the file so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Appends a frame. It is durable after [`SegmentWriter::sync`]. Its bytes, for [`super::Packer::pack_into`].
+    /// Appends a frame, which is durable after [`SegmentWriter::sync`]. Returns its buffer for reuse by
+    /// [`super::Packer::pack_into`].
     ///
     /// # Errors
-    /// If it cannot be written; from then on [`ArchiveError::Poisoned`].
+    /// If it cannot be written; every later call returns [`ArchiveError::Poisoned`].
     pub fn append(&mut self, frame: Frame) -> Result<Vec<u8>, ArchiveError> {
         self.attempt("write a segment", |file| file.append(&frame.bytes))?;
         let Frame { bytes, line_bytes, lines, first, last, filter } = frame;
         self.chain = self.chain.next(&bytes);
         let (offset, chain) = (self.bytes, self.chain.0);
         self.bytes += bytes.len() as u64;
-        // A frame is far below 4 GiB: its lines are, and zstd adds little even to what it cannot compress.
+        // A frame is far below 4 GiB: its lines are, and zstd adds little even to incompressible data.
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         self.frames.push(FrameEntry { offset, bytes: length, line_bytes, lines, first, last, filter, chain });
         Ok(bytes)
@@ -162,21 +163,24 @@ impl SegmentWriter {
     /// Makes all frames durable.
     ///
     /// # Errors
-    /// If that fails; from then on [`ArchiveError::Poisoned`].
+    /// If that fails; every later call returns [`ArchiveError::Poisoned`].
     pub fn sync(&mut self) -> Result<(), ArchiveError> {
         self.attempt("sync a segment", |file| file.sync())
     }
 
-    /// Whoever waits for the frames so far is told that they are kept: they stay, whatever fails later.
+    /// Marks all frames so far as acknowledged: senders have been told that these lines are kept, so
+    /// [`SegmentWriter::abandon`] leaves them in place.
     pub fn acknowledge(&mut self) {
         self.acknowledged = self.bytes;
     }
 
-    /// Cuts off the frames that nobody was told are kept, after an operation on this segment or another one failed:
-    /// their lines will come again, and would be here twice. As far as that can be done: it is not worse than a crash.
-    /// Whether something is left that can be sealed, for nothing failed here.
+    /// Cuts off the frames that were not acknowledged, after an operation on this segment or another one
+    /// failed. Their lines will be sent again, and would be here twice. If the cut fails, the result is no
+    /// worse than after a crash.
+    ///
+    /// Returns whether the segment can still be sealed: nothing has failed on it, and frames are left.
     pub fn abandon(&mut self) -> bool {
-        // The error that is told is the one before.
+        // The error to report is the earlier one, so this one is dropped.
         self.poisoned |= self.file.truncate(self.acknowledged).is_err();
         self.frames.retain(|frame| frame.offset < self.acknowledged);
         self.chain = self.frames.last().map_or_else(|| Chain::new(&self.origin.id), |last| Chain(last.chain));
@@ -184,7 +188,7 @@ impl SegmentWriter {
         !self.poisoned && !self.frames.is_empty()
     }
 
-    /// Ends the segment: footer, seal, seek table, and its final name, all durable.
+    /// Seals the segment: writes footer, seal and seek table, and gives it its final name, all durably.
     ///
     /// # Errors
     /// If any of that fails: a part is left, which the next start seals.
@@ -201,8 +205,9 @@ impl SegmentWriter {
         Ok(self.name)
     }
 
-    /// Ends a segment that was staged: footer, which names `previous`, seal and seek table, all durable under
-    /// the name it has. Its digest, which the sealer does not record: whoever replaces a segment says so himself.
+    /// Seals a staged segment: writes footer (which names `previous`), seal and seek table durably, under the
+    /// temporary name. Returns its digest, which the sealer does not record: the caller that replaces a
+    /// segment records it.
     ///
     /// # Errors
     /// If any of that fails.
@@ -234,7 +239,7 @@ impl SegmentWriter {
         Ok(digest)
     }
 
-    /// Removes the segment, in which there is nothing.
+    /// Removes the segment, which must be empty.
     ///
     /// # Errors
     /// If it cannot be removed.
@@ -257,8 +262,8 @@ impl SegmentWriter {
     }
 }
 
-/// Makes the part of that name and locks it; `None` if the name is taken. The lock tells a part that is
-/// written to from one that a crash left.
+/// Makes the part of that name and locks it; `None` if the name is taken. The lock distinguishes a part that
+/// is being written from one that a crash left.
 fn claim(
     storage: &dyn Storage,
     tree: &Tree,
@@ -270,7 +275,8 @@ fn claim(
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
         made => made?,
     };
-    // Somebody who looks for parts that a crash left may be faster; he removes it, for it is empty.
+    // A recovery that looks for parts left by a crash may have locked it first; it removes the part, which is
+    // empty.
     if !file.try_lock()? {
         return Ok(None);
     }
@@ -282,7 +288,7 @@ fn claim(
     Ok(Some(file))
 }
 
-/// The end of a segment with that footer, and the digest that its seal is over.
+/// Encodes the end of a segment with that footer, and returns it with the digest that the seal covers.
 pub(super) fn sealed(
     footer: &Footer,
     sealer: &mut dyn Sealer,
@@ -294,7 +300,7 @@ pub(super) fn sealed(
     Ok((footer::trailer(footer, body, &digest, &seal), digest))
 }
 
-/// Has a segment that is durable but for its name kept in mind.
+/// Has the sealer record a segment that is durable but not renamed yet.
 pub(super) fn record(
     name: &SegmentName,
     digest: &[u8; 32],
