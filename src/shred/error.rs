@@ -1,4 +1,4 @@
-//! What can go wrong with shred keys, and how to mend it.
+//! Errors of shred keys, with their diagnostics.
 
 use crate::primitives::diag::{Code, Diagnostic};
 use jiff::civil::Date;
@@ -6,24 +6,24 @@ use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Why a shred key is not to be had.
+/// Why a shred key is not available.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ShredError {
     /// A file could not be read or written.
     #[error("cannot {action} a shred key")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// On what.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The day is over.
+    /// The expiry day is over.
     #[error("the expiry day {day} is over: it has no shred key any more")]
     Expired {
-        /// The day.
+        /// The expiry day.
         day: Date,
     },
 }
@@ -57,10 +57,10 @@ pub(super) fn lost(key: &Path) -> Diagnostic {
         .hint("what was archived for that day so far opens for nobody; `oubliette explain S03` says what to do if the key is found again")
 }
 
-/// All codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&IO, &EXPIRED, &LOST];
 
-/// S01: a key that cannot be had.
+/// S01: a key that cannot be read or written.
 pub static IO: Code = Code {
     id: "S01",
     title: "a shred key cannot be read or written",

@@ -1,13 +1,13 @@
-//! Shred keys: for each expiry day 32 bytes H that stay on the node, outside every backup. Without H the
-//! originals of that day open for nobody, so erasing it kills them in every copy at once.
+//! Shred keys: 32 bytes H for each expiry day, which stay on the node, outside every backup. Without H,
+//! nobody can open the originals of that day, so erasing H destroys them in every copy at once.
 //!
 //! ```text
 //! <state>/shred/2027-11-24       H of that expiry day, mode 0600; made, durably, on its first use
-//! <state>/shred/expired-until    no key of this day or one before it is ever made again
+//! <state>/shred/expired-until    no key of this day or an earlier one is ever made again
 //! <state>/shred/CACHEDIR.TAG     tells backup programs to leave the folder out
 //! <state>/shred/lock             held while keys are made or erased
 //! ```
-//! The store knows no segments, no ledger and no clock: what it is told to erase, it erases.
+//! The store knows no segments, no ledger and no clock: it erases whatever its caller names.
 
 mod error;
 
@@ -22,12 +22,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The folder of a state directory that holds shred keys.
+/// The folder for shred keys in the state directory.
 pub const FOLDER: &str = "shred";
 
 const EXPIRED_UNTIL: &str = "expired-until";
 
-/// Why the folder is to be left out of backups.
+/// The text of `CACHEDIR.TAG` that explains why backups must leave the folder out.
 const WHY: &str = "Shred keys of oubliette. Leave this folder out of every backup: a copy of a key outlives its erasure, and\n\
     # with it the originals of a day that is over could be opened again.";
 
@@ -37,17 +37,17 @@ pub struct ShredStore {
     folder: PrivateFolder,
 }
 
-/// A key that is there.
+/// A shred key that exists.
 #[derive(Debug)]
 pub struct Kept {
     /// H.
     pub key: Secret,
-    /// Whether it was made just now.
+    /// Whether this call made it.
     pub is_new: bool,
 }
 
 impl ShredStore {
-    /// Opens the store, made if it is missing.
+    /// Opens the store, creating it if it is missing.
     ///
     /// # Errors
     /// If it cannot be made.
@@ -57,27 +57,28 @@ impl ShredStore {
         Ok(Self { folder })
     }
 
-    /// Those there are, for whoever only looks: also of another node, where its folder can be reached. Nothing is made.
+    /// Opens an existing store for reading, possibly that of another node if its folder is reachable. Creates
+    /// nothing.
     #[must_use]
     pub fn at(storage: &Arc<dyn Storage>, directory: &Path) -> Self {
         Self { folder: PrivateFolder::at(storage, directory) }
     }
 
-    /// Where they are.
+    /// Returns the folder of the store.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.folder.directory()
     }
 
-    /// H of `expires`; made, durably, if there is none yet.
+    /// Returns H of `expires`; makes it, durably, if there is none yet.
     ///
     /// # Errors
-    /// [`ShredError::Expired`] if that day was declared over; if it cannot be read or made.
+    /// [`ShredError::Expired`] if that day was declared over; [`ShredError::Io`] if H cannot be read or made.
     pub fn key_for(&self, expires: Expires) -> Result<Kept, ShredError> {
         let name = expires.to_string();
         let io = |action| ShredError::io(action, &self.folder.path(&name));
         let _turn = self.folder.turn().map_err(io("lock"))?;
-        // Asked within the turn: from then on no key of a day that is over is made.
+        // Check under the lock: once a day is declared over, no key of it is made.
         if let Expires::On(day) = expires
             && self.expired_until()?.is_some_and(|until| day <= until)
         {
@@ -91,7 +92,7 @@ impl ShredStore {
         Ok(Kept { key, is_new: true })
     }
 
-    /// H of `expires` if there is one; nothing is made.
+    /// Returns H of `expires` if there is one; makes nothing.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -100,22 +101,22 @@ impl ShredStore {
         self.folder.secret(&name).map_err(ShredError::io("read", &self.folder.path(&name)))
     }
 
-    /// Whether there is a key of `day`, be it one that cannot be read.
+    /// Returns whether there is a key of `day`, even one that cannot be read.
     ///
     /// # Errors
-    /// If that cannot be known.
+    /// If that cannot be determined.
     pub fn has(&self, day: Date) -> Result<bool, ShredError> {
         let name = day.to_string();
         self.folder.exists(&name).map_err(ShredError::io("look for", &self.folder.path(&name)))
     }
 
-    /// That the key of `expires` was lost, and another one is in its place.
+    /// Returns the diagnostic that the key of `expires` was lost and replaced by another one.
     #[must_use]
     pub fn lost(&self, expires: Expires) -> Diagnostic {
         error::lost(&self.folder.path(&expires.to_string()))
     }
 
-    /// Declares `day` and all before it over: none of their keys is made again.
+    /// Declares `day` and all days before it over: their keys are never made again.
     ///
     /// # Errors
     /// If that cannot be made durable.
@@ -124,17 +125,19 @@ impl ShredStore {
         let _turn = self.folder.turn().map_err(io("lock"))?;
         match self.expired_until() {
             Ok(Some(until)) if day <= until => return Ok(()),
-            // What is damaged names no day. It is written anew: nothing could be purged any more else.
+            // A damaged file names no day, so it is written anew. Otherwise nothing could ever be purged
+            // again.
             Err(ShredError::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidData => {}
             read => drop(read?),
         }
         self.folder.write(EXPIRED_UNTIL, format!("{day}\n").as_bytes()).map_err(io("write"))
     }
 
-    /// Overwrites and removes the key of `day`, and what a crash left of making it. Whether there was one.
+    /// Overwrites and removes the key of `day`, and what a crash during its creation left. Returns whether
+    /// there was one.
     ///
     /// # Errors
-    /// If that fails: it may be there still.
+    /// If that fails; the key may still exist.
     pub fn erase(&self, day: Date) -> Result<bool, ShredError> {
         let name = day.to_string();
         let io = |action| ShredError::io(action, &self.folder.path(&name));
@@ -145,7 +148,7 @@ impl ShredStore {
         Ok(was_there)
     }
 
-    /// The days that have a key, in order.
+    /// Lists the days that have a key, in order.
     ///
     /// # Errors
     /// If they cannot be listed.
@@ -214,8 +217,7 @@ mod tests {
         assert!(store.key_for(Expires::Contract).unwrap().is_new);
     }
 
-    /// A key that was given out is the one that is there after a crash: what was sealed under it can be
-    /// opened.
+    /// A key that was returned is still there after a crash, so what was sealed under it can be opened.
     #[test]
     fn a_key_is_durable_before_it_is_used() {
         let before = Memory::new();

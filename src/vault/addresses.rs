@@ -1,17 +1,19 @@
-//! A set of IPv4 addresses in few bits: in order, the differences Golomb-Rice coded (Rice and Plaunt, "Adaptive
-//! Variable-Length Coding", IEEE Trans. Comm. 1971). FORMAT.md, "Record", fixes every bit.
+//! Encodes a sorted set of IPv4 addresses compactly, as Golomb-Rice coded differences (Rice and Plaunt,
+//! "Adaptive Variable-Length Coding", IEEE Trans. Comm. 1971). FORMAT.md, "Record", fixes every bit.
 //!
-//! `n` addresses without pattern hold `log2(2^32 / n) + 1.44` bits each, and take half a bit more.
+//! `n` random addresses hold `log2(2^32 / n) + 1.44` bits of information each; this coding takes half a bit
+//! more.
 
 use zeroize::Zeroizing;
 
-/// Bits of an address.
+/// Bits in an address.
 const WIDTH: u32 = 32;
 
-/// Addresses, in order, as bytes.
+/// Encodes sorted addresses.
 pub(super) fn encode(sorted: &[u32]) -> Zeroizing<Vec<u8>> {
     let parameter = parameter(sorted);
-    // Never more than without a quotient, which is a bit and 31, and one for what is greater than 2^31.
+    // The chosen parameter is never worse than 31, with which an address takes a stop bit and 31 low bits, and
+    // a difference above 2^31 one bit more.
     let mut bits = Writer::with_capacity(2 + sorted.len() * 4 + sorted.len().div_ceil(8));
     bits.bytes.push(parameter as u8);
     for difference in differences(sorted) {
@@ -20,14 +22,14 @@ pub(super) fn encode(sorted: &[u32]) -> Zeroizing<Vec<u8>> {
             bits.push(u32::MAX, WIDTH);
             quotient -= WIDTH;
         }
-        // So many ones, and a zero.
+        // The quotient in unary: that many ones, then a zero.
         bits.push((1 << quotient) - 1, quotient + 1);
         bits.push(difference & ((1 << parameter) - 1), parameter);
     }
     bits.finish()
 }
 
-/// The addresses that `bytes` hold, `count` of them; `None` if they do not.
+/// Decodes `count` addresses from `bytes`; `None` if `bytes` do not hold exactly that.
 pub(super) fn decode(bytes: &[u8], count: usize) -> Option<Zeroizing<Vec<u32>>> {
     let (&parameter, bytes) = bytes.split_first()?;
     let parameter = u32::from(parameter);
@@ -35,7 +37,7 @@ pub(super) fn decode(bytes: &[u8], count: usize) -> Option<Zeroizing<Vec<u32>>> 
         return None;
     }
     let mut bits = Reader { bytes, next: 0 };
-    // Each takes a bit at least: a number from the file allocates nothing by itself.
+    // Each address takes at least one bit, so a number from the file alone cannot cause a large allocation.
     let mut addresses = Zeroizing::new(Vec::with_capacity(count.min(bytes.len() * 8)));
     let mut last = 0_u32;
     for _ in 0..count {
@@ -52,10 +54,12 @@ pub(super) fn decode(bytes: &[u8], count: usize) -> Option<Zeroizing<Vec<u32>>> 
     bits.is_at_end().then_some(addresses)
 }
 
-/// The number of low bits to leave as they are that makes the whole shortest; the smallest, if there are several.
+/// Finds the Rice parameter, the number of low bits stored as they are, with the shortest encoding; the
+/// smallest such parameter, if there are several.
 ///
-/// With one bit more, each costs one more and saves half its quotient, rounded up. Quotients get smaller, so
-/// the length falls and then rises, and whoever goes downhill gets to the bottom.
+/// Each additional low bit costs one bit per address and saves half its quotient, rounded up. Quotients
+/// shrink as the parameter grows, so the total length first falls and then rises, and going downhill finds
+/// the minimum.
 fn parameter(sorted: &[u32]) -> u32 {
     let mean = sorted.last().map_or(0, |last| *last as usize / sorted.len());
     let mut parameter = mean.checked_ilog2().unwrap_or(0);
@@ -68,23 +72,23 @@ fn parameter(sorted: &[u32]) -> u32 {
     parameter
 }
 
-/// Bits of all addresses with that parameter.
+/// Returns the encoded length of all addresses, in bits, with that parameter.
 fn bits(sorted: &[u32], parameter: u32) -> u64 {
     let quotients: u64 = differences(sorted).map(|difference| u64::from(difference >> parameter)).sum();
     quotients + sorted.len() as u64 * u64::from(parameter + 1)
 }
 
-/// Of each to the one before, the first to zero.
+/// Iterates over the differences of consecutive addresses; the first is the difference to zero.
 fn differences(sorted: &[u32]) -> impl Iterator<Item = u32> {
     let before = std::iter::once(0).chain(sorted.iter().copied());
     sorted.iter().zip(before).map(|(address, before)| address - before)
 }
 
-/// Bits into bytes, the lowest bit of a byte first.
+/// Writes bits into bytes, lowest bit first.
 struct Writer {
     bytes: Zeroizing<Vec<u8>>,
     waiting: u64,
-    /// How many bits wait: less than eight between two calls.
+    /// Number of pending bits; less than eight between two calls.
     count: u32,
 }
 
@@ -93,7 +97,8 @@ impl Writer {
         Self { bytes: Zeroizing::new(Vec::with_capacity(bytes)), waiting: 0, count: 0 }
     }
 
-    /// Adds the `count` lowest bits of `value`, at most 32; the others are zero.
+    /// Appends the `count` lowest bits of `value`; `count` is at most 32, and the other bits of `value` must
+    /// be zero.
     fn push(&mut self, value: u32, count: u32) {
         self.waiting |= u64::from(value) << self.count;
         self.count += count;
@@ -114,7 +119,7 @@ impl Writer {
 
 struct Reader<'a> {
     bytes: &'a [u8],
-    /// Number of the next bit.
+    /// Index of the next bit.
     next: usize,
 }
 
@@ -125,7 +130,7 @@ impl Reader<'_> {
         Some(bit == 1)
     }
 
-    /// Whether nothing is left but zeros in the last byte.
+    /// Returns whether only zero bits of the last byte are left.
     fn is_at_end(&self) -> bool {
         let rest = self.bytes.len() * 8 - self.next;
         rest < 8 && (rest == 0 || self.bytes.last().is_some_and(|last| last >> (8 - rest) == 0))
@@ -153,7 +158,7 @@ mod tests {
         assert!(encode(&neighbours).len() < 1_000, "of a row of neighbours each costs a few bits");
     }
 
-    /// A change here would make old vaults unreadable.
+    /// A change here would make existing vaults unreadable.
     #[test]
     fn bits_are_fixed() {
         let bytes = encode(&[0xc000_0201, 0xc000_0207, 0xcb00_7107]);

@@ -1,4 +1,4 @@
-//! What can go wrong with vaults, and how to mend it.
+//! Errors of vaults, with their diagnostics.
 
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage;
@@ -12,43 +12,43 @@ pub enum VaultError {
     /// A file or directory could not be read or written.
     #[error("cannot {action}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A vault that the disk does not give back; others may be read.
+    /// The disk cannot return this vault; other vaults may be readable.
     #[error("a vault cannot be read")]
     Unreadable {
-        /// The file.
+        /// The vault file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A write or sync failed before: nothing more may be added.
+    /// An earlier write or sync failed, so nothing more may be added.
     #[error("the vault failed before")]
     Poisoned {
-        /// The vault.
+        /// The vault file.
         path: PathBuf,
     },
-    /// A file that is no vault, or a damaged one.
+    /// The file is not a vault, or is a damaged one.
     #[error("a vault is damaged")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Which part of it.
+        /// The part of the file that is damaged.
         what: &'static str,
-        /// Where it starts.
+        /// Offset of that part.
         offset: u64,
-        /// How many bytes of the file cannot be given back, if that is known.
+        /// Bytes of the file whose originals cannot be recovered, if known.
         lost: Option<u64>,
     },
-    /// Keys that are not those of the vault.
+    /// The keys are not those of this vault.
     #[error("a vault does not open")]
     WrongKey {
-        /// The vault.
+        /// The vault file.
         path: PathBuf,
     },
 }
@@ -58,7 +58,8 @@ impl VaultError {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
-    /// Of reading a vault: of that file alone, or of all that are where it is.
+    /// Wraps an error from reading a vault: [`Self::Unreadable`] if it concerns that file alone, [`Self::Io`]
+    /// if it concerns the whole storage.
     pub(super) fn reading(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| {
             if storage::is_of_one_file(&source) {
@@ -106,7 +107,7 @@ impl From<VaultError> for Diagnostic {
     }
 }
 
-/// The codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&WRITE, &DAMAGED, &KEY, &UNREADABLE];
 
 static WRITE: Code = Code {
@@ -155,7 +156,7 @@ References
   src/vault/FORMAT.md.",
 };
 
-/// V03: keys of something else.
+/// V03: keys of another vault.
 pub static KEY: Code = Code {
     id: "V03",
     title: "a vault does not open",
@@ -177,7 +178,7 @@ References
   ARCHITECTURE.md, \"Vault\".",
 };
 
-/// V04: a file that the disk does not give back.
+/// V04: a file that the disk cannot return.
 pub static UNREADABLE: Code = Code {
     id: "V04",
     title: "a vault cannot be read",

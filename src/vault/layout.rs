@@ -1,4 +1,4 @@
-//! A vault as bytes: FORMAT.md. No input or output.
+//! Encodes and decodes the header and the keys of a vault: FORMAT.md. Does no I/O.
 
 use crate::model::SegmentId;
 use crate::primitives::byte_map;
@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 const SIGNATURE: &[u8; 8] = b"OUBLVLT\0";
-/// What is written; what is read may be older.
+/// The version written; older ones are still read.
 const VERSION: u16 = 2;
 
-/// Fields in their order, with their bytes: FORMAT.md says the same, and a test compares them.
+/// Fields in order, with their lengths in bytes. FORMAT.md has the same table, and a test compares the two.
 pub(super) const FIXED: [(&str, usize); 7] = [
     ("signature", 8),
     ("version", 2),
@@ -27,16 +27,16 @@ pub(super) const RECORD_HEADER_BYTES: usize = byte_map::length(&RECORD);
 const CHECK_OFFSET: usize = 36;
 const TEXTS: usize = 3;
 
-/// What a vault says of itself, in clear.
+/// The header of a vault, which is in clear.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// How its records are written.
+    /// Version of the format of its records.
     pub(super) version: u16,
-    /// The segment it belongs to.
+    /// Id of the segment that the vault belongs to.
     pub id: SegmentId,
-    /// The epoch and its secret.
+    /// The key id, which names the epoch and its secret.
     pub kid: String,
-    /// Whose tokens.
+    /// The tenant whose tokens the vault holds.
     pub tenant: String,
     /// Names of the kinds, by index.
     pub kinds: Vec<String>,
@@ -45,7 +45,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// A header as it is written today.
+    /// Creates a header of the current version.
     pub(super) fn new(
         id: SegmentId,
         kid: String,
@@ -60,7 +60,7 @@ impl Header {
         let mut texts = Vec::with_capacity(128);
         let kinds = self.kinds.join(",");
         for text in [&self.kid, &self.tenant, &kinds] {
-            // 255 kinds of at most 8 letters; a tenant is shorter still.
+            // At most 255 kinds of at most 8 letters; a tenant is shorter still.
             texts.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
             texts.extend_from_slice(text.as_bytes());
         }
@@ -78,18 +78,20 @@ impl Header {
         bytes
     }
 
-    /// Whether H may be that of its day and node: it opens the wrap, or there is none to tell by.
+    /// Returns whether H may be the shred key of the vault's day and node: it opens the wrap, or there is no
+    /// wrap to test it on.
     #[must_use]
     pub fn may_open_with(&self, shred_key: &Secret) -> bool {
         self.sealed_wrap.is_empty() || self.unseal(shred_key).is_some()
     }
 
-    /// The wrap, as age made it; `None` under another H.
+    /// Returns the wrap as age made it; `None` if H is another one.
     pub(super) fn unseal(&self, shred_key: &Secret) -> Option<Zeroizing<Vec<u8>>> {
         decrypt(&wrap_key(shred_key, &self.id), 0, self.sealed_wrap.clone())
     }
 
-    /// The header at the start of `bytes`, and its length; `None` if there is none, or not a whole one.
+    /// Decodes the header at the start of `bytes` and returns it with its length; `None` if there is no whole
+    /// header.
     pub(super) fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
         let (fixed, rest) = bytes.split_at_checked(FIXED_BYTES)?;
         let number = |at: usize| Some(u32::from_le_bytes(*fixed.get(at..)?.first_chunk()?) as usize);
@@ -122,22 +124,23 @@ fn decode_texts(mut bytes: &[u8]) -> Option<[String; TEXTS]> {
     bytes.is_empty().then_some(texts)
 }
 
-/// The key of the records.
+/// Derives the key of the records.
 pub(super) fn record_key(secret: &Secret, shred_key: &Secret, id: &SegmentId) -> Secret {
     hkdf_salted(secret, shred_key, format!("oubliette/1/vault/{id}").as_bytes())
 }
 
-/// The key under which a wrap is sealed.
+/// Derives the key that seals the wrap.
 pub(super) fn wrap_key(shred_key: &Secret, id: &SegmentId) -> Secret {
     hkdf(shred_key, format!("oubliette/1/wrap/{id}").as_bytes())
 }
 
-/// The header of a record.
+/// Encodes the header of a record.
 pub(super) fn record_header(encrypted: &[u8]) -> Vec<u8> {
     [&count(encrypted.len()).to_le_bytes()[..], &check(&[encrypted])].concat()
 }
 
-/// The first eight bytes of SHA-256: against accidents; against intent there is the segment's seal.
+/// Returns the check of a record or header: the first eight bytes of SHA-256. It guards against accidents;
+/// the segment's seal guards against intent.
 pub(super) fn check(parts: &[&[u8]]) -> [u8; 8] {
     let mut hasher = Sha256::new();
     parts.iter().for_each(|part| hasher.update(part));
@@ -147,7 +150,7 @@ pub(super) fn check(parts: &[&[u8]]) -> [u8; 8] {
     check
 }
 
-/// The number as it stands in the format; a record is far below 4 GiB.
+/// Returns the number as the format stores it; a record is far below 4 GiB.
 pub(super) fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }

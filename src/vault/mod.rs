@@ -1,7 +1,8 @@
-//! Vaults: what could name a person again, apart from the lines, for two parties together to open.
+//! Vaults: the originals of tokens, stored apart from the lines; opening one takes two secrets held by
+//! different parties.
 //!
-//! A vault takes [`crate::pseudonym::Tokens`] and gives back their originals to whoever has the epoch secret
-//! and the shred key. It knows no lines.
+//! A vault accepts [`crate::pseudonym::Tokens`] and returns their originals only to a caller that has both
+//! the epoch secret and the shred key. This module knows no lines.
 #![doc = include_str!("FORMAT.md")]
 
 mod addresses;

@@ -1,8 +1,8 @@
-//! Originals as bytes: the groups that a record holds before it is encrypted. FORMAT.md, "Record".
+//! Encodes and decodes originals: the groups that a record holds before it is encrypted. FORMAT.md, "Record".
 //!
-//! A record has many originals of few kinds, and their order means nothing. So each group is in order, which
-//! leaves little to say of one that comes after its neighbour: about three bytes for an IPv4 address, four
-//! or five for an IPv6 address or an e-mail address.
+//! A record has many originals of few kinds, in no meaningful order. So each group is sorted, which makes
+//! each original cheap to encode relative to its neighbour: about three bytes for an IPv4 address, four or
+//! five for an IPv6 address or an e-mail address.
 
 use super::addresses;
 use super::layout::count;
@@ -12,35 +12,36 @@ use crate::primitives::byte_map;
 use zeroize::{Zeroize, Zeroizing};
 use zstd::zstd_safe;
 
-/// Fields in their order, with their bytes: FORMAT.md says the same, and a test compares them.
+/// Fields in order, with their lengths in bytes. FORMAT.md has the same table, and a test compares the two.
 pub(super) const GROUP: [(&str, usize); 4] =
     [("kind", 1), ("coding", 1), ("originals", 4), ("group bytes", 4)];
 const GROUP_BYTES: usize = byte_map::length(&GROUP);
 
-/// Those of the first version: all originals of a group are equally long, and stand there as they are.
+/// Fields of the first version, in which all originals of a group have the same length and are stored as they
+/// are.
 const GROUP_1: [(&str, usize); 3] = [("kind", 1), ("original bytes", 4), ("originals", 4)];
 const GROUP_1_BYTES: usize = byte_map::length(&GROUP_1);
 
 /// Set if the group is a zstd frame.
 const COMPRESSED: u8 = 0x80;
 
-/// A group is compressed at this level of zstd. Higher ones gain nothing on a few kilobytes.
+/// Compression level of zstd for groups. Higher levels gain nothing on a few kilobytes.
 const LEVEL: i32 = 3;
 
 /// Longest group that is decompressed, in bytes.
 const LONGEST_GROUP: u64 = 1 << 30;
 
-/// Bytes of an IPv6 address.
+/// Bytes in an IPv6 address.
 const V6: usize = 16;
 
-/// How a group is written.
+/// How a group is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
-    /// `04` and four bytes: [`addresses`].
+    /// `04` and four bytes, encoded by [`addresses`].
     Ipv4 = 0,
-    /// `06` and sixteen bytes: all first bytes, all second bytes, ...
+    /// `06` and sixteen bytes: all first bytes, then all second bytes, and so on.
     Ipv6 = 1,
-    /// Anything: all lengths, then all bytes.
+    /// Anything else: all lengths, then all bytes.
     Text = 2,
 }
 
@@ -54,9 +55,9 @@ impl Coding {
     }
 }
 
-/// An original, and what it is put in order by.
+/// An original with its sort key.
 struct Ranked<'a> {
-    /// Kind, coding, and the first bytes of the original: most comparisons are of these numbers alone.
+    /// Kind, coding, and the first bytes of the original. Most comparisons need only these numbers.
     rank: u128,
     original: &'a [u8],
 }
@@ -72,14 +73,14 @@ impl<'a> Ranked<'a> {
         Self { rank: u128::from_be_bytes(rank), original }
     }
 
-    /// Equal for those of a group.
+    /// Returns the kind and coding, which are equal within a group.
     fn group(&self) -> u128 {
         self.rank >> (8 * RANKED_BYTES)
     }
 }
 
-/// Groups of these originals, with room for the tag of the encryption: the vector does not move when it is
-/// encrypted in its place, and leaves no copy behind.
+/// Encodes the originals as groups, with room for the tag of the encryption: the vector does not move when it
+/// is encrypted in place, so no plaintext copy is left behind.
 pub(super) fn encode<'a>(pairs: impl Iterator<Item = (Kind, &'a [u8])>, room: usize) -> Vec<u8> {
     let mut ranked: Vec<_> = pairs.map(|(kind, original)| Ranked::new(kind, original)).collect();
     ranked.sort_unstable_by(|a, b| a.rank.cmp(&b.rank).then_with(|| a.original.cmp(b.original)));
@@ -94,7 +95,7 @@ pub(super) fn encode<'a>(pairs: impl Iterator<Item = (Kind, &'a [u8])>, room: us
     record
 }
 
-/// Header and body of a group, which has one kind and one coding.
+/// Encodes the header and body of a group, whose originals share one kind and one coding.
 fn group(ranked: &[Ranked<'_>]) -> ([u8; GROUP_BYTES], Zeroizing<Vec<u8>>) {
     let [kind, ..] = ranked[0].rank.to_be_bytes();
     let coding = Coding::of(ranked[0].original);
@@ -126,7 +127,7 @@ fn ipv6<'a>(originals: impl Iterator<Item = &'a [u8]> + Clone) -> Zeroizing<Vec<
 }
 
 fn text<'a>(originals: impl Iterator<Item = &'a [u8]> + Clone) -> Zeroizing<Vec<u8>> {
-    // Five bytes for any length: nothing is as long as 4 GiB.
+    // Five bytes hold any length below 4 GiB, and no original is that long.
     let bytes: usize = originals.clone().map(|original| 5 + original.len()).sum();
     let mut body = Zeroizing::new(Vec::with_capacity(bytes));
     for original in originals.clone() {
@@ -141,7 +142,7 @@ fn text<'a>(originals: impl Iterator<Item = &'a [u8]> + Clone) -> Zeroizing<Vec<
     body
 }
 
-/// The body as a zstd frame, and that it is one; or as it is, if that is shorter.
+/// Compresses the body and returns [`COMPRESSED`] with it; returns it unchanged with 0 if that is shorter.
 fn compress(body: Zeroizing<Vec<u8>>) -> (u8, Zeroizing<Vec<u8>>) {
     match zstd::bulk::compress(&body, LEVEL).map(Zeroizing::new) {
         Ok(compressed) if compressed.len() < body.len() => (COMPRESSED, compressed),
@@ -149,7 +150,7 @@ fn compress(body: Zeroizing<Vec<u8>>) -> (u8, Zeroizing<Vec<u8>>) {
     }
 }
 
-/// The originals in the groups of a decrypted record of that version; `None` if they are no groups.
+/// Decodes the originals in a decrypted record of that version; `None` if it does not hold valid groups.
 pub(super) fn decode(
     version: u16,
     mut record: &[u8],
@@ -165,7 +166,7 @@ pub(super) fn decode(
     Some(())
 }
 
-/// Reads the group at the start of `bytes`. What comes after it.
+/// Decodes the group at the start of `bytes` and returns what follows it.
 fn decode_group<'a>(bytes: &'a [u8], kinds: &[String], originals: &mut Vec<Original>) -> Option<&'a [u8]> {
     let (header, rest) = bytes.split_at_checked(GROUP_BYTES)?;
     let kind = kinds.get(usize::from(header[0]))?;
@@ -195,7 +196,7 @@ fn decode_group<'a>(bytes: &'a [u8], kinds: &[String], originals: &mut Vec<Origi
 }
 
 fn decode_text(mut body: &[u8], count: usize) -> Option<Vec<&[u8]>> {
-    // Each has a byte at least: a number from the file allocates nothing by itself.
+    // Each original has at least one byte, so a number from the file alone cannot cause a large allocation.
     let mut lengths = Vec::with_capacity(count.min(body.len()));
     for _ in 0..count {
         let mut length = 0_u64;
@@ -226,7 +227,7 @@ fn decompress(body: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     zstd::bulk::decompress(body, usize::try_from(stated).ok()?).ok().map(Zeroizing::new)
 }
 
-/// Reads a group of the first version.
+/// Decodes a group of the first version.
 fn decode_group_1<'a>(bytes: &'a [u8], kinds: &[String], originals: &mut Vec<Original>) -> Option<&'a [u8]> {
     let (header, rest) = bytes.split_at_checked(GROUP_1_BYTES)?;
     let kind = kinds.get(usize::from(header[0]))?;

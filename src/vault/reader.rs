@@ -1,4 +1,4 @@
-//! Opening a vault, with both keys; and cutting one that a crash left.
+//! Opens a vault with both keys, and cuts one that a crash left.
 
 use super::error::VaultError;
 use super::layout::{self, Header};
@@ -14,12 +14,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// A vault that was read, still closed.
+/// A vault read into memory, not decrypted yet.
 pub struct Vault {
     path: PathBuf,
     header: Header,
     bytes: Vec<u8>,
-    /// Where the records start.
+    /// Offset at which the records start.
     records: usize,
 }
 
@@ -29,7 +29,7 @@ impl std::fmt::Debug for Vault {
     }
 }
 
-/// Something that a token stands for.
+/// The original of a token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Original {
     /// Name of its kind.
@@ -45,11 +45,11 @@ impl std::fmt::Debug for Original {
 }
 
 impl Vault {
-    /// Reads the vault in that file.
+    /// Reads the vault at `path`.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] if it has no whole header; [`VaultError::Unreadable`] or [`VaultError::Io`] if it
-    /// cannot be read.
+    /// [`VaultError::Damaged`] if it has no whole header; [`VaultError::Unreadable`] or [`VaultError::Io`] if
+    /// it cannot be read.
     pub fn open(storage: &dyn Storage, path: &Path) -> Result<Self, VaultError> {
         let file = storage.open(path).map_err(VaultError::reading("open a vault", path))?;
         let bytes = read_whole(&*file).map_err(VaultError::reading("read a vault", path))?;
@@ -58,22 +58,22 @@ impl Vault {
         Ok(Self { path: path.to_owned(), header, bytes, records })
     }
 
-    /// What it says of itself.
+    /// Returns the header.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Length and SHA-256 of the file: what its segment must say.
+    /// Returns the length and SHA-256 of the file, which its segment must state.
     #[must_use]
     pub fn mark(&self) -> (u64, [u8; 32]) {
         (self.bytes.len() as u64, Sha256::digest(&self.bytes).into())
     }
 
-    /// Whether every record is as it was written, as far as that can be told without a key: each has a check.
+    /// Checks every record as far as possible without a key, by the check that each record has.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] with the place of the first record that is not.
+    /// [`VaultError::Damaged`] with the place of the first damaged record.
     pub fn check(&self) -> Result<(), VaultError> {
         match self.records().find(|placed| !placed.is_whole || !placed.is_intact) {
             None => Ok(()),
@@ -81,23 +81,24 @@ impl Vault {
         }
     }
 
-    /// Demands that it is as long as it was when it was closed: records that are cut off leave no other trace.
+    /// Checks that the vault is as long as it was when it was closed: records cut off at the end leave no
+    /// other trace.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] with its end, if it is shorter.
+    /// [`VaultError::Damaged`] with the offset of its end, if it is shorter.
     pub fn demand_bytes(&self, bytes: u64) -> Result<(), VaultError> {
         let length = self.bytes.len() as u64;
         if length < bytes { Err(VaultError::damaged(&self.path, "its end", length)) } else { Ok(()) }
     }
 
-    /// Leaves out what follows the last whole record: somebody writes it, or did.
+    /// Drops what follows the last whole record: a writer is still writing it, or crashed while writing it.
     pub fn forget_half_a_record(&mut self) {
         let last = self.records().filter(|placed| placed.is_whole).last();
         let whole = last.map_or(self.records, |placed| placed.end);
         self.bytes.truncate(whole);
     }
 
-    /// S as age wrapped it, for the custodian to unwrap; `None` if the owner of a key file keeps S.
+    /// Returns S as age wrapped it, for the custodian to unwrap; `None` if the owner of a key file keeps S.
     ///
     /// # Errors
     /// [`VaultError::WrongKey`] if H is that of another day.
@@ -109,7 +110,7 @@ impl Vault {
         wrap.map(Some).ok_or_else(|| VaultError::WrongKey { path: self.path.clone() })
     }
 
-    /// Everything in it, in no order that means anything.
+    /// Returns all originals, in no meaningful order.
     ///
     /// # Errors
     /// As [`Vault::each_record`].
@@ -122,12 +123,12 @@ impl Vault {
         Ok(originals)
     }
 
-    /// Hands the originals of one record after the other to `take`, until it has enough: of every record that is proven
-    /// to be what was written there, also of those behind one that is damaged.
+    /// Passes the originals of each record to `take` until it breaks. Covers every record that decryption
+    /// authenticates, including those after a damaged one.
     ///
     /// # Errors
-    /// [`VaultError::WrongKey`] if S or H is another one: `take` was given nothing. [`VaultError::Damaged`] with the place of
-    /// the first record that is not as it was written: `take` was given all others.
+    /// [`VaultError::WrongKey`] if S or H is another one; `take` was not called. [`VaultError::Damaged`] with
+    /// the place of the first damaged record; `take` was given all others.
     pub fn each_record(
         &self,
         secret: &Secret,
@@ -163,17 +164,18 @@ impl Vault {
         }
     }
 
-    /// Whether S and H are those of it, as far as its first whole record tells.
+    /// Returns whether S and H open the vault, as far as its first whole record shows.
     #[must_use]
     pub fn opens_with(&self, secret: &Secret, shred_key: &Secret) -> bool {
         let key = layout::record_key(secret, shred_key, &self.header.id);
-        // One without any is no proof against the keys: whoever reads it is told that it is damaged.
+        // A vault without a whole record proves nothing against the keys; reading it reports the damage.
         let mut whole = self.records().filter(|placed| placed.is_whole);
         whole.next().is_none_or(|placed| self.open_record(&key, &placed, &mut 0).is_some())
     }
 
-    /// What is in a record, if it is proven to be the one that was written there. `lost` are the records before it of which
-    /// nothing is left to count them by, as far as is known so far.
+    /// Decrypts a record and returns its originals, if it is authentic. `lost` is the number of lost records
+    /// before it that is known so far: records in a damaged stretch cannot be counted, so the record's true
+    /// number is found by trial.
     fn open_record(&self, key: &Secret, placed: &Placed<'_>, lost: &mut u64) -> Option<Vec<Original>> {
         let decrypted = |lost| decrypt(key, placed.number + lost, placed.encrypted.to_vec());
         let most = placed.unsure.min(*lost + MOST_LOST);
@@ -191,10 +193,10 @@ impl Vault {
 
 const RECORD: &str = "a record";
 
-/// So many records are taken to be lost in one place at most.
+/// Most records assumed to be lost in one place.
 const MOST_LOST: u64 = 1024;
 
-/// What the vault in that file says of itself, without reading the rest of it.
+/// Reads only the header of the vault at `path`.
 ///
 /// # Errors
 /// As [`Vault::open`].
@@ -206,17 +208,18 @@ pub fn header(storage: &dyn Storage, path: &Path) -> Result<Header, VaultError> 
     file.read_at(0, &mut bytes).map_err(VaultError::reading("read a vault", path))?;
     match Header::decode(&bytes) {
         Some((header, _)) => Ok(header),
-        // A wrap to hundreds of recipients.
+        // The header may be longer: a wrap to hundreds of recipients.
         None => Vault::open(storage, path).map(|vault| vault.header),
     }
 }
 
-/// A header with a wrap to twenty recipients has 3 KiB.
+/// Bytes read for a header. One with a wrap to twenty recipients has 3 KiB.
 const LONGEST_HEADER_BYTES: usize = 16 << 10;
 
-/// Cuts the vault in that file at its last whole record, durably; one that is damaged before it stays, for those behind it
-/// open all the same. Its segment's id, length and SHA-256; `None` if there is no vault, or not even a whole header: then
-/// no frame was ever written that needed it, or the header is damaged.
+/// Cuts the vault at `path` after its last whole record, durably. Damage before that record stays, since the
+/// records after it still open. Returns the segment's id, and the vault's length and SHA-256; `None` if there
+/// is no vault, or no whole header: then either no frame that needs it was ever written, or the header is
+/// damaged.
 ///
 /// # Errors
 /// If it cannot be read or cut.

@@ -1,4 +1,4 @@
-//! Vaults written, opened, damaged and cut.
+//! Tests that write, open, damage and cut vaults.
 
 use super::layout::{FIXED, RECORD};
 use super::originals::GROUP;
@@ -51,7 +51,7 @@ fn begin(memory: &Memory, wrap: &[u8]) -> VaultWriter {
     VaultWriter::begin(&storage, &tree(), &name(), SegmentId([5; 16]), &custody).unwrap()
 }
 
-/// Three records: the second with nothing but what the first has is none.
+/// Writes two records. A third `add` in between, with nothing that the first lacks, writes none.
 fn written(memory: &Memory) -> VaultWriter {
     let mut vault = begin(memory, b"wrapped");
     assert!(
@@ -149,7 +149,7 @@ fn every_flipped_bit_is_found() {
     }
 }
 
-/// The originals that are given back of a damaged vault, and where it is damaged.
+/// Returns the originals that a damaged vault still yields, and where it is damaged.
 fn readable(memory: &Memory) -> (Vec<Vec<u8>>, Option<u64>) {
     let Keys { secret, shred_key } = &keys();
     let vault = Vault::open(memory, &path()).unwrap();
@@ -166,7 +166,7 @@ fn readable(memory: &Memory) -> (Vec<Vec<u8>>, Option<u64>) {
     }
 }
 
-/// Records of one address each, and where each of them starts; last, where the file ends.
+/// Writes records of one address each. Returns the offset of each, then the end of the file.
 fn four_records(memory: &Memory) -> Vec<usize> {
     let mut vault = begin(memory, b"wrapped");
     let mut places = vec![vault.mark().0 as usize];
@@ -188,28 +188,29 @@ fn of_a_damaged_vault_every_other_record_is_given_back() {
     for (number, place) in places[..4].iter().enumerate() {
         let mut others = all.clone();
         others.remove(number);
-        // In the encrypted part: where the next one begins is known.
+        // In the encrypted part: the start of the next record is known.
         memory.damage(&path(), |bytes| bytes[place + 12] ^= 1);
         assert_eq!(readable(&memory), (others.clone(), Some(*place as u64)), "{number}");
         memory.damage(&path(), |bytes| bytes[place + 12] ^= 1);
-        // In its length, which its check tells as well.
+        // In its length, which its check reveals.
         for byte in 0..4 {
             memory.damage(&path(), |bytes| bytes[place + byte] ^= 1);
             assert_eq!(readable(&memory), (all.clone(), Some(*place as u64)), "{number}");
             memory.damage(&path(), |bytes| bytes[place + byte] ^= 1);
         }
-        // In both: the next one proves itself.
+        // In both: the next record verifies by itself.
         memory.damage(&path(), |bytes| bytes[place + 3..place + 5].fill(0xa5));
         assert_eq!(readable(&memory), (others.clone(), Some(*place as u64)), "{number}");
         memory.damage(&path(), |bytes| bytes.copy_from_slice(&whole));
-        // In its check alone: what is encrypted proves itself.
+        // In its check alone: the encrypted part is authenticated by its tag.
         memory.damage(&path(), |bytes| bytes[place + 4] ^= 1);
         assert_eq!(readable(&memory), (all.clone(), Some(*place as u64)), "{number}");
         memory.damage(&path(), |bytes| bytes[place + 4] ^= 1);
     }
 }
 
-/// Wherever damage begins and ends: what it does not touch is given back, and how many bytes it took is told.
+/// Wherever damage begins and ends, all records that it does not touch are returned, and the number of lost
+/// bytes is reported.
 #[test]
 fn damage_over_several_records_takes_those_alone() {
     let memory = Memory::new();
@@ -229,7 +230,7 @@ fn damage_over_several_records_takes_those_alone() {
         });
         let lost = match read {
             Err(VaultError::Damaged { lost: Some(lost), .. }) => usize::try_from(lost).unwrap(),
-            // Nothing is left to prove the keys by.
+            // No record is left to prove the keys by.
             other => panic!("{other:?}"),
         };
         assert!(untouched.iter().all(|original| given.contains(original)), "{from}..{to}: {given:?}");
@@ -241,7 +242,7 @@ fn damage_over_several_records_takes_those_alone() {
     }
 }
 
-/// A record is encrypted with its number, so one that was taken out takes those behind it along.
+/// A record is encrypted with its number, so removing one makes those after it unreadable.
 #[test]
 fn records_that_were_moved_are_not_given_back() {
     let memory = Memory::new();
@@ -261,7 +262,7 @@ fn a_vault_that_was_cut_between_records_is_too_short() {
     assert_eq!(offset, places[3] as u64);
 }
 
-/// A start after a crash cuts what was not written to its end, and not what stands behind damage.
+/// A start after a crash cuts what was not written to its end, but not what follows damage.
 #[test]
 fn a_damaged_length_is_no_end() {
     let memory = Memory::new();
@@ -274,7 +275,7 @@ fn a_damaged_length_is_no_end() {
     assert_eq!(readable(&memory), (first, Some(places[1] as u64)));
 }
 
-/// While a filter writes, the last record may be half there; what is damaged before it is no half record.
+/// While a filter writes, the last record may be incomplete; damage before it is not an incomplete record.
 #[test]
 fn half_a_record_is_at_the_end() {
     let memory = Memory::new();

@@ -1,4 +1,4 @@
-//! A vault that is being written: it can be added to, and not read by who adds to it once the epoch is over.
+//! Writes a vault. Once the epoch is over, the writer can add to a vault but not read it.
 
 use super::error::VaultError;
 use super::layout::{self, Header};
@@ -14,35 +14,36 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Permission bits of directories with vaults, and of vaults.
+/// Permission bits of directories that hold vaults, and of vaults.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// Tokens that are remembered as written. When there are more they are all forgotten, and some originals
-/// are written again: that costs bytes, never memory.
+/// Most tokens remembered as written. Beyond that, all are forgotten and some originals are written again:
+/// that costs bytes in the vault, but no memory.
 const MOST_REMEMBERED: usize = 1 << 20;
 
-/// How many of those that are remembered are fetched from memory before the first is looked at.
+/// Tags prefetched from memory before the first of them is looked up.
 const FETCHED_AT_ONCE: usize = 16;
 
-/// What a vault is begun with.
+/// The keys and names with which a vault is begun.
 #[derive(Clone, Copy, Debug)]
 pub struct Custody<'a> {
-    /// S, the secret of the epoch.
+    /// S, the epoch secret.
     pub secret: &'a Secret,
     /// S wrapped with age; empty if the owner of a key file keeps it.
     pub wrap: &'a [u8],
     /// H, the shred key of the expiry day.
     pub shred_key: &'a Secret,
-    /// What [`EpochKeys::begin_vault`](crate::pseudonym::epoch::EpochKeys::begin_vault) said; 0 if it was not asked.
+    /// The number that [`EpochKeys::begin_vault`](crate::pseudonym::epoch::EpochKeys::begin_vault) returned;
+    /// 0 if it was not called.
     pub begun: u64,
-    /// Whose tokens.
+    /// The tenant whose tokens the vault holds.
     pub tenant: &'a str,
     /// Names of the kinds, by index.
     pub kinds: &'a [String],
 }
 
-/// A vault beside a segment that is being written.
+/// The vault of a segment that is being written.
 #[derive(Debug)]
 pub struct VaultWriter {
     path: PathBuf,
@@ -54,7 +55,7 @@ pub struct VaultWriter {
     bytes: u64,
     digest: Sha256,
     written: TagSet,
-    /// The how-many-th it is of those that were begun under its keys.
+    /// Sequence number of this vault among those begun under its keys.
     begun: u64,
     poisoned: bool,
 }
@@ -74,8 +75,8 @@ impl VaultWriter {
         Self::begin_at(storage, tree.vault(name), name, id, custody)
     }
 
-    /// Begins a vault that will take the place of that of the segment `name`, under a name of its own. What lies
-    /// there was left by a crash, and goes.
+    /// Begins a vault that will replace that of the segment `name`, under a temporary name. Removes whatever
+    /// a crash left under that name.
     ///
     /// # Errors
     /// If the file cannot be made.
@@ -116,10 +117,11 @@ impl VaultWriter {
         Ok(vault)
     }
 
-    /// Adds what is not in the vault yet, as one record: the originals of these tokens. Whether there was any.
+    /// Adds the originals of these tokens that are not in the vault yet, as one record. Returns whether there
+    /// were any.
     ///
     /// # Errors
-    /// If it cannot be written; from then on [`VaultError::Poisoned`].
+    /// If it cannot be written; every later call returns [`VaultError::Poisoned`].
     pub fn add(&mut self, tokens: &[&Tokens]) -> Result<bool, VaultError> {
         let mut record = self.record(tokens);
         if record.is_empty() {
@@ -132,21 +134,22 @@ impl VaultWriter {
         Ok(true)
     }
 
-    /// Makes everything durable. The data that uses it may be written then.
+    /// Makes all records durable. Only then may the frames that refer to them be written.
     ///
     /// # Errors
-    /// If that fails; from then on [`VaultError::Poisoned`].
+    /// If that fails; every later call returns [`VaultError::Poisoned`].
     pub fn sync(&mut self) -> Result<(), VaultError> {
         self.attempt("sync a vault", |file| file.sync())
     }
 
-    /// Length and SHA-256 of the file.
+    /// Returns the length and SHA-256 of the file.
     #[must_use]
     pub fn mark(&self) -> (u64, [u8; 32]) {
         (self.bytes, self.digest.clone().finalize().into())
     }
 
-    /// Groups of originals, not encrypted yet. The bytes are encrypted in their place: no copy is left.
+    /// Encodes the groups of new originals, in clear. They are encrypted in place, so no plaintext copy is
+    /// left.
     fn record(&mut self, tokens: &[&Tokens]) -> Vec<u8> {
         if self.written.len() > MOST_REMEMBERED {
             self.written.clear();
