@@ -1,6 +1,6 @@
-//! `oubliette`: the log pseudonymisation and retention filter.
+//! `oubliette`: a log pseudonymisation and retention filter.
 //!
-//! What a line meets, from left to right:
+//! The path of a line, from left to right:
 //!
 //! ```text
 //! input --Block--> scan --Line--> format --Record--> retention --Verdict--> detect --Findings--> pseudonym
@@ -10,8 +10,14 @@
 //! ```
 //!
 //! Imports go to the right only:
-//! `main -> cli -> jobs -> pipeline -> { input format rules detect pseudonym retention keyring quarantine archive vault ledger shred output telemetry } -> scan -> model -> primitives`.
-//! The modules in braces do not know each other; `pipeline` and `jobs` compose them.
+//!
+//! ```text
+//! main -> cli -> jobs -> pipeline
+//!     -> { input format rules detect pseudonym retention keyring quarantine archive vault ledger shred output telemetry }
+//!     -> scan -> model -> primitives
+//! ```
+//!
+//! The modules in braces do not import each other; `pipeline` and `jobs` compose them.
 
 pub mod cli;
 pub mod jobs;

@@ -1,4 +1,4 @@
-//! The `oubliette` binary: run the command line, hand its outcome to the operating system.
+//! The `oubliette` binary: runs the command line and exits with its outcome.
 
 use oubliette::cli::exit::Exit;
 

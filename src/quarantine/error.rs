@@ -1,20 +1,20 @@
-//! What can go wrong with the quarantine. Each of these stops the filter: a line that can neither go
-//! out nor be sealed must not be passed over.
+//! Errors of the quarantine, with their diagnostics. Each of them stops the filter: a line that can neither
+//! be output nor sealed must not be skipped.
 
 use crate::primitives::diag::{Code, Diagnostic};
 use std::io;
 use std::path::PathBuf;
 
-/// A line could not be sealed.
+/// Why a line could not be sealed, or a sealed line not be handled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuarantineError {
-    /// The directory could not be made or made private.
+    /// The directory could not be created or made private.
     #[error("cannot prepare the quarantine directory {}", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The sealed line could not be written.
@@ -22,21 +22,21 @@ pub enum QuarantineError {
     Seal {
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The identity of the quarantine could not be read or made.
+    /// The quarantine identity could not be read or made.
     #[error("cannot use the quarantine identity {}", path.display())]
     Identity {
-        /// The file.
+        /// The identity file.
         path: PathBuf,
         /// What is wrong with it.
         source: io::Error,
     },
-    /// The identity of the quarantine is readable by others.
+    /// The quarantine identity is readable by others.
     #[error("the quarantine identity {} is open to others (mode {mode:04o})", path.display())]
     Exposed {
-        /// The file.
+        /// The identity file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
@@ -44,17 +44,17 @@ pub enum QuarantineError {
     /// age refuses to encrypt to these recipients.
     #[error("cannot encrypt to the escrow recipients")]
     Recipients {
-        /// What age says.
+        /// The error of age.
         source: age::EncryptError,
     },
     /// Sealed lines could not be listed or removed.
     #[error("cannot {action} lines in quarantine")]
     Shelf {
-        /// What was to be done.
+        /// The operation that failed.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The keyed hash did not yield a token.
@@ -92,7 +92,7 @@ impl From<QuarantineError> for Diagnostic {
     }
 }
 
-/// The codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&DIRECTORY, &SEAL, &IDENTITY, &EXPOSED, &RECIPIENTS, &SHELF];
 
 static DIRECTORY: Code = Code {

@@ -1,4 +1,4 @@
-//! The identity that opens sealed lines when no escrow recipient is named.
+//! The identity that opens sealed lines when no escrow recipient is configured.
 
 use super::{QuarantineError, sync_directory};
 use age::secrecy::ExposeSecret;
@@ -9,14 +9,14 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// The recipient of the identity in `path`, which is made if it is not there.
+/// Returns the recipient of the identity in `path`, making the identity if there is none.
 pub(super) fn load_or_make(path: &Path) -> Result<Recipient, QuarantineError> {
     let failed = |source| QuarantineError::Identity { path: path.to_owned(), source };
     match File::open(path) {
         Ok(file) => load(path, file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make(path).map_err(failed)?;
-            // Read back: another process may have been quicker, and then its identity is the one.
+            // Read it back: if another process was faster, its identity is the one in the file.
             load(path, File::open(path).map_err(failed)?)
         }
         Err(error) => Err(failed(error)),
@@ -29,7 +29,7 @@ fn load(path: &Path, mut file: File) -> Result<Recipient, QuarantineError> {
     if mode & 0o077 != 0 {
         return Err(QuarantineError::Exposed { path: path.to_owned(), mode: mode & 0o7777 });
     }
-    // Room for the whole file, lest the secret be left behind in smaller buffers as it grows.
+    // Reserve room for the whole file: a growing string would leave copies of the secret in smaller buffers.
     let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES));
     (&mut file).take(MAX_FILE_BYTES as u64).read_to_string(&mut text).map_err(failed)?;
     let lines = text.lines().map(str::trim);
@@ -40,7 +40,7 @@ fn load(path: &Path, mut file: File) -> Result<Recipient, QuarantineError> {
     Ok(identity.to_public())
 }
 
-/// Writes a new identity in the form of `age-keygen`, whole or not at all, never over another.
+/// Writes a new identity in the format of `age-keygen`, whole or not at all, and never over another.
 fn make(path: &Path) -> io::Result<()> {
     let identity = Identity::generate();
     let part = path.with_extension(format!("{}.part", std::process::id()));
@@ -61,5 +61,5 @@ fn write_new(path: &Path, identity: &Identity) -> io::Result<()> {
     file.sync_all()
 }
 
-/// An identity file of `age-keygen` has some 200 bytes.
+/// Most bytes read; an identity file of `age-keygen` has some 200.
 const MAX_FILE_BYTES: usize = 64 << 10;

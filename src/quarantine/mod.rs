@@ -1,8 +1,8 @@
-//! Lines that cannot be processed, sealed.
+//! Quarantine: lines that cannot be processed, sealed.
 //!
-//! A line longer than the limit cannot be searched for identifiers, so it must not go out; it must not
-//! be lost either. It is encrypted as it comes to `<state>/quarantine/<token>.age`, for the escrow
-//! recipients, and a placeholder goes out in its place. Stock `age -d -i IDENTITY` opens it.
+//! A line longer than the limit cannot be searched for identifiers, so it must not be output, but it must not
+//! be lost either. It is encrypted unchanged to `<state>/quarantine/<token>.age`, for the escrow recipients,
+//! and a placeholder is output in its place. Stock `age -d -i IDENTITY` opens it.
 
 mod error;
 mod identity;
@@ -21,27 +21,27 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The folder of a state directory that holds sealed lines.
+/// The folder for sealed lines in the state directory.
 pub const FOLDER: &str = "quarantine";
 
-/// Where over-long lines go.
+/// Seals lines that are too long.
 pub struct Quarantine {
     directory: PathBuf,
-    /// Longest line that passes; for the placeholder.
+    /// The longest line that passes; stated in the placeholder.
     max_line_bytes: u64,
-    /// Who can open sealed lines; filled from the identity file when there are no others.
+    /// Recipients who can open sealed lines; the quarantine identity if no others are configured.
     recipients: Vec<Box<dyn age::Recipient + Send>>,
-    /// Whether `directory` is known to be there and private.
+    /// Whether `directory` is known to exist and be private.
     ready: bool,
-    /// With a disk that takes nothing.
+    /// How to wait for a full or read-only disk.
     patience: Arc<Patience>,
 }
 
 impl Quarantine {
-    /// A quarantine in `<state_dir>/quarantine` for these recipients. Nothing is created before the
+    /// Creates a quarantine in `<state_dir>/quarantine` for these recipients. No file is created before the
     /// first line that needs it.
     ///
-    /// Without recipients, an identity of its own is made in that directory and used.
+    /// Without recipients, the quarantine makes an identity of its own in that directory and uses it.
     #[must_use]
     pub fn new(
         state_dir: &Path,
@@ -52,13 +52,13 @@ impl Quarantine {
         Self { directory, max_line_bytes, recipients, ready: false, patience: Arc::default() }
     }
 
-    /// The same, which waits as long as `patience` lasts for a disk that takes nothing.
+    /// Makes the quarantine wait, as long as `patience` lasts, for a disk that is full or read-only.
     #[must_use]
     pub fn waiting_with(self, patience: Arc<Patience>) -> Self {
         Self { patience, ..self }
     }
 
-    /// Starts to seal one line; `hash` gives it its name.
+    /// Starts to seal one line, which is named by `hash`.
     ///
     /// # Errors
     /// If the directory, the identity or the file cannot be made.
@@ -71,7 +71,7 @@ impl Quarantine {
         Sealing::begin(&self.directory, self.max_line_bytes, &self.recipients, hash, patience)
     }
 
-    /// Makes the directory private and settles who can open what is put there.
+    /// Makes the directory private and settles the recipients.
     fn prepare(&mut self) -> Result<(), QuarantineError> {
         private_directory(&self.directory)
             .map_err(|source| QuarantineError::Directory { path: self.directory.clone(), source })?;
@@ -93,9 +93,9 @@ impl std::fmt::Debug for Quarantine {
     }
 }
 
-/// Creates `directory` for its owner only, or takes everybody else's access away.
+/// Creates `directory` for its owner only, or removes everybody else's access.
 fn private_directory(directory: &Path) -> io::Result<()> {
-    // With a key file nothing else has made the state directory.
+    // With a key file, nothing else has created the state directory yet.
     if let Some(parent) = directory.parent().filter(|parent| !parent.exists()) {
         DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }

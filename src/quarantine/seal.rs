@@ -1,4 +1,4 @@
-//! One line on its way into a sealed file.
+//! Seals one line into a file.
 
 use super::{Placeholder, QuarantineError, sync_directory};
 use crate::primitives::storage::Patience;
@@ -12,17 +12,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The keyed hash that names a sealed line: equal lines have equal names in one epoch, and the name
-/// tells nothing about the line.
+/// The keyed hash that names a sealed line: equal lines have equal names within an epoch, and the name
+/// reveals nothing about the line.
 pub trait KeyedHash: Send {
-    /// Takes the next bytes of the line.
+    /// Adds the next bytes of the line.
     fn update(&mut self, bytes: &[u8]);
 
-    /// The token of kind `qr` for what was taken.
+    /// Returns the token of kind `qr` for the bytes added.
     fn finalize(self: Box<Self>) -> String;
 }
 
-/// A line that is being sealed. Dropped unfinished, it leaves nothing behind.
+/// A line that is being sealed. If dropped before [`Sealing::finish`], it leaves nothing behind.
 pub struct Sealing {
     directory: PathBuf,
     part: Part,
@@ -50,19 +50,20 @@ impl Sealing {
     /// Seals the next bytes of the line.
     ///
     /// # Errors
-    /// [`QuarantineError::Seal`]; nothing of the line can go on then.
+    /// [`QuarantineError::Seal`]; the line cannot be continued then.
     pub fn update(&mut self, bytes: &[u8]) -> Result<(), QuarantineError> {
         self.seal
             .update(bytes)
             .map_err(|source| QuarantineError::Seal { path: self.part.path.clone(), source })
     }
 
-    /// Makes the sealed line durable under its name. A line that is there already is not kept twice: the later
-    /// one takes its place, and its day, for the placeholder of the later one lies as long.
+    /// Makes the sealed line durable under its name. If the same line is there already, the new file replaces
+    /// it, and with it the date from which it is kept: the placeholder of the later line is kept that long,
+    /// too.
     ///
     /// # Errors
-    /// [`QuarantineError::Seal`] if it could not be written, [`QuarantineError::Token`] if the keyed
-    /// hash yields something else than a token.
+    /// [`QuarantineError::Seal`] if it could not be written, [`QuarantineError::Token`] if the keyed hash
+    /// yields anything but a token.
     pub fn finish(self) -> Result<Placeholder, QuarantineError> {
         let Self { directory, part, seal, max_line_bytes, patience } = self;
         let failed = |source| QuarantineError::Seal { path: part.path.clone(), source };
@@ -82,7 +83,8 @@ impl std::fmt::Debug for Sealing {
     }
 }
 
-/// A file that is written to when there is room. What does not go into it was not taken, so it can be tried again.
+/// A file whose writes wait for room on the disk. A write that fails has written nothing, so it can be
+/// retried.
 struct PatientFile {
     file: File,
     directory: PathBuf,
@@ -123,15 +125,15 @@ impl<W: Write> Seal<W> {
         self.sealed.write_all(bytes)
     }
 
-    /// The output, the token and the length of the line.
+    /// Returns the output, and the token and length of the line.
     pub(super) fn finish(self) -> io::Result<(W, String, u64)> {
         let output = self.sealed.finish()?;
         Ok((output, self.hash.finalize(), self.bytes))
     }
 }
 
-/// A file under a temporary name. It is locked as long as somebody writes to it, and removed when
-/// dropped, unless it got its name before.
+/// A file under a temporary name. It is locked while it is being written, and removed when dropped, unless it
+/// was renamed before.
 struct Part {
     path: PathBuf,
 }
@@ -147,7 +149,7 @@ impl Part {
                     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
                     return Ok((Self { path }, file));
                 }
-                // The rest of a process that died, or another line of this one.
+                // Left by a process that died, or in use for another line of this one.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < MAX_ATTEMPTS => {
                     attempt += 1;
                 }
@@ -159,19 +161,19 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // Gone already if it got its name. If it cannot be removed, what stays is sealed, and the next
-        // run removes it.
+        // After a rename there is nothing to remove. If the removal fails, the remains are sealed, and the
+        // next run removes them.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Removes what processes that died left half sealed: without its end nobody can open it for sure, and
-/// a copy that nobody counts would outlive its day.
+/// Removes incomplete sealed lines that dead processes left: without its end, a file may not open, and a copy
+/// that nothing counts would outlive its day.
 pub(super) fn remove_stale(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_part(path)) {
         if is_abandoned(&path).unwrap_or(false) {
-            // Failing to remove it harms nothing that is being sealed now.
+            // A failure here does not affect lines that are being sealed now.
             let _ = fs::remove_file(&path);
         }
     }
@@ -182,7 +184,8 @@ fn is_part(path: &Path) -> bool {
     name.starts_with('.') && name.ends_with(PART_SUFFIX)
 }
 
-/// Who writes to a part holds its lock. A new one may not be locked yet.
+/// Returns whether a part is old and unlocked. The writer of a part holds its lock, but a new part may not be
+/// locked yet.
 fn is_abandoned(path: &Path) -> io::Result<bool> {
     let file = File::open(path)?;
     let is_old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > LOCKED_WITHIN);
@@ -198,7 +201,7 @@ fn in_file(path: &Path, error: age::EncryptError) -> QuarantineError {
 
 const PART_SUFFIX: &str = ".age.part";
 
-/// A process that takes longer from making a part to locking it is none that lives.
+/// A live process locks a part within this time after making it.
 const LOCKED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Names tried before giving up.

@@ -1,4 +1,4 @@
-//! The lines that lie sealed, and how they go.
+//! Lists and removes sealed lines.
 
 use super::{Placeholder, QuarantineError, sync_directory};
 use jiff::Timestamp;
@@ -6,20 +6,21 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A line that lies sealed.
+/// A sealed line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedLine {
-    /// Its file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What went out in its place. Its length and limit are not known any more: they are those of the file.
+    /// The placeholder that was output in its place. The original length and limit are no longer known: both
+    /// are the length of the file.
     pub placeholder: Placeholder,
     /// Length of the file.
     pub bytes: u64,
-    /// When it was sealed last: equal lines of one epoch have one file.
+    /// When it was last sealed: equal lines of one epoch share a file.
     pub sealed: Timestamp,
 }
 
-/// All sealed lines in `directory`, by name; none if there is no such directory.
+/// Lists all sealed lines in `directory`, by name; none if there is no such directory.
 ///
 /// # Errors
 /// [`QuarantineError::Shelf`] if it cannot be read.
@@ -37,7 +38,8 @@ pub fn sealed_lines(directory: &Path) -> Result<Vec<SealedLine>, QuarantineError
     Ok(lines)
 }
 
-/// Removes a sealed line, unless it was sealed again since it was listed. Durable after [`sync`].
+/// Removes a sealed line, unless it was sealed again after it was listed. The removal is durable after
+/// [`sync`].
 ///
 /// # Errors
 /// [`QuarantineError::Shelf`] if it cannot be removed.
@@ -55,10 +57,10 @@ pub fn remove(line: &SealedLine) -> Result<(), QuarantineError> {
     }
 }
 
-/// Makes it durable that lines were removed; also those that a process removed which died before this.
+/// Makes removals durable, including those of a process that died before its own sync.
 ///
 /// # Errors
-/// [`QuarantineError::Shelf`].
+/// [`QuarantineError::Shelf`] if that fails.
 pub fn sync(directory: &Path) -> Result<(), QuarantineError> {
     match sync_directory(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -70,7 +72,7 @@ pub fn sync(directory: &Path) -> Result<(), QuarantineError> {
     }
 }
 
-/// The line that is sealed in that file; `None` if it is another file, or gone.
+/// Returns the sealed line in the file at `path`; `None` if it is another file, or gone.
 fn sealed_line(path: PathBuf) -> Result<Option<SealedLine>, QuarantineError> {
     let token = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".age"));
     let Some(token) = token.filter(|token| Placeholder::new(token, 0, 0).is_some()) else { return Ok(None) };
@@ -83,7 +85,8 @@ fn sealed_line(path: PathBuf) -> Result<Option<SealedLine>, QuarantineError> {
             source,
         })?,
     };
-    // A time that no calendar has is one of the far past or future, which only a broken clock gives: it is kept.
+    // A time outside the calendar comes from a broken clock. The line is kept, as if sealed in the far
+    // future.
     let sealed = Timestamp::try_from(modified).unwrap_or(Timestamp::MAX);
     Ok(Placeholder::new(token, bytes, bytes).map(|placeholder| SealedLine {
         path,

@@ -1,4 +1,4 @@
-//! Tests of the quarantine: sealed, named, private, and no half file left.
+//! Tests that lines are sealed, named and private, and that no incomplete file is left.
 
 use super::seal::Seal;
 use super::*;
@@ -105,7 +105,7 @@ fn the_same_line_is_kept_once() {
     long_ago.unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     let listed = sealed_lines(&directory).unwrap();
     assert_eq!(seal(&mut quarantine, b"too long").unwrap(), first);
-    // Its placeholder has gone out anew, so it is kept as from now, also by who had listed it before.
+    // Its placeholder was output again, so it is kept from now on, even by a caller that listed it before.
     remove(&listed[0]).unwrap();
     assert!(sealed_lines(&directory).unwrap()[0].sealed > listed[0].sealed);
     let other = seal(&mut quarantine, b"also too long").unwrap();
@@ -163,7 +163,7 @@ fn an_identity_that_cannot_be_trusted_is_refused() {
 
 #[test]
 fn what_cannot_be_sealed_is_an_error_and_leaves_nothing() {
-    // A file in the place of the state directory.
+    // A file where the state directory should be.
     let state = tempfile::tempdir().unwrap();
     let file = state.path().join("file");
     fs::write(&file, b"").unwrap();
@@ -171,7 +171,7 @@ fn what_cannot_be_sealed_is_an_error_and_leaves_nothing() {
     fs::remove_file(&file).unwrap();
     assert_eq!(Diagnostic::from(error).code.id, "Q01");
 
-    // A hash that is no token must not become a file name.
+    // A hash that is not a token must not become a file name.
     for token in [
         "",
         "qr_",
@@ -185,7 +185,7 @@ fn what_cannot_be_sealed_is_an_error_and_leaves_nothing() {
         assert_eq!(names(&state.path().join("quarantine")), ["identity.txt"]);
     }
 
-    // Given up half-way.
+    // Given up before the end.
     let mut quarantine = Quarantine::new(state.path(), Vec::new(), 4);
     let mut sealing = quarantine.begin(Named::boxed(1)).unwrap();
     sealing.update(b"half").unwrap();
@@ -194,7 +194,7 @@ fn what_cannot_be_sealed_is_an_error_and_leaves_nothing() {
     assert_eq!(names(&state.path().join("quarantine")), ["identity.txt"]);
 }
 
-/// A disk with so many bytes left.
+/// A disk with this many bytes left.
 struct Full(usize);
 
 impl Write for Full {
@@ -220,7 +220,7 @@ fn a_disk_that_fills_at_any_point_is_an_error() {
         seal.finish()?;
         Ok(())
     };
-    // Four chunks with a tag each, and a header before them, whose size age varies.
+    // Four chunks with a tag each, after a header whose size varies in age.
     let chunks = line.len() + 4 * 16;
     for room in [0, 1, 21, 22, 100, 150, 199, 200, 300, 65_000, 66_000, 131_500, chunks - 1, chunks] {
         assert!(write(room).is_err(), "{room}");
@@ -251,7 +251,7 @@ fn what_a_dead_process_left_is_removed_and_what_a_live_one_writes_is_not() {
     assert_eq!(names(&directory), expected);
 }
 
-/// Counts what is written and remembers the most that one write brought.
+/// Counts the bytes written and remembers the largest single write.
 #[derive(Default)]
 struct Counting {
     bytes: u64,
@@ -281,7 +281,7 @@ fn a_long_line_streams_through() {
     let (counting, token, bytes) = seal.finish().unwrap();
     assert_eq!(bytes, 64 << 20);
     assert!(token.starts_with("qr_"));
-    // age: chunks of 64 KiB, 16 bytes of tag each.
+    // age: chunks of 64 KiB, with a tag of 16 bytes each.
     assert!(counting.bytes > bytes && counting.bytes < bytes + (64 << 10));
     assert!(counting.largest <= (64 << 10) + 16);
 }

@@ -1,4 +1,5 @@
-//! The sidecar's own log, on standard error: what happened to it, and never what it read.
+//! The sidecar's own log, on standard error: it reports what happened to the sidecar, never what the sidecar
+//! read.
 
 use std::io;
 use tracing::level_filters::LevelFilter;
@@ -7,21 +8,21 @@ use tracing::subscriber::SetGlobalDefaultError;
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A line of text each; `timed` says whether with the time, which a journal adds by itself.
+    /// One line of text per event.
     Text {
-        /// With the time.
+        /// Whether each line states the time, which a journal adds by itself.
         timed: bool,
     },
-    /// A JSON object each.
+    /// One JSON object per event.
     Json,
 }
 
-/// From now on events are written to standard error.
+/// Starts to write events to standard error.
 ///
 /// # Errors
-/// If events are written already.
+/// If a log was started already.
 pub fn start(form: Form) -> Result<(), SetGlobalDefaultError> {
-    // Whoever reads a log file must not be sent control sequences.
+    // No control sequences: they must not reach the terminal of a person who reads the log file.
     let base = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::INFO)
         .with_ansi(false)

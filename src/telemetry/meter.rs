@@ -1,10 +1,10 @@
-//! What one input counts: touched for each batch, read for each snapshot, never locked.
+//! Counters of one input: updated for each batch, read for each snapshot, without locks.
 
 use super::snapshot::Input;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The counts of one input.
+/// The counters of one input.
 #[derive(Debug, Default)]
 pub struct Meter {
     name: String,
@@ -15,70 +15,71 @@ pub struct Meter {
     broken: AtomicU64,
     unanswered: AtomicU64,
     kernel_dropped: AtomicU64,
-    /// 0: not an input of datagrams.
+    /// 0 if the input does not take datagrams.
     buffer_bytes: AtomicU64,
 }
 
-/// A connection that is counted until it is dropped.
+/// A connection, counted as open until it is dropped.
 #[derive(Debug)]
 pub struct Connection(Arc<Meter>);
 
 impl Meter {
-    /// Nothing counted yet for the input called `name`.
+    /// Creates a meter with zero counts for the input called `name`.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Arc<Self> {
         Arc::new(Self { name: name.into(), ..Self::default() })
     }
 
-    /// As in the configuration.
+    /// Returns the name of the input, as in the configuration.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// A connection was accepted.
+    /// Counts an accepted connection.
     #[must_use]
     pub fn connected(self: &Arc<Self>) -> Connection {
         self.accepted.fetch_add(1, Relaxed);
         Connection(Arc::clone(self))
     }
 
-    /// Records came.
+    /// Counts records that were taken, and their bytes.
     pub fn took(&self, records: u64, bytes: u64) {
         self.lines.fetch_add(records, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// Records came, and were not taken after all.
+    /// Takes back a count by [`Meter::took`], for records that were not taken after all.
     pub fn returned(&self, records: u64, bytes: u64) {
         self.lines.fetch_sub(records, Relaxed);
         self.bytes.fetch_sub(bytes, Relaxed);
     }
 
-    /// A connection was ended because of its peer.
+    /// Counts a connection that was ended because of its peer.
     pub fn broke(&self) {
         self.broken.fetch_add(1, Relaxed);
     }
 
-    /// A connection broke before its peer had answers for so many records that were taken.
+    /// Counts records that were taken but not answered, because their connection broke first.
     pub fn left_unanswered(&self, records: u64) {
         self.unanswered.fetch_add(records, Relaxed);
     }
 
-    /// The kernel dropped datagrams.
+    /// Counts datagrams that the kernel dropped.
     pub fn overflowed(&self, datagrams: u64) {
         self.kernel_dropped.fetch_add(datagrams, Relaxed);
     }
 
-    /// The kernel keeps so many bytes of datagrams.
+    /// Sets the size of the kernel's buffer for datagrams, in bytes.
     pub fn buffered(&self, bytes: usize) {
         self.buffer_bytes.store(bytes as u64, Relaxed);
     }
 
-    /// What was counted.
+    /// Returns the current counts.
     #[must_use]
     pub fn read(&self) -> Input {
-        // In this order: a connection that comes and goes between the two is not counted below zero.
+        // Read in this order: a connection that comes and goes between the two reads cannot make the count
+        // negative.
         let ended = self.ended.load(Relaxed);
         let accepted = self.accepted.load(Relaxed);
         Input {

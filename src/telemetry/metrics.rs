@@ -1,12 +1,12 @@
-//! A snapshot in the text format of Prometheus, version 0.0.4.
+//! Renders a snapshot in the text format of Prometheus, version 0.0.4.
 
 use super::snapshot::{Counts, Snapshot};
 use std::fmt::{Display, Write as _};
 
-/// What a scraper is told the text is.
+/// The `Content-Type` of the text.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The metrics of `snapshot`.
+/// Renders `snapshot` as metrics.
 pub(super) fn render(snapshot: &Snapshot) -> String {
     let mut text = Exposition::default();
     let (lines, lag) = (&snapshot.lines, &snapshot.lag);
@@ -131,11 +131,11 @@ fn outputs(text: &mut Exposition, snapshot: &Snapshot) {
     }
 }
 
-/// The text so far.
+/// The text rendered so far.
 #[derive(Default)]
 struct Exposition(String);
 
-/// The samples of one metric go here.
+/// Adds the samples of one metric.
 struct Metric<'a> {
     text: &'a mut String,
     name: &'static str,
@@ -169,7 +169,7 @@ impl Metric<'_> {
     }
 }
 
-/// A label value: backslash, quote and line feed are escaped.
+/// Escapes a label value: backslash, quote and line feed.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -1,8 +1,8 @@
-//! What a running sidecar shows of itself: `/metrics` for Prometheus, `/healthz` and `/readyz` for a supervisor, a
-//! page for a person at `/`.
+//! The status of a running sidecar over HTTP: `/metrics` for Prometheus, `/healthz` and `/readyz` for a
+//! supervisor, a page for a person at `/`.
 //!
-//! It knows counts and names of configuration: no line, identifier, token or key, and no address of a peer. Whoever
-//! asks gets a [`Snapshot`] in one of two forms; nothing can be changed from here.
+//! This module knows counts and names from the configuration. It knows no line, identifier, token or key, and
+//! no address of a peer. It renders a [`Snapshot`] in one of two forms, and offers no way to change anything.
 
 pub mod log;
 mod meter;

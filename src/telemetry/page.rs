@@ -1,12 +1,13 @@
-//! The status page: a snapshot for a person. Works without scripts, on a phone, in light and dark, read aloud.
+//! The status page: renders a snapshot for a person. It works without scripts, on a phone, in light and dark
+//! mode, and with a screen reader.
 
 use super::snapshot::{Counts, Snapshot, State};
 use std::fmt::{Display, Write as _};
 
-/// The style sheet, which the page names.
+/// The style sheet, to which the page links.
 pub(super) const STYLE: &str = include_str!("page.css");
 
-/// The page.
+/// Renders `snapshot` as a page.
 pub(super) fn render(snapshot: &Snapshot) -> String {
     let mut page = String::new();
     let concerns = snapshot.concerns();
@@ -116,7 +117,7 @@ fn counts(page: &mut String, caption: &str, what: &str, counts: &Counts) {
     table(page, caption, &[what, "Count"], &rows);
 }
 
-/// A table whose first column names its rows. Without rows, none.
+/// Adds a table whose first column names its rows. Adds nothing if there are no rows.
 fn table(page: &mut String, caption: &str, head: &[&str], rows: &[Vec<String>]) {
     if rows.is_empty() {
         return;
@@ -126,7 +127,8 @@ fn table(page: &mut String, caption: &str, head: &[&str], rows: &[Vec<String>]) 
         cells.map(|cell| format!("<{tag}>{}</{close}>", escaped(cell))).collect()
     };
     let head = cells("th scope=\"col\"", &mut head.iter().copied());
-    // A table that is wider than the screen scrolls; so it can be reached with the keyboard and has a name.
+    // A table that is wider than the screen scrolls, so it needs a name and must be reachable with the
+    // keyboard.
     let _ = write!(
         page,
         "<div class=\"table\" role=\"region\" aria-label=\"{0}\" tabindex=\"0\">\n<table>\n<caption>{0}</caption>\n\
@@ -141,14 +143,14 @@ fn table(page: &mut String, caption: &str, head: &[&str], rows: &[Vec<String>]) 
     page.push_str("</tbody>\n</table>\n</div>\n");
 }
 
-/// `1 234 567`, with narrow spaces that do not break.
+/// Formats a number as `1 234 567`, with narrow no-break spaces.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
     groups.join("\u{202f}")
 }
 
-/// `2 days 3 h`, `5 h 2 min`, `40 s`: two units are enough.
+/// Formats a duration as `2 days 3 h`, `5 h 2 min` or `40 s`: two units are enough.
 fn duration(seconds: u64) -> String {
     let units = [(86_400, " days"), (3600, " h"), (60, " min"), (1, " s")];
     let first = units.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(units.len() - 1);
@@ -194,7 +196,7 @@ mod tests {
         assert!(page.contains("<li>Lines are not accounted for. Please report this bug.</li>"), "{page}");
     }
 
-    /// Also while nothing waits for it.
+    /// Shown even while nothing waits for it.
     #[test]
     fn an_output_that_is_away_is_shown() {
         for (away, headline) in [(false, "Everything is in order"), (true, "Something needs a look")] {

@@ -1,4 +1,4 @@
-//! HTTP on a socket: who may ask, what is answered.
+//! The HTTP server: whom it answers, and with what.
 
 use super::snapshot::{Observe, Snapshot, State};
 use super::{metrics, page};
@@ -26,11 +26,11 @@ use tokio::task::JoinHandle;
 pub enum Place {
     /// An address and a port.
     Tcp(SocketAddr),
-    /// A socket file; only its owner may connect.
+    /// A socket file, to which only its owner may connect.
     Unix(PathBuf),
 }
 
-/// A socket that listens; nobody is answered yet.
+/// A listening socket that is not served yet.
 #[derive(Debug)]
 pub enum Listener {
     /// Over TCP.
@@ -40,10 +40,10 @@ pub enum Listener {
 }
 
 impl Place {
-    /// Listens there. A socket file that a process before left is replaced.
+    /// Starts to listen. Replaces a socket file that an earlier process left.
     ///
     /// # Errors
-    /// T01: the address or file is somebody else's, or not ours to use.
+    /// T01: the address or file is in use, or we may not use it.
     pub fn listen(&self) -> Result<Listener, Diagnostic> {
         let listener = match self {
             Self::Tcp(address) => std::net::TcpListener::bind(address).and_then(|listener| {
@@ -62,7 +62,7 @@ impl Place {
 }
 
 impl Listener {
-    /// Where it listens, with the port that the system chose if it was to choose.
+    /// Returns where it listens, with the actual port if the system chose it.
     #[must_use]
     pub fn place(&self, asked: &Place) -> String {
         match self {
@@ -95,10 +95,11 @@ fn listen_at_file(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     Ok(listener)
 }
 
-/// Answers whoever asks, for ever: drop the future to stop. Must be called in a runtime with input, output and time.
+/// Answers requests for ever; drop the future to stop. Must be called within a runtime that has I/O and time
+/// enabled.
 ///
 /// # Errors
-/// If the listener cannot be waited for.
+/// If the listener cannot be registered with the runtime.
 pub async fn serve(listener: Listener, observe: Arc<dyn Observe>) -> io::Result<()> {
     let door = Door::new(listener)?;
     let mut guests = VecDeque::new();
@@ -114,8 +115,9 @@ pub async fn serve(listener: Listener, observe: Arc<dyn Observe>) -> io::Result<
     }
 }
 
-/// Whoever came first goes: an answer takes no time, so he has had his, or says nothing. Nobody waits at the door, least of
-/// all a supervisor, who would take the sidecar for dead and kill it.
+/// Closes the oldest connection if there are too many. Answers take no time, so the oldest one has had its
+/// answer or is silent. No new connection has to wait, above all not that of a supervisor, which would take
+/// the sidecar for dead and kill it.
 fn make_room(guests: &mut VecDeque<JoinHandle<()>>) {
     guests.retain(|guest| !guest.is_finished());
     if guests.len() >= MOST_CONNECTIONS
@@ -125,13 +127,13 @@ fn make_room(guests: &mut VecDeque<JoinHandle<()>>) {
     }
 }
 
-/// A listener that is waited for.
+/// A listener registered with the runtime.
 enum Door {
     Tcp(tokio::net::TcpListener),
     Unix(tokio::net::UnixListener),
 }
 
-/// A connection, over whatever.
+/// A connection over any transport.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
@@ -164,8 +166,8 @@ impl Door {
 enum Hosts {
     /// All: whoever configured the address knows who can reach it.
     Any,
-    /// Addresses and `localhost`. A page elsewhere whose name is made to point to this machine (DNS rebinding) gets
-    /// nothing from a browser that runs here.
+    /// Addresses and `localhost`. This stops DNS rebinding: a foreign page whose name is pointed at this
+    /// machine gets no answer through a browser that runs here.
     Literal,
 }
 
@@ -187,7 +189,7 @@ fn is_literal(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
 }
 
-/// One connection. What goes wrong with it concerns its peer alone.
+/// Serves one connection. Its errors concern only its peer, so they are dropped.
 async fn answer_all(stream: Box<dyn Stream>, observe: Arc<dyn Observe>, hosts: Hosts) {
     let service = service_fn(move |request: Request<Incoming>| {
         let answered = if hosts.allows(&request) {
@@ -205,7 +207,7 @@ async fn answer_all(stream: Box<dyn Stream>, observe: Arc<dyn Observe>, hosts: H
     let _ = tokio::time::timeout(LONGEST_CONNECTION, connection).await;
 }
 
-/// The answer to a request; bodies of requests are never read.
+/// Returns the answer to a request; request bodies are never read.
 fn answer(method: &Method, path: &str, observe: &dyn Observe) -> Response<Full<Bytes>> {
     if method != Method::GET && method != Method::HEAD {
         let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "nothing can be changed from here\n".into());
@@ -247,28 +249,29 @@ fn response(status: StatusCode, content_type: &'static str, body: String) -> Res
     response
 }
 
-/// The page may load its style sheet, and nothing else from anywhere.
+/// The page may load its own style sheet, and nothing else from anywhere.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A scraper, a supervisor and some people.
+/// Most connections at once: a scraper, a supervisor and some people.
 const MOST_CONNECTIONS: usize = 16;
 
-/// How long a request may take to come.
+/// Longest wait for the header of a request.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long one connection lasts.
+/// Longest life of a connection.
 const LONGEST_CONNECTION: Duration = Duration::from_secs(120);
 
 const MOST_HEADER_BYTES: usize = 16 << 10;
 
-/// Out of descriptors, most likely: others must end first.
+/// Pause after a failed accept. Most likely there are no descriptors left, so other connections must end
+/// first.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// The codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&NO_STATUS];
 
-/// T01: nobody can ask.
+/// T01: the status cannot be served.
 static NO_STATUS: Code = Code {
     id: "T01",
     title: "the address for metrics and health cannot be opened",
@@ -313,7 +316,7 @@ mod tests {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
     }
 
-    /// Status, headers and body of the answer.
+    /// Sends a request and returns the status, headers and body of the answer.
     fn ask(mut stream: impl io::Read + io::Write, request: &str) -> (u16, String, String) {
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -359,7 +362,7 @@ mod tests {
             .map(|number| {
                 let mut stream = TcpStream::connect(address).unwrap();
                 if number % 2 == 0 {
-                    // And then nothing more.
+                    // And then it sends nothing more.
                     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
                 }
                 stream

@@ -6,27 +6,27 @@ use jiff::civil::Date;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Whoever can be asked how a sidecar is doing.
+/// A source of snapshots: a running sidecar.
 pub trait Observe: Send + Sync + 'static {
-    /// How it is doing now. Called for every request; must not wait for the pipeline.
+    /// Returns the current state. Called for every request, so it must not wait for the pipeline.
     fn snapshot(&self) -> Snapshot;
 }
 
 /// Counts by name.
 pub type Counts = BTreeMap<String, u64>;
 
-/// What is shown. Counts are since the start of the process.
+/// The state that is shown. All counts start at zero when the process starts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// Whether it takes lines.
+    /// Whether the sidecar takes lines.
     pub state: State,
-    /// How long it has been running.
+    /// Time since the start of the process.
     pub uptime: Duration,
     /// Records that inputs took.
     pub taken: u64,
-    /// What became of those that workers have finished.
+    /// What became of the records that workers have finished.
     pub lines: LineCounts,
-    /// What came in, by input, in the order in which inputs were opened.
+    /// Counts of each input, in the order in which inputs were opened.
     pub inputs: Vec<Input>,
     /// Identifiers replaced, by kind.
     pub kinds: Counts,
@@ -36,38 +36,38 @@ pub struct Snapshot {
     pub formats: Counts,
     /// Lines, by retention class.
     pub classes: Counts,
-    /// Outputs beside the archive.
+    /// Outputs other than the archive.
     pub outputs: Vec<Output>,
-    /// How far what is durable is behind what came in.
+    /// How far durable data is behind the inputs.
     pub lag: Lag,
     /// Segments of the archive that are being written.
     pub open_segments: u64,
-    /// Lines that the archive had before the start and that came again: their senders had no answer.
+    /// Lines sent again that the archive already had before the start: their senders had received no answer.
     pub repeated: u64,
-    /// The expiry day that comes next, of all that is in the archive.
+    /// The next expiry day of anything in the archive.
     pub purge: Option<Purge>,
-    /// The code of why the last purge left undone what was due; `None` if it did not.
+    /// Code of the error that kept the last purge from removing all that was due; `None` if none did.
     pub purge_undone: Option<&'static str>,
 }
 
 /// Whether a sidecar takes lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
-    /// Not yet: it opens what it writes to.
+    /// Not yet: it is opening its outputs.
     #[default]
     Starting,
-    /// It does.
+    /// It takes lines.
     Running,
-    /// As long as there is room for them: a disk is full or read-only, and senders wait.
+    /// Only as long as it has room in memory: a disk is full or read-only, and senders wait.
     Waiting,
-    /// Not any more: what came is being written.
+    /// No longer: it is writing what it has taken.
     Draining,
-    /// Not any more: what it writes to failed.
+    /// No longer: an output failed.
     Failed,
 }
 
 impl State {
-    /// One word for it.
+    /// Returns the state as one word.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -80,94 +80,94 @@ impl State {
     }
 }
 
-/// What came in at one input.
+/// The counts of one input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Input {
-    /// As in the configuration: `tcp 127.0.0.1:5514`.
+    /// The name, as in the configuration: `tcp 127.0.0.1:5514`.
     pub name: String,
-    /// Records.
+    /// Records taken.
     pub lines: u64,
-    /// Their bytes, with a line end each.
+    /// Bytes of these records, counting one line end for each.
     pub bytes: u64,
-    /// Connections at the moment.
+    /// Open connections.
     pub connections: u64,
-    /// Connections there ever were.
+    /// Connections accepted so far.
     pub accepted: u64,
-    /// Connections that were ended because of what came, or did not come, over them.
+    /// Connections that were ended because of what their peer sent, or failed to send.
     pub broken: u64,
-    /// Records that were taken and could not be answered, for their connection broke: they are sent again.
+    /// Records that were taken but not answered, because their connection broke: they will be sent again.
     pub unanswered: u64,
-    /// Datagrams that the kernel dropped because its buffer was full, as far as it has told.
+    /// Datagrams that the kernel reports as dropped because its buffer was full.
     pub kernel_dropped: u64,
-    /// How large that buffer is; `None` if it is no input of datagrams.
+    /// Size of that buffer in bytes; `None` if the input does not take datagrams.
     pub buffer_bytes: Option<u64>,
 }
 
-/// One output beside the archive.
+/// The state of one output other than the archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
-    /// As in the configuration.
+    /// The name, as in the configuration.
     pub name: String,
-    /// Whether records are acknowledged only when it has them.
+    /// Whether records are acknowledged only once this output has them.
     pub required: bool,
     /// Bytes that wait for it on disk.
     pub spool_bytes: u64,
-    /// Lines that wait there.
+    /// Lines that wait for it on disk.
     pub spool_lines: u64,
-    /// How long the oldest of them has waited, since the start of the process.
+    /// How long the oldest of these lines has waited, not counting time before the start of the process.
     pub waiting: Duration,
-    /// Whether there is a connection, or an open file.
+    /// Whether it has a connection, or an open file.
     pub linked: bool,
-    /// Whether the last one broke or could not be made.
+    /// Whether the last link broke or could not be made.
     pub away: bool,
-    /// Lines that it took over.
+    /// Lines delivered.
     pub delivered: u64,
-    /// Lines that were sent again after a link broke: it may have them twice.
+    /// Lines sent again after a link broke; the receiver may have them twice.
     pub resent: u64,
-    /// Lines that it did not get because its spool was full.
+    /// Lines dropped because the spool of this output was full.
     pub dropped: u64,
-    /// Lines that its receiver refused, and that are not sent again.
+    /// Lines that the receiver refused; they are not sent again.
     pub refused: u64,
-    /// Lines whose day came before they were sent.
+    /// Lines that expired before they were sent.
     pub expired: u64,
     /// Links that broke or could not be made.
     pub failures: u64,
 }
 
-/// How far what is durable is behind.
+/// How far durable data is behind the inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
     /// Blocks that are not durable yet.
     pub blocks: u64,
-    /// How long the oldest of them has waited.
+    /// How long the oldest of these blocks has waited.
     pub oldest: Duration,
 }
 
 /// The next purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purge {
-    /// The first day on which what is purged must not exist any more.
+    /// The first day on which the data must no longer exist.
     pub expires: Date,
-    /// Legal days until then; negative if it is overdue.
+    /// Legal days until then; negative if overdue.
     pub days: i64,
-    /// Time until that day begins; negative if it is overdue.
+    /// Time until that day begins; negative if overdue.
     pub wait: SignedDuration,
 }
 
 impl Snapshot {
-    /// Records that were taken and that no worker has finished.
+    /// Returns the number of records that were taken but not finished by a worker yet.
     #[must_use]
     pub fn on_their_way(&self) -> u64 {
         self.taken.saturating_sub(self.lines.lines_in)
     }
 
-    /// Whether every line is accounted for, and none came from nowhere.
+    /// Returns whether every line is accounted for, and no more lines were processed than taken.
     #[must_use]
     pub fn balanced(&self) -> bool {
         self.lines.holds() && self.lines.lines_in <= self.taken
     }
 
-    /// What a person should look at; empty if there is nothing.
+    /// Returns what a person should look at; empty if all is well.
     #[must_use]
     pub fn concerns(&self) -> Vec<String> {
         let lines = &self.lines;
@@ -205,7 +205,7 @@ impl Snapshot {
     }
 }
 
-/// A disk that is well makes lines durable in a second or two.
+/// Lag that is worth a warning. A healthy disk makes lines durable within a second or two.
 const LATE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
