@@ -1,41 +1,40 @@
-//! How many different tokens were made, in bounded memory.
+//! Counts distinct tokens in bounded memory.
 //!
 //! A k-minimum-values sketch (Bar-Yossef et al. 2002; Beyer et al. 2007) over the first 8 bytes of the
-//! tokens' own tags: an HMAC is uniformly random already, so nothing is hashed again. Up to
-//! k = 2^14 different values the count is exact. Beyond, it is `(k - 1) * 2^64 / (k-th smallest)`, with
-//! a relative standard error of about `1 / sqrt(k)` = 0.8 %. Both depend on the set of values alone:
-//! not on their order, nor on how many workers saw them.
+//! tags in the tokens: an HMAC is uniformly distributed already, so nothing is hashed again. Up to
+//! k = 2^14 distinct values, the count is exact. Beyond that, it is `(k - 1) * 2^64 / (k-th smallest)`,
+//! with a relative standard error of about `1 / sqrt(k)` = 0.8 %. Both depend only on the set of values,
+//! not on their order or on the number of workers.
 
-/// Different 128-bit tags, counted.
+/// Counts distinct 128-bit tags.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Distinct {
-    /// Open addressing, linear probing; a power of two long, at most half full.
+    /// Open addressing with linear probing; the length is a power of two, at most half full.
     slots: Vec<u64>,
-    /// Values in `slots`, at most [`MOST`].
+    /// The number of values in `slots`, at most [`MOST`].
     held: usize,
-    /// Values above are not among the k smallest. Set once values had to be thrown away.
+    /// Greater values are not among the k smallest. Set once values have been discarded.
     ceiling: Option<u64>,
 }
 
 impl Distinct {
-    /// Takes note of a tag. Constant time: one comparison if it is too large to matter, a look into a
-    /// table otherwise.
+    /// Adds a tag in constant time: one comparison if it is too large to matter, otherwise a table look-up.
     #[inline]
     pub(super) fn insert(&mut self, tag: &[u8; 16]) {
         let [head @ .., _, _, _, _, _, _, _, _] = *tag;
-        // A tag that starts with 64 ones is as good as one that ends them in 0, and 0 is no divisor.
+        // 64 leading ones mark a free slot, and 0 cannot be a divisor; their neighbours serve as well.
         let value = u64::from_be_bytes(head).clamp(1, FREE - 1);
         if self.ceiling.is_none_or(|ceiling| value <= ceiling) {
             self.insert_value(value);
         }
     }
 
-    /// Takes note of all that `other` saw.
+    /// Adds all tags that `other` has counted.
     pub(super) fn merge(&mut self, other: &Self) {
         if let Some(theirs) = other.ceiling {
             self.ceiling = Some(self.ceiling.map_or(theirs, |ours| ours.min(theirs)));
         }
-        // What lies above the lower ceiling is not among the k smallest of the union either.
+        // Values above the lower ceiling are not among the k smallest of the union either.
         for &value in other.slots.iter().filter(|&&value| value != FREE) {
             if self.ceiling.is_none_or(|ceiling| value <= ceiling) {
                 self.insert_value(value);
@@ -43,14 +42,14 @@ impl Distinct {
         }
     }
 
-    /// How many different tags there were: exact up to 2^14, estimated beyond.
+    /// The number of distinct tags: exact up to 2^14, estimated beyond that.
     #[must_use]
     pub(super) fn count(&self) -> u64 {
         if self.ceiling.is_none() && self.held <= K {
             return self.held as u64;
         }
         let mut values = self.values();
-        // At least k are held: see `shrink` and `merge`.
+        // At least k values are held: see `shrink` and `merge`.
         let (_, &mut kth, _) = values.select_nth_unstable(K - 1);
         let estimate = ((K as u128 - 1) << 64) / u128::from(kth);
         u64::try_from(estimate).unwrap_or(u64::MAX)
@@ -77,7 +76,7 @@ impl Distinct {
         }
     }
 
-    /// Keeps the k smallest of more than 2k values: after it, k more can come before the next time.
+    /// Keeps the k smallest of more than 2k values, so that k more can be added before the next call.
     fn shrink(&mut self) {
         let mut values = self.values();
         let (smaller, &mut kth, _) = values.select_nth_unstable(K - 1);
@@ -94,11 +93,11 @@ impl Distinct {
     }
 }
 
-/// Puts `value` into its slot; `false` if it is there already. There is a free slot.
+/// Inserts `value`; returns `false` if it is present already. There must be a free slot.
 #[inline]
 fn place(slots: &mut [u64], value: u64) -> bool {
     let mask = slots.len() - 1;
-    // The low bits: the values that are kept are small, so their high bits are alike.
+    // Use the low bits: the values kept are small, so their high bits are similar.
     let mut at = low_bits(value) & mask;
     loop {
         let slot = slots[at];
@@ -118,17 +117,17 @@ fn low_bits(value: u64) -> usize {
     value as usize
 }
 
-/// Marks a free slot. Not 0: memory that is zeros at first is mapped twice, once when it is read and again when it is
-/// written, and the second time every core that runs a worker is interrupted.
+/// Marks a free slot. It is not 0 because zeroed memory is mapped twice, on the first read and on the
+/// first write, and the second mapping interrupts every core that runs a worker.
 const FREE: u64 = u64::MAX;
 
-/// Values that settle the estimate, and up to which the count is exact.
+/// The number of smallest values that determine the estimate. The count is exact up to this number.
 const K: usize = 1 << 14;
 
-/// Most values held. Twice k: the k smallest are selected anew once in k insertions.
+/// The maximum number of values held. With twice k, the k smallest are selected once in k insertions.
 const MOST: usize = 2 * K;
 
-/// Slots of the first table.
+/// The number of slots in the first table.
 const LEAST_SLOTS: usize = 64;
 
 #[cfg(test)]
@@ -137,7 +136,7 @@ mod tests {
     use proptest::prelude::*;
     use sha2::{Digest, Sha256};
 
-    /// The n-th of a sequence of tags that look random.
+    /// The n-th tag of a pseudo-random sequence.
     fn tag(n: u64) -> [u8; 16] {
         let mut tag = [0; 16];
         tag.copy_from_slice(&Sha256::digest(n.to_le_bytes())[..16]);
@@ -156,7 +155,7 @@ mod tests {
     fn exact_up_to_k() {
         assert_eq!(Distinct::default().count(), 0);
         for count in [1, 2, 31, 32, 33, 1000, K as u64 - 1, K as u64] {
-            // Each three times, in another order.
+            // Each tag three times, in another order.
             let tags = (0..count).chain((0..count).rev()).chain(0..count);
             assert_eq!(of(tags).count(), count);
         }

@@ -1,4 +1,4 @@
-//! What stops the pipeline.
+//! Errors that stop the pipeline.
 
 use super::output::WriteError;
 use crate::input::ReadError;
@@ -13,13 +13,13 @@ pub enum PipelineError {
     /// The input could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A line that was too long could not be sealed.
+    /// An over-long line could not be quarantined.
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),
-    /// The keys of the next epoch could not be had.
+    /// The keys of the next epoch were unavailable.
     #[error("no keys for the next epoch")]
     Renew(#[source] Box<Diagnostic>),
-    /// The keys that were had for the next epoch are over already.
+    /// The keys of the next epoch had expired already.
     #[error("the next epoch ends before it begins")]
     EpochOver,
     /// A worker could not process a block.
@@ -28,23 +28,23 @@ pub enum PipelineError {
     /// A part of the pipeline panicked.
     #[error("{part} panicked")]
     Panicked {
-        /// Which one.
+        /// The part that panicked.
         part: &'static str,
     },
     /// The output could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// There is nobody to do the work.
+    /// The list of workers is empty.
     #[error("the pipeline has no workers")]
     NoWorkers,
     /// The counts do not add up.
     #[error("lines are not accounted for")]
     Unbalanced {
-        /// What the workers counted.
+        /// The counts of the workers.
         counts: LineCounts,
-        /// Lines that the reader counted.
+        /// The number of lines that the reader counted.
         read: u64,
-        /// Lines that the writer counted, placeholders included.
+        /// The number of lines that the writer counted, including placeholders.
         written: u64,
     },
 }
@@ -78,7 +78,7 @@ impl From<PipelineError> for Diagnostic {
     }
 }
 
-/// The codes of this area.
+/// The error codes of this module.
 pub const CODES: &[&Code] = &[&super::output::WRITE_FAILED, &PANICKED, &UNBALANCED, &EPOCH_OVER];
 
 static PANICKED: Code = Code {

@@ -1,4 +1,4 @@
-//! All outputs as one: the archive, and any number beside it; and the one number that says what is durable.
+//! Combines all outputs, the archive and any number beside it, and tracks the one number that says what is durable.
 
 use super::archiver::Archiver;
 use super::intake::{Gate, Sender};
@@ -12,65 +12,66 @@ use crate::telemetry::Output;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// An output beside the archive. What its receiver does not take now goes to a spool.
+/// An output beside the archive. Lines that its receiver cannot take yet go to a spool.
 pub trait Branch: Send {
-    /// Takes the lines of piece number `piece`, which came from `sender`. Pieces come in order, counted from 1 over all runs;
-    /// empty ones are left out.
+    /// Takes the lines of piece number `piece`, which came from `sender`. Pieces come in order, counted from 1 over all
+    /// runs; empty pieces are left out.
     ///
     /// # Errors
-    /// If they can neither be sent nor kept: the pipeline stops.
+    /// Fails if the lines can neither be sent nor kept; the pipeline stops then.
     fn take(&mut self, piece: u64, lines: &Pseudonymised, sender: Sender) -> Result<(), Diagnostic>;
 
-    /// Whether it has no room and must have everything: senders that can wait should.
+    /// Whether the output is required and has no room: patient senders should wait.
     fn is_full(&self) -> bool;
 
-    /// Waits until there may be room again, for so long at most.
+    /// Waits until there may be room again, for `longest` at most.
     fn wait_for_room(&self, longest: Duration);
 
-    /// Told that it had no room until the end: what to say of it.
+    /// The diagnostic to report if the output had no room until the end.
     fn is_stuck(&self) -> Diagnostic;
 
-    /// What waits for it.
+    /// The state of the output, for display.
     fn shown(&self) -> Output;
 
-    /// The number of the first piece that it took and that is not durable yet; `None` if there is none, or if nobody
-    /// is to wait for this output.
+    /// The number of the first piece that the output took and that is not durable yet; `None` if there is none, or if
+    /// the output is not required.
     fn first_not_durable(&self) -> Option<u64>;
 
-    /// Does what is due although no piece comes.
+    /// Does periodic work while no piece comes.
     ///
     /// # Errors
-    /// If what it took cannot be made durable: the pipeline stops.
+    /// Fails if pieces that the output took cannot be made durable; the pipeline stops then.
     fn tend(&mut self) -> Result<(), Diagnostic>;
 
-    /// The configuration has it no more, or otherwise: it ends at once. What it took is durably in its spool then.
+    /// Ends the output at once, because the configuration no longer has it or has changed it. Afterwards, everything
+    /// that a required output took is durable in its spool.
     ///
     /// # Errors
-    /// If it is not: nothing may be told to be durable any more.
+    /// Fails if it is not; nothing more may be acknowledged as durable then.
     fn leave(&mut self) -> Result<(), Diagnostic>;
 
-    /// No more lines come: waits until those there are were taken over, or the time to drain is over. What is left is in the
-    /// spool. What it came to.
+    /// Ends the output when no more lines come: waits until its lines are delivered or the time to drain is over. Lines
+    /// that are left stay in the spool. Returns the final state.
     fn end(&mut self) -> Output;
 }
 
-/// Writes every piece to all outputs, and tells the gate what is durable in all that must have it.
+/// Writes every piece to all outputs, and tells the gate what is durable in all required ones.
 pub struct Fanout<'a> {
     archiver: Archiver,
     branches: &'a mut [Box<dyn Branch>],
     repeats: &'a mut Repeats,
     gate: Gate,
     observed: Arc<Observed>,
-    /// Pieces of earlier runs.
+    /// The number of pieces in earlier runs.
     before: u64,
-    /// Pieces of this run.
+    /// The number of pieces in this run.
     pieces: u64,
-    /// Pieces over all runs that every output has taken.
+    /// The number of pieces, over all runs, that every output has taken.
     taken: u64,
 }
 
 impl<'a> Fanout<'a> {
-    /// Writes to these outputs, for one run of the pipeline.
+    /// Creates a fan-out to these outputs for one run of the pipeline.
     #[must_use]
     pub fn new(
         archiver: Archiver,
@@ -83,7 +84,7 @@ impl<'a> Fanout<'a> {
         Self { archiver, branches, repeats, gate, observed, before, pieces: 0, taken: before }
     }
 
-    /// Tells what is durable, and whether senders must wait.
+    /// Publishes what is durable, and whether senders must wait.
     fn publish(&self) {
         self.gate.beat();
         match self.is_full() {
@@ -103,7 +104,7 @@ impl<'a> Fanout<'a> {
         self.branches.iter().any(|branch| branch.is_full())
     }
 
-    /// Has every output take the piece that came last.
+    /// Passes the latest piece to every output.
     fn take(&mut self, block: &Pseudonymised) -> Result<(), WriteError> {
         self.archiver.write(block)?;
         let piece = self.before + self.pieces;
@@ -128,7 +129,7 @@ impl<'a> Fanout<'a> {
         self.branches.iter_mut().try_for_each(|branch| branch.tend()).map_err(failed)
     }
 
-    /// No more comes: waits for a while until those that must have everything have it.
+    /// Waits at the end, for [`LAST_WAIT`] at most, until the required outputs have taken everything.
     fn wait_for_full(&mut self) -> Result<(), WriteError> {
         let deadline = Instant::now() + LAST_WAIT;
         while let Some(full) = self.branches.iter().find(|branch| branch.is_full()) {
@@ -157,7 +158,7 @@ impl Sink<Pseudonymised> for Fanout<'_> {
             tracing::info!(lines = again, "lines came again that were archived before the start");
         }
         let taken = self.take(block);
-        // After a failure, too: what was durable before it shall not come again.
+        // After a failure, too: what was durable before it must not be sent again.
         self.publish();
         taken
     }
@@ -199,15 +200,15 @@ impl std::fmt::Debug for Fanout<'_> {
     }
 }
 
-/// While an input waits to acknowledge: more lines may come with which to share a sync.
+/// How long to wait while an input waits for an acknowledgement: more lines may come and share a sync.
 const WAITED_FOR: Duration = Duration::from_millis(2);
 
-/// While a branch is full: how often is looked whether it still is.
+/// How long to wait between checks while an output is full.
 const FULL: Duration = Duration::from_millis(20);
 
 const UNHURRIED: Duration = Duration::from_millis(100);
 
-/// How long a stop waits for an output that is required and full.
+/// How long a stop waits for a required output that is full.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The front of the pipeline: blocks of lines from the input, over-long lines into quarantine, new
-//! keys when an epoch ends.
+//! The front of the pipeline: reads blocks of lines from the input, quarantines over-long lines, and renews
+//! the keys when an epoch ends.
 
 use super::error::PipelineError;
 use super::workers::{Fed, Piece, Source};
@@ -13,61 +13,61 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-/// The keys that hold now, and until when.
+/// The current keys, and when they expire.
 #[derive(Debug)]
 pub struct Current<K> {
     /// The keys.
     pub keys: Arc<K>,
-    /// The first instant at which they hold no more; `None` if there is none.
+    /// The first instant at which the keys are no longer valid; `None` if they never expire.
     pub until: Option<Timestamp>,
 }
 
-/// Where the keys of each epoch come from.
+/// A source of the keys of each epoch.
 pub trait Epochs: Send {
     /// The keys of an epoch.
     type Keys: Send + Sync;
 
-    /// The keys that hold at `now`; the secret of an epoch that is over is erased.
+    /// The keys that are valid at `now`. The secret of an epoch that has ended is erased.
     ///
     /// # Errors
-    /// If they cannot be had: the filter stops.
+    /// Fails if the keys are unavailable; the filter stops then.
     fn at(&mut self, now: Timestamp) -> Result<Current<Self::Keys>, Diagnostic>;
 
-    /// A keyed hash that names a sealed line.
+    /// A keyed hash that names a quarantined line.
     fn line_hash(&self, keys: &Self::Keys) -> Box<dyn KeyedHash>;
 }
 
-/// The next part of what is read.
+/// The next part of the input.
 #[derive(Debug)]
 pub enum Part<'a> {
     /// Whole lines.
     Lines(Block),
-    /// The next bytes of a line that is too long.
+    /// The next bytes of an over-long line.
     TooLong {
-        /// Which input it comes from: there may be one such line from each at a time.
+        /// The input of the line. Each input may have one over-long line in progress at a time.
         origin: u64,
         /// The bytes, without line end.
         bytes: &'a [u8],
     },
-    /// That line's end.
+    /// The end of an over-long line.
     TooLongEnd {
-        /// Which input it came from.
+        /// The input of the line.
         origin: u64,
-        /// How it ended.
+        /// How the line ended.
         ending: Ending,
     },
     /// The deadline passed before anything came.
     Deadline,
-    /// The end, again and again.
+    /// The end of the input. Returned again by every later call.
     End,
 }
 
-/// Where parts come from.
+/// A source of parts.
 pub trait Parts: Send {
-    /// The next part; waits for it until `deadline` at most.
+    /// Waits for the next part, until `deadline` at most.
     ///
     /// # Errors
-    /// If it cannot be read. All that came before is good.
+    /// Fails if the input cannot be read. All earlier parts are valid.
     fn next_part(&mut self, deadline: Option<Timestamp>) -> Result<Part<'_>, PipelineError>;
 
     /// Takes a block back, to reuse its memory.
@@ -90,29 +90,29 @@ impl<R: ReadBy> Parts for Blocks<R> {
     }
 }
 
-/// Gives the pieces of the input with the time they were received.
+/// Returns the pieces of the input, each with the time at which it was received.
 #[derive(Debug)]
 pub struct Feed<P, E: Epochs> {
     parts: P,
     quarantine: Quarantine,
     epochs: E,
     clock: Clock,
-    /// `None` before the first piece is asked for, then never again.
+    /// `None` only before the first piece is requested.
     current: Option<Current<E::Keys>>,
-    /// Lines of which a part was sealed, by where they come from.
+    /// Over-long lines that are partly sealed, by input.
     sealing: BTreeMap<u64, Sealing>,
-    /// A piece that was received in the new epoch: it waits until the workers have the new keys.
+    /// A piece received in a new epoch. It waits until the workers have the new keys.
     held: Option<(Piece, Timestamp)>,
 }
 
 impl<P: Parts, E: Epochs> Feed<P, E> {
-    /// Reads `parts`, seals into `quarantine`, takes keys from `epochs`.
+    /// Reads `parts`, quarantines over-long lines in `quarantine`, and takes keys from `epochs`.
     #[must_use]
     pub fn new(parts: P, quarantine: Quarantine, epochs: E, clock: Clock) -> Self {
         Self { parts, quarantine, epochs, clock, current: None, sealing: BTreeMap::new(), held: None }
     }
 
-    /// `piece`, or first the keys it needs.
+    /// Returns `piece`, or first the keys that it needs.
     fn deliver(&mut self, piece: Piece) -> Result<Fed<E::Keys>, PipelineError> {
         let received = self.clock.now();
         match self.renew(received)? {
@@ -124,13 +124,13 @@ impl<P: Parts, E: Epochs> Feed<P, E> {
         }
     }
 
-    /// The keys that hold at `now`, if those at hand do not.
+    /// The keys that are valid at `now`, unless the current ones are.
     fn renew(&mut self, now: Timestamp) -> Result<Option<Arc<E::Keys>>, PipelineError> {
         let over = |current: &Current<E::Keys>| current.until.is_some_and(|until| now >= until);
         if self.current.as_ref().is_some_and(|current| !over(current)) {
             return Ok(None);
         }
-        // Dropped first: the last one who lets go of the old keys wipes them.
+        // Drop the old keys first: they are wiped when the last reference goes.
         self.current = None;
         let next = self.epochs.at(now).map_err(|diagnostic| PipelineError::Renew(Box::new(diagnostic)))?;
         if over(&next) {
@@ -148,7 +148,7 @@ impl<P: Parts, E: Epochs> Feed<P, E> {
 }
 
 impl<P: Parts, E: Epochs> Feed<P, E> {
-    /// The end: after what was sealed of lines whose end will not come.
+    /// Ends the input. Before that, returns the pieces of over-long lines whose end will not come.
     fn finish(&mut self) -> Result<Fed<E::Keys>, PipelineError> {
         let Some(origin) = self.sealing.keys().next().copied() else { return Ok(Fed::End) };
         match self.finish_line(origin, Ending::Lf)? {
@@ -167,7 +167,7 @@ impl<P: Parts, E: Epochs> Source for Feed<P, E> {
         }
         loop {
             let Some(current) = &self.current else {
-                // No keys, no reading: a failure here must not cost a line.
+                // Get the keys before reading, so that a failure here cannot cost a line.
                 let now = self.clock.now();
                 match self.renew(now)? {
                     Some(keys) => return Ok(Fed::Renewed(keys)),

@@ -1,4 +1,4 @@
-//! The work on one block: what happens to each of its lines, from top to bottom.
+//! Processes one block: what happens to each of its lines, from top to bottom.
 
 use super::tally::Tally;
 use super::workers::{Piece, Work};
@@ -13,7 +13,7 @@ use crate::scan::{Line, Scan};
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// What all workers of a filter share.
+/// Settings shared by all workers of a filter.
 #[derive(Clone, Debug)]
 pub struct Shared {
     /// Finds identifiers.
@@ -22,11 +22,11 @@ pub struct Shared {
     pub kinds: Arc<Kinds>,
     /// Shape of the tokens.
     pub shape: TokenShape,
-    /// The only format, or `None` to guess.
+    /// The format of all lines, or `None` to guess it.
     pub format: Option<Format>,
-    /// Whether the lines come from another oubliette: its tokens and tags stay.
+    /// Whether the lines come from another oubliette, whose tokens and tags are kept.
     pub trust_upstream: bool,
-    /// Whether an archive needs an index of what comes out.
+    /// Whether the output is indexed, for an archive.
     pub indexed: bool,
 }
 
@@ -36,7 +36,7 @@ pub struct Filter {
     guess: Guess,
     look_alikes: LookAlikes,
     stamper: Stamper,
-    /// `None` before the first keys come.
+    /// `None` until the first keys arrive.
     pseudonymiser: Option<Pseudonymiser>,
     /// Memory for recent tokens, in bytes.
     recent_bytes: usize,
@@ -47,8 +47,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A worker, which remembers recent tokens in `recent_bytes` bytes; `stamper` brings the policy and has
-    /// nothing in memory yet.
+    /// Creates a worker that caches recent tokens in `recent_bytes` bytes. `stamper` holds the policy, with
+    /// empty caches.
     #[must_use]
     pub fn new(shared: Shared, stamper: Stamper, recent_bytes: usize) -> Self {
         let classes = stamper.policy().classes().len() + 1;
@@ -66,7 +66,7 @@ impl Filter {
         }
     }
 
-    /// What it counted.
+    /// The counts of this worker.
     #[must_use]
     pub fn tally(&self) -> &Tally {
         &self.tally
@@ -91,13 +91,13 @@ impl Filter {
         self.tally.lines.bytes_out += out.as_bytes().len() as u64;
     }
 
-    /// The life of a line.
+    /// Processes one line.
     #[inline]
     fn line(&mut self, line: &Line<'_>, received: Timestamp, layout: &mut Layout<'_>) {
         let Self { shared, guess, look_alikes, stamper, scratch, findings, tally, .. } = self;
         let bytes = line.bytes;
         tally.lines.lines_in += 1;
-        // Borrowed where it was written: to move a record costs as much as to read it.
+        // Borrowed in place: moving a record costs as much as reading it.
         let plain = guess.read_plain(line);
         let parsed;
         let record = match &plain {
@@ -126,7 +126,7 @@ impl Filter {
         if !shared.trust_upstream {
             defuse(look_alikes, line, record, findings);
         } else if let Some(tag) = retention::tag::existing(bytes, record) {
-            // A field that runs to the end of the line does not run into the tag.
+            // A field that extends to the end of the line must not include the tag.
             findings.items.retain(|finding| !finding.span.overlaps(tag.span));
         }
         for finding in &findings.items {
@@ -147,7 +147,7 @@ impl Filter {
         out: &mut Pseudonymised,
     ) {
         let Self { shared, stamper, pseudonymiser: Some(pseudonymiser), tally, .. } = self else { return };
-        // The line stays sealed, so nothing is known of it but when it came.
+        // The line is sealed, so only its time of receipt is known.
         let text = placeholder.to_string();
         let record = Record::raw(text.as_bytes());
         let event_second = stamper.event_second(&record, received);
@@ -172,9 +172,9 @@ impl Filter {
     }
 }
 
-/// Finds the places where text only looks like a tag.
+/// Finds text that only looks like a tag, and adds it to `findings.defused`.
 pub fn defuse(look_alikes: &LookAlikes, line: &Line<'_>, record: &Record, findings: &mut Findings) {
-    // Names of members may be spelt with escapes, and need no word of a tag beside them.
+    // Member names may contain escapes, and need no other word of a tag near them.
     let json = matches!(record.tag, TagPoint::JsonObject { .. });
     let named = json && (line.has_backslash() || look_alikes.names_retention(line.bytes));
     if !named && !line.block_holds_tag_words() {

@@ -1,16 +1,16 @@
-//! Where all inputs meet: batches of records from many connections into one order of blocks.
+//! Where all inputs meet: merges batches of records from many connections into one sequence of blocks.
 //!
 //! ```text
 //! Intake (one a connection) --batch, waits for memory--> its queue
 //! Gathered: a batch from each queue in turn --blocks--> Feed -> workers -> outputs
 //! outputs: "durable up to piece n" --Gate--> every Receipt whose batch ended in a piece up to n
 //! ```
-//! - Memory is bounded: a batch waits for a share of its connection and a share of all, and gives both back
-//!   when it is copied into a block. Whoever waited longest comes first.
-//! - Nobody is starved: one batch from each connection that has any, in turn.
-//! - While an output that must have everything is full, senders that can wait are made to ([`Gate::pause`]). Datagrams
-//!   come all the same, for they would be lost; so the archive has them.
-//! - There is one order. Pieces are counted as the writer meets them, and one number says what is durable.
+//! - Memory is bounded: a batch waits for room in its connection's share and in the total, and releases both when
+//!   it is copied into a block. Waiting batches are served in FIFO order.
+//! - No connection starves: the queues that have batches take turns, one batch each.
+//! - While a required output is full, patient senders are made to wait ([`Gate::pause`]). Datagrams are still
+//!   accepted, because they would be lost otherwise; so at least the archive has them.
+//! - There is one order: pieces are numbered as the writer receives them, so a single number says what is durable.
 
 use super::error::PipelineError;
 use super::feed::{Part, Parts};
@@ -26,16 +26,16 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-/// Memory for records that are on their way.
+/// Limits on the memory for records in transit.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
     /// For all connections together, in bytes: half for whole records, half for unfinished ones.
     pub all_bytes: usize,
-    /// For the whole records of one connection.
+    /// For the whole records of one connection, in bytes.
     pub connection_bytes: usize,
 }
 
-/// Lets records in; all inputs and outputs share it.
+/// Admits records. All inputs and outputs share it.
 #[derive(Clone, Debug)]
 pub struct Gate {
     shared: Arc<Shared>,
@@ -44,27 +44,27 @@ pub struct Gate {
     unfinished: Arc<Semaphore>,
 }
 
-/// The way in for one connection or socket.
+/// The entry point for the records of one connection or socket.
 #[derive(Debug)]
 pub struct Intake {
     gate: Gate,
     origin: u64,
     share: Arc<Semaphore>,
-    /// Whether a record that is too long was begun and not ended.
+    /// Whether an over-long record was begun and has not ended.
     in_long: bool,
-    /// What an unfinished record may take.
+    /// The memory reserved for an unfinished record.
     held: Option<OwnedSemaphorePermit>,
     sender: Sender,
-    /// Whether senders that can wait are to.
+    /// Whether patient senders must wait.
     paused: watch::Receiver<bool>,
 }
 
-/// Who sends what comes in.
+/// How a sender behaves while nothing is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// Somebody who waits while nothing is read: a connection, a file.
+    /// It waits: a connection, a file.
     Patient,
-    /// Somebody who goes on and never knows: datagrams.
+    /// It keeps sending and never learns of losses: datagrams.
     Hasty,
 }
 
@@ -72,28 +72,28 @@ pub enum Sender {
 #[derive(Debug)]
 pub struct Receipt(oneshot::Receiver<()>);
 
-/// The records of all connections, for one run of the pipeline after another.
+/// The records of all connections. It outlives a run of the pipeline and serves the next one.
 pub struct Gathered {
     shared: Arc<Shared>,
     clock: Clock,
-    /// Buffers that came back.
+    /// Buffers for reuse.
     spare: Vec<Vec<u8>>,
-    /// A part of a long record that was taken out and not given yet.
+    /// Part of an over-long record that was taken from the queue but not yet returned.
     long: Option<(u64, Long)>,
-    /// The origin of a long record whose end is to be given next.
+    /// The origin of an over-long record whose end is to be returned next.
     ending: Option<u64>,
-    /// The bytes of [`Part::TooLong`] that was given last.
+    /// The bytes of the last [`Part::TooLong`] that was returned.
     given: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Told when there is something to gather, or no more will come.
+    /// Notified when there is something to gather or nothing more will come.
     arrived: Condvar,
-    /// Whether senders that can wait are to.
+    /// Whether patient senders must wait.
     paused: watch::Sender<bool>,
-    /// When the outputs last did something, in milliseconds after `start`.
+    /// When the outputs last gave a sign of life, in milliseconds after `start`.
     beat: AtomicU64,
     start: Instant,
 }
@@ -101,16 +101,16 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     queues: HashMap<u64, VecDeque<Entry>>,
-    /// Origins whose queue is not empty, in the order in which their turn comes.
+    /// Origins whose queue is not empty, in the order of their turns.
     turns: VecDeque<u64>,
     next_origin: u64,
     closed: bool,
     interrupted: bool,
-    /// Pieces given to the pipeline so far.
+    /// The number of pieces given to the pipeline so far.
     pieces: u64,
-    /// Batches whose last record is in that piece.
+    /// The receipts of batches, each with the piece that holds the last record of its batch.
     waiting: VecDeque<(u64, oneshot::Sender<()>)>,
-    /// Pieces with records of patient senders that are not durable, in order.
+    /// Pieces that hold records of patient senders and are not durable, in order.
     patient: VecDeque<u64>,
 }
 
@@ -119,12 +119,12 @@ struct Entry {
     batch: Batch,
     sender: Sender,
     receipt: oneshot::Sender<()>,
-    /// Given back when the batch is copied: the share of the connection, and that of all.
+    /// Shares of the connection and of the total, released when the batch is copied.
     _room: [OwnedSemaphorePermit; 2],
 }
 
 impl Gate {
-    /// A gate, and where what it lets in comes out.
+    /// Creates a gate, and the queue of the records that it admits.
     #[must_use]
     pub fn new(room: Room, clock: Clock) -> (Self, Gathered) {
         let shared = Arc::new(Shared {
@@ -147,14 +147,14 @@ impl Gate {
         (Self { shared, room, whole: half, unfinished }, gathered)
     }
 
-    /// A way in for another connection.
+    /// Creates an intake for another connection.
     #[must_use]
     pub fn intake(&self) -> Intake {
         self.intake_of(Sender::Patient)
     }
 
-    /// A way in for a socket of datagrams. It never waits for an output, and has a larger share than a connection, for there is
-    /// one for all its senders.
+    /// Creates an intake for a datagram socket. It never waits for an output, and has a larger share than a
+    /// connection, because it serves all senders of the socket.
     #[must_use]
     pub fn intake_of_datagrams(&self) -> Intake {
         self.intake_of(Sender::Hasty)
@@ -170,67 +170,68 @@ impl Gate {
         Intake { gate: self.clone(), origin, share, in_long: false, held: None, sender, paused }
     }
 
-    /// Takes nothing more. What was taken is still gathered; then comes the end.
+    /// Stops taking records. Records taken so far are still gathered, followed by [`Part::End`].
     pub fn close(&self) {
         let mut state = self.shared.lock();
         state.closed = true;
-        // Under the lock, so that nobody pauses afterwards.
+        // Under the lock, so that `pause` cannot follow it.
         self.go_on();
         drop(state);
         self.whole.close();
         self.shared.arrived.notify_all();
     }
 
-    /// Ends the run of the pipeline that is gathering, as soon as it can; what is not in a block by then
-    /// is for the next one.
+    /// Ends the current run of the pipeline as soon as possible. Records that are not yet in a block are left for
+    /// the next run.
     pub fn interrupt(&self) {
         self.shared.lock().interrupted = true;
         self.shared.arrived.notify_all();
     }
 
-    /// Senders that can wait are to, until further notice: an output that must have everything is full.
+    /// Makes patient senders wait until [`Gate::go_on`] is called, because a required output is full.
     pub fn pause(&self) {
         let state = self.shared.lock();
         self.shared.paused.send_if_modified(|paused| !state.closed && !std::mem::replace(paused, true));
     }
 
-    /// Nobody has to wait any more.
+    /// Lets patient senders go on.
     pub fn go_on(&self) {
         self.shared.paused.send_if_modified(std::mem::take);
     }
 
-    /// Whether piece number `piece`, which is not durable, has records of senders that can wait.
+    /// The kind of sender of piece `piece`, which must not be durable yet: [`Sender::Patient`] if any of its records is
+    /// from a patient one.
     #[must_use]
     pub fn sender_of(&self, piece: u64) -> Sender {
         let is_patient = self.shared.lock().patient.binary_search(&piece).is_ok();
         if is_patient { Sender::Patient } else { Sender::Hasty }
     }
 
-    /// The pieces up to and including number `pieces`, counted from 1 over all runs, are durable.
+    /// Resolves the receipts of all pieces up to and including `pieces`, counted from 1 over all runs.
     pub fn durable(&self, pieces: u64) {
         let mut state = self.shared.lock();
         while state.waiting.front().is_some_and(|(piece, _)| *piece <= pieces) {
             if let Some((_, receipt)) = state.waiting.pop_front() {
-                // Who does not wait does not care.
+                // The sender may have stopped waiting.
                 let _ = receipt.send(());
             }
         }
         while state.patient.pop_front_if(|piece| *piece <= pieces).is_some() {}
     }
 
-    /// Whether somebody waits for pieces that were given to become durable.
+    /// Whether a sender waits for a piece to become durable.
     #[must_use]
     pub fn is_waited_for(&self) -> bool {
         self.shared.lock().waiting.iter().any(|(_, receipt)| !receipt.is_closed())
     }
 
-    /// Pieces given to the pipeline so far.
+    /// The number of pieces given to the pipeline so far.
     #[must_use]
     pub fn pieces(&self) -> u64 {
         self.shared.lock().pieces
     }
 
-    /// The pipeline failed: nothing more is taken, and nothing that was is known to be durable.
+    /// Closes the gate after a failure of the pipeline. Pending receipts resolve to [`Lost`].
     pub fn fail(&self) {
         self.close();
         let mut state = self.shared.lock();
@@ -239,26 +240,26 @@ impl Gate {
         state.turns.clear();
     }
 
-    /// The outputs are at work, or wait for some.
+    /// Records that the outputs are working, or idle but alive.
     pub fn beat(&self) {
         let now = u64::try_from(self.shared.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.shared.beat.store(now, Ordering::Relaxed);
     }
 
-    /// How long ago the outputs did something. They do at least every second.
+    /// The time since the last [`Gate::beat`]. The outputs beat at least once a second.
     #[must_use]
     pub fn since_beat(&self) -> Duration {
         let last = Duration::from_millis(self.shared.beat.load(Ordering::Relaxed));
         self.shared.start.elapsed().saturating_sub(last)
     }
 
-    /// Whether nothing more is taken.
+    /// Whether no more records are taken.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.lock().closed
     }
 
-    /// The outputs have met so many pieces: those that ended a run are among them.
+    /// Raises the number of pieces to what the outputs have received, which includes pieces added at the end of a run.
     pub fn count_to(&self, pieces: u64) {
         let mut state = self.shared.lock();
         state.pieces = state.pieces.max(pieces);
@@ -274,7 +275,7 @@ impl Gate {
 }
 
 impl Intake {
-    /// Waits until there is room. A batch larger than all there may be takes all there may be.
+    /// Waits for room. A batch that is larger than the whole share takes the whole share.
     async fn room(&self, bytes: usize) -> Result<[OwnedSemaphorePermit; 2], Closed> {
         let most = u32::try_from(self.gate.share_bytes(self.sender)).unwrap_or(u32::MAX);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(most);
@@ -304,7 +305,7 @@ impl Deliver for Intake {
 
     async fn deliver(&mut self, batch: Batch) -> Result<Receipt, Closed> {
         if self.sender == Sender::Patient {
-            // Fails only if there is no gate any more.
+            // Fails only if the gate no longer exists.
             let _ = self.paused.wait_for(|paused| !paused).await;
         }
         let room = self.room(batch.bytes()).await?;
@@ -328,7 +329,7 @@ impl Deliver for Intake {
     }
 }
 
-/// A connection that goes away in the middle of a long record ends it.
+/// Ends an over-long record whose connection closes in the middle of it.
 impl Drop for Intake {
     fn drop(&mut self) {
         if !self.in_long {
@@ -337,7 +338,7 @@ impl Drop for Intake {
         let mut batch = Batch::default();
         batch.seal(Vec::new(), true);
         let none = |room: &Arc<Semaphore>| Arc::clone(room).try_acquire_many_owned(0).ok();
-        // Closed: then the end of the run ends the record.
+        // If the gate is closed, the end of the run ends the record.
         if let (Some(own), Some(of_all)) = (none(&self.share), none(&self.gate.whole)) {
             let (receipt, _) = oneshot::channel();
             let _ = self.enqueue(Entry { batch, sender: self.sender, receipt, _room: [own, of_all] });
@@ -354,14 +355,14 @@ impl Future for Receipt {
 }
 
 impl Shared {
-    /// A thread that panicked while it held the lock left the state whole: nothing in here can be half done.
+    /// Locks the state. A panic in another thread cannot have left it inconsistent: no update can stop half way.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// The batch whose turn it is; its connection goes to the end of the line.
+    /// Takes the batch whose turn it is. Its connection goes to the back of the queue.
     fn take(&mut self) -> Option<(u64, Entry)> {
         let origin = self.turns.pop_front()?;
         let queue = self.queues.get_mut(&origin)?;
@@ -374,7 +375,7 @@ impl State {
         Some((origin, entry))
     }
 
-    /// The batch of `receipt` ends in the piece that is given next.
+    /// Notes that the batch of `receipt` ends in the next piece.
     fn await_piece(&mut self, receipt: oneshot::Sender<()>, sender: Sender) {
         let piece = self.pieces + 1;
         if !receipt.is_closed() {
@@ -386,7 +387,7 @@ impl State {
     }
 }
 
-/// Parts of records are in clear: none is shown.
+/// Shows no parts of records, which are in clear.
 impl std::fmt::Debug for Gathered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gathered").field("clock", &self.clock).finish_non_exhaustive()
@@ -394,12 +395,12 @@ impl std::fmt::Debug for Gathered {
 }
 
 impl Gathered {
-    /// Forgets interruptions: they have ended the run that they were meant for.
+    /// Clears an interruption, which has ended the run that it was meant for.
     pub fn resume(&self) {
         self.shared.lock().interrupted = false;
     }
 
-    /// Lines of as many batches as make a block, or up to the first part of a long record.
+    /// Gathers the lines of enough batches for a block, or up to the first part of an over-long record.
     fn gather(&mut self, state: &mut State) -> Option<Block> {
         let mut lines = Vec::new();
         while lines.len() < BLOCK_BYTES && self.long.is_none() {
@@ -416,7 +417,7 @@ impl Gathered {
             }
             self.long = long.map(|long| (origin, long));
             if self.long.as_ref().is_some_and(|(_, long)| long.ends) && !lines.is_empty() {
-                // The lines are a piece, and the sealed record the one after it.
+                // The lines form one piece, and the sealed record forms the next.
                 state.pieces += 1;
                 state.await_piece(entry.receipt, entry.sender);
                 return Some(Block::new(lines));
@@ -430,7 +431,7 @@ impl Gathered {
         Some(Block::new(lines))
     }
 
-    /// Waits for an arrival: until `deadline`, or for a minute, for the clock may be set meanwhile.
+    /// Waits for an arrival, until `deadline` but at most a minute, because the clock may be set meanwhile.
     fn wait<'a>(&self, state: MutexGuard<'a, State>, deadline: Option<Timestamp>) -> MutexGuard<'a, State> {
         let left = deadline.map_or(LONGEST_WAIT, |deadline| {
             Duration::try_from(deadline.duration_since(self.clock.now())).unwrap_or(Duration::ZERO)
@@ -448,7 +449,7 @@ impl Parts for Gathered {
             return Ok(Part::TooLongEnd { origin, ending: Ending::Lf });
         }
         if let Some((origin, Long { bytes, ends })) = self.long.take() {
-            // Also without bytes: a run of the pipeline that has only the end must seal something.
+            // Return it even if it is empty: if a run gets only the end of a record, it must still seal something.
             self.given = bytes;
             self.ending = ends.then_some(origin);
             return Ok(Part::TooLong { origin, bytes: &self.given });
@@ -494,13 +495,13 @@ impl Parts for &mut Gathered {
     }
 }
 
-/// As the blocks of a file: what second-level caches hold.
+/// The same as for the blocks of a file: fits into a second-level cache.
 const BLOCK_BYTES: usize = 128 << 10;
 
-/// What an unfinished record may take in each connection without asking.
+/// How much memory an unfinished record may take in each connection without a reservation.
 const FREE_UNFINISHED_BYTES: usize = 64 << 10;
 
-/// Buffers kept to be used again.
+/// How many buffers are kept for reuse.
 const MOST_SPARE: usize = 16;
 
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

@@ -1,5 +1,5 @@
-//! An output beside the archive: a spool, a thread that takes lines from it to their receiver, and, if it is required, one
-//! that makes the spool durable.
+//! An output beside the archive: a spool, a thread that delivers lines from it to a receiver, and, if the output is
+//! required, a thread that syncs the spool.
 
 use super::fanout::Branch;
 use super::intake;
@@ -20,20 +20,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// What all outlets have.
+/// The settings of an outlet.
 #[derive(Clone, Debug)]
 pub struct OutletSettings {
-    /// What it is called, how days are counted, how long it drains.
+    /// Its name, how days are counted, and how long it drains.
     pub delivery: delivery::Settings,
-    /// Whether records are acknowledged only when it has them, and wait for it when its spool is full.
+    /// Whether the output is required: records are acknowledged only when it has them, and wait while its spool is full.
     pub required: bool,
-    /// Where its spool is.
+    /// The directory of the spool.
     pub spool: PathBuf,
-    /// How large that may become, in bytes.
+    /// The maximum size of the spool, in bytes.
     pub most_spool_bytes: u64,
 }
 
-/// Why a spool could not be made durable, if that is so.
+/// The error of the first failed sync of the spool, if any.
 type Unsynced = Arc<OnceLock<io::Error>>;
 
 /// An output with its spool.
@@ -42,25 +42,25 @@ pub struct Outlet {
     settings: OutletSettings,
     writer: Writer,
     meter: Arc<Meter>,
-    /// Makes the spool durable; of an output for which nobody waits nobody does.
+    /// Syncs the spool. Used only if the output is required: nobody waits for the others.
     syncer: Syncer,
-    /// Why the spool could not be made durable: then nothing in it can be vouched for.
+    /// Why the spool could not be synced. Nothing in it is known to be durable then.
     unsynced: Unsynced,
     threads: Vec<Thread>,
-    /// Ends the delivery, wherever it is.
+    /// Aborts the delivery, whatever it is doing.
     abort: CancellationToken,
-    /// When it was told last that lines are dropped: a spool that stays full has room for a moment again and again.
+    /// When dropped lines were last reported. A full spool has room for a moment again and again, so reports are limited.
     told: Option<Instant>,
-    /// Pieces for which the spool of a required output has no room, in order. Their senders wait, so that these are few; what
-    /// datagrams may add to them is bounded.
+    /// Pieces for which the spool of a required output has no room, in order. They are few, because patient senders wait;
+    /// what datagrams may add is bounded.
     parked: VecDeque<(u64, Records)>,
     parked_bytes: usize,
 }
 
 impl Outlet {
-    /// Opens the spool, and starts to deliver what is in it.
+    /// Opens the spool and starts to deliver its contents.
     ///
-    /// # Errors
+    /// O01 if the spool cannot be used.
     /// O01, if the spool cannot be used.
     pub fn start<T: Target>(
         settings: OutletSettings,
@@ -75,7 +75,7 @@ impl Outlet {
         let abort = CancellationToken::new();
         let aborted = abort.clone();
         let mut threads = vec![start(&settings, async move {
-            // What it had sent and nobody had taken over stays in the spool.
+            // Lines that were sent but not confirmed stay in the spool.
             let _ = aborted.run_until_cancelled(delivery.run()).await;
         })?];
         if settings.required {
@@ -95,13 +95,13 @@ impl Outlet {
         })
     }
 
-    /// What is in its spool.
+    /// How full the spool is.
     #[must_use]
     pub fn level(&self) -> Level {
         self.writer.level()
     }
 
-    /// Keeps a piece until the spool has room; not for a sender who goes on and on, once there are too many.
+    /// Keeps a piece until the spool has room. Drops pieces of hasty senders once too many bytes are parked.
     fn park(&mut self, piece: u64, records: Records, sender: intake::Sender) {
         if sender == intake::Sender::Hasty && self.parked_bytes + records.bytes() > MOST_PARKED_BYTES {
             return self.drop_lines(&records, "the spool is full, and datagrams cannot wait");
@@ -110,7 +110,7 @@ impl Outlet {
         self.parked.push_back((piece, records));
     }
 
-    /// Puts into the spool what it has room for again.
+    /// Moves parked pieces into the spool as far as it has room.
     fn unpark(&mut self) -> Result<(), Diagnostic> {
         while let Some((piece, records)) = self.parked.front() {
             let failed = |error: io::Error| spool_failed(&self.settings, &error);
@@ -123,7 +123,7 @@ impl Outlet {
         Ok(())
     }
 
-    /// Lines that this output does not get.
+    /// Counts lines that this output loses, and reports the loss at most once per [`TOLD_AGAIN`].
     fn drop_lines(&mut self, lines: &Records, why: &str) {
         if self.told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
             tracing::error!(
@@ -220,12 +220,12 @@ impl Branch for Outlet {
 }
 
 impl Outlet {
-    /// Whether the spool was made durable whenever that was tried.
+    /// Fails if a sync of the spool has failed.
     fn is_synced(&self) -> Result<(), Diagnostic> {
         self.unsynced.get().map_or(Ok(()), |error| Err(spool_failed(&self.settings, error)))
     }
 
-    /// Puts what waits into the spool, beyond what that should hold: another process, or another configuration, sends it.
+    /// Moves parked pieces into the spool, beyond its maximum size. Another process or configuration sends them later.
     fn put_parked(&mut self) -> io::Result<()> {
         let mut parked = self.parked.drain(..);
         let put = parked.try_for_each(|(_, records)| self.writer.append_beyond(&records));
@@ -234,9 +234,9 @@ impl Outlet {
         })
     }
 
-    /// Ends it, and what it is doing then.
+    /// Ends the delivery within `longest`, aborting it if it takes longer.
     fn end_within(&mut self, longest: Duration) -> Output {
-        // Told, and nobody was told that they are kept.
+        // `put_parked` has logged the error, and these lines were never acknowledged.
         let _ = self.put_parked();
         self.writer.close();
         let deadline = Instant::now() + longest;
@@ -248,7 +248,7 @@ impl Outlet {
                     "an output is ended in the middle of something"
                 );
                 self.abort.cancel();
-                // So that nobody reads the spool beside the next one who does.
+                // Wait for it, so that it does not read the spool at the same time as its successor.
                 let _ = ended.recv_timeout(LONGEST_ABORT);
             }
         }
@@ -257,7 +257,7 @@ impl Outlet {
 }
 
 impl Drop for Outlet {
-    /// Of one that has not ended, the lines wait meanwhile: they are in the spool, so it may take little time.
+    /// Ends an outlet that was not ended, in little time because lines wait meanwhile; what is left is in the spool.
     fn drop(&mut self) {
         let Output { delivered, resent, dropped, refused, failures, .. } = self.end_within(LONGEST_CHANGE);
         tracing::info!(
@@ -272,26 +272,26 @@ impl Drop for Outlet {
     }
 }
 
-/// A thread; the other end of the channel goes when it ends.
+/// A thread. Its channel is disconnected when it ends.
 #[derive(Debug)]
 struct Thread(Receiver<()>);
 
-/// What datagrams may take of memory while the spool of a required output is full.
+/// How many bytes of datagrams may be parked while the spool of a required output is full.
 const MOST_PARKED_BYTES: usize = 32 << 20;
 
-/// What a connection that hangs may take of a stop, beyond the time to drain.
+/// How long a stop waits for a connection that hangs, in addition to the time to drain.
 const LONGEST_END: Duration = Duration::from_secs(6);
 
-/// What it may take when the configuration has it no more: what comes in waits.
+/// How long a change of configuration waits for one, because incoming lines wait meanwhile.
 const LONGEST_CHANGE: Duration = Duration::from_secs(2);
 
-/// What a disk may take of the end of one that was aborted.
+/// How long to wait for the end of an aborted thread, which may be waiting for a disk.
 const LONGEST_ABORT: Duration = Duration::from_secs(2);
 
-/// How often it is told that lines are dropped.
+/// The minimum time between two reports of dropped lines.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
-/// Runs `task` in a thread of its own.
+/// Runs `task` on its own thread.
 fn start(
     settings: &OutletSettings,
     task: impl Future<Output = ()> + Send + 'static,
@@ -308,12 +308,12 @@ fn start(
     Ok(Thread(ended))
 }
 
-/// Makes the spool durable whenever something came, until no more will.
+/// Syncs the spool whenever something was added to it, until it is closed.
 async fn keep_synced(syncer: Syncer, unsynced: Unsynced) {
     while !syncer.is_closed() {
         syncer.arrival().await;
         if let Err(error) = syncer.sync() {
-            // Nothing is known of what is in it: nothing is acknowledged any more.
+            // The contents of the spool are uncertain now, so nothing more is acknowledged.
             let _ = unsynced.set(error);
             return;
         }
@@ -327,10 +327,10 @@ fn spool_failed(settings: &OutletSettings, error: &io::Error) -> Diagnostic {
         .hint("make room, or put the state directory on a disk that can be written to")
 }
 
-/// The codes of this area.
+/// The error codes of this module.
 pub const CODES: &[&Code] = &[&SPOOL_FAILED, &DROPPED, &STUCK];
 
-/// O01: a required output cannot keep lines.
+/// O01: the spool of an output cannot be used.
 static SPOOL_FAILED: Code = Code {
     id: "O01",
     title: "the spool of an output cannot be used",

@@ -1,4 +1,4 @@
-//! The output: whole blocks of pseudonymised lines, and nothing else.
+//! The output: writes whole blocks of pseudonymised lines, and nothing else.
 
 use super::workers::Flow;
 use crate::primitives::diag::{Code, Diagnostic};
@@ -11,18 +11,18 @@ use std::time::Duration;
 
 /// Bytes that may leave the process.
 ///
-/// The trait is sealed: a type gets it here or not at all, so that nothing but what `pseudonym` made
-/// can be written. A raw line has no such type.
+/// The trait is sealed and implemented only in this module, so only what `pseudonym` has made can be
+/// written. A raw line has no such type.
 pub trait Outgoing: Default + Send + sealed::Sealed {
     /// The bytes, whole lines with their line ends.
     fn as_bytes(&self) -> &[u8];
 
-    /// Forgets the bytes, keeps the memory.
+    /// Removes the bytes and keeps the memory.
     fn clear(&mut self);
 }
 
 pub(super) mod sealed {
-    /// What keeps [`super::Outgoing`] closed.
+    /// Seals [`super::Outgoing`].
     pub trait Sealed {}
 }
 
@@ -38,38 +38,38 @@ impl Outgoing for Pseudonymised {
     }
 }
 
-/// Where blocks go, in the order of the input.
+/// Receives blocks in the order of the input.
 pub trait Sink<B>: Send {
-    /// Takes a block, whole.
+    /// Writes a block as a whole.
     ///
     /// # Errors
-    /// [`WriteError`]; from then on, [`WriteError::Poisoned`].
+    /// [`WriteError`]; after that, always [`WriteError::Poisoned`].
     fn write(&mut self, block: &B) -> Result<(), WriteError>;
 
-    /// Does what is due although no block comes.
+    /// Does periodic work while no block comes.
     ///
     /// # Errors
-    /// As [`Sink::write`].
+    /// The same as [`Sink::write`].
     fn idle(&mut self) -> Result<(), WriteError> {
         Ok(())
     }
 
-    /// How long it may wait for a block before [`Sink::idle`] is called; `None` for ever.
+    /// How long to wait for a block before [`Sink::idle`] is called; `None` means forever.
     fn patience(&self) -> Option<Duration> {
         None
     }
 
-    /// Hands everything on: the last call, whether the pipeline ended well or failed.
+    /// Flushes everything. This is the last call, whether the pipeline succeeded or failed.
     ///
     /// # Errors
-    /// As [`Sink::write`].
+    /// The same as [`Sink::write`].
     fn flush(&mut self) -> Result<(), WriteError>;
 
-    /// Puts what was written into `flow`.
+    /// Enters what was written into `flow`.
     fn report(&self, flow: &mut Flow);
 }
 
-/// Writes blocks and counts what it wrote.
+/// Writes blocks and counts the lines and bytes written.
 #[derive(Debug)]
 pub struct Output<W> {
     sink: W,
@@ -77,32 +77,32 @@ pub struct Output<W> {
     bytes: u64,
     /// Whether the last line written lacks its line end.
     partial: bool,
-    /// Whether a write failed: what the sink holds then is not known, so nothing more is added to it.
+    /// Whether a write failed. The state of the sink is then unknown, so nothing more is written to it.
     poisoned: bool,
-    /// Whether it did not hand on what it had taken: of none of it is known whether it is kept.
+    /// Whether a flush failed. It is then unknown how much of what was written is kept.
     unkept: bool,
 }
 
 impl<W: Write> Output<W> {
-    /// Writes to `sink`, which should not buffer: each block is one write.
+    /// Writes to `sink`, which should be unbuffered: each block is one write.
     #[must_use]
     pub fn new(sink: W) -> Self {
         Self { sink, lines: 0, bytes: 0, partial: false, poisoned: false, unkept: false }
     }
 
-    /// Writes a block, whole.
+    /// Writes a block as a whole.
     ///
     /// # Errors
-    /// [`WriteError`]; from then on, [`WriteError::Poisoned`].
+    /// [`WriteError`]; after that, always [`WriteError::Poisoned`].
     pub fn write<B: Outgoing>(&mut self, block: &B) -> Result<(), WriteError> {
         let bytes = block.as_bytes();
         self.attempt(|output| output.write_whole(bytes))
     }
 
-    /// Hands everything on, also what was taken before a write failed.
+    /// Flushes everything, including what was written before a write failed.
     ///
     /// # Errors
-    /// [`WriteError::Unkept`] if it does not take it; as [`Output::write`].
+    /// [`WriteError::Unkept`] if the sink cannot flush; otherwise the same as [`Output::write`].
     pub fn flush(&mut self) -> Result<(), WriteError> {
         let flushed = self.sink.flush();
         self.unkept |= flushed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe);
@@ -117,13 +117,13 @@ impl<W: Write> Output<W> {
         })
     }
 
-    /// Puts what was written into `flow`.
+    /// Enters what was written into `flow`.
     pub(super) fn report(&self, flow: &mut Flow) {
         if self.unkept {
             (flow.lines_out, flow.bytes_out) = (0, 0);
             return;
         }
-        // Half a line is not delivered.
+        // An incomplete line is not delivered.
         flow.lines_out = self.lines - u64::from(self.poisoned && self.partial);
         flow.bytes_out = self.bytes;
     }
@@ -143,10 +143,10 @@ impl<W: Write> Output<W> {
         Ok(())
     }
 
-    /// Counts what the sink has taken.
+    /// Counts bytes that the sink has accepted.
     fn count(&mut self, bytes: &[u8]) {
         let Some(&last) = bytes.last() else { return };
-        // A line that the last block left open ends in this one.
+        // The first line end may complete a line from the previous block.
         self.lines += count_lines(bytes) - u64::from(self.partial);
         self.partial = last != b'\n';
         self.bytes += bytes.len() as u64;
@@ -182,8 +182,8 @@ impl<B: Outgoing, W: Write + Send> Sink<B> for Output<W> {
     }
 }
 
-/// An unbuffered file, pipe, socket or terminal; one that was made non-blocking, by whoever shares
-/// it, is waited for.
+/// An unbuffered file, pipe, socket or terminal. If another process has made it non-blocking, writes wait
+/// until it is ready.
 #[derive(Debug)]
 pub struct Descriptor(File);
 
@@ -210,39 +210,39 @@ impl Write for Descriptor {
         }
     }
 
-    /// Some file systems tell only now that they could not keep what was written.
+    /// Syncs a regular file: some file systems report only now that they could not keep the data.
     fn flush(&mut self) -> io::Result<()> {
         if self.0.metadata()?.is_file() { self.0.sync_data() } else { Ok(()) }
     }
 }
 
-/// The output could not be written.
+/// Why the output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// Whoever read it has gone: a clean end (`oubliette filter | head`).
+    /// The reader has gone: a clean end (`oubliette filter | head`).
     #[error("nobody reads the output any more")]
     BrokenPipe,
-    /// Something else.
+    /// Any other error of a write.
     #[error("cannot write the output after {bytes} bytes")]
     Io {
-        /// Whole lines that it had taken.
+        /// Whole lines written before the error.
         lines: u64,
-        /// Bytes that it had taken: those of the lines, and of a beginning of another one.
+        /// Bytes written before the error: those lines, and possibly the beginning of another one.
         bytes: u64,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// What was written is perhaps not kept.
+    /// The flush failed, so what was written may not be kept.
     #[error("cannot sync the output")]
     Unkept {
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The archive could not be written.
     #[error("cannot write the archive")]
     Archive(#[source] Box<Diagnostic>),
-    /// A write failed before this one.
+    /// An earlier write failed.
     #[error("the output failed before")]
     Poisoned,
 }
@@ -303,7 +303,7 @@ pub(super) mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
-    /// Stands for pseudonymised bytes in the tests of this area.
+    /// Stands in for pseudonymised bytes in the tests of this module and its siblings.
     #[derive(Debug, Default, Clone, PartialEq, Eq)]
     pub(in super::super) struct Plain(pub(in super::super) Vec<u8>);
 
@@ -319,7 +319,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Takes so many bytes, then fails so.
+    /// Accepts `room` bytes, then fails with `kind`.
     pub(in super::super) struct Failing {
         pub(in super::super) room: usize,
         pub(in super::super) kind: io::ErrorKind,
@@ -375,7 +375,7 @@ pub(super) mod tests {
         assert!(matches!(output.write(&plain(b"a\n")), Err(WriteError::BrokenPipe)));
     }
 
-    /// Takes what there is room for, as a disk does.
+    /// Accepts what there is room for, as a disk does.
     struct Disk(usize);
 
     impl Write for Disk {
@@ -404,7 +404,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Takes everything, and does not keep it.
+    /// Accepts everything, but fails to flush it.
     struct Unkept(io::ErrorKind);
 
     impl Write for Unkept {

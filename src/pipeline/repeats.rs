@@ -1,19 +1,19 @@
-//! Lines that come again: a sender that had no answer before the end of a process sends them once more to the next one.
+//! Counts repeated lines: a sender that got no answer before a process ended sends its lines again to the next process.
 //!
-//! Nothing in a record says that it came before; RELP numbers its records anew for each connection. But a line that comes
-//! again in the same epoch becomes the same bytes. So the last lines of the archive are remembered at the start, as numbers,
-//! and those that come once more are counted. A line that a daemon happens to write twice counts as well.
+//! Records do not show that they were sent before; RELP numbers its records anew for each connection. But a line that is
+//! sent again in the same epoch results in the same bytes. So the hashes of the last lines of the archive are loaded at
+//! the start, and lines that match one are counted. A line that a daemon happens to write twice counts as well.
 
 use memchr::memchr_iter;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
-/// The last lines that were archived before the start, until they have come again, or no sender will send them any more.
+/// The last lines archived before the start. Each is kept until it is repeated, all until no sender will retry any more.
 #[derive(Debug)]
 pub struct Repeats {
     hasher: RandomState,
-    /// Their hashes under a key of this process.
+    /// Hashes of the lines, under a random key of this process.
     hashes: HashSet<u64>,
     until: Instant,
 }
@@ -25,7 +25,7 @@ impl Default for Repeats {
 }
 
 impl Repeats {
-    /// Remembers whole lines, as they are in the archive.
+    /// Adds whole lines as they are in the archive.
     pub fn remember(&mut self, lines: &[u8]) {
         for line in each(lines) {
             if self.hashes.len() < MOST_LINES {
@@ -34,7 +34,7 @@ impl Repeats {
         }
     }
 
-    /// How many of these lines were there before the start. Each counts once.
+    /// Counts the lines that were archived before the start. Each such line counts once.
     pub fn count(&mut self, lines: &[u8]) -> u64 {
         if self.hashes.is_empty() {
             return 0;
@@ -56,10 +56,10 @@ fn each(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The windows of a hundred connections, and more; 16 bytes each.
+/// More than the windows of a hundred connections; 16 bytes each.
 const MOST_LINES: usize = 200_000;
 
-/// Senders try again after seconds or minutes.
+/// How long to look for repeats. Senders retry after seconds or minutes.
 const LONGEST_AWAY: Duration = Duration::from_secs(600);
 
 #[cfg(test)]

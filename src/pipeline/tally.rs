@@ -1,32 +1,32 @@
-//! The counts, and the invariant: lines in = lines out + quarantined + dropped by rule, and, where an output failed,
-//! undelivered.
+//! The counts, and their invariant: lines in = lines out + quarantined + dropped by rule, plus undelivered if an output
+//! failed.
 
 use super::distinct::Distinct;
 use super::error::PipelineError;
 use super::workers::{Flow, Portion};
 use crate::model::{Format, Kind, LineCounts, RuleId};
 
-/// What one worker counted; merged at the end.
+/// The counts of one worker. They are merged at the end.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// What became of the lines.
+    /// What happened to the lines.
     pub lines: LineCounts,
-    /// Identifiers whose token was among the recent ones, and those whose was not.
+    /// Hits and misses in the tables of recent tokens.
     pub recent: (u64, u64),
     /// Identifiers replaced, by [`Kind`].
     identifiers: [u64; KINDS],
-    /// Identifiers replaced, by [`RuleId`]; as long as the highest that found one.
+    /// Identifiers replaced, by [`RuleId`]; as long as the highest id that found one requires.
     rules: Vec<u64>,
     /// Lines, by [`Format`].
     formats: [u64; Format::ALL.len()],
     /// Lines, by the index of their class in the policy.
     classes: Vec<u64>,
-    /// Different tokens, by [`Kind`].
+    /// Distinct tokens, by [`Kind`].
     distinct: Vec<Distinct>,
 }
 
 impl Tally {
-    /// Nothing counted yet, for a policy of `classes` classes.
+    /// Creates a tally for a policy of `classes` classes.
     #[must_use]
     pub fn new(classes: usize) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl Tally {
         }
     }
 
-    /// An identifier that a rule found was replaced.
+    /// Counts a replaced identifier that `rule` found.
     #[inline]
     pub fn identifier(&mut self, kind: Kind, rule: RuleId) {
         self.identifiers[usize::from(kind.0)] += 1;
@@ -57,25 +57,25 @@ impl Tally {
         self.rules[index] = 1;
     }
 
-    /// Identifiers replaced, of all kinds.
+    /// The number of identifiers replaced, of all kinds.
     #[must_use]
     pub fn all_identifiers(&self) -> u64 {
         self.identifiers.iter().sum()
     }
 
-    /// A token was made. Tokens that a cache remembers need not be reported again.
+    /// Counts a token that was made. A token that comes from a cache need not be reported again.
     #[inline]
     pub fn token(&mut self, kind: Kind, tag: &[u8; 16]) {
         self.distinct[usize::from(kind.0)].insert(tag);
     }
 
-    /// A line was of this format.
+    /// Counts a line of this format.
     #[inline]
     pub fn format(&mut self, format: Format) {
         self.formats[format as usize] += 1;
     }
 
-    /// A line was of the class with this index in the policy; an index that the policy does not have is
+    /// Counts a line of the class with this index in the policy. An index that the policy does not have is
     /// not counted.
     #[inline]
     pub fn class(&mut self, index: usize) {
@@ -84,7 +84,7 @@ impl Tally {
         }
     }
 
-    /// Adds what another worker counted.
+    /// Adds the counts of another worker.
     pub fn merge(&mut self, other: &Self) {
         self.lines += other.lines;
         self.recent = (self.recent.0 + other.recent.0, self.recent.1 + other.recent.1);
@@ -99,10 +99,10 @@ impl Tally {
         }
     }
 
-    /// What the workers gave out and the writer dropped, because its expiry day came on the way, did not go
-    /// out. A line that was sealed is in quarantine all the same.
+    /// Moves lines that the writer dropped because they had expired in the meantime from lines out to dropped.
+    /// Quarantined lines among them stay in quarantine.
     pub fn expire(&mut self, dropped: Portion) {
-        // The writer may have dropped more than is counted here: a worker that panicked took its counts along.
+        // The writer may have dropped more lines than are counted here: a worker that panicked loses its counts.
         let counts = &mut self.lines;
         let lines = dropped.lines.saturating_sub(dropped.placeholders).min(counts.lines_out);
         counts.lines_out -= lines;
@@ -111,7 +111,8 @@ impl Tally {
         counts.bytes_out = counts.bytes_out.saturating_sub(dropped.bytes);
     }
 
-    /// What the workers gave out and the output did not take, because the pipeline ended early, is undelivered.
+    /// Counts lines that the workers processed but the output did not write as undelivered, if the pipeline
+    /// ended early.
     pub fn settle(&mut self, flow: &Flow) {
         if flow.complete {
             return;
@@ -119,8 +120,8 @@ impl Tally {
         let counts = &mut self.lines;
         let placed = counts.lines_out + counts.quarantined;
         let written = flow.lines_out + flow.expired.placeholders;
-        // A placeholder that was not taken counts as a line: the output does not tell them apart, and what it may not have is
-        // not claimed.
+        // A placeholder that was not written counts as a line: the output cannot tell them apart, and lines that may be
+        // missing from it are not claimed as written.
         let missing = placed.saturating_sub(written).min(counts.lines_out);
         counts.lines_out -= missing;
         counts.undelivered += missing;
@@ -133,8 +134,8 @@ impl Tally {
         self.lines.holds()
     }
 
-    /// Checks the counts of the workers against themselves, and against what the reader and the writer
-    /// counted on their own: a line that a worker lost, made or joined to another shows here.
+    /// Checks the counts of the workers for consistency, and against the independent counts of the reader and
+    /// the writer. A line that a worker lost, invented or joined to another one shows up here.
     ///
     /// # Errors
     /// [`PipelineError::Unbalanced`].
@@ -144,7 +145,7 @@ impl Tally {
         let written = flow.lines_out + flow.expired.placeholders;
         let read_as_counted = (flow.lines_in, flow.bytes_in) == (counts.lines_in, counts.bytes_in);
         let written_as_counted = (written, flow.bytes_out) == (placed, counts.bytes_out);
-        // After an early end (error, broken pipe) blocks were on their way that nobody counted.
+        // After an early end (error, broken pipe), some blocks were in progress and not counted.
         let balanced = self.holds() && (!flow.complete || read_as_counted && written_as_counted);
         if balanced {
             return Ok(());
@@ -152,7 +153,7 @@ impl Tally {
         Err(PipelineError::Unbalanced { counts, read: flow.lines_in, written: flow.lines_out })
     }
 
-    /// The counts by index, for whoever knows what the indices stand for.
+    /// The counts by index, for callers that know the meaning of the indices.
     #[must_use]
     pub(super) fn indexed(&self) -> Indexed<'_> {
         Indexed {
@@ -176,7 +177,7 @@ pub(super) struct Indexed<'a> {
     pub(super) formats: &'a [u64],
     /// Lines, by the index of their class in the policy.
     pub(super) classes: &'a [u64],
-    /// Different tokens, by [`Kind`].
+    /// Distinct tokens, by [`Kind`].
     pub(super) distinct: &'a [Distinct],
 }
 
@@ -197,7 +198,7 @@ mod tests {
         Tally { lines, ..Tally::new(2) }
     }
 
-    /// Seven lines of ten went out.
+    /// Seven of ten lines were written.
     fn given_out(expired: u64) -> LineCounts {
         LineCounts {
             lines_in: 10,

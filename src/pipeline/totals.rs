@@ -1,5 +1,5 @@
-//! The counts by name, of one run or of several whose kinds and classes had other numbers: a sidecar that loads its
-//! configuration again goes on counting.
+//! Counts by name, over one or more runs. Runs may number kinds and classes differently: a sidecar that reloads its
+//! configuration goes on counting.
 
 use super::distinct::Distinct;
 use super::tally::{Indexed, Tally};
@@ -9,11 +9,11 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Counts of runs, one after the other.
+/// The counts of consecutive runs.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     lines: LineCounts,
-    /// Look-ups in the tables of recent tokens.
+    /// Hits and misses in the tables of recent tokens.
     recent: (u64, u64),
     identifiers: BTreeMap<String, u64>,
     distinct: BTreeMap<String, Distinct>,
@@ -23,7 +23,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Those of one run.
+    /// The counts of one run.
     #[must_use]
     pub fn of(tally: &Tally, kinds: &Kinds, classes: &[ClassName], elapsed: Duration) -> Self {
         let mut totals = Self::default();
@@ -31,7 +31,7 @@ impl Totals {
         totals
     }
 
-    /// Adds a run that took so long. `classes` are the names of its policy's classes, in the order of the policy.
+    /// Adds a run that took `elapsed`. `classes` holds the names of the policy's classes, in the order of the policy.
     pub fn add(&mut self, tally: &Tally, kinds: &Kinds, classes: &[ClassName], elapsed: Duration) {
         let Indexed { kinds: identifiers, formats, classes: lines, distinct, .. } = tally.indexed();
         for (kind, name) in kinds.iter() {
@@ -52,7 +52,7 @@ impl Totals {
         self.elapsed += elapsed;
     }
 
-    /// The counts.
+    /// The counts for `--stats json`.
     #[must_use]
     pub fn counts(&self) -> Counts<'_> {
         let (hits, misses) = self.recent;
@@ -69,70 +69,70 @@ impl Totals {
     }
 }
 
-/// The counts as `--stats json` shows them: these keys in this order, the maps sorted by name. Zeros
-/// are left out of the maps, except for `ip` and `em`.
+/// The counts as `--stats json` prints them: these keys in this order, with maps sorted by name. The maps
+/// omit zeros, except for `ip` and `em`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Counts<'a> {
-    /// What became of the lines.
+    /// What happened to the lines.
     #[serde(flatten)]
     pub lines: LineCounts,
     /// Identifiers replaced, by kind.
     pub identifiers: BTreeMap<&'a str, u64>,
-    /// Different tokens, by kind: exact up to 2^14, within about 0.8 % beyond. An identifier has a token
-    /// in each epoch.
+    /// Distinct tokens, by kind: exact up to 2^14, within about 0.8 % beyond that. An identifier has a different
+    /// token in each epoch.
     pub distinct: BTreeMap<&'a str, u64>,
     /// Lines, by format.
     pub formats: BTreeMap<&'a str, u64>,
     /// Lines, by retention class.
     pub classes: BTreeMap<&'a str, u64>,
-    /// How often the tables of recent tokens spared an HMAC.
+    /// How often a table of recent tokens saved an HMAC.
     pub recent: Recent,
-    /// Wall-clock time, to the millisecond.
+    /// Wall-clock time in seconds, to the millisecond.
     pub seconds: f64,
-    /// What became of lines at each output beside the archive, if there can be any.
+    /// What happened to the lines at each output beside the archive, if the command has such outputs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Vec<Delivered<'a>>>,
 }
 
-/// What became of lines at an output beside the archive.
+/// What happened to the lines at an output beside the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Delivered<'a> {
-    /// As in the configuration.
+    /// The name in the configuration.
     pub name: &'a str,
-    /// Lines that it took over.
+    /// Lines that the receiver took over.
     pub delivered: u64,
-    /// Lines that wait for it in its spool, for the next process.
+    /// Lines that wait in the spool for the next process.
     pub waiting: u64,
-    /// Lines that were sent again after a link broke: it may have them twice.
+    /// Lines that were sent again after a connection broke; the receiver may have them twice.
     pub resent: u64,
-    /// Lines that it did not get because its spool was full.
+    /// Lines that were lost because the spool was full.
     pub dropped: u64,
-    /// Lines that its receiver refused, and that are not sent again.
+    /// Lines that the receiver rejected; they are not sent again.
     pub refused: u64,
-    /// Lines whose day came before they were sent.
+    /// Lines that expired before they were sent.
     pub expired: u64,
 }
 
-/// Look-ups in the tables of recent tokens.
+/// Hits and misses in the tables of recent tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Recent {
-    /// The token was there.
+    /// The token was in the table.
     pub hits: u64,
-    /// It had to be made.
+    /// The token had to be made.
     pub misses: u64,
 }
 
 impl<'a> Counts<'a> {
-    /// The same, with what became of lines at these outputs beside the archive.
+    /// Adds what happened to the lines at these outputs beside the archive.
     #[must_use]
     pub fn with_outputs(self, outputs: &'a [Output]) -> Self {
         Self { outputs: Some(outputs.iter().map(Delivered::at).collect()), ..self }
     }
 
-    /// One line of JSON, without line end.
+    /// Formats the counts as one line of JSON, without a line end.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Writing to memory cannot fail, and numbers and string keys are all JSON can hold.
+        // Writing to memory cannot fail, and all values are numbers or maps with string keys.
         serde_json::to_string(self).expect("counts are JSON")
     }
 }

@@ -1,8 +1,8 @@
-//! What can be seen of a pipeline while it runs: counts that workers publish after each block, how far the writer is,
-//! what inputs took.
+//! Observes a running pipeline: the counts that workers publish after each block, the progress of the writer, and what
+//! the inputs took.
 //!
-//! Counts go on over all runs of a process. A run with other rules has other indices, so what a run counted is kept by
-//! name when it ends.
+//! Counts continue over all runs of a process. A run with other rules uses other indices, so the counts of a run are
+//! added up by name when it ends.
 
 use super::filter::Filter;
 use super::tally::Tally;
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// All that can be seen of a pipeline.
+/// Everything that can be observed of a pipeline.
 #[derive(Debug)]
 pub struct Observed {
     started: Instant,
@@ -31,14 +31,14 @@ pub struct Observed {
     meters: Mutex<Vec<Arc<Meter>>>,
     outputs: Mutex<Vec<Output>>,
     run_counts: Mutex<RunCounts>,
-    /// Pieces that are not durable, in order, and when they were written.
+    /// Pieces that are not durable yet, in order, with the time they were written.
     written: Mutex<VecDeque<(u64, Instant)>>,
     open_segments: AtomicU64,
     repeated: AtomicU64,
     purge_undone: Mutex<Option<&'static str>>,
 }
 
-/// What the workers of a run count by index, by name.
+/// The names behind the indices by which the workers of a run count.
 #[derive(Debug)]
 pub struct Names {
     /// Kinds of identifiers.
@@ -51,14 +51,14 @@ pub struct Names {
 
 #[derive(Debug, Default)]
 struct RunCounts {
-    /// Of runs that have ended.
+    /// The counts of runs that have ended.
     before: Named,
-    /// Of the run that goes on.
+    /// The names of the current run.
     names: Option<Names>,
     slots: Vec<Slot>,
 }
 
-/// Where one worker publishes.
+/// The place where one worker publishes its counts.
 #[derive(Clone, Debug, Default)]
 pub struct Slot(Arc<Mutex<Totals>>);
 
@@ -83,7 +83,7 @@ struct Named {
 }
 
 impl Names {
-    /// Those that `detector` and the policy use.
+    /// The names that `detector` and the policy use.
     #[must_use]
     pub fn new(kinds: Arc<Kinds>, detector: &Detector, classes: Vec<ClassName>) -> Self {
         Self { kinds, rules: detector.rule_names().map(str::to_owned).collect(), classes }
@@ -97,7 +97,7 @@ impl Default for Observed {
 }
 
 impl Observed {
-    /// Nothing yet of a pipeline whose archive waits with `patience` for room.
+    /// Observes a pipeline whose archive waits for room with `patience`.
     #[must_use]
     pub fn new(patience: Arc<Patience>) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl Observed {
         }
     }
 
-    /// Whether there is no room for the archive, and lines wait for it.
+    /// Whether the archive waits for room on its disk, and lines wait with it.
     #[must_use]
     pub fn waits_for_room(&self) -> bool {
         self.patience.is_waiting()
@@ -127,7 +127,7 @@ impl Observed {
         }
     }
 
-    /// The meter of the input called `name`; the same one when that is opened again.
+    /// The meter of the input `name`. An input that is opened again keeps its meter.
     pub fn meter(&self, name: &str) -> Arc<Meter> {
         let mut meters = lock(&self.meters);
         if let Some(meter) = meters.iter().find(|meter| meter.name() == name) {
@@ -138,14 +138,14 @@ impl Observed {
         meter
     }
 
-    /// This waits for outputs now.
+    /// Replaces the state of the outputs.
     pub fn outputs(&self, waiting: impl Iterator<Item = Output>) {
         let mut outputs = lock(&self.outputs);
         outputs.clear();
         outputs.extend(waiting);
     }
 
-    /// It is in this state. What has failed stays so.
+    /// Enters a state. [`State::Failed`] is never left.
     pub fn enter(&self, state: State) {
         let mut current = lock(&self.state);
         if *current != State::Failed {
@@ -153,7 +153,7 @@ impl Observed {
         }
     }
 
-    /// A run begins, with this number of workers.
+    /// Begins a run with this number of workers, and returns a slot for each of them.
     pub fn begin(&self, names: Names, workers: usize) -> Vec<Slot> {
         let mut run_counts = lock(&self.run_counts);
         run_counts.names = Some(names);
@@ -161,7 +161,7 @@ impl Observed {
         run_counts.slots.clone()
     }
 
-    /// The run has ended, and this is what its workers counted.
+    /// Ends a run and adds what its workers counted.
     pub fn end(&self, tally: &Tally) {
         let mut run_counts = lock(&self.run_counts);
         let Some(names) = run_counts.names.take() else { return };
@@ -171,12 +171,12 @@ impl Observed {
         run_counts.slots.clear();
     }
 
-    /// A piece was handed to the outputs; pieces are counted over all runs.
+    /// Notes that a piece was handed to the outputs. Pieces are counted over all runs.
     pub fn wrote(&self, piece: u64) {
         lock(&self.written).push_back((piece, Instant::now()));
     }
 
-    /// All pieces up to this one are durable.
+    /// Notes that all pieces up to `pieces` are durable.
     pub fn durable(&self, pieces: u64) {
         let mut written = lock(&self.written);
         while written.front().is_some_and(|(piece, _)| *piece <= pieces) {
@@ -184,25 +184,25 @@ impl Observed {
         }
     }
 
-    /// So many segments are open.
+    /// Sets the number of open segments.
     pub fn segments(&self, open: usize) {
         self.open_segments.store(open as u64, Relaxed);
     }
 
-    /// So many lines came that were archived before the start.
+    /// Counts lines that had been archived before the start and were sent again.
     pub fn repeated(&self, lines: u64) {
         self.repeated.fetch_add(lines, Relaxed);
     }
 
-    /// The last purge left undone what was due, for the reason with this code; or nothing.
+    /// Sets the code of the reason why the last purge left due work undone; `None` if it did not.
     pub fn purge_undone(&self, code: Option<&'static str>) {
         *lock(&self.purge_undone) = code;
     }
 
-    /// How all of it is now. Nobody but this knows the archive's calendar: `purge` is left out.
+    /// A snapshot of everything. `purge` is left empty: only the caller knows the calendar of the archive.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        // Workers first: what they have was taken before, so no line seems to come from nowhere.
+        // Read the workers first: their lines were taken before, so no line can appear to come from nowhere.
         let named = lock(&self.run_counts).current();
         let inputs: Vec<_> = lock(&self.meters).iter().map(|meter| meter.read()).collect();
         let taken = inputs.iter().map(|input| input.lines).sum();
@@ -269,32 +269,32 @@ impl Named {
     }
 }
 
-/// Zeros are left out.
+/// Adds counts by name, leaving out zeros.
 fn add<'n>(sum: &mut Counts, names: impl Iterator<Item = &'n str>, counts: &[u64]) {
     for (name, count) in names.zip(counts).filter(|(_, count)| **count > 0) {
         *sum.entry(name.to_owned()).or_default() += count;
     }
 }
 
-/// A thread that panicked while it held the lock left whole numbers.
+/// Locks a mutex. A panic in another thread cannot have left a number half written.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A worker that publishes what it counted after each block, if anybody looks.
+/// A worker that publishes its counts after each block if it has a slot.
 pub struct Watched {
     filter: Filter,
     slot: Option<Slot>,
 }
 
 impl Watched {
-    /// A worker, and where it publishes.
+    /// Wraps `filter`, which publishes in `slot`.
     #[must_use]
     pub fn new(filter: Filter, slot: Option<Slot>) -> Self {
         Self { filter, slot }
     }
 
-    /// What it counted.
+    /// The counts of the worker.
     #[must_use]
     pub fn tally(&self) -> &Tally {
         self.filter.tally()
@@ -322,24 +322,24 @@ impl Work<EpochKeys> for Watched {
     }
 }
 
-/// What an input delivers, counted.
+/// Counts what an input delivers.
 #[derive(Debug)]
 pub struct Metered<D> {
     deliver: D,
     meter: Arc<Meter>,
-    /// Whether a record that is too long was begun and not ended.
+    /// Whether an over-long record was begun and has not ended.
     in_long: bool,
     _connection: Option<Connection>,
 }
 
 impl<D> Metered<D> {
-    /// Counts what `deliver` is given.
+    /// Counts what goes through `deliver`.
     #[must_use]
     pub fn new(deliver: D, meter: Arc<Meter>) -> Self {
         Self { deliver, meter, in_long: false, _connection: None }
     }
 
-    /// The same for a connection, which is counted until this is dropped.
+    /// Counts what goes through `deliver`, and counts the connection until this is dropped.
     #[must_use]
     pub fn of_connection(deliver: D, meter: Arc<Meter>) -> Self {
         let connection = Some(meter.connected());
@@ -352,7 +352,7 @@ impl<D: Deliver> Deliver for Metered<D> {
 
     async fn deliver(&mut self, batch: Batch) -> Result<D::Receipt, Closed> {
         let (records, bytes, long) = (batch.records(), batch.bytes() as u64, batch.ends_long());
-        // Before it is on its way: no worker has a line that was not counted.
+        // Count before delivery, so that no worker has a line that was not counted.
         self.meter.took(records, bytes);
         let delivered = self.deliver.deliver(batch).await;
         match (&delivered, long) {
@@ -382,7 +382,7 @@ impl<D: Deliver> Deliver for Metered<D> {
 
 impl<D> Drop for Metered<D> {
     fn drop(&mut self) {
-        // What delivers ends the record, in a moment.
+        // `deliver` is dropped after this and ends the record.
         if self.in_long {
             self.meter.took(1, 0);
         }
@@ -454,7 +454,7 @@ mod tests {
         assert_eq!(observed.snapshot().lag, Lag::default());
     }
 
-    /// Takes batches until it is closed.
+    /// Accepts batches until it is closed.
     struct Sink {
         open: bool,
     }

@@ -1,4 +1,6 @@
-//! Work on blocks across cores, output in order: one worker alone, or several that take turns.
+//! Processes pieces on several cores and writes the results in order.
+//!
+//! A single worker may run alone; several take turns.
 
 mod turns;
 
@@ -13,14 +15,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use turns::together;
 
-/// What a worker processes at a time.
+/// The unit of work.
 #[derive(Debug)]
 pub enum Piece {
     /// Whole lines.
     Lines(Block),
-    /// The place of a line that was sealed.
+    /// Stands for a line that was quarantined.
     TooLong {
-        /// What goes out instead.
+        /// The line that is written instead.
         placeholder: Placeholder,
         /// How the line ended.
         ending: Ending,
@@ -28,7 +30,7 @@ pub enum Piece {
 }
 
 impl Piece {
-    /// Lines of the input that it stands for.
+    /// The number of input lines in this piece.
     #[must_use]
     pub fn lines(&self) -> u64 {
         match self {
@@ -37,7 +39,7 @@ impl Piece {
         }
     }
 
-    /// Bytes of the input that it stands for.
+    /// The number of input bytes in this piece.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         match self {
@@ -49,100 +51,100 @@ impl Piece {
     }
 }
 
-/// What a source gives.
+/// The next item of a source.
 #[derive(Debug)]
 pub enum Fed<K> {
     /// The next piece, and when it was received.
     Piece(Piece, Timestamp),
-    /// These keys hold for the pieces that follow.
+    /// The keys for the pieces that follow.
     Renewed(Arc<K>),
-    /// The end.
+    /// The end of the input.
     End,
 }
 
-/// Where pieces come from.
+/// A source of pieces.
 pub trait Source: Send {
     /// The keys of an epoch.
     type Keys: Send + Sync;
 
-    /// The next piece; waits for it.
+    /// Waits for the next piece.
     ///
     /// # Errors
-    /// What stops the pipeline. All pieces given before are processed and written first.
+    /// An error stops the pipeline, after all earlier pieces are processed and written.
     fn next(&mut self) -> Result<Fed<Self::Keys>, PipelineError>;
 
     /// Takes a block back, to reuse its memory.
     fn recycle(&mut self, block: Block);
 }
 
-/// What is done with the pieces; one per core.
+/// Processes pieces. There is one worker per core.
 pub trait Work<K>: Send {
-    /// What comes out.
+    /// The result of processing a piece.
     type Output: Outgoing;
 
-    /// New keys: those before must be dropped now. Called between pieces, also while there are none.
+    /// Switches to new keys and drops the old ones at once. Called between pieces, also while none come.
     fn renew(&mut self, keys: Arc<K>);
 
     /// Processes `piece`, received at `received`, into `out`, which is empty.
     ///
     /// # Errors
-    /// What stops the pipeline. `out` is thrown away then.
+    /// An error stops the pipeline; `out` is discarded.
     fn work(&mut self, piece: &Piece, received: Timestamp, out: &mut Self::Output) -> Result<(), Diagnostic>;
 }
 
-/// What the reader and the writer counted, without the workers.
+/// The counts of the reader and the writer, independent of those of the workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
-    /// Lines handed to workers, sealed ones included.
+    /// Lines handed to workers, including quarantined ones.
     pub lines_in: u64,
-    /// Their bytes.
+    /// Bytes of those lines.
     pub bytes_in: u64,
-    /// Lines written, placeholders included.
+    /// Lines written, including placeholders.
     pub lines_out: u64,
     /// Bytes written.
     pub bytes_out: u64,
-    /// What the writer dropped by rule instead: its expiry day came on the way.
+    /// Lines that the writer dropped by rule because their expiry day came in the meantime.
     pub expired: Portion,
     /// Whether everything that was read was written.
     pub complete: bool,
 }
 
-/// A part of what the workers gave out.
+/// A portion of the workers' output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Portion {
-    /// Lines, placeholders included.
+    /// Lines, including placeholders.
     pub lines: u64,
-    /// Those of them that are placeholders.
+    /// How many of the lines are placeholders.
     pub placeholders: u64,
-    /// Bytes.
+    /// Bytes of the lines.
     pub bytes: u64,
 }
 
-/// How it ended, without error.
+/// How a run ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
     /// Everything was written.
     Complete,
-    /// Whoever read the output has gone.
+    /// The reader of the output has gone.
     BrokenPipe,
 }
 
-/// What is left when the pipeline has stopped.
+/// The result of a run of the pipeline.
 #[derive(Debug)]
 pub struct Run<W> {
-    /// The workers, for their counts.
+    /// The workers, with their counts.
     pub workers: Vec<W>,
-    /// What the reader and the writer counted.
+    /// The counts of the reader and the writer.
     pub flow: Flow,
-    /// How it ended: the failure that comes first in the order of the input, if there was one.
+    /// How the run ended: if there were failures, the first one in the order of the input.
     pub result: Result<Finish, PipelineError>,
 }
 
-/// Runs everything that `source` gives through `workers` to `output`. One worker works in this thread, unless
-/// the output has to do things while nothing comes; more have a thread each and take turns.
+/// Runs everything from `source` through `workers` to `output`. A single worker runs in the calling thread,
+/// unless the output has periodic work to do; otherwise, each worker has its own thread and they take turns.
 ///
-/// `stop` is called when the output or a worker has failed: it must make `source` end, now if it is
-/// blocked. It may be called more than once, and also after the end.
+/// `stop` is called when the output or a worker has failed. It must make `source` end, even if it is
+/// blocked at that moment. It may be called more than once, and also after the end.
 pub fn run<S, W, O>(mut source: S, workers: Vec<W>, output: &mut O, stop: &(dyn Fn() + Sync)) -> Run<W>
 where
     S: Source,
@@ -164,7 +166,7 @@ where
     Run { workers, flow, result }
 }
 
-/// Everything in this thread.
+/// Runs everything in the calling thread.
 fn alone<S, W, O>(
     source: &mut S,
     worker: &mut W,
@@ -200,14 +202,14 @@ where
     }
 }
 
-/// Has the output do something. If that fails, what it has taken before is handed on: of two that it writes to one may be well.
+/// Runs `action` on the output. If it fails, flushes what was written before: one of two outputs may still work.
 fn attempt<B, O: Sink<B>>(
     output: &mut O,
     action: impl FnOnce(&mut O) -> Result<(), WriteError>,
 ) -> Result<Finish, PipelineError> {
     let attempted = guarded("the writer", || finish(action(output)));
     if let Err(PipelineError::Write(_)) = attempted {
-        // The failure that came first is the one to tell.
+        // Report the first failure, not that of the flush.
         let _ = guarded("the writer", || finish(output.flush()));
     }
     attempted
@@ -230,8 +232,8 @@ fn work<K, W: Work<K>>(
     worker.work(piece, received, out).map_err(|diagnostic| PipelineError::Work(Box::new(diagnostic)))
 }
 
-/// A panic in `part` is an error like any other. What it may have left half changed is used no more,
-/// except for counts, which the error says not to rely on.
+/// Turns a panic in `part` into an error. State that the panic may have left inconsistent is not used any
+/// more, except for counts, which the error says not to rely on.
 fn guarded<T>(
     part: &'static str,
     action: impl FnOnce() -> Result<T, PipelineError>,

@@ -233,8 +233,8 @@ impl Pseudonymiser {
         Layout::new(self, out)
     }
 
-    /// Drains the tags that were not among the recent tokens since the last call, so that distinct identifiers
-    /// can be counted. A tag may occur twice.
+    /// Drains the tags that were not among the recent tokens since the last call, so that distinct
+    /// identifiers can be counted. A tag may occur twice.
     pub fn new_tags(&mut self) -> impl Iterator<Item = (Kind, [u8; 16])> {
         self.new.drain(..)
     }
@@ -260,8 +260,9 @@ pub struct Placeholder {
 }
 
 impl Placeholder {
-    /// Creates the placeholder of a line of `bytes` bytes, over the limit of `limit` bytes, that is sealed under
-    /// `token`. Returns `None` if `token` is not a `qr` token: it is written to the output, so it is checked here.
+    /// Creates the placeholder of a line of `bytes` bytes, over the limit of `limit` bytes, that is sealed
+    /// under `token`. Returns `None` if `token` is not a `qr` token: the token is written to the output, so
+    /// it must not carry anything else.
     #[must_use]
     pub fn new(token: &str, bytes: u64, limit: u64) -> Option<Self> {
         let body = token.strip_prefix("qr_").filter(|body| token::is_body(body.as_bytes()));

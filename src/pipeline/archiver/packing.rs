@@ -43,7 +43,7 @@ impl Pending {
         pushed
     }
 
-    /// Whether the block may not fit although none of its lines are here yet. An empty frame would have room for it.
+    /// Whether a block of which no line is here yet may not fit, although it would fit into an empty frame.
     pub(super) fn would_split(&self, block: &Pseudonymised, number: u64) -> bool {
         self.last_block != number && !self.lines.may_take(block)
     }
@@ -92,8 +92,8 @@ pub(super) struct Packing {
     spares: Spares,
 }
 
-/// Memory for later lines and tokens. It is passed on from frame to frame: allocating fresh memory would cost more
-/// than copying the lines.
+/// Memory for later lines and tokens. It is passed on from frame to frame: allocating fresh memory
+/// would cost more than copying the lines.
 #[derive(Default)]
 struct Spares {
     lines: Vec<Lines>,

@@ -1,17 +1,18 @@
-//! Workers that take turns: one reads the next piece while the others work, and results go out in the order of the pieces.
+//! Workers that take turns: one reads the next piece while the others work, and results are written in order.
 //!
 //! ```text
-//! worker: turn to read --piece n--> work --result n--> its place in the order --> turn to write, if nobody has it
+//! worker: turn to read --piece n--> work --result n--> its place in the order --> turn to write, if it is free
 //! ```
-//! - Whoever is free reads, and works on what it read: the bytes stay with the core that has them in its cache, and there
-//!   are no more threads than there is work for.
-//! - A result waits until all before it are written. Whoever has the turn to write writes all that are ready, one after
-//!   another; the others leave theirs and go on. If an output has to do things while nothing comes ([`Sink::patience`]),
-//!   another thread takes that turn when nobody has had it for so long.
-//! - Results that wait are bounded, and so is memory. It cannot lock up: nobody waits for room before its own result is in
-//!   its place, so the result that is next is being worked on, or is written by whoever has the turn.
-//! - Every piece has a number. A failure to read has that of the next piece, so what comes first in the input is told, after
-//!   everything before it is written.
+//! - A free worker reads a piece and processes it itself: the bytes stay in the cache of the core that read them, and
+//!   no more threads run than there is work for.
+//! - A result waits until all results before it are written. The worker that has the turn to write writes all results
+//!   that are ready, one after another; the other workers leave their results and go on. If the output has periodic
+//!   work to do ([`Sink::patience`]), a separate thread takes the turn to write whenever it was unused for that long.
+//! - The number of waiting results is bounded, and so is memory. There is no deadlock: a worker puts its own result
+//!   into the order before it waits for room, so the next result is either being worked on, or is written by the
+//!   worker that has the turn.
+//! - Every piece has a number. A failed read takes the number of the next piece, so the first failure in the order of
+//!   the input is the one reported, after everything before it is written.
 
 use super::{
     Fed, Finish, Flow, Outgoing, Piece, PipelineError, Sink, Source, Work, attempt, finish, guarded, work,
@@ -24,15 +25,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Results that may wait for one before them, for each worker: enough to even out pieces that take longer than others.
+/// How many results per worker may wait for an earlier one: enough to even out pieces that take longer than others.
 pub(super) const DEPTH: usize = 4;
 
-/// How often an output is asked again that says it may wait for ever.
+/// How often an output is polled that has no limit on how long it may wait.
 const LONG_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runs `source` through `workers`, a thread each, to `output`. Gives the workers, what was read, and how it ended.
+/// Runs `source` through `workers`, each on its own thread, to `output`. Returns the workers, what was read, and how
+/// the run ended.
 ///
-/// `stop` makes `source` end; it is called when something else has failed.
+/// `stop` makes `source` end. It is called when something else has failed.
 pub(super) fn together<S, W, O>(
     source: &mut S,
     workers: Vec<W>,
@@ -82,63 +84,63 @@ where
     (workers, flow, result)
 }
 
-/// What the threads share. Nobody holds both locks.
+/// State shared by the threads. No thread holds both locks at once.
 struct Turns<'a, S: Source, O, B> {
     reading: Mutex<Reading<'a, S>>,
-    /// Told when the turn to read is free, when there are other keys, and when nothing more is read.
+    /// Notified when the turn to read becomes free, when there are new keys, and when reading is over.
     read: Condvar,
     order: Mutex<Order<'a, O, B>>,
-    /// Told when no more results will come or be written.
+    /// Wakes the thread that calls [`Sink::idle`] when no more results will come or be written.
     left: Condvar,
-    /// Told when a result was written or no more will be.
+    /// Notified when a result was written or writing is over.
     written: Condvar,
-    /// Results that may wait.
+    /// How many results may wait.
     most_ready: usize,
     stop: &'a (dyn Fn() + Sync),
 }
 
-/// The side of the input.
+/// The state of the input.
 struct Reading<'a, S: Source> {
-    /// Taken by whoever has the turn.
+    /// `None` while a worker has the turn to read.
     source: Option<&'a mut S>,
-    /// Those that hold for the pieces that follow, and how often there were new ones.
+    /// The keys for the pieces that follow, and how often they were renewed.
     keys: (u64, Option<Arc<S::Keys>>),
     /// The number of the next piece.
     next: u64,
-    /// Nothing more is read.
+    /// Whether reading is over.
     over: bool,
     flow: Flow,
 }
 
-/// The side of the output.
+/// The state of the output.
 struct Order<'a, O, B> {
-    /// Taken by whoever has the turn.
+    /// `None` while a thread has the turn to write.
     output: Option<&'a mut O>,
-    /// Results that wait for one before them, by number.
+    /// Results that wait for an earlier one, by number.
     ready: BTreeMap<u64, Result<B, PipelineError>>,
-    /// The number of the next one to write.
+    /// The number of the next result to write.
     next: u64,
-    /// To be used again.
+    /// Written results, emptied for reuse.
     empty: Vec<B>,
     /// When the output was last used.
     since: Instant,
-    /// Nothing more is written, and why.
+    /// How writing ended, once it is over.
     ended: Option<Result<Finish, PipelineError>>,
-    /// No more results will come.
+    /// Whether no more results will come.
     closed: bool,
 }
 
-/// A piece, its number, and when it was received.
+/// The number of a piece, the piece, and when it was received.
 type Numbered = (u64, Piece, Timestamp);
 
-/// The side of the output, locked.
+/// The locked state of the output.
 type Guard<'g, 'a, O, B> = MutexGuard<'g, Order<'a, O, B>>;
 
-/// What becomes of a result: it was written and is empty, or nothing more is written.
+/// The outcome of writing a result: continue with the emptied result, or end.
 type Written<B> = ControlFlow<Result<Finish, PipelineError>, B>;
 
 impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
-    /// Works until nothing more is read. The worker, unless it was lost in a panic.
+    /// Works until reading is over. Returns the worker, unless it was lost in a panic.
     fn toil<W: Work<S::Keys, Output = B>>(&self, worker: W) -> Option<W> {
         let toiled = guarded("a worker", || Ok(self.work_through(worker)));
         toiled.map_err(|error| drop(self.end(lock(&self.order), Err(error)))).ok()
@@ -156,8 +158,8 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
         worker
     }
 
-    /// The next piece, as soon as it is this worker's turn; before that the keys for it. `None` if nothing more is read.
-    /// A block that was `used` goes back to the source.
+    /// Waits for this worker's turn and reads the next piece, after taking any new keys for it. Returns `None` if reading
+    /// is over. A `used` block goes back to the source.
     fn take<W: Work<S::Keys>>(
         &self,
         worker: &mut W,
@@ -173,7 +175,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
             let mut reading = lock(&self.reading);
             reading.source = Some(source);
             match fed {
-                // Something else has failed meanwhile.
+                // Something else has failed in the meantime.
                 Ok(Fed::Piece(..)) if reading.over => return None,
                 Ok(Fed::Piece(piece, received)) => {
                     reading.flow.count(&piece);
@@ -184,7 +186,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
                 }
                 Ok(Fed::Renewed(keys)) => {
                     reading.keys = (reading.keys.0 + 1, Some(keys));
-                    // To all, for the keys before must go now.
+                    // Wake all workers, because they must drop the old keys now.
                     self.read.notify_all();
                 }
                 Ok(Fed::End) => {
@@ -201,7 +203,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
         }
     }
 
-    /// Waits for the turn to read, and meanwhile takes new keys as they come. `None` if nothing more is read.
+    /// Waits for the turn to read, taking new keys as they come. Returns `None` if reading is over.
     fn turn_to_read<W: Work<S::Keys>>(&self, worker: &mut W, renewed: &mut u64) -> Option<&'a mut S> {
         let mut reading = lock(&self.reading);
         loop {
@@ -229,7 +231,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
         }
     }
 
-    /// Puts a failure in the place of the next piece.
+    /// Delivers a failure in the place of the next piece.
     fn fail(&self, error: PipelineError) {
         let number = lock(&self.reading).number();
         self.read_no_more();
@@ -242,8 +244,8 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
         (self.stop)();
     }
 
-    /// Puts a result in its place. Writes those that are ready, unless somebody does; waits while too many wait. Gives an
-    /// empty one.
+    /// Puts a result into the order, and writes the results that are ready unless another thread does. Then waits while
+    /// too many results are waiting. Returns an empty result for reuse.
     fn deliver(&self, number: u64, result: Result<B, PipelineError>) -> B {
         let mut order = lock(&self.order);
         order.ready.insert(number, result);
@@ -254,7 +256,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
         order.empty.pop().unwrap_or_default()
     }
 
-    /// Writes what is ready, unless somebody does.
+    /// Writes the results that are ready, unless another thread does.
     fn write_ready<'g>(&'g self, mut order: Guard<'g, 'a, O, B>) -> Guard<'g, 'a, O, B> {
         while let Some((output, result)) = order.turn_to_write() {
             drop(order);
@@ -271,12 +273,12 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
         order
     }
 
-    /// Has the output do what is due whenever it has not been used for as long as it may wait.
+    /// Calls [`Sink::idle`] whenever the output was unused for as long as its patience.
     fn tend(&self) {
         let mut order = lock(&self.order);
         let mut patience = LONG_PATIENCE;
         while order.ended.is_none() && !order.closed {
-            // Whoever writes has it.
+            // Another thread may have the output; keep the last known patience then.
             patience =
                 order.output.as_ref().map_or(patience, |output| output.patience().unwrap_or(LONG_PATIENCE));
             let waited = order.since.elapsed();
@@ -300,14 +302,14 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
         }
     }
 
-    /// Writes nothing more, and so reads nothing more.
+    /// Ends writing, and therefore reading.
     fn end<'g>(
         &'g self,
         order: Guard<'g, 'a, O, B>,
         ended: Result<Finish, PipelineError>,
     ) -> Guard<'g, 'a, O, B> {
         drop(order);
-        // First, for whoever waits for room goes on to read.
+        // First, because workers that wait for room go on to read.
         self.read_no_more();
         let mut order = lock(&self.order);
         order.ended.get_or_insert(ended);
@@ -316,13 +318,13 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
         order
     }
 
-    /// How it ended, after all threads have.
+    /// Determines how the run ended, after all threads have ended.
     fn conclude(self) -> (Flow, Result<Finish, PipelineError>) {
         let reading = self.reading.into_inner().unwrap_or_else(PoisonError::into_inner);
         let order = self.order.into_inner().unwrap_or_else(PoisonError::into_inner);
         let result = match (order.ended, order.output) {
             (Some(ended), _) => ended,
-            // Whoever had the turn has not given it back.
+            // A thread took the output and never gave it back.
             (None, None) => Err(PipelineError::Panicked { part: "the writer" }),
             (None, Some(output)) => guarded("the writer", || finish(output.flush())),
         };
@@ -331,7 +333,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
 }
 
 impl<S: Source> Reading<'_, S> {
-    /// The number of the next piece, which is taken.
+    /// Takes the number of the next piece.
     fn number(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -340,7 +342,7 @@ impl<S: Source> Reading<'_, S> {
 }
 
 impl<'a, O, B> Order<'a, O, B> {
-    /// The output and the next result, if nobody has the turn and the result has come.
+    /// Takes the output and the next result, if the turn to write is free and the result is ready.
     fn turn_to_write(&mut self) -> Option<(&'a mut O, Result<B, PipelineError>)> {
         if self.ended.is_some() || self.output.is_none() {
             return None;
@@ -354,19 +356,19 @@ impl<'a, O, B> Order<'a, O, B> {
     }
 }
 
-/// Writes the next result, or hands on what came before a failure.
+/// Writes the next result; or, if it is a failure, flushes what came before it.
 fn write<B: Outgoing, O: Sink<B>>(output: &mut O, result: Result<B, PipelineError>) -> Written<B> {
     let mut out = match result {
         Ok(out) => out,
         Err(error) => {
-            // The failure that came first is the one to tell.
+            // Report the first failure, not that of the flush.
             let _ = guarded("the writer", || finish(output.flush()));
             return Written::Break(Err(error));
         }
     };
     match attempt(output, |output| output.write(&out)) {
         Ok(Finish::Complete) => {
-            // Now: it may hold keys that must go when their epoch does.
+            // Clear it now: it may hold keys that must be dropped when their epoch ends.
             out.clear();
             Written::Continue(out)
         }
@@ -374,7 +376,7 @@ fn write<B: Outgoing, O: Sink<B>>(output: &mut O, result: Result<B, PipelineErro
     }
 }
 
-/// Whoever held it has not panicked half way: what may panic is guarded, and not done under a lock.
+/// Locks a mutex. No holder can have panicked half way: code that may panic is guarded and runs without a lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
