@@ -99,7 +99,7 @@ impl From<ArchiveError> for Diagnostic {
             ArchiveError::Poisoned { path } => Self::new(&WRITE, what)
                 .at(path.display().to_string())
                 .because("a write or a sync of it failed, so nobody knows what it holds")
-                .hint("start again: what is whole in it is kept"),
+                .hint("start again: its whole frames are kept"),
             ArchiveError::Damaged { path, malformed } => Self::new(&DAMAGED, what)
                 .at(format!("{}, byte {}", path.display(), malformed.offset))
                 .because(malformed.what)

@@ -63,7 +63,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example: oubliette init --state-dir /var/lib/oubliette")]
     Init(InitArgs),
 
-    /// Pseudonymise log lines: standard input to standard output
+    /// Pseudonymise log lines, from a file or standard input
     ///
     /// Reads lines, finds the identifiers in each, replaces every one by its token, adds the retention
     /// tag, and writes the line. All other bytes stay as they are. A line longer than --max-line-bytes
@@ -319,8 +319,8 @@ pub(crate) struct Reading {
 
     /// Form of the retention tag: native (default), suffix, none
     ///
-    /// native: an SD-ELEMENT in RFC 5424, the last member of a JSON object, otherwise ` expires=DATE class=NAME` before
-    /// the line end. suffix: always before the line end.
+    /// native: an SD-ELEMENT in RFC 5424, the last member of a JSON object, otherwise `expires=DATE class=NAME` before the
+    /// line end. suffix: always before the line end.
     #[arg(long, value_name = "FORM", hide_possible_values = true, help_heading = "RETENTION")]
     pub(crate) tag: Option<Tag>,
 

@@ -153,7 +153,7 @@ fn placed(input: &str, mut diagnostic: Diagnostic) -> Diagnostic {
         return diagnostic;
     }
     diagnostic
-        .hint("nothing of it was kept: mend it or fetch it again, then run it again: what is done is skipped")
+        .hint("nothing of it was kept: mend it or fetch it again, then run it again: objects that are done are skipped")
 }
 
 fn unreadable(input: &str) -> impl FnOnce(io::Error) -> Diagnostic {
@@ -162,7 +162,7 @@ fn unreadable(input: &str) -> impl FnOnce(io::Error) -> Diagnostic {
         Diagnostic::new(&UNREADABLE, "cannot read an object of the batch")
             .at(place)
             .because(error.to_string())
-            .hint("correct the list or mend the object, then run it again: what is done is skipped")
+            .hint("correct the list or mend the object, then run it again: objects that are done are skipped")
     }
 }
 
@@ -173,7 +173,7 @@ fn output_failed(path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
             .at(place)
             .because(error.to_string())
             .hint(
-                "mend the place, or name another one with --out, then run it again: what is done is skipped",
+                "mend the place, or name another one with --out, then run it again: objects that are done are skipped",
             )
     }
 }

@@ -317,7 +317,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
         Diagnostic::new(&STORE, "a segment cannot be stored")
             .at(place.display().to_string())
             .because(error.to_string())
-            .hint("mend the store or the access to it, then start again: nothing that is not stored was committed")
+            .hint("mend the store or the access to it, then start again: offsets are committed only of records that are stored")
     }
 }
 
@@ -331,7 +331,7 @@ static TOPIC: Code = Code {
 What it means
   A topic must hold the lines of one retention class, and its name becomes a part of the names of
   segments. This topic has no class, has a class that the retention rules do not know, or has a name
-  with upper-case letters or longer than 51.
+  with upper-case letters or longer than 51 characters.
 
 Why it matters
   Without a class, nobody knows when its lines must go.

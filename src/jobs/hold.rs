@@ -224,7 +224,7 @@ impl Holds {
         };
         if before.freezes(today) {
             return Err(Diagnostic::new(&CASE, "the case has a hold that freezes segments")
-                .because("what they are frozen for may not be extracted yet")
+                .because("the lines that they are frozen for may not be extracted yet")
                 .hint("state the reference of the request; if it is the same, `oubliette hold extract`"));
         }
         if until < before.until {

@@ -343,7 +343,7 @@ impl Daemon {
                 "how far files were read is not kept: some lines will be read twice",
             )
             .because("the disk of the state directory did not take it in time")
-            .hint("expect the last lines of files that were followed twice")
+            .hint("expect the last lines of followed files twice")
         });
         let unkept = std::mem::take(&mut *self.hall.unkept.lock().unwrap_or_else(PoisonError::into_inner));
         let unkept = unkept.into_iter().chain(late).collect();

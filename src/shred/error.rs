@@ -54,7 +54,7 @@ pub(super) fn lost(key: &Path) -> Diagnostic {
     Diagnostic::new(&LOST, "a shred key is lost, and another one was made")
         .at(key.display().to_string())
         .because("the ledger says that it was made and not that it was erased, and it is not there")
-        .hint("what was archived for that day so far opens for nobody; `oubliette explain S03` says what to do if the key is found again")
+        .hint("nobody can reveal the originals archived for that day so far; `oubliette explain S03` says what to do if the key is found again")
 }
 
 /// All error codes of this module.

@@ -90,7 +90,7 @@ impl From<VaultError> for Diagnostic {
             VaultError::Poisoned { path } => Self::new(&WRITE, what)
                 .at(path.display().to_string())
                 .because("a write or a sync of it failed, so nobody knows what it holds")
-                .hint("start again: what is whole in it is kept"),
+                .hint("start again: its whole records are kept"),
             VaultError::Damaged { path, what: part, offset, lost } => Self::new(&DAMAGED, what)
                 .at(format!("{}, byte {offset}", path.display()))
                 .because(match lost {

@@ -57,7 +57,7 @@ pub(crate) struct BatchArgs {
 
     /// Check this manifest against the list and the outputs, and read all of them (repeatable)
     ///
-    /// Writes nothing. Exits 1 if an object is missing, has changed, or has quarantined lines.
+    /// Writes nothing. Exits with 1 if an object is missing, has changed, or has quarantined lines.
     #[arg(long, value_name = "MANIFEST", value_hint = ValueHint::FilePath, conflicts_with = "out")]
     #[arg(help_heading = "OUTPUT")]
     pub(crate) check: Vec<PathBuf>,

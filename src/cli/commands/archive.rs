@@ -81,7 +81,7 @@ fn on_disk(tree: &Tree) -> Result<(), Diagnostic> {
             paths.into_iter().try_for_each(|path| files::refuse_dangling(path))?;
             files::refuse_nested(&tree.archive, &tree.vault)
         }
-        Some(remote) => Err(Diagnostic::new(&codes::USAGE, "an archive that is written to lies on a disk")
+        Some(remote) => Err(Diagnostic::new(&codes::USAGE, "an archive can be written only to a disk")
             .at(remote.display().to_string())
             .because("nothing can be appended to what is in object storage")
             .hint("name a directory; `oubliette archive` stores in buckets, `oubliette vaults` copies vaults to one")),

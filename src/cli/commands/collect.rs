@@ -79,7 +79,7 @@ fn ledger(settings: &Settings, bench: &Workbench) -> Result<Ledger, Diagnostic> 
 fn unready(why: &str) -> Diagnostic {
     Diagnostic::new(&KAFKA, "the worker cannot start or go on")
         .because(why)
-        .hint("mend that, then start it again: nothing that is not stored was committed")
+        .hint("mend that, then start it again: offsets are committed only of records that are stored")
 }
 
 const COMMAND: &str = "archive";

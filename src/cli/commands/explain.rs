@@ -66,7 +66,7 @@ fn explain_stdin(report: Report, explainer: &mut Explainer, max_line_bytes: usiz
             if !ended {
                 skip_line(&mut input)?;
             }
-            report.note("a line is longer than --max-line-bytes: the filter would seal it apart");
+            report.note("a line is longer than --max-line-bytes: the filter would put it into quarantine");
         } else {
             explain_line(report, explainer, &line)?;
         }

@@ -472,7 +472,7 @@ fn vaults_not_there(report: Report, plan: &Plan) {
         &Diagnostic::new(&NOT_THERE, what)
             .at(first.clone())
             .because("its segment, which is due, says that it has one")
-            .hint("find out where it is: `oubliette explain P07`; without the shred key of its day it opens for nobody, and it is kept too long"),
+            .hint("find out where it is: `oubliette explain P07`; nobody can open it without the shred key of its day, and it is kept too long"),
     );
 }
 

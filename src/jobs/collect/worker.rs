@@ -75,7 +75,7 @@ fn settle(member: &Member, collector: &mut Collector<'_>, advance: &Advance) -> 
 fn failed(error: KafkaError) -> Diagnostic {
     Diagnostic::new(&KAFKA, "records cannot be read from Kafka")
         .because(why(&error))
-        .hint("mend the brokers or the settings, then start again: nothing that is not stored was committed")
+        .hint("mend the brokers or the settings, then start again: offsets are committed only of records that are stored")
 }
 
 fn no_time(source: &Partition) -> Diagnostic {

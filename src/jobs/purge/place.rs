@@ -103,7 +103,7 @@ fn no_archive(archive: &Path, kept: usize) -> Diagnostic {
     Diagnostic::new(&NOT_THERE, "there is no archive in that directory, so nothing is purged")
         .at(archive.display().to_string())
         .because(format!("the ledger says that segments were sealed and not purged: {kept}"))
-        .hint("name the directory that `filter` or `serve` writes to, with its disk mounted: that which has `archive` in it")
+        .hint("name the directory that `filter` or `serve` writes to, with its disk mounted: the one that has `archive` in it")
 }
 
 fn no_vaults(vault: &Path) -> Diagnostic {
