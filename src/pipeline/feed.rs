@@ -97,7 +97,7 @@ pub struct Feed<P, E: Epochs> {
     quarantine: Quarantine,
     epochs: E,
     clock: Clock,
-    /// `None` only before the first piece is requested.
+    /// `None` until the first piece is requested, and after a renewal has failed.
     current: Option<Current<E::Keys>>,
     /// Over-long lines that are partly sealed, by input.
     sealing: BTreeMap<u64, Sealing>,
@@ -124,7 +124,7 @@ impl<P: Parts, E: Epochs> Feed<P, E> {
         }
     }
 
-    /// The keys that are valid at `now`, unless the current ones are.
+    /// Returns the keys that are valid at `now`, or `None` if the current keys still are.
     fn renew(&mut self, now: Timestamp) -> Result<Option<Arc<E::Keys>>, PipelineError> {
         let over = |current: &Current<E::Keys>| current.until.is_some_and(|until| now >= until);
         if self.current.as_ref().is_some_and(|current| !over(current)) {

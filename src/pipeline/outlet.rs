@@ -60,8 +60,8 @@ pub struct Outlet {
 impl Outlet {
     /// Opens the spool and starts to deliver its contents.
     ///
+    /// # Errors
     /// O01 if the spool cannot be used.
-    /// O01, if the spool cannot be used.
     pub fn start<T: Target>(
         settings: OutletSettings,
         target: T,

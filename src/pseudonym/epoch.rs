@@ -1,4 +1,4 @@
-//! Epochs, and the keys that hold for one (NIST SP 800-57: an epoch is a cryptoperiod).
+//! Epochs and their keys. An epoch is a cryptoperiod in the sense of NIST SP 800-57.
 
 use super::hmac::{self, PaddedKey};
 use super::token;
@@ -13,7 +13,7 @@ use sha2::Sha256;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How long tokens hold.
+/// The length of an epoch, for which tokens stay the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum EpochLength {
     /// One legal day.
@@ -21,12 +21,12 @@ pub enum EpochLength {
     Day,
     /// One calendar month.
     Month,
-    /// As long as the secret.
+    /// As long as the secret exists.
     Fixed,
 }
 
 impl EpochLength {
-    /// The name on the command line and in files.
+    /// The name on the command line and in configuration files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,20 +37,20 @@ impl EpochLength {
     }
 }
 
-/// An epoch by its first legal day; `Fixed` has none.
+/// An epoch, identified by its first legal day unless it is fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Epoch {
-    /// No end.
+    /// Never ends.
     Fixed,
-    /// Starts on that day.
+    /// Starts on this legal day.
     From(Date),
 }
 
-/// Day 0 of the days in a kid.
+/// Day 0 of the day number in a kid.
 const KID_ORIGIN: Date = date(2020, 1, 1);
 
 impl Epoch {
-    /// The epoch of `length` that holds at `instant`, by the legal day in `zone`.
+    /// The epoch of `length` that contains `instant`, by the legal day in `zone`.
     #[must_use]
     pub fn at(instant: Timestamp, length: EpochLength, zone: &TimeZone) -> Self {
         let day = instant.to_zoned(zone.clone()).date();
@@ -61,7 +61,7 @@ impl Epoch {
         }
     }
 
-    /// The epoch after this one; a fixed one has none, nor has the end of the calendar.
+    /// The epoch after this one; `None` for a fixed epoch and at the end of the calendar.
     #[must_use]
     pub fn next(self, length: EpochLength) -> Option<Self> {
         let Self::From(first) = self else { return None };
@@ -73,14 +73,14 @@ impl Epoch {
         next.ok().map(Self::From)
     }
 
-    /// The first instant that is no longer in the epoch; `None` if it never ends.
+    /// The first instant after the epoch; `None` if it never ends.
     #[must_use]
     pub fn end(self, length: EpochLength, zone: &TimeZone) -> Option<Timestamp> {
         let Self::From(next) = self.next(length)? else { return None };
         next.to_zoned(zone.clone()).ok().map(|start| start.timestamp())
     }
 
-    /// Days since 2020-01-01 of the first day, 15 bits; 0 if fixed.
+    /// The first day of the epoch in days since 2020-01-01, in 15 bits; 0 for a fixed epoch.
     #[must_use]
     pub fn kid_day(self) -> u16 {
         match self {
@@ -102,8 +102,8 @@ impl std::fmt::Display for Epoch {
     }
 }
 
-/// The five characters that name an epoch and its secret: days since 2020-01-01 of its first day (15
-/// bits), then the first 10 bits of `HKDF(S, "oubliette/1/kid", 2)`.
+/// The five characters that identify an epoch and its secret: its first day in days since 2020-01-01
+/// (15 bits), then the first 10 bits of `HKDF(S, "oubliette/1/kid", 2)`.
 #[must_use]
 pub fn kid(secret: &Secret, epoch: Epoch) -> [u8; token::KID_BYTES] {
     let mut fingerprint = [0; 2];
@@ -111,17 +111,17 @@ pub fn kid(secret: &Secret, epoch: Epoch) -> [u8; token::KID_BYTES] {
     token::encode_kid(epoch.kid_day(), u16::from_be_bytes(fingerprint) >> 6)
 }
 
-/// The keys of one epoch: per kind the HMAC states after its key, and the kid.
+/// The keys of one epoch: the keyed HMAC states of each kind, and the kid.
 #[derive(Clone)]
 pub struct EpochKeys {
     kid: [u8; token::KID_BYTES],
     secret: Secret,
     until: Option<Timestamp>,
-    /// For inputs of any length.
+    /// HMAC states for inputs of any length, by kind.
     states: Vec<Hmac<Sha256>>,
-    /// For short ones, several at a time.
+    /// Padded keys for short inputs, several at a time, by kind.
     padded: Vec<PaddedKey>,
-    /// Vaults that were begun under these keys, in this process.
+    /// The number of vaults begun under these keys in this process.
     vaults: Arc<AtomicU64>,
 }
 
@@ -132,7 +132,7 @@ impl EpochKeys {
     pub fn derive(secret: &Secret, epoch: Epoch, tenant: &str, kinds: &Kinds) -> Self {
         let keys = kinds.iter().map(|(_, kind)| {
             let key = hkdf(secret, format!("oubliette/1/token/{tenant}/{kind}").as_bytes());
-            // RFC 2104, 2 allows keys of any length, and so does the crate.
+            // RFC 2104, section 2, allows keys of any length, and so does the crate.
             let state = Hmac::<Sha256>::new_from_slice(key.expose()).expect("HMAC takes a key of any length");
             (state, PaddedKey::new(&key))
         });
@@ -141,38 +141,38 @@ impl EpochKeys {
         Self { kid: kid(secret, epoch), secret: secret.clone(), until: None, states, padded, vaults }
     }
 
-    /// The five characters that name the epoch and its secret in a token.
+    /// The five characters that identify the epoch and its secret in a token.
     #[must_use]
     pub fn kid(&self) -> [u8; token::KID_BYTES] {
         self.kid
     }
 
-    /// The same keys, known to hold before that instant only.
+    /// Sets the end of the epoch, before which these keys are valid.
     #[must_use]
     pub fn lasting_until(self, until: Option<Timestamp>) -> Self {
         Self { until, ..self }
     }
 
-    /// The first instant at which they hold no more, if that is known.
+    /// The first instant at which the keys are no longer valid, if it is known.
     #[must_use]
     pub fn until(&self) -> Option<Timestamp> {
         self.until
     }
 
-    /// Says that a vault is being begun. How many there are then, this one included.
+    /// Counts a vault that is being begun. Returns the number of vaults, including this one.
     #[must_use]
     pub fn begin_vault(&self) -> u64 {
         self.vaults.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// How many vaults were begun so far. While that does not change, every token that went to one that is open is
+    /// The number of vaults begun so far. While it does not change, every token that was sent to an open vault is
     /// still in it.
     #[must_use]
     pub fn vaults_begun(&self) -> u64 {
         self.vaults.load(Ordering::Relaxed)
     }
 
-    /// The epoch secret S, from which a vault's key is made.
+    /// The epoch secret S, from which the keys of vaults are derived.
     #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.secret
@@ -186,13 +186,13 @@ impl EpochKeys {
         hasher.finish()
     }
 
-    /// [`Self::tag`] of several short inputs, side by side.
+    /// [`Self::tag`] of several short inputs at a time.
     #[inline]
     pub(super) fn tags<const N: usize>(&self, inputs: [(Kind, hmac::Block); N]) -> [[u8; 16]; N] {
         hmac::tags(inputs.map(|(kind, block)| (&self.padded[usize::from(kind.0)], block)))
     }
 
-    /// The same for an input that comes in pieces.
+    /// A hasher for [`Self::tag`] of an input that comes in pieces.
     #[must_use]
     pub fn hasher(&self, kind: Kind) -> TagHasher {
         TagHasher(self.states[usize::from(kind.0)].clone())
@@ -205,16 +205,16 @@ impl std::fmt::Debug for EpochKeys {
     }
 }
 
-/// A tag in the making.
+/// Computes a tag from pieces.
 pub struct TagHasher(Hmac<Sha256>);
 
 impl TagHasher {
-    /// Takes the next piece of the canonical bytes.
+    /// Adds the next piece of the canonical bytes.
     pub fn update(&mut self, piece: &[u8]) {
         self.0.update(piece);
     }
 
-    /// The tag.
+    /// Returns the tag.
     #[must_use]
     pub fn finish(self) -> [u8; 16] {
         let full: [u8; 32] = self.0.finalize().into_bytes().into();

@@ -1,19 +1,19 @@
-//! HMAC-SHA-256 of short inputs, several at a time.
+//! HMAC-SHA-256 of several short inputs at a time.
 //!
-//! The two pads of a key are compressed once. A canonical form of at most 55 bytes then costs two
-//! compressions, inner and outer. Each is a chain of instructions that wait for each other, so the
-//! compressions of [`AT_ONCE`] different inputs are made side by side where the processor has instructions for it;
-//! elsewhere the compression function is that of `sha2`. Tests hold the formula against the crate `hmac`.
+//! The two pads of a key are compressed once. After that, a canonical form of at most 55 bytes costs two
+//! compressions, inner and outer. Each is a chain of dependent instructions, so the compressions of
+//! [`AT_ONCE`] different inputs are interleaved where the processor has instructions for it; elsewhere, the
+//! compression function of `sha2` is used. Tests compare the results with the crate `hmac`.
 
 use crate::primitives::processor;
 use crate::primitives::secret::Secret;
 use sha2::block_api::compress256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// How many inputs are hashed side by side: more gains nothing.
+/// How many inputs are hashed at a time. More would gain nothing.
 pub(crate) const AT_ONCE: usize = 4;
 
-/// Longest input: with its padding it fills one block (FIPS 180-4, 5.1.1).
+/// The maximum length of an input: with its padding it fills one block (FIPS 180-4, 5.1.1).
 pub(crate) const LONGEST_BYTES: usize = 55;
 
 /// The initial hash value (FIPS 180-4, 5.3.3).
@@ -28,7 +28,7 @@ pub(crate) struct PaddedKey {
 }
 
 impl PaddedKey {
-    /// The states of a key of 32 bytes.
+    /// Computes the states of a 32-byte key.
     pub(crate) fn new(key: &Secret) -> Self {
         let after = |pad: u8| {
             let mut block = [pad; 64];
@@ -42,12 +42,12 @@ impl PaddedKey {
     }
 }
 
-/// One block of a message that follows the 64 bytes of a pad.
+/// A message that fits into one block after the 64 bytes of a pad.
 #[derive(Clone, Copy)]
 pub(crate) struct Block([u8; 64]);
 
 impl Block {
-    /// The padded block of `message`; `None` if it is longer than [`LONGEST_BYTES`].
+    /// Pads `message`. Returns `None` if it is longer than [`LONGEST_BYTES`].
     #[inline]
     pub(crate) fn new(message: &[u8]) -> Option<Self> {
         let mut block = [0; 64];
@@ -58,7 +58,7 @@ impl Block {
         Some(Self(block))
     }
 
-    /// The block of a digest, which is what the outer hash takes.
+    /// Pads a digest, the input of the outer hash.
     #[inline]
     fn of_digest(digest: [u32; 8]) -> Self {
         let mut block = [0; 64];
@@ -88,7 +88,7 @@ pub(crate) fn tags<const N: usize>(messages: [(&PaddedKey, Block); N]) -> [[u8; 
     })
 }
 
-/// The compression function, of each state and block.
+/// Applies the compression function to each state and block.
 #[inline]
 fn compress<const N: usize>(states: &mut [[u32; 8]; N], blocks: [&[u8; 64]; N]) {
     if !processor::compress_sha256(states, blocks) {

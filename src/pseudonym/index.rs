@@ -1,7 +1,6 @@
-//! What an archive must know of pseudonymised lines beside their bytes: class, days, and the tokens in
-//! them with what they stand for.
+//! The index of pseudonymised lines that an archive needs: class, days, and tokens with their originals.
 //!
-//! Made only for an archive ([`super::Layout::index_line`]); a filter that writes to a pipe makes none.
+//! It is built only for an archive ([`super::Layout::index_line`]), not for a filter that writes to a pipe.
 
 use super::epoch::EpochKeys;
 use super::hmac::{self, AT_ONCE};
@@ -15,58 +14,58 @@ use zeroize::Zeroizing;
 /// The retention of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dated {
-    /// Index of its class in the policy; the number of classes stands for one that the policy has not.
+    /// Index of the class in the policy; the number of classes stands for a class that the policy does not have.
     pub class: usize,
-    /// The first legal day on which it must no longer exist.
+    /// The first legal day on which the line must no longer exist.
     pub expires: Expires,
-    /// When the event was, in Unix seconds: what the line states if that is believed, otherwise receipt.
+    /// Event time in Unix seconds: the time that the line states if it is believed, otherwise its receipt.
     pub event_second: i64,
 }
 
 /// One line of the index.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
-    /// Where it ends in the bytes, its line end included.
+    /// The offset in the bytes at which the line ends, including its line end.
     pub(super) end: usize,
     pub(super) event_second: i64,
-    /// Where its tokens end in the tokens.
+    /// The number of tokens up to the end of the line.
     tokens_end: u32,
 }
 
-/// Lines of one class and day, one after another.
+/// Consecutive lines of one class and expiry day.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
-    /// Where they end in the entries.
+    /// The number of entries up to the end of the run.
     pub(super) lines_end: usize,
-    /// Where their tokens end in the tokens.
+    /// The number of tokens up to the end of the run.
     tokens_end: u32,
     pub(super) class: usize,
     pub(super) expires: Expires,
     destination: u64,
 }
 
-/// Lines and tokens in the order in which they were written.
+/// The index of a block: its lines and tokens in the order in which they were written.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// Of the epoch that all tokens are of.
+    /// The keys of the epoch that all tokens belong to.
     pub(super) keys: Option<Arc<EpochKeys>>,
     pub(super) entries: Vec<Entry>,
-    /// Whether a line has no line end.
+    /// Whether a line lacks its line end.
     pub(super) unended: bool,
     pub(super) tokens: Tokens,
     pub(super) runs: Vec<Run>,
-    /// The numbers of lines that stand for sealed ones.
+    /// The numbers of lines that are placeholders.
     pub(super) placeholders: Vec<usize>,
 }
 
 impl Index {
-    /// Adds a token whose tag is not known yet. Its number, for [`Index::complete`].
+    /// Adds a token whose tag is not known yet. Returns its number for [`Index::complete`].
     #[inline]
     pub(super) fn push_later(&mut self, kind: Kind, original: &[u8]) -> u32 {
         self.tokens.push_item(kind, [0; 16], original)
     }
 
-    /// What is known now of the token of that number, whose line has ended; notes where it goes.
+    /// Completes a token of a finished line with its tag and network, and notes its destination.
     #[inline]
     pub(super) fn complete(&mut self, number: u32, note: &mut Note) {
         let run = self.runs.partition_point(|run| run.tokens_end <= number);
@@ -79,9 +78,9 @@ impl Index {
         }
     }
 
-    /// All tokens are complete.
+    /// Sorts the fresh tokens. Called once all tokens are complete.
     pub(super) fn finish(&mut self) {
-        // They came in a few runs that are in order already, which this sort merges.
+        // The numbers form a few sorted runs, which this sort merges.
         self.tokens.fresh.sort();
     }
 
@@ -93,7 +92,7 @@ impl Index {
         self.tokens.clear();
     }
 
-    /// Ends a line where `bytes` end.
+    /// Ends a line at the end of `bytes`.
     #[inline]
     pub(super) fn end_line(&mut self, bytes: &[u8], dated: Dated, destinations: &mut Destinations) {
         let Dated { class, expires, event_second } = dated;
@@ -118,24 +117,25 @@ impl Index {
         Dated { class, expires, event_second: self.entries[line].event_second }
     }
 
-    /// Where the tokens of the lines of these numbers start and end.
+    /// The range of the tokens of these lines.
     pub(super) fn tokens_of(&self, lines: Range<usize>) -> Range<u32> {
         let end_before = |line: usize| line.checked_sub(1).map_or(0, |line| self.entries[line].tokens_end);
         end_before(lines.start)..end_before(lines.end)
     }
 }
 
-/// Numbers for where lines go: the vault of a class and a day, until any vault is begun. No number is given twice.
+/// Numbers the destinations of lines. A destination is the vault of a class and expiry day, as long as no further
+/// vault is begun. No number is used twice.
 #[derive(Default)]
 pub(super) struct Destinations {
     numbers: Vec<((usize, Expires), u64)>,
     last: u64,
-    /// How many vaults had been begun when the first of these numbers was given.
+    /// How many vaults had been begun when the first of these numbers was assigned.
     vaults: u64,
 }
 
 impl Destinations {
-    /// Forgets all numbers if a vault was begun since. How many there are.
+    /// Forgets all numbers if a vault was begun since they were assigned. Returns `vaults_begun`.
     pub(super) fn renew(&mut self, vaults_begun: u64) -> u64 {
         if self.vaults != vaults_begun {
             self.clear();
@@ -163,15 +163,15 @@ impl Destinations {
     }
 }
 
-/// Destinations that are told apart. With more of them vaults look more tokens up.
+/// The maximum number of destinations. With more than this, vaults have to look up more tokens.
 const MOST_DESTINATIONS: usize = 64;
 
-/// Tokens and the canonical bytes they stand for, in clear: for the vault alone. Wiped when dropped, never
-/// printed.
+/// Tokens and their originals in clear (as canonical bytes), for the vault only. Wiped when dropped, and
+/// never printed.
 pub struct Tokens {
     items: Vec<Item>,
-    /// The numbers of those that may not have gone to the same vault before, in order; all others have, unless it was
-    /// begun since.
+    /// The numbers of tokens that may be new to their vault, in order. All others have been sent to the same vault
+    /// before, unless it was begun since.
     fresh: Vec<u32>,
     originals: Zeroizing<Vec<u8>>,
     /// How many vaults had been begun before these tokens were made.
@@ -182,9 +182,9 @@ pub struct Tokens {
 struct Item {
     kind: Kind,
     tag: [u8; 16],
-    /// The first bytes of the tag of the network that an address is in; of anything else, those of its own tag.
+    /// For an address, the first bytes of the tag of its network; for anything else, those of its own tag.
     network: [u8; 8],
-    /// Where its canonical bytes end; they start where those of the item before end.
+    /// The end of the canonical bytes, which start where those of the previous item end.
     end: u32,
 }
 
@@ -195,7 +195,7 @@ impl Default for Tokens {
 }
 
 impl Tokens {
-    /// Adds a token. One whose original is not known has none, empty.
+    /// Adds a token. If its original is unknown, `original` is empty.
     pub fn push(&mut self, kind: Kind, tag: [u8; 16], original: &[u8]) {
         let number = self.push_item(kind, tag, original);
         self.fresh.push(number);
@@ -207,23 +207,23 @@ impl Tokens {
         self.items.iter_mut().last().into_iter().for_each(|item| item.network = network);
     }
 
-    /// Adds a token of which it is not known whether it is fresh. Its number.
+    /// Adds a token without marking it as fresh. Returns its number.
     #[inline]
     fn push_item(&mut self, kind: Kind, tag: [u8; 16], original: &[u8]) -> u32 {
         self.originals.extend_from_slice(original);
-        // Blocks and frames are far smaller than 4 GiB; a wrong length here would only lose what follows.
+        // Blocks and frames are far smaller than 4 GiB; a wrong length here would only lose the originals after it.
         let end = u32::try_from(self.originals.len()).unwrap_or(u32::MAX);
         let number = self.count();
         self.items.push(Item { kind, tag, network: head(&tag), end });
         number
     }
 
-    /// Says that so many vaults had been begun before these tokens were made.
+    /// Records that `vaults` vaults had been begun before these tokens were made.
     pub(super) fn made_after(&mut self, vaults: u64) {
         self.vaults = self.vaults.min(vaults);
     }
 
-    /// Adds the tokens of `other` that stand in this range.
+    /// Adds the tokens of `other` in this range.
     pub fn extend_from(&mut self, other: &Self, range: Range<u32>) {
         self.vaults = self.vaults.min(other.vaults);
         if range.is_empty() {
@@ -239,16 +239,16 @@ impl Tokens {
         self.fresh.extend(fresh.iter().map(|number| number - range.start + first));
     }
 
-    /// The first eight bytes of each tag, and of the tag of the network that an address is in; for anything else those
-    /// of its own tag once more.
+    /// The first eight bytes of each tag, together with those of the tag of its network if it is an address, or else
+    /// once more those of its own tag.
     pub fn heads(&self) -> impl Iterator<Item = ([u8; 8], [u8; 8])> {
         self.items.iter().map(|item| (head(&item.tag), item.network))
     }
 
-    /// Kind, tag and canonical bytes of those that may not be in their vault, the `begun`-th under its keys
-    /// ([`EpochKeys::begin_vault`]), although all that were sent there before them are.
+    /// Kind, tag and original of each token that may not be in its vault, which is the `begun`-th under its keys
+    /// ([`EpochKeys::begin_vault`]). Assumes that all tokens sent to that vault before are in it.
     pub fn fresh(&self, begun: u64) -> impl Iterator<Item = (Kind, [u8; 16], &[u8])> {
-        // What was sent before that vault was begun is not in it.
+        // Tokens that were sent before that vault was begun are not in it.
         let (fresh, all) = match begun <= self.vaults {
             true => (&self.fresh[..], 0..0),
             false => (&[][..], 0..self.count()),
@@ -256,7 +256,7 @@ impl Tokens {
         fresh.iter().copied().chain(all).map(|number| self.at(number))
     }
 
-    /// Forgets them all, keeps the memory.
+    /// Removes all tokens and keeps the memory.
     pub fn clear(&mut self) {
         self.items.clear();
         self.fresh.clear();
@@ -279,7 +279,7 @@ impl Tokens {
     }
 }
 
-/// What a filter takes of a tag.
+/// The part of a tag that a filter uses.
 pub(super) fn head(tag: &[u8; 16]) -> [u8; 8] {
     let [head @ .., _, _, _, _, _, _, _, _] = *tag;
     head
@@ -291,24 +291,24 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// Tags of the networks that addresses are in: for search, never in a line. One a thread, for it remembers
-/// recent ones.
+/// Makes the tags of the networks of addresses, which serve for search and never appear in a line. Each
+/// thread has its own, because it caches recent ones.
 pub struct Networks {
     keys: Arc<EpochKeys>,
-    /// Of IPv4 and of IPv6: direct-mapped, small enough to stay in the cache of a core.
+    /// Caches for IPv4 and IPv6: direct-mapped, and small enough for the cache of a core.
     recent: [Vec<Option<Remembered>>; 2],
-    /// Those that are asked for together, and under which number; empty in between.
+    /// Pending requests, each with its number. Empty between batches.
     asked: Vec<(usize, Network)>,
 }
 
 #[derive(Clone, Copy)]
 struct Remembered {
-    /// The bits of the network.
+    /// The prefix bits of the network.
     network: u64,
     tag: [u8; 16],
 }
 
-/// Networks that are remembered of each version; a power of two.
+/// The number of networks cached per IP version; a power of two.
 const REMEMBERED: usize = 1 << 13;
 
 /// The /24 of an IPv4 address, or the /64 of an IPv6 address.
@@ -320,7 +320,7 @@ struct Network {
 }
 
 impl Network {
-    /// That of an address, given its canonical bytes.
+    /// The network of an address, given its canonical bytes.
     fn of(address: &[u8]) -> Option<Self> {
         match *address {
             [4, a, b, c, _] => Some(Self { version: 0, bits: u64::from_be_bytes([0, 0, 0, 0, 0, a, b, c]) }),
@@ -336,7 +336,7 @@ impl Network {
         (self.bits.wrapping_mul(MULTIPLIER) >> 32) as usize % REMEMBERED
     }
 
-    /// Its canonical bytes, `04` and 3 bytes or `06` and 8 bytes, as an HMAC takes them.
+    /// The canonical bytes, `04` and 3 bytes or `06` and 8 bytes, as an HMAC block.
     fn block(self) -> hmac::Block {
         let mut bytes = [6; 9];
         bytes[1..].copy_from_slice(&self.bits.to_be_bytes());
@@ -352,14 +352,14 @@ impl Network {
 }
 
 impl Networks {
-    /// Networks in one epoch.
+    /// Creates an empty cache for one epoch.
     #[must_use]
     pub fn new(keys: Arc<EpochKeys>) -> Self {
         let recent = [vec![None; REMEMBERED], vec![None; REMEMBERED]];
         Self { keys, recent, asked: Vec::new() }
     }
 
-    /// Goes over to the keys of another epoch.
+    /// Switches to the keys of another epoch.
     pub fn enter(&mut self, keys: &Arc<EpochKeys>) {
         if !Arc::ptr_eq(&self.keys, keys) {
             *self = Self::new(Arc::clone(keys));
@@ -367,7 +367,7 @@ impl Networks {
     }
 
     /// The tag of the network of an address, given its canonical bytes: the /24 of an IPv4 address (`04`
-    /// and 3 bytes), the /64 of an IPv6 address (`06` and 8 bytes). `None` if that is no address.
+    /// and 3 bytes) or the /64 of an IPv6 address (`06` and 8 bytes). `None` if these are no address.
     pub fn tag_of(&mut self, address: &[u8]) -> Option<[u8; 16]> {
         let mut found = None;
         self.ask(0, address);
@@ -375,13 +375,13 @@ impl Networks {
         found
     }
 
-    /// Asks, under a number, for the tag of the network of an address, given its canonical bytes. What is no address has
-    /// no answer.
+    /// Requests the tag of the network of an address, given its canonical bytes. Bytes that are no address get no
+    /// answer.
     pub(super) fn ask(&mut self, number: usize, address: &[u8]) {
         self.asked.extend(Network::of(address).map(|network| (number, network)));
     }
 
-    /// Answers all that was asked, in any order.
+    /// Answers all pending requests, in any order.
     pub(super) fn answer(&mut self, mut take: impl FnMut(usize, [u8; 16])) {
         let Self { keys, recent, asked } = self;
         asked.retain(|&(number, network)| {
@@ -431,7 +431,7 @@ mod tests {
         let keys = EpochKeys::derive(&Secret::new([7; 32]), Epoch::Fixed, "default", &Kinds::default());
         let mut networks = Networks::new(Arc::new(keys.clone()));
         let v6 = |last: u8| [&[6, 0x20, 1, 0xd, 0xb8, 0, 0, 0, last][..], &[1; 8]].concat();
-        // Twice, in an order in which networks push each other out.
+        // Twice, in an order in which networks evict each other.
         for round in 0..2 {
             for number in 0..20_000_u32 {
                 let [_, a, b, c] = number.to_be_bytes();
@@ -444,7 +444,7 @@ mod tests {
         }
         let others = [&b""[..], b"\x04\x01", b"\x06\x01", b"jean@example.org"];
         assert!(others.iter().all(|other| networks.tag_of(other).is_none()));
-        // Together, with some that are remembered and one that comes twice.
+        // In one batch, with some that are cached and one that occurs twice.
         let many: Vec<_> = [7, 7, 0, 1, 2].map(v6).into_iter().chain([vec![4, 1, 2, 3, 9]]).collect();
         let asked = many.iter().map(Vec::as_slice).chain(others);
         asked.enumerate().for_each(|(number, address)| networks.ask(number, address));
@@ -479,8 +479,8 @@ mod tests {
         assert_eq!(all(&second), []);
     }
 
-    /// The lines of a block, each with one token, whose classes are given; which of them are sent for the first time, for
-    /// all that the block knows.
+    /// Builds the lines of a block, each with one token, from the given classes. Returns which tokens are sent for the
+    /// first time, as far as the block can tell.
     fn first_sent(
         classes: &[usize],
         note: &mut Note,

@@ -1,10 +1,10 @@
-//! Laying out lines before their tokens are known.
+//! Lays out lines before their tokens are known.
 //!
-//! A token has a fixed width, so a line is put down at once, with a hole for the tag of each token. When
-//! the block is done, the holes are filled: by then the entries of the recent tokens have come near, which
-//! was begun when the hole was made; the HMACs of those that missed are made several side by side. Runs of the line are copied in one stride of
-//! [`STRIDE`] bytes where the block allows it, which costs no call and no branch on their length: what is
-//! too much is overwritten by what comes next, or lies behind the end.
+//! A token has a fixed width, so a line is written at once, with a hole for the tag of each token. The holes
+//! are filled when the block is done. By then, the entries of recent tokens are in the cache: each is
+//! prefetched when its hole is made. The HMACs of tokens that are not among them are computed several at a
+//! time. Runs of the line are copied in one stride of [`STRIDE`] bytes where the block allows it, without a
+//! call or a branch on their length: excess bytes are overwritten by what follows, or lie beyond the end.
 
 use super::hmac::{self, AT_ONCE};
 use super::index::{self, Index};
@@ -15,18 +15,18 @@ use crate::model::{Canonical, Finding, Findings, Kind, Placement, RenderedTag};
 use crate::scan::Line;
 use std::sync::Arc;
 
-/// Bytes that are copied at least. Nine runs of ten are shorter.
+/// The minimum number of bytes copied at a time. Nine out of ten runs are shorter.
 const STRIDE: usize = 64;
 
-/// Most bytes of a token: kind, underscore, kid and tag, or an address or a mailbox in its place.
+/// The maximum length of a token: kind, underscore, kid and tag, or an address or a mailbox in its place.
 const TOKEN_ROOM: usize = 48;
 
-/// Tags that are still to be put in: where, and whose.
+/// Tags that are still to be filled in: where each goes, and the identifier it belongs to.
 #[derive(Default)]
 pub(super) struct Holes {
     v4: Vec<V4Hole>,
     other: Vec<Hole>,
-    /// Those that the recent tokens do not have.
+    /// Holes whose tokens are not among the recent tokens.
     missed: Vec<Missed>,
 }
 
@@ -34,7 +34,7 @@ struct V4Hole {
     at: usize,
     address: [u8; 4],
     set: Set,
-    /// The number of the token in the index, if there is one; likewise below.
+    /// The number of the token in the index; 0 if lines are not indexed. The same applies below.
     number: u32,
 }
 
@@ -52,23 +52,23 @@ struct Missed {
     whose: Whose,
     set: Set,
     number: u32,
-    /// The first bytes of the tag of its network, if it is an address and lines are indexed.
+    /// The first bytes of the tag of the network, if this is an address and lines are indexed.
     network: Option<[u8; 8]>,
 }
 
-/// Under what a tag is to be remembered.
+/// The identifier under which a tag is cached.
 #[derive(Clone, Copy)]
 enum Whose {
     V4([u8; 4]),
     Other(Key),
 }
 
-/// Lines in the making. While it lives the output cannot be looked at; when it is dropped, every token is
-/// in its place.
+/// Lines being laid out. The output is borrowed until this is dropped, and by then every token is in its
+/// place.
 pub struct Layout<'a> {
     maker: &'a mut Pseudonymiser,
     out: &'a mut Pseudonymised,
-    /// That of the output, while lines are indexed.
+    /// The index of the output, while lines are indexed.
     index: Option<Box<Index>>,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Layout<'a> {
         Self { maker, out, index: None }
     }
 
-    /// Begins to index lines, for an archive: each must be entered with [`Layout::index_line`].
+    /// Begins to index lines for an archive: each one must then be added with [`Layout::index_line`].
     pub fn index_lines(&mut self) {
         let Pseudonymiser { recent, networks, keys, destinations, .. } = &mut *self.maker;
         recent.take_notes();
@@ -87,15 +87,15 @@ impl<'a> Layout<'a> {
         self.index = Some(index);
     }
 
-    /// Enters the line that was added last into the index of the output: all that stands between it and the line
-    /// indexed before.
+    /// Adds the latest line to the index of the output. It comprises all bytes after the line that was indexed
+    /// before.
     pub fn index_line(&mut self, dated: Dated) {
         let Some(index) = &mut self.index else { return };
         index.keys.get_or_insert_with(|| Arc::clone(&self.maker.keys));
         index.end_line(&self.out.buffer[..self.out.length], dated, &mut self.maker.destinations);
     }
 
-    /// The same for a line that stands for a quarantined one: its token names a sealed file, nobody.
+    /// Adds a placeholder to the index. Its token names a quarantine file, not a person.
     pub fn index_placeholder(&mut self, placeholder: &Placeholder, dated: Dated) {
         let Some(index) = &mut self.index else { return };
         if let Some(parts) = token::parse(placeholder.token().as_bytes()) {
@@ -105,8 +105,8 @@ impl<'a> Layout<'a> {
         self.index_line(dated);
     }
 
-    /// Adds `line`: findings replaced, forged tags defused, `tag` put in, then the line end. All other
-    /// bytes are copied as they are.
+    /// Adds `line` with its findings replaced, forged tags defused and `tag` inserted, followed by its line end.
+    /// All other bytes are copied unchanged.
     #[inline]
     pub fn line(&mut self, line: &Line<'_>, findings: &Findings, tag: Option<Placement<'_>>) {
         self.make_room(line.bytes.len() + self.room_for(findings));
@@ -129,7 +129,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Adds the line that stands for a quarantined one.
+    /// Adds the placeholder of a quarantined line.
     pub fn placeholder(&mut self, placeholder: &Placeholder, tag: Option<&RenderedTag>, ending: &[u8]) {
         let text = placeholder.to_string();
         self.make_room(text.len());
@@ -140,10 +140,10 @@ impl<'a> Layout<'a> {
         self.extend(ending);
     }
 
-    /// Most bytes that the findings of a line add to it.
+    /// The maximum number of bytes that the findings of a line add to it.
     #[inline]
     fn room_for(&self, findings: &Findings) -> usize {
-        // An address-shaped token spells its separators, eight at most, as the line does.
+        // An address-shaped token spells its separators, at most eight, as the line does.
         let separators = match self.maker.shape {
             TokenShape::Native => 0,
             TokenShape::Address => findings.items.iter().map(|finding| 8 * finding.separator.len()).sum(),
@@ -151,7 +151,7 @@ impl<'a> Layout<'a> {
         findings.items.len() * TOKEN_ROOM + separators + findings.defused.len()
     }
 
-    /// Makes sure that `bytes` more bytes fit, with a tag, a line end and a stride.
+    /// Ensures that there is room for `bytes` more bytes, a tag, a line end and a stride.
     #[inline]
     fn make_room(&mut self, bytes: usize) {
         let needed = self.out.length + bytes + RenderedTag::MOST_BYTES + 2 + STRIDE;
@@ -160,7 +160,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Copies the line from `position` to `end`, with what is to be put in before `end`.
+    /// Copies the line from `position` to `end`, with the insertions that belong before `end`.
     #[inline(always)]
     fn copy_to(&mut self, end: u32, position: &mut u32, line: &Line<'_>, insertions: &mut Insertions<'_>) {
         while let Some((&at, later)) = insertions.defused.split_first()
@@ -168,7 +168,7 @@ impl<'a> Layout<'a> {
         {
             self.tag_before(at + 1, position, line, insertions);
             insertions.defused = later;
-            // Within an identifier: the token that took its place holds no tag.
+            // If it is inside an identifier, skip it: the token that replaced it contains no tag.
             if at >= *position {
                 self.copy(line, *position, at);
                 self.push(b'_');
@@ -180,7 +180,7 @@ impl<'a> Layout<'a> {
         *position = end;
     }
 
-    /// Puts the tag in if its place is before `end`.
+    /// Inserts the tag if its place is before `end`.
     #[inline(always)]
     fn tag_before(&mut self, end: u32, position: &mut u32, line: &Line<'_>, insertions: &mut Insertions<'_>) {
         if let Some(Placement { replace, text }) = insertions.tag.take_if(|tag| tag.replace.start < end) {
@@ -191,13 +191,13 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Copies bytes `from..to` of the line.
+    /// Copies the bytes `from..to` of the line.
     #[inline(always)]
     fn copy(&mut self, line: &Line<'_>, from: u32, to: u32) {
         self.copy_from(line.block, line.start as usize + from as usize, to as usize - from as usize);
     }
 
-    /// Copies `length` bytes of `text` from `from` on, reading and writing a whole stride if it is there.
+    /// Copies `length` bytes of `text` starting at `from`, in whole strides where possible.
     #[inline(always)]
     fn copy_from(&mut self, text: &[u8], from: usize, length: usize) {
         let at = self.out.length;
@@ -266,13 +266,13 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Enters a token into the index whose tag is not known yet. Its number there.
+    /// Adds a token whose tag is not known yet to the index. Returns its number there.
     #[inline(always)]
     fn number(&mut self, kind: Kind, canonical: &[u8]) -> u32 {
         self.index.as_mut().map_or(0, |index| index.push_later(kind, canonical))
     }
 
-    /// Enters a token whose tag is known.
+    /// Adds a token whose tag is known to the index.
     fn enter(&mut self, kind: Kind, tag: [u8; 16], canonical: &[u8]) {
         let Some(index) = &mut self.index else { return };
         let networks = self.maker.networks.as_mut().filter(|_| kind == Kind::IP);
@@ -282,7 +282,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// An address-shaped token has no fixed width, so it is made at once.
+    /// Writes an address-shaped token. It has no fixed width, so its tag is computed at once.
     fn address_shaped(&mut self, finding: &Finding, line: &[u8], findings: &Findings) {
         let mut buffer = [0; 17];
         let canonical = findings.canonical(finding, &mut buffer);
@@ -309,7 +309,7 @@ impl Drop for Layout<'_> {
 }
 
 impl Pseudonymiser {
-    /// Fills all holes in `out`, and completes the tokens of `index`.
+    /// Fills all holes in `out` and completes the tokens of `index`.
     fn fill(&mut self, out: &mut [u8], mut index: Option<&mut Index>) {
         let Self { recent, holes: Holes { v4, other, missed }, .. } = self;
         for &V4Hole { at, address, set, number } in &*v4 {
@@ -343,7 +343,7 @@ impl Pseudonymiser {
         self.fill_missed(out, index);
     }
 
-    /// Fills the holes whose tokens must be made.
+    /// Fills the holes whose tags must be computed.
     fn fill_missed(&mut self, out: &mut [u8], mut index: Option<&mut Index>) {
         let mut missed = std::mem::take(&mut self.holes.missed);
         if index.is_some() {
@@ -364,7 +364,7 @@ impl Pseudonymiser {
         self.holes.missed.clear();
     }
 
-    /// The networks of those that are addresses.
+    /// Finds the networks of those holes that are addresses.
     fn find_networks(&mut self, missed: &mut [Missed]) {
         let Some(networks) = &mut self.networks else { return };
         for (number, hole) in missed.iter().enumerate().filter(|(_, hole)| hole.kind == Kind::IP) {
@@ -391,7 +391,7 @@ impl Pseudonymiser {
         self.new.push((hole.kind, tag));
     }
 
-    /// The tag of a canonical form that is too long to be remembered.
+    /// Computes the tag of a canonical form that is too long to be cached.
     fn long(&mut self, kind: Kind, canonical: &[u8]) -> [u8; 16] {
         let tag = self.keys.tag(kind, canonical);
         self.recent.miss();
@@ -399,7 +399,7 @@ impl Pseudonymiser {
         tag
     }
 
-    /// The tag of a canonical form, remembered or made at once.
+    /// The tag of a canonical form, from the cache or computed at once.
     fn tag_now(&mut self, kind: Kind, canonical: &[u8]) -> [u8; 16] {
         let Some(key) = Key::new(kind, canonical) else { return self.long(kind, canonical) };
         let set = self.recent.other_set(&key);
@@ -409,14 +409,14 @@ impl Pseudonymiser {
             return tag;
         }
         let tag = self.keys.tag(kind, canonical);
-        // Nobody reads its note: tokens that are made at once are always looked up by their vault.
+        // The note is never read: the vault always looks up tokens that were made at once.
         self.recent.remember_other(key, set, token::encode_tag(&tag), Note::default());
         self.new.push((kind, tag));
         tag
     }
 }
 
-/// Copies `length` bytes: in one more stride, or as many as there are.
+/// Copies `length` bytes: in one more stride if possible.
 #[inline]
 fn copy_rest(out: &mut [u8], text: &[u8], length: usize) {
     match (out.first_chunk_mut::<STRIDE>(), text.first_chunk::<STRIDE>()) {
@@ -432,9 +432,9 @@ fn put(out: &mut [u8], at: usize, text: &TagText) {
     }
 }
 
-/// What is put into a line beside tokens, still to come: underscores that defuse, and the tag.
+/// What remains to be inserted into a line beside tokens: underscores that defuse forged tags, and the tag.
 struct Insertions<'a> {
-    /// Sorted.
+    /// Sorted offsets.
     defused: &'a [u32],
     tag: Option<Placement<'a>>,
 }

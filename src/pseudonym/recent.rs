@@ -1,33 +1,33 @@
-//! The recent tokens of one worker: bounded tables in front of the HMAC.
+//! The recent tokens of one worker: fixed-size caches in front of the HMAC.
 //!
-//! Two tables, for two sizes of key: IPv4 addresses, whose entries take half a cache line, and all
-//! else that is short, whose entries take a whole one. Direct-mapped, two ways a set: the newer entry
-//! comes first, the older one falls out. An entry holds the text of the tag as it stands in a token,
-//! so a known identifier costs one look-up and one copy. Memory is fixed, however many distinct
-//! identifiers go by: a miss costs one HMAC, never memory.
+//! There are two tables for two sizes of key: one for IPv4 addresses, whose entries take half a cache line,
+//! and one for all other short identifiers, whose entries take a whole one. Both are two-way
+//! set-associative: the newer entry of a set comes first, and the older one is evicted. An entry holds the
+//! text of the tag as it appears in a token, so a known identifier costs one look-up and one copy. The
+//! memory is fixed, however many distinct identifiers there are: a miss costs one HMAC, never memory.
 //!
-//! Where lines are indexed, each entry has a [`Note`] in a table of its own: who only filters neither has them nor
-//! fetches them.
+//! If lines are indexed, each entry has a [`Note`] in a separate table. A filter that does not index lines neither
+//! allocates notes nor fetches them.
 
 use super::token::TAG_BYTES;
 use crate::model::Kind;
 use crate::primitives::processor::prefetch;
 
-/// The text of a tag.
+/// The encoded text of a tag.
 pub(crate) type TagText = [u8; TAG_BYTES];
 
-/// Longest canonical form that is remembered, in bytes: every address fits, and nearly every e-mail.
+/// The maximum length of a cached canonical form, in bytes: fits every address, and nearly every e-mail address.
 const LONGEST_BYTES: usize = 36;
 
-/// Kind, length and canonical form, filled up with zeros: equal keys are equal identifiers.
+/// Kind, length and canonical form, padded with zeros. Equal keys are equal identifiers.
 #[derive(Clone, Copy)]
 pub(crate) struct Key([u8; 2 + LONGEST_BYTES]);
 
 impl Key {
-    /// The key of nothing: no kind has the number 255.
+    /// The key of an empty entry: no kind has the number 255.
     const NONE: Self = Self([u8::MAX; 2 + LONGEST_BYTES]);
 
-    /// `None` if the canonical form is longer than what is remembered.
+    /// Returns `None` if the canonical form is too long to be cached.
     #[inline]
     pub(crate) fn new(kind: Kind, canonical: &[u8]) -> Option<Self> {
         let mut bytes = [0; 2 + LONGEST_BYTES];
@@ -47,8 +47,8 @@ impl Key {
         &self.0[2..2 + usize::from(self.0[1])]
     }
 
-    /// A quick mix. Not keyed: whoever crafts collisions gains misses, each the price of one HMAC, which
-    /// is what every new identifier costs anyway.
+    /// A fast hash without a key. An attacker who crafts collisions gains only misses, and each costs one HMAC,
+    /// as every new identifier does anyway.
     #[inline]
     fn hash(&self) -> u64 {
         let [a, b, c, d, e] = self.words();
@@ -56,20 +56,20 @@ impl Key {
         fold(high ^ e, low ^ MIX[4])
     }
 
-    /// All bytes, some of them twice.
+    /// All bytes as words; the last word overlaps the one before it.
     #[inline]
     fn words(&self) -> [u64; 5] {
         [0, 8, 16, 24, 30].map(|at| self.0[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word)))
     }
 
-    /// Equality without a call and without a branch.
+    /// Compares without a call or a branch.
     #[inline]
     fn is(&self, other: &Self) -> bool {
         self.words().into_iter().zip(other.words()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
     }
 }
 
-/// Digits of pi (as in Blowfish): numbers without a pattern.
+/// Digits of pi, as in Blowfish: numbers without a pattern.
 const MIX: [u64; 5] = [
     0x243f_6a88_85a3_08d3,
     0x1319_8a2e_0370_7344,
@@ -78,7 +78,7 @@ const MIX: [u64; 5] = [
     0x4528_21e6_38d0_1377,
 ];
 
-/// The two halves of the product, one over the other.
+/// XORs the two halves of the product.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the halves of 128 bits")]
 fn fold(a: u64, b: u64) -> u64 {
@@ -86,7 +86,7 @@ fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// 32 bytes: two of them, a set, are one cache line.
+/// An entry of 32 bytes: the two entries of a set fill one cache line.
 #[derive(Clone, Copy)]
 #[repr(align(32))]
 struct V4Entry {
@@ -95,7 +95,7 @@ struct V4Entry {
     text: TagText,
 }
 
-/// 64 bytes: one cache line.
+/// An entry of 64 bytes, one cache line.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Entry {
@@ -103,23 +103,24 @@ struct Entry {
     text: TagText,
 }
 
-/// What an index wants to know of a token, and where the token went. Two of them, a set, are one cache line.
+/// What an index needs to know about a token, and where the token was sent. The two notes of a set fill
+/// one cache line.
 #[derive(Clone, Copy, Default)]
 #[repr(align(32))]
 pub(crate) struct Note {
     pub(crate) tag: [u8; 16],
-    /// The first bytes of the tag of the network that an address is in; of anything else, those of its own tag.
+    /// For an address, the first bytes of the tag of its network; for anything else, those of its own tag.
     pub(crate) network: [u8; 8],
-    /// The destination that it was sent to last; 0 if to none.
+    /// The destination that the token was last sent to; 0 for none.
     pub(crate) sent: u64,
 }
 
-/// The number of a set. An identifier has it when it is found in a line, and looks into it when the block is done:
-/// till then the set has come near, from wherever in memory it was.
+/// The index of a set. It is computed when the identifier is found in a line, and used when the block is
+/// done; in the meantime the set is prefetched from wherever in memory it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Set(usize);
 
-/// Where an entry is: the set, and which of the two.
+/// The position of an entry: the set, and which of its two ways.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot {
     set: usize,
@@ -129,11 +130,11 @@ pub(crate) struct Slot {
 const NO_V4: V4Entry = V4Entry { address: [0; 4], known: false, text: [0; TAG_BYTES] };
 const NONE: Entry = Entry { key: Key::NONE, text: [0; TAG_BYTES] };
 
-/// Bounded tables of recent tag texts.
+/// Fixed-size caches of recent tag texts.
 pub(crate) struct RecentTokens {
     v4: Vec<[V4Entry; 2]>,
     other: Vec<[Entry; 2]>,
-    /// Of the entries of both tables; empty if nobody takes notes.
+    /// The notes of the entries of both tables; empty unless notes are taken.
     v4_notes: Vec<[Note; 2]>,
     other_notes: Vec<[Note; 2]>,
     hits: u64,
@@ -141,7 +142,7 @@ pub(crate) struct RecentTokens {
 }
 
 impl RecentTokens {
-    /// Tables of `bytes` bytes together, rounded down to a power of two, at least 1 MiB.
+    /// Creates tables that take `bytes` bytes together, rounded down to a power of two, but at least 1 MiB.
     pub(crate) fn new(bytes: usize) -> Self {
         let half = (bytes / 2).max(512 << 10);
         let sets = |set_bytes: usize| 1 << (half / set_bytes).ilog2();
@@ -155,7 +156,7 @@ impl RecentTokens {
         }
     }
 
-    /// Makes room for notes, if there is none. What was remembered without notes is forgotten.
+    /// Allocates notes unless they exist already. Entries cached without notes are removed.
     pub(crate) fn take_notes(&mut self) {
         if self.v4_notes.is_empty() {
             self.clear();
@@ -164,7 +165,7 @@ impl RecentTokens {
         }
     }
 
-    /// Where the entries of an IPv4 address would be. Begins to bring them near.
+    /// The set of an IPv4 address. Begins to prefetch it.
     #[inline]
     pub(crate) fn v4_set(&self, address: [u8; 4]) -> Set {
         let set = set(v4_hash(address), self.v4.len());
@@ -173,7 +174,7 @@ impl RecentTokens {
         Set(set)
     }
 
-    /// Where the entries of any other identifier would be. Begins to bring them near.
+    /// The set of any other identifier. Begins to prefetch it.
     #[inline]
     pub(crate) fn other_set(&self, key: &Key) -> Set {
         let set = set(key.hash(), self.other.len());
@@ -182,11 +183,11 @@ impl RecentTokens {
         Set(set)
     }
 
-    /// The text of the tag of an IPv4 address, and where its note is, if it is remembered.
+    /// The text of the tag of an IPv4 address and the slot of its entry, if it is cached.
     #[inline]
     pub(crate) fn v4(&mut self, address: [u8; 4], Set(number): Set) -> Option<(&TagText, Slot)> {
         let set = &self.v4[number];
-        // Which of the two it is cannot be foretold, so it is no branch.
+        // Which of the two it is cannot be predicted, so avoid a branch.
         let is = |entry: &V4Entry| {
             entry.known & (u32::from_ne_bytes(entry.address) == u32::from_ne_bytes(address))
         };
@@ -198,19 +199,19 @@ impl RecentTokens {
         found.then(|| (&set[way].text, Slot { set: number, way }))
     }
 
-    /// The note of an IPv4 address that is remembered, if notes are taken.
+    /// The note of an IPv4 address that is cached, if notes are taken.
     #[inline]
     pub(crate) fn v4_note(&mut self, slot: Slot) -> Option<&mut Note> {
         self.v4_notes.get_mut(slot.set)?.get_mut(slot.way)
     }
 
-    /// Remembers the text of the tag of an IPv4 address, and its note.
+    /// Caches the text of the tag of an IPv4 address, and its note.
     pub(crate) fn remember_v4(&mut self, address: [u8; 4], Set(set): Set, text: TagText, note: Note) {
         push(&mut self.v4[set], V4Entry { address, known: true, text });
         self.v4_notes.get_mut(set).into_iter().for_each(|notes| push(notes, note));
     }
 
-    /// The text of the tag of any other identifier, and where its note is, if it is remembered.
+    /// The text of the tag of any other identifier and the slot of its entry, if it is cached.
     #[inline]
     pub(crate) fn other(&mut self, key: &Key, Set(number): Set) -> Option<(&TagText, Slot)> {
         let set = &self.other[number];
@@ -222,24 +223,24 @@ impl RecentTokens {
         found.then(|| (&set[way].text, Slot { set: number, way }))
     }
 
-    /// The note of any other identifier that is remembered, if notes are taken.
+    /// The note of any other identifier that is cached, if notes are taken.
     #[inline]
     pub(crate) fn other_note(&mut self, slot: Slot) -> Option<&mut Note> {
         self.other_notes.get_mut(slot.set)?.get_mut(slot.way)
     }
 
-    /// Remembers the text of the tag of any other identifier, and its note.
+    /// Caches the text of the tag of any other identifier, and its note.
     pub(crate) fn remember_other(&mut self, key: Key, Set(set): Set, text: TagText, note: Note) {
         push(&mut self.other[set], Entry { key, text });
         self.other_notes.get_mut(set).into_iter().for_each(|notes| push(notes, note));
     }
 
-    /// Counts an identifier that is too long to be remembered.
+    /// Counts a miss for an identifier that is too long to be cached.
     pub(crate) fn miss(&mut self) {
         self.misses += 1;
     }
 
-    /// Forgets all of it.
+    /// Removes all entries and notes.
     pub(crate) fn clear(&mut self) {
         self.v4.fill([NO_V4; 2]);
         self.other.fill([NONE; 2]);
@@ -247,13 +248,13 @@ impl RecentTokens {
         self.other_notes.fill(Default::default());
     }
 
-    /// How many identifiers were among the recent ones, and how many were not.
+    /// The hits and misses so far.
     pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
         (self.hits, self.misses)
     }
 }
 
-/// Puts the newer one in front; the older one falls out.
+/// Puts `newest` in front and evicts the older entry.
 #[inline]
 fn push<T>([newer, older]: &mut [T; 2], newest: T) {
     *older = std::mem::replace(newer, newest);
@@ -264,7 +265,7 @@ fn v4_hash(address: [u8; 4]) -> u64 {
     fold(u64::from(u32::from_ne_bytes(address)) ^ MIX[0], MIX[1])
 }
 
-/// The set of a hash among `sets`, a power of two.
+/// The set of a hash among `sets` sets; `sets` is a power of two.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "only the low bits are wanted")]
 fn set(hash: u64, sets: usize) -> usize {
@@ -350,7 +351,7 @@ mod tests {
         recent.take_notes();
         assert!(find_v4(&mut recent, [9; 4]).is_none(), "it had no note");
         let note = |value: u32| Note { sent: u64::from(value) + 1, ..Note::default() };
-        // Many sets hold two: of those the older one was moved.
+        // Many sets hold two entries; in those the older one was moved.
         for value in 0..20_000u32 {
             let address = value.to_be_bytes();
             remember_v4(&mut recent, address, text(value), note(value));

@@ -11,10 +11,10 @@ use std::net::Ipv6Addr;
 /// Crockford base32, lower case: no `i`, `l`, `o`, `u`.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// Characters of a kid.
+/// The number of characters of a kid.
 pub const KID_BYTES: usize = 5;
 
-/// Characters of a tag.
+/// The number of characters of a tag.
 pub const TAG_BYTES: usize = 26;
 
 /// The domain of address-shaped e-mail tokens (`.invalid`: RFC 2606, 2).
@@ -29,8 +29,8 @@ pub fn write(kind: &str, kid: &[u8; KID_BYTES], tag: &[u8; 16], out: &mut Vec<u8
 }
 
 /// Appends an address-shaped IP token: the unique local address (RFC 4193) `fd || tag[0..15]` in the
-/// text form of RFC 5952, in brackets if a port follows an IPv4 address. `separator` is how the line
-/// spells `:`; empty for `:` itself.
+/// text form of RFC 5952, in brackets if a port follows an IPv4 address. `separator` is the spelling of
+/// `:` in the line; empty for `:` itself.
 pub fn write_address(tag: &[u8; 16], separator: &[u8], brackets: bool, out: &mut Vec<u8>) {
     let mut octets = [0xfd; 16];
     octets[1..].copy_from_slice(&tag[..15]);
@@ -51,21 +51,21 @@ pub fn write_address(tag: &[u8; 16], separator: &[u8], brackets: bool, out: &mut
     }
 }
 
-/// Appends an address-shaped e-mail token, `<tag: 26>@pseudonym.invalid`. `separator` is how the line
-/// spells `@`; empty for `@` itself.
+/// Appends an address-shaped e-mail token, `<tag: 26>@pseudonym.invalid`. `separator` is the spelling of
+/// `@` in the line; empty for `@` itself.
 pub fn write_mailbox(tag: &[u8; 16], separator: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&encode_tag(tag));
     out.extend_from_slice(if separator.is_empty() { b"@" } else { separator });
     out.extend_from_slice(MAILBOX_DOMAIN);
 }
 
-/// The 26 characters of a tag.
+/// Encodes a tag in 26 characters.
 #[must_use]
 pub fn encode_tag(tag: &[u8; 16]) -> [u8; TAG_BYTES] {
     let value = u128::from_be_bytes(*tag);
     let mut characters = [0; TAG_BYTES];
     let (pairs, _) = characters.as_chunks_mut::<2>();
-    // 6 pairs from the first 60 bits, 6 from the next 60, then 8 bits and two zero bits.
+    // 6 pairs of characters from the first 60 bits, 6 from the next 60, then 8 bits and two zero bits.
     let (high, middle, low) = ((value >> 68) as u64, (value >> 8) as u64, (value as u64 & 0xff) << 2);
     for index in 0..6 {
         let shift = 50 - 10 * index;
@@ -76,7 +76,7 @@ pub fn encode_tag(tag: &[u8; 16]) -> [u8; TAG_BYTES] {
     characters
 }
 
-/// The two characters of each number of 10 bits.
+/// The two characters of each 10-bit number.
 static PAIRS: [[u8; 2]; 1024] = {
     let mut pairs = [[0; 2]; 1024];
     let mut number = 0;
@@ -87,7 +87,7 @@ static PAIRS: [[u8; 2]; 1024] = {
     pairs
 };
 
-/// The 5 characters of a kid: 25 bits, `day` (15) then `fingerprint` (10).
+/// Encodes a kid in 5 characters: 25 bits, `day` (15) then `fingerprint` (10).
 #[must_use]
 pub fn encode_kid(day: u16, fingerprint: u16) -> [u8; KID_BYTES] {
     let value = u32::from(day & 0x7fff) << 10 | u32::from(fingerprint & 0x3ff);
@@ -99,13 +99,13 @@ pub fn encode_kid(day: u16, fingerprint: u16) -> [u8; KID_BYTES] {
 pub struct TokenParts<'a> {
     /// 1 to 8 lower-case letters.
     pub kind: &'a str,
-    /// Names the epoch and its secret.
+    /// Identifies the epoch and its secret.
     pub kid: [u8; KID_BYTES],
     /// The tag.
     pub tag: [u8; 16],
 }
 
-/// Reads a token, strictly: nothing before or behind it, padding bits zero.
+/// Parses a token strictly: nothing before or after it, and the padding bits are zero.
 #[must_use]
 pub fn parse(token: &[u8]) -> Option<TokenParts<'_>> {
     let underscore = token.iter().position(|&byte| byte == b'_')?;
@@ -122,11 +122,11 @@ pub fn parse(token: &[u8]) -> Option<TokenParts<'_>> {
     })
 }
 
-/// The tag that 26 characters spell, strictly: padding bits zero.
+/// Decodes a tag from 26 characters strictly: the padding bits are zero.
 #[must_use]
 pub fn decode_tag(characters: &[u8; TAG_BYTES]) -> Option<[u8; 16]> {
     let values = characters.map(|character| VALUES[usize::from(character)]);
-    // As many as fit into a word: 60 bits, 60 bits, then 8 bits and two zero bits.
+    // In words: 60 bits, 60 bits, then 8 bits and two zero bits.
     let number = |values: &[u8]| values.iter().fold(0, |number, &value| number << 5 | u64::from(value));
     let (high, middle, low) = (number(&values[..12]), number(&values[12..24]), number(&values[24..]));
     let all = values.iter().fold(0, |all, value| all | value);
@@ -134,7 +134,7 @@ pub fn decode_tag(characters: &[u8; TAG_BYTES]) -> Option<[u8; 16]> {
     (all < 32 && low & 3 == 0).then(|| tag.to_be_bytes())
 }
 
-/// The tags of everything in `text` that is spelt like a token, whoever made it.
+/// The tags of everything in `text` that has the form of a token, whoever made it.
 pub fn all(text: &[u8]) -> impl Iterator<Item = [u8; 16]> {
     memchr::memchr_iter(b'_', text).filter_map(move |underscore| {
         let letters = text[..underscore].iter().rev().take_while(|byte| byte.is_ascii_lowercase());
@@ -154,7 +154,7 @@ fn value_of(character: u8) -> Option<u8> {
     Some(VALUES[usize::from(character)]).filter(|&value| value < 32)
 }
 
-/// The value of each character; 32 for those that are not in the alphabet.
+/// The value of each character; 32 for characters that are not in the alphabet.
 static VALUES: [u8; 256] = {
     let mut values = [32; 256];
     let mut value = 0;
@@ -165,7 +165,7 @@ static VALUES: [u8; 256] = {
     values
 };
 
-/// Text of one address on the stack.
+/// A buffer on the stack for the text of one address.
 struct AddressText {
     bytes: [u8; 39],
     length: usize,
