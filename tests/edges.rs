@@ -152,6 +152,34 @@ fn files_of_a_pattern_are_followed_also_when_they_come_later() {
     ended.check_privacy();
 }
 
+/// A name that a pattern matches may be an address: messages say the pattern.
+#[test]
+fn a_file_of_a_pattern_is_not_called_by_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("203.0.113.9.log");
+    let pattern = directory.path().join("*.log");
+    let config = format!("[[serve.input]]\ntype = 'file'\npath = '{}'\npoll = '10ms'\n", pattern.display());
+    append(&log, "one");
+    let sidecar = Sidecar::start(&config, &[]);
+    sidecar.wait_until_archived("id=one");
+    let ended = sidecar.stop();
+    fs::remove_file(&log).unwrap();
+    append(&log, "two");
+    let sidecar = ended.restart(&[]);
+    sidecar.wait_for("a file that was followed is gone");
+    sidecar.wait_until_archived("id=two");
+    let ended = sidecar.stop();
+    ended.check_privacy();
+    for offsets in fs::read_dir(ended.folder().join("tails")).unwrap() {
+        fs::write(offsets.unwrap().path(), "nonsense").unwrap();
+    }
+    let sidecar = ended.restart(&[]);
+    sidecar.wait_for("a file cannot be followed; it is tried again");
+    let ended = sidecar.stop();
+    assert!(ended.told.contains(pattern.to_str().unwrap()), "{}", ended.told);
+    ended.check_privacy();
+}
+
 #[test]
 fn a_file_with_several_names_is_followed_once() {
     let directory = tempfile::tempdir().unwrap();

@@ -40,8 +40,8 @@ use tokio::time::{self, Instant};
 pub struct Settings {
     /// Its path. It need not be there yet.
     pub path: PathBuf,
-    /// Below this directory no symbolic link is followed: that of a pattern, in which others may make names.
-    pub below: Option<PathBuf>,
+    /// What matched it. Below its directory others may make names: no symbolic link there is followed, and no message says one.
+    pub pattern: Option<Pattern>,
     /// A longer line is sealed, in bytes.
     pub max_record_bytes: usize,
     /// How often is looked for more, and for a rotation.
@@ -53,7 +53,13 @@ pub struct Settings {
 
 impl Settings {
     fn metadata(&self, path: &Path) -> io::Result<fs::Metadata> {
-        if self.below.is_some() { fs::symlink_metadata(path) } else { fs::metadata(path) }
+        if self.pattern.is_some() { fs::symlink_metadata(path) } else { fs::metadata(path) }
+    }
+
+    /// What messages call it: as the configuration does.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.pattern.as_ref().map_or_else(|| self.path.display().to_string(), Pattern::to_string)
     }
 }
 
@@ -118,7 +124,7 @@ impl<D: Deliver> Tail<D> {
                 match siblings.iter().find(|(_, file)| *file == known.file) {
                     Some((path, _)) => files.extend(open(path, Some(known), &claims, &settings)?),
                     None => {
-                        tracing::warn!(path = %settings.path.display(), "a file that was followed is gone")
+                        tracing::warn!(path = %settings.place(), "a file that was followed is gone")
                     }
                 }
             }

@@ -84,8 +84,8 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         claims: &Claims,
         settings: &Settings,
     ) -> io::Result<Option<Self>> {
-        let file = match &settings.below {
-            Some(root) => open_below(root, path)?,
+        let file = match &settings.pattern {
+            Some(pattern) => open_below(&pattern.root(), path)?,
             None => File::options().read(true).custom_flags(READ.bits().cast_signed()).open(path)?,
         };
         let metadata = file.metadata()?;

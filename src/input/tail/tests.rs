@@ -63,7 +63,7 @@ impl Scene {
     fn settings(&self) -> Settings {
         Settings {
             path: self.path("a.log"),
-            below: None,
+            pattern: None,
             max_record_bytes: 32,
             poll: Duration::from_millis(1),
             linger: Duration::from_secs(1),
@@ -416,8 +416,9 @@ async fn below_the_directory_of_a_pattern_no_link_is_followed() {
     let scene = Scene::new(Shelf::durable());
     let secret = scene.directory.path().join("secret");
     scene.write("a.log", "one\n");
-    let below = Some(scene.directory.path().to_owned());
-    let follower = scene.follow_by(Settings { below: below.clone(), ..scene.settings() }, Claims::default());
+    let pattern = Pattern::of(&scene.directory.path().join("*/*.log")).unwrap();
+    let follower =
+        scene.follow_by(Settings { pattern: pattern.clone(), ..scene.settings() }, Claims::default());
     scene.expect("one\n").await;
     scene.tick("a.log").await;
     fs::write(&secret, "secret\n").unwrap();
@@ -439,7 +440,7 @@ async fn below_the_directory_of_a_pattern_no_link_is_followed() {
     fs::rename(scene.directory.path().join("log"), scene.directory.path().join("elsewhere")).unwrap();
     symlink("elsewhere", scene.directory.path().join("log")).unwrap();
     scene.write("a.log", "four\n");
-    let follower = scene.follow_by(Settings { below, ..scene.settings() }, Claims::default());
+    let follower = scene.follow_by(Settings { pattern, ..scene.settings() }, Claims::default());
     let ended = time::timeout(Duration::from_secs(20), follower.task).await.unwrap().unwrap();
     assert!(matches!(ended, Err(TailError::Read(_))), "{ended:?}");
     scene.expect("one\ntwo\nthree\n").await;

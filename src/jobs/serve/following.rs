@@ -85,7 +85,7 @@ impl Hall {
                     Ok(follower) => drop(followers.insert(path, follower)),
                     Err(error) => {
                         let code = tail::NOT_FOLLOWED.id;
-                        tracing::error!(code, path = %path.display(), %error, "a file cannot be followed");
+                        tracing::error!(code, path = %matching.pattern, %error, "a file cannot be followed");
                     }
                 }
             }
@@ -106,8 +106,8 @@ impl Hall {
         let offsets = matching.offsets(&named.path)?;
         let ends = self.doors.stopped.child_token();
         let hall = Self { doors: Doors { stopped: ends.clone(), ..self.doors.clone() }, ..self.clone() };
-        let below = Some(matching.pattern.root());
-        hall.follow(tail::Settings { below, ..matching.settings.clone() }, offsets.clone(), named);
+        let pattern = Some(matching.pattern.clone());
+        hall.follow(tail::Settings { pattern, ..matching.settings.clone() }, offsets.clone(), named);
         Ok(Follower { ends, offsets, seen: Instant::now() })
     }
 
@@ -116,11 +116,11 @@ impl Hall {
         let settings = tail::Settings { path: named.path.clone(), ..settings };
         let (tasks, followers) = (self.doors.tasks.clone(), self.followers.clone());
         tasks.spawn(followers.track_future(async move {
-            let path = settings.path.clone();
+            let place = settings.place();
             self.follow_on(settings, &offsets, &named).await;
             let kept = task::spawn_blocking(move || offsets.keep()).await;
             if let Err(why) = kept.map_err(io::Error::other).flatten() {
-                self.unkept.lock().unwrap_or_else(PoisonError::into_inner).push(unkept(&path, &why));
+                self.unkept.lock().unwrap_or_else(PoisonError::into_inner).push(unkept(place, &why));
             }
         }));
     }
@@ -138,7 +138,7 @@ impl Hall {
             let stopped = self.doors.stopped.cancelled();
             let (claims, intake) = (self.claims.clone(), self.intake());
             let ended = tail::follow(settings.clone(), claims, intake, offsets.clone(), stopped).await;
-            let path = settings.path.display();
+            let path = settings.place();
             match ended {
                 Ok(()) | Err(TailError::Closed(_)) => return,
                 Err(error @ TailError::Lost(_)) => {
@@ -159,12 +159,12 @@ impl Hall {
 }
 
 /// That nobody knows after the end how far a file was read.
-fn unkept(path: &Path, why: &io::Error) -> Diagnostic {
+fn unkept(place: String, why: &io::Error) -> Diagnostic {
     Diagnostic::new(
         &tail::NOT_FOLLOWED,
         "how far a file was read is not kept: lines of it will be read twice",
     )
-    .at(path.display().to_string())
+    .at(place)
     .because(why.to_string())
     .hint(
         "make room in the state directory before the next start, and expect the last lines of the file twice",

@@ -281,15 +281,11 @@ fn is_pattern(input: &Input) -> bool {
 fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<Entrance, Diagnostic> {
     let storage: Arc<dyn Storage> = Arc::new(Disk);
     // Made here, so that what is wrong with the state directory is told before anything is taken.
-    let offsets = Offsets::open(&storage, &settings.state_dir, path).map_err(|error| {
-        Diagnostic::new(&tail::NOT_FOLLOWED, "cannot keep how far a file was read")
-            .at(settings.state_dir.join("tails").display().to_string())
-            .because(error.to_string())
-            .hint("the state directory must belong to the user who runs oubliette, with mode 0700, and have room")
-    })?;
+    let offsets =
+        Offsets::open(&storage, &settings.state_dir, path).map_err(|error| cannot_keep(settings, &error))?;
     let file = tail::Settings {
         path: path.to_owned(),
-        below: None,
+        pattern: None,
         max_record_bytes: settings.max_line_bytes,
         poll: input.poll.as_ref().map_or(DEFAULT_POLL, |Typed(time)| *time),
         linger: LINGER,
