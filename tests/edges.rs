@@ -13,6 +13,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const OPEN: &str = "1 open 46 relp_version=0\nrelp_software=x\ncommands=syslog\n";
@@ -417,6 +418,27 @@ fn a_required_output_that_is_full_holds_answers_back() {
     let ended = sidecar.stop();
     assert_eq!(ended.code, Some(2));
     assert!(ended.told.contains("O03"), "{}", ended.told);
+}
+
+#[test]
+fn files_are_followed_by_one_process_with_a_state_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("app.log");
+    append(&log, "one");
+    let input = format!("[[serve.input]]\ntype = 'file'\npath = '{}'\n", log.display());
+    let sidecar = Sidecar::start(&input, &[]);
+    sidecar.wait_until_archived("id=one");
+    let mut second = Command::new(env!("CARGO_BIN_EXE_oubliette"));
+    second.args(["serve", "--state-dir"]).arg(sidecar.folder()).stderr(Stdio::piped());
+    let mut second = second.spawn().unwrap();
+    // One that is not refused goes on.
+    std::thread::sleep(Duration::from_secs(7));
+    let ended = second.try_wait().unwrap();
+    second.kill().unwrap();
+    let told = String::from_utf8(second.wait_with_output().unwrap().stderr).unwrap();
+    assert_eq!(ended.and_then(|ended| ended.code()), Some(2), "{told}");
+    assert!(told.contains("error[I12]: another process follows files"), "{told}");
+    assert_eq!(sidecar.stop().archived(), once(&["one"]));
 }
 
 #[test]

@@ -20,7 +20,7 @@ mod offsets;
 mod pattern;
 
 pub use claims::Claims;
-pub use offsets::{Identity, Kept, Offsets};
+pub use offsets::{Identity, Kept, Offsets, turn};
 pub use pattern::{Found, Pattern};
 
 use super::{Closed, Deliver, Lost};
@@ -319,7 +319,7 @@ What it means
   oubliette cannot read an input of type `file`, or cannot save in `<state>/tails` how far it has
   read. It tries again every five seconds. Or a symbolic link matches the pattern of the input.
   oubliette does not follow it: anybody who may create names in that directory could have any file
-  read.
+  read. Or another process follows files with the same state directory: both would archive each line.
 
 Why it matters
   Meanwhile, no line of the file is lost as long as the file stays: oubliette later goes on after

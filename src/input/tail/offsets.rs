@@ -1,7 +1,7 @@
 //! Up to where each file was read, kept over restarts.
 
 use crate::primitives::hex;
-use crate::primitives::private_folder::PrivateFolder;
+use crate::primitives::private_folder::{PrivateFolder, Turn};
 use crate::primitives::storage::{Storage, is_full};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Which file it is, whatever its name is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,13 +71,21 @@ pub struct Offsets {
     unsaved: Arc<Mutex<Option<Vec<Kept>>>>,
 }
 
+/// The right to follow files with a state directory, until dropped: two processes would each read every line.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] if another process has it for longer than one takes to end; if the folder cannot be made.
+pub fn turn(storage: &Arc<dyn Storage>, state_dir: &Path) -> io::Result<Turn> {
+    PrivateFolder::open(storage, &state_dir.join(TAILS))?.turn_within(LONGEST_END)
+}
+
 impl Offsets {
     /// Of `path`, in `<state_dir>/tails`.
     ///
     /// # Errors
     /// If that directory cannot be made; on a full disk without room for offsets, for what is durable would be read again.
     pub fn open(storage: &Arc<dyn Storage>, state_dir: &Path, path: &Path) -> io::Result<Self> {
-        let folder = PrivateFolder::open(storage, &state_dir.join("tails"))?;
+        let folder = PrivateFolder::open(storage, &state_dir.join(TAILS))?;
         let digest = Sha256::digest(path.as_os_str().as_bytes());
         let name = format!("{}.json", hex::encode(&digest[..8]));
         if folder.existing(RESERVE)?.is_none() {
@@ -155,6 +163,12 @@ pub(super) fn check(bytes: &[u8]) -> u16 {
     let digest = Sha256::digest(bytes);
     u16::from_be_bytes([digest[0], digest[1]])
 }
+
+/// The folder of a state directory.
+const TAILS: &str = "tails";
+
+/// How long a process that ends may still follow files.
+const LONGEST_END: Duration = Duration::from_secs(5);
 
 /// Gives its room to the offsets when the disk is full, which is when a sidecar ends that archives to the same disk. A file
 /// system that compresses keeps no room for zeros.

@@ -16,6 +16,7 @@ use crate::input::tls::{self, Tls};
 use crate::input::{datagram, sockets};
 use crate::jobs::serve::{Daemon, Entrance, Manner, Matching, Protocol};
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::private_folder::Turn;
 use crate::primitives::storage::{Disk, Storage};
 use handed_on::Socket;
 use std::io;
@@ -30,6 +31,8 @@ pub(super) struct Inputs {
     open: Vec<Open>,
     /// Sockets from systemd that no input has taken yet.
     inherited: Inherited,
+    /// That no other process follows files, from the first input that does on.
+    tails: Option<Turn>,
 }
 
 struct Open {
@@ -60,7 +63,7 @@ impl Inputs {
     /// None yet; those that systemd listens to already will be taken over.
     pub(super) fn new() -> Result<Self, Diagnostic> {
         let inherited = Inherited::from_environment().map_err(not_taken_over)?;
-        Ok(Self { open: Vec::new(), inherited })
+        Ok(Self { open: Vec::new(), inherited, tails: None })
     }
 
     /// Opens those that `settings` has and that are not open, then closes those that it has no more. Certificates
@@ -75,6 +78,9 @@ impl Inputs {
         same_file::refuse(&wanted)?;
         let is_open = |input: &Input| self.open.iter().any(|open| open.input == *input);
         let mut new: Vec<_> = wanted.iter().filter(|input| !is_open(input)).cloned().collect();
+        if self.tails.is_none() && new.iter().any(|input| input.kind == Kind::File) {
+            self.tails = Some(turn_to_follow(settings)?);
+        }
         // A file that is named is left alone by patterns that match it as well.
         new.sort_by_key(is_pattern);
         let mut at_hand =
@@ -275,6 +281,26 @@ fn manner(input: &Input) -> Manner {
 fn is_pattern(input: &Input) -> bool {
     input.kind == Kind::File
         && input.path.as_deref().is_some_and(|path| matches!(Pattern::of(path), Ok(Some(_))))
+}
+
+fn turn_to_follow(settings: &Settings) -> Result<Turn, Diagnostic> {
+    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    tail::turn(&storage, &settings.state_dir).map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => {
+            Diagnostic::new(&tail::NOT_FOLLOWED, "another process follows files with this state directory")
+                .at(settings.state_dir.join("tails").display().to_string())
+                .because("each line would be archived twice")
+                .hint("stop the other one, or give this one a state directory of its own")
+        }
+        _ => cannot_keep(settings, &error),
+    })
+}
+
+fn cannot_keep(settings: &Settings, error: &io::Error) -> Diagnostic {
+    Diagnostic::new(&tail::NOT_FOLLOWED, "cannot keep how far a file was read")
+        .at(settings.state_dir.join("tails").display().to_string())
+        .because(error.to_string())
+        .hint("the state directory must belong to the user who runs oubliette, with mode 0700, and have room")
 }
 
 /// A file, and how far it was read.
