@@ -25,7 +25,7 @@ use crate::ledger::event::{self, Event};
 use crate::model::{ClassName, SegmentName};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
-use crate::primitives::private_folder::{PrivateFolder, Turn};
+use crate::primitives::private_folder::{LOCK, PrivateFolder, Turn};
 use crate::primitives::storage::Storage;
 use crate::vault;
 pub use extract::{Extracted, Targets};
@@ -127,6 +127,13 @@ impl Holds {
     /// If the lock cannot be had.
     pub fn turn(&self) -> Result<Turn, Diagnostic> {
         self.folder.turn().map_err(failed("lock", &self.folder.path("")))
+    }
+
+    /// Whether another process changes holds or purges now.
+    #[must_use]
+    pub fn are_changed(&self) -> bool {
+        let lock = self.folder.readable(LOCK);
+        matches!(lock.and_then(|lock| lock.map(|mut lock| lock.try_lock()).transpose()), Ok(Some(false)))
     }
 
     /// All holds, by case.

@@ -53,7 +53,7 @@ pub struct Verified {
     pub bytes: u64,
     /// Entries of the ledger.
     pub entries: u64,
-    /// Expiry days of which a purge broke off, or runs now: the next one ends it.
+    /// Expiry days of which a purge began and did not end: it broke off, and the next one ends it, or it runs.
     pub broken_off: BTreeSet<Date>,
     /// What is wrong.
     pub findings: Vec<Finding>,
@@ -62,6 +62,7 @@ pub struct Verified {
 /// What a ledger says of segments.
 #[derive(Debug)]
 struct Record {
+    directory: PathBuf,
     verifier: Verifier,
     /// Every sealing of a segment: on which day, and its digest.
     sealed: BTreeMap<String, Vec<(Date, String)>>,
@@ -138,7 +139,8 @@ impl Checker {
         self.verified.entries += end.n;
         self.verified.findings.extend(findings);
         self.verified.broken_off.extend(&begun);
-        self.records.push(Record { verifier, sealed, digests, erased, purged, shred_keys, begun });
+        let directory = directory.to_owned();
+        self.records.push(Record { directory, verifier, sealed, digests, erased, purged, shred_keys, begun });
         Ok(())
     }
 
@@ -168,7 +170,33 @@ impl Checker {
         self.missing(&archive.tree, &there);
         self.orphans(&archive.tree, &there)?;
         self.strays(archive)?;
+        self.forget_purged()?;
         Ok(self.verified)
+    }
+
+    /// What a purge took that began after the ledgers were read is no fault.
+    fn forget_purged(&mut self) -> Result<(), Diagnostic> {
+        if self.verified.findings.is_empty() {
+            return Ok(());
+        }
+        let mut purged = BTreeSet::new();
+        for Record { directory, .. } in &self.records {
+            ledger::read(&self.storage, directory, &[], &mut |entry| {
+                if let Some(Event::PurgeIntent(purge)) = entry.event() {
+                    purged.extend(purge.files.into_iter().map(|file| file.name));
+                }
+            })?;
+        }
+        let storage = &self.storage;
+        // Whatever the store is called that it lies in.
+        let is_purged = |path: &Path| {
+            purged.iter().any(|name| name.split_once('/').is_some_and(|(_, within)| path.ends_with(within)))
+        };
+        self.verified.findings.retain(|Finding { file, .. }| {
+            let path = Path::new(file);
+            storage.exists(path).unwrap_or(true) || !is_purged(path)
+        });
+        Ok(())
     }
 
     /// Counts a part. Whoever writes to one has it locked; where that cannot be told it counts as written to.

@@ -466,3 +466,32 @@ fn a_purge_with_another_state_directory_says_that_holds_are_not_seen() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(!srv.join("archive/expires=2027-11-25").exists());
 }
+
+/// Its shred key cannot be erased, so it has no end until somebody mends that.
+#[test]
+fn a_purge_that_runs_is_told_from_one_that_broke_off() {
+    let node = Node::new();
+    let (srv, key) = (node.path("srv"), node.path("state/shred/2027-11-24"));
+    fs::remove_file(&key).unwrap();
+    fs::create_dir(&key).unwrap();
+    assert_eq!(purge(&node, &srv, &[]).0, Some(2));
+    let verify = |options: &[&str]| {
+        let verify = ["verify", arg(&srv), "--now", AFTER];
+        let output = node.run(&[&verify[..], options].concat());
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (exit, told) = verify(&[]);
+    assert_eq!((exit, told.contains("the purge of 2027-11-24 broke off")), (Some(1), true), "{told}");
+    // As long as it runs, it has the lock.
+    let lock = fs::File::open(node.path("state/holds/lock")).unwrap();
+    lock.lock().unwrap();
+    let (exit, told) = verify(&[]);
+    assert_eq!((exit, told.contains("the purge of 2027-11-24 runs now")), (Some(0), true), "{told}");
+    let (exit, told) = verify(&["--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(exit, Some(0));
+    assert_eq!(
+        (&told["broken_off"], &told["purging"]),
+        (&serde_json::json!([]), &serde_json::json!(["2027-11-24"]))
+    );
+}

@@ -8,12 +8,14 @@ use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
+use crate::jobs::hold::{self, Holds};
 use crate::jobs::verify::{Archive, CHANGED, Checker, Verified, bytes_below};
 use crate::ledger::{ENTRIES, FOLDER};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Seen, is_remote};
 use crate::shred::{self, ShredStore};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -40,7 +42,12 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
         .filter(|place| !is_remote(place))
         .try_for_each(|place| files::refuse_dangling(place))?;
     let storage = files::storage(&[path, &tree.vault], Seen::Newest)?;
+    // Another ledger may be that of another node, whose holds are not here.
+    let holds = Holds::at(&storage, &settings.state_dir.join(hold::FOLDER));
+    let purges = || args.ledger.is_empty() && holds.are_changed();
+    let purged_before = purges();
     let mut checker = Checker::new(&storage, &ledger, &args.expect)?;
+    let is_purging = purged_before || purges();
     if args.ledger.is_empty() {
         let shred_keys = settings.state_dir.join(shred::FOLDER);
         checker = checker.with_shred_keys(ShredStore::at(&storage, &shred_keys));
@@ -55,7 +62,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
         let progress = Counted::of(path.metadata().map_or(0, |metadata| metadata.len()));
         checker.one(path, &|bytes| progress.add(bytes))?
     };
-    tell(report, path, &verified)
+    tell(report, path, &verified, is_purging)
 }
 
 /// A name with a mistake in it is no archive with a fault.
@@ -75,16 +82,18 @@ fn is_archive(path: &Path) -> bool {
     if is_remote(path) { !path.to_string_lossy().ends_with(".log.zst") } else { path.is_dir() }
 }
 
-fn tell(report: Report, path: &Path, verified: &Verified) -> Result<Exit, Stop> {
+fn tell(report: Report, path: &Path, verified: &Verified, is_purging: bool) -> Result<Exit, Stop> {
     let Verified { segments, lines, vaults, parts, left_open, bytes, entries, broken_off, findings } =
         verified;
+    let none = BTreeSet::new();
+    let (purging, broken_off) = if is_purging { (broken_off, &none) } else { (&none, broken_off) };
     let is_done = findings.is_empty() && broken_off.is_empty();
     let exit = if is_done { Exit::Done } else { Exit::NeedsHuman };
     if report.is_json() {
         report.value(&json!({
             "path": path.display().to_string(), "segments": segments, "lines": lines, "vaults": vaults,
             "parts": parts, "left_open": left_open, "bytes": bytes, "ledger_entries": entries, "broken_off": broken_off,
-            "findings": findings,
+            "purging": purging, "findings": findings,
         }))?;
         return Ok(exit);
     }
@@ -103,8 +112,11 @@ fn tell(report: Report, path: &Path, verified: &Verified) -> Result<Exit, Stop> 
     }
     for day in broken_off {
         report.note(&format!(
-            "the purge of {day} broke off, or runs now, so something of that day may be gone: the next `oubliette purge` ends it"
+            "the purge of {day} broke off, so something of that day may be gone: the next `oubliette purge` ends it"
         ));
+    }
+    for day in purging {
+        report.note(&format!("the purge of {day} runs now, so something of that day may be gone"));
     }
     if *parts > 0 {
         report.note(&format!("still written to, so without a seal yet: {}", counted(*parts, "segment")));

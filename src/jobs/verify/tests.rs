@@ -3,7 +3,9 @@
 use super::*;
 use crate::jobs::custody::RecordedShredKeys;
 use crate::jobs::purge::Site;
-use crate::jobs::scene::{DAY, MIDNIGHT, WRITTEN, archive, folder, of_day, segment, site, try_write, write};
+use crate::jobs::scene::{
+    DAY, MIDNIGHT, NEXT, WRITTEN, archive, folder, of_day, segment, site, try_write, write,
+};
 use crate::model::{ClassName, Expires, Kinds, NodeName, Sealer as _};
 use crate::pipeline::archiver::{ArchiveParts, Escrow, OpenSegments};
 use crate::primitives::storage::{Fault, Memory, Survives};
@@ -68,6 +70,28 @@ fn a_purge_that_broke_off_is_no_fault() {
         assert_eq!((findings, broken_off.len()), (vec![], 0), "{at}");
     }
     assert!(told > 10, "{told}");
+}
+
+/// Whenever it runs between two looks: what it takes is no fault, and what else is gone is.
+#[test]
+fn a_purge_that_runs_meanwhile_is_no_fault() {
+    let verified = |stolen: bool| {
+        let memory = archive();
+        let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+        let place = Archive { tree: Tree::at(Path::new("/log")), intermediate: "/log/intermediate".into() };
+        let checker = Checker::new(&storage, Path::new("/state/ledger"), &[]).unwrap();
+        let purge = || {
+            site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+            if stolen {
+                storage.unlink(&place.tree.archive.join(segment(NEXT, "connection").to_string())).unwrap();
+            }
+        };
+        let once = std::sync::Once::new();
+        checker.archive(&place, &|_| once.call_once(purge)).unwrap().findings
+    };
+    assert_eq!(verified(false), []);
+    let findings = verified(true);
+    assert!(!findings.is_empty() && findings.iter().all(|found| found.file.contains(&NEXT.to_string())));
 }
 
 proptest! {
