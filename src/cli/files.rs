@@ -8,9 +8,11 @@ use crate::rules::RuleFile;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 #[cfg(target_os = "linux")]
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -237,6 +239,31 @@ pub(crate) fn refuse_dangling(path: &Path) -> Result<(), Diagnostic> {
                 .at(format!("{} -> {}", nearest.display(), target.display()))
                 .because(error.to_string())
                 .hint("mount what it leads to, or make it lead to the archive: `ln -sfn DIR LINK`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a store of an archive, or something in one, where its directory is meant: there would be no archive in it.
+///
+/// # Errors
+/// With the directory that is meant.
+pub(crate) fn refuse_store(path: &Path) -> Result<(), Diagnostic> {
+    // One that is not there is told as such; a segment can be named by itself.
+    let Ok(path) = fs::canonicalize(path) else { return Ok(()) };
+    let is_day = |name: &OsStr| name.as_bytes().starts_with(b"expires=");
+    let has_days = || {
+        let mut entries = fs::read_dir(&path).into_iter().flatten().flatten();
+        entries.any(|entry| is_day(&entry.file_name()))
+    };
+    let day = path.ancestors().find(|name| name.file_name().is_some_and(is_day));
+    let store = day.and_then(Path::parent).or_else(|| has_days().then_some(&*path));
+    match store.and_then(Path::parent) {
+        Some(archive) if path.is_dir() => {
+            Err(Diagnostic::new(&codes::OPEN, "there is no archive in that directory")
+                .at(path.display().to_string())
+                .because("it lies in one")
+                .hint(format!("name {}", archive.display())))
         }
         _ => Ok(()),
     }

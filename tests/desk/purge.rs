@@ -427,6 +427,26 @@ fn a_move_leaves_no_segment_to_what_lies_in_its_place() {
     assert!(!segment.exists() && fs::read(&moved).unwrap() == written);
 }
 
+#[test]
+fn a_directory_within_an_archive_is_not_taken_for_one() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    let day = srv.join("archive/expires=2027-11-24");
+    for place in [&srv.join("archive"), &srv.join("vault"), &day, &day.join("class=connection")] {
+        let search = ["replay", "--ip", "203.0.113.7", "--archive", arg(place)];
+        let hold = ["hold", "add", "--case", "1", "--until", "2026-12-01", "--archive", arg(place)];
+        let filter = ["filter", "--archive", arg(place)];
+        for command in [&["verify", arg(place)][..], &search, &hold, &filter] {
+            let output = node.run(&[command, &["--now", LATER]].concat());
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{told}");
+            assert!(told.contains("error[C02]: there is no archive in that directory"), "{told}");
+            let archive = fs::canonicalize(&srv).unwrap();
+            assert!(told.contains(&format!("hint: name {}\n", archive.display())), "{told}");
+        }
+    }
+}
+
 /// Its holds are not those of whoever wrote the archive. What is due goes: but not in silence.
 #[test]
 fn a_purge_with_another_state_directory_says_that_holds_are_not_seen() {

@@ -72,13 +72,14 @@ fn try_open(
     archive::open(ready, plan)
 }
 
-/// Refuses a bucket: nothing can be appended to an object, and a directory called `s3:` is not what was meant; and links
-/// that lead nowhere.
+/// Refuses a bucket: nothing can be appended to an object, and a directory called `s3:` is not what was meant; links
+/// that lead nowhere; and what lies in another archive, whose purge would leave it.
 fn on_disk(tree: &Tree) -> Result<(), Diagnostic> {
     let paths = [&tree.archive, &tree.vault];
     match paths.into_iter().find(|path| is_remote(path)) {
         None => {
             paths.into_iter().try_for_each(|path| files::refuse_dangling(path))?;
+            tree.archive.parent().map_or(Ok(()), files::refuse_store)?;
             files::refuse_nested(&tree.archive, &tree.vault)
         }
         Some(remote) => Err(Diagnostic::new(&codes::USAGE, "an archive can be written only to a disk")

@@ -241,7 +241,9 @@ fn site_seen(
     others: &[PathBuf],
     seen: Seen,
 ) -> Result<Site, Diagnostic> {
-    site_in(settings, &archive(settings, place)?, place.vault.as_ref(), others, seen, Folders::Made)
+    let archive = archive(settings, place)?;
+    files::refuse_store(&archive)?;
+    site_in(settings, &archive, place.vault.as_ref(), others, seen, Folders::Made)
 }
 
 /// What becomes of the folders of a state directory that are not there.

@@ -34,6 +34,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
         return ledger_command::verify(report, path, &args.expect);
     }
     refuse_missing(path)?;
+    files::refuse_store(path)?;
     let tree = tree(&settings, path, args.vault.as_ref());
     let intermediate = intermediate(path);
     let places = [&tree.archive, &tree.vault, &intermediate];
