@@ -197,7 +197,7 @@ fn json_line(level: Level, diagnostic: &Diagnostic) -> String {
         "code": diagnostic.code.id,
         "what": diagnostic.what,
         "where": diagnostic.place,
-        "why": diagnostic.why,
+        "why": diagnostic.why_without_picture(),
         "hint": diagnostic.hint,
     });
     format!("{message}\n")
@@ -278,7 +278,7 @@ mod tests {
     fn full() -> Diagnostic {
         Diagnostic::new(&codes::CONFIG, "the configuration does not load")
             .at("config.toml")
-            .because("TOML parse error at line 1, column 1\n  |\n1 | zoen = 1\n  | ^^^^")
+            .because("TOML parse error at line 1, column 1\n  |\n1 | zoen = 1\n  | ^^^^\nunknown field `zoen`\nexpected `zone`")
             .hint("mend it")
     }
 
@@ -291,6 +291,8 @@ mod tests {
                    |
                  1 | zoen = 1
                    | ^^^^
+                 unknown field `zoen`
+                 expected `zone`
 
         hint: mend it
         ");
@@ -315,6 +317,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&value["level"], &value["code"]), (&json!("error"), &json!("C03")));
         assert_eq!(value["hint"], json!("mend it"));
+        assert_eq!(value["why"], json!("unknown field `zoen`; expected `zone`"));
         let note: serde_json::Value = serde_json::from_str(&note_line("a \"word\"\n")).unwrap();
         assert_eq!((&note["level"], &note["what"]), (&json!("note"), &json!("a \"word\"\n")));
         assert!(note.as_object().unwrap().keys().eq(value.as_object().unwrap().keys()), "{note}");

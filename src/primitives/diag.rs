@@ -55,6 +55,18 @@ impl Diagnostic {
         self
     }
 
+    /// Why, without the picture of the place in a file, which a terminal alone shows well.
+    #[must_use]
+    pub fn why_without_picture(&self) -> Option<String> {
+        let is_picture = |line: &&str| {
+            let behind_number = line.trim_start_matches(|start: char| start == ' ' || start.is_ascii_digit());
+            behind_number.starts_with('|') || line.starts_with("TOML parse error at line ")
+        };
+        let lines =
+            |why: &String| why.lines().filter(|line| !is_picture(line)).collect::<Vec<_>>().join("; ");
+        self.why.as_ref().map(lines)
+    }
+
     /// Adds how to mend it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -66,7 +78,8 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{}] {}", self.code.id, self.what)?;
-        for (label, text) in [("where", &self.place), ("why", &self.why), ("hint", &self.hint)] {
+        let why = &self.why_without_picture();
+        for (label, text) in [("where", &self.place), ("why", why), ("hint", &self.hint)] {
             if let Some(text) = text {
                 write!(f, "; {label}: {text}")?;
             }

@@ -100,9 +100,8 @@ struct Problem {
 
 impl Problem {
     fn new(problem: &Diagnostic) -> Self {
-        let Diagnostic { code, what, place, why, hint } = problem;
-        let (place, why, hint) = (place.clone(), why.clone(), hint.clone());
-        Self { code: code.id, place, what: what.clone(), why, hint }
+        let Diagnostic { code, what, place, hint, .. } = problem.clone();
+        Self { code: code.id, place, what, why: problem.why_without_picture(), hint }
     }
 }
 
@@ -110,8 +109,7 @@ impl Row for Problem {
     const HEADS: &[&str] = &["CODE", "WHERE", "WHAT"];
 
     fn cells(&self) -> Vec<String> {
-        let why = self.why.as_deref().and_then(|why| why.lines().last());
-        let what = why.map_or_else(|| self.what.clone(), |why| format!("{}: {why}", self.what));
+        let what = self.why.as_ref().map_or_else(|| self.what.clone(), |why| format!("{}: {why}", self.what));
         vec![self.code.to_owned(), self.place.clone().unwrap_or_else(|| "-".to_owned()), what]
     }
 }
