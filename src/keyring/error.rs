@@ -122,6 +122,14 @@ pub enum KeyError {
         /// Why not.
         reason: String,
     },
+    /// An identity file that is none.
+    #[error("{path} is no age identity")]
+    NoIdentityFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A secret of that epoch is wrapped, and nothing opens the wrap.
     #[error("the secret of epoch {epoch} is wrapped, and no escrow identity is given")]
     NoIdentity {
@@ -226,6 +234,9 @@ impl From<KeyError> for Diagnostic {
                 .at(path.display().to_string())
                 .because(reason)
                 .hint("use an identity of one of the recipients the secret was wrapped to: `oubliette keys list`"),
+            KeyError::NoIdentityFile { reason, .. } => Self::new(&AGE, what)
+                .because(reason)
+                .hint("name the file of a custodian, in which a line begins with `AGE-SECRET-KEY-1` or `AGE-PLUGIN-`: `identity-1.txt`, if `oubliette init` made it; recipients open nothing"),
             KeyError::NoIdentity { .. } => Self::new(&AGE, what)
                 .because("its epoch is over: the node has only the copy that is wrapped to the escrow recipients")
                 .hint("ask a custodian to run it with `--identity FILE`"),

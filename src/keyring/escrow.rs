@@ -234,23 +234,20 @@ impl Identities {
 
     fn read_asking(path: &Path, asking: &Asking) -> Result<Self, KeyError> {
         let failed = |reason: String| KeyError::Age { action: "unwrap", path: path.to_owned(), reason };
+        let is_none = |reason: String| KeyError::NoIdentityFile { path: path.to_owned(), reason };
         let bytes = std::fs::read(path).map_err(super::state_dir::io_error("open", path))?;
         // An identity file has a few hundred bytes: they are wiped, whatever becomes of it.
         let bytes = Zeroizing::new(bytes);
         let identities = if bytes.starts_with(AGE_FILE) || bytes.starts_with(ARMORED_AGE_FILE) {
-            locked(&bytes, path, asking)
+            locked(&bytes, path, asking).map_err(failed)?
         } else {
-            let file = age::IdentityFile::from_buffer(&bytes[..]).map_err(|error| error.to_string());
-            file.and_then(|file| {
-                let file = file.with_callbacks(asking.clone());
-                file.into_identities().map_err(|error| error.to_string())
-            })
+            let file =
+                age::IdentityFile::from_buffer(&bytes[..]).map_err(|error| is_none(error.to_string()))?;
+            let file = file.with_callbacks(asking.clone());
+            file.into_identities().map_err(|error| failed(error.to_string()))?
         };
         // Without any, every secret would look like one of other recipients.
-        let some = |identities: &Vec<_>| !identities.is_empty();
-        let identities =
-            identities.and_then(|all| Some(all).filter(some).ok_or_else(|| NO_IDENTITY.to_owned()));
-        identities.map(Self).map_err(failed)
+        if identities.is_empty() { Err(is_none(NO_IDENTITY.to_owned())) } else { Ok(Self(identities)) }
     }
 
     /// The secret in a wrap.

@@ -67,12 +67,17 @@ fn secrets_of_filters_without_an_archive_are_in_the_ledger() {
 fn a_file_without_an_identity_is_none() {
     let node = Node::new();
     let (srv, empty) = (node.path("srv"), node.path("empty.txt"));
-    for content in ["", "# created: 2026-11-23\n"] {
+    for (content, why) in [
+        ("", "there is no identity in it"),
+        ("# created: 2026-11-23\n", "there is no identity in it"),
+        ("age1vqk9\n", "non-identity data on line 1"),
+    ] {
         fs::write(&empty, content).unwrap();
         let search = ["replay", "--archive", arg(&srv), "--now", LATER, "--ip", "203.0.113.7"];
         let refused = node.run(&[&search[..], &["--identity", arg(&empty)]].concat());
         let told = text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(2), "{told}");
-        assert!(told.contains("error[K10]") && told.contains("there is no identity in it"), "{told}");
+        assert!(told.contains("error[K10]") && told.contains(why), "{told}");
+        assert!(told.contains("empty.txt is no age identity") && told.contains("AGE-SECRET-KEY-1"), "{told}");
     }
 }
