@@ -469,6 +469,13 @@ fn a_purge_with_another_state_directory_says_that_holds_are_not_seen() {
     assert!(told.contains("there was no state directory") && told.contains("other/holds"), "{told}");
     assert!(told.contains("`--state-dir`"), "{told}");
 
+    // Nor does such a purge see a hold that was added where no state directory was.
+    let elsewhere =
+        node.bare(&[&hold[..], &["--archive", arg(&srv), "--now", "2027-11-22T10:00:00Z"]].concat());
+    let added = { elsewhere }.arg("--state-dir").arg(node.path("third")).output().unwrap();
+    let told = text(&added.stderr);
+    assert_eq!((added.status.code(), told.contains("warning[P20]")), (Some(1), true), "{told}");
+
     // One that is there knows as little of this archive.
     fs::create_dir(&other).unwrap();
     let day = srv.join("archive/expires=2027-11-24");

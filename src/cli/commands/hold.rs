@@ -6,7 +6,7 @@ use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::hold::{Extracted, FOLDER, Hold, Holds, Scope, Targets};
-use crate::jobs::purge::Site;
+use crate::jobs::purge::{OF_OTHERS, Site};
 use crate::jobs::replay::{Access, Custody, NodePlaces, Purpose, Scope as Originals, Secrets, Selection};
 use crate::keyring::{Escrow, StateDir};
 use crate::ledger::event::AccessDone;
@@ -24,6 +24,8 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
         HoldCommand::List => list(report, &settings),
         HoldCommand::Add { place, case, until, class, from, to } => {
             let scope = Scope { class: class.clone(), from: *from, to: *to, tenant: tenant(&settings) };
+            // Asked first: a hold makes one.
+            let is_new = !settings.state_dir.is_dir();
             let mut site = purge::site(&settings, place, COMMAND)?;
             let changed = with(&settings, &mut site, report, |holds, site| {
                 let hold = holds.add(site, case, *until, &scope)?;
@@ -36,7 +38,8 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                 Ok(vec![hold])
             });
             let changed = changed.map_err(|refusal| purge::refused(&mut site, COMMAND, refusal))?;
-            tell(report, &settings, &site, changed)
+            let told = tell(report, &settings, &site, changed)?;
+            Ok(if is_new { told.and(tell_new(report, &settings)) } else { told })
         }
         HoldCommand::Release { place, case } => {
             let mut site = purge::site(&settings, place, COMMAND)?;
@@ -93,7 +96,7 @@ pub(super) fn tell_expired(report: Report, over: &[Hold]) {
 pub(super) fn enter_missing(report: Report, holds: &Holds, site: &mut Site) -> Result<(), Diagnostic> {
     for hold in holds.enter_missing(site)? {
         report.note(&format!(
-            "the hold of case {} was in force and not in the ledger, for adding or releasing it broke off; it is in force until {}",
+            "the hold of case {} was in force and not in the ledger, for adding or releasing it broke off; it is in force until {}: release it again if it is to end",
             hold.case, hold.until
         ));
     }
@@ -152,6 +155,18 @@ fn end_those_over(report: Report, holds: &Holds, site: &mut Site) -> Result<(), 
         None => tell_expired(report, &holds.expire(site)?),
     }
     Ok(())
+}
+
+/// A purge sees the holds of its own state directory alone, and nobody has purged with one that was not there.
+fn tell_new(report: Report, settings: &Settings) -> Exit {
+    let state = settings.state_dir.display();
+    report.warning(
+        &Diagnostic::new(&OF_OTHERS, "a purge with another state directory does not see this hold")
+            .at(settings.state_dir.join(FOLDER).display().to_string())
+            .because(format!("there was no state directory {state}"))
+            .hint("if another one is purged with, add the hold there as well, with `--state-dir`; `oubliette explain P20`"),
+    );
+    Exit::NeedsHuman
 }
 
 /// With `--json`, prints what became of holds.

@@ -210,7 +210,8 @@ What it means
   Some segments are due, but the ledger of the state directory in use (the one that you named, or
   the default) lists none of them. They were written with another state directory, or this one was
   lost and made anew. A purge obeys only the holds in its own state directory, so it also removes
-  what a hold in the other one freezes. The shred key of the day is in the other one too.
+  what a hold in the other one freezes. The shred key of the day is in the other one too. Or a hold
+  was added with a state directory that did not exist: a purge with another one does not see it.
 
 Why it matters
   Lines that an authority asked for would be gone, and nobody would know. This is only a warning: a
