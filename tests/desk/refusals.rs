@@ -236,3 +236,25 @@ fn no_secret_is_made_beside_a_ledger_that_nobody_can_look_at() {
     }
     assert_eq!(listed(), before);
 }
+
+/// A year that was mistyped finds nothing, and somebody might believe it.
+#[test]
+fn a_period_in_the_future_is_refused() {
+    let node = Node::new();
+    let asked = |from: &str| {
+        let output = node.desk(&["replay", "--ip", "203.0.113.7", "--from", from], &[]);
+        (output.status.code(), text(&output.stderr))
+    };
+    for from in ["2026-11-30", "2026-12-01"] {
+        let (exit, told) = asked(from);
+        assert_eq!(exit, Some(0), "{from}: {told}");
+    }
+    for from in ["2026-12-02", "2027-11-23"] {
+        let (exit, told) = asked(from);
+        assert_eq!(
+            (exit, told.contains("error[P10]: the period is in the future")),
+            (Some(2), true),
+            "{told}"
+        );
+    }
+}

@@ -10,7 +10,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::event::{self, AccessDone, Event};
 use crate::model::{ClassName, Findings, Record, RetentionClass};
 use crate::primitives::diag::{Code, Diagnostic};
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan as _};
 use std::fmt;
 
 /// A legal basis.
@@ -131,13 +131,19 @@ impl Purpose {
     /// Demands what makes sense of a period.
     ///
     /// # Errors
-    /// [`BAD_QUESTION`] if it ends before it begins.
-    pub fn demand_a_period(&self) -> Result<(), Diagnostic> {
+    /// [`BAD_QUESTION`] if it ends before it begins, or is to come: a line is of one day from `now` at most, by a clock that is ahead
+    /// or in a zone that is.
+    pub fn demand_a_period(&self, now: Timestamp) -> Result<(), Diagnostic> {
         match (self.from, self.to) {
             (Some(from), Some(to)) if to < from => {
                 Err(Diagnostic::new(&BAD_QUESTION, "the period ends before it begins")
                     .because(format!("it is from {from} to {to}"))
                     .hint("state `--from` and `--to` the other way round"))
+            }
+            (Some(from), _) if from > now.saturating_add(24.hours()).unwrap_or(Timestamp::MAX) => {
+                Err(Diagnostic::new(&BAD_QUESTION, "the period is in the future")
+                    .because(format!("it is from {from} on, and it is {now}: no line can be of it"))
+                    .hint("correct the day of `--from`; if it is right, the clock of this machine"))
             }
             _ => Ok(()),
         }

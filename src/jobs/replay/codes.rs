@@ -25,8 +25,8 @@ pub const CODES: &[&Code] = &[
 pub(super) fn no_identity(name: &SegmentName) -> Diagnostic {
     Diagnostic::new(&NO_IDENTITY, "an escrow identity is missing")
         .at(name.to_string())
-        .because("its epoch is over, and the node has erased the secret of it")
-        .hint("let the custodian run this with `--identity FILE`, or ask for tokens with `--token`")
+        .because("its epoch is over and its secret erased, or it was written with another state directory")
+        .hint("let the custodian run this with `--identity FILE`, or ask for tokens with `--token`; of today, name the right `--state-dir`")
 }
 
 pub(super) fn nobody_opens() -> Diagnostic {
@@ -163,7 +163,7 @@ What it means
   The value of --ip, --net, --email, --user, --token, --grep, --host or --program does not have the
   form that the option takes. Or no segment has the class given with --class, and the policy does
   not know that class. The message says which value it is. It does not repeat the value, which may
-  be an identifier.
+  be an identifier. Or the period of --from and --to ends before it begins, or is in the future.
 
 Why it matters
   A search for something that cannot exist finds nothing, and somebody might believe that answer.

@@ -198,7 +198,7 @@ fn plan(
     demand_known_classes(site, selection)?;
     access.of_classes(&selection.classes);
     purpose.demand_nobody_named()?;
-    purpose.demand_a_period()?;
+    purpose.demand_a_period(site.now)?;
     if *scope != Scope::Nobody {
         purpose.demand(Grant::Originals, selection, *scope, &site.classes)?;
         if !secrets.has_custodian() {
