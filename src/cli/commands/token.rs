@@ -26,6 +26,13 @@ pub(crate) fn run(report: Report, common: &Common, args: &TokenArgs) -> Result<E
         identity: args.identity.clone(),
     };
     replay::warn_of_exposed(report, args.identity.as_deref())?;
+    // Asked first, for the next step makes one.
+    if question.epoch.is_none() && settings.key_file.is_none() && !settings.state_dir.is_dir() {
+        report.note(&format!(
+            "there was no state directory {}: no line has this token yet",
+            settings.state_dir.display()
+        ));
+    }
     let keys = keys::prepared(&settings, settings.legal_zone()?)?;
     let tokens = token::run(&question, keys, ledger_of_node(&settings)?, settings.clock)?;
     for token in &tokens {
