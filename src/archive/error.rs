@@ -149,7 +149,9 @@ What to do
   1. Make room, or repair the disk.
   2. Start oubliette again, unless `serve` still runs. The next start cuts an open segment at its
      last whole frame and seals it.
-  3. Send the lines again that oubliette had not acknowledged.
+  3. Send the lines again that oubliette had not acknowledged. Where lines of several classes or days
+     were mixed, some of the last may be stored already. On the same day such doubles are equal byte
+     for byte: `oubliette replay --from INSTANT | sort | uniq -d` shows them.
 
 References
   FORMAT.md; fsync(2), section ERRORS.",

@@ -3,7 +3,7 @@
 use super::codes;
 use super::report::Report;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, KNOWS_OBJECTS, Seen, Storage, everywhere, is_remote};
+use crate::primitives::storage::{Disk, KNOWS_OBJECTS, Seen, Storage, everywhere, is_full, is_remote};
 use crate::rules::RuleFile;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 #[cfg(target_os = "linux")]
@@ -318,6 +318,7 @@ fn real(path: &Path) -> PathBuf {
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
     let hint = match error.kind() {
         io::ErrorKind::InvalidData => "write it in UTF-8",
+        _ if is_full(error) => "make room on its disk",
         _ => "mend the path or the permissions",
     };
     Diagnostic::new(&codes::OPEN, what).at(path.display().to_string()).because(error.to_string()).hint(hint)

@@ -120,10 +120,14 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 fn no_listener(place: &str, error: &io::Error) -> Diagnostic {
-    Diagnostic::new(&NO_LISTENER, "cannot listen")
-        .at(place)
-        .because(error.to_string())
-        .hint("`ss -lntup` shows who listens where; ports below 1024 need CAP_NET_BIND_SERVICE")
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => {
+            "make the directory of the socket file first; in a unit `RuntimeDirectory=` does"
+        }
+        io::ErrorKind::AddrNotAvailable => "`ip addr` shows the addresses of this machine",
+        _ => "`ss -lntup` shows who listens where; ports below 1024 need CAP_NET_BIND_SERVICE",
+    };
+    Diagnostic::new(&NO_LISTENER, "cannot listen").at(place).because(error.to_string()).hint(hint)
 }
 
 /// I10: nobody can connect.

@@ -1,6 +1,7 @@
 //! What can go wrong with keys, and how to mend it.
 
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::storage::is_full;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use thiserror::Error;
@@ -172,6 +173,12 @@ impl From<KeyError> for Diagnostic {
                 let hint = match (action, source.kind()) {
                     (_, ErrorKind::AlreadyExists) => {
                         "name a file that does not exist yet: a secret is not written over".to_owned()
+                    }
+                    _ if is_full(&source) => {
+                        format!("make room on the disk of {}", parent(&path))
+                    }
+                    (_, ErrorKind::ReadOnlyFilesystem) => {
+                        format!("let {} be written to: `mount -o remount,rw`, or name another one", parent(&path))
                     }
                     ("open", _) => format!("check that {} exists and that this user may use it", path.display()),
                     _ => format!("check that {} exists and that this user may use it", parent(&path)),

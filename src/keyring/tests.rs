@@ -220,3 +220,16 @@ fn a_chain_goes_on_to_the_running_epoch_and_agrees_with_one_that_filters() {
     assert!(text.contains("epoch 2026-11-25"), "the seed of an epoch that is over is still there");
     assert_eq!(idle.current(now).unwrap().secret.expose(), busy.current(now).unwrap().secret.expose());
 }
+
+#[test]
+fn a_disk_is_mended_otherwise_than_a_path() {
+    for (kind, says) in [
+        (std::io::ErrorKind::StorageFull, "make room on the disk of /state/keys"),
+        (std::io::ErrorKind::ReadOnlyFilesystem, "let /state/keys be written to"),
+        (std::io::ErrorKind::PermissionDenied, "check that /state/keys exists"),
+    ] {
+        let error = KeyError::Io { action: "write", path: "/state/keys/lock".into(), source: kind.into() };
+        let hint = crate::primitives::diag::Diagnostic::from(error).hint.unwrap();
+        assert!(hint.starts_with(says), "{hint}");
+    }
+}

@@ -321,10 +321,14 @@ async fn keep_synced(syncer: Syncer, unsynced: Unsynced) {
 }
 
 fn spool_failed(settings: &OutletSettings, error: &io::Error) -> Diagnostic {
+    let hint = match error.kind() {
+        io::ErrorKind::TimedOut => "stop the other one, or give this one a state directory of its own",
+        _ => "make room, or put the state directory on a disk that can be written to",
+    };
     Diagnostic::new(&SPOOL_FAILED, format!("cannot use the spool of the output `{}`", settings.delivery.name))
         .at(settings.spool.display().to_string())
         .because(error.to_string())
-        .hint("make room, or put the state directory on a disk that can be written to")
+        .hint(hint)
 }
 
 /// The error codes of this module.
