@@ -134,6 +134,7 @@ impl Hall {
                 () = time::sleep(SHARED) => {}
             }
         }
+        let mut told = None;
         loop {
             let stopped = self.doors.stopped.cancelled();
             let (claims, intake) = (self.claims.clone(), self.intake());
@@ -145,9 +146,13 @@ impl Hall {
                     return tracing::warn!(%path, %error, "a file is read again from where it was durable");
                 }
                 Err(error) => {
-                    let why = std::error::Error::source(&error);
-                    let code = tail::NOT_FOLLOWED.id;
-                    tracing::error!(code, %path, %error, why, "a file cannot be followed; it is tried again");
+                    let why = std::error::Error::source(&error).map(ToString::to_string);
+                    // Once: there may be a thousand such files, tried again every five seconds.
+                    if told.as_ref() != Some(&why) {
+                        let code = tail::NOT_FOLLOWED.id;
+                        tracing::error!(code, %path, %error, why, "a file cannot be followed; it is tried again");
+                        told = Some(why);
+                    }
                 }
             }
             tokio::select! {
