@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 /// The connections of the first day are over.
 const AFTER: &str = "2027-11-24T10:00:00Z";
@@ -444,6 +444,23 @@ fn a_directory_within_an_archive_is_not_taken_for_one() {
             let archive = fs::canonicalize(&srv).unwrap();
             assert!(told.contains(&format!("hint: name {}\n", archive.display())), "{told}");
         }
+    }
+}
+
+/// Nothing is wrong with a vault: it is checked with its segment.
+#[test]
+fn a_file_that_is_no_segment_has_no_fault() {
+    let node = Node::new();
+    for place in [node.path("state/config.toml"), node.path("srv/vault")] {
+        let found = Command::new("find").arg(&place).args(["-type", "f"]).output().unwrap();
+        let file = text(&found.stdout).lines().next().unwrap().to_owned();
+        let output = node.run(&["verify", &file, "--now", LATER]);
+        let told = text(&output.stderr);
+        assert_eq!(
+            (output.status.code(), told.contains("error[C02]: that file is not a segment")),
+            (Some(2), true),
+            "{told}"
+        );
     }
 }
 

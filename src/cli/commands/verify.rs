@@ -35,6 +35,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
     }
     refuse_missing(path)?;
     files::refuse_store(path)?;
+    refuse_no_segment(path)?;
     let tree = tree(&settings, path, args.vault.as_ref());
     let intermediate = intermediate(path);
     let places = [&tree.archive, &tree.vault, &intermediate];
@@ -76,6 +77,17 @@ fn refuse_missing(path: &Path) -> Result<(), Diagnostic> {
     Err(Diagnostic::new(&codes::OPEN, "there is no such archive or segment")
         .at(path.display().to_string())
         .hint("name the directory that `oubliette filter --archive` writes to, a segment in it, or a copy of a ledger"))
+}
+
+/// A vault, or any other file, is no segment with a fault.
+fn refuse_no_segment(path: &Path) -> Result<(), Diagnostic> {
+    if is_remote(path) || !path.is_file() || path.to_string_lossy().ends_with(".log.zst") {
+        return Ok(());
+    }
+    Err(Diagnostic::new(&codes::OPEN, "that file is not a segment")
+        .at(path.display().to_string())
+        .because("the name of a segment ends in `.log.zst`")
+        .hint("name the directory of the archive: a vault is checked with its segment"))
 }
 
 /// Whether it is a directory, or may be one: in object storage a segment is told by its name.
