@@ -1,6 +1,6 @@
-//! Byte maps: the fields of a binary format in their order, and how a document describes them.
+//! Byte maps: the fields of a binary format in order, compared with the tables of its document.
 
-/// Bytes of all fields together.
+/// Returns the total length of the fields in bytes.
 #[must_use]
 pub const fn length(fields: &[(&str, usize)]) -> usize {
     let (mut index, mut bytes) = (0, 0);
@@ -11,8 +11,8 @@ pub const fn length(fields: &[(&str, usize)]) -> usize {
     bytes
 }
 
-/// The fields that the first table behind `heading` in a Markdown text describes, in rows `| offset | bytes |
-/// name: more |`.
+/// Returns the fields in the first table after `heading` in a Markdown text, whose rows read `| offset |
+/// bytes | name: more |`.
 ///
 /// # Panics
 /// If there is no such table or its offsets do not add up: it is for tests.

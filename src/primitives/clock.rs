@@ -1,37 +1,37 @@
-//! The clock as an argument: the system's, one fixed by `--now`, or one that starts there.
+//! The clock as an argument: the system clock, one fixed by `--now`, or one that starts there.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Where the present comes from.
+/// The source of the current time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     /// The system clock.
     System,
     /// Always this instant (tests, what-if questions).
     Fixed(Timestamp),
-    /// The system clock, ahead by so much: it runs, but from another instant on (tests of a daemon).
+    /// The system clock moved forward by this much: it runs, but from another instant (tests of a daemon).
     Shifted(SignedDuration),
 }
 
 impl Clock {
-    /// The present.
+    /// Returns the current time.
     #[must_use]
     pub fn now(self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),
             Self::Fixed(instant) => instant,
-            // Out of the range of timestamps: as far as that goes.
+            // Beyond the range of timestamps, stop at its end.
             Self::Shifted(ahead) => Timestamp::now().checked_add(ahead).unwrap_or(Timestamp::MAX),
         }
     }
 
-    /// Whether waiting brings any instant nearer.
+    /// Returns whether time passes on this clock.
     #[must_use]
     pub fn is_running(self) -> bool {
         !matches!(self, Self::Fixed(_))
     }
 
-    /// A clock that shows `instant` now and runs on.
+    /// Creates a clock that shows `instant` now and runs on.
     #[must_use]
     pub fn starting_at(instant: Timestamp) -> Self {
         Self::Shifted(instant.duration_since(Timestamp::now()))

@@ -1,4 +1,4 @@
-//! Cryptographic formulas by name and source.
+//! Cryptographic formulas, by name and source.
 
 use super::secret::Secret;
 use chacha20poly1305::aead::{AeadInPlace, KeyInit};
@@ -7,7 +7,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
-/// `HKDF-SHA256(ikm, salt = none, info)`, 32 bytes (RFC 5869).
+/// Computes `HKDF-SHA256(ikm, salt = none, info)`, 32 bytes (RFC 5869).
 #[must_use]
 pub fn hkdf(ikm: &Secret, info: &[u8]) -> Secret {
     let mut okm = [0; 32];
@@ -17,7 +17,8 @@ pub fn hkdf(ikm: &Secret, info: &[u8]) -> Secret {
     secret
 }
 
-/// `HKDF-SHA256(ikm, salt, info)`, 32 bytes (RFC 5869): whoever lacks either secret lacks the key.
+/// Computes `HKDF-SHA256(ikm, salt, info)`, 32 bytes (RFC 5869). The result cannot be derived without both
+/// secrets.
 #[must_use]
 pub fn hkdf_salted(ikm: &Secret, salt: &Secret, info: &[u8]) -> Secret {
     let mut okm = [0; 32];
@@ -28,29 +29,29 @@ pub fn hkdf_salted(ikm: &Secret, salt: &Secret, info: &[u8]) -> Secret {
     secret
 }
 
-/// `HKDF-SHA256(ikm, salt = none, info)` of `okm.len()` bytes.
+/// Computes `HKDF-SHA256(ikm, salt = none, info)`, `okm.len()` bytes.
 ///
 /// # Panics
-/// If more than 8160 bytes are asked for (RFC 5869, 255 blocks); callers ask for at most 32.
+/// If `okm` is longer than 8160 bytes (RFC 5869, 255 blocks); callers ask for at most 32.
 pub fn hkdf_into(ikm: &Secret, info: &[u8], okm: &mut [u8]) {
     let expanded = Hkdf::<Sha256>::new(None, ikm.expose()).expand(info, okm);
     assert!(expanded.is_ok(), "HKDF output longer than 255 blocks");
 }
 
-/// What [`encrypt`] adds to a message.
+/// Bytes that [`encrypt`] adds to a message.
 pub const TAG_BYTES: usize = 16;
 
-/// Encrypts `message` in its place and adds the tag: AEAD_CHACHA20_POLY1305 (RFC 8439, 2.8) without associated
-/// data. The nonce is `number`, which must not come twice under one key.
+/// Encrypts `message` in place and appends the tag: AEAD_CHACHA20_POLY1305 (RFC 8439, 2.8) without associated
+/// data. The nonce is `number`, which must never repeat under one key.
 ///
 /// # Panics
-/// If the message is longer than 256 GiB; callers' are at most a few MiB.
+/// If the message is longer than 256 GiB; callers' messages are at most a few MiB.
 pub fn encrypt(key: &Secret, number: u64, message: &mut Vec<u8>) {
     let encrypted = cipher(key).encrypt_in_place(&nonce(number), &[], message);
     assert!(encrypted.is_ok(), "ChaCha20-Poly1305 message longer than 256 GiB");
 }
 
-/// The reverse of [`encrypt`]; `None`, and nothing of the message, if the tag does not fit.
+/// Reverses [`encrypt`]; `None`, and nothing of the message, if the tag does not match.
 #[must_use]
 pub fn decrypt(key: &Secret, number: u64, mut message: Vec<u8>) -> Option<Zeroizing<Vec<u8>>> {
     cipher(key).decrypt_in_place(&nonce(number), &[], &mut message).ok()?;
@@ -61,7 +62,7 @@ fn cipher(key: &Secret) -> ChaCha20Poly1305 {
     ChaCha20Poly1305::new(key.expose().into())
 }
 
-/// 96 bits: the number, little-endian, behind four zero bytes.
+/// Builds the 96-bit nonce: four zero bytes, then the number in little-endian order.
 fn nonce(number: u64) -> Nonce {
     let mut nonce = [0; 12];
     nonce[4..].copy_from_slice(&number.to_le_bytes());
@@ -85,8 +86,8 @@ mod tests {
         assert!(decrypt(&key, 7, message).is_none());
     }
 
-    /// RFC 5869, A.1 with its salt and key filled up to 32 bytes has no vector; the order of the arguments
-    /// is what could be wrong, so they are swapped.
+    /// RFC 5869 has no test vector with a salt and a key of 32 bytes each. What could be wrong is the order
+    /// of the arguments, so they are swapped here.
     #[test]
     fn salt_and_key_differ() {
         let (first, second) = (Secret::new([1; 32]), Secret::new([2; 32]));

@@ -1,8 +1,8 @@
-//! Diagnostics: what, where, why, how to mend it. `cli::report` prints them; nobody else does.
+//! Diagnostics: what happened, where, why, and how to fix it. Only `cli::report` prints them.
 //!
-//! A diagnostic never quotes log content, an identifier, a token's input or a key: it names the
-//! source, line number, byte offset, length or rule. What was typed may be a key in the wrong place, so every text of
-//! one is redacted.
+//! A diagnostic never quotes log content, an identifier, a token's input or a key: it names the source, line
+//! number, byte offset, length or rule. A user may have typed a key in the wrong place, so every text of a
+//! diagnostic is redacted.
 
 use super::redaction::redacted;
 use std::fmt;
@@ -10,19 +10,21 @@ use std::fmt;
 /// A stable error code with the long text that `oubliette explain CODE` prints.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Code {
-    /// `K03`: one letter for the area (K keys, R rules, C command line and configuration, I input
-    /// and output, O outputs of the sidecar, Q quarantine, A archive, V vault), two digits.
+    /// The code, such as `K03`: a letter for the area and two digits. The areas are A archive, B bundle, C
+    /// command line and configuration, D erasure for data subjects, F object storage, batches and Kafka
+    /// topics, H holds, I input and output, J sidecar, K keys, L ledger, O outputs of the sidecar, P purge, Q
+    /// quarantine, R rules, S shred keys, T telemetry, V vault.
     pub id: &'static str,
-    /// One line.
+    /// The title, one line.
     pub title: &'static str,
-    /// What it means, why it matters, an example, what to do, references.
+    /// The text: what it means, why it matters, an example, what to do, references.
     pub text: &'static str,
 }
 
 /// One message for a person.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
-    /// Which message it is.
+    /// The code of the message.
     pub code: &'static Code,
     /// What happened: lower case, no full stop.
     pub what: String,
@@ -30,12 +32,12 @@ pub struct Diagnostic {
     pub place: Option<String>,
     /// Why.
     pub why: Option<String>,
-    /// How to mend it.
+    /// How to fix it.
     pub hint: Option<String>,
 }
 
 impl Diagnostic {
-    /// A message with nothing but its headline.
+    /// Creates a diagnostic with only a headline.
     #[must_use]
     pub fn new(code: &'static Code, what: impl Into<String>) -> Self {
         Self { code, what: redacted(what.into()), place: None, why: None, hint: None }
@@ -55,7 +57,7 @@ impl Diagnostic {
         self
     }
 
-    /// Why, without the picture of the place in a file, which a terminal alone shows well.
+    /// Returns why, without the excerpt that points at a place in a file: that reads well only on a terminal.
     #[must_use]
     pub fn why_without_picture(&self) -> Option<String> {
         let is_picture = |line: &&str| {
@@ -67,7 +69,7 @@ impl Diagnostic {
         self.why.as_ref().map(lines)
     }
 
-    /// Adds how to mend it.
+    /// Adds how to fix it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(redacted(hint.into()));

@@ -1,6 +1,6 @@
-//! Lower-case hexadecimal of digests, public keys and signatures, with exactly one spelling each.
+//! Lower-case hexadecimal for digests, public keys and signatures, with exactly one spelling for each value.
 
-/// The bytes as lower-case hex digits.
+/// Encodes the bytes as lower-case hex digits.
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -8,8 +8,8 @@ pub fn encode(bytes: &[u8]) -> String {
     digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
-/// `N` bytes out of `2 N` lower-case hex digits. Upper-case digits are refused: a value has one spelling,
-/// so that no bit of it can be changed unseen.
+/// Decodes `N` bytes from `2 N` lower-case hex digits. Rejects upper-case digits: with only one spelling for
+/// each value, no bit of the text can change unnoticed.
 #[must_use]
 pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();

@@ -1,21 +1,22 @@
-//! Sets of keys: 64 bits that are as good as random, so that they are their own hash.
+//! Sets of 64-bit keys that are effectively random, so that each key is its own hash.
 //!
-//! Made to be emptied and filled again for every frame: then the table stays in a cache.
+//! A set is meant to be emptied and refilled for every frame, so that its table stays in a cache.
 
-/// A set of keys. It need not fear crafted collisions: nobody without the secret can craft a tag, of which a key is
-/// a part.
+/// A set of keys. It need not resist crafted collisions: a key is part of a tag, and nobody can craft a tag
+/// without the secret.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
-    /// In the order in which they came.
+    /// In order of insertion.
     keys: Vec<u64>,
-    /// Open addressing, linear probing; a power of two long, at most half full; 0 marks a free slot.
+    /// Open addressing with linear probing; the length is a power of two, at most half full; 0 marks a free
+    /// slot.
     slots: Vec<u64>,
-    /// Whether the key 0 is there, which no slot can hold.
+    /// Whether the key 0, which no slot can hold, is in the set.
     zero: bool,
 }
 
 impl KeySet {
-    /// Adds a key; `false` if it is there already.
+    /// Inserts a key; returns `false` if it is there already.
     #[inline]
     pub fn insert(&mut self, key: u64) -> bool {
         if 2 * self.keys.len() >= self.slots.len() {
@@ -31,13 +32,13 @@ impl KeySet {
         is_new
     }
 
-    /// All keys, each once. They may be put in another order.
+    /// Returns all keys, each once. The caller may reorder them.
     #[must_use]
     pub fn keys(&mut self) -> &mut Vec<u64> {
         &mut self.keys
     }
 
-    /// Forgets them all, keeps the memory.
+    /// Removes all keys but keeps the memory.
     pub fn clear(&mut self) {
         self.keys.clear();
         self.slots.fill(0);
@@ -52,10 +53,10 @@ impl KeySet {
     }
 }
 
-/// Slots of the first table.
+/// Slots in the initial table.
 const LEAST_SLOTS: usize = 64;
 
-/// Puts a key that is not 0 into its slot; `false` if it is there already.
+/// Stores a nonzero key in its slot; returns `false` if it is there already.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "only the low bits are wanted")]
 fn place(slots: &mut [u64], key: u64) -> bool {

@@ -1,8 +1,8 @@
-//! What librdkafka says, without what it must not repeat.
+//! Error messages of librdkafka, without what must not be repeated.
 
 use rdkafka::error::KafkaError;
 
-/// Why something failed. Values of settings are left out: one may be a password.
+/// Returns why something failed. Omits the values of settings: one may be a password.
 #[must_use]
 pub fn why(error: &KafkaError) -> String {
     match error {

@@ -1,4 +1,4 @@
-//! What every layer may use: the clock, secrets, diagnostics, cryptographic formulas.
+//! Primitives that every layer may use: the clock, secrets, diagnostics, storage, cryptographic formulas.
 
 pub mod byte_map;
 pub mod clock;

@@ -1,5 +1,5 @@
-//! A folder of secrets and of notes about them: readable by its owner alone, changed by one process at a
-//! time, each change durable or absent, what is erased overwritten first.
+//! A folder for secrets and notes about them. Only its owner can read it, one process at a time changes it,
+//! each change is durable or absent, and files are overwritten before they are erased.
 
 use super::secret::Secret;
 use super::storage::{Storage, Stored};
@@ -16,18 +16,18 @@ pub struct PrivateFolder {
     directory: PathBuf,
 }
 
-/// The right to change it, until dropped. Other processes wait for it.
+/// The exclusive right to change the folder, until dropped. Other processes wait for it.
 #[derive(Debug)]
 pub struct Turn(#[expect(dead_code, reason = "held for the lock that dropping it releases")] Box<dyn Stored>);
 
 impl PrivateFolder {
-    /// The folder as it is; nothing is made.
+    /// Refers to the folder as it is; creates nothing.
     #[must_use]
     pub fn at(storage: &Arc<dyn Storage>, directory: &Path) -> Self {
         Self { storage: Arc::clone(storage), directory: directory.to_owned() }
     }
 
-    /// The folder, made with mode 0700 if it is missing.
+    /// Opens the folder, creating it with mode 0700 if it is missing.
     ///
     /// # Errors
     /// If it cannot be made.
@@ -37,7 +37,7 @@ impl PrivateFolder {
         Ok(folder)
     }
 
-    /// Makes it with mode 0700 if it is missing.
+    /// Creates the folder with mode 0700 if it is missing.
     ///
     /// # Errors
     /// If it cannot be made.
@@ -45,7 +45,8 @@ impl PrivateFolder {
         self.storage.create_directory(&self.directory, 0o700)
     }
 
-    /// Tells backup programs to leave it out (Cache Directory Tagging Specification), and people, why.
+    /// Writes a file that tells backup programs to skip the folder (Cache Directory Tagging Specification),
+    /// and tells people why.
     ///
     /// # Errors
     /// If that cannot be written.
@@ -56,27 +57,27 @@ impl PrivateFolder {
         self.write(MARKER, format!("{MARKER_SIGNATURE}\n# {why}\n").as_bytes())
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The path of a file in it.
+    /// Returns the path of a file in the folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
-    /// Waits for the turn, for [`LONGEST_WAIT`] at most.
+    /// Waits for the turn, at most [`LONGEST_WAIT`].
     ///
     /// # Errors
-    /// If the lock cannot be had: somebody has it for longer than anybody needs it.
+    /// If the lock cannot be taken: another process has held it for longer than any needs.
     pub fn turn(&self) -> io::Result<Turn> {
         self.turn_within(LONGEST_WAIT)
     }
 
-    /// Waits for the turn, for so long at most.
+    /// Waits for the turn, at most `longest`.
     ///
     /// # Errors
     /// As [`PrivateFolder::turn`].
@@ -96,7 +97,7 @@ impl PrivateFolder {
         Ok(Turn(file))
     }
 
-    /// Names of all files, sorted.
+    /// Lists the names of all files, sorted.
     ///
     /// # Errors
     /// If they cannot be listed.
@@ -105,15 +106,15 @@ impl PrivateFolder {
         Ok(listed.into_iter().filter(|listed| !listed.directory).map(|listed| listed.name).collect())
     }
 
-    /// Whether there is a file of that name.
+    /// Returns whether there is a file of that name.
     ///
     /// # Errors
-    /// If that cannot be known.
+    /// If that cannot be determined.
     pub fn exists(&self, name: &str) -> io::Result<bool> {
         self.storage.exists(&self.path(name))
     }
 
-    /// An open file, `None` if there is none.
+    /// Opens a file for reading and writing; `None` if there is none.
     ///
     /// # Errors
     /// If it cannot be opened.
@@ -124,7 +125,7 @@ impl PrivateFolder {
         }
     }
 
-    /// A file that is open to be read, `None` if there is none.
+    /// Opens a file for reading only; `None` if there is none.
     ///
     /// # Errors
     /// If it cannot be opened.
@@ -135,7 +136,7 @@ impl PrivateFolder {
         }
     }
 
-    /// The bytes of a file, `None` if there is none; wiped when they are dropped.
+    /// Returns the bytes of a file, which are wiped when dropped; `None` if there is none.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -144,10 +145,10 @@ impl PrivateFolder {
         read_from(&*file, 0).map(|bytes| Some(Zeroizing::new(bytes)))
     }
 
-    /// A file of 32 secret bytes, `None` if there is none.
+    /// Returns the content of a file of 32 secret bytes; `None` if there is none.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] if it has another length; if it cannot be read.
+    /// [`io::ErrorKind::InvalidData`] if it has another length; any other error if it cannot be read.
     pub fn secret(&self, name: &str) -> io::Result<Option<Secret>> {
         let Some(bytes) = self.read(name)? else { return Ok(None) };
         let mut taken = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| io::ErrorKind::InvalidData)?;
@@ -156,7 +157,7 @@ impl PrivateFolder {
         Ok(Some(secret))
     }
 
-    /// A file, made with mode 0600 if it is missing; its name is durable.
+    /// Opens a file, creating it with mode 0600 and making its name durable if it is missing.
     ///
     /// # Errors
     /// If it cannot be made.
@@ -169,13 +170,13 @@ impl PrivateFolder {
         Ok(file)
     }
 
-    /// Writes a file whole or not at all, mode 0600, and makes it durable.
+    /// Writes a file with mode 0600 whole or not at all, and makes it durable.
     ///
     /// # Errors
-    /// If it cannot be written: what was there before is there still.
+    /// If it cannot be written; the previous content is still there.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let part = format!("{name}.part");
-        // Left behind by a crash: it was never used.
+        // Left by a crash and never used.
         self.erase(&part)?;
         let mut file = self.storage.create(&self.path(&part), 0o600)?;
         file.append(bytes)?;
@@ -184,13 +185,14 @@ impl PrivateFolder {
         self.sync()
     }
 
-    /// Overwrites a file with zeros, syncs it, removes it, syncs the folder. No file is fine.
+    /// Overwrites a file with zeros, syncs it, removes it, and syncs the folder. Succeeds if there is no
+    /// file.
     ///
-    /// Through the same inode, so that the old blocks are what is overwritten on file systems that write in
-    /// place; copy-on-write ones and flash keep old blocks for a while.
+    /// The overwrite goes through the same inode, so that file systems that write in place overwrite the old
+    /// blocks. Copy-on-write file systems and flash keep old blocks for a while.
     ///
     /// # Errors
-    /// If any of that fails: the file may be there still, and may be zeros.
+    /// If any of that fails: the file may still exist, and may be zeros.
     pub fn erase(&self, name: &str) -> io::Result<()> {
         let path = self.path(name);
         match self.storage.overwrite(&path) {
@@ -201,7 +203,7 @@ impl PrivateFolder {
         self.sync()
     }
 
-    /// Removes a file that holds no secret, and makes that durable. No file is fine.
+    /// Removes a file that holds no secret, and makes that durable. Succeeds if there is no file.
     ///
     /// # Errors
     /// If it cannot be removed.
@@ -218,7 +220,7 @@ impl PrivateFolder {
     }
 }
 
-/// All bytes of a file from `offset` on.
+/// Reads all bytes of a file from `offset` on.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -229,7 +231,7 @@ pub fn read_from(file: &dyn Stored, offset: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// 32 bytes from the operating system.
+/// Returns 32 random bytes from the operating system.
 ///
 /// # Errors
 /// If it gives none.
@@ -241,13 +243,14 @@ pub fn random_secret() -> io::Result<Secret> {
     Ok(secret)
 }
 
-/// A turn takes milliseconds; who has it for longer hangs on a disk that does.
+/// Longest wait for the turn. A turn takes milliseconds; a process that holds it for longer hangs on a disk
+/// that hangs.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(2);
-/// The file that whoever has the turn has locked.
+/// The file that the process whose turn it is holds locked.
 pub const LOCK: &str = "lock";
 const MARKER: &str = "CACHEDIR.TAG";
-/// That of the Cache Directory Tagging Specification.
+/// The signature of the Cache Directory Tagging Specification.
 const MARKER_SIGNATURE: &str = "Signature: 8a477f597d28d172789f06886806bc55";
 
 #[cfg(test)]
@@ -276,7 +279,8 @@ mod tests {
         );
     }
 
-    /// At every operation: the new bytes or the old ones, and after a success the new ones.
+    /// Whatever the operation at which it stops: the new bytes or the old ones, and the new ones after a
+    /// success.
     #[test]
     fn a_write_is_whole_or_absent() {
         let before = Memory::new();

@@ -1,21 +1,22 @@
-//! What the processor at hand can do beyond what every one of its architecture can, found out at run time. The one file
-//! with `unsafe`.
+//! Uses processor features beyond the baseline of the architecture, detected at run time. The only file with
+//! `unsafe`.
 //!
-//! *Byte classes* of 64 bytes at a time, as bit masks: bit `i` speaks of byte `i`. A chunk is read with the widest vectors
-//! there are: AVX-512BW or AVX2, or what every machine of the architecture has (SSE2, NEON) by way of `wide`. All of them
-//! are tested against a byte-by-byte reading. What `unsafe` buys, time of a line in the filter, AVX-512BW
-//! against portable lanes in one run: 355 ns for 418 ns on `mixed`, 81 ns for 113 ns on `clean` (medians of 5).
+//! *Byte classes* of 64 bytes at a time, as bit masks: bit `i` describes byte `i`. A chunk is read with the
+//! widest vectors available: AVX-512BW or AVX2, or the baseline of the architecture (SSE2, NEON) through
+//! `wide`. All of them are tested against a byte-by-byte implementation. What `unsafe` buys, in time per line
+//! in the filter, AVX-512BW against portable lanes in one run: 355 ns instead of 418 ns on `mixed`, 81 ns
+//! instead of 113 ns on `clean` (medians of 5).
 //!
 //! *SHA-256* of several messages side by side ([`compress_sha256`]).
 //!
 //! # Safety
 //! The functions with `#[target_feature]` keep no references: a chunk is a `&[u8; 64]`, and each load stays
-//! within it or within one of its parts. The one condition is that the processor has the feature.
-//! [`Avx512`] and [`Avx2`] are made for [`vectorize`] alone, after `is_x86_feature_detected!` said so, so
-//! whoever holds one has the proof in hand.
+//! within it or within one of its parts. The only condition is that the processor has the feature. Only
+//! [`vectorize`] makes an [`Avx512`] or [`Avx2`], after `is_x86_feature_detected!` has confirmed the feature,
+//! so the value itself is the proof.
 //!
-//! [`prefetch`] gives the processor a hint about an address. A hint reads nothing and every x86-64 knows it, so there is no
-//! condition.
+//! [`prefetch`] gives the processor a hint about an address. A hint reads nothing and every x86-64 processor
+//! has it, so there is no condition.
 
 #![allow(
     unsafe_code,
@@ -25,7 +26,7 @@
 
 use wide::u8x16;
 
-/// Which of 64 bytes belong to which class.
+/// Bit masks that say which of 64 bytes belong to which class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Classes {
     /// LF.
@@ -54,25 +55,25 @@ pub(crate) struct Classes {
     pub(crate) quote: u64,
     /// `=`
     pub(crate) equals: u64,
-    /// `x`, the rarest letter of `expires=`
+    /// `x`, the rarest letter of `expires=`.
     pub(crate) x: u64,
-    /// `0-9A-Za-z`, `.`, `-`, `/` and `_`: what names of hosts and programs are made of
+    /// `0-9A-Za-z`, `.`, `-`, `/` and `_`: the characters of host and program names.
     pub(crate) name: u64,
 }
 
 /// Vectors of some width.
 pub(crate) trait Lanes: Copy {
-    /// The classes of 64 bytes.
+    /// Returns the classes of 64 bytes.
     fn classify(self, chunk: &[u8; 64]) -> Classes;
 }
 
-/// Work that is compiled once for each kind of [`Lanes`]. `run` must be `#[inline(always)]`, so that the
-/// instructions of the processor at hand are used in all of it.
+/// Work that is compiled once for each kind of [`Lanes`]. `run` must be `#[inline(always)]`, so that all of
+/// it uses the instructions of the processor at hand.
 pub(crate) trait Kernel {
-    /// What comes out.
+    /// The result.
     type Output;
 
-    /// The work.
+    /// Does the work.
     fn run(self, lanes: impl Lanes) -> Self::Output;
 }
 
@@ -93,7 +94,7 @@ pub(crate) fn vectorize<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Portable)
 }
 
-/// Asks for `value` to be brought near from memory, and does not wait for it. Only x86-64 is asked.
+/// Prefetches `value` into the cache without waiting for it. Does nothing except on x86-64.
 #[inline(always)]
 pub(crate) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
@@ -106,11 +107,13 @@ pub(crate) fn prefetch<T>(value: &T) {
     let _ = value;
 }
 
-/// The compression function of SHA-256 (FIPS 180-4, 6.2.2) of `N` messages, each one block: `states` become the next.
-/// An instruction of one message waits for the one before it for four cycles, so those of the others are put between
-/// them, which no processor does by itself that far ahead: with four, 21 ns a block instead of 31 for one call after
-/// another and 46 for one alone (medians on a virtual Zen 4). `false`, and nothing done, if there are no such
-/// instructions.
+/// Applies the compression function of SHA-256 (FIPS 180-4, 6.2.2) to one block of each of `N` messages, and
+/// updates `states`. Returns `false`, without doing anything, if the processor lacks the instructions.
+///
+/// Each instruction depends on the previous one of the same message for four cycles, so the instructions of
+/// the other messages are interleaved; no processor reorders that far ahead by itself. With four messages, a
+/// block takes 21 ns, instead of 31 ns with one call after another and 46 ns for one message alone (medians
+/// on a virtual Zen 4).
 #[must_use]
 #[inline]
 pub(crate) fn compress_sha256<const N: usize>(states: &mut [[u32; 8]; N], blocks: [&[u8; 64]; N]) -> bool {
@@ -127,7 +130,7 @@ pub(crate) fn compress_sha256<const N: usize>(states: &mut [[u32; 8]; N], blocks
     false
 }
 
-/// What every machine of the architecture has.
+/// The baseline of the architecture.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -143,7 +146,7 @@ impl Lanes for Portable {
             let hex_letter = at_most(folded - u8x16::splat(b'a'), 5);
             let lower = at_most(bytes - u8x16::splat(b'a'), 25);
             let letter = at_most(folded - u8x16::splat(b'a'), 25);
-            // `-`, `.` and `/` are neighbours.
+            // `-`, `.` and `/` are adjacent.
             let joint = at_most(bytes - u8x16::splat(b'-'), 2) | equal(bytes, b'_');
             classes.newline |= mask(equal(bytes, b'\n'), shift);
             classes.dot |= mask(equal(bytes, b'.'), shift);
@@ -165,13 +168,13 @@ impl Lanes for Portable {
     }
 }
 
-/// Lanes of all ones where `bytes == byte`.
+/// Returns lanes of all ones where `bytes == byte`.
 #[inline(always)]
 fn equal(bytes: u8x16, byte: u8) -> u8x16 {
     bytes.simd_eq(u8x16::splat(byte))
 }
 
-/// Lanes of all ones where `bytes <= limit`, unsigned.
+/// Returns lanes of all ones where `bytes <= limit`, unsigned.
 #[inline(always)]
 fn at_most(bytes: u8x16, limit: u8) -> u8x16 {
     bytes.min(u8x16::splat(limit)).simd_eq(bytes)
@@ -182,7 +185,7 @@ fn mask(lanes: u8x16, shift: usize) -> u64 {
     u64::from(lanes.to_bitmask()) << shift
 }
 
-/// Proof that the processor has AVX-512F and AVX-512BW, and all that comes with them.
+/// Proof that the processor has AVX-512F and AVX-512BW, and the features they imply.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
@@ -255,7 +258,7 @@ mod x86 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     pub(super) fn classify_avx512(chunk: &[u8; 64]) -> Classes {
-        // SAFETY: reads the 64 bytes of the chunk; the instruction asks for no alignment.
+        // SAFETY: reads the 64 bytes of the chunk; the instruction requires no alignment.
         let bytes = unsafe { _mm512_loadu_si512(chunk.as_ptr().cast()) };
         let folded = _mm512_or_si512(bytes, _mm512_set1_epi8(0x20));
         let digit = within_512(bytes, b'0', 9);
@@ -275,7 +278,7 @@ mod x86 {
             quote: equal_512(bytes, b'"'),
             equals: equal_512(bytes, b'='),
             x: equal_512(bytes, b'x'),
-            // `-`, `.` and `/` are neighbours.
+            // `-`, `.` and `/` are adjacent.
             name: digit | within_512(folded, b'a', 25) | within_512(bytes, b'-', 2) | underscore,
         }
     }
@@ -286,7 +289,7 @@ mod x86 {
         _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(byte.cast_signed()))
     }
 
-    /// Which bytes are `first` to `first + more`.
+    /// Returns a mask of the bytes from `first` to `first + more`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     fn within_512(bytes: __m512i, first: u8, more: u8) -> u64 {
@@ -298,7 +301,7 @@ mod x86 {
     #[target_feature(enable = "avx2")]
     pub(super) fn classify_avx2(chunk: &[u8; 64]) -> Classes {
         let half = chunk.as_ptr().cast::<__m256i>();
-        // SAFETY: the two halves of the chunk; the instruction asks for no alignment.
+        // SAFETY: reads the two halves of the chunk; the instruction requires no alignment.
         let bytes = unsafe { [_mm256_loadu_si256(half), _mm256_loadu_si256(half.add(1))] };
         let fold = _mm256_set1_epi8(0x20);
         let folded = [_mm256_or_si256(bytes[0], fold), _mm256_or_si256(bytes[1], fold)];
@@ -319,7 +322,7 @@ mod x86 {
             quote: equal_256(bytes, b'"'),
             equals: equal_256(bytes, b'='),
             x: equal_256(bytes, b'x'),
-            // `-`, `.` and `/` are neighbours.
+            // `-`, `.` and `/` are adjacent.
             name: digit | within_256(folded, b'a', 25) | within_256(bytes, b'-', 2) | underscore,
         }
     }
@@ -338,7 +341,7 @@ mod x86 {
         mask_256([_mm256_cmpeq_epi8(low, byte), _mm256_cmpeq_epi8(high, byte)])
     }
 
-    /// Which bytes are `first` to `first + more`.
+    /// Returns a mask of the bytes from `first` to `first + more`.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn within_256([low, high]: [__m256i; 2], first: u8, more: u8) -> u64 {
@@ -348,7 +351,7 @@ mod x86 {
         mask_256([_mm256_cmpeq_epi8(least_low, low), _mm256_cmpeq_epi8(least_high, high)])
     }
 
-    /// Constants of the rounds, by four (FIPS 180-4, 4.2.2).
+    /// Round constants, in fours (FIPS 180-4, 4.2.2).
     const ROUNDS: [[u32; 4]; 16] = [
         [0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5],
         [0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5],
@@ -371,13 +374,14 @@ mod x86 {
     #[target_feature(enable = "sha,sse4.1,ssse3")]
     pub(super) fn compress_sha256<const N: usize>(states: &mut [[u32; 8]; N], blocks: [&[u8; 64]; N]) {
         let big_endian = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
-        // The instructions want the eight words of a state as two vectors, `a`, `b`, `e`, `f` and the others.
+        // The instructions take the eight words of a state as two vectors: `a`, `b`, `e`, `f`, and the
+        // others.
         let before = states.map(|state| {
             let [a, b, c, d, e, f, g, h] = state.map(u32::cast_signed);
             (_mm_set_epi32(a, b, e, f), _mm_set_epi32(c, d, g, h))
         });
         let (mut abef, mut cdgh) = (before.map(|(abef, _)| abef), before.map(|(_, cdgh)| cdgh));
-        // The last sixteen words of each message schedule, by four: those of rounds to come take the place of the oldest.
+        // The last sixteen words of each message schedule, in fours; new words replace the oldest.
         let mut words = [[_mm_setzero_si128(); N]; 4];
         for (quarter, [first, second, third, fourth]) in
             ROUNDS.iter().map(|k| k.map(u32::cast_signed)).enumerate()
@@ -393,7 +397,7 @@ mod x86 {
             for message in 0..N {
                 let two = _mm_add_epi32(words[oldest][message], constants);
                 let two_more = _mm_shuffle_epi32::<0b1110>(two);
-                // Two rounds give the next `a`, `b`, `e`, `f`; the other vector is the one before.
+                // Two rounds give the next `a`, `b`, `e`, `f`; the other vector becomes the previous one.
                 cdgh[message] = _mm_sha256rnds2_epu32(cdgh[message], abef[message], two);
                 abef[message] = _mm_sha256rnds2_epu32(abef[message], cdgh[message], two_more);
             }
@@ -412,11 +416,11 @@ mod x86 {
     #[inline]
     #[target_feature(enable = "sse2")]
     fn load(bytes: &[u8; 16]) -> __m128i {
-        // SAFETY: reads these 16 bytes; the instruction asks for no alignment.
+        // SAFETY: reads these 16 bytes; the instruction requires no alignment.
         unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
     }
 
-    /// Four words of the message schedule after sixteen.
+    /// Computes the next four words of the message schedule from the last sixteen.
     #[inline]
     #[target_feature(enable = "sha,ssse3")]
     fn next_words([oldest, older, newer, newest]: [__m128i; 4]) -> __m128i {
@@ -437,7 +441,7 @@ pub(crate) mod tests {
         std::iter::once(portable).chain(with_found(kernel)).collect()
     }
 
-    /// Those that are found out at run time.
+    /// Runs `kernel` with the lanes that are detected at run time.
     #[cfg(target_arch = "x86_64")]
     fn with_found<K: Kernel + Clone>(kernel: &K) -> impl Iterator<Item = (&'static str, K::Output)> {
         // SAFETY: the processor has the features.
@@ -447,7 +451,7 @@ pub(crate) mod tests {
         avx2.into_iter().chain(avx512)
     }
 
-    /// There are none.
+    /// Other architectures have none.
     #[cfg(not(target_arch = "x86_64"))]
     fn with_found<K: Kernel>(_: &K) -> impl Iterator<Item = (&'static str, K::Output)> {
         std::iter::empty()
@@ -490,7 +494,7 @@ pub(crate) mod tests {
 
     #[test]
     fn every_byte_value_in_every_lane() {
-        // Miri takes a tenth of a second for a chunk.
+        // Miri takes a tenth of a second for each chunk.
         let lanes = if cfg!(miri) { 61 } else { 1 };
         for byte in 0..=255 {
             for lane in (usize::from(byte) % lanes..64).step_by(lanes) {
@@ -509,7 +513,7 @@ pub(crate) mod tests {
         primes.map(|prime| (f64::from(prime).cbrt().fract() * 2_f64.powi(32)) as u32).take(64).collect()
     });
 
-    /// FIPS 180-4, 6.2.2, word by word.
+    /// Implements FIPS 180-4, 6.2.2, word by word.
     fn compressed_word_by_word(state: [u32; 8], block: &[u8; 64]) -> [u32; 8] {
         let mut words: Vec<u32> =
             block.as_chunks::<4>().0.iter().map(|bytes| u32::from_be_bytes(*bytes)).collect();

@@ -1,10 +1,10 @@
-//! age recipients: whoever may open what is wrapped or sealed here.
+//! age recipients: who may open what is wrapped or sealed here.
 
 use age::{NoCallbacks, plugin};
 use std::str::FromStr;
 
-/// Reads one recipient: `age1...` (X25519), `age1tag1...` and `age1tagpq1...` (hardware-backed), or one
-/// of a plugin that is installed on this machine. `None` if it is none of these.
+/// Parses one recipient: `age1...` (X25519), `age1tag1...` and `age1tagpq1...` (hardware-backed), or one of a
+/// plugin that is installed on this machine. `None` if it is none of these.
 #[must_use]
 pub fn parse(text: &str) -> Option<Box<dyn age::Recipient + Send>> {
     read::<age::x25519::Recipient>(text)

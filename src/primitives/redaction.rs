@@ -1,9 +1,10 @@
-//! Text without the secrets that people put where a name belongs: an identity in the place of its file, a private key
-//! pasted into a configuration, the password of a URL.
+//! Removes secrets that people put where a name belongs: an identity instead of its file, a private key
+//! pasted into a configuration, the password in a URL.
 
-/// `text` without them.
+/// Returns `text` without these secrets.
 ///
-/// What a secret looks like is known for these alone; that nothing else is quoted is the care of whoever makes the message.
+/// Only these kinds of secrets can be recognised. The author of each message must make sure that it quotes no
+/// others.
 #[must_use]
 pub(super) fn redacted(text: String) -> String {
     let text = without_pem(text);
@@ -11,13 +12,14 @@ pub(super) fn redacted(text: String) -> String {
     without_passwords(text)
 }
 
-/// How secret keys of age begin, its own and those of plugins (age-encryption.org/v1, C2SP age-plugin).
+/// Prefixes of the secret keys of age, its own and those of plugins (age-encryption.org/v1, C2SP age-plugin).
 const IDENTITIES: [&str; 2] = ["age-secret-key-", "age-plugin-"];
 
-/// Messages name the prefix; what is as long as this is no name.
+/// Messages name the prefix; anything this long is a key and not just a name.
 const LEAST_IDENTITY_BYTES: usize = 40;
 
-/// A private key in PEM, whatever kind (RFC 7468), up to the end: nobody knows where it ends in a text that is broken.
+/// Hides a private key in PEM of any kind (RFC 7468), up to the end of the text: in a damaged text its end is
+/// unknown.
 fn without_pem(mut text: String) -> String {
     if let Some(begin) = text.find("-----BEGIN ")
         && text[begin..].contains("PRIVATE KEY")
@@ -44,7 +46,7 @@ fn without_identities(mut text: String, prefix: &str) -> String {
     text
 }
 
-/// Users and passwords before the host of a URL (RFC 3986, 3.2.1).
+/// Hides user and password before the host of a URL (RFC 3986, 3.2.1).
 fn without_passwords(mut text: String) -> String {
     let mut from = 0;
     while let Some(at) = text[from..].find("://") {

@@ -17,25 +17,25 @@ use nom::{Err, IResult, Parser};
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// Number of the transaction.
+    /// Transaction number.
     pub txnr: u32,
-    /// What is asked, or `rsp`.
+    /// The command, or `rsp` for a response.
     pub command: &'a [u8],
     /// Octets of DATA.
     pub data_bytes: usize,
-    /// Octets of the header, with the SP before DATA; without DATA, with the LF.
+    /// Octets of the header, including the SP before DATA, or the LF if there is no DATA.
     pub header_bytes: usize,
 }
 
-/// The bytes are no frame.
+/// The bytes are not a RELP frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is no frame of RELP")]
 pub struct Malformed;
 
-/// The header that `bytes` start with; `None` if it is not whole.
+/// Parses the header at the start of `bytes`; `None` if it is incomplete.
 ///
 /// # Errors
-/// [`Malformed`] if no more bytes could make it one. At most [`MOST_HEADER_BYTES`] are waited for.
+/// [`Malformed`] if no further bytes could make it a header, which is certain after [`MOST_HEADER_BYTES`].
 pub fn header(bytes: &[u8]) -> Result<Option<Header<'_>>, Malformed> {
     match (number, command, number_before_data).parse(bytes) {
         Ok((rest, (txnr, command, data_bytes))) => Ok(Some(Header {
@@ -59,30 +59,30 @@ pub fn write(frame: &mut Vec<u8>, txnr: u32, command: &str, data: &[u8]) {
     frame.push(b'\n');
 }
 
-/// What comes after `txnr`: 1 to 999999999, over and over.
+/// Returns the number after `txnr`: 1 to 999999999, then 1 again.
 #[must_use]
 pub fn next_txnr(txnr: u32) -> u32 {
     if txnr >= LAST_TXNR { 1 } else { txnr + 1 }
 }
 
-/// `1*9DIGIT SP`.
+/// Parses `1*9DIGIT SP`.
 fn number(input: &[u8]) -> IResult<&[u8], u32> {
     terminated(digits, char(' ')).parse(input)
 }
 
-/// `1*9DIGIT`, of at most nine digits, so it fits.
+/// Parses `1*9DIGIT`; nine digits fit into a `u32`.
 fn digits(input: &[u8]) -> IResult<&[u8], u32> {
     let value = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse().ok();
     map_opt(take_while_m_n(1, 9, |byte: u8| byte.is_ascii_digit()), value).parse(input)
 }
 
-/// `1*32ALPHA SP`.
+/// Parses `1*32ALPHA SP`.
 fn command(input: &[u8]) -> IResult<&[u8], &[u8]> {
     let word = verify(take_while1(|byte: u8| byte.is_ascii_alphabetic()), |word: &[u8]| word.len() <= 32);
     terminated(word, char(' ')).parse(input)
 }
 
-/// DATALEN and what ends the header: SP where DATA follows, LF where none does.
+/// Parses DATALEN and the end of the header: SP if DATA follows, LF if none does.
 fn number_before_data(input: &[u8]) -> IResult<&[u8], u32> {
     let (rest, (bytes, end)) = (digits, one_of(" \n")).parse(input)?;
     if (bytes == 0) == (end == '\n') {
@@ -95,7 +95,7 @@ fn number_before_data(input: &[u8]) -> IResult<&[u8], u32> {
 /// Longest header: `999999999 COMMAND 999999999 `.
 pub const MOST_HEADER_BYTES: usize = 9 + 1 + 32 + 1 + 9 + 1;
 
-/// As in librelp.
+/// The last transaction number, as in librelp.
 const LAST_TXNR: u32 = 999_999_999;
 
 #[cfg(test)]
@@ -108,19 +108,19 @@ mod tests {
         let whole =
             |txnr, command, data_bytes, header_bytes| Ok(Some((txnr, command, data_bytes, header_bytes)));
         for (bytes, expected) in [
-            // Whole.
+            // Complete.
             (&b"1 open 85 relp_version=1"[..], whole(1, &b"open"[..], 85, 10)),
             (b"2 syslog 1 x\n", whole(2, b"syslog", 1, 11)),
             (b"3 close 0\n4 open", whole(3, b"close", 0, 10)),
             (b"0 serverclose 0\n", whole(0, b"serverclose", 0, 16)),
             (b"999999999 rsp 999999999 ", whole(999_999_999, b"rsp", 999_999_999, 24)),
             (b"1 a 00\n", whole(1, b"a", 0, 7)),
-            // Not yet whole.
+            // Incomplete.
             (b"", Ok(None)),
             (b"1", Ok(None)),
             (b"1 syslog", Ok(None)),
             (b"1 syslog 12", Ok(None)),
-            // Never.
+            // Malformed.
             (b" 1 open 0\n", Err(Malformed)),
             (b"x", Err(Malformed)),
             (b"-1 open 0\n", Err(Malformed)),
@@ -157,7 +157,7 @@ mod tests {
             if !data.is_empty() {
                 prop_assert_eq!(&frame[read.header_bytes..], &[&data[..], b"\n"].concat()[..]);
             }
-            // No beginning of it is taken for something else.
+            // No beginning of the frame is parsed as something else.
             for end in 0..read.header_bytes {
                 prop_assert_eq!(header(&frame[..end]), Ok(None));
             }

@@ -8,13 +8,13 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub struct Secret([u8; 32]);
 
 impl Secret {
-    /// Takes the bytes over; the caller wipes its own copy.
+    /// Takes the bytes; the caller must wipe its own copy.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes. Do not copy them anywhere that outlives the call.
+    /// Returns the bytes. Do not copy them anywhere that outlives the call.
     #[must_use]
     pub fn expose(&self) -> &[u8; 32] {
         &self.0

@@ -1,15 +1,14 @@
-//! Files as an argument: what an archive asks of a disk, and no more.
+//! Storage as an argument: the operations that an archive needs from a disk, and no more.
 //!
-//! [`Disk`] is the real one. [`Memory`] keeps files in memory, counts operations, fails or freezes at
-//! the one it is told to, and knows which bytes and names would survive a power cut: the crash tests run
-//! over it.
+//! [`Disk`] is the real one. [`Memory`] keeps files in memory, counts operations, fails or freezes at a
+//! chosen one, and knows which bytes and names would survive a power cut: the crash tests run on it.
 //!
 //! # Assumptions about the medium
-//! - What was synced stays, under names whose directory was synced.
-//! - Of bytes appended since the last sync, a power cut keeps any part, from none to all, and what
-//!   it keeps may be damaged. It never changes bytes that were synced.
+//! - Synced bytes stay, under names whose directory was synced.
+//! - Of bytes appended since the last sync, a power cut keeps any part, from none to all, possibly damaged.
+//!   It never changes bytes that were synced.
 //! - A rename is all or nothing. Until its directory is synced, a power cut may undo it.
-//! - After a sync that failed nothing is known of the file: it must not be written to again.
+//! - After a failed sync, nothing is known about the file: it must not be written again.
 
 mod disk;
 mod memory;
@@ -34,8 +33,9 @@ use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Whether an error is of the one file that was to be read, so that others may be read all the same: it is not there, it may
-/// not be read, it is none that can be, or the disk does not give it back. A store that is away, or a process that is out of files, is none.
+/// Returns whether an error concerns only the file being read, so that others may still be readable: the file
+/// does not exist, may not be read, cannot be read at all, or the disk cannot return it. Not so for a store
+/// that is unavailable or a process that is out of file descriptors.
 #[must_use]
 pub fn is_of_one_file(error: &io::Error) -> bool {
     use io::ErrorKind::{IsADirectory, NotFound, PermissionDenied, StaleNetworkFileHandle, UnexpectedEof};
@@ -44,59 +44,60 @@ pub fn is_of_one_file(error: &io::Error) -> bool {
     of_file.contains(&error.kind()) || error.raw_os_error().is_some_and(of_disk)
 }
 
-/// Whether an error says that there is no room on a disk, or for its user.
+/// Returns whether an error says that the disk is full, or the quota of its user.
 #[must_use]
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// What the kernel says of a file with bad blocks, and of a socket; and ext4, XFS and Btrfs of one that fails their own checks.
+/// Errors of the kernel for a file with bad blocks and for a socket, and of ext4, XFS and Btrfs for a file
+/// that fails their own checks.
 const BAD_FILE: [Errno; 4] = [Errno::IO, Errno::NXIO, Errno::UCLEAN, Errno::BADMSG];
 
 /// A directory tree. All paths are absolute or all relative to one place.
 pub trait Storage: Debug + Send + Sync {
-    /// Makes a directory and those above it, with permission bits `mode`, and makes their names durable.
-    /// One that exists stays as it is.
+    /// Creates a directory and its parents with permission bits `mode`, and makes their names durable. Leaves
+    /// an existing directory as it is.
     ///
     /// # Errors
-    /// As the operating system says; likewise below.
+    /// Those of the operating system; likewise below.
     fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()>;
 
-    /// Makes a file, which must not exist. Its name is durable after [`Storage::sync_directory`].
+    /// Creates a file, which must not exist. Its name is durable after [`Storage::sync_directory`].
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] if there is one.
     fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn Stored>>;
 
-    /// Opens a file to read it.
+    /// Opens a file for reading.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if there is none.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Stored>>;
 
-    /// Opens a file to read it, append to it, and cut it.
+    /// Opens a file for reading, appending and truncating.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if there is none.
     fn edit(&self, path: &Path) -> io::Result<Box<dyn Stored>>;
 
-    /// Whether there is something of that name.
+    /// Returns whether the path exists.
     ///
     /// # Errors
-    /// If that cannot be known.
+    /// If that cannot be determined.
     fn exists(&self, path: &Path) -> io::Result<bool>;
 
-    /// Gives a file another name in the same directory, in place of a file that has it.
+    /// Renames a file within its directory, replacing any file of the new name.
     ///
     /// # Errors
-    /// The old name still holds then.
+    /// The old name is still valid then.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Makes what a file holds durable, and gives it another name in the same directory, which no file has. Of two who try
-    /// at once, one succeeds.
+    /// Makes the content of a file durable and renames it within its directory; the new name must be free. If
+    /// two processes try at once, one succeeds.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] if a file has it; the old name still holds then.
+    /// [`io::ErrorKind::AlreadyExists`] if the new name is taken; the old name is still valid then.
     fn publish(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
@@ -105,13 +106,13 @@ pub trait Storage: Debug + Send + Sync {
     /// [`io::ErrorKind::NotFound`] if there is none.
     fn unlink(&self, path: &Path) -> io::Result<()>;
 
-    /// Overwrites a file with as many zeros, durably, through the same inode.
+    /// Overwrites a file with as many zeros as it has bytes, durably, through the same inode.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] if there is none. Some of it may be overwritten.
+    /// [`io::ErrorKind::NotFound`] if there is none. After other errors, parts of it may be overwritten.
     fn overwrite(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes an empty directory; of a link to one, the link.
+    /// Removes an empty directory; if the path is a link to one, removes the link.
     ///
     /// # Errors
     /// If it is not empty.
@@ -120,10 +121,10 @@ pub trait Storage: Debug + Send + Sync {
     /// Makes the names in a directory durable.
     ///
     /// # Errors
-    /// Nothing is known of them then.
+    /// Nothing is known about the names then.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
 
-    /// What is in a directory, sorted by name; nothing if there is none.
+    /// Lists a directory, sorted by name; empty if there is none.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -132,78 +133,79 @@ pub trait Storage: Debug + Send + Sync {
 
 /// An open file.
 pub trait Stored: Debug + Send {
-    /// Adds bytes at the end, all of them.
+    /// Appends all of `bytes`.
     ///
     /// # Errors
-    /// Some of them may have been added.
+    /// Some of them may have been appended.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes what the file holds durable.
+    /// Makes the content of the file durable.
     ///
     /// # Errors
-    /// Nothing is known of the file then.
+    /// Nothing is known about the file then.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Cuts the file to `length` bytes.
+    /// Truncates the file to `length` bytes.
     ///
     /// # Errors
-    /// As the operating system says.
+    /// Those of the operating system.
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 
-    /// Length in bytes.
+    /// Returns the length in bytes.
     ///
     /// # Errors
-    /// As the operating system says.
+    /// Those of the operating system.
     fn length(&self) -> io::Result<u64>;
 
-    /// Fills `buffer` with the bytes from `offset`.
+    /// Fills `buffer` with the bytes from `offset` on.
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] if there are not so many.
+    /// [`io::ErrorKind::UnexpectedEof`] if there are too few.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
-    /// Which file it is and how many names it has, where files may have several.
+    /// Returns the identity of the file and its number of names, if the storage allows several names.
     ///
     /// # Errors
-    /// As the operating system says.
+    /// Those of the operating system.
     fn names(&self) -> io::Result<Option<Names>> {
         Ok(None)
     }
 
-    /// SHA-256 of the whole file, if it was kept with the file when that was stored; nothing is read.
+    /// Returns the SHA-256 of the whole file if it was recorded when the file was stored; reads nothing else.
     ///
     /// # Errors
-    /// As the storage says.
+    /// Those of the storage.
     fn recorded_sha256(&self) -> io::Result<Option<[u8; 32]>> {
         Ok(None)
     }
 
-    /// Takes the lock of the file, which ends with it; false if another process or handle has it.
+    /// Takes the lock of the file, which is held until the file is closed; returns false if another process
+    /// or handle has it.
     ///
     /// # Errors
     /// If there are no locks.
     fn try_lock(&mut self) -> io::Result<bool>;
 }
 
-/// How many names a file has.
+/// Identity of a file and its number of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Names {
-    /// Its device and inode.
+    /// Device and inode.
     pub file: (u64, u64),
-    /// Hard links to it.
+    /// Number of hard links.
     pub count: u64,
 }
 
-/// Something in a directory.
+/// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Listed {
-    /// Its name. What of it is not UTF-8 is replaced by U+FFFD, which no name of ours has.
+    /// Its name. Anything that is not UTF-8 is replaced by U+FFFD, which occurs in no name of ours.
     pub name: String,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Whether it is a directory, or a symbolic link to one.
     pub directory: bool,
-    /// Whether it is a symbolic link: what it names lies elsewhere.
+    /// Whether it is a symbolic link, so that its content lies elsewhere.
     pub link: bool,
 }
 

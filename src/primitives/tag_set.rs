@@ -1,20 +1,21 @@
-//! Sets of tags: 16 bytes that are as good as random, so that a part of them is their hash.
+//! Sets of tags: 16 bytes that are effectively random, so that a part of each tag is its hash.
 //!
-//! The tags lie one behind the other, and a table of small numbers finds them. So a set that is emptied and filled again
-//! for every frame fits a cache, and filling it anew brings it there in order, not by one wait for memory a tag.
+//! The tags lie one after the other, and a table of small indices finds them. So a set that is emptied and
+//! refilled for every frame fits a cache, and refilling it touches memory in order instead of with one cache
+//! miss per tag.
 
-/// A set of tags. It need not fear crafted collisions: nobody without the key can craft a tag.
+/// A set of tags. It need not resist crafted collisions: nobody without the key can craft a tag.
 #[derive(Clone, Debug, Default)]
 pub struct TagSet {
-    /// In the order in which they came.
+    /// In order of insertion.
     tags: Vec<[u8; 16]>,
-    /// Open addressing, linear probing: one more than the place of a tag in `tags`; 0 marks a free slot. A power of
-    /// two long, at most half full.
+    /// Open addressing with linear probing. A slot holds one more than the index of a tag in `tags`; 0 marks
+    /// a free slot. The length is a power of two, at most half full.
     slots: Vec<u32>,
 }
 
 impl TagSet {
-    /// Adds a tag; `false` if it is there already.
+    /// Inserts a tag; returns `false` if it is there already.
     #[inline]
     pub fn insert(&mut self, tag: [u8; 16]) -> bool {
         if 2 * self.tags.len() >= self.slots.len() {
@@ -34,8 +35,8 @@ impl TagSet {
         true
     }
 
-    /// Brings near what [`TagSet::insert`] will look at for these tags, all at once: a large set lies far away in memory,
-    /// and one fetch takes as long as a dozen together.
+    /// Loads into the cache what [`TagSet::insert`] will look at for these tags, all at once. A large set
+    /// lies in main memory, where one fetch takes as long as a dozen in parallel.
     #[inline]
     pub fn fetch(&self, tags: impl Iterator<Item = [u8; 16]>) {
         let mask = self.slots.len().wrapping_sub(1);
@@ -46,19 +47,19 @@ impl TagSet {
         std::hint::black_box(near.fold(0, |all, byte| all | byte));
     }
 
-    /// How many there are.
+    /// Returns the number of tags.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tags.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no tags.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tags.is_empty()
     }
 
-    /// Forgets them all, keeps the memory.
+    /// Removes all tags but keeps the memory.
     pub fn clear(&mut self) {
         self.tags.clear();
         self.slots.fill(0);
@@ -76,17 +77,17 @@ impl TagSet {
         }
     }
 
-    /// The number of the tag that came last, from 1.
+    /// Returns the number of the last tag, counting from 1.
     #[expect(clippy::cast_possible_truncation, reason = "2^32 tags would fill 64 GiB")]
     fn number(&self) -> u32 {
         self.tags.len() as u32
     }
 }
 
-/// Slots of the first table.
+/// Slots in the initial table.
 const LEAST_SLOTS: usize = 64;
 
-/// The first eight bytes.
+/// Returns the first eight bytes.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "only the low bits are wanted")]
 fn hash(tag: &[u8; 16]) -> usize {

@@ -53,7 +53,7 @@ impl Storage for Disk {
 
     fn publish(&self, from: &Path, to: &Path) -> io::Result<()> {
         File::open(from)?.sync_all()?;
-        // A link takes no name that is there, on every file system that has links.
+        // On every file system that has links, creating one fails if the name is taken.
         fs::hard_link(from, to)?;
         fs::remove_file(from)
     }
@@ -71,7 +71,7 @@ impl Storage for Disk {
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
         match fs::remove_dir(path) {
-            // What the link names is empty, and may be a place that somebody mounted.
+            // The target of the link is empty, and may be a mount point.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory && path.is_dir() => {
                 fs::remove_file(path)
             }
@@ -136,14 +136,15 @@ impl Stored for File {
     }
 }
 
-/// Whoever may write to a directory can put a pipe there: to wait for its other end would be to wait for ever.
+/// Opens without blocking: anyone who may write to a directory can put a pipe there, and waiting for its
+/// other end could last for ever.
 fn open(options: &mut OpenOptions, path: &Path) -> io::Result<Box<dyn Stored>> {
     let options = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
     options.open(path).map(|file| Box::new(file) as _)
 }
 
-/// What root makes in a directory that nobody but its owner enters is given to that owner: a search or a purge by root must
-/// not lock a service out of its own state.
+/// Gives a new file or directory to the owner of the private directory in which root made it: a search or a
+/// purge run by root must not lock a service out of its own state.
 fn hand_over(path: &Path) -> io::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
@@ -156,7 +157,7 @@ fn hand_over(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The directory that holds `path`; for a bare name that is the working directory.
+/// Returns the directory that holds `path`; for a bare name, the working directory.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -169,7 +170,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
 
-    /// There is nothing that could be made in `/proc`, whatever is made above it.
+    /// Nothing can be created in `/proc`, at any depth.
     #[test]
     #[cfg(target_os = "linux")]
     fn a_directory_that_cannot_be_made_is_an_error() {
@@ -178,7 +179,7 @@ mod tests {
         }
     }
 
-    /// Only root can give anything away; others see that nothing changes.
+    /// Only root can give files away; other users see that nothing changes.
     #[test]
     fn what_root_makes_in_a_private_directory_belongs_to_its_owner() {
         const NOBODY: u32 = 65534;
@@ -254,7 +255,7 @@ mod tests {
         ];
         assert_eq!(seen.collect::<Vec<_>>(), expected);
         assert_eq!(Disk.open(&listed[0].path).unwrap().length().unwrap(), 0);
-        // Nobody is at the other end.
+        // The pipe has no other end.
         assert_eq!(Disk.open(&folder.join("pipe")).unwrap().length().unwrap(), 0);
         assert_eq!(Disk.edit(&folder.join("pipe")).unwrap().length().unwrap(), 0);
         Disk.remove_directory(&folder.join("link")).unwrap();

@@ -1,4 +1,4 @@
-//! Files in memory that fail when told to, and forget what a power cut would.
+//! Files in memory that fail on request, and lose what a power cut would lose.
 
 use super::{Listed, Storage, Stored};
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,30 +6,30 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What goes wrong, once, at an operation that changes something. The first has the number 0.
+/// A failure, injected once, at an operation that changes something. The first such operation has number 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// That operation fails so, having done nothing; those after it are done.
+    /// That operation fails with this error and has no effect; later ones succeed.
     Fail(u64, io::ErrorKind),
     /// There is room for half of what that operation appends, and for nothing after it.
     Full(u64),
-    /// The process stops before that operation: it and all after it fail.
+    /// The process stops before that operation: it and all later ones fail.
     Freeze(u64),
-    /// The process stops in the middle of that operation, if it is one that can be half done.
+    /// The process stops in the middle of that operation, if it can be done in part.
     Tear(u64),
 }
 
-/// What is left when the power went.
+/// What is left after a crash or a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Survives {
     /// Everything: only the process died.
     Everything,
-    /// What was synced, and nothing else.
+    /// Only what was synced.
     Synced,
     /// What was synced, all names, and half of the bytes appended since.
     Half,
-    /// As [`Survives::Half`], but the bytes appended since are all there, zeroed: the length of a file was
-    /// written and its blocks were not.
+    /// As [`Survives::Half`], but all bytes appended since are there as zeros: the length of the file was
+    /// written, but not its blocks.
     Zeroed,
 }
 
@@ -57,13 +57,13 @@ struct Contents {
 }
 
 impl Memory {
-    /// Empty, and nothing goes wrong.
+    /// Creates an empty storage without a fault.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same files, counting from 0, and this goes wrong.
+    /// Returns a copy of the files that counts operations from 0 and injects `fault`.
     #[must_use]
     pub fn with_fault(&self, fault: Fault) -> Self {
         let mut state = self.state().clone();
@@ -71,19 +71,19 @@ impl Memory {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// How many operations changed something, or tried to.
+    /// Returns how many operations changed something, or tried to.
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.state().operations
     }
 
-    /// Whether the process was stopped.
+    /// Returns whether the process was stopped.
     #[must_use]
     pub fn is_frozen(&self) -> bool {
         self.state().frozen
     }
 
-    /// What a new process finds: nothing goes wrong any more and no file is locked.
+    /// Returns what a new process finds: no more faults, and no locked files.
     #[must_use]
     pub fn after_crash(&self, survives: Survives) -> Self {
         let state = self.state();
@@ -97,14 +97,14 @@ impl Memory {
         Self(Arc::new(Mutex::new(State { files, directories, names, durable_names, ..State::default() })))
     }
 
-    /// All files with their bytes.
+    /// Returns all files with their bytes.
     #[must_use]
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let state = self.state();
         state.names.iter().map(|(path, &file)| (path.clone(), state.files[file].bytes.clone())).collect()
     }
 
-    /// Changes the bytes of a file behind everybody's back.
+    /// Changes the bytes of a file, without counting an operation.
     pub fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         if let Some(&file) = state.names.get(path) {
@@ -114,7 +114,7 @@ impl Memory {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked was a test, and nothing here is half changed.
+        // Only a test can have panicked, and nothing here is half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -139,7 +139,7 @@ impl Contents {
     }
 }
 
-/// Whether an operation takes place.
+/// How much of an operation takes place.
 #[derive(PartialEq, Eq)]
 enum Turn {
     Whole,
@@ -151,7 +151,7 @@ impl State {
         if self.frozen { Err(io::Error::other("frozen")) } else { Ok(()) }
     }
 
-    /// Counts an operation, and says how much of it is done.
+    /// Counts an operation and returns how much of it takes place.
     fn turn(&mut self, needs_room: bool) -> io::Result<Turn> {
         self.living()?;
         let number = self.operations;
@@ -184,7 +184,7 @@ impl Storage for Memory {
             return Ok(());
         }
         if state.turn(true)? == Turn::Whole {
-            // Made durable at once, as the trait asks.
+            // Durable at once, as the trait requires.
             state.directories.extend(path.ancestors().map(Path::to_owned));
         }
         state.living()
@@ -256,7 +256,7 @@ impl Storage for Memory {
         let Contents { bytes, durable, .. } = &mut state.files[file];
         let overwritten = if turn == Turn::Whole { bytes.len() } else { bytes.len() / 2 };
         bytes[..overwritten].fill(0);
-        // Torn, some of it may have reached the disk: as good as all.
+        // If torn, some of it may have reached the disk: assume that all did.
         durable.clone_from(bytes);
         state.living()
     }
@@ -379,7 +379,7 @@ mod tests {
 
     const FILE: &str = "/d/f";
 
-    /// Synced `abcd` under a durable name, then appended `efgh` and renamed.
+    /// Syncs `abcd` under a durable name, then appends `efgh` and renames the file.
     fn scene() -> Memory {
         let memory = Memory::new();
         memory.create_directory(Path::new("/d"), 0o700).unwrap();

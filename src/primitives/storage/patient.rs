@@ -1,7 +1,9 @@
-//! A storage that waits for room: a disk that is full is a reason to make senders wait, not to lose what is on its way.
+//! A storage that waits for room: a full disk is a reason to make senders wait, not to lose what is on its
+//! way.
 //!
-//! Only where whatever failed is known to have done nothing, or can be undone, is it tried again: an append is cut off first.
-//! After a sync that failed nothing is known of a file, so that fails as ever.
+//! An operation is retried only if its failure is known to have had no effect, or the effect can be undone: a
+//! failed append is cut off first. After a failed sync nothing is known about the file, so that error is
+//! returned as ever.
 
 use super::{Listed, Names, Storage, Stored, is_full};
 use std::error::Error;
@@ -11,27 +13,27 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often is tried whether there is room.
+/// Pause between attempts.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// How often is told at most that there is none.
+/// Shortest interval between two warnings that there is no room.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
-/// Whether anybody may wait for room, and whether somebody does.
+/// Decides whether operations may wait for room, and knows whether any does.
 pub struct Patience {
     state: Mutex<State>,
     changed: Condvar,
     tell: Box<dyn Fn(Told<'_>) + Send + Sync>,
 }
 
-/// What is said of it.
+/// What the `tell` callback reports.
 #[derive(Clone, Copy, Debug)]
 pub enum Told<'a> {
-    /// There is no room for this file, as the operating system says.
+    /// There is no room for this file, with the error of the operating system.
     Full(&'a Path, &'a io::Error),
-    /// Nothing can be changed in this directory, as the operating system says.
+    /// Nothing can be changed in this directory, with the error of the operating system.
     Stuck(&'a Path, &'a io::Error),
-    /// There is room again, or what could not be changed was.
+    /// There is room again, or the directory can be changed again.
     Room,
 }
 
@@ -44,30 +46,30 @@ struct State {
 }
 
 impl Patience {
-    /// Nobody may wait before [`Patience::begin`].
+    /// Creates a patience that reports to `tell`. Nothing waits before [`Patience::begin`].
     #[must_use]
     pub fn new(tell: impl Fn(Told<'_>) + Send + Sync + 'static) -> Self {
         Self { state: Mutex::default(), changed: Condvar::new(), tell: Box::new(tell) }
     }
 
-    /// From now on whoever finds no room waits.
+    /// Lets operations that find no room wait, from now on.
     pub fn begin(&self) {
         self.state().begun = true;
     }
 
-    /// From now on, and for good, a disk that is full is an error, also for those who wait.
+    /// Makes a full disk an error for good, also for operations that are waiting.
     pub fn end(&self) {
         self.state().ended = true;
         self.changed.notify_all();
     }
 
-    /// Whether somebody waits.
+    /// Returns whether any operation is waiting.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.state().waiting > 0
     }
 
-    /// Does `attempt` until there is room for it.
+    /// Repeats `attempt` until there is room for it.
     fn until_there_is_room<T>(&self, path: &Path, attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         self.until(
             attempt,
@@ -76,11 +78,12 @@ impl Patience {
         )
     }
 
-    /// Does `attempt` until the disk of `directory` is neither full nor read-only. What fails must have done nothing, or go on
-    /// where it stopped; and it must hold nothing meanwhile that somebody needs who makes room.
+    /// Repeats `attempt` until the disk of `directory` is neither full nor read-only. A failed attempt must
+    /// have had no effect, or the next one must continue where it stopped. While it waits, the caller must
+    /// not hold anything that is needed to make room.
     ///
     /// # Errors
-    /// As the last attempt.
+    /// That of the last attempt.
     pub fn attempt<T, E: Error + 'static>(
         &self,
         directory: &Path,
@@ -108,7 +111,7 @@ impl Patience {
         self.state().lasts()
     }
 
-    /// A thread that panicked while it held the lock left it whole.
+    /// A thread that panicked with the lock held left the state consistent.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,14 +123,15 @@ impl State {
     }
 }
 
-/// Of which nobody is told.
+/// Reports to nobody.
 impl Default for Patience {
     fn default() -> Self {
         Self::new(|_| {})
     }
 }
 
-/// What an error says of a disk that takes nothing now and may later; `None` if it is of anything else.
+/// Returns the I/O error behind `error` if it says that the disk is full or read-only, which may pass; `None`
+/// otherwise.
 fn cause<'e>(mut error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
     loop {
         if let Some(cause) = error.downcast_ref::<io::Error>() {
@@ -138,10 +142,10 @@ fn cause<'e>(mut error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
     }
 }
 
-/// Somebody who waits.
+/// An operation that is waiting.
 struct Waiting<'a> {
     patience: &'a Patience,
-    /// Whether that was told.
+    /// Whether the wait was reported.
     told: bool,
 }
 
@@ -160,7 +164,7 @@ impl<'a> Waiting<'a> {
             tell(hindrance);
             state = self.patience.state();
         }
-        // Whether it ended or the time is over: it is tried again.
+        // Retry whether the patience ended or the time is up.
         drop(changed.wait_timeout_while(state, AGAIN, |state| state.lasts()));
     }
 }
@@ -184,7 +188,7 @@ impl fmt::Debug for Patience {
     }
 }
 
-/// Another storage, with patience.
+/// A storage that waits for room in another one.
 #[derive(Clone, Debug)]
 pub struct Patient {
     storage: Arc<dyn Storage>,
@@ -192,7 +196,7 @@ pub struct Patient {
 }
 
 impl Patient {
-    /// Waits as long as `patience` lasts for room in `storage`.
+    /// Wraps `storage` so that it waits for room as long as `patience` lasts.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, patience: Arc<Patience>) -> Self {
         Self { storage, patience }
@@ -254,7 +258,7 @@ impl Storage for Patient {
     }
 }
 
-/// A file of it.
+/// An open file of a [`Patient`].
 #[derive(Debug)]
 struct File {
     file: Box<dyn Stored>,
@@ -269,7 +273,7 @@ impl Stored for File {
         patience.until_there_is_room(path, || {
             let appended = file.append(bytes);
             if appended.as_ref().is_err_and(is_full) {
-                // What there was room for.
+                // Cut off the part for which there was room.
                 file.truncate(before)?;
             }
             appended
@@ -312,7 +316,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
-    /// A file that has no room so many times, and takes half of what it is given then.
+    /// A file that has no room this many times, and accepts only half of the bytes each time.
     #[derive(Debug)]
     struct Short {
         file: Box<dyn Stored>,
@@ -383,7 +387,7 @@ mod tests {
         assert!(heard.len() == 2 && heard[0].starts_with("Full") && heard[1] == "Room", "{heard:?}");
     }
 
-    /// Before it begins and after it ends: an error, and nothing of what could not be written whole.
+    /// Before `begin` and after `end`: an error, and no part of the failed append is left.
     #[test]
     fn without_patience_a_full_disk_is_an_error() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Which storage a path is in: the disk, or object storage where it begins with `s3://`.
+//! Chooses the storage of a path: object storage if it begins with `s3://`, otherwise the disk.
 
 use super::Storage;
 use std::io;
@@ -6,17 +6,17 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Whether this build knows object storage.
+/// Whether this build supports object storage.
 pub const KNOWS_OBJECTS: bool = cfg!(feature = "s3");
 
-/// Whether `path` is in object storage.
+/// Returns whether `path` is in object storage.
 #[must_use]
 pub fn is_remote(path: &Path) -> bool {
     path.as_os_str().as_bytes().starts_with(b"s3://")
 }
 
-/// A storage for paths on the disk and, if this build knows it, in object storage. With [`Seen::AllVersions`], old versions of
-/// objects are seen and removed too.
+/// Returns a storage for paths on the disk and, if this build supports it, in object storage. With
+/// [`Seen::AllVersions`], it also lists and removes old versions of objects.
 ///
 /// # Errors
 /// If the operating system gives no descriptors.
@@ -32,18 +32,18 @@ pub fn everywhere(versions: Seen) -> io::Result<Arc<dyn Storage>> {
     Ok(Arc::new(super::Disk))
 }
 
-/// What is seen of an object.
+/// Which versions of an object are visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// What it is now.
+    /// Only the current one.
     Newest,
-    /// Old versions as well, of objects that were deleted too: for whoever must remove them all.
+    /// Old versions, too, including those of deleted objects: for a caller that must remove them all.
     AllVersions,
 }
 
 #[cfg(feature = "s3")]
 mod mixed {
-    //! Both at once: each path where it is.
+    //! Combines both storages and forwards each path to its own.
 
     use super::super::{Disk, Listed, S3, Storage, Stored};
     use super::is_remote;

@@ -1,19 +1,20 @@
 //! Object storage: buckets behind the S3 protocol, as a directory tree.
 //!
 //! ```text
-//! s3://bucket/prefix/expires=.../file     bucket, then the key; a directory is what keys begin with
+//! s3://bucket/prefix/expires=.../file     bucket, then the key; a directory is a prefix of keys
 //! ```
-//! - An object appears whole, by **one** PUT: with `If-None-Match: *` if its name must be new. Never in parts, for some
-//!   stores do not look at the condition when parts are put together.
-//! - What is made with [`Storage::create`] is kept in memory until it is synced, renamed or published, which is when it
-//!   is stored.
-//! - Its SHA-256 is stored beside each object, so that a purge can say what it removed without reading it.
-//! - Reads are range reads: of a segment, its end and the frames that are asked for.
-//! - In a bucket with versions, [`S3::with_versions`] lists, reads and removes old ones as well, so that what is purged is
-//!   gone and not hidden.
+//! - An object appears whole, by **one** PUT: with `If-None-Match: *` if its name must be new. There are no
+//!   multipart uploads, since some stores ignore the condition when they assemble the parts.
+//! - A file made with [`Storage::create`] is kept in memory until it is synced, renamed or published; only
+//!   then is it stored.
+//! - The SHA-256 of each object is stored beside it, so that a purge can state what it removed without
+//!   reading it.
+//! - Reads are range reads: of a segment, only its end and the frames needed.
+//! - In a bucket with versions, [`S3::with_versions`] also lists, reads and removes old ones, so that purged
+//!   data is gone and not just hidden.
 //!
-//! Credentials, region and endpoint come from the environment, under the names that all tools use: `AWS_ACCESS_KEY_ID`,
-//! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ALLOW_HTTP`.
+//! Credentials, region and endpoint come from the environment variables that all tools use:
+//! `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ALLOW_HTTP`.
 
 mod answer;
 mod environment;
@@ -37,11 +38,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Runtime;
 
-/// Buckets.
+/// Access to buckets.
 #[derive(Clone, Debug)]
 pub struct S3 {
     shared: Arc<Shared>,
-    /// Whether old versions are seen.
+    /// Whether old versions are visible.
     versions: bool,
 }
 
@@ -57,49 +58,49 @@ struct Bucket {
     versions: Versions,
 }
 
-/// Not what it has: credentials.
+/// Omits the fields: they hold credentials.
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Bucket([credentials redacted])")
     }
 }
 
-/// An object and its own data beside its bytes.
+/// User-defined metadata of an object, by name.
 pub type Marks = BTreeMap<String, String>;
 
-/// What a store that is asked for something impossible twice does with it.
+/// What a store does when asked to create the same object twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// It refuses the second one of two objects of one name.
+    /// It refuses the second of two objects of one name.
     Honoured,
-    /// It takes both: whoever comes last wins, and lines are lost or doubled.
+    /// It accepts both: the last one wins, and lines are lost or duplicated.
     Ignored,
 }
 
 impl S3 {
-    /// The buckets that the environment gives access to. Nothing is connected yet.
+    /// Gives access to the buckets that the environment has credentials for. Connects to nothing yet.
     ///
     /// # Errors
     /// If the operating system gives no descriptors.
     pub fn from_environment() -> io::Result<Self> {
-        // The one that is used elsewhere. If somebody has installed another one, that will do.
+        // The provider used elsewhere in this program. If another one is installed already, that will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shared = Shared { runtime, buckets: Mutex::default(), parts: Parts::default() };
         Ok(Self { shared: Arc::new(shared), versions: false })
     }
 
-    /// The same, which sees old versions.
+    /// Returns the same access with old versions visible.
     #[must_use]
     pub fn with_versions(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), versions: true }
     }
 
-    /// Stores an object under a name that none has, with `marks`, which may be seen without reading it. Whether it
-    /// did; not if there is one.
+    /// Stores a new object with `marks`, which can be read without the object. Returns `false`, and stores
+    /// nothing, if there is an object of that name.
     ///
     /// # Errors
-    /// If the store does not answer or refuses; it may have stored it all the same.
+    /// If the store does not answer or refuses; it may have stored the object nevertheless.
     pub fn put_new(&self, path: &Path, bytes: Vec<u8>, marks: &Marks) -> io::Result<bool> {
         match self.put(path, bytes, PutMode::Create, marks) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -107,7 +108,7 @@ impl S3 {
         }
     }
 
-    /// The marks of an object.
+    /// Returns the marks of an object.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if there is none.
@@ -122,8 +123,8 @@ impl S3 {
         Ok(marks.collect())
     }
 
-    /// Stores two objects of one name below `directory`, and removes them. A store that ignores the condition of the
-    /// second one must not be used.
+    /// Tests the store: stores two objects of one name below `directory`, and removes them. A store that
+    /// ignores the condition on the second one must not be used.
     ///
     /// # Errors
     /// If the store does not answer or refuses.
@@ -137,7 +138,7 @@ impl S3 {
         Ok(if first && !second { Probe::Honoured } else { Probe::Ignored })
     }
 
-    /// Stores an object. The version that it is, in a bucket with versions.
+    /// Stores an object. Returns its version, in a bucket with versions.
     fn put(&self, path: &Path, bytes: Vec<u8>, mode: PutMode, marks: &Marks) -> io::Result<Option<String>> {
         let (bucket, key) = self.locate(path)?;
         let marks = marks.iter().map(|(name, value)| (name.clone(), value.clone()));
@@ -155,7 +156,7 @@ impl S3 {
         self.shared.runtime.block_on(request).map_err(as_io)
     }
 
-    /// The bucket and the key of a path.
+    /// Splits a path into bucket and key.
     fn locate(&self, path: &Path) -> io::Result<(Arc<Bucket>, Key)> {
         let invalid = |why: &'static str| io::Error::new(io::ErrorKind::InvalidInput, why);
         let text = path.to_str().and_then(|path| path.strip_prefix(SCHEME));
@@ -174,11 +175,11 @@ impl S3 {
         Ok((bucket, key))
     }
 
-    /// The version of a name that is not a mark of deletion and was stored last.
+    /// Returns the most recent version of a key that is not a delete marker.
     fn newest(&self, bucket: &Bucket, key: &Key) -> io::Result<Option<Version>> {
         let versions = self.shared.runtime.block_on(bucket.versions.of(key.as_ref(), ""))?;
         let of_key = versions.objects.into_iter().filter(|version| version.key == key.as_ref());
-        // A name's versions are listed from the newest to the oldest.
+        // The versions of a key are listed from newest to oldest.
         Ok(of_key.into_iter().next())
     }
 
@@ -201,7 +202,7 @@ impl S3 {
     }
 }
 
-/// What stands beside an object under that name.
+/// Returns the mark of an object under that name.
 fn mark<'o>(found: &'o GetResult, name: &str) -> Option<&'o str> {
     found.attributes.get(&Attribute::Metadata(name.to_owned().into())).map(AsRef::as_ref)
 }
@@ -220,7 +221,7 @@ impl Bucket {
 
 impl Storage for S3 {
     fn create_directory(&self, path: &Path, _mode: u32) -> io::Result<()> {
-        // Keys need none; but a bucket that is not there is better noticed now.
+        // Keys need no directories, but it is better to notice a missing bucket now.
         self.list(path).map(drop)
     }
 
@@ -251,7 +252,7 @@ impl Storage for S3 {
         let bytes = self.bytes_of(from)?;
         let marks = match self.marks(to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Marks::new(),
-            // What stood beside the object that is replaced holds for the new one.
+            // The marks of the replaced object apply to the new one, too.
             marks => marks?,
         };
         let newest = self.put(to, bytes, PutMode::Overwrite, &marks)?;
@@ -326,7 +327,7 @@ impl Storage for S3 {
 }
 
 impl S3 {
-    /// All bytes of a part or an object.
+    /// Returns all bytes of a part or an object.
     fn bytes_of(&self, path: &Path) -> io::Result<Vec<u8>> {
         if let Some(bytes) = self.shared.parts.bytes(path) {
             return Ok(bytes);
@@ -337,7 +338,7 @@ impl S3 {
         Ok(bytes)
     }
 
-    /// Removes the versions of a name, and its marks of deletion, that are to go. How many there were.
+    /// Removes the versions and delete markers of a key for which `goes` returns true. Returns how many.
     fn remove_versions(&self, path: &Path, goes: impl Fn(&Version) -> bool) -> io::Result<usize> {
         let (bucket, key) = self.locate(path)?;
         let found = self.shared.runtime.block_on(bucket.versions.of(key.as_ref(), ""))?;
@@ -351,7 +352,7 @@ impl S3 {
     }
 }
 
-/// An object, or a version of it.
+/// An object, or one version of it.
 #[derive(Debug)]
 struct Object {
     s3: S3,
@@ -397,7 +398,7 @@ impl Stored for Object {
     }
 
     fn try_lock(&mut self) -> io::Result<bool> {
-        // Nobody writes to an object: it appears whole.
+        // No process writes to an object: it appears whole.
         Ok(true)
     }
 
@@ -406,7 +407,7 @@ impl Stored for Object {
     }
 }
 
-/// A panic elsewhere leaves maps whole.
+/// A panic elsewhere leaves the maps consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -422,11 +423,11 @@ pub(super) fn as_io(error: Error) -> io::Error {
     io::Error::new(kind, answer::without_body(&error.to_string()))
 }
 
-/// How names in a bucket begin.
+/// Prefix of paths in a bucket.
 const SCHEME: &str = "s3://";
 
-/// A segment of 128 MiB at 4 Mbit/s.
+/// Timeout of a request: enough for a segment of 128 MiB at 4 Mbit/s.
 const LONGEST_REQUEST: &str = "300 seconds";
 
-/// The name of the digest beside an object, in user-defined metadata.
+/// Name of the digest beside an object, in user-defined metadata.
 const SHA256: &str = "oubliette-sha256";

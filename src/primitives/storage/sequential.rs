@@ -1,12 +1,13 @@
-//! A stored file from its start to its end.
+//! Reads a stored file from start to end.
 
 use super::{Storage, Stored};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Reads a file in order, as long as it was when it was opened.
+/// A reader over a file, up to the length that the file had when it was opened.
 ///
-/// It does not buffer: each read asks the storage once, so large ones are cheap and small ones are not.
+/// It does not buffer: each read is one request to the storage, so large reads are cheap and small ones are
+/// not.
 #[derive(Debug)]
 pub struct Sequential {
     file: Box<dyn Stored>,

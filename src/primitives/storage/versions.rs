@@ -1,7 +1,7 @@
-//! Old versions of objects and marks of deletion: listed and removed, for which `object_store` has no call.
+//! Lists and removes old versions of objects and delete markers, for which `object_store` has no call.
 //!
-//! Source: Amazon S3 API Reference, ListObjectVersions and DeleteObject. A bucket without versioning has one version of
-//! each object, called `null`.
+//! Source: Amazon S3 API Reference, ListObjectVersions and DeleteObject. A bucket without versioning has one
+//! version of each object, called `null`.
 
 use super::s3::as_io;
 use http::{Method, StatusCode};
@@ -13,33 +13,33 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-/// The versions in a bucket.
+/// Access to the versions in a bucket.
 pub(super) struct Versions {
     client: HttpClient,
-    /// The address of the bucket.
+    /// The URL of the bucket.
     url: String,
     region: String,
     credentials: AwsCredentialProvider,
 }
 
-/// A version of an object, or a mark that it was deleted.
+/// A version of an object, or a delete marker.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Version {
     pub(super) key: String,
     #[serde(rename = "VersionId")]
     pub(super) id: String,
-    /// Bytes; a mark has none.
+    /// Length in bytes; a delete marker has none.
     #[serde(default)]
     pub(super) size: u64,
 }
 
-/// What was listed.
+/// The result of a listing.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) objects: Vec<Version>,
     pub(super) deletions: Vec<Version>,
-    /// What keys begin with up to the delimiter, that included.
+    /// Common prefixes of keys, up to and including the delimiter.
     pub(super) directories: Vec<String>,
 }
 
@@ -86,8 +86,8 @@ impl Versions {
         Ok(Self { client, url, region, credentials: credentials.clone() })
     }
 
-    /// All versions of keys that begin with `prefix`, each key's from the newest to the oldest; what goes on behind
-    /// `delimiter` is put together, if there is one.
+    /// Lists all versions of keys that begin with `prefix`, those of each key from newest to oldest. If there
+    /// is a `delimiter`, keys that contain it after the prefix are grouped by common prefix.
     pub(super) async fn of(&self, prefix: &str, delimiter: &str) -> io::Result<Found> {
         let mut found = Found::default();
         let mut markers = String::new();
@@ -109,13 +109,14 @@ impl Versions {
         }
     }
 
-    /// Removes a version for good.
+    /// Removes a version permanently.
     pub(super) async fn remove(&self, version: &Version) -> io::Result<()> {
         let (key, id) = (encoded(&version.key, "/"), encoded(&version.id, ""));
         self.request(Method::DELETE, &format!("/{key}?versionId={id}")).await.map(drop)
     }
 
-    /// Asks again, as `object_store` does, where the store is away or overloaded. Whatever is asked here may be asked twice.
+    /// Sends a request, and retries as `object_store` does if the store is unavailable or overloaded. All
+    /// requests here are safe to repeat.
     async fn request(&self, method: Method, rest: &str) -> io::Result<Vec<u8>> {
         let mut wait = FIRST_WAIT;
         loop {
@@ -154,14 +155,15 @@ impl Versions {
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
-/// Eight tries, for 25 seconds.
+/// Longest pause between two tries; that makes eight tries within 25 seconds.
 const LONGEST_WAIT: Duration = Duration::from_millis(12_800);
 
 fn lost(error: object_store::client::HttpError) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, error)
 }
 
-/// Percent-encoded as signatures want it: all but the unreserved characters (RFC 3986, 2.3) and those in `but`.
+/// Percent-encodes as signatures require: all but the unreserved characters (RFC 3986, 2.3) and those in
+/// `but`.
 fn encoded(text: &str, but: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

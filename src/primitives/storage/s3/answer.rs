@@ -1,7 +1,7 @@
-//! What a store says, without what it must not repeat.
+//! Error messages of a store, without what must not be repeated.
 
-/// A message of the client without the body of the store's answer: to a signature that it does not accept, a store answers
-/// with all that was signed, the session token among it.
+/// Returns a message of the client without the body of the store's answer: if a store rejects a signature, it
+/// answers with everything that was signed, including the session token.
 pub(super) fn without_body(message: &str) -> String {
     // `403 Forbidden: <?xml ...`, or the body alone.
     let (before, answer, status) = match (message.split_once(STATUS), message.split_once(BODY)) {
@@ -15,12 +15,13 @@ pub(super) fn without_body(message: &str) -> String {
     format!("{before}the store answers {}", if answer.is_empty() { "with an error" } else { &answer })
 }
 
-/// Whether it is a word like `SignatureDoesNotMatch` (Amazon S3 API reference, "Error responses").
+/// Returns whether the text is a word like `SignatureDoesNotMatch` (Amazon S3 API reference, "Error
+/// responses").
 fn is_code(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
-/// How `object_store` begins to quote an answer, with its status and without.
+/// How `object_store` introduces a quoted answer, with its status and without.
 const STATUS: &str = "Server returned non-2xx status code: ";
 const BODY: &str = "Server returned error response: ";
 

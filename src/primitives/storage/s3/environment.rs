@@ -1,15 +1,15 @@
-//! What the environment says of a bucket, looked at before the client does: that stops the program at some values, and quotes
-//! others. Variables are named, and what is in them is not.
+//! Checks the environment variables of a bucket before the client reads them: some values would panic the
+//! client, and it quotes others. Messages name variables, never their values.
 
 use http::Uri;
 use object_store::Error;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key};
 use std::io;
 
-/// Refuses what the client cannot work with.
+/// Rejects values that the client cannot handle.
 ///
 /// # Errors
-/// With the name of the variable.
+/// Names the variable.
 pub(super) fn check(builder: &AmazonS3Builder) -> io::Result<()> {
     for (key, name) in IN_HEADERS {
         if builder
@@ -29,7 +29,8 @@ pub(super) fn check(builder: &AmazonS3Builder) -> io::Result<()> {
     Ok(())
 }
 
-/// Why no client could be made. That of a value which is not understood quotes it.
+/// Returns why no client could be made. The client's own message about a value that it does not understand
+/// quotes it.
 pub(super) fn refused(error: Error) -> io::Error {
     match error {
         Error::Generic { store: "Config", .. } => {
@@ -50,7 +51,7 @@ fn invalid(why: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
-/// What goes into headers of requests.
+/// Variables that end up in request headers.
 const IN_HEADERS: [(Key, &str); 3] =
     [(Key::AccessKeyId, "AWS_ACCESS_KEY_ID"), (Key::Token, "AWS_SESSION_TOKEN"), (Key::Region, "AWS_REGION")];
 

@@ -1,4 +1,4 @@
-//! Objects that are being written: in memory, for a store takes them whole.
+//! Objects that are being written. They are kept in memory, since a store takes objects only whole.
 
 use super::{Marks, S3, lock};
 use crate::primitives::storage::Stored;
@@ -8,14 +8,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// What is being written, by the name under which it was created.
+/// The objects being written, by the name under which they were created.
 #[derive(Debug, Default)]
 pub(super) struct Parts(Mutex<HashMap<PathBuf, Written>>);
 
 #[derive(Clone, Debug, Default)]
 struct Written {
     bytes: Vec<u8>,
-    /// Whether there is an object of that name as well.
+    /// Whether an object of that name is stored as well.
     stored: bool,
 }
 
@@ -37,7 +37,7 @@ impl Parts {
         lock(&self.0).get(path).map(|part| part.bytes.clone())
     }
 
-    /// Forgets a part. Whether that is all there was of it.
+    /// Drops a part. Returns whether nothing of it was stored.
     pub(super) fn end(&self, path: &Path) -> bool {
         lock(&self.0).remove(path).is_some_and(|part| !part.stored)
     }
