@@ -1,64 +1,64 @@
-//! The legal day of an event: what the line states, read in its zone, and believed or not.
+//! The legal day of an event: reads the time that a line states in its zone, and decides whether to believe it.
 
 use crate::model::StatedTime;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
-/// Where the legal day of a line comes from.
+/// The source of the legal day of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DayFrom {
     /// The time that the line states.
     Stated,
-    /// Receipt: the line states a time that is not believed. The tag says `clock=received`.
+    /// Receipt, because the time that the line states is not believed. The tag says `clock=received`.
     Received,
-    /// Receipt: the line states no time, so there is nothing to contradict and the tag says nothing.
+    /// Receipt, because the line states no time. There is nothing to contradict, so the tag says nothing.
     Untimed,
 }
 
-/// The day a line counts from.
+/// The day from which the retention of a line counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventDay {
     /// The day in the legal zone.
     pub day: Date,
-    /// Whose day it is.
+    /// The source of the day.
     pub from: DayFrom,
 }
 
-/// Reads stated times, and decides which of them to believe.
+/// Reads stated times and decides which of them to believe.
 #[derive(Clone, Debug)]
 pub struct EventClock {
-    /// Days are counted here.
+    /// The time zone of legal days.
     legal: TimeZone,
-    /// Times without a zone are read here.
+    /// The time zone of times that state none.
     source: TimeZone,
     backfill: bool,
 }
 
 impl EventClock {
-    /// A source's clock may be this far behind at receipt, both ends included.
+    /// How far a stated time may lie before receipt, inclusive, in seconds. With `backfill` there is no limit.
     const MAX_PAST_SECONDS: i64 = 48 * 3600;
-    /// A source's clock may be this far ahead at receipt, both ends included.
+    /// How far a stated time may lie after receipt, inclusive, in seconds: the clock of the source is ahead.
     pub const MAX_FUTURE_SECONDS: i64 = 5 * 60;
-    /// 1971-01-01T00:00:00Z. Before it a clock was not set, and no log is that old: taken at its word, it would make a line
-    /// expire at once.
+    /// 1971-01-01T00:00:00Z. An earlier time comes from a clock that was not set, because no log is that old. If it
+    /// were believed, the line would expire at once.
     pub const EARLIEST: i64 = 365 * 86_400;
 
-    /// Days count in `legal`; times without a zone are in `source`, or else in `legal`. With `backfill`
-    /// every past time is believed, but of clocks that were not set.
+    /// Creates a clock that counts days in `legal`, and reads times without a zone in `source`, or else in
+    /// `legal`. With `backfill`, every past time is believed, except those before [`Self::EARLIEST`].
     #[must_use]
     pub fn new(legal: TimeZone, source: Option<TimeZone>, backfill: bool) -> Self {
         let source = source.unwrap_or_else(|| legal.clone());
         Self { legal, source, backfill }
     }
 
-    /// The zone of legal days.
+    /// The time zone of legal days.
     #[must_use]
     pub fn legal_zone(&self) -> &TimeZone {
         &self.legal
     }
 
-    /// The zone of times that state none.
+    /// The time zone of times that state none.
     #[must_use]
     pub fn source_zone(&self) -> &TimeZone {
         &self.source
@@ -70,7 +70,7 @@ impl EventClock {
         self.legal.to_datetime(instant).date()
     }
 
-    /// The legal day that a line received at `received` counts from.
+    /// The legal day of a line received at `received`.
     #[must_use]
     pub fn event_day(&self, stated: Option<StatedTime>, received: Timestamp) -> EventDay {
         let Some(stated) = stated else {
@@ -84,7 +84,7 @@ impl EventClock {
         }
     }
 
-    /// Whether a time is believed of a line received then; both in Unix seconds, fractions dropped.
+    /// Whether the time `instant` of a line received at `received` is believed; both in whole Unix seconds.
     #[must_use]
     pub fn believes(&self, instant: i64, received: i64) -> bool {
         let age_seconds = received.saturating_sub(instant);
@@ -92,12 +92,12 @@ impl EventClock {
         age_seconds >= -Self::MAX_FUTURE_SECONDS && (!is_old || self.backfill && instant >= Self::EARLIEST)
     }
 
-    /// The instant that `stated` means to somebody who reads it at `now`; `None` if there is no such
-    /// day, or if it is beyond the calendar.
+    /// The instant that `stated` denotes to a reader at `now`; `None` if there is no such day, or if it is beyond
+    /// the calendar.
     ///
-    /// What the line leaves open is chosen so that the instant is nearest to `now`: the year, and which
-    /// of the two hours it is when the clocks go back. A time that the clocks skipped is read with the
-    /// offset before the change. A leap second (60) counts with the second before it, whose day it is.
+    /// What the line leaves open is chosen so that the instant is nearest to `now`: the year, and which of
+    /// the two hours is meant when the clocks are set back. A time that the clocks skipped is read with the
+    /// offset before the change. A leap second (60) counts as the second before it, so it keeps its day.
     #[must_use]
     pub fn instant(&self, stated: StatedTime, now: Timestamp) -> Option<Timestamp> {
         let (year, month, day, offset_seconds) = match stated {
@@ -139,9 +139,9 @@ impl EventClock {
         Some(if distance(earlier) <= distance(later) { earlier } else { later })
     }
 
-    /// The legal day that the text of a start field names: `2026-11-23`; a date and time as in RFC 3339,
-    /// with a blank for the `T` and without a zone if need be; Unix time in seconds, milliseconds or
-    /// microseconds. `None` if it is none of these, or later than `received` plus the five minutes
+    /// The legal day that the text of a start field denotes: `2026-11-23`; a date and time as in RFC 3339,
+    /// possibly with a space instead of `T` and without a zone; or Unix time in seconds, milliseconds or
+    /// microseconds. `None` if it is none of these, or if it is later than `received` plus the five minutes
     /// that a clock may be ahead: nobody has closed a ticket tomorrow.
     #[must_use]
     pub fn start_day(&self, text: &[u8], received: Timestamp) -> Option<Date> {
@@ -160,7 +160,7 @@ impl EventClock {
     }
 
     fn rfc3339(&self, text: &str, now: Timestamp) -> Option<Timestamp> {
-        // Only the extended form, `2026-11-23...`: jiff would take other ISO 8601 notations too.
+        // Accept only the extended form, `2026-11-23...`: jiff accepts other ISO 8601 notations, too.
         if text.as_bytes().get(4) != Some(&b'-') {
             return None;
         }
@@ -168,17 +168,17 @@ impl EventClock {
     }
 }
 
-/// Unix time in whole seconds, rounded down.
+/// The Unix time in whole seconds, rounded down.
 #[must_use]
 pub(super) fn whole_seconds(instant: Timestamp) -> i64 {
-    // Sign and fraction go together in jiff: only times before 1970 have a negative fraction.
+    // In jiff, sign and fraction agree: only times before 1970 have a negative fraction.
     instant.as_second() - i64::from(instant.subsec_nanosecond() < 0)
 }
 
-/// Around a century that is no leap year, 29 February comes after eight years.
+/// The largest distance between two leap years, around a century that is not one.
 const LEAP_YEARS_APART: i16 = 8;
 
-/// No date and time is longer.
+/// An upper limit on the length of a date and time.
 const LONGEST_TIME_BYTES: usize = 64;
 
 fn civil(stated: StatedTime, year: i16) -> Option<DateTime> {
@@ -191,8 +191,8 @@ fn civil(stated: StatedTime, year: i16) -> Option<DateTime> {
     DateTime::new(year, month, day, hour, minute, second, 0).ok()
 }
 
-/// Unix time by its number of digits: 9 to 11 are seconds (1973 to 5138), 12 to 14 milliseconds, 15 to
-/// 17 microseconds. A fraction is dropped. Fewer digits are something else: 0 for "never", `20261123`.
+/// Parses Unix time by its number of digits: 9 to 11 are seconds (1973 to 5138), 12 to 14 milliseconds,
+/// 15 to 17 microseconds. A fraction is dropped. Fewer digits mean something else: 0 for "never", `20261123`.
 fn unix_seconds(text: &str) -> Option<i64> {
     let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
     if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
@@ -228,7 +228,7 @@ mod tests {
         EventClock::new(zone("Europe/Paris"), None, true)
     }
 
-    /// `2026-11-23T10:00:00+01:00`, where the year may be `----` and the offset may be missing.
+    /// Parses `2026-11-23T10:00:00+01:00`, where the year may be `----` and the offset may be missing.
     fn stated(text: &str) -> StatedTime {
         let number = |from: usize| text[from..from + 2].parse::<u8>().unwrap();
         let offset_seconds = match &text[19..] {
@@ -275,9 +275,9 @@ mod tests {
             // No such day.
             ("2027-02-29T10:00:00", "2027-03-01T10:00:00Z", None),
             ("-----02-30T10:00:00", "2027-03-01T10:00:00Z", None),
-            // The clocks go forward: 02:30 is not, and is read as 02:30+01:00.
+            // The clocks go forward: 02:30 does not exist, and is read as 02:30+01:00.
             ("2026-03-29T02:30:00", "2026-03-29T01:31:00Z", Some("2026-03-29T01:30:00Z")),
-            // The clocks go back: 02:30 comes twice.
+            // The clocks go back: 02:30 occurs twice.
             ("2026-10-25T02:30:00", "2026-10-25T00:30:05Z", Some("2026-10-25T00:30:00Z")),
             ("2026-10-25T02:30:00", "2026-10-25T01:30:05Z", Some("2026-10-25T01:30:00Z")),
             ("-----10-25T02:30:00", "2026-10-25T01:30:05Z", Some("2026-10-25T01:30:00Z")),
@@ -367,7 +367,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the line states and whenever it comes: an answer, and never a day in the future.
+        /// Any stated time and any receipt give an answer, which is never a day in the future.
         #[test]
         fn never_a_future_day(
             year in prop::option::of(any::<i16>()),

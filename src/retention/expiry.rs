@@ -1,4 +1,4 @@
-//! Expiry on the calendar: from the day a class starts to the day its lines must be gone.
+//! Expiry on the calendar: from the day on which retention starts to the day on which lines must be gone.
 //!
 //! `last = d + N calendar months, clamped to the month's end; expires = last + 1 day` (art. 641 CPC: a
 //! period in months ends on the same day number, or on the last day of a month that has no such day).
@@ -13,13 +13,13 @@ use std::ops::RangeInclusive;
 /// The days on which something happens to a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// The first legal day on which it belongs in the intermediate archive, if its class has that phase.
+    /// The first legal day of the line in the intermediate archive, if its class has that phase.
     pub archive: Option<Date>,
-    /// The first legal day on which it must no longer exist.
+    /// The first legal day on which the line must no longer exist.
     pub expires: Expires,
 }
 
-/// What is due when a line of `class` starts on legal day `start`.
+/// The days on which something happens to a line of `class` whose retention starts on the legal day `start`.
 ///
 /// The phases follow each other: `keep` runs from the last day of `archive_after`, and each is clamped
 /// to the end of its own month.
@@ -33,7 +33,7 @@ pub fn due(class: &RetentionClass, start: Date) -> Due {
     Due { archive: last_active.map(next_day), expires }
 }
 
-/// The last legal day of `period` when it starts on `start`: months are clamped to the month's end.
+/// The last legal day of a `period` that starts on `start`. Months are clamped to the month's end.
 #[must_use]
 pub fn last_day(start: Date, period: Period) -> Date {
     let count = i32::from(period.count);
@@ -42,14 +42,14 @@ pub fn last_day(start: Date, period: Period) -> Date {
         Unit::Months => count.months(),
         Unit::Years => count.years(),
     };
-    // The calendar of jiff ends with the year 9999, and then so does every period.
+    // The calendar of jiff ends with the year 9999, so every period ends by then.
     start.saturating_add(span)
 }
 
-/// The first legal day of the second phase of lines that expire on `expires` and are kept for `keep` in it;
-/// the reverse of [`due`].
+/// The first legal day of the second phase of lines that expire on `expires` and are kept for `keep` in that
+/// phase; the reverse of [`due`].
 ///
-/// Where months are clamped several days expire together; the earliest of them counts, so that no line stays
+/// Where months are clamped, several days expire together. The earliest of them counts, so that no line stays
 /// in its first phase for too long.
 #[must_use]
 pub fn archive_day(expires: Date, keep: Period) -> Date {
@@ -61,21 +61,21 @@ pub fn archive_day(expires: Date, keep: Period) -> Date {
     next_day(ends_then.unwrap_or(about))
 }
 
-/// The legal days on which lines of `class` start that expire on `expires`, the reverse of [`due`]: where months are clamped
-/// several days have one end. `None` if there is no such day.
+/// The start days of lines of `class` that expire on `expires`, as legal days; the reverse of [`due`].
+/// Where months are clamped, several days expire together. `None` if there is no such day.
 #[must_use]
 pub fn start_days(class: &RetentionClass, expires: Date) -> Option<RangeInclusive<Date>> {
     let Keep::For(keep) = class.keep else { return None };
     let last = expires.saturating_sub(1.day());
     let about = [Some(keep), class.archive_after].into_iter().flatten().fold(last, before);
-    // Each of two phases is clamped by three days at most.
+    // Each of the two phases is clamped by three days at most.
     let around = (-6..=6).map(|days: i64| about.saturating_add(days.days()));
     let mut starts = around.filter(|day| due(class, *day).expires == Expires::On(expires));
     let first = starts.next()?;
     Some(first..=starts.next_back().unwrap_or(first))
 }
 
-/// The day `period` before `day`.
+/// The day that lies `period` before `day`.
 fn before(day: Date, period: Period) -> Date {
     let count = i32::from(period.count);
     day.saturating_sub(match period.unit {
@@ -86,9 +86,9 @@ fn before(day: Date, period: Period) -> Date {
 }
 
 /// The instant from which lines that expire on `expires` must no longer exist: the start of that legal
-/// day, which is not always midnight (some zones change their clocks then).
+/// day, which is not always midnight (some zones change their clocks at midnight).
 ///
-/// `None` if that is beyond the calendar.
+/// Returns `None` if the instant is beyond the calendar.
 #[must_use]
 pub fn purge_instant(expires: Date, zone: &TimeZone) -> Option<Timestamp> {
     let start = expires.to_zoned(zone.clone()).and_then(|midnight| midnight.start_of_day());
@@ -105,7 +105,7 @@ pub(super) mod tests {
     use crate::model::{ClassName, Starts};
     use proptest::prelude::*;
 
-    /// A class with nothing but a lifetime.
+    /// A class with a retention period and nothing else.
     pub(in crate::retention) fn class(archive_after: Option<&str>, keep: &str) -> RetentionClass {
         RetentionClass {
             name: ClassName::new("test").unwrap(),
@@ -130,7 +130,7 @@ pub(super) mod tests {
         text.parse().unwrap()
     }
 
-    /// Periods of the published policy, with days that a month lacks.
+    /// Periods of the published policy, including days that a month lacks.
     #[test]
     fn vectors() {
         let paris = TimeZone::get("Europe/Paris").unwrap();
@@ -151,8 +151,8 @@ pub(super) mod tests {
         }
     }
 
-    /// Whatever the day on which a class begins: the reverse is that day, or one before it that expires with
-    /// it.
+    /// For any start day of a class, the reverse is that day, or an earlier one that expires together
+    /// with it.
     #[test]
     fn the_second_phase_begins_when_it_should() {
         for keep in ["6 months", "1 month", "30 days", "10 years", "1 year"] {
@@ -198,7 +198,7 @@ pub(super) mod tests {
             ("2028-02-29", None, "10 years", None, Some("2038-03-01")),
             ("2028-02-29", None, "4 years", None, Some("2032-03-01")),
             ("2026-01-31", None, "1 month", None, Some("2026-03-01")),
-            // Three months clamp to 28 February, six more run from there: not nine months from 30 November.
+            // Three months clamp to 28 February, and six more run from there: not nine months from 30 November.
             ("2026-11-30", Some("3 months"), "6 months", Some("2027-03-01"), Some("2027-08-29")),
             ("2026-01-15", Some("3 months"), "6 months", Some("2026-04-16"), Some("2026-10-16")),
             ("2026-01-15", Some("3 months"), "contract", Some("2026-04-16"), None),
@@ -217,7 +217,7 @@ pub(super) mod tests {
         let zone = TimeZone::get("Africa/Cairo").unwrap();
         // Summer time began at 00:00 on 2026-04-24: that day starts at 01:00.
         assert_eq!(purge_instant(date("2026-04-24"), &zone), Some("2026-04-23T22:00:00Z".parse().unwrap()));
-        // It ends at 24:00 on 2026-10-29: 23:00 comes twice, and the 30th starts after both.
+        // It ends at 24:00 on 2026-10-29: 23:00 occurs twice, and the 30th starts after both.
         assert_eq!(purge_instant(date("2026-10-30"), &zone), Some("2026-10-29T22:00:00Z".parse().unwrap()));
     }
 
@@ -250,7 +250,7 @@ pub(super) mod tests {
             prop_assert!(due(&class, early).archive <= due(&class, late).archive);
         }
 
-        /// Against the definition spelt out: same day number, or the last day of the month.
+        /// Compares with the definition: the same day number, or the last day of the month.
         #[test]
         fn the_day_before_is_the_clamped_date(start in any_day(), months in 1u16..240) {
             let Expires::On(expires) = due(&class(None, &format!("{months} months")), start).expires else {

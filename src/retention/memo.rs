@@ -1,8 +1,8 @@
-//! What a worker remembers, so that the common line needs no calendar, no policy and no formatting.
+//! Caches of a worker, so that the common line needs no calendar, no policy and no formatting.
 //!
-//! Every memo is exact: it holds an answer only together with all that the answer depends on, and
-//! without it the answer is worked out anew. So results never depend on the lines before. All tables are
-//! small and direct-mapped: a new entry takes the place of the one in its slot.
+//! Every cache is exact: it stores a result together with everything that the result depends on, and on a
+//! miss the result is computed again. So results never depend on earlier lines. All tables are small and
+//! direct-mapped: a new entry replaces the one in its slot.
 
 use super::event_time::{EventClock, EventDay, whole_seconds};
 use super::expiry::Due;
@@ -34,27 +34,27 @@ impl<T, const SLOTS: usize> Slots<T, SLOTS> {
     }
 }
 
-/// Instants of civil times: the start of an hour, once known, gives every second in it.
+/// Caches instants of civil times by the hour: the start of an hour gives every second in it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Instants(Slots<Hour, 32>);
 
-/// An hour in which no clock changes and every civil time occurs once.
+/// An hour without a clock change, in which every civil time occurs once.
 #[derive(Clone, Copy, Debug)]
 struct Hour {
     stated: StatedHour,
-    /// Unix time of its first second. The year, if not stated, is the one of this instant.
+    /// The Unix time of the first second. If no year is stated, the year is that of this instant.
     start: i64,
 }
 
-/// What the line states, down to the hour, in one number: year (16 bits, 0 if not stated), month, day, hour
-/// and offset (18 bits, all ones if not stated).
+/// The stated time down to the hour, packed into one number: year (16 bits, 0 if not stated), month, day,
+/// hour and offset (18 bits, all ones if not stated).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StatedHour(u64);
 
 impl StatedHour {
     const NO_OFFSET: u64 = (1 << 18) - 1;
 
-    /// `None` if a field is out of range, which is for the long way to refuse.
+    /// Returns `None` if a field is out of range, which is left to the uncached path to reject.
     fn new(year: Option<i16>, month: u8, day: u8, hour: u8, offset_seconds: Option<i32>) -> Option<Self> {
         let year = u64::from(u16::try_from(year.unwrap_or(0)).ok()?);
         let offset = match offset_seconds {
@@ -80,15 +80,15 @@ impl StatedHour {
         (self.0 >> 18).to_le_bytes()[0] & 31
     }
 
-    /// Lines of several formats alternate within one hour: each form of time has a slot of its own.
+    /// Spreads times of different forms, because lines of several formats alternate within one hour.
     fn hash(self) -> usize {
         usize::try_from(self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56).unwrap_or(0)
     }
 }
 
 impl Instants {
-    /// A time without a year that is no further than this from now has its nearest year: all other years
-    /// are at least 365 - 150 days away.
+    /// A time without a year that is at most this far from now has the nearest year: in any other year, it is
+    /// at least 365 - 150 days away.
     const NEAREST_YEAR_SECONDS: u64 = 150 * 86_400;
 
     /// [`EventClock::instant`] in Unix seconds.
@@ -113,7 +113,7 @@ impl Instants {
         let slot = self.0.slot(stated_hour.hash());
         if let Some(hour) = slot
             && hour.stated == stated_hour
-            // Fields out of range are for the long way to refuse.
+            // Fields out of range are left to the uncached path to reject.
             && second_of_hour < 3600
         {
             let seconds = hour.start + second_of_hour;
@@ -130,8 +130,8 @@ impl Instants {
     }
 }
 
-/// `start` again, if it is the first second of an hour that can be counted through: with an offset
-/// stated, always; otherwise if both its ends occur once and no clock changes in between.
+/// Returns `start` if it is the first second of an hour whose seconds can be counted: always with a stated
+/// offset; otherwise if both ends of the hour occur only once and no clock changes in between.
 fn plain_hour(zone: &TimeZone, stated: StatedHour, start: i64) -> Option<i64> {
     let (first, last) = (Timestamp::from_second(start).ok()?, Timestamp::from_second(start + 3599).ok()?);
     if stated.states_offset() {
@@ -144,11 +144,11 @@ fn plain_hour(zone: &TimeZone, stated: StatedHour, start: i64) -> Option<i64> {
     (at_the_hour && steady && occurs_once(from) && occurs_once(zone.to_datetime(last))).then_some(start)
 }
 
-/// Legal days of instants.
+/// Caches the legal days of instants.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Days(Slots<Day, 8>);
 
-/// Seconds that are all of one legal day.
+/// A range of seconds that belong to one legal day.
 #[derive(Clone, Debug)]
 struct Day {
     seconds: Range<i64>,
@@ -156,7 +156,7 @@ struct Day {
 }
 
 impl Days {
-    /// [`EventClock::legal_day`] of an instant in Unix seconds within the calendar.
+    /// [`EventClock::legal_day`] of an instant in Unix seconds that is within the calendar.
     pub(super) fn day(&mut self, clock: &EventClock, seconds: i64) -> Date {
         let slot = self.0.slot(usize::try_from(seconds.div_euclid(86_400) & 7).unwrap_or(0));
         if let Some(day) = slot
@@ -169,14 +169,14 @@ impl Days {
 }
 
 impl Day {
-    /// The part of the day between changes of the clock: a zone may go back over midnight, and then one
-    /// day comes in two parts.
+    /// The part of the day around `seconds` between clock changes. A zone may set its clocks back over midnight,
+    /// and then a day consists of two parts.
     fn around(zone: &TimeZone, seconds: i64) -> Self {
         let edge = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
         let instant = Timestamp::from_second(seconds).unwrap_or(edge);
         let offset = i64::from(zone.to_offset(instant).seconds());
         let midnight = (seconds + offset).div_euclid(86_400) * 86_400 - offset;
-        // `preceding` is exclusive, and changes happen on whole seconds: this includes one right now.
+        // `preceding` is exclusive, and clock changes happen on whole seconds: this includes one at this second.
         let next_second = instant.saturating_add(SignedDuration::from_secs(1)).unwrap_or(instant);
         let last_change = zone.preceding(next_second).next().map(|change| change.timestamp().as_second());
         let next_change = zone.following(instant).next().map(|change| change.timestamp().as_second());
@@ -186,11 +186,11 @@ impl Day {
     }
 }
 
-/// Shortlists of clauses by format and program.
+/// Caches shortlists of clauses by format and program.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shortlists {
     slots: Slots<Shortlist, 64>,
-    /// For programs with long names, which are not remembered.
+    /// The shortlist of a program whose name is too long to be cached.
     other: Vec<usize>,
 }
 
@@ -199,7 +199,7 @@ struct Shortlist {
     format: Format,
     inner: Option<Format>,
     has_program: bool,
-    /// Length and bytes of the program's name.
+    /// The length of the program's name, followed by its bytes.
     length: u8,
     name: [u8; Self::LONGEST_NAME_BYTES],
     clauses: Vec<usize>,
@@ -210,7 +210,7 @@ impl Shortlist {
 }
 
 impl Shortlists {
-    /// The clauses that format and program leave in play.
+    /// The clauses that may fit, given format and program.
     pub(super) fn of<'s>(&'s mut self, policy: &Policy, line: &[u8], record: &Record) -> &'s [usize] {
         let program = record.program.map(|program| program.of(line));
         let name = program.unwrap_or_default();
@@ -228,12 +228,12 @@ impl Shortlists {
                 && entry.inner == record.inner
                 && entry.has_program == program.is_some()
                 && entry.length == length
-                // A slice of no bytes may point nowhere, and there glibc's `memcmp` takes 80 ns: its
-                // masked load faults and is mended in microcode.
+                // An empty slice may have a dangling pointer, with which glibc's `memcmp` takes 80 ns: its masked
+                // load faults and is completed in microcode.
                 && (name.is_empty() || entry.name[..name.len()] == *name)
         });
         if !known {
-            // The vector of the entry that has to go is used again.
+            // Reuse the vector of the evicted entry.
             let mut clauses = slot.take().map(|entry| entry.clauses).unwrap_or_default();
             policy.shortlist(record, program, &mut clauses);
             let mut padded = [0; Shortlist::LONGEST_NAME_BYTES];
@@ -251,25 +251,25 @@ impl Shortlists {
     }
 }
 
-/// Verdicts by the envelope, for lines whose class and day depend on nothing else.
+/// Caches verdicts by envelope, for lines whose class and day depend on nothing else.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Verdicts(Slots<(Envelope, Tag), 256>);
 
-/// What a verdict depends on.
+/// Everything that such a verdict depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Envelope {
-    /// The name of the program, filled up with zeros.
+    /// The name of the program, padded with zeros.
     program: u128,
-    /// From the lowest byte on: format, inner format (255 for none), length of the program's name (255 for
-    /// none), idiom (3 bits), whether its fields may have a say (1 bit) and where the day comes from (4 bits);
-    /// then the day of the event: day, month, and year in two bytes.
+    /// From the lowest byte: format, inner format (255 for none), length of the program's name (255 for
+    /// none), then in one byte the idiom (3 bits), whether fields may affect the class (1 bit) and the source of
+    /// the day (4 bits); then the day of the event: day, month, and year in two bytes.
     rest: u64,
 }
 
 impl Envelope {
     const LONGEST_NAME_BYTES: usize = 16;
 
-    /// `None` if the program's name is too long to be remembered.
+    /// Returns `None` if the program's name is too long to be cached.
     #[inline]
     pub(super) fn new(
         line: &[u8],
@@ -299,7 +299,7 @@ impl Envelope {
     }
 }
 
-/// The bytes of `name`, at most 16, and zeros.
+/// The bytes of `name`, at most 16, padded with zeros.
 #[inline]
 fn padded(line: &[u8], name: Span) -> u128 {
     let start = name.start as usize;
@@ -320,30 +320,30 @@ fn number_of(idiom: Idiom) -> u8 {
 }
 
 impl Verdicts {
-    /// Where the verdict on lines of this envelope is remembered, if it is.
+    /// The place of the cached verdict on lines with this envelope, if there is one.
     #[inline]
     pub(super) fn place_of(&self, envelope: &Envelope) -> Option<usize> {
         let place = envelope.hash();
         self.0.peek(place).as_ref().is_some_and(|(known, _)| known == envelope).then_some(place)
     }
 
-    /// What is remembered in a place that [`Self::place_of`] gave just now.
+    /// The verdict in a place that [`Self::place_of`] has just returned.
     #[inline]
     pub(super) fn at(&self, place: usize) -> &Tag {
         self.0.peek(place).as_ref().map(|(_, tag)| tag).expect("a verdict")
     }
 
-    /// Remembers the verdict on lines of an envelope.
+    /// Caches the verdict on lines with this envelope.
     pub(super) fn remember(&mut self, envelope: Envelope, tag: Tag) {
         *self.0.slot(envelope.hash()) = Some((envelope, tag));
     }
 }
 
-/// Tags by what they say.
+/// Caches tags by their contents.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tags(Slots<Tag, 64>);
 
-/// What a tag depends on.
+/// Everything that a tag depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TagKey {
     pub(super) class: usize,
@@ -352,7 +352,7 @@ pub(super) struct TagKey {
     pub(super) idiom: Idiom,
 }
 
-/// A tag and the days in it.
+/// A tag, and the days on which it is based.
 #[derive(Clone, Debug)]
 pub(super) struct Tag {
     pub(super) key: TagKey,
@@ -361,7 +361,7 @@ pub(super) struct Tag {
 }
 
 impl Tags {
-    /// The tag for `key`, put together by `render` if it is not at hand.
+    /// The tag for `key`, made by `render` if it is not cached.
     pub(super) fn of(&mut self, key: TagKey, render: impl FnOnce() -> (Due, RenderedTag)) -> &Tag {
         let idiom = match key.idiom {
             Idiom::SdElement => 0,
@@ -375,7 +375,7 @@ impl Tags {
             let (due, text) = render();
             *slot = Some(Tag { key, due, text });
         }
-        // Filled just above, unless it held this tag already.
+        // The slot was either filled above or held this tag already.
         slot.as_ref().expect("a tag")
     }
 }
@@ -404,7 +404,7 @@ mod tests {
         EventClock::new(TimeZone::get(name).unwrap(), None, false)
     }
 
-    /// Changes of the clock of a zone in Unix seconds: the first ones ever, and recent ones.
+    /// Clock changes of a zone in Unix seconds: the first ones ever, and recent ones.
     fn changes(clock: &EventClock) -> Vec<i64> {
         let from = |start: &str| {
             let start: Timestamp = start.parse().unwrap();
@@ -433,9 +433,9 @@ mod tests {
         }
     }
 
-    /// `count` numbers below `count`, each once, far from their order.
+    /// The numbers below `count`, each once, in a scattered order.
     fn scrambled(count: i64) -> impl Iterator<Item = i64> {
-        // 7919 is prime, and no count here is a multiple of it.
+        // 7919 is prime, and no `count` used here is a multiple of it.
         (0..count).map(move |index| index * 7919 % count)
     }
 
@@ -463,7 +463,7 @@ mod tests {
             for change in changes(&clock) {
                 let at_change = Timestamp::from_second(change).unwrap();
                 let around = clock.legal_zone().to_datetime(at_change);
-                // Six hours of civil time, those that are skipped and those that come twice included.
+                // Six hours of civil time, including times that are skipped and times that occur twice.
                 for step in scrambled(6 * 3600 / 101) {
                     let civil = around + SignedDuration::from_secs(step * 101 - 3 * 3600);
                     for after in [-3 * 3600, -1800, 0, 1800, 3600, 86_400] {
@@ -484,7 +484,7 @@ mod tests {
         let midsummer: DateTime = "2026-06-30T12:34:56".parse().unwrap();
         let leap_day: DateTime = "2028-02-29T12:34:56".parse().unwrap();
         for civil in [midsummer, leap_day] {
-            // Day by day, so that the year at hand is the right one until it is not.
+            // Day by day, so that the cached year is right until it no longer is.
             for step in (0..5000).chain(scrambled(5000)) {
                 let received = Timestamp::from_second(1_700_000_000 + step * 86_400).unwrap();
                 let stated = stated(civil, false);

@@ -1,15 +1,15 @@
-//! The policy: all classes, and which of them a line is of. The first clause that fits decides, in file
-//! order; a line that none fits is of the default class.
+//! The policy: all classes, and the rules that decide which class a line belongs to. The first clause that
+//! fits decides, in file order; a line that no clause fits belongs to the default class.
 //!
-//! Conditions on format and program need no look at the line. `Policy::shortlist` works them out
-//! apart, so that a worker does it once per program, and the common line is classified by looking up one
-//! entry.
+//! Conditions on format and program do not depend on the rest of the line. `Policy::shortlist` evaluates
+//! them separately, so that a worker does this once per program, and the common line is classified with one
+//! look-up.
 
 use crate::model::{ClassName, Clause, Format, Names, Record, RetentionClass};
 use memchr::memmem::Finder;
 use std::borrow::Cow;
 
-/// Looks up a field of the line at hand by name.
+/// Looks up a field of the current line by name.
 pub type FieldOf<'f, 'l> = &'f (dyn Fn(&str) -> Option<Cow<'l, [u8]>> + 'f);
 
 /// The classes of all rule files, compiled.
@@ -18,9 +18,10 @@ pub struct Policy {
     classes: Vec<RetentionClass>,
     /// Every clause of every class, in file order.
     clauses: Vec<Compiled>,
-    /// Names of the fields that clauses ask for, without doubles.
+    /// The names of the fields that clauses refer to, without duplicates.
     fields: Vec<String>,
-    /// Sets of fields without all of which no clause that asks for fields can fit. None holds another.
+    /// Minimal sets of fields. A line can fit a clause that refers to fields only if it has all fields of one
+    /// of these sets. No set contains another.
     needed: Vec<Names>,
     default: usize,
 }
@@ -30,28 +31,28 @@ pub struct Policy {
 pub struct Match {
     /// Index of the class.
     pub class: usize,
-    /// Index of the clause among the class's own; `None` if the class is the default and none fitted.
+    /// Index of the clause within the class; `None` if no clause fitted and the class is the default.
     pub clause: Option<usize>,
 }
 
-/// A clause, with what can be worked out beforehand.
+/// A clause with precomputed parts.
 #[derive(Debug)]
 struct Compiled {
     class: usize,
-    /// Index among the clauses of its class.
+    /// Index of the clause within its class.
     index: usize,
     clause: Clause,
     /// Bit `format as u16` is set for each format that fits.
     formats: u16,
     contains: Vec<Finder<'static>>,
-    /// For each field condition the index of its name in [`Policy::fields`].
+    /// For each field condition, the index of its name in [`Policy::fields`].
     fields: Vec<usize>,
-    /// Whether format and program alone decide.
+    /// Whether format and program alone decide if the clause fits.
     envelope_only: bool,
 }
 
 impl Policy {
-    /// Compiles the classes. `None` unless exactly one of them is the default.
+    /// Compiles the classes. Returns `None` unless exactly one of them is the default.
     #[must_use]
     pub fn new(classes: Vec<RetentionClass>) -> Option<Self> {
         let mut defaults = classes.iter().enumerate().filter(|(_, class)| class.is_default);
@@ -80,26 +81,26 @@ impl Policy {
         &self.classes
     }
 
-    /// The index that stands for [`ClassName::UPSTREAM`]: one past the last class.
+    /// The index for [`ClassName::UPSTREAM`]: one past the last class.
     #[must_use]
     pub fn upstream(&self) -> usize {
         self.classes.len()
     }
 
-    /// The name of a class by its index in a verdict, [`Self::upstream`] included.
+    /// The name of the class with this index in a verdict, which may be [`Self::upstream`].
     #[must_use]
     pub fn name(&self, class: usize) -> &str {
         self.classes.get(class).map_or(ClassName::UPSTREAM, |class| class.name.as_str())
     }
 
-    /// The index of the class called `name`; [`Self::upstream`] if there is none.
+    /// The index of the class `name`; [`Self::upstream`] if there is none.
     #[must_use]
     pub fn index_of(&self, name: &[u8]) -> usize {
         let known = self.classes.iter().position(|class| class.name.as_str().as_bytes() == name);
         known.unwrap_or(self.upstream())
     }
 
-    /// The class of a line.
+    /// Classifies a line.
     #[must_use]
     pub fn classify<'l>(&self, line: &'l [u8], record: &Record, field: FieldOf<'_, 'l>) -> Match {
         let mut fields = Fields::new(field);
@@ -110,7 +111,7 @@ impl Policy {
         self.matched(self.clauses.iter().find(fits))
     }
 
-    /// Every class of which a clause fits the line, in file order: two are an overlap.
+    /// Every class with a clause that fits the line, in file order. More than one is an overlap.
     #[must_use]
     pub fn all_matches<'l>(&self, line: &'l [u8], record: &Record, field: FieldOf<'_, 'l>) -> Vec<usize> {
         let mut fields = Fields::new(field);
@@ -123,8 +124,8 @@ impl Policy {
         classes
     }
 
-    /// Puts into `shortlist` the clauses that format and program leave in play, in order, up to the first
-    /// that they alone decide.
+    /// Fills `shortlist` with the clauses whose conditions on format and program hold, in order, up to the
+    /// first one that has no other conditions.
     pub(super) fn shortlist(&self, record: &Record, program: Option<&[u8]>, shortlist: &mut Vec<usize>) {
         shortlist.clear();
         for (index, clause) in self.clauses.iter().enumerate() {
@@ -137,14 +138,14 @@ impl Policy {
         }
     }
 
-    /// Whether a line whose fields have these names may fit a clause that asks for fields; `false` is certain.
+    /// Whether a line with these field names may fit a clause that refers to fields; `false` is certain.
     #[inline]
     pub(super) fn fields_may_decide(&self, names: Names) -> bool {
         self.needed.iter().any(|needed| names.may_hold_all(*needed))
     }
 
-    /// The class of a line whose shortlist is known, if format and program alone decide it. `fields` says
-    /// whether its fields may have a say ([`Self::fields_may_decide`]).
+    /// The class of a line with this shortlist, if format and program alone decide it. `fields` says whether
+    /// fields may affect the class ([`Self::fields_may_decide`]).
     pub(super) fn class_of_envelope(&self, shortlist: &[usize], fields: bool) -> Option<usize> {
         let clauses = shortlist.iter().filter_map(|&index| self.clauses.get(index));
         match clauses.into_iter().find(|clause| fields || clause.fields.is_empty()) {
@@ -153,7 +154,7 @@ impl Policy {
         }
     }
 
-    /// The class of a line whose shortlist is known.
+    /// The class of a line with this shortlist.
     pub(super) fn class_from<'l>(
         &self,
         shortlist: &[usize],
@@ -238,8 +239,8 @@ impl Compiled {
     }
 }
 
-/// The fields without which a clause cannot fit. One with dots in its name may be spelt in two ways, so it is
-/// not counted.
+/// The fields without which a clause cannot fit. Names with dots may be spelt in two ways, so they are not
+/// included.
 fn needed(clause: &Clause) -> Names {
     let mut names = Names::NONE;
     let plain = clause.fields.iter().map(|(name, _)| name.as_bytes()).filter(|name| !name.contains(&b'.'));
@@ -251,14 +252,14 @@ fn bit(format: Format) -> u16 {
     1 << format as u16
 }
 
-/// A policy with more fields than this looks up the others again and again.
+/// The number of fields that are cached for a line. If a policy has more, the others are looked up each time.
 const REMEMBERED: usize = 8;
 
-/// The fields of one line, each looked up once: a look-up reads the line from its start.
+/// The fields of one line. Each is looked up once, because a look-up reads the line from its start.
 struct Fields<'f, 'l> {
     of_line: FieldOf<'f, 'l>,
     known: [Lookup<'l>; REMEMBERED],
-    /// The last field beyond those remembered.
+    /// The last field that was looked up beyond the cached ones.
     other: Option<Cow<'l, [u8]>>,
 }
 
@@ -344,7 +345,7 @@ pub(super) mod tests {
         .unwrap()
     }
 
-    /// `program host text`, or with `-` for none; fields are `name=value` in the text.
+    /// A record for `program host text`, with `-` for a missing part; fields are `name=value` in the text.
     fn case(format: Format, inner: Option<Format>, line: &str) -> Record {
         let words: Vec<&str> = line.split(' ').collect();
         let span = |start: usize, word: &str| (word != "-").then(|| Span::new(start, start + word.len()));
@@ -371,10 +372,10 @@ pub(super) mod tests {
             (Format::Rfc3164, None, "dovecot mx x", "mail", Some(0)),
             (Format::Rfc3164, None, "dovecot-lda mx x", "connection", None),
             (Format::Raw, None, "- - postfix/smtpd", "connection", None),
-            // Format, outside and inside.
+            // Format of the line, and of its message.
             (Format::Combined, None, "- - x", "connection", Some(0)),
             (Format::Rfc5424, Some(Format::Clf), "nginx web x", "connection", Some(0)),
-            // Fields: the first clause that fits.
+            // Fields: the first clause that fits decides.
             (Format::Json, None, "- - event=invoice status=cancelled", "cancelled", Some(0)),
             (Format::Json, None, "- - event=invoice status=paid", "invoice", Some(0)),
             (Format::Json, None, "- - event=invoice", "invoice", Some(0)),
@@ -386,7 +387,7 @@ pub(super) mod tests {
                 Some(0),
             ),
             (Format::Json, None, "- - status=void", "connection", None),
-            // The format does not fit: fields are not even looked up.
+            // The format does not fit, so fields are not even looked up.
             (Format::Raw, None, "- - event=invoice", "connection", None),
             // A known program comes first, whatever the client writes.
             (Format::Rfc3164, Some(Format::Logfmt), "dovecot mx event=invoice", "mail", Some(0)),

@@ -1,4 +1,4 @@
-//! The stamper: class, legal day, expiry and tag of each line.
+//! The stamper: determines class, legal day, expiry and tag of each line.
 
 use super::event_time::{DayFrom, EventClock, EventDay, whole_seconds};
 use super::expiry::{self, Due};
@@ -16,29 +16,29 @@ use std::sync::Arc;
 /// The form of tags, `--tag`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TagForm {
-    /// In each format's own idiom.
+    /// In the idiom of each format.
     #[default]
     Native,
-    /// Before the line end, whatever the format.
+    /// Before the line end, in every format.
     Suffix,
-    /// None.
+    /// No tags.
     None,
 }
 
-/// What the operator chose.
+/// The operator's choices.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The zone of legal days.
+    /// The time zone of legal days.
     pub zone: TimeZone,
-    /// The zone of times that state none; the legal zone if not given.
+    /// The time zone of timestamps that state none; if `None`, the legal zone.
     pub source_zone: Option<TimeZone>,
-    /// Whether every past time is believed, and expired lines are dropped.
+    /// Whether to believe every past time, and to drop expired lines.
     pub backfill: bool,
-    /// Whether lines go to an archive: it takes none that has expired, whatever says when it was.
+    /// Whether lines go to an archive, which takes no expired line, whatever its day is based on.
     pub archived: bool,
     /// The form of tags.
     pub tags: TagForm,
-    /// Whether tags that lines bring with them are kept.
+    /// Whether to keep tags that lines already have.
     pub trust_upstream: bool,
 }
 
@@ -48,25 +48,25 @@ impl Options {
     }
 }
 
-/// What is to be done with a line.
+/// What to do with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict<'a> {
-    /// It is kept.
+    /// Keep it.
     Keep {
-        /// Index of its class in the policy; [`Policy::upstream`] if the tag it brought names another.
+        /// Index of the class in the policy; [`Policy::upstream`] if the line's own tag names an unknown class.
         class: usize,
-        /// From when it is kept.
+        /// The day from which the line is kept.
         start: Start,
-        /// The first legal day on which it must no longer exist.
+        /// The first legal day on which the line must no longer exist.
         expires: Expires,
-        /// Its tag; `None` with `--tag none`, or if it brought its own.
+        /// The tag to insert; `None` with `--tag none`, or if the line already has a trusted tag.
         tag: Option<Placement<'a>>,
     },
-    /// It has expired already (only with `--backfill` or for an archive): drop and count it.
+    /// The line has expired already (only with `--backfill` or for an archive): drop and count it.
     Expired {
-        /// Index of its class in the policy.
+        /// Index of the class in the policy.
         class: usize,
-        /// The day on which it expired.
+        /// The day on which the line expired.
         expires: Expires,
     },
 }
@@ -76,23 +76,23 @@ pub enum Verdict<'a> {
 pub struct Start {
     /// The legal day.
     pub day: Date,
-    /// Where it comes from.
+    /// Where the day comes from.
     pub from: StartFrom,
 }
 
 /// Where a start day comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StartFrom {
-    /// The line's own time, or its receipt.
+    /// The time that the line states, or its receipt.
     Event(DayFrom),
     /// The field that the class names.
     Field,
-    /// The class names a field that the line has not, or that holds no date, or a future one: the day
-    /// of the event counts. Count and report these.
+    /// The class names a field, but the line does not have it, or it holds no date or a future one. The
+    /// day of the event counts instead. Count and report such lines.
     ///
-    /// The other answer, no end until the field turns up, would keep the line for ever: nothing dates a
-    /// stored line anew. Keeping too long is an offence, and the classes that start at a field are those
-    /// where the law sets a limit, not a duty to keep; so the earlier day is the safe one.
+    /// The alternative, no expiry until the field appears, would keep the line forever, because a stored
+    /// line is never dated again. Keeping lines too long is an offence, and the classes that start at a
+    /// field are those for which the law sets a limit, not a duty to keep; so the earlier day is the safe one.
     FieldMissing(DayFrom),
 }
 
@@ -104,38 +104,38 @@ impl StartFrom {
     }
 }
 
-/// All that is known about one line; for `explain` and `check`.
+/// Everything known about the retention of a line, for `explain` and `check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dating {
-    /// Its class, and the clause that decided.
+    /// The class, and the clause that decided it.
     pub matched: Match,
-    /// From when it is kept.
+    /// The day from which the line is kept.
     pub start: Start,
-    /// When something happens to it.
+    /// The days on which something happens to the line.
     pub due: Due,
-    /// The instant from which it must no longer exist.
+    /// The instant from which the line must no longer exist.
     pub purge: Option<Timestamp>,
 }
 
-/// Classifies, dates and tags lines; one per worker, for it remembers what it worked out.
+/// Classifies, dates and tags lines. Each worker has its own, because it caches results.
 #[derive(Clone, Debug)]
 pub struct Stamper {
     policy: Arc<Policy>,
     options: Options,
     clock: EventClock,
-    /// The last time in a line of each format, the instant of its receipt, and the day that was made of them.
+    /// For each format, the last stated time, the time of receipt, and the day that they resulted in.
     last_events: [Option<(Option<StatedTime>, Timestamp, EventDay)>; Format::ALL.len()],
     shortlists: Shortlists,
     instants: Instants,
     days: Days,
-    /// Apart from `days`, so that old lines do not push it out.
+    /// Separate from `days`, so that old lines do not evict it.
     receipt_days: Days,
     tags: Tags,
     verdicts: Verdicts,
 }
 
 impl Stamper {
-    /// A stamper that has nothing in memory yet.
+    /// Creates a stamper with empty caches.
     #[must_use]
     pub fn new(policy: Arc<Policy>, options: Options) -> Self {
         let clock = EventClock::new(options.zone.clone(), options.source_zone.clone(), options.backfill);
@@ -159,8 +159,8 @@ impl Stamper {
         &self.policy
     }
 
-    /// The verdict on `line` (without its line end), received at `received`. `field` looks up a field of
-    /// the line by name; it is asked only if a class needs it.
+    /// Determines the verdict on `line` (without its line end), received at `received`. `field` looks up a
+    /// field of the line by name; it is called only if a class needs it.
     #[inline]
     pub fn stamp<'l>(
         &mut self,
@@ -191,7 +191,7 @@ impl Stamper {
         keep(start, self.verdicts.at(known), replace, self.options.tags)
     }
 
-    /// The verdict on a line whose envelope is not remembered.
+    /// Determines the verdict on a line whose envelope is not cached.
     #[inline(never)]
     fn stamp_anew<'l>(
         &mut self,
@@ -222,7 +222,7 @@ impl Stamper {
         keep(start, self.tags.of(key, || render(&self.policy, key)), replace, self.options.tags)
     }
 
-    /// The verdict on a line that brought its own tag from an upstream that is trusted.
+    /// Determines the verdict on a line that has its own tag from a trusted upstream.
     fn as_upstream_says(
         &mut self,
         existing: &ExistingTag<'_>,
@@ -240,7 +240,7 @@ impl Stamper {
         }
     }
 
-    /// When the event of a line was, in Unix seconds: the time it states if that is believed, otherwise its
+    /// The event time of a line in Unix seconds: the time that it states if that is believed, otherwise its
     /// receipt.
     pub fn event_second(&mut self, record: &Record, received: Timestamp) -> i64 {
         let receipt = whole_seconds(received);
@@ -248,7 +248,7 @@ impl Stamper {
         stated.filter(|&stated| self.clock.believes(stated, receipt)).unwrap_or(receipt)
     }
 
-    /// All about `line`, worked out without anything remembered.
+    /// Explains the retention of `line`, without using any cache.
     #[must_use]
     pub fn explain<'l>(
         &self,
@@ -272,7 +272,7 @@ impl Stamper {
         Dating { matched, start, due, purge }
     }
 
-    /// Whether a line that expires then is to be dropped now.
+    /// Whether a line with this expiry must be dropped now.
     #[inline]
     fn has_expired(&mut self, expires: Expires, received: Timestamp) -> bool {
         self.options.drops_expired()
@@ -293,7 +293,7 @@ impl Stamper {
         }
     }
 
-    /// [`EventClock::event_day`], from memory if possible: many lines state the time of the one before.
+    /// [`EventClock::event_day`] with a cache: many lines state the same time as the line before.
     #[inline]
     fn event_day(&mut self, record: &Record, received: Timestamp) -> EventDay {
         let format = record.format as usize;
@@ -321,19 +321,19 @@ impl Stamper {
     }
 }
 
-/// What is known of a line before its class is.
+/// What is known of a line before its class is determined.
 struct DatedLine {
     event: EventDay,
-    /// The form of its tag, and what that replaces.
+    /// The idiom of the tag.
     idiom: Idiom,
     replace: Span,
-    /// Whether its fields may have a say in its class.
+    /// Whether fields may affect the class of the line.
     fields: bool,
-    /// What its verdict is remembered by.
+    /// The key under which the verdict is cached.
     envelope: Option<Envelope>,
 }
 
-/// The verdict that keeps a line under `tag`, in the place of `replace`.
+/// The verdict that keeps a line and replaces `replace` with `tag`.
 #[inline]
 fn keep(start: Start, tag: &Tag, replace: Span, tags: TagForm) -> Verdict<'_> {
     let Tag { key: TagKey { class, .. }, due: Due { expires, .. }, text } = tag;
@@ -345,7 +345,7 @@ fn receipt_day(days: &mut Days, clock: &EventClock, received: Timestamp) -> Date
     days.day(clock, whole_seconds(received))
 }
 
-/// The form of a tag in this line, and what it replaces.
+/// The idiom of a tag in this line, and the bytes that the tag replaces.
 fn place(record: &Record, line: &[u8], tags: TagForm) -> (Idiom, Span) {
     let end = Span::new(line.len(), line.len());
     match record.tag {
@@ -416,7 +416,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// A record of `format` whose tag point is as the format has it.
+    /// A record of `format` with the tag point of that format.
     fn record(format: Format, line: &str, time: Option<&str>) -> Record {
         let tag = match format {
             Format::Json => TagPoint::JsonObject {
@@ -441,7 +441,7 @@ mod tests {
         Some(Cow::Borrowed(value.as_bytes()))
     }
 
-    /// The line as it goes out; `None` if it is dropped.
+    /// The line as it is written; `None` if it is dropped.
     fn stamped(options: &Options, record: &Record, line: &str, received: &str) -> Option<String> {
         let mut stamper = Stamper::new(policy(), options.clone());
         match stamper.stamp(line.as_bytes(), record, instant(received), &|name| field_of(line, name)) {
@@ -513,7 +513,7 @@ mod tests {
                 Some("2027-12-28T10:00:00Z"),
                 Some("x expires=2027-11-24 class=connection clock=received"),
             ),
-            // The last day on which it may exist, and the first on which it must not.
+            // The last day on which the line may exist, and the first on which it must not.
             (backfill.clone(), Some("2025-11-23T10:00:00Z"), Some("x expires=2026-11-24 class=connection")),
             (backfill.clone(), Some("2025-11-22T22:59:59Z"), None),
             (backfill.clone(), Some("1971-01-01T00:00:00Z"), None),
@@ -545,7 +545,7 @@ mod tests {
                 StartFrom::FieldMissing(DayFrom::Stated),
             ),
             (r#"{"event":"profile"}"#, "contract", StartFrom::Event(DayFrom::Stated)),
-            // Live lines are never dropped; the archive purges them in its time.
+            // Without `backfill` and without an archive, expired lines are not dropped.
             (r#"{"event":"ticket","closed_at":"2020-03-01"}"#, "2023-03-02", StartFrom::Field),
         ] {
             let mut stamper = Stamper::new(policy(), options());
@@ -589,7 +589,7 @@ mod tests {
         assert_eq!(stamped(&late, &record(Format::Raw, line, Some(now)), line, now), None);
     }
 
-    /// Zones that change their clocks around midnight, by half an hour, or skipped a day.
+    /// Zones that change their clocks around midnight or by half an hour, or that skipped a day.
     const ZONES: [&str; 7] = [
         "Europe/Paris",
         "America/St_Johns",
@@ -604,7 +604,7 @@ mod tests {
         prop::sample::select(&ZONES[..]).prop_map(|name| TimeZone::get(name).unwrap())
     }
 
-    /// Times that lie close together, so that memos are hit, and now and then far away.
+    /// Times that are close together, so that caches are hit, and now and then far apart.
     fn any_stated() -> impl Strategy<Value = Option<StatedTime>> {
         let year = prop_oneof![
             Just(None),
@@ -640,7 +640,7 @@ mod tests {
         prop_oneof![8 => civil.prop_map(Some), 1 => unix.prop_map(Some), 1 => Just(None)]
     }
 
-    /// Around changes of the clock, around New Year, and anywhere.
+    /// Around clock changes, around New Year, and anywhere.
     fn any_receipt() -> impl Strategy<Value = i64> {
         prop_oneof![
             1_162_000_000i64..1_162_300_000,
@@ -654,7 +654,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
-        /// One stamper sees them all; another way of working it out sees each alone.
+        /// One stamper sees all lines; an independent computation sees each line alone.
         #[test]
         fn what_is_remembered_changes_nothing(
             zone in any_zone(), source_zone in prop::option::of(any_zone()), backfill in any::<bool>(),

@@ -1,4 +1,4 @@
-//! Tags in lines that come in: our own, from another oubliette, and text that only looks like one.
+//! Tags in incoming lines: those of another oubliette, and text that only looks like a tag.
 //!
 //! # Grammar
 //! ```text
@@ -6,14 +6,14 @@
 //! JSON member  "retention":{"class":"CLASS","expires":"EXPIRES"}        also  ...,"clock":"received"}
 //! suffix        expires=EXPIRES class=CLASS                             also  ... clock=received
 //! ```
-//! CLASS is a [`ClassName`]; EXPIRES is `contract` or a date `YYYY-MM-DD`. The
-//! element stands among the SD-ELEMENTs, the member comes last in the object, the suffix ends the line.
+//! CLASS is a [`ClassName`]; EXPIRES is `contract` or a date `YYYY-MM-DD`. The element is one of the
+//! SD-ELEMENTs, the member is the last one of the object, and the suffix ends the line.
 //!
 //! # Look-alikes
-//! A client writes most of what is in a log. Anything that a reader could take for a tag gets an
-//! underscore in it, so that the only tag in a line that goes out is ours:
-//! - ` expires=...` with ` class=` somewhere behind it becomes ` expires_=...` (white space of any kind, or
-//!   the start of the line, in front);
+//! Clients write most of what is in a log. Anything that a reader could mistake for a tag gets an
+//! underscore inserted, so that the only tag in an outgoing line is ours:
+//! - ` expires=...` followed anywhere by ` class=` becomes ` expires_=...` (after white space of any kind, or
+//!   at the start of the line);
 //! - the SD-ID `retention@...` becomes `retention_@...`;
 //! - a member `"retention"` at the top level of a JSON object, however it is spelt, becomes
 //!   `"retention_"` with the same spelling, and so does the text `"retention":{` anywhere in a line that
@@ -23,21 +23,21 @@ use crate::model::{ClassName, Expires, Record, Span, TagPoint};
 use jiff::civil::Date;
 use memchr::memmem::{Finder, FinderRev};
 
-/// A tag that another oubliette gave to a line.
+/// A tag that a line received from another oubliette.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExistingTag<'l> {
-    /// The tag, with the comma or the blank in front of it.
+    /// The tag, including the comma or the space before it.
     pub span: Span,
-    /// The name of its class: well formed, but not necessarily known here.
+    /// The name of the class: well-formed, but not necessarily in the policy.
     pub class: &'l str,
     /// When the line expires.
     pub expires: Expires,
-    /// Whether that day counts from receipt, because the line's own time was not believed.
+    /// Whether the expiry counts from receipt, because the time that the line states was not believed.
     pub clock_received: bool,
 }
 
-/// The tag that stands in `line`, if it is spelt exactly as we spell it and stands where we put it.
-/// Only for `--trust-upstream`: anybody can write one.
+/// Finds the tag in `line`, if it is spelt exactly as we spell it and is where we put it. Use it only for
+/// `--trust-upstream`, because anybody can write a tag.
 #[must_use]
 pub fn existing<'l>(line: &'l [u8], record: &Record) -> Option<ExistingTag<'l>> {
     let own_idiom = match record.tag {
@@ -48,7 +48,7 @@ pub fn existing<'l>(line: &'l [u8], record: &Record) -> Option<ExistingTag<'l>> 
     own_idiom.or_else(|| existing_suffix(line))
 }
 
-/// Finds what looks like a tag. Build once, use for every line.
+/// Finds text that looks like a tag. Build it once and use it for every line.
 #[derive(Clone, Debug)]
 pub struct LookAlikes {
     retention: Finder<'static>,
@@ -67,19 +67,19 @@ impl Default for LookAlikes {
 }
 
 impl LookAlikes {
-    /// Whether `retention` stands in the line: only then a JSON object may have a member of that name, unless
-    /// it is spelt with escapes.
+    /// Whether the line contains `retention`. Only then can a JSON object have a member of that name, unless
+    /// the name is spelt with escapes.
     #[must_use]
     pub fn names_retention(&self, line: &[u8]) -> bool {
         self.retention.find(line).is_some()
     }
 
-    /// Adds to `defused` the offsets at which an underscore takes the look-alikes in `line` apart, and
-    /// leaves it sorted and without doubles.
+    /// Adds to `defused` the offsets at which an underscore must be inserted to defuse the look-alikes in
+    /// `line`, and leaves it sorted and without duplicates.
     ///
-    /// `members` are the names of top-level members of a JSON object that mean `retention`, however
-    /// spelt, with their quotes or without. An offset may lie within an identifier: such a one is not
-    /// needed, for a token takes its place.
+    /// `members` holds the names of top-level members of a JSON object that mean `retention`, however they are
+    /// spelt, with or without quotes. An offset may lie inside an identifier; it is not needed then, because
+    /// a token replaces the identifier.
     pub fn forged(&self, line: &[u8], record: &Record, members: &[Span], defused: &mut Vec<u32>) {
         let before = defused.len();
         self.forged_suffixes(line, defused);
@@ -103,7 +103,7 @@ impl LookAlikes {
         }
     }
 
-    /// The last ` class=`, sought only if there is an `expires=` at all.
+    /// The last ` class=`. It is searched for only if there is an `expires=`.
     fn last_class_of(&self, line: &[u8]) -> Option<usize> {
         let first_expires = self.expires.find(line)?;
         let mut end = line.len();
@@ -133,17 +133,17 @@ const RETENTION: &[u8] = b"retention";
 const EXPIRES: &[u8] = b"expires=";
 const CLASS: &[u8] = b"class=";
 
-/// No tag is longer.
+/// An upper limit on the length of a tag.
 const LONGEST_TAG_BYTES: usize = 192;
 
-/// Whether a word starts at `start`: at the start of the line, or behind a blank or a control character.
+/// Whether a word starts at `start`: at the start of the line, or after a space or a control character.
 fn starts_word(line: &[u8], start: usize) -> bool {
     line[..start].last().is_none_or(|&before| before <= b' ')
 }
 
-/// Whether a name ends here and an object is its value: `":{`, with white space where JSON allows it.
+/// Whether a name ends here and its value is an object: `":{`, with white space where JSON allows it.
 ///
-/// A run of white space is looked at once for each name in front of it, that is once.
+/// Takes linear time in total: a run of white space is read only for the name right before it.
 fn opens_object(after_name: &[u8]) -> bool {
     let rest = after_name.strip_prefix(b"\"").map(<[u8]>::trim_ascii_start);
     let value = rest.and_then(|rest| rest.strip_prefix(b":")).map(<[u8]>::trim_ascii_start);
@@ -180,7 +180,7 @@ fn existing_member(line: &[u8], close: usize) -> Option<ExistingTag<'_>> {
     let tail_start = members.len().saturating_sub(LONGEST_TAG_BYTES);
     let start = tail_start + memchr::memmem::rfind(&members[tail_start..], OPEN)?;
     let mut rest = &members[start + OPEN.len()..];
-    // A tag that is the only member may have the white space of the empty object before it.
+    // If the tag is the only member, the white space of the empty object may precede it.
     let start = match (members[..start].last()?, members[..start].trim_ascii_end().last()) {
         (b',', _) => start - 1,
         (_, Some(b'{')) => start,
@@ -211,7 +211,7 @@ fn existing_suffix(line: &[u8]) -> Option<ExistingTag<'_>> {
     (class.is_empty() && expires.is_empty()).then_some(tag)
 }
 
-/// The word behind the last blank, if it is short enough for a tag, and what stands before the blank.
+/// The word after the last space, if it is short enough for a tag, and the text before that space.
 fn last_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let tail_start = text.len().saturating_sub(LONGEST_TAG_BYTES);
     let blank = tail_start + memchr::memrchr(b' ', &text[tail_start..])?;
@@ -426,7 +426,7 @@ mod tests {
         }
     }
 
-    /// Lines made of the pieces of tags.
+    /// Lines composed of parts of tags.
     fn pieces() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop::sample::select(vec![
             " ",
@@ -460,7 +460,7 @@ mod tests {
         prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat().into_bytes())
     }
 
-    /// The grammar spelt out once more, without finders: how many tags a reader sees in a text.
+    /// Counts the tags that a reader sees in a text: the grammar once more, without finders.
     fn look_alikes_in(line: &[u8], is_json: bool) -> usize {
         let word_at =
             |at: usize, word: &[u8]| line[at..].starts_with(word) && (at == 0 || line[at - 1] <= b' ');
@@ -488,14 +488,14 @@ mod tests {
             let once = defuse(&line, &record(&line), &[]);
             prop_assert_eq!(look_alikes_in(&once, is_json), 0);
             prop_assert_eq!(defuse(&once, &record(&once), &[]), once.clone());
-            // An underscore for each look-alike, and nothing else.
+            // One underscore per look-alike, and nothing else.
             prop_assert_eq!(once.len() - line.len(), look_alikes_in(&line, is_json));
-            // What the caller may ask instead, to spare itself the search.
+            // The checks that let a caller skip the search.
             let words = ["expires=", "retention@"].iter().any(|word| memchr::memmem::find(&line, word.as_bytes()).is_some());
             prop_assert!(once == line || words || is_json && LookAlikes::default().names_retention(&line));
         }
 
-        /// Whatever a client writes, the tag that is read in the end is the one we added.
+        /// Whatever a client writes, the tag that is read back is the one that we added.
         #[test]
         fn the_tag_is_ours(line in pieces(), clock_received in any::<bool>()) {
             let class = ClassName::new("connection").unwrap();
@@ -511,7 +511,7 @@ mod tests {
             prop_assert_eq!((tag.class, tag.expires, tag.clock_received), ("connection", expires, clock_received));
         }
 
-        /// Every tag we write is read back.
+        /// Every tag that we write is read back.
         #[test]
         fn written_tags_are_read(
             name in "[a-z][a-z0-9-]{0,63}", day in prop::option::of((1i16..9999, 1i8..=12, 1i8..=28)),
