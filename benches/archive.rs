@@ -1,17 +1,19 @@
-//! What archiving costs: the built binary writes a generated log to an archive, and to /dev/null, and zstd alone
-//! compresses the same lines on the same cores. All in one run, in alternation; the answer is checked.
+//! Measures what archiving costs: the built binary writes a generated log to an archive, and to /dev/null,
+//! and zstd alone compresses the same lines on the same cores. All of it runs in alternation within one run,
+//! and the archive is checked.
 //!
 //! ```text
 //! cargo bench --bench archive                      # 1000 MB of each profile, 200 of the slow one, all cores, 5 runs
 //! cargo bench --bench archive -- mixed 500 9       # profile, MB, runs
 //! ```
 //!
-//! Rates are MB of input per second of wall time, start and end included, the median of the runs. `bound` is what is
-//! possible if filter and zstd share the cores and nothing else takes any time: `1 / (1 / filter + 1 / zstd)`.
-//! `of bound` says the same of CPU time, of the kernel too: it is what is left when nobody waits for a disk.
-//! zstd gets the lines in pieces as large as frames, and its frames have a checksum, as those of its program and those
-//! of segments have; it writes them nowhere. Sizes are those of archive, index and vault together, against `zstd -3` of
-//! the same lines in one piece, at level 3.
+//! Rates are MB of input per second of wall time, start and end included, as the median of the runs. `bound`
+//! is the best possible rate if filter and zstd share the cores and nothing else takes any time: `1 / (1 /
+//! filter + 1 / zstd)`. The second column `of bound`, `CPU`, makes the same comparison with CPU times,
+//! including the kernel's: that is the share when nothing waits for a disk. zstd gets the lines in pieces as
+//! large as frames, and its frames have a checksum, like those of the zstd program and those of segments; it
+//! writes them nowhere. Sizes are those of archive, index and vault together, compared with `zstd -3` of the
+//! same lines in one piece, at level 3.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 
@@ -87,7 +89,7 @@ fn measure(profile: Profile, megabytes: usize, runs: usize) {
     );
 }
 
-/// A directory with a key that anyone may know.
+/// A directory with a well-known key.
 struct Place(tempfile::TempDir);
 
 impl Place {
@@ -104,7 +106,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// A file that is on the disk: nothing of it is still to be written when the clock runs.
+    /// Writes and syncs a file, so that nothing is left to write back while the clock runs.
     fn keep(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.path(name);
         let mut file = File::create(&path).expect("a file");
@@ -112,7 +114,7 @@ impl Place {
         path
     }
 
-    /// `oubliette filter` on all cores, with everything on.
+    /// Returns the command `oubliette filter`, on all cores, with everything on.
     fn filter(&self, input: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette"));
         command.args(["filter", "--now", "2026-11-23T12:00:00Z", "--key-file"]).arg(self.path("key"));
@@ -121,7 +123,7 @@ impl Place {
         command
     }
 
-    /// The same into a new archive.
+    /// Returns the same command with a new archive as its output.
     fn archive(&self, input: &Path) -> Command {
         let _ = std::fs::remove_dir_all(self.path("tree"));
         let mut command = self.filter(input);
@@ -129,7 +131,7 @@ impl Place {
         command
     }
 
-    /// What the plain filter makes of it.
+    /// Returns the output of the plain filter.
     fn filtered(&self, input: &Path) -> Vec<u8> {
         let path = self.path("filtered");
         run(self.filter(input).arg("-o").arg(&path));
@@ -139,11 +141,11 @@ impl Place {
     }
 }
 
-/// Seconds that something took.
+/// Times in seconds.
 #[derive(Clone, Copy)]
 struct Spent {
     wall: f64,
-    /// User and system.
+    /// User and system time.
     cpu: f64,
 }
 
@@ -155,7 +157,7 @@ impl Sub for Spent {
     }
 }
 
-/// What was spent until now since `start`, by this process or by its children that have ended.
+/// Returns the time since `start`, and the CPU time so far of this process or of its ended children.
 fn spent(whose: UsageWho, start: Instant) -> Spent {
     let usage = getrusage(whose).expect("the kernel's account");
     let microseconds = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
@@ -170,7 +172,7 @@ fn run(command: &mut Command) -> Spent {
     spent(UsageWho::RUSAGE_CHILDREN, start) - before
 }
 
-/// zstd for the lines in pieces of 1 MiB, on all cores.
+/// Compresses the lines with zstd in pieces of 1 MiB, on all cores.
 fn compress(lines: &[u8], level: i32) -> Spent {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let start = Instant::now();
@@ -192,9 +194,10 @@ fn compress(lines: &[u8], level: i32) -> Spent {
     spent(UsageWho::RUSAGE_SELF, start) - before
 }
 
-/// Every line is in the archive with every token, and all together are as long as what the plain filter writes.
+/// Checks that every line and every token is in the archive, and that all lines together are as long as the
+/// output of the plain filter.
 fn check(place: &Place, log: &Log, bytes: usize) {
-    // The kid of a fixed epoch starts with 000.
+    // The key id of a fixed epoch starts with 000.
     let finders = [&b"\n"[..], b"ip_000", b"em_000"].map(memchr::memmem::Finder::new);
     let (mut counted, mut found) = ([0; 3], 0);
     for file in files(&place.path("tree/archive")) {
@@ -218,7 +221,7 @@ fn check(place: &Place, log: &Log, bytes: usize) {
     assert_eq!(found, bytes, "bytes in the archive");
 }
 
-/// Bytes of compressed lines, without footers.
+/// Returns the bytes of compressed lines, without footers.
 fn data_bytes(tree: &Path) -> u64 {
     let tree = Tree::at(tree);
     let found = archive::list(&Disk, &tree).expect("an archive");

@@ -1,13 +1,13 @@
-//! Each stage of a line alone, on a block in memory: how fast, and what it allocates.
+//! Measures each stage of the pipeline alone, on a block in memory: its speed and its allocations.
 //!
 //! ```text
 //! cargo bench --bench stages             # all
-//! cargo bench --bench stages -- find     # those whose name holds a word
+//! cargo bench --bench stages -- find     # those whose name contains a word
 //! ```
 //!
-//! Every stage gets what the stages before it have worked out, so that it is timed alone. Rates are of
-//! input bytes per second of wall time of one thread; allocations are shown if there are any. What a stage finds is counted, and must be what the
-//! generator put in.
+//! Every stage gets the precomputed results of the stages before it, so that it is timed alone. Rates are
+//! input bytes per second of wall time on one thread; allocations are shown if there are any. The findings of
+//! each stage are counted, and must equal what the generator put in.
 
 #[expect(dead_code, reason = "other benchmarks generate in other ways")]
 mod generate;
@@ -30,7 +30,7 @@ use std::sync::Arc;
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
-/// Bytes of a block: half of a second-level cache, as in the filter.
+/// Bytes in a block: half of an L2 cache, as in the filter.
 const BLOCK_BYTES: usize = 512 * 1024;
 
 /// Memory for recent tokens: more than a block of `worst` needs.
@@ -40,7 +40,7 @@ fn main() {
     divan::main();
 }
 
-/// A generated block, and what reads it.
+/// A generated block, and what is needed to process it.
 struct Bench {
     log: Log,
     recognition: Recognition,
@@ -62,7 +62,7 @@ impl Bench {
         lines
     }
 
-    /// The lines with their envelopes.
+    /// Returns the lines with their envelopes.
     fn records<'a>(&'a self, scan: &'a mut Scan) -> Vec<(Line<'a>, Record)> {
         let mut guess = Guess::new(None);
         self.lines(scan).into_iter().map(|line| (line, guess.read(&line))).collect()
@@ -83,7 +83,7 @@ impl Bench {
     }
 }
 
-/// Line ends and candidates.
+/// Finds line ends and candidates.
 #[divan::bench(args = Profile::ALL)]
 fn scan(bencher: Bencher<'_, '_>, profile: Profile) {
     let bench = Bench::new(profile);
@@ -94,7 +94,7 @@ fn scan(bencher: Bencher<'_, '_>, profile: Profile) {
     });
 }
 
-/// Envelopes.
+/// Recognises envelopes.
 #[divan::bench(args = Profile::ALL)]
 fn format(bencher: Bencher<'_, '_>, profile: Profile) {
     let bench = Bench::new(profile);
@@ -108,7 +108,7 @@ fn format(bencher: Bencher<'_, '_>, profile: Profile) {
     });
 }
 
-/// Class, day and tag.
+/// Determines class, day and tag.
 #[divan::bench(args = Profile::ALL)]
 fn stamp(bencher: Bencher<'_, '_>, profile: Profile) {
     let bench = Bench::new(profile);
@@ -124,7 +124,7 @@ fn stamp(bencher: Bencher<'_, '_>, profile: Profile) {
     });
 }
 
-/// Candidates validated, findings merged.
+/// Validates candidates and merges findings.
 #[divan::bench(args = Profile::ALL)]
 fn find(bencher: Bencher<'_, '_>, profile: Profile) {
     let bench = Bench::new(profile);
@@ -144,8 +144,8 @@ fn find(bencher: Bencher<'_, '_>, profile: Profile) {
     });
 }
 
-/// Lines written with tokens and tags; every token has been seen before. The stamp is in it, since a tag is
-/// lent by its stamper: take `stamp` off.
+/// Writes lines with tokens and tags; every token has been seen before. This includes the stamping, because a
+/// tag borrows from its stamper: subtract `stamp`.
 #[divan::bench(args = Profile::ALL)]
 fn pseudonymise(bencher: Bencher<'_, '_>, profile: Profile) {
     let bench = Bench::new(profile);
@@ -170,7 +170,7 @@ fn pseudonymise(bencher: Bencher<'_, '_>, profile: Profile) {
     });
 }
 
-/// Tokens of new identifiers: one HMAC-SHA-256 each, 5 bytes in.
+/// Computes tokens of new identifiers: one HMAC-SHA-256 each, of 5 bytes.
 #[divan::bench]
 fn hmac(bencher: Bencher<'_, '_>) {
     let bench = Bench::new(Profile::Clean);
@@ -182,7 +182,7 @@ fn hmac(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Times `work`. Its first run is not counted: it makes the buffers and fills the memories of the worker.
+/// Times `work`. Its first run, which fills the buffers and caches of the worker, does not count.
 fn measure(bencher: Bencher<'_, '_>, bench: &Bench, mut work: impl FnMut()) {
     work();
     bencher.counter(BytesCount::new(bench.log.bytes.len())).bench_local(work);

@@ -1,4 +1,4 @@
-//! What was asked for: `[PROFILE|PART] [MB] [RUNS] [--only NAMES] [--save FILE]`.
+//! Parses the command line: `[PROFILE|PART] [MB] [RUNS] [--only NAMES] [--save FILE]`.
 
 use crate::generate::Profile;
 use std::path::PathBuf;
@@ -14,27 +14,27 @@ pub(crate) enum Part {
     Linear,
     /// Peak memory.
     Memory,
-    /// How long a single line stays inside.
+    /// The time that a single line spends in the filter.
     Latency,
 }
 
-/// What was asked for.
+/// The parsed command line.
 #[derive(Debug)]
 pub(crate) struct Arguments {
-    /// What is to be measured, in order.
+    /// The parts to measure, in order.
     pub(crate) parts: Vec<Part>,
     /// Size of a log.
     pub(crate) megabytes: usize,
     /// How often each contender runs.
     pub(crate) runs: usize,
-    /// Where the raw figures go.
+    /// Where to save the raw figures.
     pub(crate) save: Option<PathBuf>,
-    /// Beginnings of the names of contenders; empty for all.
+    /// Prefixes of contender names; empty for all.
     only: Vec<String>,
 }
 
 impl Arguments {
-    /// Reads the words after the program's name.
+    /// Parses the words after the program's name.
     ///
     /// # Errors
     /// A word that is not understood.
@@ -42,7 +42,7 @@ impl Arguments {
         let mut arguments =
             Self { parts: Part::all(), megabytes: 200, runs: 5, save: None, only: Vec::new() };
         let mut numbers = Vec::new();
-        // cargo says `--bench` to every benchmark.
+        // cargo passes `--bench` to every benchmark.
         let mut words = words.filter(|word| word != "--bench");
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -64,7 +64,8 @@ impl Arguments {
         Ok(arguments)
     }
 
-    /// Whether the contender of this name takes part. Ours and `cat` always do: ratios need them.
+    /// Returns whether the contender of this name takes part. Ours and `cat` always do, since ratios need
+    /// them.
     pub(crate) fn wants(&self, name: &str) -> bool {
         let always = ["oubliette", "cat"].contains(&name);
         always

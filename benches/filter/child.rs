@@ -1,4 +1,4 @@
-//! A contender as a child process: fed, drained, and timed by the kernel's account of it.
+//! Runs a contender as a child process: feeds it, drains it, and times it by the kernel's accounting.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -9,40 +9,40 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-/// What one run took.
+/// Times of one run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Time {
-    /// Seconds of CPU, user and system, of the child and what it started.
+    /// Seconds of CPU, user and system, of the child and its descendants.
     pub(crate) cpu: f64,
-    /// Seconds from its start to its end.
+    /// Seconds from start to end.
     pub(crate) wall: f64,
 }
 
 impl Time {
-    /// Seconds of CPU.
+    /// Returns the seconds of CPU.
     pub(crate) fn cpu(self) -> f64 {
         self.cpu
     }
 
-    /// Seconds from start to end.
+    /// Returns the seconds from start to end.
     pub(crate) fn wall(self) -> f64 {
         self.wall
     }
 }
 
-/// Where the child finds its input.
+/// Where the child gets its input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Input<'a> {
-    /// In a pipe of the default size that is kept full.
+    /// From a pipe of the default size that is kept full.
     Pipe(&'a [u8]),
-    /// In a file, as its standard input.
+    /// From a file, as its standard input.
     File(&'a File),
-    /// In a place that its configuration names; it ends by SIGTERM after this many lines of output.
+    /// From a place that its configuration names; it is ended by SIGTERM after this many lines of output.
     Configured { lines: u64 },
 }
 
 impl Input<'_> {
-    /// Back to the beginning: a file's position is shared with the child.
+    /// Rewinds the input: a file's position is shared with the child.
     ///
     /// # Errors
     /// The file cannot seek.
@@ -54,19 +54,19 @@ impl Input<'_> {
     }
 }
 
-/// What came out of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// What it took.
+    /// Its times.
     pub(crate) time: Time,
-    /// What it said on standard error.
+    /// Its standard error.
     pub(crate) talk: String,
 }
 
 /// Runs `command` with standard output to `/dev/null`.
 ///
 /// # Errors
-/// It could not be started, or failed; with what it said.
+/// It could not be started, or failed; includes its standard error.
 pub(crate) fn run_to_null(command: &mut Command, input: Input<'_>) -> Result<Outcome, String> {
     run(command.stdout(Stdio::null()), input, |_| Ok(()))
 }
@@ -74,7 +74,7 @@ pub(crate) fn run_to_null(command: &mut Command, input: Input<'_>) -> Result<Out
 /// Runs `command` with standard output to a pipe, and reads that into `output`.
 ///
 /// # Errors
-/// It could not be started, or failed; with what it said.
+/// It could not be started, or failed; includes its standard error.
 pub(crate) fn run_to_pipe(
     command: &mut Command,
     input: Input<'_>,
@@ -128,7 +128,7 @@ fn run(
     }
 }
 
-/// Writes the input; a child that goes away early is found out by its status or its answer.
+/// Writes the input. A child that exits early is detected by its status or its answer, so errors are ignored.
 fn feed(stdin: Option<std::process::ChildStdin>, input: Input<'_>) {
     if let (Some(mut stdin), Input::Pipe(bytes)) = (stdin, input) {
         let _ = stdin.write_all(bytes);
@@ -154,15 +154,15 @@ fn terminate(child: &Child) -> std::io::Result<()> {
     Ok(kill_process(Pid::from_child(child), Signal::TERM)?)
 }
 
-/// A child that had to be told to end may end by that signal. One that says 1 and nothing else has found
-/// nothing to replace, as grep and its kin put it.
+/// Returns whether the child ended as it should. One that had to be terminated may end by that signal. Status
+/// 1 without any message means that there was nothing to replace, by the convention of grep and its kin.
 fn ended_well(status: ExitStatus, talk: &str, input: Input<'_>) -> bool {
     let told = matches!(input, Input::Configured { .. });
     status.success() || told && status.signal().is_some() || status.code() == Some(1) && talk.is_empty()
 }
 
-/// Seconds of CPU of all children that have ended. The kernel counts them in nanoseconds; only the split
-/// into user and system is a guess, so it is their sum that is taken.
+/// Returns the CPU seconds of all ended children. The kernel counts their sum in nanoseconds and only
+/// estimates the split into user and system, so the sum is used.
 pub(crate) fn cpu_of_children() -> f64 {
     let seconds = |time: TimeVal| time.num_microseconds() as f64 / 1e6;
     getrusage(UsageWho::RUSAGE_CHILDREN)

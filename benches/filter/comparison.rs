@@ -1,4 +1,4 @@
-//! One profile: all contenders in alternation, each answer checked.
+//! Compares all contenders on one profile, in alternation, and checks each answer.
 
 use super::child::{Input, Outcome, Time, run_to_null, run_to_pipe};
 use super::contenders::{Contender, Way};
@@ -10,27 +10,27 @@ use super::workplace::{EXPIRES, Workplace};
 use crate::generate::{Counts, Log, Profile};
 use std::path::PathBuf;
 
-/// A contender with its part of the log and what it has done so far.
+/// A contender with its part of the log and its results so far.
 pub(crate) struct Entry<'a> {
     pub(crate) contender: &'a Contender,
     program: PathBuf,
     /// Its part of the log.
     pub(crate) input: &'a [u8],
-    /// What that holds.
+    /// Counts of what that part contains.
     pub(crate) counts: Counts,
-    /// Its runs into `/dev/null`.
+    /// Its runs to `/dev/null`.
     pub(crate) to_null: Vec<Time>,
-    /// Its runs into a pipe.
+    /// Its runs to a pipe.
     pub(crate) to_pipe: Vec<Time>,
-    /// An output that has passed the check: the next one need only equal it.
+    /// An output that has passed the check; later outputs only need to equal it.
     checked: Vec<u8>,
-    /// The share of tokens that ours remembered, if it says.
+    /// The share of tokens that oubliette remembered, if its statistics state it.
     pub(crate) recent_share: Option<f64>,
-    /// Why it is out.
+    /// Why the contender is out.
     pub(crate) wrong: Option<String>,
 }
 
-/// Where a run's output goes.
+/// Where the output of a run goes.
 #[derive(Clone, Copy)]
 enum Output {
     Null,
@@ -90,7 +90,7 @@ impl<'a> Entry<'a> {
     ) {
         let outputs: &[Output] = match self.contender.way {
             Way::Pipe => &[Output::Null, Output::Pipe],
-            // It would not be known when it has done with the file.
+            // To `/dev/null`, nothing would show when it has finished the file.
             Way::InputFile => &[Output::Pipe],
         };
         for &to in outputs {
@@ -120,7 +120,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The time of a run whose answer is right.
+    /// Checks the answer of a run and returns its time.
     fn check(&mut self, to: Output, outcome: Outcome, output: &mut Vec<u8>) -> Result<Time, String> {
         if self.contender.replacement == Replacement::Token {
             statistics::check(&outcome.talk, self.counts)?;
@@ -146,7 +146,7 @@ impl<'a> Entry<'a> {
             lines,
             addresses_left: 0,
             emails_left,
-            // The others may take more for an address than there are.
+            // The others may replace more than the addresses there are.
             replaced: if ours { addresses + emails } else { seen.replaced.max(addresses + emails) },
             address_tokens: if ours { addresses } else { 0 },
             email_tokens: if ours { emails } else { 0 },
@@ -174,7 +174,7 @@ impl<'a> Entry<'a> {
         record.add_time(label, run, self.input.len(), time);
     }
 
-    /// A wrong answer has no speed.
+    /// Takes a contender with a wrong answer out of the comparison.
     fn fail(&mut self, why: String) {
         assert!(self.contender.replacement != Replacement::Token, "oubliette: {why}");
         self.wrong = Some(why);
@@ -183,7 +183,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Whole lines of at most `most` bytes together.
+/// Returns the whole lines that fit into `most` bytes.
 fn beginning(log: &[u8], most: usize) -> &[u8] {
     match log.get(..most) {
         None => log,

@@ -1,6 +1,7 @@
-//! The contenders: how each is told to replace every address, and how its answer is checked.
+//! The contenders: how each is configured to replace every address, and how its answer is checked.
 //!
-//! Nobody else dates lines or keys tokens, so each does the nearest thing it can. That favours them.
+//! None of the others dates lines or makes keyed tokens, so each does the closest thing it can. That favours
+//! them.
 
 use super::reference::Replacement;
 use super::workplace::{Workplace, find_program, library_folders};
@@ -8,8 +9,9 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
-/// Every address and e-mail address of the generated logs. Not as the filter finds them: no other notation,
-/// no exception for versions. Without captures, with which ripgrep would be five times as slow.
+/// Matches every IP and e-mail address of the generated logs. Simpler than the filter: it knows no other
+/// notation, and no exception for version numbers. It has no capture groups, which would make ripgrep five
+/// times as slow.
 const PATTERN: &str = concat!(
     "(?:[0-9]{1,3}[.]){3}[0-9]{1,3}",
     "|(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}",
@@ -17,7 +19,7 @@ const PATTERN: &str = concat!(
     "|[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:[.][A-Za-z0-9-]+)+",
 );
 
-/// What stands in their place.
+/// The text that replaces identifiers.
 const CONSTANT: &str = "REDACTED";
 
 /// How a contender gets its input and gives its output.
@@ -25,30 +27,30 @@ const CONSTANT: &str = "REDACTED";
 pub(crate) enum Way {
     /// Standard input to standard output.
     Pipe,
-    /// `input.log` of the workplace to standard output; a daemon that does not see the end.
+    /// `input.log` of the workplace to standard output; a daemon that does not notice the end of the file.
     InputFile,
 }
 
-/// Somebody to be compared with.
+/// A program to compare with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Contender {
-    /// The name in the table.
+    /// Its name in the table.
     pub(crate) name: &'static str,
-    /// What it puts in the place of identifiers.
+    /// What it replaces identifiers with.
     pub(crate) replacement: Replacement,
-    /// Whether it takes e-mail addresses for identifiers too.
+    /// Whether it replaces e-mail addresses too.
     pub(crate) emails: bool,
     /// How it is fed.
     pub(crate) way: Way,
-    /// The slow ones get only the beginning of the log: about a second's worth.
+    /// Most MB of input. Slow contenders get only the beginning of the log: about a second's worth.
     pub(crate) most_megabytes: usize,
-    /// Program, and what its version is asked with.
+    /// The program, and the argument that asks for its version.
     pub(crate) program: (&'static str, &'static str),
-    /// The command; its configuration is written to the workplace.
+    /// Builds the command and writes its configuration to the workplace.
     pub(crate) command: fn(&Workplace, &Path) -> io::Result<Command>,
 }
 
-/// Ours.
+/// oubliette.
 const FILTER: Contender = Contender {
     name: "oubliette",
     replacement: Replacement::Token,
@@ -59,7 +61,7 @@ const FILTER: Contender = Contender {
     command: |place, _| Ok(place.filter(1)),
 };
 
-/// What a pipe costs: the measure of the machine.
+/// The cost of a pipe alone, as a measure of the machine.
 const CAT: Contender = Contender {
     name: "cat",
     replacement: Replacement::Nothing,
@@ -70,7 +72,7 @@ const CAT: Contender = Contender {
     command: |_, program| Ok(Command::new(program)),
 };
 
-/// All, ours first.
+/// All contenders, ours first.
 pub(crate) const ALL: [Contender; 11] = [
     FILTER,
     CAT,
@@ -89,7 +91,7 @@ pub(crate) const ALL: [Contender; 11] = [
         program: ("sed", "--version"),
         command: |_, program| {
             let mut command = with_c_locale(program);
-            // POSIX knows no groups without captures.
+            // POSIX has no non-capturing groups.
             command.args(["-E", &format!("s/{}/{CONSTANT}/g", PATTERN.replace("(?:", "("))]);
             Ok(command)
         },
@@ -155,7 +157,7 @@ const SYSLOG_NG: Contender = Contender { program: ("syslog-ng", "--version"), ..
 
 const VRL: Contender = Contender { program: ("vrl-peer", "--version"), ..regex("VRL", 40) };
 
-/// A contender that puts a constant in place of what a pattern finds.
+/// Creates a contender that replaces each match of a pattern by a constant.
 const fn regex(name: &'static str, most_megabytes: usize) -> Contender {
     Contender {
         name,
@@ -169,7 +171,7 @@ const fn regex(name: &'static str, most_megabytes: usize) -> Contender {
 }
 
 impl Contender {
-    /// Its program, if this machine has it.
+    /// Returns the path of its program, if this machine has it.
     pub(crate) fn program(&self) -> Option<std::path::PathBuf> {
         match self.program.0 {
             "oubliette" => Some(env!("CARGO_BIN_EXE_oubliette").into()),
@@ -177,7 +179,7 @@ impl Contender {
         }
     }
 
-    /// The first line of what it says about its version.
+    /// Returns the first line of its version message.
     pub(crate) fn version(&self) -> Option<String> {
         let output = with_libraries(Command::new(self.program()?)).arg(self.program.1).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -185,14 +187,15 @@ impl Contender {
     }
 }
 
-/// Bytes, not characters: faster for all of them, and logs are bytes.
+/// Runs a program in the C locale, on bytes instead of characters: faster for all of them, and logs are
+/// bytes.
 fn with_c_locale(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env("LC_ALL", "C");
     command
 }
 
-/// With the libraries that `benches/peers/get` unpacked beside it.
+/// Adds the libraries that `benches/peers/get` unpacked beside the program.
 fn with_libraries(mut command: Command) -> Command {
     let folders = [library_folders(""), library_folders("syslog-ng")].concat();
     let unpacked = folders.iter().filter(|folder| !folder.starts_with("/usr") && !folder.starts_with("/lib"));
@@ -202,11 +205,11 @@ fn with_libraries(mut command: Command) -> Command {
     command
 }
 
-/// A file read by `imfile`, since rsyslog reads no pipe; the whole line is the message, so that mmanon,
-/// which leaves headers alone, sees all of it.
+/// Makes rsyslog read a file with `imfile`, since it cannot read a pipe. The whole line is the message,
+/// because mmanon skips headers.
 fn rsyslog(place: &Workplace, program: &Path, mode: &str) -> io::Result<Command> {
     let work = place.path("rsyslog");
-    // The position in the input is remembered there: each run starts anew.
+    // It holds the position in the input; without it, each run starts from the beginning.
     let _ = std::fs::remove_dir_all(&work);
     std::fs::create_dir_all(&work)?;
     let configuration = format!(
@@ -235,9 +238,9 @@ ruleset(name="bench") {{
     Ok(command)
 }
 
-/// Standard input, not parsed, one substitution, standard output.
+/// Makes syslog-ng read standard input without parsing, substitute once, and write standard output.
 fn syslog_ng(place: &Workplace, program: &Path, replacement: &str) -> io::Result<Command> {
-    // Debian 12 and 13; where neither is found, it knows its own.
+    // Debian 12 and 13; if neither is found, syslog-ng uses its built-in path.
     let modules = ["syslog-ng/3.38", "syslog-ng/4.8"].into_iter().flat_map(library_folders).next();
     let configuration = format!(
         r#"@version: 3.38

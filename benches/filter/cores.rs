@@ -1,6 +1,6 @@
-//! Two workers against one, per wall second, from a pipe and from a file. The pipe's writer is one more
-//! process, and takes its share of two cores. What two cores can give at most says a third run: two processes of one
-//! worker each side by side, which share nothing but the machine.
+//! Compares two workers with one, per wall second, from a pipe and from a file. The writer of the pipe is one
+//! more process, and takes its share of two cores. A third run shows the most that two cores can give: two
+//! processes of one worker each, which share nothing but the machine.
 
 use super::child::{Input, Time, cpu_of_children, run_to_null};
 use super::record::{Label, Record, rate};
@@ -50,7 +50,8 @@ pub(crate) fn cores(megabytes: usize, runs: usize, place: &Workplace, record: &m
     Ok(())
 }
 
-/// One process of one worker for each input, all at once: the wall time of the slowest, the CPU time of all.
+/// Runs one process with one worker for each input, all at once. Returns the wall time of the slowest and the
+/// CPU time of all.
 fn side_by_side(inputs: &[File], log: &Log, place: &Workplace) -> io::Result<Time> {
     let before = cpu_of_children();
     let runs = std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! How long a single line stays inside an idle filter: from its write until it has come out.
+//! Measures the time that a single line spends in an idle filter, from its write until it has come out.
 
 use super::record::{Label, Record};
 use super::workplace::Workplace;
@@ -40,7 +40,7 @@ fn measure_waits(lines: usize, mut stdin: impl Write, mut stdout: impl BufRead) 
     let mut answer = Vec::new();
     let mut waits = Vec::with_capacity(lines);
     for line in bytes.split_inclusive(|&byte| byte == b'\n').take(lines) {
-        // Long enough for all of its threads to fall asleep.
+        // Long enough for all its threads to fall asleep.
         std::thread::sleep(Duration::from_micros(200));
         answer.clear();
         let start = Instant::now();

@@ -1,4 +1,5 @@
-//! Time against the length of a line: a client decides on that, so the rate must not fall with it.
+//! Measures time against the length of a line: clients choose that length, so the rate must not fall as it
+//! grows.
 
 use super::child::{Input, Time, run_to_null};
 use super::record::{Label, Record, rate};
@@ -7,7 +8,7 @@ use super::workplace::Workplace;
 use crate::generate::generate_hostile_runs;
 use std::io;
 
-/// How far each hostile shape goes on, in bytes: one line.
+/// Length of each hostile shape in bytes; one line each.
 const RUNS_BYTES: [usize; 4] = [64, 4096, 65_536, 1 << 20];
 
 /// Filters hostile text in short and in long lines, and prints a table.

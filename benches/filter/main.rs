@@ -1,4 +1,5 @@
-//! End to end: the built binary on generated logs, beside what else could do part of its work.
+//! End-to-end benchmark: the built binary on generated logs, compared with other programs that can do part of
+//! its work.
 //!
 //! ```text
 //! cargo bench --bench filter                         # everything; see README.md
@@ -67,7 +68,7 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     arguments.save.as_ref().map_or(Ok(()), |path| record.save(path))
 }
 
-/// The contenders that were asked for and that this machine has; says which it has not.
+/// Returns the requested contenders that this machine has, and reports those that it lacks.
 fn present(arguments: &Arguments, record: &mut Record) -> Vec<Contender> {
     let compared = arguments.parts.iter().any(|part| matches!(part, Part::Compare(_)));
     let wanted = contenders::ALL.into_iter().filter(|contender| compared && arguments.wants(contender.name));

@@ -1,4 +1,4 @@
-//! Peak memory, on logs that are generated while they are filtered.
+//! Measures peak memory, on logs that are generated while they are filtered.
 
 use super::record::{Label, Record};
 use super::statistics;
@@ -9,10 +9,10 @@ use std::io::{self, Read, Write};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-/// Bytes that are generated at a time.
+/// Bytes generated at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// What is filtered, and how many lines of it. On `worst` each line holds an address of its own.
+/// Profiles to filter, and the number of lines of each. On `worst`, each line holds a different address.
 const LOGS: [(Profile, u64); 2] = [(Profile::Mixed, 3_000_000), (Profile::Worst, 10_000_000)];
 
 /// Filters the logs with two workers, and prints a table.
@@ -39,7 +39,8 @@ pub(crate) fn memory(place: &Workplace, record: &mut Record) -> io::Result<()> {
     Ok(())
 }
 
-/// Peak resident memory in KiB, bytes and counts of what was fed, and what the child said.
+/// Feeds the child. Returns its peak resident memory in KiB, the bytes and counts of its input, and its
+/// standard error.
 fn feed_and_watch(
     mut child: Child,
     mut stream: Stream,
@@ -59,7 +60,7 @@ fn feed_and_watch(
             }
             io::Result::Ok((bytes, stream.counts()))
         });
-        // A high-water mark: what is read last is the peak but for the last moments.
+        // It is a high-water mark, so the last value read is the peak, except for the last moments.
         let mut peak = 0;
         while child.try_wait()?.is_none() {
             peak = peak.max(peak_of(&status).unwrap_or(0));
@@ -72,8 +73,8 @@ fn feed_and_watch(
     })
 }
 
-/// `VmHWM` of proc(5), in KiB. Not the peak that wait4 reports: a child inherits that of its parent, which
-/// holds logs of its own.
+/// Reads `VmHWM` of proc(5), in KiB. The peak that wait4 reports would be wrong: a child inherits that of its
+/// parent, which holds logs of its own.
 fn peak_of(status: &str) -> Option<u64> {
     let text = fs::read_to_string(status).ok()?;
     text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok())

@@ -1,22 +1,22 @@
-//! The record of a run: every single figure as it was measured, for `benches/runs/`.
+//! Records every single figure of a run as it was measured, for `benches/runs/`.
 
 use super::child::Time;
 use std::fmt::{Display, Write};
 use std::fs;
 use std::path::Path;
 
-/// What a figure is of.
+/// What a figure belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Label<'a> {
     /// The log.
     pub(crate) profile: &'a str,
-    /// A contender, or what else was measured.
+    /// The contender, or what else was measured.
     pub(crate) subject: &'a str,
-    /// In which way.
+    /// How it was measured.
     pub(crate) setting: &'a str,
 }
 
-/// Rows of raw figures, and what they were measured with.
+/// Rows of raw figures, and the conditions under which they were measured.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     header: String,
@@ -24,7 +24,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// A record that names machine, command and date.
+    /// Creates a record that states machine, command and date.
     pub(crate) fn new() -> Self {
         let mut record = Self::default();
         let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -37,30 +37,30 @@ impl Record {
         record
     }
 
-    /// States something about the session.
+    /// Adds a note about the conditions.
     pub(crate) fn note(&mut self, what: &str, value: impl Display) {
         let _ = writeln!(self.header, "# {what}: {value}");
     }
 
-    /// One figure.
+    /// Adds one figure.
     pub(crate) fn add(&mut self, label: Label<'_>, run: usize, figure: &str, value: f64) {
         let Label { profile, subject, setting } = label;
         let _ = writeln!(self.rows, "{profile},{subject},{setting},{run},{figure},{value}");
     }
 
-    /// The figures of a run over `bytes` bytes.
+    /// Adds the figures of a run over `bytes` bytes.
     pub(crate) fn add_time(&mut self, label: Label<'_>, run: usize, bytes: usize, time: Time) {
         self.add(label, run, "bytes", bytes as f64);
         self.add(label, run, "cpu_seconds", time.cpu);
         self.add(label, run, "wall_seconds", time.wall);
     }
 
-    /// What is stated, for the table.
+    /// Returns the notes, for the table.
     pub(crate) fn header(&self) -> &str {
         &self.header
     }
 
-    /// Writes all of it.
+    /// Writes the record.
     ///
     /// # Errors
     /// The file could not be written.
@@ -70,16 +70,16 @@ impl Record {
     }
 }
 
-/// Median of a rate: MB of `bytes` bytes per second; not a number if there was no run.
+/// Returns the median rate in MB per second for `bytes` bytes; NaN if there was no run.
 pub(crate) fn rate(bytes: usize, times: &[Time], pick: fn(Time) -> f64) -> f64 {
     let mut seconds: Vec<f64> = times.iter().copied().map(pick).collect();
     seconds.sort_by(f64::total_cmp);
-    // Of two in the middle, the faster.
+    // With an even number of runs, take the faster of the two in the middle.
     let median = seconds.get(seconds.len().saturating_sub(1) / 2).copied();
     bytes as f64 / 1e6 / median.unwrap_or(f64::NAN)
 }
 
-/// Model and number of cores.
+/// Returns the model and number of cores.
 fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
@@ -91,7 +91,7 @@ fn processor() -> String {
     format!("{model}, family {family} model {number}, {cores} cores")
 }
 
-/// What a program says, or `?`.
+/// Returns what a program prints, or `?`.
 fn output(program: &str, arguments: &[&str]) -> String {
     let said = std::process::Command::new(program).args(arguments).output();
     said.map_or_else(|_| "?".to_owned(), |said| String::from_utf8_lossy(&said.stdout).trim().to_owned())

@@ -1,15 +1,15 @@
-//! The slow reference: what a log holds, and what a contender left of it, found without any of the filter's
-//! own code.
+//! The slow reference: counts what a log contains, and what a contender left of it, without any of the
+//! filter's own code.
 //!
-//! A line is cut into words, and the standard library's parser says which words are addresses. That is
-//! right for the lines that `generate` makes, where a port or a dot never sticks to an address, and simple
-//! enough to be believed. It is no detector: real lines hold addresses in many other notations.
+//! It splits a line into words, and lets the parser of the standard library decide which words are addresses.
+//! That is right for the lines that `generate` makes, where no port or dot ever touches an address, and
+//! simple enough to be trusted. It is not a detector: real lines hold addresses in many other notations.
 
 use crate::generate::Counts;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-/// What a contender puts in the place of an identifier.
+/// What a contender replaces an identifier with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replacement {
     /// Nothing: the line stays as it is.
@@ -18,7 +18,7 @@ pub(crate) enum Replacement {
     Token,
     /// This text.
     Text(&'static str),
-    /// The address of all zeros.
+    /// The all-zeros address.
     Zeros,
     /// Another address.
     Address,
@@ -26,27 +26,27 @@ pub(crate) enum Replacement {
     Sha256,
 }
 
-/// What a contender's output holds, line by line beside the input.
+/// What a contender's output contains, compared line by line with the input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// Lines of the output.
     pub(crate) lines: u64,
-    /// IP addresses of an input line that its output line still holds.
+    /// IP addresses of an input line that are still in its output line.
     pub(crate) addresses_left: u64,
-    /// E-mail addresses of an input line that its output line still holds.
+    /// E-mail addresses of an input line that are still in its output line.
     pub(crate) emails_left: u64,
-    /// Replacements of the contender's kind; at least as many as there were identifiers, as most take more
-    /// for one.
+    /// Replacements of the contender's kind. At least as many as there were identifiers, since most
+    /// contenders also replace other text.
     pub(crate) replaced: u64,
     /// Our tokens of IP addresses.
     pub(crate) address_tokens: u64,
     /// Our tokens of e-mail addresses.
     pub(crate) email_tokens: u64,
-    /// Lines that carry the expected expiry.
+    /// Lines that carry the expected expiry day.
     pub(crate) tags: u64,
 }
 
-/// What `log` holds.
+/// Counts what `log` contains.
 pub(crate) fn count(log: &[u8]) -> Counts {
     let mut counts = Counts::default();
     for line in lines(log) {
@@ -57,7 +57,7 @@ pub(crate) fn count(log: &[u8]) -> Counts {
     counts
 }
 
-/// What `output` holds, and what it has kept of `input`. `expires` is the date that each tag must state.
+/// Counts what `output` contains, and what it kept of `input`. `expires` is the day that each tag must state.
 pub(crate) fn compare(input: &[u8], output: &[u8], replacement: Replacement, expires: &str) -> Seen {
     let mut seen = Seen { lines: lines(output).count() as u64, ..Seen::default() };
     let tags =
@@ -75,14 +75,14 @@ pub(crate) fn compare(input: &[u8], output: &[u8], replacement: Replacement, exp
     seen
 }
 
-/// How many different addresses and e-mail addresses `log` holds.
+/// Counts the distinct IP and e-mail addresses in `log`.
 pub(crate) fn distinct_identifiers(log: &[u8]) -> usize {
     let addresses: HashSet<IpAddr> = lines(log).flat_map(addresses).collect();
     let emails: HashSet<&[u8]> = lines(log).flat_map(emails).collect();
     addresses.len() + emails.len()
 }
 
-/// How many different tokens `output` holds: as many as there were identifiers, or some fell together.
+/// Counts the distinct tokens in `output`: as many as there were identifiers, unless some collided.
 pub(crate) fn distinct_tokens(output: &[u8]) -> usize {
     let of = |prefix| lines(output).flat_map(move |line| tokens(line, prefix));
     of(b"ip_").chain(of(b"em_")).collect::<HashSet<_>>().len()
@@ -108,13 +108,13 @@ fn lines(log: &[u8]) -> impl Iterator<Item = &[u8]> {
     log.split_inclusive(|&byte| byte == b'\n')
 }
 
-/// The words of a line that the standard library can read as an address.
+/// Iterates over the words of a line that the standard library can parse as an address.
 fn addresses(line: &[u8]) -> impl Iterator<Item = IpAddr> {
     line.split(|byte| !byte.is_ascii_alphanumeric() && !b".:_-@".contains(byte))
         .filter_map(|word| std::str::from_utf8(word).ok()?.parse().ok())
 }
 
-/// A name, `@`, and a domain with a dot.
+/// Iterates over words that are a name, `@`, and a domain with a dot.
 fn emails(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| !byte.is_ascii_alphanumeric() && !b"@.-".contains(byte)).filter(|word| {
         let mut parts = word.split(|&byte| byte == b'@');
@@ -125,7 +125,7 @@ fn emails(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Words of `prefix` and 31 characters of the token's alphabet.
+/// Iterates over words that are `prefix` and 31 characters of the token's alphabet.
 fn tokens<'l>(line: &'l [u8], prefix: &'static [u8]) -> impl Iterator<Item = &'l [u8]> {
     line.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').filter(move |word| {
         word.strip_prefix(prefix).is_some_and(|body| {

@@ -1,9 +1,9 @@
-//! What the filter says of itself with `--stats json`: the answer of a run whose output nobody reads.
+//! Reads the output of `--stats json`, by which a run is checked whose output goes to `/dev/null`.
 
 use crate::generate::Counts;
 use serde_json::Value;
 
-/// Compares the statistics with what the log holds.
+/// Compares the statistics with what the log contains.
 ///
 /// # Errors
 /// There are none, or they state other counts.
@@ -18,7 +18,7 @@ pub(crate) fn check(talk: &str, counts: Counts) -> Result<(), String> {
     if stated == counts { Ok(()) } else { Err(format!("its statistics state {stated:?}, not {counts:?}")) }
 }
 
-/// The share of identifiers whose token was remembered, if the statistics state it.
+/// Returns the share of identifiers whose token was remembered, if the statistics state it.
 pub(crate) fn recent_share(talk: &str) -> Option<f64> {
     let statistics = parse(talk)?;
     let number = |pointer: &str| statistics.pointer(pointer).and_then(Value::as_f64);

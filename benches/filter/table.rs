@@ -1,4 +1,4 @@
-//! The table of one profile: medians, and ratios to ours and to `cat`.
+//! Prints the table of one profile: medians, and ratios to oubliette and to `cat`.
 
 use super::child::Time;
 use super::comparison::Entry;
@@ -6,7 +6,7 @@ use super::record::rate;
 use super::reference::Replacement;
 use crate::generate::Profile;
 
-/// Prints it.
+/// Prints the table.
 #[expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 pub(crate) fn print(profile: Profile, entries: &[Entry<'_>]) {
     println!(
@@ -36,7 +36,7 @@ pub(crate) fn print(profile: Profile, entries: &[Entry<'_>]) {
     }
 }
 
-/// The line of a contender; `ours` and `cat` are the rates to compare with.
+/// Formats the row of a contender; `ours` and `cat` are the rates to compare with.
 fn row(entry: &Entry<'_>, ours: f64, cat: f64) -> String {
     let bytes = entry.input.len();
     let own = main_rate(entry);
@@ -55,7 +55,7 @@ fn row(entry: &Entry<'_>, ours: f64, cat: f64) -> String {
     )
 }
 
-/// MB per CPU-second into `/dev/null`, or into a pipe if there is no other.
+/// Returns MB per CPU second to `/dev/null`, or to a pipe if there is no other run.
 fn main_rate(entry: &Entry<'_>) -> f64 {
     let times = if entry.to_null.is_empty() { &entry.to_pipe } else { &entry.to_null };
     rate(entry.input.len(), times, Time::cpu)
@@ -65,7 +65,7 @@ fn megabytes(entry: &Entry<'_>) -> f64 {
     entry.input.len() as f64 / 1e6
 }
 
-/// How many identifiers it had to replace.
+/// Returns how many identifiers it had to replace.
 fn identifiers(entry: &Entry<'_>) -> u64 {
     match entry.contender.replacement {
         Replacement::Nothing => 0,
@@ -74,7 +74,7 @@ fn identifiers(entry: &Entry<'_>) -> u64 {
     }
 }
 
-/// A figure, or a dash if there is none.
+/// Formats a figure; a dash if there is none.
 fn cell(value: f64, decimals: usize) -> String {
     if value.is_finite() { format!("{value:.decimals$}") } else { "-".to_owned() }
 }

@@ -1,5 +1,5 @@
-//! The place where a run happens: a directory with the key, the configurations of the contenders, and a
-//! file for those that cannot read a pipe.
+//! The directory in which a run happens, with the key, the configurations of the contenders, and a file for
+//! those that cannot read a pipe.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -7,10 +7,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The instant that the filter takes for now: the day of all generated lines.
+/// The time that the filter is given by `--now`: the day of all generated lines.
 const NOW: &str = "2026-11-23T12:00:00Z";
 
-/// The expiry of a connection log of that day.
+/// The expiry day of a connection log of that day.
 pub(crate) const EXPIRES: &str = "2027-11-24";
 
 /// A directory, removed at the end.
@@ -19,7 +19,7 @@ pub(crate) struct Workplace {
 }
 
 impl Workplace {
-    /// A new one, with a key that anyone may know.
+    /// Creates a directory with a well-known key.
     ///
     /// # Errors
     /// The directory or the key could not be written.
@@ -30,7 +30,7 @@ impl Workplace {
         Ok(place)
     }
 
-    /// A file in it.
+    /// Returns the path of a file in it.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -45,7 +45,7 @@ impl Workplace {
         Ok(path)
     }
 
-    /// `oubliette filter` with everything on, the built binary.
+    /// Returns the command `oubliette filter` of the built binary, with everything on.
     pub(crate) fn filter(&self, workers: usize) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette"));
         command.args(["filter", "--workers", &workers.to_string(), "--now", NOW, "--stats", "json"]);
@@ -55,7 +55,7 @@ impl Workplace {
     }
 }
 
-/// A program of this machine: in `target/peers`, where `benches/peers/get` unpacks what need not be
+/// Finds a program of this machine: in `target/peers`, where `benches/peers/get` unpacks what need not be
 /// installed, or on the `PATH`.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let peers = peers();
@@ -65,7 +65,7 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     unpacked.into_iter().chain(installed).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// The directories in which modules and libraries of an unpacked or installed program may lie.
+/// Returns the directories in which modules and libraries of an unpacked or installed program may lie.
 pub(crate) fn library_folders(below: &str) -> Vec<PathBuf> {
     let roots = [peers(), PathBuf::from("/")];
     let folders = [
@@ -79,7 +79,7 @@ pub(crate) fn library_folders(below: &str) -> Vec<PathBuf> {
     all.filter(|folder| folder.is_dir()).collect()
 }
 
-/// Where `benches/peers/get` puts things.
+/// Returns the directory into which `benches/peers/get` unpacks.
 fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers")
 }

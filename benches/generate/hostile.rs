@@ -1,21 +1,22 @@
-//! What a client writes who wants to keep the filter busy: beginnings of identifiers that never become one.
+//! Generates what a client might write to keep the filter busy: beginnings of identifiers that never become
+//! one.
 //!
-//! Each line holds one address and one e-mail address, so that there is an answer to check.
+//! Each line holds one IP address and one e-mail address, so that there is an answer to check.
 
 use super::Writer;
 use std::fmt::Write;
 
-/// Text that, repeated, completes the shape of an identifier at nearly every byte and yet holds none. What
-/// repeats less often than stated could be one: eight groups and no more are an IPv6 address.
+/// Texts that, when repeated, look like the start of an identifier at nearly every byte and yet contain none.
+/// With fewer repetitions than the given number they could be one: exactly eight groups are an IPv6 address.
 const SHAPES: [(&str, usize); 16] = [
-    // Chains of digit groups: longer than an address, as an OID is; out of range; cut short.
+    // Chains of digit groups: longer than an address, like an OID; out of range; cut short.
     ("1.1.", 4),
     ("999.", 4),
     ("1.2.3.x", 1),
     ("7-", 9),
     ("1--2--", 2),
-    // Chains of hex groups: nibbles of a PTR name without its end, a certificate's fingerprint, a path of
-    // C++ names, colons alone.
+    // Chains of hex groups: nibbles of a PTR name without its end, a certificate's fingerprint, a path of C++
+    // names, colons alone.
     ("a.b.", 8),
     ("1e:2e:", 8),
     ("c::d::e::", 1),
@@ -23,17 +24,17 @@ const SHAPES: [(&str, usize); 16] = [
     // `@` without a domain, or with a domain that has no dot.
     ("@@@@", 1),
     ("a@b ", 1),
-    // Escapes: each line has to be looked at decoded as well, the third and fourth twice.
+    // Escapes: each line must be examined decoded as well, the third and fourth twice.
     ("%41", 3),
     ("\\u0041", 2),
     ("%2541", 2),
     ("\\\\", 2),
-    // The outline of a token in letters that tokens do not have, and hex that could spell an address.
+    // The outline of a token in letters that tokens do not use, and hex that could spell an address.
     ("_uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu deadbeef ", 1),
 ];
 
 impl Writer {
-    /// Eight runs of 8 to 64 bytes, each of a shape by chance.
+    /// Writes eight runs of 8 to 63 bytes, each of a random shape.
     pub(super) fn hostile(&mut self) {
         self.text.push_str("Nov 23 00:00:00 web1 app[7]: ");
         for _ in 0..8 {
@@ -44,7 +45,7 @@ impl Writer {
         self.answer();
     }
 
-    /// One run of `bytes` bytes; the shapes take turns.
+    /// Writes one run of `bytes` bytes; the shapes take turns.
     pub(super) fn hostile_run(&mut self, bytes: usize) {
         self.text.push_str("Nov 23 00:00:00 web1 app[7]: ");
         let turn = self.counts.lines % SHAPES.len() as u64;
@@ -52,7 +53,7 @@ impl Writer {
         self.answer();
     }
 
-    /// A shape over `bytes` bytes, then a space.
+    /// Writes a shape over `bytes` bytes, then a space.
     fn repeat(&mut self, shape: usize, bytes: usize) {
         let (text, least) = SHAPES[shape];
         for _ in 0..least.max(bytes / text.len()) {

@@ -1,8 +1,8 @@
 //! Deterministic logs: the same profile, size and seed give the same bytes on every machine.
 //!
-//! Addresses come from `--keep`-free public-looking space derived from the generator's state, names from
-//! the example domains. Each log comes with what a filter must find in it. A log is made whole
-//! ([`generate`]) or piece by piece ([`Stream`]), with the same bytes.
+//! Addresses are derived from the generator's state and look public, so that no `--keep` spares them; names
+//! are from the example domains. Each log comes with the counts of what a filter must find in it. A log is
+//! made whole ([`generate`]) or piece by piece ([`Stream`]), with the same bytes.
 
 mod hostile;
 
@@ -11,11 +11,11 @@ use std::fmt::Write;
 /// What the lines look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// sshd and Postfix in RFC 3164, nginx access lines, RFC 5424, JSON: a collector's daily bread.
+    /// sshd and Postfix in RFC 3164, nginx access lines, RFC 5424, JSON: the usual input of a collector.
     Mixed,
-    /// Combined access lines: 200,000 clients by Zipf's law, 15 % IPv6, an e-mail in 1 % of the URLs.
+    /// Combined access lines: 200,000 clients by Zipf's law, 15 % IPv6, an e-mail address in 1 % of the URLs.
     Nginx,
-    /// No address twice.
+    /// No address occurs twice.
     Worst,
     /// Nothing to replace.
     Clean,
@@ -24,10 +24,10 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    /// All of them.
+    /// All profiles.
     pub(crate) const ALL: [Self; 5] = [Self::Mixed, Self::Nginx, Self::Worst, Self::Clean, Self::Hostile];
 
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mixed => "mixed",
@@ -39,7 +39,7 @@ impl Profile {
     }
 }
 
-/// What is in a log.
+/// Counts of what a log contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Lines, each ended by LF.
@@ -50,15 +50,15 @@ pub(crate) struct Counts {
     pub(crate) emails: u64,
 }
 
-/// A log and what is in it.
+/// A log and the counts of what it contains.
 pub(crate) struct Log {
     /// Whole lines.
     pub(crate) bytes: Vec<u8>,
-    /// What they hold.
+    /// Counts of what they contain.
     pub(crate) counts: Counts,
 }
 
-/// At least `size` bytes of `profile`, ending at a line.
+/// Generates at least `size` bytes of `profile`, in whole lines.
 pub(crate) fn generate(profile: Profile, size: usize, seed: u64) -> Log {
     let mut stream = Stream::new(profile, seed);
     stream.writer.text.reserve(size + 1024);
@@ -66,7 +66,7 @@ pub(crate) fn generate(profile: Profile, size: usize, seed: u64) -> Log {
     stream.into_log()
 }
 
-/// At least `size` bytes in lines that hold each hostile shape over `run` bytes without a break.
+/// Generates at least `size` bytes in lines that hold each hostile shape over `run` bytes without a break.
 pub(crate) fn generate_hostile_runs(size: usize, run: usize) -> Log {
     let mut stream = Stream::new(Profile::Hostile, 1);
     while stream.writer.text.len() < size {
@@ -76,26 +76,26 @@ pub(crate) fn generate_hostile_runs(size: usize, run: usize) -> Log {
     stream.into_log()
 }
 
-/// A log of any size, a piece at a time.
+/// A log of any size, generated piece by piece.
 pub(crate) struct Stream {
     profile: Profile,
     writer: Writer,
 }
 
 impl Stream {
-    /// The beginning of the log that [`generate`] makes of the same profile and seed.
+    /// Starts the log that [`generate`] makes of the same profile and seed.
     pub(crate) fn new(profile: Profile, seed: u64) -> Self {
         Self { profile, writer: Writer { text: String::new(), random: seed, counts: Counts::default() } }
     }
 
-    /// The next lines, at least `size` bytes of them.
+    /// Returns the next lines, at least `size` bytes of them.
     pub(crate) fn piece(&mut self, size: usize) -> &[u8] {
         self.writer.text.clear();
         self.extend_to(size);
         self.writer.text.as_bytes()
     }
 
-    /// What all pieces so far hold.
+    /// Returns the counts of all pieces so far.
     pub(crate) fn counts(&self) -> Counts {
         self.writer.counts
     }
@@ -136,7 +136,7 @@ const AGENTS: [&str; 4] = [
 ];
 
 impl Writer {
-    /// splitmix64.
+    /// Returns the next random number (splitmix64).
     fn next(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
@@ -154,7 +154,7 @@ impl Writer {
         choices[usize::try_from(index).unwrap_or(0)]
     }
 
-    /// One of 200,000 clients; small numbers are much more frequent (1 / rank).
+    /// Picks one of 200,000 clients; small numbers are much more frequent (1 / rank).
     fn client(&mut self) -> u64 {
         let share = self.below(1 << 20) as f64 / (1 << 20) as f64;
         let rank = 200_000f64.powf(share);
@@ -166,8 +166,8 @@ impl Writer {
         self.counts.lines += 1;
     }
 
-    /// Writes the address of a client; 15 % have IPv6. These three remainders make it 15 % of the clients
-    /// and, as few clients write most of the lines, 15 % of the lines, too.
+    /// Writes the address of a client; 15 % have IPv6. These three remainders select 15 % of the clients and,
+    /// although few clients write most of the lines, 15 % of the lines, too.
     fn address(&mut self, client: u64) {
         self.counts.addresses += 1;
         let mixed = client.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -286,7 +286,7 @@ impl Writer {
     fn unique(&mut self, index: u64) {
         let [hour, minute, second] = self.time();
         self.counts.addresses += 1;
-        // A permutation of 2^30 numbers: no address comes twice.
+        // A permutation of 2^30 numbers, so that no address occurs twice.
         let mixed = index.wrapping_mul(0x9e37_79b1) & 0x3fff_ffff;
         let [_, _, _, _, a, b, c, d] = mixed.to_be_bytes();
         let _ = write!(

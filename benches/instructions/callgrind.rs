@@ -1,12 +1,12 @@
-//! Instructions of a run of the filter, by callgrind.
+//! Counts the instructions of a run of the filter, with callgrind.
 //!
-//! Counted are the instructions of the program's own file and not those of the C library, whose `memcpy`
-//! differs from processor to processor and from release to release. Left are some tens of instructions in
-//! a hundred million that differ from run to run: hash seeds and thread hand-over.
+//! Only instructions in the program's own file count, not those of the C library, whose `memcpy` differs from
+//! processor to processor and from release to release. What remains differs from run to run by some tens of
+//! instructions in a hundred million, because of hash seeds and thread hand-over.
 //!
-//! Those of SHA-256 are counted apart. valgrind knows no SHA instructions, so it runs the portable code,
-//! twenty times the length; in one sum that would hide the rest. The same way, valgrind before 3.26 knows no
-//! AVX-512 and the filter takes its AVX2 path there.
+//! Those of SHA-256 are counted separately. valgrind does not support the SHA instructions, so it runs the
+//! portable code, which is twenty times as long; in one sum that would hide the rest. Similarly, valgrind
+//! before 3.26 does not support AVX-512, and the filter takes its AVX2 path there.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -17,20 +17,20 @@ use std::process::{Command, Stdio};
 /// Instructions of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Count {
-    /// All but those of SHA-256.
+    /// All except those of SHA-256.
     pub(crate) work: u64,
     /// Those of the `sha2` crate.
     pub(crate) sha256: u64,
 }
 
 impl Count {
-    /// What is left when `idle` is taken off.
+    /// Subtracts the instructions of an idle run.
     pub(crate) fn less(self, idle: Self) -> Self {
         Self { work: self.work.saturating_sub(idle.work), sha256: self.sha256.saturating_sub(idle.sha256) }
     }
 }
 
-/// The version of valgrind; `None` if there is none.
+/// Returns the version of valgrind; `None` if there is none.
 pub(crate) fn version() -> Option<String> {
     let output = Command::new("valgrind").arg("--version").output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -43,12 +43,12 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// A new one for `program`.
+    /// Sets up `program`.
     ///
     /// # Errors
     /// There is no such program, or the key could not be written.
     pub(crate) fn new(program: &Path) -> io::Result<Self> {
-        // callgrind names objects by their whole path.
+        // callgrind names objects by their absolute path.
         let program = program
             .canonicalize()
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
@@ -63,7 +63,7 @@ impl Setup {
         Ok(Self { program, directory })
     }
 
-    /// The instructions of a run of the filter over `log`, one worker, key and clock fixed.
+    /// Counts the instructions of the filter over `log`, with one worker and a fixed key and clock.
     ///
     /// # Errors
     /// It could not be run, or failed.
@@ -89,7 +89,7 @@ impl Setup {
     }
 }
 
-/// The self cost of all functions of `object` in callgrind's output format.
+/// Sums the self cost of all functions of `object` in callgrind's output format.
 fn sum(report: &str, object: &str) -> Count {
     let mut count = Count::default();
     let (mut ours, mut hashes, mut call) = (false, false, false);
@@ -101,7 +101,7 @@ fn sum(report: &str, object: &str) -> Count {
         } else if line.starts_with("calls=") {
             call = true;
         } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
-            // The line after `calls=` is the cost of the called, which has its own entry.
+            // The line after `calls=` is the cost of the callee, which has its own entry.
             let cost: u64 = line.split(' ').nth(1).and_then(|cost| cost.parse().ok()).unwrap_or(0);
             match std::mem::take(&mut call) || !ours {
                 true => {}

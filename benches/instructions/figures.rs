@@ -1,4 +1,4 @@
-//! The figures that were accepted last, and the comparison with them.
+//! The figures that were last accepted, and the comparison with them.
 
 use super::callgrind::Count;
 use std::collections::BTreeMap;
@@ -6,18 +6,18 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What a count depends on beside the source.
+/// The conditions, other than the source, on which a count depends.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Environment {
     compiler: String,
     valgrind: String,
-    /// Architecture, and the widest vectors that both the processor and valgrind have.
+    /// Architecture, and the widest vectors that both the processor and valgrind support.
     processor: String,
 }
 
 impl Environment {
-    /// That of this run.
+    /// Returns the environment of this run.
     pub(crate) fn here(valgrind: String) -> Self {
         let said = Command::new("rustc").arg("--version").output();
         let compiler = said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned());
@@ -35,22 +35,22 @@ impl fmt::Display for Environment {
 #[derive(Debug, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Figures {
-    /// What they were measured with.
+    /// The environment in which they were measured.
     pub(crate) environment: Environment,
-    /// One count a profile.
+    /// One count per profile.
     pub(crate) counts: BTreeMap<String, Count>,
 }
 
 impl Figures {
-    /// Reads them.
+    /// Reads the accepted figures.
     ///
     /// # Errors
-    /// The file is not there or not as it should be.
+    /// The file is missing or malformed.
     pub(crate) fn load() -> std::io::Result<Self> {
         toml::from_str(&std::fs::read_to_string(path())?).map_err(std::io::Error::other)
     }
 
-    /// Writes them.
+    /// Writes the figures.
     ///
     /// # Errors
     /// The file could not be written.
@@ -80,7 +80,7 @@ impl Figures {
     }
 }
 
-/// Growth in percent. What was nothing before has grown without measure.
+/// Returns the growth in percent; infinite from zero.
 fn growth(now: u64, before: u64) -> f64 {
     if now == before { 0.0 } else { 100.0 * (now as f64 / before as f64 - 1.0) }
 }

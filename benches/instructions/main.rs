@@ -1,5 +1,5 @@
-//! A guard against slowness that does not depend on the machine: instructions, counted by callgrind, compared
-//! with the figures that were accepted last.
+//! Detects slowdowns independently of the machine: counts instructions with callgrind, and compares them with
+//! the figures that were last accepted.
 //!
 //! ```text
 //! cargo bench --bench instructions               # compare; fails if a figure has grown by over 3 %
@@ -8,8 +8,9 @@
 //!
 //! `--program PATH` counts a program that is built already.
 //!
-//! What is counted, and why it is stable, is said in `callgrind`. The figures are of one compiler, one
-//! valgrind and one kind of processor: elsewhere they are shown beside those accepted, and nothing fails.
+//! The `callgrind` module says what is counted, and why it is stable. The figures hold for one compiler, one
+//! valgrind and one kind of processor. Elsewhere they are only shown beside those accepted, and nothing
+//! fails.
 
 #[path = "../generate/mod.rs"]
 #[expect(dead_code, reason = "other benchmarks generate in other ways")]
@@ -26,7 +27,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Of each log: enough to remember most of the clients, and a few seconds under callgrind.
+/// Bytes of each log: enough to remember most of the clients, and a few seconds under callgrind.
 const LOG_BYTES: usize = 4_000_000;
 
 /// How far a figure may grow, in percent.
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         match word.as_str() {
             "--accept" => accept = true,
             "--program" => program = words.next().unwrap_or_default().into(),
-            // `cargo bench` says this to all.
+            // `cargo bench` passes this to every benchmark.
             "--bench" => {}
             _ => {
                 eprintln!("error: no such option: {word}");
@@ -65,7 +66,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all is well, which it is if nothing can be compared.
+/// Returns whether all is well, which includes that nothing could be compared.
 #[expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 fn run(program: &Path, accept: bool) -> io::Result<bool> {
     let Some(valgrind) = callgrind::version() else {
@@ -95,7 +96,7 @@ fn run(program: &Path, accept: bool) -> io::Result<bool> {
     Ok(changes.iter().all(|&change| change <= MARGIN))
 }
 
-/// The instructions that each profile takes, without those of the start and the end.
+/// Counts the instructions of each profile, without those of start and end.
 fn count(program: &Path) -> io::Result<BTreeMap<String, Count>> {
     let setup = Setup::new(program)?;
     let idle = setup.count(b"")?;

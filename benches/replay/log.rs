@@ -1,22 +1,22 @@
-//! Days of a log in which people turn up again and again; each line bears its number.
+//! Generates days of a log in which the same people occur again and again; each line states its number.
 
 use std::fmt::Write;
 
-/// A day of it, and what came before.
+/// The state of the generator.
 pub(crate) struct Days {
     random: u64,
-    /// How many lines were made.
+    /// Number of lines made so far.
     pub(crate) lines: u64,
     people: u64,
 }
 
 impl Days {
-    /// A log of so many people.
+    /// Creates a log of this many people.
     pub(crate) fn new(people: u64) -> Self {
         Self { random: 0x9e37_79b9_7f4a_7c15, lines: 0, people }
     }
 
-    /// A number below `limit` (xorshift64*).
+    /// Returns a number below `limit` (xorshift64*).
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
@@ -64,14 +64,14 @@ impl Days {
         written.expect("a string takes everything");
     }
 
-    /// A few people come often, most now and then.
+    /// Picks a person: a few come often, most now and then.
     fn person(&mut self) -> u64 {
         let reach = self.below(self.people) + 1;
         self.below(reach)
     }
 }
 
-/// The address of somebody, in the spelling in which the log has it.
+/// Returns the IP address of a person, spelt as in the log.
 pub(crate) fn address(person: u64) -> String {
     match person % 5 {
         0 => format!(
@@ -90,19 +90,19 @@ pub(crate) fn address(person: u64) -> String {
     }
 }
 
-/// The e-mail address of somebody.
+/// Returns the e-mail address of a person.
 pub(crate) fn mail(person: u64) -> String {
     format!("user{person}@mail{}.example.org", person % 7)
 }
 
-/// The number that a line bears.
+/// Returns the number that a line states.
 pub(crate) fn number(line: &str) -> u64 {
     let digits = line.split("req=").nth(1).unwrap_or_default();
     let end = digits.find(|character: char| !character.is_ascii_digit()).unwrap_or(digits.len());
     digits[..end].parse().expect("a line bears its number")
 }
 
-/// The words of a line, cut where no identifier goes on: what a plain search compares.
+/// Iterates over the words of a line, split where no identifier can continue: a plain search compares these.
 pub(crate) fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(|character: char| !character.is_ascii_alphanumeric() && !".:@".contains(character))
         .flat_map(|word| [word, word.trim_end_matches(':')])

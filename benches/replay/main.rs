@@ -1,5 +1,5 @@
-//! Replay over archives of real size: what is found is what a plain search in the originals finds, and it is
-//! found faster than by reading everything.
+//! Benchmarks replay over archives of realistic size: it must find what a plain search in the originals
+//! finds, and be faster than reading everything.
 //!
 //! ```text
 //! cargo bench --bench replay                       # both, at the sizes that are claimed
@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `speed` needs `zstd` and `rg`; `benches/peers/get` unpacks the latter. All runs are of one process after
-//! another, files in the page cache for both; rg is given the tokens of all epochs, which takes it nothing to find.
+//! another, with the files in the page cache for both. rg is given the tokens of all epochs, so it need not
+//! compute them.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 
@@ -25,7 +26,7 @@ use std::time::Instant;
 /// Days, each of which is an epoch.
 const DAYS: u64 = 40;
 
-/// Somebody who is in no other line.
+/// An address that is in no generated line; every fifth day gets one line with it.
 const RARE: &str = "198.51.100.77";
 
 fn main() {
@@ -42,7 +43,7 @@ fn main() {
     }
 }
 
-/// For random identifiers, the lines found are those of a plain search.
+/// Checks for random identifiers that replay finds the lines that a plain search finds.
 fn exact(lines: u64, identifiers: u64) {
     let people = lines / 50;
     let (node, mut days) = (Node::new(), Days::new(people));
@@ -76,7 +77,7 @@ fn exact(lines: u64, identifiers: u64) {
         assert_eq!(numbers.len(), expected.len(), "lines of one identifier, each once");
         assert_eq!(&numbers.into_iter().collect::<BTreeSet<_>>(), expected, "lines of one identifier");
         let counts: serde_json::Value = serde_json::from_slice(&output.stderr).expect("counts");
-        // One more for the network of an address where that spares reading frames.
+        // One more for the network of an address, where that avoids reading frames.
         let made = counts["hmacs"].as_u64().expect("a number");
         assert!(counts["epochs"] == DAYS && (DAYS..=2 * DAYS).contains(&made), "{counts}");
         found += expected.len();
@@ -92,7 +93,7 @@ fn exact(lines: u64, identifiers: u64) {
     );
 }
 
-/// One address, beside `zstdcat | rg`.
+/// Times the search for one address, beside `zstdcat | rg`.
 fn speed(megabytes: u64, runs: u64) {
     let (node, mut days) = (Node::new(), Days::new(200_000));
     let (bytes_a_day, mut raw) = (megabytes * 1_000_000 / DAYS, 0);
@@ -142,7 +143,7 @@ fn speed(megabytes: u64, runs: u64) {
     );
 }
 
-/// How many lines of all segments have one of these tokens.
+/// Returns how many lines of all segments contain one of these tokens.
 fn zstdcat_rg(archive: &Path, tokens: &[String]) -> usize {
     let mut zstdcat = Command::new("zstd");
     zstdcat.args(["-dc", "--"]).args(segments(archive)).stdout(Stdio::piped());
@@ -154,7 +155,7 @@ fn zstdcat_rg(archive: &Path, tokens: &[String]) -> usize {
     text(&output.stdout).lines().count()
 }
 
-/// That of `benches/peers/get`, or that of the machine.
+/// Returns the path of rg: that of `benches/peers/get`, or that of the machine.
 fn rg() -> PathBuf {
     let unpacked = PathBuf::from("target/peers/usr/bin/rg");
     if unpacked.exists() { unpacked } else { PathBuf::from("rg") }

@@ -46,7 +46,7 @@ impl Node {
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
 
-    /// A replay with the custodian's identity.
+    /// Runs a replay with the custodian's identity.
     pub(crate) fn replay(&self, arguments: &[&str]) -> Output {
         let mut command = self.command(&["replay", "--now", "2026-12-31T10:00:00Z", "--json"]);
         command.arg("--archive").arg(self.path("srv")).arg("--identity");

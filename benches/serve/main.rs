@@ -1,4 +1,4 @@
-//! The sidecar beside rsyslog: the same lines over loopback, in one run, in alternation.
+//! Compares the sidecar with rsyslog: the same lines over loopback, in one run, in alternation.
 //!
 //! ```text
 //! benches/peers/get                        # unpacks rsyslog
@@ -7,10 +7,11 @@
 //! cargo bench --bench serve -- udp 5       # the highest rate without loss; seconds of a run
 //! ```
 //!
-//! Over TCP: oubliette finds all identifiers, dates every line, and archives: compressed, indexed, originals encrypted apart.
-//! rsyslog sets addresses to zero (mmanon) and writes a file. A run lasts from the first byte sent to the
-//! last line written: for oubliette, until it has sealed everything and ended; for rsyslog, until the file has all
-//! lines. Each answer is checked: no line is missing, no address is left.
+//! Over TCP, oubliette finds all identifiers, dates every line, and archives: compressed and indexed, with
+//! originals encrypted separately. rsyslog sets addresses to zero (mmanon) and writes a file. A run lasts
+//! from the first byte sent to the last line written: for oubliette, until it has sealed everything and
+//! ended; for rsyslog, until the file has all lines. Each answer is checked: no line is missing, no address
+//! is left.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 
@@ -32,10 +33,10 @@ use std::thread;
 use std::time::Instant;
 use workplace::find_program;
 
-/// What stands before each line, so that it is syslog for everybody.
+/// A header put before each line, so that both accept it as syslog.
 const HEADER: &[u8] = b"<13>1 - web1 app - - - ";
 
-/// rsyslog as fast as it gets, with addresses set to zero.
+/// rsyslog at its fastest, with addresses set to zero.
 const ANONYMISING: Setup = Setup {
     modules: r#"module(load="imtcp" maxSessions="1000") module(load="mmanon")"#,
     queue: r#"queue.type="LinkedList" queue.size="200000" queue.dequeueBatchSize="1024" queue.workerThreads="2""#,
@@ -77,7 +78,7 @@ fn tcp(megabytes: usize, connections: usize, runs: usize) {
     }
 }
 
-/// What is sent: a share for each connection.
+/// The lines to send: a share for each connection.
 struct Load {
     shares: Vec<Vec<u8>>,
     lines: u64,
@@ -98,7 +99,7 @@ impl Load {
         Self { shares, lines, bytes }
     }
 
-    /// Sends everything, and ends the connections.
+    /// Sends everything, and closes the connections.
     fn send(&self, address: &str) {
         thread::scope(|scope| {
             for share in &self.shares {
@@ -111,7 +112,7 @@ impl Load {
     }
 }
 
-/// Seconds of one run.
+/// Returns the seconds of one run of oubliette.
 fn oubliette(load: &Load) -> f64 {
     let oubliette = Oubliette::start("tcp");
     let start = Instant::now();
@@ -122,7 +123,7 @@ fn oubliette(load: &Load) -> f64 {
     seconds
 }
 
-/// Seconds of one run.
+/// Returns the seconds of one run of rsyslog.
 fn rsyslog(program: &Path, load: &Load) -> f64 {
     let mut rsyslog = Rsyslog::start(program, &ANONYMISING);
     rsyslog.wait_for_connections();

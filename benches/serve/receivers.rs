@@ -1,4 +1,4 @@
-//! Daemons that take lines: oubliette, which archives them, and rsyslog, which writes a file.
+//! The daemons that receive lines: oubliette, which archives them, and rsyslog, which writes a file.
 
 use super::workplace::library_folders;
 use memchr::memchr_iter;
@@ -21,7 +21,7 @@ pub(crate) struct Oubliette {
 }
 
 impl Oubliette {
-    /// It listens to `protocol` when this returns.
+    /// Starts the sidecar and waits until it listens to `protocol`.
     pub(crate) fn start(protocol: &str) -> Self {
         let place = tempfile::tempdir().expect("room for a state directory");
         let config =
@@ -44,7 +44,8 @@ impl Oubliette {
         &self.address
     }
 
-    /// Ends it when everything is archived; how many lines that were. None was lost inside.
+    /// Ends the sidecar once everything is archived, and returns how many lines that were. Checks that none
+    /// was lost inside.
     pub(crate) fn stop(mut self) -> u64 {
         terminate(&mut self.child);
         let mut talk = self.talk.map_while(Result::ok);
@@ -55,13 +56,13 @@ impl Oubliette {
     }
 }
 
-/// How rsyslog is set up.
+/// How rsyslog is configured.
 pub(crate) struct Setup {
     pub(crate) modules: &'static str,
-    /// The main queue; as it comes if this is empty.
+    /// Settings of the main queue; the default if empty.
     pub(crate) queue: &'static str,
     pub(crate) input: &'static str,
-    /// What is done with a message before it is written.
+    /// Actions on a message before it is written.
     pub(crate) actions: &'static str,
     /// How the file is written.
     pub(crate) file: &'static str,
@@ -129,12 +130,12 @@ ruleset(name="bench") {{
         wait_until("it listens", || TcpStream::connect(&self.address).is_ok());
     }
 
-    /// Waits until it has written so many lines.
+    /// Waits until it has written this many lines.
     pub(crate) fn wait_for_lines(&mut self, lines: u64) {
         wait_until("all lines are written", || self.written.look() >= lines);
     }
 
-    /// Waits until it has written nothing for so long; how many lines it has written.
+    /// Waits until it has written nothing for `quiet`. Returns how many lines it has written.
     pub(crate) fn wait_for_quiet(&mut self, quiet: Duration) -> u64 {
         let (mut lines, mut since) = (self.written.look(), Instant::now());
         wait_until("it is quiet", || {
@@ -147,7 +148,7 @@ ruleset(name="bench") {{
         lines
     }
 
-    /// Ends it; how many lines it has written.
+    /// Ends it, and returns how many lines it has written.
     pub(crate) fn stop(mut self) -> u64 {
         terminate(&mut self.child);
         let lines = self.written.look();
@@ -184,7 +185,7 @@ fn terminate(child: &mut Child) {
     child.wait().expect("it ends");
 }
 
-/// A port that nobody has; somebody might take it meanwhile.
+/// Returns a free port, which another process might still take in the meantime.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     listener.local_addr().expect("a port").port()

@@ -1,7 +1,8 @@
-//! Datagrams, which nothing slows down: the highest rate at which rsyslog loses none, and oubliette at the same rate.
+//! Measures datagrams, which nothing slows down: the highest rate at which rsyslog loses none, and oubliette
+//! at the same rate.
 //!
-//! rsyslog does as little as it can, on purpose: it writes messages to a file, with nothing set to zero. A rate counts as
-//! one without loss when three runs, in turn with those of oubliette, have lost nothing.
+//! rsyslog deliberately does as little as possible: it writes messages to a file, and sets nothing to zero. A
+//! rate counts as free of loss when three runs, in turn with those of oubliette, have lost nothing.
 
 use super::HEADER;
 use super::generate::{Profile, generate};
@@ -12,12 +13,12 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// As it comes.
+/// The default configuration.
 const DEFAULT: Setup =
     Setup { modules: r#"module(load="imudp")"#, queue: "", input: r#"type="imudp""#, actions: "", file: "" };
 
-/// As its documentation says for many messages a second: more threads and larger batches, a large buffer in the kernel,
-/// a long queue, a file that is not flushed each time.
+/// As its documentation advises for many messages per second: more threads and larger batches, a large buffer
+/// in the kernel, a long queue, and a file that is not flushed each time.
 const TUNED: Setup = Setup {
     modules: r#"module(load="imudp" threads="2" batchSize="128" timeRequery="100")"#,
     queue: r#"queue.type="FixedArray" queue.size="500000" queue.dequeueBatchSize="1024" queue.workerThreads="2""#,
@@ -26,18 +27,19 @@ const TUNED: Setup = Setup {
     file: r#"ioBufferSize="256k" asyncWriting="on" flushOnTXEnd="off""#,
 };
 
-/// Lines that are sent again and again.
+/// Lines that are sent over and over.
 struct Load(Vec<Vec<u8>>);
 
-/// One run.
+/// The result of one run.
 struct Run {
     sent: u64,
-    /// Datagrams a second that were sent in fact.
+    /// Datagrams per second that were actually sent.
     rate: f64,
     lost: u64,
 }
 
-/// Takes datagrams; how many came of so many, when all that will come have.
+/// Runs a receiver: it is given a function that sends datagrams to an address and returns how many it sent,
+/// at which rate.
 type Take<'a> = &'a dyn Fn(&dyn Fn(&str) -> (u64, f64)) -> Run;
 
 pub(crate) fn run(seconds: u64) {
@@ -57,7 +59,7 @@ pub(crate) fn run(seconds: u64) {
     }
 }
 
-/// Both at the highest rate at which rsyslog loses nothing.
+/// Runs both at the highest rate at which rsyslog loses nothing.
 fn compare(name: &str, load: &Load, time: Duration, rsyslog: Take<'_>) {
     let mut rate = highest(load, time, rsyslog);
     loop {
@@ -78,11 +80,12 @@ fn compare(name: &str, load: &Load, time: Duration, rsyslog: Take<'_>) {
     }
 }
 
-/// The highest rate at which `take` loses nothing, by doubling and bisection; that of the sender if it is lower.
+/// Finds the highest rate at which `take` loses nothing, by doubling and bisection; the sender's own limit if
+/// that is lower.
 fn highest(load: &Load, time: Duration, take: Take<'_>) -> f64 {
     let keeps_up = |rate: f64| {
         let run = take(&|to| load.send(to, rate, time));
-        // Beyond what the sender can do, a rate says nothing.
+        // A rate beyond the sender's limit says nothing.
         run.lost == 0 && run.rate > 0.98 * rate
     };
     let (mut good, mut bad) = (0.0, 10_000.0);
@@ -123,7 +126,7 @@ fn wait_for_datagrams(rsyslog: &mut Rsyslog) {
 }
 
 impl Load {
-    /// Sends for so long, evenly: how many datagrams, and how many a second.
+    /// Sends evenly for `time`. Returns how many datagrams it sent, and how many per second.
     fn send(&self, to: &str, rate: f64, time: Duration) -> (u64, f64) {
         let socket = connected(to);
         let (start, mut sent) = (Instant::now(), 0);
@@ -150,8 +153,8 @@ fn connected(to: &str) -> UdpSocket {
     socket
 }
 
-/// Datagrams of so long are sent at once.
+/// Datagrams that fall due within this time are sent together.
 const TICK: Duration = Duration::from_micros(500);
 
-/// Who writes nothing for so long has nothing left to write.
+/// A receiver that writes nothing for this long has nothing left to write.
 const QUIET: Duration = Duration::from_secs(2);

@@ -1,8 +1,9 @@
-//! The Vector Remap Language on lines of text: standard input to standard output, one program a line.
+//! Applies the Vector Remap Language to lines of text, from standard input to standard output; the same VRL
+//! program runs on every line.
 //!
 //! ```text
-//! vrl-peer redact PATTERN    # redact(): what the pattern finds becomes [REDACTED]
-//! vrl-peer hmac PATTERN      # replace_with() and hmac(): it becomes hmac_<SHA-256 in hex>
+//! vrl-peer redact PATTERN    # redact(): each match becomes [REDACTED]
+//! vrl-peer hmac PATTERN      # replace_with() and hmac(): each match becomes hmac_<SHA-256 in hex>
 //! ```
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let source = match words[..] {
-        // Its version is that of the language.
+        // This crate has the version of the language.
         ["--version"] => return Ok(println!("VRL {}", env!("CARGO_PKG_VERSION"))),
         ["redact", pattern] => format!("redact(string!(.message), filters: [r'{pattern}'])"),
         ["hmac", pattern] => format!(
