@@ -1,4 +1,4 @@
-//! A retention class as the rule files define it: how long, from when, on what basis, for which lines.
+//! Retention classes as the rule files define them: how long, from when, on what basis, for which lines.
 
 use super::{ClassName, Expires, Format};
 use jiff::Timestamp;
@@ -19,18 +19,18 @@ pub enum Unit {
 /// A length of time on the calendar: `12 months`, `30 days`, `10 years`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Period {
-    /// How many, at least 1.
+    /// The number of units, at least 1.
     pub count: u16,
-    /// Of what.
+    /// The unit.
     pub unit: Unit,
 }
 
 impl Period {
-    /// No period is longer than this many years: longer ones are taken for a mistake.
+    /// The maximum number of years. A longer period is taken for a mistake.
     const MAX_YEARS: u16 = 100;
 
-    /// Reads `12 months`; the unit may stand in the singular. `None` unless the period is between a day
-    /// and a hundred years.
+    /// Parses a period such as `12 months`; the unit may be singular. Returns `None` unless the period is
+    /// between one day and a hundred years.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (count, unit) = text.split_once(' ')?;
@@ -65,7 +65,7 @@ impl fmt::Display for Period {
 pub enum Keep {
     /// For a period.
     For(Period),
-    /// As long as the contract: no end known yet.
+    /// For the duration of the contract, so the end is not known yet.
     Contract,
 }
 
@@ -78,28 +78,28 @@ impl fmt::Display for Keep {
     }
 }
 
-/// From when a class is kept.
+/// When the retention of a line starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Starts {
-    /// From the line's own time.
+    /// At the time that the line states.
     Event,
-    /// From the date in the field of that name.
+    /// On the date in the field of this name.
     Field(String),
 }
 
-/// A text to compare with: as it stands, or with one `*` at its start or at its end.
+/// A text to compare with: literal, or with one `*` at its start or end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
     /// The whole text.
     Exact(String),
-    /// `postfix/*`: what it starts with. `*` alone is an empty prefix: any text.
+    /// Texts that start with this, such as `postfix/*`. A single `*` is an empty prefix and fits any text.
     Prefix(String),
-    /// `*.example.net`: what it ends with.
+    /// Texts that end with this, such as `*.example.net`.
     Suffix(String),
 }
 
 impl Pattern {
-    /// `None` if the text is empty, or has a `*` elsewhere than at one end.
+    /// Returns `None` if the text is empty, or has a `*` anywhere but at one end.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let pattern = if let Some(prefix) = text.strip_suffix('*') {
@@ -112,7 +112,7 @@ impl Pattern {
         (!text.is_empty() && !pattern.literal().contains('*')).then_some(pattern)
     }
 
-    /// Whether `value` fits, byte for byte.
+    /// Whether `value` fits, comparing bytes.
     #[must_use]
     pub fn fits(&self, value: &[u8]) -> bool {
         match self {
@@ -122,7 +122,7 @@ impl Pattern {
         }
     }
 
-    /// Whether `value` fits when ASCII letters of either case count as equal (host names, RFC 4343).
+    /// Whether `value` fits, ignoring ASCII case (host names, RFC 4343).
     #[must_use]
     pub fn fits_ignoring_case(&self, value: &[u8]) -> bool {
         let literal = self.literal().as_bytes();
@@ -140,65 +140,66 @@ impl Pattern {
     }
 }
 
-/// One way for a line to be of a class: every condition that is not empty must hold, and a condition
-/// holds when one of its alternatives does.
+/// One set of conditions for a class. Every condition that is not empty must hold, and a condition holds
+/// when one of its alternatives does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clause {
     /// The program that wrote the line.
     pub programs: Vec<Pattern>,
     /// The format of the line or of its message.
     pub formats: Vec<Format>,
-    /// The host, in either case.
+    /// The host, ignoring case.
     pub hosts: Vec<Pattern>,
     /// Fields by name, each with the values it may have. All fields must fit.
     pub fields: Vec<(String, Vec<Pattern>)>,
-    /// Texts of which the line must contain one.
+    /// Texts; the line must contain one of them.
     pub contains: Vec<String>,
 }
 
 /// A retention class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetentionClass {
-    /// Its name, in tags and in the archive.
+    /// The name in tags and in the archive.
     pub name: ClassName,
-    /// What it holds, for people.
+    /// A description for people.
     pub description: String,
-    /// How long it is kept, after `archive_after` if there is such a phase.
+    /// How long lines are kept; counted from the end of `archive_after` if there is such a phase.
     pub keep: Keep,
-    /// How long it stays in the active base before it goes to the intermediate archive.
+    /// How long lines stay in the active base before they go to the intermediate archive.
     pub archive_after: Option<Period>,
-    /// From when.
+    /// When the retention starts.
     pub starts: Starts,
     /// The legal basis.
     pub basis: String,
-    /// Whether that basis obliges to keep it: nobody can have it erased before its day (GDPR art. 17(3)(b)).
+    /// Whether the legal basis obliges to keep the lines, so that nobody can have them erased before their
+    /// expiry day (GDPR art. 17(3)(b)).
     pub duty: bool,
-    /// The ways for a line to be of this class, in file order.
+    /// The clauses of this class, in file order. A line that fits one of them belongs to the class.
     pub clauses: Vec<Clause>,
-    /// Whether lines that no clause of any class fits are of this class.
+    /// Whether lines that fit no clause of any class belong to this class.
     pub is_default: bool,
-    /// Lines of this class, with the days that they must be given.
+    /// Sample lines of this class, with the expected days.
     pub samples: Vec<RetentionSample>,
     /// The rule file.
     pub file: String,
-    /// The line of the file where the class starts, from 1.
+    /// The line of the file where the class starts, counted from 1.
     pub line_number: usize,
 }
 
-/// A line of a class, with the days that it must be given.
+/// A sample line of a class, with the expected days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetentionSample {
     /// The line, without its line end.
     pub line: String,
-    /// When it is received; `None`: at the time that the line states.
+    /// The time of receipt; if `None`, the time that the line states.
     pub received: Option<Timestamp>,
-    /// When it must be archived, if the sample says so.
+    /// The expected first day in the intermediate archive, if the sample states it.
     pub archive: Option<Date>,
-    /// When it must expire.
+    /// The expected expiry.
     pub expires: Expires,
-    /// Whether there must be a duty to keep it, if the sample says so.
+    /// The expected duty to keep the line, if the sample states it.
     pub duty: Option<bool>,
-    /// The line of the rule file where the sample starts, from 1.
+    /// The line of the rule file where the sample starts, counted from 1.
     pub line_number: usize,
 }
 

@@ -1,7 +1,7 @@
-//! What the archive asks of the keys of the node: a seal on a segment, a shred key for an expiry day.
+//! What the archive needs from the keys of the node: a seal for a segment, a shred key for an expiry day.
 //!
-//! The archive and the vault use these traits; the ledger and the store of shred keys implement them. So
-//! neither side knows the other.
+//! The archive and the vault use these traits; the ledger and the store of shred keys implement them, so that
+//! neither side depends on the other.
 
 use super::Expires;
 use crate::primitives::diag::Diagnostic;
@@ -9,7 +9,7 @@ use crate::primitives::secret::Secret;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-/// What a segment's seal stands for: the words and the digest that are signed.
+/// The label that precedes the digest in the message that is signed.
 const SEAL_LABEL: &[u8; 20] = b"oubliette/1/segment\0";
 
 /// An Ed25519 signature (RFC 8032) by the key of one day.
@@ -34,42 +34,42 @@ impl Seal {
     }
 }
 
-/// Signs segments with the key of the day.
+/// Signs segments with the key of the legal day.
 pub trait Sealer: Send {
-    /// The digest that was sealed last on this node, which the next segment names: so a segment that is
-    /// missing is missed. Zeros if there was none.
+    /// The digest of the segment that was last sealed on this node; zeros if there is none. The next segment
+    /// names it, so that a missing segment is noticed.
     ///
     /// # Errors
-    /// If that cannot be known.
+    /// Fails if the digest cannot be determined.
     fn previous(&mut self) -> Result<[u8; 32], Diagnostic>;
 
     /// Signs [`Seal::message`] of `digest` with the key of the legal day of `now`.
     ///
     /// # Errors
-    /// If there is no key of that day: the segment stays a part then.
+    /// Fails if there is no key for that day; the segment stays a part then.
     fn seal(&mut self, now: Timestamp, digest: &[u8; 32]) -> Result<Seal, Diagnostic>;
 
-    /// Keeps in mind, durably, that the segment `name`, a path within the archive, has that digest. Called when
-    /// the signed segment is durable: a crash before it leaves a segment that nobody knows of, and not a seal
-    /// without its segment.
+    /// Durably records that the segment `name`, a path within the archive, has this digest. Called once the
+    /// signed segment is durable, so that a crash before the call leaves a segment without a record, not a
+    /// record without its segment.
     ///
     /// # Errors
-    /// If the fact cannot be kept: the segment stays a part then.
+    /// Fails if the record cannot be stored; the segment stays a part then.
     fn record(&mut self, now: Timestamp, name: &str, digest: &[u8; 32]) -> Result<(), Diagnostic>;
 
-    /// Whether [`Sealer::record`] was called for that very segment, by whatever process.
+    /// Whether [`Sealer::record`] was called for this segment with this digest, by any process.
     ///
     /// # Errors
-    /// If that cannot be known.
+    /// Fails if that cannot be determined.
     fn knows(&mut self, name: &str, digest: &[u8; 32]) -> Result<bool, Diagnostic>;
 }
 
-/// The shred keys H of the node, one an expiry day.
+/// The shred keys H of the node, one per expiry day.
 pub trait ShredKeys: Send {
-    /// H of `expires`; made, durably, if there is none yet. `None` once that day has come: what has expired is
-    /// not stored.
+    /// The shred key H of `expires`. It is created durably if it does not exist. Returns `None` once that day
+    /// has come, because expired lines are not stored.
     ///
     /// # Errors
-    /// If it cannot be read or made, or was erased although its day has not come.
+    /// Fails if the key cannot be read or created, or was erased before its day.
     fn key_for(&mut self, expires: Expires) -> Result<Option<Secret>, Diagnostic>;
 }

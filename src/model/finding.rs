@@ -1,8 +1,8 @@
-//! What detection yields for one line.
+//! The results of detection for one line.
 
 use super::{Kind, RuleId, Span};
 
-/// The canonical bytes of an identifier: what is HMACed, the same for every notation.
+/// The canonical bytes of an identifier: the input of the HMAC, the same for every notation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Canonical {
     /// An IPv4 address, IPv4-mapped IPv6 included: `04 || 4 bytes`.
@@ -18,40 +18,40 @@ pub enum Canonical {
 pub struct Finding {
     /// The bytes of the line to be replaced.
     pub span: Span,
-    /// What kind of identifier it is.
+    /// The kind of the identifier.
     pub kind: Kind,
-    /// What is HMACed.
+    /// The canonical bytes, which are the input of the HMAC.
     pub canonical: Canonical,
     /// The rule that found it.
     pub rule: RuleId,
-    /// The bytes that spell the identifier's first `:` or `@` in the line (`%3A`, `\u0040`), when it
-    /// is not spelt as itself: an address-shaped token spells its own the same way. Empty otherwise.
+    /// The bytes that spell the identifier's first `:` or `@` in the line (`%3A`, `\u0040`) if it is encoded;
+    /// an address-shaped token encodes its own in the same way. Empty otherwise.
     pub separator: Span,
     /// Whether an address-shaped IPv6 token needs brackets here (an IPv4 address followed by `:port`).
     pub brackets: bool,
 }
 
-/// The findings of one line: sorted by span, disjoint. Reused from line to line.
+/// The findings of one line. Reused from line to line.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
-    /// Identifiers, sorted by `span`, disjoint.
+    /// Identifiers, sorted by `span` and disjoint.
     pub items: Vec<Finding>,
-    /// Where canonical bytes that are not addresses live.
+    /// Storage for canonical bytes that are not addresses.
     pub bytes: Vec<u8>,
-    /// Offsets in the line where an underscore is inserted to defuse a forged tag; sorted, outside
+    /// Offsets in the line at which an underscore is inserted to defuse a forged tag; sorted, and outside
     /// every span of `items`.
     pub defused: Vec<u32>,
 }
 
 impl Findings {
-    /// Forgets everything, keeps the memory.
+    /// Removes all findings and keeps the memory.
     pub fn clear(&mut self) {
         self.items.clear();
         self.bytes.clear();
         self.defused.clear();
     }
 
-    /// The canonical bytes of `finding`, as HMAC input, in `buffer` if they have to be put together.
+    /// The canonical bytes of `finding`, as input of the HMAC. Uses `buffer` if they must be assembled.
     #[must_use]
     pub fn canonical<'a>(&'a self, finding: &Finding, buffer: &'a mut [u8; 17]) -> &'a [u8] {
         match finding.canonical {

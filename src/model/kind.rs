@@ -1,4 +1,4 @@
-//! Kinds of identifier: `ip`, `em`, ... A kind is the first part of a token and a part of its key.
+//! Kinds of identifiers: `ip`, `em`, ... The kind is the first part of a token, and one input of its key.
 
 /// Index of a kind in [`Kinds`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -7,11 +7,11 @@ pub struct Kind(pub u8);
 impl Kind {
     /// An IP address.
     pub const IP: Self = Self(0);
-    /// A network: IPv6 /64 or IPv4 /24. Never written into a line; used for search.
+    /// A network: IPv6 /64 or IPv4 /24. Used for search, and never written to a line.
     pub const NET: Self = Self(1);
     /// An e-mail address.
     pub const EM: Self = Self(2);
-    /// Text that looked like one of our tokens (a forgery).
+    /// Text that looks like one of our tokens: a forgery.
     pub const FK: Self = Self(3);
     /// A quarantined line.
     pub const QR: Self = Self(4);
@@ -35,11 +35,11 @@ impl Default for Kinds {
 }
 
 impl Kinds {
-    /// Longest name a kind may have, in bytes.
+    /// The maximum length of a kind's name, in bytes.
     pub const MAX_NAME_BYTES: usize = 8;
 
-    /// The kind called `name`, added if it is new. `None` if the name is not 1 to 8 lower-case
-    /// ASCII letters, or if 255 kinds exist already.
+    /// The kind `name`, which is added if it is new. Returns `None` if the name is not 1 to 8 lower-case
+    /// ASCII letters, or if there are 255 kinds already.
     pub fn intern(&mut self, name: &str) -> Option<Kind> {
         if let Some(kind) = self.find(name) {
             return Some(kind);
@@ -53,7 +53,7 @@ impl Kinds {
         })
     }
 
-    /// The kind called `name`, if there is one.
+    /// The kind `name`, if it exists.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Kind> {
         let index = self.names.iter().position(|known| known == name)?;
@@ -66,7 +66,7 @@ impl Kinds {
         &self.names[usize::from(kind.0)]
     }
 
-    /// All kinds with their names, in order.
+    /// All kinds and their names, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, &str)> {
         (0u8..).zip(&self.names).map(|(index, name)| (Kind(index), name.as_str()))
     }

@@ -1,31 +1,31 @@
-//! What became of lines: one list of counts for whoever counts, adds and shows them.
+//! What happened to lines: one set of counts that all modules count, add and show.
 
 use serde::Serialize;
 use std::ops::AddAssign;
 
-/// What became of lines, and their bytes. Names and order are those of `--stats json`.
+/// What happened to lines, and to their bytes. Names and order are those of `--stats json`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LineCounts {
-    /// Lines that came in, those that were sealed included.
+    /// Lines received, including quarantined ones.
     pub lines_in: u64,
-    /// Lines that went out, without placeholders.
+    /// Lines written, without placeholders.
     pub lines_out: u64,
-    /// Lines that were sealed; a placeholder went out for each, unless that expired on the way.
+    /// Lines quarantined. A placeholder was written for each, unless it expired before that.
     pub quarantined: u64,
-    /// Lines dropped by rule, those that had expired included.
+    /// Lines dropped by rule, including expired ones.
     pub dropped: u64,
-    /// Lines that had expired when they came, or when their segment was to be opened.
+    /// Lines that had expired on arrival, or when their segment was to be opened.
     pub expired: u64,
-    /// Lines that an output which failed, or whose reader went away, did not take. They are neither out nor in quarantine.
+    /// Lines not written because the output failed or its reader went away. They are neither out nor in quarantine.
     pub undelivered: u64,
-    /// Bytes that came in, line ends and sealed lines included.
+    /// Bytes received, including line ends and quarantined lines.
     pub bytes_in: u64,
-    /// Bytes that went out, tokens, tags and placeholders included.
+    /// Bytes written, including tokens, tags and placeholders.
     pub bytes_out: u64,
 }
 
 impl LineCounts {
-    /// Lines in = lines out + quarantined + dropped + undelivered, and what expired is a part of what was dropped.
+    /// Whether lines in = lines out + quarantined + dropped + undelivered, and expired lines are among the dropped ones.
     #[must_use]
     pub fn holds(&self) -> bool {
         let accounted = [self.lines_out, self.quarantined, self.dropped, self.undelivered];
@@ -58,7 +58,7 @@ mod tests {
             ([10, 7, 1, 2, 0, 0], true),
             ([10, 7, 1, 2, 2, 0], true),
             ([10, 3, 1, 2, 2, 4], true),
-            // A line lost, a line made, an expired line that nobody dropped.
+            // A line lost, a line invented, an expired line that was not dropped.
             ([10, 6, 1, 2, 0, 0], false),
             ([10, 8, 1, 2, 0, 0], false),
             ([10, 7, 1, 2, 0, 1], false),

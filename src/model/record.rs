@@ -1,4 +1,4 @@
-//! What a format parser yields for one line: the envelope, as offsets into the line.
+//! The result of parsing one line: its envelope, as offsets into the line.
 
 use super::Span;
 
@@ -80,13 +80,13 @@ impl Format {
         }
     }
 
-    /// The format called `name`.
+    /// The format with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// The formats that a rule means by `name`: a format's own name, or a group
+    /// The formats that `name` denotes in a rule: the name of a format, or of a group
     /// (`access`, `error`, `haproxy`, `syslog`).
     #[must_use]
     pub fn group(name: &str) -> Option<&'static [Self]> {
@@ -103,7 +103,7 @@ impl Format {
     }
 }
 
-/// The time a line states, as stated. Nothing is guessed here: what the line does not say is `None`.
+/// The time that a line states, without guessing: parts that the line does not state are `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StatedTime {
     /// A calendar time. Fields are in range (`month` 1..=12, `day` 1..=31 and valid for the month in
@@ -128,7 +128,7 @@ pub enum StatedTime {
     Unix(i64),
 }
 
-/// Where a retention tag may go in a line.
+/// The place for a retention tag in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TagPoint {
     /// RFC 5424 STRUCTURED-DATA. `elements` covers the field: `-`, or the SD-ELEMENTs.
@@ -152,7 +152,7 @@ pub enum TagPoint {
 pub struct Record {
     /// The format of the whole line.
     pub format: Format,
-    /// The format of the message inside, when it was recognised too (JSON inside syslog).
+    /// The format of the message, if it was recognised too (JSON inside syslog).
     pub inner: Option<Format>,
     /// The time of the event as the line states it.
     pub time: Option<StatedTime>,
@@ -164,19 +164,19 @@ pub struct Record {
     pub message: Span,
     /// Where a tag may go.
     pub tag: TagPoint,
-    /// Names that its fields can have.
+    /// The names of the fields that the line may have.
     pub names: Names,
 }
 
-/// A set of names that may hold more than it was given (Bloom 1970, one hash of 6 bits): enough to tell
-/// that a line has not the field that is asked for without reading it again.
+/// A set of names that may contain more than was added (Bloom 1970, one hash of 6 bits). It suffices to rule
+/// out a field that a line does not have without reading the line again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Names(u64);
 
 impl Names {
-    /// Any name.
+    /// The set of all names.
     pub const ANY: Self = Self(u64::MAX);
-    /// None.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
     /// Adds a name.
@@ -185,14 +185,14 @@ impl Names {
         self.0 |= Self::bit(name);
     }
 
-    /// Whether it may have been added; `false` is certain.
+    /// Whether `name` may have been added; `false` is certain.
     #[inline]
     #[must_use]
     pub fn may_hold(self, name: &[u8]) -> bool {
         self.0 & Self::bit(name) != 0
     }
 
-    /// Whether all of these may have been added; `false` is certain.
+    /// Whether all of `names` may have been added; `false` is certain.
     #[inline]
     #[must_use]
     pub fn may_hold_all(self, names: Self) -> bool {
@@ -207,7 +207,7 @@ impl Names {
 }
 
 impl Record {
-    /// A line of no known format.
+    /// The record of a line in no known format.
     #[must_use]
     pub fn raw(line: &[u8]) -> Self {
         Self {

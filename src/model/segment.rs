@@ -1,20 +1,20 @@
-//! Names of segments: where a class, an expiry day and an epoch have their lines, and their originals.
+//! Names of segments, which hold the lines of one class, expiry day and epoch, and of their vaults.
 
 use super::{ClassName, Expires};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The two trees of an archive. They may lie on different volumes, with different owners.
+/// The two directory trees of an archive. They may be on different volumes, with different owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     /// Segments: pseudonymised lines.
     pub archive: PathBuf,
-    /// Vaults: what could name a person again, encrypted.
+    /// Vaults: encrypted originals, from which a person can be identified again.
     pub vault: PathBuf,
 }
 
 impl Tree {
-    /// `archive` and `vault` below `directory`.
+    /// The trees `archive` and `vault` below `directory`.
     #[must_use]
     pub fn at(directory: &Path) -> Self {
         Self { archive: directory.join("archive"), vault: directory.join("vault") }
@@ -26,42 +26,42 @@ impl Tree {
         self.archive.join(name.to_string())
     }
 
-    /// The file of a segment that is still written to.
+    /// The file of a segment that is still being written (a part).
     #[must_use]
     pub fn part(&self, name: &SegmentName) -> PathBuf {
         self.archive.join(format!("{name}{PART}"))
     }
 
-    /// The file of a segment that is to take the place of a sealed one: no name of a segment or a part.
+    /// The file of a segment that is to replace a sealed one. Its name is neither that of a segment nor of a part.
     #[must_use]
     pub fn staged(&self, name: &SegmentName) -> PathBuf {
         self.archive.join(format!("{name}{STAGED}"))
     }
 
-    /// The file of the vault of such a segment.
+    /// The file of the vault of a segment that is to replace a sealed one.
     #[must_use]
     pub fn staged_vault(&self, name: &SegmentName) -> PathBuf {
         self.vault.join(name.folder.to_string()).join(format!("{}{VAULT}{STAGED}", name.stem()))
     }
 
-    /// The file of its vault.
+    /// The file of the vault of a segment.
     #[must_use]
     pub fn vault(&self, name: &SegmentName) -> PathBuf {
         self.vault.join(name.folder.to_string()).join(format!("{}{VAULT}", name.stem()))
     }
 }
 
-/// What the lines of a segment have in common, which is the directory it lies in.
+/// What the lines of a segment have in common, and the directory that the segment is in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Folder {
     /// The first legal day on which the lines must no longer exist.
     pub expires: Expires,
-    /// Their retention class.
+    /// The retention class of the lines.
     pub class: ClassName,
 }
 
 impl Folder {
-    /// Reads `expires=2027-11-24` and `class=connection`, the forms that hive partitioning knows.
+    /// Parses directory names `expires=2027-11-24` and `class=connection`, in the form of Hive partitioning.
     #[must_use]
     pub fn parse(expires: &str, class: &str) -> Option<Self> {
         let expires = match expires.strip_prefix("expires=")? {
@@ -79,24 +79,24 @@ impl fmt::Display for Folder {
     }
 }
 
-/// `expires=2027-11-24/class=connection/<node>-<kid>-<n>.log.zst`.
+/// The name of a segment: `expires=2027-11-24/class=connection/<node>-<kid>-<n>.log.zst`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SegmentName {
-    /// Its directory.
+    /// The directory of the segment.
     pub folder: Folder,
-    /// The machine that wrote it.
+    /// The node that wrote the segment.
     pub node: NodeName,
     /// The epoch and its secret.
     pub kid: [u8; 5],
-    /// Which one of those that share all of the above, from 1.
+    /// Distinguishes segments that have folder, node and kid in common; counted from 1.
     pub number: u64,
 }
 
 impl SegmentName {
-    /// The kid of a segment with tokens of many nodes and epochs: no epoch has it, for it names the first day of 2020.
+    /// The kid of a segment with tokens of many nodes and epochs. It names the first day of 2020, so no epoch has it.
     pub const MANY_EPOCHS: [u8; 5] = *b"00000";
 
-    /// Reads the name of a file in `folder`; and whether it is a part, still written to or left by a crash.
+    /// Parses the name of a file in `folder`. Also returns whether it is a part: still written to, or left by a crash.
     #[must_use]
     pub fn parse(folder: &Folder, file: &str) -> Option<(Self, bool)> {
         let (sealed, part) = match file.strip_suffix(PART) {
@@ -106,20 +106,20 @@ impl SegmentName {
         Self::from_stem(folder, sealed.strip_suffix(SEGMENT)?).map(|name| (name, part))
     }
 
-    /// Reads what [`SegmentName`] is shown as: its path within the archive.
+    /// Parses the [`Display`](fmt::Display) form of a name, which is a path within the archive.
     #[must_use]
     pub fn parse_path(path: &str) -> Option<Self> {
         let [expires, class, file] = path.splitn(3, '/').collect::<Vec<_>>()[..] else { return None };
         Self::parse(&Folder::parse(expires, class)?, file).filter(|(_, part)| !part).map(|(name, _)| name)
     }
 
-    /// Whether a file of that name is a segment or a vault that is to take the place of another one.
+    /// Whether a file of this name is a segment or a vault that is to replace another one.
     #[must_use]
     pub fn is_staged(file: &str) -> bool {
         file.strip_suffix(STAGED).is_some_and(|file| file.ends_with(SEGMENT) || file.ends_with(VAULT))
     }
 
-    /// Reads the name of a vault in `folder`.
+    /// Parses the name of a vault in `folder`.
     #[must_use]
     pub fn parse_vault(folder: &Folder, file: &str) -> Option<Self> {
         Self::from_stem(folder, file.strip_suffix(VAULT)?)
@@ -134,7 +134,7 @@ impl SegmentName {
         Some(Self { folder: folder.clone(), node, kid, number: number.parse().ok()? })
     }
 
-    /// `<node>-<kid>-<n>`.
+    /// The file name without its extension: `<node>-<kid>-<n>`.
     #[must_use]
     pub fn stem(&self) -> String {
         format!("{}-{}-{}", self.node, self.kid(), self.number)
@@ -153,13 +153,13 @@ impl fmt::Display for SegmentName {
     }
 }
 
-/// The name of a machine, as it may stand in a file name: 1 to 63 of `a-z`, `0-9`, `.`, `_`, `-`, starting
-/// with a letter or digit.
+/// The name of a node, as it is used in file names: 1 to 63 of `a-z`, `0-9`, `.`, `_`, `-`, starting with a
+/// letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeName(String);
 
 impl NodeName {
-    /// `None` if the name is not well formed.
+    /// Returns `None` if the name is not well-formed.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
         let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
@@ -167,7 +167,7 @@ impl NodeName {
         (starts_well && name.len() <= 63 && name.bytes().all(allowed)).then(|| Self(name.to_owned()))
     }
 
-    /// The name nearest to a host name; `node` if nothing of it can be used.
+    /// The name closest to a host name; `node` if no part of it can be used.
     #[must_use]
     pub fn of_host(host: &str) -> Self {
         let lower = host.to_ascii_lowercase();
@@ -193,7 +193,7 @@ impl fmt::Display for NodeName {
     }
 }
 
-/// 16 random bytes that no other segment has; in lower-case hexadecimal digits where it is text.
+/// The unique id of a segment: 16 random bytes, shown as lower-case hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SegmentId(pub [u8; 16]);
 

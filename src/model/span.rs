@@ -15,7 +15,8 @@ impl Span {
     /// The range `start..end`.
     ///
     /// # Panics
-    /// If an offset does not fit in 32 bits; lines are bounded far below that.
+    /// In debug builds, if `start > end` or an offset does not fit in 32 bits. The length of lines is limited
+    /// far below that.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "lines are bounded by max_line_bytes, at most 1 GiB")]
     pub fn new(start: usize, end: usize) -> Self {
@@ -35,13 +36,13 @@ impl Span {
         (self.end - self.start) as usize
     }
 
-    /// Whether it covers no byte.
+    /// Whether the span covers no bytes.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.start == self.end
     }
 
-    /// Whether the two spans share a byte.
+    /// Whether the two spans have a byte in common.
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {
         self.start < other.end && other.start < self.end

@@ -1,4 +1,4 @@
-//! A retention tag: the only text, besides tokens, that is ever added to a line.
+//! Retention tags: besides tokens, the only text that is ever added to a line.
 
 use super::Span;
 use jiff::civil::Date;
@@ -9,17 +9,17 @@ use std::fmt;
 pub struct ClassName(String);
 
 impl ClassName {
-    /// The name under which lines are counted whose tag another oubliette gave them, of a class that
-    /// the policy here does not know. No class may have it.
+    /// The name under which lines are counted that have a tag from another oubliette, of a class that the
+    /// policy does not have. No class may have this name.
     pub const UPSTREAM: &str = "upstream";
 
-    /// `None` if the name is not well formed.
+    /// Returns `None` if the name is not well-formed.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
         Self::is_well_formed(name).then(|| Self(name.to_owned()))
     }
 
-    /// Whether a class may be called `name`.
+    /// Whether `name` is a valid class name.
     #[must_use]
     pub fn is_well_formed(name: &str) -> bool {
         name.len() <= 64
@@ -43,9 +43,9 @@ impl fmt::Display for ClassName {
 /// The first legal day on which a line must no longer exist. `Contract` sorts after every day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Expires {
-    /// On that day.
+    /// On this day.
     On(Date),
-    /// Not known yet: the class lasts as long as the contract. Written `contract`.
+    /// Not known yet, because lines are kept as long as the contract lasts. Written `contract`.
     Contract,
 }
 
@@ -58,12 +58,12 @@ impl fmt::Display for Expires {
     }
 }
 
-/// Form of a tag in a line.
+/// The form of a tag in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Idiom {
     /// An RFC 5424 SD-ELEMENT.
     SdElement,
-    /// A JSON member, with a comma in front unless the object was empty.
+    /// A JSON member, preceded by a comma unless the object was empty.
     JsonMember {
         /// Whether the object has no other member.
         only: bool,
@@ -72,7 +72,7 @@ pub enum Idiom {
     Suffix,
 }
 
-/// A tag and its place.
+/// A tag, and its place in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement<'a> {
     /// The bytes of the line that the tag replaces: none, or the `-` of an RFC 5424 line without
@@ -82,23 +82,23 @@ pub struct Placement<'a> {
     pub text: &'a RenderedTag,
 }
 
-/// The bytes of a tag. Its only constructor takes validated parts, so nothing read from a line can
-/// travel in it.
+/// The text of a tag. Its only constructor takes validated parts, so nothing that was read from a line can
+/// become part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderedTag {
-    /// The bytes, then zeros: short tags are copied in a stride of one size.
+    /// The text, padded with zeros so that short tags can be copied in a stride of one size.
     padded: Vec<u8>,
     length: usize,
 }
 
 impl RenderedTag {
-    /// No tag is longer: a class name has 64 bytes at most, all else at most 80.
+    /// An upper limit on the length of a tag: a class name has at most 64 bytes, all else at most 80.
     pub const MOST_BYTES: usize = 144;
 
-    /// Zeros behind the bytes.
+    /// The number of zeros after the text.
     const PADDING: usize = 64;
 
-    /// Puts a tag together.
+    /// Renders a tag.
     #[must_use]
     pub fn new(class: &ClassName, expires: Expires, clock_received: bool, idiom: Idiom) -> Self {
         let text = match idiom {
@@ -122,13 +122,13 @@ impl RenderedTag {
         Self { padded, length }
     }
 
-    /// The bytes.
+    /// The text.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.padded[..self.length]
     }
 
-    /// The bytes, and zeros behind them.
+    /// The text, followed by zeros.
     #[must_use]
     pub fn padded(&self) -> &[u8] {
         &self.padded

@@ -1,4 +1,4 @@
-//! Retention rule files: what they may say, and the checks before they are used.
+//! Retention rule files: their format, and the checks before they are used.
 //!
 //! ```toml
 //! zone = "Europe/Paris"               # optional: the zone of legal days, the same in every file
@@ -11,7 +11,7 @@
 //! basis         = "GDPR art. 5(1)(e)"
 //! duty          = false               # optional; true: the basis obliges to keep it, so nobody can have it erased
 //! match         = [
-//!     # One clause must fit. In a clause every key must fit, with one of its values.
+//!     # One clause must fit. Within a clause, every key must fit, with one of its values.
 //!     { program = ["ticketd", "support/*"] },
 //!     { format = ["json", "logfmt"], field = { event = "ticket", status = ["open", "closed"] } },
 //!     { host = "*.support.example.net", contains = ["[ticket]"] },
@@ -24,11 +24,11 @@
 //! expires  = 2030-02-21               # or "contract"
 //! duty     = false                    # optional
 //! ```
-//! Clauses are tried in file order, files in the order of their names, and the first that fits decides.
-//! One class has `default = true`: lines that fit nowhere are of it. A `*` may stand at one end of a
+//! Clauses are tried in file order, files are ordered by name, and the first clause that fits decides.
+//! Exactly one class has `default = true`, for lines that fit no clause. A `*` may be at one end of a
 //! program, a host or a value; in `field`, numbers and booleans are compared as they are written.
 //!
-//! Nothing is read from disk here: a file is a value, with its name and its text. Rule files are
+//! This module does not read the disk: a rule file is passed in as a name and a text. Rule files are
 //! configuration, so messages may quote them.
 
 mod error;
@@ -41,14 +41,14 @@ use crate::model::RetentionClass;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
-/// The rule files that travel in the binary, by name.
+/// The built-in rule files, by name.
 const BUILTIN: &[(&str, &str)] =
     &[("hosting-fr.toml", include_str!("../../rules/retention/hosting-fr.toml"))];
 
-/// The zone of legal days if no file names one.
+/// The zone of legal days if no file sets one.
 const DEFAULT_ZONE: &str = "Europe/Paris";
 
-/// What all retention rule files say together.
+/// The contents of all retention rule files together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetentionRules {
     /// The zone of legal days.
@@ -57,12 +57,12 @@ pub struct RetentionRules {
     pub classes: Vec<RetentionClass>,
 }
 
-/// The classes of the built-in files and of `extra`. A file of `extra` replaces the built-in one of the same name; an
-/// empty one removes it.
+/// Loads the classes of the built-in files and of `extra`. A file of `extra` replaces the built-in file of the same
+/// name; an empty one removes it.
 ///
 /// # Errors
-/// The first thing wrong in any file. Nothing is loaded then: a class left out would be kept for
-/// somebody else's time.
+/// Returns the first error in any file. No classes are loaded then: without its class, a line would be kept
+/// for the period of another one.
 pub fn load(extra: &[RuleFile]) -> Result<RetentionRules, RetentionError> {
     let mut zone: Option<schema::Zone> = None;
     let mut classes: Vec<RetentionClass> = Vec::new();
@@ -86,8 +86,8 @@ pub fn load(extra: &[RuleFile]) -> Result<RetentionRules, RetentionError> {
     Ok(RetentionRules { zone, classes })
 }
 
-/// SHA-256 of the files that [`load`] would read: each name and text, with its length in front. It says
-/// afterwards by which rules lines were dated.
+/// SHA-256 of the files that [`load`] would read: each name and text, preceded by its length. It identifies
+/// the rules by which lines were dated.
 #[must_use]
 pub fn digest(extra: &[RuleFile]) -> [u8; 32] {
     let mut hasher = Sha256::new();
@@ -245,14 +245,14 @@ default = true
         assert!(matches!(load(&[file("a.toml", &other_zone)]), Err(RetentionError::Zone { .. })));
     }
 
-    /// What is wrong, and the place and code of the message.
+    /// The error, and the place and code of the message.
     #[test]
     fn refusals() {
         let class = |keys: &str| {
             format!("[class.a]\ndescription = 'd'\nkeep = '12 months'\nbasis = 'b'\ndefault = true\n{keys}")
         };
         for (text, place, code, says) in [
-            // Not what a rule file says.
+            // Files that do not match the schema.
             (class("kep = 1"), "hosting-fr.toml:6", "R20", "unknown field `kep`"),
             (class("match = [\n{ progam = 'x' }]"), "hosting-fr.toml:7", "R20", "unknown field `progam`"),
             (
@@ -267,7 +267,7 @@ default = true
             (class("match = 'x'"), "hosting-fr.toml:6", "R20", "invalid type"),
             (class("match = [{ program = 5 }]"), "hosting-fr.toml:6", "R20", "a text or a list of texts"),
             ("[class".to_owned(), "hosting-fr.toml:1", "R20", ""),
-            // A class that cannot be meant.
+            // Classes that make no sense.
             (
                 class("[class.B]\ndescription='d'\nkeep='1 day'\nbasis='b'"),
                 "hosting-fr.toml:6",

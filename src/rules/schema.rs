@@ -1,4 +1,4 @@
-//! What an identifier rule file may say, and the checks that a rule has to pass before it is used.
+//! The schema of identifier rule files, and the checks that a rule must pass before it is used.
 
 use super::{OneOrMany, RulesError, line_of};
 use crate::model::{Expected, Format, IdentifierRule, IdentifierSample, Kinds};
@@ -7,18 +7,19 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use toml::Spanned;
 
-/// Reads the rules of one file. `file` is its name in messages.
+/// Parses the rules of one file. `file` is its name in messages.
 ///
 /// # Errors
-/// The first thing wrong with it.
+/// Returns the first error in the file.
 pub fn parse(file: &str, text: &str) -> Result<Vec<IdentifierRule>, RulesError> {
     read(file, text, Patterns::Unknown)
 }
 
-/// The same for a built-in file. Its patterns are right: a test has compiled them. They are not compiled here, which was two
-/// thirds of the start of a filter; it compiles those that it needs.
+/// Parses the rules of a built-in file without compiling their patterns, which a test has checked. Compiling them here
+/// took two thirds of the start-up time of a filter; a filter compiles the patterns that it needs.
 ///
 /// # Errors
+/// The same as [`parse`], except for errors in patterns.
 /// As [`parse`], but for patterns.
 pub(super) fn parse_builtin(file: &str, text: &str) -> Result<Vec<IdentifierRule>, RulesError> {
     read(file, text, Patterns::Right)
@@ -31,23 +32,23 @@ fn read(file: &str, text: &str, patterns: Patterns) -> Result<Vec<IdentifierRule
     document.rule.into_iter().map(|rule| rule.check(&lines, patterns)).collect()
 }
 
-/// What is known of the patterns of a file.
+/// Whether the patterns of a file are known to be right.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Patterns {
     Right,
     Unknown,
 }
 
-/// Compiles a rule's pattern as it is applied: to bytes, so that invalid UTF-8 in a line hides
-/// nothing from `.`; and `.` is any byte, for a message framed by octet counting may hold a line feed.
+/// Compiles the pattern of a rule for matching bytes, so that invalid UTF-8 in a line hides nothing from
+/// `.`. Here `.` is any byte, because a message framed by octet counting may contain a line feed.
 ///
 /// # Errors
-/// If the pattern is malformed or too big.
+/// Fails if the pattern is malformed or too big.
 pub fn regex(pattern: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(pattern).unicode(false).dot_matches_new_line(true).build()
 }
 
-/// Kinds that only the built-in detectors may give: their canonical bytes are not the text.
+/// Kinds that are reserved for the built-in detectors, because their canonical bytes are not the text.
 const RESERVED_KINDS: [&str; 5] = ["ip", "net", "em", "fk", "qr"];
 
 #[derive(Deserialize)]
@@ -152,8 +153,8 @@ fn check_kinds(kinds: Vec<String>, at: &Place) -> Result<Vec<String>, RulesError
     Ok(kinds)
 }
 
-/// Every group must be of a declared kind, and every declared kind must have a group: a slip of
-/// the pen in a group's name would otherwise make a kind that nobody asks for, and so a leak.
+/// Checks that every group belongs to a declared kind, and that every declared kind has a group. A typo in the
+/// name of a group would otherwise create a kind that nobody asks for, and so a leak.
 fn check_pattern(pattern: &Spanned<String>, kinds: &[String], at: &Place) -> Result<(), RulesError> {
     let at = at.moved(pattern.span().start);
     let regex = regex(pattern.get_ref()).map_err(|source| RulesError::Pattern {
@@ -221,13 +222,13 @@ fn check_sample(sample: SampleTable, kinds: &[String], at: &Place) -> Result<Ide
     Ok(IdentifierSample { line_number: at.line_number(), line: sample.line.into_inner(), expect })
 }
 
-/// A rule file, to turn offsets into line numbers.
+/// A rule file, for turning offsets into line numbers.
 struct Lines<'a> {
     file: &'a str,
     text: &'a str,
 }
 
-/// Where in a rule file something is wrong.
+/// The place of an error in a rule file.
 struct Place<'a> {
     lines: &'a Lines<'a>,
     rule: String,

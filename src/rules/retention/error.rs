@@ -1,58 +1,58 @@
-//! Why retention rule files are refused, and what to do about it.
+//! Errors in retention rule files, and what to do about them.
 
 use crate::model::RetentionClass;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::rules::line_of;
 
-/// Why retention rule files are refused. They are configuration: their text may be quoted.
+/// Why a retention rule file is rejected. Rule files are configuration, so messages may quote them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetentionError {
-    /// Not TOML, an unknown key, a missing key, a value of the wrong type.
+    /// The file is not TOML, or has an unknown key, a missing key or a value of the wrong type.
     #[error("{place}: {source}")]
     Syntax {
         /// File and line.
         place: String,
-        /// Line, column and the line itself with a caret.
+        /// Line, column, and the line itself with a caret.
         source: Box<toml::de::Error>,
     },
-    /// A class that says something impossible.
+    /// A class contradicts itself or breaks a condition.
     #[error("{place}: class {class}: {why}")]
     Class {
         /// File and line.
         place: String,
-        /// The class.
+        /// The name of the class.
         class: String,
-        /// What is wrong with it.
+        /// What is wrong with the class.
         why: String,
     },
-    /// Not a length of time.
+    /// A value is not a valid period.
     #[error("{place}: class {class}: `{text}` is no period")]
     Period {
         /// File and line.
         place: String,
-        /// The class.
+        /// The name of the class.
         class: String,
-        /// What stands there.
+        /// The invalid value.
         text: String,
     },
-    /// No class takes the lines that fit nowhere.
+    /// No class is the default, for lines that fit no clause.
     #[error("no class has `default = true`")]
     NoDefault,
-    /// Two classes would take the lines that fit nowhere.
+    /// Two classes are the default, for lines that fit no clause.
     #[error("two classes have `default = true`: {first} and {second}")]
     TwoDefaults {
-        /// File and line of one.
+        /// File and line of the first class.
         first: String,
-        /// File and line of another.
+        /// File and line of the second class.
         second: String,
     },
-    /// No such zone, or not the one of another file.
+    /// The time zone does not exist, or differs from that of another file.
     #[error("{place}: {why}")]
     Zone {
         /// File and line.
         place: String,
-        /// What is wrong with it.
+        /// What is wrong with the zone.
         why: String,
     },
 }
@@ -110,7 +110,7 @@ impl From<&RetentionError> for Diagnostic {
     }
 }
 
-/// The codes of this area.
+/// The error codes of this module.
 pub const CODES: &[&Code] = &[&SYNTAX, &CLASS, &PERIOD, &NO_DEFAULT, &TWO_DEFAULTS, &ZONE, &SAMPLE, &OVERLAP];
 
 static SYNTAX: Code = Code {
@@ -262,7 +262,7 @@ References
   https://www.iana.org/time-zones",
 };
 
-/// A sample that fails; `check` reports it.
+/// A sample fails. Reported by `check`.
 pub static SAMPLE: Code = Code {
     id: "R26",
     title: "a sample of a retention class fails",
@@ -292,7 +292,7 @@ References
   Code de procedure civile, art. 641",
 };
 
-/// A sample that fits two classes; `check` reports it.
+/// A sample fits two classes. Reported by `check`.
 pub static OVERLAP: Code = Code {
     id: "R27",
     title: "a sample fits two retention classes",

@@ -1,4 +1,4 @@
-//! The TOML of a retention rule file, and what it means.
+//! The TOML schema of retention rule files, and the checks on it.
 
 use super::RetentionError;
 use crate::model::{
@@ -11,20 +11,20 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::{Spanned, Value};
 
-/// One file.
+/// The contents of one file.
 pub(super) struct File {
     pub(super) zone: Option<Zone>,
-    /// In file order.
+    /// The classes in file order.
     pub(super) classes: Vec<RetentionClass>,
 }
 
-/// A zone, and where it is named.
+/// A time zone, and the place where a file sets it.
 pub(super) struct Zone {
     pub(super) zone: TimeZone,
     place: String,
 }
 
-/// Reads one file; `file` is its name in messages.
+/// Parses one file; `file` is its name in messages.
 pub(super) fn parse(file: &str, text: &str) -> Result<File, RetentionError> {
     let document: Document =
         toml::from_str(text).map_err(|source| RetentionError::syntax(file, text, source))?;
@@ -41,7 +41,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<File, RetentionError> {
     Ok(File { zone, classes: classes.collect::<Result<_, _>>()? })
 }
 
-/// The zone that both name, or the one that one of them names.
+/// The common zone of both, or the one that is set.
 pub(super) fn same_zone(one: Option<Zone>, other: Option<Zone>) -> Result<Option<Zone>, RetentionError> {
     match (one, other) {
         (Some(one), Some(other)) if one.zone != other.zone => {
@@ -53,7 +53,7 @@ pub(super) fn same_zone(one: Option<Zone>, other: Option<Zone>) -> Result<Option
 }
 
 impl Zone {
-    /// The zone called `name`.
+    /// Looks up the zone `name`.
     pub(super) fn of_file(file: &str, line_number: usize, name: &str) -> Result<Self, RetentionError> {
         let place = format!("{file}:{line_number}");
         match TimeZone::get(name) {
@@ -124,7 +124,7 @@ struct SampleTable {
     duty: Option<bool>,
 }
 
-/// Where in a file: for messages.
+/// A place in a rule file, for messages.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     file: &'a str,
@@ -223,7 +223,7 @@ impl ClauseTable {
     }
 }
 
-/// The texts of a key: none if it is not there, else at least one, and none of them empty.
+/// The texts of a key: empty if the key is missing; otherwise at least one, and none of them empty.
 fn texts(key: &str, texts: Option<OneOrMany>, at: Place<'_>) -> Result<Vec<String>, RetentionError> {
     let Some(texts) = texts.map(OneOrMany::into_texts) else { return Ok(Vec::new()) };
     if texts.is_empty() || texts.iter().any(String::is_empty) {
@@ -320,7 +320,7 @@ fn date(value: &Value) -> Option<Date> {
     Date::new(i16::try_from(date.year).ok()?, month, day).ok()
 }
 
-/// An RFC 3339 time, with or without quotes.
+/// Parses an RFC 3339 time, with or without quotes.
 fn instant(value: &Value) -> Option<jiff::Timestamp> {
     match value {
         Value::String(text) => text.parse().ok(),
@@ -329,7 +329,7 @@ fn instant(value: &Value) -> Option<jiff::Timestamp> {
     }
 }
 
-/// The line of `text` on which a value starts, from 1.
+/// The number of the line of `text` on which a value starts, counted from 1.
 fn line_number<T>(text: &str, value: &Spanned<T>) -> usize {
     line_of(text, value.span().start)
 }
