@@ -49,7 +49,7 @@ pub struct Outlet {
     threads: Vec<Thread>,
     /// Aborts the delivery, whatever it is doing.
     abort: CancellationToken,
-    /// When dropped lines were last reported. A full spool has room for a moment again and again, so reports are limited.
+    /// When dropped lines were last reported. A full spool often has room for a moment, so reports are limited.
     told: Option<Instant>,
     /// Pieces for which the spool of a required output has no room, in order. They are few, because patient senders wait;
     /// what datagrams may add is bounded.

@@ -307,7 +307,7 @@ sample = [{{ line = "x=1", expect = [{{ kind = "usr", text = "1" }}] }}, {{ line
         assert!(load(&[file("good.toml", "good"), bad]).is_err());
     }
 
-    /// Those of which [`load`] believes it.
+    /// Checks the patterns that [`load`] does not compile.
     #[test]
     fn builtin_files_have_right_patterns() {
         for (name, text) in BUILTIN {

@@ -1,4 +1,4 @@
-//! Blocks into segments and vaults, and back.
+//! Tests of the archiver: blocks into segments and vaults, and back.
 
 use super::*;
 use crate::archive::{self, Found, Segment};
@@ -46,7 +46,7 @@ impl ShredKeys for TestCustody {
     }
 }
 
-/// Its clock is past every day.
+/// A key store whose clock is past every expiry day.
 struct NoKeyAnyMore;
 
 impl ShredKeys for NoKeyAnyMore {
@@ -55,7 +55,7 @@ impl ShredKeys for NoKeyAnyMore {
     }
 }
 
-/// Wraps a secret by taking its first bytes.
+/// Wraps a secret by returning its first bytes.
 struct FirstBytes;
 
 impl Wrap for FirstBytes {
@@ -100,7 +100,7 @@ pub(in crate::pipeline) fn keys(secret: u8) -> Arc<EpochKeys> {
     Arc::new(EpochKeys::derive(&Secret::new([secret; 32]), epoch, "default", &kinds))
 }
 
-/// A line `<text> <address>`, with the address found in it.
+/// A line `<text> <address>`, with the address as its finding.
 pub(in crate::pipeline) struct Line<'a> {
     pub(in crate::pipeline) text: &'a str,
     address: [u8; 4],
@@ -203,7 +203,7 @@ fn lines_go_where_their_class_and_day_say() {
             .map(|(_, line)| format!("{line}\n"))
             .collect::<String>()
     );
-    // Each original once, and only those of its own lines.
+    // Each original occurs once, and only those of the segment's own lines.
     assert_eq!(originals(&memory, found, 1), [[4, 192, 0, 2, 1], [4, 192, 0, 2, 2]]);
     assert_eq!(originals(&memory, &segments[0].0, 1), [[4, 192, 0, 2, 3]]);
     assert_eq!(originals(&memory, &segments[2].0, 1).len(), 1);
@@ -269,7 +269,7 @@ fn an_epoch_that_ends_takes_its_segments_with_it() {
     let mut words: Vec<_> = segments.iter().map(|(_, segment)| text(segment)[..3].to_owned()).collect();
     words.sort();
     assert_eq!(words, ["new", "old"]);
-    // In the order of sealing, each names the one before.
+    // In the order of sealing, each segment names the previous one.
     let (old, new) = if text(&segments[0].1).starts_with("old") { (0, 1) } else { (1, 0) };
     assert_eq!(&segments[new].1.footer().previous, segments[old].1.digest());
 }
@@ -317,7 +317,7 @@ fn every_vault_has_what_its_lines_need_although_others_had_it_before() {
     let keys = keys(1);
     let mut pseudonymiser = pseudonymiser(&keys);
     let mut again = || block_by(&mut pseudonymiser, &[line("again", [192, 0, 2, 1])]);
-    // Made before any vault was begun; then two at a time between one vault and the next.
+    // First blocks made before any vault was begun, then two at a time between one vault and the next.
     let early = [again(), again(), again()];
     early.iter().for_each(|block| archiver.write(block).unwrap());
     for _ in 0..3 {
@@ -384,7 +384,7 @@ fn threads_keep_the_order_and_lose_nothing() {
     assert_eq!(numbers, (1..=4000).collect::<Vec<_>>());
 }
 
-/// The first instant of the legal day 2026-11-24, and the one before it.
+/// The first instant of the legal day 2026-11-24, and one just before it.
 const MIDNIGHT: &str = "2026-11-23T23:00:00Z";
 const BEFORE_MIDNIGHT: &str = "2026-11-23T22:59:59.999Z";
 const DAY: Date = date(2026, 11, 24);
@@ -393,7 +393,7 @@ fn set_clock(archiver: &mut Archiver, now: &str) {
     archiver.clock = Clock::Fixed(now.parse().unwrap());
 }
 
-/// What the workers of a filter count for lines that all go out, as bytes of `block`.
+/// What the workers of a filter count if all lines are written as the bytes of `block`.
 fn counted(block: &Pseudonymised, lines: u64, placeholders: u64) -> Tally {
     let mut tally = Tally::new(2);
     (tally.lines.lines_in, tally.lines.lines_out, tally.lines.quarantined) =
@@ -402,7 +402,7 @@ fn counted(block: &Pseudonymised, lines: u64, placeholders: u64) -> Tally {
     tally
 }
 
-/// The tally after the archiver has had its say, checked against what it wrote.
+/// The tally after expiry in the archiver, checked against what the archiver wrote.
 fn settled(archiver: &Archiver, mut tally: Tally) -> Tally {
     let mut flow = Flow { lines_in: tally.lines.lines_in, complete: true, ..Flow::default() };
     archiver.report(&mut flow);
@@ -494,7 +494,7 @@ fn a_sealed_line_stays_quarantined_when_its_placeholder_expires() {
     let mut block = Pseudonymised::default();
     let mut layout = pseudonymiser.layout(&mut block);
     layout.index_lines();
-    // The same line twice has one token; the last has no line end, which the archive would add.
+    // The same placeholder twice: one token. The last one has no line end, which the archive would add.
     let placeholder = Placeholder::new(&format!("qr_2ep1w{}", "0".repeat(26)), 20, 10).unwrap();
     for ending in [&b"\n"[..], b""] {
         layout.placeholder(&placeholder, None, ending);
@@ -512,7 +512,7 @@ fn a_sealed_line_stays_quarantined_when_its_placeholder_expires() {
     );
 }
 
-/// What fails in one segment leaves the other one sealed, with its index, as far as it had come.
+/// A failure in one segment leaves the other one sealed, with its index, up to what was acknowledged.
 #[test]
 fn a_failure_in_one_segment_does_not_leave_the_others_to_the_next_start() {
     use crate::primitives::storage::Fault;
@@ -546,13 +546,13 @@ fn a_failure_in_one_segment_does_not_leave_the_others_to_the_next_start() {
     assert!(sealed > 4, "{sealed}");
 }
 
-/// Whoever reads its input again behind what is durable misses nothing, and has nothing twice.
+/// A reader that resumes its input after what is durable misses nothing and repeats nothing.
 #[test]
 fn what_is_durable_before_a_failure_is_there_and_the_rest_is_not() {
     use crate::primitives::storage::Fault;
     let keys = keys(1);
     let classes = [("one", date(2027, 11, 24)), ("two", date(2027, 11, 25))];
-    // Three blocks of the first class to one of the second; a frame is soon full.
+    // Three blocks of the first class for each one of the second; a frame fills up soon.
     let text = |class: &str| format!("{class} {}", "x".repeat(400 << 10));
     let run = |memory: &Memory, of_both: bool| {
         let flush = if of_both { Duration::from_secs(3600) } else { Duration::ZERO };
@@ -604,7 +604,7 @@ fn a_failure_is_told_once_and_nothing_is_written_after_it() {
     assert_eq!(memory.files(), before);
 }
 
-/// The lines that it took are sealed although nobody is told so: the pipeline ends with the failure of the other output.
+/// The lines are sealed in the archive although the pipeline ends with the failure of the other output.
 #[test]
 fn an_archive_whose_other_output_fails_is_sealed_all_the_same() {
     let (memory, clock) = (Memory::new(), Clock::Fixed(NOW.parse().unwrap()));

@@ -1,4 +1,4 @@
-//! What is told to those who wait, when an output fails.
+//! Tests of what waiting senders learn when an output fails.
 
 use super::*;
 use crate::archive::{self, Segment};
@@ -13,7 +13,7 @@ use crate::primitives::diag::Code;
 use crate::primitives::storage::{Fault, Memory, Survives};
 use std::path::Path;
 
-/// A branch that takes so many pieces, keeps them, and fails at the next.
+/// A branch that takes this many pieces and fails at the next one.
 struct Failing(u64);
 
 static FAILED: Code = Code { id: "T01", title: "a test", text: "" };
@@ -58,7 +58,7 @@ fn gate() -> (Gate, Gathered) {
     Gate::new(Room { all_bytes: 4000, connection_bytes: 1000 }, Clock::System)
 }
 
-/// Lets two records in, a piece each.
+/// Admits two records, one piece each.
 async fn let_in(gate: &Gate, gathered: &mut Gathered) -> Vec<Receipt> {
     let (mut intake, mut receipts) = (gate.intake(), Vec::new());
     for _ in 0..2 {
@@ -70,7 +70,7 @@ async fn let_in(gate: &Gate, gathered: &mut Gathered) -> Vec<Receipt> {
     receipts
 }
 
-/// How many of those who wait are told that theirs is durable; the others are told that it is not.
+/// How many receipts resolve as durable once the gate has failed.
 async fn told(gate: &Gate, receipts: Vec<Receipt>) -> usize {
     gate.fail();
     let mut told = 0;
@@ -80,7 +80,7 @@ async fn told(gate: &Gate, receipts: Vec<Receipt>) -> usize {
     told
 }
 
-/// Of two frames that are written while one piece is taken the first succeeds, and the second may fail.
+/// Two frames are written for one piece: the first write succeeds, and the second may fail.
 #[tokio::test]
 async fn what_was_durable_before_a_failure_is_told() {
     let (keys, text) = (keys(1), "x".repeat(700 << 10));
@@ -113,7 +113,7 @@ async fn what_was_durable_before_a_failure_is_told() {
     assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
 }
 
-/// The archive has the piece, and the branch that must have everything has not.
+/// The archive has the piece, but the required branch does not.
 #[tokio::test]
 async fn what_an_output_did_not_take_is_not_told_to_be_durable() {
     let (gate, mut gathered) = gate();

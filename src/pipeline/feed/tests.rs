@@ -1,4 +1,4 @@
-//! Tests of the feed: pieces, keys and sealed lines in the order of the input.
+//! Tests of the feed: pieces, keys and quarantined lines in the order of the input.
 
 use super::*;
 use crate::input::{Arrival, Stop, Waiting};
@@ -16,10 +16,10 @@ use std::sync::Weak;
 
 static BAD: Code = Code { id: "X00", title: "test", text: "" };
 
-/// Numbered epochs that end when the test says.
+/// Numbered epochs that end when the test wants.
 #[derive(Default)]
 struct Numbered {
-    /// How long each lasts, in milliseconds from when it was asked for; the last one for ever.
+    /// How long each epoch lasts, in milliseconds from its request; after the last one, forever.
     lasts: VecDeque<i64>,
     count: u32,
     given: Vec<Weak<u32>>,
@@ -45,7 +45,7 @@ impl Epochs for Numbered {
     }
 }
 
-/// Stands for the keyed hash: names lines in the shape of tokens.
+/// Stands in for the keyed hash: names lines in the form of tokens.
 struct Sum(u64);
 
 impl KeyedHash for Sum {
@@ -58,7 +58,7 @@ impl KeyedHash for Sum {
     }
 }
 
-/// Gives its parts one by one; an empty one waits for the deadline.
+/// Returns its parts one by one; an empty part waits for the deadline.
 struct Script(VecDeque<&'static str>);
 
 impl ReadBy for Script {
@@ -81,7 +81,7 @@ fn feed(state: &std::path::Path, parts: &[&'static str], epochs: Numbered) -> Fe
     Feed::new(Blocks::new(Script(parts.iter().copied().collect()), 4), quarantine, epochs, Clock::System)
 }
 
-/// Everything a feed gives, as text.
+/// Everything that a feed returns, as text.
 fn told<P: Parts>(feed: &mut Feed<P, Numbered>) -> Vec<String> {
     let mut told = Vec::new();
     loop {
@@ -110,15 +110,15 @@ fn pieces_and_keys_come_in_the_order_they_must() {
     for (parts, lasts, expected) in [
         (&[][..], &[][..], &["keys 1"][..]),
         (&["a\n", "b\n"], &[], &["keys 1", "\"a\\n\"", "\"b\\n\""]),
-        // Lines too long, in their place; CRLF and no line end at all.
+        // Over-long lines in their places, with CRLF and without a line end.
         (
             &["a\nlong ", "line\r\nb\nlonger"],
             &[],
             &["keys 1", "\"a\\n\"", "9 bytes CrLf", "\"b\\n\"", "6 bytes Missing"],
         ),
-        // The epoch ends while nothing comes, once and again.
+        // The epoch ends while nothing comes, twice.
         (&["a\n", "", "", "b\n"], &[5, 5], &["keys 1", "\"a\\n\"", "keys 2", "keys 3", "\"b\\n\""]),
-        // The epoch ends in the middle of a line, and of a line too long.
+        // The epoch ends in the middle of a line, and of an over-long line.
         (&["a", "", "b\n"], &[5], &["keys 1", "keys 2", "\"ab\\n\""]),
         (&["long ", "", "line\n"], &[5], &["keys 1", "keys 2", "9 bytes Lf"]),
     ] {
@@ -130,7 +130,7 @@ fn pieces_and_keys_come_in_the_order_they_must() {
 
 #[test]
 fn a_piece_received_in_the_new_epoch_waits_for_the_new_keys() {
-    /// Comes after the deadline.
+    /// Delivers its data after the deadline.
     struct Late(usize);
     impl ReadBy for Late {
         fn read_by(&mut self, buffer: &mut [u8], deadline: Option<Timestamp>) -> io::Result<Arrival> {
@@ -163,7 +163,7 @@ fn without_keys_nothing_is_read() {
     let state = tempfile::tempdir().unwrap();
     for (epochs, code) in [
         (Numbered { fails: true, ..Numbered::default() }, "X00"),
-        // An epoch that is over when it comes, and so would be asked for again and again.
+        // An epoch that has ended when it arrives, which would be requested over and over.
         (Numbered { lasts: [0].into(), ..Numbered::default() }, "I05"),
     ] {
         let quarantine = Quarantine::new(state.path(), Vec::new(), 4);
@@ -175,14 +175,14 @@ fn without_keys_nothing_is_read() {
 #[test]
 fn a_line_that_cannot_be_sealed_stops_the_feed() {
     let state = tempfile::tempdir().unwrap();
-    // A file in the place of the state directory.
+    // A file in place of the state directory.
     let file = state.path().join("file");
     std::fs::write(&file, b"").unwrap();
     let mut feed = feed(&file, &["a\nlong line\nb\n"], Numbered::default());
     assert_eq!(told(&mut feed), ["keys 1", "\"a\\n\"", "Q01"]);
 }
 
-/// Copies, and counts as the worker of `filter` does.
+/// Copies lines, and counts as the worker of `filter` does.
 struct Copying(Tally);
 
 impl Work<u32> for Copying {
@@ -254,7 +254,7 @@ fn every_line_comes_out_or_is_sealed_and_every_one_is_counted() {
         assert_eq!((tally.lines.lines_in, tally.lines.lines_out, tally.lines.quarantined), (2005, 2001, 4));
         assert_eq!(tally.lines.bytes_in, input.len() as u64);
 
-        // With each sealed line in the place of its placeholder, the output is the input.
+        // After replacing each placeholder by its quarantined line, the output equals the input.
         let mut restored = Vec::new();
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
             let (content, ending) = line.split_at(line.trim_ascii_end().len());
@@ -286,7 +286,7 @@ fn a_stop_drains_and_ends_cleanly() {
         stop.request();
         let (result, bytes, tally) = pipeline(state.path(), waiting, Vec::new(), workers, &stop);
         assert!(matches!(result, Ok(Finish::Complete)));
-        // Half a line may be half an address: it is sealed.
+        // An incomplete line may contain an incomplete address, so it is quarantined.
         let lines = String::from_utf8(bytes).unwrap();
         assert!(
             lines.starts_with("one\ntwo\noubliette: line quarantined ") && !lines.contains("half"),

@@ -1,4 +1,4 @@
-//! Tests of the intake: order, turns, room, long records, and what becomes of receipts.
+//! Tests of the intake: order, turns, room, long records, and the fate of receipts.
 
 use super::*;
 use std::thread;
@@ -22,7 +22,7 @@ fn long(bytes: &str, ends: bool) -> Batch {
     batch
 }
 
-/// What comes next, as text.
+/// The next part, as text.
 fn next(gathered: &mut Gathered) -> String {
     let soon = Timestamp::now() + jiff::SignedDuration::from_millis(50);
     match gathered.next_part(Some(soon)).unwrap() {
@@ -34,7 +34,7 @@ fn next(gathered: &mut Gathered) -> String {
     }
 }
 
-/// Whether it is still to be waited for.
+/// Whether the future is still pending after a short time.
 async fn waits<F: Future>(future: F) -> bool {
     timeout(Duration::from_millis(20), future).await.is_err()
 }
@@ -67,7 +67,7 @@ async fn a_batch_waits_for_room_of_its_connection_and_others_do_not() {
 async fn all_connections_together_have_room_for_half_and_more_is_waited_for() {
     let (gate, mut gathered) = gate(ROOM);
     let mut intakes: Vec<_> = (0..3).map(|_| gate.intake()).collect();
-    // A batch larger than a share takes a share.
+    // A batch that is larger than a share takes the whole share.
     let big = "x".repeat(2999);
     intakes[0].deliver(batch(&[&big])).await.unwrap();
     intakes[1].deliver(batch(&[&big])).await.unwrap();

@@ -1,4 +1,4 @@
-//! Outputs that are away, slow and full.
+//! Tests of outputs that are away, slow or full.
 
 use super::*;
 use crate::model::Expires;
@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 const PATIENT: intake::Sender = intake::Sender::Patient;
 const HASTY: intake::Sender = intake::Sender::Hasty;
 
-/// Takes lines while it is there.
+/// A receiver that accepts links while `is_there` is set.
 #[derive(Clone, Default)]
 struct Receiver {
     is_there: Arc<AtomicBool>,
@@ -158,7 +158,7 @@ fn datagrams_take_no_more_than_their_memory_while_a_required_output_is_full() {
     for piece in 1..=6 {
         outlet.take(piece, &block(&line), HASTY).unwrap();
     }
-    // One is in the spool, three fit into memory.
+    // One piece is in the spool, and three fit into memory.
     assert_eq!((outlet.parked.len(), outlet.meter.dropped.load(Ordering::Relaxed)), (3, 2));
     outlet.take(7, &block(&line), PATIENT).unwrap();
     assert_eq!((outlet.parked.len(), outlet.meter.dropped.load(Ordering::Relaxed)), (4, 2));
@@ -189,7 +189,8 @@ fn what_could_not_be_sent_is_sent_by_the_next_process() {
     assert_eq!(*receiver.got.lock().unwrap(), "a\n");
 }
 
-/// Its next self knows nothing of pieces that this one has not kept: they would be told to be durable.
+/// The successor does not know of pieces that this outlet did not keep, so they would be acknowledged as
+/// durable.
 #[test]
 fn one_that_leaves_has_kept_what_it_took_or_says_that_it_has_not() {
     for (room, is_kept) in [(u64::MAX, true), (0, false)] {

@@ -27,7 +27,7 @@ fn within_a_minute<T: Send + 'static>(action: impl FnOnce() -> T + Send + 'stati
     }
 }
 
-/// Upper case, each line behind the number of the keys; more or less work, by what the block says.
+/// Converts lines to upper case, preceded by the number of the keys. The amount of work depends on the block.
 #[derive(Default)]
 struct Upper {
     keys: Option<Arc<u8>>,
@@ -64,13 +64,13 @@ impl Work<u8> for Upper {
     }
 }
 
-/// Keys over which every worker panics.
+/// Keys that make every worker panic.
 const PANIC_KEYS: u8 = b'!';
 
-/// Keys over which a worker panics that has worked before.
+/// Keys that make a worker panic if it has worked before.
 const PANIC_BUT_FRESH: u8 = b'?';
 
-/// What a script does next.
+/// The next step of a script.
 enum Act {
     Lines(&'static str),
     Keys(Arc<u8>),
@@ -78,11 +78,11 @@ enum Act {
     Panic,
     /// Blocks until stopped, then ends.
     Block,
-    /// Lines without end, until stopped.
+    /// Returns lines until stopped.
     Endless,
-    /// Waits until nobody holds these keys any more.
+    /// Waits until no one holds these keys any more.
     Forgotten(Weak<u8>),
-    /// Waits until that is so, or until stopped.
+    /// Waits until the flag is set, or until stopped.
     Until(Arc<AtomicBool>),
 }
 
@@ -139,7 +139,7 @@ impl Source for Script {
     }
 }
 
-/// Keeps what is written where the test can see it.
+/// Keeps the output where the test can read it.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Vec<u8>>>);
 
@@ -188,7 +188,7 @@ fn play(acts: Vec<Act>, workers: usize) -> Outcome {
     play_to(acts, workers, shared.clone(), shared)
 }
 
-/// Blocks of uneven work.
+/// Blocks that take different amounts of work.
 const WORDS: [&str; 10] =
     ["a\n", "bb\nx\n", "c\n\n", "zebra\n", "d\r\n", "ee\n", "f\n", "gnu\ng\n", "h\n", "ii\n"];
 
@@ -275,7 +275,7 @@ fn a_failure_stops_everything_after_all_before_it_is_written() {
                     assert!(expected(&outcome.result.unwrap_err()), "{workers} {before}");
                     assert_eq!(outcome.written, upper(before), "{workers} {before}");
                     assert!(!outcome.flow.complete);
-                    // Promptly: no more was read than may wait.
+                    // The stop is prompt: no more pieces were read than may wait.
                     assert!(outcome.given <= before + 2 + workers * (DEPTH + 1), "{}", outcome.given);
                 }
             }
@@ -311,7 +311,7 @@ fn a_panic_over_new_keys_is_an_error_while_nothing_comes() {
 #[test]
 fn a_panic_out_of_turn_is_an_error_while_nothing_comes() {
     for workers in [2, 3, 4] {
-        // The first worker panics, while the writer waits for the last one.
+        // The first worker panics while the writer waits for the result of the last one.
         let mut acts = words(workers - 1);
         acts.extend([Act::Keys(Arc::new(PANIC_BUT_FRESH)), Act::Block]);
         let outcome = play(acts, workers);
@@ -322,7 +322,7 @@ fn a_panic_out_of_turn_is_an_error_while_nothing_comes() {
 
 #[test]
 fn a_failed_output_stops_everything() {
-    // The last one: the failure comes when no worker has anything left to give.
+    // With the last room, the failure comes when no worker has anything left to deliver.
     let rooms = [0, 5, 100, upper(60).len() - 1];
     for workers in [1, 2, 4] {
         for room in rooms {
@@ -359,7 +359,7 @@ fn a_panic_in_the_output_is_no_hang() {
     }
 }
 
-/// An output that has to do things while nothing comes.
+/// An output that has periodic work to do.
 struct Patient {
     output: Output<Shared>,
     idled: Arc<AtomicBool>,
@@ -428,7 +428,7 @@ fn buffers_come_back() {
     source.acts = words(1000).into();
     let team = vec![Upper::default(), Upper::default()];
     together(&mut source, team, &mut output, &|| ()).2.unwrap();
-    // All but the last one of each worker.
+    // All blocks but the last one of each worker.
     assert!(source.recycled >= 1098, "{}", source.recycled);
 }
 
