@@ -1,6 +1,7 @@
-//! Measures what archiving costs: the built binary writes a generated log to an archive, and to /dev/null,
-//! and zstd alone compresses the same lines on the same cores. All of it runs in alternation within one run,
-//! and the archive is checked.
+//! Measures what archiving costs.
+//!
+//! The built binary writes a generated log to an archive, and to /dev/null, and zstd alone compresses the
+//! same lines on the same cores. All of it runs in alternation within one run, and the archive is checked.
 //!
 //! ```text
 //! cargo bench --bench archive                      # 1000 MB of each profile, 200 of the slow one, all cores, 5 runs
@@ -8,12 +9,12 @@
 //! ```
 //!
 //! Rates are MB of input per second of wall time, start and end included, as the median of the runs. `bound`
-//! is the best possible rate if filter and zstd share the cores and nothing else takes any time: `1 / (1 /
-//! filter + 1 / zstd)`. The second column `of bound`, `CPU`, makes the same comparison with CPU times,
-//! including the kernel's: that is the share when nothing waits for a disk. zstd gets the lines in pieces as
-//! large as frames, and its frames have a checksum, like those of the zstd program and those of segments; it
-//! writes them nowhere. Sizes are those of archive, index and vault together, compared with `zstd -3` of the
-//! same lines in one piece, at level 3.
+//! is the best possible rate if filter and zstd share the cores and nothing else takes any time:
+//! `1 / (1 / filter + 1 / zstd)`. The second column `of bound`, `CPU`, makes the same comparison with CPU
+//! times, including the kernel's: that is the share when nothing waits for a disk. zstd gets the lines in
+//! pieces as large as frames, and its frames have a checksum, like those of the zstd program and those of
+//! segments; it writes them nowhere. Sizes are those of archive, index and vault together, compared with
+//! `zstd -3` of the same lines in one piece, at level 3.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 

@@ -9,9 +9,10 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
-/// Matches every IP and e-mail address of the generated logs. Simpler than the filter: it knows no other
-/// notation, and no exception for version numbers. It has no capture groups, which would make ripgrep five
-/// times as slow.
+/// Matches every IP and e-mail address of the generated logs.
+///
+/// It is simpler than the filter: it knows no other notation, and no exception for version numbers. It has no
+/// capture groups, which would make ripgrep five times as slow.
 const PATTERN: &str = concat!(
     "(?:[0-9]{1,3}[.]){3}[0-9]{1,3}",
     "|(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}",

@@ -1,6 +1,7 @@
-//! Compares two workers with one, per wall second, from a pipe and from a file. The writer of the pipe is one
-//! more process, and takes its share of two cores. A third run shows the most that two cores can give: two
-//! processes of one worker each, which share nothing but the machine.
+//! Compares two workers with one, per wall second, from a pipe and from a file.
+//!
+//! The writer of the pipe is one more process, and takes its share of two cores. A third run shows the most
+//! that two cores can give: two processes of one worker each, which share nothing but the machine.
 
 use super::child::{Input, Time, cpu_of_children, run_to_null};
 use super::record::{Label, Record, rate};

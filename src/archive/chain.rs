@@ -1,6 +1,7 @@
-//! The digest chain over the frames of a segment: `SHA-256(previous digest || compressed frame)`, starting
-//! from `SHA-256(segment id)`. It reveals a frame that was changed, moved or taken from another segment, and
-//! which frame that is.
+//! The digest chain over the frames of a segment.
+//!
+//! Each link is `SHA-256(previous digest || compressed frame)`, starting from `SHA-256(segment id)`. The
+//! chain reveals a frame that was changed, moved or taken from another segment, and which frame that is.
 
 use crate::model::SegmentId;
 use sha2::{Digest, Sha256};

@@ -1,6 +1,7 @@
-//! Records which tokens are in a frame, as a binary fuse filter (Graf and Lemire, "Binary Fuse Filters: Fast
-//! and Smaller Than Xor Filters", ACM JEA 2022). FORMAT.md, "Filter", fixes every bit, so we do not use a
-//! crate for it.
+//! Filters that tell which tokens are in a frame.
+//!
+//! They are binary fuse filters (Graf and Lemire, "Binary Fuse Filters: Fast and Smaller Than Xor Filters",
+//! ACM JEA 2022). FORMAT.md, "Filter", fixes every bit, so we do not use a crate for them.
 //!
 //! About 5 bits per token, no false negatives, one false positive in 16. A search for a token that is in none
 //! of 1,000 frames reads 63 of them, which takes a few hundredths of a second; a search for an address, which
@@ -47,11 +48,11 @@ pub fn build(keys: &mut Vec<u64>) -> Vec<u8> {
 /// Builds filters and reuses its memory between them.
 #[derive(Default)]
 pub struct Builder {
-    /// For each slot, the number of keys in it and the XOR of them all.
+    /// For each slot, the number of keys in it and the XOR of their hashes.
     keys_in: Vec<(u32, u64)>,
     /// Slots that hold or have held a single key, in the order in which they reached that state.
     single: Vec<u32>,
-    /// Keys that were peeled off, each with the slot it was peeled from.
+    /// Hashes of the keys that were peeled off, each with the slot it was peeled from.
     taken: Vec<(u32, u64)>,
     fingerprints: Vec<u8>,
 }

@@ -175,8 +175,10 @@ impl SegmentWriter {
     }
 
     /// Cuts off the frames that were not acknowledged, after an operation on this segment or another one
-    /// failed. Their lines will be sent again, and would be here twice. If the cut fails, the result is no
-    /// worse than after a crash.
+    /// failed.
+    ///
+    /// Their lines will be sent again, and would be here twice. If the cut fails, the result is no worse than
+    /// after a crash.
     ///
     /// Returns whether the segment can still be sealed: nothing has failed on it, and frames are left.
     pub fn abandon(&mut self) -> bool {
@@ -206,8 +208,10 @@ impl SegmentWriter {
     }
 
     /// Seals a staged segment: writes footer (which names `previous`), seal and seek table durably, under the
-    /// temporary name. Returns its digest, which the sealer does not record: the caller that replaces a
-    /// segment records it.
+    /// temporary name.
+    ///
+    /// Returns the digest of the segment. The sealer does not record it: the caller that replaces a segment
+    /// does.
     ///
     /// # Errors
     /// If any of that fails.

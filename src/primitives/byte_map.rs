@@ -11,8 +11,8 @@ pub const fn length(fields: &[(&str, usize)]) -> usize {
     bytes
 }
 
-/// Returns the fields in the first table after `heading` in a Markdown text, whose rows read `| offset |
-/// bytes | name: more |`.
+/// Returns the fields in the first table after `heading` in a Markdown text, whose rows read
+/// `| offset | bytes | name: more |`.
 ///
 /// # Panics
 /// If there is no such table or its offsets do not add up: it is for tests.

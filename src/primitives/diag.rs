@@ -10,10 +10,11 @@ use std::fmt;
 /// A stable error code with the long text that `oubliette explain CODE` prints.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Code {
-    /// The code, such as `K03`: a letter for the area and two digits. The areas are A archive, B bundle, C
-    /// command line and configuration, D erasure for data subjects, F object storage, batches and Kafka
-    /// topics, H holds, I input and output, J sidecar, K keys, L ledger, O outputs of the sidecar, P purge, Q
-    /// quarantine, R rules, S shred keys, T telemetry, V vault.
+    /// The code, such as `K03`: a letter for the area and two digits.
+    ///
+    /// The areas are A archive, B bundle, C command line and configuration, D erasure for data subjects, F
+    /// object storage, batches and Kafka topics, H holds, I input and output, J sidecar, K keys, L ledger, O
+    /// outputs of the sidecar, P purge, Q quarantine, R rules, S shred keys, T telemetry, V vault.
     pub id: &'static str,
     /// The title, one line.
     pub title: &'static str,

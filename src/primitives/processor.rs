@@ -11,9 +11,9 @@
 //!
 //! # Safety
 //! The functions with `#[target_feature]` keep no references: a chunk is a `&[u8; 64]`, and each load stays
-//! within it or within one of its parts. The only condition is that the processor has the feature. Only
-//! [`vectorize`] makes an [`Avx512`] or [`Avx2`], after `is_x86_feature_detected!` has confirmed the feature,
-//! so the value itself is the proof.
+//! within it or within one of its parts. The only condition is that the processor has the feature. An
+//! [`Avx512`] or [`Avx2`] is made for [`vectorize`] alone (and for tests), after `is_x86_feature_detected!` has
+//! confirmed the feature, so the value itself is the proof.
 //!
 //! [`prefetch`] gives the processor a hint about an address. A hint reads nothing and every x86-64 processor
 //! has it, so there is no condition.

@@ -33,9 +33,10 @@ use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Returns whether an error concerns only the file being read, so that others may still be readable: the file
-/// does not exist, may not be read, cannot be read at all, or the disk cannot return it. Not so for a store
-/// that is unavailable or a process that is out of file descriptors.
+/// Returns whether an error concerns only the file being read, so that others may still be readable.
+///
+/// That is so if the file does not exist, may not be read, cannot be read at all, or the disk cannot return
+/// it. It is not so if a store is unavailable or the process is out of file descriptors.
 #[must_use]
 pub fn is_of_one_file(error: &io::Error) -> bool {
     use io::ErrorKind::{IsADirectory, NotFound, PermissionDenied, StaleNetworkFileHandle, UnexpectedEof};

@@ -57,9 +57,10 @@ impl Sealing {
             .map_err(|source| QuarantineError::Seal { path: self.part.path.clone(), source })
     }
 
-    /// Makes the sealed line durable under its name. If the same line is there already, the new file replaces
-    /// it, and with it the date from which it is kept: the placeholder of the later line is kept that long,
-    /// too.
+    /// Makes the sealed line durable under its name.
+    ///
+    /// If the same line is there already, the new file replaces it, and with it the date from which it is
+    /// kept: the placeholder of the later line is kept that long, too.
     ///
     /// # Errors
     /// [`QuarantineError::Seal`] if it could not be written, [`QuarantineError::Token`] if the keyed hash

@@ -115,9 +115,10 @@ pub async fn serve(listener: Listener, observe: Arc<dyn Observe>) -> io::Result<
     }
 }
 
-/// Closes the oldest connection if there are too many. Answers take no time, so the oldest one has had its
-/// answer or is silent. No new connection has to wait, above all not that of a supervisor, which would take
-/// the sidecar for dead and kill it.
+/// Closes the oldest connection if there are too many.
+///
+/// Answers take no time, so the oldest one has had its answer or is silent. No new connection has to wait,
+/// above all not that of a supervisor, which would take the sidecar for dead and kill it.
 fn make_room(guests: &mut VecDeque<JoinHandle<()>>) {
     guests.retain(|guest| !guest.is_finished());
     if guests.len() >= MOST_CONNECTIONS

@@ -173,9 +173,10 @@ impl Vault {
         whole.next().is_none_or(|placed| self.open_record(&key, &placed, &mut 0).is_some())
     }
 
-    /// Decrypts a record and returns its originals, if it is authentic. `lost` is the number of lost records
-    /// before it that is known so far: records in a damaged stretch cannot be counted, so the record's true
-    /// number is found by trial.
+    /// Decrypts a record and returns its originals, if it is authentic.
+    ///
+    /// `lost` is the number of lost records before it that is known so far: records in a damaged stretch
+    /// cannot be counted, so the record's true number is found by trial.
     fn open_record(&self, key: &Secret, placed: &Placed<'_>, lost: &mut u64) -> Option<Vec<Original>> {
         let decrypted = |lost| decrypt(key, placed.number + lost, placed.encrypted.to_vec());
         let most = placed.unsure.min(*lost + MOST_LOST);
@@ -216,10 +217,11 @@ pub fn header(storage: &dyn Storage, path: &Path) -> Result<Header, VaultError> 
 /// Bytes read for a header. One with a wrap to twenty recipients has 3 KiB.
 const LONGEST_HEADER_BYTES: usize = 16 << 10;
 
-/// Cuts the vault at `path` after its last whole record, durably. Damage before that record stays, since the
-/// records after it still open. Returns the segment's id, and the vault's length and SHA-256; `None` if there
-/// is no vault, or no whole header: then either no frame that needs it was ever written, or the header is
-/// damaged.
+/// Cuts the vault at `path` after its last whole record, durably.
+///
+/// Damage before that record stays, since the records after it still open. Returns the segment's id, and the
+/// vault's length and SHA-256; `None` if there is no vault, or no whole header: then either no frame that
+/// needs it was ever written, or the header is damaged.
 ///
 /// # Errors
 /// If it cannot be read or cut.

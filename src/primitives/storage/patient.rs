@@ -78,9 +78,10 @@ impl Patience {
         )
     }
 
-    /// Repeats `attempt` until the disk of `directory` is neither full nor read-only. A failed attempt must
-    /// have had no effect, or the next one must continue where it stopped. While it waits, the caller must
-    /// not hold anything that is needed to make room.
+    /// Repeats `attempt` until the disk of `directory` is neither full nor read-only.
+    ///
+    /// A failed attempt must have had no effect, or the next one must continue where it stopped. While it
+    /// waits, the caller must not hold anything that is needed to make room.
     ///
     /// # Errors
     /// That of the last attempt.
