@@ -184,7 +184,7 @@ impl Archiver {
     /// Writes all lines that wait for their frame to fill up or for a sync, because a sender waits for them.
     ///
     /// # Errors
-    /// As [`Sink::write`].
+    /// The same as [`Sink::write`].
     pub fn hasten(&mut self) -> Result<(), WriteError> {
         self.attempt(Self::drain)
     }

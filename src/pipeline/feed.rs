@@ -99,7 +99,7 @@ pub struct Feed<P, E: Epochs> {
     clock: Clock,
     /// `None` until the first piece is requested, and after a renewal has failed.
     current: Option<Current<E::Keys>>,
-    /// Over-long lines that are partly sealed, by input.
+    /// Over-long lines that are being quarantined, by input.
     sealing: BTreeMap<u64, Sealing>,
     /// A piece received in a new epoch. It waits until the workers have the new keys.
     held: Option<(Piece, Timestamp)>,

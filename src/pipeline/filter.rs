@@ -147,7 +147,7 @@ impl Filter {
         out: &mut Pseudonymised,
     ) {
         let Self { shared, stamper, pseudonymiser: Some(pseudonymiser), tally, .. } = self else { return };
-        // The line is sealed, so only its time of receipt is known.
+        // The line is quarantined, so only its time of receipt is known.
         let text = placeholder.to_string();
         let record = Record::raw(text.as_bytes());
         let event_second = stamper.event_second(&record, received);

@@ -1,7 +1,7 @@
 //! Where all inputs meet: merges batches of records from many connections into one sequence of blocks.
 //!
 //! ```text
-//! Intake (one a connection) --batch, waits for memory--> its queue
+//! Intake (one per connection) --batch, waits for memory--> its queue
 //! Gathered: a batch from each queue in turn --blocks--> Feed -> workers -> outputs
 //! outputs: "durable up to piece n" --Gate--> every Receipt whose batch ended in a piece up to n
 //! ```
@@ -62,9 +62,9 @@ pub struct Intake {
 /// How a sender behaves while nothing is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// It waits: a connection, a file.
+    /// A sender that waits: a connection, a file.
     Patient,
-    /// It keeps sending and never learns of losses: datagrams.
+    /// A sender that goes on and never learns of losses: datagrams.
     Hasty,
 }
 
@@ -417,7 +417,7 @@ impl Gathered {
             }
             self.long = long.map(|long| (origin, long));
             if self.long.as_ref().is_some_and(|(_, long)| long.ends) && !lines.is_empty() {
-                // The lines form one piece, and the sealed record forms the next.
+                // The lines form one piece, and the quarantined record forms the next.
                 state.pieces += 1;
                 state.await_piece(entry.receipt, entry.sender);
                 return Some(Block::new(lines));
@@ -449,7 +449,7 @@ impl Parts for Gathered {
             return Ok(Part::TooLongEnd { origin, ending: Ending::Lf });
         }
         if let Some((origin, Long { bytes, ends })) = self.long.take() {
-            // Return it even if it is empty: if a run gets only the end of a record, it must still seal something.
+            // Return it even if it is empty: if a run gets only the end of a record, it must still quarantine something.
             self.given = bytes;
             self.ending = ends.then_some(origin);
             return Ok(Part::TooLong { origin, bytes: &self.given });

@@ -1,7 +1,7 @@
 //! The life of a line, top to bottom.
 //!
 //! ```text
-//! feed      reads blocks of whole lines, seals over-long lines, hands out the keys of each epoch
+//! feed      reads blocks of whole lines, quarantines over-long lines, hands out the keys of each epoch
 //!   |       (runs in whichever worker is free: that worker processes the block it has read)
 //! workers   find, replace, classify, tag: bytes in, `Pseudonymised` out
 //!   |       (the worker that has the turn to write passes results on, in the order of the input)

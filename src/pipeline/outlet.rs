@@ -282,7 +282,7 @@ const MOST_PARKED_BYTES: usize = 32 << 20;
 /// How long a stop waits for a connection that hangs, in addition to the time to drain.
 const LONGEST_END: Duration = Duration::from_secs(6);
 
-/// How long a change of configuration waits for one, because incoming lines wait meanwhile.
+/// How long a change of configuration waits for it. This is short because incoming lines wait meanwhile.
 const LONGEST_CHANGE: Duration = Duration::from_secs(2);
 
 /// How long to wait for the end of an aborted thread, which may be waiting for a disk.

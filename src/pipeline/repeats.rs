@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
-/// The last lines archived before the start. Each is kept until it is repeated, all until no sender will retry any more.
+/// The last lines archived before the start. Each is kept until it is repeated or no sender retries any more.
 #[derive(Debug)]
 pub struct Repeats {
     hasher: RandomState,

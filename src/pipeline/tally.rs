@@ -99,7 +99,7 @@ impl Tally {
         }
     }
 
-    /// Moves lines that the writer dropped because they had expired in the meantime from lines out to dropped.
+    /// Counts lines that the writer dropped, because they had expired in the meantime, as dropped instead of out.
     /// Quarantined lines among them stay in quarantine.
     pub fn expire(&mut self, dropped: Portion) {
         // The writer may have dropped more lines than are counted here: a worker that panicked loses its counts.

@@ -36,7 +36,7 @@ pub struct EventClock {
 }
 
 impl EventClock {
-    /// How far a stated time may lie before receipt, inclusive, in seconds; with `backfill`, there is no such limit.
+    /// How far a stated time may lie before receipt, inclusive, in seconds. Ignored with `backfill`.
     const MAX_PAST_SECONDS: i64 = 48 * 3600;
     /// How far a stated time may lie after receipt, inclusive, in seconds: the clock of the source is ahead.
     pub const MAX_FUTURE_SECONDS: i64 = 5 * 60;

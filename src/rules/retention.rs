@@ -116,7 +116,7 @@ mod tests {
     use crate::model::{Expires, Format, Keep, Pattern, Starts};
     use crate::primitives::diag::Diagnostic;
 
-    /// Loads `text` in place of the built-in file.
+    /// Loads `text` instead of the built-in file.
     fn load_only(text: &str) -> Result<RetentionRules, RetentionError> {
         load(&[file("hosting-fr.toml", text)])
     }

@@ -20,7 +20,6 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<IdentifierRule>, RulesError> 
 ///
 /// # Errors
 /// The same as [`parse`], except for errors in patterns.
-/// As [`parse`], but for patterns.
 pub(super) fn parse_builtin(file: &str, text: &str) -> Result<Vec<IdentifierRule>, RulesError> {
     read(file, text, Patterns::Right)
 }

@@ -264,7 +264,7 @@ impl OpenSegments {
         if folder.expires <= Expires::On(day) {
             return Ok(None);
         }
-        // Before the file is created: the key store reads its own clock, which may be past midnight by now.
+        // Get the key before creating the file: the key store reads its own clock, which may be past midnight.
         let shred_key = match self.parts.escrow {
             Escrow::None => None,
             Escrow::Wrap(_) | Escrow::KeyFile => match self.parts.shred_keys.key_for(folder.expires)? {
