@@ -38,8 +38,8 @@ struct Run {
     lost: u64,
 }
 
-/// Runs a receiver: it is given a function that sends datagrams to an address and returns how many it sent,
-/// at which rate.
+/// A receiver. It calls the given function, which sends datagrams to an address and returns how many and at
+/// which rate, and returns once no more arrive.
 type Take<'a> = &'a dyn Fn(&dyn Fn(&str) -> (u64, f64)) -> Run;
 
 pub(crate) fn run(seconds: u64) {

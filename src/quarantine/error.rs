@@ -5,7 +5,7 @@ use crate::primitives::diag::{Code, Diagnostic};
 use std::io;
 use std::path::PathBuf;
 
-/// Why a line could not be sealed, or a sealed line not be handled.
+/// Why a line could not be sealed, or sealed lines could not be listed or removed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuarantineError {

@@ -37,7 +37,7 @@ impl Parts {
         lock(&self.0).get(path).map(|part| part.bytes.clone())
     }
 
-    /// Drops a part. Returns whether nothing of it was stored.
+    /// Drops a part. Returns whether there was one and nothing of it is stored.
     pub(super) fn end(&self, path: &Path) -> bool {
         lock(&self.0).remove(path).is_some_and(|part| !part.stored)
     }
