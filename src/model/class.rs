@@ -171,10 +171,10 @@ pub struct RetentionClass {
     pub starts: Starts,
     /// The legal basis.
     pub basis: String,
-    /// Whether the legal basis obliges to keep the lines, so that nobody can have them erased before their
+    /// Whether the legal basis requires keeping the lines, so that nobody can have them erased before their
     /// expiry day (GDPR art. 17(3)(b)).
     pub duty: bool,
-    /// The clauses of this class, in file order. A line that fits one of them belongs to the class.
+    /// The clauses of this class, in file order.
     pub clauses: Vec<Clause>,
     /// Whether lines that fit no clause of any class belong to this class.
     pub is_default: bool,

@@ -24,8 +24,8 @@ pub struct Finding {
     pub canonical: Canonical,
     /// The rule that found it.
     pub rule: RuleId,
-    /// The bytes that spell the identifier's first `:` or `@` in the line (`%3A`, `\u0040`) if it is encoded;
-    /// an address-shaped token encodes its own in the same way. Empty otherwise.
+    /// The encoded spelling of the identifier's first `:` or `@` in the line (`%3A`, `\u0040`), which an
+    /// address-shaped token uses as well. Empty if it is not encoded.
     pub separator: Span,
     /// Whether an address-shaped IPv6 token needs brackets here (an IPv4 address followed by `:port`).
     pub brackets: bool,

@@ -55,7 +55,7 @@ pub struct Options {
     pub sync: SyncPolicy,
     /// How long lines wait at most for their frame to fill up.
     pub flush: Duration,
-    /// The minimum time between two syncs, so that frames that arrive in quick succession share one.
+    /// The minimum time between two syncs unless too many frames wait, so that more frames share a sync.
     pub gather: Duration,
     /// The zstd compression level.
     pub level: i32,

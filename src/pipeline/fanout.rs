@@ -33,8 +33,8 @@ pub trait Branch: Send {
     /// The state of the output, for display.
     fn shown(&self) -> Output;
 
-    /// The number of the first piece that the output took and that is not durable yet; `None` if there is none, or if
-    /// the output is not required.
+    /// The number of the first piece taken that is not durable yet. `None` if there is none, or if the output is not
+    /// required.
     fn first_not_durable(&self) -> Option<u64>;
 
     /// Does periodic work while no piece comes.

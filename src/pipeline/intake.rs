@@ -449,7 +449,7 @@ impl Parts for Gathered {
             return Ok(Part::TooLongEnd { origin, ending: Ending::Lf });
         }
         if let Some((origin, Long { bytes, ends })) = self.long.take() {
-            // Return it even if it is empty: if a run gets only the end of a record, it must still quarantine something.
+            // Even if it is empty: a run that gets only the end of a record must still quarantine something.
             self.given = bytes;
             self.ending = ends.then_some(origin);
             return Ok(Part::TooLong { origin, bytes: &self.given });

@@ -79,7 +79,7 @@ pub struct Output<W> {
     partial: bool,
     /// Whether a write failed. The state of the sink is then unknown, so nothing more is written to it.
     poisoned: bool,
-    /// Whether a flush failed. It is then unknown how much of what was written is kept.
+    /// Whether a flush failed, other than by a broken pipe. It is then unknown how much of the output is kept.
     unkept: bool,
 }
 

@@ -239,14 +239,14 @@ impl Tokens {
         self.fresh.extend(fresh.iter().map(|number| number - range.start + first));
     }
 
-    /// The first eight bytes of each tag, together with those of the tag of its network if it is an address, or else
-    /// once more those of its own tag.
+    /// The first eight bytes of each tag, each with those of its network's tag. For tokens of anything but an
+    /// address, the second part is the same as the first.
     pub fn heads(&self) -> impl Iterator<Item = ([u8; 8], [u8; 8])> {
         self.items.iter().map(|item| (head(&item.tag), item.network))
     }
 
-    /// Kind, tag and original of each token that may not be in its vault, which is the `begun`-th under its keys
-    /// ([`EpochKeys::begin_vault`]). Assumes that all tokens sent to that vault before are in it.
+    /// Kind, tag and original of each token that may be missing from its vault. That vault is the `begun`-th under
+    /// its keys ([`EpochKeys::begin_vault`]), and must hold all tokens that were sent to it before.
     pub fn fresh(&self, begun: u64) -> impl Iterator<Item = (Kind, [u8; 16], &[u8])> {
         // Tokens that were sent before that vault was begun are not in it.
         let (fresh, all) = match begun <= self.vaults {

@@ -261,8 +261,8 @@ pub struct Placeholder {
 
 impl Placeholder {
     /// Creates the placeholder of a line of `bytes` bytes, over the limit of `limit` bytes, that is
-    /// quarantined under `token`. Returns `None` if `token` is not a `qr` token: the token is written to the output, so
-    /// it must not carry anything else.
+    /// quarantined under `token`. Returns `None` if `token` is not a `qr` token: the token is written to the
+    /// output, so it must not carry anything else.
     #[must_use]
     pub fn new(token: &str, bytes: u64, limit: u64) -> Option<Self> {
         let body = token.strip_prefix("qr_").filter(|body| token::is_body(body.as_bytes()));

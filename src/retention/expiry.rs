@@ -46,8 +46,8 @@ pub fn last_day(start: Date, period: Period) -> Date {
     start.saturating_add(span)
 }
 
-/// The first legal day of the second phase of lines that expire on `expires` and are kept for `keep` in that
-/// phase; the reverse of [`due`].
+/// The first legal day of the second phase, for lines that expire on `expires` after `keep` in that phase. This
+/// is the reverse of [`due`].
 ///
 /// Where months are clamped, several days expire together. The earliest of them counts, so that no line stays
 /// in its first phase for too long.

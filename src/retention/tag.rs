@@ -74,8 +74,8 @@ impl LookAlikes {
         self.retention.find(line).is_some()
     }
 
-    /// Adds to `defused` the offsets at which an underscore must be inserted to defuse the look-alikes in
-    /// `line`, and leaves it sorted and without duplicates.
+    /// Adds to `defused` the offsets of underscores that defuse the look-alikes in `line`. Leaves it sorted and
+    /// without duplicates.
     ///
     /// `members` holds the names of top-level members of a JSON object that mean `retention`, however they are
     /// spelt, with or without quotes. An offset may lie inside an identifier; it is not needed then, because

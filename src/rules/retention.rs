@@ -9,7 +9,7 @@
 //! keep          = "3 years"           # days, months, years; or "contract": no end known yet
 //! starts        = { field = "closed_at" }   # or "event", the line's own time, which is the default
 //! basis         = "GDPR art. 5(1)(e)"
-//! duty          = false               # optional; true: the basis obliges to keep it, so nobody can have it erased
+//! duty          = false               # optional; true: the basis requires keeping it, so nobody can have it erased
 //! match         = [
 //!     # One clause must fit. Within a clause, every key must fit, with one of its values.
 //!     { program = ["ticketd", "support/*"] },
