@@ -124,8 +124,8 @@ impl Policy {
         classes
     }
 
-    /// Fills `shortlist` with the clauses whose conditions on format and program hold, in order. The first one
-    /// without other conditions is the last one of the list.
+    /// Fills `shortlist` with the clauses whose conditions on format and program hold, in order. The first
+    /// one without other conditions ends the list.
     pub(super) fn shortlist(&self, record: &Record, program: Option<&[u8]>, shortlist: &mut Vec<usize>) {
         shortlist.clear();
         for (index, clause) in self.clauses.iter().enumerate() {
