@@ -160,7 +160,7 @@ fn a_tenant_changes_nothing_where_all_tenants_are_dealt_with() {
     ] {
         let run = |tenant: &[&str]| node.run(&[command, tenant, &["--now", LATER]].concat());
         let (without, with) = (run(&[]), run(&ACME));
-        let says = |output: &Output| text(&output.stderr).contains("`--tenant` changes nothing here");
+        let says = |output: &Output| text(&output.stderr).contains("`--tenant` has no effect here");
         assert_eq!((says(&without), says(&with)), (false, true), "{command:?}");
         assert_eq!(with.status.code(), without.status.code(), "{command:?}");
     }
