@@ -1,4 +1,4 @@
-//! Use cases over the layers below: no printing, no argv.
+//! The use cases, built on the layers below. They neither print nor read the command line.
 
 pub mod archive;
 pub mod batch;
@@ -30,7 +30,7 @@ pub mod verify;
 
 use crate::primitives::diag::Code;
 
-/// All codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[
     &check::SAMPLE,
     &check::OVERLAP,
@@ -43,7 +43,7 @@ pub const CODES: &[&Code] = &[
     &serve::WAITS,
 ];
 
-/// A kind that no rule finds.
+/// R10: the name of a kind that no rule finds.
 pub static UNKNOWN_KIND: Code = Code {
     id: "R10",
     title: "no rule finds this kind",

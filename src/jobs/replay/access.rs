@@ -1,5 +1,5 @@
-//! Who asks, for what and why: demanded before originals are given back, and kept in the ledger before
-//! anything is opened, whether it is then granted or refused.
+//! Who asks for originals, for what, and why. All of it must be stated before originals are revealed, and is
+//! recorded in the ledger before anything is opened, whether the access is then granted or refused.
 
 use super::codes::{BAD_QUESTION, NO_GRANT};
 use super::reveal::Scope;
@@ -13,40 +13,42 @@ use crate::primitives::diag::{Code, Diagnostic};
 use jiff::{Timestamp, ToSpan as _};
 use std::fmt;
 
-/// A legal basis.
+/// The legal basis of an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Basis {
     kind: Kind,
-    /// The case of article 60-1-2 that a requisition states, 1 to 4.
+    /// The case of article 60-1-2 that a requisition states: 1 to 4.
     traffic_case: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Code de procedure penale: 60-1 (flagrance), 77-1-1 (preliminary), 99-3 (examining magistrate).
+    /// A requisition under the Code de procedure penale: 60-1 (flagrance), 77-1-1 (preliminary inquiry), 99-3
+    /// (examining magistrate).
     Requisition(&'static str),
-    /// A European order, a data subject's request, an own purpose.
+    /// A European order, a data subject's request, or the operator's own purpose.
     Other(&'static str),
-    /// A right of a data subject, or a duty to her, other than access: its command states it, and no other takes it.
+    /// A right of a data subject other than access, or a duty to her. The command for it implies this basis;
+    /// no other command accepts it.
     Subject(&'static str),
 }
 
 impl Basis {
-    /// A person has a copy of her data.
+    /// A person obtains a copy of her data (GDPR, article 15).
     pub const ACCESS: Self = Self { kind: Kind::Other("GDPR-15"), traffic_case: None };
-    /// An own purpose.
+    /// The operator's own purpose.
     pub const INTERNAL: Self = Self { kind: Kind::Other("internal"), traffic_case: None };
-    /// A person has her data erased.
+    /// A person has her data erased (GDPR, article 17).
     pub const ERASURE: Self = Self { kind: Kind::Subject("GDPR-17"), traffic_case: None };
-    /// A person has her data restricted.
+    /// A person has her data restricted (GDPR, article 18).
     pub const RESTRICTION: Self = Self { kind: Kind::Subject("GDPR-18"), traffic_case: None };
-    /// The people of a breach are counted, for the authority and for themselves.
+    /// The people affected by a breach are counted, for the authority and for themselves (GDPR, article 33).
     pub const BREACH: Self = Self { kind: Kind::Subject("GDPR-33"), traffic_case: None };
 
-    /// What can be typed.
+    /// The legal bases that can be typed.
     const FORMS: &str = "60-1, 77-1-1 or 99-3, each with /1 to /4 for data of article 60-1-2; EPOC, EPOC-PR, GDPR-15, internal";
 
-    /// Reads `60-1`, `60-1/3`, `EPOC`, ...
+    /// Parses `60-1`, `60-1/3`, `EPOC`, ...
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (name, traffic_case) = match text.split_once('/') {
@@ -69,7 +71,7 @@ impl Basis {
         Some(Self { kind, traffic_case })
     }
 
-    /// Reads what was typed.
+    /// Parses the basis that an operator typed.
     ///
     /// # Errors
     /// [`NO_GRANT`] if there is no such basis.
@@ -81,7 +83,7 @@ impl Basis {
         })
     }
 
-    /// Reads what was typed for a command that states a basis of its `own`, which may be typed as well.
+    /// Parses the basis typed for a command that implies a basis of its `own`, which may also be typed.
     ///
     /// # Errors
     /// [`NO_GRANT`] if there is no such basis.
@@ -94,7 +96,8 @@ impl Basis {
         })
     }
 
-    /// Whether it lacks the case of article 60-1-2, which a requisition of such data must state.
+    /// Returns whether this is a requisition without a case of article 60-1-2, which it must state if it asks
+    /// for traffic data.
     fn lacks_traffic_case(self) -> bool {
         matches!(self.kind, Kind::Requisition(_)) && self.traffic_case.is_none()
     }
@@ -113,26 +116,26 @@ impl fmt::Display for Basis {
 /// Who asks, and why.
 #[derive(Clone, Debug, Default)]
 pub struct Purpose {
-    /// Who had it run.
+    /// The person who runs the command.
     pub operator: Option<String>,
-    /// Reference of the authority, or of the request.
+    /// The reference of the authority's case or of the request.
     pub case: Option<String>,
-    /// On what basis.
+    /// The legal basis.
     pub basis: Option<Basis>,
-    /// The period, as it was stated.
+    /// The start of the period, as stated.
     pub from: Option<Timestamp>,
-    /// Its end.
+    /// The end of the period, as stated.
     pub to: Option<Timestamp>,
-    /// The tenant whose lines alone are asked for, if one was named.
+    /// The tenant that the access is limited to, if one was named.
     pub tenant: Option<String>,
 }
 
 impl Purpose {
-    /// Demands what makes sense of a period.
+    /// Checks that the period makes sense.
     ///
     /// # Errors
-    /// [`BAD_QUESTION`] if it ends before it begins, or is to come: a line is of one day from `now` at most, by a clock that is ahead
-    /// or in a zone that is.
+    /// [`BAD_QUESTION`] if the period ends before it begins or lies in the future. The limit is one day after
+    /// `now`: a line cannot be later than that, even by a clock that is fast or in a zone that is ahead.
     pub fn demand_a_period(&self, now: Timestamp) -> Result<(), Diagnostic> {
         match (self.from, self.to) {
             (Some(from), Some(to)) if to < from => {
@@ -149,10 +152,10 @@ impl Purpose {
         }
     }
 
-    /// Demands what must be stated before originals are given back, or lines handed over.
+    /// Checks that everything is stated that must be before originals are revealed or lines handed over.
     ///
     /// # Errors
-    /// [`NO_GRANT`] with the name of what is missing.
+    /// [`NO_GRANT`], naming what is missing.
     pub fn demand(
         &self,
         grant: Grant,
@@ -190,10 +193,10 @@ impl Purpose {
         Ok(())
     }
 
-    /// Demands that what is written down of it names nobody.
+    /// Checks that what the ledger will record of this purpose names nobody.
     ///
     /// # Errors
-    /// [`NO_GRANT`] if the case or the operator has an address in it.
+    /// [`NO_GRANT`] if the case or the operator contains an address.
     pub fn demand_nobody_named(&self) -> Result<(), Diagnostic> {
         let why = "it has an identifier in it";
         if self.case.as_deref().is_some_and(names_somebody) {
@@ -209,7 +212,7 @@ impl Purpose {
     }
 }
 
-/// Whether there is an address in it.
+/// Returns whether `text` contains an address.
 fn names_somebody(text: &str) -> bool {
     let detector = Detector::new(Options { keep: Vec::new(), ..Options::default() });
     let mut findings = Findings::default();
@@ -218,18 +221,19 @@ fn names_somebody(text: &str) -> bool {
     !findings.items.is_empty()
 }
 
-/// Technical and traffic data of L. 34-1 CPCE, which LCEN art. 6 V and decree 2021-1362 make a provider keep:
-/// what article 60-1-2 is about. The policy says so in the legal basis of a class.
+/// Returns whether a class holds the data that article 60-1-2 is about: technical and traffic data of L. 34-1
+/// CPCE, which LCEN art. 6 V and decree 2021-1362 oblige a provider to keep. The legal basis of a class in
+/// the policy says so.
 fn holds_traffic_data(class: &RetentionClass) -> bool {
     ["2021-1362", "34-1"].iter().any(|text| class.basis.contains(text))
 }
 
-/// What is granted, or not.
+/// What is granted or refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// Originals in the place of tokens.
+    /// Originals in place of their tokens.
     Originals,
-    /// A bundle for an authority, with originals or without.
+    /// A bundle for an authority, with or without originals.
     Bundle,
 }
 
@@ -246,18 +250,18 @@ fn refusal(what: &str, why: &str, hint: &str) -> Diagnostic {
     Diagnostic::new(&NO_GRANT, what).because(why).hint(hint)
 }
 
-/// An access to be kept in the ledger.
+/// An access to be recorded in the ledger.
 #[derive(Clone, Debug)]
 pub struct Access {
     about: event::Access,
-    /// The number of the entry that announces it.
+    /// The number of the ledger entry that announces the access.
     entry: Option<u64>,
-    /// Whether it is kept whatever it asks for.
+    /// Whether the access is recorded whatever it asks for.
     always: bool,
 }
 
 impl Access {
-    /// An access by `command` with so many identifiers in clear and tokens.
+    /// Creates an access by `command` that asks for this number of identifiers in clear and of tokens.
     #[must_use]
     pub fn new(command: &str, purpose: &Purpose, scope: Scope, identifiers: usize, tokens: usize) -> Self {
         let nameless = |text: &Option<String>| text.clone().filter(|text| !names_somebody(text));
@@ -277,28 +281,30 @@ impl Access {
         Self { about, entry: None, always: false }
     }
 
-    /// Keeps that it is of these classes alone, which are known to be classes: anything else may be somebody's name.
+    /// Records that the access is limited to these classes. They must be known classes: any other text might
+    /// be somebody's name.
     pub(super) fn of_classes(&mut self, classes: &[ClassName]) {
         self.about.classes = classes.iter().map(ToString::to_string).collect();
     }
 
-    /// The same, kept even if it names nobody in clear and gives nothing back: what answers an authority or a person,
-    /// or tells whom a breach is about.
+    /// Makes the ledger record this access even if it names nobody in clear and reveals nothing. This is for
+    /// answers to an authority or a person, and for telling whom a breach affects.
     #[must_use]
     pub fn kept(self) -> Self {
         Self { always: true, ..self }
     }
 
-    /// Whether the ledger keeps it: somebody is asked for in clear, or originals are, or it is always kept.
+    /// Returns whether the ledger records the access: it asks for somebody in clear or for originals, or it
+    /// is always recorded.
     #[must_use]
     fn is_kept(&self) -> bool {
         self.always || self.about.identifiers > 0 || self.about.reveal != Scope::Nobody.name()
     }
 
-    /// Announces it, durably. To be called before anything is opened.
+    /// Announces the access in the ledger, durably. To be called before anything is opened.
     ///
     /// # Errors
-    /// If the ledger cannot be kept: then nothing may be opened.
+    /// If the ledger cannot be written: then nothing may be opened.
     pub fn begin(&mut self, site: &mut Site) -> Result<(), Diagnostic> {
         if self.is_kept() {
             self.entry = Some(site.ledger.append(Event::Access(self.about.clone()))?);
@@ -306,15 +312,15 @@ impl Access {
         Ok(())
     }
 
-    /// Keeps that it was refused. Nothing went out.
+    /// Records that the access was refused. Nothing went out.
     ///
     /// # Errors
-    /// If the ledger cannot be kept.
+    /// If the ledger cannot be written.
     pub fn refuse(&self, site: &mut Site, refusal: &Diagnostic) -> Result<(), Diagnostic> {
         if self.is_kept() {
             let (access, code) = (self.about.clone(), refusal.code.id.to_owned());
             match site.ledger.append(Event::AccessRefused { access, code }) {
-                // It had failed before, which the refusal says.
+                // The ledger had failed before, and the refusal says so.
                 Ok(_) | Err(LedgerError::Poisoned { .. }) => {}
                 Err(unkept) => return Err(unkept.into()),
             }
@@ -322,19 +328,19 @@ impl Access {
         Ok(())
     }
 
-    /// Keeps that it ended before its end, with the message of that code: it was announced, and then something failed,
-    /// or what was found did not get to whoever asked.
+    /// Records that the access ended early with the error `code`: it was announced, and then something
+    /// failed, or the answer did not reach whoever asked.
     ///
     /// # Errors
-    /// If the ledger cannot be kept.
+    /// If the ledger cannot be written.
     pub fn broke_off(&self, site: &mut Site, code: &Code) -> Result<(), Diagnostic> {
         self.done(site, AccessDone { code: Some(code.id.to_owned()), ..AccessDone::default() })
     }
 
-    /// Keeps what came of it.
+    /// Records the outcome of the access.
     ///
     /// # Errors
-    /// If the ledger cannot be kept.
+    /// If the ledger cannot be written.
     pub fn done(&self, site: &mut Site, done: AccessDone) -> Result<(), Diagnostic> {
         if let Some(entry) = self.entry {
             site.ledger.append(Event::AccessDone(AccessDone { entry, ..done }))?;

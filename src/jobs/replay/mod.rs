@@ -1,13 +1,14 @@
-//! `replay`: archived lines back out, in the order of their events; a person's lines from the clear
-//! identifier, and the identifier from its line.
+//! `replay`: reads archived lines back in the order of their events. It finds a person's lines from an
+//! identifier in clear, and puts the identifiers back into the lines.
 //!
 //! ```text
 //! Selection --Plan--> frames that may hold it --Lines--> lines in time order --Reveal--> originals put back
 //!              ^ footers, and Secrets for identifiers in clear                   ^ vaults, opened with Secrets
 //! ```
-//! What cannot match is not read. A secret or an identity that is missing is named and stops the replay before anything
-//! goes out: a search with a gap would look like a whole one. Lines that are found go out with the originals that can be given
-//! back; what keeps others back, or a file from being read, is named.
+//! Frames that cannot match are not read. If a secret or an identity is missing, the replay names it and
+//! stops before anything goes out, because a search with a gap would look like a complete one. Lines that are
+//! found go out with the originals that can be revealed; the replay names whatever prevents other originals
+//! from being revealed, or a file from being read.
 
 mod access;
 mod codes;

@@ -1,4 +1,5 @@
-//! Which frames are to be read: from the footers of segments alone. What is not sealed yet has none, and is read.
+//! Chooses the frames to read, from the footers of segments alone. A part has no footer, so all of it is
+//! read.
 
 mod missing;
 mod period;
@@ -23,46 +24,48 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What becomes of segments that are not sealed yet: somebody writes to them, or a crash left them.
+/// How to treat parts: segments that are still being written, or that a crash left unsealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unsealed {
-    /// Their whole frames are read.
+    /// Read their whole frames.
     #[default]
     Read,
-    /// They are left out: what is wanted has a seal over it.
+    /// Leave them out, because whatever is wanted must have a seal over it.
     LeftOut,
 }
 
-/// What is to be read, segment by segment in the order of their names.
+/// The frames to read, segment by segment in the order of their names.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Segments with frames that may hold what is asked for.
     pub segments: Vec<PlannedSegment>,
-    /// What was looked at.
+    /// What was examined to make the plan.
     pub counts: PlanCounts,
     /// What the answer lacks.
     pub gaps: Gaps,
 }
 
-/// Segments of the classes asked for that an answer lacks.
+/// Segments of the requested classes that the answer lacks, wholly or in part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gaps {
-    /// How many are not sealed yet, and were left out.
+    /// The number of segments that are not sealed yet and were left out.
     pub unsealed: u64,
-    /// The names of those that the ledger says were sealed and not purged, and that are not there.
+    /// The names of segments that do not exist although the ledger says that they were sealed and not purged.
     pub missing: Vec<String>,
-    /// The names of those of which nobody can tell whether they are the tenant's that was named.
+    /// The names of segments that cannot be attributed: it is unknown whether they belong to the named
+    /// tenant.
     pub unattributed: Vec<String>,
-    /// Those that could not be read, or not to their end.
+    /// Segments that could not be read, or not to their end.
     pub unreadable: Obstacles,
-    /// Those whose vault could not be read, or not all of it: the answer is without what that would have told.
+    /// Segments whose vault could not be read completely: the answer lacks what the rest of it would have
+    /// told.
     pub unopened: Obstacles,
-    /// Those whose lines have tokens that were to be given back and are not, for no vault of theirs opens.
+    /// Segments with tokens that were to be revealed and are not, because none of their vaults opens.
     pub unrevealed: Obstacles,
 }
 
 impl Gaps {
-    /// Whether it lacks none.
+    /// Returns whether the answer lacks nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.unsealed == 0
@@ -73,34 +76,35 @@ impl Gaps {
             && self.unrevealed.is_empty()
     }
 
-    /// The code that the ledger keeps of an answer that lacks what could not be read or opened; `None` if all could.
+    /// Returns the code that the ledger records for an answer that lacks what could not be read or opened;
+    /// `None` if everything could.
     #[must_use]
     pub fn code(&self) -> Option<&'static Code> {
         self.unreadable.code().or(self.unopened.code()).or(self.unrevealed.code())
     }
 }
 
-/// What was looked at to make a plan.
+/// What was examined to make a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct PlanCounts {
-    /// Segments of the classes asked for.
+    /// Segments of the requested classes.
     pub segments: u64,
-    /// Those of them that are not sealed yet: they were read as far as they had come.
+    /// Those of `segments` that are not sealed yet: they were read as far as they had been written.
     pub unsealed: u64,
-    /// Segments past their expiry day with frames to read: they are not purged yet.
+    /// Segments with frames to read that are past their expiry day but not purged yet.
     #[serde(skip_serializing_if = "is_zero")]
     pub past_expiry: u64,
-    /// Segments of other tenants than the one that was named, which were left out and are not counted above.
+    /// Segments of tenants other than the named one. They are left out and not counted in `segments`.
     #[serde(skip_serializing_if = "is_zero")]
     pub of_other_tenants: u64,
-    /// Frames of them all.
+    /// Frames in all `segments`.
     pub frames: u64,
     /// Epochs whose secret was needed.
     pub epochs: u64,
-    /// HMACs made: one an epoch for an address, one more for its network where that spares reading frames, and
-    /// 256 more for an IPv4 /24 where it may occur.
+    /// HMACs computed: per epoch, one for an address, one more for its network where that saves reading
+    /// frames, and 256 more for an IPv4 /24 where it may occur.
     pub hmacs: u64,
-    /// Vaults opened: to find the addresses of an IPv6 network, to give originals back.
+    /// Vaults opened to find the addresses of an IPv6 network, or to reveal originals.
     pub vaults: u64,
 }
 
@@ -111,56 +115,57 @@ pub(super) fn is_zero(count: &u64) -> bool {
 /// Where the originals of a segment are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Originals {
-    /// In the vault of its name.
+    /// In the vault with the segment's name.
     Beside,
-    /// In vaults of the nodes that wrote its lines: a worker of a fleet stored them.
+    /// In vaults of the nodes that wrote the lines, because a worker of a fleet stored them.
     OfNodes,
 }
 
-/// A segment of a plan.
+/// A segment to read.
 #[derive(Clone, Debug)]
 pub struct PlannedSegment {
-    /// Its name.
+    /// The name of the segment.
     pub name: SegmentName,
-    /// Its file. A part may have been sealed since it was planned, and has lost its last suffix then.
+    /// The file of the segment. A part may have been sealed since it was planned; its file has lost its last
+    /// suffix then.
     pub path: PathBuf,
-    /// Whether it is a part.
+    /// Whether the segment is sealed or a part.
     pub state: State,
-    /// Where its originals are.
+    /// Where the originals of the segment are.
     pub originals: Originals,
-    /// What its vault was when it was sealed; `None` if it has none or is a part.
+    /// The state of the vault when the segment was sealed; `None` if it has no vault or is a part.
     pub vault: Option<VaultMark>,
     /// The frames to read, in order.
     pub frames: Vec<PlannedFrame>,
-    /// The tokens asked for; `None` if lines of anybody are.
+    /// The tokens asked for; `None` if everybody's lines are.
     pub wanted: Option<Arc<Wanted>>,
-    /// Its legal zone.
+    /// The legal zone of the segment.
     pub zone: TimeZone,
-    /// The zone of times that state none, if it says so.
+    /// The zone of times that state none, if the segment names it.
     pub source_zone: Option<TimeZone>,
-    /// The end of the day on which it was sealed; the present for a part.
+    /// The end of the day on which the segment was sealed; the present for a part.
     pub sealed: Timestamp,
 }
 
-/// A frame of a plan.
+/// A frame to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlannedFrame {
-    /// Its number in the segment.
+    /// The number of the frame in its segment.
     pub number: usize,
     /// The earliest event, in Unix seconds.
     pub first: i64,
-    /// The latest event.
+    /// The latest event, in Unix seconds.
     pub last: i64,
-    /// Where it lies.
+    /// Where the frame lies in the file.
     pub place: FramePlace,
 }
 
 impl Plan {
-    /// Plans to read what is selected. Secrets are needed only for identifiers in clear. What is damaged or cannot be read,
-    /// and may be of the period, is among the gaps.
+    /// Plans which frames to read for `selection`. Secrets are needed only for identifiers in clear. Segments
+    /// that are damaged or unreadable, and may have lines of the period, are listed in [`Self::gaps`].
     ///
     /// # Errors
-    /// If a directory cannot be listed; if a secret that is needed is missing.
+    /// If a directory cannot be listed, or a secret that is needed is missing.
     pub fn new(
         site: &Site,
         selection: &Selection,
@@ -173,12 +178,12 @@ impl Plan {
         let kept = Kept::of(site);
         let mut digests = HashSet::new();
         let mut workers = vec![(); threads::count()];
-        // Footers are opened some at a time: all of them may be too many for memory.
+        // Open a limited number of footers at a time: all of them may not fit into memory.
         for some in found.chunks(FOOTERS_AT_ONCE) {
             let opened = threads::map(&mut workers, some, |(), found| open(site, found, unsealed));
             for (found, opened) in some.iter().zip(opened) {
                 let added = match opened {
-                    // A copy under another name has no line that was not looked at.
+                    // A copy under another name has the same lines, which are planned already.
                     Ok(Opened::Sealed(segment, _)) if !digests.insert(*segment.digest()) => Ok(()),
                     Ok(Opened::Sealed(segment, path)) => planner.add(&found.name, path, &segment),
                     Ok(Opened::Part(part)) => planner.add_part(found, &part),
@@ -204,7 +209,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The frame at some place in the plan.
+    /// Returns the frame at a place in the plan.
     ///
     /// # Panics
     /// If there is none.
@@ -212,18 +217,18 @@ impl Plan {
         &self.segments[segment].frames[frame]
     }
 
-    /// How many segments expired on `today` or before it.
+    /// Returns the number of segments that expired on `today` or earlier.
     fn past_expiry(&self, today: Expires) -> u64 {
         self.segments.iter().filter(|segment| segment.name.folder.expires <= today).count() as u64
     }
 
-    /// How many frames are to be read.
+    /// Returns the number of frames to read.
     #[must_use]
     pub fn frames(&self) -> u64 {
         self.segments.iter().map(|segment| segment.frames.len() as u64).sum()
     }
 
-    /// How many bytes they have, compressed.
+    /// Returns the number of compressed bytes to read.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let frames = self.segments.iter().flat_map(|segment| &segment.frames);
@@ -231,7 +236,8 @@ impl Plan {
     }
 }
 
-/// Refuses a class that neither the policy nor the archive knows: that nothing is found would look like an answer.
+/// Refuses a class that neither the policy nor the archive knows, because finding nothing would look like an
+/// answer.
 pub(super) fn demand_known_classes(site: &Site, selection: &Selection) -> Result<(), Diagnostic> {
     let upstream = ClassName::new(ClassName::UPSTREAM);
     let of_policy = site.classes.iter().map(|class| &class.name);
@@ -247,14 +253,14 @@ pub(super) fn demand_known_classes(site: &Site, selection: &Selection) -> Result
     }
 }
 
-/// Everything in both stores, by name. A segment that a crash left in both is there once, and so is one that
-/// was sealed while its directory was read.
+/// Lists all segments and parts in both stores, sorted by name. A segment that a crash left in both stores is
+/// listed once, and so is one that was sealed while its directory was read.
 pub(in crate::jobs) fn sealed_and_unsealed(site: &Site) -> Result<Vec<Found>, Diagnostic> {
     let mut all = Vec::new();
     for tree in [&site.tree, &site.second_tree()] {
         all.extend(archive::list(&*site.storage, tree)?);
     }
-    // A part comes behind the segment of its name.
+    // A part sorts behind the segment with the same name.
     all.sort();
     all.dedup_by(|later, earlier| later.name == earlier.name);
     Ok(all)
@@ -275,12 +281,12 @@ fn open(site: &Site, found: &Found, unsealed: Unsealed) -> Result<Opened, Archiv
         (false, _) => sealed(found.path.clone()),
         (true, Unsealed::LeftOut) => Ok(Opened::LeftOut),
         (true, Unsealed::Read) => match Part::open(&*site.storage, &found.path) {
-            // It has been sealed in the meantime.
+            // The part has been sealed in the meantime.
             Err(error) if error.is_missing() => sealed(found.path.with_extension("")),
             part => part.map(Opened::Part),
         },
     }
 }
 
-/// Footers in memory at once; that of a segment of 256 MiB has some MiB.
+/// The number of footers in memory at once. The footer of a segment of 256 MiB has a few MiB.
 const FOOTERS_AT_ONCE: usize = 32;

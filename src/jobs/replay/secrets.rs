@@ -1,12 +1,12 @@
-//! Epoch secrets for those who may have them, and the originals that they open.
+//! Obtains epoch secrets for those who may have them, and the originals that the secrets open.
 //!
 //! ```text
 //! S of the running epoch    the node itself, or the owner of a key file
 //! S of a past epoch         an escrow identity, and a wrap: from the state directory, or, under H, from a vault
 //! originals of a segment    S and the shred key H of its expiry day: two parties
 //! ```
-//! Each secret is unwrapped once, whatever number of segments is of its epoch. Whatever is missing is
-//! named; nothing is passed over in silence, for an answer that misses lines would look like one that has them all.
+//! Each secret is unwrapped once, however many segments belong to its epoch. Whatever is missing is named;
+//! nothing is skipped silently, because an answer that lacks lines would look like a complete one.
 
 use super::codes;
 use super::nodes::NodePlaces;
@@ -29,29 +29,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Who opens, and with what.
+/// Who opens the originals, and with what.
 #[derive(Debug)]
 pub struct Custody {
-    /// Escrow identities, if there are any.
+    /// Escrow identities, if any were given.
     pub identities: Option<Identities>,
     /// The secret of the running epoch, or of a key file.
     pub running: Option<Current>,
-    /// Whether that is a key file: its owner is the custodian then.
+    /// Whether `running` is from a key file: its owner is the custodian then.
     pub owns_key_file: bool,
     /// The state directory with the wraps, or a copy of it.
     pub state_dir: PathBuf,
-    /// Whose lines are looked for, and whose tokens are in segments without vault.
+    /// The tenant whose lines are sought, and whose tokens are in segments without a vault.
     pub tenancy: Tenancy,
-    /// Vaults and shred keys of other places than the archive and the state directory.
+    /// Places of vaults and shred keys other than the archive and the state directory.
     pub places: NodePlaces,
 }
 
-/// Whether a segment has its end.
+/// Whether a segment is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It is sealed, and so is its vault.
+    /// The segment and its vault are sealed.
     Sealed,
-    /// It may be written to: the last record of its vault may be half there.
+    /// The segment may still be written to, so the last record of its vault may be incomplete.
     Unsealed,
 }
 
@@ -60,41 +60,41 @@ pub enum State {
 pub struct Secrets {
     custody: Custody,
     storage: Arc<dyn Storage>,
-    /// Trees whose vaults are looked through, one after the other.
+    /// Trees whose vaults are tried, in this order.
     trees: Vec<Tree>,
-    /// Shred keys of this node, then of others that can be reached.
+    /// Shred keys of this node, then those of other nodes that can be reached.
     shred: Vec<ShredStore>,
     unwrapped: HashMap<[u8; KID_BYTES], Secret>,
-    /// Epochs of which an identity was seen to be a custodian's.
+    /// Epochs for which an identity has proved to be a custodian's.
     in_custody: BTreeSet<[u8; KID_BYTES]>,
     /// Segments whose originals were opened.
     opened: BTreeSet<SegmentName>,
-    /// Segments whose vault could not be read, or not all of it.
+    /// Segments whose vault could not be read completely.
     unopened: Obstacles,
 }
 
 /// The originals of a segment, and the keys of their tokens.
 pub struct Opened {
-    /// Keys of its epoch and tenant, for the kinds of its vault.
+    /// Keys of the segment's epoch and tenant, for the kinds of its vault.
     pub keys: EpochKeys,
-    /// Its kinds.
+    /// The kinds of the vault.
     pub kinds: Kinds,
-    /// Everything that its tokens stand for.
+    /// All originals.
     pub originals: Vec<Original>,
 }
 
-/// A vault, and what opens it.
+/// A vault, with what opens it.
 pub(super) struct Unlocked {
     vault: Vault,
     secret: Secret,
     shred_key: Secret,
-    /// Keys of its epoch and tenant, for its kinds.
+    /// Keys of the segment's epoch and tenant, for the kinds of its vault.
     pub(super) keys: EpochKeys,
     pub(super) kinds: Kinds,
 }
 
 impl Unlocked {
-    /// Hands the originals of one record after the other to `take`, until it has enough: of all that can be read.
+    /// Passes the originals of every readable record to `take`, one record at a time, until `take` breaks.
     pub(super) fn each_record(
         &self,
         take: &mut dyn FnMut(Vec<Original>) -> ControlFlow<()>,
@@ -110,7 +110,7 @@ impl std::fmt::Debug for Opened {
 }
 
 impl Secrets {
-    /// For the segments of a site.
+    /// Creates the secrets for the segments of a site.
     #[must_use]
     pub fn new(site: &Site, custody: Custody) -> Self {
         let storage = Arc::clone(&site.storage);
@@ -134,42 +134,44 @@ impl Secrets {
         }
     }
 
-    /// Where vaults are looked for.
+    /// Returns the directories where vaults are looked for.
     pub(super) fn vault_places(&self) -> Vec<PathBuf> {
         self.trees.iter().map(|tree| tree.vault.clone()).collect()
     }
 
-    /// Where they, and segments, are.
+    /// Returns the storage of vaults and segments.
     pub(super) fn storage(&self) -> Arc<dyn Storage> {
         Arc::clone(&self.storage)
     }
 
-    /// Whether a custodian takes part, without whom no vault is opened: the owner of an identity or of a key
-    /// file. The node alone gives nothing back, not even of the running day, whose secret it has.
+    /// Returns whether a custodian takes part: the owner of an identity or of a key file. No vault is opened
+    /// without one. The node alone reveals nothing, not even of the running day, although it has the secret
+    /// of that day.
     #[must_use]
     pub fn has_custodian(&self) -> bool {
         self.custody.identities.is_some() || self.custody.owns_key_file
     }
 
-    /// How many epochs were opened.
+    /// Returns the number of epochs that were opened.
     #[must_use]
     pub fn epochs(&self) -> usize {
         self.unwrapped.len()
     }
 
-    /// Names of the segments whose originals were opened, whatever for.
+    /// Returns the names of the segments whose originals were opened, for whatever purpose.
     #[must_use]
     pub fn opened(&self) -> Vec<String> {
         self.opened.iter().map(ToString::to_string).collect()
     }
 
-    /// Vaults that could not be read, or not all of them, by their segments.
+    /// Returns the segments whose vault could not be read completely.
     #[must_use]
     pub fn unopened(&self) -> Obstacles {
         self.unopened.clone()
     }
 
-    /// Whose tokens are in a segment. If its vault is damaged they are taken for those of the tenant of the search.
+    /// Returns the tenant whose tokens are in a segment. If its vault is damaged, that is assumed to be the
+    /// tenant of the search.
     ///
     /// # Errors
     /// If its vault cannot be read.
@@ -177,7 +179,7 @@ impl Secrets {
         Ok(self.stated_tenant(name)?.unwrap_or_else(|| self.custody.tenancy.tenant.clone()))
     }
 
-    /// The tenant that the vault of a segment names, if it has one that can be read.
+    /// Returns the tenant that the vault of a segment names; `None` if there is no vault, or it is damaged.
     fn stated_tenant(&mut self, name: &SegmentName) -> Result<Option<String>, Diagnostic> {
         match self.header(name) {
             Ok(header) => Ok(header.map(|header| header.tenant)),
@@ -185,10 +187,10 @@ impl Secrets {
         }
     }
 
-    /// Whether a segment is searched: it may be another tenant's than the one asked for.
+    /// Returns whether a segment is searched: it may belong to another tenant than the one named.
     ///
     /// # Errors
-    /// If a tenant was named and its vault cannot be read.
+    /// If a tenant was named and the vault of the segment cannot be read.
     pub fn share_of(&mut self, name: &SegmentName, sought: Sought) -> Result<Share, Diagnostic> {
         if self.custody.tenancy.only().is_none() {
             return Ok(Share::Searched);
@@ -197,10 +199,11 @@ impl Secrets {
         Ok(self.custody.tenancy.share(stated.as_deref(), sought))
     }
 
-    /// The keys of all epochs that there are secrets of, for a segment whose tokens are of any: `name` is that segment.
+    /// Returns the keys of every epoch whose secret is available, for the segment `name` with tokens of any
+    /// epoch.
     ///
     /// # Errors
-    /// As [`Secrets::of`]; if there is no secret at all.
+    /// As [`Secrets::of`]; also if no secret is available at all.
     pub fn of_all(&mut self, name: &SegmentName) -> Result<Vec<EpochKeys>, Diagnostic> {
         let mut kids = wrapped_kids(&self.custody.state_dir)?;
         kids.extend(self.custody.running.as_ref().map(|Current { epoch, secret, .. }| kid(secret, *epoch)));
@@ -214,10 +217,10 @@ impl Secrets {
         kids.into_iter().map(keys).collect()
     }
 
-    /// S of the epoch of a segment.
+    /// Returns S of the epoch of a segment.
     ///
     /// # Errors
-    /// With the name of what is missing: an identity, the right one, a wrap, or H.
+    /// Names what is missing: an identity, the right identity, a wrap, or H.
     pub fn of(&mut self, name: &SegmentName) -> Result<Secret, Diagnostic> {
         if let Some(secret) = self.unwrapped.get(&name.kid) {
             return Ok(secret.clone());
@@ -226,7 +229,7 @@ impl Secrets {
         self.of_epoch(name, vault.as_deref())
     }
 
-    /// S of the epoch of a segment, whose vault lies there if it has one.
+    /// Returns S of the epoch of a segment; `vault` is its vault, if it has one.
     fn of_epoch(&mut self, name: &SegmentName, vault: Option<&Path>) -> Result<Secret, Diagnostic> {
         if let Some(secret) = self.unwrapped.get(&name.kid) {
             return Ok(secret.clone());
@@ -239,17 +242,17 @@ impl Secrets {
         Ok(secret)
     }
 
-    /// The keys of the tokens of a segment, for the kinds that every policy knows.
+    /// Returns the keys of the tokens of a segment, for the kinds that every policy knows.
     ///
     /// # Errors
     /// As [`Secrets::of`].
     pub fn keys_of(&mut self, name: &SegmentName) -> Result<EpochKeys, Diagnostic> {
         let (secret, tenant) = (self.of(name)?, self.tenant_of(name)?);
-        // A tag does not depend on the day of its epoch, and who looks for tags needs no kid.
+        // A tag does not depend on the day of its epoch, and a search for tags needs no kid.
         Ok(EpochKeys::derive(&secret, Epoch::Fixed, &tenant, &Kinds::default()))
     }
 
-    /// The same of every epoch that lines of a segment may be of: one as a rule.
+    /// Returns the keys of every epoch that lines of a segment may belong to; usually there is one.
     ///
     /// # Errors
     /// As [`Secrets::of`].
@@ -260,10 +263,11 @@ impl Secrets {
         Ok(vec![self.keys_of(name)?])
     }
 
-    /// The same as [`Secrets::open_readable`]; `None`, too, if a segment has no vault, or no custodian takes part.
+    /// Opens the originals as [`Secrets::open_readable`] does; `None` also if the segment has no vault, or no
+    /// custodian takes part.
     ///
     /// # Errors
-    /// As [`Secrets::open`].
+    /// As [`Secrets::open_readable`].
     pub fn open_if_any(
         &mut self,
         name: &SegmentName,
@@ -274,12 +278,12 @@ impl Secrets {
         if opens { self.open_readable(name, state, mark) } else { Ok(None) }
     }
 
-    /// What the tokens of a segment stand for, as far as its vault can be read; `None` if nothing of it can. What cannot is
-    /// [noted](Self::unopened), and so are records that are missing at its end, if its segment says by its `mark` how long it
-    /// was. Takes S and H.
+    /// Opens the originals of a segment with S and H, as far as its vault can be read; `None` if nothing of
+    /// it can. [`Self::unopened`] notes what cannot be read. It also notes records missing at the end, if the
+    /// segment states in `mark` how long the vault was.
     ///
     /// # Errors
-    /// As [`Secrets::open`], but for damage.
+    /// As [`Secrets::open`], except for damage.
     pub fn open_readable(
         &mut self,
         name: &SegmentName,
@@ -302,17 +306,18 @@ impl Secrets {
         Ok(Some(Opened { keys: unlocked.keys, kinds: unlocked.kinds, originals }))
     }
 
-    /// What the tokens of a segment stand for, all of it. Takes S and H.
+    /// Opens all originals of a segment with S and H.
     ///
     /// # Errors
-    /// As [`Secrets::of`]; if there is no vault, or a damaged one; if H is missing or that of another node.
+    /// As [`Secrets::of`]; also if there is no vault or it is damaged, or if H is missing or belongs to
+    /// another node.
     pub fn open(&mut self, name: &SegmentName, state: State) -> Result<Opened, Diagnostic> {
         let Unlocked { vault, secret, shred_key, keys, kinds } = self.unlock_beside(name, state)?;
         let originals = vault.originals(&secret, &shred_key)?;
         Ok(Opened { keys, kinds, originals })
     }
 
-    /// The vault of a segment, with what opens it.
+    /// Unlocks the vault of a segment.
     fn unlock_beside(&mut self, name: &SegmentName, state: State) -> Result<Unlocked, Diagnostic> {
         match self.vault_of(name)? {
             Some(path) => self.unlock(name, &path, state),
@@ -321,8 +326,8 @@ impl Secrets {
         }
     }
 
-    /// The vault in that file, with what opens it; of a node that may be another one than this. Nothing but its header is
-    /// read if there is no H here that is of that node.
+    /// Unlocks the vault in the file `path`, which may belong to another node. If no H of that node is
+    /// available, only the header of the vault is read.
     ///
     /// # Errors
     /// As [`Secrets::open`].
@@ -336,7 +341,7 @@ impl Secrets {
     }
 
     fn unlock(&mut self, name: &SegmentName, path: &Path, state: State) -> Result<Unlocked, Diagnostic> {
-        // H first: without it not even the secret is asked for.
+        // Get H first: without it, there is no point in asking for the secret.
         let shred_keys = self.shred_keys(name)?;
         self.demand_custodian(name, path)?;
         let mut secret = self.of_epoch(name, Some(path))?;
@@ -348,7 +353,7 @@ impl Secrets {
         let shred_key = match fitting(&secret) {
             Some(shred_key) => shred_key.clone(),
             None => {
-                // Another secret with the same kid: the wrap in the vault is surely the right one.
+                // Another secret has the same kid. The wrap in the vault is certainly the right one.
                 secret = self.of_vault(vault.header(), name, path)?;
                 let wrong = || VaultError::WrongKey { path: path.to_owned() };
                 fitting(&secret).ok_or_else(wrong)?.clone()
@@ -363,8 +368,9 @@ impl Secrets {
         Ok(Unlocked { vault, secret, shred_key, keys, kinds })
     }
 
-    /// The node has S of the running epoch itself, so it opens nothing: whoever brings an identity has to be one of those
-    /// to whom S was wrapped, on that day as on any other.
+    /// Demands proof that the identity given is a custodian's. The node has S of the running epoch itself and
+    /// needs no identity to open it; but a person who brings one must be among those for whom S was wrapped,
+    /// on that day as on any other.
     fn demand_custodian(&mut self, name: &SegmentName, vault: &Path) -> Result<(), Diagnostic> {
         let is_known = self.custody.owns_key_file || self.in_custody.contains(&name.kid);
         if self.custody.identities.is_some() && !is_known && self.of_node(&name.kid).is_some() {
@@ -374,13 +380,13 @@ impl Secrets {
         Ok(())
     }
 
-    /// S that needs nobody's identity: that of the running epoch, or of a key file.
+    /// Returns S if it needs no identity: it is the secret of the running epoch, or of a key file.
     fn of_node(&self, wanted: &[u8; KID_BYTES]) -> Option<Secret> {
         let Current { epoch, secret, .. } = self.custody.running.as_ref()?;
         (kid(secret, *epoch) == *wanted).then(|| secret.clone())
     }
 
-    /// S from a wrap of the state directory, or else from the vault.
+    /// Unwraps S from a wrap in the state directory, or else from the vault.
     fn of_wrap(&self, name: &SegmentName, vault: Option<&Path>) -> Result<Secret, Diagnostic> {
         let wraps = wraps_of(&self.custody.state_dir, &name.kid)?;
         let Some(identities) = &self.custody.identities else {
@@ -398,7 +404,8 @@ impl Secrets {
         }
     }
 
-    /// Who could open the epoch of a segment: the owner of its key file if nothing of it is wrapped, else a custodian.
+    /// Names who could open the epoch of a segment: the owner of its key file if nothing is wrapped,
+    /// otherwise a custodian.
     fn no_identity(
         &self,
         name: &SegmentName,
@@ -408,7 +415,7 @@ impl Secrets {
         let header = vault.map(|path| vault::header(&*self.storage, path)).transpose()?;
         let is_wrapped = match header {
             Some(header) => !header.sealed_wrap.is_empty(),
-            // A fixed epoch is never over: its secret is that of the node, or a key file.
+            // A fixed epoch never ends: the node or a key file has its secret.
             None => !no_wraps || !name.kid.starts_with(FIXED),
         };
         Ok(if is_wrapped { codes::no_identity(name) } else { self.no_key_file(name) })
@@ -418,7 +425,7 @@ impl Secrets {
         codes::key_file(name, self.custody.owns_key_file)
     }
 
-    /// S from the wrap in a vault, which takes H.
+    /// Unwraps S from the wrap in a vault, which takes H.
     fn of_vault(&self, header: &Header, name: &SegmentName, path: &Path) -> Result<Secret, Diagnostic> {
         if header.sealed_wrap.is_empty() {
             return Err(self.no_key_file(name));
@@ -428,7 +435,7 @@ impl Secrets {
         identities.unwrap(&wrap).map_err(|_| codes::wrong_identity(name))
     }
 
-    /// The wrap in the vault in that file, under whichever H opens it.
+    /// Reads the wrap from the vault in the file `path`, with whichever H opens it.
     fn wrap_in(&self, path: &Path, name: &SegmentName) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
         let vault = Vault::open(&*self.storage, path)?;
         let mut refusal = codes::no_shred_key(name);
@@ -441,7 +448,7 @@ impl Secrets {
         Err(refusal)
     }
 
-    /// H of the expiry day, of this node and of others.
+    /// Returns all H of the segment's expiry day: of this node and of others.
     fn shred_keys(&self, name: &SegmentName) -> Result<Vec<Secret>, Diagnostic> {
         let mut keys = Vec::new();
         for store in &self.shred {
@@ -455,7 +462,7 @@ impl Secrets {
         Ok(path.map(|path| vault::header(&*self.storage, &path)).transpose()?)
     }
 
-    /// The vault of a segment, if there is one.
+    /// Returns the path of a segment's vault, if it exists.
     fn vault_of(&self, name: &SegmentName) -> Result<Option<PathBuf>, Diagnostic> {
         for tree in &self.trees {
             let path = tree.vault(name);
@@ -471,10 +478,10 @@ impl Secrets {
     }
 }
 
-/// What the kid of a fixed epoch begins with.
+/// The prefix of the kid of a fixed epoch.
 const FIXED: &[u8] = b"000";
 
-/// Whether the fingerprint in the kid, its last two characters, is that of the secret.
+/// Returns whether the last two characters of the kid, its fingerprint, are those of the secret.
 fn fits(secret: &Secret, wanted: &[u8; KID_BYTES]) -> bool {
     kid(secret, Epoch::Fixed)[3..] == wanted[3..]
 }

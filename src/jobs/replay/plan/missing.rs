@@ -1,4 +1,5 @@
-//! Segments that were sealed, were not purged, and are not there: an answer without them looks like a whole one.
+//! Finds segments that were sealed and not purged, and that do not exist: an answer without them would look
+//! complete.
 
 use super::period;
 use crate::archive::Found;
@@ -8,21 +9,23 @@ use crate::model::SegmentName;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// What the ledger says was sealed and neither purged nor erased, and when.
+/// The segments that the ledger says were sealed and neither purged nor erased, with the time of the seal.
 pub(super) struct Kept(BTreeMap<String, Timestamp>);
 
 impl Kept {
-    /// As the ledger of a site has it. One that is not whole is for `verify` to tell, and stops no answer.
+    /// Reads the ledger of a site. A damaged ledger yields no segments: `verify` reports the damage, and it
+    /// stops no answer.
     pub(super) fn of(site: &Site) -> Self {
         Self(site.kept().unwrap_or_default())
     }
 
-    /// When a segment was sealed.
+    /// Returns when a segment was sealed.
     pub(super) fn sealed(&self, name: &SegmentName) -> Option<Timestamp> {
         self.0.get(&name.to_string()).copied()
     }
 
-    /// The names of segments that may have lines asked for and that neither `found` nor the stores have.
+    /// Returns the names of segments that may have matching lines and that are neither in `found` nor in the
+    /// stores.
     pub(super) fn missing(mut self, site: &Site, selection: &Selection, found: &[Found]) -> Vec<String> {
         for found in found {
             self.0.remove(&found.name.to_string());
@@ -33,7 +36,8 @@ impl Kept {
                     && period::may_be_of(&selection.seconds, site, &segment, Some(*sealed))
             })
         });
-        // One that was sealed since the directories were read is there now. Where nobody can look it may be.
+        // A segment that was sealed after the directories were read exists now. If a store cannot be looked
+        // into, the segment may exist, so it does not count as missing.
         self.0.retain(|name, _| {
             let places = [site.tree.archive.join(name), site.second_tree().archive.join(name)];
             places.iter().all(|place| site.storage.exists(place).is_ok_and(|lies| !lies))

@@ -1,9 +1,10 @@
-//! Of which time the lines of a segment are that cannot be asked: it is damaged, or not there.
+//! Estimates the period of a segment that cannot be read, because it is damaged or missing.
 //!
-//! The ledger says when it was sealed, and no line in it is later than that. Where lines are kept from their event on, the
-//! expiry day of its name says of which day they are, by the policy in force. That may be another policy than that of
-//! the time when it was written: so it counts only if it agrees with the day of the seal, on which lines came that are
-//! at most two days old. Old files that were archived later are of any time then.
+//! The ledger says when the segment was sealed; no line in it is later than that, except for a clock that is
+//! ahead. Where lines are kept from their event on, the expiry day in the segment's name gives the days of
+//! its lines, by the policy in force. The segment may have been written under another policy, so those days
+//! count only if they agree with the day of the seal: lines received on that day are at most two days old.
+//! Old files that were archived later do not agree, and may be of any earlier time.
 
 use crate::jobs::purge::Site;
 use crate::model::{Expires, SegmentName, Starts};
@@ -12,7 +13,7 @@ use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
 use std::ops::RangeInclusive;
 
-/// Whether it may have lines of some of these Unix seconds.
+/// Returns whether the segment may have lines from any of these Unix seconds.
 pub(super) fn may_be_of(
     seconds: &RangeInclusive<i64>,
     site: &Site,
@@ -34,7 +35,7 @@ fn seconds_of(site: &Site, name: &SegmentName, sealed: Option<Timestamp>) -> Ran
     first..=latest.min(end.saturating_sub(1))
 }
 
-/// The legal days of the events, by the policy in force.
+/// Returns the legal days of the events, by the policy in force.
 fn of_policy(site: &Site, name: &SegmentName) -> Option<RangeInclusive<Date>> {
     let Expires::On(expires) = name.folder.expires else { return None };
     let class = site.classes.iter().find(|class| class.name == name.folder.class)?;
@@ -44,13 +45,14 @@ fn of_policy(site: &Site, name: &SegmentName) -> Option<RangeInclusive<Date>> {
     expiry::start_days(class, expires)
 }
 
-/// Whether lines of these days may have come on the day of a seal, or on the one before, which ended with it.
+/// Returns whether lines of these days may have been received on the day of the seal, or on the day before,
+/// which ended with the seal.
 fn agree(days: &RangeInclusive<Date>, sealed: Date) -> bool {
     *days.start() <= sealed && *days.end() >= sealed.saturating_sub(MOST_DAYS.days())
 }
 
-/// A time is believed up to so long after receipt.
+/// How far after its receipt a stated time may be and still be believed.
 const MOST_AHEAD_SECONDS: i64 = 5 * 60;
 
-/// A time is believed up to 48 hours before receipt, and a segment ends with the day of receipt.
+/// A stated time is believed up to 48 hours before receipt, and a segment ends with the day of receipt.
 const MOST_DAYS: i64 = 3;

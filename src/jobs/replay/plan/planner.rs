@@ -1,4 +1,4 @@
-//! What is asked for, epoch by epoch, and the frames of a segment that may hold it.
+//! Computes the requested tokens of each epoch, and finds the frames of a segment that may hold them.
 
 use super::{Originals, Plan, PlannedFrame, PlannedSegment};
 use crate::archive::{Found, Part, Segment};
@@ -20,32 +20,32 @@ use std::rc::Rc;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Plans segment after segment.
+/// Plans one segment after another.
 pub(super) struct Planner<'p> {
     site: &'p Site,
     selection: &'p Selection,
     pub(super) secrets: &'p mut Secrets,
-    /// The tokens that were named, as they are: enough if no identifier is asked for.
+    /// The tokens that were named as such. They suffice if no identifier in clear is requested.
     named: Rc<InEpoch>,
-    /// What is asked for in each epoch, by kid and tenant.
+    /// The requested tokens of each epoch, by kid and tenant.
     epochs: HashMap<([u8; 5], String), Rc<InEpoch>>,
-    /// What is asked for in all epochs together, once it was needed.
+    /// The requested tokens of all epochs together, computed when first needed.
     in_any_epoch: Option<Rc<InEpoch>>,
     pub(super) plan: Plan,
 }
 
-/// What is asked for, as it is in one epoch.
+/// The requested tokens, as they are in one epoch.
 struct InEpoch {
-    /// `None` if no identifier in clear is asked for.
+    /// `None` if no identifier in clear is requested.
     keys: Option<EpochKeys>,
-    /// The tokens that stand in lines, and what else their frames must have.
+    /// Tokens that occur in lines; for an address, with the network that its frames must also contain.
     tokens: HashMap<TagKey, Option<NetworkOf>>,
     wanted: Arc<Wanted>,
-    /// Those of networks, which stand in filters alone, with the network.
+    /// Tokens of networks, which occur only in filters, with the network.
     networks: Vec<(TagKey, Identifier)>,
 }
 
-/// The network that an address is in. Its token is in the filter of every frame that the address is in, so that a frame
+/// The network of an address. Its token is in the filter of every frame that contains the address, so a frame
 /// passes by chance once in 256 times instead of once in 16.
 struct NetworkOf {
     canonical: Zeroizing<Vec<u8>>,
@@ -62,7 +62,7 @@ impl InEpoch {
         Self { keys, tokens, wanted, networks }
     }
 
-    /// The tokens that stand in lines, and `others`.
+    /// Returns the tokens that occur in lines, together with `others`.
     fn wanted_and(&self, mut others: Vec<TagKey>) -> Arc<Wanted> {
         if others.is_empty() {
             return Arc::clone(&self.wanted);
@@ -80,7 +80,7 @@ impl<'p> Planner<'p> {
         Self { site, selection, secrets, named, epochs, in_any_epoch, plan }
     }
 
-    /// Adds a sealed segment, in that file.
+    /// Adds a sealed segment, which is in the file `path`.
     pub(super) fn add(
         &mut self,
         name: &SegmentName,
@@ -108,11 +108,11 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
-    /// Adds a part. It has no index: every frame of it is looked through.
+    /// Adds a part. It has no index, so every frame of it is searched.
     pub(super) fn add_part(&mut self, found: &Found, part: &Part) -> Result<(), Diagnostic> {
         let mut parts = part.frames().enumerate().peekable();
         if parts.peek().is_none() {
-            // Nothing was written to it yet, and its vault may be as new.
+            // Nothing has been written to the part yet, and its vault may be just as new.
             return Ok(());
         }
         if !self.is_searched(&found.name)? {
@@ -145,7 +145,8 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
-    /// Whether a segment is the tenant's that was named, if one was; what is not is counted.
+    /// Returns whether a segment belongs to the named tenant, or true if none was named. Counts segments that
+    /// are left out.
     fn is_searched(&mut self, name: &SegmentName) -> Result<bool, Diagnostic> {
         let share = self.secrets.share_of(name, self.selection.sought())?;
         match share {
@@ -156,7 +157,7 @@ impl<'p> Planner<'p> {
         Ok(share == Share::Searched)
     }
 
-    /// The tokens of somebody who is asked for, in a part.
+    /// Returns the tokens to look for in a part.
     fn in_part(&mut self, name: &SegmentName) -> Result<Arc<Wanted>, Diagnostic> {
         let epoch = self.in_epoch(name)?;
         let mut inside = Vec::new();
@@ -166,7 +167,8 @@ impl<'p> Planner<'p> {
         Ok(epoch.wanted_and(inside))
     }
 
-    /// The frames of this segment that may have lines of somebody who is asked for, and the tokens in those.
+    /// Returns the frames of a segment that may have lines of a person who is sought, and the tokens to look
+    /// for in them.
     fn of_somebody(
         &mut self,
         segment: &Segment,
@@ -218,7 +220,8 @@ impl<'p> Planner<'p> {
         Ok(epoch)
     }
 
-    /// What is asked for in the epochs of all secrets: a worker of a fleet stores lines of all nodes together.
+    /// Computes the requested tokens in the epochs of all secrets: a worker of a fleet stores the lines of
+    /// all nodes together.
     fn in_any_epoch(&mut self, name: &SegmentName) -> Result<Rc<InEpoch>, Diagnostic> {
         if let Some(known) = &self.in_any_epoch {
             return Ok(Rc::clone(known));
@@ -240,8 +243,8 @@ impl<'p> Planner<'p> {
         Ok(epoch)
     }
 
-    /// The tokens of the addresses of a network: of an IPv4 /24 all 256 that there are, of an IPv6 /64 those
-    /// in the vault of the segment.
+    /// Returns the tokens of the addresses in a network: all 256 of an IPv4 /24, or those that the vault of
+    /// the segment has of an IPv6 /64.
     fn addresses_of(
         &mut self,
         network: &Identifier,
@@ -267,7 +270,8 @@ impl<'p> Planner<'p> {
         Ok(keys)
     }
 
-    /// The frames in time that may hold a token. Where there are several, also its network must be in them.
+    /// Returns the frames of the period that may hold a token. If there are several, they must also contain
+    /// the token's network.
     fn frames_with(
         &mut self,
         segment: &Segment,
@@ -308,10 +312,11 @@ fn planned(
         let entry = &footer.frames[number];
         PlannedFrame { number, first: entry.first, last: entry.last, place: segment.place(number) }
     };
-    // A fixed epoch may have the kid of many by chance, but then there is a vault.
+    // A fixed epoch may have the kid `SegmentName::MANY_EPOCHS` by chance, but then the segment has a
+    // vault.
     let of_worker = name.kid == SegmentName::MANY_EPOCHS && footer.vault.is_none();
     let zone = TimeZone::get(&footer.origin.zone).unwrap_or(TimeZone::UTC);
-    // Days of the calendar have an instant, the last one perhaps apart.
+    // Every day of the calendar has an instant, except perhaps the last one.
     let sealed = segment.seal().day.tomorrow().and_then(|day| day.to_zoned(zone.clone()));
     PlannedSegment {
         name: name.clone(),
@@ -327,6 +332,6 @@ fn planned(
     }
 }
 
-/// From so many frames of a segment on, one HMAC more is less than reading those that hold nothing: a microsecond
-/// beside half a millisecond each.
+/// The number of frames in a segment from which one more HMAC costs less than reading the frames that pass by
+/// chance: a microsecond, against half a millisecond per frame.
 const FRAMES_WORTH_AN_HMAC: usize = 2;
