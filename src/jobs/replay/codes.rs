@@ -1,4 +1,4 @@
-//! The messages of a replay: what is missing, by name.
+//! The messages of a replay, which name what is missing.
 
 use super::nodes::{MOST_SOUGHT, Missing};
 use crate::model::{ClassName, SegmentName};
@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// All codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[
     &BAD_QUESTION,
     &NO_GRANT,
@@ -42,7 +42,7 @@ pub(super) fn no_wrap(name: &SegmentName) -> Diagnostic {
         .hint("name the state directory of the node that wrote it, or leave its days out with `--from` and `--to`")
 }
 
-/// `another` was named.
+/// Reports a missing or a wrong key file; `another` if one was given.
 pub(super) fn key_file(name: &SegmentName, another: bool) -> Diagnostic {
     let why = if another {
         "it is a key file, and another one than that of `--key-file`"
@@ -82,7 +82,7 @@ pub(super) fn too_many_tokens() -> Diagnostic {
         .hint("ask for a shorter period, or for fewer classes")
 }
 
-/// Names all that cannot be given back, and why; the code is that of the first reason.
+/// Reports all tokens that cannot be revealed, and why; the code is that of the first reason.
 pub(super) fn not_given_back(missing: &[Missing]) -> Diagnostic {
     let obstacle = missing.iter().find_map(|missing| missing.obstacles.first());
     let tokens: usize = missing.iter().map(|missing| missing.keys.len()).sum();
@@ -119,7 +119,7 @@ impl fmt::Display for Missing {
 const NAME_VAULTS: &str = "name the vaults of the nodes that wrote the lines with `--vault`, each or a folder of them; what a node wrote \
     with `--escrow none`, or left in clear, can be given back by nobody";
 
-/// Places at which tokens have no original, in one message.
+/// The most places listed in one message about tokens without an original.
 const MOST_TOLD: usize = 5;
 
 pub(super) fn no_originals(vault: &Path) -> Diagnostic {
@@ -129,7 +129,8 @@ pub(super) fn no_originals(vault: &Path) -> Diagnostic {
         .hint("name the folder of vaults with `--vault DIR`; nobody can reveal what was anonymised")
 }
 
-/// Only the addresses of a network are looked for in the vault of a segment before its tokens are known.
+/// Reports a search for an IPv6 network in lines that a worker stored: only for the addresses of a network
+/// does a search need the vault of the segment before it knows the tokens.
 pub(super) fn originals_of_nodes(name: &SegmentName) -> Diagnostic {
     Diagnostic::new(&NO_ORIGINALS, "an IPv6 network cannot be looked for in lines that a worker stored")
         .at(name.to_string())
@@ -139,7 +140,8 @@ pub(super) fn originals_of_nodes(name: &SegmentName) -> Diagnostic {
         .hint("ask for addresses with `--ip`, or ask on the nodes")
 }
 
-/// The value may be anybody's name, typed after the wrong option, so it is not repeated.
+/// Reports an unknown class without repeating the value, which may be somebody's name, typed after the wrong
+/// option.
 pub(super) fn unknown_class(number: usize, known: &BTreeSet<&ClassName>) -> Diagnostic {
     let known: Vec<&str> = known.iter().map(|class| class.as_str()).collect();
     Diagnostic::new(&BAD_QUESTION, format!("value {number} of `--class` is a class that nobody knows"))
@@ -154,7 +156,7 @@ pub(super) fn cannot_look(path: &Path, error: &io::Error) -> Diagnostic {
         .hint("mend the disk or the permissions")
 }
 
-/// P10: a value of an option.
+/// P10: an invalid value of an option.
 pub static BAD_QUESTION: Code = Code {
     id: "P10",
     title: "what is asked for is not understood",
@@ -186,7 +188,7 @@ References
   docs/replay.md",
 };
 
-/// P11: nobody said why.
+/// P11: no stated reason.
 pub static NO_GRANT: Code = Code {
     id: "P11",
     title: "a case, a legal basis or a period is missing",
@@ -246,7 +248,7 @@ References
   docs/keys.md; GDPR art. 4(5)",
 };
 
-/// P13: the key of somebody else.
+/// P13: an identity that is not the custodian's.
 static WRONG_IDENTITY: Code = Code {
     id: "P13",
     title: "the identity opens none of the secrets",
@@ -327,7 +329,7 @@ References
   docs/archive.md, docs/fleet/README.md",
 };
 
-/// P16: lines that have no seal yet.
+/// P16: lines without a seal.
 pub static UNSEALED: Code = Code {
     id: "P16",
     title: "segments that are not sealed yet were left out",
@@ -353,7 +355,7 @@ References
   docs/replay.md",
 };
 
-/// P17: it ended before its end.
+/// P17: a replay that ended early.
 pub static STOPPED: Code = Code {
     id: "P17",
     title: "a replay ended before its last line",
@@ -377,7 +379,7 @@ References
   docs/replay.md; RFC 6587, 3.4",
 };
 
-/// P18: the answer lacks segments that should be there.
+/// P18: an answer without segments that should exist.
 pub static MISSING: Code = Code {
     id: "P18",
     title: "segments that should be there are missing",
@@ -405,7 +407,7 @@ References
   GDPR, articles 32 and 33; docs/replay.md",
 };
 
-/// P19: segments that may be another tenant's.
+/// P19: segments that may belong to another tenant.
 pub static UNATTRIBUTED: Code = Code {
     id: "P19",
     title: "nobody can tell whose lines a segment has",

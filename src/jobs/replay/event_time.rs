@@ -1,20 +1,23 @@
-//! When the event of an archived line was: read from the line again, as the live run read it.
+//! Determines the time of an archived line's event, by reading the line again as the live run read it.
 //!
-//! The archive keeps no time beside a line. What it keeps is the range of each frame, from the times that were
-//! believed when the lines came and, for the others, from their receipt. From these follows, line by line:
+//! The archive keeps no time beside a line. It keeps the range of each frame, which covers the times that
+//! were believed when the lines came and, for the other lines, their receipt. This determines the time of
+//! each line:
 //!
-//! 1. A line whose tag says `clock=received` was not believed.
-//! 2. Of the readings of a time (a year that is not stated, the hour that comes twice in autumn) the one within
-//!    the range of its frame is the one that was believed. A time that has none was not believed, even if
-//!    the line bears no tag.
-//! 3. A line that was not believed, or states no time, counts with its receipt. Lines of a frame stand in the
-//!    order of their receipt, and no event is much later than its receipt: so it came about at the latest time believed in
-//!    the frame before it, or at the beginning of the range; surely not much before that, nor after the end of the range. A
-//!    search finds it in every period that it may be of.
+//! 1. The time of a line whose tag says `clock=received` was not believed.
+//! 2. A stated time may have several readings (if it states no year, or is in the hour that comes twice in
+//!   autumn). The reading within the range of the frame is the one that was believed. If no reading is within
+//!   the range, the time was not believed, even if the line has no tag.
+//! 3. A line that states no time, or one that was not believed, counts as of its receipt. Lines of a frame
+//!   are in the order of their receipt, and no event is much later than its receipt. So the line was received
+//!   at about the latest time believed before it in the frame, or at the beginning of the range; certainly
+//!   not much earlier, and not after the end of the range. A search finds the line in every period that it
+//!   may be of.
 //!
-//! Days and periods are counted in whole seconds, as the formats read them. Within one second lines stand by the
-//! fraction that they state; one that states none stands with the line before it, if that is of the same second. The
-//! same line in the same frame always gets the same time, so a replay that is resumed goes on exactly where it was.
+//! Days and periods are counted in whole seconds, as the formats read them. Within a second, lines are
+//! ordered by the fraction that they state; a line that states none sorts with the line before it, if that is
+//! of the same second. The same line in the same frame always gets the same time, so a resumed replay
+//! continues exactly where it stopped.
 
 use super::fraction;
 use crate::format::Guess;
@@ -29,16 +32,19 @@ use std::ops::RangeInclusive;
 /// How lines are read.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    /// The only format, or `None` to guess: as it was when they were archived.
+    /// The only format, or `None` to guess: as when the lines were archived.
     pub format: Option<Format>,
-    /// The zone of times that state none, as whoever asks states it: whatever the segment says.
+    /// The zone of times that state none, given by whoever asks. It overrides the zone that the segment
+    /// names.
     pub source_zone: Option<TimeZone>,
-    /// The same for segments that do not say, by the configuration; their legal zone if not given.
+    /// The zone of times that state none in segments that name no zone, by the configuration; `None` for the
+    /// legal zone of the segment.
     pub assumed_zone: Option<TimeZone>,
 }
 
 impl Reading {
-    /// How lines of a segment are read that says, or does not, in which zone its times are that state none.
+    /// Returns how to read the lines of a segment, which `says` the zone of times that state none, or does
+    /// not.
     #[must_use]
     pub fn of_segment(&self, says: Option<&TimeZone>) -> Self {
         let source_zone = self.source_zone.as_ref().or(says).or(self.assumed_zone.as_ref()).cloned();
@@ -46,16 +52,16 @@ impl Reading {
     }
 }
 
-/// When an event was.
+/// The time of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventTime {
-    /// In Unix seconds.
+    /// Unix seconds.
     pub second: i64,
-    /// And nanoseconds after that.
+    /// Nanoseconds within that second.
     pub nanosecond: u32,
-    /// What says so.
+    /// The source of that time.
     pub from: DayFrom,
-    /// The first second and the last that it may have been: one second, if the line states it.
+    /// The first and the last second that the event may be from: the same if the line states its time.
     pub between: (i64, i64),
 }
 
@@ -65,17 +71,18 @@ pub struct FrameTimes {
     clock: EventClock,
     guess: Guess,
     range: RangeInclusive<i64>,
-    /// An instant near to all events.
+    /// An instant near all events.
     near: Timestamp,
-    /// The latest time that was believed so far.
+    /// The latest time believed so far.
     latest: Option<i64>,
-    /// That of the line before.
+    /// Second and nanosecond of the previous line.
     before: (i64, u32),
 }
 
 impl FrameTimes {
-    /// For a frame with that range of event seconds in a segment of the legal zone `legal`, which was sealed
-    /// near to the instant `sealed`. A frame that a crash left without a range has that of all numbers.
+    /// Creates a reader for a frame with this range of event seconds, in a segment of the legal zone `legal`
+    /// that was sealed at about the instant `sealed`. The range of a frame that a crash left without one is
+    /// all numbers.
     #[must_use]
     pub fn new(reading: &Reading, legal: TimeZone, range: RangeInclusive<i64>, sealed: Timestamp) -> Self {
         let known = *range.end() != i64::MAX;
@@ -90,7 +97,7 @@ impl FrameTimes {
         }
     }
 
-    /// The envelope of the next line (without its line end), and when its event was.
+    /// Reads the envelope of the next line (without its line end), and the time of its event.
     pub fn read(&mut self, line: &[u8]) -> (Record, EventTime) {
         let record = self.guess.parse(line);
         let tag = tag::existing(line, &record);
@@ -114,7 +121,7 @@ impl FrameTimes {
         (record, EventTime { second, nanosecond, from, between })
     }
 
-    /// The second that a stated time means, if it is one that was believed.
+    /// Returns the second that a stated time means, if that time was believed.
     fn second(&self, stated: StatedTime) -> Option<i64> {
         let first = Timestamp::from_second(*self.range.start()).ok();
         let readings = [Some(self.near), first].into_iter().flatten();
@@ -124,13 +131,13 @@ impl FrameTimes {
             .find(|second| self.range.contains(second))
     }
 
-    /// Nothing that comes now came before that.
+    /// Returns the earliest second that the next event can be from.
     fn earliest(&self) -> i64 {
         let ahead = |latest: i64| latest.saturating_sub(EventClock::MAX_FUTURE_SECONDS);
         self.latest.map_or(i64::MIN, ahead).max(*self.range.start())
     }
 
-    /// Nor after that; without a range, when it was sealed.
+    /// Returns the latest second that the next event can be from; without a range, the time of sealing.
     fn end(&self) -> i64 {
         if *self.range.end() == i64::MAX { self.near.as_second() } else { *self.range.end() }
     }
@@ -201,13 +208,13 @@ mod tests {
             &[
                 ("no time at all", "2026-11-23T08:59:00Z", DayFrom::Untimed),
                 ("Nov 23 10:00:05 web1 sshd[1]: x", "2026-11-23T09:00:05Z", DayFrom::Stated),
-                // Within the range, and yet the tag says that it was not believed.
+                // The time is within the range, but the tag says that it was not believed.
                 (
                     "Nov 23 10:00:09 web1 sshd[1]: x expires=2027-11-24 class=connection clock=received",
                     "2026-11-23T09:00:05Z",
                     DayFrom::Received,
                 ),
-                // Without a tag, but far from everything else in its frame.
+                // There is no tag, but the time is far from everything else in the frame.
                 ("Jun 23 10:00:09 web1 sshd[1]: x", "2026-11-23T09:00:05Z", DayFrom::Received),
             ],
         );
@@ -220,7 +227,7 @@ mod tests {
         for (line, first, last) in [
             ("no time at all", begin, end),
             ("Nov 23 09:59:00 web1 sshd[1]: x", "2026-11-23T08:59:00Z", "2026-11-23T08:59:00Z"),
-            // A source may be five minutes ahead.
+            // The clock of a source may be five minutes ahead.
             ("no time at all", "2026-11-23T08:54:00Z", end),
             ("Jun 23 10:00:09 web1 sshd[1]: x", "2026-11-23T08:54:00Z", end),
             ("Nov 23 09:02:00 web1 sshd[1]: x", "2026-11-23T08:02:00Z", "2026-11-23T08:02:00Z"),

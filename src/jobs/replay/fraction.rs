@@ -1,5 +1,5 @@
-//! The fraction of a second that a line states with its time. Formats drop it, for no day and no class depends on
-//! it; the order of lines does.
+//! Reads the fraction of a second that a line states. Formats drop it, because no day and no class depends on
+//! it; but the order of lines does.
 //!
 //! ```text
 //! 10:15:30.123456   10:15:30,123   1795428930.25   1795428930123
@@ -8,10 +8,11 @@
 use crate::model::StatedTime;
 use memchr::memmem;
 
-/// Nanoseconds after the second of `stated`, which was read from `line`; `None` if the line states none.
+/// Returns the nanoseconds within the second of `stated`, which was read from `line`; `None` if the line
+/// states none.
 ///
-/// The first place that spells that second is taken for the one that was read. Should it be another one, then of the
-/// same second: lines can only change places within that.
+/// The first text that spells that second is assumed to be the one that was read. If it is another, it spells
+/// the same second, so lines can only change places within that second.
 pub(super) fn nanoseconds(line: &[u8], stated: StatedTime) -> Option<u32> {
     match stated {
         StatedTime::Civil { minute, second, .. } => {
@@ -27,14 +28,14 @@ pub(super) fn nanoseconds(line: &[u8], stated: StatedTime) -> Option<u32> {
             let rest = line.get(memmem::find(line, spelt.as_bytes())? + spelt.len()..)?;
             match rest {
                 [b'.', digits @ ..] => fraction(digits),
-                // Milliseconds, microseconds, nanoseconds.
+                // Milliseconds, microseconds or nanoseconds.
                 digits => fraction(digits).filter(|_| matches!(count(digits), 3 | 6 | 9)),
             }
         }
     }
 }
 
-/// `123` is 123,000,000; digits beyond the ninth are dropped.
+/// Reads `123` as 123,000,000; digits after the ninth are dropped.
 fn fraction(text: &[u8]) -> Option<u32> {
     let digits = text.iter().take(count(text)).chain([&b'0'; 9]).take(9);
     (count(text) > 0).then(|| digits.fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0')))

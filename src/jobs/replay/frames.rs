@@ -1,4 +1,4 @@
-//! Frames read, and the lines in them that are asked for.
+//! Reads frames, and picks the matching lines in them.
 
 use super::event_time::{EventTime, FrameTimes, Reading};
 use super::lines::Place;
@@ -12,7 +12,7 @@ use crate::retention::DayFrom;
 use std::mem;
 use std::ops::Range;
 
-/// What is asked of each frame.
+/// What is sought in each frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'p> {
     pub(super) plan: &'p Plan,
@@ -20,16 +20,16 @@ pub(super) struct Asked<'p> {
     pub(super) reading: &'p Reading,
 }
 
-/// The lines of a frame that fit, in order.
+/// The matching lines of a frame, in order.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) bytes: Vec<u8>,
     pub(super) lines: Vec<Fitting>,
-    /// Those that went out.
+    /// The number of lines that went out.
     pub(super) done: usize,
 }
 
-/// A line that fits.
+/// A line that matches.
 #[derive(Clone, Debug)]
 pub(super) struct Fitting {
     pub(super) second: i64,
@@ -41,12 +41,12 @@ pub(super) struct Fitting {
 }
 
 impl Loaded {
-    /// Second and nanosecond of the next line to go out.
+    /// Returns second and nanosecond of the next line to go out.
     pub(super) fn next(&self) -> Option<(i64, u32)> {
         self.lines.get(self.done).map(|line| (line.second, line.nanosecond))
     }
 
-    /// What it takes in memory.
+    /// Returns the size in memory, in bytes.
     pub(super) fn size(&self) -> usize {
         self.bytes.len() + self.lines.len() * size_of::<Fitting>()
     }
@@ -59,11 +59,11 @@ pub(super) struct Frames<'p> {
     asked: Asked<'p>,
 }
 
-/// What one thread reads with.
+/// The state of one thread.
 #[derive(Debug)]
 struct Reader<'p> {
     frames: FrameReader<'p>,
-    /// The lines of a frame, whether they fit or not: most frames hold none that do.
+    /// All lines of a frame, matching or not: most frames have none that match.
     lines: Vec<u8>,
 }
 
@@ -77,7 +77,7 @@ impl<'p> Frames<'p> {
         self.asked.selection
     }
 
-    /// The lines that fit of each of these frames.
+    /// Reads these frames and returns the matching lines of each.
     pub(super) fn read(&mut self, places: &[Place]) -> Vec<Result<Loaded, ArchiveError>> {
         let asked = self.asked;
         threads::map(&mut self.readers, places, |reader, place| reader.read(&asked, *place))
@@ -88,13 +88,13 @@ impl Reader<'_> {
     fn read(&mut self, asked: &Asked<'_>, place: Place) -> Result<Loaded, ArchiveError> {
         let (segment, frame) = (&asked.plan.segments[place.0], asked.plan.frame(place));
         match self.frames.read(&segment.path, &frame.place, &mut self.lines) {
-            // A part that was sealed since it was planned: its frames lie where they lay.
+            // This part has been sealed since it was planned: its frames are at the same offsets.
             Err(error) if segment.state == State::Unsealed && error.is_missing() => {
                 self.frames.read(&segment.path.with_extension(""), &frame.place, &mut self.lines)?;
             }
             read => read?,
         }
-        // A frame that passed its filter by chance: no envelope in it need be read.
+        // The frame passed its filter by chance: no need to read the envelopes in it.
         if segment.wanted.as_ref().is_some_and(|wanted| !wanted.is_in(&self.lines)) {
             return Ok(Loaded::default());
         }
@@ -103,7 +103,7 @@ impl Reader<'_> {
     }
 }
 
-/// The lines that fit, sorted by their events.
+/// Returns the matching lines, sorted by their events.
 fn fitting(bytes: &[u8], segment: &PlannedSegment, frame: &PlannedFrame, asked: &Asked<'_>) -> Vec<Fitting> {
     let Asked { selection, reading, .. } = asked;
     let reading = reading.of_segment(segment.source_zone.as_ref());
@@ -125,12 +125,13 @@ fn fitting(bytes: &[u8], segment: &PlannedSegment, frame: &PlannedFrame, asked: 
             fitting.push(Fitting { second, nanosecond, from, between, number, span });
         }
     }
-    // Stable: lines of one instant stay in the order of their receipt.
+    // The sort is stable: lines of one instant stay in the order of their receipt.
     fitting.sort_by_key(|line| (line.second, line.nanosecond));
     fitting
 }
 
-/// Those lines with their bytes: all of the frame if most of it fits, or else copies.
+/// Combines the matching lines with their bytes: all bytes of the frame if most of it matches, otherwise
+/// copies.
 fn loaded(bytes: &mut Vec<u8>, mut lines: Vec<Fitting>) -> Loaded {
     if lines.len() * 2 > bytes.len() / MEAN_LINE_BYTES {
         return Loaded { bytes: mem::take(bytes), lines, done: 0 };
@@ -144,5 +145,6 @@ fn loaded(bytes: &mut Vec<u8>, mut lines: Vec<Fitting>) -> Loaded {
     Loaded { bytes: copies, lines, done: 0 }
 }
 
-/// Where most of a frame fits, copying its lines would gain nothing.
+/// The mean length of a line, in bytes, assumed to tell whether most of a frame matches: then copying its
+/// lines would gain nothing.
 const MEAN_LINE_BYTES: usize = 128;

@@ -1,9 +1,10 @@
-//! The lines of a plan in the order of their events, across segments.
+//! Reads the lines of a plan in the order of their events, across segments.
 //!
-//! A merge of frames: each is read when its first event is due, and its lines are sorted. Lines of one instant
-//! stand in the order of class, segment and place. Frames whose lines lie far apart wait; when they hold more
-//! than `MOST_BYTES`, those that are due last are forgotten and read once more when their time comes. So
-//! memory is bounded whatever the archive holds. The frames that are due next are read together, on several threads.
+//! This is a merge of frames: each frame is read when its first event is due, and its lines are sorted. Lines
+//! of the same instant are in the order of class, segment and place. Frames whose lines lie far apart wait in
+//! memory; when they hold more than `MOST_BYTES`, those due last are dropped and read again when they are
+//! due. So memory is bounded, whatever the archive holds. Frames that are due next are read together, on
+//! several threads.
 
 use super::event_time::Reading;
 use super::frames::{Asked, Fitting, Frames, Loaded};
@@ -23,28 +24,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// A line as it is in the archive.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'l> {
-    /// Its bytes, with the line feed.
+    /// The bytes of the line, with the line feed.
     pub bytes: &'l [u8],
-    /// When its event was, in Unix seconds.
+    /// The time of the event, in Unix seconds.
     pub second: i64,
-    /// What says so.
+    /// The source of that time.
     pub from: DayFrom,
-    /// The first second and the last that it may have been: not one, if the line does not state it.
+    /// The first and the last second that the event may be from. They differ if the line does not state its
+    /// time.
     pub between: (i64, i64),
-    /// Index of its segment in the plan.
+    /// The index of the segment in the plan.
     pub segment: usize,
-    /// The name of its segment: class, expiry day, epoch.
+    /// The name of the segment: class, expiry day, epoch.
     pub name: &'l SegmentName,
-    /// Whether that is sealed.
+    /// Whether the segment is sealed.
     pub state: State,
-    /// Number of its frame in the segment.
+    /// The number of the frame in its segment.
     pub frame: usize,
-    /// Number of the line in its frame, from 0.
+    /// The number of the line in its frame, from 0.
     pub number: usize,
 }
 
 impl Line<'_> {
-    /// The first legal day on which it must no longer exist.
+    /// Returns the first legal day on which the line must no longer exist.
     #[must_use]
     pub fn expires(&self) -> Expires {
         self.name.folder.expires
@@ -54,13 +56,14 @@ impl Line<'_> {
 /// What was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ReadCounts {
-    /// Frames that were read, those twice that did not fit into memory.
+    /// Frames read. A frame that was dropped from memory and read again counts twice.
     pub frames_read: u64,
-    /// Their bytes, compressed.
+    /// Compressed bytes of these frames.
     pub bytes_read: u64,
-    /// Lines that fit.
+    /// Lines that match.
     pub lines: u64,
-    /// Those of them that may have come outside of the period: they state no time that was believed.
+    /// Lines among them whose events may lie outside the period, because they state no time that was
+    /// believed.
     #[serde(skip_serializing_if = "is_zero")]
     pub perhaps_outside: u64,
 }
@@ -72,32 +75,32 @@ pub struct Lines<'p> {
     frames: Frames<'p>,
     /// Frames by the second in which their next line is due, or may be.
     queue: BinaryHeap<Reverse<Due>>,
-    /// Frames that were not read yet, in the order in which they are due.
+    /// Frames not read yet, in the order in which they are due.
     unread: VecDeque<Place>,
     /// Frames in memory.
     loaded: HashMap<Place, Loaded>,
     loaded_bytes: usize,
-    /// How many lines of a frame went out before it was forgotten.
+    /// For each frame dropped from memory, the number of its lines that had gone out.
     done: HashMap<Place, usize>,
     current: Option<Place>,
     counts: ReadCounts,
-    /// Segments that have a frame that is not as it was written, or cannot be read: its lines are left out.
+    /// Segments with a frame that is damaged or cannot be read: the lines of that frame are left out.
     unreadable: Obstacles,
     /// The second of the last line.
     last: i64,
-    /// Whether to stop; and the second to go on from, once it did.
+    /// Whether to stop, and then the second to resume from.
     stopped: Arc<AtomicBool>,
     resume: Option<i64>,
 }
 
-/// A frame by its indices in the plan.
+/// A frame, as the indices of its segment and of itself in the plan.
 pub(super) type Place = (usize, usize);
 
-/// When a frame is due: first by second and nanosecond, then in the order of the plan.
+/// When a frame is due: ordered by second and nanosecond, then by place in the plan.
 type Due = (i64, u32, Place);
 
 impl<'p> Lines<'p> {
-    /// The lines of `plan`, which was made of `selection`.
+    /// Creates a reader of the lines of `plan`, which was made for `selection`.
     ///
     /// # Errors
     /// If there is no memory to decompress with.
@@ -130,35 +133,37 @@ impl<'p> Lines<'p> {
         })
     }
 
-    /// The same, until `stopped`: no more frames are read then, unless they may have lines of a second that has
-    /// begun.
+    /// Makes the reader stop when `stopped` is set. It then reads no more frames, except those that may have
+    /// lines of the second already begun.
     #[must_use]
     pub fn until(self, stopped: Arc<AtomicBool>) -> Self {
         Self { stopped, ..self }
     }
 
-    /// If it was stopped, the second to go on from: every line before it came, and none of it or after it.
+    /// Returns the second to resume from, if the reader was stopped: all earlier lines were returned, and
+    /// none of that second or later.
     #[must_use]
     pub fn resume(&self) -> Option<i64> {
         self.resume
     }
 
-    /// What was read so far.
+    /// Returns what was read so far.
     #[must_use]
     pub fn counts(&self) -> ReadCounts {
         self.counts
     }
 
-    /// Segments of which a frame was left out: it is not as it was written, or cannot be read.
+    /// Returns the segments with a frame that was left out because it is damaged or cannot be read.
     #[must_use]
     pub fn unreadable(&self) -> &Obstacles {
         &self.unreadable
     }
 
-    /// The next line; `None` after the last, or when it was stopped.
+    /// Returns the next line; `None` after the last one, or if the reader was stopped.
     ///
     /// # Errors
-    /// A segment that cannot be read.
+    /// If the archive cannot be read. A single segment that cannot be read is noted in [`Self::unreadable`]
+    /// instead.
     #[expect(clippy::should_implement_trait, reason = "a line borrows from the frame in memory")]
     pub fn next(&mut self) -> Result<Option<Line<'_>>, Diagnostic> {
         let Some(place) = self.advance()? else { return Ok(None) };
@@ -183,7 +188,7 @@ impl<'p> Lines<'p> {
         }))
     }
 
-    /// The frame whose next line is due.
+    /// Finds the frame whose next line is due.
     fn advance(&mut self) -> Result<Option<Place>, Diagnostic> {
         loop {
             if let Some(place) = self.current.take()
@@ -207,7 +212,7 @@ impl<'p> Lines<'p> {
         }
     }
 
-    /// When the next line of a frame in memory is due; the frame is forgotten if it has none.
+    /// Returns when the next line of a frame in memory is due. A frame without further lines is dropped.
     fn due(&mut self, place: Place) -> Option<Due> {
         let loaded = self.loaded.get(&place)?;
         let due = loaded.next().map(|(second, nanosecond)| (second, nanosecond, place));
@@ -223,7 +228,7 @@ impl<'p> Lines<'p> {
         loaded.done
     }
 
-    /// Reads a frame and, if it is read for the first time, those that are due next.
+    /// Reads a frame. If it is read for the first time, also reads the frames that are due next.
     fn load(&mut self, place: Place) -> Result<(), Diagnostic> {
         let places = self.due_next(place);
         for (place, loaded) in places.iter().zip(self.frames.read(&places)) {
@@ -244,7 +249,7 @@ impl<'p> Lines<'p> {
         Ok(())
     }
 
-    /// `place`, and as many of those behind it as are worth reading at once.
+    /// Returns `place`, followed by the places due next that are worth reading together with it.
     fn due_next(&mut self, place: Place) -> Vec<Place> {
         let mut places = vec![place];
         if self.unread.front() != Some(&place) {
@@ -262,21 +267,21 @@ impl<'p> Lines<'p> {
         places
     }
 
-    /// Forgets the frames that are due last, until those in memory are small enough.
+    /// Drops the frames that are due last, until the rest fits into [`MOST_BYTES`].
     fn make_room(&mut self, wanted: Place) {
         while self.loaded_bytes > MOST_BYTES {
             let others = self.loaded.iter().filter(|(place, _)| **place != wanted);
             let last = others.max_by_key(|(place, loaded)| (loaded.next(), **place));
             let Some(place) = last.map(|(place, _)| *place) else { return };
-            // It is in the queue, with the second of its next line.
+            // The frame stays in the queue, with the second of its next line.
             let done = self.forget(place);
             self.done.insert(place, done);
         }
     }
 }
 
-/// Frames in memory take so much together. A frame has 1 MiB, unless a line is longer.
+/// The most memory that frames take together. A frame has 1 MiB, unless a line is longer.
 const MOST_BYTES: usize = 256 << 20;
 
-/// Lines of frames that are read together: enough for some threads, and little to wait for.
+/// The most bytes of lines in frames that are read together: enough for several threads, and a short wait.
 const MOST_AHEAD_BYTES: u64 = 16 << 20;

@@ -1,14 +1,15 @@
-//! Originals of lines that a worker of a fleet stored. They are in the vaults of the nodes that wrote the lines, whose
-//! names do not pair with the worker's segments.
+//! Finds the originals of lines that a worker of a fleet stored. They are in the vaults of the nodes that
+//! wrote the lines, whose names do not match those of the worker's segments.
 //!
 //! ```text
 //! lines found --tokens, tags--> Sought --names of vaults--> vaults that may hold them --S, H--> originals
 //! ```
-//! - A token says its epoch, and the tag of its line class and expiry day on the node. The name of a vault says all three, so
-//!   no other vault is opened, and what it takes to know that is a listing.
-//! - A vault is opened with the H of its node, whichever of those at hand that is: its header tells. Without it nothing
-//!   else is read of it.
-//! - Nothing more is opened when all is found. What is not found is named, with the reason; if nothing is, nothing goes out.
+//! - A token states its epoch, and the tag of its line states class and expiry day on the node. The name of a
+//!   vault states all three, so no other vault is opened, and a listing is enough to choose.
+//! - A vault is opened with the H of its node; its header tells which of the available H that is. Without it,
+//!   nothing but the header is read.
+//! - The search stops when everything is found. Tokens without an original are named, with the reason; if no
+//!   original is found at all, nothing goes out.
 
 mod listing;
 #[cfg(test)]
@@ -37,21 +38,21 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-/// What other nodes keep, where it can be reached.
+/// Places with vaults and shred keys of other nodes.
 #[derive(Clone, Debug, Default)]
 pub struct NodePlaces {
-    /// Trees of vaults, or folders that have such trees; if there are none, that of the archive alone.
+    /// Trees of vaults, or folders that contain such trees; if empty, the tree of the archive alone.
     pub vaults: Vec<PathBuf>,
-    /// Folders of shred keys, beside that of this node.
+    /// Folders of shred keys, besides that of this node.
     pub shred_keys: Vec<PathBuf>,
 }
 
-/// Where the original of a token is, as far as the token and its line say.
+/// Where the original of a token is, as far as the token and its line tell.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
-    /// Class and expiry day of the line on its node; `None` if it bears no tag.
+    /// Class and expiry day of the line on its node; `None` if the line has no tag.
     folder: Option<Folder>,
-    /// The epoch; `None` for a token in the shape of an address, which does not say.
+    /// The epoch; `None` for a token in the shape of an address, which does not state it.
     kid: Option<[u8; KID_BYTES]>,
 }
 
@@ -68,7 +69,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Tokens in lines that workers stored, by where their originals are.
+/// Tokens in lines that workers stored, by the place of their originals.
 #[derive(Debug, Default)]
 pub struct NodeTokens {
     by_place: BTreeMap<Place, HashSet<TagKey>>,
@@ -76,10 +77,10 @@ pub struct NodeTokens {
 }
 
 impl NodeTokens {
-    /// Adds those in a line that are to be given back: as [`Scope`] says, and `wanted` who is asked for.
+    /// Adds the tokens of a line that are to be revealed, by `scope` and the tokens asked for in `wanted`.
     ///
     /// # Errors
-    /// P15, if they are too many to be held.
+    /// P15 if there are more tokens than can be held in memory.
     pub fn add(
         &mut self,
         line: &[u8],
@@ -100,7 +101,7 @@ impl NodeTokens {
         if self.count > MOST_SOUGHT { Err(codes::too_many_tokens()) } else { Ok(()) }
     }
 
-    /// Adds what `others` have.
+    /// Adds the tokens of `others`.
     pub fn extend(&mut self, others: Self) {
         for (place, keys) in others.by_place {
             let known = self.by_place.entry(place).or_default();
@@ -111,31 +112,31 @@ impl NodeTokens {
     }
 }
 
-/// Tokens that have no original at a place.
+/// Tokens without an original at a place.
 #[derive(Debug)]
 pub(super) struct Missing {
     pub(super) place: Place,
     pub(super) keys: HashSet<TagKey>,
-    /// How many vaults of that place were opened.
+    /// The number of vaults of that place that were searched.
     pub(super) searched: usize,
-    /// Why others were not.
+    /// Why other vaults were not searched.
     pub(super) obstacles: Vec<Diagnostic>,
 }
 
-/// What came of a search for originals.
+/// The outcome of a search for originals.
 #[derive(Debug)]
 pub struct Found {
-    /// What was found, by its token.
+    /// The originals found, by token.
     pub originals: HashMap<TagKey, Original>,
-    /// What is in no vault that opens.
+    /// The tokens whose originals are in no vault that opens.
     pub(super) missing: Vec<Missing>,
 }
 
 impl Found {
-    /// What keeps the rest back, by its place.
+    /// Returns what prevents each missing original from being revealed, by place.
     ///
     /// # Errors
-    /// With all that is missing, if whoever asks could bring something of it: an identity.
+    /// Names everything that is missing, if whoever asks can provide some of it: an identity.
     pub fn obstacles(&self) -> Result<Obstacles, Diagnostic> {
         let mut obstacles = Obstacles::default();
         for one in &self.missing {
@@ -148,7 +149,8 @@ impl Found {
     }
 }
 
-/// The tokens to be given back in the lines of a plan that workers stored. These lines are read for it.
+/// Collects the tokens to reveal in those lines of a plan that workers stored. The lines are read for this
+/// purpose.
 pub(super) fn sought(
     storage: &dyn Storage,
     plan: &Plan,
@@ -167,17 +169,17 @@ pub(super) fn sought(
     Ok(sought)
 }
 
-/// Whether a token in a line is one whose original is to be given back.
+/// Returns whether the original of a token in a line is to be revealed.
 pub(super) fn is_given_back(spelt: &Spelt, line: &[u8], scope: Scope, wanted: Option<&Wanted>) -> bool {
     match scope {
         Scope::Nobody => false,
         Scope::Asked => wanted.is_some_and(|wanted| wanted.contains(&spelt.key)),
-        // What a quarantined line was is in no vault.
+        // The original of a quarantined line is in no vault.
         Scope::Everybody => !line[spelt.span.clone()].starts_with(b"qr_"),
     }
 }
 
-/// Class and expiry day of a line, by its tag.
+/// Returns class and expiry day of a line, from its tag.
 fn folder_of(line: &[u8], guess: &mut Guess) -> Option<Folder> {
     let tag = tag::existing(line, &guess.parse(line))?;
     Some(Folder { expires: tag.expires, class: ClassName::new(tag.class)? })
@@ -187,7 +189,7 @@ fn kid_of(spelt: &Spelt, line: &[u8]) -> Option<[u8; KID_BYTES]> {
     token::parse(&line[spelt.span.clone()]).map(|parts| parts.kid)
 }
 
-/// The originals of all that is sought, from the vaults that may have them.
+/// Finds the originals of all tokens in `sought`, in the vaults that may have them.
 pub fn originals(sought: NodeTokens, scope: Scope, secrets: &mut Secrets) -> Found {
     let storage = secrets.storage();
     let mut listing = Listing::new(&*storage, secrets.vault_places());
@@ -202,13 +204,15 @@ pub fn originals(sought: NodeTokens, scope: Scope, secrets: &mut Secrets) -> Fou
     missing.retain_mut(|missing| {
         // The same token may have been found at another place.
         missing.keys.retain(|key| !originals.contains_key(key));
-        // If everybody's are asked for, what has the shape of an address may be an address that is no token.
+        // If everybody's originals are asked for, text in the shape of an address may be an address and not a
+        // token.
         !missing.keys.is_empty() && (scope == Scope::Asked || missing.place.kid.is_some())
     });
     Found { originals, missing }
 }
 
-/// Looks for what is missing in one vault after the other, until all is found. What is missing then.
+/// Searches one vault after another for the missing originals, until all are found. Returns what is still
+/// missing.
 fn look(
     vaults: &[NodeVault],
     mut missing: Missing,
@@ -233,7 +237,7 @@ fn look(
     missing
 }
 
-/// Shows `see` the originals in a vault, with their tokens, until it has seen enough.
+/// Passes the originals in a vault to `see`, with their tokens, until `see` breaks.
 fn search(
     secrets: &mut Secrets,
     vault: &NodeVault,
@@ -251,26 +255,26 @@ fn search(
     Ok(())
 }
 
-/// Vaults of nodes that have originals of some tokens, and those of which nobody could tell.
+/// Vaults of nodes that hold originals of some tokens, and places where that could not be determined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holders {
-    /// The vaults that have some.
+    /// The vaults that hold at least one original.
     pub vaults: BTreeSet<PathBuf>,
-    /// The nodes of all vaults that were looked through.
+    /// The nodes of all vaults that were searched.
     pub nodes: BTreeSet<NodeName>,
-    /// Places that were not looked through, or not all of them, with the reason.
+    /// Places that were not searched, or not completely, with the reason.
     pub unseen: BTreeMap<String, String>,
 }
 
 impl Holders {
-    /// Whether none has some, as far as vaults were named.
+    /// Returns whether no vault holds an original, and every place was searched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.vaults.is_empty() && self.unseen.is_empty()
     }
 }
 
-/// Which vaults of nodes have the originals of tokens: all of them are looked through.
+/// Finds the vaults of nodes that hold originals of these tokens, by searching every vault that may.
 pub fn holders(tokens: NodeTokens, secrets: &mut Secrets) -> Holders {
     let storage = secrets.storage();
     let mut listing = Listing::new(&*storage, secrets.vault_places());
@@ -303,5 +307,5 @@ pub fn holders(tokens: NodeTokens, secrets: &mut Secrets) -> Holders {
     holders
 }
 
-/// Different tokens of one question, at different places: about 100 MiB of originals.
+/// The most distinct tokens of one question, counted per place: their originals take about 100 MiB.
 pub(super) const MOST_SOUGHT: usize = 1 << 20;

@@ -1,8 +1,8 @@
-//! Where replayed lines go: framed for whoever reads them, at a pace, and stopped between two seconds.
+//! Writes replayed lines: framed for their reader, at a pace, and stopped only between two seconds.
 //!
-//! Times are whole seconds, so a replay that is stopped ends its second first: every line before the time that
-//! it gives back went out, and none of that time or after it. It goes on with `--from` that time, and no line is
-//! lost and none comes twice.
+//! Times are whole seconds, so a replay that is stopped finishes its second first: every line before the
+//! returned time went out, and none at or after it. Resumed with `--from` that time, it neither loses nor
+//! repeats a line.
 
 use super::codes::STOPPED;
 use crate::primitives::diag::{Code, Diagnostic};
@@ -13,29 +13,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How a stream is cut into messages (RFC 6587, 3.4).
+/// How a stream is divided into messages (RFC 6587, 3.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
-    /// Non-transparent framing: a line feed ends each. (3.4.2)
+    /// Non-transparent framing: a line feed ends each message (3.4.2).
     #[default]
     LineFeed,
-    /// Octet counting: `MSG-LEN SP MSG`, without the line feed. (3.4.1)
+    /// Octet counting: `MSG-LEN SP MSG`, without the line feed (3.4.1).
     OctetCounting,
 }
 
-/// Why a replay ends before its last line.
+/// Why a replay ended before its last line.
 #[derive(Debug)]
 pub enum Broken {
-    /// Somebody stopped it.
+    /// It was stopped.
     Stopped {
-        /// The second to go on from.
+        /// The second to resume from.
         resume: i64,
     },
-    /// The reader does not take more.
+    /// The reader accepts no more.
     Write {
-        /// Why.
+        /// The error of the write.
         error: io::Error,
-        /// The second to go on from: lines may come twice then, for nobody knows what the reader took.
+        /// The second to resume from. Lines may then come twice, because it is unknown what the reader took.
         resume: i64,
     },
 }
@@ -49,7 +49,8 @@ pub struct Outlet<W> {
     buffer: Vec<u8>,
     /// The second of the last line.
     second: Option<i64>,
-    /// Bytes written so far, and where seconds began in them: what a reader that goes away may not have read.
+    /// The number of bytes written so far, and the offsets at which seconds began: what a reader that goes
+    /// away may not have read.
     written: u64,
     seconds: VecDeque<(u64, i64)>,
 }
@@ -61,23 +62,24 @@ struct Pace {
 }
 
 impl<W: Write> Outlet<W> {
-    /// Writes to `to`; at `speed` times the original pace, if there is one; until `stopped`.
+    /// Creates an outlet that writes to `to` until `stopped` is set, at `speed` times the original pace if
+    /// given.
     pub fn new(to: W, framing: Framing, speed: Option<f64>, stopped: Arc<AtomicBool>) -> Self {
         let pace = speed.map(|speed| Pace { speed, began: None });
         let buffer = Vec::with_capacity(BUFFER_BYTES);
         Self { to, framing, pace, stopped, buffer, second: None, written: 0, seconds: VecDeque::new() }
     }
 
-    /// What stops it.
+    /// Returns the flag that stops the outlet.
     #[must_use]
     pub fn stopped(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stopped)
     }
 
-    /// Takes the line with its line feed, whose event was in `second`.
+    /// Writes a line with its line feed, whose event was in `second`.
     ///
     /// # Errors
-    /// [`Broken`] if it was not taken.
+    /// [`Broken`] if the line was not accepted.
     pub fn line(&mut self, line: &[u8], second: i64) -> Result<(), Broken> {
         if self.second != Some(second) {
             self.begin_second(second)?;
@@ -93,10 +95,10 @@ impl<W: Write> Outlet<W> {
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what is left.
+    /// Writes what is left in the buffer.
     ///
     /// # Errors
-    /// If it is not taken.
+    /// If the reader does not accept it.
     pub fn finish(mut self) -> Result<W, Broken> {
         self.flush()?;
         Ok(self.to)
@@ -131,7 +133,7 @@ impl<W: Write> Outlet<W> {
         }
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
-        // Seconds that began before the one in which the unread bytes begin are surely read.
+        // Seconds that began before the one with the first unread byte are certainly read.
         let unread = self.written.saturating_sub(MOST_UNREAD_BYTES);
         while self.seconds.get(1).is_some_and(|(begin, _)| *begin <= unread) {
             self.seconds.pop_front();
@@ -139,7 +141,7 @@ impl<W: Write> Outlet<W> {
         Ok(())
     }
 
-    /// Writes the buffer. A writer with a time limit is given more time until the replay is stopped.
+    /// Writes the buffer. A write that times out is repeated until the replay is stopped.
     fn write_whole(&mut self) -> io::Result<()> {
         let mut rest = &self.buffer[..];
         while !rest.is_empty() {
@@ -160,7 +162,7 @@ impl<W: Write> Outlet<W> {
 }
 
 impl Pace {
-    /// When an event of `second` is due.
+    /// Returns when an event of `second` is due.
     fn due(&mut self, second: i64) -> Option<Instant> {
         let (began, first) = *self.began.get_or_insert_with(|| (Instant::now(), second));
         let after = Duration::try_from_secs_f64(second.saturating_sub(first) as f64 / self.speed).ok()?;
@@ -169,7 +171,7 @@ impl Pace {
 }
 
 impl Broken {
-    /// The second to go on from.
+    /// Returns the second to resume from.
     #[must_use]
     pub fn resume(&self) -> i64 {
         let (Self::Stopped { resume } | Self::Write { resume, .. }) = self;
@@ -177,14 +179,14 @@ impl Broken {
     }
 }
 
-/// Where a line goes: an error of the archive or of the reader ends the replay.
+/// Why the writing of lines ended: an error of the archive or of the reader.
 pub(super) enum Ended {
     Archive(Diagnostic),
     Reader(Broken),
 }
 
 impl Ended {
-    /// The code of the message that says why.
+    /// Returns the code of the message that says why.
     pub(super) fn code(&self) -> &'static Code {
         match self {
             Self::Archive(error) => error.code,
@@ -209,13 +211,14 @@ fn is_late(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-/// Written in one go.
+/// The number of bytes written at once.
 const BUFFER_BYTES: usize = 128 << 10;
 
-/// A signal is seen so soon while the next event is waited for.
+/// The longest time until a signal is noticed while waiting for the next event.
 const LOOK_AT_SIGNALS: Duration = Duration::from_millis(50);
 
-/// What can lie in the buffers of both ends of a connection: tcp_wmem and tcp_rmem go up to 4 and 6 MiB as a rule.
+/// The most bytes in the buffers at both ends of a connection: tcp_wmem and tcp_rmem usually go up to 4 and 6
+/// MiB.
 const MOST_UNREAD_BYTES: u64 = 16 << 20;
 
 #[cfg(test)]
@@ -248,7 +251,7 @@ mod tests {
         assert_eq!(outlet.to, b"a\nb\n");
     }
 
-    /// Takes so many bytes.
+    /// A writer that accepts this many bytes.
     struct Limited(usize);
 
     impl Write for Limited {

@@ -1,11 +1,11 @@
-//! Originals put back in the place of tokens: of those asked for, and of nobody else.
+//! Puts originals back in place of tokens: those of the people asked for, and nobody else's.
 //!
-//! An original is written in its canonical form: an IPv4 address dotted, an IPv6 address as RFC 5952 has it, an
-//! e-mail address in lower case with an A-label. Where the token has the shape of an address, its `:` and
-//! `@` are spelt as the token spells them, so that a place that was encoded stays so. A native token has none, and
-//! the archive does not keep how the original was spelt; within a JSON object quotes and backslashes of the
-//! original are escaped, and that is all that can be known. Brackets that an address-shaped token was given for
-//! its port stay.
+//! An original is written in its canonical form: an IPv4 address in dotted form, an IPv6 address as in RFC
+//! 5952, an e-mail address in lower case with an A-label. If the token has the shape of an address, the `:`
+//! and `@` of the original are spelt as they are in the token, so an encoded place stays encoded. A native
+//! token has no such characters, and the archive does not record how the original was spelt; within a JSON
+//! object, quotes and backslashes of the original are escaped, and nothing more can be known. Brackets that
+//! were put around an address-shaped token because of its port stay.
 
 use super::codes;
 use super::event_time::Reading;
@@ -27,7 +27,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Whose originals are given back.
+/// Whose originals are revealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// Nobody's.
@@ -40,7 +40,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Its name in the ledger.
+    /// Returns the name of the scope in the ledger.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -54,9 +54,9 @@ impl Scope {
 /// An original in clear.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Revealed {
-    /// Name of its kind.
+    /// The name of the kind.
     pub kind: String,
-    /// Its text.
+    /// The text of the original.
     pub text: Zeroizing<Vec<u8>>,
 }
 
@@ -72,23 +72,24 @@ impl std::fmt::Debug for Revealed {
     }
 }
 
-/// The originals that may be shown, of a segment or of all that workers stored.
+/// Originals that may be shown, of one segment or of all segments that workers stored.
 pub(super) type Shown = HashMap<TagKey, Revealed>;
 
-/// Puts originals back.
+/// Puts originals back into lines.
 #[derive(Debug)]
 pub struct Reveal<'s> {
     secrets: &'s mut Secrets,
     scope: Scope,
-    /// By index of the segment in the plan. All of those asked for; of everybody's only those of segments
-    /// that were needed last, for they may be many.
+    /// Originals by the index of their segment in the plan. With [`Scope::Asked`], of all segments; with
+    /// [`Scope::Everybody`], only of the segments needed last, because there may be many originals.
     shown: HashMap<usize, Shown>,
-    /// The segments that workers stored, and what their tokens stand for.
+    /// The segments that workers stored, and the originals of their tokens.
     of_workers: HashSet<usize>,
     of_nodes: Shown,
     /// The segments whose vault does not open.
     closed: HashMap<usize, Closed>,
-    /// Those of them, and places of lines that workers stored, with tokens that are not given back for it.
+    /// Segments, and places of lines that workers stored, with tokens whose originals are withheld for lack
+    /// of a vault.
     withheld: Obstacles,
     revealed: u64,
     guess: Guess,
@@ -98,17 +99,20 @@ pub struct Reveal<'s> {
 #[derive(Debug)]
 struct Closed {
     obstacle: Obstacle,
-    /// The tokens asked for in its segment.
+    /// The tokens asked for in the segment of the vault.
     wanted: Option<Arc<Wanted>>,
 }
 
 impl<'s> Reveal<'s> {
-    /// Opens the vaults of all segments of a plan, and those of nodes whose lines a worker stored, so that what is missing is
-    /// known before the first line goes out. With [`Scope::Nobody`] none is opened. Of one that is damaged that is given back
-    /// which can be read, and of several that which opens: the rest is [withheld](Self::withheld).
+    /// Opens all vaults of a plan, so that everything missing is known before the first line goes out.
+    ///
+    /// These are the vaults of all segments of the plan, and of the nodes whose lines a worker stored. With
+    /// [`Scope::Nobody`] none is opened. Whatever can be read of a damaged vault is revealed, and so are the
+    /// vaults that open if others do not: [`Self::withheld`] names the rest.
     ///
     /// # Errors
-    /// With the name of what is missing: an identity, or the right one; H or a vault, if nothing can be given back without.
+    /// Names what is missing: an identity, or the right identity; also H or a vault, if nothing can be
+    /// revealed without it.
     pub fn prepare(
         plan: &Plan,
         selection: &Selection,
@@ -147,7 +151,7 @@ impl<'s> Reveal<'s> {
         outlook.demand_something().map(|()| reveal)
     }
 
-    /// Opens the vault of a segment of a plan.
+    /// Opens the vault of a segment of the plan.
     fn open(
         &mut self,
         index: usize,
@@ -162,7 +166,7 @@ impl<'s> Reveal<'s> {
                     self.shown.insert(index, shown(&opened, |key| asked.contains(key)));
                 }
             }
-            // It was noted.
+            // `Secrets::unopened` has noted it.
             Ok(None) => {}
             Err(refusal) => {
                 let obstacle = Obstacle::of_vault(refusal.clone())?;
@@ -173,29 +177,29 @@ impl<'s> Reveal<'s> {
         Ok(())
     }
 
-    /// The segments, and the places of lines that workers stored, with tokens that were to be given back and were not, for no
-    /// vault of theirs opens: as far as lines were looked at.
+    /// Returns the segments, and the places of lines that workers stored, with tokens that should have been
+    /// revealed but were not, because none of their vaults opens. Covers only the lines examined so far.
     #[must_use]
     pub fn withheld(&self) -> &Obstacles {
         &self.withheld
     }
 
-    /// Counts originals that are given back otherwise than in the place of tokens.
+    /// Counts originals that are revealed in other ways than in place of tokens.
     pub fn give_back(&mut self, originals: u64) {
         self.revealed += originals;
     }
 
-    /// How many originals were given back: each time that one was put in the place of a token, and those counted with
+    /// Returns the number of originals revealed: once for each token replaced, plus those counted with
     /// [`Reveal::give_back`].
     #[must_use]
     pub fn revealed(&self) -> u64 {
         self.revealed
     }
 
-    /// The tokens in a line that may be shown, with what they stand for, in order.
+    /// Returns the tokens in a line whose originals may be shown, with those originals, in order.
     ///
     /// # Errors
-    /// If a vault cannot be opened any more.
+    /// If a vault can no longer be opened.
     pub fn originals(&mut self, line: &Line<'_>) -> Result<Vec<(Spelt, Revealed)>, Diagnostic> {
         if self.scope == Scope::Nobody {
             return Ok(Vec::new());
@@ -215,7 +219,7 @@ impl<'s> Reveal<'s> {
         Ok(spelling::all(line.bytes).into_iter().filter_map(with_original).collect())
     }
 
-    /// Appends the line to `out` with originals in the place of the tokens that may be shown.
+    /// Appends the line to `out`, with originals in place of the tokens whose originals may be shown.
     ///
     /// # Errors
     /// As [`Reveal::originals`].
@@ -229,7 +233,7 @@ impl<'s> Reveal<'s> {
         let json = self.guess.parse(line.bytes.trim_ascii_end()).is(Format::Json);
         let mut end = 0;
         for (spelt, original) in &originals {
-            // Tokens do not lie across each other, but what only looks like one may.
+            // Tokens do not overlap, but text that only looks like a token may.
             if spelt.span.start < end {
                 continue;
             }
@@ -241,7 +245,7 @@ impl<'s> Reveal<'s> {
         Ok(())
     }
 
-    /// Has the originals of everybody in the segment of a line at hand, if that is what was asked.
+    /// Loads the originals of everybody in the segment of a line, if they are asked for and not loaded yet.
     fn show_everybody_in(&mut self, line: &Line<'_>) -> Result<(), Diagnostic> {
         let at_hand = self.shown.contains_key(&line.segment) || self.of_workers.contains(&line.segment);
         if self.scope != Scope::Everybody || at_hand {
@@ -250,24 +254,25 @@ impl<'s> Reveal<'s> {
         if self.shown.len() >= MOST_SHOWN {
             self.shown.clear();
         }
-        // What its vault lacks was noted when everything was prepared.
+        // Whatever is missing from its vault was noted in `prepare`.
         let opened = self.secrets.open_readable(line.name, line.state, None)?;
         self.shown.insert(line.segment, opened.map_or_else(Shown::new, |opened| shown(&opened, |_| true)));
         Ok(())
     }
 }
 
-/// Whether a reveal has anything to give back.
+/// Whether there is anything to reveal.
 #[derive(Debug, Default)]
 struct Outlook {
-    /// Whether some vault opens.
+    /// Whether any vault opens.
     opens: bool,
-    /// Why the first of those did not that do not.
+    /// Why the first vault that does not open does not.
     refusal: Option<Diagnostic>,
 }
 
 impl Outlook {
-    /// Refuses what would give nothing back at all: whoever asks may have the wrong key, or be on the wrong node.
+    /// Refuses a reveal that would show nothing at all: whoever asks may have the wrong key, or be on the
+    /// wrong node.
     fn demand_something(self) -> Result<(), Diagnostic> {
         match self.refusal {
             Some(refusal) if !self.opens => Err(refusal),
@@ -284,13 +289,13 @@ fn shown(opened: &Opened, is_shown: impl Fn(&TagKey) -> bool) -> Shown {
     opened.originals.iter().filter_map(entry).collect()
 }
 
-/// Which token stands for an original, by the keys of its epoch and the kinds of its vault.
+/// Returns the token of an original, by the keys of its epoch and the kinds of its vault.
 pub(super) fn key_of(original: &Original, keys: &EpochKeys, kinds: &Kinds) -> Option<TagKey> {
     let kind = kinds.find(&original.kind)?;
     Some(TagKey::of(&keys.tag(kind, &original.canonical)))
 }
 
-/// The text of canonical bytes.
+/// Returns the text of a canonical identifier.
 fn text(kind: &str, canonical: &[u8]) -> Zeroizing<Vec<u8>> {
     let address = match (kind, canonical) {
         ("ip", [4, octets @ ..]) => <[u8; 4]>::try_from(octets).ok().map(|v4| Ipv4Addr::from(v4).to_string()),
@@ -313,7 +318,7 @@ fn write(original: &Revealed, separator: &[u8], json: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// Segments whose originals are all in memory at once.
+/// The number of segments whose originals are all in memory at once.
 const MOST_SHOWN: usize = 8;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One replay from the question to the last line, with its entries in the ledger.
+//! Runs one replay from the question to the last line, with its entries in the ledger.
 
 mod visit;
 
@@ -19,25 +19,25 @@ use std::io::Write;
 use std::sync::Arc;
 pub use visit::{Each, Visited};
 
-/// What is asked, by whom, and how it is read.
+/// What is asked, by whom, and how lines are read.
 #[derive(Debug)]
 pub struct Question {
-    /// Which lines.
+    /// The lines asked for.
     pub selection: Selection,
-    /// Whose originals are given back.
+    /// Whose originals are revealed.
     pub scope: Scope,
-    /// By whom and why.
+    /// Who asks, and why.
     pub purpose: Purpose,
     /// How lines are read.
     pub reading: Reading,
-    /// What becomes of segments that are not sealed yet.
+    /// How to treat segments that are not sealed yet.
     pub unsealed: Unsealed,
 }
 
 /// What a replay did.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Counts {
-    /// What was looked at.
+    /// What was examined.
     #[serde(flatten)]
     pub plan: PlanCounts,
     /// What was read.
@@ -45,22 +45,22 @@ pub struct Counts {
     pub read: ReadCounts,
     /// Frames that were left out.
     pub frames_skipped: u64,
-    /// Originals given back: how many times one was put in the place of a token, or how many of a list are in clear.
+    /// Originals revealed: once for each token replaced, or for each entry of a list that is in clear.
     pub revealed: u64,
 }
 
 /// How a replay ended.
 #[derive(Debug)]
 pub struct Outcome<W> {
-    /// What it did.
+    /// What the replay did.
     pub counts: Counts,
-    /// Where the lines went; or why it ended before the last.
+    /// The writer that took the lines, or why the replay ended before the last line.
     pub end: Result<W, Broken>,
     /// What the answer lacks.
     pub gaps: Gaps,
 }
 
-/// A replay that is ready: everything that can be refused was not.
+/// A replay that is ready to run: nothing is left that could be refused.
 pub struct Ready<'q> {
     question: &'q Question,
     access: Access,
@@ -69,11 +69,11 @@ pub struct Ready<'q> {
 }
 
 impl<'q> Ready<'q> {
-    /// Demands what must be stated, announces the access in the ledger, and finds the frames to read. The
-    /// ledger keeps a refusal.
+    /// Checks what must be stated, announces the access in the ledger, and finds the frames to read. A
+    /// refusal is recorded in the ledger.
     ///
     /// # Errors
-    /// What is missing: a case, a basis, a period, an identity, H, a vault.
+    /// Names what is missing: a case, a basis, a period, an identity, H, a vault.
     pub fn new(
         question: &'q Question,
         mut access: Access,
@@ -90,22 +90,22 @@ impl<'q> Ready<'q> {
         }
     }
 
-    /// What the ledger was told of it.
+    /// Returns the access as announced in the ledger.
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
     }
 
-    /// How many bytes are to be read, and how many frames are not.
+    /// Returns the number of bytes to read, and the number of frames left out.
     #[must_use]
     pub fn bytes_and_skipped_frames(&self) -> (u64, u64) {
         (self.plan.bytes(), self.plan.counts.frames - self.plan.frames())
     }
 
-    /// Writes the lines. `progress` is told how many bytes of the archive were read since it was told last.
+    /// Writes the lines. Calls `progress` with the number of archive bytes read since the previous call.
     ///
     /// # Errors
-    /// A vault that does not open, or a ledger that cannot be kept: then no line has gone out. A segment that
+    /// If a vault does not open or the ledger cannot be written: then no line has gone out. If the archive
     /// cannot be read.
     pub fn run<W: Write>(
         mut self,
@@ -132,7 +132,7 @@ impl<'q> Ready<'q> {
         Ok(Outcome { counts: settled?, end, gaps })
     }
 
-    /// What the answer lacks, with what was `met` on the way.
+    /// Returns what the answer lacks, including what was `met` while reading.
     fn gaps(&self, met: &Gaps) -> Gaps {
         let mut gaps = self.plan.gaps.clone();
         gaps.unreadable.extend(&met.unreadable);
@@ -141,7 +141,8 @@ impl<'q> Ready<'q> {
         gaps
     }
 
-    /// Keeps in the ledger what came of it, and the `failure` that it ended with, or what the answer lacks.
+    /// Records the outcome in the ledger, with the `failure` that ended the replay, or with what the answer
+    /// lacks.
     fn settle(
         &self,
         site: &mut Site,
@@ -149,7 +150,7 @@ impl<'q> Ready<'q> {
         revealed: u64,
         failure: Option<&Code>,
     ) -> Result<Counts, Diagnostic> {
-        // What was opened for the plan and, since, for the originals.
+        // The vaults opened for the plan and, since then, for the originals.
         let (opened, epochs) = (self.secrets.opened(), self.secrets.epochs() as u64);
         let plan = PlanCounts { epochs, vaults: opened.len() as u64, ..self.plan.counts };
         let (segments, lines) = (plan.segments, read.lines);
@@ -160,7 +161,7 @@ impl<'q> Ready<'q> {
     }
 }
 
-/// Has at hand what puts originals back, and the lines; a refusal is in the ledger.
+/// Prepares the lines and what puts originals back. A refusal is recorded in the ledger.
 fn prepare<'s, 'l>(
     plan: &'l Plan,
     question: &'l Question,
@@ -181,7 +182,7 @@ fn prepare<'s, 'l>(
 }
 
 impl Gaps {
-    /// What was met while lines were read and originals put back.
+    /// Returns the gaps that appeared while lines were read and originals put back.
     fn met(lines: &Lines<'_>, reveal: &Reveal<'_>) -> Self {
         let (unreadable, unrevealed) = (lines.unreadable().clone(), reveal.withheld().clone());
         Self { unreadable, unrevealed, ..Self::default() }

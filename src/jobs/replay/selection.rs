@@ -1,8 +1,8 @@
-//! Which lines are asked for.
+//! Selects lines.
 //!
-//! A line fits if it is of the period and fits every kind of condition that is given; of several values of one
-//! kind one is enough. Identifiers and tokens are one kind together: the lines of a person are those of
-//! any of her addresses.
+//! A line matches if it is of the period and meets every kind of condition given; of several values of one
+//! kind, one is enough. Identifiers and tokens are one kind together: the lines of a person are those of any
+//! of her addresses.
 
 use super::BAD_QUESTION;
 use super::spelling::{self, TagKey};
@@ -15,16 +15,16 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use zeroize::Zeroizing;
 
-/// An identifier in clear, as somebody typed it.
+/// An identifier in clear, as typed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identifier {
-    /// Its kind.
+    /// The kind of the identifier.
     pub kind: Kind,
-    /// What is HMACed.
+    /// The canonical bytes, which are the input of the HMAC.
     pub canonical: Zeroizing<Vec<u8>>,
 }
 
-/// Tells the length only.
+/// Shows only the length.
 impl fmt::Debug for Identifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identifier([{} bytes redacted])", self.canonical.len())
@@ -32,8 +32,8 @@ impl fmt::Debug for Identifier {
 }
 
 impl Identifier {
-    /// Reads `text` as an identifier of `kind`: an address or e-mail address in any notation that detection
-    /// knows, an IPv4 /24 or IPv6 /64, or any text for other kinds. `None` if it is none.
+    /// Parses `text` as an identifier of `kind`: an address or e-mail address in any notation that detection
+    /// knows, an IPv4 /24 or IPv6 /64, or any text for other kinds. Returns `None` if it is not one.
     #[must_use]
     pub fn parse(kind: Kind, text: &str) -> Option<Self> {
         let canonical = match kind {
@@ -46,7 +46,7 @@ impl Identifier {
         Some(Self { kind, canonical: Zeroizing::new(canonical) })
     }
 
-    /// Canonical bytes of the network that an address is in: the /24 of IPv4, the /64 of IPv6.
+    /// Returns the canonical bytes of the network of an address: its IPv4 /24 or IPv6 /64.
     #[must_use]
     pub fn network(&self) -> Option<Zeroizing<Vec<u8>>> {
         let network = match (self.kind, &self.canonical[..]) {
@@ -58,27 +58,27 @@ impl Identifier {
     }
 }
 
-/// What is asked for.
+/// The conditions that a line must meet.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// Events of these Unix seconds, both ends included.
+    /// The period in Unix seconds, both ends included.
     pub seconds: RangeInclusive<i64>,
-    /// Of one of these classes, if there are any.
+    /// Classes; empty for any.
     pub classes: Vec<ClassName>,
-    /// Of one of these identifiers or tokens, if there are any.
+    /// Identifiers in clear. If both these and `tokens` are empty, anybody's lines match.
     pub identifiers: Vec<Identifier>,
-    /// Tokens that were named.
+    /// Tokens.
     pub tokens: Vec<TagKey>,
-    /// Lines in which one of these is found, if there are any.
+    /// Regular expressions that may match anywhere in the line; empty for any line.
     pub texts: RegexSet,
-    /// Of one of these hosts, if there are any.
+    /// Hosts; empty for any.
     pub hosts: Vec<Pattern>,
-    /// Of one of these programs, if there are any.
+    /// Programs; empty for any.
     pub programs: Vec<Pattern>,
 }
 
 impl Default for Selection {
-    /// Every line.
+    /// Selects every line.
     fn default() -> Self {
         Self {
             seconds: i64::MIN..=i64::MAX,
@@ -93,22 +93,22 @@ impl Default for Selection {
 }
 
 impl Selection {
-    /// Whether an event that was between these seconds may be of the period.
+    /// Returns whether an event between these two seconds may be of the period.
     #[must_use]
     pub fn may_take(&self, (first, last): (i64, i64)) -> bool {
         first <= *self.seconds.end() && last >= *self.seconds.start()
     }
 
-    /// Whether it surely is.
+    /// Returns whether an event between these two seconds is certainly of the period.
     #[must_use]
     pub fn surely_takes(&self, (first, last): (i64, i64)) -> bool {
         self.seconds.contains(&first) && self.seconds.contains(&last)
     }
 
-    /// Adds identifiers of `kind`, which were typed as values of `option`.
+    /// Adds identifiers of `kind`, typed as values of `option`.
     ///
     /// # Errors
-    /// [`BAD_QUESTION`] with the number of the value that is none.
+    /// [`BAD_QUESTION`] with the number of the value that is not an identifier of this kind.
     pub fn add_identifiers(&mut self, kind: Kind, option: &str, typed: &[String]) -> Result<(), Diagnostic> {
         for (index, text) in typed.iter().enumerate() {
             let wanted = match kind {
@@ -126,7 +126,7 @@ impl Selection {
     /// Adds tokens, native or in the shape of addresses.
     ///
     /// # Errors
-    /// [`BAD_QUESTION`] with the number of the value that is none.
+    /// [`BAD_QUESTION`] with the number of the value that is not a token.
     pub fn add_tokens(&mut self, option: &str, typed: &[String]) -> Result<(), Diagnostic> {
         for (index, text) in typed.iter().enumerate() {
             self.tokens.push(spelling::only(text).ok_or_else(|| bad(option, index, "a token"))?);
@@ -134,7 +134,7 @@ impl Selection {
         Ok(())
     }
 
-    /// Sets the texts, regular expressions.
+    /// Sets the texts, which are regular expressions.
     ///
     /// # Errors
     /// [`BAD_QUESTION`] if one does not compile.
@@ -146,32 +146,32 @@ impl Selection {
         Ok(())
     }
 
-    /// Whether lines of certain people are asked for.
+    /// Returns whether the lines of particular people are selected.
     #[must_use]
     pub fn names_somebody(&self) -> bool {
         !self.identifiers.is_empty() || !self.tokens.is_empty()
     }
 
-    /// How lines are looked for.
+    /// Returns by what the lines are sought.
     #[must_use]
     pub fn sought(&self) -> Sought {
         let by_identifiers = !self.identifiers.is_empty() && self.tokens.is_empty();
         if by_identifiers { Sought::ByIdentifiers } else { Sought::Otherwise }
     }
 
-    /// Whether lines of this class are asked for.
+    /// Returns whether lines of this class are selected.
     #[must_use]
     pub fn takes_class(&self, class: &ClassName) -> bool {
         self.classes.is_empty() || self.classes.contains(class)
     }
 
-    /// Whether one of the texts is in the line.
+    /// Returns whether the line contains one of the texts.
     #[must_use]
     pub fn takes_text(&self, line: &[u8]) -> bool {
         self.texts.is_empty() || self.texts.is_match(line)
     }
 
-    /// Whether host and program of the line are among those asked for.
+    /// Returns whether host and program of the line are selected.
     #[must_use]
     pub fn takes_envelope(&self, line: &[u8], record: &Record) -> bool {
         let field = |span: Option<Span>| span.map(|span| span.of(line));

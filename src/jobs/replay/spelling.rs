@@ -1,5 +1,5 @@
-//! Tokens as they stand in lines: native ones, and those in the shape of addresses, however the line spells
-//! their separators.
+//! Tokens as they are spelt in lines: native tokens, and tokens in the shape of addresses, however the line
+//! spells their separators.
 
 use crate::primitives::hex;
 use crate::pseudonym::token::{self, KID_BYTES, MAILBOX_DOMAIN, TAG_BYTES};
@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
-/// What tells one token from all others: the first 15 bytes of its tag. An address-shaped token spells no more
-/// of it, and 120 bits are as unlikely to meet again as 128.
+/// Identifies a token: the first 15 bytes of its tag. An address-shaped token spells no more of the tag, and
+/// a collision of 120 bits is as good as impossible, like one of 128.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TagKey([u8; 15]);
 
 impl TagKey {
-    /// That of a tag.
+    /// Returns the key of a tag.
     #[must_use]
     pub fn of(tag: &[u8; 16]) -> Self {
         let mut key = [0; 15];
@@ -22,7 +22,8 @@ impl TagKey {
         Self(key)
     }
 
-    /// A tag that begins with it: enough for the filter of a frame, which asks for eight bytes.
+    /// Returns a tag that begins with this key. It suffices for the filter of a frame, which uses eight
+    /// bytes.
     #[must_use]
     pub fn tag(self) -> [u8; 16] {
         let mut tag = [0; 16];
@@ -30,8 +31,8 @@ impl TagKey {
         tag
     }
 
-    /// Text that every spelling of it contains one of: of a native token and a mailbox 24 of the 26 characters, which
-    /// are these 120 bits; of an address its first group, in either case.
+    /// Returns texts of which every spelling of the token contains one: of a native token or a mailbox, the
+    /// 24 of its 26 characters that are these 120 bits; of an address, its first group, in either case.
     #[must_use]
     pub fn beginnings(self) -> BTreeSet<String> {
         let characters = token::encode_tag(&self.tag());
@@ -48,26 +49,26 @@ impl TagKey {
 /// A token in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spelt {
-    /// Its bytes.
+    /// The byte range of the token.
     pub span: Range<usize>,
-    /// Which token it is.
+    /// The key of the token.
     pub key: TagKey,
-    /// The bytes that spell its `:` or `@`; empty for a native token, which has none.
+    /// The byte range that spells its `:` or `@`; empty for a native token, which has none.
     pub separator: Range<usize>,
 }
 
-/// Everything in `line` that is spelt like a token, in order.
+/// Returns everything in `line` that is spelt like a token, in order.
 #[must_use]
 pub fn all(line: &[u8]) -> Vec<Spelt> {
     let mut found: Vec<Spelt> = native(line).collect();
-    // What has the shape of an address is rare, and so are these letters.
+    // Address-shaped text is rare, and so are these letters.
     found.extend(memmem::find_iter(line, MAILBOX_DOMAIN).filter_map(|at| mailbox(line, at)));
     found.extend(memmem::find_iter(line, b"fd").filter_map(|at| address(line, at)));
     found.sort_by_key(|spelt| spelt.span.start);
     found
 }
 
-/// The token that `text` is, whole; `None` if it is none.
+/// Parses `text` as a single token; `None` if it is not one.
 #[must_use]
 pub fn only(text: &str) -> Option<TagKey> {
     let text = text.trim_start_matches('[').trim_end_matches(']').as_bytes();
@@ -84,7 +85,7 @@ fn native(line: &[u8]) -> impl Iterator<Item = Spelt> {
     })
 }
 
-/// The mailbox whose domain starts at `domain`.
+/// Returns the mailbox whose domain starts at `domain`.
 fn mailbox(line: &[u8], domain: usize) -> Option<Spelt> {
     let separator = separator_before(line, domain, b"@", "40")?;
     let start = separator.start.checked_sub(TAG_BYTES)?;
@@ -93,13 +94,13 @@ fn mailbox(line: &[u8], domain: usize) -> Option<Spelt> {
     Some(Spelt { span: start..domain + MAILBOX_DOMAIN.len(), key, separator })
 }
 
-/// The unique local address (RFC 4193) at `start`.
+/// Returns the unique local address (RFC 4193) at `start`.
 fn address(line: &[u8], start: usize) -> Option<Spelt> {
     if start.checked_sub(1).is_some_and(|before| line[before].is_ascii_hexdigit()) {
         return None;
     }
     let (text, ends, separator) = address_text(line, start);
-    // A port may be glued to it by one more separator: the longest text that is an address is the one.
+    // A port may follow after one more separator, so take the longest text that is an address.
     (2..=text.len()).rev().find_map(|length| {
         let address: Ipv6Addr = text[..length].parse().ok()?;
         let [0xfd, octets @ ..] = address.octets() else { return None };
@@ -108,8 +109,9 @@ fn address(line: &[u8], start: usize) -> Option<Spelt> {
     })
 }
 
-/// The hexadecimal digits and separators from `start` on, as many as an address may have, with plain separators;
-/// where each ends in the line; and the first separator.
+/// Returns the hexadecimal digits and separators from `start` on, at most as many as an address has, with the
+/// separators unescaped; for each of them the offset of its end in the line; and the range of the first
+/// separator.
 fn address_text(line: &[u8], start: usize) -> (String, Vec<usize>, Range<usize>) {
     let (mut text, mut ends) = (String::with_capacity(LONGEST_ADDRESS), Vec::with_capacity(LONGEST_ADDRESS));
     let (mut position, mut separator) = (start, start..start);
@@ -133,8 +135,8 @@ fn address_text(line: &[u8], start: usize) -> (String, Vec<usize>, Range<usize>)
     (text, ends, separator)
 }
 
-/// Where the separator at `position` ends: `plain` itself, or an escape of its `code`, however deep
-/// (`%3A`, `%253a`, `\u003a`, `\\u003a`).
+/// Returns the end of the separator at `position`: either `plain` itself, or an escape of its `code`, however
+/// deeply nested (`%3A`, `%253a`, `\u003a`, `\\u003a`).
 fn separator_at(line: &[u8], position: usize, plain: &[u8], code: &str) -> Option<usize> {
     let rest = line.get(position..)?;
     if rest.starts_with(plain) {
@@ -152,17 +154,17 @@ fn separator_at(line: &[u8], position: usize, plain: &[u8], code: &str) -> Optio
     digits.eq_ignore_ascii_case(code.as_bytes()).then_some(position + escape + code.len())
 }
 
-/// The separator that ends at `end`.
+/// Returns the separator that ends at `end`.
 fn separator_before(line: &[u8], end: usize, plain: &[u8], code: &str) -> Option<Range<usize>> {
     let first = end.saturating_sub(LONGEST_SEPARATOR);
     (first..end).find(|&start| separator_at(line, start, plain, code) == Some(end)).map(|start| start..end)
 }
 
-/// Letters of a kind.
+/// The most letters of a kind.
 const LONGEST_KIND: usize = 8;
-/// Characters of an IPv6 address.
+/// The most characters of an IPv6 address.
 const LONGEST_ADDRESS: usize = 39;
-/// Bytes of an escape within five others.
+/// The most bytes of a separator: an escape nested in five others.
 const LONGEST_SEPARATOR: usize = 40;
 
 #[cfg(test)]
@@ -171,7 +173,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whoever wrote the line: what is found lies in it.
+        /// Whatever the line contains, every token found lies within it.
         #[test]
         fn anything_can_stand_in_a_line(line in "(fd|f|d|0|12|:|%3[aA]|%253a|u003a|\\\\{1,3}u003a|pseudonym.invalid|@|%40|_|ip|[a-z]{26}|.){0,40}") {
             for spelt in all(line.as_bytes()) {
@@ -218,7 +220,7 @@ mod tests {
             let encoded = address.replace(':', separator);
             assert_eq!(spelt(&format!("x={encoded}&y")), [(&*encoded, separator)]);
         }
-        // A port that is glued on.
+        // A port follows.
         assert_eq!(spelt(&format!("{address}:46824")), [(address, ":")]);
         assert!(spelt("afdae:6de7:b09c:8f3c:d14a:c917:67:eb6d fd0 fd: fda").is_empty());
     }

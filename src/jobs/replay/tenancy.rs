@@ -1,15 +1,16 @@
-//! Whose lines are searched, where one archive has those of several tenants.
+//! Decides which lines are searched in an archive with lines of several tenants.
 //!
-//! A vault says whose tokens it holds, and a segment has one vault, so its lines are of that tenant. A segment without
-//! vault does not say. What proves a line to be a tenant's then is a token made with the tenant's own keys, which only an
-//! identifier in clear is looked for by.
+//! A vault names the tenant whose tokens it holds, and a segment has one vault, so its lines belong to that
+//! tenant. A segment without a vault names no tenant. Then only a token made with the tenant's own keys
+//! proves that a line is the tenant's, and only searches for identifiers in clear look for such tokens.
 
 /// The tenant of a search, and who named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenancy {
-    /// Its name. Identifiers in clear are looked for by its keys where no vault names another one.
+    /// The name of the tenant. Its keys are used to search for identifiers in clear where no vault names
+    /// another tenant.
     pub tenant: String,
-    /// Who named it.
+    /// Who named the tenant.
     pub named: Named,
 }
 
@@ -18,46 +19,47 @@ pub struct Tenancy {
 pub enum Named {
     /// Nobody: everybody's lines are searched.
     Nowhere,
-    /// The configuration: lines of others are left out, and what does not say whose it is was written by this node.
+    /// The configuration. Lines of other tenants are left out; segments that name no tenant were written by
+    /// this node, so they belong to this tenant.
     InConfiguration,
-    /// Whoever asks: lines that are not proven to be the tenant's are left out.
+    /// Whoever asks. Lines that are not proven to be the tenant's are left out.
     InQuestion,
 }
 
-/// How lines are looked for.
+/// By what lines are sought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sought {
-    /// By identifiers in clear and nothing else: a line that is found has a token of the tenant.
+    /// By identifiers in clear alone: any line found has a token of the tenant.
     ByIdentifiers,
-    /// By tokens, which may be anybody's, or by what is no person.
+    /// By tokens, which may be anybody's, or by conditions that do not name a person.
     Otherwise,
 }
 
 /// Whether a segment is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// It is.
+    /// It is searched.
     Searched,
-    /// It is another tenant's.
+    /// It belongs to another tenant.
     OfAnother,
-    /// Nobody can tell whose it is.
+    /// Its tenant is unknown.
     Unknown,
 }
 
 impl Tenancy {
-    /// Everybody's lines.
+    /// Returns the tenancy that covers everybody's lines.
     #[cfg(test)]
     pub(in crate::jobs) fn everybody() -> Self {
         Self { tenant: DEFAULT_TENANT.to_owned(), named: Named::Nowhere }
     }
 
-    /// The tenant whose lines alone are searched, if there is one.
+    /// Returns the only tenant whose lines are searched, if one was named.
     #[must_use]
     pub fn only(&self) -> Option<&str> {
         (self.named != Named::Nowhere).then_some(&*self.tenant)
     }
 
-    /// Whether a segment is searched whose vault names `owner`, if it has one.
+    /// Returns whether a segment is searched; `owner` is the tenant that its vault names, if it has a vault.
     #[must_use]
     pub fn share(&self, owner: Option<&str>, sought: Sought) -> Share {
         match (self.named, owner) {
@@ -70,7 +72,7 @@ impl Tenancy {
     }
 }
 
-/// Whose tokens they are where nobody names a tenant.
+/// The tenant of all tokens if none is named.
 pub const DEFAULT_TENANT: &str = "default";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Plans and lines over an archive in memory, whose secret is that of a running epoch.
+//! Plans and lines over an archive in memory, whose secret is that of the running epoch.
 
 use super::*;
 use crate::archive::{Lines as Block, Origin, Packer, SegmentWriter, filter};
@@ -33,7 +33,7 @@ fn canonical(address: &str) -> Vec<u8> {
     crate::detect::canonical::address_bytes(address.parse().unwrap())
 }
 
-/// The token of an address.
+/// Returns the token of an address.
 fn ip(address: &str) -> String {
     let mut text = Vec::new();
     token::write("ip", &keys().kid(), &keys().tag(Kind::IP, &canonical(address)), &mut text);
@@ -44,7 +44,7 @@ fn second(text: &str) -> i64 {
     text.parse::<Timestamp>().unwrap().as_second()
 }
 
-/// `HH:MM:SS` of the legal day 2026-11-23 and an address, as a line of an access log.
+/// Returns a line of an access log with the time `HH:MM:SS` of the legal day 2026-11-23 and an address.
 fn line(time: &str, address: &str) -> (String, i64) {
     let line = format!(
         "{} - - [23/Nov/2026:{time} +0100] \"GET / HTTP/1.1\" 200 5 expires=2027-11-24 class=connection",
@@ -53,13 +53,13 @@ fn line(time: &str, address: &str) -> (String, i64) {
     (line, second(&format!("2026-11-23T{time}+01:00")))
 }
 
-/// A segment of a class with these frames, each of lines with the address in them.
+/// Writes a segment of a class with these frames; each line has its address in it.
 fn write(site: &mut Site, class: &str, frames: &[&[(&str, &str)]]) {
     let frames: Vec<Frame> = frames.iter().map(|frame| Frame::of(frame)).collect();
     write_frames(site, class, kid(&secret(), EPOCH), &frames);
 }
 
-/// Lines with their seconds, and what is in the filter.
+/// Lines with their seconds, and the tags in the filter.
 struct Frame {
     lines: Vec<(String, i64)>,
     tags: HashSet<u64>,
@@ -110,7 +110,7 @@ fn write_frames(site: &mut Site, class: &str, kid: [u8; 5], frames: &[Frame]) {
     segment.seal(None, &mut site.ledger, WRITTEN.parse().unwrap()).unwrap();
 }
 
-/// Two classes whose frames lie across each other.
+/// Returns a site with two classes whose frames overlap in time.
 fn site() -> Site {
     let mut site = scene::site(&Memory::new(), WRITTEN).unwrap();
     write(
@@ -132,7 +132,7 @@ fn custody(running: bool) -> Custody {
     Custody { identities: None, running, owns_key_file: false, state_dir, tenancy, places }
 }
 
-/// Seconds after 10:00 and addresses of the lines found; and the plan.
+/// Returns the seconds after 10:00 and the addresses of the lines found, and the plan.
 fn found(site: &Site, selection: &Selection) -> Result<(Vec<(i64, String)>, Plan), Diagnostic> {
     let mut secrets = Secrets::new(site, custody(true));
     let plan = Plan::new(site, selection, Unsealed::Read, &mut secrets)?;
@@ -176,7 +176,7 @@ fn an_address_costs_one_hmac_and_the_frames_it_is_in() {
     let (found, plan) = found(&site(), &of(Kind::IP, "203.0.113.9")).unwrap();
     assert_eq!(found, [(3, "203.0.113.9".to_owned())]);
     assert_eq!((plan.counts.hmacs, plan.counts.epochs), (1, 1));
-    // One frame in 16 may be read for nothing; these keys and seeds are fixed.
+    // One frame in 16 may pass by chance; these keys and seeds are fixed, so none does.
     assert_eq!(plan.frames(), 1);
 }
 

@@ -1,17 +1,18 @@
-//! One piece of work after another on several threads, the results in order.
+//! Distributes work over several threads and returns the results in order.
 
 use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// How many threads are worth having: decompressing is bound by cores, and a machine that writes needs some too.
+/// Returns the number of threads worth having: decompression is limited by cores, and a machine that also
+/// writes needs some of them.
 pub(super) fn count() -> usize {
     thread::available_parallelism().map_or(1, usize::from).min(MOST)
 }
 
 const MOST: usize = 8;
 
-/// What `work` makes of each of `items`. Each of `workers` is one thread's own, this thread's among them.
+/// Applies `work` to each of `items`. Each of `workers` belongs to one thread, the first to this one.
 pub(super) fn map<W: Send, I: Sync, R: Send>(
     workers: &mut [W],
     items: &[I],
@@ -31,7 +32,7 @@ pub(super) fn map<W: Send, I: Sync, R: Send>(
     let mut done = thread::scope(|scope| {
         let toil = &toil;
         let others = others.iter_mut().take(items.len().saturating_sub(1));
-        // A thread that the system does not give is done without.
+        // If the system refuses a thread, the work is done without it.
         let start = |worker| thread::Builder::new().spawn_scoped(scope, move || toil(worker)).ok();
         let started: Vec<_> = others.filter_map(start).collect();
         let mut done = toil(own);

@@ -1,44 +1,44 @@
-//! The tokens that are looked for in an epoch, and a quick look whether any may be in some bytes.
+//! The tokens sought in an epoch, with a quick test whether any of them may be in some bytes.
 //!
-//! A frame that passes its filter by chance is most of what a search reads, so it must be cheap to see that nothing is
-//! in it. Few tokens are looked for by the beginnings of their spellings, with vectors; for many it is faster to
-//! read each token in the frame and look it up.
+//! Frames that pass their filter by chance are most of what a search reads, so it must be cheap to find that
+//! they hold nothing. Few tokens are sought by the beginnings of their spellings, with vector instructions;
+//! for many tokens it is faster to read each token in the frame and look it up.
 
 use super::spelling::{self, TagKey};
 use regex::bytes::Regex;
 use std::collections::HashSet;
 
-/// Tokens that are looked for.
+/// Tokens that are sought.
 #[derive(Debug)]
 pub struct Wanted {
     keys: HashSet<TagKey>,
-    /// Finds each of `keys` wherever it is spelt, and may find more; `None` if there are many.
+    /// Matches each of `keys` wherever it is spelt, and possibly more; `None` if there are many keys.
     quick: Option<Regex>,
 }
 
 impl Wanted {
-    /// These.
+    /// Creates the set of these tokens.
     #[must_use]
     pub fn new(keys: HashSet<TagKey>) -> Self {
         let few = (1..=MOST_QUICK).contains(&keys.len());
         let beginnings = || keys.iter().flat_map(|key| key.beginnings()).collect::<Vec<_>>().join("|");
-        // Letters and digits: they always compile.
+        // The patterns are letters and digits, so they always compile.
         let quick = few.then(|| Regex::new(&beginnings()).ok()).flatten();
         Self { keys, quick }
     }
 
-    /// Whether this one is among them.
+    /// Returns whether this token is sought.
     #[must_use]
     pub fn contains(&self, key: &TagKey) -> bool {
         self.keys.contains(key)
     }
 
-    /// Each of them, in no order.
+    /// Iterates over the tokens, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &TagKey> {
         self.keys.iter()
     }
 
-    /// Whether one of them is in `text`: a line, or the lines of a frame.
+    /// Returns whether one of the tokens is in `text`, which is a line or the lines of a frame.
     #[must_use]
     pub fn is_in(&self, text: &[u8]) -> bool {
         self.quick.as_ref().is_none_or(|quick| quick.is_match(text))
@@ -46,7 +46,8 @@ impl Wanted {
     }
 }
 
-/// A token has up to five beginnings, and the vectors compare with 64 at once.
+/// The most tokens for the quick test. A token has up to five beginnings, and the vectors compare with 64 at
+/// once.
 const MOST_QUICK: usize = 12;
 
 #[cfg(test)]
@@ -59,7 +60,7 @@ mod tests {
         (tag, TagKey::of(&tag))
     }
 
-    /// Every way in which a line may spell it.
+    /// Returns every way in which a line may spell the token.
     fn spellings(tag: &[u8; 16]) -> Vec<String> {
         let mut spellings = vec![Vec::new(); 6];
         token::write("ip", b"2epqf", tag, &mut spellings[0]);

@@ -1,4 +1,4 @@
-//! Vaults of many nodes, by what their names say: class and expiry day, node, epoch.
+//! Lists the vaults of many nodes by what their names state: class and expiry day, node, epoch.
 
 use super::Place;
 use crate::jobs::replay::codes;
@@ -16,13 +16,14 @@ pub(super) struct NodeVault {
     pub(super) path: PathBuf,
 }
 
-/// What is in the trees of vaults below some places, listed when it is needed, once.
+/// The contents of the trees of vaults below some places, each listed once, when needed.
 pub(super) struct Listing<'l> {
     storage: &'l dyn Storage,
     places: Vec<PathBuf>,
-    /// Trees: what has `expires=...` in it; and places that cannot be looked through for them.
+    /// The trees, which are directories with `expires=...` in them; and errors of places that cannot be
+    /// searched for trees.
     trees: Option<(Vec<PathBuf>, Vec<Diagnostic>)>,
-    /// By directory.
+    /// Vaults by directory.
     vaults: HashMap<PathBuf, Vec<NodeVault>>,
 }
 
@@ -31,8 +32,8 @@ impl<'l> Listing<'l> {
         Self { storage, places, trees: None, vaults: HashMap::new() }
     }
 
-    /// The vaults that may have the original of a token, and why others cannot be looked for: the disk of one node is no reason
-    /// to leave those of others out.
+    /// Returns the vaults that may have the original of a token, and why others cannot be looked for. A
+    /// failed disk of one node is no reason to leave out the vaults of others.
     pub(super) fn of(&mut self, place: &Place) -> (Vec<NodeVault>, Vec<Diagnostic>) {
         let (trees, mut obstacles) = self.trees();
         let mut found = Vec::new();
@@ -89,7 +90,7 @@ impl<'l> Listing<'l> {
         }
     }
 
-    /// Every class and expiry day in a tree.
+    /// Lists every class and expiry day in a tree.
     fn folders(&self, tree: &Path) -> Result<Vec<Folder>, Diagnostic> {
         let mut folders = Vec::new();
         for day in self.directories(tree)? {
@@ -121,5 +122,5 @@ impl<'l> Listing<'l> {
     }
 }
 
-/// How far below a place a tree may be: `NODE/vault`.
+/// The most levels between a place and a tree: `NODE/vault`.
 const DEEPEST_TREE: u8 = 2;

@@ -1,4 +1,4 @@
-//! Lines of two nodes that a worker stored, in memory, and the vaults of these nodes.
+//! Tests over lines of two nodes that a worker stored, in memory, and the vaults of these nodes.
 
 use super::*;
 use crate::archive::{Lines as Block, Origin, Packer, SegmentWriter, filter};
@@ -26,7 +26,7 @@ const JEAN: &str = "203.0.113.7";
 const ANNE: &str = "198.51.100.1";
 const PAUL: &str = "192.0.2.1";
 
-/// A node with secrets of its own.
+/// A node with its own secrets.
 struct Node {
     name: &'static str,
     secret: Secret,
@@ -69,7 +69,8 @@ struct Fleet {
 }
 
 impl Fleet {
-    /// The lines that both nodes wrote are in one segment, and what their tokens stand for in a vault of each.
+    /// Creates a fleet: the lines of both nodes are in one segment, and their originals in a vault of each
+    /// node.
     fn new() -> Self {
         Self::of(Secret::new([1; 32]), Secret::new([2; 32]))
     }
@@ -93,7 +94,7 @@ impl Fleet {
         fleet
     }
 
-    /// Stores lines as a worker does: under the kid of many epochs, without a vault.
+    /// Stores lines as a worker does: under [`SegmentName::MANY_EPOCHS`], without a vault.
     fn store(&mut self, lines: &[&str]) {
         let tag = "expires=2027-11-24 class=connection";
         let lines: Vec<_> = lines.iter().map(|line| format!("{line} {tag}")).collect();
@@ -122,7 +123,7 @@ impl Fleet {
         segment.seal(None, &mut site.ledger, WRITTEN.parse().unwrap()).unwrap();
     }
 
-    /// Writes a vault of a node, under its own H, and with S wrapped to the custodian.
+    /// Writes a vault of a node, under the node's own H, with S wrapped for the custodian.
     fn keep(&self, node: &Node, folder: &Folder, addresses: &[&str]) -> PathBuf {
         let storage = &self.site.storage;
         let shred = ShredStore::open(storage, &node.shred_keys()).unwrap();
@@ -145,7 +146,7 @@ impl Fleet {
         };
         let id = SegmentId([node.name.as_bytes()[3] + name.number as u8; 16]);
         let mut vault = VaultWriter::begin(storage, &tree, &name, id, &custody).unwrap();
-        // A record for each, so that a search may end before the last.
+        // One record per original, so that a search may end before the last.
         for address in addresses {
             let mut tokens = Tokens::default();
             let keys = EpochKeys::derive(&node.secret, EPOCH, "default", &Kinds::default());
@@ -156,7 +157,7 @@ impl Fleet {
         tree.vault(&name)
     }
 
-    /// The first segment of a node.
+    /// Returns the name of the first segment of a node.
     fn segment_of(&self, node: &Node) -> SegmentName {
         let (folder, node_name) = (folder(DAY, "connection"), NodeName::new(node.name).unwrap());
         SegmentName { folder, node: node_name, kid: kid(&node.secret, EPOCH), number: 1 }
@@ -181,7 +182,8 @@ impl Fleet {
         Secrets::new(&self.site, custody)
     }
 
-    /// The lines with originals put back, which segments of nodes were opened for that, and what is not given back.
+    /// Returns the lines with originals put back, the segments of nodes that were opened for that, and what
+    /// is not revealed.
     fn reveal(
         &self,
         tokens: &[String],
@@ -210,7 +212,7 @@ impl Fleet {
         Ok((texts, secrets.opened(), withheld))
     }
 
-    /// The code of a refusal, which must name no token and nobody.
+    /// Returns the code and the text of a refusal, which must name no token and no person.
     fn refused(&self, tokens: &[String], places: NodePlaces, identity: Option<&Path>) -> (String, String) {
         let refusal = self.reveal(tokens, Scope::Asked, places, identity).unwrap_err();
         let text = refusal.to_string();
@@ -238,7 +240,7 @@ fn who_is_asked_for_comes_back_and_bystanders_stay_tokens() {
 #[test]
 fn everybody_comes_back_if_everybody_is_asked_for() {
     let mut fleet = Fleet::new();
-    // Two that are no tokens of nodes: a line in quarantine, and an address that an operator keeps in clear.
+    // Two that are not tokens of nodes: a quarantined line, and an address that an operator keeps in clear.
     fleet.store(&["qr_2epqf00000000000000000000000000 fd00::1"]);
     let everybody = fleet.reveal(&[], Scope::Everybody, fleet.everywhere(), Some(&fleet.identity)).unwrap().0;
     let kept = "qr_2epqf00000000000000000000000000 fd00::1".to_owned();
@@ -256,7 +258,7 @@ fn no_vault_is_opened_that_cannot_have_it() {
         fleet.keep(&fleet.web1, &folder(DAY, "mail"), &[JEAN]),
         fleet.keep(&fleet.web1, &folder(NEXT, "connection"), &[JEAN]),
     ] {
-        // What is opened all the same is told as damaged.
+        // If the vault is opened anyway, it is reported as damaged.
         fleet.site.storage.edit(&decoy).unwrap().truncate(20).unwrap();
     }
     let asked = [fleet.web1.token(JEAN)];
@@ -272,13 +274,13 @@ fn no_more_is_opened_when_all_is_found() {
     let asked = [fleet.web1.token(JEAN)];
     let opened = fleet.reveal(&asked, Scope::Asked, fleet.everywhere(), Some(&fleet.identity)).unwrap().1;
     assert_eq!(opened, [name(&fleet.web1, 1)]);
-    // The H of one node that saw her is enough.
+    // The H of one node that recorded her is enough.
     let of_web2 = NodePlaces { shred_keys: vec![fleet.web2.shred_keys()], ..fleet.everywhere() };
     let opened = fleet.reveal(&asked, Scope::Asked, of_web2, Some(&fleet.identity)).unwrap().1;
     assert_eq!(opened, [name(&fleet.web2, 1), name(&fleet.web2, 2)]);
 }
 
-/// The kid has ten bits of a secret: in a large fleet two nodes have the same one every day.
+/// The kid has ten bits of a secret: in a large fleet, two nodes have the same kid every day.
 #[test]
 fn secrets_that_have_one_kid_are_told_apart() {
     let first = Secret::new([1; 32]);
@@ -293,7 +295,7 @@ fn secrets_that_have_one_kid_are_told_apart() {
     assert_eq!(lines, [format!("{JEAN} and {}", fleet.web1.token(PAUL)), ANNE.to_owned()]);
 }
 
-/// What is not given back of two that are asked for, if one is: it must name neither.
+/// Returns what is not revealed of two tokens that are asked for when one is; the message must name neither.
 fn withheld(fleet: &Fleet, tokens: &[String], places: NodePlaces) -> Obstacle {
     let (lines, _, withheld) = fleet.reveal(tokens, Scope::Asked, places, Some(&fleet.identity)).unwrap();
     let in_clear = [JEAN, ANNE].map(|address| lines.iter().any(|line| line.contains(address)));
@@ -317,7 +319,7 @@ fn what_opens_is_given_back_and_the_rest_is_named() {
     let Obstacle { code, why, .. } = withheld(&fleet, &tokens, no_vault);
     assert_eq!(code.id, "P15");
     assert!(why.starts_with("1 of expires=") && why.contains("no vault of that lies"), "{why}");
-    // A vault that is damaged beyond its header.
+    // A vault that is damaged after its header.
     let vault = Tree::at(&web2.vaults()).vault(&fleet.segment_of(web2));
     fleet.site.storage.edit(&vault).unwrap().truncate(20).unwrap();
     let Obstacle { code, why, .. } = withheld(&fleet, &tokens, fleet.everywhere());
@@ -399,7 +401,8 @@ fn a_place_that_cannot_be_listed_hides_no_other_one() {
     }
 }
 
-/// A hold over what the worker stored, and what an extract of these tokens comes to; with the pairs, in the order of their tokens.
+/// Puts a hold over what the worker stored, and returns the outcome of an extract of these tokens, with the
+/// pairs in the order of their tokens.
 fn extracted(
     fleet: &mut Fleet,
     tokens: &[String],
@@ -459,7 +462,7 @@ fn an_extract_without_the_pairs_of_a_node_says_so_and_its_segments_stay_frozen()
     assert!(holds.list().unwrap()[0].freezes(date(2026, 11, 24)));
 }
 
-/// What an erasure of these tokens says of the vaults of nodes.
+/// Returns what an erasure of these tokens reports about the vaults of nodes.
 fn erased(fleet: &mut Fleet, tokens: &[String], places: NodePlaces, identity: bool) -> (u64, Holders) {
     let mut selection = Selection::default();
     selection.add_tokens("--token", tokens).unwrap();
@@ -481,7 +484,7 @@ fn an_erasure_names_the_vaults_of_nodes_that_it_does_not_reach() {
     let vaults = BTreeSet::from([vault(&fleet, &fleet.web1), vault(&fleet, &fleet.web2)]);
     let nodes = ["web1", "web2"].map(|name| NodeName::new(name).unwrap()).into();
     assert_eq!((lines, elsewhere), (2, Holders { vaults, nodes, unseen: BTreeMap::new() }));
-    // The nodes have erased her already: one has others in that vault, the other had nobody else.
+    // The nodes have erased her already: one has other people in that vault, the other had nobody else.
     let mut fleet = Fleet::new();
     for node in [&fleet.web1, &fleet.web2] {
         fleet.site.storage.unlink(&vault(&fleet, node)).unwrap();
@@ -490,7 +493,7 @@ fn an_erasure_names_the_vaults_of_nodes_that_it_does_not_reach() {
     let (tokens, places) = (both(&fleet), fleet.everywhere());
     let (lines, elsewhere) = erased(&mut fleet, &tokens, places, true);
     assert!(lines == 2 && elsewhere.is_empty() && elsewhere.nodes.len() == 2, "{elsewhere:?}");
-    // What nobody could look into is told by its place, with the reason and without a token.
+    // Places that nobody could search are reported with the reason and without a token.
     for (without, why) in
         [("identity", "identity"), ("keys", "this is not the node"), ("vaults", "no vault of that lies")]
     {

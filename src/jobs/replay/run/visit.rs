@@ -1,4 +1,4 @@
-//! A replay whose lines somebody else takes, one by one: a bundle, an answer to a person.
+//! A replay that passes its lines one by one to a caller, for a bundle or an answer to a person.
 
 use super::{Counts, Ready, prepare};
 use crate::jobs::purge::Site;
@@ -19,15 +19,15 @@ pub struct Visited {
     pub gaps: Gaps,
 }
 
-/// Takes a line of a segment, with what puts originals back.
+/// Receives a line of a segment, with what puts originals back.
 pub type Each<'e> = dyn FnMut(&PlannedSegment, &Line<'_>, &mut Reveal<'_>) -> Result<(), Diagnostic> + 'e;
 
 impl Ready<'_> {
-    /// Hands every line to `each`, in the order of their events, until the last or until it is `stopped`. `progress` is
-    /// told how many bytes of the archive were read since it was told last.
+    /// Passes every line to `each`, in the order of events, until the last line or until `stopped` is set.
+    /// Calls `progress` with the number of archive bytes read since the previous call.
     ///
     /// # Errors
-    /// As [`Ready::run`]; what `each` says; [`STOPPED`].
+    /// As [`Ready::run`]; also the errors of `each`, and [`STOPPED`].
     pub fn visit(
         mut self,
         site: &mut Site,
