@@ -1,8 +1,8 @@
-//! Counting line feeds: a pass of its own, for whoever counts lines apart from the scan.
+//! Counts line feeds in a pass of its own, for callers that need a number of lines without a scan.
 
 use crate::primitives::processor::{Kernel, Lanes, vectorize};
 
-/// Lines in `bytes`: line feeds, and one more if something follows the last of them.
+/// Returns the number of lines in `bytes`: the line feeds, plus one if anything follows the last of them.
 #[must_use]
 pub fn count_lines(bytes: &[u8]) -> u64 {
     let partial = bytes.last().is_some_and(|&last| last != b'\n');
@@ -12,7 +12,7 @@ pub fn count_lines(bytes: &[u8]) -> u64 {
 #[derive(Clone)]
 struct LineFeeds<'a>(&'a [u8]);
 
-/// Bytes that are looked at together.
+/// Bytes processed together.
 const CHUNK: usize = 64;
 
 impl Kernel for LineFeeds<'_> {
@@ -22,7 +22,7 @@ impl Kernel for LineFeeds<'_> {
     fn run(self, _: impl Lanes) -> u64 {
         let (chunks, rest) = self.0.as_chunks::<CHUNK>();
         let mut count = 0;
-        // A byte counts no further than 255.
+        // A column of one byte can count to 255.
         for chunks in chunks.chunks(usize::from(u8::MAX)) {
             let mut columns = [0_u8; CHUNK];
             for chunk in chunks {

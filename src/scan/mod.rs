@@ -1,5 +1,5 @@
-//! One pass over a block: where its lines end, where an identifier could be, and where the marks are
-//! by which formats are told apart. Nobody after it looks at every byte again.
+//! Scans a block once and finds line ends, positions where an identifier could be, and the marks that tell
+//! formats apart. No later stage looks at every byte again.
 
 mod line_feeds;
 mod shapes;
@@ -15,43 +15,43 @@ use shapes::{Found, LEAD, Stretch, WINDOWS};
 pub struct Scan {
     /// Sorted by position.
     pub(crate) candidates: Vec<Candidate>,
-    /// Where LF stands.
+    /// Positions of LF.
     line_feeds: Bits,
-    /// Where `"` stands.
+    /// Positions of `"`.
     quotes: Bits,
-    /// Where `=` stands.
+    /// Positions of `=`.
     equals: Bits,
-    /// Where either stands.
+    /// Positions of `"` or `=`.
     marks: Bits,
-    /// Where a byte stands that is in no name of a host or program.
+    /// Positions of bytes that cannot be part of the name of a host or program.
     name_ends: Bits,
-    /// Whether `expires=` or `retention@` stands in the text: words of a retention tag.
+    /// Whether the text contains `expires=` or `retention@`, the words of a retention tag.
     tag_words: bool,
 }
 
 impl Scan {
-    /// Scans `block` and gives its lines.
+    /// Scans `block` and returns its lines.
     pub fn lines<'a>(&'a mut self, block: &'a [u8]) -> Lines<'a> {
         self.run(block);
         Lines { block, scan: self, start: 0, candidate: 0 }
     }
 
-    /// Scans `text` and gives it as one line, whatever is in it.
+    /// Scans `text` and returns it as one line, even if it contains line feeds.
     pub fn line<'a>(&'a mut self, text: &'a [u8]) -> Line<'a> {
         self.run(text);
         Line { bytes: text, ending: b"", start: 0, block: text, candidates: &self.candidates, scan: self }
     }
 
-    /// Scans `text`, forgetting what was scanned before.
+    /// Scans `text` and discards the result of the previous scan.
     pub(crate) fn run(&mut self, text: &[u8]) {
         vectorize(Pass { scan: self, text });
     }
 }
 
-/// New bytes in each window: a window of 64 bytes begins with the last [`LEAD`] of the one before.
+/// New bytes per window. A window has 64 bytes and begins with the last [`LEAD`] bytes of the previous one.
 const STRIDE: usize = 64 - LEAD;
 
-/// New bytes in each stretch of [`WINDOWS`] windows, before which there are [`LEAD`] of the one before.
+/// New bytes per stretch of [`WINDOWS`] windows. They follow the last [`LEAD`] bytes of the previous stretch.
 const STRETCH: usize = WINDOWS * STRIDE;
 
 /// The pass over one text.
@@ -101,7 +101,7 @@ impl Kernel for Pass<'_> {
     }
 }
 
-/// The classes of the first windows of a stretch.
+/// Classifies the bytes of the first `windows` windows of a stretch.
 #[inline(always)]
 fn classify(lanes: impl Lanes, bytes: &[u8; LEAD + STRETCH], windows: usize, stretch: &mut Stretch) {
     for window in 0..windows.min(WINDOWS) {
@@ -129,7 +129,7 @@ fn none_of(masks: &[u64; WINDOWS]) -> [u64; WINDOWS] {
     none
 }
 
-/// Adds what was found in the stretch at `base` to the candidates.
+/// Adds the shapes found in the stretch at `base` to the candidates.
 #[inline(always)]
 fn push_candidates(candidates: &mut Vec<Candidate>, base: u32, found: &Found) {
     for (window, start) in (base..).step_by(STRIDE).take(WINDOWS).enumerate() {
@@ -151,9 +151,11 @@ fn push_candidates(candidates: &mut Vec<Candidate>, base: u32, found: &Found) {
     }
 }
 
-/// The first stretch, before which there is nothing, or the last: what is not there is zeros. Gives the number of
-/// windows that hold new bytes: a short text is not to cost a whole stretch. Never inlined, so that the common
-/// stretches are read from where they are.
+/// Copies the first stretch of a text, which nothing precedes, or the last one, and fills the gaps with
+/// zeros.
+///
+/// Returns the number of windows that hold new bytes, so that a short text does not cost a whole stretch.
+/// Never inlined, so that all other stretches are read in place.
 #[inline(never)]
 fn at_edge(text: &[u8], base: usize, bytes: &mut [u8; LEAD + STRETCH]) -> usize {
     let start = base.saturating_sub(LEAD);
@@ -164,8 +166,8 @@ fn at_edge(text: &[u8], base: usize, bytes: &mut [u8; LEAD + STRETCH]) -> usize 
     (text.len() - base).div_ceil(STRIDE).min(WINDOWS)
 }
 
-/// Whether one of the words of a tag ends in the stretch of `text` whose new bytes start at `base`, where
-/// `ends` says that one could.
+/// Returns whether a word of a retention tag ends in the stretch of `text` whose new bytes start at `base`.
+/// `ends` marks the positions where one could end.
 #[inline(never)]
 fn holds_tag_word(text: &[u8], base: u32, ends: &[u64; WINDOWS]) -> bool {
     let mut any = false;
@@ -184,12 +186,12 @@ fn holds_tag_word(text: &[u8], base: u32, ends: &[u64; WINDOWS]) -> bool {
     any
 }
 
-/// One bit for each byte of the text: bit `i % 8` of byte `i / 8` speaks of byte `i`.
+/// One bit per byte of the text: bit `i % 8` of byte `i / 8` describes byte `i`.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Bits(Vec<u8>);
 
 impl Bits {
-    /// Makes room for `bytes` bytes, and a stretch more.
+    /// Makes room for the bits of `bytes` bytes and of one more stretch.
     fn make_room(&mut self, bytes: usize) {
         let needed = bytes / 8 + STRETCH;
         if self.0.len() < needed {
@@ -197,11 +199,11 @@ impl Bits {
         }
     }
 
-    /// Puts the bits of the stretch at `base` in, in the order of the stretches: what lies behind them is
-    /// overwritten.
+    /// Writes the bits of the stretch at `base`. Stretches must be written in order, because each write also
+    /// overwrites the bits after the stretch.
     #[inline(always)]
     fn put(&mut self, base: usize, masks: &[u64; WINDOWS]) {
-        // A window has [`STRIDE`] bits, which are whole bytes, and zeros behind them.
+        // A window has [`STRIDE`] bits, which are whole bytes; the bits after them are zeros.
         const WINDOW: usize = STRIDE / 8;
         let bytes = self.0.get_mut(base / 8..).and_then(<[u8]>::first_chunk_mut::<{ WINDOW * WINDOWS + 2 }>);
         let Some(bytes) = bytes else { return };
@@ -210,28 +212,28 @@ impl Bits {
         }
     }
 
-    /// The bits from `from` on, of which at least 57 are there.
+    /// Returns the bits from `from` on. At least the first 57 are valid.
     #[inline]
     fn window(&self, from: usize) -> u64 {
         self.word(from / 8) >> (from % 8)
     }
 
-    /// The bits before `end`, of which at least 56 are there: the last is bit 63.
+    /// Returns the bits before `end`, the last of them in bit 63. At least the last 56 are valid.
     #[inline]
     fn window_before(&self, end: usize) -> u64 {
         let first = (end / 8).saturating_sub(7);
-        // At most 8 if there are bits enough.
+        // The shift is at most 8 if there are enough bits.
         self.word(first).unbounded_shl(u32::try_from(8 * first + 64 - end).unwrap_or(u32::MAX))
     }
 
-    /// 64 bits from a byte on; nothing stands behind the end.
+    /// Returns 64 bits, starting at byte `byte`; zero if fewer are left.
     #[inline]
     fn word(&self, byte: usize) -> u64 {
         let word = self.0.get(byte..).and_then(<[u8]>::first_chunk);
         word.map_or(0, |word| u64::from_le_bytes(*word))
     }
 
-    /// The first bit that is set at or after `from`, and before `end`.
+    /// Returns the first set bit in `from..end`.
     #[inline]
     fn next(&self, from: usize, end: usize) -> Option<usize> {
         let (mut byte, mut bits) = (from / 8, self.window(from));
@@ -254,17 +256,17 @@ impl Bits {
 pub struct Line<'a> {
     /// The line without its line end.
     pub bytes: &'a [u8],
-    /// LF, CRLF, or nothing for a last line that lacks it.
+    /// LF or CRLF; empty for a last line without a line end.
     pub ending: &'a [u8],
-    /// Where the line starts in `block`.
+    /// Offset of the line in `block`.
     pub(crate) start: u32,
     pub(crate) block: &'a [u8],
-    /// Those in the line or its ending; their offsets count in `block`.
+    /// The candidates in the line or its ending. Their offsets count from the start of `block`.
     pub(crate) candidates: &'a [Candidate],
     scan: &'a Scan,
 }
 
-/// Tells lengths only: a line is raw.
+/// Shows only lengths, because a line is raw.
 impl std::fmt::Debug for Line<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Line([{} bytes redacted], {} candidates)", self.bytes.len(), self.candidates.len())
@@ -272,48 +274,51 @@ impl std::fmt::Debug for Line<'_> {
 }
 
 impl<'a> Line<'a> {
-    /// Where the quotes (`"`) of the line are.
+    /// Returns the positions of the quotes (`"`) in the line.
     pub(crate) fn quotes(&self) -> Marks<'a> {
         Marks { bits: &self.scan.quotes, start: self.start as usize, length: self.bytes.len() }
     }
 
-    /// Where its equals signs are.
+    /// Returns the positions of the equals signs in the line.
     pub(crate) fn equals(&self) -> Marks<'a> {
         Marks { bits: &self.scan.equals, start: self.start as usize, length: self.bytes.len() }
     }
 
-    /// Where either of them is.
+    /// Returns the positions of the quotes and equals signs in the line.
     pub(crate) fn marks(&self) -> Marks<'a> {
         Marks { bits: &self.scan.marks, start: self.start as usize, length: self.bytes.len() }
     }
 
-    /// Which of 57 bytes or more from `from` on are in no name of a host or program: all but ASCII letters, digits,
-    /// `.`, `-`, `/` and `_`. Bits beyond the line speak of what follows it in the block.
+    /// Marks the bytes, from `from` on, that cannot be part of the name of a host or program: all except
+    /// ASCII letters, digits, `.`, `-`, `/` and `_`.
+    ///
+    /// Covers at least 57 bytes. Bits beyond the line describe what follows it in the block.
     #[inline]
     pub(crate) fn name_ends(&self, from: usize) -> u64 {
         self.scan.name_ends.window(self.start as usize + from)
     }
 
-    /// The same of 56 bytes or more before `at`: bit 63 speaks of the last of them. Bits before the block are 0.
+    /// The same as [`Self::name_ends`] for at least 56 bytes before `at`: bit 63 describes the last of them.
+    /// Bits before the block are 0.
     #[inline]
     pub(crate) fn name_ends_before(&self, at: usize) -> u64 {
         self.scan.name_ends.window_before(self.start as usize + at)
     }
 
-    /// Whether `expires=` or `retention@` stands in the block: only then a line may hold what looks like a
-    /// retention tag, unless it is a JSON object.
+    /// Returns whether the block contains `expires=` or `retention@`. If not, no line of it can hold anything
+    /// that looks like a retention tag, except in a JSON object.
     #[must_use]
     pub fn block_holds_tag_words(&self) -> bool {
         self.scan.tag_words
     }
 
-    /// Whether a backslash, or a percent-escape, stands in the line.
+    /// Returns whether the line contains a backslash or a percent-escape.
     #[inline]
     pub(crate) fn has_escapes(&self) -> bool {
         self.candidates.iter().any(|candidate| candidate.shapes.has(Shapes::ESCAPE))
     }
 
-    /// Whether a backslash stands in the line.
+    /// Returns whether the line contains a backslash.
     #[inline]
     #[must_use]
     pub fn has_backslash(&self) -> bool {
@@ -322,7 +327,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The positions of one byte value in a line.
+/// The positions of certain bytes in a line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Marks<'a> {
     bits: &'a Bits,
@@ -331,14 +336,14 @@ pub(crate) struct Marks<'a> {
 }
 
 impl Marks<'_> {
-    /// Offset in the line of the first at or after `from`.
+    /// Returns the offset in the line of the first mark at or after `from`.
     #[inline]
     pub(crate) fn next(&self, from: usize) -> Option<usize> {
         self.bits.next(self.start + from, self.start + self.length).map(|found| found - self.start)
     }
 }
 
-/// The same positions for whoever asks for them from left to right: a step within 64 bytes reads nothing.
+/// The positions of [`Marks`], for queries from left to right: a step within 64 bytes reads no memory.
 pub(crate) struct Walk<'a> {
     marks: Marks<'a>,
     /// Offset in the block of the first bit of `word`.
@@ -347,7 +352,7 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Marks<'a> {
-    /// Asks from left to right.
+    /// Starts a walk from left to right.
     #[inline]
     pub(crate) fn walk(self) -> Walk<'a> {
         let base = self.start & !7;
@@ -356,7 +361,7 @@ impl<'a> Marks<'a> {
 }
 
 impl Walk<'_> {
-    /// [`Marks::next`].
+    /// See [`Marks::next`].
     #[inline]
     pub(crate) fn next(&mut self, from: usize) -> Option<usize> {
         let Marks { bits, start, length } = self.marks;
@@ -431,7 +436,7 @@ mod tests {
         scan.candidates.iter().filter(|c| c.shapes.has(shape)).map(|c| c.at).collect()
     }
 
-    /// Every shape at every alignment to the windows and stretches.
+    /// Tests every shape at every alignment to the windows and stretches.
     #[test]
     fn shapes_are_seen_across_borders() {
         let token = format!("x_{}", "0123456789abcdefghjkmnpqrstvwxy");
@@ -479,7 +484,7 @@ mod tests {
         assert_eq!(scan.line_feeds.next(77, text.len()), None);
     }
 
-    /// Every kind of lanes finds the same.
+    /// Every implementation of [`Lanes`] finds the same.
     #[test]
     fn lanes_agree() {
         #[derive(Clone)]

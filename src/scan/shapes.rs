@@ -1,10 +1,10 @@
-//! Shapes: where an identifier could be.
+//! Shapes: positions where an identifier could be.
 //!
-//! A *candidate* is a position at which the shape of an identifier is complete: the third separator
-//! of `1.2.3.`, the second colon of `::`, an `@`. Shapes are recognised by bit-parallel chains over
-//! the class masks, so that a line without candidates costs nothing more. A candidate is only a
-//! place to look: the parsers of `detect` decide. The other way round, what has
-//! no candidate is never looked at, so each shape here must be implied by the grammar it stands for.
+//! A *candidate* is a position at which the shape of an identifier is complete: the third separator of
+//! `1.2.3.`, the second colon of `::`, an `@`. Shapes are recognised by bit-parallel chains over the class
+//! masks, so that a line without candidates costs nothing more. A candidate is only a place to look: the
+//! parsers of `detect` decide. Conversely, text without a candidate is never looked at, so the grammar of an
+//! identifier must imply the shape that stands for it.
 
 use crate::primitives::processor::Classes;
 
@@ -13,35 +13,35 @@ use crate::primitives::processor::Classes;
 pub(crate) struct Shapes(u8);
 
 impl Shapes {
-    /// Third separator (`.`, `-` or `_`) of a chain of digit groups of 1 to 3 digits. Like those of colons, nibbles and dashes,
-    /// shown but once or twice in a run of the bytes that such a chain consists of.
+    /// Third separator (`.`, `-` or `_`) of a chain of groups of 1 to 3 digits. Like the shapes of colons,
+    /// nibbles and dashes, reported only once or twice per run of the bytes that such a chain consists of.
     pub(crate) const QUAD: Self = Self(1);
-    /// Second colon of `::`, or fourth colon of a chain of groups of 1 to 4 bytes (a time has two, the
-    /// time of an access log three).
+    /// Second colon of `::`, or fourth colon of a chain of groups of 1 to 4 bytes. (A time has two colons,
+    /// the time of an access log three.)
     pub(crate) const COLONS: Self = Self(2);
-    /// `@`, but not behind another one.
+    /// `@`, unless it follows another `@`.
     pub(crate) const AT: Self = Self(4);
     /// Last hex digit of `%XX`, or a backslash.
     pub(crate) const ESCAPE: Self = Self(8);
     /// Sixteenth of the lower-case letters or digits that follow an underscore.
     pub(crate) const TOKEN: Self = Self(16);
-    /// Eighth of exactly 8 hex digits (so far).
+    /// Eighth hex digit of a run that has exactly 8 so far.
     pub(crate) const HEX8: Self = Self(32);
-    /// Eighth or later of single hex digits that are joined by dots.
+    /// Eighth or later of single hex digits joined by dots.
     pub(crate) const NIBBLES: Self = Self(64);
     /// Second dash of `--`, or fourth dash of a chain of groups of 1 to 4 bytes.
     pub(crate) const DASHES: Self = Self(128);
 
-    /// None of them.
+    /// The empty set.
     pub(crate) const NONE: Self = Self(0);
 
-    /// All but `shape`, if `gone`.
+    /// Removes `shape` if `gone`.
     #[inline]
     pub(crate) fn without(self, shape: Self, gone: bool) -> Self {
         Self(self.0 & !(shape.0 * u8::from(gone)))
     }
 
-    /// Whether `shape` is among them.
+    /// Returns whether the set contains `shape`.
     pub(crate) fn has(self, shape: Self) -> bool {
         self.0 & shape.0 != 0
     }
@@ -52,14 +52,14 @@ impl Shapes {
 pub(crate) struct Candidate {
     /// Byte offset in the scanned text.
     pub(crate) at: u32,
-    /// What is complete there.
+    /// The shapes that are complete there.
     pub(crate) shapes: Shapes,
 }
 
-/// Windows that are looked at together, one beside the other in a vector.
+/// Windows processed together, side by side in a vector.
 pub(super) const WINDOWS: usize = 8;
 
-/// The classes of the windows of a stretch: for each class, one mask a window.
+/// The classes of the windows of a stretch: for each class, one mask per window.
 #[derive(Default)]
 pub(super) struct Stretch {
     pub(super) newline: [u64; WINDOWS],
@@ -100,10 +100,12 @@ impl Stretch {
     }
 }
 
-/// Positions in the windows of a stretch at which a shape is complete: for each shape, one mask a window, in
-/// which bit `i` speaks of byte `i` of the window. What is found is right from bit [`LEAD`] on: the bits before
-/// belong to the window before, and are there because shapes begin in them. With them each step of a chain is
-/// one shift, nothing is carried from window to window, and all windows of a stretch are one vector.
+/// Positions in the windows of a stretch at which a shape is complete.
+///
+/// For each shape there is one mask per window, in which bit `i` describes byte `i` of the window. Masks are
+/// valid from bit [`LEAD`] on: the bits before it belong to the previous window, and are included because
+/// shapes begin in them. Thanks to this lead each step of a chain is one shift, nothing is carried from
+/// window to window, and all windows of a stretch form one vector.
 #[derive(Default)]
 pub(super) struct Found {
     quad: [u64; WINDOWS],
@@ -114,12 +116,12 @@ pub(super) struct Found {
     hex8: [u64; WINDOWS],
     nibbles: [u64; WINDOWS],
     dashes: [u64; WINDOWS],
-    /// Where a shape is complete that few lines have: none of the first four.
+    /// Positions of the rare shapes: token, hex8, nibbles and dashes.
     pub(super) rare: [u64; WINDOWS],
-    /// Where any shape is complete, without the lead.
+    /// Positions of any shape, shifted right by [`LEAD`].
     pub(super) any: [u64; WINDOWS],
-    /// Where a word of a tag may end, without the lead: at `@`, or at the `=` of a word of eight bytes whose
-    /// second is `x`, as in `expires=`. The latter is no candidate.
+    /// Positions where a word of a retention tag may end, shifted right by [`LEAD`]: an `@`, or the `=` of a
+    /// word of eight bytes whose second is `x`, as in `expires=`. Such an `=` is not a candidate.
     pub(super) tag_words: [u64; WINDOWS],
 }
 
@@ -127,7 +129,7 @@ impl Found {
     #[inline(always)]
     pub(super) fn of(stretch: &Stretch) -> Self {
         let mut found = Self::default();
-        // No branch and no call: the compiler makes vectors of it.
+        // No branches and no calls, so that the compiler can vectorise the loop.
         for window in 0..WINDOWS {
             let (dot, dash, underscore) =
                 (stretch.dot[window], stretch.dash[window], stretch.underscore[window]);
@@ -160,8 +162,8 @@ impl Found {
         found
     }
 
-    /// What is complete at bit `at` of a window without rare shapes. Which of them comes next cannot be foretold,
-    /// so it is no branch.
+    /// Returns the shapes complete at bit `at` of a window without rare shapes. Branch-free, because which
+    /// shape comes next is unpredictable.
     #[inline(always)]
     pub(super) fn common_shapes(&self, window: usize, at: u32) -> Shapes {
         let bit = |masks: &[u64; WINDOWS], shape: Shapes| (masks[window] >> at) as u8 % 2 * shape.0;
@@ -169,7 +171,7 @@ impl Found {
         Shapes(quad | colons | bit(&self.at, Shapes::AT) | bit(&self.escape, Shapes::ESCAPE))
     }
 
-    /// What is complete at each bit of any window.
+    /// Returns the shapes complete at each bit of a window, including the rare ones.
     #[inline(always)]
     pub(super) fn shapes(&self, window: usize) -> [Shapes; 64] {
         let mut shapes = [Shapes(0); 64];
@@ -193,25 +195,28 @@ impl Found {
     }
 }
 
-/// Bytes that a shape may reach back: the longest, [`Shapes::TOKEN`], has 17.
+/// Bytes that a shape may reach back: the longest shape, [`Shapes::TOKEN`], has 17 bytes.
 pub(super) const LEAD: usize = 16;
 
-/// The first of the `complete` positions in each run of `run`, and those in the lead: whoever looks there reads the whole run.
-/// The addition carries from each position to the end of its run, so that the first one becomes 0, and no later one does.
-/// What is missing in the lead, since a shape begins before it, makes no more than one position too many.
+/// Keeps only the first of the `complete` positions in each run of `run`, counting those in the lead. That is
+/// enough, because a parser that looks there reads the whole run.
+///
+/// The addition carries from each position to the end of its run, so that the first position becomes 0 and no
+/// later one does. A position in the lead whose shape begins before the lead is missing, which adds at most
+/// one position too many.
 #[inline(always)]
 fn first(complete: u64, run: u64) -> u64 {
     complete & !run.wrapping_add(complete)
 }
 
-/// [`first`] of the quads whose third separator is `separator`; two of them end a run.
+/// [`first`] for the quads whose third separator is `separator`; two separators in a row end a run.
 #[inline(always)]
 fn first_quad(quad: u64, separator: u64, digit: u64) -> u64 {
     first(quad & separator, digit | separator & !(separator << 1))
 }
 
-/// `d.d.d.` with 1 to 3 bytes between separators, each separator after a digit and the first two before one: 10 bytes at
-/// most.
+/// Finds `d.d.d.` with 1 to 3 bytes between separators: at most 10 bytes. Each separator follows a digit, and
+/// the first two precede one.
 #[inline(always)]
 fn quad(separator: u64, digit: u64) -> u64 {
     let near = |mask: u64| (mask | mask << 1 | mask << 2) << 2;
@@ -221,7 +226,7 @@ fn quad(separator: u64, digit: u64) -> u64 {
     second & near(second & joint)
 }
 
-/// 16 letters or digits after an underscore, by doubling: runs of 2, 4, 8, 16.
+/// Finds 16 letters or digits after an underscore, by doubling: runs of 2, 4, 8, 16.
 #[inline(always)]
 fn begun_token(word: u64, underscore: u64) -> u64 {
     let two = word & word << 1;
@@ -230,7 +235,7 @@ fn begun_token(word: u64, underscore: u64) -> u64 {
     eight & eight << 8 & underscore << 16
 }
 
-/// Runs of 8 that do not continue a longer run on the left.
+/// Finds runs of 8 that do not continue a longer run on the left.
 #[inline(always)]
 fn hex8(hex: u64) -> u64 {
     let two = hex & hex << 1;
@@ -238,7 +243,7 @@ fn hex8(hex: u64) -> u64 {
     four & four << 4 & !(hex << 8)
 }
 
-/// `h.h.h.h.h.h.h.h`: eight hex digits joined by dots, 15 bytes.
+/// Finds `h.h.h.h.h.h.h.h`: eight hex digits joined by dots, 15 bytes.
 #[inline(always)]
 fn nibbles(hex: u64, dot: u64) -> u64 {
     let one = hex & dot << 1 & hex << 2;
@@ -247,14 +252,14 @@ fn nibbles(hex: u64, dot: u64) -> u64 {
     four & one << 8 & two << 8 & one << 12
 }
 
-/// Dashes as [`doubled_or_fourth`]. `--` only after a hex digit: a rule of dashes or an option is no
-/// address.
+/// Finds dashes like [`doubled_or_fourth`], but `--` only after a hex digit: a row of dashes or an option is
+/// not an address.
 #[inline(always)]
 fn dashes(dash: u64, hex: u64) -> u64 {
     doubled_or_fourth(dash) & (hex << 1 | hex << 2)
 }
 
-/// Two separators in a row, or the fourth of a chain with 1 to 4 bytes between them: 16 bytes at most.
+/// Finds two separators in a row, or the fourth of a chain with 1 to 4 bytes between them: at most 16 bytes.
 #[inline(always)]
 fn doubled_or_fourth(separator: u64) -> u64 {
     let near = |mask: u64| {
