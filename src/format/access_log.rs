@@ -13,7 +13,7 @@ use nom::character::complete::{char, digit1};
 use nom::combinator::{all_consuming, peek, verify};
 use nom::sequence::{delimited, preceded, terminated};
 
-/// Lines of the common log format.
+/// Sample lines of the common log format.
 pub(super) const CLF_SAMPLES: &[&str] = &[
     r#"203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5"#,
     r#"2001:db8::7 - jean [23/Nov/2026:10:00:00 +0100] "GET /a\"b HTTP/1.1" 304 -"#,
@@ -21,7 +21,7 @@ pub(super) const CLF_SAMPLES: &[&str] = &[
     r#"203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "POST /login?user=jean%40example.fr HTTP/2.0" 302 0 0.003"#,
 ];
 
-/// Lines of the combined log format.
+/// Sample lines of the combined log format.
 pub(super) const COMBINED_SAMPLES: &[&str] = &[
     r#"203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "Mozilla/5.0 (X11; Linux x86_64; rv:128.0)""#,
     r#"2001:db8::7 - jean@example.fr [23/Nov/2026:10:00:00 +0100] "GET /?q=\\\" HTTP/1.1" 200 5 "https://www.example.org/?a=\"b\"" "x \" y" 0.003 "203.0.113.9, 198.51.100.7""#,
@@ -30,17 +30,17 @@ pub(super) const COMBINED_SAMPLES: &[&str] = &[
     r#"203.0.113.9 - - [11/23/2026:10:00:00 -0000] "GET / HTTP/1.1" 200 0 "-" "-" "-" "-" 2086"#,
 ];
 
-/// Lines with the virtual host in front.
+/// Sample lines with the virtual host in front.
 pub(super) const VHOST_COMBINED_SAMPLES: &[&str] = &[
     r#"www.example.org:443 203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "curl/8.5.0""#,
     r#"www.example.org 2001:db8::7 - John Doe [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5"#,
     r#"[2001:db8::80]:443 203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 404 162 "-" "-" 0.000 -"#,
 ];
 
-/// The envelope of a line.
+/// Reads the envelope of a line.
 ///
-/// Read from the first quote both ways. Client and user may hold anything but a bare quote, even a
-/// forged time in brackets; the time that counts stands right before the request.
+/// Reads from the first unescaped quote in both directions. Client and user may contain anything except a
+/// bare quote, even a forged time in brackets; the time that counts stands right before the request.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let Request { quote, bracket, time } = request(line)?;
     let vhost = vhost(line[..bracket].strip_suffix(b" ")?)?;
@@ -56,12 +56,12 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     Some(Record { format, time: Some(time), host: some_span(line, without_port(vhost)), ..Record::raw(line) })
 }
 
-/// The envelope of a common or combined line without a virtual host, whose ident is `-` and in which no
-/// backslash stands, as in nearly all. `None` means nothing but that [`read`] has to look.
+/// Reads the envelope of a common or combined line without a virtual host or backslash, and with an ident of
+/// `-`, as in nearly all lines. `None` only means that [`read`] has to decide.
 #[inline]
 pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Record> {
     let text = line.bytes;
-    // Other formats come first where a line begins like them.
+    // Lines that begin like another format are left to that format, which comes first.
     let begins_plain = match text {
         [b'0'..=b'9', second, _, _, fifth, ..] => *second != b' ' && !matches!(fifth, b'-' | b'/'),
         [b'C', b'E', b'F', b':', ..] | [b'L', b'E', b'E', b'F', ..] => false,
@@ -90,7 +90,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
     let format = match &size[digits..] {
         [] => Format::Clf,
         [b' ', b'"', ..] => {
-            // Referrer and user agent: two more pairs of quotes, with a space between.
+            // Referrer and user agent: two more pairs of quotes, separated by a space.
             let referrer = quotes.next(after_request + 5 + digits + 2)?;
             let agent = quotes.next(referrer + 1)?;
             let joined = agent == referrer + 2 && text[referrer + 1] == b' ';
@@ -101,14 +101,15 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
     Some(Record { format, time: Some(time), ..Record::raw(text) })
 }
 
-/// The time in brackets right before the first quote, as before a request; whatever else stands in the text.
+/// Returns the time in brackets right before the first unescaped quote, as before a request. The rest of the
+/// text may be anything.
 pub(super) fn request_time(text: &[u8]) -> Option<StatedTime> {
     request(text).map(|request| request.time)
 }
 
-/// Where a request begins.
+/// The start of a request.
 struct Request {
-    /// Offset of the quote that opens it.
+    /// Offset of the opening quote.
     quote: usize,
     /// Offset of the bracket before the time.
     bracket: usize,
@@ -123,8 +124,8 @@ fn request(line: &[u8]) -> Option<Request> {
     Some(Request { quote, bracket, time })
 }
 
-/// Offset of the quote that opens the request: the first that is not escaped. Each quote that is
-/// escaped is inside a user name, as httpd writes it.
+/// Returns the offset of the quote that opens the request: the first that is not escaped. Escaped quotes are
+/// inside a user name, as httpd writes it.
 fn request_start(line: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
@@ -136,14 +137,15 @@ fn request_start(line: &[u8]) -> Option<usize> {
     }
 }
 
-/// The virtual host in `client ident user` or `vhost client ident user`: empty without one, `None` if
-/// the text is neither.
+/// Returns the virtual host from `client ident user` or `vhost client ident user`: empty without one, `None`
+/// if the text is neither.
 ///
-/// Ident (RFC 1413) is practically always `-`, which tells the two apart when a user name holds spaces.
-/// Where it is not, the client must be an address, for words before a bracket prove nothing; then other
-/// fields may be missing.
-/// The client may be a list (`203.0.113.9, 198.51.100.7`), as X-Forwarded-For is, or any text that a client put there:
-/// that must not make another format of the line.
+/// The ident (RFC 1413) is practically always `-`, which distinguishes the two even if a user name contains
+/// spaces. If it is not `-`, the client must be an address, because words before a bracket prove nothing;
+/// then other fields may be missing.
+///
+/// The client may be a list (`203.0.113.9, 198.51.100.7`), as in X-Forwarded-For, or any text that a client
+/// put there. Such text must not turn the line into another format.
 fn vhost(head: &[u8]) -> Option<&[u8]> {
     let mut fields = head.split(|&byte| byte == b' ');
     let first = fields.next().filter(|field| !field.is_empty())?;
@@ -157,18 +159,18 @@ fn vhost(head: &[u8]) -> Option<&[u8]> {
         [_, Some(b"-"), Some(_), _] if one_client => Some(first),
         [Some(second), Some(_), Some(_), None] if one_client && is_address(second) => Some(first),
         [second, _, None, _] if is_address(client) || second.is_some_and(is_address) => Some(&[]),
-        // Whatever a client wrote into X-Forwarded-For, in which nothing has to be an address.
+        // Any text that a client wrote into X-Forwarded-For, where nothing has to be an address.
         _ => memmem::find(head, b" - ").map(|_| &[][..]),
     }
 }
 
-/// Whether a field has the bytes of an IP address, and none other.
+/// Returns whether a field has only bytes of an IP address.
 fn is_address(field: &[u8]) -> bool {
     let separated = field.iter().any(|byte| matches!(byte, b'.' | b':'));
     separated && field.iter().all(|&byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
 }
 
-/// A virtual host without its port.
+/// Returns a virtual host without its port.
 fn without_port(vhost: &[u8]) -> &[u8] {
     match memrchr(b':', vhost) {
         Some(colon) if vhost[colon + 1..].iter().all(u8::is_ascii_digit) => &vhost[..colon],
@@ -176,7 +178,7 @@ fn without_port(vhost: &[u8]) -> &[u8] {
     }
 }
 
-/// A quoted field: `\"` and `\\` are inside it (httpd), as is `\x22` (nginx).
+/// Parses a quoted field, which may contain `\"` and `\\` (httpd) or `\x22` (nginx).
 fn quoted(input: &[u8]) -> Parsed<'_, &[u8]> {
     let (text, _) = char('"').parse(input)?;
     let mut at = 0;
@@ -190,7 +192,7 @@ fn quoted(input: &[u8]) -> Parsed<'_, &[u8]> {
     Err(MISMATCH)
 }
 
-/// Three digits, or `-` if nothing was answered.
+/// Parses three digits, or `-` if there was no response.
 fn status(input: &[u8]) -> Parsed<'_, &[u8]> {
     alt((verify(digit1, |digits: &[u8]| digits.len() == 3), tag("-"))).parse(input)
 }
@@ -199,7 +201,7 @@ fn size(input: &[u8]) -> Parsed<'_, &[u8]> {
     alt((digit1, tag("-"))).parse(input)
 }
 
-/// Whether referrer and user agent follow, after other numbers perhaps (bytes in, duration).
+/// Returns whether referrer and user agent follow, possibly after other numbers (bytes in, duration).
 fn combined(input: &[u8]) -> bool {
     let mut rest = input;
     while let Ok((after, _)) = preceded(char(' '), number).parse(rest) {
@@ -312,8 +314,8 @@ mod tests {
         }
     }
 
-    /// A user name is what a client types: neither its brackets nor its quotes (which httpd escapes)
-    /// move the time.
+    /// A user name is whatever a client types. Neither its brackets nor its quotes (which httpd escapes)
+    /// change the time.
     #[test]
     fn forged_time_in_the_user_name() {
         let user = r#"x [01/Jan/2020:00:00:00 +0000] \"GET / HTTP/1.0\" 200 5"#;

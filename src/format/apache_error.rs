@@ -9,7 +9,7 @@ use nom::character::complete::char;
 use nom::combinator::{map_opt, opt, peek};
 use nom::sequence::{delimited, preceded, terminated};
 
-/// Lines of this format.
+/// Sample lines of this format.
 pub(super) const SAMPLES: &[&str] = &[
     "[Mon Nov 23 10:00:00.123456 2026] [core:error] [pid 1:tid 2] [client 203.0.113.9:57424] AH00126: Invalid URI in request GET /cgi-bin/.%2e/ HTTP/1.1",
     "[Mon Nov 23 10:00:00.123456 2026] [ssl:info] [pid 44] [client 2001:db8::7:41234] AH01964: Connection to child 0 established",
@@ -18,8 +18,8 @@ pub(super) const SAMPLES: &[&str] = &[
     "[proxy_fcgi:error] [pid 77:tid 88] [client 203.0.113.9:57424] AH01071: Got error 'PHP message: login failed'",
 ];
 
-/// The envelope of a line. Sent to syslog, httpd leaves the time out; then the process or the client
-/// must follow the level.
+/// Reads the envelope of a line. When httpd sends it to syslog, it omits the time; then the process or the
+/// client must follow the level.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let (_, time) =
         alt((terminated(timestamp.map(Some), level), terminated(level, peek(party)).map(|_| None)))
@@ -28,12 +28,12 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     Some(Record { format: Format::ApacheError, time, ..Record::raw(line) })
 }
 
-/// `[Mon Nov 23 10:00:00.123456 2026] `, the local time of the server.
+/// Parses `[Mon Nov 23 10:00:00.123456 2026] `, the local time of the server.
 fn timestamp(input: &[u8]) -> Parsed<'_, crate::model::StatedTime> {
     delimited(char('['), asctime, tag("] ")).parse(input)
 }
 
-/// `[error]` of 2.2, `[core:error]` of 2.4; the module is empty in `[:error]`.
+/// Parses `[error]` of 2.2 or `[core:error]` of 2.4; the module is empty in `[:error]`.
 fn level(input: &[u8]) -> Parsed<'_, &[u8]> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let qualified = preceded(opt(terminated(take_while(word), char(':'))), take_while1(word));
@@ -41,12 +41,12 @@ fn level(input: &[u8]) -> Parsed<'_, &[u8]> {
         .parse(input)
 }
 
-/// `[pid 1:tid 2]` or `[client 203.0.113.9:57424]`, which follow the level.
+/// Parses the start of `[pid 1:tid 2]` or `[client 203.0.113.9:57424]`, which follow the level.
 fn party(input: &[u8]) -> Parsed<'_, &[u8]> {
     alt((tag(" [pid "), tag(" [client "), tag(" [remote "))).parse(input)
 }
 
-/// The levels of the directive `LogLevel`.
+/// Returns whether `name` is a level of the directive `LogLevel`.
 fn is_level(name: &[u8]) -> bool {
     match name {
         b"emerg" | b"alert" | b"crit" | b"error" | b"warn" | b"notice" | b"info" | b"debug" => true,

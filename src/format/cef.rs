@@ -1,4 +1,4 @@
-//! ArcSight Common Event Format (CEF 0.1 and 1.x): seven header fields between bars, then an extension.
+//! ArcSight Common Event Format (CEF 0.1 and 1.x): seven header fields separated by bars, then an extension.
 
 use super::escapes;
 use super::misdated::misdated;
@@ -12,7 +12,7 @@ use nom::combinator::opt;
 use nom::sequence::{delimited, preceded, terminated};
 use std::borrow::Cow;
 
-/// Lines of this format.
+/// Sample lines of this format.
 pub(super) const SAMPLES: &[&str] = &[
     "CEF:0|Example|Firewall|1.0|100|Connection denied|5|rt=1795428000123 src=203.0.113.9 spt=57424 dst=192.0.2.1 msg=denied by rule 7",
     r"CEF:0|Example|Mail \| Gateway|2.1|login|Failed login|7|suser=jean@example.fr cs1=a\=b cs1Label=Query request=https://www.example.org/?q=1 end=Nov 23 2026 10:00:00 UTC",
@@ -31,11 +31,11 @@ const HEADER: [&[u8]; 7] = [
     b"severity",
 ];
 
-/// Extension keys that state the time, the most telling first: when the device received or made the
-/// event, when the activity ended, when it began.
+/// Extension keys that state the time, in order of preference: when the device received or created the event,
+/// when the activity ended, when it began.
 const TIME_KEYS: [&[u8]; 3] = [b"rt", b"end", b"start"];
 
-/// The envelope of a line.
+/// Reads the envelope of a line.
 ///
 /// "CEF:Version|Device Vendor|Device Product|Device Version|Device Event Class ID|Name|Severity|[Extension]"
 pub(super) fn read(line: &[u8]) -> Option<Record> {
@@ -53,7 +53,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     Some(Record { format: Format::Cef, time, ..Record::raw(line) })
 }
 
-/// The value of a header field or of an extension key, unescaped.
+/// Returns the value of a header field or of an extension key, unescaped.
 pub(super) fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
     let (extension, fields) = header(line).ok()?;
     if let Some(index) = HEADER.iter().position(|known| name.eq_ignore_ascii_case(known)) {
@@ -62,7 +62,7 @@ pub(super) fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
     Extension::of(extension).find(|(key, _)| *key == name).map(|(_, value)| unescape(value))
 }
 
-/// The seven header fields; the rest is the extension.
+/// Parses the seven header fields; the rest is the extension.
 fn header(input: &[u8]) -> Parsed<'_, [&[u8]; 7]> {
     let (mut rest, version) = delimited((tag("CEF:"), opt(char(' '))), version, char('|')).parse(input)?;
     let mut fields = [version, &[], &[], &[], &[], &[], &[]];
@@ -72,12 +72,12 @@ fn header(input: &[u8]) -> Parsed<'_, [&[u8]; 7]> {
     Ok((rest, fields))
 }
 
-/// `0`, `1`, `1.2`.
+/// Parses `0`, `1`, `1.2`.
 fn version(input: &[u8]) -> Parsed<'_, &[u8]> {
     terminated(digit1, opt(preceded(char('.'), digit1))).parse(input)
 }
 
-/// Text up to a bar. "If you use a pipe (|) in the header, it has to be escaped with a backslash".
+/// Parses text up to a bar. "If you use a pipe (|) in the header, it has to be escaped with a backslash".
 fn header_field(input: &[u8]) -> Parsed<'_, &[u8]> {
     let mut at = 0;
     while let Some(found) = input.get(at..).and_then(|rest| memchr2(b'|', b'\\', rest)) {
@@ -90,7 +90,7 @@ fn header_field(input: &[u8]) -> Parsed<'_, &[u8]> {
     Err(MISMATCH)
 }
 
-/// The pairs of an extension: `key=value`, where a value may hold spaces and ends before the next key.
+/// The pairs of an extension: `key=value`, where a value may contain spaces and ends before the next key.
 pub(super) struct Extension<'a> {
     rest: &'a [u8],
 }
@@ -122,8 +122,8 @@ impl<'a> Iterator for Extension<'a> {
     }
 }
 
-/// Offset of the next `=` that is not escaped. "If you use an equal sign (=) in the extensions, it has
-/// to be escaped with a backslash".
+/// Returns the offset of the next unescaped `=`. "If you use an equal sign (=) in the extensions, it has to
+/// be escaped with a backslash".
 fn next_equals(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
@@ -135,15 +135,15 @@ fn next_equals(text: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// Where the key before `equals` begins. Looks back to `from` at most, so that all calls together are
-/// linear.
+/// Returns the start of the key before `equals`. Searches back no further than `from`, so that all calls
+/// together take linear time.
 fn key_start(text: &[u8], equals: usize, from: usize) -> usize {
     let in_key =
         |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'@');
     equals - text[from..equals].iter().rev().take_while(in_key).count()
 }
 
-/// `\|`, `\=`, `\\` stand for themselves, `\n` and `\r` for line ends.
+/// Decodes `\|`, `\=` and `\\`, which stand for themselves, and `\n` and `\r`, which stand for line ends.
 fn unescape(value: &[u8]) -> Cow<'_, [u8]> {
     escapes::decoded(value, |byte| match byte {
         b'|' | b'=' | b'\\' => Some(byte),

@@ -1,11 +1,11 @@
-//! Times in fixed columns, as nearly all lines have them: read at once, without looking for where a field
-//! ends. What stands otherwise is for [`super::timestamp`].
+//! Reads times in fixed columns, which nearly all lines have, without searching for the end of a field. All
+//! other spellings are left to [`super::timestamp`].
 
 use super::timestamp::{Clock, month_number, pair};
 use crate::model::StatedTime;
 
-/// The time of `Nov 23 10:00:00 ` or `Nov  3 10:00:00 `, in just these columns. `None` means nothing but
-/// that [`super::timestamp::bsd`] has to look.
+/// Returns the time of `Nov 23 10:00:00 ` or `Nov  3 10:00:00 `, in exactly these columns. `None` only means
+/// that [`super::timestamp::bsd`] has to decide.
 #[inline]
 pub(super) fn bsd_columns(text: &[u8; 16]) -> Option<StatedTime> {
     let [m1, m2, m3, b' ', d1, d2, b' ', clock @ .., b' '] = text else { return None };
@@ -15,8 +15,8 @@ pub(super) fn bsd_columns(text: &[u8; 16]) -> Option<StatedTime> {
     Clock { year: None, month, day, hour, minute, second }.at(None)
 }
 
-/// The time of `23/Nov/2026:10:00:00 +0100`, in just these columns. `None` means nothing but that [`super::timestamp::clf`]
-/// has to look.
+/// Returns the time of `23/Nov/2026:10:00:00 +0100`, in exactly these columns. `None` only means that
+/// [`super::timestamp::clf`] has to decide.
 #[inline]
 pub(super) fn clf_columns(text: &[u8; 26]) -> Option<StatedTime> {
     let [date @ .., z1, z2, z3, z4, z5, z6] = text;
@@ -33,17 +33,17 @@ pub(super) fn clf_columns(text: &[u8; 26]) -> Option<StatedTime> {
     Clock { year: Some(year), month, day, hour, minute, second }.at(Some(offset))
 }
 
-/// `HH:MM:SS`: all eight bytes at once.
+/// Reads `HH:MM:SS`, all eight bytes at once.
 #[inline]
 fn clock_columns(text: &[u8; 8]) -> Option<(u8, u8, u8)> {
     const COLONS: u64 = 0x0000_ff00_00ff_0000;
-    // What is left of a digit is its value, of a colon nothing.
+    // The XOR leaves the value of each digit, and zero for each colon.
     let values = u64::from_le_bytes(*text) ^ u64::from_le_bytes(*b"00:00:00");
     let digits = (values | values.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0 == 0;
     if !digits || values & COLONS != 0 {
         return None;
     }
-    // Ten times the first of a pair and the second fit in a byte.
+    // Ten times the first digit of a pair plus the second fits in a byte.
     let [hour, _, _, minute, _, _, second, _] = (values * 10 + (values >> 8)).to_le_bytes();
     Some((hour, minute, second))
 }
@@ -53,11 +53,11 @@ mod tests {
     use super::super::timestamp::{bsd, clf};
     use super::*;
 
-    /// Columns are read as the long way reads them, or not at all.
+    /// Columns are read as the general parsers read them, or not at all.
     #[test]
     fn columns() {
         let spellings = |text: &str| {
-            // Each byte in turn replaced by each of these.
+            // Replace each byte in turn by each of these.
             let others = b" 0369:/+-aJ\n\xff";
             let mut all = vec![text.as_bytes().to_vec()];
             for at in 0..text.len() {

@@ -1,10 +1,10 @@
-//! Backslashes in values; each format has its own.
+//! Decodes backslash escapes in values. Each format defines its own.
 
 use memchr::memchr;
 use std::borrow::Cow;
 
-/// `value` with its escapes decoded. `meaning` says what a byte behind a backslash stands for; before one that stands for
-/// nothing the backslash is text.
+/// Decodes the escapes in `value`. `meaning` returns what a byte after a backslash stands for; if it returns
+/// `None`, the backslash is ordinary text.
 pub(super) fn decoded(value: &[u8], meaning: impl Fn(u8) -> Option<u8>) -> Cow<'_, [u8]> {
     if memchr(b'\\', value).is_none() {
         return Cow::Borrowed(value);

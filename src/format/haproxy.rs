@@ -10,14 +10,14 @@ use nom::character::complete::{char, digit1};
 use nom::combinator::{map_opt, opt, recognize, verify};
 use nom::sequence::{delimited, preceded, terminated};
 
-/// Lines of the HTTP format.
+/// Sample lines of the HTTP format.
 pub(super) const HTTP_SAMPLES: &[&str] = &[
     r#"203.0.113.9:57424 [23/Nov/2026:10:00:00.123] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {www.example.org} {} "GET /index.html HTTP/1.1""#,
     r#"2001:db8::7:41234 [23/Nov/2026:10:00:00.123] https~ app/<NOSRV> -1/-1/-1/-1/+5001 408 212 - - cR-- 2/2/0/0/3 0/0 "<BADREQ>""#,
     r#"203.0.113.9:57424 [23/Nov/2026:10:00:00.123] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 "GET / HTTP/1.1""#,
 ];
 
-/// Lines of the TCP format.
+/// Sample lines of the TCP format.
 pub(super) const TCP_SAMPLES: &[&str] = &[
     "203.0.113.9:57424 [23/Nov/2026:10:00:00.123] fnt bck/srv1 0/0/5007 212 -- 0/0/0/0/3 0/0",
     "2001:db8::7:41234 [23/Nov/2026:10:00:00.123] smtp smtp/mx1 1/0/+5007 +212 cD 4/3/2/1/0 0/0",
@@ -25,14 +25,15 @@ pub(super) const TCP_SAMPLES: &[&str] = &[
     "203.0.113.9:57424 [23/Nov/2026:10:00:00.123] https/1: SSL handshake failure",
 ];
 
-/// The envelope of a line (HAProxy configuration manual 8.2.2, 8.2.3 and 8.2.5), to the termination state.
+/// Reads the envelope of a line (HAProxy configuration manual 8.2.2, 8.2.3 and 8.2.5). Checks the line up to
+/// the termination state.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let session = preceded((token, server), alt((http, tcp)));
     let (_, (_, time, format)) = (client, accept_date, alt((session, connection_error))).parse(line).ok()?;
     Some(Record { format, time: Some(time), ..Record::raw(line) })
 }
 
-/// `client_ip ':' client_port`.
+/// Parses `client_ip ':' client_port`.
 fn client(input: &[u8]) -> Parsed<'_, &[u8]> {
     verify(token, |text: &[u8]| {
         memrchr(b':', text).is_some_and(|colon| colon > 0 && text[colon + 1..].iter().all(u8::is_ascii_digit))
@@ -40,36 +41,37 @@ fn client(input: &[u8]) -> Parsed<'_, &[u8]> {
     .parse(input)
 }
 
-/// `'[' accept_date ']'`, the local time of the proxy.
+/// Parses `'[' accept_date ']'`, the local time of the proxy.
 fn accept_date(input: &[u8]) -> Parsed<'_, StatedTime> {
     delimited(char('['), clf, tag("] ")).parse(input)
 }
 
-/// `backend_name '/' server_name`.
+/// Parses `backend_name '/' server_name`.
 fn server(input: &[u8]) -> Parsed<'_, &[u8]> {
     verify(token, |text: &[u8]| memchr(b'/', text).is_some_and(|at| at > 0)).parse(input)
 }
 
-/// `TR '/' Tw '/' Tc '/' Tr '/' Ta`, status, bytes, two cookies, `termination_state` of 4 characters.
+/// Parses `TR '/' Tw '/' Tc '/' Tr '/' Ta`, status, bytes, two cookies and a `termination_state` of 4
+/// characters.
 fn http(input: &[u8]) -> Parsed<'_, Format> {
     let (rest, _) = (timers::<5>, number, char(' '), number, char(' ')).parse(input)?;
     let (rest, _) = (token, token, termination::<4>).parse(rest)?;
     Ok((rest, Format::HaproxyHttp))
 }
 
-/// `Tw '/' Tc '/' Tt`, bytes, `termination_state` of 2 characters.
+/// Parses `Tw '/' Tc '/' Tt`, bytes and a `termination_state` of 2 characters.
 fn tcp(input: &[u8]) -> Parsed<'_, Format> {
     let (rest, _) = (timers::<3>, number, char(' '), termination::<2>).parse(input)?;
     Ok((rest, Format::HaproxyTcp))
 }
 
-/// `frontend_name '/' bind_name ':' message`: a connection that never became a session, so TCP.
+/// Parses `frontend_name '/' bind_name ':' message`: a connection that never became a session, so TCP.
 fn connection_error(input: &[u8]) -> Parsed<'_, Format> {
     let (rest, name) = server(input)?;
     if name.ends_with(b":") { Ok((rest, Format::HaproxyTcp)) } else { Err(MISMATCH) }
 }
 
-/// `N` numbers with slashes between, then a space.
+/// Parses `N` numbers separated by slashes, then a space.
 fn timers<const N: usize>(input: &[u8]) -> Parsed<'_, ()> {
     let (mut rest, _) = number(input)?;
     for _ in 1..N {
@@ -78,18 +80,19 @@ fn timers<const N: usize>(input: &[u8]) -> Parsed<'_, ()> {
     char(' ').map(|_| ()).parse(rest)
 }
 
-/// `-1`: the event did not happen. `+5007`: the session still runs (option `logasap`).
+/// Parses a number. `-1` means that the event did not happen, `+5007` that the session is still running
+/// (option `logasap`).
 fn number(input: &[u8]) -> Parsed<'_, &[u8]> {
     recognize((opt(alt((char('-'), char('+')))), digit1)).parse(input)
 }
 
-/// `termination_state`: letters and dashes.
+/// Parses a `termination_state` of `N` letters and dashes, then a space.
 fn termination<const N: usize>(input: &[u8]) -> Parsed<'_, &[u8]> {
     let state = take_while1(|byte: u8| byte.is_ascii_alphabetic() || byte == b'-');
     terminated(map_opt(state, |text: &[u8]| (text.len() == N).then_some(text)), char(' ')).parse(input)
 }
 
-/// Bytes up to a space, which is taken too.
+/// Parses bytes up to a space, and consumes the space.
 fn token(input: &[u8]) -> Parsed<'_, &[u8]> {
     terminated(take_while1(|byte| byte != b' '), char(' ')).parse(input)
 }

@@ -1,8 +1,8 @@
-//! JSON objects, one a line (RFC 8259): the members, the time among them, and where the object closes.
+//! JSON objects, one per line (RFC 8259): finds the members, the time among them, and the closing brace.
 //!
-//! A tag is inserted before the final brace, so the object must end the line. Strings are told from
-//! structure and braces are counted; what stands inside nested values is not judged. An object that
-//! is valid JSON stays valid.
+//! A tag is inserted before the final brace, so the object must end the line. The parser distinguishes
+//! strings from structure and counts braces, but does not validate nested values. An object that is valid
+//! JSON stays valid.
 
 use super::last_times::LastTimes;
 use super::misdated::misdated_as;
@@ -17,7 +17,7 @@ use nom::combinator::{opt, recognize};
 use nom::sequence::{delimited, separated_pair};
 use std::borrow::Cow;
 
-/// Lines of this format.
+/// Sample lines of this format.
 pub(super) const SAMPLES: &[&str] = &[
     r#"{"time":"2026-11-23T10:00:00.123Z","level":"info","remote_ip":"203.0.113.9","common_log":"203.0.113.9 - -"}"#,
     r#"{"level":"info","ts":1795428000.7564995,"request":{"remote_ip":"2001:db8::7","headers":{"User-Agent":["curl/8.5.0"]}},"status":200}"#,
@@ -28,7 +28,7 @@ pub(super) const SAMPLES: &[&str] = &[
     "{}",
 ];
 
-/// The envelope of a line that is one object, with white space around it at most.
+/// Reads the envelope of a line that is a single object, optionally surrounded by white space.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let mut members = Members::of(line)?;
     let (mut time, mut rank, mut empty, mut no_time) = (None, TIME_NAMES.len(), true, None);
@@ -54,8 +54,8 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     })
 }
 
-/// The envelope of an object in which no backslash and no white space between its parts stand, from its
-/// first byte to its last, as loggers write it. `None` means nothing but that [`read`] has to look.
+/// Reads the envelope of a line that is an object from its first byte to its last, without backslashes and
+/// without white space between its parts, as loggers write it. `None` only means that [`read`] has to decide.
 #[inline]
 pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Record> {
     let text = line.bytes;
@@ -66,7 +66,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
     let (mut time, mut rank, mut at, mut names) = (None, TIME_NAMES.len(), 0, Names::NONE);
     let mut no_time = None;
     loop {
-        // `at` is before the name: at the opening brace, or at a comma.
+        // `at` is just before the name: at the opening brace, or at a comma.
         let name = at + 2;
         if text.get(at + 1) != Some(&b'"') {
             return None;
@@ -105,14 +105,14 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
     Some(Record { format: Format::Json, time, tag, names, ..Record::raw(text) })
 }
 
-/// The value of a member, unescaped; `name` may reach into nested objects with dots (`request.host`).
-/// A member whose own name holds the dots counts too. The first of equal names wins; null is none.
+/// Returns the value of a member, unescaped. Dots in `name` reach into nested objects (`request.host`), or
+/// are part of a member's own name. Of equal names the first wins; a null counts as missing.
 pub(super) fn member<'a>(object: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
     Members::of(object)?.find_map(|(found, value)| {
         if spells(found, name) {
             return text_of(value);
         }
-        // Each descent uses up a dot of `name`, which an operator wrote: the depth is his.
+        // Each level of recursion uses up a dot of `name`. An operator wrote `name`, so its depth is trusted.
         name.iter().enumerate().filter(|&(_, &byte)| byte == b'.').find_map(|(dot, _)| {
             let reaches = value.starts_with(b"{") && spells(found, &name[..dot]);
             if reaches { member(value, &name[dot + 1..]) } else { None }
@@ -120,14 +120,14 @@ pub(super) fn member<'a>(object: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>>
     })
 }
 
-/// The names of an object's members that spell `name`, escapes decoded, as they stand in the line
-/// between their quotes.
+/// Returns the member names of an object that spell `name` once their escapes are decoded. They are returned
+/// as they stand in the line, without their quotes.
 pub(super) fn names_spelling<'a>(object: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     Members::of(object).into_iter().flatten().map(|(found, _)| found).filter(move |found| spells(found, name))
 }
 
-/// The members of an object: name (between the quotes, still escaped) and value (as it stands).
-/// Ends at the closing brace, or early where the text is no JSON; [`Members::after_object`] tells.
+/// The members of an object: the name (between the quotes, still escaped) and the value (as it stands).
+/// Iteration ends at the closing brace, or early if the text is not JSON; see [`Members::after_object`].
 pub(super) struct Members<'a> {
     rest: &'a [u8],
     state: State,
@@ -142,15 +142,15 @@ enum State {
 }
 
 impl<'a> Members<'a> {
-    /// The members of the object that `text` begins with, after white space, a byte order mark or the
-    /// cookie `@cee:` (which marks JSON inside syslog).
+    /// Starts iterating over the object at the start of `text`. White space, a byte order mark or the cookie
+    /// `@cee:` (which marks JSON inside syslog) may precede it.
     pub(super) fn of(text: &'a [u8]) -> Option<Self> {
         let cookie = opt(alt((tag(&b"@cee:"[..]), tag(&b"\xEF\xBB\xBF"[..]))));
         let (rest, _) = (space, cookie, space, char('{')).parse(text).ok()?;
         Some(Self { rest, state: State::First })
     }
 
-    /// What follows the closing brace, once it was reached.
+    /// Returns what follows the closing brace, once iteration has reached it.
     fn after_object(&self) -> Option<&'a [u8]> {
         (self.state == State::Closed).then_some(self.rest)
     }
@@ -187,8 +187,8 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Names of members that state the event's time, the most telling first; ASCII case does not matter.
-/// The last two are journald's, in microseconds.
+/// Names of members that state the time of the event, in order of preference. ASCII case does not matter. The
+/// last two are journald's, in microseconds.
 const TIME_NAMES: [&[u8]; 14] = [
     b"@timestamp",
     b"timestamp",
@@ -217,7 +217,7 @@ const TIME_NAME_LENGTHS: u32 = {
 };
 
 fn time_rank(name: &[u8], below: usize) -> Option<usize> {
-    // Most names are told apart by their first letter, or their length, alone.
+    // The first letter or the length alone rules out most names.
     let [b'@' | b'_' | b't' | b'T' | b'd' | b'D' | b'e' | b'E' | b's' | b'S', ..] = name else { return None };
     if TIME_NAME_LENGTHS.unbounded_shr(u32::try_from(name.len()).unwrap_or(u32::MAX)) & 1 == 0 {
         return None;
@@ -228,7 +228,7 @@ fn time_rank(name: &[u8], below: usize) -> Option<usize> {
     })
 }
 
-/// [`time_of`], with the common spelling from memory.
+/// The same as [`time_of`], but tries the remembered time of the most common spelling first.
 fn plain_time_of(value: &[u8], times: &mut LastTimes) -> Option<StatedTime> {
     let plain = match value {
         [b'"', text @ .., b'"'] => times.rfc3339_json(text),
@@ -237,17 +237,18 @@ fn plain_time_of(value: &[u8], times: &mut LastTimes) -> Option<StatedTime> {
     plain.or_else(|| time_of(value))
 }
 
-/// What is no time of an event, but stands where it should: the first such value, if no member states one.
+/// Returns the time of an unset clock or of an impossible day, if the first member that should state the time
+/// of the event states one. Used only if no member states the time of an event.
 #[cold]
 fn misdated_of((name, value): (&[u8], &[u8])) -> Option<StatedTime> {
     misdated_as(name, &text_of(value)?)
 }
 
-/// The time that a value states: a string in any spelling, a number, or MongoDB's `{"$date":"..."}`.
+/// Returns the time that a value states: a string in any spelling, a number, or MongoDB's `{"$date":"..."}`.
 fn time_of(value: &[u8]) -> Option<StatedTime> {
     match value {
         [b'"', text @ .., b'"'] => {
-            // The common spelling first; `stated` knows it too.
+            // Fast path for the most common spelling; `stated` knows it too.
             if let Ok((b"", time)) = rfc3339(text)
                 && is_of_event(time)
             {
@@ -267,11 +268,10 @@ fn time_of(value: &[u8]) -> Option<StatedTime> {
     }
 }
 
-/// A string and its quotes; the result lies between them.
-///
-/// RFC 8259 7: "A string begins and ends with quotation marks. All Unicode characters may be placed
-/// within the quotation marks, except for the characters that MUST be escaped: quotation mark,
-/// reverse solidus, and the control characters". Control characters are tolerated.
+/// Parses a string with its quotes and returns the text between them. RFC 8259 7: "A string begins and ends
+/// with quotation marks. All Unicode characters may be placed within the quotation marks, except for the
+/// characters that MUST be escaped: quotation mark, reverse solidus, and the control characters". Control
+/// characters are tolerated.
 fn string(input: &[u8]) -> Parsed<'_, &[u8]> {
     let [b'"', text @ ..] = input else { return Err(MISMATCH) };
     let mut at = 0;
@@ -286,8 +286,8 @@ fn string(input: &[u8]) -> Parsed<'_, &[u8]> {
     Err(MISMATCH)
 }
 
-/// RFC 8259 3: "A JSON value MUST be an object, array, number, or string, or one of the following
-/// three literal names". Numbers and literals are taken as words.
+/// Parses a value. RFC 8259 3: "A JSON value MUST be an object, array, number, or string, or one of the
+/// following three literal names". Numbers and literals are accepted as any word.
 fn value(input: &[u8]) -> Parsed<'_, &[u8]> {
     match input.first() {
         Some(b'"') => recognize(string).parse(input),
@@ -297,7 +297,7 @@ fn value(input: &[u8]) -> Parsed<'_, &[u8]> {
     }
 }
 
-/// An object or array, to the bracket that closes it. Counts, so depth costs no memory.
+/// Parses an object or array up to its closing bracket. Counts brackets, so that depth costs no memory.
 fn nested(input: &[u8]) -> Parsed<'_, &[u8]> {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(byte) = input.get(at) {
@@ -309,7 +309,7 @@ fn nested(input: &[u8]) -> Parsed<'_, &[u8]> {
             }
             b'{' | b'[' => depth += 1,
             b'}' | b']' if depth == 1 => return Ok((&input[at..], &input[..at])),
-            // Depth is at least 1 from the first byte on.
+            // The depth is at least 1 after the first byte.
             b'}' | b']' => depth -= 1,
             _ => {}
         }
@@ -317,7 +317,7 @@ fn nested(input: &[u8]) -> Parsed<'_, &[u8]> {
     Err(MISMATCH)
 }
 
-/// The number of bytes before the first `"` or `\`: eight at a time (Mycroft's test for a zero byte).
+/// Counts the bytes before the first `"` or `\`, eight at a time (Mycroft's test for a zero byte).
 fn quote_or_backslash(text: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
@@ -350,7 +350,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// Whether the content of a string, escapes decoded, is `wanted`.
+/// Returns whether the content of a string is `wanted` once its escapes are decoded.
 fn spells(content: &[u8], wanted: &[u8]) -> bool {
     if !content.contains(&b'\\') {
         return content == wanted;
@@ -364,7 +364,7 @@ fn spells(content: &[u8], wanted: &[u8]) -> bool {
     wanted.is_empty()
 }
 
-/// What a value says: the text of a string, the bytes of anything else, nothing for null.
+/// Returns the text of a string, the bytes of any other value, and `None` for null.
 fn text_of(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     match value {
         b"null" => None,
@@ -383,7 +383,7 @@ fn text_of(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// The content of a string unescaped into `room`; `None` if it does not fit.
+/// Unescapes the content of a string into `room`; `None` if it does not fit.
 fn unescape_short<'r>(mut content: &[u8], room: &'r mut [u8; 64]) -> Option<&'r [u8]> {
     let mut length = 0;
     while !content.is_empty() {
@@ -396,7 +396,7 @@ fn unescape_short<'r>(mut content: &[u8], room: &'r mut [u8; 64]) -> Option<&'r 
     Some(&room[..length])
 }
 
-/// One character of a string: at most 4 bytes of UTF-8, or one byte as it stands.
+/// One character of a string: at most 4 bytes of UTF-8, or a single byte as it stands.
 struct Unit {
     bytes: [u8; 4],
     length: usize,
@@ -418,11 +418,11 @@ impl Unit {
     }
 }
 
-/// The first character of a string's content, decoded, and the rest. Never takes nothing of a content
-/// that is not empty; what is no escape stays as it stands.
+/// Decodes the first character of a string's content and returns it with the rest. Always consumes at least
+/// one byte of a non-empty content; a backslash that starts no escape stays as it stands.
 ///
-/// RFC 8259 7: "To escape an extended character that is not in the Basic Multilingual Plane, the
-/// character is represented as a 12-character sequence, encoding the UTF-16 surrogate pair."
+/// RFC 8259 7: "To escape an extended character that is not in the Basic Multilingual Plane, the character is
+/// represented as a 12-character sequence, encoding the UTF-16 surrogate pair."
 fn unescape_one(content: &[u8]) -> (Unit, &[u8]) {
     let (byte, rest) = match content {
         [b'\\', b'u', rest @ ..] => match code_unit(rest) {
@@ -453,7 +453,7 @@ fn unescape_one(content: &[u8]) -> (Unit, &[u8]) {
     (Unit::byte(byte), rest)
 }
 
-/// Four hexadecimal digits.
+/// Parses four hexadecimal digits.
 fn code_unit(input: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, rest) = input.split_first_chunk::<4>()?;
     let unit = digits.iter().try_fold(0, |sum, &digit| Some((sum << 4) | char::from(digit).to_digit(16)?))?;
@@ -482,7 +482,7 @@ mod tests {
             r#"{"":null,"a":-1.5e+9,"b":true}"#,
             "\u{feff}{}",
             "@cee: {\"a\":1}",
-            // Not quite JSON, yet no insertion can break it more: nginx's \x22, raw control characters.
+            // Not quite JSON, but insertion cannot break it further: nginx's \x22, raw control characters.
             r#"{"a":"\x22"}"#,
             "{\"a\":\"\u{0}\u{1}\"}",
             "{\"a\":NaN}",
@@ -549,10 +549,10 @@ mod tests {
             r#"{"_SOURCE_REALTIME_TIMESTAMP":"1795428000123456"}"#,
             r#"{"time":1795428000123456789}"#,
             r#"{"t":{"$date":1795428000123}}"#,
-            // The most telling name wins, then the first.
+            // The preferred name wins, then the first one.
             r#"{"date":1000000000,"@timestamp":1795428000,"ts":1100000000}"#,
             r#"{"ts":1795428000,"ts":1100000000}"#,
-            // A name that holds no time does not count.
+            // A time name without a time does not count.
             r#"{"@timestamp":"soon","time":12,"ts":1795428000}"#,
             r#"{"time":null,"timestamp":{},"ts":1795428000,"date":[]}"#,
         ] {
@@ -566,14 +566,14 @@ mod tests {
             r#"{"msg":"time","1795428000":"time"}"#,
             r#"{"t":{"$date":{"$date":1795428000}}}"#,
             r#"{"time":"\\u\\u\\u"}"#,
-            // How long something took.
+            // Durations.
             r#"{"time":0.003,"T":0}"#,
-            // Neither of a clock that is not set, nor of one that is.
+            // A number that is neither a plausible time nor one of an unset clock.
             r#"{"ts":120261123}"#,
         ] {
             assert_eq!(time(line), None, "{line}");
         }
-        // A clock that is not set, and the zero of Go.
+        // Unset clocks, and Go's zero time.
         for (line, seconds) in [
             (r#"{"ts":0}"#, 0),
             (r#"{"a":1,"@timestamp":"37.5"}"#, 37),
@@ -647,7 +647,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every JSON object is recognised, and stays valid when a member is put before its brace.
+        /// Every JSON object is recognised, and stays valid with a member inserted before its closing brace.
         #[test]
         fn valid_objects_stay_valid(object in object(), pretty in any::<bool>()) {
             let text = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) }.unwrap();
@@ -660,7 +660,7 @@ mod tests {
             prop_assert_eq!(read_back, serde_json::from_str::<Value>(&text).unwrap());
         }
 
-        /// A member's text is what another JSON reader makes of it.
+        /// The text of a member equals what another JSON parser reads.
         #[test]
         fn members_say_what_serde_reads(object in object()) {
             let text = serde_json::to_string(&object).unwrap();
@@ -674,7 +674,7 @@ mod tests {
             }
         }
 
-        /// However a name is escaped, it is found.
+        /// A name is found no matter how it is escaped.
         #[test]
         fn names_are_found_in_every_spelling(escaped in proptest::collection::vec(0_u8..3, 9)) {
             let name: String = "retention".chars().zip(escaped).map(|(letter, how)| match how {
@@ -687,7 +687,7 @@ mod tests {
             prop_assert_eq!(found, vec![name.as_bytes()]);
         }
 
-        /// The word-wise search agrees with the plain one.
+        /// The word-wise search agrees with a bytewise one.
         #[test]
         fn quote_or_backslash_is_the_first(text in proptest::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), any::<u8>(), 0x20_u8..0x60], 0..40)) {
             let plain = text.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(text.len());

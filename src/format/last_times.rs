@@ -1,7 +1,8 @@
-//! The last time of each spelling: most lines state the time of a line just before, to the byte.
+//! Remembers the last time of each spelling, because most lines repeat the time of a recent line byte for
+//! byte.
 //!
-//! What is remembered follows from the very bytes it is kept with, and is worked out anew from any others. So
-//! the answer for a line depends on that line alone.
+//! A remembered time is a function of the bytes kept with it, and other bytes are parsed anew. So the result
+//! for a line depends on that line alone.
 
 use super::columns::{bsd_columns, clf_columns};
 use super::timestamp::{is_of_event, rfc3339};
@@ -12,25 +13,26 @@ use crate::model::StatedTime;
 pub(super) struct LastTimes {
     bsd: Columns<16>,
     clf: Columns<26>,
-    /// In the header of RFC 5424, and in JSON: programs agree less on fractions than each with itself.
+    /// RFC 3339 times, kept separately for RFC 5424 headers and JSON: the fraction varies more between
+    /// programs than within one.
     header: Text,
     json: Text,
 }
 
 impl LastTimes {
-    /// [`bsd_columns`].
+    /// Returns the time in columns; see [`bsd_columns`].
     #[inline]
     pub(super) fn bsd(&mut self, text: &[u8; 16]) -> Option<StatedTime> {
         self.bsd.time(text, bsd_columns)
     }
 
-    /// [`clf_columns`].
+    /// Returns the time in columns; see [`clf_columns`].
     #[inline]
     pub(super) fn clf(&mut self, text: &[u8; 26]) -> Option<StatedTime> {
         self.clf.time(text, clf_columns)
     }
 
-    /// The time in the spelling of RFC 3339 that `text` begins with and a space ends, and where that space is.
+    /// Returns the RFC 3339 time at the start of `text`, and the offset of the space that must follow it.
     #[inline]
     pub(super) fn rfc3339_header(&mut self, text: &[u8]) -> Option<(StatedTime, usize)> {
         if text.get(self.header.length) != Some(&b' ') || !self.header.begins(text) {
@@ -41,7 +43,7 @@ impl LastTimes {
         self.header.time.map(|time| (time, self.header.length))
     }
 
-    /// The time that all of `text` is, in the spelling of RFC 3339.
+    /// Returns the RFC 3339 time that makes up all of `text`.
     #[inline]
     pub(super) fn rfc3339_json(&mut self, text: &[u8]) -> Option<StatedTime> {
         if text.len() != self.json.length || !self.json.begins(text) {
@@ -54,7 +56,7 @@ impl LastTimes {
     }
 }
 
-/// Bytes in fixed columns, and the time they state, if they do.
+/// Bytes in fixed columns, and the time they state, if any.
 #[derive(Clone, Debug)]
 struct Columns<const BYTES: usize> {
     text: [u8; BYTES],
@@ -62,7 +64,7 @@ struct Columns<const BYTES: usize> {
 }
 
 impl<const BYTES: usize> Default for Columns<BYTES> {
-    /// Zeros are no time.
+    /// Zeros state no time.
     fn default() -> Self {
         Self { text: [0; BYTES], time: None }
     }
@@ -82,7 +84,7 @@ impl<const BYTES: usize> Columns<BYTES> {
     }
 }
 
-/// Text of any length up to [`Text::MOST_BYTES`], and the time it is.
+/// Text of up to [`Text::MOST_BYTES`] bytes, and the time it states.
 #[derive(Clone, Debug)]
 struct Text {
     bytes: [u8; Self::MOST_BYTES],
@@ -91,14 +93,14 @@ struct Text {
 }
 
 impl Default for Text {
-    /// No text is that long.
+    /// Starts with a length that no text has.
     fn default() -> Self {
         Self { bytes: [0; Self::MOST_BYTES], length: usize::MAX, time: None }
     }
 }
 
 impl Text {
-    /// With nine digits of a fraction and an offset it is 35 bytes.
+    /// A time with a fraction of nine digits and an offset has 35 bytes.
     const MOST_BYTES: usize = 40;
 
     #[inline]
@@ -120,7 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever was read before, the answer is that of the bytes alone.
+        /// The result depends on the bytes alone, no matter what was read before.
         #[test]
         fn the_times_before_change_nothing(
             texts in prop::collection::vec("2026-11-2[0-9]T1[0-9]:00:00([.][0-9]{1,9})?(Z|[+]01:00)?( x)?|[N ]ov 2[0-9] 10:00:00 |2[0-9]/Nov/2026:10:00:00 [+]0100", 1..20),

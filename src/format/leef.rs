@@ -1,4 +1,4 @@
-//! IBM Log Event Extended Format (LEEF 1.0 and 2.0): header fields between bars, then attributes.
+//! IBM Log Event Extended Format (LEEF 1.0 and 2.0): header fields separated by bars, then attributes.
 
 use super::misdated::misdated;
 use super::timestamp::{MISMATCH, Parsed, stated};
@@ -11,7 +11,7 @@ use nom::combinator::verify;
 use nom::sequence::terminated;
 use std::borrow::Cow;
 
-/// Lines of this format.
+/// Sample lines of this format.
 pub(super) const SAMPLES: &[&str] = &[
     "LEEF:1.0|Example|Gateway|1.0|login_failed|src=203.0.113.9\tdst=192.0.2.1\tusrName=jean@example.fr\tdevTime=Nov 23 2026 10:00:00",
     "LEEF:2.0|Example|Gateway|1.0|41|^|src=2001:db8::7^devTime=1795428000123^sev=5",
@@ -22,7 +22,7 @@ pub(super) const SAMPLES: &[&str] = &[
 /// The names of the header fields, for [`super::field`].
 const HEADER: [&[u8]; 5] = [b"leefVersion", b"vendor", b"product", b"version", b"eventId"];
 
-/// The envelope of a line.
+/// Reads the envelope of a line.
 ///
 /// "LEEF:Version|Vendor|Product|Version|EventID|" and, in 2.0, "Delimiter|"; attributes follow.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
@@ -32,7 +32,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     Some(Record { format: Format::Leef, time, ..Record::raw(line) })
 }
 
-/// The value of a header field or of an attribute.
+/// Returns the value of a header field or of an attribute.
 pub(super) fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
     let (_, header) = header(line).ok()?;
     if let Some(index) = HEADER.iter().position(|known| name.eq_ignore_ascii_case(known)) {
@@ -41,7 +41,7 @@ pub(super) fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
     header.attributes().find(|(key, _)| *key == name).map(|(_, value)| Cow::Borrowed(value))
 }
 
-/// The header fields and what follows them.
+/// The header fields and the text of the attributes.
 struct Header<'a> {
     fields: [&'a [u8]; 5],
     delimiter: u8,
@@ -49,7 +49,7 @@ struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// The attributes: `key=value` with the delimiter between.
+    /// Returns the attributes: `key=value`, separated by the delimiter.
     fn attributes(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let delimiter = self.delimiter;
         self.text.split(move |&byte| byte == delimiter).filter_map(|pair| {
@@ -75,7 +75,7 @@ fn header_field(input: &[u8]) -> Parsed<'_, &[u8]> {
     terminated(take_till(|byte| byte == b'|'), char('|')).parse(input)
 }
 
-/// One character, or its code: `^`, `0x5E`, `x5E`; tab if the field is empty.
+/// Parses one character or its code: `^`, `0x5E`, `x5E`. An empty field means a tab.
 fn delimiter(input: &[u8]) -> Parsed<'_, u8> {
     let (rest, text) = take_till(|byte| byte == b'|').parse(input)?;
     match text {

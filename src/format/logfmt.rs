@@ -1,4 +1,4 @@
-//! logfmt: `key=value` pairs with spaces between, values in quotes where they hold spaces.
+//! logfmt: `key=value` pairs separated by spaces; values that contain spaces are quoted.
 
 use super::escapes;
 use super::misdated::{misdated, misdated_as};
@@ -7,7 +7,7 @@ use crate::model::{Format, Record, StatedTime};
 use memchr::memchr2;
 use std::borrow::Cow;
 
-/// Lines of this format.
+/// Sample lines of this format.
 pub(super) const SAMPLES: &[&str] = &[
     r#"time="2026-11-23T10:00:00+01:00" level=error msg="authentication failed for \"jean\"" remote_ip=203.0.113.9"#,
     "ts=2026-11-23T10:00:00.123Z caller=main.go:12 level=info client=[2001:db8::7]:41234",
@@ -16,8 +16,8 @@ pub(super) const SAMPLES: &[&str] = &[
     r#"type=USER_AUTH msg=audit(1795428000.123:456): pid=1 uid=0 acct="jean" addr=203.0.113.9 res=failed"#,
 ];
 
-/// The envelope of a line that begins with a pair, holds two or more, and is pairs for the most part:
-/// three bytes of four. The rest may be loose words.
+/// Reads the envelope of a line that begins with a pair and has at least two. Pairs must make up three
+/// quarters of its bytes; the rest may be loose words.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let mut count = 0_usize;
     let mut in_pairs = 0_usize;
@@ -40,7 +40,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     })
 }
 
-/// The value of the first pair whose key is `name`, unescaped.
+/// Returns the value of the first pair whose key is `name`, unescaped.
 pub(super) fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
     Items::of(line).find_map(|item| match item {
         Item::Pair { key, value, .. } if key == name => Some(unquote(value)),
@@ -48,10 +48,10 @@ pub(super) fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
     })
 }
 
-/// The values that may state the time, the first of each.
+/// The values that may state the time, the first of each kind.
 #[derive(Default)]
 struct Times<'a> {
-    /// With its key.
+    /// The key and the value.
     time: Option<(&'a [u8], &'a [u8])>,
     date: Option<&'a [u8]>,
     audit: Option<&'a [u8]>,
@@ -69,7 +69,8 @@ impl<'a> Times<'a> {
         }
     }
 
-    /// `time=...`, or `date=2026-11-23 time=10:00:00` (FortiOS), or `msg=audit(1795428000.123:456):`.
+    /// Returns the time from `time=...`, or `date=2026-11-23 time=10:00:00` (FortiOS), or
+    /// `msg=audit(1795428000.123:456):`.
     fn stated(self) -> Option<StatedTime> {
         let bare = |value: &'a [u8]| {
             value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(value)
@@ -86,7 +87,7 @@ impl<'a> Times<'a> {
     }
 }
 
-/// A date and a time of day that stand in two fields.
+/// Joins a date and a time of day from two fields.
 fn joined(date: &[u8], time: &[u8]) -> Option<StatedTime> {
     let mut text = [b' '; 19];
     text[..10].copy_from_slice(date.get(..10).filter(|_| date.len() == 10)?);
@@ -94,9 +95,9 @@ fn joined(date: &[u8], time: &[u8]) -> Option<StatedTime> {
     stated(&text).or_else(|| misdated(&text))
 }
 
-/// What stands between two spaces.
+/// The text between two spaces.
 enum Item<'a> {
-    /// `key=value`; the value still has its quotes. `length` counts the space before it too.
+    /// `key=value`; the value still has its quotes. `length` includes the space before the pair.
     Pair { key: &'a [u8], value: &'a [u8], length: usize },
     /// Anything else.
     Word,
@@ -132,7 +133,7 @@ impl<'a> Iterator for Items<'a> {
         };
         let length = end_of_value(value);
         self.rest = &value[length..];
-        // A list of the form `a=1, b=2` is not logfmt: its values would take the comma along.
+        // A list such as `a=1, b=2` is not logfmt: its values would include the comma.
         if matches!(value[..length].last(), Some(b',' | b';')) {
             return Some(Item::Word);
         }
@@ -148,7 +149,7 @@ fn end_of_word(text: &[u8]) -> usize {
     memchr2(b' ', b'\t', text).unwrap_or(text.len())
 }
 
-/// To the closing quote and on to the next space, or to the next space.
+/// Returns the offset of the next space; for a quoted value, of the next space after the closing quote.
 fn end_of_value(value: &[u8]) -> usize {
     let mut at = usize::from(value.starts_with(b"\""));
     if at == 0 {
@@ -164,7 +165,7 @@ fn end_of_value(value: &[u8]) -> usize {
     value.len()
 }
 
-/// A value without its quotes, its escapes decoded: `\"`, `\\`, `\n`, `\r`, `\t`.
+/// Removes the quotes of a value and decodes its escapes: `\"`, `\\`, `\n`, `\r`, `\t`.
 fn unquote(value: &[u8]) -> Cow<'_, [u8]> {
     let Some(inner) = value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")) else {
         return Cow::Borrowed(value);
@@ -214,7 +215,7 @@ mod tests {
             "1=2 3=4",
             "--a=1 sentence",
             "a=1&b=2&c=3",
-            // A quote that never ends is one pair.
+            // A quote that never ends makes one pair.
             r#"a="x b=2 c=3"#,
         ] {
             assert_eq!(read(line.as_bytes()), None, "{line:?}");
@@ -240,7 +241,7 @@ mod tests {
         ] {
             assert_eq!(read(line.as_bytes()).unwrap().time, local, "{line}");
         }
-        // A clock that is not set; under `time` a number may be how long something took.
+        // An unset clock; under `time` a number may be a duration.
         let unset = |line: &str| read(line.as_bytes()).unwrap().time;
         assert_eq!(unset("ts=0.5 a=1"), Some(StatedTime::Unix(0)));
         assert_eq!((unset("time=12 a=1"), unset("t=0 ts=0")), (None, None));

@@ -1,11 +1,14 @@
-//! Times that stand where the time of an event should and are none: of a clock that is not set, or on a day that no calendar has.
-//! A line that states one is known to count from receipt.
+//! Recognises times that cannot be those of an event: from a clock that is not set, or on a day that does not
+//! exist.
+//!
+//! Such a time is reported nevertheless, so that the line is known to count from receipt although it states a
+//! time.
 
 use super::timestamp::{decimal, spelled};
 use crate::model::StatedTime;
 
-/// The time that `text` states and that is none of an event, where [`stated`](super::timestamp::stated) finds none. For a field
-/// that is to state the time.
+/// Returns the time that `text` states if it cannot be the time of an event, for a field that should state
+/// one. Call it only if [`stated`](super::timestamp::stated) found no time.
 pub(super) fn misdated(text: &[u8]) -> Option<StatedTime> {
     let text = text.trim_ascii();
     if let Some(seconds) = unset_epoch(text) {
@@ -15,13 +18,15 @@ pub(super) fn misdated(text: &[u8]) -> Option<StatedTime> {
     (rest.is_empty() || rest.starts_with(b" ")).then_some(time)
 }
 
-/// The same of a field of that name: a number under `time` or `t` may be how long something took.
+/// The same as [`misdated`], for a field called `name`: under `time` or `t` a number may be a duration, so it
+/// is not taken for a time.
 pub(super) fn misdated_as(name: &[u8], text: &[u8]) -> Option<StatedTime> {
     let may_last = [&b"time"[..], b"t"].iter().any(|known| name.eq_ignore_ascii_case(known));
     misdated(text).filter(|time| !may_last || !matches!(time, StatedTime::Unix(_)))
 }
 
-/// Seconds since 1970 of a clock that is not set: within that year, or before it, as the zero of Go.
+/// Returns the seconds since 1970 of a clock that is not set: within 1970, or before it, such as Go's zero
+/// time.
 fn unset_epoch(text: &[u8]) -> Option<i64> {
     let (sign, digits) = match text {
         [b'-', digits @ ..] => (-1, digits),
@@ -32,7 +37,7 @@ fn unset_epoch(text: &[u8]) -> Option<i64> {
     (seconds < SECONDS_OF_1970).then_some(seconds)
 }
 
-/// Greater numbers are something else.
+/// Length of the year 1970. A greater number is something else.
 const SECONDS_OF_1970: i64 = 365 * 86_400;
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
-//! Formats: the envelope of a line, read with `nom`. Never fails: at worst [`Format::Raw`].
+//! Reads the envelope of a line, in any of the known formats, with `nom`. Reading never fails: at worst the
+//! format is [`Format::Raw`].
 //!
-//! A wrong format is worse than none, for it moves the tag and picks the class. So each parser asks
-//! for evidence that text does not give by chance, and what stays doubtful is `Raw`.
+//! A wrong format is worse than none, because the format decides where the tag goes and which class applies.
+//! So each parser asks for evidence that text does not contain by chance, and a doubtful line is `Raw`.
 //!
-//! Two levels: a syslog line whose MSG has a format of its own states that as [`Record::inner`]; time
-//! and tag stay those of the outer line. The outer time was written by the machine, the inner one
-//! perhaps by a client, so the inner time counts only where the outer line states none at all: a BSD
-//! time without year and zone still comes first. But of a request in a log of access the later of the two counts, for there a client
-//! may have written the outer one (`request_time`).
+//! There are two levels. If the MSG of a syslog line has a format of its own, that is [`Record::inner`]; time
+//! and tag remain those of the outer line. The outer time was written by the machine, the inner one perhaps
+//! by a client, so the inner time counts only if the outer line states none at all: even a BSD time without
+//! year and zone takes precedence. Access log requests are the exception: there a client may have written the
+//! outer time, so the later of the two counts (`request_time`).
 
 mod access_log;
 mod apache_error;
@@ -38,10 +39,10 @@ use last_times::LastTimes;
 use memchr::memchr3;
 use std::borrow::Cow;
 
-/// Tells the format of each line.
+/// Recognises the format of each line.
 ///
-/// The answer depends on the line alone: its first bytes say which formats it can have, and these are
-/// tried in a fixed order. Nothing is remembered from line to line but what the last times, byte for byte, mean.
+/// The result depends on the line alone: its first bytes say which formats are possible, and these are tried
+/// in a fixed order. The only state kept between lines is what the last times mean, byte for byte.
 #[derive(Clone, Debug)]
 pub struct Guess {
     forced: Option<Format>,
@@ -49,21 +50,21 @@ pub struct Guess {
 }
 
 impl Guess {
-    /// A guesser, or with `forced` a parser of that one format (a line that does not fit is `Raw`).
+    /// Creates a guesser. With `forced` it reads that one format only, and a line that does not fit is `Raw`.
     #[must_use]
     pub fn new(forced: Option<Format>) -> Self {
         Self { forced, times: LastTimes::default() }
     }
 
-    /// The envelope of a line of a scanned block: the same as [`Self::parse`] says.
+    /// Reads the envelope of a line of a scanned block. The result equals that of [`Self::parse`].
     #[inline]
     pub fn read(&mut self, line: &Line<'_>) -> Record {
         self.read_plain(line).unwrap_or_else(|| self.parse(line.bytes))
     }
 
-    /// The envelope of a line of a scanned block if it is one of those that nearly all lines have, which are read
-    /// from fixed columns and from the marks that the scan left. `None` means nothing but that [`Self::parse`]
-    /// has to look.
+    /// Reads the envelope of a line of a scanned block if the line has one of the most common shapes. These
+    /// are read from fixed columns and from the marks that the scan found. `None` only means that
+    /// [`Self::parse`] has to decide.
     #[inline]
     pub fn read_plain(&mut self, line: &Line<'_>) -> Option<Record> {
         match line.bytes {
@@ -75,7 +76,7 @@ impl Guess {
         }
     }
 
-    /// The envelope of `line` (without its line end).
+    /// Reads the envelope of `line`, which must not include its line end.
     pub fn parse(&mut self, line: &[u8]) -> Record {
         let outer = match self.forced {
             None => syslog(line).or_else(|| content(line)),
@@ -95,9 +96,11 @@ impl Guess {
     }
 }
 
-/// The value of a named field of a structured line (JSON member, logfmt pair, CEF or LEEF header field
-/// or extension, SD-PARAM as `SD-ID.PARAM-NAME` or `PARAM-NAME`), unescaped. Dots reach into nested
-/// JSON objects. The outer level is asked first, then the message inside it.
+/// Returns the value of a named field of a structured line, unescaped.
+///
+/// A field is a JSON member, a logfmt pair, a header field or extension of CEF or LEEF, or an SD-PARAM (as
+/// `SD-ID.PARAM-NAME` or `PARAM-NAME`). Dots reach into nested JSON objects. The outer level is searched
+/// first, then the message inside it.
 #[must_use]
 pub fn field<'a>(line: &'a [u8], record: &Record, name: &str) -> Option<Cow<'a, [u8]>> {
     let name = name.as_bytes();
@@ -112,14 +115,17 @@ pub fn field<'a>(line: &'a [u8], record: &Record, name: &str) -> Option<Cow<'a, 
     outer.or_else(|| field_of(record.inner?, inner_text(line, record), name))
 }
 
-/// Where members of the line's JSON object have the name `key`, escapes decoded: what stands between
-/// the quotes. Empty for a line that is no object. Nested objects are not searched, they cannot clash.
+/// Returns the spans of the top-level member names of the line's JSON object that spell `key` once their
+/// escapes are decoded. A span covers the text between the quotes.
+///
+/// Yields nothing for a line that is not an object. Nested objects are not searched, because their names
+/// cannot clash.
 pub fn top_level_key_spans<'a>(line: &'a [u8], record: &Record, key: &'a str) -> impl Iterator<Item = Span> {
     let object = if record.format == Format::Json { line } else { &[] };
     json::names_spelling(object, key.as_bytes()).map(move |name| span_of(line, name))
 }
 
-/// Lines of every format, for tests and as fuzz seeds.
+/// Returns sample lines of every format, for tests and as fuzz seeds.
 pub fn samples() -> impl Iterator<Item = (Format, &'static str)> {
     let of = |format: Format, lines: &'static [&'static str]| lines.iter().map(move |line| (format, *line));
     of(Format::Rfc5424, rfc5424::SAMPLES)
@@ -139,7 +145,8 @@ pub fn samples() -> impl Iterator<Item = (Format, &'static str)> {
         .chain(of(Format::Raw, raw::SAMPLES))
 }
 
-/// A syslog line, judged by the first byte: PRI, a digit (RFC 3339, VERSION) or a month's letter.
+/// Reads a syslog line, recognised by its first byte: PRI, a digit (RFC 3339 time or VERSION) or a letter of
+/// a month.
 fn syslog(line: &[u8]) -> Option<Record> {
     match line {
         [b'<', ..] => rfc5424::read(line).or_else(|| rfc3164::read(line)),
@@ -150,7 +157,7 @@ fn syslog(line: &[u8]) -> Option<Record> {
     }
 }
 
-/// A line, or the MSG of a syslog line, that is no syslog itself.
+/// Reads a line, or the MSG of a syslog line, that is not syslog itself.
 fn content(text: &[u8]) -> Option<Record> {
     match text.first()? {
         b'{' | b' ' | b'\t' | 0xEF => {
@@ -161,7 +168,7 @@ fn content(text: &[u8]) -> Option<Record> {
         b'C' if text.starts_with(b"CEF:") => cef::read(text),
         b'L' if text.starts_with(b"LEEF:") => leef::read(text),
         b'0'..=b'9' if text.get(4) == Some(&b'/') => nginx_error::read(text),
-        // Each of the formats below has one of these bytes; most messages have none.
+        // All formats below contain one of these bytes; most messages contain none.
         _ if memchr3(b'"', b'=', b'[', text).is_none() => None,
         _ => access_log::read(text)
             .or_else(|| haproxy::read(text))
@@ -170,7 +177,8 @@ fn content(text: &[u8]) -> Option<Record> {
     }
 }
 
-/// The line as that one format. A combined line is a common one with more fields, so it fits that too.
+/// Reads the line as one given format. A combined line also passes as a common one, because it is a common
+/// line with more fields.
 fn only(format: Format, line: &[u8]) -> Option<Record> {
     let record = match format {
         Format::Rfc5424 => rfc5424::read(line),
@@ -192,7 +200,7 @@ fn only(format: Format, line: &[u8]) -> Option<Record> {
     }
 }
 
-/// A syslog record with the format of its MSG, and the time of that where it states none itself.
+/// Adds the format of the MSG to a syslog record, and its time if the outer line states none.
 fn with_inner(line: &[u8], outer: Record) -> Record {
     let Some(inner) = content(inner_text(line, &outer)) else { return outer };
     let time = match outer.time {
@@ -206,8 +214,8 @@ fn is_access(format: Format) -> bool {
     matches!(format, Format::Clf | Format::Combined | Format::VhostCombined)
 }
 
-/// Whether it is plain that the bytes of a syslog line from `message` on have no format of their own.
-/// `false` means nothing but that [`content`] has to look.
+/// Returns whether the message of a syslog line, which starts at `message`, clearly has no format of its own.
+/// `false` only means that [`content`] has to decide.
 #[inline]
 fn has_no_content(line: &Line<'_>, message: usize) -> bool {
     let text = &line.bytes[message..];
@@ -222,7 +230,7 @@ fn has_no_content(line: &Line<'_>, message: usize) -> bool {
     if begins || text.get(4) == Some(&b'/') || name == 64 {
         return false;
     }
-    // An address with its port, and a bracket after a space, are HAProxy's.
+    // HAProxy lines begin with an address and port, followed by a space and a bracket.
     let word = match text.get(name) {
         Some(b' ') => Some(name),
         _ => text.iter().skip(name).position(|&byte| byte == b' ').map(|length| name + length),
@@ -233,14 +241,14 @@ fn has_no_content(line: &Line<'_>, message: usize) -> bool {
     if line.marks().next(message).is_none() {
         return true;
     }
-    // An access line has quotes. A pair at the front is logfmt: a key, which is a name or has an `@` in it, and an
-    // equals sign.
+    // An access line has quotes. A logfmt line begins with a pair: a key, which is a name or contains an `@`,
+    // and an equals sign.
     line.quotes().next(message).is_none()
         && !matches!(text.get(name), Some(b'=' | b'@'))
         && netfilter::is_absent(line, message)
 }
 
-/// The message, without the space that some relays leave before it.
+/// Returns the message without the space that some relays leave before it.
 fn inner_text<'a>(line: &'a [u8], record: &Record) -> &'a [u8] {
     record.message.of(line).trim_ascii_start()
 }
@@ -255,18 +263,18 @@ fn field_of<'a>(format: Format, text: &'a [u8], name: &[u8]) -> Option<Cow<'a, [
     }
 }
 
-/// The bytes of `line` from where `from` begins to where `to` begins; both are tails of `line`.
+/// Returns the span from the start of `from` to the start of `to`; both are tails of `line`.
 fn between(line: &[u8], from: &[u8], to: &[u8]) -> Span {
     Span::new(line.len() - from.len(), line.len() - to.len())
 }
 
-/// Where `part`, a slice of `line`, lies in it. The difference of their addresses is its offset.
+/// Returns the span of `part`, a slice of `line`. The difference of their addresses is its offset.
 fn span_of(line: &[u8], part: &[u8]) -> Span {
     let start = part.as_ptr().addr() - line.as_ptr().addr();
     Span::new(start, start + part.len())
 }
 
-/// The same for a field that is missing when it is empty.
+/// The same as [`span_of`], but `None` for an empty field, which counts as missing.
 fn some_span(line: &[u8], part: &[u8]) -> Option<Span> {
     (!part.is_empty()).then(|| span_of(line, part))
 }

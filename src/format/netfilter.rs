@@ -9,7 +9,7 @@ use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::tag;
 
-/// Lines of this format.
+/// Sample lines of this format.
 pub(super) const SAMPLES: &[&str] = &[
     "IN=eth0 OUT= MAC=00:00:5e:00:53:01:00:00:5e:00:53:02:08:00 SRC=203.0.113.9 DST=192.0.2.1 LEN=60 TTL=52 PROTO=TCP SPT=57424 DPT=22 SYN",
     "kernel: [12.345678] [UFW BLOCK] IN=eth0 OUT= MAC= SRC=2001:db8::7 DST=2001:db8::1 LEN=80 PROTO=UDP SPT=53 DPT=5353",
@@ -17,13 +17,13 @@ pub(super) const SAMPLES: &[&str] = &[
     "[49787.970285] Shorewall:net2fw:DROP:IN=br0 OUT=br0 PHYSIN=eth0 PHYSOUT=eth1 SRC=198.51.100.7 DST=192.0.2.1 PROTO=ICMP",
 ];
 
-/// How many `=` may stand in the prefix, before `IN=`.
+/// Most `=` in the prefix, before `IN=`.
 const MAX_EQUALS_IN_PREFIX: usize = 3;
-/// How many fields may stand between OUT= and SRC= (PHYSIN=, PHYSOUT=, MAC=, and room for more).
+/// Most fields between OUT= and SRC= (PHYSIN=, PHYSOUT=, MAC=, and room for more).
 const MAX_FIELDS_BEFORE_SRC: usize = 4;
 
-/// The envelope of a line. After a prefix of the operator's the kernel writes `IN=`, `OUT=` next and
-/// then `MAC=` or `SRC=`. It states no time but its uptime; the prefix may begin with one.
+/// Reads the envelope of a line. After the operator's prefix the kernel writes `IN=`, `OUT=`, and then `MAC=`
+/// or `SRC=`. It states no time except its uptime, but the prefix may begin with a time.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let after_in =
         memchr_iter(b'=', line).take(1 + MAX_EQUALS_IN_PREFIX).find(|&at| line[..at].ends_with(b"IN"))?;
@@ -38,8 +38,8 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     None
 }
 
-/// Whether `IN=` is not among the first equals signs of the line from `from` on, so that [`read`] would
-/// find nothing there.
+/// Returns whether `IN=` is missing among the first equals signs of the line from `from` on, in which case
+/// [`read`] would find nothing there.
 #[inline]
 pub(super) fn is_absent(line: &Line<'_>, from: usize) -> bool {
     let equals = line.equals();
@@ -58,7 +58,8 @@ fn origin(input: &[u8]) -> Parsed<'_, &[u8]> {
     alt((tag("SRC="), tag("MAC="))).parse(input)
 }
 
-/// What follows the next space. Values hold no quote, so text that quotes such a line does not pass.
+/// Returns what follows the next space. Values contain no quotes, so text that quotes such a line is
+/// rejected.
 fn next_field(input: &[u8]) -> Option<&[u8]> {
     let at = memchr2(b' ', b'"', input)?;
     input[at..].strip_prefix(b" ")

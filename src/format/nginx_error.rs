@@ -8,20 +8,20 @@ use nom::bytes::complete::tag;
 use nom::character::complete::digit1;
 use nom::sequence::{delimited, separated_pair, terminated};
 
-/// Lines of this format.
+/// Sample lines of this format.
 pub(super) const SAMPLES: &[&str] = &[
     r#"2026/11/23 10:00:00 [error] 12#34: *5 open() "/srv/www/favicon.ico" failed (2: No such file or directory), client: 203.0.113.9, server: www.example.org, request: "GET /favicon.ico HTTP/1.1", host: "www.example.org""#,
     "2026/11/23 10:00:00 [warn] 7#7: *812 upstream server temporarily disabled while connecting to upstream, client: 2001:db8::7",
     "2026/11/23 10:00:00 [notice] 1#1: signal process started",
 ];
 
-/// The envelope of a line: the local time of the server; the zone is not stated.
+/// Reads the envelope of a line. The time is the local time of the server, without a zone.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let (_, (time, _level, _process)) = (slashed, level, process).parse(line).ok()?;
     Some(Record { format: Format::NginxError, time: Some(time), ..Record::raw(line) })
 }
 
-/// The levels of the directive `error_log`.
+/// Parses a level of the directive `error_log`.
 fn level(input: &[u8]) -> Parsed<'_, &[u8]> {
     let names = alt((
         tag("error"),
@@ -36,7 +36,7 @@ fn level(input: &[u8]) -> Parsed<'_, &[u8]> {
     delimited(tag(" ["), names, tag("] ")).parse(input)
 }
 
-/// `pid#tid: `.
+/// Parses `pid#tid: `.
 fn process(input: &[u8]) -> Parsed<'_, (&[u8], &[u8])> {
     terminated(separated_pair(digit1, tag("#"), digit1), tag(": ")).parse(input)
 }

@@ -7,10 +7,10 @@ use nom::character::complete::char;
 use nom::combinator::map_opt;
 use nom::sequence::delimited;
 
-/// `<34>`: facility * 8 + severity, 0 to 191.
+/// Parses `<34>`: facility * 8 + severity, 0 to 191.
 ///
-/// RFC 5424 6.2.1: "The PRI part MUST have three, four, or five characters and will be bound with
-/// angle brackets as the first and last characters." Leading zeros are tolerated.
+/// RFC 5424 6.2.1: "The PRI part MUST have three, four, or five characters and will be bound with angle
+/// brackets as the first and last characters." Leading zeros are tolerated.
 pub(super) fn pri(input: &[u8]) -> Parsed<'_, u8> {
     let digits = take_while_m_n(1, 3, |byte: u8| byte.is_ascii_digit());
     delimited(char('<'), map_opt(digits, value), char('>')).parse(input)

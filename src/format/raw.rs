@@ -1,11 +1,11 @@
-//! Lines of no known format: still the time that stands in front, so that they expire by their own date.
+//! Lines of no known format. Even these expire by their own date if they start with a time.
 
 use super::timestamp::{any, leading_epoch, tai64n};
 use crate::model::{Record, StatedTime};
 use nom::Parser;
 use nom::branch::alt;
 
-/// Lines of no known format.
+/// Sample lines of no known format.
 pub(super) const SAMPLES: &[&str] = &[
     "2026-11-23 10:00:00,123 fail2ban.actions [77]: NOTICE [sshd] Ban 203.0.113.9",
     "2026-11-23T10:00:00.123456Z 42 [Note] Access denied for user 'jean'@'203.0.113.9' (using password: YES)",
@@ -18,12 +18,12 @@ pub(super) const SAMPLES: &[&str] = &[
     "",
 ];
 
-/// The envelope of a line of no known format.
+/// Reads the envelope of a line of no known format.
 pub(super) fn read(line: &[u8]) -> Record {
     Record { time: time(line), ..Record::raw(line) }
 }
 
-/// The time at the start of a line, in brackets or not.
+/// Returns the time at the start of a line, in brackets or not.
 fn time(line: &[u8]) -> Option<StatedTime> {
     let text = line.trim_ascii_start();
     // Ruby: "I, [2026-11-23T10:00:00.321744 #11479]  INFO -- : ...".

@@ -1,25 +1,31 @@
-//! The time in brackets before a request, against that of the head in front of it.
+//! Chooses between the time in the head of a line and the time in brackets before a request.
 //!
-//! Where X-Forwarded-For is the first field of an access log, a client writes how its line begins: a head of syslog, say, that
-//! would state when the event was. To the byte that is the line of a web server which logs by syslog, where a client may write
-//! what looks like a request into the message. So neither of the two times is believed against the other: the later one counts,
-//! and nobody makes a line expire before its day, or be dropped as if it had.
+//! If X-Forwarded-For is the first field of an access log, a client controls how the line begins: it could
+//! forge a syslog head that states the time of the event. That line would equal, byte for byte, one from a
+//! web server that logs by syslog, where a client may write what looks like a request into the message. So
+//! neither time is trusted over the other: the later one counts, and nobody can make a line expire early, or
+//! be dropped as if it had expired.
 
 use super::timestamp::is_of_event;
 use crate::model::StatedTime;
 use jiff::civil::DateTime;
 
-/// The time that counts of that of the head and that before the request. A minute apart they are one, for a relay writes its head
-/// a little later, and its clock may be behind.
+/// Returns the time that counts: the time of the head, or that of the request if it is more than a minute
+/// later.
+///
+/// The minute allows for a relay, which writes its head a little later, and whose clock may be slow.
 pub(super) fn later(head: Option<StatedTime>, request: Option<StatedTime>) -> Option<StatedTime> {
     let of_event = |time: &StatedTime| is_of_event(*time);
     let (Some(ours), Some(other)) = (head.filter(of_event), request.filter(of_event)) else { return head };
     if seconds_between(ours, other).is_some_and(|seconds| seconds > 60) { request } else { head }
 }
 
-/// How much later `request` is than `head`, if both state a year: one that is left open is that nearest to now, which is not known
-/// here, and never so far in the past that a line would be dropped. A zone that the head leaves open is that of the request. `None`
-/// too if the request leaves it open and the head does not.
+/// Returns how many seconds `request` is later than `head`, if both state a year. A zone that only the head
+/// leaves open is taken to be that of the request.
+///
+/// Returns `None` without a year: a missing year is resolved to the one nearest to now, which is not known
+/// here, and never so far in the past that a line would be dropped. Also returns `None` if only the request
+/// leaves its zone open.
 fn seconds_between(head: StatedTime, request: StatedTime) -> Option<i64> {
     let StatedTime::Civil { offset_seconds: offset, .. } = request else { return None };
     let ahead = match head {
@@ -32,11 +38,12 @@ fn seconds_between(head: StatedTime, request: StatedTime) -> Option<i64> {
     Some(wall_seconds(request)? - i64::from(ahead) - head)
 }
 
-/// Seconds from 1970-01-01T00:00:00 to a calendar time, both on one clock; `None` without a year.
+/// Returns the seconds from 1970-01-01T00:00:00 to a calendar time, both on the same clock; `None` without a
+/// year.
 fn wall_seconds(time: StatedTime) -> Option<i64> {
     let (year, fields) = match time {
         StatedTime::Unix(seconds) => return Some(seconds),
-        // A leap second counts as the one before it.
+        // A leap second counts as the second before it.
         StatedTime::Civil { year, month, day, hour, minute, second, .. } => {
             (year?, [month, day, hour, minute, second.min(59)])
         }
@@ -46,7 +53,7 @@ fn wall_seconds(time: StatedTime) -> Option<i64> {
     Some(civil.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)).as_secs())
 }
 
-/// 1971 comes after them.
+/// Length of the year 1970: later times are in 1971 or after.
 const SECONDS_OF_1970: i64 = 365 * 86_400;
 
 #[cfg(test)]
@@ -67,7 +74,7 @@ mod tests {
             ("2026-11-23T10:00:00Z", "01/Jan/2001:00:00:00 +0000", "head"),
             ("2024-02-29T23:59:59Z", "01/Mar/2024:00:00:59 +0000", "head"),
             ("2023-02-28T23:58:59Z", "01/Mar/2023:00:00:00 +0000", "request"),
-            // No zone: the same as that of the request. No year: it is not known which is later.
+            // A missing zone is that of the request. With a missing year it is not known which is later.
             ("Nov 23 2026 10:00:00", "23/Nov/2026:10:00:30 +0900", "head"),
             ("Nov 22 2026 10:00:00", "23/Nov/2026:10:00:00 +0900", "request"),
             ("Nov 23 2001 10:00:00", "23/Nov/2026:10:00:00 +0000", "request"),

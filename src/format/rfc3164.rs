@@ -1,4 +1,4 @@
-//! RFC 3164 (BSD) syslog as it is met: PRI, time, HOSTNAME and TAG may each be missing.
+//! RFC 3164 (BSD) syslog as found in practice: PRI, time, HOSTNAME and TAG may each be missing.
 
 use super::last_times::LastTimes;
 use super::pri::pri;
@@ -14,7 +14,7 @@ use nom::character::complete::char;
 use nom::combinator::opt;
 use nom::sequence::terminated;
 
-/// Lines of this format.
+/// Sample lines of this format.
 pub(super) const SAMPLES: &[&str] = &[
     "<38>Nov 23 10:00:00 web1 sshd[4321]: Failed password for invalid user admin from 203.0.113.9 port 57424 ssh2",
     "Nov  3 10:00:00 mail.example.net postfix/smtpd[99]: connect from client.example.com[203.0.113.9]",
@@ -25,11 +25,11 @@ pub(super) const SAMPLES: &[&str] = &[
     "Nov 23 2026 10:00:00: last message repeated 3 times",
 ];
 
-/// The envelope of a line.
+/// Reads the envelope of a line.
 ///
-/// With PRI the line is syslog, whatever follows; RFC 3164 4.3.3: "If a relay receives a syslog
-/// message without a PRI, or with an unidentifiable PRI, then it will insert a PRI". Without one, a BSD
-/// time is evidence enough. An RFC 3339 time is not, for many programs write it: a TAG must follow.
+/// With PRI the line is syslog, whatever follows; RFC 3164 4.3.3: "If a relay receives a syslog message
+/// without a PRI, or with an unidentifiable PRI, then it will insert a PRI". Without PRI, a BSD time is
+/// sufficient evidence. An RFC 3339 time is not, because many programs write it: a TAG must follow.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let (rest, pri) = opt(terminated(pri, opt(char(' ')))).parse(line).ok()?;
     let (rest, time) = opt(timestamp).parse(rest).ok()?;
@@ -52,13 +52,13 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     })
 }
 
-/// The envelope of `Nov 23 10:00:00 host program[pid]: message` or `... program: message` whose message has no
-/// format of its own, if the names are as plain as nearly all are. `None` means nothing but that
-/// [`read`] has to look.
+/// Reads the envelope of `Nov 23 10:00:00 host program[pid]: message` or `... program: message`, if the names
+/// are plain, as they nearly always are, and the message has no format of its own. `None` only means that
+/// [`read`] has to decide.
 #[inline]
 pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Record> {
     let time = times.bsd(line.bytes.first_chunk()?)?;
-    // A host that begins with a small letter is no year, and no zone but perhaps `z`.
+    // A host that begins with a small letter is neither a year nor a zone, except perhaps `z`.
     if !matches!(line.bytes.get(16)?, b'a'..=b'y') {
         return None;
     }
@@ -66,7 +66,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
     let mut next = || {
         let end = 16 + ends.trailing_zeros() as usize;
         ends &= ends.wrapping_sub(1);
-        // None within 64 bytes is far enough.
+        // Give up on a name that does not end within 64 bytes.
         (end < line.bytes.len().min(16 + 64)).then_some(end)
     };
     let host = next().filter(|&end| line.bytes[end] == b' ')?;
@@ -99,29 +99,29 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
     })
 }
 
-/// How the time is written: the two prove different things.
+/// The spelling of the time. The two spellings prove different things.
 #[derive(Clone, Copy)]
 enum Spelling {
     Bsd,
     Rfc3339,
 }
 
-/// HOSTNAME and TAG, each empty if it is missing.
+/// HOSTNAME and TAG, each empty if missing.
 type Origin<'a> = (&'a [u8], &'a [u8]);
 
-/// The time with the space after it. Cisco devices write `: ` there.
+/// Parses the time and the space after it. Cisco devices write `: ` there.
 fn timestamp(input: &[u8]) -> Parsed<'_, (StatedTime, Spelling)> {
     let spelt = alt((bsd.map(|time| (time, Spelling::Bsd)), rfc3339.map(|time| (time, Spelling::Rfc3339))));
     terminated(spelt, (opt(char(':')), end_or_space)).parse(input)
 }
 
-/// `HOSTNAME TAG`, `TAG` or `HOSTNAME`, then the message; never fails.
+/// Parses `HOSTNAME TAG`, `TAG` or `HOSTNAME`; the rest is the message. Never fails.
 fn origin(input: &[u8]) -> Parsed<'_, Origin<'_>> {
     if let Ok((message, program)) = tag_field(input) {
         return Ok((message, (&input[..0], program)));
     }
     let Ok((rest, host)) = hostname(input) else { return Ok((input, (&input[..0], &input[..0]))) };
-    // Cisco writes a lone colon after the name, UniFi its name twice.
+    // Cisco writes a lone colon after the name; UniFi writes its name twice.
     let rest = rest.strip_prefix(b": ").unwrap_or(rest);
     let rest = rest.strip_prefix(host).and_then(|rest| rest.strip_prefix(b" ")).unwrap_or(rest);
     match tag_field(rest) {
@@ -130,13 +130,13 @@ fn origin(input: &[u8]) -> Parsed<'_, Origin<'_>> {
     }
 }
 
-/// `TAG`, for a message without a time; never fails.
+/// Parses `TAG`, for a message without a time. Never fails.
 fn program_only(input: &[u8]) -> Parsed<'_, Origin<'_>> {
     let (message, program) = tag_field(input).unwrap_or((input, &input[..0]));
     Ok((message, (&input[..0], program)))
 }
 
-/// `HOSTNAME TAG:` or `TAG[pid]:`, nothing less.
+/// Parses `HOSTNAME TAG:` or `TAG[pid]:`, nothing less.
 fn certain_origin(input: &[u8]) -> Parsed<'_, Origin<'_>> {
     if let Ok((message, program)) = tag_field(input) {
         let with_pid = input.get(program.len()) == Some(&b'[');
@@ -150,7 +150,7 @@ fn certain_origin(input: &[u8]) -> Parsed<'_, Origin<'_>> {
     Ok((message, (host, program)))
 }
 
-/// What programs that are not syslog write where HOSTNAME would be.
+/// Words that programs other than syslog write in the place of HOSTNAME.
 const LEVELS: [&[u8]; 18] = [
     b"trace",
     b"debug",
@@ -172,10 +172,10 @@ const LEVELS: [&[u8]; 18] = [
     b"panic",
 ];
 
-/// HOSTNAME and the space after it: a name or an address, so no text such as `CEF:0|` or `key=value`.
+/// Parses HOSTNAME and the space after it: a name or an address, so not text such as `CEF:0|` or `key=value`.
 ///
-/// RFC 3164 4.1.2: "The HOSTNAME field will contain only the hostname, the IPv4 address, or the IPv6
-/// address of the originator of the message." A zone (`%eth0`) and sysklogd's `name/address` occur.
+/// RFC 3164 4.1.2: "The HOSTNAME field will contain only the hostname, the IPv4 address, or the IPv6 address
+/// of the originator of the message." A zone (`%eth0`) and sysklogd's `name/address` occur.
 fn hostname(input: &[u8]) -> Parsed<'_, &[u8]> {
     if !matches!(input.first(), Some(b':' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')) {
         return Err(MISMATCH);
@@ -186,11 +186,11 @@ fn hostname(input: &[u8]) -> Parsed<'_, &[u8]> {
     terminated(take_while1(in_name), end_or_space).parse(input)
 }
 
-/// `TAG:` or `TAG[pid]:` with the space after it; the colon may be missing after a PID.
+/// Parses `TAG:` or `TAG[pid]:` and the space after it. The colon may be missing after a PID.
 ///
-/// RFC 3164 4.1.3: "The TAG is a string of ABNF alphanumeric characters [...]. Any non-alphanumeric
-/// character will terminate the TAG field". Names such as `postfix/smtpd` and `systemd-logind` are
-/// older than that sentence and kept whole; `sshd(pam_unix)` is cut at the parenthesis.
+/// RFC 3164 4.1.3: "The TAG is a string of ABNF alphanumeric characters [...]. Any non-alphanumeric character
+/// will terminate the TAG field". Names such as `postfix/smtpd` and `systemd-logind` are older than that
+/// sentence and kept whole; `sshd(pam_unix)` is cut at the parenthesis.
 fn tag_field(input: &[u8]) -> Parsed<'_, &[u8]> {
     let (rest, name) = take_while1(in_tag).parse(input)?;
     let rest = match rest {
@@ -198,13 +198,13 @@ fn tag_field(input: &[u8]) -> Parsed<'_, &[u8]> {
             let end = after.iter().position(|&byte| matches!(byte, b']' | b' ')).ok_or(MISMATCH)?;
             let after = after[end..].strip_prefix(b"]").ok_or(MISMATCH)?;
             match after {
-                // After "[pid]:" there is no doubt, so the space may be missing.
+                // "[pid]:" leaves no doubt, so the space after it may be missing.
                 [b':', message @ ..] if !message.starts_with(b" ") => return Ok((message, program(name))),
                 [b':', after @ ..] => after,
                 _ => after,
             }
         }
-        // "CEF: 0|" is how some devices begin a CEF message.
+        // Some devices begin a CEF message with "CEF: 0|".
         [b':', after @ ..] if !matches!(name, b"CEF" | b"LEEF") => after,
         _ => return Err(MISMATCH),
     };
@@ -212,7 +212,7 @@ fn tag_field(input: &[u8]) -> Parsed<'_, &[u8]> {
     Ok((rest, program(name)))
 }
 
-/// A TAG without what PAM adds to it: `sshd` of `sshd(pam_unix)`.
+/// Returns a TAG without the suffix that PAM adds: `sshd` of `sshd(pam_unix)`.
 fn program(name: &[u8]) -> &[u8] {
     let cut = memchr(b'(', name).filter(|&at| at > 0).unwrap_or(name.len());
     &name[..cut]
@@ -223,7 +223,7 @@ fn in_tag(byte: u8) -> bool {
         && !matches!(byte, b' ' | b':' | b'[' | b']' | b'{' | b'}' | b'"' | b'=' | b'<' | b'>' | b'|' | b',')
 }
 
-/// The end of the line, or one space, which is taken.
+/// Parses the end of the line, or one space, which is consumed.
 fn end_or_space(input: &[u8]) -> Parsed<'_, ()> {
     match input {
         [] => Ok((input, ())),
@@ -236,7 +236,7 @@ fn end_or_space(input: &[u8]) -> Parsed<'_, ()> {
 mod tests {
     use super::*;
 
-    /// HOSTNAME, TAG and message of a line, empty where there is none.
+    /// Returns HOSTNAME, TAG and message of a line, each empty if missing.
     fn parts(line: &str) -> Option<[&str; 3]> {
         let record = read(line.as_bytes())?;
         let text = |span: Span| &line[span.start as usize..span.end as usize];
@@ -329,10 +329,10 @@ mod tests {
             "Nov 23 10:00",
             "Nov 32 10:00:00 web1 su: x",
             "Nov 23 10:00:00web1",
-            // A PRI out of range is no PRI.
+            // A PRI out of range is not a PRI.
             "<192>Nov 23 10:00:00 web1 su: x",
             "<999>Nov 23 10:00:00 web1 su: x",
-            // An RFC 3339 time proves nothing on its own.
+            // An RFC 3339 time alone proves nothing.
             "2026-11-23T10:00:00Z",
             "2026-11-23T10:00:00Z hello world",
             "2026-11-23T10:00:00Z hello: world",

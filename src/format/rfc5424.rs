@@ -17,7 +17,7 @@ use nom::multi::fold_many1;
 use nom::sequence::{delimited, preceded, terminated};
 use std::borrow::Cow;
 
-/// Lines of this format.
+/// Sample lines of this format.
 pub(super) const SAMPLES: &[&str] = &[
     r#"<34>1 2026-11-23T10:00:00.003+01:00 mail.example.net postfix/smtpd 4321 - - connect from client.example.com[203.0.113.9]"#,
     r#"<165>1 2026-11-23T09:00:00Z web1.example.net app - ID47 [exampleSDID@32473 iut="3" eventSource="A \"b\" \\ \]"][ip@32473 from="2001:db8::7"] user jean@example.fr logged in"#,
@@ -26,11 +26,11 @@ pub(super) const SAMPLES: &[&str] = &[
     r#"<13>1 2026-11-23T10:00:00Z web1 - - - [meta sequenceId="29"]"#,
 ];
 
-/// The header of a line, and where its STRUCTURED-DATA and MSG lie.
+/// Reads the header of a line, and finds its STRUCTURED-DATA and MSG.
 ///
-/// RFC 5424 6: "SYSLOG-MSG = HEADER SP STRUCTURED-DATA [SP MSG]" and "HEADER = PRI VERSION SP
-/// TIMESTAMP SP HOSTNAME SP APP-NAME SP PROCID SP MSGID". The lengths and character sets of the
-/// fields are not enforced, and PRI may be missing, as it is in files: the rest is evidence enough.
+/// RFC 5424 6: "SYSLOG-MSG = HEADER SP STRUCTURED-DATA [SP MSG]" and "HEADER = PRI VERSION SP TIMESTAMP SP
+/// HOSTNAME SP APP-NAME SP PROCID SP MSGID". The lengths and character sets of the fields are not enforced,
+/// and PRI may be missing, as it is in files: the rest is sufficient evidence.
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let (rest, _) = (opt(pri), version, char(' ')).parse(line).ok()?;
     let (rest, time) = terminated(timestamp, char(' ')).parse(rest).ok()?;
@@ -54,8 +54,8 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     })
 }
 
-/// The envelope of a line without STRUCTURED-DATA whose message has no format of its own. `None` means
-/// nothing but that [`read`], or another format, has to look.
+/// Reads the envelope of a line without STRUCTURED-DATA whose message has no format of its own. `None` only
+/// means that [`read`] or another format has to decide.
 #[inline]
 pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Record> {
     let text = line.bytes;
@@ -65,7 +65,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
     let mut at = text.len() - rest.len() + length;
     let mut fields = [Span::default(); 4];
     for field in &mut fields {
-        // `at` is at the space before the field.
+        // `at` is the offset of the space before the field.
         let start = at + 1;
         at = start + memchr(b' ', text.get(start..)?)?;
         *field = Span::new(start, at);
@@ -93,7 +93,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
     })
 }
 
-/// The value of an SD-PARAM: `name` is its PARAM-NAME, or `SD-ID.PARAM-NAME`.
+/// Returns the value of an SD-PARAM. `name` is its PARAM-NAME, or `SD-ID.PARAM-NAME`.
 pub(super) fn param<'a>(line: &'a [u8], elements: Span, name: &[u8]) -> Option<Cow<'a, [u8]>> {
     let mut rest = elements.of(line);
     while let Ok((after_id, id)) = preceded(char('['), sd_name).parse(rest) {
@@ -124,7 +124,7 @@ fn timestamp(input: &[u8]) -> Parsed<'_, Option<StatedTime>> {
     alt((rfc3339.map(Some), tag("-").map(|_| None))).parse(input)
 }
 
-/// HOSTNAME, APP-NAME, PROCID or MSGID with the space after it; empty if it is the NILVALUE `-`.
+/// Parses HOSTNAME, APP-NAME, PROCID or MSGID and the space after it; empty for the NILVALUE `-`.
 fn field(input: &[u8]) -> Parsed<'_, &[u8]> {
     let (rest, text) = terminated(take_while1(|byte| byte != b' '), char(' ')).parse(input)?;
     Ok((rest, if text == b"-" { &[] } else { text }))
@@ -154,10 +154,10 @@ fn sd_name(input: &[u8]) -> Parsed<'_, &[u8]> {
     take_while1(|byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'=' | b']' | b'"')).parse(input)
 }
 
-/// A PARAM-VALUE and its closing quote.
+/// Parses a PARAM-VALUE and its closing quote.
 ///
-/// RFC 5424 6.3.3: "Inside PARAM-VALUE, the characters '"' (ABNF %d34), '\' (ABNF %d92), and ']'
-/// (ABNF %d93) MUST be escaped." A bare `]`, which many senders write, is still inside the quotes.
+/// RFC 5424 6.3.3: "Inside PARAM-VALUE, the characters '"' (ABNF %d34), '\' (ABNF %d92), and ']' (ABNF %d93)
+/// MUST be escaped." A bare `]`, which many senders write, is still inside the quotes.
 fn param_value(input: &[u8]) -> Parsed<'_, &[u8]> {
     let mut at = 0;
     while let Some(found) = input.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
@@ -170,8 +170,10 @@ fn param_value(input: &[u8]) -> Parsed<'_, &[u8]> {
     Err(MISMATCH)
 }
 
-/// RFC 5424 6.3.3: "A backslash ('\') followed by none of the three described characters is an
-/// invalid escape sequence. In this case, the '\' character MUST be treated as a regular backslash".
+/// Decodes the escapes of a PARAM-VALUE.
+///
+/// RFC 5424 6.3.3: "A backslash ('\') followed by none of the three described characters is an invalid escape
+/// sequence. In this case, the '\' character MUST be treated as a regular backslash".
 fn unescape(value: &[u8]) -> Cow<'_, [u8]> {
     escapes::decoded(value, |byte| matches!(byte, b'"' | b'\\' | b']').then_some(byte))
 }
@@ -181,7 +183,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// HOSTNAME, APP-NAME, STRUCTURED-DATA and MSG of a line, empty where there is none.
+    /// Returns HOSTNAME, APP-NAME, STRUCTURED-DATA and MSG of a line, each empty if missing.
     fn parts(line: &str) -> Option<[&str; 4]> {
         let record = read(line.as_bytes())?;
         let TagPoint::StructuredData { elements } = record.tag else {
@@ -202,17 +204,17 @@ mod tests {
             ("<34>1 2026-11-23T10:00:00Z web1 sshd 7 ID1 - hello", ["web1", "sshd", "-", "hello"]),
             ("<34>1 - - - - - -", ["", "", "-", ""]),
             ("<34>1 - - - - - - ", ["", "", "-", ""]),
-            // A message may begin with anything, a byte order mark is not part of it.
+            // A message may begin with anything, but a byte order mark is not part of it.
             ("<34>1 - web1 app - - -  two spaces", ["web1", "app", "-", " two spaces"]),
             ("<34>1 - web1 app - - - \u{feff}text", ["web1", "app", "-", "text"]),
             ("<34>1 - web1 app - - [a@1] [b]", ["web1", "app", "[a@1]", "[b]"]),
-            // Addresses and long names; limits of length are not enforced.
+            // Addresses and long names; length limits are not enforced.
             ("<34>1 - 203.0.113.80 app - - - x", ["203.0.113.80", "app", "-", "x"]),
             ("<34>1 - 2001:db8::80 caf\u{e9}/app - - - x", ["2001:db8::80", "caf\u{e9}/app", "-", "x"]),
             // Without PRI, as in files; with another VERSION.
             ("1 2026-11-23T10:00:00Z web1 app - - - x", ["web1", "app", "-", "x"]),
             ("<34>2 - web1 app - - - x", ["web1", "app", "-", "x"]),
-            // Of a clock that is not set.
+            // From an unset clock.
             ("<34>1 1970-01-01T00:00:12Z web1 app - - - x", ["web1", "app", "-", "x"]),
             ("<34>1 0001-01-01T00:00:00Z web1 app - - - x", ["web1", "app", "-", "x"]),
         ];
@@ -227,9 +229,9 @@ mod tests {
             ("[a@1]", "[a@1]"),
             ("[a@1][b@2]", "[a@1][b@2]"),
             (r#"[a@1 x="1" y=""]"#, r#"[a@1 x="1" y=""]"#),
-            // The three escapes, and a backslash that is none.
+            // The three escapes, and a backslash that starts none.
             (r#"[a@1 x="\"]\\\]\n"]"#, r#"[a@1 x="\"]\\\]\n"]"#),
-            // A bare bracket inside the quotes, which the RFC forbids and senders write.
+            // A bare bracket inside the quotes, which the RFC forbids but senders write.
             (r#"[a@1 x="[b]"] [c]"#, r#"[a@1 x="[b]"]"#),
         ];
         for &(data, expected) in cases {
@@ -309,7 +311,7 @@ mod tests {
     }
 
     proptest! {
-        /// What a conforming sender escapes comes back as it was.
+        /// Whatever a conforming sender escapes is decoded to the original value.
         #[test]
         fn escaped_values_come_back(value in proptest::collection::vec(any::<u8>(), 0..40)) {
             let mut line = b"<34>1 - web1 app - - [a@1 first=\"\" x=\"".to_vec();

@@ -9,7 +9,7 @@ fn parse(line: &[u8]) -> Record {
     Guess::new(None).parse(line)
 }
 
-/// What holds for every record of every line.
+/// Asserts what must hold for every record of every line.
 fn assert_sound(line: &[u8], record: &Record) {
     let inside = |span: Span| span.start <= span.end && span.end as usize <= line.len();
     let shown = &line[..line.len().min(80)];
@@ -57,12 +57,12 @@ fn a_forced_format_takes_its_own_lines_only() {
             let record = Guess::new(Some(forced)).parse(line.as_bytes());
             // A combined line is a common one with more fields.
             let fits = format == forced || (format, forced) == (Format::Combined, Format::Clf);
-            // PRI makes any line an RFC 3164 one; what netfilter writes may follow any prefix.
+            // PRI makes any line an RFC 3164 one; a netfilter line may have any prefix.
             let has_pri = forced == Format::Rfc3164 && line.starts_with('<');
             let has_prefix = forced == Format::Netfilter && line.contains("IN=");
-            // Without one, it is pairs too.
+            // Without a prefix, it consists of pairs too.
             let is_pairs = (format, forced) == (Format::Netfilter, Format::Logfmt) && line.starts_with("IN=");
-            // What stands before them may be anything that a client wrote.
+            // Whatever precedes ` - - [` may be text that a client wrote.
             let is_client = matches!(forced, Format::Clf | Format::Combined)
                 && format == Format::Rfc3164
                 && line.contains(" - - [");
@@ -111,7 +111,7 @@ fn the_outer_time_wins_unless_it_is_missing() {
         ("<34>1 - web1 app - - - ", inner),
         ("<34>app: ", inner),
         ("<34>1 2026-11-23T10:00:00Z web1 app - - - ", timestamp::stated(b"2026-11-23T10:00:00Z")),
-        // Neither year nor zone, and still the machine's own word.
+        // Neither year nor zone, but still written by the machine.
         ("Nov 23 10:00:00 web1 app: ", timestamp::stated(b"Nov 23 10:00:00")),
     ];
     for (header, expected) in cases {
@@ -133,7 +133,7 @@ fn fields_of_both_levels() {
         ("<34>Nov 23 10:00:00 web1 CEF:0|a|b|c|d|e|5|duser=jean", "duser"),
         ("CEF:0|a|b|c|jean|e|5|", "deviceEventClassId"),
         ("LEEF:1.0|a|b|c|d|usrName=jean", "usrName"),
-        // The outer level is asked first.
+        // The outer level is searched first.
         (r#"<34>1 - web1 app - - [u@1 name="jean"] {"name":"luc"}"#, "name"),
     ];
     for (line, name) in cases {
@@ -152,13 +152,13 @@ fn forged_members_are_found() {
         (r#"{"retention":1}"#, &["retention"]),
         (r#"{"a":1,"\u0072etention":{},"retention":2}"#, &[r"\u0072etention", "retention"]),
         (r#"{"r\u0065tention":1}"#, &[r"r\u0065tention"]),
-        // Not a name, not at the top, not the same name.
+        // Not a name, not at the top level, not the same name.
         (r#"{"a":"retention"}"#, &[]),
         (r#"{"a":{"retention":1}}"#, &[]),
         (r#"{"retentions":1,"Retention":2,"\\u0072etention":3}"#, &[]),
         (r#"{"a":1}"#, &[]),
         ("{}", &[]),
-        // No JSON line: nothing to forge there.
+        // Not a JSON line, so there is nothing to forge.
         (r#"<34>1 - - - - - - {"retention":1}"#, &[]),
         (r#"retention {"retention":1}"#, &[]),
     ];
@@ -194,8 +194,8 @@ fn nul_and_invalid_utf_8_pass_through() {
             let line = [line.as_bytes(), b" ", bytes].concat();
             let record = parse(&line);
             assert_sound(&line, &record);
-            // Bytes after the end make JSON and bare STRUCTURED-DATA something else; all other formats
-            // take any bytes there.
+            // Trailing bytes make JSON and bare STRUCTURED-DATA something else; all other formats accept any
+            // bytes there.
             if !matches!(format, Format::Json | Format::Rfc5424) {
                 assert_eq!(record.format, format, "{}", line.escape_ascii());
             }
@@ -218,7 +218,7 @@ fn json_a_million_deep() {
     }
 }
 
-/// Lines of 4 MiB made of what each parser looks for. Whatever is quadratic would not come to an end.
+/// Tests lines of 4 MiB made of what each parser looks for. A quadratic parser would not finish.
 #[test]
 fn lines_of_4_mib_take_linear_time() {
     const LENGTH: usize = 4 << 20;
@@ -260,7 +260,7 @@ fn lines_of_4_mib_take_linear_time() {
     ];
     for head in heads {
         for body in bodies {
-            // Every pair at 64 KiB, the whole length where it is the one head that fits the body best.
+            // Test each pair at 64 KiB; at the full length only with an empty head or one of two bodies.
             let length = if head.is_empty() || body == "\\\"" || body == "a=" { LENGTH } else { LENGTH >> 6 };
             let line = [head.as_bytes(), &body.as_bytes().repeat(length / body.len())].concat();
             let record = parse(&line);
@@ -275,14 +275,14 @@ fn hostile_line() -> impl Strategy<Value = Vec<u8>> {
     let lines: Vec<_> = samples().map(|(_, line)| line.as_bytes().to_vec()).collect();
     let sample = proptest::sample::select(lines);
     prop_oneof![
-        // A sample cut short, or one sample's head with another's tail.
+        // A sample cut short, or the head of one sample with the tail of another.
         (sample.clone(), any::<prop::sample::Index>())
             .prop_map(|(line, at)| line[..at.index(line.len() + 1)].to_vec()),
         (sample.clone(), sample.clone(), any::<prop::sample::Index>(), any::<prop::sample::Index>())
             .prop_map(|(head, tail, end, start)| {
                 [&head[..end.index(head.len() + 1)], &tail[start.index(tail.len() + 1)..]].concat()
             }),
-        // A sample with bytes changed.
+        // A sample with changed bytes.
         (sample, proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)).prop_map(
             |(mut line, changes)| {
                 for (at, byte) in changes.into_iter().filter(|_| !line.is_empty()).collect::<Vec<_>>() {
@@ -292,7 +292,7 @@ fn hostile_line() -> impl Strategy<Value = Vec<u8>> {
                 line
             }
         ),
-        // Any bytes, and those that parsers look for.
+        // Arbitrary bytes, and those that parsers look for.
         proptest::collection::vec(any::<u8>(), 0..80),
         proptest::collection::vec(
             proptest::sample::select(b"<>[]{}\"\\=|:, -/.01239aZ\tIN\0\xff".to_vec()),
@@ -304,7 +304,7 @@ fn hostile_line() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// The answer depends on the line alone: whatever came before, it is that of a fresh guesser.
+    /// The result depends on the line alone: after any other lines it equals that of a fresh guesser.
     #[test]
     fn earlier_lines_do_not_matter(lines in proptest::collection::vec(hostile_line(), 1..8)) {
         let mut guess = Guess::new(None);
@@ -318,7 +318,7 @@ proptest! {
         }
     }
 
-    /// The short ways say what the long way says, wherever in a block the line stands.
+    /// The fast paths agree with the general parsers, wherever in a block the line stands.
     #[test]
     fn plain_lines_are_read_as_all_others(lines in proptest::collection::vec(hostile_line(), 1..8)) {
         let one_line = |line: Vec<u8>| line.into_iter().filter(|byte| *byte != b'\n').collect::<Vec<_>>();

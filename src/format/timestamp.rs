@@ -1,4 +1,5 @@
-//! Times as log lines spell them. What a line does not state (year, zone) stays `None`; nothing is guessed.
+//! Parses times in the spellings found in logs. Parts that a line does not state (year, zone) stay `None`;
+//! nothing is guessed.
 
 use crate::model::StatedTime;
 use nom::Parser;
@@ -8,24 +9,26 @@ use nom::character::complete::{char, one_of};
 use nom::combinator::opt;
 use nom::sequence::{delimited, preceded, terminated};
 
-/// What every parser here returns: the rest of the input and the value. Failures carry nothing, for a
-/// line that does not fit one format is tried as the next.
+/// The result of a parser: the rest of the input and the value. Failures carry no details, because a line
+/// that does not fit one format is tried as the next.
 pub(super) type Parsed<'a, T> = nom::IResult<&'a [u8], T, ()>;
 
-/// The failure of a parser whose format it is not.
+/// The failure of a parser whose format does not match.
 pub(super) const MISMATCH: nom::Err<()> = nom::Err::Error(());
 
-/// First year of an event. 1970 is what a clock says before it is set, and 1 what a program writes that knows no time.
+/// First year of an event. Clocks say 1970 before they are set, and programs that know no time write year 1.
 const MIN_YEAR: i16 = 1971;
-/// Last year of an event; beyond it the text is no event's time.
+/// Last year of an event; a later year is not the time of an event.
 const MAX_YEAR: i16 = 2199;
-/// Bare numbers are times only from 2000-01-01 to 2100-01-01 (in seconds), so that durations and sizes
-/// are not. The same window in ms, us and ns does not overlap it: each is a thousand times the last.
+/// Bare numbers are times only from 2000-01-01 to 2100-01-01 (in seconds), so that durations and sizes are
+/// not taken for times. The same windows in ms, us and ns do not overlap, since each lies a thousand times
+/// higher than the one before.
 const EPOCH_WINDOW: std::ops::Range<u64> = 946_684_800..4_102_444_800;
 
-/// The time that `text` states, in any spelling known here: a whole field value, such as a JSON member.
+/// Returns the time that `text` states, in any known spelling. `text` is a whole field value, such as a JSON
+/// member.
 ///
-/// Spaces around it are ignored; words after it (a zone name that is not known) too.
+/// Spaces around it are ignored, as are words after it (such as an unknown zone name).
 #[must_use]
 pub(super) fn stated(text: &[u8]) -> Option<StatedTime> {
     let text = text.trim_ascii();
@@ -36,13 +39,13 @@ pub(super) fn stated(text: &[u8]) -> Option<StatedTime> {
     (rest.is_empty() || rest.starts_with(b" ")).then_some(time)
 }
 
-/// Any calendar spelling of the time of an event, at the start of the input.
+/// Parses any calendar spelling of the time of an event, at the start of the input.
 pub(super) fn any(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, time) = spelled(input)?;
     if is_of_event(time) { Ok((rest, time)) } else { Err(MISMATCH) }
 }
 
-/// Any calendar spelling of a time, at the start of the input.
+/// Parses any calendar spelling of a time, at the start of the input.
 pub(super) fn spelled(input: &[u8]) -> Parsed<'_, StatedTime> {
     match input.first() {
         Some(byte) if byte.is_ascii_digit() => alt((iso8601, clf, slashed, day_first, year_bsd)).parse(input),
@@ -53,8 +56,10 @@ pub(super) fn spelled(input: &[u8]) -> Parsed<'_, StatedTime> {
     }
 }
 
-/// Whether a time may be that of an event. One that may not still stands where a format has its time: a clock that is not
-/// set, or a day that is none, makes no other format of a line. It is not believed there.
+/// Returns whether a time can be that of an event.
+///
+/// A time that cannot, because the clock was not set or the day does not exist, is not believed. But it still
+/// stands where its format has the time, so it does not change the format of the line.
 pub(super) fn is_of_event(time: StatedTime) -> bool {
     let StatedTime::Civil { year, month, day, .. } = time else { return true };
     let leap = year.is_none_or(|year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
@@ -66,17 +71,17 @@ pub(super) fn is_of_event(time: StatedTime) -> bool {
     day <= days && year.is_none_or(|year| (MIN_YEAR..=MAX_YEAR).contains(&year))
 }
 
-/// `2026-11-23T10:00:00.123+01:00`.
+/// Parses `2026-11-23T10:00:00.123+01:00`.
 ///
-/// RFC 3339 5.6: "date-time = full-date "T" full-time"; the letters may be in lower case. A missing
-/// zone is tolerated and stays unstated.
+/// RFC 3339 5.6: "date-time = full-date "T" full-time"; the letters may be in lower case. A missing zone is
+/// tolerated and stays unstated.
 pub(super) fn rfc3339(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, clock) = date_and_clock(input, b'-', |separator| matches!(separator, b'T' | b't'))?;
     let (rest, offset) = opt(zone).parse(rest)?;
     finish(rest, clock.at(offset))
 }
 
-/// RFC 3339, with a space for the `T` and for what stands before the zone, as most programs write it.
+/// Parses RFC 3339 with a space instead of the `T` and before the zone, as most programs write it.
 pub(super) fn iso8601(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, clock) =
         date_and_clock(input, b'-', |separator| matches!(separator, b'T' | b't' | b' ' | b'_'))?;
@@ -84,18 +89,18 @@ pub(super) fn iso8601(input: &[u8]) -> Parsed<'_, StatedTime> {
     finish(rest, clock.at(offset))
 }
 
-/// `2026/11/23 10:00:00`: nginx and Go.
+/// Parses `2026/11/23 10:00:00`: nginx and Go.
 pub(super) fn slashed(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, clock) = date_and_clock(input, b'/', |separator| separator == b' ')?;
     let (rest, offset) = opt(alt((zone, spaced_zone))).parse(rest)?;
     finish(rest, clock.at(offset))
 }
 
-/// `23/Nov/2026:10:00:00 +0100`, or cPanel's `11/23/2026:10:00:00 -0000`, month first; with or without
-/// fraction and zone.
+/// Parses `23/Nov/2026:10:00:00 +0100`, or cPanel's `11/23/2026:10:00:00 -0000` with the month first.
+/// Fraction and zone are optional.
 pub(super) fn clf(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, first) = terminated(number_1_2, char('/')).parse(input)?;
-    // Only cPanel writes two numbers, and it writes the month first.
+    // Only cPanel writes the month as a number, and it writes the month first.
     let name = month_name.map(|month| (month, first));
     let (rest, (month, day)) =
         terminated(alt((name, number_2.map(|day| (first, day)))), char('/')).parse(rest)?;
@@ -105,11 +110,11 @@ pub(super) fn clf(input: &[u8]) -> Parsed<'_, StatedTime> {
     finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
 }
 
-/// `Nov 23 10:00:00`, `Nov  3 10:00:00.123`, `Nov 23 2026 10:00:00`, `Nov 23 10:00:00 2026`, and with a
-/// zone after the time or, as date(1) has it, before the year.
+/// Parses `Nov 23 10:00:00`, `Nov  3 10:00:00.123`, `Nov 23 2026 10:00:00` and `Nov 23 10:00:00 2026`. A zone
+/// may follow the time or, as in date(1), precede the year.
 ///
-/// RFC 3164 4.1.2: "The TIMESTAMP field is the local time and is in the format of "Mmm dd hh:mm:ss"
-/// (without the quote marks)". Years and zones are what others add.
+/// RFC 3164 4.1.2: "The TIMESTAMP field is the local time and is in the format of "Mmm dd hh:mm:ss" (without
+/// the quote marks)". Years and zones are additions by others.
 pub(super) fn bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, month) = terminated(month_name, char(' ')).parse(input)?;
     let (rest, day) = delimited(opt(char(' ')), number_1_2, char(' ')).parse(rest)?;
@@ -123,7 +128,7 @@ pub(super) fn bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
     finish(rest, Clock { year: year_before.or(year_after), month, day, hour, minute, second }.at(offset))
 }
 
-/// `2026 Nov 23 10:00:00`.
+/// Parses `2026 Nov 23 10:00:00`.
 fn year_bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, year) = terminated(number_4, char(' ')).parse(input)?;
     let (rest, month) = terminated(month_name, char(' ')).parse(rest)?;
@@ -133,17 +138,17 @@ fn year_bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
     finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
 }
 
-/// `Mon Nov 23 10:00:00.123456 2026`: asctime(3), Apache httpd.
+/// Parses `Mon Nov 23 10:00:00.123456 2026`: asctime(3), Apache httpd.
 pub(super) fn asctime(input: &[u8]) -> Parsed<'_, StatedTime> {
     preceded((weekday, char(' ')), bsd).parse(input)
 }
 
-/// `Mon, 23 Nov 2026 10:00:00 +0100`: RFC 5322 3.3.
+/// Parses `Mon, 23 Nov 2026 10:00:00 +0100`: RFC 5322 3.3.
 fn rfc5322(input: &[u8]) -> Parsed<'_, StatedTime> {
     preceded((weekday, char(','), char(' ')), day_first).parse(input)
 }
 
-/// `23-Nov-2026 10:00:00.123`, `23 Nov 2026 10:00:00`: BIND, Tomcat, PHP, Redis, mail.
+/// Parses `23-Nov-2026 10:00:00.123`, `23 Nov 2026 10:00:00`: BIND, Tomcat, PHP, Redis, mail.
 fn day_first(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, day) = terminated(number_1_2, one_of("- ")).parse(input)?;
     let (rest, month) = terminated(month_name, one_of("- ")).parse(rest)?;
@@ -153,7 +158,7 @@ fn day_first(input: &[u8]) -> Parsed<'_, StatedTime> {
     finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
 }
 
-/// `Nov 23, 2026 10:00:00 AM`, `November 23, 2026 10:00:00`: Java, Nextcloud.
+/// Parses `Nov 23, 2026 10:00:00 AM`, `November 23, 2026 10:00:00`: Java, Nextcloud.
 fn month_first(input: &[u8]) -> Parsed<'_, StatedTime> {
     let rest_of_name = take_while_m_n(0, 6, |byte: u8| byte.is_ascii_lowercase());
     let (rest, month) = terminated(month_name, (rest_of_name, char(' '))).parse(input)?;
@@ -170,7 +175,7 @@ fn month_first(input: &[u8]) -> Parsed<'_, StatedTime> {
     finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
 }
 
-/// `I1123 10:00:00.123456`: klog and glog, a severity letter and month and day.
+/// Parses `I1123 10:00:00.123456`: klog and glog, a severity letter followed by month and day.
 fn klog(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, month) = preceded(one_of("IWEF"), number_2).parse(input)?;
     let (rest, day) = terminated(number_2, char(' ')).parse(rest)?;
@@ -178,7 +183,8 @@ fn klog(input: &[u8]) -> Parsed<'_, StatedTime> {
     finish(rest, Clock { year: None, month, day, hour, minute, second }.at(None))
 }
 
-/// Seconds since 1970 at the start of the input, with or without a fraction: 10 digits, then no word.
+/// Parses seconds since 1970 at the start of the input: 10 digits, an optional fraction, then the end of the
+/// word.
 pub(super) fn leading_epoch(input: &[u8]) -> Parsed<'_, StatedTime> {
     let number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
     let (rest, text) = take_while_m_n(10, 20, number).parse(input)?;
@@ -189,9 +195,9 @@ pub(super) fn leading_epoch(input: &[u8]) -> Parsed<'_, StatedTime> {
     }
 }
 
-/// `@4000000065f0a1b2075bcd15`: TAI64N, as multilog and s6-log write it.
+/// Parses `@4000000065f0a1b2075bcd15`: TAI64N, as multilog and s6-log write it.
 ///
-/// A label is 2^62 plus TAI seconds; these programs take TAI as 10 s ahead of UTC, its distance in 1970.
+/// A label is 2^62 plus TAI seconds. These programs take TAI to be 10 s ahead of UTC, as it was in 1970.
 pub(super) fn tai64n(input: &[u8]) -> Parsed<'_, StatedTime> {
     let hex = |byte: u8| byte.is_ascii_hexdigit();
     let (rest, label) = preceded(char('@'), take_while_m_n(24, 24, hex)).parse(input)?;
@@ -204,8 +210,8 @@ pub(super) fn tai64n(input: &[u8]) -> Parsed<'_, StatedTime> {
     }
 }
 
-/// Seconds since 1970 from a whole number in s, ms, us or ns, also with a fraction or an exponent
-/// (`1795428000.25`, `1.795428e+09`). The unit is the one in which it lies between 2000 and 2100.
+/// Returns seconds since 1970, from a number in s, ms, us or ns, optionally with a fraction or an exponent
+/// (`1795428000.25`, `1.795428e+09`). The unit is the one in which the time lies between 2000 and 2100.
 pub(super) fn epoch_number(text: &[u8]) -> Option<i64> {
     let value = match *text {
         [b'0'..=b'9', ..] if text.len() <= 40 => decimal(text)?,
@@ -215,13 +221,13 @@ pub(super) fn epoch_number(text: &[u8]) -> Option<i64> {
     seconds.into_iter().find(|second| EPOCH_WINDOW.contains(second)).and_then(|at| i64::try_from(at).ok())
 }
 
-/// The whole part of a decimal number; `None` if it is none, or far beyond any time.
+/// Returns the whole part of a decimal number; `None` if the text is not a number, or far beyond any time.
 pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     let (mut digits, mut places, mut at) = (0_u64, 0_i32, 0);
     let mut fraction = false;
     for &byte in text {
         match byte {
-            // Below 10^18 one more digit fits in 64 bits; those past the 19th only move the point.
+            // Below 10^18 another digit fits in 64 bits; digits after the 19th only move the point.
             b'0'..=b'9' if digits < 10_u64.pow(18) => {
                 digits = digits * 10 + u64::from(byte - b'0');
                 places -= i32::from(fraction);
@@ -242,7 +248,7 @@ pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     if places >= 0 { digits.checked_mul(power) } else { Some(digits / power) }
 }
 
-/// `+09`, `9`, `-3`: the exponent of a number, up to 99.
+/// Parses the exponent of a number, up to 99: `+09`, `9`, `-3`.
 fn small_exponent(text: &[u8]) -> Option<i32> {
     let (sign, digits) = match text {
         [b'-', digits @ ..] => (-1, digits),
@@ -264,7 +270,8 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// The stated time, if every field is in range. Whether the month has that day is for [`is_of_event`].
+    /// Returns the stated time if every field is in range. Whether the month has that day is up to
+    /// [`is_of_event`].
     pub(super) fn at(self, offset_seconds: Option<i32>) -> Option<StatedTime> {
         let Self { year, month, day, hour, minute, second } = self;
         let in_range = year.is_none_or(|year| year > 0)
@@ -277,12 +284,12 @@ impl Clock {
     }
 }
 
-/// The result of a parser whose fields may have turned out to be out of range.
+/// Returns the result of a parser whose fields may be out of range.
 fn finish(rest: &[u8], time: Option<StatedTime>) -> Parsed<'_, StatedTime> {
     time.map(|time| (rest, time)).ok_or(MISMATCH)
 }
 
-/// `YYYY-MM-DD`, a separator, `HH:MM:SS` and a fraction, with `dash` between the parts of the date.
+/// Parses `YYYY-MM-DD`, a separator, `HH:MM:SS` and a fraction, with `dash` between the parts of the date.
 fn date_and_clock(input: &[u8], dash: u8, separator: impl Fn(u8) -> bool) -> Parsed<'_, Clock> {
     let Some(&[y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2, between]) = input.first_chunk() else {
         return Err(MISMATCH);
@@ -297,8 +304,8 @@ fn date_and_clock(input: &[u8], dash: u8, separator: impl Fn(u8) -> bool) -> Par
     Ok((rest, Clock { year, month, day, hour, minute, second }))
 }
 
-/// `HH:MM:SS`, then a fraction after `.` or `,` (RFC 3339 5.6, ISO 8601), which is dropped. Java writes
-/// the hour with one digit, MariaDB with a space before it.
+/// Parses `HH:MM:SS` and drops a fraction after `.` or `,` (RFC 3339 5.6, ISO 8601). Java writes the hour
+/// with one digit, MariaDB with a space before it.
 fn clock_time(input: &[u8]) -> Parsed<'_, (u8, u8, u8)> {
     let (rest, hour) = match *input {
         [b' ', ones, b':', ref rest @ ..] | [ones, b':', ref rest @ ..] => (rest, pair(b'0', ones)),
@@ -321,7 +328,7 @@ fn clock_time(input: &[u8]) -> Parsed<'_, (u8, u8, u8)> {
     Ok((rest, (hour, minute, second)))
 }
 
-/// `Z`, `+01:00`, `+0100`, `+01`: seconds east of UTC.
+/// Parses `Z`, `+01:00`, `+0100` or `+01` into seconds east of UTC.
 fn zone(input: &[u8]) -> Parsed<'_, i32> {
     let (hours, minutes, rest) = match *input {
         [b'Z' | b'z', ref rest @ ..] => return boundary(rest, 0),
@@ -339,13 +346,13 @@ fn zone(input: &[u8]) -> Parsed<'_, i32> {
     boundary(rest, if input[0] == b'-' { -seconds } else { seconds })
 }
 
-/// A zone after a space: ` +0100`, ` UTC`, ` CEST`. Names are those that mean one thing only: RFC 5322
-/// 4.3 and the European ones; any other name leaves the zone unstated.
+/// Parses a zone after a space: ` +0100`, ` UTC`, ` CEST`. Only names with a single meaning are known: those
+/// of RFC 5322 4.3 and the European ones. Any other name leaves the zone unstated.
 fn spaced_zone(input: &[u8]) -> Parsed<'_, i32> {
     let (rest, _) = char(' ').parse(input)?;
     if !matches!(rest.first(), Some(b'A'..=b'Z')) {
         return match rest {
-            // Four digits: "10:00:00 -05 text" is more likely a dash in a message than a zone.
+            // Four digits only: "10:00:00 -05 text" is more likely a dash in a message than a zone.
             [_, _, _, b':', ..] | [_, _, _, b'0'..=b'9', ..] => zone(rest),
             _ => Err(MISMATCH),
         };
@@ -370,7 +377,7 @@ fn spaced_zone(input: &[u8]) -> Parsed<'_, i32> {
     boundary(rest, hours * 3600)
 }
 
-/// A zone ends where no letter or digit follows.
+/// Checks that no letter or digit follows the zone.
 fn boundary(rest: &[u8], seconds: i32) -> Parsed<'_, i32> {
     match rest.first() {
         Some(byte) if byte.is_ascii_alphanumeric() => Err(MISMATCH),
@@ -378,7 +385,7 @@ fn boundary(rest: &[u8], seconds: i32) -> Parsed<'_, i32> {
     }
 }
 
-/// ` 2026` after the time of day. A host name of four digits in this range would be misread; none is
+/// Parses ` 2026` after the time of day. A host name of four digits in this range would be misread; none is
 /// known. `2001:db8::80` is an address.
 fn trailing_year(input: &[u8]) -> Parsed<'_, i16> {
     let (rest, year) = preceded(char(' '), number_4).parse(input)?;
@@ -386,7 +393,7 @@ fn trailing_year(input: &[u8]) -> Parsed<'_, i16> {
     if ends && (1990..=MAX_YEAR).contains(&year) { Ok((rest, year)) } else { Err(MISMATCH) }
 }
 
-/// `Mon` to `Sun`.
+/// Parses `Mon` to `Sun`.
 fn weekday(input: &[u8]) -> Parsed<'_, ()> {
     match input.first_chunk::<3>() {
         Some(b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun") => Ok((&input[3..], ())),
@@ -394,7 +401,7 @@ fn weekday(input: &[u8]) -> Parsed<'_, ()> {
     }
 }
 
-/// `Jan` to `Dec`, in any case.
+/// Parses `Jan` to `Dec`, in any case.
 fn month_name(input: &[u8]) -> Parsed<'_, u8> {
     let month = input.first_chunk::<3>().and_then(|name| month_number(*name)).ok_or(MISMATCH)?;
     Ok((&input[3..], month))
@@ -441,7 +448,7 @@ fn number_4(input: &[u8]) -> Parsed<'_, i16> {
     Ok((rest, i16::from(high) * 100 + i16::from(low)))
 }
 
-/// The number that two digits spell.
+/// Returns the number that two digits spell.
 pub(super) fn pair(tens: u8, ones: u8) -> Option<u8> {
     (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| (tens - b'0') * 10 + (ones - b'0'))
 }
@@ -508,10 +515,10 @@ mod tests {
                 "2026 Nov 23 10:00:00",
                 "November 23, 2026 10:00:00",
                 "Nov 23, 2026 10:00:00 AM",
-                // A zone whose name means several things.
+                // Zone names with several meanings.
                 "2026-11-23 10:00:00 BST",
                 "2026-11-23 10:00:00 Europe/Paris",
-                // A dash in a message.
+                // Dashes in a message.
                 "2026-11-23 10:00:00 - text",
                 "2026-11-23 10:00:00 -5 degrees",
             ],
@@ -609,7 +616,7 @@ mod tests {
                 "1970-01-01T00:00:00Z",
                 "0001-01-01T00:00:00Z",
                 "9999-12-31T23:59:59Z",
-                // A digit too many.
+                // One digit too many.
                 "2026-11-23T10:00:000",
                 "12026-11-23T10:00:00Z",
                 // Hostile.
@@ -636,7 +643,7 @@ mod tests {
         for text in ["2026-11-23 10:00:00 +9999", "2026-11-23 10:00:00 +24:00"] {
             assert_eq!(stated(text.as_bytes()), ten(Some(2026), None), "{text}");
         }
-        // Attached to the time it is no zone, and no end of a time either.
+        // Attached to the time, it is neither a zone nor a valid end of the time.
         assert_eq!(stated(b"2026-11-23T10:00:00+99:99"), None);
     }
 
