@@ -35,7 +35,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
     }
     refuse_missing(path)?;
     files::refuse_store(path)?;
-    refuse_no_segment(path)?;
+    refuse_vault(path)?;
     let tree = tree(&settings, path, args.vault.as_ref());
     let intermediate = intermediate(path);
     let places = [&tree.archive, &tree.vault, &intermediate];
@@ -79,15 +79,15 @@ fn refuse_missing(path: &Path) -> Result<(), Diagnostic> {
         .hint("name the directory that `oubliette filter --archive` writes to, a segment in it, or a copy of a ledger"))
 }
 
-/// A vault, or any other file, is no segment with a fault.
-fn refuse_no_segment(path: &Path) -> Result<(), Diagnostic> {
-    if is_remote(path) || !path.is_file() || path.to_string_lossy().ends_with(".log.zst") {
+/// Refuses a vault: it is no damaged segment. A copy of a segment may have any name.
+fn refuse_vault(path: &Path) -> Result<(), Diagnostic> {
+    if is_remote(path) || !path.is_file() || path.extension().is_none_or(|extension| extension != "vault") {
         return Ok(());
     }
     Err(Diagnostic::new(&codes::OPEN, "that file is not a segment")
         .at(path.display().to_string())
-        .because("the name of a segment ends in `.log.zst`")
-        .hint("name the directory of the archive: a vault is checked with its segment"))
+        .because("it is a vault, which is checked with its segment")
+        .hint("name the directory of the archive"))
 }
 
 /// Whether it is a directory, or may be one: in object storage a segment is told by its name.
