@@ -1,27 +1,27 @@
-//! How long to wait before a link is tried again.
+//! Delays between attempts to make a link.
 
 use std::time::Duration;
 
-/// Twice as long each time, up to a bound, and a random part of that: many nodes that lost one collector do not come back
-/// to it all at once.
+/// Exponential backoff up to a limit. Half of each delay is random, so that the many nodes that lost one
+/// collector do not all come back to it at once.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     attempts: u32,
 }
 
 impl Backoff {
-    /// The next wait.
+    /// Returns the next delay.
     pub(super) fn next(&mut self) -> Duration {
         let most = self.most();
         self.attempts += 1;
         let mut random = [0; 4];
-        // Without randomness, all of it.
+        // Without random bytes, use the whole delay.
         let part = getrandom::fill(&mut random)
             .map_or(1.0, |()| f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX));
         most / 2 + most.mul_f64(part) / 2
     }
 
-    /// A link worked.
+    /// Starts over, because a link worked.
     pub(super) fn reset(&mut self) {
         self.attempts = 0;
     }

@@ -1,4 +1,4 @@
-//! From a spool over one link after another, until everything was taken over.
+//! Delivers the lines of a spool over one link after another, until every line is delivered.
 
 use super::backoff::Backoff;
 use super::spool::{Position, Reader};
@@ -13,59 +13,60 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{self, Instant};
 
-/// What an output has done, for whoever watches.
+/// The counters of an output, for metrics.
 #[derive(Debug, Default)]
 pub struct Meter {
-    /// Lines that were taken over.
+    /// Lines that were delivered.
     pub delivered: AtomicU64,
-    /// Lines that were sent before on a link that broke, and were sent again: the receiver may have them twice.
+    /// Lines that were in flight on a link that broke, and were sent again: the receiver may have them twice.
     pub resent: AtomicU64,
-    /// Lines that this output never got: its spool was full or could not be written, and it is not required.
+    /// Lines that never reached this output: its spool was full or could not be written, and it is not
+    /// required.
     pub dropped: AtomicU64,
-    /// Lines that the receiver refused, and that are not sent again: the output is not required.
+    /// Lines that the receiver refused and that are not sent again, because the output is not required.
     pub refused: AtomicU64,
     /// Links that broke or could not be made.
     pub failures: AtomicU64,
-    /// Whether there is a link.
+    /// Whether a link is up.
     pub linked: AtomicBool,
-    /// Whether the last link broke, or could not be made.
+    /// Whether the last link broke or could not be made.
     pub away: AtomicBool,
 }
 
-/// What all outputs have in common.
+/// The settings that all outputs have in common.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What it is called in messages.
+    /// The name of the output in messages.
     pub name: String,
-    /// The clock, and the zone of legal days: lines whose day has come are not sent.
+    /// The clock. Lines whose expiry day has come, in `zone`, are not sent.
     pub clock: Clock,
-    /// See `clock`.
+    /// The zone of legal days.
     pub zone: TimeZone,
-    /// How long to go on sending when no more lines will come. What is left stays in the spool.
+    /// How long to go on sending once no more lines will come. What is left then stays in the spool.
     pub drain: Duration,
 }
 
-/// Takes lines from a spool to a target. It reads files as it goes: give it a thread of its own.
+/// Delivers lines from a spool to a target. It reads files synchronously, so give it a thread of its own.
 pub struct Delivery<T> {
     settings: Settings,
     target: T,
     reader: Reader,
     meter: Arc<Meter>,
     backoff: Backoff,
-    /// When the time to send what is left is over; known once no more lines will come.
+    /// When the drain time ends; set once no more lines will come.
     deadline: Option<Instant>,
-    /// The day for which expired lines were erased.
+    /// The day for which expired lines were last erased.
     looked: Option<Date>,
-    /// When that failed last.
+    /// When erasing expired lines last failed, if it has not succeeded since.
     undone: Option<Instant>,
 }
 
-/// Lines that were sent and not taken over: where they end, how many they are.
+/// Lines in flight, per send: the position after them, and their number.
 type Sent = VecDeque<(Position, u64)>;
 
-/// Why a link is used no more.
+/// Why a link is no longer used.
 enum Ended {
-    /// Everything was taken over and no more will come, or there is no time left.
+    /// Every line was delivered and no more will come, or no time is left.
     Done,
     /// It broke.
     Broken(io::Error),
@@ -74,15 +75,15 @@ enum Ended {
 }
 
 impl<T: Target> Delivery<T> {
-    /// A delivery of what `reader` gives.
+    /// Creates a delivery of the lines from `reader`.
     #[must_use]
     pub fn new(settings: Settings, target: T, reader: Reader, meter: Arc<Meter>) -> Self {
         let backoff = Backoff::default();
         Self { settings, target, reader, meter, backoff, deadline: None, looked: None, undone: None }
     }
 
-    /// Delivers until no more lines will come and all were taken over, or time is up. What is left then stays in the spool. What
-    /// fails is told and tried again.
+    /// Delivers until no more lines will come and all were delivered, or the drain time is over. What is left
+    /// then stays in the spool. Failures are logged and tried again.
     pub async fn run(mut self) {
         loop {
             let ended = match self.link().await {
@@ -90,7 +91,7 @@ impl<T: Target> Delivery<T> {
                 Err(ended) => ended,
             };
             self.meter.linked.store(false, Ordering::Relaxed);
-            // The error of a link names no peer but its own, which stands in the configuration.
+            // Safe to log: the error of a link names at most its own peer, which is in the configuration.
             let (error, what) = match ended {
                 Ended::Done => return self.reader.save_if_possible(),
                 Ended::Spool(error) => (error, "the spool of an output cannot be read"),
@@ -100,10 +101,11 @@ impl<T: Target> Delivery<T> {
         }
     }
 
-    /// A link, as soon as there is something to send, or it is to be known whether the receiver is back.
+    /// Makes a link as soon as there are lines to send, or to find out whether a receiver that was away is
+    /// back.
     async fn link(&mut self) -> Result<T::Link, Ended> {
         loop {
-            // Asked first: what comes before the end may come between the two questions.
+            // Checked before the level: lines may arrive, followed by the end, between the two checks.
             let closed = self.reader.is_closed();
             if self.reader.level().lines > 0 {
                 break;
@@ -134,7 +136,7 @@ impl<T: Target> Delivery<T> {
         if let Ended::Done = ended
             && let Ok(Ok(())) = time::timeout(self.settings.drain.min(LONGEST_CLOSE), link.close()).await
         {
-            // Otherwise it stays in the spool.
+            // If the link does not close in time, the lines stay in the spool.
             sent.drain(..).for_each(|taken| self.confirm(taken, 0));
         }
         self.meter.resent.fetch_add(sent.iter().map(|(_, count)| count).sum(), Ordering::Relaxed);
@@ -145,7 +147,7 @@ impl<T: Target> Delivery<T> {
     async fn step(&mut self, link: &mut T::Link, sent: &mut Sent) -> Result<(), Ended> {
         let left = self.time_left()?;
         self.look();
-        // Asked first, as above.
+        // Checked before reading, as in `link`.
         let closed = self.reader.is_closed();
         if link.has_room()
             && let Some(lines) = self.reader.next(self.today()).map_err(Ended::Spool)?
@@ -173,7 +175,7 @@ impl<T: Target> Delivery<T> {
         }
     }
 
-    /// Takes note of everything that was taken over by now.
+    /// Processes everything that has been delivered by now, without waiting.
     async fn take_over(&mut self, link: &mut T::Link, sent: &mut Sent) -> Result<(), Ended> {
         while !sent.is_empty() {
             tokio::select! {
@@ -185,7 +187,8 @@ impl<T: Target> Delivery<T> {
         Ok(())
     }
 
-    /// Takes note of what a link says of the lines that were sent first: they were taken over, but for `refused` ones.
+    /// Processes what a link says of the oldest lines in flight: they were delivered, except for `refused`
+    /// ones.
     fn is_taken_over(&mut self, taken: io::Result<()>, refused: u64, sent: &mut Sent) -> Result<(), Ended> {
         taken.map_err(Ended::Broken)?;
         self.backoff.reset();
@@ -212,12 +215,13 @@ impl<T: Target> Delivery<T> {
         let (was_closed, left) = (self.reader.is_closed(), self.time_left().unwrap_or_default());
         let until = Instant::now() + wait.min(left);
         while self.reader.is_closed() == was_closed && Instant::now() < until {
-            // Lines that come do not end it. The end does: what is left is tried once more, at once.
+            // New lines do not end the wait. The end of input does: what is left is tried once more, at once.
             let _ = time::timeout_at(until, self.reader.arrival()).await;
         }
     }
 
-    /// Erases expired lines, once a day. While that cannot be done the others are sent all the same: it is what makes room.
+    /// Erases expired lines, once a day. If that fails, the other lines are still sent, because sending them
+    /// is what makes room.
     fn look(&mut self) {
         let today = self.today();
         if self.looked == Some(today) || self.undone.is_some_and(|since| since.elapsed() < LONGEST_IDLE) {
@@ -237,7 +241,7 @@ impl<T: Target> Delivery<T> {
         self.settings.clock.now().to_zoned(self.settings.zone.clone()).date()
     }
 
-    /// The time to send what is left.
+    /// Returns how much time is left to send lines.
     fn time_left(&mut self) -> Result<Duration, Ended> {
         if !self.reader.is_closed() {
             return Ok(Duration::MAX);
@@ -248,16 +252,17 @@ impl<T: Target> Delivery<T> {
     }
 }
 
-/// A link that does not come about, a send or an answer that takes so long has failed.
+/// Longest time to make a link, to send, or to wait for an answer; anything slower counts as failed.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// A receiver that says nothing to the end of a link for so long is not waited for.
+/// Longest time to wait until the receiver confirms the end of a link.
 const LONGEST_CLOSE: Duration = Duration::from_secs(5);
 
-/// After so long without anything to send, it is kept that everything was taken over.
+/// After this long with nothing to send, the position up to which lines were delivered is saved durably.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How often is looked whether a day has come while there is no link, and tried again to erase what has expired.
+/// How often to check, while there is no link, whether a new day has come; also how often to retry erasing
+/// expired lines.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

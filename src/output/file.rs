@@ -1,4 +1,4 @@
-//! A file that is rotated by size and time, and standard output.
+//! Outputs to a file, rotated by size and time, and to standard output.
 
 use super::{Lines, Link, Target};
 use crate::primitives::clock::Clock;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// When a file is renamed and a new one begun.
+/// When a file is renamed and a new one begun, apart from its size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Every {
@@ -24,28 +24,29 @@ pub enum Every {
     Never,
 }
 
-/// A file by its name.
+/// A file that is rotated.
 #[derive(Clone, Debug)]
 pub struct Rotated {
-    /// Its path. Rotated ones get the instant behind it: `out.log.20261123T100000Z`.
+    /// The path of the file. Rotated files have the time of their rotation appended:
+    /// `out.log.20261123T100000Z`.
     pub path: PathBuf,
-    /// Rotated before it is larger than this.
+    /// The file is rotated before it would exceed this size.
     pub most_bytes: u64,
-    /// Rotated also then, in `zone`.
+    /// The file is also rotated at these times, in `zone`.
     pub every: Every,
     /// The zone of legal days.
     pub zone: TimeZone,
-    /// The clock.
+    /// The clock that decides when to rotate.
     pub clock: Clock,
 }
 
-/// The open file. A line in it is taken over when it is synced.
+/// The open file. Lines count as delivered once they are synced.
 #[derive(Debug)]
 pub struct OpenFile {
     settings: Rotated,
     file: File,
     bytes: u64,
-    /// The hour or day that it belongs to.
+    /// The hour or day that the file belongs to.
     period: String,
     unsynced: usize,
     since: Option<Instant>,
@@ -56,14 +57,14 @@ pub struct OpenFile {
 #[derive(Clone, Copy, Debug)]
 pub struct Stdout;
 
-/// The open one. A line is taken over when it is written.
+/// Standard output, linked. Lines count as delivered once they are written.
 #[derive(Debug)]
 pub struct OpenStdout {
     written: usize,
 }
 
-/// Removes what was rotated from `path` longer than `keep` ago, and the file itself if nothing was written to it for so long.
-/// What was removed.
+/// Removes files that were rotated from `path` longer than `keep` ago, and `path` itself if it was last
+/// written longer ago than that. Returns the paths of the removed files.
 ///
 /// # Errors
 /// If a file cannot be removed, or the directory cannot be read; others may have been removed.
@@ -95,7 +96,8 @@ pub fn purge(path: &Path, keep: SignedDuration, now: Timestamp) -> io::Result<Ve
     Ok(removed)
 }
 
-/// When a file was rotated, as what is behind its name says: `.20261123T230000Z`, `.20261123T230000Z-1`.
+/// Returns when a file was rotated, according to the suffix of its name: `.20261123T230000Z`,
+/// `.20261123T230000Z-1`.
 fn rotated_at(suffix: &str) -> Option<Timestamp> {
     let (instant, rest) = suffix.strip_prefix('.')?.split_once('Z')?;
     let is_ours = rest.is_empty()
@@ -132,7 +134,7 @@ impl OpenFile {
         Ok(Self { settings, file, bytes, period, unsynced: 0, since: None, synced: 0 })
     }
 
-    /// Begins a new file if it is time to, or if somebody has taken this one away.
+    /// Begins a new file if rotation is due, or if the current file was renamed or removed.
     fn rotate_if_due(&mut self, more: u64) -> io::Result<()> {
         let now = self.settings.clock.now();
         let is_due = self.bytes > 0
@@ -173,7 +175,8 @@ impl Link for OpenFile {
     async fn send(&mut self, lines: &Lines) -> io::Result<()> {
         self.rotate_if_due(lines.bytes.len() as u64)?;
         if let Err(error) = self.file.write_all(&lines.bytes) {
-            // All of it is sent again: what was written of it must go. If it cannot, lines are there twice.
+            // All of it will be sent again, so remove what was written of it. If that fails, some lines are
+            // there twice.
             let _ = self.file.set_len(self.bytes);
             return Err(error);
         }
@@ -234,8 +237,8 @@ impl Link for OpenStdout {
     }
 }
 
-/// Ends a line that a crash left without its line feed: it was sent again, and must not run into the next one. Returns
-/// how many bytes that took.
+/// Ends a line that a crash left without its line feed. That line was sent again, and the new copy must start
+/// on a line of its own. Returns how many bytes were added.
 fn end_line(file: &mut File) -> io::Result<u64> {
     let mut last = [0];
     file.seek(SeekFrom::End(-1))?;
@@ -247,7 +250,7 @@ fn end_line(file: &mut File) -> io::Result<u64> {
     Ok(1)
 }
 
-/// What changes when a file is to be rotated by time.
+/// Returns the hour or day of `at`, which changes when the file must be rotated by time.
 fn period(settings: &Rotated, at: Timestamp) -> String {
     let format = match settings.every {
         Every::Never => "",
@@ -257,7 +260,7 @@ fn period(settings: &Rotated, at: Timestamp) -> String {
     at.to_zoned(settings.zone.clone()).strftime(format).to_string()
 }
 
-/// Whether `path` is the name of `file`.
+/// Returns whether `path` is still the name of `file`.
 fn is_same(file: &File, path: &Path) -> io::Result<bool> {
     let open = file.metadata()?;
     match fs::metadata(path) {
@@ -266,7 +269,7 @@ fn is_same(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// A name for a file rotated at `now` that is not taken.
+/// Returns a name that is not taken for a file rotated at `now`.
 fn free_name(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
     let stem = format!("{}.{}", path.display(), now.strftime("%Y%m%dT%H%M%SZ"));
     let names = (0..1000).map(|n| PathBuf::from(if n == 0 { stem.clone() } else { format!("{stem}-{n}") }));
@@ -278,10 +281,10 @@ fn free_name(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Lines wait for a sync so long at most.
+/// Longest time that lines wait for a sync.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Blocks that may wait for one.
+/// Most blocks that may wait for a sync.
 const MOST_UNSYNCED: usize = 256;
 
 #[cfg(test)]
@@ -360,7 +363,7 @@ mod tests {
         assert!(purge("2026-11-25T09:59:59Z").is_empty());
         let rotated = ["o.20261123T100000Z", "o.20261123T100000Z-1"].map(at);
         assert_eq!(purge("2026-11-25T10:00:00Z"), rotated);
-        // By the clock of the file system, it was written a moment ago.
+        // By the clock of the file system, `o` was written a moment ago.
         assert!(at("o").exists());
         assert_eq!(purge("2999-01-01T00:00:00Z"), [at("o")]);
         assert!(others.iter().all(|name| at(name).exists()));

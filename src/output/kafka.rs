@@ -1,7 +1,8 @@
-//! Kafka, the side that sends: lines are taken over when the brokers have acknowledged them.
+//! Output to Kafka: lines count as delivered once the brokers have acknowledged them.
 //!
-//! The producer is idempotent: whatever librdkafka sends again by itself is in the topic once. Lines that were not
-//! acknowledged when a link ended are sent again on the next one, by another producer, and may then be there twice.
+//! The producer is idempotent: records that librdkafka retries by itself are in the topic once. Lines that
+//! were not acknowledged when a link ended are sent again on the next one, by another producer, and may then
+//! be there twice.
 
 use super::{Lines, Link, Target};
 use crate::primitives::librdkafka::why;
@@ -13,31 +14,31 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// A topic. Its settings may hold a password, so it is not printed.
+/// A topic. Does not implement `Debug`, because its settings may hold a password.
 #[derive(Clone)]
 pub struct Topic {
-    /// Brokers to begin with, as `host:port`, separated by commas.
+    /// Bootstrap brokers, as `host:port`, separated by commas.
     pub brokers: String,
-    /// Its name.
+    /// The name of the topic.
     pub name: String,
-    /// Settings of librdkafka. They change all but what must hold for lines not to get lost.
+    /// Settings of librdkafka. They may override everything except what prevents loss of lines.
     pub settings: BTreeMap<String, String>,
-    /// Records that may be unacknowledged; lines are sent as long as there are fewer.
+    /// Limit on unacknowledged records; more lines are sent only while there are fewer.
     pub window: usize,
 }
 
 impl Topic {
-    /// A producer. It connects by itself, now and whenever it must.
+    /// Creates a producer. It connects by itself, now and whenever it must.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] if a setting is not understood.
+    /// [`io::ErrorKind::InvalidInput`] if librdkafka does not accept a setting.
     pub fn producer(&self) -> io::Result<Producer> {
         let mut config = ClientConfig::new();
         config.set("linger.ms", "20").set("compression.type", "zstd");
         config.set("message.max.bytes", MOST_RECORD_BYTES);
         config.extend(self.settings.iter().map(|(key, value)| (key.clone(), value.clone())));
         config.set("bootstrap.servers", &self.brokers);
-        // With it come acks=all and an order that holds.
+        // Idempotence implies acks=all and preserves the order of records.
         config.set("enable.idempotence", "true");
         let (reports, reported) = unbounded_channel();
         let inner = config.create_with_context(Reports(reports)).map_err(|error| as_io(&error))?;
@@ -61,27 +62,27 @@ impl Target for Topic {
     }
 }
 
-/// A producer, and what it has sent.
+/// A producer with its records in flight.
 pub struct Producer {
     inner: ThreadedProducer<Reports>,
     topic: String,
     window: usize,
-    /// Reports that each send waits for, in order.
+    /// For each send, in order, the number of reports it still waits for.
     sends: VecDeque<usize>,
-    /// The number of the first of `sends`.
+    /// The number of the first element of `sends`.
     first_send: usize,
     /// The sum of `sends`.
     unacknowledged: usize,
-    /// A report for each record: which send it belongs to, and whether it was acknowledged.
+    /// One report per record: the send it belongs to, and whether it was acknowledged.
     reported: UnboundedReceiver<(usize, Result<(), KafkaError>)>,
 }
 
 impl Producer {
-    /// Waits for a report, and takes note of it.
+    /// Waits for a report and counts it.
     async fn report(&mut self) -> io::Result<()> {
         let (send, report) = self.reported.recv().await.ok_or(io::ErrorKind::BrokenPipe)?;
         report.map_err(|error| as_io(&error))?;
-        // A send is forgotten when its last report has come, and not before.
+        // A send stays in `sends` until its last report has come.
         self.sends[send - self.first_send] -= 1;
         self.unacknowledged -= 1;
         Ok(())
@@ -131,7 +132,7 @@ impl Link for Producer {
     }
 }
 
-/// Passes on what became of each record, from the thread that librdkafka is asked on.
+/// Forwards the delivery report of each record, from the polling thread of librdkafka.
 struct Reports(UnboundedSender<(usize, Result<(), KafkaError>)>);
 
 impl ClientContext for Reports {}
@@ -141,12 +142,12 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, result: &DeliveryResult<'_>, send: usize) {
         let report = result.as_ref().map(drop).map_err(|(error, _)| error.clone());
-        // Nobody asks any more once the link has ended.
+        // After the link has ended, nobody receives the reports.
         let _ = self.0.send((send, report));
     }
 }
 
-/// One record a line, without its LF; a CR stays, as all other bytes do.
+/// Returns one record per line, without its LF; a CR stays, like all other bytes.
 fn records(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
     lines.split_inclusive(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }
@@ -159,7 +160,7 @@ fn as_io(error: &KafkaError) -> io::Error {
     io::Error::new(kind, why(error))
 }
 
-/// The longest line, 4 MiB unless set otherwise, with tokens and tag. The topic must take it as well.
+/// Fits the longest line, 4 MiB unless set otherwise, with tokens and tag. The topic must accept it as well.
 const MOST_RECORD_BYTES: &str = "8388608";
 
 #[cfg(test)]
@@ -187,7 +188,7 @@ mod tests {
         }
     }
 
-    /// The first `count` records of the topic, in the order of their bytes.
+    /// Reads the first `count` records of the topic and sorts them by their bytes.
     fn records_of(cluster: &Cluster, count: usize) -> Vec<String> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", cluster.bootstrap_servers());

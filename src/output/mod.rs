@@ -1,12 +1,13 @@
-//! Where pseudonymised lines go besides the archive.
+//! Outputs: where pseudonymised lines go besides the archive.
 //!
 //! ```text
 //! block --Writer--> spool --Reader--> delivery --Link--> TCP, TLS, RELP, Kafka, unix socket, file, stdout
 //!                     ^                  |
-//!                     +---- confirmed ---+      what was not is sent again on the next link
+//!                     +---- confirmed ---+      undelivered lines are sent again on the next link
 //! ```
-//! A link says when lines were taken over, and lines leave the spool then. An output that is away or slow fills its spool;
-//! what happens when that is full is for whoever writes to it.
+//! A line is delivered when its receiver has taken it over, which each kind of [`Link`] defines in its own
+//! way. Delivered lines leave the spool. The spool of an output that is away or slow fills up; the caller
+//! that writes to the spool decides what happens when it is full.
 
 pub mod delivery;
 pub mod file;
@@ -28,52 +29,53 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 
-/// Something that links can be made to.
+/// A receiver that links can be made to.
 pub trait Target: Send + 'static {
-    /// A link to it.
+    /// The kind of link to this receiver.
     type Link: Link;
 
     /// Makes a link.
     ///
     /// # Errors
-    /// If it cannot be made now; it is tried again later.
+    /// If it cannot be made now; the caller tries again later.
     fn link(&mut self) -> impl Future<Output = io::Result<Self::Link>> + Send;
 }
 
-/// A way to whoever takes lines over: a connection, an open file.
+/// A way to a receiver: a connection, an open file.
 pub trait Link: Send {
-    /// Whether more may be sent before something of what was sent is taken over.
+    /// Returns whether more lines may be sent before any of the lines in flight are delivered.
     fn has_room(&self) -> bool;
 
-    /// Sends lines. If it is dropped half-way, so must the link be.
+    /// Sends lines. Not cancel safe: if the future is dropped before it completes, drop the link as well.
     ///
     /// # Errors
     /// If the link is broken.
     fn send(&mut self, lines: &Lines) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// Resolves once for each [`Link::send`], in order, when its lines were taken over. Loses nothing if it is dropped.
+    /// Resolves once for each [`Link::send`], in order, when its lines are delivered. Cancel safe.
     ///
     /// # Errors
-    /// If the link is broken, also while nothing is on its way.
+    /// If the link is broken, even if no lines are in flight.
     fn taken_over(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// How many of the lines that [`Link::taken_over`] resolved for last were refused and are not to be sent again.
+    /// Returns how many of the lines for which [`Link::taken_over`] last resolved were refused by the
+    /// receiver and must not be sent again.
     fn refused(&self) -> u64 {
         0
     }
 
-    /// Ends the link; afterwards everything that was sent is taken over.
+    /// Closes the link. On success, everything that was sent is delivered.
     ///
     /// # Errors
-    /// If that cannot be known.
+    /// If it is not known whether everything was delivered.
     fn close(self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// How syslog messages follow one another in a stream (RFC 6587).
+/// The framing of syslog messages in a stream (RFC 6587).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Framing {
-    /// MSG-LEN SP SYSLOG-MSG: for every line, whatever is in it.
+    /// MSG-LEN SP SYSLOG-MSG: suits every line, whatever bytes it contains.
     #[default]
     OctetCounting,
     /// SYSLOG-MSG LF.
@@ -81,7 +83,8 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Appends the frames of whole lines. A CR that belongs to a line end stays with the line only where LF follows it.
+    /// Appends the frames of whole lines. Octet counting drops the line ends, CR LF as well as LF;
+    /// non-transparent framing keeps them as they are.
     fn write(self, lines: &[u8], frames: &mut Vec<u8>) {
         match self {
             Self::NonTransparent => frames.extend_from_slice(lines),
@@ -96,7 +99,7 @@ impl Framing {
     }
 }
 
-/// The lines without their line ends; none that is empty, for that is no message.
+/// Returns the lines without their line ends. Skips empty lines, which are not messages.
 fn messages(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
     let contents = lines.split_inclusive(|&byte| byte == b'\n').map(|line| {
         let line = line.strip_suffix(b"\n").unwrap_or(line);

@@ -1,4 +1,4 @@
-//! RELP, the side that sends: lines are taken over when the receiver has answered them.
+//! Output over RELP: lines count as delivered once the receiver has answered them.
 
 use super::{Lines, Link, messages};
 use crate::primitives::relp::{self, Header};
@@ -6,41 +6,41 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
-/// A session.
+/// An open RELP session.
 #[derive(Debug)]
 pub struct Session<S> {
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,
-    /// Records that may be unanswered; lines are sent as long as there are fewer.
+    /// Limit on unanswered records; more lines are sent only while there are fewer.
     window: usize,
     txnr: u32,
-    /// Transactions that are not answered, and which send they belong to.
+    /// Unanswered transactions, each with the send it belongs to.
     unanswered: BTreeMap<u32, u64>,
-    /// What was sent and not taken over, in order.
+    /// Sends that are not delivered yet, in order.
     sends: VecDeque<Sent>,
-    /// The number of the first of `sends`.
+    /// The number of the first element of `sends`.
     first_send: u64,
-    /// What was read and is no whole frame yet.
+    /// Received bytes that do not form a whole frame yet.
     buffer: Vec<u8>,
     frames: Vec<u8>,
     refusals: Refusals,
-    /// Of the send that was taken over last.
+    /// Records refused in the send that was delivered last.
     refused: u64,
 }
 
-/// What becomes of a record that the receiver refuses.
+/// What to do with a record that the receiver refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusals {
-    /// The link breaks, and the record is sent again until it is taken: nothing may be missing there.
+    /// Break the link, and send the record again until the receiver takes it: no line may be missing there.
     Insist,
-    /// It is counted, and the next ones go on: it would be refused for ever, and hold up all others.
+    /// Count it and go on: the receiver would refuse it for ever, and it would hold up all later records.
     Count,
 }
 
 /// Lines that were sent together.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sent {
-    /// Answers that are still to come.
+    /// Answers that are still missing.
     answers: usize,
     /// Records that were refused.
     refused: u64,
@@ -50,7 +50,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     /// Opens a session over `stream`.
     ///
     /// # Errors
-    /// If the peer does not speak RELP, or takes no syslog.
+    /// If the peer does not speak RELP, or does not accept syslog.
     pub async fn open(stream: S, window: usize, refusals: Refusals) -> io::Result<Self> {
         let (reader, writer) = tokio::io::split(stream);
         let mut session = Self {
@@ -76,7 +76,8 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         Ok(session)
     }
 
-    /// Sends something that is not a record, and waits for its answer, and those of all before it.
+    /// Sends a command that is not a record, and waits for its answer and the answers to everything before
+    /// it.
     async fn ask(&mut self, command: &str, data: &[u8]) -> io::Result<()> {
         let number = self.begin_send();
         self.frames.clear();
@@ -104,7 +105,8 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         }
     }
 
-    /// Writes the frames, and takes answers meanwhile: a peer that cannot send them might read no more.
+    /// Writes the frames, and reads answers at the same time: a peer that cannot send its answers might stop
+    /// reading.
     async fn flush(&mut self) -> io::Result<()> {
         let frames = std::mem::take(&mut self.frames);
         let mut rest = &frames[..];
@@ -131,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         if read? == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
-    /// Takes the whole frames of `buffer`.
+    /// Processes the whole frames in `buffer`.
     fn take_answers(&mut self) -> io::Result<()> {
         let mut start = 0;
         while let Some(Header { txnr, command, data_bytes, header_bytes }) =
@@ -147,7 +149,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             }
             if command == b"serverclose" {
                 if self.unanswered.is_empty() {
-                    // The end comes next.
+                    // The peer closes the connection next.
                     start = end;
                     continue;
                 }
@@ -166,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
 
     fn answered(&mut self, txnr: u32) -> io::Result<&mut Sent> {
         let send = self.unanswered.remove(&txnr).ok_or_else(|| refused("it answers what it was not sent"))?;
-        // A send is forgotten when its last answer has come, and not before.
+        // A send stays in `sends` until its last answer has come.
         let at = usize::try_from(send - self.first_send).map_err(io::Error::other)?;
         self.sends[at].answers -= 1;
         Ok(&mut self.sends[at])
@@ -208,7 +210,7 @@ fn refused(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-/// An answer is a number and a few words; that to `open`, some lines.
+/// Longest answer. Answers are a number and a few words; the answer to `open` is some lines.
 const MOST_ANSWER_BYTES: usize = 16 << 10;
 
 #[cfg(test)]
@@ -227,7 +229,7 @@ mod tests {
         assert_eq!(String::from_utf8(bytes).unwrap(), expected);
     }
 
-    /// An open session with a window of 2, and the peer's end.
+    /// Opens a session with a window of 2, and returns it with the peer's end.
     async fn opened(refusals: Refusals) -> (Session<DuplexStream>, DuplexStream) {
         let (mut peer, stream) = tokio::io::duplex(1 << 16);
         let opening = tokio::spawn(Session::open(stream, 2, refusals));
@@ -249,7 +251,7 @@ mod tests {
         session.send(&lines("two\r\n\nthree\n")).await.unwrap();
         assert!(!session.has_room());
         expect(&mut peer, "2 syslog 3 one\n3 syslog 3 two\n4 syslog 5 three\n").await;
-        // Out of order, and cut.
+        // The answers are out of order, and one is cut.
         peer.write_all(b"4 rsp 6 200 OK\n3 rsp 6 20").await.unwrap();
         let none = tokio::time::timeout(std::time::Duration::from_millis(20), session.taken_over()).await;
         assert!(none.is_err());
@@ -294,7 +296,7 @@ mod tests {
         }
     }
 
-    /// The peer's answers fill the pipe while it is still being sent to.
+    /// The peer's answers fill the pipe while frames are still being sent to it.
     #[tokio::test]
     async fn answers_are_taken_while_sending() {
         let (mut peer, stream) = tokio::io::duplex(256);

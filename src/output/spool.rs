@@ -1,14 +1,15 @@
-//! What an output has not taken over yet, on disk: a queue of pseudonymised lines within a bound.
+//! The spool of an output: a bounded on-disk queue of pseudonymised lines that are not delivered yet.
 //!
-//! Every line goes through it, so that there is one order and one way. An output that keeps up costs a copy into the page
-//! cache: files are removed before they are written back. The end of the process loses nothing; a power cut loses
-//! what was not [synced](Syncer::sync).
+//! Every line goes through the spool, so there is one order and one code path. An output that keeps up costs
+//! only a copy into the page cache: files are removed before the operating system writes them back. The end
+//! of the process loses nothing; a power cut loses what was not [synced](Syncer::sync).
 //!
 //! ```text
-//! <n>.spool    records, see `record`          position, trail    up to where everything was taken over, see `positions`
+//! <n>.spool           records, see `record`
+//! position, trail     up to where everything was delivered, see `positions`
 //! ```
-//! Nothing but [`crate::pseudonym::Pseudonymised`] gets in. It is a copy like any other: lines whose day has come are
-//! not sent, and are overwritten ([`Reader::expire`]).
+//! A spool holds nothing but [`crate::pseudonym::Pseudonymised`] lines. They expire here as in any other
+//! copy: lines whose expiry day has come are not sent, and are overwritten ([`Reader::expire`]).
 
 mod positions;
 mod reader;
@@ -31,40 +32,41 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// A place between two records. What comes before it was written before.
+/// A place between two records. Positions are ordered as the records were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     file: u64,
     offset: u64,
 }
 
-/// What is in a spool.
+/// How full a spool is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Level {
     /// Bytes on disk.
     pub bytes: u64,
-    /// Lines that were not taken over.
+    /// Lines that are not delivered.
     pub lines: u64,
-    /// Lines whose day came before they were sent.
+    /// Lines that expired before they were sent.
     pub expired: u64,
 }
 
-/// Makes durable what came.
+/// Makes new lines durable.
 #[derive(Clone, Debug)]
 pub struct Syncer(Arc<Shared>);
 
-/// What all ends know.
+/// The state that writer, reader and syncer share.
 #[derive(Debug)]
 struct Shared {
     folder: PrivateFolder,
-    /// Two processes would give the same lines to different receivers, or remove what the other one has not sent.
+    /// Held as long as the spool is open: two processes would send the same lines to different receivers, or
+    /// remove lines that the other one has not sent.
     _turn: Mutex<Turn>,
     most_bytes: u64,
     state: Mutex<State>,
-    /// Told when lines came: once for the reader, once for who makes them durable.
+    /// Notified when lines arrive: `arrived` for the reader, `unsynced` for the syncer.
     arrived: Notify,
     unsynced: Notify,
-    /// Told when lines went.
+    /// Notified when lines are removed.
     freed: Condvar,
 }
 
@@ -76,21 +78,21 @@ struct State {
     level: Level,
     confirmed: Position,
     synced: Position,
-    /// Where pieces end that are not known to be durable.
+    /// The ends of pieces that are not known to be durable, each with the number of the piece.
     marks: VecDeque<(Position, u64)>,
-    /// Where lines end that came at about that time, in order.
+    /// Positions, in order, each with the time at which the lines before it arrived.
     ages: VecDeque<(Position, Instant)>,
     closed: bool,
 }
 
-/// What is in a file.
+/// What is in a file of the spool.
 #[derive(Clone, Copy, Debug, Default)]
 struct Contents {
     bytes: u64,
     earliest: Option<Day>,
 }
 
-/// Opens the spool in `directory`, with whatever was left in it: lines that were not taken over are sent again.
+/// Opens the spool in `directory`. Lines left in it that were not delivered are sent again.
 ///
 /// # Errors
 /// If it cannot be made or read.
@@ -108,10 +110,10 @@ pub fn open(
         }
     }
     if let Some((&file, contents)) = state.files.last_key_value() {
-        // How long they waited in processes before this one is not known.
+        // How long these lines waited in earlier processes is not known.
         state.came(Position { file, offset: contents.bytes });
     }
-    // A file that is continued could hold half a record; a new one cannot.
+    // The last file may end in half a record, so a new one is begun.
     let last = state.files.last_key_value().map_or(0, |(number, _)| *number);
     let next = last.max(state.confirmed.file) + 1;
     let confirmed = state.confirmed;
@@ -129,8 +131,8 @@ pub fn open(
     Ok((writer, reader, Syncer(shared)))
 }
 
-/// Overwrites what has expired by `today` in a spool that nobody sends from any more; whether lines are left in it. Without
-/// any, its files are removed.
+/// Overwrites the lines that have expired by `today` in a spool from which nobody sends any more. Returns
+/// whether lines are left; if not, the files of the spool are removed.
 ///
 /// # Errors
 /// If it cannot be read or written.
@@ -151,21 +153,21 @@ pub fn expire_left(storage: &Arc<dyn Storage>, directory: &Path, today: Date) ->
 }
 
 impl Syncer {
-    /// Waits until lines come, or no more will.
+    /// Waits until lines arrive or the spool is closed.
     pub async fn arrival(&self) {
         self.0.unsynced.notified().await;
     }
 
-    /// Whether no more lines will come.
+    /// Returns whether no more lines will come.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.lock().closed
     }
 
-    /// Makes durable what came.
+    /// Makes the lines that have arrived so far durable.
     ///
     /// # Errors
-    /// Nothing is known of it then.
+    /// If a file cannot be synced; its lines may or may not be durable.
     pub fn sync(&self) -> io::Result<()> {
         let (from, files) = {
             let state = self.0.lock();
@@ -175,7 +177,7 @@ impl Syncer {
         for (&file, contents) in files.range(from.file..) {
             let end = Position { file, offset: contents.bytes };
             if end > from {
-                // One that has gone was taken over meanwhile.
+                // A file that is gone was delivered in the meantime.
                 if let Some(mut stored) = self.0.folder.existing(&file_name(file))? {
                     stored.sync()?;
                 }
@@ -189,20 +191,22 @@ impl Syncer {
 }
 
 impl Shared {
-    /// A thread that panicked while it held the lock left the state whole: every change is one step.
-    /// A file of so many bytes is complete: few enough to give room back in time, many enough not to make files all the
-    /// time. A small spool has small files, for what was taken over goes with the last of its file.
+    /// Returns the size at which a file is complete: small enough to free space in time, large enough not to
+    /// create files constantly. A small spool has small files, because delivered lines are removed only with
+    /// the whole file.
     fn file_bytes(&self) -> u64 {
         (self.most_bytes / 8).clamp(1, MOST_FILE_BYTES)
     }
 
+    /// Locks the state. A thread that panicked while it held the lock left the state consistent, because
+    /// every change is a single step.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// A file that was left: what is whole in it counts, and what was not taken over is to be sent.
+    /// Counts the whole records of a file that was left, and the lines in it that must still be sent.
     fn add_left(&mut self, folder: &PrivateFolder, number: u64) -> io::Result<()> {
         if number < self.confirmed.file {
             return folder.remove(&file_name(number));
@@ -221,7 +225,7 @@ impl State {
         Ok(())
     }
 
-    /// Lines that end at `end` came.
+    /// Records that the lines up to `end` have arrived.
     fn came(&mut self, end: Position) {
         let is_full = self.ages.len() >= MOST_AGES;
         match self.ages.back_mut() {
@@ -230,21 +234,21 @@ impl State {
         }
     }
 
-    /// How long the oldest line that was not taken over has waited; at most [`AGE_STEP`] too long.
+    /// Returns how long the oldest undelivered line has waited, at most [`AGE_STEP`] too long.
     fn waiting(&mut self) -> Duration {
         let confirmed = self.confirmed;
         while self.ages.pop_front_if(|(end, _)| *end <= confirmed).is_some() {}
         self.ages.front().map(|(_, since)| since.elapsed()).unwrap_or_default()
     }
 
-    /// The first piece that is not durable.
+    /// Returns the number of the first piece that is not durable.
     fn first_not_durable(&mut self) -> Option<u64> {
         let durable = self.synced.max(self.confirmed);
         while self.marks.pop_front_if(|(end, _)| *end <= durable).is_some() {}
         self.marks.front().map(|(_, piece)| *piece)
     }
 
-    /// Files of which everything was taken over, and which are not being written.
+    /// Removes from the state, and returns, the fully delivered files that are not being written.
     fn take_confirmed(&mut self) -> Vec<u64> {
         let (confirmed, open) = (self.confirmed, self.open);
         let is_done = |number: u64, contents: &Contents| {
@@ -260,10 +264,10 @@ fn file_name(number: u64) -> String {
     format!("{number:020}{SUFFIX}")
 }
 
-/// Lines that came within so long count as equally old.
+/// Lines that arrive within this time count as equally old.
 const AGE_STEP: Duration = Duration::from_secs(1);
 
-/// More than an hour of them; what comes later counts as old as the last.
+/// Enough for more than an hour; lines that arrive later count as old as the last entry.
 const MOST_AGES: usize = 4096;
 
 fn in_use(error: io::Error) -> io::Error {
@@ -273,10 +277,10 @@ fn in_use(error: io::Error) -> io::Error {
     }
 }
 
-/// An output that has just been ended lets go of it by then.
+/// Long enough for an output that has just ended to release the spool.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Bytes of a file, however large the spool.
+/// Largest size at which a file is complete, however large the spool.
 const MOST_FILE_BYTES: u64 = 8 << 20;
 
 const SUFFIX: &str = ".spool";

@@ -1,8 +1,8 @@
 //! Syslog over a stream: TCP, TLS, a unix socket.
 //!
-//! A stream has no answers. What was written is taken to be taken over when the connection has lasted for a second
-//! after it: a receiver that ends takes with it what it has not read, and so much is sent again. What it read and lost,
-//! nobody knows: where no line may be lost, use RELP.
+//! A stream has no answers. What was written counts as delivered when the connection has lasted for another
+//! second: a receiver that ends loses what it has not read, and that much is sent again. Whether the receiver
+//! then loses lines that it has read, nobody knows; where no line may be lost, use RELP.
 
 use super::{Framing, Lines, Link};
 use std::collections::VecDeque;
@@ -17,19 +17,19 @@ pub struct Stream<S> {
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,
     framing: Framing,
-    /// When what was written is taken over.
+    /// For each send, when its lines count as delivered.
     settled: VecDeque<Instant>,
     frames: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite> Stream<S> {
-    /// Sends frames over `stream`.
+    /// Creates a link that sends frames over `stream`.
     pub fn new(stream: S, framing: Framing) -> Self {
         let (reader, writer) = tokio::io::split(stream);
         Self { reader, writer, framing, settled: VecDeque::new(), frames: Vec::new() }
     }
 
-    /// Returns when the peer has closed the connection. What it says is not listened to.
+    /// Returns when the peer has closed the connection. Ignores whatever the peer sends.
     async fn end(&mut self) -> io::Result<()> {
         let mut ignored = [0; 512];
         while self.reader.read(&mut ignored).await? > 0 {}
@@ -69,17 +69,18 @@ impl<S: AsyncRead + AsyncWrite + Send> Link for Stream<S> {
         }
     }
 
-    /// A peer that closes its side after ours has read everything.
+    /// A peer that closes its side after we have closed ours has read everything.
     async fn close(mut self) -> io::Result<()> {
         self.writer.shutdown().await?;
         self.end().await
     }
 }
 
-/// How long what was written may still come back.
+/// How long after a write the connection must last until the lines count as delivered.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Blocks that may be unsettled: at more than this, each 128 KiB, a second of them fills the spool.
+/// Most blocks that may be unsettled: a second of more blocks than this, at 128 KiB each, would fill the
+/// spool.
 const MOST_UNSETTLED: usize = 4096;
 
 #[cfg(test)]

@@ -10,44 +10,44 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
-/// Where a receiver is.
+/// The address of a receiver.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// `host:port`; the name is looked up for each connection.
+    /// `host:port`; the name is resolved for each connection.
     pub address: String,
-    /// If the connection is encrypted, with what.
+    /// The files for TLS; `None` for a connection without encryption.
     pub tls: Option<Files>,
 }
 
-/// A connection to one.
+/// A connection to a receiver.
 pub type Wire = Either<TcpStream, TlsStream<TcpStream>>;
 
 /// A receiver of syslog.
 #[derive(Clone, Debug)]
 pub struct Tcp {
-    /// Where it is.
+    /// The address.
     pub peer: Peer,
-    /// How messages follow one another.
+    /// How messages are framed.
     pub framing: Framing,
 }
 
 /// A receiver of RELP.
 #[derive(Clone, Debug)]
 pub struct Relp {
-    /// Where it is.
+    /// The address.
     pub peer: Peer,
-    /// Records that may be unanswered.
+    /// Limit on unanswered records.
     pub window: usize,
-    /// What becomes of a record that it refuses.
+    /// What to do with a record that the receiver refuses.
     pub refusals: Refusals,
 }
 
 /// A receiver of syslog at a unix stream socket.
 #[derive(Clone, Debug)]
 pub struct Unix {
-    /// The socket.
+    /// The path of the socket.
     pub path: PathBuf,
-    /// How messages follow one another.
+    /// How messages are framed.
     pub framing: Framing,
 }
 
@@ -78,7 +78,7 @@ impl Target for Unix {
 impl Peer {
     async fn connect(&self) -> io::Result<Wire> {
         let stream = TcpStream::connect(&self.address).await?;
-        // Whole blocks are written at once; what is left of one should not wait for an answer.
+        // Whole blocks are written at once; the last, partial packet of a block must not wait for an ACK.
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else { return Ok(Either::Left(stream)) };
         let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);

@@ -1,6 +1,6 @@
-//! TLS to a receiver (RFC 5425): whom we trust, and who we are.
+//! TLS to a receiver (RFC 5425): the roots we trust, and our identity.
 //!
-//! The files are read for each connection, so that certificates can be exchanged at any time.
+//! The files are read again for each connection, so certificates can be replaced at any time.
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -12,23 +12,24 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// What a connection with TLS is set up from.
+/// The files that a TLS connection is set up from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
-    /// Roots of the receiver's certificate, in PEM. Those of the operating system are not trusted: anybody gets a
-    /// certificate from one of them.
+    /// Trusted roots for the receiver's certificate, in PEM. The roots of the operating system are not
+    /// trusted: anybody can get a certificate from one of them.
     pub ca: PathBuf,
-    /// Our certificate with those between it and a root, and its private key, in PEM, for a receiver that asks for one.
+    /// Our certificate chain and private key, in PEM, for a receiver that asks for a client certificate. The
+    /// chain includes the certificates between ours and a root.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// The name in the receiver's certificate; without it, the host that is connected to.
+    /// The expected name in the receiver's certificate; `None` for the host of its address.
     pub server_name: Option<String>,
 }
 
 impl Files {
-    /// Shakes hands with `host` over `stream`.
+    /// Performs the handshake with `host` over `stream`.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] if the files are of no use; whatever the handshake fails of.
+    /// [`io::ErrorKind::InvalidInput`] if the files are unusable; any error of the handshake.
     pub(super) async fn connect(&self, stream: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
         let name = self.server_name.as_deref().unwrap_or(host).to_owned();
         let name =
@@ -36,7 +37,7 @@ impl Files {
         TlsConnector::from(Arc::new(self.load()?)).connect(name, stream).await
     }
 
-    /// What the files say.
+    /// Loads the files.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] if they cannot be read or do not belong together.
@@ -67,7 +68,7 @@ fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     Ok(certificates)
 }
 
-/// Without what is in the file.
+/// Never includes anything that is in the file.
 fn unusable(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why)
 }

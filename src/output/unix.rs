@@ -1,15 +1,15 @@
-//! Datagrams to a unix socket, as to `/dev/log`: a line each.
+//! Output as datagrams to a unix socket such as `/dev/log`, one line each.
 
 use super::{Lines, Link, Target, messages};
 use std::io;
 use std::path::PathBuf;
 use tokio::net::UnixDatagram;
 
-/// A socket that takes datagrams.
+/// A socket that receives datagrams.
 #[derive(Clone, Debug)]
 pub struct Datagrams(pub PathBuf);
 
-/// An open one.
+/// An open socket.
 #[derive(Debug)]
 pub struct Datagram {
     socket: UnixDatagram,
@@ -26,7 +26,7 @@ impl Target for Datagrams {
     }
 }
 
-/// A datagram that was sent is in the receiver's queue.
+/// A line counts as delivered once it is sent, since it is then in the receiver's queue.
 impl Link for Datagram {
     fn has_room(&self) -> bool {
         self.sent == 0
@@ -35,7 +35,7 @@ impl Link for Datagram {
     async fn send(&mut self, lines: &Lines) -> io::Result<()> {
         for message in messages(&lines.bytes) {
             match self.socket.send(message).await {
-                // It never will be: those behind it must not wait for it.
+                // This line will never fit into a datagram, so the lines behind it must not wait for it.
                 Err(error) if error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) => {
                     tracing::error!(
                         bytes = message.len(),

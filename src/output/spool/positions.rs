@@ -1,12 +1,13 @@
-//! Up to where everything was taken over: kept durably from time to time, and at once for whoever comes after a process that
-//! was killed.
+//! The position up to which everything was delivered. It is saved durably from time to time, and noted at
+//! once for the process that follows one that was killed.
 //!
 //! ```text
-//! position    file SP offset LF                     synced: a power cut leaves it
-//! trail       file SP offset SP check LF, ...       what came after that, not synced: the end of the process leaves it
+//! position    file SP offset LF                     synced: survives a power cut
+//! trail       file SP offset SP check LF, ...       later positions, not synced: survive the end of the process
 //! ```
-//! `check` is eight hexadecimal digits of SHA-256 over what comes before it in its line. What a power cut leaves of the trail
-//! counts as far as it is whole: nothing was written to it that had not been taken over.
+//! `check` is eight hexadecimal digits of SHA-256 over what precedes it in its line. Whole lines that a power
+//! cut leaves of the trail are valid: a position is only ever written to it once everything before that
+//! position was delivered.
 
 use super::Position;
 use crate::primitives::hex;
@@ -15,16 +16,16 @@ use crate::primitives::storage::Stored;
 use sha2::{Digest as _, Sha256};
 use std::io;
 
-/// Keeps positions.
+/// Saves and notes positions.
 #[derive(Debug)]
 pub(super) struct Positions {
     folder: PrivateFolder,
-    /// `None` until something stands in it.
+    /// `None` until something was written to the trail.
     trail: Option<Box<dyn Stored>>,
     noted: Position,
 }
 
-/// The files of their names.
+/// The names of both files.
 pub(super) const NAMES: [&str; 2] = [POSITION, TRAIL];
 
 const POSITION: &str = "position";
@@ -35,10 +36,10 @@ impl Positions {
         Self { folder: folder.clone(), trail: None, noted: Position::default() }
     }
 
-    /// The last one. If none can be understood, lines are sent twice, and none is lost.
+    /// Loads the latest position. If none is readable, lines are sent twice, and none is lost.
     ///
     /// # Errors
-    /// If they cannot be read.
+    /// If the files cannot be read.
     pub(super) fn load(folder: &PrivateFolder) -> io::Result<Position> {
         let lines =
             |name| Ok::<_, io::Error>(folder.read(name)?.map(|bytes| bytes.to_vec()).unwrap_or_default());
@@ -47,7 +48,8 @@ impl Positions {
         Ok(of_trail.chain(parsed(kept.trim_ascii_end())).max().unwrap_or_default())
     }
 
-    /// The end of this process leaves it. What cannot be written is sent twice then, no more.
+    /// Notes the position so that it survives the end of this process. If it cannot be written, lines are
+    /// sent twice, nothing worse.
     pub(super) fn note(&mut self, position: Position) {
         if position == self.noted {
             return;
@@ -63,13 +65,13 @@ impl Positions {
         }
     }
 
-    /// A power cut leaves it.
+    /// Saves the position so that it survives a power cut.
     ///
     /// # Errors
     /// If it cannot be written.
     pub(super) fn save(&mut self, position: Position) -> io::Result<()> {
         self.folder.write(POSITION, format!("{}\n", written(position)).as_bytes())?;
-        // What came before it says nothing any more.
+        // The trail up to here is obsolete.
         self.trail.as_mut().map_or(Ok(()), |trail| trail.truncate(0))
     }
 }
@@ -83,7 +85,7 @@ fn parsed(text: &[u8]) -> Option<Position> {
     Some(Position { file: file.parse().ok()?, offset: offset.parse().ok()? })
 }
 
-/// What a line of the trail says, if it is whole.
+/// Returns the position in a line of the trail, without its check, if the line is whole.
 fn unchecked(line: &[u8]) -> Option<&[u8]> {
     let at = line.iter().rposition(|byte| *byte == b' ')?;
     (line[at + 1..] == *check(&line[..at]).as_bytes()).then(|| &line[..at])

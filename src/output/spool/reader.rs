@@ -1,4 +1,4 @@
-//! The end of a spool where lines come out.
+//! The reading end of a spool.
 
 use super::positions::Positions;
 use super::record::{self, HEADER_BYTES, Record};
@@ -9,30 +9,30 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Lines that are to be sent.
+/// Lines to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lines {
     /// Whole lines with their line ends.
     pub bytes: Vec<u8>,
-    /// How many they are.
+    /// The number of lines.
     pub count: u64,
-    /// Where they end.
+    /// The position after them.
     pub end: Position,
 }
 
-/// Takes lines out.
+/// Reads lines from a spool.
 #[derive(Debug)]
 pub struct Reader {
     shared: Arc<Shared>,
-    /// What is read next.
+    /// Where the next read begins.
     cursor: Position,
     file: Option<(u64, Box<dyn Stored>)>,
     positions: Positions,
-    /// Files that were taken over, and are to be removed.
+    /// Delivered files that must still be removed.
     done: Vec<u64>,
-    /// The position that was kept durably last, and when.
+    /// The position that was last saved durably, and when.
     saved: (Position, Instant),
-    /// Whether that failed last time, so that it is told once.
+    /// Whether the last save failed, so that a failure is logged only once.
     failing: bool,
 }
 
@@ -43,7 +43,7 @@ impl Reader {
         Self { shared, cursor: confirmed, file: None, positions, done: Vec::new(), saved, failing: false }
     }
 
-    /// The next lines; `None` as long as there are none. Those whose day has come by `today` are passed over.
+    /// Returns the next lines, or `None` while there are none. Skips lines that have expired by `today`.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -59,30 +59,32 @@ impl Reader {
         Ok(None)
     }
 
-    /// All that was given out was taken over, and no more comes for now: forgets what was passed over, and keeps that.
+    /// Confirms skipped lines and saves the position. Call it when every line that was read is delivered and
+    /// no more arrive for now.
     pub fn rest(&mut self) {
         self.confirm(self.cursor, 0);
         self.save_if_possible();
     }
 
-    /// Waits until lines come, or no more will.
+    /// Waits until lines arrive or the spool is closed.
     pub async fn arrival(&mut self) {
         self.shared.arrived.notified().await;
     }
 
-    /// Whether no more lines will come.
+    /// Returns whether no more lines will come.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.lock().closed
     }
 
-    /// What is in it.
+    /// Returns how full the spool is.
     #[must_use]
     pub fn level(&self) -> Level {
         self.shared.lock().level
     }
 
-    /// Everything up to `end` was taken over: it is forgotten, also by whoever comes after this process.
+    /// Confirms that everything up to `end` was delivered, `count` lines of it since the last call. It is not
+    /// sent again, even by the process after this one.
     pub fn confirm(&mut self, end: Position, count: u64) {
         let mut state = self.shared.lock();
         state.confirmed = state.confirmed.max(end);
@@ -96,7 +98,8 @@ impl Reader {
         }
     }
 
-    /// Keeps it durably if the disk has room. If not, some lines are sent twice after a power cut, and it is tried again.
+    /// Saves the position durably if the disk has room. If that fails, some lines are sent twice after a
+    /// power cut; it is tried again.
     pub fn save_if_possible(&mut self) {
         let saved = self.save();
         if let Err(error) = &saved {
@@ -108,17 +111,17 @@ impl Reader {
         self.failing = saved.is_err();
     }
 
-    /// Goes back to what was not taken over.
+    /// Goes back to the first line that is not delivered.
     pub fn rewind(&mut self) {
         self.cursor = self.shared.lock().confirmed;
         self.file = None;
     }
 
-    /// Overwrites the lines whose day has come by `today`, in every file that is not being written; removes files that
-    /// were taken over.
+    /// Overwrites lines that have expired by `today` in every file that is not being written, and removes
+    /// delivered files.
     ///
     /// # Errors
-    /// If one cannot be written; those before it are done.
+    /// If a file cannot be written; the files before it are done.
     pub fn expire(&mut self, today: Date) -> io::Result<()> {
         self.collect();
         let due: Vec<u64> = {
@@ -140,7 +143,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Keeps up to where everything was taken over.
+    /// Saves durably up to where everything was delivered.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -153,8 +156,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Removes files that were taken over. One that cannot be removed now is tried again with the next ones, or by whoever
-    /// opens the spool next.
+    /// Removes delivered files. A file that cannot be removed now is tried again with the next ones, or by
+    /// the process that opens the spool next.
     fn collect(&mut self) {
         self.done.extend(self.shared.lock().take_confirmed());
         self.shared.freed.notify_all();
@@ -187,7 +190,7 @@ impl Reader {
         }
     }
 
-    /// The file of the cursor.
+    /// Returns the file at the cursor, and opens it if necessary.
     fn file(&mut self) -> io::Result<&dyn Stored> {
         let number = self.cursor.file;
         let file = match self.file.take() {
@@ -198,5 +201,5 @@ impl Reader {
     }
 }
 
-/// How often the position is kept durably at most: so many seconds of lines are sent twice after a power cut.
+/// Shortest time between two saves: after a power cut, up to this many seconds of lines are sent twice.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);

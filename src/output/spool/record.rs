@@ -1,11 +1,11 @@
-//! The records of a spool: lines that expire on one day.
+//! The records of a spool, each holding lines that expire on the same day.
 //!
 //! ```text
 //! 0   4  "OSP1"
-//! 4   4  bytes of lines              little-endian, as all numbers
-//! 8   4  lines
-//! 12  4  expires: 20271124 is 2027-11-24; all ones if no day is known
-//! 16  8  check: the first bytes of SHA-256 over what comes before it and the lines
+//! 4   4  length of the lines in bytes (all numbers are little-endian)
+//! 8   4  number of lines
+//! 12  4  expiry day: 20271124 is 2027-11-24; all ones if no day is known
+//! 16  8  check: the first bytes of SHA-256 over what precedes it and the lines
 //! 24     lines with their line ends
 //! ```
 
@@ -16,7 +16,8 @@ use jiff::civil::Date;
 use sha2::{Digest, Sha256};
 use std::io;
 
-/// The first day on which lines must no longer exist: year, month and day as digits; the greatest number for none.
+/// The first day on which lines must no longer exist, as the digits of year, month and day; the greatest
+/// number if there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Day(u32);
 
@@ -28,7 +29,7 @@ pub(super) struct Record {
     pub(super) expires: Day,
 }
 
-/// The lines of a block, as they are in a spool: a run of lines that expire on the same day each.
+/// The records of one block, each a run of lines that expire on the same day.
 #[derive(Default)]
 pub struct Records {
     pub(super) bytes: Vec<u8>,
@@ -58,7 +59,7 @@ impl Day {
 }
 
 impl Record {
-    /// The record at `offset`; `None` if there is none that is whole.
+    /// Reads the record at `offset`; `None` if there is no whole record.
     pub(super) fn read(file: &dyn Stored, offset: u64) -> io::Result<Option<Self>> {
         let left = file.length()?.saturating_sub(offset);
         let mut header = [0; HEADER_BYTES as usize];
@@ -82,7 +83,7 @@ impl Record {
     }
 }
 
-/// Lines are many: their number only.
+/// Prints only the number of lines, since there are many.
 impl std::fmt::Debug for Records {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Records").field("lines", &self.lines).finish_non_exhaustive()
@@ -90,22 +91,22 @@ impl std::fmt::Debug for Records {
 }
 
 impl Records {
-    /// Those of a block.
+    /// Makes records of the lines of a block.
     ///
     /// # Panics
-    /// If the block has a line that is not indexed: nobody would know when it is to go.
+    /// If the block has a line that is not indexed, whose expiry day nobody would know.
     #[must_use]
     pub fn of(block: &Pseudonymised) -> Self {
         encode(block)
     }
 
-    /// How many lines they hold.
+    /// Returns the number of lines.
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// How many bytes they take.
+    /// Returns the size in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.len()
@@ -135,7 +136,7 @@ fn encode(block: &Pseudonymised) -> Records {
 }
 
 impl Records {
-    /// Fills in the header of the lines from `start` on.
+    /// Fills in the header of the record that begins at `start`.
     fn end(&mut self, (day, start, lines): (Day, usize, u32)) {
         let (before, bytes) = self.bytes.split_at_mut(start);
         let at = before.len() - HEADER_BYTES as usize;
@@ -145,7 +146,7 @@ impl Records {
     }
 }
 
-/// The records in `bytes` with those zeroed whose day has come, and the earliest day of the others.
+/// Returns the records in `bytes` with the lines of expired ones zeroed, and the earliest day of the others.
 pub(super) fn without_expired(bytes: &[u8], today: Date) -> (Vec<u8>, Option<Day>) {
     let (mut blanked, mut earliest, mut at) = (bytes.to_vec(), None, 0);
     while let Some(header) = bytes.get(at..at + HEADER_BYTES as usize)
@@ -186,7 +187,7 @@ fn check(header: &[u8], lines: &[u8]) -> [u8; 8] {
     check
 }
 
-/// The number at `offset` of a header.
+/// Reads the number at `offset` of a header.
 fn number(header: &[u8], offset: usize) -> u32 {
     let mut bytes = [0; 4];
     bytes.copy_from_slice(&header[offset..offset + 4]);

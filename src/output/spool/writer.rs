@@ -1,4 +1,4 @@
-//! The end of a spool where lines go in.
+//! The writing end of a spool.
 
 use super::{Level, Position, Records, Shared, file_name};
 use crate::primitives::storage::Stored;
@@ -6,14 +6,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Adds lines. When it is closed or dropped, no more will come.
+/// Appends lines. Closing or dropping it tells the other ends that no more lines will come.
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
-    /// The file that is being written, and since when.
+    /// The file that is being written, and when it was begun.
     file: Option<(Box<dyn Stored>, Instant)>,
     number: u64,
-    /// After all lines.
+    /// The position after the last line.
     end: Position,
 }
 
@@ -22,7 +22,7 @@ impl Writer {
         Self { shared, file: None, number, end: Position { file: number, offset: 0 } }
     }
 
-    /// As [`Writer::append_records`], with the lines of a block.
+    /// Appends the lines of a block; see [`Writer::append_records`].
     #[cfg(test)]
     pub(crate) fn append(
         &mut self,
@@ -32,18 +32,19 @@ impl Writer {
         self.append_records(&Records::of(block), piece)
     }
 
-    /// Adds lines for which there is no room: the last ones, which have nowhere else to stay.
+    /// Appends lines even if there is no room: the last ones, which have nowhere else to stay.
     ///
     /// # Errors
-    /// If they cannot be written: none of them will be sent.
+    /// If they cannot be written; none of them will be sent.
     pub fn append_beyond(&mut self, records: &Records) -> io::Result<()> {
         self.add(records, None)
     }
 
-    /// Adds the lines of a block; false if there is no room. `piece` is its number, if somebody waits until it is durable.
+    /// Appends the lines of a block; false if there is no room. `piece` is its number, if somebody waits
+    /// until it is durable.
     ///
     /// # Errors
-    /// If they cannot be written: none of them will be sent.
+    /// If they cannot be written; none of them will be sent.
     pub fn append_records(&mut self, records: &Records, piece: Option<u64>) -> io::Result<bool> {
         if !self.has_room(records.bytes.len() as u64) {
             return Ok(false);
@@ -77,45 +78,46 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends a file that has been written to for long, so that what was taken over of it can go.
+    /// Ends a file that has been written to for a long time, so that the delivered lines in it can be
+    /// removed.
     pub fn tend(&mut self) {
         if self.file.as_ref().is_some_and(|(_, since)| since.elapsed() >= LONGEST_OPEN) {
             self.roll();
         }
     }
 
-    /// Waits until lines went, for so long at most.
+    /// Waits until lines are removed, for at most `longest`.
     pub fn wait_for_room(&self, longest: Duration) {
         let state = self.shared.lock();
         drop(self.shared.freed.wait_timeout(state, longest));
     }
 
-    /// The number of the first piece that is neither synced nor taken over.
+    /// Returns the number of the first piece that is neither synced nor delivered.
     #[must_use]
     pub fn first_not_durable(&self) -> Option<u64> {
         self.shared.lock().first_not_durable()
     }
 
-    /// What is in it.
+    /// Returns how full the spool is.
     #[must_use]
     pub fn level(&self) -> Level {
         self.shared.lock().level
     }
 
-    /// How long the oldest line that was not taken over has waited, in this process.
+    /// Returns how long the oldest undelivered line has waited in this process.
     #[must_use]
     pub fn waiting(&self) -> Duration {
         self.shared.lock().waiting()
     }
 
-    /// No more lines will come.
+    /// Tells the other ends that no more lines will come.
     pub fn close(&self) {
         self.shared.lock().closed = true;
         self.shared.arrived.notify_one();
         self.shared.unsynced.notify_one();
     }
 
-    /// A block always fits into an empty spool.
+    /// Returns whether there is room for `bytes`. An empty spool has room for any block.
     fn has_room(&self, bytes: u64) -> bool {
         let level = self.shared.lock().level;
         level.lines == 0 || level.bytes.saturating_add(bytes) <= self.shared.most_bytes
@@ -132,9 +134,10 @@ impl Writer {
             none => none.insert((self.shared.folder.edit(&file_name(self.number))?, Instant::now())),
         };
         let appended = file.append(bytes);
-        // Whole records of it would be sent by the next process, and whoever is told of this sends them again.
+        // The next process would send any whole records among these bytes, although the caller, who gets this
+        // error, sends them again.
         if appended.is_err() && file.truncate(before).is_err() {
-            // What it holds now is not known: nothing is added to it.
+            // The contents of the file are unknown now, so nothing more is appended to it.
             self.roll();
         }
         appended
@@ -154,5 +157,5 @@ impl Drop for Writer {
     }
 }
 
-/// A file that was written to for so long is complete.
+/// A file that has been written to for this long is complete.
 const LONGEST_OPEN: Duration = Duration::from_secs(60);
