@@ -1,12 +1,14 @@
-//! `batch`: old archives, one object after the other, each filtered as `filter --backfill` would.
+//! `batch`: filters old archives object by object, each as `filter --backfill` would.
 //!
 //! ```text
 //! object --hash--> decompress --> filter --> zstd --> part --sync, rename if the name is free--> output --> manifest line
 //! ```
-//! - An output has a name that follows from that of its input, and says at its end what it was made of. So a run that
-//!   broke off goes on where it stopped, and two that do the same object at once do not get into each other's way.
-//! - What cannot be processed is told, its output does not appear, and the other objects are processed.
-//! - Many processes may share a state directory, and so the tokens: Spark, Slurm or `xargs -P` start them.
+//! - The name of an output follows from that of its input, and its end says what it was made of. So an
+//!   interrupted run continues where it stopped, and two processes that filter the same object at once do not
+//!   disturb each other.
+//! - An object that cannot be processed is reported and gets no output; the other objects are processed.
+//! - Many processes may share a state directory, and with it the tokens: Spark, Slurm or `xargs -P` start
+//!   them.
 
 mod check;
 mod manifest;
@@ -30,30 +32,31 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What is done with each object.
+/// Processes objects.
 pub struct Batch {
     storage: Arc<dyn Storage>,
-    /// Where outputs go.
+    /// The directory of outputs.
     directory: PathBuf,
     /// How lines are filtered.
     plan: Plan,
-    /// Compression level of zstd.
+    /// The compression level of zstd.
     level: i32,
 }
 
-/// What became of an object: its line of the manifest, and the counts unless it was skipped.
+/// What became of an object.
 pub struct Processed {
-    /// The line.
+    /// Its line of the manifest.
     pub entry: Entry,
-    /// All counts.
+    /// All counts; `None` if the object was skipped.
     pub outcome: Option<Outcome>,
 }
 
 impl Batch {
-    /// Outputs go to `directory`, which is made if it is missing. What a crash left there is removed.
+    /// Creates a batch that writes its outputs to `directory`, which is created if missing. Removes what a
+    /// crash left there.
     ///
     /// # Errors
-    /// If the directory cannot be made or read.
+    /// If the directory cannot be created or read.
     pub fn new(
         storage: Arc<dyn Storage>,
         directory: &Path,
@@ -65,11 +68,11 @@ impl Batch {
         Ok(Self { storage, directory: directory.to_owned(), plan, level })
     }
 
-    /// Filters the object called `input`, unless that was done.
+    /// Filters the object named `input`, unless that was done before.
     ///
     /// # Errors
-    /// If it cannot be read or filtered, or the output cannot be written. Then there is no output of it, unless one
-    /// was there: of other bytes, which is an error as well.
+    /// If the object cannot be read or filtered, or its output cannot be written; then there is no output of
+    /// it. Also if an output exists already that was made of other bytes.
     pub fn process(&self, input: &str) -> Result<Processed, Diagnostic> {
         let output = self.directory.join(output_name(input));
         if let Some(done) = Done::of_output(&*self.storage, &output).map_err(output_failed(&output))? {
@@ -87,7 +90,7 @@ impl Batch {
             let entry = entry(input, done, &output, false);
             return Ok(Processed { entry, outcome: Some(outcome) });
         }
-        // Another process did the same object meanwhile, and was faster.
+        // Another process has filtered the same object meanwhile.
         let other = Done::of_output(&*self.storage, &output).map_err(output_failed(&output))?;
         match other {
             Some(other) => self.skip(input, &output, other),
@@ -95,7 +98,7 @@ impl Batch {
         }
     }
 
-    /// The line of an object whose output is there, if that was made of the same bytes.
+    /// Returns the manifest line of an object whose output exists, if that was made of the same bytes.
     fn skip(&self, input: &str, output: &Path, done: Done) -> Result<Processed, Diagnostic> {
         let (sha256, _) = Hashed::new(self.open(input)?).finish().map_err(unreadable(input))?;
         if sha256 == done.sha256 {
@@ -128,7 +131,8 @@ impl Batch {
         let mut outcome = Ready::new(self.plan.clone())?.run(lines, &mut encoder, &|| {});
         let finish = std::mem::replace(&mut outcome.result, Ok(Finish::Complete));
         if finish.map_err(|error| placed(input, error))? == Finish::BrokenPipe {
-            // Nobody reads a part: whatever stores it has gone away, and what it has is no output.
+            // Nobody reads a part: a broken pipe means that its storage has gone away, so what it has is not
+            // an output.
             return Err(output_failed(&self.directory)(io::ErrorKind::BrokenPipe.into()));
         }
         encoder.finish().map_err(output_failed(&self.directory))?;
@@ -140,12 +144,14 @@ fn entry(input: &str, done: Done, output: &Path, skipped: bool) -> Entry {
     Entry { input: input.to_owned(), done, output: output.display().to_string(), skipped }
 }
 
-/// The first 128 bits of the SHA-256 of the input's name: the name itself may hold a customer's address.
+/// Returns the name of an output: the first 128 bits of the SHA-256 of the input's name, which itself may
+/// contain a customer's address.
 fn output_name(input: &str) -> String {
     format!("{}.log.zst", hex::encode(&Sha256::digest(input)[..16]))
 }
 
-/// Adds which object it was. One that ends in its middle is not gone on with: its output is dropped.
+/// Adds the object to the place of the message. Also advises what to do with an object that could not be read
+/// to its end, whose output is dropped.
 fn placed(input: &str, mut diagnostic: Diagnostic) -> Diagnostic {
     let place = diagnostic.place.take().map_or_else(|| input.to_owned(), |place| format!("{input}, {place}"));
     let diagnostic = diagnostic.at(place);
@@ -181,10 +187,10 @@ fn output_failed(path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
 /// Permission bits of the directory of outputs: a group may read them, as it may read segments.
 const DIRECTORY_MODE: u32 = 0o750;
 
-/// All codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&UNREADABLE, &OUTPUT, &OTHER_INPUT, &DIFFERS];
 
-/// An object cannot be read.
+/// F10: an object that cannot be read.
 pub static UNREADABLE: Code = Code {
     id: "F10",
     title: "an object of the batch cannot be read",
@@ -255,7 +261,7 @@ References
   docs/fleet/README.md",
 };
 
-/// Manifest, inputs and outputs differ.
+/// F13: manifest, inputs and outputs that differ.
 pub static DIFFERS: Code = Code {
     id: "F13",
     title: "manifest, inputs and outputs of a batch do not agree",

@@ -1,4 +1,5 @@
-//! `batch --check`: whether every object of the list is in the manifest, once and as it is now, and every output too.
+//! `batch --check`: checks that every object of the list is in the manifest once and unchanged, and its
+//! output too.
 
 use super::manifest::{Done, Entry};
 use super::object::{CHUNK_BYTES, Hashed, lines};
@@ -14,20 +15,20 @@ use std::path::Path;
 /// What was read, and what is wrong.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Checked {
-    /// Objects of the list.
+    /// The number of objects in the list.
     pub objects: u64,
-    /// Lines in those that could be read.
+    /// The number of lines in the objects that could be read.
     pub lines_in: u64,
-    /// Lines in their outputs, placeholders included.
+    /// The number of lines in their outputs, including placeholders.
     pub lines_out: u64,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
 
-/// Compares `inputs` and their outputs, all of which are read, with the manifest.
+/// Compares `inputs` and their outputs, all of which it reads, with the manifest.
 ///
 /// # Errors
-/// If an output cannot be read for another reason than that it is not there or damaged.
+/// If an output cannot be read for a reason other than being missing or damaged.
 pub fn check(storage: &dyn Storage, inputs: &[String], manifest: &[Entry]) -> Result<Checked, Diagnostic> {
     let inputs: BTreeSet<&str> = inputs.iter().map(String::as_str).collect();
     let mut entries: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
@@ -55,7 +56,7 @@ pub fn check(storage: &dyn Storage, inputs: &[String], manifest: &[Entry]) -> Re
 }
 
 impl Checked {
-    /// The object as it is now.
+    /// Checks the object as it is now.
     fn object(&mut self, storage: &dyn Storage, entry: &Entry) -> Result<(), Diagnostic> {
         let Entry { input, done, .. } = entry;
         let read = Sequential::open(storage, Path::new(input)).and_then(|object| {
@@ -79,7 +80,7 @@ impl Checked {
         Ok(())
     }
 
-    /// Its output, which must say of itself what the manifest says, and hold that many lines.
+    /// Checks its output, which must state what the manifest states and hold that many lines.
     fn output(&mut self, storage: &dyn Storage, entry: &Entry) -> Result<(), Diagnostic> {
         let Entry { output, done, .. } = entry;
         let path = Path::new(output);
@@ -103,7 +104,7 @@ impl Checked {
         Ok(())
     }
 
-    /// What is not there or damaged is a finding; what cannot be read for now is an error.
+    /// Turns a missing or damaged file into a finding. A file that cannot be read at the moment is an error.
     fn damage<T>(&mut self, name: &str, read: io::Result<T>) -> Result<Option<T>, Diagnostic> {
         use io::ErrorKind::{InvalidData, InvalidInput, NotFound, Other, UnexpectedEof};
         match read {
@@ -131,7 +132,7 @@ fn count(mut lines: impl Read) -> io::Result<u64> {
         match lines.read(&mut buffer)? {
             0 => return Ok(counted),
             read => {
-                // A line that the last read left open ends in this one.
+                // A line that the last read left incomplete ends in this one.
                 counted += count_lines(&buffer[..read]) - u64::from(partial);
                 partial = buffer[read - 1] != b'\n';
             }

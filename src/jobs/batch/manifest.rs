@@ -1,5 +1,5 @@
-//! What became of one object: a line of the manifest, and the same at the end of the output itself, in a skippable
-//! frame that readers of zstd pass over. So an output says what it was made of, whoever lost the manifest.
+//! The record of one object: a line of the manifest, repeated at the end of the output itself, in a skippable
+//! frame that readers of zstd ignore. So an output states what it was made of, even if the manifest is lost.
 //!
 //! ```text
 //! magic 0x184D2A53 (4) | bytes of what follows (4) | JSON | bytes of the JSON (4) | "OUBLBAT\0" (8)
@@ -19,41 +19,41 @@ pub struct Entry {
     /// What was done with it.
     #[serde(flatten)]
     pub done: Done,
-    /// Where its lines are now.
+    /// The file that holds its lines now.
     pub output: String,
-    /// Whether the output was there already, made of the same bytes.
+    /// Whether the output existed already, made of the same bytes.
     pub skipped: bool,
 }
 
 /// What was done with an object. Lines in = lines out + quarantined + dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// SHA-256 of the object as it lies there, compressed or not; lower-case hex.
+    /// SHA-256 of the object as stored, compressed or not, in lower-case hex.
     pub sha256: String,
-    /// Its bytes.
+    /// The length of the object as stored, in bytes.
     pub bytes: u64,
-    /// Lines in it, decompressed.
+    /// The number of its lines, decompressed.
     pub lines_in: u64,
-    /// Lines of it in the output.
+    /// The number of its lines in the output.
     pub lines_out: u64,
-    /// Lines that were sealed apart; a placeholder stands in the output for each.
+    /// The number of lines that were quarantined; the output has a placeholder for each.
     pub quarantined: u64,
-    /// Lines that had expired.
+    /// The number of lines that had expired.
     pub dropped: u64,
 }
 
 impl Done {
-    /// Whether every line is accounted for.
+    /// Returns whether every line is accounted for.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
         let counts = [self.lines_out, self.quarantined, self.dropped];
         counts.into_iter().try_fold(0, u64::checked_add) == Some(self.lines_in)
     }
 
-    /// The skippable frame that ends an output.
+    /// Returns the skippable frame that ends an output.
     pub(super) fn frame(&self) -> io::Result<Vec<u8>> {
         let json = serde_json::to_vec(self)?;
-        // Six numbers and a digest: far below 4 GiB.
+        // Five numbers and a digest take far less than 4 GiB.
         let length = u32::try_from(json.len()).map_err(io::Error::other)?;
         let frame_bytes = length + END_BYTES as u32;
         let parts: [&[u8]; 5] =
@@ -61,10 +61,10 @@ impl Done {
         Ok(parts.concat())
     }
 
-    /// What the output at `path` was made of; `None` if there is no output.
+    /// Reads what the output at `path` was made of; `None` if there is no output.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] if it does not end as an output does.
+    /// [`io::ErrorKind::InvalidData`] if the file does not end as an output does.
     pub(super) fn of_output(storage: &dyn Storage, path: &Path) -> io::Result<Option<Self>> {
         let file = match storage.open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -82,7 +82,7 @@ fn read(file: &dyn Stored) -> io::Result<Done> {
     file.read_at(end_offset, &mut end)?;
     let (length, signature) = end.split_at(4);
     let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]);
-    // The number comes from the file: checked before anything is allocated by it.
+    // The length comes from the file, so check it before allocating that much.
     if signature != SIGNATURE || length > MOST_JSON_BYTES {
         return Err(foreign());
     }

@@ -1,4 +1,4 @@
-//! An object as it is read: hashed as it lies there, decompressed if it is compressed.
+//! Reads an object: hashes its bytes as stored, and decompresses it if it is compressed.
 
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use crate::primitives::hex;
 
-/// What is read through it, hashed.
+/// Hashes what is read through it.
 pub(super) struct Hashed<R> {
     reader: R,
     hasher: Sha256,
@@ -18,7 +18,7 @@ impl<R: Read> Hashed<R> {
         Self { reader, hasher: Sha256::new(), bytes: 0 }
     }
 
-    /// Reads what is left; SHA-256 in hex, and how many bytes there were.
+    /// Reads what is left. Returns the SHA-256 in hex, and the number of bytes.
     pub(super) fn finish(mut self) -> io::Result<(String, u64)> {
         let mut buffer = vec![0; CHUNK_BYTES];
         while self.read(&mut buffer)? > 0 {}
@@ -35,10 +35,12 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
-/// The lines of an object that is gzip (RFC 1952), zstd (RFC 8878) or neither: its first bytes tell, for names lie.
+/// Returns the lines of an object that is gzip (RFC 1952), zstd (RFC 8878) or neither. Its first bytes
+/// decide, because names may be wrong.
 ///
 /// # Errors
-/// If it cannot be read, or zstd has no memory. What is damaged or cut off is an error of the reads.
+/// If the object cannot be read, or zstd has no memory. A damaged or truncated object causes an error when it
+/// is read.
 pub(super) fn lines<'a>(object: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut object = BufReader::with_capacity(CHUNK_BYTES, object);
     let start = first_bytes(&mut object)?;
@@ -51,7 +53,7 @@ pub(super) fn lines<'a>(object: impl Read + Send + 'a) -> io::Result<Box<dyn Rea
     })
 }
 
-/// The first four bytes, zeros where there are fewer, and all of them still to be read.
+/// Returns the first four bytes, padded with zeros, without consuming them.
 fn first_bytes(object: &mut BufReader<impl Read>) -> io::Result<[u8; 4]> {
     let mut start = [0; 4];
     // A file or an object gives a whole chunk, or all it has.

@@ -1,5 +1,5 @@
-//! An output on its way: under a name of its own, locked as long as somebody writes to it, and published whole under
-//! a name that no other has.
+//! An output being written: under a name of its own, locked as long as somebody writes to it, and published
+//! whole under a name that nothing else has.
 
 use crate::primitives::hex;
 use crate::primitives::storage::{Storage, Stored};
@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// An output that is being written. Dropped unpublished, it leaves nothing behind.
+/// An output being written. If dropped unpublished, it leaves nothing behind.
 pub(super) struct Part {
     storage: Arc<dyn Storage>,
     path: PathBuf,
@@ -23,14 +23,15 @@ impl Part {
             getrandom::fill(&mut name).map_err(io::Error::other)?;
             let path = directory.join(format!(".{}{SUFFIX}", hex::encode(&name)));
             let mut file = storage.create(&path, FILE_MODE)?;
-            // Whoever removes what a crash left may have taken it for that, in the moment before it was locked.
+            // Before it was locked, another process may have taken it for the leftover of a crash and removed
+            // it.
             if file.try_lock()? && storage.exists(&path)? {
                 return Ok(Self { storage: Arc::clone(storage), path, file, published: false });
             }
         }
     }
 
-    /// Makes it durable under the name `output`. Whether it did; not if a file has that name.
+    /// Publishes the output durably under the name `output`. Returns false if a file of that name exists.
     pub(super) fn publish(mut self, output: &Path) -> io::Result<bool> {
         match self.storage.publish(&self.path, output) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
@@ -56,20 +57,20 @@ impl Write for Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if !self.published {
-            // What cannot be removed now, the next start removes.
+            // If it cannot be removed now, the next start removes it.
             let _ = self.storage.unlink(&self.path);
         }
     }
 }
 
-/// Removes parts that nobody writes to: what a crash left.
+/// Removes parts that nobody writes to, which a crash left.
 pub(super) fn remove_abandoned(storage: &dyn Storage, directory: &Path) -> io::Result<()> {
     for listed in storage.list(directory)? {
         if listed.directory || !listed.name.starts_with('.') || !listed.name.ends_with(SUFFIX) {
             continue;
         }
         match storage.edit(&listed.path) {
-            // Published or removed since it was listed.
+            // It was published or removed after it was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => {
                 if opened?.try_lock()? {

@@ -1,4 +1,4 @@
-//! Objects of every kind through a batch, twice, and the check of what came out.
+//! Runs objects of every kind through a batch, twice, and checks the results.
 
 use super::*;
 use crate::jobs::recognition::{Choices, Recognition};
@@ -169,7 +169,7 @@ fn the_check_sees_every_difference() {
     assert_eq!(found(&inputs, &entries), "the output is missing");
 }
 
-/// Object by object, whatever fails and however it calls itself: no output, or a whole one.
+/// Whichever operation fails, and with whatever kind of error, each object has no output or a whole one.
 #[test]
 fn an_output_that_fails_once_does_not_appear_in_part() {
     let scene = Scene::new();

@@ -1,8 +1,8 @@
-//! What a process that was killed left of a bundle: lines, and what was revealed of them, in clear. Whoever makes a bundle at
-//! that place again removes it.
+//! Removes what a killed process left of a bundle: lines, and originals revealed from them, which are in
+//! clear unless the bundle was to be encrypted. The next bundle written to the same place removes it.
 //!
-//! A process that is alive has a lock on the lines. What is anything but a bundle in the making stays, and the new bundle is
-//! refused; so does one that has its sums, for it may be whole.
+//! A live process holds a lock on the file of lines. Anything other than an incomplete bundle stays, and the
+//! new bundle is refused; so does a bundle that has its sums, because it may be complete.
 
 use super::output::{Destination, failed};
 use super::stage::{PARTIAL, with_suffix};
@@ -12,10 +12,10 @@ use crate::primitives::storage::Storage;
 use std::path::{Path, PathBuf};
 
 impl Destination {
-    /// Removes what a process that was killed left here. Where that was, if there was any.
+    /// Removes what a killed process left here. Returns where that was, if there was anything.
     ///
     /// # Errors
-    /// [`super::WRITE`] if it cannot be looked at or removed.
+    /// [`super::WRITE`] if it cannot be examined or removed.
     pub fn clear(&self, storage: &dyn Storage) -> Result<Option<PathBuf>, Diagnostic> {
         let partial = with_suffix(self.path(), PARTIAL);
         let files = match self {
@@ -29,9 +29,9 @@ impl Destination {
         if !files.contains(&lines) || !is_abandoned(storage, &lines)? {
             return Ok(None);
         }
-        // The lines last: without them nobody would know what the rest is.
+        // Remove the lines last: without them, nobody would know what the other files are.
         for path in files.iter().rev().filter(|path| **path != lines).chain([&lines]) {
-            // A file, or else a directory that is empty by now.
+            // A file, or a directory that is empty by now.
             let removed = storage.unlink(path).or_else(|_| storage.remove_directory(path));
             removed.map_err(failed("remove what is left of", path))?;
         }
@@ -42,7 +42,8 @@ impl Destination {
     }
 }
 
-/// Everything in the directory, what is above before what is below; nothing if something in it is none of a bundle.
+/// Lists everything in the directory, parents before children. Returns nothing if it contains anything that
+/// is not part of a bundle.
 fn below(storage: &dyn Storage, directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let list = |path: &Path| storage.list(path).map_err(failed("look at", path));
     let mut found = Vec::new();
@@ -54,7 +55,7 @@ fn below(storage: &dyn Storage, directory: &Path) -> Result<Vec<PathBuf>, Diagno
     }
     let mut at = 0;
     while let Some(listed) = found.get(at) {
-        // What a link leads to is not of this bundle.
+        // A link leads out of this bundle, so it is not followed.
         if listed.directory && !listed.link {
             found.extend(list(&listed.path.clone())?);
         }
@@ -63,7 +64,7 @@ fn below(storage: &dyn Storage, directory: &Path) -> Result<Vec<PathBuf>, Diagno
     Ok(found.into_iter().map(|listed| listed.path).collect())
 }
 
-/// The files of an encrypted bundle.
+/// Lists the files of an encrypted bundle.
 fn beside(storage: &dyn Storage, partial: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let spools = [LINES, TABLE].map(|name| with_suffix(partial, &format!(".{name}")));
     let mut found = Vec::new();
@@ -80,5 +81,5 @@ fn is_abandoned(storage: &dyn Storage, lines: &Path) -> Result<bool, Diagnostic>
     locked.map_err(failed("look at", lines))
 }
 
-/// What a bundle has at its top before it has its sums.
+/// The names at the top of a bundle before it has its sums.
 const NAMES: [&str; 5] = ["README.txt", "LISEZMOI.txt", LINES, TABLE, "proof"];

@@ -1,5 +1,5 @@
-//! `replay --bundle`: the lines of a case for the authority that asked, with what it takes to check them on a machine
-//! without oubliette.
+//! `replay --bundle`: the lines of a case for the authority that asked, with all that is needed to check them
+//! on a machine without oubliette.
 //!
 //! ```text
 //! README.txt LISEZMOI.txt    what this is, in both languages, and how to check it
@@ -12,8 +12,9 @@
 //! proof/ledger/17.json       entries of the ledger that belong to the case, to its segments and to those keys
 //! SHA256SUMS, SHA256SUMS.sig over all of these, signed with the key of the day
 //! ```
-//! A frame holds lines of other people, so it is not in there: only its digest is. Lines go to the disk as they come,
-//! under a name that says that the bundle is not whole; one that is to be encrypted never lies there in clear.
+//! A frame holds lines of other people, so the bundle contains only its digest. Lines are written to the disk
+//! as they come, under a name that marks the bundle as incomplete. The lines of a bundle to be encrypted are
+//! never on the disk in clear.
 
 mod leftover;
 mod output;
@@ -46,25 +47,25 @@ use table::Table;
 pub(in crate::jobs) use table::{cell, text, time_from};
 use zeroize::Zeroizing;
 
-/// What a bundle says of itself.
+/// What a bundle says about itself.
 #[derive(Clone, Debug)]
 pub struct About {
     /// Who asked, and why. Case, basis and period are stated.
     pub purpose: Purpose,
     /// The legal zone.
     pub zone: TimeZone,
-    /// When it was made.
+    /// When the bundle was made.
     pub made: Timestamp,
-    /// How many segments were searched.
+    /// The number of segments searched.
     pub segments: u64,
     /// What the answer lacks.
     pub gaps: Gaps,
 }
 
-/// The small files of a bundle, by their names within it; wiped when dropped.
+/// The small files of a bundle, by their names within it. They are wiped when dropped.
 pub type Files = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
-/// A bundle in the making.
+/// A bundle being written.
 #[derive(Debug)]
 pub struct Bundle {
     about: About,
@@ -75,17 +76,17 @@ pub struct Bundle {
     count: u64,
 }
 
-/// What a bundle became.
+/// The size of a complete bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Lines in it.
+    /// The number of lines.
     pub lines: u64,
-    /// Its files.
+    /// The number of files.
     pub files: u64,
 }
 
 impl Bundle {
-    /// An empty one, which will be at `destination`. What is there of it is removed if it is dropped.
+    /// Begins an empty bundle at `destination`. If it is dropped unfinished, what was written is removed.
     ///
     /// # Errors
     /// [`WRITE`].
@@ -100,7 +101,7 @@ impl Bundle {
         Ok(Self { about, stage, lines, table, proof: Proof::default(), count: 0 })
     }
 
-    /// Adds a line of `planned`, with what of it is revealed, and the line in which that stands.
+    /// Adds a line of `planned`, with its `originals` that may be shown, and the line with those put back.
     ///
     /// # Errors
     /// [`WRITE`].
@@ -121,22 +122,23 @@ impl Bundle {
         })
     }
 
-    /// Notes how many segments were searched, and what the answer lacks.
+    /// Records how many segments were searched, and what the answer lacks.
     pub fn searched(&mut self, segments: u64, gaps: Gaps) {
         (self.about.segments, self.about.gaps) = (segments, gaps);
     }
 
-    /// Signs it and gives it its name. `ledger` is the folder of the ledger.
+    /// Signs the bundle and gives it its name. `ledger` is the folder of the ledger.
     ///
     /// # Errors
-    /// If a segment or the ledger cannot be read, the ledger not be kept, or the bundle not be written.
+    /// If a segment or the ledger cannot be read, or the ledger or the bundle cannot be written; [`MIDNIGHT`]
+    /// if the day of the key ended meanwhile.
     pub fn finish(self, site: &mut Site, ledger: &Path) -> Result<Written, Diagnostic> {
         let Self { about, mut stage, lines, table, proof, count } = self;
         stage.take(LINES, lines)?;
         stage.take(TABLE, table.into_spool()?)?;
         let case = about.purpose.case.clone().unwrap_or_default();
         let mut files = Files::new();
-        // From here on the ledger has a key of today.
+        // From here on, the ledger has a key of today.
         let day = site.ledger.day()?;
         proof.collect(&site.storage, ledger, &case, day, &mut files)?;
         files.insert("proof/check.sh".to_owned(), Zeroizing::new(readme::check(day).into_bytes()));
@@ -159,7 +161,7 @@ impl Bundle {
     }
 }
 
-/// What `sha256sum` prints of the files.
+/// Returns what `sha256sum` prints for the files.
 fn text_of(sums: &Sums) -> Vec<u8> {
     let lines = sums.iter().map(|(name, digest)| format!("{}  {name}\n", hex::encode(digest)));
     lines.collect::<String>().into_bytes()
@@ -169,10 +171,10 @@ const LINES: &str = "lines.log";
 const TABLE: &str = "lines.csv";
 const SUMS: &str = "SHA256SUMS";
 
-/// All codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&WRITE, &MIDNIGHT];
 
-/// B01: where it should go.
+/// B01: a destination that cannot be written.
 pub static WRITE: Code = Code {
     id: "B01",
     title: "a bundle cannot be written",
@@ -200,7 +202,7 @@ References
   docs/replay.md",
 };
 
-/// B03: the day of the key is over.
+/// B03: the day of the key has ended.
 pub static MIDNIGHT: Code = Code {
     id: "B03",
     title: "midnight passed while a bundle was written",

@@ -1,4 +1,4 @@
-//! Where a bundle goes: a directory that does not exist yet, or one file encrypted to an age recipient.
+//! The destination of a bundle: a directory that does not exist yet, or one file encrypted to age recipients.
 
 use super::WRITE;
 use super::stage::{PARTIAL, with_suffix};
@@ -8,7 +8,7 @@ use crate::primitives::storage::Storage;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Where a bundle goes.
+/// The destination of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// A directory, which must not exist.
@@ -17,7 +17,7 @@ pub enum Destination {
     Encrypted {
         /// The file.
         file: PathBuf,
-        /// The recipients' names: `age1...`.
+        /// The names of the recipients: `age1...`.
         recipients: Vec<String>,
     },
 }
@@ -32,7 +32,7 @@ impl Destination {
         }
     }
 
-    /// Refuses what exists and recipients that are none.
+    /// Checks that nothing exists at the destination and that the recipients are valid.
     ///
     /// # Errors
     /// [`WRITE`].
@@ -55,10 +55,10 @@ impl Destination {
 
 pub(super) const RECIPIENT_OPTION: &str = "--bundle-recipient";
 
-/// `bytes`, encrypted with age to the recipients that were named as values of `option`.
+/// Encrypts `bytes` with age to the recipients that were named as values of `option`.
 ///
 /// # Errors
-/// [`WRITE`] with the number of a name that is no recipient; if age refuses.
+/// [`WRITE`] with the number of a name that is not a recipient, or if age refuses.
 pub(in crate::jobs) fn encrypted_to(
     bytes: &[u8],
     option: &str,
@@ -68,7 +68,7 @@ pub(in crate::jobs) fn encrypted_to(
     encrypt(bytes, &parsed(option, recipients)?).map_err(refused)
 }
 
-/// Whom something is encrypted to.
+/// The recipients to encrypt to.
 pub(super) type Recipients = Vec<Box<dyn age::Recipient + Send>>;
 
 pub(super) fn parsed(option: &str, names: &[String]) -> Result<Recipients, Diagnostic> {

@@ -1,4 +1,4 @@
-//! The port beside an identifier: the law wants it, and a filter leaves it in clear.
+//! Finds the port beside an identifier. The law asks for it, and a filter leaves it in clear.
 //!
 //! ```text
 //! TOKEN:443   [TOKEN]:443   TOKEN#53   TOKEN.443   TOKEN port 50514            glued to it, or spelt behind it
@@ -6,12 +6,12 @@
 //! "remote_ip":"TOKEN","remote_port":50514   rip=TOKEN, rport=50514             fields that are named alike
 //! "ip":"TOKEN","port":50514   client=TOKEN port=50514                          a field that is named so, right behind it
 //! ```
-//! A wrong port names a wrong person behind a shared address: where nothing says whose port it is, none is given. The
-//! line has whatever else it states.
+//! A wrong port names the wrong person behind a shared address, so if nothing says whose port it is, none is
+//! given. The line itself contains whatever else it states.
 
 use std::ops::Range;
 
-/// The port of the identifier at `span` of `line`, as the line spells it.
+/// Returns the port of the identifier at `span` of `line`, as the line spells it.
 pub(super) fn beside<'l>(line: &'l [u8], span: &Range<usize>) -> Option<&'l str> {
     let after = line.get(span.end..)?;
     let after = after.strip_prefix(b"]").unwrap_or(after);
@@ -23,8 +23,8 @@ pub(super) fn beside<'l>(line: &'l [u8], span: &Range<usize>) -> Option<&'l str>
     glued.or_else(spelt).or_else(|| of_field(line, span))
 }
 
-/// The port in a field that belongs to the one in which the identifier stands: the first behind it, or else the last
-/// before it.
+/// Returns the port from a field that belongs to the identifier's field: the first such field after it, or
+/// else the last one before it.
 fn of_field<'l>(line: &'l [u8], span: &Range<usize>) -> Option<&'l str> {
     let stem = stem(&name_before(line, span.start)?);
     let fields = || {
@@ -48,17 +48,17 @@ fn of_field<'l>(line: &'l [u8], span: &Range<usize>) -> Option<&'l str> {
     before
 }
 
-/// What may stand between a value and the next separator, where the next name is `port`.
+/// The bytes that may stand between a value and the next separator if the next name is `port`.
 const FILLING: &[u8] = b"\"'\\ ,;|]\tport";
 
-/// The name of the field whose value begins at `start`, in lower case and without separators.
+/// Returns the name of the field whose value begins at `start`, in lower case and without separators.
 fn name_before(line: &[u8], start: usize) -> Option<String> {
     let before = trimmed(&line[..start], b"\"'\\[ ");
     let (separator, _) = before.split_last()?;
     matches!(separator, b'=' | b':').then(|| name_of(line, before.len() - 1))?
 }
 
-/// The name before the separator at `end`.
+/// Returns the name before the separator at `end`.
 fn name_of(line: &[u8], end: usize) -> Option<String> {
     let name = trimmed(&line[..end], b"\"'\\ ");
     let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
@@ -68,7 +68,8 @@ fn name_of(line: &[u8], end: usize) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// What the names of an address and of its port have in common: `remote` of `remoteaddr`, `r` of `rip`.
+/// Returns what the names of an address and of its port have in common: `remote` of `remoteaddr`, `r` of
+/// `rip`.
 fn stem(name: &str) -> String {
     let kinds = ["address", "addr", "host", "ip"];
     let stem = kinds.into_iter().find_map(|kind| name.strip_suffix(kind)).unwrap_or(name);
@@ -87,26 +88,26 @@ fn is_port_of(name: &str, stem: &str) -> bool {
     name.strip_suffix("port") == Some(stem) || others.contains(&name)
 }
 
-/// A value without what stands around it.
+/// Strips what surrounds a value.
 fn value(text: &[u8]) -> &[u8] {
     let around = text.iter().take_while(|byte| b"\"'\\ ".contains(byte)).count();
     &text[around..]
 }
 
-/// A port at the start of `text`: digits, and no more of them than a port has.
+/// Parses a port at the start of `text`: digits, no more than a port has.
 fn number(text: &[u8]) -> Option<&str> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let digits = std::str::from_utf8(text.get(..digits)?).ok()?;
     digits.parse::<u16>().ok().map(|_| digits)
 }
 
-/// Text without these bytes at its end.
+/// Strips these bytes from the end of the text.
 fn trimmed<'l>(text: &'l [u8], around: &[u8]) -> &'l [u8] {
     let trailing = text.iter().rev().take_while(|byte| around.contains(byte)).count();
     &text[..text.len() - trailing]
 }
 
-/// No name of a field is longer.
+/// The longest name of a field, in bytes.
 const LONGEST_NAME: usize = 64;
 
 #[cfg(test)]
@@ -145,7 +146,7 @@ mod tests {
             (r#"{"id.orig_h":"TOKEN","id.orig_p":50514,"id.resp_h":"y","id.resp_p":443}"#, Some("50514")),
             (r#"{"log":"{\"src_ip\":\"TOKEN\",\"src_port\":50514}"}"#, Some("50514")),
             (r#"{"remote_ip":"TOKEN","status":200,"server_port":443}"#, None),
-            // logfmt and its like.
+            // logfmt and similar formats.
             ("level=info src_ip=TOKEN src_port=50514 dst_port=443", Some("50514")),
             ("level=info client=TOKEN port=50514", Some("50514")),
             ("level=info client=TOKEN status=200 port=443", None),
@@ -159,7 +160,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever wrote the line.
+        /// Whatever surrounds the token, the search for a port does not panic.
         #[test]
         fn anything_may_stand_around(before in "[a-z=:\"' \\[\\\\_0-9.]{0,30}", after in "(port|spt|[=:\"' ,\\]0-9]){0,20}") {
             let line = format!("{before}TOKEN{after}");

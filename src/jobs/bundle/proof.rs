@@ -1,4 +1,4 @@
-//! What proves where the lines of a bundle come from: seals of segments, digests of frames, the entries of the
+//! Proves where the lines of a bundle come from: by seals of segments, digests of frames, entries of the
 //! ledger, and the keys that signed them.
 
 use super::Files;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The frames that lines were found in.
+/// The frames in which lines were found.
 #[derive(Debug, Default)]
 pub(super) struct Proof {
     /// Numbers of frames in the bundle, from 1, by segment and number in the segment.
@@ -26,7 +26,7 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    /// The number in the bundle of the frame that a line is in.
+    /// Returns the number in the bundle of the frame that holds a line.
     pub(super) fn place(&mut self, planned: &PlannedSegment, line: &Line<'_>) -> usize {
         let next = self.frames.len() + 1;
         if !self.paths.contains_key(line.name) {
@@ -38,7 +38,7 @@ impl Proof {
     /// Adds the proof of all lines to `files`, and the key of `today`. `ledger` is the folder of the ledger.
     ///
     /// # Errors
-    /// If a segment or the ledger cannot be read, or is not as it was written.
+    /// If a segment or the ledger is damaged or cannot be read.
     pub(super) fn collect(
         &self,
         storage: &Arc<dyn Storage>,
@@ -63,7 +63,7 @@ impl Proof {
 
 const FRAMES_HEAD: &str = "frame,segment,number_in_segment,offset,bytes,chain_before,chain\r\n";
 
-/// What the seal of a segment is over, and the seal.
+/// Adds the seal of a segment and the bytes that it covers.
 fn seal(number: usize, name: &SegmentName, segment: &Segment, files: &mut Files) -> Result<(), Diagnostic> {
     let Seal { day, key: _, signature } = *segment.seal();
     let mut add = |file: &str, bytes: Vec<u8>| {
@@ -89,14 +89,15 @@ fn frame_row(in_bundle: usize, segment_number: usize, frame: usize, segment: &Se
     let _ = write!(rows, "{in_bundle},{segment_number},{frame},{offset},{bytes},{before},{chain}\r\n");
 }
 
-/// Which entries of the ledger belong to a bundle.
+/// Selects the entries of the ledger that belong to a bundle.
 struct Wanted<'w> {
     case: &'w str,
     segments: &'w BTreeSet<String>,
 }
 
 impl Wanted<'_> {
-    /// Whether the entry does. `accesses` are the numbers of those of the case so far.
+    /// Returns whether an entry belongs to the bundle. `accesses` are the numbers of the accesses of the case
+    /// so far.
     fn takes(&self, entry: &Entry, accesses: &mut BTreeSet<u64>) -> bool {
         match entry.event() {
             Some(Event::Begin(_) | Event::NextKey(_)) => true,
@@ -115,8 +116,8 @@ impl Wanted<'_> {
     }
 }
 
-/// Adds those entries, each with its signature and the day whose key made it; and the keys of those days and of
-/// `today`.
+/// Adds these entries, each with its signature and the day whose key made it; and the keys of those days and
+/// of `today`.
 fn entries(
     storage: &Arc<dyn Storage>,
     ledger: &Path,
@@ -129,7 +130,7 @@ fn entries(
         if !wanted.takes(&entry, &mut accesses) {
             return;
         }
-        // Whose key signed it.
+        // The day whose key signed it.
         let day = entry.day;
         days.insert(day);
         for (kind, bytes) in

@@ -1,13 +1,13 @@
-//! What a bundle says of itself, in English and in French, and the script that checks it.
+//! The texts in which a bundle describes itself, in English and in French, and the script that checks it.
 //!
-//! French has its accents in the file; here they are escapes, for sources are ASCII.
+//! The French file has accents; they are escaped here, because sources are ASCII.
 
 use super::About;
 use crate::jobs::replay::Purpose;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-/// `README.txt`.
+/// Returns the contents of `README.txt`.
 pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
     let Stated { case, basis, operator, from, to } = Stated::of(&about.purpose, "not stated");
     let answer = match lines {
@@ -106,7 +106,7 @@ produced, and SHA-256(chain_before || frame) must be the chain in frames.csv, wh
     )
 }
 
-/// A paragraph with names below it, if there are any.
+/// Returns a paragraph followed by a list of names; empty if there are none.
 fn listed(what: &str, names: &[String]) -> String {
     if names.is_empty() {
         return String::new();
@@ -115,7 +115,7 @@ fn listed(what: &str, names: &[String]) -> String {
     format!("\n{what}\n\n{names}")
 }
 
-/// `LISEZMOI.txt`.
+/// Returns the contents of `LISEZMOI.txt`.
 pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
     let Stated { case, basis, operator, from, to } = Stated::of(&about.purpose, "non pr\u{e9}cis\u{e9}");
     let answer = match lines {
@@ -215,7 +215,7 @@ frames.csv, que le sceau couvre.
     )
 }
 
-/// `proof/check.sh`.
+/// Returns the contents of `proof/check.sh`.
 pub(super) fn check(day: Date) -> String {
     include_str!("check.sh").replace("DAY_OF_SUMS", &day.to_string())
 }
@@ -226,7 +226,7 @@ fn zone(about: &About) -> String {
     about.zone.iana_name().unwrap_or("UTC").to_owned()
 }
 
-/// What was stated, as text.
+/// What the purpose states, as text.
 struct Stated {
     case: String,
     basis: String,
@@ -237,7 +237,7 @@ struct Stated {
 
 impl Stated {
     fn of(purpose: &Purpose, nothing: &str) -> Self {
-        // What somebody typed stays on its line.
+        // Text that somebody typed must not begin a new line.
         let plain = |text: &str| text.chars().filter(|character| !character.is_control()).collect::<String>();
         let text = |text: Option<&str>| text.map_or_else(|| nothing.to_owned(), plain);
         let instant =

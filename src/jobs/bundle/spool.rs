@@ -1,5 +1,6 @@
-//! A file of a bundle that grows line by line, whatever its length: in clear in a directory that is handed over, or
-//! else encrypted under a key that only this process has, until it goes into the archive for the recipient.
+//! A file of a bundle that grows line by line to any length. It is in clear in a directory that is handed
+//! over; otherwise it is encrypted under a key that only this process has, until it goes into the archive for
+//! the recipient.
 
 use super::output::FILE_MODE;
 use crate::primitives::storage::{Storage, Stored};
@@ -20,19 +21,19 @@ enum Sink {
     Encrypted(Box<age::stream::StreamWriter<Appender>>),
 }
 
-/// A file that is whole.
+/// A complete file.
 #[derive(Debug)]
 pub(super) struct Spooled {
-    /// Where it lies.
+    /// The path of the file.
     pub(super) path: PathBuf,
-    /// How many bytes it has in clear.
+    /// The length in clear, in bytes.
     pub(super) bytes: u64,
-    /// Their digest.
+    /// The SHA-256 of the bytes in clear.
     pub(super) digest: [u8; 32],
 }
 
 impl Spool {
-    /// A new file; encrypted to `key`, if there is one.
+    /// Creates a file, encrypted to `key` if one is given.
     pub(super) fn create(
         storage: &dyn Storage,
         path: &Path,
@@ -51,7 +52,7 @@ impl Spool {
         Ok(Self { sink, digest: Sha256::new(), bytes: 0, path: path.to_owned() })
     }
 
-    /// Writes out what is left, durably.
+    /// Writes what is left, durably.
     pub(super) fn finish(self) -> io::Result<Spooled> {
         let mut appender = match self.sink {
             Sink::Clear(appender) => appender,
@@ -80,14 +81,14 @@ impl Write for Spool {
         Ok(bytes.len())
     }
 
-    /// What waits is written out at the end.
+    /// Waiting bytes are written at the end.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
 impl Spooled {
-    /// Its bytes in clear.
+    /// Opens the file to read its bytes in clear.
     pub(super) fn open(
         &self,
         storage: &dyn Storage,
@@ -101,7 +102,7 @@ impl Spooled {
     }
 }
 
-/// Appends to a file, some of it at a time.
+/// Appends to a file in large writes.
 pub(super) struct Appender {
     file: Box<dyn Stored>,
     waiting: Vec<u8>,
@@ -112,7 +113,7 @@ impl Appender {
         Ok(Self { file: storage.create(path, FILE_MODE)?, waiting: Vec::new() })
     }
 
-    /// Writes out what is left, durably.
+    /// Writes what is left, durably.
     pub(super) fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         self.file.sync()
@@ -136,7 +137,7 @@ impl Write for Appender {
 
 const AT_A_TIME_BYTES: usize = 256 << 10;
 
-/// Reads a file from its beginning to its end.
+/// Reads a file from beginning to end.
 struct Sequential {
     file: Box<dyn Stored>,
     at: u64,

@@ -1,10 +1,12 @@
-//! A bundle until it is whole: under a name that says so, and gone again if it does not become whole.
+//! Keeps an incomplete bundle under a name that marks it as such, and removes it if it does not become
+//! complete.
 //!
 //! ```text
 //! DIR.partial/...                        a directory; renamed to DIR at the end
 //! FILE.partial, FILE.partial.lines.log   an encrypted file; renamed to FILE at the end
 //! ```
-//! A process that is killed leaves these behind, without the lock that it had on them. What has no SHA256SUMS is no bundle.
+//! A killed process leaves these files behind, without the lock that it held on them. Anything without
+//! SHA256SUMS is not a bundle.
 
 use super::Files;
 use super::output::{DIRECTORY_MODE, Destination, FILE_MODE, RECIPIENT_OPTION, Recipients, failed, parsed};
@@ -19,25 +21,25 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Digests of files by their names.
+/// Digests of files, by name.
 pub(super) type Sums = BTreeMap<String, [u8; 32]>;
 
-/// Where a bundle grows. What is left of it is removed when this is dropped.
+/// A place where a bundle grows. Dropping it removes what is left there.
 pub(super) struct Stage {
     storage: Arc<dyn Storage>,
     destination: Destination,
-    /// Opens what is spooled for an encrypted bundle, as long as this process lives.
+    /// Opens the spools of an encrypted bundle, as long as this process lives.
     key: Option<age::x25519::Identity>,
     made: Timestamp,
     spooled: BTreeMap<String, Spooled>,
-    /// Files and directories that were made, in that order.
+    /// Files and directories created, in that order.
     left: Vec<PathBuf>,
-    /// Locks on the files that grow: they tell a process that is alive from what a killed one left.
+    /// Locks on the growing files. They distinguish the files of a live process from what a killed one left.
     locks: Vec<Box<dyn Stored>>,
 }
 
 impl Stage {
-    /// Begins a bundle at a place where nothing is.
+    /// Begins a bundle at a place where nothing exists.
     ///
     /// # Errors
     /// [`super::WRITE`].
@@ -65,7 +67,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// A file that grows.
+    /// Creates a growing file.
     ///
     /// # Errors
     /// [`super::WRITE`].
@@ -82,7 +84,7 @@ impl Stage {
         Ok(spool)
     }
 
-    /// Takes a file that has its end.
+    /// Takes a growing file that is complete.
     ///
     /// # Errors
     /// [`super::WRITE`].
@@ -92,14 +94,14 @@ impl Stage {
         Ok(())
     }
 
-    /// Digests of what it has, and of `files`.
+    /// Returns the digests of the spooled files and of `files`.
     pub(super) fn sums(&self, files: &Files) -> Sums {
         let spooled = self.spooled.iter().map(|(name, spooled)| (name.clone(), spooled.digest));
         let others = files.iter().map(|(name, bytes)| (name.clone(), Sha256::digest(bytes).into()));
         spooled.chain(others).collect()
     }
 
-    /// Adds `files` and gives the bundle its name, durably. How many files it has.
+    /// Adds `files` and gives the bundle its name, durably. Returns the number of files in the bundle.
     ///
     /// # Errors
     /// [`super::WRITE`].
@@ -115,7 +117,7 @@ impl Stage {
             _ => self.write_directory(files)?,
         }
         self.storage.rename(&partial, &place).map_err(failed("rename", &partial))?;
-        // What has its name is no longer to be removed; the spools of an encrypted one are.
+        // The renamed bundle must not be removed any more, but the spools of an encrypted one must be.
         self.left.retain(|path| self.key.is_some() && *path != partial);
         let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
@@ -157,7 +159,8 @@ impl Stage {
         directories.iter().try_for_each(sync)
     }
 
-    /// A tar archive (POSIX ustar) of everything, in the directory `bundle`, encrypted to the recipients.
+    /// Writes a tar archive (POSIX ustar) of everything, in the directory `bundle`, encrypted to the
+    /// recipients.
     fn write_encrypted(
         &self,
         key: &age::x25519::Identity,
@@ -192,8 +195,8 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         for path in self.left.iter().rev() {
-            // A file, or else a directory that is empty by now: what cannot be removed stays under a name that says
-            // what it is.
+            // A file, or a directory that is empty by now. What cannot be removed stays under a name that
+            // says what it is.
             if self.storage.unlink(path).is_err() {
                 let _ = self.storage.remove_directory(path);
             }
@@ -212,11 +215,11 @@ fn inside(name: &str) -> String {
 }
 
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    // Without a slash at its end.
+    // Drop a trailing slash.
     let mut name = OsString::from(path.components().as_path());
     name.push(suffix);
     PathBuf::from(name)
 }
 
-/// Behind the name of what is not whole.
+/// The suffix of whatever is incomplete.
 pub(super) const PARTIAL: &str = ".partial";

@@ -1,8 +1,8 @@
-//! `lines.csv`: a row a line, for spreadsheets (RFC 4180, UTF-8).
+//! `lines.csv`: one row per line, for spreadsheets (RFC 4180, UTF-8).
 //!
-//! A cell that a spreadsheet would take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a carriage return)
-//! has an apostrophe in front: a client chooses what stands in a line. Bytes that are no UTF-8, and control
-//! characters, are written as `\xff`. `lines.log` has every byte as it is.
+//! A cell that a spreadsheet would read as a formula (it begins with `=`, `+`, `-`, `@`, a tab or a carriage
+//! return) gets an apostrophe in front, because clients choose what a line contains. Bytes that are not
+//! UTF-8, and control characters, are written as `\xff`. `lines.log` has every byte unchanged.
 
 use super::spool::Spool;
 use super::{WRITE, port};
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
 
-/// Where a line states no port beside an identifier. (No hyphen: a spreadsheet would begin to compute.)
+/// Written if a line states no port beside an identifier. (No hyphen: a spreadsheet would start to compute.)
 const NO_PORT: &str = "?";
 
 const HEADS: [&str; 12] = [
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Table {
 }
 
 impl Table {
-    /// With its head. Times are in UTC and in `zone`.
+    /// Creates a table with its header. Times are in UTC and in `zone`.
     pub(super) fn new(spool: Spool, zone: TimeZone) -> Result<Self, Diagnostic> {
         let mut builder = csv::WriterBuilder::new();
         let mut writer = builder.terminator(csv::Terminator::CRLF).from_writer(spool);
@@ -52,7 +52,7 @@ impl Table {
         Ok(Self { writer, zone })
     }
 
-    /// Adds row `number`, of a line in frame `frame` of the bundle.
+    /// Adds row `number`, for a line in frame `frame` of the bundle.
     pub(super) fn row(
         &mut self,
         number: u64,
@@ -85,7 +85,7 @@ impl Table {
         self.writer.write_record(&cells).map_err(failed)
     }
 
-    /// The file of the whole table.
+    /// Returns the file of the whole table.
     pub(super) fn into_spool(self) -> Result<Spool, Diagnostic> {
         self.writer.into_inner().map_err(|error| failed(error.into_error()))
     }
@@ -95,7 +95,8 @@ fn failed(error: impl std::fmt::Display) -> Diagnostic {
     Diagnostic::new(&WRITE, "a table cannot be written").because(error.to_string())
 }
 
-/// What says when the event was; if that is not the line, between which instants.
+/// Returns the source of the event's time; if that is not the line, also the instants between which the event
+/// was.
 pub(in crate::jobs) fn time_from(line: &Line<'_>) -> String {
     let what = match line.from {
         DayFrom::Stated => return "line".to_owned(),
@@ -106,7 +107,7 @@ pub(in crate::jobs) fn time_from(line: &Line<'_>) -> String {
     format!("{what}, between {} and {}", at(line.between.0), at(line.between.1))
 }
 
-/// Bytes as text.
+/// Converts bytes to text.
 pub(in crate::jobs) fn text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -127,7 +128,7 @@ fn escape(number: u32, text: &mut String) {
     let _ = write!(text, "\\x{number:02x}");
 }
 
-/// Text that no spreadsheet takes for a formula.
+/// Returns text that no spreadsheet reads as a formula.
 pub(in crate::jobs) fn cell(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     if formula { format!("'{text}") } else { text.to_owned() }

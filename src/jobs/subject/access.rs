@@ -1,6 +1,6 @@
-//! `subject access`: a person's lines in a portable form, with what GDPR art. 15(1) wants to be told of them.
+//! `subject access`: a person's lines in a portable form, with the information that GDPR art. 15(1) requires.
 //!
-//! Her own identifiers stand in clear, those of other people stay tokens (art. 15(4)).
+//! Her own identifiers are in clear; those of other people stay tokens (art. 15(4)).
 
 use crate::jobs::bundle::{cell, text, time_from};
 use crate::jobs::replay::{Line, Reveal};
@@ -12,61 +12,61 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
 
-/// What is told of the lines of one class.
+/// Information on the lines of one class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Processing {
     /// The class.
     pub class: String,
-    /// What for.
+    /// The purpose of the processing.
     pub purpose: String,
-    /// On what legal basis.
+    /// The legal basis.
     pub legal_basis: String,
-    /// For how long.
+    /// How long lines are kept.
     pub kept_for: String,
-    /// Whether the law obliges to keep it, so that it cannot be erased before.
+    /// Whether the law requires the lines to be kept, so that they cannot be erased earlier.
     pub legal_duty: bool,
-    /// How many lines.
+    /// The number of lines.
     pub lines: u64,
-    /// The first days on which they must no longer exist.
+    /// The first days on which these lines must no longer exist.
     pub expires: BTreeSet<String>,
 }
 
 /// A line of the person.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct OwnLine {
-    /// When its event was.
+    /// The time of the event, in UTC.
     pub time_utc: String,
-    /// The same in the legal zone.
+    /// The same time in the legal zone.
     pub time_legal: String,
-    /// What says so: the line, or its receipt.
+    /// The source of the time: the line, or its receipt.
     pub time_from: String,
-    /// Its class.
+    /// The class of the line.
     pub class: String,
-    /// The first legal day on which it must no longer exist.
+    /// The first legal day on which the line must no longer exist.
     pub expires: String,
-    /// The line, her own identifiers in clear.
+    /// The line, with her own identifiers in clear.
     pub line: String,
 }
 
-/// Her identifiers are in clear: the length only.
+/// Shows only the length, because her identifiers are in clear.
 impl std::fmt::Debug for OwnLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "OwnLine([{} bytes redacted])", self.line.len())
     }
 }
 
-/// The answer.
+/// The answer to a request.
 #[derive(Debug, Serialize)]
 pub struct Dossier {
-    /// When it was made.
+    /// When the answer was made.
     pub made: Timestamp,
-    /// Reference of the request.
+    /// The reference of the request.
     pub case: Option<String>,
-    /// The period asked for.
+    /// The start of the requested period.
     pub from: Option<Timestamp>,
-    /// Its end.
+    /// The end of the requested period.
     pub to: Option<Timestamp>,
-    /// What is told of the lines, by class.
+    /// Information on the lines, by class.
     pub processing: Vec<Processing>,
     /// The lines, in the order of their events.
     pub lines: Vec<OwnLine>,
@@ -77,7 +77,7 @@ pub struct Dossier {
 }
 
 impl Dossier {
-    /// One without lines.
+    /// Creates an answer without lines.
     #[must_use]
     pub fn new(made: Timestamp, zone: TimeZone) -> Self {
         let (processing, lines, counts) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -87,7 +87,7 @@ impl Dossier {
     /// Adds a line.
     ///
     /// # Errors
-    /// If a vault cannot be opened any more.
+    /// If a vault can no longer be opened.
     pub fn add(&mut self, line: &Line<'_>, reveal: &mut Reveal<'_>) -> Result<(), Diagnostic> {
         let mut revealed = Zeroizing::new(Vec::with_capacity(line.bytes.len() * 2));
         reveal.put_back(line, &mut revealed)?;
@@ -108,12 +108,12 @@ impl Dossier {
         Ok(())
     }
 
-    /// Adds what the policy says of the classes that lines were found in.
+    /// Adds what the policy says about the classes in which lines were found.
     pub fn explain(&mut self, classes: &[RetentionClass]) {
         self.processing = self.counts.iter().map(|(name, found)| processing(name, found, classes)).collect();
     }
 
-    /// The lines as a table (RFC 4180), in which no cell is a formula.
+    /// Returns the lines as a table (RFC 4180) in which no cell is a formula.
     ///
     /// # Errors
     /// If it cannot be written.

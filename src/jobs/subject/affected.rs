@@ -1,7 +1,7 @@
-//! `subject affected`: whom the lines of a period are about, for the notices of GDPR art. 33 and 34.
+//! `subject affected`: the people in the lines of a period, for the notices of GDPR art. 33 and 34.
 //!
-//! Without originals people are counted by their tokens, of which each has another one in every epoch: the count is
-//! then an upper bound. With originals each counts once, however long the period is.
+//! Without originals, people are counted by their tokens. A person has a different token in every epoch, so
+//! the count is then an upper bound. With originals, each person counts once, however long the period is.
 
 use crate::jobs::bundle::text;
 use crate::jobs::replay::{Line, Reveal, Scope, spelling};
@@ -10,14 +10,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Somebody in the lines of a period.
+/// A person in the lines of a period.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Person {
     /// The kind of the identifier.
     pub kind: String,
-    /// The token; or the identifier in clear, if originals are given back.
+    /// The token, or the identifier in clear if originals are revealed.
     pub identifier: String,
-    /// In how many lines.
+    /// The number of lines with the identifier.
     pub lines: u64,
     /// The earliest event.
     pub first: Timestamp,
@@ -25,14 +25,14 @@ pub struct Person {
     pub last: Timestamp,
 }
 
-/// How many there are of a kind.
+/// The number of identifiers of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Count {
     /// The kind.
     pub kind: String,
-    /// How many distinct identifiers of it.
+    /// The number of distinct identifiers of this kind.
     pub distinct: u64,
-    /// In how many lines, a line with two of them counted twice.
+    /// The number of lines with them; a line with two of them counts twice.
     pub lines: u64,
 }
 
@@ -50,12 +50,12 @@ struct Seen {
 }
 
 impl Affected {
-    /// Counts those in a line: by originals if `scope` gives back those of everybody, else by tokens. A token whose
-    /// original the vault does not have is counted as a token. How many of them were not known before, by their
-    /// originals: what a [list](Affected::people) gives back.
+    /// Counts the people in a line: by originals if `scope` reveals everybody's, otherwise by tokens. A token
+    /// whose original is not in the vault is counted as a token. Returns how many people with originals were
+    /// not known before: those that a [list](Affected::people) reveals.
     ///
     /// # Errors
-    /// If a vault cannot be opened any more.
+    /// If a vault can no longer be opened.
     pub fn add(&mut self, line: &Line<'_>, scope: Scope, reveal: &mut Reveal<'_>) -> Result<u64, Diagnostic> {
         let originals = if scope == Scope::Everybody { reveal.originals(line)? } else { Vec::new() };
         let mut seen: Vec<(String, String)> = Vec::new();
@@ -80,7 +80,7 @@ impl Affected {
         Ok(given_back)
     }
 
-    /// How many of each kind.
+    /// Returns the counts of each kind.
     #[must_use]
     pub fn counts(&self) -> Vec<Count> {
         let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
@@ -92,7 +92,7 @@ impl Affected {
         counts.into_iter().map(count).collect()
     }
 
-    /// Each of them, by kind.
+    /// Returns all people, sorted by kind.
     #[must_use]
     pub fn people(&self) -> Vec<Person> {
         let instant = |second| Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -107,7 +107,8 @@ impl Affected {
     }
 }
 
-/// Kind and text of a token as it stands in a line. One in the shape of an address is of the kind of its shape.
+/// Returns kind and text of a token as it is in a line. A token in the shape of an address has the kind of
+/// that shape.
 fn token(spelt: &[u8]) -> (String, String) {
     let spelt = text(spelt);
     let kind = match spelt.split_once('_') {

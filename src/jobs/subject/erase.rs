@@ -1,12 +1,14 @@
-//! `subject erase`: a person's lines go out of the segments of every class that no law obliges to keep.
+//! `subject erase`: removes a person's lines from the segments of every class that no law requires to be
+//! kept.
 //!
 //! ```text
 //! write vault and segment anew under other names, durably, read them back -> ledger: intent
 //!           -> rename both over the old ones (or remove those, if no line is left) -> sync -> ledger: done
 //! ```
-//! A name stands for the old segment or the new one at every moment, never for both or none. What breaks off
-//! before the intent leaves files that nobody looks at; what breaks off after it is ended by the next run, which
-//! needs no secret for that. Copies elsewhere stay as they were until the shred key of their day is erased.
+//! At every moment a name refers to either the old segment or the new one, never to both or neither. An
+//! erasure interrupted before the intent leaves files that nobody reads. One interrupted after it is
+//! completed by the next run, which needs no secret for that. Copies elsewhere stay as they were until the
+//! shred key of their day is erased.
 
 use super::failed;
 use crate::archive::{self, FILE_MODE, Keeps, Place, Rewritten, Segment, VaultMark, filter};
@@ -32,12 +34,12 @@ use std::sync::Arc;
 /// What became of a person's lines in one segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Answer {
-    /// The class and the expiry day of the segment.
+    /// The segment, with its class and expiry day.
     #[serde(flatten)]
     pub place: AnswerPlace,
-    /// How many lines of the person are or were in it.
+    /// The number of her lines that are or were in the segment.
     pub lines: u64,
-    /// What became of them.
+    /// What became of these lines.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
@@ -45,11 +47,11 @@ pub struct Answer {
 /// Where lines are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct AnswerPlace {
-    /// Their class.
+    /// The class of the lines.
     pub class: String,
-    /// The first legal day on which they must no longer exist, whatever is asked for.
+    /// The first legal day on which the lines must no longer exist, whatever is requested.
     pub expires: String,
-    /// Path of the segment within the archive.
+    /// The path of the segment within the archive.
     pub segment: String,
 }
 
@@ -57,21 +59,22 @@ pub struct AnswerPlace {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
-    /// They are gone.
+    /// They were erased.
     Erased,
-    /// The law obliges to keep them until their day (GDPR art. 17(3)(b)).
+    /// The law requires them to be kept until their day (GDPR art. 17(3)(b)).
     Duty {
         /// The legal basis.
         basis: String,
     },
-    /// They are frozen for a case (GDPR art. 17(3)(e)).
+    /// They are under hold for a case (GDPR art. 17(3)(e)).
     Held {
         /// The case.
         case: String,
     },
     /// No rule says whether there is a duty to keep their class.
     ClassUnknown,
-    /// The vault of their segment is not there or does not open, so it cannot be written anew without them.
+    /// The vault of their segment does not exist or does not open, so it cannot be rewritten without their
+    /// originals.
     VaultClosed {
         /// The code of the message that says why, for `oubliette explain`.
         code: String,
@@ -79,7 +82,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether somebody must see to it that this is settled.
+    /// Returns whether a person must settle this.
     #[must_use]
     pub fn needs_human(&self) -> bool {
         matches!(self, Self::Held { .. } | Self::ClassUnknown | Self::VaultClosed { .. })
@@ -89,19 +92,19 @@ impl Outcome {
 /// What an erasure did.
 #[derive(Debug)]
 pub struct Erased {
-    /// Each segment with lines of the person, in the order of their names.
+    /// The segments with lines of the person, in the order of their names.
     pub answers: Vec<Answer>,
-    /// Where nobody could look.
+    /// What could not be searched.
     pub gaps: Gaps,
-    /// How many segments of other tenants than the one that was named were left out.
+    /// The number of segments left out because they belong to tenants other than the named one.
     pub of_other_tenants: u64,
-    /// Vaults of nodes that have originals of lines which a worker of a fleet stored, and which are gone: no erasure here
-    /// reaches them, for the seals of the nodes cover them.
+    /// Vaults of nodes with originals of erased lines that a worker of a fleet had stored. No erasure here
+    /// can change these vaults, because the seals of the nodes cover them.
     pub elsewhere: Holders,
 }
 
 impl Erased {
-    /// How many lines are gone.
+    /// Returns the number of lines erased.
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.answers
@@ -111,29 +114,29 @@ impl Erased {
             .sum()
     }
 
-    /// How many lines stay.
+    /// Returns the number of lines kept.
     #[must_use]
     pub fn kept(&self) -> u64 {
         self.answers.iter().map(|answer| answer.lines).sum::<u64>() - self.lines()
     }
 }
 
-/// Where the lines may be that `selection` names somebody of. What broke off before is ended first; nothing else is
-/// changed.
+/// Plans where the lines may be of the people whom `selection` names. Completes interrupted erasures first;
+/// changes nothing else.
 ///
 /// # Errors
-/// If a secret that is needed is missing; if something cannot be read.
+/// If a secret that is needed is missing, or something cannot be read.
 pub fn plan(site: &mut Site, selection: &Selection, secrets: &mut Secrets) -> Result<Plan, Diagnostic> {
     finish(site)?;
     Plan::new(site, selection, Unsealed::LeftOut, secrets)
 }
 
-/// Erases the lines of a [`plan`], wherever that is allowed; a segment that is damaged stays as it is, among the gaps. Nobody
-/// else may purge, hold or erase meanwhile.
+/// Erases the lines of a [`plan`] wherever that is allowed. A damaged segment stays as it is and is listed in
+/// the gaps. Nobody else may purge, hold or erase meanwhile.
 ///
 /// # Errors
-/// If a secret that is needed is missing; if something cannot be read or written: what was begun is ended by
-/// [`finish`].
+/// If a secret that is needed is missing, or something cannot be read or written: then [`finish`] completes
+/// what was begun.
 pub fn erase(
     site: &mut Site,
     case: &str,
@@ -152,7 +155,7 @@ pub fn erase(
                 answers.push(answer);
             }
             Ok(None) => {}
-            // It stays as it is, and what was staged of a new one is removed by the next run.
+            // The segment stays as it is, and the next run removes what was staged to replace it.
             Err(error) => gaps.unreadable.note(&planned.name, error)?,
         }
     }
@@ -161,7 +164,8 @@ pub fn erase(
     Ok(Erased { answers, gaps, of_other_tenants: plan.counts.of_other_tenants, elsewhere })
 }
 
-/// Erases the lines in one segment, if there are any and that is allowed; with their tokens, if their originals are on nodes.
+/// Erases the lines in one segment, if there are any and it is allowed. Also returns their tokens, if the
+/// originals of these are on nodes.
 fn erase_in(
     site: &mut Site,
     case: &str,
@@ -169,7 +173,7 @@ fn erase_in(
     secrets: &mut Secrets,
     progress: &dyn Fn(u64),
 ) -> Result<Option<(Answer, NodeTokens)>, Diagnostic> {
-    // The plan is of somebody, or there would be nothing to tell lines by.
+    // A plan of an erasure names somebody: without that, no line could be recognised.
     let Some(wanted) = &planned.wanted else { return Ok(None) };
     let (lines, of_nodes) = look(site, planned, wanted, progress)?;
     if lines == 0 {
@@ -193,7 +197,8 @@ fn place(name: &SegmentName) -> AnswerPlace {
     AnswerPlace { class: class.to_string(), expires: expires.to_string(), segment: name.to_string() }
 }
 
-/// How many lines of the person are in the frames of a plan; and her tokens in them, if a worker of a fleet stored them.
+/// Counts the lines of the person in the frames of a plan; also returns her tokens in them, if a worker of a
+/// fleet stored them.
 fn look(
     site: &Site,
     planned: &PlannedSegment,
@@ -226,7 +231,7 @@ fn reason_to_keep(site: &Site, name: &SegmentName) -> Option<Outcome> {
     }
 }
 
-/// Writes a segment and its vault anew, and puts them in the place of the old ones.
+/// Writes a segment and its vault anew, and replaces the old ones.
 fn rewrite(
     site: &mut Site,
     case: &str,
@@ -258,7 +263,7 @@ fn rewrite(
     if let Rewritten { segment: Some(writer), .. } = staged {
         let (previous, now) = (old.footer().previous, site.now);
         let digest = writer.seal_staged(previous, mark, &mut site.ledger, now)?;
-        // Read back before the old one goes.
+        // Read the new segment back before the old one goes.
         let new = Segment::open(&*site.storage, &tree.staged(name))?;
         new.check()?;
         (erasure.digest, erasure.sealed) = (Some(hex::encode(&digest)), new.seal().day);
@@ -272,8 +277,8 @@ fn rewrite(
     Ok(())
 }
 
-/// Removes the copy that a move which broke off left in the second store, with the same lines: the next purge moves what
-/// takes their place.
+/// Removes the copy of the segment, with the same lines, that an interrupted move left in the second store.
+/// The next purge moves the new segment there.
 fn remove_copy(site: &Site, name: &SegmentName, old: &Segment) -> Result<(), Diagnostic> {
     let copy = site.second_tree().segment(name);
     if exists(site, &copy)? && Segment::open(&*site.storage, &copy)?.digest() == old.digest() {
@@ -282,8 +287,9 @@ fn remove_copy(site: &Site, name: &SegmentName, old: &Segment) -> Result<(), Dia
     Ok(())
 }
 
-/// The tokens of the person, and those of others that stand in her lines and in none that stays: nothing needs their
-/// originals any more. A token that is in no line at all, or spelt as nobody can read it, keeps its original.
+/// Returns the tokens whose originals are no longer needed: those of the person, and those of others that are
+/// in her lines and in no line that stays. A token that is in no line at all, or that is spelt unreadably,
+/// keeps its original.
 fn needed_no_more(segment: &Segment, erased: &Wanted) -> Result<HashSet<TagKey>, Diagnostic> {
     let keys = |line: &[u8]| spelling::all(line).into_iter().map(|spelt| spelt.key);
     let mut gone: HashSet<TagKey> = erased.iter().copied().collect();
@@ -309,7 +315,7 @@ fn each_line(segment: &Segment, each: &mut dyn FnMut(&[u8])) -> Result<(), Diagn
     Ok(())
 }
 
-/// Writes the vault anew, without what the tokens in `gone` stand for.
+/// Writes the vault anew, without the originals of the tokens in `gone`.
 fn stage_vault(
     site: &Site,
     name: &SegmentName,
@@ -335,7 +341,7 @@ fn stage_vault(
     for originals in opened.originals.chunks(RECORD_ORIGINALS) {
         let mut tokens = Tokens::default();
         for original in originals {
-            // A record numbers kinds as the header of its vault does.
+            // A record numbers kinds in the order of the vault's header.
             let number = header.kinds.iter().position(|kind| *kind == original.kind);
             let Some(number) = number.and_then(|number| u8::try_from(number).ok()) else { continue };
             let Some(kind) = opened.kinds.find(&original.kind) else { continue };
@@ -351,10 +357,10 @@ fn stage_vault(
     Ok(VaultMark { bytes, digest })
 }
 
-/// Originals in a record of a vault that is written anew: a few dozen KiB.
+/// The number of originals in a record of a rewritten vault: a few dozen KiB.
 const RECORD_ORIGINALS: usize = 4096;
 
-/// The lines that name nobody who is erased.
+/// Keeps the lines that name nobody who is erased.
 struct Staying<'t> {
     erased: &'t Wanted,
     /// Addresses by their tokens, and networks; `None` without a vault.
@@ -386,7 +392,7 @@ impl Keeps for Staying<'_> {
             let known = tokens.iter().filter_map(|token| addresses.get(token));
             keys.extend(known.filter_map(|address| networks.tag_of(address)).map(|tag| filter::key(&tag)));
         }
-        // In an order of their own: the same lines make the same filter.
+        // Sorted, so the same lines make the same filter.
         let mut keys: Vec<u64> = keys.into_iter().collect();
         keys.sort_unstable();
         keys
@@ -397,11 +403,12 @@ impl Keeps for Staying<'_> {
     }
 }
 
-/// Ends the erasures that broke off after their intent, and removes what those that broke off before it left. How
-/// many were ended. Nobody else may purge, hold or erase meanwhile.
+/// Completes erasures that were interrupted after their intent, and removes what was left by those
+/// interrupted before it. Returns the number of completed erasures. Nobody else may purge, hold or erase
+/// meanwhile.
 ///
 /// # Errors
-/// If the ledger cannot be read, or files cannot be renamed or removed: the next run goes on from there.
+/// If the ledger cannot be read, or files cannot be renamed or removed: the next run continues from there.
 pub fn finish(site: &mut Site) -> Result<usize, Diagnostic> {
     let begun = begun(site)?;
     for (name, erasure) in &begun {
@@ -415,7 +422,7 @@ pub fn finish(site: &mut Site) -> Result<usize, Diagnostic> {
     Ok(begun.len())
 }
 
-/// Erasures that have an intent and no end, by the name of the segment.
+/// Returns the erasures with an intent and no end, by the name of their segment.
 fn begun(site: &Site) -> Result<BTreeMap<String, Erasure>, Diagnostic> {
     let mut begun = BTreeMap::new();
     site.ledger.read(&mut |entry, _| match entry.event() {
@@ -426,7 +433,7 @@ fn begun(site: &Site) -> Result<BTreeMap<String, Erasure>, Diagnostic> {
     Ok(begun)
 }
 
-/// Puts what is staged in its place, or removes the old segment if no line is left. May be done twice.
+/// Moves the staged files into place, or removes the old segment if no line is left. May be repeated.
 fn complete(site: &Site, tree: &Tree, name: &SegmentName, erasure: &Erasure) -> Result<(), Diagnostic> {
     let (segment, vault) = (tree.segment(name), tree.vault(name));
     match erasure.digest {
@@ -435,7 +442,7 @@ fn complete(site: &Site, tree: &Tree, name: &SegmentName, erasure: &Erasure) -> 
             replace(site, &tree.staged(name), &segment)
         }
         None => {
-            // A filter may have begun another segment of that name, once the old one was gone.
+            // After the old segment was removed, a filter may have begun another one of the same name.
             if is_old(site, &segment, erasure)? {
                 remove(site, &vault)?;
                 remove(site, &segment)?;
@@ -457,7 +464,7 @@ fn replace(site: &Site, staged: &Path, place: &Path) -> Result<(), Diagnostic> {
     if exists(site, staged)? {
         site.storage.rename(staged, place).map_err(failed("rename", staged))?;
     }
-    // Also what an earlier run renamed and did not sync.
+    // Also syncs what an earlier run renamed and did not sync.
     sync_directory_of(site, place)
 }
 
@@ -480,7 +487,7 @@ fn exists(site: &Site, path: &Path) -> Result<bool, Diagnostic> {
     site.storage.exists(path).map_err(failed("look for", path))
 }
 
-/// Removes staged files of which no intent tells.
+/// Removes staged files that no intent mentions.
 fn sweep(site: &Site) -> Result<(), Diagnostic> {
     for root in [&site.tree.archive, &site.tree.vault, &site.intermediate] {
         for day in directories(site, root)? {
@@ -498,7 +505,8 @@ fn directories(site: &Site, path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     Ok(listed(site, path)?.into_iter().filter(|listed| listed.directory).map(|listed| listed.path).collect())
 }
 
-/// What is in a directory; nothing if it is one that cannot be looked into, for that is no reason to leave others as they are.
+/// Lists a directory. One that cannot be read counts as empty, because that is no reason to leave leftovers
+/// in others.
 fn listed(site: &Site, path: &Path) -> Result<Vec<Listed>, Diagnostic> {
     match site.storage.list(path) {
         Err(error) if is_of_one_file(&error) => Ok(Vec::new()),
@@ -506,7 +514,7 @@ fn listed(site: &Site, path: &Path) -> Result<Vec<Listed>, Diagnostic> {
     }
 }
 
-/// The store that a segment of a plan lies in.
+/// Returns the store that holds a segment of a plan.
 fn tree_of(site: &Site, planned: &PlannedSegment) -> Tree {
     let first = planned.path == site.tree.segment(&planned.name);
     if first { site.tree.clone() } else { site.second_tree() }

@@ -1,4 +1,5 @@
-//! `subject`: what a person may ask for, and what must be known of the people in the logs after a breach.
+//! `subject`: the requests that a person may make, and what must be known about the people in the logs after
+//! a breach.
 //!
 //! ```text
 //! access     her lines, with purposes, legal bases and expiry dates           GDPR art. 15, 20
@@ -6,7 +7,7 @@
 //! restrict   her lines are frozen: a hold                                     GDPR art. 18
 //! affected   whom the lines of a period are about                             GDPR art. 33, 34
 //! ```
-//! Who asks is in the ledger before anything is opened; whose lines they are is told there by number only.
+//! The ledger records who asks before anything is opened. It records the people asked for only by number.
 
 pub mod access;
 pub mod affected;
@@ -20,14 +21,14 @@ use std::io;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// A list of people as JSON lines, encrypted with age to `recipients`.
+/// Encrypts a list of people as JSON lines, with age, to `recipients`.
 ///
 /// # Errors
-/// A name that is no recipient; what age says if it refuses.
+/// If a name is not a recipient, or age refuses.
 pub fn encrypted(people: &[affected::Person], recipients: &[String]) -> Result<Vec<u8>, Diagnostic> {
     let mut lines = Zeroizing::new(Vec::new());
     for person in people {
-        // Text, numbers and instants under fixed names: they always serialise.
+        // Text, numbers and instants under fixed names always serialise.
         serde_json::to_writer(&mut *lines, person).expect("a person is JSON");
         lines.push(b'\n');
     }
@@ -44,7 +45,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagno
     }
 }
 
-/// All codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&IO, &STAYS, &LEFT_ON_NODES];
 
 static IO: Code = Code {
@@ -69,7 +70,7 @@ References
   docs/subjects.md; GDPR art. 17",
 };
 
-/// Lines stay although no law obliges to keep them.
+/// D02: lines that stay although no law requires them to be kept.
 pub static STAYS: Code = Code {
     id: "D02",
     title: "lines of a person had to stay, for now",
@@ -97,7 +98,7 @@ References
   GDPR art. 12(3), 17(3), 18",
 };
 
-/// Originals of lines that a worker of a fleet stored.
+/// D03: originals of lines that a worker of a fleet stored.
 pub static LEFT_ON_NODES: Code = Code {
     id: "D03",
     title: "originals of a person are left in vaults of nodes",

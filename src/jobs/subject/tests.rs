@@ -1,4 +1,4 @@
-//! Erasures over an archive in memory that stops, tears and fails at every operation.
+//! Erasures over an archive in memory whose operations stop, tear and fail one by one.
 
 use super::erase::{Erased, Outcome, erase, finish, plan};
 use crate::archive::{Lines, Origin, Packer, Segment, SegmentWriter, VaultMark, filter};
@@ -41,21 +41,21 @@ fn line(address: &str, number: usize) -> String {
     format!("{} event={number}", token_of(address))
 }
 
-/// A sealed segment with its vault; a frame for each list of addresses, a line for each address.
+/// Writes a sealed segment with its vault: a frame for each list of addresses, a line for each address.
 fn write(site: &mut Site, class: &str, frames: &[&[&str]]) {
     let tree = site.tree.clone();
     write_as(site, &Form { tree, vault: true, line: &line }, class, frames);
 }
 
-/// What a segment is like.
+/// The form of a segment.
 struct Form<'f> {
     tree: Tree,
     vault: bool,
-    /// The line of an address, or of several with blanks between them.
+    /// Returns the line of an address, or of several separated by blanks.
     line: &'f dyn Fn(&str, usize) -> String,
 }
 
-/// The same, of another form.
+/// Writes a segment as [`write`] does, in another form.
 fn write_as(site: &mut Site, form: &Form<'_>, class: &str, frames: &[&[&str]]) {
     let folder = scene::folder(DAY, class);
     let origin = Origin {
@@ -115,7 +115,8 @@ fn site(memory: &Memory) -> Result<Site, Diagnostic> {
     Ok(site)
 }
 
-/// Jean's lines are in a class with a duty, in one without, and alone in a segment of another one without.
+/// Creates an archive with Jean's lines in a class with a duty, in one without, and alone in a segment of
+/// another class without a duty.
 fn archive() -> Memory {
     let memory = Memory::new();
     let mut site = site(&memory).unwrap();
@@ -183,7 +184,7 @@ fn staged(memory: &Memory) -> Vec<PathBuf> {
     memory.files().into_keys().filter(|path| path.to_string_lossy().ends_with(".staged")).collect()
 }
 
-/// That nothing of Jean is left where no duty stands, and everything else is.
+/// Checks that nothing of Jean is left where there is no duty, and that everything else is.
 fn check_erased(memory: &Memory, case: &str) {
     assert_eq!(lines(memory, "connection").unwrap(), [line(JEAN, 0), line(ANNE, 1)], "{case}");
     assert_eq!(lines(memory, "ticket").unwrap(), [line(ANNE, 1), line(ANNE, 0)], "{case}");
@@ -212,7 +213,7 @@ fn lines_go_where_no_law_keeps_them() {
     );
     assert_eq!((erased.lines(), erased.kept(), erased.gaps.is_empty()), (4, 1, true));
     check_erased(&memory, "");
-    // A search finds others through the filters as before, and Jean no more, not even his network.
+    // A search finds others through the filters as before, but not Jean, nor his network.
     let ticket = Segment::open(&memory, &site(&memory).unwrap().tree.segment(&name("ticket"))).unwrap();
     let frames = |tag| ticket.frames_with(i64::MIN..=i64::MAX, Some(&tag)).collect::<Vec<_>>();
     let network = |address: &str| keys().tag(Kind::NET, &canonical(address)[..4]);
@@ -221,13 +222,13 @@ fn lines_go_where_no_law_keeps_them() {
     assert_eq!(frames(keys().tag(Kind::IP, &canonical(JEAN))), Vec::<usize>::new());
     assert_eq!(frames(network(JEAN)), Vec::<usize>::new());
     assert!(!ticket.footer().origin.networks_unknown);
-    // Twice is once: there is nothing left but the duty.
+    // A second erasure finds nothing but the lines with a duty.
     let again = erase_jean(&memory).unwrap();
     assert_eq!((again.lines(), again.kept()), (0, 1));
     check_erased(&memory, "again");
 }
 
-/// The token of each address in the shape of one, spelt in several ways.
+/// Returns the tokens of the addresses in the shape of addresses, spelt in several ways.
 fn shaped(addresses: &str, number: usize) -> String {
     let tokens = addresses.split(' ').map(|address| {
         let (mut text, tag) = (Vec::new(), keys().tag(Kind::IP, &canonical(address)));
@@ -258,7 +259,7 @@ fn what_was_anonymised_is_erased_by_its_tokens() {
     write_as(&mut site, &form, "ticket", &[&[JEAN, ANNE]]);
     assert_eq!(erase_jean(&memory).unwrap().lines(), 1);
     assert_eq!(lines(&memory, "ticket").unwrap(), [line(ANNE, 1)]);
-    // Nobody can say which networks the addresses of the frame are in, so a search for one reads it.
+    // The networks of the addresses in the frame are unknown, so a search for a network reads the frame.
     let segment = Segment::open(&memory, &site.tree.segment(&name("ticket"))).unwrap();
     assert!(segment.footer().origin.networks_unknown && segment.footer().vault.is_none());
     let verified = verified(&memory);
@@ -279,7 +280,7 @@ fn lines_in_the_second_phase_go_too_and_stay_in_their_store() {
     assert_eq!(verified(&memory).findings, Vec::new());
 }
 
-/// Two tokens on a line.
+/// Returns a line with two tokens.
 fn pair(addresses: &str, number: usize) -> String {
     let tokens: Vec<String> = addresses.split(' ').map(token_of).collect();
     format!("{} event={number}", tokens.join(" "))
@@ -335,8 +336,8 @@ fn what_is_held_or_of_an_unknown_class_stays() {
     assert_eq!((erased.lines(), erased.kept()), (0, 5));
 }
 
-/// The process stops, or an operation fails, at every operation of an erasure, whatever is left of it on the disk: a
-/// segment is the old one or the new one, and the next run ends it.
+/// The process stops, or an operation fails, at every operation of an erasure, whatever that leaves on the
+/// disk. Each segment is then the old one or the new one, and the next run completes the erasure.
 #[test]
 fn an_erasure_that_breaks_off_anywhere_is_ended_by_the_next() {
     let before = archive();
@@ -358,7 +359,7 @@ fn an_erasure_that_breaks_off_anywhere_is_ended_by_the_next() {
                 let ended = finish(&mut site(&after).unwrap());
                 ended.unwrap_or_else(|error| panic!("{case}: {error}"));
                 assert_eq!(staged(&after), Vec::<PathBuf>::new(), "{case}");
-                // A line of the ledger that was torn is cut by whoever writes there next.
+                // The next writer of the ledger cuts off a torn line.
                 site(&after).unwrap().ledger.day().unwrap();
                 let verified = verified(&after);
                 assert_eq!(verified.findings, Vec::new(), "{case}");
