@@ -1,5 +1,5 @@
-//! The Ed25519 key of one legal day (RFC 8032): made, kept as long as its day, then overwritten and
-//! removed. Its public half goes into the ledger.
+//! The Ed25519 key of one legal day (RFC 8032): made, kept for that day, then overwritten and removed. Its
+//! public half goes into the ledger.
 
 use super::FORMAT_VERSION;
 use super::event::DayKey;
@@ -10,31 +10,31 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use jiff::civil::Date;
 
-/// `key-2026-11-23`
+/// Returns the name of the key file, such as `key-2026-11-23`.
 pub(super) fn file_name(day: Date) -> String {
     format!("{PREFIX}{day}")
 }
 
-/// The day of a key file.
+/// Returns the day of a key file.
 pub(super) fn day_of(file_name: &str) -> Option<Date> {
     file_name.strip_prefix(PREFIX)?.parse().ok()
 }
 
-/// The key that 32 random bytes make; wiped when it is dropped.
+/// Makes the key from 32 random bytes; it is wiped when dropped.
 pub(super) fn signing_key(secret: &Secret) -> SigningKey {
     SigningKey::from_bytes(secret.expose())
 }
 
-/// How the ledger names it.
+/// Describes the key as the ledger records it.
 pub(super) fn public(key: &SigningKey, day: Date, zone: &str) -> DayKey {
     let public = hex::encode(key.verifying_key().as_bytes());
     DayKey { version: FORMAT_VERSION, day, zone: zone.to_owned(), public }
 }
 
-/// A public key as `openssl` reads it: PEM of a SubjectPublicKeyInfo (RFC 8410).
+/// Encodes a public key as `openssl` reads it: a SubjectPublicKeyInfo in PEM (RFC 8410).
 #[must_use]
 pub fn pem(key: &VerifyingKey) -> String {
-    // 32 bytes under a fixed object identifier: they always encode.
+    // Always succeeds: 32 bytes under a fixed object identifier.
     key.to_public_key_pem(LineEnding::LF).expect("a public key is PEM")
 }
 
@@ -44,7 +44,7 @@ const PREFIX: &str = "key-";
 mod tests {
     use super::*;
 
-    /// RFC 8410, 10.1: the public key of that example, in PEM.
+    /// The public key of the example in RFC 8410, 10.1, in PEM.
     #[test]
     fn the_example_of_the_standard() {
         let public: [u8; 32] =

@@ -1,10 +1,10 @@
-//! An entry as a line: what was done, when, by whom; chained to the line before, and signed.
+//! Entries as lines: what was done, when and by whom, chained to the previous line and signed.
 //!
 //! ```text
 //! {"n":7,"at":"..","day":"..","who":"..","event":"..","about":{..},"prev":"<64 hex>","sig":"<128 hex>"}
-//! \________________ what is signed: the line up to `,"sig":"` _________________/
+//! \________________ the signed bytes: the line up to `,"sig":"` _________________/
 //! ```
-//! The bytes of the line are the canonical ones: nothing is serialised again to check it.
+//! The bytes of the line are canonical: nothing is serialised again to check it.
 
 use crate::ledger::event::Event;
 use crate::primitives::hex;
@@ -14,10 +14,10 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 of a line, its line end left out.
+/// SHA-256 of a line without its line end.
 pub type LineHash = [u8; 32];
 
-/// The hash that the first entry names: there is no line before it.
+/// The previous hash of the first entry, before which there is no line.
 pub(super) const NO_LINE: LineHash = [0; 32];
 
 /// What separates the signed bytes from the signature.
@@ -28,26 +28,27 @@ const SIGNATURE_DIGITS: usize = 128;
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its number: 1, 2, 3, without a gap.
+    /// Its number: 1, 2, 3 and so on, without gaps.
     pub n: u64,
-    /// When. Never before the entry above it: if the clock went back, this stays and `clock` says so.
+    /// The time, never before the previous entry: if the clock went back, the time stays and `clock` has the
+    /// clock's reading.
     pub at: Timestamp,
-    /// What the clock said, where that is before `at`.
+    /// The reading of the clock, if it is before `at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Timestamp>,
-    /// The legal day whose key signs.
+    /// The legal day whose key signs the entry.
     pub day: Date,
     /// The system user.
     pub who: String,
-    /// Which event; the members of [`Event`].
+    /// The name of the event, a variant of [`Event`].
     pub event: String,
-    /// What there is to know of it.
+    /// The details of the event.
     pub about: serde_json::Value,
-    /// SHA-256 of the line before, in hex.
+    /// SHA-256 of the previous line, in hex.
     pub prev: String,
 }
 
-/// A line taken apart.
+/// A parsed line.
 #[derive(Debug)]
 pub(super) struct Parsed<'l> {
     pub(super) entry: Entry,
@@ -56,21 +57,21 @@ pub(super) struct Parsed<'l> {
 }
 
 impl Entry {
-    /// The event; `None` for one that a later version knows and this one does not.
+    /// Returns the event; `None` if only a later version knows it.
     #[must_use]
     pub fn event(&self) -> Option<Event> {
         Event::from_parts(&self.event, &self.about)
     }
 
-    /// What the clock of the machine said.
+    /// Returns the reading of the machine's clock.
     #[must_use]
     pub fn clock(&self) -> Timestamp {
         self.clock.unwrap_or(self.at)
     }
 
-    /// The line, without a line end, signed with `key`.
+    /// Returns the line, without a line end, signed with `key`.
     pub(super) fn to_line(&self, key: &SigningKey) -> Vec<u8> {
-        // Strings, numbers and dates under fixed names: they always serialise.
+        // Always succeeds: strings, numbers and dates under fixed names.
         let mut line = serde_json::to_vec(self).expect("an entry is JSON");
         line.pop();
         let signature = hex::encode(&key.sign(&line).to_bytes());
@@ -80,7 +81,7 @@ impl Entry {
         line
     }
 
-    /// Takes a line apart, without checking anything but its form.
+    /// Parses a line, checking nothing but its form.
     pub(super) fn parse(line: &[u8]) -> Option<Parsed<'_>> {
         let rest = line.strip_suffix(END.as_bytes())?;
         let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(SIGNATURE_DIGITS)?)?;
@@ -91,7 +92,7 @@ impl Entry {
     }
 }
 
-/// SHA-256 of a line, its line end left out.
+/// Computes SHA-256 of a line without its line end.
 pub(super) fn line_hash(line: &[u8]) -> LineHash {
     Sha256::digest(line).into()
 }

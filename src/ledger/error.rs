@@ -1,4 +1,4 @@
-//! What can go wrong with the ledger, and how to mend it.
+//! Errors of the ledger, with their diagnostics.
 
 use super::verify::Fault;
 use crate::primitives::diag::{Code, Diagnostic};
@@ -7,43 +7,43 @@ use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why the ledger cannot be kept or read.
+/// An error of writing or reading the ledger.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LedgerError {
-    /// A file of it could not be read or written.
+    /// A file of the ledger could not be read or written.
     #[error("cannot {action} {path}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// An earlier write or sync failed, and it was not opened again since.
+    /// An earlier write or sync failed, and the ledger has not been opened again since.
     #[error("cannot write {path} after a write that failed")]
     Poisoned {
-        /// The ledger.
+        /// The file with the entries.
         path: PathBuf,
     },
-    /// It was changed.
+    /// The ledger was changed.
     #[error("the ledger is not what was written")]
     Fault {
-        /// The ledger.
+        /// The file with the entries.
         path: PathBuf,
-        /// Where and what.
+        /// Where the fault is, and what it is.
         fault: Fault,
     },
-    /// The key that must sign is not there.
+    /// The key that must sign is missing.
     #[error("the key of the ledger for {day} is lost")]
     KeyLost {
-        /// Its file.
+        /// The key file.
         path: PathBuf,
-        /// Its day.
+        /// The day of the key.
         day: Date,
     },
-    /// The zone has no name, or none that is known here.
+    /// The legal zone has no name, or one that is not known here.
     #[error("the legal zone of the ledger is not known")]
     Zone,
 }
@@ -80,7 +80,7 @@ impl From<LedgerError> for Diagnostic {
     }
 }
 
-/// All codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&IO, &FAULT, &KEY_LOST, &ZONE, &NO_DAY];
 
 static IO: Code = Code {
@@ -106,7 +106,7 @@ References
   docs/verify.md; GDPR art. 5(2)",
 };
 
-/// The ledger was changed.
+/// L02: the ledger was changed.
 pub static FAULT: Code = Code {
     id: "L02",
     title: "the ledger is not what was written",
@@ -183,7 +183,7 @@ References
   RFC 6557; docs/retention.md",
 };
 
-/// No key of that day.
+/// L05: the ledger has no key for that day.
 pub static NO_DAY: Code = Code {
     id: "L05",
     title: "the ledger has no key of that day",

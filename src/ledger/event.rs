@@ -1,5 +1,5 @@
-//! What is kept in the ledger: which events there are, and what is told of each. Never an identifier, a
-//! token or a line: names of files, dates, sizes, counts, hashes.
+//! The events in the ledger, with the details of each: names of files, dates, sizes, counts and hashes. Never
+//! an identifier, a token or a line.
 
 use crate::primitives::diag::Code;
 use jiff::Timestamp;
@@ -12,55 +12,57 @@ use serde_json::{Value, json};
 #[serde(tag = "event", content = "about", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Event {
-    /// The ledger begins; signed with the very key it names.
+    /// The ledger begins. The entry is signed with the very key that it names.
     Begin(DayKey),
-    /// The key of the day hands over to the next one; signed with the former. Its last entry.
+    /// The key of the day hands over to the next one. This is the last entry signed with the old key.
     NextKey(DayKey),
     /// The key of a day was overwritten and removed.
     KeyErased {
-        /// Which day's.
+        /// The day of the key.
         day: Date,
     },
-    /// A crash left half a line at the end; it was cut off.
+    /// A crash left half a line at the end of the ledger, which was cut off.
     Cut {
-        /// How long it was.
+        /// The length of that half line in bytes.
         bytes: u64,
     },
     /// A command began its work.
     Start {
-        /// Its name.
+        /// The name of the command.
         command: String,
-        /// Of this program.
+        /// The version of this program.
         version: String,
     },
     /// A command ended.
     Stop {
-        /// Its name.
+        /// The name of the command.
         command: String,
         /// Its exit code.
         exit: u8,
-        /// The code of the message that it ended with, for `oubliette explain`, if it failed.
+        /// If the command failed, the code of its last message, for `oubliette explain`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<String>,
     },
     /// A command was refused.
     Refused {
-        /// Its name.
+        /// The name of the command.
         command: String,
         /// The code of the message, for `oubliette explain`.
         code: String,
-        /// What the clock said, where it is that which is not believed: the entry has the time of the one before.
+        /// The reading of the clock, if that is what is not believed: the entry has the time of the one
+        /// before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         clock: Option<Timestamp>,
     },
     /// A segment was sealed.
     Segment(Segment),
-    /// A shred key was made: lines that expire on that day may come.
+    /// A shred key was made, for lines that expire on that day.
     ShredKeyMade {
         /// The expiry day, or `contract`.
         expires: String,
     },
-    /// A shred key that was made is not there: what was archived under it opens for nobody. Another one is made.
+    /// An existing shred key is missing, and another one is made: nobody can open what was archived under the
+    /// missing key.
     ShredKeyLost {
         /// The expiry day, or `contract`.
         expires: String,
@@ -70,81 +72,83 @@ pub enum Event {
         /// The expiry day.
         expires: String,
     },
-    /// An epoch secret S was made, or first used.
+    /// An epoch secret S was made or first used.
     EpochSecretMade {
         /// First legal day of the epoch, or `fixed`.
         epoch: String,
-        /// As in its tokens.
+        /// The kid in the tokens of this secret.
         kid: String,
-        /// To how many recipients it was wrapped.
+        /// The number of recipients to which it was wrapped.
         recipients: usize,
     },
     /// An epoch secret S was overwritten and removed on this node.
     EpochSecretErased {
         /// First legal day of the epoch, or `fixed`.
         epoch: String,
-        /// As in its tokens.
+        /// The kid in the tokens of this secret.
         kid: String,
     },
-    /// The wrap of an epoch secret is about to be overwritten and removed: all that was archived under it has expired, and
-    /// is gone.
+    /// The wrap of an epoch secret is about to be overwritten and removed, because everything archived under
+    /// that secret has expired and is gone.
     WrapErased {
         /// First legal day of the epoch, or `fixed`.
         epoch: String,
-        /// As in its tokens.
+        /// The kid in the tokens of this secret.
         kid: String,
     },
-    /// A purge found that this ledger is not what was written from that line on. It did not stop: what is due goes.
+    /// A purge found that this ledger was changed from that line on. The purge went on: what is due is
+    /// removed.
     LedgerFault {
-        /// The line, from 1.
+        /// The line, counted from 1.
         line: u64,
-        /// What is wrong with it.
+        /// What is wrong with the line.
         why: String,
     },
     /// Files are about to be purged.
     PurgeIntent(Purge),
-    /// They are gone.
+    /// The files are gone.
     PurgeDone(Purge),
     /// Sealed lines are about to be purged from quarantine.
     QuarantineIntent(Quarantined),
-    /// They are gone.
+    /// The sealed lines are gone.
     QuarantinePurged(Quarantined),
     /// Segments were moved to the intermediate store.
     Moved(Purge),
-    /// Somebody said that a clock which had jumped is right.
+    /// Somebody confirmed that a clock which had jumped is right.
     ClockConfirmed {
-        /// What it was before the jump.
+        /// The reading of the clock before the jump.
         from: Timestamp,
-        /// What it was after.
+        /// The reading of the clock after the jump.
         to: Timestamp,
     },
-    /// A segment is about to be replaced by one without a person's lines, or removed with all of them.
+    /// A segment is about to be replaced by one without a person's lines, or removed if no line is left.
     EraseIntent(Erasure),
-    /// It was.
+    /// The segment was replaced or removed.
     EraseDone(Erasure),
-    /// Lines of a case were put together for an authority, and signed.
+    /// Lines of a case were bundled for an authority, and signed.
     Bundled(Bundled),
     /// Segments are frozen for a case.
     HoldAdded(Hold),
     /// The targeted lines of a case were extracted.
     HoldExtracted(Extract),
-    /// A hold was ended by somebody.
+    /// Somebody ended a hold.
     HoldReleased {
         /// The case.
         case: String,
     },
-    /// A hold ended on its day; its extract was erased.
+    /// A hold expired, and its extract was erased.
     HoldExpired {
         /// The case.
         case: String,
     },
-    /// Somebody asks for the lines of a person in clear, or for originals: before anything is opened.
+    /// Somebody asks for the lines of a person in clear, or for originals. Recorded before anything is
+    /// opened.
     Access(Access),
-    /// What came of it. A second one says that what had been found was not handed over after all.
+    /// The result of an access. A second one says that what had been found was not handed over after all.
     AccessDone(AccessDone),
-    /// It was refused, and nothing went out.
+    /// An access was refused, and nothing was handed over.
     AccessRefused {
-        /// What was asked.
+        /// The access that was asked for.
         #[serde(flatten)]
         access: Access,
         /// The code of the message, for `oubliette explain`.
@@ -152,10 +156,10 @@ pub enum Event {
     },
 }
 
-/// A key of one legal day.
+/// The key of one legal day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayKey {
-    /// Version of the format.
+    /// The version of the ledger format.
     pub version: u32,
     /// The day, in `zone`.
     pub day: Date,
@@ -170,9 +174,9 @@ pub struct DayKey {
 pub struct Segment {
     /// Its path within the archive.
     pub name: String,
-    /// The digest that its seal is over, in hex.
+    /// The digest that its seal covers, in hex.
     pub digest: String,
-    /// The digest of the segment sealed before it.
+    /// The digest of the segment sealed before it, in hex.
     pub previous: String,
 }
 
@@ -183,27 +187,29 @@ pub struct Purge {
     pub expires: Date,
     /// The files.
     pub files: Vec<PurgedFile>,
-    /// How many bytes they have together.
+    /// Their total size in bytes.
     pub bytes: u64,
-    /// How many lines they have together.
+    /// Their total number of lines.
     pub lines: u64,
-    /// The zone, an IANA name, in which that day begins first, of those that their segments state; `None` if it is the legal
-    /// zone.
+    /// The IANA name of the zone in which that day begins first, among the zones that the segments state;
+    /// `None` if it is the legal zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-    /// What had to stay although nothing keeps it, where that is so: it could not be removed, moved or looked at.
+    /// Files that had to stay although nothing keeps them, because they could not be removed, moved or
+    /// examined.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<LeftFile>,
 }
 
-/// Sealed lines that are purged together. Their files are named after tokens, so only their number is told.
+/// Sealed lines that are purged together. Their files are named after tokens, so only their number is
+/// recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
     /// Their expiry day.
     pub expires: Date,
-    /// How many there are.
+    /// The number of sealed lines.
     pub lines: u64,
-    /// How many bytes their files have together.
+    /// The total size of their files in bytes.
     pub bytes: u64,
 }
 
@@ -212,45 +218,46 @@ pub struct Quarantined {
 pub struct PurgedFile {
     /// Its path within the archive.
     pub name: String,
-    /// Its size; `None` for a file that cannot be opened.
+    /// Its size in bytes; `None` if the file cannot be opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Its lines; `None` for a vault, and for a file that cannot be read.
+    /// Its number of lines; `None` for a vault, and for a file that cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<u64>,
-    /// SHA-256 of the whole file, in hex; `None` for a file that cannot be read.
+    /// SHA-256 of the whole file, in hex; `None` if the file cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// Under how many more names its bytes lie somewhere, if there are such: they are not gone.
+    /// The number of other hard links to the file, if there are any: its bytes are not gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_names: Option<u64>,
 }
 
-/// A file, or a directory of files, that a purge could not remove, move or look at.
+/// A file, or a directory of files, that a purge could not remove, move or examine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftFile {
-    /// Its path, with the store it lies in.
+    /// Its path, including the store that holds it.
     pub name: String,
-    /// What the operating system says.
+    /// The error of the operating system.
     pub why: String,
 }
 
-/// A segment without a person's lines. Whose they were is told nowhere.
+/// A segment that was replaced by one without a person's lines. No field says whose lines they were.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erasure {
-    /// Reference of the request.
+    /// The reference of the request.
     pub case: String,
     /// The path of the segment within the archive.
     pub name: String,
-    /// The digest that the seal of the old one is over, in hex.
+    /// The digest that the seal of the old segment covers, in hex.
     pub before: String,
-    /// That of the new one; `None` if no line is left, so that it goes.
+    /// The digest that the seal of the new segment covers, in hex; `None` if no line is left, so that the
+    /// segment is removed.
     pub digest: Option<String>,
-    /// The legal day on which the new one was sealed.
+    /// The legal day on which the new segment was sealed.
     pub sealed: Date,
-    /// How many lines the old one has.
+    /// The number of lines in the old segment.
     pub lines_before: u64,
-    /// How many lines the new one has.
+    /// The number of lines in the new segment.
     pub lines: u64,
 }
 
@@ -259,9 +266,9 @@ pub struct Erasure {
 pub struct Bundled {
     /// The case.
     pub case: String,
-    /// How many lines are in it.
+    /// The number of lines in it.
     pub lines: u64,
-    /// SHA-256 of its `SHA256SUMS`, which is signed with the key of the day, in hex.
+    /// SHA-256 of its `SHA256SUMS` file, in hex. That file is signed with the key of the day.
     pub sums: String,
 }
 
@@ -270,33 +277,33 @@ pub struct Bundled {
 pub struct Hold {
     /// The case: a reference of the authority that asked.
     pub case: String,
-    /// The first legal day on which it no longer holds.
+    /// The first legal day on which the hold is no longer in force.
     pub until: Date,
-    /// The last legal day of the freeze of whole segments, at most 7 days after its first.
+    /// The last legal day on which whole segments are frozen, at most 7 days after the first.
     pub frozen_until: Date,
-    /// How many segments it freezes.
+    /// The number of segments that it freezes.
     pub segments: u64,
 }
 
-/// What was extracted for a case. Targets are identifiers, so only their number is told.
+/// The extract of a case. Targets are identifiers, so only their number is recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extract {
     /// The case.
     pub case: String,
-    /// How many tokens were looked for.
+    /// The number of tokens that were searched for.
     pub targets: u64,
-    /// How many lines were found.
+    /// The number of lines found.
     pub lines: u64,
-    /// How many pairs of token and original were found.
+    /// The number of pairs of token and original found.
     pub pairs: u64,
 }
 
-/// Who asks for what, and why. What is asked for are identifiers, so only their number is told.
+/// Who asks for what, and why. What is asked for are identifiers, so only their number is recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// The command.
     pub command: String,
-    /// Who had it run, where that is not the system user alone.
+    /// The person who had the command run, if not the system user alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<String>,
     /// The case.
@@ -305,51 +312,52 @@ pub struct Access {
     /// The legal basis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basis: Option<String>,
-    /// Events from then on.
+    /// Only events from this time on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
-    /// Events until then.
+    /// Only events up to this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
-    /// Of these classes alone.
+    /// Only these classes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
-    /// Of this tenant alone.
+    /// Only this tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// How many identifiers in clear were named.
+    /// The number of identifiers given in clear.
     pub identifiers: u64,
-    /// How many tokens were named.
+    /// The number of tokens given.
     pub tokens: u64,
-    /// Whose originals are given back: `none`, `asked` or `all`.
+    /// Whose originals are revealed: `none`, `asked` or `all`.
     pub reveal: String,
 }
 
 /// What an access opened and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessDone {
-    /// Number of the entry that it was announced with.
+    /// The number of the entry that announced the access.
     pub entry: u64,
-    /// Whether it came to its end.
+    /// Whether the access completed.
     pub complete: bool,
-    /// The code of the message that it ended with before its end, or of what it lacks, for `oubliette explain`.
+    /// The code of the message that ended the access early, or of what its result lacks, for `oubliette
+    /// explain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Segments that were searched.
+    /// The number of segments that were searched.
     pub segments: u64,
-    /// Epochs whose secret was unwrapped.
+    /// The number of epochs whose secret was unwrapped.
     pub epochs: u64,
-    /// Segments whose originals were opened.
+    /// The segments whose originals were opened.
     pub opened: Vec<String>,
-    /// Lines that went out.
+    /// The number of lines handed over.
     pub lines: u64,
-    /// Originals given back: how many times one was put in the place of a token; of a list of people, how many of them
-    /// are in clear.
+    /// The number of originals revealed: how many times a token was replaced by its original; for a list of
+    /// people, how many of them are in clear.
     pub revealed: u64,
 }
 
 impl AccessDone {
-    /// One that came to its end, unless it lacks what this code tells of.
+    /// Creates the result of an access that completed, unless it lacks what `code` describes.
     #[must_use]
     pub fn lacking(code: Option<&Code>) -> Self {
         let code = code.map(|code| code.id.to_owned());
@@ -358,9 +366,9 @@ impl AccessDone {
 }
 
 impl Event {
-    /// `event` and `about` of an entry.
+    /// Returns the members `event` and `about` of an entry.
     pub(super) fn into_parts(self) -> (String, Value) {
-        // Strings, numbers and dates under fixed names: they always serialise.
+        // Always succeeds: strings, numbers and dates under fixed names.
         let mut value = serde_json::to_value(self).expect("an event is JSON");
         let about = value["about"].take();
         (value["event"].as_str().unwrap_or_default().to_owned(), about)
@@ -390,7 +398,7 @@ mod tests {
             assert_eq!(Event::from_parts(&name, &about), Some(event));
         }
         assert_eq!(Event::from_parts("cut", &json!({})), None);
-        // As it was written before tenants were named, and as a later version may write it.
+        // Once as written before tenants were recorded, and once as a later version may write it.
         let older = json!({ "command": "replay", "identifiers": 1, "reveal": "none", "tokens": 0 });
         let mut later = older.clone();
         later["unheard-of"] = json!(true);

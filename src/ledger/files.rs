@@ -1,4 +1,4 @@
-//! The files of a ledger, in a folder that only its owner reads.
+//! The files of a ledger, in a folder that only its owner can read.
 
 use super::head::Head;
 use super::verify::Fault;
@@ -17,13 +17,13 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Makes the folder if it is missing.
+    /// Opens the folder, and makes it if it is missing.
     pub(super) fn open(storage: &Arc<dyn Storage>, directory: &Path) -> Result<Self, LedgerError> {
         let folder = PrivateFolder::open(storage, directory).map_err(io_error("make", directory))?;
         Ok(Self { folder })
     }
 
-    /// The folder as it is, for reading.
+    /// Opens the folder for reading, and makes nothing.
     pub(super) fn at(storage: &Arc<dyn Storage>, directory: &Path) -> Self {
         Self { folder: PrivateFolder::at(storage, directory) }
     }
@@ -32,43 +32,44 @@ impl Files {
         self.folder.path(name)
     }
 
-    /// Waits for the turn.
+    /// Waits for the turn, in which no other process changes the ledger.
     pub(super) fn lock(&self) -> Result<Turn, LedgerError> {
         self.folder.turn().map_err(self.error("lock", ENTRIES))
     }
 
-    /// Names of all files, sorted.
+    /// Returns the names of all files, sorted.
     pub(super) fn names(&self) -> Result<Vec<String>, LedgerError> {
         self.folder.names().map_err(self.error("list", ""))
     }
 
-    /// How long the entries are, in bytes.
+    /// Returns the length of the entries in bytes.
     pub(super) fn entries_length(&self) -> Result<u64, LedgerError> {
         let length = self.folder.readable(ENTRIES).and_then(|file| file.map_or(Ok(0), |file| file.length()));
         length.map_err(self.error("read", ENTRIES))
     }
 
-    /// The entries that begin at byte `from` or after it.
+    /// Returns the entries from byte `from` on.
     pub(super) fn entries_after(&self, from: u64) -> Result<Vec<u8>, LedgerError> {
         let file = self.folder.readable(ENTRIES);
         let bytes = file.and_then(|file| file.map_or(Ok(Vec::new()), |file| read_from(&*file, from)));
         bytes.map_err(self.error("read", ENTRIES))
     }
 
-    /// All entries, to be read line by line.
+    /// Opens all entries for reading line by line.
     pub(super) fn entries(&self, storage: &dyn Storage) -> Result<impl io::BufRead + use<>, LedgerError> {
         let file = storage.open(&self.path(ENTRIES)).map_err(self.error("read", ENTRIES))?;
         Ok(BufReader::new(Sequential { file, offset: 0 }))
     }
 
-    /// Adds a line with its end; nothing of it on a disk that is full.
+    /// Appends a line with its line end. If the disk is full, nothing of the line is added.
     pub(super) fn append(&self, line: &[u8]) -> Result<(), LedgerError> {
         let appended = || -> io::Result<()> {
             let mut file = self.folder.edit(ENTRIES)?;
             let before = file.length()?;
             let appended = file.append(line);
             if appended.as_ref().is_err_and(is_full) {
-                // What there was room for. If it stays, it is cut off as after a crash.
+                // Remove the part for which there was room. If that fails, it is cut off later, as after a
+                // crash.
                 let _ = file.truncate(before);
             }
             appended?;
@@ -77,7 +78,7 @@ impl Files {
         appended().map_err(self.error("write", ENTRIES))
     }
 
-    /// Cuts the entries off at that length.
+    /// Truncates the entries to `length`.
     pub(super) fn cut(&self, length: u64) -> Result<(), LedgerError> {
         let file = self.folder.edit(ENTRIES);
         let cut = file.and_then(|mut file| file.truncate(length).and_then(|()| file.sync()));
@@ -89,7 +90,7 @@ impl Files {
         Ok(text.map(|text| text.to_vec()))
     }
 
-    /// The note about the end. One that cannot be read is as good as none here: then all is read.
+    /// Reads the head. An unreadable one counts as missing here, so that all entries are read.
     pub(super) fn head(&self) -> Result<Option<Head>, LedgerError> {
         Ok(self.head_text()?.and_then(|text| Head::from_text(&text)))
     }
@@ -98,7 +99,7 @@ impl Files {
         self.write(HEAD, &head.to_text())
     }
 
-    /// A file of 32 secret bytes; `None` if there is none or it is no such file.
+    /// Reads a file of 32 secret bytes; `None` if it is missing or is not such a file.
     pub(super) fn secret(&self, name: &str) -> Result<Option<Secret>, LedgerError> {
         match self.folder.secret(name) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
@@ -106,22 +107,22 @@ impl Files {
         }
     }
 
-    /// Writes a file whole or not at all, mode 0600, and makes it durable.
+    /// Writes a file atomically, with mode 0600, and makes it durable.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), LedgerError> {
         self.folder.write(name, bytes).map_err(self.error("write", name))
     }
 
-    /// Overwrites a file, removes it, syncs the folder. No file is fine.
+    /// Overwrites and removes a file, and syncs the folder. The file may be missing.
     pub(super) fn erase(&self, name: &str) -> Result<(), LedgerError> {
         self.folder.erase(name).map_err(self.error("erase", name))
     }
 
-    /// Something that was found to be wrong with the entries.
+    /// Wraps a fault in the entries.
     pub(super) fn fault(&self, fault: Fault) -> LedgerError {
         LedgerError::Fault { path: self.path(ENTRIES), fault }
     }
 
-    /// What an error of doing `action` to the file `name` becomes.
+    /// Returns a function that wraps an error of doing `action` to the file `name`.
     pub(super) fn error(
         &self,
         action: &'static str,
@@ -131,7 +132,7 @@ impl Files {
     }
 }
 
-/// A file from its beginning to its end.
+/// Reads a file from its beginning to its end.
 struct Sequential {
     file: Box<dyn Stored>,
     offset: u64,

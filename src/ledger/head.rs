@@ -1,7 +1,7 @@
-//! The end of the ledger: what the next entry needs to know of all those before it.
+//! The head of the ledger: what the next entry needs to know of all previous ones.
 //!
-//! It is kept beside the ledger, in the file `head`, and written after each entry is durable. So it is
-//! never ahead of the ledger, and entries that are missing at the end are missed. After a crash it may be
+//! It is kept next to the ledger, in the file `head`, which is written after each entry is durable. So it is
+//! never ahead of an intact ledger, and reveals that entries at the end are missing. After a crash it may be
 //! behind; the entries after it are then checked one by one.
 
 use super::entry::{Entry, LineHash, NO_LINE};
@@ -10,46 +10,47 @@ use crate::primitives::hex;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// From one entry to the next a clock goes forwards by no more than this.
+/// Longest step by which the clock may go forwards from one entry to the next.
 const LONGEST_STEP: SignedDuration = SignedDuration::from_hours(36);
 
-/// What a clock may go back without a word: a correction by NTP, two processes at once.
+/// Longest step by which the clock may go back without being reported: a correction by NTP, two processes at
+/// once.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(5);
 
-/// The end of a ledger.
+/// The head of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
-    /// How many entries there are.
+    /// The number of entries.
     pub n: u64,
-    /// How many bytes they take.
+    /// Their length in bytes.
     pub bytes: u64,
     /// SHA-256 of the last line, in hex.
     pub hash: String,
-    /// When the last entry was made.
+    /// The time of the last entry.
     pub at: Option<Timestamp>,
-    /// What the clock said then.
+    /// The reading of the clock at the last entry.
     pub clock: Option<Timestamp>,
-    /// The first jump of the clock that nobody has confirmed.
+    /// The first clock jump that nobody has confirmed.
     pub step: Option<ClockStep>,
     /// The key that signs the next entry.
     pub key: Option<DayKey>,
-    /// Digest of the segment sealed last, in hex.
+    /// The digest of the last sealed segment, in hex.
     pub seal: String,
 }
 
-/// A clock that went back, or forwards by more than 36 hours.
+/// A jump of the clock: back by more than 5 minutes, or forwards by more than 36 hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClockStep {
-    /// What it said before.
+    /// The reading before the jump.
     pub from: Timestamp,
-    /// What it said after.
+    /// The reading after the jump.
     pub to: Timestamp,
 }
 
 impl Default for Head {
-    /// The end of a ledger without entries.
+    /// Returns the head of a ledger without entries.
     fn default() -> Self {
         let none = hex::encode(&NO_LINE);
         Self { n: 0, bytes: 0, hash: none.clone(), at: None, clock: None, step: None, key: None, seal: none }
@@ -57,21 +58,21 @@ impl Default for Head {
 }
 
 impl Head {
-    /// The file's text: one line of JSON.
+    /// Returns the text of the file: one line of JSON.
     pub(super) fn to_text(&self) -> Vec<u8> {
-        // Strings, numbers and dates under fixed names: they always serialise.
+        // Always succeeds: strings, numbers and dates under fixed names.
         let mut text = serde_json::to_vec(self).expect("a head is JSON");
         text.push(b'\n');
         text
     }
 
-    /// Reads the file's text. It has one spelling: whatever else is none.
+    /// Parses the text of the file; `None` unless it is exactly what [`Head::to_text`] writes.
     pub(super) fn from_text(text: &[u8]) -> Option<Self> {
         let head: Self = serde_json::from_slice(text).ok()?;
         (head.to_text() == text).then_some(head)
     }
 
-    /// The head after one more entry, whose line has `bytes` bytes with its end, and that hash.
+    /// Returns the head after one more entry, whose line has this hash and, with its line end, `bytes` bytes.
     pub(super) fn after(&self, entry: &Entry, hash: &LineHash, bytes: u64) -> Self {
         let event = entry.event();
         let step = match event {
@@ -95,7 +96,7 @@ impl Head {
         }
     }
 
-    /// The jump that must be confirmed before the clock is believed, if it says `now`.
+    /// Returns the jump that must be confirmed before a clock that reads `now` is believed, if there is one.
     #[must_use]
     pub fn step_to(&self, now: Timestamp) -> Option<ClockStep> {
         let jump = |from: Timestamp| {

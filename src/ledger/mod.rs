@@ -1,4 +1,5 @@
-//! What was done to personal data, when and by whom, as entries that nobody can change unseen.
+//! The ledger: entries that say what was done to personal data, when and by whom, and that nobody can change
+//! unnoticed.
 //!
 #![doc = include_str!("LEDGER.md")]
 
@@ -32,45 +33,45 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 pub use verify::{Fault, FaultKind, KeyPeriod, Verifier};
 
-/// Version of the format that this program writes.
+/// The version of the format that this program writes.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// The folder of a state directory that holds a ledger.
+/// The folder of the ledger in a state directory.
 pub const FOLDER: &str = "ledger";
 
-/// The entries, one a line.
+/// The file with the entries, one per line.
 pub const ENTRIES: &str = "ledger.jsonl";
 
-/// The note about the end.
+/// The head file, a note about the end of the ledger.
 pub const HEAD: &str = "head";
 
-/// What a ledger is opened with.
+/// The settings with which a ledger is opened.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where files are.
+    /// The storage that holds the files.
     pub storage: Arc<dyn Storage>,
     /// The folder `ledger` of the state directory.
     pub directory: PathBuf,
-    /// The legal zone of its days. One that exists keeps its own.
+    /// The legal zone of its days. An existing ledger keeps its own.
     pub zone: TimeZone,
     /// The system user who acts.
     pub who: String,
-    /// Where the present comes from.
+    /// The clock that dates the entries.
     pub clock: Clock,
 }
 
-/// A ledger to which entries are added. Clones, like other processes, take turns at it.
+/// A ledger to which entries are added. Clones take turns, as other processes do.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     settings: Settings,
     files: Files,
-    /// After a failed write or sync nobody can say what is on the disk, until it is opened again.
+    /// Set after a failed write or sync: what is on the disk is unknown until the ledger is opened again.
     poisoned: bool,
     patience: Arc<Patience>,
 }
 
 impl Ledger {
-    /// Opens the ledger; its folder is made, mode 0700, if it is missing.
+    /// Opens the ledger. Makes its folder, mode 0700, if it is missing.
     ///
     /// # Errors
     /// If the folder cannot be made.
@@ -79,34 +80,34 @@ impl Ledger {
         Ok(Self { settings, files, poisoned: false, patience: Arc::default() })
     }
 
-    /// The ledger as it is, for whoever only looks: nothing is made.
+    /// Opens the ledger for reading only: nothing is made.
     #[must_use]
     pub fn at(settings: Settings) -> Self {
         let files = Files::at(&settings.storage, &settings.directory);
         Self { settings, files, poisoned: false, patience: Arc::default() }
     }
 
-    /// The same ledger, which waits as long as `patience` lasts for a disk that takes nothing. Others have their turn
-    /// meanwhile: a purge makes room.
+    /// Makes the ledger wait, for as long as `patience` lasts, for a disk that is full. Other processes have
+    /// their turn meanwhile, such as a purge that makes room.
     #[must_use]
     pub fn waiting_with(self, patience: Arc<Patience>) -> Self {
         Self { patience, ..self }
     }
 
-    /// Adds an entry, which is durable when this returns. The number of the entry.
+    /// Adds an entry, which is durable when this returns, and returns its number.
     ///
     /// # Errors
-    /// If it cannot be written, or what is there was changed. After a failed write nothing more is added
+    /// If it cannot be written, or if the ledger was changed. After a failed write nothing more is added
     /// until the ledger is opened again.
     pub fn append(&mut self, event: Event) -> Result<u64, LedgerError> {
         self.session(self.settings.clock.now(), |session| session.append(event.clone()))
     }
 
-    /// Adds an entry at the time of the last one, for a clock that is not believed: neither the day of the ledger nor
-    /// what it knows of the clock changes.
+    /// Adds an entry with the time of the last one, for a clock that is not believed. This changes neither
+    /// the day of the ledger nor its record of the clock.
     ///
     /// # Errors
-    /// As [`Ledger::append`].
+    /// See [`Ledger::append`].
     pub fn append_unmoved(&mut self, event: Event) -> Result<u64, LedgerError> {
         let last = self.files.head()?.and_then(|head| head.clock);
         self.session(last.unwrap_or_else(|| self.settings.clock.now()), |session| {
@@ -114,11 +115,13 @@ impl Ledger {
         })
     }
 
-    /// Adds an entry, and signs `message` with the key of the same day: an entry begins with `{"n":`, what a segment
-    /// is sealed by with `oubliette/`, and `message` must begin with neither.
+    /// Adds an entry, and signs `message` with the key of the same day.
+    ///
+    /// `message` must begin neither with `{"n":`, as entries do, nor with `oubliette/`, as the messages that
+    /// seal segments do.
     ///
     /// # Errors
-    /// As [`Ledger::append`].
+    /// See [`Ledger::append`].
     pub fn sign(&mut self, event: Event, message: &[u8]) -> Result<Seal, LedgerError> {
         self.session(self.settings.clock.now(), |session| {
             session.append(event.clone())?;
@@ -127,21 +130,21 @@ impl Ledger {
         })
     }
 
-    /// The legal day whose key signs now.
+    /// Returns the legal day whose key signs now.
     ///
     /// # Errors
-    /// If the ledger cannot be read, or not be brought to this day.
+    /// If the ledger cannot be read or cannot be brought to this day.
     pub fn day(&mut self) -> Result<Date, LedgerError> {
         self.session(self.settings.clock.now(), |session| Ok(session.day()?.day))
     }
 
-    /// What its clock says.
+    /// Returns the time by the clock of the ledger.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.settings.clock.now()
     }
 
-    /// The jump of the clock that must be confirmed before anything is purged, if there is one.
+    /// Returns the jump of the clock that must be confirmed before anything is purged, if there is one.
     ///
     /// # Errors
     /// If the ledger cannot be read.
@@ -150,16 +153,16 @@ impl Ledger {
         Ok(self.files.head()?.and_then(|head| head.step_to(now)))
     }
 
-    /// Reads the ledger from its beginning, checks it, and hands every entry to `visit`. One without entries
-    /// is fine.
+    /// Reads the ledger from its beginning, checks it, and hands every entry to `visit`. A ledger without
+    /// entries is valid.
     ///
     /// # Errors
-    /// If it cannot be read, or is not what was written.
+    /// If it cannot be read or was changed.
     pub fn read(&self, visit: &mut dyn FnMut(&Entry, &Head)) -> Result<(), LedgerError> {
         if self.files.entries_length()? == 0 {
             return Ok(());
         }
-        // A last line that a crash tore, or that another process is writing, is no entry yet.
+        // A last line that a crash tore, or that another process is still writing, is not an entry yet.
         match check(&self.settings.storage, &self.settings.directory, visit)?.fault {
             Some(fault) if !matches!(fault.kind, FaultKind::Torn) => Err(self.files.fault(fault)),
             _ => Ok(()),
@@ -176,7 +179,8 @@ impl Ledger {
             return Err(LedgerError::Poisoned { path: self.files.path(ENTRIES) });
         }
         let Self { settings, files, patience, .. } = &*self;
-        // What fails for want of room has added nothing, and what the session itself had begun goes on.
+        // An attempt that fails for want of room has not added its entry; what `Session::begin` has already
+        // done, the next attempt continues.
         let done = patience.attempt(&settings.directory, || {
             Session::begin(files, settings, now).and_then(|mut session| work(&mut session))
         });
@@ -185,27 +189,28 @@ impl Ledger {
     }
 }
 
-/// What a whole ledger says.
+/// The result of checking a whole ledger.
 #[derive(Debug)]
 pub struct Checked {
-    /// Keys of its days, and its end.
+    /// The keys of its days, and its end.
     pub verifier: Verifier,
-    /// What is wrong with it, at the first place where something is.
+    /// The first fault, if there is one.
     pub fault: Option<Fault>,
 }
 
-/// Reads the ledger in `directory`, checks it, and hands every entry up to the first fault to `visit`, with the
-/// end of the ledger as it was then.
+/// Reads the ledger in `directory`, checks it, and hands every entry up to the first fault to `visit`, with
+/// the head of the ledger after that entry.
 ///
 /// # Errors
-/// If there is none, or it cannot be read. What is wrong with it is no error but the answer.
+/// If there is no ledger, or it cannot be read. A fault is not an error but part of the result.
 pub fn check(
     storage: &Arc<dyn Storage>,
     directory: &Path,
     visit: &mut dyn FnMut(&Entry, &Head),
 ) -> Result<Checked, LedgerError> {
     let files = Files::at(storage, directory);
-    // Before the entries, of which more may be added meanwhile: the note is never ahead of them.
+    // The head is read before the entries, to which more may be added meanwhile: so it is never ahead of
+    // them.
     let noted = files.head_text()?;
     let mut noted = noted.map(|text| Head::from_text(&text).ok_or(FaultKind::Note)).transpose();
     let mut verifier = Verifier::default();
@@ -235,10 +240,10 @@ pub fn check(
     Ok(Checked { verifier, fault })
 }
 
-/// An entry as it was signed.
+/// An entry with its signature.
 #[derive(Debug)]
 pub struct Signed<'l> {
-    /// What it says.
+    /// The parsed entry.
     pub entry: Entry,
     /// The bytes that are signed.
     pub signed: &'l [u8],
@@ -246,11 +251,11 @@ pub struct Signed<'l> {
     pub signature: [u8; 64],
 }
 
-/// Reads the ledger in `directory`, checks it, and hands every entry with its signature to `visit`. The keys of its
-/// days. A last line that is still being written is no entry yet.
+/// Reads the ledger in `directory`, checks it, and hands every entry with its signature to `visit`. Returns
+/// the keys of its days. A last line that is still being written is not an entry yet.
 ///
 /// # Errors
-/// If it cannot be read, or is not what was written.
+/// If it cannot be read or was changed.
 pub fn signed(
     storage: &Arc<dyn Storage>,
     directory: &Path,

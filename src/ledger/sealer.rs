@@ -1,4 +1,4 @@
-//! Seals of segments: signed with the key of the day, and kept in the ledger under the segment's name.
+//! Seals segments with the key of the day, and records each seal in the ledger under the segment's name.
 
 use super::Ledger;
 use super::event::{Event, Segment};
@@ -11,7 +11,7 @@ impl Sealer for Ledger {
     fn previous(&mut self) -> Result<[u8; 32], Diagnostic> {
         let now = self.settings.clock.now();
         let digest = self.session(now, |session| Ok(hex::decode(session.last_seal())));
-        // The note about the end was read, so the digest has its form.
+        // The head was read, so the digest is well-formed.
         Ok(digest?.unwrap_or_default())
     }
 

@@ -1,9 +1,10 @@
-//! One turn at the ledger, while no other process has it: what a crash left is cut off, the key of a day
-//! that is over hands over and is erased, entries are added.
+//! One turn at the ledger, in which no other process changes it. A turn cuts off what a crash left, hands
+//! over from a key whose day is past to the key of the day, erases the old key, and adds entries.
 //!
-//! Order of a new day: its key is made and durable; the entry that hands over to it, the last one under
-//! the old key, is durable; the old key is erased. A crash leaves a key that no entry names, which is
-//! made anew, or one that has handed over, which is erased now.
+//! On a new day, the key of that day is first made durable; then the entry that hands over to it, which is
+//! the last one under the old key, is made durable; then the old key is erased. A crash in between leaves
+//! either a key that no entry names, which is made anew, or one that has handed over, which the next turn
+//! erases.
 
 use super::day_key::{self, day_of, file_name};
 use super::entry::Entry;
@@ -23,11 +24,11 @@ use jiff::tz::TimeZone;
 pub(super) struct Session<'l> {
     files: &'l Files,
     who: &'l str,
-    /// What the clock says.
+    /// The reading of the clock.
     now: Timestamp,
     verifier: Verifier,
     key: SigningKey,
-    /// Others wait for it.
+    /// Keeps other processes waiting.
     _turn: Turn,
 }
 
@@ -51,7 +52,7 @@ impl<'l> Session<'l> {
         if let Some(first) = first {
             session.append(Event::Begin(first))?;
         }
-        // First: under a key whose day is over nothing but the handing over may be added.
+        // This comes first: under a key whose day is past, nothing but the handover may be added.
         session.hand_over()?;
         session.erase_other_keys()?;
         if cut > 0 {
@@ -60,23 +61,23 @@ impl<'l> Session<'l> {
         Ok(session)
     }
 
-    /// Adds an entry; it is durable when this returns.
+    /// Adds an entry, which is durable when this returns.
     pub(super) fn append(&mut self, event: Event) -> Result<u64, LedgerError> {
         let entry = self.entry(event)?;
         let mut line = entry.to_line(&self.key);
         line.push(b'\n');
-        // What is written passes the check that it must pass ever after.
+        // Before the entry is written, it must pass the check that it has to pass ever after.
         self.verifier.line(&line).map_err(|fault| self.files.fault(fault))?;
         self.files.append(&line)?;
         match self.files.write_head(self.verifier.head()) {
-            // The entry is in: the note is behind, as after a crash.
+            // The entry is durable; the head is only behind, as after a crash.
             Err(LedgerError::Io { source, .. }) if is_full(&source) => {}
             written => written?,
         }
         Ok(entry.n)
     }
 
-    /// The key that signs now.
+    /// Returns the public key, with its day, that signs now.
     pub(super) fn day(&self) -> Result<&DayKey, LedgerError> {
         self.verifier
             .head()
@@ -85,17 +86,17 @@ impl<'l> Session<'l> {
             .ok_or_else(|| self.files.fault(self.verifier.fault(FaultKind::Beginning)))
     }
 
-    /// Digest of the segment sealed last, in hex.
+    /// Returns the digest of the last sealed segment, in hex.
     pub(super) fn last_seal(&self) -> &str {
         &self.verifier.head().seal
     }
 
-    /// Its public half.
+    /// Returns the public half of the key of the day.
     pub(super) fn public_key(&self) -> [u8; 32] {
         self.key.verifying_key().to_bytes()
     }
 
-    /// A signature with the key of the day over something that is no entry.
+    /// Signs a message that is not an entry with the key of the day.
     pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.key.sign(message).to_bytes()
     }
@@ -120,12 +121,12 @@ impl<'l> Session<'l> {
         })
     }
 
-    /// Now, or when the last entry was made if the clock has gone back since.
+    /// Returns the current time, or the time of the last entry if the clock has gone back since.
     fn instant(&self) -> Timestamp {
         self.verifier.head().at.map_or(self.now, |last| last.max(self.now))
     }
 
-    /// Goes on to the key of the day, if the day of the key is over.
+    /// Hands over to the key of the current day, if the day of the present key is past.
     fn hand_over(&mut self) -> Result<(), LedgerError> {
         let current = self.day()?;
         let zone =
@@ -142,13 +143,13 @@ impl<'l> Session<'l> {
         Ok(())
     }
 
-    /// Erases every key but that of the day: it has handed over, or was never used.
+    /// Erases every key but that of the day: each has handed over or was never used.
     fn erase_other_keys(&mut self) -> Result<(), LedgerError> {
         let today = self.day()?.day;
         for name in self.files.names()? {
             let Some(day) = day_of(&name).filter(|day| *day != today) else { continue };
             self.files.erase(&name)?;
-            // One of a later day was made by a turn that broke off, and has signed nothing.
+            // A key of a later day was made by an interrupted turn, and has signed nothing.
             if day < today {
                 self.append(Event::KeyErased { day })?;
             }
@@ -157,7 +158,8 @@ impl<'l> Session<'l> {
     }
 }
 
-/// The end of the ledger, after half a line that a crash left was cut off; and how long that was.
+/// Reads the end of the ledger and cuts off half a line that a crash left. Also returns the length of that
+/// half line.
 fn read_end(files: &Files) -> Result<(Verifier, u64), LedgerError> {
     let head = files.head()?.unwrap_or_default();
     let mut verifier =
@@ -168,7 +170,7 @@ fn read_end(files: &Files) -> Result<(Verifier, u64), LedgerError> {
         let entries = verifier.head().n;
         return Err(files.fault(verifier.fault(FaultKind::Truncated { entries })));
     }
-    // What came after the note was made: durable entries, and perhaps a line that broke off.
+    // After the head come durable entries, and perhaps a torn line.
     let tail = files.entries_after(from)?;
     let mut lines = tail.split_inclusive(|&byte| byte == b'\n').peekable();
     while let Some(line) = lines.next() {
@@ -184,7 +186,7 @@ fn read_end(files: &Files) -> Result<(Verifier, u64), LedgerError> {
     Ok((verifier, 0))
 }
 
-/// The first key of a ledger that does not exist yet.
+/// Makes the first key of a new ledger.
 fn first_key(files: &Files, zone: &TimeZone, now: Timestamp) -> Result<(SigningKey, DayKey), LedgerError> {
     let name = zone.iana_name().ok_or(LedgerError::Zone)?;
     let day = now.to_zoned(zone.clone()).date();
@@ -193,7 +195,7 @@ fn first_key(files: &Files, zone: &TimeZone, now: Timestamp) -> Result<(SigningK
     Ok((key, public))
 }
 
-/// A new key, durable in its file. What lies there already was never used.
+/// Makes a new key, durable in its file. A key that is already there was never used.
 fn new_key(files: &Files, day: Date) -> Result<Secret, LedgerError> {
     let name = file_name(day);
     let secret = random_secret().map_err(files.error("make", &name))?;
@@ -202,7 +204,7 @@ fn new_key(files: &Files, day: Date) -> Result<Secret, LedgerError> {
     Ok(secret)
 }
 
-/// The key that the ledger says signs now.
+/// Reads the key that signs now according to the ledger.
 fn key_of_day(files: &Files, current: &DayKey) -> Result<SigningKey, LedgerError> {
     let lost = || LedgerError::KeyLost { path: files.path(&file_name(current.day)), day: current.day };
     let secret = files.secret(&file_name(current.day))?.ok_or_else(lost)?;

@@ -1,4 +1,4 @@
-//! The ledger on a real directory: kept over days, attacked line by line and bit by bit.
+//! The ledger in a real directory: kept over days, attacked line by line and bit by bit.
 
 use super::entry::Entry;
 use super::event::{DayKey, Event, Segment};
@@ -29,7 +29,7 @@ fn start() -> Event {
     Event::Start { command: "filter".to_owned(), version: "0.1.0".to_owned() }
 }
 
-/// Two entries on each of three days.
+/// Makes a ledger with two entries on each of three days.
 fn three_days() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for day in ["2026-11-22", "2026-11-23", "2026-11-24"] {
@@ -150,7 +150,7 @@ fn lines_taken_out_put_elsewhere_or_repeated_are_found() {
     }
 }
 
-/// Whoever has the key of the third day writes the second one again, each line well-formed and chained.
+/// Somebody who has the key of the third day rewrites the second day, each line well-formed and chained.
 #[test]
 fn a_day_signed_again_with_a_later_key_is_found() {
     let directory = three_days();
@@ -172,8 +172,8 @@ fn a_day_signed_again_with_a_later_key_is_found() {
     assert_eq!((fault.line, fault.kind), (6, FaultKind::Signature { day }));
 }
 
-/// The same, with entries of the second day put at the end, where the key of the third day holds; and with
-/// a key that is said to be one of the second day.
+/// The same, with the entries of the second day moved to the end, where the key of the third day is in force,
+/// and with a key that claims to be of the second day.
 #[test]
 fn a_key_signs_nothing_of_another_day() {
     let directory = three_days();
@@ -261,7 +261,7 @@ fn nothing_but_a_torn_end_is_cut() {
     let mut changed = fs::read(&path).unwrap();
     changed[400] ^= 1;
     fs::write(&path, &changed).unwrap();
-    // Without the note everything is checked.
+    // Without the head, everything is checked.
     fs::remove_file(directory.path().join(HEAD)).unwrap();
     let refused = ledger(directory.path(), "2026-11-24T11:00:00Z").append(start());
     assert!(matches!(refused, Err(LedgerError::Fault { .. })), "{refused:?}");
@@ -284,11 +284,11 @@ fn without_its_key_nothing_is_added() {
 #[test]
 fn what_a_crash_leaves_of_a_hand_over_is_mended() {
     let directory = three_days();
-    // The key of the next day was made, and nothing else.
+    // Only the key of the next day was made.
     fs::write(directory.path().join("key-2026-11-25"), [9; 32]).unwrap();
     ledger(directory.path(), "2026-11-25T10:00:00Z").append(start()).unwrap();
     assert_ne!(fs::read(directory.path().join("key-2026-11-25")).unwrap(), [9; 32]);
-    // The key of the day before was not erased yet.
+    // The key of the day before has not been erased yet.
     fs::write(directory.path().join("key-2026-11-24"), [9; 32]).unwrap();
     ledger(directory.path(), "2026-11-25T11:00:00Z").append(start()).unwrap();
     assert_eq!(events(directory.path())[11..], ["next-key", "key-erased", "start", "key-erased", "start"]);
@@ -355,8 +355,8 @@ fn segment(entry: &Entry) -> Option<Segment> {
     }
 }
 
-/// The process stops at every operation of a change of day, with all that may be left on the disk: what was
-/// acknowledged is there, the ledger is whole or ends in a torn line, and it goes on.
+/// Crashes at every operation of a change of day, with every state that the disk may be left in. What was
+/// acknowledged is there, the ledger is whole or ends in a torn line, and it can be continued.
 #[test]
 fn it_survives_a_crash_at_every_operation() {
     let before = Memory::new();
@@ -407,7 +407,7 @@ fn in_memory(memory: &Memory, now: &str) -> Result<u64, LedgerError> {
     Ledger::open(settings)?.append(start())
 }
 
-/// The commands of LEDGER.md, by hand.
+/// Runs the commands in LEDGER.md.
 #[test]
 fn openssl_checks_an_entry() {
     let directory = three_days();
@@ -430,7 +430,7 @@ fn openssl_checks_an_entry() {
     assert!(!openssl(&keys[1].public, &lines[10]).status.success());
 }
 
-/// The document next to the code says what the code does.
+/// LEDGER.md describes what the code does.
 #[test]
 fn the_format_is_as_described() {
     let text = include_str!("LEDGER.md");
@@ -438,7 +438,7 @@ fn the_format_is_as_described() {
     let line = String::from_utf8(lines(directory.path())[1].clone()).unwrap();
     let table =
         text.lines().filter_map(|line| line.strip_prefix("| `")).filter_map(|row| row.split('`').next());
-    // Of the members in the table all but `clock` are in every line, in that order.
+    // All members in the table except `clock` are in every line, in that order.
     let places =
         table.filter(|name| *name != "clock").map(|name| line.find(&format!("\"{name}\":")).unwrap());
     let places: Vec<usize> = places.collect();

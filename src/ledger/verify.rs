@@ -1,5 +1,5 @@
-//! Whether a ledger is whole: each line signed under the key of its day, chained to the one before, none
-//! missing. Needs public keys alone, and those are in the ledger.
+//! Verifies that a ledger is whole: each line is signed with the key of its day and chained to the previous
+//! line, and none is missing. This needs only public keys, which are in the ledger.
 
 use super::entry::{Entry, LineHash, Parsed, line_hash};
 use super::event::{DayKey, Event};
@@ -10,23 +10,23 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::fmt;
 
-/// The key of one day, as the ledger hands it over.
+/// The key of one day, as announced in the ledger.
 #[derive(Clone, Debug)]
 pub struct KeyPeriod {
     /// The legal day.
     pub day: Date,
-    /// Its zone.
+    /// The legal zone.
     pub zone: TimeZone,
     /// The public key.
     pub public: VerifyingKey,
 }
 
-/// Where a ledger is not what it was.
+/// A place where the ledger was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Line, from 1; one more than there are for an end that is missing.
+    /// The line, counted from 1; one past the last line if the end is missing.
     pub line: u64,
-    /// Where that line begins, in bytes.
+    /// The offset of that line in bytes.
     pub offset: u64,
     /// What is wrong.
     pub kind: FaultKind,
@@ -36,50 +36,50 @@ pub struct Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// It has no line end.
+    /// The line has no line end.
     Torn,
-    /// It does not have the form of an entry.
+    /// The line does not have the form of an entry.
     Form,
-    /// The first entry is none that begins a ledger, or a later one is.
+    /// The first entry does not begin a ledger, or a later one does.
     Beginning,
     /// The numbers do not go up by one.
     Number {
-        /// The number it must have.
+        /// The number that the entry must have.
         expected: u64,
-        /// The number it has.
+        /// The number that the entry has.
         found: u64,
     },
-    /// It does not name the hash of the line before.
+    /// The entry does not contain the hash of the previous line.
     Chain,
-    /// It was not signed with the key of its day.
+    /// The entry was not signed with the key of its day.
     Signature {
-        /// The day whose key holds here.
+        /// The day whose key is in force here.
         day: Date,
     },
-    /// It is of another day than the key that signed it.
+    /// The entry is of another day than the key that signed it.
     Day {
-        /// The day whose key holds here.
+        /// The day whose key is in force here.
         key: Date,
-        /// The day it says it is of.
+        /// The day that the entry states.
         entry: Date,
     },
-    /// It is dated before the entry above it.
+    /// The entry is dated before the previous one.
     Time,
-    /// The key it hands over to is of no later day, or is none.
+    /// The key that the entry hands over to is not of a later day, or is invalid.
     NextKey,
-    /// The note about the end of the ledger is missing or was changed.
+    /// The head file is missing or was changed.
     Note,
-    /// Entries at the end are missing: there were as many as this.
+    /// Entries at the end are missing.
     Truncated {
         /// How many there were.
         entries: u64,
     },
-    /// The entry is not the one that stood there when the note about the end of the ledger was made.
+    /// The entry is not the one that was there when the head was written.
     Replaced,
 }
 
 impl Fault {
-    /// Whether a write that broke off leaves such a line.
+    /// Returns whether an interrupted write can leave such a line.
     #[must_use]
     pub fn is_of_a_crash(&self) -> bool {
         matches!(self.kind, FaultKind::Torn | FaultKind::Form)
@@ -113,7 +113,7 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// Reads a ledger line by line, and says at the first line that is wrong what is wrong with it.
+/// Reads a ledger line by line, and reports the first fault.
 #[derive(Debug, Default)]
 pub struct Verifier {
     /// Empty only before the first entry.
@@ -122,26 +122,26 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Goes on where `head` ends, without looking at what is before it. `None` if its key is none.
+    /// Continues after `head`, without reading what is before it; `None` if the key in `head` is invalid.
     #[must_use]
     pub fn after(head: Head) -> Option<Self> {
         let keys = head.key.iter().map(key_period).collect::<Option<Vec<_>>>()?;
         (keys.is_empty() == (head.n == 0)).then_some(Self { keys, head })
     }
 
-    /// The keys of all days so far, oldest first.
+    /// Returns the keys of all days so far, oldest first.
     #[must_use]
     pub fn keys(&self) -> &[KeyPeriod] {
         &self.keys
     }
 
-    /// The key of that legal day, if the ledger has been kept on it.
+    /// Returns the key of that legal day, if the ledger has one.
     #[must_use]
     pub fn key_of(&self, day: Date) -> Option<&VerifyingKey> {
         self.keys.iter().find(|period| period.day == day).map(|period| &period.public)
     }
 
-    /// The end of the ledger so far.
+    /// Returns the head of the ledger so far.
     #[must_use]
     pub fn head(&self) -> &Head {
         &self.head
@@ -150,7 +150,7 @@ impl Verifier {
     /// Checks the next line, given with its line end.
     ///
     /// # Errors
-    /// What is wrong with it. The lines after it say nothing any more.
+    /// The fault of the line. The lines after it cannot be trusted.
     pub fn line(&mut self, line: &[u8]) -> Result<Entry, Fault> {
         let checked = self.check(line);
         let (entry, hash) = checked.map_err(|kind| self.fault(kind))?;
@@ -158,7 +158,7 @@ impl Verifier {
         Ok(entry)
     }
 
-    /// A fault of the line that would come next.
+    /// Returns a fault at the position of the next line.
     #[must_use]
     pub fn fault(&self, kind: FaultKind) -> Fault {
         Fault { line: self.head.n + 1, offset: self.head.bytes, kind }
@@ -181,7 +181,7 @@ impl Verifier {
         Ok((entry, line_hash(line)))
     }
 
-    /// The key that holds after `entry`, if another does.
+    /// Returns the key that is in force after `entry`, if it is another one.
     fn follower(&self, entry: &Entry) -> Result<Option<KeyPeriod>, FaultKind> {
         let key = match (entry.event(), self.keys.is_empty()) {
             (Some(Event::Begin(key)), true) | (Some(Event::NextKey(key)), false) => key,
@@ -193,8 +193,8 @@ impl Verifier {
         if later { Ok(Some(period)) } else { Err(FaultKind::NextKey) }
     }
 
-    /// Number, chain, time, and that the entry is of the day of its key. The entry that hands over to the
-    /// key of a later day is the only one that may be written on that day.
+    /// Checks number, chain and time, and that the entry belongs to the day of its key. Only the entry that
+    /// hands over to the key of a later day may be dated after the day of its key.
     fn check_place(&self, entry: &Entry, key: &KeyPeriod, on_its_day: bool) -> Result<(), FaultKind> {
         let expected = self.head.n + 1;
         if entry.n != expected {
