@@ -1,7 +1,7 @@
 //! Detection: which bytes of a line identify a person.
 //!
 //! The pass over the block ([`crate::scan`]) yields line ends and candidates; the parsers look at
-//! candidates only (`ipv4`, `ipv6`, `email`, `forged`); lines with escapes are
+//! candidates only (`ipv4`, `ipv6`, `ipv6_name`, `email`, `forged`); lines with escapes are
 //! looked at decoded too (`encoded`). Detection knows no keys and no time.
 
 pub mod account;
@@ -16,6 +16,7 @@ mod hit;
 mod host_name;
 mod ipv4;
 mod ipv6;
+mod ipv6_name;
 mod merge;
 mod version;
 
@@ -378,10 +379,10 @@ impl Detector {
             keep(hit);
         }
         if shapes.has(Shapes::NIBBLES) {
-            ipv6::find_ptr(text, at, &mut done.nibbles, keep);
+            ipv6_name::find_ptr(text, at, &mut done.nibbles, keep);
         }
         if shapes.has(Shapes::DASHES) {
-            ipv6::find_dashed(text, at, &mut done.dashes, keep);
+            ipv6_name::find_dashed(text, at, &mut done.dashes, keep);
         }
     }
 

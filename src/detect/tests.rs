@@ -60,10 +60,10 @@ fn by_every_byte(text: &[u8]) -> Found {
         let hex = |byte: &u8| byte.is_ascii_hexdigit();
         let nibble = |(index, byte): (usize, &u8)| if index % 2 == 0 { hex(byte) } else { *byte == b'.' };
         if at >= 14 && text[at - 14..=at].iter().enumerate().all(nibble) {
-            ipv6::find_ptr(text, at, &mut done.nibbles, &mut emit);
+            ipv6_name::find_ptr(text, at, &mut done.nibbles, &mut emit);
         }
         if doubled_or_fourth(text, at, b'-') && text[at.saturating_sub(2)..at].iter().any(hex) {
-            ipv6::find_dashed(text, at, &mut done.dashes, &mut emit);
+            ipv6_name::find_dashed(text, at, &mut done.dashes, &mut emit);
         }
     }
     found
