@@ -69,8 +69,8 @@ fn what_is_known_to_stay_in_clear() {
         "http://3405803785/",
         "from 0xcb007109 port 22",
         "from 0313.0.0161.07 port 22",
-        "from v203.0.113.9 port 22",
-        "from v203.0.113.9.dyn.example.net port 22",
+        "from v91.198.51.100 port 22",
+        "from v91.198.51.100.dyn.example.net port 22",
         "to jean&#64;example.org now",
         "to jean&#x40;example.org now",
         "to jean&commat;example.org now",
@@ -92,7 +92,8 @@ fn what_is_known_to_stay_in_clear() {
         "from 203x0x113x9.ftth.isp.example port 22",
         "from host9.203-0-113.isp.example port 22",
         "from 20010db8000000000000000000000009 port 22",
-        "from Chrome/203.0.113.9, version=203.0.113.9 port 22",
+        "from Chrome/91.198.51.100, version=91.198.51.100 port 22",
+        "backup-91.98.51.10.tar.gz",
         "via FW-9.9.9.9 now",
         "access for 'jean'@'203.0.113.%', zone 113.0.203.in-addr.arpa/IN",
         "IN SOA ns.example.org. jean.example.org. 1 7200 900 1209600 300",
@@ -193,6 +194,37 @@ fn ipv4_of_five_numbers() {
         ("IP 203.0.113.9.7 > 198.51.100.7.9: x", "IP {ip:203.0.113.9}.7 > {ip:198.51.100.7}.9: x"),
     ]);
     check_left_alone(&["2026.11.23.10.15", "enterprises.12356.101.4.1.3", "[meta@32473.1.2.3.4 x=\"y\"]"]);
+}
+
+/// Where versions stand too: no version begins with a number above 99, but those of browsers that end in zeros.
+#[test]
+fn ipv4_where_a_version_could_stand() {
+    check(&[
+        ("from v203.0.113.9 port 22", "from v{ip:203.0.113.9} port 22"),
+        ("v203.0.113.9.dyn.example.net", "v{ip:9.113.0.203}.dyn.example.net"),
+        ("Chrome/203.0.113.9, version=203.0.113.9", "Chrome/{ip:203.0.113.9}, version={ip:203.0.113.9}"),
+        ("PING nextcloud/172.18.0.5 x", "PING nextcloud/{ip:172.18.0.5} x"),
+        ("nginx-10.1.2.3.log", "nginx-{ip:10.1.2.3}.log"),
+        ("backup-10.1.2.3.tar.gz", "backup-{ip:10.1.2.3}.tar.gz"),
+        ("backup-91.198.51.100.zip", "backup-{ip:91.198.51.100}.zip"),
+        ("jean Chrome 91.198.51.100 login", "jean Chrome {ip:91.198.51.100} login"),
+        ("Host/91.198.51.100.443", "Host/{ip:91.198.51.100}.443"),
+        ("host-91.198.51.100-4.elisa.example", "host-{ip:91.198.51.100}-4.elisa.example"),
+    ]);
+    check_left_alone(&[
+        "Chrome 103.0.0.0, v103.0.0.0",
+        "app-10.6.1.112.msi openssl-3.0.22.1.tar.gz",
+        "Release 19.0.0.0.0 - Production, Release 12.1.0.2.0 - 64bit",
+        "usb 1-1.2.3.4: new device, hub 1-1.2.3.4:1.0: found",
+        "as /devices/pci0000:00/0000:00:14.0/usb1/1-1/1-1.2/1-1.2.3/1-1.2.3.4/1-1.2.3.4:1.0/input7",
+        "\"Not_A Brand\";v=\"24.0.0.1\"",
+        r#"{"Sec-Ch-Ua":["\"Not_A Brand\";v=\"24.0.0.1\""]}"#,
+        "java-17-openjdk-17.0.13.0.11-4.el9.x86_64, java-17-openjdk-headless-1:17.0.13.0.11-12.1.el9_5.x86_64",
+        "foo-1.2.3.4-2.fc41.noarch",
+        "AppleCoreMedia/1.0.0.21H16 (iPhone; U; CPU OS 17_6_1 like Mac OS X; fr_fr)",
+        "com.example.app/3.2.1.4 CFNetwork/1498.700.2 Darwin/23.6.0",
+        "connect ECONNREFUSED ::1:5432",
+    ]);
 }
 
 /// A decision each, as CASES asks: never a partly masked address.

@@ -366,6 +366,10 @@ impl Reading<'_> {
         if let Some(found) = self.behind_other() {
             return Some(found);
         }
+        // `::1:5432`: this machine and a port, and no address of anybody.
+        if all == 4 && self.groups[1].1 == self.groups[0].0 + 1 && self.digits(2) == b"1" && self.is_port(3) {
+            return self.window(0, 3);
+        }
         if let Some(found) = self.window(0, all) {
             return Some(found);
         }

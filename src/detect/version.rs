@@ -7,7 +7,7 @@ use super::forged::AT_SIGNS;
 
 /// Products that state four-part versions after a slash, lower case. No word that could name a host
 /// or a role (`node/203.0.113.9`) may stand here.
-const PRODUCTS: [&[u8]; 55] = [
+const PRODUCTS: [&[u8]; 56] = [
     b"openssl",
     b"libressl",
     b"nginx",
@@ -29,6 +29,7 @@ const PRODUCTS: [&[u8]; 55] = [
     b"fxios",
     b"safari",
     b"applewebkit",
+    b"applecoremedia",
     b"edg",
     b"edga",
     b"edgios",
@@ -67,7 +68,10 @@ const PRODUCTS: [&[u8]; 55] = [
 
 /// Products that people write before a version with a space between, lower case. A much shorter list:
 /// after a space an address is what one expects.
-const SPOKEN_PRODUCTS: [&[u8]; 6] = [b"openssl", b"libressl", b"chrome", b"chromium", b"firefox", b"msie"];
+const SPOKEN_PRODUCTS: [&[u8]; 2] = [b"openssl", b"libressl"];
+
+/// Browsers, the same: only before what ends in zeros, for tables of sessions have the address beside the browser.
+const SPOKEN_BROWSERS: [&[u8]; 3] = [b"chrome", b"chromium", b"firefox"];
 
 /// Words that announce a version, lower case; they count as the end of a longer word after a change
 /// of case or a separator too (`ProductVersion`, `OCS_Version`). `release`, `build`, `fw` and `kernel`
@@ -75,14 +79,23 @@ const SPOKEN_PRODUCTS: [&[u8]; 6] = [b"openssl", b"libressl", b"chrome", b"chrom
 const ANNOUNCEMENTS: [&[u8]; 5] = [b"version", b"versions", b"ver", b"revision", b"firmware"];
 
 /// Suffixes of files whose names end in a version, after `name-`.
-const PACKAGES: [&[u8]; 19] = [
-    b".tar", b".tgz", b".zip", b".rpm", b".deb", b".apk", b".jar", b".war", b".whl", b".gem", b".msi",
-    b".exe", b".dmg", b".pkg", b".iso", b".dll", b".el", b".fc", b"-1.",
+const PACKAGES: [&[u8]; 16] = [
+    b".rpm", b".deb", b".apk", b".jar", b".war", b".whl", b".gem", b".msi", b".exe", b".dmg", b".pkg",
+    b".iso", b".dll", b".el", b".fc", b"-1.",
 ];
+
+/// Those of files that are named after machines, too: `backup-10.1.2.3.zip`.
+const ARCHIVES: [&[u8]; 3] = [b".tar", b".tgz", b".zip"];
 
 /// Whether the dotted number `text[start..end]` is a version.
 pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
     let (before, number, after) = (&text[..start], &text[start..end], &text[end..]);
+    if begins_above_99(number) {
+        return false;
+    }
+    if is_release_of_package(after) {
+        return true;
+    }
     match before {
         // `v1.2.3.4`, `V1.2.3.4`, `@v1.2.3.4`
         [rest @ .., b'v' | b'V'] if !ends_in(rest, u8::is_ascii_alphanumeric) => true,
@@ -90,9 +103,10 @@ pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
         [rest @ .., b'/'] => product_slash(rest, number, after),
         // `libfoo.so.1.2.3.4`
         [.., b'.', b's', b'o', b'.'] => true,
+        [rest @ .., b'-'] if is_usb_port(rest, number) => true,
         // `openssl-3.0.22.1.tar.gz`, `SWS-3.0.1.86`
         [rest @ .., b'-' | b'_'] if !matches!(after, [b':', b'0'..=b'9', ..]) => {
-            is_product(last_word(rest)) || is_package(rest, number, after) || is_coded(rest, number)
+            is_package(rest, number, after) || is_coded(rest, number)
         }
         // `CEF:0|vendor|product|1.2.3.4|`, `LEEF:2.0|vendor|product|1.2.3.4|`
         [rest @ .., b'|'] => after.starts_with(b"|") && is_header(rest),
@@ -101,8 +115,38 @@ pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
             let address = number.iter().take(4).any(|&byte| byte == b'.') && has_port(number);
             number.iter().filter(|&&byte| byte == b'.').count() > 3 && !address && is_sd_name(rest)
         }
-        _ => !matches!(after, [b':', b'0'..=b'9', ..]) && is_announced(before),
+        _ => !matches!(after, [b':', b'0'..=b'9', ..]) && is_announced(before, number),
     }
+}
+
+/// Whether a number is none of a version: they begin with a smaller one, but for those of browsers, `131.0.0.0`.
+fn begins_above_99(number: &[u8]) -> bool {
+    number.iter().position(|&byte| byte == b'.') == Some(3) && !number.ends_with(b".0.0.0")
+}
+
+/// `name-1.2.3.4-4.el9.x86_64`: a number and the distribution behind a version, in the name of a package of RPM.
+fn is_release_of_package(after: &[u8]) -> bool {
+    let release = after.strip_prefix(b"-").unwrap_or_default();
+    let in_release = |byte: &&u8| byte.is_ascii_digit() || **byte == b'.';
+    let numbers = release.iter().take(16).take_while(in_release).count();
+    let distribution = &release[numbers..];
+    numbers > 1
+        && release[numbers - 1] == b'.'
+        && matches!(distribution, [b'e', b'l', b'0'..=b'9', ..] | [b'f', b'c', b'0'..=b'9', ..])
+}
+
+/// `usb 1-1.2.3.4`, `hub 1-1.2.3.4:1.0`, `/usb1/1-1/1-1.2.3.4`: a bus, and ports of hubs, one behind the other.
+fn is_usb_port(rest: &[u8], number: &[u8]) -> bool {
+    let digits = rest.iter().rev().take(2).take_while(|byte| byte.is_ascii_digit()).count();
+    let before = &rest[..rest.len() - digits];
+    let in_path = || {
+        let word = &before[before.len().saturating_sub(128)..];
+        let word = &word[word.iter().rposition(|&byte| byte == b' ').map_or(0, |space| space + 1)..];
+        word.ends_with(b"/") && memchr::memmem::find(word, b"/usb").is_some()
+    };
+    digits > 0
+        && number.split(|&byte| byte == b'.').all(|port| port.len() < 3)
+        && (before.ends_with(b"usb ") || before.ends_with(b"hub ") || in_path())
 }
 
 /// Whether it is plain that no version stands behind `before`, whose last byte is `previous`. `false` means
@@ -112,14 +156,26 @@ pub(crate) fn is_none_before(before: &[u8], previous: u8) -> bool {
     match previous {
         b'v' | b'V' | b'/' | b'|' | b'.' | b'-' | b'_' | b'@' | b'#' | b'\\' | b'0'..=b'9' => false,
         _ if is_separator(previous) => {
-            // The last letters of all announcements and spoken products: few other words end so.
+            // The last letters of all announcements and spoken products: few other words end so. And what stands before
+            // the version of a brand.
             let separators = before.iter().rev().take(8).take_while(|byte| is_separator(**byte)).count();
             let word = before[..before.len() - separators].last_chunk::<3>();
             let tail = word.map(|tail| tail.map(|byte| byte | 0x20));
             separators < 8
                 && !matches!(
                     tail.as_ref(),
-                    Some(b"ion" | b"ons" | b"ver" | b"are" | b"ssl" | b"ome" | b"ium" | b"fox" | b"sie")
+                    Some(
+                        b"ion"
+                            | b"ons"
+                            | b"ver"
+                            | b"are"
+                            | b"ase"
+                            | b"ssl"
+                            | b"ome"
+                            | b"ium"
+                            | b"fox"
+                            | [_, b'"', b';']
+                    )
                 )
         }
         _ => true,
@@ -146,7 +202,9 @@ fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
     if name.is_empty() || matches!(after, [b':', b'0'..=b'9', ..]) {
         return false;
     }
-    if is_product(name) {
+    // The agent of an app that has none of its own on systems of Apple.
+    let of_app = matches!(after, [b' ' | b'+', rest @ ..] if rest.starts_with(b"CFNetwork/"));
+    if of_app || is_product(name) {
         return true;
     }
     let groups = number.iter().filter(|&&byte| byte == b'.').count() + 1;
@@ -167,11 +225,10 @@ fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
         && (groups > 4 && !with_port || number.ends_with(b".0.0.0") || within_user_agent())
 }
 
-/// Whether five numbers are an address and its port, as tcpdump joins them, `203.0.113.9.51234`: no version starts with a
-/// number above 99.
+/// Whether five numbers are an address and its port, as tcpdump joins them, `10.1.2.3.51234`: the last is no octet.
 fn has_port(number: &[u8]) -> bool {
-    number.iter().take(3).all(u8::is_ascii_digit)
-        || number.rsplit(|&byte| byte == b'.').next().is_some_and(|last| last.len() > 3)
+    let last = number.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+    last.len() > 3 || last.len() == 3 && last > &b"255"[..]
 }
 
 /// Whether `%` and two hexadecimal digits stand there.
@@ -195,14 +252,17 @@ fn is_sd_name(before: &[u8]) -> bool {
     name > 0 && before[..before.len() - name].ends_with(b"[")
 }
 
-/// `name-1.2.3.4.tar.gz`, `name-1.2.3.4-1.el9`: letters before the dash, a package suffix behind. No version starts
-/// with a number above 99, as most addresses do (`backup-203.0.113.9.tar.gz`).
+/// `name-1.2.3.4.tar.gz`, `name-1.2.3.4-1.el9`: letters before the dash, a package suffix behind.
 fn is_package(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
-    ends_in(rest, u8::is_ascii_alphanumeric)
-        && !number.iter().take(3).all(u8::is_ascii_digit)
-        && PACKAGES
+    let named = |suffixes: &[&[u8]]| {
+        suffixes
             .iter()
             .any(|suffix| after.get(..suffix.len()).is_some_and(|start| start.eq_ignore_ascii_case(suffix)))
+    };
+    let of_machine =
+        || number.starts_with(b"10.") || number.split(|&byte| byte == b'.').any(|part| part.len() > 2);
+    ends_in(rest, u8::is_ascii_alphanumeric)
+        && (named(&PACKAGES) || named(&ARCHIVES) && !of_machine())
         && !super::host_name::has_address_prefix(rest)
 }
 
@@ -239,8 +299,12 @@ fn is_coded(rest: &[u8], number: &[u8]) -> bool {
         && matches!(number, [_, b'.', _, b'.', _, b'.', ..])
 }
 
-/// `version 1.2.3.4`, `"ProductVersion":"1.2.3.4"`, `<AnalyzerVersion>1.2.3.4`, `OpenSSL 3.0.22.1`.
-fn is_announced(before: &[u8]) -> bool {
+/// `version 1.2.3.4`, `"ProductVersion":"1.2.3.4"`, `<AnalyzerVersion>1.2.3.4`, `OpenSSL 3.0.22.1`, and
+/// `"Chromium";v="24.0.0.0"` (Client Hints).
+fn is_announced(before: &[u8], number: &[u8]) -> bool {
+    if before.ends_with(b"\";v=\"") || before.ends_with(b"\\\";v=\\\"") {
+        return true;
+    }
     let separators = before.iter().rev().take(8).take_while(|byte| is_separator(**byte)).count();
     if separators == 0 {
         return false;
@@ -251,7 +315,17 @@ fn is_announced(before: &[u8]) -> bool {
         return false;
     }
     let announced = ANNOUNCEMENTS.iter().any(|announcement| ends_in_word(word, announcement));
-    announced || (matches!(&before[rest.len()..], b" " | b" v") && contains(&SPOKEN_PRODUCTS, word))
+    // Oracle's, `Release 19.0.0.0.0`, have five numbers; DHCP releases addresses.
+    let released = || {
+        let five = number.ends_with(b".0") && number.iter().filter(|&&byte| byte == b'.').count() == 4;
+        five && word.eq_ignore_ascii_case(b"release")
+    };
+    let spoken = || {
+        matches!(&before[rest.len()..], b" " | b" v")
+            && (contains(&SPOKEN_PRODUCTS, word)
+                || number.ends_with(b".0.0.0") && contains(&SPOKEN_BROWSERS, word))
+    };
+    announced || released() || spoken()
 }
 
 /// Whether the word behind `before` is the end of an e-mail address, `jean@example.fr.version`, which
@@ -328,7 +402,7 @@ mod tests {
             "OpenSSL |3.0.22.1|",
             "Mozilla/5.0 (X11) Chrome/|103.0.0.0| Safari/537.36",
             "Mozilla/5.0 (X11) NewBrowser/|9.1.2.3| Safari/537.36",
-            "Mozilla\\/5.0 Chrome\\/|103.0.1.2| Safari",
+            "Mozilla\\/5.0 Chrome\\/|103.0.0.0| Safari",
             "\"version\":\"|23.0.0.10|\"",
             "{\\\"version\\\": \\\"|23.0.0.10|\\\"}",
             "ProductVersion=\"|10.6.1.112|\"",
