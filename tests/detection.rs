@@ -832,6 +832,24 @@ fn encoded_identifiers() {
     ]);
 }
 
+/// Names of algorithms and extensions of SSH are no addresses (RFC 4251, 6).
+#[test]
+fn names_in_ssh() {
+    check_left_alone(&[
+        "cipher=chacha20-poly1305@openssh.com mac=umac-128-etm@openssh.com comp=zlib@openssh.com",
+        "offer: curve25519-sha256@libssh.org,sntrup761x25519-sha512@openssh.com,aes256-gcm@openssh.com [preauth]",
+        "rijndael-cbc@lysator.liu.se hmac-sha2-256-etm@openssh.com,kex-strict-s-v00@openssh.com",
+        "sk-ssh-ed25519@openssh.com ssh-ed25519-cert-v01@openssh.com rsa-sha2-512-cert-v01@openssh.com",
+        "hostkeys-00@openssh.com ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    ]);
+    check(&[
+        ("jean@openssh.com", "{em:jean@openssh.com}"),
+        ("jean-d@openssh.com", "{em:jean-d@openssh.com}"),
+        ("aes256-gcm@example.org", "{em:aes256-gcm@example.org}"),
+        ("x.aes256-gcm@openssh.com", "{em:x.aes256-gcm@openssh.com}"),
+    ]);
+}
+
 #[test]
 fn forged_tokens() {
     check(&[

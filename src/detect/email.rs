@@ -26,7 +26,38 @@ pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
     // `a@b.fra@b.fr`: what could be the local part went into the address before, its domain must go too.
     let start = if at == floor && at > 0 { at } else { local_start(text, at, floor)? };
     let start = start + string_prefix(text, start, at, end);
+    if is_of_ssh(&text[domain..end]) && names_algorithm(&text[start..at]) {
+        return None;
+    }
     Some(Hit::new(start, end, Canon::Email { at }, Rule::Email))
+}
+
+/// Whether names of algorithms end in this domain (RFC 4251, 6).
+#[inline]
+fn is_of_ssh(domain: &[u8]) -> bool {
+    matches!(domain, b"openssh.com" | b"libssh.org" | b"lysator.liu.se")
+}
+
+/// Whether a local part is what stands before such a domain: `curve25519-sha256`, `aes256-gcm`.
+fn names_algorithm(local: &[u8]) -> bool {
+    const STARTS: [&[u8]; 15] = [
+        b"aes128-",
+        b"aes256-",
+        b"chacha20-",
+        b"rijndael-",
+        b"hmac-",
+        b"umac-",
+        b"curve25519-",
+        b"sntrup",
+        b"ssh-",
+        b"sk-",
+        b"rsa-sha2-",
+        b"ecdsa-sha2-",
+        b"webauthn-",
+        b"kex-strict-",
+        b"hostkeys-",
+    ];
+    local == b"zlib" || STARTS.iter().any(|start| local.starts_with(start))
 }
 
 /// An address of ASCII letters, digits, dots and dashes with nothing around it that could belong to it.
@@ -57,6 +88,7 @@ pub(crate) fn plain(line: &Line<'_>, at: usize, floor: usize) -> Option<Plain> {
         && domain[0].is_ascii_alphanumeric()
         && last.len() >= 2
         && last.iter().all(u8::is_ascii_alphabetic)
+        && !is_of_ssh(domain)
         && (matches!(last, b"net" | b"com" | b"org" | b"fr") || !host_name::is_no_domain(last));
     fits.then_some(Plain { start, end })
 }
