@@ -179,10 +179,18 @@ impl Run {
     }
 }
 
-/// `203.0.113.9203.0.113.8`: two addresses with nothing between them, if the fourth number is none of an address.
+/// `203.0.113.9203.0.113.8`: two addresses with nothing between them, if the fourth number is none of an address; or
+/// if it has three digits, `198.51.100.198.51.100.2`, and the seven are no OID: those begin with 0, 1, 2, or go on behind
+/// a name.
 fn joined(text: &[u8], run: &Run) -> Option<[Hit; 2]> {
     let Group { start, end } = run.groups[3];
-    if run.groups[3].octet(text).is_some() || end - start > 6 {
+    let is_object = || {
+        let first = run.groups[0];
+        let small = first.end - first.start == 1 && text[first.start] <= b'2';
+        let named = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        small || text[..first.start].last().is_some_and(named)
+    };
+    if end - start > 6 || run.groups[3].octet(text).is_some() && (end - start < 3 || is_object()) {
         return None;
     }
     let middle = end - last_octet(text, run.groups[3])?;

@@ -21,9 +21,11 @@ pub(crate) fn find(
     let mut from = start;
     // `2001:db8::1::2001:db8::2`: what follows an address in its run may hold another one.
     for _ in 0..MOST_IN_RUN {
-        let Some(hit) = parse(text, from, end) else { return };
+        let before_border = border(text, from, end).and_then(|border| parse(&text[..border], from, border));
+        let Some(hit) = before_border.or_else(|| parse(text, from, end)) else { return };
         *done = hit.end.max(end);
-        if hit.end > end {
+        // Of a quad that is glued to it, the first number begins there.
+        if hit.end > end || hit.end + 3 == end && text.get(end) == Some(&b'.') {
             *quads_done = hit.end.max(*quads_done);
         }
         from = hit.end;
@@ -32,6 +34,33 @@ pub(crate) fn find(
             return;
         }
     }
+}
+
+/// Where the second of two addresses begins that have nothing between them, `2001:db8::12001:db8::2`: at the last four
+/// digits of a group that is too long for one.
+fn border(text: &[u8], start: usize, end: usize) -> Option<usize> {
+    // Of the first address and the first group of the second.
+    const MOST: usize = "2001:0db8:0000:0000:0000:0000:0000:00012001:".len();
+    if end - start < "fe80::1fe80::1".len() || !is_common_start(&text[start..]) {
+        return None;
+    }
+    let mut group = start;
+    for (colon, &byte) in text[start..end].iter().take(MOST).enumerate() {
+        if byte != b':' {
+            continue;
+        }
+        let at = start + colon;
+        let second = at.saturating_sub(4);
+        if (5..=8).contains(&(at - group))
+            && is_common_start(&text[second..])
+            && !is_common_start(&text[at + 1..])
+            && parse(text, second, end).is_some()
+        {
+            return Some(second);
+        }
+        group = at + 1;
+    }
+    None
 }
 
 /// Addresses that are looked for in one run. A bound, for each look may read the whole run.
@@ -166,6 +195,13 @@ fn parse(text: &[u8], start: usize, end: usize) -> Option<Hit> {
     let start = trim_start(text, start, end)?;
     before_word(text, start, end)
         .and_then(|end| parse_trimmed(text, start, end))
+        .or_else(|| {
+            // `2001:db8::1203.0.113.9`: a group of four digits is no octet.
+            let last = text[start..end].last_chunk::<4>().filter(|_| text.get(end) == Some(&b'.'));
+            let digits = last.is_some_and(|last| last.iter().all(u8::is_ascii_digit));
+            let quad = (digits && quad_from(text, end - 3, end).is_some()).then(|| end - 3)?;
+            parse_trimmed(&text[..quad], start, quad)
+        })
         .or_else(|| parse_trimmed(text, start, end))
         .or_else(|| {
             // `2001:db8::1::443`: two gaps are no address, but what stands before the second may be one.
