@@ -336,6 +336,8 @@ fn plain_start(text: &[u8], at: usize, floor: usize) -> usize {
     while start > floor {
         let length = match text[start - 1] {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'+' | b'-' => 1,
+            // rsyslog's escape of a control byte, `line#012jean@example.org`.
+            b'#' if matches!(text[start..at], [b'0', b'0'..=b'3', b'0'..=b'7', _, ..]) => break,
             // Behind a word only: `o'brien`, `user%relay.example`, `jean#EXT#@example.net`.
             b'\'' | b'*' | b'~' | b'^' | b'!' | b'$' | b'#' if is_word_end(text, start - 1, floor) => 1,
             b'%' if start < at && !is_percent_escape(text, start - 1) => 1,
@@ -456,6 +458,9 @@ fn terminal_colour(text: &[u8], start: usize, at: usize) -> usize {
 /// part in angle brackets.
 fn wrapper_start(text: &[u8], start: usize, at: usize, floor: usize) -> Option<usize> {
     let joint = start.checked_sub(1).filter(|&joint| joint >= floor)?;
+    if text[joint] == b' ' {
+        return blanks_start(&text[floor..joint]).map(|start| floor + start);
+    }
     if !matches!(text[joint], b'=' | b'/' | b'&' | b'?' | b'{' | b'}' | b'|' | b'`') {
         return None;
     }
@@ -487,6 +492,19 @@ fn wrapper_start(text: &[u8], start: usize, at: usize, floor: usize) -> Option<u
     // A query joins words with `+`.
     let query = open > floor && matches!(text[open - 1], b'?' | b'&' | b';');
     verp_start(before, &text[start..at], query).map(|start| open + start)
+}
+
+/// Where the local part of `<jean\ d@example.org>` begins in what stands before its last blank: RFC 821, 4.1.2 spelt
+/// blanks so, without quotes.
+fn blanks_start(before: &[u8]) -> Option<usize> {
+    if !before.ends_with(b"\\") {
+        return None;
+    }
+    let window = before.len().saturating_sub(MOST_QUOTED_BYTES);
+    let start = before[window..].iter().rposition(|&byte| byte == b'<')? + window + 1;
+    let local = &before[start..];
+    let escaped = local.split(|&byte| byte == b' ').all(|word| word.ends_with(b"\\"));
+    (escaped && !local.iter().any(|byte| b"@>\"".contains(byte))).then_some(start)
 }
 
 /// Where a VERP wrapper begins in what stands before its last `=`, `bounce+user`, if `nested` behind that is a domain. The

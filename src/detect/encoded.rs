@@ -194,7 +194,9 @@ pub(crate) fn are_inert(line: &Line<'_>) -> bool {
 /// Whether the escape at this candidate stands for bytes that end every shape.
 fn is_inert(text: &[u8], at: usize) -> bool {
     let start = if text.get(at) == Some(&b'\\') { at } else { at - 2 };
-    is_bare_backslash(text, start)
+    // A blank of a local part, `jean\ d@example.org`.
+    let blank = text[start..].starts_with(b"\\ ");
+    !blank && is_bare_backslash(text, start)
         || escape_at(text, start).is_none_or(|escape| {
             escape.quiet || escape.bytes[..escape.count].iter().all(|&byte| ends_shapes(byte))
         })
