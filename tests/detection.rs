@@ -444,6 +444,14 @@ fn addresses_in_names_of_access_networks() {
         ("p50607109.dip0.isp.example", "p{ip:80.96.113.9}.dip0.isp.example"),
         ("xcb007109.dyn.isp.example", "x{ip:203.0.113.9}.dyn.isp.example"),
         ("cb007109.nip.io", "{ip:203.0.113.9}.nip.io"),
+        ("dCB007109.access.isp.example", "d{ip:203.0.113.9}.access.isp.example"),
+        (
+            "from d5152ACE6.access.isp.example[81.82.172.230]",
+            "from d{ip:81.82.172.230}.access.isp.example[{ip:81.82.172.230}]",
+        ),
+        ("0xcb007109.abnxx3.adsl.isp.example", "0x{ip:203.0.113.9}.abnxx3.adsl.isp.example"),
+        ("ool-457a1b2c.dyn.isp.example", "ool-{ip:69.122.27.44}.dyn.isp.example"),
+        ("cb007109.virtua.example", "{ip:203.0.113.9}.virtua.example"),
         ("cb007109.cm-5-2a.dynamic.isp.example", "{ip:203.0.113.9}.cm-5-2a.dynamic.isp.example"),
         ("softbank203000113009.isp.example", "softbank{ip:203.0.113.9}.isp.example"),
         ("KD203000113009.ppp-bb.isp.example", "KD{ip:203.0.113.9}.ppp-bb.isp.example"),
@@ -471,6 +479,9 @@ fn addresses_in_names_of_access_networks() {
         "2ab3cd14e5f60718293a4b5c6d7e8f90.cdn.example.net",
         "2AB3CD14E5F60718293A4B5C6D7E8F90.gr7.eu-west-1.eks.example.com",
         "img202611231000.cdn.example.net",
+        "d5152ace6.cdn.example.net",
+        "0xdeadbeef.example.net",
+        "wd5152ace6.access.isp.example",
         "20261123.dyn.isp.example",
     ]);
 }
@@ -538,8 +549,14 @@ fn addresses_in_records_of_programs() {
             "saddr=0A0001BB00000000{ip:203.0.113.9}00000000",
         ),
         ("APPID: 203.0.113.9.54321.261123100000", "APPID: {ip:203.0.113.9}.54321.261123100000"),
+        (
+            "RRQ from 203.0.113.9 filename pxelinux.cfg/CB007109",
+            "RRQ from {ip:203.0.113.9} filename pxelinux.cfg/{ip:203.0.113.9}",
+        ),
+        ("file /grub/grub.cfg-CB007109 not found", "file /grub/grub.cfg-{ip:203.0.113.9} not found"),
     ]);
     check_left_alone(&[
+        "pxelinux.cfg/01-00-16-3e-aa-bb-cc",
         "saddr=020000357F0000010000000000000000",
         "saddr=01002F7661722F72756E2F6E7363642F736F636B6574",
         "saddr=100000000000000000000000",

@@ -16,9 +16,13 @@ pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
     if after.first().is_some_and(u8::is_ascii_alphanumeric) {
         return None;
     }
-    match digits.len() {
-        8 => names_v4(before, digits, after).then(|| v4(start, digits)),
-        32 => names_v6(before, digits, after).then(|| v6(start, digits)),
+    match (digits.len(), digits) {
+        (8, _) => (names_v4(before, digits, after) || names_boot_file(before)).then(|| v4(start, digits)),
+        // `dCB007109.access.isp.example`: the letter is no digit of it.
+        (9, [b'a'..=b'f', digits @ ..]) => {
+            (!begins_glued(before) && host_name::continues_access_name(after)).then(|| v4(start + 1, digits))
+        }
+        (32, _) => names_v6(before, digits, after).then(|| v6(start, digits)),
         _ => padded(before, digits, after).map(|(skipped, octets)| {
             Hit::new(start + skipped, start + digits.len(), Canon::V4(octets), Rule::Ipv4HostName)
         }),
@@ -52,6 +56,11 @@ fn names_v4(before: &[u8], digits: &[u8], after: &[u8]) -> bool {
     named || (lettered || telekom) && begins_label(before) && in_name()
 }
 
+/// `pxelinux.cfg/CB007109`, `grub.cfg-CB007109`: what a machine asks for when it boots from the network.
+fn names_boot_file(before: &[u8]) -> bool {
+    before.ends_with(b"pxelinux.cfg/") || before.ends_with(b"grub.cfg-")
+}
+
 /// Prefixes behind which eight digits are no address: `vps-1a2b3c4d.vps.example.net`.
 const MACHINES: [&[u8]; 6] = [b"vps", b"node", b"ns", b"user", b"ec", b"net"];
 
@@ -62,13 +71,19 @@ fn names_v6(before: &[u8], digits: &[u8], after: &[u8]) -> bool {
     matches!(digits[0], b'2' | b'3') && label && host_name::continues_access_name(after)
 }
 
-/// Whether a label of a name begins there, or has begun with one letter.
+/// Whether a label of a name begins there, or has begun with one letter, or `0x`.
 fn begins_label(before: &[u8]) -> bool {
     let rest = match before {
+        [rest @ .., b'0', b'x'] => rest,
         [rest @ .., letter] if letter.is_ascii_alphabetic() => rest,
         _ => before,
     };
-    !rest.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    !begins_glued(rest)
+}
+
+/// Whether what stands there is part of a label that has begun before.
+fn begins_glued(before: &[u8]) -> bool {
+    before.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// `word203000113009.isp.example`: four octets of three decimal digits, behind a word. The digits that belong to the

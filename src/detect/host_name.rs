@@ -4,7 +4,7 @@
 const FORWARD_SUFFIXES: [&[u8]; 4] = [b"nip.io", b"sslip.io", b"xip.io", b"traefik.me"];
 
 /// Words that network operators put before an address in a host name.
-const ADDRESS_PREFIXES: [&[u8]; 42] = [
+const ADDRESS_PREFIXES: [&[u8]; 43] = [
     b"ip",
     // Of `ipv4`: digits at the end do not count.
     b"ipv",
@@ -48,10 +48,12 @@ const ADDRESS_PREFIXES: [&[u8]; 42] = [
     b"fiber",
     b"ftth",
     b"wan",
+    // Optimum Online: `ool-cb007109.dyn.isp.example`.
+    b"ool",
 ];
 
 /// Labels of the names that access networks give to the addresses of subscribers.
-const ACCESS_LABELS: [&[u8]; 25] = [
+const ACCESS_LABELS: [&[u8]; 26] = [
     b"ipv6",
     b"ip6",
     b"v6",
@@ -76,6 +78,8 @@ const ACCESS_LABELS: [&[u8]; 25] = [
     b"res",
     b"rev",
     b"vdsl",
+    // A provider of Brazil, whose names have no other label.
+    b"virtua",
     b"xdsl",
 ];
 
