@@ -101,6 +101,7 @@ impl OneOrMany {
 
 /// The built-in rule files, by name.
 const BUILTIN: &[(&str, &str)] = &[
+    ("dhcp.toml", include_str!("../../rules/identifiers/dhcp.toml")),
     ("dovecot.toml", include_str!("../../rules/identifiers/dovecot.toml")),
     ("exim.toml", include_str!("../../rules/identifiers/exim.toml")),
     ("login.toml", include_str!("../../rules/identifiers/login.toml")),
