@@ -114,6 +114,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("postgresql.toml", include_str!("../../rules/identifiers/postgresql.toml")),
     ("proftpd.toml", include_str!("../../rules/identifiers/proftpd.toml")),
     ("pure-ftpd.toml", include_str!("../../rules/identifiers/pure-ftpd.toml")),
+    ("radius.toml", include_str!("../../rules/identifiers/radius.toml")),
     ("sshd.toml", include_str!("../../rules/identifiers/sshd.toml")),
     ("sudo.toml", include_str!("../../rules/identifiers/sudo.toml")),
     ("tel.toml", include_str!("../../rules/identifiers/tel.toml")),
