@@ -1,7 +1,8 @@
-//! Source `seed`: a chain key that all nodes of a fleet share, ratcheted forwards, only the newest kept.
+//! Source `seed`: a chain key that all nodes of a fleet share. It is only ratcheted forwards, and only the
+//! newest is kept.
 //!
-//! `S_e = HKDF(C_e, "oubliette/1/epoch")`, `C_{e+1} = HKDF(C_e, "oubliette/1/next")`: equal tokens on every
-//! node, and a stolen node cannot compute the secrets of epochs that are over.
+//! `S_e = HKDF(C_e, "oubliette/1/epoch")`, `C_{e+1} = HKDF(C_e, "oubliette/1/next")`: every node makes equal
+//! tokens, and a thief of a node cannot compute the secrets of past epochs.
 
 use super::key_file::decode_hex;
 use super::random;
@@ -16,7 +17,7 @@ use zeroize::{Zeroize, Zeroizing};
 const NAME: &str = "keys/chain";
 const HEADER: &str = "oubliette fleet seed 1";
 
-/// Most steps of the ratchet in one go: 50 years of days, some 20 ms.
+/// Most ratchet steps at once: 50 years of days, which take some 20 ms.
 const MOST_STEPS: u32 = 18_300;
 
 /// A chain key and the epoch it belongs to.
@@ -27,11 +28,11 @@ pub struct Chain {
     key: Secret,
 }
 
-/// A chain as a text to hand to all nodes. Secret: whoever has it can compute all later tokens.
+/// The text form of a chain, to copy to all nodes. Secret: whoever has it can compute all later tokens.
 pub type SeedFile = Zeroizing<String>;
 
 impl Chain {
-    /// A new chain that starts with `epoch`.
+    /// Generates a new chain that starts with `epoch`.
     ///
     /// # Errors
     /// If the operating system gives no random bytes.
@@ -43,19 +44,19 @@ impl Chain {
         Ok(Self { epoch, length, key })
     }
 
-    /// How long its epochs last.
+    /// Returns the length of its epochs.
     #[must_use]
     pub fn length(&self) -> EpochLength {
         self.length
     }
 
-    /// The epoch of its key.
+    /// Returns the epoch of its key.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// The text form: four lines.
+    /// Returns the text form, which has four lines.
     #[must_use]
     pub fn to_text(&self) -> SeedFile {
         let mut text = Zeroizing::new(String::with_capacity(256));
@@ -68,7 +69,7 @@ impl Chain {
         text
     }
 
-    /// Reads the text form; the reason if it is none.
+    /// Parses the text form.
     ///
     /// # Errors
     /// What is wrong with the text, without quoting it.
@@ -98,7 +99,7 @@ impl Chain {
         Ok(Self { epoch, length, key })
     }
 
-    /// The chain of this node, if a seed was imported.
+    /// Loads the chain of this node, if a seed was imported.
     pub(super) fn load(state: &StateDir) -> Result<Option<Self>, KeyError> {
         let Some(bytes) = state.read(NAME)? else { return Ok(None) };
         let bytes = Zeroizing::new(bytes);
@@ -107,10 +108,10 @@ impl Chain {
         chain.map(Some).map_err(|reason| KeyError::Damaged { path: state.path(NAME), reason })
     }
 
-    /// Makes this the chain of the node; secrets of the source `random` are erased by the next start.
+    /// Makes this the chain of the node, and erases the secrets of the source `random`.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If a secret cannot be erased or the chain cannot be written.
     pub fn import(&self, state: &StateDir) -> Result<(), KeyError> {
         let _lock = state.lock()?;
         for name in state.names("keys")? {
@@ -121,7 +122,7 @@ impl Chain {
         self.replace(state)
     }
 
-    /// S of `epoch`. The chain goes on to it first, durably, and the keys before are overwritten.
+    /// Returns S of `epoch`. First advances the chain to that epoch durably, and overwrites the earlier key.
     pub(super) fn secret_at(&self, epoch: Epoch, state: &StateDir, _lock: &Lock) -> Result<Secret, KeyError> {
         let chain = self.advanced_to(epoch)?;
         if chain.epoch != self.epoch {
@@ -130,16 +131,16 @@ impl Chain {
         Ok(chain.secret())
     }
 
-    /// S of the chain's own epoch.
+    /// Returns S of the chain's own epoch.
     #[must_use]
     pub fn secret(&self) -> Secret {
         hkdf(&self.key, b"oubliette/1/epoch")
     }
 
-    /// The chain ratcheted to `epoch`.
+    /// Returns the chain ratcheted to `epoch`.
     ///
     /// # Errors
-    /// If `epoch` is before the chain's, or more than 18,300 epochs after it.
+    /// If `epoch` is before the chain's epoch, or more than 18,300 epochs after it.
     pub(super) fn advanced_to(&self, epoch: Epoch) -> Result<Self, KeyError> {
         let out_of_reach =
             || KeyError::ClockBeforeChain { now: epoch.to_string(), chain: self.epoch.to_string() };
@@ -154,7 +155,7 @@ impl Chain {
         if chain.epoch == epoch { Ok(chain) } else { Err(out_of_reach()) }
     }
 
-    /// The new chain key is durable before the old one's bytes are overwritten.
+    /// Writes the chain. The new chain key is durable before the old one is overwritten.
     fn replace(&self, state: &StateDir) -> Result<(), KeyError> {
         let old = "keys/chain.old";
         state.erase(old)?;

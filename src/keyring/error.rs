@@ -1,4 +1,4 @@
-//! What can go wrong with keys, and how to mend it.
+//! Errors of keys, with their diagnostics.
 
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::is_full;
@@ -6,30 +6,30 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why a secret is not to be had.
+/// An error of the keyring.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// A file or directory could not be read or written.
     #[error("cannot {action} {path}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// There is no key file of that name.
+    /// The key file does not exist.
     #[error("there is no key file {path}")]
     NoKeyFile {
         /// The path.
         path: PathBuf,
     },
-    /// A key stands where the name of its file belongs.
+    /// A key was given where the path of its file belongs.
     #[error("a key was given where the path of a key file belongs")]
     Pasted,
-    /// A key file or secret that group or others can read.
+    /// Group or others can read a key file or secret.
     #[error("key file {path} can be read by others (mode {mode:04o})")]
     Exposed {
         /// The file.
@@ -37,7 +37,7 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
-    /// A file of the state directory that group or others can read.
+    /// Group or others can read a file of the state directory.
     #[error("{path} of the state directory can be read by others (mode {mode:04o})")]
     ExposedState {
         /// The file.
@@ -45,7 +45,7 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
-    /// An identity file that group or others can read.
+    /// Group or others can read an identity file.
     #[error("identity file {path} can be read by others (mode {mode:04o})")]
     ExposedIdentity {
         /// The file.
@@ -53,7 +53,7 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
-    /// A key file that is neither 32 bytes nor 64 hex digits.
+    /// The key file holds neither 32 bytes nor 64 hex digits.
     #[error("key file {path} does not hold a 32-byte key")]
     Length {
         /// The file.
@@ -61,19 +61,19 @@ pub enum KeyError {
         /// Its length in bytes.
         bytes: usize,
     },
-    /// A key of zeros.
+    /// The key consists of zeros.
     #[error("key file {path} holds only zeros")]
     Zero {
         /// The file.
         path: PathBuf,
     },
-    /// Not a regular file.
+    /// The key file is not a regular file.
     #[error("key file {path} is not a regular file")]
     NotAFile {
         /// The path.
         path: PathBuf,
     },
-    /// A state directory that others can change.
+    /// Group or others can change the state directory.
     #[error("state directory {path} can be changed by others (mode {mode:04o})")]
     Directory {
         /// The directory.
@@ -81,7 +81,7 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
-    /// A file of the state directory that is damaged.
+    /// A file of the state directory is damaged.
     #[error("{path} is damaged")]
     Damaged {
         /// The file.
@@ -89,7 +89,7 @@ pub enum KeyError {
         /// What is wrong with it.
         reason: String,
     },
-    /// What is to be imported is no fleet seed.
+    /// The file to import is not a fleet seed.
     #[error("{path} is no fleet seed")]
     NoSeed {
         /// The file.
@@ -97,33 +97,33 @@ pub enum KeyError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The clock stands before the epoch of the chain key.
+    /// The clock is before the epoch of the chain key.
     #[error("the clock is before the epoch of the fleet seed")]
     ClockBeforeChain {
-        /// Epoch of the clock.
+        /// The epoch of the clock.
         now: String,
-        /// Epoch of the chain key.
+        /// The epoch of the chain key.
         chain: String,
     },
-    /// A recipient that is no age recipient.
+    /// A recipient is not an age recipient.
     #[error("recipient {line} of {path} is no age recipient")]
     Recipient {
         /// The file.
         path: PathBuf,
-        /// Which line, from 1.
+        /// The line, counted from 1.
         line: usize,
     },
     /// age refused to encrypt or decrypt.
     #[error("cannot {action} a secret with age")]
     Age {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// On what.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of age.
         reason: String,
     },
-    /// An identity file that is none.
+    /// The file is not an identity file.
     #[error("{path} is no age identity")]
     NoIdentityFile {
         /// The file.
@@ -131,13 +131,13 @@ pub enum KeyError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A secret of that epoch is wrapped, and nothing opens the wrap.
+    /// The secret of that epoch is wrapped, and no identity to open the wrap is given.
     #[error("the secret of epoch {epoch} is wrapped, and no escrow identity is given")]
     NoIdentity {
         /// The epoch.
         epoch: String,
     },
-    /// No wrap of that epoch.
+    /// There is no wrap of that epoch.
     #[error("no wrapped secret of epoch {epoch}")]
     NoWrap {
         /// The epoch.
@@ -145,22 +145,22 @@ pub enum KeyError {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// That epoch has not begun.
+    /// The epoch has not begun.
     #[error("epoch {epoch} has not begun: it has no secret yet")]
     NotBegun {
         /// The epoch.
         epoch: String,
     },
-    /// A key file is rotated by whoever made it.
+    /// Key files are rotated by their owners, not here.
     #[error("a key file is not rotated here")]
     RotateKeyFile,
-    /// A fleet seed is shared.
+    /// A fleet seed is shared by several nodes.
     #[error("a fleet seed cannot be rotated on one node")]
     RotateSeed,
-    /// No source of secrets.
+    /// There is no source of secrets.
     #[error("no source of secrets")]
     NoSource,
-    /// The operating system gave no randomness.
+    /// The operating system gave no random bytes.
     #[error("the operating system gives no random bytes")]
     Randomness,
 }
@@ -268,14 +268,14 @@ impl From<KeyError> for Diagnostic {
     }
 }
 
-/// The command that makes a key which nobody else can read.
+/// Returns the command that makes a key which nobody else can read.
 fn new_key(path: &std::path::Path) -> String {
     format!("`(umask 077; head -c 32 /dev/urandom > {})`", path.display())
 }
 
 fn parent(path: &std::path::Path) -> String {
     let parent = path.parent().unwrap_or(path);
-    // A bare file name lies in the current directory.
+    // A bare file name is in the current directory.
     if parent.as_os_str().is_empty() {
         "the current directory".to_owned()
     } else {
@@ -283,7 +283,7 @@ fn parent(path: &std::path::Path) -> String {
     }
 }
 
-/// All codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[
     &IO,
     &EXPOSED,
@@ -324,7 +324,7 @@ References
   docs/keys.md",
 };
 
-/// K02: a secret that others can read.
+/// K02: others can read a secret.
 pub static EXPOSED: Code = Code {
     id: "K02",
     title: "a key can be read by others",

@@ -1,5 +1,5 @@
-//! Escrow: every epoch secret is wrapped to the age recipients of the node before its first use, so that
-//! the custodian, and nobody on the node, can bring it back.
+//! Escrow: every epoch secret is wrapped to the age recipients of the node before its first use, so that the
+//! custodian, and nobody on the node, can recover it.
 
 use super::{KeyError, StateDir, random};
 use crate::primitives::recipient;
@@ -17,7 +17,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 const RECIPIENTS: &str = "escrow/recipients.txt";
 
-/// The recipients of a node, and whether their identities still lie on it.
+/// The recipients of a node, and the identities that are still on it.
 pub struct Escrow {
     recipients: Vec<Box<dyn age::Recipient + Send>>,
     names: Vec<String>,
@@ -31,10 +31,10 @@ impl fmt::Debug for Escrow {
 }
 
 impl Escrow {
-    /// Reads the recipients of `state`.
+    /// Loads the recipients of `state`.
     ///
     /// # Errors
-    /// A line that is no recipient.
+    /// If a line is not a recipient.
     pub fn load(state: &StateDir) -> Result<Self, KeyError> {
         let text = state.read(RECIPIENTS)?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -52,37 +52,38 @@ impl Escrow {
         Ok(escrow)
     }
 
-    /// How many recipients there are.
+    /// Returns the number of recipients.
     #[must_use]
     pub fn recipients(&self) -> usize {
         self.recipients.len()
     }
 
-    /// They themselves.
+    /// Converts into the recipients themselves.
     #[must_use]
     pub fn into_recipients(self) -> Vec<Box<dyn age::Recipient + Send>> {
         self.recipients
     }
 
-    /// Their public names.
+    /// Returns the recipients as text, which is public.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Whether nobody could bring a secret back.
+    /// Returns whether there are no recipients, so that nobody could recover a secret.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         self.recipients.is_empty()
     }
 
-    /// Identity files that still lie on the node, where they protect nobody.
+    /// Returns the identity files that are still on the node, where they protect nobody.
     #[must_use]
     pub fn identities_on_node(&self) -> &[String] {
         &self.identities_on_node
     }
 
-    /// Makes `count` identities and adds them as recipients. Their files are for other machines.
+    /// Makes `count` identities and adds them as recipients. Returns the paths of their files, which belong
+    /// on other machines.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -106,10 +107,10 @@ impl Escrow {
         Ok(paths)
     }
 
-    /// Adds recipients, those known already left out. How many were new.
+    /// Adds recipients, except those already known. Returns how many were new.
     ///
     /// # Errors
-    /// A name that is no recipient: then none is added.
+    /// If a name is not a recipient; then none is added.
     pub fn add(state: &StateDir, names: &[String]) -> Result<usize, KeyError> {
         let known = Self::load(state)?;
         let mut text = state.read(RECIPIENTS)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
@@ -131,11 +132,11 @@ impl Escrow {
         Ok(added)
     }
 
-    /// Wraps `secret` to all recipients and makes the wrap durable, unless that was done before. Without
-    /// recipients there is nothing to do.
+    /// Wraps `secret` to all recipients and makes the wrap durable, unless that was done before. Does nothing
+    /// if there are no recipients.
     ///
     /// # Errors
-    /// If age refuses, or the wrap cannot be written: the secret may not be used then.
+    /// If age refuses, or if the wrap cannot be written; the secret may not be used then.
     pub fn wrap(&self, state: &StateDir, epoch: Epoch, secret: &Secret) -> Result<(), KeyError> {
         if self.is_missing() || Self::is_wrapped(state, epoch, secret) {
             return Ok(());
@@ -143,15 +144,15 @@ impl Escrow {
         self.wrap_again(state, epoch, secret)
     }
 
-    /// Whether there is a wrap of `secret`, or of another one that has its kid.
+    /// Returns whether there is a wrap of `secret`, or of another secret of its epoch with the same kid.
     pub(super) fn is_wrapped(state: &StateDir, epoch: Epoch, secret: &Secret) -> bool {
         state.path(&wrap_name(epoch, &kid(secret, epoch))).exists()
     }
 
-    /// Wraps `secret` to all recipients, over an older wrap.
+    /// Wraps `secret` to all recipients, and replaces an older wrap.
     ///
     /// # Errors
-    /// As [`Escrow::wrap`].
+    /// See [`Escrow::wrap`].
     pub fn wrap_again(&self, state: &StateDir, epoch: Epoch, secret: &Secret) -> Result<(), KeyError> {
         let name = wrap_name(epoch, &kid(secret, epoch));
         let wrapped = self.wrapped(secret);
@@ -159,18 +160,18 @@ impl Escrow {
         state.write(&name, &wrapped.map_err(failed)?)
     }
 
-    /// `secret` encrypted to all recipients.
+    /// Encrypts `secret` to all recipients.
     ///
     /// # Errors
-    /// What age says if it refuses; so it does when there are no recipients.
+    /// The error of age, including when there are no recipients.
     pub fn wrapped(&self, secret: &Secret) -> Result<Vec<u8>, String> {
         self.encrypted(secret.expose())
     }
 
-    /// `bytes` encrypted to all recipients, as `age -d` opens them.
+    /// Encrypts `bytes` to all recipients, as `age -d` decrypts them.
     ///
     /// # Errors
-    /// As [`Escrow::wrapped`].
+    /// See [`Escrow::wrapped`].
     pub fn encrypted(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
         let recipients = self.recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
         let encryptor = Encryptor::with_recipients(recipients).map_err(|error| error.to_string())?;
@@ -186,7 +187,7 @@ fn wrap_name(epoch: Epoch, kid: &[u8; 5]) -> String {
     format!("wraps/{epoch}-{}.age", String::from_utf8_lossy(kid))
 }
 
-/// Escrow identities: what opens the wraps of a node.
+/// Escrow identities, which open the wraps of a node.
 pub struct Identities(Vec<Box<dyn age::Identity + Send + Sync>>);
 
 impl fmt::Debug for Identities {
@@ -196,31 +197,32 @@ impl fmt::Debug for Identities {
 }
 
 impl Identities {
-    /// Reads an identity file that needs nobody to be asked.
+    /// Reads an identity file that needs no passphrase and no answer from a user.
     ///
     /// # Errors
-    /// If it cannot be read, is none, or is locked with a passphrase.
+    /// If it cannot be read, is not an identity file, or is locked with a passphrase.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         Self::read_asking(path, &Asking(None))
     }
 
-    /// Reads an identity file: plain, or locked with a passphrase (`age -p`). What its passphrase or a plugin
-    /// wants to know is asked of `ask`.
+    /// Reads an identity file, plain or locked with a passphrase (`age -p`). Uses `ask` to obtain the
+    /// passphrase, and answers to the questions of a plugin.
     ///
     /// # Errors
-    /// If it cannot be read, is none, or the passphrase is not the right one.
+    /// If it cannot be read, is not an identity file, or the passphrase is wrong.
     pub fn unlock(path: &Path, ask: Arc<dyn Ask>) -> Result<Self, KeyError> {
         Self::read_asking(path, &Asking(Some(ask)))
     }
 
-    /// What is wrong with the mode of an identity file: others can read it, and no passphrase keeps them from using it.
+    /// Returns an error if others can read an identity file that no passphrase protects.
     ///
     /// # Errors
     /// If it cannot be read.
     pub fn exposure(path: &Path) -> Result<Option<KeyError>, KeyError> {
         let failed = |error| super::state_dir::io_error("open", path)(error);
         let metadata = std::fs::metadata(path).map_err(failed)?;
-        // Only a file has a mode that says who reads it; another one would be empty then when it is read.
+        // Only for a regular file does the mode say who can read it. Anything else, such as a pipe, would be
+        // consumed by the check below.
         if !metadata.is_file() || metadata.mode() & 0o077 == 0 {
             return Ok(None);
         }
@@ -236,7 +238,7 @@ impl Identities {
         let failed = |reason: String| KeyError::Age { action: "unwrap", path: path.to_owned(), reason };
         let is_none = |reason: String| KeyError::NoIdentityFile { path: path.to_owned(), reason };
         let bytes = std::fs::read(path).map_err(super::state_dir::io_error("open", path))?;
-        // An identity file has a few hundred bytes: they are wiped, whatever becomes of it.
+        // An identity file has a few hundred bytes, which are wiped in any case.
         let bytes = Zeroizing::new(bytes);
         let identities = if bytes.starts_with(AGE_FILE) || bytes.starts_with(ARMORED_AGE_FILE) {
             locked(&bytes, path, asking).map_err(failed)?
@@ -246,14 +248,14 @@ impl Identities {
             let file = file.with_callbacks(asking.clone());
             file.into_identities().map_err(|error| failed(error.to_string()))?
         };
-        // Without any, every secret would look like one of other recipients.
+        // Without any identity, every secret would seem to be wrapped to other recipients.
         if identities.is_empty() { Err(is_none(NO_IDENTITY.to_owned())) } else { Ok(Self(identities)) }
     }
 
-    /// The secret in a wrap.
+    /// Decrypts the secret in a wrap.
     ///
     /// # Errors
-    /// What age says if none of them opens it.
+    /// The error of age if none of the identities opens it.
     pub fn unwrap(&self, wrapped: &[u8]) -> Result<Secret, String> {
         let decryptor = Decryptor::new(wrapped).map_err(|error| error.to_string())?;
         let identities = self.0.iter().map(|identity| &**identity as &dyn age::Identity);
@@ -266,19 +268,19 @@ impl Identities {
     }
 }
 
-/// Whom to ask for the passphrase of an identity file, or for what a plugin wants to know.
+/// Asks a user for the passphrase of an identity file, or for answers to the questions of a plugin.
 pub trait Ask: Send + Sync {
     /// Shows a message.
     fn tell(&self, message: &str);
 
-    /// An answer that anybody may read; `None` if nobody can be asked.
+    /// Asks for an answer that is not secret; `None` if nobody can be asked.
     fn line(&self, question: &str) -> Option<String>;
 
-    /// A passphrase or PIN; `None` if nobody can be asked.
+    /// Asks for a passphrase or PIN; `None` if nobody can be asked.
     fn passphrase(&self, question: &str) -> Option<Zeroizing<String>>;
 }
 
-/// [`Ask`] as age wants it.
+/// Adapts [`Ask`] to the callbacks of age.
 #[derive(Clone)]
 struct Asking(Option<Arc<dyn Ask>>);
 
@@ -303,10 +305,10 @@ impl age::Callbacks for Asking {
     }
 }
 
-/// A file of comments alone, or an empty one, is read without an error.
+/// age reads an empty file, or one with only comments, without an error.
 const NO_IDENTITY: &str = "there is no identity in it";
 
-/// The identities in a file that is locked with a passphrase.
+/// Reads the identities in a file that is locked with a passphrase.
 fn locked(
     bytes: &[u8],
     path: &Path,
@@ -320,18 +322,18 @@ fn locked(
     file.into_identities().map_err(said)
 }
 
-/// How an age file begins (age-encryption.org/v1), and an armored one.
+/// The first bytes of an age file (age-encryption.org/v1), and of an armored one.
 const AGE_FILE: &[u8] = b"age-encryption.org/";
 const ARMORED_AGE_FILE: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 
-/// Whether a secret of `epoch` is wrapped in a state directory.
+/// Returns whether a secret of `epoch` is wrapped in a state directory.
 #[must_use]
 pub fn is_wrapped(directory: &Path, epoch: Epoch) -> bool {
     let entries = std::fs::read_dir(directory.join("wraps"));
     entries.is_ok_and(|entries| entries.flatten().any(|entry| epoch_of(&entry) == Some(epoch)))
 }
 
-/// Of which epoch a file among the wraps is, by its name.
+/// Returns the epoch of a wrap, from its file name.
 fn epoch_of(entry: &std::fs::DirEntry) -> Option<Epoch> {
     Wrap::named(entry.file_name().to_str()?).map(|wrap| wrap.epoch)
 }
@@ -351,20 +353,20 @@ impl Wrap {
         Some(Self { epoch: random::parse(epoch)?, kid: kid.as_bytes().try_into().ok()? })
     }
 
-    /// All that lie in the state directory, oldest first.
+    /// Lists all wraps in the state directory, oldest first.
     pub(super) fn all(state: &StateDir) -> Result<Vec<Self>, KeyError> {
         let mut wraps: Vec<_> = state.names("wraps")?.iter().filter_map(|name| Self::named(name)).collect();
         wraps.sort();
         Ok(wraps)
     }
 
-    /// Overwrites and removes it.
+    /// Overwrites and removes the wrap.
     pub(super) fn erase(&self, state: &StateDir) -> Result<(), KeyError> {
         state.erase(&wrap_name(self.epoch, &self.kid))
     }
 }
 
-/// The wraps of all secrets with that kid in a state directory, or a copy of one: as a rule one.
+/// Reads the wraps of all secrets with that kid, usually one, in a state directory or a copy of one.
 ///
 /// # Errors
 /// If they cannot be listed or read.
@@ -385,7 +387,7 @@ pub fn wraps_of(directory: &Path, kid: &[u8; 5]) -> Result<Vec<Vec<u8>>, KeyErro
     Ok(found)
 }
 
-/// The kids of all wraps in a state directory, or a copy of one.
+/// Lists the kids of all wraps in a state directory, or a copy of one.
 ///
 /// # Errors
 /// If they cannot be listed.
@@ -404,10 +406,10 @@ pub fn wrapped_kids(directory: &Path) -> Result<BTreeSet<[u8; 5]>, KeyError> {
     Ok(kids)
 }
 
-/// The secrets of `epoch` that an identity file opens, from the wraps of a node (or a copy of them).
+/// Decrypts the secrets of `epoch` that an identity file opens, from the wraps of a node or a copy of them.
 ///
 /// # Errors
-/// No wrap of that epoch; an identity file that cannot be read; an identity that opens none of them.
+/// If there is no wrap of that epoch, if the identity file cannot be read, or if it opens none of the wraps.
 pub fn unwrap(directory: &Path, epoch: Epoch, identity: &Path) -> Result<Vec<Secret>, KeyError> {
     let failed =
         |path: &Path, reason: String| KeyError::Age { action: "unwrap", path: path.to_owned(), reason };

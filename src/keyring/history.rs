@@ -1,4 +1,5 @@
-//! Which secrets there were: epochs, kids and dates, no secrets. States are those of NIST SP 800-57 Part 1, 7.
+//! The record of all secrets: epochs, kids and dates, without the secrets. The states are those of NIST SP
+//! 800-57 Part 1, 7.
 
 use super::state_dir::Lock;
 use super::{KeyError, StateDir};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 const NAME: &str = "keys/epochs.jsonl";
 
-/// State of a secret.
+/// The state of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EpochState {
@@ -17,13 +18,13 @@ pub enum EpochState {
     Destroyed,
 }
 
-/// One secret of this node.
+/// The record of one secret of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpochRecord {
-    /// First legal day, or `fixed`.
+    /// The first legal day of its epoch, or `fixed`.
     pub epoch: String,
-    /// As in its tokens.
+    /// The kid in the tokens of this secret.
     pub kid: String,
     /// Active or destroyed.
     pub state: EpochState,
@@ -31,11 +32,11 @@ pub struct EpochRecord {
     pub created: Timestamp,
     /// When it was erased here.
     pub destroyed: Option<Timestamp>,
-    /// To how many recipients it was wrapped.
+    /// The number of recipients to which it was wrapped.
     pub recipients: usize,
 }
 
-/// All secrets that this node has had, oldest first.
+/// Loads the records of all secrets that this node has had, oldest first.
 pub(super) fn load(state: &StateDir) -> Result<Vec<EpochRecord>, KeyError> {
     let bytes = state.read(NAME)?.unwrap_or_default();
     let mut records = Vec::new();
@@ -52,7 +53,7 @@ pub(super) fn load(state: &StateDir) -> Result<Vec<EpochRecord>, KeyError> {
     Ok(records)
 }
 
-/// Notes that a secret is in use. All others of a ratcheted chain are destroyed by then.
+/// Records that a secret is in use. All other secrets have been destroyed by then.
 pub(super) fn note_active(
     state: &StateDir,
     _lock: &Lock,
@@ -86,7 +87,7 @@ pub(super) fn note_active(
     if changed { save(state, &records) } else { Ok(()) }
 }
 
-/// Notes that a secret was erased.
+/// Records that a secret was erased.
 pub(super) fn note_destroyed(
     state: &StateDir,
     _lock: &Lock,
@@ -106,7 +107,7 @@ pub(super) fn note_destroyed(
 fn save(state: &StateDir, records: &[EpochRecord]) -> Result<(), KeyError> {
     let mut text = String::new();
     for record in records {
-        // Plain strings, numbers and dates: they always serialise.
+        // Always succeeds: strings, numbers and dates under fixed names.
         text.push_str(&serde_json::to_string(record).expect("a record is JSON"));
         text.push('\n');
     }

@@ -1,4 +1,4 @@
-//! `--key-file`: S as its owner wrote it, 32 raw bytes or 64 hex digits.
+//! `--key-file`: S as its owner wrote it, as 32 raw bytes or 64 hex digits.
 
 use super::KeyError;
 use super::state_dir::io_error;
@@ -10,24 +10,24 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
 
-/// A key file, and who has put it there.
+/// A key file, according to who put it there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyFile {
-    /// Its owner, who alone may read it.
+    /// Its owner, who alone may read the file.
     Own(PathBuf),
     /// systemd, as a credential of this service (systemd.exec(5), LoadCredential).
     Credential(PathBuf),
 }
 
 impl KeyFile {
-    /// Where it is.
+    /// Returns the path.
     #[must_use]
     pub fn path(&self) -> &Path {
         let (Self::Own(path) | Self::Credential(path)) = self;
         path
     }
 
-    /// Refuses one that group or others can read.
+    /// Refuses a key file that group or others can read.
     ///
     /// # Errors
     /// [`KeyError::Exposed`].
@@ -38,11 +38,12 @@ impl KeyFile {
         Ok(())
     }
 
-    /// Whether group or others can read it.
+    /// Returns whether group or others can read the key file.
     ///
-    /// systemd gives a credential to the user of its service (mode 0400); or leaves it to root and lets that user read it by
-    /// an access control list, whose mask then stands where the group's permissions are (root, root, mode 0440; the group itself
-    /// has none). Nothing looser is a credential.
+    /// systemd either gives a credential to the user of its service (mode 0400), or leaves it to root and
+    /// lets that user read it through an access control list. The mask of that list then appears in place of
+    /// the group's permissions (root, root, mode 0440), although the group itself has none. Nothing with
+    /// wider permissions is a credential.
     fn is_exposed(&self, metadata: &Metadata) -> bool {
         let (open, mode) = (metadata.mode() & 0o077 != 0, metadata.mode() & 0o7777);
         let is_listed = mode == 0o440 && (metadata.uid(), metadata.gid()) == (0, 0);
@@ -53,13 +54,13 @@ impl KeyFile {
     }
 }
 
-/// Reads and checks a key file. A symbolic link is followed; what it leads to is checked.
+/// Reads and checks a key file. Follows a symbolic link, and checks its target.
 ///
 /// # Errors
-/// If it cannot be read, is open to others, or holds no key.
+/// If it cannot be read, can be read by others, or holds no key.
 pub(super) fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
     let path = key_file.path();
-    // A pipe that nobody writes to would not be opened before somebody does, and is refused below.
+    // Without this flag, opening a pipe would block until somebody writes to it; a pipe is refused below.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
     let file = opened.map_err(|error| match (key_file, error.kind()) {
@@ -72,7 +73,7 @@ pub(super) fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
         return Err(KeyError::NotAFile { path: path.to_owned() });
     }
     key_file.demand_private(&metadata)?;
-    // Longer than any key, so that a long file is seen to be one.
+    // Longer than any key, so that a file which is too long is noticed.
     let mut bytes = Zeroizing::new(Vec::with_capacity(256));
     file.take(256).read_to_end(&mut bytes).map_err(io_error("read", path))?;
     let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX).max(bytes.len());
@@ -83,12 +84,12 @@ pub(super) fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
     if zero { Err(KeyError::Zero { path: path.to_owned() }) } else { Ok(secret) }
 }
 
-/// Whether a path is what a key file holds.
+/// Returns whether the path itself looks like the contents of a key file.
 fn is_key(path: &Path) -> bool {
     decode_hex(path.as_os_str().as_encoded_bytes()).is_some()
 }
 
-/// 32 raw bytes, or 64 hex digits and at most one line end.
+/// Decodes 32 raw bytes, or 64 hex digits and at most one line end.
 fn decode(bytes: &[u8]) -> Option<[u8; 32]> {
     if let Ok(raw) = <[u8; 32]>::try_from(bytes) {
         return Some(raw);
@@ -97,7 +98,7 @@ fn decode(bytes: &[u8]) -> Option<[u8; 32]> {
     decode_hex(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// 64 hex digits.
+/// Decodes 64 hex digits.
 pub(super) fn decode_hex(digits: &[u8]) -> Option<[u8; 32]> {
     let (pairs, rest) = digits.as_chunks::<2>();
     if pairs.len() != 32 || !rest.is_empty() {
@@ -125,7 +126,7 @@ mod tests {
         assert_eq!((refused.code.id, refused.to_string().contains("00112233")), ("K01", false));
     }
 
-    /// As a key is given that a program prints, by a script that was interrupted.
+    /// As when a program prints the key and its script was interrupted.
     #[test]
     fn a_pipe_that_nobody_writes_to_is_refused_at_once() {
         let directory = tempfile::tempdir().unwrap();
@@ -166,7 +167,7 @@ mod tests {
         read(&KeyFile::Own(path)).unwrap();
     }
 
-    /// Only root can make one that belongs to root.
+    /// Only root can make a file that belongs to root.
     #[test]
     fn a_credential_is_what_systemd_makes_of_it_and_nothing_looser() {
         for (mode, is_good) in [(0o400, true), (0o600, true), (0o440, false), (0o444, false), (0o404, false)]

@@ -1,14 +1,15 @@
-//! Epoch secrets on disk: made, kept as long as their epoch, escrowed before their first use, erased.
+//! The keyring: epoch secrets on disk, made, escrowed before their first use, kept for their epoch, and
+//! erased.
 //!
 //! ```text
 //! <state>/keys/epoch-2026-11-23.secret    S of the running epoch, 32 bytes (source random)
 //! <state>/keys/chain                      the newest chain key (source seed)
 //! <state>/keys/epochs.jsonl               what was made and erased, without secrets
-//! <state>/escrow/recipients.txt           age recipients, one a line
+//! <state>/escrow/recipients.txt           age recipients, one per line
 //! <state>/escrow/identity-*.txt           their identities, until somebody moves them off the node
 //! <state>/wraps/2026-11-23-2epqf.age      S wrapped to all recipients
 //! ```
-//! A keyring knows no log lines.
+//! A keyring never sees log lines.
 
 mod chain;
 mod error;
@@ -36,26 +37,27 @@ use std::path::PathBuf;
 /// Where secrets come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
-    /// The state directory: a fleet seed if one was imported, otherwise the OS's randomness.
+    /// The state directory: from the fleet seed if one was imported, otherwise random bytes of the operating
+    /// system.
     StateDir,
-    /// A file with S itself; the epoch is fixed.
+    /// A file that holds S itself; the epoch is fixed.
     KeyFile(KeyFile),
 }
 
-/// What a keyring is opened with.
+/// The settings with which a keyring is opened.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The state directory. Not touched with a key file.
+    /// The state directory; not touched if a key file is used.
     pub directory: PathBuf,
     /// Where secrets come from.
     pub source: SecretSource,
-    /// How long an epoch lasts. A fleet seed brings its own.
+    /// How long an epoch lasts; a fleet seed has its own length.
     pub length: EpochLength,
     /// The legal zone: epochs begin at its midnight.
     pub zone: TimeZone,
 }
 
-/// The secret that holds now.
+/// The secret in force.
 #[derive(Debug)]
 pub struct Current {
     /// Its epoch.
@@ -66,14 +68,14 @@ pub struct Current {
     pub until: Option<Timestamp>,
 }
 
-/// What a rotation did.
+/// The result of a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// In which epoch.
+    /// The epoch of both secrets.
     pub epoch: Epoch,
-    /// Kid of the secret that was erased, if there was one.
+    /// The kid of the secret that was erased, if there was one.
     pub old: Option<[u8; 5]>,
-    /// Kid of the new one.
+    /// The kid of the new secret.
     pub new: [u8; 5],
 }
 
@@ -85,10 +87,10 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Opens the keyring: checks the key file, or makes the state directory.
+    /// Opens the keyring: checks the key file, or makes the state directory if it is missing.
     ///
     /// # Errors
-    /// A state directory that others can write or that cannot be made; a key file that is refused.
+    /// If others can write to the state directory, if it cannot be made, or if the key file is refused.
     pub fn open(settings: Settings) -> Result<Self, KeyError> {
         let state = match &settings.source {
             SecretSource::KeyFile(key_file) => {
@@ -100,21 +102,22 @@ impl Keyring {
         Ok(Self { settings, state })
     }
 
-    /// The keyring of a node that has made secrets, for whoever only looks: nothing is made.
+    /// Opens the keyring of a node that has made secrets, for reading only; `None` if there are none. Makes
+    /// nothing.
     ///
     /// # Errors
-    /// As [`Keyring::open`].
+    /// See [`Keyring::open`].
     pub fn existing(settings: Settings) -> Result<Option<Self>, KeyError> {
-        // Whoever may not look is told so.
+        // A caller without permission to look gets the error from `open`.
         let there_are_none = matches!(settings.directory.join("keys").try_exists(), Ok(false));
         if there_are_none { Ok(None) } else { Self::open(settings).map(Some) }
     }
 
-    /// The secret that holds at `now`; made, wrapped and recorded if it is new. Secrets of epochs that
-    /// are over are overwritten and removed.
+    /// Returns the secret in force at `now`. A new one is made, wrapped and recorded. The secrets of past
+    /// epochs are overwritten and removed.
     ///
     /// # Errors
-    /// If the secret cannot be read, made, wrapped or kept: nothing may be written then.
+    /// If the secret cannot be read, made, wrapped or kept; nothing may be written then.
     pub fn current(&mut self, now: Timestamp) -> Result<Current, KeyError> {
         let Settings { source, length, zone, .. } = &self.settings;
         let Some(state) = &self.state else {
@@ -135,17 +138,17 @@ impl Keyring {
                 (epoch, secret, *length)
             }
         };
-        // A seed's secrets are wrapped here, random ones before they were first kept: both before use.
+        // A secret from a seed is wrapped here, a random one before it was first kept: both before use.
         escrow.wrap(state, epoch, &secret)?;
         history::note_active(state, &lock, epoch, &kid(&secret, epoch), now, escrow.recipients())?;
         Ok(Current { epoch, secret, until: epoch.end(length, zone) })
     }
 
-    /// The secret that holds at `now`, if this node has it already: nothing is made, ratcheted or erased.
-    /// One of an epoch that is over counts as erased, whether it still lies there or not.
+    /// Returns the secret in force at `now` if this node already has it: nothing is made, ratcheted or
+    /// erased. The secret of a past epoch counts as erased, whether it is still there or not.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the secret cannot be read.
     pub fn running(&self, now: Timestamp) -> Result<Option<Current>, KeyError> {
         let Settings { source, length, zone, .. } = &self.settings;
         let Some(state) = &self.state else {
@@ -165,11 +168,11 @@ impl Keyring {
         Ok(secret.map(|secret| Current { epoch, secret, until: epoch.end(length, zone) }))
     }
 
-    /// The secret that holds at `now`, for whoever asks what would be: as [`Keyring::running`], but a seed tells that of an
-    /// epoch to come as well.
+    /// Returns the secret in force at `now`, for a command that only asks. Like [`Keyring::running`], except
+    /// that a seed also gives the secrets of future epochs.
     ///
     /// # Errors
-    /// If it cannot be read; an epoch out of the reach of the seed.
+    /// If the secret cannot be read, or if the epoch is out of reach of the seed.
     pub fn asked(&self, now: Timestamp) -> Result<Option<Current>, KeyError> {
         let zone = &self.settings.zone;
         let Some(chain) = self.state.as_ref().map(Chain::load).transpose()?.flatten() else {
@@ -180,7 +183,7 @@ impl Keyring {
         Ok(Some(Current { epoch, secret, until: epoch.end(length, zone) }))
     }
 
-    /// Whether a secret lies here that [`Keyring::current`] would erase, if it is of another epoch.
+    /// Returns whether there is any secret here: [`Keyring::current`] erases it if it is of another epoch.
     ///
     /// # Errors
     /// If secrets cannot be listed.
@@ -188,7 +191,7 @@ impl Keyring {
         self.state.as_ref().map_or(Ok(false), |state| Ok(!random::epochs(state)?.is_empty()))
     }
 
-    /// The epochs that are over at `now` and have a secret here all the same, oldest first.
+    /// Returns the epochs that are past at `now` but still have a secret here, oldest first.
     ///
     /// # Errors
     /// If secrets cannot be listed or read.
@@ -207,11 +210,11 @@ impl Keyring {
         Ok(random::epochs(state)?.into_iter().filter(is_over).collect())
     }
 
-    /// Overwrites and removes secrets of epochs that are over at `now`, as [`Keyring::current`] does, without making
-    /// one of the epoch that has begun. Those epochs.
+    /// Overwrites and removes the secrets of epochs that are past at `now`, as [`Keyring::current`] does,
+    /// without making one for the running epoch. Returns those past epochs.
     ///
     /// # Errors
-    /// If one cannot be erased.
+    /// If a secret cannot be erased.
     pub fn erase_past(&mut self, now: Timestamp) -> Result<Vec<Epoch>, KeyError> {
         let Some(state) = &self.state else { return Ok(Vec::new()) };
         let lock = state.lock()?;
@@ -230,7 +233,8 @@ impl Keyring {
         Ok(past)
     }
 
-    /// Who could open this node's secrets later; `None` with a key file, which its owner keeps.
+    /// Returns the escrow, which says who could open this node's secrets later; `None` with a key file, which
+    /// its owner keeps.
     ///
     /// # Errors
     /// If the recipients cannot be read.
@@ -238,7 +242,8 @@ impl Keyring {
         self.state.as_ref().map(Escrow::load).transpose()
     }
 
-    /// The wraps of secrets that are no longer here, or that a purge at `now` would erase; oldest first.
+    /// Returns the wraps of secrets that are no longer here, or that a purge at `now` would erase, oldest
+    /// first.
     ///
     /// # Errors
     /// If secrets or wraps cannot be listed.
@@ -254,7 +259,7 @@ impl Keyring {
         Ok(wraps.filter(|wrap| past.contains(&wrap.epoch) || is_destroyed(wrap)).collect())
     }
 
-    /// Overwrites and removes a wrap: from then on nobody gets that secret back from this directory.
+    /// Overwrites and removes a wrap: nobody can recover that secret from this directory afterwards.
     ///
     /// # Errors
     /// If it cannot be erased.
@@ -264,7 +269,7 @@ impl Keyring {
         wrap.erase(state)
     }
 
-    /// What secrets this node has had, oldest first.
+    /// Returns the record of the secrets that this node has had, oldest first.
     ///
     /// # Errors
     /// If the record cannot be read.
@@ -272,10 +277,11 @@ impl Keyring {
         self.state.as_ref().map_or(Ok(Vec::new()), history::load)
     }
 
-    /// Wraps the running secret to all recipients again, after some were added.
+    /// Wraps the running secret again, to all recipients, after some were added. Returns its epoch and the
+    /// number of recipients.
     ///
     /// # Errors
-    /// As [`Keyring::current`].
+    /// See [`Keyring::current`].
     pub fn wrap_again(&mut self, now: Timestamp) -> Result<(Epoch, usize), KeyError> {
         let current = self.current(now)?;
         let Some(state) = &self.state else { return Err(KeyError::RotateKeyFile) };
@@ -286,7 +292,7 @@ impl Keyring {
         Ok((current.epoch, escrow.recipients()))
     }
 
-    /// Whether secrets come from a fleet seed.
+    /// Returns whether secrets come from a fleet seed.
     ///
     /// # Errors
     /// If the seed cannot be read.
@@ -294,16 +300,16 @@ impl Keyring {
         self.state.as_ref().map_or(Ok(false), |state| Ok(Chain::load(state)?.is_some()))
     }
 
-    /// The state directory, unless a key file is used.
+    /// Returns the state directory, unless a key file is used.
     #[must_use]
     pub fn state(&self) -> Option<&StateDir> {
         self.state.as_ref()
     }
 
-    /// Ends the running secret at once and puts a new one in its place.
+    /// Erases the running secret at once and makes a new one.
     ///
     /// # Errors
-    /// Refused for a key file and for a fleet seed, which are shared with others.
+    /// Refused for a key file and for a fleet seed, since others share them.
     pub fn rotate(&mut self, now: Timestamp) -> Result<Rotation, KeyError> {
         let Some(state) = &self.state else { return Err(KeyError::RotateKeyFile) };
         if Chain::load(state)?.is_some() {
@@ -322,9 +328,12 @@ impl Keyring {
     }
 }
 
-/// How long an epoch lasts whose secret lies here. `configured` is what the configuration says; the filter that made the
-/// secret may have been told otherwise. A secret that was made after the first day of its epoch is that of a month, and so may
-/// one be that no secret of a later day has followed: to erase it would change the tokens of a filter that goes on with it.
+/// Returns the length of the epoch of a secret that is kept here.
+///
+/// `configured` comes from the configuration, but the filter that made the secret may have been given another
+/// length. A secret that was made after the first day of its epoch belongs to a month. So may one of the
+/// first day of a month that no secret of a later day has followed: erasing it too early would change the
+/// tokens of a filter that still uses it.
 fn length_of(epoch: Epoch, configured: EpochLength, records: &[EpochRecord], zone: &TimeZone) -> EpochLength {
     let Epoch::From(first) = epoch else { return EpochLength::Fixed };
     let name = epoch.to_string();

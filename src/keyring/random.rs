@@ -1,4 +1,4 @@
-//! Source `random`: a secret an epoch from the operating system, on this node only.
+//! Source `random`: one secret per epoch from the operating system, on this node only.
 
 use super::state_dir::{Lock, take_32};
 use super::{Escrow, KeyError, StateDir, history};
@@ -11,7 +11,7 @@ fn name(epoch: Epoch) -> String {
     format!("keys/epoch-{epoch}.secret")
 }
 
-/// The secret of `epoch`: read, or made and escrowed. Those of all other epochs are erased.
+/// Returns the secret of `epoch`: reads it, or makes and escrows it. Erases the secrets of all other epochs.
 pub(super) fn secret_at(
     epoch: Epoch,
     now: Timestamp,
@@ -24,14 +24,14 @@ pub(super) fn secret_at(
         return Ok(secret);
     }
     let secret = fresh(epoch, state)?;
-    // The wrap first: a secret that was used can always be given back.
+    // The wrap comes first, so that any secret that was ever used can be recovered.
     escrow.wrap(state, epoch, &secret)?;
     state.write(&name(epoch), secret.expose())?;
     Ok(secret)
 }
 
-/// A new secret. No other secret of `epoch` has its kid, after which wraps and segments are named: of two
-/// with one name, one could not be given back.
+/// Makes a new secret whose kid no other secret of `epoch` has. Wraps and segments are named after the kid:
+/// of two secrets with one name, one could not be recovered.
 fn fresh(epoch: Epoch, state: &StateDir) -> Result<Secret, KeyError> {
     let records = history::load(state)?;
     for _ in 0..MOST_DRAWS {
@@ -50,10 +50,11 @@ fn fresh(epoch: Epoch, state: &StateDir) -> Result<Secret, KeyError> {
     Err(KeyError::Damaged { path: state.path("keys"), reason })
 }
 
-/// With half of the kids taken, which no node comes near, a draw fails once in 2^64 epochs.
+/// Most attempts to find a free kid. With half of the kids taken, which no node comes near, all of them fail
+/// in one of 2^64 epochs.
 const MOST_DRAWS: usize = 64;
 
-/// The secret of `epoch`, if this node has it.
+/// Reads the secret of `epoch`, if this node has it.
 pub(super) fn read(epoch: Epoch, state: &StateDir) -> Result<Option<Secret>, KeyError> {
     let Some(bytes) = state.read(&name(epoch))? else { return Ok(None) };
     let damaged = |length| KeyError::Damaged {
@@ -71,7 +72,7 @@ pub(super) fn erase(epoch: Epoch, state: &StateDir) -> Result<(), KeyError> {
     state.erase(&name(epoch))
 }
 
-/// Overwrites and removes the secret of an epoch, and notes that.
+/// Overwrites and removes the secret of an epoch, and records that.
 pub(super) fn destroy(epoch: Epoch, now: Timestamp, state: &StateDir, lock: &Lock) -> Result<(), KeyError> {
     let destroyed = read(epoch, state)?.map(|secret| kid(&secret, epoch));
     erase(epoch, state)?;
@@ -86,7 +87,7 @@ fn erase_others(epoch: Epoch, now: Timestamp, state: &StateDir, lock: &Lock) -> 
         destroy(other, now, state, lock)?;
     }
     for file in state.names("keys")? {
-        // A part that a crash left behind was never used.
+        // A partial file that a crash left was never used.
         if file.starts_with("epoch-") && file.ends_with(".part") {
             state.erase(&format!("keys/{file}"))?;
         }
@@ -94,7 +95,7 @@ fn erase_others(epoch: Epoch, now: Timestamp, state: &StateDir, lock: &Lock) -> 
     Ok(())
 }
 
-/// The epochs whose secret lies here, oldest first.
+/// Lists the epochs whose secrets are kept here, oldest first.
 pub(super) fn epochs(state: &StateDir) -> Result<Vec<Epoch>, KeyError> {
     let names = state.names("keys")?;
     let stems = names.iter().filter_map(|name| name.strip_prefix("epoch-")?.strip_suffix(".secret"));

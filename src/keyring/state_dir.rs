@@ -1,4 +1,5 @@
-//! The state directory: private from the first byte, one writer at a time, changes durable or absent.
+//! The state directory: private from the first byte, with one writer at a time, where every change is durable
+//! or absent.
 
 use super::KeyError;
 use rustix::fs::{FlockOperation, flock};
@@ -8,18 +9,18 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroize;
 
-/// A state directory that exists and that only its owner can change.
+/// An existing state directory that only its owner can change.
 #[derive(Clone, Debug)]
 pub struct StateDir {
     root: PathBuf,
 }
 
-/// The right to change secrets, until dropped. Other processes wait for it.
+/// The lock for changing secrets, held until dropped. Other processes wait for it.
 #[derive(Debug)]
 pub(super) struct Lock(#[expect(dead_code, reason = "held for the lock that closing it releases")] File);
 
 impl StateDir {
-    /// Opens the directory, made with mode 0700 if it is missing.
+    /// Opens the directory, and makes it with mode 0700 if it is missing.
     ///
     /// # Errors
     /// If it cannot be made, or if group or others may write to it.
@@ -36,13 +37,13 @@ impl StateDir {
         Ok(state)
     }
 
-    /// A path within the directory.
+    /// Returns the path of `name` within the directory.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    /// Waits for the lock on secrets.
+    /// Waits for the lock on the secrets.
     pub(super) fn lock(&self) -> Result<Lock, KeyError> {
         let path = self.path("keys/lock");
         let mut options = OpenOptions::new();
@@ -52,7 +53,7 @@ impl StateDir {
         Ok(Lock(file))
     }
 
-    /// The bytes of a secret file, `None` if there is none.
+    /// Reads a secret file; `None` if it does not exist.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, KeyError> {
         let path = self.path(name);
         let mut file = match File::open(&path) {
@@ -68,12 +69,12 @@ impl StateDir {
         Ok(Some(bytes))
     }
 
-    /// Writes a file whole or not at all, with mode 0600, and makes it durable.
+    /// Writes a file atomically, with mode 0600, and makes it durable.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), KeyError> {
         let path = self.path(name);
         let part = path.with_extension("part");
         let written = || -> io::Result<()> {
-            // Left behind by a crash: it was never used.
+            // A part that a crash left was never used.
             erase_if_there(&part)?;
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
             file.write_all(bytes)?;
@@ -84,14 +85,14 @@ impl StateDir {
         written().map_err(io_error("write", &path))
     }
 
-    /// Overwrites a file with zeros, syncs, removes it, syncs the directory. No file is fine.
+    /// Overwrites a file with zeros, syncs and removes it, and syncs the directory. The file may be missing.
     pub(super) fn erase(&self, name: &str) -> Result<(), KeyError> {
         let path = self.path(name);
         let erased = erase_if_there(&path).and_then(|()| sync_directory(&path));
         erased.map_err(io_error("erase", &path))
     }
 
-    /// Names of the files in a sub-directory, sorted.
+    /// Lists the files in a sub-directory, sorted.
     pub(super) fn names(&self, directory: &str) -> Result<Vec<String>, KeyError> {
         let path = self.path(directory);
         let listed = || -> io::Result<Vec<String>> {
@@ -106,9 +107,10 @@ impl StateDir {
     }
 }
 
-/// Overwrites with zeros through the same inode, so that the old blocks are what is overwritten on file
-/// systems that write in place; copy-on-write ones and flash keep old blocks for a while, which is why
-/// epochs are short.
+/// Overwrites a file with zeros and removes it.
+///
+/// It writes through the same inode, so that file systems which write in place overwrite the old blocks.
+/// Copy-on-write file systems and flash keep old blocks for a while, which is why epochs are short.
 fn erase_if_there(path: &Path) -> io::Result<()> {
     let mut file = match OpenOptions::new().write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -133,7 +135,7 @@ pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
     move |source| KeyError::Io { action, path, source }
 }
 
-/// 32 bytes out of a buffer that is wiped.
+/// Takes 32 bytes out of a buffer, and wipes the buffer.
 pub(super) fn take_32(mut bytes: Vec<u8>) -> Result<[u8; 32], usize> {
     let taken = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| bytes.len());
     bytes.zeroize();

@@ -1,4 +1,4 @@
-//! The keyring on a real directory.
+//! The keyring in a real directory.
 
 use super::*;
 use std::os::unix::fs::PermissionsExt;
@@ -42,7 +42,7 @@ fn an_erased_secret_is_overwritten_before_it_is_unlinked() {
     let directory = tempfile::tempdir().unwrap();
     let mut keys = keyring(directory.path(), EpochLength::Day);
     keys.current(at("2026-11-23T10:00:00Z")).unwrap();
-    // A second name for the same bytes shows what becomes of them.
+    // A second hard link shows what happens to the bytes.
     let witness = directory.path().join("witness");
     std::fs::hard_link(directory.path().join("keys/epoch-2026-11-23.secret"), &witness).unwrap();
     keys.current(at("2026-11-24T10:00:00Z")).unwrap();
@@ -83,7 +83,7 @@ fn wrapped_before_use_and_unwrapped_by_each_identity() {
     assert!(matches!(unwrap(directory.path(), never, &identities[0]), Err(KeyError::NoWrap { .. })));
 }
 
-/// A kid has 10 random bits: of 200 secrets of one day, left to chance, some would have the same.
+/// A kid has 10 random bits: by chance alone, some of 200 secrets of one day would share one.
 #[test]
 fn secrets_of_one_epoch_have_kids_of_their_own() {
     let directory = tempfile::tempdir().unwrap();
@@ -174,13 +174,13 @@ fn a_secret_of_a_month_or_for_ever_is_not_over_the_next_day() {
     for (length, made, end) in [
         (EpochLength::Month, "2026-11-23T10:00:00Z", end_of_month),
         (EpochLength::Month, "2026-11-01T10:00:00Z", end_of_month),
-        // Nobody can tell it from that of a month.
+        // Its secret cannot be distinguished from that of a month.
         (EpochLength::Day, "2026-11-01T10:00:00Z", end_of_month),
         (EpochLength::Fixed, "2026-11-23T10:00:00Z", None),
     ] {
         let directory = tempfile::tempdir().unwrap();
         keyring(directory.path(), length).current(at(made)).unwrap();
-        // The filter was told its epoch; whoever erases is not.
+        // The filter was given its epoch length; the command that erases was not.
         let mut keys = keyring(directory.path(), EpochLength::Day);
         assert_eq!(keys.erase_past(at("2026-11-30T22:59:59Z")).unwrap(), [], "{length:?}");
         let erased = keys.erase_past(at(end.unwrap_or("2036-01-01T00:00:00Z"))).unwrap();
@@ -197,7 +197,7 @@ fn a_secret_of_the_first_day_of_a_month_is_over_when_another_day_had_one() {
     let kept: Vec<_> = keys_of_first.map(|file| file.unwrap().path()).collect();
     let copies: Vec<_> = kept.iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
     keys.current(at("2026-11-02T10:00:00Z")).unwrap();
-    // As if the filter had been killed before it erased the first.
+    // As if the filter had been killed before it erased the first secret.
     for (path, bytes) in copies.iter().filter(|(path, _)| !path.exists()) {
         std::fs::write(path, bytes).unwrap();
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
