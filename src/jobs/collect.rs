@@ -1,20 +1,21 @@
-//! `archive`: records of a message log into segments in object storage, each once.
+//! `archive`: writes the records of a message log into segments in object storage, each exactly once.
 //!
 //! ```text
 //! record --by topic and partition--> lines --filter core, upstream trusted--> frames
 //!   --cut by size, age or day--> segment --ONE conditional PUT--> object storage --then--> commit of the offset
 //! ```
-//! - The name of a segment follows from topic, partition and first offset, and the expiry day from the broker's time of the
-//!   first record. So two workers that have the same records, because one of them was thought dead, want the same name,
-//!   and the store gives it to one of them.
-//! - The other one **adopts**: it goes on where that segment ends, whatever it had beyond. So every segment of a partition
-//!   begins where another one ended, whoever wrote it, and no record is in two.
-//! - Every segment stands in the ledger of a worker: of the one that stored it, or, if that died before it could say so, of
-//!   the one that adopted it.
-//! - An offset is committed when everything before it is stored. A worker that dies in between leaves a segment that its
-//!   successor adopts. Workers keep nothing and need not know each other.
-//! - Lines were pseudonymised by the nodes; they pass the filter all the same, which finds what leaked. So what is stored
-//!   is [`crate::pseudonym::Pseudonymised`] here as everywhere.
+//! - The name of a segment follows from topic, partition and first offset, and the expiry day from the
+//!   broker's time of the first record. So two workers that have the same records, because one of them was
+//!   presumed dead, want the same name, and the store gives it to one of them.
+//! - The other worker **adopts** the stored segment: it continues where that segment ends, and drops what it
+//!   had beyond. So every segment of a partition begins where another one ended, whoever wrote it, and no
+//!   record is in two segments.
+//! - Every segment is in the ledger of a worker: the one that stored it or, if that worker died before it
+//!   could write the entry, the one that adopted it.
+//! - An offset is committed when everything before it is stored. A worker that dies in between leaves a
+//!   segment that its successor adopts. Workers keep no state and need not know each other.
+//! - Lines were pseudonymised by the nodes. They still pass the filter, which finds what leaked. So here as
+//!   everywhere, what is stored is [`crate::pseudonym::Pseudonymised`].
 
 mod segment;
 #[cfg(feature = "s3")]
@@ -45,22 +46,22 @@ use std::time::Duration;
 pub struct Partition {
     /// The topic.
     pub topic: String,
-    /// Its partition.
+    /// The number of the partition.
     pub partition: i32,
 }
 
 /// A record of a partition.
 #[derive(Clone, Copy)]
 pub struct Record<'a> {
-    /// Its place in the partition.
+    /// The offset in the partition.
     pub offset: u64,
     /// The broker's time.
     pub time: Timestamp,
-    /// A line, or several; nothing in a record that only says that its key is gone.
+    /// One or more lines; `None` in a record that only marks its key as deleted.
     pub payload: Option<&'a [u8]>,
 }
 
-/// Tells lengths only: a node may have sent what it should not.
+/// Shows only lengths, because a node may have sent identifiers in clear.
 impl std::fmt::Debug for Record<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let bytes = self.payload.map_or(0, <[u8]>::len);
@@ -68,64 +69,65 @@ impl std::fmt::Debug for Record<'_> {
     }
 }
 
-/// What a stored segment says of its records without being read.
+/// What a stored segment states about its records without being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
     /// The offset after its last record.
     pub next: u64,
-    /// How many records it has.
+    /// The number of its records.
     pub records: u64,
 }
 
-/// Where segments are stored.
+/// A store of segments.
 pub trait SegmentStore {
-    /// Stores a segment whole, under a name that none has. Whether it did; not if there is one.
+    /// Stores a whole segment under a new name. Returns false, without storing it, if the name is taken.
     ///
     /// # Errors
-    /// If nobody knows whether it is stored.
+    /// If it is unknown whether the segment was stored.
     fn put_new(&self, path: &Path, bytes: Vec<u8>, end: End) -> io::Result<bool>;
 
-    /// The end of a segment.
+    /// Returns where a segment ends.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] if there is none; [`io::ErrorKind::InvalidData`] if it does not say.
+    /// [`io::ErrorKind::NotFound`] if there is no such segment; [`io::ErrorKind::InvalidData`] if it does not
+    /// state its end.
     fn end_of(&self, path: &Path) -> io::Result<End>;
 
-    /// The digest that the seal of a segment is over.
+    /// Returns the digest that the seal of a segment covers.
     ///
     /// # Errors
-    /// If it cannot be read, or is no segment.
+    /// If the file cannot be read, or is not a segment.
     fn digest_of(&self, path: &Path) -> Result<[u8; 32], ArchiveError>;
 }
 
 /// When a segment is cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Of so many bytes, compressed.
+    /// The compressed size at which a segment is cut, in bytes.
     pub bytes: usize,
-    /// So long after its first record came.
+    /// The time after its first record came at which a segment is cut.
     pub age: Duration,
 }
 
 /// What became of the records of a partition up to an offset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Advance {
-    /// Which partition.
+    /// The partition.
     #[serde(flatten)]
     pub source: Partition,
     /// The first offset of the segment.
     pub first: u64,
-    /// The offset to commit, and to go on with.
+    /// The offset to commit and to continue from.
     pub next: u64,
     /// What was done.
     pub done: Fate,
     /// Lines that this worker stored.
     pub lines: u64,
-    /// Lines that it dropped, because their expiry day had come.
+    /// Lines that it dropped because their expiry day had come.
     pub dropped: u64,
-    /// Identifiers in them that upstream had left in clear.
+    /// Identifiers in these lines that upstream had left in clear.
     pub leaked: u64,
-    /// The segment.
+    /// The name of the segment.
     pub segment: String,
 }
 
@@ -133,15 +135,15 @@ pub struct Advance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
-    /// They are stored.
+    /// They were stored.
     Stored,
-    /// Another worker had stored a segment that begins with the same one.
+    /// Another worker had already stored a segment that begins with the same record.
     Adopted,
-    /// There is nothing to store: no line, or the expiry day has come.
+    /// Nothing had to be stored: there are no lines, or the expiry day has come.
     Dropped,
 }
 
-/// The segments that are being filled, one a partition.
+/// The segments being filled, one per partition.
 pub struct Collector<'a> {
     store: &'a dyn SegmentStore,
     tree: Tree,
@@ -153,10 +155,10 @@ pub struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    /// Stores below `root`. `topics` says which class the lines of a topic have.
+    /// Creates a collector that stores segments below `root`. `topics` gives the class of each topic's lines.
     ///
     /// # Errors
-    /// A topic whose name cannot stand in the name of a segment, or a class that the policy does not have.
+    /// If the name of a topic cannot be part of a segment's name, or the policy does not have a class.
     pub fn new(
         store: &'a dyn SegmentStore,
         root: &Path,
@@ -178,18 +180,19 @@ impl<'a> Collector<'a> {
         Ok(Self { store, tree: Tree::at(root), classes, limits, sealer, bench, open: BTreeMap::new() })
     }
 
-    /// Takes a record. What became of those before it, if a segment ended there. After [`Fate::Adopted`] the record is not
-    /// taken, and the partition must be read from `next` on.
+    /// Takes a record. Returns what became of the records before it, if a segment ended there. After
+    /// [`Fate::Adopted`] the record was not taken, and the partition must be read from `next` on.
     ///
     /// # Errors
-    /// What stops a worker. Nothing that was not stored was committed, so the next one does it again.
+    /// Any failure that stops the worker. Only what was stored has been committed, so the next worker repeats
+    /// the rest.
     pub fn take(&mut self, source: &Partition, record: &Record<'_>) -> Result<Option<Advance>, Diagnostic> {
         let folder = self.folder_of(&source.topic, record.time)?;
         let fits = |open: &Open| *open.folder() == folder && record.offset >= open.next();
         let mut advance = None;
         match self.open.get(source) {
             Some(open) if fits(open) => {}
-            // A partition that is read again from an earlier offset: what was not stored is thrown away.
+            // The partition is being read again from an earlier offset: discard what was not stored.
             Some(open) if record.offset < open.next() => drop(self.open.remove(source)),
             Some(_) => {
                 advance = self.cut(source)?;
@@ -210,7 +213,7 @@ impl<'a> Collector<'a> {
         Ok(advance)
     }
 
-    /// Ends the segments that are old enough. What became of them.
+    /// Cuts the segments that are old enough, and returns what became of them.
     ///
     /// # Errors
     /// As [`Collector::take`].
@@ -219,7 +222,7 @@ impl<'a> Collector<'a> {
         self.cut_all(|open| open.age() >= age)
     }
 
-    /// Ends all segments.
+    /// Cuts all segments.
     ///
     /// # Errors
     /// As [`Collector::take`].
@@ -227,7 +230,8 @@ impl<'a> Collector<'a> {
         self.cut_all(|_| true)
     }
 
-    /// Throws away what was taken of a partition and not stored: it is another worker's now.
+    /// Discards what was taken of a partition and not stored, because the partition now belongs to another
+    /// worker.
     pub fn forget(&mut self, source: &Partition) {
         self.open.remove(source);
     }
@@ -250,7 +254,7 @@ impl<'a> Collector<'a> {
         Ok(crate::model::Folder { expires, class: class.name.clone() })
     }
 
-    /// Ends the segment of a partition, and stores it unless another worker did.
+    /// Cuts the segment of a partition, and stores it unless another worker already did.
     fn cut(&mut self, source: &Partition) -> Result<Option<Advance>, Diagnostic> {
         let Some(mut open) = self.open.remove(source) else { return Ok(None) };
         open.settle(&mut self.bench)?;
@@ -277,13 +281,13 @@ impl<'a> Collector<'a> {
             self.sealer.record(now, &name.to_string(), &digest)?;
             return Ok(Some(advance(end.next, Fate::Stored, lines, 0)));
         }
-        // Whoever stored it may have died before it could say so.
+        // The worker that stored it may have died before it wrote the entry in its ledger.
         let digest = self.store.digest_of(&path)?;
         if !self.sealer.knows(&name.to_string(), &digest)? {
             self.sealer.record(now, &name.to_string(), &digest)?;
         }
         let theirs = self.store.end_of(&path).map_err(failed(&path))?;
-        // A segment that ends before it begins would be read for ever.
+        // A segment that ends before it begins would be read forever.
         if theirs.next <= first {
             return Err(failed(&path)(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -301,7 +305,7 @@ fn unusable(topic: &str, why: &str) -> Diagnostic {
         .hint("`--topic NAME=CLASS`, with a class of the retention rules; `oubliette check` loads them")
 }
 
-/// What a build without Kafka says to whoever asks for it.
+/// Returns the error of a build without Kafka.
 #[cfg(not(feature = "kafka"))]
 #[must_use]
 pub fn not_built(place: String) -> Diagnostic {
@@ -321,7 +325,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
     }
 }
 
-/// All codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&TOPIC, &STORE, &CONDITION, &KAFKA, &LEAKED];
 
 static TOPIC: Code = Code {
@@ -371,7 +375,7 @@ References
   docs/fleet/README.md; docs/fleet/kafka.md",
 };
 
-/// A store that does not look at conditions.
+/// F04: a store that ignores conditions.
 pub static CONDITION: Code = Code {
     id: "F04",
     title: "the object storage ignores If-None-Match",
@@ -395,7 +399,7 @@ References
   docs/fleet/kafka.md; Amazon S3 API Reference, PutObject",
 };
 
-/// Records cannot be had.
+/// F05: records that cannot be read.
 pub static KAFKA: Code = Code {
     id: "F05",
     title: "records cannot be read from Kafka",
@@ -419,7 +423,7 @@ References
   docs/fleet/kafka.md; CONFIGURATION.md of librdkafka",
 };
 
-/// Nodes let identifiers through.
+/// F06: nodes that leave identifiers in clear.
 pub static LEAKED: Code = Code {
     id: "F06",
     title: "nodes left identifiers in clear",

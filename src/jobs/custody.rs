@@ -1,5 +1,5 @@
-//! Keys, and a ledger that keeps which were made and erased: shred keys of expiry days, secrets of epochs. The
-//! ledger itself is what seals segments.
+//! Records in the ledger which keys were made and erased: shred keys of expiry days, and secrets of epochs.
+//! The ledger itself seals the segments.
 
 use crate::keyring::{self, EpochRecord, EpochState, Escrow, KeyError, Keyring, Rotation, StateDir};
 use crate::ledger::{Event, Ledger};
@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use std::fmt;
 use std::sync::Arc;
 
-/// Shred keys, each of which the ledger knows.
+/// Shred keys, each of which is recorded in the ledger.
 pub struct RecordedShredKeys {
     store: ShredStore,
     ledger: Ledger,
@@ -25,7 +25,7 @@ pub struct RecordedShredKeys {
 }
 
 impl RecordedShredKeys {
-    /// The keys of `store`, told to `ledger`; days in `zone`. A key that is lost is told to `warn`.
+    /// Wraps `store`, so that `ledger` records its keys. Days are in `zone`. Calls `warn` if a key was lost.
     #[must_use]
     pub fn new(
         store: ShredStore,
@@ -36,14 +36,15 @@ impl RecordedShredKeys {
         Self { store, ledger, zone, warn, patience: Arc::default() }
     }
 
-    /// The same keys, which wait as long as `patience` lasts for a disk that takes nothing.
+    /// Makes operations wait, as long as `patience` lasts, for a disk that accepts no writes.
     #[must_use]
     pub fn waiting_with(self, patience: Arc<Patience>) -> Self {
         let ledger = self.ledger.waiting_with(Arc::clone(&patience));
         Self { ledger, patience, ..self }
     }
 
-    /// Whether the ledger says that there is a key of `expires`. One that is not whole does not: that is for `verify` to tell.
+    /// Returns whether the ledger says that a key of `expires` exists. A damaged ledger does not say so:
+    /// `verify` reports the damage.
     fn should_be_there(&self, expires: &str) -> bool {
         let mut is_there = false;
         let read = self.ledger.read(&mut |entry, _| match entry.event() {
@@ -54,7 +55,8 @@ impl RecordedShredKeys {
         read.is_ok() && is_there
     }
 
-    /// Keeps in the ledger that the key of `expires` was made, and first, if it had been made before, that it was lost.
+    /// Records in the ledger that the key of `expires` was made; before that, if it had been made already,
+    /// that it was lost.
     fn record(&mut self, expires: Expires) -> Result<(), Diagnostic> {
         let name = expires.to_string();
         if self.should_be_there(&name) {
@@ -65,7 +67,7 @@ impl RecordedShredKeys {
         Ok(())
     }
 
-    /// Whether the legal day of `expires` has come.
+    /// Returns whether the legal day of `expires` has come.
     fn has_come(&self, expires: Expires) -> bool {
         expires <= Expires::On(self.ledger.now().to_zoned(self.zone.clone()).date())
     }
@@ -77,12 +79,12 @@ impl fmt::Debug for RecordedShredKeys {
     }
 }
 
-/// A keyring whose secrets a ledger knows of: when each was made, and when it was erased.
+/// A keyring whose secrets are recorded in a ledger: when each was made, and when it was erased.
 #[derive(Debug)]
 pub struct RecordedKeyring {
     keyring: Keyring,
     ledger: Option<Ledger>,
-    /// What happened before there was a ledger.
+    /// Events from before there was a ledger.
     untold: Vec<Event>,
     patience: Arc<Patience>,
 }
@@ -97,10 +99,10 @@ impl RecordedKeyring {
         Ok(Self { keyring: Keyring::open(settings)?, ledger: None, untold, patience })
     }
 
-    /// Tells `ledger` of `first`, of what happened so far, and from now on of every change.
+    /// Records in `ledger` the event `first`, what has happened so far, and from now on every change.
     ///
     /// # Errors
-    /// If it cannot be kept.
+    /// If the ledger cannot be written.
     pub fn record(&mut self, mut ledger: Ledger, first: Event) -> Result<(), Diagnostic> {
         ledger = ledger.waiting_with(Arc::clone(&self.patience));
         ledger.append(first)?;
@@ -108,42 +110,42 @@ impl RecordedKeyring {
         self.tell()
     }
 
-    /// The same keyring, of which `ledger` is told from now on, if there is one.
+    /// Makes the keyring record every change from now on in `ledger`, if there is one.
     #[must_use]
     pub fn told_to(self, ledger: Option<Ledger>) -> Self {
         Self { ledger, ..self }
     }
 
-    /// The same keyring, which waits as long as `patience` lasts for a disk that takes nothing.
+    /// Makes operations wait, as long as `patience` lasts, for a disk that accepts no writes.
     #[must_use]
     pub fn waiting_with(self, patience: Arc<Patience>) -> Self {
         Self { patience, ..self }
     }
 
-    /// The ledger, if there is one.
+    /// Returns the ledger, if there is one.
     #[must_use]
     pub fn ledger(&self) -> Option<&Ledger> {
         self.ledger.as_ref()
     }
 
-    /// As [`Keyring::current`], and what became of secrets is in the ledger before this returns.
+    /// Does what [`Keyring::current`] does. The ledger records every change of secrets before this returns.
     ///
     /// # Errors
-    /// As [`Keyring::current`]; if the ledger cannot be kept.
+    /// As [`Keyring::current`]; also if the ledger cannot be written.
     pub fn current(&mut self, now: Timestamp) -> Result<keyring::Current, Diagnostic> {
         let patience = Arc::clone(&self.patience);
-        // What broke off half way goes on where it stopped, as after a crash.
+        // An operation that was interrupted continues where it stopped, as after a crash.
         self.changing(|keyring| match keyring.state().map(|state| state.path("keys")) {
             Some(keys) => patience.attempt(&keys, || keyring.current(now)),
             None => keyring.current(now),
         })
     }
 
-    /// As [`Keyring::current`], but where the clock stands still, no secret ends and no seed goes on: then `None` if that
-    /// of its epoch is not here, and others are.
+    /// Does what [`Keyring::current`] does, except that with a stopped clock no secret ends and no seed
+    /// advances. Returns `None` then if the secret of that epoch is not here but others are.
     ///
     /// # Errors
-    /// As [`Keyring::current`] and [`Keyring::asked`]; if the ledger cannot be kept.
+    /// As [`Keyring::current`] and [`Keyring::asked`]; also if the ledger cannot be written.
     pub fn asked(&mut self, clock: Clock) -> Result<Option<keyring::Current>, Diagnostic> {
         let now = clock.now();
         if !clock.is_running() {
@@ -155,37 +157,37 @@ impl RecordedKeyring {
         self.current(now).map(Some)
     }
 
-    /// As [`Keyring::erase_past`], and in the ledger.
+    /// Does what [`Keyring::erase_past`] does, and records it in the ledger.
     ///
     /// # Errors
-    /// As [`Keyring::erase_past`]; if the ledger cannot be kept.
+    /// As [`Keyring::erase_past`]; also if the ledger cannot be written.
     pub fn erase_past(&mut self, now: Timestamp) -> Result<Vec<Epoch>, Diagnostic> {
         self.changing(|keyring| keyring.erase_past(now))
     }
 
-    /// As [`Keyring::rotate`], and in the ledger.
+    /// Does what [`Keyring::rotate`] does, and records it in the ledger.
     ///
     /// # Errors
-    /// As [`Keyring::rotate`]; if the ledger cannot be kept.
+    /// As [`Keyring::rotate`]; also if the ledger cannot be written.
     pub fn rotate(&mut self, now: Timestamp) -> Result<Rotation, Diagnostic> {
         self.changing(|keyring| keyring.rotate(now))
     }
 
-    /// As [`Keyring::wrap_again`], and in the ledger.
+    /// Does what [`Keyring::wrap_again`] does, and records it in the ledger.
     ///
     /// # Errors
-    /// As [`Keyring::wrap_again`]; if the ledger cannot be kept.
+    /// As [`Keyring::wrap_again`]; also if the ledger cannot be written.
     pub fn wrap_again(&mut self, now: Timestamp) -> Result<(Epoch, usize), Diagnostic> {
         self.changing(|keyring| keyring.wrap_again(now))
     }
 
-    /// The node's state directory, unless a key file is used.
+    /// Returns the state directory of the node; `None` if a key file is used.
     #[must_use]
     pub fn state(&self) -> Option<&StateDir> {
         self.keyring.state()
     }
 
-    /// Does something to secrets, and tells what became of them, also if it failed half way.
+    /// Applies `change` to the keyring, and records what became of secrets, even if it failed half way.
     fn changing<T>(
         &mut self,
         change: impl FnOnce(&mut Keyring) -> Result<T, KeyError>,
@@ -197,7 +199,7 @@ impl RecordedKeyring {
         Ok(changed?)
     }
 
-    /// As [`Keyring::escrow`].
+    /// Does what [`Keyring::escrow`] does.
     ///
     /// # Errors
     /// As [`Keyring::escrow`].
@@ -214,7 +216,7 @@ impl RecordedKeyring {
     }
 }
 
-/// What became of epoch secrets between two looks at the history of a keyring.
+/// Returns what became of epoch secrets between two states of a keyring's history.
 fn changes(before: &[EpochRecord], after: &[EpochRecord]) -> Vec<Event> {
     let known = |record: &EpochRecord| {
         before.iter().find(|known| (&known.epoch, &known.kid) == (&record.epoch, &record.kid))
@@ -233,19 +235,20 @@ fn changes(before: &[EpochRecord], after: &[EpochRecord]) -> Vec<Event> {
 }
 
 impl ShredKeys for RecordedShredKeys {
-    /// No key is made for a day that has begun, whether it was purged yet or not.
+    /// Makes no key for a day that has begun, whether it was purged yet or not.
     fn key_for(&mut self, expires: Expires) -> Result<Option<Secret>, Diagnostic> {
         if self.has_come(expires) {
             return Ok(None);
         }
         let kept = self.patience.attempt(self.store.directory(), || self.store.key_for(expires));
         let Kept { key, is_new } = match kept {
-            // The day came, and a purge with it, since the line above.
+            // The day has come since the check above, and a purge with it.
             Err(ShredError::Expired { .. }) if self.has_come(expires) => return Ok(None),
             kept => kept?,
         };
         if is_new {
-            // Durable before the key is used; a crash in between leaves a key that nothing was written under.
+            // The entry is durable before the key is used. A crash in between leaves a key under which
+            // nothing was written.
             self.record(expires)?;
         }
         Ok(Some(key))
@@ -279,7 +282,7 @@ mod tests {
     fn a_key_that_was_lost_is_told_and_another_one_is_made() {
         let memory = Memory::new();
         let first = keys(&memory, WRITTEN).key_for(Expires::On(DAY)).unwrap().unwrap();
-        // As `rm` does it: nobody says why.
+        // As `rm` does it: nothing records why.
         let storage: Arc<dyn Storage> = Arc::new(memory.clone());
         storage.unlink(&Path::new("/state/shred").join(DAY.to_string())).unwrap();
         let (send, told) = std::sync::mpsc::channel();
@@ -343,7 +346,7 @@ mod tests {
         let at = |now: &str| now.parse::<Timestamp>().unwrap();
         crate::jobs::keys::rotate(settings.clone(), ledger(WRITTEN), at(WRITTEN)).unwrap();
         crate::jobs::keys::rotate(settings.clone(), ledger(WRITTEN), at(WRITTEN)).unwrap();
-        // The purge of the next day ends what is left of it.
+        // The purge of the next day removes what is left of it.
         let purge = |now| {
             let mut site =
                 crate::jobs::purge::Site { keys: Some(settings.clone()), ..site(&memory, now).unwrap() };

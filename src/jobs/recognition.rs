@@ -1,5 +1,5 @@
-//! Everything that decides how a line is read, put together from rules and choices: what `filter` and
-//! `explain` share, so that what is explained is what is done.
+//! Combines rules and options into everything that decides how a line is read. `filter` and `explain` share
+//! it, so `explain` shows what `filter` does.
 
 use crate::detect::account::AccountRules;
 use crate::detect::{self, Detector};
@@ -17,22 +17,22 @@ use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What the operator chose.
+/// The options of the operator.
 #[derive(Clone, Debug, Default)]
 pub struct Choices {
     /// The only format, or `None` to guess.
     pub format: Option<Format>,
-    /// Kinds to find beside IP and e-mail addresses.
+    /// Kinds to find besides IP and e-mail addresses.
     pub also: BTreeSet<String>,
-    /// Networks that stay readable, beside loopback.
+    /// Networks that stay readable, besides loopback.
     pub keep: Vec<IpNet>,
     /// Whether the lines come from another oubliette.
     pub trust_upstream: bool,
-    /// Shape of the tokens.
+    /// The shape of the tokens.
     pub shape: TokenShape,
-    /// Form of the tags.
+    /// The form of the tags.
     pub tags: TagForm,
-    /// The legal zone; the retention rules' own if not given.
+    /// The legal zone; `None` for that of the retention rules.
     pub zone: Option<TimeZone>,
     /// The zone of times that state none.
     pub source_zone: Option<TimeZone>,
@@ -40,32 +40,32 @@ pub struct Choices {
     pub backfill: bool,
     /// Whether the lines go to an archive.
     pub archived: bool,
-    /// Identifier rule files beside the built-in ones.
+    /// Identifier rule files besides the built-in ones.
     pub identifier_rules: Vec<RuleFile>,
-    /// Retention rule files beside the built-in ones.
+    /// Retention rule files besides the built-in ones.
     pub retention_rules: Vec<RuleFile>,
 }
 
-/// What reads lines.
+/// Everything needed to read lines.
 #[derive(Clone, Debug)]
 pub struct Recognition {
-    /// For all workers.
+    /// Shared by all workers.
     pub shared: Shared,
-    /// To be cloned for each.
+    /// To be cloned for each worker.
     pub stamper: Stamper,
     /// The zone of legal days.
     pub zone: TimeZone,
-    /// Which times are believed, as the stamper does.
+    /// Decides which times are believed, as the stamper does.
     pub dates: EventClock,
     /// SHA-256 of the retention rules.
     pub policy_digest: [u8; 32],
 }
 
 impl Recognition {
-    /// Loads the rules and compiles what was asked for.
+    /// Loads the rules and compiles the options.
     ///
     /// # Errors
-    /// A rule file that does not load, or a kind that no rule finds. Nothing may be read then.
+    /// If a rule file does not load, or no rule finds a kind. Nothing may be read then.
     pub fn new(choices: Choices) -> Result<Self, Diagnostic> {
         let identifier_rules =
             rules::load(&choices.identifier_rules).map_err(|error| Diagnostic::from(&error))?;

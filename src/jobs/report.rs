@@ -1,6 +1,6 @@
-//! `report`: what is kept, for how long and on what basis, what was purged, and who intervened. For the data
-//! protection officer (GDPR 5(2), 30), from the ledger and the footers of segments. Needs no secret and
-//! shows no token.
+//! `report`: what is kept, for how long and on what basis, what was purged, and who intervened. It is for the
+//! data protection officer (GDPR 5(2), 30), and is made from the ledger and the footers of segments. It needs
+//! no secret and shows no token.
 
 use super::ledger::{self, LedgerReport};
 use super::purge::{Dates, keep};
@@ -19,16 +19,16 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What is reported on.
+/// What to report on.
 #[derive(Debug)]
 pub struct Scope {
-    /// Where files are.
+    /// The storage of all files.
     pub storage: Arc<dyn Storage>,
     /// Segments and vaults.
     pub tree: Tree,
-    /// The store of the second phase.
+    /// The intermediate store, of the second phase.
     pub intermediate: PathBuf,
-    /// The folder of sealed lines.
+    /// The folder of quarantined lines.
     pub quarantine: PathBuf,
     /// The folder of the ledger.
     pub ledger: PathBuf,
@@ -36,7 +36,7 @@ pub struct Scope {
     pub classes: Vec<RetentionClass>,
     /// The legal zone.
     pub zone: TimeZone,
-    /// The legal days whose purges and interventions are told.
+    /// The legal days whose purges and interventions are reported.
     pub days: RangeInclusive<Date>,
     /// The present.
     pub now: Timestamp,
@@ -45,71 +45,71 @@ pub struct Scope {
 /// The report.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// When it was made.
+    /// When the report was made.
     pub made: Timestamp,
     /// The legal zone.
     pub zone: String,
-    /// First legal day whose purges and interventions are told.
+    /// The first legal day whose purges and interventions are reported.
     pub from: Date,
-    /// Last one.
+    /// The last such day.
     pub to: Date,
-    /// What needs a human; empty if nothing does.
+    /// What a person must attend to; empty if there is nothing.
     pub attention: Vec<String>,
     /// The classes of the policy, in order.
     pub policy: Vec<Class>,
-    /// What lies in the archive, by class.
+    /// What the archive holds, by class.
     pub kept: Vec<Kept>,
     /// Keys made and erased since the ledger began.
     pub keys: Keys,
-    /// Purges within the days.
+    /// Purges within the reported days.
     pub purges: Vec<Purged>,
-    /// What people and faults did within the days: holds, replays, reveals, refusals, confirmations.
+    /// What people and faults did within the reported days: holds, replays, reveals, refusals, confirmations.
     pub interventions: Vec<Entry>,
-    /// Entries of the whole ledger.
+    /// The number of entries in the whole ledger.
     pub ledger_entries: u64,
-    /// Its end, to be kept elsewhere: `oubliette ledger verify --expect`.
+    /// The end of the ledger, to be kept elsewhere for `oubliette ledger verify --expect`.
     pub ledger_end: String,
 }
 
 /// A class of the policy.
 #[derive(Debug, Serialize)]
 pub struct Class {
-    /// Its name.
+    /// The name of the class.
     pub name: String,
-    /// What it holds.
+    /// What the class contains.
     pub description: String,
     /// How long it is kept, in all its phases.
     pub keep: String,
-    /// From when.
+    /// When the retention period starts.
     pub starts: String,
     /// The legal basis.
     pub basis: String,
 }
 
-/// What lies in the archive of one class.
+/// What the archive holds of one class.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Kept {
-    /// Its name.
+    /// The name of the class.
     pub class: String,
-    /// Sealed segments.
+    /// The number of sealed segments.
     pub segments: u64,
-    /// Segments that are still written to: their lines are not counted.
+    /// The number of segments still being written, whose lines are not counted.
     pub parts: u64,
-    /// Lines in sealed segments.
+    /// The number of lines in sealed segments.
     pub lines: u64,
-    /// Bytes of sealed segments.
+    /// The number of bytes in sealed segments.
     pub bytes: u64,
     /// The legal day of the earliest event.
     pub first_event: Option<Date>,
-    /// That of the latest.
+    /// The legal day of the latest event.
     pub last_event: Option<Date>,
-    /// The first day on which some of it must be gone; `None` while no end is known of any.
+    /// The first day on which some of it must be gone; `None` if none of it has a known end.
     pub first_expiry: Option<Date>,
-    /// The first day on which all of it must be gone, what has no known end apart.
+    /// The first day on which all of it must be gone, except what has no known end.
     pub last_expiry: Option<Date>,
 }
 
-/// Keys since the ledger began.
+/// Numbers of keys since the ledger began.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Keys {
     /// Epoch secrets made.
@@ -118,30 +118,31 @@ pub struct Keys {
     pub epoch_secrets_erased: u64,
     /// Wraps erased of secrets that nothing archived needs any more.
     pub wraps_erased: u64,
-    /// Shred keys made, one an expiry day.
+    /// Shred keys made, one per expiry day.
     pub shred_keys_made: u64,
     /// Shred keys erased.
     pub shred_keys_erased: u64,
 }
 
-/// A purge that was done.
+/// A purge that was completed.
 #[derive(Debug, Serialize)]
 pub struct Purged {
-    /// The expiry day of what went.
+    /// The expiry day of what was purged.
     pub expires: Date,
-    /// When it had gone.
+    /// When it was gone.
     pub at: Timestamp,
-    /// Legal days from the expiry day to that day, in the zone in which it began first; 0 is on the day.
+    /// The number of legal days from the expiry day to the purge, in the zone in which the expiry day began
+    /// first; 0 is on that day.
     pub days_late: i64,
-    /// Files.
+    /// The number of files.
     pub files: u64,
-    /// Lines.
+    /// The number of lines.
     pub lines: u64,
-    /// Bytes.
+    /// The number of bytes.
     pub bytes: u64,
 }
 
-/// Makes the report. Of segments only the footers are read.
+/// Makes the report. It reads only the footers of segments.
 ///
 /// # Errors
 /// If the ledger, a directory or a segment cannot be read.
@@ -211,19 +212,19 @@ impl Class {
     }
 }
 
-/// What the ledger tells.
+/// What the ledger says.
 #[derive(Debug, Default)]
 struct Told {
     keys: Keys,
     purges: Vec<Purged>,
     interventions: Vec<Entry>,
-    /// Expiry days whose purge was announced and not reported as done since.
+    /// Expiry days whose purge was announced and has not been completed.
     unfinished: BTreeSet<Date>,
-    /// The same of lines in quarantine.
+    /// Expiry days whose purge of quarantined lines was announced and has not been completed.
     quarantine_unfinished: BTreeSet<Date>,
-    /// Expiry days a shred key of which is lost, and that were not purged since.
+    /// Expiry days with a lost shred key that have not been purged since.
     lost: BTreeSet<String>,
-    /// Segments that were sealed and neither purged nor erased, and when.
+    /// Segments that were sealed and neither purged nor erased, with the time of the seal.
     sealed: BTreeMap<String, Timestamp>,
 }
 
@@ -268,7 +269,7 @@ impl Told {
                 | Event::Segment(_)
                 | Event::Moved(_),
             ) => {}
-            // What this version does not know is shown rather than passed over.
+            // Show what this version does not know rather than skip it.
             _ if days.contains(&entry.day) => self.interventions.push(entry.clone()),
             _ => {}
         }
@@ -277,7 +278,7 @@ impl Told {
     fn purged(&mut self, entry: &Entry, purge: &event::Purge, days: &RangeInclusive<Date>) {
         self.unfinished.remove(&purge.expires);
         let event::Purge { expires, ref files, bytes, lines, ref zone, ref left } = *purge;
-        // Nothing went: what is left is shown as long as it lies there.
+        // Nothing was purged; what is left is reported as long as it is in the archive.
         if files.is_empty() && !left.is_empty() {
             return;
         }
@@ -285,7 +286,8 @@ impl Told {
         self.gone(entry, days, zone, (expires, files.len() as u64, lines, bytes));
     }
 
-    /// Takes note of what went: its zone if that is not the legal one, its expiry day, and how many files, lines and bytes.
+    /// Notes what a purge removed: its zone if that is not the legal one, its expiry day, and the numbers of
+    /// files, lines and bytes.
     fn gone(
         &mut self,
         entry: &Entry,
@@ -299,13 +301,14 @@ impl Told {
         // Dates of this era: their difference is far from any limit.
         let day = zone.map_or(entry.day, |zone| zone.to_datetime(entry.at).date());
         let days_late: i64 = (day - expires).get_days().into();
-        // Nothing goes before its day. An older version did not tell the zone, be it one east of that of the ledger.
+        // Nothing goes before its day. An older version did not record the zone, which may be east of that of
+        // the ledger.
         let days_late = days_late.max(0);
         self.purges.push(Purged { expires, at: entry.at, days_late, files, lines, bytes });
     }
 }
 
-/// What lies in both stores, by class; what should be gone is added to `attention`.
+/// Returns what both stores hold, by class. Adds what should be gone to `attention`.
 fn kept(scope: &Scope, today: Date, attention: &mut Vec<String>) -> Result<Vec<Kept>, Diagnostic> {
     let (mut classes, mut overdue) = (BTreeMap::<String, Kept>::new(), BTreeMap::<Date, u64>::new());
     for root in [&scope.tree.archive, &scope.intermediate] {
@@ -350,7 +353,7 @@ impl Kept {
         self.bytes += segment.file_bytes();
         let frames = segment.footer().frames.iter();
         for second in frames.flat_map(|frame| [frame.first, frame.last]) {
-            // A recovered segment has no times: its range is everything, which is no date.
+            // A recovered segment has no times: its range is all numbers, which are not dates.
             if let Ok(instant) = Timestamp::from_second(second) {
                 widen(&mut self.first_event, &mut self.last_event, zone.to_datetime(instant).date());
             }
@@ -436,7 +439,7 @@ mod tests {
         );
     }
 
-    /// Whoever wrote in Tokyo has midnight eight hours before the ledger.
+    /// Lines written in Tokyo have their midnight eight hours before the ledger's.
     #[test]
     fn what_goes_late_in_the_east_is_late() {
         for (now, days_late) in

@@ -1,8 +1,9 @@
-//! `vaults`: copies of closed vaults in a bucket of their own, sealed as they are.
+//! `vaults`: copies vaults, encrypted as they are, to a bucket of their own.
 //!
-//! A vault goes there when its segment is sealed, for then it does not change any more; its digest stands in the footer of
-//! the segment. What lies there with that digest is not read and not stored again. One that an erasure wrote anew takes the
-//! place of the old copy; if that left no line, the old copy goes. The shred keys stay on the node: a copy opens for nobody once its day is over.
+//! A vault is copied when its segment has been sealed, because it does not change after that; the footer of
+//! the segment has its digest. If a copy with that digest exists, the vault is neither read nor stored again.
+//! If an erasure rewrote the vault, the new one replaces the old copy; if the erasure left no line, the old
+//! copy is removed. The shred keys stay on the node, so nobody can open a copy once its day is over.
 
 use super::purge::{Site, identify};
 use crate::archive::{self, Found, Segment, VaultMark};
@@ -16,22 +17,22 @@ use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-/// A vault that has a copy now.
+/// A vault that has a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Copied {
-    /// The copy.
+    /// The path of the copy.
     pub vault: String,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
-    /// Whether it was there already.
+    /// Whether the copy existed already.
     pub skipped: bool,
 }
 
-/// Copies the vaults of all sealed segments whose day has not come into `to`, a tree like that of the archive. Copies go of
-/// which an erasure left nothing: how many.
+/// Copies the vaults of all sealed segments whose day has not come to `to`, a tree like that of the archive.
+/// Removes the copies of vaults of which an erasure left nothing, and returns their number.
 ///
 /// # Errors
-/// If a vault is not the one that its segment knows, or something cannot be read or written. What was copied stays.
+/// If a vault does not match its segment, or something cannot be read or written. Finished copies stay.
 pub fn copy(
     site: &Site,
     to: &Path,
@@ -45,7 +46,7 @@ pub fn copy(
             if found.part || is_over {
                 continue;
             }
-            // A filter may have begun another segment of that name, once the old one was gone.
+            // After the erasure, a filter may have begun another segment of that name.
             erased.remove(&found.name.to_string());
             if let Some(mark) = Segment::open(&*site.storage, &found.path)?.footer().vault {
                 tell(copy_one(site, &found, mark, &to)?)?;
@@ -60,7 +61,7 @@ pub fn copy(
     Ok(removed)
 }
 
-/// Names of the segments of which an erasure left no line.
+/// Returns the names of segments of which an erasure left no line.
 fn erased_whole(site: &Site) -> Result<BTreeSet<String>, Diagnostic> {
     let mut erased = BTreeSet::new();
     site.ledger.read(&mut |entry, _| {
@@ -71,7 +72,7 @@ fn erased_whole(site: &Site) -> Result<BTreeSet<String>, Diagnostic> {
     Ok(erased)
 }
 
-/// Removes a copy, all versions of it; whether there was one.
+/// Removes all versions of a copy. Returns whether there was one.
 fn remove(storage: &dyn Storage, copy: &Path) -> io::Result<bool> {
     match storage.unlink(copy) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -94,7 +95,7 @@ fn copy_one(site: &Site, found: &Found, mark: VaultMark, to: &Tree) -> Result<Co
     Ok(Copied { vault: place.display().to_string(), bytes: mark.bytes, skipped })
 }
 
-/// SHA-256 of the copy that is there.
+/// Returns the SHA-256 of the existing copy.
 fn recorded(storage: &dyn Storage, place: &Path) -> io::Result<Option<String>> {
     match storage.open(place) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -102,7 +103,7 @@ fn recorded(storage: &dyn Storage, place: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// The vault, if it is the one that its segment knows.
+/// Reads the vault, and checks that its segment has its digest.
 fn read(storage: &dyn Storage, vault: &Path, mark: VaultMark) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     Sequential::open(storage, vault)?.read_to_end(&mut bytes)?;
@@ -112,13 +113,13 @@ fn read(storage: &dyn Storage, vault: &Path, mark: VaultMark) -> io::Result<Vec<
     Ok(bytes)
 }
 
-/// Whole or not at all.
+/// Stores a copy whole or not at all.
 fn store(storage: &dyn Storage, bytes: &[u8], staged: &Path, place: &Path, is_there: bool) -> io::Result<()> {
     let directory = place.parent().map(PathBuf::from).unwrap_or_default();
     storage.create_directory(&directory, DIRECTORY_MODE)?;
     match storage.unlink(staged) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        // What a copy that broke off left, if it left something.
+        // Removed what an interrupted copy left, if anything.
         _ => {}
     }
     let mut file = storage.create(staged, FILE_MODE)?;
@@ -142,11 +143,11 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
     }
 }
 
-/// For its owner alone, as vaults are.
+/// For the owner alone, as vaults are.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// All codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&VAULT];
 
 static VAULT: Code = Code {
@@ -201,7 +202,7 @@ mod tests {
         let files = memory.files();
         assert_eq!(files[&vault("/copies", "mail")], files[&vault("/log", "mail")]);
         assert_eq!(copied(&memory, WRITTEN).unwrap().iter().filter(|(_, skipped)| *skipped).count(), 3);
-        // As if an erasure had written it anew since it was copied.
+        // As if an erasure had rewritten it after it was copied.
         memory.damage(&vault("/copies", "mail"), |bytes| bytes.truncate(40));
         assert_eq!(copied(&memory, WRITTEN).unwrap().iter().filter(|(_, skipped)| *skipped).count(), 2);
         assert_eq!(memory.files(), files);
@@ -231,7 +232,7 @@ mod tests {
             let left = |class| memory.files().contains_key(&vault("/copies", class));
             assert_eq!((left("mail"), left("connection")), (false, true));
         }
-        // A filter has sealed another one of that name since.
+        // A filter has sealed another segment of that name since.
         crate::jobs::scene::write(&mut written, &gone.folder, false);
         assert_eq!(copy(&written, Path::new("/copies"), &mut |_| Ok(())).unwrap(), 0);
         assert!(memory.files().contains_key(&vault("/copies", "mail")));

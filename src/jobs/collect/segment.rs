@@ -7,14 +7,14 @@ use crate::primitives::diag::Diagnostic;
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
 
-/// Records from `first` to before `next`.
+/// The records from `first` up to but excluding `next`.
 pub(super) struct Open {
     name: SegmentName,
     first: u64,
     next: u64,
     records: u64,
     since: Instant,
-    /// Lines that were not filtered yet.
+    /// Lines not filtered yet.
     raw: Vec<u8>,
     /// The broker's time of the last record.
     time: Timestamp,
@@ -23,7 +23,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// A segment whose first record has that offset.
+    /// Begins a segment whose first record has the offset `first`.
     pub(super) fn begin(
         source: &Partition,
         folder: Folder,
@@ -72,7 +72,7 @@ impl Open {
         if self.raw.len() >= CHUNK_BYTES { self.settle(bench) } else { Ok(()) }
     }
 
-    /// Filters and compresses the lines that were not yet.
+    /// Filters and compresses the lines that have not been yet.
     pub(super) fn settle(&mut self, bench: &mut Workbench) -> Result<(), Diagnostic> {
         if !self.raw.is_empty() {
             let raw = std::mem::take(&mut self.raw);
@@ -109,7 +109,7 @@ impl Open {
         self.since.elapsed()
     }
 
-    /// Bytes of its frames, compressed.
+    /// Returns the compressed bytes of its frames.
     pub(super) fn bytes(&self) -> usize {
         self.segment.bytes()
     }
@@ -119,14 +119,14 @@ impl Open {
     }
 }
 
-/// `<topic>.p<partition>-00000-<n>`, where n counts the records of the partition from 1: a pure function of topic, partition
-/// and first offset.
+/// Returns `<topic>.p<partition>-00000-<n>`, where n counts the records of the partition from 1: a pure
+/// function of topic, partition and first offset.
 fn name_of(source: &Partition, folder: Folder, first: u64) -> Option<SegmentName> {
     let node = NodeName::new(&format!("{}.p{}", source.topic, source.partition))?;
     Some(SegmentName { folder, node, kid: SegmentName::MANY_EPOCHS, number: first.checked_add(1)? })
 }
 
-/// Lines that are filtered together: about a frame.
+/// The bytes of lines that are filtered together: about a frame.
 const CHUNK_BYTES: usize = (1 << 20) - (16 << 10);
 
 #[cfg(test)]

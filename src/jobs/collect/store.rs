@@ -1,4 +1,4 @@
-//! Segments in object storage: one conditional PUT each, with where they end beside them.
+//! Stores segments in object storage with one conditional PUT each, and their ends in metadata beside them.
 
 use super::{CONDITION, End, SegmentStore};
 use crate::archive::{ArchiveError, Segment};
@@ -12,10 +12,11 @@ use std::path::Path;
 pub struct Objects(S3);
 
 impl Objects {
-    /// Stores in object storage, which must honour conditions: it is asked to store two objects of one name below `root`.
+    /// Opens a store in object storage. Tests whether it honours conditions, by storing two objects of one
+    /// name below `root`.
     ///
     /// # Errors
-    /// If it takes both, does not answer, or refuses.
+    /// If it accepts both, does not answer, or refuses.
     pub fn open(s3: S3, root: &Path) -> Result<Self, Diagnostic> {
         match s3.probe(root).map_err(super::failed(root))? {
             Probe::Honoured => Ok(Self(s3)),
@@ -49,6 +50,6 @@ impl SegmentStore for Objects {
     }
 }
 
-/// Names of user-defined metadata: what they say is written with the object, by the same PUT.
+/// Names of user-defined metadata, which is written with the object by the same PUT.
 const NEXT: &str = "oubliette-next-offset";
 const RECORDS: &str = "oubliette-records";

@@ -1,4 +1,4 @@
-//! Records into segments over a storage in memory: what is stored, what is adopted, what leaks, what is dropped.
+//! Records into segments in a storage in memory: what is stored, adopted, leaked and dropped.
 
 use super::*;
 use crate::archive::Segment;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const NOW: &str = "2026-11-23T12:00:00Z";
 const TOKEN: &str = "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr";
 
-/// Objects, and where they end.
+/// Objects and their ends.
 #[derive(Default)]
 struct Bucket {
     memory: Memory,
@@ -25,7 +25,7 @@ struct Bucket {
 }
 
 impl Bucket {
-    /// The lines of all segments, by name.
+    /// Returns the lines of all segments, by name.
     fn segments(&self) -> Vec<(String, String)> {
         let ends = self.ends.lock().unwrap();
         let read = |path: &PathBuf| {
@@ -158,12 +158,12 @@ fn a_segment_has_one_day_and_a_size() {
     let scene = Scene::new();
     let mut worker = scene.worker(1 << 20);
     give_lines(&mut worker, 0..2);
-    // Midnight of the legal zone, by the broker's time.
+    // Midnight in the legal zone, by the broker's time.
     let advance = give(&mut worker, "2026-11-23T23:00:00Z", 2, Some(&line(2))).unwrap();
     assert_eq!(told(&[advance]), [(0, 2, Fate::Stored, 2)]);
     assert_eq!(told(&worker.finish().unwrap()), [(2, 3, Fate::Stored, 1)]);
     assert!(scene.bucket.segments()[1].0.contains("expires=2027-11-25"));
-    // A size of nothing: whenever a frame is full.
+    // A size limit of almost nothing: a segment is cut whenever a frame is full.
     let mut worker = scene.worker(1);
     let advances: Vec<_> =
         (10..20_000).filter_map(|offset| give(&mut worker, NOW, offset, Some(&line(offset)))).collect();

@@ -1,4 +1,4 @@
-//! What records go through: the filter core, then compression, in one thread.
+//! Runs records through the filter core and then compression, in one thread.
 
 use crate::archive::{ArchiveError, Lines, Packer, WholeSegment, filter as index};
 use crate::input::Block;
@@ -34,7 +34,8 @@ pub struct Workbench {
 }
 
 impl Workbench {
-    /// Works by `plan`, which must trust the upstream and index lines for an archive; compresses at `level`.
+    /// Creates a workbench for `plan`, which must trust the upstream and index lines for an archive. `level`
+    /// is the compression level.
     ///
     /// # Errors
     /// If there are no keys, or zstd has no memory.
@@ -61,7 +62,8 @@ impl Workbench {
         Ok(bench)
     }
 
-    /// Filters whole lines, received at `time`, into frames of `segment`. How many identifiers were in clear.
+    /// Filters whole lines, received at `time`, into frames of `segment`. Returns the number of identifiers
+    /// that were in clear.
     pub(super) fn filter(
         &mut self,
         lines: Vec<u8>,
@@ -71,7 +73,7 @@ impl Workbench {
         self.piece(&Piece::Lines(Block::new(lines)), time, segment)
     }
 
-    /// Seals a record that is too long to be searched; a placeholder goes into `segment`.
+    /// Quarantines a record that is too long to be searched, and puts a placeholder into `segment`.
     pub(super) fn seal(
         &mut self,
         record: &[u8],
@@ -103,7 +105,7 @@ impl Workbench {
         Ok(self.filter.tally().all_identifiers() - before)
     }
 
-    /// Compresses the lines of a block, a frame for each mebibyte.
+    /// Compresses the lines of a block, with one frame per mebibyte.
     fn pack(&mut self, block: &Pseudonymised, segment: &mut WholeSegment) -> Result<(), Diagnostic> {
         let mut left = 0..block.indexed_lines();
         while !left.is_empty() {
@@ -116,7 +118,7 @@ impl Workbench {
         Ok(())
     }
 
-    /// Takes the keys of a new epoch, if the last one is over.
+    /// Takes the keys of a new epoch if the last one has ended.
     fn renew(&mut self) -> Result<(), Diagnostic> {
         let now = self.clock.now();
         let over = |current: &Current<EpochKeys>| current.until.is_some_and(|until| now >= until);
@@ -129,17 +131,17 @@ impl Workbench {
         Ok(())
     }
 
-    /// Whether a record is longer than what is searched.
+    /// Returns whether a record is too long to be searched.
     pub(super) fn is_too_long(&self, record: &[u8]) -> bool {
         record.len() > self.max_line_bytes
     }
 
-    /// Whether the expiry day has come: what has expired is not stored.
+    /// Returns whether the expiry day has come: expired lines are not stored.
     pub(super) fn has_expired(&self, folder: &Folder) -> bool {
         folder.expires <= Expires::On(self.now().to_zoned(self.zone.clone()).date())
     }
 
-    /// The classes of the policy.
+    /// Returns the classes of the policy.
     pub(super) fn classes(&self) -> &[RetentionClass] {
         &self.classes
     }
@@ -148,7 +150,7 @@ impl Workbench {
         self.policy_digest
     }
 
-    /// The legal zone.
+    /// Returns the legal zone.
     #[must_use]
     pub fn zone(&self) -> &TimeZone {
         &self.zone
@@ -159,5 +161,5 @@ impl Workbench {
     }
 }
 
-/// Few identifiers are left in clear by nodes: a small table is enough.
+/// Nodes leave few identifiers in clear, so a small table suffices.
 const RECENT_BYTES: usize = 1 << 20;

@@ -1,4 +1,5 @@
-//! A worker: records of its partitions into the collector, offsets committed when they are stored.
+//! A worker: passes records of its partitions to the collector, and commits offsets when their records are
+//! stored.
 
 use super::{Advance, Collector, Fate, KAFKA, Partition, Record};
 use crate::input::kafka::{Member, Polled, time_of};
@@ -9,12 +10,13 @@ use rdkafka::Message as _;
 use rdkafka::error::KafkaError;
 use std::time::{Duration, Instant};
 
-/// Works until `stop` says so; then cuts and stores what it has. `tell` hears of every segment. `timeless` is the time of
-/// records that have none, such as brokers before Kafka 0.10 keep; without it they are refused, for the names of segments must
-/// follow from the records alone.
+/// Works until `stop` returns true, then cuts and stores what it has. Calls `tell` for every segment.
+///
+/// `timeless` is the time of records that have none, such as those from brokers before Kafka 0.10. Without it
+/// these are refused, because the names of segments must follow from the records alone.
 ///
 /// # Errors
-/// What stops a worker. What it did not store was not committed.
+/// Any failure that stops the worker. Only what was stored has been committed.
 pub fn work(
     member: &Member,
     collector: &mut Collector<'_>,
@@ -57,7 +59,7 @@ pub fn work(
     Ok(())
 }
 
-/// Commits what is stored, and reads on where another worker's segment ends.
+/// Commits what is stored, and continues where another worker's segment ends.
 fn settle(member: &Member, collector: &mut Collector<'_>, advance: &Advance) -> Result<(), Diagnostic> {
     let Advance { source, next, done, .. } = advance;
     let next = i64::try_from(*next).unwrap_or(i64::MAX);
@@ -66,7 +68,8 @@ fn settle(member: &Member, collector: &mut Collector<'_>, advance: &Advance) -> 
         collector.forget(source);
     }
     if !committed || *done == Fate::Adopted {
-        // A partition that stays this member's while the group changes would else be read on behind what was forgotten.
+        // A partition may stay with this member while the group changes. Without the seek, reading would
+        // continue after the records that were discarded.
         member.seek(&source.topic, source.partition, next).map_err(failed)?;
     }
     Ok(())
@@ -86,5 +89,5 @@ fn no_time(source: &Partition) -> Diagnostic {
 }
 
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How often the age of segments is looked at.
+/// The interval at which the age of segments is checked.
 const TEND: Duration = Duration::from_millis(500);
