@@ -1,6 +1,6 @@
-//! Situations in which other tools leaked, broke or lost lines: what this one does in each.
+//! Situations in which other tools leaked, broke or lost lines, and what oubliette does in each.
 //!
-//! Which test holds which situation; those without a file name stand here, in this order:
+//! The table lists the test of each situation; tests without a file name are in this file, in this order:
 //!
 //! | situation | test |
 //! | --- | --- |
@@ -61,7 +61,7 @@ impl Node {
         program::fed(oubliette.env_remove("OUBLIETTE_KEY_FILE"), input)
     }
 
-    /// What an untagged filter makes of `input`.
+    /// Returns what a filter without tags makes of `input`.
     fn filter(&self, extra: &[&str], input: &[u8]) -> Vec<u8> {
         let key = self.0.path().join("key");
         let fixed = ["filter", "--tag", "none", "--key-file", key.to_str().unwrap()];
@@ -81,13 +81,13 @@ fn private(path: &Path, bytes: &[u8]) {
     options.write(true).create_new(true).mode(0o600).open(path).unwrap().write_all(bytes).unwrap();
 }
 
-/// Everything that is shaped like a token of `kind`.
+/// Returns everything in `text` that has the shape of a token of `kind`.
 fn tokens<'t>(text: &'t str, kind: &str) -> Vec<&'t str> {
     let prefix = format!("{kind}_");
     text.match_indices(&prefix).filter_map(|(at, _)| text.get(at..at + prefix.len() + 31)).collect()
 }
 
-/// `text` with each token of `kind` replaced by `*`.
+/// Replaces each token of `kind` in `text` by `*`.
 fn masked(text: &str, kind: &str) -> String {
     tokens(text, kind).iter().fold(text.to_owned(), |text, token| text.replace(token, "*"))
 }
@@ -103,7 +103,7 @@ fn brackets_and_ports_stay() {
     );
 }
 
-/// Lines for a standard output that was closed would be lost without a word.
+/// Lines written to a closed standard output would be lost silently.
 #[test]
 fn a_closed_standard_output_is_told() {
     let node = Node::new();
@@ -124,7 +124,8 @@ fn a_closed_standard_output_is_told() {
         format!("replay {archive}"),
         format!("subject access {archive} --ip 203.0.113.9 --case C-1 --from 2026-11-23 --to 2026-11-23"),
     ] {
-        // By itself it is no failure: the null device that a program passes on looks the same.
+        // A closed standard output alone is not an error: a null device passed on by a program looks the
+        // same.
         for redirected in [">&-", "1<>/dev/null"] {
             let told = run(&command, redirected);
             let message = String::from_utf8_lossy(&told.stderr).into_owned();
@@ -217,7 +218,7 @@ fn odd_bytes_and_line_ends_come_out_as_they_went_in() {
     let output = node.filter(&[], b"\xff\xfe203.0.113.9\0\r\nno end 203.0.113.9");
     assert!(output.starts_with(b"\xff\xfeip_") && !output.ends_with(b"\n"));
     assert!(output.windows(3).any(|bytes| bytes == b"\0\r\n"));
-    // A long line without anything in it, and one that ends in an address.
+    // A long line without identifiers, and one that ends in an address.
     for length in [131_072, 1_000_000] {
         let plain = vec![b'x'; length];
         assert_eq!(node.filter(&[], &plain), plain);
@@ -251,7 +252,7 @@ fn forged_tokens_and_tags_are_not_trusted() {
     assert!(!output.contains(&genuine) && tokens(&output, "fk").len() == 1, "{output}");
     assert!(output.contains(" expires_=2027-01-01"), "{output}");
     assert_eq!(node.text(&["--trust-upstream"], &line), line);
-    // Beside a token that is trusted, an address in clear still goes.
+    // Beside a trusted token, an address in clear is still replaced.
     let output = node.text(&["--trust-upstream"], &format!("{genuine} 198.51.100.7"));
     assert!(output.starts_with(&genuine) && tokens(&output, "ip").len() == 2, "{output}");
 }
@@ -280,7 +281,7 @@ fn a_fleet_has_one_token_for_an_address() {
         for folder in [state.clone(), state.join("keys")] {
             std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         }
-        // Twice: the second is a restart.
+        // Run twice: the second run is a restart.
         for workers in ["1", "4"] {
             let arguments =
                 ["filter", "--tag", "none", "--workers", workers, "--now", "2026-11-23T12:00:00Z"];
@@ -312,7 +313,7 @@ fn own_networks_stay_readable() {
     assert_eq!(masked(&output, "ip"), "10.1.2.3 * 2001:db8:aaaa::1 * 127.0.0.1\n");
 }
 
-/// A filter that goes on, started with SIGHUP ignored or not; it has filtered a line.
+/// Starts a filter that keeps running, with SIGHUP ignored or not, and waits until it has filtered a line.
 #[cfg(target_os = "linux")]
 fn running(node: &Node, hangup: &str) -> (Child, ChildStdin, BufReader<ChildStdout>) {
     let mut child = Command::new("env")
@@ -345,7 +346,7 @@ fn a_terminal_that_closes_ends_the_input_but_not_under_nohup() {
     hang_up(&child);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     drop((stdin, stdout));
-    // Half an address looks like none, and would go out in clear.
+    // Half an address does not look like one, and would go out in clear.
     let (mut child, mut stdin, mut stdout) = running(&node, "default");
     stdin.write_all(b"from 203.0.11").unwrap();
     hang_up(&child);

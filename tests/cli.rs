@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 fn command_lines() {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state");
-    // A fixed seed instead of a random secret, so that the tokens shown are the tokens made. It starts on
+    // A fixed seed instead of a random secret, so that the tokens shown are the tokens produced. It starts on
     // the day that `--now` names in every case.
     private(&state.join("keys/chain"), &format!("{SEED}{}\n", "01".repeat(32)));
     private(&state.join("escrow/recipients.txt"), &format!("{}\n", recipient()));
@@ -25,10 +25,10 @@ fn command_lines() {
         .case("tests/cmd/*/*.toml")
         .case("tests/cmd/*/*.trycmd")
         .case(readme(directory.path()));
-    // The cases run when the value above is dropped; the directory outlives it.
+    // The cases run when the value above is dropped, which happens before the directory is removed.
 }
 
-/// The README beside a directory of its own to run in: one of its commands writes an archive.
+/// Copies the README to a directory of its own, because one of its commands writes an archive.
 fn readme(directory: &Path) -> PathBuf {
     let data = directory.join("README.in/tests/data");
     fs::create_dir_all(&data).unwrap();
@@ -49,7 +49,7 @@ fn private(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).unwrap();
 }
 
-/// Somebody to wrap secrets to; the identity is thrown away.
+/// Creates a recipient to wrap secrets to; its identity is discarded.
 fn recipient() -> String {
     age::x25519::Identity::generate().to_public().to_string()
 }

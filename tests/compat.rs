@@ -1,10 +1,10 @@
-//! Archives of every version of the format that there has been are read, for ever after.
+//! Archives of every version of the format remain readable for ever.
 //!
-//! Each was written by oubliette of its time from `tests/data/sample.log`, with the key `07` 32 times.
-//! `shred-keys` names the shred key of each of its expiry days, which a real one would not.
+//! Each was written by the oubliette of its time from `tests/data/sample.log`, with the key `07` 32 times.
+//! `shred-keys` contains the shred key of each expiry day, which a real archive would not contain.
 //!
-//! - `archive-1`: filters with fingerprints of a byte; vaults of version 1, originals as they are.
-//! - `archive-2`: filters with fingerprints of four bits; vaults of version 2, originals coded.
+//! - `archive-1`: filters with fingerprints of a byte; vaults of version 1, with originals as they are.
+//! - `archive-2`: filters with fingerprints of four bits; vaults of version 2, with coded originals.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 
@@ -27,7 +27,7 @@ fn keys() -> EpochKeys {
     EpochKeys::derive(&secret(), Epoch::Fixed, "default", &Kinds::default())
 }
 
-/// The only segment of each.
+/// Opens the only segment of each archive.
 fn segments() -> impl Iterator<Item = (&'static str, archive::Found, Segment)> {
     ARCHIVES.into_iter().map(|archive| {
         let mut found = archive::list(&Disk, &Tree::at(Path::new(archive))).unwrap();
@@ -65,7 +65,7 @@ fn index() {
         assert_eq!(frames(Kind::IP, &[4, 203, 0, 113, 7]), 1, "{archive}");
         assert_eq!(frames(Kind::NET, &[4, 203, 0, 113]), 1, "{archive}");
         assert_eq!(frames(Kind::EM, b"jean@example.org"), 1, "{archive}");
-        // No filter is right about all that is not there; each is about most of it.
+        // Every filter has false positives, but few.
         let wrong: usize = (8..=255).map(|last| frames(Kind::IP, &[4, 203, 0, 113, last])).sum();
         assert!(wrong < 40, "{archive}: {wrong} of 248");
     }
@@ -89,7 +89,7 @@ fn vault() {
     }
 }
 
-/// 64 hexadecimal digits.
+/// Parses 64 hexadecimal digits.
 fn key(digits: &str) -> Secret {
     let byte = |at: usize| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap();
     Secret::new(std::array::from_fn(byte))

@@ -1,11 +1,11 @@
-//! The failure model of the archive, attacked: see ARCHITECTURE.md, "Crashes".
+//! Attacks the failure model of the archive: see ARCHITECTURE.md, "Crashes".
 //!
-//! A run is played once to count the operations that change something on the disk. Then for every n it is
-//! played again and fails, freezes or tears at the n-th, the disk loses what a power cut would lose, and a
-//! new run finds what is left. Real processes are killed at random moments as well.
+//! A run is played once to count the operations that change something on the disk. Then, for every n, it is
+//! played again and made to fail, freeze or tear at the n-th operation, the disk loses what a power cut would
+//! lose, and a new run finds what is left. Real processes are killed at random moments as well.
 //!
-//! Always: no line that was acknowledged is lost, none is there twice, no half line is visible, what a token
-//! stands for is there as well, and the next run works.
+//! The invariants: no acknowledged line is lost, no line is there twice, no half line is visible, the
+//! original of every token is there, and the next run works.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 
@@ -23,21 +23,21 @@ use std::time::Duration;
 
 const BLOCKS: u32 = 9;
 
-/// A hand-over every three frames, by number: the clock plays no part.
+/// A hand-over every three frames, by their number: the clock plays no part.
 const INTERVAL: SyncPolicy = SyncPolicy::Interval(Duration::from_secs(3600));
 
 const POLICIES: [SyncPolicy; 3] = [SyncPolicy::Frame, INTERVAL, SyncPolicy::None];
 
 const POWER_CUTS: [Survives; 4] = [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed];
 
-/// What must be left of the lines that were acknowledged. Without syncs only the end of the process is
-/// survived, not a power cut.
+/// Returns the acknowledged lines that must survive. Without syncs, lines survive only the end of the
+/// process, not a power cut.
 fn owed(policy: SyncPolicy, survives: Survives, acknowledged: BTreeSet<u32>) -> BTreeSet<u32> {
     let kept = policy != SyncPolicy::None || survives == Survives::Everything;
     if kept { acknowledged } else { BTreeSet::new() }
 }
 
-/// Operations of an undisturbed run.
+/// Counts the operations of an undisturbed run.
 fn operations(policy: SyncPolicy) -> u64 {
     let memory = Memory::new();
     let acknowledged = play(&memory, Scene { policy, first: 0, blocks: BLOCKS, packers: 0 });
@@ -62,7 +62,7 @@ fn every_operation_freezes_or_tears() {
                     let owed = owed(policy, survives, acknowledged.clone());
                     let pairs = policy != SyncPolicy::None || survives == Survives::Everything;
                     check(&left, &owed, pairs);
-                    // The next run goes on.
+                    // The next run continues.
                     let next = play(&left, Scene { policy, first: 1000, blocks: 2, packers: 0 });
                     assert_eq!(next.len(), 6, "{policy:?}: {fault:?}, {survives:?}");
                     check(&left, &owed.union(&next).copied().collect(), pairs);
@@ -84,7 +84,7 @@ fn every_operation_fails() {
             for fault in faults {
                 let memory = Memory::new().with_fault(fault);
                 let acknowledged = play(&memory, Scene { policy, first: 0, blocks: BLOCKS, packers: 0 });
-                // Who restarts it finds the disk mended.
+                // By the time of a restart, the disk has been repaired.
                 let left = memory.after_crash(Survives::Everything);
                 recover(&left).unwrap();
                 check(&left, &acknowledged, true);
@@ -93,7 +93,7 @@ fn every_operation_fails() {
     }
 }
 
-/// How many frames are written together depends on the threads then, and so does which operation the n-th is.
+/// With threads, timing decides how many frames are written together, and so which operation is the n-th.
 #[test]
 fn any_operation_on_a_thread_of_its_own_freezes_tears_or_fails() {
     let mut disturbed = 0;
@@ -115,7 +115,7 @@ fn any_operation_on_a_thread_of_its_own_freezes_tears_or_fails() {
     assert!(disturbed > 200, "{disturbed}");
 }
 
-/// A second crash while what the first one left is being sealed.
+/// A second crash happens while the remains of the first are being sealed.
 #[test]
 fn every_operation_of_the_recovery_freezes() {
     let mut crashes = 0;
@@ -141,7 +141,7 @@ fn every_operation_of_the_recovery_freezes() {
     assert!(crashes > 200, "{crashes}");
 }
 
-/// A disk that stays full: refused, every time in the same way, and nothing is lost meanwhile.
+/// A disk that stays full is refused every time in the same way, and nothing is lost meanwhile.
 #[test]
 fn a_disk_that_is_not_mended_is_no_crash_loop() {
     let mut refusals = 0;
@@ -170,7 +170,7 @@ fn killed_processes_lose_nothing_that_was_acknowledged() {
     crash::kills::run();
 }
 
-/// Not a test by itself: what a child process of the one above does.
+/// Not a test of its own: the child process of the test above.
 #[test]
 fn child() {
     crash::kills::child();

@@ -1,5 +1,5 @@
-//! The legal desk and the data protection officer at work, as real runs: bundles for authorities, extracts of holds,
-//! answers to people.
+//! The work of the legal desk and the data protection officer, in real runs: bundles for authorities,
+//! extracts for holds, answers to people.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

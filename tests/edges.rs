@@ -22,18 +22,18 @@ fn once(ids: &[&str]) -> BTreeMap<String, usize> {
     ids.iter().map(|id| ((*id).to_owned(), 1)).collect()
 }
 
-/// Adds a line of that id to a file that a sidecar follows.
+/// Appends the line called `id` to a file that a sidecar follows.
 fn append(path: &Path, id: &str) {
     let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
     writeln!(file, "{}", line(id)).unwrap();
 }
 
-/// A frame of RELP.
+/// Formats a RELP frame.
 fn record(txnr: u32, text: &str) -> String {
     format!("{txnr} syslog {} {text}\n", text.len())
 }
 
-/// Reads until `end` has come.
+/// Reads until the text ends with `end`.
 fn read_until(stream: &mut TcpStream, end: &str) -> String {
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let (mut text, mut byte) = (String::new(), [0]);
@@ -79,7 +79,7 @@ fn addresses_of_a_proxy_are_in_no_file_and_no_message() {
         let mut peer = TcpStream::connect(sidecar.address("tcp")).unwrap();
         peer.write_all(bytes).unwrap();
         peer.shutdown(std::net::Shutdown::Write).unwrap();
-        // The other end closes when it has taken everything, or refused it.
+        // The other end closes once it has taken everything, or refused it.
         let _ = peer.read_to_end(&mut Vec::new());
     };
     let text = format!("PROXY TCP4 203.0.113.77 203.0.113.78 40000 443\r\n{}\n", line("text"));
@@ -139,7 +139,7 @@ fn files_of_a_pattern_are_followed_also_when_they_come_later() {
     sidecar.wait_until_archived("id=two");
     append("d.log", "three");
     sidecar.wait_until_archived("id=three");
-    // As logrotate does it, and on after a restart.
+    // Rotate as logrotate does; the sidecar continues after a restart.
     fs::rename(at("a.log"), at("a.log.1")).unwrap();
     append("a.log.1", "four");
     append("a.log", "five");
@@ -153,7 +153,7 @@ fn files_of_a_pattern_are_followed_also_when_they_come_later() {
     ended.check_privacy();
 }
 
-/// A name that a pattern matches may be an address: messages say the pattern.
+/// A file name that matches a pattern may contain an address, so messages name the pattern instead.
 #[test]
 fn a_file_of_a_pattern_is_not_called_by_its_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -176,7 +176,7 @@ fn a_file_of_a_pattern_is_not_called_by_its_name() {
     }
     let sidecar = ended.restart(&[]);
     sidecar.wait_for("a file cannot be followed; it is tried again");
-    // Tried again meanwhile, and told once.
+    // Retried meanwhile, but reported only once.
     std::thread::sleep(Duration::from_secs(6));
     let ended = sidecar.stop();
     assert!(ended.told.contains(pattern.to_str().unwrap()), "{}", ended.told);
@@ -196,12 +196,12 @@ fn a_file_with_several_names_is_followed_once() {
     append("named.log", "two");
     symlink("b.log", at("a.log")).unwrap();
     symlink("b.log", at("c.log")).unwrap();
-    // Of a name that a stranger may have given it.
+    // The name may have been given by a stranger.
     symlink("b.log", at("203.0.113.9.log")).unwrap();
     fs::hard_link(at("b.log"), at("d.log")).unwrap();
     append("first.txt", "five");
     symlink("first.txt", at("link")).unwrap();
-    // Matched by two patterns, and named besides.
+    // Matched by two patterns, and also named.
     let config = input("*.log") + &input("?.log") + &input("named.log") + &input("link");
     let sidecar = Sidecar::start(&config, &[]);
     sidecar.wait_until_archived("id=one");
@@ -214,7 +214,7 @@ fn a_file_with_several_names_is_followed_once() {
     append("d.log", "six");
     sidecar.wait_until_archived("id=five");
     sidecar.wait_until_archived("id=six");
-    // They lead to other files now: the one that is named is followed there, the one that is matched is not.
+    // The links lead to other files now: the named one is followed there, the matched one is not.
     append("secret.txt", "nobody's");
     fs::remove_file(at("a.log")).unwrap();
     symlink("secret.txt", at("a.log")).unwrap();
@@ -259,7 +259,7 @@ fn outputs_get_what_the_archive_gets() {
     ended.check_privacy();
 }
 
-/// Copies of lines that outputs leave behind do not stay for ever.
+/// Copies of lines left behind by outputs do not stay for ever.
 #[test]
 fn what_outputs_have_left_goes() {
     let directory = tempfile::tempdir().unwrap();
@@ -283,7 +283,7 @@ fn what_outputs_have_left_goes() {
     let ended = sidecar.stop();
     let spool = ended.folder().join("spool/gone");
     assert!(fs::read_dir(&spool).unwrap().count() > 0);
-    // Without that output: what waits for it is told, and goes when its day has come.
+    // Without that output, the lines waiting for it are reported, and removed on their expiry day.
     fs::write(ended.folder().join("config.toml"), format!("escrow = 'none'\n{input}")).unwrap();
     let sidecar = ended.restart(&["--now", "2026-11-26T10:00:00Z"]);
     sidecar.wait_for("configured no more");
@@ -297,7 +297,7 @@ fn what_outputs_have_left_goes() {
     sidecar.stop();
 }
 
-/// What is shown of an output moves when it should.
+/// Each metric of an output changes when it should.
 #[test]
 fn metrics_of_outputs_tell_what_becomes_of_lines() {
     let unreachable = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -320,7 +320,7 @@ fn metrics_of_outputs_tell_what_becomes_of_lines() {
     assert!(first.starts_with("2 syslog ") && first.contains("id=one"), "{first}");
     session.write_all(b"2 rsp 9 500 error\n").unwrap();
     sidecar.wait_for_metric(&of("r", "output_refused_total"), is(1.0));
-    // The other one is away: the first block is in its spool, and there is no room for the next one.
+    // The other receiver is away: the first block is in its spool, and there is no room for the next one.
     sidecar.wait_for_metric(&of("gone", "spool_lines"), is(1.0));
     sidecar.wait_for_metric(&of("gone", "spool_bytes"), |bytes| bytes > 100.0);
     sidecar.wait_for_metric(&of("gone", "output_failures_total"), |failures| failures > 0.5);
@@ -328,7 +328,7 @@ fn metrics_of_outputs_tell_what_becomes_of_lines() {
     sidecar.wait_for_metric(&of("gone", "output_lag_seconds"), |seconds| seconds > waited);
     writeln!(peer, "{}", line("two")).unwrap();
     sidecar.wait_for_metric(&of("gone", "output_dropped_total"), is(1.0));
-    // It got the line and breaks off: nobody knows whether it has it.
+    // The receiver got the line but breaks off, so nobody knows whether it has kept it.
     assert!(read_until(&mut session, "\n").contains("id=two"));
     drop(session);
     let mut session = accepted(&receiver);
@@ -346,10 +346,10 @@ fn metrics_of_outputs_tell_what_becomes_of_lines() {
     ended.check_privacy();
 }
 
-/// A required output without room holds back who can wait, and nobody else: datagrams go to the archive as ever.
+/// A required output without room holds back only senders that can wait; datagrams still go to the archive.
 #[test]
 fn the_archive_goes_on_while_a_required_output_is_full() {
-    // It lets us connect, and says nothing for now.
+    // The receiver accepts connections but says nothing yet.
     let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
     let config = format!(
         "[serve.metrics]\nlisten = '127.0.0.1:0'\n[[serve.input]]\ntype = 'relp'\nlisten = '127.0.0.1:0'\n\
@@ -370,7 +370,7 @@ fn the_archive_goes_on_while_a_required_output_is_full() {
         datagrams.send_to(line(id).as_bytes(), sidecar.address("udp")).unwrap();
         sidecar.wait_until_archived(&format!("id={id}"));
     }
-    // Read before the pause was known, or not: not answered either way.
+    // This record may be read before or after the pause is known. Either way, it is not answered.
     peer.write_all(record(4, &line("five")).as_bytes()).unwrap();
     peer.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     assert!(peer.read(&mut [0; 100]).is_err(), "a record is answered that the output does not have");
@@ -390,7 +390,7 @@ fn the_archive_goes_on_while_a_required_output_is_full() {
     assert_eq!((ended.code, ended.archived()), (Some(0), all));
 }
 
-/// The next session of a receiver of RELP, open.
+/// Accepts the next session of a RELP receiver and opens it.
 fn accepted(receiver: &TcpListener) -> TcpStream {
     let (mut session, _) = receiver.accept().unwrap();
     read_until(&mut session, "commands=syslog\n");
@@ -398,7 +398,7 @@ fn accepted(receiver: &TcpListener) -> TcpStream {
     session
 }
 
-/// A required output without room: nothing more is answered until there is, and the stop says so.
+/// While a required output has no room, nothing more is answered, and the final message says so.
 #[test]
 fn a_required_output_that_is_full_holds_answers_back() {
     let unreachable = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -410,7 +410,7 @@ fn a_required_output_that_is_full_holds_answers_back() {
     let mut peer = TcpStream::connect(sidecar.address("relp")).unwrap();
     peer.write_all(OPEN.as_bytes()).unwrap();
     read_until(&mut peer, "commands=syslog\n");
-    // An empty spool takes any block; and it is durable there.
+    // An empty spool takes any block, which is durable there.
     peer.write_all(record(2, &line("one")).as_bytes()).unwrap();
     read_until(&mut peer, "2 rsp 6 200 OK\n");
     peer.write_all(record(3, &line("two")).as_bytes()).unwrap();
@@ -434,7 +434,7 @@ fn files_are_followed_by_one_process_with_a_state_directory() {
     let mut second = Command::new(env!("CARGO_BIN_EXE_oubliette"));
     second.args(["serve", "--state-dir"]).arg(sidecar.folder()).stderr(Stdio::piped());
     let mut second = second.spawn().unwrap();
-    // One that is not refused goes on.
+    // If the second process is not refused, it keeps running.
     std::thread::sleep(Duration::from_secs(7));
     let ended = second.try_wait().unwrap();
     second.kill().unwrap();
@@ -494,7 +494,8 @@ fn a_spool_that_is_full_again_and_again_is_told_once() {
          [[serve.output]]\ntype = 'tcp'\nname = 'slow'\naddress = '{}'\nspool_bytes = '256KiB'\n",
         receiver.local_addr().unwrap()
     );
-    // It reads much less than comes, so that there is room for a moment, many times.
+    // The receiver reads much more slowly than lines arrive, so that there is room many times, but only for a
+    // moment.
     std::thread::spawn(move || {
         let (mut stream, _) = receiver.accept().unwrap();
         let mut buffer = vec![0; 256 << 10];

@@ -1,19 +1,23 @@
-//! Every record once: two workers over librdkafka's mock cluster and an S3 server. One worker aborts three times exactly
-//! between the PUT of a segment and the commit of its offset; the other one is stopped until the group has given its
-//! partitions away, and goes on as if nothing had happened. Then the same with names that are not derived from the offset
-//! and so never collide: the faults must give duplicates there, or this test would show nothing.
+//! Stores every record exactly once, with two workers over librdkafka's mock cluster and an S3 server.
 //!
-//! The control takes other names, for to PUT under the same names without the condition would hide what it must show: who
-//! comes second overwrites the first one's segment, so that no record is there twice, and what the first one had beyond the
-//! second one's end is gone. Names that never collide are what a sink has that cannot tell whether somebody stored a record
-//! before, and nothing that the faults do is undone by the store.
+//! One worker aborts three times exactly between the PUT of a segment and the commit of its offset. The other
+//! one is stopped until the group has given away its partitions, and then continues as if nothing had
+//! happened. A control run repeats this with names that are not derived from the offset and so never collide:
+//! there the faults must cause duplicates, or this test would show nothing.
 //!
-//! The faults are injected here, around the store that a worker is given; the program that is shipped has no way to cause
-//! them.
+//! The control uses other names because a PUT under the same names without the condition would hide what it
+//! must show. The second worker would overwrite the first one's segment, so that no record is there twice,
+//! and what the first one had beyond the second one's end would be gone. Names that never collide are those
+//! of a sink that cannot tell whether a record has already been stored, and the store undoes none of the
+//! effects of the faults.
 //!
-//! Needs a server: `AWS_ENDPOINT_URL` and the rest of the environment, and a bucket, `FLEET_BUCKET`. tests/fleet/run brings
-//! them. `FLEET_RECORDS` says how many records, at least 200,000; 1,000,000 unless set. tests/fleet/nightly brings real
-//! brokers as well, `FLEET_BROKERS`, of Kafka 0.9: their records have no time, and their producers are not idempotent.
+//! The faults are injected here, around the store that a worker is given; the program that is shipped has no
+//! way to cause them.
+//!
+//! The test needs a server (`AWS_ENDPOINT_URL` and the rest of its environment) and a bucket
+//! (`FLEET_BUCKET`); tests/fleet/run provides them. `FLEET_RECORDS` is the number of records, at least
+//! 200,000; 1,000,000 if unset. tests/fleet/nightly also provides real brokers (`FLEET_BROKERS`) of Kafka
+//! 0.9: their records have no time, and their producers are not idempotent.
 
 #![expect(
     clippy::unwrap_used,
@@ -75,7 +79,8 @@ fn main() {
     }
 }
 
-/// A cluster for others, until standard input ends; with so many records, if any, in the topic of this test.
+/// Serves a cluster to other processes until standard input ends. With `records`, the topic of this test
+/// holds that many.
 fn serve(records: Option<u64>) {
     let cluster = MockCluster::new(3).unwrap();
     cluster.create_topic("logs.connection", 4, 3).unwrap();
@@ -87,10 +92,10 @@ fn serve(records: Option<u64>) {
     io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
 }
 
-/// Where records are.
+/// The brokers that hold the records.
 #[derive(Clone)]
 enum Brokers {
-    /// Librdkafka's own, in this process.
+    /// The mock cluster of librdkafka, in this process.
     Mock(String),
     /// Kafka 0.9.
     Real(String),
@@ -103,7 +108,7 @@ impl Brokers {
         }
     }
 
-    /// What clients must be told, and what the producer must be told besides.
+    /// Returns the settings of all clients, and the additional ones of the producer.
     fn settings(&self) -> [&'static [(&'static str, &'static str)]; 2] {
         match self {
             Self::Mock(_) => [&[], &[("compression.type", "zstd"), ("enable.idempotence", "true")]],
@@ -114,7 +119,8 @@ impl Brokers {
         }
     }
 
-    /// Records in the topic: more than were produced, if a producer without idempotence sent some again.
+    /// Counts the records in the topic: more than were produced if a producer without idempotence sent some
+    /// again.
     fn records(&self) -> u64 {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.list());
@@ -151,7 +157,7 @@ fn test() {
     assert!(control.stored() > total, "the faults must give duplicates where names never collide");
 }
 
-/// A worker that aborts after its second PUT, `aborts` being more than 0.
+/// Runs a worker. If `aborts` is more than 0, it aborts after its second PUT.
 fn work(brokers: &Brokers, root: &Path, state: &Path, random: bool, aborts: u32) {
     let choices = Choices { trust_upstream: true, archived: true, ..Choices::default() };
     let plan = Plan {
@@ -206,7 +212,7 @@ fn work(brokers: &Brokers, root: &Path, state: &Path, random: bool, aborts: u32)
 /// A store whose client dies at the worst moment.
 struct Faulty {
     objects: Objects,
-    /// Names that never collide: what a sink without the condition does.
+    /// Use names that never collide, like a sink without the condition.
     random: bool,
     puts: Cell<u32>,
     abort_at: u32,
@@ -222,7 +228,7 @@ impl SegmentStore for Faulty {
         let stored = self.objects.put_new(if self.random { &other } else { path }, bytes, end)?;
         self.puts.set(self.puts.get() + u32::from(stored));
         if self.puts.get() == self.abort_at {
-            // Stored, and the offset not committed.
+            // Stored, but the offset is not committed.
             std::process::abort();
         }
         Ok(stored)
@@ -265,10 +271,10 @@ fn produce(brokers: &Brokers, records: u64) {
     producer.flush(Duration::from_secs(120)).unwrap();
 }
 
-/// Two workers with their faults, until everything is stored.
+/// Two workers with their faults, running until everything is stored.
 struct Run {
     s3: S3,
-    /// Partition, first offset, end, by object.
+    /// Partition, first offset and end, by object.
     segments: BTreeMap<PathBuf, (i32, End)>,
     adopted: usize,
 }
@@ -300,7 +306,8 @@ impl Run {
                     zombie.signal(Signal::STOP);
                     stopped = Some(Instant::now());
                 }
-                // Longer than the session, and until the other one has died so often: its partitions are the other's by then.
+                // Longer than the session, and the other worker has died often enough: by now it owns all
+                // partitions.
                 Some(since) if !resumed && aborts == ABORTS && since.elapsed() > Duration::from_secs(11) => {
                     zombie.signal(Signal::CONT);
                     resumed = true;
@@ -325,7 +332,7 @@ impl Run {
         run
     }
 
-    /// Looks for new segments. Whether every partition is stored to its end.
+    /// Looks for new segments. Returns whether every partition is stored to its end.
     fn is_complete(&mut self, root: &Path, records: u64) -> bool {
         for found in oubliette::archive::list(&self.s3, &Tree::at(root)).unwrap() {
             if !self.segments.contains_key(&found.path) {
@@ -344,12 +351,12 @@ impl Run {
         ends.values().sum::<u64>() == records
     }
 
-    /// Records in all segments.
+    /// Counts the records in all segments.
     fn stored(&self) -> u64 {
         self.segments.values().map(|(_, end)| end.records).sum()
     }
 
-    /// Different records in all segments, read.
+    /// Reads all segments and counts the distinct records.
     fn different(&self) -> u64 {
         let mut seen = std::collections::HashSet::new();
         for path in self.segments.keys() {
@@ -364,7 +371,7 @@ impl Run {
         seen.len() as u64
     }
 
-    /// `total` records are in the topic, `records` of them different.
+    /// Checks against the topic, which has `total` records, `records` of them distinct.
     fn check(&self, total: u64, records: u64) {
         let mut chains: BTreeMap<i32, BTreeMap<u64, u64>> = BTreeMap::new();
         for (path, (partition, end)) in &self.segments {
@@ -391,7 +398,7 @@ impl Run {
     }
 }
 
-/// Every segment is whole, and sealed in the ledger of one of the workers.
+/// Checks that every segment is whole, and sealed in the ledger of one of the workers.
 fn verify(root: &Path, ledgers: &[PathBuf; 2]) {
     let storage = everywhere(Seen::Newest).unwrap();
     let mut checker = Checker::new(&storage, &ledgers[0], &[]).unwrap();
@@ -422,7 +429,7 @@ impl Worker {
         Self { child, lines, told: Cell::new(0), adopted: Cell::new(0) }
     }
 
-    /// Segments that it has told of.
+    /// Returns the number of segments that the worker has reported.
     fn told(&self) -> usize {
         for line in self.lines.try_iter() {
             self.told.set(self.told.get() + 1);
@@ -440,7 +447,7 @@ impl Worker {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Ends it in order. How many segments it adopted.
+    /// Ends the worker in order. Returns the number of segments that it adopted.
     fn end(mut self) -> usize {
         self.signal(Signal::TERM);
         assert!(self.child.wait().unwrap().success());
@@ -453,7 +460,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // One that is left because the test failed; one that has ended takes no harm.
+        // Kills a worker left over from a failed test; harmless if it has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

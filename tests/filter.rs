@@ -1,4 +1,4 @@
-//! The whole filter as a library: properties that hold for every input.
+//! Tests the whole filter as a library: properties that hold for every input.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 
@@ -27,7 +27,7 @@ use std::sync::{Arc, OnceLock};
 const NOW: &str = "2026-11-23T12:00:00Z";
 const MAX_LINE_BYTES: usize = 2000;
 
-/// A key file that all tests share.
+/// Returns a key file that all tests share.
 fn key() -> PathBuf {
     static DIRECTORY: OnceLock<tempfile::TempDir> = OnceLock::new();
     let directory = DIRECTORY.get_or_init(|| {
@@ -75,7 +75,7 @@ fn filter(input: &[u8], choices: Choices) -> Vec<u8> {
     run(input, choices, 1).0
 }
 
-/// Reads that return as many bytes as `sizes` says, over and over.
+/// A reader that returns as many bytes at a time as `sizes` says, cyclically.
 struct Chunked<'a> {
     rest: &'a [u8],
     sizes: Vec<usize>,
@@ -93,7 +93,7 @@ impl Read for Chunked<'_> {
     }
 }
 
-/// Pieces that logs are made of, and that clients put into them.
+/// Generates pieces that logs consist of, and pieces that clients put into them.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let fixed: Vec<&[u8]> = vec![
         b"203.0.113.9",
@@ -194,8 +194,8 @@ proptest! {
         prop_assert_eq!(String::from_utf8_lossy(&halves), String::from_utf8_lossy(&whole));
     }
 
-    /// Words may be glued to each other: what touches a token was before the eyes of the first pass. Only host
-    /// names end where they end, for an address glued to `.net` would make another label of it.
+    /// Words may be glued to each other: the first pass has seen what touches a token. Only host names are
+    /// kept apart, because an address glued to `.net` would become another label of it.
     #[test]
     fn behind_another_oubliette_nothing_changes(
         words in proptest::collection::vec(piece(), 0..50),
@@ -211,8 +211,8 @@ proptest! {
         prop_assert_eq!(String::from_utf8_lossy(&twice), String::from_utf8_lossy(&once));
     }
 
-    /// Tokens that look like addresses cannot be told from text that is glued to them, so here words stand
-    /// apart, and no percent sign turns the `fd` of a token into an escape.
+    /// Tokens that look like addresses cannot be told from text glued to them, so here words are kept apart,
+    /// and no percent sign turns the `fd` of a token into an escape.
     #[test]
     fn behind_another_oubliette_with_the_shape_of_addresses_nothing_changes(
         words in proptest::collection::vec(piece().prop_filter("no escapes", |piece| !piece.contains(&b'%')), 0..40),
@@ -238,7 +238,7 @@ proptest! {
         prop_assert_eq!(outcome.tally.lines.bytes_out, output.len() as u64);
     }
 
-    /// Without findings and tags, the output is the input.
+    /// Without findings and tags, the output equals the input.
     #[test]
     fn text_without_identifiers_passes_byte_for_byte(
         log in proptest::collection::vec(any::<u8>().prop_filter("no shapes", |byte| !b".:@%\\-_=\"".contains(byte)), 0..300)
@@ -247,7 +247,7 @@ proptest! {
         prop_assert_eq!(filter(&log, choices), log);
     }
 
-    /// What surrounds an identifier is untouched, whatever it is.
+    /// The bytes around an identifier are untouched, whatever they are.
     #[test]
     fn bytes_around_identifiers_are_kept(
         words in proptest::collection::vec("[g-z#;,()\u{e9}\0\u{7f}]{0,9}", 2..10),
@@ -269,7 +269,7 @@ proptest! {
     }
 }
 
-/// A field that a rule file names goes as a whole, whatever stands in it.
+/// A field that a rule file names is replaced as a whole, whatever it contains.
 #[test]
 fn a_field_with_an_encoded_address_in_it_leaves_nothing_behind() {
     for line in [
@@ -328,7 +328,7 @@ fn hostile_lines_are_linear() {
     }
 }
 
-/// An archive in memory, with a ledger and shred keys, at an instant.
+/// Opens an archive in memory at an instant, with a ledger and shred keys.
 fn archiver(memory: &Memory, ready: &Ready, now: &str) -> Archiver {
     let storage: Arc<dyn Storage> = Arc::new(memory.clone());
     let clock = Clock::Fixed(now.parse().unwrap());
@@ -370,7 +370,7 @@ fn archiver(memory: &Memory, ready: &Ready, now: &str) -> Archiver {
 
 #[test]
 fn lines_that_expire_on_their_way_to_the_archive_are_dropped_and_counted() {
-    // Kept for twelve months: the first must be gone with the midnight that comes while both wait.
+    // Kept for twelve months: the first line must be gone at midnight, which comes while both wait.
     let input = concat!(
         "203.0.113.9 - - [23/Nov/2025:10:00:00 +0100] \"GET /a HTTP/1.1\" 200 5\n",
         "203.0.113.9 - - [24/Nov/2025:10:00:00 +0100] \"GET /b HTTP/1.1\" 200 5\n",
@@ -388,11 +388,11 @@ fn lines_that_expire_on_their_way_to_the_archive_are_dropped_and_counted() {
     let files = memory.files();
     let count = |part: &str| files.keys().filter(|path| path.to_string_lossy().contains(part)).count();
     assert_eq!((count("expires=2026-11-24"), count("/state/shred/2026-11-24")), (0, 0));
-    // A segment and its vault, and what they are shredded with.
+    // A segment and its vault, and their shred key.
     assert_eq!((count("expires=2026-11-25"), count("/state/shred/2026-11-25")), (2, 1));
 }
 
-/// Gives its bytes, then fails.
+/// A reader that returns its bytes, then fails.
 struct Failing<'a>(&'a [u8]);
 
 impl Read for Failing<'_> {
@@ -425,7 +425,7 @@ fn a_line_that_a_read_error_cuts_off_is_sealed_and_can_be_read_again() {
     }
 }
 
-/// Takes so many bytes, as a disk does that fills up.
+/// A writer that takes a number of bytes and then fails, like a disk that fills up.
 struct Full(usize);
 
 impl Write for Full {
@@ -446,7 +446,7 @@ fn lines_that_a_full_disk_refuses_are_not_counted_as_out() {
     let input = line.repeat(50_000);
     let length = filter(line.as_bytes(), Choices::default()).len();
     for workers in [1, 3] {
-        // A whole number of lines, and a half.
+        // A whole number of lines and a half.
         let mut disk = Full(1000 * length + length / 2);
         let outcome = ready(Choices::default(), workers, NOW).run(input.as_bytes(), &mut disk, &|| {});
         assert_eq!(outcome.result.unwrap_err().code.id, "I02");

@@ -1,5 +1,5 @@
-//! Real disks that are full or read-only: file systems in memory, which root mounts and unmounts. Who may not is
-//! told that the test is skipped, and why.
+//! Tests with real disks that are full or read-only: file systems in memory, which root mounts and unmounts.
+//! Without root, a test says that it is skipped, and why.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 #![expect(clippy::print_stderr, reason = "says why it is skipped")]
@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 
 const LINES: u32 = 60_000;
 const LONG_LINES: u32 = 20_000;
-/// What a line of one of the days ends with.
+/// The end of a line of each of the days.
 const END: [&str; 2] = ["expires=2027-11-24 class=connection", "expires=2027-11-23 class=connection"];
-/// What a sidecar says while it waits for room.
+/// What a sidecar reports while it waits for room.
 const FULL: &str = "lines wait until there is room";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Mount(PathBuf);
 
 impl Mount {
-    /// Of that size; the reason if it may not be mounted.
+    /// Mounts a file system of that size; returns the reason if that is not permitted.
     fn new(path: PathBuf, size: &str) -> Result<Self, String> {
         std::fs::create_dir(&path).unwrap();
         mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "oubliette-test"], &path)?;
@@ -54,10 +54,10 @@ fn mount(arguments: &[&str], path: &Path) -> Result<(), String> {
     if mounted.status.success() { Ok(()) } else { Err(said) }
 }
 
-/// One that does not outlive its test, not even one that panics.
+/// A sidecar that does not outlive its test, even if the test panics.
 struct Sidecar {
     child: Child,
-    /// Where its standard error goes.
+    /// The file of its standard error.
     said: PathBuf,
 }
 
@@ -70,7 +70,7 @@ impl Sidecar {
         std::fs::read_to_string(&self.said).unwrap()
     }
 
-    /// Waits until it says `text`, or has ended.
+    /// Waits until the sidecar says `text` or ends.
     fn wait_until_it_says(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         while self.is_running() && !self.said().contains(text) {
@@ -79,7 +79,7 @@ impl Sidecar {
         }
     }
 
-    /// What it came to, when it has ended.
+    /// Waits for the end and returns exit status and messages.
     fn ended(mut self) -> Output {
         let deadline = Instant::now() + PATIENCE;
         while self.is_running() {
@@ -97,7 +97,7 @@ impl Sidecar {
 
 impl Drop for Sidecar {
     fn drop(&mut self) {
-        // Neither does anything to one that was waited for.
+        // Both are harmless after the sidecar was waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -105,7 +105,7 @@ impl Drop for Sidecar {
 
 /// A directory with a key, an input and a state directory, and a small disk for the archive.
 struct Scene {
-    /// Dropped before the directory that it is in.
+    /// Dropped before the directory that contains it.
     disk: Mount,
     directory: tempfile::TempDir,
 }
@@ -146,12 +146,12 @@ impl Scene {
         self.run(&["verify", self.tree().to_str().unwrap()], "")
     }
 
-    /// A state directory in which a sidecar is to follow `log`.
+    /// Creates a state directory in which a sidecar is to follow `log`.
     fn follow(&self, state: &str, log: &Path) -> PathBuf {
         self.configure(state, &format!("type = 'file'\npath = '{}'", log.display()))
     }
 
-    /// A state directory of a sidecar with this input.
+    /// Creates a state directory of a sidecar with this input.
     fn configure(&self, state: &str, input: &str) -> PathBuf {
         let state = self.directory.path().join(state);
         std::fs::DirBuilder::new().mode(0o700).create(&state).unwrap();
@@ -185,7 +185,7 @@ impl Scene {
         assert_eq!(archived, LONG_LINES as usize, "lines are doubled");
     }
 
-    /// The numbers of the lines in the archive, all of them whole.
+    /// Returns the numbers of the lines in the archive, all of which must be whole.
     fn numbers(&self) -> Vec<u32> {
         let mut numbers = Vec::new();
         for found in archive::list(&Disk, &Tree::at(&self.tree())).unwrap() {
@@ -236,7 +236,7 @@ impl Node {
         TcpStream::connect(address.lines().next().unwrap()).unwrap()
     }
 
-    /// Its disk takes nothing, until it is told otherwise.
+    /// Makes the disk refuse all writes until further notice.
     fn take_nothing(&self, is_read_only: bool) {
         if is_read_only { self.state.remount("ro") } else { fill(&self.state) }
     }
@@ -256,7 +256,7 @@ impl Node {
         }
     }
 
-    /// What it came to when it was told to stop.
+    /// Stops the sidecar and returns exit status and messages.
     fn stop(self) -> Output {
         let Self { sidecar, state, .. } = self;
         sidecar.stop();
@@ -266,12 +266,14 @@ impl Node {
     }
 }
 
-/// The numbers of the lines of each segment, in the order of their days; of segments that are being written, too.
+/// Returns the numbers of the lines of each segment, in the order of their days, including segments that are
+/// being written.
 fn archived(tree: &Path) -> Vec<Vec<u32>> {
     let found = archive::list(&Disk, &Tree::at(tree)).unwrap();
     let numbers = found.iter().map(|found| {
         let mut lines = Vec::new();
-        // Up to what is not whole yet; one that gets its last name meanwhile is there the next time.
+        // Read up to the end of the whole frames. A segment that gets its final name meanwhile is found the
+        // next time.
         if let Ok(file) = std::fs::File::open(&found.path) {
             let _ = zstd::Decoder::new(file).unwrap().read_to_end(&mut lines);
         }
@@ -286,7 +288,7 @@ fn send(stream: &mut TcpStream, numbers: Range<u32>) {
     std::io::Write::write_all(stream, lines.collect::<String>().as_bytes()).unwrap();
 }
 
-/// A line beyond the `max_line_bytes` of a [`Node`].
+/// Returns a line longer than the `max_line_bytes` of a [`Node`].
 fn too_long() -> String {
     format!("<13>1 - web1 app - - - {}\n", "x".repeat(100 << 10))
 }
@@ -306,7 +308,7 @@ fn input() -> String {
     })
 }
 
-/// Twelve addresses a line, so that frames have few lines; of so many days, in turn.
+/// Twelve addresses per line, so that frames have few lines; the lines take turns over that many days.
 fn long_input(days: u32) -> String {
     (0..LONG_LINES).fold(String::new(), |mut text, number| {
         write!(text, "Nov {} 10:00:00 web1 app[7]: from", 23 - number % days).unwrap();
@@ -319,7 +321,7 @@ fn long_input(days: u32) -> String {
     })
 }
 
-/// Waits until a sidecar keeps that all of `log` is durable.
+/// Waits until a sidecar has recorded that all of `log` is durable.
 fn wait_until_read(sidecar: &mut Sidecar, state: &Path, log: &Path) {
     let (deadline, length) = (Instant::now() + PATIENCE, std::fs::metadata(log).unwrap().len());
     let kept = || std::fs::read_dir(state.join("tails")).ok().into_iter().flatten().map(Result::unwrap);
@@ -330,7 +332,7 @@ fn wait_until_read(sidecar: &mut Sidecar, state: &Path, log: &Path) {
     }
 }
 
-/// Refused with the file and the reason, and without a word of the lines.
+/// Asserts that the command was refused, naming the file and the reason, and nothing of the lines.
 fn is_refused(output: &Output, reason: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -339,7 +341,7 @@ fn is_refused(output: &Output, reason: &str) {
     assert!(!said.contains("number"), "{said}");
 }
 
-/// How many lines went out, as it says itself.
+/// Returns how many lines went out, as the filter itself reports.
 fn lines_out(output: &Output) -> usize {
     let said = String::from_utf8_lossy(&output.stderr);
     let counts = said.lines().find(|line| line.starts_with("{\"lines_in\"")).unwrap();
@@ -356,7 +358,7 @@ fn a_full_disk_stops_the_archive_and_what_was_written_stays() {
     let input = input();
     let mut claimed = 0;
     for _ in 0..2 {
-        // It stays full: refused every time.
+        // The disk stays full, so the filter is refused every time.
         let refused = scene.filter(&input);
         is_refused(&refused, "No space left on device");
         claimed += lines_out(&refused);
@@ -364,7 +366,7 @@ fn a_full_disk_stops_the_archive_and_what_was_written_stays() {
     scene.disk.remount("size=64m");
     is_done(&scene.filter(""));
     is_done(&scene.verify());
-    // The lines of a run are written in their order: what stays of each is its beginning.
+    // The lines of a run are written in order, so what remains of each run is its beginning.
     let kept = scene.numbers();
     assert!(!kept.is_empty() && kept.len() < 2 * LINES as usize, "{}", kept.len());
     assert!(claimed <= kept.len(), "{claimed} lines are said to be archived, and {} are", kept.len());
@@ -374,8 +376,8 @@ fn a_full_disk_stops_the_archive_and_what_was_written_stays() {
     }
 }
 
-/// A sidecar that is stopped and started again and again while the disk of its archive is full reads what was durable once; the
-/// state directory lies on another disk, or on the same.
+/// A sidecar that is stopped and started again and again, while the disk of its archive is full, reads each
+/// durable line only once. The state directory lies on another disk, or on the same.
 #[test]
 fn a_full_disk_doubles_no_line() {
     for state in ["state", "disk/state"] {
@@ -385,10 +387,10 @@ fn a_full_disk_doubles_no_line() {
         let state = scene.follow(state, &log);
         for round in 0..3 {
             let mut sidecar = scene.serve(&state);
-            // From the second time on the start itself may be refused, by whatever needs room first.
+            // From the second round on, even the start may be refused, by whatever needs room first.
             sidecar.wait_until_it_says(FULL);
             assert!(round > 0 || sidecar.is_running(), "it does not wait for room");
-            // One that has ended was waited for, and is no process any more.
+            // A sidecar that has ended was waited for, so its process is gone.
             if sidecar.is_running() {
                 sidecar.stop();
             }
@@ -403,12 +405,12 @@ fn a_full_disk_doubles_no_line() {
         wait_until_read(&mut sidecar, &state, &log);
         sidecar.stop();
         is_done(&sidecar.ended());
-        // All are of one class and day, so that no frame has a part of a block.
+        // All lines are of one class and day, so that no frame has part of a block.
         scene.has_each_line_once();
     }
 }
 
-/// Lines of two days, so that a block goes into several segments, from a sender that sends nothing again.
+/// Lines of two days, so that a block goes into several segments, from a sender that never resends.
 #[test]
 fn senders_wait_while_the_disk_is_full_and_nothing_is_lost_or_doubled() {
     let Some(scene) = Scene::new("3m") else { return };
@@ -417,14 +419,14 @@ fn senders_wait_while_the_disk_is_full_and_nothing_is_lost_or_doubled() {
     let mut input = sidecar.child.stdin.take().unwrap();
     let sending = std::thread::spawn(move || std::io::Write::write_all(&mut input, long_input(2).as_bytes()));
     sidecar.wait_until_it_says(FULL);
-    // Full again.
+    // The disk fills up again.
     for size in ["4m", "64m"] {
         std::thread::sleep(Duration::from_millis(700));
         assert!(sidecar.is_running(), "{}", sidecar.said());
         scene.disk.remount(&format!("size={size}"));
     }
     let said = sidecar.said.clone();
-    // It ends by itself with its input.
+    // The sidecar ends by itself when its input ends.
     is_done(&sidecar.ended());
     sending.join().unwrap().unwrap();
     assert!(std::fs::read_to_string(said).unwrap().contains("there is room"));
@@ -432,7 +434,8 @@ fn senders_wait_while_the_disk_is_full_and_nothing_is_lost_or_doubled() {
     is_done(&scene.verify());
 }
 
-/// A disk that takes lines and has no room for them, as one that is thinly provisioned: that shows when they are synced.
+/// A disk that accepts lines but has no room for them, like a thinly provisioned one, fails only when they
+/// are synced.
 #[test]
 fn lines_that_an_output_did_not_keep_are_not_counted_as_out() {
     let Some(scene) = Scene::new("2m") else { return };
@@ -472,8 +475,8 @@ fn a_read_only_disk_is_refused_and_can_be_verified() {
     assert_eq!(scene.numbers(), [0]);
 }
 
-/// A state directory on a disk of its own, which takes nothing from before a legal midnight until after it: lines that come
-/// over a plain connection, which are sent once, are there all the same, each once.
+/// A state directory on a disk of its own, which refuses writes from before a legal midnight until after it,
+/// costs no line: lines over a plain connection, which are sent only once, are all archived, each once.
 #[test]
 fn a_state_directory_that_takes_nothing_at_midnight_costs_no_line() {
     for is_read_only in [false, true] {
@@ -495,7 +498,7 @@ fn a_state_directory_that_takes_nothing_at_midnight_costs_no_line() {
     }
 }
 
-/// Whoever stops a sidecar that waits for its state directory is told what it could not do.
+/// If a sidecar is stopped while it waits for its state directory, it says what it could not do.
 #[test]
 fn a_sidecar_that_waits_for_its_state_directory_can_be_stopped() {
     let Some(scene) = Scene::new("64m") else { return };
@@ -509,8 +512,8 @@ fn a_sidecar_that_waits_for_its_state_directory_can_be_stopped() {
     assert_eq!((ended.status.code(), said.contains("error[L01]")), (Some(2), true), "{said}");
 }
 
-/// A line that is too long comes while the disk that it is to be sealed on takes nothing: it is sealed afterwards, and no other is
-/// lost.
+/// If a line that is too long arrives while the disk for its quarantine refuses writes, it is sealed
+/// afterwards, and no other line is lost.
 #[test]
 fn a_line_that_cannot_be_sealed_now_is_sealed_later() {
     for is_read_only in [false, true] {
@@ -532,13 +535,13 @@ fn a_line_that_cannot_be_sealed_now_is_sealed_later() {
         let sealed = quarantine.filter(|file| file.file_name().to_string_lossy().starts_with("qr_"));
         let sealed: Vec<_> = sealed.map(|file| file.metadata().unwrap().len()).collect();
         assert!(sealed.len() == 1 && sealed[0] >= too_long().len() as u64, "{sealed:?}");
-        // Somebody has to look at what was sealed.
+        // Quarantined lines need an operator's attention.
         assert_eq!(node.stop().status.code(), Some(1));
         assert_eq!(archived(&scene.tree()).concat(), (0..30).collect::<Vec<_>>());
     }
 }
 
-/// Whoever stops it meanwhile is told.
+/// If the sidecar is stopped meanwhile, it says so.
 #[test]
 fn a_sidecar_that_waits_to_seal_a_line_can_be_stopped() {
     let Some(scene) = Scene::new("64m") else { return };
@@ -554,7 +557,8 @@ fn a_sidecar_that_waits_to_seal_a_line_can_be_stopped() {
     assert_eq!((ended.status.code(), said.contains("error[Q0")), (Some(2), true), "{said}");
 }
 
-/// What is durable of a file that is followed, and how far that is cannot be kept: whoever stops the sidecar is told.
+/// Lines of a followed file are durable, but their offset cannot be recorded: the sidecar says so when
+/// stopped.
 #[test]
 fn an_offset_that_cannot_be_kept_at_the_end_is_told() {
     let Some(scene) = Scene::new("64m") else { return };
@@ -569,7 +573,7 @@ fn an_offset_that_cannot_be_kept_at_the_end_is_told() {
     let state = scene.follow("node/state", &log);
     let mut sidecar = scene.serve(&state);
     wait_until_read(&mut sidecar, &state, &log);
-    // Into the room that was kept for it, and then into none.
+    // The offset is first written into the room reserved for it, and then finds none.
     fill(&disk);
     write(10..20);
     wait_until_read(&mut sidecar, &state, &log);
@@ -583,7 +587,7 @@ fn an_offset_that_cannot_be_kept_at_the_end_is_told() {
     assert_eq!((ended.status.code(), said.contains("error[I12]")), (Some(2), true), "{said}");
 }
 
-/// Who only looks needs no state directory that can be written to.
+/// Commands that only look need no writable state directory.
 #[test]
 fn a_read_only_state_directory_can_be_looked_at() {
     let Some(scene) = Scene::new("64m") else { return };
@@ -603,7 +607,7 @@ fn a_read_only_state_directory_can_be_looked_at() {
     }
 }
 
-/// With a part in it that a sidecar left which was killed.
+/// The archive contains a part left by a sidecar that was killed.
 #[test]
 fn what_would_go_from_a_read_only_archive_can_be_looked_at() {
     let Some(scene) = Scene::new("64m") else { return };

@@ -1,4 +1,4 @@
-//! Canaries: identifiers planted in every notation, then looked for in every byte that is written.
+//! Canaries: identifiers planted in every notation, then searched for in every byte that is written.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 
@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// A state directory with a key file.
+/// Creates a state directory with a key file.
 fn place() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let mut options = std::fs::OpenOptions::new();
@@ -25,7 +25,7 @@ fn oubliette(directory: &Path, arguments: &[&str], input: &[u8]) -> Output {
     program::fed(oubliette.env_remove("OUBLIETTE_KEY_FILE").env("TMPDIR", directory), input)
 }
 
-/// All files below `directory`, with what stands in them.
+/// Returns all files below `directory` with their contents.
 fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
@@ -39,7 +39,7 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// What may be nowhere: parts of the planted identifiers, in lower case.
+/// Parts of the planted identifiers that must not be found anywhere, in lower case.
 const TELLING: [&str; 10] = [
     "203.0.113.77",
     "203-0-113-77",
@@ -113,7 +113,7 @@ fn no_canary_in_any_byte_that_is_written() {
     let directory = place();
     let key = directory.path().join("key");
     let mut log = planted();
-    // Too long a line goes to quarantine; there it is sealed.
+    // A line that is too long goes to quarantine, where it is sealed.
     log.push_str(&"203.0.113.77 canary.local@canary.mail.example ".repeat(40));
     let output_file = directory.path().join("out.log");
     for extra in [
@@ -163,7 +163,7 @@ fn no_canary_in_any_byte_of_an_archive() {
     let (mut lines, mut vaults) = (0, 0);
     for (name, bytes) in files(directory.path()) {
         assert_no_canary(&name, &bytes);
-        // The canonical bytes of an address, as a vault has them.
+        // The canonical bytes of identifiers, in the form that a vault stores.
         for canonical in [&[4, 203, 0, 113, 77][..], b"canary.local", b"secretuser"] {
             assert!(!bytes.windows(canonical.len()).any(|window| window == canonical), "{name}");
         }
@@ -211,7 +211,7 @@ fn a_rule_file_that_does_not_load_stops_everything() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("nonsense"));
 }
 
-/// Peak memory stays bounded however many addresses go by.
+/// Peak memory stays bounded however many addresses are filtered.
 #[test]
 #[cfg(target_os = "linux")]
 fn ten_million_distinct_addresses_fit_in_256_mib() {
@@ -237,7 +237,7 @@ fn ten_million_distinct_addresses_fit_in_256_mib() {
             block.clear();
         }
     }
-    // The process still waits for its input: its peak can be read.
+    // The process still waits for its input, so its peak memory can be read.
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     drop(stdin);
     let output = child.wait_with_output().unwrap();

@@ -1,5 +1,5 @@
-//! Replays as real runs: what is found is what a plain search in the originals finds; what is given back is what
-//! was asked for; what is refused leaves nothing but an entry in the ledger.
+//! Replays as real runs: a replay finds what a plain search of the originals finds; a reveal returns the
+//! requested originals and no others; a refused replay leaves nothing but an entry in the ledger.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -59,14 +59,14 @@ impl Node {
         self.run(&[&arguments[..], &identity, extra].concat(), b"")
     }
 
-    /// The lines that a replay finds.
+    /// Returns the lines that a replay finds.
     fn found(&self, extra: &[&str]) -> Vec<String> {
         let output = self.replay(extra);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         text(&output.stdout).lines().map(str::to_owned).collect()
     }
 
-    /// A replay without an identity.
+    /// Runs a replay without an identity.
     fn replay_alone(&self, extra: &[&str]) -> Output {
         let archive = self.path("srv");
         let arguments = ["replay", "--now", LATER, "--archive", archive.to_str().unwrap()];
@@ -79,7 +79,7 @@ impl Node {
         text(&shown.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// What the ledger keeps of accesses.
+    /// Returns the accesses recorded in the ledger.
     fn accesses(&self) -> Vec<(String, serde_json::Value)> {
         let entries = self.ledger().into_iter();
         let named =
@@ -88,14 +88,14 @@ impl Node {
     }
 }
 
-/// The day after the last one on which anything is archived.
+/// A day after the last one on which anything is archived.
 const LATER: &str = "2026-11-30T10:00:00Z";
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A few numbers that look random and are the same every time (xorshift64).
+/// Pseudo-random numbers that are the same every time (xorshift64).
 struct Numbers(u64);
 
 impl Numbers {
@@ -114,7 +114,7 @@ fn address(number: u64) -> String {
     }
 }
 
-/// The number that a line bears: `req=17`.
+/// Returns the number in each line: `req=17`.
 fn numbers(lines: &[String]) -> Vec<u64> {
     let number = |line: &String| {
         let rest = line.split("req=").nth(1).unwrap();
@@ -123,7 +123,7 @@ fn numbers(lines: &[String]) -> Vec<u64> {
     lines.iter().map(number).collect()
 }
 
-/// Lines of several formats over some days, in which each of 300 people turns up now and then.
+/// Archives lines of several formats over some days, in which each of 300 people appears now and then.
 fn write_days(node: &Node, days: std::ops::RangeInclusive<u64>) -> Vec<String> {
     let mut random = Numbers(7);
     let mut all = Vec::new();
@@ -157,7 +157,7 @@ fn write_days(node: &Node, days: std::ops::RangeInclusive<u64>) -> Vec<String> {
     all
 }
 
-/// Whether `line` names `identifier` and not a longer one that begins or ends with it.
+/// Returns whether `line` contains `identifier`, and not only as part of a longer one.
 fn names(line: &str, identifier: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == ':';
     line.match_indices(identifier).any(|(at, found)| {
@@ -185,7 +185,7 @@ fn what_is_found_is_what_a_plain_search_finds() {
         assert_eq!(found.len(), expected.len(), "{identifier}");
         assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{identifier}");
     }
-    // All of it, and in order.
+    // All lines, in order.
     let all = node.replay(&["--json"]);
     let found = numbers(&text(&all.stdout).lines().map(str::to_owned).collect::<Vec<_>>());
     assert_eq!(found.iter().copied().collect::<BTreeSet<_>>(), (0..lines.len() as u64).collect());
@@ -203,7 +203,7 @@ fn an_identifier_costs_one_hmac_an_epoch_and_frames_without_it_are_not_read() {
     assert_eq!(text(&output.stdout).lines().count(), 1);
     let counts: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!((&counts["epochs"], &counts["hmacs"], &counts["segments"]), (&6.into(), &6.into(), &6.into()));
-    // One frame in 16 is read for nothing.
+    // One frame in 16 is read in vain.
     assert!(counts["frames_read"].as_u64().unwrap() <= 3, "{counts}");
 }
 
@@ -214,15 +214,15 @@ fn lines_come_in_the_order_of_their_events_across_segments() {
         format!("203.0.113.7 - - [{day}/Nov/2026:{time} +0100] \"GET /?req={request} HTTP/1.1\" 200 5\n")
     };
     node.archive("2026-11-23T10:00:00Z", &[], &(line(23, "10:00:02", 2) + &line(23, "10:00:00", 0)));
-    // What comes a day late has a segment of its own, of another epoch.
+    // A line that comes a day late has a segment of its own, of another epoch.
     node.archive("2026-11-24T10:00:00Z", &[], &(line(24, "09:00:00", 4) + &line(23, "10:00:01", 1)));
-    // Not believed: it counts with its receipt.
+    // Its time is not believed, so the time of receipt counts.
     node.archive("2026-11-24T11:00:00Z", &[], &(line(1, "10:00:00", 5) + &line(23, "10:00:03", 3)));
     let found = numbers(&node.found(&[]));
     assert_eq!(found[..4], [0, 1, 2, 3]);
     assert_eq!(found[4..].iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from([4, 5]));
     let of = |extra: &[&str]| numbers(&node.found(extra));
-    // Both ends belong to the period.
+    // The period includes both ends.
     assert_eq!(of(&["--from", "2026-11-23T09:00:01Z", "--to", "2026-11-23T09:00:02Z"]), [1, 2]);
     assert_eq!(of(&["--from", "2026-11-23", "--to", "2026-11-23"]), [0, 1, 2, 3]);
     assert_eq!(of(&["--from", "2026-11-24", "--ip", "203.0.113.7"]).len(), 2);
@@ -264,7 +264,7 @@ fn account_names_are_found_where_the_filter_looked_for_them() {
     assert_eq!(node.found(&["--user", "bob"]).len(), 0);
 }
 
-/// Two people on one line, on two days.
+/// Creates a node with two people on one line, on two days.
 fn two_people() -> Node {
     let node = Node::new();
     for day in ["23", "24"] {
@@ -289,7 +289,7 @@ fn a_reveal_gives_back_what_was_asked_for_and_nobody_else() {
         assert!(line.starts_with("203.0.113.7 - - ["), "{line}");
         assert!(line.contains("?m=em_") && line.contains("&ip=ip_"), "{line}");
     }
-    // By a token that somebody has.
+    // Search by a token that somebody has.
     let token = found[0].split("?m=").nth(1).unwrap().split('&').next().unwrap();
     let by_token = node.found(&[&["--token", token, "--reveal"][..], &CASE].concat());
     assert_eq!(by_token.len(), 1);
@@ -353,12 +353,12 @@ fn what_is_refused_leaves_nothing_but_an_entry_in_the_ledger() {
         check(&[&["--identity", right][..], &without(missing)].concat(), "P11");
     }
     check(&[&["--identity", right, "--basis", "because"][..], &without("--basis")].concat(), "P11");
-    // The case of article 60-1-2.
+    // Without the case of article 60-1-2.
     check(&[&["--identity", right, "--basis", "99-3"][..], &without("--basis")].concat(), "P11");
     check(&CASE, "P12");
     check(&[&["--identity", wrong][..], &CASE].concat(), "P13");
     check(&[&["--identity", "nowhere"][..], &CASE].concat(), "K01");
-    // Without H.
+    // Without the shred keys.
     for day in ["2027-11-24", "2027-11-25"] {
         std::fs::rename(node.path(&format!("state/shred/{day}")), node.path(day)).unwrap();
     }
@@ -379,7 +379,7 @@ fn a_search_for_a_past_day_takes_the_custodian_and_one_for_today_does_not() {
     assert_eq!(text(&output.stdout).lines().count(), 1, "{}", text(&output.stderr));
     let events: Vec<String> = node.accesses().into_iter().map(|(event, _)| event).collect();
     assert_eq!(events, ["access", "access-refused", "access", "access-done"]);
-    // A token needs nobody, and leaves no entry.
+    // A token requires no identity, and leaves no entry.
     let line = text(&output.stdout);
     let output = node.replay_alone(&["--token", &line[..34]]);
     assert_eq!(text(&output.stdout), line);
@@ -391,7 +391,7 @@ fn an_identity_may_be_locked_with_a_passphrase() {
     let node = two_people();
     let plain = std::fs::read(node.path("state/escrow/identity-1.txt")).unwrap();
     let mut identity = age::scrypt::Recipient::new("correct horse".to_owned().into());
-    // A second of work is for people who guess.
+    // The default of a second of work is only needed against guessing.
     identity.set_work_factor(10);
     let encryptor =
         age::Encryptor::with_recipients(std::iter::once(&identity as &dyn age::Recipient)).unwrap();
@@ -474,7 +474,7 @@ fn a_key_file_opens_what_was_written_with_it() {
         assert!(message.contains("error[P12]") && message.contains(why), "{message}");
         assert!(message.contains("`--key-file FILE`") && !message.contains("--identity"), "{message}");
     }
-    // Without vaults only the kid tells.
+    // Without vaults only the kid shows it.
     std::fs::rename(node.path("srv/vault"), node.path("vaults")).unwrap();
     let message = text(&node.replay_alone(&["--ip", "203.0.113.7"]).stderr);
     assert!(message.contains("`--key-file FILE`") && !message.contains("--identity"), "{message}");
@@ -498,7 +498,7 @@ fn what_is_stopped_goes_on_without_a_line_lost_or_doubled() {
     let mut child = started(&node, &["--speed", "1x"]);
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();
-    // The line of the second second, after a second of waiting; the last one is far away.
+    // The line of the second second, after a second of waiting; the last line is far away.
     while reader.read_line(&mut first).unwrap() > 0 && !first.contains("req=2") {}
     let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();

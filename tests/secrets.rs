@@ -1,5 +1,5 @@
-//! Secrets that stand where a name belongs: in options, in the environment, in the configuration, in what a store
-//! answers. No message repeats them.
+//! Secrets in the place of a name: in options, in the environment, in the configuration, in a store's
+//! response. No message repeats them.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 /// A part of each secret.
 const TELLING: &str = "hunter2";
 
-/// A program with these arguments, and nothing of the environment of the test but its path.
+/// Prepares the program with these arguments, and no environment except the path of the test.
 fn oubliette(arguments: &[&str], folder: &tempfile::TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -17,7 +17,7 @@ fn oubliette(arguments: &[&str], folder: &tempfile::TempDir) -> Command {
     command
 }
 
-/// Refused with this code, and without the secret.
+/// Asserts that the command is refused with this code, without showing the secret.
 fn is_refused(command: &mut Command, code: &str) {
     let output = command.output().unwrap();
     let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
@@ -77,7 +77,7 @@ fn secrets_of_a_configuration_are_not_repeated() {
     }
 }
 
-/// As S3 does it, the store answers to a wrong signature with all that was signed.
+/// Like S3, the store answers a wrong signature with all that was signed.
 #[cfg(feature = "s3")]
 #[test]
 fn what_a_store_repeats_is_not_repeated() {
@@ -100,7 +100,7 @@ fn what_a_store_repeats_is_not_repeated() {
         }
     });
     let folder = tempfile::tempdir().unwrap();
-    // So that there is a ledger, which comes first.
+    // Create the ledger first.
     let purged =
         oubliette(&["purge", "--archive", folder.path().to_str().unwrap()], &folder).output().unwrap();
     assert_eq!(purged.status.code(), Some(0), "{}", String::from_utf8_lossy(&purged.stderr));

@@ -1,4 +1,4 @@
-//! The sidecar as a process: real sockets on loopback, and what is in the archive afterwards.
+//! The sidecar as a process: real sockets on loopback, and the archive afterwards.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 
@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 const TCP: &str = "[[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n";
 const UDP: &str = "[[serve.input]]\ntype = 'udp'\nlisten = '127.0.0.1:0'\n";
 
-/// How often each of these is archived.
+/// Maps each id to one occurrence in the archive.
 fn once(ids: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
     ids.into_iter().map(|id| (id, 1)).collect()
 }
@@ -127,12 +127,12 @@ fn a_hostile_peer_harms_its_own_connection_only() {
         counts["lines_in"],
         counts["lines_out"].as_u64().unwrap() + counts["quarantined"].as_u64().unwrap()
     );
-    // One for each connection that was cut off, perhaps the last one, that of the slow peer, and the first malformed
-    // count, which takes all that follows it.
+    // Quarantined: a line of each connection that was cut off, perhaps one more for the last connection, the
+    // line of the slow peer, and the first malformed count with all that follows it.
     let quarantined = counts["quarantined"].as_u64().unwrap();
     assert!(cut_off > 1 && (cut_off + 2..=cut_off + 3).contains(&quarantined), "{cut_off}, {quarantined}");
     let told = ended.told.matches("longer than what is sealed").count() as u64;
-    // The last one may be cut off when everything is sent.
+    // The last connection may be cut off when everything has been sent.
     assert!((cut_off..=cut_off + 1).contains(&told), "{cut_off}: {}", ended.told);
 }
 
@@ -140,7 +140,7 @@ fn a_hostile_peer_harms_its_own_connection_only() {
 fn a_flood_of_connections_leaves_descriptors_for_the_archive() {
     let sidecar = Sidecar::start_with_descriptors(TCP, 128);
     sidecar.wait_for("64 connections at once, not 1024");
-    // More than there are descriptors, all before anything is archived.
+    // More connections than descriptors, all before anything is archived.
     let mut streams: Vec<TcpStream> =
         (0..160).map(|_| TcpStream::connect(sidecar.address("tcp")).unwrap()).collect();
     for (number, stream) in streams.iter_mut().enumerate() {
@@ -153,7 +153,8 @@ fn a_flood_of_connections_leaves_descriptors_for_the_archive() {
     assert_eq!(ended.archived(), once(ids("d", 160)));
 }
 
-/// Sends a gigabyte without a line end, over as many connections as it takes; how many of them were cut off.
+/// Sends a gigabyte without a line end, over as many connections as needed. Returns how many of them were cut
+/// off.
 fn a_gigabyte_without_line_end(address: &str) -> u64 {
     let chunk = vec![b'x'; 1 << 20];
     let (mut megabytes, mut cut_off) = (0, 0);
@@ -167,7 +168,7 @@ fn a_gigabyte_without_line_end(address: &str) -> u64 {
     cut_off
 }
 
-/// Sends a line that does not end, a byte each second, until told to stop; what it has sent.
+/// Sends an endless line, one byte per second, until told to stop. Returns what it has sent.
 fn a_byte_a_second(mut stream: TcpStream, stopped: &mpsc::Receiver<()>) -> String {
     let mut sent = String::new();
     for letter in ('a'..='z').cycle() {
@@ -188,7 +189,7 @@ fn connections_beyond_the_limit_wait_and_silent_ones_are_closed() {
     writeln!(waiting, "{}", line("waited")).unwrap();
     silent.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     assert_eq!(silent.read(&mut [0]).unwrap(), 0, "the silent connection is closed");
-    // The other one is served now, and closed in turn.
+    // The waiting connection is served now, and closed in turn.
     waiting.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     assert_eq!(waiting.read(&mut [0]).unwrap(), 0);
     assert_eq!(sidecar.stop().archived(), once(["waited".to_owned()]));
@@ -203,10 +204,10 @@ fn limits_change_without_a_restart() {
     let wider = sidecar.configuration().replace("connections = 1", "connections = 2\nidle = '300ms'");
     sidecar.configure(&wider);
     sidecar.hang_up();
-    // Served now, under the limits of now.
+    // Served now, under the new limits.
     waiting.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     assert_eq!(waiting.read(&mut [0]).unwrap(), 0, "the silent connection is closed");
-    // Two are one too many again: the next one waits until the first has ended.
+    // Two connections are one too many again: the next one waits until the first has ended.
     sidecar.configure(&wider.replace("connections = 2", "connections = 1"));
     sidecar.hang_up();
     sidecar.wait_for("loaded again");
@@ -246,7 +247,7 @@ fn midnight_and_hangups_under_load_lose_no_line_and_no_token_is_of_the_wrong_epo
     assert_eq!(ended.archived(), once(ids("t", sent)));
     let by_kid = ended.check_epochs();
     assert_eq!(by_kid.len(), 2, "{by_kid:?}");
-    // In the order of the input: first those of the day before, then the others.
+    // In input order: first the lines of the day before, then the others.
     let last = |kid: &str| by_kid[kid].iter().max().copied().unwrap();
     let first = |kid: &str| by_kid[kid].iter().min().copied().unwrap();
     let kids: Vec<&String> = by_kid.keys().collect();
@@ -267,7 +268,7 @@ fn what_was_sent_before_a_stop_is_archived() {
             });
         }
     });
-    // Megabytes of it are in the buffers of the kernel.
+    // Megabytes of the lines are still in the buffers of the kernel.
     let ended = sidecar.stop();
     assert_eq!(ended.code, Some(0), "{}", ended.told);
     let sent = (0..3).flat_map(|connection| ids(format!("s{connection}-"), LINES));
@@ -284,7 +285,8 @@ fn a_bad_configuration_keeps_the_old_one_and_says_so() {
     sidecar.hang_up();
     sidecar.wait_for("stay in force");
     writeln!(stream, "{}", line("between")).unwrap();
-    // Under the old one: what is still on its way when the next one comes may be read under that.
+    // Wait for the old configuration to filter the line: a line still on its way at the reload may be read
+    // under the new one.
     sidecar.wait_until_archived("id=between");
     sidecar.configure(&format!("keep = ['203.0.113.0/24']\n{good}[serve.limits]\nmemory = '32MiB'\n"));
     sidecar.hang_up();
@@ -332,7 +334,7 @@ fn a_kill_loses_at_most_what_came_since_the_last_flush() {
             sent.push((start.elapsed(), id));
             thread::sleep(Duration::from_millis(1));
         }
-        // A second of waiting for more of the frame, and one for a slow disk.
+        // One second to wait for more of the frame, and one for a slow disk.
         let flushed = life.saturating_sub(Duration::from_secs(2));
         owed.extend(sent.into_iter().filter(|(at, _)| *at < flushed).map(|(_, id)| id));
         sidecar = sidecar.kill_and_restart();
@@ -356,7 +358,7 @@ fn standard_input_alone_ends_the_sidecar() {
     assert_eq!(ended.archived(), once(ids("in", 1_000)));
 }
 
-/// Half an address looks like none, and would be archived in clear.
+/// Half an address does not look like one, and would be archived in clear.
 #[test]
 fn half_a_line_is_sealed_however_its_connection_ends() {
     let sidecar = Sidecar::start(&format!("[serve.metrics]\nlisten = '127.0.0.1:0'\n{TCP}"), &[]);
@@ -385,7 +387,8 @@ fn half_a_line_is_sealed_however_its_connection_ends() {
     drop(open);
 }
 
-/// A peer that is reset while it is read: what it said whole is archived, what it began is sealed.
+/// A peer resets the connection while it is read: its whole lines are archived, and its unfinished line is
+/// sealed.
 #[test]
 fn standard_input_that_breaks_is_told_and_what_was_read_is_kept() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
