@@ -262,7 +262,7 @@ pub(crate) fn refuse_store(path: &Path) -> Result<(), Diagnostic> {
         Some(archive) if path.is_dir() => {
             Err(Diagnostic::new(&codes::OPEN, "there is no archive in that directory")
                 .at(path.display().to_string())
-                .because("it lies in one")
+                .because("it is inside an archive")
                 .hint(format!("name {}", archive.display())))
         }
         _ => Ok(()),

@@ -333,6 +333,7 @@ What to do
      `setfacl -m u:oubliette:r FILE`
   2. Make log rotation compress one rotation later: `delaycompress`
   3. To follow a symbolic link on purpose, name it in an input of its own, without a pattern.
+  4. If another process follows files, stop it, or give it a state directory of its own.
 
 References
   docs/inputs.md, logrotate(8)",

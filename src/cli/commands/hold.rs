@@ -96,7 +96,7 @@ pub(super) fn tell_expired(report: Report, over: &[Hold]) {
 pub(super) fn enter_missing(report: Report, holds: &Holds, site: &mut Site) -> Result<(), Diagnostic> {
     for hold in holds.enter_missing(site)? {
         report.note(&format!(
-            "the hold of case {} was in force and not in the ledger, for adding or releasing it broke off; it is in force until {}: release it again if it is to end",
+            "the hold of case {} was missing in the ledger, because adding or releasing it was interrupted; it is in force until {}: to end it, release it again",
             hold.case, hold.until
         ));
     }
@@ -164,7 +164,7 @@ fn tell_new(report: Report, settings: &Settings) -> Exit {
         &Diagnostic::new(&OF_OTHERS, "a purge with another state directory does not see this hold")
             .at(settings.state_dir.join(FOLDER).display().to_string())
             .because(format!("there was no state directory {state}"))
-            .hint("if another one is purged with, add the hold there as well, with `--state-dir`; `oubliette explain P20`"),
+            .hint("if you purge with another one, add the hold there as well, with `--state-dir`; `oubliette explain P20`"),
     );
     Exit::NeedsHuman
 }

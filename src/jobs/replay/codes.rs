@@ -26,7 +26,7 @@ pub(super) fn no_identity(name: &SegmentName) -> Diagnostic {
     Diagnostic::new(&NO_IDENTITY, "an escrow identity is missing")
         .at(name.to_string())
         .because("its epoch is over and its secret erased, or it was written with another state directory")
-        .hint("let the custodian run this with `--identity FILE`, or ask for tokens with `--token`; of today, name the right `--state-dir`")
+        .hint("let the custodian run this with `--identity FILE`, or ask for tokens with `--token`; for today, name the right `--state-dir`")
 }
 
 pub(super) fn nobody_opens() -> Diagnostic {
@@ -228,7 +228,7 @@ What it means
   To compute a token of a past epoch, oubliette needs the secret of that epoch. The node no longer
   uses that secret, and erases it when the next `filter` or `purge` runs. A copy is wrapped to the
   escrow recipients. Here, either the identity to unwrap it is missing, or the wrap is. Or the lines
-  were filtered with a key file, which only its owner has.
+  were filtered with a key file, which only its owner has, or with another state directory.
 
 Why it matters
   The node that writes cannot read its past: that takes a custodian. A search that left such days
@@ -240,8 +240,9 @@ Example
 What to do
   - Ask a custodian to run the command with `--identity FILE`.
   - If the lines were filtered with a key file, add `--key-file FILE`.
-  - If you have neither, leave out the days of the segment that the message names, with `--from` and
-    `--to`.
+  - If the lines are of today, name the state directory of the node with `--state-dir DIR`.
+  - If you have none of these, leave out the days of the segment that the message names, with
+    `--from` and `--to`.
   - If you have the token itself, search for it with `--token`: that needs no secret.
 
 References
