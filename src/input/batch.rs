@@ -1,67 +1,69 @@
-//! What an input from the network hands on: records, whole and in order, and what became of them.
+//! Batches: what an input from the network delivers, which is whole records in order, and whether they became
+//! durable.
 
 use memchr::{memchr, memchr_iter};
 use std::future::Future;
 
-/// Where records of one connection, socket or file go, in order.
+/// The destination of the records of one connection, socket or file, in order.
 pub trait Deliver: Send + 'static {
-    /// Resolves when what was delivered is durable wherever it must be.
+    /// Resolves when the delivered records are durable in every place that requires it.
     type Receipt: Future<Output = Result<(), Lost>> + Send + 'static;
 
-    /// Hands `batch` on; waits as long as there is no memory for it, which slows the peer down.
+    /// Delivers `batch`. Waits while there is no memory for it, which slows the peer down.
     ///
-    /// A receipt that nobody waits for may be dropped: the records are delivered all the same.
+    /// The receipt may be dropped if nobody waits for it; the records are delivered anyway.
     ///
     /// # Errors
-    /// [`Closed`] once nothing more is taken: the batch was not.
+    /// [`Closed`] once records are no longer accepted; `batch` was not delivered.
     fn deliver(&mut self, batch: Batch) -> impl Future<Output = Result<Self::Receipt, Closed>> + Send;
 
-    /// Asks whether an unfinished record of so many bytes may be kept in memory until the rest of it comes;
-    /// asked again for the whole whenever it has grown or gone. If not, it is to be delivered as
-    /// [too long](Batch::seal).
+    /// Asks whether an unfinished record of `bytes` bytes may be kept in memory until the rest of it comes.
+    /// Called again with the new total whenever that record has grown or gone. If not, the record must be
+    /// delivered as [too long](Batch::seal).
     fn may_hold(&mut self, bytes: usize) -> bool;
 
-    /// Told that what came last ends with NUL, which ends no record of this input: its sender may mean it to.
+    /// Reports that the last bytes end with NUL, which ends no record of this input although its sender may
+    /// mean it to.
     fn seems_to_end_with_nul(&mut self) {}
 
-    /// Told that the connection broke before so many records that were delivered could be answered: their sender sends
-    /// them again.
+    /// Reports that the connection broke before this many delivered records could be answered: their sender
+    /// sends them again.
     fn left_unanswered(&mut self, _records: u64) {}
 }
 
-/// Nothing more is taken: the program is about to end.
+/// Records are no longer accepted, because the program is about to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("records are taken no more")]
 pub struct Closed;
 
-/// The pipeline failed, or ended, before the records were durable. Whether some of them are is not known.
+/// The pipeline failed or ended before the records were durable. Some of them may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is not known whether the records are durable")]
 pub struct Lost;
 
-/// Records of one connection, in order. A record is what its framing carried: a line without its line end.
+/// Records of one connection, in order. A record is the contents of a frame: a line without its line end.
 ///
 /// The core reads lines, so a record must be one. A line feed inside a record, which only octet counting,
-/// RELP and datagrams can carry, is written `#012`, as rsyslog and syslog-ng do. Everything else stays as it is,
-/// CR and NUL included. Empty records are no records.
+/// RELP and datagrams can carry, is written as `#012`, as rsyslog and syslog-ng do. Everything else stays as
+/// it is, including CR and NUL. Empty records are dropped.
 #[derive(Default, PartialEq, Eq)]
 pub struct Batch {
-    /// Records, each ended by LF; no other LF in them.
+    /// Records, each ended by LF and without any other LF.
     lines: Vec<u8>,
-    /// After all of `lines`.
+    /// Part of a long record, which comes after all of `lines`.
     long: Option<Long>,
 }
 
-/// Bytes of a record that is longer than the limit, or than there is memory for.
+/// Bytes of a record that exceeds the limit, or for which there is no memory.
 #[derive(PartialEq, Eq)]
 pub struct Long {
-    /// The next bytes of it, raw.
+    /// The next bytes of the record, raw.
     pub bytes: Vec<u8>,
-    /// Whether these are the last ones.
+    /// Whether these bytes are the last ones.
     pub ends: bool,
 }
 
-/// Records are in clear: lengths only.
+/// Prints only lengths, since records are in clear.
 impl std::fmt::Debug for Batch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Batch([{} bytes redacted], {:?})", self.lines.len(), self.long)
@@ -75,8 +77,8 @@ impl std::fmt::Debug for Long {
 }
 
 impl Batch {
-    /// Adds a record, without trailer; one of more than `limit` bytes is to be sealed. The batch must not be
-    /// [full](Self::is_full).
+    /// Appends a record without its trailer; a record of more than `limit` bytes is sealed. The batch must
+    /// not be [full](Self::is_full).
     pub fn push(&mut self, record: &[u8], limit: usize) {
         if record.len() > limit {
             self.seal(record.to_vec(), true);
@@ -93,54 +95,54 @@ impl Batch {
         }
     }
 
-    /// Adds the next bytes of a record that is too long. Nothing can be added after them.
+    /// Appends the next bytes of a record that is too long. Nothing can be appended after them.
     pub fn seal(&mut self, bytes: Vec<u8>, ends: bool) {
         debug_assert!(self.long.is_none(), "a batch ends with its long record");
         self.long = Some(Long { bytes, ends });
     }
 
-    /// Whether it should be delivered before anything is added.
+    /// Returns whether the batch should be delivered before anything is appended.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.long.is_some() || self.lines.len() >= FULL_BYTES
     }
 
-    /// Whether there is nothing in it.
+    /// Returns whether the batch is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty() && self.long.is_none()
     }
 
-    /// Memory that its records take, in bytes.
+    /// Returns the memory that the records take, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.lines.len() + self.long.as_ref().map_or(0, |long| long.bytes.len())
     }
 
-    /// Records that end in it.
+    /// Returns the number of records that end in the batch.
     #[must_use]
     pub fn records(&self) -> u64 {
         let long = self.long.as_ref().is_some_and(|long| long.ends);
         memchr_iter(b'\n', &self.lines).count() as u64 + u64::from(long)
     }
 
-    /// Whether a long record ends in it; `None` if it has no part of one.
+    /// Returns whether a long record ends in the batch; `None` if the batch has no part of one.
     #[must_use]
     pub fn ends_long(&self) -> Option<bool> {
         self.long.as_ref().map(|long| long.ends)
     }
 
-    /// Its whole records, each ended by LF; and then the part of a long one.
+    /// Returns the whole records, each ended by LF, and the part of a long record after them.
     #[must_use]
     pub fn into_parts(self) -> (Vec<u8>, Option<Long>) {
         (self.lines, self.long)
     }
 }
 
-/// How a line feed inside a record is written: its code in octal.
+/// The replacement for a line feed inside a record: its code in octal.
 const ESCAPED_LF: &[u8] = b"#012";
 
-/// Half a block of the core.
+/// Half the size of a block in the core.
 const FULL_BYTES: usize = 64 << 10;
 
 #[cfg(test)]

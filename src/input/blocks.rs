@@ -1,9 +1,9 @@
-//! Blocks of whole lines, cut out of whatever the reads return.
+//! Cuts whatever the reads return into blocks of whole lines.
 //!
-//! A line is ended by LF; a CR before it belongs to the line end. A block is given out as soon as a
-//! read returned a whole line, so no line waits for a block to fill, and big reads make big blocks.
-//! A line longer than the limit is given out as it comes, so memory stays bounded. Which lines come
-//! out depends on the bytes alone, never on how the reads cut them.
+//! A line is ended by LF; a CR before the LF belongs to the line end. A block is returned as soon as a read
+//! returned a whole line, so no line waits for a block to fill, and big reads make big blocks. A line longer
+//! than the limit is returned in parts as it arrives, so memory stays bounded. Which lines come out depends
+//! only on the bytes, never on how the reads cut them.
 
 use super::{Arrival, ReadBy};
 use crate::primitives::diag::{Code, Diagnostic};
@@ -18,17 +18,18 @@ use std::ops::Range;
 pub enum Piece<'a> {
     /// Whole lines, none longer than the limit.
     Lines(Block),
-    /// The next bytes of a line longer than the limit, or of one that a failure or a stop cut off, without its line end.
+    /// The next bytes, without line end, of a line that is longer than the limit, or that a failure or a stop
+    /// cut off.
     TooLong(&'a [u8]),
-    /// That line's end: everything of it has been given out.
+    /// The end of that line, all parts of which have been returned.
     TooLongEnd(Ending),
-    /// The deadline passed before anything came.
+    /// The deadline passed before anything arrived.
     Deadline,
-    /// The end of the input, again and again.
+    /// The end of the input; returned again on every later call.
     End,
 }
 
-/// Whole lines in a buffer that is reused.
+/// Whole lines in a reusable buffer.
 #[derive(Default)]
 pub struct Block {
     /// Initialised up to its length, so that a read needs no zeroing.
@@ -37,7 +38,7 @@ pub struct Block {
     range: Range<usize>,
 }
 
-/// Lines are in clear: the length only.
+/// Prints only the length, since lines are in clear.
 impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Block([{} bytes redacted])", self.range.len())
@@ -45,26 +46,26 @@ impl std::fmt::Debug for Block {
 }
 
 impl Block {
-    /// A block of these bytes (tests, and lines that come from elsewhere).
+    /// Makes a block of these bytes, for tests and for lines from elsewhere.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         let range = 0..bytes.len();
         Self { buffer: bytes, range }
     }
 
-    /// Its memory, to be used again.
+    /// Returns the buffer for reuse.
     #[must_use]
     pub fn into_buffer(self) -> Vec<u8> {
         self.buffer
     }
 
-    /// The lines with their line ends. Only the last line of the input may lack its line end.
+    /// Returns the lines with their line ends. Only the last line of the input may lack its line end.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.range.clone()]
     }
 
-    /// How many lines there are.
+    /// Returns the number of lines.
     #[must_use]
     pub fn line_count(&self) -> u64 {
         count_lines(self.bytes())
@@ -78,12 +79,12 @@ pub enum Ending {
     Lf,
     /// CR LF.
     CrLf,
-    /// Not at all: it is the last one.
+    /// None: this is the last line.
     Missing,
 }
 
 impl Ending {
-    /// The bytes of the line end.
+    /// Returns the bytes of the line end.
     #[must_use]
     pub fn as_bytes(self) -> &'static [u8] {
         match self {
@@ -94,31 +95,31 @@ impl Ending {
     }
 }
 
-/// Cuts what `R` returns into [`Piece`]s.
+/// Cuts the bytes of `R` into [`Piece`]s.
 pub struct Blocks<R> {
     source: R,
-    /// Longest line that passes, in bytes, its line end not counted.
+    /// Longest line that is not too long, in bytes without its line end.
     max_line_bytes: usize,
-    /// `start <= scanned <= end <= buffer.len()`. `start..end` has been read and not given out;
-    /// `start..scanned` holds no LF. Between pieces it holds at most one partial line, unless a
-    /// piece is still to be cut from it.
+    /// `start <= scanned <= end <= buffer.len()`. `start..end` was read and not returned; `start..scanned`
+    /// contains no LF. Between pieces, the range holds at most one partial line, unless another piece can
+    /// still be cut from it.
     buffer: Vec<u8>,
     start: usize,
     scanned: usize,
     end: usize,
-    /// Whether `start..` continues a line of which a part was given out as too long.
+    /// Whether `start..` continues a line of which a part was returned as too long.
     too_long: bool,
-    /// Bytes of that line that were given out.
+    /// Bytes of that line that were returned.
     too_long_bytes: u64,
-    /// Whether the source has nothing more to give: its end, or that it was `cut_off`.
+    /// Whether the source returns no more bytes, because of its end or because it was `cut_off`.
     ended: bool,
-    /// Whether what is left may be half a line: a stop came, or a failure.
+    /// Whether a stop or a failure came, so that the rest may be half a line.
     cut_off: bool,
-    /// Given out once all that was read before it has been.
+    /// Returned once everything that was read before it has been.
     failure: Option<io::Error>,
     /// Bytes read so far, for messages.
     offset: u64,
-    /// Buffers that came back.
+    /// Recycled buffers.
     spare: Vec<Vec<u8>>,
 }
 
@@ -129,7 +130,7 @@ impl<R> std::fmt::Debug for Blocks<R> {
 }
 
 impl<R: ReadBy> Blocks<R> {
-    /// Cuts `source` into lines of at most `max_line_bytes` (line end not counted; 1 GiB at most).
+    /// Cuts `source` into lines of at most `max_line_bytes` bytes without the line end (at most 1 GiB).
     #[must_use]
     pub fn new(source: R, max_line_bytes: usize) -> Self {
         Self {
@@ -149,12 +150,12 @@ impl<R: ReadBy> Blocks<R> {
         }
     }
 
-    /// The next piece; waits for it until `deadline` at most.
+    /// Returns the next piece. Waits for it until `deadline` at most.
     ///
     /// # Errors
-    /// [`ReadError`] if the source failed, after everything read before has been given out. What was read of
-    /// a line that the failure, or a stop, cut off comes as one that is too long: half an address is none that could
-    /// be found. Then [`Piece::End`].
+    /// [`ReadError`] if the source failed, after everything that was read before has been returned; then
+    /// [`Piece::End`]. A line that the failure or a stop cut off is returned as too long, because half an
+    /// address could not be found in it.
     pub fn next_piece(&mut self, deadline: Option<Timestamp>) -> Result<Piece<'_>, ReadError> {
         loop {
             let step = if self.too_long { self.step_too_long() } else { self.step_lines() };
@@ -180,9 +181,10 @@ impl<R: ReadBy> Blocks<R> {
         }
     }
 
-    /// Takes a block back, to reuse its memory.
+    /// Takes a block back and reuses its memory.
     pub fn recycle(&mut self, block: Block) {
-        // A buffer that grew for a long line is not kept: one hostile line must not cost memory for ever.
+        // A buffer that grew for a long line is not kept, so that one hostile line does not cost memory for
+        // ever.
         if block.buffer.len() <= 2 * READ_BYTES && self.spare.len() < MAX_SPARE {
             self.spare.push(block.buffer);
         }
@@ -209,10 +211,10 @@ impl<R: ReadBy> Blocks<R> {
         Step::Starved
     }
 
-    /// Where the whole lines from `start` on end that are not longer than the limit.
+    /// Returns the end of the whole lines from `start` on that are within the limit.
     ///
-    /// Hops from the last LF within reach to the last LF within reach of that one, so a limit far above
-    /// the usual line costs nothing, and every byte is looked at twice at most.
+    /// Jumps from the last LF within reach to the last LF within reach of that one, so a limit far above the
+    /// usual line costs nothing, and every byte is examined at most twice.
     fn end_of_whole_lines(&self) -> usize {
         let limit = self.max_line_bytes;
         let mut line = self.start;
@@ -233,8 +235,8 @@ impl<R: ReadBy> Blocks<R> {
         }
     }
 
-    /// Gives out `start..whole`. Copies the lines or what follows them, whichever is shorter, so that
-    /// copying is linear in what was read.
+    /// Returns `start..whole` as a block. Copies either the lines or the bytes after them, whichever is
+    /// shorter, so that the cost of copying is linear in the bytes read.
     fn cut(&mut self, whole: usize) -> Block {
         let lines = self.start..whole;
         let rest = whole..self.end;
@@ -244,7 +246,7 @@ impl<R: ReadBy> Blocks<R> {
             other.resize(copied.len().max(READ_BYTES), 0);
         }
         other[..copied.len()].copy_from_slice(&self.buffer[copied.clone()]);
-        // No LF follows within the limit: `end_of_whole_lines` looked.
+        // `end_of_whole_lines` has established that no LF follows within the limit.
         let scanned = rest.len().min(self.max_line_bytes + 1);
         if rest.len() <= lines.len() {
             std::mem::swap(&mut self.buffer, &mut other);
@@ -260,7 +262,7 @@ impl<R: ReadBy> Blocks<R> {
         let line_feed = memchr(b'\n', &self.buffer[self.scanned..self.end]).map(|at| self.scanned + at);
         let until = line_feed.unwrap_or(self.end);
         self.scanned = until;
-        // A CR that is last may belong to the line end: it waits for what follows.
+        // A trailing CR may belong to the line end, so it waits for the next byte.
         let cr = until > self.start && self.buffer[until - 1] == b'\r';
         let held_back = usize::from(cr && (line_feed.is_some() || !self.ended));
         let content = self.start..until - held_back;
@@ -282,7 +284,7 @@ impl<R: ReadBy> Blocks<R> {
         Step::Starved
     }
 
-    /// Reads once. `false` if the deadline passed.
+    /// Reads once. Returns `false` if the deadline passed.
     fn fill(&mut self, deadline: Option<Timestamp>) -> bool {
         self.make_room();
         loop {
@@ -290,7 +292,7 @@ impl<R: ReadBy> Blocks<R> {
             let most = room.len().min(READ_BYTES);
             match self.source.read_by(&mut room[..most], deadline) {
                 Ok(Arrival::Bytes(count)) => {
-                    // A reader that claims more than it was given room for is not believed.
+                    // Guards against a reader that claims to have read more than there was room for.
                     let count = count.min(most);
                     self.end += count;
                     self.offset = self.offset.saturating_add(count as u64);
@@ -309,7 +311,7 @@ impl<R: ReadBy> Blocks<R> {
         }
     }
 
-    /// Makes sure that a read has at least [`LEAST_ROOM`] bytes of room.
+    /// Makes room of at least [`LEAST_ROOM`] bytes for a read.
     fn make_room(&mut self) {
         if self.start == self.end {
             (self.start, self.scanned, self.end) = (0, 0, 0);
@@ -324,8 +326,8 @@ impl<R: ReadBy> Blocks<R> {
             self.start = 0;
         }
         if self.buffer.len() - self.end < LEAST_ROOM {
-            // Doubling keeps the copying linear. What is kept is one partial line within the limit, so
-            // the buffer stays below `max_line_bytes + 2 + READ_BYTES`.
+            // Doubling keeps the cost of copying linear. At most one partial line within the limit is kept,
+            // so the buffer stays below `max_line_bytes + 2 + READ_BYTES`.
             let most = self.max_line_bytes + 2 + READ_BYTES;
             let length = (2 * self.buffer.len()).clamp(READ_BYTES, most).max(self.end + LEAST_ROOM);
             self.buffer.resize(length, 0);
@@ -338,11 +340,11 @@ impl<R: ReadBy> Blocks<R> {
 #[error("cannot read the input after {offset} bytes")]
 #[non_exhaustive]
 pub struct ReadError {
-    /// Bytes of the whole lines that were read before: there it is to be gone on.
+    /// Bytes of the whole lines that were read before the failure: the offset at which to continue.
     pub offset: u64,
-    /// Bytes that were read of the line behind them.
+    /// Bytes of the incomplete line after them.
     pub torn_bytes: u64,
-    /// What the operating system says.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 
@@ -389,26 +391,26 @@ References
   read(2), section ERRORS.",
 };
 
-/// What can be done with the bytes at hand.
+/// The result of examining the bytes at hand.
 enum Step {
     Lines(Block),
     TooLong(Range<usize>),
     TooLongEnd(Ending),
-    /// Nothing, without more bytes.
+    /// More bytes are needed.
     Starved,
 }
 
-/// Longest limit that may be set: offsets within a line are 32 bits ([`crate::model::Span`]).
+/// The highest limit that may be set: offsets within a line are 32 bits ([`crate::model::Span`]).
 const MAX_LINE_BYTES_LIMIT: usize = 1 << 30;
 
-/// Bytes asked for at a time: large against the cost of a system call, small against the second-level
-/// cache that the worker finds the block in.
+/// Bytes to ask for at a time: large compared with the cost of a system call, small compared with the
+/// second-level cache, in which the worker finds the block.
 const READ_BYTES: usize = 128 << 10;
 
 /// A read with less room than this is not worth its system call.
 const LEAST_ROOM: usize = 64 << 10;
 
-/// Buffers kept for reuse.
+/// Most buffers kept for reuse.
 const MAX_SPARE: usize = 64;
 
 #[cfg(test)]
@@ -470,7 +472,7 @@ mod tests {
         seen
     }
 
-    /// The definition, without any buffer.
+    /// Cuts lines by their definition, without any buffer.
     fn lines_by_definition(bytes: &[u8], limit: usize) -> Vec<Seen> {
         let judged = |(content, ending): (Vec<u8>, Ending)| match content.len() > limit {
             true => Seen::TooLong(content, ending),
@@ -479,7 +481,7 @@ mod tests {
         split(bytes).into_iter().map(judged).collect()
     }
 
-    /// What stands before each line end, and the line end.
+    /// Splits the input into lines and their line ends.
     fn split(bytes: &[u8]) -> Vec<(Vec<u8>, Ending)> {
         let line = |line: &[u8]| match line {
             [content @ .., b'\r', b'\n'] => (content.to_vec(), Ending::CrLf),
@@ -503,16 +505,16 @@ mod tests {
             (b"a\nb", 4, vec![line(b"a", Lf), line(b"b", Missing)]),
             (b"a\r\nb\r", 4, vec![line(b"a", CrLf), line(b"b\r", Missing)]),
             (b"a\rb\r\r\n", 9, vec![line(b"a\rb\r", CrLf)]),
-            // The limit, line end not counted.
+            // The limit, without the line end.
             (b"abcd\nabcd\r\nabcd", 4, vec![line(b"abcd", Lf), line(b"abcd", CrLf), line(b"abcd", Missing)]),
             (b"abcde\nx\n", 4, vec![long(b"abcde", Lf), line(b"x", Lf)]),
             (b"x\nabcde\r\ny", 4, vec![line(b"x", Lf), long(b"abcde", CrLf), line(b"y", Missing)]),
             (b"abcd\r", 4, vec![long(b"abcd\r", Missing)]),
             (b"abcd\rx\n", 4, vec![long(b"abcd\rx", Lf)]),
             (b"abcd\r\r\n", 4, vec![long(b"abcd\r", CrLf)]),
-            // No line at all passes but the empty one.
+            // Only the empty line passes.
             (b"\na\n\r\n\r", 0, vec![line(b"", Lf), long(b"a", Lf), line(b"", CrLf), long(b"\r", Missing)]),
-            // Bytes are bytes.
+            // Bytes need not be text.
             (b"\0\xff\xfe\n", 4, vec![line(b"\0\xff\xfe", Lf)]),
         ] {
             assert_eq!(lines_of(input, limit), expected, "{input:?} limit {limit}");
@@ -566,7 +568,7 @@ mod tests {
         assert!(
             matches!(blocks.next_piece(None).unwrap(), Piece::Lines(block) if block.bytes() == b"a\nb\n")
         );
-        // Half a line is not searched: its other half may be that of an address.
+        // Half a line is not searched: its other half may be the other half of an address.
         assert!(matches!(blocks.next_piece(None).unwrap(), Piece::TooLong(b"c")));
         assert!(matches!(blocks.next_piece(None).unwrap(), Piece::TooLongEnd(Ending::Missing)));
         let error = blocks.next_piece(None).unwrap_err();
@@ -594,7 +596,7 @@ mod tests {
 
     #[test]
     fn hostile_alternation_of_long_and_short_lines_is_copied_once() {
-        // Half the lines are too long: what follows each must not be moved again and again.
+        // Half of the lines are too long; the bytes after each must not be moved again and again.
         let input = b"aaaaaaaaaa\nb\n".repeat(50_000);
         assert_eq!(lines_of(&input[..], 4), lines_by_definition(&input, 4));
     }

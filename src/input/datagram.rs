@@ -1,7 +1,8 @@
-//! Datagrams: UDP (RFC 5426) and datagram sockets of this machine, many in one call.
+//! Input from datagrams: UDP (RFC 5426) and unix datagram sockets, many datagrams per system call.
 //!
-//! A datagram is a record. Nothing slows its sender down: what comes while the buffer of the socket is full,
-//! the kernel drops. So that buffer is made large, and emptied in batches; and what the kernel dropped is counted.
+//! Each datagram is one record. Nothing slows down a sender over UDP: while the buffer of the socket is full,
+//! the kernel drops what arrives. So the buffer is made large and emptied in batches, and dropped datagrams
+//! are counted.
 
 use super::{Batch, Closed, Deliver};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt};
@@ -12,34 +13,33 @@ use std::pin::pin;
 use tokio::io::Interest;
 use tokio::net::{UdpSocket, UnixDatagram};
 
-/// How datagrams are read.
+/// Settings for reading datagrams.
 #[derive(Clone, Copy)]
 pub struct Datagrams<M> {
-    /// Longer records are sealed, in bytes; asked each time.
+    /// Longer records, in bytes, are sealed; asked for at each read.
     pub max_record_bytes: M,
     /// Longest datagram that the socket can carry, in bytes.
     pub longest_bytes: usize,
 }
 
-/// What a UDP datagram can carry at most.
+/// The largest payload of a UDP datagram in bytes.
 pub const LONGEST_UDP_BYTES: usize = 65_507;
 
-/// A datagram socket of this machine carries what its sender's buffer holds: 208 KiB by default, and no
-/// message is near that.
+/// A unix datagram is limited by its sender's buffer, 208 KiB by default, and no message comes near that.
 pub const LONGEST_UNIX_BYTES: usize = 256 << 10;
 
 /// A socket that receives datagrams.
 pub trait Socket: AsFd + Send + Sync + 'static {
-    /// Waits until there may be some.
+    /// Waits until there may be datagrams.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// Receives, and remembers if there was nothing.
+    /// Calls `receive`, and notes if no datagram was there.
     ///
     /// # Errors
-    /// As `receive`.
+    /// The error of `receive`.
     fn try_receive<T>(&self, receive: impl FnOnce() -> io::Result<T>) -> io::Result<T>;
 }
 
@@ -63,7 +63,8 @@ impl Socket for UnixDatagram {
     }
 }
 
-/// Asks the kernel for a buffer of so many bytes at least; it may give less, unless we may insist.
+/// Asks the kernel for a receive buffer of at least `bytes` bytes. Without the privilege to exceed
+/// net.core.rmem_max, the buffer may be smaller.
 pub fn widen(socket: &impl AsFd, bytes: usize) {
     use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
     if buffer_bytes(socket) < bytes && set_socket_recv_buffer_size_force(socket, bytes).is_err() {
@@ -72,17 +73,19 @@ pub fn widen(socket: &impl AsFd, bytes: usize) {
     }
 }
 
-/// How large that buffer is, in the bytes that are asked for: Linux doubles them for what it keeps beside (socket(7)).
+/// Returns the size of the receive buffer as it was requested: Linux doubles the request for its own
+/// bookkeeping (socket(7)).
 #[must_use]
 pub fn buffer_bytes(socket: &impl AsFd) -> usize {
     rustix::net::sockopt::socket_recv_buffer_size(socket).unwrap_or(0) / 2
 }
 
-/// Reads datagrams until `stopped` and those that the kernel holds by then are read. `dropped` is told how many the
-/// kernel has dropped since the last time, for its buffer was full; it says so with the next datagram that fits.
+/// Reads datagrams until `stopped`, and then those that the kernel holds at that time. Calls `dropped` with
+/// the number of datagrams that the kernel has dropped since the last call because its buffer was full; the
+/// kernel reports them with the next datagram that fits.
 ///
 /// # Errors
-/// If the socket fails. [`io::ErrorKind::BrokenPipe`] if records are taken no more.
+/// If the socket fails; [`io::ErrorKind::BrokenPipe`] if records are no longer accepted.
 pub async fn read<S: Socket, D: Deliver>(
     socket: S,
     mut deliver: D,
@@ -90,7 +93,7 @@ pub async fn read<S: Socket, D: Deliver>(
     dropped: impl FnMut(u64) + Send,
     stopped: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    // Sockets of this machine make their senders wait instead, and have no such count.
+    // Unix sockets make their senders wait instead, and have no such count.
     let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
     let mut receiver = Receiver::new(datagrams, dropped);
     let mut stopped = pin!(stopped);
@@ -106,7 +109,8 @@ pub async fn read<S: Socket, D: Deliver>(
             Err(error) => return Err(error),
         }
     }
-    // What is in the buffer now and no more: a sender that goes on and on cannot keep us.
+    // Read what is in the buffer now and no more, so that a sender which never pauses cannot keep us from
+    // stopping.
     for _ in 0..most_calls_after_stop(buffer_bytes(&socket)) {
         match receiver.receive(&socket) {
             Ok(batches) => hand_on(batches, &mut deliver).await?,
@@ -123,7 +127,8 @@ async fn hand_on(batches: Vec<Batch>, deliver: &mut impl Deliver) -> io::Result<
     Ok(())
 }
 
-/// Nothing there after all, a signal, or an answer to something sent before: the next call may well succeed.
+/// Returns whether the next call may succeed: no datagram after all, a signal, or a response to something
+/// sent earlier.
 fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, Interrupted, WouldBlock};
     matches!(error.kind(), WouldBlock | Interrupted | ConnectionRefused)
@@ -133,7 +138,7 @@ fn is_passing(error: &io::Error) -> bool {
 struct Receiver<M, F> {
     datagrams: Datagrams<M>,
     buffers: Vec<Vec<u8>>,
-    /// How many the kernel had dropped when the newest datagram came, modulo 2^32.
+    /// The kernel's count of dropped datagrams as of the newest datagram, modulo 2^32.
     overflow: u32,
     dropped: F,
 }
@@ -144,10 +149,10 @@ impl<M: Fn() -> usize, F: FnMut(u64)> Receiver<M, F> {
         Self { datagrams, buffers, overflow: 0, dropped }
     }
 
-    /// As many as are there, up to [`AT_A_TIME`].
+    /// Receives the datagrams that are there, up to [`AT_A_TIME`].
     fn receive(&mut self, socket: &impl AsFd) -> io::Result<Vec<Batch>> {
         let mut slices: Vec<_> = self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
-        // Made anew each time, for it holds pointers and may not go from thread to thread.
+        // Allocated anew each time: it holds pointers and cannot move between threads.
         let mut headers = MultiHeaders::<()>::preallocate(AT_A_TIME, Some(nix::cmsg_space!(u32)));
         let flags = MsgFlags::MSG_DONTWAIT;
         let received = recvmmsg(socket.as_fd().as_raw_fd(), &mut headers, slices.iter_mut(), flags, None)?;
@@ -172,7 +177,7 @@ impl<M: Fn() -> usize, F: FnMut(u64)> Receiver<M, F> {
             }
             let Some(batch) = batches.last_mut() else { continue };
             if is_cut {
-                // Its last bytes may be half an address, which looks like none.
+                // The last bytes may be half an address, which does not look like one.
                 tracing::warn!(
                     bytes,
                     "a datagram is longer than any can be: its end is lost, the rest sealed"
@@ -187,7 +192,7 @@ impl<M: Fn() -> usize, F: FnMut(u64)> Receiver<M, F> {
     }
 }
 
-/// The record in a datagram: without the line feed or NUL that many senders put at its end.
+/// Returns the record in a datagram, without the LF, CR and NUL bytes that many senders put at its end.
 fn record(datagram: &[u8]) -> &[u8] {
     let end = datagram.iter().rposition(|byte| !matches!(byte, 0 | b'\n' | b'\r')).map_or(0, |at| at + 1);
     &datagram[..end]
@@ -195,7 +200,8 @@ fn record(datagram: &[u8]) -> &[u8] {
 
 const AT_A_TIME: usize = 32;
 
-/// Calls that empty a full buffer: the smallest datagrams take 768 bytes each of what the kernel has doubled.
+/// Returns how many calls empty a full buffer: the smallest datagrams take 768 bytes each of the doubled
+/// buffer.
 fn most_calls_after_stop(buffer_bytes: usize) -> usize {
     2 * buffer_bytes / 768 / AT_A_TIME + 1
 }
@@ -204,7 +210,7 @@ fn most_calls_after_stop(buffer_bytes: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// The kernel tells with the first datagram that it has room for again.
+    /// The kernel reports them with the first datagram for which it has room again.
     #[test]
     fn what_the_kernel_drops_is_counted() {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

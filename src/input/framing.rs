@@ -1,76 +1,78 @@
-//! Frames out of a stream of bytes: octet counting and non-transparent framing, told apart for each frame.
+//! Cuts a stream of bytes into frames. Octet counting and non-transparent framing are distinguished for each
+//! frame.
 //!
-//! RFC 6587, 3.4.1: `SYSLOG-FRAME = MSG-LEN SP SYSLOG-MSG`, and a SYSLOG-MSG starts with `<`. So digits, a space and
-//! `<` are octet counting, whatever else begins a frame that ends with its trailer (3.4.2). A line that
-//! merely starts with a number is a line.
+//! RFC 6587, 3.4.1: `SYSLOG-FRAME = MSG-LEN SP SYSLOG-MSG`, and a SYSLOG-MSG starts with `<`. So digits, a
+//! space and `<` mean octet counting; any other frame ends with its trailer (3.4.2). A line that merely
+//! starts with a number is a line.
 //!
-//! Half a frame is sealed, and never a record: the half of an address looks like none, and would go on in clear.
+//! Half a frame is sealed, and never becomes a record: half of an address does not look like one, and would
+//! pass in clear.
 //!
-//! Nothing a peer sends is thrown away. A count that is wrong cuts its own connection at other places, no more; a
-//! frame longer than the limit is given out as it comes, to be sealed.
+//! No byte of a peer is discarded. A wrong count only cuts that peer's own connection in the wrong places. A
+//! frame longer than the limit is returned as it arrives, to be sealed.
 
 use super::Batch;
 use crate::primitives::diag::Code;
 use memchr::{memchr, memchr2};
 
-/// What ends a frame of non-transparent framing.
+/// The byte that ends a frame of non-transparent framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trailer {
     /// LF: RFC 6587, 3.4.2.
     Lf,
-    /// NUL, which the C library ends messages with on a stream socket, or LF.
+    /// NUL, with which the C library ends messages on a stream socket, or LF.
     NulOrLf,
-    /// NUL, with which that RFC knows senders as well. LF is a byte inside the frame.
+    /// NUL, which that RFC also observed in senders. LF is a byte inside the frame.
     Nul,
 }
 
-/// How a stream is cut.
+/// How to cut a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Framing {
-    /// Longest frame that is a record, in bytes, its trailer and count left out.
+    /// Longest frame that becomes a record, in bytes, without trailer and count.
     pub max_frame_bytes: usize,
-    /// Most bytes of a longer one that are sealed; then its connection is to be given up.
+    /// Most bytes of a longer frame that are sealed; beyond that, the connection must be dropped.
     pub max_sealed_bytes: u64,
-    /// What ends a frame.
+    /// The trailer of a frame.
     pub trailer: Trailer,
 }
 
-/// Cuts what one connection sends.
+/// Cuts the bytes of one connection into frames.
 pub struct Framer {
     framing: Framing,
-    /// `start <= scanned <= buffer.len()`. `start..` was received and not given out; if it starts a frame that
-    /// ends with a trailer, `start..scanned` holds none.
+    /// `start <= scanned <= buffer.len()`. `start..` was received and not returned; if it starts a frame that
+    /// ends with a trailer, `start..scanned` contains none.
     buffer: Vec<u8>,
     start: usize,
     scanned: usize,
-    /// In the middle of a frame that is too long.
+    /// Set in the middle of a frame that is too long.
     long: Option<Remaining>,
-    /// Bytes of it given out so far.
+    /// Bytes of that frame returned so far.
     sealed: u64,
-    /// Whether such a frame was longer than what may be sealed.
+    /// Whether a frame was longer than what may be sealed.
     hopeless: bool,
 }
 
-/// What is still to come of a frame that is too long.
+/// The rest of a frame that is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remaining {
     Bytes(u64),
     UntilTrailer,
 }
 
-/// How a frame begins.
+/// The beginning of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Head {
-    /// Octet counting: so many bytes of MSG-LEN and SP, then so many of SYSLOG-MSG.
+    /// Octet counting: `header` bytes of MSG-LEN and SP, then `message` bytes of SYSLOG-MSG.
     Counted { header: usize, message: u64 },
-    /// It ends with its trailer.
+    /// The frame ends with its trailer.
     Plain,
-    /// It could still be either.
+    /// The frame may still be either.
     Undecided,
 }
 
-/// What it holds is in clear: lengths only.
+/// Prints only lengths, since the buffer is in clear.
 impl std::fmt::Debug for Framer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Framer([{} bytes redacted])", self.unfinished_bytes())
@@ -78,13 +80,13 @@ impl std::fmt::Debug for Framer {
 }
 
 impl Framer {
-    /// For a connection that has sent nothing yet.
+    /// Creates a framer for a connection that has sent nothing yet.
     #[must_use]
     pub fn new(framing: Framing) -> Self {
         Self { framing, buffer: Vec::new(), start: 0, scanned: 0, long: None, sealed: 0, hopeless: false }
     }
 
-    /// Where to put `least` more bytes, at its end. Nothing else may be done with it.
+    /// Returns the buffer with room for `least` more bytes. The caller may only append to it.
     pub fn room(&mut self, least: usize) -> &mut Vec<u8> {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -92,44 +94,44 @@ impl Framer {
             self.start = 0;
         }
         if self.buffer.is_empty() && self.buffer.capacity() > 2 * least {
-            // An idle connection gives back what a busy one took.
+            // An idle connection frees the memory that it used while busy.
             self.buffer = Vec::new();
         }
         self.buffer.reserve(least);
         &mut self.buffer
     }
 
-    /// The next records that are whole; `None` if more bytes are needed.
+    /// Returns the next whole records; `None` if more bytes are needed.
     pub fn next_batch(&mut self) -> Option<Batch> {
         self.gather(false)
     }
 
-    /// What is left when nothing more comes, again and again until `None`. The last line needs no trailer; a frame of
-    /// fewer bytes than were counted is to be sealed.
+    /// Returns what is left when nothing more will come; call it until it returns `None`. The last line needs
+    /// no trailer. A counted frame that is incomplete is returned as too long, to be sealed.
     pub fn last_batch(&mut self) -> Option<Batch> {
         self.gather(true)
     }
 
-    /// Bytes of a frame that is not whole yet.
+    /// Returns the number of bytes of an unfinished frame.
     #[must_use]
     pub fn unfinished_bytes(&self) -> usize {
         self.buffer.len() - self.start
     }
 
-    /// Treats the frame that is not whole yet as too long: there is no memory for it, or the rest will not come.
+    /// Treats the unfinished frame as too long, because there is no memory for it or its rest will not come.
     pub fn seal_unfinished(&mut self) {
         if self.long.is_none() {
             self.begin_long(head(&self.buffer[self.start..]));
         }
     }
 
-    /// Whether a frame was begun and has not ended.
+    /// Returns whether a frame has begun and not ended.
     #[must_use]
     pub fn is_unfinished(&self) -> bool {
         self.long.is_some() || self.unfinished_bytes() > 0
     }
 
-    /// Whether a frame was begun that only LF ends.
+    /// Returns whether a frame has begun that only LF can end.
     #[must_use]
     pub fn awaits_line_feed(&self) -> bool {
         let awaits_trailer = match self.long {
@@ -139,7 +141,7 @@ impl Framer {
         self.framing.trailer == Trailer::Lf && awaits_trailer
     }
 
-    /// Whether a frame was longer than what may be sealed: the connection is to be given up.
+    /// Returns whether a frame was longer than what may be sealed, so that the connection must be dropped.
     #[must_use]
     pub fn is_hopeless(&self) -> bool {
         self.hopeless
@@ -151,13 +153,14 @@ impl Framer {
         (!batch.is_empty()).then_some(batch)
     }
 
-    /// Takes one frame, or a part of a long one. `false` if there are not bytes enough.
+    /// Takes one frame, or a part of a long one. Returns `false` if more bytes are needed.
     fn step(&mut self, batch: &mut Batch, ended: bool) -> bool {
         if let Some(remaining) = self.long {
             return self.step_long(remaining, batch, ended);
         }
         if self.framing.trailer == Trailer::Nul && self.buffer.get(self.start) == Some(&b'\n') {
-            // Behind another frame, as some senders of counted ones put it; an empty line, if LF ended lines here.
+            // Some senders put an LF after each counted frame. If LF ended lines here, this would be an empty
+            // line.
             self.advance(1);
             return true;
         }
@@ -184,7 +187,7 @@ impl Framer {
             }
             return ended;
         };
-        // Many senders count a line feed that they put at the end.
+        // Many senders append a line feed and count it.
         batch.push(frame.strip_suffix(b"\n").unwrap_or(frame), most);
         self.advance(header + message);
         true
@@ -197,7 +200,7 @@ impl Framer {
         let available = self.buffer.len() - self.start;
         let (frame, taken) = match found {
             Some(at) => (at, at + 1),
-            // A lone CR may still be an empty line, even if nothing else is short enough.
+            // A lone CR may still become an empty line, even if the limit is too low for any other line.
             None if available > most.max(1) => {
                 self.begin_long(Head::Plain);
                 return true;
@@ -210,7 +213,8 @@ impl Framer {
         };
         let frame = &self.buffer[self.start..self.start + frame];
         let frame = match frame.strip_suffix(b"\n") {
-            // As in a counted frame; other trailers leave none. What is too long is so with it.
+            // As in a counted frame; with other trailers no LF is left. A frame that is too long only because
+            // of its LF stays too long.
             Some(line) if frame.len() <= most => line,
             _ => frame,
         };
@@ -277,7 +281,7 @@ impl Framer {
     }
 }
 
-/// RFC 6587, 3.4.1: `MSG-LEN = NONZERO-DIGIT *DIGIT`.
+/// Parses the head of a frame. RFC 6587, 3.4.1: `MSG-LEN = NONZERO-DIGIT *DIGIT`.
 fn head(bytes: &[u8]) -> Head {
     if !matches!(bytes.first(), Some(b'1'..=b'9')) {
         return Head::Plain;
@@ -296,10 +300,10 @@ fn head(bytes: &[u8]) -> Head {
     }
 }
 
-/// Up to 999,999,999 bytes. A larger number is no count that anybody means.
+/// Allows up to 999,999,999 bytes. Nobody means a larger number as a count.
 const MOST_DIGITS: usize = 9;
 
-/// I13: who ends lines with NUL is not understood where LF ends them.
+/// I13: a sender ends lines with NUL where LF ends them.
 pub static NUL_TRAILER: Code = Code {
     id: "I13",
     title: "lines of a connection seem to end with NUL",
@@ -334,7 +338,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What comes out of `chunks`: lines as they are, parts of long records joined, in brackets.
+    /// Returns what is cut from `chunks`: lines as they are, long records joined and in brackets.
     fn cut(framing: Framing, chunks: &[&[u8]]) -> String {
         let mut framer = Framer::new(framing);
         let mut told = String::new();

@@ -1,5 +1,5 @@
-//! Sockets that systemd listens to for us (sd_listen_fds(3)): nothing is lost while the sidecar restarts, and it
-//! needs no privilege for them.
+//! Sockets that systemd listens on for us (sd_listen_fds(3)): nothing is lost while the sidecar restarts, and
+//! the sidecar needs no privilege to open them.
 
 use listenfd::ListenFd;
 use std::io;
@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::{SocketAddr as Name, UnixDatagram, UnixListener};
 use std::path::Path;
 
-/// Sockets that were handed over and not taken yet.
+/// Sockets that systemd handed over and no input has taken yet.
 #[derive(Debug, Default)]
 pub struct Inherited {
     tcp: Vec<TcpListener>,
@@ -17,10 +17,10 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes over what the environment tells of.
+    /// Takes over the sockets that the environment names.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     pub fn from_environment() -> io::Result<Self> {
         let mut handed = ListenFd::from_env();
         let mut inherited = Self::default();
@@ -42,10 +42,10 @@ impl Inherited {
         Ok(inherited)
     }
 
-    /// The same sockets, for who may take some of them and then has no use for them.
+    /// Duplicates the sockets, for a caller that may take some of them and then not use them.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     pub fn again(&self) -> io::Result<Self> {
         Ok(Self {
             tcp: self.tcp.iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?,
@@ -59,27 +59,27 @@ impl Inherited {
         })
     }
 
-    /// The listener at this address.
+    /// Takes the listener at this address.
     pub fn tcp(&mut self, address: SocketAddr) -> Option<TcpListener> {
         take(&mut self.tcp, |socket| socket.local_addr().is_ok_and(|at| at == address))
     }
 
-    /// The datagram socket at this address.
+    /// Takes the datagram socket at this address.
     pub fn udp(&mut self, address: SocketAddr) -> Option<UdpSocket> {
         take(&mut self.udp, |socket| socket.local_addr().is_ok_and(|at| at == address))
     }
 
-    /// The listener at this socket file.
+    /// Takes the listener at this socket file.
     pub fn unix(&mut self, path: &Path) -> Option<UnixListener> {
         take(&mut self.unix, |socket| is_at(socket.local_addr(), path))
     }
 
-    /// The datagram socket at this socket file.
+    /// Takes the datagram socket at this socket file.
     pub fn unix_datagram(&mut self, path: &Path) -> Option<UnixDatagram> {
         take(&mut self.unix_datagram, |socket| is_at(socket.local_addr(), path))
     }
 
-    /// How many nobody has taken.
+    /// Returns how many sockets no input has taken.
     #[must_use]
     pub fn left(&self) -> usize {
         self.tcp.len() + self.udp.len() + self.unix.len() + self.unix_datagram.len()

@@ -1,7 +1,7 @@
-//! Records from Kafka: a member of a consumer group that commits nothing on its own.
+//! Input from Kafka: a member of a consumer group that commits nothing on its own.
 //!
-//! Partitions come and go while it polls. What came of a partition that went and was not committed must be thrown away:
-//! its next owner gets it again.
+//! Partitions come and go while the member polls. Uncommitted records of a partition that went must be
+//! discarded, because its next owner receives them again.
 
 use crate::primitives::librdkafka::why;
 use jiff::Timestamp;
@@ -19,22 +19,22 @@ pub struct Member {
     consumer: BaseConsumer<Changes>,
 }
 
-/// What a poll came to.
+/// The outcome of a poll.
 pub enum Polled<'a> {
-    /// A record.
+    /// The next record.
     Record(BorrowedMessage<'a>),
-    /// Partitions that are no longer this member's, or are its own anew: topic and partition.
+    /// Partitions that this member has lost or has been assigned anew, as topic and partition.
     Changed(Vec<(String, i32)>),
-    /// Nothing yet.
+    /// No record yet.
     Nothing,
 }
 
 impl Member {
-    /// Joins `group` and subscribes to `topics`. `settings` are librdkafka's and may change all but what exactly-once
-    /// needs.
+    /// Joins `group` and subscribes to `topics`. `settings` are settings of librdkafka, which may override
+    /// everything except what exactly-once needs.
     ///
     /// # Errors
-    /// If a setting is not understood.
+    /// If librdkafka does not accept a setting.
     pub fn join(
         brokers: &str,
         group: &str,
@@ -42,32 +42,33 @@ impl Member {
         settings: &BTreeMap<String, String>,
     ) -> Result<Self, KafkaError> {
         let mut config = ClientConfig::new();
-        // A rebalance takes away only the partitions that move.
+        // A rebalance takes away only those partitions that move.
         config.set("partition.assignment.strategy", "cooperative-sticky");
         config.set("queued.max.messages.kbytes", "16384");
-        // Longer than a PUT that is tried again and again.
+        // Longer than a PUT with all its retries.
         config.set("max.poll.interval.ms", "600000");
         config.extend(settings.iter().map(|(key, value)| (key.clone(), value.clone())));
         config.set("bootstrap.servers", brokers);
         config.set("group.id", group);
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
-        // What nobody committed was never stored.
+        // If there is no commit, nothing was stored.
         config.set("auto.offset.reset", "earliest");
         let consumer: BaseConsumer<Changes> = config.create_with_context(Changes::default())?;
         consumer.subscribe(topics)?;
         Ok(Self { consumer })
     }
 
-    /// The next record, waited for at most so long.
+    /// Returns the next record; waits for it for at most `patience`.
     ///
     /// # Errors
-    /// What librdkafka does not mend by itself.
+    /// An error from which librdkafka does not recover by itself.
     pub fn poll(&self, patience: Duration) -> Result<Polled<'_>, KafkaError> {
         let polled = self.consumer.poll(patience);
         let changed = self.consumer.context().take();
         if !changed.is_empty() {
-            // A record that came together with a change comes again, if its partition is still this member's.
+            // A record that arrives together with a change is read again, if its partition still belongs to
+            // this member.
             if let Some(Ok(record)) = &polled {
                 self.seek(record.topic(), record.partition(), record.offset())?;
             }
@@ -84,10 +85,11 @@ impl Member {
         }
     }
 
-    /// Commits that everything before `next` is stored. Whether the partition is still this member's.
+    /// Commits that everything before `next` is stored. Returns whether the partition still belongs to this
+    /// member.
     ///
     /// # Errors
-    /// If nobody knows whether it is committed.
+    /// If it is not known whether the commit succeeded.
     pub fn commit(&self, topic: &str, partition: i32, next: i64) -> Result<bool, KafkaError> {
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(topic, partition, Offset::Offset(next))?;
@@ -98,26 +100,27 @@ impl Member {
         }
     }
 
-    /// Reads on from `next`.
+    /// Continues reading at `next`.
     ///
     /// # Errors
     /// If the partition cannot be read.
     pub fn seek(&self, topic: &str, partition: i32, next: i64) -> Result<(), KafkaError> {
         match self.consumer.seek(topic, partition, Offset::Offset(next), SEEK_PATIENCE) {
-            // It is another member's now. Any other failure must stop whoever asked: reading on would leave records out.
+            // The partition belongs to another member now. Any other failure must stop the caller: reading on
+            // would skip records.
             Err(KafkaError::Seek(why)) if NOT_ASSIGNED.iter().any(|not| why.contains(not)) => Ok(()),
             sought => sought,
         }
     }
 }
 
-/// The broker's time of a record; the producer's, if the topic keeps that.
+/// Returns the broker's timestamp of a record, or the producer's if the topic keeps that.
 #[must_use]
 pub fn time_of(record: &BorrowedMessage<'_>) -> Option<Timestamp> {
     Timestamp::from_millisecond(record.timestamp().to_millis()?).ok()
 }
 
-/// Whether librdkafka goes on by itself.
+/// Returns whether librdkafka recovers from the error by itself.
 fn is_passing(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
         AllBrokersDown, BrokerTransportFailure, MessageTimedOut, OperationTimedOut, PollExceeded, Resolve,
@@ -138,7 +141,7 @@ fn is_passing(error: &KafkaError) -> bool {
     )
 }
 
-/// Whether the partition is no longer this member's.
+/// Returns whether the partition no longer belongs to this member.
 fn is_lost(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
         AssignmentLost, IllegalGeneration, RebalanceInProgress, State, UnknownMemberId, UnknownPartition,
@@ -156,7 +159,7 @@ fn is_lost(error: &KafkaError) -> bool {
     )
 }
 
-/// Partitions that came or went since it was asked last.
+/// Partitions that came or went since the last [`Changes::take`].
 #[derive(Default)]
 struct Changes(Mutex<Vec<(String, i32)>>);
 
@@ -182,7 +185,7 @@ impl ConsumerContext for Changes {
     }
 }
 
-/// What `rd_kafka_seek` says of a partition that is not assigned; rdkafka passes on the text alone.
+/// The texts of `rd_kafka_seek` for a partition that is not assigned; rdkafka passes on only the text.
 const NOT_ASSIGNED: [&str; 2] = ["Erroneous state", "Unknown partition"];
 
 const SEEK_PATIENCE: Duration = Duration::from_secs(10);

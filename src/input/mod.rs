@@ -1,4 +1,4 @@
-//! Bytes from outside: into blocks of whole lines, or batches of records.
+//! Inputs: bytes from outside, cut into blocks of whole lines or batches of records.
 
 mod batch;
 pub mod blocks;
@@ -27,31 +27,31 @@ use crate::primitives::diag::Code;
 use jiff::Timestamp;
 use std::io::{self, Read};
 
-/// The codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] =
     &[&READ_FAILED, &sockets::NO_LISTENER, &tail::NOT_FOLLOWED, &tls::UNUSABLE, &framing::NUL_TRAILER];
 
-/// What one read came to.
+/// The outcome of one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// That many bytes, at least one, are in the buffer.
+    /// This many bytes, at least one, are in the buffer.
     Bytes(usize),
     /// No more bytes will come.
     End,
-    /// It is to be read no more, though more may come: its last line may be half a one.
+    /// Reading was stopped, although more bytes may come; the last line may be incomplete.
     Stopped,
-    /// The deadline passed before a byte came; nothing is lost, reading may go on.
+    /// The deadline passed before a byte came. Nothing is lost, and reading may continue.
     Deadline,
 }
 
-/// A reader that can be told how long to wait.
+/// A reader with a deadline.
 ///
-/// Anything that is [`Read`] is one that waits for ever; [`Waiting`] keeps to the deadline.
+/// Every [`Read`] is one that ignores the deadline and waits for ever; [`Waiting`] keeps to it.
 pub trait ReadBy: Send {
-    /// Reads into `buffer`, which is not empty. Waits for the first byte until `deadline` at most.
+    /// Reads into `buffer`, which must not be empty. Waits for the first byte until `deadline` at most.
     ///
     /// # Errors
-    /// What the operating system says. The caller retries [`io::ErrorKind::Interrupted`].
+    /// The error of the operating system. The caller retries [`io::ErrorKind::Interrupted`].
     fn read_by(&mut self, buffer: &mut [u8], deadline: Option<Timestamp>) -> io::Result<Arrival>;
 }
 

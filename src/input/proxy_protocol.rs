@@ -1,10 +1,10 @@
-//! The PROXY protocol, versions 1 and 2: what a proxy says of a connection before the peer's own bytes.
+//! The PROXY protocol, versions 1 and 2: the header that a proxy sends before the peer's own bytes.
 //!
-//! The header names the addresses of a person's machine. Nothing here needs them, so they are checked and
-//! dropped: they are kept in no value, and can get into no line, message or metric.
+//! The header contains the addresses of a person's machine. Nothing here needs them, so they are checked and
+//! discarded: no value stores them, and they cannot get into a line, a message or a metric.
 //!
-//! Source: "The PROXY protocol, versions 1 & 2", proxy-protocol.txt of HAProxy, section 2. The crate `ppp` was
-//! tried: it refuses a header of version 1 that arrives in two parts, when the cut is inside an address.
+//! Source: "The PROXY protocol, versions 1 & 2", proxy-protocol.txt of HAProxy, section 2. We tried the crate
+//! `ppp`: it refuses a header of version 1 that arrives in two parts if the cut is inside an address.
 
 use memchr::memchr;
 use nom::branch::alt;
@@ -19,27 +19,27 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// Why a connection does not start with a header.
+/// The reasons why a connection does not start with a valid header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// The first bytes are those of neither version.
+    /// The first bytes match neither version.
     #[error("there is no PROXY header")]
     Signature,
-    /// Version 1: not what section 2.1 says, or longer than 107 bytes.
+    /// Version 1: not the format of section 2.1, or longer than 107 bytes.
     #[error("the PROXY header of version 1 is malformed")]
     Line,
-    /// Version 2: not version 2, or neither LOCAL nor PROXY.
+    /// Not version 2, or a command other than LOCAL and PROXY.
     #[error("the PROXY header has another version or command")]
     Command,
-    /// Version 2: no such address family or transport, or no room for its addresses.
+    /// Version 2: an unknown address family or transport, or no room for its addresses.
     #[error("the PROXY header of version 2 has malformed addresses")]
     Addresses,
 }
 
-/// Reads the header off `stream`; what was read beyond it is the peer's, and is returned.
+/// Reads the header off `stream`. Returns the bytes that were read beyond the header, which are the peer's.
 ///
-/// Waits for as long as it takes: the caller sets the time. Memory: 64 KiB at most.
+/// Has no timeout of its own; the caller sets one. Uses at most 64 KiB of memory.
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidData`] with [`Malformed`]; [`io::ErrorKind::UnexpectedEof`] if the connection ends
@@ -59,10 +59,10 @@ pub async fn strip(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>>
     }
 }
 
-/// The length of the header that `bytes` start with; `None` if it is not whole.
+/// Returns the length of the header at the start of `bytes`; `None` if the header is incomplete.
 ///
 /// # Errors
-/// [`Malformed`] if no more bytes could make it one.
+/// [`Malformed`] if no further bytes could make `bytes` a header.
 pub fn header_bytes(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     let signed = |signature: &[u8]| bytes.iter().zip(signature).all(|(found, expected)| found == expected);
     match bytes {
@@ -72,7 +72,7 @@ pub fn header_bytes(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     }
 }
 
-/// "a string of at most 107 bytes, CRLF included".
+/// Reads a header of version 1, "a string of at most 107 bytes, CRLF included".
 fn version_1(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     let head = &bytes[..bytes.len().min(MOST_BYTES_1)];
     match memchr(b'\n', head) {
@@ -82,8 +82,8 @@ fn version_1(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     }
 }
 
-/// "PROXY", the protocol, the addresses and ports of source and destination, CRLF. After "UNKNOWN" "the receiver must
-/// ignore anything presented before the CRLF".
+/// Parses "PROXY", the protocol, the addresses and ports of source and destination, and CRLF. After
+/// "UNKNOWN", "the receiver must ignore anything presented before the CRLF".
 fn line(input: &[u8]) -> IResult<&[u8], ()> {
     let (text, _) = tag("PROXY ").parse(input)?;
     let unknown = preceded(tag("UNKNOWN"), alt((tag("\r\n"), preceded(char(' '), rest))));
@@ -94,20 +94,21 @@ fn line(input: &[u8]) -> IResult<&[u8], ()> {
     map_opt(checked, |()| ended.then_some(())).parse(text)
 }
 
-/// Source and destination, then their ports.
+/// Parses source and destination addresses, then their ports.
 fn addresses<A: FromStr>(input: &[u8]) -> IResult<&[u8], ()> {
     let end = terminated(tag("\r\n"), eof);
     value((), (field::<A>, field::<A>, field::<u16>, field::<u16>, end)).parse(input)
 }
 
-/// One space, then a value.
+/// Parses one space and a value.
 fn field<T: FromStr>(input: &[u8]) -> IResult<&[u8], ()> {
     let word = take_while1(|byte: u8| byte.is_ascii_hexdigit() || byte == b'.' || byte == b':');
     let parsed = |word: &[u8]| std::str::from_utf8(word).ok()?.parse::<T>().ok().map(drop);
     preceded(char(' '), map_opt(word, parsed)).parse(input)
 }
 
-/// Signature, version and command, family and transport, length of what follows: addresses, then TLVs.
+/// Reads a header of version 2: signature, version and command, family and transport, length of the rest,
+/// addresses, TLVs.
 fn version_2(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     let Some(&[version_command, family, length_high, length_low]) =
         bytes.get(SIGNATURE_2.len()..FIXED_BYTES_2)
@@ -141,10 +142,10 @@ const SIGNATURE_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Longest header of version 1.
 const MOST_BYTES_1: usize = 107;
 
-/// Of version 2, what comes before the addresses.
+/// Length of the part of a version 2 header that precedes the addresses.
 const FIXED_BYTES_2: usize = 16;
 
-/// Room for either version without TLVs.
+/// Enough for either version without TLVs.
 const USUAL_BYTES: usize = 256;
 
 #[cfg(test)]
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A header of version 2.
+    /// Makes a header of version 2.
     fn binary(version_command: u8, family: u8, length: u16, payload_bytes: usize) -> Vec<u8> {
         let mut header = SIGNATURE_2.to_vec();
         header.extend([version_command, family]);
@@ -166,19 +167,19 @@ mod tests {
         let longest = "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n";
         let too_long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(100));
         for (text, expected) in [
-            // Whole; what follows is not looked at.
+            // Whole; the bytes after it are ignored.
             ("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", Ok(Some(45))),
             ("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n\0\n", Ok(Some(45))),
             ("PROXY TCP6 2001:db8::1 ::1 1 2\r\n", Ok(Some(32))),
             ("PROXY UNKNOWN\r\n", Ok(Some(15))),
             ("PROXY UNKNOWN ffff:f...f:ffff anything 65535\r\n", Ok(Some(46))),
             (longest, Ok(Some(104))),
-            // Not yet whole.
+            // Incomplete.
             ("", Ok(None)),
             ("PRO", Ok(None)),
             ("PROXY TCP4 192.0", Ok(None)),
             ("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r", Ok(None)),
-            // Never.
+            // Malformed.
             ("PROXX", Err(Malformed::Signature)),
             ("<13>Nov 23 10:00:00 host app: x\n", Err(Malformed::Signature)),
             ("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\n", Err(Malformed::Line)),
@@ -221,7 +222,7 @@ mod tests {
     }
 
     proptest! {
-        /// However it arrives, the header goes and the peer's bytes stay.
+        /// In whatever chunks it arrives, the header is stripped and the peer's bytes stay.
         #[test]
         fn any_chunking_strips_the_same(
             version_2: bool, tlv_bytes in 0..300u16, peer: Vec<u8>, sizes in prop::collection::vec(1..40usize, 1..8),
@@ -250,7 +251,7 @@ mod tests {
         }
     }
 
-    /// Gives its bytes in reads of these sizes, over and over.
+    /// Returns its bytes in reads of these sizes, over and over.
     struct Chunks<'a> {
         bytes: &'a [u8],
         sizes: std::iter::Cycle<std::slice::Iter<'a, usize>>,

@@ -1,19 +1,19 @@
-//! RELP: a record is answered once it is durable, so that its sender may forget it.
+//! Input over RELP: a record is answered once it is durable, so that its sender may discard it.
 //!
 //! ```text
 //! peer                     here
 //! 1 open 53 ...      -->
-//!                    <--   1 rsp 60 200 OK ...       what both can do
+//!                    <--   1 rsp 60 200 OK ...       what both sides support
 //! 2 syslog 11 ...    -->                             any number, without waiting
 //! 3 syslog 12 ...    -->
-//!                    <--   2 rsp 6 200 OK            durable, in order
+//!                    <--   2 rsp 6 200 OK            durable; answers keep the order
 //! 4 close 0          -->
-//!                    <--   3 rsp 6 200 OK            whatever came before the close
+//!                    <--   3 rsp 6 200 OK            everything before the close
 //!                    <--   4 rsp 0
-//!                    <--   0 serverclose 0           no more will be read
+//!                    <--   0 serverclose 0           nothing more will be read
 //! ```
-//! A record that is not answered is sent again by its sender, on the next connection: it may then be there
-//! twice, but never not at all. Source: librelp, and relp.txt of its documentation.
+//! The sender sends an unanswered record again on its next connection: the record may then be there twice,
+//! but it is never lost. Source: librelp, and relp.txt of its documentation.
 
 mod decoder;
 
@@ -29,20 +29,20 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::time;
 
-/// What a connection may do.
+/// Limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// A longer record is sealed, in bytes.
+    /// Longer records, in bytes, are sealed.
     pub max_record_bytes: usize,
-    /// One that is longer than this ends the connection, in bytes.
+    /// A record that is longer than this, in bytes, ends the connection.
     pub max_sealed_bytes: u64,
-    /// Records that may be unanswered; then nothing is read until some are durable.
+    /// Most unanswered records; at that number nothing is read until some are durable.
     pub window: usize,
-    /// A connection that has nothing unanswered and says nothing for so long is closed.
+    /// A connection with nothing unanswered is closed if it is silent for this long.
     pub idle: Duration,
 }
 
-/// Why a connection was given up. What was not answered is sent again by its peer.
+/// The reasons to drop a connection. Its peer sends unanswered records again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RelpError {
@@ -52,19 +52,19 @@ pub enum RelpError {
     /// A record came before `open`, or `open` came twice.
     #[error("the session is not opened once, before all else")]
     NotOpened,
-    /// The peer wants a version, or lacks a command, that is needed.
+    /// The peer does not offer a supported version or the command that is needed.
     #[error("the peer offers neither version 0 nor 1 of RELP with the command `syslog`")]
     Offers,
-    /// Nothing came for too long.
+    /// The connection was silent for too long.
     #[error("nothing came for {0:?}")]
     Idle(Duration),
-    /// The peer does not take its answers.
+    /// The peer does not read its answers.
     #[error("answers were not taken for {0:?}")]
     Stuck(Duration),
     /// The connection broke.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Records are taken no more.
+    /// Records are no longer accepted.
     #[error(transparent)]
     Closed(#[from] Closed),
     /// The records could not be made durable.
@@ -72,10 +72,11 @@ pub enum RelpError {
     Lost(#[from] Lost),
 }
 
-/// Serves one connection: until the peer closes it, or until `stopped`, when everything that came is answered.
+/// Serves one connection until the peer closes it, or until `stopped`; then everything that was received is
+/// answered.
 ///
 /// # Errors
-/// [`RelpError`]: the connection is to be dropped.
+/// [`RelpError`]; the connection must be dropped.
 pub async fn serve<S, D>(
     stream: S,
     deliver: D,
@@ -97,7 +98,7 @@ where
     ended
 }
 
-/// Takes records and answers them, until no more come and all are answered.
+/// Receives records and answers them, until no more come and all are answered.
 async fn converse<S, D>(
     session: &mut Session<S, D>,
     mut reader: ReadHalf<S>,
@@ -129,9 +130,9 @@ where
     Ok(())
 }
 
-/// Records that were handed on together, in the order in which they came.
+/// Transactions whose records were delivered together, in order.
 struct Unanswered<R> {
-    /// `None` if there was nothing to hand on.
+    /// `None` if there was nothing to deliver.
     receipt: Option<Pin<Box<R>>>,
     txnrs: Vec<u32>,
 }
@@ -142,17 +143,17 @@ struct Session<S, D: Deliver> {
     deliver: D,
     settings: Settings,
     decoder: Decoder,
-    /// Whether there was an `open`.
+    /// Whether an `open` was received.
     is_opened: bool,
-    /// Whether more may come.
+    /// Whether more commands may come.
     is_open: bool,
     /// The transaction that closed the session.
     closing: Option<u32>,
     batch: Batch,
-    /// Of the records in `batch`.
+    /// The transactions of the records in `batch`.
     txnrs: Vec<u32>,
     unanswered: VecDeque<Unanswered<D::Receipt>>,
-    /// How many of them there are.
+    /// The number of records in `unanswered`.
     records: usize,
 }
 
@@ -173,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite, D: Deliver> Session<S, D> {
         }
     }
 
-    /// Takes everything that is whole, and hands it on.
+    /// Processes all whole commands, and delivers their records.
     async fn take(&mut self) -> Result<(), RelpError> {
         let limit = self.settings.max_record_bytes;
         while let Some(event) = self.decoder.next_event()? {
@@ -225,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite, D: Deliver> Session<S, D> {
         Ok(())
     }
 
-    /// The records that came first are durable.
+    /// Answers the oldest records, which are durable.
     async fn answer_first(&mut self) -> Result<(), RelpError> {
         let Some(first) = self.unanswered.pop_front() else { return Ok(()) };
         let mut frames = Vec::new();
@@ -261,7 +262,7 @@ impl<S: AsyncRead + AsyncWrite, D: Deliver> Session<S, D> {
     }
 }
 
-/// Waits for the records that came first. Loses nothing if it is dropped meanwhile.
+/// Waits until the oldest records are durable. Cancel safe.
 async fn durable<R>(unanswered: &mut VecDeque<Unanswered<R>>) -> Result<(), Lost>
 where
     R: Future<Output = Result<(), Lost>>,
@@ -276,7 +277,7 @@ async fn read(reader: &mut ReadHalf<impl AsyncRead>, decoder: &mut Decoder) -> i
     reader.read_buf(decoder.room()).await
 }
 
-/// The answer to an `open`; `None` if the peer cannot be served.
+/// Returns the answer to an `open`; `None` if the peer cannot be served.
 fn accepted(offers: &[u8]) -> Option<Vec<u8>> {
     let offer = |name: &str| {
         let lines = offers.split(|&byte| byte == b'\n');

@@ -1,4 +1,5 @@
-//! Where records go in the tests of inputs: they are kept, and durable when the test says so.
+//! A destination for records in the tests of inputs: it keeps them, and they are durable when the test says
+//! so.
 
 use super::{Batch, Closed, Deliver, Lost};
 use std::collections::VecDeque;
@@ -8,14 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
-/// Keeps what is delivered.
+/// Keeps the delivered records.
 #[derive(Clone, Default)]
 pub(super) struct Shelf {
     /// Records, each ended by LF.
     pub(super) lines: Arc<Mutex<Vec<u8>>>,
-    /// The bytes of records that are too long.
+    /// The bytes of records that were too long.
     pub(super) long: Arc<Mutex<Vec<u8>>>,
-    /// One a batch; to drop it is to lose the batch.
+    /// One per batch; dropping it loses the batch.
     pub(super) receipts: Arc<Mutex<VecDeque<oneshot::Sender<()>>>>,
     /// Whether everything is durable at once.
     pub(super) at_once: bool,
@@ -27,12 +28,12 @@ pub(super) struct Shelf {
 pub(super) struct Ticket(oneshot::Receiver<()>);
 
 impl Shelf {
-    /// One where everything is durable at once.
+    /// Creates a shelf where everything is durable at once.
     pub(super) fn durable() -> Self {
         Self { at_once: true, ..Self::default() }
     }
 
-    /// The records.
+    /// Returns the records as text.
     pub(super) fn text(&self) -> String {
         String::from_utf8(self.lines.lock().unwrap().clone()).unwrap()
     }

@@ -1,4 +1,4 @@
-//! Sockets that wait for peers: made here, before anything is taken.
+//! Listening sockets, opened before any record is accepted.
 
 use super::datagram;
 use crate::primitives::diag::{Code, Diagnostic};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Listens for connections over TCP.
 ///
 /// # Errors
-/// I10, if the address is not ours to listen at.
+/// I10 if this process cannot listen at the address.
 pub fn tcp(address: SocketAddr) -> Result<TcpListener, Diagnostic> {
     let listener = TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
@@ -21,10 +21,10 @@ pub fn tcp(address: SocketAddr) -> Result<TcpListener, Diagnostic> {
     listener.map_err(|error| no_listener(&format!("tcp {address}"), &error))
 }
 
-/// Listens for datagrams over UDP, with a buffer of so many bytes if the kernel gives it.
+/// Listens for datagrams over UDP, with a receive buffer of `buffer_bytes` bytes if the kernel grants it.
 ///
 /// # Errors
-/// I10, if the address is not ours to listen at.
+/// I10 if this process cannot listen at the address.
 pub fn udp(address: SocketAddr, buffer_bytes: usize) -> Result<UdpSocket, Diagnostic> {
     let socket = UdpSocket::bind(address).and_then(|socket| {
         socket.set_nonblocking(true)?;
@@ -35,10 +35,10 @@ pub fn udp(address: SocketAddr, buffer_bytes: usize) -> Result<UdpSocket, Diagno
     Ok(socket)
 }
 
-/// Listens for connections to a socket file.
+/// Listens for connections at a socket file.
 ///
 /// # Errors
-/// I10, if the file cannot be made, or somebody listens to it already.
+/// I10 if the file cannot be made, or if another process listens there already.
 pub fn unix(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), Diagnostic> {
     let listener = at(path, mode, |path| {
         let listener = UnixListener::bind(path)?;
@@ -48,10 +48,11 @@ pub fn unix(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), Diagno
     listener.map_err(|error| no_listener(&format!("unix {}", path.display()), &error))
 }
 
-/// Listens for datagrams to a socket file, with a buffer of so many bytes if the kernel gives it.
+/// Listens for datagrams at a socket file, with a receive buffer of `buffer_bytes` bytes if the kernel grants
+/// it.
 ///
 /// # Errors
-/// I10, if the file cannot be made, or somebody listens to it already.
+/// I10 if the file cannot be made, or if another process listens there already.
 pub fn unix_datagram(
     path: &Path,
     mode: u32,
@@ -66,10 +67,10 @@ pub fn unix_datagram(
     socket.map_err(|error| no_listener(&format!("unix-datagram {}", path.display()), &error))
 }
 
-/// Gives a socket file these permissions; those that it had.
+/// Sets the permissions of a socket file, and returns its previous ones.
 ///
 /// # Errors
-/// I10, if it is not there any more.
+/// I10 if the file no longer exists.
 pub fn permit(file: &SocketFile, mode: u32) -> Result<u32, Diagnostic> {
     let permitted = fs::metadata(&file.path).and_then(|before| {
         fs::set_permissions(&file.path, Permissions::from_mode(mode))?;
@@ -78,24 +79,24 @@ pub fn permit(file: &SocketFile, mode: u32) -> Result<u32, Diagnostic> {
     permitted.map_err(|error| no_listener(&file.path.display().to_string(), &error))
 }
 
-/// A socket file that we made. It is removed when dropped, unless another one is in its place.
+/// A socket file that we made. Dropping it removes the file, unless another file has replaced it.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Device and inode.
+    /// Device and inode of the file.
     identity: (u64, u64),
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
-            // What stays is replaced by the next one who listens here.
+            // If the file cannot be removed, the next process that listens here replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Makes a socket file, in the place of one that nobody listens to.
+/// Makes a socket file, and replaces one on which nobody listens.
 fn at<S>(path: &Path, mode: u32, bind: impl FnOnce(&Path) -> io::Result<S>) -> io::Result<(S, SocketFile)> {
     if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         if is_in_use(path) {

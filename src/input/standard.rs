@@ -1,14 +1,15 @@
-//! Standard input of a sidecar: lines until its end, or until it is stopped.
+//! Standard input of a sidecar: read until its end or until a stop.
 
 use super::framing::{Framer, Framing};
 use super::{Arrival, Closed, Deliver, ReadBy, ReadError, Waiting};
 use std::io;
 use tokio::runtime::Handle;
 
-/// Reads frames until the end, or a stop. Blocks: for a thread of its own. What was read before is delivered; a frame that
+/// Reads frames until the end or a stop. Blocks, so it needs a thread of its own. What was read before is
+/// delivered; a frame that a stop or a failure cut off is delivered as too long, to be sealed.
 /// a stop or a failure cut off, to be sealed.
 ///
-/// # Errors
+/// If standard input cannot be read.
 /// If it cannot be read.
 pub fn read<D: Deliver>(
     mut input: Waiting,
@@ -42,7 +43,7 @@ pub fn read<D: Deliver>(
         }
     };
     if is_cut_off && framer.is_unfinished() {
-        // Half a frame is not searched: its other half may be that of an address.
+        // Half a frame is not searched: its other half may be the other half of an address.
         framer.seal_unfinished();
     }
     while let Some(batch) = framer.last_batch() {

@@ -1,4 +1,4 @@
-//! Connections that send frames: TCP, TLS on top of it, and stream sockets of this machine.
+//! Input from connections that send frames: TCP, TLS over TCP, and unix stream sockets.
 
 use super::framing::{Framer, Framing};
 use super::{Closed, Deliver};
@@ -14,15 +14,15 @@ use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// What takes connections.
+/// A socket that accepts connections.
 pub trait Listener: Send + Sync + 'static {
-    /// A connection.
+    /// The type of its connections.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection.
+    /// Accepts the next connection.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
@@ -31,7 +31,7 @@ impl Listener for TcpListener {
 
     async fn accept(&self) -> io::Result<Self::Stream> {
         let (stream, _) = self.accept().await?;
-        // Answers are small and waited for. If it cannot be set, they are later, no more.
+        // Answers are small, and peers wait for them. If this fails, answers are only later.
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
@@ -45,20 +45,21 @@ impl Listener for UnixListener {
     }
 }
 
-/// What all listeners share.
+/// The state that all listeners share.
 #[derive(Clone, Debug)]
 pub struct Doors {
-    /// A permit for each connection there may be.
+    /// One permit per connection that is allowed at a time.
     pub connections: Arc<Semaphore>,
-    /// Every connection is a task.
+    /// Every connection is a task of this tracker.
     pub tasks: TaskTracker,
-    /// No more connections; those there are end when they have nothing to say.
+    /// Cancelled to accept no more connections; open ones end once their peers have nothing more to send.
     pub stopped: CancellationToken,
 }
 
 impl Doors {
-    /// Takes connections and has each handled, until stopped. When there are as many as there may be, the next one
-    /// waits at the door. Those who wait there at the stop are heard, for they may have said what they had to say.
+    /// Accepts connections and spawns a task for each, until stopped. At the limit on connections, the next
+    /// one waits in the backlog. Connections that wait there at the stop are still served, for their peers
+    /// may have sent everything already.
     pub async fn open<L, H, F>(self, listener: L, handle: H)
     where
         L: Listener,
@@ -87,7 +88,7 @@ impl Doors {
                         tracing::warn!(%error, "a connection could not be accepted");
                         told = Some(Instant::now());
                     }
-                    // Out of descriptors, most likely: others must end first.
+                    // Probably no descriptors are left, so other connections must end first.
                     time::sleep(ACCEPT_AGAIN).await;
                 }
             }
@@ -100,34 +101,35 @@ impl Doors {
     }
 }
 
-/// Why a connection ended, if not because its peer wanted.
+/// The reasons why a connection ended, other than the peer's wish.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// Nothing came for too long.
+    /// The connection was silent for too long.
     #[error("nothing came for {0:?}")]
     Idle(Duration),
-    /// It ended in the middle of a frame.
+    /// The connection ended in the middle of a frame.
     #[error("it ended in the middle of a frame, or the last one had no end: what came of it is sealed")]
     Torn,
-    /// A frame was longer than what is sealed of one.
+    /// A frame was longer than what may be sealed.
     #[error("a frame is longer than what is sealed of one")]
     Endless,
     /// The connection broke.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Records are taken no more.
+    /// Records are no longer accepted.
     #[error(transparent)]
     Closed(#[from] Closed),
 }
 
-/// Reads frames until the peer ends, or until `stopped` and what is on its way has come. What was read before
-/// is always delivered; what came of a frame that has no end, to be sealed. That holds however the connection ended: a
-/// sender that is killed, or gives up, closes it as one does that has said all (tcp(7)), and RFC 6587, 3.4.2, has
-/// every line end with its trailer.
+/// Reads frames until the peer closes the connection, or until `stopped` and what is in flight has arrived.
+///
+/// What was read before is always delivered; a frame without an end is delivered as too long, to be sealed.
+/// This holds however the connection ended: a sender that is killed or gives up closes the connection just as
+/// one that is done (tcp(7)), and RFC 6587, 3.4.2, requires a trailer after every line.
 ///
 /// # Errors
-/// [`StreamError`]: the connection is to be dropped.
+/// [`StreamError`]; the connection must be dropped.
 pub async fn read<R, D>(
     reader: R,
     mut deliver: D,
@@ -194,11 +196,11 @@ async fn read_frames<R: AsyncRead + Unpin>(
     }
 }
 
-/// Delivers what is whole, and what there is no memory to wait for.
+/// Delivers whole frames, and an unfinished one if there is no memory to wait for the rest.
 async fn hand_on(framer: &mut Framer, deliver: &mut impl Deliver) -> Result<(), StreamError> {
     loop {
         while let Some(batch) = framer.next_batch() {
-            // Nobody is told when it is durable.
+            // Nobody waits for the receipt.
             drop(deliver.deliver(batch).await?);
         }
         if framer.is_hopeless() {
@@ -211,7 +213,7 @@ async fn hand_on(framer: &mut Framer, deliver: &mut impl Deliver) -> Result<(), 
     }
 }
 
-/// A busy connection gets larger reads, an idle one gives the memory back.
+/// Returns the next read size: larger for a busy connection, smaller for an idle one, which frees memory.
 fn next_size(size: usize, bytes: usize, room: usize) -> usize {
     if bytes == room {
         (2 * size).min(MOST_READ_BYTES)
@@ -225,23 +227,25 @@ fn next_size(size: usize, bytes: usize, room: usize) -> usize {
 const LEAST_READ_BYTES: usize = 4 << 10;
 const MOST_READ_BYTES: usize = 128 << 10;
 
-/// After a stop: what has not come after so long was not on its way. Small writes wait at their sender for an answer to those
-/// before (RFC 896), which ours may delay by up to half a second (RFC 9293, 3.8.6.3; Linux: 40 to 200 ms).
+/// After a stop: bytes that have not arrived within this time were not in flight. A sender holds back small
+/// writes until earlier ones are acknowledged (RFC 896), and our acknowledgement may be delayed by up to half
+/// a second (RFC 9293, 3.8.6.3; Linux: 40 to 200 ms).
 const QUIET: Duration = Duration::from_millis(500);
 
-/// After a stop: the sockets of both ends together hold no more by default (tcp(7), `tcp_wmem` and `tcp_rmem`), so a
-/// peer that goes on and on cannot keep us.
+/// After a stop: by default the sockets of both ends hold no more than this (tcp(7), `tcp_wmem` and
+/// `tcp_rmem`). A peer that never pauses therefore cannot keep us from stopping.
 const MOST_ON_THE_WAY_BYTES: usize = 16 << 20;
 
-/// At a stop: who waits at the door is there at once.
+/// At a stop: a connection in the backlog is accepted within this time.
 const AT_THE_DOOR: Duration = Duration::from_millis(10);
 
-/// At a stop: connections end as soon as they have nothing to say, and leave their place to who waits at the door.
+/// At a stop: connections end as soon as their peers are silent, and free their permits for those in the
+/// backlog.
 const A_PLACE: Duration = Duration::from_secs(1);
 
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// How often it is told that connections cannot be accepted.
+/// Shortest time between two warnings that connections cannot be accepted.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
@@ -256,7 +260,7 @@ mod tests {
     const FRAMING: Framing =
         Framing { max_frame_bytes: 1000, max_sealed_bytes: 10_000, trailer: Trailer::Lf };
 
-    /// How a connection ends.
+    /// How the peer ends a connection.
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum End {
         Orderly,
@@ -265,7 +269,7 @@ mod tests {
         Stopped,
     }
 
-    /// What comes of a connection over which these bytes came: lines, what is sealed, how it was left.
+    /// Sends these bytes over a connection. Returns the lines, what is sealed, and how the connection ended.
     async fn heard(bytes: &[u8], end: End) -> (String, String, Result<(), StreamError>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -279,7 +283,7 @@ mod tests {
             }
         };
         let ending = async {
-            // What was sent is read before a reset can take it away.
+            // Gives the bytes time to be read before a reset can discard them.
             time::sleep(Duration::from_millis(50)).await;
             match end {
                 End::Orderly => drop(peer),
@@ -324,7 +328,7 @@ mod tests {
         let (mut peer, stream) = tokio::io::duplex(1000);
         let shelf = Shelf::durable();
         let sending = async {
-            // As long as some peers wait for an answer to what they sent before.
+            // As long as some peers wait for an acknowledgement of earlier data.
             time::sleep(Duration::from_millis(200)).await;
             peer.write_all(b"<13>one\n").await.unwrap();
             peer

@@ -1,17 +1,18 @@
-//! A log file that somebody else writes, followed through its rotations.
+//! Follows a log file that another program writes, through its rotations.
 //!
-//! - How far it was read is kept durably, and only advanced over lines that are durable. So after a crash some lines are
-//!   read twice, and none is missed.
-//! - A file is known by device, inode and time of birth, not by its name. When it is renamed, it is read to its end beside
-//!   the file that takes its name; also if that happened while nobody followed it.
-//! - When it is cut (`copytruncate`), reading starts again at its beginning. What was written between the last look and
-//!   the cut is lost, as it is for every follower.
-//! - A file that somebody follows under another name is left alone; when that one gives it up, it is read on from there.
-//! - Below the directory of a pattern no symbolic link is followed, whenever it came there: whoever may make names in there would
-//!   else have any file read.
-//! - A last line without line feed waits for its rest. When the file is given up, it is sealed, for it may be half a line;
-//!   when the file is cut, together with the first line after the cut, which may be the other half. That is known after a restart,
-//!   too.
+//! - The offset up to which lines are durable is kept durably. So after a crash some lines are read twice,
+//!   and none is missed.
+//! - A file is identified by device, inode and time of birth, not by its name. When it is renamed, it is read
+//!   to its end alongside the file that takes its name, even if that happened while nobody followed it.
+//! - When a file is truncated (`copytruncate`), reading starts again at its beginning. What was written
+//!   between the last look and the truncation is lost, as it is for every follower.
+//! - A file that is already followed under another name is left alone. When that follower gives it up,
+//!   reading continues where it ended.
+//! - Below the directory of a pattern no symbolic link is followed, whenever it was made: otherwise whoever
+//!   may make names there could have any file read.
+//! - A last line without line feed waits for its rest. When the file is given up, that line is sealed, for it
+//!   may be half a line. When the file is truncated, it is sealed together with the first line after the
+//!   truncation, which may be its other half. This is known even after a restart.
 
 mod claims;
 mod cutter;
@@ -35,18 +36,19 @@ use std::time::Duration;
 use tokio::task;
 use tokio::time::{self, Instant};
 
-/// How a file is followed.
+/// Settings for following a file.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Its path. It need not be there yet.
+    /// The path of the file, which need not exist yet.
     pub path: PathBuf,
-    /// What matched it. Below its directory others may make names: no symbolic link there is followed, and no message says one.
+    /// The pattern that matched the path. Others may make names below its directory, so no symbolic link
+    /// there is followed, and no message quotes such a name.
     pub pattern: Option<Pattern>,
-    /// A longer line is sealed, in bytes.
+    /// Longer lines, in bytes, are sealed.
     pub max_record_bytes: usize,
-    /// How often is looked for more, and for a rotation.
+    /// How often to look for more bytes and for a rotation.
     pub poll: Duration,
-    /// A file that was renamed is given up when nothing was written to it for so long: its writer needs a moment to
+    /// A renamed file is given up when nothing was written to it for this long: its writer needs a moment to
     /// open the new one.
     pub linger: Duration,
 }
@@ -56,36 +58,36 @@ impl Settings {
         if self.pattern.is_some() { fs::symlink_metadata(path) } else { fs::metadata(path) }
     }
 
-    /// What messages call it: as the configuration does.
+    /// Returns what messages call the file: the path or pattern in the configuration.
     #[must_use]
     pub fn place(&self) -> String {
         self.pattern.as_ref().map_or_else(|| self.path.display().to_string(), Pattern::to_string)
     }
 }
 
-/// Why a file is followed no more.
+/// The reasons why a file is no longer followed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TailError {
     /// Offsets cannot be read or kept.
     #[error("cannot keep how far it was read")]
     Offsets(#[source] io::Error),
-    /// The file is there and cannot be read.
+    /// The file exists and cannot be read.
     #[error("cannot read it")]
     Read(#[source] io::Error),
-    /// Records are taken no more.
+    /// Records are no longer accepted.
     #[error(transparent)]
     Closed(#[from] Closed),
-    /// Lines could not be made durable; they are read again the next time.
+    /// Lines could not be made durable; they are read again next time.
     #[error(transparent)]
     Lost(#[from] Lost),
 }
 
-/// Follows a file until `stopped`, or until that fails, unless `claims` say that somebody else does; then waits until it is
-/// known of what was read whether it is durable, and keeps how far that is.
+/// Follows a file until `stopped` or an error, unless `claims` says that it is already followed. Then waits
+/// until it is known which lines are durable, and keeps the offsets.
 ///
 /// # Errors
-/// [`TailError`]. Nothing is lost by following it again, with the same `offsets`.
+/// [`TailError`]. Following the file again with the same `offsets` loses nothing.
 pub async fn follow<D: Deliver>(
     settings: Settings,
     claims: Claims,
@@ -100,21 +102,21 @@ pub async fn follow<D: Deliver>(
     followed.and(settled)
 }
 
-/// What is followed.
+/// The files that are followed for one path.
 struct Tail<D: Deliver> {
     settings: Settings,
     claims: Claims,
     deliver: D,
     offsets: Offsets,
-    /// Renamed ones first, oldest first; last, the one that has the name.
+    /// Renamed files first, oldest first; last, the file that has the name.
     files: Vec<Followed<D::Receipt>>,
-    /// What was kept last, and when.
+    /// The offsets that were last kept, and when.
     kept: (Vec<Kept>, Instant),
 }
 
 impl<D: Deliver> Tail<D> {
-    /// Finds the files that were followed before under whatever name, and those that came between them and the one that
-    /// has the name now.
+    /// Finds the files that were followed before, whatever their names are now, and those that came between
+    /// them and the file that has the name now.
     fn start(settings: Settings, claims: Claims, deliver: D, offsets: Offsets) -> Result<Self, TailError> {
         let kept = offsets.load().map_err(TailError::Offsets)?.unwrap_or_default();
         let mut files = Vec::new();
@@ -136,7 +138,7 @@ impl<D: Deliver> Tail<D> {
         Ok(tail)
     }
 
-    /// Reads what there is and what comes, until `stopped`.
+    /// Reads the bytes that are there and that arrive, until `stopped`.
     async fn follow(&mut self, stopped: impl Future<Output = ()>) -> Result<(), TailError> {
         let mut stopped = pin!(stopped);
         loop {
@@ -155,10 +157,11 @@ impl<D: Deliver> Tail<D> {
         }
     }
 
-    /// Looks which file has the name; one that had it is given up when it has been quiet.
+    /// Finds out which file has the name now. The others count as renamed, and are given up once they have
+    /// been quiet.
     fn look(&mut self) -> Result<(), TailError> {
         let named = match self.settings.metadata(&self.settings.path) {
-            // To whoever put it there it would give a file that only we may read.
+            // Following the link would read a file that perhaps only we may read, for whoever made the link.
             Ok(metadata) if metadata.is_symlink() => return Ok(()),
             Ok(metadata) => Identity::of(&metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -168,8 +171,9 @@ impl<D: Deliver> Tail<D> {
         let newest = match at {
             Some(at) => Some(self.files.remove(at)),
             None => {
-                // Rotations may have been faster than we look, or were while nothing could be read. Who may not list the
-                // directory misses these, and follows what has the name all the same.
+                // There may have been several rotations since the last look, or while nothing could be read.
+                // If we may not list the directory, those files are missed, and the file with the name is
+                // followed nevertheless.
                 if let Some(before) = self.files.last().map(Followed::identity) {
                     let siblings = siblings(&self.settings).unwrap_or_default();
                     self.files.extend(between(&before, &siblings, &self.claims, &self.settings)?);
@@ -185,7 +189,7 @@ impl<D: Deliver> Tail<D> {
         Ok(())
     }
 
-    /// Reads a part of each file; whether there may be more at once.
+    /// Reads a part of each file. Returns whether more may be there at once.
     async fn read(&mut self) -> Result<bool, TailError> {
         let mut more = false;
         for file in &mut self.files {
@@ -205,7 +209,7 @@ impl<D: Deliver> Tail<D> {
         Ok(())
     }
 
-    /// Waits until it is known of everything whether it is durable.
+    /// Waits until it is known which lines are durable.
     async fn settle_all(&mut self) -> Result<(), TailError> {
         let mut all = Ok(());
         for file in &mut self.files {
@@ -233,7 +237,7 @@ impl<D: Deliver> Tail<D> {
     }
 }
 
-/// Opens a file; `None` if it has gone meanwhile, or somebody else follows it.
+/// Opens a file; `None` if it is gone by now or already followed.
 fn open<R>(
     path: &Path,
     known: Option<&Kept>,
@@ -249,7 +253,8 @@ where
     }
 }
 
-/// The files, oldest first, that had the name after `before` and have it no more, as far as rotations left them beside it.
+/// Finds the files, oldest first, that had the name after `before` and no longer have it, as far as rotations
+/// left them in the same directory.
 fn between<R>(
     before: &Identity,
     siblings: &[(PathBuf, Identity)],
@@ -270,7 +275,7 @@ where
     Ok(files)
 }
 
-/// The regular files beside the one that is followed, and itself.
+/// Lists the regular files in the directory of the file that is followed, including that file.
 fn siblings(settings: &Settings) -> io::Result<Vec<(PathBuf, Identity)>> {
     let directory =
         settings.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -281,7 +286,7 @@ fn siblings(settings: &Settings) -> io::Result<Vec<(PathBuf, Identity)>> {
     let mut found = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        // One that goes away meanwhile is not there.
+        // A file that disappears meanwhile is skipped.
         if let Ok(metadata) = settings.metadata(&path)
             && metadata.is_file()
         {
@@ -291,8 +296,8 @@ fn siblings(settings: &Settings) -> io::Result<Vec<(PathBuf, Identity)>> {
     Ok(found)
 }
 
-/// Whether `path` has a name that a rotation gives to `of`, and is not compressed: `.1`, `-20261123`, `.20261123T230000Z`, `.old`.
-/// `mail.log` is another log than `mail`.
+/// Returns whether `path` has a name that a rotation gives to `of`, without compression: `.1`, `-20261123`,
+/// `.20261123T230000Z`, `.old`. `mail.log` is a different log than `mail`.
 fn is_rotated(path: &Path, of: &Path) -> bool {
     let name =
         |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -304,10 +309,11 @@ fn is_rotated(path: &Path, of: &Path) -> bool {
     found.strip_prefix(&of).is_some_and(|rest| is_number(rest) || rest == ".old")
 }
 
-/// What compressing programs add to a name.
+/// The suffixes that compression programs append.
 const COMPRESSED: &[&str] = &[".gz", ".xz", ".bz2", ".zst", ".lz4", ".Z"];
 
-/// How often offsets are kept at most: so many seconds of lines are read twice after a crash.
+/// Shortest time between two saves of offsets: after a crash, up to this many seconds of lines are read
+/// twice.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// I12: a file is not read.

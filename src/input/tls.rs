@@ -1,6 +1,6 @@
-//! TLS in front of connections (RFC 5425): our certificate, and which clients may come.
+//! TLS for connections (RFC 5425): our certificate, and the clients that may connect.
 //!
-//! Certificates can be exchanged while connections last: those that begin later see the new ones.
+//! Certificates can be replaced while connections last; later connections use the new ones.
 
 mod clients;
 
@@ -25,17 +25,19 @@ use tokio_rustls::server::TlsStream;
 /// The files that an input with TLS is set up from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
-    /// Our certificate and those between it and a root, in PEM.
+    /// Our certificate chain without the root, in PEM.
     pub certificate: PathBuf,
-    /// Its private key, in PEM.
+    /// The private key of our certificate, in PEM.
     pub key: PathBuf,
-    /// Roots of the certificates of clients, in PEM. Without it, clients can only be known by fingerprint.
+    /// Trusted roots for the certificates of clients, in PEM. Without them, clients can only be identified by
+    /// fingerprint.
     pub client_ca: Option<PathBuf>,
-    /// Who may connect. Empty: whoever has a certificate of that root, or anybody if there is none either.
+    /// The clients that may connect. If empty: every client with a certificate of those roots, or anybody if
+    /// there are no roots.
     pub clients: Vec<Client>,
 }
 
-/// What new connections are accepted with.
+/// The configuration with which new connections are accepted.
 #[derive(Clone, Debug)]
 pub struct Tls(Arc<RwLock<Loaded>>);
 
@@ -45,17 +47,17 @@ struct Loaded {
     clients: Arc<[Client]>,
 }
 
-/// Why a connection was not accepted.
+/// The reasons why a connection was not accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// The handshake failed.
     #[error("the handshake failed")]
     Handshake(#[from] io::Error),
-    /// It took too long.
+    /// The handshake took too long.
     #[error("the handshake took too long")]
     Slow,
-    /// The client has a certificate, but is not on the list.
+    /// The client has a certificate but is not on the list.
     #[error("the client is not on the list")]
     NotListed,
 }
@@ -64,21 +66,21 @@ impl Tls {
     /// Loads all files.
     ///
     /// # Errors
-    /// I11 with the file that is wrong.
+    /// I11, naming the file that is wrong.
     pub fn load(files: &Files) -> Result<Self, Diagnostic> {
         Ok(Self(Arc::new(RwLock::new(Loaded::new(files)?))))
     }
 
-    /// From now on connections are accepted with what `loaded` holds.
+    /// Replaces the configuration for new connections with that of `loaded`.
     pub fn exchange(&self, loaded: &Self) {
         let loaded = loaded.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = loaded;
     }
 
-    /// Shakes hands, and looks whether the client is on the list.
+    /// Performs the handshake, and checks whether the client is on the list.
     ///
     /// # Errors
-    /// [`TlsError`]; nothing was read of what the client has to say.
+    /// [`TlsError`]; nothing that the client has sent was read then.
     pub async fn accept<S>(&self, stream: S) -> Result<TlsStream<S>, TlsError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -114,7 +116,7 @@ impl Loaded {
     }
 }
 
-/// Who looks at the certificates of clients; `None` if they need none.
+/// Returns the verifier for the certificates of clients; `None` if clients need no certificate.
 fn verifier(files: &Files) -> Result<Option<Arc<dyn ClientCertVerifier>>, Diagnostic> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let Some(path) = &files.client_ca else {
@@ -139,7 +141,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Diagnostic>
     Ok(certificates)
 }
 
-/// What is wrong with a file, without what is in it.
+/// Says what is wrong with a file, without quoting from it.
 fn told(error: pem::Error) -> String {
     match error {
         pem::Error::Io(error) => error.to_string(),
@@ -156,7 +158,7 @@ fn unusable(path: &Path, why: &str) -> Diagnostic {
 
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// I11: a certificate or key that is of no use.
+/// I11: a certificate or key that cannot be used.
 pub static UNUSABLE: Code = Code {
     id: "I11",
     title: "TLS cannot be set up",

@@ -1,4 +1,4 @@
-//! Waiting for bytes, a signal or a deadline, whichever comes first.
+//! Waits for bytes, a signal or a deadline, whichever comes first.
 
 use super::{Arrival, ReadBy};
 use crate::primitives::clock::Clock;
@@ -13,40 +13,40 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Asks the reader to stop: from a signal, or because the output has gone.
+/// Asks the reader to stop, because of a signal or because the output is gone.
 ///
-/// A request is for ever: the byte that carries it is never taken out of the socket.
+/// A request is permanent: the byte that carries it is never read from the socket.
 #[derive(Debug)]
 pub struct Stop(UnixStream);
 
-/// Where a [`Waiting`] learns that it is to stop.
+/// The receiving end of a [`Stop`], for a [`Waiting`].
 #[derive(Debug)]
 pub struct Stopped(UnixStream);
 
-/// Signals stop the reader as long as this lives.
+/// Lets signals stop the reader until it is dropped.
 #[derive(Debug)]
 pub struct Signals(Vec<SigId>);
 
 impl Stop {
-    /// A switch and its sensor.
+    /// Creates a stop and its receiving end.
     ///
     /// # Errors
-    /// If the operating system has no descriptors left.
+    /// If no descriptors are left.
     pub fn new() -> io::Result<(Self, Stopped)> {
         let (stop, stopped) = UnixStream::pair()?;
         stop.set_nonblocking(true)?;
         Ok((Self(stop), Stopped(stopped)))
     }
 
-    /// Stops the reader, now if it is blocked.
+    /// Stops the reader, at once if it is blocked.
     pub fn request(&self) {
-        // Full means that it was asked before; closed, that nobody reads any more.
+        // If the socket is full, a stop was requested before; if it is closed, nobody reads any more.
         let _ = (&self.0).write(&[1]);
     }
 
-    /// Lets SIGTERM and SIGINT stop the reader, and SIGHUP, which comes when the terminal closes, unless the process
-    /// was started to ignore it. A second one has the signal's default effect, so that a writer whose reader hangs can
-    /// still be interrupted.
+    /// Lets SIGTERM and SIGINT stop the reader; also SIGHUP, which comes when the terminal closes, unless the
+    /// process was started to ignore it. A second signal has its default effect, so that a writer whose
+    /// reader hangs can still be interrupted.
     ///
     /// # Errors
     /// If the handlers cannot be installed.
@@ -55,7 +55,7 @@ impl Stop {
         let seen = Arc::new(AtomicBool::new(false));
         let hangup = if ignores_hangup() { None } else { Some(SIGHUP) };
         for signal in [SIGTERM, SIGINT].into_iter().chain(hangup) {
-            // The order matters: the default comes first and looks at `seen` before it is set.
+            // The order matters: the conditional default comes first, and checks `seen` before it is set.
             signals.0.push(flag::register_conditional_default(signal, Arc::clone(&seen))?);
             signals.0.push(flag::register(signal, Arc::clone(&seen))?);
             signals.0.push(low_level::pipe::register(signal, self.0.try_clone()?)?);
@@ -64,8 +64,8 @@ impl Stop {
     }
 }
 
-/// Whether whoever started the process has it ignore SIGHUP, as nohup(1) does. Where that cannot be told it is left as
-/// it is.
+/// Returns whether the process was started to ignore SIGHUP, as by nohup(1). If that is unknown, SIGHUP is
+/// left as it is.
 fn ignores_hangup() -> bool {
     // proc(5): the lowest bit of the mask is signal 1.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -82,13 +82,13 @@ impl Drop for Signals {
     }
 }
 
-/// A file, pipe, socket or terminal that is read only when it has something to say.
+/// A file, pipe, socket or terminal that is read only when bytes are there or the end has come.
 #[derive(Debug)]
 pub struct Waiting {
     file: File,
     stopped: Stopped,
     clock: Clock,
-    /// After a stop: the bytes that had been written to the pipe by then and are still to be read.
+    /// After a stop: the number of bytes that were in the pipe by then and are still to be read.
     left: Option<u64>,
 }
 
@@ -96,14 +96,14 @@ impl Waiting {
     /// Reads `file` until its end or until `stopped`.
     #[must_use]
     pub fn new(file: File, stopped: Stopped, clock: Clock) -> Self {
-        // Sixteen times the default of 64 KiB: fewer, larger reads. Not a pipe, or not allowed: no matter.
+        // Sixteen times the default of 64 KiB, for fewer, larger reads. It does not matter if this fails.
         #[cfg(target_os = "linux")]
         let _ = rustix::pipe::fcntl_setpipe_size(&file, PIPE_BYTES);
         Self { file, stopped, clock, left: None }
     }
 
     fn wait(&self, deadline: Option<Timestamp>) -> io::Result<Ready> {
-        // With a clock that stands still, no deadline is ever reached by waiting.
+        // If the clock stands still, waiting never reaches a deadline.
         let deadline = deadline.filter(|_| self.clock.is_running());
         loop {
             let left = deadline.map(|deadline| until(deadline, self.clock.now()));
@@ -116,7 +116,7 @@ impl Waiting {
             if !fds[0].revents().is_empty() {
                 return Ok(Ready::Stop);
             }
-            // An error or hang-up is readable too: the read says what it is.
+            // An error or hang-up makes the file readable too; the read returns which.
             if !fds[1].revents().is_empty() {
                 return Ok(Ready::Bytes);
             }
@@ -126,15 +126,16 @@ impl Waiting {
         }
     }
 
-    /// What a writer has put into the pipe or socket already: dropping it would lose lines that the
-    /// writer believes delivered. A regular file keeps its bytes, so there is nothing to save.
+    /// Returns the number of bytes that a writer has already put into the pipe or socket. Dropping them would
+    /// lose lines that the writer believes delivered. A regular file keeps its bytes, so nothing is in
+    /// flight.
     fn in_flight(&self) -> u64 {
         let is_regular = self.file.metadata().is_ok_and(|metadata| metadata.is_file());
         if is_regular { 0 } else { rustix::io::ioctl_fionread(&self.file).unwrap_or(0) }
     }
 
-    /// Reads what was in flight when the stop came, no more: a writer that goes on and on cannot keep
-    /// us from stopping.
+    /// Reads what was in flight when the stop came, and no more, so that a writer which never pauses cannot
+    /// keep us from stopping.
     fn read_left(&mut self, buffer: &mut [u8], left: u64) -> io::Result<Arrival> {
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let count = if most == 0 { 0 } else { (&self.file).read(&mut buffer[..most])? };
@@ -158,7 +159,7 @@ impl ReadBy for Waiting {
                 Ready::Bytes => match (&self.file).read(buffer) {
                     Ok(0) => return Ok(Arrival::End),
                     Ok(count) => return Ok(Arrival::Bytes(count)),
-                    // A non-blocking descriptor that somebody else emptied: wait again.
+                    // Another reader emptied this non-blocking descriptor: wait again.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => return Err(error),
                 },
@@ -173,8 +174,8 @@ enum Ready {
     Deadline,
 }
 
-/// The time from `now` to `deadline`, a minute at most: the system clock may be set meanwhile, and the
-/// machine may sleep, which the timer of `poll` does not count.
+/// Returns the time from `now` to `deadline`, but at most a minute: the system clock may be set meanwhile,
+/// and the machine may sleep, which the timer of `poll` does not count.
 fn until(deadline: Timestamp, now: Timestamp) -> Timespec {
     let left = deadline.duration_since(now);
     if left.is_negative() {
@@ -186,7 +187,7 @@ fn until(deadline: Timestamp, now: Timestamp) -> Timespec {
     Timespec { tv_sec: left.as_secs(), tv_nsec: left.subsec_nanos().into() }
 }
 
-/// The largest pipe that an unprivileged process may ask for by default (pipe(7)).
+/// The largest pipe that an unprivileged process may request by default (pipe(7)).
 #[cfg(target_os = "linux")]
 const PIPE_BYTES: usize = 1 << 20;
 
@@ -298,7 +299,7 @@ mod tests {
         assert_eq!(blocked.join().unwrap(), Ok(b"x".to_vec()));
     }
 
-    /// The only test that raises a signal: a second one while handlers are installed would be fatal.
+    /// The only test that raises a signal: a second signal while handlers are installed would be fatal.
     #[test]
     fn a_signal_stops_the_reader() {
         let (_writer, stop, mut waiting) = pipe(Clock::System);

@@ -142,7 +142,7 @@ pub enum KeyError {
     NoWrap {
         /// The epoch.
         epoch: String,
-        /// Where it was looked for.
+        /// The directory that was searched.
         path: PathBuf,
     },
     /// The epoch has not begun.

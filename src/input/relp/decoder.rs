@@ -1,66 +1,66 @@
-//! What a RELP peer asks, out of whatever the reads return.
+//! Decodes the commands of a RELP peer from whatever the reads return.
 
 use crate::primitives::relp::{self, Header, MOST_HEADER_BYTES};
 use std::ops::Range;
 
 use crate::primitives::relp::Malformed;
 
-/// Why nothing that follows can be understood, or is read.
+/// The reasons to stop reading a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// It is no frame.
+    /// The bytes are not a RELP frame.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The count of a record is larger than what is sealed of one.
+    /// The length of a record exceeds what may be sealed.
     #[error("a record is longer than what is sealed of one")]
     Endless,
 }
 
-/// What a peer asks.
+/// A command of the peer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// To begin; with what it can do, a line each.
+    /// `open`, with the offers of the peer, one per line.
     Open {
         /// The transaction.
         txnr: u32,
         /// `name=value` lines.
         offers: &'a [u8],
     },
-    /// To keep a record.
+    /// `syslog`, with a record to keep.
     Record {
         /// The transaction.
         txnr: u32,
-        /// The record, without the one LF that some senders put at its end.
+        /// The record, without the one LF that some senders append.
         record: &'a [u8],
     },
     /// The next bytes of a record that is too long.
     LongPart(&'a [u8]),
-    /// Its last bytes.
+    /// The last bytes of that record.
     LongEnd {
         /// The transaction.
         txnr: u32,
         /// The bytes; there may be none.
         bytes: &'a [u8],
     },
-    /// To end.
+    /// `close`.
     Close {
         /// The transaction.
         txnr: u32,
     },
-    /// Something else.
+    /// Any other command.
     Unknown {
         /// The transaction.
         txnr: u32,
     },
 }
 
-/// Cuts events out of a stream.
+/// Cuts a stream into events.
 #[derive(Debug)]
 pub struct Decoder {
     buffer: Vec<u8>,
-    /// What comes before it has been given out.
+    /// The bytes before this have been returned.
     start: usize,
-    /// A record that is given out as it comes.
+    /// The long record that is being returned in parts.
     long: Option<Long>,
     max_record_bytes: usize,
     max_sealed_bytes: u64,
@@ -69,18 +69,19 @@ pub struct Decoder {
 #[derive(Clone, Copy, Debug)]
 struct Long {
     txnr: u32,
-    /// Bytes of it that were not given out.
+    /// Number of bytes that have not been returned.
     left: usize,
 }
 
 impl Decoder {
-    /// Gives records of more than `max_record_bytes` out as they come; one of more than `max_sealed_bytes` ends it.
+    /// Creates a decoder that returns records of more than `max_record_bytes` in parts, and fails at one of
+    /// more than `max_sealed_bytes`.
     #[must_use]
     pub fn new(max_record_bytes: usize, max_sealed_bytes: u64) -> Self {
         Self { buffer: Vec::new(), start: 0, long: None, max_record_bytes, max_sealed_bytes }
     }
 
-    /// Where the next bytes are to be appended.
+    /// Returns the buffer to which the next bytes must be appended.
     pub fn room(&mut self) -> &mut Vec<u8> {
         self.buffer.drain(..self.start);
         self.start = 0;
@@ -91,10 +92,10 @@ impl Decoder {
         &mut self.buffer
     }
 
-    /// The next event; `None` without more bytes.
+    /// Returns the next event; `None` if more bytes are needed.
     ///
     /// # Errors
-    /// [`Unreadable`]: nothing that follows is read.
+    /// [`Unreadable`]; nothing after that can be read.
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Unreadable> {
         if let Some(long) = self.long {
             return self.next_of_long(long);
@@ -129,13 +130,13 @@ impl Decoder {
         }))
     }
 
-    /// Bytes that wait for the rest of their frame.
+    /// Returns the number of bytes that wait for the rest of their frame.
     #[must_use]
     pub fn unfinished_bytes(&self) -> usize {
         self.buffer.len() - self.start
     }
 
-    /// Gives the record that waits for its rest out as it comes, for it cannot be held.
+    /// Switches to returning the unfinished record in parts, because there is no memory for it.
     pub fn seal_unfinished(&mut self) {
         if let Ok(Some(header)) = relp::header(&self.buffer[self.start..])
             && self.long.is_none()
@@ -155,16 +156,16 @@ impl Decoder {
             self.start = part.end;
             return Ok((!part.is_empty()).then(|| Event::LongPart(&self.buffer[part])));
         }
-        // The last bytes wait for the LF after them.
+        // The last bytes are held back until the LF after them arrives.
         let Some(end) = self.end_of_frame(&part)? else { return Ok(None) };
         (self.long, self.start) = (None, end);
         Ok(Some(Event::LongEnd { txnr, bytes: &self.buffer[part] }))
     }
 
-    /// Where the frame ends whose DATA is there; `None` if it is not whole.
+    /// Returns the end of the frame whose DATA has been received; `None` if the frame is incomplete.
     fn end_of_frame(&self, data: &Range<usize>) -> Result<Option<usize>, Malformed> {
         if data.is_empty() && self.long.is_none() {
-            // The LF ended the header.
+            // The LF has already ended the header.
             return Ok(Some(data.end));
         }
         match self.buffer.get(data.end) {
@@ -175,13 +176,13 @@ impl Decoder {
     }
 }
 
-/// Asked for at a time.
+/// Bytes to ask for at a time.
 const READ_BYTES: usize = 64 << 10;
 
-/// Memory that is kept while nothing is unfinished.
+/// Most memory kept while nothing is unfinished.
 const MOST_IDLE_BYTES: usize = 4 * READ_BYTES;
 
-/// DATA of an `open`, and of what is not known: a kilobyte is much.
+/// Most DATA of an `open` or of an unknown command; a kilobyte is a lot.
 const MOST_CONTROL_BYTES: usize = 16 << 10;
 
 const _: () = assert!(MOST_HEADER_BYTES < READ_BYTES);
@@ -191,7 +192,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// An event that owns its bytes; parts of a long record are put together.
+    /// An event that owns its bytes. The parts of a long record are joined.
     #[derive(Clone, Debug, PartialEq, Eq)]
     enum Seen {
         Open(u32, Vec<u8>),
@@ -250,13 +251,13 @@ mod tests {
             (&b""[..], vec![]),
             (b"1 open 5 a=b\nc\n", vec![Open(1, b"a=b\nc".to_vec())]),
             (b"2 syslog 3 abc\n3 close 0\n", vec![Record(2, b"abc".to_vec()), Close(3)]),
-            // One LF at the end is the sender's, all others are the record's.
+            // One LF at the end belongs to the sender's framing, all others to the record.
             (b"2 syslog 4 a\nb\n\n", vec![Record(2, b"a\nb".to_vec())]),
             (b"2 syslog 2 \n\n\n", vec![Record(2, b"\n".to_vec())]),
             (b"2 syslog 1 \n\n", vec![Record(2, vec![])]),
             (b"2 syslog 0\n", vec![Record(2, vec![])]),
             (b"7 starttls 0\n8 rsp 1 x\n", vec![Unknown(7), Unknown(8)]),
-            // At the limit of 8, and beyond it.
+            // At the limit of 8, and above it.
             (b"1 syslog 8 12345678\n", vec![Record(1, b"12345678".to_vec())]),
             (b"1 syslog 9 123456789\n2 close 0\n", vec![Long(1, b"123456789".to_vec()), Close(2)]),
             (b"1 syslog 9 12345678\n\n", vec![Long(1, b"12345678\n".to_vec())]),
@@ -305,7 +306,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any chunking of the stream gives the same events, and they are what was written.
+        /// However the stream is cut, it yields the same events, and they are those that were written.
         #[test]
         fn any_chunking_gives_the_same(
             records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..12),

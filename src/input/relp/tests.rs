@@ -1,4 +1,4 @@
-//! A session, from the other end of the connection.
+//! Sessions, seen from the other end of the connection.
 
 use super::*;
 use crate::input::shelf::Shelf;
@@ -15,7 +15,7 @@ const OPENED: &str = concat!(
     "\ncommands=syslog\n"
 );
 
-/// The peer's end, what becomes of the session, and what ends it.
+/// Starts a session. Returns the peer's end, the task of the session, and the switch that stops it.
 fn start(
     shelf: &Shelf,
 ) -> (DuplexStream, tokio::task::JoinHandle<Result<(), RelpError>>, oneshot::Sender<()>) {
@@ -31,7 +31,7 @@ async fn expect(peer: &mut DuplexStream, expected: &str) {
     assert_eq!(String::from_utf8(bytes).unwrap(), expected);
 }
 
-/// What comes until nothing moves any more.
+/// Reads until nothing moves any more.
 async fn settle(peer: &mut DuplexStream) -> String {
     let mut bytes = Vec::new();
     while let Ok(read) = time::timeout(Duration::from_millis(1), peer.read_buf(&mut bytes)).await {
@@ -53,7 +53,7 @@ async fn a_record_is_answered_when_it_is_durable_and_not_before() {
     peer.write_all(b"4 syslog 5 three\n").await.unwrap();
     assert_eq!(settle(&mut peer).await, "");
     assert_eq!(*shelf.lines.lock().unwrap(), b"one\ntwo\nthree\n");
-    // The second batch is durable first: the answers keep the order all the same.
+    // The second batch is durable first; the answers keep the order nevertheless.
     let (first, second) = {
         let mut receipts = shelf.receipts.lock().unwrap();
         (receipts.pop_front().unwrap(), receipts.pop_front().unwrap())

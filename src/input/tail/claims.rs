@@ -1,24 +1,25 @@
-//! Files that are followed now, and how far others were read that somebody followed before.
+//! Records which files are being followed, and how far files were read that were followed before.
 //!
-//! A file may get a second name that is followed as well: a link, a rotation from one name to the other, an input that is
-//! configured otherwise. Nobody follows it beside whoever does, and who follows it next goes on where that one ended.
+//! A file may get a second name that is followed as well, through a link, a rotation from one name to the
+//! other, or an input with another configuration. Only one follower reads a file at a time, and the next one
+//! continues where it ended.
 
 use super::offsets::{Identity, Kept};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What everybody follows in this process. Clones are of the same.
+/// All files that this process follows. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Claims(Arc<Mutex<HashMap<Identity, State>>>);
 
 #[derive(Debug)]
 enum State {
     Followed,
-    /// So far, durably.
+    /// No longer followed; read this far, durably.
     Left(Kept),
 }
 
-/// That somebody follows a file, until this is dropped.
+/// The claim to follow a file, held until dropped.
 #[derive(Debug)]
 pub(super) struct Claim {
     claims: Claims,
@@ -27,7 +28,8 @@ pub(super) struct Claim {
 }
 
 impl Claims {
-    /// From now on the caller follows that file, from where somebody left it if somebody did; `None` if somebody else does.
+    /// Claims a file for the caller, and returns how far a previous follower read it, if there was one;
+    /// `None` if it is already followed.
     pub(super) fn claim(&self, file: Identity) -> Option<(Claim, Option<Kept>)> {
         let mut states = self.states();
         if states.len() >= MOST_REMEMBERED {
@@ -42,14 +44,14 @@ impl Claims {
         Some((Claim { claims: self.clone(), file, left: None }, left))
     }
 
-    /// A thread that panicked while it held the lock left it whole.
+    /// Locks the states. A thread that panicked while it held the lock left them consistent.
     fn states(&self) -> MutexGuard<'_, HashMap<Identity, State>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Claim {
-    /// How far the file was read when it is left.
+    /// Sets how far the file was read when the claim ends.
     pub(super) fn leave_at(&mut self, kept: Kept) {
         self.left = Some(kept);
     }
@@ -65,5 +67,5 @@ impl Drop for Claim {
     }
 }
 
-/// Files that were left are forgotten when there are so many: most of them are gone by then.
+/// With this many states, files that are no longer followed are forgotten: most of them are gone by then.
 const MOST_REMEMBERED: usize = 16_384;

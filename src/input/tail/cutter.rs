@@ -1,40 +1,40 @@
-//! Lines out of a file, and the offset up to which they are whole.
+//! Cuts the bytes of a file into lines, and keeps the offset up to which lines are whole.
 
 use crate::input::Batch;
 use memchr::memchr;
 
-/// Where a line begins.
+/// The beginning of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LineStart {
-    /// Of its first byte in the file.
+    /// The offset of its first byte in the file.
     pub(super) offset: u64,
-    /// Whether it may be the rest of a line that was torn when the file was cut. Then it is sealed, for the half of an
-    /// address looks like none.
+    /// Whether it may be the rest of a line that was torn when the file was truncated. Then it is sealed, for
+    /// half of an address does not look like one.
     pub(super) torn: bool,
 }
 
-/// Cuts what was read of a file into batches of lines.
+/// Cuts what was read from a file into batches of lines.
 #[derive(Debug)]
 pub(super) struct Cutter {
     buffer: Vec<u8>,
-    /// What comes before it in `buffer` has been given out.
+    /// The bytes before this position in `buffer` have been returned.
     start: usize,
-    /// Of `buffer[start]` in the file.
+    /// The offset of `buffer[start]` in the file.
     offset: u64,
-    /// After the last line that was given out whole.
+    /// The position after the last whole line that was returned.
     next: LineStart,
-    /// Whether the line that is being read is too long, and a part of it was given out.
+    /// Whether the current line is too long and a part of it was returned.
     in_long: bool,
     max_record_bytes: usize,
 }
 
 impl Cutter {
-    /// Reads from `next` on.
+    /// Creates a cutter that starts at `next`.
     pub(super) fn new(next: LineStart, max_record_bytes: usize) -> Self {
         Self { buffer: Vec::new(), start: 0, offset: next.offset, next, in_long: false, max_record_bytes }
     }
 
-    /// Where the next bytes are to be appended.
+    /// Returns the buffer to which the next bytes must be appended.
     pub(super) fn room(&mut self) -> &mut Vec<u8> {
         self.buffer.drain(..self.start);
         self.start = 0;
@@ -45,7 +45,8 @@ impl Cutter {
         &mut self.buffer
     }
 
-    /// The next lines, and where the one after the last one that is whole begins. `None` without more bytes.
+    /// Returns the next lines, and the beginning of the line after the last whole one; `None` if more bytes
+    /// are needed.
     pub(super) fn next_batch(&mut self) -> Option<(Batch, LineStart)> {
         let before = self.offset;
         let mut batch = Batch::default();
@@ -69,24 +70,24 @@ impl Cutter {
         (self.offset > before).then_some((batch, self.next))
     }
 
-    /// Bytes of the line that is not whole.
+    /// Returns the number of bytes of the unfinished line.
     pub(super) fn unfinished_bytes(&self) -> usize {
         self.buffer.len() - self.start
     }
 
-    /// Whether a line was begun and has not ended.
+    /// Returns whether a line has begun and not ended.
     pub(super) fn is_unfinished(&self) -> bool {
         self.in_long || self.unfinished_bytes() > 0
     }
 
-    /// Gives out the line that is not whole, for it cannot be held.
+    /// Returns the unfinished line as too long, because there is no memory for it.
     pub(super) fn seal_unfinished(&mut self) -> Option<(Batch, LineStart)> {
         let mut batch = Batch::default();
         self.seal_part(&mut batch);
         (!batch.is_empty()).then_some((batch, self.next))
     }
 
-    /// No more bytes will come: what is left is sealed, for it may be half a line.
+    /// Returns the rest to be sealed when no more bytes will come, for it may be half a line.
     pub(super) fn finish(&mut self) -> Option<(Batch, LineStart)> {
         if !self.is_unfinished() {
             return None;
@@ -98,8 +99,8 @@ impl Cutter {
         Some((batch, self.next))
     }
 
-    /// What comes next is read from the beginning of the file. A line that has no end yet is sealed, together with what
-    /// comes up to the next line feed: that may be its other half.
+    /// Continues at the beginning of the file, which was truncated. An unfinished line is sealed together
+    /// with the bytes up to the next line feed, which may be its other half.
     pub(super) fn start_again(&mut self) -> Option<(Batch, LineStart)> {
         let torn = self.next.torn || self.is_unfinished();
         let rest = self.seal_unfinished();
@@ -108,12 +109,12 @@ impl Cutter {
         rest
     }
 
-    /// Where the next line begins.
+    /// Returns the beginning of the next line.
     pub(super) fn next(&self) -> LineStart {
         self.next
     }
 
-    /// After the last byte that was read.
+    /// Returns the offset after the last byte that was read.
     pub(super) fn read_to(&self) -> u64 {
         self.offset + self.unfinished_bytes() as u64
     }
@@ -138,7 +139,7 @@ impl Cutter {
     }
 }
 
-/// Read at a time.
+/// Bytes to read at a time.
 pub(super) const READ_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Lines, sealed ones, and the last offset.
+    /// Returns lines, sealed lines and the last offset.
     fn cut<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> (Vec<u8>, Vec<Vec<u8>>, u64) {
         let mut cutter = Cutter::new(LineStart { offset: 100, torn: false }, limit);
         let (mut lines, mut sealed, mut part, mut last) = (Vec::new(), Vec::new(), Vec::new(), 100);

@@ -1,4 +1,4 @@
-//! One file that is followed, whatever its name is now.
+//! A file that is followed, whatever its name is now.
 
 use super::claims::{Claim, Claims};
 use super::cutter::{Cutter, LineStart, READ_BYTES};
@@ -19,44 +19,45 @@ use std::time::Duration;
 use tokio::task;
 use tokio::time::Instant;
 
-/// An open file, and what is on its way from it.
+/// An open file, with its batches that are not known to be durable.
 pub(super) struct Followed<R> {
     file: Arc<File>,
     identity: Identity,
     cutter: Cutter,
-    /// The last bytes that were read: if they are others now, the file was cut.
+    /// The last bytes that were read; if the file has others there now, it was truncated.
     last: Vec<u8>,
-    /// What was delivered and is not known to be durable, in order.
+    /// Delivered batches that are not known to be durable, in order.
     unsettled: VecDeque<Unsettled<R>>,
-    /// After the last line that is durable.
+    /// The position after the last durable line.
     durable: LineStart,
-    /// Since when nothing came, once it was renamed.
+    /// Since when no bytes have arrived, once the file was renamed.
     quiet: Option<Instant>,
     finished: bool,
     claim: Claim,
 }
 
-/// Something after which the file is durable up to the beginning of a line.
+/// A batch after which the file is durable up to the beginning of a line.
 struct Unsettled<R> {
     /// `None` if there was nothing to deliver.
     receipt: Option<Pin<Box<R>>>,
     next: LineStart,
 }
 
-/// What a look at a file showed.
+/// The outcome of a look at a file.
 enum Look {
     /// Nothing new.
     Same,
-    /// It was cut, or is another one.
+    /// The file was truncated, or is another one.
     Cut,
     /// More bytes.
     Bytes(Vec<u8>),
 }
 
 impl<R> Followed<R> {
-    /// How far it was read, durably.
+    /// Returns how far the file was read, durably.
     pub(super) fn kept(&self) -> io::Result<Kept> {
-        // If it was cut meanwhile, there may be fewer bytes; then the check will not fit, and must not.
+        // If the file was truncated meanwhile, it may be shorter. Then the check will not match, as it must
+        // not.
         let LineStart { offset, torn } = self.durable;
         let bytes = match before(&self.file, offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Vec::new(),
@@ -76,8 +77,8 @@ impl<R> Drop for Followed<R> {
 }
 
 impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
-    /// Opens a file, to be read on from where whoever followed it before left it, or else from where `known` says, if that still
-    /// is its beginning. `None` if somebody follows it.
+    /// Opens a file, to continue where its previous follower left it, or otherwise at `known`, if the file
+    /// still has the same bytes before that offset. `None` if the file is already followed.
     pub(super) fn open(
         path: &Path,
         known: Option<&Kept>,
@@ -119,27 +120,27 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         self.identity
     }
 
-    /// It has the name.
+    /// Notes that the file has the name.
     pub(super) fn has_name(&mut self) {
         self.quiet = None;
     }
 
-    /// It has the name no more.
+    /// Notes that the file no longer has the name.
     pub(super) fn is_renamed(&mut self) {
         self.quiet.get_or_insert_with(Instant::now);
     }
 
-    /// Whether it was renamed, and nothing came since, for so long.
+    /// Returns whether the file was renamed and no bytes have arrived for `linger` since then.
     pub(super) fn is_quiet_for(&self, linger: Duration) -> bool {
         !self.finished && self.quiet.is_some_and(|quiet| quiet.elapsed() >= linger)
     }
 
-    /// Whether everything of it is durable, and no more will come.
+    /// Returns whether the whole file is durable and no more will come.
     pub(super) fn is_done(&self) -> bool {
         self.finished && self.unsettled.is_empty()
     }
 
-    /// Reads and delivers what came; whether there may be more.
+    /// Reads and delivers new bytes. Returns whether there may be more.
     pub(super) async fn read<D: Deliver<Receipt = R>>(&mut self, deliver: &mut D) -> Result<bool, TailError> {
         if self.finished {
             return Ok(false);
@@ -161,14 +162,14 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         Ok(true)
     }
 
-    /// No more will come: what there is of a line without end is sealed.
+    /// Delivers the rest when no more bytes will come; a line without end is sealed.
     pub(super) async fn finish<D: Deliver<Receipt = R>>(&mut self, deliver: &mut D) -> Result<(), Closed> {
         self.finished = true;
         let rest = self.cutter.finish();
         self.deliver(rest, deliver).await
     }
 
-    /// Takes note of what has become durable.
+    /// Processes the receipts that have resolved.
     pub(super) fn settle(&mut self) -> Result<(), Lost> {
         let mut context = Context::from_waker(Waker::noop());
         while let Some(first) = self.unsettled.front_mut() {
@@ -187,7 +188,7 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         self.settle_down_to(0).await
     }
 
-    /// Waits until no more than so many batches are on their way.
+    /// Waits until at most `most` batches are unsettled.
     async fn settle_down_to(&mut self, most: usize) -> Result<(), Lost> {
         while self.unsettled.len() > most
             && let Some(first) = self.unsettled.front_mut()
@@ -201,7 +202,8 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         Ok(())
     }
 
-    /// Takes note of what became of the first batch. What was delivered after one that is lost is read again with it.
+    /// Processes the receipt of the oldest batch. If that batch is lost, the ones after it are read again as
+    /// well.
     fn settle_first(&mut self, settled: Result<(), Lost>) -> Result<(), Lost> {
         match (settled, self.unsettled.pop_front()) {
             (Ok(()), Some(first)) => self.durable = first.next,
@@ -215,7 +217,7 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         let rest = self.cutter.start_again();
         self.deliver(rest, deliver).await?;
         self.last.clear();
-        // After all that was read before the cut.
+        // Comes after all that was read before the truncation.
         self.unsettled.push_back(Unsettled { receipt: None, next: self.cutter.next() });
         Ok(())
     }
@@ -246,7 +248,7 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
     }
 }
 
-/// Reads on from `at`, if the bytes before that are still `last`. Gives back what comes to be the last bytes.
+/// Reads from `at` on, if the bytes before that are still `last`. Also returns the new last bytes.
 fn look(file: &File, last: Vec<u8>, at: u64) -> io::Result<(Look, Vec<u8>)> {
     let length = file.metadata()?.len();
     if length == at {
@@ -267,11 +269,11 @@ fn look(file: &File, last: Vec<u8>, at: u64) -> io::Result<(Look, Vec<u8>)> {
     Ok((Look::Bytes(more), bytes.split_off(bytes.len() - keep)))
 }
 
-/// To open a pipe that nobody writes to would wait for somebody.
+/// Opening a pipe that has no writer would block without this flag.
 const READ: OFlags = OFlags::NONBLOCK;
 
-/// Opens a file name by name from `root` on, and follows no symbolic link on the way: looking first, and opening it afterwards, would
-/// leave a moment to put one there.
+/// Opens a file name by name below `root`, and follows no symbolic link on the way. Checking first and
+/// opening afterwards would leave a moment in which a link could be made.
 fn open_below(root: &Path, path: &Path) -> io::Result<File> {
     let below = path.strip_prefix(root).map_err(io::Error::other)?;
     let way = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -285,7 +287,7 @@ fn open_below(root: &Path, path: &Path) -> io::Result<File> {
     Ok(open.into())
 }
 
-/// Fills as much of `buffer` as there are bytes for.
+/// Reads into `buffer` until it is full or the file ends.
 fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut count = 0;
     while count < buffer.len() {
@@ -299,7 +301,7 @@ fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(count)
 }
 
-/// The last bytes before `offset`, [`CHECKED_BYTES`] at most.
+/// Reads the last bytes before `offset`, [`CHECKED_BYTES`] at most.
 fn before(file: &File, offset: u64) -> io::Result<Vec<u8>> {
     let start = offset.saturating_sub(CHECKED_BYTES);
     let mut bytes = vec![0; usize::try_from(offset - start).unwrap_or_default()];
@@ -307,5 +309,5 @@ fn before(file: &File, offset: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Batches that may be on their way; one is half a block.
+/// Most batches that may be unsettled; one is half a block.
 const MOST_UNSETTLED: usize = 256;

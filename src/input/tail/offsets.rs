@@ -1,4 +1,4 @@
-//! Up to where each file was read, kept over restarts.
+//! Keeps how far each file was read, across restarts.
 
 use crate::primitives::hex;
 use crate::primitives::private_folder::{PrivateFolder, Turn};
@@ -13,18 +13,18 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// Which file it is, whatever its name is now.
+/// The identity of a file, whatever its name is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     device: u64,
     inode: u64,
-    /// Nanoseconds since 1970; `None` where the file system does not say. Without it a new file may be taken for one
-    /// whose inode it was given.
+    /// Nanoseconds since 1970; `None` if the file system does not record it. Then a new file may be mistaken
+    /// for the one that had its inode before.
     born_ns: Option<u64>,
 }
 
 impl Identity {
-    /// The file of `metadata`.
+    /// Returns the identity of the file with this metadata.
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
         let born = metadata.created().ok().and_then(|born| born.duration_since(SystemTime::UNIX_EPOCH).ok());
@@ -32,13 +32,13 @@ impl Identity {
         Self { device: metadata.dev(), inode: metadata.ino(), born_ns }
     }
 
-    /// When it was made, in nanoseconds since 1970, if that is known.
+    /// Returns when the file was made, in nanoseconds since 1970, if that is known.
     #[must_use]
     pub fn born_ns(&self) -> Option<u64> {
         self.born_ns
     }
 
-    /// Whether it is known to be younger than `other`.
+    /// Returns whether this file is known to be younger than `other`.
     #[must_use]
     pub fn is_younger_than(&self, other: &Self) -> bool {
         self.device == other.device && self.born_ns > other.born_ns && other.born_ns.is_some()
@@ -48,42 +48,46 @@ impl Identity {
 /// How far a file was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// Which file.
+    /// The file.
     pub file: Identity,
-    /// After the last line that is durable, in bytes.
+    /// The offset after the last durable line, in bytes.
     pub offset: u64,
-    /// `check` of the bytes before it.
+    /// The [`check`] of the bytes before the offset.
     pub check: u16,
-    /// Whether what comes after it up to a line feed may be the rest of a line that was torn when the file was cut.
+    /// Whether the bytes after the offset, up to a line feed, may be the rest of a line that was torn when
+    /// the file was truncated.
     #[serde(default)]
     pub torn: bool,
-    /// Whether a line was begun that had not ended: if the file is cut meanwhile, that one is torn.
+    /// Whether a line had begun and not ended: if the file is truncated meanwhile, that line is torn.
     #[serde(default)]
     pub begun: bool,
 }
 
-/// The offsets of one path, in the state directory. Clones are of the same.
+/// The offsets for one path, in the state directory. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Offsets {
     folder: PrivateFolder,
     name: String,
-    /// What could not be kept last time. Whoever goes on without it reads lines twice that are durable.
+    /// The offsets that could not be kept last time. Without them, durable lines would be read again.
     unsaved: Arc<Mutex<Option<Vec<Kept>>>>,
 }
 
-/// The right to follow files with a state directory, until dropped: two processes would each read every line.
+/// Takes the right to follow files with a state directory, held until dropped: two processes would each read
+/// every line.
 ///
 /// # Errors
-/// [`io::ErrorKind::TimedOut`] if another process has it for longer than one takes to end; if the folder cannot be made.
+/// [`io::ErrorKind::TimedOut`] if another process holds the right for longer than a process needs to end; an
+/// error if the folder cannot be made.
 pub fn turn(storage: &Arc<dyn Storage>, state_dir: &Path) -> io::Result<Turn> {
     PrivateFolder::open(storage, &state_dir.join(TAILS))?.turn_within(LONGEST_END)
 }
 
 impl Offsets {
-    /// Of `path`, in `<state_dir>/tails`.
+    /// Opens the offsets for `path`, in `<state_dir>/tails`.
     ///
     /// # Errors
-    /// If that directory cannot be made; on a full disk without room for offsets, for what is durable would be read again.
+    /// If that directory cannot be made, or if the disk is full and there is no reserved room for offsets:
+    /// durable lines would be read again.
     pub fn open(storage: &Arc<dyn Storage>, state_dir: &Path, path: &Path) -> io::Result<Self> {
         let folder = PrivateFolder::open(storage, &state_dir.join(TAILS))?;
         let digest = Sha256::digest(path.as_os_str().as_bytes());
@@ -91,17 +95,18 @@ impl Offsets {
         if folder.existing(RESERVE)?.is_none() {
             match folder.write(RESERVE, &[0; RESERVE_BYTES]) {
                 Err(error) if is_full(&error) => return Err(error),
-                // Without it nothing is worse as long as there is room.
+                // The reserve is not needed as long as there is room.
                 _ => {}
             }
         }
         Ok(Self { folder, name, unsaved: Arc::default() })
     }
 
-    /// What is kept, oldest file first; nothing if there is nothing. What could not be kept before is kept first.
+    /// Returns the kept offsets, oldest file first; `None` if there are none. First keeps what could not be
+    /// kept before.
     ///
     /// # Errors
-    /// If that still cannot be kept; if what is kept cannot be read, or was not written here.
+    /// If offsets still cannot be kept, or if the kept ones cannot be read or were not written here.
     pub fn load(&self) -> io::Result<Option<Vec<Kept>>> {
         if let Some(files) = self.keep()? {
             return Ok(Some(files));
@@ -112,27 +117,27 @@ impl Offsets {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
-    /// Keeps what could not be kept before. That; nothing if there is nothing of the kind.
+    /// Keeps the offsets that could not be kept before, and returns them; `None` if there are none.
     ///
     /// # Errors
-    /// If that still cannot be kept.
+    /// If they still cannot be kept.
     pub fn keep(&self) -> io::Result<Option<Vec<Kept>>> {
         let unsaved = self.unsaved().clone();
         unsaved.map(|files| self.save(&files).map(|()| files)).transpose()
     }
 
-    /// Forgets what is kept: the file is gone for good.
+    /// Forgets the offsets, because the file is gone for good.
     ///
     /// # Errors
-    /// If it cannot be removed.
+    /// If their file cannot be removed.
     pub fn forget(&self) -> io::Result<()> {
         self.folder.remove(&self.name)
     }
 
-    /// Keeps `files` durably, in place of what was kept.
+    /// Keeps `files` durably, and replaces the previous offsets.
     ///
     /// # Errors
-    /// If it cannot be written: what was kept is kept still, and `files` are known to this process.
+    /// If they cannot be written: the previous offsets stay, and this process remembers `files`.
     pub fn save(&self, files: &[Kept]) -> io::Result<()> {
         let bytes = serde_json::to_vec(files).map_err(io::Error::other)?;
         let saved = self.write(&bytes);
@@ -140,7 +145,7 @@ impl Offsets {
         saved
     }
 
-    /// On a full disk, where room was kept for it.
+    /// Writes the offsets; on a full disk, into the room reserved for them.
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         match self.folder.write(&self.name, bytes) {
             Err(error) if is_full(&error) => {
@@ -151,33 +156,33 @@ impl Offsets {
         }
     }
 
-    /// A thread that panicked while it held the lock left all of it or nothing.
+    /// Locks the unsaved offsets. A thread that panicked while it held the lock left them consistent.
     fn unsaved(&self) -> MutexGuard<'_, Option<Vec<Kept>>> {
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// 16 bits of SHA-256 over the bytes before an offset: enough to see, all but once in 65,536 times, that a file was cut
-/// and has grown again, and too few to tell what the bytes are.
+/// Returns 16 bits of SHA-256 over the bytes before an offset: enough to detect, all but once in 65,536
+/// times, that a file was truncated and has grown again, and too few to reveal the bytes.
 pub(super) fn check(bytes: &[u8]) -> u16 {
     let digest = Sha256::digest(bytes);
     u16::from_be_bytes([digest[0], digest[1]])
 }
 
-/// The folder of a state directory.
+/// The folder in a state directory.
 const TAILS: &str = "tails";
 
 /// How long a process that ends may still follow files.
 const LONGEST_END: Duration = Duration::from_secs(5);
 
-/// Gives its room to the offsets when the disk is full, which is when a sidecar ends that archives to the same disk. A file
-/// system that compresses keeps no room for zeros.
+/// Gives up its room to the offsets when the disk is full, which is when a sidecar ends that archives to the
+/// same disk. A file system that compresses reserves no room for zeros.
 const RESERVE: &str = "reserve";
 
-/// A few blocks.
+/// A few blocks of the file system.
 const RESERVE_BYTES: usize = 16 << 10;
 
-/// How many bytes before an offset are checked.
+/// Number of bytes before an offset that are checked.
 pub(super) const CHECKED_BYTES: u64 = 256;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Files by a pattern: which of the files of that name are logs, and which are rotated ones of another log.
+//! Patterns for log files: which matching files are logs, and which are rotated files of another log.
 
 use super::is_rotated;
 use std::fmt;
@@ -14,20 +14,20 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// What a pattern matches now.
+/// The files that a pattern matches now.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Logs.
+    /// The logs.
     pub files: Vec<PathBuf>,
-    /// Whether symbolic links lead to others.
+    /// Whether symbolic links lead to further files.
     pub has_links: bool,
 }
 
 impl Pattern {
-    /// `path`, if it is a pattern.
+    /// Returns `path` as a pattern; `None` if it is not one.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the pattern.
     pub fn of(path: &Path) -> Result<Option<Self>, &'static str> {
         let Some(text) = path.to_str().filter(|text| text.contains(['*', '?', '['])) else { return Ok(None) };
         match glob::Pattern::new(text) {
@@ -36,21 +36,24 @@ impl Pattern {
         }
     }
 
-    /// The directory in front of the first sign that matches several: whoever wrote the pattern means that one, wherever links lead.
+    /// Returns the directory before the first name with a wildcard. The author of the pattern means that
+    /// directory, wherever links lead.
     #[must_use]
     pub fn root(&self) -> PathBuf {
         let is_plain = |name: &Component<'_>| !name.as_os_str().to_string_lossy().contains(['*', '?', '[']);
         Path::new(&self.0).components().take_while(is_plain).collect()
     }
 
-    /// The files of that name which are there: logs only, whole paths, in order. No symbolic link leads to them from
-    /// [`Pattern::root`] on: whoever may make names in there would else have any file read. One with a name that a rotation gives to
-    /// another of them, or to one of `followed`, is left to whoever follows that one; so is what is compressed.
+    /// Returns the files that match and are logs, as whole paths, in order.
+    ///
+    /// Skips files behind a symbolic link below [`Pattern::root`]: otherwise whoever may make names there
+    /// could have any file read. Skips files with a name that a rotation gives to another match or to one of
+    /// `followed`, because the follower of that log reads them. Skips compressed files.
     #[must_use]
     pub fn files(&self, followed: &[PathBuf]) -> Found {
         let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
         let found = glob::glob_with(&self.0, options).into_iter().flatten();
-        // A directory that cannot be read has no files for us.
+        // A directory that cannot be read contains no files for us.
         let found: Vec<PathBuf> = found.flatten().filter(|path| path.is_file()).collect();
         let (linked, mut files): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|path| self.is_behind_link(path));
@@ -111,7 +114,7 @@ mod tests {
         assert!(files("none*", &[]).is_empty());
     }
 
-    /// Whoever may make names there could have any file read.
+    /// Otherwise whoever may make names there could have any file read.
     #[test]
     fn behind_a_link_there_is_no_log_unless_the_link_is_in_front_of_the_pattern() {
         use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! Files that are written, renamed and cut while, and while not, they are followed.
+//! Files that are written, renamed and truncated, both while they are followed and while they are not.
 
 use super::*;
 use crate::input::shelf::Shelf;
@@ -17,7 +17,7 @@ struct Scene {
     shelf: Shelf,
 }
 
-/// Somebody who follows it.
+/// A task that follows the log.
 struct Follower {
     task: JoinHandle<Result<(), TailError>>,
     stop: oneshot::Sender<()>,
@@ -32,7 +32,7 @@ impl Scene {
         self.directory.path().join("log").join(name)
     }
 
-    /// Appends to a file, and makes it.
+    /// Appends to a file; makes it if necessary.
     fn write(&self, name: &str, text: &str) -> File {
         fs::create_dir_all(self.directory.path().join("log")).unwrap();
         let mut file = OpenOptions::new().create(true).append(true).open(self.path(name)).unwrap();
@@ -44,7 +44,7 @@ impl Scene {
         fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
-    /// Waits until a new file is younger than `name`: the clock of a file system ticks slowly.
+    /// Waits until a new file would be younger than `name`: the clock of a file system ticks slowly.
     async fn tick(&self, name: &str) {
         let of = |path: &Path| Identity::of(&fs::metadata(path).unwrap());
         let probe = self.directory.path().join("probe");
@@ -87,12 +87,12 @@ impl Scene {
         Follower { task, stop }
     }
 
-    /// Waits until these lines were delivered.
+    /// Waits until exactly these lines were delivered.
     async fn expect(&self, expected: &str) {
         self.until(|text| text == expected, expected).await;
     }
 
-    /// Waits until these lines were delivered, in whatever order.
+    /// Waits until these lines were delivered, in any order.
     async fn expect_all(&self, expected: &[&str]) {
         let sorted = |text: &str| {
             let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
@@ -123,7 +123,7 @@ impl Follower {
         self.task.await.unwrap().unwrap();
     }
 
-    /// Ends it as a crash does.
+    /// Ends the task as a crash does.
     async fn crash(self) {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
@@ -139,7 +139,7 @@ async fn what_is_written_is_delivered_line_by_line() {
     scene.write("a.log", "o\r\nthree\n\nlast");
     scene.expect("one\ntwo\r\nthree\n").await;
     follower.stop().await;
-    // The rest of a line may still come: it was not read.
+    // The rest of the line may still come, so the line was not read.
     scene.write("a.log", " one\n");
     let follower = scene.follow();
     scene.expect("one\ntwo\r\nthree\nlast one\n").await;
@@ -156,7 +156,7 @@ async fn a_renamed_file_is_read_to_its_end() {
     old.write_all(b"2\n").unwrap();
     scene.write("a.log", "4\n");
     scene.expect_all(&["1", "2", "4"]).await;
-    // Its writer has not opened the new one yet, and ends in the middle of a line.
+    // The writer has not opened the new file yet, and ends in the middle of a line.
     old.write_all(b"203.0.11").unwrap();
     scene.expect_sealed("203.0.11").await;
     scene.expect_all(&["1", "2", "4"]).await;
@@ -170,11 +170,11 @@ async fn a_file_that_was_cut_is_read_from_its_beginning() {
     let file = scene.write("a.log", "one\ntwo\n203.0.11");
     scene.expect("one\ntwo\n").await;
     file.set_len(0).unwrap();
-    // Its writer knows nothing of the cut: both halves of the address are sealed.
+    // The writer does not notice the truncation: both halves of the address are sealed.
     scene.write("a.log", "3.7\nfour\n");
     scene.expect("one\ntwo\nfour\n").await;
     scene.expect_sealed("203.0.113.7").await;
-    // Cut, and longer than before when it is looked at.
+    // Truncated, and longer than before at the next look.
     let (new, path) = (scene.path("new"), scene.path("a.log"));
     fs::write(&new, "a much longer first line\nand another\n").unwrap();
     fs::copy(new, path).unwrap();
@@ -182,7 +182,7 @@ async fn a_file_that_was_cut_is_read_from_its_beginning() {
     follower.stop().await;
 }
 
-/// The second half of an address looks like none.
+/// The second half of an address does not look like one.
 #[tokio::test]
 async fn the_rest_of_a_line_that_a_cut_tore_is_sealed_after_a_restart_as_well() {
     for (before, after, sealed) in [
@@ -208,7 +208,7 @@ async fn the_rest_of_a_line_that_a_cut_tore_is_sealed_after_a_restart_as_well() 
         scene.expect("one\ntwo\nfour\n").await;
         scene.expect_sealed(sealed).await;
         follower.stop().await;
-        // Once: what comes after it is whole.
+        // Only once: what comes after it is whole.
         let follower = scene.follow();
         scene.write("a.log", "five\n");
         scene.expect("one\ntwo\nfour\nfive\n").await;
@@ -250,7 +250,7 @@ async fn what_was_not_durable_at_a_crash_is_read_again() {
     scene.expect("one\ntwo\ntwo\n").await;
     let receipts = std::mem::take(&mut *scene.shelf.receipts.lock().unwrap());
     for receipt in receipts {
-        // That of the one who crashed has nobody who waits for it.
+        // Nobody waits for the receipt of the follower that crashed.
         let _ = receipt.send(());
     }
     follower.stop().await;
@@ -273,7 +273,7 @@ async fn what_is_lost_ends_it_and_is_read_again() {
     follower.crash().await;
 }
 
-/// As when the disk of the archive is full: every start makes a bit of it durable, and ends.
+/// As when the disk of the archive is full: every start makes a little durable, and ends.
 #[tokio::test]
 async fn what_was_durable_when_the_rest_was_lost_is_not_read_again() {
     let scene = Scene::new(Shelf::default());
@@ -293,7 +293,8 @@ async fn what_was_durable_when_the_rest_was_lost_is_not_read_again() {
     follower.crash().await;
 }
 
-/// As when the disk of the state directory is full: what cannot be kept is known still, and nothing more is read.
+/// As when the disk of the state directory is full: offsets that cannot be kept are still known, and nothing
+/// more is read.
 #[tokio::test]
 async fn nothing_is_read_twice_when_offsets_cannot_be_kept() {
     let scene = Scene::new(Shelf::durable());
@@ -327,7 +328,7 @@ async fn rotations_while_nobody_follows_are_made_up_for() {
     scene.rename("a.log.1", "a.log.2");
     scene.rename("a.log", "a.log.1");
     scene.write("a.log", "5\n");
-    // None of it.
+    // None of these files is read.
     scene.write("a.log.3.gz", "x\n");
     scene.write("b.log", "x\n");
     scene.write("a.logs", "x\n");
@@ -387,7 +388,7 @@ async fn a_file_with_two_names_is_followed_under_one_and_read_on_under_the_other
     scene.expect("one\ntwo\nthree\n").await;
 }
 
-/// Looks are apart, and while a required output is full nothing is read for hours.
+/// Time passes between looks, and while a required output is full nothing is read for hours.
 #[tokio::test]
 async fn a_rotation_that_nobody_saw_is_made_up_for() {
     let scene = Scene::new(Shelf::durable());
@@ -409,7 +410,7 @@ async fn a_rotation_that_nobody_saw_is_made_up_for() {
     follower.stop().await;
 }
 
-/// Whoever may rename a log and make names beside it has no other file read.
+/// Somebody who may rename a log and make names next to it cannot have another file read.
 #[tokio::test]
 async fn below_the_directory_of_a_pattern_no_link_is_followed() {
     use std::os::unix::fs::symlink;
@@ -436,7 +437,7 @@ async fn below_the_directory_of_a_pattern_no_link_is_followed() {
     scene.expect("one\ntwo\nthree\n").await;
     follower.stop().await;
 
-    // Nor is a directory on the way one.
+    // Nor is a linked directory on the way followed.
     fs::rename(scene.directory.path().join("log"), scene.directory.path().join("elsewhere")).unwrap();
     symlink("elsewhere", scene.directory.path().join("log")).unwrap();
     scene.write("a.log", "four\n");
@@ -446,7 +447,7 @@ async fn below_the_directory_of_a_pattern_no_link_is_followed() {
     scene.expect("one\ntwo\nthree\n").await;
 }
 
-/// It would be waited for who writes to it, by a thread that others need.
+/// Opening it would wait for a writer, on a thread that others need.
 #[tokio::test]
 async fn what_is_no_file_is_refused_at_once() {
     let scene = Scene::new(Shelf::durable());

@@ -1,4 +1,5 @@
-//! Who may connect: certificates by fingerprint or by the names in them (RFC 5425, 5.1 and 5.2).
+//! The clients that may connect, by the fingerprint of their certificate or the names in it (RFC 5425, 5.1
+//! and 5.2).
 
 use crate::primitives::hex;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -14,14 +15,14 @@ use webpki::EndEntityCert;
 /// A client that may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Client {
-    /// SHA-256 of its certificate.
+    /// The SHA-256 fingerprint of its certificate.
     Fingerprint([u8; 32]),
-    /// A DNS name among the alternative names of the subject. `*.` stands for one label.
+    /// A DNS name among the subject alternative names. `*.` stands for one label.
     Name(String),
 }
 
 impl Client {
-    /// `sha-256:` and 64 hex digits, with or without colons; or a DNS name.
+    /// Parses `sha-256:` and 64 hex digits, with or without colons, or a DNS name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(digits) = text.strip_prefix("sha-256:") {
@@ -42,7 +43,7 @@ impl Client {
     }
 }
 
-/// Whether one of `clients` has this certificate.
+/// Returns whether one of `clients` has this certificate.
 pub(super) fn any_is(clients: &[Client], certificate: &CertificateDer<'_>) -> bool {
     let fingerprint = Sha256::digest(certificate.as_ref()).into();
     let parsed = EndEntityCert::try_from(certificate);
@@ -58,8 +59,8 @@ fn matches(listed: &str, name: &str) -> bool {
     }
 }
 
-/// Accepts certificates by fingerprint alone, whoever signed them. Names are not believed: anybody can write
-/// them into a certificate of his own.
+/// Accepts certificates only by fingerprint, whoever signed them. Names are not trusted: anybody can put them
+/// into a certificate of his own.
 #[derive(Debug)]
 pub(super) struct Pinned {
     clients: Vec<Client>,
