@@ -1,4 +1,4 @@
-//! Processes that are killed at random moments while they write an archive to the disk.
+//! Kills processes at random moments while they write an archive to the disk.
 
 use super::scene::{archiver, block, check_tree, keys};
 use oubliette::model::Tree;
@@ -11,9 +11,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// All kills together.
+/// Kills in total.
 const KILLS: u32 = 1_000;
-/// Kills on one archive: so many parts and segments it is found with.
+/// Kills per archive, and so the number of parts and segments that the last process finds there.
 const KILLS_AN_ARCHIVE: u32 = 25;
 /// Longest time from the first acknowledgement to the kill.
 const LONGEST_LIFE_MICROSECONDS: u64 = 6_000;
@@ -31,7 +31,7 @@ fn policy(number: u32) -> SyncPolicy {
     }
 }
 
-/// Kills a thousand children, and looks at what each left.
+/// Kills a thousand children, and checks what each has left.
 pub(crate) fn run() {
     let archives = KILLS / KILLS_AN_ARCHIVE / THREADS;
     std::thread::scope(|scope| {
@@ -51,7 +51,7 @@ fn kill_on_one_archive(seed: u32) {
         let first = kill * 10_000;
         let mut child = spawn(directory.path(), first, seed + kill);
         let mut output = BufReader::new(child.stdout.take().unwrap());
-        // It recovers what the one before left; then it begins to write.
+        // The child recovers what the previous one left; then it begins to write.
         let mut acknowledged = wait_for_first(&mut output);
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         std::thread::sleep(Duration::from_micros((random >> 33) % LONGEST_LIFE_MICROSECONDS));
@@ -60,7 +60,7 @@ fn kill_on_one_archive(seed: u32) {
         owed.extend(first * 3..first * 3 + acknowledged);
     }
     let tree = Tree::at(directory.path());
-    // Opening it seals what the last one left.
+    // Opening the archive seals what the last child left.
     drop(archiver(Arc::new(Disk), tree.clone(), SyncPolicy::Frame, 0).unwrap());
     check_tree(&Disk, &tree, &owed, true);
     assert!(owed.len() as u32 >= KILLS_AN_ARCHIVE * 3, "only {} lines", owed.len());
@@ -78,7 +78,7 @@ fn spawn(directory: &Path, first: u32, policy: u32) -> Child {
         .unwrap()
 }
 
-/// SIGKILL: the process has no say.
+/// Sends SIGKILL, which the process cannot handle.
 fn kill_and_reap(child: &mut Child) {
     child.kill().unwrap();
     let status = child.wait().unwrap();
@@ -96,17 +96,18 @@ fn wait_for_first(output: &mut BufReader<ChildStdout>) -> u32 {
     }
 }
 
-/// The last whole number that is still in the pipe.
+/// Returns the last whole number that is still in the pipe.
 fn last_number(output: &mut BufReader<ChildStdout>) -> Option<u32> {
     output.lines().map_while(Result::ok).filter_map(|line| number(&format!("{line}\n"))).last()
 }
 
-/// `acknowledged 12.`: the full stop says that the number is whole.
+/// Parses `acknowledged 12.`: the full stop shows that the number is whole.
 fn number(line: &str) -> Option<u32> {
     line.trim_end().strip_prefix("acknowledged ")?.strip_suffix('.')?.parse().ok()
 }
 
-/// Writes blocks for ever, every second child on threads, and says after each how many lines are acknowledged.
+/// Writes blocks for ever, every second child on threads, and prints after each how many lines are
+/// acknowledged.
 pub(crate) fn child() {
     let Some(directory) = std::env::var_os(DIRECTORY).map(PathBuf::from) else { return };
     let number = |name| std::env::var(name).unwrap().parse::<u32>().unwrap();
@@ -116,7 +117,7 @@ pub(crate) fn child() {
     let (keys, mut output) = (keys(), std::io::stdout());
     for number in first..first + 10_000 {
         archiver.write(&block(&keys, number)).unwrap();
-        // In whole blocks: lines of two classes are acknowledged in another order than they are numbered.
+        // In whole blocks, because lines of two classes are not acknowledged in the order of their numbers.
         let blocks = archiver.acknowledged() / 3;
         if blocks > 0 {
             writeln!(output, "acknowledged {}.", blocks * 3).unwrap();

@@ -1,4 +1,4 @@
-//! A run of an archive with numbered lines of two classes, and what must be true of what it leaves.
+//! Runs an archive with numbered lines of two classes, and checks what the run leaves.
 
 use jiff::Timestamp;
 use jiff::civil::date;
@@ -23,13 +23,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Which lines are written how: three lines a block, numbered from `first * 3`.
+/// The lines of a run and how they are written: three lines per block, numbered from `first * 3`.
 #[derive(Clone, Copy)]
 pub(crate) struct Scene {
     pub(crate) policy: SyncPolicy,
     pub(crate) first: u32,
     pub(crate) blocks: u32,
-    /// Threads that compress; with some, there is one that writes, too.
+    /// Threads that compress; if there are any, another thread writes.
     pub(crate) packers: usize,
 }
 
@@ -91,7 +91,7 @@ fn open_segments(storage: Arc<dyn Storage>, tree: Tree) -> Result<OpenSegments, 
     OpenSegments::open(parts, NOW.parse().unwrap()).map(|(segments, _)| segments)
 }
 
-/// An archive in which every line is a frame of its own as soon as its block is written.
+/// Opens an archive in which every line becomes a frame of its own as soon as its block is written.
 pub(crate) fn archiver(
     storage: Arc<dyn Storage>,
     tree: Tree,
@@ -104,7 +104,7 @@ pub(crate) fn archiver(
         gather: Duration::ZERO,
         packers,
         most_unsynced_frames: 3,
-        // Some segments are sealed on the way.
+        // Small, so that some segments are sealed during the run.
         most_segment_bytes: 600,
         most_open: 1,
         ..Options::default()
@@ -117,12 +117,12 @@ fn address(number: u32) -> [u8; 4] {
     (0x0a00_0000 + number).to_be_bytes()
 }
 
-/// Numbers of the lines of a block in the order in which they are acknowledged: by class.
+/// Returns the numbers of the lines of a block in the order in which they are acknowledged: by class.
 fn order(block: u32) -> [u32; 3] {
     [block * 3, block * 3 + 2, block * 3 + 1]
 }
 
-/// Three lines, the second of another class; each has an address of its own.
+/// Creates three lines, the second of another class; each has an address of its own.
 pub(crate) fn block(keys: &Arc<EpochKeys>, block: u32) -> Pseudonymised {
     let kinds = Arc::new(Kinds::default());
     let mut pseudonymiser = Pseudonymiser::new(Arc::clone(keys), kinds, TokenShape::Native, 0);
@@ -148,7 +148,7 @@ pub(crate) fn block(keys: &Arc<EpochKeys>, block: u32) -> Pseudonymised {
     out
 }
 
-/// Runs until the end, or until something fails. The numbers of the lines that were acknowledged.
+/// Runs until the end, or until something fails. Returns the numbers of the acknowledged lines.
 pub(crate) fn play(memory: &Memory, scene: Scene) -> BTreeSet<u32> {
     let Ok(mut archiver) = archiver(Arc::new(memory.clone()), tree(), scene.policy, scene.packers) else {
         return BTreeSet::new();
@@ -157,7 +157,7 @@ pub(crate) fn play(memory: &Memory, scene: Scene) -> BTreeSet<u32> {
     let blocks = scene.first..scene.first + scene.blocks;
     let written = blocks.clone().try_for_each(|number| archiver.write(&block(&keys, number)));
     if written.is_ok() {
-        // What it says does not matter: only what was acknowledged counts.
+        // The result does not matter: only what was acknowledged counts.
         drop(archiver.flush());
     }
     let acknowledged = usize::try_from(archiver.acknowledged()).unwrap();
@@ -177,8 +177,8 @@ pub(crate) fn check(memory: &Memory, owed: &BTreeSet<u32>, pairs: bool) {
     check_tree(memory, &tree(), owed, pairs);
 }
 
-/// Every segment is sealed and whole, holds whole lines, no line twice, and all that are owed; with `pairs`,
-/// the vault has the original of every token.
+/// Checks that every segment is sealed and whole, that it holds whole lines and none twice, and that all owed
+/// lines are there. With `pairs`, the vault must have the original of every token.
 pub(crate) fn check_tree(storage: &dyn Storage, tree: &Tree, owed: &BTreeSet<u32>, pairs: bool) {
     let keys = keys();
     let mut seen = BTreeSet::new();
@@ -206,7 +206,7 @@ pub(crate) fn check_tree(storage: &dyn Storage, tree: &Tree, owed: &BTreeSet<u32
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
 }
 
-/// What the vault of a segment gives back, by token.
+/// Returns the originals in the vault of a segment, by token.
 fn originals(
     storage: &dyn Storage,
     tree: &Tree,

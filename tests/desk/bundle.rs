@@ -1,4 +1,5 @@
-//! Bundles: what is in one, that stock tools check it on a machine without oubliette, and that a change fails.
+//! Bundles: their contents, their check by stock tools on a machine without oubliette, and its failure after
+//! any change.
 
 use super::node::{LATER, Node, PERIOD, arg, text};
 use std::fs;
@@ -15,7 +16,7 @@ fn bundle(node: &Node, name: &str, options: &[&str]) -> PathBuf {
     to
 }
 
-/// The commands that a README shows, in the order in which it shows them.
+/// Returns the commands that a README shows, in order.
 fn commands(readme: &Path) -> Vec<String> {
     let readme = fs::read_to_string(readme).unwrap();
     let shown = readme.lines().filter_map(|line| line.strip_prefix("    "));
@@ -25,7 +26,7 @@ fn commands(readme: &Path) -> Vec<String> {
     commands
 }
 
-/// Whether a command succeeds in `directory`, where there is nothing but the tools of the system.
+/// Returns whether a command succeeds in `directory`, with nothing but the tools of the system.
 fn succeeds(command: &str, directory: &Path) -> bool {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", command]).current_dir(directory).env_clear().env("PATH", "/usr/bin:/bin");
@@ -37,7 +38,7 @@ fn rows(bundle: &Path) -> Vec<Vec<String>> {
     table.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
 }
 
-/// Every file of a bundle.
+/// Returns every file of a bundle.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -63,7 +64,7 @@ fn a_bundle_holds_exactly_the_lines_of_the_replay() {
     assert_eq!(ssh[4..8], ["connection", "2027-11-24", "203.0.113.7", "57424"]);
     assert_eq!(ssh[8], stored.lines().nth(1).unwrap());
     assert!(ssh[9].contains("from 203.0.113.7 port 57424 ssh2"), "{}", ssh[9]);
-    // Others stay tokens, and no cell is a formula.
+    // Other identifiers stay tokens, and no cell is a formula.
     let all = fs::read_to_string(to.join("lines.csv")).unwrap();
     assert!(!all.contains("anne@example.org") && !all.contains("jean@example.org"));
     assert!(rows.iter().flatten().all(|cell| !cell.starts_with('=')));
@@ -85,7 +86,7 @@ fn the_commands_of_both_readmes_check_it_and_a_change_fails() {
     }
     let commands = commands_of(&to, "README.txt");
     let (sums, whole) = (&commands[0], &commands[2]);
-    // Any byte of any file: the whole check fails.
+    // If any byte of any file changes, the whole check fails.
     let copy = node.path("copy");
     for file in files(&to) {
         let _ = fs::remove_dir_all(&copy);
@@ -96,10 +97,10 @@ fn the_commands_of_both_readmes_check_it_and_a_change_fails() {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(&changed, bytes).unwrap();
-        // The script itself may not even run any more, and that is a failure, too.
+        // The changed script itself may no longer run, which counts as a failure too.
         assert!(!succeeds(whole, &copy) || !succeeds(sums, &copy), "{}", file.display());
     }
-    // A line taken out, and the sums made again by somebody without the key.
+    // A line is removed, and somebody without the key recomputes the sums.
     let lines = fs::read_to_string(to.join("lines.log")).unwrap();
     let fewer: String = lines.split_inclusive('\n').skip(1).collect();
     fs::write(to.join("lines.log"), fewer).unwrap();
@@ -160,11 +161,11 @@ fn what_is_missing_is_no_answer() {
         );
         assert!(commands(&to.join("README.txt")).iter().all(|command| succeeds(command, &to)));
     }
-    // Another class is whole; and so is everything when it is back.
+    // Another class is whole, and so is everything once the files are back.
     node.answer(&["replay"], &[&nobody[..], &["--class", "support-ticket"]].concat(), 0);
     fs::rename(node.path("elsewhere"), &sealed).unwrap();
     node.answer(&["replay"], &nobody, 0);
-    // What was purged is not missing.
+    // Purged lines do not count as missing.
     let purged = node.run(&[
         "purge",
         "--archive",
@@ -194,7 +195,7 @@ fn a_bundle_demands_a_case_a_basis_and_a_place_of_its_own() {
     let refused = node.desk(&["replay"], &[&name[..], &CASE, &PERIOD].concat());
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).starts_with("error[B01]"), "{}", text(&refused.stderr));
-    // Something else under the name of what is not whole.
+    // Something else has the name of the unfinished bundle.
     fs::rename(&to, node.path("case.partial")).unwrap();
     fs::write(node.path("case.partial/notes.txt"), "mine").unwrap();
     let refused = node.desk(&["replay"], &[&name[..], &CASE, &PERIOD].concat());
@@ -203,7 +204,7 @@ fn a_bundle_demands_a_case_a_basis_and_a_place_of_its_own() {
     assert_eq!(node.ledger().iter().filter(|(event, _)| event == "access-refused").count(), 5);
 }
 
-/// A bundle that is stopped, or that finds no room, leaves nothing.
+/// A bundle that is stopped, or that runs out of room, leaves nothing.
 #[test]
 fn what_does_not_become_whole_is_removed() {
     let node = Node::new();
@@ -261,7 +262,7 @@ fn what_a_killed_process_left_is_removed_by_the_next_and_nothing_else_is() {
         let bundle = ["--ip", "203.0.113.7", "--bundle", arg(&to)];
         let run = || node.desk(&["replay"], &[&bundle[..], &options, &CASE, &PERIOD].concat());
         names.iter().copied().for_each(left);
-        // Somebody is at work there.
+        // Another process is at work there.
         let lines = fs::File::open(node.path(names[0])).unwrap();
         lines.lock().unwrap();
         assert_eq!(run().status.code(), Some(2));
@@ -274,7 +275,7 @@ fn what_a_killed_process_left_is_removed_by_the_next_and_nothing_else_is() {
         assert!(to.exists() && !partial.exists() && !names.iter().any(|name| node.path(name).exists()));
         if encrypted { fs::remove_file(&to).unwrap() } else { fs::remove_dir_all(&to).unwrap() }
     }
-    // One that has its sums may be whole.
+    // A bundle that already has its sums may be whole.
     ["case.partial/lines.log", "case.partial/SHA256SUMS"].into_iter().for_each(left);
     let to = node.path("case");
     let refused = node.desk(&["replay"], &[&["--bundle", arg(&to)][..], &CASE, &PERIOD].concat());
@@ -296,7 +297,8 @@ fn one_file_for_an_age_recipient() {
     }
 }
 
-/// What looks for segments there would trip over it, and no purge would ever remove it.
+/// Within the archive, anything that looks for segments would trip over a bundle, and no purge would ever
+/// remove it.
 #[test]
 fn a_bundle_lies_outside_of_the_archive() {
     let node = Node::new();

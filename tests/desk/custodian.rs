@@ -1,11 +1,12 @@
-//! Who opens what the node could read by itself.
+//! Which identities open what the node itself can read.
 
 use super::node::{LATER, Node, arg, text};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 
-/// On the day whose secret the node still has, an identity of somebody else opens no more than on any other day.
+/// Even on the day whose secret the node still has, a stranger's identity opens no more than on any other
+/// day.
 #[test]
 fn the_running_day_opens_for_its_custodians_alone() {
     use age::secrecy::ExposeSecret as _;

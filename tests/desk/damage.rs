@@ -1,5 +1,5 @@
-//! Segments and vaults that a disk has damaged: whoever does not need them is not held up, and whoever does is given
-//! everything else and told what is missing.
+//! Segments and vaults that a disk has damaged. Commands that do not need them are not held up; commands that
+//! do need them return everything else and report what is missing.
 
 use super::node::{LATER, Node, PERIOD, arg, text};
 use std::fs;
@@ -19,7 +19,7 @@ fn only_file(directory: &Path) -> PathBuf {
     file
 }
 
-/// Flips a bit so many bytes behind the start, or before the end.
+/// Flips a bit of the byte at the offset that `at` computes from the length of the file.
 fn flip(path: &Path, at: impl Fn(usize) -> usize) {
     let mut bytes = fs::read(path).unwrap();
     let at = at(bytes.len());
@@ -27,7 +27,7 @@ fn flip(path: &Path, at: impl Fn(usize) -> usize) {
     fs::write(path, bytes).unwrap();
 }
 
-/// The segment of the connections of the first day, with its footer spoilt.
+/// Damages the footer of the only segment in the folder `class`.
 fn without_footer(node: &Node, class: &str) {
     flip(&only_file(&node.path("srv/archive").join(class)), |length| length - 30);
 }
@@ -36,7 +36,7 @@ fn days<'d>(from: &'d str, to: &'d str) -> [&'d str; 4] {
     ["--from", from, "--to", to]
 }
 
-/// Exit code, lines, and whether damage was told.
+/// Returns the exit code, the number of lines, and whether damage was reported.
 fn replayed(node: &Node, options: &[&str]) -> (Option<i32>, usize, bool) {
     let output = node.desk(&["replay"], options);
     let told = text(&output.stderr);
@@ -94,7 +94,7 @@ fn a_bundle_names_what_is_damaged() {
         let readme = fs::read_to_string(to.join(file)).unwrap();
         assert!(readme.contains(told) && readme.contains(&format!("- {CONNECTION}/web1-")), "{readme}");
     }
-    // The same of another day has nothing to say of it.
+    // A bundle of another day says nothing of it.
     let other = node.path("other");
     let period = days("2026-11-24", "2026-11-24");
     node.answer(&["replay", "--bundle", arg(&other)], &[&JEAN[..], &CASE, &period].concat(), 0);
@@ -109,11 +109,11 @@ fn a_damaged_frame_is_left_out_and_told() {
     assert_eq!(replayed(&node, &days("2026-11-24", "2026-11-24")), (Some(0), 2, false));
 }
 
-/// Anne's, Jean's and Paul's lines of a third day, each with a record for itself in the vault.
+/// Lines of Anne, Jean and Paul on a third day, each with a record of its own in the vault.
 const THIRD_DAY: [&str; 3] = ["192.0.2.1", "203.0.113.7", "192.0.2.3"];
 const THIRD: &str = "expires=2027-11-26/class=connection";
 
-/// Where the records of a vault start, and where the last one ends (FORMAT.md of vaults).
+/// Returns where the records of a vault start, and where the last one ends (FORMAT.md of vaults).
 fn records(vault: &[u8]) -> Option<Vec<usize>> {
     let number = |at: usize| Some(u32::from_le_bytes(*vault.get(at..)?.first_chunk()?) as usize);
     let mut places = vec![44 + number(12)? + number(32)?];
@@ -124,7 +124,8 @@ fn records(vault: &[u8]) -> Option<Vec<usize>> {
     Some(places)
 }
 
-/// The node, that vault, and where its records start; last, where it ends.
+/// Returns the node, the vault of the third day, and the starts of its records, followed by the end of the
+/// last one.
 fn with_three_records() -> (Node, PathBuf, Vec<usize>) {
     let node = Node::new();
     let (srv, folder) = (node.path("srv"), node.path("srv/vault").join(THIRD));
@@ -146,7 +147,7 @@ fn with_three_records() -> (Node, PathBuf, Vec<usize>) {
     (node, only_file(&folder), places)
 }
 
-/// What a reveal of everybody of the third day gives, and what it says; it must end with 1.
+/// Reveals everybody on the third day. Returns lines and messages; the exit code must be 1.
 fn revealed(node: &Node, options: &[&str]) -> (String, String) {
     let day = days("2026-11-25", "2026-11-25");
     let output = node.desk(&["replay"], &[&CASE[..], &day, options].concat());
@@ -156,8 +157,8 @@ fn revealed(node: &Node, options: &[&str]) -> (String, String) {
     (text(&output.stdout), told)
 }
 
-/// A filter that is killed leaves a part, which the next start seals. If the vault has no header then, nobody opens it as it
-/// is, but it is all that there is.
+/// A filter that is killed leaves a part, which the next start seals. If the header of its vault is damaged
+/// by then, nobody can open the vault as it is, but there is no other copy, so it must stay.
 #[test]
 fn a_vault_whose_header_is_damaged_outlives_the_next_start() {
     let node = Node::new();
@@ -204,20 +205,20 @@ fn of_a_vault_that_is_damaged_in_the_middle_all_other_records_are_used() {
         (&false.into(), &"V02".into(), &2.into())
     );
 
-    // Its check says where it ends.
+    // The checksum of the record shows where it ends.
     fs::write(&vault, &whole).unwrap();
     flip(&vault, |_| places[1] + 3);
     let (lines, told) = revealed(&node, &["--reveal-all"]);
     assert_eq!(THIRD_DAY.map(|address| lines.contains(address)), [true; 3], "{lines}");
     assert!(told.contains("nothing of what stands in it is lost"), "{told}");
-    // The next one says so.
+    // The start of the next record shows where this one ends.
     flip(&vault, |_| places[1] + 4);
     let (lines, _) = revealed(&node, &["--reveal-all"]);
     assert_eq!(THIRD_DAY.map(|address| lines.contains(address)), [true, false, true], "{lines}");
     let (lines, _) = revealed(&node, &["--reveal", "--ip", THIRD_DAY[0]]);
     assert_eq!((lines.lines().count(), lines.contains(THIRD_DAY[0])), (1, true), "{lines}");
 
-    // Cut between two records: nothing that is left is damaged, and some is missing.
+    // Cut between two records: nothing that is left is damaged, but a record is missing.
     fs::write(&vault, &whole[..places[2]]).unwrap();
     let (lines, told) = revealed(&node, &["--reveal-all"]);
     assert_eq!(THIRD_DAY.map(|address| lines.contains(address)), [true, true, false], "{lines}");
@@ -247,7 +248,7 @@ fn requests_of_people_and_holds_use_what_a_damaged_vault_still_gives() {
     let output = node.run(&[&["hold", "extract"], &case[..], &who].concat());
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    // Jean is on other days as well.
+    // Jean has lines on other days as well.
     assert!(told.contains("warning[H06]") && told.contains(THIRD) && told.contains("stay frozen"), "{told}");
     let (_, done) = node.ledger().pop().unwrap();
     assert_eq!((&done["complete"], &done["code"]), (&false.into(), &"V02".into()));
@@ -255,7 +256,7 @@ fn requests_of_people_and_holds_use_what_a_damaged_vault_still_gives() {
 
 #[test]
 fn of_a_vault_that_cannot_be_read_nothing_is_given_back_and_everything_else_is() {
-    // In its only record, and in the header.
+    // In the only record of the vault, and in its header.
     for at in [|length: usize| length - 4, |_| 9] {
         let node = Node::new();
         flip(&only_file(&node.path("srv/vault").join(CONNECTION)), at);
@@ -319,7 +320,7 @@ fn an_erasure_names_the_vault_that_keeps_it_from_a_segment() {
     assert_eq!((&*event, &done["code"]), ("access-done", &"V02".into()));
 }
 
-/// Puts something in the place of a file that the operating system does not read.
+/// Replaces a file by something that the operating system cannot read as a file.
 fn unreadable(file: &Path) {
     fs::remove_file(file).unwrap();
     fs::create_dir(file).unwrap();
@@ -341,7 +342,7 @@ fn a_segment_that_cannot_be_read_stops_no_search() {
     }
     let (_, done) = node.ledger().pop().unwrap();
     assert_eq!((&done["complete"], &done["code"]), (&false.into(), &"A05".into()));
-    // Of another day nobody misses it.
+    // A period of another day does not need the segment.
     assert_eq!(node.answer(&["replay"], &["--from", "2026-11-24"], 0).lines().count(), 2);
 
     let person = [&JEAN[..], &["--case", "DSR-1"]].concat();
@@ -402,13 +403,13 @@ fn a_verification_names_every_file_that_cannot_be_read_and_goes_on() {
     }
 }
 
-/// Of a copy the ledger knows nothing: lines of it would be in evidence twice.
+/// The ledger does not know the copy; without care, its lines would be in evidence twice.
 #[test]
 fn a_copy_of_a_segment_gives_no_line_twice() {
     let node = Node::new();
     let segment = only_file(&node.path("srv/archive").join(CONNECTION));
     let name = segment.file_name().unwrap().to_str().unwrap();
-    // As somebody made it by hand, and as a crash leaves it in the other store.
+    // A copy made by hand, and one that a crash leaves in the other store.
     let copy = segment.with_file_name(name.replace("-1.log", "-2.log"));
     let intermediate = node.path("srv/intermediate").join(CONNECTION);
     fs::create_dir_all(&intermediate).unwrap();

@@ -1,4 +1,5 @@
-//! The commands of the pages for the legal desk, run as they stand there, each page over an archive of its own.
+//! The commands of the pages for the legal desk, run as they are printed, each page over an archive of its
+//! own.
 
 use super::node::{LATER, Node, arg, text};
 use age::secrecy::ExposeSecret as _;
@@ -7,16 +8,16 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The blocks of shell commands of a page, in order.
+/// Returns the blocks of shell commands of a page, in order.
 fn blocks(page: &str) -> Vec<String> {
     let text = std::fs::read_to_string(Path::new("docs").join(page)).unwrap();
     let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    // age itself is a tool of the custodian, and not of every machine that runs this.
+    // age itself is a tool of the custodian, which not every machine that runs this test has.
     let is_ours = |line: &&str| !line.starts_with("age ");
     blocks.map(|block| block.lines().filter(is_ours).collect::<Vec<_>>().join("\n")).collect()
 }
 
-/// What stands for a place or a key in a page, as it is here.
+/// Replaces the places and keys named in a page by those of this test.
 fn here(node: &Node, recipient: &str, block: &str) -> String {
     block
         .replace("/srv/log", arg(&node.path("srv")))
@@ -25,7 +26,7 @@ fn here(node: &Node, recipient: &str, block: &str) -> String {
         .replace("age1...", recipient)
 }
 
-/// The recipient of an identity file.
+/// Returns the recipient of an identity file.
 fn recipient_of(identity: &Path) -> String {
     let identity = std::fs::read_to_string(identity).unwrap();
     let secret = identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
@@ -77,7 +78,7 @@ fn an_identity_that_was_stolen_opens_nothing_that_is_written_afterwards() {
         "Nov 30 11:05:00 web1 sshd[1]: Failed password for root from 203.0.113.7 port 1 ssh2\n",
     );
 
-    // Two days later, when the node has no secret of that day any more.
+    // Two days later, when the node no longer has the secret of that day.
     let revealed = |identity: &Path, day: &str| {
         let (srv, period) = (node.path("srv"), ["--from", day, "--to", day]);
         let command =
@@ -96,7 +97,7 @@ fn an_identity_that_was_stolen_opens_nothing_that_is_written_afterwards() {
         let (exit, addresses, refusal) = revealed(identity, "2026-11-30");
         assert_eq!((exit, addresses), (0, 1), "{refusal}");
     }
-    // What was wrapped to it before stays open to it.
+    // Secrets that were wrapped to the old identity before still open with it.
     assert_eq!(revealed(&node.identity(), "2026-11-24").1, 1);
 }
 

@@ -1,4 +1,5 @@
-//! A hold on lines that were filtered with a key file: its extract needs that file, and opens with the escrow identity.
+//! A hold on lines that were filtered with a key file: its extract needs that file, and opens with the escrow
+//! identity.
 
 use crate::desk::node::{LATER, Node, arg, text};
 use std::io::{Read, Write as _};
@@ -32,7 +33,7 @@ fn lines_of_a_key_file_are_extracted_with_that_file() {
     assert!(lines.starts_with("ip_000") && lines.ends_with(" class=connection\n"), "{lines}");
     assert_eq!(lines.lines().count(), 1);
     let pairs = opened(&node, ".pairs.age");
-    // Canonical bytes of 203.0.113.7, and of nobody else.
+    // The canonical bytes of 203.0.113.7, and of nobody else.
     assert!(pairs.contains("\"04cb007107\"") && pairs.lines().count() == 1, "{pairs}");
 }
 
@@ -58,7 +59,7 @@ fn a_clock_that_runs_ahead_ends_no_hold() {
     let refused = run(ahead, &["hold", "release", "--case", "nosuch"], 2);
     assert!(refused.contains("warning[P01]") && refused.contains("error[H03]"), "{refused}");
     assert_eq!(opened(&node, ".lines.age").lines().count(), 4);
-    // What is frozen is not erased for a person either.
+    // Frozen lines are not erased for a person either.
     let erase = [&["subject", "erase", "--json", "--case", "DSR-12"], &person[..]].concat();
     let answers = run(ahead, &erase, 1);
     assert!(
@@ -66,7 +67,7 @@ fn a_clock_that_runs_ahead_ends_no_hold() {
         "{answers}"
     );
 
-    // Whoever says that it is so late ends them.
+    // Once somebody confirms the clock, the holds end.
     let ended = run(ahead, &["purge", "--confirm-clock"], 0);
     assert!(ended.contains("the hold of case 2027/0815 ended"), "{ended}");
     let left = |folder: &str| std::fs::read_dir(node.path(folder)).unwrap().count();
@@ -93,7 +94,7 @@ fn an_extract_that_lacks_something_keeps_the_freeze() {
     let extract = ["hold", "extract", "--case", "2027/0815", "--identity", arg(&identity)];
     let of = |ip| [&extract[..], &["--ip", ip]].concat();
 
-    // A digit wrong.
+    // One digit is wrong.
     let lacks = run(&of("203.0.113.70"), &srv, 1);
     assert!(lacks.contains("warning[H06]: no line was found"), "{lacks}");
     assert!(lacks.contains("stay frozen until 2026-12-07") && lacks.contains("hold release"), "{lacks}");
@@ -103,19 +104,19 @@ fn an_extract_that_lacks_something_keeps_the_freeze() {
     let lacks = run(&of("203.0.113.7"), &aside, 1);
     assert!(lacks.contains("not there") && lacks.contains("`--archive`"), "{lacks}");
     assert_eq!(frozen(), a_week(0));
-    // Vaults that lie elsewhere. What was found is kept.
+    // The vaults lie elsewhere. What was found is kept.
     std::fs::rename(srv.join("vault"), aside.join("vault")).unwrap();
     let lacks = run(&of("203.0.113.7"), &srv, 1);
     assert!(lacks.contains("without a vault") && lacks.contains("`--vault DIR`"), "{lacks}");
     assert_eq!((frozen(), opened(&node, "-1.lines.age").lines().count()), (a_week(1), 4));
-    // And named.
+    // The same with the vaults named.
     let vault = aside.join("vault");
     let whole = run(&[&of("203.0.113.7")[..], &["--vault", arg(&vault)]].concat(), &srv, 0);
     assert!(whole.contains("4 lines") && whole.contains("no longer frozen"), "{whole}");
     assert_eq!(frozen(), ("2026-11-30".to_owned(), 2));
 }
 
-/// The extract whose name ends so, opened by the custodian.
+/// Returns the extract whose name ends with `suffix`, opened by the custodian.
 fn opened(node: &Node, suffix: &str) -> String {
     let one_in = |folder: &str, suffix: &str| -> PathBuf {
         let names = std::fs::read_dir(node.path(folder)).unwrap().map(|entry| entry.unwrap().path());
@@ -167,7 +168,8 @@ fn the_list_says_what_is_frozen_and_where_extracts_lie() {
     assert!(hold["key"].is_string(), "{hold}");
 }
 
-/// Of the running day nothing is sealed: an order to preserve would keep nothing of it, and nobody would know.
+/// No segment of the running day is sealed yet. If only sealed ones were extracted, an order to preserve
+/// would keep nothing of that day, and nobody would know.
 #[test]
 fn lines_in_a_segment_that_is_still_written_to_are_extracted() {
     let node = Node::new();
@@ -201,7 +203,8 @@ fn lines_in_a_segment_that_is_still_written_to_are_extracted() {
     assert!(filter.wait().unwrap().success());
 }
 
-/// A text is in many lines, and an empty one in all: under a hold everything would outlast its day.
+/// A word is in many lines, and an empty text in all. If it were extracted, everything would outlast its
+/// expiry day under the hold.
 #[test]
 fn what_is_no_token_extracts_nothing() {
     let node = Node::new();
@@ -241,7 +244,8 @@ fn a_file_that_is_no_hold_is_told_as_such() {
     }
 }
 
-/// Its file went, by a mistake or with a disk, and with it the number of its last extract and to what they are encrypted.
+/// The hold file is lost, by mistake or with a disk, and with it the number of the last extract and the
+/// recipients of the extracts.
 #[test]
 fn a_hold_that_is_lost_is_not_written_over() {
     let node = Node::new();
@@ -273,13 +277,13 @@ fn a_hold_that_is_lost_is_not_written_over() {
     assert_eq!(files(), kept);
 }
 
-/// The hold file of a case.
+/// Returns the only hold file.
 fn only_hold(node: &Node) -> PathBuf {
     let files = std::fs::read_dir(node.path("state/holds")).unwrap().map(|file| file.unwrap().path());
     files.into_iter().find(|path| path.extension().is_some_and(|end| end == "json")).unwrap()
 }
 
-/// What somebody removed or changed is no reason to let go of what an authority asked for.
+/// A hold file that somebody removed or changed is no reason to let go of what an authority asked for.
 #[test]
 fn a_hold_that_the_ledger_knows_and_that_is_not_there_keeps_what_is_due() {
     let node = Node::new();
@@ -319,7 +323,7 @@ fn a_hold_that_the_ledger_knows_and_that_is_not_there_keeps_what_is_due() {
         std::fs::write(&hold, &written).unwrap();
         assert_eq!(run(&["hold", "list"]).0, Some(0));
     }
-    // Added again it is as good as before; and one that is lost can be ended.
+    // Added again, the hold is as good as before; a hold whose file is lost can be released.
     std::fs::remove_file(&hold).unwrap();
     assert_eq!(run(&add).0, Some(0));
     assert_eq!((run(&purge).0, day.exists()), (Some(1), true));

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-/// Everything in the folder of secrets.
+/// Returns all files in the folder of secrets.
 fn secrets(node: &Node) -> Vec<(PathBuf, Vec<u8>)> {
     let files = fs::read_dir(node.path("state/keys")).unwrap().map(|file| file.unwrap().path());
     let mut secrets: Vec<_> = files.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
@@ -13,7 +13,7 @@ fn secrets(node: &Node) -> Vec<(PathBuf, Vec<u8>)> {
     secrets
 }
 
-/// The node filters by its own clock meanwhile: what it goes on with must be there.
+/// Meanwhile the node filters by its own clock, so the secret that it continues with must still be there.
 #[test]
 fn a_question_about_another_day_ends_no_epoch() {
     let node = Node::new();
@@ -36,7 +36,7 @@ fn a_question_about_another_day_ends_no_epoch() {
     assert_eq!(token(&[]).1, today);
 }
 
-/// Of a seed every epoch to come can be told, and it stays where it is.
+/// A seed answers for every future epoch without being advanced.
 #[test]
 fn a_question_about_a_day_to_come_moves_no_seed() {
     let node = Node::new();
@@ -54,14 +54,14 @@ fn a_question_about_a_day_to_come_moves_no_seed() {
     let (today, later) = (token(day[1]), token("2027-03-01T12:00:00Z"));
     assert_eq!((secrets(&node), token(day[1])), (before, today.clone()));
     assert_ne!(today, later);
-    // It is the one that the day brings.
+    // The token equals the one made on that day.
     let log = node.path("log");
     fs::write(&log, "203.0.113.7\n").unwrap();
     let filter = node.run(&["filter", "--tag", "none", "--now", "2027-03-01T12:00:00Z", arg(&log)]);
     assert_eq!(text(&filter.stdout), later, "{}", text(&filter.stderr));
 }
 
-/// Whoever reads it can make all secrets to come.
+/// Whoever can read the seed can derive all future secrets.
 #[test]
 fn a_seed_that_others_can_read_is_refused() {
     let node = Node::new();
@@ -74,7 +74,7 @@ fn a_seed_that_others_can_read_is_refused() {
         assert_eq!((imported.status.code(), told.contains("error[K02]")), (Some(exit), exit == 2), "{told}");
         assert_eq!(node.path("state/keys/chain").exists(), exit == 0, "{told}");
     }
-    // What is read from a pipe lies nowhere.
+    // A seed read from a pipe is stored nowhere else.
     let mut shell = std::process::Command::new("/bin/sh");
     let import = format!(
         "cat {} | {} keys seed import - --state-dir {}",

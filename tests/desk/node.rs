@@ -1,4 +1,4 @@
-//! A node with escrow and a small archive: two days, three people, classes with a legal duty and without.
+//! A node with escrow and a small archive: two days, three people, classes with and without a legal duty.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ pub(crate) struct Node {
     root: tempfile::TempDir,
 }
 
-/// The day after the last one on which anything is archived.
+/// A day after everything that is archived.
 pub(crate) const LATER: &str = "2026-11-30T10:00:00Z";
 
 /// The period of everything that is archived.
@@ -27,7 +27,7 @@ const SECOND_DAY: &str = r#"=1+1 203.0.113.7 a line that begins like a formula
 "#;
 
 impl Node {
-    /// With everything archived.
+    /// Creates a node with everything archived.
     pub(crate) fn new() -> Self {
         let node = Self { root: tempfile::tempdir().unwrap() };
         let made = node.run(&["init"]);
@@ -49,7 +49,7 @@ impl Node {
         drop(self.archive_with(&["--now", now], lines));
     }
 
-    /// The same, by a filter with these options. What it says.
+    /// Archives lines with a filter that has these options. Returns its messages.
     pub(crate) fn archive_with(&self, options: &[&str], lines: &str) -> String {
         let srv = self.path("srv");
         let mut child =
@@ -67,7 +67,7 @@ impl Node {
         command
     }
 
-    /// One that is told no state directory.
+    /// Prepares a command without the option for the state directory.
     pub(crate) fn bare(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oubliette"));
         command.args(arguments).env_remove("OUBLIETTE_KEY_FILE");
@@ -79,21 +79,21 @@ impl Node {
         self.command(arguments).output().unwrap()
     }
 
-    /// A command over the archive, on a later day, by the custodian.
+    /// Runs a command over the archive, on a later day, as the custodian.
     pub(crate) fn desk(&self, command: &[&str], options: &[&str]) -> Output {
         let (srv, identity) = (self.path("srv"), self.identity());
         let place = ["--archive", arg(&srv), "--now", LATER, "--identity", arg(&identity)];
         self.run(&[command, &place, options].concat())
     }
 
-    /// What such a command prints; it must end with `exit`.
+    /// Returns what such a command prints; its exit code must be `exit`.
     pub(crate) fn answer(&self, command: &[&str], options: &[&str], exit: i32) -> String {
         let output = self.desk(command, options);
         assert_eq!(output.status.code(), Some(exit), "{}", text(&output.stderr));
         text(&output.stdout)
     }
 
-    /// Events and what there is to know of them.
+    /// Returns the events of the ledger and their details.
     pub(crate) fn ledger(&self) -> Vec<(String, serde_json::Value)> {
         let shown = self.run(&["ledger", "show", "--json", "--now", LATER]);
         let entry = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
@@ -104,7 +104,8 @@ impl Node {
             .collect()
     }
 
-    /// That the whole archive and the ledger are as they were sealed, and that the ledger names nobody.
+    /// Checks that the whole archive and the ledger are as they were sealed, and that the ledger names
+    /// nobody.
     pub(crate) fn verify(&self) {
         let srv = self.path("srv");
         let output = self.run(&["verify", arg(&srv), "--now", LATER]);

@@ -1,4 +1,4 @@
-//! Purges that are given a wrong place, or find something else wrong: nothing ends as though all that is due were gone.
+//! Purges with a wrong place or another problem: none ends as though all that is due were gone.
 
 use super::node::{LATER, Node, arg, text};
 use std::ffi::OsStr;
@@ -10,10 +10,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// The connections of the first day are over.
+/// A time after the expiry of the connections of the first day.
 const AFTER: &str = "2027-11-24T10:00:00Z";
 
-/// Exit code and messages of a purge with these options.
+/// Returns exit code and messages of a purge with these options.
 fn purge(node: &Node, archive: &Path, options: &[&str]) -> (Option<i32>, String) {
     let command = ["purge", "--archive", arg(archive), "--now", AFTER, "--confirm-clock"];
     let output = node.run(&[&command[..], options].concat());
@@ -60,7 +60,7 @@ fn vaults_that_lie_elsewhere_are_asked_for() {
     let (exit, told) = purge(&node, &srv, &["--vault", arg(&elsewhere)]);
     assert_eq!((exit, elsewhere.join("expires=2027-11-24").exists()), (Some(0), false), "{told}");
 
-    // Lost: whoever says so is not held up.
+    // If the vaults are lost, whoever says so is not held up.
     let node = Node::new();
     let srv = node.path("srv");
     fs::remove_dir_all(srv.join("vault")).unwrap();
@@ -90,7 +90,7 @@ fn one_vault_that_is_not_there_is_told_and_stops_nothing() {
     assert!(
         !srv.join("archive/expires=2027-11-24").exists() && !node.path("state/shred/2027-11-24").exists()
     );
-    // Told once: its segment is gone.
+    // Reported once, because the segment is gone.
     assert_eq!(purge(&node, &srv, &[]).0, Some(0));
 }
 
@@ -106,7 +106,7 @@ fn segments_that_are_due_and_nowhere_are_told_once() {
         assert_eq!((*exit, told.contains("warning[P07]")), (Some(1), true), "{told}");
     }
     assert_eq!(purge(&node, &srv, &[]).0, Some(0));
-    // Brought back, it goes.
+    // Once the folder is back, it is purged.
     fs::create_dir_all(folder.parent().unwrap()).unwrap();
     fs::rename(node.path("taken"), &folder).unwrap();
     assert_eq!(purge(&node, &srv, &[]).0, Some(0));
@@ -131,7 +131,7 @@ fn a_dry_run_says_that_the_purge_would_be_refused() {
     assert_eq!(node.ledger().len(), entries);
 }
 
-/// Whoever asks what a purge would do, and be it with a mistake in a name, changes nothing.
+/// A command that only asks what a purge would do changes nothing, even with a mistake in a name.
 #[test]
 fn a_dry_run_leaves_no_trace() {
     let node = Node::new();
@@ -153,12 +153,12 @@ fn a_dry_run_leaves_no_trace() {
             assert_eq!(traces(&node.path("")), before, "{state} {options:?}: {told}");
         }
     }
-    // Nor does whoever asks for keys where there are none.
+    // Nor does asking for keys where there are none.
     let listed = node.bare(&["keys", "list", "--state-dir", arg(&node.path("new"))]).output().unwrap();
     assert_eq!((listed.status.code(), traces(&node.path(""))), (Some(0), before));
 }
 
-/// Everything below a directory: its path, when it was changed, its bytes.
+/// Returns everything below a directory: path, time of modification, bytes.
 fn traces(directory: &Path) -> Vec<(std::path::PathBuf, std::time::SystemTime, Vec<u8>)> {
     let mut traces = Vec::new();
     for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap()) {
@@ -172,7 +172,7 @@ fn traces(directory: &Path) -> Vec<(std::path::PathBuf, std::time::SystemTime, V
     traces
 }
 
-/// Names and kinds of files that no purge expects: each is told, and none of them stops what is due.
+/// Files with names and types that no purge expects: each is reported, and none of them stops what is due.
 #[test]
 fn what_oubliette_did_not_make_is_told_and_holds_nothing_up() {
     const CLASS: &str = "archive/expires=2027-11-24/class=connection";
@@ -197,7 +197,7 @@ fn what_oubliette_did_not_make_is_told_and_holds_nothing_up() {
                 symlink(&away, day).unwrap();
             }
         }
-        // A day on another disk is as good as one in its place.
+        // A day that lies on another disk is as good as one in its place.
         let verified = node.run(&["verify", arg(&srv)]).status.code();
         assert_eq!(verified, Some(i32::from(strange != "day")), "{strange}");
         let replay = ["replay", "--archive", arg(&srv), "--now", LATER, "--class", "connection"];
@@ -211,7 +211,7 @@ fn what_oubliette_did_not_make_is_told_and_holds_nothing_up() {
     }
 }
 
-/// Copies that a purge by folders would keep for ever. Those of a day to come are not due.
+/// Copies that a purge by folders would keep for ever. Copies of lines that expire later are not due.
 #[test]
 fn copies_of_what_is_due_are_told_wherever_they_lie_in_the_archive() {
     let node = Node::new();
@@ -253,7 +253,7 @@ fn bytes_that_have_another_name_are_told_when_they_go() {
         let srv = node.path("srv");
         let class = srv.join("archive/expires=2027-11-24/class=connection");
         let segment = fs::read_dir(&class).unwrap().next().unwrap().unwrap().path();
-        // One that goes as well is no copy that stays.
+        // A link that is purged as well is not a copy that stays.
         let link = if elsewhere { node.path("backup") } else { class.join("web1-2epqf-7.log.zst.part") };
         fs::hard_link(&segment, link).unwrap();
         for options in [&["--dry-run", "--json"][..], &["--json"]] {
@@ -271,7 +271,7 @@ fn bytes_that_have_another_name_are_told_when_they_go() {
     }
 }
 
-/// The command as a user who may not do everything, who owns all that the node has.
+/// Runs the command as an unprivileged user who owns all files of the node.
 fn as_owner(node: &Node, arguments: &[&str]) -> Output {
     const NOBODY: u32 = 65534;
     let mut command = node.command(arguments);
@@ -289,8 +289,8 @@ fn give(path: &Path, owner: u32) {
     }
 }
 
-/// One that the disk does not give back, one that it does not let go, and a directory that cannot be looked into: the rest
-/// of the day goes, and its key, and what is left is told until it is gone.
+/// A file that cannot be read, one that cannot be removed, and a directory that cannot be listed: the rest of
+/// the day goes, and its shred key, and what is left is reported until it is gone.
 #[test]
 fn a_file_that_cannot_be_read_or_removed_keeps_no_other() {
     let node = Node::new();
@@ -337,7 +337,7 @@ fn a_file_that_cannot_be_read_or_removed_keeps_no_other() {
     node.verify();
 }
 
-/// Changes a digit in the first entry of a kind, as a hand that meddles would.
+/// Changes a digit before the first entry of a kind, as somebody who tampers would.
 fn meddle(node: &Node, event: &str) {
     let path = node.path("state/ledger/ledger.jsonl");
     let ledger = fs::read_to_string(&path).unwrap();
@@ -364,7 +364,7 @@ fn a_changed_old_line_of_the_ledger_stops_no_purge() {
     for entry in ["\"ledger-fault\"", "\"purge-done\"", "\"code\":\"L02\""] {
         assert_eq!(ledger.matches(entry).count(), 1, "{entry}");
     }
-    // It stays told, and `verify` tells it too.
+    // It is still reported, by `verify` too.
     assert_eq!(purge(&node, &srv, &[]).0, Some(1));
     assert_eq!(node.run(&["verify", arg(&srv), "--now", AFTER]).status.code(), Some(1));
 }
@@ -408,7 +408,8 @@ fn sealed_lines_of_a_filter_without_an_archive_go_on_their_day() {
     assert!(!text(&filter(AFTER).stderr).contains("C11"));
 }
 
-/// Somebody's file, or a half of one: what it has the name of would be lost with the first copy.
+/// The file in the way is somebody's, or half a segment. If it were taken for the segment of that name, the
+/// segment would be lost when the first copy is removed.
 #[test]
 fn a_move_leaves_no_segment_to_what_lies_in_its_place() {
     let node = Node::new();
@@ -447,7 +448,8 @@ fn a_directory_within_an_archive_is_not_taken_for_one() {
     }
 }
 
-/// Nothing is wrong with a vault: it is checked with its segment. A copy of a segment may have any name.
+/// `verify` refuses a vault rather than calling it damaged, because a vault is checked with its segment. A
+/// copy of a segment may have any name.
 #[test]
 fn a_vault_is_no_damaged_segment() {
     let node = Node::new();
@@ -465,7 +467,8 @@ fn a_vault_is_no_damaged_segment() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
 
-/// Its holds are not those of whoever wrote the archive. What is due goes: but not in silence.
+/// The holds of that directory are not those of whoever wrote the archive. What is due goes, but not
+/// silently.
 #[test]
 fn a_purge_with_another_state_directory_says_that_holds_are_not_seen() {
     let node = Node::new();
@@ -494,7 +497,7 @@ fn a_purge_with_another_state_directory_says_that_holds_are_not_seen() {
     let told = text(&added.stderr);
     assert_eq!((added.status.code(), told.contains("warning[P20]")), (Some(1), true), "{told}");
 
-    // One that is there knows as little of this archive.
+    // A state directory that exists knows as little of this archive.
     fs::create_dir(&other).unwrap();
     let day = srv.join("archive/expires=2027-11-24");
     for (options, goes) in [(&["--dry-run"][..], false), (&[], true)] {
@@ -502,7 +505,7 @@ fn a_purge_with_another_state_directory_says_that_holds_are_not_seen() {
         assert_eq!((exit, told.contains("warning[P20]")), (Some(1), true), "{told}");
         assert!(told.contains("does not list what goes") && day.exists() != goes, "{told}");
     }
-    // Whoever purges there on purpose is told once.
+    // If this is intended, the warning comes only once.
     let later = ["--now", "2027-11-25T10:00:00Z"];
     let (exit, told) = with(&other, &["--json"]);
     assert_eq!((exit, told.contains("P20")), (Some(0), false), "{told}");
@@ -512,7 +515,7 @@ fn a_purge_with_another_state_directory_says_that_holds_are_not_seen() {
     assert!(!srv.join("archive/expires=2027-11-25").exists());
 }
 
-/// Its shred key cannot be erased, so it has no end until somebody mends that.
+/// The shred key cannot be erased, so the purge does not end until somebody repairs that.
 #[test]
 fn a_purge_that_runs_is_told_from_one_that_broke_off() {
     let node = Node::new();
@@ -527,7 +530,7 @@ fn a_purge_that_runs_is_told_from_one_that_broke_off() {
     };
     let (exit, told) = verify(&[]);
     assert_eq!((exit, told.contains("the purge of 2027-11-24 broke off")), (Some(1), true), "{told}");
-    // As long as it runs, it has the lock.
+    // A running purge holds the lock.
     let lock = fs::File::open(node.path("state/holds/lock")).unwrap();
     lock.lock().unwrap();
     let (exit, told) = verify(&[]);

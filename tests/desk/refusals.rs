@@ -1,4 +1,5 @@
-//! Whoever was refused, or broke off, is in the ledger, and whom they asked for is not.
+//! Commands that were refused or broke off are recorded in the ledger, but not the identifier that was
+//! searched for.
 
 use super::node::{LATER, Node, PERIOD, arg, text};
 use serde_json::Value;
@@ -6,11 +7,11 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// In no entry: `Node::verify` looks for it.
+/// Must be in no entry: `Node::verify` checks that.
 const JEAN: [&str; 2] = ["--ip", "203.0.113.7"];
 const CASE: [&str; 4] = ["--case", "2027/0815", "--basis", "60-1/3"];
 
-/// Runs a command that must fail with that code; the last entry of the ledger afterwards.
+/// Runs a command that must fail with that code. Returns the last entry of the ledger afterwards.
 fn refused(node: &Node, command: &[&str], code: &str) -> (String, Value) {
     let output = node.run(&[command, &["--now", LATER]].concat());
     let message = text(&output.stderr);
@@ -27,17 +28,17 @@ fn whoever_is_refused_is_in_the_ledger() {
     let (srv, identity, nowhere) = (node.path("srv"), node.identity(), node.path("nowhere"));
     let place = ["--archive", arg(&srv)];
     let opens = ["--identity", arg(&identity)];
-    // Below a file.
+    // Inside a file instead of a directory.
     let (closed, inside) = (closed_port(), identity.join("case"));
     let to_nobody = ["--output", &closed];
     let bundle = [&["--bundle", arg(&inside)], &CASE[..], &PERIOD].concat();
     let case = ["--case", "2027/0815"];
     for (command, options, code, event) in [
-        // Before there is an archive to look into.
+        // Refused before the archive is opened.
         ("replay", vec!["--archive", arg(&nowhere)], "C02", "refused"),
         ("replay", [&place[..], &["--shred-keys", arg(&nowhere)]].concat(), "C02", "refused"),
         ("subject erase", [&["--archive", arg(&nowhere)], &JEAN[..], &case].concat(), "C02", "refused"),
-        // After it was announced.
+        // Refused after the access was announced.
         ("replay", [&place[..], &opens, &JEAN, &to_nobody].concat(), "C02", "access-refused"),
         ("replay", [&place[..], &opens, &JEAN, &bundle].concat(), "B01", "access-refused"),
         ("hold add", [&place[..], &case, &["--until", "2026-11-01"]].concat(), "H02", "refused"),
@@ -86,13 +87,13 @@ fn an_identity_that_everybody_can_read_is_used_and_warned_of() {
     }
 }
 
-/// `tcp://` to a port that nobody listens on.
+/// Returns `tcp://` and a port on which nobody listens.
 fn closed_port() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("tcp://{}", listener.local_addr().unwrap())
 }
 
-/// A command whose standard output takes nothing; the entries of the ledger that followed.
+/// Runs a command whose standard output accepts nothing. Returns the entries of the ledger that followed.
 fn to_full_disk(node: &Node, command: &[&str]) -> Vec<(String, Value)> {
     let before = node.ledger().len();
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -129,7 +130,7 @@ fn a_search_or_erasure_that_meets_damage_is_not_complete_in_the_ledger() {
     let (srv, identity) = (node.path("srv"), node.identity());
     let place = ["--archive", arg(&srv), "--identity", arg(&identity)];
     for segment in segments(&node.path("srv/archive")) {
-        // In the first frame: the footer, from which it is planned, is whole.
+        // In the first frame: the footer, from which the search is planned, is whole.
         let mut bytes = fs::read(&segment).unwrap();
         bytes[12] ^= 0x40;
         fs::write(&segment, bytes).unwrap();
@@ -161,7 +162,7 @@ fn a_filter_without_escrow_and_a_purge_with_a_clock_that_jumped_are_in_the_ledge
     let srv = node.path("srv");
     let (event, about) = refused(&node, &["purge", "--archive", arg(&srv)], "P01");
     assert_eq!((&*event, &about["command"]), ("refused", &"purge".into()));
-    // It is confirmed as before.
+    // Confirming works as before.
     let confirmed = node.run(&["purge", "--archive", arg(&srv), "--confirm-clock", "--now", LATER]);
     assert_eq!(confirmed.status.code(), Some(0), "{}", text(&confirmed.stderr));
     fs::remove_file(node.path("state/escrow/recipients.txt")).unwrap();
@@ -182,7 +183,8 @@ fn a_filter_that_fails_ends_in_the_ledger_with_its_code() {
     assert_eq!((&**event, &stop["exit"], &stop["code"]), ("stop", &2.into(), &"I02".into()));
 }
 
-/// `ulimit -f`, or `LimitFSIZE=` of a unit: without a word the process would be gone, and with it what it had read.
+/// With `ulimit -f`, or `LimitFSIZE=` of a unit, the process would otherwise end without a message, and lose
+/// what it had read.
 #[test]
 fn a_file_that_may_not_grow_any_more_is_told() {
     let node = Node::new();
@@ -199,7 +201,8 @@ fn a_file_that_may_not_grow_any_more_is_told() {
     assert!(told.contains("File too large"), "{told}");
 }
 
-/// The ledger cannot be used, and is no longer asked after that: what is told is why it could not, and not that.
+/// After its first failure the ledger is no longer used. The message gives the reason of that failure, not
+/// merely that the ledger is unusable.
 #[test]
 fn a_ledger_that_fails_is_told_with_its_reason() {
     let node = Node::new();
@@ -220,7 +223,7 @@ fn a_ledger_that_fails_is_told_with_its_reason() {
     }
 }
 
-/// A secret that came and went without the ledger would be one that `report` and `verify` know nothing of.
+/// If a secret were made and erased without the ledger, `report` and `verify` would not know of it.
 #[test]
 fn no_secret_is_made_beside_a_ledger_that_nobody_can_look_at() {
     let node = Node::new();
@@ -237,7 +240,7 @@ fn no_secret_is_made_beside_a_ledger_that_nobody_can_look_at() {
     assert_eq!(listed(), before);
 }
 
-/// A year that was mistyped finds nothing, and somebody might believe it.
+/// A mistyped year finds nothing, and somebody might believe that result.
 #[test]
 fn a_period_in_the_future_is_refused() {
     let node = Node::new();

@@ -1,4 +1,4 @@
-//! Reports that are given a wrong place: an archive that is none, a file that is somebody's.
+//! Reports with a wrong place: a directory that is not an archive, an output file that is not a report.
 
 use super::node::{LATER, Node, arg, text};
 use std::fs;
@@ -10,7 +10,7 @@ fn report(node: &Node, archive: &Path, out: &Path, options: &[&str]) -> (Option<
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-/// An empty page would be filed as though nothing were kept.
+/// Otherwise an empty page would be filed as though nothing were kept.
 #[test]
 fn a_directory_without_a_segment_needs_a_human_if_the_ledger_knows_of_some() {
     let node = Node::new();
@@ -26,7 +26,7 @@ fn a_directory_without_a_segment_needs_a_human_if_the_ledger_knows_of_some() {
     assert_eq!(report(&node, &node.path("srv"), stdout, &[]).0, Some(0));
 }
 
-/// The same timer writes the same name every month; a name that is mistyped costs nobody a file.
+/// A timer writes the same name every month; a mistyped name must not overwrite any other file.
 #[test]
 fn a_report_takes_the_place_of_a_report_and_of_nothing_else() {
     let node = Node::new();
@@ -43,7 +43,7 @@ fn a_report_takes_the_place_of_a_report_and_of_nothing_else() {
         assert!(told.contains("it is no report") && told.contains("`--out`"), "{told}");
         assert_eq!(fs::read_to_string(&out).unwrap(), text);
     }
-    // As mktemp(1) makes it; and what is no file.
+    // An empty file, as mktemp(1) creates it, and something that is not a regular file.
     fs::write(&out, "").unwrap();
     assert_eq!(report(&node, &srv, &out, &[]).0, Some(0));
     assert_eq!(report(&node, &srv, Path::new("/dev/null"), &[]).0, Some(0));

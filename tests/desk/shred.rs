@@ -1,4 +1,4 @@
-//! A shred key that is lost: lines go on being archived, and everybody who relies on originals is told.
+//! A lost shred key: lines are still archived, and every command that relies on originals reports the loss.
 
 use super::node::{LATER, Node, PERIOD, arg, text};
 use std::fs;
@@ -22,7 +22,7 @@ fn a_shred_key_that_is_lost_is_told_by_everybody() {
     let told = text(&node.desk(&["replay"], &reveal).stderr);
     assert!(told.contains("warning[P14]"), "{told}");
 
-    // No line is lost, and the loss is told.
+    // No line is lost, and the loss is reported.
     let warned = node.archive_with(&["--now", "2026-11-23T09:40:00Z"], LINE);
     assert!(warned.contains("warning[S03]") && warned.contains(DAY), "{warned}");
     let again = node.archive_with(&["--now", "2026-11-23T09:41:00Z"], LINE);
@@ -38,7 +38,7 @@ fn a_shred_key_that_is_lost_is_told_by_everybody() {
     assert!(told.contains("warning[P14]") && told.contains("web1-"), "{told}");
     let report = node.run(&["report", "--json", "--out", "-", "--archive", arg(&srv), "--now", LATER]);
     assert!(text(&report.stdout).contains("a shred key of expiry day 2027-11-24 is lost"));
-    // What came since opens, and what was there can still be searched.
+    // Later lines open, and earlier ones can still be searched.
     let since = [&REVEAL[..], &["--from", "2026-11-23T09:30:00Z", "--to", "2026-11-23T09:30:00Z"]].concat();
     assert_eq!(node.answer(&["replay"], &since, 0).matches("192.0.2.9").count(), 2);
     assert_eq!(node.answer(&["replay", "--class", "connection"], &[], 0).lines().count(), 6);
@@ -46,7 +46,7 @@ fn a_shred_key_that_is_lost_is_told_by_everybody() {
 
 const LOST: &str = "expires=2027-11-24/class=connection/web1-";
 
-/// The node, of whose shred keys one is lost.
+/// Creates a node that has lost one of its shred keys.
 fn without_one_key() -> Node {
     let node = Node::new();
     fs::remove_file(node.path("state/shred").join(DAY)).unwrap();
@@ -59,7 +59,7 @@ fn one_lost_key_among_several_keeps_nothing_else_back() {
     let output = node.desk(&["replay"], &[&REVEAL[..], &PERIOD].concat());
     let (lines, told) = (text(&output.stdout), text(&output.stderr));
     assert_eq!((output.status.code(), lines.lines().count()), (Some(1), 7), "{told}");
-    // Of that day and class everybody stays a token, and nobody of others does.
+    // On that day and in that class all identifiers stay tokens; none of the others does.
     let of_lost = |line: &&str| line.contains("expires=2027-11-24") || line.contains("2027-11-24\"");
     let (lost, others): (Vec<&str>, Vec<&str>) = lines.lines().partition(of_lost);
     assert!(lost.len() == 3 && lost.iter().all(|line| line.contains("ip_")), "{lines}");
@@ -68,7 +68,7 @@ fn one_lost_key_among_several_keeps_nothing_else_back() {
     assert!(told.contains(LOST), "{told}");
     let (event, done) = node.ledger().pop().unwrap();
     assert_eq!((&*event, &done["complete"], &done["code"]), ("access-done", &false.into(), &"P14".into()));
-    // Who is in no line of that day misses nothing.
+    // A period without lines of that day misses nothing.
     let others = [&REVEAL[..], &["--from", "2026-11-24", "--to", "2026-11-24"]].concat();
     assert!(!node.answer(&["replay"], &others, 0).contains("ip_"));
 }
@@ -84,7 +84,7 @@ fn a_bundle_and_an_answer_say_what_a_lost_key_keeps_back() {
     }
     let person = ["--ip", "203.0.113.7", "--case", "DSR-1"];
     let dossier = node.answer(&["subject", "access"], &[&person[..], &PERIOD].concat(), 1);
-    // Two lines of the lost day, one each of the next one and of her ticket.
+    // Two lines of the lost day, one of the next day, and one of the ticket.
     assert_eq!(dossier.matches("\"line\":").count(), 4, "{dossier}");
     assert_eq!(dossier.matches("203.0.113.7").count(), 2, "{dossier}");
 }
@@ -118,7 +118,7 @@ fn an_erasure_leaves_the_segment_whose_vault_does_not_open_and_does_the_others()
     assert_eq!(table.matches("kept: its vault does not open (P14)").count(), 1, "{table}");
     assert_eq!(table.lines().filter(|row| row.ends_with("erased")).count(), 1, "{table}");
     assert!(told.contains("warning[D02]"), "{told}");
-    // Found again, it opens, and nothing was changed there.
+    // Once the key is found again, the vault opens, and nothing was changed there.
     fs::rename(node.path("key"), &key).unwrap();
     assert!(!node.answer(&["subject", "erase"], &person, 0).contains("does not open"));
     node.verify();

@@ -71,7 +71,7 @@ fn erasure_stops_where_a_duty_stands_and_says_until_when() {
         .collect();
     assert_eq!(erased, [(2, 1), (1, 0)]);
     node.verify();
-    // Other tools read what is left, and a purge on the day takes it.
+    // Other tools can read what is left, and a purge on the expiry day removes it.
     let srv = node.path("srv");
     let purged =
         node.run(&["purge", "--archive", arg(&srv), "--confirm-clock", "--now", "2030-01-01T10:00:00Z"]);
@@ -130,13 +130,14 @@ fn restriction_keeps_the_lines_encrypted_and_freezes_nothing_else() {
     let shorter = node.desk(&["subject", "restrict"], &options);
     assert_eq!(shorter.status.code(), Some(2));
     assert!(text(&shorter.stderr).starts_with("error[H02]"), "{}", text(&shorter.stderr));
-    // Each states the article that it answers.
+    // Each entry states the article that it answers.
     let bases = node.ledger().into_iter().filter(|(event, _)| event == "access");
     assert!(bases.into_iter().all(|(_, about)| about["basis"] == "GDPR-18"));
     node.verify();
 }
 
-/// A move to the second store that breaks off leaves a segment in both: the lines would be back with the next purge.
+/// A move to the second store that breaks off leaves a segment in both. If the copy stayed, the lines would
+/// be back after the next purge.
 #[test]
 fn an_erasure_takes_the_copy_that_a_crash_left_in_the_other_store() {
     let node = Node::new();
@@ -161,7 +162,8 @@ fn an_erasure_takes_the_copy_that_a_crash_left_in_the_other_store() {
     node.verify();
 }
 
-/// What an authority asked for under that reference goes with its day if nobody extracts it any more.
+/// An authority may have frozen lines under the same reference. If a restriction released them, they would go
+/// on their expiry day unless somebody extracts them.
 #[test]
 fn a_restriction_lets_go_of_nothing_that_an_authority_has_frozen() {
     let node = Node::new();
@@ -192,7 +194,7 @@ fn a_breach_is_counted_and_its_people_listed() {
             .map(|row| (row["kind"].as_str().unwrap().to_owned(), row["distinct"].as_u64().unwrap()))
             .collect::<Vec<_>>()
     };
-    // By tokens somebody counts once a day, by originals once.
+    // Counted by token, a person counts once per day; by original, only once.
     assert_eq!(distinct(&of(&[])), [("em".to_owned(), 3), ("ip".to_owned(), 3)]);
     let reveal = [&["--reveal"], &CASE[..]].concat();
     assert_eq!(distinct(&of(&reveal)), [("em".to_owned(), 2), ("ip".to_owned(), 2)]);
@@ -206,7 +208,7 @@ fn a_breach_is_counted_and_its_people_listed() {
     let tokens = of(&["--list"]);
     assert_eq!(revealed().unwrap().1["revealed"], 0, "tokens are no originals");
     assert!(tokens.iter().all(|person| person["identifier"].as_str().unwrap().len() == 34));
-    // Encrypted, there is nothing in clear on standard output.
+    // With encrypted output, nothing goes to standard output in clear.
     let identity = age::x25519::Identity::generate();
     let recipient = identity.to_public().to_string();
     let options = [&PERIOD[..], &reveal, &["--list", "--recipient", &recipient]].concat();
@@ -231,15 +233,15 @@ fn times_without_a_zone_are_read_as_the_filter_read_them() {
     let access = ["--case", "DSR-9", "--ip", "192.0.2.44"];
     let config = node.path("zone.toml");
     std::fs::write(&config, "source_zone = 'Asia/Tokyo'\n").unwrap();
-    // The segment says it, whatever the configuration is by now.
+    // The segment states its source zone, whatever the configuration is now.
     for told in [&[][..], &new_york, &["--config", arg(&config)]] {
         let found = node.answer(&["subject", "access"], &[&access[..], &period, told].concat(), 0);
         assert!(found.contains("\"time_utc\":\"2026-11-23T09:30:07Z\""), "{told:?}: {found}");
         let counted = node.answer(&["subject", "affected", "--json"], &[&period[..], told].concat(), 0);
         assert_eq!(counted.trim(), r#"{"kind":"ip","distinct":1,"lines":1}"#, "{told:?}");
     }
-    // What is typed holds: read as of Tokyo no time is one that was believed, so the lines count with their receipt, which may be
-    // of the period.
+    // The zone on the command line takes precedence. Read as Tokyo times, none of the stated times would have
+    // been believed, so the lines count from receipt, which may lie in the period.
     let typed = [&period[..], &["--source-zone", "Asia/Tokyo", "--ip", "192.0.2.44"]].concat();
     let output = node.desk(&["replay"], &typed);
     let (lines, told) = (text(&output.stdout), text(&output.stderr));
@@ -269,7 +271,7 @@ fn an_answer_remarks_on_lines_that_should_be_gone() {
 #[test]
 fn a_line_without_a_time_is_found_in_every_period_that_it_may_be_of() {
     let node = Node::new();
-    // What comes late carries an old time, and the line after it none.
+    // A late line has an old time, and the line after it has none.
     let lines = "Nov 23 09:30:00 web9 sshd[1]: Failed password for root from 192.0.2.45 port 1 ssh2\n\
                  a line of 192.0.2.44 without a time\n\
                  Nov 23 10:30:00 web9 sshd[1]: Failed password for root from 192.0.2.45 port 2 ssh2\n";
@@ -286,7 +288,7 @@ fn a_line_without_a_time_is_found_in_every_period_that_it_may_be_of() {
         assert_eq!(lines.lines().count(), usize::from(found), "{from}: {lines}{told}");
         assert_eq!(told.contains("1 line may be from outside the period"), found, "{told}");
     }
-    // A whole day has it for sure.
+    // A whole day contains it for certain.
     let output =
         node.desk(&["replay"], &[&person[..], &["--from", "2026-11-23", "--to", "2026-11-23"]].concat());
     assert!(!text(&output.stderr).contains("perhaps"), "{}", text(&output.stderr));

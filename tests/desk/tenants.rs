@@ -1,4 +1,4 @@
-//! An archive with the lines of two tenants: whoever names one is shown nobody else's.
+//! An archive with the lines of two tenants: a command for one tenant shows nothing of the other.
 
 use super::node::{LATER, Node, PERIOD, arg, text};
 use std::fs;
@@ -10,14 +10,15 @@ const ACME_LINES: &str = "\
     Nov 23 10:00:01 acme1 sshd[1]: Failed password for root from 203.0.113.7 port 57424 ssh2\n\
     {\"time\":\"2026-11-23T10:00:06+01:00\",\"event\":\"ticket\",\"ticket\":9,\"status\":\"open\",\"host\":\"acme1\",\"ip\":\"203.0.113.7\"}\n";
 
-/// The node with five lines of its own and two of its client on one day, two of its own on the next.
+/// Creates a node with five lines of its own and two of its client on one day, and two of its own on the
+/// next.
 fn node() -> Node {
     let node = Node::new();
     node.archive_with(&["--now", "2026-11-23T09:30:00Z", "--tenant", "acme"], ACME_LINES);
     node
 }
 
-/// How many lines there are, and how many of them are of the client.
+/// Returns the number of lines, and how many of them are the client's.
 fn of_acme(lines: &str) -> (usize, usize) {
     (lines.lines().count(), lines.lines().filter(|line| line.contains("acme1")).count())
 }
@@ -35,7 +36,7 @@ fn a_search_for_a_tenant_shows_nobody_elses_lines() {
         told.contains("note: 2 lines of 2 segments") && told.contains("of other tenants left out"),
         "{told}"
     );
-    // A token of somebody else's.
+    // A token of the other tenant.
     let lines = node.answer(&["replay", "--tenant", "default", "--program", "sshd"], &JEAN, 0);
     let token = lines.split(' ').find(|word| word.starts_with("ip_")).unwrap();
     assert_eq!(
@@ -61,7 +62,7 @@ fn a_segment_that_does_not_say_whose_it_is_is_searched_by_identifiers_alone() {
     let told = text(&output.stderr);
     assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{told}");
     assert!(told.contains("warning[P19]"), "{told}");
-    // The keys of the tenant prove it.
+    // The keys of the tenant prove whose segment it is.
     assert_eq!(of_acme(&node.answer(&["replay"], &[&ACME[..], &JEAN].concat(), 0)), (2, 2));
     let elsewhere = node.path("elsewhere");
     assert_eq!(of_acme(&node.answer(&["replay", "--vault", arg(&elsewhere)], &ACME, 0)), (2, 2));
@@ -79,7 +80,7 @@ fn answers_to_people_are_of_the_tenant_alone() {
     assert_eq!(people.trim(), r#"{"kind":"ip","distinct":1,"lines":2}"#);
     let erased = node.answer(&["subject", "erase", "--json"], &[&ACME[..], &JEAN, &case].concat(), 0);
     assert_eq!(erased.matches("\"lines\":1").count(), 2, "{erased}");
-    // The ticket of the client is gone, and those of the node's own are not.
+    // The tickets of the client are gone, and those of the node remain.
     let left = node.answer(&["replay", "--class", "support-ticket"], &[], 0);
     assert_eq!(of_acme(&left), (3, 0), "{left}");
 }
@@ -97,7 +98,7 @@ fn a_hold_is_of_the_tenant_alone() {
     };
     assert_eq!(held(&ACME), 2);
     node.run(&[&["hold", "release"], &case[..]].concat());
-    // Everything is frozen, and the client's lines alone are extracted.
+    // Everything is frozen, but only the client's lines are extracted.
     assert!(held(&[]) > 4);
     let identity = node.identity();
     let extract = [&["hold", "extract"], &case[..], &ACME, &JEAN, &["--identity", arg(&identity)]].concat();
@@ -130,7 +131,7 @@ fn the_ledger_names_the_tenant_that_was_asked_for() {
         0,
     );
     assert_eq!(named("access"), "acme");
-    // Refused: nobody says why.
+    // Refused, because no reason is given.
     node.answer(&["replay", "--reveal"], &[&JEAN[..], &ACME].concat(), 2);
     assert_eq!(named("access-refused"), "acme");
 }

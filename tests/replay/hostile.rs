@@ -1,5 +1,5 @@
-//! Archives that somebody has tampered with, and readers that go away: what is said of them names a place and nobody,
-//! and nothing that looks like an answer goes out.
+//! Archives that somebody has tampered with, and readers that go away: messages name a place but nobody, and
+//! nothing goes out that looks like a complete answer.
 
 use super::{CASE, Node, text};
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-/// Whoever is asked for; in no message and in no entry of the ledger.
+/// The identifiers searched for; they must be in no message and in no entry of the ledger.
 const ASKED: [&str; 2] = ["203.0.113.7", "jean@example.org"];
 
 fn node() -> Node {
@@ -22,7 +22,7 @@ fn node() -> Node {
     node
 }
 
-/// All segments, in order.
+/// Returns all segments, in order.
 fn segments(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap().flatten() {
@@ -32,7 +32,7 @@ fn segments(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// It was refused, and names nobody anywhere.
+/// Asserts that a replay was refused, and that nothing names anybody.
 fn refused(node: &Node, output: &Output, code: &str) {
     let message = text(&output.stderr);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{message}");
@@ -75,7 +75,7 @@ fn a_segment_that_is_not_as_it_was_written_is_named_and_nothing_of_it_goes_out()
         std::fs::write(first, &attack).unwrap();
         let output = node.replay(&asked);
         if output.status.code() == Some(0) {
-            // The signature of the seal is for `verify` to check: it stands behind all that was compared here.
+            // Only `verify` checks the signature of the seal; it follows everything that a replay checks.
             assert_eq!(text(&output.stdout).lines().count(), 4, "{} bytes", attack.len());
             continue;
         }
@@ -99,7 +99,7 @@ fn vaults_that_were_exchanged_give_nothing_back() {
         std::fs::write(first, attack).unwrap();
         let output = node.replay(&[&["--ip", ASKED[0], "--reveal"][..], &CASE].concat());
         let (lines, message) = (text(&output.stdout), text(&output.stderr));
-        // Damaged, it gives nothing back; another one is refused.
+        // A damaged vault gives nothing back; that of another segment is refused.
         assert!(matches!((output.status.code(), lines.len()), (Some(2), 0) | (Some(1), _)), "{message}");
         assert!(lines.lines().filter(|line| line.contains(ASKED[0])).count() < 4, "{message}");
         names_nobody(&node, &message);
@@ -163,7 +163,7 @@ fn a_locked_identity_without_a_terminal_is_refused() {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{}", text(&output.stderr));
 }
 
-/// Far more than any buffer between two programs holds.
+/// Creates a node with far more lines than the buffers between two programs hold.
 fn long() -> Node {
     let node = Node::new();
     let line = |number: usize| {
@@ -226,10 +226,10 @@ fn a_class_that_nobody_knows_is_refused_and_one_of_the_archive_is_not() {
     let rules = node.path("rules");
     let line = "Nov 24 11:00:00 web1 rsync[1]: from 203.0.113.7 req=3\n";
     node.archive("2026-11-24T10:01:00Z", &["--rules", rules.to_str().unwrap()], line);
-    // The policy of today does not know it.
+    // The current policy does not know this class.
     assert_eq!(node.found(&["--class", "backups", "--ip", ASKED[0]]).len(), 1);
     assert_eq!(node.accesses()[0].1["classes"], serde_json::json!(["backups"]));
-    // It knows this one, of which there is nothing.
+    // The policy knows this class, but nothing is archived in it.
     assert_eq!(node.found(&["--class", "invoice"]).len(), 0);
     for classes in ["conection", "connection,conection"] {
         let output = node.replay(&["--class", classes, "--ip", ASKED[0]]);

@@ -1,4 +1,4 @@
-//! Archives that a filter is writing to.
+//! Archives that a filter is still writing.
 
 use super::{CASE, Node, text};
 use std::io::Write;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// When the filter writes, in every sense that the archive knows.
+/// The instant at which the filter writes, which decides the day and epoch of everything archived.
 const NOW: &str = "2026-11-23T09:00:00Z";
 
-/// A filter that goes on until its input ends.
+/// Starts a filter that runs until its input ends.
 fn filtering(node: &Node, input: &str) -> Child {
     let archive = node.path("srv");
     let arguments = ["filter", "--node", "web1", "--now", NOW, "--archive", archive.to_str().unwrap()];
@@ -18,14 +18,14 @@ fn filtering(node: &Node, input: &str) -> Child {
     child
 }
 
-/// A replay on the day on which the filter writes.
+/// Runs a replay on the day on which the filter writes.
 fn today(node: &Node, extra: &[&str]) -> Output {
     let (archive, identity) = (node.path("srv"), node.path("state/escrow/identity-1.txt"));
     let arguments = ["replay", "--now", NOW, "--archive", archive.to_str().unwrap()];
     node.run(&[&arguments[..], &["--identity", identity.to_str().unwrap()], extra].concat(), b"")
 }
 
-/// Waits until a replay gives so many lines, and gives its output.
+/// Waits until a replay finds that many lines, and returns its output.
 fn once_found(node: &Node, extra: &[&str], lines: usize) -> Output {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -56,7 +56,7 @@ fn what_a_filter_has_written_out_is_found_and_given_back() {
     }
     let revealed = today(&node, &[&["--ip", "203.0.113.7", "--reveal"][..], &CASE].concat());
     assert!(text(&revealed.stdout).starts_with("203.0.113.7 req=1 "), "{}", text(&revealed.stderr));
-    // More of them, in a frame of their own.
+    // Another line, in a frame of its own.
     filter.stdin.as_mut().unwrap().write_all(b"203.0.113.7 req=4 \n").unwrap();
     once_found(&node, &["--ip", "203.0.113.7"], 2);
     drop(filter.stdin.take());
@@ -66,7 +66,7 @@ fn what_a_filter_has_written_out_is_found_and_given_back() {
     assert!(!text(&sealed.stderr).contains("not sealed"), "{}", text(&sealed.stderr));
 }
 
-/// The only file of a folder.
+/// Returns the only file of a folder.
 fn only_file(folder: &Path) -> PathBuf {
     std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
 }
@@ -95,7 +95,7 @@ fn half_a_frame_is_passed_over_and_what_has_no_seal_is_not_in_a_bundle() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("warning[P16]"), "{}", text(&output.stderr));
     assert_eq!(std::fs::read_to_string(to.join("lines.log")).unwrap().lines().count(), 1);
-    // The seal came while the directory was read.
+    // The segment was sealed while the directory was being read.
     std::fs::rename(&part, part.with_file_name(segment.file_name().unwrap()).with_extension("zst.part"))
         .unwrap();
     assert_eq!(text(&node.replay(&["--ip", "203.0.113.7"]).stdout).lines().count(), 1);

@@ -1,4 +1,4 @@
-//! Senders that end each message with NUL and not with a line feed.
+//! Senders that end each message with NUL instead of a line feed.
 
 use crate::sidecar::{Sidecar, line};
 use crate::{TCP, counted, ids, once};
@@ -7,8 +7,8 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Command;
 
-/// The handler of the standard library: each message, then NUL. The addresses stand right before the ends of messages, and where
-/// a line of a traceback begins.
+/// The handler of the standard library, which sends each message followed by NUL. The addresses stand right
+/// before the ends of messages, and at the start of a line of a traceback.
 const PYTHON: &str = r#"
 import logging, sys
 from logging.handlers import SysLogHandler
@@ -76,7 +76,7 @@ fn without_the_key_it_is_named_and_nothing_is_in_clear() {
     let sidecar = Sidecar::start(TCP, &[]);
     let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
     stream.write_all(format!("{}\n{}\0", line("whole"), line("half")).as_bytes()).unwrap();
-    // While it lasts: such a sender keeps its connection for days.
+    // While the connection is open, because such a sender keeps it for days.
     sidecar.wait_for("trailer = \"nul\"");
     drop(stream);
     sidecar.wait_for("it ended in the middle of a frame");

@@ -1,4 +1,4 @@
-//! The purge inside the sidecar: what has expired goes, by itself.
+//! The purge inside the sidecar: expired lines are removed without a command.
 
 use crate::sidecar::{Ended, Sidecar};
 use std::fs;
@@ -10,7 +10,7 @@ const AWAY: &str = "rules = 'rules'\n[serve]\narchive = 'log'\n[serve.metrics]\n
                     [[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n";
 const TCP: &str = "rules = 'rules'\n[[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n";
 
-/// Lines of this program are kept for a day.
+/// Rules that keep the lines of a program for a day.
 const SHORT: &str = r#"
 [class.short]
 description = "what is kept for a day"
@@ -35,7 +35,7 @@ fn rules(folder: &Path) {
     fs::write(folder.join("rules/retention/short.toml"), SHORT).unwrap();
 }
 
-/// A sidecar that has archived a line that expires on 2026-11-25, and one that expires a year later.
+/// Runs a sidecar that archives a line that expires on 2026-11-25, and one that expires a year later.
 fn archived(config: &str) -> Ended {
     let sidecar = Sidecar::start_with(config, &["--now", "2026-11-23T12:00:00Z"], rules);
     let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
@@ -64,7 +64,7 @@ fn a_purge_without_its_disk_is_told_and_made_up_for() {
     let ended = archived(AWAY);
     assert!(!ended.told.contains("error["), "an archive that is still to be begun is none that is missing");
     let (log, away) = (ended.folder().join("log"), ended.folder().join("away"));
-    // As a mount point looks whose disk is not mounted.
+    // Looks like a mount point whose disk is not mounted.
     fs::rename(&log, &away).unwrap();
     fs::create_dir(&log).unwrap();
     let sidecar = ended.restart(&["--now", "2026-11-24T23:00:30Z"]);
@@ -76,6 +76,6 @@ fn a_purge_without_its_disk_is_told_and_made_up_for() {
     sidecar.wait_for_metric("oubliette_purge_undone ", |undone| undone == 0.0);
     let ended = sidecar.stop();
     assert_eq!(days(&log), ["expires=2027-11-24"], "{}", ended.told);
-    // Perhaps once more while there was no directory at all.
+    // Possibly once more, while there was no directory at all.
     assert!(ended.told.matches("error[").count() <= 2, "{}", ended.told);
 }

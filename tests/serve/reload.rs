@@ -1,4 +1,5 @@
-//! SIGHUP with what cannot be put to use, and with what is configured otherwise: nobody notices more than a pause.
+//! SIGHUP with a configuration that cannot be used, or with different inputs and outputs: peers notice a
+//! pause at most.
 
 use crate::sidecar::{Sidecar, line};
 use crate::{TCP, ids, once};
@@ -18,7 +19,7 @@ fn what_cannot_be_put_to_use_cuts_no_connection() {
     writeln!(stream, "{}", line("before")).unwrap();
     sidecar.wait_until_archived("id=before ");
     fs::write(sidecar.folder().join("taken"), "").unwrap();
-    // Other inputs, and an archive where none can be.
+    // Other inputs, and an archive at a place where none can be.
     let other = format!("escrow = 'none'\n[serve]\narchive = 'taken/archive'\n{RELP}");
     sidecar.configure(&other);
     sidecar.hang_up();
@@ -42,7 +43,7 @@ fn a_reload_that_is_refused_leaves_the_mode_of_a_socket_file() {
     };
     let mode = || fs::metadata(&socket).unwrap().permissions().mode() & 0o777;
     let sidecar = Sidecar::start(&unix("0600"), &[]);
-    // Somebody else listens where the second input is to.
+    // Another process listens on the address of the second input.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let second = format!("[[serve.input]]\ntype = 'tcp'\nlisten = '{}'\n", taken.local_addr().unwrap());
     let config = |mode: &str, second: &str| format!("escrow = 'none'\n{}{second}", unix(mode));
@@ -58,11 +59,11 @@ fn a_reload_that_is_refused_leaves_the_mode_of_a_socket_file() {
     assert!(ended.told.contains("error[I10]"), "{}", ended.told);
 }
 
-/// With so few descriptors that the last input cannot be opened, the one before it is closed again.
+/// With too few descriptors to open the last input, the input opened before it is closed again.
 #[test]
 fn an_input_is_not_open_beside_one_that_could_not_be() {
     let place = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    // Many, so that what a run of the pipeline needs is there still when they are opened.
+    // Many, so that a run of the pipeline still has its descriptors when they are opened.
     let sockets = tempfile::tempdir().unwrap();
     let unix =
         |name| format!("[[serve.input]]\ntype = 'unix'\npath = '{}/{name}'\n", sockets.path().display());
@@ -71,7 +72,7 @@ fn an_input_is_not_open_beside_one_that_could_not_be() {
     let more = format!("escrow = 'none'\n{first}{others}[[serve.input]]\ntype = 'stdin'\n");
     let sidecar = Sidecar::start(TCP, &[]);
     let mut loaded = 0;
-    // What it says if it refuses.
+    // Returns the messages if the reload is refused.
     let mut hang_up = |configuration: &str, descriptors| {
         sidecar.configure(configuration);
         sidecar.limit_descriptors(descriptors);
@@ -144,7 +145,7 @@ fn a_file_whose_input_is_configured_otherwise_is_read_on() {
 
 #[test]
 fn an_output_that_hangs_holds_a_reload_up_for_a_moment_only() {
-    // It accepts, and says nothing.
+    // The receiver accepts connections but says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let output = format!("[[serve.output]]\ntype = 'relp'\nname = 'silent'\naddress = '{address}'\n");
@@ -206,8 +207,8 @@ fn an_input_that_is_configured_otherwise_keeps_its_place() {
     assert!(!socket.exists());
 }
 
-/// A RELP session whose only record was answered; `None` if it was closed before, by the listener whose place was just
-/// taken: a sender begins another one then.
+/// Opens a RELP session and returns it once its only record is answered. `None` if the listener that was just
+/// replaced closed it first; a sender then begins another session.
 fn answered(address: SocketAddr, text: &str) -> Option<TcpStream> {
     let mut peer = TcpStream::connect(address).unwrap();
     peer.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -221,18 +222,18 @@ fn answered(address: SocketAddr, text: &str) -> Option<TcpStream> {
     Some(peer)
 }
 
-/// Otherwise lines would be acknowledged that it never gets.
+/// Otherwise lines would be acknowledged that the output never gets.
 #[test]
 fn a_required_output_that_cannot_be_started_at_a_reload_stops_it() {
     let sidecar = Sidecar::start(RELP, &[]);
-    // Where the spools are to be.
+    // A file at the place of the spools.
     fs::write(sidecar.folder().join("spool"), "").unwrap();
     let output = |name: &str, required: bool| {
         format!(
             "[[serve.output]]\ntype = 'tcp'\nname = '{name}'\naddress = '127.0.0.1:9'\nrequired = {required}\n"
         )
     };
-    // One that nobody waits for is told, and the rest goes on without it.
+    // A failed output that is not required is reported, and the rest continues without it.
     sidecar.configure(&format!("escrow = 'none'\n{RELP}{}", output("other", false)));
     sidecar.hang_up();
     sidecar.wait_for("error[O01]");

@@ -1,4 +1,4 @@
-//! A sidecar that a test has started, and what it left.
+//! A sidecar started by a test, and what it leaves.
 
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use std::collections::BTreeMap;
@@ -12,13 +12,13 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// A line with an identifier of a person, that can be found again.
+/// Returns a line that contains an identifier of a person and can be found by `id`.
 pub(crate) fn line(id: &str) -> String {
     let host = id.bytes().map(u32::from).sum::<u32>() % 250 + 1;
     format!("<13>1 - web1 app - - - id={id} client 203.0.113.{host}")
 }
 
-/// A process that serves.
+/// A running sidecar.
 pub(crate) struct Sidecar {
     child: Process,
     directory: tempfile::TempDir,
@@ -28,32 +28,32 @@ pub(crate) struct Sidecar {
     arguments: Vec<String>,
 }
 
-/// A process that does not outlive its test, not even one that panics.
+/// A process that does not outlive its test, even if the test panics.
 struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Neither does anything to one that was waited for.
+        // Both are harmless after the process was waited for.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// One that has ended.
+/// A sidecar that has ended.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
-    /// Its standard error.
+    /// The standard error of the process.
     pub(crate) told: String,
     directory: tempfile::TempDir,
 }
 
 impl Sidecar {
-    /// With this configuration, and these arguments; its listeners are open.
+    /// Starts a sidecar with this configuration and these arguments, and waits until its listeners are open.
     pub(crate) fn start(config: &str, arguments: &[&str]) -> Self {
         Self::start_with(config, arguments, |_| ())
     }
 
-    /// The same, after `prepare` has put files beside the configuration.
+    /// The same as [`Self::start`], after `prepare` has put files beside the configuration.
     pub(crate) fn start_with(config: &str, arguments: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         prepare(directory.path());
@@ -62,7 +62,7 @@ impl Sidecar {
         Self::start_in(directory, arguments, &[])
     }
 
-    /// The same, with these variables of the environment.
+    /// The same as [`Self::start_with`], with additional environment variables.
     pub(crate) fn start_in_environment(
         config: &str,
         environment: &[(&str, String)],
@@ -74,7 +74,7 @@ impl Sidecar {
         Self::start_in(directory, Vec::new(), environment)
     }
 
-    /// The same, with a socket handed over as systemd does (sd_listen_fds(3)).
+    /// Starts a sidecar with a socket handed over as by systemd (sd_listen_fds(3)).
     pub(crate) fn start_with_socket(config: &str, socket: OwnedFd) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("config.toml"), format!("escrow = 'none'\n{config}")).unwrap();
@@ -84,7 +84,7 @@ impl Sidecar {
         Self::started(command, directory, Vec::new())
     }
 
-    /// The same, that reads this on standard input.
+    /// Starts a sidecar whose standard input is `input`.
     pub(crate) fn start_reading(config: &str, input: OwnedFd) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("config.toml"), format!("escrow = 'none'\n{config}")).unwrap();
@@ -93,7 +93,7 @@ impl Sidecar {
         Self::started(command, directory, Vec::new())
     }
 
-    /// The same, that may have so many descriptors at most.
+    /// Starts a sidecar that may have at most `most` descriptors.
     pub(crate) fn start_with_descriptors(config: &str, most: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("config.toml"), format!("escrow = 'none'\n{config}")).unwrap();
@@ -140,12 +140,12 @@ impl Sidecar {
         sidecar
     }
 
-    /// Where its configuration and its state are.
+    /// Returns the directory of its configuration and state.
     pub(crate) fn folder(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     pub(crate) fn address(&self, kind: &str) -> &str {
         &self.addresses[kind]
     }
@@ -166,7 +166,7 @@ impl Sidecar {
         self.signal(rustix::process::Signal::HUP);
     }
 
-    /// From now on it may have as many descriptors more than it has.
+    /// Limits its descriptors to `more` than it has now.
     pub(crate) fn limit_descriptors(&self, more: u64) {
         let process = rustix::process::Pid::from_child(&self.child.0);
         let open = fs::read_dir(format!("/proc/{}/fd", self.child.0.id())).unwrap().count() as u64;
@@ -175,7 +175,7 @@ impl Sidecar {
         prlimit(Some(process), Resource::Nofile, limit).unwrap();
     }
 
-    /// Waits until it says so.
+    /// Waits until its messages contain `text`.
     pub(crate) fn wait_for(&self, text: &str) {
         self.wait_until(|told| told.contains(text));
     }
@@ -188,7 +188,8 @@ impl Sidecar {
         told.clone()
     }
 
-    /// Waits until this sample of its metrics is as it should be; it must show them. Gives what it is then.
+    /// Waits until a sample of its metrics satisfies `is_so`; the sidecar must expose metrics. Returns the
+    /// value.
     pub(crate) fn wait_for_metric(&self, sample: &str, is_so: impl Fn(f64) -> bool) -> f64 {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -202,7 +203,7 @@ impl Sidecar {
         }
     }
 
-    /// Waits until this is in the archive, in a segment that is being written, too.
+    /// Waits until `text` is in the archive, including segments that are being written.
     pub(crate) fn wait_until_archived(&self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.archived_so_far().contains(text) {
@@ -216,15 +217,15 @@ impl Sidecar {
         if archive.is_dir() {
             walk(&archive, &mut files);
         }
-        // One that gets its last name meanwhile is there the next time.
+        // A segment that gets its final name meanwhile is found the next time.
         for file in files.into_iter().filter_map(|file| fs::File::open(file).ok()) {
-            // Up to what is not whole yet.
+            // Read up to the end of the whole frames.
             let _ = zstd::Decoder::new(file).unwrap().read_to_end(&mut lines);
         }
         String::from_utf8_lossy(&lines).into_owned()
     }
 
-    /// What it shows for Prometheus.
+    /// Returns its metrics in the format of Prometheus.
     pub(crate) fn metrics(&self) -> String {
         let told = self.wait_until(|told| told.contains("note: status: "));
         let address = told.split_once("note: status: ").unwrap().1.lines().next().unwrap();
@@ -235,20 +236,20 @@ impl Sidecar {
         answer
     }
 
-    /// The most memory it has had so far.
+    /// Returns its peak memory so far.
     pub(crate) fn most_memory_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
-    /// SIGTERM, and the end.
+    /// Sends SIGTERM and waits for the end.
     pub(crate) fn stop(self) -> Ended {
         self.signal(rustix::process::Signal::TERM);
         self.wait()
     }
 
-    /// The end.
+    /// Waits for the end.
     pub(crate) fn wait(mut self) -> Ended {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
@@ -263,7 +264,7 @@ impl Sidecar {
         Ended { code: status.code(), told, directory: self.directory }
     }
 
-    /// SIGKILL, and another one on what is left.
+    /// Sends SIGKILL, and starts another sidecar on what is left.
     pub(crate) fn kill_and_restart(mut self) -> Self {
         self.child.0.kill().unwrap();
         self.child.0.wait().unwrap();
@@ -277,23 +278,23 @@ impl Sidecar {
 }
 
 impl Ended {
-    /// Where its configuration and its state are.
+    /// Returns the directory of the configuration and state.
     pub(crate) fn folder(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Another one on what it left.
+    /// Starts another sidecar on what this one left.
     pub(crate) fn restart(self, arguments: &[&str]) -> Sidecar {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         Sidecar::start_in(self.directory, arguments, &[])
     }
 
-    /// What is archived, as any program that reads zstd sees it.
+    /// Returns the archived lines, as any program that reads zstd sees them.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.segments().into_iter().flat_map(|(_, lines)| lines).collect()
     }
 
-    /// How often each line is archived, by its id; placeholders and lines of others left out.
+    /// Returns how often each line is archived, by its id, without placeholders and lines of others.
     pub(crate) fn archived(&self) -> BTreeMap<String, usize> {
         let mut found = BTreeMap::new();
         for line in self.lines() {
@@ -306,7 +307,7 @@ impl Ended {
         found
     }
 
-    /// What it counted from its start to its end, however often it loaded its configuration again.
+    /// Returns the counts from start to end, over all reloads.
     pub(crate) fn counts(&self) -> serde_json::Value {
         let counts: Vec<&str> = self.told.lines().filter(|line| line.starts_with("{\"lines_in\"")).collect();
         assert_eq!(counts.len(), 1, "{}", self.told);
@@ -319,13 +320,14 @@ impl Ended {
         assert_eq!(counts["lines_out"].as_u64().unwrap() + quarantined, lines, "{counts}");
     }
 
-    /// No address is in clear, in any file but those of the keys.
+    /// Asserts that no address is in clear, in the messages or in the archived lines.
     pub(crate) fn check_privacy(&self) {
         assert!(!self.told.contains("203.0.113."), "{}", self.told);
         assert!(!self.lines().iter().any(|line| line.contains("203.0.113.")));
     }
 
-    /// Every token of a segment is of the segment's epoch. Numbers of lines by kid.
+    /// Asserts that every token of a segment is of the epoch of the segment. Returns the numbers of lines by
+    /// kid.
     pub(crate) fn check_epochs(&self) -> BTreeMap<String, Vec<usize>> {
         let mut by_kid: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (path, lines) in self.segments() {

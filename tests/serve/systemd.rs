@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const TCP: &str = "[[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n";
 
-/// Stands for the service manager.
+/// Plays the service manager.
 struct Manager {
     socket: UnixDatagram,
     directory: tempfile::TempDir,

@@ -1,4 +1,4 @@
-//! TLS as clients see it: who may come, and certificates that are exchanged while it runs.
+//! TLS as clients see it: which clients are accepted, and certificates that are exchanged at run time.
 
 use crate::sidecar::{Sidecar, line};
 use crate::{ids, once};
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A root, and what it signs.
+/// A root certificate that signs identities.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
@@ -58,7 +58,7 @@ impl Identity {
 
 type Connection = StreamOwned<ClientConnection, TcpStream>;
 
-/// Connects with the certificate of `client`, to whoever `authority` vouches for as `web.example`.
+/// Connects with the certificate of `client` to a server that `authority` vouches for as `web.example`.
 fn connect(sidecar: &Sidecar, authority: &Authority, client: Option<&Identity>) -> Connection {
     let mut roots = RootCertStore::empty();
     roots.add(authority.0.der().clone()).unwrap();
@@ -80,14 +80,14 @@ fn connect(sidecar: &Sidecar, authority: &Authority, client: Option<&Identity>) 
     StreamOwned::new(session, stream)
 }
 
-/// Sends a line and the end of the session; whether it was taken shows in the archive.
+/// Sends a line and the end of the session. The archive shows whether it was accepted.
 fn send(mut connection: Connection, id: &str) {
     let text = line(id);
     let sent = connection.write_all(format!("{} {text}", text.len()).as_bytes());
     connection.conn.send_close_notify();
     let flushed = connection.flush();
     if sent.and(flushed).is_ok() {
-        // Until the other side has ended it too.
+        // Wait until the other side has ended it too.
         let _ = connection.read(&mut [0]);
     }
 }
@@ -121,7 +121,7 @@ fn the_end_of_a_session_is_answered() {
     connection.write_all(format!("{}\n", line("last")).as_bytes()).unwrap();
     connection.conn.send_close_notify();
     connection.flush().unwrap();
-    // An error, if the connection is gone without a word.
+    // Fails with an error if the connection closes without a close_notify.
     assert_eq!(connection.read(&mut [0]).unwrap(), 0);
     let ended = sidecar.stop();
     assert_eq!(ended.archived(), once(["last".to_owned()]));
@@ -182,7 +182,7 @@ fn a_private_key_that_others_can_read_is_used_and_warned_of() {
         sidecar.wait_for("loaded again");
         let ended = sidecar.stop();
         assert_eq!(ended.archived(), once(["sent".to_owned()]));
-        // Of both keys, at the start and when they are loaded again.
+        // A warning for each of the two keys, at the start and at the reload.
         let expected = if warns { 4 } else { 0 };
         assert_eq!(ended.told.matches("warning[K02]").count(), expected, "{mode:o}: {}", ended.told);
     }
@@ -221,7 +221,7 @@ fn certificates_are_exchanged_while_connections_last() {
     assert_eq!(ended.archived(), once(["before", "still", "new", "after", "last"].map(ToOwned::to_owned)));
 }
 
-/// What is found last to be of no use: the file of a socket is gone whose mode is to be another one.
+/// The last check of a reload fails: the file of a socket whose mode is to change is gone.
 #[test]
 fn a_reload_that_is_refused_late_leaves_certificates_and_modes() {
     let (old, new) = (Authority::new(), Authority::new());
