@@ -1,5 +1,5 @@
-//! `purge`: what has expired goes, and the ledger proves it; what is due for it moves to the intermediate
-//! store.
+//! `purge`: removes what has expired, with proof in the ledger, and moves segments whose second phase has
+//! begun to the intermediate store.
 //!
 //! For each expiry day that has come, in this order:
 //!
@@ -7,11 +7,12 @@
 //! no key of that day is made any more -> ledger: intent -> erase H -> unlink -> sync -> list again
 //!                                                                                  -> ledger: done
 //! ```
-//! A file that cannot be read goes as the others do, without its hash; one that cannot be removed holds neither H nor
-//! another file up, and the end says that it is left. Each step may be done twice, so that a run after a crash, or after
-//! days without one, goes on where the last one stopped. A filter that writes meanwhile has its parts locked and gets no
-//! key of a day that is over; a segment that is held stays, and so does H. Lines in quarantine go likewise, with entries of
-//! their own, and so do secrets of epochs that are over, and their wraps when nothing needs them any more.
+//! A file that cannot be read is removed like the others, but without its hash. A file that cannot be removed
+//! delays neither the erasure of H nor other files, and the last entry names it as left. Each step may be
+//! repeated, so a run after a crash, or after days without a run, continues where the last one stopped. A
+//! filter that writes meanwhile holds locks on its parts, and gets no key of a day that is over. A segment
+//! under hold stays, and so does its H. Quarantined lines are purged likewise, with entries of their own, and
+//! so are secrets of past epochs, and their wraps when nothing needs them any more.
 
 mod astray;
 mod codes;
@@ -59,15 +60,15 @@ const EASTERNMOST: Offset = Offset::constant(14);
 /// What a purge works on.
 #[derive(Debug)]
 pub struct Site {
-    /// Where files are.
+    /// The storage of all files.
     pub storage: Arc<dyn Storage>,
     /// Segments and vaults.
     pub tree: Tree,
-    /// The sealed store of the second phase.
+    /// The intermediate store, of the second phase.
     pub intermediate: PathBuf,
-    /// The folder of sealed lines.
+    /// The folder of quarantined lines.
     pub quarantine: PathBuf,
-    /// What opens the keyring of the node; `None` if its secrets are none of this purge's business.
+    /// How to open the keyring of the node; `None` if this purge does not handle its secrets.
     pub keys: Option<keyring::Settings>,
     /// Shred keys.
     pub shred: ShredStore,
@@ -75,7 +76,7 @@ pub struct Site {
     pub ledger: Ledger,
     /// The classes of the policy.
     pub classes: Vec<RetentionClass>,
-    /// Names of the segments that are frozen, each with its case.
+    /// Names of the segments under hold, each with its case.
     pub held: BTreeMap<String, String>,
     /// The legal zone.
     pub zone: TimeZone,
@@ -83,44 +84,47 @@ pub struct Site {
     pub now: Timestamp,
 }
 
-/// What is to be done.
+/// What a purge will do, or has done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Files that go, by expiry day.
+    /// Files that are removed, by expiry day.
     pub purges: Vec<Batch>,
     /// Segments that move to the intermediate store, by expiry day.
     pub moves: Vec<Batch>,
-    /// Lines that go from quarantine, by expiry day.
+    /// Lines that are removed from quarantine, by expiry day.
     pub sealed: Vec<SealedBatch>,
-    /// Epochs that are over whose secret goes.
+    /// Past epochs whose secret is erased.
     pub epochs: Vec<Epoch>,
-    /// Wraps of secrets that go, for nothing is left of what was archived under them.
+    /// Wraps of secrets that are erased, because nothing is left of what was archived under them.
     pub wraps: Vec<Wrap>,
-    /// Segments of days that are over that lie under another day: they stay, for somebody has to look at that.
+    /// Segments of past days in the directory of another day. They stay, because a person has to examine
+    /// them.
     pub astray: Vec<Astray>,
-    /// Segments of days that are purged now that are nowhere to be found.
+    /// Segments of the days purged now that cannot be found anywhere.
     pub absent: Vec<Absent>,
-    /// How many segments go of which the ledger lists none, nor has seen such go: somebody else's holds may be of them.
+    /// The number of segments to be removed, if the ledger lists none of them and has never recorded the
+    /// removal of such segments: they may be under holds that are kept elsewhere.
     pub of_others: usize,
-    /// When segments are due next whose zone is not the one that is configured now.
+    /// When the next segments are due whose zone is not the configured one.
     pub next: Option<Timestamp>,
-    /// Where the ledger is not what was written. What is due goes all the same: the law's day waits for nobody.
+    /// Where the ledger is damaged, if it is. What is due is removed nevertheless, because the legal day has
+    /// come.
     pub fault: Option<LedgerFault>,
 }
 
-/// Where a ledger is not what was written; nothing that it says from there on is relied on.
+/// Where a ledger is damaged. Nothing that it says after that is relied on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerFault {
     /// The file and the line.
     pub place: String,
     /// What is wrong with the line.
     pub why: String,
-    /// The line, from 1.
+    /// The number of the line, from 1.
     line: u64,
 }
 
 impl LedgerFault {
-    /// The fault that `error` tells of; `error` itself if it is none.
+    /// Converts an error that reports a fault; returns any other error.
     fn of(error: LedgerError) -> Result<Self, LedgerError> {
         let LedgerError::Fault { path, fault } = error else { return Err(error) };
         let place = format!("{}:{}, byte {}", path.display(), fault.line, fault.offset);
@@ -129,19 +133,20 @@ impl LedgerFault {
 }
 
 impl Plan {
-    /// Takes what is planned of a day, or done, which may be nothing.
+    /// Adds what is planned or done for a day, unless that is nothing.
     fn add(&mut self, batch: Batch, had_begun: bool) {
         self.next = self.next.into_iter().chain(batch.next).min();
         self.purges.extend((!batch.is_empty() || had_begun).then_some(batch));
     }
 
-    /// Whether something that is due was nowhere to be found: a disk may be missing.
+    /// Returns whether something due could not be found: a disk may be missing.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
         !self.absent.is_empty() || self.purges.iter().any(|batch| !batch.vaultless.is_empty())
     }
 
-    /// Whether a file of a day that is over has to stay, or is not where it should be; or goes though it may be held elsewhere.
+    /// Returns whether a person must look at the purge: for example, a file of a past day has to stay or is
+    /// not where it should be, or a file is removed that may be under a hold kept elsewhere.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         !self.astray.is_empty()
@@ -154,13 +159,13 @@ impl Plan {
             || self.linked().next().is_some()
     }
 
-    /// Segments that go and whose bytes lie under other names as well.
+    /// Returns the segments to be removed whose bytes also exist under other names.
     pub fn linked(&self) -> impl Iterator<Item = &PurgedFile> {
         let files = self.purges.iter().flat_map(|batch| &batch.files).map(|file| &file.entry);
         files.filter(|entry| entry.other_names.is_some())
     }
 
-    /// Names of files that could not be removed, moved or looked at, and of those that went unread; and why.
+    /// Returns the names of files that could not be removed, moved, examined or read, each with the reason.
     pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
         let batches = || self.purges.iter().chain(&self.moves);
         let stuck = batches().flat_map(|batch| &batch.blocked).filter_map(|blocked| match &blocked.reason {
@@ -175,24 +180,24 @@ impl Plan {
 /// Files of one expiry day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// The day.
+    /// The expiry day.
     pub expires: Date,
-    /// Those that go.
+    /// Files that are removed.
     pub files: Vec<Item>,
-    /// Those that have to stay, and why.
+    /// Files that have to stay, and why.
     pub blocked: Vec<Blocked>,
-    /// Names of vaults that are not there, and that segments which go say they have.
+    /// Names of missing vaults that segments to be removed say they have.
     pub vaultless: Vec<String>,
-    /// Whether the shred key of the day goes, too.
+    /// Whether the shred key of the day is erased, too.
     pub key: bool,
-    /// When more of that day is due, in another zone than the one that is configured now.
+    /// When more files of that day are due, in a zone other than the configured one.
     next: Option<Timestamp>,
-    /// The zone of those that were due first, if it is another than the one that is configured now.
+    /// The zone of the files that were due first, if it is not the configured one.
     zone: Option<String>,
 }
 
 impl Batch {
-    /// Nothing of that day.
+    /// Creates an empty batch of that day.
     fn of(expires: Date) -> Self {
         let (files, blocked, vaultless) = Default::default();
         Self { expires, files, blocked, vaultless, key: false, next: None, zone: None }
@@ -202,20 +207,21 @@ impl Batch {
         self.files.is_empty() && self.blocked.is_empty() && !self.key
     }
 
-    /// Their bytes together.
+    /// Returns the number of bytes in all files.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.files.iter().filter_map(|file| file.entry.bytes).sum()
     }
 
-    /// Their lines together.
+    /// Returns the number of lines in all files.
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.files.iter().filter_map(|file| file.entry.lines).sum()
     }
 
-    /// Does something with each file that goes. One that it fails with has to stay and holds up no other, unless the failure
-    /// is one of all that follow. Those with which it was done are left.
+    /// Applies `work` to each file to be removed, and keeps those for which it succeeds. If it fails for a
+    /// file, that file has to stay and does not delay the others, unless the failure concerns all that
+    /// follow.
     fn each(&mut self, does: &str, work: impl Fn(&Item) -> Result<(), Failure>) -> Result<(), Diagnostic> {
         for file in std::mem::take(&mut self.files) {
             match work(&file) {
@@ -229,7 +235,7 @@ impl Batch {
         Ok(())
     }
 
-    /// What the ledger is told of those that have to stay and are kept by nothing.
+    /// Returns the files that should have been removed and are left, for the ledger.
     fn left(&self) -> Vec<LeftFile> {
         let stuck = self.blocked.iter().filter_map(|blocked| match &blocked.reason {
             Reason::Stuck { why } => Some(LeftFile { name: blocked.name.clone(), why: why.clone() }),
@@ -239,11 +245,11 @@ impl Batch {
     }
 }
 
-/// Why something could not be done with a file.
+/// Why an operation on a file failed.
 enum Failure {
-    /// Others may go.
+    /// The failure concerns this file only.
     OfFile(io::Error),
-    /// Nor can it be done with others.
+    /// The failure concerns all files.
     OfAll(io::Error),
 }
 
@@ -253,22 +259,22 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What the ledger says of the past.
+/// What the ledger says about the past.
 #[derive(Debug)]
 struct History {
-    /// Purges that have an intent and no end.
+    /// Purges with an intent and no end.
     begun: BTreeMap<Date, Begun>,
-    /// Purges of sealed lines that have an intent and no end.
+    /// Purges of quarantined lines with an intent and no end.
     quarantine: BTreeMap<Date, event::Quarantined>,
-    /// What was sealed and not purged.
+    /// Segments that were sealed and not purged.
     sealed: Sealed,
-    /// Until when secrets are needed.
+    /// The last days on which secrets are needed.
     last_days: LastDays,
-    /// Where it is not what was written: nothing after that is known.
+    /// Where the ledger is damaged: nothing after that is known.
     fault: Option<LedgerFault>,
 }
 
-/// What a purge that broke off had begun.
+/// What an interrupted purge had begun.
 #[derive(Debug, Default)]
 struct Begun {
     files: Vec<PurgedFile>,
@@ -277,14 +283,15 @@ struct Begun {
 }
 
 impl Begun {
-    /// Whether it listed a file of that name, with its store.
+    /// Returns whether the intent listed a file of that name, which includes its store.
     fn lists(&self, name: &str) -> bool {
         self.files.iter().any(|file| file.name == name)
     }
 }
 
 impl Site {
-    /// What a purge would do now. Nothing is changed; the purge makes the same plan, day by day.
+    /// Returns what a purge would do now, without changing anything. The purge makes the same plan, day by
+    /// day.
     ///
     /// # Errors
     /// If the archive, the shred keys or the ledger cannot be read.
@@ -307,16 +314,16 @@ impl Site {
         Ok(plan)
     }
 
-    /// Does it. What it did, and what had to stay.
+    /// Purges. Returns what was done and what had to stay.
     ///
     /// # Errors
-    /// A clock that jumped and was not confirmed: then nothing is done. Anything that cannot be read, written
-    /// or erased: other days are purged all the same, and the next run goes on from there.
+    /// If the clock jumped and was not confirmed: then nothing is done. If anything cannot be read, written
+    /// or erased: other days are purged nevertheless, and the next run continues from there.
     pub fn purge(&mut self, confirm_clock: bool, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
         self.trust_clock(confirm_clock)?;
         let command = "purge".to_owned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        // Whatever there is to do: an entry a day is what a clock that jumps is told by.
+        // Written even if there is nothing to do: an entry per day is needed to detect a clock that jumps.
         self.ledger.append(Event::Start { command: command.clone(), version })?;
         match self.purge_due(progress) {
             Ok(done) => {
@@ -328,7 +335,7 @@ impl Site {
             }
             Err(failure) => {
                 let code = Some(failure.code.id.to_owned());
-                // On a disk that takes no entry either, the failure is what there is to tell.
+                // If the disk does not accept this entry either, report the original failure.
                 let _ = self.ledger.append(Event::Stop { command, exit: 2, code });
                 Err(failure)
             }
@@ -350,12 +357,12 @@ impl Site {
             let had_begun = before.is_some();
             match self.purge_day(expires, before, progress) {
                 Ok(batch) => done.add(batch, had_begun),
-                // The days after it are due as well.
+                // The following days are due as well.
                 Err(failed) => failure = failure.or(Some(failed)),
             }
         }
         done.of_others = self.of_others(&history.sealed, &done);
-        // Nor does one of these hold the others up.
+        // A failure of one of these does not stop the others either.
         let quarantine = self.purge_quarantine(history.quarantine).map(|sealed| done.sealed = sealed);
         let moved = self.move_due(progress).map(|moves| done.moves = moves);
         let wraps = self.erase_spent_wraps(&history.last_days, &done.purges).map(|wraps| done.wraps = wraps);
@@ -364,7 +371,7 @@ impl Site {
         failure.into_iter().chain(failures).next().map_or(Ok(done), Err)
     }
 
-    /// The keyring of the node, if it is of any business here and there is one.
+    /// Returns the keyring of the node, if this purge handles it and it exists.
     fn keyring(&self) -> Result<Option<Keyring>, Diagnostic> {
         Ok(self.keys.clone().map(Keyring::existing).transpose()?.flatten())
     }
@@ -375,13 +382,14 @@ impl Site {
         keyring.erase_past(self.now)
     }
 
-    /// The legal day.
+    /// Returns the legal day.
     #[must_use]
     pub fn today(&self) -> Date {
         self.now.to_zoned(self.zone.clone()).date()
     }
 
-    /// The legal day that is surely there: of a clock that jumped and that nobody confirmed, the earlier one.
+    /// Returns the legal day that has certainly come: if the clock jumped and nobody confirmed it, the
+    /// earlier day.
     ///
     /// # Errors
     /// If the ledger cannot be read.
@@ -390,7 +398,7 @@ impl Site {
         Ok(before.map_or(self.today(), |before| before.min(self.today())))
     }
 
-    /// Why nothing is purged before somebody confirms the clock, if that is so.
+    /// Returns why nothing is purged until somebody confirms the clock, if it jumped.
     ///
     /// # Errors
     /// If the ledger cannot be read.
@@ -398,19 +406,20 @@ impl Site {
         Ok(self.ledger.clock_step()?.map(|step| jumped(&step)))
     }
 
-    /// Refuses to purge, and keeps that in the ledger, if the clock jumped and nobody confirms it. To be called before
-    /// anything ends because its day has come: a hold is as hard to bring back as a segment.
+    /// Refuses to purge, and records that in the ledger, if the clock jumped and nobody confirms it. To be
+    /// called before anything ends because its day has come: a hold is as hard to restore as a segment.
     ///
     /// # Errors
-    /// If it jumped; if the ledger cannot be read or written.
+    /// If the clock jumped, or the ledger cannot be read or written.
     pub fn trust_clock(&mut self, confirm: bool) -> Result<(), Diagnostic> {
         if let Err(refusal) = self.check_clock(confirm) {
             let (code, clock) = (refusal.code.id.to_owned(), Some(self.ledger.now()));
-            // A clock that is set right again needs nobody to confirm it.
+            // The entry does not move the clock of the ledger, so a clock that is set right again needs no
+            // confirmation.
             let kept =
                 self.ledger.append_unmoved(Event::Refused { command: "purge".to_owned(), code, clock });
             return match kept {
-                // A ledger that has failed says no more than that; the refusal says how.
+                // A ledger that has failed reports only that, whereas the refusal says how it failed.
                 Ok(_) | Err(LedgerError::Poisoned { .. }) => Err(refusal),
                 Err(unkept) => Err(unkept.into()),
             };
@@ -435,7 +444,7 @@ impl Site {
         progress: &dyn Fn(u64),
     ) -> Result<Batch, Diagnostic> {
         if expires <= self.today() {
-            // From here on nobody begins a segment of that day: what is listed now is all there is.
+            // From here on nobody begins a segment of that day, so what is listed now is complete.
             self.shred.expire_until(expires)?;
         }
         let mut batch = self.batch(expires, before.as_ref(), progress)?;
@@ -448,7 +457,8 @@ impl Site {
         self.remove_late(&mut batch, before.as_ref(), progress)?;
         self.sync_day(expires)?;
         self.check_gone(expires, &batch)?;
-        // One that is still there is no reason to keep lines as well; without it the purge is not at its end.
+        // A key that could not be erased is no reason to keep lines as well, but the purge is not complete
+        // while it exists.
         key?;
         self.ledger.append(Event::PurgeDone(joined(expires, &batch, before.as_ref())))?;
         Ok(batch)
@@ -466,7 +476,8 @@ impl Site {
         Ok(())
     }
 
-    /// A filter that starts seals what a crash left, under its last name, while that is being purged: it goes as well.
+    /// Removes segments that were sealed during the purge: a filter that starts seals the parts that a crash
+    /// left, under their final names.
     fn remove_late(
         &mut self,
         batch: &mut Batch,
@@ -491,18 +502,20 @@ impl Site {
 
     fn unlink(&self, file: &Item) -> Result<(), Failure> {
         if file.is_part && !self.is_abandoned(&file.path)? {
-            // Whoever starts is about to seal it.
+            // A filter that is starting is about to seal it.
             return Err(Failure::OfFile(io::ErrorKind::ResourceBusy.into()));
         }
         match self.storage.unlink(&file.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            // Whatever it is, the next file may lie on another disk. Of object storage that is away each would be waited for.
+            // Whatever the error, the next file may be on another disk. But object storage that does not
+            // answer would cause a wait for each file.
             Err(error) if !is_remote(&file.path) => Err(Failure::OfFile(error)),
             unlinked => Ok(unlinked?),
         }
     }
 
-    /// Makes the removals durable, and removes the directories that are empty now, unless somebody may begin a segment there.
+    /// Makes the removals durable, and removes directories that are empty now, unless somebody may begin a
+    /// segment there.
     fn sync_day(&self, expires: Date) -> Result<(), Diagnostic> {
         let is_over = expires <= self.today();
         for root in self.roots() {
@@ -510,7 +523,7 @@ impl Site {
             let listed = self.within(&day)?.unwrap_or_default();
             let classes = listed.into_iter().filter(|listed| listed.directory).map(|listed| listed.path);
             for directory in classes.chain([day.clone()]) {
-                // Out of one that cannot be listed nothing was removed.
+                // Nothing was removed from a directory that cannot be listed.
                 let there = self.storage.exists(&directory).map_err(failed("look for", &directory))?;
                 if !there || self.within(&directory)?.is_none() {
                     continue;
@@ -527,7 +540,7 @@ impl Site {
         Ok(())
     }
 
-    /// What is in a directory; `None` if it is one that cannot be listed, which is told as such.
+    /// Lists a directory; `None` if it cannot be listed, which is reported elsewhere.
     fn within(&self, directory: &Path) -> Result<Option<Vec<Listed>>, Diagnostic> {
         match self.storage.list(directory) {
             Err(error) if is_of_one_file(&error) => Ok(None),
@@ -535,7 +548,7 @@ impl Site {
         }
     }
 
-    /// Lists again: of what was to go, nothing may be there.
+    /// Lists the day again, and checks that nothing is left of what was to be removed.
     fn check_gone(&self, expires: Date, batch: &Batch) -> Result<(), Diagnostic> {
         let listed = self.lying(expires)?;
         let left = listed.iter().find(|lying| batch.files.iter().any(|file| file.path == lying.path));
@@ -548,15 +561,15 @@ impl Site {
         }
     }
 
-    /// Days that are over and have files, a shred key, or a purge that broke off; and those that begin in some zone before
-    /// the next one begins here.
+    /// Returns the past days that have files, a shred key or an interrupted purge; also those that begin in
+    /// some zone before the next day begins here.
     fn due_days(&self, begun: &BTreeMap<Date, Begun>) -> Result<BTreeSet<Date>, Diagnostic> {
         let mut days: BTreeSet<Date> = begun.keys().copied().collect();
         days.extend(self.shred.days()?);
         days.extend(self.days_of_trees()?);
         let tomorrow = self.today().saturating_add(1.day());
         let latest = purge_instant(tomorrow, &self.zone).unwrap_or(self.now);
-        // Nowhere is the day ahead of that.
+        // No zone is ahead of that day.
         let latest = EASTERNMOST.to_datetime(latest).date();
         days.retain(|day| *day <= latest);
         Ok(days)
@@ -600,17 +613,18 @@ impl History {
     }
 }
 
-/// What the ledger is told: the files that are there, and those that a run before this one listed and perhaps
+/// Returns the entry for the ledger: the files of the batch, and those that an earlier run listed and perhaps
 /// removed.
 fn joined(expires: Date, batch: &Batch, before: Option<&Begun>) -> Purge {
     let listed = batch.files.iter().map(|file| file.entry.clone());
-    // Of what was listed first nothing may be left that states it.
+    // Of the files listed first, none that states its zone may be left.
     let zone = before.and_then(|begun| begun.zone.clone()).or_else(|| batch.zone.clone());
     let before = before.map(|begun| begun.files.clone()).unwrap_or_default();
     let mut files: BTreeMap<String, PurgedFile> =
         before.into_iter().chain(listed).map(|file| (file.name.clone(), file)).collect();
     let left = batch.left();
-    // In a directory that cannot be listed may be what was removed, and what was not.
+    // A directory that cannot be listed may still hold files listed before, so none of these is reported as
+    // removed.
     let is_in = |name: &str, left: &LeftFile| {
         name.strip_prefix(&*left.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };

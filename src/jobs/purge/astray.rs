@@ -1,9 +1,10 @@
-//! Segments that are due and lie under another day than their own: somebody has moved or renamed them, and a purge by
-//! folders would keep them for as long as their new name says.
+//! Finds segments that are due but are in the directory of another day. Somebody has moved or renamed them,
+//! and a purge that goes by directories would keep them for as long as their new name says.
 //!
-//! The ledger names what was sealed, under which day and with which digest. What of that is due, was not purged and is not
-//! in its place is looked for by its digest. A copy leaves nothing missing: so what the ledger does not list, and whatever else
-//! lies in a store, is asked for its own day. Footers are read for that alone, and as a rule nothing is out of its place.
+//! The ledger names what was sealed, for which day and with which digest. Segments that are due, were not
+//! purged and are not in their place are searched by their digest. A copy leaves nothing missing, so the day
+//! of every file in a store that the ledger does not list is read from the file itself. Footers are read only
+//! for this, and usually nothing is out of place.
 
 use super::{Batch, History, Plan, Site, failed};
 use crate::archive::Segment;
@@ -20,24 +21,24 @@ use std::path::{Path, PathBuf};
 /// A segment that is not where it was sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Astray {
-    /// Its day, which is over.
+    /// The expiry day of the segment, which is past.
     pub expires: Date,
-    /// Where it was sealed: its path within the archive.
+    /// The path within the archive where it was sealed.
     pub sealed_as: String,
-    /// Where it lies now, with the store.
+    /// The path where it is now, including the store.
     pub lies_as: String,
 }
 
-/// A segment that is nowhere to be found.
+/// A segment that cannot be found anywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Absent {
-    /// Its day, which is over.
+    /// The expiry day of the segment, which is past.
     pub expires: Date,
-    /// Where it was sealed: its path within the archive.
+    /// The path within the archive where it was sealed.
     pub sealed_as: String,
 }
 
-/// What is due and not where it was sealed.
+/// Segments that are due and not where they were sealed.
 #[derive(Debug, Default)]
 pub(super) struct NotInPlace {
     pub(super) astray: Vec<Astray>,
@@ -50,9 +51,10 @@ pub(super) struct Sealed {
     today: Date,
     /// Digests in hex, by paths within the archive.
     digests: BTreeMap<String, String>,
-    /// Hashes of the paths of those that are due later, which may be very many.
+    /// Hashes of the paths of segments due later, of which there may be very many.
     later: HashSet<u64>,
-    /// Whether segments were purged that the ledger did not list: this ledger is known to be that of others' archive.
+    /// Whether segments were purged that the ledger did not list: then this node is known to purge an archive
+    /// of others.
     has_purged_unlisted: bool,
 }
 
@@ -61,7 +63,7 @@ impl Sealed {
         Self { today, digests: BTreeMap::new(), later: HashSet::new(), has_purged_unlisted: false }
     }
 
-    /// Takes note of an entry of the ledger.
+    /// Takes an entry of the ledger into account.
     pub(super) fn hear(&mut self, event: &Event) {
         match event {
             Event::Segment(segment) => self.insert(&segment.name, &segment.digest),
@@ -85,15 +87,15 @@ impl Sealed {
         }
     }
 
-    /// Under which name that one was sealed, if it was not purged.
+    /// Returns the name under which the segment with this digest was sealed, if it was not purged.
     fn name_of(&self, digest: &[u8; 32]) -> Option<String> {
         let digest = hex::encode(digest);
         let mut sealed = self.digests.iter();
         sealed.find(|(_, sealed)| **sealed == digest).map(|(name, _)| name.clone())
     }
 
-    /// How many segments go, if the ledger lists none of them, and never saw others of that kind go: it is not the ledger of
-    /// whoever wrote them.
+    /// Returns the number of segments to be removed if the ledger lists none of them, and has never recorded
+    /// the removal of unlisted segments: then it is not the ledger of their writer. Otherwise returns 0.
     pub(super) fn unlisted(&self, purges: &[Batch]) -> usize {
         let files = purges.iter().flat_map(|batch| &batch.files);
         let names = files.filter_map(|file| file.entry.name.split_once('/'));
@@ -103,21 +105,22 @@ impl Sealed {
         if self.has_purged_unlisted || segments.iter().any(is_listed) { 0 } else { segments.len() }
     }
 
-    /// Whether a segment of that path, of a day to come, was sealed.
+    /// Returns whether a segment with that path, of a future day, was sealed.
     fn lists(&self, name: &str) -> bool {
         self.later.contains(&hash_of(name))
     }
 }
 
 impl Site {
-    /// How many segments go that somebody else's ledger lists, and none that this one does: holds that are kept there are not
-    /// seen. Whoever purges object storage did not store what lies in it, as a rule.
+    /// Returns the number of segments to be removed if they are listed in somebody else's ledger and none in
+    /// this one: holds kept there are not seen. Object storage is exempt, because whoever purges it has
+    /// usually not stored what it holds.
     pub(super) fn of_others(&self, sealed: &Sealed, plan: &Plan) -> usize {
         let is_unknown = plan.fault.is_some() || is_remote(&self.tree.archive);
         if is_unknown { 0 } else { sealed.unlisted(&plan.purges) }
     }
 
-    /// Segments that are due and lie elsewhere, or nowhere.
+    /// Returns the segments that are due and are elsewhere or missing.
     pub(super) fn not_in_place(&self, history: &History) -> Result<NotInPlace, Diagnostic> {
         let mut missing = self.missing(&history.sealed)?;
         let mut not_in_place = NotInPlace { astray: self.copies(&history.sealed)?, ..NotInPlace::default() };
@@ -132,13 +135,13 @@ impl Site {
             }
         }
         if history.fault.is_some() {
-            // Of what the ledger says was sealed some may have been purged since.
+            // Some of what the ledger says was sealed may have been purged since the fault.
             return Ok(not_in_place);
         }
         for (expires, name) in missing.into_values() {
             let begun = history.begun.get(&expires);
             let lists = |store| begun.is_some_and(|begun| begun.lists(&format!("{store}/{name}")));
-            // A purge that is not at its end may have removed it. Told once: when the day goes, and its key with it.
+            // An interrupted purge may have removed it. Report it once: when the day is purged with its key.
             if !lists("archive") && !lists("intermediate") && self.shred.has(expires)? {
                 not_in_place.absent.push(Absent { expires, sealed_as: name.clone() });
             }
@@ -146,13 +149,14 @@ impl Site {
         Ok(not_in_place)
     }
 
-    /// Segments of days that are over that lie where no purge looks, and that the ledger does not list there. In object
-    /// storage each would cost a request, and a ledger lists what one worker of many has stored: there `verify` tells.
+    /// Returns the segments of past days that are where no purge looks, and that the ledger does not list
+    /// there. Object storage is left to `verify`: each segment would cost a request, and a ledger lists what
+    /// one worker of many has stored.
     fn copies(&self, sealed: &Sealed) -> Result<Vec<Astray>, Diagnostic> {
         let mut copies = Vec::new();
         for (store, root) in [("archive", &self.tree.archive), ("intermediate", &self.intermediate)] {
             for path in if is_remote(root) { Vec::new() } else { self.unlisted_in(root, sealed)? } {
-                // What cannot be opened is for `verify` to tell.
+                // `verify` reports segments that cannot be opened.
                 let Ok(segment) = Segment::open(&*self.storage, &path) else { continue };
                 let Folder { expires: Expires::On(expires), .. } = segment.footer().origin.folder else {
                     continue;
@@ -173,8 +177,8 @@ impl Site {
         Ok(copies)
     }
 
-    /// Files in a store that are no segments which the ledger lists; those in folders of days that are over are purged or
-    /// told as they are.
+    /// Returns the files in a store that are not segments listed in the ledger. Directories of past days are
+    /// left out, because everything in them is purged or reported.
     fn unlisted_in(&self, root: &Path, sealed: &Sealed) -> Result<Vec<PathBuf>, Diagnostic> {
         let (mut unlisted, mut strays) = (Vec::new(), Vec::new());
         for day in self.storage.list(root).map_err(failed("list", root))? {
@@ -193,7 +197,7 @@ impl Site {
                 };
                 for file in self.within(&class.path)?.unwrap_or_default() {
                     match SegmentName::parse(&folder, &file.name) {
-                        // It is being written, or is sealed by the next start.
+                        // A part is being written, or the next start seals it.
                         Some((_, true)) => {}
                         Some((name, false)) if sealed.lists(&name.to_string()) => {}
                         _ => strays.push(file),
@@ -201,7 +205,7 @@ impl Site {
                 }
             }
         }
-        // Links to directories may lead round in a circle.
+        // Links to directories may form a cycle.
         while let Some(Listed { path, directory, link, .. }) = strays.pop() {
             match directory {
                 false => unlisted.push(path),
@@ -213,7 +217,8 @@ impl Site {
         Ok(unlisted)
     }
 
-    /// Takes out of `missing` what lies in a store. Those that lie under a day to come.
+    /// Removes from `missing` the segments found in a store. Returns those found in the directory of a future
+    /// day.
     fn found_in(
         &self,
         store: &str,
@@ -223,10 +228,10 @@ impl Site {
         let mut astray = Vec::new();
         let today = Expires::On(self.today());
         for found in self.segments(tree)?.into_iter().filter(|found| !found.part) {
-            // What cannot be opened is for `verify` to tell.
+            // `verify` reports segments that cannot be opened.
             let Ok(segment) = Segment::open(&*self.storage, &found.path) else { continue };
             let known = missing.remove(&hex::encode(segment.digest()));
-            // What lies under an earlier day goes now.
+            // A segment in the directory of an earlier day is purged now.
             if let Some((expires, name)) = known.filter(|_| found.name.folder.expires > today) {
                 let (sealed_as, lies_as) = (name.clone(), format!("{store}/{}", found.name));
                 astray.push(Astray { expires, sealed_as, lies_as });
@@ -235,7 +240,7 @@ impl Site {
         Ok(astray)
     }
 
-    /// What is due, was not purged, and is in neither store where it was sealed.
+    /// Returns the segments that are due, were not purged, and are in neither store where they were sealed.
     fn missing<'s>(&self, sealed: &'s Sealed) -> Result<Missing<'s>, Diagnostic> {
         let mut missing = Missing::new();
         for (name, digest) in &sealed.digests {
@@ -244,7 +249,7 @@ impl Site {
             let mut lies = false;
             for place in places {
                 lies |= match self.storage.exists(&place) {
-                    // In a directory that cannot be looked into, which is told as such.
+                    // It may be in a directory that cannot be looked into, which is reported elsewhere.
                     Err(error) if is_of_one_file(&error) => true,
                     exists => exists.map_err(failed("look for", &place))?,
                 };
@@ -257,7 +262,7 @@ impl Site {
     }
 }
 
-/// By digest: the day and the path.
+/// Day and path of missing segments, by digest.
 type Missing<'s> = BTreeMap<String, (Date, &'s String)>;
 
 fn hash_of(name: &str) -> u64 {
@@ -266,12 +271,12 @@ fn hash_of(name: &str) -> u64 {
     hasher.finish()
 }
 
-/// Whether that file of a store is a sealed segment.
+/// Returns whether that file of a store is a sealed segment.
 fn is_segment(store: &str, name: &str) -> bool {
     store != "vault" && name.ends_with(".log.zst")
 }
 
-/// The day of `expires=2027-11-24/...`.
+/// Parses the day of `expires=2027-11-24/...`.
 pub(super) fn day_of(name: &str) -> Option<Date> {
     name.strip_prefix("expires=")?.split('/').next()?.parse().ok()
 }

@@ -3,7 +3,7 @@
 use super::place;
 use crate::primitives::diag::Code;
 
-/// All codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] =
     &[&CLOCK, &IO, &LEFT, &BLOCKED, &ASTRAY, &place::NOT_THERE, &STUCK, &LINKED, &OF_OTHERS];
 
@@ -78,7 +78,7 @@ References
   docs/purge.md",
 };
 
-/// Something had to stay.
+/// P04: files that had to stay.
 pub static BLOCKED: Code = Code {
     id: "P04",
     title: "files of an expired day had to stay",
@@ -115,7 +115,7 @@ References
   docs/purge.md, docs/holds.md; GDPR art. 17(3)(e), 18(2)",
 };
 
-/// A segment lies under a later day than its own.
+/// P06: a segment in the directory of a later day than its own.
 pub static ASTRAY: Code = Code {
     id: "P06",
     title: "a segment of a day that is over lies elsewhere",
@@ -143,7 +143,7 @@ References
   docs/purge.md; GDPR art. 5(1)(e)",
 };
 
-/// A file could not be removed, moved or looked at, or went unread.
+/// P08: a file that could not be removed, moved, examined or read.
 pub static STUCK: Code = Code {
     id: "P08",
     title: "a file of an expired day could not be removed, or not be read",
@@ -174,7 +174,7 @@ References
   docs/purge.md; unlink(2), section ERRORS; GDPR art. 5(1)(e)",
 };
 
-/// A segment that goes has other names.
+/// P09: a segment to be removed that has other names.
 pub static LINKED: Code = Code {
     id: "P09",
     title: "the bytes of a purged segment lie under another name as well",
@@ -201,7 +201,7 @@ References
   docs/purge.md; link(2); GDPR art. 5(1)(e)",
 };
 
-/// The state directory is not that of whoever wrote the segments.
+/// P20: a state directory that is not that of the segments' writer.
 pub static OF_OTHERS: Code = Code {
     id: "P20",
     title: "the segments were written with another state directory, whose holds are not seen",

@@ -1,4 +1,4 @@
-//! What lies in the directories of an expiry day, and what of it may go.
+//! Lists the directories of an expiry day, and decides which files may be removed.
 
 use super::astray::day_of;
 use super::{Batch, Begun, Site, failed};
@@ -17,52 +17,53 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file that goes.
+/// A file to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// What the ledger keeps of it.
+    /// What the ledger records about the file.
     pub entry: PurgedFile,
-    /// Whether it is a part that a crash left.
+    /// Whether the file is a part that a crash left.
     pub(super) is_part: bool,
-    /// Which file it is and how many names it has, if it has lines and that is known.
+    /// The identity of the file and the number of its names, if it has lines and these are known.
     names: Option<Names>,
-    /// Why it could not be read, if that is so: it goes all the same, and what it was is not known.
+    /// Why the file could not be read, if it could not. It is removed nevertheless, and its contents remain
+    /// unknown.
     pub unread: Option<String>,
 }
 
 /// A file that has to stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
-    /// Its name, with the store it lies in.
+    /// The name of the file, including its store.
     pub name: String,
-    /// Why.
+    /// Why it has to stay.
     pub reason: Reason,
 }
 
 /// Why a file has to stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It is frozen for a case.
+    /// It is under hold for a case.
     Held {
         /// The case.
         case: String,
     },
     /// A filter is writing to it.
     InUse,
-    /// It is none of oubliette's.
+    /// It is not a file of oubliette.
     Foreign,
-    /// It is a segment of a day to come, which somebody has moved here.
+    /// It is a segment of a future day that somebody moved here.
     NotDue,
     /// Its day has not begun in the zone under which it, or a segment of its day, was written.
     NotYet {
         /// When that day begins there.
         due: Timestamp,
     },
-    /// It cannot be removed, moved, or looked at.
+    /// It cannot be removed, moved or examined.
     Stuck {
-        /// What the operating system says.
+        /// The error of the operating system.
         why: String,
     },
 }
@@ -78,26 +79,27 @@ impl Reason {
 pub(super) struct Stated {
     /// The first instant of its expiry day in its zone; `None` if it has no end.
     due: Option<Timestamp>,
-    /// Whether it is of the day of the folder in which it lies.
+    /// Whether the segment belongs to the day of the folder that it is in.
     is_of_folder: bool,
     zone: String,
-    /// Whether the zone is that under which its lines were dated: a recovery after a crash does not know it.
+    /// Whether the zone is the one by which its lines were dated: after a crash, the recovery does not know
+    /// it.
     is_zone_known: bool,
     has_vault: bool,
     lines: u64,
 }
 
-/// When what lies in the folders of a day is due, by the zones that its segments state.
+/// When the files in the folders of a day are due, by the zones that its segments state.
 struct DueTimes {
     by_path: BTreeMap<PathBuf, Stated>,
-    /// Of segments whose zone is known.
+    /// The times of segments whose zone is known.
     by_name: BTreeMap<SegmentName, Timestamp>,
-    /// When the day has begun in the zone that is configured, and in that of each of its segments.
+    /// When the day has begun in the configured zone and in those of all its segments.
     last: Option<Timestamp>,
 }
 
 impl DueTimes {
-    /// `None` of what is due already, or has no end and lies in a day that has one.
+    /// Returns when a file is due; `None` if its segment has no end, although it is in the folder of a day.
     fn of(&self, lying: &Lying) -> Option<Timestamp> {
         match self.by_path.get(&lying.path) {
             Some(stated) if !stated.is_of_folder || stated.is_zone_known => stated.due,
@@ -142,13 +144,13 @@ impl Kind {
 }
 
 impl Site {
-    /// Where segments, vaults and segments of the second phase are.
+    /// Returns the directories of segments, of vaults, and of segments of the second phase.
     pub(super) fn roots(&self) -> [&PathBuf; 3] {
         [&self.tree.archive, &self.tree.vault, &self.intermediate]
     }
 
-    /// All segments and parts of a store. Directories of days that are over which cannot be read are told as such, and keep
-    /// nothing else.
+    /// Returns all segments and parts of a store. Directories of past days that cannot be read are skipped;
+    /// they are reported elsewhere and delay nothing else.
     pub(super) fn segments(&self, tree: &Tree) -> Result<Vec<Found>, Diagnostic> {
         let is_over = |path: &Path| {
             let within = path.strip_prefix(&tree.archive).unwrap_or(path).to_string_lossy();
@@ -157,7 +159,7 @@ impl Site {
         Ok(archive::list_without(&*self.storage, tree, &is_over)?)
     }
 
-    /// Every expiry day that has a directory.
+    /// Returns every expiry day that has a directory.
     pub(super) fn days_of_trees(&self) -> Result<Vec<Date>, Diagnostic> {
         let mut days = Vec::new();
         for root in self.roots() {
@@ -168,7 +170,8 @@ impl Site {
         Ok(days)
     }
 
-    /// What of a day goes, and what has to stay. What a run `before` this one listed may be gone.
+    /// Returns which files of a day are removed and which have to stay. Those that an interrupted run listed
+    /// (`before`) may be gone already.
     pub(super) fn batch(
         &self,
         expires: Date,
@@ -193,7 +196,7 @@ impl Site {
         }
         let due_times = self.due_times(expires, &lying);
         let is_over = expires <= self.today();
-        // A purge that broke off may have removed the segment that said when its vault is due.
+        // An interrupted purge may have removed the segment that said when its vault is due.
         let had_begun =
             |file: &Lying| file.kind.vault().is_some() && before.is_some_and(|begun| begun.lists(&file.name));
         let (mut batch, mut first) = (Batch::of(expires), None);
@@ -206,7 +209,7 @@ impl Site {
                 .or_else(|| (!is_over && is_elsewhere).then_some(Reason::NotDue));
             let Lying { name, path, kind } = file;
             if let Some(reason) = stays {
-                // Of a day that has not begun here the rest has no reason to go.
+                // If the day has not begun here, the other files are not due at all.
                 batch.blocked.extend(is_over.then_some(Blocked { name, reason }));
                 continue;
             }
@@ -232,7 +235,8 @@ impl Site {
         let has_key = self.shred.has(expires)?;
         match before {
             Some(begun) => batch.vaultless.retain(|vault| !begun.lists(vault)),
-            // Told once: when the day goes, and its key with it. A segment that is brought back later has no vault any more.
+            // Report it once: when the day is purged with its key. A segment that is restored later has no
+            // vault any more.
             None if !has_key => batch.vaultless.clear(),
             None => {}
         }
@@ -240,7 +244,7 @@ impl Site {
         Ok(batch)
     }
 
-    /// When each file of a day is due. Footers are read for it, and nothing else of a segment.
+    /// Determines when each file of a day is due. Reads only the footers of segments.
     fn due_times(&self, expires: Date, lying: &[Lying]) -> DueTimes {
         let mut by_path = BTreeMap::new();
         let mut by_name = BTreeMap::new();
@@ -257,7 +261,7 @@ impl Site {
         DueTimes { by_path, by_name, last }
     }
 
-    /// What the footer of a segment states that lies under `expires`; `None` if it cannot be read.
+    /// Returns what the footer of a segment in the folder of `expires` states; `None` if it cannot be read.
     pub(super) fn stated(&self, path: &Path, expires: Expires) -> Option<Stated> {
         let segment = Segment::open(&*self.storage, path).ok()?;
         let footer = segment.footer();
@@ -277,39 +281,40 @@ impl Site {
         })
     }
 
-    /// The next instant at which segments of that day are due in a zone of their own.
+    /// Returns the next instant at which segments of that day are due in a zone of their own.
     fn next_of(&self, expires: Date, due_times: &DueTimes) -> Option<Timestamp> {
         let here = purge_instant(expires, &self.zone);
         let is_over = expires <= self.today();
         let to_come = due_times.by_name.values().copied().chain(due_times.last);
-        // Those of a day to come that are due with it, or after it, are found when it begins.
+        // Segments of a future day that are due when it begins here, or later, are found then.
         to_come.filter(|due| *due > self.now && (is_over || Some(*due) < here)).min()
     }
 
-    /// Why a file may not go yet, by the zones that segments state.
+    /// Returns why a file may not be removed yet, by the zones that segments state.
     fn is_to_come(&self, lying: &Lying, due_times: &DueTimes) -> Option<Reason> {
         let stated = due_times.by_path.get(&lying.path);
         let due = due_times.of(lying);
         match stated.filter(|stated| !stated.is_of_folder) {
-            // One without an end is of no day.
+            // A segment without an end belongs to no day.
             Some(_) => due.is_none_or(|due| due > self.now).then_some(Reason::NotDue),
             None => due.filter(|due| *due > self.now).map(|due| Reason::NotYet { due }),
         }
     }
 
-    /// Whether something may need the key of that day when the batch is done.
+    /// Returns whether anything may need the key of that day after the batch is done.
     pub(super) fn needs_key(&self, batch: &Batch) -> bool {
         let is_to_come = |blocked: &Blocked| matches!(blocked.reason, Reason::NotYet { .. });
         batch.expires > self.today() || batch.blocked.iter().any(is_to_come) || self.is_held(batch.expires)
     }
 
-    /// Whether a segment of that day is frozen, wherever it lies: its disk may be missing, and what it holds needs H.
+    /// Returns whether a segment of that day is under hold, wherever it is: its disk may be missing, and its
+    /// originals need H.
     pub(super) fn is_held(&self, expires: Date) -> bool {
         let day = format!("expires={expires}/");
         self.held.keys().any(|segment| segment.starts_with(&day))
     }
 
-    /// The name of the vault of a segment, with the store it lies in.
+    /// Returns the name of a segment's vault, including its store.
     fn vault_name(&self, segment: &SegmentName) -> String {
         let path = self.tree.vault(segment);
         let within = path.strip_prefix(&self.tree.vault).unwrap_or(&path);
@@ -326,7 +331,8 @@ impl Site {
         held.or_else(|| written.get(segment).cloned())
     }
 
-    /// `None` if the file has gone meanwhile. One that cannot be read is as due as any other.
+    /// Returns the item of a file; `None` if the file is gone meanwhile. A file that cannot be read is as due
+    /// as any other.
     pub(super) fn item(
         &self,
         name: String,
@@ -343,24 +349,24 @@ impl Site {
             Ok(file) => (file.length().ok(), file.names().ok().flatten(), identify(&*file, progress)),
             Err(error) => (None, None, Err(error)),
         };
-        // Nobody opens the copy of a vault without H.
+        // Other names of a vault are harmless: nobody can open a copy without H.
         let names = names.filter(|_| kind.is_segment() || kind.is_part());
         let (bytes, sha256, unread) = match identified {
             Ok((bytes, sha256)) => (Some(bytes), Some(sha256), None),
             Err(error) if is_of_one_file(&error) => (length, None, Some(error.to_string())),
             Err(error) => return Err(failed("read", &path)(error)),
         };
-        // One that is damaged goes all the same; how many lines it had is not known.
+        // A damaged segment is removed nevertheless; the number of its lines is unknown.
         let lines = stated.map(|stated| stated.lines);
         let entry = PurgedFile { name, bytes, lines, sha256, other_names: None };
         Ok(Some(Item { path, entry, is_part: kind.is_part(), names, unread }))
     }
 
-    /// Whether nobody writes to a part; also if it has gone.
+    /// Returns whether nobody writes to a part, or it is gone.
     pub(super) fn is_abandoned(&self, path: &Path) -> io::Result<bool> {
         match self.storage.edit(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            // A dry run has nothing to write.
+            // A dry run cannot open it for writing.
             Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
                 self.storage.open(path)?.try_lock()
             }
@@ -368,7 +374,7 @@ impl Site {
         }
     }
 
-    /// All files in the directories of that day, and those of the directories that cannot be listed.
+    /// Lists all files in the directories of that day, and the directories that cannot be listed.
     pub(super) fn lying(&self, expires: Date) -> Result<Vec<Lying>, Diagnostic> {
         let mut lying = Vec::new();
         for (store, root) in ["archive", "vault", "intermediate"].into_iter().zip(self.roots()) {
@@ -381,7 +387,7 @@ impl Site {
                 }
                 let folder = Folder::parse(&day, &class.name);
                 for file in self.listed(name.clone(), &class.path, &mut lying)? {
-                    // To remove a link would leave what it names.
+                    // Removing a link would leave what it points to.
                     let folder = folder.as_ref().filter(|_| !file.link && !file.directory);
                     let kind = folder.map_or(Kind::Foreign, |folder| kind_of(store, folder, &file.name));
                     let name = format!("{name}/{}", file.name);
@@ -392,7 +398,7 @@ impl Site {
         Ok(lying)
     }
 
-    /// What is in a directory; it is `lying` there itself if that cannot be known.
+    /// Lists a directory. If it cannot be listed, it is itself added to `lying`.
     fn listed(&self, name: String, path: &Path, lying: &mut Vec<Lying>) -> Result<Vec<Listed>, Diagnostic> {
         match self.storage.list(path) {
             Err(error) if is_of_one_file(&error) => {
@@ -404,7 +410,7 @@ impl Site {
     }
 }
 
-/// Whether lines can be counted in a file, and whether it is a part.
+/// Tells whether a file is a sealed segment, whose lines can be counted, or a part.
 pub(super) trait IsSegment {
     fn is_segment(&self) -> bool;
     fn is_part(&self) -> bool;
@@ -420,7 +426,7 @@ impl IsSegment for Kind {
     }
 }
 
-/// A sealed segment, where no other file can be.
+/// The kind of a file that is known to be a sealed segment.
 pub(super) struct Sealed;
 
 impl IsSegment for Sealed {
@@ -434,7 +440,7 @@ impl IsSegment for Sealed {
 }
 
 fn kind_of(store: &str, folder: &Folder, file: &str) -> Kind {
-    // What a purge or a move that broke off left of a copy is as good as a part.
+    // A leftover of an interrupted purge or move counts as a part.
     let segment = || match SegmentName::parse(folder, file)? {
         (name, true) => Some(Kind::Part(name)),
         (name, false) => Some(Kind::Segment(name)),
@@ -444,8 +450,8 @@ fn kind_of(store: &str, folder: &Folder, file: &str) -> Kind {
     kind.unwrap_or(Kind::Foreign)
 }
 
-/// Length and SHA-256 of a file, in hex. An object has the latter beside it since it was stored: a purge of terabytes reads
-/// footers and nothing else.
+/// Returns length and SHA-256 of a file, in hex. An object has its SHA-256 stored beside it, so a purge of
+/// terabytes reads only footers.
 pub(in crate::jobs) fn identify(file: &dyn Stored, progress: &dyn Fn(u64)) -> io::Result<(u64, String)> {
     match file.recorded_sha256()? {
         Some(sha256) => Ok((file.length()?, hex::encode(&sha256))),
@@ -453,7 +459,7 @@ pub(in crate::jobs) fn identify(file: &dyn Stored, progress: &dyn Fn(u64)) -> io
     }
 }
 
-/// Length and SHA-256 of a file, in hex.
+/// Returns length and SHA-256 of a file, in hex.
 pub(in crate::jobs) fn hash(file: &dyn Stored, progress: &dyn Fn(u64)) -> io::Result<(u64, String)> {
     let length = file.length()?;
     let mut hasher = Sha256::new();
@@ -469,5 +475,5 @@ pub(in crate::jobs) fn hash(file: &dyn Stored, progress: &dyn Fn(u64)) -> io::Re
     Ok((length, hex::encode(&hasher.finalize())))
 }
 
-/// Enough for a disk to be busy, little enough for a progress bar to move.
+/// Enough to keep a disk busy, and little enough for a progress bar to move.
 pub(in crate::jobs) const CHUNK_BYTES: usize = 1 << 20;

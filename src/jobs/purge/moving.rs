@@ -1,8 +1,8 @@
-//! The second phase: segments of a class with `archive_after` move to the intermediate store on that day.
+//! The second phase: moves segments of a class with `archive_after` to the intermediate store on that day.
 //!
-//! A segment is copied under a temporary name, synced, renamed, its directory synced; only then does the
-//! first copy go. After a crash there are two whole copies, or one and a temporary one, and the next run goes
-//! on. The copy is read-only, its directory is closed to all but its owner.
+//! A segment is copied under a temporary name, synced and renamed, and its directory synced; only then is the
+//! first copy removed. After a crash there are two whole copies, or one whole and one temporary copy, and the
+//! next run continues. The copy is read-only, and its directory is accessible only to its owner.
 
 use super::inventory::{CHUNK_BYTES, Sealed, hash};
 use super::{Batch, Item, Site};
@@ -17,11 +17,11 @@ use std::io;
 use std::path::Path;
 
 const DIRECTORY_MODE: u32 = 0o700;
-/// Permission bits of a segment in the store of the second phase.
+/// Permission bits of a segment in the intermediate store.
 pub(in crate::jobs) const SECOND_PHASE_FILE_MODE: u32 = 0o400;
 
 impl Site {
-    /// Segments whose second phase has begun, by expiry day.
+    /// Returns the segments whose second phase has begun, by expiry day.
     pub(super) fn moves(&self, progress: &dyn Fn(u64)) -> Result<Vec<Batch>, Diagnostic> {
         let mut batches: BTreeMap<Date, Vec<Item>> = BTreeMap::new();
         for found in self.segments(&self.tree)? {
@@ -35,7 +35,7 @@ impl Site {
         Ok(batches.into_iter().map(batch).collect())
     }
 
-    /// The expiry day of a segment that is in its second phase.
+    /// Returns the expiry day of a segment that is in its second phase.
     fn second_phase_of(&self, name: &SegmentName) -> Option<Date> {
         let Expires::On(expires) = name.folder.expires else { return None };
         let class = self.classes.iter().find(|class| class.name == name.folder.class)?;
@@ -44,14 +44,14 @@ impl Site {
         (archive_day(expires, keep) <= today && today < expires).then_some(expires)
     }
 
-    /// Moves them. What was moved, and what had to stay.
+    /// Moves these segments. Returns what was moved and what had to stay.
     pub(super) fn move_due(&mut self, progress: &dyn Fn(u64)) -> Result<Vec<Batch>, Diagnostic> {
         let mut batches = self.moves(progress)?;
         for batch in &mut batches {
             let moved = batch.each("move", |file| Ok(self.move_file(&file.path)?));
             let files = batch.files.iter().map(|file| file.entry.clone()).collect();
             let (expires, bytes, lines, left) = (batch.expires, batch.bytes(), batch.lines(), batch.left());
-            // What was moved before it failed is told as well.
+            // Also record what was moved before a failure.
             self.ledger.append(Event::Moved(Purge { expires, files, bytes, lines, zone: None, left }))?;
             moved?;
         }
@@ -62,7 +62,7 @@ impl Site {
         let Ok(within) = from.strip_prefix(&self.tree.archive) else { return Ok(()) };
         let to = self.intermediate.join(within);
         let (Some(from_directory), Some(to_directory)) = (from.parent(), to.parent()) else { return Ok(()) };
-        // What lies there may be half of one, or of before lines were erased from it.
+        // An existing copy may be incomplete, or older than an erasure of lines.
         if !self.storage.exists(&to)? || !self.is_same(from, &to)? {
             self.storage.create_directory(to_directory, DIRECTORY_MODE)?;
             self.copy(from, &to)?;
@@ -87,13 +87,13 @@ impl Site {
         let mut copy = self.storage.create(&part, SECOND_PHASE_FILE_MODE)?;
         let copied = copy_bytes(&*source, &mut *copy).and_then(|()| copy.sync());
         if copied.is_err() {
-            // On a disk that is full it would keep what is left of the room. What cannot be removed goes with the next run.
+            // On a full disk, it would take the last room. If it cannot be removed, the next run removes it.
             let _ = self.storage.unlink(&part);
         }
         copied.and_then(|()| self.storage.rename(&part, to))
     }
 
-    /// The intermediate store, as an archive of its own.
+    /// Returns the intermediate store as an archive of its own.
     #[must_use]
     pub fn second_tree(&self) -> Tree {
         Tree { archive: self.intermediate.clone(), vault: self.tree.vault.clone() }

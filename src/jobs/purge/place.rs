@@ -1,5 +1,5 @@
-//! Whether the directories that are looked at can be those that the ledger speaks of: a purge of a wrong one would find
-//! nothing due, and end as though all of it were gone.
+//! Checks that the directories given can be those that the ledger speaks of. A purge of the wrong directory
+//! would find nothing due, and end as if everything were gone.
 
 use super::{Site, failed};
 use crate::archive::{self, Segment};
@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 impl Site {
-    /// The names of segments that the ledger says were sealed and neither purged nor erased, and when they were sealed.
+    /// Returns the names of segments that the ledger says were sealed and neither purged nor erased, with the
+    /// time of the seal.
     ///
     /// # Errors
-    /// If the ledger cannot be read, or is not what was written.
+    /// If the ledger cannot be read, or is damaged.
     pub(in crate::jobs) fn kept(&self) -> Result<BTreeMap<String, Timestamp>, LedgerError> {
         let mut kept = BTreeMap::new();
         self.ledger.read(&mut |entry, _| {
@@ -24,15 +25,15 @@ impl Site {
         Ok(kept)
     }
 
-    /// Refuses a directory without an archive, if the ledger knows of segments that should lie in one; and a place without
-    /// vaults, if segments that are due have some.
+    /// Refuses a directory without an archive if the ledger knows of segments that should be in one; also a
+    /// place without vaults if segments that are due have vaults.
     ///
     /// # Errors
-    /// [`NOT_THERE`]; if a directory cannot be listed.
+    /// [`NOT_THERE`]; also if a directory cannot be listed.
     pub fn demand_place(&self) -> Result<(), Diagnostic> {
         let stores = [&*self.tree.archive, &*self.intermediate];
         if !self.is_any_there(&stores)? {
-            // A ledger that is not whole may know of segments that are gone since.
+            // A damaged ledger may list segments that are gone since.
             let kept = self.kept().unwrap_or_default().len();
             return if kept == 0 { Ok(()) } else { Err(no_archive(&self.tree.archive, kept)) };
         }
@@ -44,7 +45,7 @@ impl Site {
 
     fn is_any_there(&self, paths: &[&Path]) -> Result<bool, Diagnostic> {
         for path in paths {
-            // In object storage a directory is there as long as something lies in it.
+            // In object storage, a directory exists as long as it holds something.
             if self.storage.exists(path).map_err(failed("look for", path))?
                 || !self.storage.list(path).map_err(failed("list", path))?.is_empty()
             {
@@ -59,13 +60,13 @@ impl Site {
         Ok(listed.iter().any(|listed| listed.directory && listed.name.starts_with("expires=")))
     }
 
-    /// Whether a segment that is due says that it has a vault.
+    /// Returns whether a segment that is due says that it has a vault.
     fn due_have_vaults(&self) -> Result<bool, Diagnostic> {
         let today = Expires::On(self.today());
         for tree in [&self.tree, &self.second_tree()] {
             let listed = archive::list(&*self.storage, tree)?;
             let due = listed.iter().filter(|found| !found.part && found.name.folder.expires <= today);
-            // What cannot be opened does not say.
+            // A segment that cannot be opened does not say.
             let mut opened = due.filter_map(|found| Segment::open(&*self.storage, &found.path).ok());
             if opened.any(|segment| segment.footer().vault.is_some()) {
                 return Ok(true);
@@ -75,13 +76,14 @@ impl Site {
     }
 }
 
-/// Takes note in `kept` of an event of that instant: what was sealed, and neither purged nor erased since.
+/// Updates `kept` by an event of the instant `at`: it holds what was sealed, and neither purged nor erased
+/// since.
 pub(in crate::jobs) fn keep(kept: &mut BTreeMap<String, Timestamp>, event: &Event, at: Timestamp) {
     match event {
         Event::Segment(segment) => {
             kept.insert(segment.name.clone(), at);
         }
-        // From the intent on a segment may be gone.
+        // After the intent, a segment may be gone.
         Event::PurgeIntent(purge) => {
             for name in purge.files.iter().filter_map(within_store) {
                 kept.remove(name);
@@ -94,7 +96,7 @@ pub(in crate::jobs) fn keep(kept: &mut BTreeMap<String, Timestamp>, event: &Even
     }
 }
 
-/// The path within the store.
+/// Returns the path of a file within its store.
 fn within_store(file: &PurgedFile) -> Option<&str> {
     file.name.split_once('/').map(|(_, name)| name)
 }
@@ -115,7 +117,7 @@ fn no_vaults(vault: &Path) -> Diagnostic {
         )
 }
 
-/// P07: what is to be purged is not where it was looked for.
+/// P07: a place without what is to be purged.
 pub static NOT_THERE: Code = Code {
     id: "P07",
     title: "what is to be purged is not there",

@@ -1,4 +1,5 @@
-//! Lines in quarantine whose day has come. A sealed line is kept as long as the placeholder that went out for it.
+//! Purges quarantined lines whose day has come. A quarantined line is kept as long as its placeholder in the
+//! output.
 
 use super::Site;
 use crate::ledger::event::{Event, Quarantined};
@@ -13,19 +14,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Sealed lines of one expiry day.
+/// Quarantined lines of one expiry day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedBatch {
-    /// The day.
+    /// The expiry day.
     pub expires: Date,
-    /// Those that go.
+    /// Lines that are removed.
     pub lines: Vec<SealedLine>,
-    /// Those that have to stay, each with the case that holds segments of its class and day.
+    /// Lines that have to stay, each with the case of a hold on segments of its class and day.
     pub held: Vec<(SealedLine, String)>,
 }
 
 impl SealedBatch {
-    /// How many lines go.
+    /// Returns the number of lines that are removed.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.lines.len() as u64
@@ -37,17 +38,17 @@ impl SealedBatch {
     }
 }
 
-/// A sealed line whose day has come.
+/// A quarantined line whose day has come.
 #[derive(Debug)]
 pub(in crate::jobs) struct Due {
-    /// The day.
+    /// The expiry day.
     pub(in crate::jobs) expires: Date,
-    /// Where its placeholder is archived.
+    /// The folder in which its placeholder is archived.
     folder: Folder,
     line: SealedLine,
 }
 
-/// What dates sealed lines: the policy, which knows of each only when it was sealed.
+/// Dates quarantined lines by the policy, which knows only when each line was quarantined.
 #[derive(Debug)]
 pub(in crate::jobs) struct Dates<'a> {
     classes: &'a [RetentionClass],
@@ -55,15 +56,15 @@ pub(in crate::jobs) struct Dates<'a> {
 }
 
 impl<'a> Dates<'a> {
-    /// By these classes, with days in that zone.
+    /// Creates the dates for these classes, with days in that zone.
     pub(in crate::jobs) fn new(classes: &'a [RetentionClass], zone: &'a TimeZone) -> Self {
         Self { classes, zone }
     }
 
-    /// The sealed lines in `quarantine` whose day has come.
+    /// Returns the lines in `quarantine` whose day has come.
     ///
     /// # Errors
-    /// If the folder cannot be read, or the policy has no class for what it does not know.
+    /// If the folder cannot be read, or the policy has no class for lines of unknown origin.
     pub(in crate::jobs) fn due(&self, quarantine: &Path, today: Date) -> Result<Vec<Due>, Diagnostic> {
         let lines = quarantine::sealed_lines(quarantine)?;
         if lines.is_empty() {
@@ -93,10 +94,10 @@ impl<'a> Dates<'a> {
     }
 }
 
-/// How many sealed lines lie in `quarantine` although their day has come, by these classes, on the legal day `today`.
+/// Returns the number of lines in `quarantine` whose day has come by the legal day `today`, by these classes.
 ///
 /// # Errors
-/// If the folder cannot be read, or the policy has no class for what it does not know.
+/// If the folder cannot be read, or the policy has no class for lines of unknown origin.
 pub fn sealed_past_due(
     classes: &[RetentionClass],
     zone: &TimeZone,
@@ -106,7 +107,7 @@ pub fn sealed_past_due(
     Ok(Dates::new(classes, zone).due(quarantine, today)?.len() as u64)
 }
 
-/// The class and day that the placeholder of a line got.
+/// Returns class and day that the placeholder of a line received.
 fn folder(stamper: &Stamper, line: &SealedLine) -> Folder {
     let text = line.placeholder.to_string();
     let record = Record::raw(text.as_bytes());
@@ -116,7 +117,7 @@ fn folder(stamper: &Stamper, line: &SealedLine) -> Folder {
 }
 
 impl Site {
-    /// What of the quarantine goes, and what has to stay.
+    /// Returns which quarantined lines are removed, and which have to stay.
     pub(super) fn sealed_batches(&self) -> Result<Vec<SealedBatch>, Diagnostic> {
         let mut batches = BTreeMap::new();
         for Due { expires, folder, line } in
@@ -132,20 +133,21 @@ impl Site {
         Ok(batches.into_values().collect())
     }
 
-    /// The case of a hold that freezes segments of that class and day: it may want the sealed line as well.
+    /// Returns the case of a hold on segments of that class and day: it may cover the quarantined line as
+    /// well.
     fn case_of(&self, folder: &Folder) -> Option<String> {
         let inside = format!("{folder}/");
         self.held.iter().find(|(segment, _)| segment.starts_with(&inside)).map(|(_, case)| case.clone())
     }
 
-    /// Removes what is due, after what a purge that broke off had begun.
+    /// Removes the lines that are due, and completes what an interrupted purge had begun.
     pub(super) fn purge_quarantine(
         &mut self,
         mut begun: BTreeMap<Date, Quarantined>,
     ) -> Result<Vec<SealedBatch>, Diagnostic> {
         let batches = self.sealed_batches()?;
         for batch in batches.iter().filter(|batch| !batch.lines.is_empty()) {
-            // Those that it removed are in its entry, and those that it left as well.
+            // The entry of the interrupted purge lists both the lines that it removed and those that it left.
             let before = begun.remove(&batch.expires).filter(|before| before.lines >= batch.count());
             let entry = before.unwrap_or_else(|| batch.entry());
             self.ledger.append(Event::QuarantineIntent(entry.clone()))?;
@@ -176,7 +178,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::SystemTime;
 
-    /// The token of a line; the numbers of two lines differ.
+    /// Returns the token of a line; each number gives a different token.
     fn token(number: u32) -> String {
         format!("qr_2epqf{number:026}")
     }
@@ -210,7 +212,7 @@ mod tests {
         let (memory, directory) = (Memory::new(), tempfile::tempdir().unwrap());
         let quarantine = directory.path().join("quarantine");
         let due = seal(&quarantine, 1, WRITTEN);
-        // Legal midnight is an hour before that of UTC.
+        // Legal midnight is an hour before midnight UTC.
         let later = seal(&quarantine, 2, "2026-11-23T23:00:00Z");
         fs::write(quarantine.join("identity.txt"), "").unwrap();
         assert_eq!(purge(&memory, &quarantine, "2027-11-23T22:59:59Z"), Plan::default());
@@ -259,7 +261,8 @@ mod tests {
     fn a_purge_that_broke_off_is_ended_and_counted_once() {
         let (memory, directory) = (Memory::new(), tempfile::tempdir().unwrap());
         let left = seal(directory.path(), 1, WRITTEN);
-        // Of three lines it removed two; of another day it removed all, and stopped before it said so.
+        // It removed two of three lines. Of another day it removed all lines, and stopped before it recorded
+        // that.
         let entry = |expires, lines| Quarantined { expires, lines, bytes: 6 * lines };
         let begun = [entry(DAY, 3), entry(jiff::civil::date(2027, 11, 1), 2)];
         for entry in &begun {

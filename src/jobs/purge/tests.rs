@@ -1,4 +1,4 @@
-//! Purges over files in memory that fail, freeze and tear at every operation.
+//! Purges over files in memory whose operations fail, freeze and tear one by one.
 
 use super::*;
 use crate::jobs::custody::RecordedShredKeys;
@@ -45,7 +45,7 @@ fn what_has_expired_goes_with_its_key_and_nothing_else() {
         let other_day = path.to_string_lossy().contains("expires=2027-11-25");
         assert!(other_day || !holds(&frames), "{}", path.display());
     }
-    // A copy of the archive taken before, and the secret of the epoch: H is gone, so it stays closed.
+    // An earlier copy of the archive, and the secret of the epoch: without H, the copy stays closed.
     let vault = Vault::open(&copy, &Tree::at(Path::new("/log")).vault(&segment(DAY, "mail"))).unwrap();
     assert_eq!(vault.originals(&secret(), &key).unwrap().len(), 1);
     let shred = site(&memory, MIDNIGHT).unwrap().shred;
@@ -56,7 +56,7 @@ fn what_has_expired_goes_with_its_key_and_nothing_else() {
     assert!(matches!(vault.wrap(&other), Err(VaultError::WrongKey { .. })));
 }
 
-/// A filter that starts while a purge runs seals what a crash left under its last name: it goes all the same.
+/// A filter that starts during a purge seals what a crash left, under its final name: that is purged as well.
 #[test]
 fn what_is_sealed_during_a_purge_goes_with_it() {
     let before = archive();
@@ -78,7 +78,7 @@ fn what_is_sealed_during_a_purge_goes_with_it() {
     }
 }
 
-/// What a filter does at its start to what a crash left.
+/// Does what a filter does at its start with what a crash left.
 fn start_filter(memory: &Memory) {
     let Site { storage, tree, ledger, shred, zone, .. } = site(memory, MIDNIGHT).unwrap();
     let parts = ArchiveParts {
@@ -167,7 +167,7 @@ fn a_purge_that_fails_ends_in_the_ledger_with_its_code() {
     let ends = |at| {
         let memory = before.with_fault(Fault::Fail(at, io::ErrorKind::Other));
         let failure = site(&memory, MIDNIGHT).ok()?.purge(true, &|_| {}).err()?;
-        // What the ledger itself cannot do is nowhere else told.
+        // A failure of the ledger itself is recorded nowhere else.
         (failure.code == &IO).then(|| events(&memory).pop())?
     };
     let ended: Vec<Event> = (0..100).filter_map(ends).collect();
@@ -175,9 +175,9 @@ fn a_purge_that_fails_ends_in_the_ledger_with_its_code() {
     assert!(!ended.is_empty() && ended.iter().all(|event| *event == stop), "{ended:?}");
 }
 
-/// The process stops, or an operation fails, at every operation of a purge, whatever is left of it on the
-/// disk: the next run ends it; H is never there when a file of the day is gone; the ledger tells of every
-/// file, once.
+/// The process stops, or an operation fails, at every operation of a purge, whatever that leaves on the disk.
+/// The next run completes the purge; H never exists when a file of the day is gone; the ledger records every
+/// file once.
 #[test]
 fn a_purge_that_breaks_off_anywhere_is_ended_by_the_next() {
     let before = archive();
@@ -194,7 +194,7 @@ fn a_purge_that_breaks_off_anywhere_is_ended_by_the_next() {
                 let after = memory.after_crash(survives);
                 let case = format!("{fault:?} {survives:?}");
                 let key = |memory: &Memory| memory.files().contains_key(Path::new("/state/shred/2027-11-24"));
-                // One that could not be erased keeps no file; the purge then has no end.
+                // A key that could not be erased keeps no file, but then the purge is not complete.
                 let has_key = key(&after) && !matches!(fault, Fault::Fail(..));
                 assert!(of_day(&after, DAY).len() == all || !has_key, "{case}");
                 let mut next = site(&after, MIDNIGHT).unwrap();
@@ -209,7 +209,7 @@ fn a_purge_that_breaks_off_anywhere_is_ended_by_the_next() {
                         _ => None,
                     })
                     .collect();
-                // A file that could not be removed is told as gone when it is.
+                // A file that could not be removed is recorded as removed only once it is.
                 let once = done.len() == 1 || matches!(fault, Fault::Fail(..));
                 assert!(done.iter().sum::<usize>() == 4 && once, "{case}: {done:?}");
                 let erased =
@@ -221,7 +221,7 @@ fn a_purge_that_breaks_off_anywhere_is_ended_by_the_next() {
     }
 }
 
-/// What cannot be done with one file, one directory or one key is no reason to keep anything else.
+/// A failure with one file, one directory or one key is no reason to keep anything else.
 #[test]
 fn whatever_fails_holds_nothing_else_up() {
     let before = archive();
@@ -255,9 +255,9 @@ fn whatever_fails_holds_nothing_else_up() {
                 assert_eq!(of_day(&memory, NEXT), Vec::<PathBuf>::new(), "{at}");
                 stuck += 1;
             }
-            // Without the declaration that the day is over a filter could begin it anew.
+            // Unless the day is declared over, a filter could begin it anew.
             Err(failure) if failure.code == &crate::shred::IO && left.is_empty() => {
-                // Or that is what failed, for the next day.
+                // Or that declaration failed for the next day.
                 assert!(of_day(&memory, NEXT).is_empty() || !key(&memory), "{at}");
                 with_key += usize::from(key(&memory));
             }
@@ -328,7 +328,7 @@ fn a_segment_that_was_moved_into_an_earlier_day_is_not_purged_before_its_own() {
     let name = "archive/expires=2026-12-01/class=connection/web1-2epqf-7.log.zst".to_owned();
     assert_eq!(done.purges[0].blocked, [Blocked { name, reason: Reason::NotDue }]);
     assert!(memory.files().contains_key(&early));
-    // On its own day it goes, wherever it lies.
+    // On its own day it is removed, wherever it is.
     let done = site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
     assert!(!done.is_blocked() && !memory.files().contains_key(&early));
 }
@@ -341,7 +341,7 @@ fn days_that_were_missed_are_caught_up() {
     assert!(of_day(&memory, NEXT).is_empty());
 }
 
-/// Of two failures the first one says what to mend.
+/// Of two failures, the first says what to mend.
 #[test]
 fn a_ledger_without_room_for_a_confirmed_clock_says_so() {
     let memory = archive();
@@ -366,10 +366,10 @@ fn a_clock_that_jumped_purges_nothing_until_it_is_confirmed() {
         assert_eq!((refused.code.id, of_day(&memory, DAY)), ("P01", before));
         let (command, code, clock) = ("purge".to_owned(), "P01".to_owned(), now.parse().ok());
         assert_eq!(events(&memory).pop(), Some(Event::Refused { command, code, clock }));
-        // A clock that is right again needs no word.
+        // A clock that is right again needs no confirmation.
         let again = memory.after_crash(Survives::Everything);
         site(&again, "2026-11-23T11:00:00Z").unwrap().purge(false, &|_| {}).unwrap();
-        // Another command that wrote to the ledger meanwhile does not make the clock right.
+        // An entry that another command wrote meanwhile does not make the clock right.
         let start = Event::Start { command: "filter".to_owned(), version: "0".to_owned() };
         site(&memory, now).unwrap().ledger.append(start).unwrap();
         assert!(site(&memory, now).unwrap().purge(false, &|_| {}).is_err());
@@ -407,7 +407,7 @@ fn what_is_written_to_held_or_foreign_stays_and_the_rest_goes() {
     );
     assert_eq!(names(&done.purges[0]).len(), 2);
     assert!(site.shred.existing(Expires::On(DAY)).unwrap().is_some(), "a held segment needs H");
-    // A segment of a day that is over cannot be begun again.
+    // A segment of a past day cannot be begun again.
     assert!(matches!(site.shred.key_for(Expires::On(DAY)), Err(ShredError::Expired { .. })));
     drop(writer);
     site.held.clear();
@@ -417,7 +417,7 @@ fn what_is_written_to_held_or_foreign_stays_and_the_rest_goes() {
     assert!(site.shred.existing(Expires::On(DAY)).unwrap().is_none());
 }
 
-/// Its disk is not mounted, say.
+/// For example, because its disk is not mounted.
 #[test]
 fn a_held_segment_that_is_not_there_keeps_its_key() {
     let memory = archive();
@@ -441,12 +441,13 @@ fn a_held_segment_that_is_not_there_keeps_its_key() {
 const NEW_YORK: (&str, &str) = ("America/New_York", "2027-11-24T05:00:00Z");
 const TOKYO: (&str, &str) = ("Asia/Tokyo", "2027-11-23T15:00:00Z");
 
-/// The archive after its `zone` was changed.
+/// Returns the site after its `zone` was changed.
 fn moved_to(memory: &Memory, zone: &str, now: &str) -> Site {
     Site { zone: TimeZone::get(zone).unwrap(), ..site(memory, now).unwrap() }
 }
 
-/// Purges, as planned. What is left of the first day, and whether its key is.
+/// Purges, and checks that it does what was planned. Returns how many files of the first day are left, and
+/// whether its key is.
 fn left_after(memory: &Memory, zone: &str, now: &str) -> (usize, bool) {
     let planned = moved_to(memory, zone, now).plan(&|_| {}).unwrap();
     assert_eq!(moved_to(memory, zone, now).purge(true, &|_| {}).unwrap(), planned, "{zone} {now}");
@@ -465,7 +466,7 @@ fn a_zone_that_is_changed_later_makes_nothing_due_too_soon() {
         assert!(plan.is_blocked() && plan.next == Some(due));
         let blocked = &plan.purges[0].blocked;
         assert!(blocked.len() == 4 && blocked.iter().all(|file| file.reason == Reason::NotYet { due }));
-        // Who writes goes by the zone that is configured: that day is over.
+        // Writers go by the configured zone, in which that day is over.
         let shred = moved_to(&memory, TOKYO.0, too_soon).shred;
         assert!(matches!(shred.key_for(Expires::On(DAY)), Err(ShredError::Expired { .. })));
     }
@@ -481,7 +482,7 @@ fn a_zone_that_is_changed_later_keeps_nothing_longer() {
     let plan = moved_to(&memory, NEW_YORK.0, day_before).plan(&|_| {}).unwrap();
     assert_eq!(plan, Plan { next: MIDNIGHT.parse().ok(), ..Plan::default() });
     assert_eq!(left_after(&memory, NEW_YORK.0, "2027-11-23T22:59:59Z"), (4, true));
-    // The key is for those who may write under that day until it begins for them.
+    // The key is kept for writers under that day, until it begins in their zone.
     assert_eq!(left_after(&memory, NEW_YORK.0, MIDNIGHT), (0, true));
     let shred = moved_to(&memory, NEW_YORK.0, MIDNIGHT).shred;
     assert!(!shred.key_for(Expires::On(DAY)).unwrap().is_new);
@@ -492,7 +493,7 @@ fn a_zone_that_is_changed_later_keeps_nothing_longer() {
 fn the_key_of_a_day_goes_with_the_last_of_its_segments() {
     let memory = archive();
     write(&mut moved_to(&memory, NEW_YORK.0, WRITTEN), &folder(DAY, "web"), false);
-    // What does not say its zone goes with the last as well.
+    // A segment that does not state its zone is removed with the last one.
     let mail = Path::new("/log/archive").join(segment(DAY, "mail").to_string());
     memory.damage(&mail, |bytes| *bytes.last_mut().unwrap() ^= 1);
     for zone in ["Europe/Paris", TOKYO.0, NEW_YORK.0] {
@@ -507,7 +508,7 @@ fn the_key_of_a_day_goes_with_the_last_of_its_segments() {
     }
 }
 
-/// A purge between the midnights of two zones that stops anywhere: the key is there as long as it is needed.
+/// A purge between the midnights of two zones stops anywhere: the key exists as long as it is needed.
 #[test]
 fn a_purge_of_a_part_of_a_day_that_breaks_off_keeps_the_key() {
     let before = archive();
@@ -535,8 +536,8 @@ fn a_purge_of_a_part_of_a_day_that_breaks_off_keeps_the_key() {
     }
 }
 
-/// A class that is kept for 6 months in a second phase: on its day the segment moves, at every operation
-/// there is a whole copy, and it is purged from there.
+/// A class is kept for 6 months in a second phase. On the day of that phase the segment moves, with a whole
+/// copy at every operation, and it is purged from the intermediate store.
 #[test]
 fn a_second_phase_moves_segments_and_purges_them_from_there() {
     let before = archive();

@@ -1,6 +1,7 @@
-//! Wraps of epoch secrets that nothing archived needs any more. S makes every token of its epoch again, so whoever opens a
-//! wrap finds the addresses behind the tokens of a copy by trying all of them, without H. In vaults S is sealed under
-//! H; the wrap in the state directory is not, and so it goes with the last of what was archived under it.
+//! Erases wraps of epoch secrets that nothing archived needs any more. S can make every token of its epoch
+//! again, so whoever opens a wrap can find the addresses behind the tokens of a copy by trying them all,
+//! without H. In vaults, S is sealed under H. The wrap in the state directory is not, so it is erased with
+//! the last of what was archived under it.
 
 use super::{Batch, Item, Reason, Site};
 use crate::keyring::{Keyring, Wrap};
@@ -9,12 +10,12 @@ use crate::model::{Expires, SegmentName};
 use crate::primitives::diag::Diagnostic;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// By kid: the last day on which anything expires that was sealed under it.
+/// By kid, the last day on which anything sealed under it expires.
 #[derive(Debug, Default)]
 pub(super) struct LastDays(BTreeMap<[u8; 5], Expires>);
 
 impl LastDays {
-    /// Takes note of an entry of the ledger.
+    /// Takes an entry of the ledger into account.
     pub(super) fn hear(&mut self, event: &Event) {
         let Event::Segment(segment) = event else { return };
         if let Some(SegmentName { folder, kid, .. }) = SegmentName::parse_path(&segment.name) {
@@ -25,7 +26,8 @@ impl LastDays {
 }
 
 impl Site {
-    /// Wraps under which all that was archived has expired, and is gone once `purges` are done.
+    /// Returns the wraps for which everything archived under them has expired, and is gone once `purges` are
+    /// done.
     pub(super) fn spent_wraps(
         &self,
         last_days: &LastDays,
@@ -34,7 +36,7 @@ impl Site {
         let Some(keyring) = self.keyring()? else { return Ok(Vec::new()) };
         let today = Expires::On(self.today());
         let mut spent = keyring.past_wraps(self.now)?;
-        // A ledger that is not whole may not know of what goes now.
+        // A damaged ledger may not list what is removed now.
         let going: BTreeSet<_> = purges.iter().flat_map(|batch| &batch.files).filter_map(kid_of).collect();
         spent.retain(|wrap| match last_days.0.get(&wrap.kid) {
             Some(last) => *last <= today,
@@ -47,7 +49,8 @@ impl Site {
         Ok(spent)
     }
 
-    /// The kids of segments and parts that somebody may need when `purges` are done. What could not be removed is for nobody.
+    /// Returns the kids of segments and parts that may still be needed after `purges`. Nobody needs files
+    /// that could not be removed.
     fn kids_left(&self, purges: &[Batch]) -> Result<BTreeSet<[u8; 5]>, Diagnostic> {
         let gone = purges.iter().flat_map(|batch| &batch.files).map(|file| file.entry.name.as_str());
         let blocked = purges.iter().flat_map(|batch| &batch.blocked);
@@ -65,7 +68,7 @@ impl Site {
         Ok(left)
     }
 
-    /// Erases them. Those that it erased.
+    /// Erases these wraps, and returns those that it erased.
     pub(super) fn erase_spent_wraps(
         &mut self,
         last_days: &LastDays,
@@ -83,7 +86,7 @@ impl Site {
     }
 }
 
-/// The kid of a segment.
+/// Returns the kid of a segment.
 fn kid_of(file: &Item) -> Option<[u8; 5]> {
     let (_, name) = file.entry.name.split_once('/')?;
     SegmentName::parse_path(name).map(|name| name.kid)
@@ -102,7 +105,8 @@ mod tests {
 
     const AFTER_NEXT: &str = "2027-11-25T10:00:00Z";
 
-    /// A node with the archive of the scene: the wrap of its secret, which was erased, and that of another one.
+    /// A node with the archive of the scene. It has the wrap of that archive's secret, which was erased, and
+    /// one other wrap.
     struct Node {
         memory: Memory,
         state: tempfile::TempDir,
@@ -147,7 +151,7 @@ mod tests {
             Site { keys: Some(self.keys()), ..site(&self.memory, now).unwrap() }
         }
 
-        /// Purges as planned; how many wraps went.
+        /// Purges, and checks that it does what was planned. Returns how many wraps were erased.
         fn purge(&self, now: &str, held: Option<Date>) -> usize {
             let site = || {
                 let mut site = self.site(now);
@@ -165,7 +169,7 @@ mod tests {
         let node = Node::new(EpochState::Destroyed);
         assert_eq!((node.purge(MIDNIGHT, None), node.wrap("2epqf").exists()), (0, true));
         assert_eq!((node.purge(AFTER_NEXT, None), node.wrap("2epqf").exists()), (1, false));
-        // Nothing was archived under it here: whoever filters into a pipe may need it.
+        // Nothing was archived under it here, but somebody who filters into a pipe may need it.
         assert!(node.wrap("2epzz").exists());
         assert_eq!(node.purge(AFTER_NEXT, None), 0);
         let erased = Event::WrapErased { epoch: "2026-11-23".to_owned(), kid: "2epqf".to_owned() };
@@ -197,13 +201,13 @@ mod tests {
     #[test]
     fn a_ledger_that_was_changed_keeps_no_wrap_of_what_goes() {
         let node = Node::new(EpochState::Destroyed);
-        // From its first line on nothing is believed.
+        // Nothing is trusted from the first line of the ledger on.
         node.memory.damage(Path::new("/state/ledger/ledger.jsonl"), |bytes| bytes[20] ^= 1);
         let purge = |now| node.site(now).purge(true, &|_| {}).unwrap().wraps.len();
         assert_eq!((purge(MIDNIGHT), purge(AFTER_NEXT), node.wrap("2epqf").exists()), (0, 1, false));
     }
 
-    /// A crash between the entry and the end of the wrap: the next purge ends it.
+    /// A crash between the entry and the erasure of the wrap: the next purge completes it.
     #[test]
     fn a_wrap_that_was_announced_and_is_there_goes_with_the_next_purge() {
         let node = Node::new(EpochState::Destroyed);
