@@ -79,7 +79,7 @@ fn refuse_missing(path: &Path) -> Result<(), Diagnostic> {
         .hint("name the directory that `oubliette filter --archive` writes to, a segment in it, or a copy of a ledger"))
 }
 
-/// Refuses a vault: it is no damaged segment. A copy of a segment may have any name.
+/// Refuses a vault: it is no damaged segment. A segment may have been copied to any name.
 fn refuse_vault(path: &Path) -> Result<(), Diagnostic> {
     if is_remote(path) || !path.is_file() || path.extension().is_none_or(|extension| extension != "vault") {
         return Ok(());
