@@ -1,16 +1,16 @@
-//! `hold`: what a case needs is kept beyond its day, and nothing else is.
+//! `hold`: keeps what a case needs beyond its day, and nothing else.
 //!
 //! A hold freezes whole segments, for 7 days at most: long enough to extract the lines that the case names.
-//! The extract is encrypted under the hold's own key, and both are erased when the hold ends; the segments go on
-//! their day.
+//! The extract is encrypted under the hold's own key, and both are erased when the hold ends; the segments
+//! are purged on their day.
 //!
 //! ```text
 //! <state>/holds/3f1c9a52e07b46d8.json           the hold: its case, its dates, the segments it freezes
 //! <state>/holds/3f1c9a52e07b46d8-1.lines.age    the lines of its first extract, as they are in the archive
-//! <state>/holds/3f1c9a52e07b46d8-1.pairs.age    what the tokens in them stand for, JSON lines
+//! <state>/holds/3f1c9a52e07b46d8-1.pairs.age    the originals of the tokens in them, JSON lines
 //! <state>/holds/keys/3f1c9a52e07b46d8.age       the key of the hold, encrypted to the escrow recipients
 //! ```
-//! The file is named after SHA-256 of the case, which may hold any character.
+//! The file is named after the SHA-256 of the case, because a case may contain any character.
 
 mod extract;
 mod key;
@@ -39,10 +39,10 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The folder of a state directory that holds holds.
+/// The folder of holds in a state directory.
 pub const FOLDER: &str = "holds";
 
-/// Whole segments are frozen for so many days at most.
+/// The most days for which whole segments are frozen.
 pub const LONGEST_FREEZE_DAYS: i64 = 7;
 
 /// A hold.
@@ -51,49 +51,51 @@ pub const LONGEST_FREEZE_DAYS: i64 = 7;
 pub struct Hold {
     /// The case: a reference of the authority that asked.
     pub case: String,
-    /// The first legal day on which it no longer holds.
+    /// The first legal day on which the hold no longer applies.
     pub until: Date,
-    /// The first legal day on which segments are no longer frozen; at most 7 days after it was added.
+    /// The first legal day on which the segments are no longer frozen, at most 7 days after the hold was
+    /// added.
     pub frozen_until: Date,
-    /// Names of the segments that it freezes.
+    /// Names of the segments that the hold freezes.
     pub segments: Vec<String>,
-    /// How many extracts were made.
+    /// The number of extracts made.
     pub extracts: u32,
-    /// What they are encrypted to, an age recipient, once there is one.
+    /// The age recipient that extracts are encrypted to, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
 }
 
 impl Hold {
-    /// What is left of one that is lost.
+    /// Returns what is known of a lost hold.
     fn of(lost: event::Hold) -> Self {
         let event::Hold { case, until, frozen_until, .. } = lost;
         Self { case, until, frozen_until, segments: Vec::new(), extracts: 0, recipient: None }
     }
 
-    /// What the ledger keeps of it.
+    /// Returns the entry for the ledger.
     fn added(&self) -> Event {
         let Self { case, until, frozen_until, segments, .. } = self.clone();
         Event::HoldAdded(event::Hold { case, until, frozen_until, segments: segments.len() as u64 })
     }
 
-    /// Whether its segments may not be purged on `today`.
+    /// Returns whether the segments of the hold may not be purged on `today`.
     #[must_use]
     pub fn freezes(&self, today: Date) -> bool {
         today < self.frozen_until
     }
 }
 
-/// Which segments are to be frozen.
+/// The segments to freeze.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
-    /// Of this class alone.
+    /// Only segments of this class.
     pub class: Option<ClassName>,
-    /// With events on this legal day or after it.
+    /// Only segments with events on this legal day or later.
     pub from: Option<Date>,
-    /// With events on this legal day or before it.
+    /// Only segments with events on this legal day or earlier.
     pub to: Option<Date>,
-    /// Of this tenant, as their vaults say. One without vault may be its, and is frozen.
+    /// Only segments of this tenant, as their vaults say. A segment without a vault may be the tenant's, and
+    /// is frozen.
     pub tenant: Option<String>,
 }
 
@@ -105,16 +107,16 @@ pub struct Holds {
 }
 
 impl Holds {
-    /// Opens them.
+    /// Opens the holds, and creates their folder if necessary.
     ///
     /// # Errors
-    /// If the folder cannot be made.
+    /// If the folder cannot be created.
     pub fn open(storage: &Arc<dyn Storage>, directory: &Path) -> Result<Self, Diagnostic> {
         let folder = PrivateFolder::open(storage, directory).map_err(failed("make", directory))?;
         Ok(Self { folder, keys: PrivateFolder::at(storage, &directory.join(key::KEYS)) })
     }
 
-    /// Those there are, for whoever only looks: nothing is made.
+    /// Opens the existing holds for reading, without creating anything.
     #[must_use]
     pub fn at(storage: &Arc<dyn Storage>, directory: &Path) -> Self {
         let folder = PrivateFolder::at(storage, directory);
@@ -124,22 +126,22 @@ impl Holds {
     /// Waits until no other process changes holds or purges.
     ///
     /// # Errors
-    /// If the lock cannot be had.
+    /// If the lock cannot be obtained.
     pub fn turn(&self) -> Result<Turn, Diagnostic> {
         self.folder.turn().map_err(failed("lock", &self.folder.path("")))
     }
 
-    /// Whether another process changes holds or purges now.
+    /// Returns whether another process is changing holds or purging now.
     #[must_use]
     pub fn are_changed(&self) -> bool {
         let lock = self.folder.readable(LOCK);
         matches!(lock.and_then(|lock| lock.map(|mut lock| lock.try_lock()).transpose()), Ok(Some(false)))
     }
 
-    /// All holds, by case.
+    /// Returns all holds, sorted by case.
     ///
     /// # Errors
-    /// If one cannot be read: what it freezes is not known, so nothing may be purged.
+    /// If a hold cannot be read: what it freezes is unknown, so nothing may be purged.
     pub fn list(&self) -> Result<Vec<Hold>, Diagnostic> {
         let names = self.folder.names().map_err(failed("list", &self.folder.path("")))?;
         let mut holds = Vec::new();
@@ -152,7 +154,7 @@ impl Holds {
         Ok(holds)
     }
 
-    /// Names of the segments that are frozen on `today`, each with its case.
+    /// Returns the names of the segments that are frozen on `today`, each with its case.
     ///
     /// # Errors
     /// As [`Holds::list`].
@@ -164,10 +166,10 @@ impl Holds {
             .collect())
     }
 
-    /// Freezes the segments of `scope` for a case, until a day.
+    /// Adds a hold until a day, and freezes the segments of `scope` for its case.
     ///
     /// # Errors
-    /// A case that names somebody or has a hold already, a day that is over, a scope without segments.
+    /// If the case names somebody or has a hold already, the day is over, or the scope has no segments.
     pub fn add(&self, site: &mut Site, case: &str, until: Date, scope: &Scope) -> Result<Hold, Diagnostic> {
         let frozen_until = until.min(site.today().saturating_add(LONGEST_FREEZE_DAYS.days()));
         self.begin(site, case, until, frozen_until, scope)
@@ -193,7 +195,8 @@ impl Holds {
             return Err(refusal(&CASE, "the case has a hold already", "a case has one hold at a time"));
         }
         self.demand_nothing_left(case)?;
-        // Of a part, and of what a crash left, the times are not known: each would be frozen.
+        // The times of parts, and of segments recovered after a crash, are unknown, so each of them would be
+        // frozen.
         if scope.from.is_some_and(|from| from > latest_day(today) || scope.to.is_some_and(|to| to < from)) {
             let why = "the period begins after its end, or after the last day that a line can be of";
             return Err(refusal(&NOTHING, "no line is of that time", why));
@@ -212,12 +215,13 @@ impl Holds {
         Ok(hold)
     }
 
-    /// A hold of everything of `scope` that there is now, to extract from at once: it freezes nothing. The one that the
-    /// case has already lasts longer then, its extracts with it. That one as it was; `None` if the case had none.
+    /// Adds a hold of everything that is in `scope` now, to extract from it at once; this hold freezes
+    /// nothing. If the case has a hold already, that hold is prolonged with its extracts. Returns the
+    /// existing hold as it was; `None` if the case had none.
     ///
     /// # Errors
-    /// As [`Holds::add`]; a day before the one on which the hold ends now; one that freezes segments, which nobody may have
-    /// extracted yet what they are frozen for.
+    /// As [`Holds::add`]; also if the day is before the present end of the hold, or the existing hold freezes
+    /// segments, from which nothing may have been extracted yet.
     pub fn restrict(
         &self,
         site: &mut Site,
@@ -243,8 +247,8 @@ impl Holds {
         Ok(Some(before))
     }
 
-    /// A hold is removed after its key and its extracts. If they are there without it, it was lost, and another one would
-    /// write over them.
+    /// Refuses a new hold if an earlier one has left its key or extracts. A hold is removed after these, so
+    /// without it they mean that it was lost, and a new hold would overwrite them.
     fn demand_nothing_left(&self, case: &str) -> Result<(), Diagnostic> {
         let Some(left) = self.left_of(case)? else { return Ok(()) };
         Err(Diagnostic::new(&CASE, "an earlier hold of the case is lost, and its extracts are there")
@@ -253,7 +257,7 @@ impl Holds {
             .hint("put the file of the hold back; if it is lost, `oubliette explain H01`"))
     }
 
-    /// The key of the hold of a case, or one of its extracts, if there is one.
+    /// Returns the key of the hold of a case, or one of its extracts, if there is any.
     fn left_of(&self, case: &str) -> Result<Option<PathBuf>, Diagnostic> {
         if let Some(key) = self.existing_key(case)? {
             return Ok(Some(key));
@@ -261,18 +265,19 @@ impl Holds {
         Ok(self.extracts(case)?.into_iter().next())
     }
 
-    /// Keeps a hold as it is, and then in the ledger: one that a crash leaves out of it is in force, and is
-    /// [entered](Holds::enter_missing) later. One that only the ledger had would be lost, and hold up every purge.
+    /// Saves a hold, and then records it in the ledger. If a crash prevents the entry, the hold is in force
+    /// and [entered](Holds::enter_missing) later. In the reverse order, a hold only in the ledger would be
+    /// lost, and block every purge.
     ///
     /// # Errors
-    /// If that fails.
+    /// If the hold or the entry cannot be written.
     pub fn put(&self, site: &mut Site, hold: &Hold) -> Result<(), Diagnostic> {
         self.keep(hold)?;
         site.ledger.append(hold.added())?;
         Ok(())
     }
 
-    /// Paths of the extracts of the hold of a case, by name.
+    /// Returns the paths of the extracts of a case's hold, sorted by name.
     ///
     /// # Errors
     /// If the folder cannot be listed.
@@ -283,10 +288,10 @@ impl Holds {
         Ok(names.iter().map(|name| self.folder.path(name)).collect())
     }
 
-    /// Ends a hold, be it one that is lost; its extracts are erased.
+    /// Ends a hold, even a lost one, and erases its extracts.
     ///
     /// # Errors
-    /// If the case has none.
+    /// If the case has no hold; also if the ledger cannot be written or a file not erased.
     pub fn release(&self, site: &mut Site, case: &str) -> Result<Hold, Diagnostic> {
         let hold = match self.find(case)? {
             Some(hold) => hold,
@@ -300,10 +305,11 @@ impl Holds {
         Ok(hold)
     }
 
-    /// The holds whose day has come, if the clock is right. One that is to last longer by the ledger is not over.
+    /// Returns the holds whose day has come, if the clock is right. A hold that lasts longer according to the
+    /// ledger is not over.
     ///
     /// # Errors
-    /// As [`Holds::list`]; if the ledger cannot be read.
+    /// As [`Holds::list`]; also if the ledger cannot be read.
     pub fn over(&self, site: &Site) -> Result<Vec<Hold>, Diagnostic> {
         let today = site.today();
         let mut over = self.list()?;
@@ -315,10 +321,11 @@ impl Holds {
         Ok(over)
     }
 
-    /// Ends every hold whose day has come. Those it ended.
+    /// Ends every hold whose day has come, and returns these.
     ///
     /// # Errors
-    /// A clock that jumped and was not confirmed, if a hold would end by it; if one cannot be erased.
+    /// If the clock jumped and was not confirmed, and a hold would end by it; also if a hold cannot be
+    /// erased.
     pub fn expire(&self, site: &mut Site) -> Result<Vec<Hold>, Diagnostic> {
         let over = self.over(site)?;
         if let (false, Some(jump)) = (over.is_empty(), site.clock_jump()?) {
@@ -343,12 +350,13 @@ impl Holds {
 
     fn keep(&self, hold: &Hold) -> Result<(), Diagnostic> {
         let name = format!("{}.json", stem(&hold.case));
-        // Strings, numbers and dates under fixed names: they always serialise.
+        // Strings, numbers and dates under fixed names always serialise.
         let text = serde_json::to_vec(hold).expect("a hold is JSON");
         self.folder.write(&name, &text).map_err(failed("write", &self.folder.path(&name)))
     }
 
-    /// The key first: without it nobody opens what a crash leaves. Then extracts: as long as they are there the hold is, too.
+    /// Erases a hold. The key goes first: without it, nobody can open what a crash leaves. The extracts
+    /// follow: as long as they exist, the hold does, too.
     fn erase(&self, hold: &Hold) -> Result<(), Diagnostic> {
         self.erase_key(&hold.case)?;
         let stem = stem(&hold.case);
@@ -357,7 +365,8 @@ impl Holds {
         for name in extracts {
             self.folder.erase(&name).map_err(failed("erase", &self.folder.path(&name)))?;
         }
-        // Last, and not overwritten first: a hold of zeros could not be read, and no purge could go on.
+        // The file of the hold goes last. It is not overwritten first: a hold of zeros could not be read,
+        // which would stop every purge.
         let name = format!("{stem}.json");
         self.folder.remove(&name).map_err(failed("remove", &self.folder.path(&name)))
     }
@@ -368,12 +377,13 @@ fn refusal(code: &'static Code, what: &str, why: &str) -> Diagnostic {
     Diagnostic::new(code, what).because(why).hint(hint)
 }
 
-/// The last day that a line can be of: the clock of a source may be ahead a little, and its zone as well.
+/// Returns the last day that a line can be from: the clock of a source may be slightly ahead, and so may its
+/// zone.
 fn latest_day(today: Date) -> Date {
     today.saturating_add(1.day())
 }
 
-/// Names of the segments of `scope`, those that are still written to included.
+/// Returns the names of the segments of `scope`, including those still being written.
 fn segments_of(site: &Site, scope: &Scope) -> Result<Vec<String>, Diagnostic> {
     let seconds = seconds(site, scope);
     let mut names = Vec::new();
@@ -387,7 +397,7 @@ fn segments_of(site: &Site, scope: &Scope) -> Result<Vec<String>, Diagnostic> {
             let in_time = found.part
                 || match Segment::open(&*site.storage, &found.path) {
                     Ok(segment) => segment.frames_with(seconds.clone(), None).next().is_some(),
-                    // One that is damaged may be of that time, and may be mended from a copy.
+                    // A damaged segment may be of that time, and may be restored from a copy.
                     Err(ArchiveError::Damaged { .. } | ArchiveError::Unreadable { .. }) => true,
                     Err(error) => return Err(error.into()),
                 };
@@ -399,14 +409,14 @@ fn segments_of(site: &Site, scope: &Scope) -> Result<Vec<String>, Diagnostic> {
     Ok(names)
 }
 
-/// Whether the vault of a segment says that it is of another tenant than that of `scope`.
+/// Returns whether the vault of a segment names a tenant other than that of `scope`.
 fn is_of_another_tenant(site: &Site, scope: &Scope, name: &SegmentName) -> bool {
     let Some(tenant) = &scope.tenant else { return false };
-    // A vault that is not there or cannot be read is no reason to let go of what a case may need.
+    // A vault that is missing or cannot be read is no reason to release what a case may need.
     vault::header(&*site.storage, &site.tree.vault(name)).is_ok_and(|header| header.tenant != *tenant)
 }
 
-/// The instants of the legal days of `scope`, Unix seconds.
+/// Returns the instants of the legal days of `scope`, in Unix seconds.
 fn seconds(site: &Site, scope: &Scope) -> RangeInclusive<i64> {
     let start = |day: Date| day.to_zoned(site.zone.clone()).ok().map(|start| start.timestamp().as_second());
     let from = scope.from.and_then(start).unwrap_or(i64::MIN);
@@ -435,7 +445,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagno
     }
 }
 
-/// All codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&IO, &DATES, &CASE, &NOTHING, &extract::CLOSED, &extract::LACKING, &lost::LOST];
 
 static IO: Code = Code {

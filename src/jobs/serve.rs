@@ -1,7 +1,7 @@
-//! `serve`: inputs all the time, and one run of the pipeline after another.
+//! `serve`: keeps inputs open all the time, and runs the pipeline again and again.
 //!
-//! A run ends when rules or keys are to be loaded again: it writes what it has gathered, and the next one goes on
-//! with the batches that wait meanwhile. Connections notice nothing but a pause.
+//! A run ends when rules or keys must be loaded again. It writes what it has gathered, and the next run
+//! continues with the batches that wait meanwhile. Connections notice only a pause.
 
 mod before;
 mod conversation;
@@ -43,24 +43,24 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// What peers may take.
+/// Limits on what peers may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once.
+    /// The most connections at once.
     pub connections: usize,
-    /// Memory for records on their way, in bytes.
+    /// The most memory for records in transit, in bytes.
     pub memory_bytes: usize,
-    /// Longest record that is not sealed, in bytes.
+    /// The longest record that is not quarantined, in bytes.
     pub max_record_bytes: usize,
-    /// How much of a longer one is sealed, in bytes.
+    /// How much of a longer record is quarantined, in bytes.
     pub max_sealed_bytes: u64,
-    /// How long a connection may say nothing.
+    /// How long a connection may be silent.
     pub idle: Duration,
     /// How long a stop waits for connections to end.
     pub drain: Duration,
 }
 
-/// An input that is open: sockets are bound, and nothing was taken yet.
+/// An open input: its sockets are bound, and nothing has been taken yet.
 #[derive(Debug)]
 pub enum Entrance {
     /// Connections over TCP.
@@ -69,17 +69,17 @@ pub enum Entrance {
     Udp(UdpSocket),
     /// Connections over TLS.
     Tls(TcpListener, Tls, Manner),
-    /// Connections to a socket file, which is removed at the end if it is ours.
+    /// Connections to a socket file, which is removed at the end if the sidecar created it.
     Unix(UnixListener, Option<Arc<SocketFile>>, Manner),
-    /// Datagrams to a socket file, which is removed at the end if it is ours.
+    /// Datagrams to a socket file, which is removed at the end if the sidecar created it.
     UnixDatagram(UnixDatagram, Option<Arc<SocketFile>>),
-    /// A file that somebody else writes.
+    /// A file that another program writes.
     File(tail::Settings, Offsets),
-    /// All files that a pattern matches.
+    /// All files that match a pattern.
     Files(Matching),
-    /// Standard input. When it ends, so does the sidecar, if nothing else can come.
+    /// Standard input. When it ends, the sidecar ends too, if nothing else can come.
     Stdin {
-        /// It.
+        /// The standard input.
         file: File,
         /// Whether it is the only input.
         is_only: bool,
@@ -87,7 +87,8 @@ pub enum Entrance {
 }
 
 impl Entrance {
-    /// The buffer that the kernel keeps for it, in bytes; `None` if it does not take datagrams.
+    /// Returns the size of the kernel's buffer for datagrams, in bytes; `None` if the input does not take
+    /// datagrams.
     #[must_use]
     pub fn buffer_bytes(&self) -> Option<usize> {
         match self {
@@ -97,7 +98,7 @@ impl Entrance {
         }
     }
 
-    /// Where peers find it.
+    /// Returns where peers find the input.
     #[must_use]
     pub fn place(&self) -> String {
         let at = |address: io::Result<std::net::SocketAddr>| address.map(|address| address.to_string());
@@ -123,7 +124,7 @@ impl Entrance {
     }
 }
 
-/// The sidecar: it takes records from when an entrance is opened, and writes them when it [runs](Self::run).
+/// The sidecar. It takes records as soon as an entrance is opened, and writes them when it [runs](Self::run).
 pub struct Daemon {
     runtime: Runtime,
     hall: Hall,
@@ -137,9 +138,10 @@ pub struct Daemon {
 struct Hall {
     gate: Gate,
     doors: Doors,
-    /// Those who follow files, which are among the tasks of `doors`: at the end they keep how far they have come.
+    /// Tasks that follow files, which are also among the tasks of `doors`. At the end, they save how far they
+    /// have read.
     followers: TaskTracker,
-    /// What they follow: by its names, and by itself.
+    /// The followed files: by their names, and by their identities.
     names: Names,
     claims: Claims,
     limits: Arc<RwLock<Limits>>,
@@ -148,18 +150,19 @@ struct Hall {
     ended: CancellationToken,
     /// Whether standard input could not be read to its end.
     broke: Arc<AtomicBool>,
-    /// Of which files nobody will know how far they were read.
+    /// Warnings about files whose read position could not be saved.
     unkept: Arc<Mutex<Vec<Diagnostic>>>,
     observed: Arc<Observed>,
-    /// Of the entrance.
+    /// The meter of the entrance.
     meter: Arc<Meter>,
 }
 
 impl Daemon {
-    /// A sidecar without inputs, and without outputs but the archive of each run, which waits with `patience` for room.
+    /// Creates a sidecar without inputs, and without outputs except the archive of each run, which waits with
+    /// `patience` for room.
     ///
     /// # Errors
-    /// J01, if there are no threads to be had.
+    /// J01 if the operating system gives no threads.
     pub fn new(limits: Limits, clock: Clock, patience: Arc<Patience>) -> Result<Self, Diagnostic> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
@@ -197,7 +200,7 @@ impl Daemon {
     /// Takes what comes in at `entrance`, until the token is cancelled or the sidecar stops.
     ///
     /// # Errors
-    /// J01, if it cannot be waited for.
+    /// J01 if the entrance cannot be waited on.
     pub fn open(&self, entrance: Entrance) -> Result<CancellationToken, Diagnostic> {
         let _runtime = self.runtime.enter();
         let stopped = self.hall.doors.stopped.child_token();
@@ -209,10 +212,10 @@ impl Daemon {
         Ok(stopped)
     }
 
-    /// From now on SIGTERM and SIGINT stop the sidecar, and `told` is told of every signal.
+    /// Makes SIGTERM and SIGINT stop the sidecar from now on. Calls `told` for every signal.
     ///
     /// # Errors
-    /// J01, if signals cannot be waited for.
+    /// J01 if signals cannot be waited for.
     pub fn heed_signals(&self, told: impl FnMut(Wish) + Send + 'static) -> Result<(), Diagnostic> {
         let _runtime = self.runtime.enter();
         let to = |kind| signal(kind).map_err(|error| cannot_start(&error));
@@ -221,7 +224,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// From now on these limits hold: for connections that come, and for datagrams. `memory_bytes` stays what it was.
+    /// Applies these limits from now on, to new connections and to datagrams. `memory_bytes` keeps its value.
     pub fn limit(&self, limits: Limits) {
         let mut current = self.hall.limits.write().unwrap_or_else(PoisonError::into_inner);
         let (before, now) = (current.connections, limits.connections);
@@ -232,25 +235,26 @@ impl Daemon {
         }
         let too_many = u32::try_from(before - now).unwrap_or(u32::MAX);
         self.runtime.spawn(async move {
-            // As many must end before another one is let in.
+            // As many connections must end before another one is accepted.
             if let Ok(permits) = connections.acquire_many_owned(too_many).await {
                 permits.forget();
             }
         });
     }
 
-    /// The outputs besides the archive, in the order of their making: for changes between two runs.
+    /// Returns the outputs besides the archive, in the order of their creation, for changes between two runs.
     pub fn branches(&mut self) -> &mut Vec<Box<dyn Branch>> {
         &mut self.branches
     }
 
-    /// From now on lines count as repeated that the archive in `tree` got last, in processes before this one. Every part
-    /// that a crash left must be sealed.
+    /// Treats lines as repeated, from now on, if they are among the last that the archive in `tree` received
+    /// from earlier processes. Every part that a crash left must be sealed.
     pub fn expect_repeats(&mut self, storage: &dyn Storage, tree: &Tree) {
         self.repeats = before::last_lines(storage, tree);
     }
 
-    /// Calls `alive` twice in each `interval`, as long as the outputs are at work, have none, or wait for room.
+    /// Calls `alive` twice in each `interval`, as long as the outputs are working, do not exist, or wait for
+    /// room.
     pub fn keep_watch(&self, interval: Duration, alive: impl Fn() + Send + 'static) {
         let (gate, observed) = (self.gate(), self.observed());
         self.runtime.spawn(async move {
@@ -264,13 +268,13 @@ impl Daemon {
         });
     }
 
-    /// What can be seen of it.
+    /// Returns what can be observed of the sidecar.
     #[must_use]
     pub fn observed(&self) -> Arc<Observed> {
         Arc::clone(&self.hall.observed)
     }
 
-    /// Answers whoever asks `listener` how it is doing, until the token is cancelled or the sidecar ends.
+    /// Answers requests for the status on `listener`, until the token is cancelled or the sidecar ends.
     pub fn show(&self, listener: telemetry::server::Listener, status: Arc<Status>) -> CancellationToken {
         let shown = CancellationToken::new();
         let until = shown.clone();
@@ -283,25 +287,25 @@ impl Daemon {
         shown
     }
 
-    /// What ends a run so that the next one can begin with other rules.
+    /// Returns the gate, which ends a run so that the next one can begin with other rules.
     #[must_use]
     pub fn gate(&self) -> Gate {
         self.hall.gate.clone()
     }
 
-    /// Whether nothing more is taken.
+    /// Returns whether nothing more is accepted.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.hall.gate.is_closed()
     }
 
-    /// Whether an input could not be read to its end: lines may be missing that nobody sends again.
+    /// Returns whether an input could not be read to its end: lines may be missing that nobody sends again.
     #[must_use]
     pub fn input_broke(&self) -> bool {
         self.hall.broke.load(Ordering::Relaxed)
     }
 
-    /// Writes what comes in, until the sidecar stops, or the [gate](Self::gate) is interrupted.
+    /// Writes what comes in, until the sidecar stops or the [gate](Self::gate) is interrupted.
     pub fn run(&mut self, ready: Ready, archiver: Archiver) -> Outcome {
         let (gate, observed) = (self.gate(), self.observed());
         let (branches, repeats) = (&mut self.branches, &mut self.repeats);
@@ -312,13 +316,13 @@ impl Daemon {
         let ready = ready.observed_by(Arc::clone(&observed));
         let patience = Arc::clone(&ready.plan().patience);
         let stop = || {
-            // Something has failed: there is nothing to wait for.
+            // Something has failed, so there is nothing to wait for.
             patience.end();
             gate.interrupt();
         };
         let outcome = ready.run_parts(&mut self.gathered, &mut outputs, &stop);
-        // Parts of the pipeline interrupt when they end. What came from elsewhere meanwhile has its effect, for the run
-        // has ended.
+        // Parts of the pipeline interrupt the gate when they end. An interruption that came from elsewhere
+        // meanwhile has done its work, because the run has ended.
         self.gathered.resume();
         if outcome.result.is_err() {
             observed.enter(State::Failed);
@@ -328,8 +332,11 @@ impl Daemon {
         outcome
     }
 
-    /// Ends the threads of the inputs, when those who follow files have kept how far that is durable; then the outputs, when
-    /// they have sent what they can. What each of these came to, and what could not be kept.
+    /// Ends the inputs and then the outputs.
+    ///
+    /// The threads of the inputs end once the followers of files have durably saved how far they read; the
+    /// outputs end once they have sent what they can. Returns the result of each output, and warnings about
+    /// what could not be saved.
     pub fn end(mut self) -> (Vec<Output>, Vec<Diagnostic>) {
         let Hall { gate, doors, followers, .. } = &self.hall;
         doors.stopped.cancel();
@@ -348,7 +355,7 @@ impl Daemon {
         let unkept = std::mem::take(&mut *self.hall.unkept.lock().unwrap_or_else(PoisonError::into_inner));
         let unkept = unkept.into_iter().chain(late).collect();
         self.runtime.shutdown_timeout(LAST_TASKS);
-        // Side by side: each may take as long as the time to drain.
+        // In parallel, because each output may use the whole time to drain.
         let outputs = thread::scope(|scope| {
             let ending: Vec<_> =
                 self.branches.iter_mut().map(|branch| scope.spawn(|| branch.end())).collect();
@@ -369,13 +376,13 @@ impl std::fmt::Debug for Daemon {
 pub enum Wish {
     /// Load everything again.
     Reload,
-    /// Stop when everything is written, for nothing more comes.
+    /// Stop when everything is written, because nothing more comes.
     Finish,
-    /// Stop. It is about to.
+    /// Stop now. The sidecar is about to.
     Stop,
 }
 
-/// Waits for signals; after the first that stops, lets everything drain.
+/// Waits for signals. After the first that stops the sidecar, lets everything drain.
 async fn heed(hall: Hall, signals: [Signal; 3], mut told: impl FnMut(Wish)) {
     let [mut terminate, mut interrupt, mut hangup] = signals;
     let wish = loop {
@@ -399,7 +406,7 @@ async fn heed(hall: Hall, signals: [Signal; 3], mut told: impl FnMut(Wish)) {
 }
 
 impl Hall {
-    /// Accepts nothing more, lets connections say what is on its way, and closes the gate behind them.
+    /// Accepts nothing more, lets connections send what is in transit, and closes the gate behind them.
     async fn drain(&self) {
         self.observed.enter(State::Draining);
         self.doors.stopped.cancel();
@@ -495,17 +502,17 @@ impl Hall {
         Ok(())
     }
 
-    /// What holds now.
+    /// Returns the current limits.
     fn limits(&self) -> Limits {
         read(&self.limits)
     }
 
-    /// A way in for a connection, which is counted.
+    /// Returns an intake for a connection, which is counted.
     fn connection(&self) -> Metered<Intake> {
         Metered::of_connection(self.gate.intake(), Arc::clone(&self.meter))
     }
 
-    /// A way in whose records are counted.
+    /// Returns an intake whose records are counted.
     fn intake(&self) -> Metered<Intake> {
         Metered::new(self.gate.intake(), Arc::clone(&self.meter))
     }
@@ -516,12 +523,12 @@ impl Hall {
     }
 }
 
-/// A thread that panicked while it held the lock left whole limits.
+/// Reads the limits. A thread that panicked while it held the lock left them whole.
 fn read(limits: &RwLock<Limits>) -> Limits {
     *limits.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counts what the kernel drops, and tells it once a minute at most.
+/// Counts the datagrams that the kernel drops, and logs them once a minute at most.
 fn count_dropped(meter: Arc<Meter>) -> impl FnMut(u64) + Send {
     let mut told: Option<Instant> = None;
     move |datagrams| {
@@ -538,19 +545,19 @@ fn cannot_start(error: &io::Error) -> Diagnostic {
     Diagnostic::new(&CANNOT_START, "the sidecar cannot start").because(error.to_string())
 }
 
-/// Threads that wait for peers. Workers and packers do the rest, and need the cores.
+/// The number of threads that wait for peers. Workers and packers do the rest, and need the cores.
 const RUNTIME_THREADS: usize = 2;
 
-/// Whole records of one connection that may be on their way, in bytes.
+/// The most whole records of one connection in transit, in bytes.
 const CONNECTION_BYTES: usize = 1 << 20;
 
-/// How often it is told that datagrams are lost.
+/// The shortest time between two log messages about lost datagrams.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
-/// How long a disk may take at the end to keep how far files were read.
+/// How long the disk may take at the end to save how far files were read.
 const LAST_OFFSETS: Duration = Duration::from_secs(10);
 
-/// What tasks still have to do when everything is written: nothing that anybody waits for.
+/// How long tasks may take after everything is written. Nobody waits for what they still do.
 const LAST_TASKS: Duration = Duration::from_millis(100);
 
 /// J01: the operating system gives no threads or descriptors.

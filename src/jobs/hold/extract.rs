@@ -1,5 +1,6 @@
-//! What a case needs out of frozen segments: the lines with its targets, and what the tokens in them stand
-//! for. Encrypted under the key of the hold; then, if nothing is missing, the segments are frozen no more.
+//! Extracts from frozen segments what a case needs: the lines with its targets, and the originals of the
+//! tokens in them. The extract is encrypted under the key of the hold. If nothing is missing from it, the
+//! segments are no longer frozen.
 
 use super::{Hold, Holds, failed};
 use crate::archive::{Found, Part, Segment, VaultMark};
@@ -22,7 +23,7 @@ use std::mem;
 use std::path::PathBuf;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// Whose lines are extracted.
+/// Whose lines to extract.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
     /// Tokens.
@@ -40,40 +41,42 @@ impl Targets {
 /// What was extracted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extracted {
-    /// Lines.
+    /// The number of lines.
     pub lines: u64,
-    /// Pairs of token and original.
+    /// The number of pairs of token and original.
     pub pairs: u64,
-    /// Names of the frozen segments that are not in the archive.
+    /// Names of frozen segments that are not in the archive.
     pub absent: Vec<String>,
-    /// Names of the segments that have such lines and whose vault, which a custodian would open, is not there.
+    /// Names of segments with such lines whose vault, which a custodian would open, is missing.
     pub without_vault: Vec<String>,
-    /// Names of the segments that may be another tenant's than the one that was named.
+    /// Names of segments that may belong to a tenant other than the named one.
     pub unattributed: Vec<String>,
-    /// The segments that could not be read, or not to their end.
+    /// Segments that could not be read, or not to their end.
     pub unreadable: Obstacles,
-    /// The segments whose vault could not be read, or not all of it.
+    /// Segments whose vault could not be read completely.
     pub unopened: Obstacles,
-    /// The segments that have such lines and whose vault no shred key here opens.
+    /// Segments with such lines whose vault no available shred key opens.
     pub closed: Obstacles,
-    /// What keeps originals back of lines that a worker of a fleet stored, by class, expiry day and epoch: they are in vaults
-    /// of the nodes.
+    /// What prevents originals of lines that a worker of a fleet stored from being extracted, by class,
+    /// expiry day and epoch: they are in vaults of the nodes.
     pub withheld: Obstacles,
-    /// How many of the frozen segments are another tenant's.
+    /// The number of frozen segments that belong to another tenant.
     pub of_other_tenants: u64,
-    /// How many are not sealed yet: they were read as far as they had come.
+    /// The number of segments that are not sealed yet: they were read as far as they had been written.
     pub unsealed: u64,
 }
 
 impl Extracted {
-    /// The code that the ledger keeps of an extract that lacks what could not be read or opened; `None` if all could.
+    /// Returns the code that the ledger records for an extract that lacks what could not be read or opened;
+    /// `None` if everything could.
     #[must_use]
     pub fn code(&self) -> Option<&'static Code> {
         let obstacles = [&self.unreadable, &self.unopened, &self.closed, &self.withheld];
         obstacles.into_iter().find_map(Obstacles::code)
     }
 
-    /// What keeps the segments frozen: a message for each thing that is missing. None if the case has what it needs.
+    /// Returns what keeps the segments frozen: a message for each thing that is missing. Empty if the case
+    /// has what it needs.
     #[must_use]
     pub fn lacks(&self) -> Vec<Diagnostic> {
         let mut lacks = Vec::new();
@@ -140,25 +143,25 @@ impl Extracted {
     }
 }
 
-/// Classes and days that are named one by one.
+/// The most classes and days that are named one by one.
 const MOST_TOLD: usize = 10;
 
-/// Why an extract that lacks something is no reason to thaw.
+/// Why segments stay frozen after an extract that lacks something.
 const WHY: &str = "what is not extracted is gone after the purge of its day";
 
 fn are(count: usize) -> String {
     format!("{count} {}", if count == 1 { "is" } else { "are" })
 }
 
-/// What is collected, before it is encrypted. It holds originals in clear, so it is wiped.
+/// What has been collected and is not encrypted yet. It holds originals in clear, so it is wiped.
 #[derive(Default)]
 struct Collected {
     lines: Zeroizing<Vec<u8>>,
     pairs: Zeroizing<Vec<u8>>,
-    /// The tokens in the lines that workers of a fleet stored, and how each is spelt first.
+    /// The tokens in lines that workers of a fleet stored, and the first spelling of each.
     of_nodes: NodeTokens,
     spelt: HashMap<TagKey, Vec<u8>>,
-    /// Those of the segments that were looked through.
+    /// The digests of the segments that were searched.
     digests: HashSet<[u8; 32]>,
     counted: Extracted,
 }
@@ -176,14 +179,16 @@ impl Collected {
 }
 
 impl Holds {
-    /// Extracts the lines with `targets` from the segments that a case froze, under a key that is encrypted to `escrow`. If a custodian
-    /// takes part in `secrets`, also what the tokens in them stand for. The segments stay frozen if that
-    /// [lacks](Extracted::lacks) something; no line is no extract.
+    /// Extracts the lines with `targets` from the segments that the hold of a case freezes, under a key that
+    /// is encrypted to `escrow`. If a custodian takes part in `secrets`, also extracts the originals of the
+    /// tokens in these lines. The segments stay frozen if the extract [lacks](Extracted::lacks) something;
+    /// without any line there is no extract.
     ///
-    /// Identifiers in clear can only be looked for with a custodian: the node has no secret of a past epoch.
+    /// Identifiers in clear can be looked for only with a custodian, because the node has no secret of a past
+    /// epoch.
     ///
     /// # Errors
-    /// No such hold; no recipients; a secret that is missing.
+    /// If there is no such hold, there are no recipients, or a secret is missing.
     pub fn extract(
         &self,
         site: &mut Site,
@@ -257,7 +262,7 @@ fn collect(
 ) -> Result<(), Diagnostic> {
     let part = part_of(site, found)?;
     if part.as_ref().is_some_and(|part| part.frames().next().is_none()) {
-        // Nothing was written to it yet, and its vault may be as new.
+        // Nothing has been written to the part yet, and its vault may be just as new.
         return Ok(());
     }
     match secrets.share_of(&found.name, targets.sought())? {
@@ -299,7 +304,8 @@ fn collect(
     Ok(())
 }
 
-/// What lines are looked for by: the tokens that were named, and those of the identifiers in the segment's epochs.
+/// Returns the tokens to look for: those that were named, and those of the identifiers in the epochs of the
+/// segment.
 fn wanted(found: &Found, targets: &Targets, secrets: &mut Secrets) -> Result<Wanted, Diagnostic> {
     let mut keys: HashSet<TagKey> = targets.tokens.iter().copied().collect();
     if !targets.identifiers.is_empty() {
@@ -311,7 +317,7 @@ fn wanted(found: &Found, targets: &Targets, secrets: &mut Secrets) -> Result<Wan
     Ok(Wanted::new(keys))
 }
 
-/// The pairs of a segment's lines, from its vault; or what stands in the way.
+/// Collects the pairs of a segment's lines from its vault, or notes what prevents that.
 fn collect_originals(
     found: &Found,
     lines: &[u8],
@@ -319,7 +325,7 @@ fn collect_originals(
     secrets: &mut Secrets,
     collected: &mut Collected,
 ) -> Result<(), Diagnostic> {
-    // A fixed epoch may have the kid of many by chance, but then there is a vault.
+    // A fixed epoch may have the kid `SegmentName::MANY_EPOCHS` by chance, but then the segment has a vault.
     let of_worker = found.name.kid == SegmentName::MANY_EPOCHS && state == State::Sealed && vault.is_none();
     if of_worker && secrets.has_custodian() {
         note_of_nodes(lines, collected)?;
@@ -365,7 +371,8 @@ impl Kept {
     }
 }
 
-/// A segment that is not sealed yet, as far as it has come; `None` if it is sealed, perhaps since it was listed.
+/// Opens a segment that is not sealed yet, as far as it has been written; `None` if it is sealed, perhaps
+/// since it was listed.
 fn part_of(site: &Site, found: &Found) -> Result<Option<Part>, Diagnostic> {
     if !found.part {
         return Ok(None);
@@ -376,12 +383,12 @@ fn part_of(site: &Site, found: &Found) -> Result<Option<Part>, Diagnostic> {
     }
 }
 
-/// Where it lies once it is sealed.
+/// Returns the path of a segment once it is sealed.
 fn sealed(found: &Found) -> PathBuf {
     if found.part { found.path.with_extension("") } else { found.path.clone() }
 }
 
-/// Takes note of the tokens in lines that a worker of a fleet stored.
+/// Notes the tokens in lines that a worker of a fleet stored.
 fn note_of_nodes(lines: &[u8], collected: &mut Collected) -> Result<(), Diagnostic> {
     let mut guess = Guess::new(None);
     for line in lines.split_inclusive(|&byte| byte == b'\n') {
@@ -393,7 +400,7 @@ fn note_of_nodes(lines: &[u8], collected: &mut Collected) -> Result<(), Diagnost
     Ok(())
 }
 
-/// What the tokens in lines that workers stored stand for, from the vaults of the nodes.
+/// Collects the originals of the tokens in lines that workers stored, from the vaults of the nodes.
 fn collect_pairs_of_nodes(secrets: &mut Secrets, collected: &mut Collected) -> Result<(), Diagnostic> {
     let found = nodes::originals(mem::take(&mut collected.of_nodes), Scope::Everybody, secrets);
     collected.counted.withheld = found.obstacles()?;
@@ -407,7 +414,7 @@ fn collect_pairs_of_nodes(secrets: &mut Secrets, collected: &mut Collected) -> R
     Ok(())
 }
 
-/// What the tokens in these lines stand for, each once, as it is spelt first.
+/// Collects the originals of the tokens in these lines, each once, with its first spelling.
 fn collect_pairs(lines: &[u8], opened: &Opened, collected: &mut Collected) {
     let mut spelt = HashMap::new();
     for found in spelling::all(lines) {
@@ -428,7 +435,7 @@ fn closed(why: &str) -> Diagnostic {
         .hint("`oubliette explain H05` says what an extract needs")
 }
 
-/// A vault does not open, or nobody could open the extract.
+/// H05: a vault that does not open, or an extract that nobody could open.
 pub(super) static CLOSED: Code = Code {
     id: "H05",
     title: "nothing can be extracted",
@@ -454,7 +461,7 @@ References
   docs/holds.md, docs/keys.md",
 };
 
-/// An extract that the case may need more of.
+/// H06: an extract of which the case may need more.
 pub(super) static LACKING: Code = Code {
     id: "H06",
     title: "an extract lacks something, so the segments stay frozen",

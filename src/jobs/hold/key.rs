@@ -1,6 +1,7 @@
-//! The key of a hold: an age identity of its own, encrypted to the escrow recipients. Extracts are encrypted to it alone, so
-//! that two parties open them, as they do a vault: a custodian, and this node for as long as the hold lasts. When the
-//! key is erased no copy of an extract opens any more, in whatever backup it lies.
+//! The key of a hold: an age identity of its own, encrypted to the escrow recipients. Extracts are encrypted
+//! to it alone, so opening them takes two parties, as with a vault: a custodian, and this node for as long as
+//! the hold lasts. When the key is erased, no copy of an extract can be opened any more, in whatever backup
+//! it is.
 
 use super::{Hold, Holds, IO, failed, stem};
 use crate::keyring::Escrow;
@@ -11,21 +12,22 @@ use std::io;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-/// The folder of keys, in that of the holds.
+/// The folder of keys, in the folder of holds.
 pub(super) const KEYS: &str = "keys";
 
-/// Why it is to be left out of backups.
+/// Why backups must leave the folder out.
 const WHY: &str = "Keys of holds of oubliette. Leave this folder out of every backup: a copy of a key outlives its erasure, and\n\
     # with it the extracts of a hold that is over could be opened again.";
 
 impl Holds {
-    /// Where the key of a hold lies, once it has one.
+    /// Returns the path of a hold's key, once it has one.
     #[must_use]
     pub fn key(&self, hold: &Hold) -> Option<PathBuf> {
         hold.recipient.is_some().then(|| self.keys.path(&name(&hold.case)))
     }
 
-    /// What the extracts of a hold are encrypted to; its key is made with the first, and is durable before it is used.
+    /// Returns what the extracts of a hold are encrypted to. The key is made with the first extract, and is
+    /// durable before it is used.
     pub(super) fn recipient(&self, hold: &mut Hold, escrow: &Escrow) -> Result<Recipient, Diagnostic> {
         let path = self.keys.path(&name(&hold.case));
         if let Some(known) = &hold.recipient {
@@ -40,7 +42,7 @@ impl Holds {
         Ok(recipient)
     }
 
-    /// What is encrypted to a key that is lost would open for nobody.
+    /// Checks that the key of a case exists: nobody could open what is encrypted to a lost key.
     fn demand_key(&self, case: &str) -> Result<(), Diagnostic> {
         let path = self.keys.path(&name(case));
         match self.existing_key(case)? {
@@ -52,7 +54,7 @@ impl Holds {
         }
     }
 
-    /// The key of a case, if there is one.
+    /// Returns the path of a case's key, if it exists.
     pub(super) fn existing_key(&self, case: &str) -> Result<Option<PathBuf>, Diagnostic> {
         let path = self.keys.path(&name(case));
         let there = self.keys.existing(&name(case)).map_err(failed("look for", &path))?;
@@ -72,7 +74,7 @@ impl Holds {
         self.keys.write(name, &encrypted)
     }
 
-    /// Overwrites and removes the key of a case, if there is one.
+    /// Overwrites and removes the key of a case, if it exists.
     pub(super) fn erase_key(&self, case: &str) -> Result<(), Diagnostic> {
         let name = name(case);
         self.keys.erase(&name).map_err(failed("erase", &self.keys.path(&name)))

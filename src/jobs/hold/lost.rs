@@ -1,5 +1,6 @@
-//! Holds that the ledger knows of and whose file is not there, or keeps less than was promised: somebody removed or changed
-//! it, or a disk did. Which segments it froze is not in the ledger, so nobody knows any more.
+//! Finds holds that the ledger knows of and whose file is missing, or keeps less than was promised: somebody
+//! removed or changed it, or a disk lost it. The ledger does not record which segments a hold freezes, so
+//! that is then unknown.
 
 use super::{Hold, Holds};
 use crate::jobs::purge::Site;
@@ -9,16 +10,17 @@ use crate::primitives::diag::{Code, Diagnostic};
 use jiff::civil::Date;
 use std::collections::BTreeMap;
 
-/// A hold as the ledger has it.
+/// A hold according to the ledger.
 #[derive(Debug)]
 struct Promise {
     hold: event::Hold,
-    /// Whether something was extracted for it, from when on it may freeze nothing.
+    /// Whether something was extracted for the hold; after that it may freeze nothing.
     extracted: bool,
 }
 
 impl Promise {
-    /// Whether that one freezes as many segments, as long. The same number of other ones is not told apart.
+    /// Returns whether `hold` freezes as many segments for as long. It does not notice if they are other
+    /// segments.
     fn is_kept_by(&self, hold: &Hold) -> bool {
         let event::Hold { case, until, frozen_until, segments } = &self.hold;
         let freezes = self.extracted || hold.frozen_until >= *frozen_until;
@@ -26,12 +28,13 @@ impl Promise {
     }
 }
 
-/// What the ledger says of holds that have not ended.
+/// The holds that have not ended according to the ledger.
 #[derive(Debug, Default)]
 struct Promises(BTreeMap<String, Promise>);
 
 impl Promises {
-    /// `None` if the ledger has a fault: what ended since is not known. That it has one is told by whoever goes by it.
+    /// Reads the promises; `None` if the ledger has a fault, because what ended after it is unknown. Whoever
+    /// relies on the ledger reports the fault.
     fn of(ledger: &Ledger) -> Result<Option<Self>, Diagnostic> {
         let mut promises = Self::default();
         match ledger.read(&mut |entry, _| entry.event().into_iter().for_each(|event| promises.hear(event))) {
@@ -57,10 +60,11 @@ impl Promises {
 }
 
 impl Holds {
-    /// The holds that have not ended by `today`, as the ledger has them, and that are not here or keep less.
+    /// Returns the holds that have not ended by `today` according to the ledger, and whose file is missing or
+    /// keeps less.
     ///
     /// # Errors
-    /// As [`Holds::list`]; if the ledger cannot be read.
+    /// As [`Holds::list`]; also if the ledger cannot be read.
     pub fn lost(&self, ledger: &Ledger, today: Date) -> Result<Vec<event::Hold>, Diagnostic> {
         let Some(promises) = Promises::of(ledger)? else { return Ok(Vec::new()) };
         let holds = self.list()?;
@@ -71,11 +75,11 @@ impl Holds {
         Ok(lost.into_iter().map(|promise| promise.hold).collect())
     }
 
-    /// Keeps in the ledger the holds in force that it does not have: whoever added them was stopped before that, or whoever
-    /// released them before their files were gone. Those.
+    /// Records in the ledger the holds in force that it does not have, and returns these. Whoever added them
+    /// was stopped before the entry, or whoever released them was stopped before their files were gone.
     ///
     /// # Errors
-    /// As [`Holds::lost`]; if the ledger cannot be written.
+    /// As [`Holds::lost`]; also if the ledger cannot be written.
     pub fn enter_missing(&self, site: &mut Site) -> Result<Vec<Hold>, Diagnostic> {
         let mut missing = self.list()?;
         missing.retain(|hold| site.today() < hold.until);
@@ -90,10 +94,10 @@ impl Holds {
         Ok(missing)
     }
 
-    /// Refuses to purge or erase as long as one that is lost may freeze something.
+    /// Refuses to purge or erase as long as a lost hold may freeze something.
     ///
     /// # Errors
-    /// H07; as [`Holds::lost`].
+    /// H07 if there is such a hold; otherwise as [`Holds::lost`].
     pub fn demand_none_lost(&self, ledger: &Ledger, today: Date) -> Result<(), Diagnostic> {
         let lost = self.lost(ledger, today)?;
         match lost.iter().find(|hold| today < hold.frozen_until) {
@@ -102,7 +106,7 @@ impl Holds {
         }
     }
 
-    /// Says that one is lost.
+    /// Returns the message that a hold is lost.
     #[must_use]
     pub fn told(&self, hold: &event::Hold, therefore: &str) -> Diagnostic {
         let event::Hold { case, until, frozen_until, segments } = hold;

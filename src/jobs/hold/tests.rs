@@ -1,4 +1,4 @@
-//! Holds over an archive in memory, their extracts opened with age.
+//! Tests holds over an archive in memory, and opens their extracts with age.
 
 use super::*;
 use crate::jobs::purge::Reason;
@@ -37,14 +37,14 @@ fn purge(memory: &Memory, now: &str) -> crate::jobs::purge::Plan {
     site.purge(true, &|_| {}).unwrap()
 }
 
-/// Escrow to one identity, and that identity.
+/// Returns escrow to one identity, and that identity.
 fn escrow(directory: &Path) -> (Escrow, Identities) {
     let state = StateDir::open(directory).unwrap();
     let path = Escrow::make_identities(&state, 1).unwrap().remove(0);
     (Escrow::load(&state).unwrap(), Identities::read(&path).unwrap())
 }
 
-/// The node alone, whose secret of that epoch is gone.
+/// Returns the custody of the node alone, whose secret of that epoch is gone.
 fn nobody() -> Custody {
     Custody {
         identities: None,
@@ -56,7 +56,7 @@ fn nobody() -> Custody {
     }
 }
 
-/// The owner of a key file, under whose kid the segments of the scene are.
+/// Returns the custody of the owner of a key file, whose kid the segments of the scene have.
 fn key_file(secret: Secret) -> Custody {
     let epoch = Epoch::From(date(2026, 11, 23));
     Custody { running: Some(Current { epoch, secret, until: None }), owns_key_file: true, ..nobody() }
@@ -122,7 +122,7 @@ fn a_hold_that_is_released_or_over_freezes_nothing() {
     }
 }
 
-/// A part is frozen whatever the period is; a day behind the calendar had no instant, and so no beginning.
+/// A part is frozen whatever the period is; a day beyond the calendar had no instant, and so no beginning.
 #[test]
 fn a_period_of_which_no_line_can_be_is_refused() {
     let memory = scene();
@@ -164,7 +164,7 @@ fn what_is_no_hold_is_refused() {
     assert_eq!(holds.release(&mut site, "b").unwrap_err().code.id, "H03");
 }
 
-/// That of an identity file.
+/// Parses the contents of an identity file.
 fn identity(file: &str) -> age::x25519::Identity {
     file.lines().last().unwrap().parse().unwrap()
 }
@@ -196,8 +196,8 @@ fn an_extract_keeps_the_targeted_lines_and_lets_the_segments_go() {
     assert!(!memory.files().keys().any(|path| path.to_string_lossy().contains(&stem("2027/0815"))));
 }
 
-/// The process stops, or an operation fails, at every operation on a hold, whatever is left on the disk: holds can
-/// be read, so that purges go on; what was acknowledged is so; doing it again ends it.
+/// The process stops, or an operation fails, at every operation on a hold, whatever that leaves on the disk.
+/// Holds can then be read, so purges continue; what was acknowledged was done; doing it again completes it.
 #[test]
 fn an_operation_on_a_hold_that_breaks_off_anywhere_is_ended_by_the_next() {
     let directory = tempfile::tempdir().unwrap();
@@ -209,7 +209,7 @@ fn an_operation_on_a_hold_that_breaks_off_anywhere_is_ended_by_the_next() {
     };
     let release = |memory: &Memory| holds(memory).release(&mut site(memory, NOW)?, "a").map(drop);
     let empty = scene();
-    // The folder is there, so that opening it does not fail.
+    // The folder exists, so opening it does not fail.
     holds(&empty).list().unwrap();
     let held = empty.after_crash(Survives::Everything);
     add(&held).unwrap();
@@ -218,7 +218,7 @@ fn an_operation_on_a_hold_that_breaks_off_anywhere_is_ended_by_the_next() {
     let is_of_hold = |path: &PathBuf| path.starts_with("/state/holds") && !path.ends_with("CACHEDIR.TAG");
     let files = |memory: &Memory| memory.files().into_keys().filter(is_of_hold).count();
     let (one, four) = (files(&held), files(&extracted));
-    // A purge that comes first is not held up: it leaves what is frozen, and the ledger says why.
+    // A purge that comes first is not blocked: it leaves what is frozen, and the ledger says why.
     let goes_on = |broken_off: &Memory, listed: &[Hold], case: &str| {
         let memory = broken_off.after_crash(Survives::Everything);
         purge(&memory, MIDNIGHT);
@@ -227,7 +227,7 @@ fn an_operation_on_a_hold_that_breaks_off_anywhere_is_ended_by_the_next() {
         let added = |event: &Event| matches!(event, Event::HoldAdded(_));
         assert!(listed.is_empty() || events(&memory).iter().any(added), "{case}");
     };
-    // The hold alone, and with its key and its two extracts; beside them the lock of the folder.
+    // The hold alone, or with its key and its two extracts; also the lock of the folder.
     let disturb = |before: &Memory, operation: &dyn Fn(&Memory) -> Result<(), Diagnostic>, left: usize| {
         let clean = before.with_fault(Fault::Freeze(u64::MAX));
         operation(&clean).unwrap();
@@ -295,7 +295,7 @@ fn an_identifier_is_not_looked_for_without_an_identity() {
     holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
     let targets = Targets { tokens: Vec::new(), identifiers: vec![asked()] };
     let identities = Custody { identities: Some(identities), ..nobody() };
-    // The vaults of that archive are wrapped to nobody that age knows.
+    // The vaults of that archive are wrapped to nobody whom age knows.
     for (custody, code) in [(nobody(), "H05"), (identities, "P13"), (key_file(Secret::new([1; 32])), "P12")] {
         let refused = extract(&holds, &mut site, "a", &targets, custody, &escrow).unwrap_err();
         assert_eq!(refused.code.id, code);

@@ -45,7 +45,7 @@ pub struct Blocked {
 /// Why a file has to stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It is under hold for a case.
+    /// It is frozen by the hold of a case.
     Held {
         /// The case.
         case: String,
@@ -307,7 +307,7 @@ impl Site {
         batch.expires > self.today() || batch.blocked.iter().any(is_to_come) || self.is_held(batch.expires)
     }
 
-    /// Returns whether a segment of that day is under hold, wherever it is: its disk may be missing, and its
+    /// Returns whether a segment of that day is frozen, wherever it is: its disk may be missing, and its
     /// originals need H.
     pub(super) fn is_held(&self, expires: Date) -> bool {
         let day = format!("expires={expires}/");

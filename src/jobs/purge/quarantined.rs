@@ -64,7 +64,7 @@ impl<'a> Dates<'a> {
     /// Returns the lines in `quarantine` whose day has come.
     ///
     /// # Errors
-    /// If the folder cannot be read, or the policy has no class for lines of unknown origin.
+    /// If the folder cannot be read, or the policy has no default class.
     pub(in crate::jobs) fn due(&self, quarantine: &Path, today: Date) -> Result<Vec<Due>, Diagnostic> {
         let lines = quarantine::sealed_lines(quarantine)?;
         if lines.is_empty() {
@@ -97,7 +97,7 @@ impl<'a> Dates<'a> {
 /// Returns the number of lines in `quarantine` whose day has come by the legal day `today`, by these classes.
 ///
 /// # Errors
-/// If the folder cannot be read, or the policy has no class for lines of unknown origin.
+/// If the folder cannot be read, or the policy has no default class.
 pub fn sealed_past_due(
     classes: &[RetentionClass],
     zone: &TimeZone,

@@ -1,4 +1,5 @@
-//! What the archive got last before the start: senders that had no answer send it again.
+//! Reads the last lines that the archive received before the start: senders that got no answer send them
+//! again.
 
 use crate::archive::{ArchiveError, Found, Segment, list};
 use crate::model::{ClassName, Tree};
@@ -6,9 +7,10 @@ use crate::pipeline::Repeats;
 use crate::primitives::storage::Storage;
 use std::collections::BTreeMap;
 
-/// The last lines of the newest segments of each class. What cannot be read is left out: `verify` tells of it.
+/// Returns the last lines of the newest segments of each class. Leaves out what cannot be read: `verify`
+/// reports it.
 ///
-/// Lines of an earlier epoch would come again with other tokens, so only the newest epoch is looked at.
+/// Lines of an earlier epoch would come again with other tokens, so only the newest epoch is read.
 pub(super) fn last_lines(storage: &dyn Storage, tree: &Tree) -> Repeats {
     let mut repeats = Repeats::default();
     let found = list(storage, tree).unwrap_or_default();
@@ -17,7 +19,7 @@ pub(super) fn last_lines(storage: &dyn Storage, tree: &Tree) -> Repeats {
     for segment in found.iter().filter(|found| !found.part && Some(found.name.kid) == newest) {
         by_class.entry(&segment.name.folder.class).or_default().push(segment);
     }
-    // In the order of their days and numbers: the last ones are the newest.
+    // Sorted by day and number: the last ones are the newest.
     for segment in by_class.values().flat_map(|segments| segments.iter().rev().take(SEGMENTS)) {
         if let Err(error) = remember(storage, segment, &mut repeats) {
             tracing::warn!(segment = %segment.name, %error, "lines of a segment cannot be read");
@@ -34,8 +36,9 @@ fn remember(storage: &dyn Storage, found: &Found, repeats: &mut Repeats) -> Resu
     Ok(())
 }
 
-/// Of each class: a process that is killed soon after its start leaves a segment of its own.
+/// The number of segments read per class. A process that is killed soon after its start leaves a segment of
+/// its own.
 const SEGMENTS: usize = 8;
 
-/// Of each segment, a MiB of lines each: the windows of many senders.
+/// The number of frames read per segment, each with a MiB of lines: the windows of many senders.
 const FRAMES: usize = 4;

@@ -1,4 +1,4 @@
-//! What a connection speaks: syslog frames or RELP, behind a proxy or not.
+//! The protocols of a connection: syslog frames or RELP, behind a proxy or not.
 
 use super::Hall;
 use crate::input::framing::Trailer;
@@ -13,32 +13,33 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time;
 
-/// What the peers of a listener speak.
+/// How the peers of a listener speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manner {
-    /// What carries the records.
+    /// The protocol that carries the records.
     pub protocol: Protocol,
-    /// Whether a proxy says first whom it stands for, in the PROXY protocol. Without that, a connection is refused.
+    /// Whether a proxy first states whom it stands for, with the PROXY protocol. A connection without its
+    /// header is refused.
     pub is_proxied: bool,
 }
 
-/// What carries records.
+/// A protocol that carries records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// Frames of RFC 6587. Nothing is answered.
+    /// Frames of RFC 6587. There are no answers.
     Syslog(Trailer),
     /// RELP: records are answered when they are durable.
     Relp {
-        /// Records that may be unanswered.
+        /// The most records without an answer.
         window: usize,
     },
 }
 
-/// What ends a conversation before its peer does.
+/// What ends a conversation before the peer does.
 type Failure = Box<dyn Error + Send + Sync>;
 
 impl Hall {
-    /// Serves one connection to its end; inside TLS, if there is `tls`.
+    /// Serves one connection to its end, inside TLS if `tls` is given.
     pub(super) async fn serve<S>(self, stream: S, manner: Manner, tls: Option<Tls>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -50,12 +51,12 @@ impl Hall {
         };
         if let Err(error) = ended {
             meter.broke();
-            // Not who: that would be an address in clear.
+            // The log does not say who: that would be an address in clear.
             tracing::info!(input = meter.name(), error, "a connection ended");
         }
     }
 
-    /// Takes the proxy's header off the connection, which comes before TLS. Whom it names is not kept.
+    /// Strips the proxy's header, which comes before TLS. The address in it is not kept.
     async fn serve_proxied<S>(
         self,
         mut stream: S,
@@ -91,7 +92,8 @@ impl Hall {
             Protocol::Syslog(trailer) => {
                 let framing = self.framing(trailer);
                 let ended = stream::read(&mut stream, intake, framing, limits.idle, stopped).await;
-                // RFC 5425, 4.4: a receiver of TLS replies with a close_notify. Whoever is gone needs none.
+                // RFC 5425, 4.4: a receiver of TLS replies with a close_notify. A peer that is gone needs
+                // none.
                 let _ = time::timeout(LONGEST_FAREWELL, stream.shutdown()).await;
                 Ok(ended?)
             }
@@ -108,8 +110,8 @@ impl Hall {
     }
 }
 
-/// A few bytes, for which there is room: nothing else was sent.
+/// The longest wait for a close_notify: a few bytes, for which there is room, because nothing else was sent.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(1);
 
-/// A proxy sends its header at once.
+/// The longest wait for the header of a proxy, which sends it at once.
 const LONGEST_HEADER: Duration = Duration::from_secs(5);

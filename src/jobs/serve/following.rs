@@ -1,4 +1,4 @@
-//! Files that others write, followed as long as the sidecar runs.
+//! Follows files that other programs write, as long as the sidecar runs.
 
 use super::Hall;
 use super::names::Named;
@@ -18,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 /// The files of a pattern.
 #[derive(Clone, Debug)]
 pub struct Matching {
-    /// Which.
+    /// The pattern.
     pub pattern: Pattern,
-    /// How each is followed.
+    /// How each file is followed.
     pub settings: tail::Settings,
-    /// Where offsets are kept.
+    /// The storage of the offsets.
     pub storage: Arc<dyn Storage>,
-    /// See `storage`.
+    /// The state directory in `storage`.
     pub state_dir: PathBuf,
 }
 
@@ -38,19 +38,21 @@ impl Matching {
 struct Follower {
     ends: CancellationToken,
     offsets: Offsets,
-    /// When the pattern matched it last.
+    /// When the pattern last matched the file.
     seen: Instant,
 }
 
 impl Hall {
-    /// Follows every file that a pattern matches, and those that it will. One that has been gone for long is given up.
+    /// Follows every file that the pattern matches now or later. A file that has been gone for long is given
+    /// up.
     pub(super) fn follow_all(self, matching: Matching) {
         let tasks = self.doors.tasks.clone();
         tasks.spawn(async move {
             let (mut followers, mut told) = (BTreeMap::new(), false);
             loop {
                 let has_links = self.look(&matching, &mut followers).await;
-                // Once: whoever makes links could fill a log with it. Not by name: that may be an identifier.
+                // Warn only once, because whoever creates links could fill a log. Do not name the link: its
+                // name may be an identifier.
                 if has_links && !told {
                     told = true;
                     let (code, path) = (tail::NOT_FOLLOWED.id, &matching.pattern);
@@ -64,7 +66,7 @@ impl Hall {
         });
     }
 
-    /// Follows what has come. Whether symbolic links match as well.
+    /// Follows new files. Returns whether the pattern also matches symbolic links.
     async fn look(&self, matching: &Matching, followers: &mut BTreeMap<PathBuf, Follower>) -> bool {
         let followed: Vec<_> = followers.keys().cloned().collect();
         let (pattern, names) = (matching.pattern.clone(), self.names.clone());
@@ -94,7 +96,7 @@ impl Hall {
             let stays = follower.seen.elapsed() < matching.settings.linger + GONE;
             if !stays {
                 follower.ends.cancel();
-                // Left behind, it is a small file that nobody looks at.
+                // If it is left behind, it is a small file that nobody reads.
                 let _ = follower.offsets.forget();
             }
             stays
@@ -111,7 +113,7 @@ impl Hall {
         Ok(Follower { ends, offsets, seen: Instant::now() })
     }
 
-    /// Follows the file of that name; again, if it could not be read for a while.
+    /// Follows the file of that name. Tries again if it cannot be read for a while.
     pub(super) fn follow(self, settings: tail::Settings, offsets: Offsets, named: Named) {
         let settings = tail::Settings { path: named.path.clone(), ..settings };
         let (tasks, followers) = (self.doors.tasks.clone(), self.followers.clone());
@@ -125,9 +127,9 @@ impl Hall {
         }));
     }
 
-    /// Follows it until the sidecar stops, or the file is given up.
+    /// Follows the file until the sidecar stops, or the file is given up.
     async fn follow_on(&self, settings: tail::Settings, offsets: &Offsets, named: &Named) {
-        // Whoever followed it, as it was configured before, keeps how far that was first.
+        // A follower from before a change of the configuration first saves how far it has read.
         while named.is_shared() {
             tokio::select! {
                 () = self.doors.stopped.cancelled() => return,
@@ -147,7 +149,7 @@ impl Hall {
                 }
                 Err(error) => {
                     let why = std::error::Error::source(&error).map(ToString::to_string);
-                    // Once: there may be a thousand such files, tried again every five seconds.
+                    // Log it only once: there may be a thousand such files, tried again every five seconds.
                     if told.as_ref() != Some(&why) {
                         let code = tail::NOT_FOLLOWED.id;
                         tracing::error!(code, %path, %error, why, "a file cannot be followed; it is tried again");
@@ -163,7 +165,7 @@ impl Hall {
     }
 }
 
-/// That nobody knows after the end how far a file was read.
+/// Returns the warning that it was not saved how far a file was read.
 fn unkept(place: String, why: &io::Error) -> Diagnostic {
     Diagnostic::new(
         &tail::NOT_FOLLOWED,
@@ -176,17 +178,17 @@ fn unkept(place: String, why: &io::Error) -> Diagnostic {
     )
 }
 
-/// How often is looked for new files.
+/// The interval between searches for new files.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A file that the pattern has not matched for so long after the last of it was read is gone for good.
+/// A file is gone for good when the pattern has not matched it for this long after the last of it was read.
 const GONE: Duration = Duration::from_secs(60);
 
-/// Files of one pattern that are followed: each is looked at several times a second.
+/// The most files followed for one pattern: each is checked several times a second.
 const MOST_FILES: usize = 1024;
 
-/// How often is looked whether a path is followed by nobody else any more.
+/// The interval between checks whether nobody else follows a path any more.
 const SHARED: Duration = Duration::from_millis(20);
 
-/// Somebody has to mend something first.
+/// The wait before another try: a person has to mend something first.
 const AGAIN: Duration = Duration::from_secs(5);

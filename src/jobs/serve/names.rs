@@ -1,4 +1,4 @@
-//! Names of files that are followed: a file that has several is followed under one of them.
+//! Names of followed files: a file with several names is followed under one of them.
 
 use crate::input::tail::Identity;
 use std::collections::{BTreeMap, HashSet};
@@ -6,23 +6,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The paths that inputs follow now, and how many do.
+/// The paths that inputs follow now, each with the number of its followers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names(Arc<Mutex<BTreeMap<PathBuf, usize>>>);
 
-/// That a path is followed, until this is dropped.
+/// Marks a path as followed until it is dropped.
 pub(super) struct Named {
     names: Names,
     pub(super) path: PathBuf,
 }
 
 impl Names {
-    /// From now on `path` is followed, whoever else follows the file.
+    /// Marks `path` as followed, whoever else follows the file.
     pub(super) fn add(&self, path: &Path) -> Named {
         self.named(&mut self.paths(), path.to_owned())
     }
 
-    /// From now on those of `found` are followed that are files of which no input follows any name; one name of each.
+    /// Marks as followed those paths in `found` that are files of which no input follows any name, with one
+    /// name for each file.
     pub(super) fn add_new(&self, mut found: Vec<PathBuf>) -> Vec<Named> {
         let mut paths = self.paths();
         let mut known: HashSet<_> = paths.keys().filter_map(|path| identity(path)).collect();
@@ -35,14 +36,14 @@ impl Names {
         Named { names: self.clone(), path }
     }
 
-    /// A thread that panicked while it held the lock left it whole.
+    /// Locks the paths. A thread that panicked while it held the lock left them whole.
     fn paths(&self) -> MutexGuard<'_, BTreeMap<PathBuf, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Named {
-    /// Whether its path is followed by somebody else, too.
+    /// Returns whether somebody else follows the path, too.
     pub(super) fn is_shared(&self) -> bool {
         self.names.paths().get(&self.path).is_some_and(|count| *count > 1)
     }
@@ -60,7 +61,7 @@ impl Drop for Named {
     }
 }
 
-/// Which file has that name now, if one has.
+/// Returns the identity of the file that has that name now, if there is one.
 fn identity(path: &Path) -> Option<Identity> {
     fs::metadata(path).ok().map(|metadata| Identity::of(&metadata))
 }

@@ -1,4 +1,5 @@
-//! How a sidecar is doing: what its pipeline shows, and what comes next in the calendar of its archive.
+//! The status of a sidecar: what can be observed of its pipeline, and what comes next in the calendar of its
+//! archive.
 
 use crate::pipeline::Observed;
 use crate::primitives::clock::Clock;
@@ -9,12 +10,12 @@ use jiff::tz::TimeZone;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Where days are looked up.
+/// Where expiry days are looked up.
 #[derive(Clone, Debug)]
 pub struct Calendar {
-    /// Where files are.
+    /// The storage of all files.
     pub storage: Arc<dyn Storage>,
-    /// Segments, vaults, and segments of the second phase.
+    /// The directories of segments, of vaults, and of segments of the second phase.
     pub roots: [PathBuf; 3],
     /// The zone of legal days.
     pub zone: TimeZone,
@@ -22,7 +23,7 @@ pub struct Calendar {
     pub clock: Clock,
 }
 
-/// The status of a sidecar, to be asked for at any time.
+/// The status of a sidecar, which can be asked for at any time.
 #[derive(Debug)]
 pub struct Status {
     observed: Arc<Observed>,
@@ -30,13 +31,13 @@ pub struct Status {
 }
 
 impl Status {
-    /// That of a sidecar which writes to the archive of `calendar`.
+    /// Creates the status of a sidecar that writes to the archive of `calendar`.
     #[must_use]
     pub fn new(observed: Arc<Observed>, calendar: Calendar) -> Self {
         Self { observed, calendar: Mutex::new(calendar) }
     }
 
-    /// It writes to another archive from now on.
+    /// Changes the archive that the sidecar writes to.
     pub fn follow(&self, calendar: Calendar) {
         *self.calendar.lock().unwrap_or_else(PoisonError::into_inner) = calendar;
     }
@@ -50,7 +51,8 @@ impl Observe for Status {
 }
 
 impl Calendar {
-    /// The earliest expiry day of all that lies in the archive; `None` without one, or if it cannot be read.
+    /// Returns the earliest expiry day in the archive; `None` if there is none, or if the archive cannot be
+    /// read.
     fn next(&self) -> Option<Purge> {
         let names = self.roots.iter().filter_map(|root| self.storage.list(root).ok()).flatten();
         let expires = names.filter_map(|listed| day_of(&listed.name)).min()?;
@@ -62,7 +64,7 @@ impl Calendar {
     }
 }
 
-/// The day of a directory `expires=2027-11-24`.
+/// Parses the day of a directory `expires=2027-11-24`.
 fn day_of(name: &str) -> Option<Date> {
     name.strip_prefix("expires=")?.parse().ok()
 }
@@ -81,7 +83,7 @@ mod tests {
             storage: Arc::new(Disk),
             roots: roots.clone(),
             zone: TimeZone::get("Europe/Paris").unwrap(),
-            // Already the 24th there.
+            // It is already the 24th there.
             clock: Clock::Fixed("2026-11-23T23:30:00Z".parse().unwrap()),
         };
         assert_eq!(calendar.next(), None);

@@ -1,11 +1,12 @@
-//! What a sidecar says while it waits for its state directory. Lines that came over plain connections are sent once: to end
-//! would lose those that are on their way.
+//! What a sidecar reports while it waits for its state directory. Lines over plain connections are sent only
+//! once, so ending would lose those in transit.
 
 use crate::primitives::diag::{Code, Diagnostic};
 use std::io;
 use std::path::Path;
 
-/// What to say while lines wait for a key or an entry of the ledger, which cannot be written in `directory`.
+/// Returns the warning that lines wait for a key or an entry of the ledger that cannot be written to
+/// `directory`.
 #[must_use]
 pub fn state_takes_nothing(directory: &Path, why: &io::Error) -> Diagnostic {
     Diagnostic::new(&WAITS, "the disk of the state directory cannot be written: lines wait until it can")

@@ -66,7 +66,7 @@ pub enum Outcome {
         /// The legal basis.
         basis: String,
     },
-    /// They are under hold for a case (GDPR art. 17(3)(e)).
+    /// They are frozen by the hold of a case (GDPR art. 17(3)(e)).
     Held {
         /// The case.
         case: String,
