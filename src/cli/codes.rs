@@ -1,20 +1,20 @@
-//! The messages of the command line and the configuration (`C..`), and the list of all messages.
+//! The messages of the command line and the configuration (`C..`), and the list of all error codes.
 
 use crate::primitives::diag::Code;
 
-/// Every code of every area, in the order of the identifiers.
+/// Returns every code of every module, sorted by identifier.
 pub(crate) fn all() -> Vec<&'static Code> {
     let mut codes: Vec<&Code> = AREAS.iter().flat_map(|area| area.iter().copied()).collect();
     codes.sort_by_key(|code| code.id);
     codes
 }
 
-/// The code called `id`, in upper or lower case.
+/// Finds the code called `id`, in upper or lower case.
 pub(crate) fn find(id: &str) -> Option<&'static Code> {
     all().into_iter().find(|code| code.id.eq_ignore_ascii_case(id))
 }
 
-/// Whether `text` has the form of a code: a letter, two digits.
+/// Returns whether `text` has the form of a code: a letter and two digits.
 pub(crate) fn is_id(text: &str) -> bool {
     matches!(text.as_bytes(), [letter, tens, ones]
         if letter.is_ascii_alphabetic() && tens.is_ascii_digit() && ones.is_ascii_digit())
@@ -46,7 +46,7 @@ const AREAS: &[&[&Code]] = &[
     crate::vault::CODES,
 ];
 
-/// The codes of this area.
+/// All error codes of this module.
 const CODES: &[&Code] = &[
     &USAGE,
     &OPEN,

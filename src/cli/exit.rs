@@ -1,22 +1,22 @@
-//! Exit codes: their numbers, and which one wins.
+//! Exit codes, and which of two takes precedence.
 
 use std::process::{ExitCode, Termination};
 
-/// How a command ended. Ordered: of two outcomes the greater one is reported.
+/// The outcome of a command. Ordered: of two outcomes the greater one is reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done. A reader that closes standard output early has what it wanted: that is done, too.
+    /// Done. This includes a reader that closes standard output early, since it has what it wanted.
     #[default]
     Done = 0,
-    /// Done, but something needs a human: quarantined lines, findings of `check`.
+    /// Done, but something needs a human: quarantined lines, or findings of `check`.
     NeedsHuman = 1,
-    /// Could not: command line, configuration, keys, input or output.
+    /// Failed because of the command line, configuration, keys, input or output.
     CouldNot = 2,
 }
 
 impl Exit {
-    /// The outcome of two parts of one run.
+    /// Combines the outcomes of two parts of one run.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         self.max(other)

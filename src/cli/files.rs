@@ -1,4 +1,4 @@
-//! Files that are named on the command line or in the configuration: opened, or refused with the reason.
+//! Opens the files that the command line or the configuration names, or refuses them with the reason.
 
 use super::codes;
 use super::report::Report;
@@ -27,10 +27,11 @@ pub(crate) struct RuleFiles {
 }
 
 impl RuleFiles {
-    /// The files of `directory`. Other names than `*.toml`, and hidden files, are passed over.
+    /// Reads the rule files of `directory`. Skips hidden files and names other than `*.toml`.
     ///
     /// # Errors
-    /// If it has neither of the two folders, or a file cannot be read: a rule left out would be a leak.
+    /// If the directory has neither of the two folders, or if a file cannot be read: a missing rule would be
+    /// a leak.
     pub(crate) fn of_directory(directory: &Path) -> Result<Self, Diagnostic> {
         let folders = ["identifiers", "retention"].map(|name| directory.join(name));
         if !folders.iter().any(|folder| folder.is_dir()) {
@@ -44,35 +45,36 @@ impl RuleFiles {
     }
 }
 
-/// One rule file. Its name has no directories, so that it can replace a built-in one.
+/// Reads one rule file. Its name is stored without directories, so that it can replace a built-in one.
 ///
 /// # Errors
-/// If it cannot be read, or is not UTF-8.
+/// If it cannot be read or is not UTF-8.
 pub(crate) fn rule_file(path: &Path) -> Result<RuleFile, Diagnostic> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     Ok(RuleFile { name, text: read_text(path, "a rule file")? })
 }
 
-/// The text of the file called `path`, which somebody named as `what`.
+/// Reads the text of the file at `path`; `what` describes it in messages.
 ///
 /// # Errors
-/// If it cannot be read, or is not UTF-8.
+/// If it cannot be read or is not UTF-8.
 pub(crate) fn read_text(path: &Path, what: &str) -> Result<String, Diagnostic> {
     fs::read_to_string(path).map_err(|error| cannot(&format!("cannot read {what}"), path, &error))
 }
 
-/// Where `credential:NAME` lies: what systemd loaded for this service (systemd.exec(5), LoadCredential). `None` for any
-/// other path.
+/// Resolves `credential:NAME` to the file that systemd loaded for this service (systemd.exec(5),
+/// LoadCredential); `None` for any other path.
 pub(crate) fn credential(path: &Path) -> Option<PathBuf> {
     let name = path.to_str()?.strip_prefix("credential:")?;
     let directory = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_default();
     Some(Path::new(&directory).join(name))
 }
 
-/// A storage for files below these paths, which are directories or, where they begin with `s3://`, prefixes in buckets.
+/// Returns a storage for files below these paths, which are directories or, if they begin with `s3://`,
+/// prefixes in buckets.
 ///
 /// # Errors
-/// If one of them is in object storage and this build knows none.
+/// If a path is in object storage and this build does not support that.
 pub(crate) fn storage(paths: &[&Path], seen: Seen) -> Result<Arc<dyn Storage>, Diagnostic> {
     let Some(remote) = paths.iter().find(|path| is_remote(path)) else { return Ok(Arc::new(Disk)) };
     if !KNOWS_OBJECTS {
@@ -84,10 +86,10 @@ pub(crate) fn storage(paths: &[&Path], seen: Seen) -> Result<Arc<dyn Storage>, D
     everywhere(seen).map_err(|error| cannot("cannot use object storage", remote, &error))
 }
 
-/// The input called `path`, or standard input.
+/// Opens the input at `path`, or standard input.
 ///
 /// # Errors
-/// If it cannot be opened, or is a directory.
+/// If it cannot be opened or is a directory.
 pub(crate) fn input(path: Option<&Path>) -> Result<File, Diagnostic> {
     let Some(path) = named(path) else {
         return standard(&io::stdin(), "standard input");
@@ -100,11 +102,11 @@ pub(crate) fn input(path: Option<&Path>) -> Result<File, Diagnostic> {
     Ok(file)
 }
 
-/// The output called `path`, or standard output. A new file gets mode 0600; one that exists is emptied,
+/// Opens the output at `path`, or standard output. A new file gets mode 0600; an existing one is truncated,
 /// unless it is the input.
 ///
 /// # Errors
-/// If it cannot be opened, or is the file behind `input`.
+/// If it cannot be opened, or if it is the same file as `input`.
 pub(crate) fn output(report: Report, path: Option<&Path>, input: &File) -> Result<File, Diagnostic> {
     let Some(path) = named(path) else {
         warn_of_closed_output(report);
@@ -112,17 +114,19 @@ pub(crate) fn output(report: Report, path: Option<&Path>, input: &File) -> Resul
         refuse_same(input, stdout.metadata(), "standard output")?;
         return Ok(stdout);
     };
-    // Before it is opened, for opening empties it.
+    // Checked first, because opening the file truncates it.
     refuse_same(input, fs::metadata(path), &path.display().to_string())?;
     let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     opened.map_err(|error| cannot("cannot open the output", path, &error))
 }
 
-/// Says that standard output was closed (`>&-`): what is written to it is lost without a word.
+/// Returns a warning if standard output was closed (`>&-`), so that everything written to it is lost
+/// silently.
 ///
-/// Before `main` the standard library puts the null device, opened for reading and writing, in the place of a standard
-/// descriptor that is closed, so that no other file gets its number. A shell that is told `> /dev/null` opens it for writing
-/// alone, but some programs pass it on opened for both and mean it: whether to go on is for the command to say.
+/// Before `main`, the standard library replaces a closed standard descriptor with the null device, opened for
+/// reading and writing, so that no other file gets its number. A shell opens `> /dev/null` only for writing,
+/// but some programs deliberately pass on one that is open for both: the command must decide whether to go
+/// on.
 pub(crate) fn closed_output() -> Option<Diagnostic> {
     let stdout = io::stdout();
     let device = fs::metadata(NULL_DEVICE).map(|null| null.rdev()).ok();
@@ -138,15 +142,15 @@ pub(crate) fn closed_output() -> Option<Diagnostic> {
     (is_null && is_read_too).then(closed)
 }
 
-/// Warns of a standard output that is closed, where lines or answers go there.
+/// Warns if standard output is closed although lines or answers go there.
 pub(crate) fn warn_of_closed_output(report: Report) {
     closed_output().iter().for_each(|closed| report.warning(closed));
 }
 
 const NULL_DEVICE: &str = "/dev/null";
 
-/// Writes a whole file, or leaves the one that is there as it was. A new file gets mode 0600. Devices, pipes and
-/// sockets are written to as they are.
+/// Writes a file atomically: on failure an existing file stays as it was. A new file gets mode 0600. Devices,
+/// pipes and sockets are written to directly.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -155,7 +159,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
         let written = OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(bytes));
         return written.map_err(|error| cannot("cannot write the file", path, &error));
     }
-    // What a symbolic link leads to is replaced, and not the link.
+    // Replaces the target of a symbolic link, not the link.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
@@ -169,7 +173,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
     write().map_err(|error| cannot("cannot write the output", path, &error))
 }
 
-/// Whether two files that can hold bytes are one.
+/// Refuses an output that is the same file as the input, if that file can hold bytes.
 fn refuse_same(input: &File, output: io::Result<Metadata>, name: &str) -> Result<(), Diagnostic> {
     let (Ok(input), Ok(output)) = (input.metadata(), output) else { return Ok(()) };
     let one = input.is_file() && (input.dev(), input.ino()) == (output.dev(), output.ino());
@@ -188,9 +192,9 @@ fn standard(stream: &impl AsFd, name: &str) -> Result<File, Diagnostic> {
     descriptor.map(File::from).map_err(|error| cannot("cannot use", Path::new(name), &error))
 }
 
-/// Makes room for two blocks in a pipe, so that they are read whole and a process on the other side need not
-/// be woken for each 64 KiB. What is no pipe stays as it is, and so does a pipe of a user who may have no
-/// larger one.
+/// Enlarges a pipe to the size of two blocks, so that blocks are read whole and the process at the other end
+/// is not woken for each 64 KiB. Leaves anything but a pipe as it is, and also a pipe of a user who may not
+/// enlarge it.
 fn widen(stream: &impl AsFd) {
     #[cfg(target_os = "linux")]
     if fcntl_getpipe_size(stream).is_ok_and(|bytes| bytes < PIPE_BYTES) {
@@ -200,7 +204,7 @@ fn widen(stream: &impl AsFd) {
     let _ = stream;
 }
 
-/// Room in a pipe.
+/// The size of a pipe in bytes.
 #[cfg(target_os = "linux")]
 const PIPE_BYTES: usize = 256 << 10;
 
@@ -224,11 +228,11 @@ fn rule_files(folder: &Path) -> Result<Vec<RuleFile>, Diagnostic> {
     paths.iter().map(|path| rule_file(path)).collect()
 }
 
-/// Refuses a place on the way to which a symbolic link leads nowhere, as one to a volume that is not mounted does: what is
-/// there would seem to be gone, and what is new would lie elsewhere.
+/// Refuses a path that leads through a dangling symbolic link, such as one to a volume that is not mounted:
+/// the files there would seem to be gone, and new ones would be written elsewhere.
 ///
 /// # Errors
-/// With the link.
+/// An error that names the link.
 pub(crate) fn refuse_dangling(path: &Path) -> Result<(), Diagnostic> {
     let named = path.ancestors().filter(|name| !name.as_os_str().is_empty());
     let is_there = |name: &&Path| fs::symlink_metadata(name).is_ok();
@@ -244,12 +248,13 @@ pub(crate) fn refuse_dangling(path: &Path) -> Result<(), Diagnostic> {
     }
 }
 
-/// Refuses a store of an archive, or something in one, where its directory is meant: there would be no archive in it.
+/// Refuses a store of an archive, or something in a store, where the directory of the archive is meant: no
+/// archive would be found there.
 ///
 /// # Errors
-/// With the directory that is meant.
+/// An error that names the directory which is meant.
 pub(crate) fn refuse_store(path: &Path) -> Result<(), Diagnostic> {
-    // One that is not there is told as such; a segment can be named by itself.
+    // A missing path is reported elsewhere; a segment may be named by itself.
     let Ok(path) = fs::canonicalize(path) else { return Ok(()) };
     let is_day = |name: &OsStr| name.as_bytes().starts_with(b"expires=");
     let has_days = || {
@@ -269,11 +274,12 @@ pub(crate) fn refuse_store(path: &Path) -> Result<(), Diagnostic> {
     }
 }
 
-/// Refuses an archive and vaults that lie one in the other: what could name a person again is to lie apart, with an owner and
-/// mode of its own, and a purge or a copy of one would take the other.
+/// Refuses an archive and vaults of which one is inside the other. Vaults can identify a person again, so
+/// they must be apart, with an owner and mode of their own; and a purge or a copy of one would include the
+/// other.
 ///
 /// # Errors
-/// With both places.
+/// An error that names both directories.
 pub(crate) fn refuse_nested(archive: &Path, vault: &Path) -> Result<(), Diagnostic> {
     if is_remote(archive) || is_remote(vault) {
         return Ok(());
@@ -288,11 +294,11 @@ pub(crate) fn refuse_nested(archive: &Path, vault: &Path) -> Result<(), Diagnost
         .hint("name another directory with `--vault`, or as `vault` in the configuration"))
 }
 
-/// Refuses to write to a place within one of the stores of an archive: whoever looks there finds what is no segment, and no
-/// purge would ever remove it.
+/// Refuses to write inside one of the stores of an archive: readers of the store would find a file that is
+/// not a segment, and no purge would ever remove it.
 ///
 /// # Errors
-/// With the place.
+/// An error that names the path.
 pub(crate) fn refuse_within(stores: &[&Path], to: &Path) -> Result<(), Diagnostic> {
     let place = real(to);
     if !stores.iter().any(|store| !is_remote(store) && place.starts_with(real(store))) {
@@ -304,7 +310,7 @@ pub(crate) fn refuse_within(stores: &[&Path], to: &Path) -> Result<(), Diagnosti
         .hint("name a place outside of the archive and of its vaults"))
 }
 
-/// Where `path` is, whatever links lead there; what of it does not exist yet stays as it is written.
+/// Resolves all links in `path`; the part that does not exist yet stays as written.
 fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for there in path.ancestors() {

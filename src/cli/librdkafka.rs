@@ -1,4 +1,4 @@
-//! A file of settings for librdkafka, as its own tools read them.
+//! Reads a file of settings for librdkafka in the form of librdkafka's own tools.
 
 use super::files;
 use crate::jobs::collect::KAFKA;
@@ -6,17 +6,17 @@ use crate::primitives::diag::Diagnostic;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// `key=value` a line; empty lines and those that begin with `#` are passed over.
+/// Parses one `key=value` per line; skips empty lines and those that begin with `#`.
 ///
 /// # Errors
-/// If the file cannot be read, or a line is not of that form.
+/// If the file cannot be read, or if a line has another form.
 pub(crate) fn settings(path: &Path) -> Result<BTreeMap<String, String>, Diagnostic> {
     let text = files::read_text(path, "the settings of Kafka")?;
     let lines = text.lines().enumerate();
     let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     let setting = |(index, line): (usize, &str)| {
         let (key, value) = line.split_once('=').ok_or_else(|| {
-            // Not quoted: it may hold a password.
+            // The line is not quoted, because it may hold a password.
             Diagnostic::new(&KAFKA, "a setting of Kafka is not understood")
                 .at(format!("{}, line {}", path.display(), index + 1))
                 .because("it is not of the form key=value")

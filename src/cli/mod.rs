@@ -1,4 +1,4 @@
-//! The command line: what was typed, what it means, what is printed, how it ends.
+//! The command line: arguments, settings, commands, output and exit codes.
 
 mod args;
 mod codes;
@@ -26,8 +26,7 @@ use report::{Report, Stop};
 /// Runs the command line of this process.
 ///
 /// # Panics
-/// Never: a panic of a command is caught here and ends in [`Exit::CouldNot`], so that the exit code is
-/// ours.
+/// Never: a panic of a command is caught here and ends in [`Exit::CouldNot`], so that the exit code is ours.
 #[must_use]
 pub fn run() -> Exit {
     process::outlive_file_limits();
@@ -82,9 +81,9 @@ fn dispatch(report: Report, line: &CommandLine) -> Result<Exit, Stop> {
     }
 }
 
-/// Help and version are data; everything else that `clap` returns is an error.
+/// Prints help or version to standard output; reports everything else that `clap` returns as an error.
 fn not_a_command(error: &clap::Error) -> Exit {
-    // What could not be parsed does not say whether `--json` is in it.
+    // After a parse error it is not known whether `--json` was an option, so look for the word.
     let report = Report::new(std::env::args_os().any(|typed| typed == "--json"));
     if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         report.error(&usage::diagnostic(error, std::env::args_os().skip(1)));

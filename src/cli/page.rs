@@ -1,5 +1,5 @@
-//! The report as a page: HTML that stands alone, to be read on a screen, printed or filed. No script, nothing
-//! fetched; every text is escaped by the template.
+//! Renders the report as an HTML page that is self-contained, to be read on a screen, printed or filed. It
+//! has no script and fetches nothing; the template escapes every text.
 
 use crate::cli::commands::ledger::in_brief;
 use crate::jobs::report::{Class, Kept, Keys, Purged, Report};
@@ -7,10 +7,10 @@ use crate::ledger::Entry;
 use jiff::civil::Date;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// How the title begins, by which a page is known as one.
+/// The beginning of the title, which identifies a page as a report.
 pub(super) const TITLE: &str = "What is kept in logs";
 
-/// The page.
+/// Renders the page.
 pub(crate) fn page(report: &Report) -> String {
     let title = format!("{TITLE}, {} to {}", report.from, report.to);
     let page = html! {

@@ -1,4 +1,4 @@
-//! Passphrases and PINs: from a file that was named, or from the terminal, unseen.
+//! Reads passphrases and PINs from a named file, or from the terminal without echo.
 
 use super::codes;
 use crate::keyring::Ask;
@@ -9,16 +9,16 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Whom to ask.
+/// The source of passphrases.
 pub(crate) enum Passphrases {
-    /// Nobody: the passphrase is this.
+    /// The passphrase is already known; nobody is asked.
     Given(Zeroizing<String>),
-    /// Whoever sits at the terminal, whatever standard input and output are.
+    /// The user at the terminal, whatever standard input and output are.
     Terminal,
 }
 
 impl Passphrases {
-    /// The first line of a file, or the terminal.
+    /// Uses the first line of `file`, or else the terminal.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -42,7 +42,7 @@ impl Passphrases {
 
 impl Ask for Passphrases {
     fn tell(&self, message: &str) {
-        // Without a terminal there is nobody to tell.
+        // Without a terminal, nobody can read the message.
         let _ = terminal().and_then(|mut terminal| writeln!(terminal, "{message}"));
     }
 
@@ -70,7 +70,7 @@ fn asked(question: &str) -> io::Result<String> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// [`asked`], without what is typed being shown.
+/// Like [`asked`], but without echo.
 fn unseen(question: &str) -> io::Result<Zeroizing<String>> {
     let terminal = terminal()?;
     let before = tcgetattr(&terminal)?;
@@ -79,10 +79,10 @@ fn unseen(question: &str) -> io::Result<Zeroizing<String>> {
     silent.local_modes.insert(LocalModes::ECHONL);
     tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
     let line = asked(question);
-    // Whatever came of it, the terminal shows what is typed again.
+    // Restore the echo in any case.
     tcsetattr(&terminal, OptionalActions::Now, &before)?;
     line.map(Zeroizing::new)
 }
 
-/// Room for a whole line, lest the secret be left behind in smaller buffers as it grows.
+/// Capacity for a whole line: a buffer that grew would leave copies of the secret in freed memory.
 const LONGEST: usize = 4096;

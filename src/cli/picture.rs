@@ -1,15 +1,15 @@
-//! A line as a picture: its text, marks under the identifiers in it, and what they are.
+//! Draws a line as a picture: its text, marks under the identifiers in it, and what they are.
 //!
-//! A line is hostile bytes. What a terminal would act on, or would not show, is spelt out: `\n`, `\x1b`,
-//! `\xff`, `\u{202e}`. Rows without a mark are left out, all but the first, so that a line of megabytes
-//! gives a picture of a few rows; the work is linear and the memory that of one row.
+//! A line is untrusted bytes. Whatever a terminal would act on or would not show is escaped: `\n`, `\x1b`,
+//! `\xff`, `\u{202e}`. Rows without a mark are left out, except the first, so that a line of megabytes gives
+//! a picture of a few rows. The work is linear, and the memory that of one row.
 
 use crate::jobs::explain::Mark;
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write as _;
 use unicode_width::UnicodeWidthChar as _;
 
-/// The picture of `line`, `columns` wide, with `marks` sorted and disjoint.
+/// Draws `line`, `columns` wide, with `marks`, which must be sorted and disjoint.
 pub(crate) fn draw(line: &[u8], marks: &[Mark], columns: usize) -> String {
     let columns = columns.saturating_sub(INDENT.len()).max(NARROWEST);
     let mut picture =
@@ -31,19 +31,19 @@ pub(crate) fn draw(line: &[u8], marks: &[Mark], columns: usize) -> String {
 }
 
 struct Picture<'a> {
-    /// Those not yet behind the current place.
+    /// The marks that do not end before the current position.
     marks: &'a [Mark],
     columns: usize,
     row: Row,
     shown: String,
-    /// A row without a mark: shown if it is alone, for a note in its place would be as long.
+    /// A row without a mark. It is shown if it is the only one, because a note in its place would be as long.
     held: Option<Row>,
-    /// Bytes of rows left out since the last row shown, if there was more than one.
+    /// Bytes of the rows left out since the last shown row, if there was more than one.
     hidden: usize,
     rows: usize,
 }
 
-/// One row, while it fills.
+/// A row that is being filled.
 #[derive(Default)]
 struct Row {
     text: String,
@@ -52,14 +52,14 @@ struct Row {
     pieces: Vec<Piece>,
 }
 
-/// The part of a mark that lies in one row.
+/// The part of a mark in one row.
 struct Piece {
     column: usize,
     columns: usize,
-    /// Where it lies in the text of the row.
+    /// Its range in the text of the row.
     text: std::ops::Range<usize>,
     style: Style,
-    /// What it is; empty in the rows after the first.
+    /// The label of the mark; empty in all rows after the first.
     label: String,
 }
 
@@ -74,14 +74,14 @@ impl Glyph {
         Self { text, columns }
     }
 
-    /// A mark that starts with a combining character would have no column to stand under.
+    /// Escapes a character of width 0: a mark that starts with a combining character would have no column.
     fn with_width(self) -> Self {
         if self.columns > 0 { self } else { Self::spelt(self.text.escape_unicode().to_string()) }
     }
 }
 
 impl Picture<'_> {
-    /// Adds what stands at byte `offset` of the line, `bytes` long.
+    /// Adds the glyph at byte `offset` of the line, which stands for `bytes` bytes.
     fn put(&mut self, offset: usize, bytes: usize, glyph: Glyph) {
         while let [first, rest @ ..] = self.marks
             && first.end <= offset
@@ -128,7 +128,7 @@ impl Picture<'_> {
 }
 
 impl Row {
-    /// `mark` is the one that covers the glyph, and whether it starts there.
+    /// Adds a glyph. `mark` is the mark that covers the glyph, and whether it starts there.
     fn put(&mut self, glyph: &Glyph, bytes: usize, mark: Option<(&Mark, bool)>) {
         let start = self.text.len();
         self.text.push_str(&glyph.text);
@@ -172,7 +172,7 @@ impl Row {
         }
     }
 
-    /// Every label under the start of its mark, in the first line that has room for it.
+    /// Places each label under the start of its mark, in the first line with room for it.
     fn label_lines(&self, columns: usize) -> Vec<Vec<(usize, &Piece)>> {
         let mut lines: Vec<(usize, Vec<(usize, &Piece)>)> = Vec::new();
         for piece in self.pieces.iter().filter(|piece| !piece.label.is_empty()) {
@@ -190,7 +190,7 @@ impl Row {
     }
 }
 
-/// A line of texts, each at its column; the columns rise and nothing overlaps.
+/// Shows texts in one line, each at its column. The columns must increase, and the texts must not overlap.
 fn show_at(out: &mut String, texts: impl Iterator<Item = (usize, String, Style)>) {
     out.push_str(INDENT);
     let mut at = 0;
@@ -201,7 +201,7 @@ fn show_at(out: &mut String, texts: impl Iterator<Item = (usize, String, Style)>
     out.push('\n');
 }
 
-/// A character as it is shown, with the columns that takes.
+/// Returns the form in which a character is shown, with its width in columns.
 fn shown(character: char) -> Glyph {
     let steers = character.is_control() || FORMATTING.iter().any(|range| range.contains(&character));
     match character.width() {
@@ -224,8 +224,8 @@ fn style(kind: &str) -> Style {
     colour.on_default().bold()
 }
 
-/// Characters that have no glyph of their own, turn the text around or widen the character before (Unicode
-/// 16, category Cf, the line and paragraph separators, and the variation selectors).
+/// Characters that have no glyph of their own, reverse the text or widen the previous character (Unicode 16:
+/// category Cf, the line and paragraph separators, and the variation selectors).
 const FORMATTING: [std::ops::RangeInclusive<char>; 10] = [
     '\u{ad}'..='\u{ad}',
     '\u{600}'..='\u{605}',
@@ -241,7 +241,7 @@ const FORMATTING: [std::ops::RangeInclusive<char>; 10] = [
 
 const INDENT: &str = "  ";
 const LABEL_GAP: usize = 2;
-/// Narrower than the widest glyph (`\u{10ffff}`) no row would take it.
+/// A narrower row would have no room for the widest glyph (`\u{10ffff}`).
 const NARROWEST: usize = 20;
 const DIM: Style = Style::new().dimmed();
 

@@ -1,4 +1,4 @@
-//! What the process promises before it reads a line: no core dump, no panic message that quotes one.
+//! Process-wide precautions before any line is read: no core dump, and no panic message that quotes a line.
 
 use super::{codes, report};
 use crate::primitives::diag::Diagnostic;
@@ -10,18 +10,18 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Lets a file that may not grow any more (`ulimit -f`, `LimitFSIZE=`) be an error of that file, which is told and after which
-/// everything else is written to its end. The signal would end the process without a word.
+/// Turns a file size limit (`ulimit -f`, `LimitFSIZE=`) into an error of that file, which is reported and
+/// after which everything else is written to its end. The signal would end the process silently.
 pub(crate) fn outlive_file_limits() {
-    // What is not registered ends it, as before.
+    // If this fails, the signal ends the process as before.
     let _ = flag::register(SIGXFSZ, Arc::default());
 }
 
-/// Keeps memory, which holds lines in clear and secrets, off the disk; and keeps what a panic says, which
-/// may quote a line, off standard error.
+/// Keeps memory, which holds lines in clear and secrets, off the disk. Also keeps panic messages, which may
+/// quote a line, off standard error.
 ///
 /// # Errors
-/// If the operating system does not let core dumps be switched off.
+/// If the operating system does not allow core dumps to be disabled.
 pub(crate) fn harden() -> Result<(), Diagnostic> {
     std::panic::set_hook(Box::new(report::panicked));
     no_core_dumps().map_err(|error| {
@@ -31,32 +31,32 @@ pub(crate) fn harden() -> Result<(), Diagnostic> {
     })
 }
 
-/// Lets this process have as many descriptors as it may: each connection takes one, and the usual limit is 1024.
+/// Raises the limit on descriptors to its maximum: each connection takes one, and the usual limit is 1024.
 pub(crate) fn raise_descriptor_limit() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    // If it stays as it is, fewer connections are let in.
+    // If the limit stays as it is, fewer connections are accepted.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// How many of them peers may have: segments, vaults, spools, files that are followed and state need the others, or the first
-/// flood of connections would end the sidecar.
+/// Returns how many descriptors peers may use. Segments, vaults, spools, followed files and state need the
+/// rest; otherwise the first flood of connections would end the sidecar.
 pub(crate) fn descriptors_for_peers() -> usize {
     let limit = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let kept = (limit / 2).min(MOST_KEPT_DESCRIPTORS);
     usize::try_from(limit - kept).unwrap_or(usize::MAX)
 }
 
-/// Two for each of 64 open segments, one for each of 1024 files of a pattern, and some.
+/// Two for each of 64 open segments, one for each of 1024 files of a pattern, and some spare ones.
 const MOST_KEPT_DESCRIPTORS: u64 = 2048;
 
-/// The system user who runs this: the name of the real user id, or the id if it has none here.
+/// Returns the system user who runs this: the name of the real user id, or the id if it has no name here.
 pub(crate) fn user() -> String {
     let id = rustix::process::getuid().as_raw();
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     name_of(id, &accounts).unwrap_or_else(|| format!("uid {id}"))
 }
 
-/// passwd(5): `name:password:UID:...`
+/// Finds the name of a user id in `name:password:UID:...` (passwd(5)).
 fn name_of(id: u32, accounts: &str) -> Option<String> {
     let mut fields = accounts.lines().map(|line| line.split(':'));
     fields.find_map(|mut fields| {
@@ -65,14 +65,14 @@ fn name_of(id: u32, accounts: &str) -> Option<String> {
     })
 }
 
-/// Whether SIGINT or SIGTERM came. A second one has the signal's default effect.
+/// Returns a flag that is set when SIGINT or SIGTERM comes. A second signal has its default effect.
 ///
 /// # Errors
 /// If the handlers cannot be installed.
 pub(crate) fn interrupted() -> io::Result<Arc<AtomicBool>> {
     let seen = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
-        // The order matters: the default comes first and looks at `seen` before it is set.
+        // The order matters: the conditional default comes first, and checks `seen` before it is set.
         flag::register_conditional_default(signal, Arc::clone(&seen))?;
         flag::register(signal, Arc::clone(&seen))?;
     }
@@ -81,7 +81,7 @@ pub(crate) fn interrupted() -> io::Result<Arc<AtomicBool>> {
 
 fn no_core_dumps() -> Result<(), Errno> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    // core(5): when core dumps go to a program, RLIMIT_CORE is not enforced; only this stops them.
+    // core(5): RLIMIT_CORE is not enforced when core dumps go to a program; only this stops them.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     Ok(())

@@ -13,60 +13,60 @@ use std::panic::PanicHookInfo;
 
 pub(crate) use progress::{Counted, Progress};
 
-/// Prints for one run.
+/// Prints the output of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
     json: bool,
 }
 
-/// A line of a table.
+/// A row of a table.
 pub(crate) trait Row: Serialize {
-    /// The column heads.
+    /// The column headings.
     const HEADS: &[&str];
-    /// One cell a column.
+    /// Returns one cell per column.
     fn cells(&self) -> Vec<String>;
 }
 
-/// Why a command ended early.
+/// The reasons why a command ended early.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// It could not go on.
+    /// The command could not continue.
     Because(Box<Diagnostic>),
-    /// The reader of standard output has gone: a clean end.
+    /// The reader of standard output is gone, which counts as a clean end.
     StdoutClosed,
 }
 
-/// How grave a message is.
+/// The severity of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
     /// The command could not do it.
     Error,
-    /// It did, but somebody should know.
+    /// The command succeeded, but somebody should know about this.
     Warning,
 }
 
 impl Report {
-    /// With `json`, everything is JSON lines.
+    /// Creates a report; with `json`, all output is JSON lines.
     pub(crate) fn new(json: bool) -> Self {
         Self { json }
     }
 
-    /// Whether everything is JSON lines.
+    /// Returns whether all output is JSON lines.
     pub(crate) fn is_json(self) -> bool {
         self.json
     }
 
-    /// Says that the command could not do it.
+    /// Prints an error.
     pub(crate) fn error(self, diagnostic: &Diagnostic) {
         self.message(Level::Error, diagnostic);
     }
 
-    /// Says something that somebody should know.
+    /// Prints a warning.
     pub(crate) fn warning(self, diagnostic: &Diagnostic) {
         self.message(Level::Warning, diagnostic);
     }
 
-    /// A word by the way.
+    /// Prints a note.
     pub(crate) fn note(self, text: &str) {
         to_stderr(&if self.json {
             note_line(text)
@@ -75,15 +75,15 @@ impl Report {
         });
     }
 
-    /// A line that belongs to standard error as it is: `--stats json`.
+    /// Prints a line to standard error as it is: `--stats json`.
     pub(crate) fn stats(self, line: &str) {
         to_stderr(&format!("{line}\n"));
     }
 
-    /// A table, or a JSON line for each of its rows.
+    /// Prints a table, or one JSON line per row.
     ///
     /// # Errors
-    /// If standard output does not take it.
+    /// If standard output cannot be written.
     pub(crate) fn table<R: Row>(self, rows: &[R]) -> Result<(), Stop> {
         if self.json {
             return rows.iter().try_for_each(|row| self.value(row));
@@ -91,7 +91,7 @@ impl Report {
         if rows.is_empty() { Ok(()) } else { self.text(&table_text(rows)) }
     }
 
-    /// How wide text may be on standard output.
+    /// Returns the width of text on standard output, in columns.
     pub(crate) fn columns(self) -> usize {
         rustix::termios::tcgetwinsize(io::stdout()).map_or(WIDTH, |size| match size.ws_col {
             0 => WIDTH,
@@ -99,29 +99,29 @@ impl Report {
         })
     }
 
-    /// One line of JSON.
+    /// Prints one line of JSON.
     ///
     /// # Errors
-    /// If standard output does not take it.
+    /// If standard output cannot be written.
     pub(crate) fn value(self, value: &impl Serialize) -> Result<(), Stop> {
         let mut line = serde_json::to_vec(value).map_err(io::Error::from)?;
         line.push(b'\n');
         self.bytes(&line)
     }
 
-    /// Text, whose colours are taken out unless standard output is a terminal.
+    /// Prints text, without colours unless standard output is a terminal.
     ///
     /// # Errors
-    /// If standard output does not take it.
+    /// If standard output cannot be written.
     pub(crate) fn text(self, text: &str) -> Result<(), Stop> {
         let mut stdout = anstream::stdout().lock();
         Ok(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())?)
     }
 
-    /// Bytes as they are.
+    /// Prints bytes as they are.
     ///
     /// # Errors
-    /// If standard output does not take them.
+    /// If standard output cannot be written.
     pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), Stop> {
         let mut stdout = io::stdout().lock();
         Ok(stdout.write_all(bytes).and_then(|()| stdout.flush())?)
@@ -133,8 +133,7 @@ impl Report {
     }
 }
 
-/// Says where the program found itself to be wrong, and nothing else: the payload of a panic may quote a
-/// log line.
+/// Prints where the program panicked and nothing else, because the payload of a panic may quote a log line.
 pub(crate) fn panicked(info: &PanicHookInfo<'_>) {
     let place = info.location().map(|place| format!("{}:{}:{}", place.file(), place.line(), place.column()));
     let mut diagnostic = Diagnostic::new(&codes::BUG, "this is a bug in oubliette: it has stopped itself")
@@ -151,7 +150,7 @@ impl From<Diagnostic> for Stop {
 }
 
 impl From<io::Error> for Stop {
-    /// Errors of standard output only; those of files say which file.
+    /// Only for errors of standard output; errors of files must name the file.
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::StdoutClosed;
@@ -163,7 +162,7 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// `1 line`, `2 lines`; `2 entries`, for things in `ry`.
+/// Formats a count: `1 line`, `2 lines`; `2 entries` for things that end in `ry`.
 pub(crate) fn counted(count: u64, thing: &str) -> String {
     match thing.strip_suffix("ry") {
         _ if count == 1 => format!("{count} {thing}"),
@@ -172,14 +171,14 @@ pub(crate) fn counted(count: u64, thing: &str) -> String {
     }
 }
 
-/// The message as people read it.
+/// Formats the message for people.
 fn message_text(level: Level, diagnostic: &Diagnostic) -> String {
     let (style, name) = level.shown();
     let mut text = format!("{style}{name}[{}]{style:#}: {}\n", diagnostic.code.id, Plain(&diagnostic.what));
     for (label, detail) in [("where:", &diagnostic.place), ("why:", &diagnostic.why)] {
         for (number, line) in detail.iter().flat_map(|detail| detail.trim_end().lines()).enumerate() {
             let label = if number == 0 { label } else { "" };
-            // A caret under a quoted line stays under its place: all lines start in one column.
+            // All lines start in one column, so that a caret under a quoted line points to the right place.
             text.push_str(format!("  {label:<6} {}", Plain(line)).trim_end());
             text.push('\n');
         }
@@ -203,7 +202,7 @@ fn json_line(level: Level, diagnostic: &Diagnostic) -> String {
     format!("{message}\n")
 }
 
-/// A note has the members of a message, so that whoever reads one reads all.
+/// Formats a note with the members of a message, so that a program that reads messages can read notes.
 fn note_line(text: &str) -> String {
     let nothing = serde_json::Value::Null;
     let note = json!({
@@ -234,12 +233,12 @@ fn table_line(cells: &[String], widths: &[usize]) -> String {
     padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }
 
-/// There is nobody left to tell when standard error does not take a message.
+/// Writes to standard error. If that fails, there is nowhere to report it.
 fn to_stderr(text: &str) {
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Text without control characters: a file name cannot steer the terminal.
+/// Text without control characters, so that a file name cannot control the terminal.
 struct Plain<'a>(&'a str);
 
 impl std::fmt::Display for Plain<'_> {
@@ -260,7 +259,7 @@ impl Level {
     }
 }
 
-/// Where there is no terminal.
+/// The width if there is no terminal.
 const WIDTH: usize = 100;
 const NOTE: Style = AnsiColor::Green.on_default();
 const HINT: Style = AnsiColor::Cyan.on_default();

@@ -1,14 +1,14 @@
-//! What systemd is told (sd_notify(3)). Without systemd nobody listens, and nothing happens.
+//! Notifies systemd (sd_notify(3)). Without systemd, nothing happens.
 
 use sd_notify::NotifyState;
 use std::time::Duration;
 
-/// Inputs are open.
+/// Notifies that inputs are open.
 pub(crate) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// Configuration and rules are loaded again; [`ready`] comes after it.
+/// Notifies that configuration and rules are being loaded again; [`ready`] must follow.
 pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -16,23 +16,23 @@ pub(crate) fn reloading() {
     }
 }
 
-/// Nothing more is taken.
+/// Notifies that nothing more is accepted.
 pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Everything goes on.
+/// Notifies the watchdog that the service is alive.
 pub(crate) fn alive() {
     tell(&[NotifyState::Watchdog]);
 }
 
-/// How long systemd waits for [`alive`] before it restarts the service; `None` if it does not.
+/// Returns how long systemd waits for [`alive`] before it restarts the service; `None` if it has no watchdog.
 pub(crate) fn watchdog() -> Option<Duration> {
     let mut microseconds = 0;
     sd_notify::watchdog_enabled(false, &mut microseconds).then(|| Duration::from_micros(microseconds))
 }
 
 fn tell(state: &[NotifyState<'_>]) {
-    // A service manager that cannot be told finds out by itself.
+    // A service manager that cannot be notified detects the state by itself.
     let _ = sd_notify::notify(false, state);
 }

@@ -1,7 +1,7 @@
-//! What was meant: the command line, the environment and the configuration file together.
+//! The settings of a run: command line, environment and configuration file together.
 //!
-//! An option beats the environment, which beats the configuration file, which beats the default. (The
-//! environment comes in with the options: `clap` reads it where the option is not typed.)
+//! An option takes precedence over the environment, the environment over the configuration file, and that
+//! over the default. (The environment arrives with the options: `clap` reads it if the option is not given.)
 
 use super::args::{Common, EpochName, EscrowName, Reading, Stats, Tag, TokenShape, Tokens};
 use super::codes;
@@ -28,66 +28,66 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What a run goes by.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Where secrets and quarantine live.
+    /// The directory of secrets and quarantine.
     pub(crate) state_dir: PathBuf,
-    /// The configuration file, whether it exists or not.
+    /// The path of the configuration file, whether it exists or not.
     pub(crate) config_path: PathBuf,
     /// The one secret to use instead of epoch secrets.
     pub(crate) key_file: Option<KeyFile>,
-    /// Directory of more rules.
+    /// The directory of further rules.
     pub(crate) rules: Option<PathBuf>,
-    /// Whose tokens.
+    /// The tenant whose tokens are made.
     pub(crate) tenant: String,
-    /// Who said so: whoever names a tenant searches for no other one's lines.
+    /// How the tenant was named: if a user names one, searches find no lines of other tenants.
     pub(crate) tenant_named: Named,
-    /// Where epoch secrets must come from, if the configuration says so.
+    /// The source that epoch secrets must have, if the configuration requires one.
     pub(crate) source: Option<SourceName>,
     /// age recipients to whom every epoch secret is wrapped.
     pub(crate) recipients: Vec<String>,
-    /// How long tokens hold; `Fixed` whenever there is a key file.
+    /// How long an epoch lasts; `Fixed` whenever there is a key file.
     pub(crate) epoch: EpochLength,
-    /// Form of tokens.
+    /// The form of tokens.
     pub(crate) token_shape: TokenShape,
-    /// Zone of legal days; that of the retention rules if there is none.
+    /// The zone of legal days; `None` for that of the retention rules.
     pub(crate) zone: Option<TimeZone>,
-    /// Zone of times that state none; the legal zone if there is none.
+    /// The zone of times that state none; `None` for the legal zone.
     pub(crate) source_zone: Option<TimeZone>,
-    /// Where the present comes from.
+    /// The clock that gives the current time.
     pub(crate) clock: Clock,
     /// Whether and how counts are printed at the end.
     pub(crate) stats: Option<Stats>,
-    /// The one format of all lines.
+    /// The format of all lines, if there is only one.
     pub(crate) format: Option<Format>,
-    /// More kinds to find.
+    /// Further kinds to find.
     pub(crate) also: Vec<String>,
-    /// Networks left in clear.
+    /// Networks whose addresses stay in clear.
     pub(crate) keep: Vec<IpNet>,
-    /// Whether tokens and tags of the input are left as they are.
+    /// Whether tokens and tags in the input are kept as they are.
     pub(crate) trust_upstream: bool,
-    /// Form of tags.
+    /// The form of tags.
     pub(crate) tag: Tag,
-    /// Whether every past time is believed.
+    /// Whether any past time is accepted.
     pub(crate) backfill: bool,
-    /// Longest line.
+    /// The longest line, in bytes.
     pub(crate) max_line_bytes: usize,
-    /// Directory of the archive, for what looks after one.
+    /// The directory of the archive, for commands that maintain one.
     pub(crate) archive: Option<PathBuf>,
-    /// Directory of vaults, if not beside the archive.
+    /// The directory of vaults, if it is not next to the archive.
     pub(crate) vault: Option<PathBuf>,
-    /// When archived lines are made durable.
+    /// When archived lines are synced.
     pub(crate) sync: Option<SyncPolicy>,
-    /// Name of this machine in an archive.
+    /// The name of this machine in an archive.
     pub(crate) node: Option<NodeName>,
-    /// What becomes of originals in an archive.
+    /// What happens to originals in an archive.
     pub(crate) escrow: Option<EscrowName>,
-    /// The sidecar.
+    /// The settings of the sidecar.
     pub(crate) serve: Serve,
 }
 
-/// What of the user's surroundings decides where state lives.
+/// The parts of the user's environment that decide where state is kept.
 #[derive(Clone, Debug, Default)]
 struct Surroundings {
     /// Whether the user is root.
@@ -99,32 +99,32 @@ struct Surroundings {
 }
 
 impl Settings {
-    /// The archive that is looked after if none is named: that of the configuration, or that of its `[serve]`.
+    /// Returns the archive to use if none is named: that of the configuration, or that of its `[serve]`.
     pub(crate) fn archive(&self) -> Option<PathBuf> {
         let archive = self.archive.as_ref().or(self.serve.archive.as_ref())?;
         Some(if is_remote(archive) { archive.clone() } else { self.beside_config(archive) })
     }
 
-    /// A path of the configuration, which is relative to that.
+    /// Resolves a path in the configuration, which is relative to the configuration file.
     pub(crate) fn beside_config(&self, path: &Path) -> PathBuf {
         self.config_path.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    /// Where a file that the configuration names lies; what systemd loaded may be such a file.
+    /// Resolves a file that the configuration names, which may be a credential that systemd loaded.
     pub(crate) fn named_file(&self, path: &Path) -> PathBuf {
         credential(path).unwrap_or_else(|| self.beside_config(path))
     }
 
-    /// Whose lines a search is for.
+    /// Returns the tenant to which searches are limited, and how it was named.
     pub(crate) fn tenancy(&self) -> Tenancy {
         Tenancy { tenant: self.tenant.clone(), named: self.tenant_named }
     }
 
-    /// Settings of a command that has `reading` and `tokens` options (or their defaults).
+    /// Combines the settings of a command that has `reading` and `tokens` options (or their defaults).
     ///
     /// # Errors
-    /// If the configuration does not load, options contradict each other, or there is no place for the
-    /// state directory.
+    /// If the configuration does not load, options contradict each other, or no place for the state directory
+    /// is known.
     pub(crate) fn new(common: &Common, reading: &Reading, tokens: &Tokens) -> Result<Self, Diagnostic> {
         let state_dir = state_dir(common, &Surroundings::of_process())?;
         let (config_path, config) = config(common, &state_dir)?;
@@ -181,7 +181,7 @@ impl Settings {
 }
 
 impl Settings {
-    /// The choices that decide how lines are read, rule files included.
+    /// Returns the choices that decide how lines are read, including rule files.
     ///
     /// # Errors
     /// If the rules directory cannot be read.
@@ -207,15 +207,15 @@ impl Settings {
         })
     }
 
-    /// The rule files of the rules directory.
+    /// Reads the rule files of the rules directory.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the directory cannot be read.
     pub(crate) fn rule_files(&self) -> Result<RuleFiles, Diagnostic> {
         self.rules.as_deref().map_or_else(|| Ok(RuleFiles::default()), RuleFiles::of_directory)
     }
 
-    /// The zone of legal days without compiling any rule.
+    /// Returns the zone of legal days, without compiling any rule.
     ///
     /// # Errors
     /// If the retention rules do not load.
@@ -226,7 +226,7 @@ impl Settings {
         }
     }
 
-    /// The retention rules, with the zone that was chosen if one was.
+    /// Loads the retention rules, with the zone from the settings if there is one.
     ///
     /// # Errors
     /// If they do not load.
@@ -236,20 +236,20 @@ impl Settings {
         Ok(RetentionRules { zone: self.zone.clone().unwrap_or(rules.zone), ..rules })
     }
 
-    /// What the ledger of this node is opened with.
+    /// Returns the settings with which the ledger of this node is opened.
     pub(crate) fn ledger(&self, storage: Arc<dyn Storage>, zone: TimeZone) -> ledger::Settings {
         let directory = self.state_dir.join(ledger::FOLDER);
         ledger::Settings { storage, directory, zone, who: process::user(), clock: self.clock }
     }
 
-    /// What a keyring is opened with.
+    /// Returns the settings with which a keyring is opened.
     pub(crate) fn keys(&self, zone: TimeZone) -> keyring::Settings {
         let source =
             self.key_file.clone().map_or(keyring::SecretSource::StateDir, keyring::SecretSource::KeyFile);
         keyring::Settings { directory: self.state_dir.clone(), source, length: self.epoch, zone }
     }
 
-    /// Shape of tokens.
+    /// Returns the shape of tokens.
     pub(crate) fn shape(&self) -> pseudonym::TokenShape {
         match self.token_shape {
             TokenShape::Native => pseudonym::TokenShape::Native,
@@ -287,7 +287,8 @@ fn state_dir(common: &Common, surroundings: &Surroundings) -> Result<PathBuf, Di
     })
 }
 
-/// The configuration and its path. A file that was named must exist; the default one need not.
+/// Loads the configuration and returns its path with it. A file that was named must exist; the default one
+/// need not.
 fn config(common: &Common, state_dir: &Path) -> Result<(PathBuf, Config), Diagnostic> {
     let named = common.config.clone();
     let path = named.clone().unwrap_or_else(|| state_dir.join("config.toml"));
@@ -299,7 +300,7 @@ fn config(common: &Common, state_dir: &Path) -> Result<(PathBuf, Config), Diagno
     Ok((path, config))
 }
 
-/// A key file is one secret for ever, so a typed epoch of another length cannot hold.
+/// Returns the epoch length. A key file is one secret for ever, so it excludes `--epoch` with another length.
 fn epoch(
     key_file: bool,
     typed: Option<EpochName>,
@@ -324,7 +325,7 @@ fn pick<T: Written>(typed: Option<T::Value>, config: Option<Typed<T>>, default: 
     typed.or(config.map(|Typed(value)| value)).unwrap_or(default)
 }
 
-/// A list that is typed replaces that of the configuration: what is typed is all that holds.
+/// Returns a list from the command line, which replaces that of the configuration entirely.
 fn list<T: Written>(typed: Option<Vec<T::Value>>, config: Option<Vec<Typed<T>>>) -> Vec<T::Value> {
     let configured = || config.unwrap_or_default().into_iter().map(|Typed(value)| value).collect();
     typed.unwrap_or_else(configured)

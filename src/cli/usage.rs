@@ -1,7 +1,7 @@
-//! Command lines that are not understood, as messages in our form.
+//! Messages in our own form for command lines that are not understood.
 //!
-//! `clap` would quote the values that were typed. A value may be an identifier (`oubliette token ...`), and
-//! messages end up in logs; so only names of options, never values, are repeated.
+//! `clap` would quote the values of the command line. A value may be an identifier (`oubliette token ...`),
+//! and messages end up in logs, so we repeat only names of options, never values.
 
 use super::args::{Command, CommandLine, FleetCommand, HoldCommand};
 use super::codes;
@@ -12,7 +12,7 @@ use clap::{CommandFactory as _, Error};
 use std::error::Error as _;
 use std::ffi::OsString;
 
-/// What is wrong with the command line, of which `typed` are the words.
+/// Describes what is wrong with the command line; `typed` are its words.
 pub(crate) fn diagnostic(error: &Error, typed: impl Iterator<Item = OsString>) -> Diagnostic {
     let option = text(error, ContextKind::InvalidArg).filter(|name| name.starts_with(['-', '<', '[']));
     let what = match (error.kind(), &option) {
@@ -46,8 +46,8 @@ pub(crate) fn diagnostic(error: &Error, typed: impl Iterator<Item = OsString>) -
     diagnostic
 }
 
-/// Says that a tenant changes nothing where all tenants' is shown or changed: somebody could believe that it is only one's.
-/// The option is common to all commands, so it is not refused.
+/// Notes that `--tenant` has no effect on a command that shows or changes the data of all tenants: a user
+/// could believe that it is limited to one. The option is common to all commands, so it is not refused.
 pub(crate) fn tell_useless_tenant(report: Report, line: &CommandLine) {
     if line.common.tenant.is_some() && !goes_by_tenant(&line.command) {
         report.note(
@@ -56,10 +56,11 @@ pub(crate) fn tell_useless_tenant(report: Report, line: &CommandLine) {
     }
 }
 
-/// Refuses `--stats` where no lines are counted: who waits for the counts would wait for ever.
+/// Refuses `--stats` on a command that counts no lines: a program that waits for the counts would wait for
+/// ever.
 ///
 /// # Errors
-/// C01, before anything is done.
+/// C01, before the command has done anything.
 pub(crate) fn refuse_useless_stats(line: &CommandLine) -> Result<(), Diagnostic> {
     let counts_lines = matches!(
         line.command,
@@ -101,11 +102,12 @@ fn why(error: &Error) -> Option<String> {
     if let Some(valid) = text(error, ContextKind::ValidValue).filter(|valid| !valid.is_empty()) {
         return Some(format!("it is one of: {valid}"));
     }
-    // Our own parsers say what form they expect; none of them quotes what it got.
+    // Our own parsers state the expected form, and never quote the value.
     error.source().map(ToString::to_string)
 }
 
-/// The command that was typed. `clap` knows it of some errors only, and the help of all commands together has few options.
+/// Returns the name of the command. `clap` reports it only for some errors, and the help common to all
+/// commands lists few options.
 fn command_of(typed: impl Iterator<Item = OsString>) -> String {
     let (mut command, mut names) = (CommandLine::command(), vec!["oubliette".to_owned()]);
     for word in typed {
@@ -127,7 +129,7 @@ fn hint(error: &Error, command: &str) -> String {
     }
 }
 
-/// `--keep` of `--keep=10.0.0.0`.
+/// Returns `--keep` for `--keep=10.0.0.0`.
 fn name_only(option: &str) -> &str {
     option.split_once('=').map_or(option, |(name, _)| name)
 }

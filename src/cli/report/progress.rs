@@ -1,4 +1,4 @@
-//! Progress bars: over an input file, and over files that are read here and there.
+//! Progress bars for an input file, and for files that are read in part.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 /// A bar that follows how far a file has been read, until it is dropped.
 ///
-/// It watches the position of the file and not the pipeline, which thus need not know of it: a duplicate of
-/// a descriptor shares its position (dup(2)).
+/// It watches the position of the file, so the pipeline need not know about it: a duplicated descriptor
+/// shares its position (dup(2)).
 #[derive(Debug)]
 pub(crate) struct Progress {
     /// Dropped to end the thread.
@@ -19,7 +19,8 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// A bar for `input`, if it is a regular file, and a person sees standard error and not the data.
+    /// Creates a bar for `input` if that is a regular file, standard error is a terminal and standard output
+    /// is not.
     pub(crate) fn of(input: &File) -> Option<Self> {
         let watched = io::stderr().is_terminal() && !io::stdout().is_terminal();
         let metadata = input.metadata().ok().filter(|metadata| watched && metadata.is_file())?;
@@ -39,12 +40,12 @@ impl Progress {
     }
 }
 
-/// A bar that is told how many bytes are done.
+/// A bar that the caller advances by the number of bytes done.
 #[derive(Debug)]
 pub(crate) struct Counted(Option<ProgressBar>);
 
 impl Counted {
-    /// A bar for so many bytes, if a person sees standard error.
+    /// Creates a bar for `bytes` bytes, if standard error is a terminal.
     pub(crate) fn of(bytes: u64) -> Self {
         let style = ProgressStyle::with_template(TEMPLATE).ok().filter(|_| io::stderr().is_terminal());
         Self(style.map(|style| {
@@ -54,7 +55,7 @@ impl Counted {
         }))
     }
 
-    /// The same with a note in it, where the data goes elsewhere.
+    /// Creates a bar with a note, unless standard output is a terminal.
     pub(crate) fn with_note(bytes: u64, note: &str) -> Self {
         if io::stdout().is_terminal() {
             return Self(None);
@@ -69,7 +70,7 @@ impl Counted {
         counted
     }
 
-    /// So many bytes more are done.
+    /// Advances the bar by `bytes`.
     pub(crate) fn add(&self, bytes: u64) {
         self.0.iter().for_each(|bar| bar.inc(bytes));
     }
@@ -85,7 +86,7 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.end.take();
         if let Some(thread) = self.thread.take() {
-            // A bar that failed is not worth a word.
+            // A bar that failed is not worth a message.
             let _ = thread.join();
         }
     }
