@@ -1,4 +1,5 @@
-//! The house rules that a compiler does not check: who may import whom, and what every file must have.
+//! The house rules that a compiler does not check: which modules may import which, and what every file must
+//! have.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -6,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The layers, from left to right. Imports go to the right only; modules of one layer do not know each
+/// The layers, from left to right. Imports go to the right only; modules of one layer must not import each
 /// other.
 const LAYERS: &[&[&str]] = &[
     &["main"],
@@ -34,7 +35,7 @@ const LAYERS: &[&[&str]] = &[
     &["primitives"],
 ];
 
-/// Edges within a layer that are allowed: who, to what, why.
+/// Edges within a layer that are allowed: from, to, and the reason.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("keyring", "pseudonym::epoch", "a secret belongs to an epoch"),
     ("quarantine", "pseudonym::epoch", "a quarantined line is named under the keys of an epoch"),
@@ -140,7 +141,7 @@ fn pages_that_are_named_exist() {
             }
         }
     }
-    // What `explain CODE` names.
+    // The pages named by `explain CODE`.
     for (path, text) in sources("src", "rs") {
         let names = text.match_indices("docs/").filter_map(|(at, _)| text[at..].split_once(".md"));
         let names = names.map(|(name, _)| format!("{name}.md")).filter(|name| !name.contains([' ', '\n']));
@@ -195,7 +196,7 @@ fn wrong_edges_are_seen() {
     );
 }
 
-/// Whether a module of `from` may name `import`, a path without `crate::`.
+/// Returns whether a module of `from` may import `import`, a path without `crate::`.
 fn allowed(from: &str, import: &str) -> bool {
     let to = import.split("::").next().unwrap_or_default();
     let layer = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));
@@ -207,7 +208,8 @@ fn allowed(from: &str, import: &str) -> bool {
         || matches!((layer(from), layer(to)), (Some(from), Some(to)) if from < to)
 }
 
-/// Every path that starts with `crate::` outside comments, groups taken apart, without `crate::`, sorted.
+/// Returns every path outside comments that starts with `crate::`, with groups expanded, without `crate::`,
+/// sorted.
 fn imports(text: &str) -> Vec<String> {
     let code: String = text.lines().filter(|line| !is_comment(line)).collect::<Vec<_>>().join("\n");
     let mut paths = Vec::new();
@@ -222,7 +224,7 @@ fn imports(text: &str) -> Vec<String> {
     paths
 }
 
-/// Adds the paths that `text` starts with, each after `prefix`; returns what comes after them.
+/// Adds the paths that `text` starts with, each after `prefix`. Returns what follows them.
 fn expand<'t>(prefix: &str, text: &'t str, paths: &mut Vec<String>) -> &'t str {
     let is_path = |character: char| character.is_alphanumeric() || "_:".contains(character);
     let end = text.find(|character| !is_path(character)).unwrap_or(text.len());
@@ -237,7 +239,8 @@ fn expand<'t>(prefix: &str, text: &'t str, paths: &mut Vec<String>) -> &'t str {
         && !next.is_empty()
     {
         let after = expand(&path, next, paths);
-        // `as name` and `*` carry no path; whatever else is not understood is passed over, not looped on.
+        // `as name` and `*` carry no path; anything else that is not understood is skipped rather than looped
+        // on.
         let skip = after.find([',', '}']).unwrap_or(after.len());
         rest = &after[skip..];
     }
@@ -248,13 +251,13 @@ fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with("//")
 }
 
-/// `detect` of `src/detect/account.rs` and of `src/detect.rs`.
+/// Returns `detect` for `src/detect/account.rs` and for `src/detect.rs`.
 fn module_of(path: &Path) -> Option<String> {
     let first = path.strip_prefix("src").ok()?.components().next()?;
     Some(Path::new(first.as_os_str()).file_stem()?.to_string_lossy().into_owned())
 }
 
-/// Every page of the repository, and its text.
+/// Returns every page of the repository with its text.
 fn pages() -> BTreeMap<PathBuf, String> {
     let mut pages = BTreeMap::new();
     for name in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
@@ -266,7 +269,7 @@ fn pages() -> BTreeMap<PathBuf, String> {
     pages
 }
 
-/// The anchors of a page, as its readers make them of its headings.
+/// Returns the anchors of a page, as renderers derive them from its headings.
 fn anchors(page: &Path) -> Vec<String> {
     let text = fs::read_to_string(page).unwrap();
     let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#'));
@@ -277,13 +280,13 @@ fn anchors(page: &Path) -> Vec<String> {
     headings.map(letters).collect()
 }
 
-/// Files of Rust that `is_wrong`.
+/// Returns the Rust files for which `is_wrong` holds.
 fn files(folders: &[&str], is_wrong: impl Fn(&Path, &str) -> bool) -> Vec<PathBuf> {
     let all = folders.iter().flat_map(|folder| sources(folder, "rs"));
     all.filter(|(path, text)| is_wrong(path, text)).map(|(path, _)| path).collect()
 }
 
-/// The files below `folder` with this extension and their texts.
+/// Returns the files below `folder` with this extension, with their texts.
 fn sources(folder: &str, extension: &str) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![PathBuf::from(folder)];

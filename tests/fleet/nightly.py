@@ -133,13 +133,13 @@ with ends:
     brokers, processes = kafka_up()
     print("ok: three brokers, Ceph", flush=True)
 
-    # A bucket with versions: Ceph 16 ignores the condition there, and workers refuse it.
+    # A bucket with versions: Ceph 16 ignores the condition there, so workers refuse such a bucket.
     archive = ["archive", "--kafka", brokers, "--topic", "logs=connection"]
     told = run(*archive, "--s3", "s3://locked/probe", *state, expected=2).stderr
     check("a bucket of Ceph with versions is refused", "error[F04]" in told, True)
     check("a bucket of Ceph with versions: nothing left", versions("locked"), [])
 
-    # Every record once, while a broker is killed and workers abort and hang.
+    # Every record exactly once, while a broker is killed and workers abort and hang.
     test = subprocess.Popen(
         [exactly_once], stdout=subprocess.PIPE, text=True, env={**os.environ, "FLEET_BUCKET": "fleet", "FLEET_BROKERS": brokers}
     )
@@ -152,8 +152,8 @@ with ends:
             print("killed: a broker", flush=True)
     check("exactly once, a broker and workers killed", test.wait(), 0)
 
-    # The rules that oubliette prints are executed: a day of this gateway takes ten seconds. Those with a date in the past
-    # are due at once.
+    # The lifecycle rules printed by oubliette are executed: a day of this gateway takes ten seconds. Rules
+    # with a date in the past are due at once.
     lines = "".join(f"203.0.113.{n % 250} - - [23/Nov/2026:10:00:00 +0100] \"GET /{n} HTTP/1.1\" 200 5\n" for n in range(1000))
     run("filter", "--archive", str(work / "srv"), "--backfill", *NOW, *state, stdin=lines)
     for path in sorted((work / "srv/archive").rglob("*.log.zst")):
@@ -165,7 +165,7 @@ with ends:
     until("the lifecycle", 120, lambda: not any("2025-01-02" in key for key in listed()))
     check("lifecycle: what has not expired stays", len(listed()), 1)
 
-    # A legal hold: purge stops at it and says so, and goes on when it has ended.
+    # A legal hold: the purge stops at it and reports it, and continues once it has ended.
     for path in sorted((work / "srv").rglob("*")):
         if path.is_file():
             s3.upload_file(str(path), "locked", f"case/{path.relative_to(work / 'srv')}")

@@ -14,7 +14,7 @@ conf = SparkConf().setMaster("local-cluster[2,1,512]").setAppName("batch")
 conf.set("spark.executor.memory", "512m").set("spark.ui.enabled", "false")
 context = SparkContext(conf=conf)
 context.setLogLevel("ERROR")
-# Without checkCode a process that fails, or never starts, is an empty result.
+# Without checkCode, a process that fails or never starts counts as an empty result.
 manifest = context.parallelize(paths, len(paths) // 3).pipe(command, checkCode=True).collect()
 context.stop()
 print("\n".join(manifest))

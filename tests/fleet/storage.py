@@ -90,7 +90,7 @@ def log(days, lines):
     )
 
 
-# An archive of three days, made on a disk and copied.
+# An archive of three days, written to a disk and copied.
 LINES = 60_000
 for bucket in ("logs", "desk", "vaults", "nodes", "old", "new", "fleet"):
     s3.create_bucket(Bucket=bucket)
@@ -113,7 +113,7 @@ upload(work / "srv", "logs", "fleet")
 segments = [key for key in keys("logs", "fleet/archive/") if key.endswith(".log.zst")]
 check("segments", len(segments), 3)
 
-# verify: everything is read, what was changed is found.
+# verify: reads everything, and finds what was changed.
 whole = json.loads(run("verify", "s3://logs/fleet", "--json", *state).stdout)
 check("verify", (whole["segments"], whole["lines"], whole["vaults"], whole["findings"]), (3, LINES, 3, []))
 check("verify, one segment", json.loads(run("verify", f"s3://logs/{segments[0]}", "--json", *state).stdout)["segments"], 1)
@@ -122,7 +122,7 @@ s3.put_object(Bucket="logs", Key=segments[0], Body=bytes_of[:100] + bytes([bytes
 check("verify, a byte changed", len(json.loads(run("verify", "s3://logs/fleet", "--json", *state, expected=1).stdout)["findings"]), 1)
 s3.put_object(Bucket="logs", Key=segments[0], Body=bytes_of)
 
-# Other readers: every line of every segment.
+# Other readers find every line of every segment.
 with open(work / "expected", "w", encoding="utf-8") as file:
     for key in segments:
         local = work / pathlib.Path(key).name
@@ -151,8 +151,9 @@ everything = statement("ClickHouse").replace(f"line LIKE '%{token}%' AND", "")
 rows = chdb.query(everything, "ArrowTable").to_pylist()
 check("ClickHouse", sorted((text(row["line"]) for row in rows), key=lambda row: row.encode()), expected)
 check("ClickHouse, by token", len(chdb.query(statement("ClickHouse"), "ArrowTable").to_pylist()), hits)
-# A cluster sends statements to its nodes by TCP, for which chDB opens no port: docs/fleet/search.md. So this one is planned and
-# not carried out, in a process of its own, for chDB takes one configuration.
+# A cluster sends statements to its nodes by TCP, for which chDB opens no port: docs/fleet/search.md. So this
+# statement is planned but not executed, in a process of its own, because chDB takes one configuration per
+# process.
 (work / "cluster.xml").write_text(
     "<clickhouse><remote_servers><default><shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard></default>"
     "</remote_servers></clickhouse>"
@@ -208,11 +209,11 @@ for key in segments:
         )["line"].to_pylist()
 check("pyarrow", sorted(rows, key=lambda row: row.encode()), expected)
 
-# A person's lines, by the clear identifier.
+# The lines of a person, by the clear identifier.
 found = run("replay", "--archive", "s3://logs/fleet", "--ip", "203.0.113.7", *NOW, *state).stdout
 check("replay", sorted(found.splitlines(), key=lambda row: row.encode()), [row for row in expected if token in row])
 
-# Vaults travel to a bucket of their own, once, and are as good there.
+# Vaults are copied to a bucket of their own, once, and work there as well.
 vaults = ["vaults", "--archive", str(work / "srv"), "s3://vaults/web1", *NOW, *state]
 check("vaults", len(run(*vaults, "--json").stdout.splitlines()), 3)
 check("vaults, again", run(*vaults, "--json").stdout, "")
@@ -220,7 +221,7 @@ check("vaults: for purge and lifecycle", len(keys("vaults", "web1/vault/expires=
 whole = json.loads(run("verify", "s3://logs/fleet", "--vault", "s3://vaults/web1/vault", "--json", *state).stdout)
 check("vaults: whole", (whole["vaults"], whole["findings"]), (3, []))
 
-# Holds, then the purge: old versions and marks of deletion go too.
+# Holds, then the purge: old versions and delete markers go too.
 hold = ["--archive", "s3://logs/fleet", "--case", "2027/0815"]
 run("hold", "add", *hold, "--until", "2026-11-29", *NOW, *state)
 run("purge", "--archive", "s3://logs/fleet", "--confirm-clock", "--now", "2027-11-23T23:00:00Z", *state)
@@ -231,7 +232,7 @@ events = [json.loads(line) for line in run("ledger", "show", "--json", *state).s
 check("purge: in the ledger", sum(event["event"] == "purge-done" for event in events), 3)
 check("verify after the purge", json.loads(run("verify", "s3://logs/fleet", "--json", *state).stdout)["findings"], [])
 
-# A person's request where the archive is a bucket: her lines go, in old versions as well.
+# A person's request with the archive in a bucket: her lines go, in old versions as well.
 desk = ["--state-dir", str(work / "desk-state")]
 run("init", *desk)
 tickets = "".join(
@@ -259,7 +260,7 @@ run("hold", "release", *hold, *identity[2:])
 check("subject erase: versions left", [versions("desk", key) for key in keys("desk")], [1, 1])
 check("subject erase: verify", json.loads(run("verify", "s3://desk/fleet", "--json", *desk).stdout)["findings"], [])
 
-# Rules that the server takes.
+# Lifecycle rules that the server accepts.
 rules = json.loads(run("lifecycle", "s3://logs/fleet", *NOW, *state).stdout)
 s3.put_bucket_lifecycle_configuration(Bucket="logs", LifecycleConfiguration=rules)
 check("lifecycle", len(s3.get_bucket_lifecycle_configuration(Bucket="logs")["Rules"]), len(rules["Rules"]))
@@ -323,7 +324,8 @@ lines = "".join(f'203.0.113.{n % 250} - - [{now}] "GET /{n} HTTP/1.1" 200 5\n' f
 (work / "node.log").write_text(lines)
 run("filter", *state, "-o", str(work / "connection.log"), str(work / "node.log"))
 
-# Two more nodes, each with an archive, vaults, and secrets of its own, wrapped to the custodian. Every line has two people.
+# Two more nodes, each with an archive, vaults, and secrets of its own, wrapped to the custodian. Every line
+# has two people.
 custodian = work / "web1-state/escrow/identity-1.txt"
 today = datetime.datetime.now(datetime.timezone.utc)
 at = ["--now", today.strftime("%Y-%m-%dT%H:%M:%SZ")]
@@ -400,7 +402,7 @@ found = run("replay", "--archive", "s3://fleet/node", "--ip", "203.0.113.7", *st
 token = run("token", "203.0.113.7", *state).stdout.strip()
 check("node to bucket: by the clear identifier", (len(found), all(token in line for line in found)), (80, True))
 
-# Originals of what workers stored, from the vaults of the nodes.
+# Originals of the lines that workers stored, from the vaults of the nodes.
 asked = [word for who in node_lines.values() for word in ("--token", who[0])]
 near = [(today + datetime.timedelta(days=days)).strftime("%Y-%m-%d") for days in (-1, 1)]
 desk = [*at, "--state-dir", str(work / "custodian")]
@@ -454,7 +456,8 @@ check("subject affected: by tokens", sum(json.loads(row)["lines"] for row in peo
 page = json.loads(run("report", "--archive", "s3://fleet/node", "--json", "--out", "-", *desk).stdout)
 check("report", sum(kept["lines"] for kept in page["kept"]), NODE_LINES)
 
-# The same from the sidecar: a required output, so that a record is acknowledged when the brokers have it.
+# The same from the sidecar, with a required output, so that a record is acknowledged once the brokers have
+# it.
 listed = ", ".join(f'"{broker}"' for broker in brokers.split(","))
 (work / "serve.toml").write_text(
     f"""
@@ -491,7 +494,7 @@ check("sidecar to bucket: the sidecar's end", sidecar.wait(), 0)
 cluster.stdin.close()
 cluster.wait()
 
-# Every record once.
+# Every record exactly once.
 subprocess.run([exactly_once], check=True, env={**os.environ, "FLEET_BUCKET": "fleet"})
 server.stop()
 print("all good")

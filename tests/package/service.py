@@ -11,10 +11,10 @@ import subprocess
 import sys
 
 PATIENCE_SECONDS = 60
-# With a second argument, the system calls go to that file.
+# If there is a second argument, the system calls are written to that file.
 TRACER = ["strace", "-f", "-qq", "-o", sys.argv[2]] if len(sys.argv) > 2 else []
 LINE = b"<38>1 2026-11-26T10:00:00+01:00 web1 sshd 4242 - - Failed password for root from 203.0.113.7 port 57424 ssh2"
-# systemd says whom it watches, and a process is known only when it runs.
+# systemd names the process that it watches, whose id is known only once it runs.
 AS_THE_ONE_WATCHED = ["sh", "-c", 'WATCHDOG_PID=$$ exec "$@"', "sh"]
 
 

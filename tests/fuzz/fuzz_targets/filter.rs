@@ -1,5 +1,5 @@
-//! The whole filter on a block: nothing panics, every line comes out, and a second filter that trusts the
-//! first finds the tokens where they are.
+//! Filters a block with the whole filter: nothing panics, every line comes out, and a second filter that
+//! trusts the first finds the tokens where they are.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Every format parser, guessed and forced: offsets inside the line, the same answer for any history, and by
-//! the short ways as by the long ones.
+//! Runs every format parser, guessed and forced: offsets lie inside the line, the history does not matter,
+//! and the fast paths agree with the general parsers.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Any bytes from a peer: a RELP session, a PROXY header. Read without harm, the same however they are cut.
+//! Reads any bytes from a peer, as a RELP session and as a PROXY header: without harm, and with the same
+//! result however they are split.
 
 #![no_main]
 
@@ -7,7 +8,8 @@ use oubliette::input::framing::{Framer, Framing, Trailer};
 use oubliette::input::proxy_protocol::header_bytes;
 use oubliette::input::relp::{Decoder, Event};
 
-/// The records of a RELP session and their sizes, in order; the last one may be cut off.
+/// Returns the bytes of all records of a RELP session, the number of its events, and whether it ended with an
+/// error.
 fn relp(chunks: &mut dyn Iterator<Item = &[u8]>) -> (Vec<u8>, usize, bool) {
     let mut decoder = Decoder::new(64, 1000);
     let (mut bytes, mut long, mut count) = (Vec::new(), Vec::new(), 0);
@@ -37,7 +39,7 @@ fn relp(chunks: &mut dyn Iterator<Item = &[u8]>) -> (Vec<u8>, usize, bool) {
     (bytes, count, false)
 }
 
-/// The records of a stream of frames.
+/// Returns the number of records in a stream of frames.
 fn frames(chunks: &mut dyn Iterator<Item = &[u8]>) -> u64 {
     let framing = Framing { max_frame_bytes: 64, max_sealed_bytes: 1 << 20, trailer: Trailer::NulOrLf };
     let (mut framer, mut count) = (Framer::new(framing), 0);

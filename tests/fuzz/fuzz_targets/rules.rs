@@ -1,4 +1,4 @@
-//! Rule files of both kinds: whatever stands in them, they load or are refused.
+//! Loads any text as rule files of both kinds: they load or are refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Any bytes as a segment, a vault, a part that a crash left: read without harm, and a part is always recovered.
+//! Reads any bytes as a segment, a vault, and a part left by a crash: without harm, and a part is always
+//! recovered.
 
 #![no_main]
 

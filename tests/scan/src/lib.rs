@@ -1,4 +1,5 @@
-//! The scan, with the one file with `unsafe`, alone, so that other machines need not build the rest: `tests/scan/miri` and `tests/scan/arm64`.
+//! The scan alone, with the one file with `unsafe`, so that other machines need not build the rest: see
+//! `tests/scan/miri` and `tests/scan/arm64`.
 
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "who calls it is not here")]
 
