@@ -1,4 +1,4 @@
-//! The archive of a filter: opened before the first line is read, with all that can be refused.
+//! Opens the archive of a filter before the first line is read, and refuses then whatever must be refused.
 
 use super::filter::Ready;
 use crate::archive::Recovered;
@@ -12,27 +12,27 @@ use crate::primitives::storage::Storage;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What an archive needs besides what its filter goes by.
+/// What an archive needs besides the plan of its filter.
 pub struct Plan {
-    /// Where files are.
+    /// The storage of all files.
     pub storage: Arc<dyn Storage>,
     /// The archive and its vaults.
     pub tree: Tree,
-    /// This machine.
+    /// The name of this node.
     pub node: NodeName,
-    /// How it is written.
+    /// How the archive is written.
     pub options: Options,
-    /// Whether originals are dropped: nobody can undo that.
+    /// Whether originals are dropped, which nobody can undo.
     pub anonymised: bool,
-    /// Who seals segments.
+    /// Seals segments.
     pub sealer: Box<dyn Sealer>,
-    /// Who keeps shred keys.
+    /// Keeps shred keys.
     pub shred_keys: Box<dyn ShredKeys>,
-    /// Where the lines go as well.
+    /// An output that also gets the lines.
     pub tee: Option<Output<Descriptor>>,
 }
 
-/// Opens the archive for the lines of a filter; what a crash left is sealed. What became of that.
+/// Opens the archive for the lines of a filter, and seals what a crash left. Returns what was sealed.
 ///
 /// # Errors
 /// If nobody could open what is archived, or something that a crash left cannot be sealed.
@@ -61,7 +61,7 @@ pub fn open(ready: &Ready, plan: Plan) -> Result<(Archiver, Vec<Recovered>), Dia
     Ok((archiver, recovered))
 }
 
-/// What becomes of originals: decided before anything is written.
+/// Decides what becomes of originals, before anything is written.
 fn escrow(ready: &Ready, anonymised: bool) -> Result<Escrow, Diagnostic> {
     let recipients = ready.recipients()?;
     match (recipients, anonymised) {
@@ -117,7 +117,7 @@ References
   GDPR 4(5), recital 26; LCEN art. 6 V.",
 };
 
-/// A04: escrow and none at once.
+/// A04: escrow is switched off although there are recipients.
 pub static ANONYMISED: Code = Code {
     id: "A04",
     title: "escrow is switched off, and there are recipients",

@@ -8,17 +8,17 @@ use crate::rules::{self, RuleFile};
 /// What a check found.
 #[derive(Debug, Default)]
 pub struct CheckReport {
-    /// How many identifier rules there are.
+    /// The number of identifier rules.
     pub rules: usize,
-    /// How many retention classes there are.
+    /// The number of retention classes.
     pub classes: usize,
-    /// How many samples were run.
+    /// The number of samples run.
     pub samples: usize,
-    /// What needs somebody.
+    /// Problems that a person must solve.
     pub problems: Vec<Diagnostic>,
 }
 
-/// Checks the built-in rules together with these files; one replaces the built-in file of its name.
+/// Checks the built-in rules together with these files. A file replaces the built-in file of its name.
 #[must_use]
 pub fn run(identifiers: &[RuleFile], retention: &[RuleFile]) -> CheckReport {
     let mut report = CheckReport::default();
@@ -27,7 +27,7 @@ pub fn run(identifiers: &[RuleFile], retention: &[RuleFile]) -> CheckReport {
     report
 }
 
-/// What a rule file is about: its top-level keys tell.
+/// The contents of a rule file, as its top-level keys tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
     /// Rules that find identifiers.
@@ -38,14 +38,14 @@ pub enum About {
     Other,
 }
 
-/// What `text` is about.
+/// Returns what `text` contains.
 #[must_use]
 pub fn about(text: &str) -> About {
     match text.parse::<toml::Table>() {
         Ok(table) if table.contains_key("rule") => About::Identifiers,
         Ok(table) if table.contains_key("class") => About::Retention,
         Ok(_) => About::Other,
-        // Not TOML: the nearest thing to it that gives a message with a line.
+        // The text is not TOML. Guess what it should be, so that the message names a line.
         Err(_) if text.contains("[[rule") => About::Identifiers,
         Err(_) if text.contains("[class.") || text.contains("[[class.") => About::Retention,
         Err(_) => About::Other,
@@ -99,7 +99,7 @@ impl From<&rule_samples::Overlap> for Diagnostic {
     }
 }
 
-/// Samples are configuration: what stands in them may be shown.
+/// Lists findings in clear. Samples are configuration, so their contents may be shown.
 fn shown(findings: &[Expected]) -> String {
     if findings.is_empty() {
         return "nothing".to_owned();
@@ -108,7 +108,7 @@ fn shown(findings: &[Expected]) -> String {
     findings.collect::<Vec<_>>().join(", ")
 }
 
-/// A sample of an identifier rule failed.
+/// R05: a sample of an identifier rule that fails.
 pub static SAMPLE: Code = Code {
     id: "R05",
     title: "a sample of an identifier rule fails",
@@ -131,7 +131,7 @@ References
   ARCHITECTURE.md, \"Rules are data\"",
 };
 
-/// Two identifier rules overlap.
+/// R06: two identifier rules that overlap.
 pub static OVERLAP: Code = Code {
     id: "R06",
     title: "an identifier rule finds something in another rule's sample",
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_greedy_rule_overlaps() {
-        // `Invalid user alice from` is a sample of the sshd rules, which take just the name.
+        // `Invalid user alice from` is a sample of the sshd rules, which find only the name.
         let greedy = RULE.replace("[\"example login by \"]", "[\"Invalid user \"]");
         let greedy = greedy.replace("'example login by (?P<usr>\\S+)'", "'(?P<usr>Invalid) user '");
         let greedy = greedy.replace("example login by jean", "Invalid user").replace("TEXT", "Invalid");

@@ -1,4 +1,5 @@
-//! What is recognised in a line, and what follows from it. Needs no key, and quotes nothing of the line.
+//! Explains what is recognised in a line, and what follows from it. It needs no key, and quotes nothing of
+//! the line.
 
 use super::recognition::Recognition;
 use crate::detect::Scratch;
@@ -14,14 +15,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
-/// An identifier in a line, or a place where a forged tag is taken apart.
+/// An identifier in a line, or a place where a forged tag is broken up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mark {
-    /// Its first byte, counted from the start of the line.
+    /// The offset of the first byte, from the start of the line.
     pub start: usize,
-    /// One past its last byte.
+    /// The offset after the last byte.
     pub end: usize,
-    /// Its kind.
+    /// The kind of the identifier.
     pub kind: String,
     /// The rule that found it.
     pub rule: String,
@@ -36,33 +37,33 @@ pub struct Explanation {
     pub inner: Option<&'static str>,
     /// The time that the line states, as far as it does.
     pub time: Option<String>,
-    /// Its retention class.
+    /// The retention class of the line.
     pub class: String,
-    /// What that class holds; empty if the class is that of another oubliette.
+    /// What the class contains; empty if the class is from another oubliette.
     pub description: String,
     /// The legal basis of the class.
     pub basis: String,
-    /// Which clause of the class fits, from 1; `None` if it is the default class and none does.
+    /// The number of the clause of the class that matches, from 1; `None` for the default class if none does.
     pub clause: Option<usize>,
     /// The legal day from which the line is kept.
     pub start: Option<Date>,
-    /// Where that day comes from.
+    /// The source of that day.
     pub start_from: String,
-    /// The first legal day on which it belongs in the intermediate archive.
+    /// The first legal day on which the line belongs in the intermediate archive.
     pub archive: Option<Date>,
-    /// The first legal day on which it must no longer exist, or `contract`.
+    /// The first legal day on which the line must no longer exist, or `contract`.
     pub expires: String,
-    /// The instant of that.
+    /// The instant at which that day begins.
     pub purge: Option<String>,
-    /// Whether the filter would drop it, because it has expired.
+    /// Whether the filter would drop the line because it has expired.
     pub dropped: bool,
     /// The tag that is added.
     pub tag: Option<String>,
-    /// The identifiers in it, in its order.
+    /// The identifiers in the line, in order.
     pub findings: Vec<Mark>,
 }
 
-/// Explains lines in the way in which a filter would read them.
+/// Explains lines as a filter would read them.
 #[derive(Debug)]
 pub struct Explainer {
     shared: Shared,
@@ -77,7 +78,7 @@ pub struct Explainer {
 }
 
 impl Explainer {
-    /// An explainer of lines that are received at the time of `clock`.
+    /// Creates an explainer of lines that are received at the time of `clock`.
     #[must_use]
     pub fn new(recognition: Recognition, clock: Clock) -> Self {
         Self {
@@ -115,7 +116,7 @@ impl Explainer {
             _ => None,
         };
         let known: Option<&RetentionClass> = policy.classes().get(class);
-        // A tag that came with the line decides alone; then no clause of ours did.
+        // A tag that came with the line decides alone; then none of our clauses did.
         let ours = dating.matched.class == class && dating.due.expires == expires;
         Explanation {
             format: record.format.name(),
@@ -136,7 +137,7 @@ impl Explainer {
         }
     }
 
-    /// Where the first day comes from. `field` is what the line has in the field that its class names.
+    /// Returns the source of the first day. `field` is the content of the field that the class names.
     fn start_from(
         &self,
         from: StartFrom,
@@ -162,7 +163,7 @@ impl Explainer {
         }
     }
 
-    /// Why a time is not believed.
+    /// Returns why a time is not believed.
     fn not_believed(&self, stated: Option<StatedTime>, received: Timestamp) -> &'static str {
         match stated.and_then(|stated| self.dates.instant(stated, received)) {
             None => "the time of the line is none that the calendar has",
@@ -176,7 +177,7 @@ impl Explainer {
         }
     }
 
-    /// Why the field that the class names gives no day.
+    /// Returns why the field that the class names gives no day.
     fn no_start(&self, field: Option<&[u8]>) -> &'static str {
         match field {
             None => "the field that the class names is missing",
@@ -201,7 +202,7 @@ impl Explainer {
             rule: shared.detector.rule_name(finding.rule).to_owned(),
         });
         let mut marks: Vec<Mark> = found.collect();
-        // Findings are sorted and disjoint: only the last one that starts before can cover an offset.
+        // Findings are sorted and disjoint, so only the last one that starts before an offset can cover it.
         let covered = |offset: usize| {
             let before = findings.items.partition_point(|finding| finding.span.start as usize <= offset);
             before > 0 && offset < findings.items[before - 1].span.end as usize
@@ -218,10 +219,10 @@ impl Explainer {
     }
 }
 
-/// 9999-01-01T00:00:00Z: nothing that can be read lies after it.
+/// 9999-01-01T00:00:00Z: nothing that can be read is later.
 const LAST_YEAR: Timestamp = Timestamp::constant(253_370_764_800, 0);
 
-/// The time in the form of RFC 3339; `X` stands for digits that the line does not state (ISO 8601-2, 4.3).
+/// Formats the time as in RFC 3339; `X` stands for digits that the line does not state (ISO 8601-2, 4.3).
 fn stated(time: StatedTime) -> String {
     match time {
         StatedTime::Unix(seconds) => {

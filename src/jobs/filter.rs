@@ -1,4 +1,4 @@
-//! `filter`: lines in, pseudonymised and tagged lines out.
+//! `filter`: reads lines and writes them pseudonymised and tagged.
 
 use super::custody::RecordedKeyring;
 use super::recognition::Recognition;
@@ -22,12 +22,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Memory of all workers together for recent tokens: a part of what a node can spare, not of its cores.
+/// The memory for recent tokens of all workers together, in bytes: limited by what a node can spare, however
+/// many cores it has.
 const RECENT_BYTES: usize = 32 << 20;
 
-/// Memory of one worker for recent tokens: as much as caches keep near while everything else goes by. It remembers
-/// 65,536 IPv4 addresses, and 32,768 other identifiers. To fetch an entry from farther away costs more than the HMAC of
-/// the few that are remembered besides: see ARCHITECTURE.md.
+/// The memory for recent tokens of one worker, in bytes: as much as stays in the caches while everything else
+/// passes through. It remembers 65,536 IPv4 addresses, and 32,768 other identifiers. Fetching an entry from
+/// farther away costs more than the HMAC of the few that more memory would remember: see ARCHITECTURE.md.
 const MOST_RECENT_BYTES: usize = 4 << 20;
 
 /// What a filter needs besides its input and output.
@@ -35,36 +36,37 @@ const MOST_RECENT_BYTES: usize = 4 << 20;
 pub struct Plan {
     /// How lines are read.
     pub recognition: Recognition,
-    /// Where secrets come from.
+    /// The source of the secrets.
     pub keys: keyring::Settings,
-    /// Who is told of secrets that are made and erased by a filter that is not [recorded](Ready::record): the ledger of the
-    /// node, if it has one.
+    /// The ledger that records which secrets are made and erased by a filter that is not
+    /// [recorded](Ready::record): that of the node, if it has one.
     pub ledger: Option<Ledger>,
-    /// Whose tokens.
+    /// The tenant of the tokens.
     pub tenant: String,
-    /// Where over-long lines are sealed.
+    /// The state directory, in which over-long lines are quarantined.
     pub state_dir: PathBuf,
-    /// Longest line, in bytes.
+    /// The length of the longest line that is not quarantined, in bytes.
     pub max_line_bytes: usize,
-    /// How many workers.
+    /// The number of workers.
     pub workers: NonZeroUsize,
     /// The clock.
     pub clock: Clock,
-    /// For how long a disk is waited for that takes nothing: neither lines nor keys.
+    /// How long to wait for a disk that accepts neither lines nor keys.
     pub patience: Arc<Patience>,
 }
 
-/// What is ready to filter. Made before the first byte is read: what can be refused is refused here.
+/// A filter that is ready to run. It is made before the first byte is read, and refuses then whatever must be
+/// refused.
 #[derive(Debug)]
 pub struct Ready {
     plan: Plan,
     keyring: RecordedKeyring,
     escrow: Option<Escrow>,
-    /// Whether the ledger has its start, and is to have its stop.
+    /// Whether the ledger has an entry of the start, and must get one of the stop.
     recorded: bool,
-    /// What the ledger calls it.
+    /// The name of the command in the ledger.
     command: &'static str,
-    /// Who looks on.
+    /// The observed state of the pipeline, if anybody observes it.
     observed: Option<Arc<Observed>>,
 }
 
@@ -73,18 +75,18 @@ pub struct Ready {
 pub struct Outcome {
     /// All counts.
     pub tally: Tally,
-    /// The kinds they speak of.
+    /// The kinds that the counts refer to.
     pub kinds: Arc<Kinds>,
-    /// Names of the classes they speak of.
+    /// The names of the classes that the counts refer to.
     pub classes: Vec<ClassName>,
-    /// How long it took.
+    /// How long the run took.
     pub elapsed: Duration,
-    /// Failure, or how it ended.
+    /// How the run ended, or why it failed.
     pub result: Result<Finish, Diagnostic>,
 }
 
 impl Outcome {
-    /// The counts by name.
+    /// Returns the counts by name.
     #[must_use]
     pub fn totals(&self) -> Totals {
         Totals::of(&self.tally, &self.kinds, &self.classes, self.elapsed)
@@ -95,7 +97,7 @@ impl Ready {
     /// Checks keys and escrow, and derives the first keys.
     ///
     /// # Errors
-    /// Whatever makes a filter refuse to start.
+    /// Any reason for which a filter refuses to start.
     pub fn new(plan: Plan) -> Result<Self, Diagnostic> {
         let mut keyring = RecordedKeyring::open(plan.keys.clone())?
             .told_to(plan.ledger.clone())
@@ -105,32 +107,33 @@ impl Ready {
         Ok(Self { plan, keyring, escrow, recorded: false, command: "filter", observed: None })
     }
 
-    /// The same on behalf of another command, whose name the ledger keeps.
+    /// Sets the command on whose behalf the filter runs. The ledger records its name.
     #[must_use]
     pub fn for_command(self, command: &'static str) -> Self {
         Self { command, ..self }
     }
 
-    /// The same, for others to look on.
+    /// Makes the run observable through `observed`.
     #[must_use]
     pub fn observed_by(self, observed: Arc<Observed>) -> Self {
         Self { observed: Some(observed), ..self }
     }
 
-    /// Keeps in `ledger` that the filter starts and stops, and which epoch secrets are made and erased.
+    /// Records in `ledger` that the filter starts and stops, and which epoch secrets are made and erased.
     ///
     /// # Errors
-    /// If that cannot be kept.
+    /// If the ledger cannot be written.
     pub fn record(&mut self, ledger: Ledger) -> Result<(), Diagnostic> {
         self.recorded = true;
         let (command, version) = (self.command.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         self.keyring.record(ledger, Event::Start { command, version })
     }
 
-    /// Keeps in the ledger, if there is one, that the filter was refused after it had [begun](Self::record).
+    /// Records in the ledger, if there is one, that the filter was refused after it had
+    /// [begun](Self::record).
     ///
     /// # Errors
-    /// If that cannot be kept.
+    /// If the ledger cannot be written.
     pub fn refuse(&self, refusal: &Diagnostic) -> Result<(), Diagnostic> {
         let Some(ledger) = self.keyring.ledger() else { return Ok(()) };
         let (command, code) = (self.command.to_owned(), refusal.code.id.to_owned());
@@ -138,13 +141,13 @@ impl Ready {
         Ok(())
     }
 
-    /// Who could open this node's secrets later; `None` with a key file.
+    /// Returns the escrow that could later open the secrets of this node; `None` with a key file.
     #[must_use]
     pub fn escrow(&self) -> Option<&Escrow> {
         self.escrow.as_ref()
     }
 
-    /// The escrow recipients, read again, for somebody to keep; `None` with a key file.
+    /// Reads the escrow recipients again, for a caller to keep; `None` with a key file.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -152,13 +155,13 @@ impl Ready {
         Ok(self.keyring.escrow()?)
     }
 
-    /// What the filter goes by.
+    /// Returns the plan of the filter.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Filters `input` into `output` until its end. `stop` makes the input end.
+    /// Filters `input` into `output` until the end of the input. `stop` ends the input early.
     pub fn run<R, W>(self, input: R, output: W, stop: &(dyn Fn() + Sync)) -> Outcome
     where
         R: ReadBy,
@@ -167,7 +170,7 @@ impl Ready {
         self.run_into(input, &mut Output::new(output), stop)
     }
 
-    /// The same into any output: an archive, for one.
+    /// Filters `input` as [`Self::run`] does, into any kind of output, such as an archive.
     pub fn run_into<R, O>(self, input: R, output: &mut O, stop: &(dyn Fn() + Sync)) -> Outcome
     where
         R: ReadBy,
@@ -177,7 +180,7 @@ impl Ready {
         self.run_parts(blocks, output, stop)
     }
 
-    /// The same from anything that gives lines: the records of many connections.
+    /// Filters lines as [`Self::run_into`] does, from any source, such as the records of many connections.
     pub fn run_parts<P, O>(self, parts: P, output: &mut O, stop: &(dyn Fn() + Sync)) -> Outcome
     where
         P: Parts,
@@ -221,7 +224,7 @@ impl Ready {
     }
 }
 
-/// A keyring as the source of each epoch's keys.
+/// Supplies the keys of each epoch from a keyring.
 pub(super) struct EpochsOf {
     keyring: RecordedKeyring,
     tenant: String,
@@ -249,7 +252,7 @@ impl Epochs for EpochsOf {
     }
 }
 
-/// Names a sealed line by the token of its bytes: equal lines of one epoch have equal names.
+/// Names a quarantined line by the token of its bytes: equal lines of one epoch have equal names.
 struct LineHash {
     hasher: TagHasher,
     kid: [u8; token::KID_BYTES],

@@ -1,4 +1,4 @@
-//! What a check found to be wrong: in which file, where, and what.
+//! The findings of a check: in which file, where, and what is wrong.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct Finding {
     /// The file.
     pub file: String,
-    /// Where in it; the whole file if it is not told.
+    /// The place in the file; `None` for the whole file.
     pub place: Option<String>,
     /// What is wrong there.
     pub what: String,

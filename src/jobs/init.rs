@@ -1,4 +1,4 @@
-//! `init`: the state directory and its escrow. Safe to run twice.
+//! `init`: makes the state directory and its escrow. It is safe to run twice.
 
 use crate::keyring::{Escrow, KeyError, StateDir};
 use std::path::{Path, PathBuf};
@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 pub struct InitReport {
     /// Identity files that were made. They belong on other machines.
     pub identities: Vec<PathBuf>,
-    /// Recipients that were added.
+    /// The number of recipients added.
     pub added: usize,
-    /// How many recipients there are now.
+    /// The number of recipients there are now.
     pub recipients: usize,
 }
 
-/// How many identities are made: either can open, so that one may be lost.
+/// The number of identities made. Either of them can open, so one may be lost.
 const IDENTITIES: usize = 2;
 
-/// Makes the state directory; adds `recipients`, or if there are none at all makes two identities.
+/// Makes the state directory and adds `recipients`. If there are no recipients at all, makes two identities.
 ///
 /// # Errors
-/// If the directory cannot be made private, or a recipient is none.
+/// If the directory cannot be made private, or a recipient is invalid.
 pub fn run(state_dir: &Path, recipients: &[String]) -> Result<InitReport, KeyError> {
     let state = StateDir::open(state_dir)?;
     let added = Escrow::add(&state, recipients)?;

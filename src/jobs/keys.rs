@@ -1,4 +1,4 @@
-//! `keys`: what secrets there are, and changing them.
+//! `keys`: lists the secrets of a node, and changes them.
 
 use super::custody::RecordedKeyring;
 use crate::keyring::{Chain, EpochRecord, KeyError, Keyring, Rotation, Settings, StateDir};
@@ -14,15 +14,15 @@ use std::path::Path;
 /// What `keys list` shows.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// All secrets this node has had, oldest first.
+    /// All secrets that this node has had, oldest first.
     pub epochs: Vec<EpochRecord>,
     /// The recipients that secrets are wrapped to.
     pub recipients: Vec<String>,
-    /// Identity files that still lie on the node.
+    /// Identity files that are still on the node.
     pub identities_on_node: Vec<String>,
 }
 
-/// What secrets there are.
+/// Lists the secrets.
 ///
 /// # Errors
 /// If the state directory cannot be read.
@@ -38,28 +38,29 @@ pub fn list(settings: Settings) -> Result<Listing, KeyError> {
 /// What `keys rotate` did.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rotated {
-    /// In which epoch.
+    /// The epoch of the secret.
     pub epoch: Epoch,
-    /// Kid of the secret that was erased, if there was one.
+    /// The kid of the erased secret, if there was one.
     pub old: Option<String>,
-    /// Kid of the new one.
+    /// The kid of the new secret.
     pub new: String,
 }
 
-/// Erases the running secret and makes another. The ledger of the node, if it has one, is told.
+/// Erases the running secret and makes another. Records that in the ledger of the node, if it has one.
 ///
 /// # Errors
-/// Refused for key files and fleet seeds; if the ledger cannot be kept.
+/// If the source is a key file or a fleet seed, which cannot be rotated; if the ledger cannot be written.
 pub fn rotate(settings: Settings, ledger: Option<Ledger>, now: Timestamp) -> Result<Rotated, Diagnostic> {
     let Rotation { epoch, old, new } = RecordedKeyring::open(settings)?.told_to(ledger).rotate(now)?;
     let text = |kid: [u8; 5]| String::from_utf8_lossy(&kid).into_owned();
     Ok(Rotated { epoch, old: old.map(text), new: text(new) })
 }
 
-/// Wraps the running secret to all recipients, after adding some. Its epoch and how many they are now.
+/// Adds recipients, and wraps the running secret to all of them. Returns its epoch and the number of
+/// recipients.
 ///
 /// # Errors
-/// A recipient that is none; a secret that cannot be wrapped.
+/// If a recipient is invalid, or the secret cannot be wrapped.
 pub fn wrap(
     settings: Settings,
     ledger: Option<Ledger>,
@@ -73,11 +74,11 @@ pub fn wrap(
     keyring.wrap_again(now)
 }
 
-/// Makes a fleet seed that starts with the epoch of `now` and writes it to `file`, mode 0600. Its first
-/// epoch.
+/// Makes a fleet seed that starts with the epoch of `now`, and writes it to `file` with mode 0600. Returns
+/// its first epoch.
 ///
 /// # Errors
-/// If the file exists already or cannot be written.
+/// If the file exists already, or cannot be written.
 pub fn new_seed(
     file: &Path,
     length: EpochLength,
@@ -95,10 +96,10 @@ pub fn new_seed(
     Ok(epoch)
 }
 
-/// Makes the seed with that text the source of this node's secrets. Its first epoch and its length.
+/// Makes the seed in `text` the source of this node's secrets. Returns its first epoch and its length.
 ///
 /// # Errors
-/// If the text is no seed, or the state directory cannot be written.
+/// If the text is not a seed, or the state directory cannot be written.
 pub fn import_seed(state_dir: &Path, name: &Path, text: &str) -> Result<(Epoch, EpochLength), KeyError> {
     let chain =
         Chain::from_text(text).map_err(|reason| KeyError::NoSeed { path: name.to_owned(), reason })?;

@@ -1,4 +1,4 @@
-//! `ledger`: what the ledger says, and whether it is whole.
+//! `ledger`: reads the ledger, and checks that it is whole.
 
 use super::findings::Finding;
 use crate::ledger::{self, ENTRIES, Entry, LedgerError, Verifier, pem};
@@ -7,17 +7,17 @@ use jiff::civil::Date;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The end of a ledger, as somebody kept it elsewhere: how many entries, and the hash of the last.
+/// The end of a ledger, as somebody noted it elsewhere: the number of entries, and the hash of the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anchor {
-    /// Number of the entry.
+    /// The number of the entry.
     pub n: u64,
-    /// SHA-256 of its line, in hex.
+    /// The SHA-256 of its line, in hex.
     pub hash: String,
 }
 
 impl Anchor {
-    /// Reads `17:<64 hex digits>`.
+    /// Parses `17:<64 hex digits>`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (n, hash) = text.split_once(':')?;
@@ -32,21 +32,21 @@ impl std::fmt::Display for Anchor {
     }
 }
 
-/// Whether a ledger is whole.
+/// The result of checking a ledger.
 #[derive(Debug)]
 pub struct LedgerReport {
-    /// Its end, as far as it is whole.
+    /// The end of the ledger, or of the part before the first fault.
     pub end: Anchor,
-    /// The days it was kept on.
+    /// The days on which the ledger was written.
     pub days: Vec<Date>,
-    /// What is wrong with it.
+    /// What is wrong with the ledger.
     pub findings: Vec<Finding>,
 }
 
 /// Checks the ledger in `directory`, and that it has the entries it had when somebody noted `anchors`.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If the ledger cannot be read.
 pub fn verify(
     storage: &Arc<dyn Storage>,
     directory: &Path,
@@ -55,10 +55,11 @@ pub fn verify(
     read(storage, directory, anchors, &mut |_| {}).map(|(report, _)| report)
 }
 
-/// As [`verify`], handing every entry up to the first fault to `visit`; with the keys of its days.
+/// Checks the ledger as [`verify`] does, and passes every entry before the first fault to `visit`. Also
+/// returns the verifier, which has the keys of the days.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If the ledger cannot be read.
 pub fn read(
     storage: &Arc<dyn Storage>,
     directory: &Path,
@@ -88,10 +89,10 @@ pub fn read(
     Ok((LedgerReport { end, days, findings }, checked.verifier))
 }
 
-/// The public key of a day in PEM, `None` if the ledger was not kept on that day.
+/// Returns the public key of a day in PEM; `None` if the ledger was not written on that day.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If the ledger cannot be read.
 pub fn key(storage: &Arc<dyn Storage>, directory: &Path, day: Date) -> Result<Option<String>, LedgerError> {
     let (_, verifier) = read(storage, directory, &[], &mut |_| {})?;
     Ok(verifier.key_of(day).map(pem))

@@ -1,16 +1,16 @@
-//! `lifecycle`: rules for a bucket, as a net under `purge`.
+//! `lifecycle`: makes rules for a bucket, as a safety net under `purge`.
 //!
-//! `purge` removes what has expired on its day, exactly, and proves it. Should nobody run it, these rules remove it in the
-//! month after, old versions as well. A bucket has at most 1,000 rules, so there is one for each month of expiry and
-//! not one for each day.
+//! `purge` removes what has expired exactly on its day, and proves it. If nobody runs it, these rules remove
+//! it in the following month, including old versions. A bucket has at most 1,000 rules, so there is one for
+//! each month of expiry and not one for each day.
 
 use crate::model::{Keep, RetentionClass, Unit};
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
-/// The lifecycle configuration of a bucket for segments below `prefix`, from the month of `today` on, as long as a class
-/// is kept.
+/// Returns the lifecycle configuration of a bucket for segments below `prefix`, from the month of `today` on,
+/// for as long as any class is kept.
 ///
 /// Source: Amazon S3 API Reference, PutBucketLifecycleConfiguration.
 #[must_use]
@@ -24,7 +24,8 @@ pub fn rules(prefix: &str, classes: &[RetentionClass], today: Date) -> Value {
         .flat_map(|store| months.clone().map(move |month| (store, month)))
         .map(|(store, month)| {
             let name = month.strftime("%Y-%m").to_string();
-            // The second: where legal time is behind UTC, the last day of the month has then ended as well.
+            // On the second of the next month: where legal time is behind UTC, the last day of the month has
+            // ended by then, too.
             let date = month.saturating_add(1.month()).saturating_add(1.day());
             json!({
                 "ID": format!("oubliette {store} {name}"),
@@ -45,7 +46,7 @@ pub fn rules(prefix: &str, classes: &[RetentionClass], today: Date) -> Value {
     json!({ "Rules": rules })
 }
 
-/// Months from a line to its expiry, at most.
+/// Returns the most months from a line to its expiry.
 fn months_kept(class: &RetentionClass) -> i32 {
     let Keep::For(keep) = class.keep else { return 0 };
     [Some(keep), class.archive_after]
@@ -54,7 +55,7 @@ fn months_kept(class: &RetentionClass) -> i32 {
         .map(|period| {
             let count = i32::from(period.count);
             match period.unit {
-                // A month more than are full, for those that are begun.
+                // One month more than the full ones, for a month that has begun.
                 Unit::Days => count / 28 + 1,
                 Unit::Months => count + 1,
                 Unit::Years => count * 12 + 1,
@@ -76,7 +77,8 @@ mod tests {
         let classes = load_retention(&[]).unwrap().classes;
         let rules = rules("fleet", &classes, date(2026, 11, 23));
         let rules = rules["Rules"].as_array().unwrap();
-        // Ten years of invoices and the month that is begun, three times; and the old versions.
+        // Ten years of invoices and the month that has begun, for three stores; and the rule for old
+        // versions.
         assert_eq!(rules.len(), 3 * 122 + 1);
         assert!(rules.len() <= 1000);
         assert_eq!(rules[0]["Filter"]["Prefix"], "fleet/archive/expires=2026-11-");

@@ -10,9 +10,9 @@
 //! A file that cannot be read is removed like the others, but without its hash. A file that cannot be removed
 //! delays neither the erasure of H nor other files, and the last entry names it as left. Each step may be
 //! repeated, so a run after a crash, or after days without a run, continues where the last one stopped. A
-//! filter that writes meanwhile holds locks on its parts, and gets no key of a day that is over. A frozen segment
-//! stays, and so does its H. Quarantined lines are purged likewise, with entries of their own, and
-//! so are secrets of past epochs, and their wraps when nothing needs them any more.
+//! filter that writes meanwhile holds locks on its parts, and gets no key of a day that is over. A frozen
+//! segment stays, and so does its H. Quarantined lines are purged likewise, with entries of their own, and so
+//! are secrets of past epochs, and their wraps when nothing needs them any more.
 
 mod astray;
 mod codes;

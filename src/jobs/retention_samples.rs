@@ -13,18 +13,18 @@ use std::sync::Arc;
 /// What the samples of a policy showed.
 #[derive(Debug, Default)]
 pub(super) struct SampleReport {
-    /// How many samples ran.
+    /// The number of samples run.
     pub(super) samples: usize,
-    /// Samples that turned out otherwise than they say.
+    /// Samples whose result is not what they state.
     pub(super) failures: Vec<SampleFailure>,
-    /// Samples that a clause of another class fits, too.
+    /// Samples that a clause of another class also matches.
     pub(super) overlaps: Vec<Overlap>,
     /// Classes without any sample.
     pub(super) untried: Vec<String>,
 }
 
 impl SampleReport {
-    /// One message for each thing that needs somebody.
+    /// Returns one message for each problem that a person must solve.
     #[must_use]
     pub(super) fn diagnostics(&self) -> Vec<Diagnostic> {
         let failures = self.failures.iter().map(Diagnostic::from);
@@ -38,62 +38,62 @@ impl SampleReport {
     }
 }
 
-/// A sample that turned out otherwise than it says.
+/// A sample whose result is not what it states.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SampleFailure {
     /// File and line of the sample.
     pub(super) place: String,
-    /// Its class.
+    /// The class of the sample.
     pub(super) class: String,
-    /// In what way.
+    /// How the result differs.
     pub(super) difference: Difference,
 }
 
-/// How a sample differs from what it says.
+/// How a result differs from what its sample states.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Difference {
     /// The line is of another class.
     Class {
-        /// Of that one.
+        /// That other class.
         got: String,
     },
     /// The line expires on another day.
     Expires {
-        /// As the sample says.
+        /// The day that the sample states.
         expected: Expires,
-        /// As it turned out.
+        /// The day that resulted.
         got: Expires,
     },
-    /// The line is to be archived on another day.
+    /// The line must be archived on another day.
     Archive {
-        /// As the sample says.
+        /// The day that the sample states.
         expected: Date,
-        /// As it turned out; `None` if its class has no such phase.
+        /// The day that resulted; `None` if the class has no such phase.
         got: Option<Date>,
     },
-    /// There is a duty to keep the class where the sample says that there is none, or the other way round.
+    /// There is a duty to keep the class although the sample says that there is none, or the other way round.
     Duty {
-        /// As the sample says.
+        /// Whether the sample says that there is a duty.
         expected: bool,
     },
-    /// The line states no full time, and the sample does not say when it is received.
+    /// The line states no full time, and the sample does not state when it is received.
     NoTime,
 }
 
-/// A sample that a clause of another class fits, too.
+/// A sample that a clause of another class also matches.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overlap {
     /// File and line of the sample.
     pub(super) place: String,
-    /// Its class.
+    /// The class of the sample.
     pub(super) class: String,
     /// The other class.
     pub(super) other: String,
 }
 
-/// Runs all samples of `rules`. Zones and classes are those of the rules; the clock is the sample's.
+/// Runs all samples of `rules`, with the zones and classes of the rules, and the clock of each sample.
 ///
-/// `None` if the rules have no single default class; loaded rules always have.
+/// Returns `None` if the rules have no single default class, which loaded rules always have.
 #[must_use]
 pub(super) fn run(rules: &RetentionRules) -> Option<SampleReport> {
     let options = Options {
@@ -157,16 +157,16 @@ impl Runner {
         }));
     }
 
-    /// The time that the line states, if it states the year.
+    /// Returns the time that the line states, if it states the year.
     fn own_time(&self, record: &Record) -> Option<Timestamp> {
         let stated = record.time?;
-        // Read at two moments far apart, a time without a year gives two answers.
+        // If it is read at two instants far apart, a time without a year gives two results.
         let read_at = |now: i64| self.clock.instant(stated, Timestamp::from_second(now).ok()?);
         read_at(0).filter(|&instant| read_at(FAR_FROM_1970) == Some(instant))
     }
 }
 
-/// 2100-01-01T00:00:00Z
+/// 2100-01-01T00:00:00Z.
 const FAR_FROM_1970: i64 = 4_102_444_800;
 
 fn differences(
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(report.failures, []);
     }
 
-    /// A policy whose samples need no format: the class is told by a text, the time is `received`.
+    /// A policy whose samples need no format: a text decides the class, and the time is `received`.
     #[test]
     fn what_is_reported() {
         let text = r#"

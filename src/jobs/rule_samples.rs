@@ -5,44 +5,44 @@ use crate::format::Guess;
 use crate::model::{Expected, IdentifierRule, IdentifierSample, Kinds};
 use std::collections::BTreeSet;
 
-/// What came of it.
+/// The results of the samples.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct SampleReport {
-    /// How many samples were run.
+    /// The number of samples run.
     pub(super) samples: usize,
-    /// Samples in which their own rule finds something else than they expect.
+    /// Samples in which their own rule does not find what they expect.
     pub(super) failures: Vec<SampleFailure>,
-    /// Samples of one rule in which another finds something that they do not expect.
+    /// Samples of one rule in which another rule finds something that they do not expect.
     pub(super) overlaps: Vec<Overlap>,
 }
 
-/// A sample in which its own rule finds something else than it expects.
+/// A sample in which its own rule does not find what it expects.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SampleFailure {
     /// The rule.
     pub(super) rule: String,
     /// `file:line` of the sample.
     pub(super) place: String,
-    /// Expected, in the order of the line.
+    /// Expected findings, in the order of the line.
     pub(super) expected: Vec<Expected>,
-    /// Found, in the order of the line. Samples are configuration: they may be shown.
+    /// Actual findings, in the order of the line. Samples are configuration, so they may be shown.
     pub(super) found: Vec<Expected>,
 }
 
-/// A sample in which a rule that is not its own finds something that it does not expect.
+/// A sample in which another rule finds something that the sample does not expect.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overlap {
     /// The rule that finds more.
     pub(super) rule: String,
-    /// The rule whose sample it is.
+    /// The rule of the sample.
     pub(super) sample_of: String,
     /// `file:line` of the sample.
     pub(super) place: String,
-    /// What it finds more, in the order of the line.
+    /// What it finds in addition, in the order of the line.
     pub(super) found: Vec<Expected>,
 }
 
-/// Runs all samples of `rules` with every kind asked for. The lines are parsed as in a live run.
+/// Runs all samples of `rules` with every kind requested. The lines are parsed as in a live run.
 ///
 /// # Errors
 /// If the rules do not compile together.
@@ -95,7 +95,7 @@ impl Runner<'_> {
         }
     }
 
-    /// What each rule finds in `line`, in the order of the line.
+    /// Returns what each rule finds in `line`, in the order of the line.
     fn findings(&mut self, line: &str) -> Vec<Vec<Expected>> {
         let bytes = line.as_bytes();
         let record = Guess::new(None).parse(bytes);
@@ -136,8 +136,8 @@ mod tests {
         assert!(report.samples >= 150, "{}", report.samples);
     }
 
-    /// A record of several lines, which a daemon on its way has made one of: what is found at the start of a message is found
-    /// at the start of each.
+    /// A daemon in transit may have joined a record of several lines into one: what is found at the start of
+    /// a message is found at the start of each of these lines.
     #[test]
     fn what_is_found_in_a_message_is_found_in_a_later_line_of_one() {
         let rules = builtin();
@@ -173,7 +173,7 @@ mod tests {
         assert!(missed.is_empty() && samples > 500, "{samples}: {missed:#?}");
     }
 
-    /// Where the message begins, behind a header of syslog.
+    /// Returns the offset at which the message begins, after a header of syslog.
     fn start_of_message(line: &str) -> Option<usize> {
         if let Some(header) = line.strip_prefix("Nov 23 10:00:00 ") {
             return Some(line.len() - header.split_once(": ")?.1.len());
@@ -181,7 +181,7 @@ mod tests {
         line.starts_with('<').then(|| line.match_indices(" - ").last())?.map(|(at, text)| at + text.len())
     }
 
-    /// Two rules that read each other's lines, one of them with a sample that does not hold.
+    /// Two rules that match each other's lines, one of them with a sample that fails.
     const PAIR: &str = r#"
 [[rule]]
 id = "narrow"
@@ -247,8 +247,8 @@ none = true
         assert!(rules.iter().any(|rule| rule.file == "pam.toml"));
     }
 
-    /// Long lines made for each rule: a client can write them. With time that grew with the square
-    /// of the length, half a megabyte would take 3 s and more; it takes some 20 ms.
+    /// Long lines made for each rule, as a client can write them. If the time grew with the square of the
+    /// length, half a megabyte would take 3 s and more; it takes some 20 ms.
     #[test]
     fn hostile_lines_take_linear_time() {
         let rules = builtin();
@@ -258,7 +258,7 @@ none = true
         let mut texts: Vec<String> = ["Invalid user ", "user=<", "aa:", " "].map(String::from).to_vec();
         for rule in &rules {
             let hits = rule.samples.iter().filter(|sample| !sample.expect.is_empty());
-            // What begins like a finding, before one: a pattern may not look for its end in vain, far.
+            // Text that begins like a finding, before one: a pattern must not search far for its end in vain.
             texts.extend(hits.map(|sample| format!("{} {} ", rule.literals.join(" "), sample.line)));
         }
         for text in texts {

@@ -1,5 +1,5 @@
-//! An archive in memory for the tests of what works on archives: two segments that expire on one day, one on
-//! the next.
+//! An archive in memory, for tests of what works on archives: two segments that expire on one day, and one
+//! that expires on the next.
 
 use super::purge::Site;
 use crate::archive::{Lines, Origin, Packer, SegmentWriter, VaultMark, filter};
@@ -48,7 +48,7 @@ pub(in crate::jobs) fn folder(expires: Date, class: &str) -> Folder {
     Folder { expires: Expires::On(expires), class: ClassName::new(class).unwrap() }
 }
 
-/// The secret of the vectors, whose kid on 2026-11-23 is that of the segments here.
+/// Returns the secret of the vectors. Its kid on 2026-11-23 is that of the segments here.
 pub(in crate::jobs) fn secret() -> Secret {
     Secret::new(std::array::from_fn(|index| index as u8))
 }
@@ -56,12 +56,12 @@ pub(in crate::jobs) fn secret() -> Secret {
 /// The token of 203.0.113.7 under that secret.
 pub(in crate::jobs) const TOKEN: &str = "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr";
 
-/// A segment with its vault, the lines `one` and [`TOKEN`]; sealed unless `open`.
+/// Writes a segment with its vault and the lines `one` and [`TOKEN`]; seals it unless `open`.
 pub(in crate::jobs) fn write(site: &mut Site, folder: &Folder, open: bool) -> Option<SegmentWriter> {
     try_write(site, folder, open, b"wrapped").unwrap()
 }
 
-/// The same, on a disk that may fail, with the epoch secret wrapped so.
+/// Writes a segment as [`write`] does, on a disk that may fail, and with this wrap of the epoch secret.
 pub(in crate::jobs) fn try_write(
     site: &mut Site,
     folder: &Folder,
@@ -107,7 +107,7 @@ pub(in crate::jobs) fn try_write(
     Ok(None)
 }
 
-/// Two segments that expire on one day, one on the next.
+/// Creates an archive with two segments that expire on one day, and one that expires on the next.
 pub(in crate::jobs) fn archive() -> Memory {
     let memory = Memory::new();
     let mut site = site(&memory, WRITTEN).unwrap();
@@ -139,7 +139,7 @@ pub(in crate::jobs) fn segment(expires: Date, class: &str) -> SegmentName {
     }
 }
 
-/// A class whose lines the law obliges to keep, or does not.
+/// Returns a class, with or without a legal duty to keep its lines.
 pub(in crate::jobs) fn class(name: &str, duty: bool) -> RetentionClass {
     RetentionClass {
         name: ClassName::new(name).unwrap(),

@@ -1,4 +1,4 @@
-//! `token`: the token of one value in one epoch.
+//! `token`: computes the token of one value in one epoch.
 
 use super::custody::RecordedKeyring;
 use crate::detect::canonical;
@@ -14,28 +14,29 @@ use crate::pseudonym::token;
 use ipnet::IpNet;
 use std::path::PathBuf;
 
-/// What is asked.
+/// The value and the token wanted.
 #[derive(Debug)]
 pub struct Question {
     /// The identifier, in any notation.
     pub value: String,
-    /// Its kind, if it is neither an IP address nor an e-mail address.
+    /// The kind of the identifier, if it is neither an IP address nor an e-mail address.
     pub kind: Option<String>,
-    /// Whose tokens.
+    /// The tenant of the token.
     pub tenant: String,
-    /// Shape of the token.
+    /// The shape of the token.
     pub shape: TokenShape,
-    /// The epoch; the running one if not given.
+    /// The epoch; `None` for the running one.
     pub epoch: Option<Epoch>,
     /// The identity that opens the wrapped secret of a past epoch.
     pub identity: Option<PathBuf>,
 }
 
-/// The tokens of the value: one, or several if the secret was rotated within the epoch.
-/// `ledger`, if there is one, is told of an epoch that this begins or ends. Where the clock stands still, it ends none.
+/// Returns the tokens of the value: one, or several if the secret was rotated within the epoch.
+///
+/// If this begins or ends an epoch, `ledger` records it, if there is one. With a stopped clock, it ends none.
 ///
 /// # Errors
-/// A value that is no identifier; a secret that is not to be had.
+/// If the value is not an identifier, or a secret is not available.
 pub fn run(
     question: &Question,
     settings: keyring::Settings,
@@ -76,7 +77,7 @@ fn canonical_bytes(question: &Question, kinds: &mut Kinds) -> Result<(Kind, Vec<
     }
 }
 
-/// Why a value has no token of that kind. It is not repeated.
+/// Returns why a value has no token of that kind. The message does not repeat the value.
 fn no_identifier(value: &str, kind: Option<&str>) -> Diagnostic {
     let refusal = |what: &str| Diagnostic::new(&NO_IDENTIFIER, what);
     if let (None | Some("net"), Ok(network)) = (kind, value.parse::<IpNet>()) {
@@ -108,7 +109,7 @@ fn no_identifier(value: &str, kind: Option<&str>) -> Diagnostic {
     }
 }
 
-/// What sentences and other notations put around an identifier.
+/// Characters that sentences and other notations put around an identifier.
 const AROUND: &str = ".,;:<>()[]{}'\"`";
 
 fn secrets(
@@ -137,7 +138,7 @@ fn secrets(
             let current = RecordedKeyring::open(settings)?.told_to(ledger).asked(clock)?;
             let epoch = asked.unwrap_or_else(|| current.as_ref().map_or(running, |current| current.epoch));
             match current {
-                // A key file holds for the epoch that its owner says it is of.
+                // A key file applies to the epoch that its owner names.
                 Some(current) if key_file || epoch == current.epoch => Ok(vec![(epoch, current.secret)]),
                 _ if keyring::is_wrapped(&directory, epoch) => {
                     Err(KeyError::NoIdentity { epoch: epoch.to_string() }.into())
@@ -151,7 +152,7 @@ fn secrets(
     }
 }
 
-/// The value is no identifier.
+/// K14: a value that is not an identifier.
 pub static NO_IDENTIFIER: Code = Code {
     id: "K14",
     title: "the value is no identifier",
@@ -233,7 +234,7 @@ mod tests {
         }
     }
 
-    /// The published vectors, by way of a key file.
+    /// The published vectors, by means of a key file.
     #[test]
     fn vectors() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,9 +1,9 @@
-//! `verify`: whether segments, vaults and the ledger are what they were when they were written. Needs no
-//! secret: public keys are in the ledger.
+//! `verify`: checks that segments, vaults and the ledger are as they were written. It needs no secret,
+//! because the public keys are in the ledger.
 //!
-//! A segment is whole if its frames fit their digests, its footer fits its own, the seal over that is one by
-//! the key that the ledger names for that day, and the ledger lists that very digest under that name. A
-//! segment that the ledger lists is there, or was purged.
+//! A segment is whole if its frames match their digests, its footer matches its own digest, the seal over
+//! that digest is by the key that the ledger names for that day, and the ledger lists that very digest under
+//! that name. A segment that the ledger lists must exist or have been purged.
 
 mod openable;
 mod strays;
@@ -27,72 +27,73 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What is checked.
+/// The archive to check.
 #[derive(Debug)]
 pub struct Archive {
     /// Segments and vaults.
     pub tree: Tree,
-    /// The store of the second phase.
+    /// The intermediate store, of the second phase.
     pub intermediate: PathBuf,
 }
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Sealed segments that were read.
+    /// The number of sealed segments read.
     pub segments: u64,
-    /// Their lines.
+    /// The number of lines in these segments.
     pub lines: u64,
-    /// Vaults that were read.
+    /// The number of vaults read.
     pub vaults: u64,
-    /// Segments that are still written to: they have no seal yet.
+    /// The number of segments still being written, which have no seal yet.
     pub parts: u64,
-    /// Segments that a process left open that has ended: the next start of a filter seals them.
+    /// The number of segments that an ended process left open: the next start of a filter seals them.
     pub left_open: u64,
-    /// Bytes of segments and vaults.
+    /// The number of bytes in segments and vaults.
     pub bytes: u64,
-    /// Entries of the ledger.
+    /// The number of entries in the ledger.
     pub entries: u64,
-    /// Expiry days of which a purge began and did not end: it broke off, and the next one ends it, or it runs.
+    /// Expiry days whose purge has begun and not ended: it is running, or it was interrupted and the next
+    /// purge completes it.
     pub broken_off: BTreeSet<Date>,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
 
-/// What a ledger says of segments.
+/// What a ledger says about segments.
 #[derive(Debug)]
 struct Record {
     directory: PathBuf,
     verifier: Verifier,
-    /// Every sealing of a segment: on which day, and its digest.
+    /// Every seal of a segment, with its day and digest.
     sealed: BTreeMap<String, Vec<(Date, String)>>,
     digests: BTreeSet<String>,
-    /// Names of segments that an erasure replaced: what other ledgers say of them was true before.
+    /// Names of segments that an erasure replaced: what other ledgers say about them was true before.
     erased: BTreeSet<String>,
     /// Names of segments that may be gone.
     purged: BTreeSet<String>,
     /// Expiry days whose shred key was made and not erased.
     shred_keys: BTreeSet<String>,
-    /// Expiry days whose purge has begun and not ended: of them anything may be gone.
+    /// Expiry days whose purge has begun and not ended: anything of these days may be gone.
     begun: BTreeSet<Date>,
 }
 
-/// Checks segments against a ledger.
+/// Checks segments against ledgers.
 #[derive(Debug)]
 pub struct Checker {
     storage: Arc<dyn Storage>,
-    /// One a ledger, at least one.
+    /// One record per ledger, at least one.
     records: Vec<Record>,
-    /// The shred keys of the node whose ledger is the first one, if vaults are to be tried with them.
+    /// The shred keys of the node with the first ledger, if vaults are to be tried with them.
     shred: Option<ShredStore>,
     verified: Verified,
 }
 
 impl Checker {
-    /// Reads and checks the ledger in `directory`.
+    /// Creates a checker with the ledger in `directory`, which it reads and checks.
     ///
     /// # Errors
-    /// If there is none or it cannot be read.
+    /// If there is no ledger, or it cannot be read.
     pub fn new(storage: &Arc<dyn Storage>, directory: &Path, anchors: &[Anchor]) -> Result<Self, Diagnostic> {
         let (storage, verified) = (Arc::clone(storage), Verified::default());
         let mut checker = Self { storage, records: Vec::new(), shred: None, verified };
@@ -100,10 +101,11 @@ impl Checker {
         Ok(checker)
     }
 
-    /// Reads and checks one more ledger: workers of a fleet have one each, and their segments lie together.
+    /// Reads and checks one more ledger: each worker of a fleet has its own, and their segments are stored
+    /// together.
     ///
     /// # Errors
-    /// If there is none or it cannot be read.
+    /// If there is no ledger, or it cannot be read.
     pub fn add_ledger(&mut self, directory: &Path, anchors: &[Anchor]) -> Result<(), Diagnostic> {
         let (mut sealed, mut purged) = (BTreeMap::<String, Vec<_>>::new(), BTreeSet::new());
         let mut digests = BTreeSet::from([hex::encode(&[0; 32])]);
@@ -115,13 +117,14 @@ impl Checker {
             }
             Some(Event::ShredKeyMade { expires }) => drop(shred_keys.insert(expires)),
             Some(Event::ShredKeyErased { expires }) => drop(shred_keys.remove(&expires)),
-            // From the intent on a segment may be gone; if the purge broke off, the next run ends it.
+            // After the intent, a segment may be gone; if the purge was interrupted, the next run completes
+            // it.
             Some(Event::PurgeIntent(purge)) => {
                 begun.insert(purge.expires);
                 purged.extend(purge.files.into_iter().filter_map(|file| within_store(&file.name)));
             }
             Some(Event::PurgeDone(purge)) => drop(begun.remove(&purge.expires)),
-            // It takes the place of what was sealed under that name before, which is no longer looked for.
+            // The new segment replaces what was sealed under that name before, which is no longer expected.
             Some(Event::EraseIntent(erasure)) => match erasure.digest {
                 Some(digest) => {
                     digests.insert(digest.clone());
@@ -144,13 +147,13 @@ impl Checker {
         Ok(())
     }
 
-    /// Whether a purge of that day has begun and not ended.
+    /// Returns whether a purge of that day has begun and not ended.
     fn is_being_purged(&self, expires: Expires) -> bool {
         let Expires::On(day) = expires else { return false };
         self.records.iter().any(|record| record.begun.contains(&day))
     }
 
-    /// Checks a whole archive: what is there, and that nothing is missing. What was found, all in all.
+    /// Checks a whole archive: that what exists is sound, and that nothing is missing.
     ///
     /// # Errors
     /// If something cannot be read.
@@ -174,7 +177,7 @@ impl Checker {
         Ok(self.verified)
     }
 
-    /// What a purge took that began after the ledgers were read is no fault.
+    /// Removes findings about files that a purge has removed since the ledgers were read.
     fn forget_purged(&mut self) -> Result<(), Diagnostic> {
         if self.verified.findings.is_empty() {
             return Ok(());
@@ -188,7 +191,7 @@ impl Checker {
             })?;
         }
         let storage = &self.storage;
-        // Whatever the store is called that it lies in.
+        // Regardless of the name of the store that holds the file.
         let is_purged = |path: &Path| {
             purged.iter().any(|name| name.split_once('/').is_some_and(|(_, within)| path.ends_with(within)))
         };
@@ -199,7 +202,8 @@ impl Checker {
         Ok(())
     }
 
-    /// Counts a part. Whoever writes to one has it locked; where that cannot be told it counts as written to.
+    /// Counts a part. A process that writes to one holds a lock on it; if that cannot be determined, it
+    /// counts as being written.
     fn part(&mut self, path: &Path) {
         let locked = self.storage.edit(path).and_then(|mut file| file.try_lock());
         match locked {
@@ -208,7 +212,7 @@ impl Checker {
         }
     }
 
-    /// Checks one segment, wherever it lies. What was found.
+    /// Checks one segment, wherever it is.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -252,7 +256,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Opens a segment; `None`, and a finding, if it is damaged.
+    /// Opens a segment. If it is damaged, adds a finding and returns `None`.
     fn open(&mut self, path: &Path) -> Result<Option<Segment>, Diagnostic> {
         let opened = Segment::open(&*self.storage, path);
         self.damage(opened)
@@ -273,7 +277,8 @@ impl Checker {
         Ok(())
     }
 
-    /// A file that is damaged or that the disk does not give back is a finding; a disk that is away is an error.
+    /// Turns a file that is damaged or that the disk cannot return into a finding. A missing disk is an
+    /// error.
     fn damage<T>(&mut self, read: Result<T, ArchiveError>) -> Result<Option<T>, Diagnostic> {
         match read {
             Ok(read) => Ok(Some(read)),
@@ -289,13 +294,14 @@ impl Checker {
         }
     }
 
-    /// The seal, and what the ledger says of it.
+    /// Checks the seal, and what the ledger says about it.
     fn seal(&mut self, segment: &Segment, name: &str) {
         let seal = segment.seal();
-        // Where the footer begins, at whose end the seal is.
+        // The start of the footer, which ends with the seal.
         let place = Some(segment.footer().data_bytes());
         let digest = hex::encode(segment.digest());
-        // A worker of a fleet may know a segment that another one sealed, which died before it could say so.
+        // A segment may be listed by a worker of a fleet that did not seal it: the sealer died before it
+        // wrote its entry.
         let keys = self.records.iter().filter_map(|record| record.verifier.key_of(seal.day).copied());
         let keys: Vec<VerifyingKey> = keys.collect();
         if keys.is_empty() {
@@ -319,7 +325,8 @@ impl Checker {
                 let what = format!("it was sealed on {first}, and again with a later key on {last}");
                 self.wrong(segment.path(), None, &what);
             }
-            // It may be listed later: a crash came between, and the key of a day that is over signs nothing new.
+            // The entry may be of a later day than the seal: after a crash in between, the key of the past
+            // day signs nothing new.
             Some([.., (day, _)]) if *day < seal.day => {
                 let what = format!("it says that it was sealed on {}, and the ledger, on {day}", seal.day);
                 self.wrong(segment.path(), place, &what);
@@ -332,8 +339,8 @@ impl Checker {
         }
     }
 
-    /// The ledger with an erasure of that segment; else one that knows that very segment; else one that knows its name; else
-    /// the first one.
+    /// Returns the ledger with an erasure of that segment, or else one that lists this very segment, or else
+    /// one that lists its name, or else the first one.
     fn record_of(&self, name: &str, digest: &str) -> Option<&Record> {
         let last = |record: &Record| record.sealed.get(name).and_then(|sealed| sealed.last()).cloned();
         let knows = |record: &&Record| last(record).is_some_and(|(_, known)| known == digest);
@@ -372,7 +379,8 @@ impl Checker {
         Ok(())
     }
 
-    /// A vault that is not what its segment says: where it differs, as far as its own checks tell.
+    /// Adds a finding about a vault that is not as its segment says: where it differs, as far as its own
+    /// checks tell.
     fn changed_vault(&mut self, path: &Path, bytes: u64, mark: &VaultMark) -> Result<(), Diagnostic> {
         match Vault::open(&*self.storage, path).and_then(|vault| vault.check()) {
             Err(VaultError::Damaged { what, offset, .. }) => {
@@ -390,7 +398,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Segments that were sealed, were not purged, and are not there.
+    /// Adds findings about segments that were sealed and not purged, and that do not exist.
     fn missing(&mut self, tree: &Tree, there: &BTreeSet<String>) {
         let purged = |name: &str| self.records.iter().any(|record| record.purged.contains(name));
         let sealed = self.records.iter().flat_map(|record| record.sealed.keys());
@@ -404,7 +412,7 @@ impl Checker {
         }
     }
 
-    /// Vaults without a segment.
+    /// Adds findings about vaults without a segment.
     fn orphans(&mut self, tree: &Tree, there: &BTreeSet<String>) -> Result<(), Diagnostic> {
         for (name, path) in vaults(&*self.storage, &tree.vault)? {
             if !there.contains(&name.to_string()) && !self.is_being_purged(name.folder.expires) {
@@ -424,7 +432,7 @@ impl Checker {
     }
 }
 
-/// All vaults below `root`.
+/// Lists all vaults below `root`.
 fn vaults(storage: &dyn Storage, root: &Path) -> Result<Vec<(SegmentName, PathBuf)>, Diagnostic> {
     let mut vaults = Vec::new();
     for day in listed(storage, root)?.into_iter().filter(|listed| listed.directory) {
@@ -446,15 +454,15 @@ fn listed(storage: &dyn Storage, path: &Path) -> Result<Vec<Listed>, Diagnostic>
     })?)
 }
 
-/// How many bytes there are below some directories, for a progress bar; those in object storage are not counted, for that
-/// would ask for each object.
+/// Returns the number of bytes below some directories, for a progress bar. Object storage is not counted,
+/// because that would take a request per object.
 ///
 /// # Errors
-/// If one cannot be listed.
+/// If a directory cannot be listed.
 pub fn bytes_below(storage: &dyn Storage, roots: &[&Path]) -> io::Result<u64> {
     let mut bytes = 0;
     for root in roots.iter().filter(|root| !is_remote(root)) {
-        // Links may lead round in a circle.
+        // Links may form a cycle.
         for listed in storage.list(root)?.into_iter().filter(|listed| !listed.link) {
             bytes += if listed.directory {
                 bytes_below(storage, &[&listed.path])?
@@ -471,13 +479,13 @@ fn is_sealed(key: &VerifyingKey, seal: &Seal, digest: &[u8; 32]) -> bool {
     key.as_bytes() == &seal.key && key.verify_strict(&Seal::message(digest), &signature).is_ok()
 }
 
-/// `expires=.../x` of `archive/expires=.../x`; a vault is no segment.
+/// Returns `expires=.../x` of `archive/expires=.../x`; `None` for a vault, which is not a segment.
 fn within_store(name: &str) -> Option<String> {
     let within = name.strip_prefix("archive/").or_else(|| name.strip_prefix("intermediate/"))?;
     Some(within.to_owned())
 }
 
-/// What is checked is not what was written.
+/// P05: what is checked is not what was written.
 pub static CHANGED: Code = Code {
     id: "P05",
     title: "the archive is not what was sealed",

@@ -1,5 +1,6 @@
-//! What oubliette did not make, in the directories of an archive. No purge removes it, so lines in it would be kept for
-//! ever: a copy of a segment under another name, a directory of a day that is none, a link to what lies elsewhere.
+//! Finds what oubliette did not make in the directories of an archive. No purge removes it, so lines in it
+//! would be kept forever: for example, a copy of a segment under another name, a directory that does not name
+//! a day, or a link to a file elsewhere.
 
 use super::{Archive, Checker, listed};
 use crate::model::{Folder, SegmentName};
@@ -7,11 +8,11 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Listed;
 use std::path::Path;
 
-/// Whether a name in that folder is one of ours.
+/// Returns whether a file name in that folder is one of ours.
 type Named = fn(&Folder, &str) -> bool;
 
 impl Checker {
-    /// Looks through all three stores.
+    /// Searches all three stores.
     pub(super) fn strays(&mut self, archive: &Archive) -> Result<(), Diagnostic> {
         let segment: Named = |folder, file| SegmentName::parse(folder, file).is_some();
         let vault: Named = |folder, file| SegmentName::parse_vault(folder, file).is_some();
@@ -24,7 +25,7 @@ impl Checker {
 
     fn strays_of(&mut self, root: &Path, is_ours: Named) -> Result<(), Diagnostic> {
         for day in listed(&*self.storage, root)? {
-            // That which a file system has at its root.
+            // The directory that a file system has at its root.
             if day.directory && day.name == "lost+found" {
                 continue;
             }

@@ -48,7 +48,8 @@ fn what_was_written_passes_and_does_so_after_a_purge() {
     assert_eq!((after.segments, after.findings), (1, vec![]));
 }
 
-/// The process stops at every operation of a purge: nothing was changed or lost, and it is told until the next one ends it.
+/// The process stops at every operation of a purge. Nothing was changed or lost, and the interruption is
+/// reported until the next purge completes it.
 #[test]
 fn a_purge_that_broke_off_is_no_fault() {
     let memory = archive();
@@ -72,7 +73,8 @@ fn a_purge_that_broke_off_is_no_fault() {
     assert!(told > 10, "{told}");
 }
 
-/// Whenever it runs between two looks: what it takes is no fault, and what else is gone is.
+/// A purge runs at any moment between two reads: what it removes is not a fault, and anything else missing
+/// is.
 #[test]
 fn a_purge_that_runs_meanwhile_is_no_fault() {
     let verified = |stolen: bool| {
@@ -97,7 +99,7 @@ fn a_purge_that_runs_meanwhile_is_no_fault() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Wherever a bit flips, in a segment, a vault or the ledger: it is found, in that file.
+    /// Wherever a bit flips in a segment, a vault or the ledger, it is found in that file.
     #[test]
     fn a_changed_bit_is_found_in_its_file(file in any::<prop::sample::Index>(), byte in any::<prop::sample::Index>(), bit in 0..8u8) {
         let memory = ARCHIVE.with(copy);
@@ -115,7 +117,7 @@ thread_local! {
     static ARCHIVE: Memory = archive();
 }
 
-/// The ledger's note about its end is spoken of as part of the ledger; it has its own test.
+/// Findings about the ledger's note of its end name the ledger itself; another test covers it.
 fn is_proof(path: &Path) -> bool {
     path.starts_with("/log") || path.ends_with("ledger.jsonl")
 }
@@ -146,7 +148,7 @@ fn the_place_of_damage_in_a_vault_is_that_of_its_record() {
         assert_eq!(Path::new(&findings[0].file), path);
         findings[0].place.clone()
     };
-    // Behind the header there is one record: a length, a check, and a group of one address.
+    // After the header there is one record: a length, a check, and a group of one address.
     let record = whole.len() - 12 - (10 + 6) - 16;
     assert_eq!(place(&|bytes| bytes[whole.len() - 1] ^= 1), Some(format!("byte {record}")));
     assert_eq!(place(&|bytes| bytes[3] ^= 1), Some("byte 0".to_owned()));
@@ -155,7 +157,7 @@ fn the_place_of_damage_in_a_vault_is_that_of_its_record() {
     assert_eq!(longer, Some(format!("byte {}", whole.len())));
 }
 
-/// Lines of which no end is known yet: never purged, and looked after like all others.
+/// Lines without a known end are never purged, and are checked like all others.
 #[test]
 fn what_is_kept_for_a_contract_is_verified_and_never_purged() {
     let memory = archive();
@@ -173,7 +175,8 @@ fn what_is_kept_for_a_contract_is_verified_and_never_purged() {
     assert_eq!(verify(&memory).findings.len(), 1);
 }
 
-/// A crash at every operation of a sealing, found on a later day: sealed once, and nothing to find.
+/// A crash at every operation of a sealing, recovered on a later day: the segment is sealed once, and there
+/// is nothing to report.
 #[test]
 fn a_crash_while_sealing_is_no_forgery() {
     let count = Memory::new().with_fault(Fault::Freeze(u64::MAX));
@@ -189,7 +192,8 @@ fn a_crash_while_sealing_is_no_forgery() {
                 if after.files().keys().any(|path| path.ends_with("ledger.jsonl")) {
                     assert_eq!(verify(&after).findings, [], "{fault:?} {survives:?}");
                 } else {
-                    // It broke off before anything was written down, and so before anything was archived.
+                    // The write was interrupted before anything was recorded, and so before anything was
+                    // archived.
                     let archived = after.files().into_keys().find(|path| path.starts_with("/log/archive"));
                     assert_eq!(archived, None, "{fault:?} {survives:?}");
                 }
@@ -198,7 +202,7 @@ fn a_crash_while_sealing_is_no_forgery() {
     }
 }
 
-/// Seals what a crash left, as the next filter does when it starts.
+/// Seals what a crash left, as the next filter does at its start.
 fn recover(memory: &Memory, now: &str) -> Result<(), Diagnostic> {
     let Site { storage, tree, shred, ledger, zone, now, .. } = site(memory, now)?;
     let parts = ArchiveParts {
@@ -218,7 +222,7 @@ fn recover(memory: &Memory, now: &str) -> Result<(), Diagnostic> {
     OpenSegments::open(parts, now).map(drop)
 }
 
-/// The commands of FORMAT.md and docs/verify.md, by a shell.
+/// Runs the commands of FORMAT.md and docs/verify.md in a shell.
 #[test]
 fn openssl_checks_a_seal() {
     let memory = archive();
@@ -234,7 +238,7 @@ fn openssl_checks_a_seal() {
     let (_, section) = document.split_once("### A seal by hand").unwrap();
     let script = section.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
     assert!(include_str!("../../../docs/verify.md").contains(script), "docs/verify.md shows other commands");
-    // The key is there already; `oubliette` is not.
+    // The key exists already; `oubliette` does not.
     let script = script.split_once('\n').unwrap().1;
     let run = || {
         let mut shell = std::process::Command::new("sh");
@@ -276,7 +280,7 @@ fn a_segment_put_elsewhere_or_copied_from_another_is_found() {
     assert!(whats.iter().any(|what| what.contains("another segment of that name")), "{whats:?}");
 }
 
-/// Whoever has the key of a later day seals a segment of an earlier one again, and lists it in the ledger.
+/// Somebody with the key of a later day seals a segment of an earlier day again, and lists it in the ledger.
 #[test]
 fn a_segment_sealed_again_with_a_later_key_is_found() {
     let memory = archive();
@@ -293,7 +297,7 @@ fn a_segment_sealed_again_with_a_later_key_is_found() {
     let bytes = memory.files()[&path].clone();
     let old = Segment::open(&memory, &path).unwrap();
     let at = bytes.windows(64).position(|window| window == old.seal().signature).unwrap();
-    // Day and key of the seal stand before its signature; only the signature is put in, then all three.
+    // Day and key of the seal precede its signature. First only the signature is replaced, then all three.
     memory.damage(&path, |bytes| bytes[at..at + 64].copy_from_slice(&seal.signature));
     let found = |memory: &Memory| {
         verify(memory).findings.iter().map(|finding| finding.what.clone()).collect::<Vec<_>>()
