@@ -26,9 +26,11 @@ use std::time::{Duration, Instant};
 /// many cores it has.
 const RECENT_BYTES: usize = 32 << 20;
 
-/// The memory for recent tokens of one worker, in bytes: as much as stays in the caches while everything else
-/// passes through. It remembers 65,536 IPv4 addresses, and 32,768 other identifiers. Fetching an entry from
-/// farther away costs more than the HMAC of the few that more memory would remember: see ARCHITECTURE.md.
+/// The memory for recent tokens of one worker, in bytes.
+///
+/// It is as much as stays in the caches while everything else passes through. It remembers 65,536 IPv4
+/// addresses, and 32,768 other identifiers. Fetching an entry from farther away costs more than the HMAC of
+/// the few that more memory would remember: see ARCHITECTURE.md.
 const MOST_RECENT_BYTES: usize = 4 << 20;
 
 /// What a filter needs besides its input and output.

@@ -215,9 +215,11 @@ impl Holds {
         Ok(hold)
     }
 
-    /// Adds a hold of everything that is in `scope` now, to extract from it at once; this hold freezes
-    /// nothing. If the case has a hold already, that hold is prolonged with its extracts. Returns the
-    /// existing hold as it was; `None` if the case had none.
+    /// Adds a hold of everything that is in `scope` now, to extract from it at once. This hold freezes
+    /// nothing.
+    ///
+    /// If the case has a hold already, that hold is prolonged with its extracts. Returns the existing hold as
+    /// it was; `None` if the case had none.
     ///
     /// # Errors
     /// As [`Holds::add`]; also if the day is before the present end of the hold, or the existing hold freezes
@@ -265,9 +267,10 @@ impl Holds {
         Ok(self.extracts(case)?.into_iter().next())
     }
 
-    /// Saves a hold, and then records it in the ledger. If a crash prevents the entry, the hold is in force
-    /// and [entered](Holds::enter_missing) later. In the reverse order, a hold only in the ledger would be
-    /// lost, and block every purge.
+    /// Saves a hold, and then records it in the ledger.
+    ///
+    /// If a crash prevents the entry, the hold is in force and [entered](Holds::enter_missing) later. In the
+    /// reverse order, a hold that is only in the ledger would be lost, and block every purge.
     ///
     /// # Errors
     /// If the hold or the entry cannot be written.

@@ -219,9 +219,10 @@ impl Batch {
         self.files.iter().filter_map(|file| file.entry.lines).sum()
     }
 
-    /// Applies `work` to each file to be removed, and keeps those for which it succeeds. If it fails for a
-    /// file, that file has to stay and does not delay the others, unless the failure concerns all that
-    /// follow.
+    /// Applies `work` to each file to be removed, and keeps those for which it succeeds.
+    ///
+    /// If it fails for a file, that file has to stay and does not delay the others, unless the failure
+    /// concerns all that follow.
     fn each(&mut self, does: &str, work: impl Fn(&Item) -> Result<(), Failure>) -> Result<(), Diagnostic> {
         for file in std::mem::take(&mut self.files) {
             match work(&file) {

@@ -1,6 +1,7 @@
-//! `report`: what is kept, for how long and on what basis, what was purged, and who intervened. It is for the
-//! data protection officer (GDPR 5(2), 30), and is made from the ledger and the footers of segments. It needs
-//! no secret and shows no token.
+//! `report`: what is kept, for how long and on what basis, what was purged, and who intervened.
+//!
+//! The report is for the data protection officer (GDPR 5(2), 30). It is made from the ledger and the footers
+//! of segments, needs no secret and shows no token.
 
 use super::ledger::{self, LedgerReport};
 use super::purge::{Dates, keep};

@@ -1,6 +1,7 @@
-//! A file of a bundle that grows line by line to any length. It is in clear in a directory that is handed
-//! over; otherwise it is encrypted under a key that only this process has, until it goes into the archive for
-//! the recipient.
+//! A file of a bundle that grows line by line to any length.
+//!
+//! It is in clear in a directory that is handed over. Otherwise it is encrypted under a key that only this
+//! process has, until it goes into the archive for the recipient.
 
 use super::output::FILE_MODE;
 use crate::primitives::storage::{Storage, Stored};

@@ -1,6 +1,8 @@
 //! Extracts from frozen segments what a case needs: the lines with its targets, and the originals of the
-//! tokens in them. The extract is encrypted under the key of the hold. If nothing is missing from it, the
-//! segments are no longer frozen.
+//! tokens in them.
+//!
+//! The extract is encrypted under the key of the hold. If nothing is missing from it, the segments are no
+//! longer frozen.
 
 use super::{Hold, Holds, failed};
 use crate::archive::{Found, Part, Segment, VaultMark};
@@ -179,10 +181,12 @@ impl Collected {
 }
 
 impl Holds {
-    /// Extracts the lines with `targets` from the segments that the hold of a case freezes, under a key that
-    /// is encrypted to `escrow`. If a custodian takes part in `secrets`, also extracts the originals of the
-    /// tokens in these lines. The segments stay frozen if the extract [lacks](Extracted::lacks) something;
-    /// without any line there is no extract.
+    /// Extracts the lines with `targets` from the segments that the hold of a case freezes.
+    ///
+    /// The extract is encrypted under the key of the hold, which is itself encrypted to `escrow`. If a
+    /// custodian takes part in `secrets`, the originals of the tokens in these lines are extracted, too. The
+    /// segments stay frozen if the extract [lacks](Extracted::lacks) something; without any line there is no
+    /// extract.
     ///
     /// Identifiers in clear can be looked for only with a custodian, because the node has no secret of a past
     /// epoch.

@@ -1,7 +1,8 @@
-//! The key of a hold: an age identity of its own, encrypted to the escrow recipients. Extracts are encrypted
-//! to it alone, so opening them takes two parties, as with a vault: a custodian, and this node for as long as
-//! the hold lasts. When the key is erased, no copy of an extract can be opened any more, in whatever backup
-//! it is.
+//! The key of a hold: an age identity of its own, encrypted to the escrow recipients.
+//!
+//! Extracts are encrypted to it alone, so opening them takes two parties, as with a vault: a custodian, and
+//! this node for as long as the hold lasts. When the key is erased, no copy of an extract can be opened any
+//! more, in whatever backup it is.
 
 use super::{Hold, Holds, IO, failed, stem};
 use crate::keyring::Escrow;

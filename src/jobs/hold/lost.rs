@@ -1,6 +1,7 @@
-//! Finds holds that the ledger knows of and whose file is missing, or keeps less than was promised: somebody
-//! removed or changed it, or a disk lost it. The ledger does not record which segments a hold freezes, so
-//! that is then unknown.
+//! Finds holds that the ledger knows of and whose file is missing or keeps less than was promised.
+//!
+//! Somebody removed or changed the file, or a disk lost it. The ledger does not record which segments a hold
+//! freezes, so that is then unknown.
 
 use super::{Hold, Holds};
 use crate::jobs::purge::Site;

@@ -112,9 +112,10 @@ impl Sealed {
 }
 
 impl Site {
-    /// Returns the number of segments to be removed if they are listed in somebody else's ledger and none in
-    /// this one: holds kept there are not seen. Object storage is exempt, because whoever purges it has
-    /// usually not stored what it holds.
+    /// Returns the number of segments to be removed if the ledger lists none of them.
+    ///
+    /// Then they are listed in somebody else's ledger, and holds kept there are not seen. Object storage is
+    /// exempt, because whoever purges it has usually not stored what it holds.
     pub(super) fn of_others(&self, sealed: &Sealed, plan: &Plan) -> usize {
         let is_unknown = plan.fault.is_some() || is_remote(&self.tree.archive);
         if is_unknown { 0 } else { sealed.unlisted(&plan.purges) }
@@ -150,8 +151,10 @@ impl Site {
     }
 
     /// Returns the segments of past days that are where no purge looks, and that the ledger does not list
-    /// there. Object storage is left to `verify`: each segment would cost a request, and a ledger lists what
-    /// one worker of many has stored.
+    /// there.
+    ///
+    /// Object storage is left to `verify`: each segment would cost a request, and a ledger lists what one
+    /// worker of many has stored.
     fn copies(&self, sealed: &Sealed) -> Result<Vec<Astray>, Diagnostic> {
         let mut copies = Vec::new();
         for (store, root) in [("archive", &self.tree.archive), ("intermediate", &self.intermediate)] {

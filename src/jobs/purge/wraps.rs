@@ -1,7 +1,8 @@
-//! Erases wraps of epoch secrets that nothing archived needs any more. S can make every token of its epoch
-//! again, so whoever opens a wrap can find the addresses behind the tokens of a copy by trying them all,
-//! without H. In vaults, S is sealed under H. The wrap in the state directory is not, so it is erased with
-//! the last of what was archived under it.
+//! Erases wraps of epoch secrets that nothing archived needs any more.
+//!
+//! S can make every token of its epoch again, so whoever opens a wrap can find the addresses behind the
+//! tokens of a copy by trying them all, without H. In vaults, S is sealed under H. The wrap in the state
+//! directory is not, so it is erased with the last of what was archived under it.
 
 use super::{Batch, Item, Reason, Site};
 use crate::keyring::{Keyring, Wrap};

@@ -221,9 +221,10 @@ fn names_somebody(text: &str) -> bool {
     !findings.items.is_empty()
 }
 
-/// Returns whether a class holds the data that article 60-1-2 is about: technical and traffic data of L. 34-1
-/// CPCE, which LCEN art. 6 V and decree 2021-1362 oblige a provider to keep. The legal basis of a class in
-/// the policy says so.
+/// Returns whether a class holds the data that article 60-1-2 is about.
+///
+/// These are technical and traffic data of L. 34-1 CPCE, which LCEN art. 6 V and decree 2021-1362 oblige a
+/// provider to keep. The legal basis of a class in the policy says so.
 fn holds_traffic_data(class: &RetentionClass) -> bool {
     ["2021-1362", "34-1"].iter().any(|text| class.basis.contains(text))
 }

@@ -80,9 +80,10 @@ pub struct FrameTimes {
 }
 
 impl FrameTimes {
-    /// Creates a reader for a frame with this range of event seconds, in a segment of the legal zone `legal`
-    /// that was sealed at about the instant `sealed`. The range of a frame that a crash left without one is
-    /// all numbers.
+    /// Creates a reader for a frame with this range of event seconds.
+    ///
+    /// The segment has the legal zone `legal`, and was sealed at about the instant `sealed`. The range of a
+    /// frame that a crash left without one is all numbers.
     #[must_use]
     pub fn new(reading: &Reading, legal: TimeZone, range: RangeInclusive<i64>, sealed: Timestamp) -> Self {
         let known = *range.end() != i64::MAX;

@@ -32,9 +32,11 @@ impl Obstacle {
         Self::of_codes(error, &of_file)
     }
 
-    /// Converts `error` as [`Self::of`] does, or if it reports a vault that does not exist or that none of
-    /// the available H opens. A vault that takes another identity is not an obstacle: whoever asks can
-    /// provide that identity.
+    /// Converts `error` as [`Self::of`] does, or if it reports a vault that is missing or that no available H
+    /// opens.
+    ///
+    /// A vault that takes another identity is not an obstacle, because whoever asks can provide that
+    /// identity.
     ///
     /// # Errors
     /// Returns any other `error`.

@@ -88,8 +88,8 @@ pub struct Reveal<'s> {
     of_nodes: Shown,
     /// The segments whose vault does not open.
     closed: HashMap<usize, Closed>,
-    /// Segments, and places of lines that workers stored, with tokens whose originals are withheld for lack
-    /// of a vault.
+    /// Segments, and places of lines that workers stored, with tokens whose originals are withheld because
+    /// none of their vaults opens.
     withheld: Obstacles,
     revealed: u64,
     guess: Guess,

@@ -144,9 +144,10 @@ impl Secrets {
         Arc::clone(&self.storage)
     }
 
-    /// Returns whether a custodian takes part: the owner of an identity or of a key file. No vault is opened
-    /// without one. The node alone reveals nothing, not even of the running day, although it has the secret
-    /// of that day.
+    /// Returns whether a custodian takes part: the owner of an identity or of a key file.
+    ///
+    /// No vault is opened without one. The node alone reveals nothing, not even of the running day, although
+    /// it has the secret of that day.
     #[must_use]
     pub fn has_custodian(&self) -> bool {
         self.custody.identities.is_some() || self.custody.owns_key_file
@@ -170,8 +171,8 @@ impl Secrets {
         self.unopened.clone()
     }
 
-    /// Returns the tenant whose tokens are in a segment. If its vault is damaged, that is assumed to be the
-    /// tenant of the search.
+    /// Returns the tenant whose tokens are in a segment. If its vault is missing or damaged, that is assumed
+    /// to be the tenant of the search.
     ///
     /// # Errors
     /// If its vault cannot be read.
@@ -279,8 +280,10 @@ impl Secrets {
     }
 
     /// Opens the originals of a segment with S and H, as far as its vault can be read; `None` if nothing of
-    /// it can. [`Self::unopened`] notes what cannot be read. It also notes records missing at the end, if the
-    /// segment states in `mark` how long the vault was.
+    /// it can.
+    ///
+    /// [`Self::unopened`] notes what cannot be read. It also notes records missing at the end, if the segment
+    /// states in `mark` how long the vault was.
     ///
     /// # Errors
     /// As [`Secrets::open`], except for damage.
@@ -368,9 +371,10 @@ impl Secrets {
         Ok(Unlocked { vault, secret, shred_key, keys, kinds })
     }
 
-    /// Demands proof that the identity given is a custodian's. The node has S of the running epoch itself and
-    /// needs no identity to open it; but a person who brings one must be among those for whom S was wrapped,
-    /// on that day as on any other.
+    /// Demands proof that the given identity, if any, is a custodian's.
+    ///
+    /// The node has S of the running epoch itself and needs no identity to open it. But a person who brings
+    /// one must be among those for whom S was wrapped, on that day as on any other.
     fn demand_custodian(&mut self, name: &SegmentName, vault: &Path) -> Result<(), Diagnostic> {
         let is_known = self.custody.owns_key_file || self.in_custody.contains(&name.kid);
         if self.custody.identities.is_some() && !is_known && self.of_node(&name.kid).is_some() {

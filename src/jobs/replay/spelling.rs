@@ -109,9 +109,10 @@ fn address(line: &[u8], start: usize) -> Option<Spelt> {
     })
 }
 
-/// Returns the hexadecimal digits and separators from `start` on, at most as many as an address has, with the
-/// separators unescaped; for each of them the offset of its end in the line; and the range of the first
-/// separator.
+/// Returns the hexadecimal digits and separators from `start` on, at most as many as an address has.
+///
+/// The separators are unescaped in the text. Also returns the offset in the line at which each character
+/// ends, and the range of the first separator.
 fn address_text(line: &[u8], start: usize) -> (String, Vec<usize>, Range<usize>) {
     let (mut text, mut ends) = (String::with_capacity(LONGEST_ADDRESS), Vec::with_capacity(LONGEST_ADDRESS));
     let (mut position, mut separator) = (start, start..start);

@@ -50,9 +50,10 @@ struct Seen {
 }
 
 impl Affected {
-    /// Counts the people in a line: by originals if `scope` reveals everybody's, otherwise by tokens. A token
-    /// whose original is not in the vault is counted as a token. Returns how many people with originals were
-    /// not known before: those that a [list](Affected::people) reveals.
+    /// Counts the people in a line: by originals if `scope` reveals everybody's, otherwise by tokens.
+    ///
+    /// A token whose original is not in the vault is counted as a token. Returns how many people with
+    /// originals were not known before: those that a [list](Affected::people) reveals.
     ///
     /// # Errors
     /// If a vault can no longer be opened.

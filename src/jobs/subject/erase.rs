@@ -287,9 +287,10 @@ fn remove_copy(site: &Site, name: &SegmentName, old: &Segment) -> Result<(), Dia
     Ok(())
 }
 
-/// Returns the tokens whose originals are no longer needed: those of the person, and those of others that are
-/// in her lines and in no line that stays. A token that is in no line at all, or that is spelt unreadably,
-/// keeps its original.
+/// Returns the tokens whose originals are no longer needed.
+///
+/// These are the tokens of the person, and those of others that are in her lines and in no line that stays. A
+/// token that is in no line at all, or that is spelt unreadably, keeps its original.
 fn needed_no_more(segment: &Segment, erased: &Wanted) -> Result<HashSet<TagKey>, Diagnostic> {
     let keys = |line: &[u8]| spelling::all(line).into_iter().map(|spelt| spelt.key);
     let mut gone: HashSet<TagKey> = erased.iter().copied().collect();
@@ -403,9 +404,9 @@ impl Keeps for Staying<'_> {
     }
 }
 
-/// Completes erasures that were interrupted after their intent, and removes what was left by those
-/// interrupted before it. Returns the number of completed erasures. Nobody else may purge, hold or erase
-/// meanwhile.
+/// Completes erasures that were interrupted after their intent, and removes what earlier interruptions left.
+///
+/// Returns the number of completed erasures. Nobody else may purge, hold or erase meanwhile.
 ///
 /// # Errors
 /// If the ledger cannot be read, or files cannot be renamed or removed: the next run continues from there.

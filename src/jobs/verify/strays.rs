@@ -1,6 +1,7 @@
-//! Finds what oubliette did not make in the directories of an archive. No purge removes it, so lines in it
-//! would be kept forever: for example, a copy of a segment under another name, a directory that does not name
-//! a day, or a link to a file elsewhere.
+//! Finds what oubliette did not make in the directories of an archive.
+//!
+//! No purge removes it, so lines in it would be kept forever: for example, a copy of a segment under another
+//! name, a directory that does not name a day, or a link to a file elsewhere.
 
 use super::{Archive, Checker, listed};
 use crate::model::{Folder, SegmentName};
