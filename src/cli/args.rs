@@ -1,4 +1,5 @@
-//! What was typed. Validates the form of each value and touches nothing: no file, no clock.
+//! The arguments of the command line. Parsing validates the form of each value, and uses no file and no
+//! clock.
 
 mod archive;
 mod custody;
@@ -526,7 +527,7 @@ pub(crate) enum TokenShape {
 
 fn format_parser() -> impl clap::builder::TypedValueParser<Value = Format> {
     PossibleValuesParser::new(Format::ALL.map(Format::name)).map(|name| {
-        // The parser before lets only these names pass; `Raw` searches the line as text, whatever it is.
+        // The parser above accepts only these names. `Raw` is a safe fallback: it searches the line as text.
         Format::named(&name).unwrap_or(Format::Raw)
     })
 }

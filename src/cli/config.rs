@@ -1,4 +1,4 @@
-//! The configuration file, `config.toml`: what may stand in it, and what is wrong with one.
+//! The configuration file, `config.toml`: its keys, and the errors in them.
 
 mod output;
 mod reference;
@@ -121,10 +121,10 @@ pub(crate) enum Size {}
 pub(crate) enum Span {}
 
 impl Config {
-    /// What `text`, the content of `path`, says.
+    /// Parses `text`, the contents of `path`.
     ///
     /// # Errors
-    /// If it is not TOML, or says something that cannot be.
+    /// If it is not TOML, or has a key or value that is not allowed.
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, Diagnostic> {
         let config: Self = toml::from_str(text)
             .map_err(|error: toml::de::Error| refused(path, text, error.span(), error.message()))?;
@@ -205,7 +205,7 @@ impl Written for LineBytes {
     }
 }
 
-/// The file that `oubliette init` writes: everything at its default, and what each key does.
+/// The file that `oubliette init` writes: every key at its default, with its meaning.
 pub(crate) const TEMPLATE: &str = r#"# Configuration of oubliette. Every key is optional; what is commented out shows the default.
 # An option on the command line beats the environment, which beats this file.
 

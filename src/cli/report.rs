@@ -39,7 +39,7 @@ pub(crate) enum Stop {
 /// The severity of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// The command could not do it.
+    /// The command failed.
     Error,
     /// The command succeeded, but somebody should know about this.
     Warning,

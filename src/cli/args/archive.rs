@@ -1,4 +1,4 @@
-//! What was typed about an archive.
+//! Arguments for an archive.
 
 use super::quantity;
 use crate::model::NodeName;

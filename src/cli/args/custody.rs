@@ -1,4 +1,4 @@
-//! What was typed for the commands that look after an archive: `purge`, `hold`, `verify`, `ledger`.
+//! Arguments of the commands that maintain an archive: `purge`, `hold`, `verify`, `ledger`.
 
 use super::day;
 use crate::jobs::ledger::Anchor;

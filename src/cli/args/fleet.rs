@@ -1,4 +1,4 @@
-//! What was typed for the commands of a fleet: `batch`, `archive`, `lifecycle`, `vaults`.
+//! Arguments of the commands for a fleet: `batch`, `archive`, `lifecycle`, `vaults`.
 
 use super::{ArchivePlace, Reading, Tokens};
 use crate::model::ClassName;

@@ -1,4 +1,4 @@
-//! What was typed for `replay`.
+//! Arguments of `replay`.
 
 use super::custody::SearchPlace;
 use super::{format_parser, zone};
@@ -177,7 +177,7 @@ impl When {
     pub(crate) fn begin(self, zone: &TimeZone) -> Timestamp {
         match self {
             Self::Instant(instant) => instant,
-            // Days that can be typed have a beginning, the first one of the calendar perhaps apart.
+            // Every day that can be given has a beginning, except perhaps the first one of the calendar.
             Self::Day(day) => day.to_zoned(zone.clone()).map_or(Timestamp::MIN, |zoned| zoned.timestamp()),
         }
     }

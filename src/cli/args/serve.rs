@@ -1,4 +1,4 @@
-//! What was typed about the sidecar.
+//! Arguments of the sidecar.
 
 use super::{Reading, Tokens};
 use clap::Args;

@@ -1,4 +1,4 @@
-//! What was typed for `subject`.
+//! Arguments of `subject`.
 
 use super::custody::SearchPlace;
 use super::day;

@@ -1,4 +1,4 @@
-//! Values of options: the form each is written in. The configuration has the same forms.
+//! Values of options and their written forms, which the configuration shares.
 
 use crate::model::Kinds;
 use ipnet::IpNet;

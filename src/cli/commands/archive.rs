@@ -1,4 +1,4 @@
-//! The archive of `oubliette filter`: what was typed and configured, put together.
+//! The archive of `oubliette filter`: combines arguments and configuration.
 
 use super::purge;
 use crate::archive::Recovered;
@@ -20,7 +20,7 @@ use crate::shred::{self, ShredStore};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens the archive in `directory`, and says what was found of a run that crashed.
+/// Opens the archive in `directory`, and notes what an earlier run left in a crash.
 pub(super) fn open(
     report: Report,
     settings: &Settings,
@@ -32,7 +32,7 @@ pub(super) fn open(
     let tree = purge::tree(settings, directory, args.vault.as_ref());
     on_disk(&tree)?;
     let ledger = settings.ledger(Arc::new(Disk), ready.plan().recognition.zone.clone());
-    // Before anything that a crash left is sealed: that is part of the run.
+    // Comes first: sealing what a crash left is already part of the recorded run.
     ready.record(Ledger::open(ledger.clone())?)?;
     let opened = try_open(report, settings, args, ready, (tree, ledger), tee);
     let (archiver, recovered) = match opened {
@@ -72,8 +72,9 @@ fn try_open(
     archive::open(ready, plan)
 }
 
-/// Refuses a bucket: nothing can be appended to an object, and a directory called `s3:` is not what was meant; links
-/// that lead nowhere; and what lies in another archive, whose purge would leave it.
+/// Refuses buckets (nothing can be appended to an object, and a directory called `s3:` is not what was
+/// meant), dangling links, an archive inside another one, whose purge would not remove it, and an archive and
+/// vaults of which one is inside the other.
 fn on_disk(tree: &Tree) -> Result<(), Diagnostic> {
     let paths = [&tree.archive, &tree.vault];
     match paths.into_iter().find(|path| is_remote(path)) {
@@ -89,7 +90,8 @@ fn on_disk(tree: &Tree) -> Result<(), Diagnostic> {
     }
 }
 
-/// Refuses a bucket, and what would write lines to two places without being asked to: before any key is touched.
+/// Refuses a bucket, and options that would write lines to two places without `--tee`, before any key is
+/// touched.
 pub(super) fn check(args: &FilterArgs) -> Result<(), Diagnostic> {
     if let Some(directory) = &args.archive.archive {
         on_disk(&Tree::at(directory))?;

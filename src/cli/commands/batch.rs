@@ -1,4 +1,4 @@
-//! `oubliette batch`: a list of old logs in, their pseudonymised copies and a manifest out.
+//! `oubliette batch`: reads a list of old logs, and writes their pseudonymised copies and a manifest.
 
 use super::filter;
 use super::purge::ledger_of_node;
@@ -24,11 +24,11 @@ pub(crate) fn run(report: Report, common: &Common, args: &BatchArgs) -> Result<E
     })?;
     let Some(out) = &args.out else { return check(report, &*storage, args) };
     files::storage(&[out], Seen::Newest)?;
-    // The manifest goes there.
+    // The manifest goes to standard output.
     files::warn_of_closed_output(report);
     let settings = Settings::new(common, &args.reading, &args.tokens)?;
     let plan = plan(&settings, args)?;
-    // What can be refused is refused before the list is read; and the first process makes the secret.
+    // Refuse whatever can be refused before the list is read. The first process also makes the secret here.
     filter::warn_of_escrow(report, Ready::new(plan.clone())?.escrow());
     let batch = Batch::new(storage, out, plan, args.level.unwrap_or(DEFAULT_LEVEL))?;
     let mut exit = Exit::Done;
@@ -56,7 +56,7 @@ fn plan(settings: &Settings, args: &BatchArgs) -> Result<Plan, Diagnostic> {
     Ok(Plan { ledger: ledger_of_node(settings)?, ..plan })
 }
 
-/// The paths on standard input, as they come; empty lines are passed over.
+/// Returns the paths on standard input as they arrive; skips empty lines.
 fn list() -> Result<impl Iterator<Item = Result<String, Diagnostic>>, Diagnostic> {
     let input = io::BufReader::new(files::input(None)?);
     let lines = input.lines().enumerate().map(|(index, line)| {
@@ -70,7 +70,7 @@ fn list() -> Result<impl Iterator<Item = Result<String, Diagnostic>>, Diagnostic
     Ok(lines.filter(|line| !line.as_ref().is_ok_and(String::is_empty)))
 }
 
-/// Refuses pipes, directories and devices: they have no length, and would look empty.
+/// Refuses pipes, directories and devices: they have no length, and would seem empty.
 fn regular(input: &str) -> Result<String, Diagnostic> {
     let path = Path::new(input);
     if is_remote(path) {
@@ -108,7 +108,7 @@ fn check(report: Report, storage: &dyn Storage, args: &BatchArgs) -> Result<Exit
     Ok(Exit::NeedsHuman)
 }
 
-/// The lines of a manifest.
+/// Reads the lines of a manifest.
 fn entries(path: &Path) -> Result<Vec<Entry>, Diagnostic> {
     let text = files::read_text(path, "a manifest")?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
@@ -116,7 +116,7 @@ fn entries(path: &Path) -> Result<Vec<Entry>, Diagnostic> {
         serde_json::from_str(line).map_err(|error| {
             Diagnostic::new(&codes::OPEN, "cannot read a manifest")
                 .at(format!("{}, line {}", path.display(), index + 1))
-                // The message of the parser may quote what it found there: only where it stopped is told.
+                // Report only the position: the parser's message may quote the line.
                 .because(format!("it is no line of a manifest, from column {} on", error.column()))
                 .hint("give what `oubliette batch` wrote to standard output, and nothing else")
         })
@@ -124,5 +124,5 @@ fn entries(path: &Path) -> Result<Vec<Entry>, Diagnostic> {
     lines.map(entry).collect()
 }
 
-/// That of the zstd command: a batch is read once and kept for months.
+/// The default level of the zstd command: a batch is read once and kept for months.
 const DEFAULT_LEVEL: i32 = 3;

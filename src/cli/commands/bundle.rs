@@ -1,4 +1,4 @@
-//! `oubliette replay --bundle`: the lines of a case, for the authority that asked.
+//! `oubliette replay --bundle`: the lines of a case, for the authority that asked for them.
 
 use super::gaps::left_out;
 use super::replay::{handed_over, refused, summarise};
@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use zeroize::Zeroizing;
 
-/// Demands case, basis and period for a bundle, whether anything is revealed or not; and a place for it.
+/// Requires case, basis and period for a bundle, even if it reveals nothing, and a valid destination.
 pub(super) fn demand(
     report: Report,
     args: &ReplayArgs,
@@ -36,24 +36,24 @@ pub(super) fn demand(
     Ok(question)
 }
 
-/// What a bundle is written with.
+/// The context in which a bundle is written.
 pub(super) struct Writing<'w> {
     pub(super) report: Report,
     pub(super) settings: &'w Settings,
     pub(super) args: &'w ReplayArgs,
-    /// Where to.
+    /// The destination.
     pub(super) to: &'w Path,
     pub(super) stopped: &'w AtomicBool,
 }
 
 impl Writing<'_> {
-    /// Puts the lines into the bundle.
+    /// Writes the lines into the bundle.
     pub(super) fn write(&self, site: &mut Site, question: &Question, ready: Ready<'_>) -> Result<Exit, Stop> {
         let access = ready.access().clone();
         let bundle = self.begin(site, question).map_err(|refusal| refused(site, &access, refusal))?;
         let (bundle, visited) = self.fill(site, bundle, ready)?;
         let written = bundle.finish(site, &self.settings.state_dir.join(ledger::FOLDER));
-        // The lines were found, and the ledger has that already, for it is a part of the proof.
+        // The ledger already records that the lines were found, because it is part of the proof.
         let written = handed_over(site, &access, written.map_err(Stop::from))?;
         summarise(self.report, self.settings, &visited.counts)?;
         self.report.note(&format!(

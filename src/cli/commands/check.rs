@@ -1,4 +1,4 @@
-//! `oubliette check`: configuration and rules, and every sample of every rule.
+//! `oubliette check`: checks configuration and rules, and every sample of every rule.
 
 use crate::cli::args::{CheckArgs, Common, Reading, Tokens};
 use crate::cli::codes;
@@ -14,7 +14,7 @@ use crate::primitives::recipient;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Checks what is in use, or the files that are named.
+/// Checks what is in use, or the named files.
 pub(crate) fn run(report: Report, common: &Common, args: &CheckArgs) -> Result<Exit, Stop> {
     if args.schema {
         report.value(&config::schema())?;
@@ -37,7 +37,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &CheckArgs) -> Result<E
     Ok(if rows.is_empty() { Exit::Done } else { Exit::NeedsHuman })
 }
 
-/// The configuration and the rules that a filter would start with, and what is wrong with the former.
+/// Checks the configuration and rules that a filter would start with. Also returns the problems of the
+/// configuration.
 fn in_use(common: &Common) -> (CheckReport, Vec<Diagnostic>) {
     let settings = match Settings::new(common, &Reading::default(), &Tokens::default()) {
         Ok(settings) => settings,
@@ -49,14 +50,14 @@ fn in_use(common: &Common) -> (CheckReport, Vec<Diagnostic>) {
         RuleFiles::default()
     });
     let report = check::run(&rules.identifiers, &rules.retention);
-    // Only if the rules load is it the choices that keep the whole from being put together.
+    // Without other problems, a failure here is due to the combination of choices.
     if report.problems.is_empty() && problems.is_empty() {
         problems.extend(settings.choices().and_then(Recognition::new).err());
     }
     (report, problems)
 }
 
-/// The files that are named, beside the built-in rules.
+/// Checks the named files, together with the built-in rules.
 fn of_files(paths: &[PathBuf]) -> Result<CheckReport, Stop> {
     let mut rules = RuleFiles::default();
     let mut problems = Vec::new();
@@ -80,7 +81,7 @@ fn of_files(paths: &[PathBuf]) -> Result<CheckReport, Stop> {
 
 fn recipient_problems(recipients: &[String], config: &Path) -> Vec<Diagnostic> {
     let bad = recipients.iter().enumerate().filter(|(_, text)| recipient::parse(text).is_none());
-    // Not quoted: it may be a secret key put in by mistake.
+    // Not quoted, since it may be a secret key entered by mistake.
     bad.map(|(index, _)| {
         Diagnostic::new(&codes::CONFIG, format!("recipient {} is not an age recipient", index + 1))
             .at(config.display().to_string())

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Works until SIGTERM or SIGINT; then stores what it has.
+/// Works until SIGTERM or SIGINT, and then stores what it has.
 pub(crate) fn run(report: Report, common: &Common, args: &CollectArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &args.reading, &args.tokens)?;
     let bench = Workbench::new(plan(&settings)?, args.level.unwrap_or(1))?;
@@ -84,8 +84,8 @@ fn unready(why: &str) -> Diagnostic {
 
 const COMMAND: &str = "archive";
 
-/// One PUT; ten seconds on a busy network.
+/// The size of one PUT, which takes ten seconds on a busy network.
 const DEFAULT_CUT_BYTES: usize = 64 << 20;
 
-/// How late a line may be in the archive.
+/// Longest time until a line is in the archive.
 const DEFAULT_CUT_AFTER: Duration = Duration::from_secs(900);

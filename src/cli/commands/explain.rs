@@ -1,4 +1,4 @@
-//! `oubliette explain`: a line as a picture, or the long text of a code.
+//! `oubliette explain`: draws a line as a picture, or prints the long text of a code.
 
 use crate::cli::args::{Common, ExplainArgs, Tokens};
 use crate::cli::codes;
@@ -14,7 +14,7 @@ use serde_json::json;
 use std::io::{self, BufRead as _, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 
-/// Explains a code, the line that was typed, or the lines of standard input.
+/// Explains a code, the line in the arguments, or the lines of standard input.
 pub(crate) fn run(report: Report, common: &Common, args: &ExplainArgs) -> Result<Exit, Stop> {
     if args.list {
         report.table(&codes::all().into_iter().map(CodeRow::new).collect::<Vec<_>>())?;
@@ -51,7 +51,7 @@ fn explain_stdin(report: Report, explainer: &mut Explainer, max_line_bytes: usiz
     let mut line = Vec::new();
     loop {
         line.clear();
-        // One byte more than a line may have, and its line end: what is longer shows by its length.
+        // One byte more than the limit, and a line end: a line that is too long is recognised by its length.
         let limit = max_line_bytes as u64 + 2;
         let read =
             input.by_ref().take(limit).read_until(b'\n', &mut line).map_err(|error| no_input(&error))?;
@@ -90,7 +90,7 @@ fn explain_line(report: Report, explainer: &mut Explainer, line: &[u8]) -> Resul
     report.text(&format!("{picture}\n{}\n", facts(&explanation)))
 }
 
-/// What follows from the line, one fact a line.
+/// Lists what follows from the line, one fact per line.
 fn facts(explanation: &Explanation) -> String {
     let Explanation { format, inner, time, class, start_from, expires, .. } = explanation;
     let dash = || "-".to_owned();

@@ -1,4 +1,4 @@
-//! `oubliette filter`: log lines in, pseudonymised and tagged lines out.
+//! `oubliette filter`: reads log lines, and writes pseudonymised and tagged lines.
 
 use super::purge::ledger_of_node;
 use super::{archive, keys};
@@ -68,7 +68,7 @@ fn ready(settings: &Settings, args: &FilterArgs) -> Result<Ready, Stop> {
     Ok(Ready::new(Plan { ledger, ..plan })?)
 }
 
-/// What every command that filters needs.
+/// Makes the plan that every filtering command needs.
 pub(super) fn plan(
     settings: &Settings,
     recognition: Recognition,
@@ -88,7 +88,7 @@ pub(super) fn plan(
     })
 }
 
-/// Says in one line what is missing for escrow.
+/// Warns in one line of what is missing for escrow.
 pub(super) fn warn_of_escrow(report: Report, escrow: Option<&Escrow>) {
     let Some(escrow) = escrow else { return };
     if escrow.is_missing() {
@@ -104,7 +104,7 @@ pub(super) fn warn_of_escrow(report: Report, escrow: Option<&Escrow>) {
     }
 }
 
-/// Says that sealed lines lie past their day: a node without an archive may have nobody who purges.
+/// Warns of sealed lines past their expiry day: on a node without an archive, perhaps nobody purges.
 fn warn_of_sealed(report: Report, settings: &Settings, plan: &Plan) {
     let quarantine = settings.state_dir.join(quarantine::FOLDER);
     let Recognition { stamper, zone, .. } = &plan.recognition;
@@ -120,12 +120,12 @@ fn warn_of_sealed(report: Report, settings: &Settings, plan: &Plan) {
             .because("no purge has run here since their expiry day")
             .hint("run `oubliette purge` now, and daily from a timer; it needs no archive"),
         ),
-        // Whether it can be used shows when a line is to be sealed.
+        // Whether quarantine is usable will show when a line must be sealed.
         Err(problem) => report.warning(&problem),
     }
 }
 
-/// Says what needs somebody's attention.
+/// Reports what needs attention.
 pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) -> Exit {
     let Outcome { tally, result, .. } = outcome;
     if tally.lines.expired > 0 {

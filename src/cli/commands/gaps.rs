@@ -1,11 +1,11 @@
-//! What an answer lacks, as warnings: whoever asked must not take it for a whole one.
+//! Warnings of what an answer lacks, so that nobody takes it for complete.
 
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, counted};
 use crate::jobs::replay::{self, Gaps, Obstacles};
 use crate::primitives::diag::Diagnostic;
 
-/// Says which segments the answer lacks.
+/// Warns of segments that the answer lacks.
 pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
     if gaps.unsealed > 0 {
         let what = format!("{} not sealed yet, and left out", counted(gaps.unsealed, "segment"));
@@ -41,7 +41,7 @@ pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
     if gaps.is_empty() { Exit::Done } else { Exit::NeedsHuman }
 }
 
-/// Says what could not be read: the first place, and how many segments.
+/// Warns of segments that could not be read: names the first one, and their number.
 fn unreadable(report: Report, obstacles: &Obstacles, what: &str) {
     let Some(first) = obstacles.first() else { return };
     let what = format!("the answer is not whole: {} {what}", counted(obstacles.count(), "segment"));
@@ -53,7 +53,7 @@ fn unreadable(report: Report, obstacles: &Obstacles, what: &str) {
     );
 }
 
-/// Names the segments, and so classes and days, whose originals are not given back.
+/// Names the segments, and thus classes and days, whose originals are not revealed.
 fn unrevealed(report: Report, obstacles: &Obstacles) {
     for (name, obstacle) in obstacles.iter().take(MOST_TOLD) {
         report.warning(
@@ -72,5 +72,5 @@ fn unrevealed(report: Report, obstacles: &Obstacles) {
     }
 }
 
-/// Segments that are named one by one.
+/// Most segments that are named one by one.
 const MOST_TOLD: usize = 10;

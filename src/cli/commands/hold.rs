@@ -1,4 +1,4 @@
-//! `oubliette hold`: what a case needs is kept beyond its day.
+//! `oubliette hold`: keeps what a case needs beyond its expiry day.
 
 use super::{purge, replay};
 use crate::cli::args::{AccessArgs, Common, HoldCommand, Reading, Tokens};
@@ -17,14 +17,14 @@ use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Adds, lists, extracts or releases.
+/// Adds, lists, extracts for or releases a hold.
 pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
     match command {
         HoldCommand::List => list(report, &settings),
         HoldCommand::Add { place, case, until, class, from, to } => {
             let scope = Scope { class: class.clone(), from: *from, to: *to, tenant: tenant(&settings) };
-            // Asked first: a hold makes one.
+            // Checked before the hold is added, which makes the directory.
             let is_new = !settings.state_dir.is_dir();
             let mut site = purge::site(&settings, place, COMMAND)?;
             let changed = with(&settings, &mut site, report, |holds, site| {
@@ -68,21 +68,21 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
     }
 }
 
-/// Names of the commands in the ledger.
+/// The names of the commands in the ledger.
 const COMMAND: &str = "hold";
 const EXTRACT: &str = "hold extract";
 
-/// The tenant whose segments alone are looked at, if one was named.
+/// Returns the tenant to whose segments the command is limited, if one was named.
 pub(super) fn tenant(settings: &Settings) -> Option<String> {
     settings.tenancy().only().map(str::to_owned)
 }
 
-/// The holds of the node.
+/// Opens the holds of the node.
 pub(super) fn holds(settings: &Settings, site: &Site) -> Result<Holds, Diagnostic> {
     Holds::open(&site.storage, &settings.state_dir.join(FOLDER))
 }
 
-/// Says which holds have ended.
+/// Notes which holds have ended.
 pub(super) fn tell_expired(report: Report, over: &[Hold]) {
     for hold in over {
         report.note(&format!(
@@ -92,7 +92,7 @@ pub(super) fn tell_expired(report: Report, over: &[Hold]) {
     }
 }
 
-/// Keeps in the ledger what it lacks of the holds in force, and says so.
+/// Adds to the ledger the holds in force that it lacks, and notes them.
 pub(super) fn enter_missing(report: Report, holds: &Holds, site: &mut Site) -> Result<(), Diagnostic> {
     for hold in holds.enter_missing(site)? {
         report.note(&format!(
@@ -103,7 +103,8 @@ pub(super) fn enter_missing(report: Report, holds: &Holds, site: &mut Site) -> R
     Ok(())
 }
 
-/// Lists holds and, for a person, below them what each freezes and has extracted; in JSON that stands in each.
+/// Lists holds. For a person, what each freezes and has extracted follows below; in JSON it is part of each
+/// hold.
 fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
     let storage: Arc<dyn Storage> = Arc::new(Disk);
     let holds = Holds::at(&storage, &settings.state_dir.join(FOLDER));
@@ -131,7 +132,7 @@ fn rows(settings: &Settings, holds: &Holds, listed: Vec<Hold>) -> Result<Vec<Hol
     listed.into_iter().map(row).collect()
 }
 
-/// Does `work` while nobody else changes holds or purges.
+/// Runs `work` while nobody else changes holds or purges.
 fn with<T>(
     settings: &Settings,
     site: &mut Site,
@@ -145,7 +146,7 @@ fn with<T>(
     work(&holds, site)
 }
 
-/// Ends the holds whose day has come. By a clock that nobody believes none ends, and what was asked goes on.
+/// Ends the holds whose day has come. If the clock is not believed, no hold ends, and the command continues.
 fn end_those_over(report: Report, holds: &Holds, site: &mut Site) -> Result<(), Diagnostic> {
     if holds.over(site)?.is_empty() {
         return Ok(());
@@ -157,7 +158,8 @@ fn end_those_over(report: Report, holds: &Holds, site: &mut Site) -> Result<(), 
     Ok(())
 }
 
-/// A purge sees the holds of its own state directory alone, and nobody has purged with one that was not there.
+/// Warns of a state directory that this command made: a purge sees only the holds of its own state directory,
+/// and no purge can have used a new one.
 fn tell_new(report: Report, settings: &Settings) -> Exit {
     let state = settings.state_dir.display();
     report.warning(
@@ -169,7 +171,7 @@ fn tell_new(report: Report, settings: &Settings) -> Exit {
     Exit::NeedsHuman
 }
 
-/// With `--json`, prints what became of holds.
+/// With `--json`, prints the changed holds.
 fn tell(report: Report, settings: &Settings, site: &Site, changed: Vec<Hold>) -> Result<Exit, Stop> {
     if report.is_json() {
         report.table(&rows(settings, &holds(settings, site)?, changed)?)?;
@@ -177,10 +179,10 @@ fn tell(report: Report, settings: &Settings, site: &Site, changed: Vec<Hold>) ->
     Ok(Exit::Done)
 }
 
-/// Whose lines an extract is of.
+/// Returns whose lines an extract must contain.
 ///
 /// # Errors
-/// With the number of the value that is no identifier, or no token.
+/// An error with the number of the value that is not an identifier or not a token.
 pub(super) fn targets(
     tokens: &[String],
     ip: &[String],
@@ -197,7 +199,7 @@ pub(super) fn targets(
     Ok(Targets { tokens: selection.tokens, identifiers: selection.identifiers })
 }
 
-/// What opens segments and vaults, and to whom an extract is encrypted.
+/// The keys that open segments and vaults, and the recipients of an extract.
 struct Keys {
     secrets: Secrets,
     escrow: Escrow,
@@ -218,7 +220,7 @@ impl Keys {
     }
 }
 
-/// Extracts; the access is announced before anything is opened.
+/// Extracts the lines of a case. The access is recorded before anything is opened.
 fn extract(
     report: Report,
     holds: &Holds,
@@ -247,7 +249,7 @@ fn extract(
     Ok((changed, exit))
 }
 
-/// Says what an extract lacks.
+/// Warns of what an extract lacks.
 pub(super) fn tell_lacks(report: Report, extracted: &Extracted) -> Exit {
     replay::others_left_out(report, extracted.of_other_tenants);
     if extracted.unsealed > 0 {
@@ -260,16 +262,16 @@ pub(super) fn tell_lacks(report: Report, extracted: &Extracted) -> Exit {
     if lacks.is_empty() { Exit::Done } else { Exit::NeedsHuman }
 }
 
-/// A hold as it is today.
+/// A hold in its state of today.
 #[derive(Serialize)]
 struct HoldRow {
     #[serde(flatten)]
     hold: Hold,
-    /// Whether its segments may not be purged today.
+    /// Whether its segments must not be purged today.
     frozen: bool,
-    /// Its extracts.
+    /// The files of its extracts.
     files: Vec<String>,
-    /// The key that opens them.
+    /// The file of the key that opens them.
     key: Option<String>,
 }
 

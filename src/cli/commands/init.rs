@@ -1,4 +1,4 @@
-//! `oubliette init`: the state directory, its configuration, and escrow.
+//! `oubliette init`: makes the state directory, its configuration, and escrow.
 
 use crate::cli::args::{Common, InitArgs, Reading, Tokens};
 use crate::cli::codes;
@@ -14,9 +14,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Makes what is missing, and says what is left to do.
+/// Makes what is missing, and notes what is left to do.
 pub(crate) fn run(report: Report, common: &Common, args: &InitArgs) -> Result<Exit, Stop> {
-    // A named configuration that is missing is what this command is there to make.
+    // This command may have to make the named configuration, so a missing file is not an error.
     if let Some(named) = &common.config {
         write_config(named)?;
     }

@@ -1,4 +1,4 @@
-//! `oubliette keys`: what secrets there are, and changing them; and the keyring of other commands.
+//! `oubliette keys`: lists and changes secrets. Also prepares the keyring for other commands.
 
 use super::purge::ledger_of_node;
 use crate::cli::args::{Common, EpochName, KeysCommand, Reading, SeedCommand, Tokens};
@@ -18,7 +18,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Lists, rotates, wraps, or deals with the fleet's seed.
+/// Lists, rotates or wraps secrets, or handles the fleet's seed.
 pub(crate) fn run(report: Report, common: &Common, command: &KeysCommand) -> Result<Exit, Stop> {
     match command {
         KeysCommand::List => list(report, common),
@@ -29,8 +29,8 @@ pub(crate) fn run(report: Report, common: &Common, command: &KeysCommand) -> Res
     }
 }
 
-/// The keyring's settings, after the recipients of the configuration are among those of the node, and the
-/// secrets come from where the configuration says they must.
+/// Returns the settings of the keyring, after adding the configured recipients to those of the node, and
+/// after checking that secrets have the configured source.
 pub(crate) fn prepared(settings: &Settings, zone: TimeZone) -> Result<keyring::Settings, Diagnostic> {
     let keys = settings.keys(zone);
     if settings.key_file.is_some() {
@@ -164,10 +164,10 @@ fn import_seed(report: Report, common: &Common, file: &Path) -> Result<Exit, Sto
     Ok(Exit::Done)
 }
 
-/// The text of a file that holds a secret; wiped when it is dropped.
+/// Reads the text of a file that holds a secret. The text is wiped when dropped.
 fn secret_text(seed: &KeyFile) -> Result<Zeroizing<String>, Stop> {
     let file = seed.path();
-    // With room for all of it, so that no shorter copy is left behind.
+    // Large enough from the start, so that growing leaves no copy in freed memory.
     let mut text = Zeroizing::new(String::with_capacity(SEED_BYTES_LIMIT));
     let input = files::input(Some(file))?;
     // A pipe keeps nothing that others could read later.
@@ -198,7 +198,7 @@ impl Row for EpochRecord {
     }
 }
 
-/// A seed is four short lines.
+/// Far more than a seed needs, which is four short lines.
 const SEED_BYTES_LIMIT: usize = 4096;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `oubliette ledger`: what was done, and the proof that it was written down then.
+//! `oubliette ledger`: shows what was done, and checks the proof of it.
 
 use crate::cli::args::{Common, LedgerCommand, LedgerPlace, Reading, Tokens};
 use crate::cli::exit::Exit;
@@ -24,7 +24,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &LedgerCommand) -> R
     }
 }
 
-/// The ledger that is named, or that of this node.
+/// Returns the directory of the named ledger, or of the ledger of this node.
 fn directory(common: &Common, place: &LedgerPlace) -> Result<PathBuf, Diagnostic> {
     match &place.directory {
         Some(directory) => Ok(directory.clone()),
@@ -82,7 +82,7 @@ fn disk() -> Arc<dyn Storage> {
     Arc::new(Disk)
 }
 
-/// Says that a ledger is not whole, if it is not.
+/// Warns if the ledger is not whole.
 fn tell(report: Report, findings: &[Finding]) -> Exit {
     let Some(finding) = findings.first() else { return Exit::Done };
     report.warning(
@@ -116,7 +116,8 @@ impl Row for Shown {
     }
 }
 
-/// `command=filter version=0.1.0`: what is a list is counted, what is a hash is shortened.
+/// Formats the details of an entry, such as `command=filter version=0.1.0`. Lists are shown as counts, and
+/// hashes shortened.
 pub(in crate::cli) fn in_brief(about: &Value) -> String {
     let Some(members) = about.as_object() else { return String::new() };
     let brief = members.iter().map(|(name, value)| match value {
@@ -130,7 +131,7 @@ pub(in crate::cli) fn in_brief(about: &Value) -> String {
     brief.collect::<Vec<_>>().join(" ")
 }
 
-/// SHA-256 and Ed25519 public keys, in hex.
+/// Length of a SHA-256 hash or an Ed25519 public key in hex.
 const HASH_DIGITS: usize = 64;
 
 #[cfg(test)]

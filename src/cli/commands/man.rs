@@ -1,4 +1,4 @@
-//! `oubliette man`: the manual, from the definitions of the command line.
+//! `oubliette man`: the manual pages, generated from the definitions of the command line.
 
 use crate::cli::args::{CommandLine, ManArgs};
 use crate::cli::codes;
@@ -9,7 +9,7 @@ use clap::CommandFactory as _;
 use clap_mangen::Man;
 use std::path::Path;
 
-/// Prints the page of the program, or writes one page for it and each command.
+/// Prints the page of the program, or writes one page for the program and for each command.
 pub(crate) fn run(report: Report, args: &ManArgs) -> Result<Exit, Stop> {
     let mut command = CommandLine::command();
     command.build();
@@ -39,7 +39,7 @@ fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// `oubliette-keys-seed` of `oubliette keys seed`.
+/// Returns `oubliette-keys-seed` for `oubliette keys seed`.
 fn file_stem(command: &clap::Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }

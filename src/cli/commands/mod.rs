@@ -23,7 +23,7 @@ pub(crate) mod token;
 pub(crate) mod vaults;
 pub(crate) mod verify;
 
-// For the legal desk and the data protection officer.
+// Commands for the legal department and the data protection officer.
 mod bundle;
 mod gaps;
 pub(crate) mod subject;

@@ -1,4 +1,4 @@
-//! `oubliette purge`: what has expired goes, and the ledger proves it.
+//! `oubliette purge`: removes what has expired; the ledger proves it.
 
 use super::hold;
 use crate::cli::args::{ArchivePlace, Common, PurgeArgs, Reading, SearchPlace, Tokens};
@@ -34,7 +34,7 @@ use std::sync::Arc;
 /// Purges, or shows what a purge would do.
 pub(crate) fn run(report: Report, common: &Common, args: &PurgeArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
-    // Asked first: a purge makes one.
+    // Checked before the purge, which makes the directory.
     let is_new = !settings.state_dir.is_dir();
     let Performed { plan, refusal } = perform(report, &settings, args)?;
     report.table(&rows(&plan))?;
@@ -44,15 +44,15 @@ pub(crate) fn run(report: Report, common: &Common, args: &PurgeArgs) -> Result<E
     Ok(if plan.is_blocked() || refusal.is_some() { Exit::NeedsHuman } else { Exit::Done })
 }
 
-/// What a purge came to.
+/// The result of a purge.
 struct Performed {
-    /// What was done, or would be.
+    /// What was done, or would be done.
     plan: Plan,
-    /// Why a purge would be refused that is not dry.
+    /// For a dry run, the reason why a real purge would be refused.
     refusal: Option<Diagnostic>,
 }
 
-/// Purges, or plans it.
+/// Purges, or plans a purge.
 fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> Result<Performed, Diagnostic> {
     let is_named = args.place.archive.is_some() || settings.archive().is_some();
     let archive = if is_named { archive(settings, &args.place) } else { state_dir(settings) };
@@ -61,12 +61,12 @@ fn perform(report: Report, settings: &Settings, args: &PurgeArgs) -> Result<Perf
     perform_at(report, settings, args, site)
 }
 
-/// A dry run changes nothing, not even the ledger.
+/// Records a refusal in the ledger, except in a dry run, which changes nothing, not even the ledger.
 fn refused_before(settings: &Settings, args: &PurgeArgs, refusal: Diagnostic) -> Diagnostic {
     if args.dry_run { refusal } else { refused_without_site(settings, "purge", refusal) }
 }
 
-/// Purges the archive that a sidecar writes to, which may not be there: whether it should be, the ledger knows.
+/// Purges the archive of a sidecar. The archive may not exist; the ledger knows whether it should.
 pub(super) fn perform_due(report: Report, settings: &Settings, archive: &Path) -> Result<Plan, Diagnostic> {
     let place = ArchivePlace { archive: Some(archive.to_owned()), vault: settings.vault.clone() };
     let args = PurgeArgs { place, dry_run: false, confirm_clock: false };
@@ -75,8 +75,8 @@ pub(super) fn perform_due(report: Report, settings: &Settings, archive: &Path) -
     Ok(perform_at(report, settings, &args, site)?.plan)
 }
 
-/// Where no archive is named: the state directory, where `serve` has its archive then, and where sealed lines and epoch
-/// secrets are in any case. If there is an archive elsewhere, the ledger knows.
+/// Returns the state directory, for a purge that names no archive: it is the default archive of `serve`, and
+/// holds sealed lines and epoch secrets in any case. If there is an archive elsewhere, the ledger knows.
 fn state_dir(settings: &Settings) -> Result<PathBuf, Diagnostic> {
     if !settings.state_dir.is_dir() {
         return Err(Diagnostic::new(&codes::OPEN, "no archive is named, and there is no state directory")
@@ -86,7 +86,7 @@ fn state_dir(settings: &Settings) -> Result<PathBuf, Diagnostic> {
     Ok(settings.state_dir.clone())
 }
 
-/// An archive that may not be there.
+/// Opens an archive that may not exist.
 fn site_at(settings: &Settings, archive: &Path, args: &PurgeArgs) -> Result<Site, Diagnostic> {
     refuse_dangling(archive)?;
     let folders = if args.dry_run { Folders::AsTheyAre } else { Folders::Made };
@@ -100,12 +100,12 @@ fn perform_at(
     mut site: Site,
 ) -> Result<Performed, Diagnostic> {
     site.demand_place().map_err(|refusal| refused_place(&mut site, args, refusal))?;
-    // A dry run only looks, also where nothing can be written.
+    // A dry run only reads, and works even where nothing can be written.
     let (holds, turn) = if args.dry_run {
         (Holds::at(&site.storage, &settings.state_dir.join(hold_jobs::FOLDER)), None)
     } else {
         let holds = hold::holds(settings, &site)?;
-        // No hold is added or released meanwhile.
+        // Nobody can add or release a hold meanwhile.
         let turn = holds.turn()?;
         (holds, Some(turn))
     };
@@ -116,7 +116,7 @@ fn perform_at(
     none_lost.map_err(|refusal| refused_place(&mut site, args, refusal))?;
     let mut unfinished = Vec::new();
     if !args.dry_run {
-        // Nothing that is due waits for these.
+        // What is due is purged even if these fail.
         unfinished.extend(finish_erasures(&mut site).err());
         let expired = holds.expire(&mut site);
         unfinished.extend(expired.map(|expired| hold::tell_expired(report, &expired)).err());
@@ -137,8 +137,8 @@ fn perform_at(
     unfinished.into_iter().next().map_or(Ok(performed), Err)
 }
 
-/// Ends the erasures that broke off. A ledger that was changed might name any segment: nothing is erased by it, and the purge
-/// that follows says so.
+/// Finishes interrupted erasures. If the ledger was changed, it might name any segment, so nothing is erased
+/// on its word; the purge that follows reports it.
 fn finish_erasures(site: &mut Site) -> Result<(), Diagnostic> {
     match erase::finish(site) {
         Err(refusal) if refusal.code.id == ledger::FAULT.id => Ok(()),
@@ -146,19 +146,21 @@ fn finish_erasures(site: &mut Site) -> Result<(), Diagnostic> {
     }
 }
 
-/// A dry run changes nothing, not even the ledger.
+/// Records a refusal in the ledger, except in a dry run, which changes nothing, not even the ledger.
 fn refused_place(site: &mut Site, args: &PurgeArgs, refusal: Diagnostic) -> Diagnostic {
     if args.dry_run { refusal } else { refused(site, "purge", refusal) }
 }
 
-/// The archive, its keys and its ledger, for whoever removes something: of objects old versions as well, so that what is
-/// purged is gone and not hidden. The ledger keeps that `command` was refused.
+/// Opens the archive with its keys and its ledger, for a command that removes something. In object storage
+/// this includes old versions, so that what is purged is gone and not merely hidden. If the archive is
+/// refused, the ledger records that `command` was refused.
 pub(super) fn site(settings: &Settings, place: &ArchivePlace, command: &str) -> Result<Site, Diagnostic> {
     site_seen(settings, place, &[], Seen::AllVersions)
         .map_err(|refusal| refused_without_site(settings, command, refusal))
 }
 
-/// The same for whoever reads, and where else originals are. `command` is who asks, for the ledger.
+/// Like [`site`], for a command that only reads; also returns where else originals are. `command` is its name
+/// in the ledger.
 pub(super) fn site_to_search(
     settings: &Settings,
     place: &SearchPlace,
@@ -167,7 +169,7 @@ pub(super) fn site_to_search(
     site_and_others(settings, place, command, Seen::Newest)
 }
 
-/// The same for whoever looks for originals elsewhere, and changes what is in the archive.
+/// Like [`site_to_search`], for a command that also changes the archive.
 pub(super) fn site_to_change(
     settings: &Settings,
     place: &SearchPlace,
@@ -189,21 +191,21 @@ fn site_and_others(
     Ok((site, NodePlaces { vaults, shred_keys }))
 }
 
-/// Keeps in the ledger of the node, where there is one, that `command` was refused before it had an archive.
+/// Records in the node's ledger, if there is one, that `command` was refused before it had an archive.
 fn refused_without_site(settings: &Settings, command: &str, refusal: Diagnostic) -> Diagnostic {
-    // The ledger may be what cannot be used; the refusal says so then.
+    // The ledger itself may be unusable; the refusal then says so.
     if let Ok(Some(mut ledger)) = ledger_of_node(settings) {
         let _ = ledger.append(event_of(command, &refusal));
     }
     refusal
 }
 
-/// The ledger of the node, if it has one.
+/// Opens the ledger of the node, if it has one.
 pub(super) fn ledger_of_node(settings: &Settings) -> Result<Option<Ledger>, Diagnostic> {
-    // A ledger that exists keeps its own zone.
+    // An existing ledger keeps its own zone.
     let zone = settings.zone.clone().unwrap_or(TimeZone::UTC);
     let ledger = settings.ledger(Arc::new(Disk), zone);
-    // One that nobody can look at may be there: what it is not told of would be missing in it.
+    // If we may not look, there may be a ledger, and it must not miss an entry.
     let there_is_none = matches!(ledger.directory.join(ledger::ENTRIES).try_exists(), Ok(false));
     Ok(if there_is_none { None } else { Some(Ledger::open(ledger)?) })
 }
@@ -212,20 +214,20 @@ fn event_of(command: &str, refusal: &Diagnostic) -> Event {
     Event::Refused { command: command.to_owned(), code: refusal.code.id.to_owned(), clock: None }
 }
 
-/// Keeps in the ledger that `command` was refused.
+/// Records in the ledger that `command` was refused.
 pub(super) fn refused(site: &mut Site, command: &str, refusal: Diagnostic) -> Diagnostic {
     match site.ledger.append(event_of(command, &refusal)) {
         Ok(_) => refusal,
-        // The ledger had failed before, and says no more than that.
+        // The ledger failed before, and can only repeat that.
         Err(LedgerError::Poisoned { .. }) => refusal,
         Err(unkept) => unkept.into(),
     }
 }
 
-/// Whether folders of shred keys are where they were named.
+/// Checks that the named folders of shred keys exist.
 fn there_are_keys(place: &SearchPlace) -> Result<(), Diagnostic> {
     for folder in &place.shred_keys {
-        // With a mistake in its name no key would be there, and seem erased.
+        // In a folder with a misspelt name, every key would be missing and seem erased.
         if !folder.is_dir() {
             return Err(Diagnostic::new(&codes::OPEN, "there is no such folder of shred keys")
                 .at(folder.display().to_string())
@@ -246,11 +248,11 @@ fn site_seen(
     site_in(settings, &archive, place.vault.as_ref(), others, seen, Folders::Made)
 }
 
-/// What becomes of the folders of a state directory that are not there.
+/// How to treat missing folders of a state directory.
 #[derive(Clone, Copy)]
 enum Folders {
     Made,
-    /// For a dry run, which leaves no trace.
+    /// Leave them, for a dry run, which must leave no trace.
     AsTheyAre,
 }
 
@@ -275,7 +277,7 @@ fn site_in(
         Folders::Made => (Ledger::open(ledger)?, ShredStore::open(&storage, &shred)?),
         Folders::AsTheyAre => (Ledger::at(ledger), ShredStore::at(&storage, &shred)),
     };
-    // Also where a key file is used now: what lies in the state directory was made before.
+    // Used even if there is a key file now: the secrets in the state directory were made earlier.
     let keys = keyring::Settings { source: SecretSource::StateDir, ..settings.keys(zone.clone()) };
     Ok(Site {
         storage,
@@ -292,7 +294,7 @@ fn site_in(
     })
 }
 
-/// The archive that is named on the command line or in the configuration, which must be there.
+/// Returns the archive from the command line or the configuration, which must exist.
 pub(super) fn archive(settings: &Settings, place: &ArchivePlace) -> Result<PathBuf, Diagnostic> {
     let archive = place.archive.clone().or_else(|| settings.archive()).ok_or_else(|| {
         Diagnostic::new(&codes::OPEN, "no archive is named")
@@ -303,7 +305,7 @@ pub(super) fn archive(settings: &Settings, place: &ArchivePlace) -> Result<PathB
     }
     refuse_dangling(&archive)?;
     if !archive.is_dir() {
-        // A name with a mistake in it would else purge nothing, for ever, and say that all is well.
+        // Otherwise a purge of a misspelt archive would succeed for ever without removing anything.
         return Err(Diagnostic::new(&codes::OPEN, "there is no such archive")
             .at(archive.display().to_string())
             .hint("name the directory that `oubliette filter --archive` writes to"));
@@ -315,14 +317,14 @@ fn refuse_dangling(archive: &Path) -> Result<(), Diagnostic> {
     ["archive", "intermediate"].iter().try_for_each(|store| files::refuse_dangling(&archive.join(store)))
 }
 
-/// The archive in a directory; its vaults lie elsewhere if `vault` or the configuration says so.
+/// Returns the archive in a directory; `vault` or the configuration may place its vaults elsewhere.
 pub(super) fn tree(settings: &Settings, archive: &Path, vault: Option<&PathBuf>) -> Tree {
     let tree = Tree::at(archive);
     let vault = vault.or(settings.vault.as_ref());
     Tree { vault: vault.cloned().unwrap_or(tree.vault), ..tree }
 }
 
-/// Where the archive in a directory has the segments that are in their second phase.
+/// Returns the place of segments in their second phase, for the archive in a directory.
 pub(super) fn intermediate(archive: &Path) -> PathBuf {
     archive.join("intermediate")
 }
@@ -443,7 +445,7 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
     }
 }
 
-/// Says that what goes was written with another state directory, whose holds were not looked at.
+/// Warns that purged segments were written with another state directory, whose holds were not considered.
 pub(super) fn holds_not_seen(report: Report, settings: &Settings, plan: &Plan, is_new: bool) {
     if plan.of_others == 0 {
         return;
@@ -465,7 +467,7 @@ pub(super) fn holds_not_seen(report: Report, settings: &Settings, plan: &Plan, i
     );
 }
 
-/// Says which vaults should lie beside segments that go.
+/// Warns of missing vaults of segments that are due.
 fn vaults_not_there(report: Report, plan: &Plan) {
     let mut vaults = plan.purges.iter().flat_map(|batch| &batch.vaultless);
     let Some(first) = vaults.next() else { return };
@@ -486,13 +488,13 @@ struct Line {
     file: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     case: Option<String>,
-    /// What the operating system says, if it does not go, or goes unread.
+    /// The error of the operating system, if the file stays or is purged unread.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     bytes: Option<u64>,
     lines: Option<u64>,
     sha256: Option<String>,
-    /// Under how many more names its bytes lie.
+    /// The number of other hard links to the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     other_names: Option<u64>,
 }

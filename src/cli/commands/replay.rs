@@ -1,4 +1,4 @@
-//! `oubliette replay`: archived lines back out.
+//! `oubliette replay`: returns archived lines.
 
 use super::gaps::left_out;
 use super::{hold, purge};
@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// Replays.
+/// Replays archived lines.
 pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
     let (mut site, places) = purge::site_to_search(&settings, &args.place, "replay")?;
@@ -49,7 +49,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<
     }
 }
 
-/// Keeps a refusal in the ledger.
+/// Records a refusal in the ledger.
 pub(super) fn refused(site: &mut Site, access: &Access, refusal: Diagnostic) -> Stop {
     match access.refuse(site, &refusal) {
         Ok(()) => refusal.into(),
@@ -57,19 +57,20 @@ pub(super) fn refused(site: &mut Site, access: &Access, refusal: Diagnostic) -> 
     }
 }
 
-/// Keeps in the ledger, if it was not, that what was found did not get to whoever asked.
+/// If the result could not be handed over, records that in the ledger, unless it is recorded already.
 pub(super) fn handed_over<T>(site: &mut Site, access: &Access, handed: Result<T, Stop>) -> Result<T, Stop> {
     let code = match &handed {
         Ok(_) => return handed,
         Err(Stop::StdoutClosed) => &replay::STOPPED,
         Err(Stop::Because(failure)) => failure.code,
     };
-    // A ledger that does not take this either, for the disk is full, is no reason to tell of another failure.
+    // If the ledger cannot record this either, because the disk is full, the original failure is still the
+    // one to report.
     let _ = access.broke_off(site, code);
     handed
 }
 
-/// What the ledger keeps of a question, before it is known whether it makes sense.
+/// Returns what the ledger records of a question, before it is known whether the question is valid.
 fn access(command: &str, purpose: &Purpose, scope: Scope, lines: &LineArgs) -> Access {
     let identifiers = [&lines.ip, &lines.net, &lines.email, &lines.user].map(Vec::len).iter().sum();
     Access::new(command, purpose, scope, identifiers, lines.token.len())
@@ -95,18 +96,18 @@ fn question(
     let reading = reading(settings, &args.lines.times);
     args.access.basis.as_deref().map(Basis::typed).transpose()?;
     let selection = selection(&args.lines, &purpose)?;
-    // What a bundle holds has a seal over it.
+    // Only lines under a seal may be in a bundle.
     let unsealed = if args.bundle.is_some() { Unsealed::LeftOut } else { Unsealed::Read };
     Ok(Question { selection, scope, purpose, reading, unsealed })
 }
 
-/// How times of lines are read again.
+/// Returns how the times of lines are interpreted again.
 pub(super) fn reading(settings: &Settings, times: &TimeArgs) -> replay::Reading {
     let (source_zone, assumed_zone) = (times.source_zone.clone(), settings.source_zone.clone());
     replay::Reading { format: times.format, source_zone, assumed_zone }
 }
 
-/// The lines asked for. Both ends of the period belong to it; times of lines are whole seconds.
+/// Returns the selection of lines. The period includes both ends; times of lines are whole seconds.
 fn selection(lines: &LineArgs, purpose: &Purpose) -> Result<Selection, Diagnostic> {
     let from = purpose.from.map_or(i64::MIN, Timestamp::as_second);
     let to = purpose.to.map_or(i64::MAX, Timestamp::as_second);
@@ -130,7 +131,7 @@ fn selection(lines: &LineArgs, purpose: &Purpose) -> Result<Selection, Diagnosti
     Ok(selection)
 }
 
-/// Warns of an identity file that others can read, which is used all the same.
+/// Warns of an identity file that others can read, which is used nevertheless.
 pub(super) fn warn_of_exposed(report: Report, identity: Option<&Path>) -> Result<(), Diagnostic> {
     if let Some(exposed) = identity.map(Identities::exposure).transpose()?.flatten() {
         report.warning(&exposed.into());
@@ -138,7 +139,7 @@ pub(super) fn warn_of_exposed(report: Report, identity: Option<&Path>) -> Result
     Ok(())
 }
 
-/// Who opens: the custodian's identity, the secret of the running epoch, a key file.
+/// Returns what opens originals: the custodian's identity, the secret of the running epoch, or a key file.
 pub(super) fn custody(
     report: Report,
     settings: &Settings,
@@ -201,7 +202,7 @@ fn answer(
     Ok(ended.and(left_out(report, &gaps)))
 }
 
-/// Whether SIGINT or SIGTERM came.
+/// Returns a flag that is set when SIGINT or SIGTERM comes.
 fn interrupted() -> Result<Arc<AtomicBool>, Diagnostic> {
     process::interrupted()
         .map_err(|error| Diagnostic::new(&codes::OPEN, "cannot listen to signals").because(error.to_string()))
@@ -209,7 +210,7 @@ fn interrupted() -> Result<Arc<AtomicBool>, Diagnostic> {
 
 fn connected(address: &str) -> Result<TcpStream, Diagnostic> {
     let connected = TcpStream::connect(address).and_then(|stream| {
-        // A receiver that reads no more cannot keep a signal from being seen.
+        // With this timeout, a signal is noticed even while the receiver has stopped reading.
         stream.set_write_timeout(Some(LOOK_AT_SIGNALS)).map(|()| stream)
     });
     connected.map_err(|error| {
@@ -219,14 +220,14 @@ fn connected(address: &str) -> Result<TcpStream, Diagnostic> {
     })
 }
 
-/// Ends the connection, and waits until the receiver has ended it too: then it has read everything.
+/// Closes the connection, and waits until the receiver has closed it too, and so has read everything.
 fn close(mut stream: TcpStream) {
     let waited = stream
         .flush()
         .and_then(|()| stream.shutdown(Shutdown::Write))
         .and_then(|()| stream.set_read_timeout(Some(LONGEST_CLOSE)));
     if waited.is_ok() {
-        // What it says, if anything, is not for us.
+        // Anything that the receiver sends is ignored.
         while stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
     }
 }
@@ -249,8 +250,8 @@ pub(super) fn summarise(report: Report, settings: &Settings, counts: &Counts) ->
     Ok(())
 }
 
-/// Says up to where segments that are not sealed yet were read, that lines may be of another time or should be gone, and
-/// that segments of other tenants were not read.
+/// Notes which lines may be outside the period or should have been purged, and which segments were not read
+/// because they are unsealed or belong to other tenants.
 pub(super) fn not_searched(report: Report, counts: &Counts) {
     let Counts { plan, read, .. } = counts;
     if read.perhaps_outside > 0 {
@@ -272,14 +273,14 @@ pub(super) fn not_searched(report: Report, counts: &Counts) {
     others_left_out(report, plan.of_other_tenants);
 }
 
-/// Says that segments of other tenants than the one that was named were left out.
+/// Notes that segments of tenants other than the named one were left out.
 pub(super) fn others_left_out(report: Report, segments: u64) {
     if segments > 0 {
         report.note(&format!("{} of other tenants left out", counted(segments, "segment")));
     }
 }
 
-/// What became of the reader.
+/// Reports how the output of lines ended.
 fn ended(report: Report, over_network: bool, end: Result<(), Broken>) -> Result<Exit, Stop> {
     let Err(broken) = end else { return Ok(Exit::Done) };
     let from =
@@ -302,5 +303,5 @@ fn ended(report: Report, over_network: bool, end: Result<(), Broken>) -> Result<
 
 const LOOK_AT_SIGNALS: Duration = Duration::from_millis(200);
 
-/// A receiver that does not end the connection by then is left.
+/// Longest time to wait until the receiver closes the connection.
 const LONGEST_CLOSE: Duration = Duration::from_secs(5);

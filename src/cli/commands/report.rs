@@ -1,4 +1,4 @@
-//! `oubliette report`: what a data protection officer wants to know, as a page or as JSON.
+//! `oubliette report`: a page or JSON with what a data protection officer needs to know.
 
 use super::purge::{archive, intermediate, tree};
 use crate::cli::args::{Common, Reading, ReportArgs, Tokens};
@@ -24,11 +24,11 @@ use std::path::Path;
 
 /// Writes the report.
 pub(crate) fn run(report: Report, common: &Common, args: &ReportArgs) -> Result<Exit, Stop> {
-    // Before the archive is read, which may take long.
+    // Checked before the archive is read, which may take long.
     refuse_other_file(&args.out)?;
     let made = report::report(&scope(common, args)?)?;
     let text = if report.is_json() {
-        // Strings, numbers and dates under fixed names: they always serialise.
+        // Always succeeds: strings, numbers and dates under fixed names.
         serde_json::to_string(&made).expect("a report is JSON") + "\n"
     } else {
         page(&made)
@@ -48,9 +48,11 @@ pub(crate) fn run(report: Report, common: &Common, args: &ReportArgs) -> Result<
     Ok(Exit::NeedsHuman)
 }
 
-/// Refuses to write over what is no report: a mistyped name would cost somebody a file. The report of last month is replaced.
+/// Refuses to overwrite a file that is not a report: a mistyped name would destroy it. An earlier report is
+/// replaced.
 fn refuse_other_file(out: &Path) -> Result<(), Diagnostic> {
-    // What is no file keeps nothing; what is not there or cannot be opened is for the writing to tell.
+    // Anything but a regular file keeps no contents. A file that is missing or cannot be opened is reported
+    // when it is written.
     if out == Path::new("-") || !out.is_file() {
         return Ok(());
     }
@@ -66,16 +68,16 @@ fn refuse_other_file(out: &Path) -> Result<(), Diagnostic> {
         .hint("give `--out` another name, or remove the file"))
 }
 
-/// Whether a file that begins so is a report, as a page or as JSON.
+/// Returns whether a file with this beginning is a report, as a page or as JSON.
 fn is_report(beginning: &[u8]) -> bool {
     beginning.starts_with(JSON.as_bytes())
         || beginning.starts_with(b"<!DOCTYPE html>") && memmem::find(beginning, TITLE.as_bytes()).is_some()
 }
 
-/// Enough for the title of the page.
+/// Enough to include the title of the page.
 const BEGINNING_BYTES: u64 = 512;
 
-/// What a report begins with that is JSON: its first member.
+/// The beginning of a report in JSON: its first member.
 const JSON: &str = "{\"made\":\"";
 
 fn scope(common: &Common, args: &ReportArgs) -> Result<Scope, Diagnostic> {

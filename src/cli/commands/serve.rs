@@ -1,4 +1,5 @@
-//! `oubliette serve`: settings -> sockets, rules and keys -> the sidecar; and again at SIGHUP.
+//! `oubliette serve`: builds sockets, rules and keys from the settings and runs the sidecar; does so again at
+//! SIGHUP.
 
 mod exposed;
 mod inputs;
@@ -32,9 +33,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Serves until SIGTERM or SIGINT, or until standard input ends if that is all there is.
+/// Serves until SIGTERM or SIGINT, or until standard input ends if that is the only input.
 ///
-/// Everything that can be refused is refused before anything is taken.
+/// Everything that can be refused is refused before any record is accepted.
 pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<Exit, Stop> {
     process::raise_descriptor_limit();
     start_log(report);
@@ -98,16 +99,16 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     Ok(ended?.and(broke).and(kept))
 }
 
-/// Events go to standard error beside the messages, in the same form.
+/// Starts logging events to standard error, in the same form as messages.
 pub(super) fn start_log(report: Report) {
-    // A journal that standard error leads to adds the time by itself.
+    // If standard error leads to the journal, the journal adds the time.
     let timed = std::env::var_os("JOURNAL_STREAM").is_none();
     let form = if report.is_json() { Form::Json } else { Form::Text { timed } };
-    // Fails only if this process writes events already.
+    // Fails only if this process already logs events.
     let _ = log::start(form);
 }
 
-/// With what was loaded; with what was in force before, if that cannot be put to use.
+/// Opens the loaded setup; if that fails, keeps the previous one.
 fn go_on(
     report: Report,
     daemon: &Daemon,
@@ -115,7 +116,7 @@ fn go_on(
     before: Setup,
     loaded: Setup,
 ) -> Result<(Setup, Opened), Diagnostic> {
-    // Inputs last: those that stay as they were keep their connections.
+    // Inputs come last: unchanged ones keep their connections.
     let opened = Outlets::refuse(&loaded.settings).and_then(|()| loaded.open(report)).and_then(|opened| {
         inputs.follow(report, daemon, &loaded.settings)?;
         Ok(opened)
@@ -137,7 +138,7 @@ fn go_on(
     }
 }
 
-/// Says it if something that was loaded holds from the next start only.
+/// Notes which of the new settings take effect only at the next start.
 fn tell_what_waits(report: Report, before: &Settings, loaded: &Settings) {
     if before.serve.limits.memory_bytes() != loaded.serve.limits.memory_bytes() {
         report.note("the new `memory` holds from the next start");
@@ -148,7 +149,8 @@ fn tell_what_waits(report: Report, before: &Settings, loaded: &Settings) {
     }
 }
 
-/// At SIGHUP, loads everything again. If it is good, the run that is going on ends, and the next one begins with it.
+/// Returns the handler for signals. At SIGHUP it loads everything again; if that succeeds, it ends the
+/// current run, and the next one begins with the new setup.
 fn on_signal(
     report: Report,
     typed: Typing,
@@ -160,7 +162,7 @@ fn on_signal(
             Wish::Reload => {}
             Wish::Finish => return service::stopping(),
             Wish::Stop => {
-                // Whoever stops it cannot be told to make room.
+                // A stopping service cannot wait until somebody makes room.
                 typed.patience.end();
                 return service::stopping();
             }
@@ -180,7 +182,7 @@ fn on_signal(
     }
 }
 
-/// What was typed, to be put together with the configuration again and again.
+/// The arguments, which are combined with the configuration at each load.
 #[derive(Clone)]
 struct Typing {
     common: Arc<Common>,
@@ -188,7 +190,7 @@ struct Typing {
     tokens: Arc<Tokens>,
     workers: NonZeroUsize,
     clock: Clock,
-    /// With a disk that is full.
+    /// How long to wait for a disk that is full.
     patience: Arc<Patience>,
 }
 
@@ -200,14 +202,14 @@ impl Typing {
             reading: Arc::new(args.reading.clone()),
             tokens: Arc::new(args.tokens.clone()),
             workers: args.workers.unwrap_or_else(cores),
-            // A daemon whose clock stands still would never end an epoch.
+            // If the clock of a daemon stood still, it would never end an epoch.
             clock: common.now.map_or(Clock::System, |now: Timestamp| Clock::starting_at(now)),
             patience: Arc::new(Patience::new(move |told| tell_room(report, told))),
         }
     }
 
-    /// The same with the configuration that was read, if one was, as if it had been named: that it is not there the next time
-    /// is no wish for the defaults, for somebody may be about to replace it.
+    /// Returns the same arguments, but requires the configuration file if one was read: should it be missing
+    /// at the next load, that is no wish for the defaults, because somebody may be about to replace it.
     fn relying_on(&self, config_path: &Path) -> Self {
         if !config_path.exists() {
             return self.clone();
@@ -217,7 +219,7 @@ impl Typing {
     }
 }
 
-/// Says that lines wait for room on a disk, or do no more.
+/// Reports that lines wait for room on a disk, or no longer wait.
 fn tell_room(report: Report, told: Told<'_>) {
     match told {
         Told::Full(path, error) => report.warning(&archive_is_full(path, error)),
@@ -226,7 +228,7 @@ fn tell_room(report: Report, told: Told<'_>) {
     }
 }
 
-/// What a run goes by: loaded and checked, with nothing opened.
+/// The setup of a run: loaded and checked, with nothing opened.
 struct Setup {
     settings: Settings,
     recognition: Recognition,
@@ -244,7 +246,7 @@ impl Setup {
         Ok(Self { settings, recognition, workers: typed.workers, patience: Arc::clone(&typed.patience) })
     }
 
-    /// Keys and archive.
+    /// Opens keys and archive.
     fn open(&self, report: Report) -> Result<Opened, Diagnostic> {
         let settings = &self.settings;
         let plan = filter::plan(settings, self.recognition.clone(), self.workers)?;
@@ -257,7 +259,7 @@ impl Setup {
     }
 }
 
-/// Where the days are that are to be purged.
+/// Returns where to find the days that are to be purged.
 fn calendar(setup: &Setup) -> Calendar {
     let Setup { settings, recognition, .. } = setup;
     let Tree { archive, vault } = tree(settings);
@@ -269,7 +271,7 @@ fn calendar(setup: &Setup) -> Calendar {
     }
 }
 
-/// Where segments and vaults are.
+/// Returns the directories of segments and vaults.
 fn tree(settings: &Settings) -> Tree {
     purge::tree(settings, &archive_directory(settings), None)
 }
@@ -279,7 +281,8 @@ fn archive_directory(settings: &Settings) -> PathBuf {
     archive.map_or_else(|| settings.state_dir.clone(), |archive| settings.beside_config(archive))
 }
 
-/// What peers may take; fewer connections than were asked for, if the rest could not open a file any more.
+/// Returns the limits for peers. Allows fewer connections than configured if the rest of the sidecar would
+/// lack descriptors.
 fn limits(report: Report, settings: &Settings) -> Limits {
     let limits = &settings.serve.limits;
     let connections = limits.connections().min(process::descriptors_for_peers());

@@ -1,4 +1,4 @@
-//! Where a sidecar shows how it is doing: as the settings say, and elsewhere when they change.
+//! The status page of a sidecar: listens where the settings say, and moves when they change.
 
 use crate::cli::config::{DEFAULT_METRICS_PORT, Typed};
 use crate::cli::report::Report;
@@ -10,19 +10,20 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// What is shown, and where.
+/// The status, and the place where it is shown.
 pub(super) struct Shown {
     status: Arc<Status>,
     at: Option<(Place, CancellationToken)>,
 }
 
 impl Shown {
-    /// The status of `daemon`, shown nowhere yet.
+    /// Creates the status of `daemon`, which is not shown yet.
     pub(super) fn new(daemon: &Daemon, calendar: Calendar) -> Self {
         Self { status: Arc::new(Status::new(daemon.observed(), calendar)), at: None }
     }
 
-    /// Shows it where `settings` say. Where nobody said anything and the usual place is taken, nowhere.
+    /// Shows the status where `settings` say. Shows it nowhere if no place is configured and the default
+    /// address is taken.
     pub(super) fn follow(
         &mut self,
         report: Report,
@@ -52,7 +53,8 @@ impl Shown {
         Ok(())
     }
 
-    /// The same after settings were loaded again. If it cannot be shown there, it stays where it was.
+    /// Follows newly loaded settings. If the status cannot be shown in the new place, it stays in the old
+    /// one.
     pub(super) fn renew(&mut self, report: Report, daemon: &Daemon, calendar: Calendar, settings: &Settings) {
         self.status.follow(calendar);
         if let Err(problem) = self.follow(report, daemon, settings) {

@@ -1,4 +1,4 @@
-//! `oubliette subject`: what a person may ask for, and whom a breach is about.
+//! `oubliette subject`: requests of a person, and who is affected by a breach.
 
 use super::gaps::left_out;
 use super::replay::{custody, handed_over, not_searched, others_left_out, reading, refused};
@@ -28,7 +28,7 @@ use jiff::civil::Date;
 use std::io;
 use std::sync::atomic::AtomicBool;
 
-/// Answers.
+/// Answers a request.
 pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
     match command {
@@ -51,13 +51,13 @@ pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> 
     }
 }
 
-/// Names of the commands in the ledger.
+/// The names of the commands in the ledger.
 const ACCESS: &str = "subject access";
 const ERASE: &str = "subject erase";
 const RESTRICT: &str = "subject restrict";
 const AFFECTED: &str = "subject affected";
 
-/// What `affected` is to tell.
+/// What `affected` must report.
 struct Wanted<'w> {
     classes: &'w [ClassName],
     list: bool,
@@ -66,27 +66,27 @@ struct Wanted<'w> {
 }
 
 impl Wanted<'_> {
-    /// Whether each person is told, and not only how many there are.
+    /// Returns whether the answer lists persons, and not only their number.
     fn is_of_people(&self) -> bool {
         self.list || !self.recipients.is_empty()
     }
 }
 
-/// An erasure that nothing keeps from being performed.
+/// An erasure that passed every check.
 struct PlannedErasure {
     case: String,
     plan: Plan,
     secrets: Secrets,
-    /// Nobody purges, holds or erases meanwhile.
+    /// Keeps purges, holds and other erasures out until it is done.
     _turn: Turn,
 }
 
-/// Where requests are answered.
+/// The context in which requests are answered.
 struct Desk<'d> {
     report: Report,
     settings: Settings,
     site: Site,
-    /// Where originals are beside that.
+    /// Further places of originals.
     places: NodePlaces,
     access: &'d AccessArgs,
 }
@@ -117,7 +117,7 @@ impl Desk<'_> {
     }
 
     fn affected(mut self, period: &PeriodArgs, wanted: &Wanted<'_>) -> Result<Exit, Stop> {
-        // Originals are given back on one of the bases that can be typed.
+        // Originals are revealed only on a basis that the user can give.
         let (scope, basis) = match wanted.reveal {
             true => (Scope::Everybody, Basis::INTERNAL),
             false => (Scope::Nobody, Basis::BREACH),
@@ -165,7 +165,7 @@ impl Desk<'_> {
         self.tell(&erased)
     }
 
-    /// What is to be looked through: everything that can be refused was not.
+    /// Plans an erasure, after every check that could refuse it.
     fn plan_erasure(
         &mut self,
         person: &PersonArgs,
@@ -178,7 +178,7 @@ impl Desk<'_> {
         let custody = self.custody()?;
         let holds = hold::holds(&self.settings, &self.site)?;
         let turn = holds.turn()?;
-        // A clock that runs ahead takes nothing out of a hold.
+        // A clock that is ahead must not end a hold.
         let today = self.site.certain_day()?;
         holds.demand_none_lost(&self.site.ledger, today)?;
         self.site.held = holds.held(today)?;
@@ -216,7 +216,7 @@ impl Desk<'_> {
         Ok(exit.and(left_out(self.report, &erased.gaps)))
     }
 
-    /// Names the vaults of nodes that an erasure does not reach.
+    /// Names the vaults of nodes that the erasure does not reach.
     fn tell_elsewhere(&self, elsewhere: &Holders) -> Exit {
         let told = |what: &str, place: String| Diagnostic::new(&LEFT_ON_NODES, what).at(place);
         for vault in elsewhere.vaults.iter().take(MOST_TOLD) {
@@ -244,7 +244,8 @@ impl Desk<'_> {
         if elsewhere.is_empty() { Exit::Done } else { Exit::NeedsHuman }
     }
 
-    /// Hands every line to `each`; whatever is refused is in the ledger. What was found, and what the ledger was told.
+    /// Hands every line to `each`; the ledger records a refusal. Returns what was found, and the access as
+    /// the ledger has it.
     fn visit(
         &mut self,
         access: Access,
@@ -268,18 +269,18 @@ impl Desk<'_> {
         Ok((visited, access))
     }
 
-    /// Who opens, and with what.
+    /// Returns the identities and secrets with which originals are opened.
     fn custody(&self) -> Result<Custody, Diagnostic> {
         let custody = custody(self.report, &self.settings, self.access)?;
         Ok(Custody { places: self.places.clone(), ..custody })
     }
 
-    /// Refuses a basis that is none, and not the `own` one of the command either.
+    /// Refuses an invalid basis; `own` is the basis of the command, which is also valid.
     fn check_basis(&self, own: Basis) -> Result<(), Diagnostic> {
         self.access.basis.as_deref().map(|text| Basis::typed_for(text, own)).transpose().map(drop)
     }
 
-    /// Who asks and why; `own` is the basis of the command, if no other is stated.
+    /// Returns who asks and why; `own` is the basis of the command, used if no other is given.
     fn purpose(&self, own: Basis, period: Option<&PeriodArgs>) -> Purpose {
         Purpose {
             operator: self.access.operator.clone(),
@@ -292,7 +293,8 @@ impl Desk<'_> {
     }
 }
 
-/// A hold that freezes nothing, and whose extract of the person's lines is made at once: only these outlast their day.
+/// Makes a hold that freezes nothing, and extracts the person's lines for it at once: only this extract
+/// outlasts their expiry day.
 fn restrict(
     report: Report,
     settings: &Settings,
@@ -326,7 +328,7 @@ impl Desk<'_> {
     ) -> Result<Extracted, Diagnostic> {
         self.check_basis(Basis::RESTRICTION)?;
         let case = stated_case(purpose)?;
-        // What cannot be meant is refused before there is a hold.
+        // Invalid targets are refused before there is a hold.
         let targets = hold::targets(&person.token, &person.ip, &person.email, &person.user)?;
         let escrow = Escrow::load(&StateDir::open(&self.settings.state_dir)?)?;
         let mut secrets = Secrets::new(&self.site, self.custody()?);
@@ -337,7 +339,7 @@ impl Desk<'_> {
         let before = holds.restrict(&mut self.site, &case, until, &scope)?;
         let extracted = holds.extract(&mut self.site, &case, &targets, &mut secrets, &escrow);
         if extracted.is_err() {
-            // A hold for a request that was refused would be more than anybody asked for.
+            // A refused request must not leave a hold behind, which would be more than anybody asked for.
             match before {
                 Some(before) => holds.put(&mut self.site, &before)?,
                 None => drop(holds.release(&mut self.site, &case)?),
@@ -350,7 +352,7 @@ impl Desk<'_> {
     }
 }
 
-/// Vaults, and places of them, that are named one by one.
+/// Most vaults, and most places of vaults, that are named one by one.
 const MOST_TOLD: usize = 10;
 
 fn announced(command: &str, purpose: &Purpose, scope: Scope, person: &PersonArgs) -> Access {

@@ -1,4 +1,4 @@
-//! `oubliette token`: the token of an identifier.
+//! `oubliette token`: prints the token of an identifier.
 
 use super::purge::ledger_of_node;
 use super::{keys, replay};
@@ -13,7 +13,7 @@ use crate::pseudonym::epoch::{Epoch, EpochLength};
 use jiff::civil::Date;
 use serde_json::json;
 
-/// Prints one token a line: there are several if the secret was rotated within the epoch.
+/// Prints one token per line; there are several if the secret was rotated within the epoch.
 pub(crate) fn run(report: Report, common: &Common, args: &TokenArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &args.tokens)?;
     refuse_unknown_kind(&settings, args.kind.as_deref())?;
@@ -26,7 +26,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &TokenArgs) -> Result<E
         identity: args.identity.clone(),
     };
     replay::warn_of_exposed(report, args.identity.as_deref())?;
-    // Asked first, for the next step makes one.
+    // Checked before the next step, which makes the directory.
     if question.epoch.is_none() && settings.key_file.is_none() && !settings.state_dir.is_dir() {
         report.note(&format!(
             "there was no state directory {}: no line has this token yet",
@@ -45,7 +45,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &TokenArgs) -> Result<E
     Ok(Exit::Done)
 }
 
-/// Refuses a kind that no rule finds: its token is in no log, and not to find it would look like an answer.
+/// Refuses a kind that no rule finds: its token is in no log, and finding nothing would look like an answer.
 fn refuse_unknown_kind(settings: &Settings, kind: Option<&str>) -> Result<(), Diagnostic> {
     let by_rule = kind.filter(|kind| !["ip", "net", "em"].contains(kind));
     let Some(kind) = by_rule else { return Ok(()) };
@@ -53,7 +53,7 @@ fn refuse_unknown_kind(settings: &Settings, kind: Option<&str>) -> Result<(), Di
     Recognition::new(Choices { also, ..settings.choices()? }).map(drop)
 }
 
-/// The epoch that holds on `day`. With a key file, which is fixed, its owner says which day it was of.
+/// Returns the epoch of `day`. A key file has a fixed epoch, so its owner must know to which day it belonged.
 fn epoch_of(day: Date, length: EpochLength) -> Epoch {
     match length {
         EpochLength::Month => Epoch::From(day.first_of_month()),

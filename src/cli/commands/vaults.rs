@@ -1,4 +1,4 @@
-//! `oubliette vaults`: copies of closed vaults, in a place of their own.
+//! `oubliette vaults`: copies closed vaults to a place of their own.
 
 use super::purge;
 use crate::cli::args::{Common, Reading, Tokens, VaultsArgs};
@@ -10,10 +10,10 @@ use crate::jobs::purge::Site;
 use crate::jobs::vaults::{self, Copied};
 use crate::primitives::storage::Seen;
 
-/// Copies what is not there yet.
+/// Copies the vaults that are not there yet.
 pub(crate) fn run(report: Report, common: &Common, args: &VaultsArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
-    // A copy that is replaced is gone, and not hidden as an old version.
+    // With all versions in view, a replaced copy is gone and not hidden as an old version.
     let storage = files::storage(&[&args.to], Seen::AllVersions)?;
     let site = Site { storage, ..purge::site(&settings, &args.place, "vaults")? };
     let mut copied = Vec::new();

@@ -1,4 +1,4 @@
-//! `oubliette verify`: whether segments, vaults and the ledger are what was written.
+//! `oubliette verify`: checks that segments, vaults and the ledger are as they were written.
 
 use super::ledger as ledger_command;
 use super::purge::{intermediate, tree};
@@ -19,10 +19,10 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// Checks what is at the path, or the archive of the configuration, or the ledger of this node.
+/// Checks what is at the path, or else the configured archive, or the ledger of this node.
 pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
-    // `--expect` speaks of the first one.
+    // `--expect` applies to the first ledger.
     let (ledger, others) = match args.ledger.as_slice() {
         [first, others @ ..] => (first.clone(), others),
         [] => (settings.state_dir.join(FOLDER), &[][..]),
@@ -44,7 +44,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
         .filter(|place| !is_remote(place))
         .try_for_each(|place| files::refuse_dangling(place))?;
     let storage = files::storage(&[path, &tree.vault], Seen::Newest)?;
-    // Another ledger may be that of another node, whose holds are not here.
+    // Another ledger may be of another node, whose holds are not here.
     let holds = Holds::at(&storage, &settings.state_dir.join(hold::FOLDER));
     let purges = || args.ledger.is_empty() && holds.are_changed();
     let purged_before = purges();
@@ -67,7 +67,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
     tell(report, path, &verified, is_purging)
 }
 
-/// A name with a mistake in it is no archive with a fault.
+/// Refuses a path that does not exist, which is a mistyped name and not a damaged archive.
 fn refuse_missing(path: &Path) -> Result<(), Diagnostic> {
     if is_remote(path)
         || path.symlink_metadata().err().is_none_or(|error| error.kind() != ErrorKind::NotFound)
@@ -79,7 +79,7 @@ fn refuse_missing(path: &Path) -> Result<(), Diagnostic> {
         .hint("name the directory that `oubliette filter --archive` writes to, a segment in it, or a copy of a ledger"))
 }
 
-/// Refuses a vault: it is no damaged segment. A segment may have been copied to any name.
+/// Refuses a vault, which is not a damaged segment. A copy of a segment may have any name.
 fn refuse_vault(path: &Path) -> Result<(), Diagnostic> {
     if is_remote(path) || !path.is_file() || path.extension().is_none_or(|extension| extension != "vault") {
         return Ok(());
@@ -90,7 +90,8 @@ fn refuse_vault(path: &Path) -> Result<(), Diagnostic> {
         .hint("name the directory of the archive"))
 }
 
-/// Whether it is a directory, or may be one: in object storage a segment is told by its name.
+/// Returns whether the path is, or may be, a directory: in object storage a segment is recognised by its
+/// name.
 fn is_archive(path: &Path) -> bool {
     if is_remote(path) { !path.to_string_lossy().ends_with(".log.zst") } else { path.is_dir() }
 }

@@ -79,7 +79,7 @@ pub(crate) enum OutputKind {
 }
 
 impl Output {
-    /// What is missing, or has no meaning for this kind.
+    /// Describes a key that is missing or has no meaning for this kind of output.
     pub(crate) fn problem(&self) -> Option<String> {
         use OutputKind::{File, Kafka, Relp, Tcp, Tls, Unix, UnixDatagram};
         let is = |kinds: &[OutputKind]| kinds.contains(&self.kind);
@@ -107,7 +107,7 @@ impl Output {
         super::serve::first_problem("output", keys)
     }
 
-    /// How large its spool may become, in bytes.
+    /// Returns the largest size of the spool, in bytes.
     pub(crate) fn most_spool_bytes(&self) -> u64 {
         self.spool_bytes.as_ref().map_or(1 << 30, |Typed(bytes)| *bytes as u64)
     }

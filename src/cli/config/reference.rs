@@ -1,4 +1,4 @@
-//! The reference of the configuration and its JSON schema: both from the types that read it.
+//! The reference of the configuration and its JSON schema, both generated from the types that read it.
 
 use super::Config;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
@@ -6,12 +6,12 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The JSON schema of the configuration (draft 2020-12).
+/// Returns the JSON schema of the configuration (draft 2020-12).
 pub(crate) fn schema() -> Value {
     schema_for!(Config).to_value()
 }
 
-/// Every key with its default and its meaning, as Markdown.
+/// Returns every key with its default and its meaning, as Markdown.
 pub(crate) fn markdown() -> String {
     let schema = schema();
     let mut text = INTRODUCTION.to_owned();
@@ -33,7 +33,7 @@ impl<T: super::Written> JsonSchema for super::Typed<T> {
     }
 }
 
-/// The table called `name`, and then those inside it.
+/// Writes the table called `name`, and then the tables inside it.
 fn tables(root: &Value, table: &Value, name: &str, text: &mut String) {
     let properties = table["properties"].as_object().into_iter().flatten();
     let (inner, keys): (Vec<_>, Vec<_>) = properties.partition(|(_, key)| inner_table(root, key).is_some());
@@ -61,7 +61,7 @@ fn heading(name: &str) -> String {
     if name.is_empty() { "## At the top".to_owned() } else { format!("## `[{name}]`") }
 }
 
-/// The table that is the value of a key, and whether there may be several.
+/// Returns the table that is the value of a key, and whether there may be several.
 fn inner_table<'s>(root: &'s Value, key: &'s Value) -> Option<(&'s Value, bool)> {
     let found = resolved(root, key);
     if found["properties"].is_object() {
@@ -71,7 +71,7 @@ fn inner_table<'s>(root: &'s Value, key: &'s Value) -> Option<(&'s Value, bool)>
     item["properties"].is_object().then_some((item, true))
 }
 
-/// What a reference stands for, also if there may be nothing instead.
+/// Resolves a reference, even an optional one.
 fn resolved<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
     if let Some(path) = schema["$ref"].as_str().and_then(|path| path.strip_prefix('#')) {
         return root.pointer(path).map_or(schema, |found| resolved(root, found));
@@ -85,7 +85,7 @@ fn description(schema: &Value) -> String {
     schema["description"].as_str().unwrap_or_default().replace('\n', " ")
 }
 
-/// What may be written, where that is one of a few words.
+/// Lists the permitted words, if a value is one of a few.
 fn values(root: &Value, schema: &Value) -> String {
     let found = resolved(root, schema);
     let described = found["oneOf"].as_array().into_iter().flatten().filter_map(|value| {
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(schema["$defs"]["Input"]["required"], serde_json::json!(["type"]));
     }
 
-    /// The defaults of a table as the schema states them, in TOML.
+    /// Returns the defaults of a table as the schema states them, in TOML.
     fn stated_defaults(table: &Value) -> String {
         let keys = table["properties"].as_object().unwrap().iter();
         let stated = keys.filter(|(_, key)| key["default"].is_string() || key["default"].is_boolean());

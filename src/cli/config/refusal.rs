@@ -1,4 +1,5 @@
-//! What is wrong with a configuration, and where. What stands there is not shown but for names of keys: it may be a password.
+//! Says what is wrong with a configuration, and where. Shows no contents except names of keys, since they may
+//! be a password.
 
 use super::reference;
 use crate::cli::codes;
@@ -8,7 +9,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
-/// The file `path`, which holds `text`, does not load for what stands at `span`.
+/// Describes why `path` with the contents `text` does not load; the problem is at `span`.
 pub(super) fn refused(path: &Path, text: &str, span: Option<Range<usize>>, why: &str) -> Diagnostic {
     let (path, why) = (path.display(), without_value(why));
     let (place, why) = match span {
@@ -24,7 +25,7 @@ pub(super) fn refused(path: &Path, text: &str, span: Option<Range<usize>>, why: 
         .hint("`oubliette explain C03` says where the keys are listed")
 }
 
-/// Line and column of a byte, counted from 1; columns are characters.
+/// Returns line and column of a byte, counted from 1; columns are characters.
 fn position(text: &str, byte: usize) -> (usize, usize) {
     let before = text.get(..byte).unwrap_or(text);
     let (lines, last) =
@@ -32,7 +33,7 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
     (1 + lines, 1 + last.chars().count())
 }
 
-/// The line with a caret under the place, before what is wrong with it; nothing if it is too long for a terminal.
+/// Shows the line with a caret under the problem; returns nothing if the line is too wide for a terminal.
 fn picture(text: &str, span: Range<usize>, why: &str) -> String {
     let (number, column) = position(text, span.start);
     let line = text.lines().nth(number - 1).unwrap_or_default();
@@ -47,7 +48,8 @@ fn picture(text: &str, span: Range<usize>, why: &str) -> String {
     format!("{margin} |\n{number} | {line}\n{margin} | {}{carets}\n", " ".repeat(column - 1))
 }
 
-/// Names of keys, and the misspelt one that the message has: whatever else stands in a configuration is not shown.
+/// Returns the names of keys, and the misspelt one in the message. No other words of a configuration are
+/// shown.
 fn names(why: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     add_names(&reference::schema(), &mut names);
@@ -63,7 +65,7 @@ fn add_names(schema: &Value, names: &mut BTreeSet<String>) {
     names.extend(properties.into_iter().flatten().map(|(name, _)| name.clone()));
 }
 
-/// A line with a dot for every character, but for `names` at its beginning and what stands between those.
+/// Masks every character of a line with a dot, except `names` at its beginning and what separates them.
 fn masked(line: &str, names: &BTreeSet<String>) -> String {
     let is_of_name = |character: char| character.is_ascii_lowercase() || character == '_';
     let is_between = |character: char| " \t[].".contains(character);
@@ -82,12 +84,13 @@ fn masked(line: &str, names: &BTreeSet<String>) -> String {
     shown.replace('\t', " ").chars().chain(dots).collect::<String>().trim_end().to_owned()
 }
 
-/// What is shown of a line fits into a terminal.
+/// The most characters of a line that are shown, to fit into a terminal.
 const WIDEST_LINE: usize = 100;
 
-/// A message of serde without the value that it quotes, if it does. Names of keys stay, if they can be misspelt ones.
+/// Removes the value that a message of serde quotes. Keeps names that may be misspelt keys.
 fn without_value(message: &str) -> String {
-    // As `serde::de::Error` has them: unknown_variant, invalid_type, invalid_value. What is expected comes last, and is ours.
+    // The forms of `serde::de::Error`: unknown_variant, invalid_type, invalid_value. What is expected comes
+    // last, and is our own text.
     let expected = message.rfind(", expected ").map_or("", |at| &message[at..]);
     if message.starts_with("unknown variant `") {
         return format!("unknown value{expected}");
@@ -107,7 +110,7 @@ fn without_value(message: &str) -> String {
     }
 }
 
-/// Whether a name is made as those of the configuration are. Others may be a value that stands on the wrong side.
+/// Returns whether a name has the form of our keys. Any other name may be a value on the wrong side.
 fn is_like_a_key(name: &str) -> bool {
     name.len() <= LONGEST_KEY_BYTES && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
@@ -120,7 +123,7 @@ mod tests {
     use super::*;
     use crate::cli::config::Config;
 
-    /// Whatever is wrong beside them.
+    /// Whatever else is wrong.
     #[test]
     fn values_are_not_quoted() {
         for text in [
@@ -181,7 +184,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever stands in the file and wherever the place is said to be: what is shown are names of keys.
+        /// Whatever is in the file, and wherever the problem is said to be, only names of keys are shown.
         #[test]
         fn no_other_word_is_shown(text in "[ \\t\\n=.'\"#a-zA-Z0-9\u{e9}\\[\\]-]{0,60}", from in 0..70usize, length in 0..9usize) {
             let shown = super::picture(&text, from..from + length, "wrong");

@@ -133,7 +133,7 @@ pub(crate) struct Limits {
 }
 
 impl Input {
-    /// An input that needs nothing but an address.
+    /// Makes an input that needs only an address.
     pub(crate) fn listening(kind: Kind, address: SocketAddr) -> Self {
         Self {
             kind,
@@ -152,7 +152,7 @@ impl Input {
         }
     }
 
-    /// What is missing, or has no meaning for this kind.
+    /// Describes a key that is missing or has no meaning for this kind of input.
     fn problem(&self) -> Option<String> {
         use Kind::{File, Relp, Tcp, Tls, Udp, Unix, UnixDatagram};
         let is = |kinds: &[Kind]| kinds.contains(&self.kind);
@@ -190,7 +190,7 @@ impl Input {
     }
 }
 
-/// The first of these keys that is there and has no meaning, or is needed and not there.
+/// Describes the first of these keys that is set without a meaning, or that is required and missing.
 pub(super) fn first_problem<const N: usize>(
     what: &str,
     keys: [(&str, bool, bool, bool); N],
@@ -203,7 +203,7 @@ pub(super) fn first_problem<const N: usize>(
 }
 
 impl Serve {
-    /// What is wrong although each key by itself is right, and where.
+    /// Returns what is wrong, and where, although each key is valid by itself.
     pub(crate) fn problem(&self) -> Option<(Range<usize>, String)> {
         let inputs = self.input.iter().flatten();
         let told = |input: &Spanned<Input>| input.get_ref().problem().map(|problem| (input.span(), problem));
@@ -220,17 +220,17 @@ impl Serve {
         })
     }
 
-    /// The outputs besides the archive.
+    /// Returns the outputs besides the archive.
     pub(crate) fn outputs(&self) -> Vec<Output> {
         self.output.iter().map(|output| output.get_ref().clone()).collect()
     }
 
-    /// Whether what has expired is purged.
+    /// Returns whether expired lines are purged.
     pub(crate) fn purge(&self) -> bool {
         self.purge.unwrap_or(true)
     }
 
-    /// The inputs, or those that there are without any.
+    /// Returns the inputs, or the default ones if none are configured.
     pub(crate) fn inputs(&self) -> Vec<Input> {
         let loopback = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT));
         match &self.input {
@@ -241,27 +241,27 @@ impl Serve {
 }
 
 impl Limits {
-    /// Connections at once.
+    /// Returns the most connections at once.
     pub(crate) fn connections(&self) -> usize {
         self.connections.as_ref().map_or(1024, |Typed(connections)| *connections)
     }
 
-    /// Memory for records on their way, in bytes.
+    /// Returns the memory for records in transit, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.memory.as_ref().map_or(64 << 20, |Typed(bytes)| *bytes)
     }
 
-    /// How long a connection may say nothing.
+    /// Returns how long a connection may be silent.
     pub(crate) fn idle(&self) -> Duration {
         self.idle.as_ref().map_or(Duration::from_secs(3600), |Typed(time)| *time)
     }
 
-    /// How much of a long record is sealed, in bytes.
+    /// Returns how much of a long record is sealed, in bytes.
     pub(crate) fn sealed_bytes(&self) -> u64 {
         self.sealed.as_ref().map_or(64 << 20, |Typed(bytes)| *bytes as u64)
     }
 
-    /// How long a stop waits.
+    /// Returns how long a stop waits.
     pub(crate) fn drain(&self) -> Duration {
         self.drain.as_ref().map_or(Duration::from_secs(30), |Typed(time)| *time)
     }
@@ -341,10 +341,10 @@ impl Written for Span {
     }
 }
 
-/// Where it shows how it is doing if nobody said where.
+/// The port of the status page, unless configured.
 pub(crate) const DEFAULT_METRICS_PORT: u16 = 9514;
 
-/// The port of an oubliette that nobody told where to listen: 514 without its privileges.
+/// The port of the default inputs: like 514, but without the privilege that 514 needs.
 const DEFAULT_PORT: u16 = 5514;
 
 #[cfg(test)]

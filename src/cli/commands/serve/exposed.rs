@@ -1,4 +1,5 @@
-//! Files of the configuration that hold secrets of others than oubliette: the private keys of TLS, passwords for Kafka.
+//! Warns of files in the configuration that hold foreign secrets and can be read by others: private keys of
+//! TLS, passwords for Kafka.
 
 use crate::cli::config::{Input, Output};
 use crate::cli::report::Report;
@@ -9,14 +10,15 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Warns of those that others can read. They are used all the same: who they are shared with is for their issuer to say.
+/// Warns of files that others can read. The files are used nevertheless: their issuer decides with whom to
+/// share them.
 pub(super) fn warn(report: Report, settings: &Settings) {
     let (inputs, outputs) = (settings.serve.inputs(), settings.serve.outputs());
     let of_inputs = inputs.iter().filter_map(|Input { key, .. }| key.as_deref());
     let of_outputs = outputs.iter().flat_map(|Output { key, kafka_config, .. }| [key, kafka_config]);
     for path in of_inputs.chain(of_outputs.filter_map(Option::as_deref)) {
         let path = settings.named_file(path);
-        // One that cannot be read is told by whoever needs it.
+        // An unreadable file is reported where it is needed.
         if let Ok(metadata) = fs::metadata(&path)
             && is_exposed(&metadata)
         {
@@ -25,8 +27,8 @@ pub(super) fn warn(report: Report, settings: &Settings) {
     }
 }
 
-/// Whether others than the owner can read it. Root may share what is his with a group, as PostgreSQL and the group
-/// `ssl-cert` of Debian have it; and systemd does, with credentials.
+/// Returns whether anybody but the owner can read the file. Root may share a file with a group, as PostgreSQL
+/// and the group `ssl-cert` of Debian do, and as systemd does with credentials.
 fn is_exposed(metadata: &Metadata) -> bool {
     let closed = if metadata.uid() == 0 { 0o007 } else { 0o077 };
     metadata.is_file() && metadata.mode() & closed != 0

@@ -1,4 +1,4 @@
-//! The inputs of a sidecar: opened, kept and closed as the configuration says.
+//! The inputs of a sidecar: opens, keeps and closes them according to the configuration.
 
 mod handed_on;
 mod same_file;
@@ -25,13 +25,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The inputs that are open.
+/// The open inputs.
 #[derive(Default)]
 pub(super) struct Inputs {
     open: Vec<Open>,
     /// Sockets from systemd that no input has taken yet.
     inherited: Inherited,
-    /// That no other process follows files, from the first input that does on.
+    /// The right to follow files, which keeps other processes from doing so; taken for the first input that
+    /// follows a file.
     tails: Option<Turn>,
 }
 
@@ -43,31 +44,32 @@ struct Open {
     socket: Option<Socket>,
 }
 
-/// Sockets that an input can take, instead of one of its own.
+/// Sockets that an input can take instead of opening its own.
 struct Sockets {
-    /// Of inputs that are wanted no more.
+    /// Sockets of inputs that are no longer configured.
     free: Vec<(Input, Socket)>,
     inherited: Inherited,
 }
 
-/// What was put in force, until it is known that all of it can be; then it is [kept](Self::keep).
+/// Changes that were made but may still fail as a whole. They are reverted unless they are
+/// [kept](Self::keep).
 #[derive(Default)]
 struct Change {
-    /// Socket files, and the modes that they had.
+    /// Socket files with their previous modes.
     modes: Vec<(Arc<SocketFile>, u32)>,
-    /// With their places.
+    /// Opened inputs with their places.
     opened: Vec<(String, Open)>,
 }
 
 impl Inputs {
-    /// None yet; those that systemd listens to already will be taken over.
+    /// Creates the set without any input, and takes over the sockets from systemd.
     pub(super) fn new() -> Result<Self, Diagnostic> {
         let inherited = Inherited::from_environment().map_err(not_taken_over)?;
         Ok(Self { open: Vec::new(), inherited, tails: None })
     }
 
-    /// Opens those that `settings` has and that are not open, then closes those that it has no more. Certificates
-    /// are loaded again. If anything is wrong with one of them, all stays as it was.
+    /// Opens inputs that `settings` adds, closes those that it no longer has, and loads certificates again.
+    /// If anything fails, all inputs stay as they were.
     pub(super) fn follow(
         &mut self,
         report: Report,
@@ -81,7 +83,7 @@ impl Inputs {
         if self.tails.is_none() && new.iter().any(|input| input.kind == Kind::File) {
             self.tails = Some(turn_to_follow(settings)?);
         }
-        // A file that is named is left alone by patterns that match it as well.
+        // Named files come first, so that patterns which also match them leave them alone.
         new.sort_by_key(is_pattern);
         let mut at_hand =
             Sockets { free: self.free(&wanted), inherited: self.inherited.again().map_err(not_taken_over)? };
@@ -89,7 +91,7 @@ impl Inputs {
             new.iter().map(|input| entrance(input, wanted.len() == 1, &mut at_hand, settings)).collect();
         let new: Vec<_> = new.into_iter().zip(entrances?).collect();
         let certificates = self.certificates(&wanted, settings)?;
-        // What is open is changed last, when nothing is wrong with what is to be opened.
+        // Open inputs are changed last, once everything new is known to be valid.
         let mut change = Change::default();
         new.iter().try_for_each(|(input, entrance)| change.permit(input, entrance))?;
         for (input, entrance) in new {
@@ -119,13 +121,14 @@ impl Inputs {
         Ok(())
     }
 
-    /// The sockets of inputs that are wanted no more, as they are: who is configured otherwise goes on with the same.
+    /// Duplicates the sockets of inputs that are no longer configured: an input with changed options
+    /// continues with the same socket.
     fn free(&self, wanted: &[Input]) -> Vec<(Input, Socket)> {
         let left = self.open.iter().filter(|open| !wanted.contains(&open.input));
         left.filter_map(|open| Some((open.input.clone(), open.socket.as_ref()?.again()?))).collect()
     }
 
-    /// Those of inputs that stay, each with what was loaded again for it.
+    /// Loads the certificates of the inputs that stay, each with the TLS configuration that it replaces.
     fn certificates(&self, wanted: &[Input], settings: &Settings) -> Result<Vec<(Tls, Tls)>, Diagnostic> {
         let stay = self.open.iter().filter(|open| wanted.contains(&open.input));
         let with_tls = stay.filter_map(|open| Some((open.tls.clone()?, tls_files(&open.input, settings))));
@@ -134,7 +137,7 @@ impl Inputs {
 }
 
 impl Change {
-    /// Gives the socket file of an input that is configured otherwise the mode that it is to have now.
+    /// Sets the configured mode on the socket file of an input.
     fn permit(&mut self, input: &Input, entrance: &Entrance) -> Result<(), Diagnostic> {
         if let Entrance::Unix(_, Some(file), _) | Entrance::UnixDatagram(_, Some(file)) = entrance {
             let before = sockets::permit(file, mode(input))?;
@@ -151,25 +154,25 @@ impl Change {
         Ok(())
     }
 
-    /// It holds: what was opened, and where.
+    /// Keeps the changes, and returns what was opened, and where.
     fn keep(mut self) -> Vec<(String, Open)> {
         self.modes.clear();
         std::mem::take(&mut self.opened)
     }
 }
 
-/// As it was before.
+/// Reverts the changes.
 impl Drop for Change {
     fn drop(&mut self) {
         self.opened.iter().for_each(|(_, open)| open.token.cancel());
         for (file, mode) in self.modes.drain(..) {
-            // It was there a moment ago.
+            // The file existed a moment ago.
             let _ = sockets::permit(&file, mode);
         }
     }
 }
 
-/// The socket of an input. What the configuration lacks was refused when it was loaded.
+/// Makes the entrance of an input. Missing keys were refused when the configuration was loaded.
 fn entrance(
     input: &Input,
     is_only: bool,
@@ -234,12 +237,12 @@ fn not_taken_over(error: io::Error) -> Diagnostic {
         .hint("`systemctl status` of the socket unit shows what it listens to")
 }
 
-/// The mode of a socket file.
+/// Returns the mode of a socket file.
 fn mode(input: &Input) -> u32 {
     input.mode.as_ref().map_or(DEFAULT_MODE, |Typed(mode)| *mode)
 }
 
-/// Says it if the kernel gives less room for datagrams than was asked for.
+/// Notes that the kernel grants a smaller buffer for datagrams than was requested.
 fn tell_buffer(report: Report, input: &Input, entrance: &Entrance) {
     let wanted = receive_buffer(input);
     if let Some(bytes) = entrance.buffer_bytes().filter(|bytes| *bytes < wanted) {
@@ -250,12 +253,12 @@ fn tell_buffer(report: Report, input: &Input, entrance: &Entrance) {
     }
 }
 
-/// How much of its datagrams the kernel is to keep, in bytes.
+/// Returns the requested size of the kernel's buffer for datagrams, in bytes.
 fn receive_buffer(input: &Input) -> usize {
     input.receive_buffer.as_ref().map_or(DEFAULT_RECEIVE_BUFFER_BYTES, |Typed(bytes)| *bytes)
 }
 
-/// Files of an input with TLS; relative to the configuration file.
+/// Returns the files of an input with TLS, resolved relative to the configuration file.
 fn tls_files(input: &Input, settings: &Settings) -> tls::Files {
     let place = |path: &Path| settings.named_file(path);
     tls::Files {
@@ -266,7 +269,7 @@ fn tls_files(input: &Input, settings: &Settings) -> tls::Files {
     }
 }
 
-/// What the peers of an input speak.
+/// Returns the protocol of an input's peers.
 fn manner(input: &Input) -> Manner {
     let window = input.window.as_ref().map_or(DEFAULT_WINDOW, |Typed(records)| *records);
     let usual = if input.kind == Kind::Unix { Trailer::NulOrLf } else { Trailer::Lf };
@@ -277,7 +280,7 @@ fn manner(input: &Input) -> Manner {
     Manner { protocol, is_proxied: input.proxy_protocol }
 }
 
-/// Whether it follows whatever files match.
+/// Returns whether the input follows all files that match a pattern.
 fn is_pattern(input: &Input) -> bool {
     input.kind == Kind::File
         && input.path.as_deref().is_some_and(|path| matches!(Pattern::of(path), Ok(Some(_))))
@@ -303,10 +306,10 @@ fn cannot_keep(settings: &Settings, error: &io::Error) -> Diagnostic {
         .hint("the state directory must belong to the user who runs oubliette, with mode 0700, and have room")
 }
 
-/// A file, and how far it was read.
+/// Makes the entrance for a file, with the record of how far it was read.
 fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<Entrance, Diagnostic> {
     let storage: Arc<dyn Storage> = Arc::new(Disk);
-    // Made here, so that what is wrong with the state directory is told before anything is taken.
+    // Opened here, so that an unusable state directory is reported before any record is accepted.
     let offsets =
         Offsets::open(&storage, &settings.state_dir, path).map_err(|error| cannot_keep(settings, &error))?;
     let file = tail::Settings {
@@ -316,7 +319,7 @@ fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<Entrance,
         poll: input.poll.as_ref().map_or(DEFAULT_POLL, |Typed(time)| *time),
         linger: LINGER,
     };
-    // What is wrong with a pattern was refused when the configuration was loaded.
+    // Invalid patterns were refused when the configuration was loaded.
     Ok(match Pattern::of(path).ok().flatten() {
         Some(pattern) => {
             let state_dir = settings.state_dir.clone();
@@ -326,17 +329,17 @@ fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<Entrance,
     })
 }
 
-/// Enough to share a sync; few to be sent again after a crash.
+/// Enough records to share a sync, and few enough to send again after a crash.
 const DEFAULT_WINDOW: usize = 1000;
 
-/// How often a file is looked at.
+/// How often to look at a file.
 const DEFAULT_POLL: Duration = Duration::from_millis(250);
 
-/// How long somebody may go on writing to a file that was renamed: until a daemon has opened the new one.
+/// How long a renamed file may still be written to, until a daemon has opened the new one.
 const LINGER: Duration = Duration::from_secs(60);
 
-/// For our user and group.
+/// Read and write for our user and group.
 const DEFAULT_MODE: u32 = 0o660;
 
-/// Some seconds of datagrams, if net.core.rmem_max or CAP_NET_ADMIN allows.
+/// Some seconds of datagrams, if net.core.rmem_max or CAP_NET_ADMIN allows it.
 const DEFAULT_RECEIVE_BUFFER_BYTES: usize = 8 << 20;

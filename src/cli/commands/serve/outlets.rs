@@ -1,4 +1,4 @@
-//! The outputs of the sidecar besides the archive: from the configuration to running ones.
+//! The outputs of the sidecar besides the archive: starts and ends them according to the configuration.
 
 #[cfg_attr(not(feature = "kafka"), path = "outlets/no_kafka.rs")]
 mod kafka;
@@ -25,17 +25,17 @@ use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The outputs that run, in the order in which the sidecar has them.
+/// The running outputs, in the order of the sidecar.
 #[derive(Default)]
 pub(super) struct Outlets(Vec<Output>);
 
 impl Outlets {
-    /// Refuses those that can never be started as they are configured.
+    /// Refuses outputs that can never start with their configuration.
     pub(super) fn refuse(settings: &Settings) -> Result<(), Diagnostic> {
         settings.serve.outputs().iter().try_for_each(|output| peer(output, settings).map(drop))
     }
 
-    /// Starts those of the first configuration.
+    /// Starts the outputs of the first configuration.
     pub(super) fn start(report: Report, daemon: &mut Daemon, setup: &Setup) -> Result<Self, Diagnostic> {
         let mut outlets = Self::default();
         match outlets.start_missing(report, daemon, setup).into_iter().next() {
@@ -44,11 +44,12 @@ impl Outlets {
         }
     }
 
-    /// Ends those that are configured no more or otherwise, and starts those that are new. What is left in the spool of one
-    /// that ends stays there. One that cannot be started and is not required is told.
+    /// Ends outputs that are no longer configured or were changed, and starts new ones. Lines left in the
+    /// spool of an ended output stay there. Reports an optional output that cannot be started.
     ///
     /// # Errors
-    /// If one that is required has not kept what it took, or does not get what comes: nothing may be acknowledged any more.
+    /// If a required output has not kept what it accepted, or cannot be started: nothing may be acknowledged
+    /// any more.
     pub(super) fn follow(
         &mut self,
         report: Report,
@@ -71,7 +72,7 @@ impl Outlets {
         Ok(())
     }
 
-    /// Starts those that do not run. Those for which that fails, and why.
+    /// Starts the outputs that do not run. Returns those that fail, with the reason.
     fn start_missing(
         &mut self,
         report: Report,
@@ -99,14 +100,14 @@ impl Outlets {
     }
 }
 
-/// Whether nothing says when its files go.
+/// Returns whether the files of an output are never removed.
 fn keeps_for_ever(output: &Output) -> bool {
     let is_file = output.path.as_ref().is_some_and(|path| !path.exists() || path.is_file());
     output.kind == OutputKind::File && output.keep_days.is_none() && is_file
 }
 
-/// Removes the copies of lines that outputs have left: rotated files after their time, and lines whose day has come in
-/// spools of outputs that are configured no more.
+/// Removes the copies of lines that outputs have left: rotated files after their time, and expired lines in
+/// spools of outputs that are no longer configured.
 pub(super) fn purge(report: Report, settings: &Settings, zone: &TimeZone) {
     let (now, outputs) = (settings.clock.now(), settings.serve.outputs());
     for output in &outputs {
@@ -179,7 +180,7 @@ fn start(output: &Output, setup: &Setup) -> Result<Outlet, Diagnostic> {
             Outlet::start(settings, Rotated { path, most_bytes, every, zone, clock }, &storage)
         }
         (OutputKind::Stdout, ..) => {
-            // Nobody reads a warning for as long as lines would be lost.
+            // Warnings are easily overlooked while lines are being lost, so a closed output is an error.
             files::closed_output().map_or(Ok(()), Err)?;
             Outlet::start(settings, Stdout, &storage)
         }
@@ -187,7 +188,7 @@ fn start(output: &Output, setup: &Setup) -> Result<Outlet, Diagnostic> {
     }
 }
 
-/// Where the receiver is, and what the connection is encrypted with.
+/// Returns the address of the receiver, and the TLS files for the connection.
 fn peer(output: &Output, settings: &Settings) -> Result<Option<Peer>, Diagnostic> {
     let Some(Typed(address)) = &output.address else { return Ok(None) };
     let place = |path: &PathBuf| settings.named_file(path);
@@ -209,8 +210,8 @@ fn peer(output: &Output, settings: &Settings) -> Result<Option<Peer>, Diagnostic
     Ok(Some(Peer { address: address.clone(), tls }))
 }
 
-/// Below the state directory: a directory for each output.
+/// The directory of spools in the state directory, with one directory per output.
 const SPOOLS: &str = "spool";
 
-/// Enough to keep a distant receiver busy; few to be sent again after a crash.
+/// Enough records to keep a distant receiver busy, and few enough to send again after a crash.
 const DEFAULT_WINDOW: usize = 1000;

@@ -1,5 +1,5 @@
-//! The purge inside the sidecar, of the archive and of what outputs have left: at its start, after each legal midnight, and
-//! when a disk is back without which it could not.
+//! The purge inside the sidecar, of the archive and of the copies that outputs have left. It runs at the
+//! start, after each legal midnight, and when a missing disk that it needs is back.
 
 use super::{archive_directory, outlets};
 use crate::cli::commands::purge;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A thread that purges; it ends when this is dropped.
+/// A thread that purges. Dropping this ends the thread.
 pub(super) struct Schedule {
     state: Arc<(Mutex<State>, Condvar)>,
     thread: Option<JoinHandle<()>>,
@@ -30,10 +30,11 @@ struct State {
 }
 
 impl Schedule {
-    /// Purges now, and after each midnight in `zone`, as the settings that hold then say; `observed` shows whether it could.
+    /// Starts the thread. It purges now and after each midnight in `zone`, with the settings in force at that
+    /// time; `observed` shows whether it succeeded.
     ///
     /// # Errors
-    /// J01, if there is no thread to be had.
+    /// J01 if the thread cannot be started.
     pub(super) fn start(
         report: Report,
         settings: &Settings,
@@ -52,7 +53,7 @@ impl Schedule {
         Ok(Self { state, thread: Some(thread) })
     }
 
-    /// From now on these hold.
+    /// Puts new settings in force.
     pub(super) fn follow(&self, settings: &Settings) {
         self.state.0.lock().unwrap_or_else(PoisonError::into_inner).settings = settings.clone();
     }
@@ -63,7 +64,7 @@ impl Drop for Schedule {
         self.state.0.lock().unwrap_or_else(PoisonError::into_inner).is_over = true;
         self.state.1.notify_all();
         if let Some(thread) = self.thread.take() {
-            // A panic in it has been told.
+            // A panic of the thread has already been reported.
             let _ = thread.join();
         }
     }
@@ -80,7 +81,7 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, obser
         let Some(midnight) = next_midnight(clock.now(), zone) else { return };
         let next = due.map_or(midnight, |due| midnight.min(due));
         let is_due = |settings: &Settings| {
-            // A disk that was missing may be back.
+            // A missing disk may be back.
             clock.now() >= next || (undone.is_some() && stores(settings) != found)
         };
         if !wait(shared, if undone.is_some() { AWAY_LOOK } else { LONGEST_WAIT }, is_due) {
@@ -89,7 +90,7 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, obser
     }
 }
 
-/// Waits until a purge `is_due`, which is looked at as often as `each` says. Whether it is, or all of it is over.
+/// Waits until a purge `is_due`, which is checked every `each`. Returns false if the schedule ends instead.
 fn wait(shared: &(Mutex<State>, Condvar), each: Duration, is_due: impl Fn(&Settings) -> bool) -> bool {
     loop {
         let state = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +100,8 @@ fn wait(shared: &(Mutex<State>, Condvar), each: Duration, is_due: impl Fn(&Setti
             return false;
         }
         let settings = state.settings.clone();
-        // Nobody waits for the lock while a file server that hangs is asked for a directory.
+        // Release the lock, so that nobody waits for it while a file server hangs on a request for a
+        // directory.
         drop(state);
         if is_due(&settings) {
             return true;
@@ -107,7 +109,8 @@ fn wait(shared: &(Mutex<State>, Condvar), each: Duration, is_due: impl Fn(&Setti
     }
 }
 
-/// Which directories are the stores of the archive now: another one, or none, when a disk is mounted or not.
+/// Identifies the directories that are the stores of the archive now. Mounting or unmounting a disk changes
+/// them.
 fn stores(settings: &Settings) -> [Option<Identity>; 3] {
     let archive = archive_directory(settings);
     let Tree { archive: segments, vault } = purge::tree(settings, &archive, None);
@@ -115,8 +118,9 @@ fn stores(settings: &Settings) -> [Option<Identity>; 3] {
         .map(|store| fs::metadata(store).ok().map(|metadata| Identity::of(&metadata)))
 }
 
-/// What stays undone is told, and tried again the next day, or when another disk is mounted, or by `oubliette purge`. The
-/// code of why, and when segments are due next in another zone than the one that is configured.
+/// Purges once. Returns the code of what stayed undone, and when segments are due next in another zone than
+/// the configured one. Undone work is reported, and tried again the next day, when another disk is mounted,
+/// or by `oubliette purge`.
 fn purge_once(report: Report, settings: &Settings) -> (Option<&'static str>, Option<Timestamp>) {
     match purge::perform_due(report, settings, &archive_directory(settings)) {
         Ok(plan) => {
@@ -134,16 +138,17 @@ fn purge_once(report: Report, settings: &Settings) -> (Option<&'static str>, Opt
     }
 }
 
-/// A minute after the end of this legal day: what came just before it is sealed by then.
+/// Returns the time one minute after the end of this legal day: what arrived just before the end is sealed by
+/// then.
 fn next_midnight(now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     let tomorrow = now.to_zoned(zone.clone()).tomorrow().ok()?.start_of_day().ok()?;
     tomorrow.timestamp().checked_add(1.minute()).ok()
 }
 
-/// The clock may be set meanwhile.
+/// The clock may be set while we wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How often is looked whether a disk is back.
+/// How often to check whether a disk is back.
 const AWAY_LOOK: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Sockets that go from an input to the one that takes its place: at SIGHUP another option is no reason to listen anew, which
-//! could not be done before the old one has ended, and would turn peers away.
+//! Hands a socket from an input to its successor. At SIGHUP a changed option is no reason to listen anew:
+//! that would be impossible before the old input has ended, and would turn peers away.
 
 use crate::cli::config::{Input, Kind, Typed};
 use crate::input::sockets::SocketFile;
@@ -8,7 +8,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::Arc;
 
-/// The socket of an input, and its file if that is ours.
+/// The socket of an input, with its file if we made it.
 pub(super) enum Socket {
     Tcp(TcpListener),
     Udp(UdpSocket),
@@ -17,7 +17,8 @@ pub(super) enum Socket {
 }
 
 impl Socket {
-    /// A second descriptor of that of an entrance. Without one, the place has to be free before it is listened at again.
+    /// Duplicates the descriptor of an entrance's socket. Without a second descriptor, the address must be
+    /// free before an input can listen there again.
     pub(super) fn of(entrance: &Entrance) -> Option<Self> {
         match entrance {
             Entrance::Tcp(listener, _) | Entrance::Tls(listener, ..) => {
@@ -34,7 +35,7 @@ impl Socket {
         }
     }
 
-    /// One more.
+    /// Duplicates the descriptor again.
     pub(super) fn again(&self) -> Option<Self> {
         match self {
             Self::Tcp(listener) => listener.try_clone().ok().map(Self::Tcp),
@@ -49,7 +50,7 @@ impl Socket {
     }
 }
 
-/// Whether an input of that kind takes from such a socket.
+/// Returns whether an input of that kind can use the socket.
 fn fits(socket: &Socket, input: &Input) -> bool {
     match socket {
         Socket::Tcp(_) => matches!(input.kind, Kind::Tcp | Kind::Tls | Kind::Relp),
@@ -59,7 +60,8 @@ fn fits(socket: &Socket, input: &Input) -> bool {
     }
 }
 
-/// Takes that of the place of `input` out of those that are `free`. Where the kernel chooses the port, no place is the same.
+/// Takes from `free` the socket with the address or path of `input`. If the kernel chooses the port, no
+/// socket matches.
 pub(super) fn take(free: &mut Vec<(Input, Socket)>, input: &Input) -> Option<Socket> {
     let has_place = input.path.is_some() || input.listen.as_ref().is_some_and(|Typed(at)| at.port() != 0);
     let is_here = |old: &Input| has_place && old.listen == input.listen && old.path == input.path;

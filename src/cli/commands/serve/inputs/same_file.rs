@@ -1,4 +1,4 @@
-//! Two inputs that name one file, under whatever names.
+//! Detects two inputs that name one file, under whatever names.
 
 use super::is_pattern;
 use crate::cli::codes;
@@ -8,8 +8,8 @@ use crate::primitives::diag::Diagnostic;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Refuses them: each line would be archived twice. Patterns need no such check, for they leave alone what another input
-/// follows.
+/// Refuses two inputs that name one file, since each line would be archived twice. Patterns need no such
+/// check, because they leave alone what another input follows.
 ///
 /// # Errors
 /// C06, with both names.
@@ -29,7 +29,7 @@ pub(super) fn refuse(inputs: &[Input]) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// The file that a path means.
+/// The file to which a path leads.
 #[derive(PartialEq, Eq)]
 enum Meant {
     There(Identity),
@@ -45,9 +45,9 @@ impl Meant {
     }
 }
 
-/// The path of a file that is not there yet, without links on the way to it.
+/// Resolves links in the path of a file that does not exist yet.
 fn to_come(path: &Path) -> PathBuf {
-    // One link that leads to it is followed; what a chain of them leads to is known when it is there.
+    // Follows one link to the file. The target of a chain of links is known once the file exists.
     let target = fs::read_link(path).map(|target| path.with_file_name("").join(target));
     let path = target.unwrap_or_else(|_| path.to_owned());
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -79,14 +79,14 @@ mod tests {
             ("soft", "hard", true),
             ("log", "folder/log", true),
             ("log", "other", false),
-            // Neither is there yet.
+            // Neither exists yet.
             ("new", "new", true),
             ("new", "folder/new", true),
             ("new", "early", true),
             ("new", "newer", false),
             ("gone/log", "./gone/log", true),
             ("gone/log", "gone/other", false),
-            // A pattern follows what no other input does.
+            // A pattern follows only what no other input follows.
             ("log", "l*", false),
             ("l*", "l*", false),
         ] {

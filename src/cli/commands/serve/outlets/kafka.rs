@@ -1,4 +1,4 @@
-//! The output of type `kafka`: from the configuration to a running one.
+//! The output of type `kafka`: starts it from the configuration.
 
 use super::DEFAULT_WINDOW;
 use crate::cli::config::{Output, Typed};
@@ -11,10 +11,10 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Storage;
 use std::sync::Arc;
 
-/// Starts it.
+/// Starts the output.
 ///
 /// # Errors
-/// If a setting of librdkafka is not understood; brokers that are away are waited for.
+/// If librdkafka does not accept a setting. Brokers that are away are waited for.
 pub(super) fn start(
     output: &Output,
     outlet: OutletSettings,

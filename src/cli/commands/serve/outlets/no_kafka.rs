@@ -1,4 +1,4 @@
-//! The output of type `kafka` of a build without Kafka: refused.
+//! The output of type `kafka` in a build without Kafka, which is refused.
 
 use crate::cli::config::Output;
 use crate::cli::settings::Settings;
@@ -8,7 +8,7 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Storage;
 use std::sync::Arc;
 
-/// Refuses.
+/// Refuses the output.
 pub(super) fn start(
     output: &Output,
     _: OutletSettings,
