@@ -145,8 +145,11 @@ impl Plan {
         !self.absent.is_empty() || self.purges.iter().any(|batch| !batch.vaultless.is_empty())
     }
 
-    /// Returns whether a person must look at the purge: for example, a file of a past day has to stay or is
-    /// not where it should be, or a file is removed that may be under a hold kept elsewhere.
+    /// Returns whether a person must look at the purge.
+    ///
+    /// That is so if files or quarantined lines of a past day have to stay, are missing or out of place,
+    /// could not be read, or have other names; if files are removed that may be under a hold kept elsewhere;
+    /// or if the ledger is damaged.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         !self.astray.is_empty()

@@ -6,13 +6,13 @@
 //!
 //! 1. The time of a line whose tag says `clock=received` was not believed.
 //! 2. A stated time may have several readings (if it states no year, or is in the hour that comes twice in
-//!   autumn). The reading within the range of the frame is the one that was believed. If no reading is within
-//!   the range, the time was not believed, even if the line has no tag.
+//!    autumn). The reading within the range of the frame is the one that was believed. If no reading is
+//!    within the range, the time was not believed, even if the line has no tag.
 //! 3. A line that states no time, or one that was not believed, counts as of its receipt. Lines of a frame
-//!   are in the order of their receipt, and no event is much later than its receipt. So the line was received
-//!   at about the latest time believed before it in the frame, or at the beginning of the range; certainly
-//!   not much earlier, and not after the end of the range. A search finds the line in every period that it
-//!   may be of.
+//!    are in the order of their receipt, and no event is much later than its receipt. So the line was
+//!    received at about the latest time believed before it in the frame, or at the beginning of the range;
+//!    certainly not much earlier, and not after the end of the range. A search finds the line in every period
+//!    that it may be of.
 //!
 //! Days and periods are counted in whole seconds, as the formats read them. Within a second, lines are
 //! ordered by the fraction that they state; a line that states none sorts with the line before it, if that is

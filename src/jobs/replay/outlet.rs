@@ -217,8 +217,8 @@ const BUFFER_BYTES: usize = 128 << 10;
 /// The longest time until a signal is noticed while waiting for the next event.
 const LOOK_AT_SIGNALS: Duration = Duration::from_millis(50);
 
-/// The most bytes in the buffers at both ends of a connection: tcp_wmem and tcp_rmem usually go up to 4 and 6
-/// MiB.
+/// The most bytes in the buffers at both ends of a connection: `tcp_wmem` and `tcp_rmem` usually go up to 4
+/// and 6 MiB.
 const MOST_UNREAD_BYTES: u64 = 16 << 20;
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ impl Hall {
     }
 }
 
-/// The longest wait for a close_notify: a few bytes, for which there is room, because nothing else was sent.
+/// The longest wait to send a `close_notify`: a few bytes, which fit, because nothing else was sent.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(1);
 
 /// The longest wait for the header of a proxy, which sends it at once.
