@@ -71,7 +71,7 @@ pub enum FaultKind {
     Note,
     /// Entries at the end are missing.
     Truncated {
-        /// How many there were.
+        /// The number of entries according to the head.
         entries: u64,
     },
     /// The entry is not the one that was there when the head was written.

@@ -68,7 +68,7 @@ type Sent = VecDeque<(Position, u64)>;
 enum Ended {
     /// Every line was delivered and no more will come, or no time is left.
     Done,
-    /// It broke.
+    /// The link broke, or could not be made.
     Broken(io::Error),
     /// The spool cannot be read now.
     Spool(io::Error),

@@ -52,7 +52,7 @@ pub struct Kept {
     pub file: Identity,
     /// The offset after the last durable line, in bytes.
     pub offset: u64,
-    /// The [`check`] of the bytes before the offset.
+    /// The `check` of the bytes before the offset.
     pub check: u16,
     /// Whether the bytes after the offset, up to a line feed, may be the rest of a line that was torn when
     /// the file was truncated.

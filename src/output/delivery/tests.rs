@@ -9,7 +9,8 @@ use crate::pseudonym::Pseudonymised;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Takes everything, and breaks after so many sends, the last of which it has and does not answer.
+/// A target whose links break after `sends_a_link` sends. The receiver has the last of these, but does not
+/// answer it.
 #[derive(Clone)]
 struct Flaky {
     got: Arc<Mutex<String>>,
@@ -107,7 +108,7 @@ async fn what_was_not_answered_is_sent_again_and_counted() {
     }
 }
 
-/// Never there.
+/// A target to which no link can be made.
 struct Away;
 
 impl Target for Away {
@@ -133,10 +134,10 @@ async fn what_cannot_be_delivered_at_the_end_stays() {
     assert_eq!(reader.level().lines, 3);
 }
 
-/// Breaks when nothing is to be sent, is away once more, and comes back.
+/// A target that breaks while nothing is sent, is away for one more attempt, and comes back.
 struct Restarted(u32);
 
-/// Takes over what it is sent.
+/// A link that takes over whatever it is sent.
 struct Idle {
     unanswered: usize,
     breaks: bool,
@@ -177,7 +178,7 @@ impl Link for Idle {
     }
 }
 
-/// Nobody has to send a line to see whether a receiver is there.
+/// Nobody has to send a line to find out whether a receiver is there.
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_breaks_off_is_away_until_it_is_back() {
     let (mut writer, reader) = spool();
@@ -201,7 +202,8 @@ async fn a_receiver_that_breaks_off_is_away_until_it_is_back() {
     delivering.await.unwrap();
 }
 
-/// Whatever fails once, or for want of room from then on: the lines that wait go out.
+/// Any operation fails once, or all fail for want of room from then on: the waiting lines are delivered
+/// nevertheless.
 #[tokio::test(start_paused = true)]
 async fn a_spool_that_fails_for_a_while_holds_nothing_up_for_ever() {
     let memory = Memory::new();
@@ -230,7 +232,7 @@ async fn a_spool_that_fails_for_a_while_holds_nothing_up_for_ever() {
     assert!(opened > 20);
 }
 
-/// A file of the spool that cannot be opened for a while, as without descriptors.
+/// As without descriptors, a file of the spool cannot be opened for a while.
 #[tokio::test(start_paused = true)]
 async fn a_spool_that_cannot_be_read_is_tried_again() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What goes in comes out, in order, also after a crash.
+//! Lines come out as they went in, in order, even after a crash.
 
 use super::*;
 use crate::model::Expires;
@@ -22,7 +22,7 @@ fn opened(memory: &Memory, most_bytes: u64) -> (Writer, Reader, Syncer) {
     open(&storage, Path::new("/spool"), most_bytes).unwrap()
 }
 
-/// Everything that is left to read.
+/// Reads everything that is left.
 fn rest(reader: &mut Reader) -> String {
     let mut text = String::new();
     while let Some(lines) = reader.next(TODAY).unwrap() {
@@ -59,7 +59,7 @@ fn one_process_sends_from_a_spool() {
     open().unwrap();
 }
 
-/// With a line on its way at any time, a spool of ten lines lets a thousand through.
+/// With one line in flight at any time, a thousand lines pass through a spool of ten.
 #[test]
 fn what_was_taken_over_makes_room_in_a_small_spool() {
     let (mut writer, mut reader, _) = opened(&Memory::new(), 1 << 10);
@@ -92,7 +92,8 @@ fn what_is_left_is_there_after_a_restart() {
     assert_eq!(rest(&mut reader), "b\nc\nd\n");
 }
 
-/// Without a second to pass: the end of the process leaves what was taken over at once.
+/// Takes effect without waiting a second: delivered lines are not sent again even if the process ends at
+/// once.
 #[test]
 fn what_was_taken_over_is_not_sent_again_after_a_kill() {
     let memory = Memory::new();
@@ -108,7 +109,7 @@ fn what_was_taken_over_is_not_sent_again_after_a_kill() {
         assert_eq!(left(&memory.after_crash(Survives::Everything)), expected);
         assert_eq!(left(&memory.after_crash(Survives::Synced)), "a\nb\nc\n");
     }
-    // Whatever becomes of bytes that were not synced, nothing is passed over that was not taken over.
+    // Whatever happens to bytes that were not synced, no undelivered line is skipped.
     let trail = Path::new("/spool/trail");
     let length = memory.files()[trail].len();
     for at in 0..length {
@@ -122,7 +123,8 @@ fn what_was_taken_over_is_not_sent_again_after_a_kill() {
     assert_eq!(left(&memory.after_crash(Survives::Synced)), "c\n");
 }
 
-/// A full disk is no reason to send nothing any more: what cannot be kept is sent twice after a power cut.
+/// Lines are sent even while the disk is full: positions that cannot be kept cost duplicates after a power
+/// cut.
 #[test]
 fn lines_come_out_while_positions_cannot_be_kept() {
     let before = Memory::new();
@@ -153,8 +155,8 @@ fn a_full_spool_takes_nothing_until_something_went() {
     assert_eq!(rest(&mut reader), "y\n");
 }
 
-/// Who was told that lines are not kept sends them again, or counts them as dropped: half of them must not come out later. And a
-/// disk that stays full is not filled with files.
+/// A caller that gets an error sends the lines again, or counts them as dropped, so half of them must not
+/// come out later. And a disk that stays full is not filled with files.
 #[test]
 fn what_there_was_no_room_for_never_comes_out() {
     let mut refused = 0;
@@ -299,7 +301,7 @@ fn ages_do_not_take_memory_without_end() {
     assert_eq!(state.waiting(), Duration::ZERO);
 }
 
-/// Stops, tears and fails at every operation: what was synced comes out, whole and in order, after any crash.
+/// Crashes, torn writes and failures at every operation: what was synced comes out whole and in order.
 #[test]
 fn what_was_synced_survives_every_crash() {
     let run = |memory: &Memory| -> io::Result<usize> {
