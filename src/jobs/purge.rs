@@ -97,8 +97,8 @@ pub struct Plan {
     pub epochs: Vec<Epoch>,
     /// Wraps of secrets that are erased, because nothing is left of what was archived under them.
     pub wraps: Vec<Wrap>,
-    /// Segments of past days in the directory of another day. They stay, because a person has to examine
-    /// them.
+    /// Segments whose expiry day has come, in the directory of another day. They stay, because a person has
+    /// to examine them.
     pub astray: Vec<Astray>,
     /// Segments of the days purged now that cannot be found anywhere.
     pub absent: Vec<Absent>,
@@ -147,9 +147,9 @@ impl Plan {
 
     /// Returns whether a person must look at the purge.
     ///
-    /// That is so if files or quarantined lines of a past day have to stay, are missing or out of place,
-    /// could not be read, or have other names; if files are removed that may be under a hold kept elsewhere;
-    /// or if the ledger is damaged.
+    /// That is so if files or quarantined lines of a day that has come have to stay, are missing or out of
+    /// place, could not be read, or have other names; if files are removed that may be under a hold kept
+    /// elsewhere; or if the ledger is damaged.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         !self.astray.is_empty()
@@ -565,8 +565,8 @@ impl Site {
         }
     }
 
-    /// Returns the past days that have files, a shred key or an interrupted purge; also those that begin in
-    /// some zone before the next day begins here.
+    /// Returns the days that have come and have files, a shred key or an interrupted purge; also those that
+    /// begin in some zone before the next day begins here.
     fn due_days(&self, begun: &BTreeMap<Date, Begun>) -> Result<BTreeSet<Date>, Diagnostic> {
         let mut days: BTreeSet<Date> = begun.keys().copied().collect();
         days.extend(self.shred.days()?);
@@ -621,7 +621,7 @@ impl History {
 /// removed.
 fn joined(expires: Date, batch: &Batch, before: Option<&Begun>) -> Purge {
     let listed = batch.files.iter().map(|file| file.entry.clone());
-    // Of the files listed first, none that states its zone may be left.
+    // Perhaps none of the files that were listed first is left to state the zone.
     let zone = before.and_then(|begun| begun.zone.clone()).or_else(|| batch.zone.clone());
     let before = before.map(|begun| begun.files.clone()).unwrap_or_default();
     let mut files: BTreeMap<String, PurgedFile> =

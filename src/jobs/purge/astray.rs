@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// A segment that is not where it was sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Astray {
-    /// The expiry day of the segment, which is past.
+    /// The expiry day of the segment, which has come.
     pub expires: Date,
     /// The path within the archive where it was sealed.
     pub sealed_as: String,
@@ -32,7 +32,7 @@ pub struct Astray {
 /// A segment that cannot be found anywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Absent {
-    /// The expiry day of the segment, which is past.
+    /// The expiry day of the segment, which has come.
     pub expires: Date,
     /// The path within the archive where it was sealed.
     pub sealed_as: String,
@@ -150,8 +150,8 @@ impl Site {
         Ok(not_in_place)
     }
 
-    /// Returns the segments of past days that are where no purge looks, and that the ledger does not list
-    /// there.
+    /// Returns the segments whose expiry day has come that are where no purge looks, and that the ledger does
+    /// not list there.
     ///
     /// Object storage is left to `verify`: each segment would cost a request, and a ledger lists what one
     /// worker of many has stored.
@@ -180,8 +180,8 @@ impl Site {
         Ok(copies)
     }
 
-    /// Returns the files in a store that are not segments listed in the ledger. Directories of past days are
-    /// left out, because everything in them is purged or reported.
+    /// Returns the files in a store that are not segments listed in the ledger. Directories of days that have
+    /// come are left out, because everything in them is purged or reported.
     fn unlisted_in(&self, root: &Path, sealed: &Sealed) -> Result<Vec<PathBuf>, Diagnostic> {
         let (mut unlisted, mut strays) = (Vec::new(), Vec::new());
         for day in self.storage.list(root).map_err(failed("list", root))? {

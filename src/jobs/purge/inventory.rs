@@ -149,8 +149,8 @@ impl Site {
         [&self.tree.archive, &self.tree.vault, &self.intermediate]
     }
 
-    /// Returns all segments and parts of a store. Directories of past days that cannot be read are skipped;
-    /// they are reported elsewhere and delay nothing else.
+    /// Returns all segments and parts of a store. Directories of days that have come are skipped if they
+    /// cannot be read; they are reported elsewhere and delay nothing else.
     pub(super) fn segments(&self, tree: &Tree) -> Result<Vec<Found>, Diagnostic> {
         let is_over = |path: &Path| {
             let within = path.strip_prefix(&tree.archive).unwrap_or(path).to_string_lossy();
