@@ -274,9 +274,10 @@ pub(crate) fn refuse_store(path: &Path) -> Result<(), Diagnostic> {
     }
 }
 
-/// Refuses an archive and vaults of which one is inside the other. Vaults can identify a person again, so
-/// they must be apart, with an owner and mode of their own; and a purge or a copy of one would include the
-/// other.
+/// Refuses an archive and vaults of which one is inside the other.
+///
+/// Vaults can identify a person again, so they must be apart, with an owner and mode of their own; and a
+/// purge or a copy of one would include the other.
 ///
 /// # Errors
 /// An error that names both directories.

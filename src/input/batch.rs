@@ -18,6 +18,7 @@ pub trait Deliver: Send + 'static {
     fn deliver(&mut self, batch: Batch) -> impl Future<Output = Result<Self::Receipt, Closed>> + Send;
 
     /// Asks whether an unfinished record of `bytes` bytes may be kept in memory until the rest of it comes.
+    ///
     /// Called again with the new total whenever that record has grown or gone. If not, the record must be
     /// delivered as [too long](Batch::seal).
     fn may_hold(&mut self, bytes: usize) -> bool;

@@ -80,9 +80,10 @@ pub fn buffer_bytes(socket: &impl AsFd) -> usize {
     rustix::net::sockopt::socket_recv_buffer_size(socket).unwrap_or(0) / 2
 }
 
-/// Reads datagrams until `stopped`, and then those that the kernel holds at that time. Calls `dropped` with
-/// the number of datagrams that the kernel has dropped since the last call because its buffer was full; the
-/// kernel reports them with the next datagram that fits.
+/// Reads datagrams until `stopped`, and then those that the kernel holds at that time.
+///
+/// Calls `dropped` with the number of datagrams that the kernel has dropped since the last call because its
+/// buffer was full; the kernel reports them with the next datagram that fits.
 ///
 /// # Errors
 /// If the socket fails; [`io::ErrorKind::BrokenPipe`] if records are no longer accepted.

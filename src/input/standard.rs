@@ -5,12 +5,13 @@ use super::{Arrival, Closed, Deliver, ReadBy, ReadError, Waiting};
 use std::io;
 use tokio::runtime::Handle;
 
-/// Reads frames until the end or a stop. Blocks, so it needs a thread of its own. What was read before is
-/// delivered; a frame that a stop or a failure cut off is delivered as too long, to be sealed.
-/// a stop or a failure cut off, to be sealed.
+/// Reads frames until the end or a stop.
 ///
+/// This blocks, so it needs a thread of its own. What was read before is delivered; a frame that a stop or a
+/// failure cut off is delivered as too long, to be sealed.
+///
+/// # Errors
 /// If standard input cannot be read.
-/// If it cannot be read.
 pub fn read<D: Deliver>(
     mut input: Waiting,
     mut deliver: D,

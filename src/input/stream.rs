@@ -57,9 +57,10 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// Accepts connections and spawns a task for each, until stopped. At the limit on connections, the next
-    /// one waits in the backlog. Connections that wait there at the stop are still served, for their peers
-    /// may have sent everything already.
+    /// Accepts connections and spawns a task for each, until stopped.
+    ///
+    /// At the limit on connections, the next one waits in the backlog. Connections that wait there at the
+    /// stop are still served, for their peers may have sent everything already.
     pub async fn open<L, H, F>(self, listener: L, handle: H)
     where
         L: Listener,
@@ -227,9 +228,10 @@ fn next_size(size: usize, bytes: usize, room: usize) -> usize {
 const LEAST_READ_BYTES: usize = 4 << 10;
 const MOST_READ_BYTES: usize = 128 << 10;
 
-/// After a stop: bytes that have not arrived within this time were not in flight. A sender holds back small
-/// writes until earlier ones are acknowledged (RFC 896), and our acknowledgement may be delayed by up to half
-/// a second (RFC 9293, 3.8.6.3; Linux: 40 to 200 ms).
+/// After a stop: bytes that have not arrived within this time were not in flight.
+///
+/// A sender holds back small writes until earlier ones are acknowledged (RFC 896), and our acknowledgement
+/// may be delayed by up to half a second (RFC 9293, 3.8.6.3; Linux: 40 to 200 ms).
 const QUIET: Duration = Duration::from_millis(500);
 
 /// After a stop: by default the sockets of both ends hold no more than this (tcp(7), `tcp_wmem` and

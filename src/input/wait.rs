@@ -45,8 +45,9 @@ impl Stop {
     }
 
     /// Lets SIGTERM and SIGINT stop the reader; also SIGHUP, which comes when the terminal closes, unless the
-    /// process was started to ignore it. A second signal has its default effect, so that a writer whose
-    /// reader hangs can still be interrupted.
+    /// process was started to ignore it.
+    ///
+    /// A second signal has its default effect, so that a writer whose reader hangs can still be interrupted.
     ///
     /// # Errors
     /// If the handlers cannot be installed.
@@ -126,9 +127,10 @@ impl Waiting {
         }
     }
 
-    /// Returns the number of bytes that a writer has already put into the pipe or socket. Dropping them would
-    /// lose lines that the writer believes delivered. A regular file keeps its bytes, so nothing is in
-    /// flight.
+    /// Returns the number of bytes that a writer has already put into the pipe or socket.
+    ///
+    /// Dropping them would lose lines that the writer believes delivered. A regular file keeps its bytes, so
+    /// nothing is in flight.
     fn in_flight(&self) -> u64 {
         let is_regular = self.file.metadata().is_ok_and(|metadata| metadata.is_file());
         if is_regular { 0 } else { rustix::io::ioctl_fionread(&self.file).unwrap_or(0) }

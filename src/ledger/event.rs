@@ -339,8 +339,8 @@ pub struct AccessDone {
     pub entry: u64,
     /// Whether the access completed.
     pub complete: bool,
-    /// The code of the message that ended the access early, or of what its result lacks, for `oubliette
-    /// explain`.
+    /// The code of the message that ended the access early, or of what its result lacks, for
+    /// `oubliette explain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// The number of segments that were searched.

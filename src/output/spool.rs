@@ -192,8 +192,9 @@ impl Syncer {
 
 impl Shared {
     /// Returns the size at which a file is complete: small enough to free space in time, large enough not to
-    /// create files constantly. A small spool has small files, because delivered lines are removed only with
-    /// the whole file.
+    /// create files constantly.
+    ///
+    /// A small spool has small files, because delivered lines are removed only with the whole file.
     fn file_bytes(&self) -> u64 {
         (self.most_bytes / 8).clamp(1, MOST_FILE_BYTES)
     }

@@ -151,9 +151,10 @@ fn refused_place(site: &mut Site, args: &PurgeArgs, refusal: Diagnostic) -> Diag
     if args.dry_run { refusal } else { refused(site, "purge", refusal) }
 }
 
-/// Opens the archive with its keys and its ledger, for a command that removes something. In object storage
-/// this includes old versions, so that what is purged is gone and not merely hidden. If the archive is
-/// refused, the ledger records that `command` was refused.
+/// Opens the archive with its keys and its ledger, for a command that removes something.
+///
+/// In object storage this includes old versions, so that what is purged is gone and not merely hidden. If the
+/// archive is refused, the ledger records that `command` was refused.
 pub(super) fn site(settings: &Settings, place: &ArchivePlace, command: &str) -> Result<Site, Diagnostic> {
     site_seen(settings, place, &[], Seen::AllVersions)
         .map_err(|refusal| refused_without_site(settings, command, refusal))

@@ -118,9 +118,11 @@ fn stores(settings: &Settings) -> [Option<Identity>; 3] {
         .map(|store| fs::metadata(store).ok().map(|metadata| Identity::of(&metadata)))
 }
 
-/// Purges once. Returns the code of what stayed undone, and when segments are due next in another zone than
-/// the configured one. Undone work is reported, and tried again the next day, when another disk is mounted,
-/// or by `oubliette purge`.
+/// Purges once.
+///
+/// Returns the code of what stayed undone, and when segments are due next in another zone than the configured
+/// one. Undone work is reported, and tried again the next day, when another disk is mounted, or by
+/// `oubliette purge`.
 fn purge_once(report: Report, settings: &Settings) -> (Option<&'static str>, Option<Timestamp>) {
     match purge::perform_due(report, settings, &archive_directory(settings)) {
         Ok(plan) => {
