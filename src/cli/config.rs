@@ -86,29 +86,29 @@ pub(crate) enum SourceName {
     Seed,
 }
 
-/// A value that is written as on the command line, with the same checks.
+/// A value with the same written form and the same checks as on the command line.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Typed<T: Written>(pub(crate) T::Value);
 
-/// What is written as on the command line.
+/// The written form of a value, shared with the command line.
 pub(crate) trait Written {
-    /// What it means.
+    /// The type of the value.
     type Value;
-    /// Whether it is a name: then a number is a mistake, and no way to write it.
+    /// Whether the value is a name, so that a number in its place is a mistake.
     const IS_NAME: bool = false;
-    /// Reads it.
+    /// Parses the written form.
     fn read(text: &str) -> Result<Self::Value, &'static str>;
 }
 
-/// [`args::tenant`].
+/// A tenant; see [`args::tenant`].
 #[derive(Debug, PartialEq)]
 pub(crate) enum Tenant {}
 
-/// [`args::kind`].
+/// The name of a kind; see [`args::kind`].
 #[derive(Debug, PartialEq)]
 pub(crate) enum KindName {}
 
-/// [`args::line_bytes`].
+/// The longest line; see [`args::line_bytes`].
 #[derive(Debug, PartialEq)]
 pub(crate) enum LineBytes {}
 
@@ -116,7 +116,7 @@ pub(crate) enum LineBytes {}
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Size {}
 
-/// A time.
+/// A length of time.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Span {}
 

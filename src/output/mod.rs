@@ -75,7 +75,7 @@ pub trait Link: Send {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Framing {
-    /// MSG-LEN SP SYSLOG-MSG: suits every line, whatever bytes it contains.
+    /// MSG-LEN SP SYSLOG-MSG, which suits every line, whatever bytes it contains.
     #[default]
     OctetCounting,
     /// SYSLOG-MSG LF.

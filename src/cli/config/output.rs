@@ -113,7 +113,7 @@ impl Output {
     }
 }
 
-/// What is wrong with `keep_days` alone, and with `rotate_bytes`.
+/// Says why `keep_days` needs `rotate_every`, even with `rotate_bytes`.
 const NOT_ROTATED: &str = "`keep_days` needs `rotate_every`, also beside `rotate_bytes`: a file with few lines is not rotated by its \
                            size, and they would stay in it";
 
@@ -125,7 +125,7 @@ pub(crate) enum OutputName {}
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Peer {}
 
-/// Records that may be unanswered.
+/// A limit on unanswered records.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Window {}
 

@@ -267,7 +267,7 @@ impl Limits {
     }
 }
 
-/// A place to be shown at, or none.
+/// The place of the status page, or none.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Shown {}
 
@@ -289,7 +289,7 @@ const NO_PLACE: &str = "a place is written 127.0.0.1:9514, unix:/run/oubliette/s
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Connections {}
 
-/// Permissions.
+/// The permissions of a socket file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Mode {}
 
