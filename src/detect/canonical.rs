@@ -1,11 +1,11 @@
-//! Canonical forms: one sequence of bytes for all spellings of an identifier.
+//! Canonical forms: one byte sequence for all spellings of an identifier.
 
 use crate::model::{Finding, Findings, Kind, Record, Span};
 use std::net::IpAddr;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-/// Appends the canonical form of the e-mail address `local @ domain` to `out`: local part NFC and lower
-/// case, one `@`, domain as lower-case A-label without a final dot.
+/// Appends the canonical form of the e-mail address `local @ domain` to `out`: the local part in NFC and
+/// lower case, one `@`, and the domain as lower-case A-labels without a final dot.
 pub(crate) fn push_email(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> Span {
     let start = out.len();
     let more = domain.iter().take_while(|&&byte| byte == b'@').count();
@@ -30,7 +30,7 @@ pub(crate) fn push_email(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> Span
     match std::str::from_utf8(domain) {
         Ok(name) if !name.is_ascii() => match idna::domain_to_ascii(name) {
             Ok(ascii) => out.extend_from_slice(ascii.as_bytes()),
-            // Not a name that DNS knows: still the same bytes for the same name.
+            // Not a valid name in the DNS, but the same name still yields the same bytes.
             Err(_) => push_folded(domain, out),
         },
         _ => {
@@ -40,12 +40,12 @@ pub(crate) fn push_email(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> Span
     Span::new(start, out.len())
 }
 
-/// What stands between the brackets of an address literal.
+/// Returns the text between the brackets of an address literal.
 fn bracketed(domain: &[u8]) -> Option<&[u8]> {
     domain.strip_prefix(b"[")?.strip_suffix(b"]")
 }
 
-/// The address of an address literal without its brackets, `192.0.2.1` or `IPv6:2001:db8::1` (RFC 5321, 4.1.3).
+/// Parses an address literal without its brackets, `192.0.2.1` or `IPv6:2001:db8::1` (RFC 5321, 4.1.3).
 pub(crate) fn literal(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     match text.split_at_checked(5) {
@@ -68,7 +68,7 @@ pub(crate) fn push_lower(bytes: &[u8], out: &mut Vec<u8>) -> Span {
     Span::new(start, out.len())
 }
 
-/// Appends the first `length` bytes of `text` as [`push_lower`] does: in one stride if they are few.
+/// Appends the first `length` bytes of `text` like [`push_lower`], in a single copy if they are few.
 #[inline]
 pub(crate) fn push_lower_start(text: &[u8], length: usize, out: &mut Vec<u8>) -> Span {
     const STRIDE: usize = 64;
@@ -82,7 +82,7 @@ pub(crate) fn push_lower_start(text: &[u8], length: usize, out: &mut Vec<u8>) ->
     Span::new(start, start + length)
 }
 
-/// Appends `bytes`, in NFC and lower case if they are UTF-8; otherwise ASCII letters in lower case.
+/// Appends `bytes` in NFC and lower case if they are UTF-8, otherwise with ASCII letters in lower case.
 fn push_folded(bytes: &[u8], out: &mut Vec<u8>) {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.is_ascii() => {
@@ -101,17 +101,17 @@ fn push_folded(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// A value that somebody typed on the command line, as an identifier.
+/// A value typed on the command line, as an identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Typed {
-    /// What kind of identifier it is.
+    /// The kind of the identifier.
     pub kind: Kind,
-    /// What is HMACed.
+    /// The canonical form, which is the input of the HMAC.
     pub canonical: Vec<u8>,
 }
 
-/// Reads `value` as an IP address, a network (`/64` or `/24`), or an e-mail address, in any notation
-/// that detection knows. `None` if it is none of them.
+/// Reads `value` as an IP address, a network (`/64` or `/24`), or an e-mail address, in any notation that
+/// detection knows. Returns `None` if it is none of them.
 #[must_use]
 pub fn typed(value: &str) -> Option<Typed> {
     if let Ok(network) = value.parse::<ipnet::IpNet>()
@@ -133,7 +133,7 @@ pub fn typed(value: &str) -> Option<Typed> {
     Some(Typed { kind: finding.kind, canonical })
 }
 
-/// The canonical bytes of an address.
+/// Returns the canonical bytes of an address.
 #[must_use]
 pub fn address_bytes(address: IpAddr) -> Vec<u8> {
     match address.to_canonical() {
@@ -142,7 +142,7 @@ pub fn address_bytes(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// The canonical bytes of an IPv6 /64 (`06 || 8 bytes`) or an IPv4 /24 (`04 || 3 bytes`): kind `net`.
+/// Returns the canonical bytes of an IPv6 /64 (`06 || 8 bytes`) or an IPv4 /24 (`04 || 3 bytes`): kind `net`.
 fn network_bytes(network: ipnet::IpNet) -> Option<Vec<u8>> {
     match network {
         ipnet::IpNet::V4(v4) if v4.prefix_len() == 24 => {

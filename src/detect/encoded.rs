@@ -1,31 +1,31 @@
-//! Decoded views: the text around percent- and backslash-escapes as the reader of the log would see it.
+//! Decoded views: the text around percent- and backslash-escapes as a reader of the log would see it.
 //!
-//! An identifier may be spelt `2001%3Adb8%3A%3A1`, `jean\u0040example.fr`, or both at once, several
-//! levels deep (`%2540`, JSON in JSON). Each level of decoding is one more view: the windows around
-//! escapes, decoded once, with the offset in the line of every decoded byte. Detection runs on each view
-//! as on the line itself, and its hits are mapped back.
+//! An identifier may be spelt `2001%3Adb8%3A%3A1`, `jean\u0040example.fr`, or both at once, several levels
+//! deep (`%2540`, JSON in JSON). Each level of decoding yields one more view: the windows around escapes,
+//! decoded once, with the offset in the line of every decoded byte. Detection runs on each view as on the
+//! line itself, and its hits are mapped back.
 
 use super::forged;
 use crate::model::Span;
 use crate::scan::{Candidate, Line, Shapes};
 use std::ops::Range;
 
-/// Deepest nesting that is followed. Each level of percent-encoding makes text longer by two bytes an
-/// escape; nothing that a browser or a logger writes goes beyond three.
+/// Most levels of nesting that are decoded. Each level of percent-encoding lengthens the text by two bytes
+/// per escape; nothing that a browser or a logger writes has more than three levels.
 pub(crate) const MOST_LEVELS: usize = 5;
 
-/// Bytes before a window that come along, for what stands before an identifier helps to judge it.
+/// Bytes included before a window, because the text before an identifier helps to judge it.
 const LEAD_BYTES: usize = 48;
 
-/// Text decoded once, and where its bytes come from.
+/// Text decoded once, and the origin of its bytes.
 #[derive(Debug, Default)]
 pub(crate) struct View {
     /// Decoded windows, each followed by LF.
     pub(crate) text: Vec<u8>,
-    /// Where they are.
+    /// Offsets of the windows in `text`.
     pub(crate) windows: Vec<Window>,
-    /// `origin[i]` is the offset in the line of the first byte that spells `text[i]`; one entry more
-    /// than `text`.
+    /// `origin[i]` is the offset in the line of the first byte that spells `text[i]`. Has one entry more than
+    /// `text`.
     origin: Vec<u32>,
 }
 
@@ -33,14 +33,15 @@ pub(crate) struct View {
 #[derive(Debug)]
 pub(crate) struct Window {
     pub(crate) start: usize,
-    /// Where the word begins that holds escapes. What stands before it holds none that matters, and helps to judge it.
+    /// Start of the word that contains escapes. The text before it contains no escapes that matter, and helps
+    /// to judge the word.
     pub(crate) word: usize,
     pub(crate) end: usize,
 }
 
 impl View {
-    /// Decodes the windows around `escapes` of `text` into `self`; `origin` maps an offset in `text` to
-    /// one in the line. Whether there was anything to decode.
+    /// Decodes the windows around `escapes` of `text` into `self`; `origin` maps an offset in `text` to one
+    /// in the line. Returns whether there was anything to decode.
     pub(crate) fn decode(
         &mut self,
         text: &[u8],
@@ -60,7 +61,7 @@ impl View {
             }
             let (window_start, word) = window_start(text, start, end);
             end = window_end(text, escape.at as usize);
-            // Those before it in its window are decoded with it, quiet or not.
+            // Escapes before it in its window are decoded with it, quiet or not.
             let before = escapes[..escapes.len() - rest.len()].iter().rev();
             let before = before.take_while(|before| start_of(text, before) >= window_start).count();
             rest = &escapes[escapes.len() - rest.len() - before..];
@@ -73,7 +74,8 @@ impl View {
         true
     }
 
-    /// Decodes a window whose last word begins at `word_start`; `escapes` are those from its start on. Gives those behind it.
+    /// Decodes a window whose last word begins at `word_start`; `escapes` begin at the start of the window.
+    /// Returns the escapes after the window.
     fn decode_window<'e>(
         &mut self,
         text: &[u8],
@@ -92,7 +94,7 @@ impl View {
         escapes
     }
 
-    /// Decodes the escapes that begin and end in `range`; gives those behind it.
+    /// Decodes the escapes that begin and end in `range`. Returns the escapes after it.
     fn decode_range<'e>(
         &mut self,
         text: &[u8],
@@ -107,7 +109,7 @@ impl View {
                 break;
             }
             escapes = later;
-            // One that begins within the one before is none.
+            // An escape that begins within the one before is not an escape.
             if start >= position
                 && let Some(escape) = escape_at(text, start)
                 && start + escape.length <= range.end
@@ -134,27 +136,29 @@ impl View {
         self.text.extend_from_slice(&text[bytes]);
     }
 
-    /// Where byte `offset` of this view comes from in the line.
+    /// Returns the offset in the line from which byte `offset` of this view comes.
     pub(crate) fn origin(&self, offset: usize) -> u32 {
         self.origin[offset]
     }
 
-    /// The bytes of the line that spell `start..end` of this view.
+    /// Returns the bytes of the line that spell `start..end` of this view.
     pub(crate) fn span(&self, start: usize, end: usize) -> Span {
         Span { start: self.origin[start], end: self.origin[end] }
     }
 }
 
-/// Where the escape of a candidate begins.
+/// Returns the start of the escape of a candidate.
 fn start_of(text: &[u8], escape: &Candidate) -> usize {
     let at = escape.at as usize;
     if text[at] == b'\\' { at } else { at - 2 }
 }
 
-/// Whether what stands at `start..end` begins in a percent-escape or right behind one: it is judged in the decoded view,
-/// where the bytes before it can be read. Views hold words: a quoted local part with a blank in it is in none as a whole.
+/// Returns whether `start..end` begins in a percent-escape or right after one. Such text is judged in the
+/// decoded view, where the bytes before it can be read. Views hold words, so a quoted local part that
+/// contains a space is in no view as a whole.
 pub(crate) fn touches_escape(text: &[u8], start: usize, end: usize) -> bool {
-    // `%91.198.174.192`: nobody writes letters and digits so, nor half a character. What it spells is judged all the same.
+    // `%91.198.174.192`: nobody encodes letters and digits, or half a character. What the escape spells is
+    // judged nevertheless.
     let begins_number =
         |at: usize, byte: u8| at + 1 == start && (byte.is_ascii_alphanumeric() || !byte.is_ascii());
     let is_escape = |at: usize| {
@@ -164,10 +168,11 @@ pub(crate) fn touches_escape(text: &[u8], start: usize, end: usize) -> bool {
     (start.saturating_sub(3)..start).any(is_escape) && !text[start..end].iter().any(|&byte| is_space(byte))
 }
 
-/// Whether no escape of the line spells a part of an identifier: each stands for bytes that end every
-/// shape, and in a word that has no other candidate. Then its decoded views hold nothing that the line
-/// itself does not. A word ends at white space here, and at a quote, unless that is the end of a quoted
-/// local part.
+/// Returns whether no escape of the line spells part of an identifier: each stands for bytes that end every
+/// shape, and is in a word without other candidates. Then the decoded views contain nothing that the line
+/// itself does not.
+///
+/// A word ends at white space here, and at a quote, unless the quote ends a quoted local part.
 pub(crate) fn are_inert(line: &Line<'_>) -> bool {
     let mut last: Option<&Candidate> = None;
     for candidate in line.candidates {
@@ -191,10 +196,10 @@ pub(crate) fn are_inert(line: &Line<'_>) -> bool {
     true
 }
 
-/// Whether the escape at this candidate stands for bytes that end every shape.
+/// Returns whether the escape at this candidate stands for bytes that end every shape.
 fn is_inert(text: &[u8], at: usize) -> bool {
     let start = if text.get(at) == Some(&b'\\') { at } else { at - 2 };
-    // A blank of a local part, `jean\ d@example.org`.
+    // A space in a local part, `jean\ d@example.org`.
     let blank = text[start..].starts_with(b"\\ ");
     !blank && is_bare_backslash(text, start)
         || escape_at(text, start).is_none_or(|escape| {
@@ -202,19 +207,20 @@ fn is_inert(text: &[u8], at: usize) -> bool {
         })
 }
 
-/// Whether no shape of a candidate, nor an escape, has this byte in it.
+/// Returns whether neither the shape of a candidate nor an escape can contain this byte.
 fn ends_shapes(byte: u8) -> bool {
     !byte.is_ascii_alphanumeric() && !matches!(byte, b'.' | b'-' | b'_' | b':' | b'@' | b'%' | b'\\')
 }
 
-/// Start of the white-space delimited word around `at`, with and without some text before it, not before `floor`.
+/// Returns the start of the window and the start of the word for the escape at `at`. The word is delimited by
+/// white space; the window includes some text before it. Neither starts before `floor`.
 fn window_start(text: &[u8], at: usize, floor: usize) -> (usize, usize) {
     let word = at - text[floor..at].iter().rev().take_while(|byte| !is_space(**byte)).count();
-    // The lead starts at a word too: half a number is no number. Nothing before `floor` is read, so that
-    // all windows together read the text once.
+    // The lead starts at a word too, because half a number must not be read as a number. Nothing before
+    // `floor` is read, so that all windows together read the text once.
     let lead = floor.max(word.saturating_sub(LEAD_BYTES));
     let lead = lead - text[floor..lead].iter().rev().take_while(|byte| !is_space(**byte)).count();
-    // A line feed ends another window, or a line in a record of several.
+    // A line feed ends another window, or one of several lines in a record.
     (memchr::memrchr(b'\n', &text[lead..word]).map_or(lead, |line_feed| lead + line_feed + 1), word)
 }
 
@@ -228,9 +234,9 @@ fn is_space(byte: u8) -> bool {
 
 /// One escape sequence.
 struct Escape {
-    /// Bytes it takes.
+    /// Length of the sequence in bytes.
     length: usize,
-    /// The bytes it stands for: `bytes[..count]`.
+    /// The bytes that it stands for: `bytes[..count]`.
     bytes: [u8; 4],
     count: usize,
     /// Whether it stands for a byte that ends identifiers anyway, so that it is no reason to decode.
@@ -239,7 +245,7 @@ struct Escape {
 
 impl Escape {
     fn byte(length: usize, byte: u8) -> Self {
-        // A decoded line end would end the window: any other space does as well.
+        // A decoded line end would end the window; any other white space does the same job.
         let byte = if matches!(byte, b'\n' | b'\r') { b' ' } else { byte };
         Self { length, bytes: [byte, 0, 0, 0], count: 1, quiet: false }
     }
@@ -258,14 +264,14 @@ impl Escape {
     }
 }
 
-/// Whether what stands at `position` is no reason to decode: no escape, or a quiet one.
+/// Returns whether the text at `position` is no reason to decode: no escape, or a quiet one.
 #[inline]
 fn is_quiet(text: &[u8], position: usize) -> bool {
     is_bare_backslash(text, position) || escape_at(text, position).is_none_or(|escape| escape.quiet)
 }
 
-/// Whether a backslash stands at `position` that begins no escape but a quiet one: nearly every one, told without a look at
-/// what it stands for.
+/// Returns whether a backslash at `position` begins no escape except a quiet one. That is the case for nearly
+/// every backslash, and is decided without decoding it.
 #[inline]
 fn is_bare_backslash(text: &[u8], position: usize) -> bool {
     match &text[position..] {
@@ -275,42 +281,43 @@ fn is_bare_backslash(text: &[u8], position: usize) -> bool {
     }
 }
 
-/// Whether a backslash before `byte` may stand for a part of an identifier.
+/// Returns whether a backslash before `byte` may stand for part of an identifier.
 fn spells(byte: u8) -> bool {
     matches!(byte, b'u' | b'x' | b'/' | b'@' | b'.' | b':')
 }
 
-/// The escape sequence that starts at `position`: `%XX` (RFC 3986, 2.1), the escapes of JSON strings
+/// Returns the escape sequence that starts at `position`: `%XX` (RFC 3986, 2.1), the escapes of JSON strings
 /// (RFC 8259, 7), `\xXX` as nginx and Apache httpd write it, `\@`, `\.` and `\:` of regular expressions.
 fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
     let rest = &text[position..];
     match rest {
-        // What happens to stand before an address-shaped token makes no escape of it.
+        // The byte before an address-shaped token does not make the token an escape.
         [b'%', token @ ..] | [b'\\', b'u' | b'x', token @ ..] if forged::starts_with_shaped(token) => None,
         [b'\\', token @ ..] if forged::starts_with_shaped(token) => None,
-        // Control characters that nobody sends, `%198.51.100.7`; but `%19203.0.113.9` holds an address no other way.
+        // Control characters that nobody sends, `%198.51.100.7`; but `%19203.0.113.9` contains an address
+        // only if the escape is decoded.
         [b'%', b'1', b'0'..=b'9', after @ ..] if !matches!(after, [b'0'..=b'9', b'0'..=b'9', ..]) => None,
         [b'%', high, low, ..] => Some(Escape::byte(3, hex(*high)? << 4 | hex(*low)?)),
         [b'\\', b'x', high, low, ..] => Some(Escape::byte(4, hex(*high)? << 4 | hex(*low)?)),
         [b'\\', b'u', ..] => unicode_escape(rest),
         [b'\\', b'/', ..] => Some(Escape::byte(2, b'/')),
-        // In regular expressions, in strings of Perl, and between the fields of nmcli.
+        // In regular expressions, in Perl strings, and between the fields of nmcli.
         [b'\\', byte @ (b'@' | b'.' | b':'), ..] => Some(Escape::byte(2, *byte)),
         [b'\\', b'"', ..] => Some(Escape::quiet(2, b'"')),
-        // Before `\u` the second backslash of `\\u` is the one that matters, one level further in.
+        // In `\\u` the second backslash is the one that matters, one level further in.
         [b'\\', b'\\', byte, ..] if spells(*byte) => Some(Escape::byte(2, b'\\')),
-        // A quote that is escaped more than once is one of a local part, perhaps.
+        // A quote that is escaped more than once may belong to a local part.
         [b'\\', b'\\', b'\\', b'"', ..] | [b'\\', b'\\', b'\\', b'\\', b'"', ..] => {
             Some(Escape::byte(2, b'\\'))
         }
-        // Of a run of backslashes the last ones say whether it has to be decoded.
+        // In a run of backslashes, the last ones decide whether it has to be decoded.
         [b'\\', b'\\', ..] => Some(Escape::quiet(2, b'\\')),
         [b'\\', b'n' | b'r' | b't' | b'b' | b'f', ..] => Some(Escape::quiet(2, b' ')),
         _ => None,
     }
 }
 
-/// `\uXXXX`, or two of them that make a surrogate pair.
+/// Parses `\uXXXX`, or two of them that form a surrogate pair.
 fn unicode_escape(rest: &[u8]) -> Option<Escape> {
     let first = code_unit(rest)?;
     if let Some(letter) = char::from_u32(u32::from(first)) {
@@ -323,7 +330,7 @@ fn unicode_escape(rest: &[u8]) -> Option<Escape> {
     }
 }
 
-/// The four hex digits after `\u`.
+/// Parses the four hex digits after `\u`.
 fn code_unit(rest: &[u8]) -> Option<u16> {
     let [b'\\', b'u', digits @ ..] = rest else { return None };
     digits.get(..4)?.iter().try_fold(0, |unit, &digit| Some(unit << 4 | u16::from(hex(digit)?)))

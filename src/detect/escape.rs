@@ -1,26 +1,26 @@
-//! Escapes that end right before a word and look like its first letters: `\nfe80::1`, `#012fe80::1`, the
-//! `m` of a terminal colour.
+//! Escapes that end right before a word and look like its first letters: `\nfe80::1`, `#012fe80::1`, the `m`
+//! of a terminal colour.
 
-/// ESC as programs and loggers spell it.
+/// ESC, as programs and loggers spell it.
 const ESC: [&[u8]; 8] = [b"\x1b", b"\\x1b", b"\\x1B", b"\\u001b", b"\\u001B", b"\\e", b"\\033", b"#033"];
 
-/// Longest terminal sequence that is looked for, in bytes.
+/// Longest terminal sequence recognised, in bytes.
 const MOST_SEQUENCE_BYTES: usize = 24;
 
-/// Whether the letter that `before` ends in belongs to an escape: `\n`, or ESC `[31m`.
+/// Returns whether the last letter of `before` belongs to an escape: `\n`, or ESC `[31m`.
 pub(crate) fn ends_in_letter(before: &[u8]) -> bool {
     matches!(before, [.., b'\\', b'n' | b'r' | b't' | b'v']) || ends_in_colour(before)
 }
 
-/// Length of the octal digits that `word` starts with if they are those of a control byte, rsyslog's `#012` or the
-/// octal `\012`, whose first sign `before` ends in.
+/// Returns the length of the octal digits at the start of `word` if they belong to an escaped control byte,
+/// rsyslog's `#012` or the octal `\012`, whose first sign is the end of `before`.
 pub(crate) fn octal_digits(before: &[u8], word: &[u8]) -> usize {
     let sign = matches!(before, [.., b'#' | b'\\']);
     let octal = matches!(word, [b'0'..=b'3', b'0'..=b'7', b'0'..=b'7', _, ..]);
     if sign && octal { 3 } else { 0 }
 }
 
-/// Whether `before` ends in ESC `[`, numbers and a letter (ECMA-48, SGR).
+/// Returns whether `before` ends in ESC `[`, numbers and a letter (ECMA-48, SGR).
 fn ends_in_colour(before: &[u8]) -> bool {
     let Some((letter, rest)) = before.split_last() else { return false };
     let rest = &rest[rest.len().saturating_sub(MOST_SEQUENCE_BYTES)..];
@@ -28,7 +28,7 @@ fn ends_in_colour(before: &[u8]) -> bool {
     letter.is_ascii_alphabetic() && introduces_sequence(&rest[..rest.len() - numbers])
 }
 
-/// Whether `before` ends in ESC `[`.
+/// Returns whether `before` ends in ESC `[`.
 pub(crate) fn introduces_sequence(before: &[u8]) -> bool {
     before.strip_suffix(b"[").is_some_and(|before| ESC.iter().any(|spelling| before.ends_with(spelling)))
 }

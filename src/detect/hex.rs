@@ -1,10 +1,10 @@
-//! Addresses in hexadecimal digits, or padded decimal ones, with nothing between them: in the names that access
-//! networks give to subscribers, and in what the audit system of Linux writes of sockets.
+//! Addresses in hexadecimal or padded decimal digits with nothing between them: in the names that access
+//! networks give to subscribers, and in the records that the Linux audit system writes about sockets.
 
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
 
-/// Looks at a `HEX8` candidate: `at` is the offset of the eighth hex digit of a run.
+/// Examines a `HEX8` candidate: `at` is the offset of the eighth hex digit of a run.
 pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
     let start = at.checked_sub(7)?;
     let digits = text[start..].iter().take(MOST_DIGITS).take_while(|byte| byte.is_ascii_hexdigit()).count();
@@ -18,7 +18,7 @@ pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
     }
     match (digits.len(), digits) {
         (8, _) => (names_v4(before, digits, after) || names_boot_file(before)).then(|| v4(start, digits)),
-        // `dCB007109.access.isp.example`: the letter is no digit of it.
+        // `dCB007109.access.isp.example`: the letter is not a digit of the address.
         (9, [b'a'..=b'f', digits @ ..]) => {
             (!begins_glued(before) && host_name::continues_access_name(after)).then(|| v4(start + 1, digits))
         }
@@ -29,11 +29,11 @@ pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
     }
 }
 
-/// Digits that are read: those of the longest socket address, and one more.
+/// Most digits that are read: those of the longest socket address, and one more.
 const MOST_DIGITS: usize = 2 * 28 + 1;
 
-/// The address in the digits of a `struct sockaddr`: family, in the order of bytes of the machine; port; for IPv6 the
-/// flow; then the address.
+/// Finds the address in the digits of a `struct sockaddr`: the family, in the byte order of the machine; the
+/// port; for IPv6 the flow; then the address.
 fn in_socket(start: usize, digits: &[u8]) -> Option<Hit> {
     match digits.get(..4)?.to_ascii_uppercase().as_slice() {
         b"0200" | b"0002" => Some(v4(start + 8, digits.get(8..16)?)),
@@ -42,12 +42,13 @@ fn in_socket(start: usize, digits: &[u8]) -> Option<Hit> {
     }
 }
 
-/// `ip-cb007109.isp`, `pCB007109.dip0.t-ipconnect.example`, `xcb007109.dyn.isp.example`, `cb007109.nip.io`
+/// Recognises `ip-cb007109.isp`, `pCB007109.dip0.t-ipconnect.example`, `xcb007109.dyn.isp.example`,
+/// `cb007109.nip.io`.
 fn names_v4(before: &[u8], digits: &[u8], after: &[u8]) -> bool {
     let lettered = digits.iter().any(|byte| !byte.is_ascii_digit());
     let named = host_name::address_prefix(before).is_some_and(|prefix| match prefix {
         b"ip" | b"IP" | b"Ip" => lettered || host_name::continues_name(after),
-        // What follows these is the number of a machine or of an account.
+        // These prefixes announce the number of a machine or of an account.
         _ if MACHINES.iter().any(|machine| prefix.eq_ignore_ascii_case(machine)) => false,
         _ => host_name::continues_name(after),
     });
@@ -56,22 +57,24 @@ fn names_v4(before: &[u8], digits: &[u8], after: &[u8]) -> bool {
     named || (lettered || telekom) && begins_label(before) && in_name()
 }
 
-/// `pxelinux.cfg/CB007109`, `grub.cfg-CB007109`: what a machine asks for when it boots from the network.
+/// Recognises `pxelinux.cfg/CB007109`, `grub.cfg-CB007109`: files that a machine requests to boot from the
+/// network.
 fn names_boot_file(before: &[u8]) -> bool {
     before.ends_with(b"pxelinux.cfg/") || before.ends_with(b"grub.cfg-")
 }
 
-/// Prefixes behind which eight digits are no address: `vps-1a2b3c4d.vps.example.net`.
+/// Prefixes after which eight digits are not an address: `vps-1a2b3c4d.vps.example.net`.
 const MACHINES: [&[u8]; 6] = [b"vps", b"node", b"ns", b"user", b"ec", b"net"];
 
-/// `2a01cb0008bd2700289c166d32b9da85.ipv6.abo.isp.example`, `p200300c1....dip0.t-ipconnect.example`: a global address
-/// before labels of an access network. Digests have as many digits.
+/// Recognises `2a01cb0008bd2700289c166d32b9da85.ipv6.abo.isp.example`,
+/// `p200300c1....dip0.t-ipconnect.example`: a global address before labels of an access network. The labels
+/// are required because digests have as many digits.
 fn names_v6(before: &[u8], digits: &[u8], after: &[u8]) -> bool {
     let label = begins_label(before) || host_name::address_prefix(before).is_some();
     matches!(digits[0], b'2' | b'3') && label && host_name::continues_access_name(after)
 }
 
-/// Whether a label of a name begins there, or has begun with one letter, or `0x`.
+/// Returns whether a label of a name begins after `before`, or has begun with just one letter or `0x`.
 fn begins_label(before: &[u8]) -> bool {
     let rest = match before {
         [rest @ .., b'0', b'x'] => rest,
@@ -81,15 +84,15 @@ fn begins_label(before: &[u8]) -> bool {
     !begins_glued(rest)
 }
 
-/// Whether what stands there is part of a label that has begun before.
+/// Returns whether the text after `before` continues a label.
 fn begins_glued(before: &[u8]) -> bool {
     before.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// `word203000113009.isp.example`: four octets of three decimal digits, behind a word. The digits that belong to the
-/// word, and the octets.
+/// Recognises `word203000113009.isp.example`: four octets of three decimal digits, after a word. Returns the
+/// number of digits that belong to the word, and the octets.
 fn padded(before: &[u8], digits: &[u8], after: &[u8]) -> Option<(usize, [u8; 4])> {
-    // Most numbers of messages are of as many digits and have no name behind them.
+    // Most numbers of this length in messages have no name after them.
     let skipped = digits.len().checked_sub(12).filter(|_| after.starts_with(b"."))?;
     let (word, octets) = digits.split_at(skipped);
     let glued = word.last().or(before.last()).is_some_and(u8::is_ascii_alphabetic);
@@ -114,7 +117,7 @@ fn v6(start: usize, digits: &[u8]) -> Hit {
     Hit::new(start, start + digits.len(), Canon::v6(octets), Rule::Ipv6HostName)
 }
 
-/// The number that at most 32 hex digits spell.
+/// Returns the number that at most 32 hex digits spell.
 fn value(digits: &[u8]) -> u128 {
     let digit = |byte: u8| char::from(byte).to_digit(16).map_or(0, u128::from);
     digits.iter().fold(0, |value, &byte| value << 4 | digit(byte))

@@ -1,4 +1,4 @@
-//! A hit: what a parser found in a text, before hits of all parsers and views are put together.
+//! A hit: what a parser found in a text, before the hits of all parsers and views are merged.
 
 use crate::model::{Kind, RuleId};
 
@@ -17,7 +17,7 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    /// Names for people, in the same order.
+    /// Names shown to people, in the same order.
     pub(crate) const NAMES: [&'static str; 8] =
         ["ipv4", "ipv4-host-name", "ipv4-ptr", "ipv6", "ipv6-host-name", "ipv6-ptr", "email", "forged-token"];
 
@@ -25,7 +25,7 @@ impl Rule {
         RuleId(self as u16)
     }
 
-    /// The kind of identifier that the rule finds.
+    /// Returns the kind of identifier that the rule finds.
     pub(crate) fn kind(self) -> Kind {
         match self {
             Self::Email => Kind::EM,
@@ -35,12 +35,12 @@ impl Rule {
     }
 }
 
-/// Canonical form, or where to take it from.
+/// The canonical form, or where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Canon {
     V4([u8; 4]),
     V6([u8; 16]),
-    /// An e-mail address: the offset of its `@`.
+    /// An e-mail address, with the offset of its `@`.
     Email {
         at: usize,
     },
@@ -49,7 +49,7 @@ pub(crate) enum Canon {
 }
 
 impl Canon {
-    /// An IPv6 address; an IPv4-mapped one is an IPv4 address (RFC 4291, 2.5.5.2).
+    /// Returns the form of an IPv6 address; an IPv4-mapped one is an IPv4 address (RFC 4291, 2.5.5.2).
     pub(crate) fn v6(octets: [u8; 16]) -> Self {
         match octets {
             [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Self::V4([a, b, c, d]),
@@ -58,14 +58,14 @@ impl Canon {
     }
 }
 
-/// Bytes `start..end` of a text identify somebody.
+/// An identifier at `start..end` of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hit {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) canon: Canon,
     pub(crate) rule: Rule,
-    /// The octets may stand in the opposite order: the rest of the line decides.
+    /// The octets may be in the opposite order: the rest of the line decides.
     pub(crate) either_way: bool,
     /// An IPv4 address followed by `:port`.
     pub(crate) brackets: bool,
@@ -76,7 +76,7 @@ impl Hit {
         Self { start, end, canon, rule, either_way: false, brackets: false }
     }
 
-    /// The same, with the order of the octets left to the rest of the line.
+    /// Leaves the order of the octets to the rest of the line.
     pub(crate) fn either_way(mut self) -> Self {
         self.either_way = true;
         self

@@ -1,4 +1,4 @@
-//! Putting together the hits of all parsers and views: sorted, disjoint, the truest reading first.
+//! Merges the hits of all parsers and views: sorted, disjoint, the most accurate reading first.
 
 use super::canonical;
 use super::encoded::View;
@@ -9,25 +9,25 @@ use crate::model::{Canonical, Finding, Findings, Span};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Located {
     finding: Finding,
-    /// How often the text was decoded to find it.
+    /// How many times the text was decoded to find it.
     level: usize,
-    /// The octets may stand in the opposite order.
+    /// The octets may be in the opposite order.
     either_way: bool,
 }
 
 impl Located {
-    /// A hit in `text`, which is spelt by `span` of the line. Its canonical bytes go to `findings`.
+    /// Locates a hit in `text`, which `span` of the line spells. Appends its canonical bytes to `findings`.
     pub(crate) fn new(span: Span, level: usize, hit: &Hit, text: &[u8], findings: &mut Findings) -> Self {
         let finding = finding(span, hit, text, &mut findings.bytes);
         Self { finding, level, either_way: hit.either_way }
     }
 
-    /// A finding of a rule file's rule.
+    /// Locates a finding made by a rule of a rule file.
     pub(crate) fn of_rule(finding: Finding) -> Self {
         Self { finding, level: 0, either_way: false }
     }
 
-    /// Remembers how the first `:` or `@` of `from..to` of the view is spelt in the line.
+    /// Records how the line spells the first `:` or `@` of `from..to` of the view.
     pub(crate) fn separator(&mut self, view: &View, from: usize, to: usize) {
         let first = view.text[from..to].iter().position(|byte| matches!(byte, b':' | b'@'));
         if let Some(first) = first {
@@ -38,14 +38,16 @@ impl Located {
         }
     }
 
-    /// Whether a rule of a rule file made it.
+    /// Returns whether a rule of a rule file made it.
     fn is_of_rule_file(&self) -> bool {
         self.finding.rule.0 > Rule::ForgedToken as u16
     }
 
-    /// Whether `self` wins over `other`, which overlaps it. Between readings of one text the deeper one
-    /// knows better where an identifier ends. A field that a rule file names is one identifier, with all
-    /// that stands in it, unless it is itself an address or an e-mail.
+    /// Returns whether `self` wins over `other`, which overlaps it.
+    ///
+    /// Among readings of one text, the deeper one knows better where an identifier ends. A field that a rule
+    /// file names is one identifier with all its contents, unless it is itself an address or an e-mail
+    /// address.
     fn beats(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.finding.span.len(), other.finding.span.len());
         match (self.is_of_rule_file(), other.is_of_rule_file()) {
@@ -55,8 +57,9 @@ impl Located {
         }
     }
 
-    /// Whether what sticks out of one of two overlapping hits, beyond the winner, is to go too: it is part
-    /// of an identifier. Not so for a shallower reading of the same identifier, which took an escape for text.
+    /// Returns whether the parts of two overlapping hits beyond the winner must be replaced too, because they
+    /// are part of an identifier. That is not so for a shallower reading of the same identifier, which took
+    /// an escape for text.
     fn joins(&self, other: &Self) -> bool {
         self.level == other.level
             || self.finding.kind != other.finding.kind
@@ -65,7 +68,8 @@ impl Located {
     }
 }
 
-/// The finding of a hit in `text`, which is spelt by `span` of the line. Canonical bytes go to `bytes`.
+/// Builds the finding of a hit in `text`, which `span` of the line spells. Appends canonical bytes to
+/// `bytes`.
 #[inline]
 pub(crate) fn finding(span: Span, hit: &Hit, text: &[u8], bytes: &mut Vec<u8>) -> Finding {
     let canonical = match hit.canon {
@@ -87,10 +91,10 @@ pub(crate) struct Scratch {
     kept: Vec<Located>,
 }
 
-/// Most plain addresses of a line that are asked about the order of octets in its host names.
+/// Most plain addresses of a line that are consulted about the order of octets in its host names.
 const MOST_WITNESSES: usize = 16;
 
-/// Sorts `hits`, settles overlaps, and writes the findings.
+/// Sorts `hits`, resolves overlaps, and appends the findings.
 pub(crate) fn merge(hits: &mut [Located], scratch: &mut Scratch, findings: &mut Vec<Finding>) {
     if hits.len() > 1 {
         let key =
@@ -106,7 +110,7 @@ pub(crate) fn merge(hits: &mut [Located], scratch: &mut Scratch, findings: &mut 
     findings.extend(kept.iter().map(|hit| hit.finding));
 }
 
-/// Adds `hit` to the disjoint hits before it, or lets the better of two that overlap win.
+/// Adds `hit` to the disjoint hits before it; of two that overlap, the better one wins.
 fn settle_overlap(kept: &mut Vec<Located>, mut hit: Located) {
     while let Some(last) = kept.last_mut() {
         if !last.finding.span.overlaps(hit.finding.span) {
@@ -128,8 +132,8 @@ fn settle_overlap(kept: &mut Vec<Located>, mut hit: Located) {
     kept.push(hit);
 }
 
-/// In a host name, octets may stand first or last octet first. If another address of the line is
-/// one of the two readings, that one is meant.
+/// Decides the order of octets in host names, which may put the first or the last octet first. If another
+/// address of the line equals one of the two readings, that reading is meant.
 fn settle_order(hits: &mut [Located]) {
     if !hits.iter().any(|hit| hit.either_way) {
         return;

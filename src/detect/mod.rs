@@ -1,8 +1,8 @@
-//! Detection: which bytes of a line identify a person.
+//! Detection: finds the bytes of a line that identify a person.
 //!
-//! The pass over the block ([`crate::scan`]) yields line ends and candidates; the parsers look at
-//! candidates only (`ipv4`, `ipv6`, `ipv6_name`, `email`, `forged`); lines with escapes are
-//! looked at decoded too (`encoded`). Detection knows no keys and no time.
+//! The pass over the block ([`crate::scan`]) yields line ends and candidates. The parsers look at candidates
+//! only (`ipv4`, `ipv6`, `ipv6_name`, `hex`, `email`, `forged`); lines with escapes are also looked at
+//! decoded (`encoded`). Detection depends neither on keys nor on time.
 
 pub mod account;
 pub mod canonical;
@@ -32,14 +32,14 @@ use hit::{Canon, Hit, Rule};
 use ipnet::IpNet;
 use merge::Located;
 
-/// What is looked for and what is left alone.
+/// What is searched for, and what is left alone.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Networks whose addresses stay readable. Loopback by default.
     pub keep: Vec<IpNet>,
-    /// Whether the lines come from another oubliette, whose tokens stay.
+    /// Whether the lines come from another oubliette, whose tokens are kept.
     pub trust_upstream: bool,
-    /// Whether its tokens have the shape of addresses.
+    /// Whether the tokens of that oubliette have the shape of addresses.
     pub address_shape: bool,
 }
 
@@ -49,7 +49,7 @@ impl Default for Options {
     }
 }
 
-/// The loopback networks (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3).
+/// Returns the loopback networks (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3).
 #[must_use]
 pub fn loopback() -> [IpNet; 2] {
     let v4 = ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::new(127, 0, 0, 0), 8);
@@ -64,7 +64,7 @@ pub struct Detector {
     /// Networks that stay readable, and their masks.
     kept_v4: Vec<(u32, u32)>,
     kept_v6: Vec<(u128, u128)>,
-    /// Rules of rule files that were asked for.
+    /// Selected rules of rule files.
     accounts: Option<AccountRules>,
     /// Names of the rules of rule files, in load order.
     rule_names: Vec<String>,
@@ -75,16 +75,16 @@ pub struct Detector {
 pub struct Scratch {
     hits: Vec<Located>,
     merge: merge::Scratch,
-    /// Of decoded views.
+    /// The scan of decoded views.
     scan: Scan,
-    /// Of texts that are not part of a block.
+    /// The scan of texts that are not part of a block.
     alone: Scan,
     views: [View; 2],
     accounts: AccountScratch,
 }
 
 impl Detector {
-    /// A detector.
+    /// Creates a detector without rules of rule files.
     #[must_use]
     pub fn new(options: Options) -> Self {
         let (mut kept_v4, mut kept_v6) = (Vec::new(), Vec::new());
@@ -97,7 +97,7 @@ impl Detector {
         Self { options, kept_v4, kept_v6, accounts: None, rule_names: Vec::new() }
     }
 
-    /// The same with the rules of rule files, and the names of all of those in load order.
+    /// Adds the rules of rule files. `rule_names` are the names of all of them, in load order.
     #[must_use]
     pub fn with_accounts(mut self, accounts: AccountRules, rule_names: Vec<String>) -> Self {
         self.accounts = Some(accounts).filter(|accounts| !accounts.is_empty());
@@ -105,7 +105,7 @@ impl Detector {
         self
     }
 
-    /// Name of a rule.
+    /// Returns the name of a rule.
     #[must_use]
     pub fn rule_name(&self, rule: RuleId) -> &str {
         let index = usize::from(rule.0);
@@ -113,12 +113,12 @@ impl Detector {
         Rule::NAMES.get(index).copied().unwrap_or_else(of_file)
     }
 
-    /// Names of all rules, by their number.
+    /// Returns the names of all rules, by their number.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         Rule::NAMES.into_iter().chain(self.rule_names.iter().map(String::as_str))
     }
 
-    /// The identifiers in one line of a scanned block.
+    /// Finds the identifiers in one line of a scanned block.
     #[inline]
     pub fn find(&self, line: &Line<'_>, record: &Record, scratch: &mut Scratch, findings: &mut Findings) {
         findings.clear();
@@ -131,8 +131,9 @@ impl Detector {
         self.find_all(line, record, scratch, findings);
     }
 
-    /// The identifiers of a line in which they stand one after another, and no escape spells a part of
-    /// one: nearly every line. `false` if it is not one of those; then `findings` holds nothing of use.
+    /// Finds the identifiers of a line in which they follow one another and no escape spells part of one, as
+    /// in nearly every line. Returns `false` for any other line; then the contents of `findings` are
+    /// meaningless.
     fn find_plain(&self, line: &Line<'_>, findings: &mut Findings) -> bool {
         if line.has_escapes() && !encoded::are_inert(line) {
             return false;
@@ -144,7 +145,7 @@ impl Detector {
                 Shapes::QUAD => self.plain_v4(at, &mut found),
                 Shapes::COLONS => self.plain_v6(at, &mut found),
                 Shapes::AT => self.plain_email(at, &mut found),
-                // Those that are not inert have been seen to.
+                // The escapes of this line are inert; otherwise it would not get here.
                 Shapes::ESCAPE => true,
                 _ => false,
             };
@@ -158,7 +159,7 @@ impl Detector {
         true
     }
 
-    /// Whether nothing more is to be done about a `QUAD` candidate.
+    /// Handles a `QUAD` candidate on the fast path; `false` means that [`Self::find_at`] has to decide.
     #[inline]
     fn plain_v4(&self, at: usize, found: &mut Plain<'_>) -> bool {
         let start = found.line.start as usize;
@@ -177,7 +178,7 @@ impl Detector {
         true
     }
 
-    /// Whether nothing more is to be done about a `COLONS` candidate.
+    /// Handles a `COLONS` candidate on the fast path; `false` means that [`Self::find_at`] has to decide.
     #[inline]
     fn plain_v6(&self, at: usize, found: &mut Plain<'_>) -> bool {
         let start = found.line.start as usize;
@@ -196,7 +197,7 @@ impl Detector {
         true
     }
 
-    /// Whether nothing more is to be done about an `AT` candidate.
+    /// Handles an `AT` candidate on the fast path; `false` means that [`Self::find_at`] has to decide.
     #[inline]
     fn plain_email(&self, at: usize, found: &mut Plain<'_>) -> bool {
         let Some(plain) = email::plain(found.line, at, found.done.email) else { return false };
@@ -211,7 +212,7 @@ impl Detector {
         true
     }
 
-    /// Looks at one candidate of a line by the long way.
+    /// Runs the general parsers on one candidate of a line.
     fn find_at(&self, at: usize, shapes: Shapes, found: &mut Plain<'_>) {
         let Plain { line, findings, done, end, in_order } = found;
         let candidate = Candidate { at: Span::new(0, at).end, shapes };
@@ -225,7 +226,7 @@ impl Detector {
         });
     }
 
-    /// The identifiers of any line.
+    /// Finds the identifiers of any line.
     fn find_all(&self, line: &Line<'_>, record: &Record, scratch: &mut Scratch, findings: &mut Findings) {
         scratch.hits.clear();
         let base = line.start;
@@ -256,14 +257,14 @@ impl Detector {
         let Some(accounts) = &self.accounts else { return };
         let hits = &mut scratch.hits;
         accounts.find(line, record, &mut scratch.accounts, &mut |index, kind, span| {
-            // What upstream has been through is left as it is.
+            // The upstream has already processed its tokens, so they are left as they are.
             if self
                 .upstream()
                 .is_some_and(|tokens| tokens.overlap(line, span.start as usize, span.end as usize))
             {
                 return;
             }
-            // Rule files hold far fewer than 65,528 rules; the loader counts them.
+            // Rule files have far fewer than 65,528 rules; the loader counts them.
             let rule = RuleId(u16::try_from(index + Rule::NAMES.len()).unwrap_or(u16::MAX));
             let canonical = canonical_of(kind, span.of(line), findings);
             let separator = Span::default();
@@ -271,7 +272,7 @@ impl Detector {
         });
     }
 
-    /// The identifiers in a text that is not part of a block.
+    /// Finds the identifiers in a text that is not part of a block.
     pub fn find_alone(&self, line: &[u8], record: &Record, scratch: &mut Scratch, findings: &mut Findings) {
         let mut scan = std::mem::take(&mut scratch.alone);
         self.find(&scan.line(line), record, scratch, findings);
@@ -296,11 +297,11 @@ impl Detector {
                 return;
             }
             scan.run(&view.text);
-            // Windows are lines of their own: nothing may be found across two of them.
+            // Windows are lines of their own: no finding may span two of them.
             let mut candidates = &scan.candidates[..];
             for &Window { start, word, end } in &view.windows {
                 let text = &view.text[start..end];
-                // What the line has before the word was looked at there.
+                // Candidates before the word were looked at in the line itself.
                 let before = candidates.iter().take_while(|candidate| (candidate.at as usize) < word).count();
                 candidates = &candidates[before..];
                 let here = candidates.iter().take_while(|candidate| (candidate.at as usize) < end).count();
@@ -325,7 +326,7 @@ impl Detector {
         }
     }
 
-    /// Runs the parsers on the candidates of one text; emits hits, unsorted, that are to be replaced.
+    /// Runs the parsers on the candidates of one text. Emits the hits to be replaced, unsorted.
     fn find_in(&self, text: &[u8], candidates: impl Iterator<Item = Candidate>, mut emit: impl FnMut(Hit)) {
         let mut done = Done::default();
         let mut keep = |mut hit: Hit| {
@@ -338,7 +339,7 @@ impl Detector {
         }
     }
 
-    /// Runs the parsers of a candidate's shapes.
+    /// Runs the parsers for the shapes of a candidate.
     fn find_by(&self, text: &[u8], candidate: Candidate, done: &mut Done, keep: &mut impl FnMut(Hit)) {
         if candidate.shapes == Shapes::ESCAPE {
             return;
@@ -354,7 +355,8 @@ impl Detector {
         if shapes.has(Shapes::COLONS) {
             let before = done.quad;
             ipv6::find(text, at, &mut done.colons, &mut done.quad, keep);
-            // `::ffff:203.0.113.9.203.0.113.10`: the run of the quad is shown once, and is to be read to its end.
+            // `::ffff:203.0.113.9.203.0.113.10`: the scan reports the run of the quad only once, so read it
+            // to its end.
             if done.quad > before && text.get(done.quad) == Some(&b'.') {
                 ipv4::find(text, done.quad, &mut done.quad, keep);
             }
@@ -367,7 +369,7 @@ impl Detector {
         }
         if shapes.has(Shapes::TOKEN) {
             if self.options.trust_upstream {
-                // No local part runs back into a token.
+                // No local part extends back into a token.
                 done.email = forged::end_at(text, at).unwrap_or(0).max(done.email);
             } else if let Some(hit) = forged::find(text, at) {
                 keep(hit);
@@ -386,8 +388,9 @@ impl Detector {
         }
     }
 
-    /// Whether a hit is an identifier: no mask, no unspecified address, no network that stays readable,
-    /// nothing that touches a token of a trusted upstream. Of two readings the one is taken that is.
+    /// Returns whether a hit is an identifier: not a netmask, an unspecified address or part of a network
+    /// that stays readable, and not touching a token of a trusted upstream. If only one reading of the octets
+    /// is an identifier, that one is chosen.
     fn is_wanted(&self, hit: &mut Hit, text: &[u8]) -> bool {
         let identifies = match hit.canon {
             Canon::V4(octets) => {
@@ -399,13 +402,14 @@ impl Detector {
         identifies && !self.touches_token(text, hit.start, hit.end)
     }
 
-    /// Whether an address in a host name that seems to be none of anybody, or to be of a network that stays readable,
-    /// is one with its octets in the opposite order: `203.0.113.127.dyn.example.net`. Then it is read so.
+    /// Handles an address in a host name that seems to belong to nobody or to a network that stays readable.
+    /// If it is an identifier with its octets in the opposite order, it is read so:
+    /// `203.0.113.127.dyn.example.net`.
     #[cold]
     fn identifies_turned(&self, hit: &mut Hit, text: &[u8]) -> bool {
         let Canon::V4([a, b, c, d]) = hit.canon else { return false };
         let turned = [d, c, b, a];
-        // `2.0.0.127.dnsbl.example` asks whether a list is there.
+        // `2.0.0.127.dnsbl.example` queries whether a block list works.
         let localhost = [a, b, c] == [127, 0, 0];
         let own = localhost || host_name::is_of_own_network(text, hit.start, hit.end);
         let identifies = !own && self.identifies_v4(turned);
@@ -415,13 +419,13 @@ impl Detector {
         identifies
     }
 
-    /// Whether a token of a trusted upstream touches `start..end`.
+    /// Returns whether a token of a trusted upstream touches `start..end`.
     #[inline]
     fn touches_token(&self, text: &[u8], start: usize, end: usize) -> bool {
         self.upstream().is_some_and(|tokens| tokens.touch(text, start, end))
     }
 
-    /// The tokens that stay as they are.
+    /// Returns the form of the upstream tokens to be kept; `None` without a trusted upstream.
     #[inline]
     fn upstream(&self) -> Option<Tokens> {
         let shaped = if self.options.address_shape { Tokens::AddressShaped } else { Tokens::Native };
@@ -452,7 +456,7 @@ impl Detector {
     }
 }
 
-/// The findings of a line in the making, as long as one stands behind another.
+/// The findings of a line so far, as long as each follows the one before.
 struct Plain<'a> {
     line: &'a Line<'a>,
     findings: &'a mut Findings,
@@ -484,7 +488,7 @@ impl Plain<'_> {
     }
 }
 
-/// Ends of the last runs looked at, one a family of parsers.
+/// Ends of the last runs looked at, one per family of parsers.
 #[derive(Default)]
 struct Done {
     quad: usize,
@@ -495,8 +499,9 @@ struct Done {
 }
 
 impl Done {
-    /// Those of a candidate's shapes that a parser has to look at: not what stands in a run that was looked at, nor an `@`
-    /// before what no address goes on with. Escapes are not for parsers.
+    /// Returns the shapes of a candidate that a parser has to look at. Removes shapes in a run that was
+    /// already looked at, an `@` before a byte that no domain begins with, and escapes, which are not for
+    /// parsers.
     #[inline]
     fn left(&self, text: &[u8], at: usize, shapes: Shapes) -> Shapes {
         let domain = text.get(at + 1).is_some_and(|&byte| email::goes_on(byte));
@@ -510,13 +515,13 @@ impl Done {
     }
 }
 
-/// `255.255.255.0` and the like: ones, then zeros, at least 8 ones.
+/// Returns whether these octets are a netmask such as `255.255.255.0`: ones, then zeros, at least 8 ones.
 fn is_netmask(octets: [u8; 4]) -> bool {
     let mask = u32::from_be_bytes(octets);
     mask.leading_ones() >= 8 && mask.leading_ones() + mask.trailing_zeros() >= 32
 }
 
-/// The canonical form of a finding of kind `kind` that a rule file's rule made.
+/// Returns the canonical form of a finding of kind `kind` made by a rule of a rule file.
 pub(crate) fn canonical_of(kind: Kind, bytes: &[u8], findings: &mut Findings) -> Canonical {
     if kind == Kind::EM
         && let Some(at) = memchr::memrchr(b'@', bytes)
