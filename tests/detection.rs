@@ -4,7 +4,7 @@ use oubliette::detect::{Detector, Options, Scratch};
 use oubliette::model::{Canonical, Finding, Findings, Kinds, Record};
 use std::net::IpAddr;
 
-/// The line with every finding replaced by `{kind:canonical}`.
+/// Returns the line with every finding replaced by `{kind:canonical}`.
 fn mark(detector: &Detector, line: &[u8]) -> String {
     let (mut scratch, mut findings) = (Scratch::default(), Findings::default());
     detector.find_alone(line, &Record::raw(line), &mut scratch, &mut findings);
@@ -43,7 +43,7 @@ fn check(table: &[(&str, &str)]) {
     assert!(wrong.is_empty(), "{} of {} lines:{}", wrong.len(), table.len(), wrong.concat());
 }
 
-/// Lines in which nothing may be found.
+/// Checks lines in which nothing may be found.
 fn check_left_alone(lines: &[&str]) {
     let table: Vec<_> = lines.iter().map(|line| (*line, *line)).collect();
     check(&table);
@@ -61,7 +61,7 @@ fn mistyped_emails() {
     check_left_alone(&["select @@global.read_only", "@@ -1,2 +1,3 @@ fn main", "a@@b", "@@@@", "jean@@"]);
 }
 
-/// docs/detection.md lists these. Whoever finds one of them strikes it off there.
+/// docs/detection.md lists these. If one of them is found some day, it must be removed there.
 #[test]
 fn what_is_known_to_stay_in_clear() {
     check_left_alone(&[
@@ -184,8 +184,8 @@ fn ipv4_and_what_stands_around_it() {
     ]);
 }
 
-/// Five numbers of an address and its port, or of another number and an address: if it is in doubt, nothing of
-/// either reading stays.
+/// Five numbers of an address and its port, or of another number and an address: in doubt, nothing of either
+/// reading stays.
 #[test]
 fn ipv4_of_five_numbers() {
     check(&[
@@ -200,7 +200,8 @@ fn ipv4_of_five_numbers() {
     check_left_alone(&["2026.11.23.10.15", "enterprises.12356.101.4.1.3", "[meta@32473.1.2.3.4 x=\"y\"]"]);
 }
 
-/// Where versions stand too: no version begins with a number above 99, but those of browsers that end in zeros.
+/// Addresses at places where versions occur. No version begins with a number above 99, except those of
+/// browsers that end in zeros.
 #[test]
 fn ipv4_where_a_version_could_stand() {
     check(&[
@@ -231,7 +232,7 @@ fn ipv4_where_a_version_could_stand() {
     ]);
 }
 
-/// A decision each, as CASES asks: never a partly masked address.
+/// Each is decided as a whole: an address is never partly masked.
 #[test]
 fn ipv4_borders() {
     check(&[
@@ -367,7 +368,7 @@ fn ipv6_in_every_notation() {
         ("2001:db8:1::ab9:C0A8:102:46824", "{ip:2001:db8:1::ab9:c0a8:102}:46824"),
         ("2001:db8:0:0:0:0:0:1:443", "{ip:2001:db8::1}:443"),
         ("2001:db8::1.443 >", "{ip:2001:db8::1}.443 >"),
-        // No one can tell that this is a port.
+        // Nothing shows that this is a port.
         ("2001:db8::1:443 >", "{ip:2001:db8::1:443} >"),
         ("2001:db8::/32", "{ip:2001:db8::}/32"),
         ("::ffff:203.0.113.9", "{ip:203.0.113.9}"),
@@ -431,7 +432,7 @@ fn addresses_in_names() {
     ]);
 }
 
-/// Names of subscribers that spell an address without anything between its digits, or with more digits around it.
+/// Names of subscribers that spell an address with nothing between its digits, or with more digits around it.
 #[test]
 fn addresses_in_names_of_access_networks() {
     check(&[
@@ -486,7 +487,7 @@ fn addresses_in_names_of_access_networks() {
     ]);
 }
 
-/// Names whose octets, read in the wrong order, are of a network that stays readable.
+/// Names whose octets, read in the wrong order, belong to a network that stays readable.
 #[test]
 fn names_that_seem_to_be_of_a_kept_network() {
     check(&[
@@ -511,7 +512,7 @@ fn names_that_seem_to_be_of_a_kept_network() {
     }
 }
 
-/// Names under `.arpa` and of block lists that hold more or less than one address.
+/// Names under `.arpa` and of block lists that contain more or less than one address.
 #[test]
 fn names_of_zones() {
     let nibbles = "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2";
@@ -564,7 +565,7 @@ fn addresses_in_records_of_programs() {
     ]);
 }
 
-/// IPv6 addresses behind groups that belong to something else.
+/// IPv6 addresses after groups that belong to something else.
 #[test]
 fn ipv6_behind_other_groups() {
     check(&[
@@ -628,7 +629,7 @@ fn email_at_an_address_literal() {
     check_left_alone(&["jean@[host]", "jean@[]", "a@[", "@[127.0.0.1]"]);
 }
 
-/// Local parts and domains with bytes around them that programs and character sets put there.
+/// Local parts and domains surrounded by bytes that programs and character sets add.
 #[test]
 fn email_and_what_programs_make_of_letters() {
     check(&[
@@ -694,7 +695,7 @@ fn email_in_every_notation() {
     ]);
 }
 
-/// What names of files, escapes, words and quotes right beside an identifier do not change.
+/// File names, escapes, words and quotes right beside an identifier do not change it.
 #[test]
 fn neighbours() {
     check(&[
@@ -739,7 +740,7 @@ fn neighbours() {
             r#"{"ua":"Mozilla/5.0","uri":"/Admin/{ip:203.0.113.9}"}"#,
         ),
         (r#"{"to":"\"jean d\"@example.fr"}"#, r#"{"to":"{em:\"jean d\"@example.fr}"}"#),
-        // Signs in a name belong to it, those before it do not.
+        // Signs within a name belong to it; signs before it do not.
         ("j\u{1f600}an@example.fr", "{em:j\u{1f600}an@example.fr}"),
         ("jean\u{1f600}@example.fr", "{em:jean\u{1f600}@example.fr}"),
         (
@@ -765,7 +766,7 @@ fn neighbours() {
         (r"jean@example\.fr", r"{em:jean@example.fr}"),
         (r"^203\.0\.113\.9$", r"^{ip:203.0.113.9}$"),
         (r#"{"re":"203\\.0\\.113\\.9"}"#, r#"{"re":"{ip:203.0.113.9}"}"#),
-        // A top-level domain, whichever it is, ends before `_`.
+        // Any top-level domain ends before `_`.
         ("jean@example.paris_x", "{em:jean@example.paris}_x"),
         ("jean@mail.example.museum_2026", "{em:jean@mail.example.museum}_2026"),
         ("/srv/jean@example.paris_x/y", "/srv/{em:jean@example.paris}_x/y"),
@@ -817,7 +818,7 @@ fn neighbours() {
         "x \u{1f600}@example",
     ]);
     check(&[
-        // Keys of pairs stay, and what a query joins.
+        // The keys of pairs stay, and so do words joined by a query.
         ("bounce=jean.dupont@example.fr", "bounce={em:jean.dupont@example.fr}"),
         ("?q=a+b=jean.dupont@example.fr", "?q=a+b={em:jean.dupont@example.fr}"),
         ("/srv/mail/jean@example.fr", "/srv/mail/{em:jean@example.fr}"),
@@ -865,13 +866,13 @@ fn encoded_identifiers() {
         ("%7B%22ip%22%3A%22203.0.113.9%22%7D", "%7B%22ip%22%3A%22{ip:203.0.113.9}%22%7D"),
         (r"IP6.ADDRESS[1]:2001\:db8\:\:9/64", r"IP6.ADDRESS[1]:{ip:2001:db8::9}/64"),
         (r"ip=fe80\:\:9:x", r"ip={ip:fe80::9}:x"),
-        // What begins behind an escape, and goes on beyond its word.
+        // Addresses that begin after an escape and extend beyond its word.
         (r#"to%3D"jean d"@example.org, x"#, r#"to%3D{em:"jean d"@example.org}, x"#),
         (r#"to%253D%20"jean d"@example.org, x%20y"#, r#"to%253D%20{em:"jean d"@example.org}, x%20y"#),
     ]);
 }
 
-/// Names of algorithms and extensions of SSH are no addresses (RFC 4251, 6).
+/// Names of algorithms and extensions of SSH are not addresses (RFC 4251, 6).
 #[test]
 fn names_in_ssh() {
     check_left_alone(&[

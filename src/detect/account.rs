@@ -1,7 +1,7 @@
-//! Account names, client host names, MAC addresses, phone numbers: what the identifier rules find.
+//! Account names, client host names, MAC addresses, phone numbers: whatever the identifier rules find.
 //!
-//! One pass over the line looks for the literals of all rules; only the patterns of rules whose
-//! literal occurred, and whose scope fits, are run. Most lines end after the pass.
+//! One pass over the line searches for the literals of all rules. Only the patterns of rules whose literal
+//! occurs, and whose scope fits, are run. Most lines end after the pass.
 
 mod literals;
 
@@ -13,35 +13,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The identifier rules that were asked for, compiled.
+/// The selected identifier rules, compiled.
 ///
-/// To be cloned for each worker: threads that share one take turns at its scratch memory.
+/// Clone this for each worker, because threads that share one take turns at its scratch memory.
 #[derive(Clone, Debug)]
 pub struct AccountRules {
     rules: Vec<CompiledRule>,
     literals: Literals,
-    /// Tells the scratch of these rules from that of others. Clones share it.
+    /// Distinguishes the scratch memory of these rules from that of others. Clones share it.
     generation: u64,
 }
 
-/// Memory of [`AccountRules::find`], kept from line to line. Fits any rules; changing them costs one
-/// allocation.
+/// Memory of [`AccountRules::find`], kept between lines. Fits any rules; changing them costs one allocation.
 #[derive(Debug, Default)]
 pub struct AccountScratch {
     generation: u64,
-    /// One bit per rule: its pattern is to be run.
+    /// One bit per rule, set if its pattern has to be run.
     due: Vec<u64>,
-    /// One per rule.
+    /// One entry per rule.
     locations: Vec<CaptureLocations>,
 }
 
 impl AccountRules {
-    /// Compiles those of `rules` that find a kind named in `also`; other kinds' groups are ignored.
-    /// Kinds that are new are added to `kinds`, in the order of the rules, asked for or not, so that a kind's index does not depend on `also`.
+    /// Compiles those of `rules` that find a kind named in `also`, ignoring the groups of other kinds.
+    ///
+    /// New kinds are added to `kinds` in the order of the rules, whether in `also` or not, so that the index
+    /// of a kind does not depend on `also`.
     ///
     /// # Errors
-    /// If a pattern does not compile (the loader of rule files has checked that it does), or there
-    /// are too many kinds.
+    /// If a pattern does not compile (the loader of rule files has checked that it does), or there are too
+    /// many kinds.
     pub fn compile(
         rules: &[IdentifierRule],
         kinds: &mut Kinds,
@@ -62,18 +63,18 @@ impl AccountRules {
         Ok(Self { rules: compiled, literals, generation: NEXT_GENERATION.fetch_add(1, Ordering::Relaxed) })
     }
 
-    /// Whether there is nothing to look for.
+    /// Returns whether there are no rules.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
-    /// Calls `emit` for each finding in `line`: the index of its rule in the slice that was
-    /// compiled, its kind, and its span, which is not empty and lies inside the line.
+    /// Calls `emit` for each finding in `line`: the index of its rule in the slice that was compiled, its
+    /// kind, and its span, which is not empty and lies inside the line.
     ///
-    /// Findings come rule by rule; those of different rules may overlap, partly too, and every byte
-    /// of each is to be replaced. None crosses a place where a tag is or may go: not the end of a
-    /// JSON string, nor either end of STRUCTURED-DATA, nor the start of a tag at the line's end.
+    /// Findings come rule by rule. Those of different rules may overlap, even partly, and every byte of each
+    /// has to be replaced. None crosses a place where a tag is or may go: the end of a JSON string, either
+    /// end of STRUCTURED-DATA, or the start of a tag at the end of the line.
     pub fn find(
         &self,
         line: &[u8],
@@ -113,19 +114,19 @@ impl AccountScratch {
     }
 }
 
-/// What a rule becomes.
+/// A compiled rule.
 #[derive(Clone, Debug)]
 struct CompiledRule {
     /// Its index among all rules, compiled or not.
     index: usize,
     regex: Regex,
-    /// Capture groups of the kinds asked for.
+    /// Capture groups of the selected kinds.
     groups: Vec<(usize, Kind)>,
     programs: Vec<Program>,
     formats: Vec<Format>,
 }
 
-/// A program in a rule's scope.
+/// A program in the scope of a rule.
 #[derive(Clone, Debug)]
 enum Program {
     Named(Vec<u8>),
@@ -133,7 +134,7 @@ enum Program {
 }
 
 impl CompiledRule {
-    /// `None` if no group is of a kind in `also`.
+    /// Compiles a rule. Returns `None` if no group is of a kind in `also`.
     fn new(
         index: usize,
         rule: &IdentifierRule,
@@ -148,7 +149,7 @@ impl CompiledRule {
         if !rule.kinds.iter().any(|kind| also.contains(kind)) {
             return Ok(None);
         }
-        // As the loader of rule files compiles it, to check it: on bytes, `.` being any byte.
+        // The same settings as the check in the loader of rule files: on bytes, with `.` matching any byte.
         let regex = RegexBuilder::new(&rule.pattern)
             .unicode(false)
             .dot_matches_new_line(true)
@@ -165,8 +166,8 @@ impl CompiledRule {
         Ok(Some(Self { index, regex, groups, programs, formats: rule.formats.clone() }))
     }
 
-    /// Whether a line of this program and record is in the rule's scope. A line that names no
-    /// program is in every program's scope: a leak is worse than a false positive.
+    /// Returns whether a line of this program and record is in the scope of the rule. A line that names no
+    /// program is in the scope of every program, because a leak is worse than a false positive.
     fn reads(&self, program: Option<&[u8]>, record: &Record) -> bool {
         let program_fits = self.programs.is_empty()
             || program.is_none_or(|name| self.programs.iter().any(|program| program.is(name)));
@@ -201,16 +202,16 @@ impl CompiledRule {
                     }
                 });
             }
-            // What follows the last group may introduce the next match; not much of it, or a line of
-            // many matches would be read many times over.
+            // Text after the last group may introduce the next match; but only a little, or a line of many
+            // matches would be read many times.
             let context = last_end.filter(|end| whole.end() - end <= MAX_REREAD_BYTES);
             let next = context.unwrap_or(whole.end());
             from = if next > from { next } else { from + 1 };
         }
     }
 
-    /// Emits all that is left of a line which is too costly to search: a leak is worse. In JSON, the
-    /// content of every string that is left.
+    /// Emits the whole rest of a line that is too costly to search, because a leak is worse. In JSON, emits
+    /// the content of every remaining string.
     fn take_the_rest(
         &self,
         line: &[u8],
@@ -235,32 +236,34 @@ impl CompiledRule {
     }
 }
 
-/// How many bytes a rule may search in one line, each search counted up to the line's end. A search
-/// is linear, but a pattern that reads far beyond its matches, on a line that makes many of them, is
-/// not; the line would hold up all others. Reached by 4096 findings of one rule in a line of 1 MiB.
+/// Most bytes that a rule may search in one line, where each search counts up to the end of the line.
+///
+/// A single search is linear, but a pattern that reads far beyond its matches is not, on a line with many of
+/// them, and the line would hold up all others. 4096 findings of one rule in a line of 1 MiB reach this
+/// limit.
 const MAX_SEARCHED_BYTES: u64 = 1 << 31;
 
-/// How much of what a pattern matches right of its last group is offered to the next match.
+/// Most bytes of a match after its last group that are offered to the next match.
 const MAX_REREAD_BYTES: usize = 64;
 
-/// Words that stand where no account or host is known, and say nothing about a person. An address in
-/// place of a host name is left to the detector of addresses: it is to have the address's token, or
-/// to stay if the operator keeps its network.
+/// Returns whether `text` is a word for an unknown account or host, which says nothing about a person. An
+/// address in place of a host name is left to the address parsers: it must get the token of the address, or
+/// stay if the operator keeps its network.
 fn is_placeholder(kind: Kind, text: &[u8]) -> bool {
     let word = matches!(kind, Kind::USR | Kind::HOST) && matches!(text, b"-" | b"unknown" | b"(unknown)");
     word || kind == Kind::HOST && is_address(text)
 }
 
-/// As RFC 5321, section 4.1.3 writes address literals too: `[203.0.113.9]`, `[IPv6:2001:db8::9]`.
+/// Returns whether `text` is an address, or an address literal (RFC 5321, section 4.1.3): `[203.0.113.9]`,
+/// `[IPv6:2001:db8::9]`.
 fn is_address(text: &[u8]) -> bool {
     let literal = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]")).unwrap_or(text);
     let address = literal.strip_prefix(b"IPv6:").unwrap_or(literal);
     std::str::from_utf8(address).is_ok_and(|address| address.parse::<IpAddr>().is_ok())
 }
 
-/// Cuts `start..end` so that no piece crosses a place where a tag is, or may go. In JSON an
-/// identifier ends with the string that it stands in; around STRUCTURED-DATA, and before a tag at the
-/// line's end, it is cut in two.
+/// Cuts `start..end` so that no piece crosses a place where a tag is or may go. In JSON an identifier ends
+/// with its string; around STRUCTURED-DATA, and before a tag at the end of the line, it is cut in two.
 fn for_each_piece(
     line: &[u8],
     record: &Record,
@@ -287,8 +290,8 @@ fn for_each_piece(
     }
 }
 
-/// Where ` expires=2027-11-24 class=connection` (and ` clock=received`) begins at the end of `line`;
-/// its length if it does not.
+/// Returns the start of ` expires=2027-11-24 class=connection` (and ` clock=received`) at the end of `line`;
+/// the length of the line if there is none.
 fn tag_start(line: &[u8]) -> usize {
     let whole = line.len();
     let line = line.strip_suffix(b" clock=received").unwrap_or(line);
@@ -302,16 +305,17 @@ fn tag_start(line: &[u8]) -> usize {
 /// Length of the longest class name.
 const MAX_CLASS_BYTES: usize = 64;
 
-/// Length of a date, longer than the word `contract`.
+/// Length of a date, which is longer than the word `contract`.
 const MAX_EXPIRES_BYTES: usize = 10;
 
-/// Also of an object that was cut, which is not JSON to the parser: its strings end in the same way.
+/// Returns whether the line consists of JSON strings. That includes a truncated object, which is not JSON to
+/// the parser, but whose strings end in the same way.
 fn has_json_strings(line: &[u8], record: &Record) -> bool {
     record.is(Format::Json) || line.starts_with(b"{\"")
 }
 
-/// Number of bytes before the quotation mark that ends the JSON string which `text` begins in (RFC
-/// 8259, section 7: a quotation mark inside is escaped by a backslash).
+/// Returns the number of bytes before the quotation mark that ends the JSON string in which `text` begins
+/// (RFC 8259, section 7: a quotation mark inside is escaped by a backslash).
 fn json_string_length(text: &[u8]) -> usize {
     let mut escaped = false;
     for (at, &byte) in text.iter().enumerate() {
@@ -347,7 +351,7 @@ fn place(rule: &IdentifierRule) -> String {
     format!("{}:{}", rule.file, rule.line_number)
 }
 
-/// Why rules do not compile.
+/// The reasons why rules do not compile.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompileError {
@@ -356,15 +360,15 @@ pub enum CompileError {
     Pattern {
         /// File and line of the rule.
         place: String,
-        /// What is wrong with it.
+        /// The error in the pattern.
         source: Box<regex::Error>,
     },
-    /// A kind's name is malformed, or there are 255 kinds already.
+    /// The name of a kind is malformed, or there are 255 kinds already.
     #[error("{place}: no room for kind {kind}")]
     Kind {
         /// File and line of the rule.
         place: String,
-        /// The kind.
+        /// The name of the kind.
         kind: String,
     },
 }
@@ -382,7 +386,7 @@ impl From<&CompileError> for Diagnostic {
     }
 }
 
-/// The codes of this area.
+/// All error codes of this module.
 pub const CODES: &[&Code] = &[&COMPILE];
 
 static COMPILE: Code = Code {
@@ -575,7 +579,7 @@ mod tests {
     fn context_right_of_a_finding_may_introduce_the_next() {
         let rules = [rule("a", &["usr"], &["x"], "(?:^|,)(?P<usr>x+)(?:,|$)")];
         assert_eq!(texts(&rules, b"x,xx,xxx", &Record::raw(b"")), [&b"x"[..], b"xx", b"xxx"]);
-        // Not much of it: the line would be read again for every match.
+        // Only a little, or the line would be read again for every match.
         let rules = [rule("a", &["usr"], &["x"], "(?P<usr>x).*")];
         assert_eq!(texts(&rules, &[b'x'; 50], &Record::raw(b"")).len(), 50);
         assert_eq!(texts(&rules, &[b'x'; 100], &Record::raw(b"")).len(), 1);
@@ -633,7 +637,7 @@ mod tests {
         assert!(refused(rule("a", &["NOTAKIND"], &["u"], "(?P<NOTAKIND>.)")).contains("NOTAKIND"));
     }
 
-    /// What lines of the property below are made of.
+    /// The parts of the lines of the property test below.
     const PIECES: &[&[u8]] = &[
         b"u=",
         b" from ",

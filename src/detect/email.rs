@@ -1,9 +1,9 @@
-//! E-mail addresses: RFC 5321 mailboxes as logs write them, RFC 6531 (UTF-8) included.
+//! E-mail addresses: RFC 5321 mailboxes as logs write them, including RFC 6531 (UTF-8).
 //!
-//! The grammar allows nearly any character in a local part; logs put addresses behind `=`, `/`, `?`
-//! and `'`. So an unquoted local part is read with the characters that real ones hold, and the rest of
-//! the grammar only where the address stands in angle brackets or is one of the known wrappers that
-//! nest an address in a local part: SRS, BATV and VERP.
+//! The grammar allows nearly any character in a local part, while logs put addresses after `=`, `/`, `?` and
+//! `'`. So an unquoted local part may contain only the characters found in real ones. The rest of the grammar
+//! applies only in angle brackets, and in the known wrappers that nest an address in a local part: SRS, BATV
+//! and VERP.
 
 use super::canonical;
 use super::escape;
@@ -12,10 +12,11 @@ use super::host_name;
 use crate::scan::Line;
 use wide::u8x16;
 
-/// Longest quoted local part that is looked for, in bytes: RFC 5321, 4.5.3.1.1 allows 64.
+/// Longest quoted local part that is recognised, in bytes; RFC 5321, 4.5.3.1.1 allows 64.
 const MOST_QUOTED_BYTES: usize = 128;
 
-/// Looks at an `AT` candidate: `at` is the offset of the `@`, the first of several in a row. Nothing before `floor` is read.
+/// Examines an `AT` candidate: `at` is the offset of the `@`, the first of several in a row. Reads nothing
+/// before `floor`.
 pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
     // `jean@@example.fr`: people mistype addresses, and mail servers log what they refuse.
     let domain = at + text[at..].iter().take_while(|&&byte| byte == b'@').count();
@@ -23,7 +24,8 @@ pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
         Some(b'[') => literal_end(text, domain)?,
         _ => domain_end(text, domain)?,
     };
-    // `a@b.fra@b.fr`: what could be the local part went into the address before, its domain must go too.
+    // `a@b.fra@b.fr`: the previous address took the possible local part, but this domain must be replaced
+    // too.
     let start = if at == floor && at > 0 { at } else { local_start(text, at, floor)? };
     let start = start + string_prefix(text, start, at, end);
     if is_of_ssh(&text[domain..end]) && names_algorithm(&text[start..at]) {
@@ -32,13 +34,14 @@ pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
     Some(Hit::new(start, end, Canon::Email { at }, Rule::Email))
 }
 
-/// Whether names of algorithms end in this domain (RFC 4251, 6).
+/// Returns whether names of algorithms end in this domain (RFC 4251, 6).
 #[inline]
 fn is_of_ssh(domain: &[u8]) -> bool {
     matches!(domain, b"openssh.com" | b"libssh.org" | b"lysator.liu.se")
 }
 
-/// Whether a local part is what stands before such a domain: `curve25519-sha256`, `aes256-gcm`.
+/// Returns whether the local part is an algorithm that occurs before such a domain: `curve25519-sha256`,
+/// `aes256-gcm`.
 fn names_algorithm(local: &[u8]) -> bool {
     const STARTS: [&[u8]; 15] = [
         b"aes128-",
@@ -60,16 +63,16 @@ fn names_algorithm(local: &[u8]) -> bool {
     local == b"zlib" || STARTS.iter().any(|start| local.starts_with(start))
 }
 
-/// An address of ASCII letters, digits, dots and dashes with nothing around it that could belong to it.
+/// An address of ASCII letters, digits, dots and dashes, with nothing around it that could belong to it.
 pub(crate) struct Plain {
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
 
-/// The address around the `@` at `at`, if it is as plain as nearly all are. `None` means nothing but that
-/// [`find`] has to look. Nothing before `floor` is read.
+/// Returns the address around the `@` at `at` if it is plain, as nearly all are. `None` only means that
+/// [`find`] has to decide. Reads nothing before `floor`.
 ///
-/// Where it ends on both sides is read from the marks of the scan, whose names hold a `/` more than addresses do.
+/// Both ends come from the marks of the scan, in which a name may contain a `/`, unlike an address.
 #[inline]
 pub(crate) fn plain(line: &Line<'_>, at: usize, floor: usize) -> Option<Plain> {
     let text = line.bytes;
@@ -93,17 +96,18 @@ pub(crate) fn plain(line: &Line<'_>, at: usize, floor: usize) -> Option<Plain> {
     fits.then_some(Plain { start, end })
 }
 
-/// Bytes on either side of the `@` of an address that is read as a plain one.
+/// Most bytes on either side of the `@` of a plain address.
 const HALF_BYTES: usize = 32;
 
-/// Whether a slash stands in so many bytes before and behind the one at `at`, at most [`HALF_BYTES`] each; also
-/// if it stands so near the edge of the block that this is not to be seen at once.
+/// Returns whether a slash is among the `before` bytes before `at` or the `behind` bytes after it, at most
+/// [`HALF_BYTES`] each. Also returns `true` so near the edge of the block that this cannot be checked at
+/// once.
 #[inline]
 fn holds_slash(line: &Line<'_>, at: usize, before: usize, behind: usize) -> bool {
     let window = (line.start as usize + at).checked_sub(HALF_BYTES).and_then(|start| line.block.get(start..));
     let Some(window) = window.and_then(<[u8]>::first_chunk::<{ 2 * HALF_BYTES + 1 }>) else { return true };
     let mut slashes = 0_u64;
-    // The byte in the middle is none of them.
+    // The byte in the middle, the `@`, is left out.
     for (index, start) in [0, 16, 33, 49].into_iter().enumerate() {
         let bytes = window[start..].first_chunk().map_or(u8x16::ZERO, |bytes| u8x16::new(*bytes));
         slashes |= u64::from(bytes.simd_eq(u8x16::splat(b'/')).to_bitmask()) << (16 * index);
@@ -111,8 +115,8 @@ fn holds_slash(line: &Line<'_>, at: usize, before: usize, behind: usize) -> bool
     (slashes & u64::MAX >> (HALF_BYTES - behind)) >> (HALF_BYTES - before) != 0
 }
 
-/// What ends an address on either side, and is no sign of one of the notations that nest an address, quote
-/// it or escape it.
+/// Bytes that end an address on either side and do not belong to a notation that nests, quotes or escapes an
+/// address.
 static ENDS: [bool; 256] = {
     let mut ends = [false; 256];
     let mut byte = 0;
@@ -123,8 +127,8 @@ static ENDS: [bool; 256] = {
     ends
 };
 
-/// One past the bracket of an address literal, `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321, 4.1.3), that starts at
-/// `start`. With a port behind it, it is the address of a machine.
+/// Returns one past the bracket of an address literal, `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321,
+/// 4.1.3), that starts at `start`. If a port follows, the literal is the address of a machine instead.
 fn literal_end(text: &[u8], start: usize) -> Option<usize> {
     const LONGEST: usize = "IPv6:0000:0000:0000:0000:0000:ffff:255.255.255.255]".len();
     let window = &text[start + 1..text.len().min(start + 1 + LONGEST)];
@@ -134,7 +138,7 @@ fn literal_end(text: &[u8], start: usize) -> Option<usize> {
     (!port && canonical::literal(&window[..length]).is_some()).then_some(end)
 }
 
-/// One past the last byte of the domain that starts at `start`: at least two labels, the last of
+/// Returns one past the last byte of the domain that starts at `start`: at least two labels, the last of
 /// which can be a top-level domain.
 fn domain_end(text: &[u8], start: usize) -> Option<usize> {
     let mut end = start;
@@ -155,29 +159,31 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
         let last = &domain[dot + 1..];
         let letters = last.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
         if last.get(letters).is_some_and(|byte| *byte >= 0x80) && is_well_known(&last[..letters]) {
-            // What stands behind is of the sentence, be it a quotation mark of some eight-bit character set.
+            // The rest belongs to the sentence, even if it is a quotation mark of some eight-bit character
+            // set.
             return Some(start + dot + 1 + letters);
         }
         if is_top_level(last) {
             if !host_name::is_no_domain(last) && (!extension || is_well_known(last)) {
                 return Some(end);
             }
-            // `jean@example.fr.tar.gz`: what is left has to end like an address beyond doubt (`app@2.min.js`).
+            // `jean@example.fr.tar.gz`: the rest has to end like an address beyond doubt (`app@2.min.js`).
             extension = true;
         } else if let Some(letters) = glued_top_level(&domain[..dot], last, cut_labels, extension) {
             return Some(start + dot + 1 + letters);
         }
-        // `jean@example.fr.1`: what follows the domain is cut off label by label.
+        // `jean@example.fr.1`: text after the domain is cut off label by label.
         end = start + dot;
         cut_labels += 1;
     }
 }
 
-/// Length of the top-level domain that `last` starts with when something is glued to it:
-/// `jean@example.fr198.51.100.7`, after the three labels of the address are cut off, and
-/// `jean@example.org2001:db8::1`, `jean@example.fr-2001:db8::1`, when that domain is a well-known one and
-/// the label before it is a word; `jean@example.paris_old`, whichever it is, for none has a `_`. Behind an `extension`,
-/// as in `app@v2.min_x.js`, it has to be a well-known one.
+/// Returns the length of the top-level domain at the start of `last` if something is glued to it.
+///
+/// That is so in `jean@example.fr198.51.100.7`, after the three labels of the address are cut off. It is so
+/// in `jean@example.org2001:db8::1` and `jean@example.fr-2001:db8::1`, if the domain is a well-known one and
+/// the label before it is a word. And it is so in `jean@example.paris_old` for any top-level domain, because
+/// none contains a `_`; after an `extension`, as in `app@v2.min_x.js`, it has to be a well-known one.
 fn glued_top_level(before: &[u8], last: &[u8], cut_labels: usize, extension: bool) -> Option<usize> {
     let letters = last.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
     let (top_level, glued) = last.split_at(letters);
@@ -188,7 +194,7 @@ fn glued_top_level(before: &[u8], last: &[u8], cut_labels: usize, extension: boo
     (address || ends).then_some(letters)
 }
 
-/// Whether an address may go on with `byte` behind its `@`: with no other one, [`find`] finds nothing.
+/// Returns whether an address may continue with `byte` after its `@`. If not, [`find`] finds nothing.
 #[inline]
 pub(crate) fn goes_on(byte: u8) -> bool {
     static BEGINS: [bool; 256] = {
@@ -205,12 +211,12 @@ pub(crate) fn goes_on(byte: u8) -> bool {
     BEGINS[usize::from(byte)]
 }
 
-/// Length of the letter, digit, `-`, `_` or `.` that `text` starts with, or of letters in octal.
+/// Returns the length of the letter, digit, `-`, `_` or `.` at the start of `text`, or of letters in octal.
 fn name_char(text: &[u8]) -> Option<usize> {
     match text.first()? {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => Some(1),
         0x80.. => letter_length(text),
-        // A letter of two bytes or more in octal, `b\303\274cher.example`.
+        // A letter of two or more bytes in octal, `b\303\274cher.example`.
         b'\\' => {
             let octal = |escape: &&[u8]| matches!(escape, [b'\\', b'2' | b'3', b'0'..=b'7', b'0'..=b'7']);
             let escapes = text.chunks_exact(4).take_while(octal).count();
@@ -220,8 +226,8 @@ fn name_char(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Length of the non-ASCII letter that `text` starts with. A byte that is no UTF-8 counts as a letter
-/// of some eight-bit character set: in doubt it belongs to the name.
+/// Returns the length of the non-ASCII letter at the start of `text`. A byte that is not UTF-8 counts as a
+/// letter of some eight-bit character set: in doubt it belongs to the name.
 fn letter_length(text: &[u8]) -> Option<usize> {
     let head = &text[..text.len().min(4)];
     let valid = match std::str::from_utf8(head) {
@@ -235,7 +241,7 @@ fn letter_length(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Length of the non-ASCII letter that `text` ends in.
+/// Returns the length of the non-ASCII letter at the end of `text`.
 fn letter_length_before(text: &[u8]) -> Option<usize> {
     for length in 2..=4.min(text.len()) {
         let tail = &text[text.len() - length..];
@@ -247,8 +253,8 @@ fn letter_length_before(text: &[u8]) -> Option<usize> {
     Some(1)
 }
 
-/// Length of the signs that `text` ends in, if they stand behind a word: `j<emoji>an@`. Before a word they are a bullet of
-/// the sentence, or a byte order mark.
+/// Returns the length of the signs at the end of `text` if they follow a word: `j<emoji>an@`. Before a word
+/// they are a bullet of the sentence, or a byte order mark.
 fn signs_length_before(text: &[u8]) -> Option<usize> {
     let mut start = text.len();
     while let Some(sign) = last_char(&text[..start]).filter(|sign| is_sign(*sign)) {
@@ -262,15 +268,15 @@ fn signs_length_before(text: &[u8]) -> Option<usize> {
     (behind_word && start < text.len()).then(|| text.len() - start)
 }
 
-/// The character that `text` ends in, if that is UTF-8.
+/// Returns the last character of `text`, if it is UTF-8.
 fn last_char(text: &[u8]) -> Option<char> {
     let tail = &text[text.len().saturating_sub(4)..];
     tail.utf8_chunks().last().filter(|chunk| chunk.invalid().is_empty())?.valid().chars().next_back()
 }
 
-/// Characters that are no letters and yet stand in names: pictures and their modifiers, currencies, the apostrophe of
-/// typographers, what nobody sees (joiners, soft hyphens, directions), and what stands for bytes that were no text.
-/// Punctuation, arrows and the lines of drawings divide words.
+/// Returns whether a character is not a letter and yet occurs in names: pictures and their modifiers,
+/// currencies, the typographic apostrophe, invisible characters (joiners, soft hyphens, directions), and
+/// replacements for bytes that were not text. Punctuation, arrows and box drawings separate words.
 fn is_sign(letter: char) -> bool {
     matches!(letter,
         '\u{a2}'..='\u{a5}' | '\u{a8}' | '\u{a9}' | '\u{ad}'..='\u{b0}' | '\u{b4}' | '\u{b7}' | '\u{b8}'
@@ -280,8 +286,9 @@ fn is_sign(letter: char) -> bool {
         | '\u{1f000}'..='\u{1faff}' | '\u{e0000}'..='\u{e01ef}')
 }
 
-/// Combining marks: those of decomposed (NFD) text, and of scripts from India to Laos, whose signs are no letters to
-/// Unicode where they only silence or change a vowel. Their full stops, currencies and marks of sections are none.
+/// Returns whether a character is a combining mark: one of decomposed (NFD) text, or of the scripts from
+/// India to Laos, whose signs Unicode does not class as letters if they only silence or change a vowel. The
+/// full stops, currencies and section marks of these scripts are not marks.
 fn is_mark(letter: char) -> bool {
     match letter {
         '\u{300}'..='\u{36f}' => true,
@@ -292,13 +299,13 @@ fn is_mark(letter: char) -> bool {
     }
 }
 
-/// A label that can be a top-level domain: letters (ASCII or not), or an A-label.
+/// Returns whether a label can be a top-level domain: letters (ASCII or not), or an A-label.
 fn is_top_level(label: &[u8]) -> bool {
     let punycode = label.len() > 4 && label[..4].eq_ignore_ascii_case(b"xn--");
     punycode || (label.len() >= 2 && label.iter().all(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80))
 }
 
-/// The first byte of the local part that ends before the `@` at `at`.
+/// Returns the first byte of the local part that ends before the `@` at `at`.
 fn local_start(text: &[u8], at: usize, floor: usize) -> Option<usize> {
     if at > floor && text[at - 1] == b'"' {
         return quoted_start(text, at - 1, floor).map(|start| words_start(text, start, floor));
@@ -315,7 +322,8 @@ fn local_start(text: &[u8], at: usize, floor: usize) -> Option<usize> {
     (start < at).then(|| if quoted { words_start(text, start, floor) } else { start })
 }
 
-/// The first byte of the words that dots join to the one at `start`, quoted or not: `"jean"."dupont"@` (RFC 5322, 4.4).
+/// Returns the first byte of the words, quoted or not, that dots join to the one at `start`:
+/// `"jean"."dupont"@` (RFC 5322, 4.4).
 fn words_start(text: &[u8], mut start: usize, floor: usize) -> usize {
     while start > floor + 1 && text[start - 1] == b'.' {
         let end = start - 1;
@@ -338,7 +346,7 @@ fn plain_start(text: &[u8], at: usize, floor: usize) -> usize {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'+' | b'-' => 1,
             // rsyslog's escape of a control byte, `line#012jean@example.org`.
             b'#' if matches!(text[start..at], [b'0', b'0'..=b'3', b'0'..=b'7', _, ..]) => break,
-            // Behind a word only: `o'brien`, `user%relay.example`, `jean#EXT#@example.net`.
+            // Only after a word: `o'brien`, `user%relay.example`, `jean#EXT#@example.net`.
             b'\'' | b'*' | b'~' | b'^' | b'!' | b'$' | b'#' if is_word_end(text, start - 1, floor) => 1,
             b'%' if start < at && !is_percent_escape(text, start - 1) => 1,
             b'?' if stands_for_letters(text, start - 1, at, floor) => 1,
@@ -352,7 +360,7 @@ fn plain_start(text: &[u8], at: usize, floor: usize) -> usize {
             }
             _ => break,
         };
-        // `%2Cjean@`: the escape's own digits are no part of the local part.
+        // `%2Cjean@`: the digits of an escape do not belong to the local part.
         if length == 1 && start > floor + 2 && text[start - 3] == b'%' && is_percent_escape(text, start - 3) {
             break;
         }
@@ -365,8 +373,9 @@ fn is_word_end(text: &[u8], position: usize, floor: usize) -> bool {
     position > floor && text[position - 1].is_ascii_alphanumeric()
 }
 
-/// Whether the `?` at `position` is one of a few right before the `@` and behind a word, `jos??@`: mail servers write so
-/// what is not ASCII. An empty local part behind a query there is none.
+/// Returns whether the `?` at `position` is one of a few right before the `@` and after a word, `jos??@`, as
+/// mail servers write characters that are not ASCII. A `?` with an empty local part after it begins a query
+/// instead.
 fn stands_for_letters(text: &[u8], position: usize, at: usize, floor: usize) -> bool {
     const MOST: usize = 16;
     let questions = |bytes: &[u8]| bytes.iter().rev().take(MOST).take_while(|byte| **byte == b'?').count();
@@ -375,16 +384,16 @@ fn stands_for_letters(text: &[u8], position: usize, at: usize, floor: usize) -> 
     behind < MOST && questions(&text[position..at]) == behind && is_word_end(text, word, floor)
 }
 
-/// Whether the backslash at `position` begins one of the octal escapes that spell a letter beyond ASCII, `\303\251`: two
-/// at least, for `DOMAIN\251` is no escape.
+/// Returns whether the backslash at `position` begins one of the octal escapes that spell a letter beyond
+/// ASCII, `\303\251`. There must be at least two, because `DOMAIN\251` is not an escape.
 fn is_octal_letter(text: &[u8], position: usize, floor: usize) -> bool {
     let escape =
         |at: usize| matches!(text.get(at..at + 4), Some([b'\\', b'2' | b'3', b'0'..=b'7', b'0'..=b'7']));
     escape(position) && (escape(position + 4) || position >= floor + 4 && escape(position - 4))
 }
 
-/// Length of what makes a string of what follows in a program, the `u'` of `u'jean@example.org'`, when the local part
-/// starts with it and the quote is closed behind the address.
+/// Returns the length of a string prefix of a programming language, such as the `u'` of
+/// `u'jean@example.org'`, if the local part starts with it and the quote is closed after the address.
 fn string_prefix(text: &[u8], start: usize, at: usize, end: usize) -> usize {
     let letters = text[start..at].iter().take(2).take_while(|byte| b"bBeEfFnNrRuU".contains(byte)).count();
     let quoted = text[start + letters..].starts_with(b"'") && text.get(end) == Some(&b'\'');
@@ -396,7 +405,7 @@ fn is_percent_escape(text: &[u8], percent: usize) -> bool {
     matches!(text.get(percent + 1..percent + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
 }
 
-/// `"john doe"@`: the offset of the opening quote, or of the backslash before it in JSON.
+/// Finds the start of `"john doe"@`: the offset of the opening quote, or of the backslash before it in JSON.
 fn quoted_start(text: &[u8], closing: usize, floor: usize) -> Option<usize> {
     let escaped = closing > floor && text[closing - 1] == b'\\';
     let content_end = if escaped { closing - 1 } else { closing };
@@ -414,19 +423,20 @@ fn quoted_start(text: &[u8], closing: usize, floor: usize) -> Option<usize> {
         }
         other = Some(position);
     }
-    // `DOMAIN\"jean d"@`: the backslash is no part of an escape.
+    // `DOMAIN\"jean d"@`: the backslash does not belong to an escape.
     other.filter(|quote| !escaped && is_quoted_local(&text[quote + 1..content_end]))
 }
 
-/// Whether `content` between two quotes is the local part of an address, and not what divides two strings: in
-/// `{"a":"b","@timestamp":1}` and `"GET /" "@jean"` the quote before the `@` is the first of its string.
+/// Returns whether `content` between two quotes is the local part of an address, and not the text between two
+/// strings: in `{"a":"b","@timestamp":1}` and `"GET /" "@jean"` the quote before the `@` is the first of its
+/// string.
 fn is_quoted_local(content: &[u8]) -> bool {
     let divides = |byte: &u8| matches!(byte, b' ' | b',' | b':' | b';' | b'=' | b'}' | b']' | b')');
     content.first().is_some_and(|byte| !divides(byte)) && content.last().is_some_and(|byte| !divides(byte))
 }
 
-/// Length of what belongs to an escape and not to the local part behind it: the letter of `\njean@`, the digits of
-/// `#012jean@`, the number of `\ud83djean@`.
+/// Returns the length of what belongs to an escape and not to the local part after it: the letter of
+/// `\njean@`, the digits of `#012jean@`, the number of `\ud83djean@`.
 fn escape_letter(text: &[u8], start: usize, at: usize) -> usize {
     let (before, local) = (&text[..start], &text[start..at]);
     let octal = escape::octal_digits(before, local);
@@ -441,7 +451,7 @@ fn escape_letter(text: &[u8], start: usize, at: usize) -> usize {
     }
 }
 
-/// Length of the rest of a terminal colour sequence, `31m` of `ESC[31m`, when the local part starts
+/// Returns the length of the rest of a terminal colour sequence, `31m` of `ESC[31m`, if the local part starts
 /// with one.
 fn terminal_colour(text: &[u8], start: usize, at: usize) -> usize {
     let Some(b'[' | b';') = start.checked_sub(1).map(|before| text[before]) else { return 0 };
@@ -453,8 +463,8 @@ fn terminal_colour(text: &[u8], start: usize, at: usize) -> usize {
     if escape && ends { digits + 1 } else { 0 }
 }
 
-/// The start of the wrapper when `text[start..at]` is only the end of a local part that nests another
-/// address: `SRS0=hash=tt=example.org=user@`, `prvs=tag=user@`, `bounce+user=example.org@`; or any local
+/// Returns the start of the wrapper if `text[start..at]` is only the end of a local part that nests another
+/// address: `SRS0=hash=tt=example.org=user@`, `prvs=tag=user@`, `bounce+user=example.org@`; or of any local
 /// part in angle brackets.
 fn wrapper_start(text: &[u8], start: usize, at: usize, floor: usize) -> Option<usize> {
     let joint = start.checked_sub(1).filter(|&joint| joint >= floor)?;
@@ -473,13 +483,13 @@ fn wrapper_start(text: &[u8], start: usize, at: usize, floor: usize) -> Option<u
     if bracketed && !text[open..at].starts_with(b"/") {
         return Some(open);
     }
-    // Outside brackets only in the known wrappers.
+    // Outside brackets, only the known wrappers are recognised.
     let narrow = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80 || b"._+-=".contains(byte);
     let length = window.iter().rev().take_while(|byte| narrow(byte)).count();
     let open = joint - length;
     let before = &text[open..joint];
     if text[joint] == b'/' {
-        // `prvs=user/tag@`: how BATV was drafted first.
+        // `prvs=user/tag@`: the first draft of BATV.
         return find_ignoring_case(before, &[b"prvs="]).map(|prvs| open + prvs);
     }
     if text[joint] != b'=' {
@@ -494,8 +504,8 @@ fn wrapper_start(text: &[u8], start: usize, at: usize, floor: usize) -> Option<u
     verp_start(before, &text[start..at], query).map(|start| open + start)
 }
 
-/// Where the local part of `<jean\ d@example.org>` begins in what stands before its last blank: RFC 821, 4.1.2 spelt
-/// blanks so, without quotes.
+/// Returns the start of the local part of `<jean\ d@example.org>`, given the text before its last space: RFC
+/// 821, 4.1.2 spelt spaces so, without quotes.
 fn blanks_start(before: &[u8]) -> Option<usize> {
     if !before.ends_with(b"\\") {
         return None;
@@ -507,8 +517,9 @@ fn blanks_start(before: &[u8]) -> Option<usize> {
     (escaped && !local.iter().any(|byte| b"@>\"".contains(byte))).then_some(start)
 }
 
-/// Where a VERP wrapper begins in what stands before its last `=`, `bounce+user`, if `nested` behind that is a domain. The
-/// key of a pair before it, `from=`, is no part of it, the half of another wrapper is: `list+caf_=user=example.org@`.
+/// Returns the start of a VERP wrapper in the text before its last `=`, `bounce+user`, if `nested` after that
+/// is a domain. The key of a pair before it, `from=`, does not belong to it, but half of another wrapper
+/// does: `list+caf_=user=example.org@`.
 fn verp_start(before: &[u8], nested: &[u8], query: bool) -> Option<usize> {
     let mut end = before.len();
     loop {
@@ -523,18 +534,18 @@ fn verp_start(before: &[u8], nested: &[u8], query: bool) -> Option<usize> {
     }
 }
 
-/// Whether the right half of a VERP joint can be a domain: a dot, and such a top-level domain behind it.
+/// Returns whether the right half of a VERP joint can be a domain: a dot followed by a top-level domain.
 fn is_nested_domain(text: &[u8], is_top_level: fn(&[u8]) -> bool) -> bool {
     let dot = text.iter().rposition(|&byte| byte == b'.');
     dot.is_some_and(|dot| dot > 0 && is_top_level(&text[dot + 1..]))
 }
 
-/// Letters that are not the extension of a file.
+/// Returns whether a label can be a top-level domain and is not a file extension.
 fn is_any_top_level(label: &[u8]) -> bool {
     is_top_level(label) && !host_name::is_no_domain(label)
 }
 
-/// Whether `top_level` is a country's, or one of the oldest.
+/// Returns whether `top_level` belongs to a country, or is one of a few common generic ones.
 fn is_well_known(top_level: &[u8]) -> bool {
     let generic: [&[u8]; 12] = [
         b"com", b"net", b"org", b"info", b"biz", b"edu", b"gov", b"example", b"test", b"name", b"shop",
@@ -544,7 +555,7 @@ fn is_well_known(top_level: &[u8]) -> bool {
     country || generic.iter().any(|known| known.eq_ignore_ascii_case(top_level))
 }
 
-/// Offset of the first of `words` in `text`, ASCII case ignored; `text` is short.
+/// Returns the offset of the first of `words` in `text`, which is short, ignoring ASCII case.
 fn find_ignoring_case(text: &[u8], words: &[&[u8]]) -> Option<usize> {
     words
         .iter()
@@ -558,7 +569,7 @@ mod tests {
     use crate::scan::Scan;
     use proptest::prelude::*;
 
-    /// [`plain`] in a line with others around it.
+    /// Calls [`plain`] for a line between other lines.
     fn plain_in(line: &[u8], at: usize, floor: usize) -> Option<Plain> {
         let other = [b'/'; 2 * HALF_BYTES];
         let block = [&other[..], line, &other].join(&b'\n');
@@ -600,7 +611,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-        /// What is plain is what the long way finds.
+        /// The fast path finds what the general parser finds.
         #[test]
         fn plain_is_what_find_says(
             line in "[a-z ]{0,2}[<(\"= ,;%\\[/'][a-z0-9.+_%='-]{0,6}/?[a-z0-9]{0,2}@[a-z0-9.+_/-]{0,6}[.](fr|net|png|a|7x|info|service)?[a-z0-9.@> :=+]{0,4}",

@@ -1,4 +1,4 @@
-//! What stands around an address that is spelt in a host name.
+//! The surroundings of an address that is spelt in a host name.
 
 /// Suffixes of services that resolve `203.0.113.9.suffix` to the very address it spells.
 const FORWARD_SUFFIXES: [&[u8]; 4] = [b"nip.io", b"sslip.io", b"xip.io", b"traefik.me"];
@@ -6,7 +6,7 @@ const FORWARD_SUFFIXES: [&[u8]; 4] = [b"nip.io", b"sslip.io", b"xip.io", b"traef
 /// Words that network operators put before an address in a host name.
 const ADDRESS_PREFIXES: [&[u8]; 43] = [
     b"ip",
-    // Of `ipv4`: digits at the end do not count.
+    // As in `ipv4`: digits at the end do not count.
     b"ipv",
     b"host",
     b"hosted",
@@ -78,56 +78,57 @@ const ACCESS_LABELS: [&[u8]; 26] = [
     b"res",
     b"rev",
     b"vdsl",
-    // A provider of Brazil, whose names have no other label.
+    // A provider in Brazil, whose names have no other label.
     b"virtua",
     b"xdsl",
 ];
 
-/// Whether the text goes on with `.in-addr.arpa`.
+/// Returns whether the text continues with `.in-addr.arpa`.
 pub(crate) fn is_in_addr_arpa(after: &[u8]) -> bool {
     starts_with_ignoring_case(after, b".in-addr.arpa")
 }
 
-/// Whether the text goes on as the name of a rule of response policy does, after a prefix length and the octets, the last one
-/// first: `32.9.113.0.203.rpz-client-ip`.
+/// Returns whether the text continues like the name of a response policy rule, after a prefix length and the
+/// octets, last octet first: `32.9.113.0.203.rpz-client-ip`.
 pub(crate) fn is_rpz_name(after: &[u8]) -> bool {
     [&b".rpz-ip"[..], b".rpz-client-ip", b".rpz-nsip"]
         .iter()
         .any(|trigger| starts_with_ignoring_case(after, trigger))
 }
 
-/// Whether the text goes on with `.ip6.arpa` (or the older `.ip6.int`).
+/// Returns whether the text continues with `.ip6.arpa` (or the older `.ip6.int`).
 pub(crate) fn is_ip6_arpa(after: &[u8]) -> bool {
     starts_with_ignoring_case(after, b".ip6.arpa") || starts_with_ignoring_case(after, b".ip6.int")
 }
 
-/// Whether the text goes on with at least two labels of a domain name: `.dialup.isp.example`.
+/// Returns whether the text continues with at least two labels of a domain name: `.dialup.isp.example`.
 pub(crate) fn continues_domain(after: &[u8]) -> bool {
     let labels = Labels::of(after);
     labels.count >= 2 && labels.ends_in_name()
 }
 
-/// Whether the text goes on with the rest of a label and at least two more: `-static.isp.example`.
+/// Returns whether the text continues with the rest of a label and at least two more: `-static.isp.example`.
 pub(crate) fn continues_label(after: &[u8]) -> bool {
     let in_label = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_');
     let rest = after.iter().take(Labels::MOST_LABEL_BYTES).take_while(in_label).count();
     rest > 0 && continues_domain(&after[rest..])
 }
 
-/// Whether the text goes on with a domain of an access network: `.ipv6.abo.isp.example`, `.dip0.isp.example`.
+/// Returns whether the text continues with a domain of an access network: `.ipv6.abo.isp.example`,
+/// `.dip0.isp.example`.
 pub(crate) fn continues_access_name(after: &[u8]) -> bool {
     let mut labels = after[..Labels::of(after).end].rsplit(|&byte| byte == b'.').skip(1);
     let is_access = |label: &[u8]| ACCESS_LABELS.iter().any(|known| known.eq_ignore_ascii_case(label));
     continues_domain(after) && labels.any(|label| is_access(label) || is_access(label.trim_suffix_digits()))
 }
 
-/// Whether the text goes on with at least one label of a host name: `.isp`, but not `.png`.
+/// Returns whether the text continues with at least one label of a host name: `.isp`, but not `.png`.
 pub(crate) fn continues_name(after: &[u8]) -> bool {
     let labels = Labels::of(after);
     labels.count >= 1 && labels.ends_in_name()
 }
 
-/// Whether the name belongs to a service that spells addresses first octet first.
+/// Returns whether the name belongs to a service that spells addresses with the first octet first.
 pub(crate) fn is_forward_suffix(after: &[u8]) -> bool {
     let name = &after[..Labels::of(after).end];
     FORWARD_SUFFIXES.iter().any(|suffix| {
@@ -137,12 +138,12 @@ pub(crate) fn is_forward_suffix(after: &[u8]) -> bool {
     })
 }
 
-/// Whether `before` ends in a word that announces an address in a host name: `ip-`, `host.`, `dyn`.
+/// Returns whether `before` ends in a word that announces an address in a host name: `ip-`, `host.`, `dyn`.
 pub(crate) fn has_address_prefix(before: &[u8]) -> bool {
     address_prefix(before).is_some()
 }
 
-/// That word.
+/// Returns the word that announces an address at the end of `before`; see [`has_address_prefix`].
 pub(crate) fn address_prefix(before: &[u8]) -> Option<&[u8]> {
     let before = match before {
         [rest @ .., b'-' | b'_' | b'.'] => rest,
@@ -153,7 +154,7 @@ pub(crate) fn address_prefix(before: &[u8]) -> Option<&[u8]> {
     let letters = before.iter().rev().take(12).take_while(|byte| byte.is_ascii_alphabetic()).count();
     let (rest, word) = before.split_at(before.len() - letters);
     let is_prefix = |word: &&[u8]| ADDRESS_PREFIXES.iter().any(|prefix| word.eq_ignore_ascii_case(prefix));
-    // The first letter may end an escape: `\nip-`, `ESC[31mip-`.
+    // The first letter may be the end of an escape: `\nip-`, `ESC[31mip-`.
     let escaped = matches!(
         (rest.last(), word.first()),
         (Some(b'\\'), Some(b'n' | b'r' | b't')) | (Some(b'0'..=b'9' | b'[' | b';'), Some(b'm' | b'K'))
@@ -161,16 +162,16 @@ pub(crate) fn address_prefix(before: &[u8]) -> Option<&[u8]> {
     Some(word).filter(is_prefix).or_else(|| word.get(1..).filter(|_| escaped).filter(is_prefix))
 }
 
-/// Whether the name around the address at `start..end` is one that people give to machines of their own, whose octets
-/// stand in their order: `ip-10-1-2-3.example.net`, `10-1-2-3.default.pod.cluster.local`.
+/// Returns whether the name around the address at `start..end` is of a form that people give to their own
+/// machines, with the octets in their order: `ip-10-1-2-3.example.net`, `10-1-2-3.default.pod.cluster.local`.
 pub(crate) fn is_of_own_network(text: &[u8], start: usize, end: usize) -> bool {
     let announced = address_prefix(&text[..start]).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"ip"));
     let labels = Labels::of(&text[end..]);
     announced || labels.last.eq_ignore_ascii_case(b"local") || labels.last.eq_ignore_ascii_case(b"internal")
 }
 
-/// Whether a last label is a file extension or a systemd unit type (`user@1000.service`). None of them is
-/// a top-level domain.
+/// Returns whether a last label is a file extension or a systemd unit type (`user@1000.service`). None of
+/// them is a top-level domain.
 pub(crate) fn is_no_domain(last_label: &[u8]) -> bool {
     let mut lower = [0; 9];
     let Some(lower) = lower.get_mut(..last_label.len()) else { return false };
@@ -195,7 +196,7 @@ fn starts_with_ignoring_case(text: &[u8], prefix: &[u8]) -> bool {
     text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-/// Labels that follow, each with its dot in front: `.dialup.isp.example`.
+/// The labels that follow, each with its dot in front: `.dialup.isp.example`.
 struct Labels<'a> {
     count: usize,
     last: &'a [u8],
@@ -203,7 +204,7 @@ struct Labels<'a> {
 }
 
 impl<'a> Labels<'a> {
-    /// A name has at most 253 bytes (RFC 1035, 2.3.4): nothing beyond is read.
+    /// A name has at most 253 bytes (RFC 1035, 2.3.4), so nothing beyond is read.
     const MOST_BYTES: usize = 253;
     const MOST_LABEL_BYTES: usize = 63;
 
@@ -226,8 +227,8 @@ impl<'a> Labels<'a> {
         labels
     }
 
-    /// Whether the last label can be a top-level domain: letters only, and no file extension; or an A-label. What is joined
-    /// to it by a dash, as in `isp.example-2026`, is no part of the name.
+    /// Returns whether the last label can be a top-level domain: letters only and not a file extension, or an
+    /// A-label. Text joined to it by a dash, as in `isp.example-2026`, does not belong to the name.
     fn ends_in_name(&self) -> bool {
         let letters = self.last.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
         let ends = matches!(self.last.get(letters), None | Some(b'-' | b'_'));
@@ -241,7 +242,7 @@ trait TrimSuffixDigits {
 }
 
 impl TrimSuffixDigits for [u8] {
-    /// Without up to three digits at the end.
+    /// Removes up to three digits at the end.
     fn trim_suffix_digits(&self) -> &[u8] {
         let digits = self.iter().rev().take(3).take_while(|byte| byte.is_ascii_digit()).count();
         &self[..self.len() - digits]

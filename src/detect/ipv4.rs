@@ -14,15 +14,15 @@ pub(crate) struct Plain {
     pub(crate) brackets: bool,
 }
 
-/// The quad whose third dot stands at `at`, if it is as plain as nearly all are. `None` means nothing
-/// but that [`find`] has to look. `block` may hold other lines: a line feed ends a word like a space.
+/// Returns the quad whose third dot is at `at` if it is plain, as nearly all are. `None` only means that
+/// [`find`] has to decide. `block` may contain other lines: a line feed ends a word like a space.
 ///
-/// Without a branch on the digits: which of the 16 bytes around are digits and dots is worked out at once,
-/// and from that where each octet ends.
+/// Does not branch on the digits: it computes at once which of the 16 bytes around are digits and dots, and
+/// from that the end of each octet.
 #[inline]
 pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
-    // Three octets and their dots have 12 bytes at most, the fourth 3: `ddd.ddd.ddd.ddd`. Before them one more
-    // word, behind them what may follow.
+    // Three octets and their dots have at most 12 bytes, the fourth 3: `ddd.ddd.ddd.ddd`. One more word is
+    // read before them, and after them as much as can matter.
     let base = at.checked_sub(WORD + 11)?;
     let around: &[u8; AROUND] = block.get(base..)?.first_chunk()?;
     let bytes = around[WORD..].first_chunk().map_or(u8x16::ZERO, |window| u8x16::new(*window));
@@ -54,17 +54,17 @@ pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
     fits.then_some(Plain { start, end, octets, brackets })
 }
 
-/// Bytes that are read at once to get at a number.
+/// Bytes that are read at once to parse a number.
 const WORD: usize = 4;
 
-/// A word, the 16 bytes in the middle, and more than can matter behind them: a power of two.
+/// A word, the 16 bytes in the middle, and more than can matter after them; a power of two.
 const AROUND: usize = 32;
 
-/// The number of `length` digits, 0 to 3, that ends before byte `end` of the 16 in the middle; any number if
-/// they are no digits.
+/// Returns the number of `length` digits, 0 to 3, that ends before byte `end` of the 16 in the middle; any
+/// number if they are not digits.
 #[inline]
 fn number(around: &[u8; AROUND], end: usize, length: usize) -> u32 {
-    // The last digit is the highest byte; what stands before the first one is masked out.
+    // The last digit is the highest byte; bytes before the first digit are masked out.
     const MASKS: [u32; 4] = [0, 0xff00_0000, 0xffff_0000, 0xffff_ff00];
     let word = around[end % 16..].first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
     let mask = MASKS[length % 4];
@@ -73,15 +73,15 @@ fn number(around: &[u8; AROUND], end: usize, length: usize) -> u32 {
     100 * u32::from(hundreds) + 10 * u32::from(tens) + u32::from(units)
 }
 
-/// Looks at a `QUAD` candidate: `at` is the offset of the third separator. `done` is the end of the
-/// last run looked at: nothing before it is read again, which keeps hostile lines linear.
+/// Examines a `QUAD` candidate: `at` is the offset of the third separator. `done` is the end of the last run
+/// looked at: nothing before it is read again, which keeps hostile lines linear.
 pub(crate) fn find(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnMut(Hit)) {
     if at < *done {
         return;
     }
     let run = Run::around(text, at, *done);
-    // The last group may be the first of a run with another separator: `2026-11-23-203.0.113.9`. So no byte
-    // is read more than twice.
+    // The last group may be the first of a run with another separator: `2026-11-23-203.0.113.9`. So a byte is
+    // read at most twice.
     *done = run.last;
     let mut found = |hit: Hit| {
         *done = hit.end.max(*done);
@@ -99,7 +99,7 @@ struct Run {
     end: usize,
     /// Start of the last group.
     last: usize,
-    /// How many groups there are; only the first [`Run::KEPT`] are kept.
+    /// Number of groups; only the first [`Run::KEPT`] are kept.
     count: usize,
     groups: [Group; Run::KEPT],
 }
@@ -111,13 +111,14 @@ struct Group {
 }
 
 impl Group {
-    /// One to three digits that end at `end`.
+    /// Returns the group of one to three digits that ends at `end`.
     fn before(text: &[u8], end: usize) -> Option<Self> {
         let digits = text[..end].iter().rev().take(4).take_while(|byte| byte.is_ascii_digit()).count();
         (1..=3).contains(&digits).then(|| Self { start: end - digits, end })
     }
 
-    /// The octet it spells: 1 to 3 decimal digits, at most 255. Leading zeros are allowed.
+    /// Returns the octet that the group spells: 1 to 3 decimal digits, at most 255. Leading zeros are
+    /// allowed.
     fn octet(self, text: &[u8]) -> Option<u8> {
         let digits = &text[self.start..self.end];
         let value =
@@ -129,7 +130,7 @@ impl Group {
 impl Run {
     const KEPT: usize = 6;
 
-    /// The run that holds the separator at `at`, reading nothing before `floor`.
+    /// Returns the run that contains the separator at `at`, reading nothing before `floor`.
     fn around(text: &[u8], at: usize, floor: usize) -> Self {
         let separator = text[at];
         let mut start = at;
@@ -141,7 +142,7 @@ impl Run {
             }
             start -= 1;
         }
-        // Behind an address that was found, or at two separators in a row.
+        // After an address that was found, or at two separators in a row.
         if text[start] == separator {
             start += 1;
         }
@@ -166,7 +167,7 @@ impl Run {
         run
     }
 
-    /// Octets of the four groups from `first` on.
+    /// Returns the octets of the four groups from `first` on.
     fn octets(&self, text: &[u8], first: usize) -> Option<[u8; 4]> {
         if self.count < first + 4 {
             return None;
@@ -179,9 +180,9 @@ impl Run {
     }
 }
 
-/// `203.0.113.9203.0.113.8`: two addresses with nothing between them, if the fourth number is none of an address; or
-/// if it has three digits, `198.51.100.198.51.100.2`, and the seven are no OID: those begin with 0, 1, 2, or go on behind
-/// a name.
+/// Parses `203.0.113.9203.0.113.8`: two addresses with nothing between them, if the fourth number cannot be
+/// an octet. Also if it has three digits, `198.51.100.198.51.100.2`, and the seven numbers are not an OID: an
+/// OID begins with 0, 1 or 2, or follows a name.
 fn joined(text: &[u8], run: &Run) -> Option<[Hit; 2]> {
     let Group { start, end } = run.groups[3];
     let is_object = || {
@@ -206,20 +207,20 @@ fn joined(text: &[u8], run: &Run) -> Option<[Hit; 2]> {
     Some([hit([a, b, c, Group { start, end: middle }])?, hit([Group { start: middle, end }, d, e, last])?])
 }
 
-/// Length of the longest octet that ends a number: it holds those of all readings.
+/// Returns the length of the longest octet at the end of a number; it includes the octets of all readings.
 fn last_octet(text: &[u8], number: Group) -> Option<usize> {
     let fits = |&length: &usize| Group { start: number.end - length, ..number }.octet(text).is_some();
     (1..(number.end - number.start).min(4)).rev().find(fits)
 }
 
-/// `a.b.c.d`, and what may stand around it.
+/// Finds `a.b.c.d`, allowing for what may surround it.
 fn dotted(text: &[u8], run: &Run, emit: &mut impl FnMut(Hit)) {
     let mut run = Run { groups: run.groups, ..*run };
     run.groups[0].start += escape_digits(text, run.groups[0]);
     run.groups[0].start += port_digits(text, run.groups[0]);
     let Some(hit) = one_dotted(text, &mut run) else { return };
     emit(hit);
-    // `10.203.0.113.9`: what is read as an address and its port may be a number and an address.
+    // `10.203.0.113.9`: an apparent address with its port may be a number and an address.
     if run.count == 5
         && hit.start == run.groups[0].start
         && let Some(octets) = run.octets(text, 1).filter(|octets| octets[0] > 0)
@@ -229,7 +230,7 @@ fn dotted(text: &[u8], run: &Run, emit: &mut impl FnMut(Hit)) {
     }
 }
 
-/// One address, the one that is most likely.
+/// Finds one address, the most likely one.
 #[inline]
 fn one_dotted(text: &[u8], run: &mut Run) -> Option<Hit> {
     if run.count == 4 {
@@ -248,11 +249,11 @@ fn one_dotted(text: &[u8], run: &mut Run) -> Option<Hit> {
     let group = |index: usize| &text[run.groups[first + index].start..run.groups[first + index].end];
     let whole = match run.count - first {
         4 => true,
-        // tcpdump joins the port by a dot: `203.0.113.9.51234 > `. Names of files have a date or time there.
+        // tcpdump joins the port with a dot: `203.0.113.9.51234 > `. File names have a date or time there.
         5 if is_port_or_time(group(4)) => false,
-        // DB2 names a connection so: address, port, time of its beginning.
+        // DB2 names a connection so: address, port, start time.
         6 if is_port_or_time(group(4)) && group(5).len() >= 12 => false,
-        // Six groups or more are an OID or another long dotted number.
+        // Six or more groups are an OID or another long dotted number.
         _ => return None,
     };
     if version::is_version(text, run.groups[0].start, run.end) {
@@ -266,8 +267,8 @@ fn one_dotted(text: &[u8], run: &mut Run) -> Option<Hit> {
         return Some(Hit::new(start, end, Canon::V4(reversed(octets)), Rule::Ipv4Ptr));
     }
     if whole && host_name::continues_domain(after) {
-        // In `9.113.0.203.dialup.isp.example` the name is made like a PTR name, last octet first; the
-        // rest of the line may know better.
+        // `9.113.0.203.dialup.isp.example` is built like a PTR name, last octet first; the rest of the line
+        // may show otherwise.
         if host_name::is_forward_suffix(after) {
             return Some(Hit::new(start, end, Canon::V4(octets), Rule::Ipv4HostName));
         }
@@ -278,7 +279,8 @@ fn one_dotted(text: &[u8], run: &mut Run) -> Option<Hit> {
     Some(hit)
 }
 
-/// Whether the first group is too great for an octet, and is not the year of a date: `2026-203-0-113-9`.
+/// Returns whether the first group is too great for an octet, and is not the year of a date:
+/// `2026-203-0-113-9`.
 fn begins_with_other_number(text: &[u8], run: &Run) -> bool {
     let [year, month, day] = [0, 1, 2].map(|index| &text[run.groups[index].start..run.groups[index].end]);
     let at_most = |digits: &[u8], most: u8| match *digits {
@@ -291,12 +293,14 @@ fn begins_with_other_number(text: &[u8], run: &Run) -> bool {
     run.groups[0].octet(text).is_none() && !is_date
 }
 
-/// Whether the first group is no part of the address: in `wlan0.203.0.113.9` it is the digit of a word, and no address
-/// begins with 0, or with a date or a Unix time, `20261123.203.0.113.9` (no number of an OID has so many digits).
+/// Returns whether the first group does not belong to the address: in `wlan0.203.0.113.9` it is the digit of
+/// a word. No address begins with 0, or with a date or a Unix time, `20261123.203.0.113.9` (no number of an
+/// OID has so many digits).
 fn begins_behind_word(text: &[u8], run: &Run) -> bool {
     let first = run.groups[0];
     let is_time = matches!(first.end - first.start, 8 | 10..=19);
-    // `1042.203.0.113.9`, `1042.203.0.113.9.51234`; numbers of objects go on so, `enterprises.12356.101.4.1.3`.
+    // `1042.203.0.113.9`, `1042.203.0.113.9.51234`; numbers of objects continue like this,
+    // `enterprises.12356.101.4.1.3`.
     let other = || {
         let ends = run.count == 5 || run.groups[5].octet(text).is_none();
         ends && begins_with_other_number(text, run) && !text[..first.start].ends_with(b"enterprises.")
@@ -313,8 +317,8 @@ fn begins_behind_word(text: &[u8], run: &Run) -> bool {
         && run.octets(text, 1).is_some()
 }
 
-/// `9.0/26.113.0.203.in-addr.arpa`, `9.0-63.113.0.203.in-addr.arpa`: the last octet and where it stands, when a zone of
-/// less than 256 addresses goes on at `start` (RFC 2317).
+/// Parses `9.0/26.113.0.203.in-addr.arpa`, `9.0-63.113.0.203.in-addr.arpa`, where a zone of fewer than 256
+/// addresses continues at `start` (RFC 2317). Returns the start of the last octet, and the octet.
 fn classless(text: &[u8], start: usize) -> Option<(usize, u8)> {
     let joint = start.checked_sub(1).filter(|&joint| matches!(text[joint], b'/' | b'-'))?;
     let zone = Group::before(text, joint)?;
@@ -322,7 +326,8 @@ fn classless(text: &[u8], start: usize) -> Option<(usize, u8)> {
     Some((last.start, last.octet(text)?))
 }
 
-/// `ip9.ip-203-0-113.eu`, `9.ip-203-0-113.eu`: a name whose first label has the last octet. `third` is the last number.
+/// Parses `ip9.ip-203-0-113.eu`, `9.ip-203-0-113.eu`: a name whose first label contains the last octet.
+/// `third` is the last number.
 fn parted(text: &[u8], third: Group) -> Option<Hit> {
     let dash_before = |group: Group| group.start.checked_sub(1).filter(|&dash| text[dash] == b'-');
     let second = Group::before(text, dash_before(third)?)?;
@@ -338,8 +343,8 @@ fn parted(text: &[u8], third: Group) -> Option<Hit> {
     Some(Hit::new(last.start, third.end, Canon::V4(octets), Rule::Ipv4HostName))
 }
 
-/// Digits of an escaped control byte that stands right before the first octet: rsyslog's `#012`,
-/// the octal `\012`.
+/// Returns the length of the digits of an escaped control byte right before the first octet: rsyslog's
+/// `#012`, the octal `\012`.
 fn escape_digits(text: &[u8], first: Group) -> usize {
     let escaped = first.end - first.start > 3
         && first.start > 0
@@ -348,7 +353,7 @@ fn escape_digits(text: &[u8], first: Group) -> usize {
     if escaped { 3 } else { 0 }
 }
 
-/// Digits of the port of the address before, `203.0.113.9:443203.0.113.8`.
+/// Returns the length of the port of the previous address, `203.0.113.9:443203.0.113.8`.
 #[inline]
 fn port_digits(text: &[u8], first: Group) -> usize {
     let length = first.end - first.start;
@@ -358,7 +363,8 @@ fn port_digits(text: &[u8], first: Group) -> usize {
     last_octet(text, first).map_or(0, |octet| length - octet)
 }
 
-/// Digits behind the last octet that are the first group of an IPv6 address: `203.0.113.92001:db8::1`.
+/// Returns the length of the digits after the last octet that are the first group of an IPv6 address:
+/// `203.0.113.92001:db8::1`.
 fn glued_digits(text: &[u8], last: Group) -> usize {
     let glued = last.end - last.start > 3
         && matches!(text[last.end - 4..], [b'2' | b'3', _, _, _, b':', ..])
@@ -366,14 +372,15 @@ fn glued_digits(text: &[u8], last: Group) -> usize {
     if glued { 4 } else { 0 }
 }
 
-/// A decimal port number, 0 to 65535; or the number of a process, a date, a time of day, a Unix time up to nanoseconds.
+/// Returns whether the digits are a decimal port number, 0 to 65535; or the number of a process, a date, a
+/// time of day, or a Unix time in up to nanoseconds.
 fn is_port_or_time(digits: &[u8]) -> bool {
     let port = || digits.iter().fold(0, |n, &d| n * 10 + u32::from(d - b'0')) <= 65_535;
     (6..=19).contains(&digits.len()) || (digits.len() <= 5 && port())
 }
 
-/// Whether the fifth number is the port of the address before it, and not its last octet: one of those that are in use, or
-/// one in a line of tcpdump; or belongs to what follows, `203.0.113.9.203-0-113-9.isp.example`.
+/// Returns whether the fifth number is the port of the address before it and not its last octet: a port that
+/// is in use, or one in a line of tcpdump; or part of what follows, `203.0.113.9.203-0-113-9.isp.example`.
 fn is_port_of(text: &[u8], run: &Run) -> bool {
     let (before, after) = (&text[..run.groups[0].start], &text[run.end..]);
     let known = || run.groups[4].octet(text).is_some_and(|port| KNOWN_PORTS.contains(&port));
@@ -382,18 +389,19 @@ fn is_port_of(text: &[u8], run: &Run) -> bool {
     goes_on || !host_name::continues_name(after) && (listed() || known())
 }
 
-/// Ports below 256 of services that are in use; 0 is that of a raw socket.
+/// Ports below 256 of services that are in use; 0 is the port of a raw socket.
 const KNOWN_PORTS: [u8; 24] = [
     0, 20, 21, 22, 23, 25, 49, 53, 67, 68, 69, 80, 88, 110, 111, 119, 123, 135, 137, 138, 139, 143, 161, 179,
 ];
 
-/// `a-b-c-d` (or with underscores) as a label of a host name.
+/// Parses `a-b-c-d` (or with underscores) as a label of a host name.
 fn dashed(text: &[u8], run: &Run, separator: u8) -> Option<Hit> {
     let mut run = Run { groups: run.groups, ..*run };
     run.groups[0].start += escape_digits(text, run.groups[0]);
     let start = run.groups[0].start;
     let glued = start > 0 && text[start - 1].is_ascii_alphabetic();
-    // `ec2-203-0-113-9`: the 2 belongs to the word before; `2026-203-0-113-9.isp.example`: no octet is that great.
+    // `ec2-203-0-113-9`: the 2 belongs to the word before; `2026-203-0-113-9.isp.example`: no octet is that
+    // great.
     let great = run.count == 5 && begins_with_other_number(text, &run);
     let first = usize::from(glued && run.count == 5 || great);
     let mut octets = run.octets(text, first)?;
@@ -403,7 +411,8 @@ fn dashed(text: &[u8], run: &Run, separator: u8) -> Option<Hit> {
     let longer = run.count - first == 5;
     let (start, mut end) = (run.groups[first].start, run.groups[first + 3].end);
     if longer && let Some(later) = run.octets(text, first + 1) {
-        // `lns-bzn-34-203-0-113-9.isp.example`: the number of a device before it, so nothing of the five may stay.
+        // `lns-bzn-34-203-0-113-9.isp.example`: the number of a device precedes it, so none of the five may
+        // stay.
         (octets, end) = (later, run.end);
     }
     let after = &text[run.end..];
@@ -430,14 +439,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What [`find`] makes of the candidate at `at`, if it is a plain address.
+    /// Returns what [`find`] makes of the candidate at `at`, if it is a plain address.
     fn by_find(line: &[u8], at: usize) -> Option<(usize, usize, Canon, bool)> {
         let mut found = None;
         find(line, at, &mut 0, &mut |hit| found = Some((hit.start, hit.end, hit.canon, hit.brackets)));
         found
     }
 
-    /// Offset of the third dot of the first quad.
+    /// Returns the offset of the third dot of the first quad.
     fn third_dot(line: &[u8]) -> Option<usize> {
         let mut scan = crate::scan::Scan::default();
         let line = scan.line(line);
@@ -463,7 +472,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-        /// What is plain is what the long way finds.
+        /// The fast path finds what the general parser finds.
         #[test]
         fn plain_is_what_find_says(line in "[a-z ]{0,3}(version |OpenSSL|Chrome/|v|ip-|\\[|\"|=|:|/|-|_|@|\\.)?[0-9]{1,4}[.][0-9]{1,4}[.][0-9]{1,3}[.][0-9]{0,4}([.: a-z-][0-9a-z .]{0,4})?") {
             let padded = format!("                {line}\n                ");

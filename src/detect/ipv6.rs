@@ -1,11 +1,12 @@
-//! IPv6 in every notation of RFC 4291, 2.2, and what logs glue to it: brackets, ports, zones, words.
+//! IPv6 in every notation of RFC 4291, 2.2, with what logs glue to it: brackets, ports, zones, words.
 
 use super::escape;
 use super::hit::{Canon, Hit, Rule};
 use std::ops::Range;
 
-/// Looks at a `COLONS` candidate: `at` is the offset of a colon. `done` as in [`super::ipv4::find`], where
-/// `quads_done` goes: the quad of `::ffff:203.0.113.9.198.51.100.7` is not looked at twice.
+/// Examines a `COLONS` candidate: `at` is the offset of a colon. `done` is used as in [`super::ipv4::find`],
+/// and `quads_done` is the `done` of that function: the quad of `::ffff:203.0.113.9.198.51.100.7` is not
+/// looked at twice.
 pub(crate) fn find(
     text: &[u8],
     at: usize,
@@ -19,12 +20,12 @@ pub(crate) fn find(
     let (start, end) = run_around(text, at, *done, |byte| byte.is_ascii_hexdigit() || byte == b':');
     *done = end;
     let mut from = start;
-    // `2001:db8::1::2001:db8::2`: what follows an address in its run may hold another one.
+    // `2001:db8::1::2001:db8::2`: the run may continue with another address.
     for _ in 0..MOST_IN_RUN {
         let before_border = border(text, from, end).and_then(|border| parse(&text[..border], from, border));
         let Some(hit) = before_border.or_else(|| parse(text, from, end)) else { return };
         *done = hit.end.max(end);
-        // Of a quad that is glued to it, the first number begins there.
+        // If a quad is glued to it, the first number of the quad begins there.
         if hit.end > end || hit.end + 3 == end && text.get(end) == Some(&b'.') {
             *quads_done = hit.end.max(*quads_done);
         }
@@ -36,10 +37,10 @@ pub(crate) fn find(
     }
 }
 
-/// Where the second of two addresses begins that have nothing between them, `2001:db8::12001:db8::2`: at the last four
-/// digits of a group that is too long for one.
+/// Returns the start of the second of two addresses with nothing between them, `2001:db8::12001:db8::2`: the
+/// last four digits of a group that is too long.
 fn border(text: &[u8], start: usize, end: usize) -> Option<usize> {
-    // Of the first address and the first group of the second.
+    // Length of the first address and the first group of the second.
     const MOST: usize = "2001:0db8:0000:0000:0000:0000:0000:00012001:".len();
     if end - start < "fe80::1fe80::1".len() || !is_common_start(&text[start..]) {
         return None;
@@ -63,7 +64,7 @@ fn border(text: &[u8], start: usize, end: usize) -> Option<usize> {
     None
 }
 
-/// Addresses that are looked for in one run. A bound, for each look may read the whole run.
+/// Most addresses searched for in one run. This is bounded because each search may read the whole run.
 const MOST_IN_RUN: usize = 8;
 
 /// An address with nothing around it that could mean something else.
@@ -73,9 +74,9 @@ pub(crate) struct Plain {
     pub(crate) octets: [u8; 16],
 }
 
-/// The address around the colon at `at`, if it is as plain as nearly all are: eight groups, or three to
-/// seven and one `::` between them. `None` means nothing but that [`find`] has to look. `block` may hold
-/// other lines.
+/// Returns the address around the colon at `at` if it is plain, as nearly all are: eight groups, or three to
+/// seven with one `::` between them. `None` only means that [`find`] has to decide. `block` may contain other
+/// lines.
 #[inline]
 pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
     const LONGEST: usize = "2001:0db8:0000:0000:0000:0000:0000:0001".len();
@@ -89,16 +90,16 @@ pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
         return None;
     }
     let run = &block[start..block.len().min(start + LONGEST + 1)];
-    // Groups of 16 bits, those before the gap and those behind it, each pushed in from the right.
+    // Groups of 16 bits, those before the gap and those after it, each pushed in from the right.
     let (mut head, mut all, mut group, mut digits, mut count, mut gap) = (0_u128, 0_u128, 0_u16, 0, 0, None);
     let mut length = 0;
-    // Whether each group so far has two digits: an EUI-64, which is no address, looks like that.
+    // Whether each group so far has two digits, as in an EUI-64, which is not an address.
     let mut pairs = true;
     for &byte in run {
         match VALUES[usize::from(byte)] {
             COLON => {
                 if digits == 0 {
-                    // A second colon: the gap, if it is the first and not at the start.
+                    // A second colon: the gap, if it is the first one and not at the start.
                     if gap.is_some() || count == 0 {
                         return None;
                     }
@@ -131,7 +132,7 @@ pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
     count += 1;
     let value = match gap {
         None if count == 8 && !pairs => all,
-        // The groups behind the gap are already where they belong.
+        // The groups after the gap are already in place.
         Some(before) if (3..=7).contains(&count) => {
             let behind = 16 * (count - before);
             all & !(u128::MAX << behind) | head << (128 - 16 * before)
@@ -142,7 +143,7 @@ pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
     (value >> 32 != 0xffff).then(|| Plain { start, end, octets: value.to_be_bytes() })
 }
 
-/// The value of a hexadecimal digit; [`COLON`] for a colon; more for anything else.
+/// The value of a hexadecimal digit; [`COLON`] for a colon; a greater value for anything else.
 static VALUES: [u8; 256] = {
     let mut values = [u8::MAX; 256];
     let mut value = 0;
@@ -168,7 +169,7 @@ struct Groups {
 impl Groups {
     const MOST: usize = 18;
 
-    /// `None` if there are more groups than any reading allows.
+    /// Splits a run. Returns `None` if there are more groups than any reading allows.
     fn split(text: &[u8], start: usize, end: usize) -> Option<Self> {
         let mut groups = Self::default();
         let mut from = start;
@@ -180,7 +181,8 @@ impl Groups {
         Some(groups)
     }
 
-    /// Cuts off what is glued to the last of eight groups, `2001:db8:1:2:3:4:5:67890`: four digits hold all readings of it.
+    /// Cuts off what is glued to the last of eight groups, `2001:db8:1:2:3:4:5:67890`: its first four digits
+    /// include all readings of it.
     fn cut_last(&mut self) {
         if let [groups @ .., (start, end)] = &mut self.spans[..self.count]
             && groups.iter().all(|(start, end)| start < end)
@@ -190,13 +192,13 @@ impl Groups {
     }
 }
 
-/// The address in the run `start..end` of hex digits and colons.
+/// Parses the address in the run `start..end` of hex digits and colons.
 fn parse(text: &[u8], start: usize, end: usize) -> Option<Hit> {
     let start = trim_start(text, start, end)?;
     before_word(text, start, end)
         .and_then(|end| parse_trimmed(text, start, end))
         .or_else(|| {
-            // `2001:db8::1203.0.113.9`: a group of four digits is no octet.
+            // `2001:db8::1203.0.113.9`: a group of four digits is not an octet.
             let last = text[start..end].last_chunk::<4>().filter(|_| text.get(end) == Some(&b'.'));
             let digits = last.is_some_and(|last| last.iter().all(u8::is_ascii_digit));
             let quad = (digits && quad_from(text, end - 3, end).is_some()).then(|| end - 3)?;
@@ -204,24 +206,25 @@ fn parse(text: &[u8], start: usize, end: usize) -> Option<Hit> {
         })
         .or_else(|| parse_trimmed(text, start, end))
         .or_else(|| {
-            // `2001:db8::1::443`: two gaps are no address, but what stands before the second may be one.
+            // `2001:db8::1::443`: an address has no two gaps, but the text before the second may be one.
             let first = memchr::memmem::find(&text[start..end], b"::")? + 2;
             let second = memchr::memmem::find(&text[start + first..end], b"::")?;
             parse_trimmed(text, start, start + first + second)
         })
         .or_else(|| {
-            // `2001:db8::1a203.0.113.9`, `2001:db8:0:0:0:0:0:1:203.0.113.9`: the quad is an address of its own.
+            // `2001:db8::1a203.0.113.9`, `2001:db8:0:0:0:0:0:1:203.0.113.9`: the quad is an address of its
+            // own.
             let quad = separate_quad(text, start, end)?;
             let colon = usize::from(text[quad - 1] == b':');
             parse_trimmed(text, start, quad - colon)
         })
         .or_else(|| {
-            // `2001:db8:1:2:3:4:5:6.203.0.113.9`: the last group is no octet.
+            // `2001:db8:1:2:3:4:5:6.203.0.113.9`: the last group is not an octet.
             (text.get(end) == Some(&b'.')).then(|| parse_groups(text, start, end, None)).flatten()
         })
 }
 
-/// Where a dotted quad starts in the last group of the run, or instead of it.
+/// Returns the start of a dotted quad in the last group of the run, or in place of it.
 fn separate_quad(text: &[u8], start: usize, end: usize) -> Option<usize> {
     let digits = text[start..end].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let first = end - digits;
@@ -238,7 +241,7 @@ fn parse_trimmed(text: &[u8], start: usize, mut end: usize) -> Option<Hit> {
     parse_groups(text, start, end, quad)
 }
 
-/// The address in the groups of `start..end`, of which the last may be a quad.
+/// Parses the address in the groups of `start..end`; the last may be a quad.
 fn parse_groups(text: &[u8], start: usize, end: usize, quad: Option<Quad>) -> Option<Hit> {
     let hex_end = quad.map_or(end, |quad| quad.start);
     let mut groups = Groups::split(text, start, hex_end)?;
@@ -255,8 +258,8 @@ fn parse_groups(text: &[u8], start: usize, end: usize, quad: Option<Quad>) -> Op
     Some(Hit::new(groups[first].0, end, Canon::v6(octets), Rule::Ipv6))
 }
 
-/// Drops what stands before the address in its run: a lone colon, and a group that is the end of a
-/// word (`IPv6:2001:db8::1` has the 6, `std::vec` the d).
+/// Drops what precedes the address in its run: a lone colon, and a group that is the end of a word
+/// (`IPv6:2001:db8::1` has the 6, `std::vec` the d).
 fn trim_start(text: &[u8], start: usize, end: usize) -> Option<usize> {
     // `203.0.113.9::1521`: the 9 belongs to the quad before. Not so the group of `203.0.113.9.fe80::1`.
     let quad = start > 1 && text[start - 1] == b'.' && text[start - 2].is_ascii_digit() && {
@@ -266,16 +269,17 @@ fn trim_start(text: &[u8], start: usize, end: usize) -> Option<usize> {
     let in_word = start > 0 && (text[start - 1].is_ascii_alphanumeric() || text[start - 1] == b'_');
     let glued = quad || in_word && !escape::ends_in_letter(&text[..start]);
     let group = text[start..end].iter().position(|&byte| byte == b':')?;
-    // The digits of `#012fe80::1`, not those of `#2001:db8::1`; the letter of `\bfe80::1`.
+    // The digits of `#012fe80::1`, but not those of `#2001:db8::1`; the letter of `\bfe80::1`.
     let control = group > 4 || text[start] < b'2';
     let octal = if control { escape::octal_digits(&text[..start], &text[start..end]) } else { 0 };
     let letter = group == 5 && text[..start].ends_with(b"\\") && b"0abef".contains(&text[start]);
     let escaped = if octal > 0 { octal } else { usize::from(letter) };
     let (mut start, group) = (start + escaped, group - escaped.min(group));
     if group > 4 || (glued && !quad) {
-        // `peer2001:db8::1`, `203.0.113.9a2001:db8::1`: four digits of a global address, not the end of a word.
+        // `peer2001:db8::1`, `203.0.113.9a2001:db8::1`: four digits of a global address, not the end of a
+        // word.
         let four = start + group.saturating_sub(4);
-        // `addr_fe80::1`: an underscore divides where a letter does not.
+        // `addr_fe80::1`: an underscore separates where a letter does not.
         let divided = group == 4 && text[start - 1] == b'_';
         let global = group >= 4 && matches!(text[four], b'2' | b'3') && text[four..four + 4].is_ascii();
         let local = divided && matches!(text[four], b'f' | b'F')
@@ -285,13 +289,13 @@ fn trim_start(text: &[u8], start: usize, end: usize) -> Option<usize> {
         }
     }
     if glued || group > 4 {
-        // `fe80::2001:db8::8a2e:203.0.113.9`: what stands behind the address before is one too.
+        // `fe80::2001:db8::8a2e:203.0.113.9`: the text after the address before is an address too.
         let behind_other = group == 0 && text[start - 1].is_ascii_hexdigit();
         if behind_other && quad_at_end(text, start, end).is_some_and(|quad| quad.start > start + 2) {
             return Some(start);
         }
         start += group;
-        // `Net::DNS`: two colons after a word are no part of an address, unless a third follows.
+        // `Net::DNS`: two colons after a word do not belong to an address, unless a third follows.
         if text[start..end].starts_with(b"::") && !text[start..end].starts_with(b":::") {
             return Some(start + 2);
         }
@@ -309,8 +313,8 @@ fn trim_start(text: &[u8], start: usize, end: usize) -> Option<usize> {
     Some(start)
 }
 
-/// Where the run ends without a word behind it: `2001:db8::1:denied`. The letters of a group that go on as a word
-/// are none; `2001:db8::1still` has the 1.
+/// Returns the end of the run without a word after it: `2001:db8::1:denied`. If a group continues as a word,
+/// its letters do not belong to the address; in `2001:db8::1still` the 1 does.
 fn before_word(text: &[u8], start: usize, end: usize) -> Option<usize> {
     let run = &text[start..end];
     let letters = run.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
@@ -320,7 +324,7 @@ fn before_word(text: &[u8], start: usize, end: usize) -> Option<usize> {
     (letters > 0 && goes_on && ends_in_group).then_some(start + before.len())
 }
 
-/// Drops what stands behind the address in its run: a colon of the sentence, a word after `::`.
+/// Drops what follows the address in its run: a colon of the sentence, a word after `::`.
 fn trim_end(text: &[u8], start: usize, end: usize) -> usize {
     let run = &text[start..end];
     if run.ends_with(b":::") || (run.ends_with(b":") && !run.ends_with(b"::")) {
@@ -333,8 +337,9 @@ fn trim_end(text: &[u8], start: usize, end: usize) -> usize {
     end
 }
 
-/// Whether `text` starts with a group of four digits as all addresses do that are in use, but for those that stand
-/// for an IPv4 address: global ones with 2 or 3, those of a link or a site and multicast with f.
+/// Returns whether `text` starts with a group of four digits like all addresses in use, except those that
+/// stand for an IPv4 address: global ones start with 2 or 3; link-local, site-local and multicast ones with
+/// f.
 #[inline]
 fn is_common_start(text: &[u8]) -> bool {
     let no_colon = |a: &u8, b: &u8, c: &u8| (*a != b':') & (*b != b':') & (*c != b':');
@@ -355,13 +360,13 @@ struct Quad {
     octets: [u8; 4],
 }
 
-/// The quad whose first octet is the last group of the run.
+/// Returns the quad whose first octet is the last group of the run.
 fn quad_at_end(text: &[u8], start: usize, end: usize) -> Option<Quad> {
     let first = text[start..end].iter().rposition(|&byte| byte == b':').map(|colon| start + colon + 1)?;
     quad_from(text, first, end)
 }
 
-/// The quad whose first octet is `first..end`.
+/// Returns the quad whose first octet is `first..end`.
 fn quad_from(text: &[u8], first: usize, end: usize) -> Option<Quad> {
     if text.get(end) != Some(&b'.') {
         return None;
@@ -390,19 +395,19 @@ fn quad_from(text: &[u8], first: usize, end: usize) -> Option<Quad> {
 /// The ways to read a list of groups as an address.
 struct Reading<'a> {
     text: &'a [u8],
-    /// Without the quad; with one, the last group is empty (it stands before the quad).
+    /// The groups without the quad. If there is a quad, the last group is empty (the one before the quad).
     groups: &'a [(usize, usize)],
     quad: Option<[u8; 4]>,
 }
 
 impl Reading<'_> {
-    /// The address, the index of its first group, and one past its last.
+    /// Returns the address, the index of its first group, and one past its last.
     fn octets(&self) -> Option<([u8; 16], usize, usize)> {
         let all = self.groups.len();
         if let Some(found) = self.behind_other() {
             return Some(found);
         }
-        // `::1:5432`: this machine and a port, and no address of anybody.
+        // `::1:5432`: this machine and a port, so not an address of anybody.
         if all == 4 && self.groups[1].1 == self.groups[0].0 + 1 && self.digits(2) == b"1" && self.is_port(3) {
             return self.window(0, 3);
         }
@@ -412,8 +417,8 @@ impl Reading<'_> {
         if self.quad.is_some() {
             return None;
         }
-        // `2001:db8:1::ab9:C0A8:102:46824`, `1:2:3:4:5:6:7:8:443`: the last group is the port; or something else
-        // that cannot be a group, `2001:db8::1:1732612345`, `1:2:3:4:5:6:7:8:bad`.
+        // `2001:db8:1::ab9:C0A8:102:46824`, `1:2:3:4:5:6:7:8:443`: the last group is the port; or something
+        // else that cannot be a group, `2001:db8::1:1732612345`, `1:2:3:4:5:6:7:8:bad`.
         if (self.is_port(all - 1) || self.digits(all - 1).len() > 4 || all == 9)
             && let Some(found) = self.window(0, all - 1)
         {
@@ -430,15 +435,16 @@ impl Reading<'_> {
         })
     }
 
-    /// The address behind groups of something else, `42:2001:db8::1`, `10:15:30:fe80::1`, `::2001:db8::1`: addresses
-    /// that are in use begin as [`is_common_start`] says, or with a group that no whole address follows.
+    /// Finds the address after groups of something else, `42:2001:db8::1`, `10:15:30:fe80::1`,
+    /// `::2001:db8::1`. Addresses in use begin as [`is_common_start`] says, or with a group that no whole
+    /// address follows.
     fn behind_other(&self) -> Option<([u8; 16], usize, usize)> {
         let all = self.groups.len();
         if self.starts(0) || self.digits(0) == b"64" {
             return None;
         }
         let first = (1..all).find(|&index| self.starts(index))?;
-        // `::42:2001:db8::1`: two of them.
+        // `::42:2001:db8::1`: two addresses.
         if let Some(found) = self.window(0, first) {
             return Some(found);
         }
@@ -446,9 +452,9 @@ impl Reading<'_> {
         self.window(first, all).or_else(port)
     }
 
-    /// The first of two addresses that are joined by a colon, `2001:db8::1:2001:db8::2`, with its port or without; or
-    /// the one of `fe80::2001:db8::1:2` whose groups are all in it; or `2001:2:3:4:5:6:7:8` of `2001:2:3:4:5:6:7:8::443` and of
-    /// `2001:2:3:4:5:6:7:8:443:10:15`.
+    /// Finds the first of two addresses that are joined by a colon, `2001:db8::1:2001:db8::2`, with or
+    /// without its port; or the address of `fe80::2001:db8::1:2` that contains all its groups; or
+    /// `2001:2:3:4:5:6:7:8` of `2001:2:3:4:5:6:7:8::443` and of `2001:2:3:4:5:6:7:8:443:10:15`.
     fn before_other(&self) -> Option<([u8; 16], usize, usize)> {
         let all = self.groups.len();
         if !self.starts(0) {
@@ -461,7 +467,7 @@ impl Reading<'_> {
         first.or_else(|| others().find_map(|other| self.window(other, all))).or_else(full)
     }
 
-    /// Whether an address may begin with a group.
+    /// Returns whether an address may begin with the group.
     #[inline]
     fn starts(&self, index: usize) -> bool {
         is_common_start(&self.text[self.groups[index].0..])
@@ -479,7 +485,7 @@ impl Reading<'_> {
         &self.text[start..end]
     }
 
-    /// Groups `first..last` (and the quad, if `last` is the end) as one address.
+    /// Parses groups `first..last` (and the quad, if `last` is the end) as one address.
     fn window(&self, first: usize, last: usize) -> Option<([u8; 16], usize, usize)> {
         if last <= first || (first..last).any(|index| self.digits(index).len() > 4) {
             return None;
@@ -495,7 +501,7 @@ impl Reading<'_> {
         Some((octets, first, last))
     }
 
-    /// Eight groups, or six and a quad.
+    /// Parses eight groups, or six and a quad.
     fn full(&self, first: usize, last: usize, quad: Option<[u8; 4]>) -> Option<[u8; 16]> {
         let expected = if quad.is_some() { 6 } else { 8 };
         // Eight groups of two digits are an EUI-64, not an address.
@@ -511,7 +517,7 @@ impl Reading<'_> {
         Some(octets)
     }
 
-    /// With `::`, at the first empty group `gap`.
+    /// Parses groups with `::`, at the first empty group `gap`.
     fn compressed(&self, first: usize, last: usize, gap: usize, quad: Option<[u8; 4]>) -> Option<[u8; 16]> {
         // `::1` splits into two empty groups and `1`, `fe80::` into `fe80` and two empty ones.
         let head = first..gap;
@@ -526,7 +532,7 @@ impl Reading<'_> {
         }
         let quad_groups = if quad.is_some() { 2 } else { 0 };
         let stated = head.len() + tail.len() + quad_groups;
-        // RFC 4291 wants `::` to stand for at least one group; real logs have it for none.
+        // RFC 4291 requires `::` to stand for at least one group; in real logs it may stand for none.
         if stated > 8 || (quad.is_none() && !self.is_plausible(&head, &tail, last)) {
             return None;
         }
@@ -539,9 +545,11 @@ impl Reading<'_> {
         Some(octets)
     }
 
-    /// Whether a compressed address is one, and not a word of a program: `dead::beef`, `b::`,
-    /// `1::bigint`. It has a digit or three groups, and a short one ends where its word ends, unless it begins as
-    /// `fe80` and `2a00` do; `last` as in [`Reading::window`].
+    /// Returns whether a compressed address is one, and not a word of a program: `dead::beef`, `b::`,
+    /// `1::bigint`.
+    ///
+    /// It must have a digit or three groups. A short one must end where its word ends, unless it begins as
+    /// `fe80` and `2a00` do. `last` is used as in [`Reading::window`].
     fn is_plausible(&self, head: &Range<usize>, tail: &Range<usize>, last: usize) -> bool {
         let stated = head.len() + tail.len();
         let mut digits = head.clone().chain(tail.clone()).flat_map(|index| self.digits(index));
@@ -556,8 +564,8 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether groups that something is glued to are an address still: they begin as most do, and both ends have a number,
-    /// as neither `feed::1st` nor `Fe32::from` has.
+    /// Returns whether groups with something glued to them are still an address: they begin like most
+    /// addresses, and both ends have a number, unlike `feed::1st` and `Fe32::from`.
     fn is_certain(&self, first: usize, last: usize) -> bool {
         let numbered = |index: usize| self.digits(index).iter().any(u8::is_ascii_digit);
         self.starts(first) && numbered(first) && numbered(last - 1)
@@ -571,14 +579,14 @@ impl Reading<'_> {
     }
 }
 
-/// The maximal run of bytes of `class` around `at`, reading nothing before `floor`.
+/// Returns the maximal run of bytes of `class` around `at`, reading nothing before `floor`.
 pub(super) fn run_around(text: &[u8], at: usize, floor: usize, class: impl Fn(u8) -> bool) -> (usize, usize) {
     let left = text[floor..at].iter().rev().take_while(|byte| class(**byte)).count();
     let right = text[at..].iter().take_while(|byte| class(**byte)).count();
     (at - left, at + right)
 }
 
-/// The value of a digit that is a hexadecimal one.
+/// Returns the value of a hexadecimal digit.
 pub(super) fn hex_value(digit: u8) -> u16 {
     u16::from(VALUES[usize::from(digit)])
 }
@@ -612,7 +620,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-        /// What is plain is what the long way finds.
+        /// The fast path finds what the general parser finds.
         #[test]
         fn plain_is_what_find_says(line in "[a-z. #]{0,2}((2001|fe80):)?([0-9a-fA-F]{0,4}:){2,9}[0-9a-f]{0,5}([.: a-z%]{0,3}[0-9]{0,2})?") {
             for (at, _) in line.match_indices(':') {

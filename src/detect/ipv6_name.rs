@@ -1,12 +1,13 @@
-//! IPv6 addresses as names spell them: digit by digit below `ip6.arpa`, and with dashes for colons.
+//! IPv6 addresses spelt in names: digit by digit below `ip6.arpa`, and with dashes for colons.
 
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
 use super::ipv6::{hex_value, run_around};
 use std::net::Ipv6Addr;
 
-/// Looks at a `NIBBLES` candidate: hex digits joined by dots before `.ip6.arpa` (RFC 3596, 2.5), of a network if they
-/// are less than 32; or 32 before another name, as in `...8.b.d.0.1.0.0.2.dnsbl.example` (RFC 5782, 2.4).
+/// Examines a `NIBBLES` candidate: hex digits joined by dots before `.ip6.arpa` (RFC 3596, 2.5), which are a
+/// network if they are fewer than 32; or 32 digits before another name, as in
+/// `...8.b.d.0.1.0.0.2.dnsbl.example` (RFC 5782, 2.4).
 pub(crate) fn find_ptr(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnMut(Hit)) {
     if at < *done {
         return;
@@ -33,14 +34,14 @@ pub(crate) fn find_ptr(text: &[u8], at: usize, done: &mut usize, emit: &mut impl
 #[derive(Default)]
 struct Nibbles {
     count: usize,
-    /// Where the last one ends.
+    /// End of the last digit.
     end: usize,
 }
 
 impl Nibbles {
     /// Digits of an address.
     const ALL: usize = 32;
-    /// Digits of a network that says who somebody is, as little as that may be: a /32.
+    /// Fewest digits of a network that can identify somebody: a /32.
     const FEW: usize = 8;
 
     fn push(&mut self, end: usize) {
@@ -64,14 +65,14 @@ impl Nibbles {
     }
 }
 
-/// Looks at a `DASHES` candidate: `2001-db8--1.ipv6-literal.net`, `2001-db8-0-0-0-0-0-1.isp.example`.
+/// Examines a `DASHES` candidate: `2001-db8--1.ipv6-literal.net`, `2001-db8-0-0-0-0-0-1.isp.example`.
 pub(crate) fn find_dashed(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnMut(Hit)) {
     if at < *done {
         return;
     }
     let (mut start, end) = run_around(text, at, *done, |byte| byte.is_ascii_hexdigit() || byte == b'-');
     *done = end;
-    // 8 groups of 4 and a prefix of a few words at most.
+    // At most 8 groups of 4 and a prefix of a few words.
     if end - start > 64 {
         return;
     }
@@ -98,14 +99,15 @@ pub(crate) fn find_dashed(text: &[u8], at: usize, done: &mut usize, emit: &mut i
     }
 }
 
-/// Whether a zone goes on there as names of Windows have it, `fe80--1s4.ipv6-literal.net`.
+/// Returns whether `after` begins with a zone in the form that Windows uses in names,
+/// `fe80--1s4.ipv6-literal.net`.
 fn is_zone_in_name(after: &[u8]) -> bool {
     let zone = after.strip_prefix(b"s").unwrap_or_default();
     let digits = zone.iter().take_while(|byte| byte.is_ascii_digit()).count();
     digits > 0 && zone[digits..].starts_with(b".ipv6-literal.net")
 }
 
-/// `ip6-`, `ipv6-`
+/// Returns whether `before` ends in `ip6-` or `ipv6-`.
 fn ends_in_ip6(before: &[u8]) -> bool {
     [&b"ip6-"[..], b"ipv6-"].iter().any(|prefix| {
         before.len() >= prefix.len() && before[before.len() - prefix.len()..].eq_ignore_ascii_case(prefix)

@@ -1,4 +1,4 @@
-//! What the scan leaves out is what nobody would look at.
+//! Tests that the scan leaves out only what no parser would look at.
 
 use super::hit::Canon;
 use super::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 type Found = Vec<(usize, usize, Canon, &'static str)>;
 
-/// What the detector finds in a text by the long way.
+/// Returns what the general parsers find in a text.
 fn by_candidates(text: &[u8]) -> Found {
     let mut scan = Scan::default();
     let line = scan.line(text);
@@ -17,8 +17,8 @@ fn by_candidates(text: &[u8]) -> Found {
     found
 }
 
-/// The same from every byte at which a shape is complete, one after the other: what a run holds is looked at as often as
-/// the run has such bytes, and nothing is left out but by the parsers themselves.
+/// Returns the same, but starting at every byte at which a shape is complete, one after the other. A run is
+/// looked at once for each such byte, and only the parsers themselves leave anything out.
 fn by_every_byte(text: &[u8]) -> Found {
     let detector = Detector::new(Options::default());
     let mut scan = Scan::default();
@@ -69,7 +69,8 @@ fn by_every_byte(text: &[u8]) -> Found {
     found
 }
 
-/// Whether the last of `count` separators stands at `at`, each at one of `distances` behind the one before.
+/// Returns whether the last of `count` separators is at `at`, each at one of `distances` after the previous
+/// one.
 fn chain(
     text: &[u8],
     at: usize,
@@ -153,7 +154,7 @@ proptest! {
     }
 }
 
-/// An address that is spelt with backslashes is found, however many there are, and whether they are JSON in JSON.
+/// An address spelt with backslashes is found, however many there are, even in JSON in JSON.
 #[test]
 fn runs_of_backslashes() {
     let detector = Detector::new(Options::default());

@@ -1,12 +1,12 @@
-//! Version numbers that look like IPv4 addresses: told apart by what stands around them.
+//! Version numbers that look like IPv4 addresses, distinguished by their surroundings.
 //!
-//! When in doubt the number is an address: a false positive costs a version number, a miss costs a
-//! person. So only closed lists of words and shapes that no address has count as evidence.
+//! In doubt the number is an address: a false positive costs a version number, a miss costs a person. So only
+//! closed lists of words, and forms that no address has, count as evidence.
 
 use super::forged::AT_SIGNS;
 
-/// Products that state four-part versions after a slash, lower case. No word that could name a host
-/// or a role (`node/203.0.113.9`) may stand here.
+/// Products that state four-part versions after a slash, in lower case. A word that could name a host or a
+/// role (`node/203.0.113.9`) must not be listed here.
 const PRODUCTS: [&[u8]; 56] = [
     b"openssl",
     b"libressl",
@@ -66,16 +66,17 @@ const PRODUCTS: [&[u8]; 56] = [
     b"spotify",
 ];
 
-/// Products that people write before a version with a space between, lower case. A much shorter list:
-/// after a space an address is what one expects.
+/// Products that people write before a version with a space between, in lower case. This list is much
+/// shorter, because after a space one expects an address.
 const SPOKEN_PRODUCTS: [&[u8]; 2] = [b"openssl", b"libressl"];
 
-/// Browsers, the same: only before what ends in zeros, for tables of sessions have the address beside the browser.
+/// Browsers, likewise; only before numbers that end in zeros, because tables of sessions list the address
+/// beside the browser.
 const SPOKEN_BROWSERS: [&[u8]; 3] = [b"chrome", b"chromium", b"firefox"];
 
-/// Words that announce a version, lower case; they count as the end of a longer word after a change
-/// of case or a separator too (`ProductVersion`, `OCS_Version`). `release`, `build`, `fw` and `kernel`
-/// are missing on purpose: DHCP releases addresses, and a firewall logs them after `fw:`.
+/// Words that announce a version, in lower case. They also count as the end of a longer word, after a change
+/// of case or a separator (`ProductVersion`, `OCS_Version`). `release`, `build`, `fw` and `kernel` are
+/// omitted on purpose: DHCP releases addresses, and a firewall logs them after `fw:`.
 const ANNOUNCEMENTS: [&[u8]; 5] = [b"version", b"versions", b"ver", b"revision", b"firmware"];
 
 /// Suffixes of files whose names end in a version, after `name-`.
@@ -84,10 +85,10 @@ const PACKAGES: [&[u8]; 16] = [
     b".iso", b".dll", b".el", b".fc", b"-1.",
 ];
 
-/// Those of files that are named after machines, too: `backup-10.1.2.3.zip`.
+/// Suffixes of files that may also be named after machines: `backup-10.1.2.3.zip`.
 const ARCHIVES: [&[u8]; 3] = [b".tar", b".tgz", b".zip"];
 
-/// Whether the dotted number `text[start..end]` is a version.
+/// Returns whether the dotted number `text[start..end]` is a version.
 pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
     let (before, number, after) = (&text[..start], &text[start..end], &text[end..]);
     if begins_above_99(number) {
@@ -110,7 +111,8 @@ pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
         }
         // `CEF:0|vendor|product|1.2.3.4|`, `LEEF:2.0|vendor|product|1.2.3.4|`
         [rest @ .., b'|'] => after.starts_with(b"|") && is_header(rest),
-        // an SD-ID, `[junos@2636.1.1.1.2]`, and not an account, an address and its port, `[jean@203.0.113.9.51234]`
+        // An SD-ID, `[junos@2636.1.1.1.2]`, but not an account with an address and its port,
+        // `[jean@203.0.113.9.51234]`.
         [rest @ .., b'@'] => {
             let address = number.iter().take(4).any(|&byte| byte == b'.') && has_port(number);
             number.iter().filter(|&&byte| byte == b'.').count() > 3 && !address && is_sd_name(rest)
@@ -119,12 +121,14 @@ pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
     }
 }
 
-/// Whether a number is none of a version: they begin with a smaller one, but for those of browsers, `131.0.0.0`.
+/// Returns whether a number begins too high for a version: only those of browsers, `131.0.0.0`, begin above
+/// 99.
 fn begins_above_99(number: &[u8]) -> bool {
     number.iter().position(|&byte| byte == b'.') == Some(3) && !number.ends_with(b".0.0.0")
 }
 
-/// `name-1.2.3.4-4.el9.x86_64`: a number and the distribution behind a version, in the name of a package of RPM.
+/// Recognises `name-1.2.3.4-4.el9.x86_64`: a number and the distribution after a version, in the name of an
+/// RPM package.
 fn is_release_of_package(after: &[u8]) -> bool {
     let release = after.strip_prefix(b"-").unwrap_or_default();
     let in_release = |byte: &&u8| byte.is_ascii_digit() || **byte == b'.';
@@ -135,7 +139,8 @@ fn is_release_of_package(after: &[u8]) -> bool {
         && matches!(distribution, [b'e', b'l', b'0'..=b'9', ..] | [b'f', b'c', b'0'..=b'9', ..])
 }
 
-/// `usb 1-1.2.3.4`, `hub 1-1.2.3.4:1.0`, `/usb1/1-1/1-1.2.3.4`: a bus, and ports of hubs, one behind the other.
+/// Recognises `usb 1-1.2.3.4`, `hub 1-1.2.3.4:1.0`, `/usb1/1-1/1-1.2.3.4`: a bus, and the ports of successive
+/// hubs.
 fn is_usb_port(rest: &[u8], number: &[u8]) -> bool {
     let digits = rest.iter().rev().take(2).take_while(|byte| byte.is_ascii_digit()).count();
     let before = &rest[..rest.len() - digits];
@@ -149,15 +154,15 @@ fn is_usb_port(rest: &[u8], number: &[u8]) -> bool {
         && (before.ends_with(b"usb ") || before.ends_with(b"hub ") || in_path())
 }
 
-/// Whether it is plain that no version stands behind `before`, whose last byte is `previous`. `false` means
-/// nothing but that [`is_version`] has to look.
+/// Returns whether there is clearly no version after `before`, whose last byte is `previous`. `false` only
+/// means that [`is_version`] has to decide.
 #[inline]
 pub(crate) fn is_none_before(before: &[u8], previous: u8) -> bool {
     match previous {
         b'v' | b'V' | b'/' | b'|' | b'.' | b'-' | b'_' | b'@' | b'#' | b'\\' | b'0'..=b'9' => false,
         _ if is_separator(previous) => {
-            // The last letters of all announcements and spoken products: few other words end so. And what stands before
-            // the version of a brand.
+            // The last letters of all announcements and spoken products, which few other words share; and the
+            // end of what precedes the version of a brand.
             let separators = before.iter().rev().take(8).take_while(|byte| is_separator(**byte)).count();
             let word = before[..before.len() - separators].last_chunk::<3>();
             let tail = word.map(|tail| tail.map(|byte| byte | 0x20));
@@ -182,14 +187,14 @@ pub(crate) fn is_none_before(before: &[u8], previous: u8) -> bool {
     }
 }
 
-/// What may stand between a word that announces a version and the version.
+/// Returns whether `byte` may stand between a word that announces a version and the version.
 #[inline]
 fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b':' | b'=' | b'>' | b'\\' | b'(' | b'v')
 }
 
-/// `Name/1.2.3.4` as in a User-Agent (RFC 9110, 10.1.5: product / product-version). A host name that
-/// Java prints before its address, `gateway/203.0.113.9:5060`, is lower case, or has a port behind it.
+/// Recognises `Name/1.2.3.4` as in a User-Agent (RFC 9110, 10.1.5: product / product-version). A host name
+/// that Java prints before its address, `gateway/203.0.113.9:5060`, is in lower case, or has a port after it.
 fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
     // JSON writes the slash as `\/`.
     let rest = rest.strip_suffix(b"\\").unwrap_or(rest);
@@ -202,7 +207,7 @@ fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
     if name.is_empty() || matches!(after, [b':', b'0'..=b'9', ..]) {
         return false;
     }
-    // The agent of an app that has none of its own on systems of Apple.
+    // The agent of an app without one of its own on Apple systems.
     let of_app = matches!(after, [b' ' | b'+', rest @ ..] if rest.starts_with(b"CFNetwork/"));
     if of_app || is_product(name) {
         return true;
@@ -210,10 +215,10 @@ fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
     let groups = number.iter().filter(|&&byte| byte == b'.').count() + 1;
     let within_user_agent = || {
         let window = &rest[rest.len().saturating_sub(512)..];
-        // In one string with it.
+        // In the same string.
         memchr::memmem::rfind(window, b"Mozilla/").is_some_and(|agent| !window[agent..].contains(&b'"'))
     };
-    // The last part of a path, of a referrer perhaps, is none: `http://www.example.org/Login/203.0.113.9`.
+    // Not the last part of a path, such as that of a referrer: `http://www.example.org/Login/203.0.113.9`.
     let path = || {
         let before = &rest[..rest.len() - name.len()];
         let word = before.iter().rposition(|byte| b" +;(%".contains(byte)).map_or(0, |end| end + 1);
@@ -225,18 +230,19 @@ fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
         && (groups > 4 && !with_port || number.ends_with(b".0.0.0") || within_user_agent())
 }
 
-/// Whether five numbers are an address and its port, as tcpdump joins them, `10.1.2.3.51234`: the last is no octet.
+/// Returns whether five numbers are an address and its port, as tcpdump joins them, `10.1.2.3.51234`: the
+/// last is not an octet.
 fn has_port(number: &[u8]) -> bool {
     let last = number.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
     last.len() > 3 || last.len() == 3 && last > &b"255"[..]
 }
 
-/// Whether `%` and two hexadecimal digits stand there.
+/// Returns whether `before` and `digits` make `%` and two hexadecimal digits.
 fn escapes(before: &[u8], digits: [u8; 2]) -> bool {
     before.ends_with(b"%") && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Whether `before` is the start of a header of CEF or LEEF up to the product.
+/// Returns whether `before` is the start of a CEF or LEEF header up to the product.
 fn is_header(before: &[u8]) -> bool {
     let mut fields = before.rsplitn(3, |&byte| byte == b'|').skip(2);
     fields.next().is_some_and(|header| {
@@ -245,14 +251,15 @@ fn is_header(before: &[u8]) -> bool {
     })
 }
 
-/// Whether `before` ends in the name of an SD-ID behind its bracket, `[junos` (RFC 5424, 6.3.2).
+/// Returns whether `before` ends in the name of an SD-ID after its bracket, `[junos` (RFC 5424, 6.3.2).
 fn is_sd_name(before: &[u8]) -> bool {
     let in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_' | b'.');
     let name = before.iter().rev().take(32).take_while(in_name).count();
     name > 0 && before[..before.len() - name].ends_with(b"[")
 }
 
-/// `name-1.2.3.4.tar.gz`, `name-1.2.3.4-1.el9`: letters before the dash, a package suffix behind.
+/// Recognises `name-1.2.3.4.tar.gz`, `name-1.2.3.4-1.el9`: letters before the dash, a package suffix after
+/// it.
 fn is_package(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
     let named = |suffixes: &[&[u8]]| {
         suffixes
@@ -266,7 +273,8 @@ fn is_package(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
         && !super::host_name::has_address_prefix(rest)
 }
 
-/// `SWS-3.0.1.86`: a product code in capitals, then a number whose first three parts have one digit.
+/// Recognises `SWS-3.0.1.86`: a product code in capitals, then a number whose first three parts have one
+/// digit.
 fn is_coded(rest: &[u8], number: &[u8]) -> bool {
     let code = last_word(rest);
     (2..=5).contains(&code.len())
@@ -299,8 +307,8 @@ fn is_coded(rest: &[u8], number: &[u8]) -> bool {
         && matches!(number, [_, b'.', _, b'.', _, b'.', ..])
 }
 
-/// `version 1.2.3.4`, `"ProductVersion":"1.2.3.4"`, `<AnalyzerVersion>1.2.3.4`, `OpenSSL 3.0.22.1`, and
-/// `"Chromium";v="24.0.0.0"` (Client Hints).
+/// Recognises `version 1.2.3.4`, `"ProductVersion":"1.2.3.4"`, `<AnalyzerVersion>1.2.3.4`,
+/// `OpenSSL 3.0.22.1`, and `"Chromium";v="24.0.0.0"` (Client Hints).
 fn is_announced(before: &[u8], number: &[u8]) -> bool {
     if before.ends_with(b"\";v=\"") || before.ends_with(b"\\\";v=\\\"") {
         return true;
@@ -328,7 +336,7 @@ fn is_announced(before: &[u8], number: &[u8]) -> bool {
     announced || released() || spoken()
 }
 
-/// Whether the word behind `before` is the end of an e-mail address, `jean@example.fr.version`, which
+/// Returns whether the word after `before` is the end of an e-mail address, `jean@example.fr.version`, which
 /// announces nothing. The address may be spelt with escapes.
 fn is_of_email(before: &[u8]) -> bool {
     let before = &before[before.len().saturating_sub(253)..];
@@ -337,7 +345,8 @@ fn is_of_email(before: &[u8]) -> bool {
     AT_SIGNS.iter().any(|at_sign| memchr::memmem::find(&before[start..], at_sign).is_some())
 }
 
-/// Whether `word` is `ending`, or ends in it at a change of case or after an underscore.
+/// Returns whether `word` is `ending`, or ends in it after a separator, a digit or a change of case.
+/// `version` may also follow other letters, unless they make another word.
 fn ends_in_word(word: &[u8], ending: &[u8]) -> bool {
     let Some(border) = word.len().checked_sub(ending.len()) else { return false };
     let (head, tail) = word.split_at(border);
@@ -352,7 +361,7 @@ fn ends_in_word(word: &[u8], ending: &[u8]) -> bool {
         }
 }
 
-/// Whether `version` behind these letters is another word: conversion, inversion, diversion.
+/// Returns whether `version` after these letters makes another word: conversion, inversion, diversion.
 fn is_other_word(head: &[u8]) -> bool {
     [&b"con"[..], b"in", b"di", b"re", b"per", b"a"].iter().any(|start| start.eq_ignore_ascii_case(head))
 }
@@ -365,7 +374,7 @@ fn contains(words: &[&[u8]], word: &[u8]) -> bool {
     words.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
-/// The letters, digits, underscores that `text` ends in, at most 32.
+/// Returns the letters, digits and underscores at the end of `text`, at most 32.
 fn last_word(text: &[u8]) -> &[u8] {
     let word = |most: usize| {
         let bytes = text.iter().rev().take(most);
@@ -389,7 +398,7 @@ fn ends_in(text: &[u8], class: fn(&u8) -> bool) -> bool {
 mod tests {
     use super::*;
 
-    /// `|` stands before and after the number.
+    /// A `|` marks the start and the end of the number.
     fn check(marked: &str) -> bool {
         let start = marked.find('|').unwrap();
         let end = marked.rfind('|').unwrap() - 1;

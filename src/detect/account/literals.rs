@@ -1,31 +1,31 @@
-//! Which identifier rules a line wakes: a search for the literals of all rules at once.
+//! Finds which identifier rules a line wakes, by searching for the literals of all rules at once.
 //!
-//! Of each literal, the three bytes least to be expected in a log are hashed into a bit table. The
-//! line's bytes are looked up there, three at a time at every offset; a hit is compared with the
-//! literals of that hash. An automaton (Aho-Corasick) would wait for each byte's table entry before
-//! it can look at the next, 1.4 ns; these look-ups do not wait for each other, 0.5 ns.
+//! The three bytes of each literal that are least common in logs are hashed into a bit table. The bytes of
+//! the line are looked up there, three at a time at every offset; a hit is compared with the literals of that
+//! hash. An automaton (Aho-Corasick) would wait for the table entry of each byte before it could look up the
+//! next, 1.4 ns; these look-ups do not wait for each other, 0.5 ns.
 
 use std::collections::BTreeMap;
 
-/// Which rules a line wakes.
+/// The literals of all rules, and the rules that each wakes.
 #[derive(Clone, Debug)]
 pub(super) struct Literals {
-    /// One bit for each hash; set if a literal has it.
+    /// One bit per hash, set if a literal has that hash.
     bits: Box<[u64; BITS / 64]>,
     /// Sorted by `slot`.
     literals: Vec<Literal>,
-    /// Rules that are due on every line: without literals, or with one shorter than three bytes.
+    /// Rules that are due on every line: those without literals, or with one shorter than three bytes.
     always: Vec<usize>,
 }
 
-/// 8 KiB: stays in the first-level cache, and is nearly empty with a few hundred literals.
+/// 8 KiB: this stays in the first-level cache, and is nearly empty with a few hundred literals.
 const BITS: usize = 1 << 16;
 
 #[derive(Clone, Debug)]
 struct Literal {
     /// Hash of three of its bytes.
     slot: usize,
-    /// Where these begin in `text`.
+    /// Offset of these bytes in `text`.
     offset: usize,
     text: Vec<u8>,
     /// Rules that it wakes.
@@ -33,7 +33,7 @@ struct Literal {
 }
 
 impl Literals {
-    /// From each literal to the rules that it wakes, and the rules that have none.
+    /// Builds the search from each literal's rules, and from the rules that have no literals.
     pub(super) fn new(wakes: &BTreeMap<&str, Vec<usize>>, mut always: Vec<usize>) -> Self {
         let mut bits = Box::new([0; BITS / 64]);
         let mut literals = Vec::new();
@@ -51,7 +51,7 @@ impl Literals {
         Self { bits, literals, always }
     }
 
-    /// Sets the bits of the rules that `line` wakes; `false` if there are none.
+    /// Sets the bits of the rules that `line` wakes. Returns `false` if there are none.
     pub(super) fn wake(&self, line: &[u8], due: &mut [u64]) -> bool {
         let mut any = set(due, &self.always);
         // Six texts begin in a word of eight bytes; the next word begins with the seventh.
@@ -71,13 +71,13 @@ impl Literals {
         any
     }
 
-    /// The lowest bit tells whether a literal has the hash of the three low bytes.
+    /// Returns a value whose lowest bit is set if a literal has the hash of the three low bytes.
     fn bit(&self, text: u64) -> u64 {
         let slot = slot(text);
         self.bits[slot / 64] >> (slot % 64)
     }
 
-    /// Wakes the rules of the literals whose rarest three bytes are `text`, at `at` in `line`.
+    /// Wakes the rules of the literals whose rarest three bytes are `text`, found at `at` in `line`.
     fn wake_at(&self, line: &[u8], at: usize, text: u64, due: &mut [u64]) -> bool {
         if self.bit(text) & 1 == 0 {
             return false;
@@ -95,7 +95,7 @@ impl Literals {
     }
 }
 
-/// Sets the bits of `rules`; `false` if there are none.
+/// Sets the bits of `rules`. Returns `false` if there are none.
 fn set(due: &mut [u64], rules: &[usize]) -> bool {
     for &rule in rules {
         due[rule / 64] |= 1 << (rule % 64);
@@ -103,17 +103,17 @@ fn set(due: &mut [u64], rules: &[usize]) -> bool {
     !rules.is_empty()
 }
 
-/// Multiplicative hash of the three low bytes (Knuth, The Art of Computer Programming, 6.4).
+/// Computes the multiplicative hash of the three low bytes (Knuth, The Art of Computer Programming, 6.4).
 fn slot(text: u64) -> usize {
     ((text as u32 & 0x00FF_FFFF).wrapping_mul(0x9E37_79B1) >> 16) as usize % BITS
 }
 
-/// A text of three bytes as a number: the first byte is the lowest, as in a word of the line.
+/// Returns a text of three bytes as a number: the first byte is the lowest, as in a word of the line.
 fn number(text: &[u8]) -> u64 {
     text.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
-/// How unlikely a text is in logs: bits of surprise of each byte, roughly.
+/// Returns how unlikely a text is in logs: roughly the bits of surprise of each byte.
 fn rarity(text: &[u8]) -> u32 {
     let byte_rarity = |&byte: &u8| match byte {
         b' ' | b'0'..=b'9' => 2,
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The rules that `line` wakes, found the way that `account` does and the obvious way.
+    /// Compares the rules that `line` wakes, found as `account` does, with those of a plain search.
     fn check(literals: &[String], line: &[u8]) {
         let mut wakes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (rule, literal) in literals.iter().enumerate() {
