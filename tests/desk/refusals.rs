@@ -260,4 +260,9 @@ fn a_period_in_the_future_is_refused() {
             "{told}"
         );
     }
+    // What is there is given, whatever the clock says.
+    let srv = node.path("srv");
+    let asked = ["replay", "--archive", arg(&srv), "--now", "2026-11-20T12:00:00Z", "--from", "2026-11-23"];
+    let given = node.run(&asked);
+    assert_eq!((given.status.code(), given.stdout.is_empty()), (Some(0), false), "{}", text(&given.stderr));
 }

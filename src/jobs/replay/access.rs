@@ -131,21 +131,32 @@ pub struct Purpose {
 }
 
 impl Purpose {
-    /// Checks that the period makes sense.
+    /// Checks that the period does not end before it begins.
     ///
     /// # Errors
-    /// [`BAD_QUESTION`] if the period ends before it begins or lies in the future. The limit is one day after
-    /// `now`: a line cannot be later than that, even by a clock that is fast or in a zone that is ahead.
-    pub fn demand_a_period(&self, now: Timestamp) -> Result<(), Diagnostic> {
+    /// [`BAD_QUESTION`] if it does.
+    pub fn demand_a_period(&self) -> Result<(), Diagnostic> {
         match (self.from, self.to) {
             (Some(from), Some(to)) if to < from => {
                 Err(Diagnostic::new(&BAD_QUESTION, "the period ends before it begins")
                     .because(format!("it is from {from} to {to}"))
                     .hint("state `--from` and `--to` the other way round"))
             }
-            (Some(from), _) if from > now.saturating_add(24.hours()).unwrap_or(Timestamp::MAX) => {
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the period of a question without an answer has begun: a mistyped year finds nothing, and
+    /// somebody might believe that result. One day is allowed for clocks that are fast and zones that are
+    /// ahead. An archive with lines of the future, which a wrong clock leaves, still answers.
+    ///
+    /// # Errors
+    /// [`BAD_QUESTION`] if the period has not begun.
+    pub fn demand_a_past(&self, now: Timestamp) -> Result<(), Diagnostic> {
+        match self.from {
+            Some(from) if from > now.saturating_add(24.hours()).unwrap_or(Timestamp::MAX) => {
                 Err(Diagnostic::new(&BAD_QUESTION, "the period is in the future")
-                    .because(format!("it is from {from} on, and it is {now}: no line can be of it"))
+                    .because(format!("it is from {from} on, it is {now}, and the archive has nothing of it"))
                     .hint("correct the day of `--from`; if it is right, the clock of this machine"))
             }
             _ => Ok(()),

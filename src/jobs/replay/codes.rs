@@ -165,7 +165,8 @@ What it means
   The value of --ip, --net, --email, --user, --token, --grep, --host or --program does not have the
   form that the option takes. Or no segment has the class given with --class, and the policy does
   not know that class. The message says which value it is. It does not repeat the value, which may
-  be an identifier. Or the period of --from and --to ends before it begins, or is in the future.
+  be an identifier. Or the period of --from and --to ends before it begins, or is in the future
+  and no line is of it.
 
 Why it matters
   A search for something that cannot exist finds nothing, and somebody might believe that answer.

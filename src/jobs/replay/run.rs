@@ -199,7 +199,7 @@ fn plan(
     demand_known_classes(site, selection)?;
     access.of_classes(&selection.classes);
     purpose.demand_nobody_named()?;
-    purpose.demand_a_period(site.now)?;
+    purpose.demand_a_period()?;
     if *scope != Scope::Nobody {
         purpose.demand(Grant::Originals, selection, *scope, &site.classes)?;
         if !secrets.has_custodian() {
@@ -207,7 +207,11 @@ fn plan(
         }
     }
     access.begin(site)?;
-    Plan::new(site, selection, question.unsealed, secrets)
+    let plan = Plan::new(site, selection, question.unsealed, secrets)?;
+    if plan.frames() == 0 {
+        purpose.demand_a_past(site.now)?;
+    }
+    Ok(plan)
 }
 
 fn write_all<W: Write>(
