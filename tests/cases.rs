@@ -1,6 +1,6 @@
 //! Situations in which other tools leaked, broke or lost lines, and what oubliette does in each.
 //!
-//! The table lists the test of each situation; tests without a file name are in this file, in this order:
+//! The table lists the test of each situation; tests without a file name are in this file:
 //!
 //! | situation | test |
 //! | --- | --- |

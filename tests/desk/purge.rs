@@ -60,7 +60,7 @@ fn vaults_that_lie_elsewhere_are_asked_for() {
     let (exit, told) = purge(&node, &srv, &["--vault", arg(&elsewhere)]);
     assert_eq!((exit, elsewhere.join("expires=2027-11-24").exists()), (Some(0), false), "{told}");
 
-    // If the vaults are lost, whoever says so is not held up.
+    // If the vaults are lost, an empty folder in their place says so, and the purge goes on.
     let node = Node::new();
     let srv = node.path("srv");
     fs::remove_dir_all(srv.join("vault")).unwrap();
@@ -468,7 +468,7 @@ fn a_vault_is_no_damaged_segment() {
     assert_eq!((output.status.code(), found), (Some(1), true), "{}", text(&output.stderr));
 }
 
-/// The holds of that directory are not those of whoever wrote the archive. What is due goes, but not
+/// That directory does not have the holds of the node that wrote the archive. What is due goes, but not
 /// silently.
 #[test]
 fn a_purge_with_another_state_directory_says_that_holds_are_not_seen() {
