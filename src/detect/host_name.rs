@@ -4,7 +4,7 @@
 const FORWARD_SUFFIXES: [&[u8]; 4] = [b"nip.io", b"sslip.io", b"xip.io", b"traefik.me"];
 
 /// Words that network operators put before an address in a host name.
-const ADDRESS_PREFIXES: [&[u8]; 43] = [
+const ADDRESS_PREFIXES: [&[u8]; 42] = [
     b"ip",
     // As in `ipv4`: digits at the end do not count.
     b"ipv",
@@ -48,8 +48,6 @@ const ADDRESS_PREFIXES: [&[u8]; 43] = [
     b"fiber",
     b"ftth",
     b"wan",
-    // Optimum Online: `ool-cb007109.dyn.isp.example`.
-    b"ool",
 ];
 
 /// Labels of the names that access networks give to the addresses of subscribers.
