@@ -106,8 +106,9 @@ impl Format {
 /// The time that a line states, without guessing: parts that the line does not state are `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StatedTime {
-    /// A calendar time. Fields are in range (`month` 1..=12, `day` 1..=31 and valid for the month in
-    /// some year, `hour` 0..=23, `minute` 0..=59, `second` 0..=60); fractions of a second are dropped.
+    /// A calendar time. Fields are in range (`month` 1..=12, `day` 1..=31, `hour` 0..=23, `minute` 0..=59,
+    /// `second` 0..=60), but the day need not exist: a sender may state 30 February. Fractions of a second
+    /// are dropped.
     Civil {
         /// Year, if stated.
         year: Option<i16>,

@@ -1,4 +1,4 @@
-"""Which system calls of a trace a unit would not allow. Usage: package_syscalls.py UNIT TRACE, the latter of `strace -f`.
+"""Prints the system calls of a trace that a unit would not allow. Usage: syscalls.py UNIT TRACE; the trace is one of `strace -f`.
 
 Prints their names, or nothing.
 """
