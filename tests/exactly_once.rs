@@ -28,7 +28,7 @@
 use jiff::tz::TimeZone;
 use oubliette::archive::{ArchiveError, Segment};
 use oubliette::input::kafka::Member;
-use oubliette::jobs::collect::{Collector, End, Limits, Objects, SegmentStore, Workbench, worker};
+use oubliette::jobs::collect::{Collector, End, Limits, Objects, RecordPacker, SegmentStore, worker};
 use oubliette::jobs::filter::Plan;
 use oubliette::jobs::recognition::{Choices, Recognition};
 use oubliette::jobs::verify::{Archive, Checker};
@@ -188,9 +188,9 @@ fn work(brokers: &Brokers, root: &Path, state: &Path, random: bool, aborts: u32)
         Faulty { objects, random, puts: Cell::new(0), abort_at: if aborts > 0 { 2 } else { u32::MAX } };
     let topics = BTreeMap::from([(TOPIC.to_owned(), ClassName::new("connection").unwrap())]);
     let limits = Limits { bytes: 64 << 10, age: Duration::from_secs(2) };
-    let bench = Workbench::new(plan, 1).unwrap();
+    let packer = RecordPacker::new(plan, 1).unwrap();
     let mut collector =
-        Collector::new(&store, root, &topics, limits, Box::new(ledger.unwrap()), bench).unwrap();
+        Collector::new(&store, root, &topics, limits, Box::new(ledger.unwrap()), packer).unwrap();
     let mut settings = vec![("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "500")];
     settings.extend(brokers.settings()[0]);
     if let Brokers::Real(_) = brokers {

@@ -89,7 +89,7 @@ pub(crate) struct Settings {
 
 /// The parts of the user's environment that decide where state is kept.
 #[derive(Clone, Debug, Default)]
-struct Surroundings {
+struct Environment {
     /// Whether the user is root.
     pub(crate) root: bool,
     /// `XDG_STATE_HOME`.
@@ -126,7 +126,7 @@ impl Settings {
     /// If the configuration does not load, options contradict each other, or no place for the state directory
     /// is known.
     pub(crate) fn new(common: &Common, reading: &Reading, tokens: &Tokens) -> Result<Self, Diagnostic> {
-        let state_dir = state_dir(common, &Surroundings::of_process())?;
+        let state_dir = state_dir(common, &Environment::of_process())?;
         let (config_path, config) = config(common, &state_dir)?;
         Self::resolve(common, reading, tokens, state_dir, config_path, config)
     }
@@ -258,7 +258,7 @@ impl Settings {
     }
 }
 
-impl Surroundings {
+impl Environment {
     fn of_process() -> Self {
         Self {
             root: rustix::process::geteuid().is_root(),
@@ -268,18 +268,18 @@ impl Surroundings {
     }
 }
 
-fn state_dir(common: &Common, surroundings: &Surroundings) -> Result<PathBuf, Diagnostic> {
+fn state_dir(common: &Common, environment: &Environment) -> Result<PathBuf, Diagnostic> {
     if let Some(typed) = common.state_dir.as_ref() {
         return Ok(typed.clone());
     }
-    if surroundings.root {
+    if environment.root {
         return Ok(PathBuf::from("/var/lib/oubliette"));
     }
     // XDG Base Directory Specification: "All paths set in these environment variables must be absolute. If
     // an implementation encounters a relative path [...] it should consider the path invalid and ignore it."
     let absolute = |path: &OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
-    let xdg = surroundings.xdg_state_home.as_ref().and_then(absolute);
-    let home = || surroundings.home.as_ref().and_then(absolute).map(|home| home.join(".local/state"));
+    let xdg = environment.xdg_state_home.as_ref().and_then(absolute);
+    let home = || environment.home.as_ref().and_then(absolute).map(|home| home.join(".local/state"));
     xdg.or_else(home).map(|base| base.join("oubliette")).ok_or_else(|| {
         Diagnostic::new(&codes::NO_STATE_DIR, "there is no place for the state directory")
             .because("neither XDG_STATE_HOME nor HOME is set to an absolute path")
@@ -411,9 +411,9 @@ mod tests {
         ] {
             let line = format!("oubliette filter {typed}");
             let line = CommandLine::try_parse_from(line.split_whitespace()).unwrap();
-            let surroundings = Surroundings { root, xdg_state_home: xdg, home };
-            let found = state_dir(&line.common, &surroundings).ok();
-            assert_eq!(found, expected.map(PathBuf::from), "{typed} {surroundings:?}");
+            let environment = Environment { root, xdg_state_home: xdg, home };
+            let found = state_dir(&line.common, &environment).ok();
+            assert_eq!(found, expected.map(PathBuf::from), "{typed} {environment:?}");
         }
     }
 

@@ -47,7 +47,7 @@ impl Listener for UnixListener {
 
 /// The state that all listeners share.
 #[derive(Clone, Debug)]
-pub struct Doors {
+pub struct Acceptor {
     /// One permit per connection that is allowed at a time.
     pub connections: Arc<Semaphore>,
     /// Every connection is a task of this tracker.
@@ -56,7 +56,7 @@ pub struct Doors {
     pub stopped: CancellationToken,
 }
 
-impl Doors {
+impl Acceptor {
     /// Accepts connections and spawns a task for each, until stopped.
     ///
     /// At the limit on connections, the next one waits in the backlog. Connections that wait there at the
@@ -102,7 +102,7 @@ impl Doors {
     }
 }
 
-/// The reasons why a connection ended, other than the peer's wish.
+/// The reasons why a connection ended, other than that the peer ended it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {

@@ -17,18 +17,18 @@
 //! - Lines were pseudonymised by the nodes. They still pass the filter, which finds what leaked. So here as
 //!   everywhere, what is stored is [`crate::pseudonym::Pseudonymised`].
 
+mod record_packer;
 mod segment;
 #[cfg(feature = "s3")]
 mod store;
 #[cfg(test)]
 mod tests;
-mod workbench;
 #[cfg(feature = "kafka")]
 pub mod worker;
 
+pub use record_packer::RecordPacker;
 #[cfg(feature = "s3")]
 pub use store::Objects;
-pub use workbench::Workbench;
 
 use crate::archive::ArchiveError;
 use crate::model::{ClassName, NodeName, RetentionClass, Sealer, Tree};
@@ -150,7 +150,7 @@ pub struct Collector<'a> {
     classes: BTreeMap<String, RetentionClass>,
     limits: Limits,
     sealer: Box<dyn Sealer>,
-    bench: Workbench,
+    packer: RecordPacker,
     open: BTreeMap<Partition, Open>,
 }
 
@@ -165,19 +165,19 @@ impl<'a> Collector<'a> {
         topics: &BTreeMap<String, ClassName>,
         limits: Limits,
         sealer: Box<dyn Sealer>,
-        bench: Workbench,
+        packer: RecordPacker,
     ) -> Result<Self, Diagnostic> {
         let class = |(topic, class): (&String, &ClassName)| {
             // The longest partition number has ten digits.
             if NodeName::new(&format!("{topic}.p2147483647")).is_none() {
                 return Err(unusable(topic, "a topic is 1 to 51 of a-z, 0-9, `.`, `_`, `-` here"));
             }
-            let known = bench.classes().iter().find(|known| known.name == *class);
+            let known = packer.classes().iter().find(|known| known.name == *class);
             let known = known.ok_or_else(|| unusable(topic, "the policy has no class of that name"));
             Ok((topic.clone(), known?.clone()))
         };
         let classes = topics.iter().map(class).collect::<Result<_, _>>()?;
-        Ok(Self { store, tree: Tree::at(root), classes, limits, sealer, bench, open: BTreeMap::new() })
+        Ok(Self { store, tree: Tree::at(root), classes, limits, sealer, packer, open: BTreeMap::new() })
     }
 
     /// Takes a record. Returns what became of the records before it, if a segment ended there. After
@@ -203,10 +203,10 @@ impl<'a> Collector<'a> {
             None => {}
         }
         if !self.open.contains_key(source) {
-            self.open.insert(source.clone(), Open::begin(source, folder, record.offset, &self.bench)?);
+            self.open.insert(source.clone(), Open::begin(source, folder, record.offset, &self.packer)?);
         }
         let Some(open) = self.open.get_mut(source) else { return Ok(advance) };
-        open.push(record, &mut self.bench)?;
+        open.push(record, &mut self.packer)?;
         if advance.is_none() && open.bytes() >= self.limits.bytes {
             advance = self.cut(source)?;
         }
@@ -249,7 +249,7 @@ impl<'a> Collector<'a> {
     fn folder_of(&self, topic: &str, time: Timestamp) -> Result<crate::model::Folder, Diagnostic> {
         let class =
             self.classes.get(topic).ok_or_else(|| unusable(topic, "nobody said which class it has"))?;
-        let day = time.to_zoned(self.bench.zone().clone()).date();
+        let day = time.to_zoned(self.packer.zone().clone()).date();
         let expires = crate::retention::expiry::due(class, day).expires;
         Ok(crate::model::Folder { expires, class: class.name.clone() })
     }
@@ -257,10 +257,10 @@ impl<'a> Collector<'a> {
     /// Cuts the segment of a partition, and stores it unless another worker already did.
     fn cut(&mut self, source: &Partition) -> Result<Option<Advance>, Diagnostic> {
         let Some(mut open) = self.open.remove(source) else { return Ok(None) };
-        open.settle(&mut self.bench)?;
+        open.settle(&mut self.packer)?;
         let end = End { next: open.next(), records: open.records() };
         let (first, name, leaked) = (open.first(), open.name().clone(), open.leaked());
-        let (expired, segment) = (self.bench.has_expired(open.folder()), open.into_segment());
+        let (expired, segment) = (self.packer.has_expired(open.folder()), open.into_segment());
         let lines = segment.lines();
         let advance = |next, done, lines, dropped| Advance {
             source: source.clone(),
@@ -275,7 +275,7 @@ impl<'a> Collector<'a> {
         if lines == 0 || expired {
             return Ok(Some(advance(end.next, Fate::Dropped, 0, lines)));
         }
-        let (now, path) = (self.bench.now(), self.tree.segment(&name));
+        let (now, path) = (self.packer.now(), self.tree.segment(&name));
         let (bytes, digest) = segment.seal(&mut *self.sealer, now)?;
         if self.store.put_new(&path, bytes, end).map_err(failed(&path))? {
             self.sealer.record(now, &name.to_string(), &digest)?;

@@ -14,9 +14,9 @@
 //! segment stays, and so does its H. Quarantined lines are purged likewise, with entries of their own, and so
 //! are secrets of past epochs, and their wraps when nothing needs them any more.
 
-mod astray;
 mod codes;
 mod inventory;
+mod misplaced;
 mod moving;
 mod place;
 mod quarantined;
@@ -34,15 +34,15 @@ use crate::primitives::storage::{Listed, Storage, is_of_one_file, is_remote};
 use crate::pseudonym::epoch::Epoch;
 use crate::retention::expiry::purge_instant;
 use crate::shred::ShredStore;
-pub use astray::{Absent, Astray};
-use astray::{NotInPlace, Sealed};
-pub use codes::{ASTRAY, BLOCKED, CODES, LINKED, OF_OTHERS, STUCK};
+pub use codes::{BLOCKED, CODES, LINKED, MISPLACED, OF_OTHERS, STUCK};
 use codes::{CLOCK, IO, LEFT};
 pub use inventory::{Blocked, Item, Reason};
 pub(in crate::jobs) use inventory::{hash, identify};
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan as _};
+pub use misplaced::{Absent, Misplaced};
+use misplaced::{NotInPlace, Sealed};
 pub(in crate::jobs) use moving::SECOND_PHASE_FILE_MODE;
 pub use place::NOT_THERE;
 pub(in crate::jobs) use place::keep;
@@ -99,7 +99,7 @@ pub struct Plan {
     pub wraps: Vec<Wrap>,
     /// Segments whose expiry day has come, in the directory of another day. They stay, because a person has
     /// to examine them.
-    pub astray: Vec<Astray>,
+    pub misplaced: Vec<Misplaced>,
     /// Segments of the days purged now that cannot be found anywhere.
     pub absent: Vec<Absent>,
     /// The number of segments to be removed, if the ledger lists none of them and has never recorded the
@@ -152,7 +152,7 @@ impl Plan {
     /// elsewhere; or if the ledger is damaged.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
-        !self.astray.is_empty()
+        !self.misplaced.is_empty()
             || self.is_incomplete()
             || self.of_others > 0
             || self.fault.is_some()
@@ -302,8 +302,8 @@ impl Site {
     pub fn plan(&self, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
         let history = self.history()?;
         let begun = &history.begun;
-        let NotInPlace { astray, absent } = self.not_in_place(&history)?;
-        let mut plan = Plan { astray, absent, fault: history.fault.clone(), ..Plan::default() };
+        let NotInPlace { misplaced, absent } = self.not_in_place(&history)?;
+        let mut plan = Plan { misplaced, absent, fault: history.fault.clone(), ..Plan::default() };
         for expires in self.due_days(begun)? {
             let batch = self.batch(expires, begun.get(&expires), progress)?;
             plan.add(batch, begun.contains_key(&expires));
@@ -353,7 +353,8 @@ impl Site {
             self.ledger.append(Event::LedgerFault { line: *line, why: why.clone() })?;
         }
         let mut done = Plan { fault: history.fault.take(), ..Plan::default() };
-        let looked = not_in_place.map(|found| (done.astray, done.absent) = (found.astray, found.absent));
+        let looked =
+            not_in_place.map(|found| (done.misplaced, done.absent) = (found.misplaced, found.absent));
         let mut failure = looked.err();
         let begun = &mut history.begun;
         for expires in self.due_days(begun)? {

@@ -10,7 +10,7 @@ mod names;
 mod status;
 mod waiting;
 
-pub use conversation::{Manner, Protocol};
+pub use conversation::{Dialect, Protocol};
 pub use following::Matching;
 pub use status::{Calendar, Status};
 pub use waiting::{WAITS, state_takes_nothing};
@@ -18,7 +18,7 @@ pub use waiting::{WAITS, state_takes_nothing};
 use super::filter::{Outcome, Ready};
 use crate::input::framing::{Framing, Trailer};
 use crate::input::sockets::SocketFile;
-use crate::input::stream::{Doors, Listener};
+use crate::input::stream::{Acceptor, Listener};
 use crate::input::tail::{self, Claims, Offsets};
 use crate::input::tls::Tls;
 use crate::input::{Stop, Waiting, datagram, standard};
@@ -62,15 +62,15 @@ pub struct Limits {
 
 /// An open input: its sockets are bound, and nothing has been taken yet.
 #[derive(Debug)]
-pub enum Entrance {
+pub enum OpenInput {
     /// Connections over TCP.
-    Tcp(TcpListener, Manner),
+    Tcp(TcpListener, Dialect),
     /// Datagrams over UDP.
     Udp(UdpSocket),
     /// Connections over TLS.
-    Tls(TcpListener, Tls, Manner),
+    Tls(TcpListener, Tls, Dialect),
     /// Connections to a socket file, which is removed at the end if the sidecar created it.
-    Unix(UnixListener, Option<Arc<SocketFile>>, Manner),
+    Unix(UnixListener, Option<Arc<SocketFile>>, Dialect),
     /// Datagrams to a socket file, which is removed at the end if the sidecar created it.
     UnixDatagram(UnixDatagram, Option<Arc<SocketFile>>),
     /// A file that another program writes.
@@ -86,7 +86,7 @@ pub enum Entrance {
     },
 }
 
-impl Entrance {
+impl OpenInput {
     /// Returns the size of the kernel's buffer for datagrams, in bytes; `None` if the input does not take
     /// datagrams.
     #[must_use]
@@ -107,8 +107,8 @@ impl Entrance {
             path.unwrap_or_default()
         };
         match self {
-            Self::Tcp(listener, Manner { protocol: Protocol::Relp { .. }, .. })
-            | Self::Tls(listener, _, Manner { protocol: Protocol::Relp { .. }, .. }) => {
+            Self::Tcp(listener, Dialect { protocol: Protocol::Relp { .. }, .. })
+            | Self::Tls(listener, _, Dialect { protocol: Protocol::Relp { .. }, .. }) => {
                 format!("relp {}", at(listener.local_addr()).unwrap_or_default())
             }
             Self::Tcp(listener, _) => format!("tcp {}", at(listener.local_addr()).unwrap_or_default()),
@@ -124,10 +124,10 @@ impl Entrance {
     }
 }
 
-/// The sidecar. It takes records as soon as an entrance is opened, and writes them when it [runs](Self::run).
+/// The sidecar. It takes records as soon as an input is opened, and writes them when it [runs](Self::run).
 pub struct Daemon {
     runtime: Runtime,
-    hall: Hall,
+    context: InputContext,
     gathered: Gathered,
     branches: Vec<Box<dyn Branch>>,
     repeats: Repeats,
@@ -135,10 +135,10 @@ pub struct Daemon {
 
 /// What all inputs share.
 #[derive(Clone, Debug)]
-struct Hall {
+struct InputContext {
     gate: Gate,
-    doors: Doors,
-    /// Tasks that follow files, which are also among the tasks of `doors`. At the end, they save how far they
+    acceptor: Acceptor,
+    /// Tasks that follow files, which are also among the tasks of `acceptor`. At the end, they save how far they
     /// have read.
     followers: TaskTracker,
     /// The followed files: by their names, and by their identities.
@@ -153,7 +153,7 @@ struct Hall {
     /// Warnings about files whose read position could not be saved.
     unkept: Arc<Mutex<Vec<Diagnostic>>>,
     observed: Arc<Observed>,
-    /// The meter of the entrance.
+    /// The meter of the input.
     meter: Arc<Meter>,
 }
 
@@ -172,7 +172,7 @@ impl Daemon {
             .map_err(|error| cannot_start(&error))?;
         let room = Room { all_bytes: limits.memory_bytes, connection_bytes: CONNECTION_BYTES };
         let (gate, gathered) = Gate::new(room, clock);
-        let doors = Doors {
+        let acceptor = Acceptor {
             connections: Arc::new(Semaphore::new(limits.connections)),
             tasks: TaskTracker::new(),
             stopped: CancellationToken::new(),
@@ -180,9 +180,9 @@ impl Daemon {
         let (ended, observed) = (CancellationToken::new(), Arc::new(Observed::new(patience)));
         let limits = Arc::new(RwLock::new(limits));
         let followers = TaskTracker::new();
-        let hall = Hall {
+        let context = InputContext {
             gate,
-            doors,
+            acceptor,
             followers,
             names: Names::default(),
             claims: Claims::default(),
@@ -194,21 +194,21 @@ impl Daemon {
             observed,
             meter: Arc::default(),
         };
-        Ok(Self { runtime, hall, gathered, branches: Vec::new(), repeats: Repeats::default() })
+        Ok(Self { runtime, context, gathered, branches: Vec::new(), repeats: Repeats::default() })
     }
 
-    /// Takes what comes in at `entrance`, until the token is cancelled or the sidecar stops.
+    /// Takes what comes in by `opened`, until the token is cancelled or the sidecar stops.
     ///
     /// # Errors
-    /// J01 if the entrance cannot be waited on.
-    pub fn open(&self, entrance: Entrance) -> Result<CancellationToken, Diagnostic> {
+    /// J01 if the runtime cannot wait on the input.
+    pub fn open(&self, opened: OpenInput) -> Result<CancellationToken, Diagnostic> {
         let _runtime = self.runtime.enter();
-        let stopped = self.hall.doors.stopped.child_token();
-        let meter = self.hall.observed.meter(&entrance.place());
-        entrance.buffer_bytes().into_iter().for_each(|bytes| meter.buffered(bytes));
-        let doors = Doors { stopped: stopped.clone(), ..self.hall.doors.clone() };
-        let hall = Hall { doors, meter, ..self.hall.clone() };
-        hall.open(entrance).map_err(|error| cannot_start(&error))?;
+        let stopped = self.context.acceptor.stopped.child_token();
+        let meter = self.context.observed.meter(&opened.place());
+        opened.buffer_bytes().into_iter().for_each(|bytes| meter.buffered(bytes));
+        let acceptor = Acceptor { stopped: stopped.clone(), ..self.context.acceptor.clone() };
+        let context = InputContext { acceptor, meter, ..self.context.clone() };
+        context.open(opened).map_err(|error| cannot_start(&error))?;
         Ok(stopped)
     }
 
@@ -216,20 +216,20 @@ impl Daemon {
     ///
     /// # Errors
     /// J01 if signals cannot be waited for.
-    pub fn heed_signals(&self, told: impl FnMut(Wish) + Send + 'static) -> Result<(), Diagnostic> {
+    pub fn heed_signals(&self, told: impl FnMut(SignalRequest) + Send + 'static) -> Result<(), Diagnostic> {
         let _runtime = self.runtime.enter();
         let to = |kind| signal(kind).map_err(|error| cannot_start(&error));
         let signals = [to(SignalKind::terminate())?, to(SignalKind::interrupt())?, to(SignalKind::hangup())?];
-        self.runtime.spawn(heed(self.hall.clone(), signals, told));
+        self.runtime.spawn(heed(self.context.clone(), signals, told));
         Ok(())
     }
 
     /// Applies these limits from now on, to new connections and to datagrams. `memory_bytes` keeps its value.
     pub fn limit(&self, limits: Limits) {
-        let mut current = self.hall.limits.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.context.limits.write().unwrap_or_else(PoisonError::into_inner);
         let (before, now) = (current.connections, limits.connections);
         *current = Limits { memory_bytes: current.memory_bytes, ..limits };
-        let connections = Arc::clone(&self.hall.doors.connections);
+        let connections = Arc::clone(&self.context.acceptor.connections);
         if now >= before {
             return connections.add_permits(now - before);
         }
@@ -271,7 +271,7 @@ impl Daemon {
     /// Returns what can be observed of the sidecar.
     #[must_use]
     pub fn observed(&self) -> Arc<Observed> {
-        Arc::clone(&self.hall.observed)
+        Arc::clone(&self.context.observed)
     }
 
     /// Answers requests for the status on `listener`, until the token is cancelled or the sidecar ends.
@@ -290,19 +290,19 @@ impl Daemon {
     /// Returns the gate, which ends a run so that the next one can begin with other rules.
     #[must_use]
     pub fn gate(&self) -> Gate {
-        self.hall.gate.clone()
+        self.context.gate.clone()
     }
 
     /// Returns whether nothing more is accepted.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.hall.gate.is_closed()
+        self.context.gate.is_closed()
     }
 
     /// Returns whether an input could not be read to its end: lines may be missing that nobody sends again.
     #[must_use]
     pub fn input_broke(&self) -> bool {
-        self.hall.broke.load(Ordering::Relaxed)
+        self.context.broke.load(Ordering::Relaxed)
     }
 
     /// Writes what comes in, until the sidecar stops or the [gate](Self::gate) is interrupted.
@@ -327,7 +327,7 @@ impl Daemon {
         if outcome.result.is_err() {
             observed.enter(State::Failed);
             gate.fail();
-            self.hall.doors.stopped.cancel();
+            self.context.acceptor.stopped.cancel();
         }
         outcome
     }
@@ -338,8 +338,8 @@ impl Daemon {
     /// outputs end once they have sent what they can. Returns the result of each output, and warnings about
     /// what could not be saved.
     pub fn end(mut self) -> (Vec<Output>, Vec<Diagnostic>) {
-        let Hall { gate, doors, followers, .. } = &self.hall;
-        doors.stopped.cancel();
+        let InputContext { gate, acceptor, followers, .. } = &self.context;
+        acceptor.stopped.cancel();
         gate.fail();
         followers.close();
         let kept =
@@ -352,7 +352,7 @@ impl Daemon {
             .because("the disk of the state directory did not take it in time")
             .hint("expect the last lines of followed files twice")
         });
-        let unkept = std::mem::take(&mut *self.hall.unkept.lock().unwrap_or_else(PoisonError::into_inner));
+        let unkept = std::mem::take(&mut *self.context.unkept.lock().unwrap_or_else(PoisonError::into_inner));
         let unkept = unkept.into_iter().chain(late).collect();
         self.runtime.shutdown_timeout(LAST_TASKS);
         // In parallel, because each output may use the whole time to drain.
@@ -367,13 +367,13 @@ impl Daemon {
 
 impl std::fmt::Debug for Daemon {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Daemon").field("limits", &self.hall.limits).finish_non_exhaustive()
+        f.debug_struct("Daemon").field("limits", &self.context.limits).finish_non_exhaustive()
     }
 }
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum SignalRequest {
     /// Load everything again.
     Reload,
     /// Stop when everything is written, because nothing more comes.
@@ -383,64 +383,64 @@ pub enum Wish {
 }
 
 /// Waits for signals. After the first that stops the sidecar, lets everything drain.
-async fn heed(hall: Hall, signals: [Signal; 3], mut told: impl FnMut(Wish)) {
+async fn heed(context: InputContext, signals: [Signal; 3], mut told: impl FnMut(SignalRequest)) {
     let [mut terminate, mut interrupt, mut hangup] = signals;
-    let wish = loop {
+    let request = loop {
         tokio::select! {
-            _ = terminate.recv() => break Wish::Stop,
-            _ = interrupt.recv() => break Wish::Stop,
-            () = hall.ended.cancelled() => break Wish::Finish,
-            _ = hangup.recv() => tokio::task::block_in_place(|| told(Wish::Reload)),
+            _ = terminate.recv() => break SignalRequest::Stop,
+            _ = interrupt.recv() => break SignalRequest::Stop,
+            () = context.ended.cancelled() => break SignalRequest::Finish,
+            _ = hangup.recv() => tokio::task::block_in_place(|| told(SignalRequest::Reload)),
         }
     };
-    told(wish);
-    hall.drain().await;
-    if wish == Wish::Finish {
+    told(request);
+    context.drain().await;
+    if request == SignalRequest::Finish {
         // What is still to be written may wait for room.
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        told(Wish::Stop);
+        told(SignalRequest::Stop);
     }
 }
 
-impl Hall {
+impl InputContext {
     /// Accepts nothing more, lets connections send what is in transit, and closes the gate behind them.
     async fn drain(&self) {
         self.observed.enter(State::Draining);
-        self.doors.stopped.cancel();
-        self.doors.tasks.close();
-        if tokio::time::timeout(self.limits().drain, self.doors.tasks.wait()).await.is_err() {
+        self.acceptor.stopped.cancel();
+        self.acceptor.tasks.close();
+        if tokio::time::timeout(self.limits().drain, self.acceptor.tasks.wait()).await.is_err() {
             tracing::warn!("connections are cut off: they did not end in time");
         }
         self.gate.close();
     }
 
-    fn open(self, entrance: Entrance) -> io::Result<()> {
-        match entrance {
-            Entrance::Tcp(listener, manner) => {
-                self.listen(tokio::net::TcpListener::from_std(listener)?, manner, None, None);
+    fn open(self, opened: OpenInput) -> io::Result<()> {
+        match opened {
+            OpenInput::Tcp(listener, dialect) => {
+                self.listen(tokio::net::TcpListener::from_std(listener)?, dialect, None, None);
             }
-            Entrance::Tls(listener, tls, manner) => {
-                self.listen(tokio::net::TcpListener::from_std(listener)?, manner, Some(tls), None);
+            OpenInput::Tls(listener, tls, dialect) => {
+                self.listen(tokio::net::TcpListener::from_std(listener)?, dialect, Some(tls), None);
             }
-            Entrance::Unix(listener, file, manner) => {
-                self.listen(tokio::net::UnixListener::from_std(listener)?, manner, None, file);
+            OpenInput::Unix(listener, file, dialect) => {
+                self.listen(tokio::net::UnixListener::from_std(listener)?, dialect, None, file);
             }
-            Entrance::File(settings, offsets) => {
+            OpenInput::File(settings, offsets) => {
                 let named = self.names.add(&settings.path);
                 self.follow(settings, offsets, named);
             }
-            Entrance::Files(matching) => self.follow_all(matching),
-            Entrance::Udp(socket) => {
+            OpenInput::Files(matching) => self.follow_all(matching),
+            OpenInput::Udp(socket) => {
                 self.receive(tokio::net::UdpSocket::from_std(socket)?, datagram::LONGEST_UDP_BYTES, None);
             }
-            Entrance::UnixDatagram(socket, file) => {
+            OpenInput::UnixDatagram(socket, file) => {
                 let socket = tokio::net::UnixDatagram::from_std(socket)?;
                 self.receive(socket, datagram::LONGEST_UNIX_BYTES, file);
             }
-            Entrance::Stdin { file, is_only } => self.read_standard(file, is_only)?,
+            OpenInput::Stdin { file, is_only } => self.read_standard(file, is_only)?,
         }
         Ok(())
     }
@@ -448,14 +448,14 @@ impl Hall {
     fn listen<L: Listener>(
         self,
         listener: L,
-        manner: Manner,
+        dialect: Dialect,
         tls: Option<Tls>,
         file: Option<Arc<SocketFile>>,
     ) {
-        let tasks = self.doors.tasks.clone();
-        let doors = self.doors.clone();
+        let tasks = self.acceptor.tasks.clone();
+        let acceptor = self.acceptor.clone();
         tasks.spawn(async move {
-            doors.open(listener, move |stream| self.clone().serve(stream, manner, tls.clone())).await;
+            acceptor.open(listener, move |stream| self.clone().serve(stream, dialect, tls.clone())).await;
             drop(file);
         });
     }
@@ -465,10 +465,10 @@ impl Hall {
         let limits = Arc::clone(&self.limits);
         let max_record_bytes = move || read(&limits).max_record_bytes;
         let datagrams = datagram::Datagrams { max_record_bytes, longest_bytes };
-        let tasks = self.doors.tasks.clone();
+        let tasks = self.acceptor.tasks.clone();
         let dropped = count_dropped(Arc::clone(&self.meter));
         tasks.spawn(async move {
-            let stopped = self.doors.stopped.cancelled();
+            let stopped = self.acceptor.stopped.cancelled();
             if let Err(error) = datagram::read(socket, intake, datagrams, dropped, stopped).await {
                 tracing::error!(%error, "datagrams are received no more");
             }
@@ -481,7 +481,7 @@ impl Hall {
         let waiting = Waiting::new(file, stopped, self.clock);
         let (intake, framing) = (self.intake(), self.framing(Trailer::Lf));
         let runtime = tokio::runtime::Handle::current();
-        let (tasks, token) = (self.doors.tasks.clone(), self.doors.stopped.clone());
+        let (tasks, token) = (self.acceptor.tasks.clone(), self.acceptor.stopped.clone());
         let over = token.clone();
         tasks.spawn(async move {
             over.cancelled().await;

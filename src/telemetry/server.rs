@@ -101,14 +101,14 @@ fn listen_at_file(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
 /// # Errors
 /// If the listener cannot be registered with the runtime.
 pub async fn serve(listener: Listener, observe: Arc<dyn Observe>) -> io::Result<()> {
-    let door = Door::new(listener)?;
-    let mut guests = VecDeque::new();
-    let hosts = door.hosts()?;
+    let listener = AsyncListener::new(listener)?;
+    let mut connections = VecDeque::new();
+    let hosts = listener.hosts()?;
     loop {
-        match door.accept().await {
+        match listener.accept().await {
             Ok(stream) => {
-                make_room(&mut guests);
-                guests.push_back(tokio::spawn(answer_all(stream, Arc::clone(&observe), hosts)));
+                make_room(&mut connections);
+                connections.push_back(tokio::spawn(answer_all(stream, Arc::clone(&observe), hosts)));
             }
             Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
         }
@@ -119,17 +119,17 @@ pub async fn serve(listener: Listener, observe: Arc<dyn Observe>) -> io::Result<
 ///
 /// Answers take no time, so the oldest one has had its answer or is silent. No new connection has to wait,
 /// above all not that of a supervisor, which would take the sidecar for dead and kill it.
-fn make_room(guests: &mut VecDeque<JoinHandle<()>>) {
-    guests.retain(|guest| !guest.is_finished());
-    if guests.len() >= MOST_CONNECTIONS
-        && let Some(first) = guests.pop_front()
+fn make_room(connections: &mut VecDeque<JoinHandle<()>>) {
+    connections.retain(|connection| !connection.is_finished());
+    if connections.len() >= MOST_CONNECTIONS
+        && let Some(first) = connections.pop_front()
     {
         first.abort();
     }
 }
 
 /// A listener registered with the runtime.
-enum Door {
+enum AsyncListener {
     Tcp(tokio::net::TcpListener),
     Unix(tokio::net::UnixListener),
 }
@@ -139,7 +139,7 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-impl Door {
+impl AsyncListener {
     fn new(listener: Listener) -> io::Result<Self> {
         match listener {
             Listener::Tcp(listener) => tokio::net::TcpListener::from_std(listener).map(Self::Tcp),

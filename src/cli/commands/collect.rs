@@ -8,7 +8,7 @@ use crate::cli::process;
 use crate::cli::report::{Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::input::kafka::Member;
-use crate::jobs::collect::{Advance, Collector, KAFKA, LEAKED, Limits, Objects, Workbench, worker};
+use crate::jobs::collect::{Advance, Collector, KAFKA, LEAKED, Limits, Objects, RecordPacker, worker};
 use crate::jobs::filter::Plan;
 use crate::jobs::recognition::{Choices, Recognition};
 use crate::ledger::{Event, Ledger};
@@ -24,8 +24,8 @@ use std::time::Duration;
 /// Works until SIGTERM or SIGINT, and then stores what it has.
 pub(crate) fn run(report: Report, common: &Common, args: &CollectArgs) -> Result<Exit, Stop> {
     let settings = Settings::new(common, &args.reading, &args.tokens)?;
-    let bench = Workbench::new(plan(&settings)?, args.level.unwrap_or(1))?;
-    let mut ledger = ledger(&settings, &bench)?;
+    let packer = RecordPacker::new(plan(&settings)?, args.level.unwrap_or(1))?;
+    let mut ledger = ledger(&settings, &packer)?;
     let s3 = S3::from_environment().map_err(|error| unready(&error.to_string()))?;
     let store = Objects::open(s3, &args.s3)?;
     let topics: BTreeMap<_, _> = args.topic.iter().cloned().collect();
@@ -33,7 +33,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &CollectArgs) -> Result
         bytes: args.cut_bytes.unwrap_or(DEFAULT_CUT_BYTES),
         age: args.cut_after.unwrap_or(DEFAULT_CUT_AFTER),
     };
-    let mut collector = Collector::new(&store, &args.s3, &topics, limits, Box::new(ledger.clone()), bench)?;
+    let mut collector = Collector::new(&store, &args.s3, &topics, limits, Box::new(ledger.clone()), packer)?;
     serve::start_log(report);
     let stopped = process::interrupted().map_err(|error| unready(&error.to_string()))?;
     let names: Vec<&str> = topics.keys().map(String::as_str).collect();
@@ -72,8 +72,8 @@ fn plan(settings: &Settings) -> Result<Plan, Diagnostic> {
     filter::plan(settings, Recognition::new(choices)?, NonZeroUsize::MIN)
 }
 
-fn ledger(settings: &Settings, bench: &Workbench) -> Result<Ledger, Diagnostic> {
-    Ok(Ledger::open(settings.ledger(Arc::new(Disk), bench.zone().clone()))?)
+fn ledger(settings: &Settings, packer: &RecordPacker) -> Result<Ledger, Diagnostic> {
+    Ok(Ledger::open(settings.ledger(Arc::new(Disk), packer.zone().clone()))?)
 }
 
 fn unready(why: &str) -> Diagnostic {

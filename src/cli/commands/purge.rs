@@ -9,8 +9,8 @@ use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::hold::{self as hold_jobs, Holds};
 use crate::jobs::purge::{
-    ASTRAY, Absent, Astray, BLOCKED, Batch, Blocked, Item, LINKED, LedgerFault, NOT_THERE, OF_OTHERS, Plan,
-    Reason, STUCK, SealedBatch, Site,
+    Absent, BLOCKED, Batch, Blocked, Item, LINKED, LedgerFault, MISPLACED, Misplaced, NOT_THERE, OF_OTHERS,
+    Plan, Reason, STUCK, SealedBatch, Site,
 };
 use crate::jobs::replay::NodePlaces;
 use crate::jobs::subject::erase;
@@ -339,10 +339,10 @@ fn rows(plan: &Plan) -> Vec<Line> {
     };
     let purged = plan.purges.iter().flat_map(|purge| batch("purge", purge));
     let moved = plan.moves.iter().flat_map(|moved| batch("move", moved));
-    let astray = plan
-        .astray
+    let misplaced = plan
+        .misplaced
         .iter()
-        .map(Line::astray)
+        .map(Line::misplaced)
         .chain(plan.absent.iter().map(|absent| Line::absent(absent.expires, &absent.sealed_as)));
     let sealed = plan.sealed.iter().flat_map(|batch| {
         let gone = batch.lines.iter().map(|line| Line::sealed("purge", batch.expires, line, None));
@@ -350,7 +350,7 @@ fn rows(plan: &Plan) -> Vec<Line> {
             batch.held.iter().map(|(line, case)| Line::sealed("held", batch.expires, line, Some(case))),
         )
     });
-    purged.chain(sealed).chain(moved).chain(astray).collect()
+    purged.chain(sealed).chain(moved).chain(misplaced).collect()
 }
 
 pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
@@ -384,9 +384,9 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
             counted(files(&plan.moves), "segment")
         ));
     }
-    for Astray { expires, sealed_as, lies_as } in &plan.astray {
+    for Misplaced { expires, sealed_as, lies_as } in &plan.misplaced {
         report.warning(
-            &Diagnostic::new(&ASTRAY, "a segment of a day that is over lies under another day, or where none should")
+            &Diagnostic::new(&MISPLACED, "a segment of a day that is over lies under another day, or where none should")
                 .at(lies_as.clone())
                 .because(format!("it expired on {expires}, and was sealed as {sealed_as}"))
                 .hint("move it to that path in `archive` or `intermediate`, then run `oubliette purge` again; a copy may be removed"),
@@ -518,8 +518,8 @@ impl Line {
         Self { case, bytes, lines, ..Self::bare(action, expires, file) }
     }
 
-    fn astray(astray: &Astray) -> Self {
-        Self::bare("astray", astray.expires, astray.lies_as.clone())
+    fn misplaced(misplaced: &Misplaced) -> Self {
+        Self::bare("astray", misplaced.expires, misplaced.lies_as.clone())
     }
 
     fn absent(expires: Date, file: &str) -> Self {

@@ -18,7 +18,7 @@ use crate::cli::service;
 use crate::cli::settings::Settings;
 use crate::jobs::filter::{Plan, Ready};
 use crate::jobs::recognition::{Choices, Recognition};
-use crate::jobs::serve::{Calendar, Daemon, Limits, Wish, state_takes_nothing};
+use crate::jobs::serve::{Calendar, Daemon, Limits, SignalRequest, state_takes_nothing};
 use crate::model::Tree;
 use crate::pipeline::{Archiver, Gate, Totals};
 use crate::primitives::clock::Clock;
@@ -156,12 +156,12 @@ fn on_signal(
     typed: Typing,
     gate: Gate,
     next: Arc<Mutex<Option<Setup>>>,
-) -> impl FnMut(Wish) + Send + 'static {
-    move |wish| {
-        match wish {
-            Wish::Reload => {}
-            Wish::Finish => return service::stopping(),
-            Wish::Stop => {
+) -> impl FnMut(SignalRequest) + Send + 'static {
+    move |request| {
+        match request {
+            SignalRequest::Reload => {}
+            SignalRequest::Finish => return service::stopping(),
+            SignalRequest::Stop => {
                 // A stopping service cannot wait until somebody makes room.
                 typed.patience.end();
                 return service::stopping();
@@ -209,7 +209,7 @@ impl Typing {
     }
 
     /// Returns the same arguments, but requires the configuration file if one was read: should it be missing
-    /// at the next load, that is no wish for the defaults, because somebody may be about to replace it.
+    /// at the next load, that does not ask for the defaults, because somebody may be about to replace it.
     fn relying_on(&self, config_path: &Path) -> Self {
         if !config_path.exists() {
             return self.clone();

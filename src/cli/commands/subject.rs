@@ -15,7 +15,7 @@ use crate::jobs::replay::{
     Access, Basis, Custody, Holders, Line, NO_GRANT, NodePlaces, Plan, Purpose, Question, Ready, Reveal,
     Scope, Secrets, Selection, Unsealed, Visited,
 };
-use crate::jobs::subject::access::Dossier;
+use crate::jobs::subject::access::AccessAnswer;
 use crate::jobs::subject::affected::{Affected, Count, Person};
 use crate::jobs::subject::erase::{self, Answer, Erased, Outcome};
 use crate::jobs::subject::{self, LEFT_ON_NODES, STAYS};
@@ -97,22 +97,22 @@ impl Desk<'_> {
         let access = announced(ACCESS, &purpose, Scope::Asked, person);
         files::warn_of_closed_output(self.report);
         let selection = self.check_basis(Basis::ACCESS).and_then(|()| selection(person, &purpose));
-        let mut dossier = Dossier::new(self.site.now, self.site.zone.clone());
-        (dossier.case, dossier.from, dossier.to) = (purpose.case.clone(), purpose.from, purpose.to);
+        let mut answer = AccessAnswer::new(self.site.now, self.site.zone.clone());
+        (answer.case, answer.from, answer.to) = (purpose.case.clone(), purpose.from, purpose.to);
         let (visited, access) =
             self.visit(access, selection, Scope::Asked, (purpose, period), &mut |line, reveal| {
-                dossier.add(line, reveal)
+                answer.add(line, reveal)
             })?;
-        dossier.explain(&self.site.classes);
+        answer.explain(&self.site.classes);
         let handed = match form {
-            DossierForm::Json => self.report.value(&dossier),
-            DossierForm::Csv => dossier
+            DossierForm::Json => self.report.value(&answer),
+            DossierForm::Csv => answer
                 .csv()
                 .map_err(|error| io::Error::from(error).into())
                 .and_then(|csv| self.report.bytes(&csv)),
         };
         handed_over(&mut self.site, &access, handed)?;
-        self.report.note(&format!("{} of the person", counted(dossier.lines.len() as u64, "line")));
+        self.report.note(&format!("{} of the person", counted(answer.lines.len() as u64, "line")));
         Ok(left_out(self.report, &visited.gaps))
     }
 

@@ -1,6 +1,6 @@
 //! A segment that is being filled with the records of a partition.
 
-use super::{Partition, Record, Workbench};
+use super::{Partition, Record, RecordPacker};
 use crate::archive::{Origin, WholeSegment, new_id};
 use crate::model::{Folder, NodeName, SegmentName};
 use crate::primitives::diag::Diagnostic;
@@ -28,7 +28,7 @@ impl Open {
         source: &Partition,
         folder: Folder,
         first: u64,
-        bench: &Workbench,
+        packer: &RecordPacker,
     ) -> Result<Self, Diagnostic> {
         let name = name_of(source, folder, first)
             .ok_or_else(|| super::unusable(&source.topic, "its name is too long"))?;
@@ -36,9 +36,9 @@ impl Open {
             id: new_id()?,
             node: name.node.clone(),
             folder: name.folder.clone(),
-            zone: bench.zone().iana_name().unwrap_or("UTC").to_owned(),
+            zone: packer.zone().iana_name().unwrap_or("UTC").to_owned(),
             kid: name.kid,
-            policy: bench.policy_digest(),
+            policy: packer.policy_digest(),
             source_zone: None,
             networks_unknown: true,
         };
@@ -49,34 +49,34 @@ impl Open {
             records: 0,
             since: Instant::now(),
             raw: Vec::new(),
-            time: bench.now(),
+            time: packer.now(),
             segment: WholeSegment::new(origin),
             leaked: 0,
         })
     }
 
     /// Adds a record.
-    pub(super) fn push(&mut self, record: &Record<'_>, bench: &mut Workbench) -> Result<(), Diagnostic> {
+    pub(super) fn push(&mut self, record: &Record<'_>, packer: &mut RecordPacker) -> Result<(), Diagnostic> {
         (self.next, self.time) = (record.offset + 1, record.time);
         self.records += 1;
         let Some(payload) = record.payload else { return Ok(()) };
-        if bench.is_too_long(payload) {
-            self.settle(bench)?;
-            self.leaked += bench.seal(payload, self.time, &mut self.segment)?;
+        if packer.is_too_long(payload) {
+            self.settle(packer)?;
+            self.leaked += packer.seal(payload, self.time, &mut self.segment)?;
             return Ok(());
         }
         self.raw.extend_from_slice(payload);
         if payload.last() != Some(&b'\n') {
             self.raw.push(b'\n');
         }
-        if self.raw.len() >= CHUNK_BYTES { self.settle(bench) } else { Ok(()) }
+        if self.raw.len() >= CHUNK_BYTES { self.settle(packer) } else { Ok(()) }
     }
 
     /// Filters and compresses the lines that have not been yet.
-    pub(super) fn settle(&mut self, bench: &mut Workbench) -> Result<(), Diagnostic> {
+    pub(super) fn settle(&mut self, packer: &mut RecordPacker) -> Result<(), Diagnostic> {
         if !self.raw.is_empty() {
             let raw = std::mem::take(&mut self.raw);
-            self.leaked += bench.filter(raw, self.time, &mut self.segment)?;
+            self.leaked += packer.filter(raw, self.time, &mut self.segment)?;
         }
         Ok(())
     }

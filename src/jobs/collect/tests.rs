@@ -90,11 +90,11 @@ impl Scene {
             clock: Clock::Fixed(NOW.parse().unwrap()),
             patience: Arc::default(),
         };
-        let bench = Workbench::new(plan, 1)?;
+        let packer = RecordPacker::new(plan, 1)?;
         let sealer = Box::new(site(&Memory::new(), NOW)?.ledger);
         let topics = BTreeMap::from([(topic.to_owned(), ClassName::new(class).unwrap())]);
         let limits = Limits { bytes, age: Duration::from_secs(3600) };
-        Collector::new(&self.bucket, Path::new("/b"), &topics, limits, sealer, bench)
+        Collector::new(&self.bucket, Path::new("/b"), &topics, limits, sealer, packer)
     }
 }
 

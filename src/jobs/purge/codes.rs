@@ -5,7 +5,7 @@ use crate::primitives::diag::Code;
 
 /// All error codes of this module.
 pub const CODES: &[&Code] =
-    &[&CLOCK, &IO, &LEFT, &BLOCKED, &ASTRAY, &place::NOT_THERE, &STUCK, &LINKED, &OF_OTHERS];
+    &[&CLOCK, &IO, &LEFT, &BLOCKED, &MISPLACED, &place::NOT_THERE, &STUCK, &LINKED, &OF_OTHERS];
 
 pub(super) static CLOCK: Code = Code {
     id: "P01",
@@ -116,7 +116,7 @@ References
 };
 
 /// P06: a segment in the directory of a later day than its own.
-pub static ASTRAY: Code = Code {
+pub static MISPLACED: Code = Code {
     id: "P06",
     title: "a segment of a day that is over lies elsewhere",
     text: "\

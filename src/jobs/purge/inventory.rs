@@ -1,6 +1,6 @@
 //! Lists the directories of an expiry day, and decides which files may be removed.
 
-use super::astray::day_of;
+use super::misplaced::day_of;
 use super::{Batch, Begun, Site, failed};
 use crate::archive::{self, Found, Segment};
 use crate::ledger::event::PurgedFile;

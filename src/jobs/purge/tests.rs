@@ -304,19 +304,19 @@ fn a_segment_that_was_moved_into_a_later_day_is_told_until_it_is_back() {
     assert_eq!(site(&memory, "2027-11-23T22:59:59Z").unwrap().purge(true, &|_| {}).unwrap(), Plan::default());
     let sealed_as = segment(DAY, "mail").to_string();
     let lies_as = "archive/expires=2099-01-01/class=mail/web1-2epqf-7.log.zst".to_owned();
-    let astray = vec![Astray { expires: DAY, sealed_as: sealed_as.clone(), lies_as }];
+    let misplaced = vec![Misplaced { expires: DAY, sealed_as: sealed_as.clone(), lies_as }];
     let planned = site(&memory, MIDNIGHT).unwrap().plan(&|_| {}).unwrap();
-    assert_eq!(planned.astray, astray);
+    assert_eq!(planned.misplaced, misplaced);
     for files in [3, 0] {
         let done = site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
-        assert_eq!((&done.astray, done.is_blocked()), (&astray, true));
+        assert_eq!((&done.misplaced, done.is_blocked()), (&misplaced, true));
         assert_eq!(done.purges.iter().map(|batch| batch.files.len()).sum::<usize>(), files);
     }
     let back = Path::new("/log/archive").join(sealed_as);
     memory.create_directory(back.parent().unwrap(), 0o750).unwrap();
     memory.rename(&far, &back).unwrap();
     let done = site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
-    assert_eq!((done.purges[0].files.len(), done.astray.len()), (1, 0));
+    assert_eq!((done.purges[0].files.len(), done.misplaced.len()), (1, 0));
     assert_eq!(site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap(), Plan::default());
 }
 

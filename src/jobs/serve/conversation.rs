@@ -1,6 +1,6 @@
 //! The protocols of a connection: syslog frames or RELP, behind a proxy or not.
 
-use super::Hall;
+use super::InputContext;
 use crate::input::framing::Trailer;
 use crate::input::proxy_protocol;
 use crate::input::relp;
@@ -15,7 +15,7 @@ use tokio::time;
 
 /// How the peers of a listener speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manner {
+pub struct Dialect {
     /// The protocol that carries the records.
     pub protocol: Protocol,
     /// Whether a proxy first states whom it stands for, with the PROXY protocol. A connection without its
@@ -38,16 +38,16 @@ pub enum Protocol {
 /// What ends a conversation before the peer does.
 type Failure = Box<dyn Error + Send + Sync>;
 
-impl Hall {
+impl InputContext {
     /// Serves one connection to its end, inside TLS if `tls` is given.
-    pub(super) async fn serve<S>(self, stream: S, manner: Manner, tls: Option<Tls>)
+    pub(super) async fn serve<S>(self, stream: S, dialect: Dialect, tls: Option<Tls>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let meter = Arc::clone(&self.meter);
-        let ended = match manner.is_proxied {
-            true => self.serve_proxied(stream, manner.protocol, tls).await,
-            false => self.enter(stream, manner.protocol, tls).await,
+        let ended = match dialect.is_proxied {
+            true => self.serve_proxied(stream, dialect.protocol, tls).await,
+            false => self.enter(stream, dialect.protocol, tls).await,
         };
         if let Err(error) = ended {
             meter.broke();
@@ -87,7 +87,7 @@ impl Hall {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (intake, limits) = (self.connection(), self.limits());
-        let stopped = self.doors.stopped.cancelled();
+        let stopped = self.acceptor.stopped.cancelled();
         match protocol {
             Protocol::Syslog(trailer) => {
                 let framing = self.framing(trailer);

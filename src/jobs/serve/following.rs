@@ -1,8 +1,8 @@
 //! Follows files that other programs write, as long as the sidecar runs.
 
-use super::Hall;
+use super::InputContext;
 use super::names::Named;
-use crate::input::stream::Doors;
+use crate::input::stream::Acceptor;
 use crate::input::tail::{self, Found, Offsets, Pattern, TailError};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Storage;
@@ -42,11 +42,11 @@ struct Follower {
     seen: Instant,
 }
 
-impl Hall {
+impl InputContext {
     /// Follows every file that the pattern matches now or later. A file that has been gone for long is given
     /// up.
     pub(super) fn follow_all(self, matching: Matching) {
-        let tasks = self.doors.tasks.clone();
+        let tasks = self.acceptor.tasks.clone();
         tasks.spawn(async move {
             let (mut followers, mut told) = (BTreeMap::new(), false);
             loop {
@@ -59,7 +59,7 @@ impl Hall {
                     tracing::warn!(code, %path, "a pattern follows no symbolic links, and one matches; what is meant must be named in an input of its own");
                 }
                 tokio::select! {
-                    () = self.doors.stopped.cancelled() => return,
+                    () = self.acceptor.stopped.cancelled() => return,
                     () = time::sleep(LOOK) => {}
                 }
             }
@@ -106,17 +106,18 @@ impl Hall {
 
     fn follow_one(&self, matching: &Matching, named: Named) -> io::Result<Follower> {
         let offsets = matching.offsets(&named.path)?;
-        let ends = self.doors.stopped.child_token();
-        let hall = Self { doors: Doors { stopped: ends.clone(), ..self.doors.clone() }, ..self.clone() };
+        let ends = self.acceptor.stopped.child_token();
+        let context =
+            Self { acceptor: Acceptor { stopped: ends.clone(), ..self.acceptor.clone() }, ..self.clone() };
         let pattern = Some(matching.pattern.clone());
-        hall.follow(tail::Settings { pattern, ..matching.settings.clone() }, offsets.clone(), named);
+        context.follow(tail::Settings { pattern, ..matching.settings.clone() }, offsets.clone(), named);
         Ok(Follower { ends, offsets, seen: Instant::now() })
     }
 
     /// Follows the file of that name. Tries again if it cannot be read for a while.
     pub(super) fn follow(self, settings: tail::Settings, offsets: Offsets, named: Named) {
         let settings = tail::Settings { path: named.path.clone(), ..settings };
-        let (tasks, followers) = (self.doors.tasks.clone(), self.followers.clone());
+        let (tasks, followers) = (self.acceptor.tasks.clone(), self.followers.clone());
         tasks.spawn(followers.track_future(async move {
             let place = settings.place();
             self.follow_on(settings, &offsets, &named).await;
@@ -132,13 +133,13 @@ impl Hall {
         // A follower from before a change of the configuration first saves how far it has read.
         while named.is_shared() {
             tokio::select! {
-                () = self.doors.stopped.cancelled() => return,
+                () = self.acceptor.stopped.cancelled() => return,
                 () = time::sleep(SHARED) => {}
             }
         }
         let mut told = None;
         loop {
-            let stopped = self.doors.stopped.cancelled();
+            let stopped = self.acceptor.stopped.cancelled();
             let (claims, intake) = (self.claims.clone(), self.intake());
             let ended = tail::follow(settings.clone(), claims, intake, offsets.clone(), stopped).await;
             let path = settings.place();
@@ -158,7 +159,7 @@ impl Hall {
                 }
             }
             tokio::select! {
-                () = self.doors.stopped.cancelled() => return,
+                () = self.acceptor.stopped.cancelled() => return,
                 () = time::sleep(AGAIN) => {}
             }
         }

@@ -57,7 +57,7 @@ impl std::fmt::Debug for OwnLine {
 
 /// The answer to a request.
 #[derive(Debug, Serialize)]
-pub struct Dossier {
+pub struct AccessAnswer {
     /// When the answer was made.
     pub made: Timestamp,
     /// The reference of the request.
@@ -76,7 +76,7 @@ pub struct Dossier {
     counts: BTreeMap<String, (u64, BTreeSet<String>)>,
 }
 
-impl Dossier {
+impl AccessAnswer {
     /// Creates an answer without lines.
     #[must_use]
     pub fn new(made: Timestamp, zone: TimeZone) -> Self {

@@ -14,7 +14,7 @@ use crate::input::sockets::SocketFile;
 use crate::input::tail::{self, Offsets, Pattern};
 use crate::input::tls::{self, Tls};
 use crate::input::{datagram, sockets};
-use crate::jobs::serve::{Daemon, Entrance, Manner, Matching, Protocol};
+use crate::jobs::serve::{Daemon, Dialect, Matching, OpenInput, Protocol};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::private_folder::Turn;
 use crate::primitives::storage::{Disk, Storage};
@@ -87,16 +87,16 @@ impl Inputs {
         new.sort_by_key(is_pattern);
         let mut at_hand =
             Sockets { free: self.free(&wanted), inherited: self.inherited.again().map_err(not_taken_over)? };
-        let entrances: Result<Vec<_>, Diagnostic> =
-            new.iter().map(|input| entrance(input, wanted.len() == 1, &mut at_hand, settings)).collect();
-        let new: Vec<_> = new.into_iter().zip(entrances?).collect();
+        let opened: Result<Vec<_>, Diagnostic> =
+            new.iter().map(|input| open_input(input, wanted.len() == 1, &mut at_hand, settings)).collect();
+        let new: Vec<_> = new.into_iter().zip(opened?).collect();
         let certificates = self.certificates(&wanted, settings)?;
         // Open inputs are changed last, once everything new is known to be valid.
         let mut change = Change::default();
-        new.iter().try_for_each(|(input, entrance)| change.permit(input, entrance))?;
-        for (input, entrance) in new {
-            tell_buffer(report, &input, &entrance);
-            change.open(daemon, input, entrance)?;
+        new.iter().try_for_each(|(input, opened)| change.permit(input, opened))?;
+        for (input, opened) in new {
+            tell_buffer(report, &input, &opened);
+            change.open(daemon, input, opened)?;
         }
         // Nothing can fail from here on.
         for (place, open) in change.keep() {
@@ -138,18 +138,18 @@ impl Inputs {
 
 impl Change {
     /// Sets the configured mode on the socket file of an input.
-    fn permit(&mut self, input: &Input, entrance: &Entrance) -> Result<(), Diagnostic> {
-        if let Entrance::Unix(_, Some(file), _) | Entrance::UnixDatagram(_, Some(file)) = entrance {
+    fn permit(&mut self, input: &Input, opened: &OpenInput) -> Result<(), Diagnostic> {
+        if let OpenInput::Unix(_, Some(file), _) | OpenInput::UnixDatagram(_, Some(file)) = opened {
             let before = sockets::permit(file, mode(input))?;
             self.modes.push((Arc::clone(file), before));
         }
         Ok(())
     }
 
-    fn open(&mut self, daemon: &Daemon, input: Input, entrance: Entrance) -> Result<(), Diagnostic> {
-        let tls = if let Entrance::Tls(_, tls, _) = &entrance { Some(tls.clone()) } else { None };
-        let (place, socket) = (entrance.place(), Socket::of(&entrance));
-        let token = daemon.open(entrance)?;
+    fn open(&mut self, daemon: &Daemon, input: Input, opened: OpenInput) -> Result<(), Diagnostic> {
+        let tls = if let OpenInput::Tls(_, tls, _) = &opened { Some(tls.clone()) } else { None };
+        let (place, socket) = (opened.place(), Socket::of(&opened));
+        let token = daemon.open(opened)?;
         self.opened.push((place, Open { input, token, tls, socket }));
         Ok(())
     }
@@ -172,13 +172,13 @@ impl Drop for Change {
     }
 }
 
-/// Makes the entrance of an input. Missing keys were refused when the configuration was loaded.
-fn entrance(
+/// Opens an input of the configuration. Missing keys were refused when the configuration was loaded.
+fn open_input(
     input: &Input,
     is_only: bool,
     at_hand: &mut Sockets,
     settings: &Settings,
-) -> Result<Entrance, Diagnostic> {
+) -> Result<OpenInput, Diagnostic> {
     let Sockets { free, inherited } = at_hand;
     let free = handed_on::take(free, input);
     let mode = mode(input);
@@ -191,15 +191,15 @@ fn entrance(
             let free = free.or_else(|| inherited.tcp(*address));
             let listener = free.map_or_else(|| sockets::tcp(*address), Ok)?;
             Ok(match tls {
-                Some(tls) => Entrance::Tls(listener, tls, manner(input)),
-                None => Entrance::Tcp(listener, manner(input)),
+                Some(tls) => OpenInput::Tls(listener, tls, dialect(input)),
+                None => OpenInput::Tcp(listener, dialect(input)),
             })
         }
         (Kind::Udp, Some(Typed(address)), _) => {
             let free = if let Some(Socket::Udp(socket)) = free { Some(socket) } else { None };
             let free = free.or_else(|| inherited.udp(*address));
             let free = free.inspect(|socket| datagram::widen(socket, buffer));
-            Ok(Entrance::Udp(free.map_or_else(|| sockets::udp(*address, buffer), Ok)?))
+            Ok(OpenInput::Udp(free.map_or_else(|| sockets::udp(*address, buffer), Ok)?))
         }
         (Kind::Unix, _, Some(path)) => {
             let free = match free {
@@ -210,7 +210,7 @@ fn entrance(
                 Some(free) => free,
                 None => sockets::unix(path, mode).map(|(listener, file)| (listener, Some(file.into())))?,
             };
-            Ok(Entrance::Unix(listener, file, manner(input)))
+            Ok(OpenInput::Unix(listener, file, dialect(input)))
         }
         (Kind::UnixDatagram, _, Some(path)) => {
             let free = match free {
@@ -223,10 +223,10 @@ fn entrance(
                     .map(|(socket, file)| (socket, Some(file.into())))?,
             };
             datagram::widen(&socket, buffer);
-            Ok(Entrance::UnixDatagram(socket, file))
+            Ok(OpenInput::UnixDatagram(socket, file))
         }
         (Kind::File, _, Some(path)) => followed(input, path, settings),
-        (Kind::Stdin, ..) => Ok(Entrance::Stdin { file: files::input(None)?, is_only }),
+        (Kind::Stdin, ..) => Ok(OpenInput::Stdin { file: files::input(None)?, is_only }),
         _ => Err(Diagnostic::new(&codes::BUG, "an input without its address was not refused")),
     }
 }
@@ -243,12 +243,12 @@ fn mode(input: &Input) -> u32 {
 }
 
 /// Notes that the kernel grants a smaller buffer for datagrams than was requested.
-fn tell_buffer(report: Report, input: &Input, entrance: &Entrance) {
+fn tell_buffer(report: Report, input: &Input, opened: &OpenInput) {
     let wanted = receive_buffer(input);
-    if let Some(bytes) = entrance.buffer_bytes().filter(|bytes| *bytes < wanted) {
+    if let Some(bytes) = opened.buffer_bytes().filter(|bytes| *bytes < wanted) {
         report.note(&format!(
             "{}: the kernel keeps {bytes} bytes of datagrams, not {wanted}: raise net.core.rmem_max, or let systemd listen",
-            entrance.place()
+            opened.place()
         ));
     }
 }
@@ -270,14 +270,14 @@ fn tls_files(input: &Input, settings: &Settings) -> tls::Files {
 }
 
 /// Returns the protocol of an input's peers.
-fn manner(input: &Input) -> Manner {
+fn dialect(input: &Input) -> Dialect {
     let window = input.window.as_ref().map_or(DEFAULT_WINDOW, |Typed(records)| *records);
     let usual = if input.kind == Kind::Unix { Trailer::NulOrLf } else { Trailer::Lf };
     let protocol = match input.kind {
         Kind::Relp => Protocol::Relp { window },
         _ => Protocol::Syslog(input.trailer.unwrap_or(usual)),
     };
-    Manner { protocol, is_proxied: input.proxy_protocol }
+    Dialect { protocol, is_proxied: input.proxy_protocol }
 }
 
 /// Returns whether the input follows all files that match a pattern.
@@ -306,8 +306,8 @@ fn cannot_keep(settings: &Settings, error: &io::Error) -> Diagnostic {
         .hint("the state directory must belong to the user who runs oubliette, with mode 0700, and have room")
 }
 
-/// Makes the entrance for a file, with the record of how far it was read.
-fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<Entrance, Diagnostic> {
+/// Makes the input for a file, with the record of how far it was read.
+fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<OpenInput, Diagnostic> {
     let storage: Arc<dyn Storage> = Arc::new(Disk);
     // Opened here, so that an unusable state directory is reported before any record is accepted.
     let offsets =
@@ -323,9 +323,9 @@ fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<Entrance,
     Ok(match Pattern::of(path).ok().flatten() {
         Some(pattern) => {
             let state_dir = settings.state_dir.clone();
-            Entrance::Files(Matching { pattern, settings: file, storage, state_dir })
+            OpenInput::Files(Matching { pattern, settings: file, storage, state_dir })
         }
-        None => Entrance::File(file, offsets),
+        None => OpenInput::File(file, offsets),
     })
 }
 

@@ -3,7 +3,7 @@
 
 use crate::cli::config::{Input, Kind, Typed};
 use crate::input::sockets::SocketFile;
-use crate::jobs::serve::Entrance;
+use crate::jobs::serve::OpenInput;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::Arc;
@@ -17,21 +17,21 @@ pub(super) enum Socket {
 }
 
 impl Socket {
-    /// Duplicates the descriptor of an entrance's socket. Without a second descriptor, the address must be
+    /// Duplicates the descriptor of an input's socket. Without a second descriptor, the address must be
     /// free before an input can listen there again.
-    pub(super) fn of(entrance: &Entrance) -> Option<Self> {
-        match entrance {
-            Entrance::Tcp(listener, _) | Entrance::Tls(listener, ..) => {
+    pub(super) fn of(opened: &OpenInput) -> Option<Self> {
+        match opened {
+            OpenInput::Tcp(listener, _) | OpenInput::Tls(listener, ..) => {
                 listener.try_clone().ok().map(Self::Tcp)
             }
-            Entrance::Udp(socket) => socket.try_clone().ok().map(Self::Udp),
-            Entrance::Unix(listener, file, _) => {
+            OpenInput::Udp(socket) => socket.try_clone().ok().map(Self::Udp),
+            OpenInput::Unix(listener, file, _) => {
                 listener.try_clone().ok().map(|listener| Self::Unix(listener, file.clone()))
             }
-            Entrance::UnixDatagram(socket, file) => {
+            OpenInput::UnixDatagram(socket, file) => {
                 socket.try_clone().ok().map(|socket| Self::UnixDatagram(socket, file.clone()))
             }
-            Entrance::File(..) | Entrance::Files(_) | Entrance::Stdin { .. } => None,
+            OpenInput::File(..) | OpenInput::Files(_) | OpenInput::Stdin { .. } => None,
         }
     }
 

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// A segment that is not where it was sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Astray {
+pub struct Misplaced {
     /// The expiry day of the segment, which has come.
     pub expires: Date,
     /// The path within the archive where it was sealed.
@@ -41,7 +41,7 @@ pub struct Absent {
 /// Segments that are due and not where they were sealed.
 #[derive(Debug, Default)]
 pub(super) struct NotInPlace {
-    pub(super) astray: Vec<Astray>,
+    pub(super) misplaced: Vec<Misplaced>,
     pub(super) absent: Vec<Absent>,
 }
 
@@ -124,14 +124,15 @@ impl Site {
     /// Returns the segments that are due and are elsewhere or missing.
     pub(super) fn not_in_place(&self, history: &History) -> Result<NotInPlace, Diagnostic> {
         let mut missing = self.missing(&history.sealed)?;
-        let mut not_in_place = NotInPlace { astray: self.copies(&history.sealed)?, ..NotInPlace::default() };
+        let mut not_in_place =
+            NotInPlace { misplaced: self.copies(&history.sealed)?, ..NotInPlace::default() };
         if missing.is_empty() {
             return Ok(not_in_place);
         }
         for (store, tree) in [("archive", &self.tree), ("intermediate", &self.second_tree())] {
             for found in self.found_in(store, tree, &mut missing)? {
-                if not_in_place.astray.iter().all(|known| known.lies_as != found.lies_as) {
-                    not_in_place.astray.push(found);
+                if not_in_place.misplaced.iter().all(|known| known.lies_as != found.lies_as) {
+                    not_in_place.misplaced.push(found);
                 }
             }
         }
@@ -155,7 +156,7 @@ impl Site {
     ///
     /// Object storage is left to `verify`: each segment would cost a request, and a ledger lists what one
     /// worker of many has stored.
-    fn copies(&self, sealed: &Sealed) -> Result<Vec<Astray>, Diagnostic> {
+    fn copies(&self, sealed: &Sealed) -> Result<Vec<Misplaced>, Diagnostic> {
         let mut copies = Vec::new();
         for (store, root) in [("archive", &self.tree.archive), ("intermediate", &self.intermediate)] {
             for path in if is_remote(root) { Vec::new() } else { self.unlisted_in(root, sealed)? } {
@@ -169,7 +170,7 @@ impl Site {
                     let as_it_lies = || format!("{}/{file}", segment.footer().origin.folder);
                     let sealed_as = sealed.name_of(segment.digest()).unwrap_or_else(as_it_lies);
                     let within = path.strip_prefix(root).unwrap_or(&path);
-                    copies.push(Astray {
+                    copies.push(Misplaced {
                         expires,
                         sealed_as,
                         lies_as: format!("{store}/{}", within.display()),
@@ -227,8 +228,8 @@ impl Site {
         store: &str,
         tree: &Tree,
         missing: &mut Missing<'_>,
-    ) -> Result<Vec<Astray>, Diagnostic> {
-        let mut astray = Vec::new();
+    ) -> Result<Vec<Misplaced>, Diagnostic> {
+        let mut misplaced = Vec::new();
         let today = Expires::On(self.today());
         for found in self.segments(tree)?.into_iter().filter(|found| !found.part) {
             // `verify` reports segments that cannot be opened.
@@ -237,10 +238,10 @@ impl Site {
             // A segment in the directory of an earlier day is purged now.
             if let Some((expires, name)) = known.filter(|_| found.name.folder.expires > today) {
                 let (sealed_as, lies_as) = (name.clone(), format!("{store}/{}", found.name));
-                astray.push(Astray { expires, sealed_as, lies_as });
+                misplaced.push(Misplaced { expires, sealed_as, lies_as });
             }
         }
-        Ok(astray)
+        Ok(misplaced)
     }
 
     /// Returns the segments that are due, were not purged, and are in neither store where they were sealed.

@@ -19,7 +19,7 @@ use jiff::tz::TimeZone;
 use std::sync::Arc;
 
 /// Filters lines and packs them into frames.
-pub struct Workbench {
+pub struct RecordPacker {
     filter: Filter,
     packer: Packer,
     epochs: EpochsOf,
@@ -33,8 +33,8 @@ pub struct Workbench {
     max_line_bytes: usize,
 }
 
-impl Workbench {
-    /// Creates a workbench for `plan`, which must trust the upstream and index lines for an archive. `level`
+impl RecordPacker {
+    /// Creates a packer for `plan`, which must trust the upstream and index lines for an archive. `level`
     /// is the compression level.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Workbench {
         let Recognition { shared, stamper, zone, policy_digest, .. } = plan.recognition;
         let classes = stamper.policy().classes().to_vec();
         let epochs = EpochsOf::new(keyring, plan.tenant, Arc::clone(&shared.kinds));
-        let mut bench = Self {
+        let mut packer = Self {
             filter: Filter::new(shared, stamper, RECENT_BYTES),
             packer: Packer::new(level).map_err(ArchiveError::Compress)?,
             epochs,
@@ -58,8 +58,8 @@ impl Workbench {
             clock: plan.clock,
             max_line_bytes: plan.max_line_bytes,
         };
-        bench.renew()?;
-        Ok(bench)
+        packer.renew()?;
+        Ok(packer)
     }
 
     /// Filters whole lines, received at `time`, into frames of `segment`. Returns the number of identifiers
