@@ -104,8 +104,9 @@ impl Guess {
 #[must_use]
 pub fn field<'a>(line: &'a [u8], record: &Record, name: &str) -> Option<Cow<'a, [u8]>> {
     let name = name.as_bytes();
-    let head = name.iter().position(|&byte| byte == b'.').map_or(name, |dot| &name[..dot]);
-    if !record.names.may_hold(name) && !record.names.may_hold(head) {
+    // Any part of the name that ends at a dot may be that of a member: `a.b` of `{"a.b":{"c":1}}` for `a.b.c`.
+    let mut outer_names = memchr::memchr_iter(b'.', name).map(|dot| &name[..dot]);
+    if !record.names.may_hold(name) && !outer_names.any(|outer| record.names.may_hold(outer)) {
         return None;
     }
     let outer = match record.tag {

@@ -206,6 +206,19 @@ fn nul_and_invalid_utf_8_pass_through() {
 }
 
 #[test]
+fn names_of_members_may_contain_dots() {
+    let mut scan = Scan::default();
+    for member in [r#""a.b":{"c":"x"}"#, r#""a.b.c":"x""#, r#""a":{"b.c":"x"}"#, r#""a":{"b":{"c":"x"}}"#] {
+        let block = format!("{{\"time\":\"2026-11-23T10:00:00Z\",{member}}}\n");
+        for line in scan.lines(block.as_bytes()) {
+            for record in [Guess::new(None).read(&line), parse(line.bytes)] {
+                assert_eq!(field(line.bytes, &record, "a.b.c").as_deref(), Some(&b"x"[..]), "{member}");
+            }
+        }
+    }
+}
+
+#[test]
 fn json_a_million_deep() {
     const DEPTH: usize = 1_000_000;
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
@@ -328,7 +341,7 @@ proptest! {
         for line in scan.lines(&block) {
             let (read, parsed) = (Guess::new(None).read(&line), parse(line.bytes));
             prop_assert_eq!(Record { names: Names::ANY, ..read }, parsed, "{}", line.bytes.escape_ascii());
-            for name in ["time", "a.b", "x", "remote_ip", "", "request.remote_ip"] {
+            for name in ["time", "a.b", "a.b.c", "x", "remote_ip", "", "request.remote_ip"] {
                 prop_assert_eq!(field(line.bytes, &read, name), field(line.bytes, &parsed, name));
             }
         }
