@@ -218,16 +218,21 @@ fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
         // In the same string.
         memchr::memmem::rfind(window, b"Mozilla/").is_some_and(|agent| !window[agent..].contains(&b'"'))
     };
-    // Not the last part of a path, such as that of a referrer: `http://www.example.org/Login/203.0.113.9`.
+    // Not the last part of a path, such as that of a referrer: `http://www.example.org/Login/203.0.113.9`. A
+    // word that is longer than what is read counts as one.
     let path = || {
+        const MOST: usize = 1024;
         let before = &rest[..rest.len() - name.len()];
-        let word = before.iter().rposition(|byte| b" +;(%".contains(byte)).map_or(0, |end| end + 1);
-        before[word..].contains(&b'/')
+        let near = &before[before.len().saturating_sub(MOST)..];
+        match near.iter().rposition(|byte| b" +;(%".contains(byte)) {
+            Some(end) => near[end + 1..].contains(&b'/'),
+            None => near.len() < before.len() || near.contains(&b'/'),
+        }
     };
     let with_port = groups == 5 && has_port(number);
     name[0].is_ascii_uppercase()
-        && !path()
         && (groups > 4 && !with_port || number.ends_with(b".0.0.0") || within_user_agent())
+        && !path()
 }
 
 /// Returns whether five numbers are an address and its port, as tcpdump joins them, `10.1.2.3.51234`: the
