@@ -5,6 +5,7 @@
 //! than the limit is returned in parts as it arrives, so memory stays bounded. Which lines come out depends
 //! only on the bytes, never on how the reads cut them.
 
+use super::encoding::Encoding;
 use super::{Arrival, ReadBy};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::scan::count_lines;
@@ -296,6 +297,7 @@ impl<R: ReadBy> Blocks<R> {
                     let count = count.min(most);
                     self.end += count;
                     self.offset = self.offset.saturating_add(count as u64);
+                    self.refuse_unreadable();
                     return true;
                 }
                 Ok(Arrival::Deadline) => return false,
@@ -308,6 +310,18 @@ impl<R: ReadBy> Blocks<R> {
                 }
             }
             return true;
+        }
+    }
+
+    /// Ends the input if it begins like one in which no identifier can be found. Nothing of it is returned.
+    fn refuse_unreadable(&mut self) {
+        // Until a piece is cut, the buffer holds everything that was read.
+        if self.end as u64 == self.offset
+            && let Some(encoding) = Encoding::of(&self.buffer[..self.end])
+        {
+            self.failure = Some(io::Error::new(io::ErrorKind::InvalidData, encoding));
+            (self.start, self.scanned, self.end, self.offset) = (0, 0, 0, 0);
+            self.ended = true;
         }
     }
 
@@ -350,6 +364,9 @@ pub struct ReadError {
 
 impl From<ReadError> for Diagnostic {
     fn from(error: ReadError) -> Self {
+        if let Some(encoding) = error.source.get_ref().and_then(|inner| inner.downcast_ref::<Encoding>()) {
+            return (*encoding).into();
+        }
         let at = format!("after {} bytes", error.offset);
         let told = Self::new(&READ_FAILED, "cannot read the input").because(error.source.to_string());
         match error.torn_bytes {

@@ -3,6 +3,7 @@
 mod batch;
 pub mod blocks;
 pub mod datagram;
+pub mod encoding;
 pub mod framing;
 pub mod inherited;
 #[cfg(feature = "kafka")]
@@ -28,8 +29,14 @@ use jiff::Timestamp;
 use std::io::{self, Read};
 
 /// All error codes of this module.
-pub const CODES: &[&Code] =
-    &[&READ_FAILED, &sockets::NO_LISTENER, &tail::NOT_FOLLOWED, &tls::UNUSABLE, &framing::NUL_TRAILER];
+pub const CODES: &[&Code] = &[
+    &READ_FAILED,
+    &encoding::UNREADABLE,
+    &sockets::NO_LISTENER,
+    &tail::NOT_FOLLOWED,
+    &tls::UNUSABLE,
+    &framing::NUL_TRAILER,
+];
 
 /// The outcome of one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
