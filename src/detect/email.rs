@@ -182,14 +182,18 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
 ///
 /// That is so in `jean@example.fr198.51.100.7`, after the three labels of the address are cut off. It is so
 /// in `jean@example.org2001:db8::1` and `jean@example.fr-2001:db8::1`, if the domain is a well-known one and
-/// the label before it is a word. And it is so in `jean@example.paris_old` for any top-level domain, because
-/// none contains a `_`; after an `extension`, as in `app@v2.min_x.js`, it has to be a well-known one.
+/// the label before it is a word. And it is so in `jean@example.paris_old` and `jean@example.paris-2026` for any
+/// top-level domain, because none contains a `_` or, except A-labels, a `-`; after an `extension`, as in
+/// `app@v2.min_x.js`, it has to be a well-known one.
 fn glued_top_level(before: &[u8], last: &[u8], cut_labels: usize, extension: bool) -> Option<usize> {
     let letters = last.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
     let (top_level, glued) = last.split_at(letters);
     let address = cut_labels >= 3 && letters >= 2 && glued.iter().all(u8::is_ascii_digit);
     let word = before.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
-    let joined = letters >= 2 && glued.starts_with(b"_") && !extension && !host_name::is_no_domain(top_level);
+    let joined = letters >= 2
+        && matches!(glued, [b'_' | b'-', ..])
+        && !extension
+        && !host_name::is_no_domain(top_level);
     let ends = (joined || is_well_known(top_level)) && word.iter().any(u8::is_ascii_alphabetic);
     (address || ends).then_some(letters)
 }
@@ -311,6 +315,7 @@ fn local_start(text: &[u8], at: usize, floor: usize) -> Option<usize> {
         return quoted_start(text, at - 1, floor).map(|start| words_start(text, start, floor));
     }
     let mut start = plain_start(text, at, floor);
+    start += option_of_sendmail(text, start, at);
     start += escape_letter(text, start, at);
     start += terminal_colour(text, start, at);
     // Leading punctuation belongs to the sentence.
@@ -320,6 +325,18 @@ fn local_start(text: &[u8], at: usize, floor: usize) -> Option<usize> {
     let start = wrapper_start(text, start, at, floor).unwrap_or(start);
     let quoted = start > floor + 1 && text[start - 2..start] == *b"\".";
     (start < at).then(|| if quoted { words_start(text, start, floor) } else { start })
+}
+
+/// Returns the length of the option of sendmail that an address is glued to, `/usr/sbin/sendmail -t -fjean@`: the
+/// sender that PHP's `mail()` passes on.
+fn option_of_sendmail(text: &[u8], start: usize, at: usize) -> usize {
+    /// How far back the name of the program may be, in bytes.
+    const NEAR: usize = 64;
+    let before = &text[start.saturating_sub(NEAR)..start];
+    let glued = matches!(text[start..at], [b'-', b'f' | b'r', _, ..])
+        && matches!(before.last(), Some(b' ' | b'"' | b'\'' | b',' | b'='))
+        && memchr::memmem::find(before, b"sendmail").is_some();
+    if glued { 2 } else { 0 }
 }
 
 /// Returns the first byte of the words, quoted or not, that dots join to the one at `start`:
@@ -439,6 +456,9 @@ fn is_quoted_local(content: &[u8]) -> bool {
 /// `\njean@`, the digits of `#012jean@`, the number of `\ud83djean@`.
 fn escape_letter(text: &[u8], start: usize, at: usize) -> usize {
     let (before, local) = (&text[..start], &text[start..at]);
+    if follows_domain(before) {
+        return 0;
+    }
     let octal = escape::octal_digits(before, local);
     match local {
         _ if octal > 0 => octal,
@@ -449,6 +469,21 @@ fn escape_letter(text: &[u8], start: usize, at: usize) -> usize {
         },
         _ => 0,
     }
+}
+
+/// Returns whether the backslash at the end of `before` divides a Windows domain or a folder from a name,
+/// `EXAMPLE\nadia@`, `C:\Users\thomas@`: after a word that begins with a capital. In JSON it is doubled.
+fn follows_domain(before: &[u8]) -> bool {
+    let rest = match before {
+        [rest @ .., b'\\', b'\\'] => rest,
+        [b'{', ..] => return false,
+        [rest @ .., b'\\'] => rest,
+        _ => return false,
+    };
+    let in_word = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_');
+    // A NetBIOS name has at most 15 bytes.
+    let word = &rest[rest.len() - rest.iter().rev().take(16).take_while(in_word).count()..];
+    word.len() > 1 && word[0].is_ascii_uppercase()
 }
 
 /// Returns the length of the rest of a terminal colour sequence, `31m` of `ESC[31m`, if the local part starts

@@ -51,7 +51,7 @@ const ADDRESS_PREFIXES: [&[u8]; 42] = [
 ];
 
 /// Labels of the names that access networks give to the addresses of subscribers.
-const ACCESS_LABELS: [&[u8]; 26] = [
+const ACCESS_LABELS: [&[u8]; 27] = [
     b"ipv6",
     b"ip6",
     b"v6",
@@ -67,6 +67,7 @@ const ACCESS_LABELS: [&[u8]; 26] = [
     b"dsl",
     b"dyn",
     b"dynamic",
+    b"fbx",
     b"fiber",
     b"ftth",
     b"mobile",

@@ -238,7 +238,7 @@ fn one_dotted(text: &[u8], run: &mut Run) -> Option<Hit> {
         run.end = run.groups[3].end;
     }
     if run.count == 1 {
-        return parted(text, run.groups[0]);
+        return parted(text, run.groups[0]).or_else(|| halved(text, run.groups[0]));
     }
     let after = &text[run.end..];
     let ptr = host_name::is_in_addr_arpa(after) || run.count == 5 && host_name::is_rpz_name(after);
@@ -326,21 +326,48 @@ fn classless(text: &[u8], start: usize) -> Option<(usize, u8)> {
     Some((last.start, last.octet(text)?))
 }
 
-/// Parses `ip9.ip-203-0-113.eu`, `9.ip-203-0-113.eu`: a name whose first label contains the last octet.
-/// `third` is the last number.
+/// Parses `ip9.ip-203-0-113.eu`, `9.ip-203-0-113.eu`, `ip-9.net-203-0-113.rev.isp.example`: a name whose first
+/// label contains the last octet. `third` is the last number.
 fn parted(text: &[u8], third: Group) -> Option<Hit> {
-    let dash_before = |group: Group| group.start.checked_sub(1).filter(|&dash| text[dash] == b'-');
-    let second = Group::before(text, dash_before(third)?)?;
-    let first = Group::before(text, dash_before(second)?)?;
-    let rest = text[..first.start].strip_suffix(b".ip-")?;
+    let second = Group::before(text, dash_before(text, third)?)?;
+    let first = Group::before(text, dash_before(text, second)?)?;
+    let rest = &text[..first.start];
+    let (rest, begins_label) = match rest.strip_suffix(b".net-") {
+        Some(rest) => (rest, &b"ip-"[..]),
+        None => (rest.strip_suffix(b".ip-")?, &b"ip"[..]),
+    };
     let last = Group::before(text, rest.len())?;
     let label = &text[..last.start];
-    let begins = label.ends_with(b"ip") || !label.last().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let begins =
+        label.ends_with(begins_label) || !label.last().is_some_and(|byte| byte.is_ascii_alphanumeric());
     if !begins || !host_name::continues_name(&text[third.end..]) {
         return None;
     }
     let octets = [first.octet(text)?, second.octet(text)?, third.octet(text)?, last.octet(text)?];
     Some(Hit::new(last.start, third.end, Canon::V4(octets), Rule::Ipv4HostName))
+}
+
+/// Parses `lfbn-1-113-9.w203-0.abo.wanadoo.fr`, in whose second label the first two octets are. `fourth` is the
+/// last number of the first label.
+fn halved(text: &[u8], fourth: Group) -> Option<Hit> {
+    let third = Group::before(text, dash_before(text, fourth)?)?;
+    let half = text[fourth.end..].strip_prefix(b".w")?;
+    let digits = |text: &[u8]| text.iter().take(4).take_while(|byte| byte.is_ascii_digit()).count();
+    let first = Group { start: fourth.end + 2, end: fourth.end + 2 + digits(half) };
+    let rest = text[first.end..].strip_prefix(b"-")?;
+    let second = Group { start: first.end + 1, end: first.end + 1 + digits(rest) };
+    if [first, second].iter().any(|group| group.start == group.end)
+        || !text[second.end..].starts_with(b".abo.")
+    {
+        return None;
+    }
+    let octets = [first.octet(text)?, second.octet(text)?, third.octet(text)?, fourth.octet(text)?];
+    Some(Hit::new(third.start, second.end, Canon::V4(octets), Rule::Ipv4HostName))
+}
+
+/// Returns the position of the dash right before a group.
+fn dash_before(text: &[u8], group: Group) -> Option<usize> {
+    group.start.checked_sub(1).filter(|&dash| text[dash] == b'-')
 }
 
 /// Returns the length of the digits of an escaped control byte right before the first octet: rsyslog's
@@ -363,13 +390,17 @@ fn port_digits(text: &[u8], first: Group) -> usize {
     last_octet(text, first).map_or(0, |octet| length - octet)
 }
 
-/// Returns the length of the digits after the last octet that are the first group of an IPv6 address:
-/// `203.0.113.92001:db8::1`.
+/// Returns the length of the digits after the last octet that begin an IPv6 address: `203.0.113.92001:db8::1`,
+/// `203.0.113.1592a01:db8::1`.
 fn glued_digits(text: &[u8], last: Group) -> usize {
-    let glued = last.end - last.start > 3
-        && matches!(text[last.end - 4..], [b'2' | b'3', _, _, _, b':', ..])
-        && last.end - last.start <= 7;
-    if glued { 4 } else { 0 }
+    let letters = text[last.end..].iter().take(4).take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let (length, digits) = (last.end - last.start, 4_usize.saturating_sub(letters));
+    let glued = length > 3
+        && length - digits <= 3
+        && digits > 0
+        && matches!(text[last.end - digits], b'2' | b'3')
+        && text.get(last.end + letters) == Some(&b':');
+    if glued { digits } else { 0 }
 }
 
 /// Returns whether the digits are a decimal port number, 0 to 65535; or the number of a process, a date, a
@@ -396,6 +427,9 @@ const KNOWN_PORTS: [u8; 24] = [
 
 /// Parses `a-b-c-d` (or with underscores) as a label of a host name.
 fn dashed(text: &[u8], run: &Run, separator: u8) -> Option<Hit> {
+    if let Some(hit) = halved(text, Group { start: run.last, end: run.end }) {
+        return Some(hit);
+    }
     let mut run = Run { groups: run.groups, ..*run };
     run.groups[0].start += escape_digits(text, run.groups[0]);
     let start = run.groups[0].start;
@@ -403,7 +437,11 @@ fn dashed(text: &[u8], run: &Run, separator: u8) -> Option<Hit> {
     // `ec2-203-0-113-9`: the 2 belongs to the word before; `2026-203-0-113-9.isp.example`: no octet is that
     // great.
     let great = run.count == 5 && begins_with_other_number(text, &run);
-    let first = usize::from(glued && run.count == 5 || great);
+    let first = match run.count {
+        // `nan92-1-203-0-113-9.fbx.isp.example`: the digits of a word, the number of a device, and the address.
+        6 if glued && host_name::continues_access_name(&text[run.end..]) => 2,
+        _ => usize::from(glued && run.count == 5 || great),
+    };
     let mut octets = run.octets(text, first)?;
     if run.count - first > 5 {
         return None;

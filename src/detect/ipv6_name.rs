@@ -57,11 +57,16 @@ impl Nibbles {
         if count < Self::FEW || !named {
             return;
         }
-        let start = self.end + 1 - 2 * count;
-        let digits = text[start..self.end].iter().step_by(2).rev();
+        // `...8.b.d.0.1.0.0.2.b.dnsbl.example`: the last label belongs to the zone. Global addresses begin with
+        // 2 or 3 (RFC 4291, 2.4).
+        let is_first = |end: usize| matches!(text[end - 1], b'2' | b'3');
+        let zone = self.count == Self::ALL + 1 && !is_first(self.end) && is_first(self.end - 2);
+        let end = if zone { self.end - 2 } else { self.end };
+        let start = end + 1 - 2 * count;
+        let digits = text[start..end].iter().step_by(2).rev();
         let value = digits.fold(0_u128, |value, &digit| value << 4 | u128::from(hex_value(digit)));
         let value = value << (4 * (Self::ALL - count));
-        emit(Hit::new(start, self.end, Canon::v6(value.to_be_bytes()), Rule::Ipv6Ptr));
+        emit(Hit::new(start, end, Canon::v6(value.to_be_bytes()), Rule::Ipv6Ptr));
     }
 }
 
