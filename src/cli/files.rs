@@ -295,8 +295,8 @@ pub(crate) fn refuse_nested(archive: &Path, vault: &Path) -> Result<(), Diagnost
         .hint("name another directory with `--vault`, or as `vault` in the configuration"))
 }
 
-/// Refuses to write inside one of the stores of an archive: readers of the store would find a file that is
-/// not a segment, and no purge would ever remove it.
+/// Refuses to write inside an archive or its vaults: readers of a store would find a file that is not a
+/// segment, and no purge would ever remove it; copies of the archive would include it.
 ///
 /// # Errors
 /// An error that names the path.

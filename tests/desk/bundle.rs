@@ -303,7 +303,7 @@ fn one_file_for_an_age_recipient() {
 fn a_bundle_lies_outside_of_the_archive() {
     let node = Node::new();
     std::os::unix::fs::symlink(node.path("srv/vault"), node.path("link")).unwrap();
-    for within in ["srv/archive/case", "srv/vault/case", "srv/intermediate/case", "link/case"] {
+    for within in ["srv/case", "srv/archive/case", "srv/vault/case", "srv/intermediate/case", "link/case"] {
         let to = node.path(within);
         let options = [&["--bundle", arg(&to)], &CASE[..], &PERIOD[..]].concat();
         let refused = node.desk(&["replay"], &options);
@@ -311,6 +311,7 @@ fn a_bundle_lies_outside_of_the_archive() {
         assert_eq!((refused.status.code(), to.exists()), (Some(2), false), "{told}");
         assert!(told.starts_with("error[C06]: the output would lie in the archive"), "{told}");
     }
+    assert_eq!(fs::read_dir(node.path("srv")).unwrap().count(), 2, "segments and vaults alone");
     node.verify();
     bundle(&node, "case", &[]);
 }

@@ -25,8 +25,8 @@ pub(super) fn demand(
 ) -> Result<Question, Diagnostic> {
     if let Some(to) = &args.bundle {
         question.purpose.demand(Grant::Bundle, &question.selection, question.scope, &site.classes)?;
-        let stores = [&*site.tree.archive, &*site.tree.vault, &*site.intermediate];
-        files::refuse_within(&stores, to)?;
+        let archive = site.tree.archive.parent().unwrap_or(&site.tree.archive);
+        files::refuse_within(&[archive, &site.tree.vault], to)?;
         let destination = destination(args, to);
         if let Some(left) = destination.clear(&*site.storage)? {
             report.note(&format!("removed what a run that was killed left: {}", left.display()));
