@@ -5,6 +5,7 @@
 
 mod desk {
     mod bundle;
+    mod copies;
     mod custodian;
     mod damage;
     mod docs;

@@ -61,7 +61,7 @@ impl Writing<'_> {
             counted(written.lines, "line"),
             counted(written.files, "file")
         ));
-        Ok(left_out(self.report, &visited.gaps))
+        Ok(left_out(self.report, site, &visited.gaps))
     }
 
     fn begin(&self, site: &Site, question: &Question) -> Result<Bundle, Diagnostic> {

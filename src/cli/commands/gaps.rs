@@ -2,11 +2,12 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, counted};
+use crate::jobs::purge::Site;
 use crate::jobs::replay::{self, Gaps, Obstacles};
 use crate::primitives::diag::Diagnostic;
 
 /// Warns of segments that the answer lacks.
-pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
+pub(super) fn left_out(report: Report, site: &Site, gaps: &Gaps) -> Exit {
     if gaps.unsealed > 0 {
         let what = format!("{} not sealed yet, and left out", counted(gaps.unsealed, "segment"));
         report
@@ -20,7 +21,10 @@ pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
             &Diagnostic::new(&replay::MISSING, format!("{what}: the answer is not whole"))
                 .at(first.clone())
                 .because("the ledger says that it was sealed, and not that it was purged")
-                .hint("`oubliette verify` names all of them; put them back from a copy, and ask again"),
+                .hint(format!(
+                    "`{}` names all of them; put them back from a copy, and ask again",
+                    verify(site)
+                )),
         );
     }
     if let Some(first) = gaps.unattributed.first() {
@@ -35,21 +39,27 @@ pub(super) fn left_out(report: Report, gaps: &Gaps) -> Exit {
                 .hint("name the folder of vaults with `--vault DIR`, or ask for identifiers alone: `oubliette explain P19`"),
         );
     }
-    unreadable(report, &gaps.unreadable, "not read to the end");
-    unreadable(report, &gaps.unopened, "with a vault that was not read to the end");
+    unreadable(report, site, &gaps.unreadable, "not read to the end");
+    unreadable(report, site, &gaps.unopened, "with a vault that was not read to the end");
     unrevealed(report, &gaps.unrevealed);
     if gaps.is_empty() { Exit::Done } else { Exit::NeedsHuman }
 }
 
+/// Returns the command that checks the archive.
+fn verify(site: &Site) -> String {
+    let archive = site.tree.archive.parent().unwrap_or(&site.tree.archive);
+    format!("oubliette verify {}", archive.display())
+}
+
 /// Warns of segments that could not be read: names the first one, and their number.
-fn unreadable(report: Report, obstacles: &Obstacles, what: &str) {
+fn unreadable(report: Report, site: &Site, obstacles: &Obstacles, what: &str) {
     let Some(first) = obstacles.first() else { return };
     let what = format!("the answer is not whole: {} {what}", counted(obstacles.count(), "segment"));
     report.warning(
-        &Diagnostic::new(first.code, what)
-            .at(first.place.clone())
-            .because(first.why.clone())
-            .hint("everything else is in the answer; `oubliette verify` names all; restore them from a copy, and ask again"),
+        &Diagnostic::new(first.code, what).at(first.place.clone()).because(first.why.clone()).hint(format!(
+            "everything else is in the answer; `{}` names all; restore them from a copy, and ask again",
+            verify(site)
+        )),
     );
 }
 

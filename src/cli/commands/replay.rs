@@ -199,7 +199,7 @@ fn answer(
     let (counts, end, gaps) = outcome;
     summarise(report, settings, &counts)?;
     let ended = ended(report, args.output.is_some(), end)?;
-    Ok(ended.and(left_out(report, &gaps)))
+    Ok(ended.and(left_out(report, site, &gaps)))
 }
 
 /// Returns a flag that is set when SIGINT or SIGTERM comes.

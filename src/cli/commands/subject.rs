@@ -113,7 +113,7 @@ impl Desk<'_> {
         };
         handed_over(&mut self.site, &access, handed)?;
         self.report.note(&format!("{} of the person", counted(answer.lines.len() as u64, "line")));
-        Ok(left_out(self.report, &visited.gaps))
+        Ok(left_out(self.report, &self.site, &visited.gaps))
     }
 
     fn affected(mut self, period: &PeriodArgs, wanted: &Wanted<'_>) -> Result<Exit, Stop> {
@@ -140,7 +140,7 @@ impl Desk<'_> {
         let by =
             if wanted.reveal { "" } else { ", counted by tokens: a person has another one in every epoch" };
         self.report.note(&format!("{}{by}", counted(people, "distinct identifier")));
-        Ok(left_out(self.report, &visited.gaps))
+        Ok(left_out(self.report, &self.site, &visited.gaps))
     }
 
     fn tell_affected(&self, affected: &Affected, wanted: &Wanted<'_>) -> Result<(), Stop> {
@@ -213,7 +213,7 @@ impl Desk<'_> {
         }
         let exit = if stays > 0 { Exit::NeedsHuman } else { Exit::Done };
         let exit = exit.and(self.tell_elsewhere(&erased.elsewhere));
-        Ok(exit.and(left_out(self.report, &erased.gaps)))
+        Ok(exit.and(left_out(self.report, &self.site, &erased.gaps)))
     }
 
     /// Names the vaults of nodes that the erasure does not reach.

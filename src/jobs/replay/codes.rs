@@ -401,7 +401,7 @@ Example
 
 What to do
   1. Mount the disk, or correct `--archive`.
-  2. Run `oubliette verify`: it names every segment that is missing.
+  2. Run `oubliette verify DIR` on the archive: it names every segment that is missing.
   3. Put these back from a copy, which has the same seal. Then search again.
   4. If they are lost, say so in your answer. A bundle says so by itself.
 
