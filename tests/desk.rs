@@ -13,6 +13,7 @@ mod desk {
     mod keys;
     mod node;
     mod purge;
+    mod purged;
     mod refusals;
     mod report;
     mod shred;

@@ -19,7 +19,7 @@ mod lost;
 mod tests;
 
 use super::purge::Site;
-use super::replay::Purpose;
+use super::replay::{Purged, Purpose, purged_of};
 use crate::archive::{self, ArchiveError, Segment};
 use crate::ledger::event::{self, Event};
 use crate::model::{ClassName, SegmentName};
@@ -410,6 +410,13 @@ fn segments_of(site: &Site, scope: &Scope) -> Result<Vec<String>, Diagnostic> {
     names.sort();
     names.dedup();
     Ok(names)
+}
+
+/// Returns the purges that may have removed lines of the period of `scope`.
+#[must_use]
+pub fn purged(site: &Site, scope: &Scope) -> Purged {
+    let takes = |class: &ClassName| scope.class.as_ref().is_none_or(|wanted| wanted == class);
+    purged_of(site, &seconds(site, scope), &takes)
 }
 
 /// Returns whether the vault of a segment names a tenant other than that of `scope`.

@@ -3,11 +3,12 @@
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, counted};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{self, Gaps, Obstacles};
+use crate::jobs::replay::{self, Gaps, Obstacles, Purged, PurgedSpan};
 use crate::primitives::diag::Diagnostic;
 
-/// Warns of segments that the answer lacks.
+/// Warns of segments that the answer lacks, and notes what was purged.
 pub(super) fn left_out(report: Report, site: &Site, gaps: &Gaps) -> Exit {
+    purged(report, &gaps.purged);
     if gaps.unsealed > 0 {
         let what = format!("{} not sealed yet, and left out", counted(gaps.unsealed, "segment"));
         report
@@ -43,6 +44,23 @@ pub(super) fn left_out(report: Report, site: &Site, gaps: &Gaps) -> Exit {
     unreadable(report, site, &gaps.unopened, "with a vault that was not read to the end");
     unrevealed(report, &gaps.unrevealed);
     if gaps.is_empty() { Exit::Done } else { Exit::NeedsHuman }
+}
+
+/// Notes which purges may have removed lines of the period.
+pub(super) fn purged(report: Report, purged: &Purged) {
+    let Some(PurgedSpan { first_day, last_day, first_entry, last_entry }) = purged.span() else { return };
+    let days = if first_day == last_day {
+        format!("on {first_day}")
+    } else {
+        format!("from {first_day} to {last_day}")
+    };
+    let entries = if first_entry == last_entry {
+        format!("ledger entry {first_entry}")
+    } else {
+        format!("ledger entries {first_entry} to {last_entry}")
+    };
+    report
+        .note(&format!("lines that may be of the period were purged {days}, as the law demands: {entries}"));
 }
 
 /// Returns the command that checks the archive.

@@ -1,11 +1,11 @@
 //! `oubliette hold`: keeps what a case needs beyond its expiry day.
 
-use super::{purge, replay};
+use super::{gaps, purge, replay};
 use crate::cli::args::{AccessArgs, Common, HoldCommand, Reading, Tokens};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::hold::{Extracted, FOLDER, Hold, Holds, Scope, Targets};
+use crate::jobs::hold::{self, Extracted, FOLDER, Hold, Holds, Scope, Targets};
 use crate::jobs::purge::{OF_OTHERS, Site};
 use crate::jobs::replay::{Access, Custody, NodePlaces, Purpose, Scope as Originals, Secrets, Selection};
 use crate::keyring::{Escrow, StateDir};
@@ -28,7 +28,9 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
             let is_new = !settings.state_dir.is_dir();
             let mut site = purge::site(&settings, place, COMMAND)?;
             let changed = with(&settings, &mut site, report, |holds, site| {
-                let hold = holds.add(site, case, *until, &scope)?;
+                let added = holds.add(site, case, *until, &scope);
+                gaps::purged(report, &hold::purged(site, &scope));
+                let hold = added?;
                 report.note(&format!(
                     "frozen until {}: {}; the hold ends on {}",
                     hold.frozen_until,

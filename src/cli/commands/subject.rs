@@ -104,6 +104,7 @@ impl Desk<'_> {
                 answer.add(line, reveal)
             })?;
         answer.explain(&self.site.classes);
+        answer.purged = visited.gaps.purged.span();
         let handed = match form {
             DossierForm::Json => self.report.value(&answer),
             DossierForm::Csv => answer

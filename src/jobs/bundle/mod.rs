@@ -140,7 +140,7 @@ impl Bundle {
         let mut files = Files::new();
         // From here on, the ledger has a key of today.
         let day = site.ledger.day()?;
-        proof.collect(&site.storage, ledger, &case, day, &mut files)?;
+        proof.collect(&site.storage, ledger, &about, day, &mut files)?;
         files.insert("proof/check.sh".to_owned(), Zeroizing::new(readme::check(day).into_bytes()));
         for (name, text) in [
             ("README.txt", readme::english(&about, count, day)),

@@ -1,9 +1,9 @@
 //! Proves where the lines of a bundle come from: by seals of segments, digests of frames, entries of the
 //! ledger, and the keys that signed them.
 
-use super::Files;
+use super::{About, Files};
 use crate::archive::Segment;
-use crate::jobs::replay::{Line, PlannedSegment};
+use crate::jobs::replay::{Line, PlannedSegment, Purged};
 use crate::ledger::event::Event;
 use crate::ledger::{self, Entry, Signed, pem};
 use crate::model::{Seal, SegmentName};
@@ -43,7 +43,7 @@ impl Proof {
         &self,
         storage: &Arc<dyn Storage>,
         ledger: &Path,
-        case: &str,
+        about: &About,
         today: Date,
         files: &mut Files,
     ) -> Result<(), Diagnostic> {
@@ -57,7 +57,9 @@ impl Proof {
         }
         files.insert("proof/frames.csv".to_owned(), Zeroizing::new(frames.into_bytes()));
         let names: BTreeSet<String> = self.paths.keys().map(ToString::to_string).collect();
-        entries(storage, ledger, &Wanted { case, segments: &names }, today, files)
+        let case = about.purpose.case.as_deref().unwrap_or_default();
+        let wanted = Wanted { case, segments: &names, purged: &about.gaps.purged };
+        entries(storage, ledger, &wanted, today, files)
     }
 }
 
@@ -93,6 +95,8 @@ fn frame_row(in_bundle: usize, segment_number: usize, frame: usize, segment: &Se
 struct Wanted<'w> {
     case: &'w str,
     segments: &'w BTreeSet<String>,
+    /// The purges that may have removed lines of the period.
+    purged: &'w Purged,
 }
 
 impl Wanted<'_> {
@@ -111,6 +115,7 @@ impl Wanted<'_> {
             Some(Event::HoldAdded(hold)) => hold.case == self.case,
             Some(Event::HoldExtracted(extract)) => extract.case == self.case,
             Some(Event::HoldReleased { case } | Event::HoldExpired { case }) => case == self.case,
+            Some(Event::PurgeIntent(_) | Event::PurgeDone(_)) => self.purged.has(entry.n),
             _ => false,
         }
     }

@@ -3,7 +3,7 @@
 //! The French file has accents; they are escaped here, because sources are ASCII.
 
 use super::About;
-use crate::jobs::replay::Purpose;
+use crate::jobs::replay::{PurgedSpan, Purpose};
 use jiff::Timestamp;
 use jiff::civil::Date;
 
@@ -14,12 +14,16 @@ pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
         0 if !about.gaps.is_empty() => {
             "No line was found in the segments that were searched. Others were not: see below.".to_owned()
         }
+        0 if about.gaps.purged.span().is_some() => "NO LINE WAS FOUND among those that the archive still has: none of \
+              them, in the period and the classes asked for, names what was asked for. lines.log is empty."
+            .to_owned(),
         0 => "NO LINE WAS FOUND. That is the answer: in the period and the classes asked for, no line of the archive \
               names what was asked for. lines.log is empty."
             .to_owned(),
         1 => "One line was found.".to_owned(),
         _ => format!("{lines} lines were found."),
     };
+    let purged = about.gaps.purged.span().map(purged_in_english).unwrap_or_default();
     let unsealed = match about.gaps.unsealed {
         0 => String::new(),
         count => format!(
@@ -60,7 +64,7 @@ Made:         {made} by oubliette {VERSION}, operator {operator}
 Searched:     {segments} segments{tenant}
 
 {answer}
-{unsealed}{missing}{unattributed}{unreadable}{unopened}{unrevealed}
+{purged}{unsealed}{missing}{unattributed}{unreadable}{unopened}{unrevealed}
 FILES
 
 lines.log      The lines as they are stored, byte for byte, in the order of their events. Identifiers of people
@@ -74,8 +78,8 @@ lines.csv      One row a line: RFC 4180, UTF-8. time_utc is in UTC; time_legal i
                so that no spreadsheet computes it; bytes that are no text are written \\xff.
 proof/         frames.csv says in which frame of which segment each line was found. A segment is a sealed file of
                log lines, its frames are compressed blocks. proof/segments holds what each seal is over and the
-               seal; proof/ledger the entries of the signed record that belong to this case, to these segments
-               and to the keys; proof/keys the public keys.
+               seal; proof/ledger the entries of the signed record that belong to this case, to these segments,
+               to purges of the period and to the keys; proof/keys the public keys.
 SHA256SUMS     SHA-256 of every file. SHA256SUMS.sig is its Ed25519 signature with the key of {day}.
 
 CANONICAL FORM
@@ -106,6 +110,40 @@ produced, and SHA-256(chain_before || frame) must be the chain in frames.csv, wh
     )
 }
 
+fn purged_in_english(PurgedSpan { first_day, last_day, first_entry, last_entry }: PurgedSpan) -> String {
+    let days = if first_day == last_day {
+        format!("on {first_day}")
+    } else {
+        format!("from {first_day} to {last_day}")
+    };
+    let entries = if first_entry == last_entry {
+        format!("entry {first_entry}")
+    } else {
+        format!("entries {first_entry} to {last_entry}")
+    };
+    format!(
+        "\nPurged: lines that may belong to this period were removed {days}, as the law demands. Nobody can tell any \
+         more what they said. The record says so: {entries}, in proof/ledger.\n"
+    )
+}
+
+fn purged_in_french(PurgedSpan { first_day, last_day, first_entry, last_entry }: PurgedSpan) -> String {
+    let days = if first_day == last_day {
+        format!("le {first_day}")
+    } else {
+        format!("du {first_day} au {last_day}")
+    };
+    let entries = if first_entry == last_entry {
+        format!("\u{e9}criture {first_entry}")
+    } else {
+        format!("\u{e9}critures {first_entry} \u{e0} {last_entry}")
+    };
+    format!(
+        "\nPurg\u{e9} : des lignes qui pouvaient \u{ea}tre de cette p\u{e9}riode ont \u{e9}t\u{e9} supprim\u{e9}es {days}, comme la loi \
+         l'exige. Nul ne peut plus dire ce qu'elles contenaient. Le registre en fait foi : {entries}, dans proof/ledger.\n"
+    )
+}
+
 /// Returns a paragraph followed by a list of names; empty if there are none.
 fn listed(what: &str, names: &[String]) -> String {
     if names.is_empty() {
@@ -124,12 +162,18 @@ pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
              voir ci-dessous."
                 .to_owned()
         }
+        0 if about.gaps.purged.span().is_some() => {
+            "AUCUNE LIGNE N'A \u{c9}T\u{c9} TROUV\u{c9}E parmi celles que l'archive a encore : aucune, dans la p\u{e9}riode et les \
+             classes demand\u{e9}es, ne contient ce qui est demand\u{e9}. lines.log est vide."
+                .to_owned()
+        }
         0 => "AUCUNE LIGNE N'A \u{c9}T\u{c9} TROUV\u{c9}E. C'est la r\u{e9}ponse : dans la p\u{e9}riode et les classes \
               demand\u{e9}es, aucune ligne de l'archive ne contient ce qui est demand\u{e9}. lines.log est vide."
             .to_owned(),
         1 => "Une ligne a \u{e9}t\u{e9} trouv\u{e9}e.".to_owned(),
         _ => format!("{lines} lignes ont \u{e9}t\u{e9} trouv\u{e9}es."),
     };
+    let purged = about.gaps.purged.span().map(purged_in_french).unwrap_or_default();
     let unsealed = match about.gaps.unsealed {
         0 => String::new(),
         count => format!(
@@ -169,7 +213,7 @@ P\u{e9}riode :          {from} \u{e0} {to}
 Examin\u{e9}s :         {segments} segments{tenant}
 
 {answer}
-{unsealed}{missing}{unattributed}{unreadable}{unopened}{unrevealed}
+{purged}{unsealed}{missing}{unattributed}{unreadable}{unopened}{unrevealed}
 FICHIERS
 
 lines.log      Les lignes telles qu'elles sont conserv\u{e9}es, \u{e0} l'octet pr\u{e8}s, dans l'ordre des \u{e9}v\u{e9}nements.
@@ -185,7 +229,7 @@ lines.csv      Une rang\u{e9}e par ligne (RFC 4180, UTF-8). time_utc : heure UTC
                sont \u{e9}crits \\xff.
 proof/         frames.csv : dans quelle trame de quel segment chaque ligne se trouve. proof/segments : ce que
                couvre chaque sceau, et le sceau ; proof/ledger : les \u{e9}critures du registre sign\u{e9} relatives \u{e0}
-               l'affaire, aux segments et aux cl\u{e9}s ; proof/keys : les cl\u{e9}s publiques.
+               l'affaire, aux segments, aux purges de la p\u{e9}riode et aux cl\u{e9}s ; proof/keys : les cl\u{e9}s publiques.
 SHA256SUMS     SHA-256 de chaque fichier. SHA256SUMS.sig : sa signature Ed25519 par la cl\u{e9} du {day}.
 
 FORME CANONIQUE

@@ -17,7 +17,7 @@ impl Site {
     ///
     /// # Errors
     /// If the ledger cannot be read, or is damaged.
-    pub(in crate::jobs) fn kept(&self) -> Result<BTreeMap<String, Timestamp>, LedgerError> {
+    fn kept(&self) -> Result<BTreeMap<String, Timestamp>, LedgerError> {
         let mut kept = BTreeMap::new();
         self.ledger.read(&mut |entry, _| {
             entry.event().iter().for_each(|event| keep(&mut kept, event, entry.at));

@@ -4,6 +4,7 @@
 mod missing;
 mod period;
 mod planner;
+mod purged;
 
 use super::codes;
 use super::lines::Place;
@@ -18,8 +19,10 @@ use crate::model::{ClassName, Expires, SegmentName};
 use crate::primitives::diag::{Code, Diagnostic};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use missing::Kept;
+use missing::Told;
 use planner::Planner;
+pub(in crate::jobs) use purged::purged_of;
+pub use purged::{Purged, PurgedSpan};
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,10 +65,12 @@ pub struct Gaps {
     pub unopened: Obstacles,
     /// Segments with tokens that were to be revealed and are not, because none of their vaults opens.
     pub unrevealed: Obstacles,
+    /// Purges that may have removed lines of the period. The answer is right without those lines.
+    pub purged: Purged,
 }
 
 impl Gaps {
-    /// Returns whether the answer lacks nothing.
+    /// Returns whether the answer lacks nothing that should be in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.unsealed == 0
@@ -175,7 +180,7 @@ impl Plan {
         let mut planner = Planner::new(site, selection, secrets);
         let mut found = sealed_and_unsealed(site)?;
         found.retain(|found| selection.takes_class(&found.name.folder.class));
-        let kept = Kept::of(site);
+        let told = Told::of(site, selection);
         let mut digests = HashSet::new();
         let mut workers = vec![(); threads::count()];
         // Open a limited number of footers at a time: all of them may not fit into memory.
@@ -195,14 +200,15 @@ impl Plan {
                 };
                 let Err(error) = added else { continue };
                 let needed =
-                    period::may_be_of(&selection.seconds, site, &found.name, kept.sealed(&found.name));
+                    period::may_be_of(&selection.seconds, site, &found.name, told.kept.sealed(&found.name));
                 let obstacle = Obstacle::of(error)?;
                 if needed {
                     planner.plan.gaps.unreadable.insert(&found.name, obstacle);
                 }
             }
         }
-        planner.plan.gaps.missing = kept.missing(site, selection, &found);
+        planner.plan.gaps.purged = told.purged;
+        planner.plan.gaps.missing = told.kept.missing(site, selection, &found);
         let mut plan = planner.plan;
         plan.counts.epochs = secrets.epochs() as u64;
         plan.counts.past_expiry = plan.past_expiry(Expires::On(site.today()));

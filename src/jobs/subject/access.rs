@@ -3,7 +3,7 @@
 //! Her own identifiers are in clear; those of other people stay tokens (art. 15(4)).
 
 use crate::jobs::bundle::{cell, text, time_from};
-use crate::jobs::replay::{Line, Reveal};
+use crate::jobs::replay::{Line, PurgedSpan, Reveal};
 use crate::model::RetentionClass;
 use crate::primitives::diag::Diagnostic;
 use jiff::Timestamp;
@@ -66,6 +66,9 @@ pub struct AccessAnswer {
     pub from: Option<Timestamp>,
     /// The end of the requested period.
     pub to: Option<Timestamp>,
+    /// The purges that may have removed lines of the period, as the law demands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purged: Option<PurgedSpan>,
     /// Information on the lines, by class.
     pub processing: Vec<Processing>,
     /// The lines, in the order of their events.
@@ -81,7 +84,7 @@ impl AccessAnswer {
     #[must_use]
     pub fn new(made: Timestamp, zone: TimeZone) -> Self {
         let (processing, lines, counts) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { made, case: None, from: None, to: None, processing, lines, zone, counts }
+        Self { made, case: None, from: None, to: None, purged: None, processing, lines, zone, counts }
     }
 
     /// Adds a line.

@@ -2,23 +2,42 @@
 //! complete.
 
 use super::period;
+use super::purged::{Purged, Purges};
 use crate::archive::Found;
-use crate::jobs::purge::Site;
+use crate::jobs::purge::{Site, keep};
 use crate::jobs::replay::selection::Selection;
 use crate::model::SegmentName;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
+/// What the ledger says about the segments of a site.
+pub(super) struct Told {
+    pub(super) kept: Kept,
+    /// The purges that may have removed lines asked for.
+    pub(super) purged: Purged,
+}
+
+impl Told {
+    /// Reads the ledger of a site. A damaged ledger names no segments: `verify` reports the damage, and it
+    /// stops no answer.
+    pub(super) fn of(site: &Site, selection: &Selection) -> Self {
+        let mut kept = BTreeMap::new();
+        let takes = |class: &_| selection.takes_class(class);
+        let mut purges = Purges::new(site, &selection.seconds, &takes);
+        let read = site.ledger.read(&mut |entry, _| {
+            let Some(event) = entry.event() else { return };
+            purges.hear(entry, &event, &kept);
+            keep(&mut kept, &event, entry.at);
+        });
+        let is_whole = read.is_ok();
+        Self { kept: Kept(if is_whole { kept } else { BTreeMap::new() }), purged: purges.found() }
+    }
+}
+
 /// The segments that the ledger says were sealed and neither purged nor erased, with the time of the seal.
 pub(super) struct Kept(BTreeMap<String, Timestamp>);
 
 impl Kept {
-    /// Reads the ledger of a site. A damaged ledger yields no segments: `verify` reports the damage, and it
-    /// stops no answer.
-    pub(super) fn of(site: &Site) -> Self {
-        Self(site.kept().unwrap_or_default())
-    }
-
     /// Returns when a segment was sealed.
     pub(super) fn sealed(&self, name: &SegmentName) -> Option<Timestamp> {
         self.0.get(&name.to_string()).copied()
