@@ -159,7 +159,8 @@ def legal_request():
                 env=environment, capture_output=True, text=True, check=True,
             )
             seconds = time.monotonic() - begun
-            found, counts = done.stdout.count("\n"), json.loads(done.stderr.splitlines()[-1])
+            told = map(json.loads, done.stderr.splitlines())
+            found, counts = done.stdout.count("\n"), next(line for line in told if "frames_read" in line)
             if found == 0 and not period:
                 sys.exit("legal request: nothing found")
             share = lambda part: part / total * 100

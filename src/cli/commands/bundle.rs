@@ -1,6 +1,6 @@
 //! `oubliette replay --bundle`: the lines of a case, for the authority that asked for them.
 
-use super::gaps::left_out;
+use super::gaps::left_out_of_bundle;
 use super::replay::{handed_over, refused, summarise};
 use crate::cli::args::ReplayArgs;
 use crate::cli::exit::Exit;
@@ -61,7 +61,7 @@ impl Writing<'_> {
             counted(written.lines, "line"),
             counted(written.files, "file")
         ));
-        Ok(left_out(self.report, site, &visited.gaps))
+        Ok(left_out_of_bundle(self.report, site, &visited.gaps))
     }
 
     fn begin(&self, site: &Site, question: &Question) -> Result<Bundle, Diagnostic> {

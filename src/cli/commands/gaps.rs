@@ -28,6 +28,7 @@ pub(super) fn left_out(report: Report, site: &Site, gaps: &Gaps) -> Exit {
                 )),
         );
     }
+    unlisted(report, &gaps.unlisted);
     if let Some(first) = gaps.unattributed.first() {
         let what = format!(
             "{} without a vault that says whose lines they are, and left out",
@@ -46,6 +47,13 @@ pub(super) fn left_out(report: Report, site: &Site, gaps: &Gaps) -> Exit {
     if gaps.is_empty() { Exit::Done } else { Exit::NeedsHuman }
 }
 
+/// Warns like [`left_out`] of what a bundle lacks, which includes the proof of segments that the ledger does
+/// not know.
+pub(super) fn left_out_of_bundle(report: Report, site: &Site, gaps: &Gaps) -> Exit {
+    let exit = left_out(report, site, gaps);
+    if gaps.unlisted.is_empty() { exit } else { Exit::NeedsHuman }
+}
+
 /// Notes which purges may have removed lines of the period.
 pub(super) fn purged(report: Report, purged: &Purged) {
     let Some(PurgedSpan { first_day, last_day, first_entry, last_entry }) = purged.span() else { return };
@@ -61,6 +69,24 @@ pub(super) fn purged(report: Report, purged: &Purged) {
     };
     report
         .note(&format!("lines that may be of the period were purged {days}, as the law demands: {entries}"));
+}
+
+/// Warns of segments that the ledger does not know.
+fn unlisted(report: Report, unlisted: &[String]) {
+    let Some(first) = unlisted.first() else { return };
+    let what = format!(
+        "the ledger does not know {} of those that were read",
+        counted(unlisted.len() as u64, "segment")
+    );
+    report.warning(
+        &Diagnostic::new(
+            &replay::UNLISTED,
+            format!("{what}: nobody can tell whether others are missing, and a bundle of their lines fails its check"),
+        )
+        .at(first.clone())
+        .because("they were written with another state directory, whose ledger has them")
+        .hint("name the state directory of the node that wrote them with `--state-dir`; `oubliette explain P21`"),
+    );
 }
 
 /// Returns the command that checks the archive.

@@ -14,6 +14,9 @@ pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
         0 if !about.gaps.is_empty() => {
             "No line was found in the segments that were searched. Others were not: see below.".to_owned()
         }
+        0 if !about.gaps.unlisted.is_empty() => "No line was found in the segments that were searched. Whether others \
+              should be there cannot be told: see below."
+            .to_owned(),
         0 if about.gaps.purged.span().is_some() => "NO LINE WAS FOUND among those that the archive still has: none of \
               them, in the period and the classes asked for, names what was asked for. lines.log is empty."
             .to_owned(),
@@ -24,6 +27,13 @@ pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
         _ => format!("{lines} lines were found."),
     };
     let purged = about.gaps.purged.span().map(purged_in_english).unwrap_or_default();
+    let unlisted = match about.gaps.unlisted.len() {
+        0 => String::new(),
+        count => format!(
+            "\nNot in the record: {count} of the segments that were searched were sealed under another one. So nobody can \
+             tell here whether others are missing, and proof/check.sh calls those of them that have lines in here WRONG.\n"
+        ),
+    };
     let unsealed = match about.gaps.unsealed {
         0 => String::new(),
         count => format!(
@@ -64,7 +74,7 @@ Made:         {made} by oubliette {VERSION}, operator {operator}
 Searched:     {segments} segments{tenant}
 
 {answer}
-{purged}{unsealed}{missing}{unattributed}{unreadable}{unopened}{unrevealed}
+{purged}{unsealed}{missing}{unlisted}{unattributed}{unreadable}{unopened}{unrevealed}
 FILES
 
 lines.log      The lines as they are stored, byte for byte, in the order of their events. Identifiers of people
@@ -162,6 +172,11 @@ pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
              voir ci-dessous."
                 .to_owned()
         }
+        0 if !about.gaps.unlisted.is_empty() => {
+            "Aucune ligne n'a \u{e9}t\u{e9} trouv\u{e9}e dans les segments examin\u{e9}s. Nul ne peut dire s'il en manque : voir \
+             ci-dessous."
+                .to_owned()
+        }
         0 if about.gaps.purged.span().is_some() => {
             "AUCUNE LIGNE N'A \u{c9}T\u{c9} TROUV\u{c9}E parmi celles que l'archive a encore : aucune, dans la p\u{e9}riode et les \
              classes demand\u{e9}es, ne contient ce qui est demand\u{e9}. lines.log est vide."
@@ -174,6 +189,13 @@ pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
         _ => format!("{lines} lignes ont \u{e9}t\u{e9} trouv\u{e9}es."),
     };
     let purged = about.gaps.purged.span().map(purged_in_french).unwrap_or_default();
+    let unlisted = match about.gaps.unlisted.len() {
+        0 => String::new(),
+        count => format!(
+            "\nHors registre : {count} des segments examin\u{e9}s ont \u{e9}t\u{e9} scell\u{e9}s sous un autre registre. Nul ne peut donc \
+             dire ici s'il en manque d'autres, et proof/check.sh signale (WRONG) ceux dont des lignes sont ici.\n"
+        ),
+    };
     let unsealed = match about.gaps.unsealed {
         0 => String::new(),
         count => format!(
@@ -213,7 +235,7 @@ P\u{e9}riode :          {from} \u{e0} {to}
 Examin\u{e9}s :         {segments} segments{tenant}
 
 {answer}
-{purged}{unsealed}{missing}{unattributed}{unreadable}{unopened}{unrevealed}
+{purged}{unsealed}{missing}{unlisted}{unattributed}{unreadable}{unopened}{unrevealed}
 FICHIERS
 
 lines.log      Les lignes telles qu'elles sont conserv\u{e9}es, \u{e0} l'octet pr\u{e8}s, dans l'ordre des \u{e9}v\u{e9}nements.

@@ -20,6 +20,7 @@ pub const CODES: &[&Code] = &[
     &STOPPED,
     &MISSING,
     &UNATTRIBUTED,
+    &UNLISTED,
 ];
 
 pub(super) fn no_identity(name: &SegmentName) -> Diagnostic {
@@ -435,4 +436,34 @@ What to do
 
 References
   docs/replay.md",
+};
+
+/// P21: segments that somebody else's ledger lists.
+pub static UNLISTED: Code = Code {
+    id: "P21",
+    title: "the ledger does not know segments that were read",
+    text: "\
+What it means
+  The archive has sealed segments that the ledger of the state directory in use (the one that you
+  named, or the default) does not list. They were written with another state directory: the archive
+  was copied to this machine, or several nodes or workers share it. Or the state directory was lost
+  and made anew.
+
+Why it matters
+  Only the ledger of the writer says which segments there should be. Without it, nobody can tell
+  whether some are missing, so an answer that looks complete may not be. A bundle also lacks the
+  proof of those segments: its `proof/check.sh` reports them as WRONG. So a bundle ends with exit
+  code 1; other answers end as they would otherwise.
+
+Example
+  oubliette replay over a copy of an archive, with the state directory of another machine
+
+What to do
+  - Run the command with `--state-dir DIR`: the state directory of the node that wrote the segments.
+  - If several nodes share the archive, keep one archive for each, or check that nothing is missing:
+    `oubliette verify DIR --ledger LEDGER`, with `--ledger` for the ledger of each.
+  - If the ledger is lost, say so in your answer. A bundle says so by itself.
+
+References
+  docs/replay.md, docs/verify.md",
 };

@@ -32,7 +32,8 @@ mod threads;
 mod wanted;
 
 pub use access::{Access, Basis, Grant, Purpose};
-pub use codes::{BAD_QUESTION, CODES, MISSING, NO_GRANT, NO_SHRED_KEY, STOPPED, UNATTRIBUTED, UNSEALED};
+pub use codes::{BAD_QUESTION, CODES, MISSING, NO_GRANT, NO_SHRED_KEY, STOPPED};
+pub use codes::{UNATTRIBUTED, UNLISTED, UNSEALED};
 pub use event_time::{EventTime, Reading};
 pub use lines::{Line, Lines, ReadCounts};
 pub use nodes::{Holders, NodePlaces, NodeTokens};

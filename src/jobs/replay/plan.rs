@@ -65,12 +65,16 @@ pub struct Gaps {
     pub unopened: Obstacles,
     /// Segments with tokens that were to be revealed and are not, because none of their vaults opens.
     pub unrevealed: Obstacles,
+    /// The names of sealed segments that were searched and that the ledger does not know, so that it cannot
+    /// say which others should exist.
+    pub unlisted: Vec<String>,
     /// Purges that may have removed lines of the period. The answer is right without those lines.
     pub purged: Purged,
 }
 
 impl Gaps {
-    /// Returns whether the answer lacks nothing that should be in it.
+    /// Returns whether the answer is known to lack nothing that should be in it: neither a purge nor a segment
+    /// that the ledger does not know is such a lack.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.unsealed == 0
@@ -190,7 +194,15 @@ impl Plan {
                 let added = match opened {
                     // A copy under another name has the same lines, which are planned already.
                     Ok(Opened::Sealed(segment, _)) if !digests.insert(*segment.digest()) => Ok(()),
-                    Ok(Opened::Sealed(segment, path)) => planner.add(&found.name, path, &segment),
+                    Ok(Opened::Sealed(segment, path)) => {
+                        let (before, digest) = (planner.plan.counts.segments, *segment.digest());
+                        let added = planner.add(&found.name, path, &segment);
+                        // A part may have been sealed after the ledger was read.
+                        if !found.part && planner.plan.counts.segments > before && told.is_unlisted(&digest) {
+                            planner.plan.gaps.unlisted.push(found.name.to_string());
+                        }
+                        added
+                    }
                     Ok(Opened::Part(part)) => planner.add_part(found, &part),
                     Ok(Opened::LeftOut) => {
                         planner.plan.gaps.unsealed += 1;

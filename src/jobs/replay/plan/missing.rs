@@ -1,36 +1,61 @@
 //! Finds segments that were sealed and not purged, and that do not exist: an answer without them would look
-//! complete.
+//! complete. Also finds segments that exist and that the ledger does not know: then it cannot say which
+//! others should exist.
 
 use super::period;
 use super::purged::{Purged, Purges};
 use crate::archive::Found;
 use crate::jobs::purge::{Site, keep};
 use crate::jobs::replay::selection::Selection;
+use crate::ledger::event::{Erasure, Event, Segment};
 use crate::model::SegmentName;
+use crate::primitives::hex;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// What the ledger says about the segments of a site.
 pub(super) struct Told {
     pub(super) kept: Kept,
     /// The purges that may have removed lines asked for.
     pub(super) purged: Purged,
+    /// The digests of all segments ever sealed; `None` if the ledger is damaged.
+    sealed: Option<HashSet<[u8; 32]>>,
 }
 
 impl Told {
     /// Reads the ledger of a site. A damaged ledger names no segments: `verify` reports the damage, and it
     /// stops no answer.
     pub(super) fn of(site: &Site, selection: &Selection) -> Self {
-        let mut kept = BTreeMap::new();
+        let (mut kept, mut sealed) = (BTreeMap::new(), HashSet::new());
         let takes = |class: &_| selection.takes_class(class);
         let mut purges = Purges::new(site, &selection.seconds, &takes);
         let read = site.ledger.read(&mut |entry, _| {
             let Some(event) = entry.event() else { return };
             purges.hear(entry, &event, &kept);
             keep(&mut kept, &event, entry.at);
+            sealed.extend(digest_of(&event));
         });
         let is_whole = read.is_ok();
-        Self { kept: Kept(if is_whole { kept } else { BTreeMap::new() }), purged: purges.found() }
+        Self {
+            kept: Kept(if is_whole { kept } else { BTreeMap::new() }),
+            purged: purges.found(),
+            sealed: is_whole.then_some(sealed),
+        }
+    }
+
+    /// Returns whether the ledger says nothing of a sealed segment that exists.
+    pub(super) fn is_unlisted(&self, digest: &[u8; 32]) -> bool {
+        self.sealed.as_ref().is_some_and(|sealed| !sealed.contains(digest))
+    }
+}
+
+/// Returns the digest of the segment that an event says was sealed.
+fn digest_of(event: &Event) -> Option<[u8; 32]> {
+    match event {
+        Event::Segment(Segment { digest, .. }) | Event::EraseIntent(Erasure { digest: Some(digest), .. }) => {
+            hex::decode(digest)
+        }
+        _ => None,
     }
 }
 
