@@ -100,12 +100,17 @@ pub(super) fn slashed(input: &[u8]) -> Parsed<'_, StatedTime> {
 /// Fraction and zone are optional.
 pub(super) fn clf(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, first) = terminated(number_1_2, char('/')).parse(input)?;
-    // Only cPanel writes the month as a number, and it writes the month first.
-    let name = month_name.map(|month| (month, first));
-    let (rest, (month, day)) =
-        terminated(alt((name, number_2.map(|day| (first, day)))), char('/')).parse(rest)?;
+    let name = month_name.map(|month| (month, first, true));
+    let number = number_2.map(|day| (first, day, false));
+    let (rest, (month, day, is_named)) = terminated(alt((name, number)), char('/')).parse(rest)?;
     let (rest, year) = terminated(number_4, char(':')).parse(rest)?;
     let (rest, (hour, minute, second)) = clock_time(rest)?;
+    // Where the month is a number, either may come first; cPanel, which always writes the offset as a number,
+    // puts the month first. NetScaler writes `05/11/2026:10:00:00 GMT` for the 5th of November or the 11th of May.
+    let is_either = !is_named && day <= 12 && day != month;
+    if is_either && !matches!(rest, [b' ', b'+' | b'-', ..]) {
+        return Err(MISMATCH);
+    }
     let (rest, offset) = opt(alt((spaced_zone, zone))).parse(rest)?;
     finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
 }
@@ -524,6 +529,12 @@ mod tests {
             ],
             ten(Some(2026), None),
         );
+    }
+
+    #[test]
+    fn a_month_that_may_be_the_day_is_not_believed() {
+        check(&["05/11/2026:10:00:00 GMT ns", "05/11/2026:10:00:00"], None);
+        check(&["11/23/2026:10:00:00 GMT"], ten(Some(2026), Some(0)));
     }
 
     #[test]
