@@ -710,6 +710,8 @@ fn email_in_every_notation() {
         ),
         ("\"sendmail\",\"-rjean@example.fr\"", "\"sendmail\",\"-r{em:jean@example.fr}\""),
         ("-fjean@example.fr", "-{em:fjean@example.fr}"),
+        ("in:<pppoe-jean@isp.example> out:ether1", "in:<pppoe-{em:jean@isp.example}> out:ether1"),
+        ("to=<pppoe-@example.fr>", "to=<{em:pppoe-@example.fr}>"),
         ("jean@example.fr198.51.100.7:443", "{em:jean@example.fr}{ip:198.51.100.7}:443"),
     ]);
 }

@@ -88,6 +88,8 @@ pub(crate) fn plain(line: &Line<'_>, at: usize, floor: usize) -> Option<Plain> {
         && ends(Some(&text[start - 1]))
         && ends(text.get(end))
         && text[start].is_ascii_alphanumeric()
+        // Perhaps the name of an interface: see `interface_of_router`.
+        && !matches!(text[start - 1..], [b'<', _, _, _, _, b'-', ..] | [b'<', _, _, _, _, _, b'-', ..])
         && domain[0].is_ascii_alphanumeric()
         && last.len() >= 2
         && last.iter().all(u8::is_ascii_alphabetic)
@@ -315,7 +317,7 @@ fn local_start(text: &[u8], at: usize, floor: usize) -> Option<usize> {
         return quoted_start(text, at - 1, floor).map(|start| words_start(text, start, floor));
     }
     let mut start = plain_start(text, at, floor);
-    start += option_of_sendmail(text, start, at);
+    start += option_of_sendmail(text, start, at) + interface_of_router(text, start, at);
     start += escape_letter(text, start, at);
     start += terminal_colour(text, start, at);
     // Leading punctuation belongs to the sentence.
@@ -337,6 +339,16 @@ fn option_of_sendmail(text: &[u8], start: usize, at: usize) -> usize {
         && matches!(before.last(), Some(b' ' | b'"' | b'\'' | b',' | b'='))
         && memchr::memmem::find(before, b"sendmail").is_some();
     if glued { 2 } else { 0 }
+}
+
+/// Returns the length of what RouterOS puts before the account in the name of an interface,
+/// `in:<pppoe-jean@isp.example>`.
+fn interface_of_router(text: &[u8], start: usize, at: usize) -> usize {
+    const PROTOCOLS: [&[u8]; 5] = [b"pppoe-", b"pptp-", b"l2tp-", b"sstp-", b"ovpn-"];
+    let name = &text[start..at];
+    let is_named = |protocol: &&&[u8]| name.starts_with(protocol) && name.len() > protocol.len();
+    let protocol = PROTOCOLS.iter().find(is_named).filter(|_| text[..start].ends_with(b"<"));
+    protocol.map_or(0, |protocol| protocol.len())
 }
 
 /// Returns the first byte of the words, quoted or not, that dots join to the one at `start`:
