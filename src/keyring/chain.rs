@@ -6,15 +6,21 @@
 
 use super::key_file::decode_hex;
 use super::random;
-use super::state_dir::Lock;
+use super::state_dir::{Lock, io_error};
 use super::{KeyError, StateDir};
 use crate::primitives::crypto::hkdf;
 use crate::primitives::secret::Secret;
 use crate::pseudonym::epoch::{Epoch, EpochLength};
 use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use zeroize::{Zeroize, Zeroizing};
 
 const NAME: &str = "keys/chain";
+
+/// The chain key before this one, while it is being replaced.
+const OLD: &str = "keys/chain.old";
 const HEADER: &str = "oubliette fleet seed 1";
 
 /// Most ratchet steps at once: 50 years of days, which take some 20 ms.
@@ -113,20 +119,20 @@ impl Chain {
     /// # Errors
     /// If a secret cannot be erased or the chain cannot be written.
     pub fn import(&self, state: &StateDir) -> Result<(), KeyError> {
-        let _lock = state.lock()?;
+        let lock = state.lock()?;
         for name in state.names("keys")? {
             if name.starts_with("epoch-") {
                 state.erase(&format!("keys/{name}"))?;
             }
         }
-        self.replace(state)
+        self.replace(state, &lock)
     }
 
     /// Returns S of `epoch`. First advances the chain to that epoch durably, and overwrites the earlier key.
-    pub(super) fn secret_at(&self, epoch: Epoch, state: &StateDir, _lock: &Lock) -> Result<Secret, KeyError> {
+    pub(super) fn secret_at(&self, epoch: Epoch, state: &StateDir, lock: &Lock) -> Result<Secret, KeyError> {
         let chain = self.advanced_to(epoch)?;
         if chain.epoch != self.epoch {
-            chain.replace(state)?;
+            chain.replace(state, lock)?;
         }
         Ok(chain.secret())
     }
@@ -156,17 +162,33 @@ impl Chain {
     }
 
     /// Writes the chain. The new chain key is durable before the old one is overwritten.
-    fn replace(&self, state: &StateDir) -> Result<(), KeyError> {
-        let old = "keys/chain.old";
-        state.erase(old)?;
-        match std::fs::hard_link(state.path(NAME), state.path(old)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(KeyError::Io { action: "link", path: state.path(old), source: error });
+    fn replace(&self, state: &StateDir, lock: &Lock) -> Result<(), KeyError> {
+        Self::erase_old(state, lock)?;
+        match fs::hard_link(state.path(NAME), state.path(OLD)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(KeyError::Io { action: "link", path: state.path(OLD), source: error });
             }
             _ => {}
         }
         state.write(NAME, self.to_text().as_bytes())?;
-        state.erase(old)
+        Self::erase_old(state, lock)
+    }
+
+    /// Overwrites and removes the chain key before this one.
+    fn erase_old(state: &StateDir, _lock: &Lock) -> Result<(), KeyError> {
+        let file = |name| match fs::symlink_metadata(state.path(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("read", &state.path(name))(error)),
+            Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),
+        };
+        match (file(OLD)?, file(NAME)?) {
+            (None, _) => Ok(()),
+            // The new chain was not written: this is another name of the chain in force, which must stay.
+            (old, chain) if old == chain => {
+                fs::remove_file(state.path(OLD)).map_err(io_error("remove", &state.path(OLD)))
+            }
+            _ => state.erase(OLD),
+        }
     }
 }
 
@@ -209,6 +231,28 @@ mod tests {
         }
         assert_eq!(Chain::load(&nodes[0]).unwrap().unwrap().epoch, Epoch::From(date(2027, 2, 4)));
         assert!(!nodes[0].path("keys/chain.old").exists());
+    }
+
+    /// Until the new chain has its name, the old one has two.
+    #[test]
+    fn a_chain_that_cannot_be_replaced_stays_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        chain().import(&state).unwrap();
+        // In the way of the new chain, like a full disk.
+        fs::create_dir(state.path("keys/chain.part")).unwrap();
+        let lock = state.lock().unwrap();
+        let secret_of =
+            |day| Chain::load(&state).unwrap().unwrap().secret_at(Epoch::From(day), &state, &lock);
+        for _ in 0..3 {
+            assert!(matches!(secret_of(date(2026, 1, 2)), Err(KeyError::Io { .. })));
+        }
+        // The clock was wrong, and is right again.
+        assert_eq!(secret_of(date(2026, 1, 1)).unwrap().expose(), chain().secret().expose());
+        fs::remove_dir(state.path("keys/chain.part")).unwrap();
+        let expected = chain().advanced_to(Epoch::From(date(2026, 1, 2))).unwrap().secret();
+        assert_eq!(secret_of(date(2026, 1, 2)).unwrap().expose(), expected.expose());
+        assert!(!state.path("keys/chain.old").exists());
     }
 
     #[test]
