@@ -131,7 +131,9 @@ impl Chain {
     /// Returns S of `epoch`. First advances the chain to that epoch durably, and overwrites the earlier key.
     pub(super) fn secret_at(&self, epoch: Epoch, state: &StateDir, lock: &Lock) -> Result<Secret, KeyError> {
         let chain = self.advanced_to(epoch)?;
-        if chain.epoch != self.epoch {
+        if chain.epoch == self.epoch {
+            Self::erase_old(state, lock)?;
+        } else {
             chain.replace(state, lock)?;
         }
         Ok(chain.secret())
@@ -174,8 +176,9 @@ impl Chain {
         Self::erase_old(state, lock)
     }
 
-    /// Overwrites and removes the chain key before this one.
-    fn erase_old(state: &StateDir, _lock: &Lock) -> Result<(), KeyError> {
+    /// Overwrites and removes the chain key before this one, which is still there if the process ended before
+    /// it had done so.
+    pub(super) fn erase_old(state: &StateDir, _lock: &Lock) -> Result<(), KeyError> {
         let file = |name| match fs::symlink_metadata(state.path(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_error("read", &state.path(name))(error)),
@@ -231,6 +234,37 @@ mod tests {
         }
         assert_eq!(Chain::load(&nodes[0]).unwrap().unwrap().epoch, Epoch::From(date(2027, 2, 4)));
         assert!(!nodes[0].path("keys/chain.old").exists());
+    }
+
+    /// The power fails after the new chain is durable, and before the old one is overwritten.
+    #[test]
+    fn a_chain_key_that_a_crash_left_is_erased_in_the_same_epoch() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        let today = Epoch::From(date(2026, 1, 2));
+        let leave = || {
+            state.write("keys/chain.old", chain().to_text().as_bytes()).unwrap();
+            let _ = fs::remove_file(state.path("witness"));
+            fs::hard_link(state.path("keys/chain.old"), state.path("witness")).unwrap();
+        };
+        let is_erased = || {
+            let witness = fs::read(state.path("witness")).unwrap();
+            !state.path("keys/chain.old").exists() && witness.iter().all(|byte| *byte == 0)
+        };
+        chain().advanced_to(today).unwrap().import(&state).unwrap();
+        leave();
+        let lock = state.lock().unwrap();
+        Chain::load(&state).unwrap().unwrap().secret_at(today, &state, &lock).unwrap();
+        drop(lock);
+        assert!(is_erased(), "a start erases it");
+        leave();
+        let source = crate::keyring::SecretSource::StateDir;
+        let (zone, length) = (jiff::tz::TimeZone::UTC, EpochLength::Day);
+        let settings = crate::keyring::Settings { directory: directory.path().into(), source, length, zone };
+        let mut keys = crate::keyring::Keyring::open(settings).unwrap();
+        assert_eq!(keys.erase_past("2026-01-02T10:00:00Z".parse().unwrap()).unwrap(), []);
+        assert!(is_erased(), "a purge erases it");
+        assert_eq!(Chain::load(&state).unwrap().unwrap().epoch, today);
     }
 
     /// Until the new chain has its name, the old one has two.

@@ -4,6 +4,7 @@
 //! ```text
 //! <state>/keys/epoch-2026-11-23.secret    S of the running epoch, 32 bytes (source random)
 //! <state>/keys/chain                      the newest chain key (source seed)
+//! <state>/keys/chain.old                  the one before, until it is overwritten
 //! <state>/keys/epochs.jsonl               what was made and erased, without secrets
 //! <state>/escrow/recipients.txt           age recipients, one per line
 //! <state>/escrow/identity-*.txt           their identities, until somebody moves them off the node
@@ -218,6 +219,7 @@ impl Keyring {
     pub fn erase_past(&mut self, now: Timestamp) -> Result<Vec<Epoch>, KeyError> {
         let Some(state) = &self.state else { return Ok(Vec::new()) };
         let lock = state.lock()?;
+        Chain::erase_old(state, &lock)?;
         let past = self.past(now)?;
         for &epoch in &past {
             match Chain::load(state)? {
