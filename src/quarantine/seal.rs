@@ -66,13 +66,14 @@ impl Sealing {
     /// [`QuarantineError::Seal`] if it could not be written, [`QuarantineError::Token`] if the keyed hash
     /// yields anything but a token.
     pub fn finish(self) -> Result<Placeholder, QuarantineError> {
-        let Self { directory, part, seal, max_line_bytes, patience } = self;
+        let Self { directory, mut part, seal, max_line_bytes, patience } = self;
         let failed = |source| QuarantineError::Seal { path: part.path.clone(), source };
         let (PatientFile { file, .. }, token, bytes) = seal.finish().map_err(failed)?;
         let placeholder = Placeholder::new(&token, bytes, max_line_bytes).ok_or(QuarantineError::Token)?;
         let path = directory.join(format!("{}.age", placeholder.token()));
         file.sync_all().map_err(failed)?;
         patience.attempt(&directory, || fs::rename(&part.path, &path)).map_err(failed)?;
+        part.is_renamed = true;
         sync_directory(&directory).map_err(failed)?;
         Ok(placeholder)
     }
@@ -134,9 +135,10 @@ impl<W: Write> Seal<W> {
 }
 
 /// A file under a temporary name. It is locked while it is being written, and removed when dropped, unless it
-/// was renamed before.
+/// was renamed before: another process may have a part of that name since.
 struct Part {
     path: PathBuf,
+    is_renamed: bool,
 }
 
 impl Part {
@@ -148,7 +150,7 @@ impl Part {
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                 Ok(file) => {
                     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-                    return Ok((Self { path }, file));
+                    return Ok((Self { path, is_renamed: false }, file));
                 }
                 // Left by a process that died, or in use for another line of this one.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < MAX_ATTEMPTS => {
@@ -162,9 +164,10 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // After a rename there is nothing to remove. If the removal fails, the remains are sealed, and the
-        // next run removes them.
-        let _ = fs::remove_file(&self.path);
+        if !self.is_renamed {
+            // If the removal fails, the remains are sealed, and the next run removes them.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

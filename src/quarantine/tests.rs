@@ -251,6 +251,26 @@ fn what_a_dead_process_left_is_removed_and_what_a_live_one_writes_is_not() {
     assert_eq!(names(&directory), expected);
 }
 
+/// Two containers on one state directory may have the same process number, and so the same names of parts.
+#[test]
+fn a_part_of_another_process_stays() {
+    let state = tempfile::tempdir().unwrap();
+    let mut quarantine = Quarantine::new(state.path(), Vec::new(), 4);
+    let part = state.path().join(FOLDER).join(format!(".{}-0.age.part", std::process::id()));
+    for line in 0..50u8 {
+        let mut sealing = quarantine.begin(Named::boxed(1)).unwrap();
+        sealing.update(&[line]).unwrap();
+        assert!(part.exists());
+        std::thread::scope(|scope| {
+            // Takes the name as soon as it is free.
+            let other = scope.spawn(|| while File::create_new(&part).is_err() {});
+            sealing.finish().unwrap();
+            other.join().unwrap();
+        });
+        fs::remove_file(&part).unwrap();
+    }
+}
+
 /// Counts the bytes written and remembers the largest single write.
 #[derive(Default)]
 struct Counting {
