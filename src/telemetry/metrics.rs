@@ -22,7 +22,7 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
         "Lines that went out; while the service runs, to the archive and its outputs.",
     )
     .plain(lines.lines_out);
-    text.counter("lines_quarantined_total", "Lines that were too long and were sealed.")
+    text.counter("lines_quarantined_total", "Lines that were too long or cut off and were sealed.")
         .plain(lines.quarantined);
     text.counter("lines_dropped_total", "Lines dropped by rule, expired ones included.").plain(lines.dropped);
     text.counter("lines_expired_total", "Lines dropped because they had expired.").plain(lines.expired);

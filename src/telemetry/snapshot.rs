@@ -183,8 +183,9 @@ impl Snapshot {
             (!self.balanced()).then(|| "Lines are not accounted for. Please report this bug.".into());
         let late = (self.lag.oldest >= LATE)
             .then(|| format!("Lines have waited for {seconds} seconds to become durable."));
-        let sealed = (lines.quarantined > 0)
-            .then(|| format!("Lines that were too long lie sealed in quarantine: {}.", lines.quarantined));
+        let sealed = (lines.quarantined > 0).then(|| {
+            format!("Lines that were too long or cut off lie sealed in quarantine: {}.", lines.quarantined)
+        });
         let due = overdue.map(|purge| format!("Lines that expired on {} are still there.", purge.expires));
         let undone = self.purge_undone.map(|code| {
             format!(
@@ -254,7 +255,7 @@ mod tests {
         for part in [
             "nothing is taken",
             "11 seconds",
-            "quarantine: 3",
+            "too long or cut off lie sealed in quarantine: 3",
             "2026-11-24",
             "explain P07",
             "all lines: 9",
