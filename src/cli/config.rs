@@ -54,13 +54,13 @@ pub(crate) struct Config {
     /// Longest line, from 480 bytes to `1024MiB`. Longer ones go into quarantine, and a placeholder goes out.
     #[schemars(extend("default" = "4MiB"))]
     pub(crate) max_line_bytes: Option<Typed<LineBytes>>,
-    /// Directory with `identifiers/*.toml` and `retention/*.toml`; relative to this file.
+    /// Directory with `identifiers/*.toml` and `retention/*.toml`.
     pub(crate) rules: Option<PathBuf>,
     /// Whether all lines come from another oubliette. Its tokens and tags then stay as they are.
     #[schemars(extend("default" = false))]
     pub(crate) trust_upstream: Option<bool>,
-    /// The archive that `purge`, `hold`, `replay` and `verify` use, if it is not that of `[serve]`; relative
-    /// to this file. `filter` writes to an archive only with `--archive`.
+    /// The archive that `purge`, `hold`, `replay` and `verify` use, if it is not that of `[serve]`. `filter`
+    /// writes to an archive only with `--archive`.
     pub(crate) archive: Option<PathBuf>,
     /// Directory of vaults; `vault` in the directory of the archive if this is not set.
     pub(crate) vault: Option<PathBuf>,
@@ -207,7 +207,8 @@ impl Written for LineBytes {
 
 /// The file that `oubliette init` writes: every key at its default, with its meaning.
 pub(crate) const TEMPLATE: &str = r#"# Configuration of oubliette. Every key is optional; what is commented out shows the default.
-# An option on the command line beats the environment, which beats this file.
+# An option on the command line beats the environment, which beats this file. A relative path starts at the
+# directory of this file.
 
 # The time zone of legal days, and that of times that state no zone.
 # zone = "Europe/Paris"
@@ -238,13 +239,13 @@ pub(crate) const TEMPLATE: &str = r#"# Configuration of oubliette. Every key is 
 # Longest line. Longer ones go into quarantine, and a placeholder goes out.
 # max_line_bytes = "4MiB"
 
-# Directory with identifiers/*.toml and retention/*.toml; relative to this file.
+# Directory with identifiers/*.toml and retention/*.toml.
 # rules = "rules"
 
 # Set it if all lines come from another oubliette: its tokens and tags then stay as they are.
 # trust_upstream = false
 
-# The archive that purge, hold, replay and verify use, if it is not that of [serve]; relative to this file.
+# The archive that purge, hold, replay and verify use, if it is not that of [serve].
 # filter writes to an archive only with --archive.
 # archive = "/srv/log"
 

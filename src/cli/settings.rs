@@ -143,13 +143,13 @@ impl Settings {
             Some(credential) => KeyFile::Credential(credential),
             None => KeyFile::Own(path.clone()),
         });
-        let rules_beside = config_path.parent().map(Path::to_owned).unwrap_or_default();
+        let beside = config_path.parent().map(Path::to_owned).unwrap_or_default();
         Ok(Self {
             state_dir,
             config_path,
             epoch: epoch(key_file.is_some(), tokens.epoch, config.epoch)?,
             key_file,
-            rules: common.rules.clone().or_else(|| config.rules.map(|rules| rules_beside.join(rules))),
+            rules: common.rules.clone().or_else(|| config.rules.map(|rules| beside.join(rules))),
             tenant_named: match (&common.tenant, &config.tenant) {
                 (Some(_), _) => Named::InQuestion,
                 (None, Some(_)) => Named::InConfiguration,
@@ -171,11 +171,11 @@ impl Settings {
             backfill: reading.backfill,
             max_line_bytes: pick(reading.max_line_bytes, config.max_line_bytes, DEFAULT_MAX_LINE_BYTES),
             archive: config.archive,
-            vault: config.vault,
+            vault: config.vault.map(|vault| if is_remote(&vault) { vault } else { beside.join(vault) }),
             sync: config.sync.map(|Typed(sync)| sync),
             node: config.node.map(|Typed(node)| node),
             escrow: config.escrow,
-            serve: config.serve,
+            serve: config.serve.beside(&beside),
         })
     }
 }
@@ -378,6 +378,37 @@ mod tests {
         assert_eq!(from_line.also, ["host", "mac"]);
         assert_eq!(from_line.keep, ["::1/128".parse().unwrap()]);
         assert_eq!(from_line.rules, Some(PathBuf::from("here")));
+    }
+
+    #[test]
+    fn every_path_in_the_file_is_relative_to_it() {
+        let file = "rules = 'r'\narchive = '../log'\nvault = '../v'\n[serve]\narchive = 'a'\n\
+                    [[serve.input]]\ntype = 'unix'\npath = '../log.sock'\n\
+                    [[serve.input]]\ntype = 'file'\npath = 'logs/*.log'\n\
+                    [[serve.input]]\ntype = 'file'\npath = '/var/log/*.log'\n\
+                    [[serve.output]]\ntype = 'unix'\nname = 'u'\npath = 'out.sock'\n\
+                    [[serve.output]]\ntype = 'file'\nname = 'f'\npath = '/srv/out.log'\n";
+        let found = settings("", file).unwrap();
+        let path = |path: Option<PathBuf>| path.unwrap().to_str().unwrap().to_owned();
+        let inputs = found.serve.inputs().into_iter().map(|input| input.path);
+        let outputs = found.serve.outputs().into_iter().map(|output| output.path);
+        let paths =
+            [found.rules.clone(), found.archive(), found.vault].into_iter().chain(inputs).chain(outputs);
+        assert_eq!(
+            paths.map(path).collect::<Vec<_>>(),
+            [
+                "/etc/oubliette/r",
+                "/etc/oubliette/../log",
+                "/etc/oubliette/../v",
+                "/etc/oubliette/../log.sock",
+                "/etc/oubliette/logs/*.log",
+                "/var/log/*.log",
+                "/etc/oubliette/out.sock",
+                "/srv/out.log",
+            ]
+        );
+        let remote = settings("", "vault = 's3://vaults/web1'").unwrap().vault;
+        assert_eq!(path(remote), "s3://vaults/web1");
     }
 
     #[test]

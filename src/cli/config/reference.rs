@@ -103,7 +103,8 @@ one in which every key is commented out. An option on the command line beats the
 default. An unknown key is an error, which names its line. `oubliette check` checks the file without starting anything, and
 `oubliette check --schema` prints a JSON schema for editors.
 
-Sizes are in bytes, or written `64KiB`, `4MiB`. Times are written `500ms`, `30s`, `10min`, `1h`.
+Sizes are in bytes, or written `64KiB`, `4MiB`. Times are written `500ms`, `30s`, `10min`, `1h`. A relative path starts at the
+directory of this file.
 
 `oubliette check --reference` makes this page from the types that read the file.
 ";

@@ -23,7 +23,7 @@ pub(crate) struct Serve {
     /// Where lines come from. Without any: TCP and UDP, both on 127.0.0.1:5514.
     #[schemars(with = "Option<Vec<Input>>")]
     pub(crate) input: Option<Vec<Spanned<Input>>>,
-    /// Directory of the archive, relative to the configuration file; the state directory if this is not set.
+    /// Directory of the archive; the state directory if this is not set.
     pub(crate) archive: Option<PathBuf>,
     /// Where lines go besides the archive.
     #[schemars(with = "Vec<Output>")]
@@ -218,6 +218,21 @@ impl Serve {
             let problem = output.get_ref().problem().or_else(|| if is_new { None } else { twice() });
             problem.map(|problem| (output.span(), problem))
         })
+    }
+
+    /// Resolves the paths of inputs and outputs, which are relative to `directory`.
+    pub(crate) fn beside(mut self, directory: &Path) -> Self {
+        for input in self.input.iter_mut().flatten().map(Spanned::get_mut) {
+            let below = |path: PathBuf| match input.kind {
+                Kind::File => Pattern::below(directory, &path),
+                _ => directory.join(path),
+            };
+            input.path = input.path.take().map(below);
+        }
+        for output in self.output.iter_mut().map(Spanned::get_mut) {
+            output.path = output.path.take().map(|path| directory.join(path));
+        }
+        self
     }
 
     /// Returns the outputs besides the archive.

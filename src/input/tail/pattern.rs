@@ -36,6 +36,13 @@ impl Pattern {
         }
     }
 
+    /// Resolves a path that may be a pattern, relative to a directory, whose own name is none.
+    #[must_use]
+    pub fn below(directory: &Path, path: &Path) -> PathBuf {
+        let plain = directory.to_str().map(|name| PathBuf::from(glob::Pattern::escape(name)));
+        plain.unwrap_or_else(|| directory.to_owned()).join(path)
+    }
+
     /// Returns the directory before the first name with a wildcard. The author of the pattern means that
     /// directory, wherever links lead.
     #[must_use]
@@ -92,6 +99,26 @@ mod tests {
             (Ok(false), Ok(true), Ok(true))
         );
         assert!(of("/var/log/[a").is_err() && of("/var/***/x").is_err());
+    }
+
+    #[test]
+    fn a_directory_is_no_pattern() {
+        let directory = tempfile::tempdir().unwrap();
+        let bracketed = directory.path().join("[a]");
+        for (directory, name) in
+            [(&bracketed, "a.log"), (&bracketed, "b.log"), (&directory.path().join("a"), "a.log")]
+        {
+            fs::create_dir_all(directory).unwrap();
+            fs::write(directory.join(name), "").unwrap();
+        }
+        let files = |path: &str| {
+            Pattern::of(&Pattern::below(&bracketed, Path::new(path))).unwrap().unwrap().files(&[]).files
+        };
+        assert_eq!(files("?.log"), [bracketed.join("a.log"), bracketed.join("b.log")]);
+        assert_eq!(files("b.log"), [bracketed.join("b.log")]);
+        let below = |path: &str| Pattern::below(Path::new("/etc/oubliette"), Path::new(path));
+        assert_eq!(below("../a.log"), Path::new("/etc/oubliette/../a.log"));
+        assert_eq!(below("/var/log/*"), Path::new("/var/log/*"));
     }
 
     #[test]
