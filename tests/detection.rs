@@ -76,6 +76,8 @@ fn what_is_known_to_stay_in_clear() {
         "to jean&commat;example.org now",
         "to jean=40example.org now",
         "to jean (at) example.org now",
+        "member jean--at--example.org now",
+        "open: user jean opened example.org!user.jean",
         "from 203&#46;0&#46;113&#46;9 now",
         "Authorization: Basic amVhbkBleGFtcGxlLm9yZzpzZWNyZXQ=",
         "type=PROCTITLE msg=audit(1795428000.1:1): proctitle=70696E67003230332E302E3131332E39",
@@ -108,6 +110,7 @@ fn what_is_known_to_stay_in_clear() {
         "to jean(work)@example.org now",
         "to jean @ example.org now",
         "to {jean}@example.org now",
+        "to=<jean%example.net%example.org>, relay=none",
         r"to jean\100example.org, jean\u{40}example.org now",
         "m=jean%25252525252540example.org",
     ]);
