@@ -306,10 +306,12 @@ pub(crate) static ATTENTION: Code = Code {
 What it means
   oubliette wrote the report. Under \"Needs attention\", the report lists what is wrong: lines past
   their expiry day, a purge that began and did not end, a class that the policy does not know, an
-  archive without any segment though the ledger lists some, or a damaged ledger.
+  archive without any segment though the ledger lists some, segments or shred keys that are missing
+  before their day, or a damaged ledger.
 
 Why it matters
-  Keeping lines too long breaks the law (Code penal 226-20). A damaged ledger proves nothing.
+  Keeping lines too long breaks the law (Code penal 226-20). Nobody can give back lines whose
+  segment is lost, or originals whose shred key is. A damaged ledger proves nothing.
 
 Example
   segments past their expiry day 2027-11-24: 2
@@ -320,6 +322,9 @@ What to do
   - A purge that did not end: run `oubliette purge` again.
   - An unknown class: put its rule back, or write down why it is gone.
   - No segment: mount the disk, and name the directory that `filter` or `serve` writes to.
+  - Missing segments or shred keys: run `oubliette verify DIR`, which names the files. Restore
+    segments from a copy. Shred keys have no copy: find out whether the state directory is the one
+    that wrote the archive, or an older one that somebody restored.
   - A damaged ledger: run `oubliette ledger verify`, which names the place. `oubliette explain L02`
     says what to keep.
 

@@ -50,7 +50,9 @@ fn attention(lines: &[String]) -> Markup {
     html! {
         h2 { "Needs attention" }
         @if lines.is_empty() {
-            p.good { "Nothing: all that is past its day has gone, every purge was ended, and the ledger is whole." }
+            p.good { "Nothing: all that is past its day has gone, every purge was ended, every other segment in the ledger is "
+                "there, so are the shred keys of vaults, and the ledger is whole. Lines and vaults were not read; "
+                code { "oubliette verify DIR" } " does that." }
         } @else {
             ul.bad { @for line in lines { li { (line) } } }
         }

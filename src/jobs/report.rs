@@ -3,12 +3,14 @@
 //! The report is for the data protection officer (GDPR 5(2), 30). It is made from the ledger and the footers
 //! of segments, needs no secret and shows no token.
 
+mod lost;
+
 use super::ledger::{self, LedgerReport};
 use super::purge::{Dates, keep};
 use crate::archive::{self, ArchiveError, Segment};
 use crate::ledger::event::{self, Event};
 use crate::ledger::{Entry, LedgerError};
-use crate::model::{ClassName, Expires, RetentionClass, Starts, Tree};
+use crate::model::{ClassName, Expires, NodeName, RetentionClass, SegmentName, Starts, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Storage;
 use jiff::Timestamp;
@@ -31,6 +33,8 @@ pub struct Scope {
     pub intermediate: PathBuf,
     /// The folder of quarantined lines.
     pub quarantine: PathBuf,
+    /// The folder of shred keys.
+    pub shred: PathBuf,
     /// The folder of the ledger.
     pub ledger: PathBuf,
     /// The policy in force.
@@ -162,7 +166,9 @@ pub fn report(scope: &Scope) -> Result<Report, Diagnostic> {
         )
     };
     attention.extend(told.lost.iter().map(lost));
-    let kept = kept(scope, today, &mut attention)?;
+    let stores = stores(scope, today, &mut attention)?;
+    attention.extend(lost::lost(scope, &told, &stores)?);
+    let kept = stores.kept;
     if kept.is_empty() && !told.sealed.is_empty() {
         attention.push(format!(
             "no segment lies in {}, though the ledger says that segments were sealed and not purged: {}; name the archive, with its disk mounted",
@@ -225,8 +231,23 @@ struct Told {
     quarantine_unfinished: BTreeSet<Date>,
     /// Expiry days with a lost shred key that have not been purged since.
     lost: BTreeSet<String>,
+    /// Expiry days whose shred key was erased.
+    erased: BTreeSet<String>,
     /// Segments that were sealed and neither purged nor erased, with the time of the seal.
     sealed: BTreeMap<String, Timestamp>,
+    /// Every node that sealed a segment.
+    nodes: BTreeSet<NodeName>,
+}
+
+/// What both stores hold.
+#[derive(Debug)]
+struct Stores {
+    /// By class.
+    kept: Vec<Kept>,
+    /// Every segment, also those still being written.
+    names: BTreeSet<String>,
+    /// Sealed segments with a vault.
+    with_vault: Vec<SegmentName>,
 }
 
 impl Told {
@@ -244,10 +265,17 @@ impl Told {
             Some(Event::EpochSecretMade { .. }) => self.keys.epoch_secrets_made += 1,
             Some(Event::EpochSecretErased { .. }) => self.keys.epoch_secrets_erased += 1,
             Some(Event::WrapErased { .. }) => self.keys.wraps_erased += 1,
-            Some(Event::ShredKeyMade { .. }) => self.keys.shred_keys_made += 1,
+            Some(Event::ShredKeyMade { expires }) => {
+                self.keys.shred_keys_made += 1;
+                self.erased.remove(&expires);
+            }
             Some(Event::ShredKeyErased { expires }) => {
                 self.keys.shred_keys_erased += 1;
                 self.lost.remove(&expires);
+                self.erased.insert(expires);
+            }
+            Some(Event::Segment(segment)) => {
+                self.nodes.extend(SegmentName::parse_path(&segment.name).map(|name| name.node));
             }
             Some(Event::PurgeIntent(purge)) => {
                 self.unfinished.insert(purge.expires);
@@ -267,7 +295,6 @@ impl Told {
                 | Event::KeyErased { .. }
                 | Event::Start { .. }
                 | Event::Stop { code: None, .. }
-                | Event::Segment(_)
                 | Event::Moved(_),
             ) => {}
             // Show what this version does not know rather than skip it.
@@ -309,12 +336,14 @@ impl Told {
     }
 }
 
-/// Returns what both stores hold, by class. Adds what should be gone to `attention`.
-fn kept(scope: &Scope, today: Date, attention: &mut Vec<String>) -> Result<Vec<Kept>, Diagnostic> {
+/// Returns what both stores hold. Adds what should be gone to `attention`.
+fn stores(scope: &Scope, today: Date, attention: &mut Vec<String>) -> Result<Stores, Diagnostic> {
     let (mut classes, mut overdue) = (BTreeMap::<String, Kept>::new(), BTreeMap::<Date, u64>::new());
+    let (mut names, mut with_vault) = (BTreeSet::new(), Vec::new());
     for root in [&scope.tree.archive, &scope.intermediate] {
         let tree = Tree { archive: root.clone(), vault: scope.tree.vault.clone() };
         for found in archive::list(&*scope.storage, &tree)? {
+            names.insert(found.name.to_string());
             let class = found.name.folder.class.as_str().to_owned();
             let kept = classes.entry(class.clone()).or_insert_with(|| Kept { class, ..Kept::default() });
             if let Expires::On(day) = found.name.folder.expires {
@@ -327,7 +356,10 @@ fn kept(scope: &Scope, today: Date, attention: &mut Vec<String>) -> Result<Vec<K
                 kept.parts += 1;
             } else {
                 match Segment::open(&*scope.storage, &found.path) {
-                    Ok(segment) => kept.add(&segment, &scope.zone),
+                    Ok(segment) => {
+                        kept.add(&segment, &scope.zone);
+                        with_vault.extend(segment.footer().vault.is_some().then_some(found.name));
+                    }
                     Err(ArchiveError::Damaged { .. }) => attention.push(format!(
                         "a segment is damaged, and not counted: {}; `oubliette verify` says where",
                         found.name
@@ -344,7 +376,7 @@ fn kept(scope: &Scope, today: Date, attention: &mut Vec<String>) -> Result<Vec<K
     let left =
         |(day, files)| format!("segments past their expiry day {day}: {files}; `oubliette purge` says why");
     attention.extend(overdue.into_iter().map(left));
-    Ok(classes.into_values().collect())
+    Ok(Stores { kept: classes.into_values().collect(), names, with_vault })
 }
 
 impl Kept {
@@ -375,12 +407,13 @@ mod tests {
     use crate::primitives::storage::Memory;
     use std::path::Path;
 
-    fn scope(memory: &Memory, now: &str) -> Scope {
+    pub(super) fn scope(memory: &Memory, now: &str) -> Scope {
         Scope {
             storage: Arc::new(memory.clone()),
             tree: Tree::at(Path::new("/log")),
             intermediate: "/log/intermediate".into(),
             quarantine: "/state/quarantine".into(),
+            shred: "/state/shred".into(),
             ledger: "/state/ledger".into(),
             classes: Vec::new(),
             zone: TimeZone::get("Europe/Paris").unwrap(),

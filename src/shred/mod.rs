@@ -101,12 +101,12 @@ impl ShredStore {
         self.folder.secret(&name).map_err(ShredError::io("read", &self.folder.path(&name)))
     }
 
-    /// Returns whether there is a key of `day`, even one that cannot be read.
+    /// Returns whether there is a key of `expires`, even one that cannot be read.
     ///
     /// # Errors
     /// If that cannot be determined.
-    pub fn has(&self, day: Date) -> Result<bool, ShredError> {
-        let name = day.to_string();
+    pub fn has(&self, expires: Expires) -> Result<bool, ShredError> {
+        let name = expires.to_string();
         self.folder.exists(&name).map_err(ShredError::io("look for", &self.folder.path(&name)))
     }
 

@@ -14,6 +14,7 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Seen;
 use crate::quarantine;
 use crate::rules::retention::RetentionRules;
+use crate::shred;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use memchr::memmem;
@@ -90,6 +91,7 @@ fn scope(common: &Common, args: &ReportArgs) -> Result<Scope, Diagnostic> {
         storage: files::storage(&[&archive, &tree.vault], Seen::Newest)?,
         tree,
         intermediate: intermediate(&archive),
+        shred: settings.state_dir.join(shred::FOLDER),
         ledger: settings.state_dir.join(FOLDER),
         quarantine: settings.state_dir.join(quarantine::FOLDER),
         classes,

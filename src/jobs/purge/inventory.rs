@@ -232,7 +232,7 @@ impl Site {
                 names.count.saturating_sub(here.iter().filter(|other| **other == names).count() as u64);
             item.entry.other_names = (others > 0).then_some(others);
         }
-        let has_key = self.shred.has(expires)?;
+        let has_key = self.shred.has(Expires::On(expires))?;
         match before {
             Some(begun) => batch.vaultless.retain(|vault| !begun.lists(vault)),
             // Report it once: when the day is purged with its key. A segment that is restored later has no

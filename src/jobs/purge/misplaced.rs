@@ -144,7 +144,7 @@ impl Site {
             let begun = history.begun.get(&expires);
             let lists = |store| begun.is_some_and(|begun| begun.lists(&format!("{store}/{name}")));
             // An interrupted purge may have removed it. Report it once: when the day is purged with its key.
-            if !lists("archive") && !lists("intermediate") && self.shred.has(expires)? {
+            if !lists("archive") && !lists("intermediate") && self.shred.has(Expires::On(expires))? {
                 not_in_place.absent.push(Absent { expires, sealed_as: name.clone() });
             }
         }

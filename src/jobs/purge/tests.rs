@@ -283,7 +283,7 @@ fn a_shred_key_or_a_note_that_is_damaged_keeps_nothing() {
     let done = site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
     assert_eq!((done.purges[0].files.len(), done.purges[0].key, done.is_blocked()), (4, true, false));
     let shred = site(&memory, MIDNIGHT).unwrap().shred;
-    assert!(!shred.has(DAY).unwrap());
+    assert!(!shred.has(Expires::On(DAY)).unwrap());
     assert!(matches!(shred.key_for(Expires::On(DAY)), Err(ShredError::Expired { .. })));
 }
 
