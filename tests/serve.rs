@@ -387,6 +387,21 @@ fn half_a_line_is_sealed_however_its_connection_ends() {
     drop(open);
 }
 
+/// Nobody can know where the next line begins, so what the pipe still holds is lost.
+#[test]
+fn a_line_without_end_on_standard_input_is_told() {
+    let config = "[serve.limits]\nsealed = '1MiB'\n[[serve.input]]\ntype = 'stdin'\n";
+    let mut sidecar = Sidecar::start(config, &[]);
+    let mut input = sidecar.take_stdin();
+    writeln!(input, "{}", line("whole")).unwrap();
+    while input.write_all(&[b'x'; 64 << 10]).is_ok() {}
+    let ended = sidecar.wait();
+    assert!(ended.told.contains("a frame is longer than what is sealed of one"), "{}", ended.told);
+    assert_eq!(ended.archived(), once(["whole".to_owned()]));
+    ended.check_balance(2, 1);
+    assert_eq!(ended.code, Some(2), "{}", ended.told);
+}
+
 /// A peer resets the connection while it is read: its whole lines are archived, and its unfinished line is
 /// sealed.
 #[test]

@@ -389,6 +389,9 @@ What it means
   `<state>/quarantine`, encrypted, and a placeholder went out in its place. Half an address does not
   look like one, and would go out in clear.
 
+  Or a line on the standard input of `serve` is longer than `sealed` in [serve.limits], and oubliette
+  cannot know where the next line begins.
+
 Why it matters
   oubliette has not read the rest of the source. If it is a pipe, the program that writes into it
   gets a broken pipe, and may drop its lines.
@@ -403,6 +406,8 @@ What to do
      one to it: `tail -c +OFFSET FILE | oubliette filter`
   4. Object of a batch: repair it or fetch it again, then run the same list again. Its output was
      not written. The offset in the message counts bytes after decompression.
+  5. Line without end: have the program that writes it end each line with LF, or raise `sealed`.
+     Then start oubliette again.
 
 References
   read(2), section ERRORS.",

@@ -1,7 +1,9 @@
 //! Standard input of a sidecar: read until its end or until a stop.
 
 use super::framing::{Framer, Framing};
-use super::{Arrival, Closed, Deliver, ReadBy, ReadError, Waiting};
+use super::stream::StreamError;
+use super::{Arrival, Closed, Deliver, READ_FAILED, ReadBy, ReadError, Waiting};
+use crate::primitives::diag::Diagnostic;
 use std::io;
 use tokio::runtime::Handle;
 
@@ -11,13 +13,13 @@ use tokio::runtime::Handle;
 /// failure cut off is delivered as too long, to be sealed.
 ///
 /// # Errors
-/// If standard input cannot be read.
+/// I01 if standard input cannot be read, or not to its end because of a line that seems to have no end.
 pub fn read<D: Deliver>(
     mut input: Waiting,
     mut deliver: D,
     framing: Framing,
     runtime: &Handle,
-) -> Result<(), ReadError> {
+) -> Result<(), Diagnostic> {
     let mut framer = Framer::new(framing);
     let (mut buffer, mut offset, mut is_cut_off) = (vec![0; READ_BYTES], 0, false);
     let ended = loop {
@@ -25,8 +27,11 @@ pub fn read<D: Deliver>(
             Ok(Arrival::Bytes(bytes)) => {
                 offset += bytes as u64;
                 framer.room(bytes).extend_from_slice(&buffer[..bytes]);
-                if hand_on(&mut framer, &mut deliver, runtime).is_err() || framer.is_hopeless() {
+                if hand_on(&mut framer, &mut deliver, runtime).is_err() {
                     break Ok(());
+                }
+                if framer.is_hopeless() {
+                    break Err(endless(offset));
                 }
             }
             Ok(Arrival::Deadline) => {}
@@ -39,7 +44,7 @@ pub fn read<D: Deliver>(
             Err(source) => {
                 let torn_bytes = framer.unfinished_bytes() as u64;
                 is_cut_off = true;
-                break Err(ReadError { offset: offset - torn_bytes, torn_bytes, source });
+                break Err(ReadError { offset: offset - torn_bytes, torn_bytes, source }.into());
             }
         }
     };
@@ -67,4 +72,50 @@ fn hand_on(framer: &mut Framer, deliver: &mut impl Deliver, runtime: &Handle) ->
     }
 }
 
+fn endless(offset: u64) -> Diagnostic {
+    Diagnostic::new(&READ_FAILED, "cannot read the input to its end")
+        .at(format!("after {offset} bytes"))
+        .because(StreamError::Endless.to_string())
+        .hint("its beginning is in quarantine, the rest is lost: end each line with LF, or raise `sealed`")
+}
+
 const READ_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::super::Stop;
+    use super::super::framing::Trailer;
+    use super::super::shelf::Shelf;
+    use super::*;
+    use crate::primitives::clock::Clock;
+    use std::io::{Seek as _, Write as _};
+
+    /// Reads `text` as standard input. Returns the lines, what is sealed, and the error if there is one.
+    fn heard(text: &str) -> (String, String, Option<String>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file.rewind().unwrap();
+        let (_stop, stopped) = Stop::new().unwrap();
+        let input = Waiting::new(file, stopped, Clock::System);
+        let framing = Framing { max_frame_bytes: 10, max_sealed_bytes: 100, trailer: Trailer::Lf };
+        let shelf = Shelf::durable();
+        let ended = read(input, shelf.clone(), framing, runtime.handle());
+        let sealed = String::from_utf8(shelf.long.lock().unwrap().clone()).unwrap();
+        (shelf.text(), sealed, ended.err().map(|error| error.to_string()))
+    }
+
+    #[test]
+    fn a_line_without_end_is_an_error() {
+        let long = "x".repeat(1000);
+        assert_eq!(heard(&format!("one\n{long}\ntwo\n")), ("one\ntwo\n".to_owned(), long.clone(), None));
+        let (lines, sealed, error) = heard(&format!("one\n{long}"));
+        assert_eq!((lines, sealed), ("one\n".to_owned(), long));
+        let error = error.unwrap();
+        assert!(
+            error.starts_with("[I01] cannot read the input to its end; where: after 1004 bytes"),
+            "{error}"
+        );
+        assert!(error.contains("a frame is longer than what is sealed of one"), "{error}");
+    }
+}

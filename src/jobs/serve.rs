@@ -490,7 +490,6 @@ impl InputContext {
         let (ended, broke) = (self.ended.clone(), Arc::clone(&self.broke));
         tasks.spawn_blocking(move || {
             if let Err(error) = standard::read(waiting, intake, framing, &runtime) {
-                let error = Diagnostic::from(error);
                 tracing::error!(code = error.code.id, %error, "standard input is read no more");
                 broke.store(true, Ordering::Relaxed);
             }
