@@ -134,10 +134,12 @@ impl<T: Target> Delivery<T> {
             }
         };
         if let Ended::Done = ended
-            && let Ok(Ok(())) = time::timeout(self.settings.drain.min(LONGEST_CLOSE), link.close()).await
-        {
+            && let Ok(Ok(refused)) = time::timeout(self.settings.drain.min(LONGEST_CLOSE), link.close()).await
             // If the link does not close in time, the lines stay in the spool.
-            sent.drain(..).for_each(|taken| self.confirm(taken, 0));
+            && let Some((end, _)) = sent.back().copied()
+        {
+            let count = sent.drain(..).map(|(_, count)| count).sum();
+            self.confirm((end, count), refused);
         }
         self.meter.resent.fetch_add(sent.iter().map(|(_, count)| count).sum(), Ordering::Relaxed);
         ended
@@ -192,15 +194,16 @@ impl<T: Target> Delivery<T> {
     fn is_taken_over(&mut self, taken: io::Result<()>, refused: u64, sent: &mut Sent) -> Result<(), Ended> {
         taken.map_err(Ended::Broken)?;
         self.backoff.reset();
-        if refused > 0 {
-            tracing::error!(output = self.settings.name, lines = refused, "the receiver refuses lines");
-            self.meter.refused.fetch_add(refused, Ordering::Relaxed);
-        }
         sent.pop_front().into_iter().for_each(|taken| self.confirm(taken, refused));
         Ok(())
     }
 
+    /// Takes note that these lines were delivered, except for `refused` ones.
     fn confirm(&mut self, (end, count): (Position, u64), refused: u64) {
+        if refused > 0 {
+            tracing::error!(output = self.settings.name, lines = refused, "the receiver refuses lines");
+            self.meter.refused.fetch_add(refused, Ordering::Relaxed);
+        }
         self.meter.delivered.fetch_add(count.saturating_sub(refused), Ordering::Relaxed);
         self.reader.confirm(end, count);
     }

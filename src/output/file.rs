@@ -198,8 +198,9 @@ impl Link for OpenFile {
         Ok(())
     }
 
-    async fn close(mut self) -> io::Result<()> {
-        self.sync()
+    async fn close(mut self) -> io::Result<u64> {
+        self.sync()?;
+        Ok(0)
     }
 }
 
@@ -232,8 +233,8 @@ impl Link for OpenStdout {
         Ok(())
     }
 
-    async fn close(self) -> io::Result<()> {
-        Ok(())
+    async fn close(self) -> io::Result<u64> {
+        Ok(0)
     }
 }
 

@@ -124,11 +124,11 @@ impl Link for Producer {
         Ok(())
     }
 
-    async fn close(mut self) -> io::Result<()> {
+    async fn close(mut self) -> io::Result<u64> {
         while !self.sends.is_empty() {
             self.taken_over().await?;
         }
-        Ok(())
+        Ok(0)
     }
 }
 

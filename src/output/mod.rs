@@ -64,11 +64,12 @@ pub trait Link: Send {
         0
     }
 
-    /// Closes the link. On success, everything that was sent is delivered.
+    /// Closes the link. On success, everything that was sent is delivered, except for the returned number of
+    /// lines in flight that the receiver refused and that must not be sent again.
     ///
     /// # Errors
     /// If it is not known whether everything was delivered.
-    fn close(self) -> impl Future<Output = io::Result<()>> + Send;
+    fn close(self) -> impl Future<Output = io::Result<u64>> + Send;
 }
 
 /// The framing of syslog messages in a stream (RFC 6587).

@@ -77,18 +77,17 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     }
 
     /// Sends a command that is not a record, and waits for its answer and the answers to everything before
-    /// it.
-    async fn ask(&mut self, command: &str, data: &[u8]) -> io::Result<()> {
+    /// it, which may come later. Returns how many records were refused.
+    async fn ask(&mut self, command: &str, data: &[u8]) -> io::Result<u64> {
         let number = self.begin_send();
         self.frames.clear();
         self.add(number, command, data);
         self.flush().await?;
-        while self.sends.back().is_some_and(|sent| sent.answers > 0) {
+        while !self.unanswered.is_empty() {
             self.read().await?;
         }
-        self.sends.clear();
         self.first_send = number + 1;
-        Ok(())
+        Ok(self.sends.drain(..).map(|sent| sent.refused).sum())
     }
 
     fn begin_send(&mut self) -> u64 {
@@ -200,9 +199,10 @@ impl<S: AsyncRead + AsyncWrite + Send> Link for Session<S> {
         self.refused
     }
 
-    async fn close(mut self) -> io::Result<()> {
-        self.ask("close", b"").await?;
-        self.writer.shutdown().await
+    async fn close(mut self) -> io::Result<u64> {
+        let refused = self.ask("close", b"").await?;
+        self.writer.shutdown().await?;
+        Ok(refused)
     }
 }
 
@@ -275,6 +275,28 @@ mod tests {
         assert_eq!(session.refused(), 1);
         session.taken_over().await.unwrap();
         assert_eq!(session.refused(), 0);
+    }
+
+    /// The answer to `close` does not answer the records before it.
+    #[tokio::test]
+    async fn a_session_is_closed_when_everything_is_answered() {
+        for (refusals, answers, expected) in [
+            (Refusals::Insist, "4 rsp 0\n", Err(io::ErrorKind::UnexpectedEof)),
+            (Refusals::Insist, "4 rsp 0\n2 rsp 6 200 OK\n", Err(io::ErrorKind::UnexpectedEof)),
+            (Refusals::Insist, "4 rsp 0\n0 serverclose 0\n", Err(io::ErrorKind::ConnectionReset)),
+            (Refusals::Insist, "4 rsp 0\n3 rsp 6 200 OK\n2 rsp 6 200 OK\n", Ok(0)),
+            (Refusals::Count, "3 rsp 9 500 error\n4 rsp 0\n2 rsp 6 200 OK\n", Ok(1)),
+            (Refusals::Count, "2 rsp 9 500 error\n3 rsp 9 500 error\n4 rsp 0\n", Ok(2)),
+        ] {
+            let (mut session, mut peer) = opened(refusals).await;
+            session.send(&lines("one\n")).await.unwrap();
+            session.send(&lines("two\n")).await.unwrap();
+            peer.write_all(answers.as_bytes()).await.unwrap();
+            if expected.is_err() {
+                peer.shutdown().await.unwrap();
+            }
+            assert_eq!(session.close().await.map_err(|error| error.kind()), expected, "{answers:?}");
+        }
     }
 
     #[tokio::test]

@@ -70,9 +70,10 @@ impl<S: AsyncRead + AsyncWrite + Send> Link for Stream<S> {
     }
 
     /// A peer that closes its side after we have closed ours has read everything.
-    async fn close(mut self) -> io::Result<()> {
+    async fn close(mut self) -> io::Result<u64> {
         self.writer.shutdown().await?;
-        self.end().await
+        self.end().await?;
+        Ok(0)
     }
 }
 

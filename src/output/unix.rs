@@ -57,8 +57,8 @@ impl Link for Datagram {
         Ok(())
     }
 
-    async fn close(self) -> io::Result<()> {
-        Ok(())
+    async fn close(self) -> io::Result<u64> {
+        Ok(0)
     }
 }
 

@@ -56,8 +56,8 @@ impl Link for FlakyLink {
         Ok(())
     }
 
-    async fn close(self) -> io::Result<()> {
-        Ok(())
+    async fn close(self) -> io::Result<u64> {
+        Ok(0)
     }
 }
 
@@ -173,9 +173,52 @@ impl Link for Idle {
         if self.breaks { Err(io::ErrorKind::ConnectionReset.into()) } else { std::future::pending().await }
     }
 
-    async fn close(self) -> io::Result<()> {
+    async fn close(self) -> io::Result<u64> {
+        Ok(0)
+    }
+}
+
+/// A receiver that answers when the link is closed, and then refuses one line.
+struct LateAnswers;
+
+impl Target for LateAnswers {
+    type Link = Self;
+
+    async fn link(&mut self) -> io::Result<Self> {
+        Ok(Self)
+    }
+}
+
+impl Link for LateAnswers {
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    async fn send(&mut self, _: &Lines) -> io::Result<()> {
         Ok(())
     }
+
+    async fn taken_over(&mut self) -> io::Result<()> {
+        std::future::pending().await
+    }
+
+    async fn close(self) -> io::Result<u64> {
+        Ok(1)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_at_the_close_is_not_delivered() {
+    let (mut writer, reader) = spool();
+    let meter = Arc::new(Meter::default());
+    write(&mut writer, 0..3);
+    writer.close();
+    let mut delivery = delivery(LateAnswers, reader, &meter);
+    delivery.settings.drain = Duration::from_secs(10);
+    delivery.run().await;
+    let counts = [&meter.delivered, &meter.refused, &meter.resent];
+    assert_eq!(counts.map(|count| count.load(Ordering::Relaxed)), [2, 1, 0]);
+    assert_eq!(writer.level().lines, 0);
 }
 
 /// Nobody has to send a line to find out whether a receiver is there.

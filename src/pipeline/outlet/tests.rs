@@ -52,8 +52,8 @@ impl Link for Wire {
         Ok(())
     }
 
-    async fn close(self) -> io::Result<()> {
-        Ok(())
+    async fn close(self) -> io::Result<u64> {
+        Ok(0)
     }
 }
 
