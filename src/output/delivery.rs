@@ -160,6 +160,7 @@ impl<T: Target> Delivery<T> {
             return self.take_over(link, sent).await;
         }
         if sent.is_empty() && closed {
+            self.reader.rest();
             return Err(Ended::Done);
         }
         let patience = if sent.is_empty() { IDLE } else { LONGEST_WAIT };

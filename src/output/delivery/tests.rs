@@ -178,6 +178,36 @@ impl Link for Idle {
     }
 }
 
+/// A target whose first links break before anything is answered.
+struct Unsteady(Flaky, usize);
+
+impl Target for Unsteady {
+    type Link = FlakyLink;
+
+    async fn link(&mut self) -> io::Result<FlakyLink> {
+        let breaks = self.1 > 0;
+        self.1 = self.1.saturating_sub(1);
+        Ok(FlakyLink { left: if breaks { 0 } else { usize::MAX }, ..self.0.link().await? })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_after_expired_ones_are_delivered_at_a_stop_after_links_that_broke() {
+    let (mut writer, reader) = spool();
+    let past = Expires::On(jiff::civil::date(2020, 1, 1));
+    let expired = Pseudonymised::of_lines(past, &[("expired", 0), ("expired", 0)]);
+    writer.append(&expired, None).unwrap();
+    write(&mut writer, 0..3);
+    writer.append(&expired, None).unwrap();
+    writer.close();
+    let (got, meter) = (Arc::new(Mutex::new(String::new())), Arc::new(Meter::default()));
+    let target = Flaky { got: Arc::clone(&got), sends_a_link: 0, window: 1 };
+    delivery(Unsteady(target, 4), reader, &meter).run().await;
+    assert_eq!(*got.lock().unwrap(), "0\n0\n0\n0\n0\n1\n2\n");
+    assert_eq!(meter.delivered.load(Ordering::Relaxed), 3);
+    assert_eq!((writer.level().lines, writer.level().expired), (0, 4));
+}
+
 /// A receiver that answers when the link is closed, and then refuses one line.
 struct LateAnswers;
 

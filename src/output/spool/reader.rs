@@ -5,6 +5,7 @@ use super::record::{self, HEADER_BYTES, Record};
 use super::{Level, Position, Shared, file_name};
 use crate::primitives::storage::Stored;
 use jiff::civil::Date;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +28,9 @@ pub struct Reader {
     /// Where the next read begins.
     cursor: Position,
     file: Option<(u64, Box<dyn Stored>)>,
+    /// Runs of expired lines that were skipped: the position after them, and their number. They are counted
+    /// when that position is confirmed, because until then they may be read again.
+    skipped: VecDeque<(Position, u64)>,
     positions: Positions,
     /// Delivered files that must still be removed.
     done: Vec<u64>,
@@ -40,7 +44,16 @@ impl Reader {
     pub(super) fn new(shared: Arc<Shared>, confirmed: Position) -> Self {
         let positions = Positions::new(&shared.folder);
         let saved = (confirmed, Instant::now());
-        Self { shared, cursor: confirmed, file: None, positions, done: Vec::new(), saved, failing: false }
+        Self {
+            shared,
+            cursor: confirmed,
+            file: None,
+            skipped: VecDeque::new(),
+            positions,
+            done: Vec::new(),
+            saved,
+            failing: false,
+        }
     }
 
     /// Returns the next lines, or `None` while there are none. Skips lines that have expired by `today`.
@@ -48,19 +61,22 @@ impl Reader {
     /// # Errors
     /// If they cannot be read.
     pub fn next(&mut self, today: Date) -> io::Result<Option<Lines>> {
+        let mut start = self.cursor;
         while let Some(record) = self.next_record()? {
             if !record.is_expired(today) {
                 return Ok(Some(Lines { bytes: record.bytes, count: record.lines, end: self.cursor }));
             }
-            let mut state = self.shared.lock();
-            state.level.expired += record.lines;
-            state.level.lines = state.level.lines.saturating_sub(record.lines);
+            match self.skipped.back_mut() {
+                Some((end, lines)) if *end == start => (*end, *lines) = (self.cursor, *lines + record.lines),
+                _ => self.skipped.push_back((self.cursor, record.lines)),
+            }
+            start = self.cursor;
         }
         Ok(None)
     }
 
-    /// Confirms skipped lines and saves the position. Call it when every line that was read is delivered and
-    /// no more arrive for now.
+    /// Confirms and counts skipped lines, and saves the position. Call it when every line that was read is
+    /// delivered and no more arrive for now.
     pub fn rest(&mut self) {
         self.confirm(self.cursor, 0);
         self.save_if_possible();
@@ -90,6 +106,10 @@ impl Reader {
         state.confirmed = state.confirmed.max(end);
         state.level.lines = state.level.lines.saturating_sub(count);
         let confirmed = state.confirmed;
+        while let Some((_, expired)) = self.skipped.pop_front_if(|(end, _)| *end <= confirmed) {
+            state.level.lines = state.level.lines.saturating_sub(expired);
+            state.level.expired += expired;
+        }
         drop(state);
         self.positions.note(confirmed);
         self.collect();
@@ -115,6 +135,7 @@ impl Reader {
     pub fn rewind(&mut self) {
         self.cursor = self.shared.lock().confirmed;
         self.file = None;
+        self.skipped.clear();
     }
 
     /// Overwrites lines that have expired by `today` in every file that is not being written, and removes
