@@ -105,12 +105,12 @@ impl<T: Target> Delivery<T> {
     /// back.
     async fn link(&mut self) -> Result<T::Link, Ended> {
         loop {
+            self.look();
             // Checked before the level: lines may arrive, followed by the end, between the two checks.
             let closed = self.reader.is_closed();
             if self.reader.level().lines > 0 {
                 break;
             }
-            self.look();
             if closed {
                 return Err(Ended::Done);
             }

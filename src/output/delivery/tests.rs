@@ -134,6 +134,27 @@ async fn what_cannot_be_delivered_at_the_end_stays() {
     assert_eq!(reader.level().lines, 3);
 }
 
+/// Returns whether a file of the spool holds a line that has expired.
+fn holds_expired(memory: &Memory) -> bool {
+    memory.files().values().any(|bytes| bytes.windows(8).any(|window| window == b"expired\n"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_lines_are_overwritten_while_the_receiver_is_away() {
+    let memory = Memory::new();
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let open = || spool::open(&storage, Path::new("/s"), 1 << 20).unwrap();
+    let past = Expires::On(jiff::civil::date(2020, 1, 1));
+    open().0.append(&Pseudonymised::of_lines(past, &[("expired", 0)]), None).unwrap();
+    let (writer, reader, _) = open();
+    assert!(holds_expired(&memory));
+    let delivering = tokio::spawn(delivery(Away, reader, &Arc::default()).run());
+    time::sleep(Duration::from_secs(1)).await;
+    assert!(!holds_expired(&memory));
+    drop(writer);
+    delivering.await.unwrap();
+}
+
 /// A target that breaks while nothing is sent, is away for one more attempt, and comes back.
 struct Restarted(u32);
 
