@@ -55,10 +55,8 @@ pub struct Delivery<T> {
     backoff: Backoff,
     /// When the drain time ends; set once no more lines will come.
     deadline: Option<Instant>,
-    /// The day for which expired lines were last erased.
-    looked: Option<Date>,
-    /// When erasing expired lines last failed, if it has not succeeded since.
-    undone: Option<Instant>,
+    /// When expired lines were last looked for.
+    looked: Option<Instant>,
 }
 
 /// Lines in flight, per send: the position after them, and their number.
@@ -79,7 +77,7 @@ impl<T: Target> Delivery<T> {
     #[must_use]
     pub fn new(settings: Settings, target: T, reader: Reader, meter: Arc<Meter>) -> Self {
         let backoff = Backoff::default();
-        Self { settings, target, reader, meter, backoff, deadline: None, looked: None, undone: None }
+        Self { settings, target, reader, meter, backoff, deadline: None, looked: None }
     }
 
     /// Delivers until no more lines will come and all were delivered, or the drain time is over. What is left
@@ -224,20 +222,16 @@ impl<T: Target> Delivery<T> {
         }
     }
 
-    /// Erases expired lines, once a day. If that fails, the other lines are still sent, because sending them
-    /// is what makes room.
+    /// Erases expired lines, once a minute: those in the file that is being written must wait until it is
+    /// complete. If that fails, the other lines are still sent, because sending them is what makes room.
     fn look(&mut self) {
-        let today = self.today();
-        if self.looked == Some(today) || self.undone.is_some_and(|since| since.elapsed() < LONGEST_IDLE) {
+        if self.looked.is_some_and(|at| at.elapsed() < LONGEST_IDLE) {
             return;
         }
-        match self.reader.expire(today) {
-            Ok(()) => (self.looked, self.undone) = (Some(today), None),
-            Err(error) => {
-                let output = &self.settings.name;
-                tracing::error!(output, %error, "expired lines in a spool cannot be erased; it is tried again");
-                self.undone = Some(Instant::now());
-            }
+        self.looked = Some(Instant::now());
+        if let Err(error) = self.reader.expire(self.today()) {
+            let output = &self.settings.name;
+            tracing::error!(output, %error, "expired lines in a spool cannot be erased; it is tried again");
         }
     }
 
@@ -265,8 +259,7 @@ const LONGEST_CLOSE: Duration = Duration::from_secs(5);
 /// After this long with nothing to send, the position up to which lines were delivered is saved durably.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How often to check, while there is no link, whether a new day has come; also how often to retry erasing
-/// expired lines.
+/// How often to look for expired lines, also while there is no link.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

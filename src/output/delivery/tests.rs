@@ -155,6 +155,25 @@ async fn expired_lines_are_overwritten_while_the_receiver_is_away() {
     delivering.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn expired_lines_are_overwritten_once_their_file_is_written_no_more() {
+    let memory = Memory::new();
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let (mut writer, reader, _) = spool::open(&storage, Path::new("/s"), 1 << 20).unwrap();
+    let past = Expires::On(jiff::civil::date(2020, 1, 1));
+    writer.append(&Pseudonymised::of_lines(past, &[("expired", 0)]), None).unwrap();
+    let delivering = tokio::spawn(delivery(Away, reader, &Arc::default()).run());
+    time::sleep(Duration::from_secs(1)).await;
+    assert!(holds_expired(&memory));
+    // So long that it ends the file.
+    let long = "x".repeat(200 << 10);
+    writer.append(&Pseudonymised::of_lines(Expires::Contract, &[(&long, 0)]), None).unwrap();
+    time::sleep(Duration::from_secs(200)).await;
+    assert!(!holds_expired(&memory));
+    drop(writer);
+    delivering.await.unwrap();
+}
+
 /// A target that breaks while nothing is sent, is away for one more attempt, and comes back.
 struct Restarted(u32);
 
