@@ -23,7 +23,8 @@ pub struct Meter {
     /// Lines that never reached this output: its spool was full or could not be written, and it is not
     /// required.
     pub dropped: AtomicU64,
-    /// Lines that the receiver refused and that are not sent again, because the output is not required.
+    /// Lines that are not sent again: the receiver refused them, and the output is not required, or they are
+    /// too long for it.
     pub refused: AtomicU64,
     /// Links that broke or could not be made.
     pub failures: AtomicU64,

@@ -59,7 +59,7 @@ pub trait Link: Send {
     fn taken_over(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Returns how many of the lines for which [`Link::taken_over`] last resolved were refused by the
-    /// receiver and must not be sent again.
+    /// receiver, or can never be sent to it, and must not be sent again.
     fn refused(&self) -> u64 {
         0
     }

@@ -14,6 +14,8 @@ pub struct Datagrams(pub PathBuf);
 pub struct Datagram {
     socket: UnixDatagram,
     sent: usize,
+    /// Lines of the last send that were too long.
+    refused: u64,
 }
 
 impl Target for Datagrams {
@@ -22,7 +24,7 @@ impl Target for Datagrams {
     async fn link(&mut self) -> io::Result<Datagram> {
         let socket = UnixDatagram::unbound()?;
         socket.connect(&self.0)?;
-        Ok(Datagram { socket, sent: 0 })
+        Ok(Datagram { socket, sent: 0, refused: 0 })
     }
 }
 
@@ -33,6 +35,7 @@ impl Link for Datagram {
     }
 
     async fn send(&mut self, lines: &Lines) -> io::Result<()> {
+        self.refused = 0;
         for message in messages(&lines.bytes) {
             match self.socket.send(message).await {
                 // This line will never fit into a datagram, so the lines behind it must not wait for it.
@@ -41,6 +44,7 @@ impl Link for Datagram {
                         bytes = message.len(),
                         "a line is too long for a datagram and was not sent"
                     );
+                    self.refused += 1;
                 }
                 sent => drop(sent?),
             }
@@ -57,8 +61,12 @@ impl Link for Datagram {
         Ok(())
     }
 
+    fn refused(&self) -> u64 {
+        self.refused
+    }
+
     async fn close(self) -> io::Result<u64> {
-        Ok(0)
+        Ok(if self.sent > 0 { self.refused } else { 0 })
     }
 }
 
@@ -86,13 +94,20 @@ two
             .to_vec(),
         ]
         .concat();
-        link.send(&Lines { bytes, count: 3, end: Position::default() }).await.unwrap();
+        let lines = Lines { bytes, count: 3, end: Position::default() };
+        link.send(&lines).await.unwrap();
         assert!(!link.has_room());
         link.taken_over().await.unwrap();
+        assert_eq!(link.refused(), 1);
         let mut buffer = [0; 100];
         for expected in [&b"one"[..], b"two"] {
             let count = receiver.recv(&mut buffer).await.unwrap();
             assert_eq!(&buffer[..count], expected);
         }
+        link.send(&Lines { bytes: b"three\n".to_vec(), count: 1, ..lines.clone() }).await.unwrap();
+        link.taken_over().await.unwrap();
+        assert_eq!(link.refused(), 0);
+        link.send(&lines).await.unwrap();
+        assert_eq!(link.close().await.unwrap(), 1);
     }
 }

@@ -126,7 +126,7 @@ pub struct Output {
     pub resent: u64,
     /// Lines dropped because the spool of this output was full.
     pub dropped: u64,
-    /// Lines that the receiver refused; they are not sent again.
+    /// Lines that the receiver refused, or that are too long for it; they are not sent again.
     pub refused: u64,
     /// Lines that expired before they were sent.
     pub expired: u64,
