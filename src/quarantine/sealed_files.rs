@@ -23,9 +23,9 @@ pub struct SealedLine {
 /// Lists all sealed lines in `directory`, by name; none if there is no such directory.
 ///
 /// # Errors
-/// [`QuarantineError::Shelf`] if it cannot be read.
+/// [`QuarantineError::SealedFiles`] if it cannot be read.
 pub fn sealed_lines(directory: &Path) -> Result<Vec<SealedLine>, QuarantineError> {
-    let failed = |source| QuarantineError::Shelf { action: "list", path: directory.to_owned(), source };
+    let failed = |source| QuarantineError::SealedFiles { action: "list", path: directory.to_owned(), source };
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(failed)?,
@@ -42,14 +42,14 @@ pub fn sealed_lines(directory: &Path) -> Result<Vec<SealedLine>, QuarantineError
 /// [`sync`].
 ///
 /// # Errors
-/// [`QuarantineError::Shelf`] if it cannot be removed.
+/// [`QuarantineError::SealedFiles`] if it cannot be removed.
 pub fn remove(line: &SealedLine) -> Result<(), QuarantineError> {
     if sealed_line(line.path.clone())?.is_none_or(|now| now.sealed != line.sealed) {
         return Ok(());
     }
     match fs::remove_file(&line.path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(|source| QuarantineError::Shelf {
+        removed => removed.map_err(|source| QuarantineError::SealedFiles {
             action: "remove",
             path: line.path.clone(),
             source,
@@ -60,11 +60,11 @@ pub fn remove(line: &SealedLine) -> Result<(), QuarantineError> {
 /// Makes removals durable, including those of a process that died before its own sync.
 ///
 /// # Errors
-/// [`QuarantineError::Shelf`] if that fails.
+/// [`QuarantineError::SealedFiles`] if that fails.
 pub fn sync(directory: &Path) -> Result<(), QuarantineError> {
     match sync_directory(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        synced => synced.map_err(|source| QuarantineError::Shelf {
+        synced => synced.map_err(|source| QuarantineError::SealedFiles {
             action: "sync",
             path: directory.to_owned(),
             source,
@@ -79,7 +79,7 @@ fn sealed_line(path: PathBuf) -> Result<Option<SealedLine>, QuarantineError> {
     let found = fs::symlink_metadata(&path).and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
     let (bytes, modified) = match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found.map_err(|source| QuarantineError::Shelf {
+        found => found.map_err(|source| QuarantineError::SealedFiles {
             action: "look at",
             path: path.clone(),
             source,
