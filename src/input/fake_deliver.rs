@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 /// Keeps the delivered records.
 #[derive(Clone, Default)]
-pub(super) struct Shelf {
+pub(super) struct FakeDeliver {
     /// Records, each ended by LF.
     pub(super) lines: Arc<Mutex<Vec<u8>>>,
     /// The bytes of records that were too long.
@@ -27,8 +27,8 @@ pub(super) struct Shelf {
 /// Resolves when the test says so.
 pub(super) struct Ticket(oneshot::Receiver<()>);
 
-impl Shelf {
-    /// Creates a shelf where everything is durable at once.
+impl FakeDeliver {
+    /// Creates one where everything is durable at once.
     pub(super) fn durable() -> Self {
         Self { at_once: true, ..Self::default() }
     }
@@ -39,7 +39,7 @@ impl Shelf {
     }
 }
 
-impl Deliver for Shelf {
+impl Deliver for FakeDeliver {
     type Receipt = Ticket;
 
     async fn deliver(&mut self, batch: Batch) -> Result<Ticket, Closed> {

@@ -18,7 +18,7 @@ pub mod tls;
 mod wait;
 
 #[cfg(test)]
-mod shelf;
+mod fake_deliver;
 
 pub use batch::{Batch, Closed, Deliver, Long, Lost};
 pub use blocks::{Block, Blocks, Ending, Piece, READ_FAILED, ReadError};

@@ -84,8 +84,8 @@ const READ_BYTES: usize = 64 << 10;
 #[cfg(test)]
 mod tests {
     use super::super::Stop;
+    use super::super::fake_deliver::FakeDeliver;
     use super::super::framing::Trailer;
-    use super::super::shelf::Shelf;
     use super::*;
     use crate::primitives::clock::Clock;
     use std::io::{Seek as _, Write as _};
@@ -99,10 +99,10 @@ mod tests {
         let (_stop, stopped) = Stop::new().unwrap();
         let input = Waiting::new(file, stopped, Clock::System);
         let framing = Framing { max_frame_bytes: 10, max_sealed_bytes: 100, trailer: Trailer::Lf };
-        let shelf = Shelf::durable();
-        let ended = read(input, shelf.clone(), framing, runtime.handle());
-        let sealed = String::from_utf8(shelf.long.lock().unwrap().clone()).unwrap();
-        (shelf.text(), sealed, ended.err().map(|error| error.to_string()))
+        let delivered = FakeDeliver::durable();
+        let ended = read(input, delivered.clone(), framing, runtime.handle());
+        let sealed = String::from_utf8(delivered.long.lock().unwrap().clone()).unwrap();
+        (delivered.text(), sealed, ended.err().map(|error| error.to_string()))
     }
 
     #[test]

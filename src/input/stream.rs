@@ -252,8 +252,8 @@ const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake_deliver::FakeDeliver;
     use super::super::framing::Trailer;
-    use super::super::shelf::Shelf;
     use super::*;
     use std::future::{pending, ready};
     use tokio::io::AsyncWriteExt as _;
@@ -275,13 +275,13 @@ mod tests {
     async fn heard(bytes: &[u8], end: End) -> (String, String, Result<(), StreamError>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (shelf, stream) = (Shelf::durable(), Listener::accept(&listener).await.unwrap());
+        let (delivered, stream) = (FakeDeliver::durable(), Listener::accept(&listener).await.unwrap());
         peer.write_all(bytes).await.unwrap();
         let idle = Duration::from_millis(if end == End::Silent { 100 } else { 20_000 });
         let reading = async {
             match end {
-                End::Stopped => read(stream, shelf.clone(), FRAMING, idle, ready(())).await,
-                _ => read(stream, shelf.clone(), FRAMING, idle, pending()).await,
+                End::Stopped => read(stream, delivered.clone(), FRAMING, idle, ready(())).await,
+                _ => read(stream, delivered.clone(), FRAMING, idle, pending()).await,
             }
         };
         let ending = async {
@@ -298,8 +298,8 @@ mod tests {
             None
         };
         let (ended, _peer) = tokio::join!(reading, ending);
-        let sealed = String::from_utf8(shelf.long.lock().unwrap().clone()).unwrap();
-        (shelf.text(), sealed, ended)
+        let sealed = String::from_utf8(delivered.long.lock().unwrap().clone()).unwrap();
+        (delivered.text(), sealed, ended)
     }
 
     #[tokio::test]
@@ -328,16 +328,16 @@ mod tests {
     #[tokio::test]
     async fn what_is_on_its_way_at_a_stop_is_waited_for() {
         let (mut peer, stream) = tokio::io::duplex(1000);
-        let shelf = Shelf::durable();
+        let delivered = FakeDeliver::durable();
         let sending = async {
             // As long as some peers wait for an acknowledgement of earlier data.
             time::sleep(Duration::from_millis(200)).await;
             peer.write_all(b"<13>one\n").await.unwrap();
             peer
         };
-        let reading = read(stream, shelf.clone(), FRAMING, Duration::from_secs(20), ready(()));
+        let reading = read(stream, delivered.clone(), FRAMING, Duration::from_secs(20), ready(()));
         let (ended, _peer) = tokio::join!(reading, sending);
         ended.unwrap();
-        assert_eq!(shelf.text(), "<13>one\n");
+        assert_eq!(delivered.text(), "<13>one\n");
     }
 }

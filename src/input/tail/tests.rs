@@ -1,7 +1,7 @@
 //! Files that are written, renamed and truncated, both while they are followed and while they are not.
 
 use super::*;
-use crate::input::shelf::Shelf;
+use crate::input::fake_deliver::FakeDeliver;
 use crate::primitives::storage::{Disk, Fault, Memory, Storage};
 use std::fs::{File, OpenOptions};
 use std::future::ready;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 /// A log in a directory of its own.
 struct Scene {
     directory: TempDir,
-    shelf: Shelf,
+    delivered: FakeDeliver,
 }
 
 /// A task that follows the log.
@@ -24,8 +24,8 @@ struct Follower {
 }
 
 impl Scene {
-    fn new(shelf: Shelf) -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), shelf }
+    fn new(delivered: FakeDeliver) -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), delivered }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -83,7 +83,7 @@ impl Scene {
         let offsets = Offsets::open(&storage, self.directory.path(), &settings.path).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };
-        let task = tokio::spawn(follow(settings, claims, self.shelf.clone(), offsets, stopped));
+        let task = tokio::spawn(follow(settings, claims, self.delivered.clone(), offsets, stopped));
         Follower { task, stop }
     }
 
@@ -104,14 +104,18 @@ impl Scene {
 
     /// Waits until these bytes were delivered to be sealed.
     async fn expect_sealed(&self, expected: &str) {
-        let sealed = || self.shelf.long.lock().unwrap().clone();
+        let sealed = || self.delivered.long.lock().unwrap().clone();
         self.until(|_| sealed() == expected.as_bytes(), expected).await;
     }
 
     async fn until(&self, reached: impl Fn(&str) -> bool, expected: &str) {
         let start = Instant::now();
-        while !reached(&self.shelf.text()) {
-            assert!(start.elapsed() < Duration::from_secs(20), "{} instead of {expected}", self.shelf.text());
+        while !reached(&self.delivered.text()) {
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "{} instead of {expected}",
+                self.delivered.text()
+            );
             time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -132,7 +136,7 @@ impl Follower {
 
 #[tokio::test]
 async fn what_is_written_is_delivered_line_by_line() {
-    let scene = Scene::new(Shelf::durable());
+    let scene = Scene::new(FakeDeliver::durable());
     let follower = scene.follow();
     scene.write("a.log", "one\ntw");
     scene.expect("one\n").await;
@@ -148,7 +152,7 @@ async fn what_is_written_is_delivered_line_by_line() {
 
 #[tokio::test]
 async fn a_renamed_file_is_read_to_its_end() {
-    let scene = Scene::new(Shelf::durable());
+    let scene = Scene::new(FakeDeliver::durable());
     let follower = scene.follow();
     let mut old = scene.write("a.log", "1\n");
     scene.expect("1\n").await;
@@ -165,7 +169,7 @@ async fn a_renamed_file_is_read_to_its_end() {
 
 #[tokio::test]
 async fn a_file_that_was_cut_is_read_from_its_beginning() {
-    let scene = Scene::new(Shelf::durable());
+    let scene = Scene::new(FakeDeliver::durable());
     let follower = scene.follow();
     let file = scene.write("a.log", "one\ntwo\n203.0.11");
     scene.expect("one\ntwo\n").await;
@@ -191,7 +195,7 @@ async fn the_rest_of_a_line_that_a_cut_tore_is_sealed_after_a_restart_as_well() 
         // The writer had only the line feed to add.
         ("", "\nfour\n", "203.0.11"),
     ] {
-        let scene = Scene::new(Shelf::durable());
+        let scene = Scene::new(FakeDeliver::durable());
         let follower = scene.follow();
         let file = scene.write("a.log", "one\ntwo\n203.0.11");
         scene.expect("one\ntwo\n").await;
@@ -219,7 +223,7 @@ async fn the_rest_of_a_line_that_a_cut_tore_is_sealed_after_a_restart_as_well() 
 
 #[tokio::test]
 async fn the_rest_of_a_line_that_was_torn_while_nobody_followed_is_sealed() {
-    let scene = Scene::new(Shelf::durable());
+    let scene = Scene::new(FakeDeliver::durable());
     let follower = scene.follow();
     let file = scene.write("a.log", "one\n203.0.11");
     scene.expect("one\n").await;
@@ -235,12 +239,12 @@ async fn the_rest_of_a_line_that_was_torn_while_nobody_followed_is_sealed() {
 
 #[tokio::test]
 async fn what_was_not_durable_at_a_crash_is_read_again() {
-    let scene = Scene::new(Shelf::default());
+    let scene = Scene::new(FakeDeliver::default());
     scene.write("a.log", "one\n");
     let follower = scene.follow();
     scene.expect("one\n").await;
     // Durable, and the offset is kept.
-    scene.shelf.receipts.lock().unwrap().pop_front().unwrap().send(()).unwrap();
+    scene.delivered.receipts.lock().unwrap().pop_front().unwrap().send(()).unwrap();
     follower.stop().await;
     let follower = scene.follow();
     scene.write("a.log", "two\n");
@@ -248,7 +252,7 @@ async fn what_was_not_durable_at_a_crash_is_read_again() {
     follower.crash().await;
     let follower = scene.follow();
     scene.expect("one\ntwo\ntwo\n").await;
-    let receipts = std::mem::take(&mut *scene.shelf.receipts.lock().unwrap());
+    let receipts = std::mem::take(&mut *scene.delivered.receipts.lock().unwrap());
     for receipt in receipts {
         // Nobody waits for the receipt of the follower that crashed.
         let _ = receipt.send(());
@@ -262,11 +266,11 @@ async fn what_was_not_durable_at_a_crash_is_read_again() {
 
 #[tokio::test]
 async fn what_is_lost_ends_it_and_is_read_again() {
-    let scene = Scene::new(Shelf::default());
+    let scene = Scene::new(FakeDeliver::default());
     scene.write("a.log", "one\n");
     let follower = scene.follow();
     scene.expect("one\n").await;
-    scene.shelf.receipts.lock().unwrap().clear();
+    scene.delivered.receipts.lock().unwrap().clear();
     assert!(matches!(follower.task.await.unwrap(), Err(TailError::Lost(Lost))));
     let follower = scene.follow();
     scene.expect("one\none\n").await;
@@ -276,14 +280,14 @@ async fn what_is_lost_ends_it_and_is_read_again() {
 /// As when the disk of the archive is full: every start makes a little durable, and ends.
 #[tokio::test]
 async fn what_was_durable_when_the_rest_was_lost_is_not_read_again() {
-    let scene = Scene::new(Shelf::default());
+    let scene = Scene::new(FakeDeliver::default());
     scene.write("a.log", "one\n");
     let follower = scene.follow();
     scene.expect("one\n").await;
     scene.write("a.log", "two\n");
     scene.expect("one\ntwo\n").await;
     {
-        let mut receipts = scene.shelf.receipts.lock().unwrap();
+        let mut receipts = scene.delivered.receipts.lock().unwrap();
         receipts.pop_front().unwrap().send(()).unwrap();
         receipts.clear();
     }
@@ -297,7 +301,7 @@ async fn what_was_durable_when_the_rest_was_lost_is_not_read_again() {
 /// more is read.
 #[tokio::test]
 async fn nothing_is_read_twice_when_offsets_cannot_be_kept() {
-    let scene = Scene::new(Shelf::durable());
+    let scene = Scene::new(FakeDeliver::durable());
     let (memory, path) = (Memory::new(), scene.path("a.log"));
     let open = |memory: &Memory| {
         let storage: Arc<dyn Storage> = Arc::new(memory.clone());
@@ -306,17 +310,17 @@ async fn nothing_is_read_twice_when_offsets_cannot_be_kept() {
     open(&memory);
     let full = open(&memory.with_fault(Fault::Full(0)));
     let look_once =
-        || follow(scene.settings(), Claims::default(), scene.shelf.clone(), full.clone(), ready(()));
+        || follow(scene.settings(), Claims::default(), scene.delivered.clone(), full.clone(), ready(()));
     scene.write("a.log", "one\n");
     assert!(matches!(look_once().await, Err(TailError::Offsets(_))));
     scene.write("a.log", "two\n");
     assert!(matches!(look_once().await, Err(TailError::Offsets(_))));
-    assert_eq!(scene.shelf.text(), "one\n");
+    assert_eq!(scene.delivered.text(), "one\n");
 }
 
 #[tokio::test]
 async fn rotations_while_nobody_follows_are_made_up_for() {
-    let scene = Scene::new(Shelf::durable());
+    let scene = Scene::new(FakeDeliver::durable());
     scene.write("a.log", "1\n");
     let follower = scene.follow();
     scene.expect("1\n").await;
@@ -345,7 +349,7 @@ async fn rotations_while_nobody_follows_are_made_up_for() {
 
 #[tokio::test]
 async fn a_file_cut_while_nobody_follows_is_read_from_its_beginning() {
-    let scene = Scene::new(Shelf::durable());
+    let scene = Scene::new(FakeDeliver::durable());
     let file = scene.write("a.log", "one\n");
     let follower = scene.follow();
     scene.expect("one\n").await;
@@ -359,18 +363,18 @@ async fn a_file_cut_while_nobody_follows_is_read_from_its_beginning() {
 
 #[tokio::test]
 async fn a_long_line_is_sealed() {
-    let scene = Scene::new(Shelf::durable());
+    let scene = Scene::new(FakeDeliver::durable());
     let long = "x".repeat(100);
     scene.write("a.log", &format!("one\n{long}\ntwo\n"));
     let follower = scene.follow();
     scene.expect("one\ntwo\n").await;
-    assert_eq!(*scene.shelf.long.lock().unwrap(), long.as_bytes());
+    assert_eq!(*scene.delivered.long.lock().unwrap(), long.as_bytes());
     follower.stop().await;
 }
 
 #[tokio::test]
 async fn a_file_with_two_names_is_followed_under_one_and_read_on_under_the_other() {
-    let (scene, claims) = (Scene::new(Shelf::durable()), Claims::default());
+    let (scene, claims) = (Scene::new(FakeDeliver::durable()), Claims::default());
     scene.write("a.log", "one\n");
     let first = scene.follow_as("a.log", claims.clone());
     let second = scene.follow_as("b.log", claims);
@@ -391,7 +395,7 @@ async fn a_file_with_two_names_is_followed_under_one_and_read_on_under_the_other
 /// Time passes between looks, and while a required output is full nothing is read for hours.
 #[tokio::test]
 async fn a_rotation_that_nobody_saw_is_made_up_for() {
-    let scene = Scene::new(Shelf::durable());
+    let scene = Scene::new(FakeDeliver::durable());
     scene.write("a.log", "one\n");
     let slow = Settings { poll: Duration::from_millis(500), ..scene.settings() };
     let follower = scene.follow_by(slow, Claims::default());
@@ -414,7 +418,7 @@ async fn a_rotation_that_nobody_saw_is_made_up_for() {
 #[tokio::test]
 async fn below_the_directory_of_a_pattern_no_link_is_followed() {
     use std::os::unix::fs::symlink;
-    let scene = Scene::new(Shelf::durable());
+    let scene = Scene::new(FakeDeliver::durable());
     let secret = scene.directory.path().join("secret");
     scene.write("a.log", "one\n");
     let pattern = Pattern::of(&scene.directory.path().join("*/*.log")).unwrap();
@@ -450,7 +454,7 @@ async fn below_the_directory_of_a_pattern_no_link_is_followed() {
 /// Opening it would wait for a writer, on a thread that others need.
 #[tokio::test]
 async fn what_is_no_file_is_refused_at_once() {
-    let scene = Scene::new(Shelf::durable());
+    let scene = Scene::new(FakeDeliver::durable());
     scene.write("b.log", "");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     rustix::fs::mknodat(rustix::fs::CWD, scene.path("a.log"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
