@@ -221,6 +221,9 @@ impl Holds {
     /// If the case has a hold already, that hold is prolonged with its extracts. Returns the existing hold as
     /// it was; `None` if the case had none.
     ///
+    /// It freezes nothing either as long as the clock is not believed: its freeze ends on the
+    /// [certain day](Site::certain_day).
+    ///
     /// # Errors
     /// As [`Holds::add`]; also if the day is before the present end of the hold, or the existing hold freezes
     /// segments, from which nothing may have been extracted yet.
@@ -231,11 +234,11 @@ impl Holds {
         until: Date,
         scope: &Scope,
     ) -> Result<Option<Hold>, Diagnostic> {
-        let today = site.today();
+        let certain = site.certain_day()?;
         let Some(before) = self.find(case)? else {
-            return self.begin(site, case, until, today, scope).map(|_| None);
+            return self.begin(site, case, until, certain, scope).map(|_| None);
         };
-        if before.freezes(today) {
+        if before.freezes(certain) {
             return Err(Diagnostic::new(&CASE, "the case has a hold that freezes segments")
                 .because("the lines that they are frozen for may not be extracted yet")
                 .hint("state the reference of the request; if it is the same, `oubliette hold extract`"));
@@ -245,7 +248,7 @@ impl Holds {
             return Err(refusal(&DATES, "the hold of the case lasts longer already", why));
         }
         let segments = segments_of(site, scope)?;
-        self.put(site, &Hold { until, frozen_until: today, segments, ..before.clone() })?;
+        self.put(site, &Hold { until, frozen_until: certain, segments, ..before.clone() })?;
         Ok(Some(before))
     }
 

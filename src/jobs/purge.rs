@@ -640,10 +640,14 @@ fn joined(expires: Date, batch: &Batch, before: Option<&Begun>) -> Purge {
     Purge { expires, files, bytes, lines, zone, left }
 }
 
-fn jumped(ClockStep { from, to }: &ClockStep) -> Diagnostic {
-    Diagnostic::new(&CLOCK, "the clock has jumped, so nothing is purged and no hold ends by its day")
-        .because(format!("it said {from}, and then {to}"))
-        .hint("if it is right now, run `oubliette purge --confirm-clock`; if not, set it first")
+/// Returns the message that a clock is not believed.
+pub fn jumped(ClockStep { from, to }: &ClockStep) -> Diagnostic {
+    Diagnostic::new(
+        &CLOCK,
+        "the clock has jumped, so nothing is purged, and no hold or freeze ends by its day",
+    )
+    .because(format!("it said {from}, and then {to}"))
+    .hint("if it is right now, run `oubliette purge --confirm-clock`; if not, set it first")
 }
 
 fn failed(action: &str, path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {

@@ -113,7 +113,8 @@ fn an_extract_that_lacks_something_keeps_the_freeze() {
     let vault = aside.join("vault");
     let whole = run(&[&of("203.0.113.7")[..], &["--vault", arg(&vault)]].concat(), &srv, 0);
     assert!(whole.contains("4 lines") && whole.contains("no longer frozen"), "{whole}");
-    assert_eq!(frozen(), ("2026-11-30".to_owned(), 2));
+    // The last day that the ledger is sure of.
+    assert_eq!(frozen(), ("2026-11-24".to_owned(), 2));
 }
 
 /// Returns the extract whose name ends with `suffix`, opened by the custodian.
@@ -332,4 +333,68 @@ fn a_hold_that_the_ledger_knows_and_that_is_not_there_keeps_what_is_due() {
     assert_eq!(run(&release).0, Some(0));
     assert_eq!(run(&release).0, Some(2));
     assert_eq!((run(&purge).0, day.exists()), (Some(0), false));
+}
+
+fn erase_jean(node: &Node, now: &str) -> (Option<i32>, String, String) {
+    let (srv, identity) = (node.path("srv"), node.identity());
+    let place = ["--archive", arg(&srv), "--identity", arg(&identity), "--now", now];
+    let person = ["--case", "DSR-12", "--email", "jean@example.org"];
+    let output = node.run(&[&["subject", "erase"], &place[..], &person].concat());
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn freezes(node: &Node, now: &str) -> (bool, String) {
+    let listed = node.run(&["hold", "list", "--json", "--now", now]);
+    let hold: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    (hold["frozen"].as_bool().unwrap(), text(&listed.stderr))
+}
+
+/// The archive is days old, so the clock has jumped for the ledger, and nobody has confirmed it.
+#[test]
+fn what_an_extract_or_a_restriction_does_not_freeze_is_erased_whatever_the_clock() {
+    for command in [&["hold", "extract"][..], &["subject", "restrict", "--until", "2027-06-30"]] {
+        let node = Node::new();
+        let (srv, identity) = (node.path("srv"), node.identity());
+        let case = ["--case", "2027/0815", "--archive", arg(&srv), "--now", LATER];
+        if command[0] == "hold" {
+            let added = node.run(&[&["hold", "add", "--until", "2027-01-31"], &case[..]].concat());
+            assert_eq!(added.status.code(), Some(0), "{}", text(&added.stderr));
+            assert!(freezes(&node, LATER).0);
+            assert_eq!(erase_jean(&node, LATER).0, Some(1));
+        }
+        // Lines of somebody else.
+        let person = ["--email", "anne@example.org", "--identity", arg(&identity)];
+        let extracted = node.run(&[command, &case, &person].concat());
+        assert_eq!(extracted.status.code(), Some(0), "{}", text(&extracted.stderr));
+        assert!(!freezes(&node, LATER).0, "{command:?}");
+        let (exit, table, told) = erase_jean(&node, LATER);
+        assert_eq!(exit, Some(0), "{command:?}: {table}{told}");
+        assert!(
+            table.contains("erased") && !table.contains("held") && !told.contains("P01"),
+            "{table}{told}"
+        );
+    }
+}
+
+#[test]
+fn a_freeze_that_is_over_by_a_doubtful_clock_alone_holds_for_everybody_and_is_explained() {
+    let node = Node::new();
+    let (srv, weeks_later) = (node.path("srv"), "2026-12-20T10:00:00Z");
+    let run = |now: &str, arguments: &[&str]| {
+        let output = node.run(&[arguments, &["--archive", arg(&srv), "--now", now]].concat());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+    };
+    run(LATER, &["purge", "--confirm-clock"]);
+    run(LATER, &["hold", "add", "--case", "2027/0815", "--until", "2027-01-31"]);
+    let (frozen, told) = freezes(&node, LATER);
+    assert!(frozen && !told.contains("P01"), "{told}");
+    let (frozen, told) = freezes(&node, weeks_later);
+    assert!(frozen && told.contains("P01") && told.contains("--confirm-clock"), "{told}");
+    let (exit, table, told) = erase_jean(&node, weeks_later);
+    assert!(exit == Some(1) && table.contains("held, case 2027/0815"), "{table}{told}");
+    assert!(told.contains("warning[P01]") && told.contains("--confirm-clock"), "{told}");
+    run(weeks_later, &["purge", "--confirm-clock"]);
+    let (frozen, told) = freezes(&node, weeks_later);
+    assert!(!frozen && !told.contains("P01"), "{told}");
+    assert_eq!(erase_jean(&node, weeks_later).0, Some(0));
 }

@@ -6,13 +6,15 @@ use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::hold::{self, Extracted, FOLDER, Hold, Holds, Scope, Targets};
-use crate::jobs::purge::{OF_OTHERS, Site};
+use crate::jobs::purge::{OF_OTHERS, Site, jumped};
 use crate::jobs::replay::{Access, Custody, NodePlaces, Purpose, Scope as Originals, Secrets, Selection};
 use crate::keyring::{Escrow, StateDir};
 use crate::ledger::event::AccessDone;
 use crate::model::Kind;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
+use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +42,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                 Ok(vec![hold])
             });
             let changed = changed.map_err(|refusal| purge::refused(&mut site, COMMAND, refusal))?;
-            let told = tell(report, &settings, &site, changed)?;
+            let told = tell(report, &settings, &mut site, changed)?;
             Ok(if is_new { told.and(tell_new(report, &settings)) } else { told })
         }
         HoldCommand::Release { place, case } => {
@@ -51,7 +53,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                 Ok(Vec::new())
             });
             let changed = changed.map_err(|refusal| purge::refused(&mut site, COMMAND, refusal))?;
-            tell(report, &settings, &site, changed)
+            tell(report, &settings, &mut site, changed)
         }
         HoldCommand::Extract { place, case, token, ip, email, user, identity } => {
             let (mut site, places) = purge::site_to_change(&settings, place, EXTRACT)?;
@@ -65,7 +67,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                 extract(report, holds, site, case, &targets, keys, &mut access)
             });
             let (changed, exit) = changed.map_err(|refusal| replay::refused(&mut site, &access, refusal))?;
-            Ok(exit.and(tell(report, &settings, &site, changed)?))
+            Ok(exit.and(tell(report, &settings, &mut site, changed)?))
         }
     }
 }
@@ -110,22 +112,33 @@ pub(super) fn enter_missing(report: Report, holds: &Holds, site: &mut Site) -> R
 fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
     let storage: Arc<dyn Storage> = Arc::new(Disk);
     let holds = Holds::at(&storage, &settings.state_dir.join(FOLDER));
-    let rows = rows(settings, &holds, holds.list()?)?;
+    let mut ledger = purge::ledger_of_node(settings)?;
+    // A ledger that cannot be read is reported by whoever relies on it.
+    let step = ledger.as_mut().and_then(|ledger| ledger.clock_step().ok().flatten());
+    let zone = settings.legal_zone()?;
+    let day = |at: Timestamp| at.to_zoned(zone.clone()).date();
+    let today = day(settings.clock.now());
+    // As in an erasure, a clock that is ahead ends no freeze.
+    let certain = step.map_or(today, |step| today.min(day(step.from)));
+    let listed = holds.list()?;
+    let by_clock = |hold: &Hold| hold.freezes(certain) && !hold.freezes(today);
+    let doubt = step.filter(|_| listed.iter().any(by_clock));
+    let rows = rows(&holds, listed, certain)?;
     report.table(&rows)?;
     if rows.is_empty() {
         report.note("there is no hold");
     } else if !report.is_json() {
         report.table(&rows.iter().flat_map(HoldRow::kept).collect::<Vec<_>>())?;
     }
-    let today = settings.clock.now().to_zoned(settings.legal_zone()?).date();
-    let ledger = purge::ledger_of_node(settings)?;
+    if let Some(step) = doubt {
+        report.warning(&jumped(&step));
+    }
     let lost = ledger.map_or_else(|| Ok(Vec::new()), |ledger| holds.lost(&ledger, today))?;
     lost.iter().for_each(|hold| report.warning(&holds.told(hold, "and what it froze is not known")));
     Ok(if lost.is_empty() { Exit::Done } else { Exit::NeedsHuman })
 }
 
-fn rows(settings: &Settings, holds: &Holds, listed: Vec<Hold>) -> Result<Vec<HoldRow>, Diagnostic> {
-    let today = settings.clock.now().to_zoned(settings.legal_zone()?).date();
+fn rows(holds: &Holds, listed: Vec<Hold>, today: Date) -> Result<Vec<HoldRow>, Diagnostic> {
     let row = |hold: Hold| {
         let files = holds.extracts(&hold.case)?.iter().map(|path| path.display().to_string()).collect();
         let key = holds.key(&hold).map(|path| path.display().to_string());
@@ -174,9 +187,10 @@ fn tell_new(report: Report, settings: &Settings) -> Exit {
 }
 
 /// With `--json`, prints the changed holds.
-fn tell(report: Report, settings: &Settings, site: &Site, changed: Vec<Hold>) -> Result<Exit, Stop> {
+fn tell(report: Report, settings: &Settings, site: &mut Site, changed: Vec<Hold>) -> Result<Exit, Stop> {
     if report.is_json() {
-        report.table(&rows(settings, &holds(settings, site)?, changed)?)?;
+        let today = site.certain_day()?;
+        report.table(&rows(&holds(settings, site)?, changed, today)?)?;
     }
     Ok(Exit::Done)
 }
@@ -241,7 +255,8 @@ fn extract(
     let done = AccessDone { segments, epochs, opened, lines, ..AccessDone::lacking(extracted.code()) };
     access.done(site, done)?;
     let exit = tell_lacks(report, &extracted);
-    let until = changed.first().filter(|hold| hold.freezes(site.today())).map(|hold| hold.frozen_until);
+    let today = site.certain_day()?;
+    let until = changed.first().filter(|hold| hold.freezes(today)).map(|hold| hold.frozen_until);
     let frozen = until.map_or_else(
         || "the segments are no longer frozen".to_owned(),
         |until| format!("the segments stay frozen until {until}"),

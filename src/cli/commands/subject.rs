@@ -9,7 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::hold::{Extracted, Scope as HoldScope};
+use crate::jobs::hold::{Extracted, Holds, Scope as HoldScope};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
     Access, Basis, Custody, Holders, Line, NO_GRANT, NodePlaces, Plan, Purpose, Question, Ready, Reveal,
@@ -25,6 +25,7 @@ use crate::model::{ClassName, Kind, NodeName};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::private_folder::Turn;
 use jiff::civil::Date;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::AtomicBool;
 
@@ -77,8 +78,15 @@ struct PlannedErasure {
     case: String,
     plan: Plan,
     secrets: Secrets,
+    doubt: Option<Doubt>,
     /// Keeps purges, holds and other erasures out until it is done.
     _turn: Turn,
+}
+
+/// Why the clock is not believed, and the segments that would be frozen no longer if it was right.
+struct Doubt {
+    jump: Diagnostic,
+    segments: BTreeSet<String>,
 }
 
 /// The context in which requests are answered.
@@ -160,10 +168,11 @@ impl Desk<'_> {
         let purpose = self.purpose(Basis::ERASURE, None);
         let mut access = announced(ERASE, &purpose, Scope::Nobody, person);
         let planned = self.plan_erasure(person, &purpose, &mut access);
-        let planned = planned.map_err(|refusal| refused(&mut self.site, &access, refusal))?;
+        let mut planned = planned.map_err(|refusal| refused(&mut self.site, &access, refusal))?;
+        let doubt = planned.doubt.take();
         let erased = self.perform(planned, &access);
         let erased = handed_over(&mut self.site, &access, erased.map_err(Stop::from))?;
-        self.tell(&erased)
+        self.tell(&erased, doubt.as_ref())
     }
 
     /// Plans an erasure, after every check that could refuse it.
@@ -183,14 +192,22 @@ impl Desk<'_> {
         let today = self.site.certain_day()?;
         holds.demand_none_lost(&self.site.ledger, today)?;
         self.site.held = holds.held(today)?;
+        let doubt = self.doubt(&holds)?;
         access.begin(&mut self.site)?;
         let mut secrets = Secrets::new(&self.site, custody);
         let plan = erase::plan(&mut self.site, &selection, &mut secrets)?;
-        Ok(PlannedErasure { case, plan, secrets, _turn: turn })
+        Ok(PlannedErasure { case, plan, secrets, doubt, _turn: turn })
+    }
+
+    /// Returns why segments count as frozen that would not be if the clock was right.
+    fn doubt(&mut self, holds: &Holds) -> Result<Option<Doubt>, Diagnostic> {
+        let by_clock = holds.held(self.site.today())?;
+        let segments = self.site.held.keys().filter(|name| !by_clock.contains_key(*name)).cloned().collect();
+        Ok(self.site.clock_jump()?.map(|jump| Doubt { jump, segments }))
     }
 
     fn perform(&mut self, planned: PlannedErasure, access: &Access) -> Result<Erased, Diagnostic> {
-        let PlannedErasure { case, plan, mut secrets, _turn } = planned;
+        let PlannedErasure { case, plan, mut secrets, _turn, .. } = planned;
         let progress = Counted::of(0);
         let progress = |bytes| progress.add(bytes);
         let erased = erase::erase(&mut self.site, &case, &plan, &mut secrets, &progress)?;
@@ -201,7 +218,7 @@ impl Desk<'_> {
         Ok(erased)
     }
 
-    fn tell(&self, erased: &Erased) -> Result<Exit, Stop> {
+    fn tell(&self, erased: &Erased, doubt: Option<&Doubt>) -> Result<Exit, Stop> {
         self.report.table(&erased.answers)?;
         others_left_out(self.report, erased.of_other_tenants);
         let (gone, kept) = (counted(erased.lines(), "line"), counted(erased.kept(), "line"));
@@ -211,6 +228,11 @@ impl Desk<'_> {
             let what = format!("{} of the person had to stay as they are", counted(stays, "segment"));
             self.report
                 .warning(&Diagnostic::new(&STAYS, what).hint("`oubliette explain D02` says what to do"));
+        }
+        let held = |answer: &&Answer| matches!(answer.outcome, Outcome::Held { .. });
+        let mut held = erased.answers.iter().filter(held).map(|answer| &answer.place.segment);
+        if let Some(doubt) = doubt.filter(|doubt| held.any(|name| doubt.segments.contains(name))) {
+            self.report.warning(&doubt.jump);
         }
         let exit = if stays > 0 { Exit::NeedsHuman } else { Exit::Done };
         let exit = exit.and(self.tell_elsewhere(&erased.elsewhere));

@@ -87,7 +87,8 @@ Example
   mail  2027-11-24  held, case 2027/0815
 
 What to do
-  - Held: run the command again when the hold is over, or after `oubliette hold extract`.
+  - Held: run the command again when the hold is over, or after `oubliette hold extract`. If P01 is
+    reported as well, the freeze is over by a clock that has jumped: follow that message first.
   - Class unknown: bring back the rule of that class, with `duty = true` if the law requires keeping
     it.
   - Vault does not open: follow its code (`oubliette explain P14`). If the shred key of its day is
