@@ -137,6 +137,48 @@ fn restriction_keeps_the_lines_encrypted_and_freezes_nothing_else() {
     node.verify();
 }
 
+/// An extract is a copy of the lines that no search of the archive sees and no erasure changes.
+#[test]
+fn answers_to_a_person_name_the_cases_whose_extracts_were_left_out() {
+    let node = Node::new();
+    let person = [&JEAN[..], &CASE].concat();
+    let asked = [&person[..], &PERIOD].concat();
+    let told = |command: &str, options: &[&str]| {
+        let output = node.desk(&["subject", command], options);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    assert!(!told("access", &asked).1.contains("extract"));
+    told("restrict", &[&JEAN[..], &["--case", "DSR-11", "--until", "2027-06-30"]].concat());
+    let (answer, access) = told("access", &asked);
+    assert!(!answer.contains("DSR-11"), "the answer goes to the person: {answer}");
+    let (_, erase) = told("erase", &person);
+    for (told, left) in
+        [(access, "were not searched: DSR-11"), (erase, "were not searched or erased: DSR-11")]
+    {
+        assert!(told.contains("note: extracts of 1 case exist") && told.contains(left), "{told}");
+        assert!(told.contains("`oubliette hold list`"), "{told}");
+    }
+    let released = node.run(&[
+        "hold",
+        "release",
+        "--case",
+        "DSR-11",
+        "--archive",
+        arg(&node.path("srv")),
+        "--now",
+        LATER,
+    ]);
+    assert_eq!(released.status.code(), Some(0), "{}", text(&released.stderr));
+    assert!(!told("access", &asked).1.contains("extract"));
+    // Nobody knows whose lines the extracts of an unreadable hold have.
+    std::fs::write(node.path("state/holds/0000000000000000.json"), "{}").unwrap();
+    let output = node.desk(&["subject", "access"], &asked);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("warning[H01]"), "{told}");
+}
+
 /// A move to the second store that breaks off leaves a segment in both. If the copy stayed, the lines would
 /// be back after the next purge.
 #[test]

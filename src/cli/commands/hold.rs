@@ -96,6 +96,40 @@ pub(super) fn tell_expired(report: Report, over: &[Hold]) {
     }
 }
 
+/// Notes the cases whose extracts may have lines of a person, because a request of hers is answered from the
+/// archive alone; `left` says what did not happen to the extracts. They are no part of the answer itself: an
+/// inquiry may be secret.
+pub(super) fn tell_extracts(report: Report, settings: &Settings, left: &str) -> Exit {
+    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let mut holds = match Holds::at(&storage, &settings.state_dir.join(FOLDER)).list() {
+        Ok(holds) => holds,
+        // There may be extracts, and nobody knows of which cases.
+        Err(unread) => {
+            report.warning(&unread);
+            return Exit::NeedsHuman;
+        }
+    };
+    holds.retain(|hold| hold.extracts > 0);
+    if holds.is_empty() {
+        return Exit::Done;
+    }
+    let cases: Vec<&str> = holds.iter().take(MOST_CASES).map(|hold| hold.case.as_str()).collect();
+    let more = holds.len() - cases.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    report.note(&format!(
+        "extracts of {} exist, which may have lines of the person, and {left}: {}{more}",
+        counted(holds.len() as u64, "case"),
+        cases.join(", ")
+    ));
+    report.note(
+        "`oubliette hold list` shows these extracts and their keys; docs/holds.md says how to read them",
+    );
+    Exit::Done
+}
+
+/// The most cases that are named one by one.
+const MOST_CASES: usize = 10;
+
 /// Adds to the ledger the holds in force that it lacks, and notes them.
 pub(super) fn enter_missing(report: Report, holds: &Holds, site: &mut Site) -> Result<(), Diagnostic> {
     for hold in holds.enter_missing(site)? {

@@ -122,7 +122,8 @@ impl Desk<'_> {
         };
         handed_over(&mut self.site, &access, handed)?;
         self.report.note(&format!("{} of the person", counted(answer.lines.len() as u64, "line")));
-        Ok(left_out(self.report, &self.site, &visited.gaps))
+        let told = hold::tell_extracts(self.report, &self.settings, "were not searched");
+        Ok(told.and(left_out(self.report, &self.site, &visited.gaps)))
     }
 
     fn affected(mut self, period: &PeriodArgs, wanted: &Wanted<'_>) -> Result<Exit, Stop> {
@@ -236,6 +237,7 @@ impl Desk<'_> {
         }
         let exit = if stays > 0 { Exit::NeedsHuman } else { Exit::Done };
         let exit = exit.and(self.tell_elsewhere(&erased.elsewhere));
+        let exit = exit.and(hold::tell_extracts(self.report, &self.settings, "were not searched or erased"));
         Ok(exit.and(left_out(self.report, &self.site, &erased.gaps)))
     }
 
