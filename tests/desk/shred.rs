@@ -2,6 +2,7 @@
 
 use super::node::{LATER, Node, PERIOD, arg, text};
 use std::fs;
+use std::path::{Path, PathBuf};
 
 const DAY: &str = "2027-11-24";
 const REVEAL: [&str; 5] = ["--reveal-all", "--case", "PV-1", "--basis", "60-1/3"];
@@ -144,4 +145,86 @@ fn a_key_that_was_purged_is_not_lost() {
     assert!(!node.path("state/shred").join(DAY).exists());
     let verified = node.run(&["verify", arg(&srv), "--now", after]);
     assert_eq!(verified.status.code(), Some(0), "{}", text(&verified.stdout));
+}
+
+/// Returns the vaults of the segments whose epoch began on `day`, and removes its wrap.
+fn without_wrap(node: &Node, day: &str) -> Vec<PathBuf> {
+    let wraps = fs::read_dir(node.path("state/wraps")).unwrap().map(|wrap| wrap.unwrap().path());
+    let wrap = wraps.into_iter().find(|wrap| wrap.to_str().unwrap().contains(day)).unwrap();
+    fs::remove_file(&wrap).unwrap();
+    let kid = wrap.file_stem().unwrap().to_str().unwrap().rsplit('-').next().unwrap().to_owned();
+    let below = |folders: Vec<PathBuf>| -> Vec<PathBuf> {
+        folders
+            .iter()
+            .flat_map(|folder| fs::read_dir(folder).unwrap())
+            .map(|entry| entry.unwrap().path())
+            .collect()
+    };
+    let mut vaults = below(below(below(vec![node.path("srv/vault")])));
+    vaults.retain(|vault| vault.to_str().unwrap().contains(&format!("-{kid}-")));
+    vaults.sort();
+    assert!(vaults.len() > 1, "{vaults:?}");
+    vaults
+}
+
+fn remove_shred_key(node: &Node, vault: &Path) {
+    let day = vault.ancestors().nth(2).unwrap().file_name().unwrap().to_str().unwrap();
+    // Another vault may have the same day.
+    let _ = fs::remove_file(node.path("state/shred").join(day.trim_start_matches("expires=")));
+}
+
+/// A state directory restored from an older copy lacks the wraps of later epochs, and no copy has shred keys.
+#[test]
+fn days_whose_secret_is_lost_are_named_and_all_others_searched() {
+    const ASKED: [&str; 4] = ["--ip", "203.0.113.7", "--email", "jean@example.org"];
+    for (lost, left, code) in [("2026-11-23", 2, "P14"), ("2026-11-24", 3, "P14"), ("2026-11-24", 3, "P12")] {
+        let node = Node::new();
+        for vault in without_wrap(&node, lost) {
+            if code == "P12" {
+                fs::remove_file(&vault).unwrap();
+            }
+            remove_shred_key(&node, &vault);
+        }
+        let check = |command: &[&str], options: &[&str]| {
+            let output = node.desk(command, &[&ASKED[..], options].concat());
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{lost}: {told}");
+            assert_eq!(told.matches(&format!("warning[{code}]")).count(), 1, "{told}");
+            assert!(told.contains(&format!("segments of {lost} not searched")), "{told}");
+            let (event, done) = node.ledger().pop().unwrap();
+            assert_eq!((&*event, &done["code"]), ("access-done", &code.into()), "{lost}");
+            text(&output.stdout)
+        };
+        assert_eq!(check(&["replay"], &PERIOD).lines().count(), left, "{lost}");
+        let dossier = check(&["subject", "access", "--case", "DSR-1"], &PERIOD);
+        assert_eq!(dossier.matches("\"line\":").count(), left, "{dossier}");
+        let to = node.path("bundle");
+        let case = ["--case", "PV-1", "--basis", "60-1/3", "--bundle", arg(&to)];
+        let bundle = node.desk(&["replay"], &[&ASKED[..], &PERIOD, &case].concat());
+        assert_eq!(bundle.status.code(), Some(1), "{}", text(&bundle.stderr));
+        let readme = fs::read_to_string(to.join("README.txt")).unwrap();
+        assert!(readme.contains("Not searched: these segments. The secret"), "{readme}");
+        let table = check(&["subject", "erase", "--case", "DSR-2"], &[]);
+        assert!(table.contains("erased"), "{table}");
+        // A period without that day misses nothing, and one with nothing else is refused.
+        let day = |day: &'static str| [&ASKED[..], &["--from", day, "--to", day]].concat();
+        let other = if lost == "2026-11-23" { "2026-11-24" } else { "2026-11-23" };
+        node.answer(&["replay"], &day(other), 0);
+        let refused = node.desk(&["replay"], &day(lost));
+        assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), String::new()), "{lost}");
+        assert!(text(&refused.stderr).starts_with(&format!("error[{code}]")), "{}", text(&refused.stderr));
+    }
+}
+
+#[test]
+fn one_shred_key_is_enough_to_search_the_whole_epoch() {
+    for kept in [0, 1] {
+        let node = Node::new();
+        let vaults = without_wrap(&node, "2026-11-23");
+        for (_, vault) in vaults.iter().enumerate().filter(|(index, _)| *index != kept) {
+            remove_shred_key(&node, vault);
+        }
+        let found = node.answer(&["replay"], &[&["--ip", "203.0.113.7"][..], &PERIOD].concat(), 0);
+        assert_eq!(found.lines().count(), 4, "{kept}");
+    }
 }

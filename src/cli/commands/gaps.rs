@@ -3,7 +3,7 @@
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, counted};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{self, Gaps, Obstacles, Purged, PurgedSpan};
+use crate::jobs::replay::{self, Gaps, Obstacles, Purged, PurgedSpan, Unsearched};
 use crate::primitives::diag::Diagnostic;
 
 /// Warns of segments that the answer lacks, and notes what was purged.
@@ -41,6 +41,7 @@ pub(super) fn left_out(report: Report, site: &Site, gaps: &Gaps) -> Exit {
                 .hint("name the folder of vaults with `--vault DIR`, or ask for identifiers alone: `oubliette explain P19`"),
         );
     }
+    unsearched(report, &gaps.unsearched);
     unreadable(report, site, &gaps.unreadable, "not read to the end");
     unreadable(report, site, &gaps.unopened, "with a vault that was not read to the end");
     unrevealed(report, &gaps.unrevealed);
@@ -95,6 +96,29 @@ fn verify(site: &Site) -> String {
     format!("oubliette verify {}", archive.display())
 }
 
+/// Names the epochs that could not be searched, with their days.
+fn unsearched(report: Report, unsearched: &Unsearched) {
+    for epoch in unsearched.epochs().take(MOST_TOLD) {
+        let segments = counted(epoch.segments.len() as u64, "segment");
+        let days = match epoch.days {
+            Some((first, last)) if first == last => format!(" of {first}"),
+            Some((first, last)) => format!(" of {first} to {last}"),
+            None => String::new(),
+        };
+        let what = format!("the answer is not whole: {segments}{days} not searched: {}", epoch.what);
+        let hint = epoch.hint.as_deref().unwrap_or("ask again where it is");
+        let mut warning = Diagnostic::new(epoch.code, what)
+            .at(epoch.segments.first().cloned().unwrap_or_default())
+            .hint(format!("everything else was searched; for the rest: {hint}"));
+        warning.why.clone_from(&epoch.why);
+        report.warning(&warning);
+    }
+    let more = unsearched.epochs().count().saturating_sub(MOST_TOLD);
+    if more > 0 {
+        report.note(&format!("{} more not searched either", counted(more as u64, "epoch")));
+    }
+}
+
 /// Warns of segments that could not be read: names the first one, and their number.
 fn unreadable(report: Report, site: &Site, obstacles: &Obstacles, what: &str) {
     let Some(first) = obstacles.first() else { return };
@@ -126,5 +150,5 @@ fn unrevealed(report: Report, obstacles: &Obstacles) {
     }
 }
 
-/// Most segments that are named one by one.
+/// Most segments, and most epochs, that are named one by one.
 const MOST_TOLD: usize = 10;

@@ -50,6 +50,10 @@ pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
         "Not searched: of these segments nobody can tell whether their lines are this tenant's.",
         &about.gaps.unattributed,
     );
+    let unsearched = listed(
+        "Not searched: these segments. The secret that it takes to search them is not there.",
+        &about.gaps.unsearched.names(),
+    );
     let unreadable = listed(
         "Damaged: these segments are not as they were sealed, or cannot be read. Lines of them that could not be read are not in here.",
         &about.gaps.unreadable.names(),
@@ -74,7 +78,7 @@ Made:         {made} by oubliette {VERSION}, operator {operator}
 Searched:     {segments} segments{tenant}
 
 {answer}
-{purged}{unsealed}{missing}{unlisted}{unattributed}{unreadable}{unopened}{unrevealed}
+{purged}{unsealed}{missing}{unlisted}{unattributed}{unsearched}{unreadable}{unopened}{unrevealed}
 FILES
 
 lines.log      The lines as they are stored, byte for byte, in the order of their events. Identifiers of people
@@ -211,6 +215,10 @@ pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
         "Non examin\u{e9}s : nul ne peut dire si les lignes de ces segments sont de ce client.",
         &about.gaps.unattributed,
     );
+    let unsearched = listed(
+        "Non examin\u{e9}s : ces segments. Le secret n\u{e9}cessaire pour y chercher n'est pas l\u{e0}.",
+        &about.gaps.unsearched.names(),
+    );
     let unreadable = listed(
         "Endommag\u{e9}s : ces segments ne sont plus tels qu'ils ont \u{e9}t\u{e9} scell\u{e9}s, ou sont illisibles. Leurs lignes illisibles ne sont pas ici.",
         &about.gaps.unreadable.names(),
@@ -235,7 +243,7 @@ P\u{e9}riode :          {from} \u{e0} {to}
 Examin\u{e9}s :         {segments} segments{tenant}
 
 {answer}
-{purged}{unsealed}{missing}{unlisted}{unattributed}{unreadable}{unopened}{unrevealed}
+{purged}{unsealed}{missing}{unlisted}{unattributed}{unsearched}{unreadable}{unopened}{unrevealed}
 FICHIERS
 
 lines.log      Les lignes telles qu'elles sont conserv\u{e9}es, \u{e0} l'octet pr\u{e8}s, dans l'ordre des \u{e9}v\u{e9}nements.

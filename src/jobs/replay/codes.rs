@@ -23,6 +23,11 @@ pub const CODES: &[&Code] = &[
     &UNLISTED,
 ];
 
+/// Returns the codes of secrets that nobody has at hand. An identity that does not fit has another.
+pub(super) fn of_lost_secrets() -> [&'static str; 2] {
+    [NO_IDENTITY.id, NO_SHRED_KEY.id]
+}
+
 pub(super) fn no_identity(name: &SegmentName) -> Diagnostic {
     Diagnostic::new(&NO_IDENTITY, "an escrow identity is missing")
         .at(name.to_string())
@@ -234,7 +239,9 @@ What it means
 
 Why it matters
   The node that writes cannot read its past: that takes a custodian. A search that left such days
-  out would look as if they held nothing. So oubliette printed nothing.
+  out would look as if they held nothing. So oubliette printed nothing. But if you gave an identity
+  and other epochs open, oubliette searches those, names the days it could not search, and ends with
+  exit code 1.
 
 Example
   oubliette replay --archive /srv/log --ip 203.0.113.7       on the day after
@@ -289,6 +296,10 @@ Why it matters
   When oubliette purges a day, it erases the shred key of that day. From then on, nobody can reveal
   the originals of that day, in any copy. If other vaults open, oubliette reveals their originals,
   leaves the tokens of this one, and ends with exit code 1. If none opens, it prints nothing.
+
+  If the wrap of an epoch is missing as well, nobody can compute its tokens, and oubliette cannot
+  search its days for an identifier in clear. It searches the others, names these, and ends with
+  exit code 1.
 
 Example
   oubliette replay --reveal over a copy of an archive, with the state directory of another machine

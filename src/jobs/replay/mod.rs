@@ -5,10 +5,11 @@
 //! Selection --Plan--> frames that may hold it --Lines--> lines in time order --Reveal--> originals put back
 //!              ^ footers, and Secrets for identifiers in clear                   ^ vaults, opened with Secrets
 //! ```
-//! Frames that cannot match are not read. If a secret or an identity is missing, the replay names it and
-//! stops before anything goes out, because a search with a gap would look like a complete one. Lines that are
-//! found go out with the originals that can be revealed; the replay names whatever prevents other originals
-//! from being revealed, or a file from being read.
+//! Frames that cannot match are not read. If an identity is missing or a wrong one, the replay names it and
+//! stops before anything goes out, because a search with a gap would look like a complete one. If only the
+//! secret of some epoch is lost, the replay names its days and searches the rest. Lines that are found go out
+//! with the originals that can be revealed; the replay names whatever prevents other originals from being
+//! revealed, or a file from being read.
 
 mod access;
 mod codes;
@@ -39,7 +40,7 @@ pub use lines::{Line, Lines, ReadCounts};
 pub use nodes::{Holders, NodePlaces, NodeTokens};
 pub use obstacle::{Obstacle, Obstacles};
 pub use outlet::{Broken, Framing, Outlet};
-pub use plan::{Gaps, Originals, Plan, PlanCounts, PlannedSegment, Purged, PurgedSpan, Unsealed};
+pub use plan::{Gaps, Originals, Plan, PlanCounts, PlannedSegment, Purged, PurgedSpan, Unsealed, Unsearched};
 pub(in crate::jobs) use plan::{purged_of, sealed_and_unsealed};
 pub use reveal::{Reveal, Revealed, Scope};
 pub use run::{Counts, Each, Outcome, Question, Ready, Visited};

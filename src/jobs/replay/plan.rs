@@ -5,6 +5,7 @@ mod missing;
 mod period;
 mod planner;
 mod purged;
+mod unsearched;
 
 use super::codes;
 use super::lines::Place;
@@ -26,6 +27,7 @@ pub use purged::{Purged, PurgedSpan};
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+pub use unsearched::Unsearched;
 
 /// How to treat parts: segments that are still being written, or that a crash left unsealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct Gaps {
     /// The names of segments that cannot be attributed: it is unknown whether they belong to the named
     /// tenant.
     pub unattributed: Vec<String>,
+    /// Segments of epochs whose secret cannot be had: they were not searched for identifiers in clear.
+    pub unsearched: Unsearched,
     /// Segments that could not be read, or not to their end.
     pub unreadable: Obstacles,
     /// Segments whose vault could not be read completely: the answer lacks what the rest of it would have
@@ -80,6 +84,7 @@ impl Gaps {
         self.unsealed == 0
             && self.missing.is_empty()
             && self.unattributed.is_empty()
+            && self.unsearched.is_empty()
             && self.unreadable.is_empty()
             && self.unopened.is_empty()
             && self.unrevealed.is_empty()
@@ -89,7 +94,8 @@ impl Gaps {
     /// `None` if everything could.
     #[must_use]
     pub fn code(&self) -> Option<&'static Code> {
-        self.unreadable.code().or(self.unopened.code()).or(self.unrevealed.code())
+        let of_files = self.unreadable.code().or(self.unopened.code()).or(self.unrevealed.code());
+        of_files.or(self.unsearched.code())
     }
 }
 
@@ -171,18 +177,21 @@ pub struct PlannedFrame {
 
 impl Plan {
     /// Plans which frames to read for `selection`. Secrets are needed only for identifiers in clear. Segments
-    /// that are damaged or unreadable, and may have lines of the period, are listed in [`Self::gaps`].
+    /// that are damaged or unreadable, and may have lines of the period, are listed in [`Self::gaps`]; so are,
+    /// for the owner of an identity, those whose secret cannot be had.
     ///
     /// # Errors
-    /// If a directory cannot be listed, or a secret that is needed is missing.
+    /// If a directory cannot be listed; if a secret that is needed is missing, and there is no identity, or it
+    /// is a wrong one, or no segment can be searched.
     pub fn new(
         site: &Site,
         selection: &Selection,
         unsealed: Unsealed,
         secrets: &mut Secrets,
     ) -> Result<Self, Diagnostic> {
-        let mut planner = Planner::new(site, selection, secrets);
         let mut found = sealed_and_unsealed(site)?;
+        let names: Vec<SegmentName> = found.iter().map(|found| found.name.clone()).collect();
+        let mut planner = Planner::new(site, selection, &names, secrets);
         found.retain(|found| selection.takes_class(&found.name.folder.class));
         let told = Told::of(site, selection);
         let mut digests = HashSet::new();
@@ -221,7 +230,7 @@ impl Plan {
         }
         planner.plan.gaps.purged = told.purged;
         planner.plan.gaps.missing = told.kept.missing(site, selection, &found);
-        let mut plan = planner.plan;
+        let mut plan = planner.finished()?;
         plan.counts.epochs = secrets.epochs() as u64;
         plan.counts.past_expiry = plan.past_expiry(Expires::On(site.today()));
         Ok(plan)

@@ -243,6 +243,14 @@ impl Secrets {
         Ok(secret)
     }
 
+    /// Returns whether `refusal` says that nobody here has the secret of an epoch, although an identity was
+    /// given: neither its wrap nor the shred key that another one lies under, or it is that of a key file.
+    ///
+    /// A wrong identity is no such refusal, because whoever asks can bring the right one.
+    pub(super) fn are_lost(&self, refusal: &Diagnostic) -> bool {
+        self.custody.identities.is_some() && codes::of_lost_secrets().contains(&refusal.code.id)
+    }
+
     /// Returns the keys of the tokens of a segment, for the kinds that every policy knows.
     ///
     /// # Errors

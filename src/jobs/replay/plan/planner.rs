@@ -1,5 +1,6 @@
 //! Computes the requested tokens of each epoch, and finds the frames of a segment that may hold them.
 
+use super::unsearched::Sorted;
 use super::{Originals, Plan, PlannedFrame, PlannedSegment};
 use crate::archive::{Found, Part, Segment};
 use crate::jobs::purge::Site;
@@ -12,6 +13,7 @@ use crate::model::{Kind, SegmentName};
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::EpochKeys;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -24,6 +26,8 @@ use zeroize::Zeroizing;
 pub(super) struct Planner<'p> {
     site: &'p Site,
     selection: &'p Selection,
+    /// The names of all segments.
+    names: &'p [SegmentName],
     pub(super) secrets: &'p mut Secrets,
     /// The tokens that were named as such. They suffice if no identifier in clear is requested.
     named: Rc<InEpoch>,
@@ -31,6 +35,7 @@ pub(super) struct Planner<'p> {
     epochs: HashMap<([u8; 5], String), Rc<InEpoch>>,
     /// The requested tokens of all epochs together, computed when first needed.
     in_any_epoch: Option<Rc<InEpoch>>,
+    sorted: Sorted,
     pub(super) plan: Plan,
 }
 
@@ -73,11 +78,27 @@ impl InEpoch {
 }
 
 impl<'p> Planner<'p> {
-    pub(super) fn new(site: &'p Site, selection: &'p Selection, secrets: &'p mut Secrets) -> Self {
+    pub(super) fn new(
+        site: &'p Site,
+        selection: &'p Selection,
+        names: &'p [SegmentName],
+        secrets: &'p mut Secrets,
+    ) -> Self {
         let named = selection.tokens.iter().map(|token| (*token, None)).collect();
         let named = Rc::new(InEpoch::of(None, named, Vec::new()));
-        let (epochs, in_any_epoch, plan) = (HashMap::new(), None, Plan::default());
-        Self { site, selection, secrets, named, epochs, in_any_epoch, plan }
+        let (epochs, in_any_epoch) = (HashMap::new(), None);
+        let (sorted, plan) = (Sorted::default(), Plan::default());
+        Self { site, selection, names, secrets, named, epochs, in_any_epoch, sorted, plan }
+    }
+
+    /// Returns the plan.
+    ///
+    /// # Errors
+    /// If every segment of the period needs a secret that cannot be had.
+    pub(super) fn finished(self) -> Result<Plan, Diagnostic> {
+        let mut plan = self.plan;
+        plan.gaps.unsearched = self.sorted.demand_something()?;
+        Ok(plan)
     }
 
     /// Adds a sealed segment, which is in the file `path`.
@@ -91,17 +112,18 @@ impl<'p> Planner<'p> {
         if !in_time.is_empty() && !self.is_searched(name)? {
             return Ok(());
         }
-        self.plan.counts.segments += 1;
-        self.plan.counts.frames += segment.footer().frames.len() as u64;
-        if in_time.is_empty() {
-            return Ok(());
-        }
-        let (frames, wanted) = if self.selection.names_somebody() {
-            let (frames, wanted) = self.of_somebody(segment, name)?;
+        let (frames, wanted) = if !in_time.is_empty() && self.selection.names_somebody() {
+            let days = self.days_of(segment, &in_time);
+            let looked = self.with_secret(name, |planner| planner.of_somebody(segment, name));
+            let Some((frames, wanted)) = self.sorted.sort(name, days, looked, self.secrets)? else {
+                return Ok(());
+            };
             (frames, Some(wanted))
         } else {
             (in_time, None)
         };
+        self.plan.counts.segments += 1;
+        self.plan.counts.frames += segment.footer().frames.len() as u64;
         if !frames.is_empty() {
             self.plan.segments.push(planned(segment, name, path, &frames, wanted));
         }
@@ -118,7 +140,15 @@ impl<'p> Planner<'p> {
         if !self.is_searched(&found.name)? {
             return Ok(());
         }
-        let wanted = if self.selection.names_somebody() { Some(self.in_part(&found.name)?) } else { None };
+        let wanted = if self.selection.names_somebody() {
+            let looked = self.with_secret(&found.name, |planner| planner.in_part(&found.name));
+            let Some(wanted) = self.sorted.sort(&found.name, None, looked, self.secrets)? else {
+                return Ok(());
+            };
+            Some(wanted)
+        } else {
+            None
+        };
         let mut frames = Vec::new();
         for (number, (place, lines)) in parts {
             self.plan.counts.frames += 1;
@@ -143,6 +173,29 @@ impl<'p> Planner<'p> {
             });
         }
         Ok(())
+    }
+
+    /// Looks in a segment, and again if its secret is missing and another segment of its epoch gives it.
+    fn with_secret<T>(
+        &mut self,
+        name: &SegmentName,
+        look: impl Fn(&mut Self) -> Result<T, Diagnostic>,
+    ) -> Result<T, Diagnostic> {
+        let looked = look(self);
+        let Err(refusal) = &looked else { return looked };
+        match self.sorted.has_secret_elsewhere(name, refusal, self.names, self.secrets) {
+            true => look(self),
+            false => looked,
+        }
+    }
+
+    /// Returns the first and the last legal day of the events in these frames.
+    fn days_of(&self, segment: &Segment, frames: &[usize]) -> Option<(Date, Date)> {
+        let day = |second| Some(Timestamp::from_second(second).ok()?.to_zoned(self.site.zone.clone()).date());
+        let entries = || frames.iter().map(|&frame| &segment.footer().frames[frame]);
+        let (first, last) =
+            (entries().map(|entry| entry.first).min(), entries().map(|entry| entry.last).max());
+        day(first?).zip(day(last?))
     }
 
     /// Returns whether a segment belongs to the named tenant, or true if none was named. Counts segments that
