@@ -5,6 +5,7 @@
 
 mod desk {
     mod bundle;
+    mod clear;
     mod copies;
     mod custodian;
     mod damage;

@@ -1,5 +1,6 @@
 //! `oubliette replay --bundle`: the lines of a case, for the authority that asked for them.
 
+use super::clear;
 use super::gaps::left_out_of_bundle;
 use super::replay::{handed_over, refused, summarise};
 use crate::cli::args::ReplayArgs;
@@ -56,6 +57,7 @@ impl Writing<'_> {
         // The ledger already records that the lines were found, because it is part of the proof.
         let written = handed_over(site, &access, written.map_err(Stop::from))?;
         summarise(self.report, self.settings, &visited.counts)?;
+        clear::tell(self.report, self.settings, &question.selection, written.lines);
         self.report.note(&format!(
             "bundle of {} in {}; README.txt in it says how to check it",
             counted(written.lines, "line"),
@@ -71,6 +73,7 @@ impl Writing<'_> {
             made: site.now,
             segments: 0,
             gaps: Gaps::default(),
+            in_clear: clear::may_be_missed(self.settings, &question.selection),
         };
         Bundle::begin(about, &site.storage, &destination(self.args, self.to))
     }

@@ -3,6 +3,7 @@
 mod archive;
 pub(crate) mod batch;
 pub(crate) mod check;
+mod clear;
 #[cfg_attr(not(feature = "kafka"), path = "no_collect.rs")]
 pub(crate) mod collect;
 pub(crate) mod completions;

@@ -1,7 +1,7 @@
 //! `oubliette replay`: returns archived lines.
 
 use super::gaps::left_out;
-use super::{hold, purge};
+use super::{clear, hold, purge};
 use crate::cli::args::{AccessArgs, Common, LineArgs, Reading, ReplayArgs, TimeArgs, Tokens};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
@@ -198,6 +198,7 @@ fn answer(
     drop(progress);
     let (counts, end, gaps) = outcome;
     summarise(report, settings, &counts)?;
+    clear::tell(report, settings, &question.selection, counts.read.lines);
     let ended = ended(report, args.output.is_some(), end)?;
     Ok(ended.and(left_out(report, site, &gaps)))
 }

@@ -2,7 +2,7 @@
 
 use super::gaps::left_out;
 use super::replay::{custody, handed_over, not_searched, others_left_out, reading, refused};
-use super::{hold, purge};
+use super::{clear, hold, purge};
 use crate::cli::args::{AccessArgs, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
 use crate::cli::args::{SearchPlace, SubjectCommand, Tokens};
 use crate::cli::exit::Exit;
@@ -27,6 +27,7 @@ use crate::primitives::private_folder::Turn;
 use jiff::civil::Date;
 use std::collections::BTreeSet;
 use std::io;
+use std::mem;
 use std::sync::atomic::AtomicBool;
 
 /// Answers a request.
@@ -78,6 +79,8 @@ struct PlannedErasure {
     case: String,
     plan: Plan,
     secrets: Secrets,
+    /// Whose lines are erased.
+    asked: Selection,
     doubt: Option<Doubt>,
     /// Keeps purges, holds and other erasures out until it is done.
     _turn: Turn,
@@ -105,6 +108,7 @@ impl Desk<'_> {
         let access = announced(ACCESS, &purpose, Scope::Asked, person);
         files::warn_of_closed_output(self.report);
         let selection = self.check_basis(Basis::ACCESS).and_then(|()| selection(person, &purpose));
+        let asked = selection.as_ref().ok().cloned().unwrap_or_default();
         let mut answer = AccessAnswer::new(self.site.now, self.site.zone.clone());
         (answer.case, answer.from, answer.to) = (purpose.case.clone(), purpose.from, purpose.to);
         let (visited, access) =
@@ -122,6 +126,7 @@ impl Desk<'_> {
         };
         handed_over(&mut self.site, &access, handed)?;
         self.report.note(&format!("{} of the person", counted(answer.lines.len() as u64, "line")));
+        clear::tell(self.report, &self.settings, &asked, answer.lines.len() as u64);
         let told = hold::tell_extracts(self.report, &self.settings, "were not searched");
         Ok(told.and(left_out(self.report, &self.site, &visited.gaps)))
     }
@@ -171,9 +176,12 @@ impl Desk<'_> {
         let planned = self.plan_erasure(person, &purpose, &mut access);
         let mut planned = planned.map_err(|refusal| refused(&mut self.site, &access, refusal))?;
         let doubt = planned.doubt.take();
+        let asked = mem::take(&mut planned.asked);
         let erased = self.perform(planned, &access);
         let erased = handed_over(&mut self.site, &access, erased.map_err(Stop::from))?;
-        self.tell(&erased, doubt.as_ref())
+        let exit = self.tell(&erased, doubt.as_ref())?;
+        clear::tell(self.report, &self.settings, &asked, erased.lines() + erased.kept());
+        Ok(exit)
     }
 
     /// Plans an erasure, after every check that could refuse it.
@@ -197,7 +205,7 @@ impl Desk<'_> {
         access.begin(&mut self.site)?;
         let mut secrets = Secrets::new(&self.site, custody);
         let plan = erase::plan(&mut self.site, &selection, &mut secrets)?;
-        Ok(PlannedErasure { case, plan, secrets, doubt, _turn: turn })
+        Ok(PlannedErasure { case, plan, secrets, asked: selection, doubt, _turn: turn })
     }
 
     /// Returns why segments count as frozen that would not be if the clock was right.

@@ -60,6 +60,8 @@ pub struct About {
     pub segments: u64,
     /// What the answer lacks.
     pub gaps: Gaps,
+    /// Whether lines may have something of what was asked for in clear, where it was not looked for.
+    pub in_clear: bool,
 }
 
 /// The small files of a bundle, by their names within it. They are wiped when dropped.

@@ -17,6 +17,7 @@ pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
         0 if !about.gaps.unlisted.is_empty() => "No line was found in the segments that were searched. Whether others \
               should be there cannot be told: see below."
             .to_owned(),
+        0 if about.in_clear => "No line was found that has a token of what was asked for; see below.".to_owned(),
         0 if about.gaps.purged.span().is_some() => "NO LINE WAS FOUND among those that the archive still has: none of \
               them, in the period and the classes asked for, names what was asked for. lines.log is empty."
             .to_owned(),
@@ -26,6 +27,7 @@ pub(super) fn english(about: &About, lines: u64, day: Date) -> String {
         1 => "One line was found.".to_owned(),
         _ => format!("{lines} lines were found."),
     };
+    let in_clear = if about.in_clear { IN_CLEAR } else { "" };
     let purged = about.gaps.purged.span().map(purged_in_english).unwrap_or_default();
     let unlisted = match about.gaps.unlisted.len() {
         0 => String::new(),
@@ -78,7 +80,7 @@ Made:         {made} by oubliette {VERSION}, operator {operator}
 Searched:     {segments} segments{tenant}
 
 {answer}
-{purged}{unsealed}{missing}{unlisted}{unattributed}{unsearched}{unreadable}{unopened}{unrevealed}
+{in_clear}{purged}{unsealed}{missing}{unlisted}{unattributed}{unsearched}{unreadable}{unopened}{unrevealed}
 FILES
 
 lines.log      The lines as they are stored, byte for byte, in the order of their events. Identifiers of people
@@ -158,6 +160,16 @@ fn purged_in_french(PurgedSpan { first_day, last_day, first_entry, last_entry }:
     )
 }
 
+const IN_CLEAR: &str = "
+Not looked for: identifiers in clear. Some of what was asked for is an address or a name that the host may leave as
+it is, without a token. Only a search of the text of the lines finds it there.
+";
+
+const EN_CLAIR: &str = "
+Non recherch\u{e9}s : les identifiants en clair. Une partie de ce qui est demand\u{e9} est une adresse ou un nom que
+l'h\u{e9}bergeur peut laisser tel quel, sans jeton. Seule une recherche dans le texte des lignes l'y trouve.
+";
+
 /// Returns a paragraph followed by a list of names; empty if there are none.
 fn listed(what: &str, names: &[String]) -> String {
     if names.is_empty() {
@@ -181,6 +193,10 @@ pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
              ci-dessous."
                 .to_owned()
         }
+        0 if about.in_clear => {
+            "Aucune ligne avec un jeton de ce qui est demand\u{e9} n'a \u{e9}t\u{e9} trouv\u{e9}e ; voir ci-dessous."
+                .to_owned()
+        }
         0 if about.gaps.purged.span().is_some() => {
             "AUCUNE LIGNE N'A \u{c9}T\u{c9} TROUV\u{c9}E parmi celles que l'archive a encore : aucune, dans la p\u{e9}riode et les \
              classes demand\u{e9}es, ne contient ce qui est demand\u{e9}. lines.log est vide."
@@ -192,6 +208,7 @@ pub(super) fn french(about: &About, lines: u64, day: Date) -> String {
         1 => "Une ligne a \u{e9}t\u{e9} trouv\u{e9}e.".to_owned(),
         _ => format!("{lines} lignes ont \u{e9}t\u{e9} trouv\u{e9}es."),
     };
+    let in_clear = if about.in_clear { EN_CLAIR } else { "" };
     let purged = about.gaps.purged.span().map(purged_in_french).unwrap_or_default();
     let unlisted = match about.gaps.unlisted.len() {
         0 => String::new(),
@@ -243,7 +260,7 @@ P\u{e9}riode :          {from} \u{e0} {to}
 Examin\u{e9}s :         {segments} segments{tenant}
 
 {answer}
-{purged}{unsealed}{missing}{unlisted}{unattributed}{unsearched}{unreadable}{unopened}{unrevealed}
+{in_clear}{purged}{unsealed}{missing}{unlisted}{unattributed}{unsearched}{unreadable}{unopened}{unrevealed}
 FICHIERS
 
 lines.log      Les lignes telles qu'elles sont conserv\u{e9}es, \u{e0} l'octet pr\u{e8}s, dans l'ordre des \u{e9}v\u{e9}nements.

@@ -10,8 +10,10 @@ use super::tenancy::Sought;
 use crate::detect::canonical;
 use crate::model::{ClassName, Kind, Pattern, Record, Span};
 use crate::primitives::diag::Diagnostic;
+use ipnet::IpNet;
 use regex::bytes::RegexSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use zeroize::Zeroizing;
 
@@ -46,6 +48,19 @@ impl Identifier {
         Some(Self { kind, canonical: Zeroizing::new(canonical) })
     }
 
+    /// Returns the network that this is, or the one that has only this address; `None` for other kinds.
+    #[must_use]
+    pub fn covered(&self) -> Option<IpNet> {
+        let (&version, bytes) = self.canonical.split_first()?;
+        let prefix = u8::try_from(bytes.len() * 8).ok()?;
+        let address: IpAddr = match (self.kind, version) {
+            (Kind::IP | Kind::NET, 4) => padded::<4>(bytes).into(),
+            (Kind::IP | Kind::NET, 6) => padded::<16>(bytes).into(),
+            _ => return None,
+        };
+        IpNet::new(address, prefix).ok()
+    }
+
     /// Returns the canonical bytes of the network of an address: its IPv4 /24 or IPv6 /64.
     #[must_use]
     pub fn network(&self) -> Option<Zeroizing<Vec<u8>>> {
@@ -56,6 +71,11 @@ impl Identifier {
         };
         Some(Zeroizing::new(network))
     }
+}
+
+/// Returns the bytes of an address that begins with `bytes`.
+fn padded<const LENGTH: usize>(bytes: &[u8]) -> [u8; LENGTH] {
+    std::array::from_fn(|index| bytes.get(index).copied().unwrap_or(0))
 }
 
 /// The conditions that a line must meet.
