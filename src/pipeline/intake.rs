@@ -377,10 +377,15 @@ impl State {
 
     /// Notes that the batch of `receipt` ends in the next piece.
     fn await_piece(&mut self, receipt: oneshot::Sender<()>, sender: Sender) {
-        let piece = self.pieces + 1;
         if !receipt.is_closed() {
-            self.waiting.push_back((piece, receipt));
+            self.waiting.push_back((self.pieces + 1, receipt));
         }
+        self.note_sender(sender);
+    }
+
+    /// Notes that records in the next piece are from `sender`.
+    fn note_sender(&mut self, sender: Sender) {
+        let piece = self.pieces + 1;
         if sender == Sender::Patient && self.patient.back() != Some(&piece) {
             self.patient.push_back(piece);
         }
@@ -406,6 +411,7 @@ impl Gathered {
         while lines.len() < BLOCK_BYTES && self.long.is_none() {
             let Some((origin, entry)) = state.take() else { break };
             let (whole, long) = entry.batch.into_parts();
+            let has_lines = !whole.is_empty();
             if lines.is_empty() && whole.len() >= BLOCK_BYTES / 2 {
                 lines = whole;
             } else {
@@ -418,6 +424,9 @@ impl Gathered {
             self.long = long.map(|long| (origin, long));
             if self.long.as_ref().is_some_and(|(_, long)| long.ends) && !lines.is_empty() {
                 // The lines form one piece, and the quarantined record forms the next.
+                if has_lines {
+                    state.note_sender(entry.sender);
+                }
                 state.pieces += 1;
                 state.await_piece(entry.receipt, entry.sender);
                 return Some(Block::new(lines));

@@ -204,6 +204,23 @@ async fn who_can_wait_waits_while_an_output_is_full() {
     assert_eq!(patient.deliver(batch(&["e"])).await.err(), Some(Closed));
 }
 
+/// The lines before an over-long record and the record itself are two pieces.
+#[tokio::test]
+async fn every_piece_of_a_batch_has_its_sender() {
+    let (gate, mut gathered) = gate(ROOM);
+    let (mut patient, mut hasty) = (gate.intake(), gate.intake_of_datagrams());
+    let mut mixed = batch(&["a"]);
+    mixed.seal(b"long".to_vec(), true);
+    patient.deliver(mixed).await.unwrap();
+    assert_eq!([0; 3].map(|_| next(&mut gathered)), ["a\n", "1: long...", "1: end"]);
+    assert_eq!([1, 2].map(|piece| gate.sender_of(piece)), [Sender::Patient; 2]);
+    // The lines of the third piece are datagrams.
+    hasty.deliver(batch(&["b"])).await.unwrap();
+    patient.deliver(long("longer", true)).await.unwrap();
+    assert_eq!([0; 3].map(|_| next(&mut gathered)), ["b\n", "1: longer...", "1: end"]);
+    assert_eq!([3, 4].map(|piece| gate.sender_of(piece)), [Sender::Hasty, Sender::Patient]);
+}
+
 #[tokio::test]
 async fn unfinished_records_are_bounded_together() {
     let (gate, _gathered) = gate(Room { all_bytes: 400 << 10, connection_bytes: 1 << 20 });
