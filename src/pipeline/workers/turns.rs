@@ -47,29 +47,7 @@ where
     O: Sink<W::Output>,
 {
     let is_patient = output.patience().is_some();
-    let turns = Turns {
-        reading: Mutex::new(Reading {
-            source: Some(source),
-            keys: (0, None),
-            next: 0,
-            over: false,
-            flow: Flow::default(),
-        }),
-        read: Condvar::new(),
-        order: Mutex::new(Order {
-            output: Some(output),
-            ready: BTreeMap::new(),
-            next: 0,
-            empty: Vec::new(),
-            since: Instant::now(),
-            ended: None,
-            closed: false,
-        }),
-        left: Condvar::new(),
-        written: Condvar::new(),
-        most_ready: workers.len() * DEPTH,
-        stop,
-    };
+    let turns = Turns::new(source, output, workers.len(), stop);
     let workers = thread::scope(|scope| {
         let turns = &turns;
         is_patient.then(|| scope.spawn(|| turns.tend()));
@@ -140,6 +118,32 @@ type Guard<'g, 'a, O, B> = MutexGuard<'g, Order<'a, O, B>>;
 type Written<B> = ControlFlow<Result<Finish, PipelineError>, B>;
 
 impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
+    fn new(source: &'a mut S, output: &'a mut O, workers: usize, stop: &'a (dyn Fn() + Sync)) -> Self {
+        Self {
+            reading: Mutex::new(Reading {
+                source: Some(source),
+                keys: (0, None),
+                next: 0,
+                over: false,
+                flow: Flow::default(),
+            }),
+            read: Condvar::new(),
+            order: Mutex::new(Order {
+                output: Some(output),
+                ready: BTreeMap::new(),
+                next: 0,
+                empty: Vec::new(),
+                since: Instant::now(),
+                ended: None,
+                closed: false,
+            }),
+            left: Condvar::new(),
+            written: Condvar::new(),
+            most_ready: workers * DEPTH,
+            stop,
+        }
+    }
+
     /// Works until reading is over. Returns the worker, unless it was lost in a panic.
     fn toil<W: Work<S::Keys, Output = B>>(&self, worker: W) -> Option<W> {
         let toiled = guarded("a worker", || Ok(self.work_through(worker)));
@@ -195,8 +199,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
                     return None;
                 }
                 Err(error) => {
-                    drop(reading);
-                    self.fail(error);
+                    self.fail(reading, error);
                     return None;
                 }
             }
@@ -218,7 +221,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
                         Ok(())
                     });
                     if let Err(error) = taken {
-                        self.fail(error);
+                        self.fail(lock(&self.reading), error);
                         return None;
                     }
                     reading = lock(&self.reading);
@@ -231,15 +234,17 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
         }
     }
 
-    /// Delivers a failure in the place of the next piece.
-    fn fail(&self, error: PipelineError) {
-        let number = lock(&self.reading).number();
-        self.read_no_more();
+    /// Delivers a failure in the place of the next piece, and ends reading before anyone else can read: a piece that
+    /// was read later would otherwise be written in the place of one that was lost.
+    fn fail(&self, mut reading: MutexGuard<'_, Reading<'a, S>>, error: PipelineError) {
+        let number = reading.number();
+        self.read_no_more(reading);
         self.deliver(number, Err(error));
     }
 
-    fn read_no_more(&self) {
-        lock(&self.reading).over = true;
+    fn read_no_more(&self, mut reading: MutexGuard<'_, Reading<'a, S>>) {
+        reading.over = true;
+        drop(reading);
         self.read.notify_all();
         (self.stop)();
     }
@@ -310,7 +315,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
     ) -> Guard<'g, 'a, O, B> {
         drop(order);
         // First, because workers that wait for room go on to read.
-        self.read_no_more();
+        self.read_no_more(lock(&self.reading));
         let mut order = lock(&self.order);
         order.ended.get_or_insert(ended);
         self.written.notify_all();
@@ -379,4 +384,61 @@ fn write<B: Outgoing, O: Sink<B>>(output: &mut O, result: Result<B, PipelineErro
 /// Locks a mutex. No holder can have panicked half way: code that may panic is guarded and runs without a lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Output;
+    use crate::pipeline::output::tests::Plain;
+    use crate::primitives::diag::Diagnostic;
+    use std::io;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A source that fails.
+    struct Failing<'f>(&'f AtomicBool);
+
+    impl Source for Failing<'_> {
+        type Keys = u8;
+
+        fn next(&mut self) -> Result<Fed<u8>, PipelineError> {
+            self.0.store(true, Ordering::SeqCst);
+            Err(PipelineError::EpochOver)
+        }
+
+        fn recycle(&mut self, _block: Block) {}
+    }
+
+    /// A worker that gets nothing to do.
+    struct Idle;
+
+    impl Work<u8> for Idle {
+        type Output = Plain;
+
+        fn renew(&mut self, _keys: Arc<u8>) {}
+
+        fn work(&mut self, _: &Piece, _: Timestamp, _: &mut Plain) -> Result<(), Diagnostic> {
+            Ok(())
+        }
+    }
+
+    /// A piece that another worker read then would be written in the place of the one that was lost.
+    #[test]
+    fn there_is_no_moment_at_which_a_source_that_has_failed_can_be_read() {
+        for _ in 0..1000 {
+            let failed = AtomicBool::new(false);
+            let (mut source, mut output) = (Failing(&failed), Output::new(io::sink()));
+            let turns = Turns::new(&mut source, &mut output, 1, &|| ());
+            thread::scope(|scope| {
+                scope.spawn(|| turns.toil(Idle));
+                loop {
+                    let reading = lock(&turns.reading);
+                    if reading.over {
+                        break;
+                    }
+                    assert!(reading.source.is_none() || !failed.load(Ordering::SeqCst));
+                }
+            });
+        }
+    }
 }
