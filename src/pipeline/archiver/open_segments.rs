@@ -338,10 +338,20 @@ impl OpenSegments {
         Ok(())
     }
 
+    /// Seals the segments that `which` chooses. If one cannot be sealed, seals all others, because nothing more may be
+    /// written to them.
     fn seal_those(&mut self, which: impl Fn(&Open) -> bool, now: Timestamp) -> Result<(), Diagnostic> {
         let mut chosen: Vec<_> = self.open.extract_if(|_, open| which(open)).collect();
         chosen.sort_by(|(a, _), (b, _)| a.cmp(b));
-        chosen.into_iter().try_for_each(|(_, open)| self.seal(open, now))
+        let mut sealed = Ok(());
+        for (_, open) in chosen {
+            // The first error is the one to report.
+            sealed = sealed.and(self.seal(open, now));
+        }
+        if sealed.is_err() {
+            self.abandon(now);
+        }
+        sealed
     }
 
     /// Seals a segment, after syncing its vault: the footer of the segment states the length of the vault.

@@ -546,6 +546,40 @@ fn a_failure_in_one_segment_does_not_leave_the_others_to_the_next_start() {
     assert!(sealed > 4, "{sealed}");
 }
 
+/// Two segments are sealed at midnight or, with the third one, at the end. What was not due is sealed, too.
+#[test]
+fn a_segment_that_cannot_be_sealed_does_not_leave_the_others_to_the_next_start() {
+    use crate::primitives::storage::Fault;
+    let keys = keys(1);
+    let run = |memory: &Memory, second: &str| {
+        let mut archiver = archiver(memory, Options { flush: Duration::ZERO, ..options() }, Escrow::KeyFile);
+        let mut write = |now, days: &[i8]| {
+            set_clock(&mut archiver, now);
+            let of = |day: &i8| Line { expires: date(2027, 11, *day), ..line("one", [192, 0, 2, 1]) };
+            archiver.write(&block(&keys, &days.iter().map(of).collect::<Vec<_>>()))
+        };
+        let written = write(BEFORE_MIDNIGHT, &[25, 26]).and_then(|()| write(second, &[27]));
+        let ended = written.and_then(|()| archiver.flush());
+        (ended.is_err(), archiver.acknowledged())
+    };
+    for second in [BEFORE_MIDNIGHT, MIDNIGHT] {
+        let clean = Memory::new().with_fault(Fault::Freeze(u64::MAX));
+        assert_eq!(run(&clean, second), (false, 3));
+        let mut failures = 0;
+        for at in 0..clean.operations() {
+            let memory = Memory::new().with_fault(Fault::Fail(at, std::io::ErrorKind::Other));
+            if run(&memory, second) != (true, 3) {
+                continue;
+            }
+            let found = archive::list(&memory, &Tree::at(Path::new("/srv"))).unwrap();
+            let parts = found.iter().filter(|found| found.part).count();
+            assert!(found.len() == 3 && parts <= 1, "{second} {at}: {found:?}");
+            failures += 1;
+        }
+        assert!(failures > 4, "{failures}");
+    }
+}
+
 /// A reader that resumes its input after what is durable misses nothing and repeats nothing.
 #[test]
 fn what_is_durable_before_a_failure_is_there_and_the_rest_is_not() {
