@@ -226,9 +226,16 @@ impl Outlet {
     }
 
     /// Moves parked pieces into the spool, beyond its maximum size. Another process or configuration sends them later.
+    /// Pieces that cannot be written have nowhere else to stay, and are counted as dropped.
     fn put_parked(&mut self) -> io::Result<()> {
-        let mut parked = self.parked.drain(..);
-        let put = parked.try_for_each(|(_, records)| self.writer.append_beyond(&records));
+        let mut put = Ok(());
+        for (_, records) in self.parked.drain(..) {
+            if let Err(error) = self.writer.append_beyond(&records) {
+                self.meter.dropped.fetch_add(records.lines(), Ordering::Relaxed);
+                put = put.and(Err(error));
+            }
+        }
+        self.parked_bytes = 0;
         put.inspect_err(|error| {
             tracing::error!(output = self.settings.delivery.name, %error, "lines cannot be kept for an output");
         })
@@ -236,7 +243,7 @@ impl Outlet {
 
     /// Ends the delivery within `longest`, aborting it if it takes longer.
     fn end_within(&mut self, longest: Duration) -> Output {
-        // `put_parked` has logged the error, and these lines were never acknowledged.
+        // `put_parked` has logged the error and counted the lines, which were never acknowledged.
         let _ = self.put_parked();
         self.writer.close();
         let deadline = Instant::now() + longest;
@@ -371,7 +378,9 @@ What it means
   spool. Lines that arrive now are in the archive, but oubliette does not send them to this output.
 
   A required output loses only datagrams in this way: oubliette cannot make their senders wait, and
-  has room for 32 MiB of them in memory.
+  has room for 32 MiB of them in memory. When oubliette stops, lines that still wait in memory are
+  counted, too, if it cannot write them to the spool. Senders that wait for an answer send theirs
+  again.
 
 Why it matters
   The receiver will miss these lines. oubliette reports it once a minute, and counts the lines until

@@ -210,6 +210,22 @@ fn one_that_leaves_has_kept_what_it_took_or_says_that_it_has_not() {
 }
 
 #[test]
+fn what_cannot_be_kept_at_the_end_is_counted_and_the_rest_is_kept() {
+    let (memory, receiver) = (Memory::new(), Receiver::default());
+    drop(outlet(&memory, &receiver, true, 1));
+    // The file for the first of two pieces cannot be made.
+    let memory = memory.with_fault(Fault::Fail(0, io::ErrorKind::Other));
+    let mut first = outlet(&memory, &receiver, true, 1);
+    first.parked.extend([(1, Records::of(&block("a"))), (2, Records::of(&block("b")))]);
+    assert_eq!(first.end().dropped, 1);
+    drop(first);
+    receiver.is_there.store(true, Ordering::Relaxed);
+    let second = outlet(&memory, &receiver, true, 1 << 20);
+    until("the line is sent", || second.level().lines == 0);
+    assert_eq!(*receiver.got.lock().unwrap(), "b\n");
+}
+
+#[test]
 fn it_is_told_why_a_spool_cannot_be_synced() {
     let (memory, receiver) = (Memory::new(), Receiver::default());
     drop(outlet(&memory, &receiver, true, 1 << 20));
