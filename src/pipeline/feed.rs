@@ -2,7 +2,7 @@
 //! the keys when an epoch ends.
 
 use super::error::PipelineError;
-use super::workers::{Fed, Piece, Source};
+use super::workers::{Piece, Source, SourceItem};
 use crate::input::blocks::{self, Block, Blocks};
 use crate::input::{Ending, ReadBy};
 use crate::primitives::clock::Clock;
@@ -113,13 +113,13 @@ impl<P: Parts, E: Epochs> Feed<P, E> {
     }
 
     /// Returns `piece`, or first the keys that it needs.
-    fn deliver(&mut self, piece: Piece) -> Result<Fed<E::Keys>, PipelineError> {
+    fn deliver(&mut self, piece: Piece) -> Result<SourceItem<E::Keys>, PipelineError> {
         let received = self.clock.now();
         match self.renew(received)? {
-            None => Ok(Fed::Piece(piece, received)),
+            None => Ok(SourceItem::Piece(piece, received)),
             Some(keys) => {
                 self.held = Some((piece, received));
-                Ok(Fed::Renewed(keys))
+                Ok(SourceItem::Renewed(keys))
             }
         }
     }
@@ -149,11 +149,11 @@ impl<P: Parts, E: Epochs> Feed<P, E> {
 
 impl<P: Parts, E: Epochs> Feed<P, E> {
     /// Ends the input. Before that, returns the pieces of over-long lines whose end will not come.
-    fn finish(&mut self) -> Result<Fed<E::Keys>, PipelineError> {
-        let Some(origin) = self.sealing.keys().next().copied() else { return Ok(Fed::End) };
+    fn finish(&mut self) -> Result<SourceItem<E::Keys>, PipelineError> {
+        let Some(origin) = self.sealing.keys().next().copied() else { return Ok(SourceItem::End) };
         match self.finish_line(origin, Ending::Lf)? {
             Some(piece) => self.deliver(piece),
-            None => Ok(Fed::End),
+            None => Ok(SourceItem::End),
         }
     }
 }
@@ -161,16 +161,16 @@ impl<P: Parts, E: Epochs> Feed<P, E> {
 impl<P: Parts, E: Epochs> Source for Feed<P, E> {
     type Keys = E::Keys;
 
-    fn next(&mut self) -> Result<Fed<E::Keys>, PipelineError> {
+    fn next(&mut self) -> Result<SourceItem<E::Keys>, PipelineError> {
         if let Some((piece, received)) = self.held.take() {
-            return Ok(Fed::Piece(piece, received));
+            return Ok(SourceItem::Piece(piece, received));
         }
         loop {
             let Some(current) = &self.current else {
                 // Get the keys before reading, so that a failure here cannot cost a line.
                 let now = self.clock.now();
                 match self.renew(now)? {
-                    Some(keys) => return Ok(Fed::Renewed(keys)),
+                    Some(keys) => return Ok(SourceItem::Renewed(keys)),
                     None => continue,
                 }
             };
@@ -193,7 +193,7 @@ impl<P: Parts, E: Epochs> Source for Feed<P, E> {
                 Part::Deadline => {
                     let now = self.clock.now();
                     if let Some(keys) = self.renew(now)? {
-                        return Ok(Fed::Renewed(keys));
+                        return Ok(SourceItem::Renewed(keys));
                     }
                 }
                 Part::End => return self.finish(),

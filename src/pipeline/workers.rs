@@ -53,7 +53,7 @@ impl Piece {
 
 /// The next item of a source.
 #[derive(Debug)]
-pub enum Fed<K> {
+pub enum SourceItem<K> {
     /// The next piece, and when it was received.
     Piece(Piece, Timestamp),
     /// The keys for the pieces that follow.
@@ -71,7 +71,7 @@ pub trait Source: Send {
     ///
     /// # Errors
     /// An error stops the pipeline, after all earlier pieces are processed and written.
-    fn next(&mut self) -> Result<Fed<Self::Keys>, PipelineError>;
+    fn next(&mut self) -> Result<SourceItem<Self::Keys>, PipelineError>;
 
     /// Takes a block back, to reuse its memory.
     fn recycle(&mut self, block: Block);
@@ -181,12 +181,12 @@ where
     let mut out = W::Output::default();
     loop {
         match guarded("the reader", || source.next())? {
-            Fed::End => return finish(output.flush()),
-            Fed::Renewed(keys) => guarded("a worker", || {
+            SourceItem::End => return finish(output.flush()),
+            SourceItem::Renewed(keys) => guarded("a worker", || {
                 worker.renew(keys);
                 Ok(())
             })?,
-            Fed::Piece(piece, received) => {
+            SourceItem::Piece(piece, received) => {
                 flow.count(&piece);
                 out.clear();
                 guarded("a worker", || work(worker, &piece, received, &mut out))?;

@@ -86,8 +86,8 @@ fn told<P: Parts>(feed: &mut Feed<P, Numbered>) -> Vec<String> {
     let mut told = Vec::new();
     loop {
         told.push(match feed.next() {
-            Ok(Fed::Renewed(keys)) => format!("keys {keys}"),
-            Ok(Fed::Piece(piece, received)) => {
+            Ok(SourceItem::Renewed(keys)) => format!("keys {keys}"),
+            Ok(SourceItem::Piece(piece, received)) => {
                 assert!((Timestamp::now() - received).abs().compare(1.minute()).unwrap().is_lt());
                 match piece {
                     Piece::Lines(block) => format!("{:?}", String::from_utf8_lossy(block.bytes())),
@@ -96,7 +96,7 @@ fn told<P: Parts>(feed: &mut Feed<P, Numbered>) -> Vec<String> {
                     }
                 }
             }
-            Ok(Fed::End) => return told,
+            Ok(SourceItem::End) => return told,
             Err(error) => {
                 told.push(Diagnostic::from(error).code.id.to_owned());
                 return told;

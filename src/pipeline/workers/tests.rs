@@ -96,22 +96,22 @@ struct Script {
 impl Source for Script {
     type Keys = u8;
 
-    fn next(&mut self) -> Result<Fed<u8>, PipelineError> {
+    fn next(&mut self) -> Result<SourceItem<u8>, PipelineError> {
         let lines = |text: &str| {
             self.given.fetch_add(1, Ordering::SeqCst);
-            Ok(Fed::Piece(Piece::Lines(Block::new(text.as_bytes().to_vec())), Timestamp::UNIX_EPOCH))
+            Ok(SourceItem::Piece(Piece::Lines(Block::new(text.as_bytes().to_vec())), Timestamp::UNIX_EPOCH))
         };
         match self.acts.pop_front() {
-            None => Ok(Fed::End),
+            None => Ok(SourceItem::End),
             Some(Act::Lines(text)) => lines(text),
-            Some(Act::Keys(keys)) => Ok(Fed::Renewed(keys)),
+            Some(Act::Keys(keys)) => Ok(SourceItem::Renewed(keys)),
             Some(Act::Fail) => Err(PipelineError::EpochOver),
             Some(Act::Panic) => panic!("injected"),
             Some(Act::Block) => {
                 while !self.stopped.load(Ordering::SeqCst) {
                     thread::yield_now();
                 }
-                Ok(Fed::End)
+                Ok(SourceItem::End)
             }
             Some(Act::Endless) => {
                 if !self.stopped.load(Ordering::SeqCst) {

@@ -15,7 +15,8 @@
 //!   the input is the one reported, after everything before it is written.
 
 use super::{
-    Fed, Finish, Flow, Outgoing, Piece, PipelineError, Sink, Source, Work, attempt, finish, guarded, work,
+    Finish, Flow, Outgoing, Piece, PipelineError, Sink, Source, SourceItem, Work, attempt, finish, guarded,
+    work,
 };
 use crate::input::Block;
 use jiff::Timestamp;
@@ -172,28 +173,28 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
     ) -> Option<Numbered> {
         loop {
             let source = self.turn_to_read(worker, renewed)?;
-            let fed = guarded("the reader", || {
+            let item = guarded("the reader", || {
                 used.take().into_iter().for_each(|block| source.recycle(block));
                 source.next()
             });
             let mut reading = lock(&self.reading);
             reading.source = Some(source);
-            match fed {
+            match item {
                 // Something else has failed in the meantime.
-                Ok(Fed::Piece(..)) if reading.over => return None,
-                Ok(Fed::Piece(piece, received)) => {
+                Ok(SourceItem::Piece(..)) if reading.over => return None,
+                Ok(SourceItem::Piece(piece, received)) => {
                     reading.flow.count(&piece);
                     let number = reading.number();
                     drop(reading);
                     self.read.notify_one();
                     return Some((number, piece, received));
                 }
-                Ok(Fed::Renewed(keys)) => {
+                Ok(SourceItem::Renewed(keys)) => {
                     reading.keys = (reading.keys.0 + 1, Some(keys));
                     // Wake all workers, because they must drop the old keys now.
                     self.read.notify_all();
                 }
-                Ok(Fed::End) => {
+                Ok(SourceItem::End) => {
                     reading.over = true;
                     self.read.notify_all();
                     return None;
@@ -401,7 +402,7 @@ mod tests {
     impl Source for Failing<'_> {
         type Keys = u8;
 
-        fn next(&mut self) -> Result<Fed<u8>, PipelineError> {
+        fn next(&mut self) -> Result<SourceItem<u8>, PipelineError> {
             self.0.store(true, Ordering::SeqCst);
             Err(PipelineError::EpochOver)
         }
