@@ -51,9 +51,9 @@ where
     let turns = Turns::new(source, output, workers.len(), stop);
     let workers = thread::scope(|scope| {
         let turns = &turns;
-        is_patient.then(|| scope.spawn(|| turns.tend()));
-        let toil = |worker| scope.spawn(move || turns.toil(worker));
-        let threads: Vec<_> = workers.into_iter().map(toil).collect();
+        is_patient.then(|| scope.spawn(|| turns.idle_loop()));
+        let start = |worker| scope.spawn(move || turns.worker_loop(worker));
+        let threads: Vec<_> = workers.into_iter().map(start).collect();
         let workers = threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect();
         lock(&turns.order).closed = true;
         turns.left.notify_one();
@@ -146,9 +146,9 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
     }
 
     /// Works until reading is over. Returns the worker, unless it was lost in a panic.
-    fn toil<W: Work<S::Keys, Output = B>>(&self, worker: W) -> Option<W> {
-        let toiled = guarded("a worker", || Ok(self.work_through(worker)));
-        toiled.map_err(|error| drop(self.end(lock(&self.order), Err(error)))).ok()
+    fn worker_loop<W: Work<S::Keys, Output = B>>(&self, worker: W) -> Option<W> {
+        let ended = guarded("a worker", || Ok(self.work_through(worker)));
+        ended.map_err(|error| drop(self.end(lock(&self.order), Err(error)))).ok()
     }
 
     fn work_through<W: Work<S::Keys, Output = B>>(&self, mut worker: W) -> W {
@@ -280,7 +280,7 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
     }
 
     /// Calls [`Sink::idle`] whenever the output was unused for as long as its patience.
-    fn tend(&self) {
+    fn idle_loop(&self) {
         let mut order = lock(&self.order);
         let mut patience = LONG_PATIENCE;
         while order.ended.is_none() && !order.closed {
@@ -431,7 +431,7 @@ mod tests {
             let (mut source, mut output) = (Failing(&failed), Output::new(io::sink()));
             let turns = Turns::new(&mut source, &mut output, 1, &|| ());
             thread::scope(|scope| {
-                scope.spawn(|| turns.toil(Idle));
+                scope.spawn(|| turns.worker_loop(Idle));
                 loop {
                     let reading = lock(&turns.reading);
                     if reading.over {
