@@ -1,7 +1,7 @@
 //! Combines all outputs, the archive and any number beside it, and tracks the one number that says what is durable.
 
 use super::archiver::Archiver;
-use super::intake::{Gate, Sender};
+use super::intake::{Gate, SenderKind};
 use super::output::{Sink, WriteError};
 use super::repeats::Repeats;
 use super::watch::Observed;
@@ -19,9 +19,9 @@ pub trait Branch: Send {
     ///
     /// # Errors
     /// Fails if the lines can neither be sent nor kept; the pipeline stops then.
-    fn take(&mut self, piece: u64, lines: &Pseudonymised, sender: Sender) -> Result<(), Diagnostic>;
+    fn take(&mut self, piece: u64, lines: &Pseudonymised, sender: SenderKind) -> Result<(), Diagnostic>;
 
-    /// Whether the output is required and has no room: patient senders should wait.
+    /// Whether the output is required and has no room: senders that can wait should do so.
     fn is_full(&self) -> bool;
 
     /// Waits until there may be room again, for `longest` at most.
@@ -109,7 +109,7 @@ impl<'a> Fanout<'a> {
         self.archiver.write(block)?;
         let piece = self.before + self.pieces;
         if !block.as_bytes().is_empty() {
-            let sender = self.gate.sender_of(piece);
+            let sender = self.gate.sender_kind(piece);
             let mut branches = self.branches.iter_mut();
             branches.try_for_each(|branch| branch.take(piece, block, sender)).map_err(failed)?;
         }

@@ -8,7 +8,7 @@
 //! - Memory is bounded: a batch waits for room in its connection's share and in the total, and releases both when
 //!   it is copied into a block. Waiting batches are served in FIFO order.
 //! - No connection starves: the queues that have batches take turns, one batch each.
-//! - While a required output is full, patient senders are made to wait ([`Gate::pause`]). Datagrams are still
+//! - While a required output is full, senders that can wait are made to wait ([`Gate::pause`]). Datagrams are still
 //!   accepted, because they would be lost otherwise; so at least the archive has them.
 //! - There is one order: pieces are numbered as the writer receives them, so a single number says what is durable.
 
@@ -54,18 +54,18 @@ pub struct Intake {
     in_long: bool,
     /// The memory reserved for an unfinished record.
     held: Option<OwnedSemaphorePermit>,
-    sender: Sender,
-    /// Whether patient senders must wait.
+    sender: SenderKind,
+    /// Whether senders that can wait must do so.
     paused: watch::Receiver<bool>,
 }
 
-/// How a sender behaves while nothing is read.
+/// What a sender does while nothing is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
-    /// A sender that waits: a connection, a file.
-    Patient,
-    /// A sender that goes on and never learns of losses: datagrams.
-    Hasty,
+pub enum SenderKind {
+    /// It waits: a connection, a file.
+    CanWait,
+    /// It goes on and never learns of losses: datagrams.
+    CannotWait,
 }
 
 /// Resolves when a batch is durable.
@@ -91,7 +91,7 @@ struct Shared {
     state: Mutex<State>,
     /// Notified when there is something to gather or nothing more will come.
     arrived: Condvar,
-    /// Whether patient senders must wait.
+    /// Whether senders that can wait must do so.
     paused: watch::Sender<bool>,
     /// When the outputs last gave a sign of life, in milliseconds after `start`.
     beat: AtomicU64,
@@ -110,14 +110,14 @@ struct State {
     pieces: u64,
     /// The receipts of batches, each with the piece that holds the last record of its batch.
     waiting: VecDeque<(u64, oneshot::Sender<()>)>,
-    /// Pieces that hold records of patient senders and are not durable, in order.
-    patient: VecDeque<u64>,
+    /// Pieces that hold records of senders that can wait and are not durable, in order.
+    can_wait: VecDeque<u64>,
 }
 
 #[derive(Debug)]
 struct Entry {
     batch: Batch,
-    sender: Sender,
+    sender: SenderKind,
     receipt: oneshot::Sender<()>,
     /// Shares of the connection and of the total, released when the batch is copied.
     _room: [OwnedSemaphorePermit; 2],
@@ -150,17 +150,17 @@ impl Gate {
     /// Creates an intake for another connection.
     #[must_use]
     pub fn intake(&self) -> Intake {
-        self.intake_of(Sender::Patient)
+        self.intake_of(SenderKind::CanWait)
     }
 
     /// Creates an intake for a datagram socket. It never waits for an output, and has a larger share than a
     /// connection, because it serves all senders of the socket.
     #[must_use]
     pub fn intake_of_datagrams(&self) -> Intake {
-        self.intake_of(Sender::Hasty)
+        self.intake_of(SenderKind::CannotWait)
     }
 
-    fn intake_of(&self, sender: Sender) -> Intake {
+    fn intake_of(&self, sender: SenderKind) -> Intake {
         let mut state = self.shared.lock();
         state.next_origin += 1;
         let origin = state.next_origin;
@@ -188,23 +188,23 @@ impl Gate {
         self.shared.arrived.notify_all();
     }
 
-    /// Makes patient senders wait until [`Gate::go_on`] is called, because a required output is full.
+    /// Makes senders that can wait do so until [`Gate::go_on`] is called, because a required output is full.
     pub fn pause(&self) {
         let state = self.shared.lock();
         self.shared.paused.send_if_modified(|paused| !state.closed && !std::mem::replace(paused, true));
     }
 
-    /// Lets patient senders go on.
+    /// Lets senders go on.
     pub fn go_on(&self) {
         self.shared.paused.send_if_modified(std::mem::take);
     }
 
-    /// The kind of sender of piece `piece`, which must not be durable yet: [`Sender::Patient`] if any of its records is
-    /// from a patient one.
+    /// The kind of sender of piece `piece`, which must not be durable yet: [`SenderKind::CanWait`] if any of its
+    /// records is from one that can.
     #[must_use]
-    pub fn sender_of(&self, piece: u64) -> Sender {
-        let is_patient = self.shared.lock().patient.binary_search(&piece).is_ok();
-        if is_patient { Sender::Patient } else { Sender::Hasty }
+    pub fn sender_kind(&self, piece: u64) -> SenderKind {
+        let can_wait = self.shared.lock().can_wait.binary_search(&piece).is_ok();
+        if can_wait { SenderKind::CanWait } else { SenderKind::CannotWait }
     }
 
     /// Resolves the receipts of all pieces up to and including `pieces`, counted from 1 over all runs.
@@ -216,7 +216,7 @@ impl Gate {
                 let _ = receipt.send(());
             }
         }
-        while state.patient.pop_front_if(|piece| *piece <= pieces).is_some() {}
+        while state.can_wait.pop_front_if(|piece| *piece <= pieces).is_some() {}
     }
 
     /// Whether a sender waits for a piece to become durable.
@@ -265,10 +265,10 @@ impl Gate {
         state.pieces = state.pieces.max(pieces);
     }
 
-    fn share_bytes(&self, sender: Sender) -> usize {
+    fn share_bytes(&self, sender: SenderKind) -> usize {
         let wanted = match sender {
-            Sender::Patient => self.room.connection_bytes,
-            Sender::Hasty => self.room.connection_bytes.max(self.room.all_bytes / 4),
+            SenderKind::CanWait => self.room.connection_bytes,
+            SenderKind::CannotWait => self.room.connection_bytes.max(self.room.all_bytes / 4),
         };
         wanted.min(self.room.all_bytes / 2)
     }
@@ -304,7 +304,7 @@ impl Deliver for Intake {
     type Receipt = Receipt;
 
     async fn deliver(&mut self, batch: Batch) -> Result<Receipt, Closed> {
-        if self.sender == Sender::Patient {
+        if self.sender == SenderKind::CanWait {
             // Fails only if the gate no longer exists.
             let _ = self.paused.wait_for(|paused| !paused).await;
         }
@@ -376,7 +376,7 @@ impl State {
     }
 
     /// Notes that the batch of `receipt` ends in the next piece.
-    fn await_piece(&mut self, receipt: oneshot::Sender<()>, sender: Sender) {
+    fn await_piece(&mut self, receipt: oneshot::Sender<()>, sender: SenderKind) {
         if !receipt.is_closed() {
             self.waiting.push_back((self.pieces + 1, receipt));
         }
@@ -384,10 +384,10 @@ impl State {
     }
 
     /// Notes that records in the next piece are from `sender`.
-    fn note_sender(&mut self, sender: Sender) {
+    fn note_sender(&mut self, sender: SenderKind) {
         let piece = self.pieces + 1;
-        if sender == Sender::Patient && self.patient.back() != Some(&piece) {
-            self.patient.push_back(piece);
+        if sender == SenderKind::CanWait && self.can_wait.back() != Some(&piece) {
+            self.can_wait.push_back(piece);
         }
     }
 }

@@ -31,7 +31,7 @@ pub use archiver::{ArchiveParts, Archiver, Escrow, SyncPolicy};
 pub use error::{CODES, PipelineError};
 pub use fanout::{Branch, Fanout};
 pub use feed::{Current, Epochs, Feed, Part, Parts};
-pub use intake::{Gate, Gathered, Intake, Receipt, Room, Sender};
+pub use intake::{Gate, Gathered, Intake, Receipt, Room, SenderKind};
 pub use outlet::{Outlet, OutletSettings};
 pub use output::{Descriptor, Outgoing, Output, Sink, WriteError};
 pub use repeats::Repeats;

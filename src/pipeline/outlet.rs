@@ -2,7 +2,7 @@
 //! required, a thread that syncs the spool.
 
 use super::fanout::Branch;
-use super::intake;
+use super::intake::SenderKind;
 use crate::output::Target;
 use crate::output::delivery::{self, Delivery, Meter};
 use crate::output::spool::{self, Level, Records, Syncer, Writer};
@@ -51,8 +51,8 @@ pub struct Outlet {
     abort: CancellationToken,
     /// When dropped lines were last reported. A full spool often has room for a moment, so reports are limited.
     told: Option<Instant>,
-    /// Pieces for which the spool of a required output has no room, in order. They are few, because patient senders wait;
-    /// what datagrams may add is bounded.
+    /// Pieces for which the spool of a required output has no room, in order. They are few, because senders that can
+    /// wait do; what datagrams may add is bounded.
     parked: VecDeque<(u64, Records)>,
     parked_bytes: usize,
 }
@@ -101,9 +101,9 @@ impl Outlet {
         self.writer.level()
     }
 
-    /// Keeps a piece until the spool has room. Drops pieces of hasty senders once too many bytes are parked.
-    fn park(&mut self, piece: u64, records: Records, sender: intake::Sender) {
-        if sender == intake::Sender::Hasty && self.parked_bytes + records.bytes() > MOST_PARKED_BYTES {
+    /// Keeps a piece until the spool has room. Drops pieces of senders that cannot wait once too many bytes are parked.
+    fn park(&mut self, piece: u64, records: Records, sender: SenderKind) {
+        if sender == SenderKind::CannotWait && self.parked_bytes + records.bytes() > MOST_PARKED_BYTES {
             return self.drop_lines(&records, "the spool is full, and datagrams cannot wait");
         }
         self.parked_bytes += records.bytes();
@@ -139,7 +139,7 @@ impl Outlet {
 }
 
 impl Branch for Outlet {
-    fn take(&mut self, piece: u64, lines: &Pseudonymised, sender: intake::Sender) -> Result<(), Diagnostic> {
+    fn take(&mut self, piece: u64, lines: &Pseudonymised, sender: SenderKind) -> Result<(), Diagnostic> {
         self.unpark()?;
         let records = Records::of(lines);
         if !self.parked.is_empty() {

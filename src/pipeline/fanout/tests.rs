@@ -19,7 +19,7 @@ struct Failing(u64);
 static FAILED: Code = Code { id: "T01", title: "a test", text: "" };
 
 impl Branch for Failing {
-    fn take(&mut self, piece: u64, _: &Pseudonymised, _: Sender) -> Result<(), Diagnostic> {
+    fn take(&mut self, piece: u64, _: &Pseudonymised, _: SenderKind) -> Result<(), Diagnostic> {
         if piece <= self.0 { Ok(()) } else { Err(Diagnostic::new(&FAILED, "it fails")) }
     }
 

@@ -183,42 +183,42 @@ async fn an_interrupted_run_leaves_the_rest_to_the_next_one() {
 #[tokio::test]
 async fn who_can_wait_waits_while_an_output_is_full() {
     let (gate, mut gathered) = gate(ROOM);
-    let (mut patient, mut hasty) = (gate.intake(), gate.intake_of_datagrams());
-    patient.deliver(batch(&["a"])).await.unwrap();
+    let (mut connection, mut datagrams) = (gate.intake(), gate.intake_of_datagrams());
+    connection.deliver(batch(&["a"])).await.unwrap();
     assert_eq!(next(&mut gathered), "a\n");
     gate.pause();
-    assert!(waits(patient.deliver(batch(&["b"]))).await);
-    hasty.deliver(batch(&["c"])).await.unwrap();
+    assert!(waits(connection.deliver(batch(&["b"]))).await);
+    datagrams.deliver(batch(&["c"])).await.unwrap();
     assert_eq!(next(&mut gathered), "c\n");
-    assert_eq!([1, 2].map(|piece| gate.sender_of(piece)), [Sender::Patient, Sender::Hasty]);
+    assert_eq!([1, 2].map(|piece| gate.sender_kind(piece)), [SenderKind::CanWait, SenderKind::CannotWait]);
     gate.go_on();
-    patient.deliver(batch(&["b"])).await.unwrap();
-    hasty.deliver(batch(&["d"])).await.unwrap();
+    connection.deliver(batch(&["b"])).await.unwrap();
+    datagrams.deliver(batch(&["d"])).await.unwrap();
     assert_eq!(next(&mut gathered), "b\nd\n");
-    assert_eq!(gate.sender_of(3), Sender::Patient);
+    assert_eq!(gate.sender_kind(3), SenderKind::CanWait);
     gate.durable(3);
-    assert!(gate.shared.lock().patient.is_empty());
+    assert!(gate.shared.lock().can_wait.is_empty());
     gate.pause();
     gate.close();
     gate.pause();
-    assert_eq!(patient.deliver(batch(&["e"])).await.err(), Some(Closed));
+    assert_eq!(connection.deliver(batch(&["e"])).await.err(), Some(Closed));
 }
 
 /// The lines before an over-long record and the record itself are two pieces.
 #[tokio::test]
 async fn every_piece_of_a_batch_has_its_sender() {
     let (gate, mut gathered) = gate(ROOM);
-    let (mut patient, mut hasty) = (gate.intake(), gate.intake_of_datagrams());
+    let (mut connection, mut datagrams) = (gate.intake(), gate.intake_of_datagrams());
     let mut mixed = batch(&["a"]);
     mixed.seal(b"long".to_vec(), true);
-    patient.deliver(mixed).await.unwrap();
+    connection.deliver(mixed).await.unwrap();
     assert_eq!([0; 3].map(|_| next(&mut gathered)), ["a\n", "1: long...", "1: end"]);
-    assert_eq!([1, 2].map(|piece| gate.sender_of(piece)), [Sender::Patient; 2]);
+    assert_eq!([1, 2].map(|piece| gate.sender_kind(piece)), [SenderKind::CanWait; 2]);
     // The lines of the third piece are datagrams.
-    hasty.deliver(batch(&["b"])).await.unwrap();
-    patient.deliver(long("longer", true)).await.unwrap();
+    datagrams.deliver(batch(&["b"])).await.unwrap();
+    connection.deliver(long("longer", true)).await.unwrap();
     assert_eq!([0; 3].map(|_| next(&mut gathered)), ["b\n", "1: longer...", "1: end"]);
-    assert_eq!([3, 4].map(|piece| gate.sender_of(piece)), [Sender::Hasty, Sender::Patient]);
+    assert_eq!([3, 4].map(|piece| gate.sender_kind(piece)), [SenderKind::CannotWait, SenderKind::CanWait]);
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-const PATIENT: intake::Sender = intake::Sender::Patient;
-const HASTY: intake::Sender = intake::Sender::Hasty;
+const CAN_WAIT: SenderKind = SenderKind::CanWait;
+const CANNOT_WAIT: SenderKind = SenderKind::CannotWait;
 
 /// A receiver that accepts links while `is_there` is set.
 #[derive(Clone, Default)]
@@ -86,7 +86,7 @@ fn until(what: &str, reached: impl Fn() -> bool) {
 fn a_required_output_has_lines_durably_while_its_receiver_is_away() {
     let (memory, receiver) = (Memory::new(), Receiver::default());
     let mut outlet = outlet(&memory, &receiver, true, 1 << 20);
-    assert!(outlet.take(1, &block("a"), PATIENT).is_ok());
+    assert!(outlet.take(1, &block("a"), CAN_WAIT).is_ok());
     until("the spool is synced", || outlet.first_not_durable().is_none());
     assert_eq!(outlet.level().lines, 1);
     receiver.is_there.store(true, Ordering::Relaxed);
@@ -101,14 +101,14 @@ fn nobody_waits_for_an_output_that_is_not_required() {
     let mut outlet = outlet(&memory, &receiver, false, 100);
     let line = "x".repeat(90);
     for piece in 1..=3 {
-        outlet.take(piece, &block(&line), PATIENT).unwrap();
+        outlet.take(piece, &block(&line), CAN_WAIT).unwrap();
         assert!(!outlet.is_full());
         assert_eq!(outlet.first_not_durable(), None);
     }
     assert_eq!(outlet.meter.dropped.load(Ordering::Relaxed), 2);
     receiver.is_there.store(true, Ordering::Relaxed);
     until("there is room again", || outlet.level().lines == 0);
-    outlet.take(4, &block("y"), PATIENT).unwrap();
+    outlet.take(4, &block("y"), CAN_WAIT).unwrap();
     drop(outlet);
     assert_eq!(*receiver.got.lock().unwrap(), format!("{line}\ny\n"));
 }
@@ -117,11 +117,11 @@ fn nobody_waits_for_an_output_that_is_not_required() {
 fn a_required_output_that_is_full_keeps_what_comes_until_there_is_room() {
     let (memory, receiver) = (Memory::new(), Receiver::default());
     let mut outlet = outlet(&memory, &receiver, true, 100);
-    outlet.take(1, &block(&"x".repeat(90)), PATIENT).unwrap();
+    outlet.take(1, &block(&"x".repeat(90)), CAN_WAIT).unwrap();
     assert!(!outlet.is_full());
     until("the spool is synced", || outlet.first_not_durable().is_none());
-    outlet.take(2, &block("y"), PATIENT).unwrap();
-    outlet.take(3, &block("z"), HASTY).unwrap();
+    outlet.take(2, &block("y"), CAN_WAIT).unwrap();
+    outlet.take(3, &block("z"), CANNOT_WAIT).unwrap();
     assert!(outlet.is_full());
     assert_eq!(outlet.first_not_durable(), Some(2));
     receiver.is_there.store(true, Ordering::Relaxed);
@@ -140,7 +140,7 @@ fn what_a_full_output_was_to_get_is_sent_by_the_next_process() {
     let (memory, receiver) = (Memory::new(), Receiver::default());
     let mut first = outlet(&memory, &receiver, true, 1);
     for (piece, line) in [(1, "a"), (2, "b"), (3, "c")] {
-        first.take(piece, &block(line), PATIENT).unwrap();
+        first.take(piece, &block(line), CAN_WAIT).unwrap();
     }
     assert_eq!(first.parked.len(), 2);
     drop(first);
@@ -156,11 +156,11 @@ fn datagrams_take_no_more_than_their_memory_while_a_required_output_is_full() {
     let mut outlet = outlet(&memory, &receiver, true, 1);
     let line = "x".repeat(MOST_PARKED_BYTES / 4);
     for piece in 1..=6 {
-        outlet.take(piece, &block(&line), HASTY).unwrap();
+        outlet.take(piece, &block(&line), CANNOT_WAIT).unwrap();
     }
     // One piece is in the spool, and three fit into memory.
     assert_eq!((outlet.parked.len(), outlet.meter.dropped.load(Ordering::Relaxed)), (3, 2));
-    outlet.take(7, &block(&line), PATIENT).unwrap();
+    outlet.take(7, &block(&line), CAN_WAIT).unwrap();
     assert_eq!((outlet.parked.len(), outlet.meter.dropped.load(Ordering::Relaxed)), (4, 2));
 }
 
@@ -171,7 +171,7 @@ fn a_full_disk_stops_a_required_output_and_no_other() {
         let memory = Memory::new();
         drop(outlet(&memory, &receiver, required, 1 << 20));
         let mut outlet = outlet(&memory.with_fault(Fault::Full(0)), &receiver, required, 1 << 20);
-        let taken = outlet.take(1, &block("a"), PATIENT);
+        let taken = outlet.take(1, &block("a"), CAN_WAIT);
         assert_eq!(taken.err().map(|error| error.code.id), code);
         assert_eq!(outlet.meter.dropped.load(Ordering::Relaxed), u64::from(!required));
     }
@@ -181,7 +181,7 @@ fn a_full_disk_stops_a_required_output_and_no_other() {
 fn what_could_not_be_sent_is_sent_by_the_next_process() {
     let (memory, receiver) = (Memory::new(), Receiver::default());
     let mut first = outlet(&memory, &receiver, false, 1 << 20);
-    first.take(1, &block("a"), PATIENT).unwrap();
+    first.take(1, &block("a"), CAN_WAIT).unwrap();
     drop(first);
     receiver.is_there.store(true, Ordering::Relaxed);
     let second = outlet(&memory, &receiver, false, 1 << 20);
@@ -238,7 +238,7 @@ fn it_is_told_why_a_spool_cannot_be_synced() {
             continue;
         }
         let mut outlet = outlet(&memory, &receiver, true, 1 << 20);
-        if outlet.take(1, &block("a"), PATIENT).is_err() {
+        if outlet.take(1, &block("a"), CAN_WAIT).is_err() {
             continue;
         }
         let (start, mut told) = (Instant::now(), None);
