@@ -38,4 +38,4 @@ pub use repeats::Repeats;
 pub use tally::Tally;
 pub use totals::{Counts, Totals};
 pub use watch::{Metered, Observed, Watched};
-pub use workers::{Finish, Flow, Piece, Portion, Run, Source, SourceItem, Work, run};
+pub use workers::{Finish, Flow, LineTotals, Piece, Run, Source, SourceItem, Work, run};

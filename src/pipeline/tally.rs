@@ -3,7 +3,7 @@
 
 use super::distinct::Distinct;
 use super::error::PipelineError;
-use super::workers::{Flow, Portion};
+use super::workers::{Flow, LineTotals};
 use crate::model::{Format, Kind, LineCounts, RuleId};
 
 /// The counts of one worker. They are merged at the end.
@@ -101,7 +101,7 @@ impl Tally {
 
     /// Counts lines that the writer dropped, because they had expired in the meantime, as dropped instead of out.
     /// Quarantined lines among them stay in quarantine.
-    pub fn expire(&mut self, dropped: Portion) {
+    pub fn expire(&mut self, dropped: LineTotals) {
         // The writer may have dropped more lines than are counted here: a worker that panicked loses its counts.
         let counts = &mut self.lines;
         let lines = dropped.lines.saturating_sub(dropped.placeholders).min(counts.lines_out);
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn what_expired_on_the_way_is_dropped_and_sealed_lines_stay_sealed() {
         let given_out = tally(given_out(2));
-        let expired = Portion { lines: 3, placeholders: 1, bytes: 50 };
+        let expired = LineTotals { lines: 3, placeholders: 1, bytes: 50 };
         let read = Flow { lines_in: 10, bytes_in: 100, complete: true, ..Flow::default() };
         let flow = Flow { lines_out: 5, bytes_out: 70, expired, ..read };
         assert!(given_out.check(&flow).is_err());
@@ -251,7 +251,7 @@ mod tests {
         let LineCounts { lines_out, quarantined, dropped, expired, bytes_out, .. } = counted.lines;
         assert_eq!((lines_out, quarantined, dropped, expired, bytes_out), (5, 1, 4, 4, 70));
         let mut panicked = tally(LineCounts { lines_in: 1, lines_out: 1, ..LineCounts::default() });
-        panicked.expire(Portion { lines: 3, placeholders: 1, bytes: 50 });
+        panicked.expire(LineTotals { lines: 3, placeholders: 1, bytes: 50 });
         assert!(panicked.holds());
     }
 

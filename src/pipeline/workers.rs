@@ -104,14 +104,14 @@ pub struct Flow {
     /// Bytes written.
     pub bytes_out: u64,
     /// Lines that the writer dropped by rule because their expiry day came in the meantime.
-    pub expired: Portion,
+    pub expired: LineTotals,
     /// Whether everything that was read was written.
     pub complete: bool,
 }
 
-/// A portion of the workers' output.
+/// The totals of some lines of the workers' output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Portion {
+pub struct LineTotals {
     /// Lines, including placeholders.
     pub lines: u64,
     /// How many of the lines are placeholders.
@@ -248,7 +248,7 @@ impl Flow {
     }
 }
 
-impl AddAssign for Portion {
+impl AddAssign for LineTotals {
     fn add_assign(&mut self, other: Self) {
         self.lines += other.lines;
         self.placeholders += other.placeholders;

@@ -7,7 +7,7 @@ use super::Options;
 use super::open_segments::OpenSegments;
 use super::packing::{Packed, Used};
 use crate::archive::ArchiveError;
-use crate::pipeline::workers::Portion;
+use crate::pipeline::workers::LineTotals;
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -21,7 +21,7 @@ pub(super) struct Committer {
     busy: bool,
     /// The number of the first block with a line that is being written or could not be written.
     first_block: Option<u64>,
-    acknowledged: Portion,
+    acknowledged: LineTotals,
     shown: Shown,
     /// Memory that can be reused.
     spares: Vec<Used>,
@@ -55,7 +55,7 @@ type Done = Result<Written, Diagnostic>;
 
 struct Written {
     /// Lines that are now as safe as the sync policy makes them.
-    acknowledged: Portion,
+    acknowledged: LineTotals,
     /// The memory of these lines' frames, for reuse.
     spares: Vec<Used>,
     /// The state of the open segments after the job.
@@ -68,7 +68,7 @@ struct Written {
 #[derive(Clone, Copy, Default)]
 struct Shown {
     open_segments: usize,
-    expired: Portion,
+    expired: LineTotals,
 }
 
 impl Committer {
@@ -80,7 +80,7 @@ impl Committer {
             _ => Place::There(Queues::start(work).map_err(ArchiveError::Thread)?),
         };
         let (shown, spares) = (Shown::default(), Vec::new());
-        Ok(Self { place, busy: false, first_block: None, acknowledged: Portion::default(), shown, spares })
+        Ok(Self { place, busy: false, first_block: None, acknowledged: LineTotals::default(), shown, spares })
     }
 
     /// Whether no job is running.
@@ -132,7 +132,7 @@ impl Committer {
     }
 
     /// Lines that are as safe as the sync policy makes them; lines that expired are not included.
-    pub(super) fn acknowledged(&self) -> Portion {
+    pub(super) fn acknowledged(&self) -> LineTotals {
         self.acknowledged
     }
 
@@ -147,7 +147,7 @@ impl Committer {
     }
 
     /// The lines dropped so far because their expiry day had come before their segment was begun.
-    pub(super) fn expired(&self) -> Portion {
+    pub(super) fn expired(&self) -> LineTotals {
         self.shown.expired
     }
 

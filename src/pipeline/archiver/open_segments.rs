@@ -6,7 +6,7 @@ use crate::archive::{
     self, ArchiveError, Frame, Known, Origin, Recovered, SegmentWriter, VaultMark, VaultOf,
 };
 use crate::model::{Expires, Folder, Kinds, NodeName, Sealer, SegmentId, SegmentName, ShredKeys, Tree};
-use crate::pipeline::workers::Portion;
+use crate::pipeline::workers::LineTotals;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::Storage;
@@ -77,7 +77,7 @@ pub struct OpenSegments {
     /// The wrapped epoch secret S, with the kid that it belongs to.
     wrap: Option<([u8; 5], Vec<u8>)>,
     /// Lines dropped because their expiry day had come before their segment was begun.
-    expired: Portion,
+    expired: LineTotals,
 }
 
 struct Open {
@@ -110,7 +110,7 @@ impl OpenSegments {
         let sealer = &mut *parts.sealer;
         let recovered = archive::recover(&*storage, &parts.tree, &known, &mut vaults, sealer, now)?;
         let kind_names = parts.kinds.iter().map(|(_, name)| name.to_owned()).collect();
-        let (open, expired) = (HashMap::new(), Portion::default());
+        let (open, expired) = (HashMap::new(), LineTotals::default());
         Ok((Self { parts, kind_names, open, turn: 0, wrap: None, expired }, recovered))
     }
 
@@ -125,11 +125,11 @@ impl OpenSegments {
     }
 
     /// The lines dropped so far because their expiry day had come before their segment was begun.
-    pub(super) fn expired(&self) -> Portion {
+    pub(super) fn expired(&self) -> LineTotals {
         self.expired
     }
 
-    /// Writes frames in this order, each after the originals of its tokens. Returns the portion that was written (the
+    /// Writes frames in this order, each after the originals of its tokens. Returns the totals of what was written (the
     /// rest has expired) and the memory of the frames for reuse. On failure, the frames are cut off again as far as
     /// possible, and nothing more may be written.
     pub(super) fn write(
@@ -137,7 +137,7 @@ impl OpenSegments {
         packed: Vec<Packed>,
         options: &Options,
         now: Timestamp,
-    ) -> Result<(Portion, Vec<Used>), Diagnostic> {
+    ) -> Result<(LineTotals, Vec<Used>), Diagnostic> {
         let written = self.append_all(packed, options, now);
         match written {
             Ok(_) => self.open.values_mut().for_each(|open| open.segment.acknowledge()),
@@ -162,19 +162,19 @@ impl OpenSegments {
         packed: Vec<Packed>,
         options: &Options,
         now: Timestamp,
-    ) -> Result<(Portion, Vec<Used>), Diagnostic> {
-        let (mut staged, mut written) = (Vec::with_capacity(packed.len()), Portion::default());
+    ) -> Result<(LineTotals, Vec<Used>), Diagnostic> {
+        let (mut staged, mut written) = (Vec::with_capacity(packed.len()), LineTotals::default());
         let mut spares = Vec::with_capacity(packed.len());
-        for Packed { folder, keys, frame, tokens, portion, .. } in packed {
+        for Packed { folder, keys, frame, tokens, totals, .. } in packed {
             if !self.has_room_for(&folder, &keys, options) {
                 spares.extend(self.append(std::mem::take(&mut staged), options)?);
                 self.make_room_for(&folder, options, now)?;
             }
             if self.opens(&folder, &keys, now)? {
-                written += portion;
+                written += totals;
                 staged.push(Staged { folder, frame, tokens });
             } else {
-                self.expired += portion;
+                self.expired += totals;
             }
         }
         spares.extend(self.append(staged, options)?);

@@ -2,7 +2,7 @@
 
 use crate::archive::{ArchiveError, Frame, Lines, Packer, filter};
 use crate::model::Folder;
-use crate::pipeline::workers::Portion;
+use crate::pipeline::workers::LineTotals;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::key_set::KeySet;
 use crate::pseudonym::epoch::EpochKeys;
@@ -74,7 +74,7 @@ pub(super) struct Packed {
     pub(super) frame: Frame,
     pub(super) tokens: Tokens,
     /// The lines and bytes that the frame holds.
-    pub(super) portion: Portion,
+    pub(super) totals: LineTotals,
     /// The number of the block that contains the first line.
     pub(super) first_block: u64,
     /// The buffer of the lines, emptied for reuse.
@@ -223,9 +223,9 @@ impl FramePacker {
         let frame = self.packer.pack_into(frame, &lines, filter).map_err(ArchiveError::Compress)?;
         let bytes = lines.bytes_as_they_came();
         let lines_in = u64::from(lines.count());
-        let portion = Portion { lines: lines_in, placeholders: placeholders as u64, bytes };
+        let totals = LineTotals { lines: lines_in, placeholders: placeholders as u64, bytes };
         lines.clear();
-        Ok(Packed { folder, keys, frame, tokens, portion, first_block, spare: lines })
+        Ok(Packed { folder, keys, frame, tokens, totals, first_block, spare: lines })
     }
 }
 
