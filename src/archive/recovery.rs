@@ -12,7 +12,7 @@ use super::frame::whole_frames;
 use super::reader::{Found, Segment, list};
 use super::writer::{in_custody, publish, record, sealed};
 use crate::model::{Sealer, SegmentId, SegmentName, Tree};
-use crate::primitives::storage::{Storage, Stored};
+use crate::primitives::storage::{Storage, Stored, is_still_at};
 use crate::pseudonym::token;
 use jiff::Timestamp;
 use memchr::memmem;
@@ -86,13 +86,22 @@ pub fn recover(
 
 /// Opens and locks the part; `None` if it is being written or has just been sealed.
 fn abandoned(storage: &dyn Storage, path: &Path) -> Result<Option<Box<dyn Stored>>, ArchiveError> {
-    let mut file = match storage.edit(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(ArchiveError::io("open a segment", path))?,
-    };
+    match storage.edit(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        opened => locked(storage, path, opened.map_err(ArchiveError::io("open a segment", path))?),
+    }
+}
+
+/// Locks a part that was opened at `path`; `None` if it is being written, or is not there any more.
+pub(super) fn locked(
+    storage: &dyn Storage,
+    path: &Path,
+    mut file: Box<dyn Stored>,
+) -> Result<Option<Box<dyn Stored>>, ArchiveError> {
     let locked = file.try_lock().map_err(ArchiveError::io("lock a segment", path))?;
-    // The previous holder of the lock may have renamed it since.
-    let there = storage.exists(path).map_err(ArchiveError::io("look for a segment", path))?;
+    // The previous holder of the lock may have renamed it since, or removed it. After that, another process
+    // may have begun a segment of the same name: its part and vault must stay.
+    let there = is_still_at(storage, path, &*file).map_err(ArchiveError::io("look for a segment", path))?;
     Ok((locked && there).then_some(file))
 }
 

@@ -331,6 +331,32 @@ fn a_part_without_frames_is_removed_and_one_in_use_is_left() {
     assert!(memory.files().is_empty());
 }
 
+/// To a recovery, a part that is not locked yet looks like one that a crash left.
+#[test]
+fn a_part_that_a_recovery_removes_before_it_is_locked_is_not_written_to() {
+    let memory = Memory::new().with_fault(Fault::Removed(1));
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let mut writer = begin(&storage).unwrap();
+    writer.append(packed(&block(&[("one", 10)]), &[])).unwrap();
+    writer.sync().unwrap();
+    let name = writer.seal(None, &mut TestSealer::default(), NOW).unwrap();
+    assert_eq!(text(&Segment::open(&memory, &tree().segment(&name)).unwrap()), "one\n");
+}
+
+#[test]
+fn a_recovery_leaves_a_part_that_was_begun_anew_after_it_had_looked() {
+    let memory = Memory::new();
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let crashed = begin(&storage).unwrap();
+    let part = tree().part(crashed.name());
+    drop(crashed);
+    let opened = memory.edit(&part).unwrap();
+    assert_eq!(recovered(&memory).len(), 1, "another recovery is faster");
+    let writer = begin(&storage).unwrap();
+    assert_eq!(tree().part(writer.name()), part);
+    assert!(recovery::locked(&memory, &part, opened).unwrap().is_none());
+}
+
 #[test]
 fn a_part_that_lacks_only_its_name_keeps_its_index() {
     let memory = Memory::new();

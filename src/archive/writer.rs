@@ -13,7 +13,7 @@ use super::footer::{self, Footer, FrameEntry, Origin, VaultMark};
 use super::frame::Frame;
 use crate::model::{Sealer, SegmentId, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Storage, Stored};
+use crate::primitives::storage::{Storage, Stored, is_still_at};
 use jiff::Timestamp;
 use std::io;
 use std::path::PathBuf;
@@ -279,9 +279,9 @@ fn claim(
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
         made => made?,
     };
-    // A recovery that looks for parts left by a crash may have locked it first; it removes the part, which is
-    // empty.
-    if !file.try_lock()? {
+    // A recovery that looks for parts left by a crash may have locked it first. It removes the part, which is
+    // empty, or has done so already: whatever we wrote to such a file would be lost with our handle.
+    if !file.try_lock()? || !is_still_at(storage, &part, &*file)? {
         return Ok(None);
     }
     // Another process may have sealed that number after the directory was listed.

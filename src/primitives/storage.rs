@@ -51,6 +51,23 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Returns whether `path` still is a name of this open file. Another process may have removed or renamed the
+/// file since it was opened, and made another one there.
+///
+/// # Errors
+/// If that cannot be determined.
+pub fn is_still_at(storage: &dyn Storage, path: &Path, file: &dyn Stored) -> io::Result<bool> {
+    if !storage.exists(path)? {
+        return Ok(false);
+    }
+    // In a storage whose files have no identity, nobody else sees an unfinished file.
+    let Some(ours) = file.names()? else { return Ok(true) };
+    match storage.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        opened => Ok(opened?.names()?.is_some_and(|names| names.file == ours.file)),
+    }
+}
+
 /// Errors of the kernel for a file with bad blocks and for a socket, and of ext4, XFS and Btrfs for a file
 /// that fails their own checks.
 const BAD_FILE: [Errno; 4] = [Errno::IO, Errno::NXIO, Errno::UCLEAN, Errno::BADMSG];
@@ -226,5 +243,24 @@ mod tests {
             assert!(!is_of_one_file(&of_system(error)), "{error}");
         }
         assert!(!is_of_one_file(&io::ErrorKind::ConnectionAborted.into()), "object storage that is away");
+    }
+
+    #[test]
+    fn a_file_is_no_longer_where_another_one_was_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, other) = (directory.path().join("a"), directory.path().join("b"));
+        let storages: [&dyn Storage; 2] = [&Disk, &Memory::new()];
+        for storage in storages {
+            storage.create_directory(directory.path(), 0o700).unwrap();
+            let first = storage.create(&path, 0o600).unwrap();
+            assert!(is_still_at(storage, &path, &*first).unwrap());
+            storage.unlink(&path).unwrap();
+            assert!(!is_still_at(storage, &path, &*first).unwrap());
+            let second = storage.create(&path, 0o600).unwrap();
+            assert!(!is_still_at(storage, &path, &*first).unwrap());
+            assert!(is_still_at(storage, &path, &*second).unwrap());
+            storage.rename(&path, &other).unwrap();
+            assert!(!is_still_at(storage, &path, &*second).unwrap());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Files in memory that fail on request, and lose what a power cut would lose.
 
-use super::{Listed, Storage, Stored};
+use super::{Listed, Names, Storage, Stored};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ pub enum Fault {
     Freeze(u64),
     /// The process stops in the middle of that operation, if it can be done in part.
     Tear(u64),
+    /// Another process removes the file that this operation creates, before the creator does anything else.
+    Removed(u64),
 }
 
 /// What is left after a crash or a power cut.
@@ -199,10 +201,13 @@ impl Storage for Memory {
         if !path.parent().is_some_and(|parent| state.directories.contains(parent)) {
             return Err(io::ErrorKind::NotFound.into());
         }
+        let is_removed = state.fault == Some(Fault::Removed(state.operations));
         state.turn(true)?;
         let file = state.files.len();
         state.files.push(Contents::default());
-        state.names.insert(path.to_owned(), file);
+        if !is_removed {
+            state.names.insert(path.to_owned(), file);
+        }
         state.living()?;
         Ok(Box::new(MemoryFile { memory: self.clone(), file, locked: false }))
     }
@@ -353,6 +358,13 @@ impl Stored for MemoryFile {
         let found = state.files[self.file].bytes.get(start..).and_then(|rest| rest.get(..buffer.len()));
         buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
+    }
+
+    fn names(&self) -> io::Result<Option<Names>> {
+        let state = self.memory.state();
+        state.living()?;
+        let count = state.names.values().filter(|file| **file == self.file).count() as u64;
+        Ok(Some(Names { file: (0, self.file as u64), count }))
     }
 
     fn try_lock(&mut self) -> io::Result<bool> {
