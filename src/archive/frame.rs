@@ -1,7 +1,8 @@
 //! Lines on their way into a frame, and frames: compressed, decompressed, and recovered after a crash.
 
 use super::footer::FrameEntry;
-use crate::pseudonym::Pseudonymised;
+use crate::model::{LONGEST_LINE, RenderedTag};
+use crate::pseudonym::{Pseudonymised, token};
 use std::ops::Range;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{self, CParameter, Strategy};
@@ -9,9 +10,15 @@ use zstd::zstd_safe::{self, CParameter, Strategy};
 /// Most bytes of lines in a frame, unless a single line is longer.
 pub const MOST_LINE_BYTES: usize = 1 << 20;
 
-/// Longest frame that is decompressed, in bytes of lines. It exceeds the longest line ever let through (1
-/// GiB), and bounds what a damaged or hostile file can make us allocate.
+/// Longest frame that is decompressed, in bytes of lines. It bounds what a damaged or hostile file can make
+/// us allocate.
 const LONGEST_LINE_BYTES: u64 = 1_200_000_000;
+
+/// Whatever is archived can be read again, even if each byte of the longest line became a token.
+///
+/// Separators that an address-shaped token repeats do not change this: each is also a byte of the line.
+const _: () =
+    assert!((LONGEST_LINE * token::MOST_BYTES + RenderedTag::MOST_BYTES + 2) as u64 <= LONGEST_LINE_BYTES);
 
 /// The magic number of a zstd frame, in file order (RFC 8878, 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -212,7 +219,7 @@ impl Packer {
         bytes.clear();
         bytes.extend_from_slice(&self.buffer);
         self.buffer.shrink_to(2 * MOST_LINE_BYTES);
-        // `--max-line-bytes` lets no longer lines through.
+        // No line is longer, even with its tokens.
         let line_bytes = u32::try_from(lines.bytes.len()).map_err(std::io::Error::other)?;
         let Lines { lines, first, last, .. } = *lines;
         Ok(Frame { bytes, line_bytes, lines, first, last, filter })

@@ -298,7 +298,7 @@ pub(crate) struct Reading {
 
     /// Longest line; longer ones go into quarantine [default: 4MiB]
     ///
-    /// From 480 bytes, which every receiver must accept (RFC 5424), to 1024MiB.
+    /// From 480 bytes, which every receiver must accept (RFC 5424), to 16MiB.
     #[arg(long, value_name = "SIZE", value_parser = line_bytes, help_heading = "INPUT")]
     pub(crate) max_line_bytes: Option<usize>,
 

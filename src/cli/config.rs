@@ -51,7 +51,7 @@ pub(crate) struct Config {
     /// Form of tokens.
     #[schemars(extend("default" = "native"))]
     pub(crate) token_shape: Option<TokenShape>,
-    /// Longest line, from 480 bytes to `1024MiB`. Longer ones go into quarantine, and a placeholder goes out.
+    /// Longest line, from 480 bytes to `16MiB`. Longer ones go into quarantine, and a placeholder goes out.
     #[schemars(extend("default" = "4MiB"))]
     pub(crate) max_line_bytes: Option<Typed<LineBytes>>,
     /// Directory with `identifiers/*.toml` and `retention/*.toml`.
@@ -343,7 +343,7 @@ mod tests {
         for (text, column, why) in [
             ("zone = 'Mars/Base'", 8, "a zone is named"),
             ("keep = ['10.0.0.0/40']", 8, "a network is"),
-            ("max_line_bytes = 12", 18, "480 to 1073741824 bytes"),
+            ("max_line_bytes = 12", 18, "480 to 16777216 bytes"),
             ("tenant = true", 10, "a string is expected, not a boolean"),
             ("tenant = 5", 10, "a string is expected, not a number"),
             ("node = 5", 8, "a string is expected, not a number"),

@@ -7,6 +7,7 @@
 
 use super::encoding::Encoding;
 use super::{Arrival, ReadBy};
+use crate::model::LONGEST_LINE;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::scan::count_lines;
 use jiff::Timestamp;
@@ -131,12 +132,13 @@ impl<R> std::fmt::Debug for Blocks<R> {
 }
 
 impl<R: ReadBy> Blocks<R> {
-    /// Cuts `source` into lines of at most `max_line_bytes` bytes without the line end (at most 1 GiB).
+    /// Cuts `source` into lines of at most `max_line_bytes` bytes without the line end, and at most
+    /// [`LONGEST_LINE`].
     #[must_use]
     pub fn new(source: R, max_line_bytes: usize) -> Self {
         Self {
             source,
-            max_line_bytes: max_line_bytes.min(MAX_LINE_BYTES_LIMIT),
+            max_line_bytes: max_line_bytes.min(LONGEST_LINE),
             buffer: Vec::new(),
             start: 0,
             scanned: 0,
@@ -421,9 +423,6 @@ enum Step {
     /// More bytes are needed.
     Starved,
 }
-
-/// The highest limit that may be set: offsets within a line are 32 bits ([`crate::model::Span`]).
-const MAX_LINE_BYTES_LIMIT: usize = 1 << 30;
 
 /// Bytes to ask for at a time: large compared with the cost of a system call, small compared with the
 /// second-level cache, in which the worker finds the block.

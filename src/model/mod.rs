@@ -19,5 +19,5 @@ pub use line_counts::LineCounts;
 pub use record::{Format, Names, Record, StatedTime, TagPoint};
 pub use rule::{Expected, IdentifierRule, IdentifierSample, RuleId};
 pub use segment::{Folder, NodeName, SegmentId, SegmentName, Tree};
-pub use span::Span;
+pub use span::{LONGEST_LINE, Span};
 pub use tag::{ClassName, Expires, Idiom, Placement, RenderedTag};

@@ -1,8 +1,14 @@
 //! A half-open range of bytes within one line.
 
+/// The highest `max_line_bytes`: the longest line that is searched, in bytes without its line end.
+///
+/// Tokens lengthen a line: in the worst case, each of its bytes becomes one. What becomes of the longest line
+/// must still fit into a frame that every reader of an archive accepts.
+pub const LONGEST_LINE: usize = 16 << 20;
+
 /// Bytes `start..end` of a line, counted from the line's first byte; `start <= end <= line length`.
 ///
-/// Offsets are 32 bits: `max_line_bytes` cannot exceed 1 GiB.
+/// Offsets are 32 bits: no line exceeds [`LONGEST_LINE`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// First byte.
@@ -18,7 +24,7 @@ impl Span {
     /// In debug builds, if `start > end` or an offset does not fit in 32 bits. The length of lines is limited
     /// far below that.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "lines are bounded by max_line_bytes, at most 1 GiB")]
+    #[expect(clippy::cast_possible_truncation, reason = "lines are bounded by LONGEST_LINE")]
     pub fn new(start: usize, end: usize) -> Self {
         debug_assert!(start <= end && end <= u32::MAX as usize);
         Self { start: start as u32, end: end as u32 }

@@ -18,9 +18,6 @@ use std::sync::Arc;
 /// The minimum number of bytes copied at a time. Nine out of ten runs are shorter.
 const STRIDE: usize = 64;
 
-/// The maximum length of a token: kind, underscore, kid and tag, or an address or a mailbox in its place.
-const TOKEN_ROOM: usize = 48;
-
 /// Tags that are still to be filled in: where each goes, and the identifier it belongs to.
 #[derive(Default)]
 pub(super) struct Holes {
@@ -117,7 +114,7 @@ impl<'a> Layout<'a> {
             self.token(finding, line.bytes, findings);
             position = finding.span.end;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "lines are bounded, at most 1 GiB")]
+        #[expect(clippy::cast_possible_truncation, reason = "lines are bounded by LONGEST_LINE")]
         let end = line.bytes.len() as u32;
         self.copy_to(end, &mut position, line, &mut insertions);
         if let Some(Placement { text, .. }) = insertions.tag {
@@ -148,7 +145,7 @@ impl<'a> Layout<'a> {
             TokenShape::Native => 0,
             TokenShape::Address => findings.items.iter().map(|finding| 8 * finding.separator.len()).sum(),
         };
-        findings.items.len() * TOKEN_ROOM + separators + findings.defused.len()
+        findings.items.len() * token::MOST_BYTES + separators + findings.defused.len()
     }
 
     /// Ensures that there is room for `bytes` more bytes, a tag, a line end and a stride.
@@ -289,7 +286,7 @@ impl<'a> Layout<'a> {
         let tag = self.maker.tag_now(finding.kind, canonical);
         self.enter(finding.kind, tag, canonical);
         let separator = finding.separator.of(line);
-        let mut text = Vec::with_capacity(TOKEN_ROOM);
+        let mut text = Vec::with_capacity(token::MOST_BYTES);
         match finding.kind {
             Kind::IP => token::write_address(&tag, separator, finding.brackets, &mut text),
             _ => token::write_mailbox(&tag, separator, &mut text),

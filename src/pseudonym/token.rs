@@ -17,6 +17,10 @@ pub const KID_BYTES: usize = 5;
 /// The number of characters of a tag.
 pub const TAG_BYTES: usize = 26;
 
+/// The maximum length of a token: kind, underscore, kid and tag, or an address or a mailbox in its place.
+/// Separators of an address or a mailbox that the line spells in several bytes are not counted.
+pub const MOST_BYTES: usize = 48;
+
 /// The domain of address-shaped e-mail tokens (`.invalid`: RFC 2606, 2).
 pub const MAILBOX_DOMAIN: &[u8] = b"pseudonym.invalid";
 

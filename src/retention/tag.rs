@@ -150,7 +150,7 @@ fn opens_object(after_name: &[u8]) -> bool {
     value.is_some_and(|value| value.first() == Some(&b'{'))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "lines are bounded by max_line_bytes, at most 1 GiB")]
+#[expect(clippy::cast_possible_truncation, reason = "lines are bounded by LONGEST_LINE")]
 fn offset(at: usize) -> u32 {
     at as u32
 }

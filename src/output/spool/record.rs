@@ -170,7 +170,7 @@ pub(super) fn without_expired(bytes: &[u8], today: Date) -> (Vec<u8>, Option<Day
 }
 
 fn fill(header: &mut [u8], lines_bytes: &[u8], lines: u32, day: Day) {
-    // A block is far smaller than 4 GiB: its lines are bounded by 1 GiB.
+    // A block is far smaller than 4 GiB: its lines are bounded, and so is what tokens add to them.
     let length = u32::try_from(lines_bytes.len()).unwrap_or(u32::MAX);
     header[..4].copy_from_slice(&MAGIC);
     header[4..8].copy_from_slice(&length.to_le_bytes());
