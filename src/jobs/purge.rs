@@ -171,7 +171,9 @@ impl Plan {
     /// Returns the names of files that could not be removed, moved, examined or read, each with the reason.
     pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
         let batches = || self.purges.iter().chain(&self.moves);
-        let stuck = batches().flat_map(|batch| &batch.blocked).filter_map(|blocked| match &blocked.reason {
+        let blocked = batches().flat_map(|batch| &batch.blocked);
+        let blocked = blocked.chain(self.sealed.iter().flat_map(|batch| &batch.stuck));
+        let stuck = blocked.filter_map(|blocked| match &blocked.reason {
             Reason::Stuck { why } => Some((blocked.name.as_str(), why.as_str())),
             _ => None,
         });

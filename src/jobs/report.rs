@@ -285,8 +285,11 @@ impl Told {
             }
             Some(Event::QuarantinePurged(lines)) => {
                 self.quarantine_unfinished.remove(&lines.expires);
-                let event::Quarantined { expires, lines, bytes } = lines;
-                self.gone(entry, days, None, (expires, lines, lines, bytes));
+                let event::Quarantined { expires, lines, bytes, left } = lines;
+                // What is left is reported as long as it is in quarantine.
+                if lines > 0 || left.is_none() {
+                    self.gone(entry, days, None, (expires, lines, lines, bytes));
+                }
             }
             Some(Event::PurgeDone(purge)) => self.purged(entry, &purge, days),
             Some(

@@ -211,6 +211,9 @@ pub struct Quarantined {
     pub lines: u64,
     /// The total size of their files in bytes.
     pub bytes: u64,
+    /// The number of other lines that could not be removed, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<u64>,
 }
 
 /// One file of a purge.

@@ -5,7 +5,7 @@ use crate::primitives::diag::{Code, Diagnostic};
 use std::io;
 use std::path::PathBuf;
 
-/// Why a line could not be sealed, or sealed lines could not be listed or removed.
+/// Why a line could not be sealed, or sealed lines could not be listed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuarantineError {
@@ -47,7 +47,7 @@ pub enum QuarantineError {
         /// The error of age.
         source: age::EncryptError,
     },
-    /// Sealed lines could not be listed or removed.
+    /// Sealed lines could not be listed, or their removal could not be synced.
     #[error("cannot {action} lines in quarantine")]
     SealedFiles {
         /// The operation that failed.
@@ -219,14 +219,15 @@ static SEALED_FILES: Code = Code {
     title: "lines in quarantine cannot be purged",
     text: "\
 What it means
-  oubliette could not read, remove or sync a line in `<state>/quarantine`, or that directory.
+  oubliette could not look at a line in `<state>/quarantine`, or could not list or sync that
+  directory.
 
 Why it matters
   A line in quarantine has the same expiry day as its placeholder. After that day, it is kept longer
   than the law allows, and an escrow identity alone opens it.
 
 Example
-  oubliette purge    run by a user who may not write to the state directory
+  oubliette purge    run by a user who may not read the state directory
 
 What to do
   1. Become the user who owns the state directory. If the disk is at fault, repair it.

@@ -1,6 +1,6 @@
 //! Lists and removes sealed lines.
 
-use super::{Placeholder, QuarantineError, sync_directory};
+use super::{FOLDER, Placeholder, QuarantineError, sync_directory};
 use jiff::Timestamp;
 use std::fs;
 use std::io;
@@ -20,6 +20,14 @@ pub struct SealedLine {
     pub sealed: Timestamp,
 }
 
+impl SealedLine {
+    /// Returns the path of the file within the state directory.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{FOLDER}/{}.age", self.placeholder.token())
+    }
+}
+
 /// Lists all sealed lines in `directory`, by name; none if there is no such directory.
 ///
 /// # Errors
@@ -32,7 +40,12 @@ pub fn sealed_lines(directory: &Path) -> Result<Vec<SealedLine>, QuarantineError
     };
     let mut lines = Vec::new();
     for entry in entries {
-        lines.extend(sealed_line(entry.map_err(failed)?.path())?);
+        let path = entry.map_err(failed)?.path();
+        lines.extend(sealed_line(path.clone()).map_err(|source| QuarantineError::SealedFiles {
+            action: "look at",
+            path,
+            source,
+        })?);
     }
     lines.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(lines)
@@ -42,18 +55,14 @@ pub fn sealed_lines(directory: &Path) -> Result<Vec<SealedLine>, QuarantineError
 /// [`sync`].
 ///
 /// # Errors
-/// [`QuarantineError::SealedFiles`] if it cannot be removed.
-pub fn remove(line: &SealedLine) -> Result<(), QuarantineError> {
+/// If it cannot be removed.
+pub fn remove(line: &SealedLine) -> io::Result<()> {
     if sealed_line(line.path.clone())?.is_none_or(|now| now.sealed != line.sealed) {
         return Ok(());
     }
     match fs::remove_file(&line.path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(|source| QuarantineError::SealedFiles {
-            action: "remove",
-            path: line.path.clone(),
-            source,
-        }),
+        removed => removed,
     }
 }
 
@@ -73,17 +82,13 @@ pub fn sync(directory: &Path) -> Result<(), QuarantineError> {
 }
 
 /// Returns the sealed line in the file at `path`; `None` if it is another file, or gone.
-fn sealed_line(path: PathBuf) -> Result<Option<SealedLine>, QuarantineError> {
+fn sealed_line(path: PathBuf) -> io::Result<Option<SealedLine>> {
     let token = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".age"));
     let Some(token) = token.filter(|token| Placeholder::new(token, 0, 0).is_some()) else { return Ok(None) };
     let found = fs::symlink_metadata(&path).and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
     let (bytes, modified) = match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found.map_err(|source| QuarantineError::SealedFiles {
-            action: "look at",
-            path: path.clone(),
-            source,
-        })?,
+        found => found?,
     };
     // A time outside the calendar comes from a broken clock. The line is kept, as if sealed in the far
     // future.

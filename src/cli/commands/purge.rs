@@ -346,9 +346,9 @@ fn rows(plan: &Plan) -> Vec<Line> {
         .chain(plan.absent.iter().map(|absent| Line::absent(absent.expires, &absent.sealed_as)));
     let sealed = plan.sealed.iter().flat_map(|batch| {
         let gone = batch.lines.iter().map(|line| Line::sealed("purge", batch.expires, line, None));
-        gone.chain(
-            batch.held.iter().map(|(line, case)| Line::sealed("held", batch.expires, line, Some(case))),
-        )
+        let held =
+            batch.held.iter().map(|(line, case)| Line::sealed("held", batch.expires, line, Some(case)));
+        gone.chain(held).chain(batch.stuck.iter().map(|blocked| Line::blocked(batch.expires, blocked)))
     });
     purged.chain(sealed).chain(moved).chain(misplaced).collect()
 }
@@ -513,9 +513,8 @@ impl Line {
     }
 
     fn sealed(action: &'static str, expires: Date, line: &SealedLine, case: Option<&String>) -> Self {
-        let file = format!("{}/{}.age", quarantine::FOLDER, line.placeholder.token());
         let (case, bytes, lines) = (case.cloned(), Some(line.bytes), Some(1));
-        Self { case, bytes, lines, ..Self::bare(action, expires, file) }
+        Self { case, bytes, lines, ..Self::bare(action, expires, line.name()) }
     }
 
     fn misplaced(misplaced: &Misplaced) -> Self {

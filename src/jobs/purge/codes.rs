@@ -151,9 +151,10 @@ pub static STUCK: Code = Code {
 What it means
   Every file of the expired day that oubliette could remove is gone, and so is the day's shred key.
   Two things may have failed:
-  - stuck: the operating system did not let oubliette remove a file, list a directory, or move a
-    file to its second phase. With `--json`, the table gives the reason. The originals of these
-    segments can no longer be opened by anybody, but their lines can still be read.
+  - stuck: the operating system did not let oubliette remove a file or a line in quarantine, list a
+    directory, or move a file to its second phase. With `--json`, the table gives the reason. The
+    originals of these segments can no longer be opened by anybody, but their lines can still be
+    read; and an escrow identity alone opens a line in quarantine.
   - not read: the operating system could not read a file. oubliette removed it like the others. The
     ledger has its name without its hash.
 

@@ -1,7 +1,7 @@
 //! Purges quarantined lines whose day has come. A quarantined line is kept as long as its placeholder in the
 //! output.
 
-use super::Site;
+use super::{Blocked, Reason, Site};
 use crate::ledger::event::{Event, Quarantined};
 use crate::model::{Expires, Folder, Record, RetentionClass};
 use crate::primitives::diag::Diagnostic;
@@ -23,6 +23,8 @@ pub struct SealedBatch {
     pub lines: Vec<SealedLine>,
     /// Lines that have to stay, each with the case of a hold on segments of its class and day.
     pub held: Vec<(SealedLine, String)>,
+    /// Lines that could not be removed, and why.
+    pub stuck: Vec<Blocked>,
 }
 
 impl SealedBatch {
@@ -34,7 +36,24 @@ impl SealedBatch {
 
     fn entry(&self) -> Quarantined {
         let bytes = self.lines.iter().map(|line| line.bytes).sum();
-        Quarantined { expires: self.expires, lines: self.count(), bytes }
+        Quarantined { expires: self.expires, lines: self.count(), bytes, left: None }
+    }
+
+    /// Removes the lines, which `entry` lists. A line that cannot be removed does not delay the others.
+    /// Returns the entry of what is gone.
+    fn remove(&mut self, mut entry: Quarantined) -> Quarantined {
+        for line in std::mem::take(&mut self.lines) {
+            match quarantine::remove(&line) {
+                Ok(()) => self.lines.push(line),
+                Err(error) => {
+                    entry.lines = entry.lines.saturating_sub(1);
+                    entry.bytes = entry.bytes.saturating_sub(line.bytes);
+                    self.stuck.push(Blocked { name: line.name(), reason: Reason::stuck(&error) });
+                }
+            }
+        }
+        let left = self.stuck.len() as u64;
+        Quarantined { left: (left > 0).then_some(left), ..entry }
     }
 }
 
@@ -123,7 +142,7 @@ impl Site {
         for Due { expires, folder, line } in
             Dates::new(&self.classes, &self.zone).due(&self.quarantine, self.today())?
         {
-            let empty = || SealedBatch { expires, lines: Vec::new(), held: Vec::new() };
+            let empty = || SealedBatch { expires, lines: Vec::new(), held: Vec::new(), stuck: Vec::new() };
             let batch = batches.entry(expires).or_insert_with(empty);
             match self.case_of(&folder) {
                 Some(case) => batch.held.push((line, case)),
@@ -145,16 +164,14 @@ impl Site {
         &mut self,
         mut begun: BTreeMap<Date, Quarantined>,
     ) -> Result<Vec<SealedBatch>, Diagnostic> {
-        let batches = self.sealed_batches()?;
-        for batch in batches.iter().filter(|batch| !batch.lines.is_empty()) {
+        let mut batches = self.sealed_batches()?;
+        for batch in batches.iter_mut().filter(|batch| !batch.lines.is_empty()) {
             // The entry of the interrupted purge lists both the lines that it removed and those that it left.
             let before = begun.remove(&batch.expires).filter(|before| before.lines >= batch.count());
             let entry = before.unwrap_or_else(|| batch.entry());
             self.ledger.append(Event::QuarantineIntent(entry.clone()))?;
-            for line in &batch.lines {
-                quarantine::remove(line)?;
-            }
-            self.end_quarantine(entry)?;
+            let gone = batch.remove(entry);
+            self.end_quarantine(gone)?;
         }
         begun.into_values().try_for_each(|entry| self.end_quarantine(entry))?;
         Ok(batches)
@@ -222,10 +239,42 @@ mod tests {
         assert_eq!(done, plan);
         assert_eq!((done.sealed[0].expires, done.sealed[0].count()), (DAY, 1));
         assert!(!due.exists() && later.exists() && quarantine.join("identity.txt").exists());
-        let entry = Quarantined { expires: DAY, lines: 1, bytes: 6 };
+        let entry = Quarantined { expires: DAY, lines: 1, bytes: 6, left: None };
         assert_eq!(told(&memory), [Event::QuarantineIntent(entry.clone()), Event::QuarantinePurged(entry)]);
         assert_eq!(purge(&memory, &quarantine, MIDNIGHT), Plan::default());
         assert_eq!(told(&memory).len(), 2);
+    }
+
+    /// Nobody can remove a directory as a file, not even root.
+    #[test]
+    fn a_sealed_line_that_cannot_be_removed_saves_no_other() {
+        let (memory, directory) = (Memory::new(), tempfile::tempdir().unwrap());
+        let stuck = directory.path().join(format!("{}.age", token(1)));
+        fs::create_dir(&stuck).unwrap();
+        let written: jiff::Timestamp = WRITTEN.parse().unwrap();
+        File::open(&stuck).unwrap().set_modified(SystemTime::from(written)).unwrap();
+        let bytes = fs::metadata(&stuck).unwrap().len();
+        let due = [seal(directory.path(), 2, WRITTEN), seal(directory.path(), 3, "2026-11-22T10:00:00Z")];
+        let done = purge(&memory, directory.path(), MIDNIGHT);
+        assert!(stuck.exists() && due.iter().all(|due| !due.exists()));
+        assert!(done.is_blocked());
+        let name = format!("quarantine/{}.age", token(1));
+        assert_eq!(done.failures().map(|(name, _)| name).collect::<Vec<_>>(), [&*name]);
+        let of_day: Vec<_> = told(&memory).into_iter().skip(2).collect();
+        assert_eq!(
+            of_day,
+            [
+                Event::QuarantineIntent(Quarantined { expires: DAY, lines: 2, bytes: bytes + 6, left: None }),
+                Event::QuarantinePurged(Quarantined { expires: DAY, lines: 1, bytes: 6, left: Some(1) }),
+            ]
+        );
+        let last = events(&memory).pop();
+        assert!(
+            matches!(&last, Some(Event::Stop { exit: 1, code: Some(code), .. }) if code == "P08"),
+            "{last:?}"
+        );
+        fs::remove_dir(&stuck).unwrap();
+        assert_eq!(purge(&memory, directory.path(), MIDNIGHT), Plan::default());
     }
 
     #[test]
@@ -263,7 +312,7 @@ mod tests {
         let left = seal(directory.path(), 1, WRITTEN);
         // It removed two of three lines. Of another day it removed all lines, and stopped before it recorded
         // that.
-        let entry = |expires, lines| Quarantined { expires, lines, bytes: 6 * lines };
+        let entry = |expires, lines| Quarantined { expires, lines, bytes: 6 * lines, left: None };
         let begun = [entry(DAY, 3), entry(jiff::civil::date(2027, 11, 1), 2)];
         for entry in &begun {
             let mut ledger = site_with(&memory, directory.path(), MIDNIGHT).ledger;
