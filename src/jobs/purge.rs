@@ -36,7 +36,7 @@ use crate::retention::expiry::purge_instant;
 use crate::shred::ShredStore;
 pub use codes::{BLOCKED, CODES, LINKED, MISPLACED, OF_OTHERS, STUCK};
 use codes::{CLOCK, IO, LEFT};
-pub use inventory::{Blocked, Item, Reason};
+pub use inventory::{Blocked, Item, Reason, is_abandoned};
 pub(in crate::jobs) use inventory::{hash, identify};
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
@@ -160,6 +160,12 @@ impl Plan {
             || self.purges.iter().any(|batch| !batch.blocked.is_empty())
             || self.failures().next().is_some()
             || self.linked().next().is_some()
+    }
+
+    /// Returns the names of parts that have to stay because somebody writes to them.
+    pub fn in_use(&self) -> impl Iterator<Item = &str> {
+        let blocked = self.purges.iter().flat_map(|batch| &batch.blocked);
+        blocked.filter(|blocked| blocked.is_part_in_use()).map(|blocked| blocked.name.as_str())
     }
 
     /// Returns the segments to be removed whose bytes also exist under other names.
@@ -508,7 +514,7 @@ impl Site {
     }
 
     fn unlink(&self, file: &Item) -> Result<(), Failure> {
-        if file.is_part && !self.is_abandoned(&file.path)? {
+        if file.is_part && !is_abandoned(&*self.storage, &file.path)? {
             // A filter that is starting is about to seal it.
             return Err(Failure::OfFile(io::ErrorKind::ResourceBusy.into()));
         }

@@ -1,7 +1,7 @@
 //! The purge inside the sidecar: expired lines are removed without a command.
 
 use crate::sidecar::{Ended, Sidecar};
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::Path;
@@ -57,6 +57,25 @@ fn what_has_expired_is_purged_at_the_start() {
     let ended = sidecar.stop();
     let left: Vec<_> = ended.archived().into_keys().collect();
     assert_eq!(left, ["sshd"], "{}", ended.told);
+}
+
+#[test]
+fn a_part_that_is_in_use_at_midnight_is_purged_when_it_is_complete() {
+    let ended = archived(AWAY);
+    let log = ended.folder().join("log");
+    let day = log.join("archive/expires=2026-11-25/class=short");
+    let sealed = fs::read_dir(&day).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    let part = day.join(sealed.replace("-1.log.zst", "-7.log.zst.part"));
+    let written = File::create_new(&part).unwrap();
+    written.lock().unwrap();
+    let sidecar = ended.restart(&["--now", "2026-11-24T23:00:30Z"]);
+    sidecar.wait_for("P04");
+    sidecar.wait_for_metric("oubliette_purge_undone ", |undone| undone == 1.0);
+    assert!(part.exists());
+    drop(written);
+    sidecar.wait_for_metric("oubliette_purge_undone ", |undone| undone == 0.0);
+    let ended = sidecar.stop();
+    assert_eq!(days(&log), ["expires=2027-11-24"], "{}", ended.told);
 }
 
 #[test]

@@ -104,7 +104,7 @@ What to do
   - held: run `oubliette hold extract`. It keeps the lines that the case needs; then the segment can
     go.
   - in use: run `oubliette purge` again when the filter has closed the segment. It does so at the
-    end of its epoch, or when it stops.
+    end of its epoch, or when it stops. `serve` purges it by itself within seconds of that.
   - not ours: look at the file, then move it out of the archive or remove it.
   - not due, with an instant: run `oubliette purge` again after that instant. `serve` does so by
     itself.

@@ -7,7 +7,7 @@ use crate::ledger::event::PurgedFile;
 use crate::model::{Expires, Folder, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::hex;
-use crate::primitives::storage::{Listed, Names, Stored, is_of_one_file};
+use crate::primitives::storage::{Listed, Names, Storage, Stored, is_of_one_file};
 use crate::retention::expiry::purge_instant;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -40,6 +40,13 @@ pub struct Blocked {
     pub name: String,
     /// Why it has to stay.
     pub reason: Reason,
+}
+
+impl Blocked {
+    /// Returns whether this is the file that somebody has locked, and not one that stays with it.
+    pub(super) fn is_part_in_use(&self) -> bool {
+        self.reason == Reason::InUse && self.name.ends_with(".part")
+    }
 }
 
 /// Why a file has to stay.
@@ -184,7 +191,7 @@ impl Site {
         let mut written = BTreeMap::new();
         for file in &lying {
             let Kind::Part(name) = &file.kind else { continue };
-            match self.is_abandoned(&file.path) {
+            match is_abandoned(&*self.storage, &file.path) {
                 Ok(true) => {}
                 Ok(false) => drop(written.insert(name.clone(), Reason::InUse)),
                 // Somebody may be writing to it.
@@ -362,18 +369,6 @@ impl Site {
         Ok(Some(Item { path, entry, is_part: kind.is_part(), names, unread }))
     }
 
-    /// Returns whether nobody writes to a part, or it is gone.
-    pub(super) fn is_abandoned(&self, path: &Path) -> io::Result<bool> {
-        match self.storage.edit(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            // A dry run cannot open it for writing.
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                self.storage.open(path)?.try_lock()
-            }
-            opened => opened.and_then(|mut file| file.try_lock()),
-        }
-    }
-
     /// Lists all files in the directories of that day, and the directories that cannot be listed.
     pub(super) fn lying(&self, expires: Date) -> Result<Vec<Lying>, Diagnostic> {
         let mut lying = Vec::new();
@@ -407,6 +402,19 @@ impl Site {
             }
             listed => listed.map_err(failed("list", path)),
         }
+    }
+}
+
+/// Returns whether nobody writes to a part, or it is gone.
+///
+/// # Errors
+/// If that cannot be determined.
+pub fn is_abandoned(storage: &dyn Storage, path: &Path) -> io::Result<bool> {
+    match storage.edit(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        // A dry run cannot open it for writing.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => storage.open(path)?.try_lock(),
+        opened => opened.and_then(|mut file| file.try_lock()),
     }
 }
 

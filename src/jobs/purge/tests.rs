@@ -406,6 +406,8 @@ fn what_is_written_to_held_or_foreign_stays_and_the_rest_goes() {
         ]
     );
     assert_eq!(names(&done.purges[0]).len(), 2);
+    let in_use: Vec<_> = done.in_use().collect();
+    assert_eq!(in_use, ["archive/expires=2027-11-24/class=web/web1-2epqf-1.log.zst.part"]);
     assert!(site.shred.existing(Expires::On(DAY)).unwrap().is_some(), "a held segment needs H");
     // A segment of a past day cannot be begun again.
     assert!(matches!(site.shred.key_for(Expires::On(DAY)), Err(ShredError::Expired { .. })));

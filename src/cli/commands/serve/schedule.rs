@@ -1,19 +1,22 @@
 //! The purge inside the sidecar, of the archive and of the copies that outputs have left. It runs at the
-//! start, after each legal midnight, and when a missing disk that it needs is back.
+//! start, after each legal midnight, when a missing disk that it needs is back, and when a segment that was
+//! still being written is complete.
 
 use super::{archive_directory, outlets};
 use crate::cli::commands::purge;
 use crate::cli::report::Report;
 use crate::cli::settings::Settings;
 use crate::input::tail::Identity;
-use crate::jobs::purge::{NOT_THERE, Plan, STUCK};
+use crate::jobs::purge::{BLOCKED, NOT_THERE, Plan, STUCK, is_abandoned};
 use crate::jobs::serve::CANNOT_START;
 use crate::model::Tree;
 use crate::pipeline::Observed;
 use crate::primitives::diag::Diagnostic;
+use crate::primitives::storage::Disk;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use std::fs;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -74,7 +77,8 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, obser
     loop {
         let settings = shared.0.lock().unwrap_or_else(PoisonError::into_inner).settings.clone();
         let found = stores(&settings);
-        let (undone, due) = if settings.serve.purge() { purge_once(report, &settings) } else { (None, None) };
+        let Outcome { undone, due, in_use } =
+            if settings.serve.purge() { purge_once(report, &settings) } else { Outcome::default() };
         observed.purge_undone(undone);
         outlets::purge(report, &settings, zone);
         let clock = settings.clock;
@@ -82,7 +86,10 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, obser
         let next = due.map_or(midnight, |due| midnight.min(due));
         let is_due = |settings: &Settings| {
             // A missing disk may be back.
-            clock.now() >= next || (undone.is_some() && stores(settings) != found)
+            let is_changed = undone.is_some() && stores(settings) != found;
+            // If it cannot be determined whether somebody writes to a part, the purge reports that.
+            let is_free = |part: &PathBuf| is_abandoned(&Disk, part).unwrap_or(true);
+            clock.now() >= next || is_changed || in_use.iter().any(is_free)
         };
         if !wait(shared, if undone.is_some() { AWAY_LOOK } else { LONGEST_WAIT }, is_due) {
             return;
@@ -118,24 +125,36 @@ fn stores(settings: &Settings) -> [Option<Identity>; 3] {
         .map(|store| fs::metadata(store).ok().map(|metadata| Identity::of(&metadata)))
 }
 
+/// What a purge leaves to be done.
+#[derive(Default)]
+struct Outcome {
+    /// The code of what stayed undone. That was reported, and is tried again the next day, when another disk
+    /// is mounted, or by `oubliette purge`.
+    undone: Option<&'static str>,
+    /// When segments are due next in another zone than the configured one.
+    due: Option<Timestamp>,
+    /// Parts that are due and that somebody writes to: each is tried again when it is complete.
+    in_use: Vec<PathBuf>,
+}
+
 /// Purges once.
-///
-/// Returns the code of what stayed undone, and when segments are due next in another zone than the configured
-/// one. Undone work is reported, and tried again the next day, when another disk is mounted, or by
-/// `oubliette purge`.
-fn purge_once(report: Report, settings: &Settings) -> (Option<&'static str>, Option<Timestamp>) {
-    match purge::perform_due(report, settings, &archive_directory(settings)) {
+fn purge_once(report: Report, settings: &Settings) -> Outcome {
+    let archive = archive_directory(settings);
+    match purge::perform_due(report, settings, &archive) {
         Ok(plan) => {
             if plan != (Plan { next: plan.next, ..Plan::default() }) {
                 purge::summarise(report, &plan, false);
                 purge::holds_not_seen(report, settings, &plan, false);
             }
+            let in_use: Vec<_> = plan.in_use().map(|part| archive.join(part)).collect();
+            let absent = plan.is_incomplete().then_some(NOT_THERE.id);
             let stuck = plan.failures().next().map(|_| STUCK.id);
-            (plan.is_incomplete().then_some(NOT_THERE.id).or(stuck), plan.next)
+            let undone = absent.or(stuck).or((!in_use.is_empty()).then_some(BLOCKED.id));
+            Outcome { undone, due: plan.next, in_use }
         }
         Err(problem) => {
             report.error(&problem);
-            (Some(problem.code.id), None)
+            Outcome { undone: Some(problem.code.id), ..Outcome::default() }
         }
     }
 }
