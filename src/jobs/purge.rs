@@ -15,6 +15,7 @@
 //! are secrets of past epochs, and their wraps when nothing needs them any more.
 
 mod codes;
+mod history;
 mod inventory;
 mod misplaced;
 mod moving;
@@ -26,7 +27,7 @@ mod wraps;
 
 use super::custody::RecordedKeyring;
 use crate::keyring::{self, Keyring, Wrap};
-use crate::ledger::event::{self, Event, LeftFile, Purge, PurgedFile};
+use crate::ledger::event::{Event, LeftFile, PurgedFile};
 use crate::ledger::{self, ClockStep, Ledger, LedgerError};
 use crate::model::{RetentionClass, Tree};
 use crate::primitives::diag::Diagnostic;
@@ -36,13 +37,15 @@ use crate::retention::expiry::purge_instant;
 use crate::shred::ShredStore;
 pub use codes::{BLOCKED, CODES, LINKED, MISPLACED, OF_OTHERS, STUCK};
 use codes::{CLOCK, IO, LEFT};
+pub use history::LedgerFault;
+use history::{Begun, joined};
 pub use inventory::{Blocked, Item, Reason, is_abandoned};
 pub(in crate::jobs) use inventory::{hash, identify};
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan as _};
+use misplaced::NotInPlace;
 pub use misplaced::{Absent, Misplaced};
-use misplaced::{NotInPlace, Sealed};
 pub(in crate::jobs) use moving::SECOND_PHASE_FILE_MODE;
 pub use place::NOT_THERE;
 pub(in crate::jobs) use place::keep;
@@ -52,7 +55,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wraps::LastDays;
 
 /// The zone in which a day begins first: that of Kiribati.
 const EASTERNMOST: Offset = Offset::constant(14);
@@ -110,26 +112,6 @@ pub struct Plan {
     /// Where the ledger is damaged, if it is. What is due is removed nevertheless, because the legal day has
     /// come.
     pub fault: Option<LedgerFault>,
-}
-
-/// Where a ledger is damaged. Nothing that it says after that is relied on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LedgerFault {
-    /// The file and the line.
-    pub place: String,
-    /// What is wrong with the line.
-    pub why: String,
-    /// The number of the line, from 1.
-    line: u64,
-}
-
-impl LedgerFault {
-    /// Converts an error that reports a fault; returns any other error.
-    fn of(error: LedgerError) -> Result<Self, LedgerError> {
-        let LedgerError::Fault { path, fault } = error else { return Err(error) };
-        let place = format!("{}:{}, byte {}", path.display(), fault.line, fault.offset);
-        Ok(Self { place, why: fault.kind.to_string(), line: fault.line })
-    }
 }
 
 impl Plan {
@@ -268,36 +250,6 @@ enum Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         if is_of_one_file(&error) { Self::OfFile(error) } else { Self::OfAll(error) }
-    }
-}
-
-/// What the ledger says about the past.
-#[derive(Debug)]
-struct History {
-    /// Purges with an intent and no end.
-    begun: BTreeMap<Date, Begun>,
-    /// Purges of quarantined lines with an intent and no end.
-    quarantine: BTreeMap<Date, event::Quarantined>,
-    /// Segments that were sealed and not purged.
-    sealed: Sealed,
-    /// The last days on which secrets are needed.
-    last_days: LastDays,
-    /// Where the ledger is damaged: nothing after that is known.
-    fault: Option<LedgerFault>,
-}
-
-/// What an interrupted purge had begun.
-#[derive(Debug, Default)]
-struct Begun {
-    files: Vec<PurgedFile>,
-    zone: Option<String>,
-    key_erased: bool,
-}
-
-impl Begun {
-    /// Returns whether the intent listed a file of that name, which includes its store.
-    fn lists(&self, name: &str) -> bool {
-        self.files.iter().any(|file| file.name == name)
     }
 }
 
@@ -587,65 +539,6 @@ impl Site {
         days.retain(|day| *day <= latest);
         Ok(days)
     }
-
-    fn history(&self) -> Result<History, Diagnostic> {
-        let mut history = History {
-            begun: BTreeMap::new(),
-            quarantine: BTreeMap::new(),
-            sealed: Sealed::until(self.today()),
-            last_days: LastDays::default(),
-            fault: None,
-        };
-        let mut hear = |event| history.hear(event);
-        let read = self.ledger.read(&mut |entry, _| entry.event().into_iter().for_each(&mut hear));
-        history.fault = read.err().map(LedgerFault::of).transpose()?;
-        Ok(history)
-    }
-}
-
-impl History {
-    fn hear(&mut self, event: Event) {
-        self.sealed.hear(&event);
-        self.last_days.hear(&event);
-        match event {
-            Event::PurgeIntent(purge) => {
-                let begun = self.begun.entry(purge.expires).or_default();
-                (begun.files, begun.zone) = (purge.files, purge.zone);
-            }
-            Event::ShredKeyErased { expires } => {
-                let day = expires.parse::<Date>().ok();
-                if let Some(begun) = day.and_then(|day| self.begun.get_mut(&day)) {
-                    begun.key_erased = true;
-                }
-            }
-            Event::PurgeDone(purge) => drop(self.begun.remove(&purge.expires)),
-            Event::QuarantineIntent(lines) => drop(self.quarantine.insert(lines.expires, lines)),
-            Event::QuarantinePurged(lines) => drop(self.quarantine.remove(&lines.expires)),
-            _ => {}
-        }
-    }
-}
-
-/// Returns the entry for the ledger: the files of the batch, and those that an earlier run listed and perhaps
-/// removed.
-fn joined(expires: Date, batch: &Batch, before: Option<&Begun>) -> Purge {
-    let listed = batch.files.iter().map(|file| file.entry.clone());
-    // Perhaps none of the files that were listed first is left to state the zone.
-    let zone = before.and_then(|begun| begun.zone.clone()).or_else(|| batch.zone.clone());
-    let before = before.map(|begun| begun.files.clone()).unwrap_or_default();
-    let mut files: BTreeMap<String, PurgedFile> =
-        before.into_iter().chain(listed).map(|file| (file.name.clone(), file)).collect();
-    let left = batch.left();
-    // A directory that cannot be listed may still hold files listed before, so none of these is reported as
-    // removed.
-    let is_in = |name: &str, left: &LeftFile| {
-        name.strip_prefix(&*left.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    files.retain(|name, _| !left.iter().any(|left| is_in(name, left)));
-    let files: Vec<PurgedFile> = files.into_values().collect();
-    let bytes = files.iter().filter_map(|file| file.bytes).sum();
-    let lines = files.iter().filter_map(|file| file.lines).sum();
-    Purge { expires, files, bytes, lines, zone, left }
 }
 
 /// Returns the message that a clock is not believed.

@@ -1,7 +1,8 @@
 //! Lists the directories of an expiry day, and decides which files may be removed.
 
+use super::history::Begun;
 use super::misplaced::day_of;
-use super::{Batch, Begun, Site, failed};
+use super::{Batch, Site, failed};
 use crate::archive::{self, Found, Segment};
 use crate::ledger::event::PurgedFile;
 use crate::model::{Expires, Folder, SegmentName, Tree};

@@ -6,7 +6,8 @@
 //! of every file in a store that the ledger does not list is read from the file itself. Footers are read only
 //! for this, and usually nothing is out of place.
 
-use super::{Batch, History, Plan, Site, failed};
+use super::history::History;
+use super::{Batch, Plan, Site, failed};
 use crate::archive::Segment;
 use crate::ledger::event::{Erasure, Event, Purge};
 use crate::model::{Expires, Folder, SegmentName, Tree};
