@@ -272,7 +272,7 @@ impl Holds {
 
     /// Saves a hold, and then records it in the ledger.
     ///
-    /// If a crash prevents the entry, the hold is in force and [entered](Holds::enter_missing) later. In the
+    /// If a crash prevents the entry, the hold is in force and [recorded](Holds::record_missing) later. In the
     /// reverse order, a hold that is only in the ledger would be lost, and block every purge.
     ///
     /// # Errors

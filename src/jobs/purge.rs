@@ -38,13 +38,13 @@ use crate::shred::ShredStore;
 pub use codes::{BLOCKED, CODES, LINKED, MISPLACED, OF_OTHERS, STUCK};
 use codes::{CLOCK, IO, LEFT};
 pub use history::LedgerFault;
-use history::{Begun, joined};
+use history::{UnfinishedPurge, joined};
 pub use inventory::{Blocked, Item, Reason, is_abandoned};
 pub(in crate::jobs) use inventory::{hash, identify};
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan as _};
-use misplaced::NotInPlace;
+use misplaced::Displaced;
 pub use misplaced::{Absent, Misplaced};
 pub(in crate::jobs) use moving::SECOND_PHASE_FILE_MODE;
 pub use place::NOT_THERE;
@@ -261,12 +261,12 @@ impl Site {
     /// If the archive, the shred keys or the ledger cannot be read.
     pub fn plan(&self, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
         let history = self.history()?;
-        let begun = &history.begun;
-        let NotInPlace { misplaced, absent } = self.not_in_place(&history)?;
+        let unfinished = &history.unfinished;
+        let Displaced { misplaced, absent } = self.displaced(&history)?;
         let mut plan = Plan { misplaced, absent, fault: history.fault.clone(), ..Plan::default() };
-        for expires in self.due_days(begun)? {
-            let batch = self.batch(expires, begun.get(&expires), progress)?;
-            plan.add(batch, begun.contains_key(&expires));
+        for expires in self.due_days(unfinished)? {
+            let batch = self.batch(expires, unfinished.get(&expires), progress)?;
+            plan.add(batch, unfinished.contains_key(&expires));
         }
         plan.of_others = self.of_others(&history.sealed, &plan);
         plan.sealed = self.sealed_batches()?;
@@ -308,17 +308,16 @@ impl Site {
 
     fn purge_due(&mut self, progress: &dyn Fn(u64)) -> Result<Plan, Diagnostic> {
         let mut history = self.history()?;
-        let not_in_place = self.not_in_place(&history);
+        let displaced = self.displaced(&history);
         if let Some(LedgerFault { line, why, .. }) = &history.fault {
             self.ledger.append(Event::LedgerFault { line: *line, why: why.clone() })?;
         }
         let mut done = Plan { fault: history.fault.take(), ..Plan::default() };
-        let looked =
-            not_in_place.map(|found| (done.misplaced, done.absent) = (found.misplaced, found.absent));
+        let looked = displaced.map(|found| (done.misplaced, done.absent) = (found.misplaced, found.absent));
         let mut failure = looked.err();
-        let begun = &mut history.begun;
-        for expires in self.due_days(begun)? {
-            let before = begun.remove(&expires);
+        let unfinished = &mut history.unfinished;
+        for expires in self.due_days(unfinished)? {
+            let before = unfinished.remove(&expires);
             let had_begun = before.is_some();
             match self.purge_day(expires, before, progress) {
                 Ok(batch) => done.add(batch, had_begun),
@@ -405,7 +404,7 @@ impl Site {
     fn purge_day(
         &mut self,
         expires: Date,
-        before: Option<Begun>,
+        before: Option<UnfinishedPurge>,
         progress: &dyn Fn(u64),
     ) -> Result<Batch, Diagnostic> {
         if expires <= self.today() {
@@ -429,7 +428,7 @@ impl Site {
         Ok(batch)
     }
 
-    fn erase_key(&mut self, batch: &Batch, before: Option<&Begun>) -> Result<(), Diagnostic> {
+    fn erase_key(&mut self, batch: &Batch, before: Option<&UnfinishedPurge>) -> Result<(), Diagnostic> {
         if self.needs_key(batch) {
             return Ok(());
         }
@@ -446,7 +445,7 @@ impl Site {
     fn remove_late(
         &mut self,
         batch: &mut Batch,
-        before: Option<&Begun>,
+        before: Option<&UnfinishedPurge>,
         progress: &dyn Fn(u64),
     ) -> Result<(), Diagnostic> {
         let mut late = self.batch(batch.expires, before, progress)?.files;
@@ -515,8 +514,8 @@ impl Site {
 
     /// Lists the day again, and checks that nothing is left of what was to be removed.
     fn check_gone(&self, expires: Date, batch: &Batch) -> Result<(), Diagnostic> {
-        let listed = self.lying(expires)?;
-        let left = listed.iter().find(|lying| batch.files.iter().any(|file| file.path == lying.path));
+        let listed = self.files_of(expires)?;
+        let left = listed.iter().find(|found| batch.files.iter().any(|file| file.path == found.path));
         match left {
             None => Ok(()),
             Some(left) => Err(Diagnostic::new(&LEFT, "a file that was removed is still there")
@@ -528,8 +527,8 @@ impl Site {
 
     /// Returns the days that have come and have files, a shred key or an interrupted purge; also those that
     /// begin in some zone before the next day begins here.
-    fn due_days(&self, begun: &BTreeMap<Date, Begun>) -> Result<BTreeSet<Date>, Diagnostic> {
-        let mut days: BTreeSet<Date> = begun.keys().copied().collect();
+    fn due_days(&self, unfinished: &BTreeMap<Date, UnfinishedPurge>) -> Result<BTreeSet<Date>, Diagnostic> {
+        let mut days: BTreeSet<Date> = unfinished.keys().copied().collect();
         days.extend(self.shred.days()?);
         days.extend(self.days_of_trees()?);
         let tomorrow = self.today().saturating_add(1.day());

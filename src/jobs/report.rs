@@ -252,10 +252,10 @@ struct Stores {
 
 impl Told {
     fn read(&mut self, scope: &Scope) -> Result<(LedgerReport, crate::ledger::Verifier), LedgerError> {
-        ledger::read(&scope.storage, &scope.ledger, &[], &mut |entry| self.hear(entry, &scope.days))
+        ledger::read(&scope.storage, &scope.ledger, &[], &mut |entry| self.apply(entry, &scope.days))
     }
 
-    fn hear(&mut self, entry: &Entry, days: &RangeInclusive<Date>) {
+    fn apply(&mut self, entry: &Entry, days: &RangeInclusive<Date>) {
         let event = entry.event();
         event.iter().for_each(|event| keep(&mut self.sealed, event, entry.at));
         if let Some(Event::ShredKeyLost { expires }) = &event {

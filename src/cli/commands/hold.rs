@@ -131,8 +131,8 @@ pub(super) fn tell_extracts(report: Report, settings: &Settings, left: &str) -> 
 const MOST_CASES: usize = 10;
 
 /// Adds to the ledger the holds in force that it lacks, and notes them.
-pub(super) fn enter_missing(report: Report, holds: &Holds, site: &mut Site) -> Result<(), Diagnostic> {
-    for hold in holds.enter_missing(site)? {
+pub(super) fn record_missing(report: Report, holds: &Holds, site: &mut Site) -> Result<(), Diagnostic> {
+    for hold in holds.record_missing(site)? {
         report.note(&format!(
             "the hold of case {} was missing in the ledger, because adding or releasing it was interrupted; it is in force until {}: to end it, release it again",
             hold.case, hold.until
@@ -168,7 +168,8 @@ fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
         report.warning(&jumped(&step));
     }
     let lost = ledger.map_or_else(|| Ok(Vec::new()), |ledger| holds.lost(&ledger, today))?;
-    lost.iter().for_each(|hold| report.warning(&holds.told(hold, "and what it froze is not known")));
+    lost.iter()
+        .for_each(|hold| report.warning(&holds.lost_hold_error(hold, "and what it froze is not known")));
     Ok(if lost.is_empty() { Exit::Done } else { Exit::NeedsHuman })
 }
 
@@ -191,7 +192,7 @@ fn with<T>(
     let holds = holds(settings, site)?;
     let _turn = holds.turn()?;
     end_those_over(report, &holds, site)?;
-    enter_missing(report, &holds, site)?;
+    record_missing(report, &holds, site)?;
     work(&holds, site)
 }
 

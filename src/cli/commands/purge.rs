@@ -120,7 +120,7 @@ fn perform_at(
         unfinished.extend(finish_erasures(&mut site).err());
         let expired = holds.expire(&mut site);
         unfinished.extend(expired.map(|expired| hold::tell_expired(report, &expired)).err());
-        unfinished.extend(hold::enter_missing(report, &holds, &mut site).err());
+        unfinished.extend(hold::record_missing(report, &holds, &mut site).err());
     }
     site.held = holds.held(site.today())?;
     let roots = [&*site.tree.archive, &*site.tree.vault, &*site.intermediate];

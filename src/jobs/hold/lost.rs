@@ -1,4 +1,4 @@
-//! Finds holds that the ledger knows of and whose file is missing or keeps less than was promised.
+//! Finds holds that the ledger knows of and whose file is missing or keeps less than the ledger says.
 //!
 //! Somebody removed or changed the file, or a disk lost it. The ledger does not record which segments a hold
 //! freezes, so that is then unknown.
@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 
 /// A hold according to the ledger.
 #[derive(Debug)]
-struct Promise {
+struct RecordedHold {
     hold: event::Hold,
     /// Whether something was extracted for the hold; after that it may freeze nothing.
     extracted: bool,
 }
 
-impl Promise {
+impl RecordedHold {
     /// Returns whether `hold` freezes as many segments for as long. It does not notice if they are other
     /// segments.
     fn is_kept_by(&self, hold: &Hold) -> bool {
@@ -31,26 +31,26 @@ impl Promise {
 
 /// The holds that have not ended according to the ledger.
 #[derive(Debug, Default)]
-struct Promises(BTreeMap<String, Promise>);
+struct RecordedHolds(BTreeMap<String, RecordedHold>);
 
-impl Promises {
-    /// Reads the promises; `None` if the ledger has a fault, because what ended after it is unknown. Whoever
+impl RecordedHolds {
+    /// Reads the holds; `None` if the ledger has a fault, because what ended after it is unknown. Whoever
     /// relies on the ledger reports the fault.
     fn of(ledger: &Ledger) -> Result<Option<Self>, Diagnostic> {
-        let mut promises = Self::default();
-        match ledger.read(&mut |entry, _| entry.event().into_iter().for_each(|event| promises.hear(event))) {
+        let mut recorded = Self::default();
+        match ledger.read(&mut |entry, _| entry.event().into_iter().for_each(|event| recorded.apply(event))) {
             Err(LedgerError::Fault { .. }) => Ok(None),
-            read => Ok(read.map(|_| Some(promises))?),
+            read => Ok(read.map(|_| Some(recorded))?),
         }
     }
 
-    fn hear(&mut self, event: Event) {
+    fn apply(&mut self, event: Event) {
         match event {
             Event::HoldAdded(hold) => {
-                self.0.insert(hold.case.clone(), Promise { hold, extracted: false });
+                self.0.insert(hold.case.clone(), RecordedHold { hold, extracted: false });
             }
             Event::HoldExtracted(extract) => {
-                self.0.entry(extract.case).and_modify(|promise| promise.extracted = true);
+                self.0.entry(extract.case).and_modify(|recorded| recorded.extracted = true);
             }
             Event::HoldReleased { case } | Event::HoldExpired { case } => {
                 self.0.remove(&case);
@@ -67,13 +67,13 @@ impl Holds {
     /// # Errors
     /// As [`Holds::list`]; also if the ledger cannot be read.
     pub fn lost(&self, ledger: &Ledger, today: Date) -> Result<Vec<event::Hold>, Diagnostic> {
-        let Some(promises) = Promises::of(ledger)? else { return Ok(Vec::new()) };
+        let Some(recorded) = RecordedHolds::of(ledger)? else { return Ok(Vec::new()) };
         let holds = self.list()?;
-        let mut lost: Vec<Promise> = promises.0.into_values().collect();
-        lost.retain(|promise| {
-            today < promise.hold.until && !holds.iter().any(|hold| promise.is_kept_by(hold))
+        let mut lost: Vec<RecordedHold> = recorded.0.into_values().collect();
+        lost.retain(|recorded| {
+            today < recorded.hold.until && !holds.iter().any(|hold| recorded.is_kept_by(hold))
         });
-        Ok(lost.into_iter().map(|promise| promise.hold).collect())
+        Ok(lost.into_iter().map(|recorded| recorded.hold).collect())
     }
 
     /// Records in the ledger the holds in force that it does not have, and returns these. Whoever added them
@@ -81,14 +81,14 @@ impl Holds {
     ///
     /// # Errors
     /// As [`Holds::lost`]; also if the ledger cannot be written.
-    pub fn enter_missing(&self, site: &mut Site) -> Result<Vec<Hold>, Diagnostic> {
+    pub fn record_missing(&self, site: &mut Site) -> Result<Vec<Hold>, Diagnostic> {
         let mut missing = self.list()?;
         missing.retain(|hold| site.today() < hold.until);
         if missing.is_empty() {
             return Ok(missing);
         }
-        let Some(promises) = Promises::of(&site.ledger)? else { return Ok(Vec::new()) };
-        missing.retain(|hold| !promises.0.contains_key(&hold.case));
+        let Some(recorded) = RecordedHolds::of(&site.ledger)? else { return Ok(Vec::new()) };
+        missing.retain(|hold| !recorded.0.contains_key(&hold.case));
         for hold in &missing {
             site.ledger.append(hold.added())?;
         }
@@ -102,14 +102,14 @@ impl Holds {
     pub fn demand_none_lost(&self, ledger: &Ledger, today: Date) -> Result<(), Diagnostic> {
         let lost = self.lost(ledger, today)?;
         match lost.iter().find(|hold| today < hold.frozen_until) {
-            Some(hold) => Err(self.told(hold, "so nothing is purged or erased")),
+            Some(hold) => Err(self.lost_hold_error(hold, "so nothing is purged or erased")),
             None => Ok(()),
         }
     }
 
     /// Returns the message that a hold is lost.
     #[must_use]
-    pub fn told(&self, hold: &event::Hold, therefore: &str) -> Diagnostic {
+    pub fn lost_hold_error(&self, hold: &event::Hold, therefore: &str) -> Diagnostic {
         let event::Hold { case, until, frozen_until, segments } = hold;
         let name = format!("{}.json", super::stem(case));
         Diagnostic::new(&LOST, format!("the file of the hold of case {case} is missing or was changed, {therefore}"))

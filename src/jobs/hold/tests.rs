@@ -32,7 +32,7 @@ fn purge(memory: &Memory, now: &str) -> crate::jobs::purge::Plan {
     site.trust_clock(true).unwrap();
     holds.demand_none_lost(&site.ledger, site.today()).unwrap();
     holds.expire(&mut site).unwrap();
-    holds.enter_missing(&mut site).unwrap();
+    holds.record_missing(&mut site).unwrap();
     site.held = holds.held(site.today()).unwrap();
     site.purge(true, &|_| {}).unwrap()
 }

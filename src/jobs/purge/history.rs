@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(super) struct History {
     /// Purges with an intent and no end.
-    pub(super) begun: BTreeMap<Date, Begun>,
+    pub(super) unfinished: BTreeMap<Date, UnfinishedPurge>,
     /// Purges of quarantined lines with an intent and no end.
     pub(super) quarantine: BTreeMap<Date, event::Quarantined>,
     /// Segments that were sealed and not purged.
@@ -26,13 +26,13 @@ pub(super) struct History {
 
 /// What an interrupted purge had begun.
 #[derive(Debug, Default)]
-pub(super) struct Begun {
+pub(super) struct UnfinishedPurge {
     files: Vec<PurgedFile>,
     zone: Option<String>,
     pub(super) key_erased: bool,
 }
 
-impl Begun {
+impl UnfinishedPurge {
     /// Returns whether the intent listed a file of that name, which includes its store.
     pub(super) fn lists(&self, name: &str) -> bool {
         self.files.iter().any(|file| file.name == name)
@@ -63,35 +63,35 @@ impl Site {
     /// Reads the ledger.
     pub(super) fn history(&self) -> Result<History, Diagnostic> {
         let mut history = History {
-            begun: BTreeMap::new(),
+            unfinished: BTreeMap::new(),
             quarantine: BTreeMap::new(),
             sealed: Sealed::until(self.today()),
             last_days: LastDays::default(),
             fault: None,
         };
-        let mut hear = |event| history.hear(event);
-        let read = self.ledger.read(&mut |entry, _| entry.event().into_iter().for_each(&mut hear));
+        let mut apply = |event| history.apply(event);
+        let read = self.ledger.read(&mut |entry, _| entry.event().into_iter().for_each(&mut apply));
         history.fault = read.err().map(LedgerFault::of).transpose()?;
         Ok(history)
     }
 }
 
 impl History {
-    fn hear(&mut self, event: Event) {
-        self.sealed.hear(&event);
-        self.last_days.hear(&event);
+    fn apply(&mut self, event: Event) {
+        self.sealed.apply(&event);
+        self.last_days.apply(&event);
         match event {
             Event::PurgeIntent(purge) => {
-                let begun = self.begun.entry(purge.expires).or_default();
+                let begun = self.unfinished.entry(purge.expires).or_default();
                 (begun.files, begun.zone) = (purge.files, purge.zone);
             }
             Event::ShredKeyErased { expires } => {
                 let day = expires.parse::<Date>().ok();
-                if let Some(begun) = day.and_then(|day| self.begun.get_mut(&day)) {
+                if let Some(begun) = day.and_then(|day| self.unfinished.get_mut(&day)) {
                     begun.key_erased = true;
                 }
             }
-            Event::PurgeDone(purge) => drop(self.begun.remove(&purge.expires)),
+            Event::PurgeDone(purge) => drop(self.unfinished.remove(&purge.expires)),
             Event::QuarantineIntent(lines) => drop(self.quarantine.insert(lines.expires, lines)),
             Event::QuarantinePurged(lines) => drop(self.quarantine.remove(&lines.expires)),
             _ => {}
@@ -101,7 +101,7 @@ impl History {
 
 /// Returns the entry for the ledger: the files of the batch, and those that an earlier run listed and perhaps
 /// removed.
-pub(super) fn joined(expires: Date, batch: &Batch, before: Option<&Begun>) -> Purge {
+pub(super) fn joined(expires: Date, batch: &Batch, before: Option<&UnfinishedPurge>) -> Purge {
     let listed = batch.files.iter().map(|file| file.entry.clone());
     // Perhaps none of the files that were listed first is left to state the zone.
     let zone = before.and_then(|begun| begun.zone.clone()).or_else(|| batch.zone.clone());

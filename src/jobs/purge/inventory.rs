@@ -1,6 +1,6 @@
 //! Lists the directories of an expiry day, and decides which files may be removed.
 
-use super::history::Begun;
+use super::history::UnfinishedPurge;
 use super::misplaced::day_of;
 use super::{Batch, Site, failed};
 use crate::archive::{self, Found, Segment};
@@ -108,17 +108,17 @@ struct DueTimes {
 
 impl DueTimes {
     /// Returns when a file is due; `None` if its segment has no end, although it is in the folder of a day.
-    fn of(&self, lying: &Lying) -> Option<Timestamp> {
-        match self.by_path.get(&lying.path) {
+    fn of(&self, file: &FoundFile) -> Option<Timestamp> {
+        match self.by_path.get(&file.path) {
             Some(stated) if !stated.is_of_folder || stated.is_zone_known => stated.due,
-            _ => lying.kind.segment().and_then(|name| self.by_name.get(name).copied()).or(self.last),
+            _ => file.kind.segment().and_then(|name| self.by_name.get(name).copied()).or(self.last),
         }
     }
 }
 
 /// A file in a directory of an expiry day.
 #[derive(Debug)]
-pub(super) struct Lying {
+pub(super) struct FoundFile {
     /// `archive`, `vault` or `intermediate`, and its path in there.
     name: String,
     pub(super) path: PathBuf,
@@ -183,14 +183,14 @@ impl Site {
     pub(super) fn batch(
         &self,
         expires: Date,
-        before: Option<&Begun>,
+        before: Option<&UnfinishedPurge>,
         progress: &dyn Fn(u64),
     ) -> Result<Batch, Diagnostic> {
-        let lying = self.lying(expires)?;
+        let files = self.files_of(expires)?;
         let vaults: BTreeSet<SegmentName> =
-            lying.iter().filter_map(|file| file.kind.vault().cloned()).collect();
+            files.iter().filter_map(|file| file.kind.vault().cloned()).collect();
         let mut written = BTreeMap::new();
-        for file in &lying {
+        for file in &files {
             let Kind::Part(name) = &file.kind else { continue };
             match is_abandoned(&*self.storage, &file.path) {
                 Ok(true) => {}
@@ -202,20 +202,21 @@ impl Site {
                 Err(error) => return Err(failed("look at", &file.path)(error)),
             }
         }
-        let due_times = self.due_times(expires, &lying);
+        let due_times = self.due_times(expires, &files);
         let is_over = expires <= self.today();
         // An interrupted purge may have removed the segment that said when its vault is due.
-        let had_begun =
-            |file: &Lying| file.kind.vault().is_some() && before.is_some_and(|begun| begun.lists(&file.name));
+        let had_begun = |file: &FoundFile| {
+            file.kind.vault().is_some() && before.is_some_and(|begun| begun.lists(&file.name))
+        };
         let (mut batch, mut first) = (Batch::of(expires), None);
         batch.next = self.next_of(expires, &due_times);
-        for file in lying {
+        for file in files {
             let is_elsewhere = due_times.by_path.get(&file.path).is_some_and(|stated| !stated.is_of_folder);
             let stays = self
                 .reason_to_stay(&file.kind, &written)
                 .or_else(|| self.is_to_come(&file, &due_times).filter(|_| !had_begun(&file)))
                 .or_else(|| (!is_over && is_elsewhere).then_some(Reason::NotDue));
-            let Lying { name, path, kind } = file;
+            let FoundFile { name, path, kind } = file;
             if let Some(reason) = stays {
                 // If the day has not begun here, the other files are not due at all.
                 batch.blocked.extend(is_over.then_some(Blocked { name, reason }));
@@ -253,11 +254,11 @@ impl Site {
     }
 
     /// Determines when each file of a day is due. Reads only the footers of segments.
-    fn due_times(&self, expires: Date, lying: &[Lying]) -> DueTimes {
+    fn due_times(&self, expires: Date, files: &[FoundFile]) -> DueTimes {
         let mut by_path = BTreeMap::new();
         let mut by_name = BTreeMap::new();
         let mut last = purge_instant(expires, &self.zone);
-        for file in lying.iter().filter(|file| file.kind.is_segment()) {
+        for file in files.iter().filter(|file| file.kind.is_segment()) {
             let Some(stated) = self.stated(&file.path, Expires::On(expires)) else { continue };
             if stated.is_of_folder {
                 last = last.max(stated.due);
@@ -299,9 +300,9 @@ impl Site {
     }
 
     /// Returns why a file may not be removed yet, by the zones that segments state.
-    fn is_to_come(&self, lying: &Lying, due_times: &DueTimes) -> Option<Reason> {
-        let stated = due_times.by_path.get(&lying.path);
-        let due = due_times.of(lying);
+    fn is_to_come(&self, file: &FoundFile, due_times: &DueTimes) -> Option<Reason> {
+        let stated = due_times.by_path.get(&file.path);
+        let due = due_times.of(file);
         match stated.filter(|stated| !stated.is_of_folder) {
             // A segment without an end belongs to no day.
             Some(_) => due.is_none_or(|due| due > self.now).then_some(Reason::NotDue),
@@ -371,34 +372,43 @@ impl Site {
     }
 
     /// Lists all files in the directories of that day, and the directories that cannot be listed.
-    pub(super) fn lying(&self, expires: Date) -> Result<Vec<Lying>, Diagnostic> {
-        let mut lying = Vec::new();
+    pub(super) fn files_of(&self, expires: Date) -> Result<Vec<FoundFile>, Diagnostic> {
+        let mut files = Vec::new();
         for (store, root) in ["archive", "vault", "intermediate"].into_iter().zip(self.roots()) {
             let day = format!("expires={expires}");
-            for class in self.listed(format!("{store}/{day}"), &root.join(&day), &mut lying)? {
+            for class in self.listed(format!("{store}/{day}"), &root.join(&day), &mut files)? {
                 let name = format!("{store}/{day}/{}", class.name);
                 if !class.directory {
-                    lying.push(Lying { name, path: class.path, kind: Kind::Foreign });
+                    files.push(FoundFile { name, path: class.path, kind: Kind::Foreign });
                     continue;
                 }
                 let folder = Folder::parse(&day, &class.name);
-                for file in self.listed(name.clone(), &class.path, &mut lying)? {
+                for file in self.listed(name.clone(), &class.path, &mut files)? {
                     // Removing a link would leave what it points to.
                     let folder = folder.as_ref().filter(|_| !file.link && !file.directory);
                     let kind = folder.map_or(Kind::Foreign, |folder| kind_of(store, folder, &file.name));
                     let name = format!("{name}/{}", file.name);
-                    lying.push(Lying { name, path: file.path, kind });
+                    files.push(FoundFile { name, path: file.path, kind });
                 }
             }
         }
-        Ok(lying)
+        Ok(files)
     }
 
-    /// Lists a directory. If it cannot be listed, it is itself added to `lying`.
-    fn listed(&self, name: String, path: &Path, lying: &mut Vec<Lying>) -> Result<Vec<Listed>, Diagnostic> {
+    /// Lists a directory. If it cannot be listed, it is itself added to `files`.
+    fn listed(
+        &self,
+        name: String,
+        path: &Path,
+        files: &mut Vec<FoundFile>,
+    ) -> Result<Vec<Listed>, Diagnostic> {
         match self.storage.list(path) {
             Err(error) if is_of_one_file(&error) => {
-                lying.push(Lying { name, path: path.to_owned(), kind: Kind::Unlisted(error.to_string()) });
+                files.push(FoundFile {
+                    name,
+                    path: path.to_owned(),
+                    kind: Kind::Unlisted(error.to_string()),
+                });
                 Ok(Vec::new())
             }
             listed => listed.map_err(failed("list", path)),

@@ -41,7 +41,7 @@ pub struct Absent {
 
 /// Segments that are due and not where they were sealed.
 #[derive(Debug, Default)]
-pub(super) struct NotInPlace {
+pub(super) struct Displaced {
     pub(super) misplaced: Vec<Misplaced>,
     pub(super) absent: Vec<Absent>,
 }
@@ -65,7 +65,7 @@ impl Sealed {
     }
 
     /// Takes an entry of the ledger into account.
-    pub(super) fn hear(&mut self, event: &Event) {
+    pub(super) fn apply(&mut self, event: &Event) {
         match event {
             Event::Segment(segment) => self.insert(&segment.name, &segment.digest),
             Event::EraseDone(Erasure { name, digest: Some(digest), .. }) => self.insert(name, digest),
@@ -123,33 +123,32 @@ impl Site {
     }
 
     /// Returns the segments that are due and are elsewhere or missing.
-    pub(super) fn not_in_place(&self, history: &History) -> Result<NotInPlace, Diagnostic> {
+    pub(super) fn displaced(&self, history: &History) -> Result<Displaced, Diagnostic> {
         let mut missing = self.missing(&history.sealed)?;
-        let mut not_in_place =
-            NotInPlace { misplaced: self.copies(&history.sealed)?, ..NotInPlace::default() };
+        let mut displaced = Displaced { misplaced: self.copies(&history.sealed)?, ..Displaced::default() };
         if missing.is_empty() {
-            return Ok(not_in_place);
+            return Ok(displaced);
         }
         for (store, tree) in [("archive", &self.tree), ("intermediate", &self.second_tree())] {
             for found in self.found_in(store, tree, &mut missing)? {
-                if not_in_place.misplaced.iter().all(|known| known.lies_as != found.lies_as) {
-                    not_in_place.misplaced.push(found);
+                if displaced.misplaced.iter().all(|known| known.lies_as != found.lies_as) {
+                    displaced.misplaced.push(found);
                 }
             }
         }
         if history.fault.is_some() {
             // Some of what the ledger says was sealed may have been purged since the fault.
-            return Ok(not_in_place);
+            return Ok(displaced);
         }
         for (expires, name) in missing.into_values() {
-            let begun = history.begun.get(&expires);
+            let begun = history.unfinished.get(&expires);
             let lists = |store| begun.is_some_and(|begun| begun.lists(&format!("{store}/{name}")));
             // An interrupted purge may have removed it. Report it once: when the day is purged with its key.
             if !lists("archive") && !lists("intermediate") && self.shred.has(Expires::On(expires))? {
-                not_in_place.absent.push(Absent { expires, sealed_as: name.clone() });
+                displaced.absent.push(Absent { expires, sealed_as: name.clone() });
             }
         }
-        Ok(not_in_place)
+        Ok(displaced)
     }
 
     /// Returns the segments whose expiry day has come that are where no purge looks, and that the ledger does

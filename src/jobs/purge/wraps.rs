@@ -17,7 +17,7 @@ pub(super) struct LastDays(BTreeMap<[u8; 5], Expires>);
 
 impl LastDays {
     /// Takes an entry of the ledger into account.
-    pub(super) fn hear(&mut self, event: &Event) {
+    pub(super) fn apply(&mut self, event: &Event) {
         let Event::Segment(segment) = event else { return };
         if let Some(SegmentName { folder, kid, .. }) = SegmentName::parse_path(&segment.name) {
             let last = self.0.entry(kid).or_insert(folder.expires);
