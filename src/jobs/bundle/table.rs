@@ -4,8 +4,9 @@
 //! return) gets an apostrophe in front, because clients choose what a line contains. Bytes that are not
 //! UTF-8, and control characters, are written as `\xff`. `lines.log` has every byte unchanged.
 
+use super::WRITE;
+use super::port::Ports;
 use super::spool::Spool;
-use super::{WRITE, port};
 use crate::jobs::replay::{Line, Revealed, spelling::Spelt};
 use crate::primitives::diag::Diagnostic;
 use crate::retention::DayFrom;
@@ -64,10 +65,9 @@ impl Table {
         let time = Timestamp::from_second(line.second).unwrap_or(Timestamp::UNIX_EPOCH);
         let legal = time.to_zoned(self.zone.clone());
         let identifiers: Vec<String> = originals.iter().map(|(_, original)| text(&original.text)).collect();
-        let ports: Vec<&str> = originals
-            .iter()
-            .map(|(spelt, _)| port::beside(line.bytes, &spelt.span).unwrap_or(NO_PORT))
-            .collect();
+        let ports = Ports::of(line.bytes);
+        let ports: Vec<&str> =
+            originals.iter().map(|(spelt, _)| ports.beside(&spelt.span).unwrap_or(NO_PORT)).collect();
         let cells = [
             number.to_string(),
             time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
