@@ -2,10 +2,10 @@
 //!
 //! An original is written in its canonical form: an IPv4 address in dotted form, an IPv6 address as in RFC
 //! 5952, an e-mail address in lower case with an A-label. If the token has the shape of an address, the `:`
-//! and `@` of the original are spelt as they are in the token, so an encoded place stays encoded. A native
-//! token has no such characters, and the archive does not record how the original was spelt; within a JSON
-//! object, quotes and backslashes of the original are escaped, and nothing more can be known. Brackets that
-//! were put around an address-shaped token because of its port stay.
+//! of an IP address and the `@` of an e-mail address are spelt as in the token, so an encoded place stays
+//! encoded. A native token has no such characters, and the archive does not record how the original was spelt;
+//! within a JSON object, quotes and backslashes of the original are escaped, and nothing more can be known.
+//! Brackets that were put around an address-shaped token because of its port stay.
 
 use super::codes;
 use super::event_time::Reading;
@@ -310,7 +310,7 @@ fn text(kind: &str, canonical: &[u8]) -> Zeroizing<Vec<u8>> {
 fn write(original: &Revealed, separator: &[u8], json: bool, out: &mut Vec<u8>) {
     for &byte in original.text.iter() {
         match byte {
-            b':' | b'@' if !separator.is_empty() => out.extend_from_slice(separator),
+            _ if byte == separates && !separator.is_empty() => out.extend_from_slice(separator),
             b'"' | b'\\' if json => out.extend_from_slice(&[b'\\', byte]),
             0..0x20 if json => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
             _ => out.push(byte),
@@ -320,6 +320,8 @@ fn write(original: &Revealed, separator: &[u8], json: bool, out: &mut Vec<u8>) {
 
 /// The number of segments whose originals are all in memory at once.
 const MOST_SHOWN: usize = 8;
+    // An e-mail address may have colons, too: in quotes, or in an address in brackets.
+    let separates = if original.kind == "ip" { b':' } else { b'@' };
 
 #[cfg(test)]
 mod tests {
@@ -350,3 +352,6 @@ mod tests {
         }
     }
 }
+            ("em", b"jean@[ipv6:2001:db8::1]", "@", false, "jean@[ipv6:2001:db8::1]"),
+            ("em", b"jean@[ipv6:2001:db8::1]", "%40", false, "jean%40[ipv6:2001:db8::1]"),
+            ("em", b"\"a:b\"@example.org", "@", false, "\"a:b\"@example.org"),
