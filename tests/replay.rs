@@ -8,6 +8,8 @@ mod hostile;
 #[path = "replay/live.rs"]
 mod live;
 mod program;
+#[path = "replay/touching.rs"]
+mod touching;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -29,12 +29,14 @@ pub struct Kinds {
 
 impl Default for Kinds {
     fn default() -> Self {
-        let names = ["ip", "net", "em", "fk", "qr", "usr", "host", "mac", "tel"];
-        Self { names: names.map(String::from).to_vec() }
+        Self { names: Self::BUILT_IN.map(String::from).to_vec() }
     }
 }
 
 impl Kinds {
+    /// The names of the kinds that are known without any rule file.
+    pub const BUILT_IN: [&str; 9] = ["ip", "net", "em", "fk", "qr", "usr", "host", "mac", "tel"];
+
     /// The maximum length of a kind's name, in bytes.
     pub const MAX_NAME_BYTES: usize = 8;
 

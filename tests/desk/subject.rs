@@ -79,6 +79,27 @@ fn erasure_stops_where_a_duty_stands_and_says_until_when() {
 }
 
 #[test]
+fn erasure_finds_an_address_that_other_text_touches() {
+    let node = Node::new();
+    let texts = ["q=%20IP", "ip%3DIP", "joined#012IP", "from nodeIP", "IP", "IPat once"];
+    let line = |text: &str| {
+        let text = text.replace("IP", "192.0.2.9");
+        format!(
+            r#"{{"time":"2026-11-24T10:00:04+01:00","event":"ticket","ticket":9,"status":"closed","text":"{text}","closed_at":"2026-11-24"}}"#
+        )
+    };
+    let lines: Vec<_> = texts.iter().map(|text| line(text) + "\n").collect();
+    node.archive_with(&["--token-shape", "address", "--now", "2026-11-24T09:00:10Z"], &lines.concat());
+    let left = || node.answer(&["replay"], &["--from", "2026-11-24"], 0).matches("\"ticket\":9,").count();
+    assert_eq!(left(), 6);
+    let answers =
+        node.answer(&["subject", "erase", "--json"], &[&["--ip", "192.0.2.9"], &CASE[..]].concat(), 0);
+    let answer: Value = serde_json::from_str(answers.trim_end()).unwrap();
+    assert_eq!((&answer["outcome"], &answer["lines"], left()), (&"erased".into(), &6.into(), 0));
+    node.verify();
+}
+
+#[test]
 fn what_is_refused_erases_nothing() {
     let node = Node::new();
     let srv = node.path("srv");

@@ -170,6 +170,9 @@ struct Collected {
 
 impl Collected {
     fn pair(&mut self, token: &str, original: &Original) {
+        // The line has text in front of some tokens; the kind of this one is that of its original.
+        let body = token.rsplit_once('_').map(|(_, body)| format!("{}_{body}", original.kind));
+        let token = body.as_deref().unwrap_or(token);
         let canonical = Zeroizing::new(hex::encode(&original.canonical));
         let pair = json!({ "token": token, "kind": original.kind, "canonical": &*canonical });
         let mut pair = pair.to_string();

@@ -72,8 +72,17 @@ impl fmt::Display for Place {
 /// Tokens in lines that workers stored, by the place of their originals.
 #[derive(Debug, Default)]
 pub struct NodeTokens {
-    by_place: BTreeMap<Place, HashSet<TagKey>>,
+    by_place: BTreeMap<Place, Tokens>,
     count: usize,
+}
+
+/// The tokens of one place.
+#[derive(Debug, Default)]
+struct Tokens {
+    keys: HashSet<TagKey>,
+    /// Tokens in the shape of addresses that may be meant instead of a longer one in `keys`, because
+    /// hexadecimal digits may follow a token.
+    shorter: HashMap<TagKey, TagKey>,
 }
 
 impl NodeTokens {
@@ -94,20 +103,24 @@ impl NodeTokens {
             return Ok(());
         }
         let folder = folder_of(line.trim_ascii_end(), guess);
-        for spelt in spelt {
-            let place = Place { folder: folder.clone(), kid: kid_of(&spelt, line) };
-            self.count += usize::from(self.by_place.entry(place).or_default().insert(spelt.key));
+        for one_or_other in spelt.chunk_by(|one, other| one.span.start == other.span.start) {
+            let [longest, shorter @ ..] = one_or_other else { continue };
+            let place = Place { folder: folder.clone(), kid: kid_of(longest, line) };
+            let tokens = self.by_place.entry(place).or_default();
+            self.count += usize::from(tokens.keys.insert(longest.key));
+            tokens.shorter.extend(shorter.iter().map(|shorter| (shorter.key, longest.key)));
         }
         if self.count > MOST_SOUGHT { Err(codes::too_many_tokens()) } else { Ok(()) }
     }
 
     /// Adds the tokens of `others`.
     pub fn extend(&mut self, others: Self) {
-        for (place, keys) in others.by_place {
+        for (place, Tokens { keys, shorter }) in others.by_place {
             let known = self.by_place.entry(place).or_default();
-            let before = known.len();
-            known.extend(keys);
-            self.count += known.len() - before;
+            let before = known.keys.len();
+            known.keys.extend(keys);
+            known.shorter.extend(shorter);
+            self.count += known.keys.len() - before;
         }
     }
 }
@@ -195,11 +208,14 @@ pub fn originals(sought: NodeTokens, scope: Scope, secrets: &mut Secrets) -> Fou
     let mut listing = Listing::new(&*storage, secrets.vault_places());
     let mut originals = HashMap::new();
     let mut missing = Vec::new();
-    for (place, mut keys) in sought.by_place {
+    for (place, Tokens { mut keys, shorter }) in sought.by_place {
+        for known in shorter.iter().filter(|(key, _)| originals.contains_key(*key)) {
+            keys.remove(known.1);
+        }
         keys.retain(|key| !originals.contains_key(key));
         let (vaults, obstacles) = listing.of(&place);
         let sought = Missing { place, keys, searched: 0, obstacles };
-        missing.push(look(&vaults, sought, secrets, &mut originals));
+        missing.push(look(&vaults, &shorter, sought, secrets, &mut originals));
     }
     missing.retain_mut(|missing| {
         // The same token may have been found at another place.
@@ -215,6 +231,7 @@ pub fn originals(sought: NodeTokens, scope: Scope, secrets: &mut Secrets) -> Fou
 /// missing.
 fn look(
     vaults: &[NodeVault],
+    shorter: &HashMap<TagKey, TagKey>,
     mut missing: Missing,
     secrets: &mut Secrets,
     found: &mut HashMap<TagKey, Original>,
@@ -224,7 +241,8 @@ fn look(
             break;
         }
         let searched = search(secrets, vault, &mut |key, original| {
-            if missing.keys.remove(&key) {
+            let is_instead = shorter.get(&key).is_some_and(|longer| missing.keys.remove(longer));
+            if missing.keys.remove(&key) || is_instead {
                 found.insert(key, original.clone());
             }
             if missing.keys.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -279,7 +297,8 @@ pub fn holders(tokens: NodeTokens, secrets: &mut Secrets) -> Holders {
     let storage = secrets.storage();
     let mut listing = Listing::new(&*storage, secrets.vault_places());
     let mut holders = Holders::default();
-    for (place, keys) in tokens.by_place {
+    // Whoever erases names the tokens, so none is another one's shorter form.
+    for (place, Tokens { keys, .. }) in tokens.by_place {
         let (vaults, obstacles) = listing.of(&place);
         let mut unseen = Missing { place, keys, searched: 0, obstacles };
         for vault in &vaults {
@@ -307,5 +326,6 @@ pub fn holders(tokens: NodeTokens, secrets: &mut Secrets) -> Holders {
     holders
 }
 
-/// The most distinct tokens of one question, counted per place: their originals take about 100 MiB.
+/// The most distinct tokens of one question, counted per place: their originals take about 100 MiB. Shorter
+/// forms of a token do not count, because at most one of them has an original.
 pub(super) const MOST_SOUGHT: usize = 1 << 20;

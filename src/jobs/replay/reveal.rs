@@ -91,6 +91,8 @@ pub struct Reveal<'s> {
     /// Segments, and places of lines that workers stored, with tokens whose originals are withheld because
     /// none of their vaults opens.
     withheld: Obstacles,
+    /// The kinds that the vaults of segments name, as far as they were asked for.
+    kinds: HashMap<usize, Kinds>,
     revealed: u64,
     guess: Guess,
 }
@@ -123,9 +125,9 @@ impl<'s> Reveal<'s> {
         let guess = Guess::new(reading.format);
         let (of_workers, of_nodes) = (HashSet::new(), Shown::new());
         let (closed, withheld) = (HashMap::new(), Obstacles::default());
-        let shown = HashMap::new();
+        let (shown, kinds) = (HashMap::new(), HashMap::new());
         let mut reveal =
-            Self { secrets, scope, shown, of_workers, of_nodes, closed, withheld, revealed: 0, guess };
+            Self { secrets, scope, shown, of_workers, of_nodes, closed, withheld, kinds, revealed: 0, guess };
         if scope == Scope::Nobody {
             return Ok(reveal);
         }
@@ -215,8 +217,18 @@ impl<'s> Reveal<'s> {
         self.show_everybody_in(line)?;
         let of_worker = self.of_workers.contains(&line.segment).then_some(&self.of_nodes);
         let Some(shown) = of_worker.or_else(|| self.shown.get(&line.segment)) else { return Ok(Vec::new()) };
-        let with_original = |spelt: Spelt| shown.get(&spelt.key).cloned().map(|original| (spelt, original));
+        let with_original = |spelt: Spelt| {
+            let original = shown.get(&spelt.key)?;
+            Some((spelt.of_kind(&original.kind, line.bytes)?, original.clone()))
+        };
         Ok(spelling::all(line.bytes).into_iter().filter_map(with_original).collect())
+    }
+
+    /// Returns the kinds that the tokens in a line may have: those that are built in, and those that its vault
+    /// names, which are of rule files. Needs no key.
+    pub fn kinds(&mut self, line: &Line<'_>) -> &Kinds {
+        let Self { kinds, secrets, .. } = self;
+        kinds.entry(line.segment).or_insert_with(|| secrets.kinds_of(line.name))
     }
 
     /// Appends the line to `out`, with originals in place of the tokens whose originals may be shown.
@@ -308,6 +320,8 @@ fn text(kind: &str, canonical: &[u8]) -> Zeroizing<Vec<u8>> {
 }
 
 fn write(original: &Revealed, separator: &[u8], json: bool, out: &mut Vec<u8>) {
+    // An e-mail address may have colons, too: in quotes, or in an address in brackets.
+    let separates = if original.kind == "ip" { b':' } else { b'@' };
     for &byte in original.text.iter() {
         match byte {
             _ if byte == separates && !separator.is_empty() => out.extend_from_slice(separator),
@@ -320,8 +334,6 @@ fn write(original: &Revealed, separator: &[u8], json: bool, out: &mut Vec<u8>) {
 
 /// The number of segments whose originals are all in memory at once.
 const MOST_SHOWN: usize = 8;
-    // An e-mail address may have colons, too: in quotes, or in an address in brackets.
-    let separates = if original.kind == "ip" { b':' } else { b'@' };
 
 #[cfg(test)]
 mod tests {
@@ -341,6 +353,9 @@ mod tests {
             ),
             ("em", b"jean@example.org", "", true, "jean@example.org"),
             ("em", b"jean@example.org", "\\u0040", true, "jean\\u0040example.org"),
+            ("em", b"jean@[ipv6:2001:db8::1]", "@", false, "jean@[ipv6:2001:db8::1]"),
+            ("em", b"jean@[ipv6:2001:db8::1]", "%40", false, "jean%40[ipv6:2001:db8::1]"),
+            ("em", b"\"a:b\"@example.org", "@", false, "\"a:b\"@example.org"),
             ("em", b"\"a b\"@example.org", "", true, "\\\"a b\\\"@example.org"),
             ("em", b"\"a b\"@example.org", "", false, "\"a b\"@example.org"),
             ("usr", b"root", "", false, "root"),
@@ -352,6 +367,3 @@ mod tests {
         }
     }
 }
-            ("em", b"jean@[ipv6:2001:db8::1]", "@", false, "jean@[ipv6:2001:db8::1]"),
-            ("em", b"jean@[ipv6:2001:db8::1]", "%40", false, "jean%40[ipv6:2001:db8::1]"),
-            ("em", b"\"a:b\"@example.org", "@", false, "\"a:b\"@example.org"),

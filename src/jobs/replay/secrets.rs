@@ -189,6 +189,13 @@ impl Secrets {
     }
 
     /// Returns whether a segment is searched: it may belong to another tenant than the one named.
+    /// Returns the kinds that the tokens of a segment may have: those that are built in, and those that its
+    /// vault names, if it has one that can be read.
+    #[must_use]
+    pub fn kinds_of(&self, name: &SegmentName) -> Kinds {
+        self.header(name).ok().flatten().map_or_else(Kinds::default, |header| kinds_in(&header))
+    }
+
     ///
     /// # Errors
     /// If a tenant was named and the vault of the segment cannot be read.
@@ -371,10 +378,7 @@ impl Secrets {
             }
         };
         self.opened.insert(name.clone());
-        let mut kinds = Kinds::default();
-        for kind in &vault.header().kinds {
-            kinds.intern(kind);
-        }
+        let kinds = kinds_in(vault.header());
         let keys = EpochKeys::derive(&secret, Epoch::Fixed, &vault.header().tenant, &kinds);
         Ok(Unlocked { vault, secret, shred_key, keys, kinds })
     }
@@ -497,3 +501,12 @@ const FIXED: &[u8] = b"000";
 fn fits(secret: &Secret, wanted: &[u8; KID_BYTES]) -> bool {
     kid(secret, Epoch::Fixed)[3..] == wanted[3..]
 }
+/// Returns the kinds that are built in, and those that a vault names.
+fn kinds_in(header: &Header) -> Kinds {
+    let mut kinds = Kinds::default();
+    for kind in &header.kinds {
+        kinds.intern(kind);
+    }
+    kinds
+}
+

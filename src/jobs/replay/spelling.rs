@@ -1,6 +1,11 @@
 //! Tokens as they are spelt in lines: native tokens, and tokens in the shape of addresses, however the line
 //! spells their separators.
+//!
+//! Text may touch a token on both sides, and no byte of it marks where the token begins or ends: `\nip_...`,
+//! `nodefd12:...:69bat`. What is certain is its tag. So a token is found wherever it may be, and who has the
+//! original knows its kind, and with it the bytes that the token replaced.
 
+use crate::model::Kinds;
 use crate::primitives::hex;
 use crate::pseudonym::token::{self, KID_BYTES, MAILBOX_DOMAIN, TAG_BYTES};
 use memchr::memmem;
@@ -49,7 +54,7 @@ impl TagKey {
 /// A token in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spelt {
-    /// The byte range of the token.
+    /// The byte range of the token. If text touches a native token, this is a guess: see [`Spelt::of_kind`].
     pub span: Range<usize>,
     /// The key of the token.
     pub key: TagKey,
@@ -57,13 +62,46 @@ pub struct Spelt {
     pub separator: Range<usize>,
 }
 
+impl Spelt {
+    /// Returns the token as one of `kind`, which is that of its original; `None` if the letters in front of
+    /// it are not those of this kind: then it is not the token of that original.
+    #[must_use]
+    pub fn of_kind(self, kind: &str, line: &[u8]) -> Option<Self> {
+        let Some(underscore) = self.underscore() else { return Some(self) };
+        let start = line[..underscore].ends_with(kind.as_bytes()).then(|| underscore - kind.len())?;
+        Some(Self { span: start..self.span.end, ..self })
+    }
+
+    /// Returns the token as one of these kinds, of which the longest that may be its own is assumed; if none
+    /// may be, the token is as it was.
+    #[must_use]
+    pub fn of_one_of(self, kinds: &Kinds, line: &[u8]) -> Self {
+        let letters =
+            self.underscore().and_then(|end| kind_before(line, end, |name| kinds.find(name).is_some()));
+        match letters {
+            Some(start) => Self { span: start..self.span.end, ..self },
+            None => self,
+        }
+    }
+
+    /// Returns where the underscore of a native token is.
+    fn underscore(&self) -> Option<usize> {
+        // Only a native token has no separator.
+        self.separator.is_empty().then(|| self.span.end - NATIVE_BODY_BYTES)
+    }
+}
+
 /// Returns everything in `line` that is spelt like a token, in order.
+///
+/// Hexadecimal digits may follow a token in the shape of an IP address, so every address that it may be is
+/// returned, the longest one first.
 #[must_use]
 pub fn all(line: &[u8]) -> Vec<Spelt> {
     let mut found: Vec<Spelt> = native(line).collect();
     // Address-shaped text is rare, and so are these letters.
     found.extend(memmem::find_iter(line, MAILBOX_DOMAIN).filter_map(|at| mailbox(line, at)));
-    found.extend(memmem::find_iter(line, b"fd").filter_map(|at| address(line, at)));
+    let groups = memmem::find_iter(line, b"fd").filter(|at| is_first_group(line, *at));
+    found.extend(groups.flat_map(|at| addresses(line, at)));
     found.sort_by_key(|spelt| spelt.span.start);
     found
 }
@@ -72,17 +110,41 @@ pub fn all(line: &[u8]) -> Vec<Spelt> {
 #[must_use]
 pub fn only(text: &str) -> Option<TagKey> {
     let text = text.trim_start_matches('[').trim_end_matches(']').as_bytes();
-    all(text).into_iter().find(|spelt| spelt.span == (0..text.len())).map(|spelt| spelt.key)
+    let is_all = |spelt: &Spelt| {
+        let start =
+            spelt.underscore().map_or(spelt.span.start, |underscore| letters_before(text, underscore));
+        (start, spelt.span.end) == (0, text.len())
+    };
+    all(text).into_iter().find(is_all).map(|spelt| spelt.key)
 }
 
+/// Returns native tokens. Their kind is the longest that is built in, else all letters in front of them
+/// that are not of another token: it may be one of a rule file that is gone.
 fn native(line: &[u8]) -> impl Iterator<Item = Spelt> {
-    memchr::memchr_iter(b'_', line).filter_map(|underscore| {
-        let letters = line[..underscore].iter().rev().take_while(|byte| byte.is_ascii_lowercase());
-        let start = underscore - letters.take(LONGEST_KIND).count();
-        let end = underscore + 1 + KID_BYTES + TAG_BYTES;
-        let parts = token::parse(line.get(start..end)?)?;
+    let mut previous = 0;
+    memchr::memchr_iter(b'_', line).filter_map(move |underscore| {
+        let end = underscore + NATIVE_BODY_BYTES;
+        let parts = token::parse(line.get(underscore.checked_sub(1)?..end)?)?;
+        let start =
+            kind_before(line, underscore, |name| Kinds::BUILT_IN.contains(&name)).unwrap_or_else(|| {
+                let letters = letters_before(line, underscore);
+                if previous < underscore { letters.max(previous) } else { letters }
+            });
+        previous = end;
         Some(Spelt { span: start..end, key: TagKey::of(&parts.tag), separator: end..end })
     })
+}
+
+/// Returns where the letters start that may be the kind of the token whose underscore is given.
+fn letters_before(line: &[u8], underscore: usize) -> usize {
+    let letters = line[..underscore].iter().rev().take_while(|byte| byte.is_ascii_lowercase());
+    underscore - letters.take(Kinds::MAX_NAME_BYTES).count()
+}
+
+/// Returns where the longest kind starts that `is_known` and ends at the underscore.
+fn kind_before(line: &[u8], underscore: usize, is_known: impl Fn(&str) -> bool) -> Option<usize> {
+    let is_kind = |start: &usize| std::str::from_utf8(&line[*start..underscore]).is_ok_and(&is_known);
+    (letters_before(line, underscore)..underscore).find(is_kind)
 }
 
 /// Returns the mailbox whose domain starts at `domain`.
@@ -94,17 +156,27 @@ fn mailbox(line: &[u8], domain: usize) -> Option<Spelt> {
     Some(Spelt { span: start..domain + MAILBOX_DOMAIN.len(), key, separator })
 }
 
-/// Returns the unique local address (RFC 4193) at `start`.
-fn address(line: &[u8], start: usize) -> Option<Spelt> {
-    if start.checked_sub(1).is_some_and(|before| line[before].is_ascii_hexdigit()) {
-        return None;
-    }
+/// Returns whether the first group of an address that begins with `fd` may be at `start`; in a digest it is
+/// not.
+fn is_first_group(line: &[u8], start: usize) -> bool {
+    let group = line.get(start..start + 4).unwrap_or_default();
+    !group.is_empty()
+        && group.iter().all(u8::is_ascii_hexdigit)
+        && separator_at(line, start + 4, b":", "3a").is_some()
+}
+
+/// Returns all texts from `start` on that are a unique local address (RFC 4193), the longest one first.
+///
+/// Whatever text touches an address in a line touches its token, too, so a digit in front or behind, as in
+/// `%20fd12:...`, is no reason to pass over it.
+fn addresses(line: &[u8], start: usize) -> impl Iterator<Item = Spelt> {
     let (text, ends, separator) = address_text(line, start);
-    // A port may follow after one more separator, so take the longest text that is an address.
-    (2..=text.len()).rev().find_map(|length| {
+    // Eight groups, or fewer and a `::`.
+    let last_group = text.match_indices(':').nth(6).map(|(at, _)| at);
+    let shortest = text.find("::").into_iter().chain(last_group).min().map_or(usize::MAX, |at| at + 2);
+    (shortest..=text.len()).rev().filter_map(move |length| {
         let address: Ipv6Addr = text[..length].parse().ok()?;
-        let [0xfd, octets @ ..] = address.octets() else { return None };
-        let key = octets;
+        let [0xfd, key @ ..] = address.octets() else { return None };
         Some(Spelt { span: start..ends[length - 1], key: TagKey(key), separator: separator.clone() })
     })
 }
@@ -161,8 +233,8 @@ fn separator_before(line: &[u8], end: usize, plain: &[u8], code: &str) -> Option
     (first..end).find(|&start| separator_at(line, start, plain, code) == Some(end)).map(|start| start..end)
 }
 
-/// The most letters of a kind.
-const LONGEST_KIND: usize = 8;
+/// The bytes of a native token from its underscore on.
+const NATIVE_BODY_BYTES: usize = 1 + KID_BYTES + TAG_BYTES;
 /// The most characters of an IPv6 address.
 const LONGEST_ADDRESS: usize = 39;
 /// The most bytes of a separator: an escape nested in five others.
@@ -180,6 +252,9 @@ mod tests {
             for spelt in all(line.as_bytes()) {
                 prop_assert!(spelt.span.start < spelt.span.end && spelt.span.end <= line.len());
                 prop_assert!(spelt.separator.start <= spelt.separator.end && spelt.separator.end <= line.len());
+                let other = spelt.clone().of_one_of(&Kinds::default(), line.as_bytes());
+                prop_assert!(other.span.start < other.span.end && other.key == spelt.key);
+                prop_assert!(spelt.of_kind("ip", line.as_bytes()).is_none_or(|ip| ip.span.start < ip.span.end));
             }
         }
     }
@@ -193,9 +268,14 @@ mod tests {
     const TAG: [u8; 16] =
         [0xae, 0x6d, 0xe7, 0xb0, 0x9c, 0x8f, 0x3c, 0xd1, 0x4a, 0xc9, 0x17, 0, 0x67, 0xeb, 0x6d, 9];
 
+    /// Returns the tokens with [`TAG`] in a line, and the separator of each. Everything else there must be a
+    /// part of one of them.
     fn spelt(line: &str) -> Vec<(&str, &str)> {
-        let found = all(line.as_bytes());
-        assert!(found.iter().all(|spelt| spelt.key == TagKey::of(&TAG)), "{line}");
+        let (found, others): (Vec<_>, Vec<_>) =
+            all(line.as_bytes()).into_iter().partition(|spelt| spelt.key == TagKey::of(&TAG));
+        for other in others {
+            assert!(found.iter().any(|spelt| spelt.span.start == other.span.start), "{line}");
+        }
         found.into_iter().map(|spelt| (&line[spelt.span], &line[spelt.separator])).collect()
     }
 
@@ -223,7 +303,68 @@ mod tests {
         }
         // A port follows.
         assert_eq!(spelt(&format!("{address}:46824")), [(address, ":")]);
-        assert!(spelt("afdae:6de7:b09c:8f3c:d14a:c917:67:eb6d fd0 fd: fda").is_empty());
+        assert!(spelt("fd0 fd: fda fd0:::: 5fd8 fdaefdae6de7b09c8f3cd14ac91700").is_empty());
+    }
+
+    #[test]
+    fn an_address_is_found_whatever_text_touches_it() {
+        let (address, short) =
+            ("fdae:6de7:b09c:8f3c:d14a:c917:67:eb6d", "fdae:6de7:b09c:8f3c:d14a:c917:67:eb6");
+        for before in ["?q=%20", "ip%3D", "joined#012", "node", "a", "fd", "fd:", "0"] {
+            for after in ["", " ", "g", ":443", "]:443", "%3A443"] {
+                assert_eq!(spelt(&format!("{before}{address}{after}")), [(address, ":")], "{before} {after}");
+            }
+        }
+        // Hexadecimal digits behind it: the address is one of several.
+        let mut tag = TAG;
+        tag[14] = 0xb6;
+        tag[13] = 0x0e;
+        for after in ["at", "ba", "d", "0", "f:443"] {
+            let line = format!("{short}{after}");
+            let mut ends = all(line.as_bytes()).into_iter().filter(|spelt| spelt.key == TagKey::of(&tag));
+            assert_eq!(ends.next().map(|spelt| &line[spelt.span]), Some(short), "{after}");
+        }
+        // Without any, the address comes before its own beginnings.
+        let ends: Vec<_> = all(address.as_bytes()).into_iter().map(|spelt| spelt.span.end).collect();
+        assert_eq!(ends, [37, 36, 35, 34]);
+    }
+
+    #[test]
+    fn letters_that_touch_a_token_are_not_of_it() {
+        let token = native_token();
+        for before in ["\\n", "\\t", "\\u005b", "\u{1b}[31m", "node", "n", "longer than a kind", "_"] {
+            assert_eq!(spelt(&format!("{before}{token}node{token}")), [(&*token, ""); 2], "{before}");
+        }
+        // The longest kind that is known.
+        let host = token.replacen("ip", "host", 1);
+        assert_eq!(spelt(&format!("vhost: ghost: g{host}")), [(&*host, "")]);
+    }
+
+    #[test]
+    fn a_kind_that_nobody_knows_is_found_and_the_original_tells_where_it_begins() {
+        let (token, badge) = (native_token(), native_token().replacen("ip", "badge", 1));
+        let line = format!("{token}n{badge}x{badge}");
+        let found = all(line.as_bytes());
+        let texts: Vec<_> = found.iter().map(|spelt| &line[spelt.span.clone()]).collect();
+        assert_eq!(texts, [&*token, &*format!("n{badge}"), &*format!("x{badge}")]);
+        let mut kinds = Kinds::default();
+        kinds.intern("badge").unwrap();
+        for spelt in found.iter().skip(1) {
+            let by_original = spelt.clone().of_kind("badge", line.as_bytes()).unwrap();
+            assert_eq!(&line[by_original.span.clone()], badge);
+            assert_eq!(spelt.clone().of_one_of(&kinds, line.as_bytes()), by_original);
+            // An original of another kind has another token.
+            assert_eq!(spelt.clone().of_kind("usr", line.as_bytes()), None);
+        }
+        // A kind of a rule file may end like one that is built in.
+        let vhost = token.replacen("ip", "vhost", 1);
+        let spelt = all(vhost.as_bytes()).remove(0);
+        assert_eq!((&vhost[spelt.span.clone()], only(&vhost)), (&vhost[1..], Some(spelt.key)));
+        assert_eq!(spelt.of_kind("vhost", vhost.as_bytes()).unwrap().span, 0..vhost.len());
+        // Text of a client that looks like a token may end where a true one begins.
+        let line = format!("a_2epqf{}mac{}", "0".repeat(23), &token[2..]);
+        let spelt = all(line.as_bytes()).pop().unwrap();
+        assert_eq!((&line[spelt.span], spelt.key), (&line[30..], TagKey::of(&TAG)));
     }
 
     #[test]

@@ -89,7 +89,11 @@ mod tests {
                         "{text}"
                     );
                 }
-                assert!(few.is_in(spelt.as_bytes()));
+                for text in
+                    [&spelt, &format!("%20{spelt}"), &format!("node{spelt} at"), &format!("{spelt}at")]
+                {
+                    assert!(few.is_in(text.as_bytes()), "{text}");
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::jobs::replay::{Line, Reveal, Scope, spelling};
 use crate::primitives::diag::Diagnostic;
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A person in the lines of a period.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -59,17 +59,24 @@ impl Affected {
     /// If a vault can no longer be opened.
     pub fn add(&mut self, line: &Line<'_>, scope: Scope, reveal: &mut Reveal<'_>) -> Result<u64, Diagnostic> {
         let originals = if scope == Scope::Everybody { reveal.originals(line)? } else { Vec::new() };
-        let mut seen: Vec<(String, String)> = Vec::new();
+        let originals: HashMap<_, _> =
+            originals.iter().map(|(spelt, original)| ((spelt.key, spelt.span.end), original)).collect();
+        let mut seen: HashSet<(String, String)> = HashSet::new();
         let mut given_back = 0;
-        for spelt in spelling::all(line.bytes) {
-            let known = originals.iter().find(|(other, _)| other.span == spelt.span);
-            let person = match known {
-                Some((_, original)) => (original.kind.clone(), text(&original.text)),
-                None => token(&line.bytes[spelt.span]),
+        // A token in the shape of an address may be one of several; without an original, it is the longest.
+        for one_of in spelling::all(line.bytes).chunk_by(|one, other| one.span.start == other.span.start) {
+            let known = one_of.iter().find_map(|spelt| originals.get(&(spelt.key, spelt.span.end)));
+            let person = match (known, one_of) {
+                (Some(original), _) => (original.kind.clone(), text(&original.text)),
+                (None, [longest, ..]) => {
+                    let spelt = longest.clone().of_one_of(reveal.kinds(line), line.bytes);
+                    token(&line.bytes[spelt.span])
+                }
+                (None, []) => continue,
             };
-            if !seen.contains(&person) {
-                given_back += u64::from(known.is_some() && !self.people.contains_key(&person));
-                seen.push(person);
+            let is_given_back = known.is_some() && !self.people.contains_key(&person);
+            if seen.insert(person) {
+                given_back += u64::from(is_given_back);
             }
         }
         for person in seen {

@@ -295,6 +295,35 @@ fn secrets_that_have_one_kid_are_told_apart() {
     assert_eq!(lines, [format!("{JEAN} and {}", fleet.web1.token(PAUL)), ANNE.to_owned()]);
 }
 
+/// Digits behind a token in the shape of an address look like more of it.
+#[test]
+fn a_token_that_may_be_longer_comes_back_and_no_more_is_opened() {
+    let fleet = Fleet::new();
+    let keys = EpochKeys::derive(&fleet.web1.secret, EPOCH, "default", &Kinds::default());
+    let spelt = |address: &str| {
+        let mut text = Vec::new();
+        token::write_address(&keys.tag(Kind::IP, &canonical(address)), b"", false, &mut text);
+        String::from_utf8(text).unwrap()
+    };
+    let mut addresses = (0..=u8::MAX).map(|last| format!("203.0.113.{last}"));
+    let address =
+        addresses.find(|address| spelt(address).rsplit(':').next().is_some_and(|group| group.len() < 4));
+    let address = address.unwrap();
+    fleet.keep(&fleet.web1, &folder(NEXT, "connection"), &[JEAN]);
+    let place = fleet.keep(&fleet.web1, &folder(DAY, "connection"), &[&address]);
+    let line = format!("{}at once", spelt(&address));
+    let mut tokens = NodeTokens::default();
+    tokens.add(line.as_bytes(), Scope::Everybody, None, &mut Guess::new(None)).unwrap();
+    let mut secrets = fleet.secrets(fleet.everywhere(), Some(&fleet.identity));
+    let found = originals(tokens, Scope::Everybody, &mut secrets);
+    assert!(found.missing.is_empty());
+    let of = |found: &Found| found.originals.values().map(|one| one.canonical.to_vec()).collect::<Vec<_>>();
+    assert_eq!(of(&found), [canonical(&address)]);
+    // What is in the vaults of the other node has not been read.
+    let opened = secrets.opened();
+    assert!(opened.iter().all(|name| name.contains("/web1-")), "{opened:?} {place:?}");
+}
+
 /// Returns what is not revealed of two tokens that are asked for when one is; the message must name neither.
 fn withheld(fleet: &Fleet, tokens: &[String], places: NodePlaces) -> Obstacle {
     let (lines, _, withheld) = fleet.reveal(tokens, Scope::Asked, places, Some(&fleet.identity)).unwrap();
@@ -433,6 +462,18 @@ fn extracted(
 fn pair(node: &Node, address: &str) -> String {
     let canonical = hex::encode(&canonical(address));
     format!(r#"{{"canonical":"{canonical}","kind":"ip","token":"{}"}}"#, node.token(address))
+}
+
+#[test]
+fn a_pair_has_the_token_without_the_text_before_it() {
+    let mut fleet = Fleet::new();
+    let other = "192.0.2.77";
+    let token = fleet.web1.token(other);
+    fleet.keep(&fleet.web1, &folder(DAY, "connection"), &[other]);
+    fleet.store(&[&format!("from node{token}")]);
+    let (places, asked) = (fleet.everywhere(), [token]);
+    let (_, pairs) = extracted(&mut fleet, &asked, places).unwrap();
+    assert_eq!(pairs, [pair(&fleet.web1, other)]);
 }
 
 #[test]
