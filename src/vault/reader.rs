@@ -1,7 +1,7 @@
 //! Opens a vault with both keys, and cuts one that a crash left.
 
 use super::error::VaultError;
-use super::layout::{self, Header};
+use super::layout::{self, Header, RECORD_HEADER_BYTES};
 use super::originals;
 use super::records::{Placed, records};
 use crate::model::SegmentId;
@@ -56,6 +56,24 @@ impl Vault {
         let (header, records) =
             Header::decode(&bytes).ok_or_else(|| VaultError::damaged(path, "its header", 0))?;
         Ok(Self { path: path.to_owned(), header, bytes, records })
+    }
+
+    /// Reads the vault at `path` up to the end of its first record, which is enough for
+    /// [`Vault::opens_with`].
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub fn open_beginning(storage: &dyn Storage, path: &Path) -> Result<Self, VaultError> {
+        let vault = beginning(storage, path, LONGEST_HEADER_BYTES)?;
+        let length = vault.bytes.get(vault.records..).and_then(|record| record.first_chunk());
+        let length = length.map_or(0, |length| u32::from_le_bytes(*length) as usize);
+        beginning(storage, path, vault.records + RECORD_HEADER_BYTES + length)
+    }
+
+    /// Returns whether there is a whole record, so that [`Vault::opens_with`] proves something.
+    #[must_use]
+    pub fn has_a_record(&self) -> bool {
+        self.records().any(|placed| placed.is_whole)
     }
 
     /// Returns the header.
@@ -202,21 +220,24 @@ const MOST_LOST: u64 = 1024;
 /// # Errors
 /// As [`Vault::open`].
 pub fn header(storage: &dyn Storage, path: &Path) -> Result<Header, VaultError> {
+    beginning(storage, path, LONGEST_HEADER_BYTES).map(|vault| vault.header)
+}
+
+/// Reads the first `most` bytes of the vault at `path`.
+fn beginning(storage: &dyn Storage, path: &Path, most: usize) -> Result<Vault, VaultError> {
     let file = storage.open(path).map_err(VaultError::reading("open a vault", path))?;
     let length = file.length().map_err(VaultError::reading("read a vault", path))?;
-    let most = usize::try_from(length).unwrap_or(usize::MAX).min(LONGEST_HEADER_BYTES);
-    let mut bytes = vec![0; most];
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(most)];
     file.read_at(0, &mut bytes).map_err(VaultError::reading("read a vault", path))?;
     match Header::decode(&bytes) {
-        Some((header, _)) => Ok(header),
+        Some((header, records)) => Ok(Vault { path: path.to_owned(), header, bytes, records }),
         // The header may be longer: a wrap to hundreds of recipients.
-        None => Vault::open(storage, path).map(|vault| vault.header),
+        None => Vault::open(storage, path),
     }
 }
 
 /// Bytes read for a header. One with a wrap to twenty recipients has 3 KiB.
 const LONGEST_HEADER_BYTES: usize = 16 << 10;
-
 /// Cuts the vault at `path` after its last whole record, durably.
 ///
 /// Damage before that record stays, since the records after it still open. Returns the segment's id, and the

@@ -15,7 +15,7 @@ use super::tenancy::{Share, Sought, Tenancy};
 use crate::archive::VaultMark;
 use crate::jobs::purge::Site;
 use crate::keyring::{Current, Identities, wrapped_kids, wraps_of};
-use crate::model::{Kinds, SegmentName, Tree};
+use crate::model::{Kinds, NodeName, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::Storage;
@@ -23,7 +23,7 @@ use crate::pseudonym::epoch::{Epoch, EpochKeys, kid};
 use crate::pseudonym::token::KID_BYTES;
 use crate::shred::ShredStore;
 use crate::vault::{self, Header, Original, Vault, VaultError};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,7 +64,8 @@ pub struct Secrets {
     trees: Vec<Tree>,
     /// Shred keys of this node, then those of other nodes that can be reached.
     shred: Vec<ShredStore>,
-    unwrapped: HashMap<[u8; KID_BYTES], Secret>,
+    /// By kid and node: two nodes may have the same kid.
+    unwrapped: HashMap<[u8; KID_BYTES], BTreeMap<NodeName, Secret>>,
     /// Epochs for which an identity has proved to be a custodian's.
     in_custody: BTreeSet<[u8; KID_BYTES]>,
     /// Segments whose originals were opened.
@@ -188,7 +189,6 @@ impl Secrets {
         }
     }
 
-    /// Returns whether a segment is searched: it may belong to another tenant than the one named.
     /// Returns the kinds that the tokens of a segment may have: those that are built in, and those that its
     /// vault names, if it has one that can be read.
     #[must_use]
@@ -196,6 +196,7 @@ impl Secrets {
         self.header(name).ok().flatten().map_or_else(Kinds::default, |header| kinds_in(&header))
     }
 
+    /// Returns whether a segment is searched: it may belong to another tenant than the one named.
     ///
     /// # Errors
     /// If a tenant was named and the vault of the segment cannot be read.
@@ -230,7 +231,7 @@ impl Secrets {
     /// # Errors
     /// Names what is missing: an identity, the right identity, a wrap, or H.
     pub fn of(&mut self, name: &SegmentName) -> Result<Secret, Diagnostic> {
-        if let Some(secret) = self.unwrapped.get(&name.kid) {
+        if let Some(secret) = self.unwrapped.get(&name.kid).and_then(|nodes| nodes.get(&name.node)) {
             return Ok(secret.clone());
         }
         let vault = self.vault_of(name)?;
@@ -238,16 +239,47 @@ impl Secrets {
     }
 
     /// Returns S of the epoch of a segment; `vault` is its vault, if it has one.
+    ///
+    /// A kid has only ten bits of S, so two nodes may have the same. The vault decides whose S it is, if a
+    /// custodian takes part and H of the node is at hand; otherwise nobody can tell.
     fn of_epoch(&mut self, name: &SegmentName, vault: Option<&Path>) -> Result<Secret, Diagnostic> {
-        if let Some(secret) = self.unwrapped.get(&name.kid) {
+        let of_kid = self.unwrapped.get(&name.kid);
+        if let Some(secret) = of_kid.and_then(|nodes| nodes.get(&name.node)) {
             return Ok(secret.clone());
         }
-        let secret = match self.of_node(&name.kid) {
+        let proof = vault.filter(|_| self.has_custodian()).and_then(|path| self.proof(name, path));
+        let opens =
+            |secret: &&Secret| proof.as_ref().is_none_or(|(vault, key)| vault.opens_with(secret, key));
+        // The nodes of a fleet may have one secret. It is then unwrapped once, and also that of a node whose
+        // wrap is lost.
+        let known = of_kid.filter(|_| proof.is_some()).and_then(|nodes| nodes.values().find(opens));
+        let secret = match known.cloned().or_else(|| self.of_node(&name.kid)) {
             Some(secret) => secret,
-            None => self.of_wrap(name, vault)?,
+            None => match (self.of_wrap(name, vault), of_kid.and_then(|nodes| nodes.values().next())) {
+                (Err(refusal), Some(other)) if proof.is_none() && self.are_lost(&refusal) => other.clone(),
+                (unwrapped, _) => unwrapped?,
+            },
         };
-        self.unwrapped.insert(name.kid, secret.clone());
+        let secret = match (&proof, vault) {
+            (Some((opened, _)), Some(path)) if !opens(&&secret) => {
+                self.of_vault(opened.header(), name, path)?
+            }
+            _ => secret,
+        };
+        self.unwrapped.entry(name.kid).or_default().insert(name.node.clone(), secret.clone());
         Ok(secret)
+    }
+
+    /// Returns the beginning of a segment's vault and its H, which together show whether a secret is S of the
+    /// segment; `None` if H is not at hand, or the vault does not say so.
+    fn proof(&self, name: &SegmentName, path: &Path) -> Option<(Vault, Secret)> {
+        let shred_keys = self.shred_keys(name).ok()?;
+        // A search goes on without a vault, and so it does with one that is damaged.
+        let vault = Vault::open_beginning(&*self.storage, path).ok().filter(Vault::has_a_record)?;
+        let header = vault.header();
+        let is_of_vault = |key: &Secret| !header.sealed_wrap.is_empty() && header.may_open_with(key);
+        let shred_key = shred_keys.into_iter().find(is_of_vault)?;
+        Some((vault, shred_key))
     }
 
     /// Returns whether `refusal` says that nobody here has the secret of an epoch, although an identity was
@@ -494,13 +526,6 @@ impl Secrets {
     }
 }
 
-/// The prefix of the kid of a fixed epoch.
-const FIXED: &[u8] = b"000";
-
-/// Returns whether the last two characters of the kid, its fingerprint, are those of the secret.
-fn fits(secret: &Secret, wanted: &[u8; KID_BYTES]) -> bool {
-    kid(secret, Epoch::Fixed)[3..] == wanted[3..]
-}
 /// Returns the kinds that are built in, and those that a vault names.
 fn kinds_in(header: &Header) -> Kinds {
     let mut kinds = Kinds::default();
@@ -510,3 +535,10 @@ fn kinds_in(header: &Header) -> Kinds {
     kinds
 }
 
+/// The prefix of the kid of a fixed epoch.
+const FIXED: &[u8] = b"000";
+
+/// Returns whether the last two characters of the kid, its fingerprint, are those of the secret.
+fn fits(secret: &Secret, wanted: &[u8; KID_BYTES]) -> bool {
+    kid(secret, Epoch::Fixed)[3..] == wanted[3..]
+}

@@ -63,7 +63,7 @@ struct Fleet {
     identity: PathBuf,
     other_identity: PathBuf,
     escrow: Escrow,
-    _state: TempDir,
+    state: TempDir,
     web1: Node,
     web2: Node,
 }
@@ -84,7 +84,7 @@ impl Fleet {
         let escrow = Escrow::load(&own).unwrap();
         let site = scene::site(&Memory::new(), WRITTEN).unwrap();
         let (web1, web2) = (Node::new("web1", first), Node::new("web2", second));
-        let mut fleet = Self { site, identity, other_identity, escrow, _state: state, web1, web2 };
+        let mut fleet = Self { site, identity, other_identity, escrow, state, web1, web2 };
         fleet.store(&[
             &format!("{} and {}", fleet.web1.token(JEAN), fleet.web1.token(PAUL)),
             &fleet.web2.token(ANNE),
@@ -94,8 +94,27 @@ impl Fleet {
         fleet
     }
 
+    /// Returns a fleet whose nodes have different secrets with the same kid: in a large one, two nodes have
+    /// that every day, because a kid has ten bits of a secret.
+    fn of_twins() -> Self {
+        let first = Secret::new([1; 32]);
+        let twin = (0..=u16::MAX).map(|number| {
+            let [high, low] = number.to_be_bytes();
+            Secret::new(std::array::from_fn(|at| if at % 2 == 0 { high } else { low ^ 0x55 }))
+        });
+        let is_twin =
+            |twin: &Secret| twin.expose() != first.expose() && kid(twin, EPOCH) == kid(&first, EPOCH);
+        let twin = twin.into_iter().find(is_twin).unwrap();
+        Self::of(first, twin)
+    }
+
     /// Stores lines as a worker does: under [`SegmentName::MANY_EPOCHS`], without a vault.
     fn store(&mut self, lines: &[&str]) {
+        self.store_as("logs.p0", SegmentName::MANY_EPOCHS, lines);
+    }
+
+    /// Stores lines in a segment of this node and kid.
+    fn store_as(&mut self, node: &str, kid: [u8; KID_BYTES], lines: &[&str]) {
         let tag = "expires=2027-11-24 class=connection";
         let lines: Vec<_> = lines.iter().map(|line| format!("{line} {tag}")).collect();
         let mut keys: Vec<u64> = lines
@@ -104,10 +123,10 @@ impl Fleet {
             .collect();
         let origin = Origin {
             id: SegmentId([5; 16]),
-            node: NodeName::new("logs.p0").unwrap(),
+            node: NodeName::new(node).unwrap(),
             folder: folder(DAY, "connection"),
             zone: "Europe/Paris".to_owned(),
-            kid: SegmentName::MANY_EPOCHS,
+            kid,
             policy: [3; 32],
             source_zone: None,
             networks_unknown: true,
@@ -171,15 +190,18 @@ impl Fleet {
     }
 
     fn secrets(&self, places: NodePlaces, identity: Option<&Path>) -> Secrets {
-        let custody = Custody {
+        Secrets::new(&self.site, self.custody(places, identity))
+    }
+
+    fn custody(&self, places: NodePlaces, identity: Option<&Path>) -> Custody {
+        Custody {
             identities: identity.map(|path| Identities::read(path).unwrap()),
             running: None,
             owns_key_file: false,
             state_dir: "/nowhere".into(),
             tenancy: Tenancy::everybody(),
             places,
-        };
-        Secrets::new(&self.site, custody)
+        }
     }
 
     /// Returns the lines with originals put back, the segments of nodes that were opened for that, and what
@@ -280,19 +302,71 @@ fn no_more_is_opened_when_all_is_found() {
     assert_eq!(opened, [name(&fleet.web2, 1), name(&fleet.web2, 2)]);
 }
 
-/// The kid has ten bits of a secret: in a large fleet, two nodes have the same kid every day.
 #[test]
 fn secrets_that_have_one_kid_are_told_apart() {
-    let first = Secret::new([1; 32]);
-    let twin = (0..=u16::MAX).map(|number| {
-        let [high, low] = number.to_be_bytes();
-        Secret::new(std::array::from_fn(|at| if at % 2 == 0 { high } else { low ^ 0x55 }))
-    });
-    let twin = twin.into_iter().find(|twin| kid(twin, EPOCH) == kid(&first, EPOCH)).unwrap();
-    let fleet = Fleet::of(first, twin);
+    let fleet = Fleet::of_twins();
     let tokens = [fleet.web1.token(JEAN), fleet.web2.token(ANNE)];
     let lines = fleet.reveal(&tokens, Scope::Asked, fleet.everywhere(), Some(&fleet.identity)).unwrap().0;
     assert_eq!(lines, [format!("{JEAN} and {}", fleet.web1.token(PAUL)), ANNE.to_owned()]);
+}
+
+#[test]
+fn a_search_tells_secrets_apart_that_have_one_kid() {
+    let mut fleet = Fleet::of_twins();
+    let kid = kid(&fleet.web1.secret, EPOCH);
+    let (jean, anne) = (fleet.web1.token(JEAN), fleet.web2.token(ANNE));
+    fleet.store_as("web1", kid, &[&jean]);
+    fleet.store_as("web2", kid, &[&anne]);
+    // The state directory has the wrap of one of them.
+    let state = StateDir::open(fleet.state.path()).unwrap();
+    fleet.escrow.wrap(&state, EPOCH, &fleet.web1.secret).unwrap();
+    let vaults = [&fleet.web1, &fleet.web2].map(|node| node.vaults().join("vault")).to_vec();
+    let places = NodePlaces { vaults, ..fleet.everywhere() };
+    for state_dir in [PathBuf::from("/nowhere"), fleet.state.path().to_owned()] {
+        let custody = fleet.custody(places.clone(), Some(&fleet.identity));
+        let mut secrets = Secrets::new(&fleet.site, Custody { state_dir: state_dir.clone(), ..custody });
+        for node in [&fleet.web1, &fleet.web2, &fleet.web1] {
+            let keys = secrets.keys_of(&fleet.segment_of(node)).unwrap();
+            let tag = keys.tag(Kind::IP, &canonical(JEAN));
+            assert_eq!(Some(TagKey::of(&tag)), spelling::only(&node.token(JEAN)), "{}", node.name);
+        }
+        assert_eq!(secrets.epochs(), 1);
+    }
+    let mut selection = Selection::default();
+    selection.add_identifiers(Kind::IP, "--ip", &[JEAN.to_owned(), ANNE.to_owned()]).unwrap();
+    let custody = fleet.custody(places.clone(), Some(&fleet.identity));
+    let mut secrets =
+        Secrets::new(&fleet.site, Custody { state_dir: fleet.state.path().to_owned(), ..custody });
+    let plan = Plan::new(&fleet.site, &selection, Unsealed::Read, &mut secrets).unwrap();
+    for (node, token) in [("web1", &jean), ("web2", &anne)] {
+        let planned = plan.segments.iter().find(|segment| segment.name.node.as_str() == node).unwrap();
+        assert!(planned.wanted.as_ref().unwrap().is_in(token.as_bytes()), "{node}");
+    }
+    // Without the shred key of a node nobody can tell.
+    let custody = fleet.custody(NodePlaces { shred_keys: Vec::new(), ..places }, Some(&fleet.identity));
+    let mut secrets =
+        Secrets::new(&fleet.site, Custody { state_dir: fleet.state.path().to_owned(), ..custody });
+    let keys = secrets.keys_of(&fleet.segment_of(&fleet.web2)).unwrap();
+    assert_ne!(
+        Some(TagKey::of(&keys.tag(Kind::IP, &canonical(ANNE)))),
+        spelling::only(&anne),
+        "docs/replay.md says so"
+    );
+}
+
+#[test]
+fn a_node_whose_wrap_is_lost_has_the_secret_of_its_fleet() {
+    let fleet = Fleet::of(Secret::new([1; 32]), Secret::new([1; 32]));
+    let vaults = [&fleet.web1, &fleet.web2].map(|node| node.vaults().join("vault")).to_vec();
+    let places = NodePlaces { vaults, shred_keys: vec![fleet.web1.shred_keys()] };
+    let mut secrets = fleet.secrets(places, Some(&fleet.identity));
+    let [web1, web2] = [&fleet.web1, &fleet.web2].map(|node| fleet.segment_of(node));
+    let lost = secrets.keys_of(&web2).unwrap_err();
+    assert!(secrets.are_lost(&lost), "{lost}");
+    for name in [&web1, &web2] {
+        let tag = secrets.keys_of(name).unwrap().tag(Kind::IP, &canonical(JEAN));
+        assert_eq!(Some(TagKey::of(&tag)), spelling::only(&fleet.web1.token(JEAN)));
+    }
 }
 
 /// Digits behind a token in the shape of an address look like more of it.

@@ -9,7 +9,7 @@ use crate::jobs::replay::selection::{Identifier, Selection};
 use crate::jobs::replay::spelling::TagKey;
 use crate::jobs::replay::tenancy::Share;
 use crate::jobs::replay::wanted::Wanted;
-use crate::model::{Kind, SegmentName};
+use crate::model::{Kind, NodeName, SegmentName};
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::EpochKeys;
 use jiff::Timestamp;
@@ -31,8 +31,8 @@ pub(super) struct Planner<'p> {
     pub(super) secrets: &'p mut Secrets,
     /// The tokens that were named as such. They suffice if no identifier in clear is requested.
     named: Rc<InEpoch>,
-    /// The requested tokens of each epoch, by kid and tenant.
-    epochs: HashMap<([u8; 5], String), Rc<InEpoch>>,
+    /// The requested tokens of each epoch, by node, kid and tenant.
+    epochs: HashMap<(NodeName, [u8; 5], String), Rc<InEpoch>>,
     /// The requested tokens of all epochs together, computed when first needed.
     in_any_epoch: Option<Rc<InEpoch>>,
     sorted: Sorted,
@@ -250,7 +250,7 @@ impl<'p> Planner<'p> {
         if name.kid == SegmentName::MANY_EPOCHS {
             return self.in_any_epoch(name);
         }
-        let place = (name.kid, self.secrets.tenant_of(name)?);
+        let place = (name.node.clone(), name.kid, self.secrets.tenant_of(name)?);
         if let Some(known) = self.epochs.get(&place) {
             return Ok(Rc::clone(known));
         }
