@@ -31,7 +31,7 @@ impl Told {
         let mut purges = Purges::new(site, &selection.seconds, &takes);
         let read = site.ledger.read(&mut |entry, _| {
             let Some(event) = entry.event() else { return };
-            purges.hear(entry, &event, &kept);
+            purges.apply(entry, &event, &kept);
             keep(&mut kept, &event, entry.at);
             sealed.extend(digest_of(&event));
         });

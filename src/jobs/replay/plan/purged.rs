@@ -61,7 +61,7 @@ pub(in crate::jobs) fn purged_of(
     // `verify` reports the damage, and it stops no answer.
     let _ = site.ledger.read(&mut |entry, _| {
         if let Some(event) = entry.event() {
-            purges.hear(entry, &event, &sealed);
+            purges.apply(entry, &event, &sealed);
             keep(&mut sealed, &event, entry.at);
         }
     });
@@ -99,7 +99,7 @@ impl<'p> Purges<'p> {
 
     /// Takes an entry into account. `sealed` are the segments that were there before it, with the time of
     /// their seals.
-    pub(super) fn hear(&mut self, entry: &Entry, event: &Event, sealed: &BTreeMap<String, Timestamp>) {
+    pub(super) fn apply(&mut self, entry: &Entry, event: &Event, sealed: &BTreeMap<String, Timestamp>) {
         if *self.seconds == (i64::MIN..=i64::MAX) {
             return;
         }
