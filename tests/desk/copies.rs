@@ -43,6 +43,10 @@ fn a_ledger_that_does_not_know_the_segments_says_that_nobody_can_tell_what_is_mi
         1
     );
     assert!(told.contains("nobody can tell whether others are missing") && told.contains("--state-dir"));
+    // Programs read the counts in the last line.
+    let told = text(&replay(&node, "other", &["--json"]).stderr);
+    let counts: serde_json::Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    assert!(counts["frames_read"].is_number() && told.contains("\"P21\""), "{told}");
 
     let to = node.path("case");
     let bundle = [&CASE[..], &["--reveal", "--bundle", arg(&to)]].concat();

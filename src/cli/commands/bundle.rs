@@ -1,7 +1,7 @@
 //! `oubliette replay --bundle`: the lines of a case, for the authority that asked for them.
 
 use super::clear;
-use super::gaps::left_out_of_bundle;
+use super::gaps::{left_out_of_bundle, remarks};
 use super::replay::{handed_over, refused, summarise};
 use crate::cli::args::ReplayArgs;
 use crate::cli::exit::Exit;
@@ -56,8 +56,9 @@ impl Writing<'_> {
         let written = bundle.finish(site, &self.settings.state_dir.join(ledger::FOLDER));
         // The ledger already records that the lines were found, because it is part of the proof.
         let written = handed_over(site, &access, written.map_err(Stop::from))?;
-        summarise(self.report, self.settings, &visited.counts)?;
+        remarks(self.report, &visited.gaps);
         clear::tell(self.report, self.settings, &question.selection, written.lines);
+        summarise(self.report, self.settings, &visited.counts)?;
         self.report.note(&format!(
             "bundle of {} in {}; README.txt in it says how to check it",
             counted(written.lines, "line"),

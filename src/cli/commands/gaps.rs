@@ -6,9 +6,16 @@ use crate::jobs::purge::Site;
 use crate::jobs::replay::{self, Gaps, Obstacles, Purged, PurgedSpan, Unsearched};
 use crate::primitives::diag::Diagnostic;
 
-/// Warns of segments that the answer lacks, and notes what was purged.
-pub(super) fn left_out(report: Report, site: &Site, gaps: &Gaps) -> Exit {
+/// Says what limits an answer that lacks nothing: what was purged, and that the ledger does not know segments.
+///
+/// Where counts follow, they come after this: a program reads them in the last line of an answer that is whole.
+pub(super) fn remarks(report: Report, gaps: &Gaps) {
     purged(report, &gaps.purged);
+    unlisted(report, &gaps.unlisted);
+}
+
+/// Warns of segments that the answer lacks.
+pub(super) fn left_out(report: Report, site: &Site, gaps: &Gaps) -> Exit {
     if gaps.unsealed > 0 {
         let what = format!("{} not sealed yet, and left out", counted(gaps.unsealed, "segment"));
         report
@@ -28,7 +35,6 @@ pub(super) fn left_out(report: Report, site: &Site, gaps: &Gaps) -> Exit {
                 )),
         );
     }
-    unlisted(report, &gaps.unlisted);
     if let Some(first) = gaps.unattributed.first() {
         let what = format!(
             "{} without a vault that says whose lines they are, and left out",

@@ -1,6 +1,6 @@
 //! `oubliette replay`: returns archived lines.
 
-use super::gaps::left_out;
+use super::gaps::{left_out, remarks};
 use super::{clear, hold, purge};
 use crate::cli::args::{AccessArgs, Common, LineArgs, Reading, ReplayArgs, TimeArgs, Tokens};
 use crate::cli::codes;
@@ -197,8 +197,9 @@ fn answer(
     };
     drop(progress);
     let (counts, end, gaps) = outcome;
-    summarise(report, settings, &counts)?;
+    remarks(report, &gaps);
     clear::tell(report, settings, &question.selection, counts.read.lines);
+    summarise(report, settings, &counts)?;
     let ended = ended(report, args.output.is_some(), end)?;
     Ok(ended.and(left_out(report, site, &gaps)))
 }

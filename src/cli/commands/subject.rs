@@ -1,6 +1,6 @@
 //! `oubliette subject`: requests of a person, and who is affected by a breach.
 
-use super::gaps::left_out;
+use super::gaps::{left_out, remarks};
 use super::replay::{custody, handed_over, not_searched, others_left_out, reading, refused};
 use super::{clear, hold, purge};
 use crate::cli::args::{AccessArgs, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
@@ -128,6 +128,7 @@ impl Desk<'_> {
         self.report.note(&format!("{} of the person", counted(answer.lines.len() as u64, "line")));
         clear::tell(self.report, &self.settings, &asked, answer.lines.len() as u64);
         let told = hold::tell_extracts(self.report, &self.settings, "were not searched");
+        remarks(self.report, &visited.gaps);
         Ok(told.and(left_out(self.report, &self.site, &visited.gaps)))
     }
 
@@ -155,6 +156,7 @@ impl Desk<'_> {
         let by =
             if wanted.reveal { "" } else { ", counted by tokens: a person has another one in every epoch" };
         self.report.note(&format!("{}{by}", counted(people, "distinct identifier")));
+        remarks(self.report, &visited.gaps);
         Ok(left_out(self.report, &self.site, &visited.gaps))
     }
 
@@ -246,6 +248,7 @@ impl Desk<'_> {
         let exit = if stays > 0 { Exit::NeedsHuman } else { Exit::Done };
         let exit = exit.and(self.tell_elsewhere(&erased.elsewhere));
         let exit = exit.and(hold::tell_extracts(self.report, &self.settings, "were not searched or erased"));
+        remarks(self.report, &erased.gaps);
         Ok(exit.and(left_out(self.report, &self.site, &erased.gaps)))
     }
 
