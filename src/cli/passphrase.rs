@@ -152,8 +152,8 @@ mod tests {
         assert!(!memory.holds(&mirrored));
     }
 
-    /// The memory that this process may write to. It is listed beforehand, so that the list does not lie where
-    /// something was freed.
+    /// The memory that this process may write to. It is listed beforehand, so that the list does not lie
+    /// where something was freed.
     struct Memory {
         file: File,
         parts: Vec<Range<u64>>,

@@ -184,8 +184,8 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
 ///
 /// That is so in `jean@example.fr198.51.100.7`, after the three labels of the address are cut off. It is so
 /// in `jean@example.org2001:db8::1` and `jean@example.fr-2001:db8::1`, if the domain is a well-known one and
-/// the label before it is a word. And it is so in `jean@example.paris_old` and `jean@example.paris-2026` for any
-/// top-level domain, because none contains a `_` or, except A-labels, a `-`; after an `extension`, as in
+/// the label before it is a word. And it is so in `jean@example.paris_old` and `jean@example.paris-2026` for
+/// any top-level domain, because none contains a `_` or, except A-labels, a `-`; after an `extension`, as in
 /// `app@v2.min_x.js`, it has to be a well-known one.
 fn glued_top_level(before: &[u8], last: &[u8], cut_labels: usize, extension: bool) -> Option<usize> {
     let letters = last.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
@@ -329,8 +329,8 @@ fn local_start(text: &[u8], at: usize, floor: usize) -> Option<usize> {
     (start < at).then(|| if quoted { words_start(text, start, floor) } else { start })
 }
 
-/// Returns the length of the option of sendmail that an address is glued to, `/usr/sbin/sendmail -t -fjean@`: the
-/// sender that PHP's `mail()` passes on.
+/// Returns the length of the option of sendmail that an address is glued to, `/usr/sbin/sendmail -t -fjean@`:
+/// the sender that PHP's `mail()` passes on.
 fn option_of_sendmail(text: &[u8], start: usize, at: usize) -> usize {
     /// How far back the name of the program may be, in bytes.
     const NEAR: usize = 64;

@@ -326,8 +326,8 @@ fn classless(text: &[u8], start: usize) -> Option<(usize, u8)> {
     Some((last.start, last.octet(text)?))
 }
 
-/// Parses `ip9.ip-203-0-113.eu`, `9.ip-203-0-113.eu`, `ip-9.net-203-0-113.rev.isp.example`: a name whose first
-/// label contains the last octet. `third` is the last number.
+/// Parses `ip9.ip-203-0-113.eu`, `9.ip-203-0-113.eu`, `ip-9.net-203-0-113.rev.isp.example`: a name whose
+/// first label contains the last octet. `third` is the last number.
 fn parted(text: &[u8], third: Group) -> Option<Hit> {
     let second = Group::before(text, dash_before(text, third)?)?;
     let first = Group::before(text, dash_before(text, second)?)?;
@@ -347,8 +347,8 @@ fn parted(text: &[u8], third: Group) -> Option<Hit> {
     Some(Hit::new(last.start, third.end, Canon::V4(octets), Rule::Ipv4HostName))
 }
 
-/// Parses `lfbn-1-113-9.w203-0.abo.wanadoo.fr`, in whose second label the first two octets are. `fourth` is the
-/// last number of the first label.
+/// Parses `lfbn-1-113-9.w203-0.abo.wanadoo.fr`, in whose second label the first two octets are. `fourth` is
+/// the last number of the first label.
 fn halved(text: &[u8], fourth: Group) -> Option<Hit> {
     let third = Group::before(text, dash_before(text, fourth)?)?;
     let half = text[fourth.end..].strip_prefix(b".w")?;
@@ -390,7 +390,8 @@ fn port_digits(text: &[u8], first: Group) -> usize {
     last_octet(text, first).map_or(0, |octet| length - octet)
 }
 
-/// Returns the length of the digits after the last octet that begin an IPv6 address: `203.0.113.92001:db8::1`,
+/// Returns the length of the digits after the last octet that begin an IPv6 address:
+/// `203.0.113.92001:db8::1`,
 /// `203.0.113.1592a01:db8::1`.
 fn glued_digits(text: &[u8], last: Group) -> usize {
     let letters = text[last.end..].iter().take(4).take_while(|byte| byte.is_ascii_hexdigit()).count();
@@ -438,7 +439,8 @@ fn dashed(text: &[u8], run: &Run, separator: u8) -> Option<Hit> {
     // great.
     let great = run.count == 5 && begins_with_other_number(text, &run);
     let first = match run.count {
-        // `nan92-1-203-0-113-9.fbx.isp.example`: the digits of a word, the number of a device, and the address.
+        // `nan92-1-203-0-113-9.fbx.isp.example`: the digits of a word, the number of a device, and the
+        // address.
         6 if glued && host_name::continues_access_name(&text[run.end..]) => 2,
         _ => usize::from(glued && run.count == 5 || great),
     };

@@ -57,8 +57,8 @@ impl Nibbles {
         if count < Self::FEW || !named {
             return;
         }
-        // `...8.b.d.0.1.0.0.2.b.dnsbl.example`: the last label belongs to the zone. Global addresses begin with
-        // 2 or 3 (RFC 4291, 2.4).
+        // `...8.b.d.0.1.0.0.2.b.dnsbl.example`: the last label belongs to the zone. Global addresses begin
+        // with 2 or 3 (RFC 4291, 2.4).
         let is_first = |end: usize| matches!(text[end - 1], b'2' | b'3');
         let zone = self.count == Self::ALL + 1 && !is_first(self.end) && is_first(self.end - 2);
         let end = if zone { self.end - 2 } else { self.end };

@@ -104,7 +104,8 @@ impl Guess {
 #[must_use]
 pub fn field<'a>(line: &'a [u8], record: &Record, name: &str) -> Option<Cow<'a, [u8]>> {
     let name = name.as_bytes();
-    // Any part of the name that ends at a dot may be that of a member: `a.b` of `{"a.b":{"c":1}}` for `a.b.c`.
+    // Any part of the name that ends at a dot may be that of a member: `a.b` of `{"a.b":{"c":1}}` for
+    // `a.b.c`.
     let mut outer_names = memchr::memchr_iter(b'.', name).map(|dot| &name[..dot]);
     if !record.names.may_hold(name) && !outer_names.any(|outer| record.names.may_hold(outer)) {
         return None;

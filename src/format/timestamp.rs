@@ -106,7 +106,8 @@ pub(super) fn clf(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, year) = terminated(number_4, char(':')).parse(rest)?;
     let (rest, (hour, minute, second)) = clock_time(rest)?;
     // Where the month is a number, either may come first; cPanel, which always writes the offset as a number,
-    // puts the month first. NetScaler writes `05/11/2026:10:00:00 GMT` for the 5th of November or the 11th of May.
+    // puts the month first. NetScaler writes `05/11/2026:10:00:00 GMT` for the 5th of November or the 11th of
+    // May.
     let is_either = !is_named && day <= 12 && day != month;
     if is_either && !matches!(rest, [b' ', b'+' | b'-', ..]) {
         return Err(MISMATCH);

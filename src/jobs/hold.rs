@@ -272,8 +272,8 @@ impl Holds {
 
     /// Saves a hold, and then records it in the ledger.
     ///
-    /// If a crash prevents the entry, the hold is in force and [recorded](Holds::record_missing) later. In the
-    /// reverse order, a hold that is only in the ledger would be lost, and block every purge.
+    /// If a crash prevents the entry, the hold is in force and [recorded](Holds::record_missing) later. In
+    /// the reverse order, a hold that is only in the ledger would be lost, and block every purge.
     ///
     /// # Errors
     /// If the hold or the entry cannot be written.

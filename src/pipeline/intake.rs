@@ -8,8 +8,8 @@
 //! - Memory is bounded: a batch waits for room in its connection's share and in the total, and releases both when
 //!   it is copied into a block. Waiting batches are served in FIFO order.
 //! - No connection starves: the queues that have batches take turns, one batch each.
-//! - While a required output is full, senders that can wait are made to wait ([`Gate::pause`]). Datagrams are still
-//!   accepted, because they would be lost otherwise; so at least the archive has them.
+//! - While a required output is full, senders that can wait are made to wait ([`Gate::pause`]). Datagrams are
+//!   still accepted, because they would be lost otherwise; so at least the archive has them.
 //! - There is one order: pieces are numbered as the writer receives them, so a single number says what is durable.
 
 use super::error::PipelineError;
@@ -199,8 +199,8 @@ impl Gate {
         self.shared.paused.send_if_modified(std::mem::take);
     }
 
-    /// The kind of sender of piece `piece`, which must not be durable yet: [`SenderKind::CanWait`] if any of its
-    /// records is from one that can.
+    /// The kind of sender of piece `piece`, which must not be durable yet: [`SenderKind::CanWait`] if any of
+    /// its records is from one that can.
     #[must_use]
     pub fn sender_kind(&self, piece: u64) -> SenderKind {
         let can_wait = self.shared.lock().can_wait.binary_search(&piece).is_ok();

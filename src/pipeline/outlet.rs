@@ -51,8 +51,8 @@ pub struct Outlet {
     abort: CancellationToken,
     /// When dropped lines were last reported. A full spool often has room for a moment, so reports are limited.
     told: Option<Instant>,
-    /// Pieces for which the spool of a required output has no room, in order. They are few, because senders that can
-    /// wait do; what datagrams may add is bounded.
+    /// Pieces for which the spool of a required output has no room, in order. They are few, because senders
+    /// that can wait do; what datagrams may add is bounded.
     parked: VecDeque<(u64, Records)>,
     parked_bytes: usize,
 }
@@ -101,7 +101,8 @@ impl Outlet {
         self.writer.level()
     }
 
-    /// Keeps a piece until the spool has room. Drops pieces of senders that cannot wait once too many bytes are parked.
+    /// Keeps a piece until the spool has room. Drops pieces of senders that cannot wait once too many bytes
+    /// are parked.
     fn park(&mut self, piece: u64, records: Records, sender: SenderKind) {
         if sender == SenderKind::CannotWait && self.parked_bytes + records.bytes() > MOST_PARKED_BYTES {
             return self.drop_lines(&records, "the spool is full, and datagrams cannot wait");

@@ -6,9 +6,11 @@ use crate::jobs::purge::Site;
 use crate::jobs::replay::{self, Gaps, Obstacles, Purged, PurgedSpan, Unsearched};
 use crate::primitives::diag::Diagnostic;
 
-/// Says what limits an answer that lacks nothing: what was purged, and that the ledger does not know segments.
+/// Says what limits an answer that lacks nothing: what was purged, and that the ledger does not know
+/// segments.
 ///
-/// Where counts follow, they come after this: a program reads them in the last line of an answer that is whole.
+/// Where counts follow, they come after this: a program reads them in the last line of an answer that is
+/// whole.
 pub(super) fn remarks(report: Report, gaps: &Gaps) {
     purged(report, &gaps.purged);
     unlisted(report, &gaps.unlisted);

@@ -77,8 +77,8 @@ pub struct Gaps {
 }
 
 impl Gaps {
-    /// Returns whether the answer is known to lack nothing that should be in it: neither a purge nor a segment
-    /// that the ledger does not know is such a lack.
+    /// Returns whether the answer is known to lack nothing that should be in it: neither a purge nor a
+    /// segment that the ledger does not know is such a lack.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.unsealed == 0
@@ -177,12 +177,12 @@ pub struct PlannedFrame {
 
 impl Plan {
     /// Plans which frames to read for `selection`. Secrets are needed only for identifiers in clear. Segments
-    /// that are damaged or unreadable, and may have lines of the period, are listed in [`Self::gaps`]; so are,
-    /// for the owner of an identity, those whose secret cannot be had.
+    /// that are damaged or unreadable, and may have lines of the period, are listed in [`Self::gaps`]; so
+    /// are, for the owner of an identity, those whose secret cannot be had.
     ///
     /// # Errors
-    /// If a directory cannot be listed; if a secret that is needed is missing, and there is no identity, or it
-    /// is a wrong one, or no segment can be searched.
+    /// If a directory cannot be listed; if a secret that is needed is missing, and there is no identity, or
+    /// it is a wrong one, or no segment can be searched.
     pub fn new(
         site: &Site,
         selection: &Selection,

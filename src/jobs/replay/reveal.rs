@@ -3,9 +3,9 @@
 //! An original is written in its canonical form: an IPv4 address in dotted form, an IPv6 address as in RFC
 //! 5952, an e-mail address in lower case with an A-label. If the token has the shape of an address, the `:`
 //! of an IP address and the `@` of an e-mail address are spelt as in the token, so an encoded place stays
-//! encoded. A native token has no such characters, and the archive does not record how the original was spelt;
-//! within a JSON object, quotes and backslashes of the original are escaped, and nothing more can be known.
-//! Brackets that were put around an address-shaped token because of its port stay.
+//! encoded. A native token has no such characters, and the archive does not record how the original was
+//! spelt; within a JSON object, quotes and backslashes of the original are escaped, and nothing more can be
+//! known. Brackets that were put around an address-shaped token because of its port stay.
 
 use super::codes;
 use super::event_time::Reading;
@@ -224,8 +224,8 @@ impl<'s> Reveal<'s> {
         Ok(spelling::all(line.bytes).into_iter().filter_map(with_original).collect())
     }
 
-    /// Returns the kinds that the tokens in a line may have: those that are built in, and those that its vault
-    /// names, which are of rule files. Needs no key.
+    /// Returns the kinds that the tokens in a line may have: those that are built in, and those that its
+    /// vault names, which are of rule files. Needs no key.
     pub fn kinds(&mut self, line: &Line<'_>) -> &Kinds {
         let Self { kinds, secrets, .. } = self;
         kinds.entry(line.segment).or_insert_with(|| secrets.kinds_of(line.name))

@@ -1,5 +1,5 @@
-//! Finds what is lost, as far as names of files tell: segments that the ledger lists, and shred keys. `verify`
-//! also reads the files, and names each that is at fault.
+//! Finds what is lost, as far as names of files tell: segments that the ledger lists, and shred keys.
+//! `verify` also reads the files, and names each that is at fault.
 
 use super::{Scope, Stores, Told};
 use crate::model::Expires;

@@ -129,9 +129,9 @@ impl OpenSegments {
         self.expired
     }
 
-    /// Writes frames in this order, each after the originals of its tokens. Returns the totals of what was written (the
-    /// rest has expired) and the memory of the frames for reuse. On failure, the frames are cut off again as far as
-    /// possible, and nothing more may be written.
+    /// Writes frames in this order, each after the originals of its tokens. Returns the totals of what was
+    /// written (the rest has expired) and the memory of the frames for reuse. On failure, the frames are cut
+    /// off again as far as possible, and nothing more may be written.
     pub(super) fn write(
         &mut self,
         packed: Vec<Packed>,
@@ -338,8 +338,8 @@ impl OpenSegments {
         Ok(())
     }
 
-    /// Seals the segments that `which` chooses. If one cannot be sealed, seals all others, because nothing more may be
-    /// written to them.
+    /// Seals the segments that `which` chooses. If one cannot be sealed, seals all others, because nothing
+    /// more may be written to them.
     fn seal_those(&mut self, which: impl Fn(&Open) -> bool, now: Timestamp) -> Result<(), Diagnostic> {
         let mut chosen: Vec<_> = self.open.extract_if(|_, open| which(open)).collect();
         chosen.sort_by(|(a, _), (b, _)| a.cmp(b));

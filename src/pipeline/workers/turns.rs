@@ -235,8 +235,8 @@ impl<'a, S: Source, O: Sink<B>, B: Outgoing> Turns<'a, S, O, B> {
         }
     }
 
-    /// Delivers a failure in the place of the next piece, and ends reading before anyone else can read: a piece that
-    /// was read later would otherwise be written in the place of one that was lost.
+    /// Delivers a failure in the place of the next piece, and ends reading before anyone else can read: a
+    /// piece that was read later would otherwise be written in the place of one that was lost.
     fn fail(&self, mut reading: MutexGuard<'_, Reading<'a, S>>, error: PipelineError) {
         let number = reading.number();
         self.read_no_more(reading);

@@ -87,8 +87,8 @@ impl Sorted {
         given
     }
 
-    /// Returns what was looked for in the segment `name`; `None` if that takes a secret that is lost, which is
-    /// noted.
+    /// Returns what was looked for in the segment `name`; `None` if that takes a secret that is lost, which
+    /// is noted.
     ///
     /// # Errors
     /// Returns any other error.
