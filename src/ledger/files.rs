@@ -58,7 +58,7 @@ impl Files {
     /// Opens all entries for reading line by line.
     pub(super) fn entries(&self, storage: &dyn Storage) -> Result<impl io::BufRead + use<>, LedgerError> {
         let file = storage.open(&self.path(ENTRIES)).map_err(self.error("read", ENTRIES))?;
-        Ok(BufReader::new(Sequential { file, offset: 0 }))
+        Ok(BufReader::new(Growing { file, offset: 0 }))
     }
 
     /// Appends a line with its line end. If the disk is full, nothing of the line is added.
@@ -132,13 +132,13 @@ impl Files {
     }
 }
 
-/// Reads a file from its beginning to its end.
-struct Sequential {
+/// Reads a file from its beginning to its end, which other processes move meanwhile.
+struct Growing {
     file: Box<dyn Stored>,
     offset: u64,
 }
 
-impl io::Read for Sequential {
+impl io::Read for Growing {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.file.length()?.saturating_sub(self.offset);
         let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));

@@ -4,7 +4,7 @@
 //! process has, until it goes into the archive for the recipient.
 
 use super::output::FILE_MODE;
-use crate::primitives::storage::{Storage, Stored};
+use crate::primitives::storage::{Sequential, Storage, Stored};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -95,10 +95,8 @@ impl Spooled {
         storage: &dyn Storage,
         key: &age::x25519::Identity,
     ) -> io::Result<impl Read + use<>> {
-        let file = storage.open(&self.path)?;
-        let (end, at) = (file.length()?, 0);
         let said = |error: age::DecryptError| io::Error::other(error.to_string());
-        let decryptor = age::Decryptor::new(Sequential { file, at, end }).map_err(said)?;
+        let decryptor = age::Decryptor::new(Sequential::open(storage, &self.path)?).map_err(said)?;
         decryptor.decrypt(std::iter::once(key as &dyn age::Identity)).map_err(said)
     }
 }
@@ -137,23 +135,6 @@ impl Write for Appender {
 }
 
 const AT_A_TIME_BYTES: usize = 256 << 10;
-
-/// Reads a file from beginning to end.
-struct Sequential {
-    file: Box<dyn Stored>,
-    at: u64,
-    end: u64,
-}
-
-impl Read for Sequential {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-        let count = buffer.len().min(left);
-        self.file.read_at(self.at, &mut buffer[..count])?;
-        self.at += count as u64;
-        Ok(count)
-    }
-}
 
 #[cfg(test)]
 mod tests {
