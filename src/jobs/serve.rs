@@ -23,7 +23,7 @@ use crate::input::tail::{self, Claims, Offsets};
 use crate::input::tls::Tls;
 use crate::input::{Stop, Waiting, datagram, standard};
 use crate::model::Tree;
-use crate::pipeline::{Archiver, Branch, Fanout, Gate, Gathered, Intake, Metered, Observed, Repeats, Room};
+use crate::pipeline::{Archiver, Fanout, Gate, Gathered, Intake, Metered, Observed, Outlet, Repeats, Room};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::storage::{Patience, Storage};
@@ -129,7 +129,7 @@ pub struct Daemon {
     runtime: Runtime,
     context: InputContext,
     gathered: Gathered,
-    branches: Vec<Box<dyn Branch>>,
+    outlets: Vec<Outlet>,
     repeats: Repeats,
 }
 
@@ -194,7 +194,7 @@ impl Daemon {
             observed,
             meter: Arc::default(),
         };
-        Ok(Self { runtime, context, gathered, branches: Vec::new(), repeats: Repeats::default() })
+        Ok(Self { runtime, context, gathered, outlets: Vec::new(), repeats: Repeats::default() })
     }
 
     /// Takes what comes in by `opened`, until the token is cancelled or the sidecar stops.
@@ -243,8 +243,8 @@ impl Daemon {
     }
 
     /// Returns the outputs besides the archive, in the order of their creation, for changes between two runs.
-    pub fn branches(&mut self) -> &mut Vec<Box<dyn Branch>> {
-        &mut self.branches
+    pub fn outlets(&mut self) -> &mut Vec<Outlet> {
+        &mut self.outlets
     }
 
     /// Treats lines as repeated, from now on, if they are among the last that the archive in `tree` received
@@ -308,8 +308,8 @@ impl Daemon {
     /// Writes what comes in, until the sidecar stops or the [gate](Self::gate) is interrupted.
     pub fn run(&mut self, ready: Ready, archiver: Archiver) -> Outcome {
         let (gate, observed) = (self.gate(), self.observed());
-        let (branches, repeats) = (&mut self.branches, &mut self.repeats);
-        let mut outputs = Fanout::new(archiver, branches, repeats, gate.clone(), Arc::clone(&observed));
+        let (outlets, repeats) = (&mut self.outlets, &mut self.repeats);
+        let mut outputs = Fanout::new(archiver, outlets, repeats, gate.clone(), Arc::clone(&observed));
         if !gate.is_closed() {
             observed.enter(State::Running);
         }
@@ -357,8 +357,7 @@ impl Daemon {
         self.runtime.shutdown_timeout(LAST_TASKS);
         // In parallel, because each output may use the whole time to drain.
         let outputs = thread::scope(|scope| {
-            let ending: Vec<_> =
-                self.branches.iter_mut().map(|branch| scope.spawn(|| branch.end())).collect();
+            let ending: Vec<_> = self.outlets.iter_mut().map(|outlet| scope.spawn(|| outlet.end())).collect();
             ending.into_iter().filter_map(|ended| ended.join().ok()).collect()
         });
         (outputs, unkept)

@@ -29,7 +29,7 @@ pub mod workers;
 
 pub use archiver::{ArchiveParts, Archiver, Escrow, SyncPolicy};
 pub use error::{CODES, PipelineError};
-pub use fanout::{Branch, Fanout};
+pub use fanout::Fanout;
 pub use feed::{Current, Epochs, Feed, Part, Parts};
 pub use intake::{Gate, Gathered, Intake, Receipt, Room, SenderKind};
 pub use outlet::{Outlet, OutletSettings};

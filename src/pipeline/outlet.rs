@@ -1,7 +1,6 @@
 //! An output beside the archive: a spool, a thread that delivers lines from it to a receiver, and, if the output is
 //! required, a thread that syncs the spool.
 
-use super::fanout::Branch;
 use super::intake::SenderKind;
 use crate::output::Target;
 use crate::output::delivery::{self, Delivery, Meter};
@@ -137,10 +136,18 @@ impl Outlet {
         }
         self.meter.dropped.fetch_add(lines.lines(), Ordering::Relaxed);
     }
-}
 
-impl Branch for Outlet {
-    fn take(&mut self, piece: u64, lines: &Pseudonymised, sender: SenderKind) -> Result<(), Diagnostic> {
+    /// Takes the lines of piece number `piece`, which came from `sender`. Pieces come in order, counted from 1 over all
+    /// runs; empty pieces are left out.
+    ///
+    /// # Errors
+    /// Fails if the lines can neither be sent nor kept; the pipeline stops then.
+    pub(super) fn take(
+        &mut self,
+        piece: u64,
+        lines: &Pseudonymised,
+        sender: SenderKind,
+    ) -> Result<(), Diagnostic> {
         self.unpark()?;
         let records = Records::of(lines);
         if !self.parked.is_empty() {
@@ -157,22 +164,26 @@ impl Branch for Outlet {
         Ok(())
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether the output is required and has no room: senders that can wait should do so.
+    pub(super) fn is_full(&self) -> bool {
         !self.parked.is_empty()
     }
 
-    fn wait_for_room(&self, longest: Duration) {
+    /// Waits until there may be room again, for `longest` at most.
+    pub(super) fn wait_for_room(&self, longest: Duration) {
         self.writer.wait_for_room(longest);
     }
 
-    fn is_stuck(&self) -> Diagnostic {
+    /// The diagnostic to report if the output had no room until the end.
+    pub(super) fn is_stuck(&self) -> Diagnostic {
         Diagnostic::new(&STUCK, format!("the output `{}` takes no more", self.settings.delivery.name))
             .at(self.settings.spool.display().to_string())
             .because(format!("its spool has {} bytes and its receiver is away", self.level().bytes))
             .hint("bring the receiver back and start again: what is in the spool is sent first")
     }
 
-    fn shown(&self) -> Output {
+    /// The state of the output, for display.
+    pub(super) fn shown(&self) -> Output {
         let Level { bytes, lines, expired } = self.level();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Meter { delivered, resent, dropped, refused, failures, linked, away } = &*self.meter;
@@ -193,19 +204,30 @@ impl Branch for Outlet {
         }
     }
 
-    fn first_not_durable(&self) -> Option<u64> {
+    /// The number of the first piece taken that is not durable yet. `None` if there is none, or if the output is not
+    /// required.
+    pub(super) fn first_not_durable(&self) -> Option<u64> {
         let spooled = self.writer.first_not_durable();
         spooled.into_iter().chain(self.parked.front().map(|(piece, _)| *piece)).min()
     }
 
-    fn tend(&mut self) -> Result<(), Diagnostic> {
+    /// Does periodic work while no piece comes.
+    ///
+    /// # Errors
+    /// Fails if pieces that the output took cannot be made durable; the pipeline stops then.
+    pub(super) fn tend(&mut self) -> Result<(), Diagnostic> {
         self.is_synced()?;
         self.unpark()?;
         self.writer.tend();
         Ok(())
     }
 
-    fn leave(&mut self) -> Result<(), Diagnostic> {
+    /// Ends the output at once, because the configuration no longer has it or has changed it. Afterwards, everything
+    /// that a required output took is durable in its spool.
+    ///
+    /// # Errors
+    /// Fails if it is not; nothing more may be acknowledged as durable then.
+    pub fn leave(&mut self) -> Result<(), Diagnostic> {
         let kept = self.put_parked();
         self.end_within(LONGEST_CHANGE);
         if self.settings.required {
@@ -215,12 +237,12 @@ impl Branch for Outlet {
         Ok(())
     }
 
-    fn end(&mut self) -> Output {
+    /// Ends the output when no more lines come: waits until its lines are delivered or the time to drain is over. Lines
+    /// that are left stay in the spool. Returns the final state.
+    pub fn end(&mut self) -> Output {
         self.end_within(self.settings.delivery.drain + LONGEST_END)
     }
-}
 
-impl Outlet {
     /// Fails if a sync of the spool has failed.
     fn is_synced(&self) -> Result<(), Diagnostic> {
         self.unsynced.get().map_or(Ok(()), |error| Err(spool_failed(&self.settings, error)))
@@ -427,4 +449,4 @@ References
 };
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -8,51 +8,10 @@ use crate::pipeline::archiver::tests::{archiver, block, keys, line, options};
 use crate::pipeline::archiver::{Escrow, Options};
 use crate::pipeline::feed::{Part, Parts as _};
 use crate::pipeline::intake::{Gathered, Receipt, Room};
+use crate::pipeline::outlet::tests::{Receiver, outlet, until};
 use crate::primitives::clock::Clock;
-use crate::primitives::diag::Code;
 use crate::primitives::storage::{Fault, Memory, Survives};
 use std::path::Path;
-
-/// A branch that takes this many pieces and fails at the next one.
-struct Failing(u64);
-
-static FAILED: Code = Code { id: "T01", title: "a test", text: "" };
-
-impl Branch for Failing {
-    fn take(&mut self, piece: u64, _: &Pseudonymised, _: SenderKind) -> Result<(), Diagnostic> {
-        if piece <= self.0 { Ok(()) } else { Err(Diagnostic::new(&FAILED, "it fails")) }
-    }
-
-    fn is_full(&self) -> bool {
-        false
-    }
-
-    fn wait_for_room(&self, _: Duration) {}
-
-    fn is_stuck(&self) -> Diagnostic {
-        Diagnostic::new(&FAILED, "it is stuck")
-    }
-
-    fn shown(&self) -> Output {
-        Output::default()
-    }
-
-    fn first_not_durable(&self) -> Option<u64> {
-        None
-    }
-
-    fn tend(&mut self) -> Result<(), Diagnostic> {
-        Ok(())
-    }
-
-    fn leave(&mut self) -> Result<(), Diagnostic> {
-        Ok(())
-    }
-
-    fn end(&mut self) -> Output {
-        Output::default()
-    }
-}
 
 fn gate() -> (Gate, Gathered) {
     Gate::new(Room { all_bytes: 4000, connection_bytes: 1000 }, Clock::System)
@@ -91,9 +50,9 @@ async fn what_was_durable_before_a_failure_is_told() {
         let memory = Memory::new().with_fault(Fault::Full(at));
         let options = Options { flush: Duration::from_secs(3600), ..options() };
         let (gate, mut gathered) = gate();
-        let (mut branches, mut repeats) = ([], Repeats::default());
+        let (mut outlets, mut repeats) = ([], Repeats::default());
         let archiver = archiver(&memory, options, Escrow::KeyFile);
-        let mut fanout = Fanout::new(archiver, &mut branches, &mut repeats, gate.clone(), Arc::default());
+        let mut fanout = Fanout::new(archiver, &mut outlets, &mut repeats, gate.clone(), Arc::default());
         let receipts = let_in(&gate, &mut gathered).await;
         fanout.write(&one).unwrap();
         let failed = fanout.write(&two).is_err();
@@ -113,16 +72,21 @@ async fn what_was_durable_before_a_failure_is_told() {
     assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
 }
 
-/// The archive has the piece, but the required branch does not.
+/// The archive has the piece, but the required output does not: its disk is full.
 #[tokio::test]
 async fn what_an_output_did_not_take_is_not_told_to_be_durable() {
     let (gate, mut gathered) = gate();
-    let (mut branches, mut repeats): ([Box<dyn Branch>; 1], _) = ([Box::new(Failing(1))], Repeats::default());
+    let required = |memory: &Memory| outlet(memory, &Receiver::default(), true, 1 << 20);
+    let full = Memory::new();
+    drop(required(&full));
+    let (mut outlets, mut repeats) = ([required(&Memory::new())], Repeats::default());
     let archiver = archiver(&Memory::new(), options(), Escrow::KeyFile);
-    let mut fanout = Fanout::new(archiver, &mut branches, &mut repeats, gate.clone(), Arc::default());
+    let mut fanout = Fanout::new(archiver, &mut outlets, &mut repeats, gate.clone(), Arc::default());
     let receipts = let_in(&gate, &mut gathered).await;
     let keys = keys(1);
     fanout.write(&block(&keys, &[line("one", [192, 0, 2, 1])])).unwrap();
+    until("the piece is in the spool", || fanout.outlets[0].first_not_durable().is_none());
+    fanout.outlets[0] = required(&full.with_fault(Fault::Full(0)));
     fanout.write(&block(&keys, &[line("two", [192, 0, 2, 2])])).unwrap_err();
     fanout.flush().unwrap();
     drop(fanout);

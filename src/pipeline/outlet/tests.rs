@@ -15,12 +15,12 @@ const CANNOT_WAIT: SenderKind = SenderKind::CannotWait;
 
 /// A receiver that accepts links while `is_there` is set.
 #[derive(Clone, Default)]
-struct Receiver {
+pub(in crate::pipeline) struct Receiver {
     is_there: Arc<AtomicBool>,
     got: Arc<Mutex<String>>,
 }
 
-struct Wire(Receiver, usize);
+pub(in crate::pipeline) struct Wire(Receiver, usize);
 
 impl Target for Receiver {
     type Link = Wire;
@@ -57,7 +57,12 @@ impl Link for Wire {
     }
 }
 
-fn outlet(memory: &Memory, receiver: &Receiver, required: bool, most_spool_bytes: u64) -> Outlet {
+pub(in crate::pipeline) fn outlet(
+    memory: &Memory,
+    receiver: &Receiver,
+    required: bool,
+    most_spool_bytes: u64,
+) -> Outlet {
     let storage: Arc<dyn Storage> = Arc::new(memory.clone());
     let delivery = delivery::Settings {
         name: "test".to_owned(),
@@ -74,7 +79,7 @@ fn block(text: &str) -> Pseudonymised {
     Pseudonymised::of_lines(Expires::Contract, &[(text, 0)])
 }
 
-fn until(what: &str, reached: impl Fn() -> bool) {
+pub(in crate::pipeline) fn until(what: &str, reached: impl Fn() -> bool) {
     let start = Instant::now();
     while !reached() {
         assert!(start.elapsed() < Duration::from_secs(20), "{what}");

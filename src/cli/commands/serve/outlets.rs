@@ -60,7 +60,7 @@ impl Outlets {
         for at in (0..self.0.len()).rev() {
             if !wanted.contains(&self.0[at]) {
                 self.0.remove(at);
-                daemon.branches().remove(at).leave()?;
+                daemon.outlets().remove(at).leave()?;
             }
         }
         for (output, problem) in self.start_missing(report, daemon, setup) {
@@ -90,7 +90,7 @@ impl Outlets {
             }
             match start(&output, setup) {
                 Ok(outlet) => {
-                    daemon.branches().push(Box::new(outlet));
+                    daemon.outlets().push(outlet);
                     self.0.push(output);
                 }
                 Err(problem) => failed.push((output, problem)),
