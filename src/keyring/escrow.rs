@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -87,7 +87,7 @@ impl Escrow {
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub fn make_identities(state: &StateDir, count: usize) -> Result<Vec<std::path::PathBuf>, KeyError> {
+    pub fn make_identities(state: &StateDir, count: usize) -> Result<Vec<PathBuf>, KeyError> {
         let mut paths = Vec::new();
         let mut names = Vec::new();
         for number in 1..=count {
@@ -329,13 +329,30 @@ const ARMORED_AGE_FILE: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 /// Returns whether a secret of `epoch` is wrapped in a state directory.
 #[must_use]
 pub fn is_wrapped(directory: &Path, epoch: Epoch) -> bool {
-    let entries = std::fs::read_dir(directory.join("wraps"));
-    entries.is_ok_and(|entries| entries.flatten().any(|entry| epoch_of(&entry) == Some(epoch)))
+    files(directory).is_ok_and(|files| files.flatten().any(|(_, named, _)| named == Some(epoch)))
 }
 
-/// Returns the epoch of a wrap, from its file name.
-fn epoch_of(entry: &std::fs::DirEntry) -> Option<Epoch> {
-    Wrap::named(entry.file_name().to_str()?).map(|wrap| wrap.epoch)
+/// A file in `wraps/`: its path, the epoch if its name states one, and the kid.
+type WrapFile = (PathBuf, Option<Epoch>, [u8; 5]);
+
+fn wrap_file(path: PathBuf) -> Option<WrapFile> {
+    let (epoch, kid) = path.file_name()?.to_str()?.strip_suffix(".age")?.rsplit_once('-')?;
+    let (epoch, kid) = (random::parse(epoch), kid.as_bytes().try_into().ok()?);
+    Some((path, epoch, kid))
+}
+
+/// Lists the wraps in a state directory, or a copy of one.
+fn files(directory: &Path) -> io::Result<impl Iterator<Item = io::Result<WrapFile>> + use<>> {
+    let entries = std::fs::read_dir(directory.join("wraps"))?;
+    Ok(entries.filter_map(|entry| entry.map(|entry| wrap_file(entry.path())).transpose()))
+}
+
+/// Lists the wraps as [`files`] does; a missing directory has none.
+fn existing_files(directory: &Path) -> Result<Vec<WrapFile>, KeyError> {
+    match files(directory).and_then(Iterator::collect) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(super::state_dir::io_error("list", &directory.join("wraps"))),
+    }
 }
 
 /// The wrap of one secret in the state directory.
@@ -349,8 +366,8 @@ pub struct Wrap {
 
 impl Wrap {
     fn named(file: &str) -> Option<Self> {
-        let (epoch, kid) = file.strip_suffix(".age")?.rsplit_once('-')?;
-        Some(Self { epoch: random::parse(epoch)?, kid: kid.as_bytes().try_into().ok()? })
+        let (_, epoch, kid) = wrap_file(file.into())?;
+        Some(Self { epoch: epoch?, kid })
     }
 
     /// Lists all wraps in the state directory, oldest first.
@@ -371,20 +388,9 @@ impl Wrap {
 /// # Errors
 /// If they cannot be listed or read.
 pub fn wraps_of(directory: &Path, kid: &[u8; 5]) -> Result<Vec<Vec<u8>>, KeyError> {
-    let wraps = directory.join("wraps");
-    let entries = match std::fs::read_dir(&wraps) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        listed => listed.map_err(super::state_dir::io_error("list", &wraps))?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(super::state_dir::io_error("list", &wraps))?.path();
-        let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".age"));
-        if stem.and_then(|stem| stem.rsplit_once('-')).is_some_and(|(_, named)| named.as_bytes() == kid) {
-            found.push(std::fs::read(&path).map_err(super::state_dir::io_error("read", &path))?);
-        }
-    }
-    Ok(found)
+    let files = existing_files(directory)?.into_iter().filter(|(.., named)| named == kid);
+    let read = |path: PathBuf| std::fs::read(&path).map_err(super::state_dir::io_error("read", &path));
+    files.map(|(path, ..)| read(path)).collect()
 }
 
 /// Lists the kids of all wraps in a state directory, or a copy of one.
@@ -392,18 +398,7 @@ pub fn wraps_of(directory: &Path, kid: &[u8; 5]) -> Result<Vec<Vec<u8>>, KeyErro
 /// # Errors
 /// If they cannot be listed.
 pub fn wrapped_kids(directory: &Path) -> Result<BTreeSet<[u8; 5]>, KeyError> {
-    let wraps = directory.join("wraps");
-    let entries = match std::fs::read_dir(&wraps) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        listed => listed.map_err(super::state_dir::io_error("list", &wraps))?,
-    };
-    let mut kids = BTreeSet::new();
-    for entry in entries {
-        let name = entry.map_err(super::state_dir::io_error("list", &wraps))?.file_name();
-        let stem = name.to_str().and_then(|name| name.strip_suffix(".age")?.rsplit_once('-'));
-        kids.extend(stem.and_then(|(_, kid)| <[u8; 5]>::try_from(kid.as_bytes()).ok()));
-    }
-    Ok(kids)
+    Ok(existing_files(directory)?.into_iter().map(|(.., kid)| kid).collect())
 }
 
 /// Decrypts the secrets of `epoch` that an identity file opens, from the wraps of a node or a copy of them.
@@ -417,15 +412,12 @@ pub fn unwrap(directory: &Path, epoch: Epoch, identity: &Path) -> Result<Vec<Sec
     let wraps = directory.join("wraps");
     let mut secrets = Vec::new();
     let mut refused = None;
-    let entries = std::fs::read_dir(&wraps).map_err(super::state_dir::io_error("list", &wraps))?;
-    for entry in entries.flatten() {
-        if epoch_of(&entry) != Some(epoch) {
-            continue;
-        }
-        let wrapped = std::fs::read(entry.path()).map_err(|error| error.to_string());
+    let files = files(directory).map_err(super::state_dir::io_error("list", &wraps))?;
+    for (path, ..) in files.flatten().filter(|(_, named, _)| *named == Some(epoch)) {
+        let wrapped = std::fs::read(&path).map_err(|error| error.to_string());
         match wrapped.and_then(|wrapped| identities.unwrap(&wrapped)) {
             Ok(secret) => secrets.push(secret),
-            Err(reason) => refused = Some(failed(&entry.path(), reason)),
+            Err(reason) => refused = Some(failed(&path, reason)),
         }
     }
     match (secrets.is_empty(), refused) {
