@@ -5,7 +5,7 @@
 
 mod literals;
 
-use crate::model::{Format, IdentifierRule, Kind, Kinds, Record, Span, TagPoint};
+use crate::model::{Format, IdentifierRule, Kind, Kinds, Pattern, Record, Span, TagPoint};
 use crate::primitives::diag::{Code, Diagnostic};
 use literals::Literals;
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
@@ -122,15 +122,8 @@ struct CompiledRule {
     regex: Regex,
     /// Capture groups of the selected kinds.
     groups: Vec<(usize, Kind)>,
-    programs: Vec<Program>,
+    programs: Vec<Pattern>,
     formats: Vec<Format>,
-}
-
-/// A program in the scope of a rule.
-#[derive(Clone, Debug)]
-enum Program {
-    Named(Vec<u8>),
-    Prefix(Vec<u8>),
 }
 
 impl CompiledRule {
@@ -162,15 +155,15 @@ impl CompiledRule {
             .filter(|(_, kind)| also.contains(*kind))
             .filter_map(|(group, kind)| Some((group, kinds.find(kind)?)))
             .collect();
-        let programs = rule.programs.iter().map(|program| Program::new(program)).collect();
-        Ok(Some(Self { index, regex, groups, programs, formats: rule.formats.clone() }))
+        let (programs, formats) = (rule.programs.clone(), rule.formats.clone());
+        Ok(Some(Self { index, regex, groups, programs, formats }))
     }
 
     /// Returns whether a line of this program and record is in the scope of the rule. A line that names no
     /// program is in the scope of every program, because a leak is worse than a false positive.
     fn reads(&self, program: Option<&[u8]>, record: &Record) -> bool {
         let program_fits = self.programs.is_empty()
-            || program.is_none_or(|name| self.programs.iter().any(|program| program.is(name)));
+            || program.is_none_or(|name| self.programs.iter().any(|program| program.fits(name)));
         program_fits && (self.formats.is_empty() || self.formats.iter().any(|&format| record.is(format)))
     }
 
@@ -329,22 +322,6 @@ fn json_string_length(text: &[u8]) -> usize {
     text.len()
 }
 
-impl Program {
-    fn new(name: &str) -> Self {
-        match name.strip_suffix('*') {
-            Some(prefix) => Self::Prefix(prefix.as_bytes().to_vec()),
-            None => Self::Named(name.as_bytes().to_vec()),
-        }
-    }
-
-    fn is(&self, program: &[u8]) -> bool {
-        match self {
-            Self::Named(name) => program == name,
-            Self::Prefix(prefix) => program.starts_with(prefix),
-        }
-    }
-}
-
 static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
 
 fn place(rule: &IdentifierRule) -> String {
@@ -491,7 +468,7 @@ mod tests {
     #[test]
     fn scope() {
         let scoped = |programs: &[&str], formats: &[Format]| IdentifierRule {
-            programs: programs.iter().map(|name| (*name).to_owned()).collect(),
+            programs: programs.iter().map(|name| Pattern::new(name).unwrap()).collect(),
             formats: formats.to_vec(),
             ..rule("a", &["usr"], &["u="], r"u=(?P<usr>\S+)")
         };

@@ -1,6 +1,6 @@
 //! Identifier rules: the id of the rule behind a finding, and the contents of rule files.
 
-use super::Format;
+use super::{Format, Pattern};
 
 /// Index of a rule in the table of rule names in `detect`: built-in detectors first, then the rules of the
 /// rule files in load order.
@@ -18,7 +18,7 @@ pub struct IdentifierRule {
     pub kinds: Vec<String>,
     /// The programs (syslog TAG or APP-NAME) whose lines the rule reads, or empty for all; a final `*` stands
     /// for any suffix. A line that names no program is read by every rule.
-    pub programs: Vec<String>,
+    pub programs: Vec<Pattern>,
     /// The formats that the rule reads, or empty for all.
     pub formats: Vec<Format>,
     /// Texts; only lines that contain one of them are searched. If there are none, or one is shorter than

@@ -1,7 +1,7 @@
 //! The schema of identifier rule files, and the checks that a rule must pass before it is used.
 
 use super::{OneOrMany, RulesError, line_of};
-use crate::model::{Expected, Format, IdentifierRule, IdentifierSample, Kinds};
+use crate::model::{Expected, Format, IdentifierRule, IdentifierSample, Kinds, Pattern};
 use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -104,9 +104,7 @@ impl RuleTable {
         if patterns == Patterns::Unknown {
             check_pattern(&self.pattern, &kinds, &at)?;
         }
-        if let Some(program) = self.program.iter().find(|program| !is_program(program)) {
-            return Err(at.wrong(format!("`{program}` in `program`: a `*` may only end a name")));
-        }
+        let programs = check_programs(&self.program, &at)?;
         if self.literals.iter().any(String::is_empty) {
             return Err(at.wrong("an empty text in `literals` is in every line"));
         }
@@ -117,7 +115,7 @@ impl RuleTable {
             id: self.id.into_inner(),
             description: self.description,
             kinds,
-            programs: self.program,
+            programs,
             formats,
             literals: self.literals,
             pattern: self.pattern.into_inner(),
@@ -132,8 +130,14 @@ fn is_rule_id(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
-fn is_program(program: &str) -> bool {
-    !program.is_empty() && !program.strip_suffix('*').unwrap_or(program).contains('*')
+fn check_programs(names: &[String], at: &Place) -> Result<Vec<Pattern>, RulesError> {
+    let check = |name: &String| match Pattern::new(name) {
+        None | Some(Pattern::Suffix(_)) => {
+            Err(at.wrong(format!("`{name}` in `program`: a `*` may only end a name")))
+        }
+        Some(pattern) => Ok(pattern),
+    };
+    names.iter().map(check).collect()
 }
 
 fn check_kinds(kinds: Vec<String>, at: &Place) -> Result<Vec<String>, RulesError> {
@@ -289,7 +293,7 @@ none = true
         let [rule] = &rules[..] else { panic!("{rules:?}") };
         assert_eq!((rule.id.as_str(), rule.file.as_str(), rule.line_number), ("example", "my.toml", 3));
         assert_eq!(rule.kinds, ["usr"]);
-        assert_eq!(rule.programs, ["exampled", "example-*"]);
+        assert_eq!(rule.programs, ["exampled", "example-*"].map(|name| Pattern::new(name).unwrap()));
         assert_eq!(rule.formats, [Format::Clf, Format::Combined, Format::VhostCombined, Format::Raw]);
         assert_eq!(rule.literals, ["login "]);
         let [hit, miss] = &rule.samples[..] else { panic!("{rule:?}") };
