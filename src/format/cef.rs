@@ -4,7 +4,6 @@ use super::escapes;
 use super::misdated::misdated;
 use super::timestamp::{MISMATCH, Parsed, stated};
 use crate::model::{Format, Record};
-use memchr::memchr2;
 use nom::Parser;
 use nom::bytes::complete::tag;
 use nom::character::complete::{char, digit1};
@@ -79,15 +78,8 @@ fn version(input: &[u8]) -> Parsed<'_, &[u8]> {
 
 /// Parses text up to a bar. "If you use a pipe (|) in the header, it has to be escaped with a backslash".
 fn header_field(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let mut at = 0;
-    while let Some(found) = input.get(at..).and_then(|rest| memchr2(b'|', b'\\', rest)) {
-        at += found;
-        if input[at] == b'|' {
-            return Ok((&input[at + 1..], &input[..at]));
-        }
-        at += 2;
-    }
-    Err(MISMATCH)
+    let end = escapes::next_unescaped(b'|', input, 0).ok_or(MISMATCH)?;
+    Ok((&input[end + 1..], &input[..end]))
 }
 
 /// The pairs of an extension: `key=value`, where a value may contain spaces and ends before the next key.
@@ -125,14 +117,7 @@ impl<'a> Iterator for Extension<'a> {
 /// Returns the offset of the next unescaped `=`. "If you use an equal sign (=) in the extensions, it has to
 /// be escaped with a backslash".
 fn next_equals(text: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    loop {
-        at += memchr2(b'=', b'\\', text.get(at..)?)?;
-        if text[at] == b'=' {
-            return Some(at);
-        }
-        at += 2;
-    }
+    escapes::next_unescaped(b'=', text, from)
 }
 
 /// Returns the start of the key before `equals`. Searches back no further than `from`, so that all calls

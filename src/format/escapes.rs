@@ -1,7 +1,20 @@
-//! Decodes backslash escapes in values. Each format defines its own.
+//! Finds and decodes backslash escapes in values. Each format defines its own.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 use std::borrow::Cow;
+
+/// Returns the offset of the next `byte`, from `from` on, that is not escaped.
+#[inline]
+pub(super) fn next_unescaped(byte: u8, text: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    loop {
+        at += memchr2(byte, b'\\', text.get(at..)?)?;
+        if text[at] == byte {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
 
 /// Decodes the escapes in `value`. `meaning` returns what a byte after a backslash stands for; if it returns
 /// `None`, the backslash is ordinary text.

@@ -151,18 +151,11 @@ fn end_of_word(text: &[u8]) -> usize {
 
 /// Returns the offset of the next space; for a quoted value, of the next space after the closing quote.
 fn end_of_value(value: &[u8]) -> usize {
-    let mut at = usize::from(value.starts_with(b"\""));
-    if at == 0 {
+    if !value.starts_with(b"\"") {
         return end_of_word(value);
     }
-    while let Some(found) = value.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if value[at] == b'"' {
-            return at + 1 + end_of_word(&value[at + 1..]);
-        }
-        at += 2;
-    }
-    value.len()
+    let quote = escapes::next_unescaped(b'"', value, 1);
+    quote.map_or(value.len(), |quote| quote + 1 + end_of_word(&value[quote + 1..]))
 }
 
 /// Removes the quotes of a value and decodes its escapes: `\"`, `\\`, `\n`, `\r`, `\t`.

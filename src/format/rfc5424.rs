@@ -7,7 +7,7 @@ use super::timestamp::{MISMATCH, Parsed, rfc3339};
 use super::{between, some_span};
 use crate::model::{Format, Names, Record, Span, StatedTime, TagPoint};
 use crate::scan::Line;
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while_m_n, take_while1};
@@ -159,15 +159,8 @@ fn sd_name(input: &[u8]) -> Parsed<'_, &[u8]> {
 /// RFC 5424 6.3.3: "Inside PARAM-VALUE, the characters '"' (ABNF %d34), '\' (ABNF %d92), and ']' (ABNF %d93)
 /// MUST be escaped." A bare `]`, which many senders write, is still inside the quotes.
 fn param_value(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let mut at = 0;
-    while let Some(found) = input.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if input[at] == b'"' {
-            return Ok((&input[at + 1..], &input[..at]));
-        }
-        at += 2;
-    }
-    Err(MISMATCH)
+    let end = escapes::next_unescaped(b'"', input, 0).ok_or(MISMATCH)?;
+    Ok((&input[end + 1..], &input[..end]))
 }
 
 /// Decodes the escapes of a PARAM-VALUE.
