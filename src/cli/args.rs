@@ -2,8 +2,8 @@
 //! clock.
 
 mod archive;
-mod custody;
 mod fleet;
+mod maintenance;
 mod replay;
 mod serve;
 mod subject;
@@ -14,14 +14,14 @@ pub(crate) use archive::{ArchiveArgs, EscrowName, node, sync};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-pub(crate) use custody::{
-    ArchivePlace, HoldCommand, LedgerCommand, LedgerPlace, PurgeArgs, ReportArgs, SearchPlace, VerifyArgs,
-};
 pub(crate) use fleet::{BatchArgs, CollectArgs, FleetCommand, LifecycleArgs, VaultsArgs};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+pub(crate) use maintenance::{
+    ArchivePlace, HoldCommand, LedgerCommand, LedgerPlace, PurgeArgs, ReportArgs, SearchPlace, VerifyArgs,
+};
 pub(crate) use replay::{AccessArgs, LineArgs, ReplayArgs, TimeArgs};
 use schemars::JsonSchema;
 use serde::Deserialize;

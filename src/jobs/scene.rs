@@ -12,7 +12,7 @@ use crate::primitives::secret::Secret;
 use crate::primitives::storage::{Memory, Storage};
 use crate::pseudonym::{Pseudonymised, Tokens};
 use crate::shred::ShredStore;
-use crate::vault::{Custody, VaultWriter};
+use crate::vault::{VaultParameters, VaultWriter};
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
@@ -81,7 +81,7 @@ pub(in crate::jobs) fn try_write(
     let mut segment = SegmentWriter::begin(&site.storage, &site.tree, origin, &|_| Ok(true))?;
     let shred_key = site.shred.key_for(folder.expires)?.key;
     let kinds = ["ip"].map(str::to_owned);
-    let custody = Custody {
+    let parameters = VaultParameters {
         secret: &secret(),
         wrap,
         shred_key: &shred_key,
@@ -89,7 +89,7 @@ pub(in crate::jobs) fn try_write(
         tenant: "default",
         kinds: &kinds,
     };
-    let mut vault = VaultWriter::begin(&site.storage, &site.tree, segment.name(), segment.id(), &custody)?;
+    let mut vault = VaultWriter::begin(&site.storage, &site.tree, segment.name(), segment.id(), &parameters)?;
     let mut tokens = Tokens::default();
     tokens.push(Kind::IP, [9; 16], &[4, 203, 0, 113, 7]);
     vault.add(&[&tokens])?;

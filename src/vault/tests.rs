@@ -47,8 +47,8 @@ fn begin(memory: &Memory, wrap: &[u8]) -> VaultWriter {
     let storage: Arc<dyn Storage> = Arc::new(memory.clone());
     let Keys { secret, shred_key } = &keys();
     let kinds = ["ip", "net", "em"].map(str::to_owned);
-    let custody = Custody { secret, wrap, shred_key, begun: 1, tenant: "acme", kinds: &kinds };
-    VaultWriter::begin(&storage, &tree(), &name(), SegmentId([5; 16]), &custody).unwrap()
+    let parameters = VaultParameters { secret, wrap, shred_key, begun: 1, tenant: "acme", kinds: &kinds };
+    VaultWriter::begin(&storage, &tree(), &name(), SegmentId([5; 16]), &parameters).unwrap()
 }
 
 /// Writes two records. A third `add` in between, with nothing that the first lacks, writes none.

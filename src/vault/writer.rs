@@ -27,7 +27,7 @@ const FETCHED_AT_ONCE: usize = 16;
 
 /// The keys and names with which a vault is begun.
 #[derive(Clone, Copy, Debug)]
-pub struct Custody<'a> {
+pub struct VaultParameters<'a> {
     /// S, the epoch secret.
     pub secret: &'a Secret,
     /// S wrapped with age; empty if the owner of a key file keeps it.
@@ -70,9 +70,9 @@ impl VaultWriter {
         tree: &Tree,
         name: &SegmentName,
         id: SegmentId,
-        custody: &Custody<'_>,
+        parameters: &VaultParameters<'_>,
     ) -> Result<Self, VaultError> {
-        Self::begin_at(storage, tree.vault(name), name, id, custody)
+        Self::begin_at(storage, tree.vault(name), name, id, parameters)
     }
 
     /// Begins a vault that will replace that of the segment `name`, under a temporary name. Removes whatever
@@ -85,14 +85,14 @@ impl VaultWriter {
         tree: &Tree,
         name: &SegmentName,
         id: SegmentId,
-        custody: &Custody<'_>,
+        parameters: &VaultParameters<'_>,
     ) -> Result<Self, VaultError> {
         let path = tree.staged_vault(name);
         match storage.unlink(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(VaultError::io("remove what a crash left", &path)(error))
             }
-            _ => Self::begin_at(storage, path, name, id, custody),
+            _ => Self::begin_at(storage, path, name, id, parameters),
         }
     }
 
@@ -101,7 +101,7 @@ impl VaultWriter {
         path: PathBuf,
         name: &SegmentName,
         id: SegmentId,
-        custody: &Custody<'_>,
+        parameters: &VaultParameters<'_>,
     ) -> Result<Self, VaultError> {
         let directory = path.parent().unwrap_or(&path);
         storage
@@ -109,11 +109,11 @@ impl VaultWriter {
             .map_err(VaultError::io("make a directory", directory))?;
         let file = storage.create(&path, FILE_MODE).map_err(VaultError::io("make a vault", &path))?;
         storage.sync_directory(directory).map_err(VaultError::io("sync a directory", directory))?;
-        let key = layout::record_key(custody.secret, custody.shred_key, &id);
+        let key = layout::record_key(parameters.secret, parameters.shred_key, &id);
         let (digest, written) = (Sha256::new(), TagSet::default());
-        let begun = custody.begun;
+        let begun = parameters.begun;
         let mut vault = Self { path, file, key, next: 0, bytes: 0, digest, written, begun, poisoned: false };
-        vault.append(&header(name, id, custody).encode())?;
+        vault.append(&header(name, id, parameters).encode())?;
         Ok(vault)
     }
 
@@ -188,11 +188,11 @@ impl VaultWriter {
     }
 }
 
-fn header(name: &SegmentName, id: SegmentId, custody: &Custody<'_>) -> Header {
+fn header(name: &SegmentName, id: SegmentId, parameters: &VaultParameters<'_>) -> Header {
     let mut sealed_wrap = Vec::new();
-    if !custody.wrap.is_empty() {
-        sealed_wrap.extend_from_slice(custody.wrap);
-        encrypt(&layout::wrap_key(custody.shred_key, &id), 0, &mut sealed_wrap);
+    if !parameters.wrap.is_empty() {
+        sealed_wrap.extend_from_slice(parameters.wrap);
+        encrypt(&layout::wrap_key(parameters.shred_key, &id), 0, &mut sealed_wrap);
     }
-    Header::new(id, name.kid(), custody.tenant.to_owned(), custody.kinds.to_vec(), sealed_wrap)
+    Header::new(id, name.kid(), parameters.tenant.to_owned(), parameters.kinds.to_vec(), sealed_wrap)
 }

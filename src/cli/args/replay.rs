@@ -1,6 +1,6 @@
 //! Arguments of `replay`.
 
-use super::custody::SearchPlace;
+use super::maintenance::SearchPlace;
 use super::{format_parser, zone};
 use crate::jobs::replay::Framing;
 use crate::model::{ClassName, Format, Pattern};

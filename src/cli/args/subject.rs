@@ -1,7 +1,7 @@
 //! Arguments of `subject`.
 
-use super::custody::SearchPlace;
 use super::day;
+use super::maintenance::SearchPlace;
 use super::replay::{AccessArgs, TimeArgs, When};
 use crate::model::ClassName;
 use clap::{Args, Subcommand, ValueEnum};

@@ -7,7 +7,7 @@ use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::hold::{self, Extracted, FOLDER, Hold, Holds, Scope, Targets};
 use crate::jobs::purge::{OF_OTHERS, Site, jumped};
-use crate::jobs::replay::{Access, Custody, NodePlaces, Purpose, Scope as Originals, Secrets, Selection};
+use crate::jobs::replay::{Access, Credentials, NodePlaces, Purpose, Scope as Originals, Secrets, Selection};
 use crate::keyring::{Escrow, StateDir};
 use crate::ledger::event::AccessDone;
 use crate::model::Kind;
@@ -266,8 +266,8 @@ impl Keys {
     ) -> Result<Self, Diagnostic> {
         let opener = AccessArgs { identity: identity.map(Path::to_owned), ..AccessArgs::default() };
         let escrow = Escrow::load(&StateDir::open(&settings.state_dir)?)?;
-        let custody = Custody { places, ..replay::custody(report, settings, &opener)? };
-        Ok(Self { secrets: Secrets::new(site, custody), escrow })
+        let credentials = Credentials { places, ..replay::credentials(report, settings, &opener)? };
+        Ok(Self { secrets: Secrets::new(site, credentials), escrow })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    self, Access, Basis, Broken, Counts, Custody, NodePlaces, Outlet, Purpose, Question, Ready, Scope,
+    self, Access, Basis, Broken, Counts, Credentials, NodePlaces, Outlet, Purpose, Question, Ready, Scope,
     Selection, Unsealed,
 };
 use crate::keyring::{Identities, Keyring};
@@ -140,16 +140,16 @@ pub(super) fn warn_of_exposed(report: Report, identity: Option<&Path>) -> Result
 }
 
 /// Returns what opens originals: the custodian's identity, the secret of the running epoch, or a key file.
-pub(super) fn custody(
+pub(super) fn credentials(
     report: Report,
     settings: &Settings,
     access: &AccessArgs,
-) -> Result<Custody, Diagnostic> {
+) -> Result<Credentials, Diagnostic> {
     warn_of_exposed(report, access.identity.as_deref())?;
     let ask = Arc::new(Passphrases::new(access.passphrase_file.as_deref())?);
     let identities = access.identity.as_deref().map(|path| Identities::unlock(path, ask)).transpose()?;
     let keyring = Keyring::open(settings.keys(settings.legal_zone()?))?;
-    Ok(Custody {
+    Ok(Credentials {
         identities,
         running: keyring.running(settings.clock.now())?,
         owns_key_file: settings.key_file.is_some(),
@@ -168,12 +168,13 @@ fn answer(
     question: &Question,
     access: Access,
 ) -> Result<Exit, Stop> {
-    let prepared = custody(report, settings, &args.access).and_then(|custody| Ok((custody, interrupted()?)));
-    let (custody, stopped) = match prepared {
-        Ok((custody, stopped)) => (Custody { places, ..custody }, stopped),
+    let prepared =
+        credentials(report, settings, &args.access).and_then(|credentials| Ok((credentials, interrupted()?)));
+    let (credentials, stopped) = match prepared {
+        Ok((credentials, stopped)) => (Credentials { places, ..credentials }, stopped),
         Err(refusal) => return Err(refused(site, &access, refusal)),
     };
-    let ready = Ready::new(question, access, site, custody)?;
+    let ready = Ready::new(question, access, site, credentials)?;
     if let Some(to) = &args.bundle {
         let writing = super::bundle::Writing { report, settings, args, to, stopped: &stopped };
         return writing.write(site, question, ready);

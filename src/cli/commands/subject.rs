@@ -1,7 +1,7 @@
 //! `oubliette subject`: requests of a person, and who is affected by a breach.
 
 use super::gaps::{left_out, remarks};
-use super::replay::{custody, handed_over, not_searched, others_left_out, reading, refused};
+use super::replay::{credentials, handed_over, not_searched, others_left_out, reading, refused};
 use super::{clear, hold, purge};
 use crate::cli::args::{AccessArgs, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
 use crate::cli::args::{SearchPlace, SubjectCommand, Tokens};
@@ -12,7 +12,7 @@ use crate::cli::settings::Settings;
 use crate::jobs::hold::{Extracted, Holds, Scope as HoldScope};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    Access, Basis, Custody, Holders, Line, NO_GRANT, NodePlaces, Plan, Purpose, Question, Ready, Reveal,
+    Access, Basis, Credentials, Holders, Line, NO_GRANT, NodePlaces, Plan, Purpose, Question, Ready, Reveal,
     Scope, Secrets, Selection, Unsealed, Visited,
 };
 use crate::jobs::subject::access::AccessAnswer;
@@ -196,7 +196,7 @@ impl Desk<'_> {
         self.check_basis(Basis::ERASURE)?;
         let case = stated_case(purpose)?;
         let selection = selection(person, purpose)?;
-        let custody = self.custody()?;
+        let credentials = self.credentials()?;
         let holds = hold::holds(&self.settings, &self.site)?;
         let turn = holds.turn()?;
         // A clock that is ahead must not end a hold.
@@ -205,7 +205,7 @@ impl Desk<'_> {
         self.site.held = holds.held(today)?;
         let doubt = self.doubt(&holds)?;
         access.begin(&mut self.site)?;
-        let mut secrets = Secrets::new(&self.site, custody);
+        let mut secrets = Secrets::new(&self.site, credentials);
         let plan = erase::plan(&mut self.site, &selection, &mut secrets)?;
         Ok(PlannedErasure { case, plan, secrets, asked: selection, doubt, _turn: turn })
     }
@@ -290,11 +290,12 @@ impl Desk<'_> {
         (purpose, period): (Purpose, &PeriodArgs),
         each: &mut dyn FnMut(&Line<'_>, &mut Reveal<'_>) -> Result<(), Diagnostic>,
     ) -> Result<(Visited, Access), Stop> {
-        let prepared = selection.and_then(|selection| Ok((selection, self.custody()?)));
-        let (selection, custody) = prepared.map_err(|refusal| refused(&mut self.site, &access, refusal))?;
+        let prepared = selection.and_then(|selection| Ok((selection, self.credentials()?)));
+        let (selection, credentials) =
+            prepared.map_err(|refusal| refused(&mut self.site, &access, refusal))?;
         let (reading, unsealed) = (reading(&self.settings, &period.times), Unsealed::Read);
         let question = Question { selection, scope, purpose, reading, unsealed };
-        let ready = Ready::new(&question, access, &mut self.site, custody)?;
+        let ready = Ready::new(&question, access, &mut self.site, credentials)?;
         let access = ready.access().clone();
         let (bytes, skipped) = ready.bytes_and_skipped_frames();
         let progress = Counted::with_note(bytes, &format!("{} skipped", counted(skipped, "frame")));
@@ -306,9 +307,9 @@ impl Desk<'_> {
     }
 
     /// Returns the identities and secrets with which originals are opened.
-    fn custody(&self) -> Result<Custody, Diagnostic> {
-        let custody = custody(self.report, &self.settings, self.access)?;
-        Ok(Custody { places: self.places.clone(), ..custody })
+    fn credentials(&self) -> Result<Credentials, Diagnostic> {
+        let credentials = credentials(self.report, &self.settings, self.access)?;
+        Ok(Credentials { places: self.places.clone(), ..credentials })
     }
 
     /// Refuses an invalid basis; `own` is the basis of the command, which is also valid.
@@ -367,7 +368,7 @@ impl Desk<'_> {
         // Invalid targets are refused before there is a hold.
         let targets = hold::targets(&person.token, &person.ip, &person.email, &person.user)?;
         let escrow = Escrow::load(&StateDir::open(&self.settings.state_dir)?)?;
-        let mut secrets = Secrets::new(&self.site, self.custody()?);
+        let mut secrets = Secrets::new(&self.site, self.credentials()?);
         let holds = hold::holds(&self.settings, &self.site)?;
         let _turn = holds.turn()?;
         access.begin(&mut self.site)?;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::jobs::purge::Reason;
-use crate::jobs::replay::{Custody, Identifier, NodePlaces, Secrets, Tenancy, spelling};
+use crate::jobs::replay::{Credentials, Identifier, NodePlaces, Secrets, Tenancy, spelling};
 use crate::jobs::scene::{
     DAY, TOKEN, WRITTEN, archive as scene, events, folder, of_day, secret, segment, site, try_write,
 };
@@ -44,9 +44,9 @@ fn escrow(directory: &Path) -> (Escrow, Identities) {
     (Escrow::load(&state).unwrap(), Identities::read(&path).unwrap())
 }
 
-/// Returns the custody of the node alone, whose secret of that epoch is gone.
-fn nobody() -> Custody {
-    Custody {
+/// Returns the credentials of the node alone, whose secret of that epoch is gone.
+fn nobody() -> Credentials {
+    Credentials {
         identities: None,
         running: None,
         owns_key_file: false,
@@ -56,10 +56,10 @@ fn nobody() -> Custody {
     }
 }
 
-/// Returns the custody of the owner of a key file, whose kid the segments of the scene have.
-fn key_file(secret: Secret) -> Custody {
+/// Returns the credentials of the owner of a key file, whose kid the segments of the scene have.
+fn key_file(secret: Secret) -> Credentials {
     let epoch = Epoch::From(date(2026, 11, 23));
-    Custody { running: Some(Current { epoch, secret, until: None }), owns_key_file: true, ..nobody() }
+    Credentials { running: Some(Current { epoch, secret, until: None }), owns_key_file: true, ..nobody() }
 }
 
 fn asked() -> Identifier {
@@ -75,10 +75,10 @@ fn extract(
     site: &mut Site,
     case: &str,
     targets: &Targets,
-    custody: Custody,
+    credentials: Credentials,
     escrow: &Escrow,
 ) -> Result<Extracted, Diagnostic> {
-    let mut secrets = Secrets::new(site, custody);
+    let mut secrets = Secrets::new(site, credentials);
     holds.extract(site, case, targets, &mut secrets, escrow)
 }
 
@@ -277,11 +277,11 @@ fn an_extract_of_lines_of_a_key_file_opens_with_it() {
     let holds = holds(&memory);
     holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
     let targets = Targets { identifiers: vec![asked()], ..token() };
-    let mut extract = |custody| extract(&holds, &mut site, "a", &targets, custody, &escrow);
+    let mut extract = |credentials| extract(&holds, &mut site, "a", &targets, credentials, &escrow);
     let extracted = extract(key_file(secret())).unwrap();
     assert_eq!(extracted, Extracted { lines: 1, pairs: 1, ..Extracted::default() });
     assert_eq!(extract(key_file(Secret::new([9; 32]))).unwrap_err().code.id, "P12");
-    let identities = Custody { identities: Some(identities), ..nobody() };
+    let identities = Credentials { identities: Some(identities), ..nobody() };
     assert_eq!(extract(identities).unwrap_err().code.id, "P12");
 }
 
@@ -294,10 +294,12 @@ fn an_identifier_is_not_looked_for_without_an_identity() {
     let holds = holds(&memory);
     holds.add(&mut site, "a", UNTIL, &mail()).unwrap();
     let targets = Targets { tokens: Vec::new(), identifiers: vec![asked()] };
-    let identities = Custody { identities: Some(identities), ..nobody() };
+    let identities = Credentials { identities: Some(identities), ..nobody() };
     // The vaults of that archive are wrapped to nobody whom age knows.
-    for (custody, code) in [(nobody(), "H05"), (identities, "P13"), (key_file(Secret::new([1; 32])), "P12")] {
-        let refused = extract(&holds, &mut site, "a", &targets, custody, &escrow).unwrap_err();
+    for (credentials, code) in
+        [(nobody(), "H05"), (identities, "P13"), (key_file(Secret::new([1; 32])), "P12")]
+    {
+        let refused = extract(&holds, &mut site, "a", &targets, credentials, &escrow).unwrap_err();
         assert_eq!(refused.code.id, code);
     }
     let none = tempfile::tempdir().unwrap();

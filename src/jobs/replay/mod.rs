@@ -44,7 +44,7 @@ pub use plan::{Gaps, Originals, Plan, PlanCounts, PlannedSegment, Purged, Purged
 pub(in crate::jobs) use plan::{purged_of, sealed_and_unsealed};
 pub use reveal::{Reveal, Revealed, Scope};
 pub use run::{Counts, Each, Outcome, Question, Ready, Visited};
-pub use secrets::{Custody, Opened, Secrets, State};
+pub use secrets::{Credentials, Opened, Secrets, State};
 pub use selection::{Identifier, Selection};
 pub use spelling::TagKey;
 pub use tenancy::{DEFAULT_TENANT, Named, Share, Sought, Tenancy};

@@ -8,7 +8,7 @@ use super::lines::{Lines, ReadCounts};
 use super::outlet::{Broken, Ended, Outlet};
 use super::plan::{Gaps, Plan, PlanCounts, Unsealed, demand_known_classes};
 use super::reveal::{Reveal, Scope};
-use super::secrets::{Custody, Secrets};
+use super::secrets::{Credentials, Secrets};
 use super::selection::Selection;
 use crate::jobs::purge::Site;
 use crate::ledger::event::AccessDone;
@@ -78,9 +78,9 @@ impl<'q> Ready<'q> {
         question: &'q Question,
         mut access: Access,
         site: &mut Site,
-        custody: Custody,
+        credentials: Credentials,
     ) -> Result<Self, Diagnostic> {
-        let mut secrets = Secrets::new(site, custody);
+        let mut secrets = Secrets::new(site, credentials);
         match plan(question, &mut access, site, &mut secrets) {
             Ok(plan) => Ok(Self { question, access, plan, secrets }),
             Err(refusal) => {

@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 
 /// Who opens the originals, and with what.
 #[derive(Debug)]
-pub struct Custody {
+pub struct Credentials {
     /// Escrow identities, if any were given.
     pub identities: Option<Identities>,
     /// The secret of the running epoch, or of a key file.
@@ -58,7 +58,7 @@ pub enum State {
 /// Secrets of epochs, unwrapped when they are first needed.
 #[derive(Debug)]
 pub struct Secrets {
-    custody: Custody,
+    credentials: Credentials,
     storage: Arc<dyn Storage>,
     /// Trees whose vaults are tried, in this order.
     trees: Vec<Tree>,
@@ -67,7 +67,7 @@ pub struct Secrets {
     /// By kid and node: two nodes may have the same kid.
     unwrapped: HashMap<[u8; KID_BYTES], BTreeMap<NodeName, Secret>>,
     /// Epochs for which an identity has proved to be a custodian's.
-    in_custody: BTreeSet<[u8; KID_BYTES]>,
+    proven: BTreeSet<[u8; KID_BYTES]>,
     /// Segments whose originals were opened.
     opened: BTreeSet<SegmentName>,
     /// Segments whose vault could not be read completely.
@@ -113,9 +113,9 @@ impl std::fmt::Debug for Opened {
 impl Secrets {
     /// Creates the secrets for the segments of a site.
     #[must_use]
-    pub fn new(site: &Site, custody: Custody) -> Self {
+    pub fn new(site: &Site, credentials: Credentials) -> Self {
         let storage = Arc::clone(&site.storage);
-        let NodePlaces { vaults, shred_keys } = &custody.places;
+        let NodePlaces { vaults, shred_keys } = &credentials.places;
         let mut trees: Vec<_> =
             vaults.iter().map(|vault| Tree { vault: vault.clone(), ..site.tree.clone() }).collect();
         if trees.is_empty() {
@@ -124,12 +124,12 @@ impl Secrets {
         let others = shred_keys.iter().map(|directory| ShredStore::at(&storage, directory));
         let shred = std::iter::once(site.shred.clone()).chain(others).collect();
         Self {
-            custody,
+            credentials,
             storage,
             trees,
             shred,
             unwrapped: HashMap::new(),
-            in_custody: BTreeSet::new(),
+            proven: BTreeSet::new(),
             opened: BTreeSet::new(),
             unopened: Obstacles::default(),
         }
@@ -151,7 +151,7 @@ impl Secrets {
     /// it has the secret of that day.
     #[must_use]
     pub fn has_custodian(&self) -> bool {
-        self.custody.identities.is_some() || self.custody.owns_key_file
+        self.credentials.identities.is_some() || self.credentials.owns_key_file
     }
 
     /// Returns the number of epochs that were opened.
@@ -178,7 +178,7 @@ impl Secrets {
     /// # Errors
     /// If its vault cannot be read.
     pub fn tenant_of(&mut self, name: &SegmentName) -> Result<String, Diagnostic> {
-        Ok(self.stated_tenant(name)?.unwrap_or_else(|| self.custody.tenancy.tenant.clone()))
+        Ok(self.stated_tenant(name)?.unwrap_or_else(|| self.credentials.tenancy.tenant.clone()))
     }
 
     /// Returns the tenant that the vault of a segment names; `None` if there is no vault, or it is damaged.
@@ -201,11 +201,11 @@ impl Secrets {
     /// # Errors
     /// If a tenant was named and the vault of the segment cannot be read.
     pub fn share_of(&mut self, name: &SegmentName, sought: Sought) -> Result<Share, Diagnostic> {
-        if self.custody.tenancy.only().is_none() {
+        if self.credentials.tenancy.only().is_none() {
             return Ok(Share::Searched);
         }
         let stated = self.stated_tenant(name)?;
-        Ok(self.custody.tenancy.share(stated.as_deref(), sought))
+        Ok(self.credentials.tenancy.share(stated.as_deref(), sought))
     }
 
     /// Returns the keys of every epoch whose secret is available, for the segment `name` with tokens of any
@@ -214,14 +214,16 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::of`]; also if no secret is available at all.
     pub fn of_all(&mut self, name: &SegmentName) -> Result<Vec<EpochKeys>, Diagnostic> {
-        let mut kids = wrapped_kids(&self.custody.state_dir)?;
-        kids.extend(self.custody.running.as_ref().map(|Current { epoch, secret, .. }| kid(secret, *epoch)));
+        let mut kids = wrapped_kids(&self.credentials.state_dir)?;
+        kids.extend(
+            self.credentials.running.as_ref().map(|Current { epoch, secret, .. }| kid(secret, *epoch)),
+        );
         if kids.is_empty() {
             return Err(codes::no_wrap(name));
         }
         let keys = |kid| {
             let secret = self.of(&SegmentName { kid, ..name.clone() })?;
-            Ok(EpochKeys::derive(&secret, Epoch::Fixed, &self.custody.tenancy.tenant, &Kinds::default()))
+            Ok(EpochKeys::derive(&secret, Epoch::Fixed, &self.credentials.tenancy.tenant, &Kinds::default()))
         };
         kids.into_iter().map(keys).collect()
     }
@@ -287,7 +289,7 @@ impl Secrets {
     ///
     /// A wrong identity is no such refusal, because whoever asks can bring the right one.
     pub(super) fn are_lost(&self, refusal: &Diagnostic) -> bool {
-        self.custody.identities.is_some() && codes::of_lost_secrets().contains(&refusal.code.id)
+        self.credentials.identities.is_some() && codes::of_lost_secrets().contains(&refusal.code.id)
     }
 
     /// Returns the keys of the tokens of a segment, for the kinds that every policy knows.
@@ -420,24 +422,24 @@ impl Secrets {
     /// The node has S of the running epoch itself and needs no identity to open it. But a person who brings
     /// one must be among those for whom S was wrapped, on that day as on any other.
     fn demand_custodian(&mut self, name: &SegmentName, vault: &Path) -> Result<(), Diagnostic> {
-        let is_known = self.custody.owns_key_file || self.in_custody.contains(&name.kid);
-        if self.custody.identities.is_some() && !is_known && self.of_node(&name.kid).is_some() {
+        let is_known = self.credentials.owns_key_file || self.proven.contains(&name.kid);
+        if self.credentials.identities.is_some() && !is_known && self.of_node(&name.kid).is_some() {
             self.of_wrap(name, Some(vault))?;
-            self.in_custody.insert(name.kid);
+            self.proven.insert(name.kid);
         }
         Ok(())
     }
 
     /// Returns S if it needs no identity: it is the secret of the running epoch, or of a key file.
     fn of_node(&self, wanted: &[u8; KID_BYTES]) -> Option<Secret> {
-        let Current { epoch, secret, .. } = self.custody.running.as_ref()?;
+        let Current { epoch, secret, .. } = self.credentials.running.as_ref()?;
         (kid(secret, *epoch) == *wanted).then(|| secret.clone())
     }
 
     /// Unwraps S from a wrap in the state directory, or else from the vault.
     fn of_wrap(&self, name: &SegmentName, vault: Option<&Path>) -> Result<Secret, Diagnostic> {
-        let wraps = wraps_of(&self.custody.state_dir, &name.kid)?;
-        let Some(identities) = &self.custody.identities else {
+        let wraps = wraps_of(&self.credentials.state_dir, &name.kid)?;
+        let Some(identities) = &self.credentials.identities else {
             return Err(self.no_identity(name, vault, wraps.is_empty())?);
         };
         for wrap in &wraps {
@@ -470,7 +472,7 @@ impl Secrets {
     }
 
     fn no_key_file(&self, name: &SegmentName) -> Diagnostic {
-        codes::key_file(name, self.custody.owns_key_file)
+        codes::key_file(name, self.credentials.owns_key_file)
     }
 
     /// Unwraps S from the wrap in a vault, which takes H.
@@ -478,7 +480,7 @@ impl Secrets {
         if header.sealed_wrap.is_empty() {
             return Err(self.no_key_file(name));
         }
-        let identities = self.custody.identities.as_ref().ok_or_else(|| codes::no_identity(name))?;
+        let identities = self.credentials.identities.as_ref().ok_or_else(|| codes::no_identity(name))?;
         let wrap = self.wrap_in(path, name)?;
         identities.unwrap(&wrap).map_err(|_| codes::wrong_identity(name))
     }

@@ -125,16 +125,16 @@ fn site() -> Site {
     site
 }
 
-fn custody(running: bool) -> Custody {
+fn credentials(running: bool) -> Credentials {
     let running = running.then(|| Current { epoch: EPOCH, secret: secret(), until: None });
     let state_dir = "/state".into();
     let (tenancy, places) = (Tenancy::everybody(), NodePlaces::default());
-    Custody { identities: None, running, owns_key_file: false, state_dir, tenancy, places }
+    Credentials { identities: None, running, owns_key_file: false, state_dir, tenancy, places }
 }
 
 /// Returns the seconds after 10:00 and the addresses of the lines found, and the plan.
 fn found(site: &Site, selection: &Selection) -> Result<(Vec<(i64, String)>, Plan), Diagnostic> {
-    let mut secrets = Secrets::new(site, custody(true));
+    let mut secrets = Secrets::new(site, credentials(true));
     let plan = Plan::new(site, selection, Unsealed::Read, &mut secrets)?;
     let addresses = ["203.0.113.7", "203.0.113.9", "198.51.100.1", "192.0.2.1", "2001:db8::1"];
     let reading = Reading::default();
@@ -204,8 +204,9 @@ fn a_year_of_daily_epochs_costs_one_hmac_each() {
         }
     }
     let identities = Some(Identities::read(&identity[0]).unwrap());
-    let custody = Custody { identities, state_dir: directory.path().to_owned(), ..custody(false) };
-    let mut secrets = Secrets::new(&site, custody);
+    let credentials =
+        Credentials { identities, state_dir: directory.path().to_owned(), ..credentials(false) };
+    let mut secrets = Secrets::new(&site, credentials);
     let selection = of(Kind::IP, "203.0.113.9");
     let plan = Plan::new(&site, &selection, Unsealed::Read, &mut secrets).unwrap();
     assert_eq!((plan.counts.segments, plan.counts.epochs, plan.counts.hmacs), (730, 365, 365));
@@ -242,7 +243,7 @@ fn tokens_and_identifiers_are_one_condition_and_all_others_are_more() {
 #[test]
 fn the_secret_of_a_past_epoch_is_missing_by_name() {
     let site = site();
-    let mut secrets = Secrets::new(&site, custody(false));
+    let mut secrets = Secrets::new(&site, credentials(false));
     let error = Plan::new(&site, &of(Kind::IP, "203.0.113.9"), Unsealed::Read, &mut secrets).unwrap_err();
     assert_eq!(error.code.id, "P12");
     // A token needs no secret.

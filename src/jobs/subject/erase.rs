@@ -330,7 +330,7 @@ fn stage_vault(
     let vault = Vault::open(&*site.storage, &site.tree.vault(name))?;
     let wrap = vault.wrap(&shred_key)?.unwrap_or_default();
     let header = vault.header();
-    let custody = vault::Custody {
+    let parameters = vault::VaultParameters {
         secret: opened.keys.secret(),
         wrap: &wrap,
         shred_key: &shred_key,
@@ -338,7 +338,7 @@ fn stage_vault(
         tenant: &header.tenant,
         kinds: &header.kinds,
     };
-    let mut writer = VaultWriter::stage(&site.storage, &site.tree, name, id, &custody)?;
+    let mut writer = VaultWriter::stage(&site.storage, &site.tree, name, id, &parameters)?;
     for originals in opened.originals.chunks(RECORD_ORIGINALS) {
         let mut tokens = Tokens::default();
         for original in originals {

@@ -3,7 +3,7 @@
 use super::erase::{Erased, Outcome, erase, finish, plan};
 use crate::archive::{Lines, Origin, Packer, Segment, SegmentWriter, VaultMark, filter};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Custody, NodePlaces, Secrets, Selection, State, Tenancy};
+use crate::jobs::replay::{Credentials, NodePlaces, Secrets, Selection, State, Tenancy};
 use crate::jobs::scene::{self, DAY, WRITTEN, class, events};
 use crate::jobs::verify::{Archive, Checker, Verified};
 use crate::keyring::Current;
@@ -71,7 +71,7 @@ fn write_as(site: &mut Site, form: &Form<'_>, class: &str, frames: &[&[&str]]) {
     let mut segment = SegmentWriter::begin(&site.storage, &form.tree, origin, &|_| Ok(true)).unwrap();
     let kinds: Vec<String> = Kinds::default().iter().map(|(_, name)| name.to_owned()).collect();
     let shred_key = site.shred.key_for(folder.expires).unwrap().key;
-    let custody = vault::Custody {
+    let parameters = vault::VaultParameters {
         secret: &scene::secret(),
         wrap: b"wrapped",
         shred_key: &shred_key,
@@ -80,7 +80,7 @@ fn write_as(site: &mut Site, form: &Form<'_>, class: &str, frames: &[&[&str]]) {
         kinds: &kinds,
     };
     let mut vault = form.vault.then(|| {
-        VaultWriter::begin(&site.storage, &form.tree, segment.name(), segment.id(), &custody).unwrap()
+        VaultWriter::begin(&site.storage, &form.tree, segment.name(), segment.id(), &parameters).unwrap()
     });
     let mut tokens = Tokens::default();
     for address in frames.iter().copied().flatten().flat_map(|line| line.split(' ')) {
@@ -130,7 +130,7 @@ fn secrets(site: &Site) -> Secrets {
     let running = Some(Current { epoch: EPOCH, secret: scene::secret(), until: None });
     Secrets::new(
         site,
-        Custody {
+        Credentials {
             identities: None,
             running,
             owns_key_file: false,

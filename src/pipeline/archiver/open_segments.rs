@@ -12,7 +12,7 @@ use crate::primitives::secret::Secret;
 use crate::primitives::storage::Storage;
 use crate::pseudonym::Tokens;
 use crate::pseudonym::epoch::EpochKeys;
-use crate::vault::{self, Custody, VaultError, VaultWriter};
+use crate::vault::{self, VaultError, VaultParameters, VaultWriter};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -307,8 +307,8 @@ impl OpenSegments {
         let ArchiveParts { storage, tree, tenant, .. } = &self.parts;
         let name = segment.name();
         let (secret, begun, kinds) = (keys.secret(), keys.begin_vault(), &self.kind_names);
-        let custody = Custody { secret, wrap: &wrap, shred_key, begun, tenant, kinds };
-        let vault = VaultWriter::begin(storage, tree, name, segment.id(), &custody)?;
+        let parameters = VaultParameters { secret, wrap: &wrap, shred_key, begun, tenant, kinds };
+        let vault = VaultWriter::begin(storage, tree, name, segment.id(), &parameters)?;
         self.wrap = Some((keys.kid(), wrap));
         Ok(vault)
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::archive::{Lines as Block, Origin, Packer, SegmentWriter, filter};
 use crate::jobs::hold::{Extracted, Holds, Scope as HoldScope, Targets};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{Custody, Obstacle, Obstacles, Reveal, Tenancy, Unsealed, spelling};
+use crate::jobs::replay::{Credentials, Obstacle, Obstacles, Reveal, Tenancy, Unsealed, spelling};
 use crate::jobs::scene::{self, DAY, NEXT, WRITTEN, folder};
 use crate::jobs::subject::erase;
 use crate::keyring::{Escrow, Identities, StateDir};
@@ -155,7 +155,7 @@ impl Fleet {
         }
         let kinds = ["ip"].map(str::to_owned);
         let wrap = self.escrow.wrapped(&node.secret).unwrap();
-        let custody = vault::Custody {
+        let parameters = vault::VaultParameters {
             secret: &node.secret,
             wrap: &wrap,
             shred_key: &shred_key,
@@ -164,7 +164,7 @@ impl Fleet {
             kinds: &kinds,
         };
         let id = SegmentId([node.name.as_bytes()[3] + name.number as u8; 16]);
-        let mut vault = VaultWriter::begin(storage, &tree, &name, id, &custody).unwrap();
+        let mut vault = VaultWriter::begin(storage, &tree, &name, id, &parameters).unwrap();
         // One record per original, so that a search may end before the last.
         for address in addresses {
             let mut tokens = Tokens::default();
@@ -190,11 +190,11 @@ impl Fleet {
     }
 
     fn secrets(&self, places: NodePlaces, identity: Option<&Path>) -> Secrets {
-        Secrets::new(&self.site, self.custody(places, identity))
+        Secrets::new(&self.site, self.credentials(places, identity))
     }
 
-    fn custody(&self, places: NodePlaces, identity: Option<&Path>) -> Custody {
-        Custody {
+    fn credentials(&self, places: NodePlaces, identity: Option<&Path>) -> Credentials {
+        Credentials {
             identities: identity.map(|path| Identities::read(path).unwrap()),
             running: None,
             owns_key_file: false,
@@ -323,8 +323,9 @@ fn a_search_tells_secrets_apart_that_have_one_kid() {
     let vaults = [&fleet.web1, &fleet.web2].map(|node| node.vaults().join("vault")).to_vec();
     let places = NodePlaces { vaults, ..fleet.everywhere() };
     for state_dir in [PathBuf::from("/nowhere"), fleet.state.path().to_owned()] {
-        let custody = fleet.custody(places.clone(), Some(&fleet.identity));
-        let mut secrets = Secrets::new(&fleet.site, Custody { state_dir: state_dir.clone(), ..custody });
+        let credentials = fleet.credentials(places.clone(), Some(&fleet.identity));
+        let mut secrets =
+            Secrets::new(&fleet.site, Credentials { state_dir: state_dir.clone(), ..credentials });
         for node in [&fleet.web1, &fleet.web2, &fleet.web1] {
             let keys = secrets.keys_of(&fleet.segment_of(node)).unwrap();
             let tag = keys.tag(Kind::IP, &canonical(JEAN));
@@ -334,18 +335,19 @@ fn a_search_tells_secrets_apart_that_have_one_kid() {
     }
     let mut selection = Selection::default();
     selection.add_identifiers(Kind::IP, "--ip", &[JEAN.to_owned(), ANNE.to_owned()]).unwrap();
-    let custody = fleet.custody(places.clone(), Some(&fleet.identity));
+    let credentials = fleet.credentials(places.clone(), Some(&fleet.identity));
     let mut secrets =
-        Secrets::new(&fleet.site, Custody { state_dir: fleet.state.path().to_owned(), ..custody });
+        Secrets::new(&fleet.site, Credentials { state_dir: fleet.state.path().to_owned(), ..credentials });
     let plan = Plan::new(&fleet.site, &selection, Unsealed::Read, &mut secrets).unwrap();
     for (node, token) in [("web1", &jean), ("web2", &anne)] {
         let planned = plan.segments.iter().find(|segment| segment.name.node.as_str() == node).unwrap();
         assert!(planned.wanted.as_ref().unwrap().is_in(token.as_bytes()), "{node}");
     }
     // Without the shred key of a node nobody can tell.
-    let custody = fleet.custody(NodePlaces { shred_keys: Vec::new(), ..places }, Some(&fleet.identity));
+    let credentials =
+        fleet.credentials(NodePlaces { shred_keys: Vec::new(), ..places }, Some(&fleet.identity));
     let mut secrets =
-        Secrets::new(&fleet.site, Custody { state_dir: fleet.state.path().to_owned(), ..custody });
+        Secrets::new(&fleet.site, Credentials { state_dir: fleet.state.path().to_owned(), ..credentials });
     let keys = secrets.keys_of(&fleet.segment_of(&fleet.web2)).unwrap();
     assert_ne!(
         Some(TagKey::of(&keys.tag(Kind::IP, &canonical(ANNE)))),
