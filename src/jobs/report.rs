@@ -153,27 +153,27 @@ pub struct Purged {
 /// If the ledger, a directory or a segment cannot be read.
 pub fn report(scope: &Scope) -> Result<Report, Diagnostic> {
     let today = scope.zone.to_datetime(scope.now).date();
-    let mut told = Told::default();
-    let (ledger, _) = told.read(scope)?;
+    let mut facts = Facts::default();
+    let (ledger, _) = facts.read(scope)?;
     let mut attention: Vec<String> =
         ledger.findings.iter().map(|finding| format!("the ledger is not whole: {}", finding.what)).collect();
-    attention.extend(told.unfinished.iter().map(|day| format!("a purge of {day} was begun and not ended")));
+    attention.extend(facts.unfinished.iter().map(|day| format!("a purge of {day} was begun and not ended")));
     let begun = |day| format!("a purge of lines in quarantine of {day} was begun and not ended");
-    attention.extend(told.quarantine_unfinished.iter().map(begun));
+    attention.extend(facts.quarantine_unfinished.iter().map(begun));
     let lost = |day: &String| {
         format!(
             "a shred key of expiry day {day} is lost: nobody can give back originals of what was archived under it"
         )
     };
-    attention.extend(told.lost.iter().map(lost));
+    attention.extend(facts.lost.iter().map(lost));
     let stores = stores(scope, today, &mut attention)?;
-    attention.extend(lost::lost(scope, &told, &stores)?);
+    attention.extend(lost::lost(scope, &facts, &stores)?);
     let kept = stores.kept;
-    if kept.is_empty() && !told.sealed.is_empty() {
+    if kept.is_empty() && !facts.sealed.is_empty() {
         attention.push(format!(
             "no segment lies in {}, though the ledger says that segments were sealed and not purged: {}; name the archive, with its disk mounted",
             scope.tree.archive.display(),
-            told.sealed.len()
+            facts.sealed.len()
         ));
     }
     let sealed = Dates::new(&scope.classes, &scope.zone).due(&scope.quarantine, today)?;
@@ -195,9 +195,9 @@ pub fn report(scope: &Scope) -> Result<Report, Diagnostic> {
         attention,
         policy: scope.classes.iter().map(Class::of).collect(),
         kept,
-        keys: told.keys,
-        purges: told.purges,
-        interventions: told.interventions,
+        keys: facts.keys,
+        purges: facts.purges,
+        interventions: facts.interventions,
         ledger_entries: ledger.end.n,
         ledger_end: ledger.end.to_string(),
     })
@@ -221,7 +221,7 @@ impl Class {
 
 /// What the ledger says.
 #[derive(Debug, Default)]
-struct Told {
+struct Facts {
     keys: Keys,
     purges: Vec<Purged>,
     interventions: Vec<Entry>,
@@ -250,7 +250,7 @@ struct Stores {
     with_vault: Vec<SegmentName>,
 }
 
-impl Told {
+impl Facts {
     fn read(&mut self, scope: &Scope) -> Result<(LedgerReport, crate::ledger::Verifier), LedgerError> {
         ledger::read(&scope.storage, &scope.ledger, &[], &mut |entry| self.apply(entry, &scope.days))
     }

@@ -22,7 +22,7 @@ mod versions;
 
 pub use disk::Disk;
 pub use memory::{Fault, Memory, Survives};
-pub use patient::{Patience, Patient, Told};
+pub use patient::{DiskEvent, Patience, Patient};
 pub use place::{KNOWS_OBJECTS, Seen, everywhere, is_remote};
 #[cfg(feature = "s3")]
 pub use s3::{Marks, Probe, S3};

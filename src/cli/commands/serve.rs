@@ -23,7 +23,7 @@ use crate::model::Tree;
 use crate::pipeline::{Archiver, Gate, Totals};
 use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Patience, Told};
+use crate::primitives::storage::{Disk, DiskEvent, Patience};
 use crate::telemetry::log::{self, Form};
 use inputs::Inputs;
 use jiff::Timestamp;
@@ -204,7 +204,7 @@ impl Typing {
             workers: args.workers.unwrap_or_else(cores),
             // If the clock of a daemon stood still, it would never end an epoch.
             clock: common.now.map_or(Clock::System, |now: Timestamp| Clock::starting_at(now)),
-            patience: Arc::new(Patience::new(move |told| tell_room(report, told))),
+            patience: Arc::new(Patience::new(move |event| tell_room(report, event))),
         }
     }
 
@@ -220,11 +220,11 @@ impl Typing {
 }
 
 /// Reports that lines wait for room on a disk, or no longer wait.
-fn tell_room(report: Report, told: Told<'_>) {
-    match told {
-        Told::Full(path, error) => report.warning(&archive_is_full(path, error)),
-        Told::Stuck(directory, error) => report.warning(&state_takes_nothing(directory, error)),
-        Told::Room => report.note("there is room again: it goes on"),
+fn tell_room(report: Report, event: DiskEvent<'_>) {
+    match event {
+        DiskEvent::Full(path, error) => report.warning(&archive_is_full(path, error)),
+        DiskEvent::Stuck(directory, error) => report.warning(&state_takes_nothing(directory, error)),
+        DiskEvent::Room => report.note("there is room again: it goes on"),
     }
 }
 

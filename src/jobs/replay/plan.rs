@@ -20,7 +20,7 @@ use crate::model::{ClassName, Expires, SegmentName};
 use crate::primitives::diag::{Code, Diagnostic};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use missing::Told;
+use missing::Facts;
 use planner::Planner;
 pub(in crate::jobs) use purged::purged_of;
 pub use purged::{Purged, PurgedSpan};
@@ -193,7 +193,7 @@ impl Plan {
         let names: Vec<SegmentName> = found.iter().map(|found| found.name.clone()).collect();
         let mut planner = Planner::new(site, selection, &names, secrets);
         found.retain(|found| selection.takes_class(&found.name.folder.class));
-        let told = Told::of(site, selection);
+        let facts = Facts::of(site, selection);
         let mut digests = HashSet::new();
         let mut workers = vec![(); threads::count()];
         // Open a limited number of footers at a time: all of them may not fit into memory.
@@ -207,7 +207,8 @@ impl Plan {
                         let (before, digest) = (planner.plan.counts.segments, *segment.digest());
                         let added = planner.add(&found.name, path, &segment);
                         // A part may have been sealed after the ledger was read.
-                        if !found.part && planner.plan.counts.segments > before && told.is_unlisted(&digest) {
+                        if !found.part && planner.plan.counts.segments > before && facts.is_unlisted(&digest)
+                        {
                             planner.plan.gaps.unlisted.push(found.name.to_string());
                         }
                         added
@@ -221,15 +222,15 @@ impl Plan {
                 };
                 let Err(error) = added else { continue };
                 let needed =
-                    period::may_be_of(&selection.seconds, site, &found.name, told.kept.sealed(&found.name));
+                    period::may_be_of(&selection.seconds, site, &found.name, facts.kept.sealed(&found.name));
                 let obstacle = Obstacle::of(error)?;
                 if needed {
                     planner.plan.gaps.unreadable.insert(&found.name, obstacle);
                 }
             }
         }
-        planner.plan.gaps.purged = told.purged;
-        planner.plan.gaps.missing = told.kept.missing(site, selection, &found);
+        planner.plan.gaps.purged = facts.purged;
+        planner.plan.gaps.missing = facts.kept.missing(site, selection, &found);
         let mut plan = planner.finished()?;
         plan.counts.epochs = secrets.epochs() as u64;
         plan.counts.past_expiry = plan.past_expiry(Expires::On(site.today()));

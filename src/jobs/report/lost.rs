@@ -1,7 +1,7 @@
 //! Finds what is lost, as far as names of files tell: segments that the ledger lists, and shred keys.
 //! `verify` also reads the files, and names each that is at fault.
 
-use super::{Scope, Stores, Told};
+use super::{Facts, Scope, Stores};
 use crate::model::Expires;
 use crate::primitives::diag::Diagnostic;
 use crate::shred::ShredStore;
@@ -11,21 +11,21 @@ use std::collections::BTreeMap;
 ///
 /// # Errors
 /// If the ledger cannot be read again.
-pub(super) fn lost(scope: &Scope, told: &Told, stores: &Stores) -> Result<Vec<String>, Diagnostic> {
+pub(super) fn lost(scope: &Scope, facts: &Facts, stores: &Stores) -> Result<Vec<String>, Diagnostic> {
     // Once the key of its day is erased, a segment would be gone in any case.
-    let is_missing = |name: &&String| !stores.names.contains(*name) && !told.erased.contains(day_of(name));
+    let is_missing = |name: &&String| !stores.names.contains(*name) && !facts.erased.contains(day_of(name));
     // Without any segment this is another directory, or its disk is not mounted, which is said once.
     let missing: Vec<&String> =
-        if stores.kept.is_empty() { Vec::new() } else { told.sealed.keys().filter(is_missing).collect() };
+        if stores.kept.is_empty() { Vec::new() } else { facts.sealed.keys().filter(is_missing).collect() };
     let mut attention = Vec::new();
-    let locked = locked(scope, told, stores, &mut attention);
+    let locked = locked(scope, facts, stores, &mut attention);
     if missing.is_empty() && locked.is_empty() {
         return Ok(attention);
     }
     // A purge may have removed them since.
-    let mut told = Told::default();
-    told.read(scope)?;
-    let missing = missing.into_iter().filter(|name| told.sealed.contains_key(*name));
+    let mut facts = Facts::default();
+    facts.read(scope)?;
+    let missing = missing.into_iter().filter(|name| facts.sealed.contains_key(*name));
     let mut counts = BTreeMap::<&str, u64>::new();
     missing.for_each(|name| *counts.entry(day_of(name)).or_default() += 1);
     attention.extend(counts.into_iter().map(|(day, segments)| {
@@ -33,7 +33,7 @@ pub(super) fn lost(scope: &Scope, told: &Told, stores: &Stores) -> Result<Vec<St
             "segments of expiry day {day} that were sealed and not purged, and are not there: {segments}; `oubliette verify DIR` names them"
         )
     }));
-    let locked = locked.into_iter().filter(|(expires, _)| !told.has_purged_key_of(*expires));
+    let locked = locked.into_iter().filter(|(expires, _)| !facts.has_purged_key_of(*expires));
     attention.extend(locked.map(|(expires, segments)| {
         format!(
             "segments of expiry day {expires} whose shred key is missing, so that nobody can open their vaults: {segments}; `oubliette verify DIR` tells more"
@@ -44,13 +44,13 @@ pub(super) fn lost(scope: &Scope, told: &Told, stores: &Stores) -> Result<Vec<St
 
 /// Counts, by expiry day, the segments of this node with a vault but without a shred key. Vaults of other
 /// nodes open with the keys there.
-fn locked(scope: &Scope, told: &Told, stores: &Stores, attention: &mut Vec<String>) -> Vec<(Expires, u64)> {
+fn locked(scope: &Scope, facts: &Facts, stores: &Stores, attention: &mut Vec<String>) -> Vec<(Expires, u64)> {
     let mut counts = BTreeMap::<Expires, u64>::new();
-    let ours = stores.with_vault.iter().filter(|name| told.nodes.contains(&name.node));
+    let ours = stores.with_vault.iter().filter(|name| facts.nodes.contains(&name.node));
     ours.for_each(|name| *counts.entry(name.folder.expires).or_default() += 1);
     let shred = ShredStore::at(&scope.storage, &scope.shred);
     let mut locked = Vec::new();
-    for (expires, segments) in counts.into_iter().filter(|(expires, _)| !told.has_purged_key_of(*expires)) {
+    for (expires, segments) in counts.into_iter().filter(|(expires, _)| !facts.has_purged_key_of(*expires)) {
         match shred.has(expires) {
             Ok(true) => {}
             Ok(false) => locked.push((expires, segments)),
@@ -60,7 +60,7 @@ fn locked(scope: &Scope, told: &Told, stores: &Stores, attention: &mut Vec<Strin
     locked
 }
 
-impl Told {
+impl Facts {
     /// Returns whether a purge has erased the shred key, or may have.
     fn has_purged_key_of(&self, expires: Expires) -> bool {
         let is_begun = matches!(expires, Expires::On(day) if self.unfinished.contains(&day));
@@ -183,7 +183,7 @@ mod tests {
     fn a_purge_that_runs_meanwhile_loses_nothing() {
         let memory = archive();
         let scope = scope(&memory, MIDNIGHT);
-        let (mut before, mut attention) = (Told::default(), Vec::new());
+        let (mut before, mut attention) = (Facts::default(), Vec::new());
         before.read(&scope).unwrap();
         let stores = super::super::stores(&scope, DAY, &mut attention).unwrap();
         site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();

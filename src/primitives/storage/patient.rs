@@ -23,12 +23,12 @@ const TOLD_AGAIN: Duration = Duration::from_secs(60);
 pub struct Patience {
     state: Mutex<State>,
     changed: Condvar,
-    tell: Box<dyn Fn(Told<'_>) + Send + Sync>,
+    tell: Box<dyn Fn(DiskEvent<'_>) + Send + Sync>,
 }
 
 /// What the `tell` callback reports.
 #[derive(Clone, Copy, Debug)]
-pub enum Told<'a> {
+pub enum DiskEvent<'a> {
     /// There is no room for this file, with the error of the operating system.
     Full(&'a Path, &'a io::Error),
     /// Nothing can be changed in this directory, with the error of the operating system.
@@ -48,7 +48,7 @@ struct State {
 impl Patience {
     /// Creates a patience that reports to `tell`. Nothing waits before [`Patience::begin`].
     #[must_use]
-    pub fn new(tell: impl Fn(Told<'_>) + Send + Sync + 'static) -> Self {
+    pub fn new(tell: impl Fn(DiskEvent<'_>) + Send + Sync + 'static) -> Self {
         Self { state: Mutex::default(), changed: Condvar::new(), tell: Box::new(tell) }
     }
 
@@ -74,7 +74,7 @@ impl Patience {
         self.until(
             attempt,
             |error| is_full(error).then_some(error),
-            (path, |path, error| Told::Full(path, error)),
+            (path, |path, error| DiskEvent::Full(path, error)),
         )
     }
 
@@ -90,21 +90,21 @@ impl Patience {
         directory: &Path,
         attempt: impl FnMut() -> Result<T, E>,
     ) -> Result<T, E> {
-        self.until(attempt, |error| cause(error), (directory, |path, error| Told::Stuck(path, error)))
+        self.until(attempt, |error| cause(error), (directory, |path, error| DiskEvent::Stuck(path, error)))
     }
 
     fn until<T, E>(
         &self,
         mut attempt: impl FnMut() -> Result<T, E>,
         cause: impl Fn(&E) -> Option<&io::Error>,
-        (path, told): (&Path, for<'e> fn(&'e Path, &'e io::Error) -> Told<'e>),
+        (path, event): (&Path, for<'e> fn(&'e Path, &'e io::Error) -> DiskEvent<'e>),
     ) -> Result<T, E> {
         let mut waiting = None;
         loop {
             let done = attempt();
             let cause = done.as_ref().err().and_then(&cause).filter(|_| self.lasts());
             let Some(cause) = cause else { return done };
-            waiting.get_or_insert_with(|| Waiting::new(self)).wait(told(path, cause));
+            waiting.get_or_insert_with(|| Waiting::new(self)).wait(event(path, cause));
         }
     }
 
@@ -156,13 +156,13 @@ impl<'a> Waiting<'a> {
         Self { patience, told: false }
     }
 
-    fn wait(&mut self, hindrance: Told<'_>) {
+    fn wait(&mut self, event: DiskEvent<'_>) {
         let Patience { changed, tell, .. } = self.patience;
         let mut state = self.patience.state();
         if state.told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
             (state.told, self.told) = (Some(Instant::now()), true);
             drop(state);
-            tell(hindrance);
+            tell(event);
             state = self.patience.state();
         }
         // Retry whether the patience ended or the time is up.
@@ -178,7 +178,7 @@ impl Drop for Waiting<'_> {
             state.lasts()
         };
         if self.told && lasts {
-            (self.patience.tell)(Told::Room);
+            (self.patience.tell)(DiskEvent::Room);
         }
     }
 }
@@ -360,7 +360,7 @@ mod tests {
     fn patience() -> (Arc<Patience>, Heard) {
         let heard = Heard::default();
         let said = Arc::clone(&heard);
-        let tell = move |told: Told<'_>| said.lock().unwrap().push(format!("{told:?}"));
+        let tell = move |event: DiskEvent<'_>| said.lock().unwrap().push(format!("{event:?}"));
         (Arc::new(Patience::new(tell)), heard)
     }
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, HashSet};
 
 /// What the ledger says about the segments of a site.
-pub(super) struct Told {
+pub(super) struct Facts {
     pub(super) kept: Kept,
     /// The purges that may have removed lines asked for.
     pub(super) purged: Purged,
@@ -22,7 +22,7 @@ pub(super) struct Told {
     sealed: Option<HashSet<[u8; 32]>>,
 }
 
-impl Told {
+impl Facts {
     /// Reads the ledger of a site. A damaged ledger names no segments: `verify` reports the damage, and it
     /// stops no answer.
     pub(super) fn of(site: &Site, selection: &Selection) -> Self {
