@@ -12,7 +12,7 @@ use super::error::ArchiveError;
 use super::footer::Origin;
 use super::frame::{Frame, Lines, Packer};
 use super::reader::Segment;
-use super::writer::{Place, SegmentWriter};
+use super::writer::{Destination, SegmentWriter};
 use crate::model::SegmentId;
 use crate::primitives::storage::Storage;
 use std::sync::Arc;
@@ -47,14 +47,14 @@ pub struct Rewritten {
 pub fn rewrite(
     storage: &Arc<dyn Storage>,
     segment: &Segment,
-    place: &Place<'_>,
+    destination: &Destination<'_>,
     id: SegmentId,
     keeping: &mut dyn Keeps,
 ) -> Result<Rewritten, ArchiveError> {
     let origin = &segment.footer().origin;
     let networks_unknown = origin.networks_unknown || !keeping.knows_networks();
     let origin = Origin { id, networks_unknown, ..origin.clone() };
-    let mut writer = SegmentWriter::stage(storage, place, origin)?;
+    let mut writer = SegmentWriter::stage(storage, destination, origin)?;
     let mut packer = Packer::new(LEVEL).map_err(ArchiveError::Compress)?;
     let mut lines = 0;
     for number in 0..segment.footer().frames.len() {

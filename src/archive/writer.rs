@@ -24,9 +24,9 @@ const DIRECTORY_MODE: u32 = 0o750;
 /// Permission bits of a segment: readable by the group.
 pub const FILE_MODE: u32 = 0o640;
 
-/// Where a segment lies, and its permission bits.
+/// Where a rewritten segment goes, and its permission bits.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct Destination<'a> {
     /// The archive, or its second-phase store.
     pub tree: &'a Tree,
     /// Name of the segment in the tree.
@@ -107,10 +107,10 @@ impl SegmentWriter {
     /// whatever a crash left under that name.
     pub(super) fn stage(
         storage: &Arc<dyn Storage>,
-        place: &Place<'_>,
+        destination: &Destination<'_>,
         origin: Origin,
     ) -> Result<Self, ArchiveError> {
-        let Place { tree, name, mode } = *place;
+        let Destination { tree, name, mode } = *destination;
         let part = tree.staged(name);
         match storage.unlink(&part) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

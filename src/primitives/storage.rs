@@ -13,9 +13,9 @@
 mod disk;
 mod memory;
 mod patient;
-mod place;
 #[cfg(feature = "s3")]
 mod s3;
+mod scheme;
 mod sequential;
 #[cfg(feature = "s3")]
 mod versions;
@@ -23,9 +23,9 @@ mod versions;
 pub use disk::Disk;
 pub use memory::{Fault, Memory, Survives};
 pub use patient::{DiskEvent, Patience, Patient};
-pub use place::{KNOWS_OBJECTS, Seen, everywhere, is_remote};
 #[cfg(feature = "s3")]
 pub use s3::{Marks, Probe, S3};
+pub use scheme::{KNOWS_OBJECTS, Seen, everywhere, is_remote};
 pub use sequential::Sequential;
 
 use rustix::io::Errno;

@@ -12,5 +12,5 @@ pub mod server;
 mod snapshot;
 
 pub use meter::{Connection, Meter};
-pub use server::{CODES, Place, serve};
+pub use server::{CODES, ListenAddress, serve};
 pub use snapshot::{Counts, Lag, Observe, Output, Purge, Snapshot, State};

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ListenAddress {
     /// An address and a port.
     Tcp(SocketAddr),
     /// A socket file, to which only its owner may connect.
@@ -39,7 +39,7 @@ pub enum Listener {
     Unix(std::os::unix::net::UnixListener),
 }
 
-impl Place {
+impl ListenAddress {
     /// Starts to listen. Replaces a socket file that an earlier process left.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Place {
 impl Listener {
     /// Returns where it listens, with the actual port if the system chose it.
     #[must_use]
-    pub fn place(&self, asked: &Place) -> String {
+    pub fn address(&self, asked: &ListenAddress) -> String {
         match self {
             Self::Tcp(listener) => {
                 listener.local_addr().map_or_else(|_| asked.to_string(), |at| at.to_string())
@@ -74,7 +74,7 @@ impl Listener {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "{address}"),
@@ -332,7 +332,7 @@ mod tests {
     }
 
     fn served(state: State) -> (tokio::runtime::Runtime, SocketAddr) {
-        let listener = Place::Tcp("127.0.0.1:0".parse().unwrap()).listen().unwrap();
+        let listener = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap()).listen().unwrap();
         let Listener::Tcp(socket) = &listener else { panic!("a TCP listener was asked for") };
         let address = socket.local_addr().unwrap();
         let runtime = runtime();
@@ -427,10 +427,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("status");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let place = Place::Unix(path.clone());
-        let listener = place.listen().unwrap();
+        let address = ListenAddress::Unix(path.clone());
+        let listener = address.listen().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(place.listen().unwrap_err().code.id, "T01");
+        assert_eq!(address.listen().unwrap_err().code.id, "T01");
         let runtime = runtime();
         runtime.spawn(serve(listener, Arc::new(In(State::Running))));
         let request = "GET /readyz HTTP/1.1\r\nHost: oubliette\r\nConnection: close\r\n\r\n";

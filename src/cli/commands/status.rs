@@ -5,15 +5,15 @@ use crate::cli::report::Report;
 use crate::cli::settings::Settings;
 use crate::jobs::serve::{Calendar, Daemon, Status};
 use crate::primitives::diag::Diagnostic;
-use crate::telemetry::Place;
+use crate::telemetry::ListenAddress;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// The status, and the place where it is shown.
+/// The status, and the address where it is shown.
 pub(super) struct Shown {
     status: Arc<Status>,
-    at: Option<(Place, CancellationToken)>,
+    at: Option<(ListenAddress, CancellationToken)>,
 }
 
 impl Shown {
@@ -22,7 +22,7 @@ impl Shown {
         Self { status: Arc::new(Status::new(daemon.observed(), calendar)), at: None }
     }
 
-    /// Shows the status where `settings` say. Shows it nowhere if no place is configured and the default
+    /// Shows the status where `settings` say. Shows it nowhere if no address is configured and the default
     /// address is taken.
     pub(super) fn follow(
         &mut self,
@@ -31,12 +31,12 @@ impl Shown {
         settings: &Settings,
     ) -> Result<(), Diagnostic> {
         let said = settings.serve.metrics.listen.as_ref();
-        let usual = Place::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_METRICS_PORT)));
-        let wanted = said.map_or(Some(usual), |Typed(place)| place.clone());
-        if self.at.as_ref().map(|(place, _)| place) == wanted.as_ref() {
+        let usual = ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_METRICS_PORT)));
+        let wanted = said.map_or(Some(usual), |Typed(address)| address.clone());
+        if self.at.as_ref().map(|(address, _)| address) == wanted.as_ref() {
             return Ok(());
         }
-        let listener = match wanted.as_ref().map(Place::listen).transpose() {
+        let listener = match wanted.as_ref().map(ListenAddress::listen).transpose() {
             Err(problem) if said.is_none() => {
                 report.warning(&problem);
                 None
@@ -46,14 +46,14 @@ impl Shown {
         if let Some((_, before)) = self.at.take() {
             before.cancel();
         }
-        if let Some((place, listener)) = wanted.zip(listener) {
-            report.note(&format!("status: {}", listener.place(&place)));
-            self.at = Some((place, daemon.show(listener, Arc::clone(&self.status))));
+        if let Some((address, listener)) = wanted.zip(listener) {
+            report.note(&format!("status: {}", listener.address(&address)));
+            self.at = Some((address, daemon.show(listener, Arc::clone(&self.status))));
         }
         Ok(())
     }
 
-    /// Follows newly loaded settings. If the status cannot be shown in the new place, it stays in the old
+    /// Follows newly loaded settings. If the status cannot be shown at the new address, it stays at the old
     /// one.
     pub(super) fn renew(&mut self, report: Report, daemon: &Daemon, calendar: Calendar, settings: &Settings) {
         self.status.follow(calendar);

@@ -47,8 +47,8 @@ pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> 
         }
         SubjectCommand::Affected { place, period, class, list, reveal, recipient, access } => {
             let (site, places) = purge::site_to_search(&settings, place, AFFECTED)?;
-            let wanted = Wanted { classes: class, list: *list, reveal: *reveal, recipients: recipient };
-            Desk { report, settings, site, places, access }.affected(period, &wanted)
+            let content = Content { classes: class, list: *list, reveal: *reveal, recipients: recipient };
+            Desk { report, settings, site, places, access }.affected(period, &content)
         }
     }
 }
@@ -60,14 +60,14 @@ const RESTRICT: &str = "subject restrict";
 const AFFECTED: &str = "subject affected";
 
 /// What `affected` must report.
-struct Wanted<'w> {
-    classes: &'w [ClassName],
+struct Content<'c> {
+    classes: &'c [ClassName],
     list: bool,
     reveal: bool,
-    recipients: &'w [String],
+    recipients: &'c [String],
 }
 
-impl Wanted<'_> {
+impl Content<'_> {
     /// Returns whether the answer lists persons, and not only their number.
     fn is_of_people(&self) -> bool {
         self.list || !self.recipients.is_empty()
@@ -132,40 +132,40 @@ impl Desk<'_> {
         Ok(told.and(left_out(self.report, &self.site, &visited.gaps)))
     }
 
-    fn affected(mut self, period: &PeriodArgs, wanted: &Wanted<'_>) -> Result<Exit, Stop> {
+    fn affected(mut self, period: &PeriodArgs, content: &Content<'_>) -> Result<Exit, Stop> {
         // Originals are revealed only on a basis that the user can give.
-        let (scope, basis) = match wanted.reveal {
+        let (scope, basis) = match content.reveal {
             true => (Scope::Everybody, Basis::INTERNAL),
             false => (Scope::Nobody, Basis::BREACH),
         };
         let purpose = self.purpose(basis, Some(period));
         let access = Access::new(AFFECTED, &purpose, scope, 0, 0).kept();
-        let selection = Selection { classes: wanted.classes.to_vec(), ..in_period(&purpose) };
+        let selection = Selection { classes: content.classes.to_vec(), ..in_period(&purpose) };
         let mut affected = Affected::default();
         files::warn_of_closed_output(self.report);
         let selection = self.check_basis(basis).map(|()| selection);
         let (visited, access) =
             self.visit(access, selection, scope, (purpose, period), &mut |line, reveal| {
                 let originals = affected.add(line, scope, reveal)?;
-                reveal.give_back(if wanted.is_of_people() { originals } else { 0 });
+                reveal.give_back(if content.is_of_people() { originals } else { 0 });
                 Ok(())
             })?;
-        let handed = self.tell_affected(&affected, wanted);
+        let handed = self.tell_affected(&affected, content);
         handed_over(&mut self.site, &access, handed)?;
         let people: u64 = affected.counts().iter().map(|count| count.distinct).sum();
         let by =
-            if wanted.reveal { "" } else { ", counted by tokens: a person has another one in every epoch" };
+            if content.reveal { "" } else { ", counted by tokens: a person has another one in every epoch" };
         self.report.note(&format!("{}{by}", counted(people, "distinct identifier")));
         remarks(self.report, &visited.gaps);
         Ok(left_out(self.report, &self.site, &visited.gaps))
     }
 
-    fn tell_affected(&self, affected: &Affected, wanted: &Wanted<'_>) -> Result<(), Stop> {
-        if !wanted.recipients.is_empty() {
-            let encrypted = subject::encrypted(&affected.people(), wanted.recipients)?;
+    fn tell_affected(&self, affected: &Affected, content: &Content<'_>) -> Result<(), Stop> {
+        if !content.recipients.is_empty() {
+            let encrypted = subject::encrypted(&affected.people(), content.recipients)?;
             return self.report.bytes(&encrypted);
         }
-        if wanted.is_of_people() {
+        if content.is_of_people() {
             self.report.table(&affected.people())
         } else {
             self.report.table(&affected.counts())

@@ -6,7 +6,7 @@ use crate::cli::args::quantity;
 use crate::input::framing::Trailer;
 use crate::input::tail::Pattern;
 use crate::input::tls::Client;
-use crate::telemetry::Place;
+use crate::telemetry::ListenAddress;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -282,23 +282,23 @@ impl Limits {
     }
 }
 
-/// The place of the status page, or none.
+/// The address of the status page, or none.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Shown {}
 
 impl Written for Shown {
-    type Value = Option<Place>;
-    fn read(text: &str) -> Result<Option<Place>, &'static str> {
+    type Value = Option<ListenAddress>;
+    fn read(text: &str) -> Result<Option<ListenAddress>, &'static str> {
         match text.strip_prefix("unix:") {
-            Some(path) if Path::new(path).is_absolute() => Ok(Some(Place::Unix(path.into()))),
+            Some(path) if Path::new(path).is_absolute() => Ok(Some(ListenAddress::Unix(path.into()))),
             None if text == "none" => Ok(None),
-            None => text.parse().map(|address| Some(Place::Tcp(address))).map_err(|_| NO_PLACE),
-            Some(_) => Err(NO_PLACE),
+            None => text.parse().map(|address| Some(ListenAddress::Tcp(address))).map_err(|_| NO_ADDRESS),
+            Some(_) => Err(NO_ADDRESS),
         }
     }
 }
 
-const NO_PLACE: &str = "a place is written 127.0.0.1:9514, unix:/run/oubliette/status, or none";
+const NO_ADDRESS: &str = "a place is written 127.0.0.1:9514, unix:/run/oubliette/status, or none";
 
 /// A number of connections.
 #[derive(Clone, Debug, PartialEq)]
@@ -425,13 +425,13 @@ mod tests {
 
     #[test]
     fn it_is_shown_where_it_is_said() {
-        for (listen, place) in [
+        for (listen, address) in [
             ("none", None),
-            ("[::1]:9514", Some(Place::Tcp("[::1]:9514".parse().unwrap()))),
-            ("unix:/run/oubliette/status", Some(Place::Unix("/run/oubliette/status".into()))),
+            ("[::1]:9514", Some(ListenAddress::Tcp("[::1]:9514".parse().unwrap()))),
+            ("unix:/run/oubliette/status", Some(ListenAddress::Unix("/run/oubliette/status".into()))),
         ] {
             let serve = parsed(&format!("[serve.metrics]\nlisten = '{listen}'")).unwrap();
-            assert_eq!(serve.metrics.listen, Some(Typed(place)));
+            assert_eq!(serve.metrics.listen, Some(Typed(address)));
         }
         assert_eq!(parsed("").unwrap().metrics.listen, None);
     }

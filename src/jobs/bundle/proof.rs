@@ -58,8 +58,8 @@ impl Proof {
         files.insert("proof/frames.csv".to_owned(), Zeroizing::new(frames.into_bytes()));
         let names: BTreeSet<String> = self.paths.keys().map(ToString::to_string).collect();
         let case = about.purpose.case.as_deref().unwrap_or_default();
-        let wanted = Wanted { case, segments: &names, purged: &about.gaps.purged };
-        entries(storage, ledger, &wanted, today, files)
+        let filter = EntryFilter { case, segments: &names, purged: &about.gaps.purged };
+        entries(storage, ledger, &filter, today, files)
     }
 }
 
@@ -92,14 +92,14 @@ fn frame_row(in_bundle: usize, segment_number: usize, frame: usize, segment: &Se
 }
 
 /// Selects the entries of the ledger that belong to a bundle.
-struct Wanted<'w> {
-    case: &'w str,
-    segments: &'w BTreeSet<String>,
+struct EntryFilter<'f> {
+    case: &'f str,
+    segments: &'f BTreeSet<String>,
     /// The purges that may have removed lines of the period.
-    purged: &'w Purged,
+    purged: &'f Purged,
 }
 
-impl Wanted<'_> {
+impl EntryFilter<'_> {
     /// Returns whether an entry belongs to the bundle. `accesses` are the numbers of the accesses of the case
     /// so far.
     fn takes(&self, entry: &Entry, accesses: &mut BTreeSet<u64>) -> bool {
@@ -126,13 +126,13 @@ impl Wanted<'_> {
 fn entries(
     storage: &Arc<dyn Storage>,
     ledger: &Path,
-    wanted: &Wanted<'_>,
+    filter: &EntryFilter<'_>,
     today: Date,
     files: &mut Files,
 ) -> Result<(), Diagnostic> {
     let (mut accesses, mut days) = (BTreeSet::new(), BTreeSet::from([today]));
     let verifier = ledger::signed(storage, ledger, &mut |Signed { entry, signed, signature }| {
-        if !wanted.takes(&entry, &mut accesses) {
+        if !filter.takes(&entry, &mut accesses) {
             return;
         }
         // The day whose key signed it.

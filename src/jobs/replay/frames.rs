@@ -1,7 +1,7 @@
 //! Reads frames, and picks the matching lines in them.
 
 use super::event_time::{EventTime, FrameTimes, Reading};
-use super::lines::Place;
+use super::lines::FrameIndex;
 use super::plan::{Plan, PlannedFrame, PlannedSegment};
 use super::secrets::State;
 use super::selection::Selection;
@@ -78,15 +78,15 @@ impl<'p> Frames<'p> {
     }
 
     /// Reads these frames and returns the matching lines of each.
-    pub(super) fn read(&mut self, places: &[Place]) -> Vec<Result<Loaded, ArchiveError>> {
+    pub(super) fn read(&mut self, indices: &[FrameIndex]) -> Vec<Result<Loaded, ArchiveError>> {
         let asked = self.asked;
-        threads::map(&mut self.readers, places, |reader, place| reader.read(&asked, *place))
+        threads::map(&mut self.readers, indices, |reader, index| reader.read(&asked, *index))
     }
 }
 
 impl Reader<'_> {
-    fn read(&mut self, asked: &Asked<'_>, place: Place) -> Result<Loaded, ArchiveError> {
-        let (segment, frame) = (&asked.plan.segments[place.0], asked.plan.frame(place));
+    fn read(&mut self, asked: &Asked<'_>, index: FrameIndex) -> Result<Loaded, ArchiveError> {
+        let (segment, frame) = (&asked.plan.segments[index.0], asked.plan.frame(index));
         match self.frames.read(&segment.path, &frame.place, &mut self.lines) {
             // This part has been sealed since it was planned: its frames are at the same offsets.
             Err(error) if segment.state == State::Unsealed && error.is_missing() => {

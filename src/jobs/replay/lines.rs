@@ -76,13 +76,13 @@ pub struct Lines<'p> {
     /// Frames by the second in which their next line is due, or may be.
     queue: BinaryHeap<Reverse<Due>>,
     /// Frames not read yet, in the order in which they are due.
-    unread: VecDeque<Place>,
+    unread: VecDeque<FrameIndex>,
     /// Frames in memory.
-    loaded: HashMap<Place, Loaded>,
+    loaded: HashMap<FrameIndex, Loaded>,
     loaded_bytes: usize,
     /// For each frame dropped from memory, the number of its lines that had gone out.
-    done: HashMap<Place, usize>,
-    current: Option<Place>,
+    done: HashMap<FrameIndex, usize>,
+    current: Option<FrameIndex>,
     counts: ReadCounts,
     /// Segments with a frame that is damaged or cannot be read: the lines of that frame are left out.
     unreadable: Obstacles,
@@ -94,10 +94,10 @@ pub struct Lines<'p> {
 }
 
 /// A frame, as the indices of its segment and of itself in the plan.
-pub(super) type Place = (usize, usize);
+pub(super) type FrameIndex = (usize, usize);
 
 /// When a frame is due: ordered by second and nanosecond, then by place in the plan.
-type Due = (i64, u32, Place);
+type Due = (i64, u32, FrameIndex);
 
 impl<'p> Lines<'p> {
     /// Creates a reader of the lines of `plan`, which was made for `selection`.
@@ -110,16 +110,16 @@ impl<'p> Lines<'p> {
         selection: &'p Selection,
         reading: &'p Reading,
     ) -> Result<Self, Diagnostic> {
-        let places = plan.segments.iter().enumerate().flat_map(|(segment, planned)| {
+        let indices = plan.segments.iter().enumerate().flat_map(|(segment, planned)| {
             let frames = planned.frames.iter().enumerate();
             frames.map(move |(frame, entry)| (entry.first, 0, (segment, frame)))
         });
-        let mut due: Vec<Due> = places.collect();
+        let mut due: Vec<Due> = indices.collect();
         due.sort_unstable();
         Ok(Self {
             plan,
             frames: Frames::new(storage, Asked { plan, selection, reading })?,
-            unread: due.iter().map(|(.., place)| *place).collect(),
+            unread: due.iter().map(|(.., index)| *index).collect(),
             queue: due.into_iter().map(Reverse).collect(),
             loaded: HashMap::new(),
             loaded_bytes: 0,
@@ -166,11 +166,11 @@ impl<'p> Lines<'p> {
     /// instead.
     #[expect(clippy::should_implement_trait, reason = "a line borrows from the frame in memory")]
     pub fn next(&mut self) -> Result<Option<Line<'_>>, Diagnostic> {
-        let Some(place) = self.advance()? else { return Ok(None) };
+        let Some(index) = self.advance()? else { return Ok(None) };
         self.counts.lines += 1;
-        let (segment, frame) = place;
+        let (segment, frame) = index;
         let planned = &self.plan.segments[segment];
-        let Some(loaded) = self.loaded.get_mut(&place) else { return Ok(None) };
+        let Some(loaded) = self.loaded.get_mut(&index) else { return Ok(None) };
         let Fitting { second, from, between, number, ref span, .. } = loaded.lines[loaded.done];
         loaded.done += 1;
         self.counts.perhaps_outside += u64::from(!self.frames.selection().surely_takes(between));
@@ -189,93 +189,93 @@ impl<'p> Lines<'p> {
     }
 
     /// Finds the frame whose next line is due.
-    fn advance(&mut self) -> Result<Option<Place>, Diagnostic> {
+    fn advance(&mut self) -> Result<Option<FrameIndex>, Diagnostic> {
         loop {
-            if let Some(place) = self.current.take()
-                && let Some(due) = self.due(place)
+            if let Some(index) = self.current.take()
+                && let Some(due) = self.due(index)
             {
                 if self.queue.peek().is_none_or(|Reverse(next)| due <= *next) {
-                    self.current = Some(place);
-                    return Ok(Some(place));
+                    self.current = Some(index);
+                    return Ok(Some(index));
                 }
                 self.queue.push(Reverse(due));
             }
-            let Some(Reverse((second, _, place))) = self.queue.pop() else { return Ok(None) };
-            if !self.loaded.contains_key(&place) {
+            let Some(Reverse((second, _, index))) = self.queue.pop() else { return Ok(None) };
+            if !self.loaded.contains_key(&index) {
                 if second > self.last && self.stopped.load(Ordering::Relaxed) {
                     self.resume = Some(second);
                     return Ok(None);
                 }
-                self.load(place)?;
+                self.load(index)?;
             }
-            self.current = Some(place);
+            self.current = Some(index);
         }
     }
 
     /// Returns when the next line of a frame in memory is due. A frame without further lines is dropped.
-    fn due(&mut self, place: Place) -> Option<Due> {
-        let loaded = self.loaded.get(&place)?;
-        let due = loaded.next().map(|(second, nanosecond)| (second, nanosecond, place));
+    fn due(&mut self, index: FrameIndex) -> Option<Due> {
+        let loaded = self.loaded.get(&index)?;
+        let due = loaded.next().map(|(second, nanosecond)| (second, nanosecond, index));
         if due.is_none() {
-            self.forget(place);
+            self.forget(index);
         }
         due
     }
 
-    fn forget(&mut self, place: Place) -> usize {
-        let Some(loaded) = self.loaded.remove(&place) else { return 0 };
+    fn forget(&mut self, index: FrameIndex) -> usize {
+        let Some(loaded) = self.loaded.remove(&index) else { return 0 };
         self.loaded_bytes -= loaded.size();
         loaded.done
     }
 
     /// Reads a frame. If it is read for the first time, also reads the frames that are due next.
-    fn load(&mut self, place: Place) -> Result<(), Diagnostic> {
-        let places = self.due_next(place);
-        for (place, loaded) in places.iter().zip(self.frames.read(&places)) {
+    fn load(&mut self, index: FrameIndex) -> Result<(), Diagnostic> {
+        let indices = self.due_next(index);
+        for (index, loaded) in indices.iter().zip(self.frames.read(&indices)) {
             let mut loaded = match loaded {
                 Ok(loaded) => loaded,
                 Err(error) => {
-                    self.unreadable.note(&self.plan.segments[place.0].name, error.into())?;
+                    self.unreadable.note(&self.plan.segments[index.0].name, error.into())?;
                     Loaded::default()
                 }
             };
             self.counts.frames_read += 1;
-            self.counts.bytes_read += u64::from(self.plan.frame(*place).place.bytes);
-            loaded.done = self.done.remove(place).unwrap_or(0);
+            self.counts.bytes_read += u64::from(self.plan.frame(*index).place.bytes);
+            loaded.done = self.done.remove(index).unwrap_or(0);
             self.loaded_bytes += loaded.size();
-            self.loaded.insert(*place, loaded);
+            self.loaded.insert(*index, loaded);
         }
-        self.make_room(place);
+        self.make_room(index);
         Ok(())
     }
 
-    /// Returns `place`, followed by the places due next that are worth reading together with it.
-    fn due_next(&mut self, place: Place) -> Vec<Place> {
-        let mut places = vec![place];
-        if self.unread.front() != Some(&place) {
-            return places;
+    /// Returns `index`, followed by those due next that are worth reading together with it.
+    fn due_next(&mut self, index: FrameIndex) -> Vec<FrameIndex> {
+        let mut indices = vec![index];
+        if self.unread.front() != Some(&index) {
+            return indices;
         }
         self.unread.pop_front();
-        let mut bytes = u64::from(self.plan.frame(place).place.line_bytes);
+        let mut bytes = u64::from(self.plan.frame(index).place.line_bytes);
         while let Some(next) = self.unread.front() {
             bytes += u64::from(self.plan.frame(*next).place.line_bytes);
             if bytes > MOST_AHEAD_BYTES {
                 break;
             }
-            places.extend(self.unread.pop_front());
+            indices.extend(self.unread.pop_front());
         }
-        places
+        indices
     }
 
     /// Drops the frames that are due last, until the rest fits into [`MOST_BYTES`].
-    fn make_room(&mut self, wanted: Place) {
+    fn make_room(&mut self, wanted: FrameIndex) {
         while self.loaded_bytes > MOST_BYTES {
-            let others = self.loaded.iter().filter(|(place, _)| **place != wanted);
-            let last = others.max_by_key(|(place, loaded)| (loaded.next(), **place));
-            let Some(place) = last.map(|(place, _)| *place) else { return };
+            let others = self.loaded.iter().filter(|(index, _)| **index != wanted);
+            let last = others.max_by_key(|(index, loaded)| (loaded.next(), **index));
+            let Some(index) = last.map(|(index, _)| *index) else { return };
             // The frame stays in the queue, with the second of its next line.
-            let done = self.forget(place);
-            self.done.insert(place, done);
+            let done = self.forget(index);
+            self.done.insert(index, done);
         }
     }
 }

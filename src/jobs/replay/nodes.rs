@@ -49,14 +49,14 @@ pub struct NodePlaces {
 
 /// Where the original of a token is, as far as the token and its line tell.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct OriginalPlace {
     /// Class and expiry day of the line on its node; `None` if the line has no tag.
     folder: Option<Folder>,
     /// The epoch; `None` for a token in the shape of an address, which does not state it.
     kid: Option<[u8; KID_BYTES]>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for OriginalPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.folder {
             Some(folder) => write!(f, "{folder}")?,
@@ -72,7 +72,7 @@ impl fmt::Display for Place {
 /// Tokens in lines that workers stored, by the place of their originals.
 #[derive(Debug, Default)]
 pub struct NodeTokens {
-    by_place: BTreeMap<Place, Tokens>,
+    by_place: BTreeMap<OriginalPlace, Tokens>,
     count: usize,
 }
 
@@ -105,7 +105,7 @@ impl NodeTokens {
         let folder = folder_of(line.trim_ascii_end(), guess);
         for one_or_other in spelt.chunk_by(|one, other| one.span.start == other.span.start) {
             let [longest, shorter @ ..] = one_or_other else { continue };
-            let place = Place { folder: folder.clone(), kid: kid_of(longest, line) };
+            let place = OriginalPlace { folder: folder.clone(), kid: kid_of(longest, line) };
             let tokens = self.by_place.entry(place).or_default();
             self.count += usize::from(tokens.keys.insert(longest.key));
             tokens.shorter.extend(shorter.iter().map(|shorter| (shorter.key, longest.key)));
@@ -128,7 +128,7 @@ impl NodeTokens {
 /// Tokens without an original at a place.
 #[derive(Debug)]
 pub(super) struct Missing {
-    pub(super) place: Place,
+    pub(super) place: OriginalPlace,
     pub(super) keys: HashSet<TagKey>,
     /// The number of vaults of that place that were searched.
     pub(super) searched: usize,

@@ -8,7 +8,7 @@ mod purged;
 mod unsearched;
 
 use super::codes;
-use super::lines::Place;
+use super::lines::FrameIndex;
 use super::obstacle::{Obstacle, Obstacles};
 use super::secrets::{Secrets, State};
 use super::selection::Selection;
@@ -237,11 +237,11 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Returns the frame at a place in the plan.
+    /// Returns a frame of the plan.
     ///
     /// # Panics
     /// If there is none.
-    pub(super) fn frame(&self, (segment, frame): Place) -> &PlannedFrame {
+    pub(super) fn frame(&self, (segment, frame): FrameIndex) -> &PlannedFrame {
         &self.segments[segment].frames[frame]
     }
 

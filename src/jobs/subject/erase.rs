@@ -11,7 +11,7 @@
 //! shred key of their day is erased.
 
 use super::failed;
-use crate::archive::{self, FILE_MODE, Keeps, Place, Rewritten, Segment, VaultMark, filter};
+use crate::archive::{self, Destination, FILE_MODE, Keeps, Rewritten, Segment, VaultMark, filter};
 use crate::format::Guess;
 use crate::jobs::purge::{SECOND_PHASE_FILE_MODE, Site};
 use crate::jobs::replay::{
@@ -248,7 +248,8 @@ fn rewrite(
     let tree = tree_of(site, planned);
     let mode = if tree == site.tree { FILE_MODE } else { SECOND_PHASE_FILE_MODE };
     let mut stay = Staying::new(wanted, opened.as_ref());
-    let staged = archive::rewrite(&site.storage, &old, &Place { tree: &tree, name, mode }, id, &mut stay)?;
+    let staged =
+        archive::rewrite(&site.storage, &old, &Destination { tree: &tree, name, mode }, id, &mut stay)?;
     let before = hex::encode(old.digest());
     let lines_before = old.footer().lines();
     let mut erasure = Erasure {

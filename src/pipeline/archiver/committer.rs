@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 
 /// Runs one job at a time on the open segments, and keeps track of the results.
 pub(super) struct Committer {
-    place: Place,
+    runner: Runner,
     /// Whether a result is outstanding.
     busy: bool,
     /// The number of the first block with a line that is being written or could not be written.
@@ -28,11 +28,11 @@ pub(super) struct Committer {
 }
 
 /// Where the open segments live.
-enum Place {
+enum Runner {
     /// In the calling thread, which waits for each job.
-    Here(Box<Work>),
+    Inline(Box<Work>),
     /// On a separate thread.
-    There(Queues),
+    Threaded(Queues),
 }
 
 /// Channels to and from the committer thread.
@@ -75,12 +75,12 @@ impl Committer {
     /// Moves the segments to a separate thread; with 0 `packers` they stay in the calling thread.
     pub(super) fn start(segments: OpenSegments, options: Options) -> Result<Self, Diagnostic> {
         let work = Work { segments, options };
-        let place = match options.packers {
-            0 => Place::Here(Box::new(work)),
-            _ => Place::There(Queues::start(work).map_err(ArchiveError::Thread)?),
+        let runner = match options.packers {
+            0 => Runner::Inline(Box::new(work)),
+            _ => Runner::Threaded(Queues::start(work).map_err(ArchiveError::Thread)?),
         };
         let (shown, spares) = (Shown::default(), Vec::new());
-        Ok(Self { place, busy: false, first_block: None, acknowledged: LineTotals::default(), shown, spares })
+        Ok(Self { runner, busy: false, first_block: None, acknowledged: Default::default(), shown, spares })
     }
 
     /// Whether no job is running.
@@ -99,16 +99,16 @@ impl Committer {
 
     /// Takes in the result of the running job if it is available, without waiting.
     pub(super) fn look(&mut self) -> Result<(), Diagnostic> {
-        match &self.place {
-            Place::There(Queues { results, .. }) if !results.is_empty() => self.wait(),
+        match &self.runner {
+            Runner::Threaded(Queues { results, .. }) if !results.is_empty() => self.wait(),
             _ => Ok(()),
         }
     }
 
     /// Waits until the running job is done.
     pub(super) fn wait(&mut self) -> Result<(), Diagnostic> {
-        match &self.place {
-            Place::There(Queues { results, .. }) if self.busy => {
+        match &self.runner {
+            Runner::Threaded(Queues { results, .. }) if self.busy => {
                 let done = results.recv().map_err(|_| gone())?;
                 self.note(done)
             }
@@ -159,12 +159,12 @@ impl Committer {
 
     fn ask(&mut self, job: Job) -> Result<(), Diagnostic> {
         self.busy = true;
-        match &mut self.place {
-            Place::Here(work) => {
+        match &mut self.runner {
+            Runner::Inline(work) => {
                 let done = work.on(job);
                 self.note(done)
             }
-            Place::There(Queues { jobs, .. }) => {
+            Runner::Threaded(Queues { jobs, .. }) => {
                 jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or_else(gone)
             }
         }

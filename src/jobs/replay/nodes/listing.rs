@@ -1,6 +1,6 @@
 //! Lists the vaults of many nodes by what their names state: class and expiry day, node, epoch.
 
-use super::Place;
+use super::OriginalPlace;
 use crate::jobs::replay::codes;
 use crate::model::{Folder, SegmentName};
 use crate::primitives::diag::Diagnostic;
@@ -34,7 +34,7 @@ impl<'l> Listing<'l> {
 
     /// Returns the vaults that may have the original of a token, and why others cannot be looked for. A
     /// failed disk of one node is no reason to leave out the vaults of others.
-    pub(super) fn of(&mut self, place: &Place) -> (Vec<NodeVault>, Vec<Diagnostic>) {
+    pub(super) fn of(&mut self, place: &OriginalPlace) -> (Vec<NodeVault>, Vec<Diagnostic>) {
         let (trees, mut obstacles) = self.trees();
         let mut found = Vec::new();
         for tree in trees {
@@ -46,7 +46,7 @@ impl<'l> Listing<'l> {
         (found, obstacles)
     }
 
-    fn in_tree(&mut self, tree: &Path, place: &Place) -> Result<Vec<NodeVault>, Diagnostic> {
+    fn in_tree(&mut self, tree: &Path, place: &OriginalPlace) -> Result<Vec<NodeVault>, Diagnostic> {
         let folders = match &place.folder {
             Some(folder) => vec![folder.clone()],
             None => self.folders(tree)?,

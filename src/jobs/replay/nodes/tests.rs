@@ -474,7 +474,7 @@ fn a_damaged_vault_is_named_where_it_is_needed() {
 fn trees_are_found_up_to_two_levels_below_a_place() {
     let fleet = Fleet::new();
     let storage = &fleet.site.storage;
-    let sought = Place { folder: None, kid: None };
+    let sought = OriginalPlace { folder: None, kid: None };
     for (place, found) in
         [("/vaults", 2), ("/vaults/web1", 1), ("/vaults/web1/vault", 1), ("/", 0), ("/no", 0)]
     {
@@ -499,7 +499,7 @@ fn a_place_that_cannot_be_listed_hides_no_other_one() {
     std::fs::write(&no_directory, "").unwrap();
     let mut listing = Listing::new(&Disk, vec![no_directory.clone(), tree]);
     for _ in 0..2 {
-        let (vaults, obstacles) = listing.of(&Place { folder: None, kid: None });
+        let (vaults, obstacles) = listing.of(&OriginalPlace { folder: None, kid: None });
         assert_eq!(vaults.iter().map(|vault| &vault.name).collect::<Vec<_>>(), [&name]);
         let [obstacle] = &obstacles[..] else { panic!("{obstacles:?}") };
         assert_eq!((obstacle.code.id, obstacle.place.as_deref()), ("P15", no_directory.to_str()));
