@@ -217,7 +217,7 @@ impl<'a> Collector<'a> {
     ///
     /// # Errors
     /// As [`Collector::take`].
-    pub fn tend(&mut self) -> Result<Vec<Advance>, Diagnostic> {
+    pub fn cut_old(&mut self) -> Result<Vec<Advance>, Diagnostic> {
         let age = self.limits.age;
         self.cut_all(|open| open.age() >= age)
     }

@@ -195,7 +195,7 @@ impl Archiver {
             self.add_all(block, keys)?;
         }
         self.taken = self.blocks;
-        self.tend()
+        self.pack_and_commit()
     }
 
     fn add_all(&mut self, block: &Pseudonymised, keys: Arc<EpochKeys>) -> Result<(), Diagnostic> {
@@ -275,7 +275,7 @@ impl Archiver {
     }
 
     /// Packs lines that have waited long enough, and writes packed frames if a commit is due.
-    fn tend(&mut self) -> Result<(), Diagnostic> {
+    fn pack_and_commit(&mut self) -> Result<(), Diagnostic> {
         let crowded = self.pending.len() > self.options.most_open;
         let flush = self.options.flush;
         let due = |pending: &Pending| crowded || pending.age() >= flush;
@@ -373,7 +373,7 @@ impl Sink<Pseudonymised> for Archiver {
 
     fn idle(&mut self) -> Result<(), WriteError> {
         self.attempt(|archiver| {
-            archiver.tend()?;
+            archiver.pack_and_commit()?;
             if archiver.epoch_is_over() {
                 archiver.end_epoch()?;
             }

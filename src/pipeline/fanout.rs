@@ -79,11 +79,11 @@ impl<'a> Fanout<'a> {
         if self.gate.is_waited_for() {
             self.archiver.hasten()?;
         }
-        self.tend()
+        self.maintain()
     }
 
-    fn tend(&mut self) -> Result<(), WriteError> {
-        self.outlets.iter_mut().try_for_each(|outlet| outlet.tend()).map_err(failed)
+    fn maintain(&mut self) -> Result<(), WriteError> {
+        self.outlets.iter_mut().try_for_each(|outlet| outlet.maintain()).map_err(failed)
     }
 
     /// Waits at the end, for [`LAST_WAIT`] at most, until the required outputs have taken everything.
@@ -94,7 +94,7 @@ impl<'a> Fanout<'a> {
                 return Err(failed(full.is_stuck()));
             }
             full.wait_for_room(UNHURRIED);
-            self.tend()?;
+            self.maintain()?;
             self.publish();
         }
         Ok(())

@@ -215,10 +215,10 @@ impl Outlet {
     ///
     /// # Errors
     /// Fails if pieces that the output took cannot be made durable; the pipeline stops then.
-    pub(super) fn tend(&mut self) -> Result<(), Diagnostic> {
+    pub(super) fn maintain(&mut self) -> Result<(), Diagnostic> {
         self.is_synced()?;
         self.unpark()?;
-        self.writer.tend();
+        self.writer.roll_if_old();
         Ok(())
     }
 

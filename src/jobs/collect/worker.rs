@@ -24,7 +24,7 @@ pub fn work(
     stop: &dyn Fn() -> bool,
     tell: &mut dyn FnMut(&Advance) -> Result<(), Diagnostic>,
 ) -> Result<(), Diagnostic> {
-    let mut tended = Instant::now();
+    let mut checked = Instant::now();
     while !stop() {
         match member.poll(PATIENCE).map_err(failed)? {
             Polled::Nothing => {}
@@ -44,9 +44,9 @@ pub fn work(
                 }
             }
         }
-        if tended.elapsed() >= TEND {
-            tended = Instant::now();
-            for advance in collector.tend()? {
+        if checked.elapsed() >= CHECK_INTERVAL {
+            checked = Instant::now();
+            for advance in collector.cut_old()? {
                 settle(member, collector, &advance)?;
                 tell(&advance)?;
             }
@@ -90,4 +90,4 @@ fn no_time(source: &Partition) -> Diagnostic {
 
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The interval at which the age of segments is checked.
-const TEND: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);

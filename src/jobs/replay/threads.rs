@@ -19,7 +19,7 @@ pub(super) fn map<W: Send, I: Sync, R: Send>(
     work: impl Fn(&mut W, &I) -> R + Sync,
 ) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let toil = |worker: &mut W| {
+    let run = |worker: &mut W| {
         let mut done = Vec::new();
         while let index = next.fetch_add(1, Ordering::Relaxed)
             && let Some(item) = items.get(index)
@@ -30,12 +30,12 @@ pub(super) fn map<W: Send, I: Sync, R: Send>(
     };
     let Some((own, others)) = workers.split_first_mut() else { return Vec::new() };
     let mut done = thread::scope(|scope| {
-        let toil = &toil;
+        let run = &run;
         let others = others.iter_mut().take(items.len().saturating_sub(1));
         // If the system refuses a thread, the work is done without it.
-        let start = |worker| thread::Builder::new().spawn_scoped(scope, move || toil(worker)).ok();
+        let start = |worker| thread::Builder::new().spawn_scoped(scope, move || run(worker)).ok();
         let started: Vec<_> = others.filter_map(start).collect();
-        let mut done = toil(own);
+        let mut done = run(own);
         for thread in started {
             done.extend(thread.join().unwrap_or_else(|payload| panic::resume_unwind(payload)));
         }

@@ -80,7 +80,7 @@ impl Writer {
 
     /// Ends a file that has been written to for a long time, so that the delivered lines in it can be
     /// removed.
-    pub fn tend(&mut self) {
+    pub fn roll_if_old(&mut self) {
         if self.file.as_ref().is_some_and(|(_, since)| since.elapsed() >= LONGEST_OPEN) {
             self.roll();
         }

@@ -97,7 +97,7 @@ fn a_required_output_has_lines_durably_while_its_receiver_is_away() {
     receiver.is_there.store(true, Ordering::Relaxed);
     until("the line is sent", || outlet.level().lines == 0);
     assert_eq!(*receiver.got.lock().unwrap(), "a\n");
-    outlet.tend().unwrap();
+    outlet.maintain().unwrap();
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_required_output_that_is_full_keeps_what_comes_until_there_is_room() {
     while outlet.is_full() {
         assert!(start.elapsed() < Duration::from_secs(20));
         outlet.wait_for_room(Duration::from_millis(100));
-        outlet.tend().unwrap();
+        outlet.maintain().unwrap();
     }
     drop(outlet);
     assert!(receiver.got.lock().unwrap().ends_with("x\ny\nz\n"));
@@ -249,7 +249,7 @@ fn it_is_told_why_a_spool_cannot_be_synced() {
         let (start, mut told) = (Instant::now(), None);
         while told.is_none() && outlet.first_not_durable().is_some() {
             assert!(start.elapsed() < Duration::from_secs(20), "it is neither synced nor told");
-            told = outlet.tend().err();
+            told = outlet.maintain().err();
         }
         break told.expect("the sync did not fail");
     };
