@@ -49,7 +49,7 @@ pub enum QuarantineError {
     },
     /// Sealed lines could not be listed, or their removal could not be synced.
     #[error("cannot {action} lines in quarantine")]
-    SealedFiles {
+    SealedLines {
         /// The operation that failed.
         action: &'static str,
         /// The file or directory.
@@ -83,7 +83,7 @@ impl From<QuarantineError> for Diagnostic {
                 .because(format!("its mode is {mode:04o}: others may have copied it"))
                 .hint("`chmod 600` it if nobody did; otherwise move it away to have a new one made"),
             QuarantineError::Recipients { source } => Self::new(&RECIPIENTS, what).because(source.to_string()),
-            QuarantineError::SealedFiles { path, source, .. } => Self::new(&SEALED_FILES, what)
+            QuarantineError::SealedLines { path, source, .. } => Self::new(&SEALED_LINES, what)
                 .at(path.display().to_string())
                 .because(source.to_string())
                 .hint("run it as the user who owns the state directory; then again: it goes on where it stopped"),
@@ -93,7 +93,7 @@ impl From<QuarantineError> for Diagnostic {
 }
 
 /// All error codes of this module.
-pub const CODES: &[&Code] = &[&DIRECTORY, &SEAL, &IDENTITY, &EXPOSED, &RECIPIENTS, &SEALED_FILES];
+pub const CODES: &[&Code] = &[&DIRECTORY, &SEAL, &IDENTITY, &EXPOSED, &RECIPIENTS, &SEALED_LINES];
 
 static DIRECTORY: Code = Code {
     id: "Q01",
@@ -214,7 +214,7 @@ References
   age-encryption.org/v1, section \"Recipient stanza\".",
 };
 
-static SEALED_FILES: Code = Code {
+static SEALED_LINES: Code = Code {
     id: "Q06",
     title: "lines in quarantine cannot be purged",
     text: "\

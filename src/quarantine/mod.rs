@@ -7,12 +7,12 @@
 mod error;
 mod identity;
 mod seal;
-mod sealed_files;
+mod sealed_lines;
 
 pub use crate::pseudonym::Placeholder;
 pub use error::{CODES, QuarantineError};
 pub use seal::{KeyedHash, Sealing};
-pub use sealed_files::{SealedLine, remove, sealed_lines, sync};
+pub use sealed_lines::{SealedLine, remove, sealed_lines, sync};
 
 use crate::primitives::storage::Patience;
 use std::fs::{self, DirBuilder, File, Permissions};

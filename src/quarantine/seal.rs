@@ -26,7 +26,7 @@ pub trait KeyedHash: Send {
 pub struct Sealing {
     directory: PathBuf,
     part: Part,
-    seal: Seal<PatientFile>,
+    encryptor: LineEncryptor<PatientFile>,
     max_line_bytes: u64,
     patience: Arc<Patience>,
 }
@@ -43,8 +43,9 @@ impl Sealing {
             .attempt(directory, || Part::create(directory))
             .map_err(|source| QuarantineError::Seal { path: directory.to_owned(), source })?;
         let file = PatientFile { file, directory: directory.to_owned(), patience: Arc::clone(&patience) };
-        let seal = Seal::begin(file, recipients, hash).map_err(|error| in_file(&part.path, error))?;
-        Ok(Self { directory: directory.to_owned(), part, seal, max_line_bytes, patience })
+        let encryptor =
+            LineEncryptor::begin(file, recipients, hash).map_err(|error| in_file(&part.path, error))?;
+        Ok(Self { directory: directory.to_owned(), part, encryptor, max_line_bytes, patience })
     }
 
     /// Seals the next bytes of the line.
@@ -52,7 +53,7 @@ impl Sealing {
     /// # Errors
     /// [`QuarantineError::Seal`]; the line cannot be continued then.
     pub fn update(&mut self, bytes: &[u8]) -> Result<(), QuarantineError> {
-        self.seal
+        self.encryptor
             .update(bytes)
             .map_err(|source| QuarantineError::Seal { path: self.part.path.clone(), source })
     }
@@ -66,9 +67,9 @@ impl Sealing {
     /// [`QuarantineError::Seal`] if it could not be written, [`QuarantineError::Token`] if the keyed hash
     /// yields anything but a token.
     pub fn finish(self) -> Result<Placeholder, QuarantineError> {
-        let Self { directory, mut part, seal, max_line_bytes, patience } = self;
+        let Self { directory, mut part, encryptor, max_line_bytes, patience } = self;
         let failed = |source| QuarantineError::Seal { path: part.path.clone(), source };
-        let (PatientFile { file, .. }, token, bytes) = seal.finish().map_err(failed)?;
+        let (PatientFile { file, .. }, token, bytes) = encryptor.finish().map_err(failed)?;
         let placeholder = Placeholder::new(&token, bytes, max_line_bytes).ok_or(QuarantineError::Token)?;
         let path = directory.join(format!("{}.age", placeholder.token()));
         file.sync_all().map_err(failed)?;
@@ -104,13 +105,13 @@ impl Write for PatientFile {
 }
 
 /// Encrypts, names and measures a line in one pass.
-pub(super) struct Seal<W: Write> {
+pub(super) struct LineEncryptor<W: Write> {
     sealed: StreamWriter<W>,
     hash: Box<dyn KeyedHash>,
     bytes: u64,
 }
 
-impl<W: Write> Seal<W> {
+impl<W: Write> LineEncryptor<W> {
     pub(super) fn begin(
         output: W,
         recipients: &[Box<dyn age::Recipient + Send>],

@@ -1,6 +1,6 @@
 //! Tests that lines are sealed, named and private, and that no incomplete file is left.
 
-use super::seal::Seal;
+use super::seal::LineEncryptor;
 use super::*;
 use crate::primitives::diag::Diagnostic;
 use age::secrecy::ExposeSecret;
@@ -215,9 +215,9 @@ fn a_disk_that_fills_at_any_point_is_an_error() {
         [Box::new(age::x25519::Identity::generate().to_public())];
     let line = vec![b'a'; 200_000];
     let write = |room| -> Result<(), age::EncryptError> {
-        let mut seal = Seal::begin(Full(room), &recipients, Named::boxed(1))?;
-        seal.update(&line)?;
-        seal.finish()?;
+        let mut encryptor = LineEncryptor::begin(Full(room), &recipients, Named::boxed(1))?;
+        encryptor.update(&line)?;
+        encryptor.finish()?;
         Ok(())
     };
     // Four chunks with a tag each, after a header whose size varies in age.
@@ -293,12 +293,12 @@ impl Write for Counting {
 #[test]
 fn a_long_line_streams_through() {
     let recipient: Box<dyn age::Recipient + Send> = Box::new(age::x25519::Identity::generate().to_public());
-    let mut seal = Seal::begin(Counting::default(), &[recipient], Named::boxed(1)).unwrap();
+    let mut encryptor = LineEncryptor::begin(Counting::default(), &[recipient], Named::boxed(1)).unwrap();
     let chunk = [b'a'; 1 << 18];
     for _ in 0..256 {
-        seal.update(&chunk).unwrap();
+        encryptor.update(&chunk).unwrap();
     }
-    let (counting, token, bytes) = seal.finish().unwrap();
+    let (counting, token, bytes) = encryptor.finish().unwrap();
     assert_eq!(bytes, 64 << 20);
     assert!(token.starts_with("qr_"));
     // age: chunks of 64 KiB, with a tag of 16 bytes each.

@@ -31,9 +31,9 @@ impl SealedLine {
 /// Lists all sealed lines in `directory`, by name; none if there is no such directory.
 ///
 /// # Errors
-/// [`QuarantineError::SealedFiles`] if it cannot be read.
+/// [`QuarantineError::SealedLines`] if it cannot be read.
 pub fn sealed_lines(directory: &Path) -> Result<Vec<SealedLine>, QuarantineError> {
-    let failed = |source| QuarantineError::SealedFiles { action: "list", path: directory.to_owned(), source };
+    let failed = |source| QuarantineError::SealedLines { action: "list", path: directory.to_owned(), source };
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(failed)?,
@@ -41,7 +41,7 @@ pub fn sealed_lines(directory: &Path) -> Result<Vec<SealedLine>, QuarantineError
     let mut lines = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
-        lines.extend(sealed_line(path.clone()).map_err(|source| QuarantineError::SealedFiles {
+        lines.extend(sealed_line(path.clone()).map_err(|source| QuarantineError::SealedLines {
             action: "look at",
             path,
             source,
@@ -69,11 +69,11 @@ pub fn remove(line: &SealedLine) -> io::Result<()> {
 /// Makes removals durable, including those of a process that died before its own sync.
 ///
 /// # Errors
-/// [`QuarantineError::SealedFiles`] if that fails.
+/// [`QuarantineError::SealedLines`] if that fails.
 pub fn sync(directory: &Path) -> Result<(), QuarantineError> {
     match sync_directory(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        synced => synced.map_err(|source| QuarantineError::SealedFiles {
+        synced => synced.map_err(|source| QuarantineError::SealedLines {
             action: "sync",
             path: directory.to_owned(),
             source,
