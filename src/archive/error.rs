@@ -90,11 +90,10 @@ impl From<ArchiveError> for Diagnostic {
                     true => "make room, then start again: nothing is purged before its day to make any",
                     false => "mend the disk or the permissions, then start again",
                 };
-                Self::new(&WRITE, what).at(path.display().to_string()).because(source.to_string()).hint(hint)
+                Self::new(&WRITE, what).at_path(path, source).hint(hint)
             }
             ArchiveError::Unreadable { path, source } => Self::new(&UNREADABLE, what)
-                .at(path.display().to_string())
-                .because(source.to_string())
+                .at_path(path, source)
                 .hint("mend the permissions, or restore it from a copy; `oubliette explain A05` says what to try"),
             ArchiveError::Poisoned { path } => Self::new(&WRITE, what)
                 .at(path.display().to_string())
@@ -117,8 +116,7 @@ impl From<ArchiveError> for Diagnostic {
 #[must_use]
 pub fn archive_is_full(path: &Path, why: &io::Error) -> Diagnostic {
     Diagnostic::new(&WRITE, "the disk of the archive is full: lines wait until there is room")
-        .at(path.display().to_string())
-        .because(why.to_string())
+        .at_path(path, why)
         .hint("make room, and it goes on by itself: nothing is purged before its day to make any")
 }
 

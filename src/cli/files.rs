@@ -328,7 +328,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
         _ if is_full(error) => "make room on its disk",
         _ => "mend the path or the permissions",
     };
-    Diagnostic::new(&codes::OPEN, what).at(path.display().to_string()).because(error.to_string()).hint(hint)
+    Diagnostic::new(&codes::OPEN, what).at_path(path, error).hint(hint)
 }
 
 #[cfg(test)]

@@ -26,8 +26,7 @@ impl Passphrases {
         let Some(path) = file else { return Ok(Self::Terminal) };
         File::open(path).and_then(first_line).map(Self::Given).map_err(|error| {
             Diagnostic::new(&codes::OPEN, "cannot read the passphrase file")
-                .at(path.display().to_string())
-                .because(error.to_string())
+                .at_path(path, error)
                 .hint("mend the path or the permissions")
         })
     }

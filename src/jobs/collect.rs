@@ -319,8 +319,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
     let place: PathBuf = path.to_owned();
     move |error| {
         Diagnostic::new(&STORE, "a segment cannot be stored")
-            .at(place.display().to_string())
-            .because(error.to_string())
+            .at_path(place, error)
             .hint("mend the store or the access to it, then start again: offsets are committed only of records that are stored")
     }
 }

@@ -356,8 +356,7 @@ fn spool_failed(settings: &OutletSettings, error: &io::Error) -> Diagnostic {
         _ => "make room, or put the state directory on a disk that can be written to",
     };
     Diagnostic::new(&SPOOL_FAILED, format!("cannot use the spool of the output `{}`", settings.delivery.name))
-        .at(settings.spool.display().to_string())
-        .because(error.to_string())
+        .at_path(&settings.spool, error)
         .hint(hint)
 }
 

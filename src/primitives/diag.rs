@@ -6,6 +6,7 @@
 
 use super::redaction::redacted;
 use std::fmt;
+use std::path::Path;
 
 /// A stable error code with the long text that `oubliette explain CODE` prints.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +57,12 @@ impl Diagnostic {
     pub fn because(mut self, why: impl Into<String>) -> Self {
         self.why = Some(redacted(why.into()));
         self
+    }
+
+    /// Adds the path where it happened, and why.
+    #[must_use]
+    pub fn at_path(self, path: impl AsRef<Path>, why: impl ToString) -> Self {
+        self.at(path.as_ref().display().to_string()).because(why.to_string())
     }
 
     /// Returns why, without the excerpt that points at a place in a file: that reads well only on a terminal.

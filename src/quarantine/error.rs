@@ -67,16 +67,13 @@ impl From<QuarantineError> for Diagnostic {
         let what = error.to_string();
         match error {
             QuarantineError::Directory { path, source } => Self::new(&DIRECTORY, what)
-                .at(path.display().to_string())
-                .because(source.to_string())
+                .at_path(path, source)
                 .hint("the state directory must exist and belong to the user who runs the filter"),
             QuarantineError::Seal { path, source } => Self::new(&SEAL, what)
-                .at(path.display().to_string())
-                .because(source.to_string())
+                .at_path(path, source)
                 .hint("make room or make it writable, then start again; or raise `max_line_bytes`"),
             QuarantineError::Identity { path, source } => Self::new(&IDENTITY, what)
-                .at(path.display().to_string())
-                .because(source.to_string())
+                .at_path(path, source)
                 .hint("put the file back, or move it away to have a new one made"),
             QuarantineError::Exposed { path, mode } => Self::new(&EXPOSED, what)
                 .at(path.display().to_string())
@@ -84,8 +81,7 @@ impl From<QuarantineError> for Diagnostic {
                 .hint("`chmod 600` it if nobody did; otherwise move it away to have a new one made"),
             QuarantineError::Recipients { source } => Self::new(&RECIPIENTS, what).because(source.to_string()),
             QuarantineError::SealedLines { path, source, .. } => Self::new(&SEALED_LINES, what)
-                .at(path.display().to_string())
-                .because(source.to_string())
+                .at_path(path, source)
                 .hint("run it as the user who owns the state directory; then again: it goes on where it stopped"),
             QuarantineError::Token => Self::new(&SEAL, what).because("this is a defect of oubliette"),
         }

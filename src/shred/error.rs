@@ -40,8 +40,7 @@ impl From<ShredError> for Diagnostic {
         let what = error.to_string();
         match error {
             ShredError::Io { path, source, .. } => Self::new(&IO, what)
-                .at(path.display().to_string())
-                .because(source.to_string())
+                .at_path(path, source)
                 .hint("run it as the user who owns the state directory; on a full disk make room first"),
             ShredError::Expired { .. } => Self::new(&EXPIRED, what)
                 .because("its lines were purged, and by the clock it has not come yet")

@@ -80,12 +80,10 @@ impl From<VaultError> for Diagnostic {
         let what = error.to_string();
         match error {
             VaultError::Io { path, source, .. } => Self::new(&WRITE, what)
-                .at(path.display().to_string())
-                .because(source.to_string())
+                .at_path(path, source)
                 .hint("mend the disk or the permissions, then start again"),
             VaultError::Unreadable { path, source } => Self::new(&UNREADABLE, what)
-                .at(path.display().to_string())
-                .because(source.to_string())
+                .at_path(path, source)
                 .hint("mend the permissions, or restore it from a copy; `oubliette explain V04` says what to try"),
             VaultError::Poisoned { path } => Self::new(&WRITE, what)
                 .at(path.display().to_string())

@@ -56,8 +56,7 @@ fn write_config(path: &Path) -> Result<(), Diagnostic> {
     match write() {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(Diagnostic::new(&codes::OPEN, "cannot write the configuration")
-                .at(path.display().to_string())
-                .because(error.to_string())
+                .at_path(path, error)
                 .hint("name another place with `--config FILE`"))
         }
         _ => Ok(()),

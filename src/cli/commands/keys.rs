@@ -176,10 +176,7 @@ fn secret_text(seed: &KeyFile) -> Result<Zeroizing<String>, Stop> {
     }
     let read = input.take(SEED_BYTES_LIMIT as u64).read_to_string(&mut text);
     read.map(|_| text).map_err(|error: io::Error| {
-        Diagnostic::new(&codes::OPEN, "cannot read the seed")
-            .at(file.display().to_string())
-            .because(error.to_string())
-            .into()
+        Diagnostic::new(&codes::OPEN, "cannot read the seed").at_path(file, error).into()
     })
 }
 

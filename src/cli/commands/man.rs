@@ -25,8 +25,7 @@ fn write_pages(command: &clap::Command, directory: &Path) -> Result<(), Stop> {
     std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, page(command)?)).map_err(
         |error| {
             Diagnostic::new(&codes::OPEN, "cannot write a manual page")
-                .at(path.display().to_string())
-                .because(error.to_string())
+                .at_path(path, error)
                 .hint("name a directory that you may write to")
         },
     )?;

@@ -157,8 +157,7 @@ pub(super) fn unknown_class(number: usize, known: &BTreeSet<&ClassName>) -> Diag
 
 pub(super) fn cannot_look(path: &Path, error: &io::Error) -> Diagnostic {
     Diagnostic::new(&NO_ORIGINALS, "cannot look for a vault")
-        .at(path.display().to_string())
-        .because(error.to_string())
+        .at_path(path, error)
         .hint("mend the disk or the permissions")
 }
 

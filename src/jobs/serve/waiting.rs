@@ -10,8 +10,7 @@ use std::path::Path;
 #[must_use]
 pub fn state_takes_nothing(directory: &Path, why: &io::Error) -> Diagnostic {
     Diagnostic::new(&WAITS, "the disk of the state directory cannot be written: lines wait until it can")
-        .at(directory.display().to_string())
-        .because(why.to_string())
+        .at_path(directory, why)
         .hint("make room, or mount it writable: it goes on by itself")
 }
 

@@ -301,8 +301,7 @@ fn turn_to_follow(settings: &Settings) -> Result<Turn, Diagnostic> {
 
 fn cannot_keep(settings: &Settings, error: &io::Error) -> Diagnostic {
     Diagnostic::new(&tail::NOT_FOLLOWED, "cannot keep how far a file was read")
-        .at(settings.state_dir.join("tails").display().to_string())
-        .because(error.to_string())
+        .at_path(settings.state_dir.join("tails"), error)
         .hint("the state directory must belong to the user who runs oubliette, with mode 0700, and have room")
 }
 

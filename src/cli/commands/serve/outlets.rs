@@ -141,8 +141,7 @@ pub(super) fn purge(report: Report, settings: &Settings, zone: &TimeZone) {
 
 fn cannot_purge(path: &Path, error: &std::io::Error) -> Diagnostic {
     Diagnostic::new(&codes::OPEN, "cannot remove what an output has left")
-        .at(path.display().to_string())
-        .because(error.to_string())
+        .at_path(path, error)
         .hint("mend the permissions; it is tried again after the next legal midnight")
 }
 
