@@ -907,6 +907,33 @@ fn encoded_identifiers() {
     ]);
 }
 
+/// A local part in which a program escaped letters or signs.
+#[test]
+fn email_with_escaped_signs() {
+    check(&[
+        (r"uid=ren\C3\A9.dupont@example.net,ou=x", "uid={em:ren\u{e9}.dupont@example.net},ou=x"),
+        (r"(mail=ren\c3\a9@example.net)", "(mail={em:ren\u{e9}@example.net})"),
+        (r#"{"dn":"uid=ren\\C3\\A9@example.net"}"#, "{\"dn\":\"uid={em:ren\u{e9}@example.net}\"}"),
+        (r"uid=jean\2Btag@example.net,ou=x", "uid={em:jean+tag@example.net},ou=x"),
+        (r"uid=jean\+tag@example.net,ou=x", "uid={em:jean+tag@example.net},ou=x"),
+        (r"VALUES ('jean.o\'brien@example.net', 1)", "VALUES ('{em:jean.o'brien@example.net}', 1)"),
+        (r#"{"q":"'o\\'brien@example.net'"}"#, "{\"q\":\"'{em:o'brien@example.net}'\"}"),
+        (r"x=\'jean@example.net\'", r"x=\'{em:jean@example.net}\'"),
+        (r"[u\'jean@example.net\']", r"[u\'{em:jean@example.net}\']"),
+        (r"LIKE 'jean\_dupont@example.net'", "LIKE '{em:jean_dupont@example.net}'"),
+        (r"/^jean\-dupont@example\.net$/", "/^{em:jean-dupont@example.net}$/"),
+        (r"EXAMPLE\_jean@example.net", r"EXAMPLE\{em:_jean@example.net}"),
+        ("('o''brien@example.net')", "('{em:o''brien@example.net}')"),
+        ("('a@example.net''jean@example.net')", "('{em:a@example.net}''{em:jean@example.net}')"),
+        ("x=''jean@example.net''", "x=''{em:jean@example.net}''"),
+        ("\"o&#039;brien@example.net\"", "\"{em:o&#039;brien@example.net}\""),
+        ("m=&#39;jean@example.net&#39;", "m=&#39;{em:jean@example.net}&#39;"),
+        (r"F=<ren\351.dupont@example.net>", r"F=<{em:ren\351.dupont@example.net}>"),
+        (r"EXAMPLE\251jean@example.net", r"EXAMPLE\{em:251jean@example.net}"),
+    ]);
+    check_left_alone(&[r"C:\data\be\ad\files", r"it\'s a\_b \2B"]);
+}
+
 /// Names of algorithms and extensions of SSH are not addresses (RFC 4251, 6).
 #[test]
 fn names_in_ssh() {

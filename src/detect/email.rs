@@ -377,6 +377,10 @@ fn plain_start(text: &[u8], at: usize, floor: usize) -> usize {
             b'#' if matches!(text[start..at], [b'0', b'0'..=b'3', b'0'..=b'7', _, ..]) => break,
             // Only after a word: `o'brien`, `user%relay.example`, `jean#EXT#@example.net`.
             b'\'' | b'*' | b'~' | b'^' | b'!' | b'$' | b'#' if is_word_end(text, start - 1, floor) => 1,
+            b'\'' | b';' => match apostrophe_length_before(&text[floor..start]) {
+                Some(length) => length,
+                None => break,
+            },
             b'%' if start < at && !is_percent_escape(text, start - 1) => 1,
             b'?' if stands_for_letters(text, start - 1, at, floor) => 1,
             b'\\' if is_octal_letter(text, start - 1, floor) => 1,
@@ -413,19 +417,34 @@ fn stands_for_letters(text: &[u8], position: usize, at: usize, floor: usize) -> 
     behind < MOST && questions(&text[position..at]) == behind && is_word_end(text, word, floor)
 }
 
+/// Returns the length of an apostrophe at the end of `text` that is doubled, as in SQL, or a character
+/// reference of HTML, if it follows a word: `o''brien@`, `o&#39;brien@`.
+fn apostrophe_length_before(text: &[u8]) -> Option<usize> {
+    let spellings = [&b"''"[..], b"&#39;", b"&#039;", b"&#x27;", b"&apos;"];
+    let spelling = spellings.iter().find(|spelling| text.ends_with(spelling))?;
+    is_word_end(text, text.len() - spelling.len(), 0).then_some(spelling.len())
+}
+
 /// Returns whether the backslash at `position` begins one of the octal escapes that spell a letter beyond
-/// ASCII, `\303\251`. There must be at least two, because `DOMAIN\251` is not an escape.
+/// ASCII, `\303\251`. A single one, as in Latin-1, must be within a word, because `DOMAIN\251` is not an
+/// escape.
 fn is_octal_letter(text: &[u8], position: usize, floor: usize) -> bool {
     let escape =
         |at: usize| matches!(text.get(at..at + 4), Some([b'\\', b'2' | b'3', b'0'..=b'7', b'0'..=b'7']));
-    escape(position) && (escape(position + 4) || position >= floor + 4 && escape(position - 4))
+    let within_word = || {
+        let goes_on = text.get(position + 4).is_some_and(|byte| !byte.is_ascii_digit());
+        goes_on && is_word_end(text, position, floor) && !follows_domain(&text[..=position])
+    };
+    escape(position)
+        && (escape(position + 4) || position >= floor + 4 && escape(position - 4) || within_word())
 }
 
 /// Returns the length of a string prefix of a programming language, such as the `u'` of
 /// `u'jean@example.org'`, if the local part starts with it and the quote is closed after the address.
 fn string_prefix(text: &[u8], start: usize, at: usize, end: usize) -> usize {
     let letters = text[start..at].iter().take(2).take_while(|byte| b"bBeEfFnNrRuU".contains(byte)).count();
-    let quoted = text[start + letters..].starts_with(b"'") && text.get(end) == Some(&b'\'');
+    let closed = matches!(text[end..], [b'\'', ..] | [b'\\', b'\'', ..]);
+    let quoted = text[start + letters..].starts_with(b"'") && closed;
     let opened = !text[..start].ends_with(b"'") && start + letters + 1 < at;
     if letters > 0 && quoted && opened { letters + 1 } else { 0 }
 }

@@ -276,18 +276,54 @@ fn is_quiet(text: &[u8], position: usize) -> bool {
 fn is_bare_backslash(text: &[u8], position: usize) -> bool {
     match &text[position..] {
         [b'\\', b'\\', b'\\', b'"', ..] | [b'\\', b'\\', b'\\', b'\\', b'"', ..] => false,
-        [b'\\', b'\\', byte, ..] | [b'\\', byte, ..] => !spells(*byte),
+        [b'\\', b'\\', _, ..] => !spells(text, position + 1),
+        [b'\\', _, ..] => !spells(text, position),
         rest => rest.first() == Some(&b'\\'),
     }
 }
 
-/// Returns whether a backslash before `byte` may stand for part of an identifier.
-fn spells(byte: u8) -> bool {
-    matches!(byte, b'u' | b'x' | b'/' | b'@' | b'.' | b':')
+/// Returns whether the backslash at `position` and what follows it may stand for part of an identifier.
+#[inline]
+fn spells(text: &[u8], position: usize) -> bool {
+    match text.get(position + 1) {
+        Some(b'u' | b'x' | b'/' | b'@' | b'.' | b':') => true,
+        Some(b'\'' | b'_' | b'-' | b'+') => is_within_word(text, position, 2),
+        Some(b'2' | b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F') => is_hex_pair(text, position),
+        _ => false,
+    }
+}
+
+/// Returns whether the escape of `length` bytes at `position` is between two parts of a word, `o\'brien`,
+/// `jean\_d`. An account may begin with a sign after the name of a Windows domain, `EXAMPLE\_jean`.
+fn is_within_word(text: &[u8], position: usize, length: usize) -> bool {
+    let before = &text[..position];
+    let before = before.strip_suffix(b"\\").unwrap_or(before);
+    let begins = match (before.last(), text[position + 1]) {
+        (Some(byte), b'\'') => byte.is_ascii_alphanumeric(),
+        (Some(byte), _) => byte.is_ascii_lowercase() || byte.is_ascii_digit(),
+        (None, _) => false,
+    };
+    begins && text.get(position + length).is_some_and(u8::is_ascii_alphanumeric)
+}
+
+/// Returns whether an escape of LDAP is at `position` (RFC 4514, 2.4): one of several in a row for a letter
+/// beyond ASCII, `ren\C3\A9`, or a `+` in a word, `jean\2Btag`.
+fn is_hex_pair(text: &[u8], position: usize) -> bool {
+    let pair = |at: usize| match text.get(at..at + 3) {
+        Some([b'\\', high, low]) => hex(*high).is_some_and(|high| high > 7) && hex(*low).is_some(),
+        _ => false,
+    };
+    // In JSON, each backslash is doubled.
+    let doubled = usize::from(position > 0 && text[position - 1] == b'\\');
+    let next = position + 3 + doubled;
+    let previous = position.checked_sub(3 + doubled);
+    let plus = matches!(text[position + 1..], [b'2', b'B' | b'b', ..]);
+    pair(position) && (pair(next) || previous.is_some_and(pair)) || plus && is_within_word(text, position, 3)
 }
 
 /// Returns the escape sequence that starts at `position`: `%XX` (RFC 3986, 2.1), the escapes of JSON strings
-/// (RFC 8259, 7), `\xXX` as nginx and Apache httpd write it, `\@`, `\.` and `\:` of regular expressions.
+/// (RFC 8259, 7), `\xXX` as nginx and Apache httpd write it, `\@`, `\.` and `\:` of regular expressions, `\'`
+/// and `\_` of SQL, `\C3\A9` of LDAP.
 fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
     let rest = &text[position..];
     match rest {
@@ -305,7 +341,13 @@ fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
         [b'\\', byte @ (b'@' | b'.' | b':'), ..] => Some(Escape::byte(2, *byte)),
         [b'\\', b'"', ..] => Some(Escape::quiet(2, b'"')),
         // In `\\u` the second backslash is the one that matters, one level further in.
-        [b'\\', b'\\', byte, ..] if spells(*byte) => Some(Escape::byte(2, b'\\')),
+        [b'\\', b'\\', ..] if spells(text, position + 1) => Some(Escape::byte(2, b'\\')),
+        [b'\\', sign @ (b'\'' | b'_' | b'-' | b'+'), ..] if is_within_word(text, position, 2) => {
+            Some(Escape::byte(2, *sign))
+        }
+        [b'\\', high, low, ..] if is_hex_pair(text, position) => {
+            Some(Escape::byte(3, hex(*high)? << 4 | hex(*low)?))
+        }
         // A quote that is escaped more than once may belong to a local part.
         [b'\\', b'\\', b'\\', b'"', ..] | [b'\\', b'\\', b'\\', b'\\', b'"', ..] => {
             Some(Escape::byte(2, b'\\'))
