@@ -907,6 +907,17 @@ fn encoded_identifiers() {
     ]);
 }
 
+#[test]
+fn reversed_digits_without_a_zone() {
+    let nibbles = "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2";
+    check(&[
+        (&format!("query {nibbles} now"), "query {ip:2001:db8::9} now"),
+        (&format!("{nibbles}."), "{ip:2001:db8::9}."),
+        ("9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.e.f", "{ip:fe80::9}"),
+    ]);
+    check_left_alone(&["1.3.6.1.4.1.9.9.1.3.6.1.4.1.9.9.1.3.6.1.4.1.9.9.1.3.6.1.4.1.9.9.1.2"]);
+}
+
 /// A local part in which a program escaped letters or signs.
 #[test]
 fn email_with_escaped_signs() {

@@ -7,7 +7,7 @@ use std::net::Ipv6Addr;
 
 /// Examines a `NIBBLES` candidate: hex digits joined by dots before `.ip6.arpa` (RFC 3596, 2.5), which are a
 /// network if they are fewer than 32; or 32 digits before another name, as in
-/// `...8.b.d.0.1.0.0.2.dnsbl.example` (RFC 5782, 2.4).
+/// `...8.b.d.0.1.0.0.2.dnsbl.example` (RFC 5782, 2.4), or before none.
 pub(crate) fn find_ptr(text: &[u8], at: usize, done: &mut usize, emit: &mut impl FnMut(Hit)) {
     if at < *done {
         return;
@@ -53,13 +53,15 @@ impl Nibbles {
     fn end(&self, text: &[u8], emit: &mut impl FnMut(Hit)) {
         let after = &text[self.end..];
         let count = self.count.min(Self::ALL);
+        // Global addresses begin with 2 or 3 (RFC 4291, 2.4).
+        let is_first = |end: usize| matches!(text[end - 1], b'2' | b'3');
+        let bare =
+            || self.count == Self::ALL && (is_first(self.end) || matches!(text[self.end - 1], b'f' | b'F'));
         let named = host_name::is_ip6_arpa(after) || count == Self::ALL && host_name::continues_name(after);
-        if count < Self::FEW || !named {
+        if count < Self::FEW || !(named || bare()) {
             return;
         }
-        // `...8.b.d.0.1.0.0.2.b.dnsbl.example`: the last label belongs to the zone. Global addresses begin
-        // with 2 or 3 (RFC 4291, 2.4).
-        let is_first = |end: usize| matches!(text[end - 1], b'2' | b'3');
+        // `...8.b.d.0.1.0.0.2.b.dnsbl.example`: the last label belongs to the zone.
         let zone = self.count == Self::ALL + 1 && !is_first(self.end) && is_first(self.end - 2);
         let end = if zone { self.end - 2 } else { self.end };
         let start = end + 1 - 2 * count;
