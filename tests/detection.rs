@@ -907,6 +907,17 @@ fn encoded_identifiers() {
     ]);
 }
 
+/// The number of a VLAN between an interface and an address.
+#[test]
+fn ipv4_behind_a_vlan() {
+    check(&[
+        ("eth0.100.203.0.113.9 up", "eth0.{ip:203.0.113.9} up"),
+        ("eth0.1234.203.0.113.9 up", "eth0.1234.{ip:203.0.113.9} up"),
+        ("wlan0.198.51.100.7.53 x", "wlan0.{ip:198.51.100.7}.53 x"),
+    ]);
+    check_left_alone(&["backup1.2026.11.23.10.15", "backup1.20261.11.23.10.15", "v1.2.3.4.5.6"]);
+}
+
 #[test]
 fn reversed_digits_without_a_zone() {
     let nibbles = "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2";

@@ -218,6 +218,9 @@ fn dotted(text: &[u8], run: &Run, emit: &mut impl FnMut(Hit)) {
     let mut run = Run { groups: run.groups, ..*run };
     run.groups[0].start += escape_digits(text, run.groups[0]);
     run.groups[0].start += port_digits(text, run.groups[0]);
+    if let Some(hit) = behind_vlan(text, &run) {
+        return emit(hit);
+    }
     let Some(hit) = one_dotted(text, &mut run) else { return };
     emit(hit);
     // `10.203.0.113.9`: an apparent address with its port may be a number and an address.
@@ -282,15 +285,19 @@ fn one_dotted(text: &[u8], run: &mut Run) -> Option<Hit> {
 /// Returns whether the first group is too great for an octet, and is not the year of a date:
 /// `2026-203-0-113-9`.
 fn begins_with_other_number(text: &[u8], run: &Run) -> bool {
-    let [year, month, day] = [0, 1, 2].map(|index| &text[run.groups[index].start..run.groups[index].end]);
+    run.groups[0].octet(text).is_none() && !is_date(text, run, 0)
+}
+
+/// Returns whether the groups from `first` on are a year, a month and a day.
+fn is_date(text: &[u8], run: &Run, first: usize) -> bool {
+    let [year, month, day] =
+        [0, 1, 2].map(|index| &text[run.groups[first + index].start..run.groups[first + index].end]);
     let at_most = |digits: &[u8], most: u8| match *digits {
         [ones] => ones - b'0' <= most,
         [tens, ones] => (tens - b'0') * 10 + (ones - b'0') <= most,
         _ => false,
     };
-    let is_date =
-        matches!(year, [b'1', b'9', _, _] | [b'2', b'0', _, _]) && at_most(month, 12) && at_most(day, 31);
-    run.groups[0].octet(text).is_none() && !is_date
+    matches!(year, [b'1', b'9', _, _] | [b'2', b'0', _, _]) && at_most(month, 12) && at_most(day, 31)
 }
 
 /// Returns whether the first group does not belong to the address: in `wlan0.203.0.113.9` it is the digit of
@@ -315,6 +322,24 @@ fn begins_behind_word(text: &[u8], run: &Run) -> bool {
         && digit
         && (glued || text[first.start] == b'0')
         && run.octets(text, 1).is_some()
+}
+
+/// Parses `eth0.100.203.0.113.9`, where a word ends in a digit, and the number of a VLAN follows. If that
+/// could be an octet, it is replaced too: the last number may be a port.
+fn behind_vlan(text: &[u8], run: &Run) -> Option<Hit> {
+    let [word, vlan, first, ..] = run.groups;
+    let glued = word.end - word.start == 1 && text[..word.start].last().is_some_and(u8::is_ascii_alphabetic);
+    let octets = run.octets(text, 2).filter(|octets| run.count == 6 && glued && octets[0] > 0)?;
+    if version::is_version(text, word.start, run.end) {
+        return None;
+    }
+    let start = match vlan.octet(text) {
+        Some(_) if run.groups[5].octet(text).is_some_and(|port| KNOWN_PORTS.contains(&port)) => return None,
+        Some(_) => vlan.start,
+        None if vlan.end - vlan.start <= 4 && !is_date(text, run, 1) => first.start,
+        None => return None,
+    };
+    Some(Hit::new(start, run.end, Canon::V4(octets), Rule::Ipv4))
 }
 
 /// Parses `9.0/26.113.0.203.in-addr.arpa`, `9.0-63.113.0.203.in-addr.arpa`, where a zone of fewer than 256
