@@ -956,6 +956,33 @@ fn email_with_escaped_signs() {
     check_left_alone(&[r"C:\data\be\ad\files", r"it\'s a\_b \2B"]);
 }
 
+/// What programs put before an address is not part of it.
+#[test]
+fn email_behind_a_word() {
+    let arguments = "-odb ".repeat(20);
+    check(&[
+        (
+            "<from=jean@example.net> <to=a@example.net>",
+            "<from={em:jean@example.net}> <to={em:a@example.net}>",
+        ),
+        ("live.com#jean@example.net", "live.com#{em:jean@example.net}"),
+        ("to local example.net-jean@example.net", "to local example.net-{em:jean@example.net}"),
+        (
+            "\"203.0.113.9-jean@example.net-1795428000\"",
+            "\"{ip:203.0.113.9}-{em:jean@example.net}-1795428000\"",
+        ),
+        ("192.0.2.1_203.0.113.9_jean@example.net", "{ip:192.0.2.1}_{ip:203.0.113.9}_{em:jean@example.net}"),
+        ("3.jean-d@example.net", "{em:3.jean-d@example.net}"),
+        ("?to=a@example.net+jean@example.net", "?to={em:a@example.net}+{em:jean@example.net}"),
+        ("a@example.net+33600000000@example.net", "{em:a@example.net}{em:+33600000000@example.net}"),
+        ("msmtp -t -fjean@example.net", "msmtp -t -f{em:jean@example.net}"),
+        (
+            &format!("sendmail {arguments}-fjean@example.net"),
+            &format!("sendmail {arguments}-f{{em:jean@example.net}}"),
+        ),
+    ]);
+}
+
 /// Names of algorithms and extensions of SSH are not addresses (RFC 4251, 6).
 #[test]
 fn names_in_ssh() {

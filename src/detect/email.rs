@@ -6,6 +6,7 @@
 //! and VERP.
 
 use super::canonical;
+use super::email_prefix;
 use super::escape;
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
@@ -28,6 +29,7 @@ pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
     // too.
     let start = if at == floor && at > 0 { at } else { local_start(text, at, floor)? };
     let start = start + string_prefix(text, start, at, end);
+    let start = start + email_prefix::own_domain(&text[start..at], &text[domain..end]);
     if is_of_ssh(&text[domain..end]) && names_algorithm(&text[start..at]) {
         return None;
     }
@@ -88,7 +90,9 @@ pub(crate) fn plain(line: &Line<'_>, at: usize, floor: usize) -> Option<Plain> {
         && ends(Some(&text[start - 1]))
         && ends(text.get(end))
         && text[start].is_ascii_alphanumeric()
-        // Perhaps the name of an interface: see `interface_of_router`.
+        && !email_prefix::may_begin(&text[start..])
+        && !(local_bytes > domain_bytes && text[start..].starts_with(domain))
+        // Perhaps the name of an interface of RouterOS.
         && !matches!(text[start - 1..], [b'<', _, _, _, _, b'-', ..] | [b'<', _, _, _, _, _, b'-', ..])
         && domain[0].is_ascii_alphanumeric()
         && last.len() >= 2
@@ -317,9 +321,13 @@ fn local_start(text: &[u8], at: usize, floor: usize) -> Option<usize> {
         return quoted_start(text, at - 1, floor).map(|start| words_start(text, start, floor));
     }
     let mut start = plain_start(text, at, floor);
-    start += option_of_sendmail(text, start, at) + interface_of_router(text, start, at);
+    start += email_prefix::length(text, start, at);
     start += escape_letter(text, start, at);
     start += terminal_colour(text, start, at);
+    // `?to=jean@a.example+marie@b.example`: a query joins words with `+`.
+    let joined =
+        start == floor && floor > 0 && matches!(text[start..at], [b'+', b'a'..=b'z' | b'A'..=b'Z', ..]);
+    start += usize::from(joined);
     // Leading punctuation belongs to the sentence.
     while start < at && matches!(text[start], b'.' | b'-' | b'\'' | b'*' | b'~' | b'^' | b'!' | b'$' | b'#') {
         start += 1;
@@ -327,28 +335,6 @@ fn local_start(text: &[u8], at: usize, floor: usize) -> Option<usize> {
     let start = wrapper_start(text, start, at, floor).unwrap_or(start);
     let quoted = start > floor + 1 && text[start - 2..start] == *b"\".";
     (start < at).then(|| if quoted { words_start(text, start, floor) } else { start })
-}
-
-/// Returns the length of the option of sendmail that an address is glued to, `/usr/sbin/sendmail -t -fjean@`:
-/// the sender that PHP's `mail()` passes on.
-fn option_of_sendmail(text: &[u8], start: usize, at: usize) -> usize {
-    /// How far back the name of the program may be, in bytes.
-    const NEAR: usize = 64;
-    let before = &text[start.saturating_sub(NEAR)..start];
-    let glued = matches!(text[start..at], [b'-', b'f' | b'r', _, ..])
-        && matches!(before.last(), Some(b' ' | b'"' | b'\'' | b',' | b'='))
-        && memchr::memmem::find(before, b"sendmail").is_some();
-    if glued { 2 } else { 0 }
-}
-
-/// Returns the length of what RouterOS puts before the account in the name of an interface,
-/// `in:<pppoe-jean@isp.example>`.
-fn interface_of_router(text: &[u8], start: usize, at: usize) -> usize {
-    const PROTOCOLS: [&[u8]; 5] = [b"pppoe-", b"pptp-", b"l2tp-", b"sstp-", b"ovpn-"];
-    let name = &text[start..at];
-    let is_named = |protocol: &&&[u8]| name.starts_with(protocol) && name.len() > protocol.len();
-    let protocol = PROTOCOLS.iter().find(is_named).filter(|_| text[..start].ends_with(b"<"));
-    protocol.map_or(0, |protocol| protocol.len())
 }
 
 /// Returns the first byte of the words, quoted or not, that dots join to the one at `start`:
@@ -547,7 +533,7 @@ fn wrapper_start(text: &[u8], start: usize, at: usize, floor: usize) -> Option<u
     let open = joint - length;
     let bracketed = open > floor && text[open - 1] == b'<';
     if bracketed && !text[open..at].starts_with(b"/") {
-        return Some(open);
+        return Some(open + email_prefix::key(&text[open..]));
     }
     // Outside brackets, only the known wrappers are recognised.
     let narrow = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80 || b"._+-=".contains(byte);

@@ -8,6 +8,7 @@ pub mod account;
 pub mod canonical;
 
 mod email;
+mod email_prefix;
 mod encoded;
 mod escape;
 mod forged;
