@@ -983,6 +983,31 @@ fn email_behind_a_word() {
     ]);
 }
 
+/// Text that only looks like an address or an e-mail address.
+#[test]
+fn what_has_the_shape_of_an_identifier() {
+    check_left_alone(&[
+        "TGS_REQ for HTTP/www.example.net@EXAMPLE.NET, krbtgt/EXAMPLE.NET@EXAMPLE.NET",
+        "GET /autodiscover/autodiscover.json?@evil.example/owa/ HTTP/1.1",
+        "GET /autodiscover/autodiscover.json%3F@evil.example/owa/ HTTP/1.1",
+        "=ERROR REPORT==== 28-Nov-2026::10:15:30 ===",
+        "IV_GUI_VER=OpenVPN_GUI_11.50.0.0",
+        "jre-11.0.25.0.9, openjdk 21.0.5.0.1",
+        "core::add::f32",
+        "add::f32",
+    ]);
+    check(&[
+        ("jean/admin.example.net@EXAMPLE.ORG", "jean/{em:admin.example.net@example.org}"),
+        ("HTTP/jean@EXAMPLE.NET", "HTTP/{em:jean@example.net}"),
+        ("jean@EXAMPLE.NET for krbtgt/X@X", "{em:jean@example.net} for krbtgt/X@X"),
+        ("www.example.net@EXAMPLE.NET", "{em:www.example.net@example.net}"),
+        ("?a=x.json?jean@example.net", "?a=x.json?{em:jean@example.net}"),
+        ("x-2026::10:15:30", "x-{ip:2026::10:15:30}"),
+        ("openjdk 10.1.2.3.51234", "openjdk {ip:10.1.2.3}.51234"),
+        ("::abc:f32", "{ip:::abc:f32}"),
+    ]);
+}
+
 /// Names of algorithms and extensions of SSH are not addresses (RFC 4251, 6).
 #[test]
 fn names_in_ssh() {

@@ -30,7 +30,10 @@ pub(crate) fn find(text: &[u8], at: usize, floor: usize) -> Option<Hit> {
     let start = if at == floor && at > 0 { at } else { local_start(text, at, floor)? };
     let start = start + string_prefix(text, start, at, end);
     let start = start + email_prefix::own_domain(&text[start..at], &text[domain..end]);
-    if is_of_ssh(&text[domain..end]) && names_algorithm(&text[start..at]) {
+    let (local, domain) = (&text[start..at], &text[domain..end]);
+    if is_of_ssh(domain) && names_algorithm(local)
+        || email_prefix::is_of_kerberos(&text[..start], local, domain)
+    {
         return None;
     }
     Some(Hit::new(start, end, Canon::Email { at }, Rule::Email))
@@ -394,13 +397,16 @@ fn is_word_end(text: &[u8], position: usize, floor: usize) -> bool {
 
 /// Returns whether the `?` at `position` is one of a few right before the `@` and after a word, `jos??@`, as
 /// mail servers write characters that are not ASCII. A `?` with an empty local part after it begins a query
-/// instead.
+/// instead, and so it does in the attack `/autodiscover/autodiscover.json?@`.
 fn stands_for_letters(text: &[u8], position: usize, at: usize, floor: usize) -> bool {
     const MOST: usize = 16;
     let questions = |bytes: &[u8]| bytes.iter().rev().take(MOST).take_while(|byte| **byte == b'?').count();
     let behind = at - position;
     let word = position - questions(&text[floor..position]);
-    behind < MOST && questions(&text[position..at]) == behind && is_word_end(text, word, floor)
+    behind < MOST
+        && questions(&text[position..at]) == behind
+        && is_word_end(text, word, floor)
+        && !text[floor..position].ends_with(b"autodiscover.json")
 }
 
 /// Returns the length of an apostrophe at the end of `text` that is doubled, as in SQL, or a character

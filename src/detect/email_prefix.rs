@@ -72,3 +72,15 @@ pub(super) fn own_domain(local: &[u8], domain: &[u8]) -> usize {
 pub(super) fn key(text: &[u8]) -> usize {
     [&b"from="[..], b"to="].iter().find(|key| text.starts_with(key)).map_or(0, |key| key.len())
 }
+
+/// Returns whether `local@realm` is the principal of a host or a realm in Kerberos, nobody's address:
+/// `HTTP/www.example.org@EXAMPLE.ORG`, `krbtgt/EXAMPLE.ORG@EXAMPLE.ORG` (RFC 4120, 6.2). `before` is the
+/// text before it.
+pub(super) fn is_of_kerberos(before: &[u8], local: &[u8], realm: &[u8]) -> bool {
+    let Some(border) = local.len().checked_sub(realm.len()) else { return false };
+    let (host, domain) = local.split_at(border);
+    before.ends_with(b"/")
+        && !realm.iter().any(u8::is_ascii_lowercase)
+        && domain.eq_ignore_ascii_case(realm)
+        && (host.is_empty() || host.ends_with(b"."))
+}

@@ -19,6 +19,9 @@ pub(crate) fn find(
     }
     let (start, end) = run_around(text, at, *done, |byte| byte.is_ascii_hexdigit() || byte == b':');
     *done = end;
+    if is_date_of_erlang(&text[..start], &text[start..end]) {
+        return;
+    }
     let mut from = start;
     // `2001:db8::1::2001:db8::2`: the run may continue with another address.
     for _ in 0..MOST_IN_RUN {
@@ -35,6 +38,21 @@ pub(crate) fn find(
             return;
         }
     }
+}
+
+/// Recognises `28-Nov-2026::10:15:30`, as RabbitMQ and other programs in Erlang write a time.
+fn is_date_of_erlang(before: &[u8], run: &[u8]) -> bool {
+    let shape = |shape: &[u8], text: &[u8]| {
+        let fits = |(sign, byte): (&u8, &u8)| match sign {
+            b'A' => byte.is_ascii_uppercase(),
+            b'a' => byte.is_ascii_lowercase(),
+            b'0' => byte.is_ascii_digit(),
+            _ => sign == byte,
+        };
+        shape.len() == text.len() && shape.iter().zip(text).all(fits)
+    };
+    shape(b"0000::00:00:00", run)
+        && before.last_chunk().is_some_and(|month: &[u8; 6]| shape(b"0-Aaa-", month))
 }
 
 /// Returns the start of the second of two addresses with nothing between them, `2001:db8::12001:db8::2`: the
@@ -84,7 +102,7 @@ pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
     let start = at - block[..at].iter().rev().take(LONGEST).take_while(in_run).count();
     let around = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':');
     let before = start.checked_sub(1).map(|before| block[before]);
-    if before.is_some_and(|byte| around(byte) || matches!(byte, b'#' | b'\\'))
+    if before.is_some_and(|byte| around(byte) || matches!(byte, b'#' | b'\\' | b'-'))
         || !is_common_start(&block[start..])
     {
         return None;
@@ -558,6 +576,14 @@ impl Reading<'_> {
         let glued = self.text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         match stated {
             0 => false,
+            // `add::f32` of Rust; no address in use begins with a 0 that is not written.
+            2 if head.len() == 1
+                && matches!(self.digits(last - 1), b"f32" | b"f64")
+                && self.digits(head.start).len() < 4
+                && self.digits(head.start).iter().all(u8::is_ascii_alphabetic) =>
+            {
+                false
+            }
             1 if tail.is_empty() => has_digit && !glued && self.digits(head.start).len() >= 3,
             1 | 2 => has_digit && (!glued || self.is_certain(head.start, last)),
             _ => true,

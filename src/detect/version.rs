@@ -104,6 +104,10 @@ pub(crate) fn is_version(text: &[u8], start: usize, end: usize) -> bool {
         [rest @ .., b'/'] => product_slash(rest, number, after),
         // `libfoo.so.1.2.3.4`
         [.., b'.', b's', b'o', b'.'] => true,
+        // The peer information of OpenVPN.
+        [rest @ .., b'_'] if rest.ends_with(b"OpenVPN_GUI") => true,
+        // `jre-11.0.25.0.9`, `openjdk 21.0.5.0.1`
+        [rest @ .., b'-' | b' '] if is_java(last_word(rest), number) => true,
         [rest @ .., b'-'] if is_usb_port(rest, number) => true,
         // `openssl-3.0.22.1.tar.gz`, `SWS-3.0.1.86`
         [rest @ .., b'-' | b'_'] if !matches!(after, [b':', b'0'..=b'9', ..]) => {
@@ -233,6 +237,13 @@ fn product_slash(rest: &[u8], number: &[u8], after: &[u8]) -> bool {
     name[0].is_ascii_uppercase()
         && (groups > 4 && !with_port || number.ends_with(b".0.0.0") || within_user_agent())
         && !path()
+}
+
+/// Returns whether a number after this word is a version of Java with five parts.
+fn is_java(word: &[u8], number: &[u8]) -> bool {
+    contains(&[b"jre", b"jdk", b"openjdk"], word)
+        && number.iter().filter(|&&byte| byte == b'.').count() == 4
+        && !has_port(number)
 }
 
 /// Returns whether five numbers are an address and its port, as tcpdump joins them, `10.1.2.3.51234`: the
