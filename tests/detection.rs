@@ -946,6 +946,10 @@ fn email_with_escaped_signs() {
         (r"/^jean\-dupont@example\.net$/", "/^{em:jean-dupont@example.net}$/"),
         (r"EXAMPLE\_jean@example.net", r"EXAMPLE\{em:_jean@example.net}"),
         ("('o''brien@example.net')", "('{em:o''brien@example.net}')"),
+        (
+            "ren\u{e9}'@example.net, ren\u{e9}'brien@example.net",
+            "{em:ren\u{e9}'@example.net}, {em:ren\u{e9}'brien@example.net}",
+        ),
         ("('a@example.net''jean@example.net')", "('{em:a@example.net}''{em:jean@example.net}')"),
         ("x=''jean@example.net''", "x=''{em:jean@example.net}''"),
         ("\"o&#039;brien@example.net\"", "\"{em:o&#039;brien@example.net}\""),

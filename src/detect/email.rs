@@ -273,12 +273,7 @@ fn signs_length_before(text: &[u8]) -> Option<usize> {
     while let Some(sign) = last_char(&text[..start]).filter(|sign| is_sign(*sign)) {
         start -= sign.len_utf8();
     }
-    let word = &text[..start];
-    let behind_word = match word.last()? {
-        0x80.. => letter_length_before(word).is_some(),
-        last => last.is_ascii_alphanumeric(),
-    };
-    (behind_word && start < text.len()).then(|| text.len() - start)
+    (is_word_end(text, start, 0) && start < text.len()).then(|| text.len() - start)
 }
 
 /// Returns the last character of `text`, if it is UTF-8.
@@ -392,7 +387,11 @@ fn plain_start(text: &[u8], at: usize, floor: usize) -> usize {
 }
 
 fn is_word_end(text: &[u8], position: usize, floor: usize) -> bool {
-    position > floor && text[position - 1].is_ascii_alphanumeric()
+    position > floor
+        && match text[position - 1] {
+            0x80.. => letter_length_before(&text[floor..position]).is_some(),
+            last => last.is_ascii_alphanumeric(),
+        }
 }
 
 /// Returns whether the `?` at `position` is one of a few right before the `@` and after a word, `jos??@`, as
