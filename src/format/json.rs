@@ -6,6 +6,7 @@
 
 use super::last_times::LastTimes;
 use super::misdated::misdated_as;
+use super::time_names::{TIME_NAMES, time_rank};
 use super::timestamp::{MISMATCH, Parsed, epoch_number, is_of_event, rfc3339, stated};
 use crate::model::{Format, Names, Record, StatedTime, TagPoint};
 use crate::scan::Line;
@@ -185,47 +186,6 @@ impl<'a> Iterator for Members<'a> {
             }
         }
     }
-}
-
-/// Names of members that state the time of the event, in order of preference. ASCII case does not matter. The
-/// last two are journald's, in microseconds.
-const TIME_NAMES: [&[u8]; 14] = [
-    b"@timestamp",
-    b"timestamp",
-    b"time",
-    b"ts",
-    b"date",
-    b"datetime",
-    b"eventTime",
-    b"@t",
-    b"t",
-    b"time_iso8601",
-    b"time_local",
-    b"StartUTC",
-    b"_SOURCE_REALTIME_TIMESTAMP",
-    b"__REALTIME_TIMESTAMP",
-];
-
-/// Bit `n` is set if one of [`TIME_NAMES`] has `n` bytes.
-const TIME_NAME_LENGTHS: u32 = {
-    let (mut lengths, mut index) = (0, 0);
-    while index < TIME_NAMES.len() {
-        lengths |= 1 << TIME_NAMES[index].len();
-        index += 1;
-    }
-    lengths
-};
-
-fn time_rank(name: &[u8], below: usize) -> Option<usize> {
-    // The first letter or the length alone rules out most names.
-    let [b'@' | b'_' | b't' | b'T' | b'd' | b'D' | b'e' | b'E' | b's' | b'S', ..] = name else { return None };
-    if TIME_NAME_LENGTHS.unbounded_shr(u32::try_from(name.len()).unwrap_or(u32::MAX)) & 1 == 0 {
-        return None;
-    }
-    let begins_alike = |known: &[u8]| known[0] | 0x20 == name[0] | 0x20;
-    TIME_NAMES[..below].iter().position(|known| {
-        known.len() == name.len() && begins_alike(known) && name.eq_ignore_ascii_case(known)
-    })
 }
 
 /// The same as [`time_of`], but tries the remembered time of the most common spelling first.

@@ -23,11 +23,14 @@ mod logfmt;
 mod misdated;
 mod netfilter;
 mod nginx_error;
+mod prefixed;
 mod pri;
+mod rare_spellings;
 mod raw;
 mod request_time;
 mod rfc3164;
 mod rfc5424;
+mod time_names;
 mod timestamp;
 
 #[cfg(test)]

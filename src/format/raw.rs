@@ -1,5 +1,6 @@
 //! Lines of no known format. Even these expire by their own date if they start with a time.
 
+use super::prefixed;
 use super::timestamp::{any, leading_epoch, tai64n};
 use crate::model::{Record, StatedTime};
 use nom::Parser;
@@ -14,6 +15,14 @@ pub(super) const SAMPLES: &[&str] = &[
     "[23/Nov/2026:10:00:00 +0100] 203.0.113.9 TLSv1.3 \"GET / HTTP/1.1\" 5",
     "1795428000.899     57 203.0.113.9 TCP_MISS/200 2014 GET http://www.example.org/ - DIRECT/192.0.2.1 text/html",
     "@400000006b03c62a075bcd15 tcpserver: pid 26162 from 203.0.113.9",
+    "000123: *Nov 23 10:00:00.123 CET: %SEC-6-IPACCESSLOGP: list 100 denied tcp 203.0.113.9(57424) -> 192.0.2.1(22), 1 packet",
+    "1 2026-11-23T10:00:00Z gw CheckPoint 19710 - [action:\"Drop\"; src:\"203.0.113.9\"; dst:\"192.0.2.1\"]",
+    "1,2026/11/23 10:00:00,001801000001,TRAFFIC,end,2305,2026/11/23 10:00:00,203.0.113.9,192.0.2.1",
+    "2 123456789010 eni-1235b8ca 203.0.113.9 192.0.2.1 20641 22 6 20 4249 1795427990 1795428000 ACCEPT OK",
+    "https 2026-11-23T10:00:00.186641Z app/lb/50dc 203.0.113.9:2817 192.0.2.1:80 0.086 0.048 0.037 200 200 0 57 \"GET https://www.example.org:443/ HTTP/1.1\" \"curl/8.5.0\" - -",
+    "261123 10:00:00 [Warning] Access denied for user 'jean'@'203.0.113.9' (using password: YES)",
+    "203.0.113.9 proxy jean [11/23/2026:10:00:00 -0000] \"POST /login HTTP/1.1\" FAILED LOGIN webmaild: user password incorrect",
+    "2026:11:23-10:00:00: '203.0.113.9' 1 failed login attempt. Account 'jean'",
     "an address on its own: 2001:db8::7",
     "",
 ];
@@ -23,16 +32,19 @@ pub(super) fn read(line: &[u8]) -> Record {
     Record { time: time(line), ..Record::raw(line) }
 }
 
-/// Returns the time at the start of a line, in brackets or not.
-fn time(line: &[u8]) -> Option<StatedTime> {
-    let text = line.trim_ascii_start();
+/// Returns the time at the start of a line, in brackets or not, or after what a few programs write before it.
+pub(super) fn time(line: &[u8]) -> Option<StatedTime> {
+    let line = line.trim_ascii_start();
     // Ruby: "I, [2026-11-23T10:00:00.321744 #11479]  INFO -- : ...".
-    let text = match text {
+    let text = match line {
         [b'A'..=b'Z', b',', b' ', rest @ ..] => rest,
-        _ => text,
+        _ => line,
     };
     let text = text.strip_prefix(b"[").unwrap_or(text);
-    alt((any, leading_epoch, tai64n)).parse(text).ok().map(|(_, time)| time)
+    match alt((any, leading_epoch, tai64n)).parse(text) {
+        Ok((_, time)) => Some(time),
+        Err(_) => prefixed::time(line),
+    }
 }
 
 #[cfg(test)]

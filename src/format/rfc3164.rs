@@ -2,6 +2,7 @@
 
 use super::last_times::LastTimes;
 use super::pri::pri;
+use super::raw;
 use super::timestamp::{MISMATCH, Parsed, bsd, rfc3339};
 use super::{between, some_span};
 use crate::model::{Format, Names, Record, Span, StatedTime, TagPoint};
@@ -23,6 +24,7 @@ pub(super) const SAMPLES: &[&str] = &[
     r#"<190>Nov 23 10:00:00 edge nginx: 203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5 "-" "curl/8.5.0""#,
     "Nov 23 10:00:00 fw1 kernel: [12.345678] IN=eth0 OUT= MAC=00:00:5e:00:53:01 SRC=203.0.113.9 DST=192.0.2.1 PROTO=TCP",
     "Nov 23 2026 10:00:00: last message repeated 3 times",
+    "<189>45: rtr1: 000123: .Nov 23 10:00:00.123: %SEC_LOGIN-4-LOGIN_FAILED: Login failed [user: jean] [Source: 203.0.113.9]",
 ];
 
 /// Reads the envelope of a line.
@@ -43,7 +45,8 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     Some(Record {
         format: Format::Rfc3164,
         inner: None,
-        time: time.map(|(time, _)| time),
+        // Whoever wrote PRI also wrote what follows it directly.
+        time: time.map(|(time, _)| time).or_else(|| raw::time(rest)),
         host: some_span(line, host),
         program: some_span(line, program),
         message: between(line, message, &[]),

@@ -120,6 +120,59 @@ fn the_outer_time_wins_unless_it_is_missing() {
 }
 
 #[test]
+fn a_time_that_follows_pri_directly_counts_in_any_spelling() {
+    let local = timestamp::stated(b"2026-11-23 10:00:00");
+    for message in [
+        "2026-11-23 10:00:00 text",
+        "2026:11:23-10:00:00 utm ulogd[7]: id=\"2001\" srcip=\"203.0.113.9\"",
+        "1,2026/11/23 10:00:00,001801000001,TRAFFIC,end,2305",
+        ": 2026 Nov 23 10:00:00: %ETHPORT-5-IF_UP: text",
+        "1 2026-11-23 10:00:00 gw CheckPoint 13752 - [action:\"Update\"; flags:\"150784\"]",
+    ] {
+        let record = parse(format!("<189>{message}").as_bytes());
+        assert_eq!((record.format, record.time), (Format::Rfc3164, local), "{message}");
+        // After a TAG, a client may have written it, and a time before it counts.
+        assert_eq!(parse(format!("<189>app: {message}").as_bytes()).time, None, "{message}");
+        let relayed = parse(format!("<189>Nov 24 10:00:00 web1 {message}").as_bytes());
+        assert_eq!(relayed.time, timestamp::stated(b"Nov 24 10:00:00"), "{message}");
+    }
+}
+
+#[test]
+fn an_access_log_is_not_dated_by_what_a_client_writes_first() {
+    for forged in [
+        "000123: *Nov 20 10:00:00.123: %SEC-6-IPACCESSLOGP: x",
+        "1,2020/11/20 10:00:00,001801000001,TRAFFIC,x",
+        "261120 10:00:00 [Note] x",
+        "2020:11:20-10:00:00: x",
+        "http 2020-11-20T10:00:00Z app/x",
+        "203.0.113.9 - x [01/01/2020:00:00:00 -0000] \\\"",
+    ] {
+        let line = format!("{forged} - - [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5 \"-\" \"x\"");
+        let record = parse(line.as_bytes());
+        assert_eq!(record.time, timestamp::stated(b"2026-11-23 10:00:00 +0100"), "{line}");
+    }
+}
+
+#[test]
+fn events_of_kubernetes_have_the_time_of_their_stage() {
+    let line = r#"{"kind":"Event","level":"Request","stage":"ResponseComplete","sourceIPs":["203.0.113.9"],
+        "requestObject":{"stageTimestamp":"2020-01-01T00:00:00Z"},
+        "requestReceivedTimestamp":"2026-11-23T09:00:00.123456Z","stageTimestamp":"2026-11-23T10:00:00.123456Z"}"#;
+    assert_eq!(parse(line.as_bytes()).time, timestamp::stated(b"2026-11-23T10:00:00Z"));
+    let received = line.replace(r#","stageTimestamp":"2026-11-23T10:00:00.123456Z"}"#, "}");
+    assert_eq!(parse(received.as_bytes()).time, timestamp::stated(b"2026-11-23T09:00:00Z"));
+    for line in [r#"{"asctime":"2026-11-23 10:00:00,123","levelname":"INFO"}"#] {
+        assert_eq!(parse(line.as_bytes()).time, timestamp::stated(b"2026-11-23 10:00:00"), "{line}");
+    }
+    for line in [r#"{"timeMillis":1795428000123,"level":"INFO"}"#, r#"{"event_time":1795428000}"#] {
+        assert_eq!(parse(line.as_bytes()).time, Some(StatedTime::Unix(1_795_428_000)), "{line}");
+    }
+    // The time of another thing.
+    assert_eq!(parse(br#"{"start_time":"2026-11-23T10:00:00Z","a":1}"#).time, None);
+}
+
+#[test]
 fn fields_of_both_levels() {
     let cases = [
         (r#"{"user":{"name":"jean"}}"#, "user.name"),

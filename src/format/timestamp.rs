@@ -1,6 +1,7 @@
 //! Parses times in the spellings found in logs. Parts that a line does not state (year, zone) stay `None`;
 //! nothing is guessed.
 
+use super::rare_spellings;
 use crate::model::StatedTime;
 use nom::Parser;
 use nom::branch::alt;
@@ -19,7 +20,7 @@ pub(super) const MISMATCH: nom::Err<()> = nom::Err::Error(());
 /// First year of an event. Clocks say 1970 before they are set, and programs that know no time write year 1.
 const MIN_YEAR: i16 = 1971;
 /// Last year of an event; a later year is not the time of an event.
-const MAX_YEAR: i16 = 2199;
+pub(super) const MAX_YEAR: i16 = 2199;
 /// Bare numbers are times only from 2000-01-01 to 2100-01-01 (in seconds), so that durations and sizes are
 /// not taken for times. The same windows in ms, us and ns do not overlap, since each lies a thousand times
 /// higher than the one before.
@@ -48,9 +49,11 @@ pub(super) fn any(input: &[u8]) -> Parsed<'_, StatedTime> {
 /// Parses any calendar spelling of a time, at the start of the input.
 pub(super) fn spelled(input: &[u8]) -> Parsed<'_, StatedTime> {
     match input.first() {
-        Some(byte) if byte.is_ascii_digit() => alt((iso8601, clf, slashed, day_first, year_bsd)).parse(input),
+        Some(byte) if byte.is_ascii_digit() => {
+            alt((iso8601, clf, slashed, day_first, year_bsd, rare_spellings::digit_first)).parse(input)
+        }
         Some(byte) if byte.is_ascii_alphabetic() => {
-            alt((bsd, asctime, rfc5322, klog, month_first)).parse(input)
+            alt((bsd, asctime, rfc5322, month_first, rare_spellings::letter_first)).parse(input)
         }
         _ => Err(MISMATCH),
     }
@@ -96,24 +99,25 @@ pub(super) fn slashed(input: &[u8]) -> Parsed<'_, StatedTime> {
     finish(rest, clock.at(offset))
 }
 
-/// Parses `23/Nov/2026:10:00:00 +0100`, or cPanel's `11/23/2026:10:00:00 -0000` with the month first.
-/// Fraction and zone are optional.
+/// Parses `23/Nov/2026:10:00:00 +0100`, cPanel's `11/23/2026:10:00:00 -0000` with the month first, or
+/// `23/11/2026:10:00:00 +0100` of Proxmox with the day first. Fraction and zone are optional.
 pub(super) fn clf(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, first) = terminated(number_1_2, char('/')).parse(input)?;
-    let name = month_name.map(|month| (month, first, true));
-    let number = number_2.map(|day| (first, day, false));
-    let (rest, (month, day, is_named)) = terminated(alt((name, number)), char('/')).parse(rest)?;
-    let (rest, year) = terminated(number_4, char(':')).parse(rest)?;
-    let (rest, (hour, minute, second)) = clock_time(rest)?;
-    // Where the month is a number, either may come first; cPanel, which always writes the offset as a number,
-    // puts the month first. NetScaler writes `05/11/2026:10:00:00 GMT` for the 5th of November or the 11th of
-    // May.
-    let is_either = !is_named && day <= 12 && day != month;
-    if is_either && !matches!(rest, [b' ', b'+' | b'-', ..]) {
-        return Err(MISMATCH);
-    }
+    let (rest, name) = opt(month_name).parse(rest)?;
+    let (rest, second) = if name.is_none() { number_2(rest)? } else { (rest, first) };
+    let (rest, year) = delimited(char('/'), number_4, char(':')).parse(rest)?;
+    let (rest, (hour, minute, second_of_minute)) = clock_time(rest)?;
+    let (month, day) = match (name, first > 12, second > 12) {
+        (Some(month), ..) => (month, first),
+        (None, true, _) => (second, first),
+        (None, false, true) => (first, second),
+        // Either may be the month. Only cPanel writes `-0000`, because strftime writes `+0000`. NetScaler
+        // writes `05/11/2026:10:00:00 GMT` for the 5th of November or the 11th of May.
+        _ if first == second || rest.starts_with(b" -0000") => (first, second),
+        _ => return Err(MISMATCH),
+    };
     let (rest, offset) = opt(alt((spaced_zone, zone))).parse(rest)?;
-    finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
+    finish(rest, Clock { year: Some(year), month, day, hour, minute, second: second_of_minute }.at(offset))
 }
 
 /// Parses `Nov 23 10:00:00`, `Nov  3 10:00:00.123`, `Nov 23 2026 10:00:00` and `Nov 23 10:00:00 2026`. A zone
@@ -135,7 +139,7 @@ pub(super) fn bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
 }
 
 /// Parses `2026 Nov 23 10:00:00`.
-fn year_bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
+pub(super) fn year_bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, year) = terminated(number_4, char(' ')).parse(input)?;
     let (rest, month) = terminated(month_name, char(' ')).parse(rest)?;
     let (rest, day) = delimited(opt(char(' ')), number_1_2, char(' ')).parse(rest)?;
@@ -144,9 +148,16 @@ fn year_bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
     finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
 }
 
-/// Parses `Mon Nov 23 10:00:00.123456 2026`: asctime(3), Apache httpd.
+/// Parses `Mon Nov 23 10:00:00.123456 2026`: asctime(3), Apache httpd. Scripts write a colon after the year.
 pub(super) fn asctime(input: &[u8]) -> Parsed<'_, StatedTime> {
-    preceded((weekday, char(' ')), bsd).parse(input)
+    let (rest, mut time) = preceded((weekday, char(' ')), bsd).parse(input)?;
+    match (&mut time, rare_spellings::year_and_colon(rest)) {
+        (StatedTime::Civil { year: year @ None, .. }, Ok((after, stated))) => {
+            *year = Some(stated);
+            Ok((after, time))
+        }
+        _ => Ok((rest, time)),
+    }
 }
 
 /// Parses `Mon, 23 Nov 2026 10:00:00 +0100`: RFC 5322 3.3.
@@ -155,7 +166,7 @@ fn rfc5322(input: &[u8]) -> Parsed<'_, StatedTime> {
 }
 
 /// Parses `23-Nov-2026 10:00:00.123`, `23 Nov 2026 10:00:00`: BIND, Tomcat, PHP, Redis, mail.
-fn day_first(input: &[u8]) -> Parsed<'_, StatedTime> {
+pub(super) fn day_first(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, day) = terminated(number_1_2, one_of("- ")).parse(input)?;
     let (rest, month) = terminated(month_name, one_of("- ")).parse(rest)?;
     let (rest, year) = terminated(number_4, one_of(" :")).parse(rest)?;
@@ -179,14 +190,6 @@ fn month_first(input: &[u8]) -> Parsed<'_, StatedTime> {
     };
     let (rest, offset) = opt(spaced_zone).parse(rest)?;
     finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
-}
-
-/// Parses `I1123 10:00:00.123456`: klog and glog, a severity letter followed by month and day.
-fn klog(input: &[u8]) -> Parsed<'_, StatedTime> {
-    let (rest, month) = preceded(one_of("IWEF"), number_2).parse(input)?;
-    let (rest, day) = terminated(number_2, char(' ')).parse(rest)?;
-    let (rest, (hour, minute, second)) = clock_time(rest)?;
-    finish(rest, Clock { year: None, month, day, hour, minute, second }.at(None))
 }
 
 /// Parses seconds since 1970 at the start of the input: 10 digits, an optional fraction, then the end of the
@@ -291,12 +294,12 @@ impl Clock {
 }
 
 /// Returns the result of a parser whose fields may be out of range.
-fn finish(rest: &[u8], time: Option<StatedTime>) -> Parsed<'_, StatedTime> {
+pub(super) fn finish(rest: &[u8], time: Option<StatedTime>) -> Parsed<'_, StatedTime> {
     time.map(|time| (rest, time)).ok_or(MISMATCH)
 }
 
 /// Parses `YYYY-MM-DD`, a separator, `HH:MM:SS` and a fraction, with `dash` between the parts of the date.
-fn date_and_clock(input: &[u8], dash: u8, separator: impl Fn(u8) -> bool) -> Parsed<'_, Clock> {
+pub(super) fn date_and_clock(input: &[u8], dash: u8, separator: impl Fn(u8) -> bool) -> Parsed<'_, Clock> {
     let Some(&[y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2, between]) = input.first_chunk() else {
         return Err(MISMATCH);
     };
@@ -312,7 +315,7 @@ fn date_and_clock(input: &[u8], dash: u8, separator: impl Fn(u8) -> bool) -> Par
 
 /// Parses `HH:MM:SS` and drops a fraction after `.` or `,` (RFC 3339 5.6, ISO 8601). Java writes the hour
 /// with one digit, MariaDB with a space before it.
-fn clock_time(input: &[u8]) -> Parsed<'_, (u8, u8, u8)> {
+pub(super) fn clock_time(input: &[u8]) -> Parsed<'_, (u8, u8, u8)> {
     let (rest, hour) = match *input {
         [b' ', ones, b':', ref rest @ ..] | [ones, b':', ref rest @ ..] => (rest, pair(b'0', ones)),
         [tens, ones, b':', ref rest @ ..] => (rest, pair(tens, ones)),
@@ -335,7 +338,7 @@ fn clock_time(input: &[u8]) -> Parsed<'_, (u8, u8, u8)> {
 }
 
 /// Parses `Z`, `+01:00`, `+0100` or `+01` into seconds east of UTC.
-fn zone(input: &[u8]) -> Parsed<'_, i32> {
+pub(super) fn zone(input: &[u8]) -> Parsed<'_, i32> {
     let (hours, minutes, rest) = match *input {
         [b'Z' | b'z', ref rest @ ..] => return boundary(rest, 0),
         [b'+' | b'-', h1, h2, b':', m1, m2, ref rest @ ..] if m1.is_ascii_digit() => {
@@ -400,7 +403,7 @@ fn trailing_year(input: &[u8]) -> Parsed<'_, i16> {
 }
 
 /// Parses `Mon` to `Sun`.
-fn weekday(input: &[u8]) -> Parsed<'_, ()> {
+pub(super) fn weekday(input: &[u8]) -> Parsed<'_, ()> {
     match input.first_chunk::<3>() {
         Some(b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun") => Ok((&input[3..], ())),
         _ => Err(MISMATCH),
@@ -408,7 +411,7 @@ fn weekday(input: &[u8]) -> Parsed<'_, ()> {
 }
 
 /// Parses `Jan` to `Dec`, in any case.
-fn month_name(input: &[u8]) -> Parsed<'_, u8> {
+pub(super) fn month_name(input: &[u8]) -> Parsed<'_, u8> {
     let month = input.first_chunk::<3>().and_then(|name| month_number(*name)).ok_or(MISMATCH)?;
     Ok((&input[3..], month))
 }
@@ -431,7 +434,7 @@ pub(super) fn month_number(name: [u8; 3]) -> Option<u8> {
     })
 }
 
-fn number_2(input: &[u8]) -> Parsed<'_, u8> {
+pub(super) fn number_2(input: &[u8]) -> Parsed<'_, u8> {
     match *input {
         [tens, ones, ref rest @ ..] => pair(tens, ones).map(|value| (rest, value)).ok_or(MISMATCH),
         _ => Err(MISMATCH),
@@ -448,7 +451,7 @@ fn number_1_2(input: &[u8]) -> Parsed<'_, u8> {
     }
 }
 
-fn number_4(input: &[u8]) -> Parsed<'_, i16> {
+pub(super) fn number_4(input: &[u8]) -> Parsed<'_, i16> {
     let (rest, high) = number_2(input)?;
     let (rest, low) = number_2(rest)?;
     Ok((rest, i16::from(high) * 100 + i16::from(low)))
@@ -534,8 +537,11 @@ mod tests {
 
     #[test]
     fn a_month_that_may_be_the_day_is_not_believed() {
-        check(&["05/11/2026:10:00:00 GMT ns", "05/11/2026:10:00:00"], None);
+        check(&["05/11/2026:10:00:00 GMT ns", "05/11/2026:10:00:00", "05/11/2026:10:00:00 +0100"], None);
         check(&["11/23/2026:10:00:00 GMT"], ten(Some(2026), Some(0)));
+        check(&["23/11/2026:10:00:00 +0100"], ten(Some(2026), Some(3600)));
+        let cpanel = stated(b"05/11/2026:10:00:00 -0000");
+        assert_eq!(cpanel, stated(b"2026-05-11T10:00:00Z"));
     }
 
     #[test]

@@ -1,0 +1,80 @@
+//! Names of JSON members that state the time of the event.
+
+/// These names, in order of preference. ASCII case does not matter.
+///
+/// Names of times that may be another's, such as `start_time` or `created_at`, are not among them.
+pub(super) const TIME_NAMES: [&[u8]; 19] = [
+    b"@timestamp",
+    b"timestamp",
+    b"time",
+    b"ts",
+    b"date",
+    b"datetime",
+    b"eventTime",
+    b"@t",
+    b"t",
+    b"time_iso8601",
+    b"time_local",
+    b"StartUTC",
+    // journald, in microseconds.
+    b"_SOURCE_REALTIME_TIMESTAMP",
+    b"__REALTIME_TIMESTAMP",
+    b"event_time",
+    // Python's logging, and Log4j.
+    b"asctime",
+    b"timeMillis",
+    // Kubernetes writes an audit event at each stage of a request.
+    b"stageTimestamp",
+    b"requestReceivedTimestamp",
+];
+
+/// Returns the place of `name` among the first `below` names.
+pub(super) fn time_rank(name: &[u8], below: usize) -> Option<usize> {
+    // The first letter and the length together rule out nearly all other names.
+    let lengths = LENGTHS[letter(*name.first()?)];
+    if lengths.unbounded_shr(u32::try_from(name.len()).unwrap_or(u32::MAX)) & 1 == 0 {
+        return None;
+    }
+    TIME_NAMES[..below].iter().position(|known| known.len() == name.len() && name.eq_ignore_ascii_case(known))
+}
+
+/// For each first letter, bit `n` is set if one of [`TIME_NAMES`] begins with it and has `n` bytes.
+const LENGTHS: [u32; 32] = {
+    let (mut lengths, mut index) = ([0; 32], 0);
+    while index < TIME_NAMES.len() {
+        lengths[letter(TIME_NAMES[index][0])] |= 1 << TIME_NAMES[index].len();
+        index += 1;
+    }
+    lengths
+};
+
+/// Returns the place of a letter in the alphabet, whatever its case; other bytes share these places.
+const fn letter(byte: u8) -> usize {
+    (byte & 31) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_any_case_and_others_are_not() {
+        for (rank, name) in TIME_NAMES.iter().enumerate() {
+            for name in [name.to_vec(), name.to_ascii_uppercase(), name.to_ascii_lowercase()] {
+                assert_eq!(time_rank(&name, TIME_NAMES.len()), Some(rank), "{}", name.escape_ascii());
+                assert_eq!(time_rank(&name, rank), None);
+                for at in 0..name.len() {
+                    let mut other = name.clone();
+                    other[at] = b'!';
+                    assert_eq!(time_rank(&other, TIME_NAMES.len()), None, "{}", other.escape_ascii());
+                }
+            }
+        }
+        for name in
+            ["", "start_time", "created_at", "expires", "times", "\u{0}", "timestamp_of_another_thing"]
+        {
+            assert_eq!(time_rank(name.as_bytes(), TIME_NAMES.len()), None, "{name}");
+        }
+        assert_eq!(time_rank(&[b't'; 100], TIME_NAMES.len()), None);
+    }
+}
