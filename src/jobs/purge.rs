@@ -104,9 +104,9 @@ pub struct Plan {
     pub misplaced: Vec<Misplaced>,
     /// Segments of the days purged now that cannot be found anywhere.
     pub absent: Vec<Absent>,
-    /// The number of segments to be removed, if the ledger lists none of them and has never recorded the
-    /// removal of such segments: they may be under holds that are kept elsewhere.
-    pub of_others: usize,
+    /// The names of segments to be removed that the ledger does not know, of nodes for which it has never
+    /// recorded such a removal: they may be under holds that are kept elsewhere.
+    pub of_others: Vec<String>,
     /// When the next segments are due whose zone is not the configured one.
     pub next: Option<Timestamp>,
     /// Where the ledger is damaged, if it is. What is due is removed nevertheless, because the legal day has
@@ -136,7 +136,7 @@ impl Plan {
     pub fn is_blocked(&self) -> bool {
         !self.misplaced.is_empty()
             || self.is_incomplete()
-            || self.of_others > 0
+            || !self.of_others.is_empty()
             || self.fault.is_some()
             || self.sealed.iter().any(|batch| !batch.held.is_empty())
             || self.purges.iter().any(|batch| !batch.blocked.is_empty())

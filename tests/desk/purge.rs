@@ -516,6 +516,65 @@ fn a_purge_with_another_state_directory_says_that_holds_are_not_seen() {
     assert!(!srv.join("archive/expires=2027-11-25").exists());
 }
 
+/// Two nodes write one archive, and each keeps its own holds. The purge of one knows some of what goes, and
+/// removes what the other holds.
+#[test]
+fn a_purge_that_knows_some_segments_says_which_others_it_does_not() {
+    let node = Node::new();
+    let (srv, second) = (node.path("srv"), node.path("second"));
+    let line = "Nov 23 10:30:00 web2 sshd[1]: Failed password for root from 192.0.2.9 port 50001 ssh2\n";
+    let log = node.path("second.log");
+    fs::write(&log, line).unwrap();
+    let of_second = |arguments: &[&str], now: &str| {
+        let place = ["--archive", arg(&srv), "--state-dir", arg(&second), "--now", now];
+        let output = node.bare(&[arguments, &place].concat()).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let made = node.bare(&["init", "--state-dir", arg(&second)]).output().unwrap();
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let written = of_second(&["filter", "--node", "web2", arg(&log)], "2026-11-23T09:30:10Z");
+    assert_eq!(written.0, Some(0), "{}", written.1);
+    let hold = ["hold", "add", "--case", "2027/0815", "--until", "2028-01-31", "--archive", arg(&srv)];
+    let held = node.run(&[&hold[..], &["--now", "2027-11-22T10:00:00Z"]].concat());
+    assert_eq!(held.status.code(), Some(0), "{}", text(&held.stderr));
+    for options in [&["--dry-run"][..], &[]] {
+        let (exit, told) = of_second(&[&["purge", "--confirm-clock"], options].concat(), AFTER);
+        assert_eq!((exit, told.contains("warning[P20]")), (Some(1), true), "{told}");
+        assert!(told.contains("1 segment written with another state directory"), "{told}");
+        assert!(
+            told.contains("does not list what goes: expires=2027-11-24/class=connection/web1-"),
+            "{told}"
+        );
+    }
+    // Once for each node.
+    let (exit, told) = of_second(&["purge"], "2027-11-25T10:00:00Z");
+    assert_eq!((exit, told.contains("P20")), (Some(0), false), "{told}");
+}
+
+/// The ledger knows a segment by its digest and its file name, wherever it was moved and however often it was
+/// restored.
+#[test]
+fn a_segment_of_this_ledger_that_was_moved_renamed_or_restored_is_not_of_others() {
+    let node = Node::new();
+    let srv = node.path("srv");
+    let day = srv.join("archive/expires=2027-11-24");
+    let class = day.join("class=connection");
+    let segment = fs::read_dir(&class).unwrap().next().unwrap().unwrap().path();
+    let file = segment.file_name().unwrap().to_owned();
+    let copy = node.path("copy.zst");
+    fs::copy(&segment, &copy).unwrap();
+    fs::create_dir(day.join("class=moved")).unwrap();
+    fs::rename(&segment, day.join("class=moved").join(&file)).unwrap();
+    let told = purge(&node, &srv, &[]).1;
+    assert!(!told.contains("P20") && !segment.exists(), "{told}");
+    for name in [file.to_str().unwrap(), "web9-2epqf-7.log.zst"] {
+        fs::create_dir_all(&class).unwrap();
+        fs::copy(&copy, class.join(name)).unwrap();
+        let told = purge(&node, &srv, &[]).1;
+        assert!(!told.contains("P20") && !class.join(name).exists(), "{name}: {told}");
+    }
+}
+
 /// The shred key cannot be erased, so the purge does not end until somebody repairs that.
 #[test]
 fn a_purge_that_runs_is_told_from_one_that_broke_off() {

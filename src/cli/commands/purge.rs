@@ -448,17 +448,15 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
 
 /// Warns that purged segments were written with another state directory, whose holds were not considered.
 pub(super) fn holds_not_seen(report: Report, settings: &Settings, plan: &Plan, is_new: bool) {
-    if plan.of_others == 0 {
-        return;
-    }
-    let segments = counted(plan.of_others as u64, "segment");
+    let [first, ..] = &plan.of_others[..] else { return };
+    let segments = counted(plan.of_others.len() as u64, "segment");
     let what = format!(
         "of days that are over, {segments} written with another state directory: its holds are not seen"
     );
     let state = settings.state_dir.display();
     let why = match is_new {
         true => format!("there was no state directory {state}"),
-        false => format!("the ledger in {state} does not list what goes"),
+        false => format!("the ledger in {state} does not list what goes: {first}"),
     };
     report.warning(
         &Diagnostic::new(&OF_OTHERS, what)

@@ -208,9 +208,9 @@ pub static OF_OTHERS: Code = Code {
     title: "the segments were written with another state directory, whose holds are not seen",
     text: "\
 What it means
-  Some segments are due, but the ledger of the state directory in use (the one that you named, or
-  the default) lists none of them. They were written with another state directory, or this one was
-  lost and made anew. A purge obeys only the holds in its own state directory, so it also removes
+  Some segments are due that the ledger of the state directory in use (the one that you named, or
+  the default) does not know, neither by digest nor by file name. They were written with another
+  state directory, or this one was lost and made anew. A purge obeys only the holds in its own state directory, so it also removes
   what a hold in the other one freezes. The shred key of the day is in the other one too. Or a hold
   was added with a state directory that did not exist: a purge with another one does not see it.
 
@@ -225,7 +225,8 @@ What to do
   1. Run `oubliette purge --dry-run --state-dir DIR` with the state directory of the program that
      writes the archive. With the right one, this warning is gone.
   2. If you purge from here on purpose, also run `oubliette hold add` with this state directory,
-     then go on. Once the ledger has recorded such a purge, oubliette does not warn again.
+     then go on. Once the ledger has recorded such a purge, oubliette does not warn again of segments
+     that the same nodes wrote.
   3. If a purge ran by mistake, run `oubliette hold list` with the right state directory: it says
      whether a hold was affected. The next purge there erases the shred key, and names what is
      missing (P07).

@@ -27,6 +27,8 @@ pub struct Item {
     pub entry: PurgedFile,
     /// Whether the file is a part that a crash left.
     pub(super) is_part: bool,
+    /// The digest that the seal of the segment covers, if the file is a segment that can be read.
+    pub(super) digest: Option<[u8; 32]>,
     /// The identity of the file and the number of its names, if it has lines and these are known.
     names: Option<Names>,
     /// Why the file could not be read, if it could not. It is removed nevertheless, and its contents remain
@@ -95,6 +97,7 @@ pub(super) struct Stated {
     is_zone_known: bool,
     has_vault: bool,
     lines: u64,
+    digest: [u8; 32],
 }
 
 /// When the files in the folders of a day are due, by the zones that its segments state.
@@ -287,6 +290,7 @@ impl Site {
             is_zone_known: zone.is_some() && !footer.recovered,
             has_vault: footer.vault.is_some(),
             lines: footer.lines(),
+            digest: *segment.digest(),
         })
     }
 
@@ -366,9 +370,9 @@ impl Site {
             Err(error) => return Err(failed("read", &path)(error)),
         };
         // A damaged segment is removed nevertheless; the number of its lines is unknown.
-        let lines = stated.map(|stated| stated.lines);
+        let (lines, digest) = stated.map(|stated| (stated.lines, stated.digest)).unzip();
         let entry = PurgedFile { name, bytes, lines, sha256, other_names: None };
-        Ok(Some(Item { path, entry, is_part: kind.is_part(), names, unread }))
+        Ok(Some(Item { path, entry, is_part: kind.is_part(), digest, names, unread }))
     }
 
     /// Lists all files in the directories of that day, and the directories that cannot be listed.

@@ -15,7 +15,7 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::hex;
 use crate::primitives::storage::{Listed, is_of_one_file, is_remote};
 use jiff::civil::Date;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
@@ -54,14 +54,18 @@ pub(super) struct Sealed {
     digests: BTreeMap<String, String>,
     /// Hashes of the paths of segments due later, of which there may be very many.
     later: HashSet<u64>,
-    /// Whether segments were purged that the ledger did not list: then this node is known to purge an archive
-    /// of others.
-    has_purged_unlisted: bool,
+    /// Hashes of the file names and digests of all segments, also of those that were purged: one that was
+    /// moved, renamed or restored from a copy is still one that this ledger knows.
+    known: HashSet<u64>,
+    /// The nodes whose segments were purged although the ledger did not know these: then this state directory
+    /// is known to purge an archive of these nodes.
+    purged_of: BTreeSet<String>,
 }
 
 impl Sealed {
     pub(super) fn until(today: Date) -> Self {
-        Self { today, digests: BTreeMap::new(), later: HashSet::new(), has_purged_unlisted: false }
+        let (later, known) = (HashSet::new(), HashSet::new());
+        Self { today, digests: BTreeMap::new(), later, known, purged_of: BTreeSet::new() }
     }
 
     /// Takes an entry of the ledger into account.
@@ -72,8 +76,10 @@ impl Sealed {
             Event::EraseDone(Erasure { name, digest: None, .. }) => drop(self.digests.remove(name)),
             Event::PurgeDone(Purge { files, .. }) => {
                 for (store, name) in files.iter().filter_map(|file| file.name.split_once('/')) {
-                    let is_listed = self.digests.remove(name).is_some() || self.lists(name);
-                    self.has_purged_unlisted |= is_segment(store, name) && !is_listed;
+                    self.digests.remove(name);
+                    if is_segment(store, name) && !self.knows(name, None) {
+                        self.purged_of.extend(node_of(name));
+                    }
                 }
             }
             _ => {}
@@ -81,6 +87,7 @@ impl Sealed {
     }
 
     fn insert(&mut self, name: &str, digest: &str) {
+        self.known.extend([hash_of(file_of(name)), hash_of(digest)]);
         if day_of(name).is_some_and(|day| day <= self.today) {
             self.digests.insert(name.to_owned(), digest.to_owned());
         } else {
@@ -95,15 +102,24 @@ impl Sealed {
         sealed.find(|(_, sealed)| **sealed == digest).map(|(name, _)| name.clone())
     }
 
-    /// Returns the number of segments to be removed if the ledger lists none of them, and has never recorded
-    /// the removal of unlisted segments: then it is not the ledger of their writer. Otherwise returns 0.
-    pub(super) fn unlisted(&self, purges: &[Batch]) -> usize {
+    /// Returns the names of segments that go although the ledger does not know them: then it is not the
+    /// ledger of their writer. Those of nodes whose segments were purged so before are left out.
+    fn unlisted<'p>(&self, purges: &'p [Batch]) -> Vec<&'p str> {
         let files = purges.iter().flat_map(|batch| &batch.files);
-        let names = files.filter_map(|file| file.entry.name.split_once('/'));
-        let segments: Vec<&str> =
-            names.filter(|(store, name)| is_segment(store, name)).map(|(_, name)| name).collect();
-        let is_listed = |name: &&str| self.digests.contains_key(*name) || self.lists(name);
-        if self.has_purged_unlisted || segments.iter().any(is_listed) { 0 } else { segments.len() }
+        let names = files.filter_map(|file| Some((file, file.entry.name.split_once('/')?)));
+        let segments = names.filter(|(_, (store, name))| is_segment(store, name));
+        let unlisted = segments.filter(|(file, (_, name))| {
+            let is_expected = node_of(name).is_some_and(|node| self.purged_of.contains(&node));
+            // An empty file is nobody's segment.
+            !self.knows(name, file.digest) && !is_expected && file.entry.bytes != Some(0)
+        });
+        unlisted.map(|(_, (_, name))| name).collect()
+    }
+
+    /// Returns whether a segment of that file name, or with that digest, was sealed.
+    fn knows(&self, name: &str, digest: Option<[u8; 32]>) -> bool {
+        self.known.contains(&hash_of(file_of(name)))
+            || digest.is_some_and(|digest| self.known.contains(&hash_of(&hex::encode(&digest))))
     }
 
     /// Returns whether a segment with that path, of a future day, was sealed.
@@ -113,13 +129,22 @@ impl Sealed {
 }
 
 impl Site {
-    /// Returns the number of segments to be removed if the ledger lists none of them.
+    /// Returns the names of the segments to be removed, or just removed, that the ledger does not know.
     ///
     /// Then they are listed in somebody else's ledger, and holds kept there are not seen. Object storage is
     /// exempt, because whoever purges it has usually not stored what it holds.
-    pub(super) fn of_others(&self, sealed: &Sealed, plan: &Plan) -> usize {
-        let is_unknown = plan.fault.is_some() || is_remote(&self.tree.archive);
-        if is_unknown { 0 } else { sealed.unlisted(&plan.purges) }
+    pub(super) fn of_others(&self, sealed: &Sealed, plan: &Plan) -> Vec<String> {
+        if plan.fault.is_some() || is_remote(&self.tree.archive) {
+            return Vec::new();
+        }
+        let mut unlisted = sealed.unlisted(&plan.purges);
+        if !unlisted.is_empty()
+            && let Ok(since) = self.history()
+        {
+            // A filter that started meanwhile has sealed parts that a crash left.
+            unlisted.retain(|name| !since.sealed.knows(name, None));
+        }
+        unlisted.into_iter().map(str::to_owned).collect()
     }
 
     /// Returns the segments that are due and are elsewhere or missing.
@@ -273,6 +298,19 @@ fn hash_of(name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     hasher.finish()
+}
+
+/// Returns the name of the file in a path within an archive.
+fn file_of(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+/// Returns the node that wrote the segment with that path; `None` if that is not the path of a segment.
+fn node_of(name: &str) -> Option<String> {
+    let mut parts = name.split('/');
+    let (day, class) = (parts.next()?, parts.next()?);
+    let (name, _) = SegmentName::parse(&Folder::parse(day, class)?, parts.next()?)?;
+    Some(name.node.to_string())
 }
 
 /// Returns whether that file of a store is a sealed segment.
