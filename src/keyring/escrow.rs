@@ -188,7 +188,8 @@ fn wrap_name(epoch: Epoch, kid: &[u8; 5]) -> String {
 }
 
 /// Escrow identities, which open the wraps of a node.
-pub struct Identities(Vec<Box<dyn age::Identity + Send + Sync>>);
+#[derive(Clone)]
+pub struct Identities(Arc<Vec<Box<dyn age::Identity + Send + Sync>>>);
 
 impl fmt::Debug for Identities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,6 +204,13 @@ impl Identities {
     /// If it cannot be read, is not an identity file, or is locked with a passphrase.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         Self::read_asking(path, &Asking(None))
+    }
+
+    /// Parses the text of an identity file, which is plain; `None` if it has no identity.
+    #[must_use]
+    pub fn of_text(text: &[u8]) -> Option<Self> {
+        let identities = age::IdentityFile::from_buffer(text).ok()?.into_identities().ok()?;
+        (!identities.is_empty()).then(|| Self(Arc::new(identities)))
     }
 
     /// Reads an identity file, plain or locked with a passphrase (`age -p`). Uses `ask` to obtain the
@@ -249,7 +257,11 @@ impl Identities {
             file.into_identities().map_err(|error| failed(error.to_string()))?
         };
         // Without any identity, every secret would seem to be wrapped to other recipients.
-        if identities.is_empty() { Err(is_none(NO_IDENTITY.to_owned())) } else { Ok(Self(identities)) }
+        if identities.is_empty() {
+            Err(is_none(NO_IDENTITY.to_owned()))
+        } else {
+            Ok(Self(Arc::new(identities)))
+        }
     }
 
     /// Decrypts the secret in a wrap.
@@ -257,14 +269,28 @@ impl Identities {
     /// # Errors
     /// The error of age if none of the identities opens it.
     pub fn unwrap(&self, wrapped: &[u8]) -> Result<Secret, String> {
-        let decryptor = Decryptor::new(wrapped).map_err(|error| error.to_string())?;
-        let identities = self.0.iter().map(|identity| &**identity as &dyn age::Identity);
-        let mut reader = decryptor.decrypt(identities).map_err(|error| error.to_string())?;
         let mut bytes = [0; 32];
-        let read = reader.read_exact(&mut bytes).map_err(|error| error.to_string());
+        let read = self.reader(wrapped)?.read_exact(&mut bytes).map_err(|error| error.to_string());
         let secret = Secret::new(bytes);
         bytes.zeroize();
         read.map(|()| secret)
+    }
+
+    /// Decrypts bytes of any length.
+    ///
+    /// # Errors
+    /// The error of age if none of the identities opens them, or they are damaged.
+    pub fn decrypt(&self, encrypted: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
+        // What it yields is shorter, so the buffer never moves and leaves a copy.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(encrypted.len()));
+        self.reader(encrypted)?.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+
+    fn reader<'b>(&self, encrypted: &'b [u8]) -> Result<impl Read + use<'b>, String> {
+        let decryptor = Decryptor::new(encrypted).map_err(|error| error.to_string())?;
+        let identities = self.0.iter().map(|identity| &**identity as &dyn age::Identity);
+        decryptor.decrypt(identities).map_err(|error| error.to_string())
     }
 }
 
