@@ -21,7 +21,7 @@ mod tests;
 use super::purge::Site;
 use super::replay::{Purged, Purpose, purged_of};
 use crate::archive::{self, ArchiveError, Segment};
-use crate::ledger::event::{self, Event};
+use crate::ledger::event::{self, Event, NotCovered};
 use crate::model::{ClassName, SegmentName};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
@@ -63,13 +63,31 @@ pub struct Hold {
     /// The age recipient that extracts are encrypted to, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
+    /// What extracts do not cover.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+}
+
+/// Days that an extract does not cover, because the secret of their epoch is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The number of the extract.
+    pub extract: u32,
+    /// The days and segments.
+    #[serde(flatten)]
+    pub not_covered: NotCovered,
 }
 
 impl Hold {
     /// Returns what is known of a lost hold.
     fn of(lost: event::Hold) -> Self {
         let event::Hold { case, until, frozen_until, .. } = lost;
-        Self { case, until, frozen_until, segments: Vec::new(), extracts: 0, recipient: None }
+        Self::new(case, until, frozen_until, Vec::new())
+    }
+
+    fn new(case: String, until: Date, frozen_until: Date, segments: Vec<String>) -> Self {
+        let (recipient, gaps) = (None, Vec::new());
+        Self { case, until, frozen_until, segments, extracts: 0, recipient, gaps }
     }
 
     /// Returns the entry for the ledger.
@@ -209,8 +227,7 @@ impl Holds {
                 "no segment is of that class and time",
             ));
         }
-        let hold =
-            Hold { case: case.to_owned(), until, frozen_until, segments, extracts: 0, recipient: None };
+        let hold = Hold::new(case.to_owned(), until, frozen_until, segments);
         self.put(site, &hold)?;
         Ok(hold)
     }

@@ -299,6 +299,22 @@ pub struct Extract {
     pub lines: u64,
     /// The number of pairs of token and original found.
     pub pairs: u64,
+    /// Days that the extract does not cover, because the secret of their epoch is lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_covered: Vec<NotCovered>,
+}
+
+/// Segments of one epoch that were not searched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotCovered {
+    /// The first legal day of their events, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_day: Option<Date>,
+    /// The last legal day of their events, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_day: Option<Date>,
+    /// The number of these segments.
+    pub segments: u64,
 }
 
 /// Who asks for what, and why. What is asked for are identifiers, so only their number is recorded.

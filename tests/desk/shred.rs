@@ -216,6 +216,63 @@ fn days_whose_secret_is_lost_are_named_and_all_others_searched() {
     }
 }
 
+/// What an extract does not have goes on its day. So the legal desk must learn which days those are, also
+/// when the messages are gone.
+#[test]
+fn an_extract_names_the_days_whose_secret_is_lost_and_has_all_others() {
+    const ASKED: [&str; 2] = ["--ip", "203.0.113.7"];
+    for (command, frozen) in [("hold", true), ("subject", false)] {
+        let node = Node::new();
+        for vault in without_wrap(&node, "2026-11-23") {
+            remove_shred_key(&node, &vault);
+        }
+        let case = ["--case", "2027/0815", "--until", "2027-06-30"];
+        let output = if command == "hold" {
+            let srv = node.path("srv");
+            let added = [&["hold", "add", "--archive", arg(&srv), "--now", LATER], &case[..]].concat();
+            assert_eq!(node.run(&added).status.code(), Some(0));
+            node.desk(&["hold", "extract"], &[&ASKED[..], &case[..2]].concat())
+        } else {
+            node.desk(&["subject", "restrict"], &[&ASKED[..], &case].concat())
+        };
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        let warned = "warning[H06]: the extract does not cover 2 segments of 2026-11-23, not searched: ";
+        assert!(told.contains(warned) && told.matches("warning[").count() == 1, "{told}");
+        assert!(told.contains(": 1 line"), "{told}");
+        let ledger = node.ledger();
+        let extracted = ledger.iter().find(|(event, _)| event == "hold-extracted").unwrap();
+        let days = serde_json::json!({ "first_day": "2026-11-23", "last_day": "2026-11-23", "segments": 2 });
+        assert_eq!(extracted.1["not_covered"], serde_json::json!([days]));
+        let (event, done) = ledger.last().unwrap();
+        assert_eq!(
+            (&**event, &done["complete"], &done["code"]),
+            ("access-done", &false.into(), &"P14".into())
+        );
+        // The record of the hold says the same, and the segments stay as long as they may.
+        let list =
+            |options: &[&str]| text(&node.run(&[&["hold", "list", "--now", LATER], options].concat()).stdout);
+        let hold: serde_json::Value = serde_json::from_str(&list(&["--json"])).unwrap();
+        let mut gap = days.clone();
+        gap["extract"] = 1.into();
+        assert_eq!((&hold["gaps"], &hold["frozen"]), (&serde_json::json!([gap]), &frozen.into()));
+        let listed = list(&[]);
+        assert!(listed.contains("not covered  2 segments of 2026-11-23, by extract 1"), "{listed}");
+    }
+    // If no day is left, nothing is extracted.
+    let node = Node::new();
+    for day in ["2026-11-23", "2026-11-24"] {
+        for vault in without_wrap(&node, day) {
+            remove_shred_key(&node, &vault);
+        }
+    }
+    let restrict = ["--case", "DSR-1", "--until", "2027-06-30"];
+    let refused = node.desk(&["subject", "restrict"], &[&ASKED[..], &restrict].concat());
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).starts_with("error[P14]"), "{}", text(&refused.stderr));
+    assert!(text(&node.run(&["hold", "list", "--now", LATER]).stderr).contains("there is no hold"));
+}
+
 #[test]
 fn one_shred_key_is_enough_to_search_the_whole_epoch() {
     for kept in [0, 1] {

@@ -108,11 +108,7 @@ fn verify(site: &Site) -> String {
 fn unsearched(report: Report, unsearched: &Unsearched) {
     for epoch in unsearched.epochs().take(MOST_TOLD) {
         let segments = counted(epoch.segments.len() as u64, "segment");
-        let days = match epoch.days {
-            Some((first, last)) if first == last => format!(" of {first}"),
-            Some((first, last)) => format!(" of {first} to {last}"),
-            None => String::new(),
-        };
+        let days = epoch.of_days();
         let what = format!("the answer is not whole: {segments}{days} not searched: {}", epoch.what);
         let hint = epoch.hint.as_deref().unwrap_or("ask again where it is");
         let mut warning = Diagnostic::new(epoch.code, what)

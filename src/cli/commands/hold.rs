@@ -5,11 +5,11 @@ use crate::cli::args::{AccessArgs, Common, HoldCommand, Reading, Tokens};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::hold::{self, Extracted, FOLDER, Hold, Holds, Scope, Targets};
+use crate::jobs::hold::{self, Extracted, FOLDER, Gap, Hold, Holds, Scope, Targets};
 use crate::jobs::purge::{OF_OTHERS, Site, jumped};
 use crate::jobs::replay::{Access, Credentials, NodePlaces, Purpose, Scope as Originals, Secrets, Selection};
 use crate::keyring::{Escrow, StateDir};
-use crate::ledger::event::AccessDone;
+use crate::ledger::event::{AccessDone, NotCovered};
 use crate::model::Kind;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
@@ -286,7 +286,8 @@ fn extract(
     let changed: Vec<Hold> = holds.list()?.into_iter().filter(|hold| hold.case == case).collect();
     let held: u64 = changed.iter().map(|hold| hold.segments.len() as u64).sum();
     let (opened, epochs) = (keys.secrets.opened(), keys.secrets.epochs() as u64);
-    let (lines, segments) = (extracted.lines, held - extracted.absent.len() as u64);
+    let not_searched = extracted.absent.len() + extracted.unsearched.names().len();
+    let (lines, segments) = (extracted.lines, held - not_searched as u64);
     let done = AccessDone { segments, epochs, opened, lines, ..AccessDone::lacking(extracted.code()) };
     access.done(site, done)?;
     let exit = tell_lacks(report, &extracted);
@@ -332,7 +333,19 @@ impl HoldRow {
         let row = |what, name: &String| KeptRow { case: self.hold.case.clone(), what, name: name.clone() };
         let frozen = self.hold.segments.iter().filter(|_| self.frozen).map(|name| row("frozen", name));
         let extracts = self.files.iter().map(|file| row("extract", file));
-        frozen.chain(extracts).chain(self.key.iter().map(|key| row("key", key))).collect()
+        let gaps = self.hold.gaps.iter().map(|gap| row("not covered", &not_covered(gap)));
+        frozen.chain(extracts).chain(gaps).chain(self.key.iter().map(|key| row("key", key))).collect()
+    }
+}
+
+/// Returns which days an extract does not cover.
+fn not_covered(Gap { extract, not_covered }: &Gap) -> String {
+    let NotCovered { first_day, last_day, segments } = not_covered;
+    let segments = counted(*segments, "segment");
+    match (first_day, last_day) {
+        (Some(first), Some(last)) if first == last => format!("{segments} of {first}, by extract {extract}"),
+        (Some(first), Some(last)) => format!("{segments} of {first} to {last}, by extract {extract}"),
+        _ => format!("{segments}, by extract {extract}"),
     }
 }
 

@@ -4,16 +4,16 @@
 //! The extract is encrypted under the key of the hold. If nothing is missing from it, the segments are no
 //! longer frozen.
 
-use super::{Hold, Holds, failed};
+use super::{Gap, Hold, Holds, failed};
 use crate::archive::{Found, Part, Segment, VaultMark};
 use crate::format::Guess;
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
-    Identifier, NodeTokens, Obstacle, Obstacles, Opened, Scope, Secrets, Share, Sought, State, TagKey,
-    Wanted, nodes, sealed_and_unsealed, spelling,
+    Identifier, NodeTokens, Obstacle, Obstacles, Opened, Scope, Secrets, Share, Sorted, Sought, State,
+    TagKey, Unsearched, Wanted, days_of, nodes, sealed_and_unsealed, spelling,
 };
 use crate::keyring::Escrow;
-use crate::ledger::event::{self, Event};
+use crate::ledger::event::{self, Event, NotCovered};
 use crate::model::SegmentName;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
@@ -53,6 +53,8 @@ pub struct Extracted {
     pub without_vault: Vec<String>,
     /// Names of segments that may belong to a tenant other than the named one.
     pub unattributed: Vec<String>,
+    /// Segments of epochs whose secret is lost: they were not searched for identifiers in clear.
+    pub unsearched: Unsearched,
     /// Segments that could not be read, or not to their end.
     pub unreadable: Obstacles,
     /// Segments whose vault could not be read completely.
@@ -74,7 +76,17 @@ impl Extracted {
     #[must_use]
     pub fn code(&self) -> Option<&'static Code> {
         let obstacles = [&self.unreadable, &self.unopened, &self.closed, &self.withheld];
-        obstacles.into_iter().find_map(Obstacles::code)
+        obstacles.into_iter().find_map(Obstacles::code).or_else(|| self.unsearched.code())
+    }
+
+    /// Returns the days that are not covered, for the ledger and the record of the hold.
+    fn not_covered(&self) -> Vec<NotCovered> {
+        let not_covered = self.unsearched.epochs().map(|epoch| NotCovered {
+            first_day: epoch.days.map(|(first, _)| first),
+            last_day: epoch.days.map(|(_, last)| last),
+            segments: epoch.segments.len() as u64,
+        });
+        not_covered.collect()
     }
 
     /// Returns what keeps the segments frozen: a message for each thing that is missing. Empty if the case
@@ -132,6 +144,7 @@ impl Extracted {
             let hint = "name the folder of vaults with `--vault DIR`, and run it again; or ask for identifiers alone, and for no token";
             add(what, Some(first), hint);
         }
+        lacks.extend(self.lacks_days());
         for obstacle in self.withheld.iter().map(|(_, obstacle)| obstacle).take(MOST_TOLD) {
             let what = "originals of lines that a worker stored were not extracted: the lines were";
             lacks.push(
@@ -143,6 +156,28 @@ impl Extracted {
         }
         lacks
     }
+
+    /// Returns a message for each epoch whose days are not covered.
+    fn lacks_days(&self) -> Vec<Diagnostic> {
+        let lack = |what: String, why: &str, hint: String| {
+            Diagnostic::new(&LACKING, what).because(why.to_owned()).hint(hint)
+        };
+        let mut lacks = Vec::new();
+        for epoch in self.unsearched.epochs().take(MOST_TOLD) {
+            let (segments, days) = (segments(epoch.segments.len()), epoch.of_days());
+            let what = format!("the extract does not cover {segments}{days}, not searched: {}", epoch.what);
+            let hint = epoch.hint.as_deref().unwrap_or("run it again where the secret is");
+            let hint = format!("everything else was searched; for the rest: {hint}");
+            let place = epoch.segments.first().cloned().unwrap_or_default();
+            lacks.push(lack(what, epoch.why.as_deref().unwrap_or(WHY), hint).at(place));
+        }
+        let more = self.unsearched.epochs().skip(MOST_TOLD).map(|epoch| epoch.segments.len()).sum();
+        if more > 0 {
+            let what = format!("the extract does not cover {} more either", segments(more));
+            lacks.push(lack(what, WHY, "`oubliette hold list` names all days".to_owned()));
+        }
+        lacks
+    }
 }
 
 /// The most classes and days that are named one by one.
@@ -150,6 +185,10 @@ const MOST_TOLD: usize = 10;
 
 /// Why segments stay frozen after an extract that lacks something.
 const WHY: &str = "what is not extracted is gone after the purge of its day";
+
+fn segments(count: usize) -> String {
+    format!("{count} segment{}", if count == 1 { "" } else { "s" })
+}
 
 fn are(count: usize) -> String {
     format!("{count} {}", if count == 1 { "is" } else { "are" })
@@ -165,6 +204,9 @@ struct Collected {
     spelt: HashMap<TagKey, Vec<u8>>,
     /// The digests of the segments that were searched.
     digests: HashSet<[u8; 32]>,
+    /// The names of all segments in the archive.
+    names: Vec<SegmentName>,
+    sorted: Sorted,
     counted: Extracted,
 }
 
@@ -192,10 +234,10 @@ impl Holds {
     /// extract.
     ///
     /// Identifiers in clear can be looked for only with a custodian, because the node has no secret of a past
-    /// epoch.
+    /// epoch. If an identity is given and the secret of an epoch is lost, its days are not covered.
     ///
     /// # Errors
-    /// If there is no such hold, there are no recipients, or a secret is missing.
+    /// If there is no such hold, there are no recipients, or a secret is missing: then nothing is extracted.
     pub fn extract(
         &self,
         site: &mut Site,
@@ -213,9 +255,11 @@ impl Holds {
                 "an identifier in clear is looked for with `--identity` or `--key-file`, or by its tokens",
             ));
         }
-        let mut collected = Collected::default();
+        let all = sealed_and_unsealed(site)?;
+        let names = all.iter().map(|found| found.name.clone()).collect();
+        let mut collected = Collected { names, ..Collected::default() };
         let mut absent: BTreeSet<String> = hold.segments.iter().cloned().collect();
-        for found in sealed_and_unsealed(site)? {
+        for found in all {
             let name = found.name.to_string();
             absent.remove(&name);
             if hold.segments.contains(&name)
@@ -224,12 +268,14 @@ impl Holds {
                 collected.counted.unreadable.note(&found.name, error)?;
             }
         }
+        collected.counted.unsearched = mem::take(&mut collected.sorted).demand_something()?;
         collect_pairs_of_nodes(secrets, &mut collected)?;
         collected.counted.absent = absent.into_iter().collect();
         collected.counted.unopened = secrets.unopened();
         let Extracted { lines, pairs, .. } = collected.counted;
         let count = (targets.tokens.len() + targets.identifiers.len()) as u64;
-        let entry = event::Extract { case: case.to_owned(), targets: count, lines, pairs };
+        let not_covered = collected.counted.not_covered();
+        let entry = event::Extract { case: case.to_owned(), targets: count, lines, pairs, not_covered };
         site.ledger.append(Event::HoldExtracted(entry))?;
         if lines > 0 {
             self.keep_extract(site, hold, &collected, escrow)?;
@@ -253,6 +299,8 @@ impl Holds {
             let written = encrypted.and_then(|encrypted| self.folder.write(&name, &encrypted));
             written.map_err(failed("write", &self.folder.path(&name)))?;
         }
+        let not_covered = collected.counted.not_covered().into_iter();
+        hold.gaps.extend(not_covered.map(|not_covered| Gap { extract: hold.extracts, not_covered }));
         if collected.counted.lacks().is_empty() {
             // Not today: by a clock that is not believed, the freeze would seem to last until then.
             hold.frozen_until = hold.frozen_until.min(site.certain_day()?);
@@ -284,19 +332,28 @@ fn collect(
             return Ok(());
         }
     }
-    let mut kept = Kept { wanted: wanted(found, targets, secrets)?, lines: Zeroizing::default(), count: 0 };
-    let (state, vault) = match part {
-        Some(part) => {
-            part.frames().for_each(|(_, lines)| kept.add(&lines));
-            collected.counted.unsealed += 1;
-            (State::Unsealed, None)
-        }
+    let (source, days) = match part {
+        Some(part) => (Source::Part(part), None),
         None => {
             let segment = Segment::open_as(&*site.storage, &sealed(found), &found.name)?;
             if !collected.digests.insert(*segment.digest()) {
                 // A copy under another name.
                 return Ok(());
             }
+            let days = days_of(site, &segment, 0..segment.footer().frames.len());
+            (Source::Segment(Box::new(segment)), days)
+        }
+    };
+    let looked = wanted(found, targets, secrets, collected);
+    let Some(wanted) = collected.sorted.sort(&found.name, days, looked, secrets)? else { return Ok(()) };
+    let mut kept = Kept { wanted, lines: Zeroizing::default(), count: 0 };
+    let (state, vault) = match source {
+        Source::Part(part) => {
+            part.frames().for_each(|(_, lines)| kept.add(&lines));
+            collected.counted.unsealed += 1;
+            (State::Unsealed, None)
+        }
+        Source::Segment(segment) => {
             for frame in 0..segment.footer().frames.len() {
                 match segment.lines(frame) {
                     Ok(lines) => kept.add(&lines),
@@ -312,12 +369,29 @@ fn collect(
     Ok(())
 }
 
+/// A segment, as far as it has been written.
+enum Source {
+    Part(Part),
+    Segment(Box<Segment>),
+}
+
 /// Returns the tokens to look for: those that were named, and those of the identifiers in the epochs of the
-/// segment.
-fn wanted(found: &Found, targets: &Targets, secrets: &mut Secrets) -> Result<Wanted, Diagnostic> {
+/// segment. If its secret is missing, another segment of its epoch may give it.
+fn wanted(
+    found: &Found,
+    targets: &Targets,
+    secrets: &mut Secrets,
+    collected: &mut Collected,
+) -> Result<Wanted, Diagnostic> {
     let mut keys: HashSet<TagKey> = targets.tokens.iter().copied().collect();
     if !targets.identifiers.is_empty() {
-        for epoch in secrets.keys_of_each(&found.name)? {
+        let mut epochs = secrets.keys_of_each(&found.name);
+        if let Err(refusal) = &epochs
+            && collected.sorted.has_secret_elsewhere(&found.name, refusal, &collected.names, secrets)
+        {
+            epochs = secrets.keys_of_each(&found.name);
+        }
+        for epoch in epochs? {
             let key = |target: &Identifier| TagKey::of(&epoch.tag(target.kind, &target.canonical));
             keys.extend(targets.identifiers.iter().map(key));
         }
@@ -478,7 +552,8 @@ What it means
   `oubliette hold extract` found no line; or it could not read all that it needs. Either a segment
   that the hold freezes is missing, damaged or unreadable. Or the vault of such lines is missing or
   damaged, or no shred key opens it. (The vaults of lines that a worker of a fleet stored are on the
-  nodes.)
+  nodes.) Or the secret of an epoch is lost: the message names the days that the extract does not
+  cover.
 
   oubliette saved the lines that it found. The segments stay frozen until the day that
   `oubliette hold list` shows. (`oubliette subject restrict` freezes none.)
@@ -492,7 +567,8 @@ Example
 
 What to do
   1. Check the identifier, and `--archive` and `--vault` of those days.
-  2. Run the command again.
+  2. Bring back what the message says is lost. For days that are not covered, `--token` still works.
+     Then run the command again.
   3. If there is nothing to extract, or it is lost, end the hold:
      `oubliette hold release --case REF`
 

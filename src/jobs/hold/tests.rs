@@ -190,7 +190,13 @@ fn an_extract_keeps_the_targeted_lines_and_lets_the_segments_go() {
     let key = age::decrypt(&custodian, &file(format!("keys/{}.age", stem("2027/0815")))).unwrap();
     let key = identity(std::str::from_utf8(&key).unwrap());
     assert_eq!(age::decrypt(&key, &extract).unwrap(), format!("{TOKEN}\n").as_bytes());
-    let entry = event::Extract { case: "2027/0815".to_owned(), targets: 1, lines: 1, pairs: 0 };
+    let entry = event::Extract {
+        case: "2027/0815".to_owned(),
+        targets: 1,
+        lines: 1,
+        pairs: 0,
+        not_covered: Vec::new(),
+    };
     assert!(events(&memory).contains(&Event::HoldExtracted(entry)));
     purge(&memory, "2028-01-31T10:00:00Z");
     assert!(!memory.files().keys().any(|path| path.to_string_lossy().contains(&stem("2027/0815"))));

@@ -41,7 +41,7 @@ pub use nodes::{Holders, NodePlaces, NodeTokens};
 pub use obstacle::{Obstacle, Obstacles};
 pub use outlet::{Broken, Framing, Outlet};
 pub use plan::{Gaps, Originals, Plan, PlanCounts, PlannedSegment, Purged, PurgedSpan, Unsealed, Unsearched};
-pub(in crate::jobs) use plan::{purged_of, sealed_and_unsealed};
+pub(in crate::jobs) use plan::{Sorted, days_of, purged_of, sealed_and_unsealed};
 pub use reveal::{Reveal, Revealed, Scope};
 pub use run::{Counts, Each, Outcome, Question, Ready, Visited};
 pub use secrets::{Credentials, Opened, Secrets, State};

@@ -28,6 +28,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 pub use unsearched::Unsearched;
+pub(in crate::jobs) use unsearched::{Sorted, days_of};
 
 /// How to treat parts: segments that are still being written, or that a crash left unsealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Computes the requested tokens of each epoch, and finds the frames of a segment that may hold them.
 
-use super::unsearched::Sorted;
+use super::unsearched::{Sorted, days_of};
 use super::{Originals, Plan, PlannedFrame, PlannedSegment};
 use crate::archive::{Found, Part, Segment};
 use crate::jobs::purge::Site;
@@ -13,7 +13,6 @@ use crate::model::{Kind, NodeName, SegmentName};
 use crate::primitives::diag::Diagnostic;
 use crate::pseudonym::epoch::EpochKeys;
 use jiff::Timestamp;
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -113,7 +112,7 @@ impl<'p> Planner<'p> {
             return Ok(());
         }
         let (frames, wanted) = if !in_time.is_empty() && self.selection.names_somebody() {
-            let days = self.days_of(segment, &in_time);
+            let days = days_of(self.site, segment, in_time.iter().copied());
             let looked = self.with_secret(name, |planner| planner.of_somebody(segment, name));
             let Some((frames, wanted)) = self.sorted.sort(name, days, looked, self.secrets)? else {
                 return Ok(());
@@ -187,15 +186,6 @@ impl<'p> Planner<'p> {
             true => look(self),
             false => looked,
         }
-    }
-
-    /// Returns the first and the last legal day of the events in these frames.
-    fn days_of(&self, segment: &Segment, frames: &[usize]) -> Option<(Date, Date)> {
-        let day = |second| Some(Timestamp::from_second(second).ok()?.to_zoned(self.site.zone.clone()).date());
-        let entries = || frames.iter().map(|&frame| &segment.footer().frames[frame]);
-        let (first, last) =
-            (entries().map(|entry| entry.first).min(), entries().map(|entry| entry.last).max());
-        day(first?).zip(day(last?))
     }
 
     /// Returns whether a segment belongs to the named tenant, or true if none was named. Counts segments that

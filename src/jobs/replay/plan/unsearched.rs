@@ -1,10 +1,13 @@
 //! Epochs of which nobody here has the secret, although an identity was given: an older copy of the state
 //! directory lacks their wraps and shred keys. Their segments are named, and all others are searched.
 
+use crate::archive::Segment;
+use crate::jobs::purge::Site;
 use crate::jobs::replay::secrets::Secrets;
 use crate::model::SegmentName;
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::pseudonym::token::KID_BYTES;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +30,18 @@ pub struct UnsearchedEpoch {
     pub segments: Vec<String>,
     /// The first and the last legal day of their events; `None` if all of them are still being written.
     pub days: Option<(Date, Date)>,
+}
+
+impl UnsearchedEpoch {
+    /// Returns the days as they follow a word: ` of 2026-11-23 to 2026-11-24`; nothing if they are unknown.
+    #[must_use]
+    pub fn of_days(&self) -> String {
+        match self.days {
+            Some((first, last)) if first == last => format!(" of {first}"),
+            Some((first, last)) => format!(" of {first} to {last}"),
+            None => String::new(),
+        }
+    }
 }
 
 impl Unsearched {
@@ -56,8 +71,8 @@ impl Unsearched {
 
 /// Distinguishes the segments that can be searched from those that cannot.
 #[derive(Debug, Default)]
-pub(super) struct Sorted {
-    pub(super) unsearched: Unsearched,
+pub(in crate::jobs) struct Sorted {
+    unsearched: Unsearched,
     /// Whether a secret was had for any segment.
     any: bool,
     /// Why the first segment could not be searched.
@@ -69,7 +84,7 @@ pub(super) struct Sorted {
 impl Sorted {
     /// Returns whether a search of the segment `name`, refused with `refusal`, is worth another try: its
     /// epoch may have its secret from the vault of one of `all`, whose shred key is another.
-    pub(super) fn has_secret_elsewhere(
+    pub(in crate::jobs) fn has_secret_elsewhere(
         &mut self,
         name: &SegmentName,
         refusal: &Diagnostic,
@@ -92,7 +107,7 @@ impl Sorted {
     ///
     /// # Errors
     /// Returns any other error.
-    pub(super) fn sort<T>(
+    pub(in crate::jobs) fn sort<T>(
         &mut self,
         name: &SegmentName,
         days: Option<(Date, Date)>,
@@ -118,10 +133,22 @@ impl Sorted {
     }
 
     /// Refuses a search of which nothing is left: whoever asks may be at the wrong node.
-    pub(super) fn demand_something(self) -> Result<Unsearched, Diagnostic> {
+    pub(in crate::jobs) fn demand_something(self) -> Result<Unsearched, Diagnostic> {
         match self.refusal {
             Some(refusal) if !self.any => Err(refusal),
             _ => Ok(self.unsearched),
         }
     }
+}
+
+/// Returns the first and the last legal day of the events in these frames of a segment.
+pub(in crate::jobs) fn days_of(
+    site: &Site,
+    segment: &Segment,
+    frames: impl Iterator<Item = usize>,
+) -> Option<(Date, Date)> {
+    let day = |second| Some(Timestamp::from_second(second).ok()?.to_zoned(site.zone.clone()).date());
+    let times = frames.map(|frame| &segment.footer().frames[frame]).map(|entry| (entry.first, entry.last));
+    let (first, last) = times.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))?;
+    day(first).zip(day(last))
 }
