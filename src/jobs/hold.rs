@@ -66,6 +66,9 @@ pub struct Hold {
     /// What extracts do not cover.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
+    /// Whether somebody has begun to release the hold. Until that is done, it freezes what it froze.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
 }
 
 /// Days that an extract does not cover, because the secret of their epoch is lost.
@@ -87,7 +90,7 @@ impl Hold {
 
     fn new(case: String, until: Date, frozen_until: Date, segments: Vec<String>) -> Self {
         let (recipient, gaps) = (None, Vec::new());
-        Self { case, until, frozen_until, segments, extracts: 0, recipient, gaps }
+        Self { case, until, frozen_until, segments, extracts: 0, recipient, gaps, released: false }
     }
 
     /// Returns the entry for the ledger.
@@ -313,19 +316,37 @@ impl Holds {
 
     /// Ends a hold, even a lost one, and erases its extracts.
     ///
+    /// Its file says first that it is released, so that [`Holds::finish_releases`] completes what was
+    /// interrupted. From the ledger alone, nobody could tell whether the hold was released or added again.
+    ///
     /// # Errors
     /// If the case has no hold; also if the ledger cannot be written or a file not erased.
     pub fn release(&self, site: &mut Site, case: &str) -> Result<Hold, Diagnostic> {
-        let hold = match self.find(case)? {
-            Some(hold) => hold,
-            None => {
-                let lost = self.lost(&site.ledger, site.today())?.into_iter().find(|lost| lost.case == case);
-                lost.map_or_else(|| self.found(case), |lost| Ok(Hold::of(lost)))?
-            }
+        let Some(hold) = self.find(case)? else {
+            let lost = self.lost(&site.ledger, site.today())?.into_iter().find(|lost| lost.case == case);
+            let hold = lost.map_or_else(|| self.found(case), |lost| Ok(Hold::of(lost)))?;
+            self.end(site, &hold)?;
+            return Ok(hold);
         };
-        site.ledger.append(Event::HoldReleased { case: case.to_owned() })?;
-        self.erase(&hold)?;
+        self.keep(&Hold { released: true, ..hold.clone() })?;
+        self.end(site, &hold)?;
         Ok(hold)
+    }
+
+    /// Ends the holds whose release was interrupted, and returns these.
+    ///
+    /// # Errors
+    /// As [`Holds::list`] and [`Holds::release`].
+    pub fn finish_releases(&self, site: &mut Site) -> Result<Vec<Hold>, Diagnostic> {
+        let mut begun = self.list()?;
+        begun.retain(|hold| hold.released);
+        begun.iter().try_for_each(|hold| self.end(site, hold))?;
+        Ok(begun)
+    }
+
+    fn end(&self, site: &mut Site, hold: &Hold) -> Result<(), Diagnostic> {
+        site.ledger.append(Event::HoldReleased { case: hold.case.clone() })?;
+        self.erase(hold)
     }
 
     /// Returns the holds whose day has come, if the clock is right. A hold that lasts longer according to the

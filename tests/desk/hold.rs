@@ -398,3 +398,38 @@ fn a_freeze_that_is_over_by_a_doubtful_clock_alone_holds_for_everybody_and_is_ex
     assert!(!frozen && !told.contains("P01"), "{told}");
     assert_eq!(erase_jean(&node, weeks_later).0, Some(0));
 }
+
+/// A release that was interrupted once its file said so is what somebody asked for: the next command ends it.
+#[test]
+fn an_interrupted_release_is_completed_by_the_next_command() {
+    for command in ["purge", "hold"] {
+        let node = Node::new();
+        let srv = node.path("srv");
+        let place = ["--archive", arg(&srv), "--now", LATER];
+        let of = |command: &[&str]| {
+            let output = node.run(&[command, &place].concat());
+            assert_eq!(output.status.code(), Some(0), "{command:?}: {}", text(&output.stderr));
+            text(&output.stderr)
+        };
+        of(&["purge", "--confirm-clock"]);
+        of(&["hold", "add", "--case", "2027/0815", "--until", "2027-01-31"]);
+        let identity = node.identity();
+        let person = ["--ip", "203.0.113.7", "--identity", arg(&identity)];
+        of(&[&["hold", "extract", "--case", "2027/0815"], &person[..]].concat());
+        let file = only_hold(&node);
+        let mut hold: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        hold["released"] = true.into();
+        std::fs::write(&file, hold.to_string()).unwrap();
+        let told = match command {
+            "purge" => of(&["purge"]),
+            // The same reference is free again.
+            _ => of(&["hold", "add", "--case", "2027/0815", "--until", "2027-02-28"]),
+        };
+        assert!(told.contains("the release of the hold of case 2027/0815 was interrupted"), "{told}");
+        let released = |event: &(String, serde_json::Value)| event.0 == "hold-released";
+        assert_eq!(node.ledger().iter().filter(|event| released(event)).count(), 1);
+        let files = std::fs::read_dir(node.path("state/holds")).unwrap().map(|file| file.unwrap().path());
+        let left = files.filter(|path| path.extension().is_some_and(|end| end == "age" || end == "json"));
+        assert_eq!(left.count(), usize::from(command == "hold"));
+    }
+}

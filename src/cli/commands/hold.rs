@@ -130,11 +130,22 @@ pub(super) fn tell_extracts(report: Report, settings: &Settings, left: &str) -> 
 /// The most cases that are named one by one.
 const MOST_CASES: usize = 10;
 
+/// Ends the holds whose release was interrupted, and notes them.
+pub(super) fn finish_releases(report: Report, holds: &Holds, site: &mut Site) -> Result<(), Diagnostic> {
+    for hold in holds.finish_releases(site)? {
+        let case = &hold.case;
+        report.note(&format!(
+            "the release of the hold of case {case} was interrupted; it is over now, and its extracts are erased"
+        ));
+    }
+    Ok(())
+}
+
 /// Adds to the ledger the holds in force that it lacks, and notes them.
 pub(super) fn record_missing(report: Report, holds: &Holds, site: &mut Site) -> Result<(), Diagnostic> {
     for hold in holds.record_missing(site)? {
         report.note(&format!(
-            "the hold of case {} was missing in the ledger, because adding or releasing it was interrupted; it is in force until {}: to end it, release it again",
+            "the hold of case {} was missing in the ledger, because adding it was interrupted; it is in force until {}",
             hold.case, hold.until
         ));
     }
@@ -191,6 +202,7 @@ fn with<T>(
 ) -> Result<T, Diagnostic> {
     let holds = holds(settings, site)?;
     let _turn = holds.turn()?;
+    finish_releases(report, &holds, site)?;
     end_those_over(report, &holds, site)?;
     record_missing(report, &holds, site)?;
     work(&holds, site)

@@ -118,6 +118,7 @@ fn perform_at(
     if !args.dry_run {
         // What is due is purged even if these fail.
         unfinished.extend(finish_erasures(&mut site).err());
+        unfinished.extend(hold::finish_releases(report, &holds, &mut site).err());
         let expired = holds.expire(&mut site);
         unfinished.extend(expired.map(|expired| hold::tell_expired(report, &expired)).err());
         unfinished.extend(hold::record_missing(report, &holds, &mut site).err());

@@ -76,14 +76,14 @@ impl Holds {
         Ok(lost.into_iter().map(|recorded| recorded.hold).collect())
     }
 
-    /// Records in the ledger the holds in force that it does not have, and returns these. Whoever added them
-    /// was stopped before the entry, or whoever released them was stopped before their files were gone.
+    /// Records in the ledger the holds in force that it does not have, and returns these: whoever added them
+    /// was stopped before the entry.
     ///
     /// # Errors
     /// As [`Holds::lost`]; also if the ledger cannot be written.
     pub fn record_missing(&self, site: &mut Site) -> Result<Vec<Hold>, Diagnostic> {
         let mut missing = self.list()?;
-        missing.retain(|hold| site.today() < hold.until);
+        missing.retain(|hold| site.today() < hold.until && !hold.released);
         if missing.is_empty() {
             return Ok(missing);
         }

@@ -31,6 +31,7 @@ fn purge(memory: &Memory, now: &str) -> crate::jobs::purge::Plan {
     let holds = holds(memory);
     site.trust_clock(true).unwrap();
     holds.demand_none_lost(&site.ledger, site.today()).unwrap();
+    holds.finish_releases(&mut site).unwrap();
     holds.expire(&mut site).unwrap();
     holds.record_missing(&mut site).unwrap();
     site.held = holds.held(site.today()).unwrap();
@@ -270,6 +271,38 @@ fn an_operation_on_a_hold_that_breaks_off_anywhere_is_ended_by_the_next() {
     disturb(&empty, &add, one);
     disturb(&held, &extract, four);
     disturb(&extracted, &release, one - 1);
+}
+
+/// Wherever a release stops, the hold is in force and the ledger says so, or the next purge ends it.
+#[test]
+fn a_release_that_breaks_off_is_completed_or_has_not_begun() {
+    let held = scene();
+    holds(&held).add(&mut site(&held, NOW).unwrap(), "a", UNTIL, &mail()).unwrap();
+    let release = |memory: &Memory| holds(memory).release(&mut site(memory, NOW)?, "a").map(drop);
+    let clean = held.with_fault(Fault::Freeze(u64::MAX));
+    release(&clean).unwrap();
+    for at in 0..clean.operations() {
+        for fault in [Fault::Freeze(at), Fault::Tear(at), Fault::Fail(at, io::ErrorKind::Other)] {
+            let memory = held.with_fault(fault);
+            let _ = release(&memory);
+            for survives in [Survives::Everything, Survives::Synced, Survives::Half, Survives::Zeroed] {
+                let after = memory.after_crash(survives);
+                let case = format!("{fault:?} {survives:?}");
+                let listed = holds(&after).list().unwrap();
+                let is_released =
+                    || events(&after).iter().any(|event| matches!(event, Event::HoldReleased { .. }));
+                let goes_on = listed.iter().any(|hold| !hold.released);
+                assert!(!(goes_on && is_released()), "{case}: released, and in force again");
+                purge(&after, MIDNIGHT);
+                assert_eq!(of_day(&after, DAY).len(), if goes_on { 2 } else { 0 }, "{case}");
+                assert_eq!(
+                    (holds(&after).list().unwrap().is_empty(), is_released()),
+                    (!goes_on, !goes_on),
+                    "{case}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
