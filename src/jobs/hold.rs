@@ -516,6 +516,8 @@ Example
 What to do
   - Permissions: run the command as the user who owns the state directory.
   - Disk full: make room.
+  - A hold whose file is older than its extracts: put a newer copy back. Without one, move the
+    extracts and their key in `keys` to another folder, which still opens them, and extract again.
   - A damaged hold, which the message names: restore its file from a copy. Without a copy, move the
     file to another folder, with all others that begin with its name (the extracts) and its key in
     `keys`, which still opens them. Then add the hold again under the same case, which

@@ -433,3 +433,34 @@ fn an_interrupted_release_is_completed_by_the_next_command() {
         assert_eq!(left.count(), usize::from(command == "hold"));
     }
 }
+
+/// H07 advises to put the file of a hold back from a copy. If the copy is older than an extract, the next one
+/// must not take its place, nor that of the key that opens it.
+#[test]
+fn an_older_copy_of_a_hold_overwrites_no_extract() {
+    let node = Node::new();
+    let (srv, identity) = (node.path("srv"), node.identity());
+    let place = ["--archive", arg(&srv), "--now", LATER, "--case", "2027/0815"];
+    let added = node.run(&[&["hold", "add", "--until", "2027-01-31"], &place[..]].concat());
+    assert_eq!(added.status.code(), Some(0), "{}", text(&added.stderr));
+    let file = only_hold(&node);
+    let extract = |ip: &str| {
+        let who = ["--ip", ip, "--identity", arg(&identity)];
+        let output = node.run(&[&["hold", "extract"], &place[..], &who].concat());
+        (output.status.code(), text(&output.stderr))
+    };
+    let fresh = std::fs::read(&file).unwrap();
+    assert_eq!(extract("203.0.113.7").0, Some(0));
+    let after_one = std::fs::read(&file).unwrap();
+    assert_eq!(extract("198.51.100.9").0, Some(0));
+    let (first, second) = (opened(&node, "-1.lines.age"), opened(&node, "-2.lines.age"));
+
+    std::fs::write(&file, &after_one).unwrap();
+    assert_eq!(extract("203.0.113.7").0, Some(0));
+    assert_eq!(opened(&node, "-2.lines.age"), second);
+    assert_eq!(opened(&node, "-3.lines.age"), first);
+    std::fs::write(&file, &fresh).unwrap();
+    let (exit, told) = extract("203.0.113.7");
+    assert_eq!((exit, told.contains("error[H01]: the hold has extracts")), (Some(2), true), "{told}");
+    assert_eq!((opened(&node, "-1.lines.age"), opened(&node, "-2.lines.age")), (first, second));
+}

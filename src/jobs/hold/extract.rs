@@ -291,8 +291,17 @@ impl Holds {
         escrow: &Escrow,
     ) -> Result<(), Diagnostic> {
         let recipient = self.recipient(&mut hold, escrow)?;
-        hold.extracts += 1;
-        let stem = format!("{}-{}", super::stem(&hold.case), hold.extracts);
+        let there = self.extracts(&hold.case)?;
+        let is_there = |stem: &str| there.iter().any(|path| path.to_string_lossy().contains(stem));
+        // A file of the hold that was restored from an older copy knows fewer extracts than there are.
+        let mut stem;
+        loop {
+            hold.extracts += 1;
+            stem = format!("{}-{}", super::stem(&hold.case), hold.extracts);
+            if !is_there(&format!("/{stem}.")) {
+                break;
+            }
+        }
         for (what, bytes) in [("lines", &collected.lines), ("pairs", &collected.pairs)] {
             let name = format!("{stem}.{what}.age");
             let encrypted = age::encrypt(&recipient, bytes).map_err(io::Error::other);

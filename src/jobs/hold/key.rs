@@ -28,12 +28,18 @@ impl Holds {
     }
 
     /// Returns what the extracts of a hold are encrypted to. The key is made with the first extract, and is
-    /// durable before it is used.
+    /// durable before it is used. It is not made anew as long as there are extracts under an earlier one.
     pub(super) fn recipient(&self, hold: &mut Hold, escrow: &Escrow) -> Result<Recipient, Diagnostic> {
         let path = self.keys.path(&name(&hold.case));
         if let Some(known) = &hold.recipient {
             self.demand_key(&hold.case)?;
             return known.parse().map_err(|why: &str| failed("read", &path)(io::Error::other(why)));
+        }
+        if let Some(extract) = self.extracts(&hold.case)?.first() {
+            return Err(Diagnostic::new(&IO, "the hold has extracts that its file does not know")
+                .at(extract.display().to_string())
+                .because("the file is older than they are, and a new key would write over theirs")
+                .hint("put a newer copy of the file back; if there is none, `oubliette explain H01`"));
         }
         let identity = Identity::generate();
         self.write_key(&name(&hold.case), &identity, escrow).map_err(failed("write", &path))?;
