@@ -15,6 +15,7 @@
 mod extract;
 mod key;
 mod lost;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ use crate::vault;
 pub use extract::{Extracted, Targets};
 use jiff::ToSpan as _;
 use jiff::civil::Date;
+pub use search::{Searched, digest_of};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;

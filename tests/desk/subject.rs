@@ -160,7 +160,7 @@ fn restriction_keeps_the_lines_encrypted_and_freezes_nothing_else() {
 
 /// An extract is a copy of the lines that no search of the archive sees and no erasure changes.
 #[test]
-fn answers_to_a_person_name_the_cases_whose_extracts_were_left_out() {
+fn answers_to_a_person_name_the_cases_whose_extracts_have_her_lines() {
     let node = Node::new();
     let person = [&JEAN[..], &CASE].concat();
     let asked = [&person[..], &PERIOD].concat();
@@ -173,13 +173,26 @@ fn answers_to_a_person_name_the_cases_whose_extracts_were_left_out() {
     told("restrict", &[&JEAN[..], &["--case", "DSR-11", "--until", "2027-06-30"]].concat());
     let (answer, access) = told("access", &asked);
     assert!(!answer.contains("DSR-11"), "the answer goes to the person: {answer}");
+    let nobody = [&["--email", "nobody@example.org"][..], &CASE].concat();
+    let of_nobody = "extracts of 1 case were searched, and have no line of the person";
+    assert!(told("access", &[&nobody[..], &PERIOD].concat()).1.contains(of_nobody));
     let (_, erase) = told("erase", &person);
-    for (told, left) in
-        [(access, "were not searched: DSR-11"), (erase, "were not searched or erased: DSR-11")]
-    {
-        assert!(told.contains("note: extracts of 1 case exist") && told.contains(left), "{told}");
+    for (told, left) in [
+        (access, "have 5 lines of the person, and the answer has all of them"),
+        (erase, "have 5 lines of the person, and stay until 2027-06-30: what a case needs is not erased"),
+    ] {
+        assert!(told.contains(&format!("note: extracts of case DSR-11 {left}")), "{told}");
         assert!(told.contains("`oubliette hold list`"), "{told}");
     }
+    // By a token, an erasure takes no identity; and an extract does not say whose tenant it has lines of.
+    let token = ["--token", "em_2epqfps049vxty9y8jbv82397yeke8r"];
+    let place = ["--archive", arg(&node.path("srv")), "--now", LATER].map(str::to_owned);
+    let place: Vec<&str> = place.iter().map(String::as_str).collect();
+    let output = node.run(&[&["subject", "erase"], &place[..], &token, &CASE].concat());
+    let of_token = text(&output.stderr);
+    assert!(of_token.contains("were not searched or erased: DSR-11 (no identity was given"), "{of_token}");
+    let of_tenant = told("access", &[&asked[..], &["--tenant", "default"]].concat()).1;
+    assert!(of_tenant.contains("were not searched: DSR-11"), "{of_tenant}");
     let released = node.run(&[
         "hold",
         "release",
@@ -198,6 +211,49 @@ fn answers_to_a_person_name_the_cases_whose_extracts_were_left_out() {
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("warning[H01]"), "{told}");
+}
+
+/// After the expiry day, the extract alone has the lines. An inquiry may be secret, so they are no part of
+/// the answer; but whoever answers must know of them.
+#[test]
+fn lines_that_only_an_extract_has_are_told_to_whoever_answers() {
+    const AFTER: &str = "2027-11-26T10:00:00Z";
+    let node = Node::new();
+    let srv = node.path("srv");
+    let run = |command: &[&str], options: &[&str], now: &str, exit: i32| {
+        let (srv, identity) = (node.path("srv"), node.identity());
+        let place = ["--archive", arg(&srv), "--now", now];
+        let identity = ["--identity", arg(&identity)];
+        let identity = if command[0] == "hold" && command[1] == "add" { &[][..] } else { &identity };
+        let output = node.run(&[command, &place, identity, options].concat());
+        assert_eq!(output.status.code(), Some(exit), "{command:?}: {}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let hold = ["--case", "2027/0815", "--until", "2028-06-30"];
+    run(&["hold", "add"], &hold, LATER, 0);
+    let ip = ["--ip", "203.0.113.7"];
+    run(&["hold", "extract"], &[&ip[..], &hold[..2]].concat(), LATER, 0);
+    let purged = node.run(&["purge", "--archive", arg(&srv), "--confirm-clock", "--now", AFTER]);
+    assert_eq!(purged.status.code(), Some(0), "{}", text(&purged.stderr));
+    // Three connections are purged, and the ticket is not.
+    let asked = [&ip[..], &CASE, &PERIOD].concat();
+    let (answer, told) = run(&["subject", "access"], &asked, AFTER, 1);
+    assert_eq!(answer.matches("\"line\":").count(), 1, "{answer}");
+    assert!(!answer.contains("2027/0815"), "{answer}");
+    let warned = "warning[D04]: extracts of case 2027/0815 have 4 lines of the person: 3 not in the answer";
+    assert!(told.contains(warned), "{told}");
+    // A wrong identity opens nothing.
+    let other = node.path("other");
+    let made = node.bare(&["init"]).arg("--state-dir").arg(&other).output().unwrap();
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let wrong = other.join("escrow/identity-1.txt");
+    let token = ["--token", "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr", "--identity", arg(&wrong)];
+    let place = ["subject", "erase", "--archive", arg(&srv), "--now", AFTER];
+    let output = node.run(&[&place[..], &token, &CASE].concat());
+    let told = text(&output.stderr);
+    assert!(told.contains("2027/0815 (the identity does not open the key of the hold)"), "{told}");
+    // The ledger still names nobody.
+    node.verify();
 }
 
 /// A move to the second store that breaks off leaves a segment in both. If the copy stayed, the lines would

@@ -5,10 +5,12 @@ use crate::cli::args::{AccessArgs, Common, HoldCommand, Reading, Tokens};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::hold::{self, Extracted, FOLDER, Gap, Hold, Holds, Scope, Targets};
+use crate::jobs::hold::{self, Extracted, FOLDER, Gap, Hold, Holds, Scope, Searched, Targets};
 use crate::jobs::purge::{OF_OTHERS, Site, jumped};
 use crate::jobs::replay::{Access, Credentials, NodePlaces, Purpose, Scope as Originals, Secrets, Selection};
-use crate::keyring::{Escrow, StateDir};
+use crate::jobs::subject::IN_EXTRACTS;
+use crate::jobs::subject::access::AccessAnswer;
+use crate::keyring::{Escrow, Identities, StateDir};
 use crate::ledger::event::{AccessDone, NotCovered};
 use crate::model::Kind;
 use crate::primitives::diag::Diagnostic;
@@ -96,35 +98,92 @@ pub(super) fn tell_expired(report: Report, over: &[Hold]) {
     }
 }
 
-/// Notes the cases whose extracts may have lines of a person, because a request of hers is answered from the
-/// archive alone; `left` says what did not happen to the extracts. They are no part of the answer itself: an
-/// inquiry may be secret.
-pub(super) fn tell_extracts(report: Report, settings: &Settings, left: &str) -> Exit {
+/// What becomes of a person's lines in the extracts of cases.
+#[derive(Clone, Copy)]
+pub(super) enum Request<'r> {
+    /// They are looked for, because she asks what there is. This is the answer from the archive.
+    Access(&'r AccessAnswer),
+    /// They stay, because a case needs them.
+    Erasure,
+}
+
+/// Tells which cases have lines of a person in their extracts. These lines are no part of the answer itself:
+/// an inquiry may be secret, so a person decides what becomes of them.
+pub(super) fn tell_extracts(
+    report: Report,
+    settings: &Settings,
+    asked: &Selection,
+    identities: Option<&Identities>,
+    request: Request<'_>,
+) -> Exit {
     let storage: Arc<dyn Storage> = Arc::new(Disk);
-    let mut holds = match Holds::at(&storage, &settings.state_dir.join(FOLDER)).list() {
-        Ok(holds) => holds,
+    let holds = Holds::at(&storage, &settings.state_dir.join(FOLDER));
+    // An extract does not say which tenant its lines belong to.
+    let identities = identities.filter(|_| tenant(settings).is_none());
+    let searched = match identities {
+        Some(identities) => holds.search(asked, identities),
+        None => holds.not_searched("no identity was given, or a tenant was named"),
+    };
+    match searched {
+        Ok(searched) => tell_searched(report, &searched, request),
         // There may be extracts, and nobody knows of which cases.
         Err(unread) => {
             report.warning(&unread);
-            return Exit::NeedsHuman;
+            Exit::NeedsHuman
         }
-    };
-    holds.retain(|hold| hold.extracts > 0);
-    if holds.is_empty() {
-        return Exit::Done;
     }
-    let cases: Vec<&str> = holds.iter().take(MOST_CASES).map(|hold| hold.case.as_str()).collect();
-    let more = holds.len() - cases.len();
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    report.note(&format!(
-        "extracts of {} exist, which may have lines of the person, and {left}: {}{more}",
-        counted(holds.len() as u64, "case"),
-        cases.join(", ")
-    ));
-    report.note(
-        "`oubliette hold list` shows these extracts and their keys; docs/holds.md says how to read them",
-    );
-    Exit::Done
+}
+
+fn tell_searched(report: Report, searched: &[Searched], request: Request<'_>) -> Exit {
+    let mut exit = Exit::Done;
+    for Searched { case, until, lines, .. } in searched.iter().filter(|searched| !searched.lines.is_empty()) {
+        let of_person =
+            format!("extracts of case {case} have {} of the person", counted(lines.len() as u64, "line"));
+        let Request::Access(answer) = request else {
+            report.note(&format!(
+                "{of_person}, and stay until {until}: what a case needs is not erased (GDPR art. 17(3)(e)); `oubliette hold release` erases them"
+            ));
+            continue;
+        };
+        match lines.iter().filter(|line| !answer.has(line)).count() as u64 {
+            0 => report.note(&format!("{of_person}, and the answer has all of them")),
+            left_out => {
+                report.warning(
+                    &Diagnostic::new(&IN_EXTRACTS, format!("{of_person}: {left_out} not in the answer"))
+                        .because("the archive has them no longer, or they are of another time")
+                        .hint(
+                            "decide whether to add them: an inquiry may be secret; `oubliette explain D04`",
+                        ),
+                );
+                exit = Exit::NeedsHuman;
+            }
+        }
+    }
+    let left = match request {
+        Request::Access(_) => "were not searched",
+        Request::Erasure => "were not searched or erased",
+    };
+    let gaps: Vec<_> = searched.iter().filter_map(|one| Some((&*one.case, one.gap.as_ref()?))).collect();
+    if let [(_, why), ..] = gaps[..] {
+        let cases: Vec<&str> = gaps.iter().take(MOST_CASES).map(|(case, _)| *case).collect();
+        let more = gaps.len() - cases.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        report.note(&format!(
+            "extracts of {} exist, which may have lines of the person, and {left}: {}{more} ({why})",
+            counted(gaps.len() as u64, "case"),
+            cases.join(", ")
+        ));
+    } else if !searched.is_empty() && searched.iter().all(|one| one.lines.is_empty()) {
+        let cases = counted(searched.len() as u64, "case");
+        report.note(&format!("extracts of {cases} were searched, and have no line of the person"));
+        return exit;
+    }
+    if !searched.is_empty() {
+        report.note(
+            "`oubliette hold list` shows these extracts and their keys; docs/holds.md says how to read them",
+        );
+    }
+    exit
 }
 
 /// The most cases that are named one by one.

@@ -1,6 +1,7 @@
 //! `oubliette subject`: requests of a person, and who is affected by a breach.
 
 use super::gaps::{left_out, remarks};
+use super::hold::Request;
 use super::replay::{credentials, handed_over, not_searched, others_left_out, reading, refused};
 use super::{clear, hold, purge};
 use crate::cli::args::{AccessArgs, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
@@ -19,7 +20,7 @@ use crate::jobs::subject::access::AccessAnswer;
 use crate::jobs::subject::affected::{Affected, Count, Person};
 use crate::jobs::subject::erase::{self, Answer, Erased, Outcome};
 use crate::jobs::subject::{self, LEFT_ON_NODES, STAYS};
-use crate::keyring::{Escrow, StateDir};
+use crate::keyring::{Escrow, Identities, StateDir};
 use crate::ledger::event::AccessDone;
 use crate::model::{ClassName, Kind, NodeName};
 use crate::primitives::diag::Diagnostic;
@@ -35,20 +36,20 @@ pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> 
     let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
     match command {
         SubjectCommand::Access { place, person, period, access, form } => {
-            let (site, places) = purge::site_to_search(&settings, place, ACCESS)?;
-            Desk { report, settings, site, places, access }.access(person, period, *form)
+            let place = purge::site_to_search(&settings, place, ACCESS)?;
+            Desk::new(report, settings, place, access).access(person, period, *form)
         }
         SubjectCommand::Erase { place, person, access } => {
-            let (site, places) = purge::site_to_change(&settings, place, ERASE)?;
-            Desk { report, settings, site, places, access }.erase(person)
+            let place = purge::site_to_change(&settings, place, ERASE)?;
+            Desk::new(report, settings, place, access).erase(person)
         }
         SubjectCommand::Restrict { place, person, until, access } => {
             restrict(report, &settings, place, person, *until, access)
         }
         SubjectCommand::Affected { place, period, class, list, reveal, recipient, access } => {
-            let (site, places) = purge::site_to_search(&settings, place, AFFECTED)?;
+            let place = purge::site_to_search(&settings, place, AFFECTED)?;
             let content = Content { classes: class, list: *list, reveal: *reveal, recipients: recipient };
-            Desk { report, settings, site, places, access }.affected(period, &content)
+            Desk::new(report, settings, place, access).affected(period, &content)
         }
     }
 }
@@ -100,6 +101,19 @@ struct Desk<'d> {
     /// Further places of originals.
     places: NodePlaces,
     access: &'d AccessArgs,
+    /// The escrow identities, once the access is announced: they also open extracts of holds.
+    identities: Option<Identities>,
+}
+
+impl<'d> Desk<'d> {
+    fn new(
+        report: Report,
+        settings: Settings,
+        (site, places): (Site, NodePlaces),
+        access: &'d AccessArgs,
+    ) -> Self {
+        Self { report, settings, site, places, access, identities: None }
+    }
 }
 
 impl Desk<'_> {
@@ -127,7 +141,7 @@ impl Desk<'_> {
         handed_over(&mut self.site, &access, handed)?;
         self.report.note(&format!("{} of the person", counted(answer.lines.len() as u64, "line")));
         clear::tell(self.report, &self.settings, &asked, answer.lines.len() as u64);
-        let told = hold::tell_extracts(self.report, &self.settings, "were not searched");
+        let told = self.tell_extracts(&asked, Request::Access(&answer));
         remarks(self.report, &visited.gaps);
         Ok(told.and(left_out(self.report, &self.site, &visited.gaps)))
     }
@@ -181,7 +195,7 @@ impl Desk<'_> {
         let asked = mem::take(&mut planned.asked);
         let erased = self.perform(planned, &access);
         let erased = handed_over(&mut self.site, &access, erased.map_err(Stop::from))?;
-        let exit = self.tell(&erased, doubt.as_ref())?;
+        let exit = self.tell(&erased, doubt.as_ref(), &asked)?;
         clear::tell(self.report, &self.settings, &asked, erased.lines() + erased.kept());
         Ok(exit)
     }
@@ -197,6 +211,7 @@ impl Desk<'_> {
         let case = stated_case(purpose)?;
         let selection = selection(person, purpose)?;
         let credentials = self.credentials()?;
+        self.identities.clone_from(&credentials.identities);
         let holds = hold::holds(&self.settings, &self.site)?;
         let turn = holds.turn()?;
         // A clock that is ahead must not end a hold.
@@ -229,7 +244,7 @@ impl Desk<'_> {
         Ok(erased)
     }
 
-    fn tell(&self, erased: &Erased, doubt: Option<&Doubt>) -> Result<Exit, Stop> {
+    fn tell(&self, erased: &Erased, doubt: Option<&Doubt>, asked: &Selection) -> Result<Exit, Stop> {
         self.report.table(&erased.answers)?;
         others_left_out(self.report, erased.of_other_tenants);
         let (gone, kept) = (counted(erased.lines(), "line"), counted(erased.kept(), "line"));
@@ -247,9 +262,13 @@ impl Desk<'_> {
         }
         let exit = if stays > 0 { Exit::NeedsHuman } else { Exit::Done };
         let exit = exit.and(self.tell_elsewhere(&erased.elsewhere));
-        let exit = exit.and(hold::tell_extracts(self.report, &self.settings, "were not searched or erased"));
+        let exit = exit.and(self.tell_extracts(asked, Request::Erasure));
         remarks(self.report, &erased.gaps);
         Ok(exit.and(left_out(self.report, &self.site, &erased.gaps)))
+    }
+
+    fn tell_extracts(&self, asked: &Selection, request: Request<'_>) -> Exit {
+        hold::tell_extracts(self.report, &self.settings, asked, self.identities.as_ref(), request)
     }
 
     /// Names the vaults of nodes that the erasure does not reach.
@@ -293,6 +312,7 @@ impl Desk<'_> {
         let prepared = selection.and_then(|selection| Ok((selection, self.credentials()?)));
         let (selection, credentials) =
             prepared.map_err(|refusal| refused(&mut self.site, &access, refusal))?;
+        self.identities.clone_from(&credentials.identities);
         let (reading, unsealed) = (reading(&self.settings, &period.times), Unsealed::Read);
         let question = Question { selection, scope, purpose, reading, unsealed };
         let ready = Ready::new(&question, access, &mut self.site, credentials)?;
@@ -340,8 +360,8 @@ fn restrict(
     until: Date,
     args: &AccessArgs,
 ) -> Result<Exit, Stop> {
-    let (site, places) = purge::site_to_change(settings, place, RESTRICT)?;
-    let mut desk = Desk { report, settings: settings.clone(), site, places, access: args };
+    let place = purge::site_to_change(settings, place, RESTRICT)?;
+    let mut desk = Desk::new(report, settings.clone(), place, args);
     let purpose = desk.purpose(Basis::RESTRICTION, None);
     let mut access = announced(RESTRICT, &purpose, Scope::Nobody, person);
     match desk.try_restrict(person, until, &purpose, &mut access) {

@@ -88,6 +88,6 @@ impl Holds {
     }
 }
 
-fn name(case: &str) -> String {
+pub(super) fn name(case: &str) -> String {
     format!("{}.age", stem(case))
 }

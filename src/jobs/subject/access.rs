@@ -3,13 +3,14 @@
 //! Her own identifiers are in clear; those of other people stay tokens (art. 15(4)).
 
 use crate::jobs::bundle::{cell, text, time_from};
+use crate::jobs::hold;
 use crate::jobs::replay::{Line, PurgedSpan, Reveal};
 use crate::model::RetentionClass;
 use crate::primitives::diag::Diagnostic;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use zeroize::Zeroizing;
 
 /// Information on the lines of one class.
@@ -77,14 +78,34 @@ pub struct AccessAnswer {
     zone: TimeZone,
     #[serde(skip)]
     counts: BTreeMap<String, (u64, BTreeSet<String>)>,
+    /// Digests of the lines as they are in the archive.
+    #[serde(skip)]
+    digests: HashSet<[u8; 32]>,
 }
 
 impl AccessAnswer {
     /// Creates an answer without lines.
     #[must_use]
     pub fn new(made: Timestamp, zone: TimeZone) -> Self {
-        let (processing, lines, counts) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { made, case: None, from: None, to: None, purged: None, processing, lines, zone, counts }
+        let (processing, lines, counts, digests) = Default::default();
+        Self {
+            made,
+            case: None,
+            from: None,
+            to: None,
+            purged: None,
+            processing,
+            lines,
+            zone,
+            counts,
+            digests,
+        }
+    }
+
+    /// Returns whether the answer has the line with this digest, as [`hold::digest_of`] returns it.
+    #[must_use]
+    pub fn has(&self, digest: &[u8; 32]) -> bool {
+        self.digests.contains(digest)
     }
 
     /// Adds a line.
@@ -98,6 +119,7 @@ impl AccessAnswer {
         let legal = time.to_zoned(self.zone.clone());
         let (class, expires) = (line.name.folder.class.to_string(), line.expires().to_string());
         let (count, days) = self.counts.entry(class.clone()).or_default();
+        self.digests.insert(hold::digest_of(line.bytes));
         *count += 1;
         days.insert(expires.clone());
         self.lines.push(OwnLine {

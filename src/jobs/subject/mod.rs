@@ -46,7 +46,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagno
 }
 
 /// All error codes of this module.
-pub const CODES: &[&Code] = &[&IO, &STAYS, &LEFT_ON_NODES];
+pub const CODES: &[&Code] = &[&IO, &STAYS, &LEFT_ON_NODES, &IN_EXTRACTS];
 
 static IO: Code = Code {
     id: "D01",
@@ -127,4 +127,31 @@ What to do
 
 References
   docs/subjects.md, docs/fleet/README.md; GDPR art. 17",
+};
+
+/// D04: lines of a person that only the extract of a case has.
+pub static IN_EXTRACTS: Code = Code {
+    id: "D04",
+    title: "extracts of a case have lines of a person that the answer lacks",
+    text: "\
+What it means
+  `oubliette subject access` also looked into the extracts of holds and restrictions that the
+  identity opens. Those of the case that the message names have lines of the person that are not in
+  the answer: the archive has them no longer, or they are not of the period that you gave.
+
+Why it matters
+  The person has a right to all data that you keep about her. But a case of an authority may be
+  secret, so nothing of it goes into the answer by itself.
+
+Example
+  a restriction that outlasts the expiry day of its lines, and then a request for access
+
+What to do
+  1. Look up what the case is. For a restriction that the person asked for, read the extract as
+     docs/holds.md says, and add her lines to your answer.
+  2. For a case of an authority, ask who ordered it whether the person may know. Record what you
+     decided.
+
+References
+  docs/subjects.md, docs/holds.md; GDPR art. 15, 23",
 };
