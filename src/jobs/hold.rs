@@ -189,6 +189,20 @@ impl Holds {
             .collect())
     }
 
+    /// Returns the holds that freeze nothing on `today` any more, and for which nothing was extracted.
+    ///
+    /// # Errors
+    /// As [`Holds::list`].
+    pub fn thawed(&self, today: Date) -> Result<Vec<Hold>, Diagnostic> {
+        let mut thawed = Vec::new();
+        for hold in self.list()?.into_iter().filter(|hold| !hold.freezes(today)) {
+            if self.extracts(&hold.case)?.is_empty() {
+                thawed.push(hold);
+            }
+        }
+        Ok(thawed)
+    }
+
     /// Adds a hold until a day, and freezes the segments of `scope` for its case.
     ///
     /// # Errors

@@ -464,3 +464,52 @@ fn an_older_copy_of_a_hold_overwrites_no_extract() {
     assert_eq!((exit, told.contains("error[H01]: the hold has extracts")), (Some(2), true), "{told}");
     assert_eq!((opened(&node, "-1.lines.age"), opened(&node, "-2.lines.age")), (first, second));
 }
+
+/// Tokens of a day that was purged have no originals but those that were extracted.
+#[test]
+fn an_extract_without_an_identity_says_that_it_has_no_originals() {
+    let node = Node::new();
+    let (srv, identity) = (node.path("srv"), node.identity());
+    let place = ["--archive", arg(&srv), "--now", LATER];
+    let search = ["replay", "--ip", "203.0.113.7", "--identity", arg(&identity)];
+    let found = text(&node.run(&[&search[..], &place].concat()).stdout);
+    let token = found.split(' ').next().unwrap().to_owned();
+    let case = ["--case", "2027/0815"];
+    node.run(&[&["hold", "add", "--until", "2027-01-31"], &place[..], &case].concat());
+    for (with, told) in [(&["--identity", arg(&identity)][..], false), (&[], true)] {
+        let output = node.run(&[&["hold", "extract", "--token", &token], &place[..], &case, with].concat());
+        let messages = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{messages}");
+        assert_eq!(messages.contains("no originals were extracted"), told, "{messages}");
+    }
+}
+
+/// What a case froze goes when the week is over. If nobody has extracted anything by then, that was hardly
+/// meant.
+#[test]
+fn a_purge_says_that_a_freeze_ended_with_nothing_extracted() {
+    let node = Node::new();
+    let (srv, identity) = (node.path("srv"), node.identity());
+    let run = |arguments: &[&str], now: &str, exit: i32| {
+        let output = node.run(&[arguments, &["--archive", arg(&srv), "--now", now]].concat());
+        assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    for case in ["2027/0815", "2027/0816"] {
+        run(&["hold", "add", "--case", case, "--until", "2028-01-31"], "2027-11-20T10:00:00Z", 0);
+    }
+    let person = ["--ip", "203.0.113.7", "--identity", arg(&identity)];
+    let extract = [&["hold", "extract", "--case", "2027/0816"], &person[..]].concat();
+    run(&extract, "2027-11-20T10:00:00Z", 0);
+    let purge = |options: &[&str], now: &str, exit: i32| {
+        run(&[&["purge", "--confirm-clock"], options].concat(), now, exit)
+    };
+    let held = purge(&[], "2027-11-26T10:00:00Z", 1);
+    assert!(!held.contains("the freeze of case"), "{held}");
+    for options in [&["--dry-run"][..], &[]] {
+        let told = purge(options, "2027-11-27T10:00:00Z", 0);
+        let ended = "the freeze of case 2027/0815 ended on 2027-11-27, and nothing was extracted for it";
+        assert!(told.contains(ended) && !told.contains("case 2027/0816"), "{told}");
+    }
+    assert!(!purge(&[], "2027-11-28T10:00:00Z", 0).contains("the freeze of case"));
+}

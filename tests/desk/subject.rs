@@ -421,3 +421,24 @@ fn a_line_without_a_time_is_found_in_every_period_that_it_may_be_of() {
         "\"receipt (the line states no time), between 2026-11-23T08:30:00Z and 2026-11-23T09:30:10Z\"";
     assert!(table.contains(between), "{table}");
 }
+
+/// Whoever prolongs a restriction must learn that what was kept before is still there, and not only what is
+/// new.
+#[test]
+fn a_restriction_says_what_it_has_and_a_prolonged_one_what_it_had() {
+    let node = Node::new();
+    let restrict = |who: &[&str], until: &str, exit: i32| {
+        let options = [who, &["--case", "DSR-11", "--until", until]].concat();
+        let output = node.desk(&["subject", "restrict"], &options);
+        assert_eq!(output.status.code(), Some(exit), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let none = restrict(&["--ip", "203.0.113.70"], "2027-06-30", 1);
+    assert!(none.contains("nothing is restricted: no line was found"), "{none}");
+    assert!(restrict(&JEAN, "2027-06-30", 0).contains("restricted until 2027-06-30: 5 lines, encrypted"));
+    let longer = restrict(&JEAN, "2028-06-30", 0);
+    assert!(
+        longer.contains("restricted until 2028-06-30: 1 extract made before, and 5 lines now"),
+        "{longer}"
+    );
+}

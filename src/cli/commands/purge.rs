@@ -7,7 +7,7 @@ use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::hold::{self as hold_jobs, Holds};
+use crate::jobs::hold::{self as hold_jobs, Hold, Holds};
 use crate::jobs::purge::{
     Absent, BLOCKED, Batch, Blocked, Item, LINKED, LedgerFault, MISPLACED, Misplaced, NOT_THERE, OF_OTHERS,
     Plan, Reason, STUCK, SealedBatch, Site,
@@ -124,6 +124,7 @@ fn perform_at(
         unfinished.extend(hold::record_missing(report, &holds, &mut site).err());
     }
     site.held = holds.held(site.today())?;
+    let thawed = holds.thawed(site.today())?;
     let roots = [&*site.tree.archive, &*site.tree.vault, &*site.intermediate];
     let progress = Counted::of(bytes_below(&*site.storage, &roots).unwrap_or(0));
     let tell = |bytes| progress.add(bytes);
@@ -134,6 +135,7 @@ fn perform_at(
         Performed { plan: site.purge(args.confirm_clock, &tell)?, refusal: None }
     };
     drop(progress);
+    tell_thawed(report, &thawed, &performed.plan);
     drop(turn);
     unfinished.into_iter().next().map_or(Ok(performed), Err)
 }
@@ -444,6 +446,21 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
         report.warning(
             &Diagnostic::new(&BLOCKED, what).hint("`oubliette explain P04` says what to do about each"),
         );
+    }
+}
+
+/// Notes the cases that froze what goes, and for which nothing was extracted.
+fn tell_thawed(report: Report, thawed: &[Hold], plan: &Plan) {
+    for Hold { case, frozen_until, segments, .. } in thawed {
+        let files = plan.purges.iter().flat_map(|batch| &batch.files);
+        let names = files.filter_map(|file| file.entry.name.split_once('/'));
+        let due = names.filter(|(_, name)| segments.iter().any(|segment| segment == name)).count();
+        if due > 0 {
+            let due = counted(due as u64, "segment");
+            report.note(&format!(
+                "the freeze of case {case} ended on {frozen_until}, and nothing was extracted for it: due of what it froze: {due}"
+            ));
+        }
     }
 }
 

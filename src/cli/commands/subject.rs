@@ -365,10 +365,17 @@ fn restrict(
     let purpose = desk.purpose(Basis::RESTRICTION, None);
     let mut access = announced(RESTRICT, &purpose, Scope::Nobody, person);
     match desk.try_restrict(person, until, &purpose, &mut access) {
-        Ok(extracted) => {
+        Ok((extracted, before)) => {
             let exit = hold::tell_lacks(report, &extracted);
             let lines = counted(extracted.lines, "line");
-            report.note(&format!("restricted until {until}: {lines}, encrypted in `holds`"));
+            report.note(&match (before, extracted.lines) {
+                (0, 0) => "nothing is restricted: no line was found".to_owned(),
+                (0, _) => format!("restricted until {until}: {lines}, encrypted in `holds`"),
+                (before, _) => {
+                    let before = counted(u64::from(before), "extract");
+                    format!("restricted until {until}: {before} made before, and {lines} now, encrypted in `holds`")
+                }
+            });
             Ok(exit)
         }
         Err(refusal) => Err(refused(&mut desk.site, &access, refusal)),
@@ -376,13 +383,14 @@ fn restrict(
 }
 
 impl Desk<'_> {
+    /// Returns what was extracted, and the number of extracts made before.
     fn try_restrict(
         &mut self,
         person: &PersonArgs,
         until: Date,
         purpose: &Purpose,
         access: &mut Access,
-    ) -> Result<Extracted, Diagnostic> {
+    ) -> Result<(Extracted, u32), Diagnostic> {
         self.check_basis(Basis::RESTRICTION)?;
         let case = stated_case(purpose)?;
         // Invalid targets are refused before there is a hold.
@@ -394,6 +402,7 @@ impl Desk<'_> {
         access.begin(&mut self.site)?;
         let scope = HoldScope { tenant: hold::tenant(&self.settings), ..HoldScope::default() };
         let before = holds.restrict(&mut self.site, &case, until, &scope)?;
+        let extracts = before.as_ref().map_or(0, |before| before.extracts);
         let extracted = holds.extract(&mut self.site, &case, &targets, &mut secrets, &escrow);
         if extracted.is_err() {
             // A refused request must not leave a hold behind, which would be more than anybody asked for.
@@ -405,7 +414,7 @@ impl Desk<'_> {
         let extracted = extracted?;
         let done = AccessDone { lines: extracted.lines, ..AccessDone::lacking(extracted.code()) };
         access.done(&mut self.site, done)?;
-        Ok(extracted)
+        Ok((extracted, extracts))
     }
 }
 
