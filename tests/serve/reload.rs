@@ -269,3 +269,25 @@ fn an_output_that_cannot_be_as_it_is_configured_stays_as_it_was() {
     drop(taken);
     assert!(sidecar.stop().told.contains("error[I11]"));
 }
+
+/// Keys are files of the state directory, and can be as wrong as the configuration.
+#[test]
+fn keys_that_cannot_be_read_end_no_sidecar() {
+    let sidecar = Sidecar::start(TCP, &[]);
+    let mut stream = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(stream, "{}", line("before")).unwrap();
+    sidecar.wait_until_archived("id=before ");
+    let escrow = sidecar.folder().join("escrow");
+    fs::create_dir_all(&escrow).unwrap();
+    fs::set_permissions(&escrow, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(escrow.join("recipients.txt"), "age1typo\n").unwrap();
+    fs::set_permissions(escrow.join("recipients.txt"), fs::Permissions::from_mode(0o600)).unwrap();
+    sidecar.hang_up();
+    sidecar.wait_for("stay in force");
+    writeln!(stream, "{}", line("after")).unwrap();
+    drop(stream);
+    let ended = sidecar.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.told);
+    assert!(ended.told.contains("error[K09]"), "{}", ended.told);
+    assert_eq!(ended.archived(), once(["before".to_owned(), "after".to_owned()]));
+}

@@ -1,7 +1,7 @@
 //! The archive of `oubliette filter`: combines arguments and configuration.
 
 use super::purge;
-use crate::archive::Recovered;
+use crate::archive::{self as segments, ArchiveError, Recovered};
 use crate::cli::args::{ArchiveArgs, EscrowName, FilterArgs};
 use crate::cli::codes;
 use crate::cli::files;
@@ -15,8 +15,10 @@ use crate::model::{NodeName, Tree};
 use crate::pipeline::archiver::{Archiver, Options};
 use crate::pipeline::{Descriptor, Output};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Patient, is_remote};
+use crate::primitives::storage::{Disk, Patient, Storage as _, is_full, is_remote};
 use crate::shred::{self, ShredStore};
+use crate::vault;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -88,6 +90,24 @@ fn on_disk(tree: &Tree) -> Result<(), Diagnostic> {
             .because("nothing can be appended to what is in object storage")
             .hint("name a directory; `oubliette archive` stores in buckets, `oubliette vaults` copies vaults to one")),
     }
+}
+
+/// Makes the directories of the archive, and refuses those that take no file, so that nobody is told that the
+/// sidecar is ready before its first line fails. If the disk is full, the first line waits for room.
+pub(super) fn refuse_unwritable(tree: &Tree) -> Result<(), Diagnostic> {
+    let directories = [(&tree.archive, segments::DIRECTORY_MODE), (&tree.vault, vault::DIRECTORY_MODE)];
+    for (directory, mode) in directories {
+        let takes_files =
+            || Ok(accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?);
+        match Disk.create_directory(directory, mode).and_then(|()| takes_files()) {
+            Err(source) if !is_full(&source) => {
+                let (action, path) = ("write a file", directory.clone());
+                return Err(ArchiveError::Io { action, path, source }.into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a bucket, and options that would write lines to two places without `--tee`, before any key is

@@ -168,7 +168,8 @@ fn on_signal(
             }
         }
         service::reloading();
-        match Setup::load(&typed) {
+        // Keys that cannot be read are refused here, while the run that has read them goes on.
+        match Setup::load(&typed).and_then(|setup| setup.plan()?.check_keys().map(|()| setup)) {
             Ok(setup) => {
                 *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(setup);
                 gate.interrupt();
@@ -246,15 +247,19 @@ impl Setup {
         Ok(Self { settings, recognition, workers: typed.workers, patience: Arc::clone(&typed.patience) })
     }
 
+    fn plan(&self) -> Result<Plan, Diagnostic> {
+        let plan = filter::plan(&self.settings, self.recognition.clone(), self.workers)?;
+        Ok(Plan { patience: Arc::clone(&self.patience), ..plan })
+    }
+
     /// Opens keys and archive.
     fn open(&self, report: Report) -> Result<Opened, Diagnostic> {
         let settings = &self.settings;
-        let plan = filter::plan(settings, self.recognition.clone(), self.workers)?;
-        let plan = Plan { patience: Arc::clone(&self.patience), ..plan };
-        let mut ready = Ready::new(plan)?.for_command("serve");
+        let mut ready = Ready::new(self.plan()?)?.for_command("serve");
         let directory = archive_directory(settings);
         let archiver =
             archive::open(report, settings, &ArchiveArgs::default(), &directory, &mut ready, None)?;
+        archive::refuse_unwritable(&tree(settings))?;
         Ok((ready, archiver))
     }
 }
