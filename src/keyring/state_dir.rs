@@ -117,8 +117,7 @@ fn erase_if_there(path: &Path) -> io::Result<()> {
         opened => opened?,
     };
     let length = file.metadata()?.len();
-    let zeros = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(1 << 20)];
-    file.write_all(&zeros)?;
+    io::copy(&mut io::repeat(0).take(length), &mut file)?;
     file.sync_all()?;
     fs::remove_file(path)
 }

@@ -50,6 +50,20 @@ fn an_erased_secret_is_overwritten_before_it_is_unlinked() {
 }
 
 #[test]
+fn a_long_file_is_overwritten_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keys = keyring(directory.path(), EpochLength::Day);
+    let (part, witness) =
+        (directory.path().join("keys/epoch-2026-11-23.part"), directory.path().join("witness"));
+    std::fs::write(&part, vec![7; (1 << 20) + 32]).unwrap();
+    std::fs::hard_link(&part, &witness).unwrap();
+    keys.current(at("2026-11-23T10:00:00Z")).unwrap();
+    assert!(!part.exists());
+    let left = std::fs::read(&witness).unwrap();
+    assert!(left.len() == (1 << 20) + 32 && left.iter().all(|&byte| byte == 0));
+}
+
+#[test]
 fn starting_at_once_gives_one_secret() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
