@@ -73,7 +73,10 @@ pub(super) fn remove_abandoned(storage: &dyn Storage, directory: &Path) -> io::R
             // It was published or removed after it was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => {
-                if opened?.try_lock()? {
+                // Held until the part is gone: a writer makes a part first and locks it then, and begins
+                // another one if it does not get the lock.
+                let mut part = opened?;
+                if part.try_lock()? {
                     remove(storage, &listed.path)?;
                 }
             }
@@ -96,7 +99,16 @@ const FILE_MODE: u32 = 0o640;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primitives::storage::Disk;
+    use crate::primitives::storage::{Disk, Memory};
+
+    #[test]
+    fn an_abandoned_part_is_removed_under_its_lock() {
+        let (memory, directory) = (Memory::new().where_parts_go_locked(), Path::new("/out"));
+        memory.create_directory(directory, 0o750).unwrap();
+        drop(memory.create(&directory.join(".0123456789abcdef.part"), FILE_MODE).unwrap());
+        remove_abandoned(&memory, directory).unwrap();
+        assert!(memory.files().is_empty());
+    }
 
     #[test]
     fn whole_or_not_at_all() {

@@ -49,6 +49,8 @@ struct State {
     fault: Option<Fault>,
     frozen: bool,
     full: bool,
+    /// Whether a part can be removed only while somebody has its lock.
+    parts_go_locked: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -70,6 +72,14 @@ impl Memory {
     pub fn with_fault(&self, fault: Fault) -> Self {
         let mut state = self.state().clone();
         (state.operations, state.fault) = (0, Some(fault));
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Returns a copy of the files that refuses to remove a part which nobody has locked: whoever has just
+    /// made it may be about to lock it.
+    #[must_use]
+    pub fn where_parts_go_locked(&self) -> Self {
+        let state = State { parts_go_locked: true, ..self.state().clone() };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -250,7 +260,12 @@ impl Storage for Memory {
     fn unlink(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.turn(false)?;
-        state.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        let file = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let is_part = path.extension().is_some_and(|extension| extension == "part");
+        if is_part && state.parts_go_locked && !state.files[file].locked {
+            return Err(io::Error::other("nobody has locked this part"));
+        }
+        state.names.remove(path);
         state.living()
     }
 
