@@ -177,7 +177,8 @@ impl Drop for Part {
 pub(super) fn remove_stale(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_part(path)) {
-        if is_abandoned(&path).unwrap_or(false) {
+        // The lock is held until the part is gone.
+        if let Ok(Some(_lock)) = abandoned(&path) {
             // A failure here does not affect lines that are being sealed now.
             let _ = fs::remove_file(&path);
         }
@@ -189,12 +190,13 @@ fn is_part(path: &Path) -> bool {
     name.starts_with('.') && name.ends_with(PART_SUFFIX)
 }
 
-/// Returns whether a part is old and unlocked. The writer of a part holds its lock, but a new part may not be
-/// locked yet.
-fn is_abandoned(path: &Path) -> io::Result<bool> {
+/// Locks a part that is old and unlocked; `None` if it is not. The writer of a part holds its lock, but a new
+/// part may not be locked yet.
+fn abandoned(path: &Path) -> io::Result<Option<File>> {
     let file = File::open(path)?;
     let is_old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > LOCKED_WITHIN);
-    Ok(is_old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
+    let is_free = is_old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    Ok(is_free.then_some(file))
 }
 
 fn in_file(path: &Path, error: age::EncryptError) -> QuarantineError {
