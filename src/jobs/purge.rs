@@ -41,6 +41,7 @@ pub use history::LedgerFault;
 use history::{UnfinishedPurge, joined};
 pub use inventory::{Blocked, Item, Reason, is_abandoned};
 pub(in crate::jobs) use inventory::{hash, identify};
+use inventory::locked;
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan as _};
@@ -465,7 +466,12 @@ impl Site {
     }
 
     fn unlink(&self, file: &Item) -> Result<(), Failure> {
-        if file.is_part && !is_abandoned(&*self.storage, &file.path)? {
+        // Held until the part is gone, so that nobody begins to seal it meanwhile.
+        let lock = match file.is_part.then(|| locked(&*self.storage, &file.path)).transpose() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            locked => locked?,
+        };
+        if matches!(lock, Some(None)) {
             // A filter that is starting is about to seal it.
             return Err(Failure::OfFile(io::ErrorKind::ResourceBusy.into()));
         }

@@ -425,12 +425,20 @@ impl Site {
 /// # Errors
 /// If that cannot be determined.
 pub fn is_abandoned(storage: &dyn Storage, path: &Path) -> io::Result<bool> {
-    match storage.edit(path) {
+    match locked(storage, path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        // A dry run cannot open it for writing.
-        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => storage.open(path)?.try_lock(),
-        opened => opened.and_then(|mut file| file.try_lock()),
+        locked => Ok(locked?.is_some()),
     }
+}
+
+/// Locks a part; `None` if somebody writes to it.
+pub(super) fn locked(storage: &dyn Storage, path: &Path) -> io::Result<Option<Box<dyn Stored>>> {
+    let mut part = match storage.edit(path) {
+        // A dry run cannot open it for writing.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => storage.open(path)?,
+        opened => opened?,
+    };
+    Ok(part.try_lock()?.then_some(part))
 }
 
 /// Tells whether a file is a sealed segment, whose lines can be counted, or a part.

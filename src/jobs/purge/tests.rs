@@ -78,6 +78,18 @@ fn what_is_sealed_during_a_purge_goes_with_it() {
     }
 }
 
+/// A filter that starts locks a part before it seals it: nobody may lock it between the look at it and its
+/// removal.
+#[test]
+fn a_part_that_a_crash_left_is_removed_under_its_lock() {
+    let before = archive();
+    drop(write(&mut site(&before, WRITTEN).unwrap(), &folder(DAY, "web"), true));
+    let memory = before.after_crash(Survives::Everything).where_parts_go_locked();
+    let done = site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+    assert!(!done.is_blocked(), "{:?}", done.purges);
+    assert_eq!(of_day(&memory, DAY), Vec::<PathBuf>::new());
+}
+
 /// Does what a filter does at its start with what a crash left.
 fn start_filter(memory: &Memory) {
     let Site { storage, tree, ledger, shred, zone, .. } = site(memory, MIDNIGHT).unwrap();
