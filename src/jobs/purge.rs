@@ -33,15 +33,16 @@ use crate::model::{RetentionClass, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Listed, Storage, is_of_one_file, is_remote};
 use crate::pseudonym::epoch::Epoch;
+use crate::quarantine;
 use crate::retention::expiry::purge_instant;
 use crate::shred::ShredStore;
 pub use codes::{BLOCKED, CODES, LINKED, MISPLACED, OF_OTHERS, STUCK};
 use codes::{CLOCK, IO, LEFT};
 pub use history::LedgerFault;
 use history::{UnfinishedPurge, joined};
+use inventory::locked;
 pub use inventory::{Blocked, Item, Reason, is_abandoned};
 pub(in crate::jobs) use inventory::{hash, identify};
-use inventory::locked;
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan as _};
@@ -97,6 +98,8 @@ pub struct Plan {
     /// Lines that are removed from quarantine, by expiry day.
     pub sealed: Vec<SealedBatch>,
     /// Past epochs whose secret is erased.
+    /// Lines in quarantine that nobody can look at, so that their day is not known.
+    pub unseen: Vec<Blocked>,
     pub epochs: Vec<Epoch>,
     /// Wraps of secrets that are erased, because nothing is left of what was archived under them.
     pub wraps: Vec<Wrap>,
@@ -137,6 +140,7 @@ impl Plan {
     pub fn is_blocked(&self) -> bool {
         !self.misplaced.is_empty()
             || self.is_incomplete()
+            || !self.unseen.is_empty()
             || !self.of_others.is_empty()
             || self.fault.is_some()
             || self.sealed.iter().any(|batch| !batch.held.is_empty())
@@ -270,7 +274,7 @@ impl Site {
             plan.add(batch, unfinished.contains_key(&expires));
         }
         plan.of_others = self.of_others(&history.sealed, &plan);
-        plan.sealed = self.sealed_batches()?;
+        (plan.sealed, plan.unseen) = self.sealed_batches()?;
         plan.moves = self.moves(progress)?;
         plan.wraps = self.spent_wraps(&history.last_days, &plan.purges)?;
         if let Some(keyring) = self.keyring()? {
@@ -294,7 +298,9 @@ impl Site {
             Ok(done) => {
                 let exit = u8::from(done.is_blocked());
                 let stuck = done.failures().next().map(|_| STUCK.id);
-                let code = done.fault.as_ref().map(|_| ledger::FAULT.id).or(stuck).map(str::to_owned);
+                let unseen = done.unseen.first().map(|_| quarantine::SEALED_LINES.id);
+                let code = done.fault.as_ref().map(|_| ledger::FAULT.id).or(stuck).or(unseen);
+                let code = code.map(str::to_owned);
                 self.ledger.append(Event::Stop { command, exit, code })?;
                 Ok(done)
             }
@@ -328,7 +334,8 @@ impl Site {
         }
         done.of_others = self.of_others(&history.sealed, &done);
         // A failure of one of these does not stop the others either.
-        let quarantine = self.purge_quarantine(history.quarantine).map(|sealed| done.sealed = sealed);
+        let quarantine = self.purge_quarantine(history.quarantine);
+        let quarantine = quarantine.map(|found| (done.sealed, done.unseen) = found);
         let moved = self.move_due(progress).map(|moves| done.moves = moves);
         let wraps = self.erase_spent_wraps(&history.last_days, &done.purges).map(|wraps| done.wraps = wraps);
         let epochs = self.erase_past_epochs().map(|epochs| done.epochs = epochs);

@@ -177,8 +177,13 @@ pub fn report(scope: &Scope) -> Result<Report, Diagnostic> {
         ));
     }
     let sealed = Dates::new(&scope.classes, &scope.zone).due(&scope.quarantine, today)?;
+    if !sealed.unseen.is_empty() {
+        let count = sealed.unseen.len();
+        attention
+            .push(format!("lines in quarantine whose day nobody can tell: {count}; `oubliette explain Q06`"));
+    }
     let mut overdue = BTreeMap::<Date, u64>::new();
-    sealed.iter().for_each(|due| *overdue.entry(due.expires).or_default() += 1);
+    sealed.due.iter().for_each(|due| *overdue.entry(due.expires).or_default() += 1);
     let left = |(day, lines)| {
         format!("lines in quarantine past their expiry day {day}: {lines}; `oubliette purge` says why")
     };

@@ -210,13 +210,15 @@ References
   age-encryption.org/v1, section \"Recipient stanza\".",
 };
 
-static SEALED_LINES: Code = Code {
+/// Q06: lines in quarantine that a purge cannot handle.
+pub static SEALED_LINES: Code = Code {
     id: "Q06",
     title: "lines in quarantine cannot be purged",
     text: "\
 What it means
-  oubliette could not look at a line in `<state>/quarantine`, or could not list or sync that
-  directory.
+  oubliette could not look at a line in `<state>/quarantine`, so it does not know whether the day of
+  that line has come. `oubliette purge` names the line, removes the others that are due, and ends with
+  exit code 1. Or oubliette could not list or sync that directory.
 
 Why it matters
   A line in quarantine has the same expiry day as its placeholder. After that day, it is kept longer

@@ -10,9 +10,9 @@ mod seal;
 mod sealed_lines;
 
 pub use crate::pseudonym::Placeholder;
-pub use error::{CODES, QuarantineError};
+pub use error::{CODES, QuarantineError, SEALED_LINES};
 pub use seal::{KeyedHash, Sealing};
-pub use sealed_lines::{SealedLine, remove, sealed_lines, sync};
+pub use sealed_lines::{SealedLine, SealedLines, remove, sealed_lines, sync};
 
 use crate::primitives::storage::Patience;
 use std::fs::{self, DirBuilder, File, Permissions};

@@ -28,27 +28,41 @@ impl SealedLine {
     }
 }
 
-/// Lists all sealed lines in `directory`, by name; none if there is no such directory.
+/// The sealed lines in a directory, by name.
+#[derive(Debug, Default)]
+pub struct SealedLines {
+    /// Those that could be looked at.
+    pub lines: Vec<SealedLine>,
+    /// The names of the others within the state directory, with the error of the operating system.
+    pub unseen: Vec<(String, io::Error)>,
+}
+
+/// Lists all sealed lines in `directory`; none if there is no such directory.
 ///
 /// # Errors
 /// [`QuarantineError::SealedLines`] if it cannot be read.
-pub fn sealed_lines(directory: &Path) -> Result<Vec<SealedLine>, QuarantineError> {
+pub fn sealed_lines(directory: &Path) -> Result<SealedLines, QuarantineError> {
     let failed = |source| QuarantineError::SealedLines { action: "list", path: directory.to_owned(), source };
     let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SealedLines::default()),
         entries => entries.map_err(failed)?,
     };
-    let mut lines = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        lines.extend(sealed_line(path.clone()).map_err(|source| QuarantineError::SealedLines {
-            action: "look at",
-            path,
-            source,
-        })?);
+    let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    Ok(look_at(paths.map_err(failed)?, sealed_line))
+}
+
+/// Looks at each of the files. One that cannot be looked at does not delay the others.
+fn look_at(mut paths: Vec<PathBuf>, look: impl Fn(PathBuf) -> io::Result<Option<SealedLine>>) -> SealedLines {
+    paths.sort();
+    let mut sealed = SealedLines::default();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match look(path) {
+            Ok(line) => sealed.lines.extend(line),
+            Err(error) => sealed.unseen.push((format!("{FOLDER}/{name}"), error)),
+        }
     }
-    lines.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(lines)
+    sealed
 }
 
 /// Removes a sealed line, unless it was sealed again after it was listed. The removal is durable after
@@ -99,4 +113,26 @@ fn sealed_line(path: PathBuf) -> io::Result<Option<SealedLine>> {
         bytes,
         sealed,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_cannot_be_looked_at_hides_no_other() {
+        let name = |number: u32| PathBuf::from(format!("/s/quarantine/qr_2epqf{number:026}.age"));
+        let line = |path: PathBuf| {
+            let placeholder = Placeholder::new(path.file_stem().unwrap().to_str().unwrap(), 1, 1).unwrap();
+            SealedLine { path, placeholder, bytes: 1, sealed: Timestamp::UNIX_EPOCH }
+        };
+        let look = |path: PathBuf| match path == name(2) {
+            true => Err(io::ErrorKind::PermissionDenied.into()),
+            false => Ok(Some(line(path))),
+        };
+        let SealedLines { lines, unseen } = look_at(vec![name(3), name(2), name(1)], look);
+        assert_eq!(lines, [line(name(1)), line(name(3))]);
+        let unseen: Vec<_> = unseen.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(unseen, [format!("quarantine/qr_2epqf{:026}.age", 2)]);
+    }
 }

@@ -103,11 +103,11 @@ fn the_same_line_is_kept_once() {
     let directory = state.path().join(FOLDER);
     let long_ago = fs::File::options().write(true).open(directory.join(format!("{}.age", first.token())));
     long_ago.unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-    let listed = sealed_lines(&directory).unwrap();
+    let listed = sealed_lines(&directory).unwrap().lines;
     assert_eq!(seal(&mut quarantine, b"too long").unwrap(), first);
     // Its placeholder was output again, so it is kept from now on, even by a caller that listed it before.
     remove(&listed[0]).unwrap();
-    assert!(sealed_lines(&directory).unwrap()[0].sealed > listed[0].sealed);
+    assert!(sealed_lines(&directory).unwrap().lines[0].sealed > listed[0].sealed);
     let other = seal(&mut quarantine, b"also too long").unwrap();
     assert_ne!(other.token(), first.token());
     let mut expected = vec![format!("{}.age", first.token()), format!("{}.age", other.token())];

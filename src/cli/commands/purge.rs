@@ -353,7 +353,8 @@ fn rows(plan: &Plan) -> Vec<Line> {
             batch.held.iter().map(|(line, case)| Line::sealed("held", batch.expires, line, Some(case)));
         gone.chain(held).chain(batch.stuck.iter().map(|blocked| Line::blocked(batch.expires, blocked)))
     });
-    purged.chain(sealed).chain(moved).chain(misplaced).collect()
+    let unseen = plan.unseen.iter().map(Line::unseen);
+    purged.chain(sealed).chain(unseen).chain(moved).chain(misplaced).collect()
 }
 
 pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
@@ -439,6 +440,18 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
         );
     }
     let kept = plan.purges.iter().flat_map(|batch| &batch.blocked);
+    if let Some(Blocked { name, reason: Reason::Stuck { why } }) = plan.unseen.first() {
+        let count = counted(plan.unseen.len() as u64, "line");
+        report.warning(
+            &Diagnostic::new(
+                &quarantine::SEALED_LINES,
+                format!("nobody can tell the day of {count} in quarantine, and what else is due went"),
+            )
+            .at(name.clone())
+            .because(why.clone())
+            .hint("run it as the user who owns the state directory, or repair the disk; then run it again"),
+        );
+    }
     let files = kept.filter(|blocked| !matches!(blocked.reason, Reason::Stuck { .. })).count();
     let blocked = files + plan.sealed.iter().map(|batch| batch.held.len()).sum::<usize>();
     if blocked > 0 {
@@ -501,7 +514,9 @@ fn vaults_not_there(report: Report, plan: &Plan) {
 #[derive(Serialize)]
 struct Line {
     action: &'static str,
-    expires: Date,
+    /// `None` if nobody can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<Date>,
     file: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     case: Option<String>,
@@ -525,7 +540,11 @@ impl Line {
 
     fn bare(action: &'static str, expires: Date, file: String) -> Self {
         let (case, why, bytes, lines, sha256, other_names) = Default::default();
-        Self { action, expires, file, case, why, bytes, lines, sha256, other_names }
+        Self { action, expires: Some(expires), file, case, why, bytes, lines, sha256, other_names }
+    }
+
+    fn unseen(blocked: &Blocked) -> Self {
+        Self { expires: None, ..Self::blocked(Date::default(), blocked) }
     }
 
     fn sealed(action: &'static str, expires: Date, line: &SealedLine, case: Option<&String>) -> Self {

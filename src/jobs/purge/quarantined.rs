@@ -5,7 +5,7 @@ use super::{Blocked, Reason, Site};
 use crate::ledger::event::{Event, Quarantined};
 use crate::model::{Expires, Folder, Record, RetentionClass};
 use crate::primitives::diag::Diagnostic;
-use crate::quarantine::{self, SealedLine};
+use crate::quarantine::{self, SEALED_LINES, SealedLine, SealedLines};
 use crate::retention::{Options, Policy, Stamper, TagForm};
 use crate::rules::retention::RetentionError;
 use jiff::civil::Date;
@@ -67,6 +67,15 @@ pub(in crate::jobs) struct Due {
     line: SealedLine,
 }
 
+/// What was found in quarantine on some day.
+#[derive(Debug, Default)]
+pub(in crate::jobs) struct DueLines {
+    /// The lines whose day has come.
+    pub(in crate::jobs) due: Vec<Due>,
+    /// The lines that cannot be dated, because nobody can look at them.
+    pub(in crate::jobs) unseen: Vec<Blocked>,
+}
+
 /// Dates quarantined lines by the policy, which knows only when each line was quarantined.
 #[derive(Debug)]
 pub(in crate::jobs) struct Dates<'a> {
@@ -84,10 +93,12 @@ impl<'a> Dates<'a> {
     ///
     /// # Errors
     /// If the folder cannot be read, or the policy has no default class.
-    pub(in crate::jobs) fn due(&self, quarantine: &Path, today: Date) -> Result<Vec<Due>, Diagnostic> {
-        let lines = quarantine::sealed_lines(quarantine)?;
+    pub(in crate::jobs) fn due(&self, quarantine: &Path, today: Date) -> Result<DueLines, Diagnostic> {
+        let SealedLines { lines, unseen } = quarantine::sealed_lines(quarantine)?;
+        let unseen = unseen.into_iter().map(|(name, error)| Blocked { name, reason: Reason::stuck(&error) });
+        let unseen = unseen.collect();
         if lines.is_empty() {
-            return Ok(Vec::new());
+            return Ok(DueLines { due: Vec::new(), unseen });
         }
         let stamper = self.stamper()?;
         let due = |line: SealedLine| {
@@ -95,7 +106,7 @@ impl<'a> Dates<'a> {
             let Expires::On(expires) = folder.expires else { return None };
             (expires <= today).then_some(Due { expires, folder, line })
         };
-        Ok(lines.into_iter().filter_map(due).collect())
+        Ok(DueLines { due: lines.into_iter().filter_map(due).collect(), unseen })
     }
 
     fn stamper(&self) -> Result<Stamper, Diagnostic> {
@@ -116,14 +127,21 @@ impl<'a> Dates<'a> {
 /// Returns the number of lines in `quarantine` whose day has come by the legal day `today`, by these classes.
 ///
 /// # Errors
-/// If the folder cannot be read, or the policy has no default class.
+/// If the folder or a line in it cannot be looked at, or the policy has no default class.
 pub fn sealed_past_due(
     classes: &[RetentionClass],
     zone: &TimeZone,
     quarantine: &Path,
     today: Date,
 ) -> Result<u64, Diagnostic> {
-    Ok(Dates::new(classes, zone).due(quarantine, today)?.len() as u64)
+    let DueLines { due, unseen } = Dates::new(classes, zone).due(quarantine, today)?;
+    match unseen.first() {
+        Some(Blocked { name, reason: Reason::Stuck { why } }) => {
+            let what = "cannot look at lines in quarantine";
+            Err(Diagnostic::new(&SEALED_LINES, what).at(name.clone()).because(why.clone()))
+        }
+        _ => Ok(due.len() as u64),
+    }
 }
 
 /// Returns class and day that the placeholder of a line received.
@@ -136,12 +154,11 @@ fn folder(stamper: &Stamper, line: &SealedLine) -> Folder {
 }
 
 impl Site {
-    /// Returns which quarantined lines are removed, and which have to stay.
-    pub(super) fn sealed_batches(&self) -> Result<Vec<SealedBatch>, Diagnostic> {
+    /// Returns which quarantined lines are removed, and which have to stay; and those that cannot be dated.
+    pub(super) fn sealed_batches(&self) -> Result<(Vec<SealedBatch>, Vec<Blocked>), Diagnostic> {
         let mut batches = BTreeMap::new();
-        for Due { expires, folder, line } in
-            Dates::new(&self.classes, &self.zone).due(&self.quarantine, self.today())?
-        {
+        let found = Dates::new(&self.classes, &self.zone).due(&self.quarantine, self.today())?;
+        for Due { expires, folder, line } in found.due {
             let empty = || SealedBatch { expires, lines: Vec::new(), held: Vec::new(), stuck: Vec::new() };
             let batch = batches.entry(expires).or_insert_with(empty);
             match self.case_of(&folder) {
@@ -149,7 +166,7 @@ impl Site {
                 None => batch.lines.push(line),
             }
         }
-        Ok(batches.into_values().collect())
+        Ok((batches.into_values().collect(), found.unseen))
     }
 
     /// Returns the case of a hold on segments of that class and day: it may cover the quarantined line as
@@ -159,12 +176,13 @@ impl Site {
         self.held.iter().find(|(segment, _)| segment.starts_with(&inside)).map(|(_, case)| case.clone())
     }
 
-    /// Removes the lines that are due, and completes what an interrupted purge had begun.
+    /// Removes the lines that are due, and completes what an interrupted purge had begun. Also returns the
+    /// lines that cannot be dated.
     pub(super) fn purge_quarantine(
         &mut self,
         mut begun: BTreeMap<Date, Quarantined>,
-    ) -> Result<Vec<SealedBatch>, Diagnostic> {
-        let mut batches = self.sealed_batches()?;
+    ) -> Result<(Vec<SealedBatch>, Vec<Blocked>), Diagnostic> {
+        let (mut batches, unseen) = self.sealed_batches()?;
         for batch in batches.iter_mut().filter(|batch| !batch.lines.is_empty()) {
             // The entry of the interrupted purge lists both the lines that it removed and those that it left.
             let before = begun.remove(&batch.expires).filter(|before| before.lines >= batch.count());
@@ -174,7 +192,7 @@ impl Site {
             self.end_quarantine(gone)?;
         }
         begun.into_values().try_for_each(|entry| self.end_quarantine(entry))?;
-        Ok(batches)
+        Ok((batches, unseen))
     }
 
     fn end_quarantine(&mut self, entry: Quarantined) -> Result<(), Diagnostic> {
@@ -192,6 +210,7 @@ mod tests {
     use crate::jobs::scene::{DAY, MIDNIGHT, WRITTEN, events, segment, site};
     use crate::primitives::storage::Memory;
     use std::fs::{self, File};
+    use std::os::fd::AsRawFd as _;
     use std::path::PathBuf;
     use std::time::SystemTime;
 
@@ -277,6 +296,29 @@ mod tests {
         assert_eq!(purge(&memory, directory.path(), MIDNIGHT), Plan::default());
     }
 
+    /// The directory can be listed, but the paths of its files are too long for the operating system.
+    #[test]
+    fn a_line_that_nobody_can_look_at_is_named_and_everything_else_goes() {
+        let (memory, directory) = (Memory::new(), tempfile::tempdir().unwrap());
+        let mut deep = directory.path().to_owned();
+        while deep.as_os_str().len() < 4060 - 201 {
+            deep.push("d".repeat(200));
+        }
+        deep.push("d".repeat(4080 - deep.as_os_str().len()));
+        fs::create_dir_all(&deep).unwrap();
+        let name = format!("{}.age", token(1));
+        let opened = File::open(&deep).unwrap();
+        fs::write(format!("/proc/self/fd/{}/{name}", opened.as_raw_fd()), "sealed").unwrap();
+        let done = purge(&memory, &deep, MIDNIGHT);
+        let unseen: Vec<_> = done.unseen.iter().map(|blocked| blocked.name.as_str()).collect();
+        assert_eq!((unseen, done.is_blocked()), (vec![&*format!("quarantine/{name}")], true));
+        let last = events(&memory).pop();
+        assert!(
+            matches!(&last, Some(Event::Stop { exit: 1, code: Some(code), .. }) if code == "Q06"),
+            "{last:?}"
+        );
+    }
+
     #[test]
     fn a_clock_that_has_jumped_purges_no_sealed_line() {
         let (memory, directory) = (Memory::new(), tempfile::tempdir().unwrap());
@@ -292,7 +334,10 @@ mod tests {
         let due = seal(directory.path(), 1, WRITTEN);
         let class = {
             let site = site_with(&memory, directory.path(), MIDNIGHT);
-            Dates::new(&site.classes, &site.zone).due(&site.quarantine, DAY).unwrap()[0].folder.class.clone()
+            Dates::new(&site.classes, &site.zone).due(&site.quarantine, DAY).unwrap().due[0]
+                .folder
+                .class
+                .clone()
         };
         let held = |class: &str| {
             let mut site = site_with(&memory, directory.path(), MIDNIGHT);

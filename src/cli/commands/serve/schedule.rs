@@ -13,6 +13,7 @@ use crate::model::Tree;
 use crate::pipeline::Observed;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Disk;
+use crate::quarantine::SEALED_LINES;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use std::fs;
@@ -149,7 +150,8 @@ fn purge_once(report: Report, settings: &Settings) -> Outcome {
             let in_use: Vec<_> = plan.in_use().map(|part| archive.join(part)).collect();
             let absent = plan.is_incomplete().then_some(NOT_THERE.id);
             let stuck = plan.failures().next().map(|_| STUCK.id);
-            let undone = absent.or(stuck).or((!in_use.is_empty()).then_some(BLOCKED.id));
+            let unseen = plan.unseen.first().map(|_| SEALED_LINES.id);
+            let undone = absent.or(stuck).or(unseen).or((!in_use.is_empty()).then_some(BLOCKED.id));
             Outcome { undone, due: plan.next, in_use }
         }
         Err(problem) => {
