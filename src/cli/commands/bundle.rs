@@ -56,7 +56,7 @@ impl Writing<'_> {
         let written = bundle.finish(site, &self.settings.state_dir.join(ledger::FOLDER));
         // The ledger already records that the lines were found, because it is part of the proof.
         let written = handed_over(site, &access, written.map_err(Stop::from))?;
-        remarks(self.report, &visited.gaps);
+        remarks(self.report, site, &visited.gaps);
         clear::tell(self.report, self.settings, &question.selection, written.lines);
         summarise(self.report, self.settings, &visited.counts)?;
         self.report.note(&format!(

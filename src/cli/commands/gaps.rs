@@ -11,9 +11,9 @@ use crate::primitives::diag::Diagnostic;
 ///
 /// Where counts follow, they come after this: a program reads them in the last line of an answer that is
 /// whole.
-pub(super) fn remarks(report: Report, gaps: &Gaps) {
+pub(super) fn remarks(report: Report, site: &Site, gaps: &Gaps) {
     purged(report, &gaps.purged);
-    unlisted(report, &gaps.unlisted);
+    unlisted(report, site, &gaps.unlisted);
 }
 
 /// Warns of segments that the answer lacks.
@@ -81,7 +81,7 @@ pub(super) fn purged(report: Report, purged: &Purged) {
 }
 
 /// Warns of segments that the ledger does not know.
-fn unlisted(report: Report, unlisted: &[String]) {
+fn unlisted(report: Report, site: &Site, unlisted: &[String]) {
     let Some(first) = unlisted.first() else { return };
     let what = format!(
         "the ledger does not know {} of those that were read",
@@ -93,8 +93,11 @@ fn unlisted(report: Report, unlisted: &[String]) {
             format!("{what}: nobody can tell whether others are missing, and a bundle of their lines fails its check"),
         )
         .at(first.clone())
-        .because("they were written with another state directory, whose ledger has them")
-        .hint("name the state directory of the node that wrote them with `--state-dir`; `oubliette explain P21`"),
+        .because("they were written with other state directories, whose ledgers have them")
+        .hint(format!(
+            "if one node wrote them, name its state directory with `--state-dir`; if several did, `{} --ledger DIR --ledger DIR`, with the ledger of each, tells whether any is missing; `oubliette explain P21`",
+            verify(site)
+        )),
     );
 }
 

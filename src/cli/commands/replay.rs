@@ -198,7 +198,7 @@ fn answer(
     };
     drop(progress);
     let (counts, end, gaps) = outcome;
-    remarks(report, &gaps);
+    remarks(report, site, &gaps);
     clear::tell(report, settings, &question.selection, counts.read.lines);
     summarise(report, settings, &counts)?;
     let ended = ended(report, args.output.is_some(), end)?;

@@ -142,7 +142,7 @@ impl Desk<'_> {
         self.report.note(&format!("{} of the person", counted(answer.lines.len() as u64, "line")));
         clear::tell(self.report, &self.settings, &asked, answer.lines.len() as u64);
         let told = self.tell_extracts(&asked, Request::Access(&answer));
-        remarks(self.report, &visited.gaps);
+        remarks(self.report, &self.site, &visited.gaps);
         Ok(told.and(left_out(self.report, &self.site, &visited.gaps)))
     }
 
@@ -170,7 +170,7 @@ impl Desk<'_> {
         let by =
             if content.reveal { "" } else { ", counted by tokens: a person has another one in every epoch" };
         self.report.note(&format!("{}{by}", counted(people, "distinct identifier")));
-        remarks(self.report, &visited.gaps);
+        remarks(self.report, &self.site, &visited.gaps);
         Ok(left_out(self.report, &self.site, &visited.gaps))
     }
 
@@ -263,7 +263,7 @@ impl Desk<'_> {
         let exit = if stays > 0 { Exit::NeedsHuman } else { Exit::Done };
         let exit = exit.and(self.tell_elsewhere(&erased.elsewhere));
         let exit = exit.and(self.tell_extracts(asked, Request::Erasure));
-        remarks(self.report, &erased.gaps);
+        remarks(self.report, &self.site, &erased.gaps);
         Ok(exit.and(left_out(self.report, &self.site, &erased.gaps)))
     }
 

@@ -470,8 +470,12 @@ Example
 
 What to do
   - Run the command with `--state-dir DIR`: the state directory of the node that wrote the segments.
-  - If several nodes share the archive, keep one archive for each, or check that nothing is missing:
-    `oubliette verify DIR --ledger LEDGER`, with `--ledger` for the ledger of each.
+  - If several nodes share the archive, or the workers of a fleet wrote it, no state directory knows
+    all segments. Check with the ledgers of all of them that nothing is missing:
+    `oubliette verify DIR --ledger LEDGER1 --ledger LEDGER2`. A ledger is the folder `ledger` of a
+    state directory, or a copy of it. With exit code 0, all segments are there and unchanged. Hand
+    over what it prints, and these ledgers, together with a bundle: they prove what its own check
+    cannot.
   - If the ledger is lost, say so in your answer. A bundle says so by itself.
 
 References
