@@ -98,6 +98,15 @@ impl OpenInput {
         }
     }
 
+    /// Asks for a buffer of at least `bytes` bytes, if the input takes datagrams.
+    pub fn widen(&self, bytes: usize) {
+        match self {
+            Self::Udp(socket) => datagram::widen(socket, bytes),
+            Self::UnixDatagram(socket, _) => datagram::widen(socket, bytes),
+            _ => {}
+        }
+    }
+
     /// Returns where peers find the input.
     #[must_use]
     pub fn place(&self) -> String {

@@ -10,10 +10,10 @@ use crate::cli::report::Report;
 use crate::cli::settings::Settings;
 use crate::input::framing::Trailer;
 use crate::input::inherited::Inherited;
+use crate::input::sockets;
 use crate::input::sockets::SocketFile;
 use crate::input::tail::{self, Offsets, Pattern};
 use crate::input::tls::{self, Tls};
-use crate::input::{datagram, sockets};
 use crate::jobs::serve::{Daemon, Dialect, Matching, OpenInput, Protocol};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::private_folder::Turn;
@@ -95,6 +95,8 @@ impl Inputs {
         let mut change = Change::default();
         new.iter().try_for_each(|(input, opened)| change.permit(input, opened))?;
         for (input, opened) in new {
+            // A buffer of a socket that is in use does not become smaller again.
+            opened.widen(receive_buffer(&input));
             tell_buffer(report, &input, &opened);
             change.open(daemon, input, opened)?;
         }
@@ -198,7 +200,6 @@ fn open_input(
         (Kind::Udp, Some(Typed(address)), _) => {
             let free = if let Some(Socket::Udp(socket)) = free { Some(socket) } else { None };
             let free = free.or_else(|| inherited.udp(*address));
-            let free = free.inspect(|socket| datagram::widen(socket, buffer));
             Ok(OpenInput::Udp(free.map_or_else(|| sockets::udp(*address, buffer), Ok)?))
         }
         (Kind::Unix, _, Some(path)) => {
@@ -222,7 +223,6 @@ fn open_input(
                 None => sockets::unix_datagram(path, mode, buffer)
                     .map(|(socket, file)| (socket, Some(file.into())))?,
             };
-            datagram::widen(&socket, buffer);
             Ok(OpenInput::UnixDatagram(socket, file))
         }
         (Kind::File, _, Some(path)) => followed(input, path, settings),
