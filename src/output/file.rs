@@ -67,7 +67,7 @@ pub struct OpenStdout {
 /// written longer ago than that. Returns the paths of the removed files.
 ///
 /// # Errors
-/// If a file cannot be removed, or the directory cannot be read; others may have been removed.
+/// If the directory cannot be read, or a file cannot be removed, which is named; all others have been removed.
 pub fn purge(path: &Path, keep: SignedDuration, now: Timestamp) -> io::Result<Vec<PathBuf>> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
@@ -77,7 +77,7 @@ pub fn purge(path: &Path, keep: SignedDuration, now: Timestamp) -> io::Result<Ve
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    let mut removed = Vec::new();
+    let (mut removed, mut failed) = (Vec::new(), None);
     for entry in entries {
         let entry = entry?;
         let since = match entry.file_name().to_str().and_then(|found| found.strip_prefix(&name)) {
@@ -86,14 +86,20 @@ pub fn purge(path: &Path, keep: SignedDuration, now: Timestamp) -> io::Result<Ve
             None => None,
         };
         if entry.file_type()?.is_file() && since.is_some_and(|since| now.duration_since(since) >= keep) {
-            fs::remove_file(entry.path())?;
-            removed.push(entry.path());
+            match fs::remove_file(entry.path()) {
+                Ok(()) => removed.push(entry.path()),
+                Err(error) => failed = failed.or(Some(named(&entry.path(), &error))),
+            }
         }
     }
     if !removed.is_empty() {
         File::open(directory)?.sync_all()?;
     }
-    Ok(removed)
+    failed.map_or(Ok(removed), Err)
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Returns when a file was rotated, according to the suffix of its name: `.20261123T230000Z`,
