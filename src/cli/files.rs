@@ -66,7 +66,9 @@ pub(crate) fn read_text(path: &Path, what: &str) -> Result<String, Diagnostic> {
 /// LoadCredential); `None` for any other path.
 pub(crate) fn credential(path: &Path) -> Option<PathBuf> {
     let name = path.to_str()?.strip_prefix("credential:")?;
-    let directory = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_default();
+    // A process that systemd did not start has none: the path leads to where systemd keeps them, and no file of
+    // that name in the working directory takes their place.
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_else(|| "/run/credentials".into());
     Some(Path::new(&directory).join(name))
 }
 
