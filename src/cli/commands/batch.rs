@@ -33,7 +33,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &BatchArgs) -> Result<E
     let batch = Batch::new(storage, out, plan, args.level.unwrap_or(DEFAULT_LEVEL))?;
     let mut exit = Exit::Done;
     for input in list()? {
-        let processed = regular(&input?).and_then(|input| batch.process(&input));
+        let processed = input.and_then(|input| regular(&input)).and_then(|input| batch.process(&input));
         match processed {
             Ok(Processed { entry, outcome }) => {
                 if let Some(outcome) = outcome.filter(|_| settings.stats.is_some()) {
@@ -56,16 +56,21 @@ fn plan(settings: &Settings, args: &BatchArgs) -> Result<Plan, Diagnostic> {
     Ok(Plan { ledger: ledger_of_node(settings)?, ..plan })
 }
 
-/// Returns the paths on standard input as they arrive; skips empty lines.
+/// Returns the paths on standard input as they arrive; skips empty lines. A path that is no text is an error of
+/// its own; one in reading is the last item.
 fn list() -> Result<impl Iterator<Item = Result<String, Diagnostic>>, Diagnostic> {
     let input = io::BufReader::new(files::input(None)?);
-    let lines = input.lines().enumerate().map(|(index, line)| {
-        line.map_err(|error| {
+    let lines = input.split(b'\n').enumerate().scan(false, |is_over, (index, line)| {
+        if std::mem::replace(is_over, line.is_err()) {
+            return None;
+        }
+        let text = line.and_then(|line| String::from_utf8(line).map_err(io::Error::other));
+        Some(text.map(|text| text.trim_end_matches('\r').to_owned()).map_err(|error| {
             Diagnostic::new(&batch::UNREADABLE, "cannot read the list of objects")
                 .at(format!("standard input, line {}", index + 1))
                 .because(error.to_string())
                 .hint("give one path a line, in UTF-8")
-        })
+        }))
     });
     Ok(lines.filter(|line| !line.as_ref().is_ok_and(String::is_empty)))
 }
