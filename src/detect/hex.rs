@@ -3,6 +3,7 @@
 
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
+use crate::scan::Line;
 
 /// Examines a `HEX8` candidate: `at` is the offset of the eighth hex digit of a run.
 pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
@@ -27,6 +28,23 @@ pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
             Hit::new(start + skipped, start + digits.len(), Canon::V4(octets), Rule::Ipv4HostName)
         }),
     }
+}
+
+/// Returns whether the digits are clearly no address but the beginning of a word of letters and digits, such
+/// as the queue id in `: 4F2A1B3C5D: `: what announces an address does not end in a space, a bracket or a
+/// slash, and the names that contain one continue. `false` only means that [`find`] has to decide.
+#[inline]
+pub(crate) fn is_word(line: &Line<'_>, at: usize) -> bool {
+    let rest = line.name_ends(at + 1).trailing_zeros() as usize;
+    let rest = line.bytes.get(at + 1..at + 1 + rest);
+    let before = at.checked_sub(8).and_then(|before| line.bytes.get(before));
+    let begins = match before {
+        Some(b' ' | b'(' | b'[') => true,
+        // `Gecko/20100101 `, but not `pxelinux.cfg/CB007109 `.
+        Some(b'/') => !line.bytes[..at - 7].ends_with(b"cfg/"),
+        _ => false,
+    };
+    begins && rest.is_some_and(|rest| rest.iter().all(u8::is_ascii_alphanumeric))
 }
 
 /// Most digits that are read: those of the longest socket address, and one more.
@@ -121,4 +139,51 @@ fn v6(start: usize, digits: &[u8]) -> Hit {
 fn value(digits: &[u8]) -> u128 {
     let digit = |byte: u8| char::from(byte).to_digit(16).map_or(0, u128::from);
     digits.iter().fold(0, |value, &byte| value << 4 | digit(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::{Scan, Shapes};
+    use proptest::prelude::*;
+
+    /// Returns the candidates of `text`, each with whether it is a word.
+    fn words(text: &[u8]) -> Vec<(usize, bool)> {
+        let mut scan = Scan::default();
+        let line = scan.line(text);
+        let hex = line.candidates.iter().filter(|candidate| candidate.shapes.has(Shapes::HEX8));
+        hex.map(|candidate| candidate.at as usize).map(|at| (at, is_word(&line, at))).collect()
+    }
+
+    #[test]
+    fn words_are_seen() {
+        for (text, word) in [
+            ("postfix/smtp[9]: 4F2A1B3C5D: to=", true),
+            ("Gecko/20100101 Firefox", true),
+            ("commit [0123456789abcdef0123]", true),
+            ("GET /pxelinux.cfg/CB007109 HTTP", false),
+            ("from cb007109.dyn.isp.example", false),
+            ("audit: saddr=02000035CB007109", false),
+            ("4F2A1B3C5D: to=", false),
+        ] {
+            assert_eq!(words(text.as_bytes()).first().map(|(_, is)| *is), Some(word), "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        /// The fast path leaves out nothing that the general parser finds.
+        #[test]
+        fn a_word_is_no_address(
+            before in "([ (/]|cfg/|saddr=|\"saddr\":\"|ip|dyn|[a-z]|-|_|\\.|[0-9]|/pxelinux.cfg/){0,3}",
+            digits in "(cb007109|CB007109|203000113009|[0-9a-f]{7,13}|2a01cb00[0-9a-f]{24}|02000035CB007109)",
+            after in "([a-z0-9]{0,60}|[.](nip.io|dyn.isp.example|dip0.isp.example|[a-z]{1,3})|[-_/: ,]){0,2}",
+        ) {
+            let text = format!("{before}{digits}{after}");
+            for (at, is_word) in words(text.as_bytes()) {
+                prop_assert!(!is_word || find(text.as_bytes(), at).is_none(), "{}", text);
+            }
+        }
+    }
 }

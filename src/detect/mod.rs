@@ -146,6 +146,7 @@ impl Detector {
                 Shapes::QUAD => self.plain_v4(at, &mut found),
                 Shapes::COLONS => self.plain_v6(at, &mut found),
                 Shapes::AT => self.plain_email(at, &mut found),
+                Shapes::HEX8 => hex::is_word(line, at),
                 // The escapes of this line are inert; otherwise it would not get here.
                 Shapes::ESCAPE => true,
                 _ => false,
