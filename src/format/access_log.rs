@@ -71,7 +71,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
     if !begins_plain || line.has_backslash() {
         return None;
     }
-    let mut quotes = line.quotes().walk();
+    let mut quotes = line.quotes();
     let request = quotes.next(0)?;
     let head = text[..request].strip_suffix(b"] ")?;
     let (head, time) = head.split_last_chunk::<26>()?;

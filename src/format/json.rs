@@ -63,7 +63,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
     if line.has_backslash() {
         return None;
     }
-    let mut quotes = line.quotes().walk();
+    let mut quotes = line.quotes();
     let (mut time, mut rank, mut at, mut names) = (None, TIME_NAMES.len(), 0, Names::NONE);
     let mut no_time = None;
     loop {

@@ -243,14 +243,24 @@ fn has_no_content(line: &Line<'_>, message: usize) -> bool {
     if word.is_some_and(|word| text.get(word + 1) == Some(&b'[')) {
         return false;
     }
-    if line.marks().next(message).is_none() {
-        return true;
-    }
     // An access line has quotes. A logfmt line begins with a pair: a key, which is a name or contains an `@`,
-    // and an equals sign.
-    line.quotes().next(message).is_none()
-        && !matches!(text.get(name), Some(b'=' | b'@'))
-        && netfilter::is_absent(line, message)
+    // and an equals sign. A netfilter line has `IN=` among its first equals signs.
+    let begins_pair = matches!(text.get(name), Some(b'=' | b'@'));
+    let start = line.start as usize + message;
+    let mut first = 1 + netfilter::MAX_EQUALS_IN_PREFIX;
+    for (base, quotes, mut equals) in line.marks(message) {
+        if quotes != 0 || begins_pair && equals != 0 {
+            return false;
+        }
+        while equals != 0 && first > 0 {
+            if line.block[start..base + equals.trailing_zeros() as usize].ends_with(b"IN") {
+                return false;
+            }
+            equals &= equals - 1;
+            first -= 1;
+        }
+    }
+    true
 }
 
 /// Returns the message without the space that some relays leave before it.

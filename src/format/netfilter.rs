@@ -3,7 +3,6 @@
 use super::raw;
 use super::timestamp::Parsed;
 use crate::model::{Format, Record};
-use crate::scan::Line;
 use memchr::{memchr_iter, memchr2};
 use nom::Parser;
 use nom::branch::alt;
@@ -18,7 +17,7 @@ pub(super) const SAMPLES: &[&str] = &[
 ];
 
 /// Most `=` in the prefix, before `IN=`.
-const MAX_EQUALS_IN_PREFIX: usize = 3;
+pub(super) const MAX_EQUALS_IN_PREFIX: usize = 3;
 /// Most fields between OUT= and SRC= (PHYSIN=, PHYSOUT=, MAC=, and room for more).
 const MAX_FIELDS_BEFORE_SRC: usize = 4;
 
@@ -36,22 +35,6 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         rest = next_field(rest)?;
     }
     None
-}
-
-/// Returns whether `IN=` is missing among the first equals signs of the line from `from` on, in which case
-/// [`read`] would find nothing there.
-#[inline]
-pub(super) fn is_absent(line: &Line<'_>, from: usize) -> bool {
-    let equals = line.equals();
-    let mut at = from;
-    for _ in 0..=MAX_EQUALS_IN_PREFIX {
-        let Some(found) = equals.next(at) else { return true };
-        if line.bytes[from..found].ends_with(b"IN") {
-            return false;
-        }
-        at = found + 1;
-    }
-    true
 }
 
 fn origin(input: &[u8]) -> Parsed<'_, &[u8]> {

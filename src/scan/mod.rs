@@ -7,7 +7,7 @@ mod shapes;
 pub use line_feeds::count_lines;
 pub(crate) use shapes::{Candidate, Shapes};
 
-use crate::primitives::processor::{Kernel, Lanes, vectorize};
+use crate::primitives::processor::{Classes, Kernel, Lanes, vectorize};
 use shapes::{Found, LEAD, Stretch, WINDOWS};
 
 /// The result of scanning a text. Reused from block to block.
@@ -21,8 +21,6 @@ pub struct Scan {
     quotes: Bits,
     /// Positions of `=`.
     equals: Bits,
-    /// Positions of `"` or `=`.
-    marks: Bits,
     /// Positions of bytes that cannot be part of the name of a host or program.
     name_ends: Bits,
     /// Whether the text contains `expires=` or `retention@`, the words of a retention tag.
@@ -33,13 +31,16 @@ impl Scan {
     /// Scans `block` and returns its lines.
     pub fn lines<'a>(&'a mut self, block: &'a [u8]) -> Lines<'a> {
         self.run(block);
-        Lines { block, scan: self, start: 0, candidate: 0 }
+        let feeds = self.line_feeds.word(0);
+        Lines { block, scan: self, start: 0, candidate: 0, base: 0, feeds }
     }
 
     /// Scans `text` and returns it as one line, even if it contains line feeds.
     pub fn line<'a>(&'a mut self, text: &'a [u8]) -> Line<'a> {
         self.run(text);
-        Line { bytes: text, ending: b"", start: 0, block: text, candidates: &self.candidates, scan: self }
+        let candidates = &self.candidates[..];
+        let shapes = candidates.iter().fold(Shapes::NONE, |shapes, candidate| shapes.with(candidate.shapes));
+        Line { bytes: text, ending: b"", start: 0, block: text, candidates, shapes, scan: self }
     }
 
     /// Scans `text` and discards the result of the previous scan.
@@ -48,11 +49,14 @@ impl Scan {
     }
 }
 
-/// New bytes per window. A window has 64 bytes and begins with the last [`LEAD`] bytes of the previous one.
+/// New bits per window. A window has 64 bits and begins with the last [`LEAD`] of the previous one.
 const STRIDE: usize = 64 - LEAD;
 
-/// New bytes per stretch of [`WINDOWS`] windows. They follow the last [`LEAD`] bytes of the previous stretch.
+/// Bytes per stretch of [`WINDOWS`] windows. Their bits follow the last [`LEAD`] of the previous stretch.
 const STRETCH: usize = WINDOWS * STRIDE;
+
+/// Chunks of 64 bytes in a stretch.
+const CHUNKS: usize = STRETCH / 64;
 
 /// The pass over one text.
 struct Pass<'a> {
@@ -66,29 +70,28 @@ impl Kernel for Pass<'_> {
     #[inline(always)]
     fn run(self, lanes: impl Lanes) {
         let Self { scan, text } = self;
-        let Scan { candidates, line_feeds, quotes, equals, marks, name_ends, tag_words } = scan;
+        let Scan { candidates, line_feeds, quotes, equals, name_ends, tag_words } = scan;
         candidates.clear();
         *tag_words = false;
-        for bits in [&mut *line_feeds, quotes, equals, marks, name_ends] {
+        for bits in [&mut *line_feeds, quotes, equals, name_ends] {
             bits.make_room(text.len());
         }
-        let mut edge = [0; LEAD + STRETCH];
-        let mut stretch = Stretch::default();
+        let (mut stretch, mut found) = (Stretch::default(), Found::default());
+        let mut edge = [0; STRETCH];
         for base in (0..text.len()).step_by(STRETCH) {
-            match base.checked_sub(LEAD).and_then(|start| text[start..].first_chunk()) {
-                Some(bytes) => classify(lanes, bytes, WINDOWS, &mut stretch),
+            stretch.follow();
+            match text[base..].first_chunk() {
+                Some(bytes) => classify(lanes, bytes, CHUNKS, &mut stretch),
                 None => {
-                    let windows = at_edge(text, base, &mut edge);
-                    stretch = Stretch::default();
-                    classify(lanes, &edge, windows, &mut stretch);
+                    let chunks = at_end(&text[base..], &mut edge);
+                    classify(lanes, &edge, chunks, &mut stretch);
                 }
             }
-            line_feeds.put(base, &stretch.newline);
-            quotes.put(base, &stretch.quote);
-            equals.put(base, &stretch.equals);
-            marks.put(base, &either(&stretch.quote, &stretch.equals));
-            name_ends.put(base, &none_of(&stretch.name));
-            let found = Found::of(&stretch);
+            line_feeds.put(base, stretch.newline.bits());
+            quotes.put(base, stretch.quote.bits());
+            equals.put(base, stretch.equals.bits());
+            name_ends.put(base, stretch.name_end.bits());
+            found.renew(lanes, &stretch);
             #[expect(clippy::cast_possible_truncation, reason = "blocks are bounded, below 4 GiB")]
             let base = base as u32;
             if found.any != [0; WINDOWS] {
@@ -101,32 +104,13 @@ impl Kernel for Pass<'_> {
     }
 }
 
-/// Classifies the bytes of the first `windows` windows of a stretch.
+/// Classifies the bytes of the first `chunks` chunks of a stretch; the others are of no class.
 #[inline(always)]
-fn classify(lanes: impl Lanes, bytes: &[u8; LEAD + STRETCH], windows: usize, stretch: &mut Stretch) {
-    for window in 0..windows.min(WINDOWS) {
-        if let Some(bytes) = bytes[window * STRIDE..].first_chunk() {
-            stretch.set(window, &lanes.classify(bytes));
-        }
+fn classify(lanes: impl Lanes, bytes: &[u8; STRETCH], chunks: usize, stretch: &mut Stretch) {
+    for (chunk, bytes) in bytes.as_chunks::<64>().0.iter().enumerate() {
+        let classes = if chunk < chunks { lanes.classify(bytes) } else { Classes::default() };
+        stretch.set(chunk, &classes);
     }
-}
-
-#[inline(always)]
-fn either(one: &[u64; WINDOWS], other: &[u64; WINDOWS]) -> [u64; WINDOWS] {
-    let mut either = *one;
-    for (one, other) in either.iter_mut().zip(other) {
-        *one |= other;
-    }
-    either
-}
-
-#[inline(always)]
-fn none_of(masks: &[u64; WINDOWS]) -> [u64; WINDOWS] {
-    let mut none = *masks;
-    for mask in &mut none {
-        *mask = !*mask;
-    }
-    none
 }
 
 /// Adds the shapes found in the stretch at `base` to the candidates.
@@ -137,33 +121,28 @@ fn push_candidates(candidates: &mut Vec<Candidate>, base: u32, found: &Found) {
         if any == 0 {
             continue;
         }
-        let with_rare = (found.rare[window] != 0).then(|| found.shapes(window));
+        let has_rare = found.rare[window] != 0;
         while any != 0 {
             let position = any.trailing_zeros();
             any &= any - 1;
             let bit = position + LEAD as u32;
-            let shapes = match &with_rare {
-                None => found.common_shapes(window, bit),
-                Some(shapes) => shapes[bit as usize % 64],
-            };
+            let mut shapes = found.common_shapes(window, bit);
+            if has_rare {
+                shapes = shapes.with(found.rare_shapes(window, bit));
+            }
             candidates.push(Candidate { at: start + position, shapes });
         }
     }
 }
 
-/// Copies the first stretch of a text, which nothing precedes, or the last one, and fills the gaps with
-/// zeros.
-///
-/// Returns the number of windows that hold new bytes, so that a short text does not cost a whole stretch.
-/// Never inlined, so that all other stretches are read in place.
+/// Copies the end of a text, shorter than a stretch, and fills the rest with zeros. Returns the number of
+/// chunks that hold some of it, so that a short text does not cost a whole stretch. Never inlined, so that all
+/// other stretches are read in place.
 #[inline(never)]
-fn at_edge(text: &[u8], base: usize, bytes: &mut [u8; LEAD + STRETCH]) -> usize {
-    let start = base.saturating_sub(LEAD);
-    let lead = LEAD - (base - start);
-    let length = (bytes.len() - lead).min(text.len() - start);
-    bytes.fill(0);
-    bytes[lead..lead + length].copy_from_slice(&text[start..start + length]);
-    (text.len() - base).div_ceil(STRIDE).min(WINDOWS)
+fn at_end(text: &[u8], bytes: &mut [u8; STRETCH]) -> usize {
+    bytes[text.len()..].fill(0);
+    bytes[..text.len()].copy_from_slice(text);
+    text.len().div_ceil(64)
 }
 
 /// Returns whether a word of a retention tag ends in the stretch of `text` whose new bytes start at `base`.
@@ -199,17 +178,13 @@ impl Bits {
         }
     }
 
-    /// Writes the bits of the stretch at `base`. Stretches must be written in order, because each write also
-    /// overwrites the bits after the stretch.
+    /// Writes the bits of the stretch at `base`, and zeros after them. Stretches must be written in order.
     #[inline(always)]
-    fn put(&mut self, base: usize, masks: &[u64; WINDOWS]) {
-        // A window has [`STRIDE`] bits, which are whole bytes; the bits after them are zeros.
-        const WINDOW: usize = STRIDE / 8;
-        let bytes = self.0.get_mut(base / 8..).and_then(<[u8]>::first_chunk_mut::<{ WINDOW * WINDOWS + 2 }>);
-        let Some(bytes) = bytes else { return };
-        for (window, mask) in masks.iter().enumerate() {
-            bytes[window * WINDOW..][..8].copy_from_slice(&(mask >> LEAD).to_le_bytes());
-        }
+    fn put(&mut self, base: usize, bits: &[u8; STRETCH / 8]) {
+        let room = self.0.get_mut(base / 8..).and_then(<[u8]>::first_chunk_mut::<{ STRETCH / 8 + 2 }>);
+        let Some(room) = room else { return };
+        room[..STRETCH / 8].copy_from_slice(bits);
+        room[STRETCH / 8..].fill(0);
     }
 
     /// Returns the bits from `from` on. At least the first 57 are valid.
@@ -232,23 +207,6 @@ impl Bits {
         let word = self.0.get(byte..).and_then(<[u8]>::first_chunk);
         word.map_or(0, |word| u64::from_le_bytes(*word))
     }
-
-    /// Returns the first set bit in `from..end`.
-    #[inline]
-    fn next(&self, from: usize, end: usize) -> Option<usize> {
-        let (mut byte, mut bits) = (from / 8, self.window(from));
-        let mut at = from;
-        while bits == 0 {
-            byte += 8;
-            at = 8 * byte;
-            if at >= end {
-                return None;
-            }
-            bits = self.word(byte);
-        }
-        let found = at + bits.trailing_zeros() as usize;
-        (found < end).then_some(found)
-    }
 }
 
 /// One line of a scanned block.
@@ -263,6 +221,8 @@ pub struct Line<'a> {
     pub(crate) block: &'a [u8],
     /// The candidates in the line or its ending. Their offsets count from the start of `block`.
     pub(crate) candidates: &'a [Candidate],
+    /// The shapes of all candidates.
+    shapes: Shapes,
     scan: &'a Scan,
 }
 
@@ -274,19 +234,33 @@ impl std::fmt::Debug for Line<'_> {
 }
 
 impl<'a> Line<'a> {
-    /// Returns the positions of the quotes (`"`) in the line.
-    pub(crate) fn quotes(&self) -> Marks<'a> {
-        Marks { bits: &self.scan.quotes, start: self.start as usize, length: self.bytes.len() }
+    /// Starts a walk over the quotes (`"`) in the line.
+    #[inline]
+    pub(crate) fn quotes(&self) -> Quotes<'a> {
+        let start = self.start as usize;
+        let base = start & !7;
+        let bits = &self.scan.quotes;
+        Quotes { bits, start, end: start + self.bytes.len(), base, word: bits.word(base / 8) }
     }
 
-    /// Returns the positions of the equals signs in the line.
-    pub(crate) fn equals(&self) -> Marks<'a> {
-        Marks { bits: &self.scan.equals, start: self.start as usize, length: self.bytes.len() }
-    }
-
-    /// Returns the positions of the quotes and equals signs in the line.
-    pub(crate) fn marks(&self) -> Marks<'a> {
-        Marks { bits: &self.scan.marks, start: self.start as usize, length: self.bytes.len() }
+    /// Returns the quotes and equals signs in the line from `from` on, up to 64 bytes at a time: the offset
+    /// in the block of the first byte, the quotes as a mask, and the equals signs.
+    #[inline]
+    pub(crate) fn marks(&self, from: usize) -> impl Iterator<Item = (usize, u64, u64)> {
+        let (start, end) = (self.start as usize + from, self.start as usize + self.bytes.len());
+        let first = start & !7;
+        let words = end.saturating_sub(first).div_ceil(64);
+        let of = |bits: &'a Bits| {
+            bits.0[first / 8..][..8 * words].as_chunks().0.iter().copied().map(u64::from_le_bytes)
+        };
+        let (mut base, mut left_out) = (first, start - first);
+        of(&self.scan.quotes).zip(of(&self.scan.equals)).map(move |(quotes, equals)| {
+            let within = u64::MAX << left_out & u64::MAX >> 64_usize.saturating_sub(end - base);
+            left_out = 0;
+            let at = base;
+            base += 64;
+            (at, quotes & within, equals & within)
+        })
     }
 
     /// Marks the bytes, from `from` on, that cannot be part of the name of a host or program: all except
@@ -315,7 +289,7 @@ impl<'a> Line<'a> {
     /// Returns whether the line contains a backslash or a percent-escape.
     #[inline]
     pub(crate) fn has_escapes(&self) -> bool {
-        self.candidates.iter().any(|candidate| candidate.shapes.has(Shapes::ESCAPE))
+        self.shapes.has(Shapes::ESCAPE)
     }
 
     /// Returns whether the line contains a backslash.
@@ -323,66 +297,48 @@ impl<'a> Line<'a> {
     #[must_use]
     pub fn has_backslash(&self) -> bool {
         let is_one = |candidate: &Candidate| self.block.get(candidate.at as usize) == Some(&b'\\');
-        self.candidates.iter().any(|candidate| candidate.shapes.has(Shapes::ESCAPE) && is_one(candidate))
+        self.has_escapes()
+            && self
+                .candidates
+                .iter()
+                .any(|candidate| candidate.shapes.has(Shapes::ESCAPE) && is_one(candidate))
     }
 }
 
-/// The positions of certain bytes in a line.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Marks<'a> {
+/// The positions of the quotes in a line, for queries from left to right: a step within 64 bytes reads no
+/// memory.
+pub(crate) struct Quotes<'a> {
     bits: &'a Bits,
+    /// Offsets in the block of the line and of its end.
     start: usize,
-    length: usize,
-}
-
-impl Marks<'_> {
-    /// Returns the offset in the line of the first mark at or after `from`.
-    #[inline]
-    pub(crate) fn next(&self, from: usize) -> Option<usize> {
-        self.bits.next(self.start + from, self.start + self.length).map(|found| found - self.start)
-    }
-}
-
-/// The positions of [`Marks`], for queries from left to right: a step within 64 bytes reads no memory.
-pub(crate) struct Walk<'a> {
-    marks: Marks<'a>,
+    end: usize,
     /// Offset in the block of the first bit of `word`.
     base: usize,
     word: u64,
 }
 
-impl<'a> Marks<'a> {
-    /// Starts a walk from left to right.
-    #[inline]
-    pub(crate) fn walk(self) -> Walk<'a> {
-        let base = self.start & !7;
-        Walk { marks: self, base, word: self.bits.word(base / 8) }
-    }
-}
-
-impl Walk<'_> {
-    /// See [`Marks::next`].
+impl Quotes<'_> {
+    /// Returns the offset in the line of the first quote at or after `from`.
     #[inline]
     pub(crate) fn next(&mut self, from: usize) -> Option<usize> {
-        let Marks { bits, start, length } = self.marks;
-        let from = start + from;
+        let from = self.start + from;
         let mut passed = from.wrapping_sub(self.base);
         if passed >= 64 {
             self.base = from & !7;
-            self.word = bits.word(self.base / 8);
+            self.word = self.bits.word(self.base / 8);
             passed = from % 8;
         }
         let mut ahead = self.word & (u64::MAX << passed);
         while ahead == 0 {
             self.base += 64;
-            if self.base >= start + length {
+            if self.base >= self.end {
                 return None;
             }
-            self.word = bits.word(self.base / 8);
+            self.word = self.bits.word(self.base / 8);
             ahead = self.word;
         }
         let found = self.base + ahead.trailing_zeros() as usize;
-        (found < start + length).then(|| found - start)
+        (found < self.end).then(|| found - self.start)
     }
 }
 
@@ -392,6 +348,28 @@ pub struct Lines<'a> {
     scan: &'a Scan,
     start: usize,
     candidate: usize,
+    /// Offset in the block of the first bit of `feeds`.
+    base: usize,
+    /// The line feeds of 64 bytes that have not been passed yet.
+    feeds: u64,
+}
+
+impl Lines<'_> {
+    /// Returns the next line feed.
+    #[inline]
+    fn next_line_feed(&mut self) -> Option<usize> {
+        while self.feeds == 0 {
+            self.base += 64;
+            if self.base >= self.block.len() {
+                return None;
+            }
+            self.feeds = self.scan.line_feeds.word(self.base / 8);
+        }
+        let found = self.base + self.feeds.trailing_zeros() as usize;
+        self.feeds &= self.feeds - 1;
+        // Bits beyond the block may be those of a longer one before it.
+        (found < self.block.len()).then_some(found)
+    }
 }
 
 impl<'a> Iterator for Lines<'a> {
@@ -402,12 +380,16 @@ impl<'a> Iterator for Lines<'a> {
         if self.start >= self.block.len() {
             return None;
         }
-        let (end, next) = match self.scan.line_feeds.next(self.start, self.block.len()) {
+        let (end, next) = match self.next_line_feed() {
             Some(line_feed) => (line_feed, line_feed + 1),
             None => (self.block.len(), self.block.len()),
         };
         let candidates = &self.scan.candidates[self.candidate..];
-        let here = candidates.iter().take_while(|candidate| (candidate.at as usize) < next).count();
+        let (mut here, mut shapes) = (0, Shapes::NONE);
+        while let Some(candidate) = candidates.get(here).filter(|candidate| (candidate.at as usize) < next) {
+            shapes = shapes.with(candidate.shapes);
+            here += 1;
+        }
         self.candidate += here;
         let carriage_return = end < next && end > self.start && self.block[end - 1] == b'\r';
         let text_end = if carriage_return { end - 1 } else { end };
@@ -417,6 +399,7 @@ impl<'a> Iterator for Lines<'a> {
             start: u32::try_from(self.start).unwrap_or(u32::MAX),
             block: self.block,
             candidates: &candidates[..here],
+            shapes,
             scan: self.scan,
         };
         self.start = next;
@@ -480,8 +463,7 @@ mod tests {
         let mut scan = Scan::default();
         scan.run(text);
         assert_eq!(scan.candidates, []);
-        assert_eq!(scan.line_feeds.next(0, text.len()), Some(76));
-        assert_eq!(scan.line_feeds.next(77, text.len()), None);
+        assert_eq!(scan.lines(text).map(|line| line.bytes.len()).collect::<Vec<_>>(), [76]);
     }
 
     /// Every implementation of [`Lanes`] finds the same.
@@ -490,12 +472,12 @@ mod tests {
         #[derive(Clone)]
         struct Alone<'a>(&'a [u8]);
         impl Kernel for Alone<'_> {
-            type Output = (Vec<Candidate>, [Bits; 5], bool);
+            type Output = (Vec<Candidate>, [Bits; 4], bool);
             #[inline(always)]
             fn run(self, lanes: impl Lanes) -> Self::Output {
                 let mut scan = Scan::default();
                 Pass { scan: &mut scan, text: self.0 }.run(lanes);
-                let bits = [scan.line_feeds, scan.quotes, scan.equals, scan.marks, scan.name_ends];
+                let bits = [scan.line_feeds, scan.quotes, scan.equals, scan.name_ends];
                 (scan.candidates, bits, scan.tag_words)
             }
         }
@@ -530,16 +512,57 @@ mod tests {
     fn marks_are_those_of_the_line() {
         let block = format!("a=\"{}\"\n=\n\"x=\"", "b".repeat(150));
         let mut scan = Scan::default();
-        let of = |marks: Marks<'_>| {
-            let mut found = Vec::new();
-            while let Some(at) = marks.next(found.last().map_or(0, |last| last + 1)) {
+        let walked = |line: &Line<'_>| {
+            let (mut quotes, mut found) = (line.quotes(), Vec::new());
+            while let Some(at) = quotes.next(found.last().map_or(0, |last| last + 1)) {
                 found.push(at);
             }
             found
         };
-        let marks: Vec<_> =
-            scan.lines(block.as_bytes()).map(|line| (of(line.quotes()), of(line.equals()))).collect();
+        let of = |line: &Line<'_>, base: usize, mask: u64| {
+            let start = line.start as usize;
+            (0..64).filter(move |bit| mask >> bit & 1 == 1).map(move |bit| base + bit - start)
+        };
+        let marks: Vec<_> = scan
+            .lines(block.as_bytes())
+            .map(|line| {
+                let (mut quotes, mut equals) = (Vec::new(), Vec::new());
+                for (base, quote, equal) in line.marks(0) {
+                    quotes.extend(of(&line, base, quote));
+                    equals.extend(of(&line, base, equal));
+                }
+                assert_eq!(quotes, walked(&line));
+                for from in 0..=line.bytes.len() {
+                    let left = quotes.iter().chain(&equals).filter(|at| **at >= from).count();
+                    let marks =
+                        line.marks(from).map(|(_, quote, equal)| (quote | equal).count_ones() as usize);
+                    assert_eq!(marks.sum::<usize>(), left);
+                }
+                (quotes, equals)
+            })
+            .collect();
         assert_eq!(marks, [(vec![2, 153], vec![1]), (vec![], vec![0]), (vec![0, 3], vec![2])]);
+    }
+
+    /// Whatever an earlier and longer block has left behind.
+    #[test]
+    fn lines_end_at_line_feeds() {
+        let mut scan = Scan::default();
+        for length in (0..900).rev() {
+            let block: Vec<u8> =
+                (0..length).map(|at| if at % 7 == 3 || at % 97 == 96 { b'\n' } else { b'a' }).collect();
+            let lines: Vec<_> = scan.lines(&block).map(|line| [line.bytes, line.ending].concat()).collect();
+            let expected: Vec<_> = block.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
+            assert_eq!(lines, expected);
+        }
+    }
+
+    #[test]
+    fn escapes_of_a_line_are_its_own() {
+        let mut scan = Scan::default();
+        let lines = scan.lines(b"a%40b\n203.0.113.9\n\\n\nplain\n203.0.113.9 a@b %3A \\");
+        let escapes: Vec<_> = lines.map(|line| (line.has_escapes(), line.has_backslash())).collect();
+        assert_eq!(escapes, [(true, false), (false, false), (true, true), (false, false), (true, true)]);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! parsers of `detect` decide. Conversely, text without a candidate is never looked at, so the grammar of an
 //! identifier must imply the shape that stands for it.
 
-use crate::primitives::processor::Classes;
+use super::STRETCH;
+use crate::primitives::processor::{Bitmap, Classes, Lanes};
 
 /// The shapes that are complete at a position, as a bit set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,12 @@ impl Shapes {
         Self(self.0 & !(shape.0 * u8::from(gone)))
     }
 
+    /// Adds the shapes of `other`.
+    #[inline]
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Returns whether the set contains `shape`.
     pub(crate) fn has(self, shape: Self) -> bool {
         self.0 & shape.0 != 0
@@ -59,13 +66,113 @@ pub(crate) struct Candidate {
 /// Windows processed together, side by side in a vector.
 pub(super) const WINDOWS: usize = 8;
 
-/// The classes of the windows of a stretch: for each class, one mask per window.
+/// The bytes of a stretch that are of one class: one bit each, after those of the [`LEAD`] bytes before it.
+///
+/// The windows of a stretch overlap, but no byte is classified twice: they are read from here.
+#[derive(Clone, Copy)]
+pub(super) struct Mask(Bitmap);
+
+impl Default for Mask {
+    fn default() -> Self {
+        Self([0; _])
+    }
+}
+
+impl Mask {
+    const LEAD_BYTES: usize = LEAD / 8;
+
+    /// The bits of the new bytes.
+    #[inline(always)]
+    pub(super) fn bits(&self) -> &[u8; STRETCH / 8] {
+        self.0[Self::LEAD_BYTES..].first_chunk().unwrap_or(&[0; _])
+    }
+
+    /// Goes on to the next stretch.
+    #[inline(always)]
+    fn follow(&mut self) {
+        self.0.copy_within(STRETCH / 8..STRETCH / 8 + Self::LEAD_BYTES, 0);
+    }
+
+    #[inline(always)]
+    fn set(&mut self, chunk: usize, mask: u64) {
+        self.0[Self::LEAD_BYTES + 8 * chunk..][..8].copy_from_slice(&mask.to_le_bytes());
+    }
+}
+
+/// The classes of the bytes of a stretch.
 #[derive(Default)]
 pub(super) struct Stretch {
-    pub(super) newline: [u64; WINDOWS],
-    pub(super) quote: [u64; WINDOWS],
-    pub(super) equals: [u64; WINDOWS],
-    pub(super) name: [u64; WINDOWS],
+    pub(super) newline: Mask,
+    pub(super) quote: Mask,
+    pub(super) equals: Mask,
+    pub(super) name_end: Mask,
+    dot: Mask,
+    dash: Mask,
+    underscore: Mask,
+    digit: Mask,
+    hex: Mask,
+    token: Mask,
+    colon: Mask,
+    at: Mask,
+    percent: Mask,
+    backslash: Mask,
+    x: Mask,
+}
+
+impl Stretch {
+    /// Goes on to the next stretch.
+    #[inline(always)]
+    pub(super) fn follow(&mut self) {
+        let Self {
+            equals, dot, dash, underscore, digit, hex, token, colon, at, percent, backslash, x, ..
+        } = self;
+        for mask in [equals, dot, dash, underscore, digit, hex, token, colon, at, percent, backslash, x] {
+            mask.follow();
+        }
+    }
+
+    #[inline(always)]
+    fn windows(&self, lanes: impl Lanes) -> Windows {
+        Windows {
+            equals: lanes.windows(&self.equals.0),
+            dot: lanes.windows(&self.dot.0),
+            dash: lanes.windows(&self.dash.0),
+            underscore: lanes.windows(&self.underscore.0),
+            digit: lanes.windows(&self.digit.0),
+            hex: lanes.windows(&self.hex.0),
+            token: lanes.windows(&self.token.0),
+            colon: lanes.windows(&self.colon.0),
+            at: lanes.windows(&self.at.0),
+            percent: lanes.windows(&self.percent.0),
+            backslash: lanes.windows(&self.backslash.0),
+            x: lanes.windows(&self.x.0),
+        }
+    }
+
+    /// Sets the classes of 64 bytes.
+    #[inline(always)]
+    pub(super) fn set(&mut self, chunk: usize, classes: &Classes) {
+        self.newline.set(chunk, classes.newline);
+        self.quote.set(chunk, classes.quote);
+        self.equals.set(chunk, classes.equals);
+        self.name_end.set(chunk, !classes.name);
+        self.dot.set(chunk, classes.dot);
+        self.dash.set(chunk, classes.dash);
+        self.underscore.set(chunk, classes.underscore);
+        self.digit.set(chunk, classes.digit);
+        self.hex.set(chunk, classes.hex);
+        self.token.set(chunk, classes.token);
+        self.colon.set(chunk, classes.colon);
+        self.at.set(chunk, classes.at);
+        self.percent.set(chunk, classes.percent);
+        self.backslash.set(chunk, classes.backslash);
+        self.x.set(chunk, classes.x);
+    }
+}
+
+/// The classes of the windows of a stretch: for each class, one mask per window.
+struct Windows {
+    equals: [u64; WINDOWS],
     dot: [u64; WINDOWS],
     dash: [u64; WINDOWS],
     underscore: [u64; WINDOWS],
@@ -77,27 +184,6 @@ pub(super) struct Stretch {
     percent: [u64; WINDOWS],
     backslash: [u64; WINDOWS],
     x: [u64; WINDOWS],
-}
-
-impl Stretch {
-    #[inline(always)]
-    pub(super) fn set(&mut self, window: usize, classes: &Classes) {
-        self.newline[window] = classes.newline;
-        self.quote[window] = classes.quote;
-        self.equals[window] = classes.equals;
-        self.name[window] = classes.name;
-        self.dot[window] = classes.dot;
-        self.dash[window] = classes.dash;
-        self.underscore[window] = classes.underscore;
-        self.digit[window] = classes.digit;
-        self.hex[window] = classes.hex;
-        self.token[window] = classes.token;
-        self.colon[window] = classes.colon;
-        self.at[window] = classes.at;
-        self.percent[window] = classes.percent;
-        self.backslash[window] = classes.backslash;
-        self.x[window] = classes.x;
-    }
 }
 
 /// Positions in the windows of a stretch at which a shape is complete.
@@ -126,9 +212,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Finds the shapes of `stretch` in place of those found before: clearing them first would cost as much
+    /// as a window.
     #[inline(always)]
-    pub(super) fn of(stretch: &Stretch) -> Self {
-        let mut found = Self::default();
+    pub(super) fn renew(&mut self, lanes: impl Lanes, stretch: &Stretch) {
+        let (found, stretch) = (self, stretch.windows(lanes));
         // No branches and no calls, so that the compiler can vectorise the loop.
         for window in 0..WINDOWS {
             let (dot, dash, underscore) =
@@ -159,10 +247,9 @@ impl Found {
             found.any[window] = (quad | colons | at | escape | rare) >> LEAD;
             found.tag_words[window] = (stretch.x[window] << 6 & stretch.equals[window] | at) >> LEAD;
         }
-        found
     }
 
-    /// Returns the shapes complete at bit `at` of a window without rare shapes. Branch-free, because which
+    /// Returns the shapes complete at bit `at` of a window, without the rare ones. Branch-free, because which
     /// shape comes next is unpredictable.
     #[inline(always)]
     pub(super) fn common_shapes(&self, window: usize, at: u32) -> Shapes {
@@ -171,27 +258,12 @@ impl Found {
         Shapes(quad | colons | bit(&self.at, Shapes::AT) | bit(&self.escape, Shapes::ESCAPE))
     }
 
-    /// Returns the shapes complete at each bit of a window, including the rare ones.
+    /// Returns the rare shapes complete at bit `at` of a window, as [`Self::common_shapes`] does the others.
     #[inline(always)]
-    pub(super) fn shapes(&self, window: usize) -> [Shapes; 64] {
-        let mut shapes = [Shapes(0); 64];
-        for (masks, shape) in [
-            (&self.quad, Shapes::QUAD),
-            (&self.colons, Shapes::COLONS),
-            (&self.at, Shapes::AT),
-            (&self.escape, Shapes::ESCAPE),
-            (&self.token, Shapes::TOKEN),
-            (&self.hex8, Shapes::HEX8),
-            (&self.nibbles, Shapes::NIBBLES),
-            (&self.dashes, Shapes::DASHES),
-        ] {
-            let mut mask = masks[window];
-            while mask != 0 {
-                shapes[mask.trailing_zeros() as usize % 64].0 |= shape.0;
-                mask &= mask - 1;
-            }
-        }
-        shapes
+    pub(super) fn rare_shapes(&self, window: usize, at: u32) -> Shapes {
+        let bit = |masks: &[u64; WINDOWS], shape: Shapes| (masks[window] >> at) as u8 % 2 * shape.0;
+        let (token, hex8) = (bit(&self.token, Shapes::TOKEN), bit(&self.hex8, Shapes::HEX8));
+        Shapes(token | hex8 | bit(&self.nibbles, Shapes::NIBBLES) | bit(&self.dashes, Shapes::DASHES))
     }
 }
 
