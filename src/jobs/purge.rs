@@ -97,9 +97,9 @@ pub struct Plan {
     pub moves: Vec<Batch>,
     /// Lines that are removed from quarantine, by expiry day.
     pub sealed: Vec<SealedBatch>,
-    /// Past epochs whose secret is erased.
     /// Lines in quarantine that nobody can look at, so that their day is not known.
     pub unseen: Vec<Blocked>,
+    /// Past epochs whose secret is erased.
     pub epochs: Vec<Epoch>,
     /// Wraps of secrets that are erased, because nothing is left of what was archived under them.
     pub wraps: Vec<Wrap>,
