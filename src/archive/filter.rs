@@ -316,8 +316,7 @@ mod tests {
     /// If you change these bytes on purpose, add the old ones to the filters that must still be read.
     #[test]
     fn bytes_are_fixed() {
-        let hexadecimal: String =
-            build(&mut vec![1, 2, 3]).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hexadecimal = crate::primitives::hex::encode(&build(&mut vec![1, 2, 3]));
         insta::assert_snapshot!(hexadecimal, @"02e7830665202abf3a0800000001000000002000000000000000000006");
     }
 

@@ -7,6 +7,7 @@
 
 use super::forged;
 use crate::model::Span;
+use crate::primitives::hex;
 use crate::scan::{Candidate, Line, Shapes};
 use std::ops::Range;
 
@@ -333,8 +334,8 @@ fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
         // Control characters that nobody sends, `%198.51.100.7`; but `%19203.0.113.9` contains an address
         // only if the escape is decoded.
         [b'%', b'1', b'0'..=b'9', after @ ..] if !matches!(after, [b'0'..=b'9', b'0'..=b'9', ..]) => None,
-        [b'%', high, low, ..] => Some(Escape::byte(3, hex(*high)? << 4 | hex(*low)?)),
-        [b'\\', b'x', high, low, ..] => Some(Escape::byte(4, hex(*high)? << 4 | hex(*low)?)),
+        [b'%', high, low, ..] => Some(Escape::byte(3, hex::value(*high)? << 4 | hex::value(*low)?)),
+        [b'\\', b'x', high, low, ..] => Some(Escape::byte(4, hex::value(*high)? << 4 | hex::value(*low)?)),
         [b'\\', b'u', ..] => unicode_escape(rest),
         [b'\\', b'/', ..] => Some(Escape::byte(2, b'/')),
         // In regular expressions, in Perl strings, and between the fields of nmcli.
@@ -375,13 +376,7 @@ fn unicode_escape(rest: &[u8]) -> Option<Escape> {
 /// Parses the four hex digits after `\u`.
 fn code_unit(rest: &[u8]) -> Option<u16> {
     let [b'\\', b'u', digits @ ..] = rest else { return None };
-    digits.get(..4)?.iter().try_fold(0, |unit, &digit| Some(unit << 4 | u16::from(hex(digit)?)))
-}
-
-#[inline]
-fn hex(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
+    hex::decode_any_case(digits.get(..4)?).map(u16::from_be_bytes)
 }
 
 #[cfg(test)]

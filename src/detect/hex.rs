@@ -3,6 +3,7 @@
 
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
+use super::ipv6::hex_value;
 use crate::scan::Line;
 
 /// Examines a `HEX8` candidate: `at` is the offset of the eighth hex digit of a run.
@@ -136,9 +137,8 @@ fn v6(start: usize, digits: &[u8]) -> Hit {
 }
 
 /// Returns the number that at most 32 hex digits spell.
-fn value(digits: &[u8]) -> u128 {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map_or(0, u128::from);
-    digits.iter().fold(0, |value, &byte| value << 4 | digit(byte))
+pub(super) fn value<'d>(digits: impl IntoIterator<Item = &'d u8>) -> u128 {
+    digits.into_iter().fold(0, |value, &digit| value << 4 | u128::from(hex_value(digit)))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::escape;
 use super::hit::{Canon, Hit, Rule};
+use crate::primitives::hex;
 use std::ops::Range;
 
 /// Examines a `COLONS` candidate: `at` is the offset of a colon. `done` is used as in [`super::ipv4::find`],
@@ -163,13 +164,7 @@ pub(crate) fn plain(block: &[u8], at: usize) -> Option<Plain> {
 
 /// The value of a hexadecimal digit; [`COLON`] for a colon; a greater value for anything else.
 static VALUES: [u8; 256] = {
-    let mut values = [u8::MAX; 256];
-    let mut value = 0;
-    while value < 16 {
-        values[b"0123456789abcdef"[value as usize] as usize] = value;
-        values[b"0123456789ABCDEF"[value as usize] as usize] = value;
-        value += 1;
-    }
+    let mut values = hex::VALUES;
     values[b':' as usize] = COLON;
     values
 };

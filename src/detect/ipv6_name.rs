@@ -1,8 +1,9 @@
 //! IPv6 addresses spelt in names: digit by digit below `ip6.arpa`, and with dashes for colons.
 
+use super::hex;
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
-use super::ipv6::{hex_value, run_around};
+use super::ipv6::run_around;
 use std::net::Ipv6Addr;
 
 /// Examines a `NIBBLES` candidate: hex digits joined by dots before `.ip6.arpa` (RFC 3596, 2.5), which are a
@@ -66,8 +67,7 @@ impl Nibbles {
         let end = if zone { self.end - 2 } else { self.end };
         let start = end + 1 - 2 * count;
         let digits = text[start..end].iter().step_by(2).rev();
-        let value = digits.fold(0_u128, |value, &digit| value << 4 | u128::from(hex_value(digit)));
-        let value = value << (4 * (Self::ALL - count));
+        let value = hex::value(digits) << (4 * (Self::ALL - count));
         emit(Hit::new(start, end, Canon::v6(value.to_be_bytes()), Rule::Ipv6Ptr));
     }
 }

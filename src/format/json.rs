@@ -9,6 +9,7 @@ use super::misdated::misdated_as;
 use super::time_names::{TIME_NAMES, time_rank};
 use super::timestamp::{MISMATCH, Parsed, epoch_number, is_of_event, rfc3339, stated};
 use crate::model::{Format, Names, Record, StatedTime, TagPoint};
+use crate::primitives::hex;
 use crate::scan::Line;
 use nom::Parser;
 use nom::branch::alt;
@@ -416,8 +417,8 @@ fn unescape_one(content: &[u8]) -> (Unit, &[u8]) {
 /// Parses four hexadecimal digits.
 fn code_unit(input: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, rest) = input.split_first_chunk::<4>()?;
-    let unit = digits.iter().try_fold(0, |sum, &digit| Some((sum << 4) | char::from(digit).to_digit(16)?))?;
-    Some((unit, rest))
+    let unit = u16::from_be_bytes(hex::decode_any_case(digits)?);
+    Some((u32::from(unit), rest))
 }
 
 #[cfg(test)]

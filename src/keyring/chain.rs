@@ -4,11 +4,11 @@
 //! `S_e = HKDF(C_e, "oubliette/1/epoch")`, `C_{e+1} = HKDF(C_e, "oubliette/1/next")`: every node makes equal
 //! tokens, and a thief of a node cannot compute the secrets of past epochs.
 
-use super::key_file::decode_hex;
 use super::random;
 use super::state_dir::{Lock, io_error};
 use super::{KeyError, StateDir};
 use crate::primitives::crypto::hkdf;
+use crate::primitives::hex;
 use crate::primitives::secret::Secret;
 use crate::pseudonym::epoch::{Epoch, EpochLength};
 use std::fmt::Write;
@@ -67,11 +67,7 @@ impl Chain {
     pub fn to_text(&self) -> SeedFile {
         let mut text = Zeroizing::new(String::with_capacity(256));
         let _ = writeln!(text, "{HEADER}\nlength {}\nepoch {}", self.length.name(), self.epoch);
-        text.push_str("chain ");
-        for byte in self.key.expose() {
-            let _ = write!(text, "{byte:02x}");
-        }
-        text.push('\n');
+        let _ = writeln!(text, "chain {}", *Zeroizing::new(hex::encode(self.key.expose())));
         text
     }
 
@@ -99,7 +95,8 @@ impl Chain {
         if (epoch == Epoch::Fixed) != (length == EpochLength::Fixed) {
             return Err("the epoch does not fit its length".to_owned());
         }
-        let mut bytes = decode_hex(value("chain")?.as_bytes()).ok_or("the chain is not 64 hex digits")?;
+        let chain = hex::decode_any_case(value("chain")?.as_bytes());
+        let mut bytes = chain.ok_or("the chain is not 64 hex digits")?;
         let key = Secret::new(bytes);
         bytes.zeroize();
         Ok(Self { epoch, length, key })

@@ -2,6 +2,7 @@
 
 use super::KeyError;
 use super::state_dir::io_error;
+use crate::primitives::hex;
 use crate::primitives::secret::Secret;
 use rustix::fs::OFlags;
 use std::fs::{Metadata, OpenOptions};
@@ -86,7 +87,7 @@ pub(super) fn read(key_file: &KeyFile) -> Result<Secret, KeyError> {
 
 /// Returns whether the path itself looks like the contents of a key file.
 fn is_key(path: &Path) -> bool {
-    decode_hex(path.as_os_str().as_encoded_bytes()).is_some()
+    hex::decode_any_case::<32>(path.as_os_str().as_encoded_bytes()).is_some()
 }
 
 /// Decodes 32 raw bytes, or 64 hex digits and at most one line end.
@@ -95,21 +96,7 @@ fn decode(bytes: &[u8]) -> Option<[u8; 32]> {
         return Some(raw);
     }
     let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    decode_hex(line.strip_suffix(b"\r").unwrap_or(line))
-}
-
-/// Decodes 64 hex digits.
-pub(super) fn decode_hex(digits: &[u8]) -> Option<[u8; 32]> {
-    let (pairs, rest) = digits.as_chunks::<2>();
-    if pairs.len() != 32 || !rest.is_empty() {
-        return None;
-    }
-    let mut key = [0; 32];
-    for (byte, pair) in key.iter_mut().zip(pairs) {
-        let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-        *byte = value(pair[0])? << 4 | value(pair[1])?;
-    }
-    Some(key)
+    hex::decode_any_case(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Names of segments, which hold the lines of one class, expiry day and epoch, and of their vaults.
 
 use super::{ClassName, Expires};
+use crate::primitives::hex;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -199,7 +200,7 @@ pub struct SegmentId(pub [u8; 16]);
 
 impl fmt::Display for SegmentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(&self.0))
     }
 }
 

@@ -1,9 +1,9 @@
-//! Lower-case hexadecimal for digests, public keys and signatures, with exactly one spelling for each value.
+//! Hexadecimal digits. What this program writes, digests, public keys and signatures, is in lower case, with
+//! exactly one spelling for each value.
 
 /// Encodes the bytes as lower-case hex digits.
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
@@ -12,24 +12,46 @@ pub fn encode(bytes: &[u8]) -> String {
 /// each value, no bit of the text can change unnoticed.
 #[must_use]
 pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    if digits.len() != 2 * N {
+    let one_spelling = !text.bytes().any(|digit| digit.is_ascii_uppercase());
+    one_spelling.then(|| decode_any_case(text.as_bytes()))?
+}
+
+/// Decodes `N` bytes from `2 N` hex digits.
+#[inline]
+#[must_use]
+pub fn decode_any_case<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
         return None;
     }
     let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = value(*high)? << 4 | value(*low)?;
     }
     Some(bytes)
 }
 
-fn value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
+/// Returns the value of a hex digit in either case.
+#[inline]
+#[must_use]
+pub fn value(digit: u8) -> Option<u8> {
+    let value = VALUES[usize::from(digit)];
+    (value < 16).then_some(value)
 }
+
+/// The value of each hex digit in either case; a greater value for anything else.
+pub static VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[DIGITS[value as usize] as usize] = value;
+        values[DIGITS[value as usize].to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 #[cfg(test)]
 mod tests {
@@ -47,5 +69,7 @@ mod tests {
         for wrong in ["0aFf", "0af", "0afff", "0xff", " aff", ""] {
             assert_eq!(decode::<2>(wrong), None, "{wrong}");
         }
+        assert_eq!(decode_any_case::<2>(b"0aFf"), Some([10, 255]));
+        assert_eq!(decode_any_case::<2>(b"0aFg"), None);
     }
 }

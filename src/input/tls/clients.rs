@@ -26,7 +26,7 @@ impl Client {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(digits) = text.strip_prefix("sha-256:") {
-            return hex::decode(&digits.replace(':', "").to_ascii_lowercase()).map(Self::Fingerprint);
+            return hex::decode_any_case(digits.replace(':', "").as_bytes()).map(Self::Fingerprint);
         }
         let name = text.strip_prefix("*.").unwrap_or(text);
         let is_label = |label: &str| {
