@@ -3,7 +3,7 @@
 use super::canonical;
 use super::encoded::View;
 use super::hit::{Canon, Hit, Rule};
-use crate::model::{Canonical, Finding, Findings, Span};
+use crate::model::{Canonical, Finding, Findings, Kind, Span};
 
 /// A hit with its place in the line.
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +27,10 @@ impl Located {
         Self { finding, level: 0, either_way: false }
     }
 
-    /// Records how the line spells the first `:` or `@` of `from..to` of the view.
+    /// Records how the line spells the first `:` of `from..to` of the view, or `@` in an address of mail.
     pub(crate) fn separator(&mut self, view: &View, from: usize, to: usize) {
-        let first = view.text[from..to].iter().position(|byte| matches!(byte, b':' | b'@'));
+        let plain = if self.finding.kind == Kind::EM { b'@' } else { b':' };
+        let first = view.text[from..to].iter().position(|byte| *byte == plain);
         if let Some(first) = first {
             let span = view.span(from + first, from + first + 1);
             if span.len() > 1 {
