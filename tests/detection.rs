@@ -1037,6 +1037,8 @@ fn forged_tokens() {
             "user ip_2epqfnspyfc4whwyd2jp92w06ftvdrr logged in",
             "user {fk:ip_2epqfnspyfc4whwyd2jp92w06ftvdrr} logged in",
         ),
+        // Its padding bits are set, but no reader sees that.
+        ("user ip_2epqfnspyfc4whwyd2jp92w06ftvdrs", "user {fk:ip_2epqfnspyfc4whwyd2jp92w06ftvdrs}"),
         ("zz_00000000000000000000000000000000", "zz_00000000000000000000000000000000"),
         ("ip_2epqfnspyfc4whwyd2jp92w06ftvdr", "ip_2epqfnspyfc4whwyd2jp92w06ftvdr"),
     ]);
@@ -1051,6 +1053,17 @@ fn trusted_upstream_tokens_stay() {
     let line = "fdae:6de7:b09c:8f3c:d14a:c917:67:eb6d ps049vxty9y8jbv82397yeke8r@pseudonym.invalid";
     assert_eq!(mark(&shaped, line.as_bytes()), line);
     assert_ne!(mark(&trusting, line.as_bytes()), line);
+}
+
+#[test]
+fn what_no_upstream_wrote_keeps_no_address_in_clear() {
+    let options = Options { trust_upstream: true, address_shape: true, ..Options::default() };
+    let trusting = Detector::new(options);
+    // The padding bits of a tag are zero.
+    let id = "id_da39a3ee5e6b4b0d3255bfef9560189";
+    assert_eq!(mark(&trusting, format!("{id}.203.0.113.9").as_bytes()), format!("{id}.{{ip:203.0.113.9}}"));
+    let mailbox = "ps049vxty9y8jbv82397yeke8s@pseudonym.invalid";
+    assert_eq!(mark(&trusting, mailbox.as_bytes()), format!("{{em:{mailbox}}}"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! In doubt the number is an address: a false positive costs a version number, a miss costs a person. So only
 //! closed lists of words, and forms that no address has, count as evidence.
 
-use super::forged::AT_SIGNS;
+use crate::pseudonym::token;
 
 /// Products that state four-part versions after a slash, in lower case. A word that could name a host or a
 /// role (`node/203.0.113.9`) must not be listed here.
@@ -358,7 +358,8 @@ fn is_of_email(before: &[u8]) -> bool {
     let before = &before[before.len().saturating_sub(253)..];
     let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_@%\\".contains(byte) || *byte >= 0x80;
     let start = before.iter().rposition(|byte| !in_name(byte)).map_or(0, |last| last + 1);
-    AT_SIGNS.iter().any(|at_sign| memchr::memmem::find(&before[start..], at_sign).is_some())
+    memchr::memchr3_iter(b'@', b'%', b'\\', &before[start..])
+        .any(|at| token::separator_at(before, start + at, b'@').is_some())
 }
 
 /// Returns whether `word` is `ending`, or ends in it after a separator, a digit or a change of case.

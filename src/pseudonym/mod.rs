@@ -265,8 +265,9 @@ impl Placeholder {
     /// output, so it must not carry anything else.
     #[must_use]
     pub fn new(token: &str, bytes: u64, limit: u64) -> Option<Self> {
-        let body = token.strip_prefix("qr_").filter(|body| token::is_body(body.as_bytes()));
-        body.map(|_| Self { token: token.to_owned(), bytes, limit })
+        let underscore = token.starts_with("qr_").then_some(2)?;
+        let is_token = token::look_alike(token.as_bytes(), underscore) == Some(0..token.len());
+        is_token.then(|| Self { token: token.to_owned(), bytes, limit })
     }
 
     /// The token, which is also the name of the quarantine file.

@@ -5,8 +5,14 @@
 //! ^^ kind  ^^^^^ kid: 15 bits of day, 10 bits of fingerprint
 //!               ^^^^^^^^^^^^^^^^^^^^^^^^^^ tag: 128 bits, then two zero bits
 //! ```
+//!
+//! In the shape of an address it is `fd` and 15 bytes of the tag, or `<tag: 26>@pseudonym.invalid`. Whatever
+//! touches an identifier in a line touches its token, too.
 
+use crate::model::Kinds;
+use crate::primitives::hex;
 use std::net::Ipv6Addr;
+use std::ops::Range;
 
 /// Crockford base32, lower case: no `i`, `l`, `o`, `u`.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -17,12 +23,18 @@ pub const KID_BYTES: usize = 5;
 /// The number of characters of a tag.
 pub const TAG_BYTES: usize = 26;
 
+/// The number of characters after the underscore.
+pub const BODY_BYTES: usize = KID_BYTES + TAG_BYTES;
+
 /// The maximum length of a token: kind, underscore, kid and tag, or an address or a mailbox in its place.
 /// Separators of an address or a mailbox that the line spells in several bytes are not counted.
 pub const MOST_BYTES: usize = 48;
 
 /// The domain of address-shaped e-mail tokens (`.invalid`: RFC 2606, 2).
 pub const MAILBOX_DOMAIN: &[u8] = b"pseudonym.invalid";
+
+/// The most bytes that spell one separator: an escape nested in five others.
+const MOST_SEPARATOR_BYTES: usize = 40;
 
 /// Appends a token.
 pub fn write(kind: &str, kid: &[u8; KID_BYTES], tag: &[u8; 16], out: &mut Vec<u8>) {
@@ -34,19 +46,20 @@ pub fn write(kind: &str, kid: &[u8; KID_BYTES], tag: &[u8; 16], out: &mut Vec<u8
 
 /// Appends an address-shaped IP token: the unique local address (RFC 4193) `fd || tag[0..15]` in the
 /// text form of RFC 5952, in brackets if a port follows an IPv4 address. `separator` is the spelling of
-/// `:` in the line; empty for `:` itself.
+/// `:` in the line; if it is empty or would not be read again (`%25%33%41`), `:` itself is written.
 pub fn write_address(tag: &[u8; 16], separator: &[u8], brackets: bool, out: &mut Vec<u8>) {
     let mut octets = [0xfd; 16];
     octets[1..].copy_from_slice(&tag[..15]);
     let mut text = AddressText { bytes: [0; 39], length: 0 };
     // The longest IPv6 text is 39 bytes: it fits.
     let _ = std::fmt::write(&mut text, format_args!("{}", Ipv6Addr::from(octets)));
+    let is_escape = separator_at(separator, 0, b':') == Some(separator.len());
     if brackets {
         out.push(b'[');
     }
     for &byte in &text.bytes[..text.length] {
         match byte {
-            b':' if !separator.is_empty() => out.extend_from_slice(separator),
+            b':' if is_escape => out.extend_from_slice(separator),
             _ => out.push(byte),
         }
     }
@@ -56,10 +69,11 @@ pub fn write_address(tag: &[u8; 16], separator: &[u8], brackets: bool, out: &mut
 }
 
 /// Appends an address-shaped e-mail token, `<tag: 26>@pseudonym.invalid`. `separator` is the spelling of
-/// `@` in the line; empty for `@` itself.
+/// `@` in the line, as in [`write_address`].
 pub fn write_mailbox(tag: &[u8; 16], separator: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&encode_tag(tag));
-    out.extend_from_slice(if separator.is_empty() { b"@" } else { separator });
+    let is_escape = separator_at(separator, 0, b'@') == Some(separator.len());
+    out.extend_from_slice(if is_escape { separator } else { b"@" });
     out.extend_from_slice(MAILBOX_DOMAIN);
 }
 
@@ -113,17 +127,71 @@ pub struct TokenParts<'a> {
 #[must_use]
 pub fn parse(token: &[u8]) -> Option<TokenParts<'_>> {
     let underscore = token.iter().position(|&byte| byte == b'_')?;
-    let (kind, body) = (&token[..underscore], &token[underscore + 1..]);
-    let named = (1..=8).contains(&kind.len()) && kind.iter().all(u8::is_ascii_lowercase);
-    let (kid, tag) = body.split_at_checked(KID_BYTES)?;
-    if !named || tag.len() != TAG_BYTES || !kid.iter().all(|&byte| value_of(byte).is_some()) {
-        return None;
-    }
-    Some(TokenParts {
-        kind: std::str::from_utf8(kind).ok()?,
-        kid: kid.try_into().ok()?,
-        tag: decode_tag(tag.first_chunk()?)?,
+    look_alike(token, underscore).filter(|span| *span == (0..token.len()))?;
+    let (kind, tag) = (std::str::from_utf8(&token[..underscore]).ok()?, decode_tag(token.last_chunk()?)?);
+    Some(TokenParts { kind, kid: *token[underscore + 1..].first_chunk()?, tag })
+}
+
+/// Returns the span of the token whose underscore is given, whatever text touches it. Of the letters before
+/// it, all that may be its kind are taken for it.
+#[must_use]
+pub fn at(text: &[u8], underscore: usize) -> Option<Range<usize>> {
+    look_alike(text, underscore).filter(|span| text[..span.end].last_chunk().is_some_and(is_tag))
+}
+
+/// Returns the span of what looks like a token to a reader, who does not see the padding bits.
+#[must_use]
+pub fn look_alike(text: &[u8], underscore: usize) -> Option<Range<usize>> {
+    let (start, end) = (kind_start(text, underscore), underscore + 1 + BODY_BYTES);
+    let body = text.get(underscore + 1..end)?;
+    (start < underscore && is_of_alphabet(body)).then_some(start..end)
+}
+
+/// Returns whether the characters are a tag, at less cost than [`decode_tag`].
+#[must_use]
+pub fn is_tag(characters: &[u8; TAG_BYTES]) -> bool {
+    is_of_alphabet(characters) && VALUES[usize::from(characters[TAG_BYTES - 1])] & 3 == 0
+}
+
+fn is_of_alphabet(characters: &[u8]) -> bool {
+    characters.iter().all(|&character| VALUES[usize::from(character)] < 32)
+}
+
+/// Returns where the letters start that may be the kind of the token whose underscore is given.
+#[must_use]
+pub fn kind_start(text: &[u8], underscore: usize) -> usize {
+    let letters = text[..underscore].iter().rev().take(Kinds::MAX_NAME_BYTES);
+    underscore - letters.take_while(|byte| byte.is_ascii_lowercase()).count()
+}
+
+/// Returns the span and the separator of the address-shaped e-mail token whose domain starts at `domain`.
+#[must_use]
+pub fn mailbox(text: &[u8], domain: usize) -> Option<(Range<usize>, Range<usize>)> {
+    // In `\\u0040` two spellings of `@` end, but only one has a tag in front.
+    (domain.saturating_sub(MOST_SEPARATOR_BYTES)..domain).rev().find_map(|at| {
+        separator_at(text, at, b'@').filter(|end| *end == domain)?;
+        text[..at].last_chunk().filter(|tag| is_tag(tag))?;
+        Some((at - TAG_BYTES..domain + MAILBOX_DOMAIN.len(), at..domain))
     })
+}
+
+/// Returns the end of the separator at `position`: either `plain` itself, or an escape of it, however deeply
+/// nested (`%3A`, `%253a`, `\u003a`, `\\x3a`, `%5Cu003a`, `\:`).
+#[must_use]
+pub fn separator_at(text: &[u8], position: usize, plain: u8) -> Option<usize> {
+    let limit = text.len().min(position + MOST_SEPARATOR_BYTES);
+    let (&(mut byte), mut rest) = text.get(position..limit)?.split_first()?;
+    while byte != plain {
+        (byte, rest) = match (byte, rest) {
+            (b'%', [high, low, rest @ ..])
+            | (b'\\', [b'x', high, low, rest @ ..] | [b'u', b'0', b'0', high, low, rest @ ..]) => {
+                (hex::value(*high)? << 4 | hex::value(*low)?, rest)
+            }
+            (b'\\', [escaped, rest @ ..]) => (*escaped, rest),
+            _ => return None,
+        };
+    }
+    Some(limit - rest.len())
 }
 
 /// Decodes a tag from 26 characters strictly: the padding bits are zero.
@@ -140,22 +208,9 @@ pub fn decode_tag(characters: &[u8; TAG_BYTES]) -> Option<[u8; 16]> {
 
 /// The tags of everything in `text` that has the form of a token, whoever made it.
 pub fn all(text: &[u8]) -> impl Iterator<Item = [u8; 16]> {
-    memchr::memchr_iter(b'_', text).filter_map(move |underscore| {
-        let letters = text[..underscore].iter().rev().take_while(|byte| byte.is_ascii_lowercase());
-        let start = underscore - letters.take(8).count();
-        let end = underscore + 1 + KID_BYTES + TAG_BYTES;
-        parse(text.get(start..end)?).map(|parts| parts.tag)
-    })
-}
-
-/// Whether `body` could follow the underscore of a token: 31 characters of the alphabet.
-#[must_use]
-pub fn is_body(body: &[u8]) -> bool {
-    body.len() == KID_BYTES + TAG_BYTES && body.iter().all(|&byte| value_of(byte).is_some())
-}
-
-fn value_of(character: u8) -> Option<u8> {
-    Some(VALUES[usize::from(character)]).filter(|&value| value < 32)
+    let look_alikes =
+        memchr::memchr_iter(b'_', text).filter_map(move |underscore| look_alike(text, underscore));
+    look_alikes.filter_map(move |span| decode_tag(text[..span.end].last_chunk()?))
 }
 
 /// The value of each character; 32 for characters that are not in the alphabet.
@@ -210,6 +265,24 @@ mod tests {
             "",
         ] {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_token() {
+        let text = b"x.ip_2epqfnspyfc4whwyd2jp92w06ftvdrs0";
+        assert_eq!((look_alike(text, 4), at(text, 4)), (Some(2..36), None));
+    }
+
+    #[test]
+    fn a_separator_however_it_is_spelt() {
+        for spelt in r": %3A %253a \u003a \\u003A \x3a \\x3A \: %5Cu003a %255C: \u00253a".split(' ') {
+            let text = format!("a{spelt}0");
+            assert_eq!(separator_at(text.as_bytes(), 1, b':'), Some(text.len() - 1), "{spelt}");
+        }
+        let deep = "\\".repeat(MOST_SEPARATOR_BYTES) + ":";
+        for other in ["", "0", "%", "%3", "%40", "%zz", "\\", "\\u003", "\\u013a", "\\n:", &deep] {
+            assert_eq!(separator_at(other.as_bytes(), 0, b':'), None, "{other}");
         }
     }
 

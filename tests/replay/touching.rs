@@ -111,3 +111,26 @@ fn an_address_in_an_address_of_mail_is_written_as_it_is() {
     let node = archived(&["--token-shape", "address"], &lines);
     are(&node.found(&[&["--reveal-all"][..], &CASE].concat()), &lines);
 }
+
+#[test]
+fn however_a_line_spells_a_separator_its_token_is_found() {
+    let shape = ["--token-shape", "address"];
+    let lines = [
+        r"to jean\x40example.net now",
+        r"to jean\@example.net now",
+        r#"{"m":"jean\\x40example.net"}"#,
+        "GET /?m=jean%5Cu0040example.net",
+        r"from 2001\x3adb8\x3a1\x3a2\x3a3\x3a4\x3a5\x3a6 to",
+        r"from 2001\:db8\:1\:2\:3\:4\:5\:6 to",
+        "GET /?a=2001%5Cu003adb8%5Cu003a1%5Cu003a2%5Cu003a3%5Cu003a4%5Cu003a5%5Cu003a6",
+    ];
+    are(&archived(&shape, &lines).found(&[&["--reveal-all"][..], &CASE].concat()), &lines);
+    // The colon is of the local part, and what would not be read again is not written.
+    let lines = [
+        ("GET /?m=%22a%3Ab%22%40example.net", "GET /?m=\"a:b\"%40example.net"),
+        ("GET /?m=jean%25%34%30example.net", "GET /?m=jean@example.net"),
+        ("GET /?a=2001%5C%75003adb8%3a1%3a2%3a3%3a4%3a5%3a6", "GET /?a=2001:db8:1:2:3:4:5:6"),
+    ];
+    let node = archived(&shape, &lines.map(|(line, _)| line));
+    are(&node.found(&[&["--reveal-all"][..], &CASE].concat()), &lines.map(|(_, revealed)| revealed));
+}

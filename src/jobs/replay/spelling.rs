@@ -7,7 +7,7 @@
 
 use crate::model::Kinds;
 use crate::primitives::hex;
-use crate::pseudonym::token::{self, KID_BYTES, MAILBOX_DOMAIN, TAG_BYTES};
+use crate::pseudonym::token::{self, BODY_BYTES, MAILBOX_DOMAIN, separator_at};
 use memchr::memmem;
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
@@ -87,7 +87,7 @@ impl Spelt {
     /// Returns where the underscore of a native token is.
     fn underscore(&self) -> Option<usize> {
         // Only a native token has no separator.
-        self.separator.is_empty().then(|| self.span.end - NATIVE_BODY_BYTES)
+        self.separator.is_empty().then(|| self.span.end - BODY_BYTES - 1)
     }
 }
 
@@ -99,7 +99,11 @@ impl Spelt {
 pub fn all(line: &[u8]) -> Vec<Spelt> {
     let mut found: Vec<Spelt> = native(line).collect();
     // Address-shaped text is rare, and so are these letters.
-    found.extend(memmem::find_iter(line, MAILBOX_DOMAIN).filter_map(|at| mailbox(line, at)));
+    found.extend(memmem::find_iter(line, MAILBOX_DOMAIN).filter_map(|at| {
+        let (span, separator) = token::mailbox(line, at)?;
+        let key = TagKey::of(&token::decode_tag(line[..separator.start].last_chunk()?)?);
+        Some(Spelt { span, key, separator })
+    }));
     let groups = memmem::find_iter(line, b"fd").filter(|at| is_first_group(line, *at));
     found.extend(groups.flat_map(|at| addresses(line, at)));
     found.sort_by_key(|spelt| spelt.span.start);
@@ -112,7 +116,7 @@ pub fn only(text: &str) -> Option<TagKey> {
     let text = text.trim_start_matches('[').trim_end_matches(']').as_bytes();
     let is_all = |spelt: &Spelt| {
         let start =
-            spelt.underscore().map_or(spelt.span.start, |underscore| letters_before(text, underscore));
+            spelt.underscore().map_or(spelt.span.start, |underscore| token::kind_start(text, underscore));
         (start, spelt.span.end) == (0, text.len())
     };
     all(text).into_iter().find(is_all).map(|spelt| spelt.key)
@@ -123,46 +127,26 @@ pub fn only(text: &str) -> Option<TagKey> {
 fn native(line: &[u8]) -> impl Iterator<Item = Spelt> {
     let mut previous = 0;
     memchr::memchr_iter(b'_', line).filter_map(move |underscore| {
-        let end = underscore + NATIVE_BODY_BYTES;
-        let parts = token::parse(line.get(underscore.checked_sub(1)?..end)?)?;
-        let start =
-            kind_before(line, underscore, |name| Kinds::BUILT_IN.contains(&name)).unwrap_or_else(|| {
-                let letters = letters_before(line, underscore);
-                if previous < underscore { letters.max(previous) } else { letters }
-            });
+        let Range { start: letters, end } = token::look_alike(line, underscore)?;
+        let tag = token::decode_tag(line[..end].last_chunk()?)?;
+        let built_in = kind_before(line, underscore, |name| Kinds::BUILT_IN.contains(&name));
+        let start = built_in.unwrap_or(if previous < underscore { letters.max(previous) } else { letters });
         previous = end;
-        Some(Spelt { span: start..end, key: TagKey::of(&parts.tag), separator: end..end })
+        Some(Spelt { span: start..end, key: TagKey::of(&tag), separator: end..end })
     })
-}
-
-/// Returns where the letters start that may be the kind of the token whose underscore is given.
-fn letters_before(line: &[u8], underscore: usize) -> usize {
-    let letters = line[..underscore].iter().rev().take_while(|byte| byte.is_ascii_lowercase());
-    underscore - letters.take(Kinds::MAX_NAME_BYTES).count()
 }
 
 /// Returns where the longest kind starts that `is_known` and ends at the underscore.
 fn kind_before(line: &[u8], underscore: usize, is_known: impl Fn(&str) -> bool) -> Option<usize> {
     let is_kind = |start: &usize| std::str::from_utf8(&line[*start..underscore]).is_ok_and(&is_known);
-    (letters_before(line, underscore)..underscore).find(is_kind)
-}
-
-/// Returns the mailbox whose domain starts at `domain`.
-fn mailbox(line: &[u8], domain: usize) -> Option<Spelt> {
-    let separator = separator_before(line, domain, b"@", "40")?;
-    let start = separator.start.checked_sub(TAG_BYTES)?;
-    let tag = token::decode_tag(line[start..].first_chunk()?)?;
-    let key = TagKey::of(&tag);
-    Some(Spelt { span: start..domain + MAILBOX_DOMAIN.len(), key, separator })
+    (token::kind_start(line, underscore)..underscore).find(is_kind)
 }
 
 /// Returns whether the first group of an address that begins with `fd` may be at `start`; in a digest it is
 /// not.
 fn is_first_group(line: &[u8], start: usize) -> bool {
-    let group = line.get(start..start + 4).unwrap_or_default();
-    !group.is_empty()
-        && group.iter().all(u8::is_ascii_hexdigit)
-        && separator_at(line, start + 4, b":", "3a").is_some()
+    line.get(start..start + 4).is_some_and(|group| group.iter().all(u8::is_ascii_hexdigit))
+        && separator_at(line, start + 4, b':').is_some()
 }
 
 /// Returns all texts from `start` on that are a unique local address (RFC 4193), the longest one first.
@@ -195,7 +179,7 @@ fn address_text(line: &[u8], start: usize) -> (String, Vec<usize>, Range<usize>)
                 position += 1;
             }
             _ => {
-                let Some(end) = separator_at(line, position, b":", "3a") else { break };
+                let Some(end) = separator_at(line, position, b':') else { break };
                 if separator.is_empty() {
                     separator = position..end;
                 }
@@ -208,37 +192,8 @@ fn address_text(line: &[u8], start: usize) -> (String, Vec<usize>, Range<usize>)
     (text, ends, separator)
 }
 
-/// Returns the end of the separator at `position`: either `plain` itself, or an escape of its `code`, however
-/// deeply nested (`%3A`, `%253a`, `\u003a`, `\\u003a`).
-fn separator_at(line: &[u8], position: usize, plain: &[u8], code: &str) -> Option<usize> {
-    let rest = line.get(position..)?;
-    if rest.starts_with(plain) {
-        return Some(position + plain.len());
-    }
-    let escape = match rest.first()? {
-        b'%' => 1 + rest[1..].chunks(2).take_while(|pair| *pair == b"25").count() * 2,
-        b'\\' => {
-            let slashes = rest.iter().take_while(|byte| **byte == b'\\').count();
-            rest[slashes..].starts_with(b"u00").then_some(slashes + 3)?
-        }
-        _ => return None,
-    };
-    let digits = rest.get(escape..escape + code.len())?;
-    digits.eq_ignore_ascii_case(code.as_bytes()).then_some(position + escape + code.len())
-}
-
-/// Returns the separator that ends at `end`.
-fn separator_before(line: &[u8], end: usize, plain: &[u8], code: &str) -> Option<Range<usize>> {
-    let first = end.saturating_sub(LONGEST_SEPARATOR);
-    (first..end).find(|&start| separator_at(line, start, plain, code) == Some(end)).map(|start| start..end)
-}
-
-/// The bytes of a native token from its underscore on.
-const NATIVE_BODY_BYTES: usize = 1 + KID_BYTES + TAG_BYTES;
 /// The most characters of an IPv6 address.
 const LONGEST_ADDRESS: usize = 39;
-/// The most bytes of a separator: an escape nested in five others.
-const LONGEST_SEPARATOR: usize = 40;
 
 #[cfg(test)]
 mod tests {
@@ -297,7 +252,7 @@ mod tests {
         let address = "fdae:6de7:b09c:8f3c:d14a:c917:67:eb6d";
         assert_eq!(spelt(address), [(address, ":")]);
         assert_eq!(spelt(&format!("[{address}]:443, {address}/64")), [(address, ":"), (address, ":")]);
-        for separator in ["%3A", "%3a", "%253A", "\\u003a", "\\\\u003A"] {
+        for separator in ["%3A", "%3a", "%253A", "\\u003a", "\\\\u003A", "\\x3a", "\\:", "%5Cu003a"] {
             let encoded = address.replace(':', separator);
             assert_eq!(spelt(&format!("x={encoded}&y")), [(&*encoded, separator)]);
         }
@@ -370,7 +325,8 @@ mod tests {
     #[test]
     fn mailboxes_in_every_spelling() {
         let tag = String::from_utf8(token::encode_tag(&TAG).to_vec()).unwrap();
-        for separator in ["@", "%40", "%2540", "\\u0040"] {
+        for separator in ["@", "%40", "%2540", "\\u0040", "\\\\u0040", "\\x40", "\\\\x40", "\\@", "%5Cu0040"]
+        {
             let mailbox = format!("{tag}{separator}pseudonym.invalid");
             assert_eq!(spelt(&format!("<{mailbox}>")), [(&*mailbox, separator)]);
         }
