@@ -4,11 +4,10 @@
 use crate::keyring::{self, EpochRecord, EpochState, Escrow, KeyError, Keyring, Rotation, StateDir};
 use crate::ledger::{Event, Ledger};
 use crate::model::{Expires, ShredKeys};
-use crate::primitives::clock::Clock;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::secret::Secret;
 use crate::primitives::storage::Patience;
-use crate::pseudonym::epoch::Epoch;
+use crate::pseudonym::epoch::{Epoch, EpochLength};
 use crate::shred::{Kept, ShredError, ShredStore};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -141,20 +140,25 @@ impl RecordedKeyring {
         })
     }
 
-    /// Does what [`Keyring::current`] does, except that with a stopped clock no secret ends and no seed
-    /// advances. Returns `None` then if the secret of that epoch is not here but others are.
+    /// Does what [`Keyring::current`] does, except that no secret ends and no seed advances. Returns `None` if
+    /// the secret of that epoch is not here but others are.
     ///
     /// # Errors
     /// As [`Keyring::current`] and [`Keyring::asked`]; also if the ledger cannot be written.
-    pub fn asked(&mut self, clock: Clock) -> Result<Option<keyring::Current>, Diagnostic> {
-        let now = clock.now();
-        if !clock.is_running() {
-            let asked = self.keyring.asked(now)?;
-            if asked.is_some() || self.keyring.has_secrets()? {
-                return Ok(asked);
-            }
+    pub fn asked(&mut self, now: Timestamp) -> Result<Option<keyring::Current>, Diagnostic> {
+        let asked = self.keyring.asked(now)?;
+        if asked.is_some() || self.keyring.has_secrets()? {
+            return Ok(asked);
         }
         self.current(now).map(Some)
+    }
+
+    /// Does what [`Keyring::in_place_at`] does.
+    ///
+    /// # Errors
+    /// As [`Keyring::in_place_at`].
+    pub fn in_place_at(&self, now: Timestamp) -> Result<Option<(Epoch, EpochLength)>, KeyError> {
+        self.keyring.in_place_at(now)
     }
 
     /// Does what [`Keyring::erase_past`] does, and records it in the ledger.

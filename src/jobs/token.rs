@@ -33,7 +33,7 @@ pub struct Question {
 
 /// Returns the tokens of the value: one, or several if the secret was rotated within the epoch.
 ///
-/// If this begins or ends an epoch, `ledger` records it, if there is one. With a stopped clock, it ends none.
+/// If this begins an epoch, `ledger` records it, if there is one. It ends none.
 ///
 /// # Errors
 /// If the value is not an identifier, or a secret is not available.
@@ -135,7 +135,8 @@ fn secrets(
             Ok(secrets.into_iter().map(|secret| (epoch, secret)).collect())
         }
         (asked, _) => {
-            let current = RecordedKeyring::open(settings)?.told_to(ledger).asked(clock)?;
+            let mut keyring = RecordedKeyring::open(settings)?.told_to(ledger);
+            let current = keyring.asked(now)?;
             let epoch = asked.unwrap_or_else(|| current.as_ref().map_or(running, |current| current.epoch));
             match current {
                 // A key file applies to the epoch that its owner names.
@@ -143,9 +144,18 @@ fn secrets(
                 _ if keyring::is_wrapped(&directory, epoch) => {
                     Err(KeyError::NoIdentity { epoch: epoch.to_string() }.into())
                 }
-                None if asked.is_none() && now > Clock::System.now() => {
-                    Err(KeyError::NotBegun { epoch: epoch.to_string() }.into())
+                None if asked.is_none() => Err(match keyring.in_place_at(now)? {
+                    Some((kept, length)) => KeyError::OtherEpoch {
+                        epoch: epoch.to_string(),
+                        kept: kept.to_string(),
+                        length: length.name(),
+                    },
+                    None if clock.is_running() || now > Clock::System.now() => {
+                        KeyError::NotBegun { epoch: epoch.to_string() }
+                    }
+                    None => KeyError::NoWrap { epoch: epoch.to_string(), path: directory.join("wraps") },
                 }
+                .into()),
                 _ => Err(KeyError::NoWrap { epoch: epoch.to_string(), path: directory.join("wraps") }.into()),
             }
         }
@@ -232,6 +242,67 @@ mod tests {
             let refused = run(&question, settings.clone(), None, clock).unwrap_err().to_string();
             assert!(refused.contains("K11") && refused.contains(says), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_question_ends_no_secret_and_names_the_length_of_the_one_that_is_there() {
+        let question = Question {
+            value: "203.0.113.7".to_owned(),
+            kind: None,
+            tenant: "default".to_owned(),
+            shape: TokenShape::Native,
+            epoch: None,
+            identity: None,
+        };
+        let (now, days) = (Clock::System.now(), |days: i64| jiff::SignedDuration::from_hours(24 * days));
+        for (length, made) in [
+            (EpochLength::Fixed, now),
+            (EpochLength::Month, now),
+            (EpochLength::Day, now - days(2)),
+            (EpochLength::Day, now + days(2)),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let settings = |length| keyring::Settings {
+                directory: directory.path().to_owned(),
+                source: SecretSource::StateDir,
+                length,
+                zone: TimeZone::UTC,
+            };
+            let secret = RecordedKeyring::open(settings(length)).unwrap().current(made).unwrap();
+            match run(&question, settings(EpochLength::Day), None, Clock::System) {
+                // Only on the first day of a month do a day and a month have the same name.
+                Ok(_) => assert_eq!(length, EpochLength::Month),
+                Err(refused) => {
+                    let refused = refused.to_string();
+                    let named = refused.contains(&format!("`--epoch {}`", length.name()));
+                    assert!(refused.contains("K11"), "{refused}");
+                    assert!(named || length == EpochLength::Day, "{refused}");
+                }
+            }
+            let left = keyring::Keyring::open(settings(length)).unwrap().running(made).unwrap();
+            assert_eq!(left.unwrap().secret.expose(), secret.secret.expose(), "{length:?}");
+            let records = keyring::Keyring::open(settings(length)).unwrap().history().unwrap();
+            assert_eq!(records.len(), 1, "{records:?}");
+        }
+    }
+
+    #[test]
+    fn a_question_advances_no_seed() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = Clock::System.now();
+        let day = TimeZone::UTC.to_datetime(now - jiff::SignedDuration::from_hours(72)).date();
+        let seed = keyring::Chain::generate(Epoch::From(day), EpochLength::Day).unwrap();
+        seed.import(&keyring::StateDir::open(directory.path()).unwrap()).unwrap();
+        let settings = keyring::Settings {
+            directory: directory.path().to_owned(),
+            source: SecretSource::StateDir,
+            length: EpochLength::Day,
+            zone: TimeZone::UTC,
+        };
+        let chain = || std::fs::read(directory.path().join("keys/chain")).unwrap();
+        let before = chain();
+        RecordedKeyring::open(settings).unwrap().asked(now).unwrap().unwrap();
+        assert!(before == chain());
     }
 
     /// The published vectors, by means of a key file.

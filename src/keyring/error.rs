@@ -151,6 +151,16 @@ pub enum KeyError {
         /// The epoch.
         epoch: String,
     },
+    /// The only secret here is that of an epoch of another length, which goes on.
+    #[error("the secret of epoch {epoch} is not here, only that of epoch {kept}, of the length `{length}`")]
+    OtherEpoch {
+        /// The epoch.
+        epoch: String,
+        /// The epoch of the secret that is here.
+        kept: String,
+        /// How long that epoch lasts.
+        length: &'static str,
+    },
     /// Key files are rotated by their owners, not here.
     #[error("a key file is not rotated here")]
     RotateKeyFile,
@@ -254,6 +264,9 @@ impl From<KeyError> for Diagnostic {
             KeyError::NotBegun { .. } => Self::new(&NO_WRAP, what)
                 .because("a secret is made when its epoch begins, and nothing was pseudonymised under it before")
                 .hint("name the day of the lines; if it is right, check the clock of this machine"),
+            KeyError::OtherEpoch { length, .. } => Self::new(&NO_WRAP, what)
+                .because("lines are filtered with another `epoch` than this command has, or no line came since")
+                .hint(format!("`--epoch {length}`, or name the configuration of the filter with `--config`")),
             KeyError::RotateKeyFile => Self::new(&ROTATE, what)
                 .because("the file holds one fixed epoch, and only its owner can replace it")
                 .hint("write a new key file and restart the filters with it"),
@@ -529,7 +542,7 @@ static NO_WRAP: Code = Code {
     text: "\
 What it means
   The directory `wraps` holds no secret of the epoch that you asked for, or that epoch has not
-  begun. The message says which.
+  begun, or the secret that is here belongs to an epoch of another length. The message says which.
 
 Why it matters
   The node erases a secret when its epoch ends. After that, only a wrap can bring it back.

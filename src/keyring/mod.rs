@@ -211,6 +211,19 @@ impl Keyring {
         Ok(random::epochs(state)?.into_iter().filter(is_over).collect())
     }
 
+    /// Returns the epoch, and its length, of a secret here that is not over at `now`, although `now` may be in
+    /// another epoch of the configured length: a filter with another configuration has made it.
+    ///
+    /// # Errors
+    /// If secrets cannot be listed or read.
+    pub fn in_place_at(&self, now: Timestamp) -> Result<Option<(Epoch, EpochLength)>, KeyError> {
+        let Some(state) = &self.state else { return Ok(None) };
+        let (records, zone) = (history::load(state)?, &self.settings.zone);
+        let with_length = |epoch| (epoch, length_of(epoch, self.settings.length, &records, zone));
+        let mut kept = random::epochs(state)?.into_iter().map(with_length);
+        Ok(kept.find(|&(epoch, length)| Epoch::at(now, length, zone) == epoch))
+    }
+
     /// Overwrites and removes the secrets of epochs that are past at `now`, as [`Keyring::current`] does,
     /// without making one for the running epoch. Returns those past epochs.
     ///
