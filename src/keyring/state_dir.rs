@@ -2,22 +2,25 @@
 //! or absent.
 
 use super::KeyError;
-use rustix::fs::{FlockOperation, flock};
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use crate::primitives::private_folder::{LOCK, PrivateFolder, Turn};
+use crate::primitives::storage::{Disk, Storage};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use zeroize::Zeroize;
 
 /// An existing state directory that only its owner can change.
 #[derive(Clone, Debug)]
 pub struct StateDir {
     root: PathBuf,
+    storage: Arc<dyn Storage>,
 }
 
 /// The lock for changing secrets, held until dropped. Other processes wait for it.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held for the lock that closing it releases")] File);
+pub(super) struct Lock(#[expect(dead_code, reason = "held for the lock that dropping it releases")] Turn);
 
 impl StateDir {
     /// Opens the directory, and makes it with mode 0700 if it is missing.
@@ -25,10 +28,9 @@ impl StateDir {
     /// # Errors
     /// If it cannot be made, or if group or others may write to it.
     pub fn open(root: &Path) -> Result<Self, KeyError> {
-        let state = Self { root: root.to_owned() };
+        let state = Self { root: root.to_owned(), storage: Arc::new(Disk) };
         for directory in [root.to_owned(), state.path("keys"), state.path("escrow"), state.path("wraps")] {
-            let mut builder = DirBuilder::new();
-            builder.recursive(true).mode(0o700).create(&directory).map_err(io_error("make", &directory))?;
+            PrivateFolder::open(&state.storage, &directory).map_err(io_error("make", &directory))?;
         }
         let metadata = fs::metadata(root).map_err(io_error("read", root))?;
         if metadata.mode() & 0o022 != 0 {
@@ -45,12 +47,8 @@ impl StateDir {
 
     /// Waits for the lock on the secrets.
     pub(super) fn lock(&self) -> Result<Lock, KeyError> {
-        let path = self.path("keys/lock");
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(io_error("open", &path))?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|error| io_error("lock", &path)(error.into()))?;
-        Ok(Lock(file))
+        let keys = PrivateFolder::at(&self.storage, &self.path("keys"));
+        keys.turn().map(Lock).map_err(io_error("lock", &keys.path(LOCK)))
     }
 
     /// Reads a secret file; `None` if it does not exist.
@@ -71,61 +69,26 @@ impl StateDir {
 
     /// Writes a file atomically, with mode 0600, and makes it durable.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), KeyError> {
-        let path = self.path(name);
-        let part = path.with_extension("part");
-        let written = || -> io::Result<()> {
-            // A part that a crash left was never used.
-            erase_if_there(&part)?;
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&part, &path)?;
-            sync_directory(&path)
-        };
-        written().map_err(io_error("write", &path))
+        let (folder, file) = self.place(name);
+        folder.write(file, bytes).map_err(io_error("write", &self.path(name)))
     }
 
     /// Overwrites a file with zeros, syncs and removes it, and syncs the directory. The file may be missing.
     pub(super) fn erase(&self, name: &str) -> Result<(), KeyError> {
-        let path = self.path(name);
-        let erased = erase_if_there(&path).and_then(|()| sync_directory(&path));
-        erased.map_err(io_error("erase", &path))
+        let (folder, file) = self.place(name);
+        folder.erase(file).map_err(io_error("erase", &self.path(name)))
     }
 
     /// Lists the files in a sub-directory, sorted.
     pub(super) fn names(&self, directory: &str) -> Result<Vec<String>, KeyError> {
         let path = self.path(directory);
-        let listed = || -> io::Result<Vec<String>> {
-            let mut names = Vec::new();
-            for entry in fs::read_dir(&path)? {
-                names.extend(entry?.file_name().into_string().ok());
-            }
-            names.sort();
-            Ok(names)
-        };
-        listed().map_err(io_error("list", &path))
+        PrivateFolder::at(&self.storage, &path).names().map_err(io_error("list", &path))
     }
-}
 
-/// Overwrites a file with zeros and removes it.
-///
-/// It writes through the same inode, so that file systems which write in place overwrite the old blocks.
-/// Copy-on-write file systems and flash keep old blocks for a while, which is why epochs are short.
-fn erase_if_there(path: &Path) -> io::Result<()> {
-    let mut file = match OpenOptions::new().write(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        opened => opened?,
-    };
-    let length = file.metadata()?.len();
-    io::copy(&mut io::repeat(0).take(length), &mut file)?;
-    file.sync_all()?;
-    fs::remove_file(path)
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
+    /// Returns the sub-directory of a file, and its name there.
+    fn place<'a>(&self, name: &'a str) -> (PrivateFolder, &'a str) {
+        let (directory, file) = name.split_once('/').unwrap_or(("", name));
+        (PrivateFolder::at(&self.storage, &self.path(directory)), file)
     }
 }
 

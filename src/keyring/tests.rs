@@ -151,6 +151,29 @@ fn what_a_crash_leaves_is_ignored_and_cleaned() {
     assert!(!part.exists());
 }
 
+/// Only root can give files away; other users see that nothing changes.
+#[test]
+fn what_root_changes_in_the_state_of_a_service_stays_that_of_the_service() {
+    use std::os::unix::fs::{MetadataExt, lchown};
+    let directory = tempfile::tempdir().unwrap();
+    if rustix::process::geteuid().is_root() {
+        lchown(directory.path(), Some(65534), Some(65534)).unwrap();
+    }
+    let owner = std::fs::metadata(directory.path()).unwrap().uid();
+    let mut keys = keyring(directory.path(), EpochLength::Day);
+    Escrow::make_identities(keys.state().unwrap(), 1).unwrap();
+    keys.current(at("2026-11-23T10:00:00Z")).unwrap();
+    keys.rotate(at("2026-11-23T10:00:00Z")).unwrap();
+    for folder in ["keys", "escrow", "wraps"].map(|folder| directory.path().join(folder)) {
+        let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let made: Vec<_> = files.chain([folder.clone()]).collect();
+        assert!(made.len() > 1, "{}", folder.display());
+        for path in made {
+            assert_eq!(std::fs::metadata(&path).unwrap().uid(), owner, "{}", path.display());
+        }
+    }
+}
+
 #[test]
 fn a_damaged_secret_or_an_open_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();

@@ -20,7 +20,7 @@ mod sequential;
 #[cfg(feature = "s3")]
 mod versions;
 
-pub use disk::Disk;
+pub use disk::{Disk, hand_over};
 pub use memory::{Fault, Memory, Survives};
 pub use patient::{DiskEvent, Patience, Patient};
 #[cfg(feature = "s3")]

@@ -1,6 +1,7 @@
 //! The identity that opens sealed lines when no escrow recipient is configured.
 
 use super::{QuarantineError, sync_directory};
+use crate::primitives::storage::hand_over;
 use age::secrecy::ExposeSecret;
 use age::x25519::{Identity, Recipient};
 use std::fs::{self, File, OpenOptions};
@@ -55,6 +56,7 @@ fn make(path: &Path) -> io::Result<()> {
 
 fn write_new(path: &Path, identity: &Identity) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    hand_over(&file, path)?;
     writeln!(file, "# opens the lines that oubliette sealed in this directory: age -d -i identity.txt FILE")?;
     writeln!(file, "# public key: {}", identity.to_public())?;
     writeln!(file, "{}", identity.to_string().expose_secret())?;

@@ -14,10 +14,10 @@ pub use error::{CODES, QuarantineError, SEALED_LINES};
 pub use seal::{KeyedHash, Sealing};
 pub use sealed_lines::{SealedLine, SealedLines, remove, sealed_lines, sync};
 
-use crate::primitives::storage::Patience;
-use std::fs::{self, DirBuilder, File, Permissions};
+use crate::primitives::storage::{Disk, Patience, Storage as _};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -95,21 +95,11 @@ impl std::fmt::Debug for Quarantine {
 
 /// Creates `directory` for its owner only, or removes everybody else's access.
 fn private_directory(directory: &Path) -> io::Result<()> {
-    // With a key file, nothing else has created the state directory yet.
-    if let Some(parent) = directory.parent().filter(|parent| !parent.exists()) {
-        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    Disk.create_directory(directory, 0o700)?;
+    if fs::metadata(directory)?.permissions().mode() & 0o077 == 0 {
+        return Ok(());
     }
-    match DirBuilder::new().mode(0o700).create(directory) {
-        Ok(()) => sync_directory(directory.parent().unwrap_or(Path::new("."))),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let mode = fs::metadata(directory)?.permissions().mode();
-            if mode & 0o077 == 0 {
-                return Ok(());
-            }
-            fs::set_permissions(directory, Permissions::from_mode(0o700))
-        }
-        Err(error) => Err(error),
-    }
+    fs::set_permissions(directory, Permissions::from_mode(0o700))
 }
 
 /// Makes names that were added to or removed from `directory` durable.

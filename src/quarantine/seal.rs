@@ -1,7 +1,7 @@
 //! Seals one line into a file.
 
 use super::{Placeholder, QuarantineError, sync_directory};
-use crate::primitives::storage::Patience;
+use crate::primitives::storage::{Patience, hand_over};
 use age::Encryptor;
 use age::stream::StreamWriter;
 use rustix::fs::{FlockOperation, flock};
@@ -151,6 +151,7 @@ impl Part {
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                 Ok(file) => {
                     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+                    hand_over(&file, &path)?;
                     return Ok((Self { path, is_renamed: false }, file));
                 }
                 // Left by a process that died, or in use for another line of this one.

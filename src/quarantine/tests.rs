@@ -137,6 +137,22 @@ fn without_recipients_an_identity_is_made_once_and_opens_what_is_sealed() {
     }
 }
 
+/// Only root can give files away; other users see that nothing changes.
+#[test]
+fn what_root_seals_in_the_state_of_a_service_belongs_to_the_service() {
+    use std::os::unix::fs::{MetadataExt, lchown};
+    let state = tempfile::tempdir().unwrap();
+    if rustix::process::geteuid().is_root() {
+        lchown(state.path(), Some(65534), Some(65534)).unwrap();
+    }
+    let owner = fs::metadata(state.path()).unwrap().uid();
+    let placeholder = seal(&mut Quarantine::new(state.path(), Vec::new(), 4), b"a line").unwrap();
+    let sealed = format!("quarantine/{}.age", placeholder.token());
+    for name in ["quarantine", "quarantine/identity.txt", &sealed] {
+        assert_eq!(fs::metadata(state.path().join(name)).unwrap().uid(), owner, "{name}");
+    }
+}
+
 #[test]
 fn an_identity_that_cannot_be_trusted_is_refused() {
     let identity = age::x25519::Identity::generate().to_string().expose_secret().to_owned();

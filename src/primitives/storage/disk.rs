@@ -5,7 +5,7 @@ use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
 /// The real disk.
@@ -14,7 +14,7 @@ pub struct Disk;
 
 impl Storage for Disk {
     fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
-        let make = || DirBuilder::new().mode(mode).create(path).and_then(|()| hand_over(path));
+        let make = || DirBuilder::new().mode(mode).create(path).and_then(|()| hand_over_directory(path));
         let made = match make() {
             // A working directory that was removed is its own parent, and is not found either.
             Err(error) if error.kind() == io::ErrorKind::NotFound && parent(path) != path => {
@@ -31,7 +31,7 @@ impl Storage for Disk {
 
     fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn Stored>> {
         let file = OpenOptions::new().read(true).append(true).create_new(true).mode(mode).open(path)?;
-        hand_over(path)?;
+        hand_over(&file, path)?;
         Ok(Box::new(file))
     }
 
@@ -143,18 +143,28 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<Box<dyn Stored>> {
     options.open(path).map(|file| Box::new(file) as _)
 }
 
-/// Gives a new file or directory to the owner of the private directory in which root made it: a search or a
-/// purge run by root must not lock a service out of its own state.
-fn hand_over(path: &Path) -> io::Result<()> {
+/// Gives a new file or directory at `path` to the owner of the directory in which root made it: a search or a
+/// purge run by root must not lock a service out of its own state. A directory in which everybody makes files
+/// is nobody's state.
+///
+/// # Errors
+/// If it cannot be given away.
+pub fn hand_over(file: &File, path: &Path) -> io::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
     }
     let folder = fs::metadata(parent(path))?;
-    let is_private = folder.mode() & 0o077 == 0;
-    if is_private && folder.uid() != 0 {
-        lchown(path, Some(folder.uid()), Some(folder.gid()))?;
+    let is_of_everybody = folder.mode() & 0o002 != 0;
+    if folder.uid() != 0 && !is_of_everybody {
+        // The owner may have put another file at `path`: only the open one is given away.
+        fchown(file, Some(folder.uid()), Some(folder.gid()))?;
     }
     Ok(())
+}
+
+fn hand_over_directory(path: &Path) -> io::Result<()> {
+    let itself = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed();
+    hand_over(&OpenOptions::new().read(true).custom_flags(itself).open(path)?, path)
 }
 
 /// Returns the directory that holds `path`; for a bare name, the working directory.
@@ -168,7 +178,7 @@ mod tests {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 
     /// Nothing can be created in `/proc`, at any depth.
     #[test]
@@ -181,12 +191,13 @@ mod tests {
 
     /// Only root can give files away; other users see that nothing changes.
     #[test]
-    fn what_root_makes_in_a_private_directory_belongs_to_its_owner() {
+    fn what_root_makes_in_the_directory_of_another_belongs_to_that_user() {
         const NOBODY: u32 = 65534;
         let directory = tempfile::tempdir().unwrap();
-        for (mode, owner) in [(0o700, NOBODY), (0o755, 0)] {
+        for (mode, owner) in [(0o700, NOBODY), (0o750, NOBODY), (0o755, NOBODY), (0o777, 0)] {
             let folder = directory.path().join(format!("{mode:o}"));
-            Disk.create_directory(&folder, mode).unwrap();
+            Disk.create_directory(&folder, 0o700).unwrap();
+            fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
             if geteuid().is_root() {
                 lchown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
             }
