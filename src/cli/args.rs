@@ -238,7 +238,8 @@ pub(crate) struct Common {
 
     /// Configuration file [default: config.toml in DIR]
     ///
-    /// A file that you name must exist; the default one need not.
+    /// A file that you name must exist; the default one need not. If DIR is /var/lib/oubliette and has none, it is
+    /// /etc/oubliette/config.toml, with which the package starts the service.
     #[arg(long, global = true, value_name = "FILE", env = "OUBLIETTE_CONFIG", hide_env = true)]
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,

@@ -60,6 +60,7 @@ const CODES: &[&Code] = &[
     &UNKNOWN_CODE,
     &QUARANTINED,
     &ATTENTION,
+    &TWO_CONFIGURATIONS,
     &NO_ESCROW,
     &IDENTITIES_HERE,
     &NO_OBJECTS,
@@ -330,6 +331,31 @@ What to do
 
 References
   GDPR 5(1)(e), 5(2), 30",
+};
+
+pub(crate) static TWO_CONFIGURATIONS: Code = Code {
+    id: "C13",
+    title: "there is another configuration in the state directory",
+    text: "\
+What it means
+  `serve` reads the configuration that `--config` or OUBLIETTE_CONFIG names. There is another one in
+  the state directory, `config.toml`, which commands read for which none is named.
+
+Why it matters
+  If the two differ in `tenant`, `epoch` or `also`, `oubliette token` prints tokens that are in no
+  log. If they differ in `zone`, `rules` or `vault`, `oubliette purge` removes other lines than the
+  service does.
+
+Example
+  /etc/oubliette/config.toml of the package, and /var/lib/oubliette/config.toml
+
+What to do
+  - Move what is needed from the one in the state directory into the other, and remove it. Commands
+    for the state directory /var/lib/oubliette then read /etc/oubliette/config.toml.
+  - With other paths, give `--config FILE` to every command, or set OUBLIETTE_CONFIG.
+
+References
+  docs/configuration.md",
 };
 
 pub(crate) static QUARANTINED: Code = Code {

@@ -25,6 +25,7 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -113,6 +114,14 @@ impl Settings {
     /// Resolves a file that the configuration names, which may be a credential that systemd loaded.
     pub(crate) fn named_file(&self, path: &Path) -> PathBuf {
         credential(path).unwrap_or_else(|| self.beside_config(path))
+    }
+
+    /// Returns the configuration in the state directory if it is not the one in use: commands for which none is
+    /// named read it.
+    pub(crate) fn other_config(&self) -> Option<PathBuf> {
+        let other = self.state_dir.join(CONFIG);
+        let file = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+        (file(&other).is_some() && file(&other) != file(&self.config_path)).then_some(other)
     }
 
     /// Returns the tenant to which searches are limited, and how it was named.
@@ -273,7 +282,7 @@ fn state_dir(common: &Common, environment: &Environment) -> Result<PathBuf, Diag
         return Ok(typed.clone());
     }
     if environment.root {
-        return Ok(PathBuf::from("/var/lib/oubliette"));
+        return Ok(PathBuf::from(PACKAGED.0));
     }
     // XDG Base Directory Specification: "All paths set in these environment variables must be absolute. If
     // an implementation encounters a relative path [...] it should consider the path invalid and ignore it."
@@ -291,13 +300,26 @@ fn state_dir(common: &Common, environment: &Environment) -> Result<PathBuf, Diag
 /// need not.
 fn config(common: &Common, state_dir: &Path) -> Result<(PathBuf, Config), Diagnostic> {
     let named = common.config.clone();
-    let path = named.clone().unwrap_or_else(|| state_dir.join("config.toml"));
-    let absent = |path: &Path| matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let path = named.clone().unwrap_or_else(|| default_config(state_dir, PACKAGED));
     if named.is_none() && absent(&path) {
         return Ok((path, Config::default()));
     }
     let config = Config::parse(&path, &read_text(&path, "the configuration")?)?;
     Ok((path, config))
+}
+
+/// Returns the configuration to use if none is named: that of the state directory. If there is none, and the
+/// state directory is that of the package, it is the one with which the package starts the service: the other
+/// commands must make the same tokens and purge in the same zone.
+fn default_config(state_dir: &Path, packaged: (&str, &str)) -> PathBuf {
+    let own = state_dir.join(CONFIG);
+    let service = Path::new(packaged.1);
+    let is_of_service = state_dir == Path::new(packaged.0) && absent(&own) && !absent(service);
+    if is_of_service { service.to_owned() } else { own }
+}
+
+fn absent(path: &Path) -> bool {
+    matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Returns the epoch length. A key file is one secret for ever, so it excludes `--epoch` with another length.
@@ -330,6 +352,12 @@ fn list<T: Written>(typed: Option<Vec<T::Value>>, config: Option<Vec<Typed<T>>>)
     let configured = || config.unwrap_or_default().into_iter().map(|Typed(value)| value).collect();
     typed.unwrap_or_else(configured)
 }
+
+/// The name of the configuration in the state directory.
+const CONFIG: &str = "config.toml";
+
+/// The state directory and the configuration of the service that the package installs.
+const PACKAGED: (&str, &str) = ("/var/lib/oubliette", "/etc/oubliette/config.toml");
 
 /// 4 MiB.
 const DEFAULT_MAX_LINE_BYTES: usize = 4 << 20;
@@ -459,5 +487,39 @@ mod tests {
         assert_eq!(config(&default, directory.path()).unwrap().1, Config::default());
         std::fs::write(directory.path().join("config.toml"), "tag = 'none'").unwrap();
         assert_eq!(config(&default, directory.path()).unwrap().1.tag, Some(Tag::None));
+    }
+
+    #[test]
+    fn every_unit_of_the_package_has_the_same_configuration() {
+        let (state, config) = PACKAGED;
+        for unit in [
+            include_str!("../../packaging/systemd/oubliette.service"),
+            include_str!("../../packaging/systemd/oubliette-purge.service"),
+            include_str!("../../packaging/systemd/oubliette-vaults.service"),
+        ] {
+            let start = unit.lines().find(|line| line.starts_with("ExecStart=")).unwrap();
+            assert!(start.ends_with(&format!(" --config {config} --state-dir {state}")), "{start}");
+        }
+    }
+
+    #[test]
+    fn the_state_of_the_packaged_service_has_its_configuration_unless_it_has_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let (state, service, own) = (at("state"), at("etc.toml"), at("state/config.toml"));
+        std::fs::create_dir(&state).unwrap();
+        let packaged = (state.to_str().unwrap(), service.to_str().unwrap());
+        assert_eq!(default_config(&state, packaged), own);
+        std::fs::write(&service, "").unwrap();
+        assert_eq!(default_config(&state, packaged), service);
+        assert_eq!(default_config(&at("other"), packaged), at("other/config.toml"));
+        let other = |config_path: &Path| {
+            let (state_dir, config_path) = (state.clone(), config_path.to_owned());
+            Settings { state_dir, config_path, ..settings("", "").unwrap() }.other_config()
+        };
+        assert_eq!(other(&service), None);
+        std::fs::write(&own, "").unwrap();
+        assert_eq!(default_config(&state, packaged), own);
+        assert_eq!((other(&service), other(&own)), (Some(own), None));
     }
 }

@@ -98,10 +98,11 @@ fn values(root: &Value, schema: &Value) -> String {
 const INTRODUCTION: &str = "\
 # Configuration
 
-The configuration is one TOML file: `config.toml` in the state directory, or the file that `--config` names. `oubliette init` writes
-one in which every key is commented out. An option on the command line beats the environment, which beats this file, which beats the
-default. An unknown key is an error, which names its line. `oubliette check` checks the file without starting anything, and
-`oubliette check --schema` prints a JSON schema for editors.
+The configuration is one TOML file: `config.toml` in the state directory, or the file that `--config` names. If the state directory is
+`/var/lib/oubliette` and has none, it is `/etc/oubliette/config.toml`, with which the package starts the service. `oubliette init` writes
+one, if there is none, in which every key is commented out. An option on the command line beats the environment, which beats this file,
+which beats the default. An unknown key is an error, which names its line. `oubliette check` checks the file without starting anything,
+and `oubliette check --schema` prints a JSON schema for editors.
 
 Sizes are in bytes, or written `64KiB`, `4MiB`. Times are written `500ms`, `30s`, `10min`, `1h`. A relative path starts at the
 directory of this file.

@@ -1,6 +1,7 @@
 //! Warns of files in the configuration that hold foreign secrets and can be read by others: private keys of
-//! TLS, passwords for Kafka.
+//! TLS, passwords for Kafka. Also warns of a second configuration, which other commands read.
 
+use crate::cli::codes;
 use crate::cli::config::{Input, Output};
 use crate::cli::report::Report;
 use crate::cli::settings::Settings;
@@ -13,6 +14,9 @@ use std::path::Path;
 /// Warns of files that others can read. The files are used nevertheless: their issuer decides with whom to
 /// share them.
 pub(super) fn warn(report: Report, settings: &Settings) {
+    if let Some(other) = settings.other_config() {
+        report.warning(&two_configurations(&settings.config_path, &other));
+    }
     let (inputs, outputs) = (settings.serve.inputs(), settings.serve.outputs());
     let of_inputs = inputs.iter().filter_map(|Input { key, .. }| key.as_deref());
     let of_outputs = outputs.iter().flat_map(|Output { key, kafka_config, .. }| [key, kafka_config]);
@@ -25,6 +29,13 @@ pub(super) fn warn(report: Report, settings: &Settings) {
             report.warning(&exposed(&path, &metadata));
         }
     }
+}
+
+fn two_configurations(own: &Path, other: &Path) -> Diagnostic {
+    Diagnostic::new(&codes::TWO_CONFIGURATIONS, "there is another configuration in the state directory")
+        .at(other.display().to_string())
+        .because(format!("commands without `--config` read it, and this service reads {}", own.display()))
+        .hint("remove it if nothing in it is needed; otherwise give `--config` to every command")
 }
 
 /// Returns whether anybody but the owner can read the file. Root may share a file with a group, as PostgreSQL
