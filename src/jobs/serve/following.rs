@@ -42,31 +42,15 @@ struct Follower {
     seen: Instant,
 }
 
-/// The outcome of a look for files of a pattern.
-struct Looked {
-    /// Whether the pattern also matches symbolic links.
-    has_links: bool,
-    /// Why offsets of a file could not be opened.
-    failure: Option<String>,
-}
-
 impl InputContext {
     /// Follows every file that the pattern matches now or later. A file that has been gone for long is given
     /// up.
     pub(super) fn follow_all(self, matching: Matching) {
         let tasks = self.acceptor.tasks.clone();
         tasks.spawn(async move {
-            let (mut followers, mut told, mut failed) = (BTreeMap::new(), false, None);
+            let (mut followers, mut told) = (BTreeMap::new(), false);
             loop {
-                let Looked { has_links, failure } = self.look(&matching, &mut followers).await;
-                // There may be a thousand such files, and every second another look.
-                if failure != failed {
-                    failed = failure;
-                    if let Some(error) = &failed {
-                        let (code, path) = (tail::NOT_FOLLOWED.id, &matching.pattern);
-                        tracing::error!(code, %path, %error, "files cannot be followed; that is tried again");
-                    }
-                }
+                let has_links = self.look(&matching, &mut followers).await;
                 // Warn only once, because whoever creates links could fill a log. Do not name the link: its
                 // name may be an identifier.
                 if has_links && !told {
@@ -82,8 +66,8 @@ impl InputContext {
         });
     }
 
-    /// Follows new files.
-    async fn look(&self, matching: &Matching, followers: &mut BTreeMap<PathBuf, Follower>) -> Looked {
+    /// Follows new files. Returns whether the pattern also matches symbolic links.
+    async fn look(&self, matching: &Matching, followers: &mut BTreeMap<PathBuf, Follower>) -> bool {
         let followed: Vec<_> = followers.keys().cloned().collect();
         let (pattern, names) = (matching.pattern.clone(), self.names.clone());
         let found = tokio::task::spawn_blocking(move || {
@@ -96,13 +80,15 @@ impl InputContext {
         for path in seen {
             followers.entry(path).and_modify(|follower| follower.seen = Instant::now());
         }
-        let mut failure = None;
         for named in new {
             if followers.len() < MOST_FILES {
                 let path = named.path.clone();
                 match self.follow_one(matching, named) {
                     Ok(follower) => drop(followers.insert(path, follower)),
-                    Err(error) => failure = Some(error.to_string()),
+                    Err(error) => {
+                        let code = tail::NOT_FOLLOWED.id;
+                        tracing::error!(code, path = %matching.pattern, %error, "a file cannot be followed");
+                    }
                 }
             }
         }
@@ -115,7 +101,7 @@ impl InputContext {
             }
             stays
         });
-        Looked { has_links, failure }
+        has_links
     }
 
     fn follow_one(&self, matching: &Matching, named: Named) -> io::Result<Follower> {
