@@ -56,6 +56,23 @@ impl Encoding {
     }
 }
 
+/// The first bytes of an input that come in parts, kept until they tell whether it is text.
+#[derive(Debug, Default)]
+pub struct Start(Vec<u8>);
+
+impl Start {
+    /// Takes the next bytes of the input. Returns its encoding if it begins like one in which no identifier
+    /// can be found.
+    pub fn refuses(&mut self, bytes: &[u8]) -> Option<Encoding> {
+        let room = LONGEST_START - self.0.len();
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if room == 0 { None } else { Encoding::of(&self.0) }
+    }
+}
+
+/// So many bytes tell each encoding.
+pub const LONGEST_START: usize = 10;
+
 impl From<Encoding> for Diagnostic {
     fn from(encoding: Encoding) -> Self {
         Self::new(&UNREADABLE, "the input is not text")
@@ -89,6 +106,8 @@ What to do
      `iconv -f UTF-16 -t UTF-8 FILE | oubliette filter`
   2. `oubliette batch` decompresses gzip and zstd by itself. If it reports an object, that object was
      compressed twice, or is in UTF-16.
+  3. `serve` closes such a connection, and reads no more of such a standard input. It leaves such a
+     file alone until it begins like text. Have the sender or writer use UTF-8, without compression.
 
 References
   RFC 1952 (gzip); RFC 8878 (zstd); RFC 2781 (UTF-16).",
@@ -118,6 +137,16 @@ mod tests {
                 assert!(matches!(blocks.next_piece(None), Ok(Piece::End)));
             }
         }
+    }
+
+    #[test]
+    fn the_start_of_an_input_may_come_in_parts() {
+        let mut start = Start::default();
+        assert_eq!((start.refuses(b"\xff"), start.refuses(b"\xfe2")), (None, None));
+        assert_eq!(start.refuses(b"\x000\x003"), Some(Encoding::Utf16));
+        let mut start = Start::default();
+        assert_eq!(start.refuses(b"a long line\n"), None);
+        assert_eq!(start.refuses(b"\x1f\x8b\x08\0"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Standard input of a sidecar: read until its end or until a stop.
 
+use super::encoding::Start;
 use super::framing::{Framer, Framing};
 use super::stream::StreamError;
 use super::{Arrival, Closed, Deliver, READ_FAILED, ReadBy, ReadError, Waiting};
@@ -13,19 +14,23 @@ use tokio::runtime::Handle;
 /// failure cut off is delivered as too long, to be sealed.
 ///
 /// # Errors
-/// I01 if standard input cannot be read, or not to its end because of a line that seems to have no end.
+/// I01 if standard input cannot be read, or not to its end because of a line that seems to have no end. I14
+/// if it is no text: nothing of it is delivered.
 pub fn read<D: Deliver>(
     mut input: Waiting,
     mut deliver: D,
     framing: Framing,
     runtime: &Handle,
 ) -> Result<(), Diagnostic> {
-    let mut framer = Framer::new(framing);
+    let (mut framer, mut start) = (Framer::new(framing), Start::default());
     let (mut buffer, mut offset, mut is_cut_off) = (vec![0; READ_BYTES], 0, false);
     let ended = loop {
         match input.read_by(&mut buffer, None) {
             Ok(Arrival::Bytes(bytes)) => {
                 offset += bytes as u64;
+                if let Some(encoding) = start.refuses(&buffer[..bytes]) {
+                    return Err(encoding.into());
+                }
                 framer.room(bytes).extend_from_slice(&buffer[..bytes]);
                 if hand_on(&mut framer, &mut deliver, runtime).is_err() {
                     break Ok(());
@@ -91,10 +96,10 @@ mod tests {
     use std::io::{Seek as _, Write as _};
 
     /// Reads `text` as standard input. Returns the lines, what is sealed, and the error if there is one.
-    fn heard(text: &str) -> (String, String, Option<String>) {
+    fn heard(text: &[u8]) -> (String, String, Option<String>) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut file = tempfile::tempfile().unwrap();
-        file.write_all(text.as_bytes()).unwrap();
+        file.write_all(text).unwrap();
         file.rewind().unwrap();
         let (_stop, stopped) = Stop::new().unwrap();
         let input = Waiting::new(file, stopped, Clock::System);
@@ -108,8 +113,11 @@ mod tests {
     #[test]
     fn a_line_without_end_is_an_error() {
         let long = "x".repeat(1000);
-        assert_eq!(heard(&format!("one\n{long}\ntwo\n")), ("one\ntwo\n".to_owned(), long.clone(), None));
-        let (lines, sealed, error) = heard(&format!("one\n{long}"));
+        assert_eq!(
+            heard(format!("one\n{long}\ntwo\n").as_bytes()),
+            ("one\ntwo\n".to_owned(), long.clone(), None)
+        );
+        let (lines, sealed, error) = heard(format!("one\n{long}").as_bytes());
         assert_eq!((lines, sealed), ("one\n".to_owned(), long));
         let error = error.unwrap();
         assert!(
@@ -117,5 +125,13 @@ mod tests {
             "{error}"
         );
         assert!(error.contains("a frame is longer than what is sealed of one"), "{error}");
+    }
+
+    /// The zero bytes hide each address.
+    #[test]
+    fn what_is_no_text_is_refused_whole() {
+        let (lines, sealed, error) = heard(b"\xff\xfe2\x000\x003\0\n\0");
+        assert_eq!((lines, sealed), (String::new(), String::new()));
+        assert!(error.unwrap().starts_with("[I14]"));
     }
 }

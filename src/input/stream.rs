@@ -1,5 +1,6 @@
 //! Input from connections that send frames: TCP, TLS over TCP, and unix stream sockets.
 
+use super::encoding::{Encoding, Start};
 use super::framing::{Framer, Framing};
 use super::{Closed, Deliver};
 use std::future::Future;
@@ -115,6 +116,9 @@ pub enum StreamError {
     /// A frame was longer than what may be sealed.
     #[error("a frame is longer than what is sealed of one")]
     Endless,
+    /// What comes is no text: no identifier in it could be found.
+    #[error(transparent)]
+    Encoded(Encoding),
     /// The connection broke.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -144,7 +148,7 @@ where
 {
     let mut framer = Framer::new(framing);
     let ended = read_frames(reader, &mut framer, &mut deliver, idle, stopped).await;
-    if matches!(ended, Err(StreamError::Closed(_))) || !framer.is_unfinished() {
+    if matches!(ended, Err(StreamError::Closed(_) | StreamError::Encoded(_))) || !framer.is_unfinished() {
         return ended;
     }
     framer.seal_unfinished();
@@ -162,7 +166,7 @@ async fn read_frames<R: AsyncRead + Unpin>(
     stopped: impl Future<Output = ()>,
 ) -> Result<(), StreamError> {
     let (mut stopped, mut left) = (pin!(stopped), None);
-    let (mut size, mut is_told) = (LEAST_READ_BYTES, false);
+    let (mut size, mut is_told, mut start) = (LEAST_READ_BYTES, false, Start::default());
     loop {
         let buffer = framer.room(size);
         let room = buffer.capacity() - buffer.len();
@@ -182,6 +186,9 @@ async fn read_frames<R: AsyncRead + Unpin>(
         };
         if bytes == 0 {
             return Ok(());
+        }
+        if let Some(encoding) = start.refuses(&buffer[buffer.len() - bytes..]) {
+            return Err(StreamError::Encoded(encoding));
         }
         let ends_with_nul = buffer.last() == Some(&0);
         size = next_size(size, bytes, room);
@@ -339,5 +346,15 @@ mod tests {
         let (ended, _peer) = tokio::join!(reading, sending);
         ended.unwrap();
         assert_eq!(delivered.text(), "<13>one\n");
+    }
+
+    /// The zero bytes of UTF-16 hide each address.
+    #[tokio::test]
+    async fn what_is_no_text_is_refused_whole() {
+        for bytes in [&b"\xff\xfe2\x000\x003\0\n\0"[..], b"\x1f\x8b\x08\0 and\nmore\n"] {
+            let (lines, sealed, ended) = heard(bytes, End::Orderly).await;
+            assert!(matches!(ended, Err(StreamError::Encoded(_))), "{ended:?}");
+            assert_eq!((lines, sealed), (String::new(), String::new()));
+        }
     }
 }

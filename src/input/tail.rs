@@ -10,6 +10,7 @@
 //!   reading continues where it ended.
 //! - Below the directory of a pattern no symbolic link is followed, whenever it was made: otherwise whoever
 //!   may make names there could have any file read.
+//! - Nothing is read of a file that begins like one in which no identifier can be found, as long as it does.
 //! - A last line without line feed waits for its rest. When the file is given up, that line is sealed, for it
 //!   may be half a line. When the file is truncated, it is sealed together with the first line after the
 //!   truncation, which may be its other half. This is known even after a restart.
@@ -24,6 +25,7 @@ pub use claims::Claims;
 pub use offsets::{Identity, Kept, Offsets, turn};
 pub use pattern::{Found, Pattern};
 
+use super::encoding::UNREADABLE;
 use super::{Closed, Deliver, Lost};
 use crate::primitives::diag::Code;
 use file::Followed;
@@ -193,7 +195,12 @@ impl<D: Deliver> Tail<D> {
     async fn read(&mut self) -> Result<bool, TailError> {
         let mut more = false;
         for file in &mut self.files {
+            let before = file.refused();
             more |= file.read(&mut self.deliver).await?;
+            if let Some(why) = file.refused().filter(|_| before.is_none()) {
+                let (code, path) = (UNREADABLE.id, self.settings.place());
+                tracing::error!(code, %path, %why, "a file is not read, for it is no text");
+            }
             if file.is_quiet_for(self.settings.linger) {
                 file.finish(&mut self.deliver).await?;
             }

@@ -3,6 +3,7 @@
 use super::claims::{Claim, Claims};
 use super::cutter::{Cutter, LineStart, READ_BYTES};
 use super::offsets::{CHECKED_BYTES, Identity, Kept, check};
+use crate::input::encoding::{Encoding, LONGEST_START};
 use crate::input::tail::{Settings, TailError};
 use crate::input::{Batch, Closed, Deliver, Lost};
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -26,6 +27,7 @@ pub(super) struct Followed<R> {
     cutter: Cutter,
     /// The last bytes that were read; if the file has others there now, it was truncated.
     last: Vec<u8>,
+    start: Start,
     /// Delivered batches that are not known to be durable, in order.
     unsettled: VecDeque<Unsettled<R>>,
     /// The position after the last durable line.
@@ -43,6 +45,17 @@ struct Unsettled<R> {
     next: LineStart,
 }
 
+/// What is known of the first bytes of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// The file had too few bytes to tell.
+    Unknown,
+    /// It begins like text.
+    Text,
+    /// It begins like this encoding: nothing of it is read.
+    Refused(Encoding),
+}
+
 /// The outcome of a look at a file.
 enum Look {
     /// Nothing new.
@@ -51,6 +64,8 @@ enum Look {
     Cut,
     /// More bytes.
     Bytes(Vec<u8>),
+    /// No text.
+    Encoded(Encoding),
 }
 
 impl<R> Followed<R> {
@@ -105,6 +120,7 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         };
         Ok(Some(Self {
             last: before(&file, next.offset)?,
+            start: Start::Unknown,
             file: Arc::new(file),
             identity,
             cutter: Cutter::new(next, settings.max_record_bytes),
@@ -118,6 +134,11 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
 
     pub(super) fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// Returns the encoding of a file that is not read because it is no text.
+    pub(super) fn refused(&self) -> Option<Encoding> {
+        if let Start::Refused(encoding) = self.start { Some(encoding) } else { None }
     }
 
     /// Notes that the file has the name.
@@ -147,13 +168,20 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         }
         let (file, last, at) =
             (Arc::clone(&self.file), std::mem::take(&mut self.last), self.cutter.read_to());
-        let looked = task::spawn_blocking(move || look(&file, last, at)).await;
+        let is_text = self.start == Start::Text;
+        let looked = task::spawn_blocking(move || look(&file, last, at, is_text)).await;
         let (look, last) = looked.map_err(io::Error::other).flatten().map_err(TailError::Read)?;
         self.last = last;
         match look {
             Look::Same => return Ok(false),
+            Look::Encoded(encoding) => {
+                self.start = Start::Refused(encoding);
+                return Ok(false);
+            }
             Look::Cut => self.start_again(deliver).await?,
             Look::Bytes(bytes) => {
+                let is_told = at >= LONGEST_START as u64;
+                self.start = if is_told { Start::Text } else { Start::Unknown };
                 self.quiet = self.quiet.map(|_| Instant::now());
                 self.cutter.room().extend_from_slice(&bytes);
                 self.deliver_whole(deliver).await?;
@@ -217,6 +245,7 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
         let rest = self.cutter.start_again();
         self.deliver(rest, deliver).await?;
         self.last.clear();
+        self.start = Start::Unknown;
         // Comes after all that was read before the truncation.
         self.unsettled.push_back(Unsettled { receipt: None, next: self.cutter.next() });
         Ok(())
@@ -248,8 +277,9 @@ impl<R: Future<Output = Result<(), Lost>>> Followed<R> {
     }
 }
 
-/// Reads from `at` on, if the bytes before that are still `last`. Also returns the new last bytes.
-fn look(file: &File, last: Vec<u8>, at: u64) -> io::Result<(Look, Vec<u8>)> {
+/// Reads from `at` on, if the bytes before that are still `last`, and unless the file is known to be text also
+/// its first bytes. Also returns the new last bytes.
+fn look(file: &File, last: Vec<u8>, at: u64, is_text: bool) -> io::Result<(Look, Vec<u8>)> {
     let length = file.metadata()?.len();
     if length == at {
         return Ok((Look::Same, last));
@@ -259,6 +289,14 @@ fn look(file: &File, last: Vec<u8>, at: u64) -> io::Result<(Look, Vec<u8>)> {
     bytes.truncate(count);
     if length < at || !bytes.starts_with(&last) {
         return Ok((Look::Cut, last));
+    }
+    if !is_text {
+        // Read again, for they may have come in parts.
+        let mut start = [0; LONGEST_START];
+        let count = read_at(file, 0, &mut start)?;
+        if let Some(encoding) = Encoding::of(&start[..count]) {
+            return Ok((Look::Encoded(encoding), last));
+        }
     }
     let more = bytes.split_off(last.len());
     if more.is_empty() {

@@ -462,3 +462,36 @@ async fn what_is_no_file_is_refused_at_once() {
     let ended = time::timeout(Duration::from_secs(20), follower.task).await.unwrap().unwrap();
     assert!(matches!(ended, Err(TailError::Read(_))), "{ended:?}");
 }
+
+/// No address in it would be found. It may come byte by byte.
+#[tokio::test]
+async fn nothing_is_read_of_a_file_that_is_no_text() {
+    let scene = Scene::new(FakeDeliver::durable());
+    let mut file = scene.write("a.log", "");
+    let follower = scene.follow();
+    for byte in b"\xff\xfe2\x000\x003\0\n\0" {
+        file.write_all(&[*byte]).unwrap();
+        time::sleep(Duration::from_millis(5)).await;
+    }
+    file.write_all(b"203.0.113.7\n").unwrap();
+    time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(scene.delivered.text(), "");
+    follower.stop().await;
+    let follower = scene.follow();
+    scene.rename("a.log", "a.log.1");
+    // Others are read meanwhile, and so is a file that begins again as text.
+    let second = scene.write("a.log", "two\n");
+    scene.expect("two\n").await;
+    second.set_len(0).unwrap();
+    scene.write("a.log", "\u{1f}\n");
+    scene.expect("two\n\u{1f}\n").await;
+    follower.stop().await;
+    assert_eq!(*scene.delivered.long.lock().unwrap(), b"");
+    fs::write(scene.path("b.log"), b"\x1f\x8b\x08\0 203.0.113.7\n").unwrap();
+    let follower = scene.follow_as("b.log", Claims::default());
+    time::sleep(Duration::from_millis(100)).await;
+    fs::write(scene.path("b.log"), b"").unwrap();
+    scene.write("b.log", "text again\n");
+    scene.expect("two\n\u{1f}\ntext again\n").await;
+    follower.stop().await;
+}

@@ -1,10 +1,11 @@
 //! The protocols of a connection: syslog frames or RELP, behind a proxy or not.
 
 use super::InputContext;
+use crate::input::encoding::UNREADABLE;
 use crate::input::framing::Trailer;
 use crate::input::proxy_protocol;
 use crate::input::relp;
-use crate::input::stream;
+use crate::input::stream::{self, StreamError};
 use crate::input::tls::Tls;
 use std::error::Error;
 use std::io::{self, Cursor};
@@ -52,7 +53,12 @@ impl InputContext {
         if let Err(error) = ended {
             meter.broke();
             // The log does not say who: that would be an address in clear.
-            tracing::info!(input = meter.name(), error, "a connection ended");
+            let input = meter.name();
+            if let Some(StreamError::Encoded(why)) = error.downcast_ref() {
+                tracing::warn!(code = UNREADABLE.id, input, %why, "a connection is refused: it sends no text");
+            } else {
+                tracing::info!(input, error, "a connection ended");
+            }
         }
     }
 
