@@ -58,10 +58,12 @@ impl Pattern {
     /// `followed`, because the follower of that log reads them. Skips compressed files.
     #[must_use]
     pub fn files(&self, followed: &[PathBuf]) -> Found {
-        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+        // The option that leaves out hidden files panics at a name that is not UTF-8.
+        let options = glob::MatchOptions { require_literal_leading_dot: false, ..glob::MatchOptions::new() };
         let found = glob::glob_with(&self.0, options).into_iter().flatten();
         // A directory that cannot be read contains no files for us.
-        let found: Vec<PathBuf> = found.flatten().filter(|path| path.is_file()).collect();
+        let found = found.flatten().filter(|path| !self.is_hidden(path));
+        let found: Vec<PathBuf> = found.filter(|path| path.is_file()).collect();
         let (linked, mut files): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|path| self.is_behind_link(path));
         let all = files.clone();
@@ -69,6 +71,23 @@ impl Pattern {
         files
             .retain(|path| !all.iter().chain(followed).any(|of| is_beside(path, of) && is_rotated(path, of)));
         Found { files, has_links: !linked.is_empty() }
+    }
+
+    /// Returns whether a name below the root begins with a dot for which the pattern has none.
+    fn is_hidden(&self, path: &Path) -> bool {
+        let is_dotted = |name: &str| name.starts_with('.');
+        let (folders, last) = self.0.rsplit_once('/').unwrap_or(("", &self.0));
+        let is_meant = |name: &str| {
+            let parts = folders.split('/').filter(|part| is_dotted(part));
+            parts.filter_map(|part| glob::Pattern::new(part).ok()).any(|part| part.matches(name))
+        };
+        let below = path.strip_prefix(self.root()).unwrap_or(path).components().rev();
+        let mut names = below.filter_map(|name| match name {
+            Component::Normal(name) => Some(name.to_string_lossy()),
+            _ => None,
+        });
+        let is_file_hidden = names.next().is_some_and(|name| is_dotted(&name) && !is_dotted(last));
+        is_file_hidden || names.any(|name| is_dotted(&name) && !is_meant(&name))
     }
 
     fn is_behind_link(&self, path: &Path) -> bool {
@@ -139,6 +158,44 @@ mod tests {
         assert_eq!(files("*", &[at("app.log")]), ["mail", "mail.log"]);
         assert_eq!(files("mail.lo?", &[]), ["mail.log"]);
         assert!(files("none*", &[]).is_empty());
+    }
+
+    #[test]
+    fn a_hidden_file_is_matched_by_a_dot_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for folder in ["plain", ".dotted"] {
+            fs::create_dir(at(folder)).unwrap();
+            fs::write(at(folder).join("a.log"), "").unwrap();
+            fs::write(at(folder).join(".a.log"), "").unwrap();
+        }
+        for (pattern, names) in [
+            ("*/*.log", &["plain/a.log"][..]),
+            ("*/.*.log", &["plain/.a.log"]),
+            (".d*/*.log", &[".dotted/a.log"]),
+            ("**/*.log", &["plain/a.log"]),
+            (".dotted/*", &[".dotted/a.log"]),
+        ] {
+            let pattern = Pattern::of(&at(pattern)).unwrap().unwrap();
+            let names: Vec<_> = names.iter().map(|name| at(name)).collect();
+            assert_eq!(pattern.files(&[]).files, names, "{pattern}");
+        }
+    }
+
+    /// Whoever may make names there could keep all others from being read.
+    #[test]
+    fn a_name_that_is_not_utf_8_hides_no_others() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let strange = |name: &[u8]| directory.path().join(std::ffi::OsStr::from_bytes(name));
+        fs::write(directory.path().join("a.log"), "").unwrap();
+        fs::write(strange(b"x\xff.log"), "").unwrap();
+        fs::create_dir(strange(b"\xff")).unwrap();
+        fs::write(strange(b"\xff/b.log"), "").unwrap();
+        for pattern in ["*.log", "**/a.log"] {
+            let pattern = Pattern::of(&directory.path().join(pattern)).unwrap().unwrap();
+            assert_eq!(pattern.files(&[]).files, [directory.path().join("a.log")], "{pattern}");
+        }
     }
 
     /// Otherwise whoever may make names there could have any file read.

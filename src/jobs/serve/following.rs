@@ -76,7 +76,15 @@ impl InputContext {
                 files.into_iter().partition(|path| followed.contains(path));
             (seen, names.add_new(others), has_links)
         });
-        let (seen, new, has_links) = found.await.unwrap_or_default();
+        let (seen, new, has_links) = match found.await {
+            Ok(found) => found,
+            // Nothing is known: what is followed may still be there.
+            Err(error) => {
+                let code = tail::NOT_FOLLOWED.id;
+                tracing::error!(code, path = %matching.pattern, %error, "a pattern could not be searched");
+                return false;
+            }
+        };
         for path in seen {
             followers.entry(path).and_modify(|follower| follower.seen = Instant::now());
         }
