@@ -153,6 +153,22 @@ fn files_of_a_pattern_are_followed_also_when_they_come_later() {
     ended.check_privacy();
 }
 
+#[test]
+fn files_beyond_the_most_that_are_followed_are_counted_once() {
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..1030 {
+        append(&directory.path().join(format!("{number}.log")), &format!("n{number}"));
+    }
+    let pattern = directory.path().join("*.log");
+    let config = format!("[[serve.input]]\ntype = 'file'\npath = '{}'\npoll = '1s'\n", pattern.display());
+    let sidecar = Sidecar::start(&config, &[]);
+    sidecar.wait_for("left_out=6");
+    // Longer than two searches.
+    std::thread::sleep(Duration::from_secs(3));
+    let ended = sidecar.stop();
+    assert_eq!(ended.told.matches("more than 1024 files").count(), 1, "{}", ended.told);
+}
+
 /// A file name that matches a pattern may contain an address, so messages name the pattern instead.
 #[test]
 fn a_file_of_a_pattern_is_not_called_by_its_name() {

@@ -332,7 +332,8 @@ What it means
   oubliette cannot read an input of type `file`, or cannot save in `<state>/tails` how far it has
   read. It tries again every five seconds. Or a symbolic link matches the pattern of the input.
   oubliette does not follow it: anybody who may create names in that directory could have any file
-  read. Or another process follows files with the same state directory: both would archive each line.
+  read. Or more than 1024 files match: `left_out` says how many are not followed. Or another process
+  follows files with the same state directory: both would archive each line.
 
 Why it matters
   Meanwhile, no line of the file is lost as long as the file stays: oubliette later goes on after
@@ -346,7 +347,8 @@ What to do
      `setfacl -m u:oubliette:r FILE`
   2. Make log rotation compress one rotation later: `delaycompress`
   3. To follow a symbolic link on purpose, name it in an input of its own, without a pattern.
-  4. If another process follows files, stop it, or give it a state directory of its own.
+  4. If too many files match, use several inputs with narrower patterns.
+  5. If another process follows files, stop it, or give it a state directory of its own.
 
 References
   docs/inputs.md, logrotate(8)",

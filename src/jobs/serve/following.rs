@@ -42,22 +42,47 @@ struct Follower {
     seen: Instant,
 }
 
+/// What a search for the files of a pattern found, besides files to follow.
+#[derive(Clone, Copy, Default)]
+struct Search {
+    /// Whether symbolic links match.
+    has_links: bool,
+    /// Files that are not followed because there are too many.
+    left_out: usize,
+    has_failed: bool,
+}
+
+impl Search {
+    /// Logs what `search` found, unless that was told before: whoever makes files could fill a log. Does not
+    /// name them, for their names may be identifiers.
+    fn tell(&mut self, search: Self, path: &Pattern) {
+        let code = tail::NOT_FOLLOWED.id;
+        if search.has_links && !self.has_links {
+            tracing::warn!(code, %path, "a pattern follows no symbolic links, and one matches; what is meant must be named in an input of its own");
+        }
+        if search.left_out > 0 && self.left_out == 0 {
+            let left_out = search.left_out;
+            tracing::warn!(code, %path, left_out, "a pattern matches more than {MOST_FILES} files, and no more are followed");
+        }
+        if search.has_failed && !self.has_failed {
+            tracing::error!(code, %path, "a pattern could not be searched; it is tried again");
+        }
+        self.has_links |= search.has_links;
+        self.left_out = self.left_out.max(search.left_out);
+        self.has_failed |= search.has_failed;
+    }
+}
+
 impl InputContext {
     /// Follows every file that the pattern matches now or later. A file that has been gone for long is given
     /// up.
     pub(super) fn follow_all(self, matching: Matching) {
         let tasks = self.acceptor.tasks.clone();
         tasks.spawn(async move {
-            let (mut followers, mut told) = (BTreeMap::new(), false);
+            let (mut followers, mut told) = (BTreeMap::new(), Search::default());
             loop {
-                let has_links = self.look(&matching, &mut followers).await;
-                // Warn only once, because whoever creates links could fill a log. Do not name the link: its
-                // name may be an identifier.
-                if has_links && !told {
-                    told = true;
-                    let (code, path) = (tail::NOT_FOLLOWED.id, &matching.pattern);
-                    tracing::warn!(code, %path, "a pattern follows no symbolic links, and one matches; what is meant must be named in an input of its own");
-                }
+                let search = self.look(&matching, &mut followers).await;
+                told.tell(search, &matching.pattern);
                 tokio::select! {
                     () = self.acceptor.stopped.cancelled() => return,
                     () = time::sleep(LOOK) => {}
@@ -66,8 +91,8 @@ impl InputContext {
         });
     }
 
-    /// Follows new files. Returns whether the pattern also matches symbolic links.
-    async fn look(&self, matching: &Matching, followers: &mut BTreeMap<PathBuf, Follower>) -> bool {
+    /// Follows new files.
+    async fn look(&self, matching: &Matching, followers: &mut BTreeMap<PathBuf, Follower>) -> Search {
         let followed: Vec<_> = followers.keys().cloned().collect();
         let (pattern, names) = (matching.pattern.clone(), self.names.clone());
         let found = tokio::task::spawn_blocking(move || {
@@ -79,15 +104,12 @@ impl InputContext {
         let (seen, new, has_links) = match found.await {
             Ok(found) => found,
             // Nothing is known: what is followed may still be there.
-            Err(error) => {
-                let code = tail::NOT_FOLLOWED.id;
-                tracing::error!(code, path = %matching.pattern, %error, "a pattern could not be searched");
-                return false;
-            }
+            Err(_) => return Search { has_failed: true, ..Search::default() },
         };
         for path in seen {
             followers.entry(path).and_modify(|follower| follower.seen = Instant::now());
         }
+        let mut left_out = 0;
         for named in new {
             if followers.len() < MOST_FILES {
                 let path = named.path.clone();
@@ -98,6 +120,8 @@ impl InputContext {
                         tracing::error!(code, path = %matching.pattern, %error, "a file cannot be followed");
                     }
                 }
+            } else {
+                left_out += 1;
             }
         }
         followers.retain(|_, follower| {
@@ -109,7 +133,7 @@ impl InputContext {
             }
             stays
         });
-        has_links
+        Search { has_links, left_out, has_failed: false }
     }
 
     fn follow_one(&self, matching: &Matching, named: Named) -> io::Result<Follower> {
