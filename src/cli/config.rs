@@ -130,7 +130,10 @@ impl Config {
             .map_err(|error: toml::de::Error| refused(path, text, error.span(), error.message()))?;
         match config.serve.problem() {
             None => Ok(config),
-            Some((span, problem)) => Err(refused(path, text, Some(span), &problem)),
+            // An empty list has no place.
+            Some((span, problem)) => {
+                Err(refused(path, text, Some(span).filter(|span| !span.is_empty()), &problem))
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::output::Framing;
 use crate::output::file::Every;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One place where lines go.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -105,6 +105,15 @@ impl Output {
             ("keep_days", self.keep_days.is_some(), is(&[File]), false),
         ];
         super::serve::first_problem("output", keys)
+    }
+
+    /// Returns the file that it writes, or an empty path for standard output; `None` for other kinds.
+    pub(crate) fn written(&self) -> Option<&Path> {
+        match self.kind {
+            OutputKind::File => self.path.as_deref().map(|path| path.strip_prefix(".").unwrap_or(path)),
+            OutputKind::Stdout => Some(Path::new("")),
+            _ => None,
+        }
     }
 
     /// Returns the largest size of the spool, in bytes.

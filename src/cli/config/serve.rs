@@ -165,6 +165,9 @@ impl Input {
         {
             return Some(format!("`path` is no pattern: {why}"));
         }
+        if self.kind == File && self.path.as_deref().is_some_and(|path| path.ends_with("**")) {
+            return Some("`**` matches directories only: `**/*` matches the files in them".to_owned());
+        }
         let tls = [
             self.certificate.is_some(),
             self.key.is_some(),
@@ -205,17 +208,28 @@ pub(super) fn first_problem<const N: usize>(
 impl Serve {
     /// Returns what is wrong, and where, although each key is valid by itself.
     pub(crate) fn problem(&self) -> Option<(Range<usize>, String)> {
+        if self.input.as_ref().is_some_and(Vec::is_empty) {
+            return Some((
+                0..0,
+                "`input` of [serve] is empty: without it, there are two on port 5514".to_owned(),
+            ));
+        }
         let inputs = self.input.iter().flatten();
+        let second = inputs.clone().filter(|input| input.get_ref().kind == Kind::Stdin).nth(1);
+        let again = second.map(|input| (input.span(), "another input reads standard input".to_owned()));
         let told = |input: &Spanned<Input>| input.get_ref().problem().map(|problem| (input.span(), problem));
-        inputs.clone().find_map(told).or_else(|| self.problem_of_outputs())
+        inputs.clone().find_map(told).or(again).or_else(|| self.problem_of_outputs())
     }
 
     fn problem_of_outputs(&self) -> Option<(Range<usize>, String)> {
-        let mut names = BTreeSet::new();
+        let (mut names, mut places) = (BTreeSet::new(), BTreeSet::new());
         self.output.iter().find_map(|output| {
             let is_new = names.insert(output.get_ref().name.0.as_str());
             let twice = || Some("another output has this name".to_owned());
             let problem = output.get_ref().problem().or_else(|| if is_new { None } else { twice() });
+            let place = output.get_ref().written();
+            let shared = || place.filter(|place| !places.insert(*place)).map(|_| SAME_PLACE.to_owned());
+            let problem = problem.or_else(shared);
             problem.map(|problem| (output.span(), problem))
         })
     }
@@ -359,6 +373,8 @@ impl Written for Span {
 /// The port of the status page, unless configured.
 pub(crate) const DEFAULT_METRICS_PORT: u16 = 9514;
 
+const SAME_PLACE: &str = "another output writes to the same place: their lines would mix";
+
 /// The port of the default inputs: like 514, but without the privilege that 514 needs.
 const DEFAULT_PORT: u16 = 5514;
 
@@ -452,6 +468,17 @@ mod tests {
             ("[[serve.input]]\ntype = 'stdin'\nmode = '0600'", "`mode` has no meaning"),
             ("[[serve.input]]\ntype = 'unix'\npath = 'x'\nmode = '666'", "written in octal"),
             ("[[serve.input]]\ntype = 'file'\npath = '/var/log/[a'", "`path` is no pattern"),
+            ("[[serve.input]]\ntype = 'file'\npath = '/var/log/**'", "matches directories only"),
+            ("[[serve.input]]\ntype = 'stdin'\n[[serve.input]]\ntype = 'stdin'", "reads standard input"),
+            (
+                "[[serve.output]]\ntype = 'stdout'\nname = 'a'\n[[serve.output]]\ntype = 'stdout'\nname = 'b'",
+                "another output writes to the same place",
+            ),
+            (
+                "[[serve.output]]\ntype = 'file'\nname = 'a'\npath = 'x'\n\
+                 [[serve.output]]\ntype = 'file'\nname = 'b'\npath = './x'",
+                "another output writes to the same place",
+            ),
             ("[[serve.input]]\ntype = 'unix'\npath = 'x'\nmode = '01000'", "written in octal"),
             ("[[serve.input]]\ntype = 'udp'\nlisten = '[::1]:1'\nproxy_protocol = true", "no meaning"),
             (
@@ -501,5 +528,7 @@ mod tests {
             let refused = parsed(text).unwrap_err();
             assert!(refused.contains(why) && refused.starts_with("config.toml:"), "{refused}");
         }
+        let refused = parsed("[serve]\ninput = []").unwrap_err();
+        assert!(refused.starts_with("config.toml\n`input` of [serve] is empty"), "{refused}");
     }
 }
