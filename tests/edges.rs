@@ -153,6 +153,40 @@ fn files_of_a_pattern_are_followed_also_when_they_come_later() {
     ended.check_privacy();
 }
 
+/// Otherwise each line would come back for ever.
+#[test]
+fn what_it_writes_itself_is_not_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let config = format!(
+        "[serve]\narchive = '{}'\n[[serve.input]]\ntype = 'file'\npath = '{}'\npoll = '10ms'\n\
+         [[serve.output]]\ntype = 'file'\nname = 'f'\npath = '{}'\nrotate_bytes = '100'\n",
+        at("archived").display(),
+        at("**/*").display(),
+        at("out.log").display()
+    );
+    append(&at("a.log"), "one");
+    let sidecar = Sidecar::start(&config, &[]);
+    let is_out = |id: &str| {
+        let named = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("out.log");
+        let mut found = fs::read_dir(directory.path()).unwrap().map(Result::unwrap).filter(named);
+        found.any(|entry| fs::read_to_string(entry.path()).unwrap_or_default().contains(id))
+    };
+    for id in ["id=one ", "id=two ", "id=three "] {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_out(id) {
+            assert!(Instant::now() < deadline, "{id}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        append(&at("a.log"), if id == "id=one " { "two" } else { "three" });
+    }
+    // Longer than two searches.
+    std::thread::sleep(Duration::from_secs(3));
+    let ended = sidecar.stop();
+    // The last one was appended twice.
+    assert_eq!(ended.counts()["lines_in"], 4, "{}", ended.told);
+}
+
 #[test]
 fn files_beyond_the_most_that_are_followed_are_counted_once() {
     let directory = tempfile::tempdir().unwrap();

@@ -19,10 +19,12 @@ mod claims;
 mod cutter;
 mod file;
 mod offsets;
+mod ours;
 mod pattern;
 
 pub use claims::Claims;
 pub use offsets::{Identity, Kept, Offsets, turn};
+pub use ours::{Ours, resolve};
 pub use pattern::{Found, Pattern};
 
 use super::encoding::UNREADABLE;

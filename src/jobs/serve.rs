@@ -19,7 +19,7 @@ use super::filter::{Outcome, Ready};
 use crate::input::framing::{Framing, Trailer};
 use crate::input::sockets::SocketFile;
 use crate::input::stream::{Acceptor, Listener};
-use crate::input::tail::{self, Claims, Offsets};
+use crate::input::tail::{self, Claims, Offsets, Ours};
 use crate::input::tls::Tls;
 use crate::input::{Stop, Waiting, datagram, standard};
 use crate::model::Tree;
@@ -153,6 +153,8 @@ struct InputContext {
     /// The followed files: by their names, and by their identities.
     names: Names,
     claims: Claims,
+    /// What no pattern follows.
+    ours: Arc<RwLock<Ours>>,
     limits: Arc<RwLock<Limits>>,
     clock: Clock,
     /// Asks for the end.
@@ -195,6 +197,7 @@ impl Daemon {
             followers,
             names: Names::default(),
             claims: Claims::default(),
+            ours: Arc::default(),
             limits,
             clock,
             ended,
@@ -219,6 +222,11 @@ impl Daemon {
         let context = InputContext { acceptor, meter, ..self.context.clone() };
         context.open(opened).map_err(|error| cannot_start(&error))?;
         Ok(stopped)
+    }
+
+    /// Makes patterns leave alone, from now on, what the sidecar writes itself.
+    pub fn leave_alone(&self, ours: Ours) {
+        self.context.ours.write().unwrap_or_else(PoisonError::into_inner).extend(ours);
     }
 
     /// Makes SIGTERM and SIGINT stop the sidecar from now on. Calls `told` for every signal.

@@ -95,13 +95,18 @@ impl InputContext {
     async fn look(&self, matching: &Matching, followers: &mut BTreeMap<PathBuf, Follower>) -> Search {
         let followed: Vec<_> = followers.keys().cloned().collect();
         let (pattern, names) = (matching.pattern.clone(), self.names.clone());
+        let ours = self.ours.read().unwrap_or_else(PoisonError::into_inner).clone();
         let found = tokio::task::spawn_blocking(move || {
-            let Found { files, has_links } = pattern.files(&followed);
+            let Found { mut files, has_links } = pattern.files(&followed);
+            let written = ours.written();
+            files.retain(|path| !written.has(path));
+            // An output may have taken the name at a change of the configuration.
+            let taken: Vec<_> = followed.iter().filter(|path| written.has(path)).cloned().collect();
             let (seen, others): (Vec<_>, Vec<_>) =
                 files.into_iter().partition(|path| followed.contains(path));
-            (seen, names.add_new(others), has_links)
+            (seen, names.add_new(others), has_links, taken)
         });
-        let (seen, new, has_links) = match found.await {
+        let (seen, new, has_links, taken) = match found.await {
             Ok(found) => found,
             // Nothing is known: what is followed may still be there.
             Err(_) => return Search { has_failed: true, ..Search::default() },
@@ -124,8 +129,9 @@ impl InputContext {
                 left_out += 1;
             }
         }
-        followers.retain(|_, follower| {
-            let stays = follower.seen.elapsed() < matching.settings.linger + GONE;
+        followers.retain(|path, follower| {
+            let is_gone = follower.seen.elapsed() >= matching.settings.linger + GONE;
+            let stays = !is_gone && !taken.contains(path);
             if !stays {
                 follower.ends.cancel();
                 // If it is left behind, it is a small file that nobody reads.

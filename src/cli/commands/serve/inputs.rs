@@ -4,6 +4,7 @@ mod handed_on;
 mod same_file;
 
 use crate::cli::codes;
+use crate::cli::commands::purge;
 use crate::cli::config::{Input, Kind, Typed};
 use crate::cli::files;
 use crate::cli::report::Report;
@@ -12,9 +13,10 @@ use crate::input::framing::Trailer;
 use crate::input::inherited::Inherited;
 use crate::input::sockets;
 use crate::input::sockets::SocketFile;
-use crate::input::tail::{self, Offsets, Pattern};
+use crate::input::tail::{self, Offsets, Ours, Pattern};
 use crate::input::tls::{self, Tls};
 use crate::jobs::serve::{Daemon, Dialect, Matching, OpenInput, Protocol};
+use crate::model::Tree;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::private_folder::Turn;
 use crate::primitives::storage::{Disk, Storage};
@@ -77,7 +79,8 @@ impl Inputs {
         settings: &Settings,
     ) -> Result<(), Diagnostic> {
         let wanted = settings.serve.inputs();
-        same_file::refuse(&wanted)?;
+        let ours = ours(settings);
+        same_file::refuse(&wanted, &ours)?;
         let is_open = |input: &Input| self.open.iter().any(|open| open.input == *input);
         let mut new: Vec<_> = wanted.iter().filter(|input| !is_open(input)).cloned().collect();
         if self.tails.is_none() && new.iter().any(|input| input.kind == Kind::File) {
@@ -94,6 +97,7 @@ impl Inputs {
         // Open inputs are changed last, once everything new is known to be valid.
         let mut change = Change::default();
         new.iter().try_for_each(|(input, opened)| change.permit(input, opened))?;
+        daemon.leave_alone(ours);
         for (input, opened) in new {
             // A buffer of a socket that is in use does not become smaller again.
             opened.widen(receive_buffer(&input));
@@ -237,6 +241,18 @@ fn not_taken_over(error: io::Error) -> Diagnostic {
         .hint("`systemctl status` of the socket unit shows what it listens to")
 }
 
+/// Returns what the sidecar writes itself. The state directory may be the home of logs as well, so only the
+/// folders in it are meant.
+fn ours(settings: &Settings) -> Ours {
+    let outputs = settings.serve.outputs();
+    let files = outputs.iter().filter_map(|output| output.written());
+    let files = files.filter(|path| *path != Path::new("")).map(Path::to_owned).collect();
+    let Tree { archive, vault } = super::tree(settings);
+    let state = STATE.iter().map(|folder| settings.state_dir.join(folder));
+    let intermediate = purge::intermediate(&super::archive_directory(settings));
+    Ours { files, folders: [archive, vault, intermediate].into_iter().chain(state).collect() }
+}
+
 /// Returns the mode of a socket file.
 fn mode(input: &Input) -> u32 {
     input.mode.as_ref().map_or(DEFAULT_MODE, |Typed(mode)| *mode)
@@ -327,6 +343,10 @@ fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<OpenInput
         None => OpenInput::File(file, offsets),
     })
 }
+
+/// The folders in a state directory.
+const STATE: &[&str] =
+    &["escrow", "holds", "keys", "ledger", "quarantine", "shred", "spool", "tails", "wraps"];
 
 /// Enough records to share a sync, and few enough to send again after a crash.
 const DEFAULT_WINDOW: usize = 1000;

@@ -1,22 +1,28 @@
-//! Detects two inputs that name one file, under whatever names.
+//! Detects two inputs that name one file, and inputs that name what this process writes, under whatever names.
 
 use super::is_pattern;
 use crate::cli::codes;
 use crate::cli::config::{Input, Kind};
-use crate::input::tail::Identity;
+use crate::input::tail::{Identity, Ours, resolve};
 use crate::primitives::diag::Diagnostic;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Refuses two inputs that name one file, since each line would be archived twice. Patterns need no such
-/// check, because they leave alone what another input follows.
+/// Refuses two inputs that name one file, since each line would be archived twice, and an input that names what
+/// this process writes, since each line would come back for ever. Patterns need no such check, because they
+/// leave alone what another input follows, and what is ours.
 ///
 /// # Errors
-/// C06, with both names.
-pub(super) fn refuse(inputs: &[Input]) -> Result<(), Diagnostic> {
+/// C06, with the names.
+pub(super) fn refuse(inputs: &[Input], ours: &Ours) -> Result<(), Diagnostic> {
     let named = inputs.iter().filter(|input| input.kind == Kind::File && !is_pattern(input));
-    let mut known: Vec<(Meant, &Path)> = Vec::new();
+    let (mut known, written): (Vec<(Meant, &Path)>, _) = (Vec::new(), ours.resolved());
     for path in named.filter_map(|input| input.path.as_deref()) {
+        if written.has(path) {
+            return Err(Diagnostic::new(&codes::CONFLICT, "an input follows what oubliette writes")
+                .at_path(path, "each line that it writes there would come back, again and again")
+                .hint("name another file, or have the output write elsewhere"));
+        }
         let meant = Meant::by(path);
         if let Some((_, other)) = known.iter().find(|(known, _)| *known == meant) {
             return Err(Diagnostic::new(&codes::CONFLICT, "two inputs follow the same file")
@@ -40,20 +46,8 @@ impl Meant {
     fn by(path: &Path) -> Self {
         match fs::metadata(path) {
             Ok(metadata) => Self::There(Identity::of(&metadata)),
-            Err(_) => Self::ToCome(to_come(path)),
+            Err(_) => Self::ToCome(resolve(path)),
         }
-    }
-}
-
-/// Resolves links in the path of a file that does not exist yet.
-fn to_come(path: &Path) -> PathBuf {
-    // Follows one link to the file. The target of a chain of links is known once the file exists.
-    let target = fs::read_link(path).map(|target| path.with_file_name("").join(target));
-    let path = target.unwrap_or_else(|_| path.to_owned());
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match (parent.canonicalize(), path.file_name()) {
-        (Ok(parent), Some(name)) => parent.join(name),
-        _ => path,
     }
 }
 
@@ -92,8 +86,24 @@ mod tests {
         ] {
             let input = |name| format!("[[serve.input]]\ntype = 'file'\npath = '{}'\n", at(name).display());
             let config = Config::parse(Path::new("config.toml"), &(input(first) + &input(second))).unwrap();
-            let refused = refuse(&config.serve.inputs()).err().map(|refused| refused.code.id);
+            let refused =
+                refuse(&config.serve.inputs(), &Ours::default()).err().map(|refused| refused.code.id);
             assert_eq!(refused, is_one.then_some("C06"), "{first} {second}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_here_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let ours = Ours { files: vec![at("out")], folders: vec![at("archive")] };
+        for (name, is_ours) in
+            [("out", true), ("out.20261123T230000Z", true), ("archive/a", true), ("in", false), ("o*", false)]
+        {
+            let input = format!("[[serve.input]]\ntype = 'file'\npath = '{}'\n", at(name).display());
+            let config = Config::parse(Path::new("config.toml"), &input).unwrap();
+            let refused = refuse(&config.serve.inputs(), &ours).err().map(|refused| refused.code.id);
+            assert_eq!(refused, is_ours.then_some("C06"), "{name}");
         }
     }
 }
