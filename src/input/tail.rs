@@ -31,6 +31,7 @@ use super::encoding::UNREADABLE;
 use super::{Closed, Deliver, Lost};
 use crate::primitives::diag::Code;
 use file::Followed;
+use std::collections::HashSet;
 use std::fs;
 use std::future::Future;
 use std::io;
@@ -114,6 +115,9 @@ struct Tail<D: Deliver> {
     offsets: Offsets,
     /// Renamed files first, oldest first; last, the file that has the name.
     files: Vec<Followed<D::Receipt>>,
+    /// The rotated files that were there when no file was followed and none had the name: others have come
+    /// since. `None` if that is not known.
+    before: Option<HashSet<Identity>>,
     /// The offsets that were last kept, and when.
     kept: (Vec<Kept>, Instant),
 }
@@ -137,7 +141,8 @@ impl<D: Deliver> Tail<D> {
             files.extend(between(&newest.file, &siblings, &claims, &settings)?);
             files.sort_by_key(|followed| followed.identity().born_ns());
         }
-        let mut tail = Self { settings, claims, deliver, offsets, files, kept: (kept, Instant::now()) };
+        let mut tail =
+            Self { settings, claims, deliver, offsets, files, before: None, kept: (kept, Instant::now()) };
         tail.look()?;
         Ok(tail)
     }
@@ -168,7 +173,13 @@ impl<D: Deliver> Tail<D> {
             // Following the link would read a file that perhaps only we may read, for whoever made the link.
             Ok(metadata) if metadata.is_symlink() => return Ok(()),
             Ok(metadata) => Identity::of(&metadata),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if self.files.is_empty() && self.before.is_none() {
+                    let siblings = siblings(&self.settings).ok();
+                    self.before = siblings.map(|all| all.into_iter().map(|(_, file)| file).collect());
+                }
+                return Ok(());
+            }
             Err(error) => return Err(TailError::Read(error)),
         };
         let at = self.files.iter().position(|followed| followed.identity() == named);
@@ -181,6 +192,10 @@ impl<D: Deliver> Tail<D> {
                 if let Some(before) = self.files.last().map(Followed::identity) {
                     let siblings = siblings(&self.settings).unwrap_or_default();
                     self.files.extend(between(&before, &siblings, &self.claims, &self.settings)?);
+                } else if let Some(before) = self.before.take() {
+                    let siblings = siblings(&self.settings).unwrap_or_default();
+                    let is_new = |file: &Identity| !before.contains(file);
+                    self.files.extend(rotated(is_new, &siblings, &self.claims, &self.settings)?);
                 }
                 open(&self.settings.path, None, &self.claims, &self.settings)?
             }
@@ -273,10 +288,23 @@ fn between<R>(
 where
     R: Future<Output = Result<(), Lost>>,
 {
+    rotated(|file| file.is_younger_than(before), siblings, claims, settings)
+}
+
+/// Opens the rotated files that are meant, oldest first.
+fn rotated<R>(
+    is_meant: impl Fn(&Identity) -> bool,
+    siblings: &[(PathBuf, Identity)],
+    claims: &Claims,
+    settings: &Settings,
+) -> Result<Vec<Followed<R>>, TailError>
+where
+    R: Future<Output = Result<(), Lost>>,
+{
     let mut files = Vec::new();
     for (path, file) in siblings {
         let had_name = *path != settings.path && is_rotated(path, &settings.path);
-        if had_name && file.is_younger_than(before) {
+        if had_name && is_meant(file) {
             files.extend(open(path, None, claims, settings)?);
         }
     }

@@ -495,3 +495,22 @@ async fn nothing_is_read_of_a_file_that_is_no_text() {
     scene.expect("two\n\u{1f}\ntext again\n").await;
     follower.stop().await;
 }
+
+/// The first file may be rotated before anybody has looked.
+#[tokio::test]
+async fn the_first_file_of_a_path_is_read_although_it_was_rotated_at_once() {
+    let scene = Scene::new(FakeDeliver::durable());
+    scene.write("a.log.1", "long ago\n");
+    let slow = Settings { poll: Duration::from_millis(500), ..scene.settings() };
+    let follower = scene.follow_by(slow, Claims::default());
+    // It has looked once.
+    time::sleep(Duration::from_millis(100)).await;
+    scene.rename("a.log.1", "a.log.2");
+    scene.write("a.log", "one\n");
+    scene.rename("a.log", "a.log.1");
+    scene.write("a.log", "two\n");
+    scene.expect_all(&["one", "two"]).await;
+    time::sleep(Duration::from_millis(100)).await;
+    scene.expect_all(&["one", "two"]).await;
+    follower.stop().await;
+}
