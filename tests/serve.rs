@@ -196,6 +196,33 @@ fn connections_beyond_the_limit_wait_and_silent_ones_are_closed() {
 }
 
 #[test]
+fn idle_listeners_take_nothing_of_the_limit_on_connections() {
+    let directory = tempfile::tempdir().unwrap();
+    let sockets: Vec<_> = (0..4).map(|number| directory.path().join(format!("s{number}"))).collect();
+    let input =
+        |path: &std::path::PathBuf| format!("[[serve.input]]\ntype = 'unix'\npath = '{}'\n", path.display());
+    let inputs: String = sockets.iter().map(input).collect();
+    let sidecar = Sidecar::start(&format!("[serve.limits]\nconnections = 4\n{inputs}"), &[]);
+    // All of the limit at one listener, while the others are idle.
+    let open = (0..4).map(|number| {
+        let mut stream = UnixStream::connect(&sockets[0]).unwrap();
+        writeln!(stream, "{}", line(&format!("open{number}"))).unwrap();
+        sidecar.wait_until_archived(&format!("id=open{number} "));
+        stream
+    });
+    let mut streams: Vec<_> = open.collect();
+    let more = (0..4).map(|number| {
+        let mut stream = UnixStream::connect(&sockets[1]).unwrap();
+        writeln!(stream, "{}", line(&format!("more{number}"))).unwrap();
+        stream
+    });
+    streams.extend(more);
+    drop(streams);
+    let ended = sidecar.stop();
+    assert_eq!(ended.archived(), once(ids("open", 4).chain(ids("more", 4))));
+}
+
+#[test]
 fn limits_change_without_a_restart() {
     let sidecar = Sidecar::start(&format!("[serve.limits]\nconnections = 1\n{TCP}"), &[]);
     let silent = TcpStream::connect(sidecar.address("tcp")).unwrap();

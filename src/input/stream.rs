@@ -60,8 +60,9 @@ pub struct Acceptor {
 impl Acceptor {
     /// Accepts connections and spawns a task for each, until stopped.
     ///
-    /// At the limit on connections, the next one waits in the backlog. Connections that wait there at the
-    /// stop are still served, for their peers may have sent everything already.
+    /// At the limit on connections, the next one waits, and others behind it in the backlog. An idle listener
+    /// takes nothing of the limit. Connections that wait at the stop are still served, for their peers may
+    /// have sent everything already.
     pub async fn open<L, H, F>(self, listener: L, handle: H)
     where
         L: Listener,
@@ -75,16 +76,25 @@ impl Acceptor {
                 drop(permit);
             });
         };
-        let mut told: Option<Instant> = None;
+        let (mut told, mut waiting): (Option<Instant>, _) = (None, None);
         loop {
-            let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else { return };
             let accepted = tokio::select! {
                 biased;
                 () = self.stopped.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok(stream) => admit(stream, permit),
+                Ok(stream) => tokio::select! {
+                    biased;
+                    permit = Arc::clone(&self.connections).acquire_owned() => match permit {
+                        Ok(permit) => admit(stream, permit),
+                        Err(_) => return,
+                    },
+                    () = self.stopped.cancelled() => {
+                        waiting = Some(stream);
+                        break;
+                    }
+                },
                 Err(error) => {
                     if told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -96,8 +106,14 @@ impl Acceptor {
             }
         }
         while let Ok(Ok(permit)) = time::timeout(A_PLACE, Arc::clone(&self.connections).acquire_owned()).await
-            && let Ok(Ok(stream)) = time::timeout(AT_THE_DOOR, listener.accept()).await
         {
+            let stream = match waiting.take() {
+                Some(stream) => stream,
+                None => match time::timeout(AT_THE_DOOR, listener.accept()).await {
+                    Ok(Ok(stream)) => stream,
+                    _ => break,
+                },
+            };
             admit(stream, permit);
         }
     }
