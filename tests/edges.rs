@@ -153,6 +153,41 @@ fn files_of_a_pattern_are_followed_also_when_they_come_later() {
     ended.check_privacy();
 }
 
+#[test]
+fn an_input_that_fails_is_shown_until_it_is_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let input = |path: &str| {
+        format!("[[serve.input]]\ntype = 'file'\npath = '{}'\npoll = '10ms'\n", at(path).display())
+    };
+    let config = format!(
+        "[serve.metrics]\nlisten = '127.0.0.1:0'\n{}{}{}",
+        input("a.log"),
+        input("late.log"),
+        input("*.txt")
+    );
+    fs::create_dir(at("a.log")).unwrap();
+    fs::write(at("b.txt"), b"\xff\xfe2\x000\x003\0\n\0").unwrap();
+    append(&at("c.txt"), "one");
+    let sidecar = Sidecar::start(&config, &[]);
+    let told = sidecar.wait_until(|told| told.contains("I12") && told.contains("I14"));
+    assert_eq!(told.matches("it does not exist yet").count(), 1, "{told}");
+    let failing = |path: &str| format!("oubliette_input_failing{{input=\"file {}\"}}", at(path).display());
+    for path in ["a.log", "*.txt"] {
+        sidecar.wait_for_metric(&failing(path), |files| files > 0.5);
+    }
+    sidecar.wait_for_metric(&failing("late.log"), |files| files < 0.5);
+    fs::remove_dir(at("a.log")).unwrap();
+    fs::write(at("b.txt"), "").unwrap();
+    append(&at("a.log"), "two");
+    append(&at("b.txt"), "three");
+    for path in ["a.log", "*.txt"] {
+        sidecar.wait_for_metric(&failing(path), |files| files < 0.5);
+    }
+    let ended = sidecar.stop();
+    assert_eq!(ended.archived(), once(&["one", "two", "three"]));
+}
+
 /// Otherwise each line would come back for ever.
 #[test]
 fn what_it_writes_itself_is_not_followed() {

@@ -27,6 +27,9 @@ pub trait Deliver: Send + 'static {
     /// mean it to.
     fn seems_to_end_with_nul(&mut self) {}
 
+    /// Notes how many files are left alone now because they are no text.
+    fn leaves_alone(&mut self, _files: u64) {}
+
     /// Reports that the connection broke before this many delivered records could be answered: their sender
     /// sends them again.
     fn left_unanswered(&mut self, _records: u64) {}

@@ -24,7 +24,7 @@ mod pattern;
 
 pub use claims::Claims;
 pub use offsets::{Identity, Kept, Offsets, turn};
-pub use ours::{Ours, resolve};
+pub use ours::{Ours, Resolved, resolve};
 pub use pattern::{Found, Pattern};
 
 use super::encoding::UNREADABLE;
@@ -118,6 +118,8 @@ struct Tail<D: Deliver> {
     /// The rotated files that were there when no file was followed and none had the name: others have come
     /// since. `None` if that is not known.
     before: Option<HashSet<Identity>>,
+    /// How many of the files are no text.
+    refused: u64,
     /// The offsets that were last kept, and when.
     kept: (Vec<Kept>, Instant),
 }
@@ -141,8 +143,16 @@ impl<D: Deliver> Tail<D> {
             files.extend(between(&newest.file, &siblings, &claims, &settings)?);
             files.sort_by_key(|followed| followed.identity().born_ns());
         }
-        let mut tail =
-            Self { settings, claims, deliver, offsets, files, before: None, kept: (kept, Instant::now()) };
+        let mut tail = Self {
+            settings,
+            claims,
+            deliver,
+            offsets,
+            files,
+            before: None,
+            refused: 0,
+            kept: (kept, Instant::now()),
+        };
         tail.look()?;
         Ok(tail)
     }
@@ -221,6 +231,11 @@ impl<D: Deliver> Tail<D> {
             if file.is_quiet_for(self.settings.linger) {
                 file.finish(&mut self.deliver).await?;
             }
+        }
+        let refused = self.files.iter().filter(|file| file.refused().is_some()).count() as u64;
+        if refused != self.refused {
+            self.refused = refused;
+            self.deliver.leaves_alone(refused);
         }
         Ok(more)
     }

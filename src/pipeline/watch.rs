@@ -15,7 +15,7 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Patience;
 use crate::pseudonym::Pseudonymised;
 use crate::pseudonym::epoch::EpochKeys;
-use crate::telemetry::{Connection, Counts, Lag, Meter, Output, Snapshot, State};
+use crate::telemetry::{Connection, Counts, Failing, Lag, Meter, Output, Snapshot, State};
 use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -329,6 +329,7 @@ pub struct Metered<D> {
     meter: Arc<Meter>,
     /// Whether an over-long record was begun and has not ended.
     in_long: bool,
+    left_alone: Option<Failing>,
     _connection: Option<Connection>,
 }
 
@@ -336,14 +337,14 @@ impl<D> Metered<D> {
     /// Counts what goes through `deliver`.
     #[must_use]
     pub fn new(deliver: D, meter: Arc<Meter>) -> Self {
-        Self { deliver, meter, in_long: false, _connection: None }
+        Self { deliver, meter, in_long: false, left_alone: None, _connection: None }
     }
 
     /// Counts what goes through `deliver`, and counts the connection until this is dropped.
     #[must_use]
     pub fn of_connection(deliver: D, meter: Arc<Meter>) -> Self {
         let connection = Some(meter.connected());
-        Self { deliver, meter, in_long: false, _connection: connection }
+        Self { deliver, meter, in_long: false, left_alone: None, _connection: connection }
     }
 }
 
@@ -373,6 +374,11 @@ impl<D: Deliver> Deliver for Metered<D> {
             input = self.meter.name(),
             "lines of a connection seem to end with NUL, and none is taken before a line feed: `trailer = \"nul\"` of the input has NUL end them"
         );
+    }
+
+    fn leaves_alone(&mut self, files: u64) {
+        self.left_alone = None;
+        self.left_alone = Some(self.meter.fails(files));
     }
 
     fn left_unanswered(&mut self, records: u64) {

@@ -15,6 +15,7 @@ pub struct Meter {
     broken: AtomicU64,
     unanswered: AtomicU64,
     kernel_dropped: AtomicU64,
+    failing: AtomicU64,
     /// 0 if the input does not take datagrams.
     buffer_bytes: AtomicU64,
 }
@@ -22,6 +23,10 @@ pub struct Meter {
 /// A connection, counted as open until it is dropped.
 #[derive(Debug)]
 pub struct Connection(Arc<Meter>);
+
+/// Files that are not read, counted until it is dropped.
+#[derive(Debug)]
+pub struct Failing(Arc<Meter>, u64);
 
 impl Meter {
     /// Creates a meter with zero counts for the input called `name`.
@@ -70,6 +75,13 @@ impl Meter {
         self.kernel_dropped.fetch_add(datagrams, Relaxed);
     }
 
+    /// Counts files that are not read although they should be.
+    #[must_use]
+    pub fn fails(self: &Arc<Self>, files: u64) -> Failing {
+        self.failing.fetch_add(files, Relaxed);
+        Failing(Arc::clone(self), files)
+    }
+
     /// Sets the size of the kernel's buffer for datagrams, in bytes.
     pub fn buffered(&self, bytes: usize) {
         self.buffer_bytes.store(bytes as u64, Relaxed);
@@ -91,6 +103,7 @@ impl Meter {
             broken: self.broken.load(Relaxed),
             unanswered: self.unanswered.load(Relaxed),
             kernel_dropped: self.kernel_dropped.load(Relaxed),
+            failing: self.failing.load(Relaxed),
             buffer_bytes: Some(self.buffer_bytes.load(Relaxed)).filter(|bytes| *bytes > 0),
         }
     }
@@ -99,6 +112,12 @@ impl Meter {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        self.0.failing.fetch_sub(self.1, Relaxed);
     }
 }
 
@@ -122,6 +141,10 @@ mod tests {
         assert_eq!((read.connections, read.accepted, read.broken), (1, 2, 1));
         assert_eq!((read.lines, read.bytes, read.name.as_str()), (3, 90, "tcp 127.0.0.1:5514"));
         assert_eq!((read.kernel_dropped, read.unanswered, read.buffer_bytes), (4, 6, Some(8192)));
+        let (_one, more) = (meter.fails(1), meter.fails(5));
+        assert_eq!(meter.read().failing, 6);
+        drop(more);
+        assert_eq!(meter.read().failing, 1);
         drop(second);
         assert_eq!(meter.read().connections, 0);
     }

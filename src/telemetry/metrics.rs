@@ -78,6 +78,9 @@ fn inputs(text: &mut Exposition, snapshot: &Snapshot) {
     }
     let mut open = text.gauge("input_connections", "Connections at the moment, by input.");
     snapshot.inputs.iter().for_each(|input| open.labelled(&[("input", &input.name)], input.connections));
+    let help = "Files that are not read although they should be, by input; the log says why.";
+    let mut failing = text.gauge("input_failing", help);
+    snapshot.inputs.iter().for_each(|input| failing.labelled(&[("input", &input.name)], input.failing));
     let help = "Buffer that the kernel keeps for datagrams, by input.";
     let mut buffers = text.gauge("input_receive_buffer_bytes", help);
     for (name, bytes) in snapshot.inputs.iter().filter_map(|input| Some((&input.name, input.buffer_bytes?))) {
@@ -209,6 +212,7 @@ mod tests {
                 broken: 2,
                 unanswered: 6,
                 kernel_dropped: 4,
+                failing: 13,
                 buffer_bytes: Some(8192),
             }],
             kinds: count("ip", 9),
@@ -257,6 +261,7 @@ mod tests {
         oubliette_input_unanswered_total{input="unix /run/\"x\"\\\n"} 6
         oubliette_input_kernel_dropped_total{input="unix /run/\"x\"\\\n"} 4
         oubliette_input_connections{input="unix /run/\"x\"\\\n"} 1
+        oubliette_input_failing{input="unix /run/\"x\"\\\n"} 13
         oubliette_input_receive_buffer_bytes{input="unix /run/\"x\"\\\n"} 8192
         oubliette_lines_in_total 10
         oubliette_lines_out_total 7

@@ -11,6 +11,6 @@ mod page;
 pub mod server;
 mod snapshot;
 
-pub use meter::{Connection, Meter};
+pub use meter::{Connection, Failing, Meter};
 pub use server::{CODES, ListenAddress, serve};
 pub use snapshot::{Counts, Lag, Observe, Output, Purge, Snapshot, State};

@@ -99,6 +99,8 @@ pub struct Input {
     pub unanswered: u64,
     /// Datagrams that the kernel reports as dropped because its buffer was full.
     pub kernel_dropped: u64,
+    /// Files that are not read although they should be.
+    pub failing: u64,
     /// Size of that buffer in bytes; `None` if the input does not take datagrams.
     pub buffer_bytes: Option<u64>,
 }
@@ -201,8 +203,12 @@ impl Snapshot {
         let overrun = self.inputs.iter().filter(|input| input.kernel_dropped > 0);
         let overrun = overrun
             .map(|input| format!("Datagrams were lost before {}: {}.", input.name, input.kernel_dropped));
+        let unread = self.inputs.iter().filter(|input| input.failing > 0);
+        let unread = unread.map(|input| {
+            format!("Files of {} are not read: {}. The log says why.", input.name, input.failing)
+        });
         let ours = [failed, waiting, unbalanced, late, sealed, due, undone].into_iter().flatten();
-        ours.chain(lost).chain(away).chain(overrun).collect()
+        ours.chain(lost).chain(away).chain(overrun).chain(unread).collect()
     }
 }
 
@@ -240,6 +246,7 @@ mod tests {
         let slow =
             Output { name: "collector".into(), dropped: 7, refused: 2, away: true, ..Output::default() };
         let busy = Input { name: "udp 127.0.0.1:514".into(), kernel_dropped: 5, ..Input::default() };
+        let broken = Input { name: "file /var/log/*.log".into(), failing: 3, ..Input::default() };
         let ill = Snapshot {
             state: State::Failed,
             taken: 3,
@@ -248,7 +255,7 @@ mod tests {
             purge: Some(overdue),
             purge_undone: Some("P07"),
             outputs: vec![slow],
-            inputs: vec![busy],
+            inputs: vec![busy, broken],
             ..Snapshot::default()
         };
         let concerns = ill.concerns().join("\n");
@@ -261,6 +268,7 @@ mod tests {
             "all lines: 9",
             "collector is away",
             "514: 5",
+            "*.log are not read: 3",
         ] {
             assert!(concerns.contains(part), "{concerns}");
         }

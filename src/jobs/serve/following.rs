@@ -9,6 +9,7 @@ use crate::primitives::storage::Storage;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::task;
@@ -49,10 +50,16 @@ struct Search {
     has_links: bool,
     /// Files that are not followed because there are too many.
     left_out: usize,
+    /// Files that cannot be followed.
+    unopened: usize,
     has_failed: bool,
 }
 
 impl Search {
+    fn failing(self) -> u64 {
+        (self.left_out + self.unopened) as u64 + u64::from(self.has_failed)
+    }
+
     /// Logs what `search` found, unless that was told before: whoever makes files could fill a log. Does not
     /// name them, for their names may be identifiers.
     fn tell(&mut self, search: Self, path: &Pattern) {
@@ -79,10 +86,12 @@ impl InputContext {
     pub(super) fn follow_all(self, matching: Matching) {
         let tasks = self.acceptor.tasks.clone();
         tasks.spawn(async move {
-            let (mut followers, mut told) = (BTreeMap::new(), Search::default());
+            let (mut followers, mut told, mut failing) = (BTreeMap::new(), Search::default(), None);
             loop {
                 let search = self.look(&matching, &mut followers).await;
                 told.tell(search, &matching.pattern);
+                drop(failing.take());
+                failing = Some(self.meter.fails(search.failing()));
                 tokio::select! {
                     () = self.acceptor.stopped.cancelled() => return,
                     () = time::sleep(LOOK) => {}
@@ -98,7 +107,7 @@ impl InputContext {
         let ours = self.ours.read().unwrap_or_else(PoisonError::into_inner).clone();
         let found = tokio::task::spawn_blocking(move || {
             let Found { mut files, has_links } = pattern.files(&followed);
-            let written = ours.written();
+            let written = ours.resolved();
             files.retain(|path| !written.has(path));
             // An output may have taken the name at a change of the configuration.
             let taken: Vec<_> = followed.iter().filter(|path| written.has(path)).cloned().collect();
@@ -114,13 +123,14 @@ impl InputContext {
         for path in seen {
             followers.entry(path).and_modify(|follower| follower.seen = Instant::now());
         }
-        let mut left_out = 0;
+        let (mut left_out, mut unopened) = (0, 0);
         for named in new {
             if followers.len() < MOST_FILES {
                 let path = named.path.clone();
                 match self.follow_one(matching, named) {
                     Ok(follower) => drop(followers.insert(path, follower)),
                     Err(error) => {
+                        unopened += 1;
                         let code = tail::NOT_FOLLOWED.id;
                         tracing::error!(code, path = %matching.pattern, %error, "a file cannot be followed");
                     }
@@ -139,7 +149,7 @@ impl InputContext {
             }
             stays
         });
-        Search { has_links, left_out, has_failed: false }
+        Search { has_links, left_out, unopened, has_failed: false }
     }
 
     fn follow_one(&self, matching: &Matching, named: Named) -> io::Result<Follower> {
@@ -175,11 +185,20 @@ impl InputContext {
                 () = time::sleep(SHARED) => {}
             }
         }
-        let mut told = None;
+        let (mut told, mut failing) = (None, None);
         loop {
             let stopped = self.acceptor.stopped.cancelled();
             let (claims, intake) = (self.claims.clone(), self.intake());
-            let ended = tail::follow(settings.clone(), claims, intake, offsets.clone(), stopped).await;
+            let mut following =
+                pin!(tail::follow(settings.clone(), claims, intake, offsets.clone(), stopped));
+            let ended = tokio::select! {
+                biased;
+                ended = &mut following => ended,
+                () = time::sleep(WELL), if failing.is_some() => {
+                    failing = None;
+                    following.await
+                }
+            };
             let path = settings.place();
             match ended {
                 Ok(()) | Err(TailError::Closed(_)) => return,
@@ -187,6 +206,7 @@ impl InputContext {
                     return tracing::warn!(%path, %error, "a file is read again from where it was durable");
                 }
                 Err(error) => {
+                    failing.get_or_insert_with(|| self.meter.fails(1));
                     let why = std::error::Error::source(&error).map(ToString::to_string);
                     // Log it only once: there may be a thousand such files, tried again every five seconds.
                     if told.as_ref() != Some(&why) {
@@ -228,6 +248,9 @@ const MOST_FILES: usize = 1024;
 
 /// The interval between checks whether nobody else follows a path any more.
 const SHARED: Duration = Duration::from_millis(20);
+
+/// A file that is read for this long is read well: what keeps it from being read is found at once.
+const WELL: Duration = Duration::from_secs(1);
 
 /// The wait before another try: a person has to mend something first.
 const AGAIN: Duration = Duration::from_secs(5);

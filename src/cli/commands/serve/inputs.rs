@@ -21,6 +21,7 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::private_folder::Turn;
 use crate::primitives::storage::{Disk, Storage};
 use handed_on::Socket;
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -102,6 +103,7 @@ impl Inputs {
             // A buffer of a socket that is in use does not become smaller again.
             opened.widen(receive_buffer(&input));
             tell_buffer(report, &input, &opened);
+            tell_missing(report, &opened);
             change.open(daemon, input, opened)?;
         }
         // Nothing can fail from here on.
@@ -266,6 +268,16 @@ fn tell_buffer(report: Report, input: &Input, opened: &OpenInput) {
             "{}: the kernel keeps {bytes} bytes of datagrams, not {wanted}: raise net.core.rmem_max, or let systemd listen",
             opened.place()
         ));
+    }
+}
+
+/// Notes that a file does not exist yet, for its path may be mistyped.
+fn tell_missing(report: Report, opened: &OpenInput) {
+    if let OpenInput::File(file, _) = opened
+        && let Err(error) = fs::metadata(&file.path)
+        && error.kind() == io::ErrorKind::NotFound
+    {
+        report.note(&format!("{}: it does not exist yet; it is read as soon as it does", opened.place()));
     }
 }
 
