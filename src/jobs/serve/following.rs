@@ -44,7 +44,7 @@ struct Follower {
 }
 
 /// What a search for the files of a pattern found, besides files to follow.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Search {
     /// Whether symbolic links match.
     has_links: bool,
@@ -52,17 +52,19 @@ struct Search {
     left_out: usize,
     /// Files that cannot be followed.
     unopened: usize,
+    /// Why the last of them cannot be followed.
+    failure: Option<String>,
     has_failed: bool,
 }
 
 impl Search {
-    fn failing(self) -> u64 {
+    fn failing(&self) -> u64 {
         (self.left_out + self.unopened) as u64 + u64::from(self.has_failed)
     }
 
     /// Logs what `search` found, unless that was told before: whoever makes files could fill a log. Does not
     /// name them, for their names may be identifiers.
-    fn tell(&mut self, search: Self, path: &Pattern) {
+    fn tell(&mut self, search: &Self, path: &Pattern) {
         let code = tail::NOT_FOLLOWED.id;
         if search.has_links && !self.has_links {
             tracing::warn!(code, %path, "a pattern follows no symbolic links, and one matches; what is meant must be named in an input of its own");
@@ -73,6 +75,13 @@ impl Search {
         }
         if search.has_failed && !self.has_failed {
             tracing::error!(code, %path, "a pattern could not be searched; it is tried again");
+        }
+        // There may be a thousand such files, and every second another look.
+        if search.failure != self.failure {
+            self.failure.clone_from(&search.failure);
+            if let Some(error) = &search.failure {
+                tracing::error!(code, %path, %error, "files cannot be followed; that is tried again");
+            }
         }
         self.has_links |= search.has_links;
         self.left_out = self.left_out.max(search.left_out);
@@ -89,7 +98,7 @@ impl InputContext {
             let (mut followers, mut told, mut failing) = (BTreeMap::new(), Search::default(), None);
             loop {
                 let search = self.look(&matching, &mut followers).await;
-                told.tell(search, &matching.pattern);
+                told.tell(&search, &matching.pattern);
                 drop(failing.take());
                 failing = Some(self.meter.fails(search.failing()));
                 tokio::select! {
@@ -123,7 +132,7 @@ impl InputContext {
         for path in seen {
             followers.entry(path).and_modify(|follower| follower.seen = Instant::now());
         }
-        let (mut left_out, mut unopened) = (0, 0);
+        let (mut left_out, mut unopened, mut failure) = (0, 0, None);
         for named in new {
             if followers.len() < MOST_FILES {
                 let path = named.path.clone();
@@ -131,8 +140,7 @@ impl InputContext {
                     Ok(follower) => drop(followers.insert(path, follower)),
                     Err(error) => {
                         unopened += 1;
-                        let code = tail::NOT_FOLLOWED.id;
-                        tracing::error!(code, path = %matching.pattern, %error, "a file cannot be followed");
+                        failure = Some(error.to_string());
                     }
                 }
             } else {
@@ -149,7 +157,7 @@ impl InputContext {
             }
             stays
         });
-        Search { has_links, left_out, unopened, has_failed: false }
+        Search { has_links, left_out, unopened, failure, has_failed: false }
     }
 
     fn follow_one(&self, matching: &Matching, named: Named) -> io::Result<Follower> {
