@@ -311,7 +311,9 @@ fn is_within_word(text: &[u8], position: usize, length: usize) -> bool {
 /// beyond ASCII, `ren\C3\A9`, or a `+` in a word, `jean\2Btag`.
 fn is_hex_pair(text: &[u8], position: usize) -> bool {
     let pair = |at: usize| match text.get(at..at + 3) {
-        Some([b'\\', high, low]) => hex(*high).is_some_and(|high| high > 7) && hex(*low).is_some(),
+        Some([b'\\', high, low]) => {
+            hex::value(*high).is_some_and(|high| high > 7) && hex::value(*low).is_some()
+        }
         _ => false,
     };
     // In JSON, each backslash is doubled.
@@ -347,7 +349,7 @@ fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
             Some(Escape::byte(2, *sign))
         }
         [b'\\', high, low, ..] if is_hex_pair(text, position) => {
-            Some(Escape::byte(3, hex(*high)? << 4 | hex(*low)?))
+            Some(Escape::byte(3, hex::value(*high)? << 4 | hex::value(*low)?))
         }
         // A quote that is escaped more than once may belong to a local part.
         [b'\\', b'\\', b'\\', b'"', ..] | [b'\\', b'\\', b'\\', b'\\', b'"', ..] => {
