@@ -6,11 +6,14 @@ use crate::primitives::diag::Diagnostic;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Parses one `key=value` per line; skips empty lines and those that begin with `#`.
+/// Parses one `key=value` per line of a file, or of a credential (`credential:NAME`); skips empty lines and
+/// those that begin with `#`.
 ///
 /// # Errors
 /// If the file cannot be read, or if a line has another form.
 pub(crate) fn settings(path: &Path) -> Result<BTreeMap<String, String>, Diagnostic> {
+    let credential = files::credential(path);
+    let path = credential.as_deref().unwrap_or(path);
     let text = files::read_text(path, "the settings of Kafka")?;
     let lines = text.lines().enumerate();
     let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
@@ -41,5 +44,8 @@ mod tests {
         std::fs::write(&file, "hunter2\n").unwrap();
         let refused = settings(file.path()).unwrap_err();
         assert_eq!((refused.code.id, refused.to_string().contains("hunter2")), ("F05", false));
+        // Nothing has loaded a credential of that name for this process.
+        let missing = settings(Path::new("credential:oubliette-none.conf")).unwrap_err().to_string();
+        assert!(missing.contains("oubliette-none.conf") && !missing.contains("credential:"), "{missing}");
     }
 }
