@@ -61,6 +61,7 @@ const CODES: &[&Code] = &[
     &QUARANTINED,
     &ATTENTION,
     &TWO_CONFIGURATIONS,
+    &UNPURGED,
     &NO_ESCROW,
     &IDENTITIES_HERE,
     &NO_OBJECTS,
@@ -356,6 +357,29 @@ What to do
 
 References
   docs/configuration.md",
+};
+
+pub(crate) static UNPURGED: Code = Code {
+    id: "C14",
+    title: "days that are over are still in the archive",
+    text: "\
+What it means
+  The archive that this filter writes to has folders of expiry days before today. A filter purges
+  nothing: `oubliette serve` does, and `oubliette purge`. Either no purge has run here since, or
+  something kept it from removing the files, such as a hold.
+
+Why it matters
+  Keeping lines too long breaks the law (Code penal 226-20).
+
+Example
+  /srv/log/archive/expires=2027-11-24     on 26 November 2027
+
+What to do
+  - Run `oubliette purge --archive DIR`. It says why a file stays.
+  - Let a timer run it daily. The package has one: `systemctl enable --now oubliette-purge.timer`.
+
+References
+  docs/purge.md",
 };
 
 pub(crate) static QUARANTINED: Code = Code {

@@ -408,6 +408,21 @@ fn sealed_lines_of_a_filter_without_an_archive_go_on_their_day() {
     assert!(!text(&filter(AFTER).stderr).contains("C11"));
 }
 
+#[test]
+fn a_filter_says_that_nobody_purges_its_archive() {
+    let node = Node::new();
+    let filter = |now| node.archive_with(&["--now", now], "short\n");
+    assert!(!filter(AFTER).contains("C14"), "a purge has all of the day itself");
+    let told = filter("2027-11-25T10:00:00Z");
+    assert!(told.contains("warning[C14]: in the archive past their day: 1 day\n"), "{told}");
+    assert!(told.contains("run `oubliette purge --archive"), "{told}");
+    let (srv, at) = (node.path("srv"), ["--now", "2027-11-25T10:00:00Z", "--confirm-clock"]);
+    let purged = node.run(&[&["purge", "--archive", arg(&srv)], &at[..]].concat());
+    let told = text(&purged.stderr);
+    assert!(!srv.join("archive/expires=2027-11-24").exists(), "{told}");
+    assert!(!filter("2027-11-25T10:00:00Z").contains("C14"));
+}
+
 /// The file in the way is somebody's, or half a segment. If it were taken for the segment of that name, the
 /// segment would be lost when the first copy is removed.
 #[test]

@@ -13,11 +13,15 @@ use crate::jobs::filter::{Outcome, Plan, Ready};
 use crate::jobs::purge::sealed_past_due;
 use crate::jobs::recognition::{Choices, Recognition};
 use crate::keyring::Escrow;
+use crate::model::Tree;
 use crate::pipeline::{Descriptor, Finish, Output};
 use crate::primitives::diag::Diagnostic;
 use crate::quarantine;
+use jiff::civil::Date;
+use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Filters until the end of the input, or until SIGTERM or SIGINT.
@@ -29,8 +33,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
     let mut ready = ready(&settings, args)?;
     if args.archive.archive.is_none() {
         warn_of_escrow(report, ready.escrow());
-        warn_of_sealed(report, &settings, ready.plan());
     }
+    warn_of_overdue(report, &settings, ready.plan(), args.archive.archive.as_deref());
     let input = files::input(args.input.as_deref())?;
     let (stop, stopped) = StopReading::new().map_err(|error| no_signals(&error))?;
     let signals = stop.on_signals().map_err(|error| no_signals(&error))?;
@@ -104,11 +108,30 @@ pub(super) fn warn_of_escrow(report: Report, escrow: Option<&Escrow>) {
     }
 }
 
-/// Warns of sealed lines past their expiry day: on a node without an archive, perhaps nobody purges.
-fn warn_of_sealed(report: Report, settings: &Settings, plan: &Plan) {
+/// Warns of sealed lines and of archived days past their expiry day: beside a filter, perhaps nobody purges.
+fn warn_of_overdue(report: Report, settings: &Settings, plan: &Plan, archive: Option<&Path>) {
     let quarantine = settings.state_dir.join(quarantine::FOLDER);
     let Recognition { stamper, zone, .. } = &plan.recognition;
     let today = zone.to_datetime(plan.clock.now()).date();
+    let purge = archive.map_or_else(
+        || "run `oubliette purge` now, and daily from a timer; it needs no archive".to_owned(),
+        |archive| {
+            format!("run `oubliette purge --archive {}` now, and daily from a timer", archive.display())
+        },
+    );
+    if let Some(Tree { archive, .. }) = archive.map(Tree::at)
+        && let days @ 1.. = days_over(&archive, today)
+    {
+        report.warning(
+            &Diagnostic::new(
+                &codes::UNPURGED,
+                format!("in the archive past their day: {}", counted(days, "day")),
+            )
+            .at(archive.display().to_string())
+            .because("no purge has run here since, or something keeps their files")
+            .hint(purge.clone()),
+        );
+    }
     match sealed_past_due(stamper.policy().classes(), zone, &quarantine, today) {
         Ok(0) => {}
         Ok(due) => report.warning(
@@ -118,11 +141,22 @@ fn warn_of_sealed(report: Report, settings: &Settings, plan: &Plan) {
             )
             .at(quarantine.display().to_string())
             .because("no purge has run here since their expiry day")
-            .hint("run `oubliette purge` now, and daily from a timer; it needs no archive"),
+            .hint(purge),
         ),
         // Whether quarantine is usable will show when a line must be sealed.
         Err(problem) => report.warning(&problem),
     }
+}
+
+/// Returns the number of expiry days in the archive that lie before the legal day `today`: a purge has all of
+/// that day itself. An archive that cannot be read is reported by what opens it.
+fn days_over(archive: &Path, today: Date) -> u64 {
+    let Ok(folders) = fs::read_dir(archive) else { return 0 };
+    let is_over = |name: &str| {
+        let day = name.strip_prefix("expires=").and_then(|day| day.parse::<Date>().ok());
+        day.is_some_and(|day| day < today)
+    };
+    folders.flatten().filter(|folder| folder.file_name().to_str().is_some_and(is_over)).count() as u64
 }
 
 /// Reports what needs attention.
