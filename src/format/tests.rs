@@ -162,9 +162,8 @@ fn events_of_kubernetes_have_the_time_of_their_stage() {
     assert_eq!(parse(line.as_bytes()).time, timestamp::stated(b"2026-11-23T10:00:00Z"));
     let received = line.replace(r#","stageTimestamp":"2026-11-23T10:00:00.123456Z"}"#, "}");
     assert_eq!(parse(received.as_bytes()).time, timestamp::stated(b"2026-11-23T09:00:00Z"));
-    for line in [r#"{"asctime":"2026-11-23 10:00:00,123","levelname":"INFO"}"#] {
-        assert_eq!(parse(line.as_bytes()).time, timestamp::stated(b"2026-11-23 10:00:00"), "{line}");
-    }
+    let asctime = br#"{"asctime":"2026-11-23 10:00:00,123","levelname":"INFO"}"#;
+    assert_eq!(parse(asctime).time, timestamp::stated(b"2026-11-23 10:00:00"));
     for line in [r#"{"timeMillis":1795428000123,"level":"INFO"}"#, r#"{"event_time":1795428000}"#] {
         assert_eq!(parse(line.as_bytes()).time, Some(StatedTime::Unix(1_795_428_000)), "{line}");
     }
