@@ -312,8 +312,14 @@ impl Daemon {
 
     /// Returns whether nothing more is accepted.
     #[must_use]
-    pub fn is_over(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.context.gate.is_closed()
+    }
+
+    /// Returns whether nothing more is accepted and everything that was is in a run.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.context.gate.is_drained()
     }
 
     /// Returns whether an input could not be read to its end: lines may be missing that nobody sends again.

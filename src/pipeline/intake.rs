@@ -259,6 +259,14 @@ impl Gate {
         self.shared.lock().closed
     }
 
+    /// Whether no more records are taken, and all that were taken have been gathered. A run that was interrupted
+    /// leaves some, and the gate may close before the next one.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        let state = self.shared.lock();
+        state.closed && state.turns.is_empty()
+    }
+
     /// Raises the number of pieces to what the outputs have received, which includes pieces added at the end of a run.
     pub fn count_to(&self, pieces: u64) {
         let mut state = self.shared.lock();

@@ -72,7 +72,9 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
         if daemon.is_over() {
             break Ok(worst);
         }
-        let loaded = next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // What is left at a stop needs no new inputs.
+        let loaded =
+            next.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|_| !daemon.is_closed());
         let reloads = loaded.is_some();
         let next = match loaded {
             Some(loaded) => go_on(report, &daemon, &mut inputs, setup, loaded),

@@ -180,6 +180,21 @@ async fn an_interrupted_run_leaves_the_rest_to_the_next_one() {
     assert_eq!(next(&mut gathered), "a\n");
 }
 
+/// A stop right after a reload.
+#[tokio::test]
+async fn a_gate_that_closes_between_two_runs_is_not_drained() {
+    let (gate, mut gathered) = gate(ROOM);
+    gate.intake().deliver(batch(&["a"])).await.unwrap();
+    gate.interrupt();
+    assert_eq!(next(&mut gathered), "end");
+    assert!(!gate.is_drained());
+    gate.close();
+    assert!(!gate.is_drained());
+    assert_eq!(next(&mut gathered), "a\n");
+    assert!(gate.is_drained());
+    assert_eq!(next(&mut gathered), "end");
+}
+
 #[tokio::test]
 async fn who_can_wait_waits_while_an_output_is_full() {
     let (gate, mut gathered) = gate(ROOM);
