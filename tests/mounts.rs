@@ -628,3 +628,15 @@ fn what_would_go_from_a_read_only_archive_can_be_looked_at() {
     is_done(&planned);
     assert!(String::from_utf8_lossy(&planned.stdout).contains(".log.zst.part"));
 }
+
+/// Senders are told to go on only if their lines have a place.
+#[test]
+fn an_archive_on_a_read_only_disk_is_refused_at_the_start() {
+    let Some(scene) = Scene::new("1m") else { return };
+    let state = scene.configure("state", "type = 'tcp'\nlisten = '127.0.0.1:0'");
+    scene.disk.remount("ro");
+    let ended = scene.serve(&state).ended();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains("error[A01]") && !said.contains("listening"), "{said}");
+}

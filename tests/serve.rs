@@ -448,22 +448,3 @@ fn standard_input_that_breaks_is_told_and_what_was_read_is_kept() {
     ended.check_balance(2, 1);
     assert_eq!(ended.code, Some(2), "{}", ended.told);
 }
-
-/// Senders are told to go on only if their lines have a place.
-#[test]
-fn an_archive_that_takes_no_file_is_refused_at_the_start() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(
-        folder.path().join("config.toml"),
-        format!("escrow = 'none'\n[serve]\narchive = '/proc/none'\n{TCP}"),
-    )
-    .unwrap();
-    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_oubliette"))
-        .args(["serve", "--state-dir"])
-        .arg(folder.path())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(2), "{told}");
-    assert!(told.contains("error[A01]") && !told.contains("listening"), "{told}");
-}

@@ -29,4 +29,4 @@ pub use reader::{Found, Segment, list, list_without};
 pub use recovery::{Known, Recovered, VaultOf, new_id, recover};
 pub use rewriting::{Keeps, Rewritten, rewrite};
 pub use whole::WholeSegment;
-pub use writer::{DIRECTORY_MODE, Destination, FILE_MODE, SegmentWriter};
+pub use writer::{Destination, FILE_MODE, SegmentWriter};

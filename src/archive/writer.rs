@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Permission bits of directories that hold segments: readable by the group.
-pub const DIRECTORY_MODE: u32 = 0o750;
+const DIRECTORY_MODE: u32 = 0o750;
 /// Permission bits of a segment: readable by the group.
 pub const FILE_MODE: u32 = 0o640;
 

@@ -18,4 +18,4 @@ mod writer;
 pub use error::{CODES, DAMAGED, KEY, UNREADABLE, VaultError};
 pub use layout::Header;
 pub use reader::{Original, Vault, cut, header};
-pub use writer::{DIRECTORY_MODE, VaultParameters, VaultWriter};
+pub use writer::{VaultParameters, VaultWriter};

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Permission bits of directories that hold vaults, and of vaults.
-pub const DIRECTORY_MODE: u32 = 0o700;
+const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
 /// Most tokens remembered as written. Beyond that, all are forgotten and some originals are written again:

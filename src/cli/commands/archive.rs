@@ -1,7 +1,7 @@
 //! The archive of `oubliette filter`: combines arguments and configuration.
 
 use super::purge;
-use crate::archive::{self as segments, ArchiveError, Recovered};
+use crate::archive::{ArchiveError, Recovered};
 use crate::cli::args::{ArchiveArgs, EscrowName, FilterArgs};
 use crate::cli::codes;
 use crate::cli::files;
@@ -15,9 +15,8 @@ use crate::model::{NodeName, Tree};
 use crate::pipeline::archiver::{Archiver, Options};
 use crate::pipeline::{Descriptor, Output};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Patient, Storage as _, is_full, is_remote};
+use crate::primitives::storage::{Disk, Patient, is_remote};
 use crate::shred::{self, ShredStore};
-use crate::vault;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use std::path::Path;
 use std::sync::Arc;
@@ -92,19 +91,17 @@ fn on_disk(tree: &Tree) -> Result<(), Diagnostic> {
     }
 }
 
-/// Makes the directories of the archive, and refuses those that take no file, so that nobody is told that the
-/// sidecar is ready before its first line fails. If the disk is full, the first line waits for room.
+/// Refuses an archive or vault in a place that takes no file, so that nobody is told that the sidecar is ready
+/// before its first line fails. Makes nothing: the disk of the place may not be mounted yet.
 pub(super) fn refuse_unwritable(tree: &Tree) -> Result<(), Diagnostic> {
-    let directories = [(&tree.archive, segments::DIRECTORY_MODE), (&tree.vault, vault::DIRECTORY_MODE)];
-    for (directory, mode) in directories {
-        let takes_files =
-            || Ok(accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?);
-        match Disk.create_directory(directory, mode).and_then(|()| takes_files()) {
-            Err(source) if !is_full(&source) => {
-                let (action, path) = ("write a file", directory.clone());
-                return Err(ArchiveError::Io { action, path, source }.into());
-            }
-            _ => {}
+    for directory in [&tree.archive, &tree.vault] {
+        // An empty path is the working directory.
+        let mut places =
+            directory.ancestors().map(|at| if at == Path::new("") { Path::new(".") } else { at });
+        let Some(place) = places.find(|place| place.exists()) else { continue };
+        if let Err(error) = accessat(CWD, place, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+            let (action, path) = ("write a file", place.to_owned());
+            return Err(ArchiveError::Io { action, path, source: error.into() }.into());
         }
     }
     Ok(())

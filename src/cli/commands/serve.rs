@@ -42,6 +42,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let typed = Typing::new(report, common, args);
     let mut setup = Setup::load(&typed)?;
     exposed::warn(report, &setup.settings);
+    archive::refuse_unwritable(&tree(&setup.settings))?;
     let mut opened = setup.open(report)?;
     let patience = Arc::clone(&typed.patience);
     let mut daemon = Daemon::new(limits(report, &setup.settings), typed.clock, Arc::clone(&patience))?;
@@ -119,7 +120,10 @@ fn go_on(
     loaded: Setup,
 ) -> Result<(Setup, Opened), Diagnostic> {
     // Inputs come last: unchanged ones keep their connections.
-    let opened = Outlets::refuse(&loaded.settings).and_then(|()| loaded.open(report)).and_then(|opened| {
+    let refused = || {
+        Outlets::refuse(&loaded.settings).and_then(|()| archive::refuse_unwritable(&tree(&loaded.settings)))
+    };
+    let opened = refused().and_then(|()| loaded.open(report)).and_then(|opened| {
         inputs.follow(report, daemon, &loaded.settings)?;
         Ok(opened)
     });
@@ -261,7 +265,6 @@ impl Setup {
         let directory = archive_directory(settings);
         let archiver =
             archive::open(report, settings, &ArchiveArgs::default(), &directory, &mut ready, None)?;
-        archive::refuse_unwritable(&tree(settings))?;
         Ok((ready, archiver))
     }
 }
