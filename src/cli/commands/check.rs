@@ -2,15 +2,17 @@
 
 use crate::cli::args::{CheckArgs, Common, Reading, Tokens};
 use crate::cli::codes;
-use crate::cli::config::{self, Config};
+use crate::cli::config;
 use crate::cli::exit::Exit;
 use crate::cli::files::{self, RuleFiles};
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::check::{self, About, CheckReport};
 use crate::jobs::recognition::Recognition;
+use crate::keyring::Keyring;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::recipient;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +27,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &CheckArgs) -> Result<E
         return Ok(Exit::Done);
     }
     let (found, configured) =
-        if args.files.is_empty() { in_use(common) } else { (of_files(&args.files)?, Vec::new()) };
+        if args.files.is_empty() { in_use(common) } else { (of_files(common, &args.files)?, Vec::new()) };
     let CheckReport { rules, classes, samples, problems } = found;
     let rows: Vec<Problem> = configured.iter().chain(&problems).map(Problem::new).collect();
     report.table(&rows)?;
@@ -37,8 +39,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &CheckArgs) -> Result<E
     Ok(if rows.is_empty() { Exit::Done } else { Exit::NeedsHuman })
 }
 
-/// Checks the configuration and rules that a filter would start with. Also returns the problems of the
-/// configuration.
+/// Checks the configuration, rules and keys that a filter would start with. Also returns the problems that are
+/// not of rules.
 fn in_use(common: &Common) -> (CheckReport, Vec<Diagnostic>) {
     let settings = match Settings::new(common, &Reading::default(), &Tokens::default()) {
         Ok(settings) => settings,
@@ -52,13 +54,21 @@ fn in_use(common: &Common) -> (CheckReport, Vec<Diagnostic>) {
     let report = check::run(&rules.identifiers, &rules.retention);
     // Without other problems, a failure here is due to the combination of choices.
     if report.problems.is_empty() && problems.is_empty() {
-        problems.extend(settings.choices().and_then(Recognition::new).err());
+        problems.extend(settings.choices().and_then(Recognition::new).and_then(|_| keys(&settings)).err());
     }
     (report, problems)
 }
 
-/// Checks the named files, together with the built-in rules.
-fn of_files(paths: &[PathBuf]) -> Result<CheckReport, Stop> {
+/// Refuses secrets and escrow recipients that cannot be read.
+fn keys(settings: &Settings) -> Result<(), Diagnostic> {
+    let Some(keyring) = Keyring::existing(settings.keys(TimeZone::UTC))? else { return Ok(()) };
+    keyring.history()?;
+    keyring.escrow()?;
+    Ok(())
+}
+
+/// Checks the named files, together with the built-in rules. A configuration is checked with all that it names.
+fn of_files(common: &Common, paths: &[PathBuf]) -> Result<CheckReport, Stop> {
     let mut rules = RuleFiles::default();
     let mut problems = Vec::new();
     for path in paths {
@@ -66,12 +76,10 @@ fn of_files(paths: &[PathBuf]) -> Result<CheckReport, Stop> {
         match check::about(&file.text) {
             About::Identifiers => rules.identifiers.push(file),
             About::Retention => rules.retention.push(file),
-            About::Other => match Config::parse(path, &file.text) {
-                Ok(config) => {
-                    problems.extend(recipient_problems(&config.recipients.unwrap_or_default(), path))
-                }
-                Err(problem) => problems.push(problem),
-            },
+            About::Other => {
+                let (found, configured) = in_use(&Common { config: Some(path.clone()), ..common.clone() });
+                problems.extend(configured.into_iter().chain(found.problems));
+            }
         }
     }
     let mut report = check::run(&rules.identifiers, &rules.retention);
