@@ -91,8 +91,8 @@ fn on_disk(tree: &Tree) -> Result<(), Diagnostic> {
     }
 }
 
-/// Refuses an archive or vault in a place that takes no file, so that nobody is told that the sidecar is ready
-/// before its first line fails. Makes nothing: the disk of the place may not be mounted yet.
+/// Refuses an archive or vault in a place that takes no file, so that nobody is told that the sidecar is
+/// ready before its first line fails. Makes nothing: the disk of the place may not be mounted yet.
 pub(super) fn refuse_unwritable(tree: &Tree) -> Result<(), Diagnostic> {
     for directory in [&tree.archive, &tree.vault] {
         // An empty path is the working directory.

@@ -56,8 +56,8 @@ fn plan(settings: &Settings, args: &BatchArgs) -> Result<Plan, Diagnostic> {
     Ok(Plan { ledger: ledger_of_node(settings)?, ..plan })
 }
 
-/// Returns the paths on standard input as they arrive; skips empty lines. A path that is no text is an error of
-/// its own; one in reading is the last item.
+/// Returns the paths on standard input as they arrive; skips empty lines. A path that is no text is an error
+/// of its own; one in reading is the last item.
 fn list() -> Result<impl Iterator<Item = Result<String, Diagnostic>>, Diagnostic> {
     let input = io::BufReader::new(files::input(None)?);
     let lines = input.split(b'\n').enumerate().scan(false, |is_over, (index, line)| {

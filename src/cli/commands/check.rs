@@ -39,8 +39,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &CheckArgs) -> Result<E
     Ok(if rows.is_empty() { Exit::Done } else { Exit::NeedsHuman })
 }
 
-/// Checks the configuration, rules and keys that a filter would start with. Also returns the problems that are
-/// not of rules.
+/// Checks the configuration, rules and keys that a filter would start with. Also returns the problems that
+/// are not of rules.
 fn in_use(common: &Common) -> (CheckReport, Vec<Diagnostic>) {
     let settings = match Settings::new(common, &Reading::default(), &Tokens::default()) {
         Ok(settings) => settings,
@@ -67,7 +67,8 @@ fn keys(settings: &Settings) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// Checks the named files, together with the built-in rules. A configuration is checked with all that it names.
+/// Checks the named files, together with the built-in rules. A configuration is checked with all that it
+/// names.
 fn of_files(common: &Common, paths: &[PathBuf]) -> Result<CheckReport, Stop> {
     let mut rules = RuleFiles::default();
     let mut problems = Vec::new();

@@ -1,4 +1,5 @@
-//! Detects two inputs that name one file, and inputs that name what this process writes, under whatever names.
+//! Detects two inputs that name one file, and inputs that name what this process writes, under whatever
+//! names.
 
 use super::is_pattern;
 use crate::cli::codes;
@@ -8,9 +9,9 @@ use crate::primitives::diag::Diagnostic;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Refuses two inputs that name one file, since each line would be archived twice, and an input that names what
-/// this process writes, since each line would come back for ever. Patterns need no such check, because they
-/// leave alone what another input follows, and what is ours.
+/// Refuses two inputs that name one file, since each line would be archived twice, and an input that names
+/// what this process writes, since each line would come back for ever. Patterns need no such check, because
+/// they leave alone what another input follows, and what is ours.
 ///
 /// # Errors
 /// C06, with the names.
