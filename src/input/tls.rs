@@ -12,7 +12,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use zeroize::Zeroizing;
 
 /// The files that an input with TLS is set up from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,8 +100,7 @@ impl Tls {
 impl Loaded {
     fn new(files: &Files) -> Result<Self, Diagnostic> {
         let chain = certificates(&files.certificate)?;
-        let key =
-            PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable(&files.key, &told(error)))?;
+        let key = private_key(&files.key)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder
@@ -109,9 +110,10 @@ impl Loaded {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let config = builder
-            .with_single_cert(chain, key)
-            .map_err(|error| unusable(&files.certificate, &error.to_string()))?;
+        let config = builder.with_single_cert(chain, key).map_err(|error| match error {
+            Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => of_another_certificate(files),
+            error => unusable(&files.certificate, &error.to_string()),
+        })?;
         Ok(Self { config: Arc::new(config), clients: files.clients.clone().into() })
     }
 }
@@ -132,6 +134,33 @@ fn verifier(files: &Files) -> Result<Option<Arc<dyn ClientCertVerifier>>, Diagno
     Ok(Some(verifier.map_err(|error| unusable(path, &error.to_string()))?))
 }
 
+/// Reads the file once, for it may be a pipe.
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Diagnostic> {
+    let text = fs::read(path).map(Zeroizing::new).map_err(|error| unusable(path, &error.to_string()))?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        if is_encrypted(&text) {
+            return unusable(path, "the key is encrypted, and `serve` knows no passphrase for it")
+                .hint("`(umask 077; openssl pkey -in FILE -out NEW)` writes the key without its passphrase");
+        }
+        unusable(path, &told(error))
+    })
+}
+
+/// Returns whether the text has an encrypted key, as PKCS #8 (RFC 7468, section 11) or as OpenSSL wrote keys
+/// before that (RFC 1421, section 4.6.1.1).
+fn is_encrypted(text: &[u8]) -> bool {
+    ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"]
+        .iter()
+        .any(|mark| memchr::memmem::find(text, mark.as_bytes()).is_some())
+}
+
+fn of_another_certificate(files: &Files) -> Diagnostic {
+    let why = format!("the key in {} is not that of the first certificate", files.key.display());
+    unusable(&files.certificate, &why).hint(
+        "for a pair `openssl pkey -pubout -in KEY` and `openssl x509 -noout -pubkey -in FILE` print the same",
+    )
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Diagnostic> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates = read.map_err(|error| unusable(path, &told(error)))?;
@@ -145,7 +174,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Diagnostic>
 fn told(error: pem::Error) -> String {
     match error {
         pem::Error::Io(error) => error.to_string(),
-        pem::Error::NoItemsFound => "it holds nothing of the kind".to_owned(),
+        pem::Error::NoItemsFound => "it holds no private key".to_owned(),
         _ => "it is not PEM".to_owned(),
     }
 }
@@ -177,9 +206,42 @@ Example
 What to do
   1. Look at the certificate: `openssl x509 -noout -text -in FILE`
   2. Check the key: `openssl pkey -noout -check -in FILE`
-  3. Let `serve` read the key. With systemd, use `LoadCredential=` in the unit and
+  3. If the key has a passphrase, write it without: `(umask 077; openssl pkey -in FILE -out NEW)`
+  4. Let `serve` read the key. With systemd, use `LoadCredential=` in the unit and
      `key = \"credential:NAME\"` in the configuration.
 
 References
   RFC 5425; RFC 7468; systemd.exec(5), LoadCredential",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertifiedKey, KeyPair};
+
+    #[test]
+    fn an_unusable_key_is_told_with_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let CertifiedKey { cert, .. } =
+            rcgen::generate_simple_self_signed(["web.example".to_owned()]).unwrap();
+        fs::write(at("certificate.pem"), cert.pem()).unwrap();
+        let other = KeyPair::generate().unwrap().serialize_pem();
+        let named = other.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+        let headed =
+            other.replace("KEY-----\n", "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0\n\n");
+        for (text, place, why, hint) in [
+            (named, "key.pem", "the key is encrypted", "openssl pkey -in FILE -out NEW"),
+            (headed, "key.pem", "the key is encrypted", "openssl pkey -in FILE -out NEW"),
+            (cert.pem(), "key.pem", "it holds no private key", "must belong to the first one"),
+            (other, "certificate.pem", "key.pem is not that of the first certificate", "-noout -pubkey"),
+        ] {
+            fs::write(at("key.pem"), text).unwrap();
+            let (certificate, key) = (at("certificate.pem"), at("key.pem"));
+            let files = Files { certificate, key, client_ca: None, clients: Vec::new() };
+            let refused = Tls::load(&files).unwrap_err();
+            assert_eq!(refused.place, Some(at(place).display().to_string()));
+            assert!(refused.why.unwrap().contains(why) && refused.hint.unwrap().contains(hint), "{why}");
+        }
+    }
+}
