@@ -106,12 +106,14 @@ pub enum KeyError {
         chain: String,
     },
     /// A recipient is not an age recipient.
-    #[error("recipient {line} of {path} is no age recipient")]
+    #[error("{unit} {number} of {path} is no age recipient")]
     Recipient {
-        /// The file.
+        /// The file, or the option.
         path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
+        /// What is counted: lines of a file, or recipients.
+        unit: &'static str,
+        /// Which one, counted from 1.
+        number: usize,
     },
     /// age refused to encrypt or decrypt.
     #[error("cannot {action} a secret with age")]

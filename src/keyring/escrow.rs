@@ -43,7 +43,8 @@ impl Escrow {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let wrong = || KeyError::Recipient { path: state.path(RECIPIENTS), line: index + 1 };
+            let path = || state.path(RECIPIENTS);
+            let wrong = || KeyError::Recipient { path: path(), unit: "line", number: index + 1 };
             escrow.recipients.push(recipient::parse(line).ok_or_else(wrong)?);
             escrow.names.push(line.to_owned());
         }
@@ -119,7 +120,8 @@ impl Escrow {
         let mut added = 0;
         for (index, name) in names.iter().enumerate() {
             if recipient::parse(name).is_none() {
-                return Err(KeyError::Recipient { path: "--recipient".into(), line: index + 1 });
+                let path = "--recipient".into();
+                return Err(KeyError::Recipient { path, unit: "recipient", number: index + 1 });
             }
             if !known.names.contains(name) {
                 text.push_str(&format!("{name}\n"));

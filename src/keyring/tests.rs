@@ -270,3 +270,13 @@ fn a_disk_is_mended_otherwise_than_a_path() {
         assert!(hint.starts_with(says), "{hint}");
     }
 }
+
+#[test]
+fn a_wrong_recipient_is_told_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = StateDir::open(directory.path()).unwrap();
+    state.write("escrow/recipients.txt", b"# Jean\n\n# Marie\nnonsense\n").unwrap();
+    let refused = Escrow::load(&state).unwrap_err().to_string();
+    let path = state.path("escrow/recipients.txt");
+    assert_eq!(refused, format!("line 4 of {} is no age recipient", path.display()));
+}

@@ -39,9 +39,9 @@ pub(crate) fn prepared(settings: &Settings, zone: TimeZone) -> Result<keyring::S
     if !settings.recipients.is_empty() {
         let added = Escrow::add(&StateDir::open(&settings.state_dir)?, &settings.recipients);
         added.map_err(|error| match error {
-            KeyError::Recipient { line, .. } => {
+            KeyError::Recipient { unit, number, .. } => {
                 let path = format!("`recipients` in {}", settings.config_path.display()).into();
-                KeyError::Recipient { path, line }
+                KeyError::Recipient { path, unit, number }
             }
             error => error,
         })?;
