@@ -45,13 +45,12 @@ impl RuleFiles {
     }
 }
 
-/// Reads one rule file. Its name is stored without directories, so that it can replace a built-in one.
+/// Reads one rule file.
 ///
 /// # Errors
 /// If it cannot be read or is not UTF-8.
 pub(crate) fn rule_file(path: &Path) -> Result<RuleFile, Diagnostic> {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(RuleFile { name, text: read_text(path, "a rule file")? })
+    Ok(RuleFile { path: path.display().to_string(), text: read_text(path, "a rule file")? })
 }
 
 /// Reads the text of the file at `path`; `what` describes it in messages.
@@ -430,9 +429,7 @@ mod tests {
             fs::write(folder.join(name), "").unwrap();
         }
         let files = RuleFiles::of_directory(directory.path()).unwrap();
-        assert_eq!(
-            files.retention.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(),
-            ["a.toml", "b.toml"]
-        );
+        let paths = files.retention.into_iter().map(|file| file.path).collect::<Vec<_>>();
+        assert_eq!(paths, ["a.toml", "b.toml"].map(|name| folder.join(name).display().to_string()));
     }
 }

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str, text: &str) -> RuleFile {
-        RuleFile { name: name.to_owned(), text: text.to_owned() }
+        RuleFile { path: name.to_owned(), text: text.to_owned() }
     }
 
     fn codes(report: &CheckReport) -> Vec<&'static str> {

@@ -280,7 +280,7 @@ keep = "contract"
 basis = "b"
 match = [{ contains = "four" }]
 "#;
-        let file = RuleFile { name: "hosting-fr.toml".to_owned(), text: text.to_owned() };
+        let file = RuleFile { path: "hosting-fr.toml".to_owned(), text: text.to_owned() };
         let rules = retention::load(&[file]).unwrap();
         let report = run(&rules).unwrap();
         let messages: Vec<String> = report

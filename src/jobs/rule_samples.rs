@@ -241,7 +241,7 @@ none = true
     #[test]
     fn a_file_of_the_operator_replaces_the_builtin_one() {
         let text = PAIR.split("[[rule]]\nid = \"wide\"").next().expect("first half").to_owned();
-        let rules = rules::load(&[RuleFile { name: "sshd.toml".to_owned(), text }]).expect("loads");
+        let rules = rules::load(&[RuleFile { path: "sshd.toml".to_owned(), text }]).expect("loads");
         assert!(rules.iter().any(|rule| rule.id == "narrow"));
         assert!(!rules.iter().any(|rule| rule.id.starts_with("sshd-")));
         assert!(rules.iter().any(|rule| rule.file == "pam.toml"));

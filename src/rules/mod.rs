@@ -40,10 +40,17 @@ use std::collections::BTreeMap;
 /// A rule file as a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFile {
-    /// File name without directories, such as `sshd.toml`.
-    pub name: String,
+    /// Its path, as messages show it. A file replaces the built-in one of the same name, such as `sshd.toml`,
+    /// in whatever directory it is.
+    pub path: String,
     /// Contents of the file.
     pub text: String,
+}
+
+impl RuleFile {
+    fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
 }
 
 /// Loads the identifier rules of the built-in files and of `extra`, ordered by file name. A file of
@@ -54,11 +61,11 @@ pub struct RuleFile {
 pub fn load(extra: &[RuleFile]) -> Result<Vec<IdentifierRule>, RulesError> {
     let mut rules: Vec<IdentifierRule> = Vec::new();
     let mut places: BTreeMap<String, String> = BTreeMap::new();
-    for (name, text) in in_force(BUILTIN, extra) {
-        let is_own = extra.iter().any(|file| file.name == name);
+    for (name, (path, text)) in in_force(BUILTIN, extra) {
+        let is_own = extra.iter().any(|file| file.name() == name);
         let rules_of = if is_own { schema::parse } else { schema::parse_builtin };
-        for rule in rules_of(name, text)? {
-            let place = format!("{name}:{}", rule.line_number);
+        for rule in rules_of(path, text)? {
+            let place = format!("{path}:{}", rule.line_number);
             if let Some(first) = places.insert(rule.id.clone(), place) {
                 let why = format!("a rule of this `id` stands at {first} already");
                 let IdentifierRule { id, line_number, file, .. } = rule;
@@ -70,10 +77,14 @@ pub fn load(extra: &[RuleFile]) -> Result<Vec<IdentifierRule>, RulesError> {
     Ok(rules)
 }
 
-/// Names and texts of the rule files in force. A file of `extra` replaces the built-in file of the same name.
-fn in_force<'f>(builtin: &[(&'f str, &'f str)], extra: &'f [RuleFile]) -> BTreeMap<&'f str, &'f str> {
-    let extra = extra.iter().map(|file| (file.name.as_str(), file.text.as_str()));
-    builtin.iter().copied().chain(extra).collect()
+/// Paths and texts of the rule files in force, by name. A file of `extra` replaces the built-in file of the
+/// same name.
+fn in_force<'f>(
+    builtin: &[(&'f str, &'f str)],
+    extra: &'f [RuleFile],
+) -> BTreeMap<&'f str, (&'f str, &'f str)> {
+    let extra = extra.iter().map(|file| (file.name(), (file.path.as_str(), file.text.as_str())));
+    builtin.iter().map(|&(name, text)| (name, (name, text))).chain(extra).collect()
 }
 
 /// The number of the line that contains the byte at `offset`, counted from 1.
@@ -281,7 +292,7 @@ source = "test"
 sample = [{{ line = "x=1", expect = [{{ kind = "usr", text = "1" }}] }}, {{ line = "x", none = true }}]
 "#
         );
-        RuleFile { name: name.to_owned(), text }
+        RuleFile { path: name.to_owned(), text }
     }
 
     #[test]
@@ -304,8 +315,15 @@ sample = [{{ line = "x=1", expect = [{{ kind = "usr", text = "1" }}] }}, {{ line
     }
 
     #[test]
+    fn messages_show_the_path_of_a_file_and_its_name_alone_says_what_it_replaces() {
+        assert!(load(&[file("/etc/rules/identifiers/sshd.toml", "sshd-invalid-user")]).is_ok());
+        let error = load(&[file("/etc/rules/identifiers/a.toml", "Wrong")]).expect_err("refused");
+        assert_eq!(Diagnostic::from(&error).place.as_deref(), Some("/etc/rules/identifiers/a.toml:3"));
+    }
+
+    #[test]
     fn one_bad_file_loads_nothing() {
-        let bad = RuleFile { name: "bad.toml".to_owned(), text: "[[rule]]\nid = 7".to_owned() };
+        let bad = RuleFile { path: "bad.toml".to_owned(), text: "[[rule]]\nid = 7".to_owned() };
         assert!(load(&[file("good.toml", "good"), bad]).is_err());
     }
 

@@ -66,8 +66,8 @@ pub struct RetentionRules {
 pub fn load(extra: &[RuleFile]) -> Result<RetentionRules, RetentionError> {
     let mut zone: Option<schema::Zone> = None;
     let mut classes: Vec<RetentionClass> = Vec::new();
-    for (file, text) in in_force(BUILTIN, extra) {
-        let parsed = schema::parse(file, text)?;
+    for (path, text) in in_force(BUILTIN, extra).into_values() {
+        let parsed = schema::parse(path, text)?;
         zone = schema::same_zone(zone, parsed.zone)?;
         for class in parsed.classes {
             if let Some(first) = classes.iter().find(|other| other.name == class.name) {
@@ -91,7 +91,7 @@ pub fn load(extra: &[RuleFile]) -> Result<RetentionRules, RetentionError> {
 #[must_use]
 pub fn digest(extra: &[RuleFile]) -> [u8; 32] {
     let mut hasher = Sha256::new();
-    for part in in_force(BUILTIN, extra).into_iter().flat_map(|(name, text)| [name, text]) {
+    for part in in_force(BUILTIN, extra).into_iter().flat_map(|(name, (_, text))| [name, text]) {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn file(name: &str, text: &str) -> RuleFile {
-        RuleFile { name: name.to_owned(), text: text.to_owned() }
+        RuleFile { path: name.to_owned(), text: text.to_owned() }
     }
 
     const WHOLE: &str = r#"
