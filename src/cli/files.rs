@@ -136,9 +136,12 @@ pub(crate) fn closed_output() -> Option<Diagnostic> {
     });
     let is_read_too = fcntl_getfl(&stdout).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR);
     let closed = || {
-        Diagnostic::new(&codes::STDOUT, "standard output is closed")
-            .because("everything that goes there is lost")
-            .hint("let it go to a file or a pipe; to discard it on purpose: `> /dev/null`")
+        Diagnostic::new(
+            &codes::STDOUT,
+            "standard output is closed, or the null device opened for reading too",
+        )
+        .because("everything that goes there is lost")
+        .hint("let it go to a file or a pipe; to discard it on purpose, open /dev/null for writing alone")
     };
     (is_null && is_read_too).then(closed)
 }
