@@ -45,7 +45,7 @@ pub fn unix(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), Diagno
         listener.set_nonblocking(true)?;
         Ok(listener)
     });
-    listener.map_err(|error| no_listener(&format!("unix {}", path.display()), &error))
+    listener.map_err(|error| no_socket_file(&format!("unix {}", path.display()), path, &error))
 }
 
 /// Listens for datagrams at a socket file, with a receive buffer of `buffer_bytes` bytes if the kernel grants
@@ -64,7 +64,7 @@ pub fn unix_datagram(
         datagram::widen(&socket, buffer_bytes);
         Ok(socket)
     });
-    socket.map_err(|error| no_listener(&format!("unix-datagram {}", path.display()), &error))
+    socket.map_err(|error| no_socket_file(&format!("unix-datagram {}", path.display()), path, &error))
 }
 
 /// Sets the permissions of a socket file, and returns its previous ones.
@@ -76,7 +76,7 @@ pub fn permit(file: &SocketFile, mode: u32) -> Result<u32, Diagnostic> {
         fs::set_permissions(&file.path, Permissions::from_mode(mode))?;
         Ok(before.mode() & 0o7777)
     });
-    permitted.map_err(|error| no_listener(&file.path.display().to_string(), &error))
+    permitted.map_err(|error| no_socket_file(&file.path.display().to_string(), &file.path, &error))
 }
 
 /// A socket file that we made. Dropping it removes the file, unless another file has replaced it.
@@ -122,11 +122,29 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 fn no_listener(place: &str, error: &io::Error) -> Diagnostic {
     let hint = match error.kind() {
-        io::ErrorKind::NotFound => {
-            "make the directory of the socket file first; in a unit `RuntimeDirectory=` does"
-        }
         io::ErrorKind::AddrNotAvailable => "`ip addr` shows the addresses of this machine",
         _ => "`ss -lntup` shows who listens where; ports below 1024 need CAP_NET_BIND_SERVICE",
+    };
+    Diagnostic::new(&NO_LISTENER, "cannot listen").at(place).because(error.to_string()).hint(hint)
+}
+
+fn no_socket_file(place: &str, path: &Path, error: &io::Error) -> Diagnostic {
+    let found = fs::symlink_metadata(path).map(|found| found.file_type());
+    let hint = match (error.kind(), found) {
+        (io::ErrorKind::NotFound, _) => {
+            "make the directory of the socket file first; in a unit `RuntimeDirectory=` does"
+        }
+        (io::ErrorKind::InvalidInput, _) => {
+            "the system takes a path of at most 107 bytes for a socket file: name a shorter one"
+        }
+        (io::ErrorKind::AddrInUse, Ok(found)) if found.is_symlink() => {
+            "it is a symbolic link, which is not replaced: name the path that it leads to, or remove the link"
+        }
+        (io::ErrorKind::AddrInUse, Ok(found)) if !found.is_socket() => {
+            "something else than a socket is there, which is not replaced: name another path, or move it away"
+        }
+        (io::ErrorKind::AddrInUse, _) => "`ss -lxp` shows who listens there",
+        _ => "let this user write to the directory of the socket file, or name another one",
     };
     Diagnostic::new(&NO_LISTENER, "cannot listen").at(place).because(error.to_string()).hint(hint)
 }
@@ -151,6 +169,8 @@ Example
 What to do
   - Address in use: run `ss -lntup` to see who listens there. Often another syslog daemon has port
     514 and /dev/log.
+  - Socket file: only a socket on which nobody listens is replaced. `ls -l PATH` shows what is there,
+    `ss -lxp` who listens. The path has at most 107 bytes.
   - Port below 1024: grant CAP_NET_BIND_SERVICE. The unit that comes with oubliette does.
 
 References
@@ -183,6 +203,29 @@ mod tests {
         fs::write(&path, "precious").unwrap();
         assert!(unix(&path, 0o666).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_a_socket_file_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("file"), "").unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        std::os::unix::fs::symlink("nowhere", at("link")).unwrap();
+        let _listener = UnixListener::bind(at("used")).unwrap();
+        for (name, hint) in [
+            ("file", "something else than a socket"),
+            ("folder", "something else than a socket"),
+            ("link", "a symbolic link"),
+            ("used", "ss -lxp"),
+            ("missing/log", "make the directory"),
+            (&"x".repeat(108), "at most 107 bytes"),
+        ] {
+            for refused in [unix(&at(name), 0o666).err(), unix_datagram(&at(name), 0o666, 4096).err()] {
+                let told = refused.and_then(|refused| refused.hint).unwrap();
+                assert!(told.contains(hint), "{name}: {told}");
+            }
+        }
     }
 
     #[test]
