@@ -418,7 +418,7 @@ mod tests {
                     [[serve.output]]\ntype = 'file'\nname = 'f'\npath = '/srv/out.log'\n";
         let found = settings("", file).unwrap();
         let path = |path: Option<PathBuf>| path.unwrap().to_str().unwrap().to_owned();
-        let inputs = found.serve.inputs().into_iter().map(|input| input.path);
+        let inputs = found.serve.inputs().into_iter().map(|input| input.path().map(Path::to_owned));
         let outputs = found.serve.outputs().into_iter().map(|output| output.path);
         let paths =
             [found.rules.clone(), found.archive(), found.vault].into_iter().chain(inputs).chain(outputs);

@@ -57,7 +57,8 @@ pub(crate) struct Input {
     pub(crate) listen: Option<Typed<SocketAddr>>,
     /// For `unix` and `unix-datagram`, the socket file; an old one that nobody listens to is replaced. For `file`, the file
     /// to follow, also through rotations; or a pattern of files, with `*`, `?`, `[...]` and `**`.
-    pub(crate) path: Option<PathBuf>,
+    #[schemars(with = "Option<PathBuf>")]
+    pub(crate) path: Option<Spanned<PathBuf>>,
     /// Permissions of the socket file, in octal.
     #[schemars(extend("default" = "0660"))]
     pub(crate) mode: Option<Typed<Mode>>,
@@ -152,6 +153,24 @@ impl Input {
         }
     }
 
+    /// Returns the path of a socket file, of a file, or of a pattern.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_ref().map(|path| path.get_ref().as_path())
+    }
+
+    /// Describes what is wrong with a pattern of files, and where it is.
+    fn problem_of_path(&self) -> Option<(Range<usize>, String)> {
+        let path = self.path.as_ref().filter(|_| self.kind == Kind::File)?;
+        let why = match Pattern::of(path.get_ref()) {
+            Err(why) => format!("`path` is no pattern: {why}"),
+            Ok(_) if path.get_ref().ends_with("**") => {
+                "`**` matches directories only: `**/*` matches the files in them".to_owned()
+            }
+            Ok(_) => return None,
+        };
+        Some((path.span(), why))
+    }
+
     /// Describes a key that is missing or has no meaning for this kind of input.
     fn problem(&self) -> Option<String> {
         use Kind::{File, Relp, Tcp, Tls, Udp, Unix, UnixDatagram};
@@ -159,14 +178,6 @@ impl Input {
         let is_name = |client: &Typed<Client>| matches!(client.0, Client::Name(_));
         if self.client_ca.is_none() && self.clients.iter().flatten().any(is_name) {
             return Some("names of clients are only believed with `client_ca`".to_owned());
-        }
-        if self.kind == File
-            && let Some(Err(why)) = self.path.as_deref().map(Pattern::of)
-        {
-            return Some(format!("`path` is no pattern: {why}"));
-        }
-        if self.kind == File && self.path.as_deref().is_some_and(|path| path.ends_with("**")) {
-            return Some("`**` matches directories only: `**/*` matches the files in them".to_owned());
         }
         let tls = [
             self.certificate.is_some(),
@@ -217,7 +228,10 @@ impl Serve {
         let inputs = self.input.iter().flatten();
         let second = inputs.clone().filter(|input| input.get_ref().kind == Kind::Stdin).nth(1);
         let again = second.map(|input| (input.span(), "another input reads standard input".to_owned()));
-        let told = |input: &Spanned<Input>| input.get_ref().problem().map(|problem| (input.span(), problem));
+        let told = |input: &Spanned<Input>| {
+            let whole = || input.get_ref().problem().map(|problem| (input.span(), problem));
+            input.get_ref().problem_of_path().or_else(whole)
+        };
         inputs.clone().find_map(told).or(again).or_else(|| self.problem_of_outputs())
     }
 
@@ -241,7 +255,9 @@ impl Serve {
                 Kind::File => Pattern::below(directory, &path),
                 _ => directory.join(path),
             };
-            input.path = input.path.take().map(below);
+            if let Some(path) = input.path.as_mut().map(Spanned::get_mut) {
+                *path = below(std::mem::take(path));
+            }
         }
         for output in self.output.iter_mut().map(Spanned::get_mut) {
             output.path = output.path.take().map(|path| directory.join(path));
@@ -460,6 +476,13 @@ mod tests {
         2 | [[serve.input]]
           | ^^^^^^^^^^^^^^^
         this type of input needs `listen`
+        ");
+        assert_snapshot!(parsed("[[serve.input]]\ntype = 'file'\npath = '/var/log/[a'\n").unwrap_err(), @r"
+        config.toml:3:8
+          |
+        3 | path = .............
+          |        ^^^^^^^^^^^^^
+        `path` is no pattern: invalid range pattern
         ");
         for (text, why) in [
             ("[serve]\nlisten = 1", "unknown field `listen`"),

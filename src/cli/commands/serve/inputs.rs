@@ -191,7 +191,7 @@ fn open_input(
     let free = handed_on::take(free, input);
     let mode = mode(input);
     let buffer = receive_buffer(input);
-    match (input.kind, &input.listen, &input.path) {
+    match (input.kind, &input.listen, input.path()) {
         (Kind::Tcp | Kind::Relp | Kind::Tls, Some(Typed(address)), _) => {
             let has_tls = input.certificate.is_some();
             let tls = has_tls.then(|| Tls::load(&tls_files(input, settings))).transpose()?;
@@ -310,8 +310,7 @@ fn dialect(input: &Input) -> Dialect {
 
 /// Returns whether the input follows all files that match a pattern.
 fn is_pattern(input: &Input) -> bool {
-    input.kind == Kind::File
-        && input.path.as_deref().is_some_and(|path| matches!(Pattern::of(path), Ok(Some(_))))
+    input.kind == Kind::File && input.path().is_some_and(|path| matches!(Pattern::of(path), Ok(Some(_))))
 }
 
 fn turn_to_follow(settings: &Settings) -> Result<Turn, Diagnostic> {

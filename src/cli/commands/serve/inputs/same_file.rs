@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn refuse(inputs: &[Input], ours: &Ours) -> Result<(), Diagnostic> {
     let named = inputs.iter().filter(|input| input.kind == Kind::File && !is_pattern(input));
     let (mut known, written): (Vec<(Meant, &Path)>, _) = (Vec::new(), ours.resolved());
-    for path in named.filter_map(|input| input.path.as_deref()) {
+    for path in named.filter_map(Input::path) {
         if written.has(path) {
             return Err(Diagnostic::new(&codes::CONFLICT, "an input follows what oubliette writes")
                 .at_path(path, "each line that it writes there would come back, again and again")
