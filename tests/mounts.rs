@@ -397,6 +397,8 @@ fn a_full_disk_doubles_no_line() {
             let ended = sidecar.ended();
             if round == 0 {
                 is_refused(&ended, "No space left on device");
+                let said = String::from_utf8_lossy(&ended.stderr);
+                assert!(said.contains("note: read and not written: "), "{said}");
             }
             assert_eq!(ended.status.code(), Some(2));
         }

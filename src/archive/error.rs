@@ -137,8 +137,8 @@ Why it matters
 
   When its disk is full, `serve` does not end. It reports it, takes only as many lines as fit in its
   memory, and goes on when there is room. Meanwhile, senders wait, and datagrams are lost. If you
-  stop `serve` in that state, it ends with exit code 2. A full disk never makes oubliette purge
-  anything before its day.
+  stop `serve` in that state, it says how many lines it had read and not written, and ends with exit
+  code 2. A full disk never makes oubliette purge anything before its day.
 
 Example
   oubliette filter --archive /srv/full < access.log

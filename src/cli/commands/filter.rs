@@ -180,6 +180,9 @@ pub(super) fn conclude(report: Report, settings: &Settings, outcome: Outcome) ->
         Ok(_) => Exit::NeedsHuman,
         Err(error) => {
             report.error(&error);
+            if tally.lines.undelivered > 0 {
+                report.note(&format!("read and not written: {}", counted(tally.lines.undelivered, "line")));
+            }
             Exit::CouldNot
         }
     }
