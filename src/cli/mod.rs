@@ -38,7 +38,7 @@ pub fn run() -> Exit {
 }
 
 fn parse_and_dispatch() -> Exit {
-    let line = match CommandLine::try_parse() {
+    let line = match CommandLine::try_parse_from(usage::words(std::env::args_os())) {
         Ok(line) => line,
         Err(error) => return not_a_command(&error),
     };
@@ -86,7 +86,8 @@ fn not_a_command(error: &clap::Error) -> Exit {
     // After a parse error it is not known whether `--json` was an option, so look for the word.
     let report = Report::new(std::env::args_os().any(|typed| typed == "--json"));
     if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        report.error(&usage::diagnostic(error, std::env::args_os().skip(1)));
+        let typed: Vec<_> = std::env::args_os().skip(1).collect();
+        report.error(&usage::diagnostic(error, &typed));
         return Exit::CouldNot;
     }
     match report.text(&format!("{}\n", error.render().ansi().to_string().trim_end())) {

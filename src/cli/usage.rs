@@ -12,8 +12,22 @@ use clap::{CommandFactory as _, Error};
 use std::error::Error as _;
 use std::ffi::OsString;
 
+/// Returns the words of a command line as `clap` is to read them: `help filter` stands for `filter --help`.
+pub(crate) fn words(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = typed.collect();
+    if words.get(1).is_some_and(|word| word == "help") {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
+}
+
 /// Describes what is wrong with the command line; `typed` are its words.
-pub(crate) fn diagnostic(error: &Error, typed: impl Iterator<Item = OsString>) -> Diagnostic {
+pub(crate) fn diagnostic(error: &Error, typed: &[OsString]) -> Diagnostic {
+    if let Some(variable) = empty_variable(error, typed) {
+        return Diagnostic::new(&codes::USAGE, format!("the environment variable {variable} is empty"))
+            .hint("give it a value, or `unset` it");
+    }
     let option = text(error, ContextKind::InvalidArg).filter(|name| name.starts_with(['-', '<', '[']));
     let what = match (error.kind(), &option) {
         (ErrorKind::UnknownArgument, Some(option)) => format!("there is no option `{}`", name_only(option)),
@@ -74,6 +88,19 @@ pub(crate) fn refuse_useless_stats(line: &CommandLine) -> Result<(), Diagnostic>
         .hint("with `--json` tables and messages come as JSON lines"))
 }
 
+/// Returns the variable from which an empty value comes; `None` if it comes from an option that was typed.
+fn empty_variable(error: &Error, typed: &[OsString]) -> Option<String> {
+    let is_empty = text(error, ContextKind::InvalidValue).is_none_or(|value| value.is_empty());
+    let option = text(error, ContextKind::InvalidArg).filter(|_| is_empty)?;
+    let name = option.split(' ').next()?;
+    if typed.iter().any(|word| word.as_encoded_bytes().starts_with(name.as_bytes())) {
+        return None;
+    }
+    let command = CommandLine::command();
+    let argument = command.get_arguments().find(|argument| argument.get_long() == name.strip_prefix("--"))?;
+    Some(argument.get_env()?.to_string_lossy().into_owned())
+}
+
 fn goes_by_tenant(command: &Command) -> bool {
     match command {
         Command::Filter(_)
@@ -108,10 +135,10 @@ fn why(error: &Error) -> Option<String> {
 
 /// Returns the name of the command. `clap` reports it only for some errors, and the help common to all
 /// commands lists few options.
-fn command_of(typed: impl Iterator<Item = OsString>) -> String {
+fn command_of(typed: &[OsString]) -> String {
     let (mut command, mut names) = (CommandLine::command(), vec!["oubliette".to_owned()]);
     for word in typed {
-        if let Some(next) = command.find_subcommand(&word).cloned() {
+        if let Some(next) = command.find_subcommand(word).cloned() {
             names.push(next.get_name().to_owned());
             command = next;
         }
@@ -154,7 +181,7 @@ mod tests {
     fn message(typed: &[&str]) -> String {
         let line = std::iter::once("oubliette").chain(typed.iter().copied());
         let error = CommandLine::try_parse_from(line).unwrap_err();
-        diagnostic(&error, typed.iter().map(OsString::from)).to_string()
+        diagnostic(&error, &typed.iter().map(OsString::from).collect::<Vec<_>>()).to_string()
     }
 
     #[test]
@@ -164,6 +191,7 @@ mod tests {
             (&["filter", "--kepe", "10.0.0.0/8"], "did you mean `--keep`"),
             (&["filter", "--keep=192.0.2.0/99"], "a network is written"),
             (&["filter", "--keep"], "needs a value"),
+            (&["filter", "--state-dir="], "`--state-dir <DIR>` needs a value"),
             (&["filter", "--epoch", "week"], "it is one of: day, month, fixed"),
             (&["filter", "--format", "sylog"], "rfc5424"),
             (&["filter", "--zone", "Mars/Base"], "IANA"),
