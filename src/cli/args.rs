@@ -29,8 +29,8 @@ pub(crate) use serve::ServeArgs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 pub(crate) use subject::{DossierForm, PeriodArgs, PersonArgs, SubjectCommand};
+pub(crate) use values::{case, kind, line_bytes, network, quantity, tenant, workers, zone};
 use values::{day, instant};
-pub(crate) use values::{kind, line_bytes, network, quantity, tenant, workers, zone};
 
 /// The whole command line.
 #[derive(Debug, Parser)]

@@ -1,6 +1,6 @@
 //! Arguments of the commands that maintain an archive: `purge`, `hold`, `verify`, `ledger`.
 
-use super::day;
+use super::{case, day};
 use crate::jobs::ledger::Anchor;
 use crate::model::ClassName;
 use clap::{ArgGroup, Args, Subcommand, ValueHint};
@@ -99,8 +99,9 @@ pub(crate) enum HoldCommand {
         #[command(flatten)]
         place: ArchivePlace,
 
+        // `extract` and `release` take any: a hold of an earlier version may have white space around it.
         /// Reference that the authority gave
-        #[arg(long, value_name = "REF", help_heading = "CASE")]
+        #[arg(long, value_name = "REF", value_parser = case, help_heading = "CASE")]
         case: String,
 
         /// First legal day on which the hold no longer exists

@@ -1,7 +1,7 @@
 //! Arguments of `replay`.
 
 use super::maintenance::SearchPlace;
-use super::{format_parser, zone};
+use super::{case, format_parser, zone};
 use crate::jobs::replay::Framing;
 use crate::model::{ClassName, Format, Pattern};
 use clap::{Args, ValueEnum, ValueHint};
@@ -142,7 +142,7 @@ pub(crate) struct AccessArgs {
     pub(crate) passphrase_file: Option<PathBuf>,
 
     /// Reference of the case or request; must contain no identifier
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", value_parser = case)]
     pub(crate) case: Option<String>,
 
     /// Legal basis: 60-1, 77-1-1, 99-3 (with /1 to /4, see 60-1-2), EPOC, EPOC-PR, GDPR-15, internal

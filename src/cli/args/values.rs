@@ -18,6 +18,14 @@ pub(crate) fn tenant(text: &str) -> Result<String, &'static str> {
     if well_formed { Ok(text.to_owned()) } else { Err("1 to 64 letters, digits, `.`, `_` or `-`") }
 }
 
+/// The reference of a case, as the ledger is to keep it.
+///
+/// # Errors
+/// If white space is around it: nobody would see that this is another case than the one without.
+pub(crate) fn case(text: &str) -> Result<String, &'static str> {
+    if text.trim() == text { Ok(text.to_owned()) } else { Err("no white space before or after it") }
+}
+
 /// The name of a kind of identifier.
 ///
 /// # Errors
