@@ -328,7 +328,7 @@ impl Site {
     }
 
     /// Returns the name of a segment's vault, including its store.
-    fn vault_name(&self, segment: &SegmentName) -> String {
+    pub(super) fn vault_name(&self, segment: &SegmentName) -> String {
         let path = self.tree.vault(segment);
         let within = path.strip_prefix(&self.tree.vault).unwrap_or(&path);
         format!("vault/{}", within.display())

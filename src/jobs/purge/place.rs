@@ -8,7 +8,7 @@ use crate::ledger::event::{Event, PurgedFile};
 use crate::model::Expires;
 use crate::primitives::diag::{Code, Diagnostic};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 impl Site {
@@ -23,6 +23,20 @@ impl Site {
             entry.event().iter().for_each(|event| keep(&mut kept, event, entry.at));
         })?;
         Ok(kept)
+    }
+
+    /// Returns the names of the files that purges have removed.
+    ///
+    /// # Errors
+    /// As [`Site::kept`].
+    fn removed(&self) -> Result<BTreeSet<String>, LedgerError> {
+        let mut removed = BTreeSet::new();
+        self.ledger.read(&mut |entry, _| {
+            if let Some(Event::PurgeDone(purge)) = entry.event() {
+                removed.extend(purge.files.into_iter().map(|file| file.name));
+            }
+        })?;
+        Ok(removed)
     }
 
     /// Refuses a directory without an archive if the ledger knows of segments that should be in one; also a
@@ -60,12 +74,18 @@ impl Site {
         Ok(listed.iter().any(|listed| listed.directory && listed.name.starts_with("expires=")))
     }
 
-    /// Returns whether a segment that is due says that it has a vault.
+    /// Returns whether a segment that is due says that it has a vault. One that could not be removed when its
+    /// day was purged has none any more.
     fn due_have_vaults(&self) -> Result<bool, Diagnostic> {
         let today = Expires::On(self.today());
+        let removed = self.removed().unwrap_or_default();
         for tree in [&self.tree, &self.second_tree()] {
             let listed = archive::list(&*self.storage, tree)?;
-            let due = listed.iter().filter(|found| !found.part && found.name.folder.expires <= today);
+            let due = listed.iter().filter(|found| {
+                !found.part
+                    && found.name.folder.expires <= today
+                    && !removed.contains(&self.vault_name(&found.name))
+            });
             // A segment that cannot be opened does not say.
             let mut opened = due.filter_map(|found| Segment::open(&*self.storage, &found.path).ok());
             if opened.any(|segment| segment.footer().vault.is_some()) {

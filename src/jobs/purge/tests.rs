@@ -132,6 +132,27 @@ fn a_vault_that_is_not_there_is_told_unless_a_purge_that_broke_off_removed_it() 
     assert!(done.purges[0].vaultless.is_empty() && !done.is_blocked());
 }
 
+/// A purge removed the vault, and could not remove the segment; no other day has vaults.
+#[test]
+fn a_segment_that_stayed_when_its_vault_went_is_removed_by_a_later_purge() {
+    let memory = Memory::new();
+    write(&mut site(&memory, WRITTEN).unwrap(), &folder(DAY, "mail"), false);
+    let path = Path::new("/log/archive").join(segment(DAY, "mail").to_string());
+    let bytes = memory.files()[&path].clone();
+    let mut elsewhere = site(&memory, MIDNIGHT).unwrap();
+    elsewhere.tree.vault = "/elsewhere".into();
+    assert_eq!(elsewhere.demand_place().unwrap_err().code.id, NOT_THERE.id);
+    drop(elsewhere);
+    site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+    memory.create_directory(path.parent().unwrap(), 0o700).unwrap();
+    memory.create(&path, 0o600).unwrap();
+    memory.damage(&path, |stuck| stuck.clone_from(&bytes));
+    let mut later = site(&memory, MIDNIGHT).unwrap();
+    later.demand_place().unwrap();
+    later.purge(true, &|_| {}).unwrap();
+    assert_eq!(of_day(&memory, DAY), Vec::<PathBuf>::new());
+}
+
 #[test]
 fn nothing_goes_a_moment_too_soon() {
     let memory = archive();
