@@ -12,8 +12,8 @@ use super::findings::Finding;
 use super::ledger::{self, Anchor, LedgerReport};
 use super::purge::hash;
 use crate::archive::{self, ArchiveError, Segment, VaultMark};
-use crate::ledger::Verifier;
 use crate::ledger::event::{self, Event};
+use crate::ledger::{ENTRIES, Verifier};
 use crate::model::{Expires, Folder, Seal, SegmentName, Tree};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
@@ -21,7 +21,9 @@ use crate::primitives::storage::{Listed, Storage, is_of_one_file, is_remote};
 use crate::shred::ShredStore;
 use crate::vault::{Vault, VaultError};
 use ed25519_dalek::{Signature, VerifyingKey};
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::Offset;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -110,6 +112,7 @@ impl Checker {
         let (mut sealed, mut purged) = (BTreeMap::<String, Vec<_>>::new(), BTreeSet::new());
         let mut digests = BTreeSet::from([hex::encode(&[0; 32])]);
         let (mut erased, mut shred_keys, mut begun) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut early = Vec::new();
         let read = ledger::read(&self.storage, directory, anchors, &mut |entry| match entry.event() {
             Some(Event::Segment(event::Segment { name, digest, .. })) => {
                 digests.insert(digest.clone());
@@ -120,6 +123,9 @@ impl Checker {
             // After the intent, a segment may be gone; if the purge was interrupted, the next run completes
             // it.
             Some(Event::PurgeIntent(purge)) => {
+                if is_before(entry.at, purge.expires) {
+                    early.push((entry.n, purge.expires));
+                }
                 begun.insert(purge.expires);
                 purged.extend(purge.files.into_iter().filter_map(|file| within_store(&file.name)));
             }
@@ -141,6 +147,13 @@ impl Checker {
         let (LedgerReport { end, findings, .. }, verifier) = read;
         self.verified.entries += end.n;
         self.verified.findings.extend(findings);
+        for (entry, day) in early {
+            self.verified.findings.push(Finding {
+                file: directory.join(ENTRIES).display().to_string(),
+                place: Some(format!("line {entry}")),
+                what: format!("it says that what expires on {day} was purged before that day"),
+            });
+        }
         self.verified.broken_off.extend(&begun);
         let directory = directory.to_owned();
         self.records.push(Record { directory, verifier, sealed, digests, erased, purged, shred_keys, begun });
@@ -162,12 +175,11 @@ impl Checker {
         for root in [&archive.tree.archive, &archive.intermediate] {
             let tree = Tree { archive: root.clone(), vault: archive.tree.vault.clone() };
             for found in archive::list(&*self.storage, &tree)? {
-                there.insert(found.name.to_string());
-                if found.part {
-                    self.part(&found.path);
-                } else {
+                let name = found.name.to_string();
+                if !found.part || self.is_left_sealed(&found.path, &name) {
                     self.segment(&tree, &found.name, &found.path, progress)?;
                 }
+                there.insert(name);
             }
         }
         self.missing(&archive.tree, &there);
@@ -204,12 +216,19 @@ impl Checker {
 
     /// Counts a part. A process that writes to one holds a lock on it; if that cannot be determined, it
     /// counts as being written.
-    fn part(&mut self, path: &Path) {
+    ///
+    /// Returns whether it is to be checked like a segment: nobody writes to it, and the ledger lists it as
+    /// sealed. The entry comes between the seal and the renaming, so after a crash such a part is whole.
+    fn is_left_sealed(&mut self, path: &Path, name: &str) -> bool {
         let locked = self.storage.edit(path).and_then(|mut file| file.try_lock());
-        match locked {
-            Ok(true) => self.verified.left_open += 1,
-            _ => self.verified.parts += 1,
+        if !locked.is_ok_and(|locked| locked) {
+            self.verified.parts += 1;
+            return false;
         }
+        self.verified.left_open += 1;
+        // Whoever held the lock until now may have renamed it.
+        self.records.iter().any(|record| record.sealed.contains_key(name))
+            && self.storage.exists(path).unwrap_or(true)
     }
 
     /// Checks one segment, wherever it is.
@@ -474,6 +493,11 @@ pub fn bytes_below(storage: &dyn Storage, roots: &[&Path]) -> io::Result<u64> {
     Ok(bytes)
 }
 
+/// Returns whether a day has begun nowhere at an instant: the first zones are 14 hours ahead of UTC.
+fn is_before(at: Timestamp, day: Date) -> bool {
+    Offset::constant(14).to_datetime(at).date() < day
+}
+
 fn is_sealed(key: &VerifyingKey, seal: &Seal, digest: &[u8; 32]) -> bool {
     let signature = Signature::from_bytes(&seal.signature);
     key.as_bytes() == &seal.key && key.verify_strict(&Seal::message(digest), &signature).is_ok()
@@ -494,7 +518,7 @@ What it means
   The table names each file with a fault, and the place in it. It is one of these:
   - A segment or vault was changed, or is missing though it was not purged.
   - A segment is not the one that the ledger lists, or was sealed again with a later key.
-  - The ledger itself was changed.
+  - The ledger itself was changed, or says that something was purged before its day.
   - Something lies in the archive that oubliette did not make: a copy, a directory that belongs to
     no day, a symbolic link in the place of a file.
 

@@ -6,6 +6,7 @@ use crate::jobs::purge::Site;
 use crate::jobs::scene::{
     DAY, MIDNIGHT, NEXT, WRITTEN, archive, folder, of_day, segment, site, try_write, write,
 };
+use crate::ledger::event::PurgedFile;
 use crate::model::{ClassName, Expires, Kinds, NodeName, Sealer as _};
 use crate::pipeline::archiver::{ArchiveParts, Escrow, OpenSegments};
 use crate::primitives::storage::{Fault, Memory, Survives};
@@ -35,6 +36,54 @@ fn a_segment_that_is_written_to_is_told_from_one_that_was_left_open() {
     assert_eq!(counted(), (3, 1, 0));
     drop(writer);
     assert_eq!(counted(), (3, 0, 1));
+}
+
+/// A crash between the ledger's entry and the renaming leaves the segment whole, under the name of a part.
+#[test]
+fn a_sealed_segment_under_the_name_of_a_part_is_checked_like_any_other() {
+    let memory = archive();
+    let sealed = Path::new("/log/archive").join(segment(DAY, "mail").to_string());
+    let part = sealed.with_extension("zst.part");
+    memory.rename(&sealed, &part).unwrap();
+    let Verified { segments, left_open, findings, .. } = verify(&memory);
+    assert_eq!((segments, left_open, findings), (3, 1, vec![]));
+    let damages: [fn(&mut Vec<u8>); 4] = [
+        Vec::clear,
+        |bytes| bytes.truncate(20),
+        |bytes| bytes[5] ^= 1,
+        |bytes| bytes.truncate(bytes.len() - 1),
+    ];
+    for damage in damages {
+        let damaged = copy(&memory);
+        damaged.damage(&part, damage);
+        let files: Vec<String> = verify(&damaged).findings.into_iter().map(|finding| finding.file).collect();
+        assert_eq!(files, [part.display().to_string()]);
+    }
+}
+
+/// Somebody with the key of the day removes a segment, and writes that it was purged.
+#[test]
+fn a_purge_before_its_day_is_told() {
+    let memory = archive();
+    let purge = |now: &str| {
+        let name = format!("archive/{}", segment(DAY, "mail"));
+        let file = PurgedFile { name, bytes: None, lines: None, sha256: None, other_names: None };
+        let (files, left) = (vec![file], Vec::new());
+        let purge = event::Purge { expires: DAY, files, bytes: 0, lines: 0, zone: None, left };
+        let memory = copy(&memory);
+        let mut site = site(&memory, now).unwrap();
+        for event in [Event::PurgeIntent, Event::PurgeDone] {
+            site.ledger.append(event(purge.clone())).unwrap();
+        }
+        verify(&memory).findings
+    };
+    let findings = purge("2026-11-23T12:00:00Z");
+    let ledger = findings.iter().find(|finding| finding.file == "/state/ledger/ledger.jsonl").unwrap();
+    assert!(ledger.place.as_ref().is_some_and(|place| place.starts_with("line ")), "{ledger:?}");
+    assert_eq!(ledger.what, "it says that what expires on 2027-11-24 was purged before that day");
+    // Somewhere the day begins fourteen hours before that of UTC.
+    assert_eq!(purge("2027-11-23T09:59:59Z").len(), 1);
+    assert_eq!(purge("2027-11-23T10:00:00Z"), []);
 }
 
 #[test]
