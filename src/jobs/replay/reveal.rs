@@ -81,7 +81,7 @@ pub struct Reveal<'s> {
     secrets: &'s mut Secrets,
     scope: Scope,
     /// Originals by the index of their segment in the plan. With [`Scope::Asked`], of all segments; with
-    /// [`Scope::Everybody`], only of the segments needed last, because there may be many originals.
+    /// [`Scope::Everybody`], only of the segments needed last if there are many originals.
     shown: HashMap<usize, Shown>,
     /// The segments that workers stored, and the originals of their tokens.
     of_workers: HashSet<usize>,
@@ -263,7 +263,8 @@ impl<'s> Reveal<'s> {
         if self.scope != Scope::Everybody || at_hand {
             return Ok(());
         }
-        if self.shown.len() >= MOST_SHOWN {
+        let originals = || self.shown.values().map(HashMap::len).sum::<usize>();
+        if self.shown.len() >= SEGMENTS_SHOWN && originals() >= MOST_SHOWN {
             self.shown.clear();
         }
         // Whatever is missing from its vault was noted in `prepare`.
@@ -332,8 +333,12 @@ fn write(original: &Revealed, separator: &[u8], json: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// The number of segments whose originals are all in memory at once.
-const MOST_SHOWN: usize = 8;
+/// The number of segments whose originals are all in memory at once, however many originals there are.
+const SEGMENTS_SHOWN: usize = 8;
+
+/// As long as there are fewer originals than this in memory, those of further segments stay as well. Lines
+/// come in turn from all segments of their time, so one that does not stay is opened every few lines.
+const MOST_SHOWN: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {

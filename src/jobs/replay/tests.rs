@@ -268,3 +268,31 @@ fn what_is_not_understood_is_refused_and_not_repeated() {
         assert!(error.code.id == "P10" && !text.contains("canary") && !text.contains("113.0/25"), "{text}");
     }
 }
+
+/// To open a vault takes long, and lines come in turn from all segments of their time.
+#[test]
+fn vaults_of_many_segments_at_one_time_are_opened_once_each() {
+    const SEGMENTS: usize = 12;
+    let mut site = scene::site(&Memory::new(), WRITTEN).unwrap();
+    for class in (0..SEGMENTS).map(|number| format!("class{number}")) {
+        scene::write(&mut site, &scene::folder(scene::DAY, &class), false);
+    }
+    let (selection, reading) = (Selection::default(), Reading::default());
+    let mut secrets = Secrets::new(&site, credentials(true));
+    let plan = Plan::new(&site, &selection, Unsealed::Read, &mut secrets).unwrap();
+    let mut reveal = Reveal::prepare(&plan, &selection, Scope::Everybody, &mut secrets, &reading).unwrap();
+    let mut read = || {
+        let mut lines = Lines::new(&*site.storage, &plan, &selection, &reading).unwrap();
+        let mut text = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            reveal.put_back(&line, &mut text).unwrap();
+        }
+        String::from_utf8(text).unwrap()
+    };
+    let first = read();
+    assert_eq!(first.matches("203.0.113.7\n").count(), SEGMENTS);
+    for segment in &plan.segments {
+        site.storage.unlink(&site.tree.vault(&segment.name)).unwrap();
+    }
+    assert_eq!(read(), first);
+}
