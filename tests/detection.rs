@@ -674,6 +674,9 @@ fn email_in_every_notation() {
     check(&[
         ("jean@example.fr", "{em:jean@example.fr}"),
         ("<Jean.Dupont@EX\u{c4}MPLE.fr>", "<{em:jean.dupont@xn--exmple-cua.fr}>"),
+        // A sigma that ends a word.
+        ("<\u{3a3}\u{39f}\u{3a3}@example.fr>", "<{em:\u{3c3}\u{3bf}\u{3c2}@example.fr}>"),
+        ("<\u{3c3}\u{3bf}\u{3c2}@example.fr>", "<{em:\u{3c3}\u{3bf}\u{3c2}@example.fr}>"),
         ("mailto:jean+tag@example.fr?x", "mailto:{em:jean+tag@example.fr}?x"),
         ("to=<jean@example.fr>, relay", "to=<{em:jean@example.fr}>, relay"),
         ("mail jean@example.fr.", "mail {em:jean@example.fr}."),

@@ -87,6 +87,9 @@ fn push_folded(bytes: &[u8], out: &mut Vec<u8>) {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.is_ascii() => {
             let mut buffer = [0; 4];
+            // Its lower case depends on where it stands: at the end of a word it is another letter.
+            let with_sigma = text.contains('\u{3a3}').then(|| text.to_lowercase());
+            let text = with_sigma.as_deref().unwrap_or(text);
             let lower = text.chars().flat_map(char::to_lowercase);
             // Lower-casing can leave a composable pair behind, so it comes first.
             if is_nfc(text) && text.chars().all(|c| c.to_lowercase().count() == 1) {
