@@ -3,7 +3,7 @@
 use super::custody::RecordedKeyring;
 use super::recognition::Recognition;
 use crate::input::{Blocks, ReadBy};
-use crate::keyring::{self, Escrow, Keyring};
+use crate::keyring::{self, Escrow};
 use crate::ledger::{Event, Ledger};
 use crate::model::{ClassName, Kind, Kinds};
 use crate::pipeline::filter::Filter;
@@ -55,19 +55,6 @@ pub struct Plan {
     pub clock: Clock,
     /// How long to wait for a disk that accepts neither lines nor keys.
     pub patience: Arc<Patience>,
-}
-
-impl Plan {
-    /// Refuses secrets and escrow recipients that cannot be read. Makes, erases and records nothing.
-    ///
-    /// # Errors
-    /// If one of them cannot be read.
-    pub fn check_keys(&self) -> Result<(), Diagnostic> {
-        let Some(keyring) = Keyring::existing(self.keys.clone())? else { return Ok(()) };
-        keyring.history()?;
-        keyring.escrow()?;
-        Ok(())
-    }
 }
 
 /// A filter that is ready to run. It is made before the first byte is read, and refuses then whatever must be

@@ -33,7 +33,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 pub use key_file::KeyFile;
 pub use state_dir::StateDir;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where secrets come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,12 +93,27 @@ impl Keyring {
     /// # Errors
     /// If others can write to the state directory, if it cannot be made, or if the key file is refused.
     pub fn open(settings: Settings) -> Result<Self, KeyError> {
+        Self::with(settings, StateDir::open)
+    }
+
+    /// Refers to the keyring as it is, for reading only: checks the key file. Makes nothing.
+    ///
+    /// # Errors
+    /// If others can write to the state directory, or if the key file is refused.
+    pub fn at(settings: Settings) -> Result<Self, KeyError> {
+        Self::with(settings, StateDir::at)
+    }
+
+    fn with(
+        settings: Settings,
+        state: impl FnOnce(&Path) -> Result<StateDir, KeyError>,
+    ) -> Result<Self, KeyError> {
         let state = match &settings.source {
             SecretSource::KeyFile(key_file) => {
                 key_file::read(key_file)?;
                 None
             }
-            SecretSource::StateDir => Some(StateDir::open(&settings.directory)?),
+            SecretSource::StateDir => Some(state(&settings.directory)?),
         };
         Ok(Self { settings, state })
     }

@@ -32,11 +32,24 @@ impl StateDir {
         for directory in [root.to_owned(), state.path("keys"), state.path("escrow"), state.path("wraps")] {
             PrivateFolder::open(&state.storage, &directory).map_err(io_error("make", &directory))?;
         }
-        let metadata = fs::metadata(root).map_err(io_error("read", root))?;
-        if metadata.mode() & 0o022 != 0 {
-            return Err(KeyError::Directory { path: root.to_owned(), mode: metadata.mode() & 0o7777 });
+        Self::at(root)
+    }
+
+    /// Refers to the directory as it is, even if it is missing. Makes nothing.
+    ///
+    /// # Errors
+    /// If group or others may write to it.
+    pub fn at(root: &Path) -> Result<Self, KeyError> {
+        match fs::metadata(root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => {
+                let mode = found.map_err(io_error("read", root))?.mode();
+                if mode & 0o022 != 0 {
+                    return Err(KeyError::Directory { path: root.to_owned(), mode: mode & 0o7777 });
+                }
+            }
         }
-        Ok(state)
+        Ok(Self { root: root.to_owned(), storage: Arc::new(Disk) })
     }
 
     /// Returns the path of `name` within the directory.

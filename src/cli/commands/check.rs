@@ -1,7 +1,7 @@
 //! `oubliette check`: checks configuration and rules, and every sample of every rule.
 
+use super::keys;
 use crate::cli::args::{CheckArgs, Common, Reading, Tokens};
-use crate::cli::codes;
 use crate::cli::config;
 use crate::cli::exit::Exit;
 use crate::cli::files::{self, RuleFiles};
@@ -9,12 +9,11 @@ use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::check::{self, About, CheckReport};
 use crate::jobs::recognition::Recognition;
-use crate::keyring::Keyring;
+use crate::keyring::KeyError;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::recipient;
-use jiff::tz::TimeZone;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Checks what is in use, or the named files.
 pub(crate) fn run(report: Report, common: &Common, args: &CheckArgs) -> Result<Exit, Stop> {
@@ -46,7 +45,7 @@ fn in_use(common: &Common) -> (CheckReport, Vec<Diagnostic>) {
         Ok(settings) => settings,
         Err(problem) => return (check::run(&[], &[]), vec![problem]),
     };
-    let mut problems = recipient_problems(&settings.recipients, &settings.config_path);
+    let mut problems = recipient_problems(&settings);
     let rules = settings.rule_files().unwrap_or_else(|problem| {
         problems.push(problem);
         RuleFiles::default()
@@ -54,17 +53,10 @@ fn in_use(common: &Common) -> (CheckReport, Vec<Diagnostic>) {
     let report = check::run(&rules.identifiers, &rules.retention);
     // Without other problems, a failure here is due to the combination of choices.
     if report.problems.is_empty() && problems.is_empty() {
-        problems.extend(settings.choices().and_then(Recognition::new).and_then(|_| keys(&settings)).err());
+        let recognised = settings.choices().and_then(Recognition::new);
+        problems.extend(recognised.and_then(|_| keys::check(&settings)).err());
     }
     (report, problems)
-}
-
-/// Refuses secrets and escrow recipients that cannot be read.
-fn keys(settings: &Settings) -> Result<(), Diagnostic> {
-    let Some(keyring) = Keyring::existing(settings.keys(TimeZone::UTC))? else { return Ok(()) };
-    keyring.history()?;
-    keyring.escrow()?;
-    Ok(())
 }
 
 /// Checks the named files, together with the built-in rules. A configuration is checked with all that it
@@ -88,15 +80,13 @@ fn of_files(common: &Common, paths: &[PathBuf]) -> Result<CheckReport, Stop> {
     Ok(report)
 }
 
-fn recipient_problems(recipients: &[String], config: &Path) -> Vec<Diagnostic> {
-    let bad = recipients.iter().enumerate().filter(|(_, text)| recipient::parse(text).is_none());
+fn recipient_problems(settings: &Settings) -> Vec<Diagnostic> {
+    let names = settings.recipients.iter().enumerate();
+    let bad = names.filter(|(_, text)| recipient::parse(text).is_none());
     // Not quoted, since it may be a secret key entered by mistake.
-    bad.map(|(index, _)| {
-        Diagnostic::new(&codes::CONFIG, format!("recipient {} is not an age recipient", index + 1))
-            .at(config.display().to_string())
-            .hint("a recipient starts with `age1`; `age-keygen -y IDENTITY` prints it")
-    })
-    .collect()
+    let place = || keys::place(settings);
+    bad.map(|(index, _)| KeyError::Recipient { path: place(), unit: "recipient", number: index + 1 }.into())
+        .collect()
 }
 
 #[derive(Serialize)]

@@ -15,7 +15,7 @@ use crate::pseudonym::epoch::EpochLength;
 use jiff::tz::TimeZone;
 use serde_json::json;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// Lists, rotates or wraps secrets, or handles the fleet's seed.
@@ -40,8 +40,7 @@ pub(crate) fn prepared(settings: &Settings, zone: TimeZone) -> Result<keyring::S
         let added = Escrow::add(&StateDir::open(&settings.state_dir)?, &settings.recipients);
         added.map_err(|error| match error {
             KeyError::Recipient { unit, number, .. } => {
-                let path = format!("`recipients` in {}", settings.config_path.display()).into();
-                KeyError::Recipient { path, unit, number }
+                KeyError::Recipient { path: place(settings), unit, number }
             }
             error => error,
         })?;
@@ -50,6 +49,25 @@ pub(crate) fn prepared(settings: &Settings, zone: TimeZone) -> Result<keyring::S
         check_source(source, Keyring::open(keys.clone())?.has_seed()?)?;
     }
     Ok(keys)
+}
+
+/// Names the place of the configured recipients, for messages.
+pub(crate) fn place(settings: &Settings) -> PathBuf {
+    format!("`recipients` in {}", settings.config_path.display()).into()
+}
+
+/// Refuses secrets and escrow recipients that cannot be read, and secrets of another source than the
+/// configured one. Makes, erases and records nothing. Returns whether secrets are wrapped to anybody; `None`
+/// with a key file.
+pub(crate) fn check(settings: &Settings) -> Result<Option<bool>, Diagnostic> {
+    // No secret is made, so no epoch and no zone is needed.
+    let keyring = Keyring::at(settings.keys(TimeZone::UTC))?;
+    keyring.history()?;
+    if let (Some(source), None) = (settings.source, &settings.key_file) {
+        check_source(source, keyring.has_seed()?)?;
+    }
+    let escrow = keyring.escrow()?;
+    Ok(escrow.map(|escrow| !escrow.is_missing() || !settings.recipients.is_empty()))
 }
 
 fn check_source(source: SourceName, has_seed: bool) -> Result<(), Diagnostic> {

@@ -7,7 +7,7 @@ mod outlets;
 mod schedule;
 
 use super::status::Shown;
-use super::{archive, filter, purge};
+use super::{archive, filter, keys, purge};
 use crate::archive::archive_is_full;
 use crate::cli::args::{ArchiveArgs, Common, Reading, ServeArgs, Tokens};
 use crate::cli::config::Kind;
@@ -175,7 +175,8 @@ fn on_signal(
         }
         service::reloading();
         // Keys that cannot be read are refused here, while the run that has read them goes on.
-        match Setup::load(&typed).and_then(|setup| setup.plan()?.check_keys().map(|()| setup)) {
+        let checked = |setup: Setup| setup.plan().and_then(|_| keys::check(&setup.settings)).map(|_| setup);
+        match Setup::load(&typed).and_then(checked) {
             Ok(setup) => {
                 *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(setup);
                 gate.interrupt();
