@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot do")]
 
+#[path = "serve/check.rs"]
+mod check;
 #[path = "serve/nul.rs"]
 mod nul;
 #[path = "serve/purge.rs"]

@@ -7,7 +7,7 @@ mod serve;
 
 pub(crate) use output::{Output, OutputKind};
 pub(crate) use reference::{markdown, schema};
-pub(crate) use serve::{DEFAULT_METRICS_PORT, Input, Kind, Serve};
+pub(crate) use serve::{DEFAULT_METRICS_PORT, Input, Kind, Serve, Shown};
 
 use super::args::{self, EpochName, EscrowName, Tag, TokenShape};
 use crate::model::NodeName;

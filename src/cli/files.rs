@@ -71,6 +71,12 @@ pub(crate) fn credential(path: &Path) -> Option<PathBuf> {
     Some(Path::new(&directory).join(name))
 }
 
+/// Returns whether `path` is a credential that this process cannot see, because systemd has loaded none for
+/// it.
+pub(crate) fn is_hidden_credential(path: &Path) -> bool {
+    credential(path).is_some() && std::env::var_os("CREDENTIALS_DIRECTORY").is_none()
+}
+
 /// Returns a storage for files below these paths, which are directories or, if they begin with `s3://`,
 /// prefixes in buckets.
 ///

@@ -102,8 +102,12 @@ struct Environment {
 impl Settings {
     /// Returns the archive to use if none is named: that of the configuration, or that of its `[serve]`.
     pub(crate) fn archive(&self) -> Option<PathBuf> {
-        let archive = self.archive.as_ref().or(self.serve.archive.as_ref())?;
-        Some(if is_remote(archive) { archive.clone() } else { self.beside_config(archive) })
+        self.archive.as_ref().or(self.serve.archive.as_ref()).map(|archive| self.store(archive))
+    }
+
+    /// Resolves an archive in the configuration, which may be in object storage.
+    pub(crate) fn store(&self, archive: &Path) -> PathBuf {
+        if is_remote(archive) { archive.to_owned() } else { self.beside_config(archive) }
     }
 
     /// Resolves a path in the configuration, which is relative to the configuration file.

@@ -67,6 +67,18 @@ pub fn unix_datagram(
     socket.map_err(|error| no_socket_file(&format!("unix-datagram {}", path.display()), path, &error))
 }
 
+/// Refuses a path at which no socket file can be made, because it is too long or another file has it. Makes
+/// nothing.
+///
+/// # Errors
+/// I10, with the reason.
+pub fn refuse_other_file(path: &Path) -> Result<(), Diagnostic> {
+    let is_other = fs::metadata(path).is_ok_and(|found| !found.file_type().is_socket());
+    let taken = if is_other { Err(io::ErrorKind::AddrInUse.into()) } else { Ok(()) };
+    let possible = std::os::unix::net::SocketAddr::from_pathname(path).and(taken);
+    possible.map_err(|error| no_socket_file(&path.display().to_string(), path, &error))
+}
+
 /// Sets the permissions of a socket file, and returns its previous ones.
 ///
 /// # Errors
@@ -200,8 +212,10 @@ mod tests {
     fn a_file_that_is_no_socket_stays() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
+        assert!(refuse_other_file(&path).is_ok());
+        assert!(refuse_other_file(&path.join("x".repeat(108))).is_err());
         fs::write(&path, "precious").unwrap();
-        assert!(unix(&path, 0o666).is_err());
+        assert!(refuse_other_file(&path).is_err() && unix(&path, 0o666).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"precious");
     }
 

@@ -64,22 +64,34 @@ pub fn open(ready: &Ready, plan: Plan) -> Result<(Archiver, Vec<Recovered>), Dia
 /// Decides what becomes of originals, before anything is written.
 fn escrow(ready: &Ready, anonymised: bool) -> Result<Escrow, Diagnostic> {
     let recipients = ready.recipients()?;
-    match (recipients, anonymised) {
-        (Some(recipients), true) if !recipients.is_missing() => {
+    refuse_escrow(recipients.as_ref().map(|recipients| !recipients.is_missing()), anonymised)?;
+    Ok(match recipients {
+        _ if anonymised => Escrow::None,
+        None => Escrow::KeyFile,
+        Some(recipients) => Escrow::Wrap(Box::new(recipients)),
+    })
+}
+
+/// Refuses an archive that nobody could open, or that its owner takes for anonymised although it is not.
+/// `wrapped` says whether secrets are wrapped to anybody; `None` with a key file.
+///
+/// # Errors
+/// A03, A04.
+pub fn refuse_escrow(wrapped: Option<bool>, anonymised: bool) -> Result<(), Diagnostic> {
+    match (wrapped, anonymised) {
+        (Some(true), true) => {
             Err(Diagnostic::new(&ANONYMISED, "escrow is switched off, and there are escrow recipients")
                 .because(
                     "recipients can open the epoch secrets, and so find the originals that the archive drops",
                 )
                 .hint("remove `escrow = \"none\"`, or the recipients from escrow/recipients.txt"))
         }
-        (_, true) => Ok(Escrow::None),
-        (None, false) => Ok(Escrow::KeyFile),
-        (Some(recipients), false) if recipients.is_missing() => {
+        (Some(false), false) => {
             Err(Diagnostic::new(&NOBODY_OPENS, "nobody could find the originals of the archived tokens")
                 .because("there are no escrow recipients, and the epoch secret is erased when its epoch ends")
                 .hint("`oubliette init` makes two; or say that you want anonymisation: `--escrow none`"))
         }
-        (Some(recipients), false) => Ok(Escrow::Wrap(Box::new(recipients))),
+        _ => Ok(()),
     }
 }
 

@@ -65,7 +65,7 @@ fn try_open(
         tree,
         node: args.node.clone().or_else(|| settings.node.clone()).unwrap_or_else(host),
         options: options(settings, args, ready),
-        anonymised: args.escrow.or(settings.escrow) == Some(EscrowName::None),
+        anonymised: is_anonymised(args.escrow.or(settings.escrow)),
         sealer: Box::new(Ledger::open(ledger)?.waiting_with(patience())),
         shred_keys: Box::new(shred_keys.waiting_with(patience())),
         tee,
@@ -91,9 +91,11 @@ fn on_disk(tree: &Tree) -> Result<(), Diagnostic> {
     }
 }
 
-/// Refuses an archive or vault in a place that takes no file, so that nobody is told that the sidecar is
-/// ready before its first line fails. Makes nothing: the disk of the place may not be mounted yet.
-pub(super) fn refuse_unwritable(tree: &Tree) -> Result<(), Diagnostic> {
+/// Refuses an archive or vault where there can be none, or in a place that takes no file, so that nobody is
+/// told that the sidecar is ready before its first line fails. Makes nothing: the disk of the place may not
+/// be mounted yet.
+pub(super) fn refuse_place(tree: &Tree) -> Result<(), Diagnostic> {
+    on_disk(tree)?;
     for directory in [&tree.archive, &tree.vault] {
         // An empty path is the working directory.
         let mut places =
@@ -105,6 +107,16 @@ pub(super) fn refuse_unwritable(tree: &Tree) -> Result<(), Diagnostic> {
         }
     }
     Ok(())
+}
+
+/// Refuses an archive whose escrow is not as configured. `wrapped` says whether secrets are wrapped to
+/// anybody; `None` with a key file.
+pub(super) fn refuse_escrow(settings: &Settings, wrapped: Option<bool>) -> Result<(), Diagnostic> {
+    archive::refuse_escrow(wrapped, is_anonymised(settings.escrow))
+}
+
+fn is_anonymised(escrow: Option<EscrowName>) -> bool {
+    escrow == Some(EscrowName::None)
 }
 
 /// Refuses a bucket, and options that would write lines to two places without `--tee`, before any key is

@@ -1,8 +1,8 @@
 //! `oubliette check`: checks configuration and rules, and every sample of every rule.
 
-use super::keys;
+use super::{archive, keys, serve};
 use crate::cli::args::{CheckArgs, Common, Reading, Tokens};
-use crate::cli::config;
+use crate::cli::config::{self, Serve};
 use crate::cli::exit::Exit;
 use crate::cli::files::{self, RuleFiles};
 use crate::cli::report::{Report, Row, Stop, counted};
@@ -38,8 +38,8 @@ pub(crate) fn run(report: Report, common: &Common, args: &CheckArgs) -> Result<E
     Ok(if rows.is_empty() { Exit::Done } else { Exit::NeedsHuman })
 }
 
-/// Checks the configuration, rules and keys that a filter would start with. Also returns the problems that
-/// are not of rules.
+/// Checks the configuration, rules and keys that a filter would start with, and what a sidecar would refuse
+/// if the configuration has one. Also returns the problems that are not of rules.
 fn in_use(common: &Common) -> (CheckReport, Vec<Diagnostic>) {
     let settings = match Settings::new(common, &Reading::default(), &Tokens::default()) {
         Ok(settings) => settings,
@@ -54,9 +54,19 @@ fn in_use(common: &Common) -> (CheckReport, Vec<Diagnostic>) {
     // Without other problems, a failure here is due to the combination of choices.
     if report.problems.is_empty() && problems.is_empty() {
         let recognised = settings.choices().and_then(Recognition::new);
-        problems.extend(recognised.and_then(|_| keys::check(&settings)).err());
+        problems.extend(recognised.and_then(|_| what_starts(&settings)).err());
     }
     (report, problems)
+}
+
+/// Refuses keys with which nothing starts; and what `serve` refuses, if the configuration is about it.
+fn what_starts(settings: &Settings) -> Result<(), Diagnostic> {
+    let wrapped = keys::check(settings)?;
+    if settings.serve == Serve::default() {
+        return Ok(());
+    }
+    serve::refuse(settings)?;
+    archive::refuse_escrow(settings, wrapped)
 }
 
 /// Checks the named files, together with the built-in rules. A configuration is checked with all that it

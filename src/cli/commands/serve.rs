@@ -42,7 +42,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let typed = Typing::new(report, common, args);
     let mut setup = Setup::load(&typed)?;
     exposed::warn(report, &setup.settings);
-    archive::refuse_unwritable(&tree(&setup.settings))?;
+    refuse(&setup.settings)?;
     let mut opened = setup.open(report)?;
     let patience = Arc::clone(&typed.patience);
     let mut daemon = Daemon::new(limits(report, &setup.settings), typed.clock, Arc::clone(&patience))?;
@@ -120,10 +120,7 @@ fn go_on(
     loaded: Setup,
 ) -> Result<(Setup, Opened), Diagnostic> {
     // Inputs come last: unchanged ones keep their connections.
-    let refused = || {
-        Outlets::refuse(&loaded.settings).and_then(|()| archive::refuse_unwritable(&tree(&loaded.settings)))
-    };
-    let opened = refused().and_then(|()| loaded.open(report)).and_then(|opened| {
+    let opened = refuse(&loaded.settings).and_then(|()| loaded.open(report)).and_then(|opened| {
         inputs.follow(report, daemon, &loaded.settings)?;
         Ok(opened)
     });
@@ -142,6 +139,13 @@ fn go_on(
             Ok((before, opened))
         }
     }
+}
+
+/// Refuses inputs, outputs and an archive that can never be opened as configured. Opens and makes nothing.
+pub(super) fn refuse(settings: &Settings) -> Result<(), Diagnostic> {
+    Outlets::refuse(settings)?;
+    Inputs::refuse(settings)?;
+    archive::refuse_place(&tree(settings))
 }
 
 /// Notes which of the new settings take effect only at the next start.
@@ -289,7 +293,7 @@ fn tree(settings: &Settings) -> Tree {
 
 fn archive_directory(settings: &Settings) -> PathBuf {
     let archive = settings.serve.archive.as_ref();
-    archive.map_or_else(|| settings.state_dir.clone(), |archive| settings.beside_config(archive))
+    archive.map_or_else(|| settings.state_dir.clone(), |archive| settings.store(archive))
 }
 
 /// Returns the limits for peers. Allows fewer connections than configured if the rest of the sidecar would

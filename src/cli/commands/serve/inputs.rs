@@ -1,6 +1,7 @@
 //! The inputs of a sidecar: opens, keeps and closes them according to the configuration.
 
 mod handed_on;
+mod same_address;
 mod same_file;
 
 use crate::cli::codes;
@@ -71,6 +72,25 @@ impl Inputs {
         Ok(Self { open: Vec::new(), inherited, tails: None })
     }
 
+    /// Refuses inputs that can never be opened as configured, and opens none. Leaves out certificates that
+    /// systemd loads for the service alone, if this is another process.
+    pub(super) fn refuse(settings: &Settings) -> Result<(), Diagnostic> {
+        let wanted = settings.serve.inputs();
+        same_file::refuse(&wanted, &ours(settings))?;
+        same_address::refuse(&wanted, settings.serve.metrics.listen.as_ref())?;
+        for input in &wanted {
+            if let (Kind::Unix | Kind::UnixDatagram, Some(path)) = (input.kind, input.path()) {
+                sockets::refuse_other_file(path)?;
+            }
+            let Input { certificate, key, client_ca, .. } = input;
+            let mut named = [certificate, key, client_ca].into_iter().flatten();
+            if certificate.is_some() && !named.any(|path| files::is_hidden_credential(path)) {
+                Tls::load(&tls_files(input, settings))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Opens inputs that `settings` adds, closes those that it no longer has, and loads certificates again.
     /// If anything fails, all inputs stay as they were.
     pub(super) fn follow(
@@ -80,8 +100,6 @@ impl Inputs {
         settings: &Settings,
     ) -> Result<(), Diagnostic> {
         let wanted = settings.serve.inputs();
-        let ours = ours(settings);
-        same_file::refuse(&wanted, &ours)?;
         let is_open = |input: &Input| self.open.iter().any(|open| open.input == *input);
         let mut new: Vec<_> = wanted.iter().filter(|input| !is_open(input)).cloned().collect();
         if self.tails.is_none() && new.iter().any(|input| input.kind == Kind::File) {
@@ -98,7 +116,7 @@ impl Inputs {
         // Open inputs are changed last, once everything new is known to be valid.
         let mut change = Change::default();
         new.iter().try_for_each(|(input, opened)| change.permit(input, opened))?;
-        daemon.leave_alone(ours);
+        daemon.leave_alone(ours(settings));
         for (input, opened) in new {
             // A buffer of a socket that is in use does not become smaller again.
             opened.widen(receive_buffer(&input));

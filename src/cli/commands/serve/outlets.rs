@@ -30,9 +30,15 @@ use std::sync::Arc;
 pub(super) struct Outlets(Vec<Output>);
 
 impl Outlets {
-    /// Refuses outputs that can never start with their configuration.
+    /// Refuses outputs that can never start with their configuration. Leaves out those with credentials that
+    /// systemd loads for the service alone, if this is another process.
     pub(super) fn refuse(settings: &Settings) -> Result<(), Diagnostic> {
-        settings.serve.outputs().iter().try_for_each(|output| peer(output, settings).map(drop))
+        settings.serve.outputs().iter().filter(|output| is_seen(output)).try_for_each(|output| {
+            if output.kind == OutputKind::Kafka {
+                return kafka::refuse(output, settings);
+            }
+            peer(output, settings).map(drop)
+        })
     }
 
     /// Starts the outputs of the first configuration.
@@ -137,6 +143,13 @@ pub(super) fn purge(report: Report, settings: &Settings, zone: &TimeZone) {
             Err(error) => report.error(&cannot_purge(&left.path, &error)),
         }
     }
+}
+
+/// Returns whether this process sees every file that an output names.
+fn is_seen(output: &Output) -> bool {
+    let Output { ca, certificate, key, kafka_config, .. } = output;
+    let mut named = [ca, certificate, key, kafka_config].into_iter().flatten();
+    !named.any(|path| files::is_hidden_credential(path))
 }
 
 fn cannot_purge(path: &Path, error: &std::io::Error) -> Diagnostic {

@@ -11,6 +11,11 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Storage;
 use std::sync::Arc;
 
+/// Refuses settings that cannot be read. Connects to nothing.
+pub(super) fn refuse(output: &Output, settings: &Settings) -> Result<(), Diagnostic> {
+    topic(output, settings).map(drop)
+}
+
 /// Starts the output.
 ///
 /// # Errors
@@ -21,14 +26,7 @@ pub(super) fn start(
     settings: &Settings,
     storage: &Arc<dyn Storage>,
 ) -> Result<Outlet, Diagnostic> {
-    let file = output.kafka_config.as_deref().map(|path| settings.named_file(path));
-    let brokers = output.brokers.iter().flatten().map(|Typed(broker)| broker.as_str());
-    let topic = Topic {
-        brokers: brokers.collect::<Vec<_>>().join(","),
-        name: output.topic.clone().unwrap_or_default(),
-        settings: file.as_deref().map(librdkafka::settings).transpose()?.unwrap_or_default(),
-        window: output.window.as_ref().map_or(DEFAULT_WINDOW, |Typed(records)| *records),
-    };
+    let topic = topic(output, settings)?;
     topic.producer().map_err(|error| {
         Diagnostic::new(&KAFKA, "an output to Kafka cannot be set up")
             .at(format!("the output `{}`", output.name.0))
@@ -36,4 +34,15 @@ pub(super) fn start(
             .hint("CONFIGURATION.md of librdkafka lists the settings")
     })?;
     Outlet::start(outlet, topic, storage)
+}
+
+fn topic(output: &Output, settings: &Settings) -> Result<Topic, Diagnostic> {
+    let file = output.kafka_config.as_deref().map(|path| settings.named_file(path));
+    let brokers = output.brokers.iter().flatten().map(|Typed(broker)| broker.as_str());
+    Ok(Topic {
+        brokers: brokers.collect::<Vec<_>>().join(","),
+        name: output.topic.clone().unwrap_or_default(),
+        settings: file.as_deref().map(librdkafka::settings).transpose()?.unwrap_or_default(),
+        window: output.window.as_ref().map_or(DEFAULT_WINDOW, |Typed(records)| *records),
+    })
 }

@@ -9,11 +9,20 @@ use crate::primitives::storage::Storage;
 use std::sync::Arc;
 
 /// Refuses the output.
+pub(super) fn refuse(output: &Output, _: &Settings) -> Result<(), Diagnostic> {
+    Err(not_built(output))
+}
+
+/// Refuses the output.
 pub(super) fn start(
     output: &Output,
     _: OutletSettings,
     _: &Settings,
     _: &Arc<dyn Storage>,
 ) -> Result<Outlet, Diagnostic> {
-    Err(collect::not_built(format!("the output `{}`", output.name.0)))
+    Err(not_built(output))
+}
+
+fn not_built(output: &Output) -> Diagnostic {
+    collect::not_built(format!("the output `{}`", output.name.0))
 }
