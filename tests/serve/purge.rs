@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 
 const AWAY: &str = "rules = 'rules'\n[serve]\narchive = 'log'\n[serve.metrics]\nlisten = '127.0.0.1:0'\n\
                     [[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n";
@@ -73,6 +74,39 @@ fn a_part_that_is_in_use_at_midnight_is_purged_when_it_is_complete() {
     sidecar.wait_for_metric("oubliette_purge_undone ", |undone| undone == 1.0);
     assert!(part.exists());
     drop(written);
+    sidecar.wait_for_metric("oubliette_purge_undone ", |undone| undone == 0.0);
+    let ended = sidecar.stop();
+    assert_eq!(days(&log), ["expires=2027-11-24"], "{}", ended.told);
+}
+
+#[test]
+fn a_purge_that_a_clock_has_stopped_is_made_up_for_when_the_clock_is_confirmed() {
+    let ended = archived(AWAY);
+    let log = ended.folder().join("log");
+    let sidecar = ended.restart(&["--now", "2026-11-28T12:00:00Z"]);
+    sidecar.wait_for("error[P01]");
+    sidecar.wait_for_metric("oubliette_purge_undone ", |undone| undone == 1.0);
+    let mut purge = Command::new(env!("CARGO_BIN_EXE_oubliette"));
+    purge.args(["purge", "--confirm-clock", "--now", "2026-11-28T12:01:00Z", "--state-dir"]);
+    let purged = purge.arg(sidecar.folder()).output().unwrap();
+    assert_eq!(purged.status.code(), Some(0), "{}", String::from_utf8_lossy(&purged.stderr));
+    sidecar.wait_for_metric("oubliette_purge_undone ", |undone| undone == 0.0);
+    let ended = sidecar.stop();
+    assert_eq!(days(&log), ["expires=2027-11-24"], "{}", ended.told);
+    assert_eq!(ended.told.matches("error[").count(), 1, "{}", ended.told);
+}
+
+#[test]
+fn what_a_purge_left_undone_is_tried_again_at_a_reload() {
+    let ended = archived(AWAY);
+    let (folder, log) = (ended.folder().to_owned(), ended.folder().join("log"));
+    // No file of holds can be in it, so nobody knows what is held.
+    fs::remove_dir_all(folder.join("holds")).unwrap();
+    fs::write(folder.join("holds"), "").unwrap();
+    let sidecar = ended.restart(&["--now", "2026-11-24T23:00:30Z"]);
+    sidecar.wait_for_metric("oubliette_purge_undone ", |undone| undone == 1.0);
+    fs::remove_file(folder.join("holds")).unwrap();
+    sidecar.hang_up();
     sidecar.wait_for_metric("oubliette_purge_undone ", |undone| undone == 0.0);
     let ended = sidecar.stop();
     assert_eq!(days(&log), ["expires=2027-11-24"], "{}", ended.told);

@@ -7,7 +7,8 @@ use crate::primitives::diag::Code;
 pub const CODES: &[&Code] =
     &[&CLOCK, &IO, &LEFT, &BLOCKED, &MISPLACED, &place::NOT_THERE, &STUCK, &LINKED, &OF_OTHERS];
 
-pub(super) static CLOCK: Code = Code {
+/// P01: the clock has jumped.
+pub static CLOCK: Code = Code {
     id: "P01",
     title: "the clock has jumped",
     text: "\

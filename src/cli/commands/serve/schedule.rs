@@ -1,13 +1,14 @@
 //! The purge inside the sidecar, of the archive and of the copies that outputs have left. It runs at the
-//! start, after each legal midnight, when a missing disk that it needs is back, and when a segment that was
-//! still being written is complete.
+//! start and after each legal midnight. What stayed undone is tried again when a missing disk is back, when a
+//! segment that was still being written is complete, when a clock that has jumped is confirmed or set right,
+//! and when the configuration is loaded again.
 
 use super::{archive_directory, outlets};
 use crate::cli::commands::purge;
 use crate::cli::report::Report;
 use crate::cli::settings::Settings;
 use crate::input::tail::Identity;
-use crate::jobs::purge::{BLOCKED, NOT_THERE, Plan, STUCK, is_abandoned};
+use crate::jobs::purge::{BLOCKED, CLOCK, NOT_THERE, Plan, STUCK, is_abandoned};
 use crate::jobs::serve::CANNOT_START;
 use crate::model::Tree;
 use crate::pipeline::Observed;
@@ -30,6 +31,9 @@ pub(super) struct Schedule {
 
 struct State {
     settings: Settings,
+    /// Whether the settings were loaded again since the last purge: somebody may have mended the cause of its
+    /// failure.
+    is_loaded: bool,
     is_over: bool,
 }
 
@@ -45,8 +49,8 @@ impl Schedule {
         zone: TimeZone,
         observed: Arc<Observed>,
     ) -> Result<Self, Diagnostic> {
-        let state =
-            Arc::new((Mutex::new(State { settings: settings.clone(), is_over: false }), Condvar::new()));
+        let state = State { settings: settings.clone(), is_loaded: false, is_over: false };
+        let state = Arc::new((Mutex::new(state), Condvar::new()));
         let shared = Arc::clone(&state);
         let thread = std::thread::Builder::new().name("purge".to_owned());
         let thread = thread.spawn(move || keep(report, &shared, &zone, &observed)).map_err(|error| {
@@ -59,7 +63,8 @@ impl Schedule {
 
     /// Puts new settings in force.
     pub(super) fn follow(&self, settings: &Settings) {
-        self.state.0.lock().unwrap_or_else(PoisonError::into_inner).settings = settings.clone();
+        let mut state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.settings, state.is_loaded) = (settings.clone(), true);
     }
 }
 
@@ -76,7 +81,11 @@ impl Drop for Schedule {
 
 fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, observed: &Observed) {
     loop {
-        let settings = shared.0.lock().unwrap_or_else(PoisonError::into_inner).settings.clone();
+        let settings = {
+            let mut state = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+            state.is_loaded = false;
+            state.settings.clone()
+        };
         let found = stores(&settings);
         let Outcome { undone, due, in_use } =
             if settings.serve.purge() { purge_once(report, &settings) } else { Outcome::default() };
@@ -85,9 +94,13 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, obser
         let clock = settings.clock;
         let Some(midnight) = next_midnight(clock.now(), zone) else { return };
         let next = due.map_or(midnight, |due| midnight.min(due));
-        let is_due = |settings: &Settings| {
-            // A missing disk may be back.
-            let is_changed = undone.is_some() && stores(settings) != found;
+        let is_due = |settings: &Settings, is_loaded: bool| {
+            // A missing disk may be back. Without any change, another try would only report the same again.
+            let is_mended = || match undone {
+                Some(code) if code == CLOCK.id => is_clock_trusted(settings),
+                _ => stores(settings) != found,
+            };
+            let is_changed = undone.is_some() && (is_loaded || is_mended());
             // If it cannot be determined whether somebody writes to a part, the purge reports that.
             let is_free = |part: &PathBuf| is_abandoned(&Disk, part).unwrap_or(true);
             clock.now() >= next || is_changed || in_use.iter().any(is_free)
@@ -99,7 +112,7 @@ fn keep(report: Report, shared: &(Mutex<State>, Condvar), zone: &TimeZone, obser
 }
 
 /// Waits until a purge `is_due`, which is checked every `each`. Returns false if the schedule ends instead.
-fn wait(shared: &(Mutex<State>, Condvar), each: Duration, is_due: impl Fn(&Settings) -> bool) -> bool {
+fn wait(shared: &(Mutex<State>, Condvar), each: Duration, is_due: impl Fn(&Settings, bool) -> bool) -> bool {
     loop {
         let state = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = shared.1.wait_timeout_while(state, each, |state| !state.is_over);
@@ -107,11 +120,11 @@ fn wait(shared: &(Mutex<State>, Condvar), each: Duration, is_due: impl Fn(&Setti
         if state.is_over {
             return false;
         }
-        let settings = state.settings.clone();
+        let (settings, is_loaded) = (state.settings.clone(), state.is_loaded);
         // Release the lock, so that nobody waits for it while a file server hangs on a request for a
         // directory.
         drop(state);
-        if is_due(&settings) {
+        if is_due(&settings, is_loaded) {
             return true;
         }
     }
@@ -126,11 +139,16 @@ fn stores(settings: &Settings) -> [Option<Identity>; 3] {
         .map(|store| fs::metadata(store).ok().map(|metadata| Identity::of(&metadata)))
 }
 
+/// Returns whether the clock agrees with the ledger: somebody has confirmed it, or set it right.
+fn is_clock_trusted(settings: &Settings) -> bool {
+    let step = purge::ledger_of_node(settings).map(|ledger| ledger.map(|mut ledger| ledger.clock_step()));
+    matches!(step, Ok(Some(Ok(None))))
+}
+
 /// What a purge leaves to be done.
 #[derive(Default)]
 struct Outcome {
-    /// The code of what stayed undone. That was reported, and is tried again the next day, when another disk
-    /// is mounted, or by `oubliette purge`.
+    /// The code of what stayed undone, which was reported.
     undone: Option<&'static str>,
     /// When segments are due next in another zone than the configured one.
     due: Option<Timestamp>,
@@ -171,7 +189,7 @@ fn next_midnight(now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
 /// The clock may be set while we wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How often to check whether a disk is back.
+/// How often to check whether what stayed undone can be done.
 const AWAY_LOOK: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
