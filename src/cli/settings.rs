@@ -357,6 +357,10 @@ fn list<T: Written>(typed: Option<Vec<T::Value>>, config: Option<Vec<Typed<T>>>)
     typed.unwrap_or_else(configured)
 }
 
+/// The folders in a state directory.
+pub(crate) const STATE_FOLDERS: &[&str] =
+    &["escrow", "holds", "keys", "ledger", "quarantine", "shred", "spool", "tails", "wraps"];
+
 /// The name of the configuration in the state directory.
 const CONFIG: &str = "config.toml";
 

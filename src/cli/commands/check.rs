@@ -1,6 +1,6 @@
 //! `oubliette check`: checks configuration and rules, and every sample of every rule.
 
-use super::{archive, keys, serve};
+use super::{archive, foreign, keys, serve};
 use crate::cli::args::{CheckArgs, Common, Reading, Tokens};
 use crate::cli::config::{self, Serve};
 use crate::cli::exit::Exit;
@@ -56,6 +56,7 @@ fn in_use(common: &Common) -> (CheckReport, Vec<Diagnostic>) {
         let recognised = settings.choices().and_then(Recognition::new);
         problems.extend(recognised.and_then(|_| what_starts(&settings)).err());
     }
+    problems.extend(foreign::of_root(&settings.state_dir));
     (report, problems)
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod collect;
 pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod filter;
+mod foreign;
 pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod keys;

@@ -1,7 +1,9 @@
 //! Warns of files in the configuration that hold foreign secrets and can be read by others: private keys of
-//! TLS, passwords for Kafka. Also warns of a second configuration, which other commands read.
+//! TLS, passwords for Kafka. Also warns of a second configuration, which other commands read, and of files
+//! of root in the state directory.
 
 use crate::cli::codes;
+use crate::cli::commands::foreign;
 use crate::cli::config::{Input, Output};
 use crate::cli::report::Report;
 use crate::cli::settings::Settings;
@@ -17,6 +19,7 @@ pub(super) fn warn(report: Report, settings: &Settings) {
     if let Some(other) = settings.other_config() {
         report.warning(&two_configurations(&settings.config_path, &other));
     }
+    foreign::of_root(&settings.state_dir).iter().for_each(|foreign| report.warning(foreign));
     let (inputs, outputs) = (settings.serve.inputs(), settings.serve.outputs());
     let of_inputs = inputs.iter().filter_map(|Input { key, .. }| key.as_deref());
     let of_outputs = outputs.iter().flat_map(|Output { key, kafka_config, .. }| [key, kafka_config]);

@@ -9,7 +9,7 @@ use crate::cli::commands::purge;
 use crate::cli::config::{Input, Kind, Typed};
 use crate::cli::files;
 use crate::cli::report::Report;
-use crate::cli::settings::Settings;
+use crate::cli::settings::{STATE_FOLDERS, Settings};
 use crate::input::framing::Trailer;
 use crate::input::inherited::Inherited;
 use crate::input::sockets;
@@ -268,7 +268,7 @@ fn ours(settings: &Settings) -> Ours {
     let files = outputs.iter().filter_map(|output| output.written());
     let files = files.filter(|path| *path != Path::new("")).map(Path::to_owned).collect();
     let Tree { archive, vault } = super::tree(settings);
-    let state = STATE.iter().map(|folder| settings.state_dir.join(folder));
+    let state = STATE_FOLDERS.iter().map(|folder| settings.state_dir.join(folder));
     let intermediate = purge::intermediate(&super::archive_directory(settings));
     Ours { files, folders: [archive, vault, intermediate].into_iter().chain(state).collect() }
 }
@@ -372,10 +372,6 @@ fn followed(input: &Input, path: &Path, settings: &Settings) -> Result<OpenInput
         None => OpenInput::File(file, offsets),
     })
 }
-
-/// The folders in a state directory.
-const STATE: &[&str] =
-    &["escrow", "holds", "keys", "ledger", "quarantine", "shred", "spool", "tails", "wraps"];
 
 /// Enough records to share a sync, and few enough to send again after a crash.
 const DEFAULT_WINDOW: usize = 1000;
