@@ -1,7 +1,8 @@
 //! Lines of no known format. Even these expire by their own date if they start with a time.
 
 use super::prefixed;
-use super::timestamp::{any, leading_epoch, tai64n};
+use super::rare_spellings::tai64n;
+use super::timestamp::{any, leading_epoch};
 use crate::model::{Record, StatedTime};
 use nom::Parser;
 use nom::branch::alt;
@@ -23,6 +24,14 @@ pub(super) const SAMPLES: &[&str] = &[
     "261123 10:00:00 [Warning] Access denied for user 'jean'@'203.0.113.9' (using password: YES)",
     "203.0.113.9 proxy jean [11/23/2026:10:00:00 -0000] \"POST /login HTTP/1.1\" FAILED LOGIN webmaild: user password incorrect",
     "2026:11:23-10:00:00: '203.0.113.9' 1 failed login attempt. Account 'jean'",
+    "tls 2.0 2026-11-23T10:00:00 net/lb/c6 51 203.0.113.9:51341 192.0.2.1:443 5 2 98 246 -",
+    "2026-11-23\t10:00:00\tCDG50-C1\t1045\t203.0.113.9\tGET\twww.example.org\t/\t200\t-\tcurl/8.5.0",
+    "[pid: 1|app: 0|req: 1/1] 203.0.113.9 () {40 vars in 702 bytes} [Mon Nov 23 10:00:00 2026] GET / => generated 9 bytes",
+    "Started GET \"/\" for 203.0.113.9 at 2026-11-23 10:00:00 +0100",
+    "INFO  [main] 2026-11-23 10:00:00,123 Server.java:1 - /203.0.113.9",
+    "1234:M 23 Nov 10:00:00.123 * Accepted 203.0.113.9:57424",
+    "23/11/2026 -- 10:00:00 - <Notice> - from 203.0.113.9",
+    "Mon Nov 23 10:00:00 PM CET 2026 203.0.113.9",
     "an address on its own: 2001:db8::7",
     "",
 ];

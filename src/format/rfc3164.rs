@@ -257,6 +257,11 @@ mod tests {
         check(&[
             ("<38>Nov 23 10:00:00 web1 sshd[7]: hello", ["web1", "sshd", "hello"]),
             ("Nov 23 10:00:00 web1 sshd[7]: hello", ["web1", "sshd", "hello"]),
+            // Hosts that begin like a zone.
+            ("Nov 23 10:00:00 WEST-WEB01 sshd[7]: hello", ["WEST-WEB01", "sshd", "hello"]),
+            ("Nov 23 10:00:00 EST.example.net sshd[7]: hello", ["EST.example.net", "sshd", "hello"]),
+            ("Nov 23 10:00:00 MST_1 sshd[7]: hello", ["MST_1", "sshd", "hello"]),
+            ("Nov 23 10:00:00 CET web1 sshd[7]: hello", ["web1", "sshd", "hello"]),
             ("Nov  3 10:00:00.123 web1 su: hello", ["web1", "su", "hello"]),
             ("<38>2026-11-23T10:00:00.5+01:00 web1 sshd[7]: hello", ["web1", "sshd", "hello"]),
             ("2026-11-23T10:00:00Z web1 postfix/smtpd[7]: hello", ["web1", "postfix/smtpd", "hello"]),

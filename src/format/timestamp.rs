@@ -24,12 +24,13 @@ pub(super) const MAX_YEAR: i16 = 2199;
 /// Bare numbers are times only from 2000-01-01 to 2100-01-01 (in seconds), so that durations and sizes are
 /// not taken for times. The same windows in ms, us and ns do not overlap, since each lies a thousand times
 /// higher than the one before.
-const EPOCH_WINDOW: std::ops::Range<u64> = 946_684_800..4_102_444_800;
+pub(super) const EPOCH_WINDOW: std::ops::Range<u64> = 946_684_800..4_102_444_800;
 
 /// Returns the time that `text` states, in any known spelling. `text` is a whole field value, such as a JSON
 /// member.
 ///
-/// Spaces around it are ignored, as are words after it (such as an unknown zone name).
+/// Spaces around it are ignored, as are words after it (such as an unknown zone name), and the name of a zone
+/// in brackets, as Java writes it after the offset.
 #[must_use]
 pub(super) fn stated(text: &[u8]) -> Option<StatedTime> {
     let text = text.trim_ascii();
@@ -37,7 +38,7 @@ pub(super) fn stated(text: &[u8]) -> Option<StatedTime> {
         return Some(StatedTime::Unix(seconds));
     }
     let (rest, time) = any(text).ok()?;
-    (rest.is_empty() || rest.starts_with(b" ")).then_some(time)
+    matches!(rest.first(), None | Some(b' ' | b'[')).then_some(time)
 }
 
 /// Parses any calendar spelling of the time of an event, at the start of the input.
@@ -148,16 +149,10 @@ pub(super) fn year_bsd(input: &[u8]) -> Parsed<'_, StatedTime> {
     finish(rest, Clock { year: Some(year), month, day, hour, minute, second }.at(offset))
 }
 
-/// Parses `Mon Nov 23 10:00:00.123456 2026`: asctime(3), Apache httpd. Scripts write a colon after the year.
+/// Parses `Mon Nov 23 10:00:00.123456 2026`: asctime(3), Apache httpd; and what date(1) and scripts write.
 pub(super) fn asctime(input: &[u8]) -> Parsed<'_, StatedTime> {
-    let (rest, mut time) = preceded((weekday, char(' ')), bsd).parse(input)?;
-    match (&mut time, rare_spellings::year_and_colon(rest)) {
-        (StatedTime::Civil { year: year @ None, .. }, Ok((after, stated))) => {
-            *year = Some(stated);
-            Ok((after, time))
-        }
-        _ => Ok((rest, time)),
-    }
+    let (rest, time) = preceded((weekday, char(' ')), bsd).parse(input)?;
+    Ok(rare_spellings::end_of_date(rest, time).unwrap_or((rest, time)))
 }
 
 /// Parses `Mon, 23 Nov 2026 10:00:00 +0100`: RFC 5322 3.3.
@@ -199,21 +194,6 @@ pub(super) fn leading_epoch(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, text) = take_while_m_n(10, 20, number).parse(input)?;
     let ends = rest.first().is_none_or(|&next| matches!(next, b' ' | b'\t' | b']' | b':' | b',' | b'|'));
     match epoch_number(text).filter(|_| ends && text[..10].iter().all(u8::is_ascii_digit)) {
-        Some(seconds) => Ok((rest, StatedTime::Unix(seconds))),
-        None => Err(MISMATCH),
-    }
-}
-
-/// Parses `@4000000065f0a1b2075bcd15`: TAI64N, as multilog and s6-log write it.
-///
-/// A label is 2^62 plus TAI seconds. These programs take TAI to be 10 s ahead of UTC, as it was in 1970.
-pub(super) fn tai64n(input: &[u8]) -> Parsed<'_, StatedTime> {
-    let hex = |byte: u8| byte.is_ascii_hexdigit();
-    let (rest, label) = preceded(char('@'), take_while_m_n(24, 24, hex)).parse(input)?;
-    let label = std::str::from_utf8(&label[..16]).ok().and_then(|hex| u64::from_str_radix(hex, 16).ok());
-    let seconds = label.and_then(|label| label.checked_sub((1 << 62) + 10));
-    let seconds = seconds.filter(|at| EPOCH_WINDOW.contains(at));
-    match seconds.and_then(|at| i64::try_from(at).ok()) {
         Some(seconds) => Ok((rest, StatedTime::Unix(seconds))),
         None => Err(MISMATCH),
     }
@@ -357,7 +337,7 @@ pub(super) fn zone(input: &[u8]) -> Parsed<'_, i32> {
 
 /// Parses a zone after a space: ` +0100`, ` UTC`, ` CEST`. Only names with a single meaning are known: those
 /// of RFC 5322 4.3 and the European ones. Any other name leaves the zone unstated.
-fn spaced_zone(input: &[u8]) -> Parsed<'_, i32> {
+pub(super) fn spaced_zone(input: &[u8]) -> Parsed<'_, i32> {
     let (rest, _) = char(' ').parse(input)?;
     if !matches!(rest.first(), Some(b'A'..=b'Z')) {
         return match rest {
@@ -382,6 +362,10 @@ fn spaced_zone(input: &[u8]) -> Parsed<'_, i32> {
     // JavaScript: "GMT+0100".
     if let (b"GMT" | b"UTC", [b'+' | b'-', ..]) = (name, rest) {
         return zone(rest);
+    }
+    // Hosts may begin like a zone: WEST-WEB01.
+    if matches!(rest.first(), Some(b'-' | b'.' | b'_')) {
+        return Err(MISMATCH);
     }
     boundary(rest, hours * 3600)
 }
@@ -441,7 +425,7 @@ pub(super) fn number_2(input: &[u8]) -> Parsed<'_, u8> {
     }
 }
 
-fn number_1_2(input: &[u8]) -> Parsed<'_, u8> {
+pub(super) fn number_1_2(input: &[u8]) -> Parsed<'_, u8> {
     match *input {
         [tens @ b'0'..=b'9', ones @ b'0'..=b'9', ref rest @ ..] => {
             Ok((rest, (tens - b'0') * 10 + (ones - b'0')))
@@ -494,6 +478,7 @@ mod tests {
                 "Mon, 23 Nov 2026 10:00:00 +0100",
                 "Mon Nov 23 2026 10:00:00 GMT+0100 (CET)",
                 "Mon Nov 23 10:00:00 CET 2026",
+                "2026-11-23T10:00:00.123+01:00[Europe/Paris]",
                 "Nov 23 2026 10:00:00 CET",
                 " 2026-11-23T10:00:00+01:00 ",
             ],
@@ -663,23 +648,6 @@ mod tests {
         }
         // Attached to the time, it is neither a zone nor a valid end of the time.
         assert_eq!(stated(b"2026-11-23T10:00:00+99:99"), None);
-    }
-
-    #[test]
-    fn tai64n_labels() {
-        // 2^62 + 10 + 1795428000.
-        let label = format!("@{:016x}075bcd15", (1_u64 << 62) + 10 + 1_795_428_000);
-        let (rest, time) = tai64n(label.as_bytes()).expect("a label");
-        assert_eq!((rest, time), (&b""[..], StatedTime::Unix(1_795_428_000)));
-        for text in [
-            "@",
-            "@4000",
-            "@00000000000000000000000f",
-            "@ffffffffffffffffffffffff",
-            "@400000006b03c62a075bcd1g",
-        ] {
-            assert!(tai64n(text.as_bytes()).is_err(), "{text}");
-        }
     }
 
     #[test]
