@@ -6,7 +6,8 @@
 
 use super::last_times::LastTimes;
 use super::misdated::misdated_as;
-use super::time_names::{TIME_NAMES, time_rank};
+use super::rare_members;
+use super::time_names::{CERTAIN_NAMES, INNER_NAMES, TIME_NAMES, time_rank};
 use super::timestamp::{MISMATCH, Parsed, epoch_number, is_of_event, rfc3339, stated};
 use crate::model::{Format, Names, Record, StatedTime, TagPoint};
 use crate::primitives::hex;
@@ -27,6 +28,9 @@ pub(super) const SAMPLES: &[&str] = &[
     r#"{"__REALTIME_TIMESTAMP":"1795428000123456","MESSAGE":"Accepted password for jean from 198.51.100.7","_PID":"42"}"#,
     r#"{"timestamp":1795428000123,"user":"jean\u0040example.fr","retention":"forged","\u0072etention":{}}"#,
     r#"{"date":"23\/Nov\/2026:10:00:00 +0100","client":"203.0.113.9"}"#,
+    r#"{"start_time":"2026-11-23T10:00:00.310Z","response_flags":"-","downstream_remote_address":"203.0.113.9:57424"}"#,
+    r#"{"date":"2026-11-23","time":"10:00:00","c-ip":"203.0.113.9","x-edge-location":"CDG50-C1"}"#,
+    r#"{"transaction":{"client_ip":"203.0.113.9","time_stamp":"Mon Nov 23 10:00:00 2026"}}"#,
     "{}",
 ];
 
@@ -39,7 +43,8 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         if let Some(better) = time_rank(name, rank) {
             match time_of(value) {
                 Some(found) => (time, rank) = (Some(found), better),
-                None => no_time = no_time.or(Some((name, value))),
+                None if better < CERTAIN_NAMES => no_time = no_time.or(Some((name, value))),
+                None => {}
             }
         }
     }
@@ -50,7 +55,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
     let close = u32::try_from(line.len() - after.len() - 1).ok()?;
     Some(Record {
         format: Format::Json,
-        time: time.or_else(|| misdated_of(no_time?)),
+        time: time.or_else(|| rare_time(line, no_time)),
         tag: TagPoint::JsonObject { close, empty },
         ..Record::raw(line)
     })
@@ -93,7 +98,10 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
         if let Some(better) = time_rank(&text[name..colon - 1], rank) {
             match plain_time_of(&text[value..at], times) {
                 Some(found) => (time, rank) = (Some(found), better),
-                None => no_time = no_time.or(Some((&text[name..colon - 1], &text[value..at]))),
+                None if better < CERTAIN_NAMES => {
+                    no_time = no_time.or(Some((&text[name..colon - 1], &text[value..at])));
+                }
+                None => {}
             }
         }
         match text.get(at)? {
@@ -103,7 +111,7 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
         }
     }
     let tag = TagPoint::JsonObject { close: u32::try_from(at).ok()?, empty: false };
-    let time = time.or_else(|| misdated_of(no_time?));
+    let time = time.or_else(|| rare_time(text, no_time));
     Some(Record { format: Format::Json, time, tag, names, ..Record::raw(text) })
 }
 
@@ -198,15 +206,20 @@ fn plain_time_of(value: &[u8], times: &mut LastTimes) -> Option<StatedTime> {
     plain.or_else(|| time_of(value))
 }
 
-/// Returns the time of an unset clock or of an impossible day, if the first member that should state the time
-/// of the event states one. Used only if no member states the time of an event.
+/// Returns the time of an object of which no member states the time of the event alone. `no_time` is the
+/// first member that should state it: it may be of an unset clock or of an impossible day.
 #[cold]
-fn misdated_of((name, value): (&[u8], &[u8])) -> Option<StatedTime> {
-    misdated_as(name, &text_of(value)?)
+fn rare_time(object: &[u8], no_time: Option<(&[u8], &[u8])>) -> Option<StatedTime> {
+    let together = no_time.and_then(|_| rare_members::date_and_time(object));
+    together.or_else(|| rare_members::envoy(object)).or_else(|| {
+        let (name, value) = no_time?;
+        misdated_as(name, &text_of(value)?)
+    })
 }
 
-/// Returns the time that a value states: a string in any spelling, a number, or MongoDB's `{"$date":"..."}`.
-fn time_of(value: &[u8]) -> Option<StatedTime> {
+/// Returns the time that a value states: a string in any spelling, a number, or an object that has it, such
+/// as MongoDB's `{"$date":"..."}`.
+pub(super) fn time_of(value: &[u8]) -> Option<StatedTime> {
     match value {
         [b'"', text @ .., b'"'] => {
             // Fast path for the most common spelling; `stated` knows it too.
@@ -220,10 +233,8 @@ fn time_of(value: &[u8]) -> Option<StatedTime> {
             stated(if text.contains(&b'\\') { unescape_short(text, &mut plain)? } else { text })
         }
         [b'{', ..] => {
-            Members::of(value)?.find(|(name, _)| *name == b"$date").and_then(|(_, date)| match date {
-                [b'{', ..] => None,
-                _ => time_of(date),
-            })
+            let (_, inner) = Members::of(value)?.find(|(name, _)| INNER_NAMES.contains(name))?;
+            if inner.starts_with(b"{") { None } else { time_of(inner) }
         }
         _ => epoch_number(value).map(StatedTime::Unix),
     }
@@ -326,7 +337,7 @@ fn spells(content: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// Returns the text of a string, the bytes of any other value, and `None` for null.
-fn text_of(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+pub(super) fn text_of(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     match value {
         b"null" => None,
         [b'"', content @ .., b'"'] if content.contains(&b'\\') => {

@@ -2,7 +2,7 @@
 
 use super::escapes;
 use super::misdated::{misdated, misdated_as};
-use super::timestamp::{leading_epoch, stated};
+use super::timestamp::{leading_epoch, stated, zone};
 use crate::model::{Format, Record, StatedTime};
 use memchr::memchr2;
 use std::borrow::Cow;
@@ -55,6 +55,10 @@ struct Times<'a> {
     time: Option<(&'a [u8], &'a [u8])>,
     date: Option<&'a [u8]>,
     audit: Option<&'a [u8]>,
+    /// The zone of a time that states none: of FortiOS and Stormshield.
+    zone: Option<&'a [u8]>,
+    /// A time under one of the names that few programs use.
+    rare: Option<&'a [u8]>,
 }
 
 impl<'a> Times<'a> {
@@ -64,6 +68,9 @@ impl<'a> Times<'a> {
                 self.time = self.time.or(Some((key, value)));
             }
             b"date" => self.date = self.date.or(Some(value)),
+            b"tz" => self.zone = self.zone.or(Some(value)),
+            b"eventtime" | b"event_time" | b"datetime" | b"date_time" | b"time_local" | b"time_iso8601"
+            | b"_time" => self.rare = self.rare.or(Some(value)),
             b"msg" if value.starts_with(b"audit(") => self.audit = self.audit.or(Some(value)),
             _ => {}
         }
@@ -76,19 +83,34 @@ impl<'a> Times<'a> {
             value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(value)
         };
         let (key, time) = self.time.map(|(key, value)| (key, bare(value))).unzip();
+        let zoned = |time: StatedTime| match (time, self.zone.map(|text| zone(bare(text)))) {
+            (StatedTime::Civil { offset_seconds: None, .. }, Some(Ok((b"", offset)))) => at(time, offset),
+            _ => time,
+        };
         if let Some(full) = time.and_then(stated) {
-            return Some(full);
+            return Some(zoned(full));
         }
         if let (Some(date), Some(time)) = (self.date.map(bare), time.or(Some(b""))) {
-            return stated(date).or_else(|| joined(date, time));
+            return stated(date).or_else(|| joined(date, time)).map(zoned);
         }
         let audit = self.audit.and_then(|value| leading_epoch(value.strip_prefix(b"audit(")?).ok());
-        audit.map(|(_, time)| time).or_else(|| misdated_as(key?, time?))
+        let found = audit.map(|(_, time)| time).or_else(|| stated(bare(self.rare?)));
+        found.or_else(|| misdated_as(key?, time?))
+    }
+}
+
+/// Returns a calendar time with this offset.
+pub(super) fn at(time: StatedTime, offset: i32) -> StatedTime {
+    match time {
+        StatedTime::Civil { year, month, day, hour, minute, second, .. } => {
+            StatedTime::Civil { year, month, day, hour, minute, second, offset_seconds: Some(offset) }
+        }
+        StatedTime::Unix(_) => time,
     }
 }
 
 /// Joins a date and a time of day from two fields.
-fn joined(date: &[u8], time: &[u8]) -> Option<StatedTime> {
+pub(super) fn joined(date: &[u8], time: &[u8]) -> Option<StatedTime> {
     let mut text = [b' '; 19];
     text[..10].copy_from_slice(date.get(..10).filter(|_| date.len() == 10)?);
     text[11..].copy_from_slice(time.get(..8)?);
@@ -234,6 +256,24 @@ mod tests {
         ] {
             assert_eq!(read(line.as_bytes()).unwrap().time, local, "{line}");
         }
+        let paris = stated(b"2026-11-23 10:00:00 +0100");
+        for line in [
+            r#"date=2026-11-23 time=10:00:00 devname="fw1" eventtime=1795400000123456789 tz="+0100" a=1"#,
+            r#"id=firewall time="2026-11-23 10:00:00" fw="fw1" tz=+0100 startime="2026-11-22 10:00:00""#,
+            r#"time_local="23/Nov/2026:10:00:00 +0100" a=1"#,
+            "time_iso8601=2026-11-23T10:00:00+01:00 a=1",
+            r#"datetime="2026-11-23 10:00:00 +0100" a=1"#,
+        ] {
+            assert_eq!(read(line.as_bytes()).unwrap().time, paris, "{line}");
+        }
+        // A zone that is not a number, and a time that states its own.
+        assert_eq!(read(b"date=2026-11-23 time=10:00:00 tz=Paris").unwrap().time, local);
+        assert_eq!(read(b"time=2026-11-23T10:00:00Z tz=+0100").unwrap().time, expected);
+        for line in ["eventtime=1795428000123456789 a=1", "event_time=1795428000 a=1"] {
+            let unix = Some(StatedTime::Unix(1_795_428_000));
+            assert_eq!(read(line.as_bytes()).unwrap().time, unix, "{line}");
+        }
+        assert_eq!(read(b"eventtime=12 a=1").unwrap().time, None);
         // An unset clock; under `time` a number may be a duration.
         let unset = |line: &str| read(line.as_bytes()).unwrap().time;
         assert_eq!(unset("ts=0.5 a=1"), Some(StatedTime::Unix(0)));

@@ -172,6 +172,55 @@ fn events_of_kubernetes_have_the_time_of_their_stage() {
 }
 
 #[test]
+fn objects_under_rarer_names_state_the_time_of_the_event() {
+    let mut scan = Scan::default();
+    let mut read = |line: &str| {
+        let block = format!("{line}\n");
+        let record = scan.lines(block.as_bytes()).map(|line| Guess::new(None).read(&line)).next().unwrap();
+        assert_eq!(record.time, parse(line.as_bytes()).time, "{line}");
+        assert_eq!(record.format, Format::Json, "{line}");
+        record.time
+    };
+    let utc = timestamp::stated(b"2026-11-23T10:00:00Z");
+    let local = timestamp::stated(b"2026-11-23 10:00:00");
+    let unix = Some(StatedTime::Unix(1_795_428_000));
+    for (line, expected) in [
+        (r#"{"start_time":"2026-11-23T10:00:00.310Z","response_flags":"-","method":"GET"}"#, utc),
+        (r#"{"upstream_host":"192.0.2.1:80","start_time":"2026-11-23T10:00:00.310Z"}"#, utc),
+        (r#"{"start_time":"2026-11-20T10:00:00Z","response_flags":"-","time":"2026-11-23 10:00:00"}"#, local),
+        (r#"{"date":"2026-11-23","time":"10:00:00","x-edge-location":"CDG50-C1"}"#, utc),
+        (r#"{"date":"2026-11-23","time":"10:00:00","c-ip":"203.0.113.9"}"#, local),
+        (r#"{"msec":"1795428000.123","remote_addr":"203.0.113.9"}"#, unix),
+        (r#"{"msec":1795428000.123,"remote_addr":"203.0.113.9"}"#, unix),
+        (r#"{"EdgeStartTimestamp":1795428000123456789,"ClientIP":"203.0.113.9"}"#, unix),
+        (r#"{"ClientIP":"203.0.113.9","EdgeEndTimestamp":"2026-11-23T10:00:00Z"}"#, utc),
+        (r#"{"TimeGenerated":"2026-11-23T10:00:00Z","IPAddress":"203.0.113.9"}"#, utc),
+        (r#"{"TimeCreated":"2026-11-23T10:00:00Z","EventID":4625}"#, utc),
+        (r#"{"eventTimestamp":"2026-11-23T10:00:00Z","callerIpAddress":"203.0.113.9"}"#, utc),
+        (r#"{"query_timestamp":"2026-11-23T10:00:00Z","srcaddr":"203.0.113.9"}"#, utc),
+        (r#"{"timeUnixNano":"1795428000123456789","body":{"stringValue":"x"}}"#, unix),
+        (r#"{"transaction":{"client_ip":"203.0.113.9","time_stamp":"Mon Nov 23 10:00:00 2026"}}"#, local),
+        (r#"{"transaction":{"time":"23/Nov/2026:10:00:00.123456 +0000","transaction_id":"x"}}"#, utc),
+        (r#"{"audit_record":{"record":"1_2026-11-20T10:00:00","timestamp":"2026-11-23T10:00:00Z"}}"#, utc),
+        (r#"{"instant":{"epochSecond":1795428000,"nanoOfSecond":1},"message":"x"}"#, unix),
+        (r#"{"timestamp":{"seconds":1795428000,"nanos":1},"message":"x"}"#, unix),
+        (r#"{"timestamp":"2026-11-23T10:00:00.123Z[Etc/UTC]","message":"x"}"#, utc),
+        (r#"{"time":"23-11-2026 10:00:00","level":"info"}"#, local),
+        // Any usual name counts first.
+        (r#"{"msec":1,"transaction":{"time":"2020-01-01T00:00:00Z"},"time":"2026-11-23T10:00:00Z"}"#, utc),
+        // A duration, a name, another thing, half a time, a month that may be the day.
+        (r#"{"msec":12,"logtime":0,"unixtime":0,"_time":1}"#, None),
+        (r#"{"transaction":"x","instant":{"time":{"time":1795428000}}}"#, None),
+        (r#"{"start_time":"2026-11-23T10:00:00Z","end_time":"2026-11-23T10:00:00Z"}"#, None),
+        (r#"{"date":"2026-11-23","hour":"10:00:00"}"#, None),
+        (r#"{"date":"2026-11-23","time":12}"#, None),
+        (r#"{"time":"05-11-2026 10:00:00","level":"info"}"#, None),
+    ] {
+        assert_eq!(read(line), expected, "{line}");
+    }
+}
+
+#[test]
 fn fields_of_both_levels() {
     let cases = [
         (r#"{"user":{"name":"jean"}}"#, "user.name"),

@@ -3,7 +3,7 @@
 /// These names, in order of preference. ASCII case does not matter.
 ///
 /// Names of times that may be another's, such as `start_time` or `created_at`, are not among them.
-pub(super) const TIME_NAMES: [&[u8]; 19] = [
+pub(super) const TIME_NAMES: [&[u8]; 37] = [
     b"@timestamp",
     b"timestamp",
     b"time",
@@ -26,7 +26,39 @@ pub(super) const TIME_NAMES: [&[u8]; 19] = [
     // Kubernetes writes an audit event at each stage of a request.
     b"stageTimestamp",
     b"requestReceivedTimestamp",
+    // nginx.
+    b"msec",
+    // Azure and Windows events.
+    b"eventTimestamp",
+    b"TimeGenerated",
+    b"TimeCreated",
+    // Cloudflare.
+    b"EdgeStartTimestamp",
+    b"EdgeEndTimestamp",
+    // Route 53 Resolver.
+    b"query_timestamp",
+    // OpenTelemetry.
+    b"timeUnixNano",
+    b"observedTimeUnixNano",
+    b"event_timestamp",
+    b"log_time",
+    b"logtime",
+    b"_time",
+    b"unixtime",
+    b"unix_timestamp",
+    // Objects that have the time: of ModSecurity, Percona's audit log, Log4j.
+    b"transaction",
+    b"audit_record",
+    b"instant",
 ];
+
+/// How many of these names state a time whatever the value. Under the others a small number is not the time
+/// of a clock that is not set.
+pub(super) const CERTAIN_NAMES: usize = 19;
+
+/// Names of the members of an object that is a time, or has it.
+pub(super) const INNER_NAMES: [&[u8]; 6] =
+    [b"$date", b"epochSecond", b"seconds", b"timestamp", b"time_stamp", b"time"];
 
 /// Returns the place of `name` among the first `below` names.
 pub(super) fn time_rank(name: &[u8], below: usize) -> Option<usize> {
