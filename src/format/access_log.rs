@@ -2,7 +2,7 @@
 
 use super::last_times::LastTimes;
 use super::some_span;
-use super::timestamp::{MISMATCH, Parsed, clf, rfc3339};
+use super::timestamp::{MISMATCH, Parsed, clf, spelled};
 use crate::model::{Format, Record, StatedTime};
 use crate::scan::Line;
 use memchr::{memchr, memchr2, memmem, memrchr};
@@ -18,6 +18,7 @@ pub(super) const CLF_SAMPLES: &[&str] = &[
     r#"203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5"#,
     r#"2001:db8::7 - jean [23/Nov/2026:10:00:00 +0100] "GET /a\"b HTTP/1.1" 304 -"#,
     r#"client.example.com - John Doe [23/Nov/2026:10:00:00 +0100] "-" 408 0"#,
+    r#"203.0.113.9 - - [23/Nov/2026 10:00:00] "GET / HTTP/1.1" 200 -"#,
     r#"203.0.113.9 - - [23/Nov/2026:10:00:00 +0100] "POST /login?user=jean%40example.fr HTTP/2.0" 302 0 0.003"#,
 ];
 
@@ -120,7 +121,7 @@ fn request(line: &[u8]) -> Option<Request> {
     let quote = request_start(line)?;
     let head = line[..quote].strip_suffix(b"] ")?;
     let bracket = memrchr(b'[', head)?;
-    let (_, time) = all_consuming(alt((clf, rfc3339))).parse(&head[bracket + 1..]).ok()?;
+    let (_, time) = all_consuming(alt((clf, spelled))).parse(&head[bracket + 1..]).ok()?;
     Some(Request { quote, bracket, time })
 }
 

@@ -25,6 +25,7 @@ mod netfilter;
 mod nginx_error;
 mod prefixed;
 mod pri;
+mod rare_heads;
 mod rare_members;
 mod rare_spellings;
 mod raw;

@@ -147,6 +147,11 @@ fn an_access_log_is_not_dated_by_what_a_client_writes_first() {
         "2020:11:20-10:00:00: x",
         "http 2020-11-20T10:00:00Z app/x",
         "203.0.113.9 - x [01/01/2020:00:00:00 -0000] \\\"",
+        "INFO 2020-11-20 10:00:00,123 x",
+        "203.0.113.9 [20/Nov/2020:10:00:00 +0100] TCP 200 5",
+        "tls 2.0 2020-11-20T10:00:00 net/x",
+        "20/11/2020 10:00:00 : epoch x",
+        "E [20/Nov/2020:10:00:00 +0100] x",
     ] {
         let line = format!("{forged} - - [23/Nov/2026:10:00:00 +0100] \"GET / HTTP/1.1\" 200 5 \"-\" \"x\"");
         let record = parse(line.as_bytes());
@@ -217,6 +222,24 @@ fn objects_under_rarer_names_state_the_time_of_the_event() {
         (r#"{"time":"05-11-2026 10:00:00","level":"info"}"#, None),
     ] {
         assert_eq!(read(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn access_logs_spell_their_times_in_many_ways() {
+    for (time, expected) in [
+        ("23/Nov/2026 10:00:00", "2026-11-23 10:00:00"),
+        ("2026-11-23 10:00:00", "2026-11-23 10:00:00"),
+        ("2026-11-23 10:00:00 +0100", "2026-11-23 10:00:00 +0100"),
+        ("Mon, 23 Nov 2026 10:00:00 GMT", "2026-11-23T10:00:00Z"),
+    ] {
+        let line = format!("203.0.113.9 - - [{time}] \"GET / HTTP/1.1\" 200 -");
+        let record = parse(line.as_bytes());
+        let expected = timestamp::stated(expected.as_bytes());
+        assert_eq!((record.format, record.time), (Format::Clf, expected), "{line}");
+        // A client may have written what comes first.
+        let forged = format!("x - - [01/Jan/2020:00:00:00 +0000] {line}");
+        assert_eq!(parse(forged.as_bytes()).time, expected, "{forged}");
     }
 }
 
