@@ -981,6 +981,10 @@ fn email_behind_a_word() {
         ("192.0.2.1_203.0.113.9_jean@example.net", "{ip:192.0.2.1}_{ip:203.0.113.9}_{em:jean@example.net}"),
         ("3.jean-d@example.net", "{em:3.jean-d@example.net}"),
         ("?to=a@example.net+jean@example.net", "?to={em:a@example.net}+{em:jean@example.net}"),
+        ("GET /?q=mail:+jean@example.net", "GET /?q=mail:+{em:jean@example.net}"),
+        ("GET /?q=mail%3A+jean%40example.net", "GET /?q=mail%3A+{em:jean@example.net}"),
+        ("Mozilla/5.0+(compatible;+jean@example.net)", "Mozilla/5.0+(compatible;+{em:jean@example.net})"),
+        ("<sip:+33600000000@example.net>", "<sip:{em:+33600000000@example.net}>"),
         ("a@example.net+33600000000@example.net", "{em:a@example.net}{em:+33600000000@example.net}"),
         ("msmtp -t -fjean@example.net", "msmtp -t -f{em:jean@example.net}"),
         (

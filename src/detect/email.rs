@@ -322,10 +322,12 @@ fn local_start(text: &[u8], at: usize, floor: usize) -> Option<usize> {
     start += email_prefix::length(text, start, at);
     start += escape_letter(text, start, at);
     start += terminal_colour(text, start, at);
-    // `?to=jean@a.example+marie@b.example`: a query joins words with `+`.
-    let joined =
-        start == floor && floor > 0 && matches!(text[start..at], [b'+', b'a'..=b'z' | b'A'..=b'Z', ..]);
-    start += usize::from(joined);
+    // A space in a query, `?q=mail:+jean@example.org`, or in a User-Agent of IIS. A phone number keeps its
+    // sign.
+    let spaces = text[start..at].iter().take_while(|byte| **byte == b'+').count();
+    if text[start + spaces..at].first().is_some_and(u8::is_ascii_alphabetic) {
+        start += spaces;
+    }
     // Leading punctuation belongs to the sentence.
     while start < at && matches!(text[start], b'.' | b'-' | b'\'' | b'*' | b'~' | b'^' | b'!' | b'$' | b'#') {
         start += 1;
