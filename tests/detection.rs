@@ -210,6 +210,8 @@ fn ipv4_of_five_numbers() {
 fn ipv4_where_a_version_could_stand() {
     check(&[
         ("from v203.0.113.9 port 22", "from v{ip:203.0.113.9} port 22"),
+        ("GET /app.js?v=203.0.113.9", "GET /app.js?v={ip:203.0.113.9}"),
+        ("GET /app?v=1.2.3.4", "GET /app?v={ip:1.2.3.4}"),
         ("v203.0.113.9.dyn.example.net", "v{ip:9.113.0.203}.dyn.example.net"),
         ("Chrome/203.0.113.9, version=203.0.113.9", "Chrome/{ip:203.0.113.9}, version={ip:203.0.113.9}"),
         ("PING nextcloud/172.18.0.5 x", "PING nextcloud/{ip:172.18.0.5} x"),
@@ -331,6 +333,9 @@ fn left_alone() {
         "netmask 255.255.255.0 broadcast 255.255.255.255",
         "permit ip any 0.0.0.255",
         "Tor 0.4.8.9 opening log file",
+        "GET /app.js?v=1.2.3.4 HTTP/1.1",
+        "GET /app.min.css?v=1.2.3.4&x HTTP/1.1",
+        r#"{"a":"{\"b\":\"{\\\"version\\\":\\\"27.1.4.1\\\"}\"}"}"#,
         "WhatsApp/2.23.20.0 A",
         "d41d8cd98f00b204e9800998ecf8427e",
         "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",

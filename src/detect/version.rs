@@ -167,10 +167,11 @@ pub(crate) fn is_none_before(before: &[u8], previous: u8) -> bool {
         _ if is_separator(previous) => {
             // The last letters of all announcements and spoken products, which few other words share; and the
             // end of what precedes the version of a brand.
-            let separators = before.iter().rev().take(8).take_while(|byte| is_separator(**byte)).count();
+            let separators =
+                before.iter().rev().take(MOST_SEPARATORS).take_while(|byte| is_separator(**byte)).count();
             let word = before[..before.len() - separators].last_chunk::<3>();
             let tail = word.map(|tail| tail.map(|byte| byte | 0x20));
-            separators < 8
+            separators < MOST_SEPARATORS
                 && !matches!(
                     tail.as_ref(),
                     Some(
@@ -184,12 +185,17 @@ pub(crate) fn is_none_before(before: &[u8], previous: u8) -> bool {
                             | b"ium"
                             | b"fox"
                             | [_, b'"', b';']
+                            | [_, b's', b'?']
                     )
                 )
         }
         _ => true,
     }
 }
+
+/// Most bytes between a word that announces a version and the version. Between them JSON in JSON in JSON has
+/// ten, `\\\": \\\"`.
+const MOST_SEPARATORS: usize = 12;
 
 /// Returns whether `byte` may stand between a word that announces a version and the version.
 #[inline]
@@ -329,7 +335,12 @@ fn is_announced(before: &[u8], number: &[u8]) -> bool {
     if before.ends_with(b"\";v=\"") || before.ends_with(b"\\\";v=\\\"") {
         return true;
     }
-    let separators = before.iter().rev().take(8).take_while(|byte| is_separator(**byte)).count();
+    // `app.js?v=1.2.3.4`
+    if before.ends_with(b".js?v=") || before.ends_with(b".css?v=") {
+        return true;
+    }
+    let separators =
+        before.iter().rev().take(MOST_SEPARATORS).take_while(|byte| is_separator(**byte)).count();
     if separators == 0 {
         return false;
     }
