@@ -909,9 +909,31 @@ fn encoded_identifiers() {
         ("%7B%22ip%22%3A%22203.0.113.9%22%7D", "%7B%22ip%22%3A%22{ip:203.0.113.9}%22%7D"),
         (r"IP6.ADDRESS[1]:2001\:db8\:\:9/64", r"IP6.ADDRESS[1]:{ip:2001:db8::9}/64"),
         (r"ip=fe80\:\:9:x", r"ip={ip:fe80::9}:x"),
+        (
+            r"suser=bounce+jean\=example.fr@list.example.org",
+            r"suser={em:bounce+jean=example.fr@list.example.org}",
+        ),
+        (
+            r"suser=SRS0\=abc\=de\=example.fr\=jean@example.org x=1",
+            "suser={em:srs0=abc=de=example.fr=jean@example.org} x=1",
+        ),
+        (
+            r"msg=to\=jean@example.org src\=203.0.113.9",
+            r"msg=to\={em:jean@example.org} src\={ip:203.0.113.9}",
+        ),
+        // What follows an escape of a sign does not begin within it.
+        (r#"{"m":"SRC\u003d203.0.113.9"}"#, r#"{"m":"SRC\u003d{ip:203.0.113.9}"}"#),
+        (r"\x22203.0.113.9\x22", r"\x22{ip:203.0.113.9}\x22"),
+        (r"\x222001:db8::9\x22", r"\x22{ip:2001:db8::9}\x22"),
+        (r#"{"m":"\u003c2001:db8:1:2:3:4:5:6\u003e"}"#, r#"{"m":"\u003c{ip:2001:db8:1:2:3:4:5:6}\u003e"}"#),
         // Addresses that begin after an escape and extend beyond its word.
         (r#"to%3D"jean d"@example.org, x"#, r#"to%3D{em:"jean d"@example.org}, x"#),
         (r#"to%253D%20"jean d"@example.org, x%20y"#, r#"to%253D%20{em:"jean d"@example.org}, x%20y"#),
+    ]);
+    check_left_alone(&[
+        r#"{"m":"MAC\u003d00:16:3e:aa:bb:cc:00:16:3e:dd:ee:ff:08:00"}"#,
+        r#"{"m":"{\"m\":\"MAC\\u003d00:16:3e:aa:bb:cc:00:16:3e:dd:ee:ff:08:00\"}"}"#,
+        r"\x22a1:b2:c3:d4:e5:f6:a1:b2:c3:d4:e5:f6:a1:b2:c3:d4\x22",
     ]);
 }
 

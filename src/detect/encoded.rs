@@ -154,9 +154,9 @@ fn start_of(text: &[u8], escape: &Candidate) -> usize {
     if text[at] == b'\\' { at } else { at - 2 }
 }
 
-/// Returns whether `start..end` begins in a percent-escape or right after one. Such text is judged in the
-/// decoded view, where the bytes before it can be read. Views hold words, so a quoted local part that
-/// contains a space is in no view as a whole.
+/// Returns whether `start..end` begins in a percent-escape or right after one, or in the hex digits of an
+/// escape of JSON (`\u003d00:1b:44`). Such text is judged in the decoded view, where the bytes before it can
+/// be read. Views hold words, so a quoted local part that contains a space is in no view as a whole.
 pub(crate) fn touches_escape(text: &[u8], start: usize, end: usize) -> bool {
     // `%91.198.174.192`: nobody encodes letters and digits, or half a character. What the escape spells is
     // judged nevertheless.
@@ -166,7 +166,17 @@ pub(crate) fn touches_escape(text: &[u8], start: usize, end: usize) -> bool {
         let escape = if text[at] == b'%' { escape_at(text, at) } else { None };
         escape.is_some_and(|escape| !begins_number(at, escape.bytes[0]))
     };
-    (start.saturating_sub(3)..start).any(is_escape) && !text[start..end].iter().any(|&byte| is_space(byte))
+    // `\xXX` and `\uXXXX`, if they stand for a sign.
+    let is_hex_escape = |at: usize| {
+        matches!(text[at..], [b'\\', b'x' | b'u', ..])
+            && escape_at(text, at).is_some_and(|escape| {
+                let sign = escape.bytes[0].is_ascii() && !escape.bytes[0].is_ascii_alphanumeric();
+                sign && at + escape.length > start
+            })
+    };
+    let begins_in_escape = (start.saturating_sub(3)..start).any(is_escape)
+        || (start.saturating_sub(5)..start).any(is_hex_escape);
+    begins_in_escape && !text[start..end].iter().any(|&byte| is_space(byte))
 }
 
 /// Returns whether no escape of the line spells part of an identifier: each stands for bytes that end every
@@ -288,7 +298,7 @@ fn is_bare_backslash(text: &[u8], position: usize) -> bool {
 fn spells(text: &[u8], position: usize) -> bool {
     match text.get(position + 1) {
         Some(b'u' | b'x' | b'/' | b'@' | b'.' | b':') => true,
-        Some(b'\'' | b'_' | b'-' | b'+') => is_within_word(text, position, 2),
+        Some(b'\'' | b'_' | b'-' | b'+' | b'=') => is_within_word(text, position, 2),
         Some(b'2' | b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F') => is_hex_pair(text, position),
         _ => false,
     }
@@ -300,7 +310,7 @@ fn is_within_word(text: &[u8], position: usize, length: usize) -> bool {
     let before = &text[..position];
     let before = before.strip_suffix(b"\\").unwrap_or(before);
     let begins = match (before.last(), text[position + 1]) {
-        (Some(byte), b'\'') => byte.is_ascii_alphanumeric(),
+        (Some(byte), b'\'' | b'=') => byte.is_ascii_alphanumeric(),
         (Some(byte), _) => byte.is_ascii_lowercase() || byte.is_ascii_digit(),
         (None, _) => false,
     };
@@ -326,7 +336,7 @@ fn is_hex_pair(text: &[u8], position: usize) -> bool {
 
 /// Returns the escape sequence that starts at `position`: `%XX` (RFC 3986, 2.1), the escapes of JSON strings
 /// (RFC 8259, 7), `\xXX` as nginx and Apache httpd write it, `\@`, `\.` and `\:` of regular expressions, `\'`
-/// and `\_` of SQL, `\C3\A9` of LDAP.
+/// and `\_` of SQL, `\=` of CEF, `\C3\A9` of LDAP.
 fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
     let rest = &text[position..];
     match rest {
@@ -345,7 +355,7 @@ fn escape_at(text: &[u8], position: usize) -> Option<Escape> {
         [b'\\', b'"', ..] => Some(Escape::quiet(2, b'"')),
         // In `\\u` the second backslash is the one that matters, one level further in.
         [b'\\', b'\\', ..] if spells(text, position + 1) => Some(Escape::byte(2, b'\\')),
-        [b'\\', sign @ (b'\'' | b'_' | b'-' | b'+'), ..] if is_within_word(text, position, 2) => {
+        [b'\\', sign @ (b'\'' | b'_' | b'-' | b'+' | b'='), ..] if is_within_word(text, position, 2) => {
             Some(Escape::byte(2, *sign))
         }
         [b'\\', high, low, ..] if is_hex_pair(text, position) => {
@@ -405,6 +415,7 @@ mod tests {
             (r"http:\/\/x", "http://x\n"),
             (r"a\x40b", "a@b\n"),
             (r"a\@b\.c", "a@b.c\n"),
+            (r"a\=b", "a=b\n"),
             (r"a\\@b", "a\\@b\n"),
             (r"a\\u0040b", "a\\u0040b\n"),
             (r"\u00e9\ud83d\ude00", "\u{e9}\u{1f600}\n"),
