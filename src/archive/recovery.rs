@@ -12,7 +12,7 @@ use super::frame::whole_frames;
 use super::reader::{Found, Segment, list};
 use super::writer::{in_custody, publish, record, sealed};
 use crate::model::{Sealer, SegmentId, SegmentName, Tree};
-use crate::primitives::storage::{Storage, Stored, is_still_at};
+use crate::primitives::storage::{Storage, Stored, if_there, is_still_at};
 use crate::pseudonym::token;
 use jiff::Timestamp;
 use memchr::memmem;
@@ -86,10 +86,8 @@ pub fn recover(
 
 /// Opens and locks the part; `None` if it is being written or has just been sealed.
 fn abandoned(storage: &dyn Storage, path: &Path) -> Result<Option<Box<dyn Stored>>, ArchiveError> {
-    match storage.edit(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        opened => locked(storage, path, opened.map_err(ArchiveError::io("open a segment", path))?),
-    }
+    let opened = if_there(storage.edit(path)).map_err(ArchiveError::io("open a segment", path))?;
+    opened.map_or(Ok(None), |part| locked(storage, path, part))
 }
 
 /// Locks a part that was opened at `path`; `None` if it is being written, or is not there any more.

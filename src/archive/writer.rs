@@ -13,7 +13,7 @@ use super::footer::{self, Footer, FrameEntry, Origin, VaultMark};
 use super::frame::Frame;
 use crate::model::{Sealer, SegmentId, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Storage, Stored, is_still_at};
+use crate::primitives::storage::{Storage, Stored, if_there, is_still_at};
 use jiff::Timestamp;
 use std::io;
 use std::path::PathBuf;
@@ -112,12 +112,7 @@ impl SegmentWriter {
     ) -> Result<Self, ArchiveError> {
         let Destination { tree, name, mode } = *destination;
         let part = tree.staged(name);
-        match storage.unlink(&part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(ArchiveError::io("remove what a crash left", &part)(error));
-            }
-            _ => {}
-        }
+        if_there(storage.unlink(&part)).map_err(ArchiveError::io("remove what a crash left", &part))?;
         let file = storage.create(&part, mode).map_err(ArchiveError::io("make a segment", &part))?;
         let (storage, tree, name) = (Arc::clone(storage), tree.clone(), name.clone());
         let (chain, frames) = (Chain::new(&origin.id), Vec::new());

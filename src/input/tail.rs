@@ -30,6 +30,7 @@ pub use pattern::{Found, Pattern};
 use super::encoding::UNREADABLE;
 use super::{Closed, Deliver, Lost};
 use crate::primitives::diag::Code;
+use crate::primitives::storage::if_there;
 use file::Followed;
 use std::collections::HashSet;
 use std::fs;
@@ -286,10 +287,7 @@ fn open<R>(
 where
     R: Future<Output = Result<(), Lost>>,
 {
-    match Followed::open(path, known, claims, settings) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        opened => opened.map_err(TailError::Read),
-    }
+    if_there(Followed::open(path, known, claims, settings)).map(Option::flatten).map_err(TailError::Read)
 }
 
 /// Finds the files, oldest first, that had the name after `before` and no longer have it, as far as rotations
@@ -331,10 +329,7 @@ where
 fn siblings(settings: &Settings) -> io::Result<Vec<(PathBuf, Identity)>> {
     let directory =
         settings.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
+    let Some(entries) = if_there(fs::read_dir(directory))? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for entry in entries {
         let path = entry?.path();

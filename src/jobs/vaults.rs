@@ -10,7 +10,7 @@ use crate::archive::{self, Found, Segment, VaultMark};
 use crate::ledger::event::{Erasure, Event};
 use crate::model::{Expires, SegmentName, Tree};
 use crate::primitives::diag::{Code, Diagnostic};
-use crate::primitives::storage::{Sequential, Storage};
+use crate::primitives::storage::{Sequential, Storage, if_there};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -74,9 +74,8 @@ fn erased_whole(site: &Site) -> Result<BTreeSet<String>, Diagnostic> {
 
 /// Removes all versions of a copy. Returns whether there was one.
 fn remove(storage: &dyn Storage, copy: &Path) -> io::Result<bool> {
-    match storage.unlink(copy) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        removed => removed?,
+    if if_there(storage.unlink(copy))?.is_none() {
+        return Ok(false);
     }
     copy.parent().map_or(Ok(()), |directory| storage.sync_directory(directory))?;
     Ok(true)
@@ -97,10 +96,8 @@ fn copy_one(site: &Site, found: &Found, mark: VaultMark, to: &Tree) -> Result<Co
 
 /// Returns the SHA-256 of the existing copy.
 fn recorded(storage: &dyn Storage, place: &Path) -> io::Result<Option<String>> {
-    match storage.open(place) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        opened => identify(&*opened?, &|_| {}).map(|(_, sha256)| Some(sha256)),
-    }
+    let Some(copy) = if_there(storage.open(place))? else { return Ok(None) };
+    identify(&*copy, &|_| {}).map(|(_, sha256)| Some(sha256))
 }
 
 /// Reads the vault, and checks that its segment has its digest.
@@ -117,11 +114,8 @@ fn read(storage: &dyn Storage, vault: &Path, mark: VaultMark) -> io::Result<Vec<
 fn store(storage: &dyn Storage, bytes: &[u8], staged: &Path, place: &Path, is_there: bool) -> io::Result<()> {
     let directory = place.parent().map(PathBuf::from).unwrap_or_default();
     storage.create_directory(&directory, DIRECTORY_MODE)?;
-    match storage.unlink(staged) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        // Removed what an interrupted copy left, if anything.
-        _ => {}
-    }
+    // What an interrupted copy left.
+    if_there(storage.unlink(staged))?;
     let mut file = storage.create(staged, FILE_MODE)?;
     file.append(bytes)?;
     if is_there {

@@ -10,10 +10,10 @@ use super::{KeyError, StateDir};
 use crate::primitives::crypto::hkdf;
 use crate::primitives::hex;
 use crate::primitives::secret::Secret;
+use crate::primitives::storage::if_there;
 use crate::pseudonym::epoch::{Epoch, EpochLength};
 use std::fmt::Write;
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -163,12 +163,8 @@ impl Chain {
     /// Writes the chain. The new chain key is durable before the old one is overwritten.
     fn replace(&self, state: &StateDir, lock: &Lock) -> Result<(), KeyError> {
         Self::erase_old(state, lock)?;
-        match fs::hard_link(state.path(NAME), state.path(OLD)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(KeyError::Io { action: "link", path: state.path(OLD), source: error });
-            }
-            _ => {}
-        }
+        if_there(fs::hard_link(state.path(NAME), state.path(OLD)))
+            .map_err(io_error("link", &state.path(OLD)))?;
         state.write(NAME, self.to_text().as_bytes())?;
         Self::erase_old(state, lock)
     }
@@ -176,10 +172,10 @@ impl Chain {
     /// Overwrites and removes the chain key before this one, which is still there if the process ended before
     /// it had done so.
     pub(super) fn erase_old(state: &StateDir, _lock: &Lock) -> Result<(), KeyError> {
-        let file = |name| match fs::symlink_metadata(state.path(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_error("read", &state.path(name))(error)),
-            Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),
+        let file = |name| {
+            let found = if_there(fs::symlink_metadata(state.path(name)));
+            let found = found.map_err(io_error("read", &state.path(name)))?;
+            Ok::<_, KeyError>(found.map(|metadata| (metadata.dev(), metadata.ino())))
         };
         match (file(OLD)?, file(NAME)?) {
             (None, _) => Ok(()),

@@ -4,6 +4,7 @@
 use super::{KeyError, StateDir, random};
 use crate::primitives::recipient;
 use crate::primitives::secret::Secret;
+use crate::primitives::storage::if_there;
 use crate::pseudonym::epoch::{Epoch, kid};
 use age::secrecy::{ExposeSecret, SecretString};
 use age::{Decryptor, Encryptor};
@@ -377,10 +378,9 @@ fn files(directory: &Path) -> io::Result<impl Iterator<Item = io::Result<WrapFil
 
 /// Lists the wraps as [`files`] does; a missing directory has none.
 fn existing_files(directory: &Path) -> Result<Vec<WrapFile>, KeyError> {
-    match files(directory).and_then(Iterator::collect) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        listed => listed.map_err(super::state_dir::io_error("list", &directory.join("wraps"))),
-    }
+    let listed = if_there(files(directory).and_then(Iterator::collect));
+    let listed = listed.map_err(super::state_dir::io_error("list", &directory.join("wraps")))?;
+    Ok(listed.unwrap_or_default())
 }
 
 /// The wrap of one secret in the state directory.

@@ -3,7 +3,7 @@
 
 use super::KeyError;
 use crate::primitives::private_folder::{LOCK, PrivateFolder, Turn};
-use crate::primitives::storage::{Disk, Storage};
+use crate::primitives::storage::{Disk, Storage, if_there};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -67,10 +67,8 @@ impl StateDir {
     /// Reads a secret file; `None` if it does not exist.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, KeyError> {
         let path = self.path(name);
-        let mut file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(io_error("open", &path))?,
-        };
+        let opened = if_there(File::open(&path)).map_err(io_error("open", &path))?;
+        let Some(mut file) = opened else { return Ok(None) };
         let mode = file.metadata().map_err(io_error("read", &path))?.mode();
         if mode & 0o077 != 0 {
             return Err(KeyError::ExposedState { path, mode: mode & 0o7777 });

@@ -2,6 +2,7 @@
 
 use super::{Lines, Link, Target};
 use crate::primitives::clock::Clock;
+use crate::primitives::storage::if_there;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::fs::{self, File, OpenOptions};
@@ -73,10 +74,7 @@ pub fn purge(path: &Path, keep: SignedDuration, now: Timestamp) -> io::Result<Ve
     let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
         return Ok(Vec::new());
     };
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
+    let Some(entries) = if_there(fs::read_dir(directory))? else { return Ok(Vec::new()) };
     let (mut removed, mut failed) = (Vec::new(), None);
     for entry in entries {
         let entry = entry?;
@@ -270,10 +268,8 @@ fn period(settings: &Rotated, at: Timestamp) -> String {
 /// Returns whether `path` is still the name of `file`.
 fn is_same(file: &File, path: &Path) -> io::Result<bool> {
     let open = file.metadata()?;
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        named => named.map(|named| (named.dev(), named.ino()) == (open.dev(), open.ino())),
-    }
+    let named = if_there(fs::metadata(path))?;
+    Ok(named.is_some_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino())))
 }
 
 /// Returns a name that is not taken for a file rotated at `now`.

@@ -2,7 +2,7 @@
 //! each change is durable or absent, and files are overwritten before they are erased.
 
 use super::secret::Secret;
-use super::storage::{Storage, Stored};
+use super::storage::{Storage, Stored, if_there};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -119,10 +119,7 @@ impl PrivateFolder {
     /// # Errors
     /// If it cannot be opened.
     pub fn existing(&self, name: &str) -> io::Result<Option<Box<dyn Stored>>> {
-        match self.storage.edit(&self.path(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened.map(Some),
-        }
+        if_there(self.storage.edit(&self.path(name)))
     }
 
     /// Opens a file for reading only; `None` if there is none.
@@ -130,10 +127,7 @@ impl PrivateFolder {
     /// # Errors
     /// If it cannot be opened.
     pub fn readable(&self, name: &str) -> io::Result<Option<Box<dyn Stored>>> {
-        match self.storage.open(&self.path(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened.map(Some),
-        }
+        if_there(self.storage.open(&self.path(name)))
     }
 
     /// Returns the bytes of a file, which are wiped when dropped; `None` if there is none.
@@ -195,9 +189,8 @@ impl PrivateFolder {
     /// If any of that fails: the file may still exist, and may be zeros.
     pub fn erase(&self, name: &str) -> io::Result<()> {
         let path = self.path(name);
-        match self.storage.overwrite(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            overwritten => overwritten?,
+        if if_there(self.storage.overwrite(&path))?.is_none() {
+            return Ok(());
         }
         self.storage.unlink(&path)?;
         self.sync()
@@ -208,11 +201,8 @@ impl PrivateFolder {
     /// # Errors
     /// If it cannot be removed.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        match self.storage.unlink(&self.path(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            removed => removed?,
-        }
-        self.sync()
+        let removed = if_there(self.storage.unlink(&self.path(name)))?;
+        removed.map_or(Ok(()), |()| self.sync())
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -51,6 +51,17 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Takes [`io::ErrorKind::NotFound`] for an answer: what `done` needed is not there.
+///
+/// # Errors
+/// Any other error of `done`.
+pub fn if_there<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        done => done.map(Some),
+    }
+}
+
 /// Returns whether `path` still is a name of this open file. Another process may have removed or renamed the
 /// file since it was opened, and made another one there.
 ///
@@ -62,10 +73,8 @@ pub fn is_still_at(storage: &dyn Storage, path: &Path, file: &dyn Stored) -> io:
     }
     // In a storage whose files have no identity, nobody else sees an unfinished file.
     let Some(ours) = file.names()? else { return Ok(true) };
-    match storage.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        opened => Ok(opened?.names()?.is_some_and(|names| names.file == ours.file)),
-    }
+    let Some(there) = if_there(storage.open(path))? else { return Ok(false) };
+    Ok(there.names()?.is_some_and(|names| names.file == ours.file))
 }
 
 /// Errors of the kernel for a file with bad blocks and for a socket, and of ext4, XFS and Btrfs for a file

@@ -1,6 +1,7 @@
 //! Lists and removes sealed lines.
 
 use super::{FOLDER, Placeholder, QuarantineError, sync_directory};
+use crate::primitives::storage::if_there;
 use jiff::Timestamp;
 use std::fs;
 use std::io;
@@ -43,10 +44,8 @@ pub struct SealedLines {
 /// [`QuarantineError::SealedLines`] if it cannot be read.
 pub fn sealed_lines(directory: &Path) -> Result<SealedLines, QuarantineError> {
     let failed = |source| QuarantineError::SealedLines { action: "list", path: directory.to_owned(), source };
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SealedLines::default()),
-        entries => entries.map_err(failed)?,
-    };
+    let listed = if_there(fs::read_dir(directory)).map_err(failed)?;
+    let Some(entries) = listed else { return Ok(SealedLines::default()) };
     let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
     Ok(look_at(paths.map_err(failed)?, sealed_line))
 }
@@ -74,10 +73,7 @@ pub fn remove(line: &SealedLine) -> io::Result<()> {
     if sealed_line(line.path.clone())?.is_none_or(|now| now.sealed != line.sealed) {
         return Ok(());
     }
-    match fs::remove_file(&line.path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
+    if_there(fs::remove_file(&line.path)).map(drop)
 }
 
 /// Makes removals durable, including those of a process that died before its own sync.
@@ -85,14 +81,8 @@ pub fn remove(line: &SealedLine) -> io::Result<()> {
 /// # Errors
 /// [`QuarantineError::SealedLines`] if that fails.
 pub fn sync(directory: &Path) -> Result<(), QuarantineError> {
-    match sync_directory(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        synced => synced.map_err(|source| QuarantineError::SealedLines {
-            action: "sync",
-            path: directory.to_owned(),
-            source,
-        }),
-    }
+    let failed = |source| QuarantineError::SealedLines { action: "sync", path: directory.to_owned(), source };
+    if_there(sync_directory(directory)).map(drop).map_err(failed)
 }
 
 /// Returns the sealed line in the file at `path`; `None` if it is another file, or gone.
@@ -100,10 +90,7 @@ fn sealed_line(path: PathBuf) -> io::Result<Option<SealedLine>> {
     let token = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".age"));
     let Some(token) = token.filter(|token| Placeholder::new(token, 0, 0).is_some()) else { return Ok(None) };
     let found = fs::symlink_metadata(&path).and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
-    let (bytes, modified) = match found {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found?,
-    };
+    let Some((bytes, modified)) = if_there(found)? else { return Ok(None) };
     // A time outside the calendar comes from a broken clock. The line is kept, as if sealed in the far
     // future.
     let sealed = Timestamp::try_from(modified).unwrap_or(Timestamp::MAX);

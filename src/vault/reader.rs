@@ -7,7 +7,7 @@ use super::records::{Placed, records};
 use crate::model::SegmentId;
 use crate::primitives::crypto::decrypt;
 use crate::primitives::secret::Secret;
-use crate::primitives::storage::{Storage, Stored};
+use crate::primitives::storage::{Storage, Stored, if_there};
 use sha2::{Digest, Sha256};
 use std::io;
 use std::ops::ControlFlow;
@@ -247,10 +247,8 @@ const LONGEST_HEADER_BYTES: usize = 16 << 10;
 /// # Errors
 /// If it cannot be read or cut.
 pub fn cut(storage: &dyn Storage, path: &Path) -> Result<Option<(SegmentId, u64, [u8; 32])>, VaultError> {
-    let mut file = match storage.edit(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(VaultError::io("open a vault", path))?,
-    };
+    let opened = if_there(storage.edit(path)).map_err(VaultError::io("open a vault", path))?;
+    let Some(mut file) = opened else { return Ok(None) };
     let bytes = read_whole(&*file).map_err(VaultError::io("read a vault", path))?;
     let length = bytes.len() as u64;
     let Some((header, records)) = Header::decode(&bytes) else { return Ok(None) };

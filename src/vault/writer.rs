@@ -6,7 +6,7 @@ use super::originals;
 use crate::model::{Kind, SegmentId, SegmentName, Tree};
 use crate::primitives::crypto::{TAG_BYTES, encrypt};
 use crate::primitives::secret::Secret;
-use crate::primitives::storage::{Storage, Stored};
+use crate::primitives::storage::{Storage, Stored, if_there};
 use crate::primitives::tag_set::TagSet;
 use crate::pseudonym::Tokens;
 use sha2::{Digest, Sha256};
@@ -88,12 +88,8 @@ impl VaultWriter {
         parameters: &VaultParameters<'_>,
     ) -> Result<Self, VaultError> {
         let path = tree.staged_vault(name);
-        match storage.unlink(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(VaultError::io("remove what a crash left", &path)(error))
-            }
-            _ => Self::begin_at(storage, path, name, id, parameters),
-        }
+        if_there(storage.unlink(&path)).map_err(VaultError::io("remove what a crash left", &path))?;
+        Self::begin_at(storage, path, name, id, parameters)
     }
 
     fn begin_at(

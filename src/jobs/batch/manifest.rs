@@ -6,7 +6,7 @@
 //! ```
 //! Numbers are little-endian (RFC 8878, 3.1.2).
 
-use crate::primitives::storage::{Storage, Stored};
+use crate::primitives::storage::{Storage, Stored, if_there};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
@@ -66,11 +66,7 @@ impl Done {
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] if the file does not end as an output does.
     pub(super) fn of_output(storage: &dyn Storage, path: &Path) -> io::Result<Option<Self>> {
-        let file = match storage.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
-        };
-        read(&*file).map(Some)
+        if_there(storage.open(path))?.map(|file| read(&*file)).transpose()
     }
 }
 

@@ -2,7 +2,7 @@
 //! whole under a name that nothing else has.
 
 use crate::primitives::hex;
-use crate::primitives::storage::{Storage, Stored};
+use crate::primitives::storage::{Storage, Stored, if_there};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,27 +69,19 @@ pub(super) fn remove_abandoned(storage: &dyn Storage, directory: &Path) -> io::R
         if listed.directory || !listed.name.starts_with('.') || !listed.name.ends_with(SUFFIX) {
             continue;
         }
-        match storage.edit(&listed.path) {
-            // It was published or removed after it was listed.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            opened => {
-                // Held until the part is gone: a writer makes a part first and locks it then, and begins
-                // another one if it does not get the lock.
-                let mut part = opened?;
-                if part.try_lock()? {
-                    remove(storage, &listed.path)?;
-                }
-            }
+        // It may have been published or removed since it was listed.
+        let Some(mut part) = if_there(storage.edit(&listed.path))? else { continue };
+        // Held until the part is gone: a writer makes a part first and locks it then, and begins another one
+        // if it does not get the lock.
+        if part.try_lock()? {
+            remove(storage, &listed.path)?;
         }
     }
     Ok(())
 }
 
 fn remove(storage: &dyn Storage, path: &Path) -> io::Result<()> {
-    match storage.unlink(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    if_there(storage.unlink(path)).map(drop)
 }
 
 const SUFFIX: &str = ".part";

@@ -8,7 +8,7 @@ use crate::ledger::event::PurgedFile;
 use crate::model::{Expires, Folder, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::hex;
-use crate::primitives::storage::{Listed, Names, Storage, Stored, is_of_one_file};
+use crate::primitives::storage::{Listed, Names, Storage, Stored, if_there, is_of_one_file};
 use crate::retention::expiry::purge_instant;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -354,10 +354,7 @@ impl Site {
         stated: Option<&Stated>,
         progress: &dyn Fn(u64),
     ) -> Result<Option<Item>, Diagnostic> {
-        let file = match self.storage.open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened,
-        };
+        let Some(file) = if_there(self.storage.open(&path)).transpose() else { return Ok(None) };
         let (length, names, identified) = match file {
             Ok(file) => (file.length().ok(), file.names().ok().flatten(), identify(&*file, progress)),
             Err(error) => (None, None, Err(error)),
@@ -425,10 +422,7 @@ impl Site {
 /// # Errors
 /// If that cannot be determined.
 pub fn is_abandoned(storage: &dyn Storage, path: &Path) -> io::Result<bool> {
-    match locked(storage, path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        locked => Ok(locked?.is_some()),
-    }
+    Ok(if_there(locked(storage, path))?.is_none_or(|lock| lock.is_some()))
 }
 
 /// Locks a part; `None` if somebody writes to it.

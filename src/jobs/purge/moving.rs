@@ -9,7 +9,7 @@ use super::{Batch, Item, Site};
 use crate::ledger::event::{Event, Purge};
 use crate::model::{Expires, Keep, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::Stored;
+use crate::primitives::storage::{Stored, if_there};
 use crate::retention::expiry::archive_day;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
@@ -79,10 +79,7 @@ impl Site {
 
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
         let part = to.with_extension("zst.part");
-        match self.storage.unlink(&part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        if_there(self.storage.unlink(&part))?;
         let source = self.storage.open(from)?;
         let mut copy = self.storage.create(&part, SECOND_PHASE_FILE_MODE)?;
         let copied = copy_bytes(&*source, &mut *copy).and_then(|()| copy.sync());

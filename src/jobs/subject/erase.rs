@@ -22,12 +22,11 @@ use crate::ledger::event::{Erasure, Event};
 use crate::model::{Folder, Kind, SegmentId, SegmentName, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::hex;
-use crate::primitives::storage::{Listed, is_of_one_file};
+use crate::primitives::storage::{Listed, if_there, is_of_one_file};
 use crate::pseudonym::{Networks, Tokens};
 use crate::vault::{self, Vault, VaultWriter};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -471,10 +470,8 @@ fn replace(site: &Site, staged: &Path, place: &Path) -> Result<(), Diagnostic> {
 }
 
 fn remove(site: &Site, path: &Path) -> Result<(), Diagnostic> {
-    match site.storage.unlink(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
-        _ => sync_directory_of(site, path),
-    }
+    if_there(site.storage.unlink(path)).map_err(failed("remove", path))?;
+    sync_directory_of(site, path)
 }
 
 fn sync_directory_of(site: &Site, path: &Path) -> Result<(), Diagnostic> {

@@ -1,6 +1,6 @@
 //! The file system of the operating system.
 
-use super::{Listed, Names, Storage, Stored};
+use super::{Listed, Names, Storage, Stored, if_there};
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -84,10 +84,7 @@ impl Storage for Disk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Listed>> {
-        let entries = match fs::read_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
+        let Some(entries) = if_there(fs::read_dir(path))? else { return Ok(Vec::new()) };
         let mut listed = Vec::new();
         for entry in entries {
             let entry = entry?;
