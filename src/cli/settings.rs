@@ -133,6 +133,14 @@ impl Settings {
         Tenancy { tenant: self.tenant.clone(), named: self.tenant_named }
     }
 
+    /// Combines the settings of a command that has neither `reading` nor `tokens` options.
+    ///
+    /// # Errors
+    /// As [`Settings::new`].
+    pub(crate) fn of(common: &Common) -> Result<Self, Diagnostic> {
+        Self::new(common, &Reading::default(), &Tokens::default())
+    }
+
     /// Combines the settings of a command that has `reading` and `tokens` options (or their defaults).
     ///
     /// # Errors
@@ -191,9 +199,7 @@ impl Settings {
             serve: config.serve.beside(&beside),
         })
     }
-}
 
-impl Settings {
     /// Returns the choices that decide how lines are read, including rule files.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! `oubliette hold`: keeps what a case needs beyond its expiry day.
 
 use super::{gaps, purge, replay};
-use crate::cli::args::{AccessArgs, Common, HoldCommand, Reading, Tokens};
+use crate::cli::args::{AccessArgs, Common, HoldCommand};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 /// Adds, lists, extracts for or releases a hold.
 pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Result<Exit, Stop> {
-    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let settings = Settings::of(common)?;
     match command {
         HoldCommand::List => list(report, &settings),
         HoldCommand::Add { place, case, until, class, from, to } => {

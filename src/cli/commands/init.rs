@@ -1,6 +1,6 @@
 //! `oubliette init`: makes the state directory, its configuration, and escrow.
 
-use crate::cli::args::{Common, InitArgs, Reading, Tokens};
+use crate::cli::args::{Common, InitArgs};
 use crate::cli::codes;
 use crate::cli::config::TEMPLATE;
 use crate::cli::exit::Exit;
@@ -20,7 +20,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &InitArgs) -> Result<Ex
     if let Some(named) = &common.config {
         write_config(named)?;
     }
-    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let settings = Settings::of(common)?;
     let recipients: Vec<String> = args.recipient.iter().chain(&settings.recipients).cloned().collect();
     let done = init::run(&settings.state_dir, &recipients).map_err(Diagnostic::from)?;
     write_config(&settings.config_path)?;

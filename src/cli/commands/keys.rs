@@ -91,7 +91,7 @@ fn check_source(source: SourceName, has_seed: bool) -> Result<(), Diagnostic> {
 }
 
 fn list(report: Report, common: &Common) -> Result<Exit, Stop> {
-    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let settings = Settings::of(common)?;
     let listing = keys::list(settings.keys(settings.legal_zone()?)).map_err(Diagnostic::from)?;
     report.table(&listing.epochs)?;
     if listing.epochs.is_empty() {
@@ -124,7 +124,7 @@ fn rotate(report: Report, common: &Common, tokens: &Tokens) -> Result<Exit, Stop
 }
 
 fn wrap(report: Report, common: &Common, recipients: &[String]) -> Result<Exit, Stop> {
-    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let settings = Settings::of(common)?;
     let keys = prepared(&settings, settings.legal_zone()?)?;
     let ledger = ledger_of_node(&settings)?;
     let (epoch, count) = keys::wrap(keys, ledger, recipients, settings.clock.now())?;
@@ -167,7 +167,7 @@ fn new_seed(report: Report, common: &Common, file: &Path, epoch: Option<EpochNam
 }
 
 fn import_seed(report: Report, common: &Common, file: &Path) -> Result<Exit, Stop> {
-    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let settings = Settings::of(common)?;
     let seed = files::credential(file).map_or_else(|| KeyFile::Own(file.to_owned()), KeyFile::Credential);
     let text = secret_text(&seed)?;
     let (epoch, length) =

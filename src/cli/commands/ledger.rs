@@ -1,6 +1,6 @@
 //! `oubliette ledger`: shows what was done, and checks the proof of it.
 
-use crate::cli::args::{Common, LedgerCommand, LedgerPlace, Reading, Tokens};
+use crate::cli::args::{Common, LedgerCommand, LedgerPlace};
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
@@ -28,7 +28,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &LedgerCommand) -> R
 fn directory(common: &Common, place: &LedgerPlace) -> Result<PathBuf, Diagnostic> {
     match &place.directory {
         Some(directory) => Ok(directory.clone()),
-        None => Ok(Settings::new(common, &Reading::default(), &Tokens::default())?.state_dir.join(FOLDER)),
+        None => Ok(Settings::of(common)?.state_dir.join(FOLDER)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `oubliette lifecycle`: rules for a bucket, and how to apply them.
 
-use crate::cli::args::{Common, LifecycleArgs, Reading, Tokens};
+use crate::cli::args::{Common, LifecycleArgs};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, Stop};
@@ -17,7 +17,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &LifecycleArgs) -> Resu
             .hint("write s3://BUCKET/PREFIX")
     })?;
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
-    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let settings = Settings::of(common)?;
     let retention = settings.retention()?;
     let today = settings.clock.now().to_zoned(retention.zone).date();
     let rules = lifecycle::rules(prefix.trim_matches('/'), &retention.classes, today);

@@ -1,7 +1,7 @@
 //! `oubliette purge`: removes what has expired; the ledger proves it.
 
 use super::hold;
-use crate::cli::args::{ArchivePlace, Common, PurgeArgs, Reading, SearchPlace, Tokens};
+use crate::cli::args::{ArchivePlace, Common, PurgeArgs, SearchPlace};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::files;
@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 /// Purges, or shows what a purge would do.
 pub(crate) fn run(report: Report, common: &Common, args: &PurgeArgs) -> Result<Exit, Stop> {
-    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let settings = Settings::of(common)?;
     // Checked before the purge, which makes the directory.
     let is_new = !settings.state_dir.is_dir();
     let Performed { plan, refusal } = perform(report, &settings, args)?;

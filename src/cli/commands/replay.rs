@@ -2,7 +2,7 @@
 
 use super::gaps::{left_out, remarks};
 use super::{clear, hold, purge};
-use crate::cli::args::{AccessArgs, Common, LineArgs, Reading, ReplayArgs, TimeArgs, Tokens};
+use crate::cli::args::{AccessArgs, Common, LineArgs, ReplayArgs, TimeArgs};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::files;
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 /// Replays archived lines.
 pub(crate) fn run(report: Report, common: &Common, args: &ReplayArgs) -> Result<Exit, Stop> {
-    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let settings = Settings::of(common)?;
     let (mut site, places) = purge::site_to_search(&settings, &args.place, "replay")?;
     let scope = match (args.reveal, args.reveal_all) {
         (_, true) => Scope::Everybody,

@@ -1,7 +1,7 @@
 //! `oubliette report`: a page or JSON with what a data protection officer needs to know.
 
 use super::purge::{archive, intermediate, tree};
-use crate::cli::args::{Common, Reading, ReportArgs, Tokens};
+use crate::cli::args::{Common, ReportArgs};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::files::{self, write_whole};
@@ -82,7 +82,7 @@ const BEGINNING_BYTES: u64 = 512;
 const JSON: &str = "{\"made\":\"";
 
 fn scope(common: &Common, args: &ReportArgs) -> Result<Scope, Diagnostic> {
-    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let settings = Settings::of(common)?;
     let RetentionRules { zone, classes } = settings.retention()?;
     let now = settings.clock.now();
     let archive = archive(&settings, &args.place)?;

@@ -4,8 +4,8 @@ use super::gaps::{left_out, remarks};
 use super::hold::Request;
 use super::replay::{credentials, handed_over, not_searched, others_left_out, reading, refused};
 use super::{clear, hold, purge};
-use crate::cli::args::{AccessArgs, Common, DossierForm, PeriodArgs, PersonArgs, Reading};
-use crate::cli::args::{SearchPlace, SubjectCommand, Tokens};
+use crate::cli::args::{AccessArgs, Common, DossierForm, PeriodArgs, PersonArgs};
+use crate::cli::args::{SearchPlace, SubjectCommand};
 use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
@@ -33,7 +33,7 @@ use std::sync::atomic::AtomicBool;
 
 /// Answers a request.
 pub(crate) fn run(report: Report, common: &Common, command: &SubjectCommand) -> Result<Exit, Stop> {
-    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let settings = Settings::of(common)?;
     match command {
         SubjectCommand::Access { place, person, period, access, form } => {
             let place = purge::site_to_search(&settings, place, ACCESS)?;

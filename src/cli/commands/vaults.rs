@@ -1,7 +1,7 @@
 //! `oubliette vaults`: copies closed vaults to a place of their own.
 
 use super::purge;
-use crate::cli::args::{Common, Reading, Tokens, VaultsArgs};
+use crate::cli::args::{Common, VaultsArgs};
 use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Report, Row, Stop, counted};
@@ -12,7 +12,7 @@ use crate::primitives::storage::Seen;
 
 /// Copies the vaults that are not there yet.
 pub(crate) fn run(report: Report, common: &Common, args: &VaultsArgs) -> Result<Exit, Stop> {
-    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let settings = Settings::of(common)?;
     // With all versions in view, a replaced copy is gone and not hidden as an old version.
     let storage = files::storage(&[&args.to], Seen::AllVersions)?;
     let site = Site { storage, ..purge::site(&settings, &args.place, "vaults")? };

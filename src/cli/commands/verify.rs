@@ -2,7 +2,7 @@
 
 use super::ledger as ledger_command;
 use super::purge::{intermediate, tree};
-use crate::cli::args::{Common, Reading, Tokens, VerifyArgs};
+use crate::cli::args::{Common, VerifyArgs};
 use crate::cli::codes;
 use crate::cli::exit::Exit;
 use crate::cli::files;
@@ -21,7 +21,7 @@ use std::path::Path;
 
 /// Checks what is at the path, or else the configured archive, or the ledger of this node.
 pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<Exit, Stop> {
-    let settings = Settings::new(common, &Reading::default(), &Tokens::default())?;
+    let settings = Settings::of(common)?;
     // `--expect` applies to the first ledger.
     let (ledger, others) = match args.ledger.as_slice() {
         [first, others @ ..] => (first.clone(), others),
