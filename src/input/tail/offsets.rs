@@ -32,6 +32,12 @@ impl Identity {
         Self { device: metadata.dev(), inode: metadata.ino(), born_ns }
     }
 
+    /// Returns the identity of the file that has this name now; `None` if there is none, or nobody can tell.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
+    }
+
     /// Returns when the file was made, in nanoseconds since 1970, if that is known.
     #[must_use]
     pub fn born_ns(&self) -> Option<u64> {

@@ -38,7 +38,7 @@ impl Ours {
     /// Finds out where the paths lead now.
     #[must_use]
     pub fn resolved(&self) -> Resolved {
-        let files = self.files.iter().map(|path| (resolve(path), identity(path))).collect();
+        let files = self.files.iter().map(|path| (resolve(path), Identity::at(path))).collect();
         Resolved { files, folders: self.folders.iter().map(|path| resolve(path)).collect() }
     }
 }
@@ -47,7 +47,7 @@ impl Resolved {
     /// Returns whether `path` leads to such a file, or would if the file existed.
     #[must_use]
     pub fn has(&self, path: &Path) -> bool {
-        let (at, found) = (resolve(path), identity(path));
+        let (at, found) = (resolve(path), Identity::at(path));
         let is_file = |(file, known): &(PathBuf, Option<Identity>)| {
             at == *file
                 || (found.is_some() && found == *known)
@@ -71,10 +71,6 @@ pub fn resolve(path: &Path) -> PathBuf {
         (Ok(parent), Some(name)) => parent.join(name),
         _ => path,
     }
-}
-
-fn identity(path: &Path) -> Option<Identity> {
-    fs::metadata(path).ok().map(|metadata| Identity::of(&metadata))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use crate::input::tail::Identity;
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,8 +25,8 @@ impl Names {
     /// name for each file.
     pub(super) fn add_new(&self, mut found: Vec<PathBuf>) -> Vec<Named> {
         let mut paths = self.paths();
-        let mut known: HashSet<_> = paths.keys().filter_map(|path| identity(path)).collect();
-        found.retain(|path| identity(path).is_some_and(|file| known.insert(file)));
+        let mut known: HashSet<_> = paths.keys().filter_map(|path| Identity::at(path)).collect();
+        found.retain(|path| Identity::at(path).is_some_and(|file| known.insert(file)));
         found.into_iter().map(|path| self.named(&mut paths, path)).collect()
     }
 
@@ -61,14 +60,10 @@ impl Drop for Named {
     }
 }
 
-/// Returns the identity of the file that has that name now, if there is one.
-fn identity(path: &Path) -> Option<Identity> {
-    fs::metadata(path).ok().map(|metadata| Identity::of(&metadata))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     #[test]

@@ -6,7 +6,6 @@ use crate::cli::codes;
 use crate::cli::config::{Input, Kind};
 use crate::input::tail::{Identity, Ours, resolve};
 use crate::primitives::diag::Diagnostic;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Refuses two inputs that name one file, since each line would be archived twice, and an input that names
@@ -45,10 +44,7 @@ enum Meant {
 
 impl Meant {
     fn by(path: &Path) -> Self {
-        match fs::metadata(path) {
-            Ok(metadata) => Self::There(Identity::of(&metadata)),
-            Err(_) => Self::ToCome(resolve(path)),
-        }
+        Identity::at(path).map_or_else(|| Self::ToCome(resolve(path)), Self::There)
     }
 }
 
@@ -56,6 +52,7 @@ impl Meant {
 mod tests {
     use super::*;
     use crate::cli::config::Config;
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     #[test]
