@@ -30,7 +30,7 @@ pub use pattern::{Found, Pattern};
 use super::encoding::UNREADABLE;
 use super::{Closed, Deliver, Lost};
 use crate::primitives::diag::Code;
-use crate::primitives::storage::if_there;
+use crate::primitives::storage::{if_there, parent};
 use file::Followed;
 use std::collections::HashSet;
 use std::fs;
@@ -327,9 +327,7 @@ where
 
 /// Lists the regular files in the directory of the file that is followed, including that file.
 fn siblings(settings: &Settings) -> io::Result<Vec<(PathBuf, Identity)>> {
-    let directory =
-        settings.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(entries) = if_there(fs::read_dir(directory))? else { return Ok(Vec::new()) };
+    let Some(entries) = if_there(fs::read_dir(parent(&settings.path)))? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for entry in entries {
         let path = entry?.path();

@@ -2,7 +2,7 @@
 
 use super::{Lines, Link, Target};
 use crate::primitives::clock::Clock;
-use crate::primitives::storage::if_there;
+use crate::primitives::storage::{if_there, parent};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::fs::{self, File, OpenOptions};
@@ -70,11 +70,10 @@ pub struct OpenStdout {
 /// # Errors
 /// If the directory cannot be read, or a file cannot be removed, which is named; all others have been removed.
 pub fn purge(path: &Path, keep: SignedDuration, now: Timestamp) -> io::Result<Vec<PathBuf>> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
         return Ok(Vec::new());
     };
-    let Some(entries) = if_there(fs::read_dir(directory))? else { return Ok(Vec::new()) };
+    let Some(entries) = if_there(fs::read_dir(parent(path)))? else { return Ok(Vec::new()) };
     let (mut removed, mut failed) = (Vec::new(), None);
     for entry in entries {
         let entry = entry?;
@@ -91,7 +90,7 @@ pub fn purge(path: &Path, keep: SignedDuration, now: Timestamp) -> io::Result<Ve
         }
     }
     if !removed.is_empty() {
-        File::open(directory)?.sync_all()?;
+        File::open(parent(path))?.sync_all()?;
     }
     failed.map_or(Ok(removed), Err)
 }
@@ -153,8 +152,7 @@ impl OpenFile {
         }
         let Self { file, bytes, period, .. } = Self::open(self.settings.clone())?;
         (self.file, self.bytes, self.period) = (file, bytes, period);
-        let directory = self.settings.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        File::open(parent(&self.settings.path))?.sync_all()
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -51,6 +51,12 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Returns the directory that holds `path`; for a bare name, the working directory.
+#[must_use]
+pub fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Takes [`io::ErrorKind::NotFound`] for an answer: what `done` needed is not there.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use super::is_rotated;
 use super::offsets::Identity;
+use crate::primitives::storage::parent;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -66,8 +67,7 @@ pub fn resolve(path: &Path) -> PathBuf {
     // Follows one link to the file. The target of a chain of links is known once the file exists.
     let target = fs::read_link(path).map(|target| path.with_file_name("").join(target));
     let path = target.unwrap_or_else(|_| path.to_owned());
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match (parent.canonicalize(), path.file_name()) {
+    match (parent(&path).canonicalize(), path.file_name()) {
         (Ok(parent), Some(name)) => parent.join(name),
         _ => path,
     }

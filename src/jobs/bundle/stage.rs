@@ -12,7 +12,7 @@ use super::Files;
 use super::output::{DIRECTORY_MODE, Destination, FILE_MODE, RECIPIENT_OPTION, Recipients, failed, parsed};
 use super::spool::{Appender, Spool, Spooled};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Storage, Stored};
+use crate::primitives::storage::{Storage, Stored, parent};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,9 +119,7 @@ impl Stage {
         self.storage.rename(&partial, &place).map_err(failed("rename", &partial))?;
         // The renamed bundle must not be removed any more, but the spools of an encrypted one must be.
         self.left.retain(|path| self.key.is_some() && *path != partial);
-        let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        self.storage.sync_directory(parent).map_err(failed("sync", parent))?;
+        self.storage.sync_directory(parent(&place)).map_err(failed("sync", parent(&place)))?;
         Ok((self.spooled.len() + files.len()) as u64)
     }
 

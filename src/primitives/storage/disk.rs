@@ -1,6 +1,6 @@
 //! The file system of the operating system.
 
-use super::{Listed, Names, Storage, Stored, if_there};
+use super::{Listed, Names, Storage, Stored, if_there, parent};
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -162,11 +162,6 @@ pub fn hand_over(file: &File, path: &Path) -> io::Result<()> {
 fn hand_over_directory(path: &Path) -> io::Result<()> {
     let itself = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed();
     hand_over(&OpenOptions::new().read(true).custom_flags(itself).open(path)?, path)
-}
-
-/// Returns the directory that holds `path`; for a bare name, the working directory.
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
