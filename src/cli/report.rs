@@ -7,7 +7,7 @@ use crate::primitives::diag::Diagnostic;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::json;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::panic::PanicHookInfo;
 
@@ -163,9 +163,9 @@ impl From<io::Error> for Stop {
 }
 
 /// Formats a count: `1 line`, `2 lines`; `2 entries` for things that end in `ry`.
-pub(crate) fn counted(count: u64, thing: &str) -> String {
+pub(crate) fn counted<N: Display + PartialEq + From<u8>>(count: N, thing: &str) -> String {
     match thing.strip_suffix("ry") {
-        _ if count == 1 => format!("{count} {thing}"),
+        _ if count == N::from(1) => format!("{count} {thing}"),
         Some(stem) => format!("{count} {stem}ries"),
         None => format!("{count} {thing}s"),
     }

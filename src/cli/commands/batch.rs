@@ -108,7 +108,7 @@ fn check(report: Report, storage: &dyn Storage, args: &BatchArgs) -> Result<Exit
         report.note(&format!("manifest, inputs and outputs agree: {read}"));
         return Ok(Exit::Done);
     }
-    let what = format!("of {read}, {} found", counted(findings.len() as u64, "fault"));
+    let what = format!("of {read}, {} found", counted(findings.len(), "fault"));
     report.warning(&Diagnostic::new(&batch::DIFFERS, what).hint("`oubliette explain F13` says how to go on"));
     Ok(Exit::NeedsHuman)
 }

@@ -26,7 +26,7 @@ pub(super) fn left_out(report: Report, site: &Site, gaps: &Gaps) -> Exit {
             ));
     }
     if let Some(first) = gaps.missing.first() {
-        let what = format!("{} missing", counted(gaps.missing.len() as u64, "segment"));
+        let what = format!("{} missing", counted(gaps.missing.len(), "segment"));
         report.warning(
             &Diagnostic::new(&replay::MISSING, format!("{what}: the answer is not whole"))
                 .at(first.clone())
@@ -40,7 +40,7 @@ pub(super) fn left_out(report: Report, site: &Site, gaps: &Gaps) -> Exit {
     if let Some(first) = gaps.unattributed.first() {
         let what = format!(
             "{} without a vault that says whose lines they are, and left out",
-            counted(gaps.unattributed.len() as u64, "segment")
+            counted(gaps.unattributed.len(), "segment")
         );
         report.warning(
             &Diagnostic::new(&replay::UNATTRIBUTED, what)
@@ -83,10 +83,8 @@ pub(super) fn purged(report: Report, purged: &Purged) {
 /// Warns of segments that the ledger does not know.
 fn unlisted(report: Report, site: &Site, unlisted: &[String]) {
     let Some(first) = unlisted.first() else { return };
-    let what = format!(
-        "the ledger does not know {} of those that were read",
-        counted(unlisted.len() as u64, "segment")
-    );
+    let what =
+        format!("the ledger does not know {} of those that were read", counted(unlisted.len(), "segment"));
     report.warning(
         &Diagnostic::new(
             &replay::UNLISTED,
@@ -110,7 +108,7 @@ fn verify(site: &Site) -> String {
 /// Names the epochs that could not be searched, with their days.
 fn unsearched(report: Report, unsearched: &Unsearched) {
     for epoch in unsearched.epochs().take(MOST_TOLD) {
-        let segments = counted(epoch.segments.len() as u64, "segment");
+        let segments = counted(epoch.segments.len(), "segment");
         let days = epoch.of_days();
         let what = format!("the answer is not whole: {segments}{days} not searched: {}", epoch.what);
         let hint = epoch.hint.as_deref().unwrap_or("ask again where it is");
@@ -122,7 +120,7 @@ fn unsearched(report: Report, unsearched: &Unsearched) {
     }
     let more = unsearched.epochs().count().saturating_sub(MOST_TOLD);
     if more > 0 {
-        report.note(&format!("{} more not searched either", counted(more as u64, "epoch")));
+        report.note(&format!("{} more not searched either", counted(more, "epoch")));
     }
 }
 

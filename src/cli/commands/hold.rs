@@ -38,7 +38,7 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                 report.note(&format!(
                     "frozen until {}: {}; the hold ends on {}",
                     hold.frozen_until,
-                    counted(hold.segments.len() as u64, "segment"),
+                    counted(hold.segments.len(), "segment"),
                     hold.until
                 ));
                 Ok(vec![hold])
@@ -138,7 +138,7 @@ fn tell_searched(report: Report, searched: &[Searched], request: Request<'_>) ->
     let mut exit = Exit::Done;
     for Searched { case, until, lines, .. } in searched.iter().filter(|searched| !searched.lines.is_empty()) {
         let of_person =
-            format!("extracts of case {case} have {} of the person", counted(lines.len() as u64, "line"));
+            format!("extracts of case {case} have {} of the person", counted(lines.len(), "line"));
         let Request::Access(answer) = request else {
             report.note(&format!(
                 "{of_person}, and stay until {until}: what a case needs is not erased (GDPR art. 17(3)(e)); `oubliette hold release` erases them"
@@ -170,11 +170,11 @@ fn tell_searched(report: Report, searched: &[Searched], request: Request<'_>) ->
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         report.note(&format!(
             "extracts of {} exist, which may have lines of the person, and {left}: {}{more} ({why})",
-            counted(gaps.len() as u64, "case"),
+            counted(gaps.len(), "case"),
             cases.join(", ")
         ));
     } else if !searched.is_empty() && searched.iter().all(|one| one.lines.is_empty()) {
-        let cases = counted(searched.len() as u64, "case");
+        let cases = counted(searched.len(), "case");
         report.note(&format!("extracts of {cases} were searched, and have no line of the person"));
         return exit;
     }
@@ -431,7 +431,7 @@ impl Row for HoldRow {
     fn cells(&self) -> Vec<String> {
         let Hold { case, until, frozen_until, segments, extracts, .. } = &self.hold;
         let frozen = match self.frozen {
-            true => format!("{} until {frozen_until}", counted(segments.len() as u64, "segment")),
+            true => format!("{} until {frozen_until}", counted(segments.len(), "segment")),
             false => "no longer".to_owned(),
         };
         vec![case.clone(), until.to_string(), frozen, extracts.to_string()]

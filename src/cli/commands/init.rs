@@ -36,7 +36,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &InitArgs) -> Result<Ex
     }
     report.note(&format!("state directory: {}", settings.state_dir.display()));
     report.note(&format!("configuration: {}", settings.config_path.display()));
-    let recipients = counted(done.recipients as u64, "recipient");
+    let recipients = counted(done.recipients, "recipient");
     report.note(&format!("every epoch secret will be wrapped to {recipients}"));
     if !identities.is_empty() {
         report.note("MOVE THESE TWO OFF THIS MACHINE, to two people or two places:");

@@ -99,7 +99,7 @@ fn list(report: Report, common: &Common) -> Result<Exit, Stop> {
     }
     report.note(&match listing.recipients.len() {
         0 => "secrets are wrapped to nobody: `oubliette init` sets up escrow".to_owned(),
-        count => format!("secrets are wrapped to {}", counted(count as u64, "recipient")),
+        count => format!("secrets are wrapped to {}", counted(count, "recipient")),
     });
     for identity in &listing.identities_on_node {
         report.note(&format!("{identity} still lies in {}/escrow", settings.state_dir.display()));
@@ -131,7 +131,7 @@ fn wrap(report: Report, common: &Common, recipients: &[String]) -> Result<Exit, 
     if report.is_json() {
         report.value(&json!({ "epoch": epoch.to_string(), "recipients": count }))?;
     } else {
-        let count = counted(count as u64, "recipient");
+        let count = counted(count, "recipient");
         report.note(&format!("the secret of epoch {epoch} is wrapped to {count}"));
     }
     Ok(if count == 0 { Exit::NeedsHuman } else { Exit::Done })

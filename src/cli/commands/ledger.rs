@@ -72,7 +72,7 @@ pub(super) fn verify(report: Report, directory: &Path, expect: &[Anchor]) -> Res
     }
     report.table(&findings)?;
     if findings.is_empty() {
-        let (entries, days) = (counted(end.n, "entry"), counted(days.len() as u64, "day"));
+        let (entries, days) = (counted(end.n, "entry"), counted(days.len(), "day"));
         report.text(&format!("whole: {entries} of {days}\nend: {end}\n"))?;
     }
     Ok(tell(report, &findings))

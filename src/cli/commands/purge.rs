@@ -368,7 +368,7 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
         "{would}purged: {gone} with {} and {}, {}",
         counted(lines, "line"),
         counted(bytes, "byte"),
-        counted(keys as u64, "shred key")
+        counted(keys, "shred key")
     ));
     let sealed: u64 = plan.sealed.iter().map(SealedBatch::count).sum();
     if sealed > 0 {
@@ -406,8 +406,7 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
         );
     }
     if let Some(Absent { expires, sealed_as }) = plan.absent.first() {
-        let what =
-            format!("of days that are over, {} not there", counted(plan.absent.len() as u64, "segment"));
+        let what = format!("of days that are over, {} not there", counted(plan.absent.len(), "segment"));
         report.warning(
             &Diagnostic::new(&NOT_THERE, what)
                 .at(sealed_as.clone())
@@ -421,7 +420,7 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
     }
     vaults_not_there(report, plan);
     if let Some(first) = plan.linked().next() {
-        let count = counted(plan.linked().count() as u64, "segment");
+        let count = counted(plan.linked().count(), "segment");
         report.warning(
             &Diagnostic::new(&LINKED, format!("the bytes of {count} lie under other names as well"))
                 .at(first.name.clone())
@@ -430,7 +429,7 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
         );
     }
     if let Some((first, why)) = plan.failures().next() {
-        let count = counted(plan.failures().count() as u64, "file");
+        let count = counted(plan.failures().count(), "file");
         let what = format!("of days that are over, {count} could not be removed, or not be read before");
         report.warning(
             &Diagnostic::new(&STUCK, what)
@@ -441,7 +440,7 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
     }
     let kept = plan.purges.iter().flat_map(|batch| &batch.blocked);
     if let Some(Blocked { name, reason: Reason::Stuck { why } }) = plan.unseen.first() {
-        let count = counted(plan.unseen.len() as u64, "line");
+        let count = counted(plan.unseen.len(), "line");
         report.warning(
             &Diagnostic::new(
                 &quarantine::SEALED_LINES,
@@ -455,7 +454,7 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
     let files = kept.filter(|blocked| !matches!(blocked.reason, Reason::Stuck { .. })).count();
     let blocked = files + plan.sealed.iter().map(|batch| batch.held.len()).sum::<usize>();
     if blocked > 0 {
-        let what = format!("of days that are over, {} had to stay", counted(blocked as u64, "file"));
+        let what = format!("of days that are over, {} had to stay", counted(blocked, "file"));
         report.warning(
             &Diagnostic::new(&BLOCKED, what).hint("`oubliette explain P04` says what to do about each"),
         );
@@ -469,7 +468,7 @@ fn tell_thawed(report: Report, thawed: &[Hold], plan: &Plan) {
         let names = files.filter_map(|file| file.entry.name.split_once('/'));
         let due = names.filter(|(_, name)| segments.iter().any(|segment| segment == name)).count();
         if due > 0 {
-            let due = counted(due as u64, "segment");
+            let due = counted(due, "segment");
             report.note(&format!(
                 "the freeze of case {case} ended on {frozen_until}, and nothing was extracted for it: due of what it froze: {due}"
             ));
@@ -480,7 +479,7 @@ fn tell_thawed(report: Report, thawed: &[Hold], plan: &Plan) {
 /// Warns that purged segments were written with another state directory, whose holds were not considered.
 pub(super) fn holds_not_seen(report: Report, settings: &Settings, plan: &Plan, is_new: bool) {
     let [first, ..] = &plan.of_others[..] else { return };
-    let segments = counted(plan.of_others.len() as u64, "segment");
+    let segments = counted(plan.of_others.len(), "segment");
     let what = format!(
         "of days that are over, {segments} written with another state directory: its holds are not seen"
     );
@@ -501,7 +500,7 @@ pub(super) fn holds_not_seen(report: Report, settings: &Settings, plan: &Plan, i
 fn vaults_not_there(report: Report, plan: &Plan) {
     let mut vaults = plan.purges.iter().flat_map(|batch| &batch.vaultless);
     let Some(first) = vaults.next() else { return };
-    let what = format!("of days that are over, {} not there", counted(1 + vaults.count() as u64, "vault"));
+    let what = format!("of days that are over, {} not there", counted(1 + vaults.count(), "vault"));
     report.warning(
         &Diagnostic::new(&NOT_THERE, what)
             .at(first.clone())

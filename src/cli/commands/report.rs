@@ -42,7 +42,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &ReportArgs) -> Result<
     if made.attention.is_empty() {
         return Ok(Exit::Done);
     }
-    let what = format!("the report names {} to attend to", counted(made.attention.len() as u64, "thing"));
+    let what = format!("the report names {} to attend to", counted(made.attention.len(), "thing"));
     report.warning(
         &Diagnostic::new(&codes::ATTENTION, what).hint("`oubliette explain C12` says what to do about each"),
     );

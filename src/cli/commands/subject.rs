@@ -139,7 +139,7 @@ impl Desk<'_> {
                 .and_then(|csv| self.report.bytes(&csv)),
         };
         handed_over(&mut self.site, &access, handed)?;
-        self.report.note(&format!("{} of the person", counted(answer.lines.len() as u64, "line")));
+        self.report.note(&format!("{} of the person", counted(answer.lines.len(), "line")));
         clear::tell(self.report, &self.settings, &asked, answer.lines.len() as u64);
         let told = self.tell_extracts(&asked, Request::Access(&answer));
         remarks(self.report, &self.site, &visited.gaps);
@@ -289,7 +289,7 @@ impl Desk<'_> {
         }
         for (found, what) in [(elsewhere.vaults.len(), "vault"), (elsewhere.unseen.len(), "place")] {
             if let Some(more) = found.checked_sub(MOST_TOLD).filter(|more| *more > 0) {
-                self.report.note(&format!("and {} more", counted(more as u64, what)));
+                self.report.note(&format!("and {} more", counted(more, what)));
             }
         }
         if !elsewhere.nodes.is_empty() {
@@ -372,7 +372,7 @@ fn restrict(
                 (0, 0) => "nothing is restricted: no line was found".to_owned(),
                 (0, _) => format!("restricted until {until}: {lines}, encrypted in `holds`"),
                 (before, _) => {
-                    let before = counted(u64::from(before), "extract");
+                    let before = counted(before, "extract");
                     format!("restricted until {until}: {before} made before, and {lines} now, encrypted in `holds`")
                 }
             });

@@ -24,7 +24,7 @@ pub(crate) fn run(report: Report, common: &Common, args: &VaultsArgs) -> Result<
     let (there, new): (Vec<_>, Vec<_>) = copied.into_iter().partition(|vault| vault.skipped);
     report.table(&new)?;
     let removed = worked?;
-    let (new, there) = (counted(new.len() as u64, "vault"), counted(there.len() as u64, "vault"));
+    let (new, there) = (counted(new.len(), "vault"), counted(there.len(), "vault"));
     report.note(&format!("copied: {new}; there already: {there}"));
     if removed > 0 {
         report.note(&format!("removed: {}, of whose lines an erasure left none", counted(removed, "vault")));

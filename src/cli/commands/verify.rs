@@ -118,7 +118,7 @@ fn tell(report: Report, path: &Path, verified: &Verified, is_purging: bool) -> R
     if findings.is_empty() {
         report.text(&format!("whole: {read}\n"))?;
     } else {
-        let what = format!("of {read}, {} found", counted(findings.len() as u64, "fault"));
+        let what = format!("of {read}, {} found", counted(findings.len(), "fault"));
         report.warning(
             &Diagnostic::new(&CHANGED, what)
                 .hint("`oubliette explain P05` says what to keep and how to go on"),
