@@ -85,8 +85,7 @@ impl Writing<'_> {
         mut bundle: Bundle,
         ready: Ready<'_>,
     ) -> Result<(Bundle, Visited), Diagnostic> {
-        let (bytes, skipped) = ready.bytes_and_skipped_frames();
-        let progress = Counted::with_note(bytes, &format!("{} skipped", counted(skipped, "frame")));
+        let progress = Counted::skipping(ready.bytes_and_skipped_frames());
         let mut revealed = Zeroizing::new(Vec::new());
         let visited = ready.visit(
             site,

@@ -179,8 +179,7 @@ fn answer(
         let writing = super::bundle::Writing { report, settings, args, to, stopped: &stopped };
         return writing.write(site, question, ready);
     }
-    let (bytes, skipped) = ready.bytes_and_skipped_frames();
-    let progress = Counted::with_note(bytes, &format!("{} skipped", counted(skipped, "frame")));
+    let progress = Counted::skipping(ready.bytes_and_skipped_frames());
     let tell = |bytes| progress.add(bytes);
     let framing = args.framing.into();
     let outcome = match &args.output {

@@ -317,8 +317,7 @@ impl Desk<'_> {
         let question = Question { selection, scope, purpose, reading, unsealed };
         let ready = Ready::new(&question, access, &mut self.site, credentials)?;
         let access = ready.access().clone();
-        let (bytes, skipped) = ready.bytes_and_skipped_frames();
-        let progress = Counted::with_note(bytes, &format!("{} skipped", counted(skipped, "frame")));
+        let progress = Counted::skipping(ready.bytes_and_skipped_frames());
         let mut each = |_: &_, line: &Line<'_>, reveal: &mut Reveal<'_>| each(line, reveal);
         let visited =
             ready.visit(&mut self.site, &mut each, &AtomicBool::new(false), &|bytes| progress.add(bytes))?;

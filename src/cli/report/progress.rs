@@ -1,5 +1,6 @@
 //! Progress bars for an input file, and for files that are read in part.
 
+use super::counted;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
 use std::io::{self, IsTerminal, Seek};
@@ -55,19 +56,20 @@ impl Counted {
         }))
     }
 
-    /// Creates a bar with a note, unless standard output is a terminal.
-    pub(crate) fn with_note(bytes: u64, note: &str) -> Self {
+    /// Creates a bar for `bytes` bytes that says how many frames are skipped, unless standard output is a
+    /// terminal.
+    pub(crate) fn skipping((bytes, frames): (u64, u64)) -> Self {
         if io::stdout().is_terminal() {
             return Self(None);
         }
-        let counted = Self::of(bytes);
-        if let Self(Some(bar)) = &counted
+        let progress = Self::of(bytes);
+        if let Self(Some(bar)) = &progress
             && let Ok(style) = ProgressStyle::with_template(NOTED_TEMPLATE)
         {
             bar.set_style(style.progress_chars("=> "));
-            bar.set_message(note.to_owned());
+            bar.set_message(format!("{} skipped", counted(frames, "frame")));
         }
-        counted
+        progress
     }
 
     /// Advances the bar by `bytes`.
