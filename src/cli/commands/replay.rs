@@ -107,16 +107,19 @@ pub(super) fn reading(settings: &Settings, times: &TimeArgs) -> replay::Reading 
     replay::Reading { format: times.format, source_zone, assumed_zone }
 }
 
-/// Returns the selection of lines. The period includes both ends; times of lines are whole seconds.
-fn selection(lines: &LineArgs, purpose: &Purpose) -> Result<Selection, Diagnostic> {
+/// Selects the lines of a period, which includes both ends; times of lines are whole seconds.
+pub(super) fn in_period(purpose: &Purpose) -> Selection {
     let from = purpose.from.map_or(i64::MIN, Timestamp::as_second);
     let to = purpose.to.map_or(i64::MAX, Timestamp::as_second);
+    Selection { seconds: from..=to, ..Selection::default() }
+}
+
+fn selection(lines: &LineArgs, purpose: &Purpose) -> Result<Selection, Diagnostic> {
     let mut selection = Selection {
-        seconds: from..=to,
         classes: lines.class.clone(),
         hosts: lines.host.clone(),
         programs: lines.program.clone(),
-        ..Selection::default()
+        ..in_period(purpose)
     };
     for (kind, option, typed) in [
         (Kind::IP, "--ip", &lines.ip),

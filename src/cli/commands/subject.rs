@@ -2,7 +2,7 @@
 
 use super::gaps::{left_out, remarks};
 use super::hold::Request;
-use super::replay::{credentials, handed_over, not_searched, others_left_out, reading, refused};
+use super::replay::{credentials, handed_over, in_period, not_searched, others_left_out, reading, refused};
 use super::{clear, hold, purge};
 use crate::cli::args::{AccessArgs, Common, DossierForm, PeriodArgs, PersonArgs};
 use crate::cli::args::{SearchPlace, SubjectCommand};
@@ -10,7 +10,7 @@ use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::cli::report::{Counted, Report, Row, Stop, counted};
 use crate::cli::settings::Settings;
-use crate::jobs::hold::{Extracted, Holds, Scope as HoldScope};
+use crate::jobs::hold::{Extracted, Holds, Scope as HoldScope, Targets};
 use crate::jobs::purge::Site;
 use crate::jobs::replay::{
     Access, Basis, Credentials, Holders, Line, NO_GRANT, NodePlaces, Plan, Purpose, Question, Ready, Reveal,
@@ -22,7 +22,7 @@ use crate::jobs::subject::erase::{self, Answer, Erased, Outcome};
 use crate::jobs::subject::{self, LEFT_ON_NODES, STAYS};
 use crate::keyring::{Escrow, Identities, StateDir};
 use crate::ledger::event::AccessDone;
-use crate::model::{ClassName, Kind, NodeName};
+use crate::model::{ClassName, NodeName};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::private_folder::Turn;
 use jiff::civil::Date;
@@ -393,7 +393,7 @@ impl Desk<'_> {
         self.check_basis(Basis::RESTRICTION)?;
         let case = stated_case(purpose)?;
         // Invalid targets are refused before there is a hold.
-        let targets = hold::targets(&person.token, &person.ip, &person.email, &person.user)?;
+        let targets = targets(person)?;
         let escrow = Escrow::load(&StateDir::open(&self.settings.state_dir)?)?;
         let mut secrets = Secrets::new(&self.site, self.credentials()?);
         let holds = hold::holds(&self.settings, &self.site)?;
@@ -434,23 +434,13 @@ fn stated_case(purpose: &Purpose) -> Result<String, Diagnostic> {
     })
 }
 
-fn in_period(purpose: &Purpose) -> Selection {
-    let from = purpose.from.map_or(i64::MIN, |from| from.as_second());
-    let to = purpose.to.map_or(i64::MAX, |to| to.as_second());
-    Selection { seconds: from..=to, ..Selection::default() }
+fn selection(person: &PersonArgs, purpose: &Purpose) -> Result<Selection, Diagnostic> {
+    let Targets { tokens, identifiers } = targets(person)?;
+    Ok(Selection { tokens, identifiers, ..in_period(purpose) })
 }
 
-fn selection(person: &PersonArgs, purpose: &Purpose) -> Result<Selection, Diagnostic> {
-    let mut selection = in_period(purpose);
-    for (kind, option, typed) in [
-        (Kind::IP, "--ip", &person.ip),
-        (Kind::EM, "--email", &person.email),
-        (Kind::USR, "--user", &person.user),
-    ] {
-        selection.add_identifiers(kind, option, typed)?;
-    }
-    selection.add_tokens("--token", &person.token)?;
-    Ok(selection)
+fn targets(person: &PersonArgs) -> Result<Targets, Diagnostic> {
+    hold::targets(&person.token, &person.ip, &person.email, &person.user)
 }
 
 impl Row for Answer {
