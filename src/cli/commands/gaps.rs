@@ -3,7 +3,7 @@
 use crate::cli::exit::Exit;
 use crate::cli::report::{Report, counted};
 use crate::jobs::purge::Site;
-use crate::jobs::replay::{self, Gaps, Obstacles, Purged, PurgedSpan, Unsearched};
+use crate::jobs::replay::{self, Gaps, Obstacles, Purged, Unsearched};
 use crate::primitives::diag::Diagnostic;
 
 /// Says what limits an answer that lacks nothing: what was purged, and that the ledger does not know
@@ -65,19 +65,10 @@ pub(super) fn left_out_of_bundle(report: Report, site: &Site, gaps: &Gaps) -> Ex
 
 /// Notes which purges may have removed lines of the period.
 pub(super) fn purged(report: Report, purged: &Purged) {
-    let Some(PurgedSpan { first_day, last_day, first_entry, last_entry }) = purged.span() else { return };
-    let days = if first_day == last_day {
-        format!("on {first_day}")
-    } else {
-        format!("from {first_day} to {last_day}")
-    };
-    let entries = if first_entry == last_entry {
-        format!("ledger entry {first_entry}")
-    } else {
-        format!("ledger entries {first_entry} to {last_entry}")
-    };
-    report
-        .note(&format!("lines that may be of the period were purged {days}, as the law demands: {entries}"));
+    let Some((days, entries)) = purged.span().map(|span| span.in_words()) else { return };
+    report.note(&format!(
+        "lines that may be of the period were purged {days}, as the law demands: ledger {entries}"
+    ));
 }
 
 /// Warns of segments that the ledger does not know.

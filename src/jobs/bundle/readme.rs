@@ -126,17 +126,8 @@ produced, and SHA-256(chain_before || frame) must be the chain in frames.csv, wh
     )
 }
 
-fn purged_in_english(PurgedSpan { first_day, last_day, first_entry, last_entry }: PurgedSpan) -> String {
-    let days = if first_day == last_day {
-        format!("on {first_day}")
-    } else {
-        format!("from {first_day} to {last_day}")
-    };
-    let entries = if first_entry == last_entry {
-        format!("entry {first_entry}")
-    } else {
-        format!("entries {first_entry} to {last_entry}")
-    };
+fn purged_in_english(span: PurgedSpan) -> String {
+    let (days, entries) = span.in_words();
     format!(
         "\nPurged: lines that may belong to this period were removed {days}, as the law demands. Nobody can tell any \
          more what they said. The record says so: {entries}, in proof/ledger.\n"

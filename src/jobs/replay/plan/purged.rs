@@ -33,6 +33,23 @@ pub struct PurgedSpan {
     pub last_entry: u64,
 }
 
+impl PurgedSpan {
+    /// Returns its days and its entries in English: `on 2026-11-23`, and `entry 7`.
+    #[must_use]
+    pub fn in_words(&self) -> (String, String) {
+        let Self { first_day, last_day, first_entry, last_entry } = self;
+        let days = match first_day == last_day {
+            true => format!("on {first_day}"),
+            false => format!("from {first_day} to {last_day}"),
+        };
+        let entries = match first_entry == last_entry {
+            true => format!("entry {first_entry}"),
+            false => format!("entries {first_entry} to {last_entry}"),
+        };
+        (days, entries)
+    }
+}
+
 impl Purged {
     /// Returns the first and the last purge; `None` if there is none.
     #[must_use]
