@@ -2,11 +2,12 @@
 
 use super::datagram;
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::socket_file;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 
 /// Listens for connections over TCP.
@@ -108,23 +109,9 @@ impl Drop for SocketFile {
     }
 }
 
-/// Makes a socket file, and replaces one on which nobody listens.
 fn at<S>(path: &Path, mode: u32, bind: impl FnOnce(&Path) -> io::Result<S>) -> io::Result<(S, SocketFile)> {
-    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
-        if is_in_use(path) {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
-        fs::remove_file(path)?;
-    }
-    let socket = bind(path)?;
-    let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
-    fs::set_permissions(path, Permissions::from_mode(mode))?;
-    Ok((socket, file))
-}
-
-fn is_in_use(path: &Path) -> bool {
-    let datagram = || UnixDatagram::unbound().and_then(|socket| socket.connect(path));
-    UnixStream::connect(path).is_ok() || datagram().is_ok()
+    let socket = socket_file::listen(path, mode, bind)?;
+    Ok((socket, SocketFile { path: path.to_owned(), identity: identity(path)? }))
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {

@@ -14,5 +14,6 @@ pub mod recipient;
 mod redaction;
 pub mod relp;
 pub mod secret;
+pub mod socket_file;
 pub mod storage;
 pub mod tag_set;

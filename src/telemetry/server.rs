@@ -3,6 +3,7 @@
 use super::snapshot::{Observe, Snapshot, State};
 use super::{metrics, page};
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::socket_file;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
@@ -12,12 +13,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
@@ -50,7 +50,11 @@ impl ListenAddress {
                 listener.set_nonblocking(true)?;
                 Ok(Listener::Tcp(listener))
             }),
-            Self::Unix(path) => listen_at_file(path).map(Listener::Unix),
+            Self::Unix(path) => socket_file::listen(path, 0o600, |path| {
+                let listener = std::os::unix::net::UnixListener::bind(path)?;
+                listener.set_nonblocking(true)?;
+                Ok(Listener::Unix(listener))
+            }),
         };
         listener.map_err(|error| {
             Diagnostic::new(&NO_STATUS, "cannot open the address for metrics and health")
@@ -81,18 +85,6 @@ impl std::fmt::Display for ListenAddress {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
-}
-
-fn listen_at_file(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
-    let is_left = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
-        && std::os::unix::net::UnixStream::connect(path).is_err();
-    if is_left {
-        fs::remove_file(path)?;
-    }
-    let listener = std::os::unix::net::UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
 }
 
 /// Answers requests for ever; drop the future to stop. Must be called within a runtime that has I/O and time
@@ -300,9 +292,11 @@ References
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::io::Write as _;
     use std::net::TcpStream;
-    use std::os::unix::net::UnixStream;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::{UnixDatagram, UnixStream};
 
     /// A sidecar in this state.
     struct In(State);
@@ -435,5 +429,15 @@ mod tests {
         runtime.spawn(serve(listener, Arc::new(In(State::Running))));
         let request = "GET /readyz HTTP/1.1\r\nHost: oubliette\r\nConnection: close\r\n\r\n";
         assert_eq!(ask(UnixStream::connect(&path).unwrap(), request).2, "running\n");
+    }
+
+    #[test]
+    fn a_socket_that_takes_datagrams_is_left_to_whoever_listens() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        assert_eq!(ListenAddress::Unix(path.clone()).listen().unwrap_err().code.id, "T01");
+        UnixDatagram::unbound().unwrap().send_to(b"line", &path).unwrap();
+        assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 4);
     }
 }
