@@ -112,6 +112,7 @@ directory of this file.
 
 #[cfg(test)]
 mod tests {
+    use super::super::TEMPLATE;
     use super::*;
 
     #[test]
@@ -142,6 +143,19 @@ mod tests {
         let keys = table["properties"].as_object().unwrap().iter();
         let stated = keys.filter(|(_, key)| key["default"].is_string() || key["default"].is_boolean());
         stated.map(|(key, schema)| format!("{key} = {}\n", schema["default"])).collect()
+    }
+
+    #[test]
+    fn the_template_shows_the_defaults_and_the_words_that_are_allowed() {
+        let schema = schema();
+        let keys = schema["properties"].as_object().unwrap();
+        for (key, stated) in keys.iter().filter(|(_, key)| !key["default"].is_null()) {
+            let line = format!("\n# {key} = {}\n", stated["default"]);
+            assert!(TEMPLATE.contains(&line), "{line}");
+            for word in resolved(&schema, stated)["oneOf"].as_array().into_iter().flatten() {
+                assert!(TEMPLATE.contains(&word["const"].to_string()), "{key}: {word}");
+            }
+        }
     }
 
     #[test]
