@@ -192,19 +192,7 @@ impl Site {
         let files = self.files_of(expires)?;
         let vaults: BTreeSet<SegmentName> =
             files.iter().filter_map(|file| file.kind.vault().cloned()).collect();
-        let mut written = BTreeMap::new();
-        for file in &files {
-            let Kind::Part(name) = &file.kind else { continue };
-            match is_abandoned(&*self.storage, &file.path) {
-                Ok(true) => {}
-                Ok(false) => drop(written.insert(name.clone(), Reason::InUse)),
-                // Somebody may be writing to it.
-                Err(error) if is_of_one_file(&error) => {
-                    drop(written.insert(name.clone(), Reason::stuck(&error)));
-                }
-                Err(error) => return Err(failed("look at", &file.path)(error)),
-            }
-        }
+        let written = self.written(&files)?;
         let due_times = self.due_times(expires, &files);
         let is_over = expires <= self.today();
         // An interrupted purge may have removed the segment that said when its vault is due.
@@ -237,13 +225,7 @@ impl Site {
         }
         let here_known_as = self.zone.iana_name();
         batch.zone = first.map(|(_, zone)| zone).filter(|zone| here_known_as != Some(zone.as_str())).cloned();
-        let here: Vec<Names> = batch.files.iter().filter_map(|item| item.names).collect();
-        for item in &mut batch.files {
-            let Some(names) = item.names else { continue };
-            let others =
-                names.count.saturating_sub(here.iter().filter(|other| **other == names).count() as u64);
-            item.entry.other_names = (others > 0).then_some(others);
-        }
+        count_other_names(&mut batch.files);
         let has_key = self.shred.has(Expires::On(expires))?;
         match before {
             Some(begun) => batch.vaultless.retain(|vault| !begun.lists(vault)),
@@ -254,6 +236,22 @@ impl Site {
         }
         batch.key = has_key && !self.needs_key(&batch);
         Ok(batch)
+    }
+
+    /// Returns the segments whose parts somebody writes to, or may write to, each with the reason to stay.
+    fn written(&self, files: &[FoundFile]) -> Result<BTreeMap<SegmentName, Reason>, Diagnostic> {
+        let mut written = BTreeMap::new();
+        for file in files {
+            let Kind::Part(name) = &file.kind else { continue };
+            let reason = match is_abandoned(&*self.storage, &file.path) {
+                Ok(true) => continue,
+                Ok(false) => Reason::InUse,
+                Err(error) if is_of_one_file(&error) => Reason::stuck(&error),
+                Err(error) => return Err(failed("look at", &file.path)(error)),
+            };
+            written.insert(name.clone(), reason);
+        }
+        Ok(written)
     }
 
     /// Determines when each file of a day is due. Reads only the footers of segments.
@@ -414,6 +412,16 @@ impl Site {
             }
             listed => listed.map_err(failed("list", path)),
         }
+    }
+}
+
+/// Notes how many names each file has besides those among `files`.
+fn count_other_names(files: &mut [Item]) {
+    let here: Vec<Names> = files.iter().filter_map(|item| item.names).collect();
+    for item in files {
+        let Some(names) = item.names else { continue };
+        let others = names.count.saturating_sub(here.iter().filter(|other| **other == names).count() as u64);
+        item.entry.other_names = (others > 0).then_some(others);
     }
 }
 
