@@ -357,6 +357,7 @@ fn rows(plan: &Plan) -> Vec<Line> {
     purged.chain(sealed).chain(unseen).chain(moved).chain(misplaced).collect()
 }
 
+/// Says what was purged, or would be, and warns of what a person must look at.
 pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
     let files = |batches: &[Batch]| batches.iter().map(|batch| batch.files.len() as u64).sum::<u64>();
     let lines: u64 = plan.purges.iter().map(Batch::lines).sum();
@@ -388,6 +389,11 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
             counted(files(&plan.moves), "segment")
         ));
     }
+    warn(report, plan);
+}
+
+/// Warns of what a person must look at.
+fn warn(report: Report, plan: &Plan) {
     for Misplaced { expires, sealed_as, lies_as } in &plan.misplaced {
         report.warning(
             &Diagnostic::new(&MISPLACED, "a segment of a day that is over lies under another day, or where none should")
@@ -438,7 +444,6 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
                 .hint("`oubliette explain P08` says what to do about each; everything else of the day is gone, and so is its shred key"),
         );
     }
-    let kept = plan.purges.iter().flat_map(|batch| &batch.blocked);
     if let Some(Blocked { name, reason: Reason::Stuck { why } }) = plan.unseen.first() {
         let count = counted(plan.unseen.len(), "line");
         report.warning(
@@ -451,6 +456,7 @@ pub(super) fn summarise(report: Report, plan: &Plan, dry_run: bool) {
             .hint("run it as the user who owns the state directory, or repair the disk; then run it again"),
         );
     }
+    let kept = plan.purges.iter().flat_map(|batch| &batch.blocked);
     let files = kept.filter(|blocked| !matches!(blocked.reason, Reason::Stuck { .. })).count();
     let blocked = files + plan.sealed.iter().map(|batch| batch.held.len()).sum::<usize>();
     if blocked > 0 {
