@@ -166,8 +166,7 @@ fn unreadable(input: &str) -> impl FnOnce(io::Error) -> Diagnostic {
     let place = input.to_owned();
     move |error| {
         Diagnostic::new(&UNREADABLE, "cannot read an object of the batch")
-            .at(place)
-            .because(error.to_string())
+            .at_path(place, error)
             .hint("correct the list or mend the object, then run it again: objects that are done are skipped")
     }
 }
@@ -176,8 +175,7 @@ fn output_failed(path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
     let place = path.display().to_string();
     move |error| {
         Diagnostic::new(&OUTPUT, "cannot write or read an output of the batch")
-            .at(place)
-            .because(error.to_string())
+            .at_path(place, error)
             .hint(
                 "mend the place, or name another one with --out, then run it again: objects that are done are skipped",
             )

@@ -506,8 +506,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagno
     let place = path.display().to_string();
     move |error| {
         Diagnostic::new(&IO, format!("cannot {action} a hold"))
-            .at(place)
-            .because(error.to_string())
+            .at_path(place, error)
             .hint("run it as the user who owns the state directory; on a full disk make room first")
     }
 }

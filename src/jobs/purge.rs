@@ -567,8 +567,7 @@ fn failed(action: &str, path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
     let (what, place) = (format!("cannot {action} a file of the archive"), path.display().to_string());
     move |error| {
         Diagnostic::new(&IO, what)
-            .at(place)
-            .because(error.to_string())
+            .at_path(place, error)
             .hint("mend the disk or the permissions, then run it again: it goes on where it stopped")
     }
 }

@@ -131,8 +131,7 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {
     let place = path.display().to_string();
     move |error| {
         Diagnostic::new(&VAULT, "a vault cannot be copied")
-            .at(place)
-            .because(error.to_string())
+            .at_path(place, error)
             .hint("mend that and run it again: vaults that are copied already are skipped")
     }
 }

@@ -95,8 +95,7 @@ pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
     let place = path.display().to_string();
     move |error| {
         Diagnostic::new(&WRITE, format!("cannot {action} a bundle"))
-            .at(place)
-            .because(error.to_string())
+            .at_path(place, error)
             .hint("name a place on a disk with room that does not exist yet")
     }
 }

@@ -39,8 +39,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagno
     let place = path.display().to_string();
     move |error| {
         Diagnostic::new(&IO, format!("cannot {action} a file of the archive"))
-            .at(place)
-            .because(error.to_string())
+            .at_path(place, error)
             .hint("mend the disk or the permissions, then run it again: it goes on where it stopped")
     }
 }
