@@ -167,6 +167,7 @@ fn work(brokers: &Brokers, root: &Path, state: &Path, random: bool, aborts: u32)
             source: keyring::SecretSource::StateDir,
             length: EpochLength::Day,
             zone: TimeZone::UTC,
+            is_clock_stated: false,
         },
         ledger: None,
         tenant: "default".to_owned(),

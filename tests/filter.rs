@@ -50,6 +50,7 @@ fn ready(choices: Choices, workers: usize, now: &str) -> Ready {
             source: SecretSource::KeyFile(KeyFile::Own(key())),
             length: EpochLength::Day,
             zone: TimeZone::get("Europe/Paris").unwrap(),
+            is_clock_stated: false,
         },
         recognition,
         ledger: None,

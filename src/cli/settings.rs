@@ -265,7 +265,9 @@ impl Settings {
     pub(crate) fn keys(&self, zone: TimeZone) -> keyring::Settings {
         let source =
             self.key_file.clone().map_or(keyring::SecretSource::StateDir, keyring::SecretSource::KeyFile);
-        keyring::Settings { directory: self.state_dir.clone(), source, length: self.epoch, zone }
+        let is_clock_stated = self.clock != Clock::System;
+        let (directory, length) = (self.state_dir.clone(), self.epoch);
+        keyring::Settings { directory, source, length, zone, is_clock_stated }
     }
 
     /// Returns the shape of tokens.

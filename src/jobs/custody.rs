@@ -315,6 +315,7 @@ mod tests {
             source: keyring::SecretSource::StateDir,
             length: crate::pseudonym::epoch::EpochLength::Day,
             zone: TimeZone::UTC,
+            is_clock_stated: false,
         })
         .unwrap();
         keyring.current(WRITTEN.parse().unwrap()).unwrap();
@@ -344,6 +345,7 @@ mod tests {
             source: keyring::SecretSource::StateDir,
             length: crate::pseudonym::epoch::EpochLength::Day,
             zone: TimeZone::get("Europe/Paris").unwrap(),
+            is_clock_stated: false,
         };
         let next_day = "2026-11-24T10:00:00Z";
         let ledger = |now| Some(site(&memory, now).unwrap().ledger);
@@ -376,6 +378,7 @@ mod tests {
             source: keyring::SecretSource::StateDir,
             length: crate::pseudonym::epoch::EpochLength::Day,
             zone: TimeZone::UTC,
+            is_clock_stated: false,
         };
         let ledger = Some(site(&memory, WRITTEN).unwrap().ledger);
         crate::jobs::keys::rotate(keys.clone(), ledger, WRITTEN.parse().unwrap()).unwrap();

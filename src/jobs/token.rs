@@ -220,6 +220,7 @@ mod tests {
             source: SecretSource::StateDir,
             length: EpochLength::Day,
             zone: TimeZone::UTC,
+            is_clock_stated: false,
         };
         let identity = directory.path().join("identity");
         let text = age::x25519::Identity::generate().to_string();
@@ -267,6 +268,7 @@ mod tests {
                 source: SecretSource::StateDir,
                 length,
                 zone: TimeZone::UTC,
+                is_clock_stated: false,
             };
             let secret = RecordedKeyring::open(settings(length)).unwrap().current(made).unwrap();
             match run(&question, settings(EpochLength::Day), None, Clock::System) {
@@ -298,6 +300,7 @@ mod tests {
             source: SecretSource::StateDir,
             length: EpochLength::Day,
             zone: TimeZone::UTC,
+            is_clock_stated: false,
         };
         let chain = || std::fs::read(directory.path().join("keys/chain")).unwrap();
         let before = chain();
@@ -319,6 +322,7 @@ mod tests {
             source: SecretSource::KeyFile(keyring::KeyFile::Own(path)),
             length: EpochLength::Day,
             zone: TimeZone::UTC,
+            is_clock_stated: false,
         };
         for (value, kind, tenant, shape, expected) in [
             ("203.0.113.7", None, "default", TokenShape::Native, "ip_2epqfnspyfc4whwyd2jp92w06ftvdrr"),

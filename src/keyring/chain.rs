@@ -253,7 +253,8 @@ mod tests {
         leave();
         let source = crate::keyring::SecretSource::StateDir;
         let (zone, length) = (jiff::tz::TimeZone::UTC, EpochLength::Day);
-        let settings = crate::keyring::Settings { directory: directory.path().into(), source, length, zone };
+        let directory = directory.path().into();
+        let settings = crate::keyring::Settings { directory, source, length, zone, is_clock_stated: false };
         let mut keys = crate::keyring::Keyring::open(settings).unwrap();
         assert_eq!(keys.erase_past("2026-01-02T10:00:00Z".parse().unwrap()).unwrap(), []);
         assert!(is_erased(), "a purge erases it");

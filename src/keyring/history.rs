@@ -3,6 +3,7 @@
 
 use super::state_dir::Lock;
 use super::{KeyError, StateDir};
+use crate::pseudonym::epoch::Epoch;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,17 @@ pub struct EpochRecord {
     pub destroyed: Option<Timestamp>,
     /// The number of recipients to which it was wrapped.
     pub recipients: usize,
+    /// Whether a stated clock made it: it is none that the system clock has in use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trial: bool,
+}
+
+/// A secret that is in use from now on.
+pub(super) struct Active {
+    pub(super) epoch: Epoch,
+    pub(super) kid: [u8; 5],
+    pub(super) recipients: usize,
+    pub(super) is_clock_stated: bool,
 }
 
 /// Loads the records of all secrets that this node has had, oldest first.
@@ -53,34 +65,35 @@ pub(super) fn load(state: &StateDir) -> Result<Vec<EpochRecord>, KeyError> {
     Ok(records)
 }
 
-/// Records that a secret is in use. All other secrets have been destroyed by then.
+/// Records that a secret is in use. All others have been destroyed by then, except that of `spared`.
 pub(super) fn note_active(
     state: &StateDir,
     _lock: &Lock,
-    epoch: crate::pseudonym::epoch::Epoch,
-    kid: &[u8; 5],
+    Active { epoch, kid, recipients, is_clock_stated }: Active,
     now: Timestamp,
-    recipients: usize,
+    spared: Option<Epoch>,
 ) -> Result<(), KeyError> {
     let mut records = load(state)?;
-    let (epoch, kid) = (epoch.to_string(), String::from_utf8_lossy(kid).into_owned());
+    let (epoch, kid) = (epoch.to_string(), String::from_utf8_lossy(&kid).into_owned());
+    let spared = spared.map(|spared| spared.to_string());
     let mut changed = false;
     for record in records.iter_mut().filter(|record| record.kid != kid || record.epoch != epoch) {
-        if record.state == EpochState::Active {
+        if record.state == EpochState::Active && Some(&record.epoch) != spared.as_ref() {
             record.state = EpochState::Destroyed;
             record.destroyed = Some(now);
             changed = true;
         }
     }
     match records.iter_mut().find(|record| record.kid == kid && record.epoch == epoch) {
-        Some(known) if known.recipients != recipients => {
-            known.recipients = recipients;
-            changed = true;
+        Some(known) => {
+            // What a stated clock made, the system clock may have come to use.
+            let trial = known.trial && is_clock_stated;
+            changed |= (known.recipients, known.trial) != (recipients, trial);
+            (known.recipients, known.trial) = (recipients, trial);
         }
-        Some(_) => {}
         None => {
-            let state = EpochState::Active;
-            records.push(EpochRecord { epoch, kid, state, created: now, destroyed: None, recipients });
+            let (state, trial) = (EpochState::Active, is_clock_stated);
+            records.push(EpochRecord { epoch, kid, state, created: now, destroyed: None, recipients, trial });
             changed = true;
         }
     }
@@ -91,7 +104,7 @@ pub(super) fn note_active(
 pub(super) fn note_destroyed(
     state: &StateDir,
     _lock: &Lock,
-    epoch: crate::pseudonym::epoch::Epoch,
+    epoch: Epoch,
     kid: &[u8; 5],
     now: Timestamp,
 ) -> Result<(), KeyError> {

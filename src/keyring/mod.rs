@@ -56,6 +56,8 @@ pub struct Settings {
     pub length: EpochLength,
     /// The legal zone: epochs begin at its midnight.
     pub zone: TimeZone,
+    /// Whether a stated clock gives the time. Such a clock ends no secret that the system clock has in use.
+    pub is_clock_stated: bool,
 }
 
 /// The secret in force.
@@ -142,22 +144,52 @@ impl Keyring {
         };
         let lock = state.lock()?;
         let escrow = Escrow::load(state)?;
+        let spared = self.spared(state)?;
         let (epoch, secret, length) = match Chain::load(state)? {
             Some(chain) => {
                 let epoch = Epoch::at(now, chain.length(), zone);
                 let length = chain.length();
-                (epoch, chain.secret_at(epoch, state, &lock)?, length)
+                let secret = match spared {
+                    Some(_) => chain.advanced_to(epoch)?.secret(),
+                    None => chain.secret_at(epoch, state, &lock)?,
+                };
+                (epoch, secret, length)
             }
             None => {
                 let epoch = Epoch::at(now, *length, zone);
-                let secret = random::secret_at(epoch, now, state, &lock, &escrow)?;
+                let secret = random::secret_at(epoch, now, state, &lock, &escrow, spared)?;
                 (epoch, secret, *length)
             }
         };
         // A secret from a seed is wrapped here, a random one before it was first kept: both before use.
         escrow.wrap(state, epoch, &secret)?;
-        history::note_active(state, &lock, epoch, &kid(&secret, epoch), now, escrow.recipients())?;
+        let active = history::Active {
+            epoch,
+            kid: kid(&secret, epoch),
+            recipients: escrow.recipients(),
+            is_clock_stated: self.settings.is_clock_stated,
+        };
+        history::note_active(state, &lock, active, now, spared)?;
         Ok(Current { epoch, secret, until: epoch.end(length, zone) })
+    }
+
+    /// Returns the epoch whose secret the system clock has in use, if the clock is a stated one: whoever tries
+    /// something with `--now` does not mean to end it.
+    fn spared(&self, state: &StateDir) -> Result<Option<Epoch>, KeyError> {
+        if !self.settings.is_clock_stated {
+            return Ok(None);
+        }
+        let Settings { length, zone, .. } = &self.settings;
+        let (records, seed, present) = (history::load(state)?, Chain::load(state)?, Timestamp::now());
+        let is_running = |epoch: &Epoch| {
+            let length = match &seed {
+                Some(chain) => chain.length(),
+                None => length_of(*epoch, *length, &records, zone),
+            };
+            Epoch::at(present, length, zone) == *epoch
+        };
+        let in_use = records.iter().filter(|record| record.state == EpochState::Active && !record.trial);
+        Ok(in_use.filter_map(|record| random::parse(&record.epoch)).find(is_running))
     }
 
     /// Returns the secret in force at `now` if this node already has it: nothing is made, ratcheted or

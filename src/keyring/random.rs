@@ -11,15 +11,17 @@ fn name(epoch: Epoch) -> String {
     format!("keys/epoch-{epoch}.secret")
 }
 
-/// Returns the secret of `epoch`: reads it, or makes and escrows it. Erases the secrets of all other epochs.
+/// Returns the secret of `epoch`: reads it, or makes and escrows it. Erases the secrets of all other epochs,
+/// except that of `spared`.
 pub(super) fn secret_at(
     epoch: Epoch,
     now: Timestamp,
     state: &StateDir,
     lock: &Lock,
     escrow: &Escrow,
+    spared: Option<Epoch>,
 ) -> Result<Secret, KeyError> {
-    erase_others(epoch, now, state, lock)?;
+    erase_others(epoch, now, state, lock, spared)?;
     if let Some(secret) = read(epoch, state)? {
         return Ok(secret);
     }
@@ -82,8 +84,14 @@ pub(super) fn destroy(epoch: Epoch, now: Timestamp, state: &StateDir, lock: &Loc
     }
 }
 
-fn erase_others(epoch: Epoch, now: Timestamp, state: &StateDir, lock: &Lock) -> Result<(), KeyError> {
-    for other in epochs(state)?.into_iter().filter(|other| *other != epoch) {
+fn erase_others(
+    epoch: Epoch,
+    now: Timestamp,
+    state: &StateDir,
+    lock: &Lock,
+    spared: Option<Epoch>,
+) -> Result<(), KeyError> {
+    for other in epochs(state)?.into_iter().filter(|other| *other != epoch && Some(*other) != spared) {
         destroy(other, now, state, lock)?;
     }
     for file in state.names("keys")? {

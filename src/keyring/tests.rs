@@ -5,17 +5,79 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 fn keyring(directory: &Path, length: EpochLength) -> Keyring {
+    with_clock(directory, length, false)
+}
+
+fn with_clock(directory: &Path, length: EpochLength, is_clock_stated: bool) -> Keyring {
     Keyring::open(Settings {
         directory: directory.to_owned(),
         source: SecretSource::StateDir,
         length,
         zone: TimeZone::get("Europe/Paris").unwrap(),
+        is_clock_stated,
     })
     .unwrap()
 }
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
+}
+
+/// Whoever tries something with `--now` in the state of a node must not end the day of that node.
+#[test]
+fn a_stated_clock_ends_no_secret_in_use() {
+    for length in [EpochLength::Day, EpochLength::Month, EpochLength::Fixed] {
+        let directory = tempfile::tempdir().unwrap();
+        let system = || keyring(directory.path(), length);
+        let trial = || with_clock(directory.path(), length, true);
+        let kept = || random::epochs(system().state().unwrap()).unwrap();
+        let now = Timestamp::now();
+        let in_use = system().current(now).unwrap();
+        let fixed = length == EpochLength::Fixed;
+        for (at, secrets) in [("2019-11-23T10:00:00Z", 2), ("2051-05-01T10:00:00Z", 2)] {
+            let other = trial().current(at.parse().unwrap()).unwrap();
+            assert_eq!(other.secret.expose() == in_use.secret.expose(), fixed, "{length:?}");
+            assert_eq!(kept().len(), if fixed { 1 } else { secrets }, "{length:?}");
+        }
+        let active = system().history().unwrap();
+        let active = active.iter().filter(|record| record.state == EpochState::Active);
+        assert_eq!(active.count(), kept().len(), "{length:?}");
+        assert_eq!(system().current(now).unwrap().secret.expose(), in_use.secret.expose(), "{length:?}");
+        assert_eq!(kept(), [in_use.epoch], "the system clock ends what was a trial");
+    }
+}
+
+/// What stated clocks made ends like any other secret: so do tests of what happens at midnight.
+#[test]
+fn a_stated_clock_ends_what_stated_clocks_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = Timestamp::now();
+    let mut trial = with_clock(directory.path(), EpochLength::Day, true);
+    let today = trial.current(now).unwrap().epoch;
+    trial.current(now + jiff::SignedDuration::from_hours(48)).unwrap();
+    assert!(random::read(today, trial.state().unwrap()).unwrap().is_none());
+    // The system clock has come to use it.
+    trial.current(now).unwrap();
+    let used = keyring(directory.path(), EpochLength::Day).current(now).unwrap();
+    trial.current(now + jiff::SignedDuration::from_hours(48)).unwrap();
+    let kept = random::read(today, trial.state().unwrap()).unwrap().unwrap();
+    assert_eq!(kept.expose(), used.secret.expose());
+}
+
+#[test]
+fn a_stated_clock_ratchets_no_seed_in_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let (zone, now) = (TimeZone::get("Europe/Paris").unwrap(), Timestamp::now());
+    let state = StateDir::open(directory.path()).unwrap();
+    let chain = Chain::generate(Epoch::at(now, EpochLength::Day, &zone), EpochLength::Day).unwrap();
+    chain.import(&state).unwrap();
+    let used = keyring(directory.path(), EpochLength::Day).current(now).unwrap();
+    let later = now + jiff::SignedDuration::from_hours(240);
+    let mut trial = with_clock(directory.path(), EpochLength::Day, true);
+    let trial = trial.current(later).unwrap();
+    assert_eq!(trial.secret.expose(), chain.advanced_to(trial.epoch).unwrap().secret().expose());
+    let again = keyring(directory.path(), EpochLength::Day).current(now).unwrap();
+    assert_eq!(again.secret.expose(), used.secret.expose());
 }
 
 #[test]

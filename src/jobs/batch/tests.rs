@@ -43,6 +43,7 @@ impl Scene {
             source: keyring::SecretSource::StateDir,
             length: EpochLength::Fixed,
             zone: TimeZone::UTC,
+            is_clock_stated: false,
         };
         let plan = Plan {
             recognition,

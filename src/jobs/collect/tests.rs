@@ -81,6 +81,7 @@ impl Scene {
                 source: keyring::SecretSource::StateDir,
                 length: EpochLength::Day,
                 zone: TimeZone::UTC,
+                is_clock_stated: false,
             },
             ledger: None,
             tenant: "default".to_owned(),

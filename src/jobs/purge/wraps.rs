@@ -126,6 +126,7 @@ mod tests {
                 created: WRITTEN.parse().unwrap(),
                 destroyed: None,
                 recipients: 1,
+                trial: false,
             };
             let records =
                 ["2epqf", "2epzz"].map(|kid| serde_json::to_string(&record(kid.to_owned())).unwrap());
@@ -141,6 +142,7 @@ mod tests {
                 source: SecretSource::StateDir,
                 length: EpochLength::Day,
                 zone: jiff::tz::TimeZone::get("Europe/Paris").unwrap(),
+                is_clock_stated: false,
             }
         }
 
