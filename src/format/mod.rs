@@ -14,6 +14,7 @@ mod access_log;
 mod apache_error;
 mod cef;
 mod columns;
+mod epochs;
 mod escapes;
 mod haproxy;
 mod json;

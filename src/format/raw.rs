@@ -1,8 +1,8 @@
 //! Lines of no known format. Even these expire by their own date if they start with a time.
 
-use super::prefixed;
 use super::rare_spellings::tai64n;
-use super::timestamp::{any, leading_epoch};
+use super::timestamp::any;
+use super::{epochs, prefixed};
 use crate::model::{Record, StatedTime};
 use nom::Parser;
 use nom::branch::alt;
@@ -50,9 +50,9 @@ pub(super) fn time(line: &[u8]) -> Option<StatedTime> {
         _ => line,
     };
     let text = text.strip_prefix(b"[").unwrap_or(text);
-    match alt((any, leading_epoch, tai64n)).parse(text) {
+    match alt((any, tai64n)).parse(text) {
         Ok((_, time)) => Some(time),
-        Err(_) => prefixed::time(line),
+        Err(_) => epochs::time(line).or_else(|| prefixed::time(line)),
     }
 }
 
@@ -79,10 +79,6 @@ mod tests {
         ] {
             assert_eq!(read(line.as_bytes()).time, expected, "{line}");
         }
-        let unix = Some(StatedTime::Unix(1_795_428_000));
-        for line in ["1795428000.899     57 text", "[1795428000] text", "1795428000 text"] {
-            assert_eq!(read(line.as_bytes()).time, unix, "{line}");
-        }
     }
 
     #[test]
@@ -94,6 +90,7 @@ mod tests {
             "2026-11-23",
             "10:00:00 text",
             "1795428000x",
+            "1795428000 text",
             "[[2026-11-23 10:00:00]",
         ] {
             assert_eq!(read(line.as_bytes()).time, None, "{line:?}");
