@@ -8,10 +8,10 @@ use super::timestamp::{
 use crate::model::StatedTime;
 use nom::Parser;
 use nom::branch::alt;
-use nom::bytes::complete::{tag, take_while_m_n};
-use nom::character::complete::{char, one_of};
+use nom::bytes::complete::{tag, take_while_m_n, take_while1};
+use nom::character::complete::{char, digit1, one_of};
 use nom::combinator::{opt, verify};
-use nom::sequence::{preceded, terminated};
+use nom::sequence::{delimited, preceded, terminated};
 
 /// Parses one of these spellings that begins with a digit.
 pub(super) fn digit_first(input: &[u8]) -> Parsed<'_, StatedTime> {
@@ -74,11 +74,34 @@ pub(super) fn end_of_date(rest: &[u8], time: StatedTime) -> Option<(&[u8], State
         Some(_) => (rest, offset_seconds),
         None => opt(any_zone).parse(rest).map(|(rest, offset)| (rest, offset.flatten())).ok()?,
     };
-    let (rest, year) = preceded(char(' '), number_4).parse(rest).ok()?;
+    let (rest, year) = year_4(rest).ok()?;
     let rest = rest.strip_prefix(b":").unwrap_or(rest);
-    let ends = matches!(rest, [] | [b' ' | b']', ..]) && (1990..=MAX_YEAR).contains(&year);
+    let ends = matches!(rest, [] | [b' ' | b']' | b'\t' | b',' | b';' | b'|' | b'"' | b')' | b'>', ..]);
     let clock = Clock { year: Some(year), month, day, hour: on_24_hours(hour, half)?, minute, second };
     clock.at(offset).filter(|_| ends).map(|time| (rest, time))
+}
+
+/// Parses ` 2026` after a time without the day of the week. What follows must show that it is a year and no
+/// other number, as in `Nov 23 10:00:00 2014 bytes`: nothing, a zone, or what a known program writes there.
+pub(super) fn trailing_year(input: &[u8]) -> Parsed<'_, i16> {
+    let (rest, year) = year_4(input)?;
+    let is_year = matches!(rest, [] | [b']', ..]) || spaced_zone(rest).is_ok() || head(rest).is_ok();
+    if is_year { Ok((rest, year)) } else { Err(MISMATCH) }
+}
+
+fn year_4(input: &[u8]) -> Parsed<'_, i16> {
+    verify(preceded(char(' '), number_4), |year: &i16| (1990..=MAX_YEAR).contains(year)).parse(input)
+}
+
+/// Parses what follows the year in ` (1234) post to x` of Mailman, ` sw1 %%10SHELL/5/` of Comware, and
+/// ` web1 sshd[1234]:` or ` gw /kernel:` of syslog with a year, as Aruba and Junos write it.
+fn head(input: &[u8]) -> Parsed<'_, ()> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'/');
+    let host = (opt(char('[')), take_while1(plain), opt(char(']')), char(' '));
+    let program = (take_while1(plain), char('['), digit1, tag("]")).map(|_| ());
+    let kernel = alt((tag("/kernel: "), tag("kernel: "), tag("%%"))).map(|_| ());
+    let mailman = delimited(tag(" ("), digit1, tag(") ")).map(|_| ());
+    alt((mailman, preceded((char(' '), host), alt((program, kernel))))).parse(input)
 }
 
 /// Parses `@4000000065f0a1b2075bcd15`: TAI64N, as multilog and s6-log write it.
@@ -366,6 +389,36 @@ mod tests {
             ("Nov 23 10:00:00 2026: x", "Nov 23 10:00:00"),
             ("Mon Nov 23 10:00:00 0123: x", "Nov 23 10:00:00"),
             ("Mon Nov 23 10:00:00 12026: x", "Nov 23 10:00:00"),
+        ] {
+            let (found, expected) = (stated(text.as_bytes()), stated(expected.as_bytes()));
+            assert!(expected.is_some());
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn any_mark_may_follow_the_year_of_a_time_with_the_day_of_the_week() {
+        for mark in ["\t192.0.2.1\tx", ", x", "; x", "|x", ") x", "\" x"] {
+            let line = format!("Mon Nov 23 10:00:00 2020{mark}");
+            assert_eq!(super::super::raw::time(line.as_bytes()), stated(b"2020-11-23 10:00:00"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_number_after_a_time_is_a_year_only_if_what_follows_shows_it() {
+        for (text, expected) in [
+            ("Nov 23 10:00:00 2020", "2020-11-23 10:00:00"),
+            ("Nov 23 10:00:00 2020 GMT x", "2020-11-23T10:00:00Z"),
+            ("Nov 23 10:00:00 2020 (1234) post to x from jean@example.net, size=2014", "2020-11-23 10:00:00"),
+            ("Nov 23 10:00:00 2020 sw1 %%10SHELL/5/SHELL_LOGIN: x", "2020-11-23 10:00:00"),
+            ("Nov 23 10:00:00 2020 web1 sshd[7]: x", "2020-11-23 10:00:00"),
+            ("Nov 23 10:00:00 2020 [192.0.2.1] stm[7]: <501093> x", "2020-11-23 10:00:00"),
+            ("Nov 23 10:00:00.123 2020 gw /kernel: x", "2020-11-23 10:00:00"),
+            ("Nov 23 10:00:00 2014 bytes from 203.0.113.9", "Nov 23 10:00:00"),
+            ("Nov 23 10:00:00 2014 bytes sent: x", "Nov 23 10:00:00"),
+            ("Nov 23 10:00:00 2014 (x) y", "Nov 23 10:00:00"),
+            ("Nov 23 10:00:00 UTC 2014 bytes", "Nov 23 10:00:00 UTC"),
+            ("Nov 23 10:00:00 1514 EST", "Nov 23 10:00:00"),
         ] {
             let (found, expected) = (stated(text.as_bytes()), stated(expected.as_bytes()));
             assert!(expected.is_some());

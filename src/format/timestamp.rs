@@ -1,7 +1,7 @@
 //! Parses times in the spellings found in logs. Parts that a line does not state (year, zone) stay `None`;
 //! nothing is guessed.
 
-use super::rare_spellings;
+use super::rare_spellings::{self, trailing_year};
 use crate::model::StatedTime;
 use nom::Parser;
 use nom::branch::alt;
@@ -376,14 +376,6 @@ fn boundary(rest: &[u8], seconds: i32) -> Parsed<'_, i32> {
         Some(byte) if byte.is_ascii_alphanumeric() => Err(MISMATCH),
         _ => Ok((rest, seconds)),
     }
-}
-
-/// Parses ` 2026` after the time of day. A host name of four digits in this range would be misread; none is
-/// known. `2001:db8::80` is an address.
-fn trailing_year(input: &[u8]) -> Parsed<'_, i16> {
-    let (rest, year) = preceded(char(' '), number_4).parse(input)?;
-    let ends = matches!(rest, [] | [b' ' | b']', ..]);
-    if ends && (1990..=MAX_YEAR).contains(&year) { Ok((rest, year)) } else { Err(MISMATCH) }
 }
 
 /// Parses `Mon` to `Sun`.
