@@ -2,6 +2,7 @@
 
 use super::escapes;
 use super::misdated::misdated;
+use super::request_time::latest;
 use super::timestamp::{MISMATCH, Parsed, stated};
 use crate::model::{Format, Record};
 use nom::Parser;
@@ -39,15 +40,21 @@ const TIME_KEYS: [&[u8]; 3] = [b"rt", b"end", b"start"];
 /// "CEF:Version|Device Vendor|Device Product|Device Version|Device Event Class ID|Name|Severity|[Extension]"
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let (extension, _) = header(line).ok()?;
-    let (mut time, mut rank, mut no_time) = (None, TIME_KEYS.len(), None);
-    for (key, value) in Extension::of(extension) {
-        if let Some(better) = TIME_KEYS[..rank].iter().position(|&known| known == key) {
-            match stated(value) {
-                Some(found) => (time, rank) = (Some(found), better),
-                None => no_time = no_time.or(Some(value)),
+    let (mut times, mut leads, mut no_time) = ([None; TIME_KEYS.len()], false, None);
+    for (index, (key, value)) in Extension::of(extension).enumerate() {
+        let Some(rank) = TIME_KEYS.iter().position(|&known| known == key) else { continue };
+        match stated(value) {
+            Some(found) if !leads || rank > 0 => {
+                times[rank] = latest(times[rank], found);
+                leads |= index == 0 && rank == 0;
             }
+            Some(_) => {}
+            None => no_time = no_time.or(Some(value)),
         }
     }
+    // If `rt` does not begin the extension, a client may have written it, so a later time counts.
+    let mut found = times.into_iter().flatten();
+    let time = if leads { found.next() } else { found.fold(None, latest) };
     let time = time.or_else(|| misdated(no_time?));
     Some(Record { format: Format::Cef, time, ..Record::raw(line) })
 }
@@ -195,5 +202,21 @@ mod tests {
             assert_eq!(read(line.as_bytes()).unwrap().time, expected, "{extension}");
         }
         assert_eq!(read(b"CEF:0|a|b|c|d|e|5|msg=rt 1795428000123").unwrap().time, None);
+    }
+
+    /// A client may have written what precedes a pair, and with it another such pair.
+    #[test]
+    fn no_pair_of_a_client_makes_a_line_older() {
+        let expected = stated(b"1795428000123");
+        for extension in [
+            "request=https://www.example.net/? rt=1577836800000 x rt=1795428000123",
+            "rt=1795428000123 request=https://www.example.net/? rt=1577836800000 x",
+            "rt=1795428000123 request=https://www.example.net/? rt=1798020000000 end=1798020000000",
+            "request=https://www.example.net/? rt=Jan 01 2020 00:00:00 UTC end=1795428000123",
+            "start=1577836800000 rt=1795428000123",
+        ] {
+            let line = format!("CEF:0|a|b|c|d|e|5|{extension}");
+            assert_eq!(read(line.as_bytes()).unwrap().time, expected, "{extension}");
+        }
     }
 }

@@ -7,7 +7,7 @@
 use super::last_times::LastTimes;
 use super::misdated::misdated_as;
 use super::rare_members;
-use super::time_names::{CERTAIN_NAMES, INNER_NAMES, TIME_NAMES, time_rank};
+use super::time_names::{CERTAIN_NAMES, INNER_NAMES, TIME_NAMES, may_last, time_rank};
 use super::timestamp::{MISMATCH, Parsed, epoch_number, is_of_event, rfc3339, stated};
 use crate::model::{Format, Names, Record, StatedTime, TagPoint};
 use crate::primitives::hex;
@@ -42,6 +42,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         empty = false;
         if let Some(better) = time_rank(name, rank) {
             match time_of(value) {
+                Some(found) if may_last(name, value) => time = time.or(Some(found)),
                 Some(found) => (time, rank) = (Some(found), better),
                 None if better < CERTAIN_NAMES => no_time = no_time.or(Some((name, value))),
                 None => {}
@@ -97,6 +98,9 @@ pub(super) fn read_plain(line: &Line<'_>, times: &mut LastTimes) -> Option<Recor
         names.add(&text[name..colon - 1]);
         if let Some(better) = time_rank(&text[name..colon - 1], rank) {
             match plain_time_of(&text[value..at], times) {
+                Some(found) if may_last(&text[name..colon - 1], &text[value..at]) => {
+                    time = time.or(Some(found));
+                }
                 Some(found) => (time, rank) = (Some(found), better),
                 None if better < CERTAIN_NAMES => {
                     no_time = no_time.or(Some((&text[name..colon - 1], &text[value..at])));

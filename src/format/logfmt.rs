@@ -2,6 +2,8 @@
 
 use super::escapes;
 use super::misdated::{misdated, misdated_as};
+use super::request_time::latest;
+use super::time_names::may_last;
 use super::timestamp::{leading_epoch, stated, zone};
 use crate::model::{Format, Record, StatedTime};
 use memchr::memchr2;
@@ -26,7 +28,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         match item {
             Item::Pair { key, value, length } => {
                 (count, in_pairs) = (count + 1, in_pairs + length);
-                times.note(key, value);
+                times.note(key, value, count == 1);
             }
             Item::Word if count == 0 => return None,
             Item::Word => {}
@@ -53,6 +55,10 @@ pub(super) fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<Cow<'a, [u8]>> {
 struct Times<'a> {
     /// The key and the value.
     time: Option<(&'a [u8], &'a [u8])>,
+    /// Whether this pair begins the line, so that no client can have written it.
+    leads: bool,
+    /// The latest time of more such pairs.
+    more: Option<StatedTime>,
     date: Option<&'a [u8]>,
     audit: Option<&'a [u8]>,
     /// The zone of a time that states none: of FortiOS and Stormshield.
@@ -62,10 +68,14 @@ struct Times<'a> {
 }
 
 impl<'a> Times<'a> {
-    fn note(&mut self, key: &'a [u8], value: &'a [u8]) {
+    fn note(&mut self, key: &'a [u8], value: &'a [u8], leads: bool) {
         match key {
             b"time" | b"ts" | b"t" | b"timestamp" | b"@timestamp" => {
-                self.time = self.time.or(Some((key, value)));
+                if self.time.is_none() {
+                    (self.time, self.leads) = (Some((key, value)), leads);
+                } else if let Some(found) = stated(bare(value)).filter(|_| !may_last(key, value)) {
+                    self.more = latest(self.more, found);
+                }
             }
             b"date" => self.date = self.date.or(Some(value)),
             b"tz" => self.zone = self.zone.or(Some(value)),
@@ -79,16 +89,17 @@ impl<'a> Times<'a> {
     /// Returns the time from `time=...`, or `date=2026-11-23 time=10:00:00` (FortiOS), or
     /// `msg=audit(1795428000.123:456):`.
     fn stated(self) -> Option<StatedTime> {
-        let bare = |value: &'a [u8]| {
-            value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(value)
-        };
         let (key, time) = self.time.map(|(key, value)| (key, bare(value))).unzip();
         let zoned = |time: StatedTime| match (time, self.zone.map(|text| zone(bare(text)))) {
             (StatedTime::Civil { offset_seconds: None, .. }, Some(Ok((b"", offset)))) => at(time, offset),
             _ => time,
         };
-        if let Some(full) = time.and_then(stated) {
-            return Some(zoned(full));
+        if let (Some(full), Some((key, value))) = (time.and_then(stated), self.time) {
+            return match self.more {
+                Some(other) if !self.leads && may_last(key, value) => Some(zoned(other)),
+                Some(other) if !self.leads => latest(Some(zoned(full)), zoned(other)),
+                _ => Some(zoned(full)),
+            };
         }
         if let (Some(date), Some(time)) = (self.date.map(bare), time.or(Some(b""))) {
             return stated(date).or_else(|| joined(date, time)).map(zoned);
@@ -97,6 +108,11 @@ impl<'a> Times<'a> {
         let found = audit.map(|(_, time)| time).or_else(|| stated(bare(self.rare?)));
         found.or_else(|| misdated_as(key?, time?))
     }
+}
+
+/// Returns a value without its quotes.
+fn bare(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 /// Returns a calendar time with this offset.
@@ -288,6 +304,30 @@ mod tests {
             "msg=audit(x): a=1",
         ] {
             assert_eq!(read(line.as_bytes()).unwrap().time, None, "{line}");
+        }
+    }
+
+    /// A client may have written `agent` and `path`, and with them a pair.
+    #[test]
+    fn no_pair_of_a_client_and_no_duration_makes_a_line_older() {
+        for (line, expected) in [
+            ("agent=x time=2020-01-01T00:00:00Z ts=2026-11-23T10:00:00Z", "2026-11-23T10:00:00Z"),
+            ("agent=x time=2020-01-01T00:00:00Z y time=2026-11-23T10:00:00Z", "2026-11-23T10:00:00Z"),
+            ("agent=x ts=1577836800 y=1 ts=1795428000", "1795428000"),
+            ("agent=x ts=2026-11-23T10:00:00Z y=1 time=2020-01-01T00:00:00Z", "2026-11-23T10:00:00Z"),
+            // What begins the line is the time, even if a later one follows.
+            ("time=2026-11-23T10:00:00Z agent=x time=2026-12-23T10:00:00Z", "2026-11-23T10:00:00Z"),
+            ("time=1795428000 agent=x ts=2020-01-01T00:00:00Z", "1795428000"),
+            // One and a half seconds.
+            ("level=info time=1500000000 ts=2026-11-23T10:00:00Z", "2026-11-23T10:00:00Z"),
+            ("ts=2026-11-23T10:00:00Z time=2500000000", "2026-11-23T10:00:00Z"),
+            ("level=info ts=2001-11-23T10:00:00Z time=2500000000", "2001-11-23T10:00:00Z"),
+            // Nothing else states a time.
+            ("time=1795428000 level=info", "1795428000"),
+        ] {
+            let expected = stated(expected.as_bytes());
+            assert!(expected.is_some());
+            assert_eq!(read(line.as_bytes()).unwrap().time, expected, "{line}");
         }
     }
 

@@ -20,6 +20,12 @@ pub(super) fn later(head: Option<StatedTime>, request: Option<StatedTime>) -> Op
     if seconds_between(ours, other).is_some_and(|seconds| seconds > 60) { request } else { head }
 }
 
+/// Returns the later of two times that fields of one line state, as [`later`] does. A client may have written
+/// the field that has the earlier one.
+pub(super) fn latest(known: Option<StatedTime>, other: StatedTime) -> Option<StatedTime> {
+    if known.is_none() { Some(other) } else { later(known, Some(other)) }
+}
+
 /// Returns how many seconds `request` is later than `head`, if both state a year. A zone that only the head
 /// leaves open is taken to be that of the request.
 ///
@@ -27,7 +33,10 @@ pub(super) fn later(head: Option<StatedTime>, request: Option<StatedTime>) -> Op
 /// here, and never so far in the past that a line would be dropped. Also returns `None` if only the request
 /// leaves its zone open.
 fn seconds_between(head: StatedTime, request: StatedTime) -> Option<i64> {
-    let StatedTime::Civil { offset_seconds: offset, .. } = request else { return None };
+    let offset = match request {
+        StatedTime::Civil { offset_seconds, .. } => offset_seconds,
+        StatedTime::Unix(_) => Some(0),
+    };
     let ahead = match head {
         StatedTime::Civil { offset_seconds: None, .. } => 0,
         StatedTime::Civil { offset_seconds: Some(head), .. } => offset? - head,

@@ -213,6 +213,12 @@ fn objects_under_rarer_names_state_the_time_of_the_event() {
         (r#"{"time":"23-11-2026 10:00:00","level":"info"}"#, local),
         // Any usual name counts first.
         (r#"{"msec":1,"transaction":{"time":"2020-01-01T00:00:00Z"},"time":"2026-11-23T10:00:00Z"}"#, utc),
+        // One and a half seconds in nanoseconds, wherever the time stands; alone, it is a time.
+        (r#"{"time":1500000000,"ts":"2026-11-23T10:00:00Z"}"#, utc),
+        (r#"{"ts":1795428000.123,"time":1500000000}"#, unix),
+        (r#"{"_time":"2026-11-23T10:00:00Z","Time":"1500000000"}"#, utc),
+        (r#"{"t":1500000000,"time":2500000000,"eventTime":"2026-11-23T10:00:00Z"}"#, utc),
+        (r#"{"time":1795428000,"level":"info"}"#, unix),
         // A duration, a name, another thing, half a time, a month that may be the day.
         (r#"{"msec":12,"logtime":0,"unixtime":0,"_time":1}"#, None),
         (r#"{"transaction":"x","instant":{"time":{"time":1795428000}}}"#, None),

@@ -70,6 +70,19 @@ pub(super) fn time_rank(name: &[u8], below: usize) -> Option<usize> {
     TIME_NAMES[..below].iter().position(|known| known.len() == name.len() && name.eq_ignore_ascii_case(known))
 }
 
+/// Returns whether a time may be a duration: ten digits under `time` or `t`, which are one to four seconds in
+/// nanoseconds. Such a time counts only if no other name states one.
+#[inline]
+pub(super) fn may_last(name: &[u8], value: &[u8]) -> bool {
+    value.len() <= r#""1500000000""#.len() && is_short_number(name, value)
+}
+
+fn is_short_number(name: &[u8], value: &[u8]) -> bool {
+    let text = value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(value);
+    let known = [&b"time"[..], b"t"].iter().any(|known| name.eq_ignore_ascii_case(known));
+    known && text.len() == 10 && text.iter().all(u8::is_ascii_digit)
+}
+
 /// For each first letter, bit `n` is set if one of [`TIME_NAMES`] begins with it and has `n` bytes.
 const LENGTHS: [u32; 32] = {
     let (mut lengths, mut index) = ([0; 32], 0);
