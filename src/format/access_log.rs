@@ -2,7 +2,7 @@
 
 use super::last_times::LastTimes;
 use super::some_span;
-use super::timestamp::{MISMATCH, Parsed, clf, spelled};
+use super::timestamp::{MISMATCH, Parsed, any, clf, spelled};
 use crate::model::{Format, Record, StatedTime};
 use crate::scan::Line;
 use memchr::{memchr, memchr2, memmem, memrchr};
@@ -121,7 +121,9 @@ fn request(line: &[u8]) -> Option<Request> {
     let quote = request_start(line)?;
     let head = line[..quote].strip_suffix(b"] ")?;
     let bracket = memrchr(b'[', head)?;
-    let (_, time) = all_consuming(alt((clf, spelled))).parse(&head[bracket + 1..]).ok()?;
+    let text = &head[bracket + 1..];
+    let (_, time) =
+        all_consuming(alt((clf, spelled))).parse(text).or_else(|_| all_consuming(any).parse(text)).ok()?;
     Some(Request { quote, bracket, time })
 }
 

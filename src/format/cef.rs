@@ -4,6 +4,7 @@ use super::escapes;
 use super::misdated::misdated;
 use super::request_time::latest;
 use super::timestamp::{MISMATCH, Parsed, stated};
+use super::zones;
 use crate::model::{Format, Record};
 use nom::Parser;
 use nom::bytes::complete::tag;
@@ -40,8 +41,11 @@ const TIME_KEYS: [&[u8]; 3] = [b"rt", b"end", b"start"];
 /// "CEF:Version|Device Vendor|Device Product|Device Version|Device Event Class ID|Name|Severity|[Extension]"
 pub(super) fn read(line: &[u8]) -> Option<Record> {
     let (extension, _) = header(line).ok()?;
-    let (mut times, mut leads, mut no_time) = ([None; TIME_KEYS.len()], false, None);
+    let (mut times, mut leads, mut no_time, mut zone) = ([None; TIME_KEYS.len()], false, None, None);
     for (index, (key, value)) in Extension::of(extension).enumerate() {
+        if key == b"dtz" {
+            zone = zone.or(Some(value));
+        }
         let Some(rank) = TIME_KEYS.iter().position(|&known| known == key) else { continue };
         match stated(value) {
             Some(found) if !leads || rank > 0 => {
@@ -53,7 +57,8 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         }
     }
     // If `rt` does not begin the extension, a client may have written it, so a later time counts.
-    let mut found = times.into_iter().flatten();
+    let zoned = |time| zone.map_or(time, |name| zones::zoned(time, name));
+    let mut found = times.into_iter().flatten().map(zoned);
     let time = if leads { found.next() } else { found.fold(None, latest) };
     let time = time.or_else(|| misdated(no_time?));
     Some(Record { format: Format::Cef, time, ..Record::raw(line) })
@@ -217,6 +222,18 @@ mod tests {
         ] {
             let line = format!("CEF:0|a|b|c|d|e|5|{extension}");
             assert_eq!(read(line.as_bytes()).unwrap().time, expected, "{extension}");
+        }
+    }
+
+    #[test]
+    fn the_zone_of_the_device_counts_if_the_time_states_none() {
+        for (extension, expected) in [
+            ("end=Nov 23 2026 10:00:00 dtz=America/New_York", "2026-11-23T10:00:00-05:00"),
+            ("dtz=+01:00 start=Nov 23 2026 10:00:00", "2026-11-23T10:00:00+01:00"),
+            ("rt=Nov 23 2026 10:00:00 UTC dtz=CET", "2026-11-23T10:00:00Z"),
+        ] {
+            let line = format!("CEF:0|a|b|c|d|e|5|{extension}");
+            assert_eq!(read(line.as_bytes()).unwrap().time, stated(expected.as_bytes()), "{extension}");
         }
     }
 }

@@ -4,7 +4,8 @@ use super::escapes;
 use super::misdated::{misdated, misdated_as};
 use super::request_time::latest;
 use super::time_names::may_last;
-use super::timestamp::{leading_epoch, stated, zone};
+use super::timestamp::{leading_epoch, stated};
+use super::zones;
 use crate::model::{Format, Record, StatedTime};
 use memchr::memchr2;
 use std::borrow::Cow;
@@ -61,7 +62,7 @@ struct Times<'a> {
     more: Option<StatedTime>,
     date: Option<&'a [u8]>,
     audit: Option<&'a [u8]>,
-    /// The zone of a time that states none: of FortiOS and Stormshield.
+    /// The zone of a time that states none: of FortiOS, Stormshield and Sophos.
     zone: Option<&'a [u8]>,
     /// A time under one of the names that few programs use.
     rare: Option<&'a [u8]>,
@@ -78,7 +79,7 @@ impl<'a> Times<'a> {
                 }
             }
             b"date" => self.date = self.date.or(Some(value)),
-            b"tz" => self.zone = self.zone.or(Some(value)),
+            b"tz" | b"timezone" => self.zone = self.zone.or(Some(value)),
             b"eventtime" | b"event_time" | b"datetime" | b"date_time" | b"time_local" | b"time_iso8601"
             | b"_time" => self.rare = self.rare.or(Some(value)),
             b"msg" if value.starts_with(b"audit(") => self.audit = self.audit.or(Some(value)),
@@ -90,10 +91,7 @@ impl<'a> Times<'a> {
     /// `msg=audit(1795428000.123:456):`.
     fn stated(self) -> Option<StatedTime> {
         let (key, time) = self.time.map(|(key, value)| (key, bare(value))).unzip();
-        let zoned = |time: StatedTime| match (time, self.zone.map(|text| zone(bare(text)))) {
-            (StatedTime::Civil { offset_seconds: None, .. }, Some(Ok((b"", offset)))) => at(time, offset),
-            _ => time,
-        };
+        let zoned = |time: StatedTime| self.zone.map_or(time, |name| zones::zoned(time, bare(name)));
         if let (Some(full), Some((key, value))) = (time.and_then(stated), self.time) {
             return match self.more {
                 Some(other) if !self.leads && may_last(key, value) => Some(zoned(other)),
@@ -125,12 +123,17 @@ pub(super) fn at(time: StatedTime, offset: i32) -> StatedTime {
     }
 }
 
-/// Joins a date and a time of day from two fields.
+/// Joins a date and a time of day from two fields. The half of the day and a zone may follow the time.
 pub(super) fn joined(date: &[u8], time: &[u8]) -> Option<StatedTime> {
-    let mut text = [b' '; 19];
+    let mut text = [b' '; 48];
     text[..10].copy_from_slice(date.get(..10).filter(|_| date.len() == 10)?);
-    text[11..].copy_from_slice(time.get(..8)?);
-    stated(&text).or_else(|| misdated(&text))
+    text[11..19].copy_from_slice(time.get(..8)?);
+    let short = text;
+    if let Some(end) = text.get_mut(19..11 + time.len()) {
+        end.copy_from_slice(&time[8..]);
+    }
+    let short = &short[..19];
+    stated(&text).or_else(|| stated(short)).or_else(|| misdated(short))
 }
 
 /// The text between two spaces.
@@ -290,6 +293,17 @@ mod tests {
             assert_eq!(read(line.as_bytes()).unwrap().time, unix, "{line}");
         }
         assert_eq!(read(b"eventtime=12 a=1").unwrap().time, None);
+        // Sophos, and what else may follow the time of day.
+        for (line, expected) in [
+            (r#"date=2026-11-23 time=10:00:00 timezone="CET" device_name="x""#, "2026-11-23 10:00:00 +0100"),
+            (r#"date=2026-11-23 time=10:00:00 timezone="America/New_York""#, "2026-11-23 10:00:00 -0500"),
+            ("date=2026-11-23 time=10:00:00Z a=1", "2026-11-23T10:00:00Z"),
+            (r#"date=2026-11-23 time="10:00:00 -0500" a=1"#, "2026-11-23 10:00:00 -0500"),
+            (r#"date=2026-11-23 time="10:00:00 PM" a=1"#, "2026-11-23 22:00:00"),
+            ("date=2026-11-23 time=10:00:00x a=1", "2026-11-23 10:00:00"),
+        ] {
+            assert_eq!(read(line.as_bytes()).unwrap().time, stated(expected.as_bytes()), "{line}");
+        }
         // An unset clock; under `time` a number may be a duration.
         let unset = |line: &str| read(line.as_bytes()).unwrap().time;
         assert_eq!(unset("ts=0.5 a=1"), Some(StatedTime::Unix(0)));

@@ -5,11 +5,13 @@
 //! that program. So no client can put a time in front of the true one, and no number is taken for a time by
 //! chance.
 
+use super::logfmt::at;
 use super::rare_heads;
 use super::timestamp::{
     Clock, Parsed, any, bsd, clf, clock_time, date_and_clock, day_first, finish, is_of_event, leading_epoch,
     number_2, number_4, rfc3339, slashed, year_bsd, zone,
 };
+use super::zones::rare_zone;
 use crate::model::StatedTime;
 use memchr::{memchr, memmem};
 use nom::Parser;
@@ -61,6 +63,7 @@ fn device(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, _) =
         if counted.is_none() { opt((char(':'), opt(char(' ')))).parse(rest)? } else { (rest, None) };
     let (rest, time) = preceded(opt(one_of("*.")), alt((bsd, year_bsd))).parse(rest)?;
+    let (rest, time) = rare_zone(rest).map_or((rest, time), |(rest, offset)| (rest, at(time, offset)));
     // A zone with several meanings stays unread.
     let upper = |byte: u8| byte.is_ascii_uppercase();
     let (rest, _) = opt(preceded(char(' '), take_while_m_n(2, 5, upper))).parse(rest)?;
@@ -270,6 +273,7 @@ mod tests {
             ],
             &["sw01: 2026 Nov 23 10:00:00 CET: %ETHPORT-5-IF_UP: x"],
         );
+        check("Nov 23 10:00:00 +0900", &["000123: *Nov 23 10:00:00.123 JST: %SYS-5-CONFIG_I: x"], &[]);
     }
 
     #[test]

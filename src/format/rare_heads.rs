@@ -23,7 +23,7 @@ pub(super) fn time(text: &[u8]) -> Option<StatedTime> {
         b'[' => bracket(text),
         b'0'..=b'9' => number(text),
         b'{' if text.starts_with(b"{address space") => uwsgi(text),
-        b'(' | b'<' | b'"' | b'*' => marked(text),
+        b'(' | b'<' | b'"' | b'*' | b'#' => marked(text),
         b'S' if text.starts_with(b"Started ") => rails(text),
         b'A'..=b'Z' | b'a'..=b'z' => word(text),
         _ => None,
@@ -284,7 +284,9 @@ fn marked(text: &[u8]) -> Option<StatedTime> {
     // Cisco's wireless controllers: `*spamApTask0: Nov 23 10:00:00.123: #CAPWAP-3-`.
     let task = take_while1(|byte: u8| byte.is_ascii_alphanumeric() || byte == b'_');
     let wireless = delimited((char('*'), task, tag(": ")), bsd, tag(": #"));
-    parsed(alt((session, own, murmur, hmail, wireless)).parse(text))
+    // WebLogic: `####<Nov 23, 2026, 10:00:00,123 PM CET> <Info> `.
+    let weblogic = delimited(tag("####<"), any, tag("> <"));
+    parsed(alt((session, own, murmur, hmail, wireless, weblogic)).parse(text))
 }
 
 /// Parses the name of a part of a program.
@@ -660,6 +662,8 @@ mod tests {
         let axigen = "11-23 10:00:00 +0100 08 mx1 SMTP-IN:00000001: connection accepted 203.0.113.9";
         check("Nov 23 10:00:00 +0100", &[axigen], &["11-23 10:00:00 +0100 text"]);
         let unreal = "[2026.11.23-10.00.00:123][ 12]LogNet: NotifyAcceptedConnection: 203.0.113.9";
+        let weblogic = "####<Nov 23, 2026, 10:00:00,123 PM CET> <Info> <x> <203.0.113.9>";
+        check("2026-11-23 22:00:00 CET", &[weblogic], &["####<Nov 23, 2026, 10:00:00 PM CET> x"]);
         check("2026-11-23T10:00:00Z", &[unreal], &["[2026.11.23-10.00.00:123] x", "[2026.11.23-10.00.00]"]);
     }
 }

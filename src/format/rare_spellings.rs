@@ -5,6 +5,7 @@ use super::timestamp::{
     Clock, EPOCH_WINDOW, MAX_YEAR, MISMATCH, Parsed, clock_time, date_and_clock, day_first, finish, iso8601,
     month_name, number_1_2, number_2, number_4, spaced_zone, weekday, zone,
 };
+use super::zones;
 use crate::model::StatedTime;
 use nom::Parser;
 use nom::branch::alt;
@@ -69,7 +70,7 @@ pub(super) fn end_of_date(rest: &[u8], time: StatedTime) -> Option<(&[u8], State
     let StatedTime::Civil { year: None, month, day, hour, minute, second, offset_seconds } = time else {
         return None;
     };
-    let (rest, half) = opt(half).parse(rest).ok()?;
+    let (rest, half) = opt(zones::half).parse(rest).ok()?;
     let (rest, offset) = match offset_seconds {
         Some(_) => (rest, offset_seconds),
         None => opt(any_zone).parse(rest).map(|(rest, offset)| (rest, offset.flatten())).ok()?,
@@ -121,12 +122,15 @@ pub(super) fn tai64n(input: &[u8]) -> Parsed<'_, StatedTime> {
 
 /// Parses a zone after a space. One whose name has several meanings, or is not known, is `None`.
 fn any_zone(input: &[u8]) -> Parsed<'_, Option<i32>> {
+    if let Some((rest, offset)) = zones::rare_zone(input) {
+        return Ok((rest, Some(offset)));
+    }
     let name = take_while_m_n(2, 5, |byte: u8| byte.is_ascii_uppercase());
     alt((spaced_zone.map(Some), preceded(char(' '), zone).map(Some), preceded(char(' '), name).map(|_| None)))
         .parse(input)
 }
 
-/// Parses ` AM` or ` PM`; `true` is the afternoon.
+/// Parses ` AM` or ` PM`; `true` is the afternoon. Other spellings are left to [`zones::half`].
 fn half(input: &[u8]) -> Parsed<'_, bool> {
     alt((tag(" AM").map(|_| false), tag(" PM").map(|_| true))).parse(input)
 }
@@ -345,7 +349,7 @@ mod tests {
     fn the_year_counts_after_a_zone_of_any_name() {
         for (text, expected) in [
             ("Mon Jun 16 10:00:00 BST 2025 x", "2025-06-16 10:00:00"),
-            ("Mon Jun 16 10:00:00 AEST 2025", "2025-06-16 10:00:00"),
+            ("Mon Jun 16 10:00:00 AEST 2025", "2025-06-16 10:00:00 +1000"),
             ("Mon Jun 16 10:00:00 +04 2025", "2025-06-16 10:00:00 +0400"),
             ("Mon Jun 16 10:00:00 PM BST 2025", "2025-06-16 22:00:00"),
             ("Mon 16 Jun 10:00:00 BST 2025", "2025-06-16 10:00:00"),

@@ -1,9 +1,11 @@
 //! RFC 3164 (BSD) syslog as found in practice: PRI, time, HOSTNAME and TAG may each be missing.
 
 use super::last_times::LastTimes;
+use super::logfmt::at;
 use super::pri::pri;
 use super::raw;
-use super::timestamp::{MISMATCH, Parsed, bsd, rfc3339};
+use super::timestamp::{MISMATCH, Parsed, bsd, rfc3339, spaced_zone};
+use super::zones::rare_zone;
 use super::{between, some_span};
 use crate::model::{Format, Names, Record, Span, StatedTime, TagPoint};
 use crate::scan::Line;
@@ -112,10 +114,24 @@ enum Spelling {
 /// HOSTNAME and TAG, each empty if missing.
 type Origin<'a> = (&'a [u8], &'a [u8]);
 
-/// Parses the time and the space after it. Cisco devices write `: ` there.
+/// Parses the time and the space after it. Cisco devices write `: ` there, perhaps after a zone; some
+/// programs write a space before the zone of an RFC 3339 time.
 fn timestamp(input: &[u8]) -> Parsed<'_, (StatedTime, Spelling)> {
-    let spelt = alt((bsd.map(|time| (time, Spelling::Bsd)), rfc3339.map(|time| (time, Spelling::Rfc3339))));
-    terminated(spelt, (opt(char(':')), end_or_space)).parse(input)
+    let (rest, (time, spelling)) =
+        alt((bsd.map(|time| (time, Spelling::Bsd)), rfc3339.map(|time| (time, Spelling::Rfc3339))))
+            .parse(input)?;
+    let zone = match (spelling, time, rest) {
+        (_, StatedTime::Civil { offset_seconds: Some(_), .. }, _) => None,
+        (Spelling::Rfc3339, ..) => spaced_zone(rest).ok(),
+        // A host may have the name of a zone, but it has no colon there.
+        (Spelling::Bsd, _, [b' ', b'A'..=b'Z', ..]) => {
+            rare_zone(rest).filter(|(rest, _)| rest.starts_with(b": %"))
+        }
+        _ => None,
+    };
+    let (rest, time) = zone.map_or((rest, time), |(rest, offset)| (rest, at(time, offset)));
+    let (rest, _) = (opt(char(':')), end_or_space).parse(rest)?;
+    Ok((rest, (time, spelling)))
 }
 
 /// Parses `HOSTNAME TAG`, `TAG` or `HOSTNAME`; the rest is the message. Never fails.
@@ -237,6 +253,7 @@ fn end_or_space(input: &[u8]) -> Parsed<'_, ()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::timestamp::stated;
     use super::*;
 
     /// Returns HOSTNAME, TAG and message of a line, each empty if missing.
@@ -353,5 +370,28 @@ mod tests {
         for line in cases {
             assert_eq!(read(line.as_bytes()), None, "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_zone_after_the_time_counts() {
+        let time = |line: &str| read(line.as_bytes()).and_then(|record| record.time);
+        for (line, expected) in [
+            ("<38>2026-11-23T10:00:00 UTC web1 sshd[7]: x", "2026-11-23T10:00:00Z"),
+            ("2026-11-23T10:00:00 +0100 web1 sshd[7]: x", "2026-11-23T10:00:00+01:00"),
+            ("<189>Nov 23 10:00:00 JST: %SYS-5-CONFIG_I: x", "Nov 23 10:00:00 +0900"),
+            // Hosts.
+            ("<38>2026-11-23T10:00:00 EST-gw1 sshd[7]: x", "2026-11-23T10:00:00"),
+            ("<38>Nov 23 10:00:00 JST sshd[7]: x", "Nov 23 10:00:00"),
+            // A number.
+            ("<38>Nov 23 10:00:00 2014 bytes from 203.0.113.9", "Nov 23 10:00:00"),
+        ] {
+            let expected = stated(expected.as_bytes());
+            assert!(expected.is_some());
+            assert_eq!(time(line), expected, "{line}");
+        }
+        check(&[
+            ("<38>2026-11-23T10:00:00 UTC web1 sshd[7]: x", ["web1", "sshd", "x"]),
+            ("<189>Nov 23 10:00:00 JST: %SYS-5-CONFIG_I: x", ["", "%SYS-5-CONFIG_I", "x"]),
+        ]);
     }
 }

@@ -188,6 +188,7 @@ fn objects_under_rarer_names_state_the_time_of_the_event() {
     };
     let utc = timestamp::stated(b"2026-11-23T10:00:00Z");
     let local = timestamp::stated(b"2026-11-23 10:00:00");
+    let paris = timestamp::stated(b"2026-11-23 10:00:00 +0100");
     let unix = Some(StatedTime::Unix(1_795_428_000));
     for (line, expected) in [
         (r#"{"start_time":"2026-11-23T10:00:00.310Z","response_flags":"-","method":"GET"}"#, utc),
@@ -219,6 +220,8 @@ fn objects_under_rarer_names_state_the_time_of_the_event() {
         (r#"{"_time":"2026-11-23T10:00:00Z","Time":"1500000000"}"#, utc),
         (r#"{"t":1500000000,"time":2500000000,"eventTime":"2026-11-23T10:00:00Z"}"#, utc),
         (r#"{"time":1795428000,"level":"info"}"#, unix),
+        (r#"{"date":"2026-11-23","time":"10:00:00","tz":"+0100"}"#, paris),
+        (r#"{"date":"2026-11-23","time":"10:00:00 +0100"}"#, paris),
         // A duration, a name, another thing, half a time, a month that may be the day.
         (r#"{"msec":12,"logtime":0,"unixtime":0,"_time":1}"#, None),
         (r#"{"transaction":"x","instant":{"time":{"time":1795428000}}}"#, None),
@@ -238,6 +241,8 @@ fn access_logs_spell_their_times_in_many_ways() {
         ("2026-11-23 10:00:00", "2026-11-23 10:00:00"),
         ("2026-11-23 10:00:00 +0100", "2026-11-23 10:00:00 +0100"),
         ("Mon, 23 Nov 2026 10:00:00 GMT", "2026-11-23T10:00:00Z"),
+        ("23/Nov/2026 10:00:00 UTC", "2026-11-23T10:00:00Z"),
+        ("2026-11-23 10:00:00 PM", "2026-11-23 22:00:00"),
     ] {
         let line = format!("203.0.113.9 - - [{time}] \"GET / HTTP/1.1\" 200 -");
         let record = parse(line.as_bytes());

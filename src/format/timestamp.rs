@@ -2,6 +2,7 @@
 //! nothing is guessed.
 
 use super::rare_spellings::{self, trailing_year};
+use super::zones;
 use crate::model::StatedTime;
 use nom::Parser;
 use nom::branch::alt;
@@ -41,10 +42,10 @@ pub(super) fn stated(text: &[u8]) -> Option<StatedTime> {
     matches!(rest.first(), None | Some(b' ' | b'[')).then_some(time)
 }
 
-/// Parses any calendar spelling of the time of an event, at the start of the input.
+/// Parses any calendar spelling of the time of an event, at the start of the input, and its zone in any.
 pub(super) fn any(input: &[u8]) -> Parsed<'_, StatedTime> {
     let (rest, time) = spelled(input)?;
-    if is_of_event(time) { Ok((rest, time)) } else { Err(MISMATCH) }
+    if is_of_event(time) { Ok(zones::end_of_time(rest, time)) } else { Err(MISMATCH) }
 }
 
 /// Parses any calendar spelling of a time, at the start of the input.
@@ -347,18 +348,7 @@ pub(super) fn spaced_zone(input: &[u8]) -> Parsed<'_, i32> {
         };
     }
     let (rest, name) = take_while_m_n(1, 4, |byte: u8| byte.is_ascii_uppercase()).parse(rest)?;
-    let hours = match name {
-        b"Z" | b"UTC" | b"GMT" | b"UT" | b"WET" => 0,
-        b"WEST" | b"CET" => 1,
-        b"CEST" | b"EET" => 2,
-        b"EEST" => 3,
-        b"EDT" => -4,
-        b"EST" | b"CDT" => -5,
-        b"CST" | b"MDT" => -6,
-        b"MST" | b"PDT" => -7,
-        b"PST" => -8,
-        _ => return Err(MISMATCH),
-    };
+    let hours = zones::usual_hours(name).ok_or(MISMATCH)?;
     // JavaScript: "GMT+0100".
     if let (b"GMT" | b"UTC", [b'+' | b'-', ..]) = (name, rest) {
         return zone(rest);
@@ -501,9 +491,8 @@ mod tests {
                 "2026 Nov 23 10:00:00",
                 "November 23, 2026 10:00:00",
                 "Nov 23, 2026 10:00:00 AM",
-                // Zone names with several meanings.
+                // A zone name with several meanings.
                 "2026-11-23 10:00:00 BST",
-                "2026-11-23 10:00:00 Europe/Paris",
                 // Dashes in a message.
                 "2026-11-23 10:00:00 - text",
                 "2026-11-23 10:00:00 -5 degrees",
