@@ -35,6 +35,7 @@ mod rfc3164;
 mod rfc5424;
 mod time_names;
 mod timestamp;
+mod utc_heads;
 mod zones;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::rare_spellings::tai64n;
 use super::timestamp::any;
-use super::{epochs, prefixed};
+use super::{epochs, prefixed, utc_heads};
 use crate::model::{Record, StatedTime};
 use nom::Parser;
 use nom::branch::alt;
@@ -51,7 +51,7 @@ pub(super) fn time(line: &[u8]) -> Option<StatedTime> {
     };
     let text = text.strip_prefix(b"[").unwrap_or(text);
     match alt((any, tai64n)).parse(text) {
-        Ok((_, time)) => Some(time),
+        Ok((rest, time)) => Some(utc_heads::zoned(text, rest, time)),
         Err(_) => epochs::time(line).or_else(|| prefixed::time(line)),
     }
 }
