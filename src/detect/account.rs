@@ -4,13 +4,14 @@
 //! occurs, and whose scope fits, are run. Most lines end after the pass.
 
 mod literals;
+mod placeholder;
 
 use crate::model::{Format, IdentifierRule, Kind, Kinds, Pattern, Record, Span, TagPoint};
 use crate::primitives::diag::{Code, Diagnostic};
 use literals::Literals;
+use placeholder::is_placeholder;
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The selected identifier rules, compiled.
@@ -238,22 +239,6 @@ const MAX_SEARCHED_BYTES: u64 = 1 << 31;
 
 /// Most bytes of a match after its last group that are offered to the next match.
 const MAX_REREAD_BYTES: usize = 64;
-
-/// Returns whether `text` is a word for an unknown account or host, which says nothing about a person. An
-/// address in place of a host name is left to the address parsers: it must get the token of the address, or
-/// stay if the operator keeps its network.
-fn is_placeholder(kind: Kind, text: &[u8]) -> bool {
-    let word = matches!(kind, Kind::USR | Kind::HOST) && matches!(text, b"-" | b"unknown" | b"(unknown)");
-    word || kind == Kind::HOST && is_address(text)
-}
-
-/// Returns whether `text` is an address, or an address literal (RFC 5321, section 4.1.3): `[203.0.113.9]`,
-/// `[IPv6:2001:db8::9]`.
-fn is_address(text: &[u8]) -> bool {
-    let literal = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]")).unwrap_or(text);
-    let address = literal.strip_prefix(b"IPv6:").unwrap_or(literal);
-    std::str::from_utf8(address).is_ok_and(|address| address.parse::<IpAddr>().is_ok())
-}
 
 /// Cuts `start..end` so that no piece crosses a place where a tag is or may go. In JSON an identifier ends
 /// with its string; around STRUCTURED-DATA, and before a tag at the end of the line, it is cut in two.
@@ -517,6 +502,10 @@ mod tests {
             ("u=203.0.113.9 h=203.0.113.9", &["203.0.113.9"]),
             ("u=root h=2001:db8::9", &["root"]),
             ("u=null h=[IPv6:2001:db8::9]", &["null"]),
+            ("u=? h=?", &[]),
+            ("u=NOUSER h=pc", &["pc"]),
+            ("u=unauthenticated h=pc", &["pc"]),
+            ("u=nouser h=??", &["nouser", "??"]),
             ("u=anonymous h=203-0-113-9.example.net", &["anonymous", "203-0-113-9.example.net"]),
         ] {
             let expected: Vec<&[u8]> = expected.iter().map(|text| text.as_bytes()).collect();
