@@ -3,15 +3,18 @@
 //! One pass over the line searches for the literals of all rules. Only the patterns of rules whose literal
 //! occurs, and whose scope fits, are run. Most lines end after the pass.
 
+mod json;
 mod literals;
 mod placeholder;
 
 use crate::model::{Format, IdentifierRule, Kind, Kinds, Pattern, Record, Span, TagPoint};
 use crate::primitives::diag::{Code, Diagnostic};
+use json::{has_strings, is_string, string_left, string_length, strings, unquoted_end};
 use literals::Literals;
 use placeholder::is_placeholder;
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The selected identifier rules, compiled.
@@ -125,6 +128,8 @@ struct CompiledRule {
     groups: Vec<(usize, Kind)>,
     programs: Vec<Pattern>,
     formats: Vec<Format>,
+    /// Whether the pattern asks where the text ends.
+    ends: bool,
 }
 
 impl CompiledRule {
@@ -157,7 +162,8 @@ impl CompiledRule {
             .filter_map(|(group, kind)| Some((group, kinds.find(kind)?)))
             .collect();
         let (programs, formats) = (rule.programs.clone(), rule.formats.clone());
-        Ok(Some(Self { index, regex, groups, programs, formats }))
+        let ends = rule.pattern.contains('$');
+        Ok(Some(Self { index, regex, groups, programs, formats, ends }))
     }
 
     /// Returns whether a line of this program and record is in the scope of the rule. A line that names no
@@ -176,20 +182,67 @@ impl CompiledRule {
         locations: &mut CaptureLocations,
         emit: &mut dyn FnMut(usize, Kind, Span),
     ) {
-        let mut from = 0;
+        if !has_strings(line, record) {
+            return self.find_in(line, 0..line.len(), record, locations, None, emit);
+        }
+        let (mut found, mut crosses) = (Vec::new(), self.ends);
+        let mut keep = |_: usize, kind: Kind, span: Span| found.push((span, kind));
+        self.find_in(line, 0..line.len(), record, locations, Some(&mut crosses), &mut keep);
+        if crosses {
+            // Each string may be a text of its own, and says then where its names end.
+            let of_line = std::mem::take(&mut found);
+            for string in strings(line) {
+                let mut keep = |_: usize, kind: Kind, span: Span| found.push((span, kind));
+                self.find_in(line, string, record, locations, None, &mut keep);
+            }
+            found.sort_unstable();
+            let among = found.len();
+            for (span, kind) in of_line {
+                let before = found[..among].partition_point(|(other, _)| other.start < span.end);
+                if !found[..before].last().is_some_and(|(other, _)| other.overlaps(span)) {
+                    found.push((span, kind));
+                }
+            }
+        }
+        found.into_iter().for_each(|(span, kind)| emit(self.index, kind, span));
+    }
+
+    /// Emits the findings in `range` of a line, as if the line ended there. With `crosses`, sets that instead
+    /// for a match that extends over more than a string of JSON, unless it names somebody by a whole string.
+    fn find_in(
+        &self,
+        line: &[u8],
+        range: Range<usize>,
+        record: &Record,
+        locations: &mut CaptureLocations,
+        mut crosses: Option<&mut bool>,
+        emit: &mut dyn FnMut(usize, Kind, Span),
+    ) {
+        let json = has_strings(line, record);
+        let text = &line[..range.end];
+        let mut from = range.start;
         let mut budget = MAX_SEARCHED_BYTES;
-        while from <= line.len() {
-            let Some(left) = budget.checked_sub((line.len() - from) as u64) else {
+        while from <= text.len() {
+            let Some(left) = budget.checked_sub((text.len() - from) as u64) else {
                 return self.take_the_rest(line, record, from, emit);
             };
             budget = left;
-            let Some(whole) = self.regex.captures_read_at(locations, line, from) else { break };
+            let Some(whole) = self.regex.captures_read_at(locations, text, from) else { break };
+            if let Some(crosses) = &mut crosses
+                && let Some(end) = string_left(line, whole.range())
+                && !self.names_strings(line, locations)
+            {
+                **crosses = true;
+                from = end.max(from + 1);
+                continue;
+            }
             let mut last_end = None;
             for &(group, kind) in &self.groups {
                 let Some((start, end)) = locations.get(group).filter(|(start, end)| start < end) else {
                     continue;
                 };
                 last_end = last_end.max(Some(end));
+                let end = unquoted_end(line, start, end, json);
                 for_each_piece(line, record, start, end, &mut |span| {
                     if !is_placeholder(kind, span.of(line)) {
                         emit(self.index, kind, span);
@@ -204,6 +257,13 @@ impl CompiledRule {
         }
     }
 
+    /// Returns whether a match names somebody, by nothing but whole strings of JSON.
+    fn names_strings(&self, line: &[u8], locations: &CaptureLocations) -> bool {
+        let groups = self.groups.iter().filter_map(|&(group, _)| locations.get(group));
+        let mut names = groups.filter(|(start, end)| start < end).peekable();
+        names.peek().is_some() && names.all(|(start, end)| is_string(line, start, end))
+    }
+
     /// Emits the whole rest of a line that is too costly to search, because a leak is worse. In JSON, emits
     /// the content of every remaining string.
     fn take_the_rest(
@@ -215,13 +275,13 @@ impl CompiledRule {
     ) {
         let Some(&(_, kind)) = self.groups.first() else { return };
         let mut emit = |span| emit(self.index, kind, span);
-        if !has_json_strings(line, record) {
+        if !has_strings(line, record) {
             return for_each_piece(line, record, from, line.len(), &mut emit);
         }
         let mut start = 0;
         while let Some(quote) = memchr::memchr(b'"', &line[start..]) {
             let content = start + quote + 1;
-            let end = content + json_string_length(&line[content..]);
+            let end = content + string_length(&line[content..]);
             if from < end {
                 for_each_piece(line, record, content.max(from), end, &mut emit);
             }
@@ -249,8 +309,8 @@ fn for_each_piece(
     mut end: usize,
     emit: &mut dyn FnMut(Span),
 ) {
-    if has_json_strings(line, record) {
-        end = start + json_string_length(&line[start..end]);
+    if has_strings(line, record) {
+        end = start + string_length(&line[start..end]);
     }
     let (first, second) = match record.tag {
         TagPoint::StructuredData { elements } => (elements.start as usize, elements.end as usize),
@@ -285,27 +345,6 @@ const MAX_CLASS_BYTES: usize = 64;
 
 /// Length of a date, which is longer than the word `contract`.
 const MAX_EXPIRES_BYTES: usize = 10;
-
-/// Returns whether the line consists of JSON strings. That includes a truncated object, which is not JSON to
-/// the parser, but whose strings end in the same way.
-fn has_json_strings(line: &[u8], record: &Record) -> bool {
-    record.is(Format::Json) || line.starts_with(b"{\"")
-}
-
-/// Returns the number of bytes before the quotation mark that ends the JSON string in which `text` begins
-/// (RFC 8259, section 7: a quotation mark inside is escaped by a backslash).
-fn json_string_length(text: &[u8]) -> usize {
-    let mut escaped = false;
-    for (at, &byte) in text.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at,
-            _ => {}
-        }
-    }
-    text.len()
-}
 
 static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
 
