@@ -114,6 +114,7 @@ impl OneOrMany {
 const BUILTIN: &[(&str, &str)] = &[
     ("dhcp.toml", include_str!("../../rules/identifiers/dhcp.toml")),
     ("dovecot.toml", include_str!("../../rules/identifiers/dovecot.toml")),
+    ("dropbear.toml", include_str!("../../rules/identifiers/dropbear.toml")),
     ("exim.toml", include_str!("../../rules/identifiers/exim.toml")),
     ("login.toml", include_str!("../../rules/identifiers/login.toml")),
     ("mac.toml", include_str!("../../rules/identifiers/mac.toml")),
@@ -121,6 +122,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("named.toml", include_str!("../../rules/identifiers/named.toml")),
     ("openvpn.toml", include_str!("../../rules/identifiers/openvpn.toml")),
     ("pam.toml", include_str!("../../rules/identifiers/pam.toml")),
+    ("polkit.toml", include_str!("../../rules/identifiers/polkit.toml")),
     ("postfix.toml", include_str!("../../rules/identifiers/postfix.toml")),
     ("postgresql.toml", include_str!("../../rules/identifiers/postgresql.toml")),
     ("proftpd.toml", include_str!("../../rules/identifiers/proftpd.toml")),
