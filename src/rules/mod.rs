@@ -112,6 +112,8 @@ impl OneOrMany {
 
 /// The built-in rule files, by name.
 const BUILTIN: &[(&str, &str)] = &[
+    ("courier.toml", include_str!("../../rules/identifiers/courier.toml")),
+    ("cyrus.toml", include_str!("../../rules/identifiers/cyrus.toml")),
     ("dhcp.toml", include_str!("../../rules/identifiers/dhcp.toml")),
     ("dovecot.toml", include_str!("../../rules/identifiers/dovecot.toml")),
     ("dropbear.toml", include_str!("../../rules/identifiers/dropbear.toml")),
@@ -120,6 +122,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("mac.toml", include_str!("../../rules/identifiers/mac.toml")),
     ("mysql.toml", include_str!("../../rules/identifiers/mysql.toml")),
     ("named.toml", include_str!("../../rules/identifiers/named.toml")),
+    ("network.toml", include_str!("../../rules/identifiers/network.toml")),
     ("openvpn.toml", include_str!("../../rules/identifiers/openvpn.toml")),
     ("pam.toml", include_str!("../../rules/identifiers/pam.toml")),
     ("polkit.toml", include_str!("../../rules/identifiers/polkit.toml")),
@@ -128,9 +131,12 @@ const BUILTIN: &[(&str, &str)] = &[
     ("proftpd.toml", include_str!("../../rules/identifiers/proftpd.toml")),
     ("pure-ftpd.toml", include_str!("../../rules/identifiers/pure-ftpd.toml")),
     ("radius.toml", include_str!("../../rules/identifiers/radius.toml")),
+    ("samba.toml", include_str!("../../rules/identifiers/samba.toml")),
+    ("sendmail.toml", include_str!("../../rules/identifiers/sendmail.toml")),
     ("sshd.toml", include_str!("../../rules/identifiers/sshd.toml")),
     ("sudo.toml", include_str!("../../rules/identifiers/sudo.toml")),
     ("tel.toml", include_str!("../../rules/identifiers/tel.toml")),
+    ("vpn.toml", include_str!("../../rules/identifiers/vpn.toml")),
     ("vsftpd.toml", include_str!("../../rules/identifiers/vsftpd.toml")),
     ("web.toml", include_str!("../../rules/identifiers/web.toml")),
 ];
