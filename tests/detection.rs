@@ -586,6 +586,34 @@ fn addresses_in_records_of_programs() {
     ]);
 }
 
+/// Names and addresses right after the escape of a line end or tab.
+#[test]
+fn names_behind_escapes() {
+    let nibbles = "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa";
+    for escape in ["#012", "#011", "\\n", "\\t", "\\012", "^J", "^M^J"] {
+        check(&[
+            (&format!("x{escape}{nibbles}"), &format!("x{escape}{{ip:2001:db8::9}}.ip6.arpa")),
+            (
+                &format!("x{escape}pcb007109.dip0.isp.example"),
+                &format!("x{escape}p{{ip:203.0.113.9}}.dip0.isp.example"),
+            ),
+            (&format!("x{escape}9.ip-203-0-113.eu"), &format!("x{escape}{{ip:203.0.113.9}}.eu")),
+            (
+                &format!("x{escape}2001-db8--9.ip6.isp.example"),
+                &format!("x{escape}{{ip:2001:db8::9}}.ip6.isp.example"),
+            ),
+            (&format!("x{escape}64:ff9b::9"), &format!("x{escape}{{ip:64:ff9b::9}}")),
+            (&format!("x{escape}jean@example.org"), &format!("x{escape}{{em:jean@example.org}}")),
+        ]);
+    }
+    check(&[
+        ("#012cb007109.nip.io", "#012{ip:203.0.113.9}.nip.io"),
+        ("^[[31mjean@example.org^[[0m", "^[[31m{em:jean@example.org}^[[0m"),
+        (r"/^Jean@example\.org$/", r"/^{em:jean@example.org}$/"),
+        ("JEAN^MARIE@EXAMPLE.ORG", "{em:jean^marie@example.org}"),
+    ]);
+}
+
 /// IPv6 addresses after groups that belong to something else.
 #[test]
 fn ipv6_behind_other_groups() {

@@ -361,6 +361,8 @@ fn plain_start(text: &[u8], at: usize, floor: usize) -> usize {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'+' | b'-' => 1,
             // rsyslog's escape of a control byte, `line#012jean@example.org`.
             b'#' if matches!(text[start..at], [b'0', b'0'..=b'3', b'0'..=b'7', _, ..]) => break,
+            // A tab or line end of BSD, `line^Jjean@example.org`.
+            b'^' if is_caret_letter(&text[start..at]) => break,
             // Only after a word: `o'brien`, `user%relay.example`, `jean#EXT#@example.net`.
             b'\'' | b'*' | b'~' | b'^' | b'!' | b'$' | b'#' if is_word_end(text, start - 1, floor) => 1,
             b'\'' | b';' => match apostrophe_length_before(&text[floor..start]) {
@@ -487,12 +489,22 @@ fn escape_letter(text: &[u8], start: usize, at: usize) -> usize {
     match local {
         _ if octal > 0 => octal,
         [b'n' | b'r' | b't' | b'b' | b'f' | b'v' | b'0' | b'e', _, ..] if before.ends_with(b"\\") => 1,
+        // Not the start of a pattern, `/^Jean@`.
+        _ if is_caret_letter(local) => match before {
+            [.., word, b'^'] => usize::from(word.is_ascii_alphanumeric() || b".,:;)]}>".contains(word)),
+            _ => 0,
+        },
         [b'u', digits @ ..] if before.ends_with(b"\\") => match digits.first_chunk::<4>() {
             Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => 5,
             _ => 0,
         },
         _ => 0,
     }
+}
+
+/// Returns whether `text` begins with the letter of a tab or line end of BSD, `^I`, `^J` or `^M`, and a word.
+fn is_caret_letter(text: &[u8]) -> bool {
+    matches!(text, [b'I' | b'J' | b'M', next, ..] if !next.is_ascii_uppercase())
 }
 
 /// Returns whether the backslash at the end of `before` divides a Windows domain or a folder from a name,

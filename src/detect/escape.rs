@@ -2,14 +2,26 @@
 //! of a terminal colour.
 
 /// ESC, as programs and loggers spell it.
-const ESC: [&[u8]; 8] = [b"\x1b", b"\\x1b", b"\\x1B", b"\\u001b", b"\\u001B", b"\\e", b"\\033", b"#033"];
+const ESC: [&[u8]; 9] =
+    [b"\x1b", b"\\x1b", b"\\x1B", b"\\u001b", b"\\u001B", b"\\e", b"\\033", b"#033", b"^["];
 
 /// Longest terminal sequence recognised, in bytes.
 const MOST_SEQUENCE_BYTES: usize = 24;
 
-/// Returns whether the last letter of `before` belongs to an escape: `\n`, or ESC `[31m`.
+/// Returns whether the last letter of `before` belongs to an escape: `\n`, the `^J` of BSD, or ESC `[31m`.
 pub(crate) fn ends_in_letter(before: &[u8]) -> bool {
-    matches!(before, [.., b'\\', b'n' | b'r' | b't' | b'v']) || ends_in_colour(before)
+    matches!(before, [.., b'\\', b'n' | b'r' | b't' | b'v'] | [.., b'^', b'I' | b'J' | b'M'])
+        || ends_in_colour(before)
+}
+
+/// Returns whether `before` ends in the escape of a control byte, `\n`, `^J` or `#012`, so that a word begins
+/// after it.
+pub(crate) fn is_control(before: &[u8]) -> bool {
+    let octal = before.len().checked_sub(3).map(|sign| before.split_at(sign));
+    let is_octal = |(rest, digits): (&[u8], &[u8])| {
+        matches!(rest, [.., b'#' | b'\\']) && matches!(digits, [b'0'..=b'3', b'0'..=b'7', b'0'..=b'7'])
+    };
+    ends_in_letter(before) || octal.is_some_and(is_octal)
 }
 
 /// Returns the length of the octal digits at the start of `word` if they belong to an escaped control byte,

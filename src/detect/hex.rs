@@ -1,6 +1,7 @@
 //! Addresses in hexadecimal or padded decimal digits with nothing between them: in the names that access
 //! networks give to subscribers, and in the records that the Linux audit system writes about sockets.
 
+use super::escape;
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
 use super::ipv6::hex_value;
@@ -9,13 +10,14 @@ use crate::scan::Line;
 /// Examines a `HEX8` candidate: `at` is the offset of the eighth hex digit of a run.
 pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
     let start = at.checked_sub(7)?;
+    let start = start + escape::octal_digits(&text[..start], &text[start..]);
     let digits = text[start..].iter().take(MOST_DIGITS).take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (before, rest) = text.split_at(start);
     let (digits, after) = rest.split_at(digits);
     if before.ends_with(b"saddr=") || before.ends_with(b"\"saddr\":\"") {
         return in_socket(start, digits);
     }
-    if after.first().is_some_and(u8::is_ascii_alphanumeric) {
+    if digits.len() < 8 || after.first().is_some_and(u8::is_ascii_alphanumeric) {
         return None;
     }
     match (digits.len(), digits) {
@@ -106,6 +108,7 @@ fn begins_label(before: &[u8]) -> bool {
 /// Returns whether the text after `before` continues a label.
 fn begins_glued(before: &[u8]) -> bool {
     before.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && !escape::is_control(before)
 }
 
 /// Recognises `word203000113009.isp.example`: four octets of three decimal digits, after a word. Returns the

@@ -1,5 +1,6 @@
 //! IPv4: dotted quads, and the same four octets spelt in a host name or a PTR name.
 
+use super::escape;
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
 use super::version;
@@ -115,6 +116,13 @@ impl Group {
     fn before(text: &[u8], end: usize) -> Option<Self> {
         let digits = text[..end].iter().rev().take(4).take_while(|byte| byte.is_ascii_digit()).count();
         (1..=3).contains(&digits).then(|| Self { start: end - digits, end })
+    }
+
+    /// Returns the group that ends at `end` right after the digits of an escape: `#0129`.
+    fn behind_escape(text: &[u8], end: usize) -> Option<Self> {
+        let digits = text[..end].iter().rev().take(7).take_while(|byte| byte.is_ascii_digit()).count();
+        let start = end - digits + escape::octal_digits(&text[..end - digits], &text[end - digits..end]);
+        (1..=3).contains(&(end - start)).then_some(Self { start, end })
     }
 
     /// Returns the octet that the group spells: 1 to 3 decimal digits, at most 255. Leading zeros are
@@ -361,10 +369,10 @@ fn parted(text: &[u8], third: Group) -> Option<Hit> {
         Some(rest) => (rest, &b"ip-"[..]),
         None => (rest.strip_suffix(b".ip-")?, &b"ip"[..]),
     };
-    let last = Group::before(text, rest.len())?;
+    let last = Group::before(text, rest.len()).or_else(|| Group::behind_escape(text, rest.len()))?;
     let label = &text[..last.start];
-    let begins =
-        label.ends_with(begins_label) || !label.last().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let glued = label.last().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let begins = label.ends_with(begins_label) || !glued || escape::is_control(label);
     if !begins || !host_name::continues_name(&text[third.end..]) {
         return None;
     }

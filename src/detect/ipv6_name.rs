@@ -1,5 +1,6 @@
 //! IPv6 addresses spelt in names: digit by digit below `ip6.arpa`, and with dashes for colons.
 
+use super::escape;
 use super::hex;
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
@@ -15,6 +16,7 @@ pub(crate) fn find_ptr(text: &[u8], at: usize, done: &mut usize, emit: &mut impl
     }
     let (mut position, end) = run_around(text, at, *done, |byte| byte.is_ascii_hexdigit() || byte == b'.');
     *done = end;
+    position += escape::octal_digits(&text[..position], &text[position..end]);
     let mut nibbles = Nibbles::default();
     let goes_on =
         text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
@@ -79,6 +81,7 @@ pub(crate) fn find_dashed(text: &[u8], at: usize, done: &mut usize, emit: &mut i
     }
     let (mut start, end) = run_around(text, at, *done, |byte| byte.is_ascii_hexdigit() || byte == b'-');
     *done = end;
+    start += escape::octal_digits(&text[..start], &text[start..end]);
     // At most 8 groups of 4 and a prefix of a few words.
     if end - start > 64 {
         return;
