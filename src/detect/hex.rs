@@ -14,13 +14,18 @@ pub(crate) fn find(text: &[u8], at: usize) -> Option<Hit> {
     let digits = text[start..].iter().take(MOST_DIGITS).take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (before, rest) = text.split_at(start);
     let (digits, after) = rest.split_at(digits);
-    if before.ends_with(b"saddr=") || before.ends_with(b"\"saddr\":\"") {
+    // `saddr=`, `"saddr":"`, `\"saddr\": \"`
+    let signs = before.iter().rev().take(16).take_while(|byte| b"= :\"\\".contains(byte)).count();
+    if signs > 0 && !before.ends_with(b" ") && before[..before.len() - signs].ends_with(b"saddr") {
         return in_socket(start, digits);
     }
     if digits.len() < 8 || after.first().is_some_and(u8::is_ascii_alphanumeric) {
         return None;
     }
     match (digits.len(), digits) {
+        (8 | 32, _) if is_of_connection(before, after) => {
+            Some(if digits.len() == 8 { v4(start, digits) } else { v6(start, digits) })
+        }
         (8, _) => (names_v4(before, digits, after) || names_boot_file(before)).then(|| v4(start, digits)),
         // `dCB007109.access.isp.example`: the letter is not a digit of the address.
         (9, [b'a'..=b'f', digits @ ..]) => {
@@ -47,7 +52,10 @@ pub(crate) fn is_word(line: &Line<'_>, at: usize) -> bool {
         Some(b'/') => !line.bytes[..at - 7].ends_with(b"cfg/"),
         _ => false,
     };
-    begins && rest.is_some_and(|rest| rest.iter().all(u8::is_ascii_alphanumeric))
+    // The id of a connection goes on with a port, `CB007109:9C56_`.
+    let goes_on = |end: usize| matches!(line.bytes[end..], [b':', b'0'..=b'9' | b'A'..=b'F', ..]);
+    let is_word = |rest: &[u8]| rest.iter().all(u8::is_ascii_alphanumeric) && !goes_on(at + 1 + rest.len());
+    begins && rest.is_some_and(is_word)
 }
 
 /// Most digits that are read: those of the longest socket address, and one more.
@@ -76,6 +84,17 @@ fn names_v4(before: &[u8], digits: &[u8], after: &[u8]) -> bool {
     let telekom = before.ends_with(b"p") && after.starts_with(b".dip");
     let in_name = || host_name::continues_access_name(after) || host_name::is_forward_suffix(after);
     named || (lettered || telekom) && begins_label(before) && in_name()
+}
+
+/// Recognises `CB007109:9C56_C0000201:01BB_6742F000_0007:1092`, by which HAProxy's documentation names a
+/// connection (`unique-id-format`): address and port of the client, of the server, then the time and counts.
+fn is_of_connection(before: &[u8], after: &[u8]) -> bool {
+    let is_digit = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
+    let begins = !before.last().is_some_and(u8::is_ascii_alphanumeric) || escape::is_control(before);
+    let Some(port) = after.strip_prefix(b":").filter(|_| begins) else { return false };
+    let length = port.iter().take(6).take_while(is_digit).count();
+    let next = port[length..].strip_prefix(b"_").unwrap_or_default();
+    (1..=5).contains(&length) && next.iter().take(8).take_while(is_digit).count() == 8
 }
 
 /// Recognises `pxelinux.cfg/CB007109`, `grub.cfg-CB007109`: files that a machine requests to boot from the
@@ -181,7 +200,7 @@ mod tests {
         fn a_word_is_no_address(
             before in "([ (/]|cfg/|saddr=|\"saddr\":\"|ip|dyn|[a-z]|-|_|\\.|[0-9]|/pxelinux.cfg/){0,3}",
             digits in "(cb007109|CB007109|203000113009|[0-9a-f]{7,13}|2a01cb00[0-9a-f]{24}|02000035CB007109)",
-            after in "([a-z0-9]{0,60}|[.](nip.io|dyn.isp.example|dip0.isp.example|[a-z]{1,3})|[-_/: ,]){0,2}",
+            after in "([a-z0-9]{0,60}|:9C56_C0000201:01BB_|[.](nip.io|dyn.isp.example|dip0.isp.example|[a-z]{1,3})|[-_/: ,]){0,2}",
         ) {
             let text = format!("{before}{digits}{after}");
             for (at, is_word) in words(text.as_bytes()) {

@@ -264,6 +264,7 @@ fn one_dotted(text: &[u8], run: &mut Run) -> Option<Hit> {
         5 if is_port_or_time(group(4)) => false,
         // DB2 names a connection so: address, port, start time.
         6 if is_port_or_time(group(4)) && group(5).len() >= 12 => false,
+        6 if is_universal(text, run) => false,
         // Six or more groups are an OID or another long dotted number.
         _ => return None,
     };
@@ -396,6 +397,23 @@ fn halved(text: &[u8], fourth: Group) -> Option<Hit> {
     }
     let octets = [first.octet(text)?, second.octet(text)?, third.octet(text)?, fourth.octet(text)?];
     Some(Hit::new(third.start, second.end, Canon::V4(octets), Rule::Ipv4HostName))
+}
+
+/// Returns whether six numbers are an address and the two bytes of its port, as ONC RPC joins them (RFC 5665,
+/// 5.2.3.3), `addr=203.0.113.9.8.1`, `tcp 203.0.113.9.8.1`: after one of these words, or in a line of
+/// rpcbind.
+fn is_universal(text: &[u8], run: &Run) -> bool {
+    const WORDS: [&[u8]; 5] = [b"addr", b"tcp", b"udp", b"tcp6", b"udp6"];
+    let octets = |first| run.octets(text, first);
+    if octets(2).is_none() || matches!(octets(0), None | Some([1, 3, 6, 1])) {
+        return false;
+    }
+    let before = &text[..run.groups[0].start];
+    let signs = before.iter().rev().take(16).take_while(|byte| b" \t=:\"'\\[(".contains(byte)).count();
+    let word = &before[..before.len() - signs];
+    let named = || WORDS.iter().any(|name| word.ends_with(name));
+    let near = || memchr::memmem::find(&before[before.len().saturating_sub(128)..], b"rpcbind").is_some();
+    signs > 0 && (named() || near())
 }
 
 /// Returns the position of the dash right before a group.
