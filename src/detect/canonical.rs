@@ -1,16 +1,21 @@
 //! Canonical forms: one byte sequence for all spellings of an identifier.
 
+use super::email_quoted;
 use crate::model::{Finding, Findings, Kind, Record, Span};
 use std::net::IpAddr;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// Appends the canonical form of the e-mail address `local @ domain` to `out`: the local part in NFC and
-/// lower case, one `@`, and the domain as lower-case A-labels without a final dot.
+/// lower case, its quotes without escapes, one `@`, and the domain as lower-case A-labels without a final
+/// dot.
 pub(crate) fn push_email(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> Span {
     let start = out.len();
     let more = domain.iter().take_while(|&&byte| byte == b'@').count();
     let domain = &domain[more..];
     let domain = domain.strip_suffix(b".").unwrap_or(domain);
+    if let Some(plain) = email_quoted::unescaped(local) {
+        return push_email(&plain, domain, out);
+    }
     if local.is_ascii() && domain.is_ascii() {
         push_lower(local, out);
         out.push(b'@');

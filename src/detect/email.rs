@@ -7,14 +7,12 @@
 
 use super::canonical;
 use super::email_prefix;
+use super::email_quoted::{MOST_QUOTED_BYTES, quoted_start};
 use super::escape;
 use super::hit::{Canon, Hit, Rule};
 use super::host_name;
 use crate::scan::Line;
 use wide::u8x16;
-
-/// Longest quoted local part that is recognised, in bytes; RFC 5321, 4.5.3.1.1 allows 64.
-const MOST_QUOTED_BYTES: usize = 128;
 
 /// Examines an `AT` candidate: `at` is the offset of the `@`, the first of several in a row. Reads nothing
 /// before `floor`.
@@ -446,36 +444,6 @@ fn string_prefix(text: &[u8], start: usize, at: usize, end: usize) -> usize {
 
 fn is_percent_escape(text: &[u8], percent: usize) -> bool {
     matches!(text.get(percent + 1..percent + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
-}
-
-/// Finds the start of `"john doe"@`: the offset of the opening quote, or of the backslash before it in JSON.
-fn quoted_start(text: &[u8], closing: usize, floor: usize) -> Option<usize> {
-    let escaped = closing > floor && text[closing - 1] == b'\\';
-    let content_end = if escaped { closing - 1 } else { closing };
-    let limit = floor.max(content_end.saturating_sub(MOST_QUOTED_BYTES));
-    let (mut position, mut other) = (content_end, None);
-    while position > limit {
-        position -= 1;
-        if text[position] != b'"' {
-            continue;
-        }
-        let backslash = position > limit && text[position - 1] == b'\\';
-        if escaped == backslash {
-            let start = position - usize::from(backslash);
-            return is_quoted_local(&text[position + 1..content_end]).then_some(start);
-        }
-        other = Some(position);
-    }
-    // `DOMAIN\"jean d"@`: the backslash does not belong to an escape.
-    other.filter(|quote| !escaped && is_quoted_local(&text[quote + 1..content_end]))
-}
-
-/// Returns whether `content` between two quotes is the local part of an address, and not the text between two
-/// strings: in `{"a":"b","@timestamp":1}` and `"GET /" "@jean"` the quote before the `@` is the first of its
-/// string.
-fn is_quoted_local(content: &[u8]) -> bool {
-    let divides = |byte: &u8| matches!(byte, b' ' | b',' | b':' | b';' | b'=' | b'}' | b']' | b')');
-    content.first().is_some_and(|byte| !divides(byte)) && content.last().is_some_and(|byte| !divides(byte))
 }
 
 /// Returns the length of what belongs to an escape and not to the local part after it: the letter of

@@ -9,6 +9,7 @@ pub mod canonical;
 
 mod email;
 mod email_prefix;
+mod email_quoted;
 mod encoded;
 mod escape;
 mod forged;
