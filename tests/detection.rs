@@ -113,6 +113,13 @@ fn what_is_known_to_stay_in_clear() {
         "to=<jean%example.net%example.org>, relay=none",
         r"to jean\100example.org, jean\u{40}example.org now",
         "m=jean%25252525252540example.org",
+        "GET /personal/jean_example_org/Documents",
+        "peer {203,0,113,9} port 22",
+        "ORCPT=rfc822;jean+40example.org",
+        "097100CB:9C56 01 00000000:00000000",
+        "InetAddress.0 = Hex-STRING: CB 00 71 09",
+        "peer [203 0 113 9] port 22",
+        "ipv6.\"20:01:0d:b8:00:00:00:00:00:00:00:00:00:00:00:09\" = 2",
     ]);
     check(&[
         ("to jean/admin@example.org now", "to jean/{em:admin@example.org} now"),
