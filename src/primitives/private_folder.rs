@@ -51,10 +51,18 @@ impl PrivateFolder {
     /// # Errors
     /// If that cannot be written.
     pub fn leave_out_of_backups(&self, why: &str) -> io::Result<()> {
-        if self.storage.exists(&self.path(MARKER))? {
+        if self.is_left_out_of_backups()? {
             return Ok(());
         }
         self.write(MARKER, format!("{MARKER_SIGNATURE}\n# {why}\n").as_bytes())
+    }
+
+    /// Returns whether there is such a file.
+    ///
+    /// # Errors
+    /// If that cannot be determined.
+    pub fn is_left_out_of_backups(&self) -> io::Result<bool> {
+        self.exists(MARKER)
     }
 
     /// Returns the path of the folder.

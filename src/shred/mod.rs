@@ -53,7 +53,14 @@ impl ShredStore {
     /// If it cannot be made.
     pub fn open(storage: &Arc<dyn Storage>, directory: &Path) -> Result<Self, ShredError> {
         let folder = PrivateFolder::open(storage, directory).map_err(ShredError::io("make", directory))?;
-        folder.leave_out_of_backups(WHY).map_err(ShredError::io("mark", directory))?;
+        let mark = || {
+            // Another process that also starts for the first time may be about to do the same.
+            let _turn = folder.turn()?;
+            folder.leave_out_of_backups(WHY)
+        };
+        let is_marked = folder.is_left_out_of_backups();
+        let marked = is_marked.and_then(|is_marked| if is_marked { Ok(()) } else { mark() });
+        marked.map_err(ShredError::io("mark", directory))?;
         Ok(Self { folder })
     }
 
@@ -200,6 +207,21 @@ mod tests {
         }
         let marker = std::fs::read(directory.path().join("shred/CACHEDIR.TAG")).unwrap();
         assert!(marker.starts_with(b"Signature: 8a477f597d28d172789f06886806bc55"));
+    }
+
+    #[test]
+    fn processes_that_start_for_the_first_time_at_once_all_start() {
+        for _ in 0..50 {
+            let directory = tempfile::tempdir().unwrap();
+            let open = || {
+                let storage: Arc<dyn Storage> = Arc::new(Disk);
+                ShredStore::open(&storage, directory.path()).map(drop)
+            };
+            std::thread::scope(|scope| {
+                let opening: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+                opening.into_iter().for_each(|opened| opened.join().unwrap().unwrap());
+            });
+        }
     }
 
     #[test]
