@@ -13,6 +13,7 @@ mod desk {
     mod hold;
     mod keys;
     mod node;
+    mod pipes;
     mod purge;
     mod purged;
     mod refusals;

@@ -3,7 +3,9 @@
 use super::codes;
 use super::report::Report;
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, KNOWS_OBJECTS, Seen, Storage, everywhere, is_full, is_remote};
+use crate::primitives::storage::{
+    Disk, KNOWS_OBJECTS, PUT_BACK, Seen, Storage, everywhere, is_full, is_no_file, is_remote, no_file,
+};
 use crate::rules::RuleFile;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 #[cfg(target_os = "linux")]
@@ -13,7 +15,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -58,7 +60,10 @@ pub(crate) fn rule_file(path: &Path) -> Result<RuleFile, Diagnostic> {
 /// # Errors
 /// If it cannot be read or is not UTF-8.
 pub(crate) fn read_text(path: &Path, what: &str) -> Result<String, Diagnostic> {
-    fs::read_to_string(path).map_err(|error| cannot(&format!("cannot read {what}"), path, &error))
+    // Reading a pipe may wait for ever. One that a shell makes for a command, `<(...)`, is reached by a link.
+    let is_pipe = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+    let text = if is_pipe { Err(no_file()) } else { fs::read_to_string(path) };
+    text.map_err(|error| cannot(&format!("cannot read {what}"), path, &error))
 }
 
 /// Resolves `credential:NAME` to the file that systemd loaded for this service (systemd.exec(5),
@@ -336,6 +341,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
     let hint = match error.kind() {
         io::ErrorKind::InvalidData => "write it in UTF-8",
         _ if is_full(error) => "make room on its disk",
+        _ if is_no_file(error) => PUT_BACK,
         _ => "mend the path or the permissions",
     };
     Diagnostic::new(&codes::OPEN, what).at_path(path, error).hint(hint)

@@ -27,7 +27,7 @@ use crate::model::{ClassName, SegmentName};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::hex;
 use crate::primitives::private_folder::{LOCK, PrivateFolder, Turn};
-use crate::primitives::storage::Storage;
+use crate::primitives::storage::{PUT_BACK, Storage, is_no_file};
 use crate::vault;
 pub use extract::{Extracted, Targets};
 use jiff::ToSpan as _;
@@ -505,9 +505,11 @@ fn no_hold(path: &Path) -> Diagnostic {
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Diagnostic + use<> {
     let place = path.display().to_string();
     move |error| {
-        Diagnostic::new(&IO, format!("cannot {action} a hold"))
-            .at_path(place, error)
-            .hint("run it as the user who owns the state directory; on a full disk make room first")
+        let hint = match is_no_file(&error) {
+            true => PUT_BACK,
+            false => "run it as the user who owns the state directory; on a full disk make room first",
+        };
+        Diagnostic::new(&IO, format!("cannot {action} a hold")).at_path(place, error).hint(hint)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Errors of keys, with their diagnostics.
 
 use crate::primitives::diag::{Code, Diagnostic};
-use crate::primitives::storage::is_full;
+use crate::primitives::storage::{PUT_BACK, is_full, is_no_file};
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use thiserror::Error;
@@ -186,6 +186,7 @@ impl From<KeyError> for Diagnostic {
                     (_, ErrorKind::AlreadyExists) => {
                         "name a file that does not exist yet: a secret is not written over".to_owned()
                     }
+                    _ if is_no_file(&source) => PUT_BACK.to_owned(),
                     _ if is_full(&source) => {
                         format!("make room on the disk of {}", parent(&path))
                     }

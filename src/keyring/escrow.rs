@@ -4,7 +4,7 @@
 use super::{KeyError, StateDir, random};
 use crate::primitives::recipient;
 use crate::primitives::secret::Secret;
-use crate::primitives::storage::if_there;
+use crate::primitives::storage::{if_there, read_file};
 use crate::pseudonym::epoch::{Epoch, kid};
 use age::secrecy::{ExposeSecret, SecretString};
 use age::{Decryptor, Encryptor};
@@ -417,7 +417,7 @@ impl Wrap {
 /// If they cannot be listed or read.
 pub fn wraps_of(directory: &Path, kid: &[u8; 5]) -> Result<Vec<Vec<u8>>, KeyError> {
     let files = existing_files(directory)?.into_iter().filter(|(.., named)| named == kid);
-    let read = |path: PathBuf| std::fs::read(&path).map_err(super::state_dir::io_error("read", &path));
+    let read = |path: PathBuf| read_file(&path).map_err(super::state_dir::io_error("read", &path));
     files.map(|(path, ..)| read(path)).collect()
 }
 
@@ -442,7 +442,7 @@ pub fn unwrap(directory: &Path, epoch: Epoch, identity: &Path) -> Result<Vec<Sec
     let mut refused = None;
     let files = files(directory).map_err(super::state_dir::io_error("list", &wraps))?;
     for (path, ..) in files.flatten().filter(|(_, named, _)| *named == Some(epoch)) {
-        let wrapped = std::fs::read(&path).map_err(|error| error.to_string());
+        let wrapped = read_file(&path).map_err(|error| error.to_string());
         match wrapped.and_then(|wrapped| identities.unwrap(&wrapped)) {
             Ok(secret) => secrets.push(secret),
             Err(reason) => refused = Some(failed(&path, reason)),

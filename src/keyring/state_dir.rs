@@ -3,8 +3,8 @@
 
 use super::KeyError;
 use crate::primitives::private_folder::{LOCK, PrivateFolder, Turn};
-use crate::primitives::storage::{Disk, Storage, if_there};
-use std::fs::{self, File};
+use crate::primitives::storage::{Disk, Storage, if_there, open_file};
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ impl StateDir {
     /// Reads a secret file; `None` if it does not exist.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, KeyError> {
         let path = self.path(name);
-        let opened = if_there(File::open(&path)).map_err(io_error("open", &path))?;
+        let opened = if_there(open_file(&path)).map_err(io_error("open", &path))?;
         let Some(mut file) = opened else { return Ok(None) };
         let mode = file.metadata().map_err(io_error("read", &path))?.mode();
         if mode & 0o077 != 0 {

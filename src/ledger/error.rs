@@ -2,6 +2,7 @@
 
 use super::verify::Fault;
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::storage::{PUT_BACK, is_no_file};
 use jiff::civil::Date;
 use std::io;
 use std::path::PathBuf;
@@ -57,6 +58,9 @@ impl From<LedgerError> for Diagnostic {
                     "the first line that is archived, or the first purge, begins one; if there was one, put it back, or name \
                      where it is",
                 )
+            }
+            LedgerError::Io { source, .. } if is_no_file(&source) => {
+                Self::new(&IO, what).because(source.to_string()).hint(PUT_BACK)
             }
             LedgerError::Io { source, .. } => Self::new(&IO, what).because(source.to_string()).hint(
                 "run it as the user who owns the state directory; on a full disk make room: an entry \

@@ -56,8 +56,8 @@ impl Files {
     }
 
     /// Opens all entries for reading line by line.
-    pub(super) fn entries(&self, storage: &dyn Storage) -> Result<impl io::BufRead + use<>, LedgerError> {
-        let file = storage.open(&self.path(ENTRIES)).map_err(self.error("read", ENTRIES))?;
+    pub(super) fn entries(&self) -> Result<impl io::BufRead + use<>, LedgerError> {
+        let file = self.folder.file(ENTRIES).map_err(self.error("read", ENTRIES))?;
         Ok(BufReader::new(Growing { file, offset: 0 }))
     }
 

@@ -214,7 +214,7 @@ pub fn check(
     let noted = files.head_text()?;
     let mut noted = noted.map(|text| Head::from_text(&text).ok_or(FaultKind::Note)).transpose();
     let mut verifier = Verifier::default();
-    let mut reader = files.entries(&**storage)?;
+    let mut reader = files.entries()?;
     let mut line = Vec::new();
     let mut fault = None;
     while fault.is_none() && reader.read_until(b'\n', &mut line).map_err(files.error("read", ENTRIES))? > 0 {
@@ -263,7 +263,7 @@ pub fn signed(
 ) -> Result<Verifier, LedgerError> {
     let files = Files::at(storage, directory);
     let mut verifier = Verifier::default();
-    let mut reader = files.entries(&**storage)?;
+    let mut reader = files.entries()?;
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).map_err(files.error("read", ENTRIES))? > 0 {
         match verifier.line(&line) {

@@ -2,7 +2,7 @@
 //! each change is durable or absent, and files are overwritten before they are erased.
 
 use super::secret::Secret;
-use super::storage::{Storage, Stored, if_there};
+use super::storage::{Storage, Stored, if_there, no_file};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl PrivateFolder {
     pub fn turn_within(&self, longest: Duration) -> io::Result<Turn> {
         let path = self.path(LOCK);
         let mut file = match self.storage.create(&path, 0o600) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.storage.edit(&path)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => of_file(self.storage.edit(&path))?,
             made => made?,
         };
         let start = Instant::now();
@@ -127,7 +127,7 @@ impl PrivateFolder {
     /// # Errors
     /// If it cannot be opened.
     pub fn existing(&self, name: &str) -> io::Result<Option<Box<dyn Stored>>> {
-        if_there(self.storage.edit(&self.path(name)))
+        if_there(of_file(self.storage.edit(&self.path(name))))
     }
 
     /// Opens a file for reading only; `None` if there is none.
@@ -135,7 +135,15 @@ impl PrivateFolder {
     /// # Errors
     /// If it cannot be opened.
     pub fn readable(&self, name: &str) -> io::Result<Option<Box<dyn Stored>>> {
-        if_there(self.storage.open(&self.path(name)))
+        if_there(self.file(name))
+    }
+
+    /// Opens a file for reading only.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be opened.
+    pub fn file(&self, name: &str) -> io::Result<Box<dyn Stored>> {
+        of_file(self.storage.open(&self.path(name)))
     }
 
     /// Returns the bytes of a file, which are wiped when dropped; `None` if there is none.
@@ -218,6 +226,15 @@ impl PrivateFolder {
     }
 }
 
+/// Refuses what was opened in the place of a file and is none: it would seem to be an empty file.
+fn of_file(opened: io::Result<Box<dyn Stored>>) -> io::Result<Box<dyn Stored>> {
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Err(no_file()),
+        Ok(opened) if !opened.is_file()? => Err(no_file()),
+        opened => opened,
+    }
+}
+
 /// Reads all bytes of a file from `offset` on.
 ///
 /// # Errors
@@ -253,8 +270,9 @@ const MARKER_SIGNATURE: &str = "Signature: 8a477f597d28d172789f06886806bc55";
 
 #[cfg(test)]
 mod tests {
-    use super::super::storage::{Disk, Fault, Memory, Survives};
+    use super::super::storage::{Disk, Fault, Memory, Survives, is_no_file};
     use super::*;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     fn disk(directory: &Path) -> PrivateFolder {
         let storage: Arc<dyn Storage> = Arc::new(Disk);
@@ -296,6 +314,22 @@ mod tests {
                 assert!(expected.contains(&found.as_slice()), "{fault:?} {survives:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_lies_in_the_place_of_a_file_and_is_none_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = disk(directory.path());
+        let pipe = |name| mknodat(CWD, folder.path(name), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0);
+        pipe("pipe").unwrap();
+        std::fs::create_dir(folder.path("folder")).unwrap();
+        for name in ["pipe", "folder"] {
+            assert!(is_no_file(&folder.read(name).unwrap_err()), "{name}");
+            assert!(is_no_file(&folder.edit(name).unwrap_err()), "{name}");
+            assert!(folder.erase(name).is_err() && folder.path(name).exists(), "{name}");
+        }
+        pipe(LOCK).unwrap();
+        assert!(is_no_file(&folder.turn().unwrap_err()));
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod sequential;
 #[cfg(feature = "s3")]
 mod versions;
 
-pub use disk::{Disk, hand_over};
+pub use disk::{Disk, hand_over, open_file, read_file};
 pub use memory::{Fault, Memory, Survives};
 pub use patient::{DiskEvent, Patience, Patient};
 #[cfg(feature = "s3")]
@@ -50,6 +50,21 @@ pub fn is_of_one_file(error: &io::Error) -> bool {
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
+
+/// Returns the error for what lies in the place of a file and is none, such as a pipe or a directory.
+#[must_use]
+pub fn no_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "a pipe, a directory or a device lies in its place")
+}
+
+/// Returns whether an error is [`no_file`].
+#[must_use]
+pub fn is_no_file(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput && error.raw_os_error().is_none()
+}
+
+/// How to mend [`no_file`].
+pub const PUT_BACK: &str = "move away what lies there, and put the file back in its place";
 
 /// Returns the directory that holds `path`; for a bare name, the working directory.
 #[must_use]
@@ -202,6 +217,14 @@ pub trait Stored: Debug + Send {
     /// Those of the operating system.
     fn names(&self) -> io::Result<Option<Names>> {
         Ok(None)
+    }
+
+    /// Returns whether this is a file, and not a pipe, a directory or a device in the place of one.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn is_file(&self) -> io::Result<bool> {
+        Ok(true)
     }
 
     /// Returns the SHA-256 of the whole file if it was recorded when the file was stored; reads nothing else.

@@ -1,6 +1,7 @@
 //! Errors of shred keys, with their diagnostics.
 
 use crate::primitives::diag::{Code, Diagnostic};
+use crate::primitives::storage::{PUT_BACK, is_no_file};
 use jiff::civil::Date;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,9 @@ impl From<ShredError> for Diagnostic {
     fn from(error: ShredError) -> Self {
         let what = error.to_string();
         match error {
+            ShredError::Io { path, source, .. } if is_no_file(&source) => {
+                Self::new(&IO, what).at_path(path, source).hint(PUT_BACK)
+            }
             ShredError::Io { path, source, .. } => Self::new(&IO, what)
                 .at_path(path, source)
                 .hint("run it as the user who owns the state directory; on a full disk make room first"),

@@ -15,7 +15,7 @@ use crate::model::Expires;
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::private_folder::{PrivateFolder, random_secret};
 use crate::primitives::secret::Secret;
-use crate::primitives::storage::Storage;
+use crate::primitives::storage::{Storage, is_no_file};
 pub use error::{CODES, IO, ShredError};
 use jiff::civil::Date;
 use std::io;
@@ -134,7 +134,8 @@ impl ShredStore {
             Ok(Some(until)) if day <= until => return Ok(()),
             // A damaged file names no day, so it is written anew. Otherwise nothing could ever be purged
             // again.
-            Err(ShredError::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidData => {}
+            Err(ShredError::Io { source, .. })
+                if source.kind() == io::ErrorKind::InvalidData || is_no_file(&source) => {}
             read => drop(read?),
         }
         self.folder.write(EXPIRED_UNTIL, format!("{day}\n").as_bytes()).map_err(io("write"))

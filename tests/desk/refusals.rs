@@ -219,7 +219,7 @@ fn a_ledger_that_fails_is_told_with_its_reason() {
         let refused = node.run(&[command, &place].concat());
         let told = text(&refused.stderr);
         assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), String::new()), "{told}");
-        assert!(told.starts_with("error[L01]") && told.contains("Is a directory"), "{command:?}: {told}");
+        assert!(told.starts_with("error[L01]") && told.contains("lies in its place"), "{command:?}: {told}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! The file system of the operating system.
 
-use super::{Listed, Names, Storage, Stored, if_there, parent};
+use super::{Listed, Names, Storage, Stored, if_there, no_file, parent};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::process::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -63,7 +64,11 @@ impl Storage for Disk {
     }
 
     fn overwrite(&self, path: &Path) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).open(path)?;
+        let mut file = match without_waiting(OpenOptions::new().write(true), path) {
+            // So the kernel answers for a pipe that nobody reads.
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => return Err(no_file()),
+            opened => of_file(opened?)?,
+        };
         let length = file.metadata()?.len();
         io::copy(&mut io::repeat(0).take(length), &mut file)?;
         file.sync_all()
@@ -119,6 +124,10 @@ impl Stored for File {
         self.read_exact_at(buffer, offset)
     }
 
+    fn is_file(&self) -> io::Result<bool> {
+        Ok(self.metadata()?.is_file())
+    }
+
     fn names(&self) -> io::Result<Option<Names>> {
         let metadata = self.metadata()?;
         Ok(Some(Names { file: (metadata.dev(), metadata.ino()), count: metadata.nlink() }))
@@ -133,11 +142,36 @@ impl Stored for File {
     }
 }
 
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<Box<dyn Stored>> {
+    without_waiting(options, path).map(|file| Box::new(file) as _)
+}
+
 /// Opens without blocking: anyone who may write to a directory can put a pipe there, and waiting for its
 /// other end could last for ever.
-fn open(options: &mut OpenOptions, path: &Path) -> io::Result<Box<dyn Stored>> {
-    let options = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-    options.open(path).map(|file| Box::new(file) as _)
+fn without_waiting(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
+}
+
+fn of_file(opened: File) -> io::Result<File> {
+    if opened.metadata()?.is_file() { Ok(opened) } else { Err(no_file()) }
+}
+
+/// Opens a file for reading, without waiting.
+///
+/// # Errors
+/// [`no_file`] if something else lies in its place; otherwise those of the operating system.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    of_file(without_waiting(OpenOptions::new().read(true), path)?)
+}
+
+/// Reads a file as [`open_file`] opens it.
+///
+/// # Errors
+/// As [`open_file`].
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let (mut file, mut bytes) = (open_file(path)?, Vec::new());
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Gives a new file or directory at `path` to the owner of the directory in which root made it: a search or a
@@ -166,6 +200,7 @@ fn hand_over_directory(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::is_no_file;
     use super::*;
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     use std::ffi::OsStr;
@@ -261,6 +296,12 @@ mod tests {
         // The pipe has no other end.
         assert_eq!(Disk.open(&folder.join("pipe")).unwrap().length().unwrap(), 0);
         assert_eq!(Disk.edit(&folder.join("pipe")).unwrap().length().unwrap(), 0);
+        for name in ["pipe", "inner"] {
+            let path = folder.join(name);
+            assert!(!Disk.open(&path).unwrap().is_file().unwrap(), "{name}");
+            assert!(is_no_file(&open_file(&path).unwrap_err()), "{name}");
+            assert!(Disk.overwrite(&path).is_err() && path.exists(), "{name}");
+        }
         Disk.remove_directory(&folder.join("link")).unwrap();
         assert!(inner.exists() && !folder.join("link").exists());
         assert!(Disk.remove_directory(&listed[0].path).is_err());

@@ -297,6 +297,10 @@ impl Stored for File {
         self.file.read_at(offset, buffer)
     }
 
+    fn is_file(&self) -> io::Result<bool> {
+        self.file.is_file()
+    }
+
     fn names(&self) -> io::Result<Option<Names>> {
         self.file.names()
     }
