@@ -8,13 +8,13 @@ use crate::pipeline::archiver::{ArchiveParts, Archiver, Escrow, OpenSegments, Op
 use crate::pipeline::{Descriptor, Output};
 use crate::primitives::diag::{Code, Diagnostic};
 use crate::primitives::secret::Secret;
-use crate::primitives::storage::Storage;
+use crate::primitives::storage::{Patient, Storage};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What an archive needs besides the plan of its filter.
 pub struct Plan {
-    /// The storage of all files.
+    /// The storage of all files, which does not wait for room by itself.
     pub storage: Arc<dyn Storage>,
     /// The archive and its vaults.
     pub tree: Tree,
@@ -40,8 +40,9 @@ pub fn open(ready: &Ready, plan: Plan) -> Result<(Archiver, Vec<Recovered>), Dia
     let filter = ready.plan();
     let shared = &filter.recognition.shared;
     let policy = filter.recognition.stamper.policy();
-    let parts = ArchiveParts {
-        storage: plan.storage,
+    let patience = &filter.patience;
+    let mut parts = ArchiveParts {
+        storage: Arc::new(Patient::new(Arc::clone(&plan.storage), Arc::clone(patience))),
         tree: plan.tree,
         node: plan.node,
         zone: filter.recognition.zone.clone(),
@@ -56,7 +57,11 @@ pub fn open(ready: &Ready, plan: Plan) -> Result<(Archiver, Vec<Recovered>), Dia
     };
     let mut classes: Vec<_> = policy.classes().iter().map(|class| class.name.clone()).collect();
     classes.extend(ClassName::new(ClassName::UPSTREAM));
-    let (segments, recovered) = OpenSegments::open(parts, filter.clock.now())?;
+    // Repeated as a whole, so that a purge, which makes room, finds no part locked meanwhile.
+    let directory = parts.tree.archive.clone();
+    let recovered =
+        patience.attempt_if_full(&directory, || parts.recover(&plan.storage, filter.clock.now()))?;
+    let segments = OpenSegments::of_recovered(parts);
     let archiver = Archiver::new(segments, classes, plan.options, filter.clock, plan.tee)?;
     Ok((archiver, recovered))
 }

@@ -122,7 +122,7 @@ impl Observed {
 
     fn state(&self) -> State {
         match *lock(&self.state) {
-            State::Running if self.waits_for_room() => State::Waiting,
+            State::Starting | State::Running if self.waits_for_room() => State::Waiting,
             state => state,
         }
     }

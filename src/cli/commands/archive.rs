@@ -15,7 +15,7 @@ use crate::model::{NodeName, Tree};
 use crate::pipeline::archiver::{Archiver, Options};
 use crate::pipeline::{Descriptor, Output};
 use crate::primitives::diag::Diagnostic;
-use crate::primitives::storage::{Disk, Patient, is_remote};
+use crate::primitives::storage::{Disk, is_remote};
 use crate::shred::{self, ShredStore};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use std::path::Path;
@@ -61,7 +61,7 @@ fn try_open(
     let patience = || Arc::clone(&ready.plan().patience);
     let shred_keys = RecordedShredKeys::new(shred_store, Ledger::open(ledger.clone())?, zone, Box::new(warn));
     let plan = Plan {
-        storage: Arc::new(Patient::new(Arc::new(Disk), patience())),
+        storage: Arc::new(Disk),
         tree,
         node: args.node.clone().or_else(|| settings.node.clone()).unwrap_or_else(host),
         options: options(settings, args, ready),

@@ -40,13 +40,16 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     process::raise_descriptor_limit();
     start_log(report);
     let typed = Typing::new(report, common, args);
-    let mut setup = Setup::load(&typed)?;
+    let setup = Setup::load(&typed)?;
     exposed::warn(report, &setup.settings);
     refuse(&setup.settings)?;
-    let mut opened = setup.open(report)?;
     let patience = Arc::clone(&typed.patience);
+    let opened = match setup.open(report) {
+        // A purge may make room, and it runs in here. Meanwhile those senders wait that can.
+        Err(_) if patience.was_short() => None,
+        opened => Some(opened?),
+    };
     let mut daemon = Daemon::new(limits(report, &setup.settings), typed.clock, Arc::clone(&patience))?;
-    daemon.expect_repeats(&Disk, &tree(&setup.settings));
     let mut outlets = Outlets::start(report, &mut daemon, &setup)?;
     let next = Arc::new(Mutex::new(None));
     let again = typed.relying_on(&setup.settings.config_path);
@@ -62,10 +65,16 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let mut shown = Shown::new(&daemon, calendar(&setup));
     shown.follow(report, &daemon, &setup.settings)?;
     patience.begin();
+    let opened = opened.map_or_else(|| open_with_patience(report, &setup), Ok);
+    daemon.expect_repeats(&Disk, &tree(&setup.settings));
     let (mut worst, mut totals) = (Exit::Done, Totals::default());
     let shows_totals = setup.settings.stats.is_some();
+    let mut next_run = opened.map(|opened| (setup, opened));
     let ended = loop {
-        let (ready, archiver) = opened;
+        let (setup, (ready, archiver)) = match next_run {
+            Ok(next_run) => next_run,
+            Err(problem) => break Err(problem),
+        };
         service::ready();
         let outcome = daemon.run(ready, archiver);
         totals.add(&outcome.tally, &outcome.kinds, &outcome.classes, outcome.elapsed);
@@ -77,19 +86,16 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
         let loaded =
             next.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|_| !daemon.is_closed());
         let reloads = loaded.is_some();
-        let next = match loaded {
+        next_run = match loaded {
             Some(loaded) => go_on(report, &daemon, &mut inputs, setup, loaded),
             None => setup.open(report).map(|opened| (setup, opened)),
         };
-        (setup, opened) = match next {
-            Ok(next) => next,
-            Err(problem) => break Err(problem),
-        };
-        if reloads && let Err(problem) = outlets.follow(report, &mut daemon, &setup) {
+        let Ok((setup, _)) = &next_run else { continue };
+        if reloads && let Err(problem) = outlets.follow(report, &mut daemon, setup) {
             break Err(problem);
         }
         schedule.follow(&setup.settings);
-        shown.renew(report, &daemon, calendar(&setup), &setup.settings);
+        shown.renew(report, &daemon, calendar(setup), &setup.settings);
     };
     drop(schedule);
     let broke = if daemon.input_broke() { Exit::CouldNot } else { Exit::Done };
@@ -100,6 +106,13 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
         report.stats(&totals.counts().with_outputs(&outputs).to_json());
     }
     Ok(ended?.and(broke).and(kept))
+}
+
+/// Opens keys and archive as soon as there is room for what must be written first.
+fn open_with_patience(report: Report, setup: &Setup) -> Result<Opened, Diagnostic> {
+    // systemd would end a start that lasts as long as the disk is full.
+    service::ready();
+    setup.open(report)
 }
 
 /// Starts logging events to standard error, in the same form as messages.

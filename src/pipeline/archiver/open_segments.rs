@@ -67,6 +67,22 @@ pub struct ArchiveParts {
     pub shred_keys: Box<dyn ShredKeys>,
 }
 
+impl ArchiveParts {
+    /// Seals what a crash left unsealed, and returns what became of each segment. May be repeated.
+    ///
+    /// # Errors
+    /// Fails if something cannot be sealed.
+    pub fn recover(
+        &mut self,
+        storage: &Arc<dyn Storage>,
+        now: Timestamp,
+    ) -> Result<Vec<Recovered>, ArchiveError> {
+        let known = Known { zone: zone_name(&self.zone), policy: self.policy };
+        let mut vaults = Vaults { storage: Arc::clone(storage), tree: self.tree.clone() };
+        archive::recover(&**storage, &self.tree, &known, &mut vaults, &mut *self.sealer, now)
+    }
+}
+
 /// All open segments.
 pub struct OpenSegments {
     parts: ArchiveParts,
@@ -104,14 +120,17 @@ impl OpenSegments {
     /// # Errors
     /// Fails if something that a crash left unsealed cannot be sealed.
     pub fn open(mut parts: ArchiveParts, now: Timestamp) -> Result<(Self, Vec<Recovered>), Diagnostic> {
-        let known = Known { zone: zone_name(&parts.zone), policy: parts.policy };
         let storage = Arc::clone(&parts.storage);
-        let mut vaults = Vaults { storage: Arc::clone(&storage), tree: parts.tree.clone() };
-        let sealer = &mut *parts.sealer;
-        let recovered = archive::recover(&*storage, &parts.tree, &known, &mut vaults, sealer, now)?;
+        let recovered = parts.recover(&storage, now)?;
+        Ok((Self::of_recovered(parts), recovered))
+    }
+
+    /// Opens an archive in which nothing is left unsealed.
+    #[must_use]
+    pub fn of_recovered(parts: ArchiveParts) -> Self {
         let kind_names = parts.kinds.iter().map(|(_, name)| name.to_owned()).collect();
         let (open, expired) = (HashMap::new(), LineTotals::default());
-        Ok((Self { parts, kind_names, open, turn: 0, wrap: None, expired }, recovered))
+        Self { parts, kind_names, open, turn: 0, wrap: None, expired }
     }
 
     /// Whether tokens of other nodes may be in the lines.

@@ -13,8 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Pause between attempts.
+/// Shortest pause between attempts.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// How many times as long as an attempt the pause after it is, at least.
+const PAUSES: u32 = 10;
 
 /// Shortest interval between two warnings that there is no room.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
@@ -43,6 +46,8 @@ struct State {
     ended: bool,
     waiting: usize,
     told: Option<Instant>,
+    /// Whether an operation failed for lack of room before anything could wait.
+    was_short: bool,
 }
 
 impl Patience {
@@ -67,6 +72,30 @@ impl Patience {
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.state().waiting > 0
+    }
+
+    /// Returns whether an operation failed for lack of room before [`Patience::begin`]. It would have waited
+    /// since.
+    #[must_use]
+    pub fn was_short(&self) -> bool {
+        self.state().was_short
+    }
+
+    /// Repeats `attempt` until there is room in `directory`. A failed attempt must be one that the next can
+    /// continue; between attempts, whoever makes room finds nothing locked.
+    ///
+    /// # Errors
+    /// That of the last attempt.
+    pub fn attempt_if_full<T, E: Error + 'static>(
+        &self,
+        directory: &Path,
+        attempt: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.until(
+            attempt,
+            |error| cause(error).filter(|cause| is_full(cause)),
+            (directory, |path, error| DiskEvent::Full(path, error)),
+        )
     }
 
     /// Repeats `attempt` until there is room for it.
@@ -101,15 +130,21 @@ impl Patience {
     ) -> Result<T, E> {
         let mut waiting = None;
         loop {
+            let begun = Instant::now();
             let done = attempt();
-            let cause = done.as_ref().err().and_then(&cause).filter(|_| self.lasts());
+            let cause = done.as_ref().err().and_then(&cause).filter(|cause| self.lasts(cause));
             let Some(cause) = cause else { return done };
-            waiting.get_or_insert_with(|| Waiting::new(self)).wait(event(path, cause));
+            // An attempt that reads a large file must not keep a core busy for days.
+            let pause = AGAIN.max(begun.elapsed() * PAUSES);
+            waiting.get_or_insert_with(|| Waiting::new(self)).wait(event(path, cause), pause);
         }
     }
 
-    fn lasts(&self) -> bool {
-        self.state().lasts()
+    /// Returns whether an operation that failed because of `cause` may wait.
+    fn lasts(&self, cause: &io::Error) -> bool {
+        let mut state = self.state();
+        state.was_short |= !state.begun && is_full(cause);
+        state.lasts()
     }
 
     /// A thread that panicked with the lock held left the state consistent.
@@ -156,7 +191,7 @@ impl<'a> Waiting<'a> {
         Self { patience, told: false }
     }
 
-    fn wait(&mut self, event: DiskEvent<'_>) {
+    fn wait(&mut self, event: DiskEvent<'_>, pause: Duration) {
         let Patience { changed, tell, .. } = self.patience;
         let mut state = self.patience.state();
         if state.told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
@@ -166,7 +201,7 @@ impl<'a> Waiting<'a> {
             state = self.patience.state();
         }
         // Retry whether the patience ended or the time is up.
-        drop(changed.wait_timeout_while(state, AGAIN, |state| state.lasts()));
+        drop(changed.wait_timeout_while(state, pause, |state| state.lasts()));
     }
 }
 
@@ -398,8 +433,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (patience, heard) = patience();
         let mut file = short(directory.path(), 1, &patience);
+        assert!(!patience.was_short());
         assert_eq!(file.append(b"lines").unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!((contents(&file), heard.lock().unwrap().len()), (Vec::new(), 0));
+        assert!(patience.was_short());
         patience.begin();
         let mut file = short(directory.path(), usize::MAX, &patience);
         thread::scope(|scope| {
@@ -442,6 +479,21 @@ mod tests {
             });
             assert_eq!((done.is_ok(), attempts), (waits == 1, waits + 1), "{kind}");
             assert_eq!(heard.lock().unwrap().len(), 2 * waits, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_read_only_is_no_reason_to_wait_for_room() {
+        for (kind, waits) in [(io::ErrorKind::StorageFull, 1), (io::ErrorKind::ReadOnlyFilesystem, 0)] {
+            let (patience, heard) = patience();
+            patience.begin();
+            let mut attempts = 0;
+            let done = patience.attempt_if_full(Path::new("/a"), || {
+                attempts += 1;
+                if attempts > 1 { Ok(()) } else { Err(Wrapped(kind.into())) }
+            });
+            assert_eq!((done.is_ok(), attempts), (waits == 1, waits + 1), "{kind}");
+            assert!(heard.lock().unwrap().first().is_none_or(|heard| heard.starts_with("Full")), "{kind}");
         }
     }
 }
