@@ -225,6 +225,9 @@ impl Batch {
         for file in std::mem::take(&mut self.files) {
             match work(&file) {
                 Ok(()) => self.files.push(file),
+                Err(Failure::InUse) => {
+                    self.blocked.push(Blocked { name: file.entry.name, reason: Reason::InUse });
+                }
                 Err(Failure::OfFile(error)) => {
                     self.blocked.push(Blocked { name: file.entry.name, reason: Reason::stuck(&error) });
                 }
@@ -246,6 +249,8 @@ impl Batch {
 
 /// Why an operation on a file failed.
 enum Failure {
+    /// A filter that is starting is about to seal the part.
+    InUse,
     /// The failure concerns this file only.
     OfFile(io::Error),
     /// The failure concerns all files.
@@ -479,8 +484,7 @@ impl Site {
             locked => locked?,
         };
         if matches!(lock, Some(None)) {
-            // A filter that is starting is about to seal it.
-            return Err(Failure::OfFile(io::ErrorKind::ResourceBusy.into()));
+            return Err(Failure::InUse);
         }
         match self.storage.unlink(&file.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
