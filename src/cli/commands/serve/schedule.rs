@@ -1,7 +1,7 @@
 //! The purge inside the sidecar, of the archive and of the copies that outputs have left. It runs at the
 //! start and after each legal midnight. What stayed undone is tried again when a missing disk is back, when a
 //! segment that was still being written is complete, when a clock that has jumped is confirmed or set right,
-//! and when the configuration is loaded again.
+//! when the configuration is loaded again, and an hour after a disk has refused it.
 
 use super::{archive_directory, outlets};
 use crate::cli::commands::purge;
@@ -16,7 +16,7 @@ use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Disk;
 use crate::quarantine::SEALED_LINES;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -150,7 +150,8 @@ fn is_clock_trusted(settings: &Settings) -> bool {
 struct Outcome {
     /// The code of what stayed undone, which was reported.
     undone: Option<&'static str>,
-    /// When segments are due next in another zone than the configured one.
+    /// When to purge again before midnight: segments are due then in another zone than the configured one,
+    /// or a disk may accept what it has refused.
     due: Option<Timestamp>,
     /// Parts that are due and that somebody writes to: each is tried again when it is complete.
     in_use: Vec<PathBuf>,
@@ -168,15 +169,23 @@ fn purge_once(report: Report, settings: &Settings) -> Outcome {
             let in_use: Vec<_> = plan.in_use().map(|part| archive.join(part)).collect();
             let absent = plan.is_incomplete().then_some(NOT_THERE.id);
             let stuck = plan.failures().next().map(|_| STUCK.id);
+            let due = plan.next.into_iter().chain(stuck.and_then(|_| later(settings))).min();
             let unseen = plan.unseen.first().map(|_| SEALED_LINES.id);
             let undone = absent.or(stuck).or(unseen).or((!in_use.is_empty()).then_some(BLOCKED.id));
-            Outcome { undone, due: plan.next, in_use }
+            Outcome { undone, due, in_use }
         }
         Err(problem) => {
             report.error(&problem);
-            Outcome { undone: Some(problem.code.id), ..Outcome::default() }
+            // Whether a clock that has jumped is trusted again is looked up more often.
+            let due = if problem.code.id == CLOCK.id { None } else { later(settings) };
+            Outcome { undone: Some(problem.code.id), due, ..Outcome::default() }
         }
     }
+}
+
+/// Returns when to try again what a disk has refused: nobody can see whether it would refuse it again.
+fn later(settings: &Settings) -> Option<Timestamp> {
+    settings.clock.now().checked_add(LATER).ok()
 }
 
 /// Returns the time one minute after the end of this legal day: what arrived just before the end is sealed by
@@ -188,6 +197,9 @@ fn next_midnight(now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
 
 /// The clock may be set while we wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How soon what a disk has refused is tried again. Each try is reported and recorded.
+const LATER: SignedDuration = SignedDuration::from_hours(1);
 
 /// How often to check whether what stayed undone can be done.
 const AWAY_LOOK: Duration = Duration::from_secs(2);
