@@ -66,9 +66,13 @@ pub struct Verified {
 #[derive(Debug)]
 struct Record {
     directory: PathBuf,
+    /// The length of its entries in bytes, when they were read.
+    length: u64,
     verifier: Verifier,
     /// Every seal of a segment, with its day and digest.
     sealed: BTreeMap<String, Vec<(Date, String)>>,
+    /// Names of segments that were sealed since the check began.
+    later: BTreeSet<String>,
     digests: BTreeSet<String>,
     /// Names of segments that an erasure replaced: what other ledgers say about them was true before.
     erased: BTreeSet<String>,
@@ -78,6 +82,13 @@ struct Record {
     shred_keys: BTreeSet<String>,
     /// Expiry days whose purge has begun and not ended: anything of these days may be gone.
     begun: BTreeSet<Date>,
+}
+
+impl Record {
+    /// Returns the names of segments that were sealed when the check began.
+    fn expected(&self) -> impl Iterator<Item = &String> {
+        self.sealed.keys().filter(|name| !self.later.contains(*name))
+    }
 }
 
 /// Checks segments against ledgers.
@@ -113,6 +124,7 @@ impl Checker {
         let mut digests = BTreeSet::from([hex::encode(&[0; 32])]);
         let (mut erased, mut shred_keys, mut begun) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut early = Vec::new();
+        let length = length_of(&*self.storage, directory);
         let read = ledger::read(&self.storage, directory, anchors, &mut |entry| match entry.event() {
             Some(Event::Segment(event::Segment { name, digest, .. })) => {
                 digests.insert(digest.clone());
@@ -155,9 +167,40 @@ impl Checker {
             });
         }
         self.verified.broken_off.extend(&begun);
-        let directory = directory.to_owned();
-        self.records.push(Record { directory, verifier, sealed, digests, erased, purged, shred_keys, begun });
+        let (directory, later) = (directory.to_owned(), BTreeSet::new());
+        self.records.push(Record {
+            directory,
+            length,
+            verifier,
+            sealed,
+            later,
+            digests,
+            erased,
+            purged,
+            shred_keys,
+            begun,
+        });
         Ok(())
+    }
+
+    /// Reads the ledgers again that have grown since: others may write, purge and erase meanwhile. Returns
+    /// whether any has.
+    fn read_again(&mut self) -> Result<bool, Diagnostic> {
+        let mut has_grown = false;
+        for record in &mut self.records {
+            if length_of(&*self.storage, &record.directory) == record.length {
+                continue;
+            }
+            let Self { records, verified, .. } = Self::new(&self.storage, &record.directory, &[])?;
+            let Some(read) = records.into_iter().next().filter(|_| verified.findings.is_empty()) else {
+                continue;
+            };
+            let since = read.sealed.keys().filter(|name| !record.sealed.contains_key(*name));
+            let later = since.chain(&record.later).cloned().collect();
+            *record = Record { later, ..read };
+            has_grown = true;
+        }
+        Ok(has_grown)
     }
 
     /// Returns whether a purge of that day has begun and not ended.
@@ -176,6 +219,10 @@ impl Checker {
             let tree = Tree { archive: root.clone(), vault: archive.tree.vault.clone() };
             for found in archive::list(&*self.storage, &tree)? {
                 let name = found.name.to_string();
+                // A purge is copying it to the second phase, or was killed then: the next one copies it anew.
+                if found.part && *root == archive.intermediate && there.contains(&name) {
+                    continue;
+                }
                 if !found.part || self.is_left_sealed(&found.path, &name) {
                     self.segment(&tree, &found.name, &found.path, progress)?;
                 }
@@ -183,14 +230,15 @@ impl Checker {
             }
         }
         self.missing(&archive.tree, &there);
-        self.orphans(&archive.tree, &there)?;
+        self.orphans(archive, &there)?;
         self.strays(archive)?;
-        self.forget_purged()?;
+        self.forget_gone(archive)?;
         Ok(self.verified)
     }
 
-    /// Removes findings about files that a purge has removed since the ledgers were read.
-    fn forget_purged(&mut self) -> Result<(), Diagnostic> {
+    /// Removes findings about files that a purge has removed or moved since the check began. What was moved is
+    /// checked where it is now.
+    fn forget_gone(&mut self, archive: &Archive) -> Result<(), Diagnostic> {
         if self.verified.findings.is_empty() {
             return Ok(());
         }
@@ -207,9 +255,13 @@ impl Checker {
         let is_purged = |path: &Path| {
             purged.iter().any(|name| name.split_once('/').is_some_and(|(_, within)| path.ends_with(within)))
         };
+        let is_moved = |path: &Path| {
+            let within = path.strip_prefix(&archive.tree.archive);
+            within.is_ok_and(|within| storage.exists(&archive.intermediate.join(within)).unwrap_or(false))
+        };
         self.verified.findings.retain(|Finding { file, .. }| {
             let path = Path::new(file);
-            storage.exists(path).unwrap_or(true) || !is_purged(path)
+            storage.exists(path).unwrap_or(true) || !(is_purged(path) || is_moved(path))
         });
         Ok(())
     }
@@ -240,7 +292,7 @@ impl Checker {
             self.frames(&segment, progress)?;
             let name = segment.footer().origin.folder.to_string();
             let file = path.file_name().unwrap_or_default().to_string_lossy();
-            self.seal(&segment, &format!("{name}/{file}"));
+            self.seal(&segment, &format!("{name}/{file}"))?;
         }
         Ok(self.verified)
     }
@@ -257,7 +309,7 @@ impl Checker {
             self.wrong(path, None, "it lies in the directory of another day or class than it says");
         }
         self.frames(&segment, progress)?;
-        self.seal(&segment, &name.to_string());
+        self.seal(&segment, &name.to_string())?;
         let vault = tree.vault(name);
         if let Some(mark) = segment.footer().vault {
             if self.is_being_purged(name.folder.expires) && !self.storage.exists(&vault).unwrap_or(true) {
@@ -314,7 +366,19 @@ impl Checker {
     }
 
     /// Checks the seal, and what the ledger says about it.
-    fn seal(&mut self, segment: &Segment, name: &str) {
+    fn seal(&mut self, segment: &Segment, name: &str) -> Result<(), Diagnostic> {
+        let mut found = self.faults_of_seal(segment, name);
+        // It may have been sealed, or replaced by an erasure, since the ledger was read.
+        if !found.is_empty() && self.read_again()? {
+            found = self.faults_of_seal(segment, name);
+        }
+        self.verified.findings.extend(found);
+        Ok(())
+    }
+
+    fn faults_of_seal(&self, segment: &Segment, name: &str) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let mut wrong = |byte, what: &str| found.push(finding(segment.path(), byte, what));
         let seal = segment.seal();
         // The start of the footer, which ends with the seal.
         let place = Some(segment.footer().data_bytes());
@@ -325,37 +389,38 @@ impl Checker {
         let keys: Vec<VerifyingKey> = keys.collect();
         if keys.is_empty() {
             let what = format!("the ledger has no key of {}, on which it was sealed", seal.day);
-            self.wrong(segment.path(), None, &what);
+            wrong(None, &what);
         } else if !keys.iter().any(|key| is_sealed(key, seal, segment.digest())) {
             let what = format!(
                 "the seal is none by the key of {}: it was changed, or sealed again with another key",
                 seal.day
             );
-            self.wrong(segment.path(), place, &what);
+            wrong(place, &what);
         }
-        let Some(record) = self.record_of(name, &digest) else { return };
+        let Some(record) = self.record_of(name, &digest) else { return found };
         let sealed = record.sealed.get(name).cloned();
         match sealed.as_deref() {
-            None => self.wrong(segment.path(), None, "the ledger does not know it"),
+            None => wrong(None, "the ledger does not know it"),
             Some([.., (_, last)]) if *last != digest => {
-                self.wrong(segment.path(), None, "the ledger knows another segment of that name");
+                wrong(None, "the ledger knows another segment of that name");
             }
             Some([(first, _), .., (last, _)]) if first != last => {
                 let what = format!("it was sealed on {first}, and again with a later key on {last}");
-                self.wrong(segment.path(), None, &what);
+                wrong(None, &what);
             }
             // The entry may be of a later day than the seal: after a crash in between, the key of the past
             // day signs nothing new.
             Some([.., (day, _)]) if *day < seal.day => {
                 let what = format!("it says that it was sealed on {}, and the ledger, on {day}", seal.day);
-                self.wrong(segment.path(), place, &what);
+                wrong(place, &what);
             }
             Some(_) => {}
         }
         let previous = hex::encode(&segment.footer().previous);
         if !self.records.iter().any(|record| record.digests.contains(&previous)) {
-            self.wrong(segment.path(), None, "the segment sealed before it is not in the ledger");
+            wrong(None, "the segment sealed before it is not in the ledger");
         }
+        found
     }
 
     /// Returns the ledger with an erasure of that segment, or else one that lists this very segment, or else
@@ -420,7 +485,7 @@ impl Checker {
     /// Adds findings about segments that were sealed and not purged, and that do not exist.
     fn missing(&mut self, tree: &Tree, there: &BTreeSet<String>) {
         let purged = |name: &str| self.records.iter().any(|record| record.purged.contains(name));
-        let sealed = self.records.iter().flat_map(|record| record.sealed.keys());
+        let sealed = self.records.iter().flat_map(Record::expected);
         let gone = sealed.filter(|name| !there.contains(*name) && !purged(name));
         for name in gone.cloned().collect::<BTreeSet<_>>() {
             self.wrong(
@@ -432,9 +497,19 @@ impl Checker {
     }
 
     /// Adds findings about vaults without a segment.
-    fn orphans(&mut self, tree: &Tree, there: &BTreeSet<String>) -> Result<(), Diagnostic> {
-        for (name, path) in vaults(&*self.storage, &tree.vault)? {
-            if !there.contains(&name.to_string()) && !self.is_being_purged(name.folder.expires) {
+    fn orphans(&mut self, archive: &Archive, there: &BTreeSet<String>) -> Result<(), Diagnostic> {
+        let storage = Arc::clone(&self.storage);
+        let exists = |path: &Path| storage.exists(path).unwrap_or(true);
+        let tree = &archive.tree;
+        for (name, path) in vaults(&*storage, &tree.vault)? {
+            if there.contains(&name.to_string()) || self.is_being_purged(name.folder.expires) {
+                continue;
+            }
+            // The segment may have been begun since its directory was listed. It is begun before its vault, and
+            // its vault is removed before it.
+            let second = archive.intermediate.join(name.to_string());
+            let has_segment = [tree.part(&name), tree.segment(&name), second].iter().any(|at| exists(at));
+            if !has_segment && exists(&path) {
                 self.wrong(&path, None, "the vault has no segment");
             }
         }
@@ -442,13 +517,18 @@ impl Checker {
     }
 
     fn wrong(&mut self, path: &Path, byte: Option<u64>, what: &str) {
-        let place = byte.map(|byte| format!("byte {byte}"));
-        self.verified.findings.push(Finding {
-            file: path.display().to_string(),
-            place,
-            what: what.to_owned(),
-        });
+        self.verified.findings.push(finding(path, byte, what));
     }
+}
+
+fn finding(path: &Path, byte: Option<u64>, what: &str) -> Finding {
+    let place = byte.map(|byte| format!("byte {byte}"));
+    Finding { file: path.display().to_string(), place, what: what.to_owned() }
+}
+
+/// Returns the length of a ledger, 0 if it is not known.
+fn length_of(storage: &dyn Storage, directory: &Path) -> u64 {
+    storage.open(&directory.join(ENTRIES)).and_then(|entries| entries.length()).unwrap_or(0)
 }
 
 /// Lists all vaults below `root`.

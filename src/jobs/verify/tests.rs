@@ -4,10 +4,10 @@ use super::*;
 use crate::jobs::custody::RecordedShredKeys;
 use crate::jobs::purge::Site;
 use crate::jobs::scene::{
-    DAY, MIDNIGHT, NEXT, WRITTEN, archive, folder, of_day, segment, site, try_write, write,
+    DAY, MIDNIGHT, NEXT, WRITTEN, archive, class, folder, of_day, segment, site, try_write, write,
 };
 use crate::ledger::event::PurgedFile;
-use crate::model::{ClassName, Expires, Kinds, NodeName, Sealer as _};
+use crate::model::{ClassName, Expires, Keep, Kinds, NodeName, Period, RetentionClass, Sealer as _};
 use crate::pipeline::archiver::{ArchiveParts, Escrow, OpenSegments};
 use crate::primitives::storage::{Fault, Memory, Survives};
 use proptest::prelude::*;
@@ -371,6 +371,70 @@ fn one_segment_is_checked_wherever_it_lies() {
     memory.damage(&path, |bytes| bytes.truncate(20));
     assert_eq!(checker().one(&path, &|_| {}).unwrap().findings.len(), 1);
     assert!(site(&memory, WRITTEN).is_ok());
+}
+
+/// A sidecar begins and seals segments at any moment: after the ledger is read, after segments are listed.
+#[test]
+fn what_is_written_meanwhile_is_no_fault() {
+    let memory = archive();
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let place = Archive { tree: Tree::at(Path::new("/log")), intermediate: "/log/intermediate".into() };
+    let checker = Checker::new(&storage, Path::new("/state/ledger"), &[]).unwrap();
+    let mut site = site(&memory, "2026-11-24T10:00:00Z").unwrap();
+    write(&mut site, &folder(DAY, "ticket"), false);
+    let writing = std::sync::Mutex::new((site, Vec::new()));
+    let (first, second) = (std::sync::Once::new(), |_| {
+        let mut writing = writing.lock().unwrap();
+        let (site, open) = &mut *writing;
+        write(site, &folder(NEXT, "ticket"), false);
+        open.push(write(site, &folder(NEXT, "mail"), true));
+    });
+    let verified = checker.archive(&place, &|bytes| first.call_once(|| second(bytes))).unwrap();
+    assert_eq!((verified.findings, verified.segments), (vec![], 4));
+    drop(writing);
+    assert_eq!(verify(&memory).findings, []);
+    memory.unlink(&Path::new("/log/archive").join(segment(NEXT, "ticket").to_string())).unwrap();
+    assert_eq!(verify(&memory).findings.len(), 2, "the segment and its vault");
+}
+
+/// The second phase of a segment begins between two reads.
+#[test]
+fn what_moves_meanwhile_is_checked_where_it_goes() {
+    let memory = archive();
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let place = Archive { tree: Tree::at(Path::new("/log")), intermediate: "/log/intermediate".into() };
+    let checker = Checker::new(&storage, Path::new("/state/ledger"), &[]).unwrap();
+    let once = std::sync::Once::new();
+    let moves = || {
+        let mut site = site(&memory, "2027-06-01T10:00:00Z").unwrap();
+        site.classes = vec![two_phases()];
+        assert_eq!(site.purge(true, &|_| {}).unwrap().moves.len(), 1);
+    };
+    let verified = checker.archive(&place, &|_| once.call_once(moves)).unwrap();
+    assert_eq!((verified.findings, verified.segments), (vec![], 3));
+}
+
+/// So a purge leaves it that is killed while it copies, or while that runs.
+#[test]
+fn half_a_copy_for_the_second_phase_is_no_segment() {
+    let memory = archive();
+    let within = format!("{}.part", segment(DAY, "mail"));
+    let part = Path::new("/log/intermediate").join(within);
+    memory.create_directory(part.parent().unwrap(), 0o700).unwrap();
+    memory.create(&part, 0o400).unwrap().append(b"half").unwrap();
+    let Verified { segments, parts, left_open, findings, .. } = verify(&memory);
+    assert_eq!((segments, parts, left_open, findings), (3, 0, 0, vec![]));
+    memory.unlink(&Path::new("/log/archive").join(segment(DAY, "mail").to_string())).unwrap();
+    assert!(!verify(&memory).findings.is_empty());
+}
+
+/// A class whose second phase of six months begins three months after the event.
+fn two_phases() -> RetentionClass {
+    RetentionClass {
+        archive_after: Some(Period::parse("3 months").unwrap()),
+        keep: Keep::For(Period::parse("6 months").unwrap()),
+        ..class("mail", false)
+    }
 }
 
 #[test]
