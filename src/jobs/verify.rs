@@ -5,8 +5,11 @@
 //! that digest is by the key that the ledger names for that day, and the ledger lists that very digest under
 //! that name. A segment that the ledger lists must exist or have been purged.
 
+mod days;
 mod openable;
 mod strays;
+
+pub use days::Days;
 
 use super::findings::Finding;
 use super::ledger::{self, Anchor, LedgerReport};
@@ -55,6 +58,10 @@ pub struct Verified {
     pub bytes: u64,
     /// The number of entries in the ledger.
     pub entries: u64,
+    /// The number of segments, sealed or not, past their expiry day, which no hold freezes.
+    pub overdue: u64,
+    /// The number of segments in the intermediate store whose second phase has not begun.
+    pub early: u64,
     /// Expiry days whose purge has begun and not ended: it is running, or it was interrupted and the next
     /// purge completes it.
     pub broken_off: BTreeSet<Date>,
@@ -99,6 +106,8 @@ pub struct Checker {
     records: Vec<Record>,
     /// The shred keys of the node with the first ledger, if vaults are to be tried with them.
     shred: Option<ShredStore>,
+    /// When a segment should be where, if that is to be checked.
+    days: Option<Days>,
     verified: Verified,
 }
 
@@ -109,9 +118,15 @@ impl Checker {
     /// If there is no ledger, or it cannot be read.
     pub fn new(storage: &Arc<dyn Storage>, directory: &Path, anchors: &[Anchor]) -> Result<Self, Diagnostic> {
         let (storage, verified) = (Arc::clone(storage), Verified::default());
-        let mut checker = Self { storage, records: Vec::new(), shred: None, verified };
+        let mut checker = Self { storage, records: Vec::new(), shred: None, days: None, verified };
         checker.add_ledger(directory, anchors)?;
         Ok(checker)
+    }
+
+    /// Counts the segments that lie where they are on a day on which they should not.
+    #[must_use]
+    pub fn with_days(self, days: Days) -> Self {
+        Self { days: Some(days), ..self }
     }
 
     /// Reads and checks one more ledger: each worker of a fleet has its own, and their segments are stored
@@ -225,6 +240,12 @@ impl Checker {
                 }
                 if !found.part || self.is_left_sealed(&found.path, &name) {
                     self.segment(&tree, &found.name, &found.path, progress)?;
+                } else {
+                    self.count_day(&found.name, None);
+                }
+                let is_early = |days: &Days| !found.part && days.are_of_first_phase(&found.name);
+                if *root == archive.intermediate && self.days.as_ref().is_some_and(is_early) {
+                    self.verified.early += 1;
                 }
                 there.insert(name);
             }
@@ -304,7 +325,10 @@ impl Checker {
         path: &Path,
         progress: &dyn Fn(u64),
     ) -> Result<(), Diagnostic> {
-        let Some(segment) = self.open(path)? else { return Ok(()) };
+        let segment = self.open(path)?;
+        let zone = segment.as_ref().map(Segment::footer).filter(|footer| !footer.recovered);
+        self.count_day(name, zone.map(|footer| footer.origin.zone.as_str()));
+        let Some(segment) = segment else { return Ok(()) };
         if segment.footer().origin.folder != name.folder {
             self.wrong(path, None, "it lies in the directory of another day or class than it says");
         }
@@ -325,6 +349,14 @@ impl Checker {
             );
         }
         Ok(())
+    }
+
+    /// Counts a segment that should be gone, by the zone that it states.
+    fn count_day(&mut self, name: &SegmentName, zone: Option<&str>) {
+        let is_over = self.days.as_ref().is_some_and(|days| days.are_over(name, zone));
+        if is_over && !self.is_being_purged(name.folder.expires) {
+            self.verified.overdue += 1;
+        }
     }
 
     /// Opens a segment. If it is damaged, adds a finding and returns `None`.

@@ -9,10 +9,11 @@ use crate::cli::files;
 use crate::cli::report::{Counted, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::jobs::hold::{self, Holds};
-use crate::jobs::verify::{Archive, CHANGED, Checker, Verified, bytes_below};
+use crate::jobs::verify::{Archive, CHANGED, Checker, Days, Verified, bytes_below};
 use crate::ledger::{ENTRIES, FOLDER};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Seen, is_remote};
+use crate::rules::retention::RetentionRules;
 use crate::shred::{self, ShredStore};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -55,6 +56,11 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
         checker = checker.with_shred_keys(ShredStore::at(&storage, &shred_keys));
     }
     others.iter().try_for_each(|other| checker.add_ledger(other, &[]))?;
+    match days(&settings, args.ledger.is_empty().then_some(&holds)) {
+        Ok(days) => checker = checker.with_days(days),
+        // What was written can be checked without any rule.
+        Err(problem) => report.warning(&problem),
+    }
     let verified = if is_archive(path) {
         let archive = Archive { tree, intermediate };
         let roots = [&*archive.tree.archive, &*archive.tree.vault, &*archive.intermediate];
@@ -65,6 +71,15 @@ pub(crate) fn run(report: Report, common: &Common, args: &VerifyArgs) -> Result<
         checker.one(path, &|bytes| progress.add(bytes))?
     };
     tell(report, path, &verified, is_purging)
+}
+
+/// Returns when a segment should be where. Reports no holds that cannot be read: `purge` and `hold` do.
+fn days(settings: &Settings, holds: Option<&Holds>) -> Result<Days, Diagnostic> {
+    let RetentionRules { zone, classes } = settings.retention()?;
+    let now = settings.clock.now();
+    let today = zone.to_datetime(now).date();
+    let held = holds.and_then(|holds| holds.held(today).ok()).unwrap_or_default();
+    Ok(Days { now, zone, classes, held })
 }
 
 /// Refuses a path that does not exist, which is a mistyped name and not a damaged archive.
@@ -97,8 +112,8 @@ fn is_archive(path: &Path) -> bool {
 }
 
 fn tell(report: Report, path: &Path, verified: &Verified, is_purging: bool) -> Result<Exit, Stop> {
-    let Verified { segments, lines, vaults, parts, left_open, bytes, entries, broken_off, findings } =
-        verified;
+    let Verified { segments, lines, vaults, parts, left_open, overdue, early, .. } = verified;
+    let Verified { bytes, entries, broken_off, findings, .. } = verified;
     let none = BTreeSet::new();
     let (purging, broken_off) = if is_purging { (broken_off, &none) } else { (&none, broken_off) };
     let is_done = findings.is_empty() && broken_off.is_empty();
@@ -106,7 +121,7 @@ fn tell(report: Report, path: &Path, verified: &Verified, is_purging: bool) -> R
     if report.is_json() {
         report.value(&json!({
             "path": path.display().to_string(), "segments": segments, "lines": lines, "vaults": vaults,
-            "parts": parts, "left_open": left_open, "bytes": bytes, "ledger_entries": entries, "broken_off": broken_off,
+            "parts": parts, "left_open": left_open, "overdue": overdue, "early": early, "bytes": bytes, "ledger_entries": entries, "broken_off": broken_off,
             "purging": purging, "findings": findings,
         }))?;
         return Ok(exit);
@@ -139,6 +154,18 @@ fn tell(report: Report, path: &Path, verified: &Verified, is_purging: bool) -> R
         report.note(&format!(
             "left open by a process that was killed, so without a seal: {}; the next start of the filter seals what is whole in it",
             counted(*left_open, "segment")
+        ));
+    }
+    if *overdue > 0 {
+        report.note(&format!(
+            "past the expiry day and not purged: {}; `oubliette purge` removes what is due, or says why not",
+            counted(*overdue, "segment")
+        ));
+    }
+    if *early > 0 {
+        report.note(&format!(
+            "in the intermediate store before the second phase: {}; somebody moved what no purge did",
+            counted(*early, "segment")
         ));
     }
     Ok(exit)

@@ -10,6 +10,7 @@ use crate::ledger::event::PurgedFile;
 use crate::model::{ClassName, Expires, Keep, Kinds, NodeName, Period, RetentionClass, Sealer as _};
 use crate::pipeline::archiver::{ArchiveParts, Escrow, OpenSegments};
 use crate::primitives::storage::{Fault, Memory, Survives};
+use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 fn verify(memory: &Memory) -> Verified {
@@ -435,6 +436,40 @@ fn two_phases() -> RetentionClass {
         keep: Keep::For(Period::parse("6 months").unwrap()),
         ..class("mail", false)
     }
+}
+
+/// What the purge of the day has not removed, and what somebody moved, is whole, and told.
+#[test]
+fn what_lies_there_on_the_wrong_day_is_counted() {
+    let counted = |memory: &Memory, now: &str, held: &[&str]| {
+        let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+        let place = Archive { tree: Tree::at(Path::new("/log")), intermediate: "/log/intermediate".into() };
+        let held = held.iter().map(|class| (segment(DAY, class).to_string(), "1".to_owned())).collect();
+        let (now, zone) = (now.parse().unwrap(), TimeZone::get("Europe/Paris").unwrap());
+        let days = Days { now, zone, classes: vec![two_phases(), class("connection", false)], held };
+        let checker = Checker::new(&storage, Path::new("/state/ledger"), &[]).unwrap().with_days(days);
+        let Verified { overdue, early, findings, .. } = checker.archive(&place, &|_| {}).unwrap();
+        assert_eq!(findings, []);
+        (overdue, early)
+    };
+    let memory = archive();
+    let mut site = site(&memory, WRITTEN).unwrap();
+    let part = write(&mut site, &folder(DAY, "ticket"), true);
+    assert_eq!(counted(&memory, "2027-11-23T22:59:59Z", &[]), (0, 0));
+    assert_eq!(counted(&memory, MIDNIGHT, &[]), (3, 0));
+    assert_eq!(counted(&memory, MIDNIGHT, &["mail"]), (2, 0));
+    for class in ["mail", "connection"] {
+        let within = segment(DAY, class).to_string();
+        let (from, to) =
+            (Path::new("/log/archive").join(&within), Path::new("/log/intermediate").join(within));
+        memory.create_directory(to.parent().unwrap(), 0o700).unwrap();
+        memory.rename(&from, &to).unwrap();
+    }
+    // Six months before the last day is the last day of the first phase.
+    assert_eq!(counted(&memory, "2027-05-23T21:59:59Z", &[]), (0, 1));
+    assert_eq!(counted(&memory, "2027-05-23T22:00:00Z", &[]), (0, 0));
+    assert_eq!(counted(&memory, MIDNIGHT, &[]), (3, 0));
+    drop(part);
 }
 
 #[test]
