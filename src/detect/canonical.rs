@@ -135,10 +135,30 @@ pub fn typed(value: &str) -> Option<Typed> {
     let mut scratch = super::Scratch::default();
     let mut findings = Findings::default();
     detector.find_alone(value.as_bytes(), &Record::raw(value.as_bytes()), &mut scratch, &mut findings);
-    let whole = |finding: &Finding| finding.span == Span::new(0, value.len());
-    let finding = findings.items.iter().find(|finding| whole(finding))?;
+    let finding = findings.items.iter().find(|finding| is_all_of(value, finding))?;
     let canonical = findings.canonical(finding, &mut [0; 17]).to_vec();
     Some(Typed { kind: finding.kind, canonical })
+}
+
+/// Returns whether `finding` is all of `value`, except for what an address may have around it: brackets, a
+/// zone and a port, which stay in a line beside its token.
+fn is_all_of(value: &str, finding: &Finding) -> bool {
+    let (start, end) = (finding.span.start as usize, finding.span.end as usize);
+    let (Some(before), Some(rest)) = (value.get(..start), value.get(end..)) else { return false };
+    if finding.kind != Kind::IP {
+        return before.is_empty() && rest.is_empty();
+    }
+    let rest = match rest.strip_prefix('%') {
+        Some(rest) => rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "%_~-".contains(c)),
+        None => rest,
+    };
+    let rest = match before {
+        "" => Some(rest),
+        "[" => rest.strip_prefix(']'),
+        _ => None,
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit());
+    rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix([':', '#', '.']).is_some_and(is_port))
 }
 
 /// Returns the canonical bytes of an address.

@@ -178,6 +178,7 @@ Example
 
 What to do
   Give an IP address, a network (IPv4 /24 or IPv6 /64) or an e-mail address, with nothing around it.
+  Only an address may have brackets, a zone and a port: `[2001:db8::1]:443`, `fe80::1%eth0`.
   Or say which kind of identifier it is: `oubliette token --kind usr alice`
 
 References
@@ -209,6 +210,36 @@ mod tests {
         ] {
             let told = no_identifier(value, kind).to_string();
             assert!(told.contains(says) && !told.contains(&format!(" {value}")), "{value}: {told}");
+        }
+    }
+
+    /// As a log has them: what is around the address stays in the line beside the same token.
+    #[test]
+    fn an_address_may_have_brackets_a_zone_and_a_port() {
+        let canonical = |value: &str| canonical::typed(value).map(|typed| (typed.kind, typed.canonical));
+        for (bare, values) in [
+            ("203.0.113.7", &["203.0.113.7:443", "203.0.113.7#53", "::ffff:203.0.113.7%eth0"][..]),
+            ("2001:db8::1", &["[2001:db8::1]:443", "2001:db8::1.443", "2001:db8::1%2"]),
+            ("fe80::1", &["fe80::1%eth0", "[fe80::1%eth0]:443", "fe80::1%25eth0", "[fe80::1%en-0]"]),
+            ("2001:db8:1::ab9:c0a8:102", &["2001:db8:1::ab9:C0A8:102:46824"]),
+        ] {
+            for value in values {
+                assert_eq!(canonical(value), canonical(bare), "{value}");
+            }
+        }
+        for value in [
+            "[2001:db8::1:443",
+            "2001:db8::1]:443",
+            "203.0.113.7:",
+            "203.0.113.7:99999",
+            "203.0.113.7:+53",
+            "203.0.113.7:443 ",
+            "203.0.113.7:443:443",
+            "from 203.0.113.7",
+            "203.0.113.7 203.0.113.8",
+            "203.0.113.7/32",
+        ] {
+            assert_eq!(canonical(value), None, "{value}");
         }
     }
 
