@@ -360,10 +360,14 @@ Example
   -rw-r--r-- 1 root root 32 key
 
 What to do
-  1. `chmod 600 key`
-  2. If somebody else may have read the key, make a new one:
+  1. `chmod 600 key`; of a file of root that `serve` reads as another user, `chgrp` it to that
+     user's group and `chmod 640` it.
+  2. If somebody else may have read a key file of oubliette, make a new one:
      `rm key; (umask 077; head -c 32 /dev/urandom > key)`
   3. If somebody else may have read an identity, treat it as stolen: follow docs/breach.md.
+  4. If somebody else may have read a private key of TLS, have its certificate revoked and a new one
+     issued. If they may have read a password for Kafka, set another one at the brokers and in the
+     file. Do not write a key of oubliette over either.
 
 References
   ENISA, Pseudonymisation techniques and best practices (2019); GDPR art. 32(1)(a)",

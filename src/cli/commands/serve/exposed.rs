@@ -9,6 +9,7 @@ use crate::cli::report::Report;
 use crate::cli::settings::Settings;
 use crate::keyring::EXPOSED;
 use crate::primitives::diag::Diagnostic;
+use rustix::process::geteuid;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -50,7 +51,14 @@ fn is_exposed(metadata: &Metadata) -> bool {
 
 fn exposed(path: &Path, metadata: &Metadata) -> Diagnostic {
     let (path, mode) = (path.display(), metadata.mode() & 0o7777);
+    // A file of root with mode 0600 could not be read by a service that runs as another user.
+    let mend = match metadata.uid() == 0 && !geteuid().is_root() {
+        true => format!("`chgrp` it to the group of this service, and `chmod 640 {path}`"),
+        false => format!("`chmod 600 {path}`"),
+    };
     Diagnostic::new(&EXPOSED, format!("{path} can be read by others (mode {mode:04o})"))
         .because("anybody who reads a private key or a password can pose as its owner")
-        .hint(format!("`chmod 600 {path}`; if others may have read it, have it replaced"))
+        .hint(format!(
+            "{mend}; if others may have read it, have the key or password replaced by who issued it"
+        ))
 }
