@@ -155,7 +155,11 @@ fn recover_one(
     let previous = sealer.previous().map_err(in_custody)?;
     let footer = Footer { origin, recovered: true, previous, vault: vault.map(|(_, mark)| mark), frames };
     let (trailer, digest) = sealed(&footer, sealer, now)?;
-    file.append(&trailer).map_err(failed("write a segment"))?;
+    if let Err(error) = file.append(&trailer) {
+        // On a full disk, half of it would take the last room. If it cannot be cut off, the next start does so.
+        let _ = file.truncate(data_bytes);
+        return Err(failed("write a segment")(error));
+    }
     file.sync().map_err(failed("sync a segment"))?;
     record(name, &digest, sealer, now)?;
     publish(storage, tree, name)?;
