@@ -1,7 +1,8 @@
 //! Counts the instructions of a run of the filter, with callgrind.
 //!
-//! Only instructions in the program's own file count, not those of the C library, whose `memcpy` differs from
-//! processor to processor and from release to release. What remains differs from run to run by some tens of
+//! Only instructions in the program's own file count. Of the static program those of its C library are some;
+//! that of a machine does not count, for its `memcpy` differs from processor to processor and from release to
+//! release. What remains differs from run to run by some tens of
 //! instructions in a hundred million, because of hash seeds and thread hand-over.
 //!
 //! Those of SHA-256 are counted separately. valgrind does not support the SHA instructions, so it runs the

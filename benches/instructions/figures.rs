@@ -3,7 +3,9 @@
 use super::callgrind::Count;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The conditions, other than the source, on which a count depends.
@@ -14,20 +16,34 @@ pub(crate) struct Environment {
     valgrind: String,
     /// Architecture, and the widest vectors that both the processor and valgrind support.
     processor: String,
+    /// How the C library is linked: if statically, its instructions are among the program's own.
+    linked: String,
 }
 
 impl Environment {
-    /// Returns the environment of this run.
-    pub(crate) fn here(valgrind: String) -> Self {
+    /// Returns the environment of this run of `program`.
+    ///
+    /// # Errors
+    /// The program could not be read.
+    pub(crate) fn here(valgrind: String, program: &Path) -> io::Result<Self> {
         let said = Command::new("rustc").arg("--version").output();
         let compiler = said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned());
-        Self { compiler: compiler.unwrap_or_default(), valgrind, processor: processor() }
+        // The name of the program that links is near the beginning of those that need one.
+        let mut beginning = Vec::new();
+        File::open(program)?.take(4096).read_to_end(&mut beginning)?;
+        let dynamic = beginning.windows(4).any(|bytes| bytes == b"/ld-");
+        Ok(Self {
+            compiler: compiler.unwrap_or_default(),
+            valgrind,
+            processor: processor(),
+            linked: if dynamic { "dynamically" } else { "statically" }.to_owned(),
+        })
     }
 }
 
 impl fmt::Display for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}; {}", self.compiler, self.valgrind, self.processor)
+        write!(f, "{}; {}; {}; linked {}", self.compiler, self.valgrind, self.processor, self.linked)
     }
 }
 
@@ -46,19 +62,19 @@ impl Figures {
     ///
     /// # Errors
     /// The file is missing or malformed.
-    pub(crate) fn load() -> std::io::Result<Self> {
-        toml::from_str(&std::fs::read_to_string(path())?).map_err(std::io::Error::other)
+    pub(crate) fn load() -> io::Result<Self> {
+        toml::from_str(&std::fs::read_to_string(path())?).map_err(io::Error::other)
     }
 
     /// Writes the figures.
     ///
     /// # Errors
     /// The file could not be written.
-    pub(crate) fn save(&self) -> std::io::Result<()> {
-        let text = toml::to_string(self).map_err(std::io::Error::other)?;
+    pub(crate) fn save(&self) -> io::Result<()> {
+        let text = toml::to_string(self).map_err(io::Error::other)?;
         std::fs::write(
             path(),
-            format!("# Written by `cargo bench --bench instructions -- --accept`.\n\n{text}"),
+            format!("# Written by the benchmark `instructions` with `--accept`.\n\n{text}"),
         )
     }
 

@@ -2,11 +2,12 @@
 //! the figures that were last accepted.
 //!
 //! ```text
-//! cargo bench --bench instructions               # compare; fails if a figure has grown by over 3 %
-//! cargo bench --bench instructions -- --accept   # measure, and write benches/instructions/figures.toml
+//! alias count='cargo bench --profile dev --bench instructions -- --program "$(packaging/static)"'
+//! count            # compare; fails if a figure has grown by over 3 %
+//! count --accept   # measure, and write benches/instructions/figures.toml
 //! ```
 //!
-//! `--program PATH` counts a program that is built already.
+//! Without `--program` it counts the program that cargo builds with the benchmark.
 //!
 //! The `callgrind` module says what is counted, and why it is stable. The figures hold for one compiler, one
 //! valgrind and one kind of processor. Elsewhere they are only shown beside those accepted, and nothing
@@ -54,8 +55,7 @@ fn main() -> ExitCode {
         Ok(false) => {
             eprintln!(
                 "error: more instructions than accepted, by over {MARGIN} %\n\n\
-                 hint: if that is what a change costs, accept it with \
-                 `cargo bench --bench instructions -- --accept`"
+                 hint: if that is what a change costs, accept it with the same command and `--accept`"
             );
             ExitCode::FAILURE
         }
@@ -73,7 +73,7 @@ fn run(program: &Path, accept: bool) -> io::Result<bool> {
         println!("instructions: skipped, for there is no valgrind (Debian: apt-get install valgrind)");
         return Ok(true);
     };
-    let environment = Environment::here(valgrind);
+    let environment = Environment::here(valgrind, program)?;
     let counts = count(program)?;
     if accept {
         let figures = Figures { environment, counts };
@@ -91,7 +91,7 @@ fn run(program: &Path, accept: bool) -> io::Result<bool> {
         return Ok(true);
     }
     if changes.iter().any(|&change| change < -MARGIN) {
-        println!("less than accepted: `cargo bench --bench instructions -- --accept` keeps it so");
+        println!("less than accepted: the same command with `--accept` keeps it so");
     }
     Ok(changes.iter().all(|&change| change <= MARGIN))
 }
