@@ -11,6 +11,7 @@ use crate::pseudonym::epoch::{Epoch, EpochLength};
 use crate::shred::{Kept, ShredError, ShredStore};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,6 +22,9 @@ pub struct RecordedShredKeys {
     zone: TimeZone,
     warn: Box<dyn Fn(&Diagnostic) + Send>,
     patience: Arc<Patience>,
+    /// The days whose key exists by the ledger, which is read for the first new key: a log of many years
+    /// needs thousands. Others may make keys meanwhile, but those are found in the store.
+    recorded: Option<BTreeSet<String>>,
 }
 
 impl RecordedShredKeys {
@@ -32,7 +36,7 @@ impl RecordedShredKeys {
         zone: TimeZone,
         warn: Box<dyn Fn(&Diagnostic) + Send>,
     ) -> Self {
-        Self { store, ledger, zone, warn, patience: Arc::default() }
+        Self { store, ledger, zone, warn, patience: Arc::default(), recorded: None }
     }
 
     /// Makes operations wait, as long as `patience` lasts, for a disk that accepts no writes.
@@ -44,14 +48,17 @@ impl RecordedShredKeys {
 
     /// Returns whether the ledger says that a key of `expires` exists. A damaged ledger does not say so:
     /// `verify` reports the damage.
-    fn should_be_there(&self, expires: &str) -> bool {
-        let mut is_there = false;
+    fn should_be_there(&mut self, expires: &str) -> bool {
+        if let Some(recorded) = &self.recorded {
+            return recorded.contains(expires);
+        }
+        let mut recorded = BTreeSet::new();
         let read = self.ledger.read(&mut |entry, _| match entry.event() {
-            Some(Event::ShredKeyMade { expires: day }) if day == expires => is_there = true,
-            Some(Event::ShredKeyErased { expires: day }) if day == expires => is_there = false,
+            Some(Event::ShredKeyMade { expires }) => drop(recorded.insert(expires)),
+            Some(Event::ShredKeyErased { expires }) => drop(recorded.remove(&expires)),
             _ => {}
         });
-        read.is_ok() && is_there
+        read.is_ok() && self.recorded.insert(recorded).contains(expires)
     }
 
     /// Records in the ledger that the key of `expires` was made; before that, if it had been made already,
@@ -62,7 +69,10 @@ impl RecordedShredKeys {
             self.ledger.append(Event::ShredKeyLost { expires: name.clone() })?;
             (self.warn)(&self.store.lost(expires));
         }
-        self.ledger.append(Event::ShredKeyMade { expires: name })?;
+        self.ledger.append(Event::ShredKeyMade { expires: name.clone() })?;
+        if let Some(recorded) = &mut self.recorded {
+            recorded.insert(name);
+        }
         Ok(())
     }
 
@@ -140,8 +150,8 @@ impl RecordedKeyring {
         })
     }
 
-    /// Does what [`Keyring::current`] does, except that no secret ends and no seed advances. Returns `None` if
-    /// the secret of that epoch is not here but others are.
+    /// Does what [`Keyring::current`] does, except that no secret ends and no seed advances. Returns `None`
+    /// if the secret of that epoch is not here but others are.
     ///
     /// # Errors
     /// As [`Keyring::current`] and [`Keyring::asked`]; also if the ledger cannot be written.
@@ -287,23 +297,33 @@ mod tests {
         let memory = Memory::new();
         let first = keys(&memory, WRITTEN).key_for(Expires::On(DAY)).unwrap().unwrap();
         // As `rm` does it: nothing records why.
-        let storage: Arc<dyn Storage> = Arc::new(memory.clone());
-        storage.unlink(&Path::new("/state/shred").join(DAY.to_string())).unwrap();
+        let remove = |storage: Arc<dyn Storage>| {
+            storage.unlink(&Path::new("/state/shred").join(DAY.to_string())).unwrap();
+        };
+        remove(Arc::new(memory.clone()));
         let (send, told) = std::sync::mpsc::channel();
         let site = site(&memory, WRITTEN).unwrap();
         let warn = Box::new(move |lost: &Diagnostic| send.send(lost.to_string()).unwrap());
         let mut keys = RecordedShredKeys::new(site.shred, site.ledger, site.zone, warn);
         let second = keys.key_for(Expires::On(DAY)).unwrap().unwrap();
         keys.key_for(Expires::On(DAY)).unwrap();
+        // Once more, while the same process runs.
+        remove(Arc::new(memory.clone()));
+        let third = keys.key_for(Expires::On(DAY)).unwrap().unwrap();
         drop(keys);
         assert_ne!(first.expose(), second.expose());
+        assert_ne!(second.expose(), third.expose());
         let warnings: Vec<String> = told.iter().collect();
-        assert!(matches!(&warnings[..], [only] if only.contains("2027-11-24")), "{warnings:?}");
+        assert!(
+            warnings.len() == 2 && warnings.iter().all(|told| told.contains("2027-11-24")),
+            "{warnings:?}"
+        );
         let expires = DAY.to_string();
         let keys: Vec<Event> =
             events(&memory).into_iter().filter(|event| format!("{event:?}").starts_with("Shred")).collect();
         let made = Event::ShredKeyMade { expires: expires.clone() };
-        assert_eq!(keys, [made.clone(), Event::ShredKeyLost { expires }, made]);
+        let lost = Event::ShredKeyLost { expires };
+        assert_eq!(keys, [made.clone(), lost.clone(), made.clone(), lost, made]);
     }
 
     #[test]
