@@ -225,6 +225,42 @@ fn idle_listeners_take_nothing_of_the_limit_on_connections() {
 }
 
 #[test]
+fn one_user_does_not_keep_out_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let inputs = format!("{TCP}[[serve.input]]\ntype = 'unix'\npath = '{}'\n", path.display());
+    let sidecar = Sidecar::start(&format!("[serve.limits]\nconnections = 8\n{inputs}"), &[]);
+    let connect = |patience: u64| {
+        let stream = UnixStream::connect(&path).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(patience))).unwrap();
+        stream
+    };
+    let mut held: Vec<_> = (0..7)
+        .map(|number| {
+            let mut stream = connect(20_000);
+            writeln!(stream, "{}", line(&format!("held{number}"))).unwrap();
+            sidecar.wait_until_archived(&format!("id=held{number} "));
+            stream
+        })
+        .collect();
+    for _ in 0..3 {
+        assert_eq!(connect(20_000).read(&mut [0]).unwrap(), 0, "one user has all that one may have");
+    }
+    sidecar.wait_for("its peer has all but an eighth");
+    let mut other = TcpStream::connect(sidecar.address("tcp")).unwrap();
+    writeln!(other, "{}", line("other")).unwrap();
+    sidecar.wait_until_archived("id=other ");
+    // One that has ended makes room.
+    drop((held.pop(), other));
+    let mut again =
+        (0..60).map(|_| connect(500)).find_map(|mut stream| stream.read(&mut [0]).is_err().then_some(stream));
+    writeln!(again.as_mut().unwrap(), "{}", line("again")).unwrap();
+    drop((held, again));
+    let expected = ids("held", 7).chain(["other", "again"].map(ToOwned::to_owned));
+    assert_eq!(sidecar.stop().archived(), once(expected));
+}
+
+#[test]
 fn limits_change_without_a_restart() {
     let sidecar = Sidecar::start(&format!("[serve.limits]\nconnections = 1\n{TCP}"), &[]);
     let silent = TcpStream::connect(sidecar.address("tcp")).unwrap();

@@ -10,6 +10,7 @@ pub mod inherited;
 pub mod kafka;
 pub mod proxy_protocol;
 pub mod relp;
+pub mod shares;
 pub mod sockets;
 pub mod standard;
 pub mod stream;

@@ -2,6 +2,7 @@
 
 use super::encoding::{Encoding, Start};
 use super::framing::{Framer, Framing};
+use super::shares::{Peer, Shares};
 use super::{Closed, Deliver};
 use std::future::Future;
 use std::io;
@@ -20,29 +21,31 @@ pub trait Listener: Send + Sync + 'static {
     /// The type of its connections.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Accepts the next connection.
+    /// Accepts the next connection, and says whose it is if that can be told.
     ///
     /// # Errors
     /// The error of the operating system.
-    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<Peer>)>> + Send;
 }
 
 impl Listener for TcpListener {
     type Stream = tokio::net::TcpStream;
 
-    async fn accept(&self) -> io::Result<Self::Stream> {
-        let (stream, _) = self.accept().await?;
+    async fn accept(&self) -> io::Result<(Self::Stream, Option<Peer>)> {
+        let (stream, address) = self.accept().await?;
         // Answers are small, and peers wait for them. If this fails, answers are only later.
         let _ = stream.set_nodelay(true);
-        Ok(stream)
+        Ok((stream, Peer::at(address)))
     }
 }
 
 impl Listener for UnixListener {
     type Stream = tokio::net::UnixStream;
 
-    async fn accept(&self) -> io::Result<Self::Stream> {
-        Ok(self.accept().await?.0)
+    async fn accept(&self) -> io::Result<(Self::Stream, Option<Peer>)> {
+        let (stream, _) = self.accept().await?;
+        let user = stream.peer_cred().ok().map(|user| Peer::User(user.uid()));
+        Ok((stream, user))
     }
 }
 
@@ -51,6 +54,8 @@ impl Listener for UnixListener {
 pub struct Acceptor {
     /// One permit per connection that is allowed at a time.
     pub connections: Arc<Semaphore>,
+    /// Who holds how many of them; `None` for connections through a proxy, which makes all of them.
+    pub shares: Option<Arc<Shares>>,
     /// Every connection is a task of this tracker.
     pub tasks: TaskTracker,
     /// Cancelled to accept no more connections; open ones end once their peers have nothing more to send.
@@ -60,62 +65,96 @@ pub struct Acceptor {
 impl Acceptor {
     /// Accepts connections and spawns a task for each, until stopped.
     ///
-    /// At the limit on connections, the next one waits, and others behind it in the backlog. An idle listener
-    /// takes nothing of the limit. Connections that wait at the stop are still served, for their peers may
-    /// have sent everything already.
-    pub async fn open<L, H, F>(self, listener: L, handle: H)
+    /// At the limit on connections, the next one waits, and others behind it in the backlog. A connection of
+    /// a peer that holds its share is closed, and `refused` called. An idle listener takes nothing of the
+    /// limit. Connections that wait at the stop are still served, for their peers may have sent everything
+    /// already.
+    pub async fn open<L, H, F>(self, listener: L, refused: impl Fn(), handle: H)
     where
         L: Listener,
         H: Fn(L::Stream) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
-        let admit = |stream, permit: OwnedSemaphorePermit| {
+        let (mut failed, mut full, mut unshared) = (Told::default(), Told::default(), Told::default());
+        let mut admit = |(stream, peer): (L::Stream, Option<Peer>), permit: OwnedSemaphorePermit| {
+            let share = self.shares.as_ref().zip(peer).map(|(shares, peer)| shares.take(peer));
+            if let Some(None) = share {
+                refused();
+                if unshared.is_due() {
+                    // The log does not say whose: that would be an address in clear.
+                    tracing::warn!(
+                        "a connection is refused: its peer has all but an eighth of `connections`"
+                    );
+                }
+                return;
+            }
             let handled = handle(stream);
             self.tasks.spawn(async move {
                 handled.await;
-                drop(permit);
+                drop((share, permit));
             });
         };
-        let (mut told, mut waiting): (Option<Instant>, _) = (None, None);
+        let mut waiting = None;
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = self.stopped.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
-            match accepted {
-                Ok(stream) => tokio::select! {
-                    biased;
-                    permit = Arc::clone(&self.connections).acquire_owned() => match permit {
-                        Ok(permit) => admit(stream, permit),
-                        Err(_) => return,
-                    },
-                    () = self.stopped.cancelled() => {
-                        waiting = Some(stream);
-                        break;
-                    }
-                },
+            let accepted = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
-                    if told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
+                    if failed.is_due() {
                         tracing::warn!(%error, "a connection could not be accepted");
-                        told = Some(Instant::now());
                     }
                     // Probably no descriptors are left, so other connections must end first.
                     time::sleep(ACCEPT_AGAIN).await;
+                    continue;
+                }
+            };
+            if self.connections.available_permits() == 0 && full.is_due() {
+                tracing::warn!(
+                    "a connection waits until another one ends: there are as many as `connections`"
+                );
+            }
+            tokio::select! {
+                biased;
+                permit = Arc::clone(&self.connections).acquire_owned() => match permit {
+                    Ok(permit) => admit(accepted, permit),
+                    Err(_) => return,
+                },
+                () = self.stopped.cancelled() => {
+                    waiting = Some(accepted);
+                    break;
                 }
             }
         }
         while let Ok(Ok(permit)) = time::timeout(A_PLACE, Arc::clone(&self.connections).acquire_owned()).await
         {
-            let stream = match waiting.take() {
-                Some(stream) => stream,
+            let accepted = match waiting.take() {
+                Some(accepted) => accepted,
                 None => match time::timeout(AT_THE_DOOR, listener.accept()).await {
-                    Ok(Ok(stream)) => stream,
+                    Ok(Ok(accepted)) => accepted,
                     _ => break,
                 },
             };
-            admit(stream, permit);
+            admit(accepted, permit);
         }
+    }
+}
+
+/// When a warning was given last.
+#[derive(Default)]
+struct Told(Option<Instant>);
+
+impl Told {
+    /// Returns whether the warning should be given, and counts it as given.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|told| told.elapsed() >= TOLD_AGAIN);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
     }
 }
 
@@ -270,7 +309,7 @@ const A_PLACE: Duration = Duration::from_secs(1);
 
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// Shortest time between two warnings that connections cannot be accepted.
+/// Shortest time between two equal warnings about connections.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
@@ -298,7 +337,7 @@ mod tests {
     async fn heard(bytes: &[u8], end: End) -> (String, String, Result<(), StreamError>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (delivered, stream) = (FakeDeliver::durable(), Listener::accept(&listener).await.unwrap());
+        let (delivered, stream) = (FakeDeliver::durable(), Listener::accept(&listener).await.unwrap().0);
         peer.write_all(bytes).await.unwrap();
         let idle = Duration::from_millis(if end == End::Silent { 100 } else { 20_000 });
         let reading = async {

@@ -17,6 +17,7 @@ pub use waiting::{WAITS, state_takes_nothing};
 
 use super::filter::{Outcome, Ready};
 use crate::input::framing::{Framing, Trailer};
+use crate::input::shares::Shares;
 use crate::input::sockets::SocketFile;
 use crate::input::stream::{Acceptor, Listener};
 use crate::input::tail::{self, Claims, Offsets, Ours};
@@ -185,6 +186,7 @@ impl Daemon {
         let (gate, gathered) = Gate::new(room, clock);
         let acceptor = Acceptor {
             connections: Arc::new(Semaphore::new(limits.connections)),
+            shares: Some(Shares::new(limits.connections)),
             tasks: TaskTracker::new(),
             stopped: CancellationToken::new(),
         };
@@ -246,7 +248,8 @@ impl Daemon {
         let mut current = self.context.limits.write().unwrap_or_else(PoisonError::into_inner);
         let (before, now) = (current.connections, limits.connections);
         *current = Limits { memory_bytes: current.memory_bytes, ..limits };
-        let connections = Arc::clone(&self.context.acceptor.connections);
+        let Acceptor { connections, shares, .. } = self.context.acceptor.clone();
+        shares.iter().for_each(|shares| shares.divide(now));
         if now >= before {
             return connections.add_permits(now - before);
         }
@@ -475,9 +478,13 @@ impl InputContext {
         file: Option<Arc<SocketFile>>,
     ) {
         let tasks = self.acceptor.tasks.clone();
-        let acceptor = self.acceptor.clone();
+        // All connections of a proxy come from its address, and it has limits of its own.
+        let shares = self.acceptor.shares.clone().filter(|_| !dialect.is_proxied);
+        let acceptor = Acceptor { shares, ..self.acceptor.clone() };
+        let meter = Arc::clone(&self.meter);
         tasks.spawn(async move {
-            acceptor.open(listener, move |stream| self.clone().serve(stream, dialect, tls.clone())).await;
+            let serve = move |stream| self.clone().serve(stream, dialect, tls.clone());
+            acceptor.open(listener, || meter.broke(), serve).await;
             drop(file);
         });
     }

@@ -93,7 +93,8 @@ pub struct Input {
     pub connections: u64,
     /// Connections accepted so far.
     pub accepted: u64,
-    /// Connections that were ended because of what their peer sent, or failed to send.
+    /// Connections that were ended because of what their peer sent or failed to send, or because it had too
+    /// many.
     pub broken: u64,
     /// Records that were taken but not answered, because their connection broke: they will be sent again.
     pub unanswered: u64,

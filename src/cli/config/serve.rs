@@ -116,7 +116,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
-    /// Most connections at once, of all inputs together; further ones wait.
+    /// Most connections at once, of all inputs together; further ones wait. One peer gets all but an eighth.
     #[schemars(extend("default" = "1024"))]
     pub(crate) connections: Option<Typed<Connections>>,
     /// Memory for records in transit, of all inputs together; when it is full, peers wait.
