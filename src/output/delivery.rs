@@ -2,11 +2,13 @@
 
 use super::backoff::Backoff;
 use super::spool::{Position, Reader};
-use super::{Link, Target};
+use super::{Lines, Link, Target};
 use crate::primitives::clock::Clock;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,10 +43,37 @@ pub struct Settings {
     pub name: String,
     /// The clock. Lines whose expiry day has come, in `zone`, are not sent.
     pub clock: Clock,
+    /// What of that clock is certain.
+    pub certain: Certain,
     /// The zone of legal days.
     pub zone: TimeZone,
     /// How long to go on sending once no more lines will come. What is left then stays in the spool.
     pub drain: Duration,
+}
+
+/// Tells which instant has certainly come, whatever the clock says: one that has jumped is not believed until
+/// somebody confirms it. No line expires before that, because nobody can bring it back.
+#[derive(Clone)]
+pub struct Certain(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Certain {
+    /// Creates one that asks `until`.
+    #[must_use]
+    pub fn new(until: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(until))
+    }
+
+    /// Creates one for a clock that is always believed.
+    #[cfg(test)]
+    pub(crate) fn always() -> Self {
+        Self::new(|| Timestamp::MAX)
+    }
+}
+
+impl fmt::Debug for Certain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certain").finish_non_exhaustive()
+    }
 }
 
 /// Delivers lines from a spool to a target. It reads files synchronously, so give it a thread of its own.
@@ -58,6 +87,8 @@ pub struct Delivery<T> {
     deadline: Option<Instant>,
     /// When expired lines were last looked for.
     looked: Option<Instant>,
+    /// The legal day by the clock, and that which has certainly come; `None` if it is to be asked for again.
+    day: Option<(Date, Date)>,
 }
 
 /// Lines in flight, per send: the position after them, and their number.
@@ -78,7 +109,7 @@ impl<T: Target> Delivery<T> {
     #[must_use]
     pub fn new(settings: Settings, target: T, reader: Reader, meter: Arc<Meter>) -> Self {
         let backoff = Backoff::default();
-        Self { settings, target, reader, meter, backoff, deadline: None, looked: None }
+        Self { settings, target, reader, meter, backoff, deadline: None, looked: None, day: None }
     }
 
     /// Delivers until no more lines will come and all were delivered, or the drain time is over. What is left
@@ -151,7 +182,7 @@ impl<T: Target> Delivery<T> {
         // Checked before reading, as in `link`.
         let closed = self.reader.is_closed();
         if link.has_room()
-            && let Some(lines) = self.reader.next(self.today()).map_err(Ended::Spool)?
+            && let Some(lines) = self.next()?
         {
             let in_time = time::timeout(left.min(LONGEST_WAIT), link.send(&lines)).await;
             in_time.unwrap_or(Err(io::ErrorKind::TimedOut.into())).map_err(Ended::Broken)?;
@@ -230,14 +261,34 @@ impl<T: Target> Delivery<T> {
             return;
         }
         self.looked = Some(Instant::now());
-        if let Err(error) = self.reader.expire(self.today()) {
+        // Somebody may have confirmed the clock.
+        self.day = None;
+        let today = self.today();
+        if let Err(error) = self.reader.expire(today) {
             let output = &self.settings.name;
             tracing::error!(output, %error, "expired lines in a spool cannot be erased; it is tried again");
         }
     }
 
-    fn today(&self) -> Date {
-        self.settings.clock.now().to_zoned(self.settings.zone.clone()).date()
+    /// Returns the next lines that have not expired, if there are any.
+    fn next(&mut self) -> Result<Option<Lines>, Ended> {
+        let today = self.today();
+        self.reader.next(today).map_err(Ended::Spool)
+    }
+
+    /// Returns the legal day that has certainly come. What is certain is asked for once a day, and whenever
+    /// expired lines are looked for.
+    fn today(&mut self) -> Date {
+        let Settings { clock, certain, zone, .. } = &self.settings;
+        let by_clock = clock.now().to_zoned(zone.clone()).date();
+        match self.day {
+            Some((day, certain)) if day == by_clock => certain,
+            _ => {
+                let certain = by_clock.min(zone.to_datetime((certain.0)()).date());
+                self.day = Some((by_clock, certain));
+                certain
+            }
+        }
     }
 
     /// Returns how much time is left to send lines.

@@ -78,6 +78,7 @@ fn delivery<T: Target>(target: T, reader: Reader, meter: &Arc<Meter>) -> Deliver
     let settings = Settings {
         name: "test".to_owned(),
         clock: Clock::System,
+        certain: Certain::always(),
         zone: TimeZone::UTC,
         drain: Duration::from_secs(3600),
     };
@@ -171,6 +172,33 @@ async fn expired_lines_are_overwritten_once_their_file_is_written_no_more() {
     time::sleep(Duration::from_secs(200)).await;
     assert!(!holds_expired(&memory));
     drop(writer);
+    delivering.await.unwrap();
+}
+
+/// A clock that starts years ahead would erase what nobody can bring back.
+#[tokio::test(start_paused = true)]
+async fn by_a_clock_that_has_jumped_nothing_expires_until_it_is_confirmed() {
+    let memory = Memory::new();
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let open = || spool::open(&storage, Path::new("/s"), 1 << 20).unwrap();
+    let expires = Expires::On(jiff::civil::date(2027, 11, 24));
+    open().0.append(&Pseudonymised::of_lines(expires, &[("expired", 0)]), None).unwrap();
+    let (writer, reader, _) = open();
+    let believed = Arc::new(Mutex::new("2026-11-23T10:00:00Z".parse::<Timestamp>().unwrap()));
+    let asked = Arc::clone(&believed);
+    let (got, meter) = (Arc::new(Mutex::new(String::new())), Arc::default());
+    let target = Flaky { got: Arc::clone(&got), sends_a_link: 0, window: 1 };
+    let mut delivery = delivery(target, reader, &meter);
+    delivery.settings.clock = Clock::Fixed("2099-01-01T00:00:00Z".parse().unwrap());
+    delivery.settings.certain = Certain::new(move || *asked.lock().unwrap());
+    let delivering = tokio::spawn(delivery.run());
+    time::sleep(Duration::from_secs(200)).await;
+    assert!(holds_expired(&memory) && got.lock().unwrap().starts_with("expired\n"), "it is sent as before");
+    assert_eq!((writer.level().lines, writer.level().expired), (1, 0));
+    *believed.lock().unwrap() = Timestamp::MAX;
+    time::sleep(Duration::from_secs(200)).await;
+    assert!(!holds_expired(&memory));
+    writer.close();
     delivering.await.unwrap();
 }
 

@@ -67,6 +67,7 @@ pub(in crate::pipeline) fn outlet(
     let delivery = delivery::Settings {
         name: "test".to_owned(),
         clock: Clock::System,
+        certain: delivery::Certain::always(),
         zone: TimeZone::UTC,
         drain: Duration::from_millis(500),
     };

@@ -5,6 +5,7 @@ mod kafka;
 
 use super::Setup;
 use crate::cli::codes;
+use crate::cli::commands::purge::ledger_of_node;
 use crate::cli::config::{Output, OutputKind, Typed};
 use crate::cli::files;
 use crate::cli::report::Report;
@@ -20,8 +21,8 @@ use crate::output::{delivery, spool};
 use crate::pipeline::{Outlet, OutletSettings};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::{Disk, Storage};
-use jiff::SignedDuration;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -115,7 +116,7 @@ fn keeps_for_ever(output: &Output) -> bool {
 /// Removes the copies of lines that outputs have left: rotated files after their time, and expired lines in
 /// spools of outputs that are no longer configured.
 pub(super) fn purge(report: Report, settings: &Settings, zone: &TimeZone) {
-    let (now, outputs) = (settings.clock.now(), settings.serve.outputs());
+    let (now, outputs) = (certain_instant(settings).min(settings.clock.now()), settings.serve.outputs());
     for output in &outputs {
         if let (Some(path), Some(Typed(days))) = (&output.path, &output.keep_days) {
             let keep = SignedDuration::from_hours(24 * i64::from(*days));
@@ -145,6 +146,20 @@ pub(super) fn purge(report: Report, settings: &Settings, zone: &TimeZone) {
     }
 }
 
+/// Returns how outputs find out what of the clock is certain.
+fn certain(settings: &Settings) -> delivery::Certain {
+    let settings = settings.clone();
+    delivery::Certain::new(move || certain_instant(&settings))
+}
+
+/// Returns the latest instant that can have come: that before a jump of the clock which nobody has confirmed.
+/// If the ledger does not tell, nothing is certain.
+fn certain_instant(settings: &Settings) -> Timestamp {
+    let step = ledger_of_node(settings)
+        .and_then(|ledger| Ok(ledger.map(|mut ledger| ledger.clock_step()).transpose()?.flatten()));
+    step.map_or(Timestamp::MIN, |step| step.map_or(Timestamp::MAX, |step| step.from))
+}
+
 /// Returns whether this process sees every file that an output names.
 fn is_seen(output: &Output) -> bool {
     let Output { ca, certificate, key, kafka_config, .. } = output;
@@ -166,6 +181,7 @@ fn start(output: &Output, setup: &Setup) -> Result<Outlet, Diagnostic> {
         delivery: delivery::Settings {
             name: name.clone(),
             clock,
+            certain: certain(&setup.settings),
             zone: zone.clone(),
             drain: setup.settings.serve.limits.drain(),
         },
