@@ -309,7 +309,7 @@ What it means
   oubliette wrote the report. Under \"Needs attention\", the report lists what is wrong: lines past
   their expiry day, a purge that began and did not end, a class that the policy does not know, an
   archive without any segment though the ledger lists some, segments or shred keys that are missing
-  before their day, or a damaged ledger.
+  before their day, a damaged ledger, or a clock that has jumped and that nobody has confirmed.
 
 Why it matters
   Keeping lines too long breaks the law (Code penal 226-20). Nobody can give back lines whose
@@ -329,6 +329,7 @@ What to do
     that wrote the archive, or an older one that somebody restored.
   - A damaged ledger: run `oubliette ledger verify`, which names the place. `oubliette explain L02`
     says what to keep.
+  - A clock that has jumped: `oubliette explain P01`.
 
 References
   GDPR 5(1)(e), 5(2), 30",

@@ -115,8 +115,8 @@ fn purge(purge: &Purged) -> [String; 6] {
 }
 
 fn intervention(entry: &Entry) -> [String; 5] {
-    let Entry { n, at, who, event, about, .. } = entry;
-    [n.to_string(), at.to_string(), who.clone(), event.replace('-', " "), in_brief(about)]
+    let Entry { n, at, who, event, .. } = entry;
+    [n.to_string(), at.to_string(), who.clone(), event.replace('-', " "), in_brief(entry)]
 }
 
 fn proof(report: &Report) -> Markup {

@@ -9,7 +9,7 @@ use super::ledger::{self, LedgerReport};
 use super::purge::{Dates, keep};
 use crate::archive::{self, ArchiveError, Segment};
 use crate::ledger::event::{self, Event};
-use crate::ledger::{Entry, LedgerError};
+use crate::ledger::{ClockStep, Entry, LedgerError};
 use crate::model::{ClassName, Expires, NodeName, RetentionClass, SegmentName, Starts, Tree};
 use crate::primitives::diag::Diagnostic;
 use crate::primitives::storage::Storage;
@@ -134,7 +134,7 @@ pub struct Keys {
 pub struct Purged {
     /// The expiry day of what was purged.
     pub expires: Date,
-    /// When it was gone.
+    /// When it was gone, by the machine's clock.
     pub at: Timestamp,
     /// The number of legal days from the expiry day to the purge, in the zone in which the expiry day began
     /// first; 0 is on that day.
@@ -154,9 +154,14 @@ pub struct Purged {
 pub fn report(scope: &Scope) -> Result<Report, Diagnostic> {
     let today = scope.zone.to_datetime(scope.now).date();
     let mut facts = Facts::default();
-    let (ledger, _) = facts.read(scope)?;
+    let (ledger, verifier) = facts.read(scope)?;
     let mut attention: Vec<String> =
         ledger.findings.iter().map(|finding| format!("the ledger is not whole: {}", finding.what)).collect();
+    attention.extend(verifier.head().step.map(|ClockStep { from, to }| {
+        format!(
+            "the clock said {from}, and then {to}, and nobody has confirmed it: nothing is purged until then; `oubliette explain P01`"
+        )
+    }));
     attention.extend(facts.unfinished.iter().map(|day| format!("a purge of {day} was begun and not ended")));
     let begun = |day| format!("a purge of lines in quarantine of {day} was begun and not ended");
     attention.extend(facts.quarantine_unfinished.iter().map(begun));
@@ -257,11 +262,16 @@ struct Stores {
 
 impl Facts {
     fn read(&mut self, scope: &Scope) -> Result<(LedgerReport, crate::ledger::Verifier), LedgerError> {
-        ledger::read(&scope.storage, &scope.ledger, &[], &mut |entry| self.apply(entry, &scope.days))
+        ledger::read(&scope.storage, &scope.ledger, &[], &mut |entry| {
+            self.apply(entry, &scope.days, &scope.zone)
+        })
     }
 
-    fn apply(&mut self, entry: &Entry, days: &RangeInclusive<Date>) {
+    fn apply(&mut self, entry: &Entry, days: &RangeInclusive<Date>, zone: &TimeZone) {
         let event = entry.event();
+        // After one boot in a wrong year, the days of the ledger stay in that year.
+        let day = entry.day_by_clock(zone);
+        let is_reported = days.contains(&day) || days.contains(&entry.day);
         event.iter().for_each(|event| keep(&mut self.sealed, event, entry.at));
         if let Some(Event::ShredKeyLost { expires }) = &event {
             self.lost.insert(expires.clone());
@@ -292,11 +302,11 @@ impl Facts {
                 self.quarantine_unfinished.remove(&lines.expires);
                 let event::Quarantined { expires, lines, bytes, left } = lines;
                 // What is left is reported as long as it is in quarantine.
-                if lines > 0 || left.is_none() {
-                    self.gone(entry, days, None, (expires, lines, lines, bytes));
+                if is_reported && (lines > 0 || left.is_none()) {
+                    self.gone(entry, day, (expires, lines, lines, bytes));
                 }
             }
-            Some(Event::PurgeDone(purge)) => self.purged(entry, &purge, days),
+            Some(Event::PurgeDone(purge)) => self.purged(entry, &purge, day, is_reported),
             Some(
                 Event::Begin(_)
                 | Event::NextKey(_)
@@ -306,41 +316,32 @@ impl Facts {
                 | Event::Moved(_),
             ) => {}
             // Show what this version does not know rather than skip it.
-            _ if days.contains(&entry.day) => self.interventions.push(entry.clone()),
+            _ if is_reported => self.interventions.push(entry.clone()),
             _ => {}
         }
     }
 
-    fn purged(&mut self, entry: &Entry, purge: &event::Purge, days: &RangeInclusive<Date>) {
+    /// Notes a purge of `day` by the machine's clock; what it removed only if it `is_reported`.
+    fn purged(&mut self, entry: &Entry, purge: &event::Purge, day: Date, is_reported: bool) {
         self.unfinished.remove(&purge.expires);
         let event::Purge { expires, ref files, bytes, lines, ref zone, ref left } = *purge;
         // Nothing was purged; what is left is reported as long as it is in the archive.
-        if files.is_empty() && !left.is_empty() {
+        if !is_reported || files.is_empty() && !left.is_empty() {
             return;
         }
         let zone = zone.as_deref().and_then(|zone| TimeZone::get(zone).ok());
-        self.gone(entry, days, zone, (expires, files.len() as u64, lines, bytes));
+        let day = zone.map_or(day, |zone| zone.to_datetime(entry.clock()).date());
+        self.gone(entry, day, (expires, files.len() as u64, lines, bytes));
     }
 
-    /// Notes what a purge removed: its zone if that is not the legal one, its expiry day, and the numbers of
-    /// files, lines and bytes.
-    fn gone(
-        &mut self,
-        entry: &Entry,
-        days: &RangeInclusive<Date>,
-        zone: Option<TimeZone>,
-        (expires, files, lines, bytes): (Date, u64, u64, u64),
-    ) {
-        if !days.contains(&entry.day) {
-            return;
-        }
+    /// Notes what a purge removed on `day`: its expiry day, and the numbers of files, lines and bytes.
+    fn gone(&mut self, entry: &Entry, day: Date, (expires, files, lines, bytes): (Date, u64, u64, u64)) {
         // Dates of this era: their difference is far from any limit.
-        let day = zone.map_or(entry.day, |zone| zone.to_datetime(entry.at).date());
         let days_late: i64 = (day - expires).get_days().into();
         // Nothing goes before its day. An older version did not record the zone, which may be east of that of
         // the ledger.
         let days_late = days_late.max(0);
-        self.purges.push(Purged { expires, at: entry.at, days_late, files, lines, bytes });
+        self.purges.push(Purged { expires, at: entry.clock(), days_late, files, lines, bytes });
     }
 }
 
@@ -458,6 +459,26 @@ mod tests {
         assert_eq!(after.keys.shred_keys_erased, 1);
         let named: Vec<_> = after.interventions.iter().map(|entry| entry.event.as_str()).collect();
         assert_eq!(named, ["clock-confirmed"]);
+    }
+
+    /// One command or boot in a wrong year keeps the ledger in that year for good.
+    #[test]
+    fn what_was_done_after_a_clock_was_years_ahead_is_reported() {
+        let memory = archive();
+        let unknown = || Event::Refused { command: "purge".to_owned(), code: "P07".to_owned(), clock: None };
+        site(&memory, "2099-01-01T00:00:00Z").unwrap().ledger.append(unknown()).unwrap();
+        let jumps =
+            |report: &Report| report.attention.iter().any(|line| line.starts_with("the clock said 2026-"));
+        assert!(jumps(&report(&scope(&memory, MIDNIGHT)).unwrap()));
+        let mut right = site(&memory, MIDNIGHT).unwrap();
+        right.purge(true, &|_| {}).unwrap();
+        right.ledger.append(unknown()).unwrap();
+        let after = report(&scope(&memory, MIDNIGHT)).unwrap();
+        assert!(!jumps(&after));
+        let purges: Vec<_> = after.purges.iter().map(|purge| (purge.at, purge.days_late)).collect();
+        assert_eq!(purges, [(MIDNIGHT.parse().unwrap(), 0)]);
+        let named: Vec<_> = after.interventions.iter().map(|entry| entry.event.as_str()).collect();
+        assert_eq!(named, ["clock-confirmed", "refused"], "not what is of 2099 by the clock");
     }
 
     /// A day begins in the east while it is still the day before in the zone of the ledger.

@@ -11,6 +11,7 @@ use crate::primitives::hex;
 use ed25519_dalek::{Signer as _, SigningKey};
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -67,6 +68,12 @@ impl Entry {
     #[must_use]
     pub fn clock(&self) -> Timestamp {
         self.clock.unwrap_or(self.at)
+    }
+
+    /// Returns the legal day by the machine's clock. After one boot in a wrong year, `day` stays in that year.
+    #[must_use]
+    pub fn day_by_clock(&self, zone: &TimeZone) -> Date {
+        self.clock.map_or(self.day, |clock| zone.to_datetime(clock).date())
     }
 
     /// Returns the line, without a line end, signed with `key`.

@@ -111,16 +111,17 @@ impl Row for Shown {
     const HEADS: &[&str] = &["ENTRY", "AT", "WHO", "EVENT", "ABOUT"];
 
     fn cells(&self) -> Vec<String> {
-        let Entry { n, at, who, event, about, .. } = &self.0;
-        vec![n.to_string(), at.to_string(), who.clone(), event.clone(), in_brief(about)]
+        let Entry { n, at, who, event, .. } = &self.0;
+        vec![n.to_string(), at.to_string(), who.clone(), event.clone(), in_brief(&self.0)]
     }
 }
 
 /// Formats the details of an entry, such as `command=filter version=0.1.0`. Lists are shown as counts, and
-/// hashes shortened.
-pub(in crate::cli) fn in_brief(about: &Value) -> String {
-    let Some(members) = about.as_object() else { return String::new() };
-    let brief = members.iter().map(|(name, value)| match value {
+/// hashes shortened. If the clock went back, its reading follows: the entry has the time of the one before.
+pub(in crate::cli) fn in_brief(entry: &Entry) -> String {
+    let by_clock = entry.clock.map(|clock| format!("by_clock={clock}"));
+    let members = entry.about.as_object().into_iter().flatten();
+    let brief = members.map(|(name, value)| match value {
         Value::String(text) if text.len() == HASH_DIGITS && !text.contains('/') => {
             format!("{name}={}..", text.get(..8).unwrap_or(text))
         }
@@ -128,7 +129,7 @@ pub(in crate::cli) fn in_brief(about: &Value) -> String {
         Value::Array(list) => format!("{name}={}", list.len()),
         other => format!("{name}={other}"),
     });
-    brief.collect::<Vec<_>>().join(" ")
+    brief.chain(by_clock).collect::<Vec<_>>().join(" ")
 }
 
 /// Length of a SHA-256 hash or an Ed25519 public key in hex.
@@ -137,6 +138,13 @@ const HASH_DIGITS: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
+
+    fn entry(about: Value, clock: Option<Timestamp>) -> Entry {
+        let day = jiff::civil::date(2099, 1, 1);
+        let (who, event, prev) = ("root".to_owned(), "start".to_owned(), String::new());
+        Entry { n: 7, at: "2099-01-01T10:00:00Z".parse().unwrap(), clock, day, who, event, about, prev }
+    }
 
     #[test]
     fn what_an_entry_is_about_in_brief() {
@@ -147,7 +155,10 @@ mod tests {
             (json!({ "files": [1, 2, 3] }), "files=3"),
             (json!(null), ""),
         ] {
-            assert_eq!(in_brief(&about), brief);
+            assert_eq!(in_brief(&entry(about, None)), brief);
         }
+        let clock = "2026-11-23T10:00:00Z".parse().unwrap();
+        let later = entry(json!({ "command": "filter" }), Some(clock));
+        assert_eq!(in_brief(&later), "command=filter by_clock=2026-11-23T10:00:00Z");
     }
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// The purges that may have removed lines of a period: the numbers of their entries in the ledger, each with
-/// the legal day.
+/// the legal day by the machine's clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Purged(BTreeMap<u64, Date>);
 
@@ -99,7 +99,7 @@ pub(super) struct Purges<'p> {
 struct Begun {
     /// The number of its last intent.
     entry: u64,
-    /// The legal day of that entry.
+    /// The legal day of that entry by the machine's clock.
     day: Date,
     /// Its files, and whether each may have had lines that are asked for.
     files: BTreeMap<String, bool>,
@@ -129,13 +129,14 @@ impl<'p> Purges<'p> {
                     let concerns = || self.may_concern(file, purge.zone.is_some(), sealed);
                     begun.entry(file.name.clone()).or_insert_with(concerns);
                 }
-                self.begun.insert(purge.expires, Begun { entry: entry.n, day: entry.day, files: begun });
+                let day = entry.day_by_clock(&self.site.zone);
+                self.begun.insert(purge.expires, Begun { entry: entry.n, day, files: begun });
             }
             Event::PurgeDone(purge) => {
                 let Some(begun) = self.begun.remove(&purge.expires) else { return };
                 // What could not be removed is not in this list any more.
                 if purge.files.iter().any(|file| begun.files.get(&file.name) == Some(&true)) {
-                    self.found.0.insert(entry.n, entry.day);
+                    self.found.0.insert(entry.n, entry.day_by_clock(&self.site.zone));
                 }
             }
             _ => {}
@@ -283,5 +284,18 @@ mod tests {
         assert_eq!(days.map(|day| of_day(&site, day)), [0, 1, 1, 1, 0]);
         let span = purged_of(&site, &day("2026-11-23"), &|_| true).span().unwrap();
         assert_eq!(span.first_day, NEXT, "the legal day of the entry");
+    }
+
+    /// One command or boot in a wrong year keeps the ledger in that year; a letter must not quote it.
+    #[test]
+    fn after_a_clock_that_was_years_ahead_a_purge_was_on_the_day_of_the_clock() {
+        let memory = scene::archive();
+        let mut wrong = scene::site(&memory, "2099-01-01T00:00:00Z").unwrap();
+        let refused = Event::Refused { command: "hold".to_owned(), code: "H04".to_owned(), clock: None };
+        wrong.ledger.append(refused).unwrap();
+        scene::site(&memory, MIDNIGHT).unwrap().purge(true, &|_| {}).unwrap();
+        let site = with_policy(&memory, "12 months");
+        let span = purged_of(&site, &day("2026-11-23"), &|_| true).span().unwrap();
+        assert_eq!((span.first_day, span.last_day), (DAY, DAY));
     }
 }
