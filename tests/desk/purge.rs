@@ -514,6 +514,12 @@ fn a_purge_with_another_state_directory_says_that_holds_are_not_seen() {
     assert_eq!((added.status.code(), told.contains("warning[P20]")), (Some(1), true), "{told}");
 
     // A state directory that exists knows as little of this archive.
+    let again = ["hold", "add", "--case", "2027/0816", "--until", "2028-01-31", "--archive", arg(&srv)];
+    let elsewhere = node.bare(&[&again[..], &["--now", "2027-11-22T10:00:00Z"]].concat());
+    let added = { elsewhere }.arg("--state-dir").arg(node.path("third")).output().unwrap();
+    let told = text(&added.stderr);
+    assert_eq!((added.status.code(), told.contains("warning[P20]")), (Some(1), true), "{told}");
+    assert!(told.contains("does not list") && told.contains("of those frozen: expires="), "{told}");
     fs::create_dir(&other).unwrap();
     let day = srv.join("archive/expires=2027-11-24");
     for (options, goes) in [(&["--dry-run"][..], false), (&[], true)] {
@@ -551,7 +557,10 @@ fn a_purge_that_knows_some_segments_says_which_others_it_does_not() {
     assert_eq!(written.0, Some(0), "{}", written.1);
     let hold = ["hold", "add", "--case", "2027/0815", "--until", "2028-01-31", "--archive", arg(&srv)];
     let held = node.run(&[&hold[..], &["--now", "2027-11-22T10:00:00Z"]].concat());
-    assert_eq!(held.status.code(), Some(0), "{}", text(&held.stderr));
+    let told = text(&held.stderr);
+    assert_eq!((held.status.code(), told.contains("warning[P20]")), (Some(1), true), "{told}");
+    let other = "does not list 1 segment of those frozen: expires=2027-11-24/class=connection/web2-";
+    assert!(told.contains(other), "{told}");
     for options in [&["--dry-run"][..], &[]] {
         let (exit, told) = of_second(&[&["purge", "--confirm-clock"], options].concat(), AFTER);
         assert_eq!((exit, told.contains("warning[P20]")), (Some(1), true), "{told}");

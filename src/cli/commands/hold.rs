@@ -44,8 +44,18 @@ pub(crate) fn run(report: Report, common: &Common, command: &HoldCommand) -> Res
                 Ok(vec![hold])
             });
             let changed = changed.map_err(|refusal| purge::refused(&mut site, COMMAND, refusal))?;
+            let held = changed.iter().flat_map(|hold| hold.segments.clone()).collect::<Vec<_>>();
             let told = tell(report, &settings, &mut site, changed)?;
-            Ok(if is_new { told.and(tell_new(report, &settings)) } else { told })
+            let state = settings.state_dir.display();
+            let why = match &site.held_of_others(&held)?[..] {
+                _ if is_new => format!("there was no state directory {state}"),
+                [] => return Ok(told),
+                [first, more @ ..] => {
+                    let segments = counted(1 + more.len(), "segment");
+                    format!("the ledger in {state} does not list {segments} of those frozen: {first}")
+                }
+            };
+            Ok(told.and(tell_unseen(report, &settings, why)))
         }
         HoldCommand::Release { place, case } => {
             let mut site = purge::site(&settings, place, COMMAND)?;
@@ -279,14 +289,13 @@ fn end_those_over(report: Report, holds: &Holds, site: &mut Site) -> Result<(), 
     Ok(())
 }
 
-/// Warns of a state directory that this command made: a purge sees only the holds of its own state directory,
-/// and no purge can have used a new one.
-fn tell_new(report: Report, settings: &Settings) -> Exit {
-    let state = settings.state_dir.display();
+/// Warns of a hold that the purge of the archive may not see, because it sees only those of its own state
+/// directory.
+fn tell_unseen(report: Report, settings: &Settings, why: String) -> Exit {
     report.warning(
         &Diagnostic::new(&OF_OTHERS, "a purge with another state directory does not see this hold")
             .at(settings.state_dir.join(FOLDER).display().to_string())
-            .because(format!("there was no state directory {state}"))
+            .because(why)
             .hint("if you purge with another one, add the hold there as well, with `--state-dir`; `oubliette explain P20`"),
     );
     Exit::NeedsHuman

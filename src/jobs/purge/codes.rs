@@ -213,7 +213,8 @@ What it means
   the default) does not know, neither by digest nor by file name. They were written with another
   state directory, or this one was lost and made anew. A purge obeys only the holds in its own state directory, so it also removes
   what a hold in the other one freezes. The shred key of the day is in the other one too. Or a hold
-  was added with a state directory that did not exist: a purge with another one does not see it.
+  was added with a state directory that did not exist, or whose ledger does not know the segments: a
+  purge with another one does not see it.
 
 Why it matters
   Lines that an authority asked for would be gone, and nobody would know. This is only a warning: a

@@ -109,9 +109,8 @@ impl Sealed {
         let names = files.filter_map(|file| Some((file, file.entry.name.split_once('/')?)));
         let segments = names.filter(|(_, (store, name))| is_segment(store, name));
         let unlisted = segments.filter(|(file, (_, name))| {
-            let is_expected = node_of(name).is_some_and(|node| self.purged_of.contains(&node));
             // An empty file is nobody's segment.
-            !self.knows(name, file.digest) && !is_expected && file.entry.bytes != Some(0)
+            !self.knows(name, file.digest) && !self.is_ours(name) && file.entry.bytes != Some(0)
         });
         unlisted.map(|(_, (_, name))| name).collect()
     }
@@ -120,6 +119,12 @@ impl Sealed {
     fn knows(&self, name: &str, digest: Option<[u8; 32]>) -> bool {
         self.known.contains(&hash_of(file_of(name)))
             || digest.is_some_and(|digest| self.known.contains(&hash_of(&hex::encode(&digest))))
+    }
+
+    /// Returns whether a segment of that file name was sealed, or is of a node whose segments are purged
+    /// here.
+    fn is_ours(&self, name: &str) -> bool {
+        self.knows(name, None) || node_of(name).is_some_and(|node| self.purged_of.contains(&node))
     }
 
     /// Returns whether a segment with that path, of a future day, was sealed.
@@ -145,6 +150,36 @@ impl Site {
             unlisted.retain(|name| !since.sealed.knows(name, None));
         }
         unlisted.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Returns those of these sealed segments that the ledger does not know: their writers keep their holds
+    /// elsewhere, and a purge of theirs does not see those kept here. As for `of_others`, object storage
+    /// and nodes whose segments were purged from here are exempt.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read, or a directory cannot be looked at.
+    pub fn held_of_others(&self, names: &[String]) -> Result<Vec<String>, Diagnostic> {
+        if is_remote(&self.tree.archive) {
+            return Ok(Vec::new());
+        }
+        let history = self.history()?;
+        let mut of_others = Vec::new();
+        for name in names.iter().filter(|name| history.fault.is_none() && !history.sealed.is_ours(name)) {
+            for store in [&self.tree.archive, &self.intermediate] {
+                // One that is still being written is in no ledger yet.
+                let path = store.join(name);
+                if !self.storage.exists(&path).map_err(failed("look for", &path))? {
+                    continue;
+                }
+                // A copy under another name is known by its digest.
+                let digest = Segment::open(&*self.storage, &path).ok().map(|segment| *segment.digest());
+                if !history.sealed.knows(name, digest) {
+                    of_others.push(name.clone());
+                    break;
+                }
+            }
+        }
+        Ok(of_others)
     }
 
     /// Returns the segments that are due and are elsewhere or missing.
