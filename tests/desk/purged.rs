@@ -36,6 +36,17 @@ fn note(entry: u64) -> String {
     )
 }
 
+/// A mistyped year finds nothing, and nobody may take that for an answer.
+#[test]
+fn a_search_of_a_time_before_the_ledger_says_that_nothing_is_known_of_it() {
+    let node = Node::new();
+    for (from, to, is_told) in [("2025-11-23", "2025-11-24", true), ("2026-11-23", "2026-11-24", false)] {
+        let (exit, told) = run(&node, &["replay", "--from", from, "--to", to]);
+        let note = "note: the ledger begins on 2026-11-23, after the period";
+        assert_eq!((exit, told.contains(note)), (Some(0), is_told), "{from}: {told}");
+    }
+}
+
 #[test]
 fn a_search_and_a_hold_say_that_lines_of_their_period_were_purged() {
     let (node, entry) = purged();

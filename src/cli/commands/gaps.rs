@@ -13,6 +13,11 @@ use crate::primitives::diag::Diagnostic;
 /// whole.
 pub(super) fn remarks(report: Report, site: &Site, gaps: &Gaps) {
     purged(report, &gaps.purged);
+    if let Some(day) = gaps.begins_later {
+        report.note(&format!(
+            "the ledger begins on {day}, after the period: what was archived or purged before that is not known here; is the year right?"
+        ));
+    }
     unlisted(report, site, &gaps.unlisted);
 }
 

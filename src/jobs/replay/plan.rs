@@ -19,6 +19,7 @@ use crate::jobs::purge::Site;
 use crate::model::{ClassName, Expires, SegmentName};
 use crate::primitives::diag::{Code, Diagnostic};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use missing::Facts;
 use planner::Planner;
@@ -75,6 +76,9 @@ pub struct Gaps {
     pub unlisted: Vec<String>,
     /// Purges that may have removed lines of the period. The answer is right without those lines.
     pub purged: Purged,
+    /// The legal day on which the ledger begins, if the period ended before it and nothing in the archive may
+    /// be of the period: perhaps its year is mistyped.
+    pub begins_later: Option<Date>,
 }
 
 impl Gaps {
@@ -230,9 +234,11 @@ impl Plan {
                 }
             }
         }
+        let begins_later = facts.begins_later;
         planner.plan.gaps.purged = facts.purged;
         planner.plan.gaps.missing = facts.kept.missing(site, selection, &found);
         let mut plan = planner.finished()?;
+        plan.gaps.begins_later = begins_later.filter(|_| plan.segments.is_empty());
         plan.counts.epochs = secrets.epochs() as u64;
         plan.counts.past_expiry = plan.past_expiry(Expires::On(site.today()));
         Ok(plan)

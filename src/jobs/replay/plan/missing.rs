@@ -11,6 +11,7 @@ use crate::ledger::event::{Erasure, Event, Segment};
 use crate::model::SegmentName;
 use crate::primitives::hex;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use std::collections::{BTreeMap, HashSet};
 
 /// What the ledger says about the segments of a site.
@@ -18,6 +19,8 @@ pub(super) struct Facts {
     pub(super) kept: Kept,
     /// The purges that may have removed lines asked for.
     pub(super) purged: Purged,
+    /// The legal day on which the ledger begins, if the period ends before that.
+    pub(super) begins_later: Option<Date>,
     /// The digests of all segments ever sealed; `None` if the ledger is damaged.
     sealed: Option<HashSet<[u8; 32]>>,
 }
@@ -29,7 +32,11 @@ impl Facts {
         let (mut kept, mut sealed) = (BTreeMap::new(), HashSet::new());
         let takes = |class: &_| selection.takes_class(class);
         let mut purges = Purges::new(site, &selection.seconds, &takes);
+        let mut begins_later = None;
         let read = site.ledger.read(&mut |entry, _| {
+            if entry.n == 1 && *selection.seconds.end() < entry.at.as_second() {
+                begins_later = Some(entry.day);
+            }
             let Some(event) = entry.event() else { return };
             purges.apply(entry, &event, &kept);
             keep(&mut kept, &event, entry.at);
@@ -39,6 +46,7 @@ impl Facts {
         Self {
             kept: Kept(if is_whole { kept } else { BTreeMap::new() }),
             purged: purges.found(),
+            begins_later,
             sealed: is_whole.then_some(sealed),
         }
     }
