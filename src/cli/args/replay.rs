@@ -170,7 +170,8 @@ impl When {
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let day = || text.parse().map(Self::Day).ok().filter(|_| text.len() == "2026-11-23".len());
         let instant = || text.parse().map(Self::Instant).ok();
-        day().or_else(instant).ok_or("a day is written 2026-11-23, an instant 2026-11-23T10:00:00Z")
+        let written = "a day is written 2026-11-23, an instant with its zone: 2026-11-23T11:00:00+01:00, or in UTC 2026-11-23T10:00:00Z";
+        day().or_else(instant).ok_or(written)
     }
 
     /// Its first instant in a zone.
