@@ -97,13 +97,19 @@ fn check(report: Report, storage: &dyn Storage, args: &BatchArgs) -> Result<Exit
     let inputs = list()?.collect::<Result<Vec<_>, _>>()?;
     let checked = batch::check(storage, &inputs, &manifest)?;
     report.table(&checked.findings)?;
-    let Checked { objects, lines_in, lines_out, findings } = checked;
+    let Checked { objects, lines_in, lines_out, dropped, findings } = checked;
     let read = format!(
         "{}, {} in and {} out",
         counted(objects, "object"),
         counted(lines_in, "line"),
         counted(lines_out, "line")
     );
+    if dropped > 0 {
+        report.note(&format!(
+            "dropped because they had expired by the clock of that time: {}",
+            counted(dropped, "line")
+        ));
+    }
     if findings.is_empty() {
         report.note(&format!("manifest, inputs and outputs agree: {read}"));
         return Ok(Exit::Done);

@@ -21,6 +21,8 @@ pub struct Checked {
     pub lines_in: u64,
     /// The number of lines in their outputs, including placeholders.
     pub lines_out: u64,
+    /// The number of lines that had expired, and are in no output.
+    pub dropped: u64,
     /// What is wrong.
     pub findings: Vec<Finding>,
 }
@@ -97,6 +99,7 @@ impl Checked {
         let read = Sequential::open(storage, path).and_then(|output| count(lines(output)?));
         if let Some(counted) = self.damage(output, read)? {
             self.lines_out += counted;
+            self.dropped += done.dropped;
             if Some(counted) != done.lines_out.checked_add(done.quarantined) {
                 self.wrong(output, "the output has another number of lines than the manifest says");
             }
