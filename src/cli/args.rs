@@ -272,7 +272,7 @@ pub(crate) struct Common {
     ///
     /// Lines count as received at this instant, in the epoch of this instant. `filter` needs the secret of that epoch. As
     /// at midnight, it ends every other epoch of the state directory: on a machine in use, name another state directory.
-    /// `token` ends none.
+    /// `token` ends none. What a command records is dated so, and a ledger that was once ahead stays there.
     #[arg(long, global = true, value_name = "RFC3339", value_parser = instant, hide_short_help = true)]
     pub(crate) now: Option<Timestamp>,
 

@@ -45,7 +45,7 @@ pub use inventory::{Blocked, Item, Reason, is_abandoned};
 pub(in crate::jobs) use inventory::{hash, identify};
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
-use jiff::{Timestamp, ToSpan as _};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use misplaced::Displaced;
 pub use misplaced::{Absent, Misplaced};
 pub(in crate::jobs) use moving::SECOND_PHASE_FILE_MODE;
@@ -380,7 +380,7 @@ impl Site {
     /// # Errors
     /// If the ledger cannot be read.
     pub fn clock_jump(&mut self) -> Result<Option<Diagnostic>, Diagnostic> {
-        Ok(self.ledger.clock_step()?.map(|step| jumped(&step)))
+        Ok(self.ledger.clock_step()?.map(|step| jumped(&step, self.ledger.now())))
     }
 
     /// Refuses to purge, and records that in the ledger, if the clock jumped and nobody confirms it. To be
@@ -407,7 +407,7 @@ impl Site {
     fn check_clock(&mut self, confirm: bool) -> Result<(), Diagnostic> {
         let Some(step) = self.ledger.clock_step()? else { return Ok(()) };
         if !confirm {
-            return Err(jumped(&step));
+            return Err(jumped(&step, self.ledger.now()));
         }
         let ClockStep { from, to } = step;
         self.ledger.append(Event::ClockConfirmed { from, to })?;
@@ -557,14 +557,24 @@ impl Site {
     }
 }
 
-/// Returns the message that a clock is not believed.
-pub fn jumped(ClockStep { from, to }: &ClockStep) -> Diagnostic {
+/// Returns the message that a clock is not believed, which says `now`.
+pub fn jumped(step: &ClockStep, now: Timestamp) -> Diagnostic {
     Diagnostic::new(
         &CLOCK,
         "the clock has jumped, so nothing is purged, and no hold or freeze ends by its day",
     )
-    .because(format!("it said {from}, and then {to}"))
+    .because(readings(step, now))
     .hint("if it is right now, run `oubliette purge --confirm-clock`; if not, set it first")
+}
+
+/// Returns what a clock said before and after its jump, and what it says `now`: whoever confirms it may look at
+/// a jump of last week, while the clock has gone wrong again.
+#[must_use]
+pub fn readings(ClockStep { from, to }: &ClockStep, now: Timestamp) -> String {
+    match now.duration_since(*to).abs() < SignedDuration::from_hours(1) {
+        true => format!("it said {from}, and then {to}"),
+        false => format!("it said {from}, and then {to}; now it says {now}"),
+    }
 }
 
 fn failed(action: &str, path: &Path) -> impl FnOnce(io::Error) -> Diagnostic {

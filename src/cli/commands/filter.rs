@@ -10,7 +10,7 @@ use crate::cli::report::{Progress, Report, Stop, counted};
 use crate::cli::settings::Settings;
 use crate::input::{Stop as StopReading, Waiting};
 use crate::jobs::filter::{Outcome, Plan, Ready};
-use crate::jobs::purge::sealed_past_due;
+use crate::jobs::purge::{CLOCK, readings, sealed_past_due};
 use crate::jobs::recognition::{Choices, Recognition};
 use crate::keyring::Escrow;
 use crate::model::Tree;
@@ -33,6 +33,9 @@ pub(crate) fn run(report: Report, common: &Common, args: &FilterArgs) -> Result<
     let mut ready = ready(&settings, args)?;
     if args.archive.archive.is_none() {
         warn_of_escrow(report, ready.escrow());
+    }
+    if args.archive.archive.is_some() {
+        warn_of_clock(report, &settings);
     }
     warn_of_overdue(report, &settings, ready.plan(), args.archive.archive.as_deref());
     let input = files::input(args.input.as_deref())?;
@@ -105,6 +108,20 @@ pub(super) fn warn_of_escrow(report: Report, escrow: Option<&Escrow>) {
             &codes::IDENTITIES_HERE,
             "escrow identities still lie on this machine; `oubliette explain K16` says where they belong",
         ));
+    }
+}
+
+/// Warns of a clock that has jumped: lines are dated by it, and nothing else tells before the next purge.
+pub(super) fn warn_of_clock(report: Report, settings: &Settings) {
+    // A ledger that cannot be read is reported by what writes to it.
+    let step =
+        ledger_of_node(settings).ok().flatten().and_then(|mut ledger| ledger.clock_step().ok().flatten());
+    if let Some(step) = step {
+        report.warning(
+            &Diagnostic::new(&CLOCK, "the clock has jumped, and lines get their days by it")
+                .because(readings(&step, settings.clock.now()))
+                .hint("if it is wrong now, set it, and see `oubliette explain P01` for the lines since; if it is right, run `oubliette purge --confirm-clock`"),
+        );
     }
 }
 

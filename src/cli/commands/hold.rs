@@ -245,7 +245,7 @@ fn list(report: Report, settings: &Settings) -> Result<Exit, Stop> {
         report.table(&rows.iter().flat_map(HoldRow::kept).collect::<Vec<_>>())?;
     }
     if let Some(step) = doubt {
-        report.warning(&jumped(&step));
+        report.warning(&jumped(&step, settings.clock.now()));
     }
     let lost = ledger.map_or_else(|| Ok(Vec::new()), |ledger| holds.lost(&ledger, today))?;
     lost.iter()

@@ -43,6 +43,10 @@ pub(crate) fn run(report: Report, common: &Common, args: &ServeArgs) -> Result<E
     let setup = Setup::load(&typed)?;
     exposed::warn(report, &setup.settings);
     refuse(&setup.settings)?;
+    // Otherwise the purge tells.
+    if !setup.settings.serve.purge() {
+        filter::warn_of_clock(report, &setup.settings);
+    }
     let patience = Arc::clone(&typed.patience);
     let opened = match setup.open(report) {
         // A purge may make room, and it runs in here. Meanwhile those senders wait that can.

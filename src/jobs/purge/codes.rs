@@ -27,8 +27,12 @@ Example
 What to do
   1. Compare the clock with another one.
   2. If it is wrong, set it.
-  3. Run `oubliette purge --confirm-clock`. The ledger records who confirmed the clock.
-  4. From now on, run `oubliette purge` daily from a timer, so that the ledger has an entry for each
+  3. Run `oubliette purge --dry-run`. Lines that arrived while the clock was wrong may have days of
+     that clock: if it was behind, they are due at once. Copy what must stay before you go on. If it
+     was ahead, they lie in `archive` under expiry days that are years away, and no purge removes
+     them before that.
+  4. Run `oubliette purge --confirm-clock`. The ledger records who confirmed the clock.
+  5. From now on, run `oubliette purge` daily from a timer, so that the ledger has an entry for each
      day.
 
 References

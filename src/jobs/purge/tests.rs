@@ -406,6 +406,10 @@ fn a_clock_that_jumped_purges_nothing_until_it_is_confirmed() {
         let start = Event::Start { command: "filter".to_owned(), version: "0".to_owned() };
         site(&memory, now).unwrap().ledger.append(start).unwrap();
         assert!(site(&memory, now).unwrap().purge(false, &|_| {}).is_err());
+        // Whoever confirms that jump must see that the clock has gone wrong again.
+        let again = site(&memory, "2099-01-01T00:00:00Z").unwrap().purge(false, &|_| {}).unwrap_err();
+        let why = format!("it said {WRITTEN}, and then {now}; now it says 2099-01-01T00:00:00Z");
+        assert_eq!(again.why, Some(why));
         site(&memory, now).unwrap().purge(true, &|_| {}).unwrap();
         site(&memory, now).unwrap().purge(false, &|_| {}).unwrap();
         assert!(events(&memory).iter().any(|event| matches!(event, Event::ClockConfirmed { .. })));
