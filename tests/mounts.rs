@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// Rules that keep the lines of the program `short` for a day.
+const SHORT: &str = include_str!("data/short.toml");
 const LINES: u32 = 60_000;
 const LONG_LINES: u32 = 20_000;
 /// The end of a line of each of the days.
@@ -289,6 +291,13 @@ fn archived(tree: &Path) -> Vec<Vec<u32>> {
 fn send(stream: &mut TcpStream, numbers: Range<u32>) {
     let lines = numbers.map(|number| format!("<13>1 - web1 app - - - from 203.0.113.7 number {number}\n"));
     std::io::Write::write_all(stream, lines.collect::<String>().as_bytes()).unwrap();
+}
+
+/// Makes a state directory with [`SHORT`] rules.
+fn short_rules(state: &Path) {
+    let rules = state.join("rules/retention");
+    std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&rules).unwrap();
+    std::fs::write(rules.join("short.toml"), SHORT).unwrap();
 }
 
 /// Returns a line longer than the `max_line_bytes` of a [`Node`].

@@ -3,22 +3,8 @@
 use super::{Mount, Scene, Sidecar, archived, fill, is_done, long_input};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// Rules that keep the lines for a day.
-const SHORT: &str = r#"
-[class.short]
-description = "what is kept for a day"
-keep        = "1 days"
-starts      = "event"
-basis       = "a test"
-match       = [{ program = ["app"] }]
-[[class.short.sample]]
-line    = '<13>1 2026-11-23T10:00:00Z web1 app - - - from 203.0.113.1'
-expires = 2026-11-25
-"#;
 
 /// As many lines as need more than one block of the disk for the end of their segment.
 const LINES: usize = 4000;
@@ -34,8 +20,7 @@ impl FullNode {
     fn new() -> Option<Self> {
         let scene = Scene::new("16m")?;
         let state = scene.directory.path().join("state");
-        std::fs::DirBuilder::new().mode(0o700).recursive(true).create(state.join("rules/retention")).unwrap();
-        std::fs::write(state.join("rules/retention/short.toml"), SHORT).unwrap();
+        super::short_rules(&state);
         let config = format!(
             "escrow = 'none'\nrules = 'rules'\n[serve]\narchive = '{}'\n[serve.metrics]\n\
              listen = '127.0.0.1:0'\n[[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n",
@@ -94,7 +79,7 @@ impl Sidecar {
 }
 
 fn line(time: &str, message: &str) -> String {
-    format!("<13>1 {time} web1 app - - - {message}\n")
+    format!("<13>1 {time} web1 short - - - {message}\n")
 }
 
 /// Sends one more line, which no other has.

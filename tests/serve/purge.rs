@@ -11,18 +11,8 @@ const AWAY: &str = "rules = 'rules'\n[serve]\narchive = 'log'\n[serve.metrics]\n
                     [[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n";
 const TCP: &str = "rules = 'rules'\n[[serve.input]]\ntype = 'tcp'\nlisten = '127.0.0.1:0'\n";
 
-/// Rules that keep the lines of a program for a day.
-const SHORT: &str = r#"
-[class.short]
-description = "what is kept for a day"
-keep        = "1 days"
-starts      = "event"
-basis       = "a test"
-match       = [{ program = ["short"] }]
-[[class.short.sample]]
-line    = '<13>1 2026-11-23T10:00:00Z web1 short - - - id=a client 203.0.113.1'
-expires = 2026-11-25
-"#;
+/// Rules that keep the lines of the program `short` for a day.
+const SHORT: &str = include_str!("../data/short.toml");
 
 fn days(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder.join("archive")).unwrap();
